@@ -1,0 +1,76 @@
+/**
+ * The one block of memory that slabs and rings are cut from, so that the checksum can be computed in
+ * place by WebAssembly: 40 GB/s with SIMD against 2 to 9 in TypeScript.
+ *
+ * Theory of operation
+ * -------------------
+ * Process-wide, like any allocator. The memory has a fixed size, because growing would detach every
+ * view of it; its pages cost nothing until they are touched. Pieces are powers of two from 4 KiB,
+ * cut from the front, and kept in a free list of their size when given back. When it is used up, or
+ * where WebAssembly SIMD is not to be had, pieces are ordinary arrays: everything works, slower.
+ */
+import { assert } from './assert.ts';
+import { SUM_WASM } from './wasm/sum-bytes.ts';
+import type {} from './wasm/webassembly.d.ts';
+
+const PAGE = 65_536;
+const PAGES = 2048; // 128 MiB
+const MIN_SHIFT = 12;
+
+interface Kernel {
+  readonly buffer: ArrayBuffer;
+  /** Folded sum of the big-endian 16-bit words of `len` bytes at `at`. */
+  readonly sum: (at: number, len: number) => number;
+}
+
+const kernel: Kernel | undefined = loadKernel();
+let used = PAGE; // the first page stays unused: no piece has address 0
+const free: Uint8Array[][] = [];
+
+/** What pieces of the arena have as their `buffer`; undefined when there is no arena. */
+export const ARENA_BUFFER: ArrayBuffer | undefined = kernel?.buffer;
+
+/** Only for bytes of `ARENA_BUFFER`. */
+export const arenaSum: (at: number, len: number) => number = kernel?.sum ?? (() => 0);
+
+/** At least `lenBytes` bytes, not cleared. */
+export function allocate(lenBytes: number): Uint8Array {
+  const shift = Math.max(32 - Math.clz32(lenBytes - 1), MIN_SHIFT);
+  const kept = free[shift]?.pop();
+  if (kept !== undefined) return kept;
+  const size = 2 ** shift;
+  if (kernel === undefined || used + size > kernel.buffer.byteLength) return new Uint8Array(size);
+  used += size;
+  return new Uint8Array(kernel.buffer, used - size, size);
+}
+
+/** Give back what `allocate` returned. The caller holds no view of it any more. */
+export function release(bytes: Uint8Array): void {
+  if (bytes.buffer !== ARENA_BUFFER) return; // an ordinary array: the collector's
+  const shift = 31 - Math.clz32(bytes.length);
+  const list = free[shift];
+  if (list === undefined) free[shift] = [bytes];
+  else list.push(bytes);
+}
+
+function loadKernel(): Kernel | undefined {
+  if (typeof WebAssembly === 'undefined') return undefined; // node --jitless
+  try {
+    const memory = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES });
+    const bytes = Uint8Array.from(atob(SUM_WASM), (c) => c.charCodeAt(0));
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
+      env: { memory },
+    });
+    return { buffer: memory.buffer, sum: callable(exports['sum']) };
+  } catch (error) {
+    // No SIMD on this processor, or no address space for the memory: do without.
+    if (error instanceof WebAssembly.CompileError || error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+/** An exported function, typed. It is called without a wrapper: a wrapper costs more than the call. */
+function callable(f: unknown): (at: number, len: number) => number {
+  assert(typeof f === 'function', 'sum.wat exports no function');
+  return f as (at: number, len: number) => number;
+}

@@ -1,0 +1,147 @@
+/**
+ * A byte ring that grows: the retransmission store of one direction of a connection, and the
+ * place where segments that came out of order wait.
+ *
+ * Theory of operation
+ * -------------------
+ * Offsets are relative to the oldest byte (`head`). `length` bytes from there are committed;
+ * bytes written beyond them with `writeAt` (out-of-order segments) count once `commit` covers them.
+ * Storage comes from a `BufferPool`, doubles when a write needs it and goes back as soon as the
+ * ring is empty, so that an idle connection costs none. A run handed out by `readable` is *lent*:
+ * it stays put until `release`, also when the ring grows meanwhile (the old storage is then kept
+ * until the loan ends).
+ */
+import { assert } from './assert.ts';
+import type { BufferPool } from './buffer-pool.ts';
+
+const NONE = new Uint8Array(0);
+
+export class ByteRing {
+  /** Committed bytes. */
+  length = 0;
+  private readonly pool: BufferPool;
+  private buffer: Uint8Array = NONE;
+  private head = 0;
+  /** End of the furthest byte written, relative to `head`; at least `length`. */
+  private extent = 0;
+  private lent = false;
+  /** Storage that a loan still reads, after the ring has moved to a larger one. */
+  private retired: Uint8Array | undefined = undefined;
+
+  constructor(pool: BufferPool) {
+    this.pool = pool;
+  }
+
+  /** Bytes of storage held now. */
+  get capacity(): number {
+    return this.buffer.length;
+  }
+
+  /**
+   * Copy `len` bytes to `offset` bytes past the oldest, growing as needed.
+   *
+   * @returns false when the pool has no storage for it; nothing was written
+   */
+  writeAt(offset: number, src: Uint8Array, srcOff: number, len: number): boolean {
+    const end = offset + len;
+    if (end > this.buffer.length && !this.grow(end)) return false;
+    const mask = this.buffer.length - 1;
+    const at = (this.head + offset) & mask;
+    const first = this.buffer.length - at;
+    if (len <= first) {
+      copy(src, srcOff, this.buffer, at, len);
+    } else {
+      copy(src, srcOff, this.buffer, at, first);
+      copy(src, srcOff + first, this.buffer, 0, len - first);
+    }
+    if (end > this.extent) this.extent = end;
+    return true;
+  }
+
+  /** Count `n` more bytes, already written, as committed. */
+  commit(n: number): void {
+    this.length += n;
+    assert(this.length <= this.extent, 'ring committed beyond what was written');
+  }
+
+  /** Copy `len` committed bytes, from `offset` past the oldest, to `dst` at `dstOff`. */
+  copyOut(offset: number, len: number, dst: Uint8Array, dstOff: number): void {
+    assert(offset + len <= this.length, 'ring read beyond its end');
+    const at = (this.head + offset) & (this.buffer.length - 1);
+    const first = this.buffer.length - at;
+    if (len <= first) {
+      copy(this.buffer, at, dst, dstOff, len);
+    } else {
+      copy(this.buffer, at, dst, dstOff, first);
+      copy(this.buffer, 0, dst, dstOff + first, len - first);
+    }
+  }
+
+  /** The longest contiguous committed run from the oldest byte, lent until `release`. */
+  readable(): Uint8Array {
+    if (this.length === 0) return NONE;
+    this.lent = true;
+    const end = this.head + this.length;
+    return this.buffer.subarray(this.head, Math.min(end, this.buffer.length));
+  }
+
+  /** Drop the `n` oldest bytes; ends a loan. */
+  release(n: number): void {
+    assert(n <= this.length, 'ring released beyond its end');
+    this.lent = false;
+    this.releaseRetired();
+    this.length -= n;
+    this.extent -= n;
+    if (this.extent === 0) {
+      if (this.buffer.length > 0) this.pool.release(this.buffer);
+      this.buffer = NONE;
+      this.head = 0;
+      return;
+    }
+    this.head = (this.head + n) & (this.buffer.length - 1);
+  }
+
+  /** Give all storage back. Whoever holds a lent run must have stopped reading it. */
+  clear(): void {
+    this.releaseRetired();
+    if (this.buffer.length > 0) this.pool.release(this.buffer);
+    this.buffer = NONE;
+    this.head = 0;
+    this.length = 0;
+    this.extent = 0;
+    this.lent = false;
+  }
+
+  private releaseRetired(): void {
+    if (this.retired === undefined) return;
+    this.pool.release(this.retired);
+    this.retired = undefined;
+  }
+
+  private grow(atLeast: number): boolean {
+    const next = this.pool.acquire(atLeast);
+    if (next === undefined) return false;
+    const old = this.buffer;
+    if (old.length > 0) {
+      const first = Math.min(this.extent, old.length - this.head);
+      copy(old, this.head, next, 0, first);
+      copy(old, 0, next, first, this.extent - first);
+      if (this.lent) this.retired = old;
+      else this.pool.release(old);
+    }
+    this.lent = false;
+    this.buffer = next;
+    this.head = 0;
+    return true;
+  }
+}
+
+function copy(src: Uint8Array, srcOff: number, dst: Uint8Array, dstOff: number, len: number): void {
+  if (len === 0) return;
+  if (len <= 24) {
+    // A view costs more than a few bytes do (engineering notes: 35 ns against 7).
+    for (let i = 0; i < len; i++) dst[dstOff + i] = src[srcOff + i] ?? 0;
+    return;
+  }
+  dst.set(src.subarray(srcOff, srcOff + len), dstOff);
+}

@@ -1,0 +1,137 @@
+/**
+ * A hashed timer wheel with lazy entries: one for all timers of a stack.
+ *
+ * Theory of operation
+ * -------------------
+ * An entry is filed in the slot of its deadline. Moving the deadline later is one store: the entry
+ * stays where it is, and is filed anew when its old slot comes up. Moving it earlier files it
+ * anew at once. A deadline beyond one turn of the wheel waits in its slot for further turns. Slots
+ * with entries are marked in a bit map, so that the next one is found in a few steps.
+ */
+import { type Instant, NEVER } from './time.ts';
+
+const SLOTS = 512;
+const TICK_MS = 4;
+
+/** Base class of whatever has a deadline. Only the wheel writes the fields below. */
+export abstract class Timer {
+  /** When `onDeadline` is due; `NEVER` when not at all. Set it with `TimerWheel.set`. */
+  deadline: Instant = NEVER;
+  filedSlot = -1;
+  filedAt: Instant = NEVER;
+  wheelNext: Timer | undefined = undefined;
+  wheelPrev: Timer | undefined = undefined;
+
+  /** The deadline has passed. The timer is off the wheel; it may be set again. */
+  abstract onDeadline(now: Instant): void;
+}
+
+export class TimerWheel {
+  private readonly heads: (Timer | undefined)[] = new Array<Timer | undefined>(SLOTS).fill(
+    undefined,
+  );
+  private readonly marks = new Int32Array(SLOTS / 32);
+  /** Ticks up to and including this one have been served. */
+  private served: number;
+
+  constructor(now: Instant) {
+    this.served = Math.floor(now / TICK_MS);
+  }
+
+  /** Have `timer.onDeadline` called at `at`, or not at all when it is `NEVER`. */
+  set(timer: Timer, at: Instant): void {
+    timer.deadline = at;
+    if (at >= timer.filedAt && timer.filedSlot >= 0) return; // lazy: looked at when its slot comes
+    if (timer.filedSlot >= 0) this.unfile(timer);
+    if (at !== NEVER) this.file(timer);
+  }
+
+  /** Take the timer off the wheel for good. */
+  cancel(timer: Timer): void {
+    timer.deadline = NEVER;
+    if (timer.filedSlot >= 0) this.unfile(timer);
+  }
+
+  /** When `advance` has something to look at; early at most, never late. */
+  next(): Instant {
+    const from = this.served + 1;
+    for (let step = 0; step <= SLOTS; ) {
+      const slot = (from + step) & (SLOTS - 1);
+      const bit = slot & 31;
+      const word = (this.marks[slot >> 5] ?? 0) >>> bit;
+      if (word === 0) {
+        step += 32 - bit;
+        continue;
+      }
+      return (from + step + (31 - Math.clz32(word & -word)) + 1) * TICK_MS;
+    }
+    return NEVER;
+  }
+
+  /** Serve every deadline up to `now`. */
+  advance(now: Instant): void {
+    const target = Math.floor(now / TICK_MS) - 1;
+    let ticks = target - this.served;
+    if (ticks <= 0) return;
+    if (ticks > SLOTS) ticks = SLOTS; // a jump of the clock: every slot once is every timer
+    const first = target - ticks + 1;
+    this.served = target;
+    for (let tick = first; tick <= target; tick++) this.serve(tick & (SLOTS - 1), now);
+  }
+
+  private serve(slot: number, now: Instant): void {
+    let timer = this.heads[slot];
+    this.heads[slot] = undefined;
+    this.marks[slot >> 5] = (this.marks[slot >> 5] ?? 0) & ~(1 << (slot & 31));
+    // Unhook the whole chain first: `onDeadline` may file timers, also into this slot.
+    const due: Timer[] = [];
+    while (timer !== undefined) {
+      const next: Timer | undefined = timer.wheelNext;
+      timer.filedSlot = -1;
+      timer.filedAt = NEVER;
+      timer.wheelNext = undefined;
+      timer.wheelPrev = undefined;
+      if (timer.deadline <= now) due.push(timer);
+      else if (timer.deadline !== NEVER) this.file(timer);
+      timer = next;
+    }
+    for (const each of due) {
+      // One served before it may have moved or cancelled it.
+      if (each.deadline > now || each.filedSlot >= 0) continue;
+      each.deadline = NEVER;
+      each.onDeadline(now);
+    }
+  }
+
+  private file(timer: Timer): void {
+    const wanted = Math.floor(timer.deadline / TICK_MS);
+    const tick = Math.max(wanted, this.served + 1);
+    const slot = tick & (SLOTS - 1);
+    const head = this.heads[slot];
+    timer.filedSlot = slot;
+    // When the slot comes up next: beyond one turn, that is before the deadline.
+    const first = this.served + 1;
+    timer.filedAt = (first + ((tick - first) & (SLOTS - 1))) * TICK_MS;
+    timer.wheelNext = head;
+    timer.wheelPrev = undefined;
+    if (head !== undefined) head.wheelPrev = timer;
+    this.heads[slot] = timer;
+    this.marks[slot >> 5] = (this.marks[slot >> 5] ?? 0) | (1 << (slot & 31));
+  }
+
+  private unfile(timer: Timer): void {
+    const { filedSlot: slot, wheelNext: next, wheelPrev: prev } = timer;
+    if (next !== undefined) next.wheelPrev = prev;
+    if (prev !== undefined) prev.wheelNext = next;
+    else {
+      this.heads[slot] = next;
+      if (next === undefined) {
+        this.marks[slot >> 5] = (this.marks[slot >> 5] ?? 0) & ~(1 << (slot & 31));
+      }
+    }
+    timer.filedSlot = -1;
+    timer.filedAt = NEVER;
+    timer.wheelNext = undefined;
+    timer.wheelPrev = undefined;
+  }
+}

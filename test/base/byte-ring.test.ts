@@ -1,0 +1,178 @@
+/** The ring against a naive model: an array of committed bytes and a map of those written ahead. */
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { BufferPool, MIN_BUFFER } from '../../src/base/buffer-pool.ts';
+import { ByteRing } from '../../src/base/byte-ring.ts';
+
+class Model {
+  committed: number[] = [];
+  ahead = new Map<number, number>();
+  lent: { view: Uint8Array; copy: Uint8Array } | undefined = undefined;
+}
+
+interface Real {
+  readonly pool: BufferPool;
+  readonly ring: ByteRing;
+}
+
+type Step = (m: Model, r: Real) => void;
+
+let counter = 0;
+const fresh = (len: number): Uint8Array => Uint8Array.from({ length: len }, () => counter++ & 255);
+
+/** Write at `gap` bytes past the committed end. */
+const write =
+  (gap: number, len: number): Step =>
+  (m, r) => {
+    const bytes = fresh(len);
+    assert.ok(r.ring.writeAt(m.committed.length + gap, bytes, 0, len));
+    for (let i = 0; i < len; i++) m.ahead.set(gap + i, bytes[i] ?? 0);
+  };
+
+/** Commit what is contiguous. */
+const commit: Step = (m, r) => {
+  let n = 0;
+  while (m.ahead.has(n)) n++;
+  for (let i = 0; i < n; i++) m.committed.push(m.ahead.get(i) ?? 0);
+  m.ahead = new Map([...m.ahead].filter(([at]) => at >= n).map(([at, byte]) => [at - n, byte]));
+  r.ring.commit(n);
+};
+
+const release =
+  (part: number): Step =>
+  (m, r) => {
+    const n = Math.floor(part * m.committed.length);
+    m.lent = undefined;
+    r.ring.release(n);
+    m.committed = m.committed.slice(n);
+  };
+
+const lend: Step = (m, r) => {
+  if (m.lent !== undefined) return;
+  const view = r.ring.readable();
+  assert.ok(view.length > 0 || m.committed.length === 0);
+  assert.deepEqual([...view], m.committed.slice(0, view.length));
+  if (view.length > 0) m.lent = { view, copy: view.slice() };
+};
+
+const steps = fc.oneof(
+  fc
+    .tuple(fc.constantFrom(0, 0, 0, 1, 100, 5000), fc.integer({ min: 1, max: 6000 }))
+    .map(([gap, len]) => write(gap, len)),
+  fc.constant(commit),
+  fc.double({ min: 0, max: 1, noNaN: true }).map(release),
+  fc.constant(release(1)),
+  fc.constant(lend),
+);
+
+describe('base/byte-ring', () => {
+  it('holds what the model holds, whatever is done to it', () => {
+    fc.assert(
+      fc.property(fc.array(steps, { maxLength: 40 }), (run) => {
+        const pool = new BufferPool(1 << 24);
+        const real: Real = { pool, ring: new ByteRing(pool) };
+        const model = new Model();
+        for (const step of run) {
+          step(model, real);
+          const len = model.committed.length;
+          assert.equal(real.ring.length, len);
+          const out = new Uint8Array(len);
+          real.ring.copyOut(0, len, out, 0);
+          assert.deepEqual(out, Uint8Array.from(model.committed));
+          if (model.lent !== undefined)
+            assert.deepEqual(model.lent.view, model.lent.copy, 'a lent run moved');
+          if (model.lent === undefined) assert.equal(pool.inUse, real.ring.capacity);
+        }
+        real.ring.clear();
+        assert.equal(pool.inUse, 0);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('reads any part', () => {
+    const ring = new ByteRing(new BufferPool(1 << 20));
+    // Two turns around the smallest storage, so that the end wraps.
+    for (let i = 0; i < 3; i++) {
+      ring.writeAt(ring.length, fresh(3000), 0, 3000);
+      ring.commit(3000);
+      if (i < 2) ring.release(3000 - 1);
+    }
+    const all = new Uint8Array(ring.length);
+    ring.copyOut(0, ring.length, all, 0);
+    for (const [off, len] of [
+      [0, 0],
+      [1, 20],
+      [1000, 2000],
+      [2999, 3],
+    ] as const) {
+      const part = new Uint8Array(len + 2);
+      ring.copyOut(off, len, part, 1);
+      assert.deepEqual(part.subarray(1, 1 + len), all.subarray(off, off + len));
+    }
+  });
+
+  it('costs nothing when empty', () => {
+    const pool = new BufferPool(1 << 20);
+    const ring = new ByteRing(pool);
+    assert.equal(ring.readable().length, 0);
+    ring.writeAt(0, fresh(10), 0, 10);
+    ring.commit(10);
+    assert.equal(pool.inUse, MIN_BUFFER);
+    ring.release(10);
+    assert.equal(pool.inUse, 0);
+    ring.clear();
+    assert.equal(pool.inUse, 0);
+  });
+
+  it('refuses what the pool refuses, and keeps what it has', () => {
+    const pool = new BufferPool(MIN_BUFFER);
+    const ring = new ByteRing(pool);
+    const bytes = fresh(MIN_BUFFER);
+    assert.ok(ring.writeAt(0, bytes, 0, MIN_BUFFER));
+    ring.commit(MIN_BUFFER);
+    assert.equal(ring.writeAt(MIN_BUFFER, bytes, 0, 1), false);
+    assert.deepEqual(ring.readable(), bytes);
+  });
+
+  it('asserts on misuse', () => {
+    const empty = (): ByteRing => new ByteRing(new BufferPool(1 << 20));
+    assert.throws(() => empty().commit(1));
+    assert.throws(() => empty().release(1));
+    assert.throws(() => empty().copyOut(0, 1, fresh(1), 0));
+  });
+});
+
+describe('base/buffer-pool', () => {
+  it('hands out powers of two and never more than its budget', () => {
+    const pool = new BufferPool(64 * 1024);
+    const held: Uint8Array[] = [];
+    for (const want of [1, 4096, 4097, 10_000, 16_384, 1]) {
+      const buffer = pool.acquire(want);
+      assert.ok(buffer !== undefined && buffer.length >= want);
+      assert.equal(buffer.length & (buffer.length - 1), 0);
+      held.push(buffer);
+    }
+    assert.equal(pool.tight, true);
+    assert.equal(pool.acquire(32_768), undefined);
+    assert.equal(pool.refused, 1);
+    for (const buffer of held) pool.release(buffer);
+    assert.equal(pool.inUse, 0);
+    assert.equal(pool.tight, false);
+  });
+
+  it('refuses more than the largest class', () => {
+    const pool = new BufferPool(1 << 30);
+    assert.equal(pool.acquire((1 << 23) + 1), undefined);
+  });
+
+  it('says when the next taker may be refused', () => {
+    const pool = new BufferPool(1 << 20);
+    assert.equal(pool.spent, false);
+    pool.acquire(1 << 19);
+    pool.acquire(1 << 18);
+    assert.equal(pool.spent, false);
+    pool.acquire(1);
+    assert.equal(pool.spent, true);
+  });
+});
