@@ -1,0 +1,101 @@
+/** TCP header view (RFC 9293 §3.1). Offsets are from the first byte of the header. */
+import { type Seq, seq } from '../base/seq.ts';
+import { pseudoSum, sum16 } from './checksum.ts';
+
+const SRC_PORT = 0;
+const DST_PORT = 2;
+const SEQUENCE = 4;
+const ACKNOWLEDGMENT = 8;
+const OFFSET_FLAGS = 12;
+const WINDOW = 14;
+const CHECKSUM = 16;
+const URGENT = 18;
+
+export const TCP_HEADER_LEN = 20;
+export const TCP_MAX_HEADER_LEN = 60;
+/** Where the checksum stands, for links that complete it. */
+export const TCP_CHECKSUM_OFFSET: number = CHECKSUM;
+
+export const FIN = 1;
+export const SYN = 2;
+export const RST = 4;
+export const PSH = 8;
+export const ACK = 16;
+
+export type TcpDrop = 'tcp-truncated' | 'tcp-bad-offset' | 'tcp-bad-checksum' | 'tcp-bad-flags';
+
+/**
+ * Check a received segment once. After `undefined`, every accessor below is in bounds.
+ *
+ * @param len bytes of IP payload at `off`
+ * @param addressSum of the pseudo-header; negative when the checksum is not to be verified
+ */
+export function checkTcp(
+  view: DataView,
+  off: number,
+  len: number,
+  addressSum: number,
+): TcpDrop | undefined {
+  if (len < TCP_HEADER_LEN) return 'tcp-truncated';
+  const headerLen = tcpHeaderLen(view, off);
+  if (headerLen < TCP_HEADER_LEN || headerLen > len) return 'tcp-bad-offset';
+  if (addressSum >= 0 && sum16(view, off, len, pseudoSum(addressSum, len)) !== 0xffff) {
+    return 'tcp-bad-checksum';
+  }
+  const flags = tcpFlags(view, off);
+  // Combinations that no TCP sends and scanners do.
+  if ((flags & (SYN | FIN | RST | ACK)) === 0) return 'tcp-bad-flags';
+  if ((flags & SYN) !== 0 && (flags & (FIN | RST)) !== 0) return 'tcp-bad-flags';
+  return undefined;
+}
+
+export const tcpSrcPort = (view: DataView, off: number): number => view.getUint16(off + SRC_PORT);
+export const tcpDstPort = (view: DataView, off: number): number => view.getUint16(off + DST_PORT);
+export const tcpSeq = (view: DataView, off: number): Seq => seq(view.getInt32(off + SEQUENCE));
+export const tcpAck = (view: DataView, off: number): Seq =>
+  seq(view.getInt32(off + ACKNOWLEDGMENT));
+export const tcpHeaderLen = (view: DataView, off: number): number =>
+  (view.getUint8(off + OFFSET_FLAGS) >>> 4) << 2;
+export const tcpFlags = (view: DataView, off: number): number =>
+  view.getUint8(off + OFFSET_FLAGS + 1) & 0x3f;
+/** As sent: not scaled. */
+export const tcpWindow = (view: DataView, off: number): number => view.getUint16(off + WINDOW);
+
+/**
+ * Write the fixed header; options and payload after it must already be in place, as the checksum
+ * covers them.
+ *
+ * @param headerLen with options, a multiple of four
+ * @param window as sent: already scaled down
+ * @param len header and payload in bytes
+ * @param partial leave the pseudo-header sum in the checksum field, for a link that completes it
+ */
+export function emitTcp(
+  view: DataView,
+  off: number,
+  srcPort: number,
+  dstPort: number,
+  sequence: Seq,
+  acknowledgment: Seq,
+  headerLen: number,
+  flags: number,
+  window: number,
+  len: number,
+  addressSum: number,
+  partial: boolean,
+): void {
+  view.setUint16(off + SRC_PORT, srcPort);
+  view.setUint16(off + DST_PORT, dstPort);
+  view.setInt32(off + SEQUENCE, sequence);
+  view.setInt32(off + ACKNOWLEDGMENT, acknowledgment);
+  view.setUint16(off + OFFSET_FLAGS, (headerLen << 10) | flags);
+  view.setUint16(off + WINDOW, window);
+  view.setUint16(off + URGENT, 0);
+  const pseudo = pseudoSum(addressSum, len);
+  if (partial) {
+    view.setUint16(off + CHECKSUM, pseudo);
+    return;
+  }
+  view.setUint16(off + CHECKSUM, 0);
+  view.setUint16(off + CHECKSUM, ~sum16(view, off, len, pseudo) & 0xffff);
+}
