@@ -1,0 +1,50 @@
+/** Why the stack drops a frame, a packet or an answer: every drop has a reason and is counted. */
+import type { ArpDrop } from '../wire/arp.ts';
+import type { IcmpDrop } from '../wire/icmpv4.ts';
+import type { Ipv4Drop } from '../wire/ipv4.ts';
+import type { TcpDrop } from '../wire/tcp.ts';
+import type { UdpDrop } from '../wire/udp.ts';
+import type { OutputDrop } from './ip-output.ts';
+import type { FragmentDrop } from './reassembly.ts';
+
+export type StackDrop =
+  | ArpDrop
+  | IcmpDrop
+  | Ipv4Drop
+  | TcpDrop
+  | UdpDrop
+  | OutputDrop
+  | FragmentDrop
+  | TcpSegmentDrop
+  | 'frame-truncated'
+  | 'frame-oversized'
+  | 'frame-bad-source'
+  | 'frame-unknown-type'
+  | 'frame-forward-failed'
+  | 'link-table-full'
+  | 'neighbor-table-full'
+  | 'ipv4-source-not-on-subnet'
+  | 'ipv4-too-big'
+  | 'ipv4-ttl-expired'
+  | 'ipv4-unknown-protocol'
+  | 'ipv4-group-destination'
+  | 'icmp-not-for-us'
+  | 'icmp-error-rate-limited'
+  | 'udp-no-service'
+  | 'udp-too-long';
+
+/** Segments that were well formed but not acceptable, and limits of the TCP layer. */
+export type TcpSegmentDrop =
+  | 'tcp-group-destination'
+  | 'tcp-no-connection'
+  | 'tcp-out-of-window'
+  | 'tcp-old-timestamp'
+  | 'tcp-missing-timestamp'
+  | 'tcp-bad-ack'
+  | 'tcp-challenged'
+  | 'tcp-challenge-rate-limited'
+  | 'tcp-no-memory'
+  | 'tcp-too-many-holes'
+  | 'tcp-connection-table-full'
+  | 'tcp-request-evicted'
+  | 'tcp-time-wait-evicted';

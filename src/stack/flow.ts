@@ -1,0 +1,194 @@
+/**
+ * The seam between the stack and what is above it: requests and flows go up, data and refusals come
+ * down. Handlers are called from a work list at the end of a batch, never from inside segment
+ * processing, so they may call any method of any flow.
+ */
+import type { IpAddress } from '../base/ip-address.ts';
+import type { Slab } from '../base/slab.ts';
+import type { Instant } from '../base/time.ts';
+
+export interface FlowId {
+  readonly guest: IpAddress;
+  readonly guestPort: number;
+  readonly remote: IpAddress;
+  readonly remotePort: number;
+}
+
+export type CloseReason =
+  | 'finished'
+  | 'reset-by-guest'
+  | 'reset-by-host'
+  | 'refused'
+  | 'unreachable'
+  | 'timed-out'
+  | 'link-down';
+
+/** `refused` answers with RST; `timed-out` with silence; the others with the ICMP error named. */
+export type RefuseReason =
+  | 'refused'
+  | 'host-unreachable'
+  | 'net-unreachable'
+  | 'prohibited'
+  | 'timed-out';
+
+/** A guest SYN held unanswered until the host connection's fate is known. */
+export interface TcpRequest {
+  readonly id: FlowId;
+  /**
+   * Complete the handshake. The flow is established once `handler.onOpen` is called; `send` may be
+   * used at once. Undefined when the guest has given up meanwhile.
+   */
+  accept(now: Instant, handler: TcpFlowHandler): TcpFlow | undefined;
+  refuse(now: Instant, reason: RefuseReason): void;
+  /** Set by the proxy: called once when the guest gives up, or the request is evicted. */
+  onCancelled: (() => void) | undefined;
+}
+
+/** One guest TCP connection, terminated here. Opened by the guest, or from above by `dial`. */
+export interface TcpFlow {
+  readonly id: FlowId;
+  /** Bytes received in order and not yet released. */
+  readonly receivedLen: number;
+  /**
+   * The longest contiguous run of received bytes, at most `receivedLen`. It stays put until
+   * released: it may be lent to `socket.write` meanwhile. Only one run may be lent at a time.
+   */
+  readable(): Uint8Array;
+  /** Free the oldest `n` received bytes; this opens the guest's window. */
+  release(now: Instant, n: number): void;
+  /** Bytes that {@link send} takes now; 0 when the buffer towards the guest is full. */
+  readonly sendSpace: number;
+  /** Queue bytes for the guest; they are copied. `len` is at most `sendSpace`. */
+  send(now: Instant, bytes: Uint8Array, off: number, len: number): void;
+  /** Call `onWritable` once, when at least `n` bytes of send space are free. */
+  wantSpace(n: number): void;
+  /** Send FIN after everything queued. */
+  shutdown(now: Instant): void;
+  /** Send RST and forget the flow. `onClosed` is not called. */
+  abort(now: Instant): void;
+  /** State and counters for people; made on demand. */
+  describe(): TcpFlowInfo;
+}
+
+export interface TcpFlowInfo {
+  readonly state: string;
+  /** Payload bytes, guest to host and host to guest. */
+  readonly bytesToHost: number;
+  readonly bytesToGuest: number;
+  readonly retransmits: number;
+  /** Smoothed round-trip time to the guest in ms; 0 before the first sample. */
+  readonly srttMs: number;
+  readonly cwndBytes: number;
+  readonly bufferedToHost: number;
+  readonly bufferedToGuest: number;
+}
+
+export interface TcpFlowHandler {
+  /** The handshake is complete. */
+  onOpen(now: Instant, flow: TcpFlow): void;
+  /** There are more received bytes than at the last call. */
+  onReadable(now: Instant, flow: TcpFlow): void;
+  /** Answers {@link TcpFlow.wantSpace}. */
+  onWritable(now: Instant, flow: TcpFlow): void;
+  /** The guest sent FIN; everything before it is readable. */
+  onGuestEnd(now: Instant, flow: TcpFlow): void;
+  /** Last call for this flow; received bytes not released are gone. Not called after `abort`. */
+  onClosed(now: Instant, flow: TcpFlow, reason: CloseReason): void;
+}
+
+/**
+ * A received UDP datagram: one record, reused for every datagram. Nothing of it may be kept; words
+ * and bytes are copied by whoever needs them later.
+ */
+export interface Datagram {
+  /** Nine words: guest address, remote address, and both ports; see `base/flow-key.ts`. */
+  readonly key: Int32Array;
+  readonly guestPort: number;
+  readonly remotePort: number;
+  /** Payload: `len` bytes at `off` of `slab`, borrowed for the call. */
+  readonly slab: Slab;
+  readonly off: number;
+  readonly len: number;
+  /** IPv4 TTL or IPv6 hop limit, as received. */
+  readonly ttl: number;
+}
+
+/** A guest's echo request to an address that is not the gateway's own; reused like a datagram. */
+export interface EchoRequest {
+  readonly key: Int32Array;
+  readonly identifier: number;
+  readonly sequence: number;
+  /** The data after the echo header. */
+  readonly slab: Slab;
+  readonly off: number;
+  readonly len: number;
+  readonly ttl: number;
+}
+
+/** What the stack asks of the layer above it. Implemented by the proxy. */
+export interface Upstream {
+  onTcpRequest(now: Instant, request: TcpRequest): void;
+  onDatagram(now: Instant, datagram: Datagram): void;
+  onEcho(now: Instant, request: EchoRequest): void;
+}
+
+/** An error the network reported, to be passed on to the guest as ICMP. Codes are ICMPv4's. */
+export type NetworkError =
+  | 'net-unreachable'
+  | 'host-unreachable'
+  | 'port-unreachable'
+  | 'prohibited'
+  | 'ttl-exceeded';
+
+/** What the proxy asks of the stack. */
+export interface Downstream {
+  /**
+   * Open a connection to the guest at `id.guest`; `id.remote` is the source it will see.
+   *
+   * @returns undefined when the flow exists already or the table is full
+   */
+  dial(now: Instant, id: FlowId, handler: TcpFlowHandler): TcpFlow | undefined;
+  /**
+   * Send a datagram to a guest, fragmented where the MTU asks for it.
+   *
+   * @param id `remote` is the source
+   * @returns false when it was dropped and counted: unknown guest, link not draining
+   */
+  sendDatagram(now: Instant, id: FlowId, bytes: Uint8Array, off: number, len: number): boolean;
+  /** Send an echo reply from `remote` to `guest`. */
+  sendEchoReply(
+    now: Instant,
+    guest: IpAddress,
+    remote: IpAddress,
+    identifier: number,
+    sequence: number,
+    bytes: Uint8Array,
+    off: number,
+    len: number,
+  ): boolean;
+  /**
+   * Report an ICMP error about a UDP datagram of `id.guest` to `id.remote`.
+   *
+   * @param from the router or host that reported it
+   * @param payloadLen UDP payload bytes of the datagram in question
+   */
+  sendUdpError(
+    now: Instant,
+    id: FlowId,
+    error: NetworkError,
+    from: IpAddress,
+    payloadLen: number,
+  ): void;
+  /** Report an ICMP error about an echo request. */
+  sendEchoError(
+    now: Instant,
+    guest: IpAddress,
+    remote: IpAddress,
+    identifier: number,
+    sequence: number,
+    error: NetworkError,
+    from: IpAddress,
+  ): void;
+  /** Hand everything queued on every link to the operating system. */
+  flush(): void;
+}

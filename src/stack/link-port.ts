@@ -1,0 +1,96 @@
+/**
+ * One link as the stack holds it: its writer, its counters, and the connections that wait for it
+ * to drain. The transport sees it as a `FrameReader`.
+ */
+import type { Slab } from '../base/slab.ts';
+import type { Instant } from '../base/time.ts';
+import type { FrameReader, FrameWriter } from './link.ts';
+
+/** Something with frames to send that found the link full. */
+export interface BlockedSender {
+  onLinkWritable(now: Instant): void;
+}
+
+/** What a port does with what its transport tells it. Implemented by the segment. */
+export interface PortOwner {
+  onPortFrame(
+    now: Instant,
+    port: LinkPort,
+    slab: Slab,
+    off: number,
+    len: number,
+    trusted: boolean,
+  ): void;
+  onPortBatchEnd(now: Instant): void;
+  onPortDown(now: Instant, port: LinkPort): void;
+}
+
+export class LinkPort implements FrameReader {
+  readonly id: number;
+  readonly name: string;
+  readonly writer: FrameWriter;
+  readonly attachedAt: Instant;
+  framesToHost = 0;
+  bytesToHost = 0;
+  framesToGuest = 0;
+  bytesToGuest = 0;
+  up = true;
+  /** Source address of the last frame: nearly always that of the next. */
+  lastSource = -1;
+  /** Frames were committed since the last flush. */
+  dirty = false;
+  private readonly owner: PortOwner;
+  private blocked: BlockedSender[] = [];
+
+  constructor(id: number, name: string, writer: FrameWriter, owner: PortOwner, now: Instant) {
+    this.id = id;
+    this.name = name;
+    this.writer = writer;
+    this.owner = owner;
+    this.attachedAt = now;
+  }
+
+  onFrame(now: Instant, slab: Slab, off: number, len: number, trusted: boolean): void {
+    this.framesToHost++;
+    this.bytesToHost += len;
+    this.owner.onPortFrame(now, this, slab, off, len, trusted);
+  }
+
+  onBatchEnd(now: Instant): void {
+    this.owner.onPortBatchEnd(now);
+  }
+
+  onWritable(now: Instant): void {
+    const waiting = this.blocked;
+    this.blocked = [];
+    for (const sender of waiting) sender.onLinkWritable(now);
+    this.owner.onPortBatchEnd(now);
+  }
+
+  onLinkDown(now: Instant): void {
+    if (!this.up) return;
+    this.up = false;
+    const waiting = this.blocked;
+    this.blocked = [];
+    this.owner.onPortDown(now, this);
+    for (const sender of waiting) sender.onLinkWritable(now); // they wait for the guest's return now
+  }
+
+  /** Have `sender` called once, when the link drains. It must not wait twice. */
+  waitForSpace(sender: BlockedSender): void {
+    this.blocked.push(sender);
+  }
+
+  /** Count the frame that was just committed. */
+  sent(len: number): void {
+    this.framesToGuest++;
+    this.bytesToGuest += len;
+    this.dirty = true;
+  }
+
+  flush(): void {
+    if (!this.dirty) return;
+    this.dirty = false;
+    this.writer.flush();
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * Who is on the segment: the map from a guest's IP address to its Ethernet address and link.
+ *
+ * Theory of operation
+ * -------------------
+ * Entries are learned from ARP and from the source of every IP packet that a guest sends. Flows
+ * hold the entry itself, so a guest that comes back on another link, or with another Ethernet
+ * address, takes its flows along. An entry without a link is a guest that is away or was never
+ * seen; frames to it are dropped and TCP retransmits. At the limit the entry longest unused and
+ * without flows is replaced.
+ */
+import { KEY_GUEST, makeKey, setKeyAddress } from '../base/flow-key.ts';
+import { FlowTable } from '../base/flow-table.ts';
+import type { IpAddress } from '../base/ip-address.ts';
+import type { Instant } from '../base/time.ts';
+import { setEtherType } from '../wire/ethernet.ts';
+import { formatMac, type Mac, writeMac } from '../wire/mac.ts';
+import type { LinkPort } from './link-port.ts';
+
+const MAX_NEIGHBORS = 4096;
+
+/** Told when a neighbour that flows wait for becomes reachable. */
+export interface NeighborWaiter {
+  onNeighborUp(now: Instant): void;
+}
+
+export class Neighbor {
+  readonly address: IpAddress;
+  mac: Mac = 0;
+  port: LinkPort | undefined = undefined;
+  lastSeen: Instant;
+  /** When ARP last asked for it. */
+  askedAt: Instant = Number.NEGATIVE_INFINITY;
+  /** TCP connections and pending requests that hold this entry. */
+  users = 0;
+  readonly waiters: Set<NeighborWaiter> = new Set();
+  private dst01 = 0;
+  private dst2src0 = 0;
+  private src12 = 0;
+
+  constructor(address: IpAddress, now: Instant) {
+    this.address = address;
+    this.lastSeen = now;
+  }
+
+  get macText(): string {
+    return formatMac(this.mac);
+  }
+
+  setMac(mac: Mac, ours: Mac): void {
+    this.mac = mac;
+    this.dst01 = Math.floor(mac / 0x1_0000) | 0;
+    this.dst2src0 = ((mac & 0xffff) << 16) | Math.floor(ours / 0x1_0000_0000);
+    this.src12 = ours | 0;
+  }
+
+  /** Write the Ethernet header of a frame to this neighbour. */
+  emitEthernet(view: DataView, off: number, type: number): void {
+    view.setInt32(off, this.dst01);
+    view.setInt32(off + 4, this.dst2src0);
+    view.setInt32(off + 8, this.src12);
+    setEtherType(view, off, type);
+  }
+}
+
+export class NeighborTable {
+  private readonly ours: Mac;
+  private readonly table: FlowTable<Neighbor>;
+  private readonly scratch = makeKey();
+
+  constructor(ours: Mac, secret: number) {
+    this.ours = ours;
+    this.table = new FlowTable(MAX_NEIGHBORS, secret);
+  }
+
+  /** The entry of the address in four words of `words` from `at`. */
+  find(words: Int32Array, at: number): Neighbor | undefined {
+    const key = this.scratch;
+    for (let i = 0; i < 4; i++) key[i] = words[at + i] ?? 0;
+    return this.table.get(key);
+  }
+
+  findAddress(address: IpAddress): Neighbor | undefined {
+    setKeyAddress(this.scratch, KEY_GUEST, address);
+    return this.table.get(this.scratch);
+  }
+
+  /** The entry of `address`, made if need be; undefined when the table is full of used ones. */
+  obtain(now: Instant, address: IpAddress): Neighbor | undefined {
+    const found = this.findAddress(address);
+    if (found !== undefined) return found;
+    if (this.table.size >= MAX_NEIGHBORS && !this.evict()) return undefined;
+    const neighbor = new Neighbor(address, now);
+    neighbor.setMac(0, this.ours);
+    setKeyAddress(this.scratch, KEY_GUEST, address);
+    this.table.set(this.scratch, neighbor);
+    return neighbor;
+  }
+
+  /** `neighbor` was heard with `mac` on `port`. */
+  learn(now: Instant, neighbor: Neighbor, mac: Mac, port: LinkPort): void {
+    neighbor.lastSeen = now;
+    if (neighbor.mac === mac && neighbor.port === port) return;
+    neighbor.setMac(mac, this.ours);
+    neighbor.port = port;
+    const waiting = [...neighbor.waiters];
+    neighbor.waiters.clear();
+    for (const waiter of waiting) waiter.onNeighborUp(now);
+  }
+
+  /** The link of `port` is gone. */
+  detach(now: Instant, port: LinkPort): void {
+    this.table.forEach((neighbor) => {
+      if (neighbor.port !== port) return;
+      neighbor.port = undefined;
+      neighbor.lastSeen = now;
+    });
+  }
+
+  forEach(visit: (neighbor: Neighbor) => void): void {
+    this.table.forEach(visit);
+  }
+
+  private evict(): boolean {
+    let oldest: Neighbor | undefined;
+    this.table.forEach((neighbor) => {
+      if (neighbor.users > 0) return;
+      if (oldest === undefined || neighbor.lastSeen < oldest.lastSeen) oldest = neighbor;
+    });
+    if (oldest === undefined) return false;
+    oldest.port = undefined; // whoever still holds it must look the address up again
+    setKeyAddress(this.scratch, KEY_GUEST, oldest.address);
+    return this.table.delete(this.scratch);
+  }
+}
+
+/** Write an Ethernet header for frames that no neighbour entry stands for. */
+export function emitEthernetTo(
+  view: DataView,
+  off: number,
+  dst: Mac,
+  src: Mac,
+  type: number,
+): void {
+  writeMac(view, off, dst);
+  writeMac(view, off + 6, src);
+  setEtherType(view, off, type);
+}

@@ -1,0 +1,139 @@
+/**
+ * The Ethernet segment that all guests are on: a learning switch (IEEE 802.1D §7) with the stack as
+ * one more station. With a single guest it costs two comparisons a frame.
+ */
+import type { Counters } from '../base/counters.ts';
+import type { Slab } from '../base/slab.ts';
+import type { Instant } from '../base/time.ts';
+import { ETHERNET_DST, ETHERNET_HEADER_LEN, ETHERNET_SRC } from '../wire/ethernet.ts';
+import { isGroupMac, type Mac, readMac } from '../wire/mac.ts';
+import type { StackDrop } from './drops.ts';
+import { forwardFrame } from './forward.ts';
+import type { FrameReader, FrameWriter, LinkAcceptor } from './link.ts';
+import { LinkPort, type PortOwner } from './link-port.ts';
+
+const MAX_PORTS = 256;
+const MAX_STATIONS = 4096;
+const MAX_FRAME = 65_535 + ETHERNET_HEADER_LEN;
+
+/** What the segment does not decide itself. */
+export interface SegmentOwner {
+  /** A frame for our station, or for all. */
+  onOwnFrame(
+    now: Instant,
+    port: LinkPort,
+    slab: Slab,
+    off: number,
+    len: number,
+    trusted: boolean,
+  ): void;
+  onBatchEnd(now: Instant): void;
+  onPortUp(now: Instant, port: LinkPort): void;
+  onPortDown(now: Instant, port: LinkPort): void;
+}
+
+export class EthernetSegment implements LinkAcceptor, PortOwner {
+  readonly ports: Set<LinkPort> = new Set();
+  private readonly ours: Mac;
+  private readonly mtu: number;
+  private readonly owner: SegmentOwner;
+  private readonly drops: Counters<StackDrop>;
+  private readonly stations = new Map<Mac, LinkPort>();
+  private nextId = 1;
+
+  constructor(ours: Mac, mtu: number, owner: SegmentOwner, drops: Counters<StackDrop>) {
+    this.ours = ours;
+    this.mtu = mtu;
+    this.owner = owner;
+    this.drops = drops;
+  }
+
+  attach(now: Instant, name: string, writer: FrameWriter): FrameReader | undefined {
+    if (this.ports.size >= MAX_PORTS) {
+      this.drops.add('link-table-full');
+      return undefined;
+    }
+    const port = new LinkPort(this.nextId++, name, writer, this, now);
+    this.ports.add(port);
+    this.owner.onPortUp(now, port);
+    return port;
+  }
+
+  flush(): void {
+    for (const port of this.ports) port.flush();
+  }
+
+  onPortFrame(
+    now: Instant,
+    port: LinkPort,
+    slab: Slab,
+    off: number,
+    len: number,
+    trusted: boolean,
+  ): void {
+    if (len < ETHERNET_HEADER_LEN) {
+      this.drops.add('frame-truncated');
+      return;
+    }
+    if (len > MAX_FRAME) {
+      this.drops.add('frame-oversized');
+      return;
+    }
+    const { view } = slab;
+    const src = readMac(view, off + ETHERNET_SRC);
+    if (src !== port.lastSource && !this.learn(port, src)) {
+      this.drops.add('frame-bad-source');
+      return;
+    }
+    const dst = readMac(view, off + ETHERNET_DST);
+    if (dst === this.ours) {
+      this.owner.onOwnFrame(now, port, slab, off, len, trusted);
+      return;
+    }
+    const group = isGroupMac(dst);
+    if (this.ports.size > 1) {
+      const known = group ? undefined : this.stations.get(dst);
+      if (known !== undefined) {
+        if (known !== port) this.forward(known, slab, off, len, trusted);
+      } else {
+        for (const other of this.ports) {
+          if (other !== port) this.forward(other, slab, off, len, trusted);
+        }
+      }
+    }
+    if (group) this.owner.onOwnFrame(now, port, slab, off, len, trusted);
+  }
+
+  onPortBatchEnd(now: Instant): void {
+    this.owner.onBatchEnd(now);
+  }
+
+  onPortDown(now: Instant, port: LinkPort): void {
+    this.ports.delete(port);
+    for (const [mac, at] of this.stations) if (at === port) this.stations.delete(mac);
+    this.owner.onPortDown(now, port);
+  }
+
+  private learn(port: LinkPort, src: Mac): boolean {
+    if (isGroupMac(src) || src === this.ours || src === 0) return false;
+    port.lastSource = src;
+    const before = this.stations.get(src);
+    if (before === port) return true;
+    if (before?.lastSource === src) before.lastSource = -1; // it moved, and may move back
+    this.stations.delete(src);
+    if (this.stations.size >= MAX_STATIONS) {
+      for (const [oldest, at] of this.stations) {
+        this.stations.delete(oldest);
+        if (at.lastSource === oldest) at.lastSource = -1;
+        break;
+      }
+    }
+    this.stations.set(src, port);
+    return true;
+  }
+
+  private forward(port: LinkPort, slab: Slab, off: number, len: number, trusted: boolean): void {
+    if (!forwardFrame(port, slab, off, len, trusted, this.mtu))
+      this.drops.add('frame-forward-failed');
+  }
+}

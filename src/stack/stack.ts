@@ -1,0 +1,373 @@
+/**
+ * The stack: one Ethernet segment with the gateway on it, from frames to flows and back.
+ *
+ * Theory of operation
+ * -------------------
+ * Sans-IO: frames, time and randomness come in as arguments; frames leave through the `FrameWriter`
+ * of each link, flows and requests through `Upstream`. A transport calls `onFrame` for each frame of
+ * a batch and `onBatchEnd` once; only then are handlers called and ACKs sent, and each link is
+ * flushed in one write. Calls from above between batches (`send`, `dial`, `sendDatagram`) write
+ * frames at once and leave the flush to the caller.
+ *
+ * `nextTimeout` and `onTimeout` are the only use of time; one timer of the shell serves them all.
+ */
+import { Counters } from '../base/counters.ts';
+import type { IpAddress } from '../base/ip-address.ts';
+import type { Random } from '../base/random.ts';
+import type { Slab } from '../base/slab.ts';
+import type { Instant } from '../base/time.ts';
+import { TimerWheel } from '../base/timer-wheel.ts';
+import { pseudoAddressSum } from '../wire/checksum.ts';
+import { ETHERNET_HEADER_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, etherType } from '../wire/ethernet.ts';
+import { emitIpv4, IPV4_HEADER_LEN, PROTOCOL_UDP } from '../wire/ipv4.ts';
+import { BROADCAST_MAC, type Mac } from '../wire/mac.ts';
+import { checkUdp, emitUdp, UDP_HEADER_LEN, udpDstPort, udpLength } from '../wire/udp.ts';
+import { ArpLayer } from './arp.ts';
+import type { StackDrop } from './drops.ts';
+import type {
+  Downstream,
+  FlowId,
+  NetworkError,
+  TcpFlow,
+  TcpFlowHandler,
+  Upstream,
+} from './flow.ts';
+import { IcmpLayer } from './icmp.ts';
+import { IpOutput } from './ip-output.ts';
+import { Ipv4Input, type Subnet, type UpperLayers } from './ipv4-input.ts';
+import type { FrameReader, FrameWriter, LinkAcceptor, Timed } from './link.ts';
+import type { LinkPort } from './link-port.ts';
+import { emitEthernetTo, type Neighbor, NeighborTable } from './neighbor.ts';
+import { Packet } from './packet.ts';
+import { EthernetSegment, type SegmentOwner } from './segment.ts';
+import { DEFAULT_TCP_CONFIG, type TcpConfig } from './tcp/config.ts';
+import type { TcpConnection } from './tcp/connection.ts';
+import { TcpLayer } from './tcp/tcp-layer.ts';
+import { UdpLayer, type UdpService } from './udp.ts';
+
+const DHCP_SERVER_PORT = 67;
+const DHCP_CLIENT_PORT = 68;
+const ARP_INTERVAL_MS = 1000;
+const MAX_DHCP_REPLY = 1472;
+
+export interface StackConfig {
+  /** First address of the segment, and its prefix length. */
+  readonly subnet: IpAddress;
+  readonly prefixLen: number;
+  readonly gateway: IpAddress;
+  /** Undefined closes the host's loopback to guests. */
+  readonly host: IpAddress | undefined;
+  readonly mtu: number;
+  /** The gateway's Ethernet address. */
+  readonly mac: Mac;
+  /** Whether checksums of TCP and UDP are verified where the link does not vouch for them. */
+  readonly verifyChecksums: boolean;
+  readonly tcp: Partial<TcpConfig>;
+}
+
+/**
+ * Answers a DHCP request: the BOOTP reply is written to `out` at `off`.
+ *
+ * @returns its length and where it goes; undefined for no reply
+ */
+export type DhcpResponder = (
+  now: Instant,
+  request: DataView,
+  out: Slab,
+  off: number,
+) => DhcpReply | undefined;
+
+export interface DhcpReply {
+  readonly len: number;
+  /** IPv4 word; -1 is the broadcast address. */
+  readonly address: number;
+  readonly mac: Mac;
+}
+
+export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, UpperLayers {
+  readonly drops: Counters<StackDrop> = new Counters<StackDrop>();
+  readonly tcp: TcpLayer;
+  readonly config: StackConfig;
+  readonly icmp: IcmpLayer;
+  private readonly segment: EthernetSegment;
+  private readonly neighbors: NeighborTable;
+  private readonly out: IpOutput;
+  private readonly arp: ArpLayer;
+  private readonly udp: UdpLayer;
+  private readonly input: Ipv4Input;
+  private readonly wheel: TimerWheel;
+  /** Called after each batch and flush: deadlines may have moved. */
+  afterWork: () => void = () => {};
+  /** Called when a link came or went, with how many there are. */
+  onLinkCount: (links: number) => void = () => {};
+  private dhcp: DhcpResponder | undefined = undefined;
+  private lastNow: Instant;
+
+  constructor(config: StackConfig, now: Instant, random: Random, upstream: Upstream) {
+    this.config = config;
+    this.lastNow = now;
+    this.wheel = new TimerWheel(now);
+    this.segment = new EthernetSegment(config.mac, config.mtu, this, this.drops);
+    this.neighbors = new NeighborTable(config.mac, random.next32());
+    this.out = new IpOutput(config.mtu);
+    this.icmp = new IcmpLayer(this.out, config.gateway, this.drops, upstream);
+    const subnet: Subnet = {
+      base: config.subnet.d,
+      mask: -1 << (32 - config.prefixLen),
+      gateway: config.gateway,
+      host: config.host,
+    };
+    this.arp = new ArpLayer(config.mac, subnet, this.neighbors, this.drops);
+    this.udp = new UdpLayer(this.out, this.drops, upstream);
+    this.tcp = new TcpLayer(
+      { ...DEFAULT_TCP_CONFIG, ...config.tcp },
+      this.wheel,
+      this.out,
+      this.icmp,
+      this.drops,
+      random,
+      upstream,
+    );
+    this.icmp.tcp = this.tcp;
+    this.out.onUnresolved = (neighbor) => this.resolve(neighbor);
+    this.input = new Ipv4Input(
+      subnet,
+      config.mtu,
+      config.verifyChecksums,
+      this.neighbors,
+      this.icmp,
+      this.drops,
+      new Packet(),
+      this,
+    );
+  }
+
+  // --- what the composition calls ---
+
+  attach(now: Instant, name: string, writer: FrameWriter): FrameReader | undefined {
+    return this.segment.attach(now, name, writer);
+  }
+
+  /** Have `service` called for datagrams to `port` of the gateway. */
+  serveUdp(port: number, service: UdpService): void {
+    this.udp.serve(port, service);
+  }
+
+  serveDhcp(responder: DhcpResponder): void {
+    this.dhcp = responder;
+  }
+
+  /** Links attached now. */
+  get links(): Iterable<LinkPort> {
+    return this.segment.ports;
+  }
+
+  /** Every guest address seen. */
+  forEachNeighbor(visit: (neighbor: Neighbor) => void): void {
+    this.neighbors.forEach(visit);
+  }
+
+  get tcpConnections(): Iterable<TcpConnection> {
+    return this.tcp;
+  }
+
+  // --- Timed ---
+
+  nextTimeout(): Instant {
+    return Math.min(
+      this.wheel.next(),
+      this.input.reassemblies.nextTimeout(),
+      this.tcp.nextStarvedRetry(this.lastNow),
+    );
+  }
+
+  onTimeout(now: Instant): void {
+    this.lastNow = now;
+    this.icmp.tick(now);
+    this.wheel.advance(now);
+    this.input.expire(now);
+    this.tcp.feedStarved();
+    this.onBatchEnd(now);
+  }
+
+  // --- Downstream ---
+
+  dial(now: Instant, id: FlowId, handler: TcpFlowHandler): TcpFlow | undefined {
+    const neighbor = this.neighbors.obtain(now, id.guest);
+    if (neighbor === undefined) {
+      this.drops.add('neighbor-table-full');
+      return undefined;
+    }
+    this.lastNow = now;
+    return this.tcp.dial(now, id, neighbor, handler);
+  }
+
+  sendDatagram(now: Instant, id: FlowId, bytes: Uint8Array, off: number, len: number): boolean {
+    const neighbor = this.neighborFor(now, id.guest);
+    if (neighbor === undefined) return false;
+    return this.udp.send(neighbor, id.remote, id.remotePort, id.guestPort, bytes, off, len);
+  }
+
+  sendEchoReply(
+    now: Instant,
+    guest: IpAddress,
+    remote: IpAddress,
+    identifier: number,
+    sequence: number,
+    bytes: Uint8Array,
+    off: number,
+    len: number,
+  ): boolean {
+    const neighbor = this.neighborFor(now, guest);
+    if (neighbor === undefined) return false;
+    return this.icmp.reply(neighbor, remote, identifier, sequence, bytes, off, len);
+  }
+
+  sendUdpError(
+    now: Instant,
+    id: FlowId,
+    error: NetworkError,
+    from: IpAddress,
+    payloadLen: number,
+  ): void {
+    const neighbor = this.neighborFor(now, id.guest);
+    if (neighbor === undefined) return;
+    const { remote, guestPort, remotePort } = id;
+    this.icmp.sendUdpError(neighbor, remote, guestPort, remotePort, error, from, payloadLen);
+  }
+
+  sendEchoError(
+    now: Instant,
+    guest: IpAddress,
+    remote: IpAddress,
+    identifier: number,
+    sequence: number,
+    error: NetworkError,
+    from: IpAddress,
+  ): void {
+    const neighbor = this.neighborFor(now, guest);
+    if (neighbor === undefined) return;
+    this.icmp.sendEchoError(neighbor, remote, identifier, sequence, error, from);
+  }
+
+  flush(): void {
+    this.segment.flush();
+    this.afterWork();
+  }
+
+  // --- SegmentOwner ---
+
+  onOwnFrame(
+    now: Instant,
+    port: LinkPort,
+    slab: Slab,
+    off: number,
+    len: number,
+    trusted: boolean,
+  ): void {
+    const type = etherType(slab.view, off);
+    if (type === ETHERTYPE_IPV4) this.input.onFrame(now, port, slab, off, len, trusted);
+    else if (type === ETHERTYPE_ARP) this.arp.onFrame(now, port, slab.view, off, len);
+    else this.drops.add('frame-unknown-type');
+  }
+
+  onBatchEnd(now: Instant): void {
+    this.lastNow = now;
+    this.icmp.tick(now);
+    this.tcp.endBatch(now);
+    this.flush();
+  }
+
+  onPortUp(_now: Instant, port: LinkPort): void {
+    // A guest that was known may be behind the new link: ask, so that its flows go on at once.
+    this.neighbors.forEach((neighbor) => {
+      if (neighbor.port === undefined) this.arp.ask([port], neighbor.address);
+    });
+    port.flush();
+    this.onLinkCount(this.segment.ports.size);
+  }
+
+  onPortDown(now: Instant, port: LinkPort): void {
+    this.neighbors.detach(now, port);
+    this.onLinkCount(this.segment.ports.size);
+  }
+
+  // --- UpperLayers ---
+
+  onTcp(now: Instant, packet: Packet): void {
+    this.tcp.onPacket(now, packet);
+  }
+
+  onUdp(now: Instant, packet: Packet, port: LinkPort, toGateway: boolean): void {
+    const { slab, l4Off, l4Len } = packet;
+    const forDhcp = (packet.group || toGateway) && l4Len >= UDP_HEADER_LEN;
+    if (forDhcp && udpDstPort(slab.view, l4Off) === DHCP_SERVER_PORT) {
+      this.onDhcp(now, packet, port);
+    } else this.udp.onPacket(now, packet, toGateway);
+  }
+
+  onIcmp(now: Instant, packet: Packet, toGateway: boolean): void {
+    this.icmp.onPacket(now, packet, toGateway);
+  }
+
+  // --- inside ---
+
+  private neighborFor(now: Instant, guest: IpAddress): Neighbor | undefined {
+    const neighbor = this.neighbors.findAddress(guest);
+    if (neighbor?.port !== undefined) return neighbor;
+    this.lastNow = now;
+    const unknown = this.neighbors.obtain(now, guest);
+    if (unknown === undefined) this.drops.add('neighbor-table-full');
+    else this.resolve(unknown); // so that the next datagram arrives
+    this.drops.add('out-no-link');
+    return undefined;
+  }
+
+  /** Ask who has the address, at most once a second (RFC 1122 §2.3.2.1). */
+  private resolve(neighbor: Neighbor): void {
+    if (this.lastNow - neighbor.askedAt < ARP_INTERVAL_MS) return;
+    neighbor.askedAt = this.lastNow;
+    this.arp.ask(this.segment.ports, neighbor.address);
+  }
+
+  /** DHCP stands apart: its clients have no address, and its replies go by Ethernet address. */
+  private onDhcp(now: Instant, packet: Packet, port: LinkPort): void {
+    const { slab, l4Off, l4Len } = packet;
+    const fault = checkUdp(slab.view, l4Off, l4Len, packet.addressSum);
+    if (fault !== undefined) {
+      this.drops.add(fault);
+      return;
+    }
+    if (this.dhcp === undefined) {
+      this.drops.add('udp-no-service');
+      return;
+    }
+    const { bytes } = slab;
+    const at = bytes.byteOffset + l4Off + UDP_HEADER_LEN;
+    const request = new DataView(bytes.buffer, at, udpLength(slab.view, l4Off) - UDP_HEADER_LEN);
+    const headers = ETHERNET_HEADER_LEN + IPV4_HEADER_LEN + UDP_HEADER_LEN;
+    const off = port.writer.reserve(headers + MAX_DHCP_REPLY);
+    if (off < 0) {
+      this.drops.add('out-link-full');
+      return;
+    }
+    const out = port.writer.slab;
+    const reply = this.dhcp(now, request, out, off + headers);
+    if (reply === undefined) {
+      port.writer.commit(0);
+      return;
+    }
+    const { gateway, mac } = this.config;
+    const total = IPV4_HEADER_LEN + UDP_HEADER_LEN + reply.len;
+    const l3 = off + ETHERNET_HEADER_LEN;
+    const to = reply.address === -1 ? BROADCAST_MAC : reply.mac;
+    emitEthernetTo(out.view, off, to, mac, ETHERTYPE_IPV4);
+    emitIpv4(out.view, l3, total, 0, 0, 64, PROTOCOL_UDP, gateway.d, reply.address);
+    const words = new Int32Array([0, 0, 0, gateway.d, 0, 0, 0, reply.address]);
+    const sum = pseudoAddressSum(words, 0, 4, 4, PROTOCOL_UDP);
+    const udp = l3 + IPV4_HEADER_LEN;
+    emitUdp(out.view, udp, DHCP_SERVER_PORT, DHCP_CLIENT_PORT, reply.len, sum);
+    port.writer.commit(ETHERNET_HEADER_LEN + total);
+    port.sent(ETHERNET_HEADER_LEN + total);
+  }
+}

@@ -1,0 +1,299 @@
+/**
+ * Arriving segments, judged in the order of RFC 9293 §3.10.7.4 (with RFC 5961's changes): timestamp,
+ * sequence number, RST, SYN, ACK, payload, FIN. Whatever is due in return (ACKs, data, callbacks) is
+ * noted on the connection and done at the end of the batch, except duplicate ACKs, of which the
+ * guest's fast retransmit wants one for each segment (RFC 5681 §4.2).
+ */
+import { type Seq, seqAdd, seqDiff, seqLe, seqLt } from '../../base/seq.ts';
+import type { Instant } from '../../base/time.ts';
+import { ACK, FIN, RST, SYN } from '../../wire/tcp.ts';
+import { takeAck } from './ack.ts';
+import {
+  EVENT_GUEST_END,
+  EVENT_OPEN,
+  EVENT_READABLE,
+  RCV_SCALE,
+  type TcpConnection,
+} from './connection.ts';
+import { armTimer, delayAck } from './deadlines.ts';
+import type { Segment } from './segment.ts';
+import { sendAck, sendReset, sendSyn } from './send.ts';
+
+/** 24 days: older than this, a timestamp says nothing (RFC 7323 §5.5). */
+const TIMESTAMP_LIFETIME_MS = 24 * 86_400_000;
+
+export function receive(c: TcpConnection, now: Instant, s: Segment): void {
+  if (c.state === 'syn-sent') {
+    receiveInSynSent(c, now, s);
+    return;
+  }
+  c.lastHeard = now;
+  c.probes = 0;
+  if (isCrossedSynAck(c, s)) {
+    s.flags &= ~SYN;
+    s.seq = c.rcvNxt;
+    c.ackNow = true;
+  }
+  if (!acceptable(c, now, s)) return;
+  if ((s.flags & RST) !== 0) {
+    takeReset(c, now, s);
+    return;
+  }
+  if ((s.flags & SYN) !== 0) {
+    if (c.state === 'syn-received' && s.seq === seqAdd(c.rcvNxt, -1)) {
+      sendSyn(c, now); // our SYN-ACK was lost
+      return;
+    }
+    challenge(c, now); // RFC 5961 §4
+    return;
+  }
+  if ((s.flags & ACK) === 0 || !ackAcceptable(c, now, s)) return;
+  if (c.timestamps && s.options.hasTimestamps && seqLe(s.seq, c.lastAckSent)) {
+    c.tsRecent = s.options.tsVal; // RFC 7323 §4.3; that it is not older was checked
+    c.tsRecentAt = now;
+  }
+  if (c.state === 'syn-received') establish(c, now, s);
+  takeAck(c, now, s);
+  if (s.len > 0) takePayload(c, now, s);
+  if ((s.flags & FIN) !== 0) {
+    c.finSeen = true;
+    c.finSeq = seqAdd(s.seq, s.len);
+  }
+  closeSides(c, now);
+}
+
+/** Simultaneous open: the SYN-ACK of a guest whose SYN has been taken (RFC 9293 §3.5, figure 8). */
+function isCrossedSynAck(c: TcpConnection, s: Segment): boolean {
+  return (
+    c.state === 'syn-received' &&
+    (s.flags & (SYN | ACK | RST)) === (SYN | ACK) &&
+    s.seq === seqAdd(c.rcvNxt, -1) &&
+    s.ack === c.sndNxt
+  );
+}
+
+/** First step: may this segment be looked at? If not, answer it with an ACK. */
+function acceptable(c: TcpConnection, now: Instant, s: Segment): boolean {
+  const { drops } = c.context;
+  if (c.timestamps && (s.flags & (RST | SYN)) === 0) {
+    if (!s.options.hasTimestamps) {
+      drops.add('tcp-missing-timestamp'); // RFC 7323 §3.2
+      return false;
+    }
+    const old = ((s.options.tsVal - c.tsRecent) | 0) < 0;
+    if (old && now - c.tsRecentAt < TIMESTAMP_LIFETIME_MS) {
+      drops.add('tcp-old-timestamp'); // PAWS, RFC 7323 §5.3
+      sendAck(c, now);
+      return false;
+    }
+  }
+  if (inWindow(c, s)) return true;
+  drops.add('tcp-out-of-window');
+  if ((s.flags & RST) !== 0) return false;
+  if (c.state === 'syn-received' && (s.flags & SYN) !== 0) {
+    sendSyn(c, now);
+    return false;
+  }
+  sendAck(c, now);
+  return false;
+}
+
+/** RFC 9293 §3.10.7.4, table 6. A closed window still takes ACKs and RSTs. */
+function inWindow(c: TcpConnection, s: Segment): boolean {
+  const { span } = s;
+  const window = c.rcvWnd;
+  const start = seqDiff(s.seq, c.rcvNxt);
+  // At the right edge as well: a guest that has filled the window still acknowledges from there.
+  if (span === 0) return start >= 0 && start <= window;
+  if (window === 0) return start === 0 && (s.flags & (ACK | RST)) !== 0;
+  const end = start + span - 1;
+  return (start >= 0 && start < window) || (end >= 0 && end < window);
+}
+
+/** RFC 5961 §3.2: only a RST at exactly the next sequence number is believed. */
+function takeReset(c: TcpConnection, now: Instant, s: Segment): void {
+  if (s.seq === c.rcvNxt) c.fail(now, c.state === 'syn-received' ? 'refused' : 'reset-by-guest');
+  else challenge(c, now);
+}
+
+function challenge(c: TcpConnection, now: Instant): void {
+  const { drops } = c.context;
+  if (!c.context.mayChallenge(now)) {
+    drops.add('tcp-challenge-rate-limited');
+    return;
+  }
+  drops.add('tcp-challenged');
+  sendAck(c, now);
+}
+
+function ackAcceptable(c: TcpConnection, now: Instant, s: Segment): boolean {
+  const ahead = seqDiff(s.ack, c.sndNxt);
+  const behind = seqDiff(c.sndUna, s.ack);
+  if (c.state === 'syn-received') {
+    if (ahead <= 0 && behind < 0) return true;
+    c.context.drops.add('tcp-bad-ack');
+    sendReset(c, s.ack); // §3.10.7.4: the handshake goes on, the segment was not of this connection
+    return false;
+  }
+  if (ahead <= 0 && behind <= c.maxSndWnd) return true;
+  challenge(c, now); // RFC 5961 §5
+  return false;
+}
+
+function establish(c: TcpConnection, now: Instant, s: Segment): void {
+  c.transition('ack');
+  c.sndWnd = s.window << c.sndScale;
+  c.maxSndWnd = c.sndWnd;
+  c.sndWl1 = s.seq;
+  c.sndWl2 = s.ack;
+  c.keepaliveAt = now + c.context.config.keepaliveIdleMs;
+  c.notify(EVENT_OPEN);
+  c.touch();
+}
+
+/** What came of our own SYN (RFC 9293 §3.10.7.3). */
+function receiveInSynSent(c: TcpConnection, now: Instant, s: Segment): void {
+  const acked = (s.flags & ACK) !== 0;
+  if (acked && s.ack !== c.sndNxt) {
+    c.context.drops.add('tcp-bad-ack');
+    // §3.10.7.3: the guest holds half of an older connection; this ends it, our next SYN gets through.
+    if ((s.flags & RST) === 0) sendReset(c, s.ack);
+    return;
+  }
+  if ((s.flags & RST) !== 0) {
+    if (acked) c.fail(now, 'refused');
+    return;
+  }
+  if ((s.flags & SYN) === 0) return;
+  acceptSyn(c, now, s);
+  c.lastHeard = now;
+  if (!acked) {
+    c.transition('syn'); // simultaneous open
+    sendSyn(c, now);
+    return;
+  }
+  c.transition('syn+ack');
+  c.sndUna = s.ack;
+  c.sndWnd = s.window; // a SYN's window is not scaled
+  c.maxSndWnd = c.sndWnd;
+  c.sndWl1 = s.seq;
+  c.sndWl2 = s.ack;
+  c.attempts = 0;
+  c.rtoAt = Number.POSITIVE_INFINITY;
+  if (c.timedAt >= 0) c.rtt.sample(now - c.timedAt);
+  c.timedAt = -1;
+  c.keepaliveAt = now + c.context.config.keepaliveIdleMs;
+  c.ackNow = true;
+  c.notify(EVENT_OPEN);
+  if (s.len > 0) takePayload(c, now, s);
+  c.touch();
+}
+
+/** Take over what the guest's SYN says: its number and options (RFC 9293 §3.10.7.2, RFC 7323). */
+export function acceptSyn(c: TcpConnection, now: Instant, s: Segment): void {
+  const { options } = s;
+  c.rcvNxt = seqAdd(s.seq, 1);
+  c.rcvAdv = c.rcvNxt;
+  c.lastAckSent = c.rcvNxt;
+  // A payload of the SYN follows it: `takePayload` compares with the number after the SYN.
+  s.seq = c.rcvNxt;
+  if (options.windowScale >= 0) {
+    c.sndScale = options.windowScale;
+    c.rcvScale = RCV_SCALE;
+  } else c.rcvLimit = Math.min(c.rcvLimit, 0xffff);
+  c.sackPermitted = options.sackPermitted;
+  c.timestamps = options.hasTimestamps;
+  if (c.timestamps) {
+    c.tsRecent = options.tsVal;
+    c.tsRecentAt = now;
+  }
+  c.setPeerMss(options.mss, c.timestamps);
+}
+
+function takePayload(c: TcpConnection, now: Instant, s: Segment): void {
+  if (c.finReceived) return; // §3.10.7.4, seventh step: nothing follows a FIN
+  const gap = seqDiff(s.seq, c.rcvNxt);
+  if (gap > 0) {
+    takeOutOfOrder(c, now, s, gap);
+    return;
+  }
+  const skip = -gap;
+  const len = Math.min(s.len - skip, c.rcvWnd);
+  if (len <= 0) {
+    c.ackNow = true; // nothing new, or the window is closed: say where we are
+    c.touch();
+    return;
+  }
+  const { received } = c;
+  if (!received.writeAt(received.length, s.slab.bytes, s.off + skip, len)) {
+    c.context.drops.add('tcp-no-memory'); // not acknowledged: the guest sends it again
+    return;
+  }
+  if (s.len > c.rcvMss) c.rcvMss = Math.min(s.len, 65_535);
+  advanceReceived(c, len);
+  if (c.holes.count > 0) fillHoles(c);
+  c.notify(EVENT_READABLE);
+  // RFC 5681 §4.2: at least every second full segment; a batch is acknowledged once.
+  if (c.ackPending >= 2 * c.rcvMss) c.ackNow = true;
+  if (c.ackNow) c.touch();
+  else delayAck(c, now);
+}
+
+function advanceReceived(c: TcpConnection, len: number): void {
+  c.received.commit(len);
+  c.rcvNxt = seqAdd(c.rcvNxt, len);
+  c.bytesToHost += len;
+  c.ackPending += len;
+  c.growWindow(len);
+}
+
+/** The in-order edge has reached ranges that were waiting. */
+function fillHoles(c: TcpConnection): void {
+  const { holes } = c;
+  while (holes.count > 0 && seqLe(holes.start(0), c.rcvNxt)) {
+    const more = seqDiff(holes.end(0), c.rcvNxt);
+    if (more > 0) advanceReceived(c, more);
+    holes.trim(c.rcvNxt);
+  }
+  c.ackNow = true; // RFC 5681 §4.2: at once when a gap is filled
+}
+
+function takeOutOfOrder(c: TcpConnection, now: Instant, s: Segment, gap: number): void {
+  const { drops } = c.context;
+  const len = Math.min(s.len, c.rcvWnd - gap);
+  const end: Seq = seqAdd(s.seq, len);
+  if (len > 0) {
+    const { received } = c;
+    if (!received.writeAt(received.length + gap, s.slab.bytes, s.off, len)) {
+      drops.add('tcp-no-memory');
+    } else if (c.holes.add(s.seq, end) < 0) drops.add('tcp-too-many-holes');
+    else c.lastHole = s.seq;
+  }
+  sendAck(c, now);
+}
+
+/** Our FIN may be acknowledged now, and theirs may have become due; what follows from it. */
+function closeSides(c: TcpConnection, now: Instant): void {
+  const finDue = c.finSeen && !c.finReceived && c.finSeq === c.rcvNxt;
+  if (finDue) {
+    c.rcvNxt = seqAdd(c.rcvNxt, 1);
+    if (seqLt(c.rcvAdv, c.rcvNxt)) c.rcvAdv = c.rcvNxt; // a FIN may stand just behind the window
+    c.finReceived = true;
+    c.ackNow = true;
+    c.notify(EVENT_GUEST_END);
+    c.touch();
+  }
+  if (c.finAcked && c.state === 'last-ack') {
+    c.close(now, 'finished', true);
+    return;
+  }
+  if (finDue && c.finAcked && c.state === 'fin-wait-1') c.transition('fin+ack-of-fin');
+  else {
+    if (c.finAcked) c.transition('ack-of-fin');
+    if (finDue) c.transition('fin');
+  }
+  if (c.state === 'time-wait') {
+    if (finDue) sendAck(c, now);
+    c.context.enterTimeWait(now, c);
+  } else armTimer(c);
+}

@@ -1,0 +1,84 @@
+/**
+ * A guest's SYN, held unanswered until the proxy knows whether the host connection can be made: so
+ * that a refused port is refused, and an accepted connection is one.
+ */
+import type { Seq } from '../../base/seq.ts';
+import type { Instant } from '../../base/time.ts';
+import type { FlowId, RefuseReason, TcpFlow, TcpFlowHandler, TcpRequest } from '../flow.ts';
+import type { Path } from '../ip-output.ts';
+import type { Segment } from './segment.ts';
+
+/** What the layer does for a request. */
+export interface RequestOwner {
+  acceptRequest(
+    now: Instant,
+    request: PendingRequest,
+    handler: TcpFlowHandler,
+  ): TcpFlow | undefined;
+  refuseRequest(now: Instant, request: PendingRequest, reason: RefuseReason): void;
+}
+
+export class PendingRequest implements TcpRequest {
+  readonly id: FlowId;
+  readonly key: Int32Array;
+  readonly path: Path;
+  readonly receivedAt: Instant;
+  onCancelled: (() => void) | undefined = undefined;
+  /** Answered, refused or cancelled. */
+  settled = false;
+  readonly irs: Seq;
+  readonly window: number;
+  readonly mss: number;
+  readonly windowScale: number;
+  readonly sackPermitted: boolean;
+  readonly timestamps: boolean;
+  tsVal: number;
+  private readonly owner: RequestOwner;
+
+  constructor(
+    owner: RequestOwner,
+    now: Instant,
+    id: FlowId,
+    key: Int32Array,
+    path: Path,
+    syn: Segment,
+  ) {
+    const { options } = syn;
+    this.owner = owner;
+    this.id = id;
+    this.key = key;
+    this.path = path;
+    this.receivedAt = now;
+    this.irs = syn.seq;
+    this.window = syn.window;
+    this.mss = options.mss;
+    this.windowScale = options.windowScale;
+    this.sackPermitted = options.sackPermitted;
+    this.timestamps = options.hasTimestamps;
+    this.tsVal = options.tsVal;
+  }
+
+  accept(now: Instant, handler: TcpFlowHandler): TcpFlow | undefined {
+    if (this.settled) return undefined;
+    return this.owner.acceptRequest(now, this, handler);
+  }
+
+  refuse(now: Instant, reason: RefuseReason): void {
+    if (this.settled) return;
+    this.owner.refuseRequest(now, this, reason);
+  }
+
+  /** Put what the SYN said into `segment`, as if it had just come. */
+  replay(segment: Segment): void {
+    const { options } = segment;
+    options.clear();
+    segment.seq = this.irs;
+    segment.window = this.window;
+    segment.len = 0;
+    options.mss = this.mss;
+    options.windowScale = this.windowScale;
+    options.sackPermitted = this.sackPermitted;
+    options.hasTimestamps = this.timestamps;
+    options.tsVal = this.tsVal;
+  }
+}

@@ -1,0 +1,505 @@
+/**
+ * The TCP layer: from packets to connections, pending requests and TIME-WAIT entries, and the work
+ * lists that carry what they made due.
+ *
+ * Limits: connections, pending requests and TIME-WAIT entries are bounded. A full table of requests
+ * gives up its oldest one, which is the one most likely to wait for a black hole; a full table of
+ * connections leaves a SYN unanswered, and the guest tries again.
+ */
+import { BufferPool } from '../../base/buffer-pool.ts';
+import type { Counters } from '../../base/counters.ts';
+import {
+  KEY_GUEST,
+  KEY_REMOTE,
+  keyGuest,
+  keyGuestPort,
+  keyRemote,
+  keyRemotePort,
+  makeKey,
+  setKeyAddress,
+  setKeyPorts,
+} from '../../base/flow-key.ts';
+import { FlowTable } from '../../base/flow-table.ts';
+import type { Random } from '../../base/random.ts';
+import { type Seq, seq, seqAdd, seqDiff } from '../../base/seq.ts';
+import type { Instant } from '../../base/time.ts';
+import type { TimerWheel } from '../../base/timer-wheel.ts';
+import { PROTOCOL_TCP } from '../../wire/ipv4.ts';
+import {
+  ACK,
+  checkTcp,
+  emitTcp,
+  FIN,
+  RST,
+  SYN,
+  TCP_HEADER_LEN,
+  tcpDstPort,
+  tcpSrcPort,
+} from '../../wire/tcp.ts';
+import { emitTimestamps, TIMESTAMPS_LEN } from '../../wire/tcp-options.ts';
+import type { StackDrop } from '../drops.ts';
+import type { FlowId, RefuseReason, TcpFlow, TcpFlowHandler, Upstream } from '../flow.ts';
+import type { IcmpLayer } from '../icmp.ts';
+import { type IpOutput, type Path, pathSum, pathTo } from '../ip-output.ts';
+import type { Neighbor } from '../neighbor.ts';
+import type { Packet } from '../packet.ts';
+import type { TcpConfig } from './config.ts';
+import type { CongestionControl } from './congestion.ts';
+import {
+  EVENT_CLOSED,
+  EVENT_GUEST_END,
+  EVENT_OPEN,
+  EVENT_READABLE,
+  EVENT_WRITABLE,
+  TcpConnection,
+} from './connection.ts';
+import type { TcpContext } from './context.ts';
+import { Cubic } from './cubic.ts';
+import { armTimer } from './deadlines.ts';
+import { IsnGenerator } from './isn.ts';
+import { NewReno } from './new-reno.ts';
+import { acceptSyn, receive } from './receive.ts';
+import { PendingRequest, type RequestOwner } from './request.ts';
+import { Segment } from './segment.ts';
+import { onLinkWritable, output, sendReset, sendSyn } from './send.ts';
+import { TimeWait } from './time-wait.ts';
+import { serveTimers } from './timers.ts';
+
+type Endpoint = TcpConnection | PendingRequest | TimeWait;
+
+/** RFC 5961 §7, over all connections. */
+const CHALLENGES_PER_SECOND = 200;
+const STARVED_RETRY_MS = 20;
+
+export class TcpLayer implements TcpContext, RequestOwner {
+  readonly config: TcpConfig;
+  readonly pool: BufferPool;
+  readonly wheel: TimerWheel;
+  readonly out: IpOutput;
+  readonly isn: IsnGenerator;
+  readonly drops: Counters<StackDrop>;
+  readonly workList: TcpConnection[] = [];
+  readonly touchedList: TcpConnection[] = [];
+  readonly starved: TcpConnection[] = [];
+  /** Connections ever opened, by side. */
+  accepted = 0;
+  dialed = 0;
+  private readonly endpoints: FlowTable<Endpoint>;
+  private readonly connections = new Set<TcpConnection>();
+  private readonly requests = new Set<PendingRequest>(); // in order of arrival
+  private readonly timeWaits = new Set<TimeWait>(); // in order of arrival
+  private readonly segment = new Segment();
+  private readonly icmp: IcmpLayer;
+  private readonly upstream: Upstream;
+  private challengeSecond = 0;
+  private challenges = 0;
+
+  constructor(
+    config: TcpConfig,
+    wheel: TimerWheel,
+    out: IpOutput,
+    icmp: IcmpLayer,
+    drops: Counters<StackDrop>,
+    random: Random,
+    upstream: Upstream,
+  ) {
+    this.config = config;
+    this.pool = new BufferPool(config.memoryBudget);
+    this.wheel = wheel;
+    this.out = out;
+    this.icmp = icmp;
+    this.drops = drops;
+    this.isn = new IsnGenerator(random);
+    this.upstream = upstream;
+    const limit = config.maxConnections + config.maxRequests + config.maxTimeWait;
+    this.endpoints = new FlowTable(limit, random.next32());
+  }
+
+  get connectionCount(): number {
+    return this.connections.size;
+  }
+
+  get requestCount(): number {
+    return this.requests.size;
+  }
+
+  get timeWaitCount(): number {
+    return this.timeWaits.size;
+  }
+
+  /** Every connection, for people. */
+  [Symbol.iterator](): Iterator<TcpConnection> {
+    return this.connections[Symbol.iterator]();
+  }
+
+  onPacket(now: Instant, packet: Packet): void {
+    const { slab, l4Off, l4Len, key, neighbor } = packet;
+    const fault = checkTcp(slab.view, l4Off, l4Len, packet.addressSum);
+    if (fault !== undefined) {
+      this.drops.add(fault);
+      return;
+    }
+    if (packet.group || neighbor === undefined) {
+      this.drops.add('tcp-group-destination');
+      return;
+    }
+    setKeyPorts(key, tcpSrcPort(slab.view, l4Off), tcpDstPort(slab.view, l4Off));
+    const { segment } = this;
+    segment.read(slab, l4Off, l4Len);
+    const endpoint = this.endpoints.get(key);
+    if (endpoint instanceof TcpConnection) receive(endpoint, now, segment);
+    else if (endpoint === undefined) this.onUnknown(now, key, neighbor);
+    else if (endpoint instanceof PendingRequest) this.onPending(endpoint);
+    else this.onTimeWait(now, endpoint, neighbor);
+  }
+
+  /** An ICMP error quoted a segment of ours: what it said about the path. */
+  onPathMtu(now: Instant, key: Int32Array, quotedSeq: Seq, mtu: number): void {
+    const c = this.endpoints.get(key);
+    if (!(c instanceof TcpConnection)) return;
+    // RFC 5927 §4.1: only about what is in flight.
+    if (seqDiff(quotedSeq, c.sndUna) < 0 || seqDiff(c.sndNxt, quotedSeq) < 0) return;
+    const options = c.timestamps ? TIMESTAMPS_LEN : 0;
+    const mss = Math.max(mtu, 576) - c.path.headerLen - TCP_HEADER_LEN - options;
+    if (mss >= c.sndMss) return;
+    c.sndMss = mss;
+    c.cc.setMss(mss);
+    if (c.flight === 0) return;
+    // RFC 1191 §6.4: not a sign of congestion; what did not fit is sent again at once.
+    c.recovery = 'loss';
+    c.recover = c.sndNxt;
+    c.lostEdge = c.sndNxt;
+    c.rexmitNxt = c.sndUna;
+    c.forceRetransmit = true;
+    output(c, now);
+  }
+
+  /** An ICMP error said that a connection attempt of ours cannot succeed (RFC 1122 §4.2.3.9). */
+  onUnreachable(now: Instant, key: Int32Array): void {
+    const c = this.endpoints.get(key);
+    if (c instanceof TcpConnection && c.state === 'syn-sent') c.fail(now, 'unreachable');
+  }
+
+  dial(now: Instant, id: FlowId, neighbor: Neighbor, handler: TcpFlowHandler): TcpFlow | undefined {
+    const key = makeKey();
+    setKeyAddress(key, KEY_GUEST, id.guest);
+    setKeyAddress(key, KEY_REMOTE, id.remote);
+    setKeyPorts(key, id.guestPort, id.remotePort);
+    const holder = this.endpoints.get(key);
+    if (holder instanceof TimeWait)
+      this.endTimeWait(holder); // our clock makes newer ISNs
+    else if (holder !== undefined) return undefined;
+    const c = this.open(now, id, key, pathTo(neighbor, id.remote), handler);
+    if (c === undefined) return undefined;
+    this.dialed++;
+    c.state = 'syn-sent';
+    c.rcvScale = 0;
+    this.startHandshake(now, c);
+    if (neighbor.port === undefined) neighbor.waiters.add(c);
+    return c;
+  }
+
+  acceptRequest(
+    now: Instant,
+    request: PendingRequest,
+    handler: TcpFlowHandler,
+  ): TcpFlow | undefined {
+    this.settle(request);
+    const c = this.open(now, request.id, request.key, request.path, handler);
+    if (c === undefined) return undefined;
+    this.accepted++;
+    request.replay(this.segment);
+    acceptSyn(c, now, this.segment);
+    c.state = 'syn-received';
+    this.startHandshake(now, c);
+    return c;
+  }
+
+  refuseRequest(now: Instant, request: PendingRequest, reason: RefuseReason): void {
+    this.settle(request);
+    switch (reason) {
+      case 'refused':
+        this.sendResetTo(request.path, request.key, seq(0), seqAdd(request.irs, 1), RST | ACK);
+        return;
+      case 'timed-out':
+        return; // the guest's own timeout is the honest answer
+      case 'host-unreachable':
+      case 'net-unreachable':
+      case 'prohibited':
+        this.icmp.sendTcpError(now, request.path, request.key, request.irs, reason);
+    }
+  }
+
+  // --- batches ---
+
+  /** Deliver what the batch brought, then send what it made due. */
+  endBatch(now: Instant): void {
+    const { workList, touchedList } = this;
+    this.feedStarved();
+    // Handlers may cause more of both; the lists are walked until they are empty.
+    for (let i = 0; i < workList.length; i++) {
+      const c = workList[i];
+      if (c !== undefined) deliver(c, now);
+    }
+    workList.length = 0;
+    for (const c of touchedList) {
+      c.touched = false;
+      output(c, now);
+    }
+    touchedList.length = 0;
+  }
+
+  /** When starved connections want to be looked at again; at once when events wait for delivery. */
+  nextStarvedRetry(now: Instant): Instant {
+    if (this.workList.length > 0) return now;
+    return this.starved.length > 0 ? now + STARVED_RETRY_MS : Number.POSITIVE_INFINITY;
+  }
+
+  feedStarved(): void {
+    if (this.starved.length === 0 || this.pool.spent) return;
+    for (const c of this.starved.splice(0)) c.notifySpace();
+  }
+
+  // --- TcpContext ---
+
+  output(c: TcpConnection, now: Instant): void {
+    output(c, now);
+  }
+
+  onLinkWritable(c: TcpConnection, now: Instant): void {
+    onLinkWritable(c, now);
+  }
+
+  reset(c: TcpConnection): void {
+    sendReset(c, c.sndNxt);
+  }
+
+  serveTimers(c: TcpConnection, now: Instant): void {
+    serveTimers(c, now);
+    if (c.state !== 'closed') armTimer(c);
+  }
+
+  makeCongestionControl(mss: number): CongestionControl {
+    return this.config.congestion === 'cubic' ? new Cubic(mss) : new NewReno(mss);
+  }
+
+  mayChallenge(now: Instant): boolean {
+    const second = Math.floor(now / 1000);
+    if (second !== this.challengeSecond) {
+      this.challengeSecond = second;
+      this.challenges = 0;
+    }
+    return this.challenges++ < CHALLENGES_PER_SECOND;
+  }
+
+  enterTimeWait(now: Instant, c: TcpConnection): void {
+    const { key, path, sndNxt, rcvNxt, timestamps, tsRecent, tsOffset } = c;
+    c.close(now, 'finished', true);
+    const oldest = this.timeWaits.values().next().value;
+    if (this.timeWaits.size >= this.config.maxTimeWait && oldest !== undefined) {
+      this.drops.add('tcp-time-wait-evicted');
+      this.endTimeWait(oldest);
+    }
+    const entry = new TimeWait(key, path, sndNxt, rcvNxt, timestamps, tsRecent, tsOffset, (over) =>
+      this.endTimeWait(over),
+    );
+    this.timeWaits.add(entry);
+    this.endpoints.set(key, entry);
+    this.wheel.set(entry, now + this.config.timeWaitMs);
+  }
+
+  forget(_now: Instant, c: TcpConnection): void {
+    this.connections.delete(c);
+    this.endpoints.delete(c.key);
+    this.wheel.cancel(c);
+    c.path.neighbor.users--;
+    c.path.neighbor.waiters.delete(c);
+  }
+
+  // --- segments that belong to no connection ---
+
+  private onUnknown(now: Instant, key: Int32Array, neighbor: Neighbor): void {
+    const s = this.segment;
+    if ((s.flags & (SYN | ACK | RST)) !== SYN) {
+      this.drops.add('tcp-no-connection');
+      if ((s.flags & RST) === 0) this.refuseSegment(key, neighbor);
+      return;
+    }
+    if (this.connections.size + this.requests.size >= this.config.maxConnections) {
+      this.drops.add('tcp-connection-table-full');
+      return;
+    }
+    const oldest = this.requests.values().next().value;
+    if (this.requests.size >= this.config.maxRequests && oldest !== undefined) {
+      this.drops.add('tcp-request-evicted');
+      this.cancel(oldest);
+    }
+    const id = flowIdOf(key);
+    const request = new PendingRequest(this, now, id, key.slice(), pathTo(neighbor, id.remote), s);
+    this.requests.add(request);
+    neighbor.users++;
+    this.endpoints.set(key, request);
+    this.upstream.onTcpRequest(now, request);
+  }
+
+  private onPending(request: PendingRequest): void {
+    const s = this.segment;
+    if ((s.flags & RST) !== 0) {
+      if (s.seq === seqAdd(request.irs, 1) || s.seq === request.irs) this.cancel(request);
+      return;
+    }
+    // The guest's SYN again: the answer will echo the newest timestamp (RFC 7323 §4.3).
+    if ((s.flags & SYN) !== 0 && s.seq === request.irs && s.options.hasTimestamps) {
+      request.tsVal = s.options.tsVal;
+    }
+  }
+
+  private onTimeWait(now: Instant, entry: TimeWait, neighbor: Neighbor): void {
+    const s = this.segment;
+    switch (entry.judge(s)) {
+      case 'ignore':
+        return;
+      case 'acknowledge':
+        // RFC 9293 §3.10.7.4: a FIN again means that our last ACK was lost; its wait begins anew.
+        if ((s.flags & FIN) !== 0) this.wheel.set(entry, now + this.config.timeWaitMs);
+        if (this.mayChallenge(now)) this.acknowledgeFor(now, entry);
+        return;
+      case 'reopen': {
+        const key = entry.key;
+        this.endTimeWait(entry);
+        this.onUnknown(now, key, neighbor);
+      }
+    }
+  }
+
+  /** RFC 9293 §3.10.7.1: a segment for a connection that does not exist is answered by a reset. */
+  private refuseSegment(key: Int32Array, neighbor: Neighbor): void {
+    const s = this.segment;
+    const path = pathTo(neighbor, keyRemote(key));
+    if ((s.flags & ACK) !== 0) this.sendResetTo(path, key, s.ack, seq(0), RST);
+    else this.sendResetTo(path, key, seq(0), seqAdd(s.seq, s.span), RST | ACK);
+  }
+
+  private sendResetTo(path: Path, key: Int32Array, at: Seq, ack: Seq, flags: number): void {
+    const { out } = this;
+    const l4 = out.open(path, PROTOCOL_TCP, TCP_HEADER_LEN);
+    if (l4 < 0) {
+      this.drops.add(out.drop);
+      return;
+    }
+    emitTcp(
+      out.slab.view,
+      l4,
+      keyRemotePort(key),
+      keyGuestPort(key),
+      at,
+      ack,
+      TCP_HEADER_LEN,
+      flags,
+      0,
+      TCP_HEADER_LEN,
+      pathSum(path, PROTOCOL_TCP),
+      false,
+    );
+    out.commit(l4 + TCP_HEADER_LEN);
+  }
+
+  private acknowledgeFor(now: Instant, entry: TimeWait): void {
+    const { out } = this;
+    const { path, key } = entry;
+    const headerLen = TCP_HEADER_LEN + (entry.timestamps ? TIMESTAMPS_LEN : 0);
+    const l4 = out.open(path, PROTOCOL_TCP, headerLen);
+    if (l4 < 0) {
+      this.drops.add(out.drop);
+      return;
+    }
+    if (entry.timestamps) {
+      const tsVal = (Math.floor(now) + entry.tsOffset) | 0;
+      emitTimestamps(out.slab.view, l4 + TCP_HEADER_LEN, tsVal, entry.tsRecent);
+    }
+    emitTcp(
+      out.slab.view,
+      l4,
+      keyRemotePort(key),
+      keyGuestPort(key),
+      entry.sndNxt,
+      entry.rcvNxt,
+      headerLen,
+      ACK,
+      0xffff,
+      headerLen,
+      pathSum(path, PROTOCOL_TCP),
+      false,
+    );
+    out.commit(l4 + headerLen);
+  }
+
+  // --- tables ---
+
+  private open(
+    now: Instant,
+    id: FlowId,
+    key: Int32Array,
+    path: Path,
+    handler: TcpFlowHandler,
+  ): TcpConnection | undefined {
+    if (this.connections.size >= this.config.maxConnections) {
+      this.drops.add('tcp-connection-table-full');
+      return undefined;
+    }
+    const c = new TcpConnection(this, now, id, key, path, handler);
+    if (!this.endpoints.set(key, c)) return undefined;
+    this.connections.add(c);
+    path.neighbor.users++;
+    return c;
+  }
+
+  private startHandshake(now: Instant, c: TcpConnection): void {
+    c.sndNxt = seqAdd(c.iss, 1);
+    c.timedAt = now;
+    c.timedSeq = c.sndNxt;
+    c.rtoAt = now + c.rtt.rto;
+    sendSyn(c, now);
+    armTimer(c);
+  }
+
+  private settle(request: PendingRequest): void {
+    request.settled = true;
+    request.path.neighbor.users--;
+    this.requests.delete(request);
+    this.endpoints.delete(request.key);
+  }
+
+  private cancel(request: PendingRequest): void {
+    this.settle(request);
+    request.onCancelled?.();
+  }
+
+  private endTimeWait(entry: TimeWait): void {
+    this.wheel.cancel(entry);
+    this.timeWaits.delete(entry);
+    this.endpoints.delete(entry.key);
+  }
+}
+
+const flowIdOf = (key: Int32Array): FlowId => ({
+  guest: keyGuest(key),
+  guestPort: keyGuestPort(key),
+  remote: keyRemote(key),
+  remotePort: keyRemotePort(key),
+});
+
+/** Call the handler for every event noted, in the order in which they make sense. */
+function deliver(c: TcpConnection, now: Instant): void {
+  const { events } = c;
+  c.events = 0;
+  c.queued = false;
+  // `c.handler` is read anew for each: one that aborts the flow hears no more.
+  if ((events & EVENT_OPEN) !== 0) c.handler.onOpen(now, c);
+  if ((events & EVENT_READABLE) !== 0 && c.receivedLen > 0) c.handler.onReadable(now, c);
+  if ((events & EVENT_GUEST_END) !== 0) c.handler.onGuestEnd(now, c);
+  if ((events & EVENT_WRITABLE) !== 0 && c.state !== 'closed') c.handler.onWritable(now, c);
+  if ((events & EVENT_CLOSED) === 0) return;
+  c.handler.onClosed(now, c, c.closeReason);
+  if (c.closeReason !== 'finished') c.received.clear();
+}

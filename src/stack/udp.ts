@@ -1,0 +1,104 @@
+/**
+ * UDP: datagrams to the gateway's own services, all others handed upward; and datagrams to guests,
+ * fragmented where the MTU asks for it.
+ */
+import type { Counters } from '../base/counters.ts';
+import { setKeyPorts } from '../base/flow-key.ts';
+import type { IpAddress } from '../base/ip-address.ts';
+import type { Instant } from '../base/time.ts';
+import { PROTOCOL_UDP } from '../wire/ipv4.ts';
+import {
+  checkUdp,
+  emitUdp,
+  UDP_HEADER_LEN,
+  udpDstPort,
+  udpLength,
+  udpSrcPort,
+} from '../wire/udp.ts';
+import type { StackDrop } from './drops.ts';
+import type { Datagram, Upstream } from './flow.ts';
+import { type IpOutput, pathSum, pathTo } from './ip-output.ts';
+import type { Neighbor } from './neighbor.ts';
+import type { Packet } from './packet.ts';
+
+const MAX_PAYLOAD = 65_507;
+
+/** A service on the gateway's address. `datagram` is borrowed for the call. */
+export type UdpService = (now: Instant, datagram: Datagram) => void;
+
+export class UdpLayer {
+  private readonly services = new Map<number, UdpService>();
+  private readonly out: IpOutput;
+  private readonly drops: Counters<StackDrop>;
+  private readonly upstream: Upstream;
+
+  constructor(out: IpOutput, drops: Counters<StackDrop>, upstream: Upstream) {
+    this.out = out;
+    this.drops = drops;
+    this.upstream = upstream;
+  }
+
+  /** Have `service` called for datagrams to `port` of the gateway. */
+  serve(port: number, service: UdpService): void {
+    this.services.set(port, service);
+  }
+
+  onPacket(now: Instant, packet: Packet, toGateway: boolean): void {
+    const { slab, l4Off, l4Len, neighbor } = packet;
+    const fault = checkUdp(slab.view, l4Off, l4Len, packet.addressSum);
+    if (fault !== undefined) {
+      this.drops.add(fault);
+      return;
+    }
+    const dstPort = udpDstPort(slab.view, l4Off);
+    setKeyPorts(packet.key, udpSrcPort(slab.view, l4Off), dstPort);
+    packet.off = l4Off + UDP_HEADER_LEN;
+    packet.len = udpLength(slab.view, l4Off) - UDP_HEADER_LEN;
+    if (packet.group || neighbor === undefined) {
+      this.drops.add('ipv4-group-destination'); // DHCP was taken before, see `stack.ts`
+      return;
+    }
+    const service = toGateway ? this.services.get(dstPort) : undefined;
+    if (service !== undefined) service(now, packet);
+    // Also what is for a closed port of the gateway: a client of a published port may stand behind it.
+    else this.upstream.onDatagram(now, packet);
+  }
+
+  /** Send a datagram to `neighbor`. @returns false when it was dropped, and counted */
+  send(
+    neighbor: Neighbor,
+    from: IpAddress,
+    fromPort: number,
+    toPort: number,
+    bytes: Uint8Array,
+    off: number,
+    len: number,
+  ): boolean {
+    if (len > MAX_PAYLOAD) {
+      this.drops.add('udp-too-long');
+      return false;
+    }
+    const { out } = this;
+    const path = pathTo(neighbor, from);
+    const l4Len = UDP_HEADER_LEN + len;
+    const sum = pathSum(path, PROTOCOL_UDP);
+    if (path.headerLen + l4Len > out.mtu) {
+      const { scratch } = out;
+      scratch.bytes.set(bytes.subarray(off, off + len), UDP_HEADER_LEN);
+      emitUdp(scratch.view, 0, fromPort, toPort, len, sum);
+      if (out.sendScratch(path, PROTOCOL_UDP, l4Len)) return true;
+      this.drops.add(out.drop);
+      return false;
+    }
+    const l4 = out.open(path, PROTOCOL_UDP, l4Len);
+    if (l4 < 0) {
+      this.drops.add(out.drop);
+      return false;
+    }
+    const { slab } = out;
+    slab.bytes.set(bytes.subarray(off, off + len), l4 + UDP_HEADER_LEN);
+    emitUdp(slab.view, l4, fromPort, toPort, len, sum);
+    out.commit(l4 + l4Len);
+    return true;
+  }
+}

@@ -1,0 +1,185 @@
+/** Every table and buffer has a limit and a counter: tests at each. */
+import assert from 'node:assert/strict';
+import { ipv4 } from '../../src/base/ip-address.ts';
+import {
+  arpFrame,
+  echoFrame,
+  GATEWAY_IP,
+  GUEST_IP,
+  GUEST_MAC,
+  icmpErrorFrame,
+  ipFrame,
+  SERVER_IP,
+} from '../support/frames.ts';
+import { PLAIN, Script } from '../support/script.ts';
+import {
+  GATEWAY,
+  GUEST,
+  makePair,
+  type Pair,
+  type PairOptions,
+  Peer,
+} from '../support/sim-pair.ts';
+
+/** `count` connections at once, `bytes` each way. */
+function crowd(
+  options: PairOptions,
+  count: number,
+  bytes: number,
+): { pair: Pair; hosts: Peer[]; guests: Peer[] } {
+  const pair = makePair(options);
+  const hosts: Peer[] = [];
+  const guests: Peer[] = [];
+  pair.gatewayUpstream.answer = () => {
+    const peer = new Peer(bytes);
+    hosts.push(peer);
+    return peer;
+  };
+  for (let i = 0; i < count; i++) {
+    const peer = new Peer(bytes);
+    guests.push(peer);
+    const id = { guest: GATEWAY, guestPort: 80, remote: GUEST, remotePort: 10_000 + i };
+    pair.guest.dial(pair.network.now, id, peer);
+  }
+  return { pair, hosts, guests };
+}
+
+const finished = (peers: readonly Peer[]): boolean =>
+  peers.every((peer) => peer.closed !== undefined);
+
+describe('stack limits', () => {
+  it('1,000 connections at once', () => {
+    const { pair, hosts, guests } = crowd({}, 1000, 5000);
+    assert.ok(
+      pair.network.run(() => hosts.length === 1000 && finished(hosts) && finished(guests), 600_000),
+    );
+    for (const peer of [...hosts, ...guests]) {
+      assert.deepEqual([peer.received, peer.corruptAt, peer.closed], [5000, -1, 'finished']);
+    }
+    assert.equal(pair.gateway.tcp.pool.inUse, 0);
+  }).timeout(20_000);
+
+  it('one stalled connection of 100 does not slow the others', () => {
+    const { pair, hosts, guests } = crowd(
+      { tcp: { initialWindow: 32_768, maxWindow: 32_768 } },
+      100,
+      100_000,
+    );
+    const ok = pair.network.run(() => {
+      const [first] = hosts;
+      if (first !== undefined) first.takeLimit = 0;
+      return (
+        hosts.length === 100 &&
+        finished(hosts.slice(1)) &&
+        guests.filter((peer) => peer.closed !== undefined).length === 99
+      );
+    }, 60_000);
+    assert.ok(ok);
+    assert.equal(hosts[0]?.closed, undefined);
+  }).timeout(20_000);
+
+  it('with a small memory budget everything still completes', () => {
+    for (const memoryBudget of [1 << 20, 1 << 22]) {
+      const { pair, hosts, guests } = crowd({ tcp: { memoryBudget } }, 30, 300_000);
+      const ok = pair.network.run(
+        () => hosts.length === 30 && finished(hosts) && finished(guests),
+        3_600_000,
+      );
+      const reasons = [...hosts, ...guests].map((peer) => `${peer.closed}`);
+      assert.ok(ok, `${[...new Set(reasons)]}`);
+      assert.deepEqual([...new Set(reasons)], ['finished']);
+      assert.ok(hosts.every((peer) => peer.received === 300_000 && peer.corruptAt < 0));
+      assert.equal(pair.gateway.tcp.pool.inUse, 0);
+    }
+  }).timeout(20_000);
+
+  it('a full table of connections leaves SYNs unanswered', () => {
+    const s = new Script({ tcp: { maxConnections: 2 } });
+    for (const sport of [1, 2, 3]) s.in({ flags: 'S', ...PLAIN, sport });
+    assert.equal(s.out().length, 2);
+    assert.equal(s.drops()['tcp-connection-table-full'], 1);
+    assert.equal(s.dial(), undefined);
+  });
+
+  it('a full table of requests gives up the oldest: a black hole never fills it', () => {
+    const s = new Script({ tcp: { maxRequests: 12 } });
+    s.policy = 'keep';
+    for (let sport = 1; sport <= 13; sport++) s.in({ flags: 'S', ...PLAIN, sport });
+    assert.equal(s.cancelled, 1);
+    assert.equal(s.stack.tcp.requestCount, 12);
+    assert.equal(s.drops()['tcp-request-evicted'], 1);
+    assert.equal(s.requests[0]?.accept(s.now, s.app), undefined);
+    assert.ok(s.requests[12]?.accept(s.now, s.app));
+  });
+
+  it('idle connections hold no buffers', () => {
+    const { pair, hosts } = crowd({}, 200, 0);
+    pair.network.run(() => hosts.length === 200 && finished(hosts), 10_000);
+    assert.equal(pair.gateway.tcp.pool.inUse, 0);
+  });
+
+  it('a dial to a guest that never comes leaves nothing behind', () => {
+    const s = new Script({ tcp: { maxSynRetransmits: 2 } });
+    for (let i = 0; i < 50; i++) {
+      assert.ok(s.dial());
+      s.advance(20_000);
+    }
+    let waiting = 0;
+    s.stack.forEachNeighbor((n) => {
+      waiting += n.waiters.size + n.users;
+    });
+    assert.equal(waiting, 0);
+    assert.equal(s.stack.tcp.connectionCount, 0);
+  });
+
+  it('answers that a full link does not take are counted', () => {
+    const s = new Script().announce();
+    s.in({ flags: 'S', ...PLAIN, sport: 7 });
+    s.records();
+    s.in({ seq: 1, ack: 1, sport: 7 });
+    s.flow.shutdown(s.now);
+    s.in({ flags: 'FA', seq: 1, ack: 2, sport: 7 });
+    s.writer.full = true;
+    s.frames(
+      s.segment({ seq: 1, ack: 5 }),
+      s.segment({ flags: 'S', ...PLAIN, sport: 8 }),
+      s.segment({ flags: 'FA', seq: 1, ack: 2, sport: 7 }),
+      echoFrame(1, 1, new Uint8Array(4), { dst: GATEWAY_IP }),
+      arpFrame(1, GUEST_MAC, GUEST_IP, GATEWAY_IP),
+    );
+    const id = { guest: ipv4(GUEST_IP), guestPort: 1, remote: ipv4(SERVER_IP), remotePort: 2 };
+    assert.equal(s.stack.sendDatagram(s.now, id, new Uint8Array(4), 0, 4), false);
+    assert.equal(s.drops()['out-link-full'], 6);
+    s.app.flow?.abort(s.now);
+    assert.equal(s.drops()['out-link-full'], 7);
+  });
+
+  it('TCP to a group, or with a broken header, is dropped and counted', () => {
+    const s = new Script();
+    s.in({ flags: 'S', ip: { dst: -1 } });
+    const frame = s.segment({ flags: 'S' });
+    frame[46] = 0;
+    s.frames(frame);
+    assert.deepEqual(s.drops(), { 'tcp-group-destination': 1, 'tcp-bad-offset': 1 });
+    assert.deepEqual([...s.stack.links].length, 1);
+    assert.deepEqual([...s.stack.tcpConnections], []);
+  });
+
+  it('a quoted packet that is not ours, or cut short, changes nothing', () => {
+    const s = new Script().announce();
+    s.writer.take();
+    const quote = (len: number, protocol: number): Uint8Array =>
+      ipFrame(protocol, new Uint8Array(20)).subarray(14, 14 + len);
+    const shortHeader = quote(40, 6).slice();
+    shortHeader[0] = 0x44;
+    s.frames(
+      icmpErrorFrame(3, 1, 0, quote(10, 6)),
+      icmpErrorFrame(3, 1, 0, quote(24, 6)),
+      icmpErrorFrame(3, 1, 0, shortHeader),
+      icmpErrorFrame(3, 1, 0, quote(40, 17)),
+      icmpErrorFrame(3, 4, 600, quote(40, 6)),
+    );
+    assert.deepEqual(s.drops(), { 'icmp-truncated': 3, 'icmp-not-for-us': 1 });
+    assert.deepEqual(s.writer.take(), []);
+  });
+});

@@ -1,0 +1,57 @@
+/** Two stacks over a simulated link: whatever the link does, the byte streams are exact. */
+import assert from 'node:assert/strict';
+import type { Impairments } from '../support/sim-link.ts';
+import { dialFromGuest, makePair, type PairOptions, Peer } from '../support/sim-pair.ts';
+
+interface Outcome {
+  readonly ms: number;
+}
+
+/** Move bytes both ways to the end of both streams; fails on any byte that differs. */
+function transfer(options: PairOptions, toHost: number, toGuest: number): Outcome {
+  const pair = makePair(options);
+  const host = new Peer(toGuest);
+  const guest = new Peer(toHost);
+  pair.gatewayUpstream.answer = () => host;
+  const start = pair.network.now;
+  dialFromGuest(pair, 80, guest);
+  const done = (): boolean => host.closed !== undefined && guest.closed !== undefined;
+  const finished = pair.network.run(done, 600_000);
+  const context = `seed ${options.seed ?? 1}: ${JSON.stringify({ host, guest }, replaceFlow)}`;
+  assert.equal(host.corruptAt, -1, context);
+  assert.equal(guest.corruptAt, -1, context);
+  assert.equal(host.received, toHost, context);
+  assert.equal(guest.received, toGuest, context);
+  assert.ok(finished, context);
+  assert.equal(host.closed, 'finished', context);
+  assert.equal(guest.closed, 'finished', context);
+  assert.equal(pair.gateway.tcp.pool.inUse, 0, context);
+  return { ms: pair.network.now - start };
+}
+
+function replaceFlow(key: string, value: unknown): unknown {
+  return key === 'flow' || key === 'chunk' ? undefined : value;
+}
+
+describe('stack/tcp transfer', () => {
+  for (const mtu of [576, 1500, 9000, 65_520]) {
+    it(`moves 3 MB each way at MTU ${mtu}`, () => {
+      transfer({ mtu }, 3_000_000, 3_000_000);
+    });
+  }
+
+  const links: Record<string, Partial<Impairments>> = {
+    loss: { loss: 0.05 },
+    reordering: { reorder: 0.2 },
+    duplication: { duplicate: 0.2 },
+    corruption: { corrupt: 0.05 },
+    everything: { loss: 0.03, reorder: 0.1, duplicate: 0.05, corrupt: 0.03 },
+  };
+  for (const [name, impairments] of Object.entries(links)) {
+    it(`survives ${name}`, () => {
+      for (let seed = 1; seed <= 40; seed++) {
+        transfer({ seed, impairments }, 120_000, 120_000);
+      }
+    });
+  }
+});
