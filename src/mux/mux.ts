@@ -1,0 +1,426 @@
+/**
+ * A multiplexer over one stream, sans-IO: VPNKit's, and hawser's extended mode where both ends know
+ * it.
+ *
+ * Theory of operation
+ * -------------------
+ * The owner feeds bytes (`onBytes`, then `onBatchEnd`), time (`nextTimeout`, `onTimeout`) and room
+ * (`onWritable`); bytes leave through a `MuxWriter`. Everything is told to handlers from a work list
+ * at the end of a batch, after which what is due is written, and flushed once. What an application
+ * does outside a batch is written by `flush`, which `MuxHandler.onWork` asks for.
+ *
+ * States: `greeting` until the peer's handshake is in, `ready`, `down`. Opens made while greeting
+ * wait. The peer is not trusted: bytes for an unknown or closed channel are consumed and counted, a
+ * channel that breaks a rule is closed alone, and only a stream that cannot be parsed ends the link.
+ *
+ * Memory: the windows promised to all channels never add up to more than the budget; sending
+ * buffers and control flags are bounded for each channel, and channels by their number.
+ */
+import { assert } from '../base/assert.ts';
+import { BufferPool, MAX_BUFFER } from '../base/buffer-pool.ts';
+import type { Slab } from '../base/slab.ts';
+import { type Instant, NEVER } from '../base/time.ts';
+import {
+  Channel,
+  type ChannelPort,
+  EVENT_END,
+  EVENT_OPEN,
+  EVENT_READABLE,
+  EVENT_WRITABLE,
+  type MuxChannel,
+  type MuxChannelHandler,
+} from './channel.ts';
+import { writeControl } from './control-writer.ts';
+import { Decoder, type StreamFault } from './decoder.ts';
+import type { Destination, IpEndpoint } from './destination.ts';
+import { type MuxOptions, muxSettings } from './options.ts';
+import { Receiver } from './receiver.ts';
+import { ChannelRequest } from './request.ts';
+import { Session } from './session.ts';
+import type { MuxDrop, MuxStats } from './stats.ts';
+import type { MuxWriter } from './writer.ts';
+
+export type MuxDownReason =
+  | StreamFault
+  | 'handshake-timeout'
+  | 'ping-timeout'
+  | 'refusal-flood'
+  | 'link-down';
+
+/** What the owner of a multiplexer is told; like channels' handlers, at the end of a batch. */
+export interface MuxHandler {
+  /** The handshake is complete. */
+  onReady(now: Instant, extended: boolean): void;
+  /** The peer opens a channel: accept or refuse it, now or later. */
+  onRequest(now: Instant, request: ChannelRequest): void;
+  /** The peer takes no more opens; existing channels go on. */
+  onGoAway(now: Instant): void;
+  /** After `drain`, the last channel has gone: the link may be closed. */
+  onDrained(now: Instant): void;
+  /** Every channel has ended, and nothing more is sent: close the link. */
+  onDown(now: Instant, reason: MuxDownReason): void;
+  /** There is something to write: call `flush` soon. */
+  onWork(): void;
+}
+
+/** Rounds of events and writes in one batch; what is left then waits for `flush`. */
+const MAX_ROUNDS = 16;
+
+export class Mux implements ChannelPort {
+  readonly rxPool: BufferPool;
+  readonly txPool: BufferPool;
+  readonly sendBuffer: number;
+  private readonly handler: MuxHandler;
+  private readonly session: Session;
+  private readonly decoder: Decoder;
+  private readonly receiver: Receiver;
+  private state: 'new' | 'up' | 'down' = 'new';
+  private downReason: MuxDownReason | undefined = undefined;
+  private drainedTold = false;
+  private nextId: number;
+  private readonly idStep: 1 | -1;
+  private greetBy: Instant = NEVER;
+  /** Channels with something to tell, and those being told. */
+  private told: Channel[] = [];
+  private telling: Channel[] = [];
+  /** Channels with a flag due. */
+  private control: Channel[] = [];
+  private writingControl: Channel[] = [];
+  /** A batch is under way: it will write what comes up. */
+  private running = false;
+  private workAsked = false;
+  private now: Instant = 0;
+
+  constructor(options: MuxOptions, writer: MuxWriter, handler: MuxHandler) {
+    const settings = muxSettings(options);
+    this.handler = handler;
+    this.session = new Session(settings, writer);
+    this.sendBuffer = settings.sendBuffer;
+    // A ring that grows holds two buffers for a moment.
+    this.rxPool = new BufferPool(settings.memoryBudget + MAX_BUFFER);
+    this.txPool = new BufferPool(settings.memoryBudget);
+    this.receiver = new Receiver(this.session, this);
+    this.decoder = new Decoder(this.receiver);
+    this.nextId = settings.role === 'connector' ? -1 : 0;
+    this.idStep = settings.role === 'connector' ? -1 : 1;
+  }
+
+  /** Say hello. */
+  start(now: Instant): void {
+    assert(this.state === 'new', 'mux started twice');
+    const { role, extended, window, maxPayload, maxChannels, handshakeTimeoutMs } =
+      this.session.settings;
+    this.state = 'up';
+    this.greetBy = now + handshakeTimeoutMs;
+    this.session.link.greet(extended ? { role, window, maxPayload, maxChannels } : undefined);
+    this.flush(now);
+  }
+
+  get stats(): MuxStats {
+    return this.session.stats;
+  }
+
+  /** The handshake is complete, and the link up. */
+  get ready(): boolean {
+    return this.session.ready && this.state === 'up';
+  }
+
+  get extended(): boolean {
+    return this.session.link.extended;
+  }
+
+  /** Of the last ping, in ms; 0 when none was answered. */
+  get rttMs(): number {
+    return this.session.link.rttMs;
+  }
+
+  /** Channels not yet closed by both ends. */
+  get channelCount(): number {
+    return this.session.channels.size;
+  }
+
+  /** Bytes promised to the peer as receive windows. */
+  get windowsPromised(): number {
+    return this.session.budget.promised;
+  }
+
+  /** For people: every channel that the application still has. */
+  *openChannels(): IterableIterator<MuxChannel> {
+    for (const channel of this.session.channels.values()) if (!channel.over) yield channel;
+  }
+
+  /**
+   * Open a channel; `send` may be used at once.
+   *
+   * @param client on whose behalf, told to the peer in the extended mode
+   * @returns undefined when either end takes no more channels, or the budget is spent
+   */
+  open(
+    _now: Instant,
+    destination: Destination,
+    handler: MuxChannelHandler,
+    client?: IpEndpoint,
+  ): MuxChannel | undefined {
+    const { session } = this;
+    const { channels, settings } = session;
+    if (this.state === 'down' || session.leaving || session.peerLeaving) return undefined;
+    if (channels.size >= Math.min(settings.maxChannels, session.peerMaxChannels)) {
+      return this.limited('channel-limit');
+    }
+    const channel = new Channel(this, this.freeId(), destination, client, true);
+    if (!session.budget.admit(channel)) return this.limited('memory-limit');
+    channel.handler = handler;
+    channel.txAllowed = session.peerWindow;
+    channel.openDue = true;
+    channels.set(channel.id, channel);
+    session.stats.opened++;
+    this.queueControl(channel);
+    return channel;
+  }
+
+  /** Take and make no more opens; `onDrained` follows when the last channel is gone. */
+  drain(): void {
+    if (this.session.leaving || this.state === 'down') return;
+    this.session.leaving = true;
+    this.session.link.goAwayDue = true;
+    this.askForWork();
+  }
+
+  // --- the link ---
+
+  /** Bytes from the peer; `slab` is borrowed for the call. Nothing is told before `onBatchEnd`. */
+  onBytes(now: Instant, slab: Slab, off: number, len: number): void {
+    if (this.state !== 'up') return;
+    this.now = now;
+    this.running = true;
+    const fault = this.decoder.onBytes(now, slab, off, len);
+    this.session.link.heard(now);
+    if (fault !== undefined) this.fall(fault);
+    else if (this.receiver.flooded) this.fall('refusal-flood');
+  }
+
+  onBatchEnd(now: Instant): void {
+    this.flush(now);
+  }
+
+  /** The writer has room again after `reserve` returned -1. */
+  onWritable(now: Instant): void {
+    this.flush(now);
+  }
+
+  /** The link is gone: every channel ends, and is told so. */
+  onLinkDown(now: Instant): void {
+    if (this.state === 'down') return;
+    this.fall('link-down');
+    this.flush(now);
+  }
+
+  nextTimeout(): Instant {
+    if (this.state !== 'up') return NEVER;
+    return this.session.ready ? this.session.link.nextTimeout() : this.greetBy;
+  }
+
+  onTimeout(now: Instant): void {
+    if (this.state !== 'up') return;
+    if (!this.session.ready) {
+      if (now >= this.greetBy) this.fall('handshake-timeout');
+    } else if (!this.session.link.onTimeout(now)) this.fall('ping-timeout');
+    this.flush(now);
+  }
+
+  /** Tell what is to be told, then write what is due, in one go. */
+  flush(now: Instant): void {
+    this.now = now;
+    this.workAsked = false;
+    this.running = true;
+    let rounds = 0;
+    do {
+      this.tell(now);
+      if (this.state === 'up') this.write(now);
+    } while (this.anythingToTell() && ++rounds < MAX_ROUNDS);
+    this.running = false;
+    if (this.state === 'up') this.session.writer.flush();
+    if (this.anythingToTell()) this.askForWork();
+  }
+
+  // --- ChannelPort ---
+
+  writeNow(channel: Channel, bytes: Uint8Array, off: number, len: number): number {
+    const { session } = this;
+    if (!session.ready || !session.scheduler.mayGo(channel) || this.state !== 'up') return 0;
+    // An Open or Accept goes before the first byte.
+    if (channel.openDue || channel.acceptDue) {
+      if (!session.link.write(this.now, session.writer)) return 0;
+      if (!writeControl(this.now, session, channel)) return 0;
+    }
+    const done = session.scheduler.writeNow(channel, bytes, off, len);
+    if (done > 0) this.askForWork();
+    return done;
+  }
+
+  queueData(channel: Channel): void {
+    if (!channel.sendable) return;
+    this.session.scheduler.enqueue(channel, channel.tx.length > 0);
+    this.askForWork();
+  }
+
+  turnIsOver(channel: Channel): boolean {
+    return this.session.scheduler.turnIsOver(channel);
+  }
+
+  queueControl(channel: Channel): void {
+    if (channel.inControl) return;
+    channel.inControl = true;
+    this.control.push(channel);
+    this.askForWork();
+  }
+
+  queueEvent(channel: Channel): void {
+    if (channel.inEvents) return;
+    channel.inEvents = true;
+    this.told.push(channel);
+    this.askForWork();
+  }
+
+  onAccepted(channel: Channel): void {
+    if (this.extended) channel.acceptDue = true;
+    else channel.windowDue = true;
+    this.queueControl(channel);
+  }
+
+  retire(channel: Channel): void {
+    this.session.budget.retire(channel);
+  }
+
+  onSentAfterClose(): void {
+    this.stats.drops.add('sent-after-close');
+  }
+
+  // --- inside ---
+
+  private anythingToTell(): boolean {
+    return this.told.length > 0 || this.session.requests.length > 0;
+  }
+
+  private tell(now: Instant): void {
+    const { handler, session } = this;
+    if (session.readyToTell) {
+      session.readyToTell = false;
+      handler.onReady(now, session.link.extended);
+    }
+    for (const channel of session.requests.splice(0)) {
+      if (channel.ending !== undefined) continue; // gone before it was told
+      channel.request = new ChannelRequest(channel);
+      handler.onRequest(now, channel.request);
+    }
+    const list = this.told;
+    this.told = this.telling;
+    this.telling = list;
+    for (const channel of list) {
+      channel.inEvents = false;
+      this.tellChannel(now, channel);
+    }
+    list.length = 0;
+    if (session.goAwayToTell) {
+      session.goAwayToTell = false;
+      handler.onGoAway(now);
+    }
+    if (session.leaving && session.channels.size === 0 && !this.drainedTold) {
+      this.drainedTold = true;
+      if (this.state === 'up') handler.onDrained(now);
+    }
+    const { downReason } = this;
+    if (downReason === undefined || this.anythingToTell()) return;
+    this.downReason = undefined;
+    handler.onDown(now, downReason);
+  }
+
+  private tellChannel(now: Instant, channel: Channel): void {
+    const { handler } = channel;
+    if (channel.over) return;
+    if (handler !== undefined) {
+      const { events } = channel;
+      channel.events = 0;
+      if (events & EVENT_OPEN) handler.onOpen(now, channel);
+      if (events & EVENT_READABLE && channel.receivedLen > 0 && !isOver(channel)) {
+        handler.onReadable(now, channel);
+      }
+      if (events & EVENT_END && !isOver(channel)) handler.onPeerEnd(now, channel);
+      if (events & EVENT_WRITABLE && !isOver(channel)) handler.onWritable(now, channel);
+    }
+    if (channel.ending === undefined || isOver(channel)) return;
+    channel.over = true;
+    channel.request?.cancel();
+    handler?.onClosed(now, channel, channel.ending, channel.endText);
+    channel.retire();
+  }
+
+  private write(now: Instant): void {
+    const { session } = this;
+    const { link, scheduler, stats, writer } = session;
+    if (!link.write(now, writer)) {
+      stats.stalls++;
+      return;
+    }
+    if (!session.ready) return;
+    if (!this.writeControls(now) || !scheduler.run(this.onTurn, this.onServed)) stats.stalls++;
+    // A channel that was served to its end may owe a Shutdown.
+    else if (this.control.length > 0) this.writeControls(now);
+  }
+
+  private readonly onTurn = (channel: Channel): void => {
+    if (!channel.over && channel.ending === undefined) {
+      channel.handler?.onWritable(this.now, channel);
+    }
+  };
+
+  private readonly onServed = (channel: Channel): void => {
+    if (channel.shutdownWanted && channel.tx.length === 0) this.queueControl(channel);
+  };
+
+  /** @returns false when the link has no room; what is left stays queued */
+  private writeControls(now: Instant): boolean {
+    const list = this.control;
+    this.control = this.writingControl;
+    this.writingControl = list;
+    let done = 0;
+    for (const channel of list) {
+      if (!writeControl(now, this.session, channel)) break;
+      channel.inControl = false;
+      done++;
+    }
+    const all = done === list.length;
+    if (!all) this.control.push(...list.slice(done));
+    list.length = 0;
+    return all;
+  }
+
+  private fall(reason: MuxDownReason): void {
+    this.state = 'down';
+    this.downReason = reason;
+    for (const channel of this.session.channels.values()) channel.end('link-down', '');
+    this.session.channels.clear();
+    this.askForWork();
+  }
+
+  private limited(drop: MuxDrop): undefined {
+    this.stats.drops.add(drop);
+    return undefined;
+  }
+
+  private freeId(): number {
+    let id = this.nextId;
+    while (this.session.channels.has(id)) id = (id + this.idStep) | 0;
+    this.nextId = (id + this.idStep) | 0;
+    return id;
+  }
+
+  private askForWork(): void {
+    if (this.running || this.workAsked) return;
+    this.workAsked = true;
+    this.handler.onWork();
+  }
+}
+
+/** Re-read: a callback may have ended it. */
+const isOver = (channel: Channel): boolean => channel.over;

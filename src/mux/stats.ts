@@ -1,0 +1,42 @@
+import { Counters } from '../base/counters.ts';
+
+/** What the peer sent and was not used, and limits that were met. */
+export type MuxDrop =
+  | 'data-unknown-channel'
+  | 'data-after-close'
+  | 'data-after-shutdown'
+  | 'window-overrun'
+  | 'payload-too-long'
+  | 'unknown-command'
+  | 'extended-in-plain-mode'
+  | 'stray-close'
+  | 'stray-shutdown'
+  | 'stray-window'
+  | 'stray-accept'
+  | 'stray-pong'
+  | 'duplicate-open'
+  | 'dedicated-open'
+  | 'bad-destination'
+  | 'channel-limit'
+  | 'memory-limit'
+  | 'going-away'
+  | 'refusal-flood'
+  | 'no-memory'
+  | 'sent-after-close'
+  | 'ping-coalesced';
+
+/** Counters of one multiplexer; for people and metrics. */
+export class MuxStats {
+  readonly drops: Counters<MuxDrop> = new Counters();
+  bytesReceived = 0;
+  bytesSent = 0;
+  framesReceived = 0;
+  framesSent = 0;
+  /** Channels opened from here, and from the peer. */
+  opened = 0;
+  accepted = 0;
+  /** Times the writer had no room. */
+  stalls = 0;
+  /** Window doublings. */
+  windowsGrown = 0;
+}
