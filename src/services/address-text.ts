@@ -1,0 +1,33 @@
+/** IP addresses and networks as people and files write them: every such text is read here. */
+import { Address4, Address6 } from 'ip-address';
+import { IpAddress, ipv4 } from '../base/ip-address.ts';
+
+export interface Prefix {
+  readonly address: IpAddress;
+  /** 0..32 for IPv4, 0..128 for IPv6. */
+  readonly bits: number;
+}
+
+/** @returns undefined when `text` is not an address; zones (`%eth0`) and prefixes are refused */
+export function parseAddress(text: string): IpAddress | undefined {
+  if (text.includes('/') || text.includes('%')) return undefined;
+  if (!text.includes(':')) {
+    if (!Address4.isValid(text)) return undefined;
+    const [a = 0, b = 0, c = 0, d = 0] = new Address4(text).toArray();
+    return ipv4((a << 24) | (b << 16) | (c << 8) | d);
+  }
+  if (!Address6.isValid(text)) return undefined;
+  const value = new Address6(text).bigInt();
+  const word = (shift: bigint): number => Number(BigInt.asIntN(32, value >> shift));
+  return new IpAddress(word(96n), word(64n), word(32n), word(0n));
+}
+
+/** @returns undefined when `text` is not `ADDRESS/BITS`; the host bits are kept */
+export function parsePrefix(text: string): Prefix | undefined {
+  const slash = text.indexOf('/');
+  const address = slash < 0 ? undefined : parseAddress(text.slice(0, slash));
+  const digits = text.slice(slash + 1);
+  if (address === undefined || !/^\d{1,3}$/.test(digits)) return undefined;
+  const bits = Number(digits);
+  return bits > (address.family === 4 ? 32 : 128) ? undefined : { address, bits };
+}

@@ -1,0 +1,292 @@
+/**
+ * Which guest has which address.
+ *
+ * One record per address that was ever given out, found by address and by client. Records of guests
+ * that left are kept, so that a guest finds its address again, until the pool or the table is full:
+ * then the record that ended longest ago is used for the newcomer. Declined addresses stay out of
+ * the pool for a while, at most {@link MAX_DECLINED} of them.
+ *
+ * Leases end by the wall clock, as they outlive the process; offers and declines by `now`.
+ */
+import { formatIpv4 } from '../../base/ip-address.ts';
+import type { Instant } from '../../base/time.ts';
+import type { DhcpConfig, Lease, LeaseState, StaticLease, StoredLease } from './lease.ts';
+
+const OFFER_MS = 30_000;
+const DECLINE_MS = 600_000;
+const MAX_DECLINED = 16;
+const MAX_RECORDS = 1024;
+
+/** Who asks: `client` decides, `mac` is for people and for clients that change their identifier. */
+export interface ClientIdentity {
+  readonly client: string;
+  readonly mac: string;
+}
+
+class LeaseRecord {
+  readonly address: number;
+  readonly fixed: boolean;
+  client: string;
+  mac: string;
+  hostname: string | undefined;
+  expiresAtMs: number;
+  /** Of an offer or a decline. */
+  until: Instant;
+  state: 'offered' | 'bound' | 'released' | 'declined';
+
+  constructor(address: number, fixed: boolean, identity: ClientIdentity) {
+    this.address = address;
+    this.fixed = fixed;
+    this.client = identity.client;
+    this.mac = identity.mac;
+    this.hostname = undefined;
+    this.expiresAtMs = 0;
+    this.until = 0;
+    this.state = 'released';
+  }
+
+  isFree(now: Instant, wallMs: number): boolean {
+    switch (this.state) {
+      case 'released':
+        return true;
+      case 'bound':
+        return this.expiresAtMs <= wallMs;
+      case 'offered':
+      case 'declined':
+        return this.until <= now;
+    }
+  }
+}
+
+export class LeaseTable {
+  private readonly first: number;
+  private readonly last: number;
+  private readonly reserved = new Set<number>();
+  private readonly staticByMac = new Map<string, StaticLease>();
+  private readonly byAddress = new Map<number, LeaseRecord>();
+
+  constructor(config: DhcpConfig) {
+    const size = 2 ** (32 - config.prefix);
+    const base = (config.subnet & (config.prefix === 0 ? 0 : -size)) >>> 0;
+    this.first = base + 1; // not the network's, and below not the broadcast address
+    this.last = base + size - 2;
+    this.reserved.add(config.gateway | 0);
+    if (config.hostIp !== undefined) this.reserved.add(config.hostIp | 0);
+    for (const lease of config.staticLeases) {
+      this.reserved.add(lease.address | 0);
+      this.staticByMac.set(lease.mac, lease);
+    }
+  }
+
+  /** Take over what was stored, except what the configuration now forbids. */
+  restore(stored: readonly { readonly lease: StoredLease; readonly address: number }[]): void {
+    for (const { lease, address } of stored.slice(0, MAX_RECORDS)) {
+      const fixed = this.staticByMac.get(lease.mac)?.address === address;
+      if (!fixed && !this.inPool(address)) continue;
+      const record = new LeaseRecord(address, fixed, lease);
+      record.hostname = lease.hostname;
+      record.expiresAtMs = lease.expiresAtMs;
+      record.state = 'bound';
+      this.byAddress.set(address, record);
+    }
+  }
+
+  staticFor(identity: ClientIdentity): StaticLease | undefined {
+    return this.staticByMac.get(identity.mac);
+  }
+
+  /**
+   * Whether `identity` may have `address`: its own, or one that nobody else holds.
+   */
+  mayHave(identity: ClientIdentity, address: number, now: Instant, wallMs: number): boolean {
+    const fixed = this.staticFor(identity);
+    if (fixed !== undefined) return fixed.address === address;
+    if (!this.inPool(address)) return false;
+    const record = this.byAddress.get(address);
+    if (record === undefined)
+      return this.byAddress.size < MAX_RECORDS || this.oldestFree(now, wallMs) !== undefined;
+    return this.find(identity, now, wallMs) === record || record.isFree(now, wallMs);
+  }
+
+  /**
+   * The address for a guest that has no wish, or whose wish cannot be had: its own of before, else
+   * the lowest never used, else the one that ended longest ago.
+   *
+   * @returns undefined when the pool is exhausted
+   */
+  choose(identity: ClientIdentity, now: Instant, wallMs: number): number | undefined {
+    const fixed = this.staticFor(identity);
+    if (fixed !== undefined) return fixed.address;
+    const own = this.find(identity, now, wallMs);
+    if (own !== undefined) return own.address;
+    if (this.byAddress.size < MAX_RECORDS) {
+      for (let address = this.first; address <= this.last; address++) {
+        const word = address | 0;
+        if (!this.byAddress.has(word) && !this.reserved.has(word)) return word;
+      }
+    }
+    return this.oldestFree(now, wallMs)?.address;
+  }
+
+  /** Hold `address`, which {@link mayHave} or {@link choose} gave, until the guest asks for it. */
+  offer(identity: ClientIdentity, address: number, now: Instant, wallMs: number): void {
+    const record = this.take(identity, address, now, wallMs);
+    if (record.state === 'bound' && !record.isFree(now, wallMs)) return;
+    record.state = 'offered';
+    record.until = now + OFFER_MS;
+  }
+
+  /** The guest has `address`, which {@link mayHave} allowed, until `expiresAtMs`. */
+  bind(
+    identity: ClientIdentity,
+    address: number,
+    hostname: string | undefined,
+    expiresAtMs: number,
+    now: Instant,
+    wallMs: number,
+  ): void {
+    const record = this.take(identity, address, now, wallMs);
+    record.state = 'bound';
+    record.hostname = hostname ?? record.hostname;
+    record.expiresAtMs = expiresAtMs;
+    for (const other of this.byAddress.values()) {
+      // One address for one client: what it held or was offered before is free again.
+      if (other !== record && other.client === identity.client && other.state !== 'declined') {
+        other.state = 'released';
+      }
+    }
+  }
+
+  /** @returns whether the guest held it */
+  release(identity: ClientIdentity, address: number, wallMs: number): boolean {
+    const record = this.owned(identity, address);
+    if (record === undefined || record.state === 'declined') return false;
+    record.state = 'released';
+    record.expiresAtMs = Math.min(record.expiresAtMs, wallMs);
+    return true;
+  }
+
+  /** The guest takes no offer of ours (RFC 2131 §4.3.2: it chose another server). */
+  withdraw(identity: ClientIdentity): void {
+    for (const record of this.byAddress.values()) {
+      if (record.client === identity.client && record.state === 'offered')
+        record.state = 'released';
+    }
+  }
+
+  /** @returns whether the guest held it */
+  decline(identity: ClientIdentity, address: number, now: Instant): boolean {
+    const record = this.owned(identity, address);
+    if (record === undefined || record.fixed) return false;
+    const declined = [...this.byAddress.values()].filter((other) => other.state === 'declined');
+    if (declined.length >= MAX_DECLINED) {
+      const oldest = declined.reduce((a, b) => (b.until < a.until ? b : a));
+      this.byAddress.delete(oldest.address);
+    }
+    record.state = 'declined';
+    record.until = now + DECLINE_MS;
+    return true;
+  }
+
+  stored(): StoredLease[] {
+    return [...this.byAddress.values()]
+      .filter((record) => record.expiresAtMs > 0 && record.state !== 'declined')
+      .map((record) => ({
+        address: formatIpv4(record.address),
+        mac: record.mac,
+        client: record.client,
+        hostname: record.hostname,
+        expiresAtMs: record.expiresAtMs,
+      }));
+  }
+
+  leases(now: Instant, wallMs: number): Lease[] {
+    const all: Lease[] = [];
+    for (const fixed of this.staticByMac.values()) {
+      if (this.byAddress.has(fixed.address)) continue;
+      const name = fixed.hostname === undefined ? {} : { hostname: fixed.hostname };
+      const address = formatIpv4(fixed.address);
+      all.push({
+        address,
+        mac: fixed.mac,
+        ...name,
+        expiresAtMs: 0,
+        static: true,
+        state: 'reserved',
+      });
+    }
+    for (const record of this.byAddress.values()) {
+      const free = record.isFree(now, wallMs);
+      if (free && record.expiresAtMs === 0 && !record.fixed) continue; // an offer that nobody took
+      const state: LeaseState = record.state === 'released' || !free ? record.state : 'expired';
+      all.push({
+        address: formatIpv4(record.address),
+        mac: record.mac,
+        ...(record.hostname === undefined ? {} : { hostname: record.hostname }),
+        expiresAtMs: record.expiresAtMs,
+        static: record.fixed,
+        state: record.fixed && free ? 'reserved' : state,
+      });
+    }
+    return all;
+  }
+
+  private inPool(address: number): boolean {
+    const unsigned = address >>> 0;
+    return unsigned >= this.first && unsigned <= this.last && !this.reserved.has(address | 0);
+  }
+
+  /**
+   * The record of a client. A guest whose boot stages identify themselves differently (firmware by
+   * MAC, then its system by DUID) keeps its address: a record that is free, or that was made for
+   * the bare MAC, follows the MAC. Two live client identifiers on one MAC stay two clients.
+   */
+  private find(identity: ClientIdentity, now: Instant, wallMs: number): LeaseRecord | undefined {
+    let byMac: LeaseRecord | undefined;
+    for (const record of this.byAddress.values()) {
+      if (record.state === 'declined' && !record.isFree(now, wallMs)) continue;
+      if (record.client === identity.client) return record;
+      if (record.mac !== identity.mac) continue;
+      const bare = record.client.startsWith('hw:') || identity.client.startsWith('hw:');
+      if (bare || record.isFree(now, wallMs)) byMac ??= record;
+    }
+    return byMac;
+  }
+
+  private owned(identity: ClientIdentity, address: number): LeaseRecord | undefined {
+    const record = this.byAddress.get(address);
+    return record?.client === identity.client || record?.mac === identity.mac ? record : undefined;
+  }
+
+  private take(
+    identity: ClientIdentity,
+    address: number,
+    now: Instant,
+    wallMs: number,
+  ): LeaseRecord {
+    const found = this.byAddress.get(address);
+    if (found !== undefined && found.client === identity.client) return found;
+    const same = found !== undefined && found.mac === identity.mac ? found : undefined;
+    if (found === undefined && this.byAddress.size >= MAX_RECORDS) {
+      const oldest = this.oldestFree(now, wallMs);
+      if (oldest !== undefined) this.byAddress.delete(oldest.address);
+    }
+    if (same !== undefined) {
+      same.client = identity.client;
+      return same;
+    }
+    const fixed = this.staticFor(identity)?.address === address;
+    const record = new LeaseRecord(address, fixed, identity);
+    this.byAddress.set(address, record);
+    return record;
+  }
+
+  private oldestFree(now: Instant, wallMs: number): LeaseRecord | undefined {
+    let oldest: LeaseRecord | undefined;
+    for (const record of this.byAddress.values()) {
+      if (record.fixed || !record.isFree(now, wallMs)) continue;
+      if (oldest === undefined || record.expiresAtMs < oldest.expiresAtMs) oldest = record;
+    }
+    return oldest;
+  }
+}

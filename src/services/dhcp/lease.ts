@@ -1,0 +1,61 @@
+/** What the DHCP server remembers, hands to the API, and keeps over a restart. */
+
+/**
+ * - `reserved`: a static lease that its guest does not hold now
+ * - `offered`: promised for a few seconds, not yet asked for
+ * - `bound`: in use until its expiry
+ * - `expired`, `released`: free, but the guest that had it gets it again while nobody else needs it
+ * - `declined`: the guest found it in use (RFC 2131 §4.3.3); nobody gets it for a while
+ */
+export type LeaseState = 'reserved' | 'offered' | 'bound' | 'expired' | 'released' | 'declined';
+
+export interface Lease {
+  readonly address: string;
+  /** Lower case, colons. */
+  readonly mac: string;
+  readonly hostname?: string;
+  /** Wall clock, ms since the Unix epoch; 0 when the lease never began. */
+  readonly expiresAtMs: number;
+  readonly static: boolean;
+  readonly state: LeaseState;
+}
+
+/** What survives a restart. */
+export interface StoredLease {
+  readonly address: string;
+  readonly mac: string;
+  /** Who holds it: `id:` and the client identifier, or `hw:` and the MAC, in hexadecimal. */
+  readonly client: string;
+  readonly hostname?: string | undefined;
+  readonly expiresAtMs: number;
+}
+
+/** Where leases are kept. Implemented by `proxy/lease-file.ts`. */
+export interface LeaseStore {
+  load(): readonly StoredLease[];
+  /** Called after every change; the store decides when to write. */
+  save(leases: readonly StoredLease[]): void;
+}
+
+export interface StaticLease {
+  /** Lower case, colons. */
+  readonly mac: string;
+  /** int32. */
+  readonly address: number;
+  readonly hostname?: string | undefined;
+}
+
+/** Addresses are int32. */
+export interface DhcpConfig {
+  readonly subnet: number;
+  readonly prefix: number;
+  readonly gateway: number;
+  readonly hostIp: number | undefined;
+  readonly mtu: number;
+  readonly dns: readonly number[];
+  readonly ntp: readonly number[];
+  readonly search: readonly string[];
+  readonly domain: string | undefined;
+  readonly leaseSeconds: number;
+  readonly staticLeases: readonly StaticLease[];
+}

@@ -1,0 +1,337 @@
+/**
+ * DHCP server for the guests of one segment (RFC 2131, options RFC 2132, 3397). Sans-IO: a BOOTP
+ * message in, at most one out; UDP, IP and delivery are the caller's.
+ *
+ * It is the only server of the segment, hence authoritative: a guest that asks for an address that
+ * is free gets it, whether or not this process ever saw the guest before; one that asks for any
+ * other is refused at once (NAK), so that it starts anew instead of waiting. Relays are not served.
+ */
+import { Counters } from '../../base/counters.ts';
+import type { Slab } from '../../base/slab.ts';
+import type { Instant } from '../../base/time.ts';
+import {
+  ACK,
+  checkDhcp,
+  DECLINE,
+  type DhcpDrop,
+  type DhcpOption,
+  DISCOVER,
+  dhcpAddressOption,
+  dhcpCiaddr,
+  dhcpGiaddr,
+  dhcpMac,
+  dhcpMessageType,
+  dhcpOption,
+  dhcpUint32,
+  emitDhcpReply,
+  encodeSearchList,
+  hex,
+  INFORM,
+  NAK,
+  OFFER,
+  OPT_BROADCAST,
+  OPT_CLIENT_ID,
+  OPT_DNS,
+  OPT_DOMAIN,
+  OPT_HOSTNAME,
+  OPT_LEASE_TIME,
+  OPT_MAX_SIZE,
+  OPT_MESSAGE,
+  OPT_MESSAGE_TYPE,
+  OPT_MTU,
+  OPT_NTP,
+  OPT_PARAMETER_LIST,
+  OPT_REQUESTED_IP,
+  OPT_ROUTER,
+  OPT_SEARCH,
+  OPT_SERVER_ID,
+  OPT_SUBNET_MASK,
+  OPT_T1,
+  OPT_T2,
+  RELEASE,
+  REQUEST,
+} from '../../wire/dhcp.ts';
+import type { DhcpConfig, Lease, LeaseStore } from './lease.ts';
+import { type ClientIdentity, LeaseTable } from './lease-table.ts';
+
+const MIN_LEASE_SECONDS = 60;
+const INFINITE = 0xffff_ffff;
+/** RFC 2131 §2: what every client takes, less the IP and UDP headers. */
+const MIN_MAX_SIZE = 576;
+const IP_UDP_LEN = 28;
+/** Room that {@link DhcpServer.answer} needs in its output. */
+export const MAX_DHCP_REPLY_LEN = 1472;
+
+/** Sent whether or not the guest asks: without them nothing works, or works well. */
+const ALWAYS: ReadonlySet<number> = new Set([OPT_SUBNET_MASK, OPT_ROUTER, OPT_DNS, OPT_MTU]);
+
+export type DhcpServerDrop =
+  | DhcpDrop
+  | 'dhcp-relayed'
+  | 'dhcp-unknown-type'
+  | 'dhcp-other-server'
+  | 'dhcp-pool-exhausted'
+  | 'dhcp-no-address'
+  | 'dhcp-not-the-holder';
+
+export type DhcpCount = 'offers' | 'acks' | 'naks' | 'releases' | 'declines' | 'informs';
+
+export class DhcpServer {
+  readonly drops: Counters<DhcpServerDrop> = new Counters();
+  readonly counts: Counters<DhcpCount> = new Counters();
+  private readonly config: DhcpConfig;
+  private readonly store: LeaseStore | undefined;
+  private readonly table: LeaseTable;
+  private readonly mask: number;
+  private search: Uint8Array;
+
+  constructor(config: DhcpConfig, store?: LeaseStore) {
+    this.config = config;
+    this.store = store;
+    this.table = new LeaseTable(config);
+    this.mask = config.prefix === 0 ? 0 : -(2 ** (32 - config.prefix)) | 0;
+    this.search = encodeSearchList(config.search);
+    const stored = store?.load() ?? [];
+    this.table.restore(stored.map((lease) => ({ lease, address: parseDotted(lease.address) })));
+  }
+
+  /** Announce another search list from now on (the host's resolver configuration changed). */
+  setSearch(search: readonly string[]): void {
+    this.search = encodeSearchList(search);
+  }
+
+  leases(now: Instant, wallMs: number): readonly Lease[] {
+    return this.table.leases(now, wallMs);
+  }
+
+  /**
+   * @param request a UDP payload that came to port 67, borrowed
+   * @param outOff room for {@link MAX_DHCP_REPLY_LEN} bytes
+   * @returns bytes written; 0 when there is nothing to answer
+   */
+  answer(request: DataView, out: Slab, outOff: number, now: Instant, wallMs: number): number {
+    const drop = checkDhcp(request);
+    if (drop !== undefined) return this.drop(drop);
+    if (dhcpGiaddr(request) !== 0) return this.drop('dhcp-relayed');
+    const identity = identityOf(request);
+    switch (dhcpMessageType(request)) {
+      case DISCOVER:
+        return this.onDiscover(request, identity, out, outOff, now, wallMs);
+      case REQUEST:
+        return this.onRequest(request, identity, out, outOff, now, wallMs);
+      case DECLINE:
+        return this.onDecline(request, identity, now);
+      case RELEASE:
+        return this.onRelease(request, identity, wallMs);
+      case INFORM:
+        return this.onInform(request, identity, out, outOff);
+      default:
+        return this.drop('dhcp-unknown-type');
+    }
+  }
+
+  /** RFC 2131 §4.3.1. */
+  private onDiscover(
+    request: DataView,
+    identity: ClientIdentity,
+    out: Slab,
+    outOff: number,
+    now: Instant,
+    wallMs: number,
+  ): number {
+    const wish = dhcpAddressOption(request, OPT_REQUESTED_IP);
+    const address =
+      wish !== undefined && this.table.mayHave(identity, wish, now, wallMs)
+        ? wish
+        : this.table.choose(identity, now, wallMs);
+    if (address === undefined) return this.drop('dhcp-pool-exhausted');
+    this.table.offer(identity, address, now, wallMs);
+    this.counts.add('offers');
+    return this.reply(request, identity, OFFER, 0, address, out, outOff);
+  }
+
+  /** RFC 2131 §4.3.2: SELECTING, INIT-REBOOT, RENEWING and REBINDING, told apart by their fields. */
+  private onRequest(
+    request: DataView,
+    identity: ClientIdentity,
+    out: Slab,
+    outOff: number,
+    now: Instant,
+    wallMs: number,
+  ): number {
+    const server = dhcpAddressOption(request, OPT_SERVER_ID);
+    if (server !== undefined && server !== this.config.gateway) {
+      this.table.withdraw(identity);
+      return this.drop('dhcp-other-server');
+    }
+    const ciaddr = dhcpCiaddr(request);
+    const address = dhcpAddressOption(request, OPT_REQUESTED_IP) ?? ciaddr;
+    if (address === 0) return this.drop('dhcp-no-address');
+    if (!this.table.mayHave(identity, address, now, wallMs)) {
+      return this.refuse(request, 'address not available', out, outOff);
+    }
+    const hostname = hostnameOf(request);
+    const expiresAtMs = wallMs + this.leaseSeconds(request) * 1000;
+    this.table.bind(identity, address, hostname, expiresAtMs, now, wallMs);
+    this.store?.save(this.table.stored());
+    this.counts.add('acks');
+    return this.reply(request, identity, ACK, ciaddr, address, out, outOff);
+  }
+
+  /** RFC 2131 §4.3.3. */
+  private onDecline(request: DataView, identity: ClientIdentity, now: Instant): number {
+    const address = dhcpAddressOption(request, OPT_REQUESTED_IP);
+    if (address === undefined) return this.drop('dhcp-no-address');
+    if (!this.table.decline(identity, address, now)) return this.drop('dhcp-not-the-holder');
+    this.counts.add('declines');
+    this.store?.save(this.table.stored());
+    return 0;
+  }
+
+  /** RFC 2131 §4.3.4. */
+  private onRelease(request: DataView, identity: ClientIdentity, wallMs: number): number {
+    if (!this.table.release(identity, dhcpCiaddr(request), wallMs)) {
+      return this.drop('dhcp-not-the-holder');
+    }
+    this.counts.add('releases');
+    this.store?.save(this.table.stored());
+    return 0;
+  }
+
+  /** RFC 2131 §4.3.5: parameters only, no address and no times. */
+  private onInform(request: DataView, identity: ClientIdentity, out: Slab, outOff: number): number {
+    const ciaddr = dhcpCiaddr(request);
+    if (ciaddr === 0) return this.drop('dhcp-no-address');
+    this.counts.add('informs');
+    return this.reply(request, identity, ACK, ciaddr, 0, out, outOff);
+  }
+
+  private refuse(request: DataView, why: string, out: Slab, outOff: number): number {
+    this.counts.add('naks');
+    const options = [
+      option(OPT_MESSAGE_TYPE, [NAK]),
+      words(OPT_SERVER_ID, [this.config.gateway]),
+      text(OPT_MESSAGE, why),
+    ];
+    const maxLen = this.maxLen(request);
+    const repr = { ciaddr: 0, yiaddr: 0, broadcast: true, options, maxLen };
+    return emitDhcpReply(out, outOff, request, repr);
+  }
+
+  private reply(
+    request: DataView,
+    identity: ClientIdentity,
+    type: number,
+    ciaddr: number,
+    yiaddr: number,
+    out: Slab,
+    outOff: number,
+  ): number {
+    const options = [
+      option(OPT_MESSAGE_TYPE, [type]),
+      words(OPT_SERVER_ID, [this.config.gateway]),
+      ...(yiaddr === 0 ? [] : this.times(request)),
+      ...this.parameters(request, identity),
+    ];
+    const maxLen = this.maxLen(request);
+    return emitDhcpReply(out, outOff, request, {
+      ciaddr,
+      yiaddr,
+      broadcast: false,
+      options,
+      maxLen,
+    });
+  }
+
+  private times(request: DataView): DhcpOption[] {
+    const seconds = this.leaseSeconds(request);
+    // RFC 2131 §4.4.5: T1 and T2 default to these shares; sent because some clients lack the rule.
+    const t1 = seconds === INFINITE ? INFINITE : Math.floor(seconds / 2);
+    const t2 = seconds === INFINITE ? INFINITE : Math.floor((seconds * 7) / 8);
+    return [words(OPT_LEASE_TIME, [seconds]), words(OPT_T1, [t1]), words(OPT_T2, [t2])];
+  }
+
+  private parameters(request: DataView, identity: ClientIdentity): DhcpOption[] {
+    const { config } = this;
+    const hostname = this.table.staticFor(identity)?.hostname;
+    const known: DhcpOption[] = [
+      words(OPT_SUBNET_MASK, [this.mask]),
+      words(OPT_ROUTER, [config.gateway]),
+      words(OPT_DNS, config.dns),
+      option(OPT_MTU, [config.mtu >> 8, config.mtu & 255]),
+      words(OPT_BROADCAST, [config.gateway | ~this.mask]),
+      text(OPT_HOSTNAME, hostname ?? ''),
+      text(OPT_DOMAIN, config.domain ?? ''),
+      words(OPT_NTP, config.ntp),
+      { code: OPT_SEARCH, data: this.search },
+    ];
+    const asked = dhcpOption(request, OPT_PARAMETER_LIST);
+    return known.filter(
+      ({ code, data }) => data.length > 0 && (ALWAYS.has(code) || asked?.includes(code) === true),
+    );
+  }
+
+  /** The guest may ask for less than the configured time, but not so little that it is a load. */
+  private leaseSeconds(request: DataView): number {
+    const asked = dhcpOption(request, OPT_LEASE_TIME);
+    const most = Math.min(this.config.leaseSeconds, INFINITE);
+    if (asked?.length !== 4) return most;
+    return Math.min(most, Math.max(MIN_LEASE_SECONDS, dhcpUint32(asked)));
+  }
+
+  private maxLen(request: DataView): number {
+    const asked = dhcpOption(request, OPT_MAX_SIZE);
+    const size = asked?.length === 2 ? ((asked[0] ?? 0) << 8) | (asked[1] ?? 0) : 0;
+    const most = Math.min(this.config.mtu - IP_UDP_LEN, MAX_DHCP_REPLY_LEN);
+    return Math.min(Math.max(size, MIN_MAX_SIZE) - IP_UDP_LEN, most);
+  }
+
+  private drop(reason: DhcpServerDrop): 0 {
+    this.drops.add(reason);
+    return 0;
+  }
+}
+
+/**
+ * RFC 2131 §4.2: the client identifier when there is one, else the hardware address. An identifier
+ * that only repeats the hardware address (RFC 2132 §9.14, type 1) is the same identity as none.
+ */
+function identityOf(request: DataView): ClientIdentity {
+  const mac = dhcpMac(request);
+  const bare = mac.replaceAll(':', '');
+  const id = dhcpOption(request, OPT_CLIENT_ID);
+  const text = id === undefined || id.length < 2 ? `01${bare}` : hex(id, '');
+  return { mac, client: text === `01${bare}` ? `hw:${bare}` : `id:${text}` };
+}
+
+/** Option 12 when it is a name that may be shown and resolved; guests may send anything. */
+function hostnameOf(request: DataView): string | undefined {
+  const bytes = dhcpOption(request, OPT_HOSTNAME);
+  if (bytes === undefined) return undefined;
+  const name = String.fromCharCode(...bytes).replace(/\0+$/, '');
+  return /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,62})$/.test(name) ? name : undefined;
+}
+
+/** Dotted quad to int32; 0 for anything else. */
+function parseDotted(address: string): number {
+  const parts = address.split('.').map(Number);
+  if (parts.length !== 4 || parts.some((part) => !(part >= 0 && part <= 255))) return 0;
+  return parts.reduce((word, part) => (word << 8) | part, 0);
+}
+
+const option = (code: number, data: readonly number[]): DhcpOption => ({
+  code,
+  data: Uint8Array.from(data),
+});
+
+const text = (code: number, value: string): DhcpOption =>
+  option(
+    code,
+    Array.from(value, (char) => char.charCodeAt(0)),
+  );
+
+const words = (code: number, values: readonly number[]): DhcpOption =>
+  option(
+    code,
+    values.flatMap((word) => [word >>> 24, (word >>> 16) & 255, (word >>> 8) & 255, word & 255]),
+  );

@@ -1,0 +1,214 @@
+/**
+ * Names answered here, never asked of an upstream: hosts file, built-in names, the user's zones,
+ * and those that RFC 6761 keeps local. The most specific wins: a whole name before a zone, a longer
+ * zone before a shorter one, the user's before ours.
+ *
+ * Only class IN and address types have local data; a local zone answers every other type with an
+ * empty NOERROR, a hosts file leaves them to the upstream, as it says nothing about them.
+ */
+import type { Answer } from 'dns-packet';
+import { IpAddress, ipv4 } from '../../base/ip-address.ts';
+import type { HostEntry } from './hosts.ts';
+import {
+  CLASS_IN,
+  type DnsQuery,
+  NOERROR,
+  NXDOMAIN,
+  TYPE_A,
+  TYPE_AAAA,
+  TYPE_ANY,
+  TYPE_PTR,
+} from './message.ts';
+import { localReply } from './reply.ts';
+import { reverseName } from './reverse-name.ts';
+
+/** Zones whose `gateway` and `host` are built in. Reverse names are in the first. */
+export const BUILT_IN_ZONES = [
+  'hawser.internal',
+  'containers.internal',
+  'docker.internal',
+] as const;
+
+/** Short, as the control API changes the table. */
+const TTL_S = 10;
+
+/** `zone` and every name below it resolve to `address`. Lower case, no last dot. */
+export interface UserZone {
+  readonly zone: string;
+  readonly address: IpAddress;
+}
+
+export interface LocalNamesConfig {
+  /** Addresses of the gateway, of either family. */
+  readonly gateway: readonly IpAddress[];
+  /** Empty when the host's loopback is closed to guests. */
+  readonly host: readonly IpAddress[];
+  readonly zones: readonly UserZone[];
+}
+
+/** What is known of a name: `undefined` data is a name that does not exist. */
+type Found =
+  | { readonly kind: 'addresses'; readonly addresses: readonly IpAddress[]; readonly zone: string }
+  | { readonly kind: 'pointer'; readonly target: string }
+  | { readonly kind: 'missing'; readonly zone: string };
+
+export class LocalNames {
+  private readonly names = new Map<string, readonly IpAddress[]>();
+  private readonly builtInPointers = new Map<string, string>();
+  private zones: ReadonlyMap<string, readonly IpAddress[]> = new Map();
+  private hosts: ReadonlyMap<string, readonly IpAddress[]> = new Map();
+  private hostPointers: ReadonlyMap<string, string> = new Map();
+
+  constructor(config: LocalNamesConfig) {
+    for (const zone of BUILT_IN_ZONES) {
+      if (config.gateway.length > 0) this.names.set(`gateway.${zone}`, config.gateway);
+      if (config.host.length > 0) this.names.set(`host.${zone}`, config.host);
+    }
+    const loopback = [ipv4(0x7f00_0001), new IpAddress(0, 0, 0, 1)];
+    for (const address of loopback) this.builtInPointers.set(reverseName(address), 'localhost');
+    for (const address of config.host) this.setPointer(address, 'host');
+    for (const address of config.gateway) this.setPointer(address, 'gateway');
+    this.setZones(config.zones);
+  }
+
+  /** Replace the user's zones. A zone may be given once for each family. */
+  setZones(zones: readonly UserZone[]): void {
+    this.zones = grouped(zones.map(({ zone, address }) => [zone, address]));
+  }
+
+  /** Replace what came from a hosts file. */
+  setHosts(entries: readonly HostEntry[]): void {
+    this.hosts = grouped(
+      entries.flatMap(({ names, address }) =>
+        names.map((name): [string, IpAddress] => [name, address]),
+      ),
+    );
+    const pointers = new Map<string, string>();
+    for (const { address, names } of entries) {
+      const reverse = reverseName(address);
+      const [canonical] = names;
+      if (canonical !== undefined && !pointers.has(reverse)) pointers.set(reverse, canonical);
+    }
+    this.hostPointers = pointers;
+  }
+
+  /** @returns the whole reply, or undefined when the name is not ours */
+  answer(query: DnsQuery): Uint8Array | undefined {
+    if (query.klass !== CLASS_IN) return undefined;
+    const found = this.find(query);
+    if (found === undefined) return undefined;
+    if (found.kind === 'missing') {
+      return localReply(query, NXDOMAIN, { answers: [], authorities: [soa(found.zone)] });
+    }
+    const answers =
+      found.kind === 'pointer'
+        ? pointerAnswers(query, found.target)
+        : addressAnswers(query, found.addresses);
+    const zone = found.kind === 'pointer' ? query.name : found.zone;
+    return localReply(query, NOERROR, {
+      answers,
+      authorities: answers.length > 0 ? [] : [soa(zone)],
+    });
+  }
+
+  private find(query: DnsQuery): Found | undefined {
+    const { name, type } = query;
+    // RFC 6761 §6.3, §6.4: not even a hosts file may say otherwise.
+    if (isBelow(name, 'localhost')) {
+      const addresses = [ipv4(0x7f00_0001), new IpAddress(0, 0, 0, 1)];
+      return { kind: 'addresses', addresses: odd(name) ? [] : addresses, zone: 'localhost' };
+    }
+    if (isBelow(name, 'invalid')) return { kind: 'missing', zone: 'invalid' };
+
+    const listed = this.hosts.get(name);
+    if (listed !== undefined && isAddressType(type)) {
+      return { kind: 'addresses', addresses: listed, zone: name };
+    }
+    const target = this.hostPointers.get(name) ?? this.builtInPointers.get(name);
+    if (target !== undefined) return { kind: 'pointer', target };
+
+    if (!this.zones.has(name)) {
+      const addresses = this.names.get(name);
+      if (addresses !== undefined) return { kind: 'addresses', addresses, zone: name };
+    }
+    return this.findZone(name);
+  }
+
+  private findZone(name: string): Found | undefined {
+    for (let zone = name; zone !== ''; zone = parent(zone)) {
+      const addresses = this.zones.get(zone);
+      if (addresses !== undefined) {
+        return { kind: 'addresses', addresses: odd(name) ? [] : addresses, zone };
+      }
+      if (BUILT_IN_ZONES.some((own) => own === zone)) {
+        return zone === name
+          ? { kind: 'addresses', addresses: [], zone }
+          : { kind: 'missing', zone };
+      }
+    }
+    return undefined;
+  }
+
+  private setPointer(address: IpAddress, label: string): void {
+    this.builtInPointers.set(reverseName(address), `${label}.${BUILT_IN_ZONES[0]}`);
+  }
+}
+
+function addressAnswers(query: DnsQuery, addresses: readonly IpAddress[]): Answer[] {
+  const name = query.name;
+  return addresses
+    .filter(({ family }) => query.type === TYPE_ANY || query.type === typeOf(family))
+    .map((address) => ({
+      type: address.family === 4 ? 'A' : 'AAAA',
+      name,
+      ttl: TTL_S,
+      data: address.toString(),
+    }));
+}
+
+function pointerAnswers(query: DnsQuery, target: string): Answer[] {
+  if (query.type !== TYPE_PTR && query.type !== TYPE_ANY) return [];
+  return [{ type: 'PTR', name: query.name, ttl: TTL_S, data: target }];
+}
+
+/** RFC 2308 §3: what lets the client remember that there is nothing. */
+function soa(zone: string): Answer {
+  return {
+    type: 'SOA',
+    name: zone,
+    ttl: TTL_S,
+    data: {
+      mname: `gateway.${BUILT_IN_ZONES[0]}`,
+      rname: `hostmaster.${BUILT_IN_ZONES[0]}`,
+      serial: 1,
+      refresh: 3600,
+      retry: 600,
+      expire: 86_400,
+      minimum: TTL_S,
+    },
+  };
+}
+
+function grouped(
+  pairs: readonly (readonly [string, IpAddress])[],
+): ReadonlyMap<string, readonly IpAddress[]> {
+  const map = new Map<string, IpAddress[]>();
+  for (const [name, address] of pairs) {
+    const list = map.get(name);
+    if (list === undefined) map.set(name, [address]);
+    else if (!list.some((other) => other.equals(address))) list.push(address);
+  }
+  return map;
+}
+
+const typeOf = (family: 4 | 6): number => (family === 4 ? TYPE_A : TYPE_AAAA);
+const isAddressType = (type: number): boolean =>
+  type === TYPE_A || type === TYPE_AAAA || type === TYPE_ANY;
+const isBelow = (name: string, zone: string): boolean => name === zone || name.endsWith(`.${zone}`);
+/** Whether the name has bytes that dns-packet would not write back as they were. */
+const odd = (name: string): boolean => name.includes('\\');
+
+function parent(name: string): string {
+  const dot = name.indexOf('.');
+  return dot < 0 ? '' : name.slice(dot + 1);
+}

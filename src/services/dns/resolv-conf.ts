@@ -1,0 +1,72 @@
+/** The host's resolver configuration, resolv.conf(5), and the `IP#PORT` of `--dns`. */
+
+import { parseAddress } from '../address-text.ts';
+import { DNS_PORT } from './message.ts';
+
+/** A server to forward to. */
+export interface DnsUpstream {
+  /** IPv4 or IPv6, the latter perhaps with a zone: `fe80::1%eth0`. */
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface ResolverConfig {
+  readonly upstreams: readonly DnsUpstream[];
+  readonly search: readonly string[];
+  /** Of one attempt; undefined when the file does not say. */
+  readonly timeoutMs: number | undefined;
+  readonly attempts: number | undefined;
+}
+
+/** resolv.conf(5) keeps 3; VPNs write more and expect them to be used. */
+const MAX_UPSTREAMS = 8;
+const MAX_SEARCH = 32;
+/** resolv.conf(5): silently capped. */
+const MAX_TIMEOUT_S = 30;
+const MAX_ATTEMPTS = 5;
+
+/** Never fails: lines that make no sense are skipped, as resolvers do. */
+export function parseResolvConf(text: string): ResolverConfig {
+  const upstreams: DnsUpstream[] = [];
+  let search: string[] = [];
+  let timeoutMs: number | undefined;
+  let attempts: number | undefined;
+  for (const line of text.split('\n')) {
+    const [keyword, ...values] = line
+      .replace(/[#;]\s.*$|^\s*[#;].*$/, '')
+      .trim()
+      .split(/\s+/);
+    switch (keyword) {
+      case 'nameserver': {
+        const upstream = parseUpstream(values[0] ?? '');
+        if (upstream !== undefined && upstreams.length < MAX_UPSTREAMS) upstreams.push(upstream);
+        break;
+      }
+      case 'search':
+      case 'domain': // the last of either wins
+        search = values.slice(0, MAX_SEARCH).map((name) => name.replace(/\.$/, '').toLowerCase());
+        search = search.filter((name) => name !== '');
+        break;
+      case 'options':
+        for (const option of values) {
+          const [, name, digits] = /^(timeout|attempts):(\d{1,6})$/.exec(option) ?? [];
+          const value = Math.max(1, Number(digits));
+          if (name === 'timeout') timeoutMs = Math.min(value, MAX_TIMEOUT_S) * 1000;
+          if (name === 'attempts') attempts = Math.min(value, MAX_ATTEMPTS);
+        }
+        break;
+    }
+  }
+  return { upstreams, search, timeoutMs, attempts };
+}
+
+/** @returns undefined when `text` is not `IP` or `IP#PORT` */
+export function parseUpstream(text: string): DnsUpstream | undefined {
+  const [, address = '', zone = '', digits] =
+    /^([^#%]+)(%[\w.-]+)?(?:#(\d{1,5}))?$/.exec(text) ?? [];
+  const parsed = parseAddress(address);
+  const port = digits === undefined ? DNS_PORT : Number(digits);
+  if (parsed === undefined || port < 1 || port > 65_535) return undefined;
+  if (zone !== '' && parsed.family === 4) return undefined;
+  return { address: address + zone, port };
+}

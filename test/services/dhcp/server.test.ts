@@ -1,0 +1,423 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { formatIpv4 } from '../../../src/base/ip-address.ts';
+import { makeSlab } from '../../../src/base/slab.ts';
+import type { DhcpConfig, LeaseStore, StoredLease } from '../../../src/services/dhcp/lease.ts';
+import { DhcpServer, MAX_DHCP_REPLY_LEN } from '../../../src/services/dhcp/server.ts';
+import {
+  dhcpCiaddr,
+  dhcpMessageType,
+  dhcpOption,
+  dhcpYiaddr,
+  replyDestination,
+} from '../../../src/wire/dhcp.ts';
+
+const NET = 0xc0a8_7f00 | 0; // 192.168.127.0
+const ip = (last: number): number => NET | last;
+const WALL = 1_700_000_000_000;
+const HOUR = 3_600_000;
+
+const CONFIG: DhcpConfig = {
+  subnet: NET,
+  prefix: 24,
+  gateway: ip(1),
+  hostIp: ip(254),
+  mtu: 4000,
+  dns: [ip(1)],
+  ntp: [ip(1)],
+  search: ['corp.example', 'example'],
+  domain: 'corp.example',
+  leaseSeconds: 3600,
+  staticLeases: [{ mac: '02:00:00:00:00:63', address: ip(99), hostname: 'fixed' }],
+};
+
+type Type = 'discover' | 'request' | 'decline' | 'release' | 'inform';
+const TYPES: Readonly<Record<Type, number>> = {
+  discover: 1,
+  request: 3,
+  decline: 4,
+  release: 7,
+  inform: 8,
+};
+
+interface Ask {
+  readonly ciaddr?: number;
+  readonly giaddr?: number;
+  readonly wish?: number;
+  readonly server?: number;
+  readonly clientId?: readonly number[];
+  readonly list?: readonly number[];
+  readonly extra?: readonly number[];
+}
+
+const word = (value: number): number[] => [
+  value >>> 24,
+  (value >>> 16) & 255,
+  (value >>> 8) & 255,
+  value & 255,
+];
+
+function message(type: Type, mac: number, ask: Ask = {}): DataView {
+  const options = [53, 1, TYPES[type]];
+  if (ask.wish !== undefined) options.push(50, 4, ...word(ask.wish));
+  if (ask.server !== undefined) options.push(54, 4, ...word(ask.server));
+  if (ask.clientId !== undefined) options.push(61, ask.clientId.length, ...ask.clientId);
+  if (ask.list !== undefined) options.push(55, ask.list.length, ...ask.list);
+  options.push(...(ask.extra ?? []), 255);
+  const bytes = new Uint8Array(240 + options.length);
+  bytes.set([1, 1, 6, 0, 1, 2, 3, 4]);
+  bytes.set(word(ask.ciaddr ?? 0), 12);
+  bytes.set(word(ask.giaddr ?? 0), 24);
+  bytes.set([2, 0, 0, 0, mac >> 8, mac & 255], 28);
+  bytes.set([0x63, 0x82, 0x53, 0x63, ...options], 236);
+  return new DataView(bytes.buffer);
+}
+
+class Lab {
+  now = 0;
+  readonly saved: (readonly StoredLease[])[] = [];
+  server: DhcpServer;
+  private readonly config: DhcpConfig;
+
+  constructor(config: Partial<DhcpConfig> = {}) {
+    this.config = { ...CONFIG, ...config };
+    this.server = new DhcpServer(this.config, this.store());
+  }
+
+  /** As the next process would: only what was stored remains. */
+  restart(): void {
+    this.server = new DhcpServer(this.config, this.store());
+  }
+
+  /** The reply, or undefined for silence. */
+  send(type: Type, mac: number, ask?: Ask): DataView | undefined {
+    const out = makeSlab(MAX_DHCP_REPLY_LEN + 7);
+    const len = this.server.answer(message(type, mac, ask), out, 7, this.now, WALL + this.now);
+    return len === 0 ? undefined : new DataView(out.bytes.buffer, 7, len);
+  }
+
+  /** DISCOVER and REQUEST. @returns the last byte of the address bound; 0 for none */
+  join(mac: number, ask: Ask = {}): number {
+    const offer = this.send('discover', mac, ask);
+    if (offer === undefined) return 0;
+    const wish = dhcpYiaddr(offer);
+    const ack = this.send('request', mac, { ...ask, wish, server: CONFIG.gateway });
+    assert.equal(verdict(ack), 'ack');
+    assert.equal(ack === undefined ? 0 : dhcpYiaddr(ack), wish);
+    return wish & 255;
+  }
+
+  state(last: number): string | undefined {
+    const leases = this.server.leases(this.now, WALL + this.now);
+    return leases.find(({ address }) => address === formatIpv4(ip(last)))?.state;
+  }
+
+  private store(): LeaseStore {
+    return { load: () => this.saved.at(-1) ?? [], save: (leases) => this.saved.push(leases) };
+  }
+}
+
+function verdict(reply: DataView | undefined): string {
+  if (reply === undefined) return 'silence';
+  return ['?', '?', 'offer', '?', '?', 'ack', 'nak'][dhcpMessageType(reply)] ?? '?';
+}
+
+describe('DHCP server', () => {
+  it('gives the first guest .2, the next .3, and each its own again', () => {
+    const lab = new Lab();
+    assert.equal(lab.join(1), 2);
+    assert.equal(lab.join(2), 3);
+    assert.equal(lab.join(1), 2);
+  });
+
+  it('honours a requested address that is free, and only such', () => {
+    const lab = new Lab();
+    assert.equal(lab.join(1, { wish: ip(77) }), 77);
+    assert.equal(lab.join(2, { wish: ip(77) }), 2);
+    for (const taken of [0, 1, 99, 254, 255]) {
+      assert.notEqual(lab.join(3, { wish: ip(taken) }), taken, `.${taken} is not to be given`);
+    }
+    assert.equal(lab.join(4, { wish: 0x0808_0808 }), 4);
+  });
+
+  it('never gives out the network, gateway, host, broadcast or static addresses', () => {
+    const lab = new Lab();
+    const given = new Set<number>();
+    for (let mac = 256; mac < 600; mac++) given.add(lab.join(mac));
+    given.delete(0);
+    assert.equal(given.size, 256 - 5);
+    for (const reserved of [0, 1, 99, 254, 255]) assert.ok(!given.has(reserved), `.${reserved}`);
+    assert.equal(lab.server.drops.get('dhcp-pool-exhausted'), 344 - 251);
+  });
+
+  it('gives a static address to its guest only, with its host name', () => {
+    const lab = new Lab();
+    const offer = lab.send('discover', 0x63, { wish: ip(50), list: [12] });
+    assert.equal(offer && dhcpYiaddr(offer), ip(99));
+    assert.equal(offer && String.fromCharCode(...(dhcpOption(offer, 12) ?? [])), 'fixed');
+    assert.equal(lab.state(99), 'offered');
+    assert.equal(verdict(lab.send('request', 1, { wish: ip(99) })), 'nak');
+    assert.equal(verdict(lab.send('request', 0x63, { wish: ip(50) })), 'nak');
+  });
+
+  it('sends mask, router, DNS and MTU always, the rest when asked', () => {
+    const lab = new Lab();
+    const codes = [1, 3, 6, 12, 15, 26, 28, 42, 51, 54, 58, 59, 119];
+    const sent = (list?: readonly number[]): number[] => {
+      const reply = lab.send('discover', 1, list === undefined ? {} : { list });
+      return codes.filter((code) => reply !== undefined && dhcpOption(reply, code) !== undefined);
+    };
+    assert.deepEqual(sent(), [1, 3, 6, 26, 51, 54, 58, 59]);
+    assert.deepEqual(
+      sent([15, 28, 42, 119]),
+      codes.filter((code) => code !== 12),
+    );
+  });
+
+  it('encodes every option as its RFC says', () => {
+    const reply = new Lab().send('discover', 1, { list: [15, 28, 42, 119] });
+    assert.ok(reply);
+    const data = (code: number): number[] => [...(dhcpOption(reply, code) ?? [])];
+    assert.deepEqual(data(1), [255, 255, 255, 0]);
+    assert.deepEqual(data(3), word(ip(1)));
+    assert.deepEqual(data(6), word(ip(1)));
+    assert.deepEqual(data(26), [4000 >> 8, 4000 & 255]);
+    assert.deepEqual(data(28), word(ip(255)));
+    assert.deepEqual(data(42), word(ip(1)));
+    assert.deepEqual(data(51), word(3600));
+    assert.deepEqual(data(58), word(1800));
+    assert.deepEqual(data(59), word(3150));
+    assert.equal(String.fromCharCode(...data(15)), 'corp.example');
+    assert.equal(String.fromCharCode(...data(119)), '\x04corp\x07example\0\x07example\0');
+  });
+
+  it('announces a changed search list', () => {
+    const lab = new Lab();
+    lab.server.setSearch(['z']);
+    const reply = lab.send('discover', 1, { list: [119] });
+    assert.deepEqual(reply && dhcpOption(reply, 119), Uint8Array.of(1, 122, 0));
+  });
+
+  const CASES: readonly (readonly [string, Ask, string])[] = [
+    ['SELECTING: what was offered', { wish: ip(2), server: ip(1) }, 'ack'],
+    ['SELECTING: another free address', { wish: ip(9), server: ip(1) }, 'ack'],
+    ["SELECTING: another guest's", { wish: ip(3), server: ip(1) }, 'nak'],
+    ['SELECTING: another server', { wish: ip(2), server: ip(7) }, 'silence'],
+    ['SELECTING: no address', { server: ip(1) }, 'silence'],
+    ['INIT-REBOOT: its own', { wish: ip(2) }, 'ack'],
+    ['INIT-REBOOT: on another network', { wish: 0x0a00_0002 }, 'nak'],
+    ["INIT-REBOOT: another guest's", { wish: ip(3) }, 'nak'],
+    ['INIT-REBOOT: the gateway', { wish: ip(1) }, 'nak'],
+    ['RENEWING or REBINDING: its own', { ciaddr: ip(2) }, 'ack'],
+    ["RENEWING or REBINDING: another guest's", { ciaddr: ip(3) }, 'nak'],
+    ['RENEWING or REBINDING: the host', { ciaddr: ip(254) }, 'nak'],
+  ];
+  for (const [rule, ask, expected] of CASES) {
+    it(`REQUEST, ${rule}: ${expected} (RFC 2131 §4.3.2)`, () => {
+      const lab = new Lab();
+      lab.send('discover', 1);
+      lab.join(2);
+      assert.equal(verdict(lab.send('request', 1, ask)), expected);
+    });
+  }
+
+  it('sends a NAK by broadcast without any address, an ACK of a renewal to the guest', () => {
+    const lab = new Lab();
+    lab.join(1);
+    const nak = lab.send('request', 1, { ciaddr: ip(254) });
+    assert.ok(nak);
+    assert.deepEqual(
+      [dhcpCiaddr(nak), dhcpYiaddr(nak), replyDestination(nak)],
+      [0, 0, 'broadcast'],
+    );
+    const ack = lab.send('request', 1, { ciaddr: ip(2) });
+    assert.ok(ack);
+    assert.deepEqual(
+      [dhcpCiaddr(ack), dhcpYiaddr(ack), replyDestination(ack)],
+      [ip(2), ip(2), 'ciaddr'],
+    );
+  });
+
+  it('lets an offer lapse after half a minute', () => {
+    const lab = new Lab({ prefix: 29, hostIp: undefined });
+    for (let mac = 1; mac <= 5; mac++) lab.send('discover', mac);
+    assert.equal(verdict(lab.send('discover', 6)), 'silence');
+    lab.now += 30_000;
+    assert.equal(lab.join(6), 2);
+  });
+
+  it('keeps a lease until its end, and remembers the guest beyond it', () => {
+    const lab = new Lab({ prefix: 29 });
+    lab.join(1);
+    lab.now += HOUR - 1;
+    assert.equal(lab.state(2), 'bound');
+    lab.now += 1;
+    assert.equal(lab.state(2), 'expired');
+    assert.equal(lab.join(2), 3, 'a newcomer gets an unused address first');
+    assert.equal(lab.join(1), 2);
+  });
+
+  it('gives the address that ended longest ago when no unused one is left', () => {
+    const lab = new Lab({ prefix: 29 }); // .2 to .6
+    for (let mac = 1; mac <= 5; mac++) {
+      lab.join(mac);
+      lab.now += 1000;
+    }
+    assert.equal(lab.join(6), 0);
+    lab.now += HOUR;
+    lab.join(1); // renews .2
+    assert.equal(lab.join(6), 3);
+    assert.equal(lab.join(2), 4, 'who lost its address gets another');
+  });
+
+  it('honours a shorter lease time, but not below a minute', () => {
+    const lab = new Lab();
+    const seconds = (asked: number): number => {
+      const reply = lab.send('discover', 1, { extra: [51, 4, ...word(asked)] });
+      return reply === undefined
+        ? 0
+        : new DataView(dhcpOption(reply, 51)?.slice().buffer ?? new ArrayBuffer(4)).getUint32(0);
+    };
+    assert.deepEqual([600, 1, 0xffff_ffff].map(seconds), [600, 60, 3600]);
+  });
+
+  it('frees a released address, and gives it back to the same guest', () => {
+    const lab = new Lab();
+    lab.join(1);
+    assert.equal(lab.send('release', 2, { ciaddr: ip(2) }), undefined);
+    assert.equal(lab.state(2), 'bound', 'only its holder releases it');
+    lab.send('release', 1, { ciaddr: ip(2) });
+    assert.equal(lab.state(2), 'released');
+    assert.equal(verdict(lab.send('request', 1, { wish: ip(2) })), 'ack');
+  });
+
+  it('keeps a declined address out of the pool for ten minutes', () => {
+    const lab = new Lab();
+    lab.join(1);
+    lab.send('decline', 2, { wish: ip(2), server: ip(1) });
+    assert.equal(lab.server.drops.get('dhcp-not-the-holder'), 1);
+    lab.send('decline', 1, { wish: ip(2), server: ip(1) });
+    assert.equal(lab.state(2), 'declined');
+    assert.equal(lab.join(1), 3);
+    assert.equal(lab.join(2, { wish: ip(2) }), 4);
+    lab.now += 600_000;
+    assert.equal(lab.join(5, { wish: ip(2) }), 2);
+  });
+
+  it('quarantines at most sixteen addresses, so that a guest cannot decline the pool away', () => {
+    const lab = new Lab();
+    for (let i = 0; i < 300; i++) {
+      const last = lab.join(1);
+      assert.notEqual(last, 0);
+      lab.send('decline', 1, { wish: ip(last), server: ip(1) });
+    }
+    const states = lab.server.leases(lab.now, WALL).map(({ state }) => state);
+    assert.equal(states.filter((state) => state === 'declined').length, 16);
+  });
+
+  it('answers INFORM with parameters, without address and times', () => {
+    const reply = new Lab().send('inform', 1, { ciaddr: ip(50) });
+    assert.ok(reply);
+    assert.deepEqual(
+      [verdict(reply), dhcpYiaddr(reply), replyDestination(reply)],
+      ['ack', 0, 'ciaddr'],
+    );
+    assert.deepEqual(
+      [51, 58, 59].map((code) => dhcpOption(reply, code)),
+      [undefined, undefined, undefined],
+    );
+    assert.ok(dhcpOption(reply, 6));
+  });
+
+  it('tells guests apart by client identifier where there is one', () => {
+    const lab = new Lab();
+    assert.equal(lab.join(1, { clientId: [255, 1] }), 2);
+    assert.equal(lab.join(1, { clientId: [255, 2] }), 3);
+    assert.equal(lab.join(9, { clientId: [255, 1] }), 2);
+  });
+
+  it('keeps the address of a guest whose boot stages identify themselves differently', () => {
+    const lab = new Lab();
+    assert.equal(lab.join(1), 2);
+    assert.equal(lab.join(1, { clientId: [1, 2, 0, 0, 0, 0, 1] }), 2); // RFC 2132 §9.14: the MAC
+    assert.equal(lab.join(1, { clientId: [255, 1, 2, 3] }), 2); // a DUID
+    assert.equal(lab.join(1), 2);
+  });
+
+  it('remembers leases over a restart', () => {
+    const lab = new Lab();
+    lab.join(1, { extra: [12, 2, 118, 109] });
+    lab.join(2);
+    lab.restart();
+    assert.equal(verdict(lab.send('request', 3, { wish: ip(3) })), 'nak');
+    assert.equal(lab.join(2), 3);
+    const lease = lab.server
+      .leases(lab.now, WALL)
+      .find(({ address }) => address === '192.168.127.2');
+    assert.deepEqual(lease, {
+      address: '192.168.127.2',
+      mac: '02:00:00:00:00:01',
+      hostname: 'vm',
+      expiresAtMs: WALL + HOUR,
+      static: false,
+      state: 'bound',
+    });
+  });
+
+  it('forgets stored leases that the configuration now forbids', () => {
+    const lab = new Lab();
+    lab.saved.push(
+      ['192.168.127.1', '192.168.127.99', '10.0.0.1', 'nonsense'].map((address) => ({
+        address,
+        mac: '02:00:00:00:00:01',
+        client: 'hw:020000000001',
+        expiresAtMs: WALL + HOUR,
+      })),
+    );
+    lab.restart();
+    assert.deepEqual(
+      lab.server.leases(0, WALL).map(({ state }) => state),
+      ['reserved'],
+    );
+    assert.equal(lab.join(1), 2);
+  });
+
+  it('ignores relays, BOOTP and other messages, by reason', () => {
+    const lab = new Lab();
+    lab.send('discover', 1, { giaddr: ip(9) });
+    lab.send('inform', 1);
+    const out = makeSlab(MAX_DHCP_REPLY_LEN);
+    lab.server.answer(new DataView(new ArrayBuffer(236)), out, 0, 0, WALL);
+    assert.deepEqual(lab.server.drops.snapshot(), {
+      'dhcp-no-address': 1,
+      'dhcp-not-a-request': 1,
+      'dhcp-relayed': 1,
+    });
+  });
+
+  it('stays bounded in a /8 under a flood of guests', () => {
+    const lab = new Lab({
+      prefix: 8,
+      subnet: 0x0a00_0000,
+      gateway: 0x0a00_0001,
+      hostIp: undefined,
+    });
+    for (let mac = 0; mac < 1100; mac++) lab.send('discover', mac);
+    assert.equal(lab.server.leases(0, WALL).length, 1024);
+    assert.equal(lab.server.drops.get('dhcp-pool-exhausted'), 1100 - 1024);
+  });
+
+  it('never throws on hostile bytes, and writes no more than announced', () => {
+    const lab = new Lab();
+    const out = makeSlab(MAX_DHCP_REPLY_LEN);
+    const type = fc.constantFrom<Type>('discover', 'request', 'decline', 'release', 'inform');
+    const tail = fc.uint8Array({ maxLength: 60 });
+    fc.assert(
+      fc.property(type, fc.nat(9), tail, fc.integer(), (kind, mac, extra, ciaddr) => {
+        const request = message(kind, mac, { extra: [...extra], ciaddr });
+        const len = lab.server.answer(request, out, 0, lab.now++, WALL);
+        assert.ok(len === 0 || (len >= 300 && len <= MAX_DHCP_REPLY_LEN));
+      }),
+    );
+  });
+});

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import type { RecordType } from 'dns-packet';
+import fc from 'fast-check';
+import { parseAddress } from '../../../src/services/address-text.ts';
+import { parseHosts } from '../../../src/services/dns/hosts.ts';
+import { LocalNames } from '../../../src/services/dns/local-names.ts';
+import { readQuery } from '../../../src/services/dns/message.ts';
+import { dataOf, query, rcodeOf, unpack } from './dns-wire.ts';
+
+function address(text: string): NonNullable<ReturnType<typeof parseAddress>> {
+  const parsed = parseAddress(text);
+  assert.ok(parsed, text);
+  return parsed;
+}
+
+function makeNames(): LocalNames {
+  const names = new LocalNames({
+    gateway: [address('192.168.127.1'), address('fd00::1')],
+    host: [address('192.168.127.254')],
+    zones: [
+      { zone: 'dev.test', address: address('10.1.1.1') },
+      { zone: 'deep.dev.test', address: address('10.2.2.2') },
+      { zone: 'six.test', address: address('fd00::6') },
+      { zone: 'special.docker.internal', address: address('10.3.3.3') },
+    ],
+  });
+  names.setHosts(
+    parseHosts('10.9.9.9 Box.lan box # comment\nfd00::9 box.lan\n10.9.9.8 x.dev.test\n'),
+  );
+  return names;
+}
+
+/** What is answered: data, `empty`, `nxdomain`, or `upstream`. */
+function ask(name: string, type: RecordType = 'A'): string {
+  const reply = makeNames().answer(query(name, type));
+  if (reply === undefined) return 'upstream';
+  if (rcodeOf(reply) === 3) return 'nxdomain';
+  return dataOf(reply).join(' ') || 'empty';
+}
+
+describe('local DNS names', () => {
+  const ANSWERS: readonly (readonly [string, RecordType, string])[] = [
+    ['gateway.containers.internal', 'A', '192.168.127.1'],
+    ['gateway.docker.internal', 'A', '192.168.127.1'],
+    ['gateway.hawser.internal', 'AAAA', 'fd00::1'],
+    ['host.containers.internal', 'A', '192.168.127.254'],
+    ['HOST.Docker.Internal', 'A', '192.168.127.254'],
+    ['host.docker.internal', 'AAAA', 'empty'],
+    ['host.docker.internal', 'SRV', 'empty'],
+    ['docker.internal', 'A', 'empty'],
+    ['other.docker.internal', 'A', 'nxdomain'],
+    ['below.host.docker.internal', 'A', 'nxdomain'],
+    ['xdocker.internal', 'A', 'upstream'],
+    ['internal', 'A', 'upstream'],
+    ['dev.test', 'A', '10.1.1.1'],
+    ['any.thing.DEV.test', 'A', '10.1.1.1'],
+    ['a.deep.dev.test', 'A', '10.2.2.2'],
+    ['dev.test', 'AAAA', 'empty'],
+    ['xdev.test', 'A', 'upstream'],
+    ['a.six.test', 'AAAA', 'fd00::6'],
+    ['a.six.test', 'A', 'empty'],
+    ['a.special.docker.internal', 'A', '10.3.3.3'],
+    ['box.lan', 'A', '10.9.9.9'],
+    ['BOX', 'A', '10.9.9.9'],
+    ['box.lan', 'AAAA', 'fd00::9'],
+    ['box', 'AAAA', 'empty'],
+    ['box.lan', 'MX', 'upstream'],
+    ['x.dev.test', 'A', '10.9.9.8'],
+    ['1.127.168.192.in-addr.arpa', 'PTR', 'gateway.hawser.internal'],
+    ['254.127.168.192.in-addr.arpa', 'PTR', 'host.hawser.internal'],
+    ['9.9.9.10.in-addr.arpa', 'PTR', 'box.lan'],
+    ['9.9.9.10.in-addr.arpa', 'A', 'empty'],
+    ['2.127.168.192.in-addr.arpa', 'PTR', 'upstream'],
+    [`1.${'0.'.repeat(27)}0.d.f.ip6.arpa`, 'PTR', 'upstream'],
+    [`1.${'0.'.repeat(29)}d.f.ip6.arpa`, 'PTR', 'gateway.hawser.internal'],
+    ['localhost', 'A', '127.0.0.1'],
+    ['a.localhost', 'AAAA', '::1'],
+    ['localhost', 'MX', 'empty'],
+    ['1.0.0.127.in-addr.arpa', 'PTR', 'localhost'],
+    ['a.invalid', 'A', 'nxdomain'],
+    ['example.org', 'A', 'upstream'],
+  ];
+  for (const [name, type, expected] of ANSWERS) {
+    it(`${name} ${type}: ${expected}`, () => assert.equal(ask(name, type), expected));
+  }
+
+  it('repeats the question as it was asked, and OPT only to those who sent one', () => {
+    const plain = unpack(makeNames().answer(query('HOST.docker.internal')) ?? new Uint8Array(12));
+    assert.equal(plain.questions?.[0]?.name, 'HOST.docker.internal');
+    assert.deepEqual([plain.flag_aa, plain.flag_ra, plain.flag_rd], [true, true, true]);
+    assert.equal(plain.additionals?.length, 0);
+    const asked = query('host.docker.internal', 'A', { udpSize: 1232, id: 77 });
+    const edns = unpack(makeNames().answer(asked) ?? new Uint8Array(12));
+    assert.deepEqual([edns.id, edns.additionals?.[0]?.type], [77, 'OPT']);
+  });
+
+  it('sends an SOA with every negative answer, so that it can be remembered (RFC 2308 §3)', () => {
+    for (const name of ['other.docker.internal', 'dev.test', 'a.invalid']) {
+      const reply = makeNames().answer(query(name, 'AAAA'));
+      assert.equal(reply && unpack(reply).authorities?.[0]?.type, 'SOA', name);
+    }
+  });
+
+  it('closes the host name with the host address', () => {
+    const closed = new LocalNames({ gateway: [address('10.0.0.1')], host: [], zones: [] });
+    const reply = closed.answer(query('host.docker.internal'));
+    assert.equal(reply && rcodeOf(reply), 3);
+  });
+
+  it('leaves other classes to the upstream', () => {
+    const bytes = query('host.docker.internal').bytes.slice();
+    bytes[bytes.length - 1] = 3; // CHAOS
+    const chaos = readQuery(bytes);
+    assert.ok(typeof chaos !== 'string');
+    assert.equal(makeNames().answer(chaos), undefined);
+  });
+
+  it('never throws on hostile names inside local zones', () => {
+    const names = makeNames();
+    const labels = fc.array(fc.uint8Array({ minLength: 1, maxLength: 63 }), { maxLength: 2 });
+    fc.assert(
+      fc.property(
+        labels,
+        fc.constantFrom('dev.test', 'localhost', 'docker.internal'),
+        (odd, zone) => {
+          const tail = query(zone).bytes;
+          const head = odd.flatMap((label) => [label.length, ...label]);
+          const bytes = Uint8Array.from([...tail.subarray(0, 12), ...head, ...tail.subarray(12)]);
+          const read = readQuery(bytes);
+          assert.ok(typeof read !== 'string');
+          const reply = names.answer(read);
+          assert.ok(reply);
+          assert.deepEqual(
+            reply.subarray(12, read.questionEnd),
+            bytes.subarray(12, read.questionEnd),
+          );
+          unpack(reply);
+        },
+      ),
+    );
+  });
+});
