@@ -1,0 +1,70 @@
+/** Numbers of the Linux ABI; the same on x64 and arm64. */
+
+export const O_RDWR = 0o2;
+export const O_NONBLOCK = 0o4000;
+export const O_CLOEXEC = 0o2000000;
+
+export const EAGAIN = 11;
+export const EBUSY = 16;
+export const ENOBUFS = 105;
+
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const AF_PACKET = 17;
+
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
+export const SOCK_SEQPACKET = 5;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
+
+export const IPPROTO_ICMP = 1;
+export const IPPROTO_ICMPV6 = 58;
+
+export const SOL_IP = 0;
+export const SOL_SOCKET = 1;
+export const SOL_IPV6 = 41;
+export const SOL_PACKET = 263;
+export const IP_TTL = 2;
+export const IP_RECVERR = 11;
+export const IPV6_UNICAST_HOPS = 16;
+export const IPV6_RECVERR = 25;
+export const SO_SNDBUF = 7;
+export const SO_RCVBUF = 8;
+export const SO_SNDBUFFORCE = 32;
+export const SO_RCVBUFFORCE = 33;
+export const PACKET_VNET_HDR = 15;
+export const PACKET_IGNORE_OUTGOING = 23;
+export const SCM_RIGHTS = 1;
+
+export const MSG_CTRUNC = 0x8;
+export const MSG_DONTWAIT = 0x40;
+export const MSG_ERRQUEUE = 0x2000;
+export const MSG_NOSIGNAL = 0x4000;
+export const MSG_CMSG_CLOEXEC = 0x40000000;
+
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const MAP_SHARED = 1;
+
+export const ETH_P_ALL = 3;
+export const CLONE_NEWNET = 0x40000000;
+
+export const IFNAMSIZ = 16;
+/** Size of `struct ifreq`. */
+export const IFREQ_LEN = 40;
+export const IFF_UP = 1;
+export const IFF_TAP = 0x2;
+export const IFF_NO_PI = 0x1000;
+export const IFF_VNET_HDR = 0x4000;
+export const TUNSETIFF = 0x400454ca;
+export const TUNSETOFFLOAD = 0x400454d0;
+export const TUNSETVNETHDRSZ = 0x400454d8;
+export const TUN_F_CSUM = 1;
+export const TUN_F_TSO4 = 2;
+export const TUN_F_TSO6 = 4;
+export const SIOCGIFFLAGS = 0x8913;
+export const SIOCSIFFLAGS = 0x8914;
+export const SIOCSIFMTU = 0x8922;

@@ -1,0 +1,33 @@
+import { getSystemErrorName } from 'node:util';
+
+/** A feature needs native calls, and they cannot be made here. Everything else goes on. */
+export class NativeUnavailableError extends Error {
+  readonly code = 'ERR_NATIVE_UNAVAILABLE';
+
+  /**
+   * @param wanted what was to be done, e.g. `open TAP tap0`
+   * @param why what is missing, and what to do about it
+   */
+  constructor(wanted: string, why: string, options?: ErrorOptions) {
+    super(`cannot ${wanted}: ${why}`, options);
+    this.name = 'NativeUnavailableError';
+  }
+}
+
+/** A system call failed. `code` is the name of the errno, e.g. `EACCES`. */
+export class PosixError extends Error {
+  readonly code: string;
+  readonly errno: number;
+
+  /**
+   * @param what what was tried, on what
+   * @param advice what to do, when there is something
+   */
+  constructor(what: string, errno: number, advice = '') {
+    const code = getSystemErrorName(-errno);
+    super(`${what}: ${code}${advice === '' ? '' : ` (${advice})`}`);
+    this.name = 'PosixError';
+    this.code = code;
+    this.errno = errno;
+  }
+}

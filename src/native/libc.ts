@@ -1,0 +1,98 @@
+/** The C library, bound through koffi. Nothing outside this folder knows koffi. */
+import { createRequire } from 'node:module';
+import { NativeUnavailableError } from './errors.ts';
+
+/** What {@link bindLibc} needs to know of the machine; an argument so that tests can take it away. */
+export interface NativeHost {
+  readonly platform: string;
+  readonly arch: string;
+  readonly requireKoffi: () => Koffi;
+}
+
+/** The part of koffi in use. */
+export interface Koffi {
+  load(path: null): { func<F extends (...args: never) => unknown>(definition: string): F };
+  address(bytes: Uint8Array): bigint;
+  view(address: bigint, len: number): ArrayBuffer;
+  errno(): number;
+}
+
+export const THIS_HOST: NativeHost = {
+  platform: process.platform,
+  arch: process.arch,
+  requireKoffi: () => createRequire(import.meta.url)('koffi'),
+};
+
+/**
+ * Calls as in C: -1 and `errno()` on failure. A `Uint8Array` is passed as the address of its bytes,
+ * without a copy.
+ */
+export interface Libc {
+  errno(): number;
+  /** Valid as long as the array is referenced; only for arrays above 64 bytes, which never move. */
+  address(bytes: Uint8Array): bigint;
+  /** Memory that is not ours, as an array; the process crashes when it is used after `munmap`. */
+  view(address: number, len: number): ArrayBuffer;
+  open(path: string, flags: number): number;
+  close(fd: number): number;
+  read(fd: number, bytes: Uint8Array, len: number): number;
+  write(fd: number, bytes: Uint8Array, len: number): number;
+  ioctl(fd: number, request: number, arg: Uint8Array): number;
+  ioctlValue(fd: number, request: number, arg: number): number;
+  setns(fd: number, type: number): number;
+  socket(domain: number, type: number, protocol: number): number;
+  socketpair(domain: number, type: number, protocol: number, fds: Uint8Array): number;
+  bind(fd: number, address: Uint8Array, len: number): number;
+  setsockopt(fd: number, level: number, option: number, value: Uint8Array, len: number): number;
+  recvmsg(fd: number, message: Uint8Array, flags: number): number;
+  sendmsg(fd: number, message: Uint8Array, flags: number): number;
+  ifNameToIndex(name: string): number;
+  mmap(address: number, len: number, prot: number, flags: number, fd: number, off: number): number;
+  munmap(address: number, len: number): number;
+}
+
+export function bindLibc(wanted: string, host: NativeHost): Libc {
+  // Constants and structures are those of 64-bit little-endian Linux.
+  if (host.platform !== 'linux' || (host.arch !== 'x64' && host.arch !== 'arm64')) {
+    const here = `${host.platform} on ${host.arch}`;
+    throw new NativeUnavailableError(
+      wanted,
+      `this needs Linux on x64 or arm64, and here is ${here}; use a qemu: link instead`,
+    );
+  }
+  let koffi: Koffi;
+  try {
+    koffi = host.requireKoffi();
+  } catch (cause) {
+    throw new NativeUnavailableError(
+      wanted,
+      'the optional package koffi is not installed; install it with `npm install koffi`, or use a qemu: link',
+      { cause },
+    );
+  }
+  const c = koffi.load(null); // the symbols of this process: glibc and musl alike
+  return {
+    errno: () => koffi.errno(),
+    address: (bytes) => koffi.address(bytes),
+    view: (address, len) => koffi.view(BigInt(address), len),
+    open: c.func('int open(const char *path, int flags)'),
+    close: c.func('int close(int fd)'),
+    read: c.func('long read(int fd, void *bytes, size_t len)'),
+    write: c.func('long write(int fd, const void *bytes, size_t len)'),
+    ioctl: c.func('int ioctl(int fd, unsigned long request, void *arg)'),
+    ioctlValue: c.func('int ioctl(int fd, unsigned long request, unsigned long arg)'),
+    setns: c.func('int setns(int fd, int type)'),
+    socket: c.func('int socket(int domain, int type, int protocol)'),
+    socketpair: c.func('int socketpair(int domain, int type, int protocol, void *fds)'),
+    bind: c.func('int bind(int fd, const void *address, unsigned int len)'),
+    setsockopt: c.func(
+      'int setsockopt(int fd, int level, int option, const void *value, unsigned int len)',
+    ),
+    recvmsg: c.func('long recvmsg(int fd, void *message, int flags)'),
+    sendmsg: c.func('long sendmsg(int fd, const void *message, int flags)'),
+    ifNameToIndex: c.func('unsigned int if_nametoindex(const char *name)'),
+    // Addresses of a 64-bit process are below 2^53 and fit a number; -1 says that it failed.
+    mmap: c.func('long mmap(long address, size_t len, int prot, int flags, int fd, long off)'),
+    munmap: c.func('int munmap(long address, size_t len)'),
+  };
+}

@@ -1,0 +1,132 @@
+/** {@link Posix} on Linux: the small calls here, the larger ones in files of their own. */
+
+import * as n from './constants.ts';
+import { readErrorQueue } from './error-queue.ts';
+import { PosixError } from './errors.ts';
+import { receiveWithFds, recvFd, sendFd, sendWithFds } from './fd-passing.ts';
+import type { Libc } from './libc.ts';
+import { Message } from './message.ts';
+import { inNetns } from './netns.ts';
+import { openPacketSocket } from './packet-socket.ts';
+import type {
+  Posix,
+  QueuedError,
+  SharedMapping,
+  SocketPairType,
+  Tap,
+  TapOptions,
+} from './posix.ts';
+import { mapShared } from './shared-mapping.ts';
+import { openTap } from './tap.ts';
+
+const SOCKET_TYPES: Readonly<Record<SocketPairType, number>> = {
+  stream: n.SOCK_STREAM,
+  dgram: n.SOCK_DGRAM,
+  seqpacket: n.SOCK_SEQPACKET,
+};
+
+export class LinuxPosix implements Posix {
+  private readonly c: Libc;
+  private readonly word = new Uint8Array(8);
+  private readonly wordView = new DataView(this.word.buffer);
+
+  private ownMessage: Message | undefined = undefined;
+
+  constructor(c: Libc) {
+    this.c = c;
+  }
+
+  openTap(options: TapOptions): Tap {
+    return openTap(this.c, options);
+  }
+
+  openPacketSocket(ifName: string, netns?: string, vnetHdr = false): number {
+    return openPacketSocket(this.c, ifName, netns, vnetHdr);
+  }
+
+  openPingSocket(family: 4 | 6): number {
+    const domain = family === 4 ? n.AF_INET : n.AF_INET6;
+    const protocol = family === 4 ? n.IPPROTO_ICMP : n.IPPROTO_ICMPV6;
+    const fd = this.c.socket(domain, n.SOCK_DGRAM | n.SOCK_NONBLOCK | n.SOCK_CLOEXEC, protocol);
+    if (fd < 0) {
+      throw new PosixError(
+        'cannot open a ping socket',
+        this.c.errno(),
+        'allow our group with `sysctl net.ipv4.ping_group_range="0 2147483647"`',
+      );
+    }
+    return fd;
+  }
+
+  setSocketOption(fd: number, level: number, option: number, value: number): void {
+    this.wordView.setInt32(0, value, true);
+    if (this.c.setsockopt(fd, level, option, this.word, 4) < 0) {
+      throw new PosixError(`cannot set socket option ${level}/${option}`, this.c.errno());
+    }
+  }
+
+  enableErrorQueue(fd: number, family: 4 | 6): void {
+    if (family === 4) this.setSocketOption(fd, n.SOL_IP, n.IP_RECVERR, 1);
+    else this.setSocketOption(fd, n.SOL_IPV6, n.IPV6_RECVERR, 1);
+  }
+
+  readErrorQueue(fd: number): QueuedError | undefined {
+    return readErrorQueue(this.message(), fd);
+  }
+
+  read(fd: number, bytes: Uint8Array, off: number, len: number): number {
+    const got = this.c.read(fd, off === 0 ? bytes : bytes.subarray(off), len);
+    return got < 0 ? -this.c.errno() : got;
+  }
+
+  write(fd: number, bytes: Uint8Array, off: number, len: number): number {
+    const put = this.c.write(fd, off === 0 ? bytes : bytes.subarray(off), len);
+    return put < 0 ? -this.c.errno() : put;
+  }
+
+  close(fd: number): void {
+    this.c.close(fd);
+  }
+
+  socketPair(type: SocketPairType): readonly [number, number] {
+    const flags = n.SOCK_NONBLOCK | n.SOCK_CLOEXEC;
+    if (this.c.socketpair(n.AF_UNIX, SOCKET_TYPES[type] | flags, 0, this.word) < 0) {
+      throw new PosixError(`cannot make a ${type} socket pair`, this.c.errno());
+    }
+    return [this.wordView.getInt32(0, true), this.wordView.getInt32(4, true)];
+  }
+
+  sendFd(socketFd: number, fd: number): void {
+    sendFd(this.c, socketFd, fd);
+  }
+
+  recvFd(socketFd: number): number | undefined {
+    return recvFd(this.c, socketFd);
+  }
+
+  receiveWithFds(
+    socketFd: number,
+    bytes: Uint8Array,
+    off: number,
+    maxLen: number,
+    fds: number[],
+  ): number {
+    return receiveWithFds(this.message(), socketFd, bytes, off, maxLen, fds);
+  }
+
+  sendWithFds(socketFd: number, bytes: Uint8Array, fds: readonly number[]): number {
+    return sendWithFds(this.message(), socketFd, bytes, fds);
+  }
+
+  mapShared(fd: number, offset: number, len: number): SharedMapping {
+    return mapShared(this.c, fd, offset, len);
+  }
+
+  inNetns<T>(netns: string, run: () => T): T {
+    return inNetns(this.c, netns, run);
+  }
+  private message(): Message {
+    this.ownMessage ??= new Message(this.c);
+    return this.ownMessage;
+  }
+}

@@ -1,0 +1,15 @@
+import { bindLibc, type NativeHost, THIS_HOST } from './libc.ts';
+import { LinuxPosix } from './linux.ts';
+import type { Posix } from './posix.ts';
+
+let loaded: Posix | undefined;
+
+/**
+ * @param wanted what it is for, to be named in the error: `open TAP tap0`
+ * @throws NativeUnavailableError without koffi, or when this is not Linux on x64 or arm64
+ */
+export function loadPosix(wanted = 'make native calls', host: NativeHost = THIS_HOST): Posix {
+  if (host !== THIS_HOST) return new LinuxPosix(bindLibc(wanted, host));
+  loaded ??= new LinuxPosix(bindLibc(wanted, host));
+  return loaded;
+}

@@ -1,0 +1,36 @@
+import { CLONE_NEWNET, O_CLOEXEC } from './constants.ts';
+import { PosixError } from './errors.ts';
+import type { Libc } from './libc.ts';
+
+/** Run `run` with this thread in the network namespace `netns`; see `Posix.inNetns`. */
+export function inNetns<T>(c: Libc, netns: string, run: () => T): T {
+  const path = netns.includes('/') ? netns : `/run/netns/${netns}`;
+  const home = openNetns(c, '/proc/thread-self/ns/net');
+  try {
+    const there = openNetns(c, path);
+    const entered = c.setns(there, CLONE_NEWNET);
+    const errno = c.errno();
+    c.close(there);
+    if (entered < 0) {
+      throw new PosixError(
+        `cannot enter network namespace ${path}`,
+        errno,
+        'it needs CAP_SYS_ADMIN over that namespace',
+      );
+    }
+    try {
+      return run();
+    } finally {
+      // Going on in a foreign namespace would send every later connection to the wrong place.
+      if (c.setns(home, CLONE_NEWNET) < 0) process.abort();
+    }
+  } finally {
+    c.close(home);
+  }
+}
+
+function openNetns(c: Libc, path: string): number {
+  const fd = c.open(path, O_CLOEXEC);
+  if (fd < 0) throw new PosixError(`cannot open network namespace ${path}`, c.errno());
+  return fd;
+}

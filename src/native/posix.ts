@@ -1,0 +1,120 @@
+/**
+ * The native calls that Node lacks, in one place: TAP devices, packet and ping sockets, the error
+ * queue of a socket, descriptors passed between processes.
+ *
+ * They stand on the optional package koffi, loaded at the first call of `loadPosix` (load.ts); what
+ * needs no native call never loads it. Everything here is synchronous: koffi's asynchronous calls
+ * keep no reference to their buffers and block the thread pool. Descriptors are non-blocking and
+ * close-on-exec; they belong to the caller.
+ */
+import type { IpAddress } from '../base/ip-address.ts';
+
+export interface TapOptions {
+  /** Interface name; it is created when absent, and then lives as long as the descriptor. */
+  readonly name: string;
+  /** A name under /run/netns, or a path such as /proc/123/ns/net. Absent: the current one. */
+  readonly netns?: string | undefined;
+  /** Frames carry a virtio-net header, so that checksums and segmentation are left to the kernel. */
+  readonly vnetHdr: boolean;
+  readonly mtu: number;
+}
+
+export interface Tap {
+  readonly fd: number;
+  readonly ifName: string;
+  /** Bytes before each frame, read and written; 0 without `vnetHdr`. */
+  readonly vnetHdrLen: number;
+}
+
+/** One entry of a socket's error queue (ip(7), IP_RECVERR). */
+export interface QueuedError {
+  /** What `send` would have failed with, as a name: `ECONNREFUSED`, `EHOSTUNREACH`, `EMSGSIZE`. */
+  readonly code: string;
+  readonly origin: 'local' | 'icmp' | 'icmp6' | 'other';
+  /** Type and code of the ICMP message; 0 for other origins. */
+  readonly icmpType: number;
+  readonly icmpCode: number;
+  /** For `EMSGSIZE`: the path MTU. */
+  readonly info: number;
+  /** The router or host that reported it. */
+  readonly offender: IpAddress | undefined;
+  /** Where the datagram in question was sent. */
+  readonly destination: IpAddress | undefined;
+  readonly destinationPort: number;
+  /** Start of its payload: after the UDP header; on a ping socket, from the ICMP header. A copy. */
+  readonly payload: Uint8Array;
+}
+
+export type SocketPairType = 'stream' | 'dgram' | 'seqpacket';
+
+/** Memory shared with another process. */
+export interface SharedMapping {
+  /** `len` bytes from `off`; nothing of it may be touched after `unmap`: the process would crash. */
+  view(off: number, len: number): Uint8Array;
+  unmap(): void;
+}
+
+export interface Posix {
+  /**
+   * Open a TAP device and bring it up with its MTU.
+   *
+   * @throws PosixError
+   */
+  openTap(options: TapOptions): Tap;
+  /**
+   * A raw packet socket on an interface: whole Ethernet frames; own frames are not echoed.
+   *
+   * @param vnetHdr each frame is preceded by 10 bytes of virtio-net header, both ways
+   */
+  openPacketSocket(ifName: string, netns?: string, vnetHdr?: boolean): number;
+  /**
+   * An unprivileged ping socket: an ICMP echo message per datagram, without the IP header; the
+   * kernel sets identifier and checksum. Drive it with {@link Posix} calls or, better, with
+   * `dgram.createSocket(...).bind({ fd })`.
+   *
+   * @throws PosixError `EACCES` where net.ipv4.ping_group_range leaves out our group
+   */
+  openPingSocket(family: 4 | 6): number;
+  setSocketOption(fd: number, level: number, option: number, value: number): void;
+  /** Queue ICMP errors on the socket for {@link readErrorQueue}. */
+  enableErrorQueue(fd: number, family: 4 | 6): void;
+  /** @returns the oldest queued error, or undefined when there is none */
+  readErrorQueue(fd: number): QueuedError | undefined;
+  /** @returns bytes read, 0 at the end, or -errno */
+  read(fd: number, bytes: Uint8Array, off: number, len: number): number;
+  /** @returns bytes written, or -errno */
+  write(fd: number, bytes: Uint8Array, off: number, len: number): number;
+  close(fd: number): void;
+  socketPair(type: SocketPairType): readonly [number, number];
+  /** Pass a descriptor with one byte of data. */
+  sendFd(socketFd: number, fd: number): void;
+  /** @returns the descriptor passed, or undefined when none is waiting or the peer has closed */
+  recvFd(socketFd: number): number | undefined;
+  /**
+   * Receive from a stream socket without waiting. What is passed along is added to `fds`; it belongs
+   * to the caller also when what came with it makes no sense.
+   *
+   * @returns bytes received, 0 at the end, or -errno
+   */
+  receiveWithFds(
+    socketFd: number,
+    bytes: Uint8Array,
+    off: number,
+    maxLen: number,
+    fds: number[],
+  ): number;
+  /** Send up to 2 KiB and descriptors. @returns bytes sent, or -errno */
+  sendWithFds(socketFd: number, bytes: Uint8Array, fds: readonly number[]): number;
+  /**
+   * Map part of a file that another process writes too. The descriptor may be closed afterwards.
+   *
+   * @param offset a multiple of the page size
+   * @throws PosixError
+   */
+  mapShared(fd: number, offset: number, len: number): SharedMapping;
+  /**
+   * Run `run` with this thread in another network namespace, and come back. Sockets keep the
+   * namespace they were created in.
+   */
+  inNetns<T>(netns: string, run: () => T): T;
+}

@@ -1,0 +1,75 @@
+/**
+ * Sockets over handles that Node made or was given. `net.Socket` takes a `handle`, and `net.Server`
+ * keeps one in `_handle`; both are internal to Node, and their use for stream sockets is confined to this
+ * file.
+ */
+import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
+
+export interface SocketReader {
+  /** Where bytes are read to. */
+  readonly buffer: Uint8Array;
+  /**
+   * `len` bytes are at the start of `buffer`.
+   *
+   * @returns false to stop reading until `resume`
+   */
+  readonly callback: (len: number, buffer: Uint8Array) => boolean;
+}
+
+export interface AdoptOptions {
+  readonly allowHalfOpen?: boolean;
+  /** The socket reads only after `resume`. */
+  readonly paused?: boolean;
+}
+
+/** @returns a socket that reads from `handle`; it owns the handle */
+export function socketOverHandle(
+  handle: object,
+  reader: SocketReader,
+  { allowHalfOpen = false, paused = false }: AdoptOptions = {},
+): Socket {
+  const options: SocketConstructorOpts & {
+    handle: object;
+    onread: OnReadOpts;
+    pauseOnCreate: boolean;
+  } = { handle, onread: reader, allowHalfOpen, pauseOnCreate: paused };
+  return new Socket(options);
+}
+
+/**
+ * `net.Server` cannot be given `onread`, and without it every read costs a buffer of its own. So the
+ * handle of an accepted socket is moved into a new socket that has one. Where there is no handle to
+ * be found, `data` events serve, somewhat slower.
+ *
+ * @param accepted from a server with `pauseOnConnect`, in its `connection` event
+ * @returns the socket to use instead of `accepted`
+ */
+export function adoptAccepted(
+  accepted: Socket,
+  reader: SocketReader,
+  options: AdoptOptions = {},
+): Socket {
+  const handle: unknown = Reflect.get(accepted, '_handle');
+  if (typeof handle !== 'object' || handle === null) {
+    feedData(accepted, reader);
+    if (options.paused === true) accepted.pause();
+    return accepted;
+  }
+  Reflect.set(accepted, '_handle', null);
+  accepted.destroy(); // without its handle: only the server's count of connections goes down
+  return socketOverHandle(handle, reader, options);
+}
+
+/** The same contract on top of `data` events; the socket reads. */
+export function feedData(socket: Socket, { buffer, callback }: SocketReader): void {
+  socket.on('data', (chunk: Uint8Array) => {
+    let more = true;
+    for (let off = 0; off < chunk.length && !socket.destroyed; off += buffer.length) {
+      const part = chunk.subarray(off, off + buffer.length);
+      buffer.set(part);
+      more = callback(part.length, buffer);
+    }
+    if (!more) socket.pause();
+  });
+  socket.resume();
+}

@@ -1,0 +1,76 @@
+import * as n from './constants.ts';
+import { PosixError } from './errors.ts';
+import { checkIfName, makeIfreq } from './ifreq.ts';
+import type { Libc } from './libc.ts';
+import { inNetns } from './netns.ts';
+import type { Tap, TapOptions } from './posix.ts';
+import { VNET_HDR_LEN } from './vnet-header.ts';
+
+/** See `Posix.openTap`. */
+export function openTap(c: Libc, options: TapOptions): Tap {
+  checkIfName(options.name);
+  const open = (): Tap => openHere(c, options);
+  return options.netns === undefined ? open() : inNetns(c, options.netns, open);
+}
+
+function openHere(c: Libc, { name, vnetHdr, mtu }: TapOptions): Tap {
+  const fd = c.open('/dev/net/tun', n.O_RDWR | n.O_NONBLOCK | n.O_CLOEXEC);
+  if (fd < 0) {
+    throw new PosixError(
+      'cannot open /dev/net/tun',
+      c.errno(),
+      'load the module tun and allow this user to read and write the device',
+    );
+  }
+  try {
+    const ifreq = makeIfreq(name);
+    const flags = n.IFF_TAP | n.IFF_NO_PI | (vnetHdr ? n.IFF_VNET_HDR : 0);
+    ifreq.view.setUint16(n.IFNAMSIZ, flags, true);
+    if (c.ioctl(fd, n.TUNSETIFF, ifreq.bytes) < 0) {
+      const errno = c.errno();
+      const advice =
+        errno === n.EBUSY ? 'another program has it open' : 'it needs CAP_NET_ADMIN there';
+      throw new PosixError(`cannot attach to TAP ${name}`, errno, advice);
+    }
+    if (vnetHdr) leaveWorkToKernel(c, fd, name);
+    bringUp(c, name, mtu);
+    return { fd, ifName: name, vnetHdrLen: vnetHdr ? VNET_HDR_LEN : 0 };
+  } catch (error) {
+    c.close(fd);
+    throw error;
+  }
+}
+
+/** The kernel's side of the TAP may hand us unsummed TCP segments of up to 64 KiB. */
+function leaveWorkToKernel(c: Libc, fd: number, name: string): void {
+  const size = new Uint8Array(4);
+  size[0] = VNET_HDR_LEN;
+  if (c.ioctl(fd, n.TUNSETVNETHDRSZ, size) < 0) {
+    throw new PosixError(`cannot set the vnet header of TAP ${name}`, c.errno());
+  }
+  if (c.ioctlValue(fd, n.TUNSETOFFLOAD, n.TUN_F_CSUM | n.TUN_F_TSO4 | n.TUN_F_TSO6) < 0) {
+    throw new PosixError(`cannot set the offloads of TAP ${name}`, c.errno());
+  }
+}
+
+function bringUp(c: Libc, name: string, mtu: number): void {
+  const control = c.socket(n.AF_INET, n.SOCK_DGRAM | n.SOCK_CLOEXEC, 0);
+  if (control < 0) throw new PosixError('cannot open a control socket', c.errno());
+  try {
+    const ifreq = makeIfreq(name);
+    ifreq.view.setInt32(n.IFNAMSIZ, mtu, true);
+    if (c.ioctl(control, n.SIOCSIFMTU, ifreq.bytes) < 0) {
+      throw new PosixError(`cannot set the MTU of TAP ${name} to ${mtu}`, c.errno());
+    }
+    ifreq.view.setInt32(n.IFNAMSIZ, 0, true);
+    if (c.ioctl(control, n.SIOCGIFFLAGS, ifreq.bytes) < 0) {
+      throw new PosixError(`cannot read the flags of TAP ${name}`, c.errno());
+    }
+    ifreq.view.setUint16(n.IFNAMSIZ, ifreq.view.getUint16(n.IFNAMSIZ, true) | n.IFF_UP, true);
+    if (c.ioctl(control, n.SIOCSIFFLAGS, ifreq.bytes) < 0) {
+      throw new PosixError(`cannot bring TAP ${name} up`, c.errno());
+    }
+  } finally {
+    c.close(control);
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * Readiness of a descriptor, without reading it: for sockets whose descriptors passed along would be
+ * lost in Node's own read, and for event counters.
+ *
+ * libuv has the reader supply a buffer; given an empty one it reports ENOBUFS, reads nothing, and
+ * reports again as long as there is something to read. The methods of the handle are internal to
+ * Node; their use is confined to this file.
+ */
+import type { Socket } from 'node:net';
+import { pipeOver } from './adopt.ts';
+import { NativeUnavailableError } from './errors.ts';
+
+interface PollHandle {
+  readonly fd: number;
+  onread: () => void;
+  useUserBuffer(buffer: Uint8Array): void;
+  readStart(): number;
+  close(): void;
+}
+
+export interface Watch {
+  readonly fd: number;
+  /** Stop watching and close the descriptor. May be called from within `onReadable`. */
+  close(): void;
+}
+
+/**
+ * @param fd it belongs to the watch from now on
+ * @param onReadable called again and again until there is nothing to read: read it until EAGAIN
+ */
+export const watchReadable = (fd: number, onReadable: () => void): Watch =>
+  watch(pipeOver(fd), onReadable);
+
+/** Watch a socket that a server with `pauseOnConnect` accepted, instead of letting Node read it. */
+export function watchAccepted(accepted: Socket, onReadable: () => void): Watch {
+  const handle: unknown = Reflect.get(accepted, '_handle');
+  Reflect.set(accepted, '_handle', null);
+  accepted.destroy(); // without its handle: only the server's count of connections goes down
+  return watch(handle, onReadable);
+}
+
+function watch(handle: unknown, onReadable: () => void): Watch {
+  if (!isPollHandle(handle)) {
+    throw new NativeUnavailableError('watch a descriptor', 'this Node hides its handles elsewhere');
+  }
+  handle.onread = onReadable;
+  handle.useUserBuffer(new Uint8Array(0));
+  handle.readStart();
+  let open = true;
+  return {
+    fd: handle.fd,
+    close: () => {
+      if (open) handle.close();
+      open = false;
+    },
+  };
+}
+
+function isPollHandle(handle: unknown): handle is PollHandle {
+  return (
+    typeof handle === 'object' &&
+    handle !== null &&
+    'useUserBuffer' in handle &&
+    'readStart' in handle &&
+    'fd' in handle
+  );
+}

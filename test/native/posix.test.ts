@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { dgramFd } from '../../src/native/dgram-fd.ts';
+import { THIS_HOST } from '../../src/native/libc.ts';
+import { loadPosix } from '../../src/native/load.ts';
+
+const posix = loadPosix();
+
+describe('native/load', () => {
+  const fails = (platform: string, arch: string, requireKoffi = THIS_HOST.requireKoffi): void => {
+    loadPosix('open TAP tap0', { platform, arch, requireKoffi });
+  };
+
+  it('names what was wanted and the missing package', () => {
+    const missing = (): never => {
+      throw new Error("Cannot find module 'koffi'");
+    };
+    assert.throws(() => fails('linux', 'x64', missing), {
+      code: 'ERR_NATIVE_UNAVAILABLE',
+      message: /^cannot open TAP tap0: .*koffi is not installed; install it with/,
+    });
+  });
+
+  for (const [platform, arch] of [
+    ['darwin', 'arm64'],
+    ['win32', 'x64'],
+    ['linux', 'riscv64'],
+  ] as const) {
+    it(`refuses ${platform} on ${arch}`, () => {
+      assert.throws(() => fails(platform, arch), {
+        code: 'ERR_NATIVE_UNAVAILABLE',
+        message: new RegExp(`cannot open TAP tap0: .*Linux.*${platform} on ${arch}`),
+      });
+    });
+  }
+});
+
+describe('native/posix', () => {
+  it('reads and writes at an offset, and returns the errno when it cannot', () => {
+    const [a, b] = posix.socketPair('seqpacket');
+    const bytes = Buffer.from('....hello');
+    assert.equal(posix.write(a, bytes, 4, 5), 5);
+    const into = Buffer.alloc(100, 0x2e);
+    assert.equal(posix.read(b, into, 2, 98), 5);
+    assert.equal(into.toString('latin1', 0, 8), '..hello.');
+    assert.equal(posix.read(b, into, 0, 100), -11);
+    posix.close(a);
+    assert.equal(posix.read(b, into, 0, 100), 0);
+    posix.close(b);
+    assert.equal(posix.write(-1, bytes, 0, 1), -9);
+  });
+
+  it('passes a descriptor to another process', () => {
+    const [a, b] = posix.socketPair('stream');
+    const null_ = openSync('/dev/null', 'w');
+    assert.equal(posix.recvFd(b), undefined);
+    posix.sendFd(a, null_);
+    closeSync(null_);
+    const got = posix.recvFd(b);
+    assert.ok(got !== undefined);
+    assert.equal(writeSync(got, 'x'), 1);
+    closeSync(got);
+    posix.close(a);
+    assert.equal(posix.recvFd(b), undefined);
+    posix.close(b);
+  });
+
+  it('says what failed, with the name of the errno', () => {
+    assert.throws(() => posix.setSocketOption(-1, 0, 2, 64), { code: 'EBADF' });
+    assert.throws(() => posix.inNetns('no-such-netns', () => 1), {
+      code: 'ENOENT',
+      message: /network namespace \/run\/netns\/no-such-netns/,
+    });
+    assert.throws(() => posix.openPacketSocket('no-such-if'), { code: 'ENODEV' });
+    assert.throws(() => posix.openTap({ name: 'much-too-long-a-name', vnetHdr: true, mtu: 1500 }), {
+      name: 'RangeError',
+    });
+  });
+
+  for (const [family, loopback] of [
+    [4, '127.0.0.1'],
+    [6, '::1'],
+  ] as const) {
+    it(`reads from the error queue which IPv${family} datagram was refused, and by whom`, async () => {
+      const closed = createSocket(`udp${family}`).bind(0, loopback);
+      await once(closed, 'listening');
+      const port = closed.address().port;
+      closed.close();
+      await once(closed, 'close');
+
+      const socket = createSocket(`udp${family}`).bind(0, loopback);
+      await once(socket, 'listening');
+      const fd = dgramFd(socket);
+      assert.ok(fd !== undefined);
+      posix.enableErrorQueue(fd, family);
+      assert.equal(posix.readErrorQueue(fd), undefined);
+      const failed = once(socket, 'error');
+      socket.send('lost words', port, loopback);
+      await failed;
+      const error = posix.readErrorQueue(fd);
+      assert.ok(error);
+      assert.equal(error.code, 'ECONNREFUSED');
+      assert.equal(error.origin, family === 4 ? 'icmp' : 'icmp6');
+      assert.deepEqual([error.icmpType, error.icmpCode], family === 4 ? [3, 3] : [1, 4]);
+      assert.equal(error.offender?.toString(), loopback);
+      assert.equal(error.destination?.toString(), loopback);
+      assert.equal(error.destinationPort, port);
+      assert.equal(Buffer.from(error.payload).toString(), 'lost words');
+      assert.equal(posix.readErrorQueue(fd), undefined);
+      socket.close();
+    });
+  }
+});
