@@ -1,0 +1,222 @@
+/**
+ * What an address means, seen from a guest: the host's loopback, the gateway, the world outside, or
+ * something that a guest does not reach. And the way back: the address that a guest sees for a peer
+ * of one of the host's sockets.
+ *
+ * Judged on words, so that the packet path allocates nothing; {@link AddressMap.classify} makes the
+ * text that a socket needs, once per flow.
+ */
+import { type IpAddress, V4_MAPPED } from '../base/ip-address.ts';
+import { type Prefix, parseAddress } from '../services/address-text.ts';
+
+export interface AddressMapConfig {
+  readonly subnet: Prefix;
+  readonly gateway: IpAddress;
+  /** Undefined closes the host's loopback to guests. */
+  readonly host: IpAddress | undefined;
+  readonly subnet6?: Prefix;
+  readonly gateway6?: IpAddress;
+  readonly host6?: IpAddress;
+  /** Whether a TCP connection to `address` and `port` would reach hawser itself (API, guest links). */
+  readonly isOwnListener?: (address: string, port: number) => boolean;
+}
+
+export type RefusedWhy =
+  | 'unspecified'
+  | 'loopback'
+  | 'link-local'
+  | 'metadata'
+  | 'multicast'
+  | 'broadcast'
+  | 'reserved'
+  | 'subnet'
+  | 'own-listener';
+
+export type AddressKind = 'host-loopback' | 'gateway' | 'outside' | RefusedWhy;
+
+export type Target =
+  | { readonly kind: 'host-loopback'; readonly address: '127.0.0.1' | '::1' }
+  | { readonly kind: 'gateway' }
+  | { readonly kind: 'outside'; readonly address: string }
+  | { readonly kind: 'refused'; readonly why: RefusedWhy };
+
+/** Texts of peers remembered with their addresses. */
+const PEER_CACHE_LIMIT = 1024;
+
+export class AddressMap {
+  private readonly config: AddressMapConfig;
+  private readonly subnet: WordPrefix;
+  private readonly subnet6: WordPrefix | undefined;
+  private readonly scratch = new Int32Array(4);
+  private readonly peers = new Map<string, IpAddress | undefined>();
+
+  constructor(config: AddressMapConfig) {
+    this.config = config;
+    this.subnet = wordPrefix(config.subnet);
+    this.subnet6 = config.subnet6 === undefined ? undefined : wordPrefix(config.subnet6);
+  }
+
+  /** The gateway's address of a family; IPv4's when IPv6 is off. */
+  gatewayOf(family: 4 | 6): IpAddress {
+    return family === 6 ? (this.config.gateway6 ?? this.config.gateway) : this.config.gateway;
+  }
+
+  /** The address that stands for the host's loopback, in a family. */
+  hostOf(family: 4 | 6): IpAddress | undefined {
+    return family === 6 ? this.config.host6 : this.config.host;
+  }
+
+  /** What the four words of `words` at `at` mean to a guest. Allocates nothing. */
+  kindOf(words: Int32Array, at: number): AddressKind {
+    const config = this.config;
+    if (matches(words, at, config.gateway) || matches(words, at, config.gateway6)) return 'gateway';
+    if (matches(words, at, config.host) || matches(words, at, config.host6)) {
+      return 'host-loopback';
+    }
+    const a = words[at] ?? 0;
+    const b = words[at + 1] ?? 0;
+    const c = words[at + 2] ?? 0;
+    const d = words[at + 3] ?? 0;
+    if (a === 0 && b === 0 && c === V4_MAPPED) return this.kindOf4(d);
+    return this.kindOf6(words, at, a, b, c, d);
+  }
+
+  /**
+   * Where to connect or send for `remote`.
+   *
+   * @param tcpPort of a connection: hawser's own listeners, all of them TCP, are refused then
+   */
+  classify(remote: IpAddress, tcpPort?: number): Target {
+    const words = this.scratch;
+    words[0] = remote.a;
+    words[1] = remote.b;
+    words[2] = remote.c;
+    words[3] = remote.d;
+    const kind = this.kindOf(words, 0);
+    if (kind === 'gateway') return { kind };
+    if (kind === 'host-loopback') {
+      const address = remote.family === 4 ? '127.0.0.1' : '::1';
+      if (this.isOwn(address, tcpPort)) return { kind: 'refused', why: 'own-listener' };
+      return { kind, address };
+    }
+    if (kind !== 'outside') return { kind: 'refused', why: kind };
+    const address = remote.toString();
+    if (this.isOwn(address, tcpPort)) return { kind: 'refused', why: 'own-listener' };
+    return { kind, address };
+  }
+
+  /**
+   * The source that guests see for a peer of a host socket. Remembered, because a socket says the
+   * peer's text again with every datagram.
+   *
+   * @param text as Node prints it: the peer of a connection, the sender of a datagram
+   * @returns undefined when guests cannot see it: the host's loopback is closed to them, or the
+   *   address is one of theirs or of no host
+   */
+  guestView(text: string): IpAddress | undefined {
+    const known = this.peers.get(text);
+    if (known !== undefined || this.peers.has(text)) return known;
+    const seen = this.viewOf(text);
+    if (this.peers.size >= PEER_CACHE_LIMIT) this.peers.clear();
+    this.peers.set(text, seen);
+    return seen;
+  }
+
+  private viewOf(text: string): IpAddress | undefined {
+    const address = parseAddress(text);
+    return address === undefined ? undefined : this.guestViewOf(address);
+  }
+
+  /** {@link guestView} of an address that is one already. */
+  guestViewOf(address: IpAddress): IpAddress | undefined {
+    const words = Int32Array.of(address.a, address.b, address.c, address.d);
+    const kind = this.kindOf(words, 0);
+    if (kind === 'loopback') return this.hostOf(address.family);
+    return kind === 'outside' ? address : undefined;
+  }
+
+  private isOwn(address: string, port: number | undefined): boolean {
+    return port !== undefined && this.config.isOwnListener?.(address, port) === true;
+  }
+
+  private kindOf4(word: number): AddressKind {
+    const first = word >>> 24;
+    if (first === 0) return 'unspecified'; // RFC 1122 §3.2.1.3: "this network"
+    if (first === 127) return 'loopback';
+    if (word === -1) return 'broadcast';
+    if (first >= 224) return first < 240 ? 'multicast' : 'reserved'; // RFC 1112 §4: class D, E
+    if (word >>> 16 === 0xa9fe) return 'link-local'; // RFC 3927; cloud metadata lives here
+    const subnet = this.subnet;
+    if (((word ^ subnet.d) & subnet.maskD) === 0) {
+      return (word | subnet.maskD) === -1 ? 'broadcast' : 'subnet';
+    }
+    return 'outside';
+  }
+
+  private kindOf6(
+    words: Int32Array,
+    at: number,
+    a: number,
+    b: number,
+    c: number,
+    d: number,
+  ): AddressKind {
+    if (a === 0 && b === 0 && c === 0) {
+      if (d === 0) return 'unspecified';
+      return d === 1 ? 'loopback' : 'reserved'; // RFC 4291 §2.5.5.1: v4-compatible, deprecated
+    }
+    if (a >>> 24 === 0xff) return 'multicast';
+    if (a >>> 22 === 0xfe80 >>> 6) return 'link-local';
+    if (a === EC2_METADATA_A && b === 0 && c === 0 && d === EC2_METADATA_D) return 'metadata';
+    if (this.subnet6 !== undefined && inside(words, at, this.subnet6)) return 'subnet';
+    return 'outside';
+  }
+}
+
+/** fd00:ec2::254, the IPv6 twin of 169.254.169.254. */
+const EC2_METADATA_A = 0xfd00_0ec2 | 0;
+const EC2_METADATA_D = 0x254;
+
+interface WordPrefix {
+  readonly a: number;
+  readonly b: number;
+  readonly c: number;
+  readonly d: number;
+  readonly maskA: number;
+  readonly maskB: number;
+  readonly maskC: number;
+  readonly maskD: number;
+}
+
+function wordPrefix(prefix: Prefix): WordPrefix {
+  const { a, b, c, d, family } = prefix.address;
+  const bits = family === 4 ? prefix.bits + 96 : prefix.bits;
+  return {
+    a,
+    b,
+    c,
+    d,
+    maskA: maskWord(bits),
+    maskB: maskWord(bits - 32),
+    maskC: maskWord(bits - 64),
+    maskD: maskWord(bits - 96),
+  };
+}
+
+function maskWord(bits: number): number {
+  if (bits <= 0) return 0;
+  return bits >= 32 ? -1 : -1 << (32 - bits);
+}
+
+const inside = (words: Int32Array, at: number, prefix: WordPrefix): boolean =>
+  (((words[at] ?? 0) ^ prefix.a) & prefix.maskA) === 0 &&
+  (((words[at + 1] ?? 0) ^ prefix.b) & prefix.maskB) === 0 &&
+  (((words[at + 2] ?? 0) ^ prefix.c) & prefix.maskC) === 0 &&
+  (((words[at + 3] ?? 0) ^ prefix.d) & prefix.maskD) === 0;
+
+const matches = (words: Int32Array, at: number, address: IpAddress | undefined): boolean =>
+  address !== undefined &&
+  words[at + 3] === address.d &&
+  words[at + 2] === address.c &&
+  words[at + 1] === address.b &&
+  words[at] === address.a;

@@ -1,0 +1,41 @@
+/** One channel of a multiplexer joined to one socket. */
+import type { Socket } from 'node:net';
+import type { Instant } from '../../base/time.ts';
+import type { MuxChannel, MuxChannelHandler } from '../../mux/channel.ts';
+import type { ChannelEnd } from '../../mux/reason.ts';
+import { type PumpContext, SocketPump } from '../tcp/socket-pump.ts';
+
+/** How it went: the channel's end, or undefined when the socket's side ended it. */
+export type SpliceEnd = (reason: ChannelEnd | undefined, text: string) => void;
+
+export class ChannelSplice extends SocketPump<MuxChannel> implements MuxChannelHandler {
+  private readonly onEnd: SpliceEnd;
+  private reason: ChannelEnd | undefined = undefined;
+  private text = '';
+
+  constructor(context: PumpContext, onEnd: SpliceEnd) {
+    super(context);
+    this.onEnd = onEnd;
+  }
+
+  /** The channel may hold bytes already: the socket has to be paused unless `mayRead`. */
+  override join(socket: Socket, channel: MuxChannel): void {
+    super.join(socket, channel);
+    if (!SocketPump.mayRead(channel)) this.pause(channel);
+  }
+
+  onOpen(): void {}
+
+  onClosed(_now: Instant, _channel: MuxChannel, reason: ChannelEnd, text: string): void {
+    this.reason = reason;
+    this.text = text;
+    this.onFlowClosed(reason === 'finished');
+  }
+
+  protected override onOver(): void {
+    this.onEnd(this.reason, this.text);
+  }
+}
+
+/** A channel needs no flush of its own: the multiplexer asks for one when it has work. */
+export const NO_FLUSH: { schedule(): void } = { schedule: () => {} };

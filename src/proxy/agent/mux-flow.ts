@@ -1,0 +1,186 @@
+/**
+ * A multiplexer over a byte stream of our own: a connection through the virtual network, or a stream
+ * of a guest's vsock. The counterpart of `MuxSocket`.
+ *
+ * Frames are built in one slab and copied from there to the flow as far as it takes them. The slab
+ * full, the multiplexer waits; so what is queued is the slab and the flow's own ring.
+ */
+import { assert } from '../../base/assert.ts';
+import { makeSlab, type Slab, slabOver } from '../../base/slab.ts';
+import type { Clock, Instant } from '../../base/time.ts';
+import { Mux, type MuxDownReason } from '../../mux/mux.ts';
+import type { MuxOptions } from '../../mux/options.ts';
+import type { MuxWriter } from '../../mux/writer.ts';
+import { type FlushScheduler, ImmediateFlush } from '../flush-scheduler.ts';
+import type { MuxSocketHandler } from '../mux/mux-socket.ts';
+import type { PumpedFlow } from '../tcp/socket-pump.ts';
+
+const SLAB_LEN = 128 << 10;
+/** The longest reservation. */
+const RESERVE_LEN = 65_600;
+const SPACE_WANTED = 16 << 10;
+const TICK_MS = 250;
+
+/** What is used of `TcpFlow` and `VsockStream`. */
+export interface ByteFlow extends PumpedFlow {
+  readonly receivedLen: number;
+}
+
+export class MuxFlow implements MuxWriter {
+  readonly mux: Mux;
+  readonly slab: Slab = makeSlab(SLAB_LEN);
+  room = 0;
+  private readonly clock: Pick<Clock, 'now'>;
+  private readonly handler: MuxSocketHandler;
+  private readonly flusher: FlushScheduler;
+  private readonly worker: ImmediateFlush;
+  private flow: ByteFlow | undefined = undefined;
+  private ticker: NodeJS.Timeout | undefined = undefined;
+  private sent = 0;
+  private filled = 0;
+  private waiting = false;
+  private over = false;
+
+  /** @param flusher of the stack that the flow belongs to */
+  constructor(
+    clock: Pick<Clock, 'now'>,
+    options: MuxOptions,
+    handler: MuxSocketHandler,
+    flusher: FlushScheduler,
+  ) {
+    this.clock = clock;
+    this.handler = handler;
+    this.flusher = flusher;
+    this.worker = new ImmediateFlush(() => this.mux.flush(clock.now()));
+    this.mux = new Mux(options, this, {
+      onReady: (now, extended) => handler.onReady(now, extended),
+      onRequest: (now, request) => handler.onRequest(now, request),
+      onGoAway: (now) => handler.onGoAway(now),
+      onDrained: (now) => this.end(now, 'drained'),
+      onDown: (now, reason) => this.end(now, reason),
+      onWork: () => this.worker.schedule(),
+    });
+  }
+
+  /** Use the flow, which may be opening, that was made with this as its handler. */
+  join(flow: ByteFlow): void {
+    this.flow = flow;
+  }
+
+  /** Close at once; every channel ends with `link-down`. */
+  destroy(): void {
+    const now = this.clock.now();
+    this.end(now, 'link-down');
+    this.mux.onLinkDown(now);
+  }
+
+  // --- from the flow ---
+
+  onOpen(now: Instant): void {
+    this.start(now);
+  }
+
+  /** Say hello; for a flow that is open already. */
+  start(now: Instant): void {
+    this.ticker = setInterval(() => {
+      const at = this.clock.now();
+      if (at >= this.mux.nextTimeout()) this.mux.onTimeout(at);
+    }, TICK_MS);
+    this.ticker.unref();
+    this.mux.start(now);
+  }
+
+  onReadable(now: Instant): void {
+    const { flow } = this;
+    while (flow !== undefined && !this.over && flow.receivedLen > 0) {
+      const run = flow.readable();
+      this.mux.onBytes(now, slabOver(run), 0, run.length);
+      flow.release(now, run.length);
+    }
+    this.mux.onBatchEnd(now);
+    this.flusher.schedule();
+  }
+
+  onWritable(now: Instant): void {
+    this.pump(now);
+    if (!this.waiting || !this.makeRoom(RESERVE_LEN)) return;
+    this.waiting = false;
+    this.mux.onWritable(now);
+  }
+
+  onGuestEnd(now: Instant): void {
+    this.end(now, 'link-down');
+    this.mux.onLinkDown(now);
+  }
+
+  onClosed(now: Instant, _flow: unknown, reason: string): void {
+    if (this.over) return;
+    this.flow = undefined;
+    this.end(now, 'link-down', new Error(reason));
+    this.mux.onLinkDown(now);
+  }
+
+  // --- MuxWriter ---
+
+  reserve(minLen: number): number {
+    assert(minLen <= RESERVE_LEN, 'reservation too long');
+    if (!this.makeRoom(minLen)) {
+      this.pump(this.clock.now());
+      if (!this.makeRoom(minLen)) {
+        this.waiting = true; // the flow was asked for space, and will say
+        return -1;
+      }
+    }
+    this.room = SLAB_LEN - this.filled;
+    return this.filled;
+  }
+
+  commit(len: number): void {
+    this.filled += len;
+    this.room = 0;
+  }
+
+  flush(): void {
+    this.pump(this.clock.now());
+  }
+
+  private makeRoom(len: number): boolean {
+    if (this.over) return false;
+    if (this.filled + len <= SLAB_LEN) return true;
+    if (this.sent === 0 || this.filled - this.sent + len > SLAB_LEN) return false;
+    this.slab.bytes.copyWithin(0, this.sent, this.filled);
+    this.filled -= this.sent;
+    this.sent = 0;
+    return true;
+  }
+
+  private pump(now: Instant): void {
+    const { flow } = this;
+    if (flow === undefined || this.over) return;
+    const rest = this.filled - this.sent;
+    if (rest === 0) return;
+    const n = Math.min(flow.sendSpace, rest);
+    if (n > 0) {
+      flow.send(now, this.slab.bytes, this.sent, n);
+      this.sent += n;
+      this.flusher.schedule();
+    }
+    if (this.sent < this.filled) {
+      flow.wantSpace(Math.min(this.filled - this.sent, SPACE_WANTED));
+      return;
+    }
+    this.sent = 0;
+    this.filled = 0;
+  }
+
+  private end(now: Instant, reason: MuxDownReason | 'drained', error?: Error): void {
+    if (this.over) return;
+    this.pump(now); // what says why
+    this.over = true;
+    clearInterval(this.ticker);
+    if (reason === 'drained') this.flow?.shutdown(now);
+    else this.flow?.abort(now);
+    this.flusher.schedule();
+    setImmediate(() => this.handler.onClosed(reason, error));
+  }
+}

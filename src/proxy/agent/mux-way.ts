@@ -1,0 +1,135 @@
+/** The `mux` way of publications: what clients want becomes channels to the peer that is there. */
+import type { Socket } from 'node:net';
+import { Counters } from '../../base/counters.ts';
+import { ipv4 } from '../../base/ip-address.ts';
+import type { Log } from '../../base/log.ts';
+import type { Clock } from '../../base/time.ts';
+import { type Destination, formatDestination } from '../../mux/destination.ts';
+import type { ChannelEnd } from '../../mux/reason.ts';
+import { adoptAccepted } from '../../native/socket-over-handle.ts';
+import type { AgentClient, AgentTarget, AgentWay, PublishedListener } from '../ports/agent-way.ts';
+import type { PortSpec, SourceAddress } from '../ports/publish-spec.ts';
+import { ChannelSplice, NO_FLUSH } from './channel-splice.ts';
+import type { MuxPeers } from './peers.ts';
+import { type UdpChannelCount, UdpChannels } from './udp-channels.ts';
+
+export interface MuxWayDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly peers: Pick<MuxPeers, 'current'>;
+  /** Whether UDP ports that do not say tell the agent their clients. */
+  readonly sourceAddress?: SourceAddress;
+}
+
+export type MuxWayCount = 'served' | 'no-agent' | 'no-channel' | 'refused' | 'reset' | 'link-down';
+
+/** Of the guest that the agent runs in. */
+const LOOPBACK = ipv4(0x7f00_0001);
+
+export class MuxWay implements AgentWay {
+  readonly counts: Counters<MuxWayCount> = new Counters();
+  readonly udpCounts: Counters<UdpChannelCount> = new Counters();
+  private readonly deps: MuxWayDeps;
+  private readonly splices = new Set<ChannelSplice>();
+
+  constructor(deps: MuxWayDeps) {
+    this.deps = deps;
+  }
+
+  /** Connections that are being served. */
+  get active(): number {
+    return this.splices.size;
+  }
+
+  serve(
+    accepted: Socket,
+    target: AgentTarget,
+    client: AgentClient | undefined,
+    preface: Uint8Array | undefined,
+    onEnd: () => void,
+  ): boolean {
+    return this.splice(accepted, destinationOf(target), client, preface, onEnd);
+  }
+
+  /** As {@link AgentWay.serve}, to any destination of the peer. */
+  splice(
+    accepted: Socket,
+    destination: Destination,
+    client: AgentClient | undefined,
+    preface: Uint8Array | undefined,
+    onEnd: () => void,
+  ): boolean {
+    const { clock, peers } = this.deps;
+    const peer = peers.current;
+    if (peer === undefined) {
+      this.counts.add('no-agent');
+      return false;
+    }
+    const splice = new ChannelSplice({ clock, flusher: NO_FLUSH }, (reason, text) => {
+      this.splices.delete(splice);
+      if (reason !== undefined) this.onRefused(destination, reason, text);
+      onEnd();
+    });
+    const now = clock.now();
+    const channel = peer.mux.open(now, destination, splice, client);
+    if (channel === undefined) {
+      this.counts.add('no-channel');
+      return false;
+    }
+    this.counts.add('served');
+    this.splices.add(splice);
+    if (preface !== undefined) channel.send(now, preface, 0, preface.length);
+    const paused = !ChannelSplice.mayRead(channel);
+    const socket = adoptAccepted(accepted, splice.reader, { allowHalfOpen: true, paused });
+    socket.on('error', () => splice.onHostError());
+    splice.join(socket, channel);
+    return true;
+  }
+
+  /** @throws PublishError */
+  listenUdp(spec: PortSpec): PublishedListener {
+    const { clock, peers, sourceAddress = 'preserve' } = this.deps;
+    const address = spec.guestAddress ?? LOOPBACK;
+    const target = { proto: 'udp', address, port: spec.guestPort } as const;
+    const tellsClient = (spec.sourceAddress ?? sourceAddress) === 'preserve';
+    return new UdpChannels({ clock, peers, counts: this.udpCounts }, spec, target, tellsClient);
+  }
+
+  close(): void {
+    for (const splice of [...this.splices]) splice.abort();
+  }
+
+  private onRefused(destination: Destination, reason: ChannelEnd, text: string): void {
+    const count = countOf(reason);
+    if (count === undefined) return;
+    this.counts.add(count);
+    const fields = { target: formatDestination(destination), reason, text };
+    if (count === 'reset') this.deps.log.debug(fields, 'client reset: the target did');
+    else this.deps.log.info(fields, 'client reset: the channel to the target ended');
+  }
+}
+
+function countOf(reason: ChannelEnd): MuxWayCount | undefined {
+  switch (reason) {
+    case 'finished':
+    case 'reset-by-peer':
+      return reason === 'finished' ? undefined : 'reset';
+    case 'link-down':
+      return 'link-down';
+    case 'refused':
+    case 'unreachable':
+    case 'timed-out':
+    case 'prohibited':
+    case 'limit':
+    case 'going-away':
+    case 'window-overrun':
+    case 'protocol':
+    case 'no-memory':
+      return 'refused';
+  }
+}
+
+function destinationOf(target: AgentTarget): Destination {
+  if (target.kind === 'path') return { proto: 'unix', path: target.path };
+  return { proto: 'tcp', address: target.address ?? LOOPBACK, port: target.port };
+}

@@ -1,0 +1,235 @@
+/**
+ * The multiplexers that are up, over whatever links: who is at the other end of them, and which one a
+ * new channel goes to.
+ *
+ * A peer is known from its link's connection to its end, ready once its handshake is in. New channels
+ * go to the first link that has a ready peer, in the order of the links; on a link that several peers
+ * dial, to the one that came last, because the one before may be its dead predecessor.
+ */
+import type { Socket } from 'node:net';
+import type { Log } from '../../base/log.ts';
+import type { Clock, Instant } from '../../base/time.ts';
+import type { MuxRole } from '../../mux/handshake.ts';
+import type { Mux, MuxDownReason } from '../../mux/mux.ts';
+import type { MuxOptions } from '../../mux/options.ts';
+import type { ChannelRequest } from '../../mux/request.ts';
+import { adoptAccepted } from '../../native/socket-over-handle.ts';
+import type { FlushScheduler } from '../flush-scheduler.ts';
+import { MuxSocket, type MuxSocketHandler } from '../mux/mux-socket.ts';
+import { type ByteFlow, MuxFlow } from './mux-flow.ts';
+
+/** A link that peers come by. */
+export interface PeerLink {
+  /** The specification: `unix:/run/agent.sock`. */
+  readonly name: string;
+  /** Earlier links are preferred. */
+  readonly order: number;
+}
+
+export interface PeersDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly options?: Omit<MuxOptions, 'role'>;
+  /** Peers at a time; more are turned away. */
+  readonly limit?: number;
+  /** The peer opens a channel. */
+  onRequest(now: Instant, request: ChannelRequest, peer: Peer): void;
+}
+
+export type PeerEnd = MuxDownReason | 'drained';
+
+export interface Peer {
+  /** Unique for the life of the process. */
+  readonly id: number;
+  readonly link: PeerLink;
+  readonly role: MuxRole;
+  readonly mux: Mux;
+  readonly connectedAt: Instant;
+  /** Undefined before the handshake. */
+  readonly readyAt: Instant | undefined;
+}
+
+const DEFAULT_LIMIT = 64;
+
+export class MuxPeers {
+  private readonly deps: PeersDeps;
+  private readonly all = new Set<LivePeer>();
+  private best: LivePeer | undefined = undefined;
+  private nextId = 1;
+  private closed = false;
+
+  constructor(deps: PeersDeps) {
+    this.deps = deps;
+  }
+
+  /** Where new channels go; undefined while no peer is ready. */
+  get current(): Peer | undefined {
+    return this.best;
+  }
+
+  list(): readonly Peer[] {
+    return [...this.all];
+  }
+
+  /** Whether another peer is taken. */
+  get hasRoom(): boolean {
+    return !this.closed && this.all.size < (this.deps.limit ?? DEFAULT_LIMIT);
+  }
+
+  /**
+   * Run a multiplexer over a connected socket that is paused.
+   *
+   * @param early bytes that were read from it already
+   * @param onEnd called once, when the peer is gone
+   */
+  addSocket(
+    link: PeerLink,
+    role: MuxRole,
+    socket: Socket,
+    early: Uint8Array | undefined,
+    onEnd: (why: PeerEnd, error: Error | undefined, wasReady: boolean) => void,
+  ): Peer {
+    const peer = this.make(link, role, onEnd);
+    const mux = new MuxSocket(this.deps.clock, { ...this.deps.options, role }, peer);
+    peer.mux = mux.mux;
+    peer.destroy = () => mux.destroy();
+    const adopted = adoptAccepted(socket, mux.reader);
+    this.all.add(peer);
+    mux.attach(adopted);
+    if (early !== undefined && early.length > 0) {
+      mux.reader.buffer.set(early);
+      mux.reader.callback(early.length, mux.reader.buffer);
+    }
+    return peer;
+  }
+
+  /**
+   * Run a multiplexer over a flow of our own.
+   *
+   * @param dial makes the flow, with what it is given as its handler
+   * @param isOpen the flow is open already
+   * @returns undefined when there is no flow: nothing was begun, and `onEnd` is not called
+   */
+  addFlow(
+    link: PeerLink,
+    role: MuxRole,
+    flusher: FlushScheduler,
+    dial: (handler: MuxFlow) => ByteFlow | undefined,
+    isOpen: boolean,
+    onEnd: (why: PeerEnd, error: Error | undefined, wasReady: boolean) => void,
+  ): Peer | undefined {
+    const { clock, options } = this.deps;
+    const peer = this.make(link, role, onEnd);
+    const carrier = new MuxFlow(clock, { ...options, role }, peer, flusher);
+    peer.mux = carrier.mux;
+    peer.destroy = () => carrier.destroy();
+    const flow = dial(carrier);
+    if (flow === undefined) return undefined;
+    this.all.add(peer);
+    carrier.join(flow);
+    if (isOpen) carrier.start(clock.now());
+    flusher.schedule();
+    return peer;
+  }
+
+  /** End every link, and take no more. */
+  close(): void {
+    this.closed = true;
+    for (const peer of [...this.all]) peer.destroy();
+  }
+
+  private make(link: PeerLink, role: MuxRole, onEnd: LivePeer['onEnd']): LivePeer {
+    return new LivePeer(this, this.deps, this.nextId++, link, role, onEnd);
+  }
+
+  /** @internal for peers */
+  onReady(): void {
+    let best: LivePeer | undefined;
+    for (const peer of this.all) {
+      if (peer.readyAt === undefined || peer.leaving) continue;
+      // In the order they came: the last of a link wins.
+      if (best === undefined || peer.link.order <= best.link.order) best = peer;
+    }
+    this.best = best;
+  }
+
+  /** @internal for peers */
+  remove(peer: LivePeer): void {
+    this.all.delete(peer);
+    this.onReady();
+  }
+}
+
+class LivePeer implements Peer, MuxSocketHandler {
+  readonly id: number;
+  readonly link: PeerLink;
+  readonly role: MuxRole;
+  readonly connectedAt: Instant;
+  readyAt: Instant | undefined = undefined;
+  /** It takes no more channels. */
+  leaving = false;
+  destroy: () => void = () => {};
+  readonly onEnd: (why: PeerEnd, error: Error | undefined, wasReady: boolean) => void;
+  private readonly peers: MuxPeers;
+  private readonly deps: PeersDeps;
+  private running: Mux | undefined = undefined;
+
+  constructor(
+    peers: MuxPeers,
+    deps: PeersDeps,
+    id: number,
+    link: PeerLink,
+    role: MuxRole,
+    onEnd: (why: PeerEnd, error: Error | undefined, wasReady: boolean) => void,
+  ) {
+    this.peers = peers;
+    this.deps = deps;
+    this.id = id;
+    this.link = link;
+    this.role = role;
+    this.onEnd = onEnd;
+    this.connectedAt = deps.clock.now();
+  }
+
+  get mux(): Mux {
+    if (this.running === undefined) throw new Error('peer used before it was made');
+    return this.running;
+  }
+
+  set mux(mux: Mux) {
+    this.running = mux;
+  }
+
+  onReady(now: Instant, extended: boolean): void {
+    this.readyAt = now;
+    this.deps.log.info(
+      { link: this.link.name, peer: this.id, dialect: dialectOf(extended) },
+      'multiplexer up',
+    );
+    this.peers.onReady();
+  }
+
+  onRequest(now: Instant, request: ChannelRequest): void {
+    this.deps.onRequest(now, request, this);
+  }
+
+  onGoAway(): void {
+    this.leaving = true;
+    this.peers.onReady();
+  }
+
+  onClosed(reason: PeerEnd, error: Error | undefined): void {
+    this.peers.remove(this);
+    const wasReady = this.readyAt !== undefined;
+    if (wasReady) {
+      const { name } = this.link;
+      const fields = { link: name, peer: this.id, reason, error: error?.message };
+      this.deps.log.info(fields, 'multiplexer down');
+    }
+    this.onEnd(reason, error, wasReady);
+  }
+}
+
+/** What the two ends speak. */
+export const dialectOf = (extended: boolean): 'hawser' | 'vpnkit' =>
+  extended ? 'hawser' : 'vpnkit';

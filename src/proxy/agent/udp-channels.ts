@@ -1,0 +1,231 @@
+/**
+ * A UDP port published by way of the agent: one channel for each external client, in the dialect of
+ * VPNKit's Go half. Clients are bounded, least recently used first, and end when idle: soon where the
+ * guest has never answered, later where it has.
+ */
+import type { RemoteInfo } from 'node:dgram';
+import type { Counters } from '../../base/counters.ts';
+import type { Slab } from '../../base/slab.ts';
+import type { Clock, Instant } from '../../base/time.ts';
+import type { MuxChannel, MuxChannelHandler } from '../../mux/channel.ts';
+import type { IpDestination, IpEndpoint } from '../../mux/destination.ts';
+import {
+  DatagramChannel,
+  type MuxDatagram,
+  makeDatagramScratch,
+} from '../../mux/udp-encapsulation.ts';
+import { parseAddress } from '../../services/address-text.ts';
+import type { PublishedListener } from '../ports/agent-way.ts';
+import { listenError, type PortSpec } from '../ports/publish-spec.ts';
+import { closeQuietly, type HostSocket, openHostSocket } from '../udp/host-socket.ts';
+import type { MuxPeers } from './peers.ts';
+
+export interface UdpChannelOptions {
+  /** Clients of one port. */
+  readonly clients: number;
+  readonly freshMs: number;
+  readonly settledMs: number;
+  /** Bytes of one port on their way to the kernel. */
+  readonly inFlightBytes: number;
+}
+
+export const UDP_CHANNEL_DEFAULTS: UdpChannelOptions = {
+  clients: 1024,
+  freshMs: 30_000,
+  settledMs: 180_000,
+  inFlightBytes: 4 << 20,
+};
+
+export type UdpChannelCount = 'no-agent' | 'no-channel' | 'evicted' | 'expired' | 'in-flight-limit';
+
+const SCRATCH: Slab = makeDatagramScratch();
+const SWEEP_MS = 5_000;
+
+export interface UdpChannelsDeps {
+  readonly clock: Pick<Clock, 'now'>;
+  readonly peers: Pick<MuxPeers, 'current'>;
+  readonly counts: Counters<UdpChannelCount>;
+}
+
+export class UdpChannels implements PublishedListener {
+  hostPort = 0;
+  /** By the client's port and address; least recently used first. */
+  readonly clients: Map<string, UdpClient> = new Map();
+  readonly deps: UdpChannelsDeps;
+  private readonly target: IpDestination;
+  private readonly tellsClient: boolean;
+  private readonly options: UdpChannelOptions;
+  private readonly host: HostSocket;
+  private readonly sweeper: NodeJS.Timeout;
+  private inFlight = 0;
+
+  /**
+   * @param tellsClient whether the agent learns who the client is
+   * @throws PublishError
+   */
+  constructor(
+    deps: UdpChannelsDeps,
+    spec: PortSpec,
+    target: IpDestination,
+    tellsClient: boolean,
+    options: UdpChannelOptions = UDP_CHANNEL_DEFAULTS,
+  ) {
+    this.deps = deps;
+    this.target = target;
+    this.tellsClient = tellsClient;
+    this.options = options;
+    const host = openFor(spec, {
+      onMessage: (bytes, from) => this.onMessage(bytes, from),
+      onReceiveError: () => {},
+    });
+    if (typeof host === 'string') throw listenError(spec, host);
+    this.host = host;
+    this.hostPort = host.socket.address().port;
+    this.sweeper = setInterval(() => this.sweep(), SWEEP_MS);
+    this.sweeper.unref();
+  }
+
+  get active(): number {
+    return this.clients.size;
+  }
+
+  stop(): void {
+    clearInterval(this.sweeper);
+    for (const client of [...this.clients.values()]) client.close();
+    closeQuietly(this.host.socket);
+  }
+
+  /** To an external client. */
+  transmit({ bytes, off, len }: MuxDatagram, to: RemoteInfo): void {
+    if (this.inFlight + len > this.options.inFlightBytes) {
+      this.deps.counts.add('in-flight-limit');
+      return;
+    }
+    this.inFlight += len;
+    const copy = Buffer.from(bytes.subarray(off, off + len));
+    this.host.socket.send(copy, to.port, to.address, () => {
+      this.inFlight -= len;
+    });
+  }
+
+  private onMessage(bytes: Buffer, from: RemoteInfo): void {
+    const { clock, counts } = this.deps;
+    const now = clock.now();
+    const name = `${from.port} ${from.address}`;
+    const client = this.clients.get(name) ?? this.admit(now, name, from);
+    if (client === undefined) return;
+    this.clients.delete(name);
+    this.clients.set(name, client);
+    client.usedAt = now;
+    if (!client.send(now, bytes)) counts.add('no-channel');
+  }
+
+  private admit(now: Instant, name: string, from: RemoteInfo): UdpClient | undefined {
+    const { peers, counts } = this.deps;
+    const peer = peers.current;
+    if (peer === undefined) {
+      counts.add('no-agent');
+      return undefined;
+    }
+    for (const oldest of this.clients.values()) {
+      if (this.clients.size < this.options.clients) break;
+      counts.add('evicted');
+      oldest.close();
+    }
+    const client = new UdpClient(this, name, from);
+    const endpoint = this.tellsClient ? endpointOf(from) : undefined;
+    const channel = peer.mux.open(now, this.target, client, endpoint);
+    if (channel === undefined) {
+      counts.add('no-channel');
+      return undefined;
+    }
+    client.join(channel);
+    return client;
+  }
+
+  private sweep(): void {
+    const { clock, counts } = this.deps;
+    const now = clock.now();
+    for (const client of [...this.clients.values()]) {
+      const lasts = client.settled ? this.options.settledMs : this.options.freshMs;
+      if (client.usedAt + lasts > now) continue;
+      counts.add('expired');
+      client.close();
+    }
+  }
+}
+
+class UdpClient implements MuxChannelHandler {
+  usedAt: Instant = 0;
+  /** The guest has answered. */
+  settled = false;
+  private readonly owner: UdpChannels;
+  private readonly name: string;
+  private readonly from: RemoteInfo;
+  private channel: MuxChannel | undefined = undefined;
+  private datagrams: DatagramChannel | undefined = undefined;
+
+  constructor(owner: UdpChannels, name: string, from: RemoteInfo) {
+    this.owner = owner;
+    this.name = name;
+    this.from = from;
+  }
+
+  join(channel: MuxChannel): void {
+    this.channel = channel;
+    this.datagrams = new DatagramChannel(channel, SCRATCH);
+  }
+
+  send(now: Instant, bytes: Buffer): boolean {
+    return this.datagrams?.send(now, undefined, bytes, 0, bytes.length) ?? false;
+  }
+
+  close(): void {
+    this.forget();
+    this.channel?.abort(this.owner.deps.clock.now());
+  }
+
+  onOpen(): void {}
+
+  onWritable(): void {}
+
+  onReadable(now: Instant): void {
+    this.usedAt = now;
+    this.settled = true;
+    const inStep = this.datagrams?.receive(now, (datagram) => {
+      this.owner.transmit(datagram, this.from);
+    });
+    if (inStep === false) this.close();
+  }
+
+  onPeerEnd(): void {
+    this.close();
+  }
+
+  onClosed(): void {
+    this.forget();
+  }
+
+  private forget(): void {
+    if (this.owner.clients.get(this.name) === this) this.owner.clients.delete(this.name);
+  }
+}
+
+function endpointOf(from: RemoteInfo): IpEndpoint | undefined {
+  const address = parseAddress(from.address.split('%', 1)[0] ?? '');
+  return address === undefined ? undefined : { address, port: from.port };
+}
+
+function openFor(
+  { hostAddress, hostPort: port }: PortSpec,
+  events: Parameters<typeof openHostSocket>[1],
+): HostSocket | string {
+  if (hostAddress !== undefined) {
+    const { family } = hostAddress;
+    return openHostSocket({ family, address: hostAddress.toString(), port }, events);
+  }
+  const both = openHostSocket({ family: 6, address: '::', port, dualStack: true }, events);
+  return both === 'EAFNOSUPPORT' || both === 'EADDRNOTAVAIL'
+    ? openHostSocket({ family: 4, address: '0.0.0.0', port }, events)
+    : both;
+}

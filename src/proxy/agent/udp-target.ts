@@ -1,0 +1,146 @@
+/**
+ * The dialling end of a channel for datagrams. Each external client has a socket of its own, so that
+ * the server's answers find their way back. In the dialect of VPNKit's Go half, and ours, a channel is
+ * one client; in that of its OCaml half every datagram names its client.
+ *
+ * Sockets are bounded by number, least recently used first, and end when idle; the channel of one client
+ * ends with its socket.
+ */
+import type { Slab } from '../../base/slab.ts';
+import type { Clock, Instant } from '../../base/time.ts';
+import type { MuxChannel, MuxChannelHandler } from '../../mux/channel.ts';
+import type { IpDestination, IpEndpoint } from '../../mux/destination.ts';
+import {
+  DatagramChannel,
+  type MuxDatagram,
+  makeDatagramScratch,
+} from '../../mux/udp-encapsulation.ts';
+import { closeQuietly, type HostSocket, openHostSocket } from '../udp/host-socket.ts';
+
+const SCRATCH: Slab = makeDatagramScratch();
+const MAX_CLIENTS = 1024;
+/** Somewhat longer than the opener's, whose decision it is. */
+const IDLE_MS = 240_000;
+const SWEEP_MS = 10_000;
+/** Bytes on their way to the kernel. */
+const MAX_IN_FLIGHT = 4 << 20;
+
+interface Client {
+  readonly name: string;
+  readonly peer: IpEndpoint | undefined;
+  readonly host: HostSocket;
+  usedAt: Instant;
+}
+
+export class UdpTarget implements MuxChannelHandler {
+  private readonly clock: Pick<Clock, 'now'>;
+  private readonly target: IpDestination;
+  private readonly targetText: string;
+  private channel: MuxChannel | undefined = undefined;
+  private datagrams: DatagramChannel | undefined = undefined;
+  /** Least recently used first. */
+  private readonly clients = new Map<string, Client>();
+  private sweeper: NodeJS.Timeout | undefined = undefined;
+  private inFlight = 0;
+  private over = false;
+
+  constructor(clock: Pick<Clock, 'now'>, target: IpDestination) {
+    this.clock = clock;
+    this.target = target;
+    this.targetText = target.address.toString();
+  }
+
+  /** Use the channel that was accepted with this as its handler. */
+  join(now: Instant, channel: MuxChannel): void {
+    this.channel = channel;
+    this.datagrams = new DatagramChannel(channel, SCRATCH);
+    this.sweeper = setInterval(() => this.sweep(), SWEEP_MS);
+    this.sweeper.unref();
+    this.onReadable(now);
+  }
+
+  onOpen(): void {}
+
+  onWritable(): void {}
+
+  onReadable(now: Instant): void {
+    const { datagrams } = this;
+    if (datagrams === undefined || this.over) return;
+    if (datagrams.receive(now, (datagram) => this.onDatagram(now, datagram))) return;
+    this.end();
+    this.channel?.abort(now, 'protocol', 'the datagrams are out of step');
+  }
+
+  onPeerEnd(now: Instant): void {
+    this.end();
+    this.channel?.shutdown(now);
+  }
+
+  onClosed(): void {
+    this.end();
+  }
+
+  private onDatagram(now: Instant, { peer, bytes, off, len }: MuxDatagram): void {
+    const client = this.clientOf(now, peer);
+    if (client === undefined || this.inFlight + len > MAX_IN_FLIGHT) return;
+    this.inFlight += len;
+    const copy = Buffer.from(bytes.subarray(off, off + len));
+    client.host.socket.send(copy, this.target.port, this.targetText, () => {
+      this.inFlight -= len; // a refusal is what the client sees as silence
+    });
+  }
+
+  private clientOf(now: Instant, peer: IpEndpoint | undefined): Client | undefined {
+    const name = peer === undefined ? '' : `${peer.port} ${peer.address}`;
+    const known = this.clients.get(name);
+    if (known !== undefined) {
+      known.usedAt = now;
+      this.clients.delete(name);
+      this.clients.set(name, known);
+      return known;
+    }
+    for (const oldest of this.clients.values()) {
+      if (this.clients.size < MAX_CLIENTS) break;
+      this.drop(oldest);
+    }
+    const host = openHostSocket(
+      { family: this.target.address.family },
+      {
+        onMessage: (bytes, from) => {
+          // As a connected socket does: nobody else may answer.
+          if (from.port !== this.target.port || from.address !== this.targetText) return;
+          const at = this.clock.now();
+          const client = this.clients.get(name);
+          if (client !== undefined) client.usedAt = at;
+          this.datagrams?.send(at, peer, bytes, 0, bytes.length);
+        },
+        onReceiveError: () => {},
+      },
+    );
+    if (typeof host === 'string') return undefined;
+    const client = { name, peer, host, usedAt: now };
+    this.clients.set(name, client);
+    return client;
+  }
+
+  private sweep(): void {
+    const now = this.clock.now();
+    for (const client of this.clients.values()) {
+      if (client.usedAt + IDLE_MS <= now) this.drop(client);
+    }
+    if (this.clients.size > 0) return;
+    this.end();
+    this.channel?.shutdown(now);
+  }
+
+  private drop(client: Client): void {
+    this.clients.delete(client.name);
+    closeQuietly(client.host.socket);
+  }
+
+  private end(): void {
+    this.over = true;
+    clearInterval(this.sweeper);
+    for (const client of [...this.clients.values()]) this.drop(client);
+  }
+}

@@ -1,0 +1,252 @@
+/**
+ * The guests' resolver: local names, then the cache, then the host's own upstreams.
+ *
+ * Messages pass as the bytes they are; only ids change, and TTLs of what comes from the cache.
+ * Identical queries that are under way share one resolution. Everything is bounded: queries waiting
+ * (over the limit: SERVFAIL at once), attempts of each, cache entries and bytes.
+ */
+import { Counters } from '../../base/counters.ts';
+import type { Log } from '../../base/log.ts';
+import type { Instant } from '../../base/time.ts';
+import { DnsCache } from '../../services/dns/cache.ts';
+import { parseHosts } from '../../services/dns/hosts.ts';
+import type { LocalNames } from '../../services/dns/local-names.ts';
+import {
+  type DnsQuery,
+  dnsId,
+  FORMERR,
+  NOTIMP,
+  type QueryProblem,
+  readQuery,
+  SERVFAIL,
+  TYPE_AXFR,
+  TYPE_IXFR,
+  udpLimit,
+} from '../../services/dns/message.ts';
+import { errorReply, headerReply } from '../../services/dns/reply.ts';
+import { type DnsUpstream, parseResolvConf } from '../../services/dns/resolv-conf.ts';
+import { fitUdp, withId } from '../../services/dns/surgery.ts';
+import { FileFollower, type FileFollowerOptions } from './file-follower.ts';
+import { Resolution, type ResolutionTiming, type Transport } from './resolution.ts';
+import { Upstreams } from './upstreams.ts';
+
+const MAX_WAITING = 1024;
+/** Below the 5 s after which most stub resolvers give up, so that they hear the SERVFAIL. */
+const TIMING: ResolutionTiming = { attemptMs: 1200, deadlineMs: 4800 };
+/** resolv.conf(5): without a nameserver line, the one on this machine. */
+const DEFAULT_UPSTREAM: DnsUpstream = { address: '127.0.0.1', port: 53 };
+
+export interface DnsForwarderOptions {
+  readonly names: LocalNames;
+  readonly log: Log;
+  readonly now: () => Instant;
+  /** Fixed servers; without them those of `resolvConf`, followed live. */
+  readonly upstreams?: readonly DnsUpstream[] | undefined;
+  /** Default /etc/resolv.conf. */
+  readonly resolvConf?: string | undefined;
+  /** Followed live. */
+  readonly hostsFile?: string | undefined;
+  /** The host's search list, at once and after each change; called before the constructor returns. */
+  readonly onSearch?: ((search: readonly string[]) => void) | undefined;
+  readonly maxWaiting?: number | undefined;
+  readonly timing?: ResolutionTiming | undefined;
+  readonly following?: FileFollowerOptions | undefined;
+}
+
+export type DnsCount =
+  | QueryProblem
+  | 'queries-udp'
+  | 'queries-tcp'
+  | 'answered-locally'
+  | 'answered-from-cache'
+  | 'forwarded'
+  | 'joined'
+  | 'failed'
+  | 'zone-transfer'
+  | 'too-many-waiting';
+
+export type DnsReply = (message: Uint8Array) => void;
+
+interface Waiter {
+  readonly id: number;
+  readonly reply: DnsReply;
+}
+
+interface Pending {
+  readonly resolution: Resolution;
+  readonly waiters: Waiter[];
+}
+
+export class DnsForwarder {
+  readonly counts: Counters<DnsCount> = new Counters();
+  readonly cache: DnsCache = new DnsCache();
+  private readonly options: DnsForwarderOptions;
+  private readonly upstreamList = new Upstreams();
+  private readonly followers: FileFollower[] = [];
+  private readonly pending = new Map<string, Pending>();
+  private timing: ResolutionTiming;
+  private waiting = 0;
+  /** Counts configurations: what is under way for an old one is not shared or kept by a new one. */
+  private generation = 0;
+  private searchList: readonly string[] = [];
+
+  constructor(options: DnsForwarderOptions) {
+    this.options = options;
+    this.timing = options.timing ?? TIMING;
+    if (options.upstreams !== undefined) this.upstreamList.replace(options.upstreams);
+    // Followed even when the upstreams are fixed: for the search list.
+    const resolvConf = options.resolvConf ?? '/etc/resolv.conf';
+    this.follow(resolvConf, (text) => this.configure(resolvConf, text));
+    if (options.hostsFile !== undefined) {
+      this.follow(options.hostsFile, (text) => options.names.setHosts(parseHosts(text)));
+    }
+  }
+
+  /** In use now. */
+  get upstreams(): readonly DnsUpstream[] {
+    return this.upstreamList.servers;
+  }
+
+  /** The host's. */
+  get search(): readonly string[] {
+    return this.searchList;
+  }
+
+  /** Queries that wait for an upstream. */
+  get waitingCount(): number {
+    return this.waiting;
+  }
+
+  /**
+   * @param message the forwarder's to keep
+   * @param reply called at most once, perhaps before this returns, never after {@link close}
+   * @returns false when the message deserves no answer, so that `reply` is never called
+   */
+  query(message: Uint8Array, transport: Transport, reply: DnsReply): boolean {
+    this.counts.add(transport === 'udp' ? 'queries-udp' : 'queries-tcp');
+    const query = readQuery(message);
+    if (typeof query === 'string') {
+      return this.onProblem(query, message, transport, reply);
+    }
+    if (query.type === TYPE_AXFR || query.type === TYPE_IXFR) {
+      this.counts.add('zone-transfer'); // many messages for one query: not a resolver's business
+      reply(errorReply(query, NOTIMP));
+      return true;
+    }
+    const fitted: DnsReply =
+      transport === 'tcp' ? reply : (bytes) => reply(fitUdp(bytes, udpLimit(query)));
+    const local = this.options.names.answer(query);
+    if (local !== undefined) {
+      this.counts.add('answered-locally');
+      fitted(local);
+      return true;
+    }
+    const cached = this.cache.get(query, this.options.now());
+    if (cached !== undefined) {
+      this.counts.add('answered-from-cache');
+      fitted(cached);
+      return true;
+    }
+    this.forward(message, query, transport, fitted);
+    return true;
+  }
+
+  close(): void {
+    for (const follower of this.followers) follower.close();
+    for (const { resolution } of this.pending.values()) resolution.cancel();
+    this.pending.clear();
+    this.waiting = 0;
+  }
+
+  private onProblem(
+    problem: QueryProblem,
+    message: Uint8Array,
+    transport: Transport,
+    reply: DnsReply,
+  ): boolean {
+    this.counts.add(problem);
+    switch (problem) {
+      case 'dns-truncated':
+      case 'dns-not-a-query': // answering responses would make loops
+        return false;
+      case 'dns-malformed':
+        reply(headerReply(message, FORMERR));
+        return true;
+      case 'dns-opaque':
+        this.forward(message, undefined, transport, reply);
+        return true;
+    }
+  }
+
+  private forward(
+    message: Uint8Array,
+    query: DnsQuery | undefined,
+    transport: Transport,
+    reply: DnsReply,
+  ): void {
+    if (this.waiting >= (this.options.maxWaiting ?? MAX_WAITING)) {
+      this.counts.add('too-many-waiting');
+      reply(failureReply(message, query));
+      return;
+    }
+    const order = this.upstreamList.inOrder(this.options.now());
+    if (order.length === 0) {
+      this.counts.add('failed');
+      reply(failureReply(message, query));
+      return;
+    }
+    this.waiting++;
+    const waiter = { id: dnsId(message), reply };
+    const generation = this.generation;
+    const bytes = Buffer.from(withId(message, 0)).toString('latin1');
+    const key = `${generation} ${transport} ${bytes}`;
+    const joined = this.pending.get(key);
+    if (joined !== undefined) {
+      this.counts.add('joined');
+      joined.waiters.push(waiter);
+      return;
+    }
+    this.counts.add('forwarded');
+    const now = this.options.now;
+    const waiters = [waiter];
+    const resolution = new Resolution(message, transport, order, this.timing, now, (answer) => {
+      this.pending.delete(key);
+      this.waiting -= waiters.length;
+      if (answer === undefined) this.counts.add('failed');
+      else if (query !== undefined && generation === this.generation) {
+        this.cache.put(query, new Uint8Array(answer), now());
+      }
+      const result = answer ?? failureReply(message, query);
+      for (const { id, reply: deliver } of waiters) {
+        deliver(withId(result, id));
+      }
+    });
+    this.pending.set(key, { resolution, waiters });
+    resolution.start();
+  }
+
+  private configure(path: string, text: string): void {
+    const config = parseResolvConf(text);
+    this.searchList = config.search;
+    this.options.onSearch?.(config.search);
+    if (this.options.upstreams !== undefined) return;
+    const servers = config.upstreams.length > 0 ? config.upstreams : [DEFAULT_UPSTREAM];
+    this.upstreamList.replace(servers);
+    this.generation++;
+    this.cache.clear();
+    if (this.options.timing === undefined) {
+      const attemptMs = Math.min(config.timeoutMs ?? TIMING.attemptMs, TIMING.deadlineMs);
+      this.timing = { ...TIMING, attemptMs };
+    }
+    const upstreams = servers.map(({ address, port }) => `${address}#${port}`);
+    this.options.log.info({ path, upstreams, search: config.search }, 'resolver configuration');
+  }
+
+  private follow(path: string, onText: (text: string) => void): void {
+    this.followers.push(new FileFollower(path, onText, this.options.following));
+  }
+}
+
+/** SERVFAIL: nobody answered. It says nothing about the name. */
+const failureReply = (message: Uint8Array, query: DnsQuery | undefined): Uint8Array =>
+  query === undefined ? headerReply(message, SERVFAIL) : errorReply(query, SERVFAIL);

@@ -1,0 +1,58 @@
+/**
+ * One client's DNS connection over TCP (RFC 7766): queries may be pipelined, answers come in any
+ * order. Holds no socket: bytes are pushed in, framed answers go to `write`.
+ */
+import {
+  type DnsFramingProblem,
+  DnsTcpReader,
+  frameDnsMessage,
+} from '../../services/dns/tcp-framing.ts';
+import type { DnsForwarder } from './forwarder.ts';
+
+/** Longer queries make no sense; the length field could say 65,535. */
+const MAX_QUERY_LEN = 4096;
+const MAX_WAITING = 64;
+
+export type DnsSessionProblem = DnsFramingProblem | 'dns-tcp-too-many-waiting';
+
+export class DnsTcpSession {
+  private readonly reader: DnsTcpReader;
+  private waiting = 0;
+  private flooded = false;
+  private closed = false;
+
+  /** @param write is given bytes that it may keep; never called after {@link close} */
+  constructor(forwarder: DnsForwarder, write: (framed: Uint8Array) => void) {
+    this.reader = new DnsTcpReader(MAX_QUERY_LEN, (message) => {
+      if (this.waiting >= MAX_WAITING) {
+        this.flooded = true;
+        return;
+      }
+      this.waiting++;
+      const due = forwarder.query(message, 'tcp', (reply) => {
+        this.waiting--;
+        if (!this.closed) write(frameDnsMessage(reply));
+      });
+      if (!due) this.waiting--;
+    });
+  }
+
+  /** Whether the connection may be closed once the client has ended it: no answer is due. */
+  get idle(): boolean {
+    return this.waiting === 0;
+  }
+
+  /** @returns why to reset the connection */
+  push(
+    bytes: Uint8Array,
+    off = 0,
+    len: number = bytes.length - off,
+  ): DnsSessionProblem | undefined {
+    const problem = this.reader.push(bytes, off, len);
+    return this.flooded ? 'dns-tcp-too-many-waiting' : problem;
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+}

@@ -1,0 +1,28 @@
+/**
+ * One `flush` towards the guests for everything that the host's sockets delivered in one turn of
+ * the event loop, however many of them did: `setImmediate` runs after the poll phase that read
+ * them. Shared by everything in the proxy that sends on the host's behalf.
+ */
+export interface FlushScheduler {
+  schedule(): void;
+}
+
+export class ImmediateFlush implements FlushScheduler {
+  private readonly flush: () => void;
+  private pending = false;
+  /** Bound once: `schedule` allocates no closure. */
+  private readonly run = (): void => {
+    this.pending = false;
+    this.flush();
+  };
+
+  constructor(flush: () => void) {
+    this.flush = flush;
+  }
+
+  schedule(): void {
+    if (this.pending) return;
+    this.pending = true;
+    setImmediate(this.run);
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * DHCP leases in a JSON file, so that guests keep their addresses over a restart. Written a moment
+ * after the last change, to a new file that replaces the old one: a crash leaves one or the other,
+ * never a half. A file that cannot be read costs the guests their old addresses, not their network.
+ */
+import { mkdirSync, readFileSync, renameSync, unlink, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { z } from 'zod';
+import type { Log } from '../base/log.ts';
+import type { LeaseStore, StoredLease } from '../services/dhcp/lease.ts';
+
+const SETTLE_MS = 200;
+
+const FILE = z.object({
+  version: z.literal(1),
+  leases: z.array(
+    z.object({
+      address: z.ipv4(),
+      mac: z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/),
+      client: z.string().regex(/^(id|hw):[0-9a-f]{1,510}$/),
+      hostname: z.string().max(64).optional(),
+      expiresAtMs: z.number().nonnegative(),
+    }),
+  ),
+});
+
+export class LeaseFile implements LeaseStore {
+  private readonly path: string;
+  private readonly log: Log;
+  private readonly settleMs: number;
+  private latest: readonly StoredLease[] = [];
+  private timer: NodeJS.Timeout | undefined = undefined;
+
+  constructor(path: string, log: Log, settleMs: number = SETTLE_MS) {
+    this.path = path;
+    this.log = log;
+    this.settleMs = settleMs;
+  }
+
+  load(): readonly StoredLease[] {
+    let text: string;
+    try {
+      text = readFileSync(this.path, 'utf8');
+    } catch (cause) {
+      if (!isMissing(cause))
+        this.warn(cause, 'cannot read the lease file: starting without leases');
+      return [];
+    }
+    try {
+      return FILE.parse(JSON.parse(text)).leases;
+    } catch (cause) {
+      this.warn(cause, 'the lease file is damaged: starting without leases');
+      return [];
+    }
+  }
+
+  save(leases: readonly StoredLease[]): void {
+    this.latest = leases;
+    if (this.timer !== undefined) return;
+    this.timer = setTimeout(() => this.flush(), this.settleMs);
+    this.timer.unref();
+  }
+
+  /** Write what is due now. Call it before the process ends. */
+  flush(): void {
+    if (this.timer === undefined) return;
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    const temporary = `${this.path}.${process.pid}.tmp`;
+    try {
+      mkdirSync(dirname(this.path), { recursive: true });
+      const text = `${JSON.stringify({ version: 1, leases: this.latest }, undefined, 2)}\n`;
+      writeFileSync(temporary, text, { mode: 0o600 });
+      renameSync(temporary, this.path);
+    } catch (cause) {
+      this.warn(cause, 'cannot write the lease file: leases will not survive a restart');
+      unlink(temporary, ignore);
+    }
+  }
+
+  private warn(cause: unknown, message: string): void {
+    this.log.warn({ path: this.path, cause: String(cause) }, message);
+  }
+}
+
+/** What was not written cannot be removed. */
+const ignore = (): void => {};
+
+const isMissing = (cause: unknown): boolean =>
+  cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';

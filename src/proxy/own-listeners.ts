@@ -1,0 +1,54 @@
+/**
+ * The TCP listeners of hawser itself: the control API and the sockets where guests attach. A guest that
+ * reached one could steer the daemon or pose as another guest, so connections to them are refused,
+ * through the host address and through every address of the host's interfaces alike.
+ *
+ * Published ports are not among them: a publication offers a guest's service to whoever reaches the
+ * host, and other guests do. Nor is an address that some router outside translates to this host's:
+ * nobody here can know it. The API's token stands against that.
+ */
+import { networkInterfaces } from 'node:os';
+import { parseAddress } from '../services/address-text.ts';
+
+const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
+export class OwnListeners {
+  private readonly byPort = new Map<number, Set<string>>();
+  private readonly localAddresses: () => Iterable<string>;
+
+  /** @param localAddresses of the host's interfaces; asked only for a port that is listened on */
+  constructor(localAddresses: () => Iterable<string> = interfaceAddresses) {
+    this.localAddresses = localAddresses;
+  }
+
+  /** @param address as it was bound: `0.0.0.0` and `::` stand for every address of the host */
+  add(address: string, port: number): void {
+    const addresses = this.byPort.get(port) ?? new Set();
+    this.byPort.set(port, addresses.add(canonical(address)));
+  }
+
+  /** Whether a connection to `address` and `port` would reach one. */
+  includes(address: string, port: number): boolean {
+    const bound = this.byPort.get(port);
+    if (bound === undefined) return false;
+    const wanted = canonical(address);
+    if (bound.has(wanted)) return true;
+    // A socket on `::` takes IPv4 too.
+    const wildcard = bound.has('::') || (bound.has('0.0.0.0') && !wanted.includes(':'));
+    return wildcard && this.isLocal(wanted);
+  }
+
+  private isLocal(address: string): boolean {
+    if (address.startsWith('127.') || address === '::1' || WILDCARDS.has(address)) return true;
+    for (const local of this.localAddresses()) if (canonical(local) === address) return true;
+    return false;
+  }
+}
+
+const canonical = (text: string): string => parseAddress(text)?.toString() ?? text;
+
+function* interfaceAddresses(): Generator<string> {
+  for (const entries of Object.values(networkInterfaces())) {
+    for (const { address } of entries ?? []) yield address;
+  }
+}

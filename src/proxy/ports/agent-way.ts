@@ -1,0 +1,47 @@
+/**
+ * The `mux` way of a publication, as the port table needs it: channels to the agent in the guest,
+ * which dials what the guest reaches. The table knows nothing of the multiplexer behind it.
+ */
+import type { Socket } from 'node:net';
+import type { IpAddress } from '../../base/ip-address.ts';
+import type { PortSpec } from './publish-spec.ts';
+
+/** What the agent is to dial. A port without an address is one of the guest's loopback. */
+export type AgentTarget =
+  | { readonly kind: 'port'; readonly address: IpAddress | undefined; readonly port: number }
+  | { readonly kind: 'path'; readonly path: string };
+
+export interface AgentClient {
+  readonly address: IpAddress;
+  readonly port: number;
+}
+
+/** A published port that somebody listens on. */
+export interface PublishedListener {
+  /** The port bound; 0 for a Unix socket. */
+  readonly hostPort: number;
+  /** TCP connections, or UDP clients, at the moment. */
+  readonly active: number;
+  /** Accept no more. Connections that are served go on. */
+  stop(): void;
+}
+
+export interface AgentWay {
+  /**
+   * Open a channel to `target` and splice `socket`, which is paused, to it. Nothing of the client's
+   * is sent before `preface`; a target that refuses resets the client.
+   *
+   * @param client undefined when it has no address, or is not to be told
+   * @param onEnd called once, when the socket is done with
+   * @returns false when no agent is there: nothing was begun, and `onEnd` is not called
+   */
+  serve(
+    socket: Socket,
+    target: AgentTarget,
+    client: AgentClient | undefined,
+    preface: Uint8Array | undefined,
+    onEnd: () => void,
+  ): boolean;
+  /** Publish a UDP port. @throws PublishError */
+  listenUdp(spec: PortSpec): PublishedListener;
+}

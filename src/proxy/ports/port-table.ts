@@ -1,0 +1,207 @@
+/** The published ports, of every kind. Every way to publish acts on this one table. */
+import type { IpAddress } from '../../base/ip-address.ts';
+import type { AgentWay, PublishedListener } from './agent-way.ts';
+import {
+  formatHostSide,
+  type PortSpec,
+  PublishError,
+  type PublishSpec,
+  type SourceAddress,
+} from './publish-spec.ts';
+import { StreamListener, type StreamListenerDeps } from './stream-listener.ts';
+import type { UdpPublisher } from './udp-publisher.ts';
+
+export interface PortTableDeps
+  extends Pick<StreamListenerDeps, 'serve' | 'addresses' | 'freePath' | 'firstGuest'> {
+  readonly udp: UdpPublisher;
+  /** Undefined: no link to an agent is configured. */
+  readonly agent?: AgentWay | undefined;
+}
+
+export interface PortTableOptions {
+  readonly ports: number;
+  /** Of one guest, by itself. */
+  readonly portsOfGuest: number;
+  /** Connections of one port at a time. */
+  readonly connections: number;
+  readonly sourceAddress: SourceAddress;
+}
+
+export const PORT_TABLE_DEFAULTS: PortTableOptions = {
+  ports: 4096,
+  portsOfGuest: 1024,
+  connections: 16_384,
+  sourceAddress: 'preserve',
+};
+
+/** Who published: the configuration, a client of the control API, or a guest by its address. */
+export type PortOwner = 'config' | 'api' | { readonly guest: IpAddress };
+
+/** A port as it is now. `hostPort` is the one listened on. */
+export type PublishedPort = PublishSpec & {
+  readonly id: string;
+  readonly owner: PortOwner;
+  /** It ends with its owner's connection. */
+  readonly leased: boolean;
+  readonly useAgent: boolean;
+  readonly effectiveSource: SourceAddress;
+  /** TCP connections, or UDP clients, at the moment. */
+  readonly active: number;
+};
+
+interface Publication {
+  readonly spec: PublishSpec;
+  readonly owner: PortOwner;
+  readonly leased: boolean;
+  readonly useAgent: boolean;
+  readonly listener: PublishedListener;
+}
+
+/** What the APIs need of the table. */
+export type PortBook = Pick<PortTable, 'publish' | 'unpublish' | 'list' | 'hasAgent'>;
+
+export class PortTable {
+  private readonly deps: PortTableDeps;
+  private readonly options: PortTableOptions;
+  private readonly publications = new Map<string, Publication>();
+  /** Listens begun and not finished count towards the limits. */
+  private readonly starting = new Set<{ readonly owner: PortOwner }>();
+  private nextId = 1;
+  private closed = false;
+
+  constructor(deps: PortTableDeps, options: Partial<PortTableOptions> = {}) {
+    this.deps = deps;
+    this.options = { ...PORT_TABLE_DEFAULTS, ...options };
+  }
+
+  get hasAgent(): boolean {
+    return this.deps.agent !== undefined;
+  }
+
+  /**
+   * @param leased the caller withdraws it when its owner's connection ends
+   * @throws PublishError
+   */
+  async publish(spec: PublishSpec, owner: PortOwner, leased = false): Promise<PublishedPort> {
+    this.checkLimits(spec, owner);
+    const useAgent = this.checkSpec(spec);
+    const token = { owner };
+    this.starting.add(token);
+    try {
+      const listener = await this.listen(spec, useAgent);
+      if (this.closed) {
+        listener.stop();
+        throw refused('ERR_PUBLISH_CLOSED', spec, 'hawser is shutting down');
+      }
+      const id = String(this.nextId++);
+      const bound = spec.protocol === 'unix' ? spec : { ...spec, hostPort: listener.hostPort };
+      const publication = { spec: bound, owner, leased, useAgent, listener };
+      this.publications.set(id, publication);
+      return this.describe(id, publication);
+    } finally {
+      this.starting.delete(token);
+    }
+  }
+
+  /**
+   * Stop listening. TCP connections that are being served go on.
+   *
+   * @returns false when there is no such port
+   */
+  unpublish(id: string): boolean {
+    const publication = this.publications.get(id);
+    if (publication === undefined) return false;
+    this.publications.delete(id);
+    publication.listener.stop();
+    return true;
+  }
+
+  /** In the order of publication. */
+  list(): PublishedPort[] {
+    return [...this.publications].map(([id, publication]) => this.describe(id, publication));
+  }
+
+  /** Stop listening everywhere. Clients being served are their proxy's to end. */
+  close(): void {
+    this.closed = true;
+    for (const { listener } of this.publications.values()) listener.stop();
+    this.publications.clear();
+  }
+
+  private checkLimits(spec: PublishSpec, owner: PortOwner): void {
+    const { ports, portsOfGuest } = this.options;
+    if (this.publications.size + this.starting.size >= ports) {
+      throw refused('ERR_PUBLISH_LIMIT', spec, `${ports} ports are published already`);
+    }
+    if (typeof owner === 'string') return;
+    let own = 0;
+    for (const other of this.publications.values()) if (isSame(other.owner, owner)) own++;
+    for (const other of this.starting) if (isSame(other.owner, owner)) own++;
+    if (own < portsOfGuest) return;
+    throw refused('ERR_PUBLISH_LIMIT', spec, `the guest has ${portsOfGuest} ports already`);
+  }
+
+  /** @returns whether the agent serves it */
+  private checkSpec(spec: PublishSpec): boolean {
+    const { guestAddress, guestPath, via } = spec;
+    if (spec.protocol === 'udp' && spec.proxyProtocol !== undefined) {
+      throw refused('ERR_PUBLISH_UNSUPPORTED', spec, 'the PROXY protocol is for TCP only');
+    }
+    if (guestPath !== undefined && (via === 'net' || spec.protocol === 'udp')) {
+      throw refused('ERR_PUBLISH_SYNTAX', spec, 'a Unix socket in the guest needs the mux way');
+    }
+    const isBehind = guestAddress !== undefined && !this.isGuest(guestAddress);
+    const useAgent = via === 'mux' || (via === undefined && (guestPath !== undefined || isBehind));
+    if (!useAgent && isBehind) {
+      throw refused(
+        'ERR_PUBLISH_SYNTAX',
+        spec,
+        `${guestAddress} is no guest's address; take one of the guests' network`,
+      );
+    }
+    if (useAgent && this.deps.agent === undefined) {
+      const what = guestPath === undefined ? 'a port behind the guest' : 'a Unix socket of it';
+      throw refused(
+        'ERR_PUBLISH_NO_AGENT',
+        spec,
+        `there is no agent in the guest to reach ${what}; start "hawser agent" there, and hawser with --mux`,
+      );
+    }
+    return useAgent;
+  }
+
+  private isGuest({ a, b, c, d }: IpAddress): boolean {
+    return this.deps.addresses.kindOf(Int32Array.of(a, b, c, d), 0) === 'subnet';
+  }
+
+  private async listen(spec: PublishSpec, useAgent: boolean): Promise<PublishedListener> {
+    if (spec.protocol === 'udp') return this.listenUdp(spec, useAgent);
+    const { agent, ...deps } = this.deps;
+    const { connections, sourceAddress } = this.options;
+    const listener = new StreamListener(
+      { ...deps, agent, connections, sourceAddress },
+      spec,
+      useAgent,
+    );
+    await listener.listen();
+    return listener;
+  }
+
+  private listenUdp(spec: PortSpec, useAgent: boolean): PublishedListener {
+    const { agent, udp } = this.deps;
+    if (useAgent && agent !== undefined) return agent.listenUdp(spec);
+    return udp.listen(spec, spec.sourceAddress ?? this.options.sourceAddress);
+  }
+
+  private describe(id: string, publication: Publication): PublishedPort {
+    const { spec, owner, leased, useAgent, listener } = publication;
+    const effectiveSource = spec.sourceAddress ?? this.options.sourceAddress;
+    return { ...spec, id, owner, leased, useAgent, effectiveSource, active: listener.active };
+  }
+}
+
+const isSame = (one: PortOwner, other: PortOwner): boolean =>
+  typeof one === 'object' && typeof other === 'object' && one.guest.equals(other.guest);
+
+const refused = (code: string, spec: PublishSpec, why: string): PublishError =>
+  new PublishError(code, `cannot publish ${formatHostSide(spec)}: ${why}`);

@@ -1,0 +1,125 @@
+/**
+ * What is published, as data. A publication listens at one place of the host, a TCP or UDP port or a
+ * Unix socket, and leads to one place of a guest: a port, or through the agent a Unix socket.
+ */
+import type { IpAddress } from '../../base/ip-address.ts';
+import type { ProxyProtocol } from '../../wire/proxy-protocol.ts';
+
+/** What the guest sees as the client: the real one where it can answer it, or the gateway. */
+export const SOURCE_ADDRESSES = ['preserve', 'gateway'] as const;
+export type SourceAddress = (typeof SOURCE_ADDRESSES)[number];
+
+export const PROXY_PROTOCOLS = ['v1', 'v2'] as const;
+
+/** `net` is a connection of hawser's stack; `mux` a channel to the agent in the guest. */
+export const WAYS = ['net', 'mux'] as const;
+export type Way = (typeof WAYS)[number];
+
+/** Where a publication leads, and how. */
+export interface GuestSide {
+  /** Undefined: the first guest, whoever that is when a client comes. */
+  readonly guestAddress: IpAddress | undefined;
+  /** 0 when it leads to a Unix socket. */
+  readonly guestPort: number;
+  /** A Unix socket in the guest. */
+  readonly guestPath?: string | undefined;
+  /** Undefined: `mux` for a Unix socket and for addresses behind the guest, else `net`. */
+  readonly via?: Way | undefined;
+  /** Undefined: as the table's options say. */
+  readonly sourceAddress?: SourceAddress | undefined;
+  /** Sent to the guest's server before the data. Not for UDP. */
+  readonly proxyProtocol?: ProxyProtocol | undefined;
+  /** A client's own remark, kept for it. */
+  readonly annotation?: string | undefined;
+}
+
+export interface PortSpec extends GuestSide {
+  readonly protocol: 'tcp' | 'udp';
+  /** Undefined: every address of both families, on one socket. */
+  readonly hostAddress: IpAddress | undefined;
+  /** 0: the system picks one. */
+  readonly hostPort: number;
+}
+
+export interface UnixSpec extends GuestSide {
+  readonly protocol: 'unix';
+  readonly hostPath: string;
+}
+
+export type PublishSpec = PortSpec | UnixSpec;
+
+/**
+ * A port cannot be published. `code` is the system's (`EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`, ...),
+ * or one of ours:
+ *
+ * | code | why |
+ * |---|---|
+ * | `ERR_PUBLISH_SYNTAX` | the specification is none, or contradicts itself |
+ * | `ERR_PUBLISH_UNSUPPORTED` | it asks for what there is not |
+ * | `ERR_PUBLISH_NO_AGENT` | it needs the agent, and no link to one is configured |
+ * | `ERR_PUBLISH_FORBIDDEN` | this owner may not publish there |
+ * | `ERR_PUBLISH_LIMIT` | there are too many already |
+ * | `ERR_PUBLISH_CLOSED` | hawser ends |
+ */
+export class PublishError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'PublishError';
+    this.code = code;
+  }
+}
+
+/** `127.0.0.1:8080/tcp`, `[::1]:53/udp`, `*:80/tcp`, `unix:/run/x.sock`. */
+export function formatHostSide(spec: PublishSpec): string {
+  if (spec.protocol === 'unix') return `unix:${spec.hostPath}`;
+  return `${formatEndpoint(spec.hostAddress, spec.hostPort, '*')}/${spec.protocol}`;
+}
+
+/** `192.168.127.2:80`, `first guest:80`, `/run/docker.sock`. */
+export function formatGuestSide(spec: PublishSpec): string {
+  return spec.guestPath ?? formatEndpoint(spec.guestAddress, spec.guestPort, 'first guest');
+}
+
+export function formatEndpoint(
+  address: IpAddress | undefined,
+  port: number,
+  instead: string,
+): string {
+  const text = address?.family === 6 ? `[${address}]` : (address?.toString() ?? instead);
+  return `${text}:${port}`;
+}
+
+/** A failure to listen, in words. */
+export function listenError(spec: PublishSpec, code: string, cause?: Error): PublishError {
+  const message = `cannot publish ${formatHostSide(spec)}: ${adviceFor(spec, code)}`;
+  return new PublishError(code, message, cause === undefined ? {} : { cause });
+}
+
+function adviceFor(spec: PublishSpec, code: string): string {
+  switch (code) {
+    case 'EADDRINUSE':
+      return spec.protocol === 'unix'
+        ? 'another process serves that socket; take another path'
+        : 'something on the host listens there already; take another host port, or 0 to have one picked';
+    case 'EACCES':
+      return spec.protocol === 'unix'
+        ? 'not permitted; take a path in a directory that you may write to'
+        : `not permitted; take a host port from 1024 up, or allow it: sysctl -w net.ipv4.ip_unprivileged_port_start=${spec.hostPort}`;
+    case 'EADDRNOTAVAIL':
+      return 'the host has no such address; take one that `ip address` shows, 127.0.0.1 or 0.0.0.0';
+    case 'EAFNOSUPPORT':
+      return 'the host has no IPv6; take an IPv4 address';
+    case 'EEXIST':
+      return 'there is something that is not a socket; remove it, or take another path';
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return 'the directory does not exist; make it, or take another path';
+    case 'EMFILE':
+    case 'ENFILE':
+      return 'no descriptors left; raise the limit (ulimit -n)';
+    default:
+      return code;
+  }
+}

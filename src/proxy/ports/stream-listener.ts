@@ -1,0 +1,220 @@
+/**
+ * One published TCP port or Unix socket. A client's connection is accepted by the host's kernel, held paused, and
+ * given to whoever dials the guest and pumps the bytes; a backend that refuses resets the client, so
+ * that "connected, then silence" is never seen.
+ */
+import { mkdirSync } from 'node:fs';
+import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import type { IpAddress } from '../../base/ip-address.ts';
+import { parseAddress } from '../../services/address-text.ts';
+import type { FlowId } from '../../stack/flow.ts';
+import { type ProxiedConnection, proxyHeader } from '../../wire/proxy-protocol.ts';
+import type { AddressMap } from '../address-map.ts';
+import { resetSocket } from '../tcp/reset-socket.ts';
+import { errorCode } from '../udp/host-socket.ts';
+import type { AgentClient, AgentTarget, AgentWay, PublishedListener } from './agent-way.ts';
+import { clientSource, SOURCE_TRIES, sourcePort, unixClientPort } from './client-source.ts';
+import { listenError, type PublishSpec, type SourceAddress } from './publish-spec.ts';
+
+/**
+ * Dial the guest at `id.guest` and splice `socket`, which is paused, to the flow. `preface` goes
+ * before anything of the client's; when the guest refuses, the client is reset.
+ *
+ * @param onEnd called once, when the socket is done with
+ * @returns false when the stack has that flow already or its table is full: nothing was begun, and
+ *   `onEnd` is not called
+ */
+export type ServeTcp = (
+  socket: Socket,
+  id: FlowId,
+  preface: Uint8Array | undefined,
+  onEnd: () => void,
+) => boolean;
+
+/** Why a place for a Unix socket is not free. */
+export type PlaceTaken = 'live' | 'not-a-socket';
+
+export interface StreamListenerDeps {
+  readonly serve: ServeTcp;
+  /** Undefined: there is no link to an agent. */
+  readonly agent: AgentWay | undefined;
+  readonly addresses: AddressMap;
+  readonly firstGuest: () => IpAddress | undefined;
+  /** Remove the socket at a path if nobody serves it. */
+  readonly freePath: (path: string) => Promise<PlaceTaken | undefined>;
+  readonly connections: number;
+  readonly sourceAddress: SourceAddress;
+}
+
+const BACKLOG = 1024;
+const PRIVATE_UMASK = 0o177;
+
+export class StreamListener implements PublishedListener {
+  hostPort = 0;
+  /** Connections being served, accepted so far, and turned away for want of a guest or of room. */
+  active = 0;
+  accepted = 0;
+  refused = 0;
+  private readonly deps: StreamListenerDeps;
+  private readonly spec: PublishSpec;
+  private readonly useAgent: boolean;
+  private readonly server: Server;
+
+  constructor(deps: StreamListenerDeps, spec: PublishSpec, useAgent: boolean) {
+    this.deps = deps;
+    this.spec = spec;
+    this.useAgent = useAgent;
+    this.server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
+    this.server.on('connection', (socket) => this.onConnection(socket));
+  }
+
+  /** @throws PublishError */
+  async listen(): Promise<void> {
+    const { spec } = this;
+    if (spec.protocol === 'unix') {
+      await this.listenUnix(spec.hostPath);
+      return;
+    }
+    const { hostAddress, hostPort } = spec;
+    const common = { port: hostPort, backlog: BACKLOG, exclusive: true };
+    if (hostAddress !== undefined) {
+      await this.bind({ ...common, host: hostAddress.toString(), ipv6Only: true });
+    } else {
+      try {
+        await this.bind({ ...common, host: '::' });
+      } catch (error) {
+        if (!isWithoutIpv6(error)) throw error;
+        await this.bind({ ...common, host: '0.0.0.0' });
+      }
+    }
+    const address = this.server.address();
+    if (typeof address === 'object' && address !== null) this.hostPort = address.port;
+  }
+
+  stop(): void {
+    if (this.server.listening) this.server.close();
+  }
+
+  private async listenUnix(path: string): Promise<void> {
+    try {
+      mkdirSync(dirname(path), { recursive: true });
+      const taken = await this.deps.freePath(path);
+      if (taken !== undefined) {
+        throw listenError(this.spec, taken === 'live' ? 'EADDRINUSE' : 'EEXIST');
+      }
+    } catch (error) {
+      throw error instanceof Error ? this.inWords(error) : error;
+    }
+    // The socket is bound inside `listen`: its mode is right from the first moment.
+    const before = process.umask(PRIVATE_UMASK);
+    const bound = this.bind({ path, backlog: BACKLOG, exclusive: true });
+    process.umask(before);
+    await bound;
+  }
+
+  private bind(options: ListenOptions): Promise<void> {
+    const { server } = this;
+    return new Promise((resolve, reject) => {
+      server.once('error', (error) => {
+        server.removeAllListeners('listening');
+        reject(this.inWords(error));
+      });
+      server.once('listening', () => {
+        server.removeAllListeners('error');
+        server.on('error', () => {
+          this.refused++; // an accept failed; the next one may not
+        });
+        resolve();
+      });
+      server.listen(options);
+    });
+  }
+
+  private inWords(error: Error): Error {
+    return error.name === 'PublishError' ? error : listenError(this.spec, errorCode(error), error);
+  }
+
+  private onConnection(socket: Socket): void {
+    this.accepted++;
+    const { spec, deps } = this;
+    const isGone = spec.protocol !== 'unix' && socket.remoteAddress === undefined;
+    if (isGone || this.active >= deps.connections) {
+      this.turnAway(socket);
+      return;
+    }
+    this.active++;
+    const onEnd = (): void => {
+      this.active--;
+    };
+    const isServed = this.useAgent ? this.serveByAgent(socket, onEnd) : this.dial(socket, onEnd);
+    if (isServed) return;
+    onEnd();
+    this.turnAway(socket); // no guest yet, no agent, or no flow to be had
+  }
+
+  private dial(socket: Socket, onEnd: () => void): boolean {
+    const { addresses, serve, firstGuest, sourceAddress } = this.deps;
+    const { spec } = this;
+    const guest = spec.guestAddress ?? firstGuest();
+    if (guest === undefined) return false;
+    const { guestPort } = spec;
+    const how = spec.sourceAddress ?? sourceAddress;
+    const remote = clientSource(addresses, socket.remoteAddress, guest.family, how);
+    const clientPort = socket.remotePort ?? unixClientPort();
+    const preface = this.preface(socket);
+    for (let attempt = 0; attempt < SOURCE_TRIES; attempt++) {
+      const remotePort = sourcePort(clientPort, attempt);
+      if (serve(socket, { guest, guestPort, remote, remotePort }, preface, onEnd)) return true;
+    }
+    return false;
+  }
+
+  private serveByAgent(socket: Socket, onEnd: () => void): boolean {
+    const { spec, deps } = this;
+    const { agent } = deps;
+    if (agent === undefined) return false;
+    const target: AgentTarget =
+      spec.guestPath === undefined
+        ? { kind: 'port', address: spec.guestAddress, port: spec.guestPort }
+        : { kind: 'path', path: spec.guestPath };
+    const how = spec.sourceAddress ?? deps.sourceAddress;
+    const client = how === 'preserve' ? clientOf(socket) : undefined;
+    return agent.serve(socket, target, client, this.preface(socket), onEnd);
+  }
+
+  /** The PROXY protocol tells the real client, whatever the connection's source is. */
+  private preface(socket: Socket): Uint8Array | undefined {
+    const { proxyProtocol } = this.spec;
+    if (proxyProtocol === undefined) return undefined;
+    return proxyHeader(proxyProtocol, connectionOf(socket));
+  }
+
+  private turnAway(socket: Socket): void {
+    this.refused++;
+    socket.on('error', () => {}); // it is being thrown away
+    resetSocket(socket);
+  }
+}
+
+function isWithoutIpv6(error: unknown): boolean {
+  if (!(error instanceof Error) || !('code' in error)) return false;
+  return error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL';
+}
+
+function clientOf(socket: Socket): AgentClient | undefined {
+  const address = parseAddress(withoutZone(socket.remoteAddress ?? ''));
+  const port = socket.remotePort;
+  return address === undefined || port === undefined ? undefined : { address, port };
+}
+
+function connectionOf(socket: Socket): ProxiedConnection | undefined {
+  const from = clientOf(socket);
+  const server = parseAddress(withoutZone(socket.localAddress ?? ''));
+  const serverPort = socket.localPort;
+  if (from === undefined || server === undefined || serverPort === undefined) return undefined;
+  return { client: from.address, clientPort: from.port, server, serverPort };
+}
+
+/** `fe80::1` of `fe80::1%eth0`. */
+const withoutZone = (text: string): string => text.split('%', 1)[0] ?? text;

@@ -1,0 +1,305 @@
+/**
+ * Published UDP ports. Each client of a port is a pseudo-flow towards the guest, with the client's
+ * address as source; what the guest sends back to that source leaves from the published port.
+ *
+ * The composition asks {@link UdpPublisher.onDatagram} before the NAT, which would else answer the
+ * client from a port of its own. Flows are bounded over all ports, least recently used first, and
+ * end when idle, as in the NAT.
+ */
+import type { RemoteInfo } from 'node:dgram';
+import { Counters } from '../../base/counters.ts';
+import {
+  KEY_GUEST,
+  KEY_REMOTE,
+  KEY_WORDS,
+  makeKey,
+  setKeyAddress,
+  setKeyPorts,
+} from '../../base/flow-key.ts';
+import type { IpAddress } from '../../base/ip-address.ts';
+import type { Clock, Instant } from '../../base/time.ts';
+import type { Datagram, Downstream, FlowId } from '../../stack/flow.ts';
+import type { AddressMap } from '../address-map.ts';
+import type { FlushScheduler } from '../flush-scheduler.ts';
+import { closeQuietly, type HostSocket, openHostSocket } from '../udp/host-socket.ts';
+import { IdleTable, type TableEntry } from '../udp/idle-table.ts';
+import type { Sender, SendPool, SendSlot } from '../udp/send-pool.ts';
+import type { PublishedListener } from './agent-way.ts';
+import { clientSource, SOURCE_TRIES, sourcePort } from './client-source.ts';
+import { listenError, type PortSpec, type SourceAddress } from './publish-spec.ts';
+
+export interface UdpPublisherOptions {
+  /** Clients over all ports. */
+  readonly clients: number;
+  readonly freshMs: number;
+  readonly settledMs: number;
+  /** Bytes of one port on their way to the kernel. */
+  readonly inFlightBytes: number;
+}
+
+export const UDP_PUBLISHER_DEFAULTS: UdpPublisherOptions = {
+  clients: 4096,
+  freshMs: 30_000,
+  settledMs: 180_000,
+  inFlightBytes: 4 << 20,
+};
+
+export interface UdpPublisherDeps {
+  readonly downstream: Downstream;
+  readonly clock: Clock;
+  readonly flush: FlushScheduler;
+  readonly addresses: AddressMap;
+  readonly pool: SendPool;
+  readonly firstGuest: () => IpAddress | undefined;
+  readonly seed: number;
+}
+
+export type UdpPublisherCount =
+  | 'published-udp-no-guest'
+  | 'published-udp-no-source-port'
+  | 'published-udp-evicted'
+  | 'published-udp-expired'
+  | 'published-udp-in-flight-limit'
+  | 'published-udp-send-failed'
+  | 'published-udp-receive-failed'
+  | 'published-udp-guest-not-draining';
+
+export class UdpPublisher {
+  readonly counts: Counters<UdpPublisherCount> = new Counters();
+  private readonly deps: UdpPublisherDeps;
+  private readonly options: UdpPublisherOptions;
+  private readonly table: IdleTable<UdpClient>;
+  private readonly scratchKey = makeKey();
+
+  constructor(deps: UdpPublisherDeps, options: UdpPublisherOptions = UDP_PUBLISHER_DEFAULTS) {
+    this.deps = deps;
+    this.options = options;
+    this.table = new IdleTable(
+      KEY_WORDS,
+      { entries: options.clients, freshMs: options.freshMs, settledMs: options.settledMs },
+      deps.seed,
+    );
+  }
+
+  get size(): number {
+    return this.table.size;
+  }
+
+  /** @throws PublishError */
+  listen(spec: PortSpec, source: SourceAddress = 'preserve'): UdpListener {
+    const listener = new UdpListener(this, spec, source);
+    const host = openFor(spec, listener);
+    if (typeof host === 'string') throw listenError(spec, host);
+    listener.attach(host);
+    return listener;
+  }
+
+  /** @returns whether it answers a client of a published port, and is dealt with */
+  onDatagram(now: Instant, datagram: Datagram): boolean {
+    if (this.table.size === 0) return false;
+    const client = this.table.find(datagram.key);
+    if (client === undefined) return false;
+    this.table.touch(now, client, true);
+    const { listener } = client;
+    const { len } = datagram;
+    const slot =
+      listener.inFlightBytes + len > this.options.inFlightBytes
+        ? undefined
+        : this.deps.pool.take(len, listener);
+    if (slot === undefined) {
+      this.counts.add('published-udp-in-flight-limit');
+      return true;
+    }
+    this.deps.pool.fill(slot, 0, datagram.slab, datagram.off, len);
+    slot.address = client.address;
+    slot.port = client.port;
+    listener.transmit(slot);
+    return true;
+  }
+
+  nextTimeout(): Instant {
+    return this.table.nextExpiry();
+  }
+
+  onTimeout(now: Instant): void {
+    let client = this.table.expired(now);
+    while (client !== undefined) {
+      this.counts.add('published-udp-expired');
+      this.drop(client);
+      client = this.table.expired(now);
+    }
+  }
+
+  /** @internal for listeners: a client sent. */
+  deliver(listener: UdpListener, bytes: Buffer, peer: RemoteInfo): void {
+    const { clock, downstream, flush } = this.deps;
+    const now = clock.now();
+    const name = `${peer.port} ${peer.address}`;
+    let client = listener.clients.get(name);
+    if (client === undefined) {
+      client = this.admit(now, listener, name, peer);
+      if (client === undefined) return;
+    } else {
+      this.table.touch(now, client, false);
+    }
+    if (!downstream.sendDatagram(now, client.id, bytes, 0, bytes.length)) {
+      this.counts.add('published-udp-guest-not-draining');
+    }
+    flush.schedule();
+  }
+
+  /** @internal for listeners: the kernel is done with a datagram. */
+  release(slot: SendSlot, error: Error | null): void {
+    if (error !== null) this.counts.add('published-udp-send-failed');
+    this.deps.pool.give(slot);
+  }
+
+  /** @internal for listeners: one closes, and its clients with it. */
+  forget(listener: UdpListener): void {
+    for (const client of listener.clients.values()) this.table.remove(client);
+    listener.clients.clear();
+  }
+
+  private admit(
+    now: Instant,
+    listener: UdpListener,
+    name: string,
+    peer: RemoteInfo,
+  ): UdpClient | undefined {
+    const { addresses, firstGuest } = this.deps;
+    const { guestAddress, guestPort } = listener.spec;
+    const guest = guestAddress ?? firstGuest();
+    if (guest === undefined) {
+      this.counts.add('published-udp-no-guest');
+      return undefined;
+    }
+    const remote = clientSource(addresses, peer.address, guest.family, listener.source);
+    const key = this.scratchKey;
+    setKeyAddress(key, KEY_GUEST, guest);
+    setKeyAddress(key, KEY_REMOTE, remote);
+    for (let attempt = 0; attempt < SOURCE_TRIES; attempt++) {
+      const remotePort = sourcePort(peer.port, attempt);
+      setKeyPorts(key, guestPort, remotePort);
+      if (this.table.find(key) !== undefined) continue;
+      while (this.table.size >= this.options.clients) this.evictOldest();
+      const id: FlowId = { guest, guestPort, remote, remotePort };
+      const client = new UdpClient(listener, key.slice(), id, name, peer.address, peer.port);
+      this.table.add(now, client);
+      listener.clients.set(name, client);
+      return client;
+    }
+    this.counts.add('published-udp-no-source-port');
+    return undefined;
+  }
+
+  private evictOldest(): void {
+    const oldest = this.table.oldest();
+    if (oldest === undefined) return;
+    this.counts.add('published-udp-evicted');
+    this.drop(oldest);
+  }
+
+  private drop(client: UdpClient): void {
+    this.table.remove(client);
+    client.listener.clients.delete(client.name);
+  }
+
+  /** @internal for listeners. */
+  receiveFailed(): void {
+    this.counts.add('published-udp-receive-failed');
+  }
+}
+
+function openFor(
+  { hostAddress, hostPort: port }: PortSpec,
+  listener: UdpListener,
+): HostSocket | string {
+  if (hostAddress !== undefined) {
+    const { family } = hostAddress;
+    return openHostSocket({ family, address: hostAddress.toString(), port }, listener);
+  }
+  const both = openHostSocket({ family: 6, address: '::', port, dualStack: true }, listener);
+  return both === 'EAFNOSUPPORT' || both === 'EADDRNOTAVAIL'
+    ? openHostSocket({ family: 4, address: '0.0.0.0', port }, listener)
+    : both;
+}
+
+/** One published UDP port and its host socket. */
+export class UdpListener implements Sender, PublishedListener {
+  readonly spec: PortSpec;
+  readonly source: SourceAddress;
+  /** By the client's real port and address. */
+  readonly clients: Map<string, UdpClient> = new Map();
+  hostPort = 0;
+  inFlightBytes = 0;
+  private host: HostSocket | undefined = undefined;
+  private readonly publisher: UdpPublisher;
+
+  constructor(publisher: UdpPublisher, spec: PortSpec, source: SourceAddress) {
+    this.publisher = publisher;
+    this.spec = spec;
+    this.source = source;
+  }
+
+  get active(): number {
+    return this.clients.size;
+  }
+
+  attach(host: HostSocket): void {
+    this.host = host;
+    this.hostPort = host.socket.address().port;
+  }
+
+  transmit(slot: SendSlot): void {
+    this.inFlightBytes += slot.len;
+    this.host?.socket.send(slot.bytes, 0, slot.len, slot.port, slot.address, slot.done);
+  }
+
+  onSent(slot: SendSlot, error: Error | null): void {
+    this.inFlightBytes -= slot.len;
+    this.publisher.release(slot, error);
+  }
+
+  onMessage(bytes: Buffer, peer: RemoteInfo): void {
+    this.publisher.deliver(this, bytes, peer);
+  }
+
+  onReceiveError(): void {
+    this.publisher.receiveFailed();
+  }
+
+  stop(): void {
+    this.publisher.forget(this);
+    if (this.host !== undefined) closeQuietly(this.host.socket);
+  }
+}
+
+class UdpClient implements TableEntry<UdpClient> {
+  readonly key: Int32Array;
+  readonly listener: UdpListener;
+  readonly id: FlowId;
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  chain: UdpClient | undefined = undefined;
+  older: UdpClient | undefined = undefined;
+  newer: UdpClient | undefined = undefined;
+  usedAt: Instant = 0;
+  settled = false;
+
+  constructor(
+    listener: UdpListener,
+    key: Int32Array,
+    id: FlowId,
+    name: string,
+    address: string,
+    port: number,
+  ) {
+    this.listener = listener;
+    this.key = key;
+    this.id = id;
+    this.name = name;
+    this.address = address;
+    this.port = port;
+  }
+}

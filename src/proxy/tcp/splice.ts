@@ -1,0 +1,44 @@
+/** One guest connection joined to one host socket, and what it is called in lists. */
+
+import type { Instant } from '../../base/time.ts';
+import type { CloseReason, FlowId, TcpFlow, TcpFlowHandler } from '../../stack/flow.ts';
+import { type PumpContext, SocketPump } from './socket-pump.ts';
+
+let nextSerial = 1;
+
+/** What splices share. */
+export type SpliceContext = PumpContext;
+
+export class Splice extends SocketPump<TcpFlow> implements TcpFlowHandler {
+  /** Unique for the life of the process. */
+  readonly serial: number = nextSerial++;
+  readonly id: FlowId;
+  readonly openedBy: 'guest' | 'host';
+  private readonly whenOver: (splice: Splice) => void;
+
+  constructor(
+    context: SpliceContext,
+    id: FlowId,
+    openedBy: 'guest' | 'host',
+    whenOver: (splice: Splice) => void,
+  ) {
+    super(context);
+    this.id = id;
+    this.openedBy = openedBy;
+    this.whenOver = whenOver;
+  }
+
+  onOpen(_now: Instant, _flow: TcpFlow): void {}
+
+  onGuestEnd(_now: Instant, _flow: TcpFlow): void {
+    this.onPeerEnd();
+  }
+
+  onClosed(_now: Instant, _flow: TcpFlow, reason: CloseReason): void {
+    this.onFlowClosed(reason === 'finished');
+  }
+
+  protected override onOver(): void {
+    this.whenOver(this);
+  }
+}

@@ -1,0 +1,79 @@
+/** ICMP errors that the host's kernel received for one of our sockets, and what they mean. */
+import type { Posix, QueuedError } from '../../native/posix.ts';
+import type { NetworkError } from '../../stack/flow.ts';
+
+/** The error queues of the host's sockets; absent where native calls are. */
+export type HostErrors = Pick<Posix, 'enableErrorQueue' | 'readErrorQueue'>;
+
+/** @returns undefined for what a guest is not told (too big: the host fragments) */
+export function networkErrorOf(error: QueuedError): NetworkError | undefined {
+  switch (error.origin) {
+    case 'local':
+    case 'other':
+      return undefined; // of 'local': the failed send reports it
+    case 'icmp':
+      return icmpError(error.icmpType, error.icmpCode);
+    case 'icmp6':
+      return icmp6Error(error.icmpType, error.icmpCode);
+  }
+}
+
+const ICMP_UNREACHABLE = 3;
+const ICMP_TIME_EXCEEDED = 11;
+const CODE_FRAGMENTATION_NEEDED = 4;
+/** RFC 792 and RFC 1812 §5.2.7.1: unreachable codes; those not named mean the host. */
+const ICMP_NETWORK_CODES = new Set([0, 6, 11]);
+const ICMP_PROHIBITED_CODES = new Set([9, 10, 13]);
+
+function icmpError(type: number, code: number): NetworkError | undefined {
+  if (type === ICMP_TIME_EXCEEDED) return code === 0 ? 'ttl-exceeded' : undefined;
+  if (type !== ICMP_UNREACHABLE || code === CODE_FRAGMENTATION_NEEDED) return undefined;
+  if (code === 3) return 'port-unreachable';
+  if (ICMP_NETWORK_CODES.has(code)) return 'net-unreachable';
+  return ICMP_PROHIBITED_CODES.has(code) ? 'prohibited' : 'host-unreachable';
+}
+
+/** RFC 4443 §3.1, §3.3. */
+function icmp6Error(type: number, code: number): NetworkError | undefined {
+  if (type === 3) return code === 0 ? 'ttl-exceeded' : undefined;
+  if (type !== 1) return undefined;
+  if (code === 4) return 'port-unreachable';
+  if (code === 0) return 'net-unreachable';
+  return code === 1 || code === 5 ? 'prohibited' : 'host-unreachable';
+}
+
+/** What a failed send means to the guest; undefined when it is only counted. */
+export function sendError(code: string): NetworkError | undefined {
+  switch (code) {
+    case 'ENETUNREACH':
+    case 'EADDRNOTAVAIL':
+    case 'EAFNOSUPPORT':
+      return 'net-unreachable';
+    case 'EHOSTUNREACH':
+    case 'EHOSTDOWN':
+      return 'host-unreachable';
+    case 'EACCES':
+    case 'EPERM':
+      return 'prohibited';
+    default:
+      return undefined; // ENOBUFS, EMSGSIZE, ...
+  }
+}
+
+/** Codes with which a send reports an ICMP error that an earlier datagram met (errno of ip(7)). */
+export const isPendingError = (code: string): boolean => code === 'ECONNREFUSED';
+
+/**
+ * Ask for ICMP errors on a socket. Where the kernel refuses, guests only miss them.
+ *
+ * @returns whether it will report them
+ */
+export function enableErrors(errors: HostErrors | undefined, fd: number, family: 4 | 6): boolean {
+  if (errors === undefined || fd < 0) return false;
+  try {
+    errors.enableErrorQueue(fd, family);
+    return true;
+  } catch {
+    return false;
+  }
+}

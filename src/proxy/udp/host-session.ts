@@ -1,0 +1,128 @@
+/**
+ * One guest's host socket for datagrams or pings, as an entry of an {@link IdleTable}: what a binding of
+ * the NAT and a session of the echo proxy have in common.
+ */
+import type { RemoteInfo } from 'node:dgram';
+import type { IpAddress } from '../../base/ip-address.ts';
+import type { Instant } from '../../base/time.ts';
+import type { QueuedError } from '../../native/posix.ts';
+import { enableErrors, type HostErrors, isPendingError } from './host-errors.ts';
+import { closeQuietly, errorCode, type HostSocket } from './host-socket.ts';
+import type { TableEntry } from './idle-table.ts';
+import type { Sender, SendSlot } from './send-pool.ts';
+import { TargetCache } from './target-cache.ts';
+
+/** What a session asks of the proxy that it belongs to. */
+export interface SessionOwner<S> {
+  /** Undefined without native calls. */
+  readonly errors: HostErrors | undefined;
+  deliver(session: S, bytes: Buffer, peer: RemoteInfo): void;
+  /** The kernel reported an ICMP error about something that the session sent. */
+  reportError(session: S, entry: QueuedError): void;
+  /** A receive failed, and no ICMP error was why. */
+  receiveFailed(): void;
+  /** `slot` was not sent, for good. The slot is the session's still. */
+  sendFailed(session: S, slot: SendSlot, code: string): void;
+  /** The kernel is done with `slot`. */
+  release(slot: SendSlot): void;
+}
+
+export abstract class HostSession<S> implements TableEntry<S>, Sender {
+  readonly key: Int32Array;
+  readonly guest: IpAddress;
+  readonly target: TargetCache = new TargetCache();
+  chain: S | undefined = undefined;
+  older: S | undefined = undefined;
+  newer: S | undefined = undefined;
+  usedAt: Instant = 0;
+  settled = false;
+  inFlight = 0;
+  inFlightBytes = 0;
+  private closed = false;
+  private reportsErrors = false;
+  private fd = -1;
+  private ttl = -1;
+  private host: HostSocket | undefined = undefined;
+  private readonly owner: SessionOwner<S>;
+
+  constructor(owner: SessionOwner<S>, key: Int32Array, guest: IpAddress) {
+    this.owner = owner;
+    this.key = key;
+    this.guest = guest;
+  }
+
+  /** This, by its own type. */
+  protected abstract readonly self: S;
+
+  /** @param fd where Node does not tell the socket's own */
+  attach(host: HostSocket, fd: number = host.fd): void {
+    this.host = host;
+    this.fd = fd;
+    this.reportsErrors = enableErrors(this.owner.errors, fd, this.guest.family);
+  }
+
+  /** Traceroute lives on it. One system call, when a guest changes it. */
+  setTtl(ttl: number): void {
+    const wanted = Math.max(1, Math.min(255, ttl));
+    if (wanted === this.ttl) return;
+    this.ttl = wanted;
+    try {
+      this.host?.socket.setTTL(wanted);
+    } catch {
+      // The kernel's default goes out instead.
+    }
+  }
+
+  transmit(slot: SendSlot): void {
+    this.inFlight++;
+    this.inFlightBytes += slot.len;
+    this.host?.socket.send(slot.bytes, 0, slot.len, slot.port, slot.address, slot.done);
+  }
+
+  onSent(slot: SendSlot, error: Error | null): void {
+    this.inFlight--;
+    this.inFlightBytes -= slot.len;
+    if (error !== null && !this.closed && this.retries(slot, errorCode(error))) return;
+    this.owner.release(slot);
+  }
+
+  onMessage(bytes: Buffer, peer: RemoteInfo): void {
+    if (!this.closed) this.owner.deliver(this.self, bytes, peer);
+  }
+
+  onReceiveError(): void {
+    if (this.drainErrors() === 0) this.owner.receiveFailed();
+  }
+
+  close(): void {
+    this.closed = true;
+    if (this.host !== undefined) closeQuietly(this.host.socket);
+  }
+
+  /** @returns whether the slot, whose send failed, is on its way again */
+  private retries(slot: SendSlot, code: string): boolean {
+    const pending = this.drainErrors();
+    if (!slot.retried && (pending > 0 || isPendingError(code))) {
+      // The kernel reported another datagram's fate and did not send this one.
+      slot.retried = true;
+      this.transmit(slot);
+      return true;
+    }
+    this.owner.sendFailed(this.self, slot, code);
+    return false;
+  }
+
+  /** @returns how many errors the kernel had waiting */
+  private drainErrors(): number {
+    const { errors } = this.owner;
+    if (errors === undefined || !this.reportsErrors || this.closed) return 0;
+    let drained = 0;
+    let entry = errors.readErrorQueue(this.fd);
+    while (entry !== undefined) {
+      drained++;
+      this.owner.reportError(this.self, entry);
+      entry = errors.readErrorQueue(this.fd);
+    }
+    return drained;
+  }
+}

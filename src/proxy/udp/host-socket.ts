@@ -1,0 +1,99 @@
+/**
+ * A host datagram socket: an ordinary UDP one, or a ping socket given by its descriptor. It
+ * never throws and never emits: what goes wrong is a returned code.
+ *
+ * Binding is done when {@link openHostSocket} returns. Node binds asynchronously only because it
+ * resolves names; with a `lookup` that answers at once, bind and send are synchronous, and no
+ * datagram waits in a queue for a socket.
+ *
+ * ICMP errors: with IP_RECVERR set, the kernel fails the next send or receive with the pending error
+ * and keeps the details in the socket's error queue. An undrained queue keeps the descriptor
+ * readable for ever, so that every failure of either kind must drain it.
+ */
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+
+export interface HostSocketEvents {
+  /** `bytes` are the receiver's to keep. */
+  onMessage(bytes: Buffer, peer: RemoteInfo): void;
+  /** A receive failed: with IP_RECVERR, an ICMP error is waiting in the error queue. */
+  onReceiveError(code: string): void;
+}
+
+export interface HostSocketOptions {
+  readonly family: 4 | 6;
+  /** Text of the address to bind; every address by default. */
+  readonly address?: string;
+  readonly port?: number;
+  /** An IPv6 socket that takes IPv4 too. */
+  readonly dualStack?: boolean;
+  /** A descriptor to use instead of a new socket; it is owned by the socket from then on. */
+  readonly fd?: number;
+}
+
+export interface HostSocket {
+  readonly socket: Socket;
+  /** -1 when Node does not tell. */
+  readonly fd: number;
+}
+
+/** @returns the socket, or the system's code for why there is none (`EADDRINUSE`, `EMFILE`, ...) */
+export function openHostSocket(
+  options: HostSocketOptions,
+  events: HostSocketEvents,
+): HostSocket | string {
+  const { family } = options;
+  const socket = createSocket({
+    type: family === 4 ? 'udp4' : 'udp6',
+    ipv6Only: family === 6 && options.dualStack !== true,
+    lookup: (name, _options, onResult) => onResult(null, name, family), // always an address
+  });
+  let listening = false;
+  let failure = 'EIO';
+  socket.once('listening', () => {
+    listening = true;
+  });
+  socket.on('error', (error) => {
+    if (listening) events.onReceiveError(errorCode(error));
+    else failure = errorCode(error);
+  });
+  if (options.fd === undefined) {
+    const address = options.address ?? (family === 4 ? '0.0.0.0' : '::');
+    socket.bind({ port: options.port ?? 0, address, exclusive: true });
+  } else {
+    socket.bind({ fd: options.fd, exclusive: true });
+  }
+  if (!listening) {
+    closeQuietly(socket);
+    return failure;
+  }
+  socket.on('message', (bytes, peer) => events.onMessage(bytes, peer));
+  return { socket, fd: descriptorOf(socket) };
+}
+
+/** Closing a socket twice throws; that is no news to anybody here. */
+export function closeQuietly(socket: Socket): void {
+  try {
+    socket.close();
+  } catch {
+    // closed before
+  }
+}
+
+export function errorCode(error: Error): string {
+  return 'code' in error && typeof error.code === 'string' ? error.code : 'EUNKNOWN';
+}
+
+/**
+ * The descriptor, for IP_RECVERR. Node keeps the handle under a symbol; the public-looking
+ * `_handle` prints a deprecation warning.
+ */
+function descriptorOf(socket: Socket): number {
+  for (const symbol of Object.getOwnPropertySymbols(socket)) {
+    const state: unknown = Reflect.get(socket, symbol);
+    if (typeof state !== 'object' || state === null || !('handle' in state)) continue;
+    const { handle } = state;
+    if (typeof handle !== 'object' || handle === null || !('fd' in handle)) continue;
+    if (typeof handle.fd === 'number') return handle.fd;
+  }
+  return -1;
+}

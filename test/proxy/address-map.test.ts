@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { IpAddress, ipv4 } from '../../src/base/ip-address.ts';
+import { parseAddress, parsePrefix } from '../../src/services/address-text.ts';
+import { addressMap, HOST, ip } from './recording.ts';
+
+const subnet6 = parsePrefix('fd12:3456::/64');
+assert.ok(subnet6);
+const six = { subnet6, gateway6: ip('fd12:3456::1'), host6: ip('fd12:3456::fe') };
+
+const MEANING: readonly (readonly [string, string])[] = [
+  ['192.168.127.1', 'gateway'],
+  ['192.168.127.254', 'host-loopback'],
+  ['192.168.127.3', 'subnet'],
+  ['192.168.127.0', 'subnet'],
+  ['192.168.127.255', 'broadcast'],
+  ['192.168.128.1', 'outside'],
+  ['1.1.1.1', 'outside'],
+  ['10.0.0.255', 'outside'],
+  ['169.253.255.255', 'outside'],
+  ['169.254.169.254', 'link-local'],
+  ['169.255.0.0', 'outside'],
+  ['126.255.255.255', 'outside'],
+  ['127.0.0.1', 'loopback'],
+  ['127.255.255.254', 'loopback'],
+  ['128.0.0.1', 'outside'],
+  ['0.0.0.0', 'unspecified'],
+  ['0.1.2.3', 'unspecified'],
+  ['223.255.255.255', 'outside'],
+  ['224.0.0.251', 'multicast'],
+  ['239.255.255.250', 'multicast'],
+  ['240.0.0.1', 'reserved'],
+  ['255.255.255.255', 'broadcast'],
+  ['fd12:3456::1', 'gateway'],
+  ['fd12:3456::fe', 'host-loopback'],
+  ['fd12:3456::99', 'subnet'],
+  ['fd12:3456:0:1::1', 'outside'],
+  ['2001:db8::1', 'outside'],
+  ['::', 'unspecified'],
+  ['::1', 'loopback'],
+  ['::7f00:1', 'reserved'],
+  ['fe80::1', 'link-local'],
+  ['febf::1', 'link-local'],
+  ['fec0::1', 'outside'],
+  ['ff02::1', 'multicast'],
+  ['fd00:ec2::254', 'metadata'],
+];
+
+const SEEN: readonly (readonly [string, string | undefined])[] = [
+  ['127.0.0.1', '192.168.127.254'],
+  ['127.0.0.53', '192.168.127.254'],
+  ['::ffff:127.0.0.1', '192.168.127.254'],
+  ['::1', 'fd12:3456::fe'],
+  ['8.8.8.8', '8.8.8.8'],
+  ['::ffff:8.8.8.8', '8.8.8.8'],
+  ['192.168.127.2', undefined],
+  ['192.168.127.1', undefined],
+  ['fe80::1%eth0', undefined],
+  ['nonsense', undefined],
+];
+
+const int32 = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
+
+describe('proxy/address-map', () => {
+  const map = addressMap(six);
+
+  for (const [text, meaning] of MEANING) {
+    it(`${text} is ${meaning} to a guest`, () => {
+      const { a, b, c, d } = ip(text);
+      assert.equal(map.kindOf(Int32Array.of(9, a, b, c, d), 1), meaning);
+    });
+  }
+
+  it('gives sockets the text of what may be reached', () => {
+    assert.deepEqual(map.classify(HOST), { kind: 'host-loopback', address: '127.0.0.1' });
+    assert.deepEqual(map.classify(six.host6), { kind: 'host-loopback', address: '::1' });
+    assert.deepEqual(map.classify(ip('1.2.3.4')), { kind: 'outside', address: '1.2.3.4' });
+    assert.deepEqual(map.classify(ip('192.168.127.1')), { kind: 'gateway' });
+    assert.deepEqual(map.classify(ip('169.254.169.254')), { kind: 'refused', why: 'link-local' });
+  });
+
+  it('without a host address, its place in the subnet is refused like the rest', () => {
+    const closed = addressMap({ host: undefined });
+    assert.deepEqual(closed.classify(HOST), { kind: 'refused', why: 'subnet' });
+    assert.equal(closed.guestView('127.0.0.1'), undefined);
+  });
+
+  it("refuses hawser's own listeners, through the loopback and from outside", () => {
+    const isOwnListener = (address: string, port: number): boolean =>
+      port === 7777 && (address === '127.0.0.1' || address === '10.0.0.5');
+    const own = addressMap({ isOwnListener });
+    assert.deepEqual(own.classify(HOST, 7777), { kind: 'refused', why: 'own-listener' });
+    assert.deepEqual(own.classify(ip('10.0.0.5'), 7777), { kind: 'refused', why: 'own-listener' });
+    assert.equal(own.classify(HOST, 7778).kind, 'host-loopback');
+    assert.equal(own.classify(HOST).kind, 'host-loopback', 'they are TCP: not for UDP and pings');
+  });
+
+  for (const [text, seen] of SEEN) {
+    it(`a peer ${text} of a host socket is ${seen ?? 'hidden'} to guests`, () => {
+      assert.equal(map.guestView(text)?.toString(), seen);
+      assert.equal(map.guestView(text)?.toString(), seen, 'and the same when asked again');
+    });
+  }
+
+  it('reads the text of every address back', () => {
+    fc.assert(
+      fc.property(int32, int32, int32, int32, (a, b, c, d) => {
+        const v6 = new IpAddress(a, b, c, d);
+        assert.ok(parseAddress(v6.toString())?.equals(v6));
+        assert.ok(parseAddress(ipv4(d).toString())?.equals(ipv4(d)));
+      }),
+    );
+  });
+
+  it('never throws on text: it is an address or undefined', () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        parseAddress(text);
+        parsePrefix(text);
+        map.guestView(text);
+      }),
+    );
+    for (const text of ['', '1.2.3', '1.2.3.4.5', '256.1.1.1', '1.2.3.4/24', ':::', '1.2.3.4 ']) {
+      assert.equal(parseAddress(text), undefined, text);
+    }
+    for (const text of ['1.2.3.4', '1.2.3.4/33', '::/129', '1.2.3.4/', '/8', '1.2.3.4/-1']) {
+      assert.equal(parsePrefix(text), undefined, text);
+    }
+  });
+});

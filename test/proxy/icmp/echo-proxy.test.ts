@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Log } from '../../../src/base/log.ts';
+import { SILENT } from '../../../src/base/log.ts';
+import { PosixError } from '../../../src/native/errors.ts';
+import { ECHO_DEFAULTS, EchoProxy, type PingCalls } from '../../../src/proxy/icmp/echo-proxy.ts';
+import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
+import { addressMap, echoRequest, RecordingDownstream, TestClock } from '../recording.ts';
+
+const HOST = '192.168.127.254';
+const PAYLOAD = Buffer.from('abcdefgh');
+const EACCES = 13;
+
+const NOT_PERMITTED: PingCalls = {
+  openPingSocket(): number {
+    throw new PosixError('open a ping socket', EACCES);
+  },
+  enableErrorQueue(): void {},
+  readErrorQueue: () => undefined,
+  close(): void {},
+};
+
+/**
+ * A network of its own, without root: this side, a router (10.97.0.1) and behind it 10.99.0.1. The
+ * router knows no way to 10.98.0.1, and this side none to anywhere else.
+ */
+const NETWORK = `
+set -e
+ip link set lo up
+sysctl -qw net.ipv4.ping_group_range="0 0"
+spawn() {
+  unshare -n sleep 60 >&- 2>&- &
+  until [ "$(readlink /proc/$!/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do :; done
+}
+spawn; router=$!
+spawn; far=$!
+trap 'kill $router $far' EXIT
+ip link add a0 type veth peer name b0 netns $router
+ip addr add 10.97.0.2/24 dev a0
+ip link set a0 up
+nsenter -t $router -n sh -ec "
+  sysctl -qw net.ipv4.ip_forward=1 net.ipv4.icmp_ratemask=0
+  ip link add c0 type veth peer name d0 netns $far
+  ip addr add 10.97.0.1/24 dev b0
+  ip addr add 10.99.0.254/24 dev c0
+  ip link set b0 up
+  ip link set c0 up"
+nsenter -t $far -n sh -ec "
+  ip addr add 10.99.0.1/24 dev d0
+  ip link set d0 up
+  ip route add default via 10.99.0.254"
+ip route add 10.99.0.0/24 via 10.97.0.1
+ip route add 10.98.0.0/24 via 10.97.0.1
+"$@"
+`;
+
+describe('proxy/icmp/echo-proxy', () => {
+  const make = (
+    posix: PingCalls | undefined,
+    log: Log = SILENT,
+    down = new RecordingDownstream(),
+  ) => {
+    const flush = { schedule: (): void => down.flush() };
+    const pool = new SendPool();
+    const clock = new TestClock();
+    const deps = { downstream: down, clock, flush, addresses: addressMap(), pool, seed: 1 };
+    return { down, echo: new EchoProxy({ ...deps, posix, log }, ECHO_DEFAULTS) };
+  };
+
+  for (const [name, posix] of [
+    ['without native calls', undefined],
+    ['where ping sockets are not permitted', NOT_PERMITTED],
+  ] as const) {
+    it(`${name}, the host answers for itself and nothing is forged`, () => {
+      const { down, echo } = make(posix);
+      echo.onEcho(0, echoRequest(7, 1, HOST, PAYLOAD));
+      echo.onEcho(0, echoRequest(7, 2, '8.8.8.8', PAYLOAD));
+      assert.deepEqual(down.replies, [
+        { guest: '192.168.127.2', remote: HOST, identifier: 7, sequence: 1, bytes: PAYLOAD },
+      ]);
+      assert.deepEqual(down.errors, []);
+      assert.equal(echo.counts.get('echo-answered-for-host'), 1);
+      assert.equal(echo.counts.get('echo-no-socket'), 1);
+      assert.equal(echo.size, 0);
+    });
+  }
+
+  it('says once why guests cannot ping, and how to permit it', () => {
+    const lines: string[] = [];
+    const log: Log = { ...SILENT, warn: (_, message) => lines.push(message) };
+    const { echo } = make(NOT_PERMITTED, log);
+    for (let i = 0; i < 5; i++) echo.onEcho(0, echoRequest(7, i, '8.8.8.8', PAYLOAD));
+    assert.equal(lines.length, 1);
+    assert.match(lines[0] ?? '', /EACCES.*net\.ipv4\.ping_group_range/);
+  });
+
+  it('the host answers its own pings: no matter for a warning, then or later', () => {
+    const lines: string[] = [];
+    const note =
+      (level: string) =>
+      (_: object, message: string): void => {
+        lines.push(`${level}: ${message}`);
+      };
+    const { echo } = make(NOT_PERMITTED, { ...SILENT, warn: note('warn'), debug: note('debug') });
+    for (let i = 0; i < 3; i++) echo.onEcho(0, echoRequest(7, i, HOST, PAYLOAD));
+    assert.deepEqual(lines, ['debug: no ping sockets: pings of the host are answered without one']);
+    for (let i = 0; i < 3; i++) echo.onEcho(0, echoRequest(7, i, '8.8.8.8', PAYLOAD));
+    assert.equal(lines.length, 2);
+    assert.match(lines[1] ?? '', /^warn: guests cannot ping beyond the host/);
+  });
+
+  it('refuses metadata with an error, broadcasts in silence', () => {
+    const { down, echo } = make(undefined);
+    echo.onEcho(0, echoRequest(7, 1, '169.254.169.254', PAYLOAD));
+    echo.onEcho(0, echoRequest(7, 2, '192.168.127.255', PAYLOAD));
+    echo.onEcho(0, echoRequest(7, 3, '224.0.0.1', PAYLOAD));
+    assert.deepEqual(down.errors, [
+      {
+        about: '192.168.127.2 > 169.254.169.254 #7/1',
+        error: 'prohibited',
+        from: '192.168.127.1',
+        payloadLen: 0,
+      },
+    ]);
+    assert.equal(echo.counts.get('echo-refused'), 3);
+    assert.deepEqual(down.replies, []);
+  });
+
+  it('pings, traces and fails honestly in a real network', async () => {
+    const child = fileURLToPath(new URL('./ping-child.js', import.meta.url));
+    const args = ['-Urn', 'sh', '-c', NETWORK, 'sh', process.execPath, child];
+    const { stdout } = await promisify(execFile)('unshare', args, { timeout: 20_000 });
+    const result = JSON.parse(stdout);
+    const guest = '192.168.127.2';
+    const reply = (remote: string, identifier: number, sequence: number, bytes = 16) => ({
+      guest,
+      remote,
+      identifier,
+      sequence,
+      bytes,
+      intact: true,
+    });
+    assert.deepEqual(
+      new Set(result.replies),
+      new Set([
+        reply(HOST, 1, 10),
+        reply(HOST, 2, 20),
+        reply(HOST, 2, 21, 65_479),
+        reply('10.99.0.1', 1, 11),
+        reply(HOST, 1, 15),
+      ]),
+    );
+    const udp = (remote: string, port: number): string => `${guest}:5000 > ${remote}:${port}`;
+    assert.deepEqual(
+      result.errors.map(({ about, error, from }: Record<string, unknown>) => [about, error, from]),
+      [
+        [`${guest} > 10.99.0.1 #1/12`, 'ttl-exceeded', '10.97.0.1'],
+        [`${guest} > 10.98.0.1 #1/13`, 'net-unreachable', '10.97.0.1'],
+        [`${guest} > 8.8.8.8 #1/14`, 'net-unreachable', '192.168.127.1'],
+        [udp('10.99.0.1', 33_434), 'ttl-exceeded', '10.97.0.1'],
+        [udp('10.99.0.1', 33_435), 'port-unreachable', '10.99.0.1'],
+        [udp('8.8.8.8', 53), 'net-unreachable', '192.168.127.1'],
+      ],
+    );
+    assert.equal(result.sessions, 2, 'one socket per identifier');
+    assert.ok(result.idleCpuMs < 50, `an error queue left undrained spins: ${result.idleCpuMs} ms`);
+  }).timeout(25_000);
+});

@@ -1,0 +1,62 @@
+/** Run inside a network of the test's own: pings and probes through the proxy, results as JSON. */
+import { SILENT } from '../../../src/base/log.ts';
+import { loadPosix } from '../../../src/native/load.ts';
+import { ImmediateFlush } from '../../../src/proxy/flush-scheduler.ts';
+import { EchoProxy } from '../../../src/proxy/icmp/echo-proxy.ts';
+import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
+import { UdpNat } from '../../../src/proxy/udp/udp-nat.ts';
+import {
+  addressMap,
+  datagram,
+  echoRequest,
+  RecordingDownstream,
+  TestClock,
+  until,
+} from '../recording.ts';
+
+const down = new RecordingDownstream();
+const clock = new TestClock();
+const flush = new ImmediateFlush(() => down.flush());
+const posix = loadPosix();
+const pool = new SendPool();
+const shared = { downstream: down, clock, flush, addresses: addressMap(), pool, seed: 3 };
+const echo = new EchoProxy({ ...shared, posix, log: SILENT });
+const nat = new UdpNat({ ...shared, errors: posix });
+
+const HOST = '192.168.127.254';
+const payload = Buffer.from('0123456789abcdef');
+echo.onEcho(0, echoRequest(1, 10, HOST, payload));
+echo.onEcho(0, echoRequest(2, 20, HOST, payload));
+echo.onEcho(0, echoRequest(2, 21, HOST, Buffer.alloc(65_507 - 28, 7)));
+await until(() => down.replies.length === 3);
+echo.onEcho(0, echoRequest(1, 11, '10.99.0.1', payload)); // answered beyond the router
+await until(() => down.replies.length === 4);
+echo.onEcho(0, echoRequest(1, 12, '10.99.0.1', payload, 2)); // ends at the router
+await until(() => down.errors.length === 1);
+echo.onEcho(0, echoRequest(1, 13, '10.98.0.1', payload)); // the router has no route
+await until(() => down.errors.length === 2);
+echo.onEcho(0, echoRequest(1, 14, '8.8.8.8', payload)); // nor do we
+await until(() => down.errors.length === 3);
+echo.onEcho(0, echoRequest(1, 15, HOST, payload)); // and the socket is none the worse
+await until(() => down.replies.length === 5);
+nat.onDatagram(0, datagram(5000, '10.99.0.1', 33_434, payload, 2)); // traceroute by UDP
+await until(() => down.errors.length === 4);
+nat.onDatagram(0, datagram(5000, '10.99.0.1', 33_435, payload, 3));
+await until(() => down.errors.length === 5);
+nat.onDatagram(0, datagram(5000, '8.8.8.8', 53, payload));
+await until(() => down.errors.length === 6 && pool.lentBytes === 0);
+
+const busyBefore = process.cpuUsage();
+await new Promise((resolve) => setTimeout(resolve, 100));
+const idle = process.cpuUsage(busyBefore);
+
+const replies = down.replies.map((reply) => ({
+  ...reply,
+  bytes: reply.bytes.length,
+  intact: reply.bytes.equals(payload) || reply.bytes.every((byte) => byte === 7),
+}));
+const idleCpuMs = (idle.user + idle.system) / 1000;
+const sessions = echo.size;
+process.stdout.write(JSON.stringify({ replies, errors: down.errors, idleCpuMs, sessions }));
+echo.close();
+nat.close();

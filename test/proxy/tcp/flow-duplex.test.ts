@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { FlowDuplex } from '../../../src/proxy/tcp/flow-duplex.ts';
+import type { FlowId, TcpFlow, TcpFlowInfo } from '../../../src/stack/flow.ts';
+import { GATEWAY, GUEST, TestClock } from '../recording.ts';
+
+const ID: FlowId = { guest: GUEST, guestPort: 40_000, remote: GATEWAY, remotePort: 80 };
+
+/** A flow with a received ring that the test fills, and send space that it grants. */
+class FakeFlow implements TcpFlow {
+  readonly id = ID;
+  received: Buffer = Buffer.alloc(0);
+  sent: Buffer = Buffer.alloc(0);
+  sendSpace = 1 << 20;
+  wanted = 0;
+  readonly calls: string[] = [];
+
+  get receivedLen(): number {
+    return this.received.length;
+  }
+  readable(): Uint8Array {
+    return this.received;
+  }
+  release(_now: number, n: number): void {
+    this.received = this.received.subarray(n);
+  }
+  send(_now: number, bytes: Uint8Array, off: number, len: number): void {
+    assert.ok(len <= this.sendSpace, 'more than the ring takes');
+    this.sendSpace -= len;
+    this.sent = Buffer.concat([this.sent, bytes.subarray(off, off + len)]);
+  }
+  wantSpace(n: number): void {
+    this.wanted = n;
+  }
+  shutdown(): void {
+    this.calls.push('shutdown');
+  }
+  abort(): void {
+    this.calls.push('abort');
+  }
+  describe(): TcpFlowInfo {
+    throw new Error('not asked for');
+  }
+}
+
+describe('proxy/tcp/flow-duplex', () => {
+  let flow: FakeFlow;
+  let duplex: FlowDuplex;
+
+  beforeEach(() => {
+    flow = new FakeFlow();
+    duplex = new FlowDuplex({ clock: new TestClock(), flusher: { schedule: () => {} } }, ID);
+    duplex.on('error', () => {});
+    duplex.join(flow);
+  });
+
+  it('says who the guest is', () => {
+    assert.deepEqual([duplex.remoteAddress, duplex.remotePort], ['192.168.127.2', 40_000]);
+  });
+
+  it('takes from the ring only what the reader asks for', async () => {
+    flow.received = Buffer.alloc(256 * 1024, 'x');
+    duplex.onReadable();
+    assert.equal(flow.receivedLen, 256 * 1024); // nobody reads yet
+    duplex.read(0);
+    const kept = 256 * 1024 - flow.receivedLen;
+    assert.ok(kept > 0 && kept <= 64 * 1024, `${kept} bytes are held in the stream`);
+    duplex.onGuestEnd();
+    let got = 0;
+    for await (const chunk of duplex) got += chunk.length;
+    assert.equal(got, 256 * 1024);
+  });
+
+  it('writes as far as there is room, and goes on when there is more', async () => {
+    flow.sendSpace = 1000;
+    const written = once(duplex, 'drain');
+    assert.equal(duplex.write(Buffer.alloc(50_000, 'y')), false);
+    assert.equal(flow.sent.length, 1000);
+    assert.equal(flow.wanted, 4096);
+    flow.sendSpace = 100_000;
+    duplex.onWritable();
+    await written;
+    assert.equal(flow.sent.length, 50_000);
+  });
+
+  it('an end is a FIN after the bytes before it; both ends finish it', async () => {
+    duplex.end('bye');
+    await once(duplex, 'finish');
+    assert.deepEqual([flow.sent.toString(), flow.calls], ['bye', ['shutdown']]);
+    duplex.resume();
+    duplex.onGuestEnd();
+    await once(duplex, 'close');
+    duplex.onClosed(0, flow, 'finished');
+    assert.deepEqual(flow.calls, ['shutdown']);
+  });
+
+  it("a guest's reset is ECONNRESET", async () => {
+    const failed = once(duplex, 'error');
+    duplex.onClosed(0, flow, 'reset-by-guest');
+    const [error] = await failed;
+    assert.equal(Reflect.get(Object(error), 'code'), 'ECONNRESET');
+    assert.deepEqual(flow.calls, []);
+  });
+
+  it('destroyed at once resets the guest, also while it writes', async () => {
+    flow.sendSpace = 0;
+    duplex.write('unsent');
+    duplex.destroy();
+    await once(duplex, 'close');
+    assert.deepEqual(flow.calls, ['abort']);
+    duplex.onWritable(); // late calls do no harm
+    duplex.onReadable();
+    assert.equal(flow.sent.length, 0);
+  });
+
+  it('destroySoon lets the answer out first, and takes no more from the guest', async () => {
+    duplex.write('answer');
+    duplex.destroySoon();
+    await once(duplex, 'close');
+    assert.deepEqual([flow.sent.toString(), flow.calls], ['answer', ['shutdown']]);
+    flow.received = Buffer.alloc(10_000);
+    duplex.onReadable();
+    assert.equal(flow.receivedLen, 0); // drained: the guest's window must not hold its FIN back
+    duplex.onGuestEnd();
+    duplex.onClosed(0, flow, 'finished');
+    assert.deepEqual(flow.calls, ['shutdown']);
+  });
+});

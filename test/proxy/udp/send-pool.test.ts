@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { slabOver } from '../../../src/base/slab.ts';
+import { SendPool, type SendSlot } from '../../../src/proxy/udp/send-pool.ts';
+
+const NOBODY = { onSent(): void {} };
+
+describe('proxy/udp/send-pool', () => {
+  it('refuses above its limit, and lends again what was given back', () => {
+    const pool = new SendPool(3 * 2048);
+    const slots = [1, 2, 3].map(() => pool.take(2048, NOBODY));
+    assert.ok(slots.every((slot) => slot !== undefined));
+    assert.equal(pool.take(1, NOBODY), undefined);
+    const [first] = slots;
+    assert.ok(first);
+    pool.give(first);
+    assert.equal(pool.take(1, NOBODY), first);
+  });
+
+  it('lends room for the largest datagram', () => {
+    const slot: SendSlot | undefined = new SendPool().take(65_507, NOBODY);
+    assert.ok(slot && slot.bytes.length >= 65_507);
+  });
+
+  it('copies out of whichever slab it is given', () => {
+    const pool = new SendPool();
+    const slot = pool.take(4, NOBODY);
+    assert.ok(slot);
+    pool.fill(slot, 0, slabOver(Uint8Array.of(0, 1, 2)), 1, 2);
+    const outer = Uint8Array.of(9, 9, 3, 4);
+    pool.fill(slot, 2, slabOver(outer.subarray(2)), 0, 2);
+    assert.deepEqual([...slot.bytes.subarray(0, 4)], [1, 2, 3, 4]);
+  });
+});
