@@ -1,0 +1,171 @@
+/**
+ * A guest on a descriptor that moves one frame per system call: a TAP or a packet socket, with or
+ * without virtio-net headers before the frames.
+ *
+ * Reading: the event loop reads the first frame of a burst, the rest is drained here by direct
+ * calls, up to a bound, and the burst ends with one `onBatchEnd`. Writing: each frame goes out when
+ * it is committed, while it is in the cache; a frame that the kernel has no room for is dropped and
+ * counted, as a network card would. The descriptor belongs to the socket around it and is not
+ * touched once that is destroyed, for its number may be in use again.
+ */
+import type { Socket } from 'node:net';
+import { assert } from '../base/assert.ts';
+import { makePacketSlab, releaseSlab, type Slab } from '../base/slab.ts';
+import { adoptReadable } from '../native/adopt.ts';
+import { EAGAIN, ENOBUFS } from '../native/constants.ts';
+import type { Posix } from '../native/posix.ts';
+import { emitPlainHeader, emitTcpHeader, isSumTrusted } from '../native/vnet-header.ts';
+import type { FrameReader, FrameWriter } from '../stack/link.ts';
+import { MAX_FRAME_LEN } from './framing.ts';
+import { type LinkContext, LinkError, type OpenLink } from './link-context.ts';
+import { LinkStats } from './link-stats.ts';
+
+/** Frames per burst: bounds how long the guest keeps the event loop. */
+const BURST_FRAMES = 64;
+const ETHERNET_HEADER_LEN = 14;
+/** Longest frame with its vnet header, rounded up. */
+const SLAB_LEN = 66 << 10;
+
+export interface FdLinkOptions {
+  readonly posix: Posix;
+  readonly fd: number;
+  /** 0, or 10 when frames carry a virtio-net header. */
+  readonly vnetHdrLen: number;
+  /** For logs and the API: `tap:tap0@guest`. */
+  readonly description: string;
+}
+
+export class FdLink implements OpenLink, FrameWriter {
+  readonly description: string;
+  readonly stats: LinkStats = new LinkStats();
+  readonly slab: Slab = makePacketSlab(SLAB_LEN);
+  readonly offload: boolean;
+  private readonly posix: Posix;
+  private readonly fd: number;
+  private readonly vnetHdrLen: number;
+  private readonly context: LinkContext;
+  private readonly received: Slab = makePacketSlab(SLAB_LEN);
+  private readonly socket: Socket;
+  private readonly closed: Promise<void>;
+  private reader: FrameReader | undefined;
+  /** The vnet header in `slab` says that nothing is left to do. Not so at first: a slab is not clear. */
+  private plain: boolean;
+
+  /**
+   * @param options its descriptor belongs to the link from now on
+   * @throws LinkError when the table of links is full
+   */
+  constructor(options: FdLinkOptions, context: LinkContext) {
+    this.description = options.description;
+    this.posix = options.posix;
+    this.fd = options.fd;
+    this.vnetHdrLen = options.vnetHdrLen;
+    this.offload = options.vnetHdrLen > 0;
+    this.plain = !this.offload;
+    this.context = context;
+    this.reader = undefined;
+    this.socket = adoptReadable(this.fd, this.received.bytes, (len) => this.onReadable(len));
+    this.closed = new Promise((done) => {
+      this.socket.once('close', done);
+    });
+    this.socket.once('close', () => {
+      this.down();
+      releaseSlab(this.slab);
+      releaseSlab(this.received);
+    });
+    this.socket.on('error', (error) => {
+      context.log.error({ link: this.description, error: error.message }, 'guest link failed');
+    });
+    this.reader = context.acceptor.attach(context.clock.now(), this.description, this);
+    if (this.reader === undefined) {
+      this.socket.destroy();
+      throw new LinkError(`cannot attach ${this.description}: too many links`);
+    }
+    this.stats.linksOpen = 1;
+    this.stats.linksOpened = 1;
+    context.log.info({ link: this.description }, 'guest link up');
+  }
+
+  reserve(maxLen: number): number {
+    assert(maxLen <= MAX_FRAME_LEN, 'frame too long for the link');
+    return this.reader === undefined ? -1 : this.vnetHdrLen;
+  }
+
+  commit(len: number): void {
+    if (len === 0) return;
+    if (!this.plain) {
+      emitPlainHeader(this.slab.view, 0);
+      this.plain = true;
+    }
+    this.send(len);
+  }
+
+  commitOffload(
+    len: number,
+    l4Off: number,
+    l4HeaderLen: number,
+    gsoSize: number,
+    family: 4 | 6,
+  ): void {
+    assert(this.offload, 'the link has no vnet header');
+    emitTcpHeader(this.slab.view, 0, l4Off, l4HeaderLen, gsoSize, family);
+    this.plain = false;
+    this.send(len);
+  }
+
+  flush(): void {
+    // Every frame has gone when it was committed.
+  }
+
+  async close(): Promise<void> {
+    this.down();
+    this.socket.destroy();
+    await this.closed;
+  }
+
+  private send(len: number): void {
+    if (this.reader === undefined) return;
+    const sent = this.posix.write(this.fd, this.slab.bytes, 0, this.vnetHdrLen + len);
+    if (sent >= 0) {
+      this.stats.framesToGuest++;
+      this.stats.bytesToGuest += len;
+    } else {
+      const full = sent === -EAGAIN || sent === -ENOBUFS;
+      this.stats.drops.add(full ? 'guest-queue-full' : 'write-failed');
+    }
+  }
+
+  private onReadable(firstLen: number): void {
+    const now = this.context.clock.now();
+    const bytes = this.received.bytes;
+    let len = firstLen;
+    for (let frames = 1; len > 0; frames++) {
+      this.onMessage(now, len);
+      if (this.reader === undefined) return; // closed from within
+      if (frames === BURST_FRAMES) break;
+      len = this.posix.read(this.fd, bytes, 0, SLAB_LEN);
+    }
+    this.reader?.onBatchEnd(now);
+  }
+
+  private onMessage(now: number, len: number): void {
+    const frameLen = len - this.vnetHdrLen;
+    if (frameLen < ETHERNET_HEADER_LEN) {
+      this.stats.drops.add('runt-frame');
+      return;
+    }
+    this.stats.framesToHost++;
+    this.stats.bytesToHost += frameLen;
+    const trusted = this.offload && isSumTrusted(this.received.view, 0);
+    this.reader?.onFrame(now, this.received, this.vnetHdrLen, frameLen, trusted);
+  }
+
+  private down(): void {
+    const reader = this.reader;
+    if (reader === undefined) return;
+    this.reader = undefined;
+    this.stats.linksOpen = 0;
+    this.context.log.info({ link: this.description }, 'guest link down');
+    reader.onLinkDown(this.context.clock.now());
+  }
+}

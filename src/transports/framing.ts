@@ -1,0 +1,25 @@
+/** How a protocol marks frames in a stream of bytes: a header of fixed size with the length. */
+export interface Framing {
+  /** Bytes before each frame. */
+  readonly headerLen: number;
+  /** Length of the frame whose header is at `off`; -1 when it is not a possible one. */
+  readLength(view: DataView, off: number): number;
+  writeLength(view: DataView, off: number, len: number): void;
+}
+
+/** Longest frame on any link, bytes: an Ethernet header and an IP packet, with some slack. */
+export const MAX_FRAME_LEN = 65550;
+/** Longest framing header of any protocol, bytes. */
+export const MAX_FRAMING_HEADER_LEN = 16;
+
+/** QEMU's `-netdev stream` and `socket`: u32, big-endian (net/stream.c, net/net.c). */
+export const QEMU_FRAMING: Framing = {
+  headerLen: 4,
+  readLength(view: DataView, off: number): number {
+    const len = view.getInt32(off);
+    return len < 0 || len > MAX_FRAME_LEN ? -1 : len;
+  },
+  writeLength(view: DataView, off: number, len: number): void {
+    view.setInt32(off, len);
+  },
+};

@@ -1,0 +1,42 @@
+import type { Log } from '../base/log.ts';
+import type { Clock } from '../base/time.ts';
+import type { LinkAcceptor } from '../stack/link.ts';
+import type { LinkStats } from './link-stats.ts';
+
+/** What every kind of link needs of its surroundings. */
+export interface LinkContext {
+  readonly acceptor: LinkAcceptor;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly log: Log;
+  /** Of interfaces that the link creates or configures (TAP). */
+  readonly mtu: number;
+}
+
+/** One `--listen` in service. */
+export interface OpenLink {
+  /** As given by the user; with the port in use where 0 was asked for. */
+  readonly description: string;
+  readonly stats: LinkStats;
+  /** Detach every guest, stop listening, remove the socket. */
+  close(): Promise<void>;
+}
+
+/** Another program serves the socket, or something that is no socket is in its place. */
+export class LinkInUseError extends Error {
+  readonly code = 'ERR_LINK_IN_USE';
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'LinkInUseError';
+  }
+}
+
+/** The link cannot be opened: no permission, no such address, table of links full. */
+export class LinkError extends Error {
+  readonly code = 'ERR_LINK';
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'LinkError';
+  }
+}

@@ -1,0 +1,74 @@
+/** Link specifications: where guests attach, as `--listen` takes them. */
+import { isIfName } from '../native/ifreq.ts';
+import { parseEndpoint, type StreamAddress, unixPathProblem } from './stream-address.ts';
+
+/** A `--listen LINK`, understood. */
+export type LinkSpec =
+  | { readonly scheme: 'qemu' | 'qemu-connect'; readonly address: StreamAddress }
+  | { readonly scheme: 'tap'; readonly name: string; readonly netns: string | undefined };
+
+/** What was written is not a link. */
+export class LinkSpecError extends Error {
+  readonly code = 'ERR_LINK_SPEC';
+  /** What is wrong, and what is allowed; it follows the text in a sentence ("must be ..."). */
+  readonly why: string;
+
+  constructor(text: string, why: string) {
+    super(`bad link '${text}': ${why}`);
+    this.name = 'LinkSpecError';
+    this.why = why;
+  }
+}
+
+const FORMS = 'qemu:PATH, qemu:IP:PORT, qemu-connect:PATH, qemu-connect:IP:PORT, tap:NAME[@NETNS]';
+/** Promised, in a later version. */
+const LATER = new Set(['vpnkit', 'vfkit', 'bess', 'qemu-dgram', 'ws', 'stdio', 'fd']);
+
+/** @throws LinkSpecError */
+export function parseLinkSpec(text: string): LinkSpec {
+  const colon = text.indexOf(':');
+  const scheme = colon < 0 ? text : text.slice(0, colon);
+  const rest = colon < 0 ? '' : text.slice(colon + 1);
+  if (scheme === 'qemu' || scheme === 'qemu-connect') {
+    return { scheme, address: parseAddress(text, scheme, rest) };
+  }
+  if (scheme === 'tap') return parseTap(text, rest);
+  if (LATER.has(scheme)) {
+    throw new LinkSpecError(text, `is a link that is not supported yet: use one of ${FORMS}`);
+  }
+  throw new LinkSpecError(text, `must be a link: one of ${FORMS}`);
+}
+
+/** Where the link accepts guests on a stream socket; undefined for one that does not listen. */
+export const listensAt = (spec: LinkSpec): StreamAddress | undefined =>
+  spec.scheme === 'qemu' ? spec.address : undefined;
+
+/** A colon makes it IP:PORT, unless there is a slash: a path may hold anything, written with one. */
+function parseAddress(text: string, scheme: string, rest: string): StreamAddress {
+  if (rest === '') throw new LinkSpecError(text, `must be ${scheme}:PATH or ${scheme}:IP:PORT`);
+  if (rest.includes(':') && !rest.includes('/')) {
+    const endpoint = parseEndpoint(rest);
+    if (endpoint !== undefined) return endpoint;
+    throw new LinkSpecError(
+      text,
+      `must be ${scheme}:IP:PORT, such as ${scheme}:127.0.0.1:1234 or ${scheme}:[::1]:1234, or a path with a /`,
+    );
+  }
+  const problem = unixPathProblem(rest);
+  if (problem !== undefined) throw new LinkSpecError(text, problem);
+  return { path: rest };
+}
+
+function parseTap(text: string, rest: string): LinkSpec {
+  const at = rest.indexOf('@');
+  const name = at < 0 ? rest : rest.slice(0, at);
+  const netns = at < 0 ? undefined : rest.slice(at + 1);
+  if (!isIfName(name)) {
+    throw new LinkSpecError(
+      text,
+      'must be tap:NAME[@NETNS], with a TAP name of 1 to 15 characters without space, "/" and ":"',
+    );
+  }
+  if (netns === '') throw new LinkSpecError(text, 'must name a network namespace after @');
+  return { scheme: 'tap', name, netns };
+}

@@ -1,0 +1,27 @@
+import { Counters } from '../base/counters.ts';
+
+export type LinkDrop =
+  /** A length prefix that cannot be: the stream is lost, its link is closed. */
+  | 'bad-frame-length'
+  /** A link refused because the segment's table of links is full. */
+  | 'too-many-links'
+  /** From a TAP or packet socket: shorter than its headers. */
+  | 'runt-frame'
+  /** The kernel's queue towards the guest was full. */
+  | 'guest-queue-full'
+  /** The kernel refused a frame for another reason: interface down, bad size. */
+  | 'write-failed';
+
+/** Counters of everything that came through one `--listen`. */
+export class LinkStats {
+  framesToHost = 0;
+  bytesToHost = 0;
+  framesToGuest = 0;
+  bytesToGuest = 0;
+  /** How often the stack was told to wait, since all buffers towards the guest were in use. */
+  stalls = 0;
+  /** Links attached now, and ever. */
+  linksOpen = 0;
+  linksOpened = 0;
+  readonly drops: Counters<LinkDrop> = new Counters<LinkDrop>();
+}

@@ -1,0 +1,155 @@
+/** The text forms of `--mux LINK` and of the agent's links. */
+import { resolve } from 'node:path';
+import { parseEndpoint, unixPathProblem } from '../stream-address.ts';
+
+export type MuxLinkSpec =
+  /** Listen on a Unix socket for agents that connect. */
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'connect-unix'; readonly path: string }
+  /** The first guest, through the virtual network. */
+  | { readonly kind: 'guest'; readonly port: number }
+  /** Firecracker's and Cloud Hypervisor's Unix socket. */
+  | { readonly kind: 'hybrid-vsock'; readonly path: string; readonly port: number }
+  | { readonly kind: 'vsock'; readonly cid: number; readonly port: number }
+  /** A vhost-user device that hawser serves to QEMU. */
+  | { readonly kind: 'vhost-vsock'; readonly path: string; readonly port: number };
+
+/** Links at the agent's end. */
+export type AgentLinkSpec =
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  /** `cid` is left out where the agent listens. */
+  | { readonly kind: 'vsock'; readonly cid: number | undefined; readonly port: number };
+
+export const MUX_LINK_FORMS =
+  'unix:PATH, connect:unix:PATH, guest:PORT, hybrid-vsock:PATH:PORT, vsock:CID:PORT or vhost-vsock:PATH:PORT';
+export const AGENT_LISTEN_FORMS = 'unix:PATH, tcp:IP:PORT or vsock:PORT';
+export const AGENT_CONNECT_FORMS = 'unix:PATH, tcp:IP:PORT or vsock:CID:PORT';
+
+/** `why` follows the text in a sentence. */
+export class MuxLinkSpecError extends Error {
+  readonly code = 'ERR_MUX_LINK_SYNTAX';
+  readonly why: string;
+
+  constructor(text: string, why: string) {
+    super(`mux link "${text}" ${why}`);
+    this.name = 'MuxLinkSpecError';
+    this.why = why;
+  }
+}
+
+const MAX_TCP_PORT = 65_535;
+/** VMADDR_PORT_ANY and VMADDR_CID_ANY stand for none in particular. */
+const VSOCK_ANY = 2 ** 32 - 1;
+
+/** @throws MuxLinkSpecError */
+export function parseMuxLink(text: string): MuxLinkSpec {
+  const [scheme = '', rest] = cutAtColon(text);
+  switch (scheme) {
+    case 'unix':
+      return { kind: 'unix', path: pathIn(text, rest) };
+    case 'connect': {
+      if (!rest.startsWith('unix:')) throw new MuxLinkSpecError(text, 'must be connect:unix:PATH');
+      return { kind: 'connect-unix', path: pathIn(text, rest.slice('unix:'.length)) };
+    }
+    case 'guest':
+      return { kind: 'guest', port: numberIn(text, rest, MAX_TCP_PORT, 'guest:PORT') };
+    case 'hybrid-vsock':
+    case 'vhost-vsock':
+      return { kind: scheme, ...pathAndPort(text, rest) };
+    case 'vsock': {
+      const [cid, port] = cutAtColon(rest);
+      const form = 'vsock:CID:PORT';
+      return {
+        kind: 'vsock',
+        cid: numberIn(text, cid, VSOCK_ANY - 1, form),
+        port: numberIn(text, port, VSOCK_ANY - 1, form),
+      };
+    }
+    default:
+      throw new MuxLinkSpecError(text, `must be ${MUX_LINK_FORMS}`);
+  }
+}
+
+/** @throws MuxLinkSpecError */
+export function parseAgentLink(text: string, use: 'listen' | 'connect'): AgentLinkSpec {
+  // `connect:unix:PATH`, as the host's side spells it.
+  const plain = use === 'connect' && text.startsWith('connect:') ? text.slice(8) : text;
+  const [scheme = '', rest] = cutAtColon(plain);
+  const forms = use === 'listen' ? AGENT_LISTEN_FORMS : AGENT_CONNECT_FORMS;
+  if (scheme === 'unix') return { kind: 'unix', path: pathIn(text, rest) };
+  if (scheme === 'tcp') {
+    const endpoint = parseEndpoint(rest);
+    if (endpoint === undefined) throw new MuxLinkSpecError(text, 'must be tcp:IP:PORT');
+    return { kind: 'tcp', ...endpoint };
+  }
+  if (scheme !== 'vsock') throw new MuxLinkSpecError(text, `must be ${forms}`);
+  if (use === 'listen') {
+    const port = numberIn(text, rest, VSOCK_ANY - 1, 'vsock:PORT');
+    return { kind: 'vsock', cid: undefined, port };
+  }
+  const [cid, port] = cutAtColon(rest);
+  const form = 'vsock:CID:PORT, where CID 2 is the host';
+  return {
+    kind: 'vsock',
+    cid: numberIn(text, cid, VSOCK_ANY - 1, form),
+    port: numberIn(text, port, VSOCK_ANY - 1, form),
+  };
+}
+
+/** As {@link parseMuxLink} reads it; paths are absolute. */
+export function formatMuxLink(spec: MuxLinkSpec): string {
+  switch (spec.kind) {
+    case 'unix':
+      return `unix:${spec.path}`;
+    case 'connect-unix':
+      return `connect:unix:${spec.path}`;
+    case 'guest':
+      return `guest:${spec.port}`;
+    case 'hybrid-vsock':
+    case 'vhost-vsock':
+      return `${spec.kind}:${spec.path}:${spec.port}`;
+    case 'vsock':
+      return `vsock:${spec.cid}:${spec.port}`;
+  }
+}
+
+/** The path of the Unix socket that the link makes, if it makes one. */
+export function muxLinkListensAt(spec: MuxLinkSpec): string | undefined {
+  switch (spec.kind) {
+    case 'unix':
+    case 'vhost-vsock':
+      return spec.path;
+    case 'hybrid-vsock':
+      return `${spec.path}_${spec.port}`; // for connections that the guest begins
+    case 'connect-unix':
+    case 'guest':
+    case 'vsock':
+      return undefined;
+  }
+}
+
+function cutAtColon(text: string): readonly [string, string] {
+  const colon = text.indexOf(':');
+  return colon < 0 ? [text, ''] : [text.slice(0, colon), text.slice(colon + 1)];
+}
+
+function pathIn(text: string, path: string): string {
+  const whole = path === '' ? '' : resolve(path);
+  const problem = unixPathProblem(whole);
+  if (problem !== undefined) throw new MuxLinkSpecError(text, problem);
+  return whole;
+}
+
+function pathAndPort(text: string, rest: string): { readonly path: string; readonly port: number } {
+  const colon = rest.lastIndexOf(':');
+  const form = `${text.slice(0, text.indexOf(':'))}:PATH:PORT`;
+  const port = numberIn(text, colon < 0 ? '' : rest.slice(colon + 1), VSOCK_ANY - 1, form);
+  return { path: pathIn(text, rest.slice(0, colon)), port };
+}
+
+function numberIn(text: string, digits: string, max: number, form: string): number {
+  const value = Number(digits);
+  if (/^\d{1,10}$/.test(digits) && value >= 1 && value <= max) return value;
+  throw new MuxLinkSpecError(text, `must be ${form}`);
+}

@@ -1,0 +1,57 @@
+/** From a specification to a running link. */
+import type { Log } from '../../base/log.ts';
+import type { Clock } from '../../base/time.ts';
+import type { Posix } from '../../native/posix.ts';
+import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
+import type { FlushScheduler } from '../../proxy/flush-scheduler.ts';
+import { type DialGuest, dialGuestLink } from './guest-link.ts';
+import { openHybridVsock } from './hybrid-vsock.ts';
+import { formatMuxLink, type MuxLinkSpec } from './mux-link-spec.ts';
+import { dialStream, listenForPeers } from './stream-links.ts';
+import { openVhostVsockLink } from './vhost-vsock-link.ts';
+import { dialVsock } from './vsock-links.ts';
+
+export interface MuxLinkContext {
+  readonly peers: MuxPeers;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Open a connection to the first guest through the virtual network. */
+  readonly dialGuest: DialGuest;
+  readonly flusher: FlushScheduler;
+  /** For devices; called when one is wanted. @throws NativeUnavailableError */
+  readonly posix: () => Posix;
+}
+
+export type MuxLinkState = 'listening' | 'connecting' | 'connected';
+
+export interface OpenMuxLink extends PeerLink {
+  /** Of the link itself; a listening one stays so. */
+  readonly state: MuxLinkState;
+  /** Why the last attempt failed or the last connection ended; '' when there is nothing to tell. */
+  readonly problem: string;
+  /** Listen and dial no more. The peers are `MuxPeers`' to end. */
+  close(): Promise<void>;
+}
+
+/** @throws Error that says what failed and what to do */
+export async function openMuxLink(
+  spec: MuxLinkSpec,
+  order: number,
+  context: MuxLinkContext,
+): Promise<OpenMuxLink> {
+  const link: PeerLink = { name: formatMuxLink(spec), order };
+  switch (spec.kind) {
+    case 'unix':
+      return await listenForPeers(link, { path: spec.path }, context);
+    case 'connect-unix':
+      return dialStream(link, { path: spec.path }, context);
+    case 'guest':
+      return dialGuestLink(link, spec.port, context);
+    case 'hybrid-vsock':
+      return await openHybridVsock(link, spec.path, spec.port, context);
+    case 'vsock':
+      return dialVsock(link, spec.cid, spec.port, context);
+    case 'vhost-vsock':
+      return await openVhostVsockLink(link, spec.path, spec.port, context);
+  }
+}

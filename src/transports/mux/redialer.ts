@@ -1,0 +1,93 @@
+/**
+ * A link that is dialled until it stands, and again when it falls. Attempts that fail come ever more
+ * slowly, up to a bound, and not in step with those of others; one that stood for a while is redialled at
+ * once.
+ */
+import type { Log } from '../../base/log.ts';
+import type { PeerEnd, PeerLink } from '../../proxy/agent/peers.ts';
+import type { MuxLinkState, OpenMuxLink } from './open-mux-link.ts';
+
+const FIRST_MS = 100;
+const MAX_MS = 2_000;
+/** What stood so long was no failure. */
+const STOOD_MS = 1_000;
+
+/** One attempt. Exactly one of `onEnd` and `onFailed` is called, once. */
+export interface Attempt {
+  /** The peer is gone. */
+  onEnd(why: PeerEnd, error: Error | undefined, wasReady: boolean): void;
+  /** There was no connection. */
+  onFailed(problem: string): void;
+  /** A connection stands, and carries the multiplexer. */
+  onConnected(): void;
+}
+
+export class Redialer implements OpenMuxLink {
+  readonly name: string;
+  readonly order: number;
+  state: MuxLinkState = 'connecting';
+  problem = '';
+  private readonly log: Log;
+  private readonly dial: (attempt: Attempt) => void;
+  private delayMs = FIRST_MS;
+  private connectedAt = 0;
+  private timer: NodeJS.Timeout | undefined = undefined;
+  private closed = false;
+
+  /** @param dial begins one attempt; called at once, and again after each has ended */
+  constructor(link: PeerLink, log: Log, dial: (attempt: Attempt) => void) {
+    this.name = link.name;
+    this.order = link.order;
+    this.log = log;
+    this.dial = dial;
+  }
+
+  start(): this {
+    this.attempt();
+    return this;
+  }
+
+  /** Dial now, if an attempt is only being waited for. */
+  hurry(): void {
+    if (this.timer === undefined) return;
+    clearTimeout(this.timer);
+    this.delayMs = FIRST_MS;
+    this.attempt();
+  }
+
+  close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.timer);
+    return Promise.resolve();
+  }
+
+  private attempt(): void {
+    this.timer = undefined;
+    if (this.closed) return;
+    this.state = 'connecting';
+    this.dial({
+      onConnected: () => {
+        this.state = 'connected';
+        this.connectedAt = performance.now();
+      },
+      onFailed: (problem) => this.again(problem),
+      onEnd: (why, error, wasReady) => {
+        if (wasReady && performance.now() - this.connectedAt > STOOD_MS) this.delayMs = FIRST_MS;
+        this.again(error?.message ?? why);
+      },
+    });
+  }
+
+  private again(problem: string): void {
+    this.state = 'connecting';
+    if (problem !== this.problem && !this.closed) {
+      this.log.debug({ link: this.name, problem }, 'mux link not up: dialling again');
+    }
+    this.problem = problem;
+    if (this.closed) return;
+    const delayMs = this.delayMs * (0.75 + Math.random() / 2);
+    this.delayMs = Math.min(this.delayMs * 2, MAX_MS);
+    this.timer = setTimeout(() => this.attempt(), delayMs);
+    this.timer.unref();
+  }
+}

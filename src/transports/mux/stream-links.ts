@@ -1,0 +1,107 @@
+/** Multiplexer links over sockets of the host: Unix sockets and TCP, listened on or dialled. */
+import { connect, type Server, type Socket } from 'node:net';
+import type { Log } from '../../base/log.ts';
+import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
+import type { StreamAddress } from '../stream-address.ts';
+import { closeServer, openServer } from '../stream-server.ts';
+import type { MuxLinkState, OpenMuxLink } from './open-mux-link.ts';
+import { type Attempt, Redialer } from './redialer.ts';
+
+export interface StreamLinkContext {
+  readonly peers: MuxPeers;
+  readonly log: Log;
+}
+
+export interface ListenOptions {
+  /** Whether a peer at this address may connect; a Unix socket's has none. */
+  readonly admits?: (address: string) => boolean;
+  /** Of the Unix socket; its permissions decide who may connect. */
+  readonly umask?: number;
+}
+
+const PRIVATE_UMASK = 0o177;
+
+/** Every connection accepted is a peer. @throws LinkError */
+export async function listenForPeers(
+  link: PeerLink,
+  address: StreamAddress,
+  context: StreamLinkContext,
+  options: ListenOptions = {},
+): Promise<ListeningLink> {
+  const listening = new ListeningLink(link, context, options);
+  const before = 'path' in address ? process.umask(options.umask ?? PRIVATE_UMASK) : undefined;
+  try {
+    listening.server = await openServer(address, (socket) => listening.onSocket(socket));
+  } finally {
+    if (before !== undefined) process.umask(before);
+  }
+  return listening;
+}
+
+export class ListeningLink implements OpenMuxLink {
+  readonly name: string;
+  readonly order: number;
+  readonly state: MuxLinkState = 'listening';
+  problem = '';
+  server: Server | undefined = undefined;
+  private readonly context: StreamLinkContext;
+  private readonly options: ListenOptions;
+
+  constructor(link: PeerLink, context: StreamLinkContext, options: ListenOptions) {
+    this.name = link.name;
+    this.order = link.order;
+    this.context = context;
+    this.options = options;
+  }
+
+  onSocket(socket: Socket): void {
+    const { peers, log } = this.context;
+    const from = socket.remoteAddress ?? '';
+    const mayCome = this.options.admits?.(from) ?? true;
+    if (!mayCome || !peers.hasRoom) {
+      const why = mayCome ? 'there are too many peers' : 'its address is not allowed';
+      log.warn({ link: this.name, from, why }, 'peer turned away');
+      this.problem = why;
+      socket.on('error', () => {}); // it is being thrown away
+      socket.destroy();
+      return;
+    }
+    peers.addSocket(this, 'listener', socket, undefined, (why, error) => {
+      this.problem = error?.message ?? why;
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.server !== undefined) await closeServer(this.server);
+  }
+}
+
+/** Dial, again and again. */
+export function dialStream(
+  link: PeerLink,
+  address: StreamAddress,
+  context: StreamLinkContext,
+): Redialer {
+  return new Redialer(link, context.log, (attempt) => {
+    connectPaused(address, attempt, (socket) => {
+      attempt.onConnected();
+      context.peers.addSocket(link, 'connector', socket, undefined, attempt.onEnd);
+    });
+  }).start();
+}
+
+/** @param onSocket the socket is connected and paused, and has no listeners */
+export function connectPaused(
+  address: StreamAddress,
+  attempt: Pick<Attempt, 'onFailed'>,
+  onSocket: (socket: Socket) => void,
+): void {
+  const socket = connect('path' in address ? { path: address.path } : { ...address });
+  socket.pause();
+  const onError = (error: Error): void => attempt.onFailed(error.message);
+  socket.once('error', onError);
+  socket.once('connect', () => {
+    socket.off('error', onError);
+    onSocket(socket);
+  });
+}

@@ -1,0 +1,68 @@
+/**
+ * The link through the VM's own vsock, whose device we serve to QEMU. The agent may listen on the port,
+ * and is dialled when the guest comes up and until it answers; or connect to it, at CID 2.
+ */
+
+import type { Log } from '../../base/log.ts';
+import type { Clock, Instant } from '../../base/time.ts';
+import type { Posix } from '../../native/posix.ts';
+import { NO_FLUSH } from '../../proxy/agent/channel-splice.ts';
+import type { MuxFlow } from '../../proxy/agent/mux-flow.ts';
+import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
+import { VhostVsock } from '../vsock/open-vhost-vsock.ts';
+import type { VsockRequest, VsockStream } from '../vsock/stream.ts';
+import type { OpenMuxLink } from './open-mux-link.ts';
+import { Redialer } from './redialer.ts';
+
+export interface VhostVsockLinkContext {
+  readonly peers: MuxPeers;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly posix: () => Posix;
+}
+
+export async function openVhostVsockLink(
+  link: PeerLink,
+  path: string,
+  port: number,
+  context: VhostVsockLinkContext,
+): Promise<OpenMuxLink> {
+  const { peers, clock, log, posix } = context;
+  const isHere = (): boolean => peers.list().some((peer) => peer.link === link);
+  const dialled = new Redialer(link, log, (attempt) => {
+    if (isHere()) {
+      attempt.onFailed('the agent connected');
+      return;
+    }
+    const dial = (handler: MuxFlow): VsockStream | undefined => device.connect(port, handler);
+    const peer = peers.addFlow(link, 'connector', NO_FLUSH, dial, false, attempt.onEnd);
+    if (peer === undefined) attempt.onFailed('no guest is there');
+    else attempt.onConnected();
+  });
+  const onRequest = (now: Instant, request: VsockRequest): void => {
+    if (request.hostPort !== port || !peers.hasRoom) {
+      request.refuse(now);
+      return;
+    }
+    const accept = (handler: MuxFlow): VsockStream | undefined => request.accept(now, handler);
+    peers.addFlow(link, 'listener', NO_FLUSH, accept, true, () => {});
+  };
+  const onGuest = (up: boolean): void => {
+    if (up) dialled.hurry();
+  };
+  const device = await VhostVsock.open({ path, posix: posix(), clock, log, onRequest, onGuest });
+  dialled.start();
+  return {
+    ...link,
+    get state() {
+      return dialled.state;
+    },
+    get problem() {
+      return dialled.problem;
+    },
+    close: async () => {
+      await dialled.close();
+      await device.close();
+    },
+  };
+}

@@ -1,0 +1,50 @@
+import { performance } from 'node:perf_hooks';
+import { type Clock, type Instant, NEVER } from '../base/time.ts';
+
+/** Longest wait of one Node timer, ms: it takes at most 2^31 - 1. */
+const MAX_WAIT_MS = 2 ** 30;
+
+/**
+ * The real clock. One Node timer serves it, and only moves when asked for an earlier wake-up: a
+ * later one is armed when the timer fires. The stack asks after every batch, mostly for later. Wakes
+ * within about 1 ms after the moment asked for, never before it.
+ */
+export class NodeClock implements Clock {
+  private at: Instant = NEVER;
+  private onWake: () => void = () => undefined;
+  private timer: NodeJS.Timeout | undefined = undefined;
+  /** When the timer fires; meaningful while there is one. */
+  private dueAt: Instant = NEVER;
+
+  now(): Instant {
+    return performance.now();
+  }
+
+  wakeAt(at: Instant, onWake: () => void): void {
+    this.at = at;
+    this.onWake = onWake;
+    if (at === NEVER)
+      this.timer?.unref(); // left armed, but it keeps no process alive
+    else if (this.timer === undefined || at < this.dueAt - 1) this.arm(at);
+    else this.timer.ref();
+  }
+
+  private arm(at: Instant): void {
+    clearTimeout(this.timer);
+    const waitMs = Math.min(Math.max(Math.ceil(at - this.now()), 1), MAX_WAIT_MS);
+    this.dueAt = this.now() + waitMs;
+    this.timer = setTimeout(this.onTimer, waitMs);
+  }
+
+  private readonly onTimer = (): void => {
+    this.timer = undefined;
+    const at = this.at;
+    if (at === NEVER) return;
+    if (this.now() < at) {
+      this.arm(at); // it was put off since, or Node was early
+      return;
+    }
+    this.at = NEVER;
+    this.onWake();
+  };
+}

@@ -1,0 +1,54 @@
+/** `qemu:`: guests connect to us, any number of them, as often as they like. */
+import type { Server, Socket } from 'node:net';
+import { adoptAccepted } from '../native/socket-over-handle.ts';
+import { QEMU_FRAMING } from './framing.ts';
+import type { LinkContext, OpenLink } from './link-context.ts';
+import { LinkStats } from './link-stats.ts';
+import { SocketLink } from './socket-link.ts';
+import { formatStreamAddress, type StreamAddress } from './stream-address.ts';
+import { closeServer, openServer } from './stream-server.ts';
+
+export class QemuListener implements OpenLink {
+  readonly stats: LinkStats = new LinkStats();
+  description: string;
+  private readonly context: LinkContext;
+  private readonly links = new Set<SocketLink>();
+  private server: Server | undefined = undefined;
+  private serial = 0;
+
+  private constructor(address: StreamAddress, context: LinkContext) {
+    this.context = context;
+    this.description = `qemu:${formatStreamAddress(address)}`;
+  }
+
+  /** @throws LinkInUseError, LinkError */
+  static async open(address: StreamAddress, context: LinkContext): Promise<QemuListener> {
+    const listener = new QemuListener(address, context);
+    const server = await openServer(address, (socket) => listener.onSocket(socket));
+    listener.server = server;
+    const bound = server.address();
+    if (bound !== null && typeof bound === 'object') {
+      const used = { host: bound.address, port: bound.port };
+      listener.description = `qemu:${formatStreamAddress(used)}`;
+    }
+    server.on('error', (error) => {
+      context.log.error({ link: listener.description, error: error.message }, 'accept failed');
+    });
+    return listener;
+  }
+
+  async close(): Promise<void> {
+    const server = this.server;
+    if (server === undefined) return;
+    this.server = undefined;
+    for (const link of this.links) link.close();
+    await closeServer(server);
+  }
+
+  private onSocket(accepted: Socket): void {
+    const name = `${this.description}#${++this.serial}`;
+    const link = new SocketLink(name, QEMU_FRAMING, this.context, this.stats);
+    const socket = adoptAccepted(accepted, link.source);
+    if (link.start(socket, () => this.links.delete(link))) this.links.add(link);
+  }
+}

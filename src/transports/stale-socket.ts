@@ -1,0 +1,37 @@
+/** The Unix socket that a process which has died left behind, told from one that is served. */
+import { lstatSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+
+export type PlaceTaken = 'live' | 'not-a-socket';
+
+/**
+ * Remove the socket at `path` if nobody serves it.
+ *
+ * @returns why the place is not free, if it is not
+ * @throws the system's error when it cannot be told
+ */
+export async function removeStaleSocket(path: string): Promise<PlaceTaken | undefined> {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return undefined;
+  // connect() refuses a regular file as it refuses a dead socket; never remove the user's file.
+  if (!found.isSocket()) return 'not-a-socket';
+  if (await isLive(path)) return 'live';
+  rmSync(path, { force: true });
+  return undefined;
+}
+
+/** Whether someone accepts connections at `path`. */
+function isLive(path: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const probe = connect(path, () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(false);
+      else if (error.code === 'EAGAIN')
+        resolve(true); // alive, with a full backlog
+      else reject(error);
+    });
+  });
+}

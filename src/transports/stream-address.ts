@@ -1,0 +1,38 @@
+import { isIP } from 'node:net';
+
+/** Where a stream socket listens or connects: a path, or an IP address and port. */
+export type StreamAddress = { readonly path: string } | Endpoint;
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `sockaddr_un.sun_path` without its NUL: longer paths would be cut off silently. */
+export const UNIX_PATH_MAX: number = process.platform === 'darwin' ? 103 : 107;
+const MAX_PORT = 65_535;
+
+export const formatStreamAddress = (address: StreamAddress): string => {
+  if ('path' in address) return address.path;
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+  return `${host}:${address.port}`;
+};
+
+/** `IP:PORT` or `[IPV6]:PORT`; port 0 lets the system pick one. @returns undefined for other text */
+export function parseEndpoint(text: string): Endpoint | undefined {
+  const [, literal, plain = '', digits = ''] =
+    /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
+  const host = literal ?? plain;
+  const port = Number(digits);
+  if (isIP(host) !== (literal === undefined ? 4 : 6) || port > MAX_PORT) return undefined;
+  return { host, port };
+}
+
+/** @returns what is wrong with `path` for a Unix socket, if anything; it follows the path in a sentence */
+export function unixPathProblem(path: string): string | undefined {
+  if (path === '' || path.includes('\0')) return 'must name a path';
+  const lenBytes = Buffer.byteLength(path);
+  return lenBytes <= UNIX_PATH_MAX
+    ? undefined
+    : `is a path of ${lenBytes} bytes: must be at most ${UNIX_PATH_MAX}, the limit of Unix sockets; choose a shorter directory or --name`;
+}

@@ -1,0 +1,71 @@
+/**
+ * Listening on a Unix path or a TCP address. A Unix socket left behind by a process that has died is
+ * taken over; one that answers is not.
+ */
+import { mkdirSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { dirname, resolve } from 'node:path';
+import { LinkError, LinkInUseError } from './link-context.ts';
+import { type PlaceTaken, removeStaleSocket } from './stale-socket.ts';
+import { formatStreamAddress, type StreamAddress, unixPathProblem } from './stream-address.ts';
+
+/** @param onSocket called with each accepted socket, paused */
+export async function openServer(
+  address: StreamAddress,
+  onSocket: (socket: Socket) => void,
+): Promise<Server> {
+  const server = createServer({ pauseOnConnect: true, noDelay: true }, onSocket);
+  if ('path' in address) await makeWay(resolve(address.path));
+  try {
+    await listen(server, address);
+  } catch (cause) {
+    const where = formatStreamAddress(address);
+    const code = errorCode(cause);
+    if (code === 'EADDRINUSE') throw inUse(where, cause);
+    throw new LinkError(`cannot listen on ${where}: ${code}`, { cause });
+  }
+  return server;
+}
+
+/** Stop listening. A Unix socket's file goes with it. Connections must be closed by their owner. */
+export const closeServer = (server: Server): Promise<void> =>
+  new Promise((done) => {
+    server.close(() => done());
+  });
+
+const inUse = (where: string, cause?: unknown): LinkInUseError =>
+  new LinkInUseError(
+    `${where} is in use by another process; stop it, or choose another --name or --listen`,
+    { cause },
+  );
+
+async function makeWay(path: string): Promise<void> {
+  const problem = unixPathProblem(path);
+  if (problem !== undefined) throw new LinkError(`cannot listen on ${path}: it ${problem}`);
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new LinkError(`cannot make directory ${dirname(path)}: ${errorCode(cause)}`, { cause });
+  }
+  let taken: PlaceTaken | undefined;
+  try {
+    taken = await removeStaleSocket(path);
+  } catch (cause) {
+    throw new LinkError(`cannot probe ${path}: ${errorCode(cause)}`, { cause });
+  }
+  if (taken === 'not-a-socket') throw new LinkInUseError(`${path} exists and is not a socket`);
+  if (taken === 'live') throw inUse(path);
+}
+
+function listen(server: Server, address: StreamAddress): Promise<void> {
+  return new Promise((done, fail) => {
+    server.once('error', fail);
+    server.listen('path' in address ? { path: address.path } : { ...address }, () => {
+      server.off('error', fail);
+      done();
+    });
+  });
+}
+
+const errorCode = (error: unknown): string =>
+  error instanceof Error && 'code' in error ? String(error.code) : String(error);

@@ -1,0 +1,16 @@
+import { loadPosix } from '../native/load.ts';
+import { FdLink } from './fd-link.ts';
+import type { LinkContext } from './link-context.ts';
+
+/**
+ * `tap:NAME[@NETNS]`: the guest is whatever is behind a TAP device: a container's namespace,
+ * Firecracker. TCP segmentation and checksums are left to the kernel, both ways.
+ *
+ * @throws NativeUnavailableError, PosixError, LinkError
+ */
+export function openTapLink(name: string, netns: string | undefined, context: LinkContext): FdLink {
+  const description = netns === undefined ? `tap:${name}` : `tap:${name}@${netns}`;
+  const posix = loadPosix(`open ${description}`);
+  const tap = posix.openTap({ name, netns, vnetHdr: true, mtu: context.mtu });
+  return new FdLink({ posix, fd: tap.fd, vnetHdrLen: tap.vnetHdrLen, description }, context);
+}

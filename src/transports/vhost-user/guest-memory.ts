@@ -1,0 +1,80 @@
+/**
+ * The memory of a virtual machine, mapped here: its regions, found by the guest's addresses or by
+ * the frontend's.
+ *
+ * Theory of operation
+ * -------------------
+ * A region is seen through windows of 1 GiB, for an array holds no more than 4 GiB; they overlap by
+ * 64 MiB, so that a range that is not longer than that lies in one of them. A range found stays
+ * valid until the memory is replaced, which only the frontend does; then every queue is stopped
+ * first. A range must lie in one region: guests have holes between regions, not buffers.
+ */
+import { type Slab, slabOver } from '../../base/slab.ts';
+import type { MemoryRegion } from './message.ts';
+
+const WINDOW_LEN = 2 ** 30;
+export const MAX_RANGE_LEN: number = 2 ** 26;
+
+/** Makes an array over `len` bytes from `off` of a region's mapping. */
+export type ViewMaker = (off: number, len: number) => Uint8Array;
+
+class Region {
+  readonly guestAddr: number;
+  readonly userAddr: number;
+  readonly len: number;
+  readonly windows: readonly Slab[];
+
+  constructor(region: MemoryRegion, view: ViewMaker) {
+    this.guestAddr = region.guestAddr;
+    this.userAddr = region.userAddr;
+    this.len = region.len;
+    const windows: Slab[] = [];
+    for (let at = 0; at < region.len; at += WINDOW_LEN) {
+      windows.push(slabOver(view(at, Math.min(WINDOW_LEN + MAX_RANGE_LEN, region.len - at))));
+    }
+    this.windows = windows;
+  }
+}
+
+export class GuestMemory {
+  /** Where the last range that was found begins: an offset in the slab returned. */
+  foundAt = 0;
+  private readonly regions: Region[] = [];
+  /** Most ranges are in the region of the one before. */
+  private last: Region | undefined = undefined;
+
+  /** @param view of the region's memory, from its first byte on */
+  add(region: MemoryRegion, view: ViewMaker): void {
+    this.regions.push(new Region(region, view));
+  }
+
+  /** @returns the slab with that range of the guest's memory, from `foundAt`; or undefined */
+  findGuest(addr: number, len: number): Slab | undefined {
+    const { last } = this;
+    if (last !== undefined && addr >= last.guestAddr && addr + len <= last.guestAddr + last.len) {
+      return this.range(last, addr - last.guestAddr, len);
+    }
+    for (const region of this.regions) {
+      const off = addr - region.guestAddr;
+      if (off < 0 || !(off + len <= region.len)) continue;
+      this.last = region;
+      return this.range(region, off, len);
+    }
+    return undefined;
+  }
+
+  /** The same for an address of the frontend. */
+  findUser(addr: number, len: number): Slab | undefined {
+    for (const region of this.regions) {
+      const off = addr - region.userAddr;
+      if (off >= 0 && off + len <= region.len) return this.range(region, off, len);
+    }
+    return undefined;
+  }
+
+  private range(region: Region, off: number, len: number): Slab | undefined {
+    if (len > MAX_RANGE_LEN) return undefined;
+    this.foundAt = off % WINDOW_LEN;
+    return region.windows[Math.floor(off / WINDOW_LEN)];
+  }
+}

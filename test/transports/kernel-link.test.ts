@@ -1,0 +1,173 @@
+/** Links against the real kernel: TAP devices and packet sockets in namespaces of our own. */
+import assert from 'node:assert/strict';
+import type { Slab } from '../../src/base/slab.ts';
+import { loadPosix } from '../../src/native/load.ts';
+import type { FrameWriter } from '../../src/stack/link.ts';
+import type { OpenLink } from '../../src/transports/link-context.ts';
+import { parseLinkSpec } from '../../src/transports/link-spec.ts';
+import { openLink } from '../../src/transports/open-link.ts';
+import { openPacketLink } from '../../src/transports/packet-link.ts';
+import { mayMakeNamespaces, Namespace } from '../native/namespace.ts';
+import { contextFor, type RecordedLink, RecordingAcceptor } from './recorder.ts';
+
+const MAC = Buffer.from('020000000001', 'hex');
+const TCP = 6;
+
+interface Guest {
+  readonly net: Namespace;
+  readonly link: RecordedLink;
+  readonly open: OpenLink;
+  largest: number;
+}
+
+type Kind = 'tap' | 'packet' | 'packet+vnet';
+
+async function guest(kind: Kind, mtu = 1500): Promise<Guest> {
+  const net = new Namespace();
+  const acceptor = new RecordingAcceptor();
+  const context = contextFor(acceptor, mtu);
+  let open: OpenLink;
+  if (kind === 'tap') {
+    open = await openLink(parseLinkSpec(`tap:eth0@${net.name}`), context);
+  } else {
+    net.ip('link add eth0 type veth peer name far0');
+    net.ip('link set far0 up');
+    net.ip('link set eth0 up');
+    const fd = loadPosix().openPacketSocket('far0', net.name, kind === 'packet+vnet');
+    open = openPacketLink(fd, kind === 'packet+vnet', `packet:far0@${net.name}`, context);
+  }
+  return { net, link: await acceptor.link(0), open, largest: 0 };
+}
+
+/** Hand every frame of one guest to the other, work left to the kernel included. */
+function relay(from: Guest, to: Guest): void {
+  from.link.keepFrames = false;
+  from.link.onFrameHook = (slab, off, len, trusted) => {
+    if (len > from.largest) from.largest = len;
+    forward(slab, off, len, trusted, to.link.writer);
+  };
+}
+
+function forward(
+  slab: Slab,
+  off: number,
+  len: number,
+  trusted: boolean,
+  writer: FrameWriter,
+): void {
+  const at = writer.reserve(len);
+  writer.slab.bytes.set(slab.bytes.subarray(off, off + len), at);
+  const v6 = slab.view.getUint16(off + 12) === 0x86dd;
+  const l4Off = v6 ? 54 : 14 + (slab.view.getUint8(off + 14) & 15) * 4;
+  const protocol = slab.view.getUint8(off + (v6 ? 20 : 23));
+  if (!trusted || protocol !== TCP) {
+    writer.commit(len);
+    return;
+  }
+  const headerLen = (slab.view.getUint8(off + l4Off + 12) >> 4) * 4;
+  const segmentLen = 1500 - (l4Off - 14) - headerLen;
+  const gsoSize = len - l4Off - headerLen > segmentLen ? segmentLen : 0;
+  writer.commitOffload(len, l4Off, headerLen, gsoSize, v6 ? 6 : 4);
+}
+
+/** Answer ARP for 10.9.0.1 and echo requests to it. */
+function answer(link: RecordedLink): void {
+  link.onFrameHook = (slab, off, len) => {
+    const frame = Buffer.from(slab.bytes.subarray(off, off + len));
+    frame.copy(frame, 0, 6, 12);
+    MAC.copy(frame, 6);
+    const type = frame.readUInt16BE(12);
+    if (type === 0x0806) {
+      frame.writeUInt16BE(2, 20);
+      const asker = Buffer.from(frame.subarray(22, 32));
+      const asked = Buffer.from(frame.subarray(38, 42));
+      Buffer.concat([MAC, asked, asker]).copy(frame, 22);
+    } else if (type === 0x0800 && frame[23] === 1 && frame[34] === 8) {
+      const source = Buffer.from(frame.subarray(26, 30));
+      frame.copy(frame, 26, 30, 34);
+      source.copy(frame, 30);
+      frame[34] = 0;
+      const sum = frame.readUInt16BE(36) + 0x0800; // RFC 1624: the type went down by 8
+      frame.writeUInt16BE((sum & 0xffff) + (sum >> 16), 36);
+    } else return;
+    link.send(frame);
+  };
+}
+
+const SEND = 'head -c 20000000 /dev/zero | tr "\\0" "x" | nc -N';
+const DIGEST = 'sha256sum | cut -c1-16';
+
+if (mayMakeNamespaces('TAP and packet socket links')) {
+  describe('transports/links to the kernel', () => {
+    const guests: Guest[] = [];
+    const made = async (kind: Kind, mtu?: number): Promise<Guest> => {
+      const one = await guest(kind, mtu);
+      guests.push(one);
+      return one;
+    };
+    afterEach(async () => {
+      for (const { open, net } of guests.splice(0)) {
+        await open.close();
+        net.remove();
+      }
+    });
+
+    for (const kind of ['tap', 'packet', 'packet+vnet'] as const) {
+      it(`${kind}: the kernel resolves and pings what the reader answers for`, async () => {
+        const { net, link } = await made(kind);
+        answer(link);
+        net.ip('addr add 10.9.0.2/24 dev eth0');
+        const out = await net.run('ping -c 3 -i 0.01 -W 2 -s 1400 10.9.0.1');
+        assert.match(out, /3 received/);
+        assert.ok(link.frames.some((frame) => frame.bytes.length === 1442));
+      }).timeout(8000);
+    }
+
+    it('tap: comes up with the MTU asked for', async () => {
+      const { net } = await made('tap', 65520);
+      assert.match(await net.run('ip link show eth0'), /<[^>]*UP[^>]*> mtu 65520/);
+    });
+
+    it('tap: goes down when the device is deleted', async () => {
+      const { net, link } = await made('tap');
+      net.ip('link del eth0');
+      await link.until(() => link.downs === 1);
+    });
+
+    it('tap: says when another program has it', async () => {
+      const { net } = await made('tap');
+      await assert.rejects(
+        openLink(parseLinkSpec(`tap:eth0@${net.name}`), contextFor(new RecordingAcceptor())),
+        { code: 'EBUSY', message: /another program/ },
+      );
+    });
+
+    for (const kind of ['tap', 'packet+vnet'] as const) {
+      for (const [family, one, two] of [
+        [4, '10.9.0.1/24', '10.9.0.2/24'],
+        [6, 'fd09::1/64', 'fd09::2/64'],
+      ] as const) {
+        it(`${kind}: TCP over IPv${family} goes in frames far above the MTU, both ways`, async () => {
+          const a = await made(kind);
+          const b = await made(kind);
+          relay(a, b);
+          relay(b, a);
+          const flags = family === 6 ? ' nodad' : '';
+          a.net.ip(`addr add ${one} dev eth0${flags}`);
+          b.net.ip(`addr add ${two} dev eth0${flags}`);
+          const target = two.replace(/\/.*/, '');
+          const sink = b.net.run(`nc -${family} -l 9000 | ${DIGEST}`);
+          await b.net.run('until ss -Htln | grep -q :9000; do sleep 0.01; done');
+          const sent = await a.net.run(
+            `${SEND} ${target} 9000; ${SEND.replace(/\|[^|]*$/, '')} | ${DIGEST}`,
+          );
+          assert.equal(await sink, sent);
+          assert.ok(a.largest > 20_000, `largest frame ${a.largest}`);
+          const { drops, framesToHost, bytesToHost } = a.open.stats;
+          assert.deepEqual(drops.snapshot(), {});
+          assert.ok(bytesToHost / framesToHost > 3000, 'segments were left uncut');
+        }).timeout(15_000);
+      }
+    }
+  });
+}

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { type LinkSpec, listensAt, parseLinkSpec } from '../../src/transports/link-spec.ts';
+
+const GOOD: readonly (readonly [string, LinkSpec])[] = [
+  ['qemu:/run/x.sock', { scheme: 'qemu', address: { path: '/run/x.sock' } }],
+  ['qemu:x.sock', { scheme: 'qemu', address: { path: 'x.sock' } }],
+  ['qemu:./odd:1', { scheme: 'qemu', address: { path: './odd:1' } }],
+  ['qemu:127.0.0.1:7000', { scheme: 'qemu', address: { host: '127.0.0.1', port: 7000 } }],
+  ['qemu:[::1]:0', { scheme: 'qemu', address: { host: '::1', port: 0 } }],
+  ['qemu-connect:/q', { scheme: 'qemu-connect', address: { path: '/q' } }],
+  ['tap:tap0', { scheme: 'tap', name: 'tap0', netns: undefined }],
+  ['tap:tap0@guest', { scheme: 'tap', name: 'tap0', netns: 'guest' }],
+  ['tap:t@/proc/1/ns/net', { scheme: 'tap', name: 't', netns: '/proc/1/ns/net' }],
+];
+
+const BAD: readonly (readonly [string, RegExp])[] = [
+  ['', /must be a link: one of qemu:PATH/],
+  ['qemu', /must be qemu:PATH or qemu:IP:PORT/],
+  ['qemu:', /must be qemu:PATH or qemu:IP:PORT/],
+  ['qemu:localhost:7000', /must be qemu:IP:PORT/],
+  ['qemu:::1:7000', /must be qemu:IP:PORT/],
+  ['qemu:[127.0.0.1]:7000', /must be qemu:IP:PORT/],
+  ['qemu:1.2.3.4:65536', /must be qemu:IP:PORT/],
+  ['qemu:1.2.3.4:x', /must be qemu:IP:PORT/],
+  [`qemu:/${'x'.repeat(120)}`, /a path of 121 bytes: must be at most/],
+  ['qemu:/a\0b', /must name a path/],
+  ['tap:', /TAP name/],
+  ['tap:a-name-that-is-long', /TAP name/],
+  ['tap:a/b', /TAP name/],
+  ['tap:t@', /must name a network namespace/],
+  ['vpnkit:/x', /not supported yet/],
+  ['vfkit:/x', /not supported yet/],
+  ['bess:/x', /not supported yet/],
+  ['qemu-dgram:/x,/y', /not supported yet/],
+  ['ws:127.0.0.1:80', /not supported yet/],
+  ['stdio', /not supported yet/],
+  ['fd:3', /not supported yet/],
+  ['slirp:x', /must be a link: one of/],
+];
+
+describe('transports/link-spec', () => {
+  for (const [text, spec] of GOOD) {
+    it(`understands ${text}`, () => assert.deepEqual(parseLinkSpec(text), spec));
+  }
+  it('only qemu: listens', () => {
+    assert.deepEqual(listensAt(parseLinkSpec('qemu:/a')), { path: '/a' });
+    assert.deepEqual(listensAt(parseLinkSpec('qemu:[::1]:7')), { host: '::1', port: 7 });
+    assert.equal(listensAt(parseLinkSpec('qemu-connect:/a')), undefined);
+    assert.equal(listensAt(parseLinkSpec('tap:t')), undefined);
+  });
+  for (const [text, why] of BAD) {
+    it(`refuses '${text}', naming it`, () => {
+      assert.throws(
+        () => parseLinkSpec(text),
+        (error: Error & { code?: string }) =>
+          error.code === 'ERR_LINK_SPEC' &&
+          why.test(error.message) &&
+          error.message.includes(`'${text}'`),
+      );
+    });
+  }
+});

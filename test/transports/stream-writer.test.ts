@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { QEMU_FRAMING } from '../../src/transports/framing.ts';
+import { LinkStats } from '../../src/transports/link-stats.ts';
+import { StreamWriter, TX_SLAB_LEN, TX_SLABS } from '../../src/transports/stream-writer.ts';
+
+/** Takes one write at a time, as a socket whose peer reads when told to. */
+class SlowSink {
+  readonly taken: Buffer[] = [];
+  writes = 0;
+  private done: (() => void) | undefined = undefined;
+  private bytes: Uint8Array = new Uint8Array(0);
+
+  write(bytes: Uint8Array, done: () => void): void {
+    assert.equal(this.done, undefined, 'one write at a time');
+    this.writes++;
+    this.bytes = bytes;
+    this.done = done;
+  }
+
+  /** Complete the write under way. @returns false when there is none */
+  drain(): boolean {
+    const done = this.done;
+    if (done === undefined) return false;
+    this.done = undefined;
+    this.taken.push(Buffer.from(this.bytes)); // copied only now: it must not have changed
+    done();
+    return true;
+  }
+
+  get stream(): Buffer {
+    return Buffer.concat(this.taken);
+  }
+}
+
+function setUp(): { sink: SlowSink; writer: StreamWriter; stats: LinkStats; rooms: () => number } {
+  const sink = new SlowSink();
+  const stats = new LinkStats();
+  let rooms = 0;
+  const writer = new StreamWriter(sink, QEMU_FRAMING, stats, () => {
+    rooms++;
+  });
+  return { sink, writer, stats, rooms: () => rooms };
+}
+
+function put(writer: StreamWriter, len: number, fill: number): boolean {
+  const at = writer.reserve(len);
+  if (at < 0) return false;
+  writer.slab.bytes.fill(fill, at, at + len);
+  writer.commit(len);
+  return true;
+}
+
+const frame = (len: number, fill: number): Buffer => {
+  const bytes = Buffer.alloc(4 + len, fill);
+  bytes.writeUInt32BE(len);
+  return bytes;
+};
+
+describe('transports/stream-writer', () => {
+  it('sends a batch with one write', () => {
+    const { sink, writer } = setUp();
+    put(writer, 3, 1);
+    put(writer, 2, 2);
+    assert.equal(sink.writes, 0);
+    writer.flush();
+    assert.equal(sink.writes, 1);
+    sink.drain();
+    assert.deepEqual(sink.stream, Buffer.concat([frame(3, 1), frame(2, 2)]));
+  });
+
+  it('gathers what is flushed during a write into the next one', () => {
+    const { sink, writer } = setUp();
+    for (let i = 0; i < 10; i++) {
+      put(writer, 5, i);
+      writer.flush();
+    }
+    while (sink.drain());
+    assert.equal(sink.writes, 2);
+  });
+
+  it('abandons a reservation, and keeps less than was reserved', () => {
+    const { sink, writer } = setUp();
+    writer.reserve(1000);
+    writer.commit(0);
+    const at = writer.reserve(1000);
+    writer.slab.bytes.fill(9, at, at + 2);
+    writer.commit(2);
+    writer.flush();
+    sink.drain();
+    assert.deepEqual(sink.stream, frame(2, 9));
+  });
+
+  it('writes nothing for an empty flush', () => {
+    const { sink, writer } = setUp();
+    writer.flush();
+    assert.equal(sink.writes, 0);
+  });
+
+  it('refuses when all slabs are in use, and tells when there is room again, once', () => {
+    const { sink, writer, stats, rooms } = setUp();
+    let frames = 0;
+    while (put(writer, 60_000, frames & 255)) frames++;
+    assert.equal(frames, TX_SLABS * Math.floor(TX_SLAB_LEN / 60_004));
+    assert.equal(put(writer, 60_000, 0), false);
+    assert.equal(stats.stalls, 2);
+    writer.flush();
+    assert.equal(rooms(), 0);
+    sink.drain();
+    assert.equal(rooms(), 1);
+    assert.ok(put(writer, 60_000, frames & 255));
+    while (sink.drain());
+    assert.equal(rooms(), 1);
+    const expected = Array.from({ length: frames + 1 }, (_, i) => frame(60_000, i & 255));
+    assert.ok(sink.stream.equals(Buffer.concat(expected)));
+  });
+
+  it('keeps order and content for any mix of frames, flushes and completions', () => {
+    const step = fc.oneof(
+      { weight: 6, arbitrary: fc.record({ len: fc.integer({ min: 1, max: 65_000 }) }) },
+      { weight: 2, arbitrary: fc.constant('flush' as const) },
+      { weight: 2, arbitrary: fc.constant('drain' as const) },
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+        const { sink, writer } = setUp();
+        const expected: Buffer[] = [];
+        steps.forEach((what, i) => {
+          if (what === 'flush') writer.flush();
+          else if (what === 'drain') sink.drain();
+          else if (put(writer, what.len, i)) expected.push(frame(what.len, i));
+        });
+        writer.flush();
+        while (sink.drain());
+        assert.ok(sink.stream.equals(Buffer.concat(expected)));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('writes nothing after close', () => {
+    const { sink, writer } = setUp();
+    put(writer, 3, 1);
+    writer.close();
+    writer.flush();
+    assert.equal(sink.writes, 0);
+    assert.equal(writer.reserve(10), -1);
+  });
+});
