@@ -1,0 +1,98 @@
+/** Where the control API is served: a Unix socket of mode 0600 or a TCP port, and its end. */
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type PlaceTaken, removeStaleSocket } from '../transports/stale-socket.ts';
+import { withPathLock } from './path-lock.ts';
+
+export class ListenError extends Error {
+  readonly code = 'api-listen';
+}
+
+export interface ApiListener {
+  /** `unix:PATH` or `tcp:ADDRESS:PORT`, with the port actually bound. */
+  readonly where: string;
+  /** The TCP port bound; undefined on a Unix socket. */
+  readonly tcp: { readonly address: string; readonly port: number } | undefined;
+  /** End every connection once its answer is sent, and remove the socket. */
+  close(): Promise<void>;
+}
+
+const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);
+
+const ADVICE: Readonly<Record<PlaceTaken, string>> = {
+  live: 'another process serves it; end that one, or choose another --name or --api',
+  'not-a-socket': 'it exists and is not a socket; remove it, or choose another --api',
+};
+
+/** Serve on the Unix socket `path`: a stale one is taken over, a live one refused. */
+export async function listenUnix(server: Server, path: string): Promise<ApiListener> {
+  try {
+    await withPathLock(path, async () => {
+      const taken = await removeStaleSocket(path);
+      if (taken !== undefined) throw new Error(ADVICE[taken]);
+      await bound(server, () => {
+        // The socket is bound inside `listen`: its mode is right from the first moment.
+        const before = process.umask(0o177);
+        try {
+          server.listen(path);
+        } finally {
+          process.umask(before);
+        }
+      });
+    });
+  } catch (error) {
+    throw new ListenError(`cannot serve the control API at ${path}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  return { where: `unix:${path}`, tcp: undefined, close: () => closeServer(server) };
+}
+
+export async function listenTcp(
+  server: Server,
+  address: string,
+  port: number,
+): Promise<ApiListener> {
+  try {
+    await bound(server, () => server.listen({ host: address, port }));
+  } catch (error) {
+    throw new ListenError(
+      `cannot serve the control API at ${address} port ${port}: ${messageOf(error)}; choose another --api`,
+      { cause: error },
+    );
+  }
+  const actual: AddressInfo | string | null = server.address();
+  const actualPort = typeof actual === 'object' && actual !== null ? actual.port : port;
+  const host = address.includes(':') ? `[${address}]` : address;
+  return {
+    where: `tcp:${host}:${actualPort}`,
+    tcp: { address, port: actualPort },
+    close: () => closeServer(server),
+  };
+}
+
+function bound(server: Server, listen: () => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.once('listening', () => {
+      server.off('error', reject);
+      resolve();
+    });
+    listen();
+  });
+}
+
+/** Answers under way get this long to leave. */
+const CLOSE_GRACE_MS = 500;
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
+    server.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}

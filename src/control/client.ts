@@ -1,0 +1,143 @@
+/** A client of the control API, for the commands. One request, one connection. */
+import { type IncomingMessage, request } from 'node:http';
+import type { z } from 'zod';
+import { problemSchema } from './schema.ts';
+
+const TIMEOUT_MS = 10_000;
+const ANSWER_LIMIT = 64 * 1024 * 1024;
+
+export type ApiEndpoint =
+  | { readonly kind: 'unix'; readonly path: string }
+  | {
+      readonly kind: 'tcp';
+      readonly address: string;
+      readonly port: number;
+      readonly token: string;
+    };
+
+/** The daemon was not reached, refused, or answered something else than was agreed. */
+export class ApiClientError extends Error {
+  readonly code = 'api-client';
+  /** The HTTP status; 0 when there was no answer. */
+  readonly status: number;
+
+  constructor(message: string, status: number, cause?: unknown) {
+    super(message, { cause });
+    this.status = status;
+  }
+}
+
+const nameOf = (endpoint: ApiEndpoint): string =>
+  endpoint.kind === 'unix' ? endpoint.path : `${endpoint.address} port ${endpoint.port}`;
+
+export class ApiClient {
+  private readonly endpoint: ApiEndpoint;
+
+  constructor(endpoint: ApiEndpoint) {
+    this.endpoint = endpoint;
+  }
+
+  get<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+    return this.call('GET', path, schema);
+  }
+
+  /** @param body a JSON object; none by default */
+  post<T>(path: string, schema: z.ZodType<T>, body?: object): Promise<T> {
+    return this.call('POST', path, schema, body);
+  }
+
+  async delete(path: string): Promise<void> {
+    await this.exchange('DELETE', path);
+  }
+
+  private async call<T>(
+    method: string,
+    path: string,
+    schema: z.ZodType<T>,
+    body?: object,
+  ): Promise<T> {
+    const text = await this.exchange(method, path, body);
+    const parsed = schema.safeParse(parseJson(text));
+    if (parsed.success) return parsed.data;
+    throw new ApiClientError(
+      `${nameOf(this.endpoint)} answered ${path} with something that this version of hawser does not know: is the daemon of another version?`,
+      200,
+      parsed.error,
+    );
+  }
+
+  private async exchange(method: string, path: string, body?: object): Promise<string> {
+    const { status, text } = await this.send(method, path, body).catch((error: unknown) => {
+      throw this.unreached(error);
+    });
+    if (status >= 200 && status < 300) return text;
+    const detail = problemSchema.safeParse(parseJson(text));
+    const why = detail.success ? detail.data.detail : text.slice(0, 200);
+    throw new ApiClientError(`the daemon refused (${status}): ${why}`, status);
+  }
+
+  private send(
+    method: string,
+    path: string,
+    body: object | undefined,
+  ): Promise<{ status: number; text: string }> {
+    const { endpoint } = this;
+    const where =
+      endpoint.kind === 'unix'
+        ? { socketPath: endpoint.path, headers: { host: 'hawser' } }
+        : {
+            host: endpoint.address,
+            port: endpoint.port,
+            headers: { authorization: `Bearer ${endpoint.token}` },
+          };
+    return new Promise((resolve, reject) => {
+      const outgoing = request({ method, path, agent: false, ...where }, (response) => {
+        readText(response).then(
+          (text) => resolve({ status: response.statusCode ?? 0, text }),
+          reject,
+        );
+      });
+      outgoing.setTimeout(TIMEOUT_MS, () => {
+        outgoing.destroy(new Error(`no answer within ${TIMEOUT_MS / 1_000} s`));
+      });
+      outgoing.on('error', reject);
+      if (body === undefined) {
+        outgoing.end();
+        return;
+      }
+      outgoing.setHeader('content-type', 'application/json');
+      outgoing.end(JSON.stringify(body));
+    });
+  }
+
+  private unreached(error: unknown): ApiClientError {
+    const code = error instanceof Error && 'code' in error ? error.code : '';
+    const why =
+      code === 'ENOENT' || code === 'ECONNREFUSED'
+        ? 'no daemon answers there; start "hawser run", or name another with --name or --api'
+        : error instanceof Error
+          ? error.message
+          : String(error);
+    return new ApiClientError(`cannot reach hawser at ${nameOf(this.endpoint)}: ${why}`, 0, error);
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function readText(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let total = 0;
+  for await (const chunk of response) {
+    const bytes = Buffer.from(chunk);
+    total += bytes.length;
+    if (total > ANSWER_LIMIT) throw new Error(`the answer is larger than ${ANSWER_LIMIT} bytes`);
+    chunks.push(bytes);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}

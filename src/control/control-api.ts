@@ -1,0 +1,114 @@
+/** The control API of one daemon: its server, metrics and listener put together. */
+import { readFile, stat } from 'node:fs/promises';
+import type { Log } from '../base/log.ts';
+import type { PortBook } from '../proxy/ports/port-table.ts';
+import { refusal, tokenAdmission, unixAdmission } from './admission.ts';
+import { type ApiListener, ListenError, listenTcp, listenUnix } from './api-listener.ts';
+import { createApiServer } from './api-server.ts';
+import type { NetworkView } from './network-view.ts';
+import { hostAccess } from './ports/port-access.ts';
+import { type ApiTarget, METRICS_TYPE, ROUTES } from './routes.ts';
+
+export type ApiAddress =
+  | { readonly kind: 'unix'; readonly path: string }
+  | {
+      readonly kind: 'tcp';
+      readonly address: string;
+      readonly port: number;
+      readonly tokenFile: string;
+    };
+
+export interface ControlApiOptions {
+  readonly address: ApiAddress;
+  readonly name: string;
+  readonly version: string;
+  readonly view: NetworkView;
+  readonly ports: PortBook;
+  readonly log: Log;
+  /** Asked for by a client; called once its answer was sent. */
+  onShutdown(): void;
+}
+
+const TOKEN_MIN_CHARS = 16;
+
+/** @throws ListenError; nothing is left behind */
+export async function serveControlApi(options: ControlApiOptions): Promise<ApiListener> {
+  const { address, name, version, view, log } = options;
+  let where = '';
+  const target: ApiTarget = {
+    view,
+    ports: hostAccess(options.ports),
+    daemon: () => ({
+      name,
+      version,
+      nodeVersion: process.version,
+      pid: process.pid,
+      uptimeMs: Math.round(process.uptime() * 1_000),
+      api: where,
+    }),
+    metrics: lazyMetrics(view, name, version),
+    shutdown: () => options.onShutdown(),
+  };
+  const admission =
+    address.kind === 'unix'
+      ? unixAdmission
+      : tokenAdmission(await readToken(address.tokenFile, log));
+  const { server } = createApiServer(
+    {
+      routes: ROUTES,
+      version,
+      refusal: (request) => refusal(request, admission),
+      target: () => target,
+    },
+    log,
+  );
+  const listener =
+    address.kind === 'unix'
+      ? await listenUnix(server, address.path)
+      : await listenTcp(server, address.address, address.port);
+  where = listener.where;
+  return listener;
+}
+
+/** prom-client is loaded by the first scrape. */
+function lazyMetrics(view: NetworkView, name: string, version: string): ApiTarget['metrics'] {
+  const metrics = lazily(async () => {
+    const { Metrics } = await import('./metrics.ts');
+    return new Metrics(view, name, version);
+  });
+  return async () => ({
+    status: 200,
+    body: await (await metrics()).text(),
+    mediaType: METRICS_TYPE,
+  });
+}
+
+function lazily<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+/** The bearer token in `file`: its text without surrounding space. */
+export async function readToken(file: string, log: Log): Promise<string> {
+  let token: string;
+  try {
+    token = (await readFile(file, 'utf8')).trim();
+    if (((await stat(file)).mode & 0o077) !== 0) {
+      log.warn({ file }, 'other users can read the API token: chmod it to 0600');
+    }
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new ListenError(`cannot read the API token: ${why}; write one to ${file}`, {
+      cause: error,
+    });
+  }
+  if (token.length < TOKEN_MIN_CHARS || /[^\x21-\x7e]/.test(token)) {
+    throw new ListenError(
+      `the API token in ${file} is not usable: it needs at least ${TOKEN_MIN_CHARS} printable characters without space; try "openssl rand -hex 32"`,
+    );
+  }
+  return token;
+}

@@ -1,0 +1,130 @@
+/**
+ * Prometheus metrics, read from the network when they are asked for: nothing is counted twice, and a
+ * daemon that nobody scrapes pays nothing. No metric of prom-client's global registry is used.
+ */
+import { performance } from 'node:perf_hooks';
+import { Counter, Gauge, Registry } from 'prom-client';
+import type { NetworkView } from './network-view.ts';
+
+/** A counter whose value is kept elsewhere. */
+class MirrorCounter<L extends string> {
+  private readonly counter: Counter<L>;
+
+  constructor(registry: Registry, name: string, help: string, labelNames: L[]) {
+    this.counter = new Counter({ name, help, labelNames, registers: [registry] });
+  }
+
+  clear(): void {
+    this.counter.reset();
+  }
+
+  set(labels: Partial<Record<L, string>>, value: number): void {
+    this.counter.inc(labels, value);
+  }
+}
+
+const loopTurn = (): Promise<number> => {
+  const start = performance.now();
+  return new Promise((resolve) => {
+    setImmediate(() => setImmediate(() => resolve((performance.now() - start) / 1_000)));
+  });
+};
+
+export class Metrics {
+  private readonly registry = new Registry();
+  private readonly view: NetworkView;
+  private readonly frames: MirrorCounter<'direction'>;
+  private readonly bytes: MirrorCounter<'direction'>;
+  private readonly drops: MirrorCounter<'reason'>;
+  private readonly events: MirrorCounter<'group' | 'name'>;
+  private readonly cpu: MirrorCounter<'mode'>;
+  private readonly flows: Gauge<'protocol' | 'state'>;
+  private readonly guests: Gauge;
+  private readonly leases: Gauge;
+  private readonly ports: Gauge;
+  private readonly lag: Gauge;
+  private readonly utilization: Gauge;
+  private readonly rss: Gauge;
+  private readonly heap: Gauge;
+  private readonly uptime: Gauge;
+  private lastUtilization = performance.eventLoopUtilization();
+
+  constructor(view: NetworkView, name: string, version: string) {
+    this.view = view;
+    const { registry } = this;
+    const counter = <L extends string>(metric: string, help: string, labels: L[]) =>
+      new MirrorCounter<L>(registry, metric, help, labels);
+    const gauge = (metric: string, help: string): Gauge =>
+      new Gauge({ name: metric, help, registers: [registry] });
+    this.frames = counter('hawser_link_frames_total', 'Ethernet frames.', ['direction']);
+    this.bytes = counter('hawser_link_bytes_total', 'Bytes of Ethernet frames.', ['direction']);
+    this.drops = counter('hawser_drops_total', 'Frames and packets dropped.', ['reason']);
+    this.events = counter('hawser_events_total', 'Rare events, by owner.', ['group', 'name']);
+    this.cpu = counter('hawser_cpu_seconds_total', 'CPU time of the daemon.', ['mode']);
+    this.flows = new Gauge({
+      name: 'hawser_flows',
+      help: 'Flows in the table.',
+      labelNames: ['protocol', 'state'],
+      registers: [registry],
+    });
+    this.guests = gauge('hawser_guests_attached', 'Guests that have a link.');
+    this.leases = gauge('hawser_leases', 'DHCP leases.');
+    this.ports = gauge('hawser_published_ports', 'Published ports.');
+    this.lag = gauge('hawser_event_loop_lag_seconds', 'One turn of the event loop, at the scrape.');
+    this.utilization = gauge(
+      'hawser_event_loop_utilization_ratio',
+      'Share of the time since the last scrape that the event loop was busy.',
+    );
+    this.rss = gauge('hawser_resident_memory_bytes', 'Resident memory of the daemon.');
+    this.heap = gauge('hawser_heap_used_bytes', 'JavaScript heap in use.');
+    this.uptime = gauge('hawser_uptime_seconds', 'Time since the daemon started.');
+    new Gauge({
+      name: 'hawser_info',
+      help: 'Always 1; the labels say what runs.',
+      labelNames: ['name', 'version'],
+      registers: [registry],
+    }).set({ name, version }, 1);
+  }
+
+  async text(): Promise<string> {
+    this.lag.set(await loopTurn());
+    const now = performance.eventLoopUtilization();
+    this.utilization.set(performance.eventLoopUtilization(now, this.lastUtilization).utilization);
+    this.lastUtilization = now;
+    this.collectNetwork();
+    const { rss, heapUsed } = process.memoryUsage();
+    this.rss.set(rss);
+    this.heap.set(heapUsed);
+    this.uptime.set(process.uptime());
+    const { user, system } = process.cpuUsage();
+    this.cpu.clear();
+    this.cpu.set({ mode: 'user' }, user / 1e6);
+    this.cpu.set({ mode: 'system' }, system / 1e6);
+    return this.registry.metrics();
+  }
+
+  private collectNetwork(): void {
+    const traffic = this.view.traffic();
+    this.frames.clear();
+    this.frames.set({ direction: 'to_host' }, traffic.framesToHost);
+    this.frames.set({ direction: 'to_guest' }, traffic.framesToGuest);
+    this.bytes.clear();
+    this.bytes.set({ direction: 'to_host' }, traffic.bytesToHost);
+    this.bytes.set({ direction: 'to_guest' }, traffic.bytesToGuest);
+
+    this.drops.clear();
+    this.events.clear();
+    for (const [group, counts] of Object.entries(this.view.counters())) {
+      for (const [name, value] of Object.entries(counts)) {
+        if (group === 'drops') this.drops.set({ reason: name }, value);
+        else this.events.set({ group, name }, value);
+      }
+    }
+
+    this.flows.reset();
+    for (const { protocol, state } of this.view.flows()) this.flows.inc({ protocol, state });
+    this.guests.set(this.view.guests().filter(({ link }) => link !== null).length);
+    this.leases.set(this.view.leases().length);
+    this.ports.set(this.view.ports().length);
+  }
+}

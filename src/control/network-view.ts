@@ -1,0 +1,179 @@
+/**
+ * The running network as the control API sees it. Everything is plain data that survives
+ * `JSON.stringify`, made on demand: nothing here is kept up to date between requests. Addresses are
+ * text as RFC 5952 and dotted quads print them; times are milliseconds before the call unless their
+ * name says otherwise.
+ */
+
+export interface NetworkView {
+  health(): HealthView;
+  info(): NetworkInfoView;
+  /** Every guest that has a link now, and those that left and still hold a lease. */
+  guests(): readonly GuestView[];
+  /** Every flow of the table; the API filters and limits. */
+  flows(): readonly FlowView[];
+  /** Reset the flow. @returns false when no flow has this id */
+  closeFlow(id: string): boolean;
+  leases(): readonly LeaseView[];
+  ports(): readonly PortView[];
+  /** The multiplexer's links to agents in guests. */
+  mux(): readonly MuxLinkView[];
+  /** Traffic since the start, over all links. */
+  traffic(): TrafficView;
+  /**
+   * Counters by owner, then by name: `{ "drops": { "udp-bad-checksum": 3 }, "tcp": { … } }`. The group
+   * `drops` is dropped frames by reason; the names of other groups are for people.
+   */
+  counters(): Readonly<Record<string, Readonly<Record<string, number>>>>;
+}
+
+export interface HealthView {
+  /** `degraded`: it serves, but something named in `problems` does not work. */
+  readonly status: 'ok' | 'degraded';
+  /** Sentences that say what does not work and what to do. */
+  readonly problems: readonly string[];
+}
+
+export interface NetworkInfoView {
+  readonly subnet: string;
+  readonly gateway: string;
+  /** Null when the host's loopback is closed to guests. */
+  readonly hostIp: string | null;
+  readonly gatewayMac: string;
+  readonly mtu: number;
+  readonly links: readonly LinkView[];
+  /** Upstream resolvers in use, as `address#port`. */
+  readonly dnsUpstreams: readonly string[];
+  readonly dnsSearch: readonly string[];
+}
+
+/** A place where guests attach. */
+export interface LinkView {
+  /** The specification, with the path or port actually bound: `qemu:/run/…/qemu.sock`. */
+  readonly link: string;
+  readonly attachedGuests: number;
+}
+
+export interface GuestView {
+  readonly mac: string;
+  /** Addresses seen or leased; the first is the one that publications use. */
+  readonly addresses: readonly string[];
+  readonly hostname: string | null;
+  /** The attached link's name, e.g. `qemu:/run/x.sock#3`; null when it is not attached. */
+  readonly link: string | null;
+  readonly attachedMs: number | null;
+  readonly framesToHost: number;
+  readonly framesToGuest: number;
+  readonly bytesToHost: number;
+  readonly bytesToGuest: number;
+}
+
+export const FLOW_PROTOCOLS = ['tcp', 'udp', 'icmp'] as const;
+export type FlowProtocol = (typeof FLOW_PROTOCOLS)[number];
+
+export interface FlowView {
+  /** Stable for the life of the flow and never used again by this daemon; URL-safe. */
+  readonly id: string;
+  readonly protocol: FlowProtocol;
+  /** Who opened it. */
+  readonly openedBy: 'guest' | 'host';
+  readonly guestAddress: string;
+  /** For ICMP the echo identifier. */
+  readonly guestPort: number;
+  readonly remoteAddress: string;
+  /** 0 for ICMP. */
+  readonly remotePort: number;
+  /** For TCP RFC 9293's state in lower case or `connecting`; `active` for the others. */
+  readonly state: string;
+  /** Payload bytes. */
+  readonly bytesToHost: number;
+  readonly bytesToGuest: number;
+  readonly ageMs: number;
+  readonly idleMs: number;
+  /** Null unless the protocol is TCP. */
+  readonly tcp: TcpFlowView | null;
+}
+
+export interface TcpFlowView {
+  /** 0 before the first sample. */
+  readonly srttMs: number;
+  readonly cwndBytes: number;
+  readonly retransmits: number;
+  readonly bufferedToHost: number;
+  readonly bufferedToGuest: number;
+}
+
+export interface LeaseView {
+  readonly mac: string;
+  readonly address: string;
+  readonly hostname: string | null;
+  /** From the configuration; it does not expire. */
+  readonly static: boolean;
+  /** ISO 8601; null for a static lease. */
+  readonly expiresAt: string | null;
+}
+
+export interface PortView {
+  readonly id: string;
+  readonly protocol: 'tcp' | 'udp' | 'unix';
+  /** `*` is every address of both families; null for a Unix socket, as its port is. */
+  readonly hostAddress: string | null;
+  /** The port actually bound. */
+  readonly hostPort: number | null;
+  readonly hostPath: string | null;
+  /** Null: the first guest, whoever that is when a client comes. */
+  readonly guestAddress: string | null;
+  /** Null when it leads to a Unix socket. */
+  readonly guestPort: number | null;
+  readonly guestPath: string | null;
+  /** Through the stack, or through the agent. */
+  readonly via: 'net' | 'mux';
+  readonly sourceAddress: 'preserve' | 'gateway';
+  readonly proxyProtocol: 'v1' | 'v2' | null;
+  /** `connection`: it ends with the connection that asked for it. */
+  readonly lease: 'connection' | null;
+  readonly annotation: string | null;
+  /** Who published it: `config`, `api`, or the address of a guest. */
+  readonly owner: string;
+  /** TCP connections, or UDP clients, at the moment. */
+  readonly active: number;
+}
+
+export interface MuxLinkView {
+  /** The specification: `unix:/run/agent.sock`. */
+  readonly link: string;
+  /** A link that listens stays so; one that dials is `connecting` until it stands. */
+  readonly state: 'listening' | 'connecting' | 'connected';
+  /** Why the last attempt failed or the last connection ended; '' when there is nothing to tell. */
+  readonly problem: string;
+  readonly peers: readonly MuxPeerView[];
+}
+
+export interface MuxPeerView {
+  readonly id: number;
+  readonly state: 'greeting' | 'ready';
+  /** Null before the handshake. */
+  readonly dialect: 'hawser' | 'vpnkit' | null;
+  /** Ours: which end dialled the link. */
+  readonly role: 'connector' | 'listener';
+  readonly upMs: number;
+  /** 0 when no ping was answered yet; VPNKit's dialect has none. */
+  readonly rttMs: number;
+  readonly channels: number;
+  /** Channels opened by us and by the peer since the link stands. */
+  readonly opened: number;
+  readonly accepted: number;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  /** Promised to the peer as receive windows. */
+  readonly windowBytes: number;
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+export interface TrafficView {
+  readonly framesToHost: number;
+  readonly framesToGuest: number;
+  /** Frame bytes. */
+  readonly bytesToHost: number;
+  readonly bytesToGuest: number;
+}

@@ -1,0 +1,199 @@
+/**
+ * gvproxy's `/services/forwarder/{all,expose,unexpose}` on our table, as `pkg/services/forwarder/ports.go`
+ * of gvisor-tap-vsock answers it: JSON as `text/plain`, errors as lines of text, any method for `all`.
+ *
+ * Differences: a remote that is a name is an error instead of a crash; an empty remote host is the first
+ * guest for clients on the host; the listeners of hawser's other APIs are seen and may be withdrawn.
+ */
+import { z } from 'zod';
+import type { IpAddress } from '../../base/ip-address.ts';
+import { formatEndpoint, PublishError, type PublishSpec } from '../../proxy/ports/publish-spec.ts';
+import { pathProblem } from '../../proxy/ports/publish-text.ts';
+import { parseAddress } from '../../services/address-text.ts';
+import type { Answer, CompatRequest } from '../route.ts';
+import { goListenError, parseGoJson, splitHostPort } from './go-words.ts';
+import type { PortAccess } from './port-access.ts';
+
+export const GVPROXY_PREFIX = '/services/forwarder/';
+const TEXT_TYPE = 'text/plain; charset=utf-8';
+
+const bodySchema = z.object({
+  local: z.string().default(''),
+  remote: z.string().default(''),
+  protocol: z.string().default(''),
+});
+type Body = z.infer<typeof bodySchema>;
+
+/** What Go's `http.Error` answers. */
+class TextError extends Error {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export async function gvproxyForwarder(request: CompatRequest, ports: PortAccess): Promise<Answer> {
+  try {
+    switch (request.path.slice(GVPROXY_PREFIX.length)) {
+      case 'all':
+        return { status: 200, body: `${JSON.stringify(listing(ports))}\n`, mediaType: TEXT_TYPE };
+      case 'expose':
+        await expose(bodyOf(request), ports);
+        return EMPTY;
+      case 'unexpose':
+        unexpose(bodyOf(request), ports);
+        return EMPTY;
+      default:
+        throw new TextError(404, '404 page not found');
+    }
+  } catch (error) {
+    if (!(error instanceof TextError)) throw error;
+    return { status: error.status, body: `${error.message}\n`, mediaType: TEXT_TYPE };
+  }
+}
+
+const EMPTY: Answer = { status: 200, body: '', mediaType: TEXT_TYPE };
+
+function bodyOf({ method, body }: CompatRequest): Body {
+  if (method !== 'POST') throw new TextError(400, 'post only');
+  const parsed = parseGoJson(body);
+  if ('message' in parsed) throw new TextError(400, parsed.message);
+  const checked = bodySchema.safeParse(withLowerKeys(parsed.value));
+  if (checked.success) return checked.data;
+  const key = checked.error.issues[0]?.path.join('.') ?? '';
+  const field = key === '' ? 'value' : `struct field ExposeRequest.${key}`;
+  throw new TextError(400, `json: cannot unmarshal into Go ${field} of type string`);
+}
+
+/** Go's decoder takes keys in any case. */
+const withLowerKeys = (value: unknown): unknown =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value).map(([key, v]) => [key.toLowerCase(), v]))
+    : value;
+
+async function expose(body: Body, ports: PortAccess): Promise<void> {
+  const { local } = body;
+  const protocol = body.protocol === '' ? 'tcp' : body.protocol;
+  const spec = specOf(protocol, body);
+  if (spec.protocol !== 'unix' && spec.hostPort !== 0) {
+    const { hostAddress, hostPort } = spec;
+    if (ports.find(spec.protocol, hostAddress, hostPort) !== undefined) {
+      throw new TextError(500, `proxy already running for ${protocol} on ${local}`);
+    }
+  }
+  try {
+    await ports.publish(spec, false);
+  } catch (error) {
+    if (error instanceof PublishError) throw new TextError(500, goListenError(spec, error));
+    throw error;
+  }
+}
+
+function specOf(protocol: string, { local, remote }: Body): PublishSpec {
+  switch (protocol) {
+    case 'tcp':
+    case 'udp': {
+      const { hostAddress, hostPort } = localOf(protocol, local);
+      return { protocol, hostAddress, hostPort, ...remoteOf(remote, 400) };
+    }
+    case 'unix': {
+      const [, scheme = '', rest = ''] = /^([a-z-]+):\/\/(.*)$/.exec(remote) ?? [];
+      if (scheme !== 'tcp') {
+        const what = scheme === '' ? remote : scheme;
+        throw new TextError(500, `remote protocol for unix forwarder is not implemented: ${what}`);
+      }
+      const why = pathProblem(local);
+      if (why !== undefined) throw new TextError(500, `listen unix ${local}: ${why}`);
+      return { protocol, hostPath: local, ...remoteOf(rest, 500) };
+    }
+    case 'npipe':
+      throw new TextError(500, 'named pipes are not supported by this platform');
+    default:
+      throw new TextError(500, `unknown protocol ${protocol}`);
+  }
+}
+
+interface Local {
+  readonly hostAddress: IpAddress | undefined;
+  readonly hostPort: number;
+}
+
+function localOf(protocol: string, local: string): Local {
+  const split = splitHostPort(local);
+  if ('problem' in split) throw new TextError(500, `listen ${protocol}: ${split.problem}`);
+  const { host, port } = split;
+  const hostPort = portOf(port, 0);
+  if (hostPort === undefined) {
+    throw new TextError(500, `listen ${protocol}: address ${port}: invalid port`);
+  }
+  if (host === '') return { hostAddress: undefined, hostPort };
+  const hostAddress = parseAddress(host === 'localhost' ? '127.0.0.1' : host);
+  if (hostAddress === undefined) {
+    throw new TextError(500, `listen ${protocol}: lookup ${host}: no such host`);
+  }
+  return { hostAddress, hostPort };
+}
+
+function remoteOf(
+  remote: string,
+  syntaxStatus: number,
+): { readonly guestAddress: IpAddress | undefined; readonly guestPort: number } {
+  const split = splitHostPort(remote);
+  if ('problem' in split) throw new TextError(syntaxStatus, split.problem);
+  const guestPort = portOf(split.port, 1);
+  const guestAddress = split.host === '' ? undefined : parseAddress(split.host);
+  if (guestPort === undefined || (split.host !== '' && guestAddress === undefined)) {
+    throw new TextError(500, 'invalid remote addr');
+  }
+  return { guestAddress, guestPort };
+}
+
+function portOf(text: string, min: number): number | undefined {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
+  return port >= min && port <= 65_535 ? port : undefined;
+}
+
+function unexpose({ local, protocol: given }: Body, ports: PortAccess): void {
+  const protocol = given === '' ? 'tcp' : given;
+  const id = idOf(protocol, local, ports);
+  if (id === undefined || !ports.unpublish(id)) throw new TextError(500, 'proxy not found');
+}
+
+function idOf(protocol: string, local: string, ports: PortAccess): string | undefined {
+  if (protocol === 'unix') {
+    return ports.list().find((port) => port.protocol === 'unix' && port.hostPath === local)?.id;
+  }
+  if (protocol !== 'tcp' && protocol !== 'udp') return undefined;
+  try {
+    const { hostAddress, hostPort } = localOf(protocol, local);
+    return ports.find(protocol, hostAddress, hostPort)?.id;
+  } catch (error) {
+    if (error instanceof TextError) return undefined;
+    throw error;
+  }
+}
+
+interface Listed {
+  readonly local: string;
+  readonly remote: string;
+  readonly protocol: string;
+}
+
+function listing(ports: PortAccess): readonly Listed[] {
+  const listed = ports.list().map((port): Listed => {
+    const { protocol } = port;
+    const remote = formatEndpoint(port.guestAddress, port.guestPort, '');
+    if (protocol !== 'unix') {
+      return { local: formatEndpoint(port.hostAddress, port.hostPort, ''), remote, protocol };
+    }
+    const target = port.guestPath === undefined ? `tcp://${remote}` : `unix://${port.guestPath}`;
+    return { local: port.hostPath, remote: target, protocol };
+  });
+  return listed.sort(
+    (one, other) => compare(one.local, other.local) || compare(one.protocol, other.protocol),
+  );
+}
+
+const compare = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0);

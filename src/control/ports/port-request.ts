@@ -1,0 +1,114 @@
+/** The body of `POST /v1/ports`, and what it asks for. */
+import { z } from 'zod';
+import type { IpAddress } from '../../base/ip-address.ts';
+import {
+  PROXY_PROTOCOLS,
+  type PublishSpec,
+  SOURCE_ADDRESSES,
+  type SourceAddress,
+  WAYS,
+  type Way,
+} from '../../proxy/ports/publish-spec.ts';
+import { LOOPBACK, MAX_PORT, MAX_UNIX_PATH, pathProblem } from '../../proxy/ports/publish-text.ts';
+import { parseAddress } from '../../services/address-text.ts';
+import type { ProxyProtocol } from '../../wire/proxy-protocol.ts';
+import { problem, quoted } from '../problem.ts';
+
+const path = z.string().max(MAX_UNIX_PATH);
+
+type Maybe<T> = T | null | undefined;
+
+export interface PortRequest {
+  readonly protocol?: Maybe<'tcp' | 'udp' | 'unix'>;
+  readonly hostAddress?: Maybe<string>;
+  readonly hostPort?: Maybe<number>;
+  readonly hostPath?: Maybe<string>;
+  readonly guestAddress?: Maybe<string>;
+  readonly guestPort?: Maybe<number>;
+  readonly guestPath?: Maybe<string>;
+  readonly via?: Maybe<Way>;
+  readonly sourceAddress?: Maybe<SourceAddress>;
+  readonly proxyProtocol?: Maybe<ProxyProtocol>;
+  readonly annotation?: Maybe<string>;
+  readonly lease?: Maybe<'connection'>;
+}
+
+/** No defaults and no transformations: it is shown in the OpenAPI document as it is. */
+export const portRequestSchema: z.ZodType<PortRequest> = z.strictObject({
+  protocol: z.enum(['tcp', 'udp', 'unix']).nullish().describe('tcp by default'),
+  hostAddress: z
+    .string()
+    .max(64)
+    .nullish()
+    .describe('127.0.0.1 by default; * for every address of both families'),
+  hostPort: z.int().min(0).max(MAX_PORT).nullish().describe('0 by default: one is picked'),
+  hostPath: path.nullish().describe('absolute path of a Unix socket, with the protocol unix'),
+  guestAddress: z.string().max(64).nullish().describe('the first guest by default'),
+  guestPort: z.int().min(1).max(MAX_PORT).nullish(),
+  guestPath: path.nullish().describe('absolute path of a Unix socket in the guest'),
+  via: z.enum(WAYS).nullish().describe('net by default; mux is through the agent in the guest'),
+  sourceAddress: z.enum(SOURCE_ADDRESSES).nullish(),
+  proxyProtocol: z.enum(PROXY_PROTOCOLS).nullish(),
+  annotation: z.string().max(1024).nullish().describe('kept for the client'),
+  lease: z
+    .literal('connection')
+    .nullish()
+    .describe('withdraw the port when the connection of this request closes'),
+});
+
+/** @throws ProblemError 400 naming the key, the value and what is allowed */
+export function parsePortRequest(body: unknown): PortRequest {
+  const parsed = portRequestSchema.safeParse(body ?? {});
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const key = issue?.path.join('.') ?? '';
+  throw problem(400, key === '' ? `${issue?.message}.` : `${key}: ${issue?.message}.`);
+}
+
+/** @throws ProblemError 400 when the keys contradict each other */
+export function specOf(request: PortRequest): PublishSpec {
+  const { protocol, hostPath, guestPath, guestPort } = request;
+  if (guestPath == null && guestPort == null) {
+    throw problem(400, 'guestPort is missing: an integer from 1 to 65535.');
+  }
+  if (guestPath != null && (guestPort != null || request.guestAddress != null)) {
+    throw problem(400, 'guestPath: a Unix socket has no guestAddress and no guestPort.');
+  }
+  const guest = {
+    guestAddress: addressOf('guestAddress', request.guestAddress),
+    guestPort: guestPort ?? 0,
+    guestPath: pathOf('guestPath', guestPath),
+    via: request.via ?? undefined,
+    sourceAddress: request.sourceAddress ?? undefined,
+    proxyProtocol: request.proxyProtocol ?? undefined,
+    annotation: request.annotation ?? undefined,
+  };
+  if (protocol === 'unix') {
+    const at = pathOf('hostPath', hostPath);
+    if (at === undefined) throw problem(400, 'hostPath is missing: an absolute path.');
+    if (request.hostAddress != null || request.hostPort != null) {
+      throw problem(400, 'hostPath: a Unix socket has no hostAddress and no hostPort.');
+    }
+    return { protocol, hostPath: at, ...guest };
+  }
+  if (hostPath != null) throw problem(400, 'hostPath: needs the protocol unix.');
+  const hostAddress =
+    request.hostAddress === '*'
+      ? undefined
+      : (addressOf('hostAddress', request.hostAddress) ?? LOOPBACK);
+  return { protocol: protocol ?? 'tcp', hostAddress, hostPort: request.hostPort ?? 0, ...guest };
+}
+
+function addressOf(key: string, text: string | null | undefined): IpAddress | undefined {
+  if (text == null) return undefined;
+  const address = parseAddress(text);
+  if (address === undefined) throw problem(400, `${key}: ${quoted(text)} is not an IP address.`);
+  return address;
+}
+
+function pathOf(key: string, text: string | null | undefined): string | undefined {
+  if (text == null) return undefined;
+  const why = pathProblem(text);
+  if (why !== undefined) throw problem(400, `${key}: ${quoted(text)} ${why}.`);
+  return text;
+}

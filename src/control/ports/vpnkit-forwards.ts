@@ -1,0 +1,193 @@
+/**
+ * VPNKit's `/forwards/*` on our table, as `go/pkg/vpnkit/http` answers it: `null` for an empty list, POST
+ * as well as PUT and DELETE, the annotation as a part of a forward's identity, unexpose that never fails,
+ * and error bodies of the echo framework.
+ *
+ * An address outside the guests' network is a container's: it needs the agent. Where there is none,
+ * the answer says so instead of a port that nobody answers.
+ */
+import { z } from 'zod';
+import type { PublishedPort } from '../../proxy/ports/port-table.ts';
+import { formatEndpoint, PublishError, type PublishSpec } from '../../proxy/ports/publish-spec.ts';
+import { LOOPBACK, pathProblem } from '../../proxy/ports/publish-text.ts';
+import { parseAddress } from '../../services/address-text.ts';
+import type { Answer, CompatRequest } from '../route.ts';
+import { goListenError, parseGoJson } from './go-words.ts';
+import type { PortAccess } from './port-access.ts';
+
+export const VPNKIT_PREFIX = '/forwards/';
+const JSON_TYPE = 'application/json; charset=UTF-8';
+const TEXT_TYPE = 'text/plain; charset=UTF-8';
+
+const ipText = z.string().refine((text) => text === '' || parseAddress(text) !== undefined);
+const portNumber = z.int().min(0).max(65_535);
+const forwardSchema = z.object({
+  proto: z.string().optional(),
+  out_ip: ipText.optional(),
+  out_port: portNumber.optional(),
+  out_path: z.string().optional(),
+  in_ip: ipText.optional(),
+  in_port: portNumber.optional(),
+  in_path: z.string().optional(),
+  annotation: z.string().max(1024).optional(),
+});
+type Forward = z.infer<typeof forwardSchema>;
+
+/** A body as echo writes it: `{"message": ...}`, or whatever the handler gave it. */
+class EchoError extends Error {
+  readonly status: number;
+  readonly bare: boolean;
+
+  constructor(status: number, message: string, bare = false) {
+    super(message);
+    this.status = status;
+    this.bare = bare;
+  }
+}
+
+interface Operation {
+  readonly methods: readonly string[];
+  handle(request: CompatRequest, ports: PortAccess): Answer | Promise<Answer>;
+}
+
+const EMPTY: Answer = { status: 200, body: '', mediaType: TEXT_TYPE };
+const echoJson = (value: unknown, status = 200): Answer => ({
+  status,
+  body: `${JSON.stringify(value)}\n`,
+  mediaType: JSON_TYPE,
+});
+
+const EXPOSE = ['PUT', 'POST'];
+const UNEXPOSE = ['DELETE', 'POST'];
+const OPERATIONS: Readonly<Record<string, Operation>> = {
+  'expose/port': { methods: EXPOSE, handle: (r, ports) => expose(portForward(r), ports) },
+  'expose/pipe': { methods: EXPOSE, handle: (r, ports) => expose(pipeForward(r), ports) },
+  'unexpose/port': { methods: UNEXPOSE, handle: (r, ports) => unexpose(portForward(r), ports) },
+  'unexpose/pipe': { methods: UNEXPOSE, handle: (r, ports) => unexpose(pipeForward(r), ports) },
+  list: { methods: ['GET'], handle: (_r, ports) => echoJson(listing(ports)) },
+  dump: { methods: ['GET'], handle: (_r, ports) => dump(ports) },
+};
+
+export async function vpnkitForwards(request: CompatRequest, ports: PortAccess): Promise<Answer> {
+  const name = request.path.slice(VPNKIT_PREFIX.length);
+  const operation = Object.hasOwn(OPERATIONS, name) ? OPERATIONS[name] : undefined;
+  try {
+    if (operation === undefined) throw new EchoError(404, 'Not Found');
+    if (!operation.methods.includes(request.method)) {
+      throw new EchoError(405, 'Method Not Allowed');
+    }
+    return await operation.handle(request, ports);
+  } catch (error) {
+    if (!(error instanceof EchoError)) throw error;
+    return echoJson(error.bare ? error.message : { message: error.message }, error.status);
+  }
+}
+
+function portForward(request: CompatRequest): Forward {
+  const forward = forwardOf(request);
+  if (forward.proto === 'tcp' || forward.proto === 'udp') return forward;
+  throw new EchoError(400, 'can only expose tcp or udp ports', true);
+}
+
+function pipeForward(request: CompatRequest): Forward {
+  const forward = forwardOf(request);
+  if (forward.proto === 'unix') return forward;
+  throw new EchoError(400, 'can only expose unix pipes', true);
+}
+
+function forwardOf({ body, contentType }: CompatRequest): Forward {
+  if (body.length === 0) return {};
+  if (!(contentType ?? '').toLowerCase().startsWith('application/json')) {
+    throw new EchoError(415, 'Unsupported Media Type');
+  }
+  const parsed = parseGoJson(body);
+  if ('message' in parsed) {
+    throw new EchoError(400, `Syntax error: offset=${parsed.offset}, error=${parsed.message}`);
+  }
+  const checked = forwardSchema.safeParse(parsed.value);
+  if (checked.success) return checked.data;
+  const field = checked.error.issues[0]?.path.join('.') ?? '';
+  throw new EchoError(400, `Unmarshal type error: field=${field}`);
+}
+
+async function expose(forward: Forward, ports: PortAccess): Promise<Answer> {
+  if (matching(forward, ports) !== undefined) return EMPTY;
+  const spec = specOf(forward);
+  try {
+    await ports.publish(spec, false);
+    return EMPTY;
+  } catch (error) {
+    if (error instanceof PublishError) throw new EchoError(400, goListenError(spec, error));
+    throw error;
+  }
+}
+
+function unexpose(forward: Forward, ports: PortAccess): Answer {
+  const port = matching(forward, ports);
+  if (port !== undefined) ports.unpublish(port.id);
+  return EMPTY;
+}
+
+function specOf(forward: Forward): PublishSpec {
+  const { proto, in_ip: inIp = '', in_port: inPort = 0, in_path: inPath = '' } = forward;
+  const { out_path: outPath = '', out_ip: outIp = '', annotation } = forward;
+  const guestAddress = parseAddress(inIp);
+  if (proto === 'unix') {
+    const why = pathProblem(outPath);
+    if (why !== undefined) throw new EchoError(400, `out_path ${JSON.stringify(outPath)} ${why}`);
+    if (inPath === '' && inPort === 0) throw new EchoError(400, 'in_path is missing');
+    const target = inPath === '' ? { guestPort: inPort } : { guestPort: 0, guestPath: inPath };
+    return { protocol: proto, hostPath: outPath, guestAddress, ...target, annotation };
+  }
+  if (inPort === 0) throw new EchoError(400, 'in_port must be from 1 to 65535');
+  return {
+    protocol: proto === 'udp' ? 'udp' : 'tcp',
+    hostAddress: parseAddress(outIp) ?? LOOPBACK,
+    hostPort: forward.out_port ?? 0,
+    guestAddress,
+    guestPort: inPort,
+    annotation,
+  };
+}
+
+const matching = (forward: Forward, ports: PortAccess): PublishedPort | undefined => {
+  const wanted = keyOf(forward);
+  return ports.list().find((port) => keyOf(forwardView(port)) === wanted);
+};
+
+/** `[annotation ]proto forward from ip:port to ip:port`: what is the same forward to VPNKit. */
+function keyOf(forward: Forward): string {
+  const { proto = '', annotation = '' } = forward;
+  const [from, to] =
+    proto === 'unix'
+      ? [forward.out_path ?? '', forward.in_path ?? '']
+      : [end(forward.out_ip, forward.out_port), end(forward.in_ip, forward.in_port)];
+  const prefix = annotation === '' ? '' : `${annotation} `;
+  return `${prefix}${proto} forward from ${from} to ${to}`;
+}
+
+const end = (ip: string | undefined, port: number | undefined): string =>
+  formatEndpoint(parseAddress(ip ?? ''), port ?? 0, '');
+
+function forwardView(port: PublishedPort): Forward {
+  const { annotation, guestAddress, guestPort, guestPath } = port;
+  const host =
+    port.protocol === 'unix'
+      ? { out_path: port.hostPath }
+      : { out_ip: port.hostAddress?.toString(), out_port: port.hostPort };
+  const target =
+    guestPath === undefined
+      ? { in_ip: guestAddress?.toString(), in_port: guestPort }
+      : { in_path: guestPath };
+  return { proto: port.protocol, ...host, ...target, annotation };
+}
+
+function listing(ports: PortAccess): readonly Forward[] | null {
+  const list = ports.list();
+  return list.length === 0 ? null : list.map(forwardView); // Go's encoding of a nil slice
+}
+
+function dump(ports: PortAccess): Answer {
+  const lines = ports.list().map((port) => `${keyOf(forwardView(port))}: ${port.active} active\n`);
+  return { status: 200, body: lines.join(''), mediaType: TEXT_TYPE };
+}

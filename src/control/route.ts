@@ -1,0 +1,67 @@
+/** What a route of the API is: one table of them serves requests and makes the OpenAPI document. */
+import type { z } from 'zod';
+
+export interface Call {
+  /** The last segment of a path with `{id}`, decoded; else empty. */
+  readonly id: string;
+  readonly query: ReadonlyMap<string, string>;
+  /** The parsed JSON body; undefined when there was none. */
+  readonly body: unknown;
+  readonly connection: CallConnection;
+}
+
+/** The connection that carries a request. */
+export interface CallConnection {
+  /** Whether it stays open after the answer, unless the client closes it. */
+  readonly staysOpen: boolean;
+  /** Keep it open, without a limit of time. `onGone` is called once when it has closed, or has now. */
+  hold(onGone: () => void): void;
+}
+
+export interface Answer {
+  readonly status: number;
+  /** Undefined: no body. */
+  readonly body: string | undefined;
+  readonly mediaType: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Run once the answer has been written. */
+  readonly afterwards?: () => void;
+}
+
+export interface QueryParameter {
+  readonly name: string;
+  readonly description: string;
+  readonly schema: Readonly<Record<string, unknown>>;
+}
+
+export interface Route<T> {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  /** May end in `/{id}`. */
+  readonly path: string;
+  readonly summary: string;
+  readonly query: readonly QueryParameter[];
+  /** Status of success. */
+  readonly success: number;
+  readonly mediaType: string;
+  /** Of a JSON answer. */
+  readonly schema: z.ZodType | undefined;
+  /** Of the JSON object that is taken as the body; the route checks it. */
+  readonly body: z.ZodType | undefined;
+  handle(call: Call, target: T): Answer | Promise<Answer>;
+}
+
+export const JSON_TYPE = 'application/json';
+
+export const json = (value: unknown, status = 200): Answer => ({
+  status,
+  body: `${JSON.stringify(value)}\n`,
+  mediaType: JSON_TYPE,
+});
+
+/** A request to one of the APIs that are served for others' clients. */
+export interface CompatRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly contentType: string | undefined;
+  readonly body: Buffer;
+}

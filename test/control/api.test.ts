@@ -1,0 +1,548 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import fc from 'fast-check';
+import { SILENT } from '../../src/base/log.ts';
+import type { ApiListener } from '../../src/control/api-listener.ts';
+import { MAX_CONNECTIONS } from '../../src/control/api-server.ts';
+import { ApiClient } from '../../src/control/client.ts';
+import { type ApiAddress, serveControlApi } from '../../src/control/control-api.ts';
+import { flowsSchema, healthSchema, infoSchema } from '../../src/control/schema.ts';
+import { FakeNetwork } from '../cli/fake-network.ts';
+
+const curl = promisify(execFile);
+const TOKEN = '0123456789abcdef0123456789abcdef';
+
+interface Reply {
+  readonly status: number;
+  readonly head: string;
+  readonly body: string;
+}
+
+/** Send bytes as they are, and read until the server closes. Text is Latin-1. */
+function exchange(
+  socket: Socket,
+  bytes: string | Uint8Array,
+  isHalfClosing = false,
+): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk) => chunks.push(chunk));
+    socket.on('error', reject);
+    socket.on('close', () => {
+      const text = Buffer.concat(chunks).toString('latin1');
+      const split = text.indexOf('\r\n\r\n');
+      const head = text.slice(0, Math.max(split, 0)).toLowerCase();
+      resolve({
+        status: Number(/^http\/1\.1 (\d+)/.exec(head)?.[1] ?? 0),
+        head,
+        body: text.slice(split + 4),
+      });
+    });
+    socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
+    if (isHalfClosing) socket.end();
+  });
+}
+
+describe('control API', () => {
+  let dir: string;
+  let path: string;
+  let network: FakeNetwork;
+  let listener: ApiListener;
+  let shutdowns: number;
+
+  const serve = (address: ApiAddress): Promise<ApiListener> =>
+    serveControlApi({
+      address,
+      name: 'test',
+      version: '1.2.3',
+      view: network.view,
+      ports: network.ports,
+      log: SILENT,
+      onShutdown: () => shutdowns++,
+    });
+
+  const ask = (line: string, headers: readonly string[] = ['Host: localhost'], body = '') =>
+    exchange(
+      connect(path),
+      `${[`${line} HTTP/1.1`, ...headers, 'Connection: close'].join('\r\n')}\r\n\r\n${body}`,
+    );
+
+  const isServing = async (): Promise<void> => {
+    const health = await new ApiClient({ kind: 'unix', path }).get('/v1/health', healthSchema);
+    assert.equal(health.status, 'ok');
+  };
+
+  beforeEach(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'hawser-test-'));
+    path = join(dir, 'api.sock');
+    network = new FakeNetwork();
+    shutdowns = 0;
+    listener = await serve({ kind: 'unix', path });
+  });
+  afterEach(async () => {
+    await listener.close();
+    await network.close();
+    rmSync(dir, { recursive: true });
+  });
+
+  it('the socket is of mode 0600', () => {
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+  });
+
+  it('curl reads it over the Unix socket', async () => {
+    const { stdout } = await curl('curl', [
+      '-sf',
+      '--unix-socket',
+      path,
+      'http://localhost/v1/info',
+    ]);
+    const info = infoSchema.parse(JSON.parse(stdout));
+    assert.equal(info.version, '1.2.3');
+    assert.equal(info.api, `unix:${path}`);
+  });
+
+  it('the client reads flows as they are', async () => {
+    const client = new ApiClient({ kind: 'unix', path });
+    const answer = await client.get('/v1/flows', flowsSchema);
+    assert.deepEqual(answer, { total: 2, flows: network.view.flows() });
+  });
+
+  const queries: [string, number, string[]][] = [
+    ['protocol=udp', 1, ['u2']],
+    ['guest=192.168.127.2', 1, ['t1']],
+    ['limit=1', 2, ['t1']],
+    ['protocol=tcp&guest=192.168.127.3', 0, []],
+  ];
+  for (const [query, total, ids] of queries) {
+    it(`/v1/flows?${query}`, async () => {
+      const answer = await new ApiClient({ kind: 'unix', path }).get(
+        `/v1/flows?${query}`,
+        flowsSchema,
+      );
+      assert.equal(answer.total, total);
+      assert.deepEqual(
+        answer.flows.map(({ id }) => id),
+        ids,
+      );
+    });
+  }
+
+  const JSON_HEADERS = ['Host: localhost', 'Content-Type: application/json'];
+  const odd: [string, string, string[], string, number, RegExp][] = [
+    ['no such path', 'GET /v2', ['Host: localhost'], '', 404, /openapi/],
+    ['the root', 'GET /', ['Host: localhost'], '', 404, /nothing at/],
+    [
+      'a path of a proxy request',
+      'GET http://other/v1/health',
+      ['Host: localhost'],
+      '',
+      404,
+      /nothing/,
+    ],
+    ['no such flow', 'DELETE /v1/flows/zz', ['Host: localhost'], '', 404, /no flow/],
+    [
+      'a flow id that is not encoded',
+      'DELETE /v1/flows/%zz',
+      ['Host: localhost'],
+      '',
+      400,
+      /percent/,
+    ],
+    ['a path below a flow', 'DELETE /v1/flows/t1/x', ['Host: localhost'], '', 404, /nothing at/],
+    ['a wrong method', 'POST /v1/health', ['Host: localhost'], '', 405, /use GET, HEAD/],
+    ['an unusual method', 'PROPFIND /v1/health', ['Host: localhost'], '', 405, /use GET/],
+    ['OPTIONS', 'OPTIONS /v1/health', ['Host: localhost'], '', 405, /use GET/],
+    ['CONNECT', 'CONNECT 127.0.0.1:22', ['Host: localhost'], '', 405, /CONNECT/],
+    [
+      'an unknown protocol',
+      'GET /v1/flows?protocol=sctp',
+      ['Host: localhost'],
+      '',
+      400,
+      /tcp, udp, icmp/,
+    ],
+    [
+      'a guest that is no address',
+      'GET /v1/flows?guest=my%20vm',
+      ['Host: localhost'],
+      '',
+      400,
+      /IP address/,
+    ],
+    ['limit 0', 'GET /v1/flows?limit=0', ['Host: localhost'], '', 400, /from 1 to 100000/],
+    [
+      'a limit in scientific notation',
+      'GET /v1/flows?limit=1e3',
+      ['Host: localhost'],
+      '',
+      400,
+      /limit/,
+    ],
+    [
+      'an unknown parameter',
+      'GET /v1/flows?x=1',
+      ['Host: localhost'],
+      '',
+      400,
+      /protocol, guest, limit/,
+    ],
+    [
+      'a repeated parameter',
+      'GET /v1/flows?limit=1&limit=2',
+      ['Host: localhost'],
+      '',
+      400,
+      /twice/,
+    ],
+    ['no Host', 'GET /v1/health', [], '', 400, /Host/],
+    ['a foreign Host', 'GET /v1/health', ['Host: evil.example'], '', 403, /evil\.example/],
+    [
+      'a Host that starts like ours',
+      'GET /v1/health',
+      ['Host: localhost.evil'],
+      '',
+      403,
+      /not this API/,
+    ],
+    [
+      'a Host with credentials',
+      'GET /v1/health',
+      ['Host: localhost@evil'],
+      '',
+      403,
+      /not this API/,
+    ],
+    [
+      'an IPv6 literal that is not ours',
+      'GET /v1/health',
+      ['Host: [fe80::1%eth0]:80'],
+      '',
+      403,
+      /not this/,
+    ],
+    [
+      'a foreign Origin',
+      'GET /v1/health',
+      ['Host: localhost', 'Origin: http://evil.example'],
+      '',
+      403,
+      /Origin/,
+    ],
+    ['the null Origin', 'GET /v1/health', ['Host: localhost', 'Origin: null'], '', 403, /Origin/],
+    [
+      'a body of another type',
+      'POST /v1/shutdown',
+      ['Host: localhost', 'Content-Type: text/plain', 'Content-Length: 2'],
+      '{}',
+      415,
+      /application\/json/,
+    ],
+    [
+      'a body of no type',
+      'POST /v1/shutdown',
+      ['Host: localhost', 'Content-Length: 2'],
+      '{}',
+      415,
+      /untyped/,
+    ],
+    [
+      'broken JSON',
+      'POST /v1/shutdown',
+      [...JSON_HEADERS, 'Content-Length: 1'],
+      '{',
+      400,
+      /not JSON/,
+    ],
+    [
+      'JSON null',
+      'POST /v1/shutdown',
+      [...JSON_HEADERS, 'Content-Length: 4'],
+      'null',
+      400,
+      /object/,
+    ],
+    [
+      'a JSON list',
+      'POST /v1/shutdown',
+      [...JSON_HEADERS, 'Content-Length: 2'],
+      '[]',
+      400,
+      /object/,
+    ],
+    [
+      'a key called __proto__',
+      'POST /v1/shutdown',
+      [...JSON_HEADERS, 'Content-Length: 15'],
+      '{"__proto__":1}',
+      400,
+      /__proto__/,
+    ],
+    [
+      'bytes that are not UTF-8',
+      'POST /v1/shutdown',
+      [...JSON_HEADERS, 'Content-Length: 2'],
+      '\x80\x80',
+      400,
+      /not JSON/,
+    ],
+    [
+      'a body announced too large',
+      'POST /v1/shutdown',
+      [...JSON_HEADERS, 'Content-Length: 99999999'],
+      '',
+      413,
+      /65536/,
+    ],
+    [
+      'a body that is too large',
+      'POST /v1/shutdown',
+      [...JSON_HEADERS, 'Transfer-Encoding: chunked'],
+      `20000\r\n${'x'.repeat(0x20000)}\r\n0\r\n\r\n`,
+      413,
+      /65536/,
+    ],
+    [
+      'deep JSON',
+      'POST /v1/shutdown',
+      [...JSON_HEADERS, 'Content-Length: 60000'],
+      '['.repeat(60_000),
+      400,
+      /not JSON/,
+    ],
+    [
+      'a header block too large',
+      'GET /v1/health',
+      ['Host: localhost', `X: ${'x'.repeat(20_000)}`],
+      '',
+      431,
+      /16 KiB/,
+    ],
+    [
+      'two lengths',
+      'POST /v1/shutdown',
+      ['Host: localhost', 'Content-Length: 2', 'Content-Length: 3'],
+      '{}',
+      400,
+      /HTTP/,
+    ],
+  ];
+  for (const [name, line, headers, body, status, detail] of odd) {
+    it(`${name} is answered by ${status} and a problem document`, async () => {
+      const reply = await ask(line, headers, body);
+      assert.equal(reply.status, status, reply.body);
+      assert.match(reply.head, /content-type: application\/problem\+json/);
+      const document = JSON.parse(reply.body);
+      assert.equal(document.status, status);
+      assert.equal(document.type, 'about:blank');
+      assert.match(document.detail, detail);
+      assert.equal(shutdowns, 0);
+      await isServing();
+    });
+  }
+
+  it('a 405 names what is allowed', async () => {
+    const { head } = await ask('PUT /v1/flows/t1');
+    assert.match(head, /allow: delete/);
+  });
+
+  for (const host of ['localhost', 'LOCALHOST:80', '127.0.0.1', '[::1]:8080', 'hawser', '']) {
+    it(`the Host "${host}" is ours`, async () => {
+      assert.equal((await ask('GET /v1/health', [`Host: ${host}`])).status, 200);
+    });
+  }
+
+  it('its own Origin is let in', async () => {
+    const headers = ['Host: localhost:80', 'Origin: http://localhost:80'];
+    assert.equal((await ask('GET /v1/health', headers)).status, 200);
+  });
+
+  it('HEAD has the headers of GET and no body', async () => {
+    const { status, head, body } = await ask('HEAD /v1/health');
+    assert.equal(status, 200);
+    assert.match(head, /content-length: \d\d/);
+    assert.equal(body, '');
+  });
+
+  it('DELETE resets a flow', async () => {
+    assert.equal((await ask('DELETE /v1/flows/t1')).status, 204);
+    assert.deepEqual(network.closedFlows, ['t1']);
+  });
+
+  it('shutdown is answered first', async () => {
+    const { status, body } = await ask('POST /v1/shutdown');
+    assert.equal(status, 202);
+    assert.deepEqual(JSON.parse(body), { stopping: true });
+    assert.equal(shutdowns, 1);
+  });
+
+  it('an error of ours is a 500 and service goes on', async () => {
+    Object.assign(network.view, {
+      leases: () => {
+        throw new Error('secret');
+      },
+    });
+    const { status, body } = await ask('GET /v1/leases');
+    assert.equal(status, 500);
+    assert.doesNotMatch(body, /secret/);
+    await isServing();
+  });
+
+  it('the metrics are in the text format, from the network at the moment', async () => {
+    const first = (await ask('GET /metrics')).body;
+    assert.match(first, /^hawser_link_bytes_total\{direction="to_host"\} 700$/m);
+    assert.match(first, /^hawser_drops_total\{reason="udp-bad-checksum"\} 3$/m);
+    assert.match(first, /^hawser_flows\{protocol="tcp",state="established"\} 1$/m);
+    assert.match(first, /^hawser_event_loop_lag_seconds [\d.e-]+$/m);
+    assert.match(first, /^hawser_resident_memory_bytes \d{7,}$/m);
+    Object.assign(network.view, { flows: () => [], counters: () => ({ drops: { other: 1 } }) });
+    const second = (await ask('GET /metrics')).body;
+    assert.match(second, /^hawser_drops_total\{reason="other"\} 1$/m);
+    assert.doesNotMatch(second, /udp-bad-checksum|hawser_flows\{/);
+  });
+
+  it('the OpenAPI document describes every path that answers, and its answers keep to it', async () => {
+    const document = JSON.parse((await ask('GET /v1/openapi.json')).body);
+    assert.equal(document.openapi, '3.1.0');
+    assert.deepEqual(Object.keys(document.paths).sort(), [
+      '/metrics',
+      '/v1/flows',
+      '/v1/flows/{id}',
+      '/v1/guests',
+      '/v1/health',
+      '/v1/info',
+      '/v1/leases',
+      '/v1/mux',
+      '/v1/openapi.json',
+      '/v1/ports',
+      '/v1/ports/{id}',
+      '/v1/shutdown',
+    ]);
+    for (const key of [
+      '/v1/health',
+      '/v1/info',
+      '/v1/guests',
+      '/v1/flows',
+      '/v1/leases',
+      '/v1/mux',
+      '/v1/ports',
+    ]) {
+      const answer = JSON.parse((await ask(`GET ${key}`)).body);
+      const { schema } = document.paths[key].get.responses[200].content['application/json'];
+      assert.deepEqual(Object.keys(answer).sort(), Object.keys(schema.properties).sort(), key);
+    }
+  });
+
+  it('garbage never ends it', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ minLength: 1, maxLength: 300 }), async (bytes) => {
+        await exchange(connect(path), bytes, true).catch(() => undefined);
+      }),
+      { numRuns: 50 },
+    );
+    await isServing();
+  });
+
+  it('half a request and a gone client leave nothing behind', async () => {
+    const socket = connect(path);
+    socket.write('POST /v1/shutdown HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{');
+    await once(socket, 'connect');
+    socket.destroy();
+    await isServing();
+    assert.equal(shutdowns, 0);
+  });
+
+  it('at the limit of connections one more is closed, and served once another has gone', async () => {
+    const idle = Array.from({ length: MAX_CONNECTIONS }, () => connect(path));
+    await Promise.all(idle.map((socket) => once(socket, 'connect')));
+    await assert.rejects(isServing(), { code: 'api-client', status: 0 });
+    const [first] = idle;
+    const counted = () => new Promise((resolve) => setImmediate(resolve));
+    first?.destroy();
+    for (let tries = 0; tries < 100; tries++) {
+      await counted();
+      if (
+        await isServing().then(
+          () => true,
+          () => false,
+        )
+      )
+        break;
+    }
+    await isServing();
+    for (const socket of idle) socket.destroy();
+  });
+
+  it('a live socket is refused and left alone', async () => {
+    await assert.rejects(serve({ kind: 'unix', path }), /another process serves it/);
+    await isServing();
+  });
+
+  it('a file that is no socket is refused and left alone', async () => {
+    const file = join(dir, 'notes');
+    writeFileSync(file, 'precious');
+    await assert.rejects(serve({ kind: 'unix', path: file }), /not a socket; remove it/);
+    assert.equal(readFileSync(file, 'utf8'), 'precious');
+  });
+
+  describe('over TCP', () => {
+    let tcp: ApiListener;
+    let port: number;
+    const send = (headers: readonly string[]): Promise<Reply> =>
+      exchange(
+        connect(port, '127.0.0.1'),
+        `GET /v1/health HTTP/1.1\r\n${headers.join('\r\n')}\r\nConnection: close\r\n\r\n`,
+      );
+
+    beforeEach(async () => {
+      const tokenFile = join(dir, 'token');
+      writeFileSync(tokenFile, `${TOKEN}\n`, { mode: 0o600 });
+      tcp = await serve({ kind: 'tcp', address: '127.0.0.1', port: 0, tokenFile });
+      port = Number(tcp.where.split(':').at(-1));
+    });
+    afterEach(() => tcp.close());
+
+    it('the right token is let in, by our client too', async () => {
+      const client = new ApiClient({ kind: 'tcp', address: '127.0.0.1', port, token: TOKEN });
+      assert.equal((await client.get('/v1/health', healthSchema)).status, 'ok');
+    });
+
+    const refused: [string, string[], number][] = [
+      ['no token', ['Host: localhost'], 401],
+      ['a wrong token', ['Host: localhost', `Authorization: Bearer ${TOKEN}x`], 401],
+      ['another scheme', ['Host: localhost', `Authorization: Basic ${TOKEN}`], 401],
+      [
+        'a foreign Host with the token',
+        ['Host: evil.example', `Authorization: Bearer ${TOKEN}`],
+        403,
+      ],
+      [
+        'a foreign Origin with the token',
+        ['Host: localhost', 'Origin: http://evil', `Authorization: Bearer ${TOKEN}`],
+        403,
+      ],
+    ];
+    for (const [name, headers, status] of refused) {
+      it(`${name} is refused`, async () => assert.equal((await send(headers)).status, status));
+    }
+
+    it('a missing or short token file is an error that says what to do', async () => {
+      const address = { kind: 'tcp', address: '127.0.0.1', port: 0 } as const;
+      await assert.rejects(serve({ ...address, tokenFile: join(dir, 'none') }), /write one to/);
+      writeFileSync(join(dir, 'short'), 'abc');
+      await assert.rejects(serve({ ...address, tokenFile: join(dir, 'short') }), /at least 16/);
+    });
+  });
+});
+
+describe('control API client', () => {
+  it('says how to find a daemon when none answers', async () => {
+    const client = new ApiClient({ kind: 'unix', path: '/nonexistent/api.sock' });
+    await assert.rejects(client.get('/v1/health', healthSchema), /no daemon answers there; start/);
+  });
+});

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { formatBindRule, isAllowed, parseBindRule } from '../../../src/control/ports/bind-rules.ts';
+import { GuestAccess } from '../../../src/control/ports/port-access.ts';
+import type { PortTable } from '../../../src/proxy/ports/port-table.ts';
+import { formatHostSide } from '../../../src/proxy/ports/publish-spec.ts';
+import { portTable } from '../../proxy/ports/port-fixture.ts';
+import { GUEST, ip } from '../../proxy/recording.ts';
+
+const rules = (...texts: string[]) =>
+  texts.map((text) => {
+    const rule = parseBindRule(text);
+    assert.ok(rule !== undefined, text);
+    assert.equal(formatBindRule(rule), text);
+    return rule;
+  });
+
+describe('control/ports/bind-rules', () => {
+  const ALLOWED: readonly (readonly [string, string | undefined, number, boolean])[] = [
+    ['127.0.0.1:1024-65535', '127.0.0.1', 1024, true],
+    ['127.0.0.1:1024-65535', '127.0.0.1', 1023, false],
+    ['127.0.0.1:1024-65535', '127.0.0.2', 1024, false],
+    ['127.0.0.1:1024-65535', '0.0.0.0', 1024, false],
+    ['127.0.0.1:1024-65535', undefined, 1024, false],
+    ['0.0.0.0:80', '10.0.0.1', 80, true],
+    ['0.0.0.0:80', '::1', 80, false],
+    ['[::]:80', '::1', 80, true],
+    ['*:80', '::1', 80, true],
+    ['*:80', undefined, 80, true],
+    ['*:80', undefined, 81, false],
+  ];
+  for (const [rule, address, port, allowed] of ALLOWED) {
+    it(`${rule} ${allowed ? 'allows' : 'does not allow'} ${address ?? '*'} port ${port}`, () => {
+      const at = address === undefined ? undefined : ip(address);
+      assert.equal(isAllowed(rules(rule), at, port), allowed);
+    });
+  }
+
+  for (const text of [
+    '',
+    '80',
+    'localhost:80',
+    '127.0.0.1',
+    '127.0.0.1:0',
+    '*:9-8',
+    '127.0.0.1:x',
+  ]) {
+    it(`"${text}" is no rule`, () => assert.equal(parseBindRule(text), undefined));
+  }
+});
+
+describe('control/ports/port-access of a guest', () => {
+  let table: PortTable;
+  const loopback = rules('127.0.0.1:1024-65535', '[::1]:1024-65535');
+  const spec = { protocol: 'tcp', guestAddress: undefined, guestPort: 80 } as const;
+
+  beforeEach(() => {
+    table = portTable({}, { portsOfGuest: 3 });
+  });
+  afterEach(() => table.close());
+
+  it('narrows a wildcard to the loopback where only that is allowed, and finds it again', async () => {
+    const access = new GuestAccess(table, loopback, GUEST);
+    for (const [asked, bound] of [
+      [ip('0.0.0.0'), '127.0.0.1'],
+      [undefined, '127.0.0.1'],
+      [ip('::'), '[::1]'],
+    ] as const) {
+      const port = await access.publish({ ...spec, hostAddress: asked, hostPort: 0 }, false);
+      assert.ok(port.protocol !== 'unix');
+      assert.equal(formatHostSide(port), `${bound}:${port.hostPort}/tcp`);
+      assert.equal(access.find('tcp', asked, port.hostPort)?.id, port.id);
+      assert.equal(`${port.guestAddress}`, `${GUEST}`);
+    }
+  });
+
+  it('sees and withdraws only its own, and has a limit of its own', async () => {
+    const access = new GuestAccess(table, loopback, GUEST);
+    const other = new GuestAccess(table, loopback, ip('192.168.127.3'));
+    const wanted = { ...spec, hostAddress: ip('127.0.0.1'), hostPort: 0 };
+    const theirs = await other.publish(wanted, false);
+    await table.publish(wanted, 'config');
+    for (let i = 0; i < 3; i++) await access.publish(wanted, false);
+    await assert.rejects(access.publish(wanted, false), { code: 'ERR_PUBLISH_LIMIT' });
+    assert.equal(access.list().length, 3);
+    assert.equal(access.unpublish(theirs.id), false);
+    assert.equal(other.list().length, 1);
+  });
+
+  it('a picked port that the rules do not allow is withdrawn again', async () => {
+    const access = new GuestAccess(table, rules('127.0.0.1:1-2'), GUEST);
+    const wanted = { ...spec, hostAddress: ip('127.0.0.1'), hostPort: 0 };
+    await assert.rejects(access.publish(wanted, false), { code: 'ERR_PUBLISH_FORBIDDEN' });
+    assert.equal(table.list().length, 0);
+  });
+
+  it('without rules there is no place', async () => {
+    const access = new GuestAccess(table, [], GUEST);
+    const wanted = { ...spec, hostAddress: undefined, hostPort: 8080 };
+    await assert.rejects(access.publish(wanted, false), /at no place/);
+  });
+});
