@@ -1,0 +1,158 @@
+/**
+ * The agent: links to the host, a dialler for what the host asks of the guest, and listeners for what the
+ * guest wants of the host. It needs Node and nothing else.
+ */
+import { readFileSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import type { Log } from '../../base/log.ts';
+import type { Clock } from '../../base/time.ts';
+import { type Destination, formatDestination } from '../../mux/destination.ts';
+import { MuxWay } from '../../proxy/agent/mux-way.ts';
+import { MuxPeers } from '../../proxy/agent/peers.ts';
+import { TargetDialer } from '../../proxy/agent/target-dialer.ts';
+import { isAllowed } from '../../proxy/agent/target-rules.ts';
+import { resetSocket } from '../../proxy/tcp/reset-socket.ts';
+import { parseAddress } from '../../services/address-text.ts';
+import type { OpenMuxLink } from '../../transports/mux/open-mux-link.ts';
+import { dialStream, listenForPeers } from '../../transports/mux/stream-links.ts';
+import { dialVsock, listenVsockLink } from '../../transports/mux/vsock-links.ts';
+import { removeStaleSocket } from '../../transports/stale-socket.ts';
+import { closeServer } from '../../transports/stream-server.ts';
+import { type AgentRequest, type Forward, formatForward, type NamedLink } from './arguments.ts';
+
+const PRIVATE_UMASK = 0o177;
+
+export interface AgentSurroundings {
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class Agent {
+  readonly peers: MuxPeers;
+  readonly dialer: TargetDialer;
+  private readonly request: AgentRequest;
+  private readonly around: AgentSurroundings;
+  private readonly way: MuxWay;
+  private readonly links: OpenMuxLink[] = [];
+  private readonly servers: Server[] = [];
+
+  constructor(request: AgentRequest, around: AgentSurroundings) {
+    this.request = request;
+    this.around = around;
+    const { allow, plain } = request;
+    this.dialer = new TargetDialer({
+      ...around,
+      isAllowed: (target) => allow === undefined || isAllowed(allow, target),
+    });
+    this.peers = new MuxPeers({
+      ...around,
+      options: { extended: !plain },
+      onRequest: (now, channelRequest) => this.dialer.onRequest(now, channelRequest),
+    });
+    this.way = new MuxWay({ ...around, peers: this.peers });
+  }
+
+  /** @throws Error that says what failed and what to do */
+  async start(): Promise<void> {
+    for (const link of this.request.listen) this.links.push(await this.listen(link));
+    for (const forward of this.request.forwards) await this.forward(forward);
+    for (const link of this.request.connect) this.links.push(this.connect(link));
+  }
+
+  async close(): Promise<void> {
+    for (const server of this.servers) void closeServer(server);
+    for (const link of this.links) void link.close();
+    this.way.close();
+    this.dialer.close();
+    this.peers.close();
+    await new Promise(setImmediate); // what the links were told is written
+  }
+
+  private async listen({ text, spec }: NamedLink): Promise<OpenMuxLink> {
+    const context = { ...this.around, peers: this.peers };
+    const link = { name: text, order: this.links.length };
+    if (spec.kind === 'unix') return await listenForPeers(link, { path: spec.path }, context);
+    if (spec.kind === 'vsock') return await listenVsockLink(link, spec.port, context);
+    const { host, port } = spec;
+    return await listenForPeers(link, { host, port }, context, { admits: this.admits });
+  }
+
+  private connect({ text, spec }: NamedLink): OpenMuxLink {
+    const context = { ...this.around, peers: this.peers };
+    const link = { name: text, order: this.links.length };
+    if (spec.kind === 'unix') return dialStream(link, { path: spec.path }, context);
+    if (spec.kind === 'vsock') return dialVsock(link, spec.cid ?? 2, spec.port, context);
+    return dialStream(link, { host: spec.host, port: spec.port }, context);
+  }
+
+  /** Whoever is at the other end may reach all of the guest, Unix sockets too: not everybody may. */
+  private readonly admits = (from: string): boolean => {
+    const address = parseAddress(from)?.toString();
+    const allowed = this.request.peers ?? defaultGateways();
+    return address !== undefined && allowed.includes(address);
+  };
+
+  private async forward(forward: Forward): Promise<void> {
+    const { local, remote } = forward;
+    const onSocket = (socket: Socket): void => this.onForwarded(socket, remote);
+    const what = `cannot forward ${formatForward(forward)}`;
+    try {
+      this.servers.push(await listenAt(local, onSocket));
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`${what}: ${why}`, { cause });
+    }
+  }
+
+  private onForwarded(socket: Socket, remote: Destination): void {
+    const from = parseAddress(socket.remoteAddress ?? '');
+    const port = socket.remotePort;
+    const client = from === undefined || port === undefined ? undefined : { address: from, port };
+    if (this.way.splice(socket, remote, client, undefined, () => {})) return;
+    const target = formatDestination(remote);
+    this.around.log.warn({ target }, 'client reset: no host is connected');
+    socket.on('error', () => {}); // it is being thrown away
+    resetSocket(socket);
+  }
+}
+
+/** Half-open sockets, unlike those of links. A Unix socket is for its owner alone. */
+async function listenAt(local: Destination, onSocket: (socket: Socket) => void): Promise<Server> {
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
+  server.on('connection', onSocket);
+  if (local.proto === 'unix') {
+    const taken = await removeStaleSocket(local.path);
+    if (taken !== undefined) throw new Error(`${local.path} is ${taken}`);
+  }
+  const before = process.umask(PRIVATE_UMASK);
+  const listening = new Promise<Server>((resolve, reject) => {
+    server.once('error', reject);
+    const done = (): void => {
+      server.off('error', reject);
+      server.on('error', () => {}); // an accept failed; the next one may not
+      resolve(server);
+    };
+    if (local.proto === 'unix') server.listen({ path: local.path }, done);
+    else server.listen({ host: local.address.toString(), port: local.port }, done);
+  });
+  process.umask(before);
+  return await listening;
+}
+
+/** Of the kernel's IPv4 routes. */
+function defaultGateways(): readonly string[] {
+  let table: string;
+  try {
+    table = readFileSync('/proc/net/route', 'latin1');
+  } catch {
+    return [];
+  }
+  return table
+    .split('\n')
+    .map((line) => line.split('\t'))
+    .filter(([, destination, , flags]) => destination === '00000000' && Number(`0x${flags}`) & 2)
+    .map(([, , gateway = '']) => {
+      const bytes = Buffer.from(gateway, 'hex').reverse(); // the kernel prints the word as it is in memory
+      return [...bytes].join('.');
+    });
+}

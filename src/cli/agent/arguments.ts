@@ -1,0 +1,166 @@
+/** The agent's command line. Read without a library: the agent is small, and starts fast. */
+import { parseArgs } from 'node:util';
+import { type Destination, formatDestination } from '../../mux/destination.ts';
+import {
+  parseTarget,
+  parseTargetRule,
+  TARGET_RULE_FORM,
+  type TargetRule,
+} from '../../proxy/agent/target-rules.ts';
+import { parseAddress } from '../../services/address-text.ts';
+import {
+  type AgentLinkSpec,
+  MuxLinkSpecError,
+  parseAgentLink,
+} from '../../transports/mux/mux-link-spec.ts';
+
+export const AGENT_HELP: string = `Usage: hawser agent --listen LINK | --connect LINK ... [options]
+
+The guest's end of hawser's multiplexer. It dials servers, containers and Unix sockets inside the guest for
+the host, and forwards sockets of the guest to the host. VPNKit's host side may use it as well.
+
+  --listen LINK               unix:PATH, tcp:IP:PORT (for --mux guest:PORT) or vsock:PORT; repeatable
+  --connect LINK              unix:PATH, tcp:IP:PORT or vsock:CID:PORT (CID 2 is the host); repeatable.
+                              Dialled again when it falls
+  --peer IP                   who may connect to tcp: links (default: the default gateway); repeatable
+  --allow RULE                what the host may have dialled (default: everything); repeatable.
+                              ${TARGET_RULE_FORM}
+  --forward-to-host LOCAL=REMOTE
+                              listen at LOCAL (tcp:IP:PORT or unix:PATH) and lead to REMOTE as the host sees it
+                              (tcp:IP:PORT or unix:PATH); the host must allow it with --mux-allow; repeatable
+  --plain                     speak VPNKit's dialect only
+  --log-level LEVEL           debug, info, warn, error or silent (default: info)
+  -h, --help; -V, --version
+
+Examples:
+  hawser agent --listen tcp:0.0.0.0:4099             host: hawser run --mux guest:4099
+  hawser agent --listen vsock:4099                   host: hawser run --mux hybrid-vsock:/run/fc.vsock:4099
+  hawser agent --connect vsock:2:4099 --forward-to-host unix:/run/ssh-agent.sock=unix:/run/user/1000/agent.sock
+`;
+
+export const LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+export type Level = (typeof LEVELS)[number];
+
+export interface NamedLink {
+  readonly text: string;
+  readonly spec: AgentLinkSpec;
+}
+
+export interface Forward {
+  readonly local: Destination;
+  readonly remote: Destination;
+}
+
+export interface AgentRequest {
+  readonly listen: readonly NamedLink[];
+  readonly connect: readonly NamedLink[];
+  /** Undefined: the default gateway. */
+  readonly peers: readonly string[] | undefined;
+  /** Undefined: everything. */
+  readonly allow: readonly TargetRule[] | undefined;
+  readonly forwards: readonly Forward[];
+  readonly plain: boolean;
+  readonly level: Level;
+}
+
+export type ParsedArguments =
+  | { readonly kind: 'run'; readonly request: AgentRequest }
+  | { readonly kind: 'help' }
+  | { readonly kind: 'version' }
+  | { readonly kind: 'bad'; readonly problem: string };
+
+const OPTIONS = {
+  listen: { type: 'string', multiple: true },
+  connect: { type: 'string', multiple: true },
+  peer: { type: 'string', multiple: true },
+  allow: { type: 'string', multiple: true },
+  'forward-to-host': { type: 'string', multiple: true },
+  plain: { type: 'boolean' },
+  'log-level': { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean', short: 'V' },
+} as const;
+
+class BadArgument extends Error {}
+
+export function parseAgentArguments(argv: readonly string[]): ParsedArguments {
+  try {
+    const { values } = parseArgs({ args: [...argv], options: OPTIONS, strict: true });
+    if (values.help === true) return { kind: 'help' };
+    if (values.version === true) return { kind: 'version' };
+    const listen = (values.listen ?? []).map((text) => link(text, 'listen'));
+    const connect = (values.connect ?? []).map((text) => link(text, 'connect'));
+    if (listen.length + connect.length === 0) {
+      throw new BadArgument('--listen or --connect must name a link; try --help');
+    }
+    return {
+      kind: 'run',
+      request: {
+        listen,
+        connect,
+        peers: values.peer?.map(peer),
+        allow: values.allow?.map(rule),
+        forwards: (values['forward-to-host'] ?? []).map(forward),
+        plain: values.plain ?? false,
+        level: level(values['log-level'] ?? 'info'),
+      },
+    };
+  } catch (error) {
+    if (error instanceof BadArgument || isParseArgsError(error)) {
+      return { kind: 'bad', problem: error.message };
+    }
+    throw error;
+  }
+}
+
+const isParseArgsError = (error: unknown): error is Error =>
+  error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS_');
+
+function link(text: string, use: 'listen' | 'connect'): NamedLink {
+  try {
+    return { text, spec: parseAgentLink(text, use) };
+  } catch (error) {
+    if (error instanceof MuxLinkSpecError) throw new BadArgument(`--${use} ${text}: ${error.why}`);
+    throw error;
+  }
+}
+
+function peer(text: string): string {
+  const address = parseAddress(text);
+  if (address === undefined) throw new BadArgument(`--peer ${text}: must be an IP address`);
+  return address.toString();
+}
+
+function rule(text: string): TargetRule {
+  const parsed = parseTargetRule(text);
+  if (parsed === undefined) throw new BadArgument(`--allow ${text}: must be ${TARGET_RULE_FORM}`);
+  return parsed;
+}
+
+function forward(text: string): Forward {
+  const equals = text.indexOf('=');
+  const local = parseTarget(text.slice(0, Math.max(equals, 0)));
+  const remote = parseTarget(text.slice(equals + 1));
+  if (
+    local === undefined ||
+    remote === undefined ||
+    local.proto === 'udp' ||
+    remote.proto === 'udp'
+  ) {
+    throw new BadArgument(
+      `--forward-to-host ${text}: must be LOCAL=REMOTE, each tcp:IP:PORT or unix:PATH`,
+    );
+  }
+  return { local, remote };
+}
+
+function level(text: string): Level {
+  const found = LEVELS.find((one) => one === text);
+  if (found === undefined) {
+    throw new BadArgument(`--log-level ${text}: must be one of ${LEVELS.join(', ')}`);
+  }
+  return found;
+}
+
+export const formatForward = ({ local, remote }: Forward): string =>
+  `${formatDestination(local)}=${formatDestination(remote)}`;

@@ -1,0 +1,59 @@
+/** The program: from a command line to links that stand, and its end. */
+import type { Log } from '../../base/log.ts';
+import { NodeClock } from '../../transports/node-clock.ts';
+import { Agent } from './agent.ts';
+import { AGENT_HELP, LEVELS, type Level, parseAgentArguments } from './arguments.ts';
+
+/** @returns the exit status: 0 for a wanted end, 1 for a failure, 2 for bad usage */
+export async function runAgent(argv: readonly string[], version: () => string): Promise<number> {
+  const parsed = parseAgentArguments(argv);
+  if (parsed.kind === 'help') {
+    process.stdout.write(AGENT_HELP);
+    return 0;
+  }
+  if (parsed.kind === 'version') {
+    process.stdout.write(`hawser-agent ${version()}\n`);
+    return 0;
+  }
+  if (parsed.kind === 'bad') {
+    process.stderr.write(`hawser-agent: ${parsed.problem}\n`);
+    return 2;
+  }
+  const { request } = parsed;
+  const log = plainLog(request.level);
+  const agent = new Agent(request, { clock: new NodeClock(), log });
+  const end = new Promise<string>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.on(signal, () => resolve(signal));
+    }
+  });
+  const stay = setInterval(() => {}, 2 ** 30); // links alone keep no process alive
+  try {
+    await agent.start();
+    const links = [...request.listen, ...request.connect].map(({ text }) => text);
+    log.info({ links, pid: process.pid }, 'agent ready');
+    log.info({}, `agent ends: ${await end}`);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`hawser-agent: ${error instanceof Error ? error.message : error}\n`);
+    return 1;
+  } finally {
+    clearInterval(stay);
+    await agent.close();
+  }
+}
+
+/** Lines on stderr: `hawser-agent: info: multiplexer up link=unix:/run/a.sock peer=1`. */
+function plainLog(level: Level): Log {
+  const least = LEVELS.indexOf(level);
+  const at =
+    (name: Level) =>
+    (fields: object, message: string): void => {
+      if (LEVELS.indexOf(name) < least) return;
+      const words = Object.entries(fields)
+        .filter(([, value]) => value !== undefined && value !== '')
+        .map(([key, value]) => ` ${key}=${value instanceof Error ? value.message : String(value)}`);
+      process.stderr.write(`hawser-agent: ${name}: ${message}${words.join('')}\n`);
+    };
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}

@@ -1,0 +1,159 @@
+/** `hawser status`, `flows` and `leases`: what a running daemon's control API tells. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ApiClient, type ApiEndpoint } from '../../control/client.ts';
+import type { FlowView, GuestView, LeaseView } from '../../control/network-view.ts';
+import {
+  flowsSchema,
+  guestsSchema,
+  healthSchema,
+  infoSchema,
+  leasesSchema,
+} from '../../control/schema.ts';
+import { messageOf, RunError, UsageError } from '../errors.ts';
+import { instanceDir, realPlace } from '../runtime-dir.ts';
+import { parseApi, parseName } from '../settings.ts';
+import { formatBytes, formatDuration, table } from '../text-table.ts';
+
+export interface LookRequest {
+  readonly name: string;
+  readonly api: string | undefined;
+  readonly apiTokenFile: string | undefined;
+  readonly json: boolean;
+}
+
+export interface FlowsRequest extends LookRequest {
+  readonly protocol: string | undefined;
+  readonly guest: string | undefined;
+  readonly limit: string | undefined;
+}
+
+function endpointOf(request: LookRequest): ApiEndpoint {
+  const { api, apiTokenFile } = request;
+  const name = parseName(request.name);
+  if ('problem' in name) throw new UsageError([`--name ${request.name}: ${name.problem}`]);
+  if (api === undefined) {
+    return { kind: 'unix', path: join(instanceDir(realPlace(), name.value), 'api.sock') };
+  }
+  const parsed = parseApi(api);
+  if ('problem' in parsed) throw new UsageError([`--api ${api}: ${parsed.problem}`]);
+  if (parsed.value.kind === 'unix') return parsed.value;
+  if (apiTokenFile === undefined) {
+    throw new UsageError([`--api ${api}: needs --api-token-file with the daemon's token`]);
+  }
+  try {
+    return { ...parsed.value, token: readFileSync(apiTokenFile, 'utf8').trim() };
+  } catch (error) {
+    throw new RunError(`cannot read the API token: ${messageOf(error)}`);
+  }
+}
+
+export const clientOf = (request: LookRequest): ApiClient => new ApiClient(endpointOf(request));
+
+export const toJson = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
+const orDash = (text: string | null): string => (text === null || text === '' ? '-' : text);
+
+/** @returns what to print */
+export async function statusCommand(request: LookRequest): Promise<string> {
+  const client = clientOf(request);
+  const health = await client.get('/v1/health', healthSchema);
+  const info = await client.get('/v1/info', infoSchema);
+  const { guests } = await client.get('/v1/guests', guestsSchema);
+  if (request.json) return toJson({ health, info, guests });
+  const facts: [string, string][] = [
+    ['status', [health.status, ...health.problems].join('\n')],
+    ['instance', `${info.name} (process ${info.pid}, hawser ${info.version})`],
+    ['up', formatDuration(info.uptimeMs)],
+    ['subnet', `${info.subnet}, MTU ${info.mtu}`],
+    ['gateway', info.gateway],
+    ['host', info.hostIp ?? 'closed'],
+    ['DNS', orDash(info.dnsUpstreams.join(', '))],
+    ['API', info.api],
+    ...info.links.map(({ link, attachedGuests }): [string, string] => [
+      'link',
+      `${link} (${attachedGuests} attached)`,
+    ]),
+  ];
+  return `${table([], facts)}\n${guestTable(guests)}`;
+}
+
+function guestTable(guests: readonly GuestView[]): string {
+  if (guests.length === 0) return 'No guest has attached yet.\n';
+  return table(
+    ['guest', 'name', 'MAC', 'link', 'attached', 'to host', 'to guest'],
+    guests.map((guest) => [
+      orDash(guest.addresses.join('\n')),
+      orDash(guest.hostname),
+      guest.mac,
+      guest.link ?? 'detached',
+      guest.attachedMs === null ? '-' : formatDuration(guest.attachedMs),
+      formatBytes(guest.bytesToHost),
+      formatBytes(guest.bytesToGuest),
+    ]),
+  );
+}
+
+export async function flowsCommand(request: FlowsRequest): Promise<string> {
+  const query = new URLSearchParams();
+  for (const key of ['protocol', 'guest', 'limit'] as const) {
+    const value = request[key];
+    if (value !== undefined) query.set(key, value);
+  }
+  const answer = await clientOf(request).get(`/v1/flows?${query}`, flowsSchema);
+  if (request.json) return toJson(answer);
+  if (answer.total === 0) return 'No flows.\n';
+  const hidden = answer.total - answer.flows.length;
+  return (
+    table(
+      [
+        'id',
+        'protocol',
+        'guest',
+        '',
+        'remote',
+        'state',
+        'to host',
+        'to guest',
+        'age',
+        'idle',
+        'RTT',
+        'cwnd',
+        'retx',
+      ],
+      answer.flows.map(flowRow),
+    ) + (hidden > 0 ? `and ${hidden} more: see --limit\n` : '')
+  );
+}
+
+const endpoint = (address: string, port: number): string =>
+  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+
+const flowRow = (flow: FlowView): string[] => [
+  flow.id,
+  flow.protocol,
+  endpoint(flow.guestAddress, flow.guestPort),
+  flow.openedBy === 'guest' ? '→' : '←',
+  endpoint(flow.remoteAddress, flow.remotePort),
+  flow.state,
+  formatBytes(flow.bytesToHost),
+  formatBytes(flow.bytesToGuest),
+  formatDuration(flow.ageMs),
+  formatDuration(flow.idleMs),
+  flow.tcp === null ? '' : `${flow.tcp.srttMs.toFixed(1)} ms`,
+  flow.tcp === null ? '' : formatBytes(flow.tcp.cwndBytes),
+  flow.tcp === null ? '' : String(flow.tcp.retransmits),
+];
+
+export async function leasesCommand(request: LookRequest): Promise<string> {
+  const answer = await clientOf(request).get('/v1/leases', leasesSchema);
+  if (request.json) return toJson(answer);
+  if (answer.leases.length === 0) return 'No leases.\n';
+  return table(['address', 'MAC', 'name', 'expires'], answer.leases.map(leaseRow));
+}
+
+const leaseRow = (lease: LeaseView): string[] => [
+  lease.address,
+  lease.mac,
+  orDash(lease.hostname),
+  lease.static ? 'static' : orDash(lease.expiresAt),
+];

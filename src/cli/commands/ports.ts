@@ -1,0 +1,153 @@
+/** `hawser expose`, `unexpose` and `ports`: the published ports of a running daemon. */
+import type { ApiClient } from '../../control/client.ts';
+import type { PortView } from '../../control/network-view.ts';
+import type { PortRequest } from '../../control/ports/port-request.ts';
+import { portSchema, portsSchema } from '../../control/schema.ts';
+import {
+  PROXY_PROTOCOLS,
+  type PublishSpec,
+  SOURCE_ADDRESSES,
+  WAYS,
+} from '../../proxy/ports/publish-spec.ts';
+import {
+  LOOPBACK,
+  PublishSyntaxError,
+  parsePublish,
+  stripBrackets,
+} from '../../proxy/ports/publish-text.ts';
+import { parseAddress } from '../../services/address-text.ts';
+import { RunError, UsageError } from '../errors.ts';
+import { table } from '../text-table.ts';
+import { clientOf, type LookRequest, toJson } from './look.ts';
+
+export interface ExposeRequest extends LookRequest {
+  /** As `hawser run -p` takes them. */
+  readonly ports: readonly string[];
+  readonly sourceAddress: string | undefined;
+  readonly proxyProtocol: string | undefined;
+  readonly via: string | undefined;
+}
+
+/** Publish all or none. @returns what to print */
+export async function exposeCommand(request: ExposeRequest): Promise<string> {
+  const options = {
+    sourceAddress: choice('--source-address', request.sourceAddress, SOURCE_ADDRESSES),
+    proxyProtocol: choice('--proxy-protocol', request.proxyProtocol, PROXY_PROTOCOLS),
+    via: choice('--via', request.via, WAYS),
+  };
+  const bodies = request.ports.flatMap(specsOf).map((spec) => ({ ...bodyOf(spec), ...options }));
+  const client = clientOf(request);
+  const made: PortView[] = [];
+  try {
+    for (const body of bodies) made.push(await client.post('/v1/ports', portSchema, body));
+  } catch (error) {
+    await withdrawAll(client, made);
+    throw error;
+  }
+  if (request.json) return toJson({ ports: made });
+  return made.map((port) => `${hostSide(port)} -> ${guestSide(port)} (${port.id})\n`).join('');
+}
+
+async function withdrawAll(client: ApiClient, ports: readonly PortView[]): Promise<void> {
+  for (const { id } of ports) {
+    await client.delete(portPath(id)).catch(() => {}); // the first error is the one to tell
+  }
+}
+
+function choice<const T extends string>(
+  flag: string,
+  value: string | undefined,
+  allowed: readonly T[],
+): T | undefined {
+  if (value === undefined) return undefined;
+  const found = allowed.find((known) => known === value);
+  if (found !== undefined) return found;
+  throw new UsageError([`${flag} ${value}: must be one of ${allowed.join(', ')}`]);
+}
+
+function specsOf(text: string): PublishSpec[] {
+  try {
+    return parsePublish(text);
+  } catch (error) {
+    if (error instanceof PublishSyntaxError) throw new UsageError([`${text}: ${error.why}`]);
+    throw error;
+  }
+}
+
+function bodyOf(spec: PublishSpec): PortRequest {
+  const host =
+    spec.protocol === 'unix'
+      ? { hostPath: spec.hostPath }
+      : { hostAddress: spec.hostAddress?.toString() ?? '*', hostPort: spec.hostPort };
+  const guest =
+    spec.guestPath === undefined
+      ? { guestAddress: spec.guestAddress?.toString(), guestPort: spec.guestPort }
+      : { guestPath: spec.guestPath };
+  return { protocol: spec.protocol, ...host, ...guest };
+}
+
+export interface UnexposeRequest extends LookRequest {
+  /** Ids, or host sides: `8080`, `127.0.0.1:8080`, `[::1]:53/udp`, `unix:PATH`. */
+  readonly ports: readonly string[];
+}
+
+export async function unexposeCommand(request: UnexposeRequest): Promise<string> {
+  const client = clientOf(request);
+  const { ports } = await client.get('/v1/ports', portsSchema);
+  const found = request.ports.map((text) => findPort(text, ports));
+  for (const { id } of found) await client.delete(portPath(id));
+  if (request.json) return toJson({ ports: found });
+  return found.map((port) => `${hostSide(port)} withdrawn\n`).join('');
+}
+
+const portPath = (id: string): string => `/v1/ports/${encodeURIComponent(id)}`;
+
+function findPort(text: string, ports: readonly PortView[]): PortView {
+  const wanted = text.startsWith('unix:') ? text : canonical(text);
+  const port =
+    ports.find((candidate) => hostSide(candidate) === wanted) ??
+    ports.find(({ id }) => id === text);
+  if (port !== undefined) return port;
+  throw new RunError(`${text} is not published: see "hawser ports" for what is`);
+}
+
+/** `127.0.0.1:8080/tcp` of `8080`; other texts as they are. */
+function canonical(text: string): string {
+  const [, place = '', protocol = 'tcp'] = /^(.*?)(?:\/(tcp|udp))?$/.exec(text) ?? [];
+  if (/^\d+$/.test(place)) return `${LOOPBACK}:${place}/${protocol}`;
+  const colon = place.lastIndexOf(':');
+  const address = parseAddress(stripBrackets(place.slice(0, Math.max(colon, 0))));
+  if (address === undefined) return `${place}/${protocol}`;
+  return `${endpoint(address.toString(), Number(place.slice(colon + 1)))}/${protocol}`;
+}
+
+export async function portsCommand(request: LookRequest): Promise<string> {
+  const answer = await clientOf(request).get('/v1/ports', portsSchema);
+  if (request.json) return toJson(answer);
+  if (answer.ports.length === 0) return 'No published ports.\n';
+  return table(
+    ['id', 'host', 'guest', 'via', 'owner', 'source', 'active'],
+    answer.ports.map((port) => [
+      port.id,
+      hostSide(port),
+      guestSide(port),
+      port.via,
+      port.lease === null ? port.owner : `${port.owner} (lease)`,
+      port.proxyProtocol === null
+        ? port.sourceAddress
+        : `${port.sourceAddress}, PROXY ${port.proxyProtocol}`,
+      String(port.active),
+    ]),
+  );
+}
+
+const endpoint = (address: string, port: number): string =>
+  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+
+const hostSide = ({ protocol, hostAddress, hostPort, hostPath }: PortView): string =>
+  hostPath === null
+    ? `${endpoint(hostAddress ?? '*', hostPort ?? 0)}/${protocol}`
+    : `unix:${hostPath}`;
+
+const guestSide = ({ guestAddress, guestPort, guestPath }: PortView): string =>
+  guestPath ?? endpoint(guestAddress ?? 'first guest', guestPort ?? 0);

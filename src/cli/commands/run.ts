@@ -1,0 +1,42 @@
+/** `hawser run`. */
+import { type CommandLine, loadConfig } from '../config.ts';
+import { GRACE_MS, runDaemon } from '../daemon.ts';
+import { createLog } from '../log.ts';
+import { makeInstanceDir, realPlace } from '../runtime-dir.ts';
+import { StderrSink } from '../stderr-sink.ts';
+import { packageVersion } from '../version.ts';
+
+export interface RunRequest {
+  /** Options that were typed. */
+  readonly commandLine: CommandLine;
+  readonly config: string | undefined;
+  readonly printConfig: boolean;
+  /** Called once the daemon listens for signals. */
+  onListening(): void;
+}
+
+/** @returns the exit status */
+export async function runCommand(request: RunRequest): Promise<number> {
+  const place = realPlace();
+  const options = await loadConfig(request.commandLine, request.config, place);
+  if (request.printConfig) {
+    const { printConfig } = await import('../print-config.ts');
+    process.stdout.write(printConfig(options));
+    return 0;
+  }
+  const [log, { createNetwork }] = await Promise.all([
+    createLog(options.log, new StderrSink()),
+    import('../network.ts'),
+  ]);
+  makeInstanceDir(place, options.name);
+  const ended = runDaemon(options, {
+    createNetwork,
+    log,
+    version: packageVersion(),
+    events: process,
+    graceMs: GRACE_MS,
+    exit: (status) => process.exit(status),
+  });
+  request.onListening();
+  return await ended;
+}

@@ -1,0 +1,201 @@
+/**
+ * One run of the daemon, from its pid file to its exit status.
+ *
+ * Order of starting: pid file, network, control API, readiness; of ending: the reverse. The end is
+ * wanted by a signal, by the API or by the last guest's leaving, and may be wanted at any time, while
+ * starting too. It is graceful for {@link GRACE_MS}; then, or at a second signal, the process exits with
+ * whatever paths are left removed by hand.
+ */
+import type { Log } from '../base/log.ts';
+import type { ApiListener } from '../control/api-listener.ts';
+import { serveControlApi } from '../control/control-api.ts';
+import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
+import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
+import { EXIT_FAILURE } from './errors.ts';
+import type { CreateNetwork, Network, NetworkOptions } from './network-options.ts';
+import { OwnedPaths } from './owned-paths.ts';
+import { claimPidFile, releasePidFile } from './pid-file.ts';
+import { announceReady, checkReadyFd } from './readiness.ts';
+
+export const GRACE_MS = 3_000;
+
+/** What the daemon uses of `process`; tests pass an `EventEmitter`. */
+export interface ProcessEvents {
+  on(event: string, listener: (...args: unknown[]) => void): unknown;
+  off(event: string, listener: (...args: unknown[]) => void): unknown;
+}
+
+export interface DaemonSurroundings {
+  readonly createNetwork: CreateNetwork;
+  readonly log: Log;
+  readonly version: string;
+  readonly events: ProcessEvents;
+  readonly graceMs: number;
+  /** End the process at once. */
+  exit(status: number): void;
+  /** Called when everything accepts, after the readiness line. */
+  onReady?(network: Network): void;
+}
+
+/**
+ * @returns the exit status of a wanted end
+ * @throws UsageError, or an Error that says what failed and what to do; nothing is left behind
+ */
+export async function runDaemon(
+  options: NetworkOptions,
+  around: DaemonSurroundings,
+): Promise<number> {
+  if (options.readyFd !== undefined) checkReadyFd(options.readyFd);
+  const daemon = new Daemon(options, around);
+  daemon.listen();
+  try {
+    await daemon.start();
+    await daemon.stopped;
+  } catch (error) {
+    if (!daemon.isStopping) throw error;
+    around.log.warn({ err: error }, 'hawser did not finish starting before its end');
+  } finally {
+    await daemon.end();
+  }
+  return 0;
+}
+
+class Daemon {
+  readonly stopped: Promise<void>;
+  isStopping = false;
+  private readonly options: NetworkOptions;
+  private readonly around: DaemonSurroundings;
+  private readonly owned = new OwnedPaths();
+  private resolveStopped: () => void = () => {};
+  private graceTimer: NodeJS.Timeout | undefined;
+  private network: Network | undefined;
+  private api: ApiListener | undefined;
+  private hasPidFile = false;
+  private readonly listeners: ReadonlyMap<string, (...args: unknown[]) => void>;
+
+  constructor(options: NetworkOptions, around: DaemonSurroundings) {
+    this.options = options;
+    this.around = around;
+    this.stopped = new Promise((resolve) => {
+      this.resolveStopped = resolve;
+    });
+    this.listeners = new Map<string, (...args: unknown[]) => void>([
+      ['SIGTERM', () => this.onSignal('SIGTERM')],
+      ['SIGINT', () => this.onSignal('SIGINT')],
+      [
+        'SIGHUP',
+        () => around.log.debug({}, 'SIGHUP ignored: a terminal that goes away ends nothing'),
+      ],
+      ['uncaughtException', (error) => this.onUncaught(error)],
+      ['exit', () => this.removePaths()],
+    ]);
+  }
+
+  listen(): void {
+    for (const [event, listener] of this.listeners) this.around.events.on(event, listener);
+  }
+
+  async start(): Promise<void> {
+    const { options, around } = this;
+    if (options.pidFile !== undefined) {
+      await claimPidFile(options.pidFile);
+      this.hasPidFile = true;
+    }
+    if (this.isStopping) return;
+    const network = await around.createNetwork(options, around.log);
+    this.network = network;
+    if (options.exitWithGuest) {
+      network.onLastGuestGone(() => this.stop('the last guest has left'));
+    }
+    const links = network.view.info().links.map(({ link }) => link);
+    for (const link of links) this.ownLink(link);
+    for (const { link } of network.view.mux()) {
+      const path = muxLinkListensAt(parseMuxLink(link));
+      if (path !== undefined) this.owned.add(path);
+    }
+    if (this.isStopping) return;
+    this.api = await serveControlApi({
+      address: options.api,
+      name: options.name,
+      version: around.version,
+      view: network.view,
+      ports: network.ports,
+      log: around.log,
+      onShutdown: () => this.stop('the control API asked for it'),
+    });
+    const { tcp } = this.api;
+    if (tcp !== undefined) network.denyGuests(tcp.address, tcp.port);
+    if (options.api.kind === 'unix') this.owned.add(options.api.path);
+    if (this.isStopping) return;
+    this.announce(network, links, this.api.where);
+  }
+
+  private announce(network: Network, links: readonly string[], api: string): void {
+    const { options, around } = this;
+    const { name } = options;
+    around.log.info({ name, links, api, version: around.version }, 'hawser is ready');
+    if (options.readyFd !== undefined) {
+      const ports = network.view.ports();
+      const readiness = { ready: true, name, pid: process.pid, links, api, ports } as const;
+      announceReady(options.readyFd, readiness, around.log);
+    }
+    around.onReady?.(network);
+  }
+
+  private ownLink(link: string): void {
+    const at = listensAt(parseLinkSpec(link));
+    if (at !== undefined && 'path' in at) this.owned.add(at.path);
+  }
+
+  /** Begin a graceful end. */
+  private stop(why: string): void {
+    if (this.isStopping) return;
+    this.isStopping = true;
+    this.around.log.info({}, `hawser ends: ${why}`);
+    this.startGrace();
+    this.resolveStopped();
+  }
+
+  private startGrace(): void {
+    this.graceTimer ??= setTimeout(() => {
+      this.around.log.warn({}, 'the graceful end took too long: leaving at once');
+      this.leave(this.isStopping ? 0 : EXIT_FAILURE);
+    }, this.around.graceMs);
+  }
+
+  private onSignal(signal: string): void {
+    if (this.isStopping) this.leave(0);
+    else this.stop(signal);
+  }
+
+  private onUncaught(error: unknown): void {
+    this.around.log.error({ err: error }, 'hawser fails: a bug, please report it');
+    this.leave(EXIT_FAILURE);
+  }
+
+  private leave(status: number): void {
+    this.removePaths();
+    this.around.exit(status);
+  }
+
+  private removePaths(): void {
+    this.owned.removeAll();
+    if (this.hasPidFile && this.options.pidFile !== undefined) releasePidFile(this.options.pidFile);
+    this.hasPidFile = false;
+  }
+
+  /** Close what was started; failures to do so are logged, for the end is wanted. */
+  async end(): Promise<void> {
+    this.startGrace();
+    for (const part of [this.api, this.network]) {
+      try {
+        await part?.close();
+      } catch (error) {
+        this.around.log.error({ err: error }, 'could not close cleanly');
+      }
+    }
+    clearTimeout(this.graceTimer);
+    this.removePaths();
+    for (const [event, listener] of this.listeners) this.around.events.off(event, listener);
+  }
+}

@@ -1,0 +1,13 @@
+import type { NetworkOptions } from './network-options.ts';
+
+/** What `runDemo` of `demo/demo.ts` takes; it returns the exit status. */
+export interface DemoRequest {
+  /** End after the self-check, by its result. */
+  readonly once: boolean;
+  /** Use a QEMU VM as the guest. */
+  readonly vm: boolean;
+  /** Effective options of the network, as for `hawser run`. */
+  readonly options: NetworkOptions;
+  /** Whether any `--listen` was given; else the demo decides where guests attach. */
+  readonly hasListen: boolean;
+}

@@ -1,0 +1,252 @@
+/**
+ * `hawser demo`: the daemon in this process, a guest, and a self-check that moves real bytes each
+ * way. Then, unless `once`, it stays up for a QEMU of the user's.
+ */
+import { EventEmitter } from 'node:events';
+import { join } from 'node:path';
+import { listensAt, parseLinkSpec } from '../../transports/link-spec.ts';
+import { GRACE_MS, runDaemon } from '../daemon.ts';
+import type { DemoRequest } from '../demo-request.ts';
+import { EXIT_FAILURE, messageOf } from '../errors.ts';
+import { createLog } from '../log.ts';
+import type { CreateNetwork, Network, NetworkOptions } from '../network-options.ts';
+import { instanceDir, realPlace } from '../runtime-dir.ts';
+import { StderrSink } from '../stderr-sink.ts';
+import { packageVersion } from '../version.ts';
+import { JsonDisplay, LineDisplay, type Screen } from './display.ts';
+import { type FileServer, startFileServerThread } from './file-server-worker.ts';
+import type { EmbeddedGuest, GuestAcceptor } from './guest/embedded-guest.ts';
+import { openGuest } from './open-guest.ts';
+import { seededSha256 } from './seeded-stream.ts';
+import { judgeVmStep, runGuestSteps, type StepPlan, type StepReport, vmSteps } from './steps.ts';
+import { netdevArgs, startVm, type VmHandle } from './vm/start-vm.ts';
+
+export interface DemoOptions extends DemoRequest {
+  /** Of each transfer; 256 unless told otherwise. */
+  readonly sizeMiB?: number;
+  /** Print the report of each step as a line of JSON. */
+  readonly json?: boolean;
+}
+
+export interface DemoSurroundings {
+  readonly createNetwork: CreateNetwork;
+  /** Makes the guest where no namespace is allowed. */
+  readonly simulate?: () => EmbeddedGuest;
+}
+
+const DEFAULT_SIZE_MIB = 256;
+const SEED = 20_260_127;
+/** The VM's kernel, busybox and buffers. */
+const VM_SPARE_MIB = 256;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const MAC = '52:54:00:68:77:02';
+
+/**
+ * @param around what tests replace
+ * @returns the exit status: 0, or 1 when a step failed
+ * @throws VmUnavailableError, GuestUnavailableError, or what the daemon's start throws
+ */
+export async function runDemo(options: DemoOptions, around?: DemoSurroundings): Promise<number> {
+  const demo = new Demo(options, around ?? (await realSurroundings()));
+  return await demo.run();
+}
+
+async function realSurroundings(): Promise<DemoSurroundings> {
+  const { createNetwork } = await import('../network.ts');
+  const { simulate } = await import('./guest/simulated-guest.ts');
+  return { createNetwork, simulate };
+}
+
+const screen: Screen = {
+  isTerminal: process.stdout.isTTY === true,
+  write: (text) => {
+    process.stdout.write(text);
+  },
+};
+
+class Demo {
+  private readonly options: DemoOptions;
+  private readonly around: DemoSurroundings;
+  /** Stands between the process and the daemon, so that the demo can end it too. */
+  private readonly events = new EventEmitter();
+  /** Of a QEMU machine: ours with `vm`, the user's afterwards. */
+  private readonly socket: string;
+  private guest: EmbeddedGuest | undefined;
+  private vm: VmHandle | undefined;
+  private files: FileServer | undefined;
+  private isEnding = false;
+  private status: number;
+
+  constructor(options: DemoOptions, around: DemoSurroundings) {
+    this.options = options;
+    this.around = around;
+    this.status = options.once ? EXIT_FAILURE : 0;
+    const { listen, name } = options.options;
+    const [unix] = listen.flatMap((text) => {
+      const at = listensAt(parseLinkSpec(text));
+      return at !== undefined && 'path' in at ? [at.path] : [];
+    });
+    this.socket = unix ?? join(instanceDir(realPlace(), name), 'qemu.sock');
+  }
+
+  async run(): Promise<number> {
+    const forward = SIGNALS.map((signal) => [signal, () => this.end()] as const);
+    for (const [signal, listener] of forward) process.on(signal, listener);
+    const onExit = (): void => {
+      this.events.emit('exit');
+      this.vm?.kill();
+    };
+    process.on('exit', onExit);
+    try {
+      return await this.serve();
+    } finally {
+      this.vm?.kill();
+      await this.guest?.close();
+      await this.files?.close();
+      for (const [signal, listener] of forward) process.off(signal, listener);
+      process.off('exit', onExit);
+    }
+  }
+
+  private async serve(): Promise<number> {
+    this.files = await startFileServerThread('127.0.0.1', 0);
+    const { options } = this.options;
+    const listen = new Set([...options.listen, `qemu:${this.socket}`]);
+    if (!this.options.vm) {
+      const { guest, notes } = await openGuest(this.around.simulate);
+      this.guest = guest;
+      for (const note of notes) this.say(`note: ${note}\n`);
+      if (guest.link !== undefined) listen.add(guest.link);
+    }
+    // The screen belongs to the steps: only what is wrong is logged, unless more was asked for.
+    const level = options.log.level === 'info' ? 'warn' : options.log.level;
+    const config: NetworkOptions = {
+      ...options,
+      listen: [...listen],
+      log: { ...options.log, level },
+    };
+    await runDaemon(config, {
+      createNetwork: this.around.createNetwork,
+      log: await createLog(config.log, new StderrSink()),
+      version: packageVersion(),
+      events: this.events,
+      graceMs: GRACE_MS,
+      exit: (status) => process.exit(status),
+      onReady: (network) => this.onReady(network, config),
+    });
+    return this.status;
+  }
+
+  private onReady(network: Network, config: NetworkOptions): void {
+    this.check(network, config)
+      .catch((error: unknown) => {
+        process.stderr.write(`hawser demo: ${messageOf(error)}\n`);
+        this.status = EXIT_FAILURE;
+        this.end();
+      })
+      .finally(() => {
+        if (this.options.once) this.end();
+      });
+  }
+
+  private end(): void {
+    this.isEnding = true;
+    this.events.emit('SIGTERM');
+  }
+
+  private async check(network: Network, config: NetworkOptions): Promise<void> {
+    const plan: StepPlan = {
+      gateway: config.gateway,
+      hostIp: config.hostIp ?? '',
+      port: this.files?.port ?? 0,
+      sizeBytes: (this.options.sizeMiB ?? DEFAULT_SIZE_MIB) * 1024 * 1024,
+      seed: SEED,
+    };
+    const reports = this.options.vm
+      ? await this.checkVm(plan)
+      : await this.checkGuest(network, plan);
+    if (this.isEnding) return;
+    const failed = reports.filter((report) => !report.ok).length;
+    if (this.options.once) this.status = failed === 0 ? 0 : EXIT_FAILURE;
+    this.summarize(failed);
+    if (!this.options.once) this.explain(plan);
+  }
+
+  private async checkGuest(network: Network, plan: StepPlan): Promise<readonly StepReport[]> {
+    const { guest } = this;
+    if (guest === undefined) return [];
+    this.say(`guest: ${guest.about}\n`);
+    if (guest.link === undefined) {
+      if (!isAcceptor(network)) throw new Error('this network takes no packet sockets');
+      guest.attach(network);
+    }
+    return await runGuestSteps(guest, plan, this.display());
+  }
+
+  private async checkVm(plan: StepPlan): Promise<readonly StepReport[]> {
+    const display = this.display();
+    const sum = seededSha256(plan.seed, plan.sizeBytes);
+    const steps = vmSteps(plan);
+    const vm = startVm({
+      link: this.socket,
+      mode: 'connect',
+      memoryMiB: plan.sizeBytes / 1024 / 1024 + VM_SPARE_MIB,
+      steps,
+      mac: MAC,
+    });
+    this.vm = vm;
+    this.say('guest: a QEMU virtual machine\n');
+    const names = ['boot', ...steps.map(({ name }) => name)];
+    const reports: StepReport[] = [];
+    display.begin('boot', 0);
+    for await (const result of vm.results) {
+      const report = await judgeVmStep(result, plan, sum);
+      display.end(report);
+      reports.push(report);
+      const next = names[reports.length];
+      if (next !== undefined) display.begin(next, 0);
+    }
+    const { tail } = await vm.ended;
+    if (reports.length < names.length && !this.isEnding) {
+      const missing = names[reports.length] ?? '';
+      const detail = `the VM ended: ${tail.slice(-3).join(' | ')}`;
+      const report: StepReport = { step: missing, ok: false, ms: 0, detail };
+      display.end(report);
+      reports.push(report);
+    }
+    return reports;
+  }
+
+  private display(): LineDisplay | JsonDisplay {
+    return this.options.json ? new JsonDisplay(screen) : new LineDisplay(screen);
+  }
+
+  private summarize(failed: number): void {
+    this.say(failed === 0 ? 'every step succeeded\n' : `${failed} of the steps failed\n`);
+  }
+
+  private explain(plan: StepPlan): void {
+    const { name } = this.options.options;
+    const netdev = netdevArgs(this.socket, 'connect', '52:54:00:12:34:56').join(' ');
+    this.say(
+      [
+        '',
+        'The network stays up. Attach a QEMU machine of yours to it with',
+        '',
+        `  qemu-system-x86_64 ... ${netdev}`,
+        '',
+        `In it, ${plan.hostIp} is the loopback of this host: curl http://${plan.hostIp}:${plan.port}/`,
+        `Look around: hawser status --name ${name}, hawser flows --name ${name}`,
+        'Ctrl-C ends it.',
+        '',
+      ].join('\n'),
+    );
+  }
+
+  /** For people only. */
+  private say(text: string): void {
+    if (!this.options.json) screen.write(text);
+  }
+}
+
+const isAcceptor = (network: object): network is GuestAcceptor => 'attachPacketSocket' in network;

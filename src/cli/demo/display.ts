@@ -1,0 +1,83 @@
+/** Three ways to show the demo: bars on a terminal, lines elsewhere, JSON lines for programs. */
+import { Presets, SingleBar } from 'cli-progress';
+import { type Display, figure, type StepReport } from './steps.ts';
+
+export interface Screen {
+  readonly isTerminal: boolean;
+  write(text: string): void;
+}
+
+const LABELS: Readonly<Record<string, string>> = {
+  boot: 'boot a kernel',
+  lease: 'lease by DHCP',
+  resolve: 'resolve a name',
+  'ping-gateway': 'ping the gateway',
+  'ping-host': 'ping the host',
+  download: 'download',
+  upload: 'upload',
+};
+const LABEL_CHARS = 18;
+const FIGURE_CHARS = 20;
+const BAR_CHARS = 30;
+const MEGA = 1e6;
+
+const label = (step: string): string => (LABELS[step] ?? step).padEnd(LABEL_CHARS);
+
+/** `  ok   download           1834 ms, 146 MB/s    sha256 … equal` */
+export function reportLine(report: StepReport): string {
+  const mark = report.ok ? 'ok  ' : 'FAIL';
+  return `  ${mark} ${label(report.step)} ${figure(report).padEnd(FIGURE_CHARS)} ${report.detail}\n`;
+}
+
+export class LineDisplay implements Display {
+  private readonly screen: Screen;
+  private bar: SingleBar | undefined;
+
+  constructor(screen: Screen) {
+    this.screen = screen;
+  }
+
+  begin(step: string, totalBytes: number): void {
+    if (!this.screen.isTerminal) return;
+    if (totalBytes === 0) {
+      this.screen.write(`  ...  ${label(step)}`);
+      return;
+    }
+    this.bar = new SingleBar(
+      {
+        format: `  ...  ${label(step)} {bar} {percentage}% {value}/{total} MB`,
+        barsize: BAR_CHARS,
+        clearOnComplete: true,
+        hideCursor: true,
+      },
+      Presets.shades_classic,
+    );
+    this.bar.start(Math.round(totalBytes / MEGA), 0);
+  }
+
+  progress(bytes: number): void {
+    this.bar?.update(Math.round(bytes / MEGA));
+  }
+
+  end(report: StepReport): void {
+    this.bar?.stop();
+    this.bar = undefined;
+    this.screen.write(`${this.screen.isTerminal ? '\r\x1b[K' : ''}${reportLine(report)}`);
+  }
+}
+
+export class JsonDisplay implements Display {
+  private readonly screen: Screen;
+
+  constructor(screen: Screen) {
+    this.screen = screen;
+  }
+
+  begin(): void {}
+
+  progress(): void {}
+
+  end(report: StepReport): void {
+    this.screen.write(`${JSON.stringify(report)}\n`);
+  }
+}

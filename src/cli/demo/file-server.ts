@@ -1,0 +1,64 @@
+/**
+ * The host-side server of the demo and the system tests, on the host's loopback.
+ *
+ * | request | answer |
+ * |---|---|
+ * | `GET /bytes/N?seed=S` | N bytes of the seeded stream S |
+ * | `POST /sink` | reads the body; `bytes=N sha256=HEX` |
+ * | `GET /` | one line of text |
+ */
+import { createHash } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { SeededStream } from './seeded-stream.ts';
+
+/** @returns a server that listens on `address`; port 0 picks one */
+export function startFileServer(address: string, port: number): Promise<Server> {
+  const server = createServer((request, response) => {
+    answer(request, response);
+  });
+  server.keepAliveTimeout = 0;
+  server.requestTimeout = 0;
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host: address, port, backlog: 4096 }, () => resolve(server));
+  });
+}
+
+function answer(request: IncomingMessage, response: ServerResponse): void {
+  const url = new URL(request.url ?? '/', 'http://server');
+  const size = /^\/bytes\/(\d+)$/.exec(url.pathname)?.[1];
+  if (request.method === 'GET' && size !== undefined) {
+    sendBytes(response, Number(url.searchParams.get('seed') ?? 0), Number(size));
+  } else if (request.method === 'POST' && url.pathname === '/sink') {
+    receive(request, response);
+  } else if (request.method === 'GET' && url.pathname === '/') {
+    response.end('hello from the host\n');
+  } else {
+    response.statusCode = 404;
+    response.end('not found\n');
+  }
+}
+
+function sendBytes(response: ServerResponse, seed: number, sizeBytes: number): void {
+  response.setHeader('content-type', 'application/octet-stream');
+  response.setHeader('content-length', sizeBytes);
+  const stream = new SeededStream(seed, sizeBytes);
+  const pump = (): void => {
+    for (let bytes = stream.next(); bytes !== undefined; bytes = stream.next()) {
+      if (!response.write(bytes)) return;
+    }
+    response.end();
+  };
+  response.on('drain', pump);
+  pump();
+}
+
+function receive(request: IncomingMessage, response: ServerResponse): void {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  request.on('data', (chunk: Uint8Array) => {
+    hash.update(chunk);
+    bytes += chunk.length;
+  });
+  request.on('end', () => response.end(`bytes=${bytes} sha256=${hash.digest('hex')}\n`));
+}

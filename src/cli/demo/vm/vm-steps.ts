@@ -1,0 +1,66 @@
+/** Steps for the VM: shell that runs under busybox and prints `key=value` words. */
+
+export interface VmStep {
+  /** Letters, digits, dashes. Reported as `step=NAME`. */
+  readonly name: string;
+  readonly script: string;
+}
+
+export const leaseStep = (): VmStep => ({
+  name: 'lease',
+  script: `export LEASE_FILE=/tmp/lease
+udhcpc -i eth0 -q -n -f -t 10 -T 1 -O mtu -O search -s /hawser/udhcpc >/tmp/udhcpc.log 2>&1 || {
+  tail -n 2 /tmp/udhcpc.log >&2
+  exit 1
+}
+cat /tmp/lease
+`,
+});
+
+export const resolveStep = (name: string, type = 'a'): VmStep => ({
+  name: 'resolve',
+  script: `nslookup -type=${type} ${name} >/tmp/nslookup || { cat /tmp/nslookup >&2; exit 1; }
+echo "name=${name} address=$(awk '/^Name:/ { seen = 1 } seen && /^Address/ { print $NF; exit }' /tmp/nslookup)"
+`,
+});
+
+export const pingStep = (name: string, address: string): VmStep => ({
+  name,
+  script: `ping -c 3 -A -w 5 ${address} >/tmp/ping 2>&1 || { cat /tmp/ping >&2; exit 1; }
+echo "address=${address}" $(awk -F '[ /=]+' '/round-trip/ { print "rtt=" $7 }' /tmp/ping)
+`,
+});
+
+/**
+ * Fetch `url` into memory, then sum it. The time is the fetch's alone: sha256 takes busybox longer,
+ * on an emulated CPU, than the network does.
+ */
+export const downloadStep = (url: string): VmStep => ({
+  name: 'download',
+  script: `. /hawser/functions
+begin=$(millis)
+wget -q -O /tmp/data ${url} || exit 1
+echo "ms=$(($(millis) - begin)) bytes=$(stat -c %s /tmp/data) sha256=$(sha256sum /tmp/data | cut -c1-64)"
+`,
+});
+
+/**
+ * Send what {@link downloadStep} fetched to `/sink` of `host:port`, which answers
+ * `bytes=N sha256=HEX`. By hand, because the `--post-file` of busybox `wget` stops at a zero byte;
+ * by `nc -e`, which hands the socket over, because `nc` itself copies a kilobyte at a time.
+ */
+export const uploadStep = (host: string, port: number): VmStep => ({
+  name: 'upload',
+  script: `[ -s /tmp/data ] || { echo nothing to send >&2; exit 1; }
+cat >/tmp/send <<'END'
+#!/bin/sh
+printf 'POST /sink HTTP/1.1\\r\\nHost: ${host}\\r\\nConnection: close\\r\\n'
+printf 'Content-Length: %s\\r\\n\\r\\n' $(stat -c %s /tmp/data)
+cat /tmp/data
+cat >/tmp/answer
+END
+chmod +x /tmp/send
+nc ${host} ${port} -e /tmp/send
+grep '^bytes=' /tmp/answer
+`,
+});

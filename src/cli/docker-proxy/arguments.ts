@@ -1,0 +1,147 @@
+/**
+ * What dockerd writes on a proxy's command line, read as Go's `flag` package reads it: one dash or two,
+ * `-x v` or `-x=v`, a boolean only as `-x` or `-x=true`. dockerd adds no arguments of its own choice, so
+ * what is ours has a name in the environment too.
+ */
+import { isIP, isIPv4 } from 'node:net';
+
+export type Protocol = 'tcp' | 'udp';
+/** Whether the guest itself listens as well, as Docker's own proxy does. */
+export type LocalMode = 'best-effort' | 'always' | 'never';
+export type SourceAddress = 'preserve' | 'gateway';
+
+export interface ProxyRequest {
+  readonly protocol: Protocol;
+  readonly hostAddress: string;
+  readonly hostPort: number;
+  readonly containerAddress: string;
+  readonly containerPort: number;
+  /** Descriptor 4 is the guest's listening (TCP) or bound (UDP) socket. */
+  readonly useListenFd: boolean;
+  readonly control: string | undefined;
+  readonly controlTokenFile: string | undefined;
+  readonly local: LocalMode;
+  readonly sourceAddress: SourceAddress;
+}
+
+export type ParsedArguments =
+  | { readonly kind: 'serve'; readonly request: ProxyRequest }
+  | { readonly kind: 'help' }
+  | { readonly kind: 'version' }
+  | { readonly kind: 'bad'; readonly problem: string };
+
+/** Name of the option, then of the variable that stands for it. */
+const TEXT_OPTIONS: Readonly<Record<string, string | undefined>> = {
+  proto: undefined,
+  'host-ip': undefined,
+  'host-port': undefined,
+  'container-ip': undefined,
+  'container-port': undefined,
+  control: 'HAWSER_CONTROL',
+  'control-token-file': 'HAWSER_CONTROL_TOKEN_FILE',
+  local: 'HAWSER_LOCAL',
+  'source-address': 'HAWSER_SOURCE_ADDRESS',
+};
+const FLAGS: ReadonlySet<string> = new Set(['use-listen-fd', 'v', 'version', 'h', 'help']);
+/** What Go's `strconv.ParseBool` takes. */
+const TRUE: ReadonlySet<string> = new Set(['1', 't', 'T', 'true', 'TRUE', 'True']);
+const FALSE: ReadonlySet<string> = new Set(['0', 'f', 'F', 'false', 'FALSE', 'False']);
+const MAX_PORT = 65_535;
+
+class BadArguments extends Error {}
+
+export function parseArguments(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): ParsedArguments {
+  try {
+    const { values, flags } = readFlags(argv);
+    if (flags.has('h') || flags.has('help')) return { kind: 'help' };
+    if (flags.has('v') || flags.has('version')) return { kind: 'version' };
+    const text = (name: string): string | undefined => {
+      const variable = TEXT_OPTIONS[name];
+      const value = values.get(name) ?? (variable === undefined ? undefined : env[variable]);
+      return value === '' ? undefined : value;
+    };
+    return { kind: 'serve', request: checked(text, flags.has('use-listen-fd')) };
+  } catch (error) {
+    if (error instanceof BadArguments) return { kind: 'bad', problem: error.message };
+    throw error;
+  }
+}
+
+function checked(text: (name: string) => string | undefined, useListenFd: boolean): ProxyRequest {
+  const containerAddress = addressOf(text('container-ip'), 'container-ip');
+  const isV4 = isIPv4(containerAddress);
+  return {
+    protocol: protocolOf(text('proto') ?? 'tcp'),
+    // As Docker's: no address is every address of the container's family.
+    hostAddress: addressOf(text('host-ip') ?? (isV4 ? '0.0.0.0' : '::'), 'host-ip'),
+    hostPort: portOf(text('host-port'), 'host-port'),
+    containerAddress,
+    containerPort: portOf(text('container-port'), 'container-port'),
+    useListenFd,
+    control: text('control'),
+    controlTokenFile: text('control-token-file'),
+    local: oneOf(text('local') ?? 'best-effort', 'local', ['best-effort', 'always', 'never']),
+    sourceAddress: oneOf(text('source-address') ?? 'preserve', 'source-address', [
+      'preserve',
+      'gateway',
+    ]),
+  };
+}
+
+function readFlags(argv: readonly string[]): {
+  values: Map<string, string>;
+  flags: Set<string>;
+} {
+  const values = new Map<string, string>();
+  const flags = new Set<string>();
+  for (let i = 0; i < argv.length; i++) {
+    const match = /^--?([^-=][^=]*)(?:=(.*))?$/s.exec(argv[i] ?? '');
+    if (match === null) throw new BadArguments(`"${argv[i]}" is not expected: see -help`);
+    const [, name = '', inline] = match;
+    if (FLAGS.has(name)) {
+      if (inline === undefined || TRUE.has(inline)) flags.add(name);
+      else if (FALSE.has(inline)) flags.delete(name);
+      else throw new BadArguments(`-${name}=${inline}: must be true or false`);
+    } else if (Object.hasOwn(TEXT_OPTIONS, name)) {
+      const value = inline ?? argv[++i];
+      if (value === undefined) throw new BadArguments(`-${name} needs a value`);
+      values.set(name, value);
+    } else {
+      throw new BadArguments(`-${name} is not known: see -help`);
+    }
+  }
+  return { values, flags };
+}
+
+function protocolOf(text: string): Protocol {
+  if (text === 'sctp') {
+    throw new BadArguments('SCTP ports cannot be published by hawser: publish tcp or udp');
+  }
+  return oneOf(text, 'proto', ['tcp', 'udp']);
+}
+
+function addressOf(text: string | undefined, name: string): string {
+  if (text !== undefined && isIP(text) !== 0) return text;
+  throw new BadArguments(
+    text === undefined ? `-${name} is missing` : `-${name} ${text}: must be an IP address`,
+  );
+}
+
+function portOf(text: string | undefined, name: string): number {
+  const port = /^\d{1,5}$/.test(text ?? '') ? Number(text) : 0;
+  if (port >= 1 && port <= MAX_PORT) return port;
+  throw new BadArguments(
+    text === undefined
+      ? `-${name} is missing`
+      : `-${name} ${text}: must be a port from 1 to ${MAX_PORT}`,
+  );
+}
+
+function oneOf<T extends string>(text: string, name: string, allowed: readonly T[]): T {
+  const found = allowed.find((value) => value === text);
+  if (found !== undefined) return found;
+  throw new BadArguments(`-${name} ${text}: must be one of ${allowed.join(', ')}`);
+}

@@ -1,0 +1,78 @@
+#!/bin/sh
+# hawser-docker-proxy, for dockerd's --userland-proxy-path.
+#
+# dockerd starts one process for each port and address family, one after another. Starting Node for each
+# costs 0.1 s and 10 MB, so this shell is what dockerd watches, and one broker (Node) serves the ports of
+# all: the shell asks it through a FIFO, and holds another FIFO open for as long as it lives. When the
+# shell ends, however it is killed, the broker sees that FIFO's end and frees the port. When the broker
+# ends, the shells see the end of their replies, and ask a new one.
+#
+# Descriptor 3 is dockerd's: "0\n", or "1\n" and the message for the user.
+
+program() {
+  self=$(readlink -f "$0")
+  printf %s "${HAWSER_DOCKER_PROXY_MAIN:-${self%/src/cli/*}/dist/src/cli/docker-proxy/main.js}"
+}
+alone() {
+  exec node "$(program)" "$@"
+}
+
+# A descriptor cannot be handed on by a shell; and words that need quotes are not dockerd's.
+case " $* " in
+*[!a-zA-Z0-9.:=\ -]* | *-use-listen-fd* | *-v* | *-help* | *' -h '* | *'--h '*) alone "$@" ;;
+esac
+
+dir=${XDG_RUNTIME_DIR:-/run}/hawser/docker-proxy-$PPID
+
+# A process that has ended keeps its name until its parent asks for it (states Z and X).
+live() {
+  [ -p "$dir/requests" ] && read -r pid <"$dir/broker" && read -r _ name state _ <"/proc/$pid/stat" &&
+    [ "$name" = "(hawser-broker)" ] && [ "$state" != Z ] && [ "$state" != X ]
+} 2>/dev/null
+
+# One of those that find no broker starts it; the others wait for it.
+start() {
+  mkdir -p "${dir%/*}" 2>/dev/null
+  if mkdir "$dir.starting" 2>/dev/null; then
+    live && rmdir "$dir.starting" && return # another was quicker
+    said=$(node "$(program)" --broker "$dir" "$PPID" 3>&- 7>&- 8>&- 9>&- </dev/null 2>/dev/null &)
+    rmdir "$dir.starting"
+    [ "$said" = ready ]
+    return
+  fi
+  for _ in 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9; do
+    live && return
+    sleep 0.1
+  done
+  rmdir "$dir.starting" 2>/dev/null # whoever made it was killed
+  return 1
+}
+
+# Asks the broker. Its answer's first line is $code; the rest of it comes from descriptor 9.
+ask() {
+  mkfifo -m 600 "$dir/$$.life" "$dir/$$.reply" || return 1
+  exec 7<>"$dir/$$.life" 8<>"$dir/$$.reply" 9<"$dir/$$.reply"
+  printf '%s\n' "$$ $*" 1<>"$dir/requests" # for reading too, so that opening it never waits
+  read -r code <&9
+  exec 8>&- # now its end can be seen
+}
+
+trap 'exit 0' INT TERM HUP
+asked=
+while :; do
+  { live || start; } && ask "$@" || alone "$@"
+  if [ "$code" = 0 ]; then
+    [ -n "$asked" ] || printf '0\n' >&3
+    exec 3>&-
+    asked=1
+    read -r code <&9 # until a signal, or the broker's end
+  elif [ -z "$asked" ]; then
+    message=$(cat <&9)
+    printf '1\n%s' "$message" >&3
+    printf 'hawser-docker-proxy: %s\n' "$message" >&2
+    exit 1
+  fi
+  exec 7>&- 9>&-
+  [ -d "/proc/$PPID" ] || exit 0
+  sleep 1
+done

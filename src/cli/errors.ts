@@ -1,0 +1,22 @@
+/** The command line or the configuration is wrong: exit status 2. One line a problem. */
+export class UsageError extends Error {
+  readonly code = 'usage';
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'));
+  }
+}
+
+/** Something in the world failed, and the message says all there is to say: exit status 1. */
+export class RunError extends Error {
+  readonly code = 'run';
+}
+
+export const EXIT_FAILURE = 1;
+export const EXIT_USAGE = 2;
+
+export const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);
+
+export const errorCode = (error: unknown): string =>
+  error instanceof Error && 'code' in error ? String(error.code) : '';

@@ -1,0 +1,32 @@
+/** `base/log.ts` on pino: JSON lines for programs, pretty ones for people. */
+import { isatty } from 'node:tty';
+import { pino } from 'pino';
+import type { Log } from '../base/log.ts';
+import type { LogOptions } from './network-options.ts';
+import type { LineSink } from './stderr-sink.ts';
+
+/** @param isTerminal whether people read along; decides the format when none was chosen */
+export async function createLog(
+  { level, format }: LogOptions,
+  sink: LineSink,
+  isTerminal: boolean = isatty(2),
+): Promise<Log> {
+  const pretty = format === undefined ? isTerminal : format === 'pretty';
+  const destination = pretty ? await prettySink(sink, isTerminal) : sink;
+  const log: Log = pino(
+    {
+      level,
+      base: { pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination,
+  );
+  return log;
+}
+
+async function prettySink(sink: LineSink, colorize: boolean): Promise<LineSink> {
+  const { prettyFactory } = await import('pino-pretty');
+  const format = prettyFactory({ colorize, ignore: 'pid', translateTime: 'HH:MM:ss.l' });
+  return { write: (line) => sink.write(format(line)) };
+}

@@ -1,0 +1,94 @@
+/** The multiplexer's part of the composition: links to agents, what goes over them, and how they fare. */
+import type { Log } from '../base/log.ts';
+import type { Clock } from '../base/time.ts';
+import type { MuxLinkView, MuxPeerView } from '../control/network-view.ts';
+import { loadPosix } from '../native/load.ts';
+import { MuxWay } from '../proxy/agent/mux-way.ts';
+import { dialectOf, MuxPeers, type Peer } from '../proxy/agent/peers.ts';
+import { TargetDialer } from '../proxy/agent/target-dialer.ts';
+import { isAllowed, parseTargetRule } from '../proxy/agent/target-rules.ts';
+import type { FlushScheduler } from '../proxy/flush-scheduler.ts';
+import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
+import type { DialGuest } from '../transports/mux/guest-link.ts';
+import { parseMuxLink } from '../transports/mux/mux-link-spec.ts';
+import { type OpenMuxLink, openMuxLink } from '../transports/mux/open-mux-link.ts';
+
+export interface MuxLinksDeps {
+  /** Specifications; `parseMuxLink` accepts each. */
+  readonly links: readonly string[];
+  /** What guests may have dialled here; `parseTargetRule` accepts each. None: nothing. */
+  readonly allow: readonly string[];
+  readonly sourceAddress: SourceAddress;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly dialGuest: DialGuest;
+  readonly flusher: FlushScheduler;
+}
+
+export class MuxLinks {
+  readonly way: MuxWay;
+  readonly dialer: TargetDialer;
+  private readonly deps: MuxLinksDeps;
+  private readonly peers: MuxPeers;
+  private readonly links: OpenMuxLink[] = [];
+
+  constructor(deps: MuxLinksDeps) {
+    this.deps = deps;
+    const { clock, log, sourceAddress } = deps;
+    const rules = deps.allow.flatMap((text) => parseTargetRule(text) ?? []);
+    this.dialer = new TargetDialer({ clock, log, isAllowed: (target) => isAllowed(rules, target) });
+    this.peers = new MuxPeers({
+      clock,
+      log,
+      onRequest: (now, request) => this.dialer.onRequest(now, request),
+    });
+    this.way = new MuxWay({ clock, log, peers: this.peers, sourceAddress });
+  }
+
+  /** @throws Error that says which link cannot be opened, and why */
+  async open(): Promise<void> {
+    const { links, clock, log, dialGuest, flusher } = this.deps;
+    const context = { peers: this.peers, clock, log, dialGuest, flusher, posix: loadPosix };
+    for (const [order, text] of links.entries()) {
+      this.links.push(await openMuxLink(parseMuxLink(text), order, context));
+    }
+  }
+
+  view(): readonly MuxLinkView[] {
+    const now = this.deps.clock.now();
+    const peers = this.peers.list();
+    return this.links.map(({ name, state, problem }) => ({
+      link: name,
+      state,
+      problem,
+      peers: peers.filter(({ link }) => link.name === name).map((peer) => peerView(peer, now)),
+    }));
+  }
+
+  async close(): Promise<void> {
+    const closing = this.links.splice(0).map((link) => link.close());
+    this.way.close();
+    this.dialer.close();
+    this.peers.close();
+    await Promise.all(closing);
+  }
+}
+
+function peerView({ id, role, mux, readyAt }: Peer, now: number): MuxPeerView {
+  const { stats } = mux;
+  return {
+    id,
+    state: readyAt === undefined ? 'greeting' : 'ready',
+    dialect: readyAt === undefined ? null : dialectOf(mux.extended),
+    role,
+    upMs: readyAt === undefined ? 0 : now - readyAt,
+    rttMs: mux.rttMs,
+    channels: mux.channelCount,
+    opened: stats.opened,
+    accepted: stats.accepted,
+    bytesReceived: stats.bytesReceived,
+    bytesSent: stats.bytesSent,
+    windowBytes: mux.windowsPromised,
+    drops: stats.drops.snapshot(),
+  };
+}

@@ -1,0 +1,165 @@
+/**
+ * The options of `hawser run`, for the command line's parser and its help. Keys are commander's names of
+ * the flags and the keys of the YAML file. No validation here: this is loaded by `--help` too.
+ */
+
+export interface OptionRow {
+  readonly key: string;
+  /** As commander takes it. */
+  readonly flags: string;
+  readonly description: string;
+  /** May be given several times; in YAML a list or one value. */
+  readonly repeatable?: true;
+}
+
+export const RUN_OPTIONS: readonly OptionRow[] = [
+  {
+    key: 'listen',
+    flags: '-l, --listen <link>',
+    description:
+      'where guests attach: qemu:PATH, qemu:IP:PORT, tap:NAME[@NETNS], or where QEMU listens: qemu-connect:PATH or IP:PORT (default: qemu:<runtime dir>/hawser/<name>/qemu.sock)',
+    repeatable: true,
+  },
+  {
+    key: 'name',
+    flags: '--name <name>',
+    description: 'instance; decides default paths (default: default)',
+  },
+  {
+    key: 'subnet',
+    flags: '--subnet <cidr>',
+    description: "the guests' network (default: 192.168.127.0/24)",
+  },
+  {
+    key: 'gateway',
+    flags: '--gateway <ip>',
+    description: 'router, DNS, DHCP, NTP (default: first of the subnet)',
+  },
+  {
+    key: 'hostIp',
+    flags: '--host-ip <ip>',
+    description: "address of the host's loopback, or none (default: last of the subnet)",
+  },
+  { key: 'mtu', flags: '--mtu <bytes>', description: '576..65520 (default: 1500)' },
+  {
+    key: 'publish',
+    flags: '-p, --publish <port>',
+    description:
+      '[HOSTIP:]HOSTPORT:[GUESTIP:]GUESTPORT[/tcp|udp], ports or ranges; unix:HOSTPATH:GUESTIP:PORT, or through the agent unix:HOSTPATH:GUESTPATH',
+    repeatable: true,
+  },
+  {
+    key: 'sourceAddress',
+    flags: '--source-address <how>',
+    description:
+      'what guests see as the client of a published port: preserve, gateway (default: preserve)',
+  },
+  {
+    key: 'mux',
+    flags: '--mux <link>',
+    description:
+      'link to `hawser agent` in the guest: unix:PATH, connect:unix:PATH, guest:PORT, hybrid-vsock:PATH:PORT, vsock:CID:PORT, vhost-vsock:PATH:PORT',
+    repeatable: true,
+  },
+  {
+    key: 'muxAllow',
+    flags: '--mux-allow <target>',
+    description:
+      "what agents' --forward-to-host may lead to: tcp:ADDRESS:PORT or unix:PATH (default: nothing)",
+    repeatable: true,
+  },
+  {
+    key: 'guestApi',
+    flags: '--guest-api <on|off>',
+    description: 'let guests publish ports of theirs through http://GATEWAY/ (default: off)',
+  },
+  {
+    key: 'guestApiBind',
+    flags: '--guest-api-bind <rule>',
+    description:
+      'where: ADDRESS:PORTS, * for every address (default: 127.0.0.1 and ::1, ports 1024-65535)',
+    repeatable: true,
+  },
+  {
+    key: 'dns',
+    flags: '--dns <ip[#port]>',
+    description: "upstream resolver (default: the host's, followed live)",
+    repeatable: true,
+  },
+  {
+    key: 'dnsSearch',
+    flags: '--dns-search <domain>',
+    description: "search domain (default: the host's)",
+    repeatable: true,
+  },
+  {
+    key: 'dnsZone',
+    flags: '--dns-zone <zone=ip>',
+    description: 'a zone and all below it at one address',
+    repeatable: true,
+  },
+  { key: 'hosts', flags: '--hosts <file>', description: 'hosts file, followed live' },
+  { key: 'leaseFile', flags: '--lease-file <file>', description: 'keep DHCP leases over restarts' },
+  {
+    key: 'staticLease',
+    flags: '--static-lease <mac=ip[,hostname]>',
+    description: 'a fixed address for a guest',
+    repeatable: true,
+  },
+  {
+    key: 'api',
+    flags: '--api <where>',
+    description:
+      'control API: unix:PATH or tcp:IP:PORT (default: unix:<runtime dir>/hawser/<name>/api.sock)',
+  },
+  {
+    key: 'apiTokenFile',
+    flags: '--api-token-file <file>',
+    description: 'bearer token for an API over TCP',
+  },
+  {
+    key: 'pidFile',
+    flags: '--pid-file <file>',
+    description: 'holds the process id while the daemon runs',
+  },
+  {
+    key: 'readyFd',
+    flags: '--ready-fd <n>',
+    description: 'write one line of JSON to this descriptor when ready',
+  },
+  {
+    key: 'exitWithGuest',
+    flags: '--exit-with-guest',
+    description: 'end when the last guest has left',
+  },
+  {
+    key: 'verifyChecksums',
+    flags: '--no-verify-checksums',
+    description: "trust TCP and UDP checksums of guests' frames",
+  },
+  {
+    key: 'logLevel',
+    flags: '--log-level <level>',
+    description: 'debug, info, warn, error, silent (default: info)',
+  },
+  {
+    key: 'logFormat',
+    flags: '--log-format <format>',
+    description: 'pretty or json (default: pretty on a terminal)',
+  },
+];
+
+/** Options of the design that this version refuses, so that nothing is taken and then ignored. */
+export const LATER_OPTIONS: readonly OptionRow[] = [
+  { key: 'subnet6', flags: '--subnet6 <cidr>', description: '' },
+  { key: 'allow', flags: '--allow <rule>', description: '', repeatable: true },
+  { key: 'deny', flags: '--deny <rule>', description: '', repeatable: true },
+  { key: 'policy', flags: '--policy <file>', description: '' },
+  { key: 'pcap', flags: '--pcap <file>', description: '' },
+];
+
+/** The long flag of a key: `--host-ip` of `hostIp`. */
+export function flagOf(key: string): string {
+  const row = [...RUN_OPTIONS, ...LATER_OPTIONS].find((option) => option.key === key);
+  return /--[a-z0-9-]+/.exec(row?.flags ?? '')?.[0] ?? `--${key}`;
+}

@@ -1,0 +1,44 @@
+import { stringify } from 'yaml';
+import type { ApiOptions, NetworkOptions } from './network-options.ts';
+
+const apiText = (api: ApiOptions): string =>
+  api.kind === 'unix'
+    ? `unix:${api.path}`
+    : `tcp:${api.address.includes(':') ? `[${api.address}]` : api.address}:${api.port}`;
+
+/** The effective configuration as YAML that `--config` reads back to the same. */
+export function printConfig(options: NetworkOptions): string {
+  const { dns, leases, api, log } = options;
+  const settings = {
+    name: options.name,
+    listen: options.listen,
+    subnet: options.subnet,
+    gateway: options.gateway,
+    hostIp: options.hostIp ?? 'none',
+    mtu: options.mtu,
+    publish: options.publish,
+    sourceAddress: options.sourceAddress,
+    mux: options.mux.links,
+    muxAllow: options.mux.allow,
+    guestApi: options.guestApi.enabled ? 'on' : 'off',
+    guestApiBind: options.guestApi.bind,
+    dns: dns.upstreams?.map(({ address, port }) => `${address}#${port}`),
+    dnsSearch: dns.search,
+    dnsZone: dns.zones.map(({ zone, address }) => `${zone}=${address}`),
+    hosts: dns.hostsFile,
+    leaseFile: leases.file,
+    staticLease: leases.static.map(
+      ({ mac, address, hostname }) =>
+        `${mac}=${address}${hostname === undefined ? '' : `,${hostname}`}`,
+    ),
+    api: apiText(api),
+    apiTokenFile: api.kind === 'tcp' ? api.tokenFile : undefined,
+    pidFile: options.pidFile,
+    readyFd: options.readyFd,
+    exitWithGuest: options.exitWithGuest,
+    verifyChecksums: options.verifyChecksums,
+    logLevel: log.level,
+    logFormat: log.format,
+  };
+  return stringify(settings, { keepUndefined: false });
+}

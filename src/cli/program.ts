@@ -1,0 +1,222 @@
+/**
+ * The commands of `hawser`: which was meant, and what its exit status is. Commands are loaded when they are
+ * called, so that `--help` and errors of usage are quick.
+ *
+ * Exit status: 0 for a wanted end, 1 for a failure while running, 2 for bad usage.
+ */
+import { Command, CommanderError, Option } from 'commander';
+import { stayAtSignals } from './early-leave.ts';
+import { EXIT_FAILURE, EXIT_USAGE, messageOf, UsageError } from './errors.ts';
+import { LATER_OPTIONS, type OptionRow, RUN_OPTIONS } from './option-table.ts';
+import { packageVersion } from './version.ts';
+
+/** Of `hawser run`, those that the demo decides itself or that are for launchers. */
+const NOT_IN_DEMO: ReadonlySet<string> = new Set(['pidFile', 'readyFd', 'exitWithGuest']);
+
+const EXAMPLES = `
+Examples:
+  hawser run                       one network for QEMU guests, on the default socket
+  hawser run -l qemu:/tmp/vm.sock -p 8080:80
+  qemu-system-x86_64 ... -netdev stream,id=n,server=off,addr.type=unix,addr.path=/tmp/vm.sock \\
+                         -device virtio-net-pci,netdev=n
+  hawser status                    what the running daemon does
+Exit status: 0 after SIGTERM, SIGINT or a wanted end; 1 when it failed; 2 for bad usage.`;
+
+const DEMO_GUESTS = `
+Environment:
+  HAWSER_DEMO_GUEST                the guest, without --vm: tap (a kernel in a network namespace, needs root),
+                                   packet (the same in a user namespace, needs no root) or
+                                   simulated (in this process); default: the first that can be had`;
+
+let status = 0;
+
+function option(row: OptionRow): Option {
+  const made = new Option(row.flags, row.description);
+  if (row.repeatable) {
+    made.argParser((value: string, before: readonly string[] | undefined) => [
+      ...(before ?? []),
+      value,
+    ]);
+  }
+  return made;
+}
+
+function addRunOptions(command: Command, isTaken: (row: OptionRow) => boolean): void {
+  for (const row of RUN_OPTIONS.filter(isTaken)) command.addOption(option(row));
+  for (const row of LATER_OPTIONS) command.addOption(option(row).hideHelp());
+  command.option('-c, --config <file>', 'the same options in YAML, with camelCase keys');
+}
+
+/** The options of the table that were typed. */
+function typedOptions(command: Command): Record<string, unknown> {
+  return Object.fromEntries(
+    [...RUN_OPTIONS, ...LATER_OPTIONS]
+      .filter(({ key }) => command.getOptionValueSource(key) === 'cli')
+      .map(({ key }): [string, unknown] => [key, command.getOptionValue(key)]),
+  );
+}
+
+function textOption(command: Command, key: string): string | undefined {
+  const value: unknown = command.getOptionValue(key);
+  return typeof value === 'string' ? value : undefined;
+}
+
+const isSet = (command: Command, key: string): boolean => command.getOptionValue(key) === true;
+
+function addDaemonCommands(program: Command): void {
+  const run = program.command('run').description('connect guests to the network of this host');
+  addRunOptions(run, () => true);
+  run.option('--print-config', 'print the effective configuration as YAML, and end');
+  run.addHelpText('after', EXAMPLES).action(async () => {
+    const { runCommand } = await import('./commands/run.ts');
+    status = await runCommand({
+      commandLine: typedOptions(run),
+      config: textOption(run, 'config'),
+      printConfig: isSet(run, 'printConfig'),
+      onListening: stayAtSignals,
+    });
+  });
+
+  const demo = program.command('demo').description('a network, a guest in it, and a self-check');
+  demo.option('--once', 'end after the self-check: 0 when every step passed, else 1');
+  demo.option('--vm', 'use a real QEMU VM as the guest');
+  demo.option('--size <MiB>', 'size of each transfer (default: 256)');
+  demo.option('--json', 'report each step as a line of JSON');
+  addRunOptions(demo, ({ key }) => !NOT_IN_DEMO.has(key));
+  demo.addHelpText('after', DEMO_GUESTS).action(async () => {
+    const { demoCommand } = await import('./commands/demo.ts');
+    status = await demoCommand({
+      commandLine: typedOptions(demo),
+      config: textOption(demo, 'config'),
+      once: isSet(demo, 'once'),
+      vm: isSet(demo, 'vm'),
+      size: textOption(demo, 'size'),
+      json: isSet(demo, 'json'),
+    });
+  });
+}
+
+function lookCommand(program: Command, name: string, description: string): Command {
+  return program
+    .command(name)
+    .description(description)
+    .option('--name <name>', 'instance', 'default')
+    .option('--api <where>', "the daemon's control API: unix:PATH or tcp:IP:PORT")
+    .option('--api-token-file <file>', 'bearer token for an API over TCP')
+    .option('--json', 'for programs');
+}
+
+const lookRequest = (command: Command) => ({
+  name: textOption(command, 'name') ?? 'default',
+  api: textOption(command, 'api'),
+  apiTokenFile: textOption(command, 'apiTokenFile'),
+  json: isSet(command, 'json'),
+});
+
+function addLookCommands(program: Command): void {
+  const load = () => import('./commands/look.ts');
+  const showStatus = lookCommand(program, 'status', 'what a running daemon does, and its guests');
+  showStatus.action(async () => {
+    process.stdout.write(await (await load()).statusCommand(lookRequest(showStatus)));
+  });
+
+  const flows = lookCommand(program, 'flows', 'connections, UDP mappings and pings')
+    .option('--protocol <protocol>', 'only tcp, udp or icmp')
+    .option('--guest <ip>', 'only those of this guest')
+    .option('--limit <n>', 'at most so many (default: 1000)');
+  flows.action(async () => {
+    const { flowsCommand } = await load();
+    const filter = {
+      protocol: textOption(flows, 'protocol'),
+      guest: textOption(flows, 'guest'),
+      limit: textOption(flows, 'limit'),
+    };
+    process.stdout.write(await flowsCommand({ ...lookRequest(flows), ...filter }));
+  });
+
+  const leases = lookCommand(program, 'leases', 'DHCP leases');
+  leases.action(async () => {
+    process.stdout.write(await (await load()).leasesCommand(lookRequest(leases)));
+  });
+}
+
+function addPortCommands(program: Command): void {
+  const load = () => import('./commands/ports.ts');
+  const expose = lookCommand(program, 'expose', 'publish ports of a guest on this host')
+    .argument('<port...>', 'as of "hawser run -p"')
+    .option('--source-address <how>', "what the guest's server sees: preserve or gateway")
+    .option('--proxy-protocol <version>', 'send the PROXY protocol before the data: v1 or v2')
+    .option('--via <way>', 'net, or mux: through the agent in the guest');
+  expose.action(async () => {
+    const { exposeCommand } = await load();
+    const how = {
+      ports: expose.args,
+      sourceAddress: textOption(expose, 'sourceAddress'),
+      proxyProtocol: textOption(expose, 'proxyProtocol'),
+      via: textOption(expose, 'via'),
+    };
+    process.stdout.write(await exposeCommand({ ...lookRequest(expose), ...how }));
+  });
+
+  const unexpose = lookCommand(program, 'unexpose', 'withdraw published ports').argument(
+    '<port...>',
+    '[HOSTIP:]HOSTPORT[/tcp|udp], unix:PATH, or the id that "hawser ports" shows',
+  );
+  unexpose.action(async () => {
+    const { unexposeCommand } = await load();
+    const request = { ...lookRequest(unexpose), ports: unexpose.args };
+    process.stdout.write(await unexposeCommand(request));
+  });
+
+  const ports = lookCommand(program, 'ports', 'published ports');
+  ports.action(async () => {
+    process.stdout.write(await (await load()).portsCommand(lookRequest(ports)));
+  });
+}
+
+/** Its arguments are read by the program that it also is. */
+function addAgentCommand(program: Command): void {
+  const agent = program
+    .command('agent')
+    .description("the guest's end of the multiplexer: dial inside the guest, forward to the host")
+    .helpOption(false)
+    .allowUnknownOption()
+    .passThroughOptions()
+    .argument('[arguments...]');
+  agent.action(async () => {
+    const { agentCommand } = await import('./commands/agent.ts');
+    status = await agentCommand(agent.args);
+  });
+}
+
+function makeProgram(): Command {
+  const program = new Command('hawser')
+    .description('A network for virtual machines, in user space: no root, no bridge.')
+    .version(packageVersion())
+    .enablePositionalOptions() // those after `agent` are its own
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'hawser: ')) })
+    .showHelpAfterError('Try --help.');
+  addDaemonCommands(program);
+  addLookCommands(program);
+  addPortCommands(program);
+  addAgentCommand(program);
+  return program;
+}
+
+function exitStatus(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  const lines = messageOf(error).split('\n');
+  process.stderr.write(lines.map((line) => `hawser: ${line}\n`).join(''));
+  return error instanceof UsageError ? EXIT_USAGE : EXIT_FAILURE;
+}
+
+/** @returns the exit status */
+export async function runProgram(): Promise<number> {
+  try {
+    await makeProgram().parseAsync();
+  } catch (error) {
+    status = exitStatus(error);
+  }
+  return status;
+}

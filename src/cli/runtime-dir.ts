@@ -1,0 +1,57 @@
+/** Where an instance keeps its sockets unless told otherwise. */
+import { lstatSync, mkdirSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { RunError } from './errors.ts';
+
+export interface Place {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly uid: number;
+  /** Whether a directory exists. */
+  exists(path: string): boolean;
+}
+
+export const realPlace = (): Place => ({
+  env: process.env,
+  uid: process.getuid?.() ?? 0,
+  exists: (path) => lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false,
+});
+
+/** The user's runtime directory: not created here. */
+export function runtimeDir(place: Place): string {
+  const { XDG_RUNTIME_DIR: configured } = place.env;
+  if (configured !== undefined && configured !== '') return configured;
+  const usual = `/run/user/${place.uid}`;
+  return place.exists(usual) ? usual : join(tmpdir(), `hawser-${place.uid}`);
+}
+
+/** The directory of instance `name`. */
+export const instanceDir = (place: Place, name: string): string =>
+  join(runtimeDir(place), 'hawser', name);
+
+/**
+ * Make the instance's directory and those above it, for this user alone.
+ *
+ * @throws RunError when the one under the shared temporary directory belongs to somebody else: they
+ *   could put sockets of theirs in it
+ */
+export function makeInstanceDir(place: Place, name: string): void {
+  const top = runtimeDir(place);
+  mkdirSync(instanceDir(place, name), { recursive: true, mode: 0o700 });
+  if (dirname(top) !== tmpdir()) return; // the system's or the user's own choice
+  const stat = lstatSync(top);
+  if (!stat.isDirectory() || stat.uid !== place.uid || (stat.mode & 0o022) !== 0) {
+    throw new RunError(
+      `${top} must be a directory that only this user can write to: remove it, or set XDG_RUNTIME_DIR to a private directory`,
+    );
+  }
+}
+
+/** Remove the directory of an instance whose name nobody else uses, unless something is in it. */
+export function removeInstanceDir(place: Place, name: string): void {
+  try {
+    rmdirSync(instanceDir(place, name));
+  } catch {
+    // Not empty: what is in it is not ours to remove.
+  }
+}

@@ -1,0 +1,126 @@
+/** A network that only answers questions, for tests of the API and the daemon around it. */
+import type { Network, NetworkOptions } from '../../src/cli/network-options.ts';
+import type { FlowView, NetworkView } from '../../src/control/network-view.ts';
+import { portView } from '../../src/control/ports/port-view.ts';
+import type { PortTable } from '../../src/proxy/ports/port-table.ts';
+import { portTable } from '../proxy/ports/port-fixture.ts';
+
+export const TCP_FLOW: FlowView = {
+  id: 't1',
+  protocol: 'tcp',
+  openedBy: 'guest',
+  guestAddress: '192.168.127.2',
+  guestPort: 40_000,
+  remoteAddress: '203.0.113.5',
+  remotePort: 443,
+  state: 'established',
+  bytesToHost: 10,
+  bytesToGuest: 2_048,
+  ageMs: 61_000,
+  idleMs: 5,
+  tcp: { srttMs: 0.4, cwndBytes: 14_600, retransmits: 1, bufferedToHost: 0, bufferedToGuest: 0 },
+};
+
+export const UDP_FLOW: FlowView = {
+  ...TCP_FLOW,
+  id: 'u2',
+  protocol: 'udp',
+  guestAddress: '192.168.127.3',
+  state: 'active',
+  tcp: null,
+};
+
+export class FakeNetwork implements Network {
+  readonly view: NetworkView;
+  /** Listens on real sockets; there is no guest behind it. */
+  readonly ports: PortTable = portTable();
+  readonly closedFlows: string[] = [];
+  readonly denied: string[] = [];
+  isClosed = false;
+  lastGuestGone: () => void = () => {};
+
+  constructor(links: readonly string[] = ['qemu:/run/x.sock']) {
+    this.view = {
+      health: () => ({ status: 'ok', problems: [] }),
+      info: () => ({
+        subnet: '192.168.127.0/24',
+        gateway: '192.168.127.1',
+        hostIp: '192.168.127.254',
+        gatewayMac: '5a:94:ef:e4:0c:dd',
+        mtu: 1_500,
+        links: links.map((link) => ({ link, attachedGuests: 1 })),
+        dnsUpstreams: ['9.9.9.9#53'],
+        dnsSearch: [],
+      }),
+      guests: () => [
+        {
+          mac: '52:54:00:12:34:56',
+          addresses: ['192.168.127.2'],
+          hostname: 'build\u001b[31m',
+          link: 'qemu:/run/x.sock#1',
+          attachedMs: 100,
+          framesToHost: 1,
+          framesToGuest: 2,
+          bytesToHost: 3,
+          bytesToGuest: 4,
+        },
+      ],
+      flows: () => [TCP_FLOW, UDP_FLOW],
+      mux: () => [],
+      closeFlow: (id) => {
+        if (id !== 't1') return false;
+        this.closedFlows.push(id);
+        return true;
+      },
+      leases: () => [
+        {
+          mac: '52:54:00:12:34:56',
+          address: '192.168.127.2',
+          hostname: null,
+          static: false,
+          expiresAt: '2030-01-01T00:00:00.000Z',
+        },
+      ],
+      ports: () => this.ports.list().map(portView),
+      traffic: () => ({ framesToHost: 7, framesToGuest: 8, bytesToHost: 700, bytesToGuest: 800 }),
+      counters: () => ({ drops: { 'udp-bad-checksum': 3 }, tcp: { 'syn-queue-full': 2 } }),
+    };
+  }
+
+  onLastGuestGone(callback: () => void): void {
+    this.lastGuestGone = callback;
+  }
+
+  denyGuests(address: string, port: number): void {
+    this.denied.push(`${address} ${port}`);
+  }
+
+  close(): Promise<void> {
+    this.isClosed = true;
+    this.ports.close();
+    return Promise.resolve();
+  }
+}
+
+/** Options whose sockets are in `dir`. */
+export const optionsIn = (dir: string, more: Partial<NetworkOptions> = {}): NetworkOptions => ({
+  name: 'test',
+  listen: [`qemu:${dir}/qemu.sock`],
+  subnet: '192.168.127.0/24',
+  gateway: '192.168.127.1',
+  hostIp: '192.168.127.254',
+  mtu: 1_500,
+  publish: [],
+  sourceAddress: 'preserve',
+  mux: { links: [], allow: [] },
+  guestApi: { enabled: false, bind: [] },
+  dns: { upstreams: undefined, search: undefined, zones: [], hostsFile: undefined },
+  leases: { file: undefined, static: [] },
+  api: { kind: 'unix', path: `${dir}/api.sock` },
+  pidFile: `${dir}/hawser.pid`,
+  readyFd: undefined,
+  exitWithGuest: false,
+  log: { level: 'info', format: 'json' },
+  verifyChecksums: true,
+  ...more,
+});

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { SILENT } from '../../src/base/log.ts';
+import { flowsCommand, leasesCommand, statusCommand } from '../../src/cli/commands/look.ts';
+import type { ApiListener } from '../../src/control/api-listener.ts';
+import { serveControlApi } from '../../src/control/control-api.ts';
+import { FakeNetwork } from './fake-network.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+function hawser(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
+    encoding: 'utf8',
+  });
+  return { status, stdout, stderr };
+}
+
+describe('hawser', () => {
+  it('--version is that of package.json', () => {
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+    assert.deepEqual(hawser('--version'), { status: 0, stdout: `${version}\n`, stderr: '' });
+  });
+
+  it('--help names the commands', () => {
+    const { status, stdout } = hawser('--help');
+    assert.equal(status, 0);
+    for (const command of ['run', 'demo', 'status', 'flows', 'leases']) {
+      assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
+    }
+  });
+
+  it('run --help names the options of this version and no others', () => {
+    const { status, stdout } = hawser('run', '--help');
+    assert.equal(status, 0);
+    assert.match(stdout, /--host-ip <ip>/);
+    assert.doesNotMatch(stdout, /--pcap/);
+  });
+
+  const misused: [string[], RegExp][] = [
+    [[], /Usage: hawser/],
+    [['sail'], /hawser: unknown command 'sail'/],
+    [['run', '--colour'], /hawser: unknown option '--colour'/],
+    [['run', '--mtu'], /argument missing/],
+    [['run', 'extra'], /too many arguments/],
+    [['run', '--mtu', '1'], /hawser: --mtu 1: must be an integer from 576 to 65520/],
+    [['run', '--pcap', 'x'], /hawser: --pcap x is not supported yet/],
+    [['run', '--config', '/nonexistent'], /hawser: --config \/nonexistent: cannot be read: ENOENT/],
+    [['run', '--print-config', '--name', '/'], /hawser: --name/],
+    [['status', '--api', 'x'], /hawser: --api x: must be unix:PATH or tcp:IP:PORT/],
+  ];
+  for (const [args, message] of misused) {
+    it(`${args.join(' ')}: bad usage is status 2 and a message`, () => {
+      const { status, stdout, stderr } = hawser(...args);
+      assert.equal(status, 2, stderr);
+      assert.match(stderr, message);
+      assert.equal(stdout, '');
+    });
+  }
+
+  it('a command without its daemon is status 1 and says what to do', () => {
+    const { status, stderr } = hawser('status', '--api', 'unix:/nonexistent/x');
+    assert.equal(status, 1);
+    assert.match(stderr, /^hawser: cannot reach hawser at \/nonexistent\/x: .*start "hawser run"/);
+  });
+
+  it('run --print-config prints what --config reads', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'hawser-test-'));
+    try {
+      const args = ['run', '--print-config', '--mtu', '9000', '--no-verify-checksums', '-p', '1:2'];
+      const first = hawser(...args);
+      assert.equal(first.status, 0, first.stderr);
+      assert.match(first.stdout, /^mtu: 9000$/m);
+      assert.match(first.stdout, /^verifyChecksums: false$/m);
+      writeFileSync(join(dir, 'c.yaml'), first.stdout);
+      const second = hawser('run', '--print-config', '--config', join(dir, 'c.yaml'));
+      assert.equal(second.stdout, first.stdout, second.stderr);
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  });
+});
+
+describe('hawser status, flows, leases', () => {
+  let dir: string;
+  let listener: ApiListener;
+  const network = new FakeNetwork();
+  const request = () => ({
+    name: 'default',
+    api: `unix:${dir}/api.sock`,
+    apiTokenFile: undefined,
+    json: false,
+  });
+  const noFilter = { protocol: undefined, guest: undefined, limit: undefined };
+
+  before(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'hawser-test-'));
+    listener = await serveControlApi({
+      address: { kind: 'unix', path: `${dir}/api.sock` },
+      name: 'default',
+      version: '1',
+      view: network.view,
+      ports: network.ports,
+      log: SILENT,
+      onShutdown: () => {},
+    });
+  });
+  after(async () => {
+    await listener.close();
+    rmSync(dir, { recursive: true });
+  });
+
+  it('status shows the network and its guests, harmless to the terminal', async () => {
+    const text = await statusCommand(request());
+    assert.match(text, /^status +ok$/m);
+    assert.match(text, /^subnet +192\.168\.127\.0\/24, MTU 1500$/m);
+    assert.match(text, /^192\.168\.127\.2 +build\?\[31m +52:54:00:12:34:56 /m);
+    assert.ok(!text.includes('\u001b'));
+  });
+
+  it('flows is a table, filtered on request', async () => {
+    const text = await flowsCommand({ ...request(), ...noFilter });
+    assert.match(text, /^t1 +tcp +192\.168\.127\.2:40000 +→ +203\.0\.113\.5:443 +established/m);
+    const udp = await flowsCommand({ ...request(), ...noFilter, protocol: 'udp' });
+    assert.doesNotMatch(udp, /^t1/m);
+    assert.match(udp, /^u2/m);
+  });
+
+  it('flows --json is the answer of the API', async () => {
+    const text = await flowsCommand({ ...request(), ...noFilter, limit: '1', json: true });
+    assert.deepEqual(JSON.parse(text), { total: 2, flows: network.view.flows().slice(0, 1) });
+  });
+
+  it('a filter that the daemon refuses says why', () =>
+    assert.rejects(
+      flowsCommand({ ...request(), ...noFilter, protocol: 'sctp' }),
+      /refused \(400\): protocol="sctp": must be one of tcp, udp, icmp/,
+    ));
+
+  it('leases is a table', async () => {
+    assert.match(
+      await leasesCommand(request()),
+      /^192\.168\.127\.2 +52:54:00:12:34:56 +- +2030-01-01T00:00:00\.000Z$/m,
+    );
+  });
+});

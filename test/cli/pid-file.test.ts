@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { claimPidFile, releasePidFile } from '../../src/cli/pid-file.ts';
+
+describe('pid file', () => {
+  let dir: string;
+  let path: string;
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'hawser-test-'));
+    path = join(dir, 'pid');
+  });
+  afterEach(() => rmSync(dir, { recursive: true }));
+
+  const holds = (): string => readFileSync(path, 'utf8');
+  const OURS = `${process.pid}\n`;
+
+  it('is made, and removed at release', async () => {
+    await claimPidFile(path);
+    assert.equal(holds(), OURS);
+    assert.deepEqual(readdirSync(dir), ['pid']);
+    releasePidFile(path);
+    assert.deepEqual(readdirSync(dir), []);
+  });
+
+  it('of a live process is refused and kept', async () => {
+    writeFileSync(path, `${process.ppid}\n`);
+    await assert.rejects(claimPidFile(path), {
+      code: 'run',
+      message: new RegExp(`running process ${process.ppid}: end it`),
+    });
+    assert.equal(holds(), `${process.ppid}\n`);
+    assert.deepEqual(readdirSync(dir), ['pid']);
+  });
+
+  it('of a dead process is taken over', async () => {
+    const child = spawn('true');
+    await once(child, 'exit');
+    writeFileSync(path, `${child.pid}\n`);
+    await claimPidFile(path);
+    assert.equal(holds(), OURS);
+  });
+
+  // Only Linux tells when a process started.
+  if (process.platform === 'linux') {
+    it('older than the process that has its number now is taken over', async () => {
+      writeFileSync(path, `${process.ppid}\n`);
+      utimesSync(path, 1_000, 1_000);
+      await claimPidFile(path);
+      assert.equal(holds(), OURS);
+    });
+  }
+
+  it('that is empty is taken over', async () => {
+    writeFileSync(path, '');
+    await claimPidFile(path);
+    assert.equal(holds(), OURS);
+  });
+
+  for (const text of ['my diary', '-1', '0', '1 2']) {
+    it(`with "${text}" in it is nobody's pid file, and kept`, async () => {
+      writeFileSync(path, text);
+      await assert.rejects(claimPidFile(path), /is not a pid file: remove it/);
+      assert.equal(holds(), text);
+    });
+  }
+
+  it('in no directory is an error that says so', () =>
+    assert.rejects(claimPidFile(join(dir, 'none', 'pid')), /cannot write the pid file .*ENOENT/));
+
+  it('of another is not removed at release', () => {
+    writeFileSync(path, '1\n');
+    releasePidFile(path);
+    assert.equal(holds(), '1\n');
+  });
+});
