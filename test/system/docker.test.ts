@@ -1,0 +1,230 @@
+/** Ports of containers of a real dockerd, published on the host through hawser's guest API. */
+import assert from 'node:assert/strict';
+import { z } from 'zod';
+import type { Daemon } from './support/daemon.ts';
+import { Docker } from './support/docker.ts';
+import { type Guest, HOST, HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
+import { LAB, systemSuite } from './support/requirements.ts';
+import { until } from './support/until.ts';
+
+const MANY = 60;
+const MANY_TIMEOUT_MS = 120_000;
+const FILE_MIB = 32;
+/** A web server that logs its clients. */
+const HTTPD = 'echo "hello from $HOSTNAME" >/www/index.html; exec httpd -f -vv -p 80 -h /www';
+const FILE = `dd if=/dev/urandom of=/www/file bs=1048576 count=${FILE_MIB}; sha256sum /www/file; ${HTTPD}`;
+const ECHO = 'exec netbench srv 80';
+
+const Ports = z.object({
+  ports: z.array(z.object({ protocol: z.string(), hostAddress: z.string(), hostPort: z.number() })),
+});
+
+systemSuite('dockerd', [...LAB, 'docker', 'iptables', 'gcc', 'curl', 'nc'], function () {
+  this.timeout(180_000);
+  let lab: Lab;
+  let guest: Guest;
+  let daemon: Daemon;
+  let docker: Docker;
+  let daemonArgs: string[];
+
+  before(async () => {
+    lab = await Lab.open();
+    const api = ['--guest-api', 'on', '--guest-api-bind', '*:1-65535'];
+    ({ guest, daemon } = await lab.standard(api));
+    daemonArgs = ['--listen', guest.link, ...api];
+    docker = new Docker(lab, guest);
+    await docker.start();
+    await docker.importImage();
+  });
+  after(async () => {
+    await docker?.close();
+    await lab?.close();
+  });
+  afterEach(async () => {
+    assert.ok(daemon.isRunning, daemon.stderr);
+    await docker.removeContainers();
+    await until('every port to be free', async () => (await published()).length === 0);
+  });
+
+  const curl = (from: 'host' | 'outside' | 'guest', url: string): Promise<string> => {
+    const where = from === 'guest' ? guest : lab[from];
+    return where.run('curl', '-sS', '-m', '5', url);
+  };
+  const published = async (): Promise<string[]> =>
+    Ports.parse(JSON.parse(await daemon.request('/v1/ports'))).ports.map(
+      ({ protocol, hostAddress, hostPort }) => `${hostAddress} ${hostPort}/${protocol}`,
+    );
+  /** Until the container's server listens. */
+  const answers = async (url: string): Promise<string> =>
+    await until(`${url} to answer`, async () => await curl('host', url));
+  const logOf = async (name: string): Promise<string> => (await docker.try('logs', name)).stderr;
+
+  it('docker run -p 8080:80 answers on the host, and the container sees the clients', async () => {
+    const id = await docker.container('web', ['8080:80'], HTTPD);
+    const hello = `hello from ${id.slice(0, 12)}\n`;
+    assert.equal(await answers('http://127.0.0.1:8080/'), hello);
+    assert.equal(await curl('host', `http://${HOST_OUTER}:8080/`), hello);
+    assert.equal(await curl('outside', `http://${HOST_OUTER}:8080/`), hello);
+    assert.equal(await curl('host', 'http://[::1]:8080/'), hello);
+    assert.equal(await curl('guest', 'http://127.0.0.1:8080/'), hello);
+    assert.deepEqual((await published()).sort(), ['0.0.0.0 8080/tcp', ':: 8080/tcp']);
+    const log = await logOf('web');
+    for (const client of [HOST, HOST_OUTER, OUTSIDE]) {
+      assert.ok(log.includes(`:${client}]:`), `${client} is not in:\n${log}`);
+    }
+  });
+
+  it(`${FILE_MIB} MiB arrive as they were`, async () => {
+    await docker.container('file', ['8081:80', '127.0.0.1:8082:80'], FILE);
+    await answers('http://127.0.0.1:8081/');
+    const sum = (await docker.run('logs', 'file')).split(' ')[0];
+    // By the DNAT rule, and by the landing.
+    for (const port of [8081, 8082]) {
+      const script = `curl -sS -m 30 http://127.0.0.1:${port}/file | sha256sum`;
+      assert.equal((await lab.host.run('sh', '-c', script)).split(' ')[0], sum, `${port}`);
+    }
+  });
+
+  it('-p 127.0.0.1:8083:80 answers on the loopback of the host only', async () => {
+    await docker.container('lo', ['127.0.0.1:8083:80'], HTTPD);
+    assert.match(await answers('http://127.0.0.1:8083/'), /hello/);
+    assert.match(await curl('guest', 'http://127.0.0.1:8083/'), /hello/);
+    const { status } = await lab.outside.try('curl', '-sS', `http://${HOST_OUTER}:8083/`);
+    assert.equal(status, 7);
+    assert.deepEqual(await published(), ['127.0.0.1 8083/tcp']);
+  });
+
+  for (const [what, ports] of [
+    ['a port of its own choice on the loopback', ['127.0.0.1::80/udp']],
+    ['a port everywhere', ['8084:80/udp']],
+  ] as const) {
+    it(`UDP: ${what}`, async () => {
+      await docker.container('echo', ports, ECHO);
+      const port = /:(\d+)/.exec(await docker.run('port', 'echo', '80/udp'))?.[1];
+      await until('the datagram to come back', async () => {
+        const script = `echo ping | nc -u -w 1 127.0.0.1 ${port}`;
+        return (await lab.host.run('sh', '-c', script)) === 'ping\n';
+      });
+    });
+  }
+
+  it('ranges, and several containers beside each other', async () => {
+    const one = await docker.container('one', ['9000-9003:80-83'], HTTPD);
+    const two = await docker.container('two', ['9004:80', '9005:80'], HTTPD);
+    assert.match(await answers('http://127.0.0.1:9000/'), new RegExp(one.slice(0, 12)));
+    assert.match(await answers('http://127.0.0.1:9004/'), new RegExp(two.slice(0, 12)));
+    assert.match(await answers('http://127.0.0.1:9005/'), new RegExp(two.slice(0, 12)));
+    assert.equal((await published()).length, 12);
+    // Published, and nothing in the container listens.
+    const { status, stderr } = await lab.host.try('curl', '-sS', 'http://127.0.0.1:9001/');
+    assert.ok([7, 52, 56].includes(status), stderr); // as it meets the reset
+    await docker.run('rm', '-f', 'one');
+    await until('four ports to be free', async () => (await published()).length === 4);
+    assert.match(await curl('host', 'http://127.0.0.1:9004/'), new RegExp(two.slice(0, 12)));
+  });
+
+  it("a conflict is told in the host's words, and the container can have another port", async () => {
+    const said = await docker.refusedContainer('web', [`${HTTP_PORT}:80`]);
+    assert.match(
+      said,
+      /Error starting userland proxy: cannot publish 0\.0\.0\.0:8000\/tcp: something on the host listens there already/,
+    );
+    await docker.run('rm', 'web');
+    await docker.container('web', [`${HTTP_PORT + 100}:80`], HTTPD);
+    assert.match(await answers(`http://127.0.0.1:${HTTP_PORT + 100}/`), /hello/);
+  });
+
+  it('a picked port that is taken on the host is followed by the next', async () => {
+    await docker.container('first', ['80'], HTTPD);
+    const portOf = async (name: string): Promise<number> =>
+      Number(/:(\d+)/.exec(await docker.run('port', name, '80/tcp'))?.[1]);
+    const taken = (await portOf('first')) + 1;
+    const other = lab.host.start(['nc', '-lk', '0.0.0.0', `${taken}`]);
+    await until('nc to listen', async () =>
+      (await lab.host.run('ss', '-Hltn', `sport = :${taken}`)).includes('LISTEN'),
+    );
+    await docker.container('second', ['80'], HTTPD);
+    const second = await portOf('second');
+    await other.stop();
+    assert.equal(second, taken + 1);
+    assert.match(await answers(`http://127.0.0.1:${second}/`), /hello/);
+  });
+
+  it('kill -9 of a proxy frees its port of the host, and no other', async () => {
+    await docker.container('web', ['8085:80', '8086:80'], HTTPD);
+    await answers('http://127.0.0.1:8085/');
+    const pids = docker.proxies(8085);
+    assert.equal(pids.length, 2);
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    await until('the port to be free', async () => (await published()).length === 2);
+    assert.match(await curl('host', 'http://127.0.0.1:8086/'), /hello/);
+    assert.equal((await lab.host.try('curl', '-sS', 'http://127.0.0.1:8085/')).status, 7);
+  });
+
+  it('kill -9 of the broker: another takes its ports', async () => {
+    await docker.container('web', ['8087:80'], HTTPD);
+    await answers('http://127.0.0.1:8087/');
+    const [broker] = docker.brokers();
+    assert.ok(broker !== undefined);
+    process.kill(broker, 'SIGKILL');
+    await until('another broker', () => docker.brokers().some((pid) => pid !== broker));
+    assert.match(await answers('http://127.0.0.1:8087/'), /hello/);
+    await until('both ports', async () => (await published()).length === 2);
+  });
+
+  it('dockerd restarts, its containers with it', async () => {
+    await docker.run(
+      'run',
+      '-d',
+      '--restart',
+      'always',
+      '--stop-timeout',
+      '1',
+      '--name',
+      'web',
+      '-p',
+      '8088:80',
+      'hawser-test',
+      'sh',
+      '-c',
+      HTTPD,
+    );
+    await answers('http://127.0.0.1:8088/');
+    await docker.stop();
+    assert.deepEqual(await published(), []);
+    await docker.start();
+    assert.match(await answers('http://127.0.0.1:8088/'), /hello/);
+  });
+
+  it('hawser restarts: the ports come back', async () => {
+    await docker.container('web', ['8089:80'], HTTPD);
+    await answers('http://127.0.0.1:8089/');
+    await daemon.stop('SIGTERM');
+    daemon = await lab.startDaemon(daemonArgs);
+    await guest.lease();
+    await until('both ports', async () => (await published()).length === 2, 30_000);
+    assert.match(await answers('http://127.0.0.1:8089/'), /hello/);
+  });
+
+  it(`${MANY} ports of one container`, async () => {
+    const range = `10000-${10_000 + MANY - 1}`;
+    const before = performance.now();
+    await docker.container('many', [`${range}:${range}`], 'exec httpd -f -p 10059 -h /www');
+    const tookMs = performance.now() - before;
+    assert.equal((await published()).length, 2 * MANY);
+    assert.ok(tookMs < MANY_TIMEOUT_MS, `${tookMs} ms`);
+    process.stderr.write(`      ${MANY} ports took ${(tookMs / 1000).toFixed(1)} s\n`);
+  });
+
+  it('dockerd --iptables=false: the proxies carry it all', async () => {
+    await docker.close();
+    docker = new Docker(lab, guest, { name: 'plain', args: ['--iptables=false'] });
+    await docker.start();
+    await docker.importImage();
+    await guest.run('iptables', '-t', 'nat', '-F');
+    await docker.container('web', ['8090:80', '127.0.0.1:8091:80'], HTTPD);
+    assert.match(await answers('http://127.0.0.1:8090/'), /hello/);
+    assert.match(await curl('outside', `http://${HOST_OUTER}:8090/`), /hello/);
+    assert.match(await curl('host', 'http://127.0.0.1:8091/'), /hello/);
+  });
+});

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { seededSha256 } from '../../src/cli/demo/seeded-stream.ts';
+import { judgeVmStep, type StepPlan, vmSteps } from '../../src/cli/demo/steps.ts';
+import { startVm } from '../../src/cli/demo/vm/start-vm.ts';
+import { GATEWAY, HOST, HTTP_PORT, Lab } from './support/lab.ts';
+import { LAB, systemSuite } from './support/requirements.ts';
+
+systemSuite('a QEMU virtual machine', [...LAB, 'vm'], function () {
+  this.timeout(180_000);
+
+  it('boots, gets a lease, resolves, pings, downloads and uploads 64 MiB', async () => {
+    const lab = await Lab.open();
+    try {
+      const socket = lab.path('qemu.sock');
+      await lab.startServers(lab.host);
+      const daemon = await lab.startDaemon(['--listen', `qemu:${socket}`]);
+      const plan: StepPlan = {
+        gateway: GATEWAY,
+        hostIp: HOST,
+        port: HTTP_PORT,
+        sizeBytes: 64 << 20,
+        seed: 9,
+      };
+      const steps = vmSteps(plan);
+      const vm = startVm({ link: socket, mode: 'connect', memoryMiB: 320, steps });
+      try {
+        const seen: string[] = [];
+        const sum = seededSha256(plan.seed, plan.sizeBytes);
+        for await (const result of vm.results) {
+          const report = await judgeVmStep(result, plan, sum);
+          assert.ok(report.ok, `${report.step}: ${report.detail}`);
+          seen.push(report.step);
+        }
+        const { status, tail } = await vm.ended;
+        assert.equal(status, 0, tail.join('\n'));
+        assert.deepEqual(seen, ['boot', ...steps.map((step) => step.name)]);
+        assert.ok(daemon.isRunning);
+      } finally {
+        vm.kill();
+      }
+    } finally {
+      await lab.close();
+    }
+  });
+});
