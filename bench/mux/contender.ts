@@ -1,0 +1,34 @@
+/**
+ * What the benchmark asks of a multiplexer, each over one Unix socket between two processes. The
+ * server's behaviour is chosen by the first byte of a channel: it takes bytes and answers with one
+ * byte at the end (`SINK`), echoes (`ECHO`), or never reads (`STALL`).
+ */
+export const SINK = 0x53;
+export const ECHO = 0x45;
+export const STALL = 0x4c;
+
+export interface BenchChannel {
+  /** Send `total` bytes in chunks of 64 KiB, then end; resolves once the server has read them all. */
+  bulk(total: number): Promise<void>;
+  /** One echo of a small message. */
+  ping(): Promise<void>;
+  close(): void;
+  /** Send until no more is taken for `ms`. */
+  stuff(ms: number): Promise<void>;
+}
+
+export interface BenchClient {
+  open(kind: number): Promise<BenchChannel>;
+  close(): void;
+}
+
+export interface Contender {
+  readonly name: string;
+  /** Runs in the server's process; resolves once it listens. */
+  serve(path: string): Promise<void>;
+  connect(path: string): Promise<BenchClient>;
+}
+
+export const CHUNK_LEN: number = 64 << 10;
+export const CHUNK: Uint8Array = Buffer.alloc(CHUNK_LEN, 'hawser');
+export const MESSAGE: Uint8Array = Buffer.alloc(64, 'x');

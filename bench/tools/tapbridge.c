@@ -1,0 +1,226 @@
+// tapbridge: moves Ethernet frames between a TAP device inside a network namespace and a QEMU
+// "stream" Unix socket (4-byte big-endian length before each frame). It stands where QEMU would, so
+// that a guest can be a kernel in a namespace. Built on demand: gcc -O2 -pthread -o tapbridge tapbridge.c
+//
+//   tapbridge -n /run/netns/NAME -t TAP -m MTU (-c|-l) SOCKET [-b SOCKBUF] [-r RETRY_MS] [-R]
+//             [-I LOSS_PERMILLE,DELAY_US,JITTER_US,REORDER_PERMILLE,SEED]
+//
+// -c connects (hawser, passt and gvproxy listen), -l listens. -R reconnects whenever the peer goes
+// away. -I impairs both directions: frames are lost at random, delayed, and some are held back by
+// another DELAY_US, so that later ones overtake them; jitter alone never reorders.
+//
+// Two threads, one per direction; each drains what is ready into one big buffer and passes it on
+// with one send() (socket) or one write() per frame (a TAP takes one frame a call). Prints "ready" on
+// stderr when the first connection stands and one JSON line of counters on SIGTERM, SIGINT or EOF.
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAXF 65550
+#define BUFSZ (1024 * 1024)
+#define QUEUE 8192 // frames under way in one impaired direction; more are lost, as on a real wire
+
+static int tapfd, sk = -1, listener = -1, reconnect, listenmode, bufsz = 1 << 20, retry = 5000;
+static const char *path;
+static size_t batch_limit = 256 * 1024;
+static volatile unsigned long long t2s_f, t2s_b, t2s_calls, s2t_f, s2t_b, s2t_calls, s2t_err, lost, late;
+static unsigned loss_pm, delay_us, jitter_us, reorder_pm, seed = 1;
+
+static void die(const char *s) { perror(s); exit(1); }
+static void report(int sig) {
+  char b[512];
+  (void)sig;
+  int n = snprintf(b, sizeof b,
+    "{\"tap2sock_frames\":%llu,\"tap2sock_bytes\":%llu,\"tap2sock_sends\":%llu,"
+    "\"sock2tap_frames\":%llu,\"sock2tap_bytes\":%llu,\"sock2tap_recvs\":%llu,\"sock2tap_err\":%llu,"
+    "\"lost\":%llu,\"reordered\":%llu}\n",
+    t2s_f, t2s_b, t2s_calls, s2t_f, s2t_b, s2t_calls, s2t_err, lost, late);
+  if (write(1, b, n) < 0) {}
+  _exit(0);
+}
+static uint64_t now_us(void) {
+  struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+// ---- the socket ----
+static int dial(void) {
+  struct sockaddr_un sa = {.sun_family = AF_UNIX};
+  strncpy(sa.sun_path, path, sizeof sa.sun_path - 1);
+  int s;
+  if (listenmode) {
+    if (listener < 0) {
+      listener = socket(AF_UNIX, SOCK_STREAM, 0); unlink(path);
+      if (bind(listener, (void *)&sa, sizeof sa) || listen(listener, 1)) die("listen");
+    }
+    if ((s = accept(listener, 0, 0)) < 0) die("accept");
+  } else {
+    for (int i = 0;; i++) {
+      s = socket(AF_UNIX, SOCK_STREAM, 0);
+      if (!connect(s, (void *)&sa, sizeof sa)) break;
+      close(s);
+      if (i > retry && !reconnect) die("connect");
+      struct timespec ts = {0, 1000000}; nanosleep(&ts, 0);
+    }
+  }
+  if (setsockopt(s, SOL_SOCKET, SO_SNDBUFFORCE, &bufsz, sizeof bufsz)) setsockopt(s, SOL_SOCKET, SO_SNDBUF, &bufsz, sizeof bufsz);
+  if (setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &bufsz, sizeof bufsz)) setsockopt(s, SOL_SOCKET, SO_RCVBUF, &bufsz, sizeof bufsz);
+  return s;
+}
+// With -R the receiving thread replaces the socket under the same descriptor number; the sending
+// thread loses what it was about to send, as a cable would.
+static void redial(void) {
+  if (!reconnect) report(0);
+  int s = dial();
+  dup2(s, sk); close(s);
+}
+static void send_all(const uint8_t *buf, size_t len) {
+  size_t o = 0;
+  while (o < len) {
+    ssize_t n = send(sk, buf + o, len - o, MSG_NOSIGNAL);
+    if (n < 0) { if (errno == EINTR) continue; if (reconnect) return; report(0); }
+    o += n; t2s_calls++;
+  }
+}
+
+// ---- impairment: a FIFO of frames and a few that are held back ----
+struct frame { uint64_t due; uint32_t len; uint8_t *data; };
+struct lane {
+  struct frame q[QUEUE]; unsigned head, count;
+  struct frame held[64]; unsigned nheld;
+  uint64_t last_due; unsigned rnd; int to_tap; pthread_mutex_t lock; pthread_cond_t cond;
+};
+static struct lane lanes[2];
+static unsigned rnd(struct lane *l) { // xorshift32
+  unsigned x = l->rnd; x ^= x << 13; x ^= x >> 17; x ^= x << 5; return l->rnd = x;
+}
+static void enqueue(struct lane *l, const uint8_t *data, uint32_t len) {
+  pthread_mutex_lock(&l->lock);
+  if (rnd(l) % 1000 < loss_pm || l->count == QUEUE) { lost++; pthread_mutex_unlock(&l->lock); return; }
+  struct frame f = {now_us() + delay_us + (jitter_us ? rnd(l) % jitter_us : 0), len, malloc(len)};
+  memcpy(f.data, data, len);
+  if (l->nheld < 64 && rnd(l) % 1000 < reorder_pm) { f.due += delay_us; l->held[l->nheld++] = f; late++; }
+  else {
+    if (f.due < l->last_due) f.due = l->last_due;
+    l->last_due = f.due; l->q[(l->head + l->count++) % QUEUE] = f;
+  }
+  pthread_cond_signal(&l->cond);
+  pthread_mutex_unlock(&l->lock);
+}
+static void *deliver(void *a) {
+  struct lane *l = a; uint8_t *out = malloc(MAXF + 8);
+  for (;;) {
+    pthread_mutex_lock(&l->lock);
+    struct frame f;
+    for (;;) {
+      struct frame *first = l->count ? &l->q[l->head] : 0; int held = -1;
+      for (unsigned i = 0; i < l->nheld; i++) if (!first || l->held[i].due < first->due) { first = &l->held[i]; held = i; }
+      if (!first) { pthread_cond_wait(&l->cond, &l->lock); continue; }
+      uint64_t now = now_us();
+      if (first->due <= now) {
+        f = *first;
+        if (held < 0) { l->head = (l->head + 1) % QUEUE; l->count--; } else l->held[held] = l->held[--l->nheld];
+        break;
+      }
+      struct timespec ts = {first->due / 1000000, first->due % 1000000 * 1000};
+      pthread_cond_timedwait(&l->cond, &l->lock, &ts);
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (l->to_tap) { if (write(tapfd, f.data, f.len) < 0) s2t_err++; }
+    else { uint32_t n = htonl(f.len); memcpy(out, &n, 4); memcpy(out + 4, f.data, f.len); send_all(out, f.len + 4); }
+    free(f.data);
+  }
+}
+static void start_lane(struct lane *l, int to_tap) {
+  pthread_condattr_t attr; pthread_condattr_init(&attr); pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+  pthread_mutex_init(&l->lock, 0); pthread_cond_init(&l->cond, &attr);
+  l->to_tap = to_tap; l->rnd = seed * 2654435761u + to_tap + 1;
+  pthread_t t; pthread_create(&t, 0, deliver, l);
+}
+
+// ---- the two directions ----
+static void *tap2sock(void *a) {
+  int impair = a != 0; uint8_t *buf = malloc(BUFSZ + MAXF + 8);
+  for (;;) {
+    struct pollfd p = {tapfd, POLLIN, 0};
+    if (poll(&p, 1, -1) < 0) { if (errno == EINTR) continue; die("poll"); }
+    size_t off = 0;
+    while (off < batch_limit) {
+      ssize_t n = read(tapfd, buf + off + 4, MAXF);
+      if (n <= 0) { if (n < 0 && errno == EINTR) continue; break; }
+      t2s_f++; t2s_b += n;
+      if (impair) { enqueue(&lanes[0], buf + off + 4, n); continue; }
+      uint32_t l = htonl((uint32_t)n);
+      memcpy(buf + off, &l, 4);
+      off += 4 + n;
+    }
+    if (off) send_all(buf, off);
+    else if (p.revents & (POLLERR | POLLHUP)) report(0);
+  }
+}
+static void *sock2tap(void *a) {
+  int impair = a != 0; uint8_t *buf = malloc(BUFSZ + MAXF); size_t have = 0;
+  for (;;) {
+    ssize_t n = recv(sk, buf + have, BUFSZ - have, 0);
+    if (n <= 0) { if (n < 0 && errno == EINTR) continue; redial(); have = 0; continue; }
+    have += n; s2t_calls++;
+    size_t o = 0;
+    while (have - o >= 4) {
+      uint32_t l; memcpy(&l, buf + o, 4); l = ntohl(l);
+      if (l > MAXF) { fprintf(stderr, "bad frame length %u\n", l); report(0); }
+      if (have - o < 4 + l) break;
+      if (impair) enqueue(&lanes[1], buf + o + 4, l);
+      else if (write(tapfd, buf + o + 4, l) < 0) s2t_err++;
+      s2t_f++; s2t_b += l; o += 4 + l;
+    }
+    if (o) { memmove(buf, buf + o, have - o); have -= o; }
+  }
+}
+
+int main(int argc, char **argv) {
+  const char *ns = 0, *tap = "tap0"; int c, mtu = 1500, impair = 0;
+  while ((c = getopt(argc, argv, "n:t:m:c:l:b:r:B:RI:")) != -1) switch (c) {
+    case 'n': ns = optarg; break; case 't': tap = optarg; break; case 'm': mtu = atoi(optarg); break;
+    case 'c': path = optarg; break; case 'l': path = optarg; listenmode = 1; break;
+    case 'b': bufsz = atoi(optarg); break; case 'r': retry = atoi(optarg); break; case 'R': reconnect = 1; break;
+    case 'B': batch_limit = atoi(optarg); if (batch_limit > BUFSZ) batch_limit = BUFSZ; break;
+    case 'I': impair = 1; if (sscanf(optarg, "%u,%u,%u,%u,%u", &loss_pm, &delay_us, &jitter_us, &reorder_pm, &seed) != 5) return 2; break;
+    default: return 2; }
+  if (!path) { fprintf(stderr, "usage: tapbridge -n netns -t tap -m mtu (-c|-l) sock [-R] [-I ...]\n"); return 2; }
+  if (ns) { int f = open(ns, O_RDONLY); if (f < 0 || setns(f, CLONE_NEWNET)) die("setns"); close(f); }
+  tapfd = open("/dev/net/tun", O_RDWR | O_NONBLOCK);
+  if (tapfd < 0) die("open tun");
+  struct ifreq ifr; memset(&ifr, 0, sizeof ifr);
+  ifr.ifr_flags = IFF_TAP | IFF_NO_PI; strncpy(ifr.ifr_name, tap, IFNAMSIZ - 1);
+  if (ioctl(tapfd, TUNSETIFF, &ifr)) die("TUNSETIFF");
+  int cs = socket(AF_INET, SOCK_DGRAM, 0);
+  ifr.ifr_mtu = mtu; if (ioctl(cs, SIOCSIFMTU, &ifr)) die("SIOCSIFMTU");
+  if (ioctl(cs, SIOCGIFFLAGS, &ifr)) die("GIFFLAGS");
+  ifr.ifr_flags |= IFF_UP; if (ioctl(cs, SIOCSIFFLAGS, &ifr)) die("SIFFLAGS");
+  close(cs);
+  signal(SIGTERM, report); signal(SIGINT, report); signal(SIGPIPE, SIG_IGN);
+  sk = dial();
+  fprintf(stderr, "ready\n");
+  if (impair) { start_lane(&lanes[0], 0); start_lane(&lanes[1], 1); }
+  pthread_t t1, t2;
+  pthread_create(&t1, 0, tap2sock, impair ? &lanes[0] : 0); pthread_create(&t2, 0, sock2tap, impair ? &lanes[1] : 0);
+  pthread_join(t1, 0); pthread_join(t2, 0);
+  return 0;
+}
