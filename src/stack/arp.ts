@@ -13,7 +13,7 @@ import {
   checkArp,
   emitArp,
 } from '../wire/arp.ts';
-import { ETHERNET_HEADER_LEN, ETHERTYPE_ARP } from '../wire/ethernet.ts';
+import { ETHERNET_HEADER_LEN, ETHERTYPE_ARP, etherType } from '../wire/ethernet.ts';
 import { BROADCAST_MAC, isGroupMac, type Mac } from '../wire/mac.ts';
 import type { StackDrop } from './drops.ts';
 import type { Subnet } from './ipv4-input.ts';
@@ -45,7 +45,7 @@ export class ArpLayer {
     this.learn(now, port, senderMac, senderIp);
     if (arpOperation(view, arp) !== ARP_REQUEST) return;
     const target = arpTargetIp(view, arp);
-    if (target !== this.subnet.gateway.d && target !== this.subnet.host?.d) return;
+    if (!this.isOurs(target)) return;
     this.emit(port, senderMac, ARP_REPLY, target, senderMac, senderIp);
   }
 
@@ -56,10 +56,22 @@ export class ArpLayer {
     }
   }
 
+  /** Whether a guest says that an address of ours is its own; other guests would believe it. */
+  claimsOurs(view: DataView, off: number, len: number): boolean {
+    if (etherType(view, off) !== ETHERTYPE_ARP) return false;
+    const arp = off + ETHERNET_HEADER_LEN;
+    if (checkArp(view, arp, len - ETHERNET_HEADER_LEN) !== undefined) return false;
+    return this.isOurs(arpSenderIp(view, arp));
+  }
+
+  private isOurs(ip: number): boolean {
+    return ip === this.subnet.gateway.d || ip === this.subnet.host?.d;
+  }
+
   private learn(now: Instant, port: LinkPort, mac: Mac, ip: number): void {
-    const { base, mask, gateway, host } = this.subnet;
+    const { base, mask } = this.subnet;
     // A probe (RFC 5227) has no sender address; one that claims ours is not believed.
-    if (ip === 0 || (ip & mask) !== base || ip === gateway.d || ip === host?.d) return;
+    if (ip === 0 || (ip & mask) !== base || this.isOurs(ip)) return;
     if (isGroupMac(mac)) return;
     const neighbor = this.neighbors.obtain(now, ipv4(ip));
     if (neighbor === undefined) this.drops.add('neighbor-table-full');

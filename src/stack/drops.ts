@@ -21,6 +21,7 @@ export type StackDrop =
   | 'frame-bad-source'
   | 'frame-unknown-type'
   | 'frame-forward-failed'
+  | 'arp-claims-ours'
   | 'link-table-full'
   | 'neighbor-table-full'
   | 'ipv4-source-not-on-subnet'

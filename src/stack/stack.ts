@@ -278,6 +278,10 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
     this.flush();
   }
 
+  isImpostor(view: DataView, off: number, len: number): boolean {
+    return this.arp.claimsOurs(view, off, len);
+  }
+
   onPortUp(_now: Instant, port: LinkPort): void {
     // A guest that was known may be behind the new link: ask, so that its flows go on at once.
     this.neighbors.forEach((neighbor) => {

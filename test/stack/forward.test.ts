@@ -16,6 +16,7 @@ import {
   GATEWAY_MAC,
   GUEST_IP,
   GUEST_MAC,
+  HOST_IP,
   parseTcp,
   tcpFrame,
   udpFrame,
@@ -44,7 +45,7 @@ class Segment {
         subnet: ipv4(0xc0a8_7f00 | 0),
         prefixLen: 24,
         gateway: ipv4(GATEWAY_IP),
-        host: undefined,
+        host: ipv4(HOST_IP),
         mtu: 1500,
         mac: GATEWAY_MAC,
         verifyChecksums: true,
@@ -151,6 +152,23 @@ describe('stack/forward', () => {
     const before = fragment.slice();
     const [copy] = segment.send(fragment, true);
     assert.deepEqual(copy?.subarray(L3), before.subarray(L3));
+  });
+
+  it('lets no guest tell another that the gateway’s or the host’s address is its own', () => {
+    for (const address of [GATEWAY_IP, HOST_IP]) {
+      for (const operation of [1, 2]) {
+        const segment = new Segment();
+        assert.equal(
+          segment.send(arpFrame(operation, GUEST_MAC, address, OTHER_IP), false).length,
+          0,
+        );
+        assert.equal(segment.stack.drops.get('arp-claims-ours'), 1);
+        assert.equal(
+          segment.send(arpFrame(operation, GUEST_MAC, GUEST_IP, address), false).length,
+          1,
+        );
+      }
+    }
   });
 
   it('counts what it cannot forward: a broken header, a full link', () => {
