@@ -147,7 +147,7 @@ class RunningNetwork implements Network {
     });
     this.ports = new PortTable(
       {
-        serve: (socket, id, preface, onEnd) => this.tcp.serve(socket, id, preface, onEnd),
+        serve: (stream, id, preface, onEnd) => this.tcp.serve(stream, id, preface, onEnd),
         addresses,
         udp: this.published,
         firstGuest,

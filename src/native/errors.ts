@@ -1,5 +1,10 @@
 import { getSystemErrorName } from 'node:util';
 
+/** The system's name for what failed: `ECONNREFUSED`. */
+export function errorCode(error: Error): string {
+  return 'code' in error && typeof error.code === 'string' ? error.code : 'EUNKNOWN';
+}
+
 /** A feature needs native calls, and they cannot be made here. Everything else goes on. */
 export class NativeUnavailableError extends Error {
   readonly code = 'ERR_NATIVE_UNAVAILABLE';

@@ -3,15 +3,16 @@
  * guest wants of the host. It needs Node and nothing else.
  */
 import { readFileSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import type { Log } from '../../base/log.ts';
 import type { Clock } from '../../base/time.ts';
 import { type Destination, formatDestination } from '../../mux/destination.ts';
+import { acceptStreams } from '../../native/stream/accept-streams.ts';
+import type { HostStream } from '../../native/stream/host-stream.ts';
 import { MuxWay } from '../../proxy/agent/mux-way.ts';
 import { MuxPeers } from '../../proxy/agent/peers.ts';
 import { TargetDialer } from '../../proxy/agent/target-dialer.ts';
 import { isAllowed } from '../../proxy/agent/target-rules.ts';
-import { resetSocket } from '../../proxy/tcp/reset-socket.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { OpenMuxLink } from '../../transports/mux/open-mux-link.ts';
 import { dialStream, listenForPeers } from '../../transports/mux/stream-links.ts';
@@ -94,32 +95,33 @@ export class Agent {
 
   private async forward(forward: Forward): Promise<void> {
     const { local, remote } = forward;
-    const onSocket = (socket: Socket): void => this.onForwarded(socket, remote);
+    const onStream = (stream: HostStream): void => this.onForwarded(stream, remote);
     const what = `cannot forward ${formatForward(forward)}`;
     try {
-      this.servers.push(await listenAt(local, onSocket));
+      this.servers.push(await listenAt(local, onStream));
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`${what}: ${why}`, { cause });
     }
   }
 
-  private onForwarded(socket: Socket, remote: Destination): void {
-    const from = parseAddress(socket.remoteAddress ?? '');
-    const port = socket.remotePort;
+  private onForwarded(stream: HostStream, remote: Destination): void {
+    const from = parseAddress(stream.remoteAddress ?? '');
+    const port = stream.remotePort;
     const client = from === undefined || port === undefined ? undefined : { address: from, port };
-    if (this.way.splice(socket, remote, client, undefined, () => {})) return;
+    if (this.way.splice(stream, remote, client, undefined, () => {})) return;
     const target = formatDestination(remote);
     this.around.log.warn({ target }, 'client reset: no host is connected');
-    socket.on('error', () => {}); // it is being thrown away
-    resetSocket(socket);
+    stream.reset();
   }
 }
 
 /** Half-open sockets, unlike those of links. A Unix socket is for its owner alone. */
-async function listenAt(local: Destination, onSocket: (socket: Socket) => void): Promise<Server> {
-  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
-  server.on('connection', onSocket);
+async function listenAt(
+  local: Destination,
+  onStream: (stream: HostStream) => void,
+): Promise<Server> {
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
   if (local.proto === 'unix') {
     const taken = await removeStaleSocket(local.path);
     if (taken !== undefined) throw new Error(`${local.path} is ${taken}`);
@@ -129,7 +131,9 @@ async function listenAt(local: Destination, onSocket: (socket: Socket) => void):
     server.once('error', reject);
     const done = (): void => {
       server.off('error', reject);
-      server.on('error', () => {}); // an accept failed; the next one may not
+      const onFailed = (): void => {}; // an accept failed; the next one may not
+      server.on('error', onFailed);
+      acceptStreams(server, onStream, onFailed);
       resolve(server);
     };
     if (local.proto === 'unix') server.listen({ path: local.path }, done);

@@ -1,14 +1,13 @@
-/** One channel of a multiplexer joined to one socket. */
-import type { Socket } from 'node:net';
+/** One channel of a multiplexer joined to one host stream. */
 import type { Instant } from '../../base/time.ts';
 import type { MuxChannel, MuxChannelHandler } from '../../mux/channel.ts';
 import type { ChannelEnd } from '../../mux/reason.ts';
-import { type PumpContext, SocketPump } from '../tcp/socket-pump.ts';
+import { type PumpContext, StreamPump } from '../tcp/stream-pump.ts';
 
-/** How it went: the channel's end, or undefined when the socket's side ended it. */
+/** How it went: the channel's end, or undefined when the stream's side ended it. */
 export type SpliceEnd = (reason: ChannelEnd | undefined, text: string) => void;
 
-export class ChannelSplice extends SocketPump<MuxChannel> implements MuxChannelHandler {
+export class ChannelSplice extends StreamPump<MuxChannel> implements MuxChannelHandler {
   private readonly onEnd: SpliceEnd;
   private reason: ChannelEnd | undefined = undefined;
   private text = '';
@@ -16,12 +15,6 @@ export class ChannelSplice extends SocketPump<MuxChannel> implements MuxChannelH
   constructor(context: PumpContext, onEnd: SpliceEnd) {
     super(context);
     this.onEnd = onEnd;
-  }
-
-  /** The channel may hold bytes already: the socket has to be paused unless `mayRead`. */
-  override join(socket: Socket, channel: MuxChannel): void {
-    super.join(socket, channel);
-    if (!SocketPump.mayRead(channel)) this.pause(channel);
   }
 
   onOpen(): void {}

@@ -13,7 +13,7 @@ import type { MuxOptions } from '../../mux/options.ts';
 import type { MuxWriter } from '../../mux/writer.ts';
 import { type FlushScheduler, ImmediateFlush } from '../flush-scheduler.ts';
 import type { MuxSocketHandler } from '../mux/mux-socket.ts';
-import type { PumpedFlow } from '../tcp/socket-pump.ts';
+import type { PumpedFlow } from '../tcp/stream-pump.ts';
 
 const SLAB_LEN = 128 << 10;
 /** The longest reservation. */

@@ -1,12 +1,11 @@
 /** The `mux` way of publications: what clients want becomes channels to the peer that is there. */
-import type { Socket } from 'node:net';
 import { Counters } from '../../base/counters.ts';
 import { ipv4 } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
 import type { Clock } from '../../base/time.ts';
 import { type Destination, formatDestination } from '../../mux/destination.ts';
 import type { ChannelEnd } from '../../mux/reason.ts';
-import { adoptAccepted } from '../../native/socket-over-handle.ts';
+import type { HostStream } from '../../native/stream/host-stream.ts';
 import type { AgentClient, AgentTarget, AgentWay, PublishedListener } from '../ports/agent-way.ts';
 import type { PortSpec, SourceAddress } from '../ports/publish-spec.ts';
 import { ChannelSplice, NO_FLUSH } from './channel-splice.ts';
@@ -42,7 +41,7 @@ export class MuxWay implements AgentWay {
   }
 
   serve(
-    accepted: Socket,
+    accepted: HostStream,
     target: AgentTarget,
     client: AgentClient | undefined,
     preface: Uint8Array | undefined,
@@ -53,7 +52,7 @@ export class MuxWay implements AgentWay {
 
   /** As {@link AgentWay.serve}, to any destination of the peer. */
   splice(
-    accepted: Socket,
+    accepted: HostStream,
     destination: Destination,
     client: AgentClient | undefined,
     preface: Uint8Array | undefined,
@@ -79,10 +78,7 @@ export class MuxWay implements AgentWay {
     this.counts.add('served');
     this.splices.add(splice);
     if (preface !== undefined) channel.send(now, preface, 0, preface.length);
-    const paused = !ChannelSplice.mayRead(channel);
-    const socket = adoptAccepted(accepted, splice.reader, { allowHalfOpen: true, paused });
-    socket.on('error', () => splice.onHostError());
-    splice.join(socket, channel);
+    splice.join(accepted, channel);
     return true;
   }
 

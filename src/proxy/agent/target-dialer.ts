@@ -3,7 +3,6 @@
  * to a UDP port, and answered by what becomes of that. The agent's use of it is to reach the guest's
  * servers; the host's, to let a guest reach what it was explicitly allowed to.
  */
-import { connect } from 'node:net';
 import { Counters } from '../../base/counters.ts';
 import { type IpAddress, ipv4 } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
@@ -11,8 +10,8 @@ import type { Clock, Instant } from '../../base/time.ts';
 import { type Destination, formatDestination, type IpDestination } from '../../mux/destination.ts';
 import type { RefusalReason } from '../../mux/reason.ts';
 import type { ChannelRequest } from '../../mux/request.ts';
-import { resetSocket } from '../tcp/reset-socket.ts';
-import { errorCode } from '../udp/host-socket.ts';
+import { connectStream } from '../../native/stream/connect-stream.ts';
+import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/host-stream.ts';
 import { ChannelSplice, NO_FLUSH } from './channel-splice.ts';
 import { UdpTarget } from './udp-target.ts';
 
@@ -62,59 +61,84 @@ export class TargetDialer {
   }
 
   private dial(request: ChannelRequest, target: Destination): void {
-    const { clock, log, connectTimeoutMs = CONNECT_TIMEOUT_MS } = this.deps;
-    const splice = new ChannelSplice({ clock, flusher: NO_FLUSH }, () => {
-      this.splices.delete(splice);
-    });
-    let joined = false;
-    const socket = connect({
-      ...(target.proto === 'unix'
-        ? { path: target.path }
-        : { host: target.address.toString(), port: target.port }),
-      allowHalfOpen: true,
-      noDelay: true, // the peer has decided what goes together
-      keepAlive: true,
-      onread: splice.reader,
-    });
-    const timer = setTimeout(() => {
-      fail('timed-out', `no answer in ${connectTimeoutMs} ms`);
-      socket.destroy();
-    }, connectTimeoutMs);
-    const fail = (reason: RefusalReason, why: string): void => {
-      clearTimeout(timer);
-      this.counts.add(reason === 'refused' ? 'refused' : 'failed');
-      request.onCancelled = undefined;
-      const text = formatDestination(target);
-      log.debug({ target: text, reason, why }, 'target not reached');
-      request.refuse(clock.now(), reason, `cannot connect to ${text}: ${why}`);
-    };
-    socket.on('connect', () => {
-      clearTimeout(timer);
-      request.onCancelled = undefined;
-      const channel = request.accept(clock.now(), splice);
-      if (channel === undefined) {
-        resetSocket(socket);
-        return;
-      }
-      joined = true;
-      this.counts.add('connected');
-      this.splices.add(splice);
-      if (!ChannelSplice.mayRead(channel)) socket.pause();
-      splice.join(socket, channel);
-    });
-    socket.on('error', (error) => {
-      if (joined) splice.onHostError();
-      else fail(refusalOf(errorCode(error)), errorCode(error));
-    });
-    request.onCancelled = (): void => {
-      clearTimeout(timer);
-      this.counts.add('cancelled');
-      socket.destroy();
-    };
+    const dial = new TargetDial(this.deps, this.counts, this.splices, request, target);
+    request.onCancelled = (): void => dial.cancel();
   }
 
   close(): void {
     for (const splice of [...this.splices]) splice.abort();
+  }
+}
+
+/** One connect for a channel. */
+class TargetDial implements ConnectOwner {
+  private readonly deps: TargetDialerDeps;
+  private readonly counts: Counters<DialerCount>;
+  private readonly splices: Set<ChannelSplice>;
+  private readonly request: ChannelRequest;
+  private readonly target: Destination;
+  private readonly connecting: Connecting;
+  private readonly timer: NodeJS.Timeout;
+
+  constructor(
+    deps: TargetDialerDeps,
+    counts: Counters<DialerCount>,
+    splices: Set<ChannelSplice>,
+    request: ChannelRequest,
+    target: Destination,
+  ) {
+    const { connectTimeoutMs = CONNECT_TIMEOUT_MS } = deps;
+    this.deps = deps;
+    this.counts = counts;
+    this.splices = splices;
+    this.request = request;
+    this.target = target;
+    const at =
+      target.proto === 'unix'
+        ? { path: target.path }
+        : { host: target.address.toString(), port: target.port };
+    this.connecting = connectStream(at, this);
+    this.timer = setTimeout(() => {
+      this.connecting.cancel();
+      this.fail('timed-out', `no answer in ${connectTimeoutMs} ms`);
+    }, connectTimeoutMs);
+  }
+
+  onConnected(stream: HostStream): void {
+    clearTimeout(this.timer);
+    const { clock } = this.deps;
+    this.request.onCancelled = undefined;
+    const splice = new ChannelSplice({ clock, flusher: NO_FLUSH }, () => {
+      this.splices.delete(splice);
+    });
+    const channel = this.request.accept(clock.now(), splice);
+    if (channel === undefined) {
+      stream.reset();
+      return;
+    }
+    this.counts.add('connected');
+    this.splices.add(splice);
+    splice.join(stream, channel);
+  }
+
+  onConnectFailed(code: string): void {
+    this.fail(refusalOf(code), code);
+  }
+
+  /** The peer has given up. */
+  cancel(): void {
+    clearTimeout(this.timer);
+    this.counts.add('cancelled');
+    this.connecting.cancel();
+  }
+
+  private fail(reason: RefusalReason, why: string): void {
+    clearTimeout(this.timer);
+    this.counts.add(reason === 'refused' ? 'refused' : 'failed');
+    this.request.onCancelled = undefined;
+    const text = formatDestination(this.target);
+    this.deps.log.debug({ target: text, reason, why }, 'target not reached');
+    this.request.refuse(this.deps.clock.now(), reason, `cannot connect to ${text}: ${why}`);
   }
 }
 

@@ -2,8 +2,8 @@
  * The `mux` way of a publication, as the port table needs it: channels to the agent in the guest,
  * which dials what the guest reaches. The table knows nothing of the multiplexer behind it.
  */
-import type { Socket } from 'node:net';
 import type { IpAddress } from '../../base/ip-address.ts';
+import type { HostStream } from '../../native/stream/host-stream.ts';
 import type { PortSpec } from './publish-spec.ts';
 
 /** What the agent is to dial. A port without an address is one of the guest's loopback. */
@@ -28,15 +28,15 @@ export interface PublishedListener {
 
 export interface AgentWay {
   /**
-   * Open a channel to `target` and splice `socket`, which is paused, to it. Nothing of the client's
+   * Open a channel to `target` and splice `stream` to it. Nothing of the client's
    * is sent before `preface`; a target that refuses resets the client.
    *
    * @param client undefined when it has no address, or is not to be told
-   * @param onEnd called once, when the socket is done with
+   * @param onEnd called once, when the stream is done with
    * @returns false when no agent is there: nothing was begun, and `onEnd` is not called
    */
   serve(
-    socket: Socket,
+    stream: HostStream,
     target: AgentTarget,
     client: AgentClient | undefined,
     preface: Uint8Array | undefined,

@@ -1,32 +1,33 @@
 /**
- * One published TCP port or Unix socket. A client's connection is accepted by the host's kernel, held paused, and
- * given to whoever dials the guest and pumps the bytes; a backend that refuses resets the client, so
+ * One published TCP port or Unix socket. A client's connection is accepted by the host's kernel, and given,
+ * unread, to whoever dials the guest and pumps the bytes; a backend that refuses resets the client, so
  * that "connected, then silence" is never seen.
  */
 import { mkdirSync } from 'node:fs';
-import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { createServer, type ListenOptions, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import type { IpAddress } from '../../base/ip-address.ts';
+import { errorCode } from '../../native/errors.ts';
+import { acceptStreams } from '../../native/stream/accept-streams.ts';
+import type { HostStream } from '../../native/stream/host-stream.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { FlowId } from '../../stack/flow.ts';
 import { type ProxiedConnection, proxyHeader } from '../../wire/proxy-protocol.ts';
 import type { AddressMap } from '../address-map.ts';
-import { resetSocket } from '../tcp/reset-socket.ts';
-import { errorCode } from '../udp/host-socket.ts';
 import type { AgentClient, AgentTarget, AgentWay, PublishedListener } from './agent-way.ts';
 import { clientSource, SOURCE_TRIES, sourcePort, unixClientPort } from './client-source.ts';
 import { listenError, type PublishSpec, type SourceAddress } from './publish-spec.ts';
 
 /**
- * Dial the guest at `id.guest` and splice `socket`, which is paused, to the flow. `preface` goes
+ * Dial the guest at `id.guest` and splice `stream` to the flow. `preface` goes
  * before anything of the client's; when the guest refuses, the client is reset.
  *
- * @param onEnd called once, when the socket is done with
+ * @param onEnd called once, when the stream is done with
  * @returns false when the stack has that flow already or its table is full: nothing was begun, and
  *   `onEnd` is not called
  */
 export type ServeTcp = (
-  socket: Socket,
+  stream: HostStream,
   id: FlowId,
   preface: Uint8Array | undefined,
   onEnd: () => void,
@@ -65,8 +66,7 @@ export class StreamListener implements PublishedListener {
     this.deps = deps;
     this.spec = spec;
     this.useAgent = useAgent;
-    this.server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
-    this.server.on('connection', (socket) => this.onConnection(socket));
+    this.server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
   }
 
   /** @throws PublishError */
@@ -122,9 +122,11 @@ export class StreamListener implements PublishedListener {
       });
       server.once('listening', () => {
         server.removeAllListeners('error');
-        server.on('error', () => {
+        const onFailed = (): void => {
           this.refused++; // an accept failed; the next one may not
-        });
+        };
+        server.on('error', onFailed);
+        acceptStreams(server, (stream) => this.onConnection(stream), onFailed);
         resolve();
       });
       server.listen(options);
@@ -135,42 +137,42 @@ export class StreamListener implements PublishedListener {
     return error.name === 'PublishError' ? error : listenError(this.spec, errorCode(error), error);
   }
 
-  private onConnection(socket: Socket): void {
+  private onConnection(stream: HostStream): void {
     this.accepted++;
     const { spec, deps } = this;
-    const isGone = spec.protocol !== 'unix' && socket.remoteAddress === undefined;
+    const isGone = spec.protocol !== 'unix' && stream.remoteAddress === undefined;
     if (isGone || this.active >= deps.connections) {
-      this.turnAway(socket);
+      this.turnAway(stream);
       return;
     }
     this.active++;
     const onEnd = (): void => {
       this.active--;
     };
-    const isServed = this.useAgent ? this.serveByAgent(socket, onEnd) : this.dial(socket, onEnd);
+    const isServed = this.useAgent ? this.serveByAgent(stream, onEnd) : this.dial(stream, onEnd);
     if (isServed) return;
     onEnd();
-    this.turnAway(socket); // no guest yet, no agent, or no flow to be had
+    this.turnAway(stream); // no guest yet, no agent, or no flow to be had
   }
 
-  private dial(socket: Socket, onEnd: () => void): boolean {
+  private dial(stream: HostStream, onEnd: () => void): boolean {
     const { addresses, serve, firstGuest, sourceAddress } = this.deps;
     const { spec } = this;
     const guest = spec.guestAddress ?? firstGuest();
     if (guest === undefined) return false;
     const { guestPort } = spec;
     const how = spec.sourceAddress ?? sourceAddress;
-    const remote = clientSource(addresses, socket.remoteAddress, guest.family, how);
-    const clientPort = socket.remotePort ?? unixClientPort();
-    const preface = this.preface(socket);
+    const remote = clientSource(addresses, stream.remoteAddress, guest.family, how);
+    const clientPort = stream.remotePort ?? unixClientPort();
+    const preface = this.preface(stream);
     for (let attempt = 0; attempt < SOURCE_TRIES; attempt++) {
       const remotePort = sourcePort(clientPort, attempt);
-      if (serve(socket, { guest, guestPort, remote, remotePort }, preface, onEnd)) return true;
+      if (serve(stream, { guest, guestPort, remote, remotePort }, preface, onEnd)) return true;
     }
     return false;
   }
 
-  private serveByAgent(socket: Socket, onEnd: () => void): boolean {
+  private serveByAgent(stream: HostStream, onEnd: () => void): boolean {
     const { spec, deps } = this;
     const { agent } = deps;
     if (agent === undefined) return false;
@@ -179,21 +181,20 @@ export class StreamListener implements PublishedListener {
         ? { kind: 'port', address: spec.guestAddress, port: spec.guestPort }
         : { kind: 'path', path: spec.guestPath };
     const how = spec.sourceAddress ?? deps.sourceAddress;
-    const client = how === 'preserve' ? clientOf(socket) : undefined;
-    return agent.serve(socket, target, client, this.preface(socket), onEnd);
+    const client = how === 'preserve' ? clientOf(stream) : undefined;
+    return agent.serve(stream, target, client, this.preface(stream), onEnd);
   }
 
   /** The PROXY protocol tells the real client, whatever the connection's source is. */
-  private preface(socket: Socket): Uint8Array | undefined {
+  private preface(stream: HostStream): Uint8Array | undefined {
     const { proxyProtocol } = this.spec;
     if (proxyProtocol === undefined) return undefined;
-    return proxyHeader(proxyProtocol, connectionOf(socket));
+    return proxyHeader(proxyProtocol, connectionOf(stream));
   }
 
-  private turnAway(socket: Socket): void {
+  private turnAway(stream: HostStream): void {
     this.refused++;
-    socket.on('error', () => {}); // it is being thrown away
-    resetSocket(socket);
+    stream.reset();
   }
 }
 
@@ -202,16 +203,16 @@ function isWithoutIpv6(error: unknown): boolean {
   return error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL';
 }
 
-function clientOf(socket: Socket): AgentClient | undefined {
-  const address = parseAddress(withoutZone(socket.remoteAddress ?? ''));
-  const port = socket.remotePort;
+function clientOf(stream: HostStream): AgentClient | undefined {
+  const address = parseAddress(withoutZone(stream.remoteAddress ?? ''));
+  const port = stream.remotePort;
   return address === undefined || port === undefined ? undefined : { address, port };
 }
 
-function connectionOf(socket: Socket): ProxiedConnection | undefined {
-  const from = clientOf(socket);
-  const server = parseAddress(withoutZone(socket.localAddress ?? ''));
-  const serverPort = socket.localPort;
+function connectionOf(stream: HostStream): ProxiedConnection | undefined {
+  const from = clientOf(stream);
+  const server = parseAddress(withoutZone(stream.localAddress ?? ''));
+  const serverPort = stream.localPort;
   if (from === undefined || server === undefined || serverPort === undefined) return undefined;
   return { client: from.address, clientPort: from.port, server, serverPort };
 }

@@ -1,15 +1,15 @@
-/** One guest connection joined to one host socket, and what it is called in lists. */
+/** One guest connection joined to one host stream, and what it is called in lists. */
 
 import type { Instant } from '../../base/time.ts';
 import type { CloseReason, FlowId, TcpFlow, TcpFlowHandler } from '../../stack/flow.ts';
-import { type PumpContext, SocketPump } from './socket-pump.ts';
+import { type PumpContext, StreamPump } from './stream-pump.ts';
 
 let nextSerial = 1;
 
 /** What splices share. */
 export type SpliceContext = PumpContext;
 
-export class Splice extends SocketPump<TcpFlow> implements TcpFlowHandler {
+export class Splice extends StreamPump<TcpFlow> implements TcpFlowHandler {
   /** Unique for the life of the process. */
   readonly serial: number = nextSerial++;
   readonly id: FlowId;
@@ -30,8 +30,8 @@ export class Splice extends SocketPump<TcpFlow> implements TcpFlowHandler {
 
   onOpen(_now: Instant, _flow: TcpFlow): void {}
 
-  onGuestEnd(_now: Instant, _flow: TcpFlow): void {
-    this.onPeerEnd();
+  onGuestEnd(now: Instant, _flow: TcpFlow): void {
+    this.onPeerEnd(now);
   }
 
   onClosed(_now: Instant, _flow: TcpFlow, reason: CloseReason): void {

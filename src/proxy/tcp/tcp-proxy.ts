@@ -3,9 +3,9 @@
  * answered by what becomes of that; a client of a published port is joined to a connection dialled
  * to the guest. Nothing here waits for another connection: a black hole costs the one who dialled it.
  */
-import { connect, type Socket } from 'node:net';
 import type { Counters } from '../../base/counters.ts';
-import { adoptAccepted } from '../../native/socket-over-handle.ts';
+import { connectStream } from '../../native/stream/connect-stream.ts';
+import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/host-stream.ts';
 import type { Downstream, FlowId, RefuseReason, TcpRequest } from '../../stack/flow.ts';
 import { Splice, type SpliceContext } from './splice.ts';
 
@@ -30,69 +30,34 @@ export class TcpProxy {
 
   /** Connect to `address` and `id.remotePort`, and answer the request by the outcome. */
   open(request: TcpRequest, address: string): void {
-    const splice = new Splice(this.context, request.id, 'guest', this.forget);
-    let joined = false;
-    const socket = connect({
-      host: address,
-      port: request.id.remotePort,
-      allowHalfOpen: true,
-      noDelay: true, // the guest's own stack has decided what goes together
-      keepAlive: true,
-      onread: splice.reader,
-    });
-    socket.on('connect', () => {
-      request.onCancelled = undefined;
-      const now = this.context.clock.now();
-      const flow = request.accept(now, splice);
-      this.context.flusher.schedule();
-      if (flow === undefined) {
-        socket.resetAndDestroy(); // the guest gave up, or there is no room for its connection
-        return;
-      }
-      joined = true;
-      this.counts.add('connected');
-      this.active.add(splice);
-      splice.join(socket, flow);
-    });
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (joined) {
-        splice.onHostError();
-        return;
-      }
-      const reason = refusalOf(error.code);
-      this.counts.add(reason === 'refused' ? 'refused' : 'failed');
-      request.onCancelled = undefined;
-      request.refuse(this.context.clock.now(), reason);
-      this.context.flusher.schedule();
-    });
-    request.onCancelled = (): void => {
-      this.counts.add('cancelled');
-      socket.destroy();
-    };
+    const dial = new HostDial(this, request, address);
+    request.onCancelled = (): void => dial.cancel();
   }
 
   /**
    * Serve a client of a published port: dial the guest, and hold what the client sends meanwhile. It
    * is read from the start, within the flow's send space, so that one that goes away is noticed.
    *
-   * @param accepted paused
    * @param preface sent to the guest before anything of the client's
    * @param onEnd called once, when the client is done with
    * @returns false when the stack takes no such flow; nothing was begun
    */
-  serve(accepted: Socket, id: FlowId, preface: Uint8Array | undefined, onEnd: () => void): boolean {
+  serve(
+    accepted: HostStream,
+    id: FlowId,
+    preface: Uint8Array | undefined,
+    onEnd: () => void,
+  ): boolean {
     const splice = new Splice(this.context, id, 'host', (over) => {
-      this.forget(over);
+      this.active.delete(over);
       onEnd();
     });
     const now = this.context.clock.now();
     const flow = this.downstream.dial(now, id, splice);
     if (flow === undefined) return false;
     if (preface !== undefined) flow.send(now, preface, 0, preface.length);
-    const socket = adoptAccepted(accepted, splice.reader, { allowHalfOpen: true });
-    socket.on('error', () => splice.onHostError());
     this.active.add(splice);
-    splice.join(socket, flow);
+    splice.join(accepted, flow);
     this.context.flusher.schedule();
     return true;
   }
@@ -101,13 +66,69 @@ export class TcpProxy {
     for (const splice of [...this.active]) splice.abort();
   }
 
+  /** @internal for dials: the host answers. */
+  connected(request: TcpRequest, stream: HostStream): void {
+    const { context } = this;
+    const splice = new Splice(context, request.id, 'guest', this.forget);
+    const flow = request.accept(context.clock.now(), splice);
+    context.flusher.schedule();
+    if (flow === undefined) {
+      stream.reset(); // the guest gave up, or there is no room for its connection
+      return;
+    }
+    this.counts.add('connected');
+    this.active.add(splice);
+    splice.join(stream, flow);
+  }
+
+  /** @internal for dials */
+  failed(request: TcpRequest, code: string): void {
+    const reason = refusalOf(code);
+    this.counts.add(reason === 'refused' ? 'refused' : 'failed');
+    request.refuse(this.context.clock.now(), reason);
+    this.context.flusher.schedule();
+  }
+
+  /** @internal for dials: the guest has given up. */
+  cancelled(): void {
+    this.counts.add('cancelled');
+  }
+
   private readonly forget = (splice: Splice): void => {
     this.active.delete(splice);
   };
 }
 
+/** One connect for a guest's SYN. */
+class HostDial implements ConnectOwner {
+  private readonly proxy: TcpProxy;
+  private readonly request: TcpRequest;
+  private readonly connecting: Connecting;
+
+  constructor(proxy: TcpProxy, request: TcpRequest, host: string) {
+    this.proxy = proxy;
+    this.request = request;
+    this.connecting = connectStream({ host, port: request.id.remotePort }, this);
+  }
+
+  onConnected(stream: HostStream): void {
+    this.request.onCancelled = undefined;
+    this.proxy.connected(this.request, stream);
+  }
+
+  onConnectFailed(code: string): void {
+    this.request.onCancelled = undefined;
+    this.proxy.failed(this.request, code);
+  }
+
+  cancel(): void {
+    this.proxy.cancelled();
+    this.connecting.cancel();
+  }
+}
+
 /** What the guest is told of a connect that failed with `code`. */
-export function refusalOf(code: string | undefined): RefuseReason {
+export function refusalOf(code: string): RefuseReason {
   switch (code) {
     case 'ENETUNREACH':
     case 'ENETDOWN':

@@ -5,9 +5,10 @@
 import type { RemoteInfo } from 'node:dgram';
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
+import { errorCode } from '../../native/errors.ts';
 import type { QueuedError } from '../../native/posix.ts';
 import { enableErrors, type HostErrors, isPendingError } from './host-errors.ts';
-import { closeQuietly, errorCode, type HostSocket } from './host-socket.ts';
+import { closeQuietly, type HostSocket } from './host-socket.ts';
 import type { TableEntry } from './idle-table.ts';
 import type { Sender, SendSlot } from './send-pool.ts';
 import { TargetCache } from './target-cache.ts';

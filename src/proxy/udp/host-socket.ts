@@ -11,6 +11,7 @@
  * readable for ever, so that every failure of either kind must drain it.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { errorCode } from '../../native/errors.ts';
 
 export interface HostSocketEvents {
   /** `bytes` are the receiver's to keep. */
@@ -77,10 +78,6 @@ export function closeQuietly(socket: Socket): void {
   } catch {
     // closed before
   }
-}
-
-export function errorCode(error: Error): string {
-  return 'code' in error && typeof error.code === 'string' ? error.code : 'EUNKNOWN';
 }
 
 /**

@@ -9,6 +9,8 @@ import type { Log } from '../../../src/base/log.ts';
 import { Agent } from '../../../src/cli/agent/agent.ts';
 import { parseAgentArguments } from '../../../src/cli/agent/arguments.ts';
 import { MuxLinks } from '../../../src/cli/mux-links.ts';
+import { acceptStreams } from '../../../src/native/stream/accept-streams.ts';
+import type { HostStream } from '../../../src/native/stream/host-stream.ts';
 import type { AgentTarget } from '../../../src/proxy/ports/agent-way.ts';
 import { NodeClock } from '../../../src/transports/node-clock.ts';
 
@@ -90,15 +92,17 @@ export class Pair {
 
   /** A published port, as the port table has it. @returns the port */
   async publish(target: AgentTarget, preface?: Uint8Array): Promise<number> {
-    const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
-      const served = this.host?.way.serve(socket, target, undefined, preface, () => {
-        this.ended++;
-      });
-      if (served !== true) socket.resetAndDestroy();
-    });
+    const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
     this.servers.push(server);
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
+    const onStream = (stream: HostStream): void => {
+      const served = this.host?.way.serve(stream, target, undefined, preface, () => {
+        this.ended++;
+      });
+      if (served !== true) stream.reset();
+    };
+    acceptStreams(server, onStream, () => {});
     const address = server.address();
     assert.ok(typeof address === 'object' && address !== null);
     return address.port;

@@ -14,6 +14,7 @@ import {
 } from '../../../src/proxy/ports/udp-publisher.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
 import type { FlowId } from '../../../src/stack/flow.ts';
+import { answerAndEnd } from '../../support/stream-owner.ts';
 import {
   addressMap,
   datagram,
@@ -97,13 +98,11 @@ describe('proxy/ports', () => {
       socket.on('close', () => resolve(code));
     });
 
-  it('TCP: hands the paused client to the pump, as a flow from the host address', async () => {
-    const served: { id: FlowId; paused: boolean; halfOpen: boolean }[] = [];
-    const table = make((socket, id, _preface, onEnd) => {
-      served.push({ id, paused: socket.isPaused(), halfOpen: socket.allowHalfOpen });
-      socket.on('close', onEnd);
-      socket.resume();
-      socket.end('from the guest');
+  it('TCP: hands the client to the pump, as a flow from the host address', async () => {
+    const served: FlowId[] = [];
+    const table = make((stream, id, _preface, onEnd) => {
+      served.push(id);
+      answerAndEnd(stream, 'from the guest', onEnd);
       return true;
     });
     const port = await publish(table, '0:80');
@@ -115,21 +114,16 @@ describe('proxy/ports', () => {
     const source = socket.localPort;
     await closed(socket);
     assert.equal(Buffer.concat(chunks).toString(), 'from the guest');
-    assert.deepEqual(
-      served.map(({ id, paused, halfOpen }) => [text(id), paused, halfOpen]),
-      [[`${HOST}:${source} > 192.168.127.2:80`, true, true]],
-    );
+    assert.deepEqual(served.map(text), [`${HOST}:${source} > 192.168.127.2:80`]);
     await until(() => table.list()[0]?.active === 0);
   });
 
   it('TCP: a source that is taken is replaced by another port', async () => {
     const tried: number[] = [];
-    const table = make((socket, id, _preface, onEnd) => {
+    const table = make((stream, id, _preface, onEnd) => {
       tried.push(id.remotePort);
       if (tried.length < 3) return false;
-      socket.on('close', onEnd);
-      socket.resume();
-      socket.end();
+      answerAndEnd(stream, '', onEnd);
       return true;
     });
     const { hostPort } = await publish(table, '0:80');
@@ -185,10 +179,9 @@ describe('proxy/ports', () => {
 
   it('TCP: the PROXY protocol goes to whoever serves, before anything of the client', async () => {
     const prefaces: string[] = [];
-    const table = make((socket, _id, preface, onEnd) => {
+    const table = make((stream, _id, preface, onEnd) => {
       prefaces.push(Buffer.from(preface ?? []).toString());
-      socket.on('close', onEnd);
-      socket.destroy();
+      answerAndEnd(stream, '', onEnd);
       return true;
     });
     const port = await table.publish({ ...one('0:80'), proxyProtocol: 'v1' }, 'api');
@@ -224,10 +217,9 @@ describe('proxy/ports', () => {
 
   it('every address of both families on one socket, TCP and UDP', async () => {
     const sources: string[] = [];
-    const table = make((socket, id, _preface, onEnd) => {
+    const table = make((stream, id, _preface, onEnd) => {
       sources.push(`${id.remote}`);
-      socket.on('close', onEnd);
-      socket.destroy();
+      answerAndEnd(stream, '', onEnd);
       return true;
     });
     const tcp = await table.publish({ ...one('0:80'), hostAddress: undefined }, 'api');
@@ -250,10 +242,9 @@ describe('proxy/ports', () => {
     await assert.rejects(make().publish(spec, 'api'), { code: 'ERR_PUBLISH_NO_AGENT' });
     const asked: unknown[] = [];
     const agent: AgentWay = {
-      serve: (socket, target, client, preface, onEnd) => {
+      serve: (stream, target, client, preface, onEnd) => {
         asked.push([target, `${client?.address}`, preface]);
-        socket.on('close', onEnd);
-        socket.destroy();
+        answerAndEnd(stream, '', onEnd);
         return true;
       },
       listenUdp: () => ({ hostPort: 5353, active: 2, stop: () => asked.push('stopped') }),

@@ -1,0 +1,107 @@
+/** Connects to a TCP address or a Unix socket. */
+import { connect, isIPv6, type Socket } from 'node:net';
+import { getSystemErrorName } from 'node:util';
+import { errorCode } from '../errors.ts';
+import {
+  type ConnectRequest,
+  type PipeHandle,
+  SOCKET_HANDLE,
+  STREAM_BINDINGS,
+  type StreamBindings,
+  type TcpHandle,
+} from './bindings.ts';
+import { HandleStream } from './handle-stream.ts';
+import type { Connecting, ConnectOwner, StreamTarget } from './host-stream.ts';
+import { SocketStream } from './socket-stream.ts';
+
+/**
+ * TCP with Nagle's algorithm off, as who sends through it has decided what goes together, and with
+ * keepalive.
+ *
+ * @param target `host` is an address
+ */
+export function connectStream(
+  target: StreamTarget,
+  owner: ConnectOwner,
+  bindings: StreamBindings | null = STREAM_BINDINGS,
+): Connecting {
+  return bindings === null
+    ? new SocketConnect(target, owner)
+    : new HandleConnect(bindings, target, owner);
+}
+
+class HandleConnect implements Connecting {
+  private readonly bindings: StreamBindings;
+  private readonly owner: ConnectOwner;
+  private readonly handle: TcpHandle | PipeHandle;
+  private over = false;
+
+  constructor(bindings: StreamBindings, target: StreamTarget, owner: ConnectOwner) {
+    this.bindings = bindings;
+    this.owner = owner;
+    let req: ConnectRequest;
+    let status: number;
+    if ('path' in target) {
+      const handle = new bindings.Pipe(SOCKET_HANDLE);
+      req = new bindings.PipeConnectWrap();
+      status = handle.connect(req, target.path);
+      this.handle = handle;
+    } else {
+      const { host, port } = target;
+      const handle = new bindings.TCP(SOCKET_HANDLE);
+      req = new bindings.TCPConnectWrap();
+      status = isIPv6(host) ? handle.connect6(req, host, port) : handle.connect(req, host, port);
+      this.handle = handle;
+    }
+    req.oncomplete = (result): void => this.onComplete(result);
+    if (status !== 0) process.nextTick(() => this.onComplete(status));
+  }
+
+  cancel(): void {
+    if (this.over) return;
+    this.over = true;
+    this.handle.close();
+  }
+
+  private onComplete(status: number): void {
+    if (this.over) return;
+    this.over = true;
+    if (status !== 0) {
+      this.handle.close();
+      this.owner.onConnectFailed(getSystemErrorName(status));
+      return;
+    }
+    this.handle.setNoDelay?.(true);
+    this.handle.setKeepAlive?.(true, 0);
+    this.owner.onConnected(new HandleStream(this.bindings, this.handle));
+  }
+}
+
+class SocketConnect implements Connecting {
+  private readonly socket: Socket;
+  private readonly owner: ConnectOwner;
+
+  constructor(target: StreamTarget, owner: ConnectOwner) {
+    this.owner = owner;
+    this.socket = connect({ ...target, allowHalfOpen: true, noDelay: true, keepAlive: true });
+    this.socket.pause();
+    this.socket.once('connect', this.onConnect);
+    this.socket.once('error', this.onError);
+  }
+
+  cancel(): void {
+    this.socket.off('connect', this.onConnect);
+    this.socket.off('error', this.onError);
+    this.socket.on('error', () => {}); // nobody is there to hear it
+    this.socket.destroy();
+  }
+
+  private readonly onConnect = (): void => {
+    this.socket.off('error', this.onError);
+    this.owner.onConnected(new SocketStream(this.socket));
+  };
+
+  private readonly onError = (error: Error): void => {
+    this.owner.onConnectFailed(errorCode(error));
+  };
+}

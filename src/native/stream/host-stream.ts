@@ -1,0 +1,66 @@
+/**
+ * A stream socket of the host's, TCP or Unix, as the data path uses it: callbacks with borrowed bytes,
+ * one write at a time, no queue of its own.
+ */
+
+/** What a stream tells its owner. Nothing is told after `onHostClosed`, `reset` or `destroy`. */
+export interface HostStreamOwner {
+  /**
+   * `len` bytes are at the start of `bytes`, borrowed for the call.
+   *
+   * @returns false to read no more until `resume`
+   */
+  onHostBytes(bytes: Uint8Array, len: number): boolean;
+  /** The peer's FIN: nothing more comes. */
+  onHostEnd(): void;
+  /** What a `write` left to be done is done. */
+  onHostWritten(): void;
+  /**
+   * The socket is closed: after an end each way, or because it failed.
+   *
+   * @param code of what failed: `ECONNRESET`, `EPIPE`
+   */
+  onHostClosed(code: string | undefined): void;
+}
+
+export interface HostStream {
+  /** Undefined for a Unix socket, and once the peer has gone. */
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
+  readonly localAddress: string | undefined;
+  readonly localPort: number | undefined;
+  /** Tell `owner` from now on, and read unless `paused`. */
+  start(owner: HostStreamOwner, paused?: boolean): void;
+  /**
+   * Write `bytes`, which are lent until they are written; not before the last write is done.
+   *
+   * @returns true when the kernel took them all; else `onHostWritten` or `onHostClosed` follows
+   */
+  write(bytes: Uint8Array): boolean;
+  /** Send FIN. */
+  end(): void;
+  /** Read again, after `onHostBytes` returned false. */
+  resume(): void;
+  /** Close at once: with RST where there is one. */
+  reset(): void;
+}
+
+/** What becomes of a connect. One of the two is called, once, and never from within the call that began it. */
+export interface ConnectOwner {
+  onConnected(stream: HostStream): void;
+  /** @param code `ECONNREFUSED`, `ETIMEDOUT`, `EMFILE` */
+  onConnectFailed(code: string): void;
+}
+
+/** A connect under way. */
+export interface Connecting {
+  /** Give up: its owner hears nothing more. */
+  cancel(): void;
+}
+
+export type StreamTarget =
+  | { readonly host: string; readonly port: number }
+  | { readonly path: string };
+
+/** Every stream reads into this one: a read and its callback are one step, so no two use it at once. */
+export const READ_BUFFER: Uint8Array = new Uint8Array(64 * 1024);

@@ -1,0 +1,174 @@
+/**
+ * One connection joined to one host stream: bytes, ends, resets and back-pressure both ways. The
+ * connection is a guest's TCP flow or a channel of the multiplexer; `flow` is it here.
+ *
+ * Theory of operation
+ * -------------------
+ * Flow to host: the flow's received ring is lent to the stream's `write`, one run at a time, and
+ * released when the kernel has it, which opens the peer's window. A host that does not read leaves the
+ * ring full and the window closed. Host to flow: what was read is copied into the flow's ring at once;
+ * when less than a bufferful fits, the stream is not read until there is room again, and the host's peer
+ * is stopped by its own window.
+ *
+ * An end is passed on after everything before it, a reset at once. A flow that goes takes its ring
+ * with it, so that the stream that may still be writing from it is reset in the same step.
+ */
+import type { Clock, Instant } from '../../base/time.ts';
+import {
+  type HostStream,
+  type HostStreamOwner,
+  READ_BUFFER,
+} from '../../native/stream/host-stream.ts';
+import type { FlushScheduler } from '../flush-scheduler.ts';
+
+/** What pumps share. */
+export interface PumpContext {
+  readonly clock: Clock;
+  readonly flusher: FlushScheduler;
+}
+
+/** What a pump uses of a connection; see `TcpFlow`. */
+export interface PumpedFlow {
+  readable(): Uint8Array;
+  release(now: Instant, n: number): void;
+  readonly sendSpace: number;
+  send(now: Instant, bytes: Uint8Array, off: number, len: number): void;
+  wantSpace(n: number): void;
+  shutdown(now: Instant): void;
+  abort(now: Instant): void;
+}
+
+export abstract class StreamPump<F extends PumpedFlow> implements HostStreamOwner {
+  readonly startedAt: Instant;
+  lastActive: Instant;
+  flow: F | undefined = undefined;
+  protected readonly context: PumpContext;
+  private stream: HostStream | undefined = undefined;
+  /** Bytes lent to `write`; 0 when none are. */
+  private lent = 0;
+  private paused = false;
+  private peerEnded = false;
+  private ended = false;
+  private over = false;
+
+  constructor(context: PumpContext) {
+    this.context = context;
+    this.startedAt = context.clock.now();
+    this.lastActive = this.startedAt;
+  }
+
+  /** Both sides are done; called once. */
+  protected abstract onOver(): void;
+
+  /** Join a connected stream to a flow that may be opening, and may hold bytes already. */
+  join(stream: HostStream, flow: F): void {
+    this.stream = stream;
+    this.flow = flow;
+    const mayRead = flow.sendSpace >= READ_BUFFER.length;
+    if (!mayRead) this.pause(flow);
+    stream.start(this, !mayRead);
+  }
+
+  // --- flow to host: what the flow's handler is told ---
+
+  onReadable(now: Instant): void {
+    this.lastActive = now;
+    if (this.lent === 0) this.writeToHost(now);
+  }
+
+  onPeerEnd(now: Instant): void {
+    this.peerEnded = true;
+    if (this.lent === 0) this.writeToHost(now);
+  }
+
+  onWritable(): void {
+    if (!this.paused || this.over) return;
+    this.paused = false;
+    this.stream?.resume();
+  }
+
+  /** The flow is over. @param finished both directions had ended */
+  protected onFlowClosed(finished: boolean): void {
+    // After both ends the host's stream finishes what it was given and closes by itself.
+    if (finished || this.over) return;
+    this.stream?.reset();
+    this.finish();
+  }
+
+  private writeToHost(now: Instant): void {
+    const { flow, stream } = this;
+    if (flow === undefined || stream === undefined) return;
+    while (!this.over) {
+      const run = flow.readable();
+      if (run.length === 0) break;
+      this.lent = run.length;
+      if (!stream.write(run)) return; // waiting, or failed
+      this.lent = 0;
+      flow.release(now, run.length);
+    }
+    if (this.peerEnded && !this.ended && !this.over) {
+      this.ended = true;
+      stream.end();
+    }
+  }
+
+  onHostWritten(): void {
+    const { flow, lent } = this;
+    this.lent = 0;
+    if (flow === undefined || this.over) return;
+    const now = this.context.clock.now();
+    flow.release(now, lent);
+    this.context.flusher.schedule();
+    this.writeToHost(now);
+  }
+
+  // --- host to flow ---
+
+  onHostBytes(bytes: Uint8Array, len: number): boolean {
+    const { flow } = this;
+    if (flow === undefined || this.over) return false;
+    const now = this.context.clock.now();
+    this.lastActive = now;
+    flow.send(now, bytes, 0, len);
+    this.context.flusher.schedule();
+    if (flow.sendSpace >= READ_BUFFER.length) return true;
+    this.pause(flow);
+    return false;
+  }
+
+  /** The stream is not to be read before the flow takes a bufferful. */
+  private pause(flow: F): void {
+    this.paused = true;
+    flow.wantSpace(READ_BUFFER.length);
+  }
+
+  onHostEnd(): void {
+    if (this.over) return;
+    this.flow?.shutdown(this.context.clock.now());
+    this.context.flusher.schedule();
+  }
+
+  // --- the end ---
+
+  onHostClosed(code: string | undefined): void {
+    if (this.over) return;
+    // Closed with an end each way: what the peer still has to acknowledge is the flow's matter.
+    if (code !== undefined || !this.ended) this.flow?.abort(this.context.clock.now());
+    this.context.flusher.schedule();
+    this.finish();
+  }
+
+  /** End both sides at once. */
+  abort(): void {
+    if (this.over) return;
+    this.flow?.abort(this.context.clock.now());
+    this.stream?.reset();
+    this.context.flusher.schedule();
+    this.finish();
+  }
+
+  private finish(): void {
+    this.over = true;
+    this.onOver();
+  }
+}

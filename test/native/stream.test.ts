@@ -1,0 +1,231 @@
+/** Host streams over libuv's handles, and over `net.Socket`, on real sockets. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { acceptStreams } from '../../src/native/stream/accept-streams.ts';
+import { STREAM_BINDINGS } from '../../src/native/stream/bindings.ts';
+import { connectStream } from '../../src/native/stream/connect-stream.ts';
+import {
+  type Connecting,
+  type HostStream,
+  READ_BUFFER,
+  type StreamTarget,
+} from '../../src/native/stream/host-stream.ts';
+import { until } from '../proxy/dns/lab.ts';
+import { StreamOwner } from '../support/stream-owner.ts';
+
+const BIG = 8 << 20;
+const PATH = join(tmpdir(), `hawser-stream-${process.pid}.sock`);
+const NOBODY = 1;
+
+const pattern = (len: number): Buffer => Buffer.from(Uint8Array.from({ length: len }, (_, i) => i));
+
+assert.ok(STREAM_BINDINGS !== null, 'this Node has the handles');
+for (const [way, bindings] of [
+  ['handles', STREAM_BINDINGS],
+  ['sockets', null],
+] as const) {
+  describe(`native/stream over ${way}`, () => {
+    const servers: Server[] = [];
+    const peers: Socket[] = [];
+
+    afterEach(() => {
+      for (const peer of peers.splice(0)) peer.destroy();
+      for (const server of servers.splice(0)) server.close();
+    });
+
+    async function listen(target: StreamTarget): Promise<{ server: Server; at: StreamTarget }> {
+      const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+      servers.push(server);
+      server.on('connection', (peer) => {
+        peers.push(peer);
+        peer.on('error', () => {});
+      });
+      server.listen('path' in target ? { path: target.path } : { ...target });
+      await once(server, 'listening');
+      const bound = server.address();
+      if (typeof bound !== 'object' || bound === null) return { server, at: target };
+      return { server, at: { host: bound.address, port: bound.port } };
+    }
+
+    const dial = (at: StreamTarget): Promise<HostStream | string> =>
+      new Promise((resolve) => {
+        const owner = { onConnected: resolve, onConnectFailed: resolve };
+        connectStream(at, owner, bindings);
+      });
+
+    async function pair(target: StreamTarget = { host: '127.0.0.1', port: 0 }) {
+      const { at } = await listen(target);
+      const stream = await dial(at);
+      assert.ok(typeof stream !== 'string', `connect: ${stream}`);
+      await until(() => peers.length === 1);
+      const [peer] = peers;
+      assert.ok(peer !== undefined);
+      return { stream, peer, owner: new StreamOwner() };
+    }
+
+    for (const target of [
+      { host: '127.0.0.1', port: 0 },
+      { host: '::1', port: 0 },
+      { path: PATH },
+    ]) {
+      const name = 'path' in target ? 'a Unix socket' : target.host;
+      it(`carries bytes and ends both ways: ${name}`, async () => {
+        const { stream, peer, owner } = await pair(target);
+        stream.start(owner);
+        peer.end('question');
+        await until(() => owner.ended);
+        assert.equal(owner.bytes.toString(), 'question');
+        stream.write(Buffer.from('answer'));
+        stream.end();
+        const got: Buffer[] = [];
+        for await (const chunk of peer) got.push(chunk);
+        assert.equal(Buffer.concat(got).toString(), 'answer');
+        await until(() => owner.closes.length === 1);
+        assert.deepEqual(owner.closes, [undefined]);
+      });
+    }
+
+    it('lends what the kernel does not take at once, and says when it has', async () => {
+      const { stream, peer, owner } = await pair();
+      stream.start(owner);
+      const bytes = pattern(BIG);
+      assert.equal(stream.write(bytes), false);
+      const got: Buffer[] = [];
+      peer.on('data', (chunk) => got.push(chunk));
+      peer.resume();
+      await until(() => owner.written === 1);
+      assert.ok(stream.write(Buffer.from('.')) || way === 'sockets');
+      stream.end();
+      await once(peer, 'end');
+      assert.ok(Buffer.concat([bytes, Buffer.from('.')]).equals(Buffer.concat(got)));
+    });
+
+    it('stops reading when told to, and goes on', async () => {
+      const { stream, peer, owner } = await pair();
+      owner.reads = false;
+      stream.start(owner, true);
+      const bytes = pattern(BIG);
+      peer.end(bytes);
+      assert.equal(owner.chunks.length, 0);
+      stream.resume();
+      await until(() => owner.chunks.length === 1);
+      assert.ok(owner.bytes.length <= READ_BUFFER.length);
+      assert.ok(peer.writableLength > 0, 'the peer is held back');
+      owner.reads = true;
+      stream.resume();
+      await until(() => owner.ended);
+      assert.ok(owner.bytes.equals(bytes));
+      stream.end();
+    });
+
+    it('a reset by the peer closes it with a code', async () => {
+      const { stream, peer, owner } = await pair();
+      stream.start(owner);
+      peer.resetAndDestroy();
+      await until(() => owner.closes.length === 1);
+      assert.deepEqual(owner.closes, ['ECONNRESET']);
+      assert.equal(stream.write(Buffer.from('late')), false);
+      stream.end();
+      stream.resume();
+      stream.reset();
+      assert.equal(owner.closes.length, 1);
+    });
+
+    it('a peer that is gone fails a later write', async () => {
+      const { stream, peer, owner } = await pair();
+      stream.start(owner, true);
+      peer.destroy();
+      await once(peer, 'close');
+      for (let i = 0; owner.closes.length === 0; i++) {
+        stream.write(Buffer.from('x'));
+        await until(() => owner.written > i || owner.closes.length > 0 || way === 'handles');
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      assert.match(owner.closes[0] ?? '', /EPIPE|ECONNRESET/);
+    });
+
+    it('resets its peer; a Unix socket is closed', async () => {
+      for (const [target, fate] of [
+        [undefined, 'ECONNRESET'],
+        [{ path: PATH }, 'end'],
+      ] as const) {
+        const { stream, peer, owner } = await pair(target);
+        const what = new Promise<string>((resolve) => {
+          peer.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''));
+          peer.on('end', () => resolve('end'));
+        });
+        peer.resume();
+        stream.start(owner);
+        stream.reset();
+        assert.equal(await what, fate);
+        assert.deepEqual(owner.closes, []);
+        peers.splice(0);
+        for (const server of servers.splice(0)) server.close();
+      }
+    });
+
+    for (const turns of [0, 1, 2]) {
+      it(`a reset ${turns} turns after its end keeps no descriptor`, async () => {
+        const { stream, peer, owner } = await pair();
+        stream.start(owner);
+        stream.end();
+        for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
+        stream.reset();
+        peer.resume();
+        peer.end();
+        await once(peer, 'close'); // hangs when ours lives on
+      });
+    }
+
+    it('says why a connect failed', async () => {
+      assert.equal(await dial({ host: '127.0.0.1', port: NOBODY }), 'ECONNREFUSED');
+      assert.equal(await dial({ path: join(tmpdir(), 'hawser-nobody.sock') }), 'ENOENT');
+    });
+
+    it('a connect that is cancelled says nothing', async () => {
+      const { at } = await listen({ host: '127.0.0.1', port: 0 });
+      let told = 0;
+      const owner = { onConnected: () => told++, onConnectFailed: () => told++ };
+      const connecting: Connecting = connectStream(at, owner, bindings);
+      connecting.cancel();
+      connecting.cancel();
+      assert.ok(typeof (await dial(at)) !== 'string');
+      assert.equal(told, 0);
+    });
+
+    it('accepts, and knows who is who', async () => {
+      const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+      servers.push(server);
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const streams: HostStream[] = [];
+      acceptStreams(
+        server,
+        (stream) => streams.push(stream),
+        () => assert.fail(),
+        bindings,
+      );
+      const bound = server.address();
+      assert.ok(typeof bound === 'object' && bound !== null);
+      const peer = netConnect(bound.port, '127.0.0.1');
+      peers.push(peer);
+      await until(() => streams.length === 1);
+      const [stream] = streams;
+      assert.ok(stream !== undefined);
+      assert.deepEqual(
+        [stream.remoteAddress, stream.remotePort, stream.localAddress, stream.localPort],
+        ['127.0.0.1', peer.localPort, '127.0.0.1', bound.port],
+      );
+      const owner = new StreamOwner();
+      stream.start(owner);
+      peer.end('hello');
+      await until(() => owner.ended);
+      assert.equal(owner.bytes.toString(), 'hello');
+      stream.end();
+      await once(peer, 'close');
+    });
+  });
+}
