@@ -1,7 +1,8 @@
 /** The multiplexer's part of the composition: links to agents, what goes over them, and how they fare. */
 import type { Log } from '../base/log.ts';
-import type { Clock } from '../base/time.ts';
+import type { Clock, Instant } from '../base/time.ts';
 import type { MuxLinkView, MuxPeerView } from '../control/network-view.ts';
+import type { ChannelRequest } from '../mux/request.ts';
 import { loadPosix } from '../native/load.ts';
 import { MuxWay } from '../proxy/agent/mux-way.ts';
 import { dialectOf, MuxPeers, type Peer } from '../proxy/agent/peers.ts';
@@ -19,6 +20,8 @@ export interface MuxLinksDeps {
   /** What guests may have dialled here; `parseTargetRule` accepts each. None: nothing. */
   readonly allow: readonly string[];
   readonly sourceAddress: SourceAddress;
+  /** What hawser itself serves. @returns false when the channel is to be dialled */
+  readonly serves: (now: Instant, request: ChannelRequest) => boolean;
   readonly clock: Clock;
   readonly log: Log;
   readonly dialGuest: DialGuest;
@@ -34,13 +37,15 @@ export class MuxLinks {
 
   constructor(deps: MuxLinksDeps) {
     this.deps = deps;
-    const { clock, log, sourceAddress } = deps;
+    const { clock, log, sourceAddress, serves } = deps;
     const rules = deps.allow.flatMap((text) => parseTargetRule(text) ?? []);
     this.dialer = new TargetDialer({ clock, log, isAllowed: (target) => isAllowed(rules, target) });
     this.peers = new MuxPeers({
       clock,
       log,
-      onRequest: (now, request) => this.dialer.onRequest(now, request),
+      onRequest: (now, request) => {
+        if (!serves(now, request)) this.dialer.onRequest(now, request);
+      },
     });
     this.way = new MuxWay({ clock, log, peers: this.peers, sourceAddress });
   }

@@ -140,6 +140,7 @@ class RunningNetwork implements Network {
       links: options.mux.links,
       allow: options.mux.allow,
       sourceAddress: options.sourceAddress,
+      serves: (now, request) => this.guestApi?.onChannel(now, request) ?? false,
       clock,
       log,
       dialGuest: (port, handler) => this.dialGuest(port, handler),
@@ -199,6 +200,7 @@ class RunningNetwork implements Network {
     if (options.guestApi.enabled) {
       const api = new GuestApi({
         ports: this.ports,
+        gateway,
         rules: options.guestApi.bind.map(requiredRule),
         context: { clock, flusher: flush },
         version: packageVersion(),

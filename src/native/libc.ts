@@ -7,6 +7,7 @@ export interface NativeHost {
   readonly platform: string;
   readonly arch: string;
   readonly requireKoffi: () => Koffi;
+  readonly requireNodeVsock: () => unknown;
 }
 
 /** The part of koffi in use. */
@@ -21,6 +22,7 @@ export const THIS_HOST: NativeHost = {
   platform: process.platform,
   arch: process.arch,
   requireKoffi: () => createRequire(import.meta.url)('koffi'),
+  requireNodeVsock: () => createRequire(import.meta.url)('node-vsock'),
 };
 
 /**

@@ -4,6 +4,15 @@
  * file.
  */
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
+import type { Duplex } from 'node:stream';
+
+/** The bytes of a link: a `net.Socket`, or a stream that stands in for one. */
+export interface LinkSocket extends Duplex {
+  readonly remoteAddress?: string | undefined;
+  setNoDelay(noDelay: boolean): unknown;
+  /** Write what was given to write, then be destroyed. */
+  destroySoon(): void;
+}
 
 export interface SocketReader {
   /** Where bytes are read to. */
@@ -44,11 +53,11 @@ export function socketOverHandle(
  * @param accepted from a server with `pauseOnConnect`, in its `connection` event
  * @returns the socket to use instead of `accepted`
  */
-export function adoptAccepted(
-  accepted: Socket,
+export function adoptAccepted<S extends LinkSocket>(
+  accepted: S,
   reader: SocketReader,
   options: AdoptOptions = {},
-): Socket {
+): S | Socket {
   const handle: unknown = Reflect.get(accepted, '_handle');
   if (typeof handle !== 'object' || handle === null) {
     feedData(accepted, reader);
@@ -61,7 +70,7 @@ export function adoptAccepted(
 }
 
 /** The same contract on top of `data` events; the socket reads. */
-export function feedData(socket: Socket, { buffer, callback }: SocketReader): void {
+export function feedData(socket: LinkSocket, { buffer, callback }: SocketReader): void {
   socket.on('data', (chunk: Uint8Array) => {
     let more = true;
     for (let off = 0; off < chunk.length && !socket.destroyed; off += buffer.length) {

@@ -1,13 +1,15 @@
 /**
  * AF_VSOCK stream sockets, for the multiplexer's links: the host's end (`vsock:CID:PORT`) and, in a
- * guest, the agent's. Node drives the descriptors by its own handles, which ask nothing of the address family.
+ * guest, the agent's. By node-vsock where it is installed; else koffi makes the descriptors, and Node drives
+ * them by its own handles, which ask nothing of the address family.
  */
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { pipeOver } from './adopt.ts';
 import * as n from './constants.ts';
 import { NativeUnavailableError, PosixError } from './errors.ts';
 import { bindLibc, type NativeHost, THIS_HOST } from './libc.ts';
-import { type SocketReader, socketOverHandle } from './socket-over-handle.ts';
+import { connectByNodeVsock, listenByNodeVsock, loadNodeVsock } from './node-vsock.ts';
+import { type LinkSocket, type SocketReader, socketOverHandle } from './socket-over-handle.ts';
 
 const AF_VSOCK = 40;
 const SOCKADDR_VM_LEN = 16;
@@ -16,9 +18,9 @@ const SO_VM_SOCKETS_CONNECT_TIMEOUT = 6;
 const CONNECT_TIMEOUT_S = 1;
 const TCP_SERVER = 1;
 
-/** Without koffi there are other ways for the bytes. */
+/** There are other ways for the bytes. */
 const ADVICE =
-  'install the optional package koffi, or let socat carry it: socat VSOCK-LISTEN:PORT,fork UNIX-CONNECT:PATH';
+  'install one with `npm install koffi` or `npm install node-vsock`, or let socat carry the bytes: socat VSOCK-LISTEN:PORT,fork UNIX-CONNECT:PATH';
 
 type AsyncCall = {
   async(
@@ -39,18 +41,26 @@ export function vsockAddress(cid: number, port: number): Uint8Array {
 }
 
 /**
- * Connect; in a thread of libuv's pool, for a second at most.
+ * Connect; in a thread, for a second or so at most.
  *
+ * @param onDone called once, with a paused socket; or with why there is none
  * @throws NativeUnavailableError, PosixError when there can be no such socket here
  */
 export function connectVsock(
   cid: number,
   port: number,
-  onDone: (fd: number | undefined, problem: string) => void,
+  onDone: (socket: LinkSocket | undefined, problem: string) => void,
   host: NativeHost = THIS_HOST,
 ): void {
   const where = `vsock:${cid}:${port}`;
-  const c = bindVsock(`connect to ${where}`, host);
+  const nodeVsock = loadNodeVsock(host);
+  if (!(nodeVsock instanceof Error)) {
+    connectByNodeVsock(nodeVsock, cid, port, (socket, why) => {
+      onDone(socket, socket === undefined ? `nothing answers at ${where}: ${why}` : '');
+    });
+    return;
+  }
+  const c = bindVsock(`connect to ${where}`, host, nodeVsock);
   const fd = c.socket(AF_VSOCK, n.SOCK_STREAM | n.SOCK_CLOEXEC, 0);
   if (fd < 0) throw noSocket(`cannot connect to ${where}`, c.errno());
   const timeout = new Uint8Array(16);
@@ -60,7 +70,7 @@ export function connectVsock(
   c.connect.async(fd, address, SOCKADDR_VM_LEN, (error, result) => {
     void address.length; // koffi keeps no reference while the call is under way
     if (error === null && result === 0) {
-      onDone(fd, '');
+      onDone(vsockSocket(fd), '');
       return;
     }
     c.close(fd);
@@ -69,24 +79,30 @@ export function connectVsock(
 }
 
 /** A socket over a connected descriptor, paused. */
-export const vsockSocket = (fd: number): Socket =>
+const vsockSocket = (fd: number): Socket =>
   socketOverHandle(pipeOver(fd), NOT_READ, { paused: true });
 
 /** It is handed on before it reads. */
 const NOT_READ: SocketReader = { buffer: new Uint8Array(1), callback: () => false };
 
+export interface VsockListener {
+  close(): void;
+}
+
 /**
  * Listen on a port of this machine's own vsock.
  *
- * @throws NativeUnavailableError, PosixError
+ * @throws NativeUnavailableError; PosixError, or what node-vsock says, when the port cannot be had
  */
-export function listenVsock(
+export async function listenVsock(
   port: number,
-  onSocket: (socket: Socket) => void,
+  onSocket: (socket: LinkSocket) => void,
   host: NativeHost = THIS_HOST,
-): Promise<Server> {
+): Promise<VsockListener> {
   const what = `cannot listen on vsock:${port}`;
-  const c = bindVsock(`listen on vsock:${port}`, host);
+  const nodeVsock = loadNodeVsock(host);
+  if (!(nodeVsock instanceof Error)) return listenByNodeVsock(nodeVsock, port, onSocket);
+  const c = bindVsock(`listen on vsock:${port}`, host, nodeVsock);
   const fd = c.socket(AF_VSOCK, n.SOCK_STREAM | n.SOCK_NONBLOCK | n.SOCK_CLOEXEC, 0);
   if (fd < 0) throw noSocket(what, c.errno());
   if (c.bind(fd, vsockAddress(VMADDR_CID_ANY, port), SOCKADDR_VM_LEN) < 0) {
@@ -96,7 +112,7 @@ export function listenVsock(
   }
   const server = createServer({ pauseOnConnect: true }, onSocket);
   const handle = tcpServerOver(fd);
-  return new Promise((resolve, reject) => {
+  return await new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(handle, () => resolve(server));
   });
@@ -118,18 +134,25 @@ function tcpServerOver(fd: number): object {
   return handle;
 }
 
-function bindVsock(wanted: string, host: NativeHost) {
+/** @param nodeVsock why it is not used */
+function bindVsock(wanted: string, host: NativeHost, nodeVsock: Error) {
   let koffi: ReturnType<NativeHost['requireKoffi']>;
   try {
     koffi = host.requireKoffi();
   } catch (cause) {
-    throw new NativeUnavailableError(wanted, ADVICE, { cause });
+    const whys = [`node-vsock (${reasonOf(nodeVsock)})`, `koffi (${reasonOf(cause)})`];
+    const why = `neither ${whys.join(' nor ')} can be loaded; ${ADVICE}`;
+    throw new NativeUnavailableError(wanted, why, { cause });
   }
   const connect: AsyncCall & ((...args: never) => unknown) = koffi
     .load(null)
     .func('int connect(int fd, const void *address, unsigned int len)');
   return { ...bindLibc(wanted, host), connect };
 }
+
+/** The first line; the rest is where it was looked for. */
+const reasonOf = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split('\n', 1)[0] ?? '';
 
 function noSocket(what: string, errno: number): PosixError {
   return new PosixError(what, errno, 'this kernel has no vsock; load the module vsock');

@@ -10,7 +10,7 @@ const posix = loadPosix();
 
 describe('native/load', () => {
   const fails = (platform: string, arch: string, requireKoffi = THIS_HOST.requireKoffi): void => {
-    loadPosix('open TAP tap0', { platform, arch, requireKoffi });
+    loadPosix('open TAP tap0', { ...THIS_HOST, platform, arch, requireKoffi });
   };
 
   it('names what was wanted and the missing package', () => {

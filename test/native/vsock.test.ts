@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
-import { NativeUnavailableError } from '../../src/native/errors.ts';
+import { THIS_HOST } from '../../src/native/libc.ts';
 import { connectVsock, listenVsock, vsockAddress } from '../../src/native/vsock.ts';
 
-const WITHOUT_KOFFI = {
-  platform: 'linux',
-  arch: 'x64',
-  requireKoffi: (): never => {
-    throw new Error('not installed');
-  },
+const missing = (name: string) => (): never => {
+  throw new Error(`Cannot find module '${name}'\nRequire stack:\n- /somewhere`);
+};
+const WITHOUT = {
+  ...THIS_HOST,
+  requireKoffi: missing('koffi'),
+  requireNodeVsock: missing('node-vsock'),
 };
 
 describe('vsock sockets', () => {
@@ -16,12 +17,27 @@ describe('vsock sockets', () => {
     assert.deepEqual([...address], [40, 0, 0, 0, 3, 16, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]);
   });
 
-  it('without koffi it is said what to do', () => {
-    const says = (error: unknown): boolean =>
-      error instanceof NativeUnavailableError &&
-      /koffi/.test(error.message) &&
-      /socat/.test(error.message);
-    assert.throws(() => connectVsock(3, 1, () => {}, WITHOUT_KOFFI), says);
-    assert.throws(() => listenVsock(1, () => {}, WITHOUT_KOFFI), says);
-  });
+  for (const [what, host, why] of [
+    ['nothing is installed', WITHOUT, "node-vsock (Cannot find module 'node-vsock')"],
+    [
+      'node-vsock is not what it was',
+      { ...WITHOUT, requireNodeVsock: () => ({ VsockSocket: class {} }) },
+      'node-vsock (it has no VsockSocket and VsockServer)',
+    ],
+  ] as const) {
+    it(`${what}: both are named, and what to do`, async () => {
+      const message = (wanted: string): string =>
+        `cannot ${wanted}: neither ${why} nor koffi (Cannot find module 'koffi') can be loaded; ` +
+        'install one with `npm install koffi` or `npm install node-vsock`, or let socat carry the bytes: ' +
+        'socat VSOCK-LISTEN:PORT,fork UNIX-CONNECT:PATH';
+      assert.throws(() => connectVsock(3, 1, () => {}, host), {
+        code: 'ERR_NATIVE_UNAVAILABLE',
+        message: message('connect to vsock:3:1'),
+      });
+      await assert.rejects(
+        listenVsock(1, () => {}, host),
+        { code: 'ERR_NATIVE_UNAVAILABLE', message: message('listen on vsock:1') },
+      );
+    });
+  }
 });

@@ -1,23 +1,15 @@
 /** Ports of containers of a real dockerd, published on the host through hawser's guest API. */
 import assert from 'node:assert/strict';
-import { z } from 'zod';
 import type { Daemon } from './support/daemon.ts';
-import { Docker } from './support/docker.ts';
+import { Docker, ECHO, fileServer, HTTPD } from './support/docker.ts';
 import { type Guest, HOST, HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
+import { published as publishedBy } from './support/published.ts';
 import { LAB, systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
 
 const MANY = 60;
 const MANY_TIMEOUT_MS = 120_000;
 const FILE_MIB = 32;
-/** A web server that logs its clients. */
-const HTTPD = 'echo "hello from $HOSTNAME" >/www/index.html; exec httpd -f -vv -p 80 -h /www';
-const FILE = `dd if=/dev/urandom of=/www/file bs=1048576 count=${FILE_MIB}; sha256sum /www/file; ${HTTPD}`;
-const ECHO = 'exec netbench srv 80';
-
-const Ports = z.object({
-  ports: z.array(z.object({ protocol: z.string(), hostAddress: z.string(), hostPort: z.number() })),
-});
 
 systemSuite('dockerd', [...LAB, 'docker', 'iptables', 'gcc', 'curl', 'nc'], function () {
   this.timeout(180_000);
@@ -50,10 +42,7 @@ systemSuite('dockerd', [...LAB, 'docker', 'iptables', 'gcc', 'curl', 'nc'], func
     const where = from === 'guest' ? guest : lab[from];
     return where.run('curl', '-sS', '-m', '5', url);
   };
-  const published = async (): Promise<string[]> =>
-    Ports.parse(JSON.parse(await daemon.request('/v1/ports'))).ports.map(
-      ({ protocol, hostAddress, hostPort }) => `${hostAddress} ${hostPort}/${protocol}`,
-    );
+  const published = (): Promise<string[]> => publishedBy(daemon);
   /** Until the container's server listens. */
   const answers = async (url: string): Promise<string> =>
     await until(`${url} to answer`, async () => await curl('host', url));
@@ -67,7 +56,7 @@ systemSuite('dockerd', [...LAB, 'docker', 'iptables', 'gcc', 'curl', 'nc'], func
     assert.equal(await curl('outside', `http://${HOST_OUTER}:8080/`), hello);
     assert.equal(await curl('host', 'http://[::1]:8080/'), hello);
     assert.equal(await curl('guest', 'http://127.0.0.1:8080/'), hello);
-    assert.deepEqual((await published()).sort(), ['0.0.0.0 8080/tcp', ':: 8080/tcp']);
+    assert.deepEqual(await published(), ['0.0.0.0 8080/tcp', ':: 8080/tcp']);
     const log = await logOf('web');
     for (const client of [HOST, HOST_OUTER, OUTSIDE]) {
       assert.ok(log.includes(`:${client}]:`), `${client} is not in:\n${log}`);
@@ -75,7 +64,7 @@ systemSuite('dockerd', [...LAB, 'docker', 'iptables', 'gcc', 'curl', 'nc'], func
   });
 
   it(`${FILE_MIB} MiB arrive as they were`, async () => {
-    await docker.container('file', ['8081:80', '127.0.0.1:8082:80'], FILE);
+    await docker.container('file', ['8081:80', '127.0.0.1:8082:80'], fileServer(FILE_MIB));
     await answers('http://127.0.0.1:8081/');
     const sum = (await docker.run('logs', 'file')).split(' ')[0];
     // By the DNAT rule, and by the landing.

@@ -115,6 +115,7 @@ systemSuite('vsock by vhost-user', ['vm', 'gcc'], function () {
       dir,
       join(dir, 'vsock.sock'),
       Object.entries(steps).map(([name, words]) => ({ name, script: `${guest} ${words}\n` })),
+      { memoryMiB: 256, files: [guest] },
     );
   };
 

@@ -2,8 +2,9 @@
  * The agent: links to the host, a dialler for what the host asks of the guest, and listeners for what the
  * guest wants of the host. It needs Node and nothing else.
  */
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
+import { dirname } from 'node:path';
 import type { Log } from '../../base/log.ts';
 import type { Clock } from '../../base/time.ts';
 import { type Destination, formatDestination } from '../../mux/destination.ts';
@@ -123,6 +124,7 @@ async function listenAt(
 ): Promise<Server> {
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
   if (local.proto === 'unix') {
+    mkdirSync(dirname(local.path), { recursive: true, mode: 0o700 });
     const taken = await removeStaleSocket(local.path);
     if (taken !== undefined) throw new Error(`${local.path} is ${taken}`);
   }

@@ -27,7 +27,9 @@ the host, and forwards sockets of the guest to the host. VPNKit's host side may 
                               ${TARGET_RULE_FORM}
   --forward-to-host LOCAL=REMOTE
                               listen at LOCAL (tcp:IP:PORT or unix:PATH) and lead to REMOTE as the host sees it
-                              (tcp:IP:PORT or unix:PATH); the host must allow it with --mux-allow; repeatable
+                              (tcp:IP:PORT or unix:PATH); the host must allow it with --mux-allow; repeatable.
+                              REMOTE tcp:GATEWAY:80 is its guest API (--guest-api on), for hawser-docker-proxy
+                              at LOCAL unix:/run/hawser/agent.sock
   --plain                     speak VPNKit's dialect only
   --log-level LEVEL           debug, info, warn, error or silent (default: info)
   -h, --help; -V, --version

@@ -8,7 +8,7 @@
  * | the same, its `::`   | the guest's port 8080  | the same rule                  | the gateway        |
  * | the same, no iptables| the guest's port 8080  | our local listener             | docker0's address  |
  * | `127.0.0.1:8080:80`, any one address | a port picked by us | our landing listener  | docker0's address  |
- * | any, by `agent:`     | the container, by the agent |                           | docker0's address  |
+ * | any, by the agent    | the container, by the agent |                           | docker0's address  |
  *
  * dockerd's rule for one address matches only packets to that address, which is the host's and not the
  * guest's; that is why such a port needs a landing. Only the gateway may use the landing: what is
@@ -20,6 +20,7 @@
 import { closeSync } from 'node:fs';
 import type { ProxyRequest } from './arguments.ts';
 import {
+  agentSocket,
   type ControlEndpoint,
   currentRoutes,
   guestApi,
@@ -156,11 +157,11 @@ export class DockerProxy {
 
   private endpoints(): readonly ControlEndpoint[] {
     if (this.named !== undefined) return [this.named];
-    const found = currentRoutes().map(guestApi);
+    const found = [...agentSocket(), ...currentRoutes().map(guestApi)];
     if (found.length > 0) return found;
     throw new UnreachableError(
       'ENETUNREACH',
-      'cannot publish: the guest has no default route, so hawser is not found; set HAWSER_CONTROL to its control socket',
+      'cannot publish: the guest has no default route and no agent, so hawser is not found; set HAWSER_CONTROL to its control socket',
     );
   }
 
@@ -169,17 +170,23 @@ export class DockerProxy {
     if (endpoint.kind === 'tcp') this.gateways.add(endpoint.host);
     const { protocol, hostAddress, hostPort, sourceAddress } = this.request;
     const common = { protocol, hostAddress, hostPort, lease: 'connection' };
+    const target = this.target(endpoint);
+    if (endpoint.way === 'mux') return { ...common, ...target, via: 'mux' };
+    const isGateway = this.landing !== undefined || sourceAddress === 'gateway';
+    return { ...common, ...target, ...(isGateway ? { sourceAddress: 'gateway' } : {}) };
+  }
+
+  /** What the host dials. */
+  private target(endpoint: ControlEndpoint): {
+    readonly guestAddress?: string;
+    readonly guestPort: number;
+  } {
     if (endpoint.way === 'mux') {
       const { address, port } = this.container;
-      return { ...common, via: 'mux', guestAddress: address, guestPort: port };
+      return { guestAddress: address, guestPort: port };
     }
-    const { landing } = this;
-    return {
-      ...common,
-      ...this.guestAddress(endpoint),
-      guestPort: landing?.port ?? hostPort,
-      ...(landing !== undefined || sourceAddress === 'gateway' ? { sourceAddress: 'gateway' } : {}),
-    };
+    const guestPort = this.landing?.port ?? this.request.hostPort;
+    return { ...this.guestAddress(endpoint), guestPort };
   }
 
   /** The guest API takes the caller's; the host's API must be told. */
@@ -198,7 +205,7 @@ export class DockerProxy {
     const { protocol, hostAddress, hostPort } = this.request;
     const inUse = refused.code === 'EADDRINUSE';
     if (hostAddress !== '::' || !(inUse || NO_IPV6.has(refused.code))) return false;
-    const wanted = { protocol, hostPort, ...this.guestAddress(endpoint), guestPort: hostPort };
+    const wanted = { protocol, hostPort, ...this.target(endpoint) };
     return (await listPorts(endpoint)).some((port) => {
       const at = member(port, 'hostAddress');
       return (

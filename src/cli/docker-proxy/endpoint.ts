@@ -1,9 +1,10 @@
 /**
- * Where the daemon's control API is, seen from the guest: named by the user, or else the guest API on
- * the gateway of the default route.
+ * Where the daemon's control API is, seen from the guest: named by the user; or else a socket that the agent
+ * has at a known place, then the guest API on the gateway of the default route.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { endianness, networkInterfaces } from 'node:os';
+import { join } from 'node:path';
 
 /** How data comes to the container: through the guest's network stack, or by the agent. */
 export type Way = 'net' | 'mux';
@@ -105,6 +106,13 @@ export function uplinkAddress(route: DefaultRoute | undefined): string | undefin
   if (route === undefined) return undefined;
   const addresses = networkInterfaces()[route.interface] ?? [];
   return addresses.find(({ family }) => family === 'IPv4')?.address;
+}
+
+/** Made by `hawser agent --forward-to-host unix:PATH=tcp:GATEWAY:80`, if it is there. */
+export function agentSocket(): ControlEndpoint[] {
+  const { XDG_RUNTIME_DIR: dir = '/run' } = process.env;
+  const path = join(dir, 'hawser/agent.sock');
+  return existsSync(path) ? [{ kind: 'unix', path, way: 'mux', token: undefined }] : [];
 }
 
 export const guestApi = ({ gateway }: DefaultRoute): ControlEndpoint => ({

@@ -143,6 +143,8 @@ async function ask(
 }
 
 function advice(endpoint: ControlEndpoint): string {
+  if (endpoint.way === 'mux')
+    return 'run it with --guest-api on, and see that the agent is connected';
   if (endpoint.kind === 'unix') return 'see that it serves there, or set HAWSER_CONTROL';
   return 'run it with --guest-api on, or set HAWSER_CONTROL to its control socket';
 }

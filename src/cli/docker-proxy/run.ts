@@ -11,13 +11,16 @@ Publishes a container's port on the host of this virtual machine, for as long as
 
 Options that dockerd does not give, and the variables to set in dockerd's environment instead:
   -control WHERE              HAWSER_CONTROL             http://IP[:PORT], unix:PATH or agent:PATH;
-                                                         default: the guest API at the gateway
+                                                         default: the agent's socket $XDG_RUNTIME_DIR/hawser/agent.sock
+                                                         (/run/hawser/agent.sock) if it is there, then the guest API
+                                                         at the gateway
   -control-token-file FILE    HAWSER_CONTROL_TOKEN_FILE  bearer token for an API over TCP
   -local best-effort|always|never
                               HAWSER_LOCAL               listen inside the guest too: if possible (default);
                               and serve there alone while hawser cannot be reached; or not at all
   -source-address preserve|gateway
-                              HAWSER_SOURCE_ADDRESS      whom the container sees: the real client (default)
+                              HAWSER_SOURCE_ADDRESS      whom the container sees: the real client (default);
+                                                         by the agent it sees docker0's address in any case
 `;
 const PARENT_CHECK_MS = 2_000;
 

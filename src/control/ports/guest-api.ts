@@ -1,17 +1,20 @@
 /**
  * The API that guests reach at `http://GATEWAY/`: `/v1/ports`, and the ports of gvproxy's and VPNKit's APIs,
- * each guest for itself.
+ * each guest for itself. The agent's channels to the gateway's port reach it too: who comes by them publishes
+ * through the agent.
  *
- * Node's HTTP server runs on the stack's own connections. Guests are hostile: a connection that holds no
+ * Node's HTTP server runs on the stack's own connections, and on channels. Guests are hostile: a connection that holds no
  * lease has a deadline for its request and its answer, whatever it sends meanwhile; connections are
  * bounded for each guest and over all; leases are bounded by the table's ports of one guest. A guest is
- * known by its address. Browsers are kept out: they send an Origin with whatever changes something.
+ * known by its address; all that come by the agent count as one. Browsers are kept out: they send an Origin with whatever changes something.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
 import type { Instant } from '../../base/time.ts';
+import type { ChannelRequest } from '../../mux/request.ts';
+import { acceptStream } from '../../proxy/mux/channel-stream.ts';
 import { PORT_TABLE_DEFAULTS, type PortBook } from '../../proxy/ports/port-table.ts';
 import { FlowDuplex } from '../../proxy/tcp/flow-duplex.ts';
 import type { SpliceContext } from '../../proxy/tcp/splice.ts';
@@ -21,7 +24,7 @@ import { createApiServer } from '../api-server.ts';
 import type { HeldConnections } from '../held-connections.ts';
 import { type ProblemError, problem, quoted } from '../problem.ts';
 import type { BindRule } from './bind-rules.ts';
-import { GuestAccess } from './port-access.ts';
+import { AgentAccess, GuestAccess } from './port-access.ts';
 import { PORT_ROUTES } from './port-routes.ts';
 
 export const GUEST_API_PORT = 80;
@@ -43,8 +46,13 @@ export const GUEST_API_LIMITS: GuestApiLimits = {
   deadlineMs: 15_000,
 };
 
+/** A guest by its address, or whoever comes by the agent. */
+type Caller = IpAddress | 'agent';
+
 export interface GuestApiDeps {
   readonly ports: PortBook;
+  /** Of a channel that is meant for this API. */
+  readonly gateway: IpAddress;
   readonly rules: readonly BindRule[];
   readonly context: SpliceContext;
   readonly version: string;
@@ -67,7 +75,13 @@ export class GuestApi {
         routes: PORT_ROUTES,
         version,
         refusal: guestRefusal,
-        target: (request) => ({ ports: new GuestAccess(ports, rules, this.guestOf(request)) }),
+        target: (request) => {
+          const caller = this.callerOf(request);
+          const isAgent = caller === 'agent';
+          return {
+            ports: isAgent ? new AgentAccess(ports, rules) : new GuestAccess(ports, rules, caller),
+          };
+        },
       },
       log,
     );
@@ -92,10 +106,30 @@ export class GuestApi {
       duplex.destroy();
       return;
     }
+    this.serve(duplex, request.id.guest);
+    duplex.join(flow);
+  }
+
+  /** The agent opens a channel. @returns false when it is not meant for this API */
+  onChannel(now: Instant, request: ChannelRequest): boolean {
+    const { proto } = request.destination;
+    if (proto !== 'tcp' || request.destination.port !== GUEST_API_PORT) return false;
+    const { context, gateway } = this.deps;
+    if (!request.destination.address.equals(gateway)) return false;
+    if (!this.hasRoom('agent')) {
+      request.refuse(now, 'limit', 'there are too many connections');
+      return true;
+    }
+    const stream = acceptStream(context.clock, request);
+    if (stream !== undefined) this.serve(stream, 'agent');
+    return true;
+  }
+
+  private serve(duplex: Duplex, caller: Caller): void {
     const onLate = (): void => {
       if (!this.held.has(duplex)) duplex.destroy();
     };
-    const connection = new Connection(request.id.guest, this.limits.deadlineMs, onLate);
+    const connection = new Connection(caller, this.limits.deadlineMs, onLate);
     this.connections.set(duplex, connection);
     duplex.on('error', () => {}); // reset, or gone: 'close' follows
     duplex.once('close', () => {
@@ -103,21 +137,20 @@ export class GuestApi {
       this.connections.delete(duplex);
     });
     this.admit(duplex);
-    duplex.join(flow);
   }
 
   close(): void {
     for (const duplex of this.connections.keys()) duplex.destroy();
   }
 
-  private hasRoom(guest: IpAddress): boolean {
+  private hasRoom(caller: Caller): boolean {
     let own = 0;
     let held = 0;
     let total = 0;
     for (const [duplex, connection] of this.connections) {
       const isHeld = this.held.has(duplex);
       if (!isHeld) total++;
-      if (!connection.guest.equals(guest)) continue;
+      if (!isSameCaller(connection.caller, caller)) continue;
       if (isHeld) held++;
       else own++;
     }
@@ -125,22 +158,25 @@ export class GuestApi {
     return own < limits.ofGuest && held < limits.heldByGuest && total < limits.total;
   }
 
-  private guestOf(request: IncomingMessage): IpAddress {
+  private callerOf(request: IncomingMessage): Caller {
     const connection = this.connections.get(request.socket);
     if (connection === undefined) throw problem(400, 'The connection has ended.');
-    return connection.guest;
+    return connection.caller;
   }
 }
 
+const isSameCaller = (one: Caller, other: Caller): boolean =>
+  one === other || (one !== 'agent' && other !== 'agent' && one.equals(other));
+
 /** A guest's connection and its deadline, which begins again with each request and answer. */
 class Connection {
-  readonly guest: IpAddress;
+  readonly caller: Caller;
   private readonly deadlineMs: number;
   private readonly onLate: () => void;
   private timer: NodeJS.Timeout | undefined = undefined;
 
-  constructor(guest: IpAddress, deadlineMs: number, onLate: () => void) {
-    this.guest = guest;
+  constructor(caller: Caller, deadlineMs: number, onLate: () => void) {
+    this.caller = caller;
     this.deadlineMs = deadlineMs;
     this.onLate = onLate;
     this.restart();

@@ -1,13 +1,18 @@
 /**
  * The table of published ports as one client may use it: all of it for a client of the control API; for
- * a guest its own publications, at the places that the rules allow.
+ * a guest, or the agent in one, its own publications, at the places that the rules allow.
  *
  * A guest that asks for every address of the host (`0.0.0.0`, `::`, as Docker and Podman do when nothing
  * is said) where the rules allow only the loopback gets the loopback: `docker run -p 8080:80` then serves
  * the host's localhost:8080, and nobody beyond the host.
  */
 import { IpAddress, ipv4 } from '../../base/ip-address.ts';
-import type { PortBook, PublishedPort } from '../../proxy/ports/port-table.ts';
+import {
+  isSameOwner,
+  type PortBook,
+  type PortOwner,
+  type PublishedPort,
+} from '../../proxy/ports/port-table.ts';
 import {
   formatEndpoint,
   formatHostSide,
@@ -18,8 +23,6 @@ import {
 import { type BindRule, formatBindRule, isAllowed } from './bind-rules.ts';
 
 export interface PortAccess {
-  /** The guest that asks; undefined for a client of the control API. */
-  readonly guest: IpAddress | undefined;
   readonly hasAgent: boolean;
   /** In the order of publication. */
   list(): readonly PublishedPort[];
@@ -36,7 +39,6 @@ export interface PortAccess {
 }
 
 export const hostAccess = (book: PortBook): PortAccess => ({
-  guest: undefined,
   hasAgent: book.hasAgent,
   list: () => book.list(),
   publish: (spec, leased) => book.publish(spec, 'api', leased),
@@ -44,45 +46,36 @@ export const hostAccess = (book: PortBook): PortAccess => ({
   find: (protocol, address, port) => findAt(book.list(), protocol, address, port),
 });
 
-export class GuestAccess implements PortAccess {
-  readonly guest: IpAddress;
-  readonly hasAgent = false;
+/** What is published for a guest: at the places that the rules allow, and no files of the host. */
+abstract class ConfinedAccess implements PortAccess {
+  abstract readonly hasAgent: boolean;
   private readonly book: PortBook;
   private readonly rules: readonly BindRule[];
+  private readonly owner: PortOwner;
 
-  constructor(book: PortBook, rules: readonly BindRule[], guest: IpAddress) {
+  constructor(book: PortBook, rules: readonly BindRule[], owner: PortOwner) {
     this.book = book;
     this.rules = rules;
-    this.guest = guest;
+    this.owner = owner;
   }
 
+  /** What this owner gets for what it asked. @throws PublishError when it may not have it */
+  protected abstract confine(spec: PortSpec): PortSpec;
+
   list(): readonly PublishedPort[] {
-    const { guest } = this;
-    return this.book
-      .list()
-      .filter(({ owner }) => typeof owner === 'object' && owner.guest.equals(guest));
+    return this.book.list().filter(({ owner }) => isSameOwner(owner, this.owner));
   }
 
   async publish(spec: PublishSpec, leased: boolean): Promise<PublishedPort> {
-    const { book, rules, guest } = this;
+    const { book, rules, owner } = this;
     if (spec.protocol === 'unix') {
       throw forbidden(spec, 'guests make no sockets in the files of the host');
     }
-    if (spec.via === 'mux' || spec.guestPath !== undefined) {
-      throw forbidden(spec, 'guests publish ports of their own, not through the agent');
-    }
-    if (spec.guestAddress !== undefined && !spec.guestAddress.equals(guest)) {
-      throw forbidden(spec, `${spec.guestAddress} is not yours: you are ${guest}`);
-    }
     const hostAddress = this.narrow(spec.hostAddress, spec.hostPort);
-    const wanted: PortSpec = { ...spec, hostAddress, guestAddress: guest, via: 'net' };
-    if (spec.hostPort !== 0 && !isAllowed(rules, hostAddress, spec.hostPort)) {
-      throw forbidden(spec, this.allowed());
-    }
-    if (spec.hostPort === 0 && !isAllowed(rules, hostAddress, undefined)) {
-      throw forbidden(spec, this.allowed());
-    }
-    const port = await book.publish(wanted, { guest }, leased);
+    const wanted = this.confine({ ...spec, hostAddress });
+    const asked = spec.hostPort === 0 ? undefined : spec.hostPort;
+    if (!isAllowed(rules, hostAddress, asked)) throw forbidden(spec, this.allowed());
+    const port = await book.publish(wanted, owner, leased);
     if (port.protocol !== 'unix' && !isAllowed(rules, hostAddress, port.hostPort)) {
       book.unpublish(port.id); // the system picked one that the rules do not allow
       throw forbidden(spec, this.allowed());
@@ -114,6 +107,44 @@ export class GuestAccess implements PortAccess {
   private allowed(): string {
     const rules = this.rules.map(formatBindRule).join(', ');
     return `guests may publish at ${rules || 'no place'} (--guest-api-bind)`;
+  }
+}
+
+/** A guest publishes ports of its own address. */
+export class GuestAccess extends ConfinedAccess {
+  readonly hasAgent = false;
+  private readonly guest: IpAddress;
+
+  constructor(book: PortBook, rules: readonly BindRule[], guest: IpAddress) {
+    super(book, rules, { guest });
+    this.guest = guest;
+  }
+
+  protected override confine(spec: PortSpec): PortSpec {
+    const { guest } = this;
+    if (spec.via === 'mux' || spec.guestPath !== undefined) {
+      throw forbidden(spec, 'guests publish ports of their own, not through the agent');
+    }
+    if (spec.guestAddress !== undefined && !spec.guestAddress.equals(guest)) {
+      throw forbidden(spec, `${spec.guestAddress} is not yours: you are ${guest}`);
+    }
+    return { ...spec, guestAddress: guest, via: 'net' };
+  }
+}
+
+/** Whoever asks through the agent publishes what the agent reaches. */
+export class AgentAccess extends ConfinedAccess {
+  readonly hasAgent = true;
+
+  constructor(book: PortBook, rules: readonly BindRule[]) {
+    super(book, rules, 'agent');
+  }
+
+  protected override confine(spec: PortSpec): PortSpec {
+    if (spec.via === 'net') {
+      throw forbidden(spec, 'what is asked through the agent is published through it: via mux');
+    }
+    return { ...spec, via: 'mux' };
   }
 }
 

@@ -6,14 +6,13 @@
  * go to the first link that has a ready peer, in the order of the links; on a link that several peers
  * dial, to the one that came last, because the one before may be its dead predecessor.
  */
-import type { Socket } from 'node:net';
 import type { Log } from '../../base/log.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import type { MuxRole } from '../../mux/handshake.ts';
 import type { Mux, MuxDownReason } from '../../mux/mux.ts';
 import type { MuxOptions } from '../../mux/options.ts';
 import type { ChannelRequest } from '../../mux/request.ts';
-import { adoptAccepted } from '../../native/socket-over-handle.ts';
+import { adoptAccepted, type LinkSocket } from '../../native/socket-over-handle.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
 import { MuxSocket, type MuxSocketHandler } from '../mux/mux-socket.ts';
 import { type ByteFlow, MuxFlow } from './mux-flow.ts';
@@ -85,7 +84,7 @@ export class MuxPeers {
   addSocket(
     link: PeerLink,
     role: MuxRole,
-    socket: Socket,
+    socket: LinkSocket,
     early: Uint8Array | undefined,
     onEnd: (why: PeerEnd, error: Error | undefined, wasReady: boolean) => void,
   ): Peer {

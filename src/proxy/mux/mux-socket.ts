@@ -1,11 +1,10 @@
 /**
- * A multiplexer over a `net.Socket`.
+ * A multiplexer over a socket.
  *
  * One large static buffer is read to, frames are handled in place, and everything that one turn of
  * the event loop caused is written at its end, in one write. The socket has to be made with
  * {@link MuxSocket.reader} as its `onread` (for accepted ones, `adoptAccepted`).
  */
-import type { Socket } from 'node:net';
 import { slabOver } from '../../base/slab.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import type { MuxChannel, MuxChannelHandler } from '../../mux/channel.ts';
@@ -13,6 +12,7 @@ import type { Destination, IpEndpoint } from '../../mux/destination.ts';
 import { Mux, type MuxDownReason } from '../../mux/mux.ts';
 import type { MuxOptions } from '../../mux/options.ts';
 import type { ChannelRequest } from '../../mux/request.ts';
+import type { LinkSocket } from '../../native/socket-over-handle.ts';
 import { ImmediateFlush } from '../flush-scheduler.ts';
 import { MuxSlabWriter } from './mux-slab-writer.ts';
 
@@ -38,7 +38,7 @@ export class MuxSocket {
   private readonly handler: MuxSocketHandler;
   private readonly flusher: ImmediateFlush;
   private readonly writer: MuxSlabWriter;
-  private socket: Socket | undefined = undefined;
+  private socket: LinkSocket | undefined = undefined;
   private ticker: NodeJS.Timeout | undefined = undefined;
   private reason: MuxDownReason | 'drained' = 'link-down';
   private error: Error | undefined = undefined;
@@ -72,7 +72,7 @@ export class MuxSocket {
   }
 
   /** Start on a connected socket whose `onread` is {@link reader}. */
-  attach(socket: Socket): void {
+  attach(socket: LinkSocket): void {
     this.socket = socket;
     socket.setNoDelay(true);
     socket.on('error', (error) => {

@@ -20,7 +20,7 @@ export interface PortTableDeps
 
 export interface PortTableOptions {
   readonly ports: number;
-  /** Of one guest, by itself. */
+  /** Of one guest, or the agent, by itself. */
   readonly portsOfGuest: number;
   /** Connections of one port at a time. */
   readonly connections: number;
@@ -34,8 +34,8 @@ export const PORT_TABLE_DEFAULTS: PortTableOptions = {
   sourceAddress: 'preserve',
 };
 
-/** Who published: the configuration, a client of the control API, or a guest by its address. */
-export type PortOwner = 'config' | 'api' | { readonly guest: IpAddress };
+/** Who published: the configuration, a client of the control API, one of the agent's, or a guest by its address. */
+export type PortOwner = 'config' | 'api' | 'agent' | { readonly guest: IpAddress };
 
 /** A port as it is now. `hostPort` is the one listened on. */
 export type PublishedPort = PublishSpec & {
@@ -133,12 +133,13 @@ export class PortTable {
     if (this.publications.size + this.starting.size >= ports) {
       throw refused('ERR_PUBLISH_LIMIT', spec, `${ports} ports are published already`);
     }
-    if (typeof owner === 'string') return;
+    if (owner === 'config' || owner === 'api') return;
     let own = 0;
-    for (const other of this.publications.values()) if (isSame(other.owner, owner)) own++;
-    for (const other of this.starting) if (isSame(other.owner, owner)) own++;
+    for (const other of this.publications.values()) if (isSameOwner(other.owner, owner)) own++;
+    for (const other of this.starting) if (isSameOwner(other.owner, owner)) own++;
     if (own < portsOfGuest) return;
-    throw refused('ERR_PUBLISH_LIMIT', spec, `the guest has ${portsOfGuest} ports already`);
+    const who = owner === 'agent' ? 'the agent' : 'the guest';
+    throw refused('ERR_PUBLISH_LIMIT', spec, `${who} has ${portsOfGuest} ports already`);
   }
 
   /** @returns whether the agent serves it */
@@ -200,8 +201,9 @@ export class PortTable {
   }
 }
 
-const isSame = (one: PortOwner, other: PortOwner): boolean =>
-  typeof one === 'object' && typeof other === 'object' && one.guest.equals(other.guest);
+export const isSameOwner = (one: PortOwner, other: PortOwner): boolean =>
+  one === other ||
+  (typeof one === 'object' && typeof other === 'object' && one.guest.equals(other.guest));
 
 const refused = (code: string, spec: PublishSpec, why: string): PublishError =>
   new PublishError(code, `cannot publish ${formatHostSide(spec)}: ${why}`);

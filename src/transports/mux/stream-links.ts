@@ -1,6 +1,7 @@
 /** Multiplexer links over sockets of the host: Unix sockets and TCP, listened on or dialled. */
-import { connect, type Server, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import type { Log } from '../../base/log.ts';
+import type { LinkSocket } from '../../native/socket-over-handle.ts';
 import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
 import type { StreamAddress } from '../stream-address.ts';
 import { closeServer, openServer } from '../stream-server.ts';
@@ -31,7 +32,8 @@ export async function listenForPeers(
   const listening = new ListeningLink(link, context, options);
   const before = 'path' in address ? process.umask(options.umask ?? PRIVATE_UMASK) : undefined;
   try {
-    listening.server = await openServer(address, (socket) => listening.onSocket(socket));
+    const server = await openServer(address, (socket) => listening.onSocket(socket));
+    listening.stop = () => closeServer(server);
   } finally {
     if (before !== undefined) process.umask(before);
   }
@@ -43,7 +45,7 @@ export class ListeningLink implements OpenMuxLink {
   readonly order: number;
   readonly state: MuxLinkState = 'listening';
   problem = '';
-  server: Server | undefined = undefined;
+  stop: () => Promise<void> = () => Promise.resolve();
   private readonly context: StreamLinkContext;
   private readonly options: ListenOptions;
 
@@ -54,7 +56,7 @@ export class ListeningLink implements OpenMuxLink {
     this.options = options;
   }
 
-  onSocket(socket: Socket): void {
+  onSocket(socket: LinkSocket): void {
     const { peers, log } = this.context;
     const from = socket.remoteAddress ?? '';
     const mayCome = this.options.admits?.(from) ?? true;
@@ -71,8 +73,8 @@ export class ListeningLink implements OpenMuxLink {
     });
   }
 
-  async close(): Promise<void> {
-    if (this.server !== undefined) await closeServer(this.server);
+  close(): Promise<void> {
+    return this.stop();
   }
 }
 

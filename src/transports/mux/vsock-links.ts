@@ -1,36 +1,50 @@
 /** Links over the kernel's vsock: dialled from the host or the guest, listened on in a guest. */
 
-import { connectVsock, listenVsock, vsockSocket } from '../../native/vsock.ts';
+import { type NativeHost, THIS_HOST } from '../../native/libc.ts';
+import type { LinkSocket } from '../../native/socket-over-handle.ts';
+import { connectVsock, listenVsock } from '../../native/vsock.ts';
 import type { PeerLink } from '../../proxy/agent/peers.ts';
 import { Redialer } from './redialer.ts';
 import { ListeningLink, type StreamLinkContext } from './stream-links.ts';
 
-/** @throws NativeUnavailableError, PosixError when there is no vsock here at all */
+/** @throws NativeUnavailableError, PosixError at once, when there is no vsock here at all */
 export function dialVsock(
   link: PeerLink,
   cid: number,
   port: number,
   context: StreamLinkContext,
+  host: NativeHost = THIS_HOST,
 ): Redialer {
+  let isFirst = true;
   return new Redialer(link, context.log, (attempt) => {
-    connectVsock(cid, port, (fd, problem) => {
-      if (fd === undefined) {
+    const onDone = (socket: LinkSocket | undefined, problem: string): void => {
+      if (socket === undefined) {
         attempt.onFailed(problem);
         return;
       }
       attempt.onConnected();
-      context.peers.addSocket(link, 'connector', vsockSocket(fd), undefined, attempt.onEnd);
-    });
+      context.peers.addSocket(link, 'connector', socket, undefined, attempt.onEnd);
+    };
+    try {
+      connectVsock(cid, port, onDone, host);
+    } catch (error) {
+      if (isFirst) throw error;
+      attempt.onFailed(error instanceof Error ? error.message : String(error));
+    } finally {
+      isFirst = false;
+    }
   }).start();
 }
 
-/** @throws NativeUnavailableError, PosixError */
+/** @throws NativeUnavailableError, PosixError, or what node-vsock says */
 export async function listenVsockLink(
   link: PeerLink,
   port: number,
   context: StreamLinkContext,
+  host: NativeHost = THIS_HOST,
 ): Promise<ListeningLink> {
   const listening = new ListeningLink(link, context, {});
-  listening.server = await listenVsock(port, (socket) => listening.onSocket(socket));
+  const listener = await listenVsock(port, (socket) => listening.onSocket(socket), host);
+  listening.stop = async () => listener.close();
   return listening;
 }

@@ -50,6 +50,7 @@ export class Pair {
       links,
       allow,
       sourceAddress: 'preserve',
+      serves: () => false,
       clock: new NodeClock(),
       log: this.log,
       dialGuest: () => undefined,

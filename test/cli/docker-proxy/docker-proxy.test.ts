@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, symlinkSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
 import type { ProxyRequest } from '../../../src/cli/docker-proxy/arguments.ts';
 import { DockerProxy } from '../../../src/cli/docker-proxy/docker-proxy.ts';
 import { FakeControl, refusedWith } from './fake-control.ts';
@@ -63,6 +65,28 @@ describe('docker-proxy: a port', () => {
       { via, guestAddress, guestPort },
       { via: 'mux', guestAddress: '127.0.0.1', guestPort: 80 },
     );
+  });
+
+  it('the agent is found by its socket, before the gateway', async () => {
+    const { XDG_RUNTIME_DIR: before } = process.env;
+    process.env['XDG_RUNTIME_DIR'] = control.dir;
+    mkdirSync(join(control.dir, 'hawser'));
+    symlinkSync(control.path, join(control.dir, 'hawser/agent.sock'));
+    await make({ control: undefined }).start();
+    if (before === undefined) delete process.env['XDG_RUNTIME_DIR'];
+    else process.env['XDG_RUNTIME_DIR'] = before;
+    assert.equal(control.asked[0]?.['via'], 'mux');
+  });
+
+  it('by the agent, `::` is covered where the container is published already', async () => {
+    control.answer = () => refusedWith('EADDRINUSE', 'no');
+    const sibling = { protocol: 'tcp', hostAddress: '::', hostPort: 18_080, guestPort: 80 };
+    const started = (): Promise<void> =>
+      make({ control: `agent:${control.path}`, hostAddress: '::' }).start();
+    control.listed = [{ ...sibling, guestAddress: '127.0.0.2' }];
+    await assert.rejects(started(), { message: 'no' });
+    control.listed = [{ ...sibling, guestAddress: '127.0.0.1' }];
+    await started();
   });
 
   it('one address of the host needs a landing, which serves the gateway only', async () => {

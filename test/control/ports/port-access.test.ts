@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { formatBindRule, isAllowed, parseBindRule } from '../../../src/control/ports/bind-rules.ts';
-import { GuestAccess } from '../../../src/control/ports/port-access.ts';
+import { AgentAccess, GuestAccess } from '../../../src/control/ports/port-access.ts';
 import type { PortTable } from '../../../src/proxy/ports/port-table.ts';
 import { formatHostSide } from '../../../src/proxy/ports/publish-spec.ts';
 import { portTable } from '../../proxy/ports/port-fixture.ts';
@@ -97,5 +97,26 @@ describe('control/ports/port-access of a guest', () => {
     const access = new GuestAccess(table, [], GUEST);
     const wanted = { ...spec, hostAddress: undefined, hostPort: 8080 };
     await assert.rejects(access.publish(wanted, false), /at no place/);
+  });
+});
+
+describe('control/ports/port-access of the agent', () => {
+  it('has a limit of its own, and sees no port of a guest', async () => {
+    const agent = { serve: () => false, listenUdp: () => assert.fail('no UDP here') };
+    const table = portTable({ agent }, { portsOfGuest: 3 });
+    const loopback = rules('127.0.0.1:1024-65535');
+    const access = new AgentAccess(table, loopback);
+    const guest = new GuestAccess(table, loopback, GUEST);
+    const spec = { protocol: 'tcp', guestAddress: ip('172.17.0.2'), guestPort: 80 } as const;
+    const wanted = { ...spec, hostAddress: ip('127.0.0.1'), hostPort: 0 };
+    await guest.publish({ ...wanted, guestAddress: undefined }, false);
+    for (let i = 0; i < 3; i++) assert.ok((await access.publish(wanted, false)).useAgent);
+    await assert.rejects(access.publish(wanted, false), {
+      code: 'ERR_PUBLISH_LIMIT',
+      message: /the agent has 3 ports already/,
+    });
+    assert.equal(access.list().length, 3);
+    assert.equal(guest.list().length, 1);
+    table.close();
   });
 });

@@ -24,6 +24,14 @@ import { until } from './until.ts';
 const MAIN = fileURLToPath(new URL('../../../src/cli/docker-proxy/main.js', import.meta.url));
 const PROXY = resolve('src/cli/docker-proxy/hawser-docker-proxy.sh');
 const IMAGE = 'hawser-test';
+/** For containers: a web server that logs its clients. */
+export const HTTPD =
+  'echo "hello from $HOSTNAME" >/www/index.html; exec httpd -f -vv -p 80 -h /www';
+/** The same, with random bytes at `/file`, whose sum it prints. */
+export const fileServer = (mib: number): string =>
+  `dd if=/dev/urandom of=/www/file bs=1048576 count=${mib}; sha256sum /www/file; ${HTTPD}`;
+/** Answers datagrams, and connections, at port 80. */
+export const ECHO = 'exec netbench srv 80';
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 60_000;
 const APPLETS = ['sh', 'httpd', 'nc', 'cat', 'sleep', 'echo', 'wc', 'sha256sum', 'dd'];
@@ -39,7 +47,8 @@ export interface DockerdOptions {
 
 export class Docker {
   private readonly guest: Guest;
-  private readonly dir: string;
+  /** Its `XDG_RUNTIME_DIR`, and its proxies'. */
+  readonly dir: string;
   private readonly socket: string;
   private readonly cgroup: string;
   private readonly options: DockerdOptions;

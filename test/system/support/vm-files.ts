@@ -1,12 +1,13 @@
 /** Programs of this machine taken into a VM, with the shared libraries that they load. */
 import { spawnSync } from 'node:child_process';
+import { isAbsolute } from 'node:path';
 import { onPath } from '../../../src/cli/demo/vm/initramfs.ts';
 
-/** @returns absolute paths, each once */
+/** @param programs names, or absolute paths. @returns absolute paths, each once */
 export function withLibraries(programs: readonly string[]): readonly string[] {
   const files = new Set<string>();
   for (const name of programs) {
-    const program = onPath(name);
+    const program = isAbsolute(name) ? name : onPath(name);
     if (program === undefined) throw new Error(`no ${name} on PATH`);
     files.add(program);
     const { stdout } = spawnSync('ldd', [program], { encoding: 'utf8' });

@@ -1,4 +1,4 @@
-/** A QEMU virtual machine with nothing but a vsock, which a vhost-user backend of ours serves. */
+/** A QEMU virtual machine with a vsock, which a vhost-user backend of ours serves. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
@@ -11,13 +11,18 @@ import {
   findQemu,
   stepsArchive,
 } from '../../../src/cli/demo/vm/initramfs.ts';
-import { parseResult, QEMU_MACHINE, type VmStepResult } from '../../../src/cli/demo/vm/start-vm.ts';
+import {
+  netdevArgs,
+  parseResult,
+  QEMU_MACHINE,
+  type VmStepResult,
+} from '../../../src/cli/demo/vm/start-vm.ts';
 import type { VmStep } from '../../../src/cli/demo/vm/vm-steps.ts';
 
 const SOURCE = 'test/system/support/vsock-guest.c';
 const BUILT = 'dist/tools/vsock-guest';
 const MODULES = ['vsock', 'vmw_vsock_virtio_transport_common', 'vmw_vsock_virtio_transport'];
-const MEMORY_MIB = 256;
+const MAC = '52:54:00:68:77:02';
 
 /** @returns the program of `vsock-guest.c`; in the VM it has the same path */
 export function vsockGuest(): string {
@@ -30,6 +35,14 @@ export function vsockGuest(): string {
   return resolve(BUILT);
 }
 
+export interface VsockVmOptions {
+  readonly memoryMiB: number;
+  /** Absolute paths of files, put where they are on the host. */
+  readonly files: readonly string[];
+  /** A QEMU stream socket for a network card; undefined: it has none. */
+  readonly link?: string;
+}
+
 export class VsockVm {
   readonly results: VmStepResult[] = [];
   readonly console: string[] = [];
@@ -40,14 +53,15 @@ export class VsockVm {
    * @param dir for the initramfs
    * @param socket where the vhost-user backend listens
    */
-  constructor(dir: string, socket: string, steps: readonly VmStep[]) {
+  constructor(dir: string, socket: string, steps: readonly VmStep[], options: VsockVmOptions) {
+    const { memoryMiB, files, link } = options;
     const kernel = findKernel();
     const base = buildInitramfs(kernel, findBusybox());
     const load: VmStep = {
       name: 'modules',
       script: `for m in ${MODULES.join(' ')}; do insmod /modules/$m.ko; done\n[ -e /dev/vsock ]\n`,
     };
-    const extras = { modules: MODULES, files: [vsockGuest()] };
+    const extras = { modules: MODULES, files };
     const added = stepsArchive([load, ...steps], base.length, kernel, extras);
     const initrd = join(dir, 'initrd');
     writeFileSync(initrd, Buffer.concat([base, added]));
@@ -55,13 +69,14 @@ export class VsockVm {
       findQemu(),
       [
         ...QEMU_MACHINE,
-        ...['-machine', 'memory-backend=mem', '-m', String(MEMORY_MIB)],
-        ...['-object', `memory-backend-memfd,id=mem,size=${MEMORY_MIB}M,share=on`],
+        ...['-machine', 'memory-backend=mem', '-m', String(memoryMiB)],
+        ...['-object', `memory-backend-memfd,id=mem,size=${memoryMiB}M,share=on`],
         ...['-nodefaults', '-nographic', '-no-reboot', '-serial', 'stdio', '-monitor', 'none'],
         ...['-kernel', kernel.image, '-initrd', initrd],
         ...['-append', 'console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off'],
         ...['-chardev', `socket,id=vsock,path=${socket}`],
         ...['-device', 'vhost-user-vsock-pci,chardev=vsock'],
+        ...(link === undefined ? [] : netdevArgs(link, 'connect', MAC)),
       ],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );

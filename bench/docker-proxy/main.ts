@@ -1,0 +1,109 @@
+/**
+ * How long dockerd waits for `hawser-docker-proxy`: from the start of a process to "0\n" on descriptor 3,
+ * against a real daemon on this machine. Ports go through the agent's way, which needs no guest to be
+ * published; the guest's own listener is left out, since host and guest are one here.
+ *
+ *     npm run bench:docker-proxy
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const STARTS = 20;
+const PORTS = 400;
+const FIRST_PORT = 20_000;
+const STATUS_FD = 3;
+const dist = (path: string): string => fileURLToPath(new URL(`../../src/${path}`, import.meta.url));
+const NODE = [process.execPath, dist('cli/docker-proxy/main.js')];
+const SHELL = [resolve('src/cli/docker-proxy/hawser-docker-proxy.sh')];
+
+const dir = mkdtempSync(join(tmpdir(), 'hawser-bench-'));
+const env = {
+  ...process.env,
+  XDG_RUNTIME_DIR: dir,
+  HAWSER_CONTROL: `agent:${dir}/hawser/default/api.sock`,
+  HAWSER_LOCAL: 'never',
+  HAWSER_DOCKER_PROXY_MAIN: dist('cli/docker-proxy/main.js'),
+};
+const running: ChildProcess[] = [];
+let nextPort = FIRST_PORT;
+
+/** Start a process and read its descriptor 3 once. */
+async function start(argv: readonly string[]): Promise<string> {
+  const [file = '', ...args] = argv;
+  const stdio = ['ignore', 'ignore', 'ignore', 'pipe'] as const;
+  const child = spawn(file, args, { env, stdio: [...stdio] });
+  running.push(child);
+  const pipe = child.stdio[STATUS_FD];
+  if (pipe === null || pipe === undefined) throw new Error('no descriptor 3');
+  const [said] = await once(pipe, 'data');
+  return String(said);
+}
+
+/** @returns ms until the port is served */
+async function proxy(program: readonly string[]): Promise<number> {
+  const port = nextPort++;
+  const before = performance.now();
+  const said = await start([
+    ...program,
+    ...['-proto', 'tcp', '-host-ip', '0.0.0.0', '-host-port', `${port}`],
+    ...['-container-ip', '172.17.0.2', '-container-port', '80'],
+  ]);
+  if (said !== '0\n') throw new Error(`port ${port}: ${said}`);
+  return performance.now() - before;
+}
+
+async function stopAll(): Promise<void> {
+  await Promise.all(
+    running.splice(0).map(async (child) => {
+      child.kill('SIGINT');
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    }),
+  );
+}
+
+async function inTurn(program: readonly string[], count: number): Promise<number[]> {
+  const times: number[] = [];
+  for (let i = 0; i < count; i++) times.push(await proxy(program));
+  return times;
+}
+
+function say(what: string, times: readonly number[]): void {
+  const sorted = times.toSorted((a, b) => a - b);
+  const p50 = sorted[sorted.length >> 1] ?? 0;
+  const worst = sorted.at(-1) ?? 0;
+  process.stdout.write(`${what}: p50 ${p50.toFixed(0)} ms, worst ${worst.toFixed(0)} ms\n`);
+}
+
+async function timed(what: string, act: () => Promise<unknown>): Promise<void> {
+  const before = performance.now();
+  await act();
+  process.stdout.write(`${what}: ${((performance.now() - before) / 1000).toFixed(2)} s\n`);
+  await stopAll();
+}
+
+try {
+  const links = ['--listen', `qemu:${dir}/qemu.sock`, '--mux', `unix:${dir}/mux.sock`];
+  const ready = ['--ready-fd', `${STATUS_FD}`, '--log-level', 'warn'];
+  await start([process.execPath, dist('cli/main.js'), 'run', ...links, ...ready]);
+  const [daemon] = running.splice(0);
+
+  say(`${STARTS} starts of Node for one port each (-use-listen-fd)`, await inTurn(NODE, STARTS));
+  await stopAll();
+  say('first start of the shell, and of its broker', await inTurn(SHELL, 1));
+  say(`${STARTS} starts of the shell`, await inTurn(SHELL, STARTS));
+  await stopAll();
+  await timed(`${PORTS} ports, one after another, as dockerd starts them`, () =>
+    inTurn(SHELL, PORTS),
+  );
+  await timed(`${PORTS} ports at once`, () =>
+    Promise.all(Array.from({ length: PORTS }, () => proxy(SHELL))),
+  );
+  if (daemon !== undefined) running.push(daemon);
+} finally {
+  await stopAll();
+  rmSync(dir, { recursive: true, force: true });
+}

@@ -1,0 +1,119 @@
+/** The guest API by way of the agent: a network and an agent in one process, over a real Unix socket. */
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { SILENT } from '../../../src/base/log.ts';
+import type { ControlEndpoint } from '../../../src/cli/docker-proxy/endpoint.ts';
+import { type Answer, exchange } from '../../../src/cli/docker-proxy/exchange.ts';
+import { createNetwork } from '../../../src/cli/network.ts';
+import type { Network } from '../../../src/cli/network-options.ts';
+import { GUEST_API_LIMITS } from '../../../src/control/ports/guest-api.ts';
+import { optionsIn } from '../fake-network.ts';
+import { Pair, readAll, turns } from './pair.ts';
+
+const GATEWAY = '192.168.127.1';
+const LEASED = { hostAddress: '127.0.0.1', hostPort: 0, lease: 'connection' };
+
+describe('the guest API by way of the agent', () => {
+  let pair: Pair;
+  let network: Network;
+  const answers: Answer[] = [];
+
+  beforeEach(() => {
+    pair = new Pair();
+  });
+  afterEach(async () => {
+    for (const { socket } of answers.splice(0)) socket.destroy();
+    await pair.close();
+    await network.close();
+  });
+
+  const start = async (enabled = true): Promise<void> => {
+    const path = pair.path('mux.sock');
+    network = await createNetwork(
+      optionsIn(pair.dir, {
+        listen: [],
+        mux: { links: [`unix:${path}`], allow: [] },
+        guestApi: { enabled, bind: ['127.0.0.1:1024-65535'] },
+      }),
+      SILENT,
+    );
+    const forward = `unix:${pair.path('hawser/agent.sock')}=tcp:${GATEWAY}:80`;
+    await pair.startAgent('--connect', `unix:${path}`, '--forward-to-host', forward);
+    await turns('the multiplexer', () => pair.agent?.peers.current !== undefined);
+  };
+  const endpoint = (): ControlEndpoint => ({
+    kind: 'unix',
+    path: pair.path('hawser/agent.sock'),
+    way: 'mux',
+    token: undefined,
+  });
+  const ask = async (body: object): Promise<{ readonly status: number; readonly body: string }> => {
+    const answer = await exchange(endpoint(), 'POST', '/v1/ports', body, 2_000);
+    answers.push(answer);
+    return answer;
+  };
+  const ports = () => network.view.ports();
+
+  it('publishes what the agent reaches, for as long as the connection lasts', async () => {
+    await start();
+    const guestPort = await pair.serve((socket) => socket.end('from the guest'));
+    const { status } = await ask({ ...LEASED, guestAddress: '127.0.0.1', guestPort });
+    assert.equal(status, 201);
+    const [port] = ports();
+    assert.deepEqual([port?.owner, port?.via], ['agent', 'mux']);
+    const client = connect(port?.hostPort ?? 0, '127.0.0.1');
+    assert.equal((await readAll(client)).toString(), 'from the guest');
+    answers[0]?.socket.destroy();
+    await turns('the port to be withdrawn', () => ports().length === 0);
+  });
+
+  it('an agent that goes withdraws what was asked through it', async () => {
+    await start();
+    await ask({ ...LEASED, guestPort: 80 });
+    assert.equal(ports().length, 1);
+    await pair.agent?.close();
+    await turns('the port to be withdrawn', () => ports().length === 0);
+  });
+
+  for (const [what, body, says] of [
+    ['a port that guests may not have', { hostPort: 80, guestPort: 80 }, /--guest-api-bind/],
+    ['a file of the host', { protocol: 'unix', hostPath: '/tmp/x', guestPort: 80 }, /no sockets/],
+    ['a port of a guest', { hostPort: 0, guestPort: 80, via: 'net' }, /via mux/],
+  ] as const) {
+    it(`refuses ${what}`, async () => {
+      await start();
+      const answer = await ask(body);
+      assert.equal(answer.status, 403);
+      assert.match(answer.body, says);
+      assert.equal(ports().length, 0);
+    });
+  }
+
+  it('sees its own ports only', async () => {
+    await start();
+    await ask({ ...LEASED, guestPort: 80 });
+    const own = await exchange(endpoint(), 'GET', '/v1/ports', undefined, 2_000);
+    answers.push(own);
+    assert.match(own.body, /"owner":"agent"/);
+    const flows = await exchange(endpoint(), 'GET', '/v1/flows', undefined, 2_000);
+    answers.push(flows);
+    assert.equal(flows.status, 404);
+  });
+
+  it('is bounded in connections', async () => {
+    await start();
+    const { ofGuest } = GUEST_API_LIMITS;
+    for (let i = 0; i < ofGuest; i++) {
+      answers.push(await exchange(endpoint(), 'GET', '/v1/ports', undefined, 2_000));
+    }
+    await assert.rejects(exchange(endpoint(), 'GET', '/v1/ports', undefined, 2_000));
+    for (const { socket } of answers.splice(0)) socket.destroy();
+    await turns('the channels to end', () => network.view.mux()[0]?.peers[0]?.channels === 0);
+    assert.equal((await ask({ ...LEASED, guestPort: 80 })).status, 201);
+  });
+
+  it('is not there unless it is on', async () => {
+    await start(false);
+    await assert.rejects(ask({ ...LEASED, guestPort: 80 }));
+  });
+});
