@@ -17,8 +17,12 @@ import { checkHeader, HEADER_LEN, MAX_PAYLOAD_LEN, payloadLen, requestOf } from 
 export interface VhostUserDevice extends VirtioDevice {
   /** Its queues will start and stop. @param backend to notify the guest by */
   onConnect(backend: VhostUserBackend): void;
-  /** The frontend has gone; every queue has stopped. */
-  onDisconnect(): void;
+  /**
+   * The frontend has gone; every queue has stopped.
+   *
+   * @param fault why its connection was ended, in words
+   */
+  onDisconnect(fault: string | undefined): void;
 }
 
 export interface VhostUserServerOptions {
@@ -107,7 +111,7 @@ class Connection {
     this.watch.close();
     this.backend.close();
     for (const fd of this.fds) this.posix.close(fd);
-    this.device.onDisconnect();
+    this.device.onDisconnect(fault);
     this.onEnd(fault);
   }
 
