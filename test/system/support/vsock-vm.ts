@@ -11,7 +11,12 @@ import {
   findQemu,
   stepsArchive,
 } from '../../../src/cli/demo/vm/initramfs.ts';
-import { parseResult, QEMU_MACHINE, type VmStepResult } from '../../../src/cli/demo/vm/start-vm.ts';
+import {
+  parseResult,
+  QEMU_MACHINE,
+  sharedMemoryArgs,
+  type VmStepResult,
+} from '../../../src/cli/demo/vm/start-vm.ts';
 import type { VmStep } from '../../../src/cli/demo/vm/vm-steps.ts';
 
 const SOURCE = 'test/system/support/vsock-guest.c';
@@ -55,8 +60,7 @@ export class VsockVm {
       findQemu(),
       [
         ...QEMU_MACHINE,
-        ...['-machine', 'memory-backend=mem', '-m', String(MEMORY_MIB)],
-        ...['-object', `memory-backend-memfd,id=mem,size=${MEMORY_MIB}M,share=on`],
+        ...sharedMemoryArgs(MEMORY_MIB),
         ...['-nodefaults', '-nographic', '-no-reboot', '-serial', 'stdio', '-monitor', 'none'],
         ...['-kernel', kernel.image, '-initrd', initrd],
         ...['-append', 'console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off'],
