@@ -17,12 +17,8 @@ import { checkHeader, HEADER_LEN, MAX_PAYLOAD_LEN, payloadLen, requestOf } from 
 export interface VhostUserDevice extends VirtioDevice {
   /** Its queues will start and stop. @param backend to notify the guest by */
   onConnect(backend: VhostUserBackend): void;
-  /**
-   * The frontend has gone; every queue has stopped.
-   *
-   * @param fault why its connection was ended, in words
-   */
-  onDisconnect(fault: string | undefined): void;
+  /** The frontend has gone; every queue has stopped. */
+  onDisconnect(): void;
 }
 
 export interface VhostUserServerOptions {
@@ -111,7 +107,7 @@ class Connection {
     this.watch.close();
     this.backend.close();
     for (const fd of this.fds) this.posix.close(fd);
-    this.device.onDisconnect(fault);
+    this.device.onDisconnect();
     this.onEnd(fault);
   }
 
