@@ -5,6 +5,7 @@ import { parseEndpoint, type StreamAddress, unixPathProblem } from './stream-add
 /** A `--listen LINK`, understood. */
 export type LinkSpec =
   | { readonly scheme: 'qemu' | 'qemu-connect'; readonly address: StreamAddress }
+  | { readonly scheme: 'vhost-user'; readonly path: string }
   | { readonly scheme: 'tap'; readonly name: string; readonly netns: string | undefined };
 
 /** What was written is not a link. */
@@ -20,7 +21,8 @@ export class LinkSpecError extends Error {
   }
 }
 
-const FORMS = 'qemu:PATH, qemu:IP:PORT, qemu-connect:PATH, qemu-connect:IP:PORT, tap:NAME[@NETNS]';
+const FORMS =
+  'qemu:PATH, qemu:IP:PORT, qemu-connect:PATH, qemu-connect:IP:PORT, vhost-user:PATH, tap:NAME[@NETNS]';
 /** Promised, in a later version. */
 const LATER = new Set(['vpnkit', 'vfkit', 'bess', 'qemu-dgram', 'ws', 'stdio', 'fd']);
 
@@ -32,6 +34,7 @@ export function parseLinkSpec(text: string): LinkSpec {
   if (scheme === 'qemu' || scheme === 'qemu-connect') {
     return { scheme, address: parseAddress(text, scheme, rest) };
   }
+  if (scheme === 'vhost-user') return { scheme, path: parsePath(text, scheme, rest) };
   if (scheme === 'tap') return parseTap(text, rest);
   if (LATER.has(scheme)) {
     throw new LinkSpecError(text, `is a link that is not supported yet: use one of ${FORMS}`);
@@ -40,8 +43,17 @@ export function parseLinkSpec(text: string): LinkSpec {
 }
 
 /** Where the link accepts guests on a stream socket; undefined for one that does not listen. */
-export const listensAt = (spec: LinkSpec): StreamAddress | undefined =>
-  spec.scheme === 'qemu' ? spec.address : undefined;
+export function listensAt(spec: LinkSpec): StreamAddress | undefined {
+  switch (spec.scheme) {
+    case 'qemu':
+      return spec.address;
+    case 'vhost-user':
+      return { path: spec.path };
+    case 'qemu-connect':
+    case 'tap':
+      return undefined;
+  }
+}
 
 /** A colon makes it IP:PORT, unless there is a slash: a path may hold anything, written with one. */
 function parseAddress(text: string, scheme: string, rest: string): StreamAddress {
@@ -54,9 +66,14 @@ function parseAddress(text: string, scheme: string, rest: string): StreamAddress
       `must be ${scheme}:IP:PORT, such as ${scheme}:127.0.0.1:1234 or ${scheme}:[::1]:1234, or a path with a /`,
     );
   }
-  const problem = unixPathProblem(rest);
+  return { path: parsePath(text, scheme, rest) };
+}
+
+function parsePath(text: string, scheme: string, path: string): string {
+  if (path === '') throw new LinkSpecError(text, `must be ${scheme}:PATH`);
+  const problem = unixPathProblem(path);
   if (problem !== undefined) throw new LinkSpecError(text, problem);
-  return { path: rest };
+  return path;
 }
 
 function parseTap(text: string, rest: string): LinkSpec {

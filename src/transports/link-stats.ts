@@ -5,12 +5,18 @@ export type LinkDrop =
   | 'bad-frame-length'
   /** A link refused because the segment's table of links is full. */
   | 'too-many-links'
-  /** From a TAP or packet socket: shorter than its headers. */
+  /** From a TAP, packet socket or virtual card: shorter than its headers. */
   | 'runt-frame'
+  /** From a virtual card: longer than any frame. */
+  | 'oversized-frame'
   /** The kernel's queue towards the guest was full. */
   | 'guest-queue-full'
   /** The kernel refused a frame for another reason: interface down, bad size. */
-  | 'write-failed';
+  | 'write-failed'
+  /** The buffers that the guest lent its virtual card hold less than the frame. */
+  | 'guest-buffer-too-small'
+  /** The guest broke a ring of its virtual card, which is dead until its driver begins anew. */
+  | 'queue-fault';
 
 /** Counters of everything that came through one `--listen`. */
 export class LinkStats {

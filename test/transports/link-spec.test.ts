@@ -8,6 +8,7 @@ const GOOD: readonly (readonly [string, LinkSpec])[] = [
   ['qemu:127.0.0.1:7000', { scheme: 'qemu', address: { host: '127.0.0.1', port: 7000 } }],
   ['qemu:[::1]:0', { scheme: 'qemu', address: { host: '::1', port: 0 } }],
   ['qemu-connect:/q', { scheme: 'qemu-connect', address: { path: '/q' } }],
+  ['vhost-user:/run/v.sock', { scheme: 'vhost-user', path: '/run/v.sock' }],
   ['tap:tap0', { scheme: 'tap', name: 'tap0', netns: undefined }],
   ['tap:tap0@guest', { scheme: 'tap', name: 'tap0', netns: 'guest' }],
   ['tap:t@/proc/1/ns/net', { scheme: 'tap', name: 't', netns: '/proc/1/ns/net' }],
@@ -24,6 +25,9 @@ const BAD: readonly (readonly [string, RegExp])[] = [
   ['qemu:1.2.3.4:x', /must be qemu:IP:PORT/],
   [`qemu:/${'x'.repeat(120)}`, /a path of 121 bytes: must be at most/],
   ['qemu:/a\0b', /must name a path/],
+  ['vhost-user:', /must be vhost-user:PATH/],
+  ['vhost-user', /must be vhost-user:PATH/],
+  [`vhost-user:/${'x'.repeat(120)}`, /a path of 121 bytes: must be at most/],
   ['tap:', /TAP name/],
   ['tap:a-name-that-is-long', /TAP name/],
   ['tap:a/b', /TAP name/],
@@ -42,9 +46,10 @@ describe('transports/link-spec', () => {
   for (const [text, spec] of GOOD) {
     it(`understands ${text}`, () => assert.deepEqual(parseLinkSpec(text), spec));
   }
-  it('only qemu: listens', () => {
+  it('qemu: and vhost-user: listen, others do not', () => {
     assert.deepEqual(listensAt(parseLinkSpec('qemu:/a')), { path: '/a' });
     assert.deepEqual(listensAt(parseLinkSpec('qemu:[::1]:7')), { host: '::1', port: 7 });
+    assert.deepEqual(listensAt(parseLinkSpec('vhost-user:/a')), { path: '/a' });
     assert.equal(listensAt(parseLinkSpec('qemu-connect:/a')), undefined);
     assert.equal(listensAt(parseLinkSpec('tap:t')), undefined);
   });

@@ -4,7 +4,7 @@
  */
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
-import { listensAt, parseLinkSpec } from '../../transports/link-spec.ts';
+import { parseLinkSpec } from '../../transports/link-spec.ts';
 import { GRACE_MS, runDaemon } from '../daemon.ts';
 import type { DemoRequest } from '../demo-request.ts';
 import { EXIT_FAILURE, messageOf } from '../errors.ts';
@@ -83,8 +83,8 @@ class Demo {
     this.status = options.once ? EXIT_FAILURE : 0;
     const { listen, name } = options.options;
     const [unix] = listen.flatMap((text) => {
-      const at = listensAt(parseLinkSpec(text));
-      return at !== undefined && 'path' in at ? [at.path] : [];
+      const link = parseLinkSpec(text);
+      return link.scheme === 'qemu' && 'path' in link.address ? [link.address.path] : [];
     });
     this.socket = unix ?? join(instanceDir(realPlace(), name), 'qemu.sock');
   }

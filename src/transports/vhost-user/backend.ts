@@ -16,16 +16,14 @@
  */
 import { GuestMemory } from './guest-memory.ts';
 import * as m from './message.ts';
-import { type QueueFault, SplitQueue } from './split-queue.ts';
+import { SplitQueue } from './split-queue.ts';
 
 /** What a vhost-user backend serves: a device's queues. */
 export interface VirtioDevice {
   /** Of the device itself; the backend adds those of rings and of the protocol. */
   readonly features: bigint;
-  /** In addition to REPLY_ACK and CONFIG. */
-  readonly protocolFeatures: number;
   readonly queueCount: number;
-  /** The device's configuration space, as the driver reads it. */
+  /** The device's configuration space, as the driver reads it; empty where the frontend has it. */
   readonly config: Uint8Array;
   /**
    * @param resumed false when the driver has begun anew: whatever it knew before is gone
@@ -84,12 +82,12 @@ const RING_FEATURES =
   m.bit(m.VIRTIO_F_INDIRECT_DESC) |
   m.bit(m.VIRTIO_F_EVENT_IDX) |
   m.bit(m.VHOST_USER_F_PROTOCOL_FEATURES);
-const OWN_PROTOCOL_FEATURES = m.PROTOCOL_F_REPLY_ACK | m.PROTOCOL_F_CONFIG;
 
 export class VhostUserBackend {
   private readonly device: VirtioDevice;
   private readonly fds: FdPort;
   private readonly vrings: readonly Vring[];
+  private readonly ownProtocolFeatures: bigint;
   private features = 0n;
   private protocolFeatures = 0n;
   private memory: GuestMemory | undefined = undefined;
@@ -99,6 +97,8 @@ export class VhostUserBackend {
     this.device = device;
     this.fds = fds;
     this.vrings = Array.from({ length: device.queueCount }, () => new Vring());
+    const config = device.config.length > 0 ? m.PROTOCOL_F_CONFIG : 0;
+    this.ownProtocolFeatures = BigInt(m.PROTOCOL_F_REPLY_ACK | config);
   }
 
   /** @param passed descriptors; they belong to the backend from now on */
@@ -121,10 +121,9 @@ export class VhostUserBackend {
   }
 
   /** A running queue has a fault: tell the frontend. It stays broken until it is set up anew. */
-  reportFault(index: number): QueueFault | undefined {
+  reportFault(index: number): void {
     const vring = this.vrings[index];
     if (vring !== undefined && vring.errFd >= 0) this.fds.signal(vring.errFd);
-    return vring?.queue?.broken;
   }
 
   /** The connection is over: stop everything, give everything back. */
@@ -145,12 +144,11 @@ export class VhostUserBackend {
       case m.SET_FEATURES:
         return this.setFeatures(payload);
       case m.GET_PROTOCOL_FEATURES:
-        return m.u64Reply(request, BigInt(OWN_PROTOCOL_FEATURES | this.device.protocolFeatures));
+        return m.u64Reply(request, this.ownProtocolFeatures);
       case m.SET_PROTOCOL_FEATURES: {
         const bits = m.featureBits(payload);
         if (bits === undefined) return 'malformed';
-        const ours = BigInt(OWN_PROTOCOL_FEATURES | this.device.protocolFeatures);
-        if ((bits & ~ours) !== 0n) return 'unknown-feature';
+        if ((bits & ~this.ownProtocolFeatures) !== 0n) return 'unknown-feature';
         this.protocolFeatures = bits;
         return undefined;
       }
@@ -185,6 +183,10 @@ export class VhostUserBackend {
     const bits = m.featureBits(payload);
     if (bits === undefined) return 'malformed';
     if ((bits & ~(this.device.features | RING_FEATURES)) !== 0n) return 'unknown-feature';
+    if (bits !== this.features) {
+      // Another driver, whatever the indices say: a boot loader may have left them where they were.
+      for (const vring of this.vrings) vring.stoppedAt = -1;
+    }
     this.features = bits;
     return undefined;
   }

@@ -1,6 +1,7 @@
 /**
  * One chain of buffers that the guest lent to the device, as ranges of guest memory: first those to
- * be read, then those to be written. Filled anew for every chain; nothing is allocated per packet.
+ * be read, then those to be written. Several chains of buffers to be written make one, too. Filled
+ * anew for every chain; nothing is allocated per packet.
  *
  * The guest can write to its memory at any time: what is judged must be copied first.
  */
@@ -19,6 +20,11 @@ export class Chain {
   private count = 0;
   /** The first segment to be written. */
   private firstWritable = 0;
+
+  /** Buffers, of any length. */
+  get segments(): number {
+    return this.count;
+  }
 
   clear(): void {
     this.count = 0;

@@ -64,9 +64,9 @@ interface Range {
 const NO_RANGE: Range = { slab: makeSlab(0), off: 0, words: new Uint16Array(0) };
 
 export class SplitQueue {
-  /** The chain taken by the last `take` that returned true. */
+  /** The chain taken by the last `take` that returned true, and those taken with it. */
   chain: Chain = new Chain();
-  /** Its head, for `give`. */
+  /** The head of the chain taken last, for `give`. */
   head = 0;
   /** Index of the next chain to take. */
   nextAvail: number;
@@ -98,6 +98,12 @@ export class SplitQueue {
 
   /** Take the next chain of the guest. @returns false when there is none, or the queue is broken */
   take(): boolean {
+    this.chain.clear();
+    return this.takeMore();
+  }
+
+  /** Take another chain: its buffers follow those that are in `chain`. */
+  takeMore(): boolean {
     if (this.broken !== undefined) return false;
     const waiting = (Atomics.load(this.avail.words, 1) - this.nextAvail) & 0xffff;
     if (waiting === 0) return false;
@@ -106,25 +112,34 @@ export class SplitQueue {
     const head = this.avail.slab.view.getUint16(this.avail.off + RING + 2 * slot, true);
     if (head >= this.size) return this.fault('bad-head');
     this.head = head;
-    this.chain.clear();
     if (!this.follow(this.desc.slab.view, this.desc.off, this.size, head, true)) return false;
     this.nextAvail = (this.nextAvail + 1) & 0xffff;
     return true;
   }
 
-  /** Put the chain taken last back: it will be taken again. Only before another is taken. */
-  untake(): void {
-    this.nextAvail = (this.nextAvail - 1) & 0xffff;
+  /** Put the `count` chains taken last back: they will be taken again. */
+  untake(count = 1): void {
+    this.nextAvail = (this.nextAvail - count) & 0xffff;
   }
 
   /** Give a chain back, with `written` bytes in its writable part. */
   give(head: number, written: number): void {
+    this.put(head, written);
+    this.publish();
+  }
+
+  /** The same, but unseen by the guest until {@link publish}: chains that belong together. */
+  put(head: number, written: number): void {
+    if (this.broken !== undefined) return; // taken out of service while the chain was in use
     const at = this.used.off + RING + 8 * (this.nextUsed & (this.size - 1));
     const { view } = this.used.slab;
     view.setUint32(at, head, true);
     view.setUint32(at + 4, written, true);
     this.nextUsed = (this.nextUsed + 1) & 0xffff;
-    Atomics.store(this.used.words, 1, this.nextUsed);
+  }
+
+  publish(): void {
+    if (this.broken === undefined) Atomics.store(this.used.words, 1, this.nextUsed);
   }
 
   /** Whether the guest wants to be told of what was given since it was told last (§2.7.7.2). */

@@ -93,7 +93,7 @@ export class VhostVsock {
         options.onGuest?.(up);
       },
     });
-    const server = await VhostUserServer.open({ path, device, posix, log });
+    const server = await VhostUserServer.open({ path, device: device.queues, posix, log });
     return new VhostVsock(options, device, server, wake);
   }
 

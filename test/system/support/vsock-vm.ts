@@ -15,6 +15,7 @@ import {
   netdevArgs,
   parseResult,
   QEMU_MACHINE,
+  sharedMemoryArgs,
   type VmStepResult,
 } from '../../../src/cli/demo/vm/start-vm.ts';
 import type { VmStep } from '../../../src/cli/demo/vm/vm-steps.ts';
@@ -69,8 +70,7 @@ export class VsockVm {
       findQemu(),
       [
         ...QEMU_MACHINE,
-        ...['-machine', 'memory-backend=mem', '-m', String(memoryMiB)],
-        ...['-object', `memory-backend-memfd,id=mem,size=${memoryMiB}M,share=on`],
+        ...sharedMemoryArgs(memoryMiB),
         ...['-nodefaults', '-nographic', '-no-reboot', '-serial', 'stdio', '-monitor', 'none'],
         ...['-kernel', kernel.image, '-initrd', initrd],
         ...['-append', 'console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off'],

@@ -1,58 +1,15 @@
 import assert from 'node:assert/strict';
-import { makeSlab, type Slab } from '../../../src/base/slab.ts';
-import {
-  type BackendReply,
-  type FdPort,
-  VhostUserBackend,
-  type VirtioDevice,
-} from '../../../src/transports/vhost-user/backend.ts';
+import { makeSlab } from '../../../src/base/slab.ts';
+import type { BackendReply, VirtioDevice } from '../../../src/transports/vhost-user/backend.ts';
 import * as m from '../../../src/transports/vhost-user/message.ts';
 import type { SplitQueue } from '../../../src/transports/vhost-user/split-queue.ts';
-import { GUEST_BASE, GuestDriver, MEMORY_LEN, USER_BASE } from './guest-driver.ts';
-
-class FakeFds implements FdPort {
-  readonly slab: Slab = makeSlab(MEMORY_LEN);
-  readonly closed: number[] = [];
-  readonly signals: number[] = [];
-  readonly kicks = new Map<number, () => void>();
-  mapped = 0;
-  fail = false;
-
-  map(): { view(off: number, len: number): Uint8Array; unmap(): void } {
-    if (this.fail) throw new Error('no');
-    this.mapped++;
-    return {
-      view: (off, len) => this.slab.bytes.subarray(off, off + len),
-      unmap: () => {
-        this.mapped--;
-      },
-    };
-  }
-
-  watch(fd: number, onKick: () => void): { close(): void } {
-    this.kicks.set(fd, onKick);
-    return {
-      close: () => {
-        this.kicks.delete(fd);
-        this.closed.push(fd);
-      },
-    };
-  }
-
-  signal(fd: number): void {
-    this.signals.push(fd);
-  }
-
-  close(fd: number): void {
-    this.closed.push(fd);
-  }
-}
+import { Frontend, memoryTable, u32, u64 } from './frontend.ts';
+import { GuestDriver } from './guest-driver.ts';
 
 class Recorder implements VirtioDevice {
   readonly features: bigint = 2n;
-  readonly protocolFeatures = 0;
   readonly queueCount = 2;
-  readonly config: Uint8Array = Uint8Array.of(42, 0, 0, 0, 0, 0, 0, 0);
+  config: Uint8Array = Uint8Array.of(42, 0, 0, 0, 0, 0, 0, 0);
   readonly events: string[] = [];
   readonly queues: (SplitQueue | undefined)[] = [];
 
@@ -71,65 +28,10 @@ class Recorder implements VirtioDevice {
   }
 }
 
-class Frontend {
-  readonly fds = new FakeFds();
-  readonly device = new Recorder();
-  readonly backend = new VhostUserBackend(this.device, this.fds);
-
-  send(
-    request: number,
-    payload: Uint8Array = new Uint8Array(0),
-    fds: number[] = [],
-    flags = 1,
-  ): BackendReply {
-    const header = new DataView(new ArrayBuffer(m.HEADER_LEN));
-    m.emitHeader(header, request, payload.length, false);
-    header.setUint32(4, flags, true);
-    const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
-    return this.backend.onMessage(header, view, fds);
-  }
-
-  /** As QEMU does it. */
-  start(index: number, base: number, kickFd: number, callFd: number): void {
-    const driver = new GuestDriver(4, 4096 * index, this.fds.slab);
-    this.ok(m.SET_VRING_NUM, u32(index, 4));
-    this.ok(m.SET_VRING_BASE, u32(index, base));
-    const addr = makeSlab(40);
-    addr.view.setUint32(0, index, true);
-    [driver.desc, driver.used, driver.avail].forEach((off, i) => {
-      addr.view.setBigUint64(8 + 8 * i, BigInt(USER_BASE + off), true);
-    });
-    this.ok(m.SET_VRING_ADDR, addr.bytes);
-    this.ok(m.SET_VRING_KICK, u32(index, 0), [kickFd]);
-    this.ok(m.SET_VRING_CALL, u32(index, 0), [callFd]);
-    this.ok(m.SET_VRING_ENABLE, u32(index, 1));
-  }
-
-  ok(request: number, payload?: Uint8Array, fds?: number[]): void {
-    assert.equal(this.send(request, payload, fds).fault, undefined);
-  }
-
-  negotiate(): void {
-    this.ok(m.SET_OWNER);
-    this.ok(m.SET_PROTOCOL_FEATURES, u64(BigInt(m.PROTOCOL_F_REPLY_ACK | m.PROTOCOL_F_CONFIG)));
-    this.ok(m.SET_FEATURES, u64(m.bit(30) | m.bit(32) | m.bit(29)));
-    this.ok(m.SET_MEM_TABLE, memoryTable(1), [10]);
-  }
-}
-
-const u32 = (...words: number[]): Uint8Array => new Uint8Array(Uint32Array.from(words).buffer);
-const u64 = (value: bigint): Uint8Array => new Uint8Array(BigUint64Array.of(value).buffer);
-
-function memoryTable(count: number): Uint8Array {
-  const table = makeSlab(8 + 32 * count);
-  table.view.setUint32(0, count, true);
-  for (let i = 0; i < count; i++) {
-    [GUEST_BASE, MEMORY_LEN, USER_BASE, 0].forEach((value, word) => {
-      table.view.setBigUint64(8 + 32 * i + 8 * word, BigInt(value), true);
-    });
-  }
-  return table.bytes;
-}
+const recorded = (): { frontend: Frontend; device: Recorder } => {
+  const device = new Recorder();
+  return { frontend: new Frontend(device), device };
+};
 
 const replyValue = ({ bytes }: BackendReply): bigint => {
   assert.ok(bytes);
@@ -138,7 +40,7 @@ const replyValue = ({ bytes }: BackendReply): bigint => {
 
 describe('transports/vhost-user/backend', () => {
   it('offers features, and refuses those it does not know', () => {
-    const frontend = new Frontend();
+    const frontend = new Frontend(new Recorder());
     const features = replyValue(frontend.send(m.GET_FEATURES));
     assert.equal(features, 2n | m.bit(28) | m.bit(29) | m.bit(30) | m.bit(32));
     assert.equal(replyValue(frontend.send(m.GET_PROTOCOL_FEATURES)), 0x208n);
@@ -148,8 +50,8 @@ describe('transports/vhost-user/backend', () => {
   });
 
   it('runs queues, kicks and notifies', () => {
-    const frontend = new Frontend();
-    const { device, fds, backend } = frontend;
+    const { frontend, device } = recorded();
+    const { fds, backend } = frontend;
     frontend.negotiate();
     frontend.start(0, 0, 20, 21);
     frontend.start(1, 0, 22, 23);
@@ -174,8 +76,8 @@ describe('transports/vhost-user/backend', () => {
   });
 
   it('tells a driver that goes on from one that has begun anew', () => {
-    const frontend = new Frontend();
-    const { device, fds } = frontend;
+    const { frontend, device } = recorded();
+    const { fds } = frontend;
     frontend.negotiate();
     frontend.start(1, 0, 22, 23);
     new GuestDriver(4, 4096, fds.slab).lend([{ off: 0x8000, len: 5 }]);
@@ -191,9 +93,29 @@ describe('transports/vhost-user/backend', () => {
     assert.deepEqual(device.events, ['start 1', 'stop 1', 'start 1 resumed', 'stop 1', 'start 1']);
   });
 
+  it('takes a driver with other features for one that has begun anew', () => {
+    const { frontend, device } = recorded();
+    frontend.negotiate();
+    frontend.start(1, 0, 22, 23);
+    frontend.send(m.GET_VRING_BASE, u32(1, 0));
+    frontend.negotiate();
+    frontend.start(1, 0, 24, 25);
+    frontend.send(m.GET_VRING_BASE, u32(1, 0));
+    frontend.negotiate(m.bit(m.VIRTIO_F_VERSION_1));
+    frontend.start(1, 0, 26, 27);
+    assert.deepEqual(device.events, ['start 1', 'stop 1', 'start 1 resumed', 'stop 1', 'start 1']);
+  });
+
+  it('offers the configuration only of a device that has one', () => {
+    const device = new Recorder();
+    device.config = new Uint8Array(0);
+    const frontend = new Frontend(device);
+    assert.equal(replyValue(frontend.send(m.GET_PROTOCOL_FEATURES)), 8n);
+  });
+
   it('moves running queues to a new memory, and stops those that are disabled', () => {
-    const frontend = new Frontend();
-    const { device, fds } = frontend;
+    const { frontend, device } = recorded();
+    const { fds } = frontend;
     frontend.negotiate();
     frontend.start(0, 0, 20, 21);
     frontend.ok(m.SET_MEM_TABLE, memoryTable(1), [11]);
@@ -204,15 +126,15 @@ describe('transports/vhost-user/backend', () => {
   });
 
   it('does as told before protocol features: a queue needs not be enabled', () => {
-    const frontend = new Frontend();
+    const { frontend, device } = recorded();
     frontend.ok(m.SET_FEATURES, u64(m.bit(32)));
     frontend.ok(m.SET_MEM_TABLE, memoryTable(1), [10]);
     frontend.start(0, 0, 20, 21);
-    assert.deepEqual(frontend.device.events, ['start 0']);
+    assert.deepEqual(device.events, ['start 0']);
   });
 
   it('answers GET_CONFIG with what was asked for, or nothing', () => {
-    const frontend = new Frontend();
+    const frontend = new Frontend(new Recorder());
     const { bytes } = frontend.send(m.GET_CONFIG, u32(0, 8, 0, 0, 0));
     assert.ok(bytes);
     assert.equal(bytes.length, m.HEADER_LEN + 12 + 8);
@@ -222,7 +144,7 @@ describe('transports/vhost-user/backend', () => {
   });
 
   it('acknowledges when asked, with the outcome', () => {
-    const frontend = new Frontend();
+    const frontend = new Frontend(new Recorder());
     frontend.negotiate();
     const needReply = 1 | 8;
     assert.equal(replyValue(frontend.send(m.SET_VRING_NUM, u32(0, 4), [], needReply)), 0n);
@@ -250,11 +172,11 @@ describe('transports/vhost-user/backend', () => {
       [m.GET_VRING_BASE, u32(9, 0), [], 'no-such-queue'],
     ];
     for (const [request, payload, fds, fault] of cases) {
-      const frontend = new Frontend();
+      const frontend = new Frontend(new Recorder());
       assert.equal(frontend.send(request, payload, fds).fault, fault, `request ${request}`);
       assert.deepEqual(frontend.fds.closed, fds);
     }
-    const frontend = new Frontend();
+    const frontend = new Frontend(new Recorder());
     frontend.fds.fail = true;
     assert.equal(frontend.send(m.SET_MEM_TABLE, memoryTable(1), [7]).fault, 'map-failed');
   });

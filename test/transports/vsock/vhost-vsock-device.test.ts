@@ -46,14 +46,14 @@ class Lab {
       signal: () => undefined,
       close: () => undefined,
     };
-    this.device.onConnect(new VhostUserBackend(this.device, fds));
+    this.device.queues.onConnect(new VhostUserBackend(this.device.queues, fds));
     this.start(false);
   }
 
   /** @param base index of the next chain in both queues */
   start(resumed: boolean, base = 0): void {
-    this.device.onQueueStart(0, this.rx.queue(false, base), resumed);
-    this.device.onQueueStart(1, this.tx.queue(false, base), resumed);
+    this.device.queues.onQueueStart(0, this.rx.queue(false, base), resumed, 0n);
+    this.device.queues.onQueueStart(1, this.tx.queue(false, base), resumed, 0n);
   }
 
   /** The guest sends a packet without payload. */
@@ -86,16 +86,16 @@ class Lab {
 
 describe('transports/vsock/vhost-vsock-device', () => {
   it('tells the driver its CID', () => {
-    assert.deepEqual([...new Lab().device.config], [CID, 0, 0, 0, 0, 0, 0, 0]);
+    assert.deepEqual([...new Lab().device.queues.config], [CID, 0, 0, 0, 0, 0, 0, 0]);
   });
 
   it('waits for buffers, and goes on when they are kicked', () => {
     const lab = new Lab();
     lab.put(p.OP_REQUEST, 1);
-    lab.device.onKick(1);
+    lab.device.queues.onKick(1);
     assert.deepEqual(lab.got(), []);
     lab.lendBuffers(1);
-    lab.device.onKick(0);
+    lab.device.queues.onKick(0);
     assert.deepEqual(lab.got(), [p.OP_RESPONSE]);
     assert.equal(lab.tx.reap().length, 1);
   });
@@ -105,7 +105,7 @@ describe('transports/vsock/vhost-vsock-device', () => {
     lab.rx.lend([{ off: RX_AT, len: p.VSOCK_HEADER_LEN - 1, writable: true }]);
     lab.rx.lend([{ off: RX_AT, len: p.VSOCK_HEADER_LEN, writable: true }]);
     lab.put(p.OP_REQUEST, 1);
-    lab.device.onKick(1);
+    lab.device.queues.onKick(1);
     assert.deepEqual(
       lab.rx.reap().map(({ len }) => len),
       [0, p.VSOCK_HEADER_LEN],
@@ -115,9 +115,9 @@ describe('transports/vsock/vhost-vsock-device', () => {
   it('takes a bounded burst at a time', () => {
     const lab = new Lab();
     for (let i = 0; i < 150; i++) lab.put(p.OP_RST, 1);
-    lab.device.onKick(1);
+    lab.device.queues.onKick(1);
     assert.equal(lab.tx.reap().length, 64);
-    lab.device.onKick(1); // the rest is due already
+    lab.device.queues.onKick(1); // the rest is due already
     assert.equal(lab.tx.reap().length, 0);
     lab.runDeferred();
     lab.runDeferred();
@@ -128,7 +128,7 @@ describe('transports/vsock/vhost-vsock-device', () => {
   it('counts packets shorter than a header', () => {
     const lab = new Lab();
     lab.tx.lend([{ off: TX_AT, len: p.VSOCK_HEADER_LEN - 1 }]);
-    lab.device.onKick(1);
+    lab.device.queues.onKick(1);
     assert.equal(lab.device.endpoint.drops.get('truncated'), 1);
     assert.equal(lab.tx.reap().length, 1);
   });
@@ -141,20 +141,20 @@ describe('transports/vsock/vhost-vsock-device', () => {
       const lab = new Lab();
       lab.lendBuffers(1);
       lab.put(p.OP_REQUEST, 1);
-      lab.device.onKick(1);
+      lab.device.queues.onKick(1);
       assert.equal(lab.device.endpoint.streamsOpen, 1);
       lab[queue].offer(9999);
-      lab.device.onKick(index);
+      lab.device.queues.onKick(index);
       if (index === 0) {
         lab.put(p.OP_CREDIT_REQUEST, 1);
-        lab.device.onKick(1);
+        lab.device.queues.onKick(1);
       }
       assert.equal(lab.device.isUp, false);
       assert.equal(lab.device.queueFaults, 1);
       assert.deepEqual(lab.handler.events, ['closed link-down']);
-      lab.device.onKick(1);
-      lab.device.onQueueStop(0);
-      lab.device.onQueueStop(1);
+      lab.device.queues.onKick(1);
+      lab.device.queues.onQueueStop(0);
+      lab.device.queues.onQueueStop(1);
       lab.rx = new GuestDriver(256);
       lab.tx = new GuestDriver(256);
       lab.start(false);
@@ -166,10 +166,10 @@ describe('transports/vsock/vhost-vsock-device', () => {
     const lab = new Lab();
     lab.lendBuffers(1);
     lab.put(p.OP_REQUEST, 1);
-    lab.device.onKick(1);
+    lab.device.queues.onKick(1);
     const stop = (): void => {
-      lab.device.onQueueStop(0);
-      lab.device.onQueueStop(1);
+      lab.device.queues.onQueueStop(0);
+      lab.device.queues.onQueueStop(1);
     };
     stop();
     lab.start(true, 1);

@@ -22,11 +22,16 @@ import {
 } from './initramfs.ts';
 import type { VmStep } from './vm-steps.ts';
 
+/**
+ * How the VM's network card is served: by a stream socket of 4-byte lengths and frames to which QEMU
+ * connects, or which it makes (`listen`); by a vhost-user socket; by QEMU itself (`user`).
+ */
+export type VmLinkMode = 'connect' | 'listen' | 'vhost-user' | 'user';
+
 export interface VmOptions {
-  /** Path of a QEMU stream socket: a Unix socket of 4-byte lengths and frames. */
+  /** Path of the socket. */
   readonly link: string;
-  /** `connect`: QEMU connects to `link`; `listen`: QEMU makes `link` and the peer connects. */
-  readonly mode: 'connect' | 'listen';
+  readonly mode: VmLinkMode;
   readonly steps: readonly VmStep[];
   readonly memoryMiB: number;
   /** Modules and programs that the steps use beyond busybox. */
@@ -63,15 +68,35 @@ export interface VmHandle {
 export const QEMU_MACHINE: readonly string[] = ['-M', 'pc', '-accel', 'tcg'];
 const TAIL_LINES = 20;
 
-export const netdevArgs = (
-  link: string,
-  mode: VmOptions['mode'],
-  mac: string,
-): readonly string[] => [
-  '-netdev',
-  `stream,id=n,server=${mode === 'listen' ? 'on' : 'off'},addr.type=unix,addr.path=${link}`,
+export const netdevArgs = (link: string, mode: VmLinkMode, mac: string): readonly string[] => [
+  ...netdev(link, mode),
   '-device',
-  `virtio-net-pci,netdev=n,mac=${mac},romfile=`,
+  // QEMU (7.2) crashes when a vhost-user card has MSI-X vectors and there is no KVM.
+  `virtio-net-pci,netdev=n,mac=${mac},romfile=${mode === 'vhost-user' ? ',vectors=0' : ''}`,
+];
+
+function netdev(link: string, mode: VmLinkMode): readonly string[] {
+  switch (mode) {
+    case 'connect':
+      return ['-netdev', `stream,id=n,server=off,addr.type=unix,addr.path=${link}`];
+    case 'listen':
+      return ['-netdev', `stream,id=n,server=on,addr.type=unix,addr.path=${link}`];
+    case 'vhost-user': {
+      const chardev = `socket,id=c,path=${link},reconnect=1`;
+      return ['-chardev', chardev, '-netdev', 'vhost-user,id=n,chardev=c'];
+    }
+    case 'user':
+      return ['-netdev', 'user,id=n'];
+  }
+}
+
+/** Of the machine; its memory is a file, to be shared, where another process serves the card. */
+const memoryArgs = (memoryMiB: number, mode: VmLinkMode): readonly string[] =>
+  mode === 'vhost-user' ? sharedMemoryArgs(memoryMiB) : ['-m', String(memoryMiB)];
+
+export const sharedMemoryArgs = (memoryMiB: number): readonly string[] => [
+  ...['-machine', 'memory-backend=mem', '-m', String(memoryMiB)],
+  ...['-object', `memory-backend-memfd,id=mem,size=${memoryMiB}M,share=on`],
 ];
 
 /**
@@ -89,8 +114,8 @@ export function startVm(options: VmOptions): VmHandle {
     qemu,
     [
       ...QEMU_MACHINE,
-      ...['-m', String(options.memoryMiB), '-nodefaults', '-nographic', '-no-reboot'],
-      ...['-serial', 'stdio', '-monitor', 'none'],
+      ...memoryArgs(options.memoryMiB, options.mode),
+      ...['-nodefaults', '-nographic', '-no-reboot', '-serial', 'stdio', '-monitor', 'none'],
       ...['-kernel', kernel.image, '-initrd', initrd],
       ...['-append', 'console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off'],
       ...netdevArgs(options.link, options.mode, options.mac ?? '52:54:00:68:77:01'),
