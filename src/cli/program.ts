@@ -189,6 +189,33 @@ function addAgentCommand(program: Command): void {
   });
 }
 
+function addBenchCommand(program: Command): void {
+  const bench = program
+    .command('bench')
+    .description('hawser beside the peers that are on PATH: a table, JSON and charts (root)')
+    .option('--quick', '1 repetition, 2 s a case, MTU 1500, fewer cases')
+    .option('--list', 'show peers and cases, and end')
+    .option('--peers <names>', 'only these, separated by commas')
+    .option('--cases <names>', 'only these, separated by commas')
+    .option('--mtu <bytes>', 'of the guest, separated by commas (default: 1500,65520)')
+    .option('--duration <s>', 'of a case (default: 5)')
+    .option('--repetitions <n>', 'of everything (default: 3)')
+    .option('--out <dir>', 'for the results (default: bench/results/full, quick or part)');
+  bench.action(async () => {
+    const { benchCommand } = await import('./commands/bench.ts');
+    status = await benchCommand({
+      quick: isSet(bench, 'quick'),
+      list: isSet(bench, 'list'),
+      peers: textOption(bench, 'peers'),
+      cases: textOption(bench, 'cases'),
+      mtu: textOption(bench, 'mtu'),
+      duration: textOption(bench, 'duration'),
+      repetitions: textOption(bench, 'repetitions'),
+      out: textOption(bench, 'out'),
+    });
+  });
+}
+
 function makeProgram(): Command {
   const program = new Command('hawser')
     .description('A network for virtual machines, in user space: no root, no bridge.')
@@ -201,6 +228,7 @@ function makeProgram(): Command {
   addLookCommands(program);
   addPortCommands(program);
   addAgentCommand(program);
+  addBenchCommand(program);
   return program;
 }
 

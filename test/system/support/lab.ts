@@ -16,6 +16,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { tool } from '../../../bench/rig/tools.ts';
 import type { LeaseInfo } from '../../../src/cli/demo/guest/embedded-guest.ts';
 import { type DhcpClient, KernelGuest } from '../../../src/cli/demo/guest/kernel-guest.ts';
 import { Daemon } from './daemon.ts';
@@ -26,7 +27,6 @@ import {
   type SpawnOptions,
   succeed,
 } from './processes.ts';
-import { tool } from './tools.ts';
 
 export const GATEWAY = '192.168.127.1';
 export const HOST = '192.168.127.254';

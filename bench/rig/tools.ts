@@ -2,9 +2,12 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-const SOURCES = 'bench/tools';
-const BUILT = 'dist/tools';
+/** This file stands three directories below, once compiled. */
+export const PACKAGE_ROOT: string = fileURLToPath(new URL('../../../', import.meta.url));
+const SOURCES = join(PACKAGE_ROOT, 'bench/tools');
+const BUILT = join(PACKAGE_ROOT, 'dist/tools');
 
 /** @returns the path of the program */
 export function tool(name: 'tapbridge' | 'netbench'): string {

@@ -1,0 +1,31 @@
+/** `hawser bench`: the harness is beside the program, not in it, and is loaded only here. */
+import { existsSync } from 'node:fs';
+import { RunError } from '../errors.ts';
+
+/** From the compiled file. */
+const HARNESS = new URL('../../../bench/main.js', import.meta.url);
+
+/** As typed. */
+export interface BenchCommandRequest {
+  readonly quick: boolean;
+  readonly list: boolean;
+  readonly peers: string | undefined;
+  readonly cases: string | undefined;
+  readonly mtu: string | undefined;
+  readonly duration: string | undefined;
+  readonly repetitions: string | undefined;
+  readonly out: string | undefined;
+}
+
+interface Harness {
+  runBench(request: BenchCommandRequest): Promise<number>;
+}
+
+/** @returns the exit status */
+export async function benchCommand(request: BenchCommandRequest): Promise<number> {
+  if (!existsSync(HARNESS)) {
+    throw new RunError('the benchmark is not part of this installation: dist/bench is missing');
+  }
+  const harness: Harness = await import(HARNESS.href);
+  return await harness.runBench(request);
+}
