@@ -36,11 +36,12 @@ class End implements ByteSink {
     return this.reader !== undefined;
   }
 
-  write(bytes: Uint8Array, done: () => void): void {
+  write(bytes: Uint8Array): boolean {
     setImmediate(() => {
       this.peer?.receive(bytes);
-      done();
+      this.writer.onWritten();
     });
+    return false;
   }
 
   close(): void {

@@ -2,7 +2,8 @@
  * `qemu-connect:`: QEMU listens (`-netdev stream,server=on`) and we connect, again and again. It is the
  * only way to survive a restart of hawser under a running guest before QEMU 8.
  */
-import { connect } from 'node:net';
+import { connectStream } from '../native/stream/connect-stream.ts';
+import type { Connecting, ConnectOwner, HostStream } from '../native/stream/host-stream.ts';
 import { QEMU_FRAMING } from './framing.ts';
 import type { LinkContext, OpenLink } from './link-context.ts';
 import { LinkStats } from './link-stats.ts';
@@ -12,7 +13,7 @@ import { formatStreamAddress, type StreamAddress } from './stream-address.ts';
 const FIRST_DELAY_MS = 50;
 const MAX_DELAY_MS = 2000;
 
-export class QemuConnector implements OpenLink {
+export class QemuConnector implements OpenLink, ConnectOwner {
   readonly description: string;
   readonly stats: LinkStats = new LinkStats();
   private readonly address: StreamAddress;
@@ -22,8 +23,7 @@ export class QemuConnector implements OpenLink {
   private delayMs = FIRST_DELAY_MS;
   private serial = 0;
   private closed = false;
-  /** Ends the attempt under way. */
-  private abandon: (() => void) | undefined = undefined;
+  private connecting: Connecting | undefined = undefined;
 
   constructor(address: StreamAddress, context: LinkContext) {
     this.address = address;
@@ -35,32 +35,34 @@ export class QemuConnector implements OpenLink {
   async close(): Promise<void> {
     this.closed = true;
     clearTimeout(this.timer);
-    this.abandon?.();
+    this.connecting?.cancel();
     this.link?.close();
   }
 
   private connect(): void {
+    this.connecting = connectStream(this.address, this);
+  }
+
+  onConnected(stream: HostStream): void {
     const name = `${this.description}#${++this.serial}`;
-    const link = new SocketLink(name, QEMU_FRAMING, this.context, this.stats);
-    const socket = connect({ ...this.address, onread: link.source, noDelay: true });
-    this.abandon = (): void => {
-      socket.destroy();
-    };
-    const onFailed = (error: Error): void => {
-      this.context.log.debug({ link: name, error: error.message }, 'QEMU does not answer yet');
-    };
-    socket.once('error', onFailed);
-    socket.once('close', this.retry);
-    socket.once('connect', () => {
-      socket.off('error', onFailed);
-      if (!link.start(socket, () => undefined)) return;
-      this.link = link;
-      this.delayMs = FIRST_DELAY_MS;
-    });
+    this.connecting = undefined;
+    const link = new SocketLink(name, QEMU_FRAMING, stream, this.context, this.stats, this.retry);
+    if (!link.start()) {
+      this.retry();
+      return;
+    }
+    this.link = link;
+    this.delayMs = FIRST_DELAY_MS;
+  }
+
+  onConnectFailed(code: string): void {
+    this.context.log.debug({ link: this.description, error: code }, 'QEMU does not answer yet');
+    this.retry();
   }
 
   private readonly retry = (): void => {
     this.link = undefined;
+    this.connecting = undefined;
     if (this.closed) return;
     this.timer = setTimeout(() => this.connect(), this.delayMs);
     this.delayMs = Math.min(this.delayMs * 2, MAX_DELAY_MS);

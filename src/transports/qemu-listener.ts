@@ -1,6 +1,7 @@
 /** `qemu:`: guests connect to us, any number of them, as often as they like. */
-import type { Server, Socket } from 'node:net';
-import { adoptAccepted } from '../native/socket-over-handle.ts';
+import type { Server } from 'node:net';
+import { acceptStreams } from '../native/stream/accept-streams.ts';
+import type { HostStream } from '../native/stream/host-stream.ts';
 import { QEMU_FRAMING } from './framing.ts';
 import type { LinkContext, OpenLink } from './link-context.ts';
 import { LinkStats } from './link-stats.ts';
@@ -24,16 +25,18 @@ export class QemuListener implements OpenLink {
   /** @throws LinkInUseError, LinkError */
   static async open(address: StreamAddress, context: LinkContext): Promise<QemuListener> {
     const listener = new QemuListener(address, context);
-    const server = await openServer(address, (socket) => listener.onSocket(socket));
+    const server = await openServer(address);
     listener.server = server;
     const bound = server.address();
     if (bound !== null && typeof bound === 'object') {
       const used = { host: bound.address, port: bound.port };
       listener.description = `qemu:${formatStreamAddress(used)}`;
     }
-    server.on('error', (error) => {
-      context.log.error({ link: listener.description, error: error.message }, 'accept failed');
-    });
+    const onFailed = (): void => {
+      context.log.error({ link: listener.description }, 'accept failed');
+    };
+    server.on('error', onFailed);
+    acceptStreams(server, (stream) => listener.onStream(stream), onFailed);
     return listener;
   }
 
@@ -45,10 +48,12 @@ export class QemuListener implements OpenLink {
     await closeServer(server);
   }
 
-  private onSocket(accepted: Socket): void {
+  private onStream(stream: HostStream): void {
     const name = `${this.description}#${++this.serial}`;
-    const link = new SocketLink(name, QEMU_FRAMING, this.context, this.stats);
-    const socket = adoptAccepted(accepted, link.source);
-    if (link.start(socket, () => this.links.delete(link))) this.links.add(link);
+    const onDown = (): void => {
+      this.links.delete(link);
+    };
+    const link = new SocketLink(name, QEMU_FRAMING, stream, this.context, this.stats, onDown);
+    if (link.start()) this.links.add(link);
   }
 }

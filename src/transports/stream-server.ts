@@ -9,10 +9,10 @@ import { LinkError, LinkInUseError } from './link-context.ts';
 import { type PlaceTaken, removeStaleSocket } from './stale-socket.ts';
 import { formatStreamAddress, type StreamAddress, unixPathProblem } from './stream-address.ts';
 
-/** @param onSocket called with each accepted socket, paused */
+/** @param onSocket called with each accepted socket, paused; absent for `acceptStreams` */
 export async function openServer(
   address: StreamAddress,
-  onSocket: (socket: Socket) => void,
+  onSocket?: (socket: Socket) => void,
 ): Promise<Server> {
   const server = createServer({ pauseOnConnect: true, noDelay: true }, onSocket);
   if ('path' in address) await makeWay(resolve(address.path));

@@ -1,10 +1,10 @@
 /**
  * Frames towards one guest over a stream socket, framing included, in large writes.
  *
- * Frames are built in place in a slab. One write is under way at a time; what is flushed meanwhile
- * gathers behind it and goes with the next, so that a slow guest costs few and large writes. Slabs
- * pass from `current` (being filled) to `full` (waiting, in order) and, once written, to `free`; one
- * that is written out while current starts again from its beginning and stays in the cache. When
+ * Frames are built in place in a slab. Most writes are done when they return; while one waits for the
+ * guest, what is flushed gathers behind it and goes with the next, so that a slow guest costs few and
+ * large writes. Slabs pass from `current` (being filled) to `full` (waiting, in order) and, once written,
+ * to `free`; one that is written out while current starts again from its beginning and stays in the cache. When
  * eight are in use the guest is not draining: `reserve` says so, and `onRoom` follows later.
  */
 import { assert } from '../base/assert.ts';
@@ -16,9 +16,10 @@ import type { LinkStats } from './link-stats.ts';
 export const TX_SLAB_LEN: number = 256 << 10;
 export const TX_SLABS = 8;
 
-/** The part of a socket in use. */
+/** The part of a socket in use; see `HostStream`. */
 export interface ByteSink {
-  write(bytes: Uint8Array, done: (error?: Error | null) => void): unknown;
+  /** @returns whether all is written; else {@link StreamWriter.onWritten} is to be called */
+  write(bytes: Uint8Array): boolean;
 }
 
 class TxSlab {
@@ -120,34 +121,40 @@ export class StreamWriter implements FrameWriter {
     return true;
   }
 
-  private pump(): void {
-    const next = this.full[0] ?? this.current;
-    if (this.closed || next.sent === next.filled) return;
-    this.writing = next;
-    this.writingTo = next.filled;
-    this.sink.write(next.buffer.subarray(next.sent, next.filled), this.onWritten);
+  /** The write that had to wait is done. */
+  onWritten(): void {
+    if (this.writing === undefined || this.closed) return;
+    this.finishWrite(this.writing);
+    this.pump();
+    if (!this.waiting || !this.hasRoom) return;
+    this.waiting = false;
+    this.onRoom();
   }
 
-  private readonly onWritten = (): void => {
-    const done = this.writing;
-    if (done === undefined || this.closed) return; // after an error the socket closes
+  private get hasRoom(): boolean {
+    return this.free.length > 0 || this.allocated < TX_SLABS || this.current.filled === 0;
+  }
+
+  private pump(): void {
+    for (;;) {
+      const next = this.full[0] ?? this.current;
+      if (this.closed || next.sent === next.filled) return;
+      this.writing = next;
+      this.writingTo = next.filled;
+      if (!this.sink.write(next.buffer.subarray(next.sent, next.filled))) return;
+      this.finishWrite(next);
+    }
+  }
+
+  private finishWrite(done: TxSlab): void {
     this.writing = undefined;
     done.sent = this.writingTo;
-    if (done.sent === done.filled) {
-      // Never while frames are being built: writes complete from the event loop.
-      done.sent = 0;
-      done.filled = 0;
-      if (done !== this.current) {
-        this.full.shift();
-        this.free.push(done);
-      }
-      if (this.waiting) {
-        this.waiting = false;
-        this.pump();
-        this.onRoom();
-        return;
-      }
-    }
-    this.pump();
-  };
+    if (done.sent < done.filled) return;
+    assert(this.reserved < 0 || done !== this.current, 'written while a frame is being built');
+    done.sent = 0;
+    done.filled = 0;
+    if (done === this.current) return;
+    this.full.shift();
+    this.free.push(done);
+  }
 }

@@ -8,23 +8,26 @@ import { StreamWriter, TX_SLAB_LEN, TX_SLABS } from '../../src/transports/stream
 class SlowSink {
   readonly taken: Buffer[] = [];
   writes = 0;
-  private done: (() => void) | undefined = undefined;
-  private bytes: Uint8Array = new Uint8Array(0);
+  done: () => void = () => {};
+  /** Takes all at once, as a socket with room does. */
+  quick = false;
+  private bytes: Uint8Array | undefined = undefined;
 
-  write(bytes: Uint8Array, done: () => void): void {
-    assert.equal(this.done, undefined, 'one write at a time');
+  write(bytes: Uint8Array): boolean {
+    assert.equal(this.bytes, undefined, 'one write at a time');
     this.writes++;
-    this.bytes = bytes;
-    this.done = done;
+    if (this.quick) this.taken.push(Buffer.from(bytes));
+    else this.bytes = bytes;
+    return this.quick;
   }
 
   /** Complete the write under way. @returns false when there is none */
   drain(): boolean {
-    const done = this.done;
-    if (done === undefined) return false;
-    this.done = undefined;
-    this.taken.push(Buffer.from(this.bytes)); // copied only now: it must not have changed
-    done();
+    const { bytes } = this;
+    if (bytes === undefined) return false;
+    this.bytes = undefined;
+    this.taken.push(Buffer.from(bytes)); // copied only now: it must not have changed
+    this.done();
     return true;
   }
 
@@ -40,6 +43,7 @@ function setUp(): { sink: SlowSink; writer: StreamWriter; stats: LinkStats; room
   const writer = new StreamWriter(sink, QEMU_FRAMING, stats, () => {
     rooms++;
   });
+  sink.done = (): void => writer.onWritten();
   return { sink, writer, stats, rooms: () => rooms };
 }
 
@@ -115,11 +119,31 @@ describe('transports/stream-writer', () => {
     assert.ok(sink.stream.equals(Buffer.concat(expected)));
   });
 
+  it('with a guest that keeps up, fills the same slab again and again', () => {
+    const { sink, writer, rooms } = setUp();
+    sink.quick = true;
+    const first = writer.slab;
+    for (let i = 0; i < 100; i++) {
+      put(writer, 5000, i);
+      writer.flush();
+    }
+    assert.equal(sink.writes, 100);
+    assert.equal(writer.slab, first);
+    for (let i = 0; i < 100; i++) put(writer, 60_000, i); // no flush: full slabs go by themselves
+    writer.flush();
+    assert.equal(rooms(), 0);
+    const frames = [...Array(100).keys()].map((i) => frame(5000, i));
+    frames.push(...[...Array(100).keys()].map((i) => frame(60_000, i)));
+    assert.ok(sink.stream.equals(Buffer.concat(frames)));
+  });
+
   it('keeps order and content for any mix of frames, flushes and completions', () => {
     const step = fc.oneof(
       { weight: 6, arbitrary: fc.record({ len: fc.integer({ min: 1, max: 65_000 }) }) },
       { weight: 2, arbitrary: fc.constant('flush' as const) },
       { weight: 2, arbitrary: fc.constant('drain' as const) },
+      { weight: 1, arbitrary: fc.constant('quick' as const) },
+      { weight: 1, arbitrary: fc.constant('slow' as const) },
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
@@ -128,6 +152,7 @@ describe('transports/stream-writer', () => {
         steps.forEach((what, i) => {
           if (what === 'flush') writer.flush();
           else if (what === 'drain') sink.drain();
+          else if (what === 'quick' || what === 'slow') sink.quick = what === 'quick';
           else if (put(writer, what.len, i)) expected.push(frame(what.len, i));
         });
         writer.flush();

@@ -4,24 +4,16 @@ import { errorCode } from '../errors.ts';
 import { adoptAccepted } from '../socket-over-handle.ts';
 import { type HostStream, type HostStreamOwner, READ_BUFFER } from './host-stream.ts';
 
-/** What `onread` of a socket is, before there is an owner. */
 export class SocketStream implements HostStream {
-  private readonly socket: Socket;
+  private socket: Socket;
   private owner: HostStreamOwner | undefined = undefined;
   private failure: string | undefined = undefined;
   private ended = false;
 
   /** @param socket connected and paused, with `allowHalfOpen`; it belongs to the stream from now on */
   constructor(socket: Socket) {
-    const callback = (len: number, bytes: Uint8Array): boolean =>
-      this.owner?.onHostBytes(bytes, len) ?? false;
-    const options = { allowHalfOpen: true, paused: true };
-    this.socket = adoptAccepted(socket, { buffer: READ_BUFFER, callback }, options);
-    this.socket.on('end', () => this.owner?.onHostEnd());
-    this.socket.on('error', (error) => {
-      this.failure = errorCode(error);
-    });
-    this.socket.on('close', () => this.owner?.onHostClosed(this.failure));
+    this.socket = socket;
+    this.socket.on('error', this.onError);
   }
 
   get remoteAddress(): string | undefined {
@@ -40,9 +32,16 @@ export class SocketStream implements HostStream {
     return this.socket.localPort;
   }
 
-  start(owner: HostStreamOwner, paused = false): void {
+  start(owner: HostStreamOwner, paused = false, buffer: Uint8Array = READ_BUFFER): void {
     this.owner = owner;
-    if (!paused) this.socket.resume();
+    const callback = (len: number, bytes: Uint8Array): boolean =>
+      this.owner?.onHostBytes(bytes, len) ?? false;
+    const options = { allowHalfOpen: true, paused };
+    const socket = adoptAccepted(this.socket, { buffer, callback }, options);
+    this.socket = socket;
+    socket.on('end', () => this.owner?.onHostEnd());
+    socket.on('error', this.onError);
+    socket.on('close', () => this.owner?.onHostClosed(this.failure));
   }
 
   write(bytes: Uint8Array): boolean {
@@ -78,4 +77,13 @@ export class SocketStream implements HostStream {
       this.socket.destroy();
     }
   }
+
+  close(): void {
+    this.owner = undefined;
+    this.socket.destroy();
+  }
+
+  private readonly onError = (error: Error): void => {
+    this.failure = errorCode(error);
+  };
 }
