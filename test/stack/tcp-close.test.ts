@@ -16,7 +16,7 @@ describe('stack/tcp closing', () => {
     const s = established();
     s.in({ flags: 'FA', seq: 1, ack: 1 });
     assert.deepEqual(s.app.events, ['guest-end']);
-    assert.deepEqual(s.out(), ['A 1+0 ack 2']);
+    assert.deepEqual(s.advance(20).out(), ['A 1+0 ack 2']);
     s.send('still here');
     assert.deepEqual(s.out(), ['PA 1+10 ack 2']);
     s.in({ seq: 2, ack: 11 });
@@ -25,6 +25,14 @@ describe('stack/tcp closing', () => {
     s.in({ seq: 2, ack: 12 });
     assert.equal(s.app.closed, 'finished');
     assert.equal(s.stack.tcp.timeWaitCount, 0);
+  });
+
+  it('the guest closes first: our FIN, when it comes soon, carries the ACK', () => {
+    const s = established();
+    s.in({ flags: 'FA', seq: 1, ack: 1 });
+    assert.deepEqual(s.advance(5).out(), []);
+    s.flow.shutdown(s.now);
+    assert.deepEqual(s.advance(50).out(), ['FA 1+0 ack 2']);
   });
 
   it('we close first: data from the guest goes on until it closes', () => {
@@ -74,7 +82,7 @@ describe('stack/tcp closing', () => {
     assert.deepEqual(s.app.events, []);
     s.in({ flags: 'PA', seq: 1, ack: 1, data: '0123456789' });
     assert.deepEqual(s.app.events, ['readable', 'guest-end']);
-    assert.deepEqual(s.out().slice(-1), ['A 1+0 ack 12']);
+    assert.deepEqual(s.advance(20).out().slice(-1), ['A 1+0 ack 12']);
   });
 
   it('a repeated FIN is acknowledged again', () => {

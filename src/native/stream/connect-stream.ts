@@ -16,7 +16,7 @@ import { SocketStream } from './socket-stream.ts';
 
 /**
  * TCP with Nagle's algorithm off, as who sends through it has decided what goes together, and with
- * keepalive.
+ * keepalive where the peer is another host.
  *
  * @param target `host` is an address
  */
@@ -30,15 +30,21 @@ export function connectStream(
     : new HandleConnect(bindings, target, owner);
 }
 
+/** Idle time before the first probe; RFC 1122 §4.2.3.6's default. */
+const KEEPALIVE_S = 7200;
+
 class HandleConnect implements Connecting {
   private readonly bindings: StreamBindings;
   private readonly owner: ConnectOwner;
   private readonly handle: TcpHandle | PipeHandle;
+  /** A peer on this host cannot vanish without a word. */
+  private readonly isLocal: boolean;
   private over = false;
 
   constructor(bindings: StreamBindings, target: StreamTarget, owner: ConnectOwner) {
     this.bindings = bindings;
     this.owner = owner;
+    this.isLocal = 'path' in target || target.host.startsWith('127.') || target.host === '::1';
     let req: ConnectRequest;
     let status: number;
     if ('path' in target) {
@@ -72,7 +78,7 @@ class HandleConnect implements Connecting {
       return;
     }
     this.handle.setNoDelay?.(true);
-    this.handle.setKeepAlive?.(true, 0);
+    if (!this.isLocal) this.handle.setKeepAlive?.(true, KEEPALIVE_S);
     this.owner.onConnected(new HandleStream(this.bindings, this.handle));
   }
 }

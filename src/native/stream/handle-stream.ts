@@ -3,7 +3,7 @@
  *
  * States: `open` until an end each way, a failure, or the owner's reset; then the handle is closed
  * and nothing more is told. A write that the kernel takes at once, the usual case, allocates nothing:
- * the request object is used up only by a write that has to wait, and then replaced.
+ * the request object, one for all streams, is used up only by a write that has to wait.
  */
 import { getSystemErrorName } from 'node:util';
 import { assert } from '../../base/assert.ts';
@@ -14,6 +14,9 @@ import { type HostStream, type HostStreamOwner, READ_BUFFER } from './host-strea
 const UV_EOF = -4095;
 const OWNER = Symbol('stream');
 
+/** For the next write that may have to wait. */
+let spare: WriteRequest | undefined;
+
 type OwnedHandle = StreamHandle & { [OWNER]?: HandleStream };
 
 export class HandleStream implements HostStream {
@@ -21,13 +24,12 @@ export class HandleStream implements HostStream {
   private readonly handle: OwnedHandle;
   private owner: HostStreamOwner | undefined = undefined;
   private buffer: Uint8Array = READ_BUFFER;
-  private spare: WriteRequest | undefined = undefined;
   private peerEnded = false;
   private shuttingDown = false;
   private ended = false;
   private closed = false;
-  private names: { readonly remote: SocketName; readonly local: SocketName } | undefined =
-    undefined;
+  private remote: SocketName | undefined = undefined;
+  private local: SocketName | undefined = undefined;
 
   /** @param handle connected; it belongs to the stream from now on */
   constructor(bindings: StreamBindings, handle: StreamHandle) {
@@ -36,19 +38,19 @@ export class HandleStream implements HostStream {
   }
 
   get remoteAddress(): string | undefined {
-    return this.names?.remote.address ?? this.readNames().remote.address;
+    return this.remoteName.address;
   }
 
   get remotePort(): number | undefined {
-    return this.names?.remote.port ?? this.readNames().remote.port;
+    return this.remoteName.port;
   }
 
   get localAddress(): string | undefined {
-    return this.names?.local.address ?? this.readNames().local.address;
+    return this.localName.address;
   }
 
   get localPort(): number | undefined {
-    return this.names?.local.port ?? this.readNames().local.port;
+    return this.localName.port;
   }
 
   start(owner: HostStreamOwner, paused = false, buffer: Uint8Array = READ_BUFFER): void {
@@ -63,15 +65,15 @@ export class HandleStream implements HostStream {
   write(bytes: Uint8Array): boolean {
     if (this.closed) return false;
     const { bindings } = this;
-    const req = this.spare ?? new bindings.WriteWrap();
-    this.spare = req;
+    spare ??= new bindings.WriteWrap();
+    const req = spare;
     const status = this.handle.writeBuffer(req, bytes);
     if (status !== 0) {
       this.fail(status);
       return false;
     }
     if (bindings.streamBaseState[bindings.kLastWriteWasAsync] === 0) return true;
-    this.spare = undefined;
+    spare = undefined;
     req.bytes = bytes;
     req.oncomplete = (result): void => this.onWriteComplete(result);
     return false;
@@ -112,15 +114,21 @@ export class HandleStream implements HostStream {
     this.handle.close();
   }
 
-  private readNames(): { readonly remote: SocketName; readonly local: SocketName } {
-    const remote: SocketName = {};
-    const local: SocketName = {};
-    if (!this.closed) {
-      this.handle.getpeername?.(remote);
-      this.handle.getsockname?.(local);
-    }
-    this.names = { remote, local };
-    return this.names;
+  private get remoteName(): SocketName {
+    this.remote ??= this.readName('getpeername');
+    return this.remote;
+  }
+
+  private get localName(): SocketName {
+    this.local ??= this.readName('getsockname');
+    return this.local;
+  }
+
+  /** Empty for a Unix socket, and once the peer has gone. */
+  private readName(which: 'getpeername' | 'getsockname'): SocketName {
+    const name: SocketName = {};
+    if (!this.closed) this.handle[which]?.(name);
+    return name;
   }
 
   /** @internal called by libuv through the handle */

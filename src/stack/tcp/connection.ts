@@ -308,6 +308,8 @@ export class TcpConnection extends Timer implements TcpFlow {
   /** Whether enough of the window was freed to tell the guest (RFC 9293 §3.8.6.2.2). */
   private get windowUpdateDue(): boolean {
     if (this.finReceived) return false;
+    // An ACK is on its way, and the guest has room to go on with meanwhile.
+    if (this.ackPending > 0 && this.rcvWnd >= this.windowLimit >> 3) return false;
     const gain = seqDiff(seqAdd(this.rcvNxt, this.freeWindow), this.rcvAdv);
     const quarter = this.windowLimit >> 2;
     if (gain >= quarter) return true;

@@ -279,7 +279,9 @@ function closeSides(c: TcpConnection, now: Instant): void {
     c.rcvNxt = seqAdd(c.rcvNxt, 1);
     if (seqLt(c.rcvAdv, c.rcvNxt)) c.rcvAdv = c.rcvNxt; // a FIN may stand just behind the window
     c.finReceived = true;
-    c.ackNow = true;
+    // The host is told first: its own FIN, most often there at once, carries the ACK.
+    if (c.state === 'established') delayAck(c, now);
+    else c.ackNow = true;
     c.notify(EVENT_GUEST_END);
     c.touch();
   }

@@ -295,13 +295,16 @@ export class TcpLayer implements TcpContext, RequestOwner {
   enterTimeWait(now: Instant, c: TcpConnection): void {
     const { key, path, sndNxt, rcvNxt, timestamps, tsRecent, tsOffset } = c;
     c.close(now, 'finished', true);
-    const oldest = this.timeWaits.values().next().value;
-    if (this.timeWaits.size >= this.config.maxTimeWait && oldest !== undefined) {
-      this.drops.add('tcp-time-wait-evicted');
-      this.endTimeWait(oldest);
-    }
-    const entry = new TimeWait(key, path, sndNxt, rcvNxt, timestamps, tsRecent, tsOffset, (over) =>
-      this.endTimeWait(over),
+    if (this.timeWaits.size >= this.config.maxTimeWait) this.evictTimeWait();
+    const entry = new TimeWait(
+      key,
+      path,
+      sndNxt,
+      rcvNxt,
+      timestamps,
+      tsRecent,
+      tsOffset,
+      this.endTimeWait,
     );
     this.timeWaits.add(entry);
     this.endpoints.set(key, entry);
@@ -329,11 +332,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
       this.drops.add('tcp-connection-table-full');
       return;
     }
-    const oldest = this.requests.values().next().value;
-    if (this.requests.size >= this.config.maxRequests && oldest !== undefined) {
-      this.drops.add('tcp-request-evicted');
-      this.cancel(oldest);
-    }
+    if (this.requests.size >= this.config.maxRequests) this.evictRequest();
     const id = flowIdOf(key);
     const request = new PendingRequest(this, now, id, key.slice(), pathTo(neighbor, id.remote), s);
     this.requests.add(request);
@@ -475,11 +474,27 @@ export class TcpLayer implements TcpContext, RequestOwner {
     request.onCancelled?.();
   }
 
-  private endTimeWait(entry: TimeWait): void {
+  private evictRequest(): void {
+    for (const oldest of this.requests) {
+      this.drops.add('tcp-request-evicted');
+      this.cancel(oldest);
+      return;
+    }
+  }
+
+  private evictTimeWait(): void {
+    for (const oldest of this.timeWaits) {
+      this.drops.add('tcp-time-wait-evicted');
+      this.endTimeWait(oldest);
+      return;
+    }
+  }
+
+  private readonly endTimeWait = (entry: TimeWait): void => {
     this.wheel.cancel(entry);
     this.timeWaits.delete(entry);
     this.endpoints.delete(entry.key);
-  }
+  };
 }
 
 const flowIdOf = (key: Int32Array): FlowId => ({
