@@ -13,6 +13,7 @@
  */
 import { assert } from './assert.ts';
 import type { BufferPool } from './buffer-pool.ts';
+import { copyBytes } from './copy-bytes.ts';
 
 const NONE = new Uint8Array(0);
 
@@ -49,10 +50,10 @@ export class ByteRing {
     const at = (this.head + offset) & mask;
     const first = this.buffer.length - at;
     if (len <= first) {
-      copy(src, srcOff, this.buffer, at, len);
+      copyBytes(src, srcOff, this.buffer, at, len);
     } else {
-      copy(src, srcOff, this.buffer, at, first);
-      copy(src, srcOff + first, this.buffer, 0, len - first);
+      copyBytes(src, srcOff, this.buffer, at, first);
+      copyBytes(src, srcOff + first, this.buffer, 0, len - first);
     }
     if (end > this.extent) this.extent = end;
     return true;
@@ -70,10 +71,10 @@ export class ByteRing {
     const at = (this.head + offset) & (this.buffer.length - 1);
     const first = this.buffer.length - at;
     if (len <= first) {
-      copy(this.buffer, at, dst, dstOff, len);
+      copyBytes(this.buffer, at, dst, dstOff, len);
     } else {
-      copy(this.buffer, at, dst, dstOff, first);
-      copy(this.buffer, 0, dst, dstOff + first, len - first);
+      copyBytes(this.buffer, at, dst, dstOff, first);
+      copyBytes(this.buffer, 0, dst, dstOff + first, len - first);
     }
   }
 
@@ -124,8 +125,8 @@ export class ByteRing {
     const old = this.buffer;
     if (old.length > 0) {
       const first = Math.min(this.extent, old.length - this.head);
-      copy(old, this.head, next, 0, first);
-      copy(old, 0, next, first, this.extent - first);
+      copyBytes(old, this.head, next, 0, first);
+      copyBytes(old, 0, next, first, this.extent - first);
       if (this.lent) this.retired = old;
       else this.pool.release(old);
     }
@@ -134,14 +135,4 @@ export class ByteRing {
     this.head = 0;
     return true;
   }
-}
-
-function copy(src: Uint8Array, srcOff: number, dst: Uint8Array, dstOff: number, len: number): void {
-  if (len === 0) return;
-  if (len <= 24) {
-    // A view costs more than a few bytes do (engineering notes: 35 ns against 7).
-    for (let i = 0; i < len; i++) dst[dstOff + i] = src[srcOff + i] ?? 0;
-    return;
-  }
-  dst.set(src.subarray(srcOff, srcOff + len), dstOff);
 }

@@ -5,6 +5,7 @@
  * that nobody has computed yet, and a TCP segment larger than the MTU: it is summed, and cut, on its
  * way to a link that does neither itself.
  */
+import { copyBytes } from '../base/copy-bytes.ts';
 import { seq } from '../base/seq.ts';
 import type { Slab } from '../base/slab.ts';
 import { pseudoAddressSum, pseudoSum, sum16 } from '../wire/checksum.ts';
@@ -84,7 +85,7 @@ export function forwardFrame(
 function copyFrame(port: LinkPort, slab: Slab, off: number, len: number): boolean {
   const at = port.writer.reserve(len);
   if (at < 0) return false;
-  port.writer.slab.bytes.set(slab.bytes.subarray(off, off + len), at);
+  copyBytes(slab.bytes, off, port.writer.slab.bytes, at, len);
   port.writer.commit(len);
   port.sent(len);
   return true;
@@ -110,7 +111,7 @@ function forwardTcp(
   const len = l4 + l4Len - off;
   const at = port.writer.reserve(len);
   if (at < 0) return false;
-  port.writer.slab.bytes.set(slab.bytes.subarray(off, off + len), at);
+  copyBytes(slab.bytes, off, port.writer.slab.bytes, at, len);
   port.writer.commitOffload(len, l4 - off, headerLen, payload > mss ? mss : 0, 4);
   port.sent(len);
   return true;
@@ -137,8 +138,8 @@ function cutTcp(
     const at = port.writer.reserve(headers + len);
     if (at < 0) return false;
     const out = port.writer.slab;
-    out.bytes.set(bytes.subarray(off, off + headers), at);
-    out.bytes.set(bytes.subarray(off + headers + sent, off + headers + sent + len), at + headers);
+    copyBytes(bytes, off, out.bytes, at, headers);
+    copyBytes(bytes, off + headers + sent, out.bytes, at + headers, len);
     const last = sent + len === payload;
     const outL3 = at + (l3 - off);
     const outL4 = at + (l4 - off);

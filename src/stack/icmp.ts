@@ -3,6 +3,7 @@
  * to others handed upward, errors from the guest about our segments, and every error that the
  * stack or the proxy reports to the guest. Errors are rate-limited (RFC 1812 §4.3.2.8).
  */
+import { copyBytes } from '../base/copy-bytes.ts';
 import type { Counters } from '../base/counters.ts';
 import {
   KEY_GUEST,
@@ -135,7 +136,7 @@ export class IcmpLayer {
     len: number,
   ): boolean {
     const { scratch } = this.out;
-    scratch.bytes.set(bytes.subarray(off, off + len), ICMP_HEADER_LEN);
+    copyBytes(bytes, off, scratch.bytes, ICMP_HEADER_LEN, len);
     emitEcho(scratch.view, 0, ICMP_ECHO_REPLY, identifier, sequence, len);
     return this.sendScratch(pathTo(neighbor, from), ICMP_HEADER_LEN + len);
   }
@@ -149,7 +150,7 @@ export class IcmpLayer {
     if (!this.mayReport()) return;
     const len = Math.min(ipv4TotalLength(slab.view, l3Off), MAX_QUOTE);
     const { scratch } = this.out;
-    scratch.bytes.set(slab.bytes.subarray(l3Off, l3Off + len), ICMP_HEADER_LEN);
+    copyBytes(slab.bytes, l3Off, scratch.bytes, ICMP_HEADER_LEN, len);
     const port = type === ICMP_UNREACHABLE && code === UNREACHABLE_PORT;
     const from = port ? keyRemote(packet.key) : this.gateway;
     this.sendError(pathTo(neighbor, from), type, code, mtu, len);

@@ -6,6 +6,7 @@
  * Packets above the MTU are built in `scratch` and go out through `sendScratch`. IPv6 is a
  * second branch in `open`; nothing above knows the family.
  */
+import { copyBytes } from '../base/copy-bytes.ts';
 import type { IpAddress } from '../base/ip-address.ts';
 import { makeSlab, type Slab } from '../base/slab.ts';
 import { pseudoAddressSum } from '../wire/checksum.ts';
@@ -153,7 +154,7 @@ export class IpOutput {
     if (l4Len <= room) {
       const off = this.open(path, protocol, l4Len, 0);
       if (off < 0) return false;
-      this.slab.bytes.set(bytes.subarray(0, l4Len), off);
+      copyBytes(bytes, 0, this.slab.bytes, off, l4Len);
       this.commit(off + l4Len);
       return true;
     }
@@ -163,7 +164,7 @@ export class IpOutput {
       const more = at + len < l4Len ? IPV4_MF : 0;
       const off = this.open(path, protocol, len, (at >> 3) | more);
       if (off < 0) return false;
-      this.slab.bytes.set(bytes.subarray(at, at + len), off);
+      copyBytes(bytes, at, this.slab.bytes, off, len);
       this.commit(off + len);
     }
     return true;

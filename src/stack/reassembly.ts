@@ -8,7 +8,9 @@
  * context: nothing is delivered that two readers could see differently. Contexts are bounded in
  * number (the oldest gives way) and live for 30 seconds.
  */
+
 import { assert } from '../base/assert.ts';
+import { copyBytes } from '../base/copy-bytes.ts';
 import { type Seq, seq, seqDiff } from '../base/seq.ts';
 import { makeSlab, type Slab } from '../base/slab.ts';
 import { type Instant, NEVER } from '../base/time.ts';
@@ -110,7 +112,7 @@ export class Reassembler {
     }
     context.slab.bytes.set(piece, at);
     if (start === 0) {
-      context.slab.bytes.set(bytes.subarray(off, off + IPV4_HEADER_LEN), HEADER_AT);
+      copyBytes(bytes, off, context.slab.bytes, HEADER_AT, IPV4_HEADER_LEN);
     }
     if (context.pieces.bytes !== context.total) return undefined;
     this.remove(context);

@@ -2,6 +2,7 @@
  * UDP: datagrams to the gateway's own services, all others handed upward; and datagrams to guests,
  * fragmented where the MTU asks for it.
  */
+import { copyBytes } from '../base/copy-bytes.ts';
 import type { Counters } from '../base/counters.ts';
 import { setKeyPorts } from '../base/flow-key.ts';
 import type { IpAddress } from '../base/ip-address.ts';
@@ -84,7 +85,7 @@ export class UdpLayer {
     const sum = pathSum(path, PROTOCOL_UDP);
     if (path.headerLen + l4Len > out.mtu) {
       const { scratch } = out;
-      scratch.bytes.set(bytes.subarray(off, off + len), UDP_HEADER_LEN);
+      copyBytes(bytes, off, scratch.bytes, UDP_HEADER_LEN, len);
       emitUdp(scratch.view, 0, fromPort, toPort, len, sum);
       if (out.sendScratch(path, PROTOCOL_UDP, l4Len)) return true;
       this.drops.add(out.drop);
@@ -96,7 +97,7 @@ export class UdpLayer {
       return false;
     }
     const { slab } = out;
-    slab.bytes.set(bytes.subarray(off, off + len), l4 + UDP_HEADER_LEN);
+    copyBytes(bytes, off, slab.bytes, l4 + UDP_HEADER_LEN, len);
     emitUdp(slab.view, l4, fromPort, toPort, len, sum);
     out.commit(l4 + l4Len);
     return true;

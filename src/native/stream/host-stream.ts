@@ -3,6 +3,8 @@
  * one write at a time, no queue of its own.
  */
 
+import { allocate } from '../../base/arena.ts';
+
 /** What a stream tells its owner. Nothing is told after `onHostClosed`, `reset` or `close`. */
 export interface HostStreamOwner {
   /**
@@ -69,4 +71,4 @@ export type StreamTarget =
   | { readonly path: string };
 
 /** Most streams read into this one: a read and its callback are one step, so no two use it at once. */
-export const READ_BUFFER: Uint8Array = new Uint8Array(64 * 1024);
+export const READ_BUFFER: Uint8Array = allocate(64 * 1024);

@@ -1,6 +1,6 @@
-;; The Internet checksum's sum (RFC 1071) with SIMD, over bytes in the imported memory.
+;; The Internet checksum's sum (RFC 1071) with SIMD, and a copy, over bytes in the imported memory.
 ;;
-;; Both functions return the folded 16-bit sum of little-endian words, with its bytes swapped: the
+;; The sum functions return the folded 16-bit sum of little-endian words, with its bytes swapped: the
 ;; sum of the big-endian words (RFC 1071 §2 (B)). An odd last byte counts as followed by a zero.
 ;; A lane takes at most 2 * 0xffff a step, so 64 KiB in steps of 64 bytes cannot overflow it.
 (module
@@ -54,4 +54,8 @@
         (br $narrow)))
     (if (i32.and (local.get $len) (i32.const 1))
       (then (local.set $rest (i32.add (local.get $rest) (i32.load8_u (local.get $at))))))
-    (call $fold (local.get $acc) (local.get $rest))))
+    (call $fold (local.get $acc) (local.get $rest)))
+
+  ;; copy(to, from, len); they may overlap
+  (func (export "copy") (param $to i32) (param $from i32) (param $len i32)
+    (memory.copy (local.get $to) (local.get $from) (local.get $len))))
