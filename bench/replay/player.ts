@@ -22,6 +22,8 @@ import { hasTimestamps, SegmentRewriter, timestampValue } from './segment-rewrit
 const SLAB_LEN = 70_000;
 /** TIME-WAIT and all other waiting is over after it. */
 const PAUSE_MS = 300_000;
+/** A multiple of the timer wheel's: deadlines fall alike in every pass. */
+const TICK_MS = 1000;
 const CHUNK = new Uint8Array(65_536);
 
 /** The host's side of one captured flow, as it is in this stack. */
@@ -150,7 +152,7 @@ export class Player {
       this.now = begin + (burst.frames[0]?.atMs ?? 0);
       this.playBurst(burst, 0, 0);
     }
-    this.now = begin + this.script.lengthMs + PAUSE_MS;
+    this.now = begin + Math.ceil((this.script.lengthMs + PAUSE_MS) / TICK_MS) * TICK_MS;
     this.runTimers();
   }
 
