@@ -48,16 +48,22 @@ const finished = (peers: readonly Peer[]): boolean =>
   peers.every((peer) => peer.closed !== undefined);
 
 describe('stack limits', () => {
-  it('1,000 connections at once', () => {
-    const { pair, hosts, guests } = crowd({}, 1000, 5000);
-    assert.ok(
-      pair.network.run(() => hosts.length === 1000 && finished(hosts) && finished(guests), 600_000),
-    );
-    for (const peer of [...hosts, ...guests]) {
-      assert.deepEqual([peer.received, peer.corruptAt, peer.closed], [5000, -1, 'finished']);
-    }
-    assert.equal(pair.gateway.tcp.pool.inUse, 0);
-  }).timeout(20_000);
+  for (const [count, bytes] of [
+    [10, 50_000],
+    [100, 20_000],
+    [1000, 5000],
+    [10_000, 1500],
+  ] as const) {
+    it(`${count.toLocaleString('en')} connections at once`, () => {
+      const { pair, hosts, guests } = crowd({ impairments: { queue: 100_000 } }, count, bytes);
+      const over = (): boolean => hosts.length === count && finished(hosts) && finished(guests);
+      assert.ok(pair.network.run(over, 600_000));
+      for (const peer of [...hosts, ...guests]) {
+        assert.deepEqual([peer.received, peer.corruptAt, peer.closed], [bytes, -1, 'finished']);
+      }
+      assert.equal(pair.gateway.tcp.pool.inUse, 0);
+    }).timeout(60_000);
+  }
 
   it('one stalled connection of 100 does not slow the others', () => {
     const { pair, hosts, guests } = crowd(
