@@ -1,12 +1,16 @@
 /** Ports of containers of a real dockerd, published on the host through hawser's guest API. */
 import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { client } from './support/clients.ts';
 import type { Daemon } from './support/daemon.ts';
 import { Docker } from './support/docker.ts';
 import { type Guest, HOST, HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
 import { LAB, systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
 
+const AGENT = fileURLToPath(new URL('../../src/cli/agent/main.js', import.meta.url));
+const MUX_PORT = 4099;
 const MANY = 60;
 const MANY_TIMEOUT_MS = 120_000;
 const FILE_MIB = 32;
@@ -226,5 +230,42 @@ systemSuite('dockerd', [...LAB, 'docker', 'iptables', 'gcc', 'curl', 'nc'], func
     assert.match(await answers('http://127.0.0.1:8090/'), /hello/);
     assert.match(await curl('outside', `http://${HOST_OUTER}:8090/`), /hello/);
     assert.match(await curl('host', 'http://127.0.0.1:8091/'), /hello/);
+  });
+
+  it("through the agent's multiplexer, where the guest API is off", async () => {
+    await docker.close();
+    await daemon.stop('SIGTERM');
+    const api = lab.path('hawser/default/api.sock');
+    const control = lab.path('control-in-guest.sock');
+    daemon = await lab.startDaemon([
+      ...['--listen', guest.link, '--mux', `guest:${MUX_PORT}`],
+      ...['--mux-allow', `unix:${api}`],
+    ]);
+    await guest.lease();
+    const forward = `unix:${control}=unix:${api}`;
+    const listen = `tcp:0.0.0.0:${MUX_PORT}`;
+    guest.start([process.execPath, AGENT, '--listen', listen, '--forward-to-host', forward]);
+    await until('the multiplexer', async () =>
+      (await daemon.request('/v1/mux')).includes('"state":"ready"'),
+    );
+    const env = { HAWSER_CONTROL: `agent:${control}` };
+    docker = new Docker(lab, guest, { name: 'agent', env });
+    await docker.start();
+    await docker.importImage();
+    const file = await docker.container('file', ['8092:80', '127.0.0.1:8093:80'], FILE);
+    assert.match(await answers('http://127.0.0.1:8092/'), new RegExp(file.slice(0, 12)));
+    assert.match(await curl('outside', `http://${HOST_OUTER}:8092/`), /hello/);
+    const sum = (await docker.run('logs', 'file')).split(' ')[0];
+    for (const port of [8092, 8093]) {
+      const script = `curl -sS -m 30 http://127.0.0.1:${port}/file | sha256sum`;
+      assert.equal((await lab.host.run('sh', '-c', script)).split(' ')[0], sum, `${port}`);
+    }
+    await docker.container('echo', ['8094:80/udp'], ECHO);
+    await until('the echo', async () => {
+      const answer = await client(lab.host, 'udp', '127.0.0.1', '8094', '1000');
+      return JSON.stringify(answer) === '{"equal":true}';
+    });
+    await docker.run('rm', '-f', 'file', 'echo');
+    await until('every port to be free', async () => (await published()).length === 0);
   });
 });

@@ -1,5 +1,4 @@
 /** The self-check of a QEMU VM: its own steps as it reports them, and the host's beside them. */
-import { fileURLToPath } from 'node:url';
 import { messageOf } from '../errors.ts';
 import {
   MUX_PORT,
@@ -11,8 +10,7 @@ import { seededSha256 } from './seeded-stream.ts';
 import { type StepRunner, StepSkipped } from './step-runner.ts';
 import { judgeVmStep, vmError, vmSteps } from './steps.ts';
 import type { StepPlan } from './transfer.ts';
-import type { VmExtras } from './vm/initramfs.ts';
-import { moduleFiles, withLibraries } from './vm/program-files.ts';
+import { AGENT_MIB, type AgentInVm, agentInVm } from './vm/agent-files.ts';
 import { startVm, type VmHandle, type VmStepResult } from './vm/start-vm.ts';
 import { agentStep, holdStep, RELEASE_PATH, SERVED_PATH, serveStep } from './vm/vm-steps.ts';
 
@@ -29,31 +27,24 @@ export interface VmCheckOptions {
 const MAC = '52:54:00:68:77:02';
 /** The VM's kernel, busybox and buffers. */
 const SPARE_MIB = 256;
-/** Node, twice while it is unpacked, and what it needs to run. */
-const NODE_MIB = 384;
-const AGENT = fileURLToPath(new URL('../agent/main.js', import.meta.url));
-const PACKAGE = fileURLToPath(new URL('../../../../package.json', import.meta.url));
-
-/** Where hawser's modules are in the VM, wherever they are on the host. */
-const inVm = (file: string): string => `/hawser/agent${file}`;
 
 /** Run every step; those after the VM has ended early are not tried. */
 export async function checkVm(options: VmCheckOptions): Promise<void> {
   const { socket, plan, runner, host, onStart } = options;
   const sum = seededSha256(plan.seed, plan.sizeBytes);
-  const agent = agentFiles();
+  const agent = findAgent();
   const own = vmSteps(plan);
   const hasAgent = typeof agent !== 'string';
   const vm = startVm({
     link: socket,
     mode: 'connect',
-    memoryMiB: plan.sizeBytes / 1024 / 1024 + SPARE_MIB + (hasAgent ? NODE_MIB : 0),
+    memoryMiB: plan.sizeBytes / 1024 / 1024 + SPARE_MIB + (hasAgent ? AGENT_MIB : 0),
     steps: [
       ...own,
-      ...(hasAgent ? [agentStep(process.execPath, inVm(AGENT), MUX_PORT)] : []),
+      ...(hasAgent ? [agentStep(agent.node, agent.entry, `tcp:0.0.0.0:${MUX_PORT}`)] : []),
       ...[serveStep(), holdStep()],
     ],
-    extras: { modules: [], files: hasAgent ? agent : [] },
+    extras: { modules: [], files: hasAgent ? agent.files : [] },
     mac: MAC,
   });
   onStart(vm);
@@ -99,11 +90,10 @@ export async function checkVm(options: VmCheckOptions): Promise<void> {
   await vm.ended;
 }
 
-/** @returns what the VM needs to run an agent, or why it cannot have it */
-function agentFiles(): VmExtras['files'] | string {
+/** @returns why the VM cannot have an agent */
+function findAgent(): AgentInVm | string {
   try {
-    const modules = moduleFiles(AGENT, PACKAGE).map((from) => ({ from, to: inVm(from) }));
-    return [...withLibraries([process.execPath]), ...modules];
+    return agentInVm();
   } catch (error) {
     return messageOf(error);
   }

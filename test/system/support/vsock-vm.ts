@@ -10,6 +10,7 @@ import {
   findKernel,
   findQemu,
   stepsArchive,
+  type VmExtras,
 } from '../../../src/cli/demo/vm/initramfs.ts';
 import { parseResult, QEMU_MACHINE, type VmStepResult } from '../../../src/cli/demo/vm/start-vm.ts';
 import type { VmStep } from '../../../src/cli/demo/vm/vm-steps.ts';
@@ -18,6 +19,11 @@ const SOURCE = 'test/system/support/vsock-guest.c';
 const BUILT = 'dist/tools/vsock-guest';
 const MODULES = ['vsock', 'vmw_vsock_virtio_transport_common', 'vmw_vsock_virtio_transport'];
 const MEMORY_MIB = 256;
+
+export interface VsockVmExtras {
+  readonly files: VmExtras['files'];
+  readonly memoryMiB: number;
+}
 
 /** @returns the program of `vsock-guest.c`; in the VM it has the same path */
 export function vsockGuest(): string {
@@ -39,15 +45,22 @@ export class VsockVm {
   /**
    * @param dir for the initramfs
    * @param socket where the vhost-user backend listens
+   * @param more beyond busybox and the modules
    */
-  constructor(dir: string, socket: string, steps: readonly VmStep[]) {
+  constructor(
+    dir: string,
+    socket: string,
+    steps: readonly VmStep[],
+    more: VsockVmExtras = { files: [vsockGuest()], memoryMiB: 0 },
+  ) {
     const kernel = findKernel();
     const base = buildInitramfs(kernel, findBusybox());
     const load: VmStep = {
       name: 'modules',
       script: `for m in ${MODULES.join(' ')}; do insmod /modules/$m.ko; done\n[ -e /dev/vsock ]\n`,
     };
-    const extras = { modules: MODULES, files: [vsockGuest()] };
+    const extras = { modules: MODULES, files: more.files };
+    const memoryMiB = MEMORY_MIB + more.memoryMiB;
     const added = stepsArchive([load, ...steps], base.length, kernel, extras);
     const initrd = join(dir, 'initrd');
     writeFileSync(initrd, Buffer.concat([base, added]));
@@ -55,8 +68,8 @@ export class VsockVm {
       findQemu(),
       [
         ...QEMU_MACHINE,
-        ...['-machine', 'memory-backend=mem', '-m', String(MEMORY_MIB)],
-        ...['-object', `memory-backend-memfd,id=mem,size=${MEMORY_MIB}M,share=on`],
+        ...['-machine', 'memory-backend=mem', '-m', String(memoryMiB)],
+        ...['-object', `memory-backend-memfd,id=mem,size=${memoryMiB}M,share=on`],
         ...['-nodefaults', '-nographic', '-no-reboot', '-serial', 'stdio', '-monitor', 'none'],
         ...['-kernel', kernel.image, '-initrd', initrd],
         ...['-append', 'console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off'],

@@ -46,12 +46,13 @@ export function moduleFiles(entry: string, packageJson: string): readonly string
   return [...files];
 }
 
-function packageFiles(name: string, importer: string): readonly string[] {
+/** The code of an installed package, compiled parts too. @param importer who looks for it */
+export function packageFiles(name: string, importer: string): readonly string[] {
   for (let dir = dirname(importer); dir !== dirname(dir); dir = dirname(dir)) {
     const root = join(dir, 'node_modules', name);
     if (!existsSync(join(root, 'package.json'))) continue;
     return readdirSync(root, { recursive: true, encoding: 'utf8' })
-      .filter((path) => /\.[cm]?js(on)?$/.test(path))
+      .filter((path) => /\.([cm]?js|json|node)$/.test(path))
       .map((path) => join(root, path));
   }
   throw new Error(`package ${name} is not installed`);

@@ -65,10 +65,10 @@ grep '^bytes=' /tmp/answer
 `,
 });
 
-/** Start an agent that listens on `port` of the VM. @param node and `entry` are paths in it */
-export const agentStep = (node: string, entry: string, port: number): VmStep => ({
+/** Start an agent that listens at `link`. @param node and `entry` are paths in the VM */
+export const agentStep = (node: string, entry: string, link: string): VmStep => ({
   name: 'agent',
-  script: `'${node}' '${entry}' --listen tcp:0.0.0.0:${port} >/tmp/agent 2>&1 &
+  script: `'${node}' '${entry}' --listen ${link} >/tmp/agent 2>&1 &
 agent=$!
 ${waitFor("grep -q 'agent ready' /tmp/agent", 'kill -0 $agent', 'cat /tmp/agent >&2')}
 `,
