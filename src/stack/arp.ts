@@ -45,8 +45,15 @@ export class ArpLayer {
     this.learn(now, port, senderMac, senderIp);
     if (arpOperation(view, arp) !== ARP_REQUEST) return;
     const target = arpTargetIp(view, arp);
-    if (target !== this.subnet.gateway.d && target !== this.subnet.host?.d) return;
+    if (!this.isOurs(target)) return;
     this.emit(port, senderMac, ARP_REPLY, target, senderMac, senderIp);
+  }
+
+  /** Whether a guest's frame says that the gateway's or the host's address is the guest's. */
+  claimsOurs(view: DataView, off: number, len: number): boolean {
+    const arp = off + ETHERNET_HEADER_LEN;
+    if (checkArp(view, arp, len - ETHERNET_HEADER_LEN) !== undefined) return false;
+    return this.isOurs(arpSenderIp(view, arp));
   }
 
   /** Ask on every link who has `address`. */
@@ -56,10 +63,14 @@ export class ArpLayer {
     }
   }
 
+  private isOurs(ip: number): boolean {
+    return ip === this.subnet.gateway.d || ip === this.subnet.host?.d;
+  }
+
   private learn(now: Instant, port: LinkPort, mac: Mac, ip: number): void {
-    const { base, mask, gateway, host } = this.subnet;
+    const { base, mask } = this.subnet;
     // A probe (RFC 5227) has no sender address; one that claims ours is not believed.
-    if (ip === 0 || (ip & mask) !== base || ip === gateway.d || ip === host?.d) return;
+    if (ip === 0 || (ip & mask) !== base || this.isOurs(ip)) return;
     if (isGroupMac(mac)) return;
     const neighbor = this.neighbors.obtain(now, ipv4(ip));
     if (neighbor === undefined) this.drops.add('neighbor-table-full');

@@ -11,7 +11,8 @@ import {
   ipFrame,
   SERVER_IP,
 } from '../support/frames.ts';
-import { PLAIN, Script } from '../support/script.ts';
+import { lend } from '../support/lend.ts';
+import { PLAIN, RecordingWriter, Script } from '../support/script.ts';
 import {
   GATEWAY,
   GUEST,
@@ -105,6 +106,30 @@ describe('stack limits', () => {
     assert.equal(s.out().length, 2);
     assert.equal(s.drops()['tcp-connection-table-full'], 1);
     assert.equal(s.dial(), undefined);
+  });
+
+  it('one link alone may have the whole table; beside another no more than three quarters of it', () => {
+    const s = new Script({ tcp: { maxConnections: 100 } });
+    for (let sport = 1; sport <= 90; sport++) s.in({ flags: 'S', ...PLAIN, sport });
+    assert.deepEqual([s.out().length, s.drops()], [90, {}]);
+
+    const shared = new Script({ tcp: { maxConnections: 100 } });
+    const writer = new RecordingWriter();
+    const other = shared.stack.attach(shared.now, 'second', writer);
+    assert.ok(other);
+    for (let i = 0; i < 300; i++) {
+      // From many addresses: they are of one link all the same.
+      const ip = { src: GUEST_IP + 10 + (i % 60), srcMac: GUEST_MAC + 4 * (i % 60) };
+      shared.in({ flags: 'S', ...PLAIN, sport: 1 + i, ip });
+    }
+    assert.equal(shared.stack.tcp.connectionCount, 75);
+    assert.equal(shared.drops()['tcp-share-used-up'], 225);
+    for (let sport = 1; sport <= 30; sport++) {
+      lend(other, shared.now, shared.segment({ flags: 'S', ...PLAIN, sport }));
+    }
+    other.onBatchEnd(shared.now);
+    assert.equal(writer.take().length, 25);
+    assert.equal(shared.drops()['tcp-connection-table-full'], 5);
   });
 
   it('a full table of requests gives up the oldest: a black hole never fills it', () => {
