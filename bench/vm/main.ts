@@ -15,10 +15,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { onPath } from '../../src/cli/demo/vm/initramfs.ts';
+import { withLibraries } from '../../src/cli/demo/vm/program-files.ts';
 import { startVm } from '../../src/cli/demo/vm/start-vm.ts';
 import { leaseStep, type VmStep } from '../../src/cli/demo/vm/vm-steps.ts';
 import { Background, succeed } from '../../test/system/support/processes.ts';
-import { withLibraries } from '../../test/system/support/vm-files.ts';
 import { CONTENDERS, serve, type VmContender } from './contenders.ts';
 
 const { values } = parseArgs({

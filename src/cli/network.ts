@@ -25,7 +25,7 @@ import { parsePublish } from '../proxy/ports/publish-text.ts';
 import { UdpPublisher } from '../proxy/ports/udp-publisher.ts';
 import { TcpProxy, type TcpProxyCount } from '../proxy/tcp/tcp-proxy.ts';
 import { SendPool } from '../proxy/udp/send-pool.ts';
-import { UdpNat } from '../proxy/udp/udp-nat.ts';
+import { UDP_NAT_DEFAULTS, UdpNat } from '../proxy/udp/udp-nat.ts';
 import { ProxyUpstream, type TcpService } from '../proxy/upstream.ts';
 import { parseAddress, parsePrefix } from '../services/address-text.ts';
 import { DhcpServer } from '../services/dhcp/server.ts';
@@ -47,6 +47,7 @@ import { cryptoRandom } from './crypto-random.ts';
 import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
 import type { Network, NetworkOptions } from './network-options.ts';
+import { flowLimits, openFilesLimit } from './open-files.ts';
 import { packageVersion } from './version.ts';
 
 /** The gateway's Ethernet address, as gvproxy and VPNKit have it. */
@@ -108,6 +109,7 @@ class RunningNetwork implements Network {
       isOwnListener: (address, port) => this.ownListeners.includes(address, port),
     });
 
+    const limits = flowLimits(openFilesLimit());
     const upstream = new ProxyUpstream();
     this.stack = new Stack(
       {
@@ -118,7 +120,7 @@ class RunningNetwork implements Network {
         mtu: options.mtu,
         mac: GATEWAY_MAC,
         verifyChecksums: options.verifyChecksums,
-        tcp: {},
+        tcp: { maxConnections: limits.connections, maxRequests: limits.requests },
       },
       clock.now(),
       random,
@@ -132,7 +134,10 @@ class RunningNetwork implements Network {
     const tcpCounts = new Counters<TcpProxyCount>();
     this.tcp = new TcpProxy({ clock, flusher: flush }, stack, tcpCounts);
     const shared = { downstream: stack, clock, flush, addresses, pool, seed };
-    this.udp = new UdpNat({ ...shared, errors: posix });
+    this.udp = new UdpNat(
+      { ...shared, errors: posix },
+      { ...UDP_NAT_DEFAULTS, bindings: limits.bindings },
+    );
     const firstGuest = (): IpAddress | undefined => this.firstGuest();
     this.published = new UdpPublisher({ ...shared, firstGuest });
     this.echo = new EchoProxy({ ...shared, posix, log });

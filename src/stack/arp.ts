@@ -13,7 +13,7 @@ import {
   checkArp,
   emitArp,
 } from '../wire/arp.ts';
-import { ETHERNET_HEADER_LEN, ETHERTYPE_ARP, etherType } from '../wire/ethernet.ts';
+import { ETHERNET_HEADER_LEN, ETHERTYPE_ARP } from '../wire/ethernet.ts';
 import { BROADCAST_MAC, isGroupMac, type Mac } from '../wire/mac.ts';
 import type { StackDrop } from './drops.ts';
 import type { Subnet } from './ipv4-input.ts';
@@ -49,19 +49,18 @@ export class ArpLayer {
     this.emit(port, senderMac, ARP_REPLY, target, senderMac, senderIp);
   }
 
+  /** Whether a guest's frame says that the gateway's or the host's address is the guest's. */
+  claimsOurs(view: DataView, off: number, len: number): boolean {
+    const arp = off + ETHERNET_HEADER_LEN;
+    if (checkArp(view, arp, len - ETHERNET_HEADER_LEN) !== undefined) return false;
+    return this.isOurs(arpSenderIp(view, arp));
+  }
+
   /** Ask on every link who has `address`. */
   ask(ports: Iterable<LinkPort>, address: IpAddress): void {
     for (const port of ports) {
       this.emit(port, BROADCAST_MAC, ARP_REQUEST, this.subnet.gateway.d, 0, address.d);
     }
-  }
-
-  /** Whether a guest says that an address of ours is its own; other guests would believe it. */
-  claimsOurs(view: DataView, off: number, len: number): boolean {
-    if (etherType(view, off) !== ETHERTYPE_ARP) return false;
-    const arp = off + ETHERNET_HEADER_LEN;
-    if (checkArp(view, arp, len - ETHERNET_HEADER_LEN) !== undefined) return false;
-    return this.isOurs(arpSenderIp(view, arp));
   }
 
   private isOurs(ip: number): boolean {

@@ -21,7 +21,7 @@ export type StackDrop =
   | 'frame-bad-source'
   | 'frame-unknown-type'
   | 'frame-forward-failed'
-  | 'arp-claims-ours'
+  | 'arp-claims-our-address'
   | 'link-table-full'
   | 'neighbor-table-full'
   | 'ipv4-source-not-on-subnet'
@@ -47,5 +47,6 @@ export type TcpSegmentDrop =
   | 'tcp-no-memory'
   | 'tcp-too-many-holes'
   | 'tcp-connection-table-full'
+  | 'tcp-share-used-up'
   | 'tcp-request-evicted'
   | 'tcp-time-wait-evicted';

@@ -27,8 +27,8 @@ export interface SegmentOwner {
     len: number,
     trusted: boolean,
   ): void;
-  /** Whether a frame from one guest is not to reach another, as it speaks for us. */
-  isImpostor(view: DataView, off: number, len: number): boolean;
+  /** Whether other guests may see a frame. */
+  mayForward(slab: Slab, off: number, len: number): boolean;
   onBatchEnd(now: Instant): void;
   onPortUp(now: Instant, port: LinkPort): void;
   onPortDown(now: Instant, port: LinkPort): void;
@@ -93,11 +93,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
       return;
     }
     const group = isGroupMac(dst);
-    if (this.ports.size > 1) {
-      if (this.owner.isImpostor(view, off, len)) {
-        this.drops.add('arp-claims-ours');
-        return;
-      }
+    if (this.ports.size > 1 && this.owner.mayForward(slab, off, len)) {
       const known = group ? undefined : this.stations.get(dst);
       if (known !== undefined) {
         if (known !== port) this.forward(known, slab, off, len, trusted);

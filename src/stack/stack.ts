@@ -129,6 +129,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
       upstream,
     );
     this.icmp.tcp = this.tcp;
+    this.tcp.hasShare = (neighbor) => this.hasShare(neighbor);
     this.out.onUnresolved = (neighbor) => this.resolve(neighbor);
     this.input = new Ipv4Input(
       subnet,
@@ -271,15 +272,19 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
     else this.drops.add('frame-unknown-type');
   }
 
+  /** A guest must not be told by another that our addresses are there: it would send all it has to it. */
+  mayForward(slab: Slab, off: number, len: number): boolean {
+    if (etherType(slab.view, off) !== ETHERTYPE_ARP) return true;
+    if (!this.arp.claimsOurs(slab.view, off, len)) return true;
+    this.drops.add('arp-claims-our-address');
+    return false;
+  }
+
   onBatchEnd(now: Instant): void {
     this.lastNow = now;
     this.icmp.tick(now);
     this.tcp.endBatch(now);
     this.flush();
-  }
-
-  isImpostor(view: DataView, off: number, len: number): boolean {
-    return this.arp.claimsOurs(view, off, len);
   }
 
   onPortUp(_now: Instant, port: LinkPort): void {
@@ -315,6 +320,15 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
   }
 
   // --- inside ---
+
+  /** One link's guests must not take every connection there is: the table is shared by all links alike. */
+  private hasShare({ port }: Neighbor): boolean {
+    let held = 0;
+    this.neighbors.forEach((neighbor) => {
+      if (neighbor.port === port) held += neighbor.users;
+    });
+    return held < this.tcp.config.maxConnections / Math.max(this.segment.ports.size, 1);
+  }
 
   private neighborFor(now: Instant, guest: IpAddress): Neighbor | undefined {
     const neighbor = this.neighbors.findAddress(guest);

@@ -155,13 +155,13 @@ describe('multiplexer with a damaged stream', () => {
 
     it(`${mode}: every corruption of one byte`, () => {
       for (let at = 0; at < bytes.length; at++) {
-        for (const flip of [0x01, 0x02, 0x10, 0x80, 0xff]) {
+        for (let flip = 1; flip < 256; flip++) {
           const bad = bytes.slice();
           bad[at] = (bad[at] ?? 0) ^ flip;
           check(bad, 1 << 20);
         }
       }
-    });
+    }).timeout(60_000);
   }
 });
 

@@ -3,7 +3,6 @@
  * a `qemu:` socket as fast as the daemon takes them, answers what it gets, now and then breaks the
  * framing or leaves in the middle of a frame, and comes back. On SIGTERM one line of JSON.
  */
-import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { seededRandom } from '../../src/base/random.ts';
@@ -74,8 +73,22 @@ async function attack(socket: Socket): Promise<void> {
     const bytes = encode(batch.filter((frame) => frame.length > 0 && frame.length < MAX_FRAME));
     if (batches % BREACH_EVERY === 0) return breach(socket, bytes);
     if (socket.write(bytes)) await nextTurn();
-    else await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
+    else await drained(socket);
   }
+}
+
+/** Resolves also when the connection ends, however it does. */
+function drained(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      socket.off('drain', done);
+      socket.off('close', done);
+      resolve();
+    };
+    socket.on('drain', done);
+    socket.on('close', done);
+    if (socket.destroyed) done();
+  });
 }
 
 async function breach(socket: Socket, bytes: Uint8Array): Promise<void> {
@@ -85,7 +98,7 @@ async function breach(socket: Socket, bytes: Uint8Array): Promise<void> {
   } else {
     socket.write(Uint8Array.of(255, 255, 255, 255, 1, 2, 3)); // a length that no frame has
   }
-  if (!socket.destroyed) await Promise.race([once(socket, 'close'), sleep(1000)]);
+  if (!socket.destroyed) await Promise.race([drained(socket), sleep(1000)]);
   socket.destroy();
 }
 

@@ -162,7 +162,7 @@ describe('stack/forward', () => {
           segment.send(arpFrame(operation, GUEST_MAC, address, OTHER_IP), false).length,
           0,
         );
-        assert.equal(segment.stack.drops.get('arp-claims-ours'), 1);
+        assert.equal(segment.stack.drops.get('arp-claims-our-address'), 1);
         assert.equal(
           segment.send(arpFrame(operation, GUEST_MAC, GUEST_IP, address), false).length,
           1,

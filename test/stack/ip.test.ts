@@ -514,6 +514,20 @@ describe('stack/segment', () => {
     assert.deepEqual([s.writer.take().length, other.writer.take().length], [0, 0]);
   });
 
+  it('tells no guest that our addresses are at another; its own it may announce', () => {
+    const s = new Script();
+    const other = second(s);
+    for (const address of [GATEWAY_IP, HOST_IP]) {
+      for (const operation of [1, 2])
+        s.frames(arpFrame(operation, GUEST_MAC, address, GUEST_IP + 1));
+      s.frames(arpFrame(2, GUEST_MAC, address, GUEST_IP + 1, OTHER_MAC));
+    }
+    assert.deepEqual(other.writer.take(), []);
+    assert.equal(s.drops()['arp-claims-our-address'], 6);
+    s.frames(arpFrame(1, GUEST_MAC, GUEST_IP, GUEST_IP + 1));
+    assert.equal(other.writer.take().length, 1);
+  });
+
   it('counts what a full link does not take', () => {
     const s = new Script();
     const other = second(s);

@@ -11,7 +11,8 @@ import {
   ipFrame,
   SERVER_IP,
 } from '../support/frames.ts';
-import { PLAIN, Script } from '../support/script.ts';
+import { lend } from '../support/lend.ts';
+import { PLAIN, RecordingWriter, Script } from '../support/script.ts';
 import {
   GATEWAY,
   GUEST,
@@ -48,16 +49,22 @@ const finished = (peers: readonly Peer[]): boolean =>
   peers.every((peer) => peer.closed !== undefined);
 
 describe('stack limits', () => {
-  it('1,000 connections at once', () => {
-    const { pair, hosts, guests } = crowd({}, 1000, 5000);
-    assert.ok(
-      pair.network.run(() => hosts.length === 1000 && finished(hosts) && finished(guests), 600_000),
-    );
-    for (const peer of [...hosts, ...guests]) {
-      assert.deepEqual([peer.received, peer.corruptAt, peer.closed], [5000, -1, 'finished']);
-    }
-    assert.equal(pair.gateway.tcp.pool.inUse, 0);
-  }).timeout(20_000);
+  for (const [count, bytes] of [
+    [10, 50_000],
+    [100, 20_000],
+    [1000, 5000],
+    [10_000, 1500],
+  ] as const) {
+    it(`${count.toLocaleString('en')} connections at once`, () => {
+      const { pair, hosts, guests } = crowd({ impairments: { queue: 100_000 } }, count, bytes);
+      const over = (): boolean => hosts.length === count && finished(hosts) && finished(guests);
+      assert.ok(pair.network.run(over, 600_000));
+      for (const peer of [...hosts, ...guests]) {
+        assert.deepEqual([peer.received, peer.corruptAt, peer.closed], [bytes, -1, 'finished']);
+      }
+      assert.equal(pair.gateway.tcp.pool.inUse, 0);
+    }).timeout(60_000);
+  }
 
   it('one stalled connection of 100 does not slow the others', () => {
     const { pair, hosts, guests } = crowd(
@@ -99,6 +106,30 @@ describe('stack limits', () => {
     assert.equal(s.out().length, 2);
     assert.equal(s.drops()['tcp-connection-table-full'], 1);
     assert.equal(s.dial(), undefined);
+  });
+
+  it('one link alone may have the whole table; beside another no more than three quarters of it', () => {
+    const s = new Script({ tcp: { maxConnections: 100 } });
+    for (let sport = 1; sport <= 90; sport++) s.in({ flags: 'S', ...PLAIN, sport });
+    assert.deepEqual([s.out().length, s.drops()], [90, {}]);
+
+    const shared = new Script({ tcp: { maxConnections: 100 } });
+    const writer = new RecordingWriter();
+    const other = shared.stack.attach(shared.now, 'second', writer);
+    assert.ok(other);
+    for (let i = 0; i < 300; i++) {
+      // From many addresses: they are of one link all the same.
+      const ip = { src: GUEST_IP + 10 + (i % 60), srcMac: GUEST_MAC + 4 * (i % 60) };
+      shared.in({ flags: 'S', ...PLAIN, sport: 1 + i, ip });
+    }
+    assert.equal(shared.stack.tcp.connectionCount, 75);
+    assert.equal(shared.drops()['tcp-share-used-up'], 225);
+    for (let sport = 1; sport <= 30; sport++) {
+      lend(other, shared.now, shared.segment({ flags: 'S', ...PLAIN, sport }));
+    }
+    other.onBatchEnd(shared.now);
+    assert.equal(writer.take().length, 25);
+    assert.equal(shared.drops()['tcp-connection-table-full'], 5);
   });
 
   it('a full table of requests gives up the oldest: a black hole never fills it', () => {

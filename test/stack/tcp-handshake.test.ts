@@ -343,6 +343,19 @@ describe('stack/tcp handshake', () => {
         assert.deepEqual(s.advance(20).out().slice(-1), ['A 1+0 ack 17']);
       });
 
+      it(`the number of a guest that we dial ${(isn >>> 0).toString(16)}`, () => {
+        const s = new Script().announce();
+        s.irs = isn;
+        s.dial();
+        s.out();
+        s.in({ flags: 'SA', ack: 1, ...PLAIN });
+        s.in({ seq: 7, ack: 1, data: 'ghi', flags: 'PA' });
+        s.in({ seq: 1, ack: 1, data: 'abcdef', flags: 'PA' });
+        s.in({ seq: 10, ack: 1, flags: 'FA' });
+        assert.equal(s.app.text, 'abcdefghi');
+        assert.deepEqual(s.advance(20).out().slice(-1), ['A 1+0 ack 11']);
+      });
+
       it(`our initial number ${(isn >>> 0).toString(16)}`, () => {
         // The clock is the one part of the number that a script can choose.
         const probe = established({ start: 0 });

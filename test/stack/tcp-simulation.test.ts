@@ -8,7 +8,15 @@ import { env } from 'node:process';
 import { nextUnit, seededRandom } from '../../src/base/random.ts';
 import type { TcpConfig } from '../../src/stack/tcp/config.ts';
 import { isArp, l4Of, viewOf } from '../support/frames.ts';
-import { dialFromGuest, makePair, type Pair, type PairOptions, Peer } from '../support/sim-pair.ts';
+import {
+  dialFromGuest,
+  GATEWAY,
+  GUEST,
+  makePair,
+  type Pair,
+  type PairOptions,
+  Peer,
+} from '../support/sim-pair.ts';
 
 /** More with HAWSER_SEEDS=50000. */
 const { HAWSER_SEEDS = '5000', HAWSER_UPDATE_SNAPSHOTS } = env;
@@ -30,10 +38,22 @@ function start(options: PairOptions, toHost: number, toGuest: number): Run {
 }
 
 /** Run to the end of both streams; fails on any byte that differs. */
-function finish(run: Run, toHost: number, toGuest: number, context: string): number {
+function finish(
+  run: Run,
+  toHost: number,
+  toGuest: number,
+  context: string,
+  dialer: 'guest' | 'host' = 'guest',
+): number {
   const { pair, host, guest } = run;
   const begin = pair.network.now;
-  dialFromGuest(pair, 80, guest);
+  if (dialer === 'guest') dialFromGuest(pair, 80, guest);
+  else {
+    pair.guestUpstream.answer = () => guest;
+    const id = { guest: GUEST, guestPort: 80, remote: GATEWAY, remotePort: 40_000 };
+    assert.ok(pair.gateway.dial(begin, id, host));
+    pair.gateway.flush();
+  }
   const over = pair.network.run(
     () => host.closed !== undefined && guest.closed !== undefined,
     600_000,
@@ -84,10 +104,11 @@ const TIMESTAMPS = 8;
 
 describe('stack/tcp simulation', () => {
   describe('the loss of each frame of a short conversation in turn', () => {
-    for (const [name, options] of [
-      ['with SACK', []],
-      ['without SACK', [SACK_PERMITTED]],
-      ['without timestamps', [TIMESTAMPS]],
+    for (const [name, options, dialer] of [
+      ['with SACK', [], 'guest'],
+      ['without SACK', [SACK_PERMITTED], 'guest'],
+      ['without timestamps', [TIMESTAMPS], 'guest'],
+      ['opened by the host', [], 'host'],
     ] as const) {
       it(`${name}: both streams are exact`, () => {
         let frames = 1;
@@ -98,7 +119,7 @@ describe('stack/tcp simulation', () => {
             for (const kind of options) stripOption(frame, kind);
             return n++ !== lost;
           };
-          finish(run, 9000, 5000, `frame ${lost} lost`);
+          finish(run, 9000, 5000, `frame ${lost} lost`, dialer);
           frames = Math.max(frames, n);
         }
         assert.ok(frames > 15, `${frames} frames`);
@@ -149,6 +170,38 @@ describe('stack/tcp simulation', () => {
       }).timeout(120_000);
     }
   });
+
+  it('whatever congestion control makes of the window, the space to send is whole bytes', () => {
+    for (const congestion of ['cubic', 'new-reno'] as const) {
+      const size = 3 << 20;
+      const impairments = { loss: 0.01, delayMs: 2 };
+      const run = start({ seed: 1, impairments, tcp: { congestion } }, size, size);
+      run.pair.network.filter = () => {
+        for (const { sendSpace } of run.pair.gateway.tcpConnections) {
+          assert.ok(Number.isInteger(sendSpace), `${sendSpace}`);
+        }
+        return true;
+      };
+      finish(run, size, size, congestion);
+    }
+  }).timeout(30_000);
+
+  it('an end that comes while megabytes are queued follows all of them', () => {
+    const size = 24 << 20;
+    const tcp = { initialWindow: 4 << 20, maxWindow: 8 << 20 };
+    const run = start({ seed: 1, impairments: { delayMs: 40 }, tcp }, size, size);
+    const most = { host: 0, guest: 0 };
+    run.pair.network.filter = () => {
+      for (const end of ['host', 'guest'] as const) {
+        const { allSent, flow } = run[end];
+        if (!allSent) continue;
+        most[end] = Math.max(most[end], flow?.describe().bufferedToGuest ?? 0);
+      }
+      return true;
+    };
+    finish(run, size, size, 'ends early');
+    assert.ok(Math.min(most.host, most.guest) > 1 << 20, JSON.stringify(most));
+  }).timeout(30_000);
 
   it('throughput stays what the table says', () => {
     const table: Record<string, number> = {};

@@ -4,7 +4,7 @@
  */
 import { ipv4 } from '../../src/base/ip-address.ts';
 import { seededRandom } from '../../src/base/random.ts';
-import { makeSlab, type Slab, slabOver } from '../../src/base/slab.ts';
+import { makeSlab, type Slab } from '../../src/base/slab.ts';
 import type {
   CloseReason,
   Datagram,
@@ -32,6 +32,7 @@ import {
   type TcpRecord,
   tcpFrame,
 } from './frames.ts';
+import { lend } from './lend.ts';
 
 /** A link whose frames are kept. */
 export class RecordingWriter implements FrameWriter {
@@ -199,10 +200,9 @@ export class Script implements Upstream {
     return this.app.flow;
   }
 
-  /** Frames from the guest, as one batch. */
+  /** Frames from the guest, as one batch. Each is lent, and gone when the call returns. */
   frames(...frames: readonly Uint8Array[]): this {
-    for (const frame of frames)
-      this.reader.onFrame(this.now, slabOver(frame), 0, frame.length, false);
+    for (const frame of frames) lend(this.reader, this.now, frame.slice());
     this.reader.onBatchEnd(this.now);
     return this;
   }

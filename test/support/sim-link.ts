@@ -3,10 +3,11 @@
  * corruption. Nothing here reads a clock: the same seed gives the same run.
  */
 import { nextUnit, type Random, seededRandom } from '../../src/base/random.ts';
-import { makeSlab, type Slab, slabOver } from '../../src/base/slab.ts';
+import { makeSlab, type Slab } from '../../src/base/slab.ts';
 import type { Instant } from '../../src/base/time.ts';
 import type { FrameReader, FrameWriter } from '../../src/stack/link.ts';
 import type { Stack } from '../../src/stack/stack.ts';
+import { lend } from './lend.ts';
 
 export interface Impairments {
   readonly delayMs: number;
@@ -117,7 +118,7 @@ export class SimNetwork {
       if (head === undefined || head.at > this.now) break;
       this.inFlight.shift();
       this.framesDelivered++;
-      head.to.onFrame(this.now, slabOver(head.frame), 0, head.frame.length, false);
+      lend(head.to, this.now, head.frame);
       batches.add(head.to);
     }
     for (const reader of batches) reader.onBatchEnd(this.now);

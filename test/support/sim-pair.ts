@@ -22,6 +22,9 @@ const SUBNET = ipv4(0xc0a8_7f00 | 0);
 /** The byte at position `i` of every simulated stream. */
 export const patternByte = (i: number): number => (i ^ (i >>> 8) ^ (i >>> 16)) & 0xff;
 
+/** What a peer sends next; `send` copies it. */
+const CHUNK = new Uint8Array(65_536);
+
 /** Sends `total` bytes of the pattern, checks every byte that comes, and remembers what happened. */
 export class Peer implements TcpFlowHandler {
   flow: TcpFlow | undefined = undefined;
@@ -35,7 +38,6 @@ export class Peer implements TcpFlowHandler {
   private toSend: number;
   private sent = 0;
   private readonly shutdownAfter: boolean;
-  private readonly chunk = new Uint8Array(65_536);
 
   constructor(toSend: number, shutdownAfter = true) {
     this.toSend = toSend;
@@ -94,13 +96,13 @@ export class Peer implements TcpFlowHandler {
 
   private pump(now: Instant, flow: TcpFlow): void {
     while (this.sent < this.toSend) {
-      const len = Math.min(flow.sendSpace, this.toSend - this.sent, this.chunk.length);
+      const len = Math.min(flow.sendSpace, this.toSend - this.sent, CHUNK.length);
       if (len === 0) {
         flow.wantSpace(1);
         return;
       }
-      for (let i = 0; i < len; i++) this.chunk[i] = patternByte(this.sent + i);
-      flow.send(now, this.chunk, 0, len);
+      for (let i = 0; i < len; i++) CHUNK[i] = patternByte(this.sent + i);
+      flow.send(now, CHUNK, 0, len);
       this.sent += len;
     }
     if (this.shutdownAfter) flow.shutdown(now);

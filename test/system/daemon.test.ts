@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { download } from './support/clients.ts';
 import { type Guest, HOST, HTTP_PORT, Lab } from './support/lab.ts';
 import { LAB, systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
 
-systemSuite('the daemon', [...LAB, 'curl', 'gcc'], function () {
+const MIB = 1 << 20;
+const lines = (text: string): number => text.split('\n').length - 1;
+
+systemSuite('the daemon', [...LAB, 'curl', 'gcc', 'ping'], function () {
   this.timeout(30_000);
   let lab: Lab;
   let socket = '';
@@ -98,5 +102,17 @@ systemSuite('the daemon', [...LAB, 'curl', 'gcc'], function () {
     assert.equal(await daemon.exited, 1);
     assert.match(daemon.stderr, /8099/);
     assert.ok(holder.isRunning);
+  });
+
+  it('the most talkative log says nothing about single packets', async () => {
+    const log = ['--log-level', 'debug', '--log-format', 'json'];
+    const { daemon, guest } = await lab.standard(log);
+    const server = `http://${HOST}:${HTTP_PORT}`;
+    await download(guest, server, MIB);
+    const before = lines(daemon.stderr);
+    await download(guest, server, 64 * MIB);
+    await guest.run('ping', '-c', '50', '-i', '0.01', HOST);
+    assert.ok(before > 0, 'something is said at the start');
+    assert.ok(lines(daemon.stderr) - before < 20, daemon.stderr.slice(-2000));
   });
 });

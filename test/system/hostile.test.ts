@@ -3,9 +3,9 @@ import { z } from 'zod';
 import { agentArgv, client, download } from './support/clients.ts';
 import type { Daemon } from './support/daemon.ts';
 import { type Guest, HOST, HTTP_PORT, Lab } from './support/lab.ts';
-import type { Background } from './support/processes.ts';
+import { type Background, cpuMs } from './support/processes.ts';
 import { LAB, systemSuite } from './support/requirements.ts';
-import { untilStable } from './support/until.ts';
+import { until, untilStable } from './support/until.ts';
 
 const MIB = 1 << 20;
 const STALLED = HTTP_PORT + 2;
@@ -73,7 +73,8 @@ systemSuite('stalls and scans', [...LAB, 'curl'], function () {
 
   it('a slow reader at the host gets every byte', async () => {
     // The server's process sleeps and wakes: its window opens and closes many times.
-    const sender = guest.start(agentArgv('upload', `${server}/sink`, '3', String(48 * MIB)));
+    const size = 256 * MIB; // more than a fast machine moves before it is stopped first
+    const sender = guest.start(agentArgv('upload', `${server}/sink`, '3', String(size)));
     await sender.prints(/progress/);
     for (let i = 0; i < 5; i++) {
       servers.kill('SIGSTOP');
@@ -81,7 +82,7 @@ systemSuite('stalls and scans', [...LAB, 'curl'], function () {
       servers.kill('SIGCONT');
     }
     assert.equal(await sender.exited, 0, sender.stdout);
-    assert.match(sender.stdout, new RegExp(`"done":{"bytes":${48 * MIB}`));
+    assert.match(sender.stdout, new RegExp(`"done":{"bytes":${size}`));
   });
 
   it('a scan of all 65,535 ports leaves service as it was', async () => {
@@ -93,5 +94,41 @@ systemSuite('stalls and scans', [...LAB, 'curl'], function () {
     await download(guest, server, 8 * MIB);
     const grown = daemon.residentBytes - before;
     assert.ok(grown < STALL_BYTES, `grew by ${Math.round(grown / MIB)} MiB`);
+  });
+
+  it('300 connects to a black hole hold up no connect to a live server', async () => {
+    const hole = '198.18.0.66'; // of the outer network, with nobody behind its address
+    await lab.host.run('ip', 'neigh', 'add', hole, 'lladdr', '02:00:00:00:00:66', 'dev', 'up0');
+    const script = `for (let i = 0; i < 300; i++) require('net').connect(80, '${hole}').on('error', () => {})`;
+    const lost = guest.start([process.execPath, '-e', script]);
+    await until('the connects to be under way', async () => {
+      const waiting = await guest.run('ss', '-Htn', 'state', 'syn-sent', `dst ${hole}`);
+      return waiting.trim().split('\n').length === 300;
+    });
+    for (let i = 0; i < 20; i++) {
+      const text = await guest.run('curl', '-sS', '-m', '1', `${server}/`);
+      assert.equal(text, 'hello from the host\n');
+    }
+    await download(guest, server, 8 * MIB);
+    assert.ok(lost.isRunning);
+  });
+
+  it('a daemon that was asleep goes on, and rests afterwards', async () => {
+    const held = guest.start(agentArgv('download', `${server}/bytes/${512 * MIB}?seed=3`));
+    await held.prints(/progress/);
+    daemon.kill('SIGSTOP');
+    // The guest gives up on acknowledgements: its retransmissions back off while nobody answers.
+    await until('the guest to ask again', async () => {
+      const sockets = await guest.run('ss', '-Htni', `dport = :${HTTP_PORT}`);
+      return /lastrcv:([5-9]\d{3}|\d{5,})/.test(sockets);
+    });
+    daemon.kill('SIGCONT');
+    assert.equal(await held.exited, 0, held.stdout);
+    assert.match(held.stdout, new RegExp(`"done":{"bytes":${512 * MIB}`));
+    const begin = performance.now();
+    const used = cpuMs(daemon.pid);
+    await untilStable('the daemon', () => 0, 0); // nearly a second
+    const share = (cpuMs(daemon.pid) - used) / (performance.now() - begin);
+    assert.ok(share < 0.1, `${Math.round(100 * share)} % of a CPU while idle`);
   });
 });

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { seededSha256 } from '../../src/cli/demo/seeded-stream.ts';
-import { judgeVmStep, type StepPlan } from '../../src/cli/demo/steps.ts';
+import { judgeVmStep } from '../../src/cli/demo/steps.ts';
+import type { StepPlan } from '../../src/cli/demo/transfer.ts';
 import { onPath } from '../../src/cli/demo/vm/initramfs.ts';
+import { withLibraries } from '../../src/cli/demo/vm/program-files.ts';
 import { startVm, type VmStepResult } from '../../src/cli/demo/vm/start-vm.ts';
 import {
   downloadStep,
@@ -11,7 +13,6 @@ import {
 } from '../../src/cli/demo/vm/vm-steps.ts';
 import { GATEWAY, HOST, HTTP_PORT, Lab } from './support/lab.ts';
 import { LAB, systemSuite } from './support/requirements.ts';
-import { withLibraries } from './support/vm-files.ts';
 
 const SIZE = 100_000_000;
 const LEAST_LOSSES = 500;

@@ -8,11 +8,11 @@ import { connect, type NetConnectOpts } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { withLibraries } from '../../src/cli/demo/vm/program-files.ts';
 import { leaseStep, type VmStep } from '../../src/cli/demo/vm/vm-steps.ts';
 import { Daemon } from './support/daemon.ts';
 import { systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
-import { withLibraries } from './support/vm-files.ts';
 import { VsockVm } from './support/vsock-vm.ts';
 
 const BOOT_TIMEOUT_MS = 30_000;

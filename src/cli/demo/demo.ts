@@ -16,10 +16,14 @@ import { packageVersion } from '../version.ts';
 import { JsonDisplay, LineDisplay, type Screen } from './display.ts';
 import { type FileServer, startFileServerThread } from './file-server-worker.ts';
 import type { EmbeddedGuest, GuestAcceptor } from './guest/embedded-guest.ts';
+import { asTransfer, runGuestCommand } from './guest/run-guest-command.ts';
 import { openGuest } from './open-guest.ts';
-import { seededSha256 } from './seeded-stream.ts';
-import { judgeVmStep, runGuestSteps, type StepPlan, type StepReport, vmSteps } from './steps.ts';
-import { netdevArgs, startVm, type VmHandle } from './vm/start-vm.ts';
+import { MUX_PORT, type PublishingHost } from './published-steps.ts';
+import { StepRunner } from './step-runner.ts';
+import { runGuestSteps } from './steps.ts';
+import type { StepPlan } from './transfer.ts';
+import { netdevArgs, type VmHandle } from './vm/start-vm.ts';
+import { checkVm } from './vm-check.ts';
 
 export interface DemoOptions extends DemoRequest {
   /** Of each transfer; 256 unless told otherwise. */
@@ -36,10 +40,7 @@ export interface DemoSurroundings {
 
 const DEFAULT_SIZE_MIB = 256;
 const SEED = 20_260_127;
-/** The VM's kernel, busybox and buffers. */
-const VM_SPARE_MIB = 256;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-const MAC = '52:54:00:68:77:02';
 
 /**
  * @param around what tests replace
@@ -74,7 +75,7 @@ class Demo {
   private guest: EmbeddedGuest | undefined;
   private vm: VmHandle | undefined;
   private files: FileServer | undefined;
-  private isEnding = false;
+  private readonly ended = new AbortController();
   private status: number;
 
   constructor(options: DemoOptions, around: DemoSurroundings) {
@@ -123,6 +124,7 @@ class Demo {
     const config: NetworkOptions = {
       ...options,
       listen: [...listen],
+      mux: { ...options.mux, links: [...new Set([...options.mux.links, `guest:${MUX_PORT}`])] },
       log: { ...options.log, level },
     };
     await runDaemon(config, {
@@ -150,7 +152,7 @@ class Demo {
   }
 
   private end(): void {
-    this.isEnding = true;
+    this.ended.abort();
     this.events.emit('SIGTERM');
   }
 
@@ -162,70 +164,65 @@ class Demo {
       sizeBytes: (this.options.sizeMiB ?? DEFAULT_SIZE_MIB) * 1024 * 1024,
       seed: SEED,
     };
-    const reports = this.options.vm
-      ? await this.checkVm(plan)
-      : await this.checkGuest(network, plan);
-    if (this.isEnding) return;
-    const failed = reports.filter((report) => !report.ok).length;
+    const runner = new StepRunner(this.display());
+    const host: PublishingHost = {
+      ports: network.ports,
+      muxLinks: () => network.view.mux(),
+      fetch: async (url, onProgress) => {
+        const { signal } = this.ended;
+        const args = ['download', url];
+        return asTransfer(await runGuestCommand(args, (argv) => argv, signal, onProgress));
+      },
+    };
+    const inGuest = this.options.vm
+      ? await this.checkVm(plan, runner, host)
+      : await this.checkGuest(network, plan, runner, host);
+    if (this.ended.signal.aborted) return;
+    const failed = runner.reports.filter(({ ok, skipped }) => !ok && skipped !== true).length;
+    const skipped = runner.reports.filter((report) => report.skipped).length;
     if (this.options.once) this.status = failed === 0 ? 0 : EXIT_FAILURE;
-    this.summarize(failed);
-    if (!this.options.once) this.explain(plan);
+    this.summarize(failed, skipped);
+    if (!this.options.once) this.explain(plan, inGuest);
   }
 
-  private async checkGuest(network: Network, plan: StepPlan): Promise<readonly StepReport[]> {
+  /** @returns the URL on this host of a server in the guest that stays, if there is one */
+  private async checkGuest(
+    network: Network,
+    plan: StepPlan,
+    runner: StepRunner,
+    host: PublishingHost,
+  ): Promise<string | undefined> {
     const { guest } = this;
-    if (guest === undefined) return [];
+    if (guest === undefined) return undefined;
     this.say(`guest: ${guest.about}\n`);
     if (guest.link === undefined) {
       if (!isAcceptor(network)) throw new Error('this network takes no packet sockets');
       guest.attach(network);
     }
-    return await runGuestSteps(guest, plan, this.display());
+    return await runGuestSteps(guest, plan, runner, host);
   }
 
-  private async checkVm(plan: StepPlan): Promise<readonly StepReport[]> {
-    const display = this.display();
-    const sum = seededSha256(plan.seed, plan.sizeBytes);
-    const steps = vmSteps(plan);
-    const vm = startVm({
-      link: this.socket,
-      mode: 'connect',
-      memoryMiB: plan.sizeBytes / 1024 / 1024 + VM_SPARE_MIB,
-      steps,
-      mac: MAC,
-    });
-    this.vm = vm;
+  private async checkVm(plan: StepPlan, runner: StepRunner, host: PublishingHost) {
     this.say('guest: a QEMU virtual machine\n');
-    const names = ['boot', ...steps.map(({ name }) => name)];
-    const reports: StepReport[] = [];
-    display.begin('boot', 0);
-    for await (const result of vm.results) {
-      const report = await judgeVmStep(result, plan, sum);
-      display.end(report);
-      reports.push(report);
-      const next = names[reports.length];
-      if (next !== undefined) display.begin(next, 0);
-    }
-    const { tail } = await vm.ended;
-    if (reports.length < names.length && !this.isEnding) {
-      const missing = names[reports.length] ?? '';
-      const detail = `the VM ended: ${tail.slice(-3).join(' | ')}`;
-      const report: StepReport = { step: missing, ok: false, ms: 0, detail };
-      display.end(report);
-      reports.push(report);
-    }
-    return reports;
+    const onStart = (vm: VmHandle): void => {
+      this.vm = vm;
+    };
+    await checkVm({ socket: this.socket, plan, runner, host, onStart });
+    return undefined; // it is gone
   }
 
   private display(): LineDisplay | JsonDisplay {
     return this.options.json ? new JsonDisplay(screen) : new LineDisplay(screen);
   }
 
-  private summarize(failed: number): void {
-    this.say(failed === 0 ? 'every step succeeded\n' : `${failed} of the steps failed\n`);
+  private summarize(failed: number, skipped: number): void {
+    const left = skipped === 0 ? '' : `, ${skipped} left out`;
+    if (failed > 0) this.say(`${failed} of the steps failed${left}\n`);
+    else if (skipped > 0) this.say(`every step that was tried succeeded${left}\n`);
+    else this.say('every step succeeded\n');
   }
 
-  private explain(plan: StepPlan): void {
+  private explain(plan: StepPlan, inGuest: string | undefined): void {
     const { name } = this.options.options;
     const netdev = netdevArgs(this.socket, 'connect', '52:54:00:12:34:56').join(' ');
     this.say(
@@ -236,7 +233,8 @@ class Demo {
         `  qemu-system-x86_64 ... ${netdev}`,
         '',
         `In it, ${plan.hostIp} is the loopback of this host: curl http://${plan.hostIp}:${plan.port}/`,
-        `Look around: hawser status --name ${name}, hawser flows --name ${name}`,
+        ...(inGuest === undefined ? [] : [`A server in the guest is ${inGuest}/ on this host.`]),
+        `Look around: hawser status --name ${name}, hawser flows --name ${name}, hawser ports --name ${name}`,
         'Ctrl-C ends it.',
         '',
       ].join('\n'),

@@ -1,6 +1,7 @@
 /** Three ways to show the demo: bars on a terminal, lines elsewhere, JSON lines for programs. */
 import { Presets, SingleBar } from 'cli-progress';
-import { type Display, figure, type StepReport } from './steps.ts';
+import type { Display, StepReport } from './step-runner.ts';
+import { figure } from './steps.ts';
 
 export interface Screen {
   readonly isTerminal: boolean;
@@ -15,6 +16,10 @@ const LABELS: Readonly<Record<string, string>> = {
   'ping-host': 'ping the host',
   download: 'download',
   upload: 'upload',
+  'mux-up': 'multiplexer up',
+  publish: 'publish a port',
+  'fetch-port': 'fetch by the port',
+  'fetch-mux': 'fetch by the mux',
 };
 const LABEL_CHARS = 18;
 const FIGURE_CHARS = 20;
@@ -25,8 +30,9 @@ const label = (step: string): string => (LABELS[step] ?? step).padEnd(LABEL_CHAR
 
 /** `  ok   download           1834 ms, 146 MB/s    sha256 … equal` */
 export function reportLine(report: StepReport): string {
-  const mark = report.ok ? 'ok  ' : 'FAIL';
-  return `  ${mark} ${label(report.step)} ${figure(report).padEnd(FIGURE_CHARS)} ${report.detail}\n`;
+  const mark = report.ok ? 'ok  ' : report.skipped ? '--  ' : 'FAIL';
+  const said = report.skipped ? '' : figure(report);
+  return `  ${mark} ${label(report.step)} ${said.padEnd(FIGURE_CHARS)} ${report.detail}\n`;
 }
 
 export class LineDisplay implements Display {

@@ -1,5 +1,6 @@
 /**
- * The host-side server of the demo and the system tests, on the host's loopback.
+ * The server of the demo and the system tests: on the host's loopback for what guests fetch, and in the
+ * guest for what is fetched through a published port.
  *
  * | request | answer |
  * |---|---|
@@ -11,20 +12,33 @@ import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { SeededStream } from './seeded-stream.ts';
 
-/** @returns a server that listens on `address`; port 0 picks one */
-export function startFileServer(address: string, port: number): Promise<Server> {
+/** Where it is, for the line of text. */
+export type ServerPlace = 'host' | 'guest';
+
+/** @returns a server that does not listen yet */
+export function makeFileServer(place: ServerPlace = 'host'): Server {
   const server = createServer((request, response) => {
-    answer(request, response);
+    answer(request, response, place);
   });
   server.keepAliveTimeout = 0;
   server.requestTimeout = 0;
+  return server;
+}
+
+/** @returns a server that listens on `address`; port 0 picks one */
+export function startFileServer(
+  address: string,
+  port: number,
+  place?: ServerPlace,
+): Promise<Server> {
+  const server = makeFileServer(place);
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host: address, port, backlog: 4096 }, () => resolve(server));
   });
 }
 
-function answer(request: IncomingMessage, response: ServerResponse): void {
+function answer(request: IncomingMessage, response: ServerResponse, place: ServerPlace): void {
   const url = new URL(request.url ?? '/', 'http://server');
   const size = /^\/bytes\/(\d+)$/.exec(url.pathname)?.[1];
   if (request.method === 'GET' && size !== undefined) {
@@ -32,7 +46,7 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   } else if (request.method === 'POST' && url.pathname === '/sink') {
     receive(request, response);
   } else if (request.method === 'GET' && url.pathname === '/') {
-    response.end('hello from the host\n');
+    response.end(`hello from the ${place}\n`);
   } else {
     response.statusCode = 404;
     response.end('not found\n');

@@ -223,7 +223,7 @@ export class TcpConnection extends Timer implements TcpFlow {
   private get sendLimit(): number {
     const { pool, config } = this.context;
     if (pool.tight) return pool.spent ? this.outgoing.capacity : TIGHT_LIMIT;
-    const window = 2 * Math.min(this.cc.cwnd, this.sndWnd);
+    const window = 2 * Math.min(Math.floor(this.cc.cwnd), this.sndWnd); // CUBIC grows by parts of a byte
     return Math.min(Math.max(window, MIN_SEND_LIMIT), config.maxWindow);
   }
 

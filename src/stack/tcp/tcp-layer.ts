@@ -71,6 +71,9 @@ type Endpoint = TcpConnection | PendingRequest | TimeWait;
 const CHALLENGES_PER_SECOND = 200;
 const STARVED_RETRY_MS = 20;
 
+/** How full the table of connections is, when links are held to their shares of it. */
+const SHARED_FROM = 0.75;
+
 export class TcpLayer implements TcpContext, RequestOwner {
   readonly config: TcpConfig;
   readonly pool: BufferPool;
@@ -114,6 +117,9 @@ export class TcpLayer implements TcpContext, RequestOwner {
     const limit = config.maxConnections + config.maxRequests + config.maxTimeWait;
     this.endpoints = new FlowTable(limit, random.next32());
   }
+
+  /** Whether the guest's link may have one more connection while the table is nearly full. */
+  hasShare: (neighbor: Neighbor) => boolean = () => true;
 
   get connectionCount(): number {
     return this.connections.size;
@@ -328,8 +334,13 @@ export class TcpLayer implements TcpContext, RequestOwner {
       if ((s.flags & RST) === 0) this.refuseSegment(key, neighbor);
       return;
     }
-    if (this.connections.size + this.requests.size >= this.config.maxConnections) {
+    const held = this.connections.size + this.requests.size;
+    if (held >= this.config.maxConnections) {
       this.drops.add('tcp-connection-table-full');
+      return;
+    }
+    if (held >= this.config.maxConnections * SHARED_FROM && !this.hasShare(neighbor)) {
+      this.drops.add('tcp-share-used-up');
       return;
     }
     if (this.requests.size >= this.config.maxRequests) this.evictRequest();

@@ -2,15 +2,14 @@ import assert from 'node:assert/strict';
 import { reportLine } from '../../../src/cli/demo/display.ts';
 import type { EmbeddedGuest, Transfer } from '../../../src/cli/demo/guest/embedded-guest.ts';
 import { parseLease } from '../../../src/cli/demo/guest/kernel-guest.ts';
+import type { PublishingHost } from '../../../src/cli/demo/published-steps.ts';
 import { SeededStream, seededSha256 } from '../../../src/cli/demo/seeded-stream.ts';
-import {
-  figure,
-  judgeVmStep,
-  runGuestSteps,
-  type StepPlan,
-  type StepReport,
-} from '../../../src/cli/demo/steps.ts';
+import { type StepReport, StepRunner, StepSkipped } from '../../../src/cli/demo/step-runner.ts';
+import { figure, judgeVmStep, runGuestSteps } from '../../../src/cli/demo/steps.ts';
+import type { StepPlan } from '../../../src/cli/demo/transfer.ts';
 import { parseResult } from '../../../src/cli/demo/vm/start-vm.ts';
+import type { MuxLinkView } from '../../../src/control/network-view.ts';
+import { portTable } from '../../proxy/ports/port-fixture.ts';
 
 const PLAN: StepPlan = {
   gateway: '192.168.127.1',
@@ -41,9 +40,77 @@ function makeGuest(changes: Partial<EmbeddedGuest>): EmbeddedGuest {
     ping: async () => 0.5,
     download: async () => transfer,
     upload: async () => transfer,
+    serve: async () => 8000,
+    startAgent: async () => 'an agent of this test',
     close: async () => {},
     ...changes,
   };
+}
+
+const LINK: MuxLinkView = {
+  link: 'guest:4099',
+  state: 'connected',
+  problem: '',
+  peers: [
+    {
+      id: 1,
+      state: 'ready',
+      dialect: 'hawser',
+      role: 'connector',
+      upMs: 1,
+      rttMs: 0,
+      channels: 0,
+      opened: 0,
+      accepted: 0,
+      bytesReceived: 0,
+      bytesSent: 0,
+      windowBytes: 0,
+      drops: {},
+    },
+  ],
+};
+
+interface Tried {
+  readonly reports: readonly StepReport[];
+  /** That the host fetched. */
+  readonly urls: readonly string[];
+  /** `way host -> guest` */
+  readonly published: readonly string[];
+  readonly inGuest: string | undefined;
+}
+
+/** Run the steps against a table of ports that is real, and a guest and a client that are not. */
+async function runSteps(
+  guest: Partial<EmbeddedGuest>,
+  host: Partial<PublishingHost> = {},
+): Promise<Tried> {
+  const runner = new StepRunner(QUIET);
+  const ports = portTable({
+    agent: {
+      serve: () => false,
+      listenUdp: () => {
+        throw new Error('not in this test');
+      },
+    },
+  });
+  const urls: string[] = [];
+  try {
+    const inGuest = await runGuestSteps(makeGuest(guest), PLAN, runner, {
+      ports,
+      muxLinks: () => [LINK],
+      fetch: async (url) => {
+        urls.push(url);
+        return { bytes: PLAN.sizeBytes, sha256: SUM, ms: 5 };
+      },
+      ...host,
+    });
+    const published = ports
+      .list()
+      .map(({ useAgent, guestAddress, guestPort }) => [useAgent, `${guestAddress}`, guestPort]);
+    return { reports: runner.reports, urls, published: published.map(String), inGuest };
+  } finally {
+    ports.close();
+  }
 }
 
 const failed = (reports: readonly StepReport[]): string[] =>
@@ -51,9 +118,23 @@ const failed = (reports: readonly StepReport[]): string[] =>
 
 describe('demo steps', () => {
   it('succeed with a guest that works', async () => {
-    const reports = await runGuestSteps(makeGuest({}), PLAN, QUIET);
+    const { reports } = await runSteps({});
     assert.deepEqual(failed(reports), []);
-    assert.equal(reports.length, 6);
+    assert.deepEqual(
+      reports.map(({ step }) => step),
+      [
+        ...['lease', 'resolve', 'ping-gateway', 'ping-host', 'download', 'upload'],
+        ...['mux-up', 'publish', 'fetch-port', 'fetch-mux'],
+      ],
+    );
+  });
+
+  it("the guest's server is published on the host's loopback both ways, and fetched from by each", async () => {
+    const { published, urls, inGuest } = await runSteps({});
+    assert.deepEqual(published, ['false,192.168.127.2,8000', 'true,undefined,8000']);
+    assert.equal(new Set(urls).size, 2);
+    for (const url of urls) assert.match(url, /^http:\/\/127\.0\.0\.1:\d+\/bytes\/5000\?seed=1$/);
+    assert.ok(inGuest !== undefined && urls[0]?.startsWith(`${inGuest}/`));
   });
 
   const cases: readonly (readonly [string, Partial<EmbeddedGuest>, string])[] = [
@@ -61,16 +142,49 @@ describe('demo steps', () => {
     ['no reply', { ping: () => Promise.reject(new Error('100% loss')) }, 'ping-gateway'],
     ['bytes missing', { download: async () => ({ bytes: 4999, sha256: SUM, ms: 5 }) }, 'download'],
     ['another sum', { upload: async () => ({ bytes: 5000, sha256: 'f0', ms: 5 }) }, 'upload'],
+    ['an agent that ends', { startAgent: () => Promise.reject(new Error('exit')) }, 'mux-up'],
+    ['a server that does not start', { serve: () => Promise.reject(new Error('no')) }, 'publish'],
   ];
   for (const [what, changes, step] of cases) {
     it(`${what} fails ${step}`, async () => {
-      assert.equal(failed(await runGuestSteps(makeGuest(changes), PLAN, QUIET))[0], step);
+      assert.equal(failed((await runSteps(changes)).reports)[0], step);
     });
   }
 
+  it('bytes that differ fail the fetches, each by itself', async () => {
+    const { reports } = await runSteps(
+      {},
+      { fetch: async () => ({ bytes: 5000, sha256: 'f0', ms: 5 }) },
+    );
+    assert.deepEqual(failed(reports), ['fetch-port', 'fetch-mux']);
+  });
+
+  it('without a server in the guest neither fetch is a success', async () => {
+    const serve = () => Promise.reject(new Error('no'));
+    const { reports, urls } = await runSteps({ serve });
+    assert.deepEqual(failed(reports), ['publish', 'fetch-port', 'fetch-mux']);
+    assert.deepEqual(urls, []);
+  });
+
+  it('where there can be no agent, its steps are left out in words, and the others tried', async () => {
+    const startAgent = () => Promise.reject(new StepSkipped('no Node in this guest'));
+    const { reports, urls } = await runSteps({ startAgent });
+    const left = reports.filter(({ skipped }) => skipped === true);
+    assert.deepEqual(
+      left.map(({ step, ok, detail }) => [step, ok, detail]),
+      [
+        ['mux-up', false, 'no Node in this guest'],
+        ['fetch-mux', false, 'no Node in this guest'],
+      ],
+    );
+    assert.equal(urls.length, 1);
+    for (const report of left)
+      assert.match(reportLine(report), /^ {2}-- .*no Node in this guest\n$/);
+  });
+
   it('nothing is tried after a failed lease', async () => {
     const lease = () => Promise.reject(new Error('no answer'));
-    const reports = await runGuestSteps(makeGuest({ lease }), PLAN, QUIET);
+    const { reports } = await runSteps({ lease });
     assert.deepEqual(
       reports.map((report) => [report.step, report.ok, report.detail]),
       [['lease', false, 'no answer']],

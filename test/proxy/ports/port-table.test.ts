@@ -284,6 +284,14 @@ describe('proxy/ports', () => {
     await until(() => pool.lentBytes === 0);
   });
 
+  it('UDP: opens no TCP port, and TCP no UDP port', async () => {
+    const table = make();
+    const { hostPort } = await publish(table, '0:53/udp');
+    assert.equal(await closed(connect(hostPort, '127.0.0.1')), 'ECONNREFUSED');
+    const tcp = await publish(table, '0:53/tcp');
+    await udpClient('127.0.0.1', tcp.hostPort); // free to be bound
+  });
+
   it('UDP: 65,507 bytes each way', async () => {
     const table = make();
     const { hostPort } = await publish(table, '0:53/udp');

@@ -75,6 +75,8 @@ function message(type: Type, mac: number, ask: Ask = {}): DataView {
 
 class Lab {
   now = 0;
+  /** At `now` 0; set to another, the clock on the wall has jumped. */
+  wall = WALL;
   readonly saved: (readonly StoredLease[])[] = [];
   server: DhcpServer;
   private readonly config: DhcpConfig;
@@ -92,7 +94,7 @@ class Lab {
   /** The reply, or undefined for silence. */
   send(type: Type, mac: number, ask?: Ask): DataView | undefined {
     const out = makeSlab(MAX_DHCP_REPLY_LEN + 7);
-    const len = this.server.answer(message(type, mac, ask), out, 7, this.now, WALL + this.now);
+    const len = this.server.answer(message(type, mac, ask), out, 7, this.now, this.wall + this.now);
     return len === 0 ? undefined : new DataView(out.bytes.buffer, 7, len);
   }
 
@@ -108,7 +110,7 @@ class Lab {
   }
 
   state(last: number): string | undefined {
-    const leases = this.server.leases(this.now, WALL + this.now);
+    const leases = this.server.leases(this.now, this.wall + this.now);
     return leases.find(({ address }) => address === formatIpv4(ip(last)))?.state;
   }
 
@@ -269,6 +271,23 @@ describe('DHCP server', () => {
     assert.equal(lab.join(6), 3);
     assert.equal(lab.join(2), 4, 'who lost its address gets another');
   });
+
+  for (const [what, jumpMs] of [
+    ['forward', 400 * 24 * HOUR],
+    ['back', -400 * 24 * HOUR],
+  ] as const) {
+    it(`a clock on the wall that jumps ${what} costs no guest its address`, () => {
+      const lab = new Lab();
+      const address = lab.join(1);
+      lab.wall += jumpMs;
+      lab.now += 60_000;
+      const renewal = lab.send('request', 1, { ciaddr: ip(address) });
+      assert.equal(verdict(renewal), 'ack');
+      assert.notEqual(lab.join(2), address);
+      assert.equal(lab.state(address), 'bound');
+      assert.equal(lab.join(1), address);
+    });
+  }
 
   it('honours a shorter lease time, but not below a minute', () => {
     const lab = new Lab();

@@ -5,7 +5,9 @@ import { seededSha256 } from '../../../src/cli/demo/seeded-stream.ts';
 import type { Namespace } from './lab.ts';
 
 const CLIENT = fileURLToPath(new URL('./client-main.js', import.meta.url));
-const AGENT = fileURLToPath(new URL('../../../src/cli/demo/guest/agent.js', import.meta.url));
+const COMMANDS = fileURLToPath(
+  new URL('../../../src/cli/demo/guest/guest-commands.js', import.meta.url),
+);
 const SEED = 11;
 
 /** Run a command of `client-main.ts`. @returns what it prints */
@@ -15,7 +17,7 @@ export async function client(from: Namespace, ...args: string[]): Promise<unknow
 
 export const agentArgv = (...args: string[]): readonly string[] => [
   process.execPath,
-  AGENT,
+  COMMANDS,
   ...args,
 ];
 

@@ -218,8 +218,12 @@ export class Lab {
   }
 
   /** The servers of `server-main.ts`. */
-  async startServers(where: Namespace, address = '0.0.0.0'): Promise<Background> {
-    const server = where.start([process.execPath, SERVER, address, String(HTTP_PORT)]);
+  async startServers(
+    where: Namespace,
+    address = '0.0.0.0',
+    port: number = HTTP_PORT,
+  ): Promise<Background> {
+    const server = where.start([process.execPath, SERVER, address, String(port)]);
     await server.prints(/serving/);
     return server;
   }

@@ -59,6 +59,14 @@ export interface EmbeddedGuest {
   download(url: string, onProgress: OnProgress): Promise<Transfer>;
   /** @returns what the server says it got */
   upload(url: string, seed: number, sizeBytes: number, onProgress: OnProgress): Promise<Transfer>;
+  /** Start the file server of `file-server.ts` in the guest. @returns its TCP port, on every address */
+  serve(): Promise<number>;
+  /**
+   * Start the guest's end of the multiplexer, for a link `guest:PORT`.
+   *
+   * @returns who it is, for people
+   */
+  startAgent(port: number): Promise<string>;
   /** Stop every process of the guest and remove it. Idempotent. */
   close(): Promise<void>;
 }

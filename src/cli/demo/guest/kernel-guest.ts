@@ -4,12 +4,11 @@
  * programs run there.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { z } from 'zod';
 import { onPath } from '../vm/initramfs.ts';
 import {
   type EmbeddedGuest,
@@ -19,8 +18,16 @@ import {
   type OnProgress,
   type Transfer,
 } from './embedded-guest.ts';
+import { firstAnswer } from './first-answer.ts';
 import { LEASE_SCRIPT } from './lease-script.ts';
 import { runCommand } from './run-command.ts';
+import {
+  asTransfer,
+  type CommandDone,
+  guestCommand,
+  readGuestCommand,
+  runGuestCommand,
+} from './run-guest-command.ts';
 
 export interface GuestNamespace {
   readonly kind: 'tap' | 'packet';
@@ -37,25 +44,10 @@ export interface GuestNamespace {
 
 export type DhcpClient = 'udhcpc' | 'dhclient' | 'own';
 
-/** What `agent.ts` prints. */
-const AgentLine = z.object({
-  progress: z.number().optional(),
-  error: z.string().optional(),
-  done: z
-    .object({
-      bytes: z.number().optional(),
-      sha256: z.string().optional(),
-      ms: z.number().optional(),
-      address: z.string().optional(),
-    })
-    .optional(),
-});
-type AgentDone = NonNullable<z.infer<typeof AgentLine>['done']>;
-
-const AGENT = fileURLToPath(new URL('./agent.js', import.meta.url));
+const HAWSER_AGENT = fileURLToPath(new URL('../../agent/main.js', import.meta.url));
 const DHCP_PROBE = fileURLToPath(new URL('./dhcp-probe.js', import.meta.url));
-const LEASE_TIMEOUT_MS = 15_000;
-const STDERR_CHARS = 300;
+/** Where the guest's file server listens; no root is needed for it. */
+const SERVER_PORT = 8000;
 
 export class KernelGuest implements EmbeddedGuest {
   readonly kind: 'tap' | 'packet';
@@ -65,7 +57,8 @@ export class KernelGuest implements EmbeddedGuest {
   private readonly wantedClient: DhcpClient | undefined;
   private readonly dir: string;
   private readonly abort = new AbortController();
-  private dhcp: ChildProcess | undefined;
+  /** Programs that stay: the DHCP client, to renew the lease, and the servers. */
+  private readonly staying: ChildProcess[] = [];
   private dns = '';
   private closed = false;
 
@@ -89,17 +82,15 @@ export class KernelGuest implements EmbeddedGuest {
     const script = join(this.dir, 'lease-script');
     writeFileSync(script, LEASE_SCRIPT, { mode: 0o755 });
     const client = await this.pickClient(script);
-    const [program = '', ...args] = this.namespace.enter(client.argv);
-    const env = { ...process.env, RESOLV_CONF: join(this.dir, 'resolv.conf') };
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
-    this.dhcp = child; // stays, to renew the lease
-    const info = await firstLease(child, client.name);
+    const child = this.start(client.argv, { RESOLV_CONF: join(this.dir, 'resolv.conf') });
+    const read = (line: string): LeaseInfo | undefined => parseLease(line, client.name);
+    const info = await firstAnswer(child, `${client.name} got no lease`, read);
     this.dns = info.dns;
     return info;
   }
 
   async resolve(name: string): Promise<string> {
-    const { address } = await this.agent(['resolve', name, this.dns]);
+    const { address } = await this.command(['resolve', name, this.dns]);
     return address ?? '';
   }
 
@@ -122,7 +113,7 @@ export class KernelGuest implements EmbeddedGuest {
   }
 
   async download(url: string, onProgress: OnProgress): Promise<Transfer> {
-    return transfer(await this.agent(['download', url], onProgress));
+    return asTransfer(await this.command(['download', url], onProgress));
   }
 
   async upload(
@@ -131,30 +122,53 @@ export class KernelGuest implements EmbeddedGuest {
     sizeBytes: number,
     onProgress: OnProgress,
   ): Promise<Transfer> {
-    return transfer(await this.agent(['upload', url, `${seed}`, `${sizeBytes}`], onProgress));
+    return asTransfer(await this.command(['upload', url, `${seed}`, `${sizeBytes}`], onProgress));
   }
 
-  close(): Promise<void> {
-    const { dhcp } = this;
-    const gone =
-      dhcp === undefined || dhcp.exitCode !== null || dhcp.signalCode !== null
-        ? Promise.resolve()
-        : new Promise<void>((resolve) => {
-            dhcp.once('close', () => resolve());
-          });
+  async serve(): Promise<number> {
+    const child = this.start(guestCommand(['serve', `${SERVER_PORT}`]));
+    const read = (line: string): true | undefined =>
+      line.startsWith('{') && readGuestCommand(line).done !== undefined ? true : undefined;
+    await firstAnswer(child, "the guest's file server does not listen", read);
+    return SERVER_PORT;
+  }
+
+  async startAgent(port: number): Promise<string> {
+    const child = this.start([process.execPath, HAWSER_AGENT, '--listen', `tcp:0.0.0.0:${port}`]);
+    const read = (line: string): true | undefined =>
+      line.includes('agent ready') ? true : undefined;
+    await firstAnswer(child, 'hawser agent does not start', read);
+    return `hawser agent in the guest, process ${child.pid}`;
+  }
+
+  async close(): Promise<void> {
+    const gone = this.staying
+      .filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null)
+      .map((child) => once(child, 'close'));
     process.off('exit', this.removeNow);
     this.removeNow();
-    return gone;
+    await Promise.all(gone);
   }
 
   private readonly removeNow = (): void => {
     if (this.closed) return;
     this.closed = true;
     this.abort.abort();
-    this.dhcp?.kill('SIGKILL');
+    for (const child of this.staying) child.kill('SIGKILL');
     this.namespace.remove();
     rmSync(this.dir, { recursive: true, force: true });
   };
+
+  /** Start a program in the namespace that stays until the guest is closed. */
+  private start(argv: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
+    const [program = '', ...args] = this.namespace.enter(argv);
+    const child = spawn(program, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    });
+    this.staying.push(child);
+    return child;
+  }
 
   private async pickClient(
     script: string,
@@ -180,21 +194,8 @@ export class KernelGuest implements EmbeddedGuest {
     };
   }
 
-  /** Run the agent in the namespace. @returns its `done` object */
-  private async agent(args: readonly string[], onProgress?: OnProgress): Promise<AgentDone> {
-    let done: AgentDone | undefined;
-    let error = '';
-    const argv = this.namespace.enter([process.execPath, AGENT, ...args]);
-    const onLine = (line: string): void => {
-      const said = AgentLine.parse(JSON.parse(line));
-      if (said.progress !== undefined) onProgress?.(said.progress);
-      done ??= said.done;
-      error = said.error ?? error;
-    };
-    const { status, stderr } = await runCommand(argv, onLine, this.abort.signal);
-    if (done !== undefined) return done;
-    const said = error || stderr.trim().slice(0, STDERR_CHARS) || `exit status ${status}`;
-    throw new GuestError(`${args.join(' ')}: ${said}`);
+  private command(args: readonly string[], onProgress?: OnProgress): Promise<CommandDone> {
+    return runGuestCommand(args, this.namespace.enter, this.abort.signal, onProgress);
   }
 }
 
@@ -206,39 +207,6 @@ async function findUdhcpc(): Promise<readonly string[] | undefined> {
   if (busybox === undefined) return undefined;
   const { stdout } = await runCommand([busybox, '--list']);
   return stdout.split('\n').includes('udhcpc') ? [busybox, 'udhcpc'] : undefined;
-}
-
-const transfer = ({ bytes = 0, sha256 = '', ms = 0 }: AgentDone): Transfer => ({
-  bytes,
-  sha256,
-  ms,
-});
-
-function firstLease(child: ChildProcess, client: string): Promise<LeaseInfo> {
-  return new Promise((resolve, reject) => {
-    let said = '';
-    const fail = (why: string): void => {
-      clearTimeout(timer);
-      reject(new GuestError(`${client} got no lease: ${why}: ${said.trim().slice(-STDERR_CHARS)}`));
-    };
-    const timer = setTimeout(() => {
-      child.kill('SIGKILL');
-      fail(`nothing within ${LEASE_TIMEOUT_MS / 1000} s`);
-    }, LEASE_TIMEOUT_MS);
-    const onLine = (line: string): void => {
-      const info = parseLease(line, client);
-      if (info === undefined) {
-        said = `${said}${line}\n`.slice(-2 * STDERR_CHARS);
-        return;
-      }
-      clearTimeout(timer);
-      resolve(info);
-    };
-    if (child.stdout !== null) createInterface({ input: child.stdout }).on('line', onLine);
-    if (child.stderr !== null) createInterface({ input: child.stderr }).on('line', onLine);
-    child.once('error', (error) => fail(error.message));
-    child.once('exit', (status) => fail(`exit status ${status}`));
-  });
 }
 
 /** The line that the lease script prints; undefined for any other. */

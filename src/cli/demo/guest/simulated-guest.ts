@@ -11,7 +11,6 @@ import { decode, encode, RECURSION_DESIRED } from 'dns-packet';
 import { formatIpv4, type IpAddress, ipv4 } from '../../../base/ip-address.ts';
 import type { Clock } from '../../../base/time.ts';
 import { parseAddress } from '../../../services/address-text.ts';
-import type { TcpRequest, Upstream } from '../../../stack/flow.ts';
 import { Stack } from '../../../stack/stack.ts';
 import { NodeClock } from '../../../transports/node-clock.ts';
 import { cryptoRandom } from '../../crypto-random.ts';
@@ -27,24 +26,19 @@ import {
 } from './embedded-guest.ts';
 import { HttpExchange } from './http-exchange.ts';
 import { SimulatedNic } from './simulated-nic.ts';
+import { SimulatedServers } from './simulated-servers.ts';
 
 /** Locally administered; the last bytes spell "hw". */
 const MAC = 0x5254_0068_7701;
 const DEFAULT_MTU = 1500;
 const DNS_PORT = 53;
+const SERVER_PORT = 8000;
 const PINGS = 5;
 const PING_DATA_LEN = 56;
 const RETRY_MS = 1000;
 const FIRST_RETRY_MS = 50;
 const TRIES = 5;
 const PROGRESS_EVERY_MS = 100;
-
-/** What nobody sends to this guest is not served. */
-const CLOSED: Upstream = {
-  onTcpRequest: (now, request: TcpRequest) => request.refuse(now, 'refused'),
-  onDatagram: () => {},
-  onEcho: () => {},
-};
 
 /** The guest once it has an address. */
 interface Online {
@@ -63,7 +57,12 @@ export class SimulatedGuest implements EmbeddedGuest {
   private readonly nic = new SimulatedNic(MAC);
   private readonly ended = new AbortController();
   private online: Online | undefined = undefined;
+  private readonly servers: SimulatedServers;
   private nextPort = 40_000;
+
+  constructor() {
+    this.servers = new SimulatedServers(this.clock, () => this.online?.stack.flush());
+  }
 
   attach(network: GuestAcceptor): void {
     network.attachSegment(this.nic, 'simulated guest');
@@ -165,8 +164,19 @@ export class SimulatedGuest implements EmbeddedGuest {
     return { bytes: Number(bytes), sha256, ms };
   }
 
+  serve(): Promise<number> {
+    this.servers.serveFiles(SERVER_PORT);
+    return Promise.resolve(SERVER_PORT);
+  }
+
+  startAgent(port: number): Promise<string> {
+    this.servers.serveMux(port);
+    return Promise.resolve("the multiplexer's guest end in this process: no agent runs");
+  }
+
   close(): Promise<void> {
     this.ended.abort();
+    this.servers.close();
     if (this.online !== undefined) this.online.stack.afterWork = (): void => {};
     this.clock.wakeAt(Number.POSITIVE_INFINITY, () => {});
     return Promise.resolve();
@@ -200,7 +210,7 @@ export class SimulatedGuest implements EmbeddedGuest {
       verifyChecksums: true,
       tcp: {},
     };
-    const stack = new Stack(config, clock.now(), cryptoRandom, CLOSED);
+    const stack = new Stack(config, clock.now(), cryptoRandom, this.servers);
     stack.afterWork = (): void => {
       clock.wakeAt(stack.nextTimeout(), () => stack.onTimeout(clock.now()));
     };

@@ -4,6 +4,8 @@
  */
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
+import { NativeUnavailableError } from '../../../native/errors.ts';
+import { loadPosix } from '../../../native/load.ts';
 import { GuestUnavailableError } from './embedded-guest.ts';
 import type { GuestNamespace } from './kernel-guest.ts';
 
@@ -11,12 +13,18 @@ const PREFIX = 'hawser-demo-';
 const NETNS_DIR = '/run/netns';
 const TUN = '/dev/net/tun';
 
-/** @throws GuestUnavailableError without root, /dev/net/tun or iproute2 */
+/** @throws GuestUnavailableError without root, /dev/net/tun, iproute2 or koffi */
 export function makeTapNamespace(ifName = 'eth0'): GuestNamespace {
   try {
     accessSync(TUN, constants.R_OK | constants.W_OK);
   } catch {
     throw new GuestUnavailableError(`${TUN} cannot be opened`);
+  }
+  try {
+    loadPosix('open a TAP for the guest');
+  } catch (cause) {
+    if (!(cause instanceof NativeUnavailableError)) throw cause;
+    throw new GuestUnavailableError(cause.message, { cause });
   }
   removeStale();
   const name = `${PREFIX}${process.pid}`;

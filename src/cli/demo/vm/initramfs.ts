@@ -141,8 +141,14 @@ export function buildInitramfs(
 export interface VmExtras {
   /** Kernel modules, put at `/modules/NAME.ko` for a step to load; those built in are left out. */
   readonly modules: readonly string[];
-  /** Absolute paths of files, put where they are on the host. */
-  readonly files: readonly string[];
+  /** Absolute paths of files, put where they are on the host; not below /tmp, which is mounted over. */
+  readonly files: readonly (string | MovedFile)[];
+}
+
+/** A file that is elsewhere in the VM. Absolute paths. */
+export interface MovedFile {
+  readonly from: string;
+  readonly to: string;
 }
 
 /** The archive that follows the cached one: `hawser/steps/NN-NAME`, and the extras. */
@@ -164,16 +170,19 @@ export function stepsArchive(
     const data = readModule(kernel, name);
     if (data !== undefined) addFile(`modules/${name}.ko`, data);
   }
-  for (const dir of parentsOf(extras.files)) entries.push({ path: dir, kind: 'dir' });
-  for (const file of extras.files) addFile(file.slice(1), readFileSync(file));
+  const files = extras.files.map((file) =>
+    typeof file === 'string' ? { from: file, to: file } : file,
+  );
+  for (const dir of parentsOf(files)) entries.push({ path: dir, kind: 'dir' });
+  for (const { from, to } of files) addFile(to.slice(1), readFileSync(from));
   return Buffer.concat([padding(afterBytes), makeCpio(entries)]);
 }
 
 /** Every folder above the files, parents first, without the leading slash. */
-function parentsOf(files: readonly string[]): ReadonlySet<string> {
+function parentsOf(files: readonly MovedFile[]): ReadonlySet<string> {
   const dirs = new Set<string>();
-  for (const file of files) {
-    const parts = file.split('/').slice(1, -1);
+  for (const { to } of files) {
+    const parts = to.split('/').slice(1, -1);
     for (let i = 1; i <= parts.length; i++) dirs.add(parts.slice(0, i).join('/'));
   }
   return dirs;

@@ -64,3 +64,48 @@ nc ${host} ${port} -e /tmp/send
 grep '^bytes=' /tmp/answer
 `,
 });
+
+/** Start an agent that listens at `link`. @param node and `entry` are paths in the VM */
+export const agentStep = (node: string, entry: string, link: string): VmStep => ({
+  name: 'agent',
+  script: `'${node}' '${entry}' --listen ${link} >/tmp/agent 2>&1 &
+agent=$!
+${waitFor("grep -q 'agent ready' /tmp/agent", 'kill -0 $agent', 'cat /tmp/agent >&2')}
+`,
+});
+
+/** Serve what {@link downloadStep} fetched, as {@link SERVED_PATH}. */
+export const serveStep = (): VmStep => ({
+  name: 'serve',
+  script: `mkdir -p /tmp/www/cgi-bin
+cat >/tmp/www${RELEASE_PATH} <<'END'
+#!/bin/sh
+: >/tmp/released
+printf 'Content-Type: text/plain\r\n\r\nbye\n'
+END
+chmod +x /tmp/www${RELEASE_PATH}
+mv /tmp/data /tmp/www${SERVED_PATH}
+httpd -p ${SERVER_PORT} -h /tmp/www
+echo "port=${SERVER_PORT}"
+`,
+});
+
+/** Keep the VM up until {@link RELEASE_PATH} was asked for. */
+export const holdStep = (): VmStep => ({
+  name: 'hold',
+  script: waitFor('[ -e /tmp/released ]', 'true', 'echo nobody released the VM >&2'),
+});
+
+const SERVER_PORT = 80;
+export const SERVED_PATH = '/data';
+export const RELEASE_PATH = '/cgi-bin/release';
+/** In steps of 50 ms. */
+const TRIES = 1200;
+
+/** @param hope while it holds, the condition may come true yet */
+const waitFor = (condition: string, hope: string, otherwise: string): string => `tries=0
+until ${condition}; do
+  tries=$((tries + 1))
+  [ $tries -lt ${TRIES} ] && ${hope} || { ${otherwise}; exit 1; }
+  usleep 50000
+done`;

@@ -1,6 +1,6 @@
 /**
- * What the guest runs inside its namespace: `node agent.js COMMAND ...`, with the sockets of the
- * guest's kernel. One JSON object a line on stdout: `{"progress": BYTES}`, then `{"done": {...}}` or
+ * What the guest runs inside its namespace: `node guest-commands.js COMMAND ...`, with the sockets of the
+ * guest's kernel. The host fetches through published ports by the same commands. One JSON object a line on stdout: `{"progress": BYTES}`, then `{"done": {...}}` or
  * `{"error": "..."}`.
  *
  * | command | done |
@@ -8,11 +8,13 @@
  * | `download URL` | `bytes`, `sha256`, `ms` |
  * | `upload URL SEED BYTES` | `bytes`, `sha256` as the server counted them, `ms` |
  * | `resolve NAME SERVER` | `address` |
+ * | `serve PORT` | once the file server listens; it stays until it is killed |
  */
 import { createHash } from 'node:crypto';
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
 import { get, type IncomingMessage, request } from 'node:http';
+import { startFileServer } from '../file-server.ts';
 import { SeededStream } from '../seeded-stream.ts';
 
 const PROGRESS_EVERY_MS = 100;
@@ -94,11 +96,17 @@ async function resolveName(name: string, server: string): Promise<object> {
   return { address };
 }
 
+async function serve(port: number): Promise<object> {
+  await startFileServer('0.0.0.0', port, 'guest');
+  return {};
+}
+
 function run([command, ...args]: readonly string[]): Promise<object> {
   const [first = '', second = '', third = ''] = args;
   if (command === 'download') return download(first);
   if (command === 'upload') return upload(first, Number(second), Number(third));
   if (command === 'resolve') return resolveName(first, second);
+  if (command === 'serve') return serve(Number(first));
   return Promise.reject(new Error(`unknown command ${command}`));
 }
 

@@ -1,0 +1,100 @@
+/** The self-check of a QEMU VM: its own steps as it reports them, and the host's beside them. */
+import { messageOf } from '../errors.ts';
+import {
+  MUX_PORT,
+  type PublishingHost,
+  runPublishedSteps,
+  type Served,
+} from './published-steps.ts';
+import { seededSha256 } from './seeded-stream.ts';
+import { type StepRunner, StepSkipped } from './step-runner.ts';
+import { judgeVmStep, vmError, vmSteps } from './steps.ts';
+import type { StepPlan } from './transfer.ts';
+import { AGENT_MIB, type AgentInVm, agentInVm } from './vm/agent-files.ts';
+import { startVm, type VmHandle, type VmStepResult } from './vm/start-vm.ts';
+import { agentStep, holdStep, RELEASE_PATH, SERVED_PATH, serveStep } from './vm/vm-steps.ts';
+
+export interface VmCheckOptions {
+  /** The QEMU socket that the network listens on. */
+  readonly socket: string;
+  readonly plan: StepPlan;
+  readonly runner: StepRunner;
+  readonly host: PublishingHost;
+  /** The VM runs: it is the caller's to kill. */
+  readonly onStart: (vm: VmHandle) => void;
+}
+
+const MAC = '52:54:00:68:77:02';
+/** The VM's kernel, busybox and buffers. */
+const SPARE_MIB = 256;
+
+/** Run every step; those after the VM has ended early are not tried. */
+export async function checkVm(options: VmCheckOptions): Promise<void> {
+  const { socket, plan, runner, host, onStart } = options;
+  const sum = seededSha256(plan.seed, plan.sizeBytes);
+  const agent = findAgent();
+  const own = vmSteps(plan);
+  const hasAgent = typeof agent !== 'string';
+  const vm = startVm({
+    link: socket,
+    mode: 'connect',
+    memoryMiB: plan.sizeBytes / 1024 / 1024 + SPARE_MIB + (hasAgent ? AGENT_MIB : 0),
+    steps: [
+      ...own,
+      ...(hasAgent ? [agentStep(agent.node, agent.entry, `tcp:0.0.0.0:${MUX_PORT}`)] : []),
+      ...[serveStep(), holdStep()],
+    ],
+    extras: { modules: [], files: hasAgent ? agent.files : [] },
+    mac: MAC,
+  });
+  onStart(vm);
+  const results = vm.results[Symbol.asyncIterator]();
+  const next = async (): Promise<VmStepResult> => {
+    const { value, done } = await results.next();
+    if (done !== true) return value;
+    const { tail } = await vm.ended;
+    throw new Error(`the VM ended: ${tail.slice(-3).join(' | ')}`);
+  };
+  const passed = async (): Promise<VmStepResult> => {
+    const result = await next();
+    if (!result.ok) throw vmError(result);
+    return result;
+  };
+  let address = '';
+  for (const step of ['boot', ...own.map(({ name }) => name)]) {
+    runner.begin(step);
+    try {
+      const result = await next();
+      if (step === 'lease') address = result.words['address'] ?? '';
+      runner.end(await judgeVmStep(result, plan, sum));
+    } catch (error) {
+      runner.end({ step, ok: false, ms: 0, detail: messageOf(error) });
+      return;
+    }
+  }
+  const startAgent = async (): Promise<string> => {
+    if (!hasAgent) throw new StepSkipped(`left out: no agent can be put into the VM (${agent})`);
+    await passed();
+    return "hawser agent in the VM, on this machine's Node";
+  };
+  const serve = async (): Promise<Served> => {
+    const { words } = await passed();
+    return { address, port: Number(words['port']), path: SERVED_PATH };
+  };
+  const url = await runPublishedSteps(runner, host, plan, sum, startAgent, serve);
+  try {
+    await (await fetch(`${url}${RELEASE_PATH}`)).text();
+  } catch {
+    vm.kill(); // what failed has been reported
+  }
+  await vm.ended;
+}
+
+/** @returns why the VM cannot have an agent */
+function findAgent(): AgentInVm | string {
+  try {
+    return agentInVm();
+  } catch (error) {
+    return messageOf(error);
+  }
+}
