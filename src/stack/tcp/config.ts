@@ -31,7 +31,7 @@ export const DEFAULT_TCP_CONFIG: TcpConfig = {
   maxTimeWait: 8192,
   memoryBudget: 512 * 1024 * 1024,
   initialWindow: 256 * 1024,
-  maxWindow: 4 * 1024 * 1024,
+  maxWindow: 2 * 1024 * 1024,
   congestion: 'cubic',
   timeWaitMs: 30_000,
   keepaliveIdleMs: 7_200_000,
