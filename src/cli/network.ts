@@ -24,6 +24,7 @@ import { PortTable } from '../proxy/ports/port-table.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
 import { UdpPublisher } from '../proxy/ports/udp-publisher.ts';
 import { TcpProxy, type TcpProxyCount } from '../proxy/tcp/tcp-proxy.ts';
+import { Outboxes } from '../proxy/udp/outbox.ts';
 import { SendPool } from '../proxy/udp/send-pool.ts';
 import { UDP_NAT_DEFAULTS, UdpNat } from '../proxy/udp/udp-nat.ts';
 import { ProxyUpstream, type TcpService } from '../proxy/upstream.ts';
@@ -130,16 +131,17 @@ class RunningNetwork implements Network {
     const flush = new ImmediateFlush(() => stack.flush());
     const posix = tryLoadPosix(log);
     const pool = new SendPool();
+    const outboxes = new Outboxes(posix?.makeDatagramBatch());
     const seed = random.next32();
     const tcpCounts = new Counters<TcpProxyCount>();
     this.tcp = new TcpProxy({ clock, flusher: flush }, stack, tcpCounts);
     const shared = { downstream: stack, clock, flush, addresses, pool, seed };
     this.udp = new UdpNat(
-      { ...shared, errors: posix },
+      { ...shared, outboxes, errors: posix },
       { ...UDP_NAT_DEFAULTS, bindings: limits.bindings },
     );
     const firstGuest = (): IpAddress | undefined => this.firstGuest();
-    this.published = new UdpPublisher({ ...shared, firstGuest });
+    this.published = new UdpPublisher({ ...shared, outboxes, firstGuest });
     this.echo = new EchoProxy({ ...shared, posix, log });
     this.mux = new MuxLinks({
       links: options.mux.links,
@@ -226,7 +228,10 @@ class RunningNetwork implements Network {
     stack.serveUdp(DNS_PORT, gatewayDns.onDatagram);
     this.serveNtp();
     this.serveDhcp();
-    stack.afterWork = (): void => this.arm();
+    stack.afterWork = (): void => {
+      outboxes.flush();
+      this.arm();
+    };
     stack.onLinkCount = (links): void => this.onLinkCount(links);
     this.view = new LiveView({
       options,

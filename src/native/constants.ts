@@ -4,8 +4,11 @@ export const O_RDWR = 0o2;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 
+export const EIO = 5;
 export const EAGAIN = 11;
 export const EBUSY = 16;
+export const EINVAL = 22;
+export const EMSGSIZE = 90;
 export const ENOBUFS = 105;
 
 export const AF_UNIX = 1;
@@ -25,12 +28,14 @@ export const IPPROTO_ICMPV6 = 58;
 
 export const SOL_IP = 0;
 export const SOL_SOCKET = 1;
+export const SOL_UDP = 17;
 export const SOL_IPV6 = 41;
 export const SOL_PACKET = 263;
 export const IP_TTL = 2;
 export const IP_RECVERR = 11;
 export const IPV6_UNICAST_HOPS = 16;
 export const IPV6_RECVERR = 25;
+export const UDP_SEGMENT = 103;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_SNDBUFFORCE = 32;

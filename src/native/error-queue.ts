@@ -1,9 +1,9 @@
 import { getSystemErrorName } from 'node:util';
-import { IpAddress, ipv4 } from '../base/ip-address.ts';
 import * as n from './constants.ts';
 import { PosixError } from './errors.ts';
 import { CMSG_HDR_LEN, type Message } from './message.ts';
 import type { QueuedError } from './posix.ts';
+import { sockaddrAddress, sockaddrPort } from './sockaddr.ts';
 
 /** struct sock_extended_err, followed by the offender's address. */
 const ERRNO = 0;
@@ -34,20 +34,7 @@ export function readErrorQueue(message: Message, fd: number): QueuedError | unde
     info: view.getUint32(base + INFO, true),
     offender: sockaddrAddress(view, base + OFFENDER),
     destination: named ? sockaddrAddress(message.name.view, 0) : undefined,
-    destinationPort: named ? message.name.view.getUint16(2) : 0,
+    destinationPort: named ? sockaddrPort(message.name.view, 0) : 0,
     payload: message.data.bytes.slice(0, len),
   };
-}
-
-/** The address of a `struct sockaddr_in` or `sockaddr_in6`; undefined for any other. */
-function sockaddrAddress(view: DataView, off: number): IpAddress | undefined {
-  const family = view.getUint16(off, true);
-  if (family === n.AF_INET) return ipv4(view.getInt32(off + 4));
-  if (family !== n.AF_INET6) return undefined;
-  return new IpAddress(
-    view.getInt32(off + 8),
-    view.getInt32(off + 12),
-    view.getInt32(off + 16),
-    view.getInt32(off + 20),
-  );
 }

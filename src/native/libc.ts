@@ -48,6 +48,7 @@ export interface Libc {
   setsockopt(fd: number, level: number, option: number, value: Uint8Array, len: number): number;
   recvmsg(fd: number, message: Uint8Array, flags: number): number;
   sendmsg(fd: number, message: Uint8Array, flags: number): number;
+  sendmmsg(fd: number, messages: Uint8Array, count: number, flags: number): number;
   ifNameToIndex(name: string): number;
   mmap(address: number, len: number, prot: number, flags: number, fd: number, off: number): number;
   munmap(address: number, len: number): number;
@@ -92,6 +93,7 @@ export function bindLibc(wanted: string, host: NativeHost): Libc {
     ),
     recvmsg: c.func('long recvmsg(int fd, void *message, int flags)'),
     sendmsg: c.func('long sendmsg(int fd, const void *message, int flags)'),
+    sendmmsg: c.func('int sendmmsg(int fd, void *messages, unsigned int count, int flags)'),
     ifNameToIndex: c.func('unsigned int if_nametoindex(const char *name)'),
     // Addresses of a 64-bit process are below 2^53 and fit a number; -1 says that it failed.
     mmap: c.func('long mmap(long address, size_t len, int prot, int flags, int fd, long off)'),

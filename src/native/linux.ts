@@ -1,6 +1,7 @@
 /** {@link Posix} on Linux: the small calls here, the larger ones in files of their own. */
 
 import * as n from './constants.ts';
+import { LinuxDatagramBatch } from './datagram-batch.ts';
 import { readErrorQueue } from './error-queue.ts';
 import { PosixError } from './errors.ts';
 import { receiveWithFds, recvFd, sendFd, sendWithFds } from './fd-passing.ts';
@@ -9,6 +10,7 @@ import { Message } from './message.ts';
 import { inNetns } from './netns.ts';
 import { openPacketSocket } from './packet-socket.ts';
 import type {
+  DatagramBatch,
   Posix,
   QueuedError,
   SharedMapping,
@@ -56,6 +58,10 @@ export class LinuxPosix implements Posix {
       );
     }
     return fd;
+  }
+
+  makeDatagramBatch(): DatagramBatch {
+    return new LinuxDatagramBatch(this.c);
   }
 
   setSocketOption(fd: number, level: number, option: number, value: number): void {

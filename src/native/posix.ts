@@ -47,6 +47,28 @@ export interface QueuedError {
 
 export type SocketPairType = 'stream' | 'dgram' | 'seqpacket';
 
+/** Datagrams gathered for one system call. Start with `clear`. */
+export interface DatagramBatch {
+  readonly capacity: number;
+  /** Datagrams added since `clear`. */
+  readonly length: number;
+  /** Whether the first message holds several datagrams, for the kernel to cut up. */
+  readonly segmented: boolean;
+  /** @param segments equal neighbours may be one message; only for sockets of UDP */
+  clear(segments: boolean): void;
+  /**
+   * @param bytes the datagram is their first `len`; not copied, so that they must stay as they are
+   * @param name a `struct sockaddr`; datagrams with the same object are to the same address
+   * @returns false when it is full
+   */
+  add(bytes: Uint8Array, len: number, name: Uint8Array): boolean;
+  /**
+   * @returns how many datagrams the kernel took, from the first; less than all when it refused the
+   *   next, and has forgotten why. Or -errno when it refused the first message.
+   */
+  send(fd: number): number;
+}
+
 /** Memory shared with another process. */
 export interface SharedMapping {
   /** `len` bytes from `off`; nothing of it may be touched after `unmap`: the process would crash. */
@@ -75,6 +97,7 @@ export interface Posix {
    * @throws PosixError `EACCES` where net.ipv4.ping_group_range leaves out our group
    */
   openPingSocket(family: 4 | 6): number;
+  makeDatagramBatch(): DatagramBatch;
   setSocketOption(fd: number, level: number, option: number, value: number): void;
   /** Queue ICMP errors on the socket for {@link readErrorQueue}. */
   enableErrorQueue(fd: number, family: 4 | 6): void;

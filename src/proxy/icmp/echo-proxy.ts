@@ -24,6 +24,7 @@ import { type HostErrors, networkErrorOf, sendError } from '../udp/host-errors.t
 import { HostSession, type SessionOwner } from '../udp/host-session.ts';
 import { openHostSocket } from '../udp/host-socket.ts';
 import { IdleTable } from '../udp/idle-table.ts';
+import { Outbox, Outboxes } from '../udp/outbox.ts';
 import type { SendPool, SendSlot } from '../udp/send-pool.ts';
 
 export type PingCalls = Pick<
@@ -77,6 +78,8 @@ const MAX_DATA = 65_507;
 /** Any but zero: a ping socket ignores it, and Node refuses zero. */
 const ANY_PORT = 1;
 const SESSION_KEY_WORDS = 5;
+/** Pings are few, and no datagrams of UDP: by Node, one at a time. */
+const BY_NODE = new Outboxes(undefined);
 
 /** RFC 792, RFC 4443 §4. */
 const echoRequestType = (family: 4 | 6): number => (family === 4 ? 8 : 128);
@@ -215,15 +218,15 @@ export class EchoProxy implements SessionOwner<Session> {
   private send(session: Session, request: EchoRequest): void {
     const { key, len } = request;
     const { addresses, pool } = this.deps;
-    const address = session.target.lookup(addresses, key, ANY_PORT);
-    if (address === '') {
+    const target = session.target.lookup(addresses, key, ANY_PORT);
+    if (target === undefined) {
       this.counts.add('echo-refused');
       return;
     }
     const slot =
       session.inFlight >= this.options.inFlight || len > MAX_DATA
         ? undefined
-        : pool.take(HEADER_LEN + len, session);
+        : pool.take(HEADER_LEN + len, target);
     if (slot === undefined) {
       this.counts.add('echo-in-flight-limit');
       return;
@@ -234,10 +237,8 @@ export class EchoProxy implements SessionOwner<Session> {
     bytes.writeUInt16BE(0, 2); // checksum and identifier are the kernel's
     bytes.writeUInt16BE(request.identifier, IDENTIFIER);
     bytes.writeUInt16BE(request.sequence, SEQUENCE);
-    pool.fill(slot, HEADER_LEN, request.slab, request.off, len);
+    slot.fill(HEADER_LEN, request.slab, request.off, len);
     slot.key.set(key);
-    slot.address = address;
-    slot.port = ANY_PORT;
     session.setTtl(request.ttl - 1); // RFC 1812 §5.3.1: we are a router; 1 is answered below us
     session.transmit(slot);
   }
@@ -296,7 +297,7 @@ export class EchoProxy implements SessionOwner<Session> {
       this.explain(kind, `Node refused a ping socket: ${host}`, 'report it');
       return undefined;
     }
-    session.attach(host, fd);
+    session.attach(host, new Outbox(BY_NODE, host, session), fd);
     this.table.add(now, session);
     return session;
   }

@@ -22,8 +22,10 @@ import type { Datagram, Downstream, FlowId } from '../../stack/flow.ts';
 import type { AddressMap } from '../address-map.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
 import { closeQuietly, type HostSocket, openHostSocket } from '../udp/host-socket.ts';
+import { type HostTarget, hostTarget } from '../udp/host-target.ts';
 import { IdleTable, type TableEntry } from '../udp/idle-table.ts';
-import type { Sender, SendPool, SendSlot } from '../udp/send-pool.ts';
+import { Outbox, type Outboxes, type Sender } from '../udp/outbox.ts';
+import type { SendPool, SendSlot } from '../udp/send-pool.ts';
 import type { PublishedListener } from './agent-way.ts';
 import { clientSource, SOURCE_TRIES, sourcePort } from './client-source.ts';
 import { listenError, type PortSpec, type SourceAddress } from './publish-spec.ts';
@@ -50,6 +52,8 @@ export interface UdpPublisherDeps {
   readonly flush: FlushScheduler;
   readonly addresses: AddressMap;
   readonly pool: SendPool;
+  /** The owner flushes them after each batch of frames. */
+  readonly outboxes: Outboxes;
   readonly firstGuest: () => IpAddress | undefined;
   readonly seed: number;
 }
@@ -90,7 +94,7 @@ export class UdpPublisher {
     const listener = new UdpListener(this, spec, source);
     const host = openFor(spec, listener);
     if (typeof host === 'string') throw listenError(spec, host);
-    listener.attach(host);
+    listener.attach(host, new Outbox(this.deps.outboxes, host, listener));
     return listener;
   }
 
@@ -105,14 +109,12 @@ export class UdpPublisher {
     const slot =
       listener.inFlightBytes + len > this.options.inFlightBytes
         ? undefined
-        : this.deps.pool.take(len, listener);
+        : this.deps.pool.take(len, client.target);
     if (slot === undefined) {
       this.counts.add('published-udp-in-flight-limit');
       return true;
     }
-    this.deps.pool.fill(slot, 0, datagram.slab, datagram.off, len);
-    slot.address = client.address;
-    slot.port = client.port;
+    slot.fill(0, datagram.slab, datagram.off, len);
     listener.transmit(slot);
     return true;
   }
@@ -149,8 +151,8 @@ export class UdpPublisher {
   }
 
   /** @internal for listeners: the kernel is done with a datagram. */
-  release(slot: SendSlot, error: Error | null): void {
-    if (error !== null) this.counts.add('published-udp-send-failed');
+  release(slot: SendSlot, failure: string): void {
+    if (failure !== '') this.counts.add('published-udp-send-failed');
     this.deps.pool.give(slot);
   }
 
@@ -183,7 +185,8 @@ export class UdpPublisher {
       if (this.table.find(key) !== undefined) continue;
       while (this.table.size >= this.options.clients) this.evictOldest();
       const id: FlowId = { guest, guestPort, remote, remotePort };
-      const client = new UdpClient(listener, key.slice(), id, name, peer.address, peer.port);
+      const target = hostTarget(peer.address, peer.port, listener.family);
+      const client = new UdpClient(listener, key.slice(), id, name, target);
       this.table.add(now, client);
       listener.clients.set(name, client);
       return client;
@@ -233,6 +236,7 @@ export class UdpListener implements Sender, PublishedListener {
   hostPort = 0;
   inFlightBytes = 0;
   private host: HostSocket | undefined = undefined;
+  private outbox: Outbox | undefined = undefined;
   private readonly publisher: UdpPublisher;
 
   constructor(publisher: UdpPublisher, spec: PortSpec, source: SourceAddress) {
@@ -245,19 +249,29 @@ export class UdpListener implements Sender, PublishedListener {
     return this.clients.size;
   }
 
-  attach(host: HostSocket): void {
+  /** Of the socket. */
+  get family(): 4 | 6 {
+    return this.host?.family ?? 4;
+  }
+
+  attach(host: HostSocket, outbox: Outbox): void {
     this.host = host;
+    this.outbox = outbox;
     this.hostPort = host.socket.address().port;
   }
 
   transmit(slot: SendSlot): void {
     this.inFlightBytes += slot.len;
-    this.host?.socket.send(slot.bytes, 0, slot.len, slot.port, slot.address, slot.done);
+    this.outbox?.add(slot);
   }
 
-  onSent(slot: SendSlot, error: Error | null): void {
+  onSent(slot: SendSlot, failure: string): void {
     this.inFlightBytes -= slot.len;
-    this.publisher.release(slot, error);
+    this.publisher.release(slot, failure);
+  }
+
+  onInterrupted(): void {
+    // No errors are asked for on this socket: the next send goes on.
   }
 
   onMessage(bytes: Buffer, peer: RemoteInfo): void {
@@ -270,6 +284,7 @@ export class UdpListener implements Sender, PublishedListener {
 
   stop(): void {
     this.publisher.forget(this);
+    this.outbox?.flush();
     if (this.host !== undefined) closeQuietly(this.host.socket);
   }
 }
@@ -279,8 +294,7 @@ class UdpClient implements TableEntry<UdpClient> {
   readonly listener: UdpListener;
   readonly id: FlowId;
   readonly name: string;
-  readonly address: string;
-  readonly port: number;
+  readonly target: HostTarget;
   chain: UdpClient | undefined = undefined;
   older: UdpClient | undefined = undefined;
   newer: UdpClient | undefined = undefined;
@@ -292,14 +306,12 @@ class UdpClient implements TableEntry<UdpClient> {
     key: Int32Array,
     id: FlowId,
     name: string,
-    address: string,
-    port: number,
+    target: HostTarget,
   ) {
     this.listener = listener;
     this.key = key;
     this.id = id;
     this.name = name;
-    this.address = address;
-    this.port = port;
+    this.target = target;
   }
 }

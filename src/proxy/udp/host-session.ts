@@ -5,12 +5,12 @@
 import type { RemoteInfo } from 'node:dgram';
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
-import { errorCode } from '../../native/errors.ts';
 import type { QueuedError } from '../../native/posix.ts';
 import { enableErrors, type HostErrors, isPendingError } from './host-errors.ts';
 import { closeQuietly, type HostSocket } from './host-socket.ts';
 import type { TableEntry } from './idle-table.ts';
-import type { Sender, SendSlot } from './send-pool.ts';
+import type { Outbox, Sender } from './outbox.ts';
+import type { SendSlot } from './send-pool.ts';
 import { TargetCache } from './target-cache.ts';
 
 /** What a session asks of the proxy that it belongs to. */
@@ -44,6 +44,7 @@ export abstract class HostSession<S> implements TableEntry<S>, Sender {
   private fd = -1;
   private ttl = -1;
   private host: HostSocket | undefined = undefined;
+  private outbox: Outbox | undefined = undefined;
   private readonly owner: SessionOwner<S>;
 
   constructor(owner: SessionOwner<S>, key: Int32Array, guest: IpAddress) {
@@ -56,8 +57,9 @@ export abstract class HostSession<S> implements TableEntry<S>, Sender {
   protected abstract readonly self: S;
 
   /** @param fd where Node does not tell the socket's own */
-  attach(host: HostSocket, fd: number = host.fd): void {
+  attach(host: HostSocket, outbox: Outbox, fd: number = host.fd): void {
     this.host = host;
+    this.outbox = outbox;
     this.fd = fd;
     this.reportsErrors = enableErrors(this.owner.errors, fd, this.guest.family);
   }
@@ -67,6 +69,7 @@ export abstract class HostSession<S> implements TableEntry<S>, Sender {
     const wanted = Math.max(1, Math.min(255, ttl));
     if (wanted === this.ttl) return;
     this.ttl = wanted;
+    this.outbox?.flush(); // what came before goes out as it came
     try {
       this.host?.socket.setTTL(wanted);
     } catch {
@@ -77,14 +80,18 @@ export abstract class HostSession<S> implements TableEntry<S>, Sender {
   transmit(slot: SendSlot): void {
     this.inFlight++;
     this.inFlightBytes += slot.len;
-    this.host?.socket.send(slot.bytes, 0, slot.len, slot.port, slot.address, slot.done);
+    this.outbox?.add(slot);
   }
 
-  onSent(slot: SendSlot, error: Error | null): void {
+  onSent(slot: SendSlot, failure: string): void {
     this.inFlight--;
     this.inFlightBytes -= slot.len;
-    if (error !== null && !this.closed && this.retries(slot, errorCode(error))) return;
+    if (failure !== '' && !this.closed && this.retries(slot, failure)) return;
     this.owner.release(slot);
+  }
+
+  onInterrupted(): void {
+    this.drainErrors();
   }
 
   onMessage(bytes: Buffer, peer: RemoteInfo): void {
@@ -96,6 +103,7 @@ export abstract class HostSession<S> implements TableEntry<S>, Sender {
   }
 
   close(): void {
+    this.outbox?.flush();
     this.closed = true;
     if (this.host !== undefined) closeQuietly(this.host.socket);
   }

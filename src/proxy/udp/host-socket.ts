@@ -33,6 +33,7 @@ export interface HostSocketOptions {
 
 export interface HostSocket {
   readonly socket: Socket;
+  readonly family: 4 | 6;
   /** -1 when Node does not tell. */
   readonly fd: number;
 }
@@ -68,7 +69,7 @@ export function openHostSocket(
     return failure;
   }
   socket.on('message', (bytes, peer) => events.onMessage(bytes, peer));
-  return { socket, fd: descriptorOf(socket) };
+  return { socket, family, fd: descriptorOf(socket) };
 }
 
 /** Closing a socket twice throws; that is no news to anybody here. */

@@ -6,8 +6,8 @@
  * it has been idle for its time (shorter while nothing has answered) or until the table is full
  * and it is the least recently used: a scan costs the oldest binding, never an outage.
  *
- * Bytes: a guest's payload is copied into a slot of the {@link SendPool} and is the kernel's
- * until the send's callback; each binding has a limit to what is on its way. What the host
+ * Bytes: a guest's payload is copied into a slot of the {@link SendPool} and is the {@link Outbox}'s
+ * until it is sent; each binding has a limit to what is on its way. What the host
  * receives is handed down at once and kept by nobody here.
  */
 import type { RemoteInfo } from 'node:dgram';
@@ -23,6 +23,7 @@ import { type HostErrors, networkErrorOf, sendError } from './host-errors.ts';
 import { HostSession, type SessionOwner } from './host-session.ts';
 import { openHostSocket } from './host-socket.ts';
 import { IdleTable } from './idle-table.ts';
+import { Outbox, type Outboxes } from './outbox.ts';
 import type { SendPool, SendSlot } from './send-pool.ts';
 
 export interface UdpNatOptions {
@@ -49,6 +50,8 @@ export interface UdpNatDeps {
   readonly flush: FlushScheduler;
   readonly addresses: AddressMap;
   readonly pool: SendPool;
+  /** The owner flushes them after each batch of frames. */
+  readonly outboxes: Outboxes;
   /** Undefined without native calls: ICMP errors then do not reach guests. */
   readonly errors: HostErrors | undefined;
   /** Any integer; see {@link IdleTable}. */
@@ -209,7 +212,7 @@ export class UdpNat implements SessionOwner<Binding> {
       guest: binding.guest,
       guestPort: binding.guestPort,
       remote: keyRemote(slot.key),
-      remotePort: slot.port,
+      remotePort: slot.target.port,
     };
     const gateway = addresses.gatewayOf(binding.guest.family);
     downstream.sendUdpError(clock.now(), id, told, gateway, slot.len);
@@ -233,8 +236,8 @@ export class UdpNat implements SessionOwner<Binding> {
 
   private send(now: Instant, binding: Binding, datagram: Datagram): void {
     const { key, len } = datagram;
-    const address = binding.target.lookup(this.deps.addresses, key, datagram.remotePort);
-    if (address === '') {
+    const target = binding.target.lookup(this.deps.addresses, key, datagram.remotePort);
+    if (target === undefined) {
       this.refuse(now, datagram, 'udp-refused', 'prohibited'); // a listener of hawser's own
       return;
     }
@@ -242,15 +245,13 @@ export class UdpNat implements SessionOwner<Binding> {
       binding.inFlight >= this.options.inFlight ||
       binding.inFlightBytes + len > this.options.inFlightBytes
         ? undefined
-        : this.deps.pool.take(len, binding);
+        : this.deps.pool.take(len, target);
     if (slot === undefined) {
       this.counts.add('udp-in-flight-limit');
       return;
     }
-    this.deps.pool.fill(slot, 0, datagram.slab, datagram.off, len);
+    slot.fill(0, datagram.slab, datagram.off, len);
     slot.key.set(key);
-    slot.address = address;
-    slot.port = datagram.remotePort;
     binding.setTtl(datagram.ttl - 1); // RFC 1812 §5.3.1: we are a router; 1 is answered below us
     binding.bytesToHost += len;
     binding.transmit(slot);
@@ -282,7 +283,7 @@ export class UdpNat implements SessionOwner<Binding> {
       this.counts.add('udp-no-socket');
       return undefined;
     }
-    binding.attach(host);
+    binding.attach(host, new Outbox(this.deps.outboxes, host, binding));
     this.table.add(now, binding);
     return binding;
   }

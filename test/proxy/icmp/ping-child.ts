@@ -3,6 +3,7 @@ import { SILENT } from '../../../src/base/log.ts';
 import { loadPosix } from '../../../src/native/load.ts';
 import { ImmediateFlush } from '../../../src/proxy/flush-scheduler.ts';
 import { EchoProxy } from '../../../src/proxy/icmp/echo-proxy.ts';
+import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
 import { UdpNat } from '../../../src/proxy/udp/udp-nat.ts';
 import {
@@ -21,7 +22,8 @@ const posix = loadPosix();
 const pool = new SendPool();
 const shared = { downstream: down, clock, flush, addresses: addressMap(), pool, seed: 3 };
 const echo = new EchoProxy({ ...shared, posix, log: SILENT });
-const nat = new UdpNat({ ...shared, errors: posix });
+const outboxes = new Outboxes(posix.makeDatagramBatch());
+const nat = new UdpNat({ ...shared, outboxes, errors: posix });
 
 const HOST = '192.168.127.254';
 const payload = Buffer.from('0123456789abcdef');
@@ -40,10 +42,13 @@ await until(() => down.errors.length === 3);
 echo.onEcho(0, echoRequest(1, 15, HOST, payload)); // and the socket is none the worse
 await until(() => down.replies.length === 5);
 nat.onDatagram(0, datagram(5000, '10.99.0.1', 33_434, payload, 2)); // traceroute by UDP
+outboxes.flush();
 await until(() => down.errors.length === 4);
 nat.onDatagram(0, datagram(5000, '10.99.0.1', 33_435, payload, 3));
+outboxes.flush();
 await until(() => down.errors.length === 5);
 nat.onDatagram(0, datagram(5000, '8.8.8.8', 53, payload));
+outboxes.flush();
 await until(() => down.errors.length === 6 && pool.lentBytes === 0);
 
 const busyBefore = process.cpuUsage();

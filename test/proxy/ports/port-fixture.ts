@@ -6,6 +6,7 @@ import {
   type PortTableOptions,
 } from '../../../src/proxy/ports/port-table.ts';
 import { UdpPublisher } from '../../../src/proxy/ports/udp-publisher.ts';
+import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
 import { removeStaleSocket } from '../../../src/transports/stale-socket.ts';
 import { addressMap, GUEST, RecordingDownstream, TestClock } from '../recording.ts';
@@ -21,6 +22,7 @@ export function portTable(
   const udp = new UdpPublisher({
     ...{ downstream, clock: new TestClock(), flush, addresses, firstGuest },
     pool: new SendPool(),
+    outboxes: new Outboxes(undefined),
     seed: 9,
   });
   const serve = (): boolean => false;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { connect, createServer, type Socket } from 'node:net';
 import type { IpAddress } from '../../../src/base/ip-address.ts';
+import { loadPosix } from '../../../src/native/load.ts';
 import type { AgentWay } from '../../../src/proxy/ports/agent-way.ts';
 import type { PortTable, PortTableOptions } from '../../../src/proxy/ports/port-table.ts';
 import { type PortSpec, PublishError } from '../../../src/proxy/ports/publish-spec.ts';
@@ -12,8 +13,9 @@ import {
   UdpPublisher,
   type UdpPublisherOptions,
 } from '../../../src/proxy/ports/udp-publisher.ts';
+import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
-import type { FlowId } from '../../../src/stack/flow.ts';
+import type { Datagram, FlowId } from '../../../src/stack/flow.ts';
 import { answerAndEnd } from '../../support/stream-owner.ts';
 import {
   addressMap,
@@ -39,6 +41,7 @@ const text = (id: FlowId): string => `${id.remote}:${id.remotePort} > ${id.guest
 describe('proxy/ports', () => {
   let down: RecordingDownstream;
   let udp: UdpPublisher;
+  let outboxes: Outboxes;
   let tables: PortTable[];
   let clients: UdpSocket[];
   let pool: SendPool;
@@ -49,6 +52,7 @@ describe('proxy/ports', () => {
     tables = [];
     clients = [];
     pool = new SendPool();
+    outboxes = new Outboxes(loadPosix().makeDatagramBatch());
     guest = GUEST;
   });
   afterEach(() => {
@@ -65,12 +69,28 @@ describe('proxy/ports', () => {
     const flush = { schedule: (): void => down.flush() };
     const firstGuest = (): IpAddress | undefined => guest;
     udp = new UdpPublisher(
-      { downstream: down, clock: new TestClock(), flush, addresses, pool, firstGuest, seed: 9 },
+      {
+        downstream: down,
+        clock: new TestClock(),
+        flush,
+        addresses,
+        pool,
+        outboxes,
+        firstGuest,
+        seed: 9,
+      },
       { ...UDP_PUBLISHER_DEFAULTS, ...udpOptions },
     );
     const table = portTable({ serve, udp, firstGuest }, options);
     tables.push(table);
     return table;
+  };
+
+  /** A guest's datagram in a batch of its own. @returns whether it was for a client */
+  const answer = (sent: Datagram): boolean => {
+    const taken = udp.onDatagram(0, sent);
+    outboxes.flush();
+    return taken;
   };
 
   const publish = async (
@@ -232,7 +252,7 @@ describe('proxy/ports', () => {
     client.on('message', (bytes, from) => got.push(`${bytes} from ${from.address}`));
     client.send('x', both.hostPort, '127.0.0.1');
     await until(() => down.datagrams.length === 1);
-    udp.onDatagram(0, datagram(53, HOST, client.address().port, Buffer.from('y')));
+    answer(datagram(53, HOST, client.address().port, Buffer.from('y')));
     await until(() => got.length === 1);
     assert.deepEqual(got, ['y from 127.0.0.1']);
   });
@@ -277,7 +297,7 @@ describe('proxy/ports', () => {
     assert.deepEqual(down.datagrams, [
       { from: `${HOST}:${source}`, to: '192.168.127.2:53', bytes: Buffer.from('question') },
     ]);
-    assert.equal(udp.onDatagram(0, datagram(53, HOST, source, Buffer.from('answer'))), true);
+    assert.equal(answer(datagram(53, HOST, source, Buffer.from('answer'))), true);
     await until(() => got.length > 0);
     assert.deepEqual(got, [`answer from ${hostPort}`]);
     assert.equal(table.list()[0]?.active, 1);
@@ -304,7 +324,7 @@ describe('proxy/ports', () => {
     client.send(payload, hostPort, '127.0.0.1');
     await until(() => down.datagrams.length > 0);
     assert.ok(down.datagrams[0]?.bytes.equals(payload));
-    udp.onDatagram(0, datagram(53, HOST, client.address().port, payload));
+    answer(datagram(53, HOST, client.address().port, payload));
     await until(() => got.length > 0);
     assert.ok(got.equals(payload));
   });
@@ -312,13 +332,13 @@ describe('proxy/ports', () => {
   it("UDP: the guest's own traffic is not ours", async () => {
     const table = make();
     const { hostPort } = await publish(table, '0:53/udp');
-    assert.equal(udp.onDatagram(0, datagram(53, HOST, 1234, Buffer.from('x'))), false);
+    assert.equal(answer(datagram(53, HOST, 1234, Buffer.from('x'))), false);
     const client = await udpClient();
     client.send('x', hostPort, '127.0.0.1');
     await until(() => down.datagrams.length > 0);
     const { port } = client.address();
-    assert.equal(udp.onDatagram(0, datagram(54, HOST, port, Buffer.from('x'))), false);
-    assert.equal(udp.onDatagram(0, datagram(53, '8.8.8.8', port, Buffer.from('x'))), false);
+    assert.equal(answer(datagram(54, HOST, port, Buffer.from('x'))), false);
+    assert.equal(answer(datagram(53, '8.8.8.8', port, Buffer.from('x'))), false);
   });
 
   it('UDP: clients that look alike to the guest get ports of their own, and their own answers', async () => {
@@ -335,7 +355,7 @@ describe('proxy/ports', () => {
     const ports = down.datagrams.map(({ from }) => Number(from.split(':')[1]));
     assert.equal(new Set(ports).size, 2);
     for (const { from, bytes } of down.datagrams) {
-      udp.onDatagram(0, datagram(53, HOST, Number(from.split(':')[1]), bytes));
+      answer(datagram(53, HOST, Number(from.split(':')[1]), bytes));
     }
     await until(() => got.length === 2);
     assert.deepEqual(got.sort(), ['1 1', '2 2']);
@@ -366,6 +386,6 @@ describe('proxy/ports', () => {
     table.unpublish(id);
     assert.equal(udp.size, 0);
     const late = datagram(53, HOST, client.address().port, Buffer.from('late'));
-    assert.equal(udp.onDatagram(0, late), false);
+    assert.equal(answer(late), false);
   });
 });

@@ -1,33 +1,32 @@
 import assert from 'node:assert/strict';
 import { slabOver } from '../../../src/base/slab.ts';
+import { NO_TARGET } from '../../../src/proxy/udp/host-target.ts';
 import { SendPool, type SendSlot } from '../../../src/proxy/udp/send-pool.ts';
-
-const NOBODY = { onSent(): void {} };
 
 describe('proxy/udp/send-pool', () => {
   it('refuses above its limit, and lends again what was given back', () => {
-    const pool = new SendPool(3 * 2048);
-    const slots = [1, 2, 3].map(() => pool.take(2048, NOBODY));
+    const pool = new SendPool(3 * 4096);
+    const slots = [1, 2, 3].map(() => pool.take(4096, NO_TARGET));
     assert.ok(slots.every((slot) => slot !== undefined));
-    assert.equal(pool.take(1, NOBODY), undefined);
+    assert.equal(pool.take(1, NO_TARGET), undefined);
     const [first] = slots;
     assert.ok(first);
     pool.give(first);
-    assert.equal(pool.take(1, NOBODY), first);
+    assert.equal(pool.take(1, NO_TARGET), first);
   });
 
   it('lends room for the largest datagram', () => {
-    const slot: SendSlot | undefined = new SendPool().take(65_507, NOBODY);
+    const slot: SendSlot | undefined = new SendPool().take(65_507, NO_TARGET);
     assert.ok(slot && slot.bytes.length >= 65_507);
   });
 
   it('copies out of whichever slab it is given', () => {
     const pool = new SendPool();
-    const slot = pool.take(4, NOBODY);
+    const slot = pool.take(4, NO_TARGET);
     assert.ok(slot);
-    pool.fill(slot, 0, slabOver(Uint8Array.of(0, 1, 2)), 1, 2);
+    slot.fill(0, slabOver(Uint8Array.of(0, 1, 2)), 1, 2);
     const outer = Uint8Array.of(9, 9, 3, 4);
-    pool.fill(slot, 2, slabOver(outer.subarray(2)), 0, 2);
+    slot.fill(2, slabOver(outer.subarray(2)), 0, 2);
     assert.deepEqual([...slot.bytes.subarray(0, 4)], [1, 2, 3, 4]);
   });
 });

@@ -1,11 +1,19 @@
 import assert from 'node:assert/strict';
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import type { Instant } from '../../../src/base/time.ts';
 import { loadPosix } from '../../../src/native/load.ts';
 import type { AddressMap } from '../../../src/proxy/address-map.ts';
 import { ImmediateFlush } from '../../../src/proxy/flush-scheduler.ts';
+import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
-import { UDP_NAT_DEFAULTS, UdpNat, type UdpNatOptions } from '../../../src/proxy/udp/udp-nat.ts';
+import {
+  UDP_NAT_DEFAULTS,
+  UdpNat,
+  type UdpNatDeps,
+  type UdpNatOptions,
+} from '../../../src/proxy/udp/udp-nat.ts';
 import { parsePrefix } from '../../../src/services/address-text.ts';
+import type { Datagram } from '../../../src/stack/flow.ts';
 import { addressMap, datagram, ip, RecordingDownstream, TestClock, until } from '../recording.ts';
 
 const HOST = '192.168.127.254';
@@ -16,291 +24,332 @@ interface Peer {
   readonly got: { bytes: Buffer; from: RemoteInfo }[];
 }
 
-describe('proxy/udp/udp-nat', () => {
-  let down: RecordingDownstream;
-  let clock: TestClock;
-  let pool: SendPool;
-  let nats: UdpNat[];
-  let peers: Peer[];
+/** What a turn of the event loop hands in is a batch, as it is of a link. */
+class BatchingNat extends UdpNat {
+  private readonly outboxes: Outboxes;
 
-  beforeEach(() => {
-    down = new RecordingDownstream();
-    clock = new TestClock();
-    pool = new SendPool();
-    nats = [];
-    peers = [];
-  });
-  afterEach(() => {
-    for (const nat of nats) nat.close();
-    for (const peer of peers) peer.socket.close();
-  });
-
-  const makeNat = (
-    options: Partial<UdpNatOptions> = {},
-    addresses: AddressMap = addressMap(),
-  ): UdpNat => {
-    const flush = new ImmediateFlush(() => down.flush());
-    const deps = { downstream: down, clock, flush, addresses, pool, errors: loadPosix(), seed: 5 };
-    const nat = new UdpNat(deps, { ...UDP_NAT_DEFAULTS, ...options });
-    nats.push(nat);
-    return nat;
-  };
-
-  /** A server on the host's loopback; with `echo`, it sends back what it gets. */
-  const makePeer = async (echo = false, address = '127.0.0.1'): Promise<Peer> => {
-    const socket = createSocket('udp4');
-    await new Promise<void>((resolve) => socket.bind(0, address, resolve));
-    const peer: Peer = { socket, port: socket.address().port, got: [] };
-    socket.on('message', (bytes, from) => {
-      peer.got.push({ bytes, from });
-      if (echo) socket.send(bytes, from.port, from.address);
-    });
-    peers.push(peer);
-    return peer;
-  };
-
-  const closedPort = async (): Promise<number> => {
-    const socket = createSocket('udp4');
-    await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
-    const { port } = socket.address();
-    await new Promise<void>((resolve) => socket.close(() => resolve()));
-    return port;
-  };
-
-  it("reaches the host's loopback, and the answer comes from the host address", async () => {
-    const peer = await makePeer(true);
-    makeNat().onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('hello')));
-    await until(() => down.flushes > 0);
-    assert.deepEqual(down.datagrams, [
-      { from: `${HOST}:${peer.port}`, to: '192.168.127.2:5000', bytes: Buffer.from('hello') },
-    ]);
-    await until(() => pool.lentBytes === 0);
-  });
-
-  for (const len of [0, 1, 2048, 2049, 65_507]) {
-    it(`carries ${len} bytes each way`, async () => {
-      const peer = await makePeer(true);
-      const payload = Buffer.alloc(len, 'abcdefghijk');
-      makeNat().onDatagram(0, datagram(5000, HOST, peer.port, payload));
-      await until(() => down.datagrams.length > 0);
-      assert.ok(peer.got[0]?.bytes.equals(payload));
-      assert.ok(down.datagrams[0]?.bytes.equals(payload));
-    });
+  constructor(deps: UdpNatDeps, options: UdpNatOptions) {
+    super(deps, options);
+    this.outboxes = deps.outboxes;
   }
 
-  it('copies the payload before it returns: the slab is only borrowed', async () => {
-    const peer = await makePeer();
-    const payload = Buffer.from('first');
-    const nat = makeNat();
-    nat.onDatagram(0, datagram(5000, HOST, peer.port, payload));
-    payload.fill('x');
-    await until(() => peer.got.length > 0);
-    assert.equal(peer.got[0]?.bytes.toString(), 'first');
-  });
+  override onDatagram(now: Instant, datagram: Datagram): void {
+    super.onDatagram(now, datagram);
+    queueMicrotask(() => this.outboxes.flush());
+  }
+}
 
-  it('is a full cone: one host port for all remotes, and anybody may answer it', async () => {
-    const [one, two, stranger] = [await makePeer(), await makePeer(), await makePeer()];
-    const nat = makeNat();
-    nat.onDatagram(0, datagram(5000, HOST, one.port, Buffer.from('1')));
-    nat.onDatagram(0, datagram(5000, HOST, two.port, Buffer.from('2')));
-    await until(() => one.got.length + two.got.length === 2);
-    const port = one.got[0]?.from.port;
-    assert.equal(two.got[0]?.from.port, port);
-    assert.equal(nat.size, 1);
-    stranger.socket.send('knock', port, '127.0.0.1');
-    await until(() => down.datagrams.length > 0);
-    assert.equal(down.datagrams[0]?.from, `${HOST}:${stranger.port}`);
-  });
+for (const [way, batches] of [
+  ['by batches', true],
+  ['by Node', false],
+] as const) {
+  describe(`proxy/udp/udp-nat, sending ${way}`, () => {
+    let down: RecordingDownstream;
+    let clock: TestClock;
+    let pool: SendPool;
+    let nats: UdpNat[];
+    let peers: Peer[];
 
-  it('shows peers on any loopback address as the host address, and none when it is closed', async () => {
-    const peer = await makePeer();
-    const nat = makeNat();
-    nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('1')));
-    await until(() => peer.got.length > 0);
-    const other = await makePeer(false, '127.0.0.9');
-    other.socket.send('x', peer.got[0]?.from.port, '127.0.0.1');
-    await until(() => down.datagrams.length > 0);
-    assert.equal(down.datagrams[0]?.from, `${HOST}:${other.port}`);
+    beforeEach(() => {
+      down = new RecordingDownstream();
+      clock = new TestClock();
+      pool = new SendPool();
+      nats = [];
+      peers = [];
+    });
+    afterEach(() => {
+      for (const nat of nats) nat.close();
+      for (const peer of peers) peer.socket.close();
+    });
 
-    const closed = makeNat({}, addressMap({ host: undefined }));
-    closed.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('1')));
-    assert.equal(closed.counts.get('udp-refused'), 1);
-    assert.equal(closed.size, 0);
-  });
+    const makeNat = (
+      options: Partial<UdpNatOptions> = {},
+      addresses: AddressMap = addressMap(),
+    ): UdpNat => {
+      const flush = new ImmediateFlush(() => down.flush());
+      const posix = loadPosix();
+      const outboxes = new Outboxes(batches ? posix.makeDatagramBatch() : undefined);
+      const deps = {
+        downstream: down,
+        clock,
+        flush,
+        addresses,
+        pool,
+        outboxes,
+        errors: posix,
+        seed: 5,
+      };
+      const nat = new BatchingNat(deps, { ...UDP_NAT_DEFAULTS, ...options });
+      nats.push(nat);
+      return nat;
+    };
 
-  it("a closed port of the host's is port-unreachable to the guest", async () => {
-    const port = await closedPort();
-    makeNat().onDatagram(0, datagram(5000, HOST, port, Buffer.from('hello')));
-    await until(() => down.errors.length > 0);
-    assert.deepEqual(down.errors, [
-      {
-        about: `192.168.127.2:5000 > ${HOST}:${port}`,
-        error: 'port-unreachable',
-        from: HOST,
-        payloadLen: 5,
-      },
-    ]);
-  });
+    /** A server on the host's loopback; with `echo`, it sends back what it gets. */
+    const makePeer = async (echo = false, address = '127.0.0.1'): Promise<Peer> => {
+      const socket = createSocket('udp4');
+      await new Promise<void>((resolve) => socket.bind(0, address, resolve));
+      const peer: Peer = { socket, port: socket.address().port, got: [] };
+      socket.on('message', (bytes, from) => {
+        peer.got.push({ bytes, from });
+        if (echo) socket.send(bytes, from.port, from.address);
+      });
+      peers.push(peer);
+      return peer;
+    };
 
-  it('a closed port costs other peers of the same guest port nothing', async () => {
-    const [peer, port] = [await makePeer(), await closedPort()];
-    const nat = makeNat();
-    for (let i = 0; i < 20; i++) {
-      nat.onDatagram(0, datagram(5000, HOST, port, Buffer.from(`${i}`)));
-      nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from(`${i}`)));
+    const closedPort = async (): Promise<number> => {
+      const socket = createSocket('udp4');
+      await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+      const { port } = socket.address();
+      await new Promise<void>((resolve) => socket.close(() => resolve()));
+      return port;
+    };
+
+    it("reaches the host's loopback, and the answer comes from the host address", async () => {
+      const peer = await makePeer(true);
+      makeNat().onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('hello')));
+      await until(() => down.flushes > 0);
+      assert.deepEqual(down.datagrams, [
+        { from: `${HOST}:${peer.port}`, to: '192.168.127.2:5000', bytes: Buffer.from('hello') },
+      ]);
+      await until(() => pool.lentBytes === 0);
+    });
+
+    for (const len of [0, 1, 4096, 4097, 65_507]) {
+      it(`carries ${len} bytes each way`, async () => {
+        const peer = await makePeer(true);
+        const payload = Buffer.alloc(len, 'abcdefghijk');
+        makeNat().onDatagram(0, datagram(5000, HOST, peer.port, payload));
+        await until(() => down.datagrams.length > 0);
+        assert.ok(peer.got[0]?.bytes.equals(payload));
+        assert.ok(down.datagrams[0]?.bytes.equals(payload));
+      });
     }
-    await until(() => peer.got.length === 20);
-    await until(() => down.errors.length >= 1 && pool.lentBytes === 0);
-    assert.equal(nat.counts.get('udp-send-failed'), 0);
-  });
 
-  it('works without native calls, except that errors are not reported', async () => {
-    const [peer, port] = [await makePeer(true), await closedPort()];
-    const flush = new ImmediateFlush(() => down.flush());
-    const addresses = addressMap();
-    const deps = { downstream: down, clock, flush, addresses, pool, errors: undefined, seed: 5 };
-    const nat = new UdpNat(deps);
-    nats.push(nat);
-    nat.onDatagram(0, datagram(5000, HOST, port, Buffer.from('lost')));
-    nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('echo')));
-    await until(() => down.datagrams.length > 0);
-    assert.equal(down.errors.length, 0);
-  });
+    it('copies the payload before it returns: the slab is only borrowed', async () => {
+      const peer = await makePeer();
+      const payload = Buffer.from('first');
+      const nat = makeNat();
+      nat.onDatagram(0, datagram(5000, HOST, peer.port, payload));
+      payload.fill('x');
+      await until(() => peer.got.length > 0);
+      assert.equal(peer.got[0]?.bytes.toString(), 'first');
+    });
 
-  it('refuses metadata and closed gateway ports with an error, broadcasts in silence', () => {
-    const nat = makeNat();
-    nat.onDatagram(0, datagram(5000, '169.254.169.254', 80, Buffer.from('x')));
-    nat.onDatagram(0, datagram(5000, '192.168.127.1', 9, Buffer.from('x')));
-    for (const remote of ['255.255.255.255', '192.168.127.255', '224.0.0.251', '127.0.0.1']) {
-      nat.onDatagram(0, datagram(5000, remote, 9, Buffer.from('x')));
-    }
-    nat.onDatagram(0, datagram(5000, HOST, 0, Buffer.from('x')));
-    assert.deepEqual(
-      down.errors.map(({ error, from }) => [error, from]),
-      [
-        ['prohibited', '192.168.127.1'],
-        ['port-unreachable', '192.168.127.1'],
-      ],
-    );
-    assert.equal(nat.counts.get('udp-refused'), 5);
-    assert.equal(nat.counts.get('udp-port-zero'), 1);
-    assert.equal(nat.size, 0);
-  });
+    it('is a full cone: one host port for all remotes, and anybody may answer it', async () => {
+      const [one, two, stranger] = [await makePeer(), await makePeer(), await makePeer()];
+      const nat = makeNat();
+      nat.onDatagram(0, datagram(5000, HOST, one.port, Buffer.from('1')));
+      nat.onDatagram(0, datagram(5000, HOST, two.port, Buffer.from('2')));
+      await until(() => one.got.length + two.got.length === 2);
+      const port = one.got[0]?.from.port;
+      assert.equal(two.got[0]?.from.port, port);
+      assert.equal(nat.size, 1);
+      stranger.socket.send('knock', port, '127.0.0.1');
+      await until(() => down.datagrams.length > 0);
+      assert.equal(down.datagrams[0]?.from, `${HOST}:${stranger.port}`);
+    });
 
-  it("a port that hawser's own listener has for TCP is another program's for UDP", async () => {
-    const peer = await makePeer(true);
-    const nat = makeNat({}, addressMap({ isOwnListener: () => true }));
-    nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('x')));
-    await until(() => down.datagrams.length === 1);
-    assert.deepEqual(down.errors, []);
-  });
+    it('shows peers on any loopback address as the host address, and none when it is closed', async () => {
+      const peer = await makePeer();
+      const nat = makeNat();
+      nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('1')));
+      await until(() => peer.got.length > 0);
+      const other = await makePeer(false, '127.0.0.9');
+      other.socket.send('x', peer.got[0]?.from.port, '127.0.0.1');
+      await until(() => down.datagrams.length > 0);
+      assert.equal(down.datagrams[0]?.from, `${HOST}:${other.port}`);
 
-  it('what the host cannot send is counted, never thrown', async () => {
-    const nat = makeNat();
-    nat.onDatagram(0, datagram(5000, HOST, 9, Buffer.alloc(65_508)));
-    await until(() => pool.lentBytes === 0);
-    assert.equal(nat.counts.get('udp-send-failed'), 1, 'EMSGSIZE is counted');
-    assert.equal(nat.size, 1, 'and the binding stays');
-  });
+      const closed = makeNat({}, addressMap({ host: undefined }));
+      closed.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('1')));
+      assert.equal(closed.counts.get('udp-refused'), 1);
+      assert.equal(closed.size, 0);
+    });
 
-  it('forgets a binding that nothing answered after 30 s, an answered one after 180 s', async () => {
-    const peer = await makePeer(true);
-    const nat = makeNat();
-    nat.onDatagram(1000, datagram(5000, HOST, peer.port, Buffer.from('x')));
-    nat.onDatagram(1000, datagram(5001, HOST, await closedPort(), Buffer.from('x')));
-    await until(() => down.datagrams.length > 0);
-    assert.equal(nat.nextTimeout(), 31_000);
-    nat.onTimeout(30_999);
-    assert.equal(nat.size, 2);
-    nat.onTimeout(31_000);
-    assert.equal(nat.size, 1);
-    assert.equal(nat.nextTimeout(), 181_000);
-    nat.onTimeout(181_000);
-    assert.equal(nat.size, 0);
-    assert.equal(nat.counts.get('udp-expired'), 2);
-  });
+    it("a closed port of the host's is port-unreachable to the guest", async () => {
+      const port = await closedPort();
+      makeNat().onDatagram(0, datagram(5000, HOST, port, Buffer.from('hello')));
+      await until(() => down.errors.length > 0);
+      assert.deepEqual(down.errors, [
+        {
+          about: `192.168.127.2:5000 > ${HOST}:${port}`,
+          error: 'port-unreachable',
+          from: HOST,
+          payloadLen: 5,
+        },
+      ]);
+    });
 
-  it('a full table evicts the least recently used binding, and new flows go on', async () => {
-    const peer = await makePeer();
-    const nat = makeNat({ bindings: 3 });
-    const send = (now: number, port: number): void =>
-      nat.onDatagram(now, datagram(port, HOST, peer.port, Buffer.from(`${port}`)));
-    send(1, 5001);
-    send(2, 5002);
-    send(3, 5003);
-    send(4, 5001);
-    send(5, 5004);
-    assert.deepEqual(
-      nat.flows(5).map(({ guestPort }) => guestPort),
-      [5003, 5001, 5004],
-    );
-    assert.equal(nat.counts.get('udp-evicted'), 1);
-    await until(() => peer.got.length === 5);
-  });
+    it('a closed port costs other peers of the same guest port nothing', async () => {
+      const [peer, port] = [await makePeer(), await closedPort()];
+      const nat = makeNat();
+      for (let i = 0; i < 20; i++) {
+        nat.onDatagram(0, datagram(5000, HOST, port, Buffer.from(`${i}`)));
+        nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from(`${i}`)));
+      }
+      await until(() => peer.got.length === 20);
+      await until(() => down.errors.length >= 1 && pool.lentBytes === 0);
+      assert.equal(nat.counts.get('udp-send-failed'), 0);
+    });
 
-  it('a scan from every source port leaves a bounded table and working service', async () => {
-    const peer = await makePeer(true);
-    const nat = makeNat({ bindings: 64 });
-    for (let port = 1; port <= 4000; port++) {
-      nat.onDatagram(port, datagram(port, HOST, 9, Buffer.from('x')));
-      if (port % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
-    }
-    assert.equal(nat.size, 64);
-    assert.equal(nat.counts.get('udp-evicted'), 4000 - 64);
-    nat.onDatagram(5000, datagram(5000, HOST, peer.port, Buffer.from('still here')));
-    await until(() => down.datagrams.length > 0);
-    await until(() => pool.lentBytes === 0);
-  });
+    it('works without native calls, except that errors are not reported', async () => {
+      const [peer, port] = [await makePeer(true), await closedPort()];
+      const flush = new ImmediateFlush(() => down.flush());
+      const addresses = addressMap();
+      const outboxes = new Outboxes(undefined);
+      const deps = {
+        downstream: down,
+        clock,
+        flush,
+        addresses,
+        pool,
+        outboxes,
+        errors: undefined,
+        seed: 5,
+      };
+      const nat = new UdpNat(deps);
+      nats.push(nat);
+      nat.onDatagram(0, datagram(5000, HOST, port, Buffer.from('lost')));
+      nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('echo')));
+      await until(() => down.datagrams.length > 0);
+      assert.equal(down.errors.length, 0);
+    });
 
-  it('drops and counts what is above the limit of bytes on their way', async () => {
-    const peer = await makePeer();
-    const nat = makeNat({ inFlightBytes: 1000 });
-    for (let i = 0; i < 5; i++) {
-      nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.alloc(400)));
-    }
-    assert.equal(nat.counts.get('udp-in-flight-limit'), 3);
-    await until(() => peer.got.length === 2 && pool.lentBytes === 0);
-  });
+    it('refuses metadata and closed gateway ports with an error, broadcasts in silence', () => {
+      const nat = makeNat();
+      nat.onDatagram(0, datagram(5000, '169.254.169.254', 80, Buffer.from('x')));
+      nat.onDatagram(0, datagram(5000, '192.168.127.1', 9, Buffer.from('x')));
+      for (const remote of ['255.255.255.255', '192.168.127.255', '224.0.0.251', '127.0.0.1']) {
+        nat.onDatagram(0, datagram(5000, remote, 9, Buffer.from('x')));
+      }
+      nat.onDatagram(0, datagram(5000, HOST, 0, Buffer.from('x')));
+      assert.deepEqual(
+        down.errors.map(({ error, from }) => [error, from]),
+        [
+          ['prohibited', '192.168.127.1'],
+          ['port-unreachable', '192.168.127.1'],
+        ],
+      );
+      assert.equal(nat.counts.get('udp-refused'), 5);
+      assert.equal(nat.counts.get('udp-port-zero'), 1);
+      assert.equal(nat.size, 0);
+    });
 
-  it('flushes once for a burst of answers', async () => {
-    const peer = await makePeer();
-    const nat = makeNat();
-    nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('x')));
-    await until(() => peer.got.length > 0);
-    for (let i = 0; i < 20; i++) peer.socket.send('x', peer.got[0]?.from.port, '127.0.0.1');
-    await until(() => down.datagrams.length === 20);
-    await new Promise((resolve) => setImmediate(resolve));
-    assert.ok(down.flushes < 20, `${down.flushes} flushes`);
-  });
+    it("a port that hawser's own listener has for TCP is another program's for UDP", async () => {
+      const peer = await makePeer(true);
+      const nat = makeNat({}, addressMap({ isOwnListener: () => true }));
+      nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('x')));
+      await until(() => down.datagrams.length === 1);
+      assert.deepEqual(down.errors, []);
+    });
 
-  it('IPv6 is another family of the same table: echo and port unreachable through ::1', async () => {
-    const server = createSocket('udp6');
-    await new Promise<void>((resolve) => server.bind(0, '::1', resolve));
-    server.on('message', (bytes, from) => server.send(bytes, from.port, from.address));
-    const { port } = server.address();
-    const subnet6 = parsePrefix('fd12:3456::/64');
-    assert.ok(subnet6);
-    const six = { subnet6, gateway6: ip('fd12:3456::1'), host6: ip('fd12:3456::fe') };
-    const nat = makeNat({}, addressMap(six));
-    const guest = ip('fd12:3456::2');
-    nat.onDatagram(0, datagram(5000, 'fd12:3456::fe', port, Buffer.from('six'), 64, guest));
-    await until(() => down.datagrams.length > 0);
-    assert.equal(down.datagrams[0]?.from, `fd12:3456::fe:${port}`);
-    await new Promise<void>((resolve) => server.close(() => resolve()));
-    nat.onDatagram(0, datagram(5000, 'fd12:3456::fe', port, Buffer.from('six'), 64, guest));
-    await until(() => down.errors.length > 0);
-    assert.equal(down.errors[0]?.error, 'port-unreachable');
-    assert.equal(down.errors[0]?.from, 'fd12:3456::fe');
-  });
+    it('what the host cannot send is counted, never thrown', async () => {
+      const nat = makeNat();
+      nat.onDatagram(0, datagram(5000, HOST, 9, Buffer.alloc(65_508)));
+      await until(() => pool.lentBytes === 0);
+      assert.equal(nat.counts.get('udp-send-failed'), 1, 'EMSGSIZE is counted');
+      assert.equal(nat.size, 1, 'and the binding stays');
+    });
 
-  it('describes its bindings', async () => {
-    const peer = await makePeer();
-    const nat = makeNat();
-    nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('12345')));
-    const [flow] = nat.flows(10);
-    assert.equal(`${flow?.guest}:${flow?.guestPort}`, '192.168.127.2:5000');
-    assert.equal(`${flow?.remote}:${flow?.remotePort}`, `${HOST}:${peer.port}`);
-    assert.equal(flow?.bytesToHost, 5);
-    assert.equal(flow?.idleMs, 10);
+    it('forgets a binding that nothing answered after 30 s, an answered one after 180 s', async () => {
+      const peer = await makePeer(true);
+      const nat = makeNat();
+      nat.onDatagram(1000, datagram(5000, HOST, peer.port, Buffer.from('x')));
+      nat.onDatagram(1000, datagram(5001, HOST, await closedPort(), Buffer.from('x')));
+      await until(() => down.datagrams.length > 0);
+      assert.equal(nat.nextTimeout(), 31_000);
+      nat.onTimeout(30_999);
+      assert.equal(nat.size, 2);
+      nat.onTimeout(31_000);
+      assert.equal(nat.size, 1);
+      assert.equal(nat.nextTimeout(), 181_000);
+      nat.onTimeout(181_000);
+      assert.equal(nat.size, 0);
+      assert.equal(nat.counts.get('udp-expired'), 2);
+    });
+
+    it('a full table evicts the least recently used binding, and new flows go on', async () => {
+      const peer = await makePeer();
+      const nat = makeNat({ bindings: 3 });
+      const send = (now: number, port: number): void =>
+        nat.onDatagram(now, datagram(port, HOST, peer.port, Buffer.from(`${port}`)));
+      send(1, 5001);
+      send(2, 5002);
+      send(3, 5003);
+      send(4, 5001);
+      send(5, 5004);
+      assert.deepEqual(
+        nat.flows(5).map(({ guestPort }) => guestPort),
+        [5003, 5001, 5004],
+      );
+      assert.equal(nat.counts.get('udp-evicted'), 1);
+      await until(() => peer.got.length === 5);
+    });
+
+    it('a scan from every source port leaves a bounded table and working service', async () => {
+      const peer = await makePeer(true);
+      const nat = makeNat({ bindings: 64 });
+      for (let port = 1; port <= 4000; port++) {
+        nat.onDatagram(port, datagram(port, HOST, 9, Buffer.from('x')));
+        if (port % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+      assert.equal(nat.size, 64);
+      assert.equal(nat.counts.get('udp-evicted'), 4000 - 64);
+      nat.onDatagram(5000, datagram(5000, HOST, peer.port, Buffer.from('still here')));
+      await until(() => down.datagrams.length > 0);
+      await until(() => pool.lentBytes === 0);
+    });
+
+    it('drops and counts what is above the limit of bytes on their way', async () => {
+      const peer = await makePeer();
+      const nat = makeNat({ inFlightBytes: 1000 });
+      for (let i = 0; i < 5; i++) {
+        nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.alloc(400)));
+      }
+      assert.equal(nat.counts.get('udp-in-flight-limit'), 3);
+      await until(() => peer.got.length === 2 && pool.lentBytes === 0);
+    });
+
+    it('flushes once for a burst of answers', async () => {
+      const peer = await makePeer();
+      const nat = makeNat();
+      nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('x')));
+      await until(() => peer.got.length > 0);
+      for (let i = 0; i < 20; i++) peer.socket.send('x', peer.got[0]?.from.port, '127.0.0.1');
+      await until(() => down.datagrams.length === 20);
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.ok(down.flushes < 20, `${down.flushes} flushes`);
+    });
+
+    it('IPv6 is another family of the same table: echo and port unreachable through ::1', async () => {
+      const server = createSocket('udp6');
+      await new Promise<void>((resolve) => server.bind(0, '::1', resolve));
+      server.on('message', (bytes, from) => server.send(bytes, from.port, from.address));
+      const { port } = server.address();
+      const subnet6 = parsePrefix('fd12:3456::/64');
+      assert.ok(subnet6);
+      const six = { subnet6, gateway6: ip('fd12:3456::1'), host6: ip('fd12:3456::fe') };
+      const nat = makeNat({}, addressMap(six));
+      const guest = ip('fd12:3456::2');
+      nat.onDatagram(0, datagram(5000, 'fd12:3456::fe', port, Buffer.from('six'), 64, guest));
+      await until(() => down.datagrams.length > 0);
+      assert.equal(down.datagrams[0]?.from, `fd12:3456::fe:${port}`);
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      nat.onDatagram(0, datagram(5000, 'fd12:3456::fe', port, Buffer.from('six'), 64, guest));
+      await until(() => down.errors.length > 0);
+      assert.equal(down.errors[0]?.error, 'port-unreachable');
+      assert.equal(down.errors[0]?.from, 'fd12:3456::fe');
+    });
+
+    it('describes its bindings', async () => {
+      const peer = await makePeer();
+      const nat = makeNat();
+      nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('12345')));
+      const [flow] = nat.flows(10);
+      assert.equal(`${flow?.guest}:${flow?.guestPort}`, '192.168.127.2:5000');
+      assert.equal(`${flow?.remote}:${flow?.remotePort}`, `${HOST}:${peer.port}`);
+      assert.equal(flow?.bytesToHost, 5);
+      assert.equal(flow?.idleMs, 10);
+    });
   });
-});
+}

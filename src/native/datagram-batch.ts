@@ -1,0 +1,161 @@
+/**
+ * Datagrams for one sendmmsg(2). Neighbours of one length to one address become one message, which
+ * the kernel cuts up again where it leaves it (udp(7), UDP_SEGMENT): what a datagram costs there
+ * falls from 2.3 to 0.5 us.
+ *
+ * The headers are made once, in memory whose address the kernel is told; a datagram's bytes are not
+ * copied, and must neither move nor change until they are sent. Nothing is allocated per datagram.
+ */
+import { ARENA_BUFFER } from '../base/arena.ts';
+import { makeSlab, type Slab } from '../base/slab.ts';
+import * as n from './constants.ts';
+import type { Libc } from './libc.ts';
+import type { DatagramBatch } from './posix.ts';
+import { SOCKADDR_IN6_LEN } from './sockaddr.ts';
+
+/** As many segments as any kernel takes (UDP_MAX_SEGMENTS was 64 before it was 128). */
+const CAPACITY = 64;
+/** Of one message: an IP packet's limit less its headers. */
+const MAX_SEGMENTED_LEN = 65_000;
+
+/** struct mmsghdr, in 32-bit words. Addresses and sizes are two words, the low one first. */
+const MMSGHDR_WORDS = 16;
+const NAME = 0;
+const NAMELEN = 2;
+const IOV = 4;
+const IOVLEN = 6;
+const CONTROL = 8;
+const CONTROLLEN = 10;
+const IOVEC_WORDS = 4;
+const IOV_LEN = 2;
+/** Room for a `sockaddr_in6`, and for the control message with a segment's length. */
+const NAME_ROOM = 32;
+const CONTROL_ROOM = 24;
+const CONTROL_LEN = 18;
+const WORD = 0x1_0000_0000;
+
+export class LinuxDatagramBatch implements DatagramBatch {
+  readonly capacity: number = CAPACITY;
+  length = 0;
+  private readonly c: Libc;
+  private readonly headers: Slab = makeSlab(CAPACITY * MMSGHDR_WORDS * 4);
+  private readonly iovecs: Slab = makeSlab(CAPACITY * IOVEC_WORDS * 4);
+  private readonly names: Slab = makeSlab(CAPACITY * NAME_ROOM);
+  private readonly controls: Slab = makeSlab(CAPACITY * CONTROL_ROOM);
+  private readonly headerWords = new Uint32Array(this.headers.bytes.buffer);
+  private readonly iovecWords = new Uint32Array(this.iovecs.bytes.buffer);
+  private readonly iovecsAt: number;
+  private readonly arenaAt: number;
+  private readonly kernelSegments: boolean;
+  private segments = false;
+  /** Messages begun, and of the last one: to whom, datagrams, bytes, and how long each but the last. */
+  private messages = 0;
+  private name: Uint8Array | undefined = undefined;
+  private count = 0;
+  private total = 0;
+  private segmentLen = 0;
+
+  constructor(c: Libc) {
+    this.c = c;
+    this.iovecsAt = Number(c.address(this.iovecs.bytes));
+    this.arenaAt = ARENA_BUFFER === undefined ? 0 : Number(c.address(new Uint8Array(ARENA_BUFFER)));
+    this.kernelSegments = knowsSegments(c);
+    const namesAt = Number(c.address(this.names.bytes));
+    const controlsAt = Number(c.address(this.controls.bytes));
+    for (let i = 0; i < CAPACITY; i++) {
+      const header = i * MMSGHDR_WORDS;
+      setLong(this.headerWords, header + NAME, namesAt + i * NAME_ROOM);
+      setLong(this.headerWords, header + CONTROL, controlsAt + i * CONTROL_ROOM);
+      const { view } = this.controls;
+      view.setBigUint64(i * CONTROL_ROOM, BigInt(CONTROL_LEN), true);
+      view.setInt32(i * CONTROL_ROOM + 8, n.SOL_UDP, true);
+      view.setInt32(i * CONTROL_ROOM + 12, n.UDP_SEGMENT, true);
+    }
+  }
+
+  get segmented(): boolean {
+    return this.messages > 0 && this.headerWords[IOVLEN] !== 1;
+  }
+
+  clear(segments: boolean): void {
+    this.segments = segments && this.kernelSegments;
+    this.length = 0;
+    this.messages = 0;
+    this.name = undefined;
+  }
+
+  add(bytes: Uint8Array, len: number, name: Uint8Array): boolean {
+    const i = this.length;
+    if (i === CAPACITY) return false;
+    const at =
+      bytes.buffer === ARENA_BUFFER
+        ? this.arenaAt + bytes.byteOffset
+        : Number(this.c.address(bytes));
+    setLong(this.iovecWords, i * IOVEC_WORDS, at);
+    this.iovecWords[i * IOVEC_WORDS + IOV_LEN] = len;
+    this.length++;
+    if (this.joins(len, name)) this.extend(len);
+    else this.begin(i, len, name);
+    return true;
+  }
+
+  send(fd: number): number {
+    const sent = this.c.sendmmsg(fd, this.headers.bytes, this.messages, n.MSG_DONTWAIT);
+    if (sent < 0) return -this.c.errno();
+    let datagrams = 0;
+    for (let i = 0; i < sent; i++) datagrams += this.headerWords[i * MMSGHDR_WORDS + IOVLEN] ?? 0;
+    return datagrams;
+  }
+
+  /** A shorter datagram may be the last segment, and an empty one is none. */
+  private joins(len: number, name: Uint8Array): boolean {
+    return (
+      this.segments &&
+      name === this.name &&
+      len > 0 &&
+      len <= this.segmentLen &&
+      this.total === this.count * this.segmentLen &&
+      this.total + len <= MAX_SEGMENTED_LEN
+    );
+  }
+
+  private begin(first: number, len: number, name: Uint8Array): void {
+    const message = this.messages++;
+    const header = message * MMSGHDR_WORDS;
+    const words = this.headerWords;
+    this.names.bytes.set(name, message * NAME_ROOM);
+    words[header + NAMELEN] = Math.min(name.length, SOCKADDR_IN6_LEN);
+    setLong(words, header + IOV, this.iovecsAt + first * IOVEC_WORDS * 4);
+    words[header + IOVLEN] = 1;
+    words[header + CONTROLLEN] = 0;
+    this.name = name;
+    this.count = 1;
+    this.total = len;
+    this.segmentLen = len;
+  }
+
+  private extend(len: number): void {
+    const message = this.messages - 1;
+    const header = message * MMSGHDR_WORDS;
+    this.headerWords[header + IOVLEN] = ++this.count;
+    this.total += len;
+    if (this.count > 2) return;
+    this.headerWords[header + CONTROLLEN] = CONTROL_ROOM;
+    this.controls.view.setUint16(message * CONTROL_ROOM + 16, this.segmentLen, true);
+  }
+}
+
+/** Addresses of a 64-bit process are below 2^53. */
+function setLong(words: Uint32Array, at: number, value: number): void {
+  words[at] = value % WORD;
+  words[at + 1] = Math.floor(value / WORD);
+}
+
+/** A kernel before 4.18 would send the segments as one datagram. */
+function knowsSegments(c: Libc): boolean {
+  const fd = c.socket(n.AF_INET, n.SOCK_DGRAM | n.SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const known = c.setsockopt(fd, n.SOL_UDP, n.UDP_SEGMENT, new Uint8Array(4), 4) === 0;
+  c.close(fd);
+  return known;
+}

@@ -1,0 +1,19 @@
+/** Where datagrams of a flow go, as both ways of sending want it; made once per target. */
+import { sockaddrOf } from '../../native/sockaddr.ts';
+import { parseAddress } from '../../services/address-text.ts';
+
+export interface HostTarget {
+  readonly address: string;
+  readonly port: number;
+  /** `struct sockaddr`; undefined where the address has a zone, which Node looks up. */
+  readonly name: Uint8Array | undefined;
+}
+
+export const NO_TARGET: HostTarget = { address: '', port: 0, name: undefined };
+
+/** @param family of the socket; by default the address's own */
+export function hostTarget(address: string, port: number, family?: 4 | 6): HostTarget {
+  const parsed = parseAddress(address);
+  const name = parsed && sockaddrOf(parsed, port, family ?? parsed.family);
+  return { address, port, name };
+}

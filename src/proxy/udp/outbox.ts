@@ -1,0 +1,161 @@
+/**
+ * What guests send through host sockets, on its way to the kernel.
+ *
+ * Theory of operation
+ * -------------------
+ * Each host socket has an {@link Outbox}. Where native calls are, it gathers the datagrams of one batch of
+ * frames, and sends them by one system call when the batch ends ({@link Outboxes.flush}), or sooner when
+ * there are as many as one call takes. Without native calls each goes to Node at once. Node also has
+ * what the kernel has no room for: it waits with it until there is, and what comes meanwhile queues
+ * behind it, so that datagrams keep their order.
+ *
+ * A slot belongs to the outbox from `add` until the sender's `onSent`. How many there are is for the
+ * sender to limit.
+ */
+import { getSystemErrorName } from 'node:util';
+import * as n from '../../native/constants.ts';
+import type { DatagramBatch } from '../../native/posix.ts';
+import type { HostSocket } from './host-socket.ts';
+import type { SendSlot } from './send-pool.ts';
+
+export interface Sender {
+  /**
+   * The kernel took the datagram or refused it. The slot is the sender's again.
+   *
+   * @param failure the system's code; empty when it was sent
+   */
+  onSent(slot: SendSlot, failure: string): void;
+  /** The kernel reported the fate of an earlier datagram instead of sending one, which is sent again. */
+  onInterrupted(): void;
+}
+
+/** What all outboxes share. */
+export class Outboxes {
+  /** Undefined without native calls. */
+  readonly batch: DatagramBatch | undefined;
+  private readonly filled: Outbox[] = [];
+
+  constructor(batch: DatagramBatch | undefined) {
+    this.batch = batch;
+  }
+
+  /** @internal for outboxes: one has something for the next `flush`. */
+  enlist(outbox: Outbox): void {
+    this.filled.push(outbox);
+  }
+
+  /** The batch of frames has ended. */
+  flush(): void {
+    const { filled } = this;
+    if (filled.length === 0) return;
+    for (const outbox of filled) outbox.onBatchEnd();
+    filled.length = 0;
+  }
+}
+
+export class Outbox {
+  private readonly shared: Outboxes;
+  private readonly host: HostSocket;
+  private readonly sender: Sender;
+  private first: SendSlot | undefined = undefined;
+  private last: SendSlot | undefined = undefined;
+  private length = 0;
+  private enlisted = false;
+  /** Datagrams that Node has, and may still be waiting with. */
+  private atNode = 0;
+  /** Until the kernel refuses: a device may not do it, or the path's MTU be less than a segment. */
+  private segments = true;
+
+  constructor(shared: Outboxes, host: HostSocket, sender: Sender) {
+    this.shared = shared;
+    this.host = host;
+    this.sender = sender;
+  }
+
+  add(slot: SendSlot): void {
+    const { batch } = this.shared;
+    if (
+      batch === undefined ||
+      this.atNode > 0 ||
+      this.host.fd < 0 ||
+      slot.target.name === undefined
+    ) {
+      this.flush();
+      this.sendByNode(slot);
+      return;
+    }
+    slot.next = undefined;
+    if (this.last === undefined) this.first = slot;
+    else this.last.next = slot;
+    this.last = slot;
+    this.length++;
+    if (this.length === batch.capacity) {
+      this.flush();
+    } else if (!this.enlisted) {
+      this.enlisted = true;
+      this.shared.enlist(this);
+    }
+  }
+
+  /** Send what was gathered now: a socket option changes, or the socket closes. */
+  flush(): void {
+    const { batch } = this.shared;
+    if (batch === undefined) return;
+    while (this.first !== undefined) {
+      batch.clear(this.segments);
+      let slot: SendSlot | undefined = this.first;
+      while (slot?.target.name !== undefined && batch.add(slot.bytes, slot.len, slot.target.name)) {
+        slot = slot.next;
+      }
+      const gathered = batch.length;
+      const sent = batch.send(this.host.fd);
+      if (sent < 0) this.onRefused(-sent, batch.segmented);
+      for (let i = 0; i < sent; i++) this.finish('');
+      if (sent >= 0 && sent < gathered) this.sender.onInterrupted();
+    }
+  }
+
+  /** @internal for {@link Outboxes}. */
+  onBatchEnd(): void {
+    this.enlisted = false;
+    this.flush();
+  }
+
+  /** @internal for slots. */
+  onSentByNode(slot: SendSlot, failure: string): void {
+    this.atNode--;
+    this.sender.onSent(slot, failure);
+  }
+
+  private onRefused(errno: number, segmented: boolean): void {
+    if (errno === n.EAGAIN || errno === n.ENOBUFS) {
+      for (let slot = this.take(); slot !== undefined; slot = this.take()) this.sendByNode(slot);
+    } else if (segmented && (errno === n.EINVAL || errno === n.EIO || errno === n.EMSGSIZE)) {
+      this.segments = false;
+    } else {
+      this.finish(getSystemErrorName(-errno));
+    }
+  }
+
+  private finish(failure: string): void {
+    const slot = this.take();
+    if (slot !== undefined) this.sender.onSent(slot, failure);
+  }
+
+  private take(): SendSlot | undefined {
+    const slot = this.first;
+    if (slot === undefined) return undefined;
+    this.first = slot.next;
+    if (slot.next === undefined) this.last = undefined;
+    slot.next = undefined;
+    this.length--;
+    return slot;
+  }
+
+  private sendByNode(slot: SendSlot): void {
+    this.atNode++;
+    slot.outbox = this;
+    const { bytes, len, target, done } = slot;
+    this.host.socket.send(bytes, 0, len, target.port, target.address, done);
+  }
+}
