@@ -13,8 +13,8 @@ export interface BenchChannel {
   /** One echo of a small message. */
   ping(): Promise<void>;
   close(): void;
-  /** Send until no more is taken for `ms`. */
-  stuff(ms: number): Promise<void>;
+  /** Send until no more is taken for `ms`. @returns bytes taken */
+  stuff(ms: number): Promise<number>;
 }
 
 export interface BenchClient {
@@ -27,6 +27,8 @@ export interface Contender {
   /** Runs in the server's process; resolves once it listens. */
   serve(path: string): Promise<void>;
   connect(path: string): Promise<BenchClient>;
+  /** Bytes in use that it allocated once for all, where V8 does not see what they are used for. */
+  ownMemory?(): number;
 }
 
 export const CHUNK_LEN: number = 64 << 10;

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MuxChannel, MuxChannelHandler } from '../../src/mux/channel.ts';
 import type { Destination } from '../../src/mux/destination.ts';
 import type { MuxRole } from '../../src/mux/handshake.ts';
+import type { Mux } from '../../src/mux/mux.ts';
 import type { ChannelRequest } from '../../src/mux/request.ts';
 import { adoptAccepted } from '../../src/native/socket-over-handle.ts';
 import { acceptStream, openStream } from '../../src/proxy/mux/channel-stream.ts';
@@ -21,6 +22,8 @@ import {
 import { serveStream, streamChannel } from './streams.ts';
 
 const clock = new NodeClock();
+/** All of this process. */
+const muxes: Mux[] = [];
 const TARGET: Destination = { proto: 'unix', path: '/bench' };
 
 function muxSocket(
@@ -28,7 +31,7 @@ function muxSocket(
   onReady: () => void,
   onRequest: (request: ChannelRequest) => void,
 ): MuxSocket {
-  return new MuxSocket(
+  const socket = new MuxSocket(
     clock,
     { role },
     {
@@ -38,7 +41,13 @@ function muxSocket(
       onClosed: () => undefined,
     },
   );
+  muxes.push(socket.mux);
+  return socket;
 }
+
+/** Buffers come from an arena. */
+const ownMemory = (): number =>
+  muxes.reduce((sum, { rxPool, txPool }) => sum + rxPool.inUse + txPool.inUse, 0);
 
 function listen(path: string, onRequest: (request: ChannelRequest) => void): Promise<void> {
   const server = net.createServer({ pauseOnConnect: true }, (accepted) => {
@@ -119,13 +128,15 @@ class Client implements MuxChannelHandler, BenchChannel {
     });
   }
 
-  async stuff(ms: number): Promise<void> {
-    this.left = Number.MAX_SAFE_INTEGER;
+  async stuff(ms: number): Promise<number> {
+    const most = Number.MAX_SAFE_INTEGER;
+    this.left = most;
     this.pump();
     for (let last = -1; last !== this.left; ) {
       last = this.left;
       await sleep(ms);
     }
+    return most - this.left;
   }
 
   close(): void {
@@ -167,6 +178,7 @@ class Client implements MuxChannelHandler, BenchChannel {
 
 export const hawser: Contender = {
   name: 'hawser',
+  ownMemory,
   serve: (path) => listen(path, (request) => void request.accept(clock.now(), new Server())),
   async connect(path) {
     const { mux, socket } = await dial(path);
@@ -179,6 +191,7 @@ export const hawser: Contender = {
 
 export const hawserStreams: Contender = {
   name: 'hawser, Duplex',
+  ownMemory,
   serve: (path) =>
     listen(path, (request) => {
       const stream = acceptStream(clock, request);

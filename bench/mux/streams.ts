@@ -59,14 +59,17 @@ export function streamChannel(stream: Duplex, kind: number): BenchChannel {
     },
     async stuff(ms) {
       let free = true;
+      let taken = 0;
       stream.on('drain', () => {
         free = true;
       });
       for (;;) {
-        if (free) free = stream.write(CHUNK);
-        else {
+        if (free) {
+          free = stream.write(CHUNK);
+          taken += CHUNK.length;
+        } else {
           await sleep(ms);
-          if (!free) return;
+          if (!free) return taken;
         }
       }
     },

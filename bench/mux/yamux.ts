@@ -1,7 +1,8 @@
 /**
- * libp2p's yamux, from a folder in which `npm install @chainsafe/libp2p-yamux @libp2p/utils
- * @libp2p/logger @multiformats/multiaddr` was run: it is no dependency of ours. It wants Node 22;
- * `Promise.withResolvers` is supplied for Node 20.
+ * libp2p's yamux; how to install it is in the usage text of `main.ts`. It wants Node 22:
+ * `Promise.withResolvers` is supplied for Node 20. When its socket has room again, its streams go on in
+ * the order they were opened, and the first fills it: so a round trip waits for a bulk transfer that was
+ * opened before.
  */
 import net from 'node:net';
 import { join } from 'node:path';
@@ -177,8 +178,20 @@ function channelOver(stream: MessageStream, kind: number): BenchChannel {
       stream.close().catch(() => undefined);
     },
     async stuff(ms) {
-      while (stream.send(CHUNK)) await Promise.resolve();
-      await sleep(ms);
+      let free = true;
+      let taken = 0;
+      stream.addEventListener('drain', () => {
+        free = true;
+      });
+      for (;;) {
+        if (free) {
+          free = stream.send(CHUNK);
+          taken += CHUNK.length;
+        } else {
+          await sleep(ms);
+          if (!free) return taken;
+        }
+      }
     },
   };
 }
