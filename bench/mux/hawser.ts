@@ -6,7 +6,7 @@ import type { Destination } from '../../src/mux/destination.ts';
 import type { MuxRole } from '../../src/mux/handshake.ts';
 import type { Mux } from '../../src/mux/mux.ts';
 import type { ChannelRequest } from '../../src/mux/request.ts';
-import { adoptAccepted } from '../../src/native/socket-over-handle.ts';
+import { streamOverSocket } from '../../src/native/stream/stream-over-socket.ts';
 import { acceptStream, openStream } from '../../src/proxy/mux/channel-stream.ts';
 import { MuxSocket } from '../../src/proxy/mux/mux-socket.ts';
 import { NodeClock } from '../../src/transports/node-clock.ts';
@@ -52,19 +52,20 @@ const ownMemory = (): number =>
 function listen(path: string, onRequest: (request: ChannelRequest) => void): Promise<void> {
   const server = net.createServer({ pauseOnConnect: true }, (accepted) => {
     const mux = muxSocket('listener', () => undefined, onRequest);
-    mux.attach(adoptAccepted(accepted, mux.reader));
+    mux.attach(streamOverSocket(accepted));
   });
   return new Promise((resolve) => server.listen(path, resolve));
 }
 
-function dial(path: string): Promise<{ mux: MuxSocket; socket: net.Socket }> {
+function dial(path: string): Promise<MuxSocket> {
   return new Promise((resolve) => {
     const mux = muxSocket(
       'connector',
-      () => resolve({ mux, socket }),
+      () => resolve(mux),
       () => undefined,
     );
-    const socket = net.connect({ path, onread: mux.reader }, () => mux.attach(socket));
+    const socket = net.connect({ path }, () => mux.attach(streamOverSocket(socket)));
+    socket.pause();
   });
 }
 
@@ -181,10 +182,10 @@ export const hawser: Contender = {
   ownMemory,
   serve: (path) => listen(path, (request) => void request.accept(clock.now(), new Server())),
   async connect(path) {
-    const { mux, socket } = await dial(path);
+    const mux = await dial(path);
     return {
       open: (kind) => Promise.resolve(new Client(kind).start(mux)),
-      close: () => socket.destroy(),
+      close: () => mux.destroy(),
     };
   },
 };
@@ -198,14 +199,14 @@ export const hawserStreams: Contender = {
       if (stream !== undefined) serveStream(stream);
     }),
   async connect(path) {
-    const { mux, socket } = await dial(path);
+    const mux = await dial(path);
     return {
       open(kind) {
         const stream = openStream(mux, clock, TARGET);
         if (stream === undefined) throw new Error('no channel');
         return Promise.resolve(streamChannel(stream, kind));
       },
-      close: () => socket.destroy(),
+      close: () => mux.destroy(),
     };
   },
 };

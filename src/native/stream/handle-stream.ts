@@ -20,6 +20,7 @@ export class HandleStream implements HostStream {
   private readonly bindings: StreamBindings;
   private readonly handle: OwnedHandle;
   private owner: HostStreamOwner | undefined = undefined;
+  private buffer: Uint8Array = READ_BUFFER;
   private spare: WriteRequest | undefined = undefined;
   private peerEnded = false;
   private shuttingDown = false;
@@ -50,11 +51,12 @@ export class HandleStream implements HostStream {
     return this.names?.local.port ?? this.readNames().local.port;
   }
 
-  start(owner: HostStreamOwner, paused = false): void {
+  start(owner: HostStreamOwner, paused = false, buffer: Uint8Array = READ_BUFFER): void {
     this.owner = owner;
+    this.buffer = buffer;
     this.handle[OWNER] = this;
     this.handle.onread = onRead;
-    this.handle.useUserBuffer(READ_BUFFER);
+    this.handle.useUserBuffer(buffer);
     if (!paused) this.resume();
   }
 
@@ -103,6 +105,13 @@ export class HandleStream implements HostStream {
     }
   }
 
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.owner = undefined;
+    this.handle.close();
+  }
+
   private readNames(): { readonly remote: SocketName; readonly local: SocketName } {
     const remote: SocketName = {};
     const local: SocketName = {};
@@ -120,7 +129,7 @@ export class HandleStream implements HostStream {
     const result = bindings.streamBaseState[bindings.kReadBytesOrError] ?? 0;
     if (result === 0 || owner === undefined) return; // 0: nothing to read after all
     if (result > 0) {
-      if (!owner.onHostBytes(READ_BUFFER, result) && !this.closed) this.handle.readStop();
+      if (!owner.onHostBytes(this.buffer, result) && !this.closed) this.handle.readStop();
       return;
     }
     if (result !== UV_EOF) {
@@ -147,20 +156,17 @@ export class HandleStream implements HostStream {
   }
 
   private closeWhenEnded(): void {
-    if (this.peerEnded && this.ended) this.close(undefined);
+    if (this.peerEnded && this.ended) this.finish(undefined);
   }
 
   private fail(status: number): void {
     assert(status < 0, 'a failure has a negative status');
-    this.close(getSystemErrorName(status));
+    this.finish(getSystemErrorName(status));
   }
 
-  private close(code: string | undefined): void {
-    if (this.closed) return;
-    this.closed = true;
-    this.handle.close();
+  private finish(code: string | undefined): void {
     const { owner } = this;
-    this.owner = undefined;
+    this.close();
     owner?.onHostClosed(code);
   }
 }

@@ -3,7 +3,7 @@
  * one write at a time, no queue of its own.
  */
 
-/** What a stream tells its owner. Nothing is told after `onHostClosed`, `reset` or `destroy`. */
+/** What a stream tells its owner. Nothing is told after `onHostClosed`, `reset` or `close`. */
 export interface HostStreamOwner {
   /**
    * `len` bytes are at the start of `bytes`, borrowed for the call.
@@ -29,8 +29,12 @@ export interface HostStream {
   readonly remotePort: number | undefined;
   readonly localAddress: string | undefined;
   readonly localPort: number | undefined;
-  /** Tell `owner` from now on, and read unless `paused`. */
-  start(owner: HostStreamOwner, paused?: boolean): void;
+  /**
+   * Tell `owner` from now on, and read unless `paused`.
+   *
+   * @param buffer what to read into; {@link READ_BUFFER} unless told otherwise
+   */
+  start(owner: HostStreamOwner, paused?: boolean, buffer?: Uint8Array): void;
   /**
    * Write `bytes`, which are lent until they are written; not before the last write is done.
    *
@@ -43,6 +47,8 @@ export interface HostStream {
   resume(): void;
   /** Close at once: with RST where there is one. */
   reset(): void;
+  /** Close at once, as the end of everything. */
+  close(): void;
 }
 
 /** What becomes of a connect. One of the two is called, once, and never from within the call that began it. */
@@ -62,5 +68,5 @@ export type StreamTarget =
   | { readonly host: string; readonly port: number }
   | { readonly path: string };
 
-/** Every stream reads into this one: a read and its callback are one step, so no two use it at once. */
+/** Most streams read into this one: a read and its callback are one step, so no two use it at once. */
 export const READ_BUFFER: Uint8Array = new Uint8Array(64 * 1024);

@@ -1,27 +1,21 @@
-/** {@link HostStream} over `net.Socket`, for a Node without the handles of `bindings.ts`. */
-import type { Socket } from 'node:net';
+/**
+ * {@link HostStream} over `net.Socket`, for a Node without the handles of `bindings.ts`, or over what stands
+ * in for one.
+ */
 import { errorCode } from '../errors.ts';
-import { adoptAccepted } from '../socket-over-handle.ts';
+import { adoptAccepted, type LinkSocket } from '../socket-over-handle.ts';
 import { type HostStream, type HostStreamOwner, READ_BUFFER } from './host-stream.ts';
 
-/** What `onread` of a socket is, before there is an owner. */
 export class SocketStream implements HostStream {
-  private readonly socket: Socket;
+  private socket: LinkSocket;
   private owner: HostStreamOwner | undefined = undefined;
   private failure: string | undefined = undefined;
   private ended = false;
 
   /** @param socket connected and paused, with `allowHalfOpen`; it belongs to the stream from now on */
-  constructor(socket: Socket) {
-    const callback = (len: number, bytes: Uint8Array): boolean =>
-      this.owner?.onHostBytes(bytes, len) ?? false;
-    const options = { allowHalfOpen: true, paused: true };
-    this.socket = adoptAccepted(socket, { buffer: READ_BUFFER, callback }, options);
-    this.socket.on('end', () => this.owner?.onHostEnd());
-    this.socket.on('error', (error) => {
-      this.failure = errorCode(error);
-    });
-    this.socket.on('close', () => this.owner?.onHostClosed(this.failure));
+  constructor(socket: LinkSocket) {
+    this.socket = socket;
+    this.socket.on('error', this.onError);
   }
 
   get remoteAddress(): string | undefined {
@@ -40,9 +34,16 @@ export class SocketStream implements HostStream {
     return this.socket.localPort;
   }
 
-  start(owner: HostStreamOwner, paused = false): void {
+  start(owner: HostStreamOwner, paused = false, buffer: Uint8Array = READ_BUFFER): void {
     this.owner = owner;
-    if (!paused) this.socket.resume();
+    const callback = (len: number, bytes: Uint8Array): boolean =>
+      this.owner?.onHostBytes(bytes, len) ?? false;
+    const options = { allowHalfOpen: true, paused };
+    const socket = adoptAccepted(this.socket, { buffer, callback }, options);
+    this.socket = socket;
+    socket.on('end', () => this.owner?.onHostEnd());
+    socket.on('error', this.onError);
+    socket.on('close', () => this.owner?.onHostClosed(this.failure));
   }
 
   write(bytes: Uint8Array): boolean {
@@ -67,15 +68,25 @@ export class SocketStream implements HostStream {
    */
   reset(): void {
     this.owner = undefined;
-    const isShuttingDown = this.ended && !this.socket.writableFinished;
-    if (isShuttingDown) {
-      this.socket.destroy();
+    const { socket } = this;
+    const isShuttingDown = this.ended && !socket.writableFinished;
+    if (isShuttingDown || socket.resetAndDestroy === undefined) {
+      socket.destroy();
       return;
     }
     try {
-      this.socket.resetAndDestroy();
+      socket.resetAndDestroy();
     } catch {
-      this.socket.destroy();
+      socket.destroy();
     }
   }
+
+  close(): void {
+    this.owner = undefined;
+    this.socket.destroy();
+  }
+
+  private readonly onError = (error: Error): void => {
+    this.failure = errorCode(error);
+  };
 }
