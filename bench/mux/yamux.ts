@@ -6,9 +6,16 @@
  */
 import net from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { type BenchChannel, CHUNK, type Contender, ECHO, MESSAGE, STALL } from './contender.ts';
+import {
+  type BenchChannel,
+  CHUNK,
+  type Contender,
+  ECHO,
+  MESSAGE,
+  STALL,
+  stuffUntilFull,
+} from './contender.ts';
 
 interface Bytes {
   readonly byteLength: number;
@@ -177,21 +184,11 @@ function channelOver(stream: MessageStream, kind: number): BenchChannel {
     close() {
       stream.close().catch(() => undefined);
     },
-    async stuff(ms) {
-      let free = true;
-      let taken = 0;
-      stream.addEventListener('drain', () => {
-        free = true;
-      });
-      for (;;) {
-        if (free) {
-          free = stream.send(CHUNK);
-          taken += CHUNK.length;
-        } else {
-          await sleep(ms);
-          if (!free) return taken;
-        }
-      }
-    },
+    stuff: (ms) =>
+      stuffUntilFull(
+        ms,
+        () => stream.send(CHUNK),
+        (onDrain) => stream.addEventListener('drain', onDrain),
+      ),
   };
 }
