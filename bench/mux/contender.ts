@@ -3,6 +3,8 @@
  * server's behaviour is chosen by the first byte of a channel: it takes bytes and answers with one
  * byte at the end (`SINK`), echoes (`ECHO`), or never reads (`STALL`).
  */
+import { setTimeout as sleep } from 'node:timers/promises';
+
 export const SINK = 0x53;
 export const ECHO = 0x45;
 export const STALL = 0x4c;
@@ -13,8 +15,8 @@ export interface BenchChannel {
   /** One echo of a small message. */
   ping(): Promise<void>;
   close(): void;
-  /** Send until no more is taken for `ms`. */
-  stuff(ms: number): Promise<void>;
+  /** Send until no more is taken for `ms`. @returns bytes taken */
+  stuff(ms: number): Promise<number>;
 }
 
 export interface BenchClient {
@@ -27,8 +29,37 @@ export interface Contender {
   /** Runs in the server's process; resolves once it listens. */
   serve(path: string): Promise<void>;
   connect(path: string): Promise<BenchClient>;
+  /** Bytes in use that it allocated once for all, where V8 does not see what they are used for. */
+  ownMemory?(): number;
 }
 
 export const CHUNK_LEN: number = 64 << 10;
 export const CHUNK: Uint8Array = Buffer.alloc(CHUNK_LEN, 'hawser');
 export const MESSAGE: Uint8Array = Buffer.alloc(64, 'x');
+
+/**
+ * Send chunks until there was no drain for `ms`.
+ *
+ * @param send a chunk; false to wait for a drain
+ * @returns bytes taken
+ */
+export async function stuffUntilFull(
+  ms: number,
+  send: () => boolean,
+  listen: (onDrain: () => void) => void,
+): Promise<number> {
+  let free = true;
+  let taken = 0;
+  listen(() => {
+    free = true;
+  });
+  for (;;) {
+    if (free) {
+      free = send();
+      taken += CHUNK_LEN;
+    } else {
+      await sleep(ms);
+      if (!free) return taken;
+    }
+  }
+}

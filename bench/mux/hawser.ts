@@ -4,8 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MuxChannel, MuxChannelHandler } from '../../src/mux/channel.ts';
 import type { Destination } from '../../src/mux/destination.ts';
 import type { MuxRole } from '../../src/mux/handshake.ts';
+import type { Mux } from '../../src/mux/mux.ts';
 import type { ChannelRequest } from '../../src/mux/request.ts';
-import { adoptAccepted } from '../../src/native/socket-over-handle.ts';
+import { streamOverSocket } from '../../src/native/stream/stream-over-socket.ts';
 import { acceptStream, openStream } from '../../src/proxy/mux/channel-stream.ts';
 import { MuxSocket } from '../../src/proxy/mux/mux-socket.ts';
 import { NodeClock } from '../../src/transports/node-clock.ts';
@@ -21,6 +22,8 @@ import {
 import { serveStream, streamChannel } from './streams.ts';
 
 const clock = new NodeClock();
+/** All of this process. */
+const muxes: Mux[] = [];
 const TARGET: Destination = { proto: 'unix', path: '/bench' };
 
 function muxSocket(
@@ -28,7 +31,7 @@ function muxSocket(
   onReady: () => void,
   onRequest: (request: ChannelRequest) => void,
 ): MuxSocket {
-  return new MuxSocket(
+  const socket = new MuxSocket(
     clock,
     { role },
     {
@@ -38,24 +41,31 @@ function muxSocket(
       onClosed: () => undefined,
     },
   );
+  muxes.push(socket.mux);
+  return socket;
 }
+
+/** Buffers come from an arena. */
+const ownMemory = (): number =>
+  muxes.reduce((sum, { rxPool, txPool }) => sum + rxPool.inUse + txPool.inUse, 0);
 
 function listen(path: string, onRequest: (request: ChannelRequest) => void): Promise<void> {
   const server = net.createServer({ pauseOnConnect: true }, (accepted) => {
     const mux = muxSocket('listener', () => undefined, onRequest);
-    mux.attach(adoptAccepted(accepted, mux.reader));
+    mux.attach(streamOverSocket(accepted));
   });
   return new Promise((resolve) => server.listen(path, resolve));
 }
 
-function dial(path: string): Promise<{ mux: MuxSocket; socket: net.Socket }> {
+function dial(path: string): Promise<MuxSocket> {
   return new Promise((resolve) => {
     const mux = muxSocket(
       'connector',
-      () => resolve({ mux, socket }),
+      () => resolve(mux),
       () => undefined,
     );
-    const socket = net.connect({ path, onread: mux.reader }, () => mux.attach(socket));
+    const socket = net.connect({ path }, () => mux.attach(streamOverSocket(socket)));
+    socket.pause();
   });
 }
 
@@ -119,13 +129,15 @@ class Client implements MuxChannelHandler, BenchChannel {
     });
   }
 
-  async stuff(ms: number): Promise<void> {
-    this.left = Number.MAX_SAFE_INTEGER;
+  async stuff(ms: number): Promise<number> {
+    const most = Number.MAX_SAFE_INTEGER;
+    this.left = most;
     this.pump();
     for (let last = -1; last !== this.left; ) {
       last = this.left;
       await sleep(ms);
     }
+    return most - this.left;
   }
 
   close(): void {
@@ -167,32 +179,34 @@ class Client implements MuxChannelHandler, BenchChannel {
 
 export const hawser: Contender = {
   name: 'hawser',
+  ownMemory,
   serve: (path) => listen(path, (request) => void request.accept(clock.now(), new Server())),
   async connect(path) {
-    const { mux, socket } = await dial(path);
+    const mux = await dial(path);
     return {
       open: (kind) => Promise.resolve(new Client(kind).start(mux)),
-      close: () => socket.destroy(),
+      close: () => mux.destroy(),
     };
   },
 };
 
 export const hawserStreams: Contender = {
   name: 'hawser, Duplex',
+  ownMemory,
   serve: (path) =>
     listen(path, (request) => {
       const stream = acceptStream(clock, request);
       if (stream !== undefined) serveStream(stream);
     }),
   async connect(path) {
-    const { mux, socket } = await dial(path);
+    const mux = await dial(path);
     return {
       open(kind) {
         const stream = openStream(mux, clock, TARGET);
         if (stream === undefined) throw new Error('no channel');
         return Promise.resolve(streamChannel(stream, kind));
       },
-      close: () => socket.destroy(),
+      close: () => mux.destroy(),
     };
   },
 };

@@ -2,8 +2,15 @@
 import http2 from 'node:http2';
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type BenchChannel, CHUNK, type Contender, ECHO, MESSAGE, STALL } from './contender.ts';
+import {
+  type BenchChannel,
+  CHUNK,
+  type Contender,
+  ECHO,
+  MESSAGE,
+  STALL,
+  stuffUntilFull,
+} from './contender.ts';
 
 /** Server side of one stream. */
 export function serveStream(stream: Duplex): void {
@@ -57,19 +64,12 @@ export function streamChannel(stream: Duplex, kind: number): BenchChannel {
     close() {
       stream.end();
     },
-    async stuff(ms) {
-      let free = true;
-      stream.on('drain', () => {
-        free = true;
-      });
-      for (;;) {
-        if (free) free = stream.write(CHUNK);
-        else {
-          await sleep(ms);
-          if (!free) return;
-        }
-      }
-    },
+    stuff: (ms) =>
+      stuffUntilFull(
+        ms,
+        () => stream.write(CHUNK),
+        (onDrain) => stream.on('drain', onDrain),
+      ),
   };
 }
 

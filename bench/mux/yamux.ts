@@ -1,13 +1,21 @@
 /**
- * libp2p's yamux, from a folder in which `npm install @chainsafe/libp2p-yamux @libp2p/utils
- * @libp2p/logger @multiformats/multiaddr` was run: it is no dependency of ours. It wants Node 22;
- * `Promise.withResolvers` is supplied for Node 20.
+ * libp2p's yamux; how to install it is in the usage text of `main.ts`. It wants Node 22:
+ * `Promise.withResolvers` is supplied for Node 20. When its socket has room again, its streams go on in
+ * the order they were opened, and the first fills it: so a round trip waits for a bulk transfer that was
+ * opened before.
  */
 import net from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { type BenchChannel, CHUNK, type Contender, ECHO, MESSAGE, STALL } from './contender.ts';
+import {
+  type BenchChannel,
+  CHUNK,
+  type Contender,
+  ECHO,
+  MESSAGE,
+  STALL,
+  stuffUntilFull,
+} from './contender.ts';
 
 interface Bytes {
   readonly byteLength: number;
@@ -176,9 +184,11 @@ function channelOver(stream: MessageStream, kind: number): BenchChannel {
     close() {
       stream.close().catch(() => undefined);
     },
-    async stuff(ms) {
-      while (stream.send(CHUNK)) await Promise.resolve();
-      await sleep(ms);
-    },
+    stuff: (ms) =>
+      stuffUntilFull(
+        ms,
+        () => stream.send(CHUNK),
+        (onDrain) => stream.addEventListener('drain', onDrain),
+      ),
   };
 }

@@ -106,10 +106,6 @@ class NodeVsockStream extends Duplex implements LinkSocket {
     return this;
   }
 
-  destroySoon(): void {
-    this.end(() => this.destroy());
-  }
-
   override _read(): void {}
 
   override _write(bytes: Buffer, _encoding: string, done: (error?: Error | null) => void): void {

@@ -9,9 +9,12 @@ import type { Duplex } from 'node:stream';
 /** The bytes of a link: a `net.Socket`, or a stream that stands in for one. */
 export interface LinkSocket extends Duplex {
   readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+  readonly localAddress?: string | undefined;
+  readonly localPort?: number | undefined;
   setNoDelay(noDelay: boolean): unknown;
-  /** Write what was given to write, then be destroyed. */
-  destroySoon(): void;
+  /** Where there is a RST. */
+  resetAndDestroy?(): unknown;
 }
 
 export interface SocketReader {
@@ -58,15 +61,27 @@ export function adoptAccepted<S extends LinkSocket>(
   reader: SocketReader,
   options: AdoptOptions = {},
 ): S | Socket {
-  const handle: unknown = Reflect.get(accepted, '_handle');
-  if (typeof handle !== 'object' || handle === null) {
+  const handle = takeHandle(accepted, isObject);
+  if (handle === undefined) {
     feedData(accepted, reader);
     if (options.paused === true) accepted.pause();
     return accepted;
   }
-  Reflect.set(accepted, '_handle', null);
-  accepted.destroy(); // without its handle: only the server's count of connections goes down
   return socketOverHandle(handle, reader, options);
+}
+
+const isObject = (_handle: object): _handle is object => true;
+
+/** @returns the handle, which the caller owns now; undefined where there is none that is wanted */
+export function takeHandle<H extends object>(
+  socket: LinkSocket,
+  isWanted: (handle: object) => handle is H,
+): H | undefined {
+  const handle: unknown = Reflect.get(socket, '_handle');
+  if (typeof handle !== 'object' || handle === null || !isWanted(handle)) return undefined;
+  Reflect.set(socket, '_handle', null);
+  socket.destroy(); // without its handle: only a server's count of connections goes down
+  return handle;
 }
 
 /** The same contract on top of `data` events; the socket reads. */

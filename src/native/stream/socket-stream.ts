@@ -1,17 +1,19 @@
-/** {@link HostStream} over `net.Socket`, for a Node without the handles of `bindings.ts`. */
-import type { Socket } from 'node:net';
+/**
+ * {@link HostStream} over `net.Socket`, for a Node without the handles of `bindings.ts`, or over what stands
+ * in for one.
+ */
 import { errorCode } from '../errors.ts';
-import { adoptAccepted } from '../socket-over-handle.ts';
+import { adoptAccepted, type LinkSocket } from '../socket-over-handle.ts';
 import { type HostStream, type HostStreamOwner, READ_BUFFER } from './host-stream.ts';
 
 export class SocketStream implements HostStream {
-  private socket: Socket;
+  private socket: LinkSocket;
   private owner: HostStreamOwner | undefined = undefined;
   private failure: string | undefined = undefined;
   private ended = false;
 
   /** @param socket connected and paused, with `allowHalfOpen`; it belongs to the stream from now on */
-  constructor(socket: Socket) {
+  constructor(socket: LinkSocket) {
     this.socket = socket;
     this.socket.on('error', this.onError);
   }
@@ -66,15 +68,16 @@ export class SocketStream implements HostStream {
    */
   reset(): void {
     this.owner = undefined;
-    const isShuttingDown = this.ended && !this.socket.writableFinished;
-    if (isShuttingDown) {
-      this.socket.destroy();
+    const { socket } = this;
+    const isShuttingDown = this.ended && !socket.writableFinished;
+    if (isShuttingDown || socket.resetAndDestroy === undefined) {
+      socket.destroy();
       return;
     }
     try {
-      this.socket.resetAndDestroy();
+      socket.resetAndDestroy();
     } catch {
-      this.socket.destroy();
+      socket.destroy();
     }
   }
 

@@ -12,7 +12,8 @@ import type { MuxRole } from '../../mux/handshake.ts';
 import type { Mux, MuxDownReason } from '../../mux/mux.ts';
 import type { MuxOptions } from '../../mux/options.ts';
 import type { ChannelRequest } from '../../mux/request.ts';
-import { adoptAccepted, type LinkSocket } from '../../native/socket-over-handle.ts';
+import type { LinkSocket } from '../../native/socket-over-handle.ts';
+import { streamOverSocket } from '../../native/stream/stream-over-socket.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
 import { MuxSocket, type MuxSocketHandler } from '../mux/mux-socket.ts';
 import { type ByteFlow, MuxFlow } from './mux-flow.ts';
@@ -92,13 +93,8 @@ export class MuxPeers {
     const mux = new MuxSocket(this.deps.clock, { ...this.deps.options, role }, peer);
     peer.mux = mux.mux;
     peer.destroy = () => mux.destroy();
-    const adopted = adoptAccepted(socket, mux.reader);
     this.all.add(peer);
-    mux.attach(adopted);
-    if (early !== undefined && early.length > 0) {
-      mux.reader.buffer.set(early);
-      mux.reader.callback(early.length, mux.reader.buffer);
-    }
+    mux.attach(streamOverSocket(socket), early);
     return peer;
   }
 

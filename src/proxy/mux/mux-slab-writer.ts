@@ -1,10 +1,11 @@
 /**
  * A multiplexer's bytes towards its link, in large writes.
  *
- * Frames are built in place in a slab. One write is under way at a time; what is flushed meanwhile
- * gathers behind it and goes with the next. Few and small slabs on purpose: what waits here can be
- * overtaken by nobody, so it decides how long a small message waits behind a bulk transfer. All
- * in use, the link is not draining: `reserve` says so, and `onRoom` follows.
+ * Frames are built in place in a slab. Most writes are done when they return, and the slab starts again
+ * while it is in the cache; while one waits for the kernel, what is flushed gathers behind it and goes with
+ * the next. Few and small slabs on purpose: what waits here can be overtaken by nobody, so it decides how
+ * long a small message waits behind a bulk transfer. All in use, the link is not draining: `reserve` says
+ * so, and `onRoom` follows.
  */
 import { assert } from '../../base/assert.ts';
 import { type Slab, slabOver } from '../../base/slab.ts';
@@ -13,9 +14,10 @@ import type { MuxWriter } from '../../mux/writer.ts';
 export const MUX_SLAB_LEN: number = 128 << 10;
 export const MUX_SLABS = 3;
 
-/** The part of a socket in use. */
+/** The part of a socket in use; see `HostStream`. */
 export interface ByteSink {
-  write(bytes: Uint8Array, done: (error?: Error | null) => void): unknown;
+  /** @returns whether all is written; else {@link MuxSlabWriter.onWritten} is to be called */
+  write(bytes: Uint8Array): boolean;
 }
 
 class TxSlab {
@@ -56,7 +58,7 @@ export class MuxSlabWriter implements MuxWriter {
 
   reserve(minLen: number): number {
     assert(minLen <= MUX_SLAB_LEN, 'reservation too long');
-    if (this.closed || (this.current.filled + minLen > MUX_SLAB_LEN && !this.nextSlab())) {
+    if (this.closed || !this.makeRoom(minLen)) {
       this.waiting = true;
       return -1;
     }
@@ -79,6 +81,26 @@ export class MuxSlabWriter implements MuxWriter {
     this.closed = true;
   }
 
+  /** The write that had to wait is done. */
+  onWritten(): void {
+    if (this.writing === undefined || this.closed) return;
+    this.finishWrite(this.writing);
+    this.pump();
+    if (!this.waiting || !this.hasRoom) return;
+    this.waiting = false;
+    this.onRoom();
+  }
+
+  private get hasRoom(): boolean {
+    return this.free.length > 0 || this.allocated < MUX_SLABS || this.current.filled === 0;
+  }
+
+  private makeRoom(minLen: number): boolean {
+    if (this.current.filled + minLen <= MUX_SLAB_LEN) return true;
+    this.flush();
+    return !this.closed && (this.current.filled === 0 || this.nextSlab());
+  }
+
   private nextSlab(): boolean {
     let next = this.free.pop();
     if (next === undefined) {
@@ -89,37 +111,28 @@ export class MuxSlabWriter implements MuxWriter {
     this.full.push(this.current);
     this.current = next;
     this.slab = next.slab;
-    if (this.writing === undefined) this.pump();
     return true;
   }
 
   private pump(): void {
-    const next = this.full[0] ?? this.current;
-    if (this.closed || next.sent === next.filled) return;
-    this.writing = next;
-    this.writingTo = next.filled;
-    this.sink.write(next.buffer.subarray(next.sent, next.filled), this.onWritten);
+    for (;;) {
+      const next = this.full[0] ?? this.current;
+      if (this.closed || next.sent === next.filled) return;
+      this.writing = next;
+      this.writingTo = next.filled;
+      if (!this.sink.write(next.buffer.subarray(next.sent, next.filled))) return;
+      this.finishWrite(next);
+    }
   }
 
-  private readonly onWritten = (): void => {
-    const done = this.writing;
-    if (done === undefined || this.closed) return; // after an error the socket closes
+  private finishWrite(done: TxSlab): void {
     this.writing = undefined;
     done.sent = this.writingTo;
-    if (done.sent === done.filled) {
-      done.sent = 0;
-      done.filled = 0;
-      if (done !== this.current) {
-        this.full.shift();
-        this.free.push(done);
-      }
-      if (this.waiting) {
-        this.waiting = false;
-        this.pump();
-        this.onRoom();
-        return;
-      }
-    }
-    this.pump();
-  };
+    if (done.sent < done.filled) return;
+    done.sent = 0;
+    done.filled = 0;
+    if (done === this.current) return;
+    this.full.shift();
+    this.free.push(done);
+  }
 }

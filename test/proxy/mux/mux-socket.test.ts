@@ -9,7 +9,8 @@ import { pipeline } from 'node:stream/promises';
 import type { Destination } from '../../../src/mux/destination.ts';
 import type { MuxRole } from '../../../src/mux/handshake.ts';
 import type { ChannelRequest } from '../../../src/mux/request.ts';
-import { adoptAccepted } from '../../../src/native/socket-over-handle.ts';
+import { STREAM_BINDINGS } from '../../../src/native/stream/bindings.ts';
+import { streamOverSocket } from '../../../src/native/stream/stream-over-socket.ts';
 import {
   acceptStream,
   type ChannelStream,
@@ -34,17 +35,18 @@ class Link {
   client: MuxSocket = this.make('connector');
   server: MuxSocket = this.make('listener');
 
-  async up(): Promise<this> {
+  async up(bindings: typeof STREAM_BINDINGS): Promise<this> {
     const path = join(this.dir, 's');
     const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true });
     server.listen(path);
     await once(server, 'listening');
     const accepted = once(server, 'connection');
-    const socket = net.connect({ path, onread: this.client.reader });
+    const socket = net.connect({ path });
+    socket.pause();
     await once(socket, 'connect');
     const [other] = await accepted;
-    this.client.attach(socket);
-    this.server.attach(adoptAccepted(other, this.server.reader));
+    this.client.attach(streamOverSocket(socket, bindings));
+    this.server.attach(streamOverSocket(other, bindings));
     server.close();
     return this;
   }
@@ -75,87 +77,92 @@ class Link {
   }
 }
 
-describe('MuxSocket', () => {
-  let link: Link;
-  beforeEach(async () => {
-    link = await new Link().up();
-  });
-  afterEach(() => link.close());
+for (const [over, bindings] of [
+  ['handles', STREAM_BINDINGS],
+  ['net.Socket', null],
+] as const) {
+  describe(`MuxSocket over ${over}`, () => {
+    let link: Link;
+    beforeEach(async () => {
+      link = await new Link().up(bindings);
+    });
+    afterEach(() => link.close());
 
-  it('carries 16 MB there and back through a stream, with equal checksums', async () => {
-    const sent = createHash('sha256');
-    const back = createHash('sha256');
-    const stream = link.open();
-    const chunk = Buffer.allocUnsafe(100_003);
-    const source = function* (): Generator<Buffer> {
-      for (let i = 0; i < 160; i++) {
-        chunk.fill(i);
-        sent.update(chunk);
-        yield Buffer.from(chunk);
-      }
-    };
-    await Promise.all([
-      pipeline(source, stream, { end: true }),
-      (async () => {
-        for await (const part of stream) back.update(part);
-      })(),
-    ]);
-    assert.equal(back.digest('hex'), sent.digest('hex'));
-  });
-
-  it('carries 200 small streams at a time', async () => {
-    const answers = Array.from({ length: 200 }, async (_, i) => {
+    it('carries 16 MB there and back through a stream, with equal checksums', async () => {
+      const sent = createHash('sha256');
+      const back = createHash('sha256');
       const stream = link.open();
-      stream.end(`hello ${i}`);
+      const chunk = Buffer.allocUnsafe(100_003);
+      const source = function* (): Generator<Buffer> {
+        for (let i = 0; i < 160; i++) {
+          chunk.fill(i);
+          sent.update(chunk);
+          yield Buffer.from(chunk);
+        }
+      };
+      await Promise.all([
+        pipeline(source, stream, { end: true }),
+        (async () => {
+          for await (const part of stream) back.update(part);
+        })(),
+      ]);
+      assert.equal(back.digest('hex'), sent.digest('hex'));
+    });
+
+    it('carries 200 small streams at a time', async () => {
+      const answers = Array.from({ length: 200 }, async (_, i) => {
+        const stream = link.open();
+        stream.end(`hello ${i}`);
+        let text = '';
+        for await (const part of stream) text += String(part);
+        return text;
+      });
+      const all = await Promise.all(answers);
+      assert.deepEqual(
+        all,
+        all.map((_, i) => `hello ${i}`),
+      );
+    });
+
+    it('fails a refused stream with the reason', async () => {
+      link.onRequest = (request) => request.refuse(clock.now(), 'refused', 'connect ECONNREFUSED');
+      const [error] = await once(link.open(), 'error');
+      assert.equal(error.code, 'ERR_MUX_REFUSED');
+      assert.match(error.message, /connect ECONNREFUSED/);
+    });
+
+    it('fails every stream when the link goes', async () => {
+      const stream = link.open();
+      await once(stream, 'open');
+      link.server.destroy();
+      const [error] = await once(stream, 'error');
+      assert.equal(error.code, 'ERR_MUX_LINK_DOWN');
+    });
+
+    it('tells a destroyed stream to the other end as a reset', async () => {
+      const other = new Promise<ChannelStream>((resolve) => {
+        link.onRequest = (request) => {
+          const stream = acceptStream(clock, request);
+          if (stream !== undefined) resolve(stream);
+        };
+      });
+      const stream = link.open();
+      await once(stream, 'open');
+      stream.destroy();
+      const [error] = await once(await other, 'error');
+      assert.equal(error.code, 'ERR_MUX_RESET_BY_PEER');
+    });
+
+    it('drains: streams finish, then both ends close', async () => {
+      const stream = link.open();
+      await once(stream, 'open');
+      link.server.drain();
+      stream.end('last words');
       let text = '';
       for await (const part of stream) text += String(part);
-      return text;
+      assert.equal(text, 'last words');
+      while (link.closed.length < 2) await new Promise(setImmediate);
+      assert.deepEqual(link.closed.toSorted(), ['drained', 'link-down']);
     });
-    const all = await Promise.all(answers);
-    assert.deepEqual(
-      all,
-      all.map((_, i) => `hello ${i}`),
-    );
   });
-
-  it('fails a refused stream with the reason', async () => {
-    link.onRequest = (request) => request.refuse(clock.now(), 'refused', 'connect ECONNREFUSED');
-    const [error] = await once(link.open(), 'error');
-    assert.equal(error.code, 'ERR_MUX_REFUSED');
-    assert.match(error.message, /connect ECONNREFUSED/);
-  });
-
-  it('fails every stream when the link goes', async () => {
-    const stream = link.open();
-    await once(stream, 'open');
-    link.server.destroy();
-    const [error] = await once(stream, 'error');
-    assert.equal(error.code, 'ERR_MUX_LINK_DOWN');
-  });
-
-  it('tells a destroyed stream to the other end as a reset', async () => {
-    const other = new Promise<ChannelStream>((resolve) => {
-      link.onRequest = (request) => {
-        const stream = acceptStream(clock, request);
-        if (stream !== undefined) resolve(stream);
-      };
-    });
-    const stream = link.open();
-    await once(stream, 'open');
-    stream.destroy();
-    const [error] = await once(await other, 'error');
-    assert.equal(error.code, 'ERR_MUX_RESET_BY_PEER');
-  });
-
-  it('drains: streams finish, then both ends close', async () => {
-    const stream = link.open();
-    await once(stream, 'open');
-    link.server.drain();
-    stream.end('last words');
-    let text = '';
-    for await (const part of stream) text += String(part);
-    assert.equal(text, 'last words');
-    while (link.closed.length < 2) await new Promise(setImmediate);
-    assert.deepEqual(link.closed.toSorted(), ['drained', 'link-down']);
-  });
-});
+}
