@@ -34,6 +34,9 @@ const Mux = z.object({
 });
 const HTTP_OVER_UNIX = `require('http').createServer((q, r) => r.end('Docker ' + q.url)).listen(process.argv[1], () => console.log('listening'))`;
 
+/** curl's: its connection was reset, before or after it could send. */
+const isReset = (status: number): boolean => status === 7 || status === 56;
+
 systemSuite('agent', [...LAB, 'curl', 'nc'], function () {
   this.timeout(90_000);
   let lab: Lab;
@@ -103,7 +106,7 @@ systemSuite('agent', [...LAB, 'curl', 'nc'], function () {
 
   it('a refused target resets the client, and the log says why', async () => {
     const { status } = await lab.host.try('curl', '-sS', '-m', '5', `http://127.0.0.1:${REFUSED}`);
-    assert.equal(status, 56);
+    assert.ok(isReset(status), String(status));
     await until('the log', () => /refused/.test(daemon.stderr + daemon.stdout));
   });
 
@@ -164,7 +167,7 @@ systemSuite('agent', [...LAB, 'curl', 'nc'], function () {
     await agent.stop('SIGKILL');
     assert.equal(await running.exited, 56, running.stderr);
     const { status } = await lab.host.try('curl', '-sS', '-m', '5', url);
-    assert.equal(status, 56, 'without an agent clients are reset');
+    assert.ok(isReset(status), `without an agent clients are reset: ${status}`);
     await startAgent();
     await download(lab.host, url, 4 * MIB);
   });

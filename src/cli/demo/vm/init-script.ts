@@ -27,7 +27,10 @@ export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-mount -t tmpfs -o size=90% tmp /tmp
+mkdir /mnt
+mount -t tmpfs -o size=90% tmp /mnt
+mv /tmp/* /mnt 2>/dev/null # programs taken along may have been below /tmp on the host, too
+mount -o move /mnt /tmp
 exec </dev/null >/dev/console 2>&1
 echo 1 >/proc/sys/kernel/printk
 for module in ${MODULES.join(' ')}; do
