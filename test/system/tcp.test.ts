@@ -63,7 +63,7 @@ systemSuite('TCP', [...LAB, 'curl', 'iperf3', 'nc'], function () {
       '5',
       `http://${HOST}:${HTTP_PORT + 4}/`,
     );
-    assert.equal(status, 56);
+    assert.ok(status === 7 || status === 56, String(status)); // it may meet the reset while it connects
   });
 
   it('64 MiB each way, sums equal', async () => {
