@@ -48,18 +48,12 @@ export async function stuffUntilFull(
   send: () => boolean,
   listen: (onDrain: () => void) => void,
 ): Promise<number> {
-  let free = true;
-  let taken = 0;
-  listen(() => {
-    free = true;
-  });
-  for (;;) {
-    if (free) {
-      free = send();
-      taken += CHUNK_LEN;
-    } else {
-      await sleep(ms);
-      if (!free) return taken;
-    }
+  let onDrain: () => void = () => undefined;
+  listen(() => onDrain());
+  for (let taken = CHUNK_LEN; ; taken += CHUNK_LEN) {
+    const drained = new Promise<boolean>((resolve) => {
+      onDrain = (): void => resolve(true);
+    });
+    if (!send() && !(await Promise.race([drained, sleep(ms, false)]))) return taken;
   }
 }
