@@ -7,12 +7,13 @@
  * the event loop, never from inside the call.
  */
 import type { Clock } from '../base/time.ts';
+import type { ByteSink } from '../native/stream/slab-queue.ts';
 import type { FrameReader, LinkAcceptor } from '../stack/link.ts';
 import { QEMU_FRAMING } from './framing.ts';
 import { type LinkContext, LinkError, type OpenLink } from './link-context.ts';
 import { LinkStats } from './link-stats.ts';
 import { StreamFrameSplitter } from './stream-splitter.ts';
-import { type ByteSink, StreamWriter } from './stream-writer.ts';
+import { StreamWriter } from './stream-writer.ts';
 
 class End implements ByteSink {
   readonly writer: StreamWriter;

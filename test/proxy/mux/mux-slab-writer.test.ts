@@ -1,10 +1,6 @@
 import assert from 'node:assert/strict';
-import {
-  type ByteSink,
-  MUX_SLAB_LEN,
-  MUX_SLABS,
-  MuxSlabWriter,
-} from '../../../src/proxy/mux/mux-slab-writer.ts';
+import type { ByteSink } from '../../../src/native/stream/slab-queue.ts';
+import { MUX_SLAB_LEN, MUX_SLABS, MuxSlabWriter } from '../../../src/proxy/mux/mux-slab-writer.ts';
 
 const FRAME = 5000;
 
