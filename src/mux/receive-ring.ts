@@ -7,6 +7,7 @@
  */
 import { assert } from '../base/assert.ts';
 import type { BufferPool } from '../base/buffer-pool.ts';
+import { copyBytes } from '../base/copy-bytes.ts';
 
 const NONE = new Uint8Array(0);
 /** Up to here a buffer fits what is there; a reader that keeps up needs no more. */
@@ -38,8 +39,8 @@ export class ReceiveRing {
     }
     const at = (this.head + this.length) & (this.buffer.length - 1);
     const first = Math.min(len, this.buffer.length - at);
-    copy(src, srcOff, this.buffer, at, first);
-    if (first < len) copy(src, srcOff + first, this.buffer, 0, len - first);
+    copyBytes(src, srcOff, this.buffer, at, first);
+    if (first < len) copyBytes(src, srcOff + first, this.buffer, 0, len - first);
     this.length = end;
     return true;
   }
@@ -77,8 +78,8 @@ export class ReceiveRing {
     const old = this.buffer;
     if (old.length > 0) {
       const first = Math.min(this.length, old.length - this.head);
-      copy(old, this.head, next, 0, first);
-      if (first < this.length) copy(old, 0, next, first, this.length - first);
+      copyBytes(old, this.head, next, 0, first);
+      if (first < this.length) copyBytes(old, 0, next, first, this.length - first);
       if (this.lent) this.retired = old;
       else this.pool.release(old);
     }
@@ -93,13 +94,4 @@ export class ReceiveRing {
     this.pool.release(this.retired);
     this.retired = undefined;
   }
-}
-
-function copy(src: Uint8Array, srcOff: number, dst: Uint8Array, dstOff: number, len: number): void {
-  if (len <= 24) {
-    // A view costs more than a few bytes do.
-    for (let i = 0; i < len; i++) dst[dstOff + i] = src[srcOff + i] ?? 0;
-    return;
-  }
-  dst.set(src.subarray(srcOff, srcOff + len), dstOff);
 }

@@ -10,6 +10,7 @@
  * Bytes are copied once, straight to the link's slab, where they are sent while nobody waits, or by
  * an application that waited for its turn (`wantSpace`): it is asked for them just then.
  */
+import { copyBytes } from '../base/copy-bytes.ts';
 import type { Channel } from './channel.ts';
 import { DATA_HEADER_LEN, emitDataHeader } from './frame.ts';
 import type { MuxStats } from './stats.ts';
@@ -100,7 +101,7 @@ export class SendScheduler {
       const at = this.writer.reserve(DATA_HEADER_LEN + Math.min(want, SMALLEST_CUT));
       if (at < 0) break;
       const n = Math.min(want, this.writer.room - DATA_HEADER_LEN);
-      copyBytes(bytes, off + done, n, this.writer.slab.bytes, at + DATA_HEADER_LEN);
+      copyBytes(bytes, off + done, this.writer.slab.bytes, at + DATA_HEADER_LEN, n);
       this.commit(channel, at, n);
       done += n;
     }
@@ -183,19 +184,4 @@ export class SendScheduler {
     this.stats.framesSent++;
     this.stats.bytesSent += n;
   }
-}
-
-function copyBytes(
-  src: Uint8Array,
-  srcOff: number,
-  len: number,
-  dst: Uint8Array,
-  dstOff: number,
-): void {
-  if (len <= 24) {
-    // A view costs more than a few bytes do.
-    for (let i = 0; i < len; i++) dst[dstOff + i] = src[srcOff + i] ?? 0;
-    return;
-  }
-  dst.set(src.subarray(srcOff, srcOff + len), dstOff);
 }

@@ -24,11 +24,9 @@ import type { Random } from '../../base/random.ts';
 import { type Seq, seq, seqAdd, seqDiff } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
-import { PROTOCOL_TCP } from '../../wire/ipv4.ts';
 import {
   ACK,
   checkTcp,
-  emitTcp,
   FIN,
   RST,
   SYN,
@@ -36,11 +34,11 @@ import {
   tcpDstPort,
   tcpSrcPort,
 } from '../../wire/tcp.ts';
-import { emitTimestamps, TIMESTAMPS_LEN } from '../../wire/tcp-options.ts';
+import { TIMESTAMPS_LEN } from '../../wire/tcp-options.ts';
 import type { StackDrop } from '../drops.ts';
 import type { FlowId, RefuseReason, TcpFlow, TcpFlowHandler, Upstream } from '../flow.ts';
 import type { IcmpLayer } from '../icmp.ts';
-import { type IpOutput, type Path, pathSum, pathTo } from '../ip-output.ts';
+import { type IpOutput, type Path, pathTo } from '../ip-output.ts';
 import type { Neighbor } from '../neighbor.ts';
 import type { Packet } from '../packet.ts';
 import type { TcpConfig } from './config.ts';
@@ -62,6 +60,7 @@ import { acceptSyn, receive } from './receive.ts';
 import { PendingRequest, type RequestOwner } from './request.ts';
 import { Segment } from './segment.ts';
 import { onLinkWritable, output, sendReset, sendSyn } from './send.ts';
+import { StrayAnswers } from './stray-answers.ts';
 import { TimeWait } from './time-wait.ts';
 import { serveTimers } from './timers.ts';
 
@@ -92,6 +91,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
   private readonly requests = new Set<PendingRequest>(); // in order of arrival
   private readonly timeWaits = new Set<TimeWait>(); // in order of arrival
   private readonly segment = new Segment();
+  private readonly stray: StrayAnswers;
   private readonly icmp: IcmpLayer;
   private readonly upstream: Upstream;
   private challengeSecond = 0;
@@ -113,6 +113,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
     this.icmp = icmp;
     this.drops = drops;
     this.isn = new IsnGenerator(random);
+    this.stray = new StrayAnswers(out, drops);
     this.upstream = upstream;
     const limit = config.maxConnections + config.maxRequests + config.maxTimeWait;
     this.endpoints = new FlowTable(limit, random.next32());
@@ -225,7 +226,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
     this.settle(request);
     switch (reason) {
       case 'refused':
-        this.sendResetTo(request.path, request.key, seq(0), seqAdd(request.irs, 1), RST | ACK);
+        this.stray.reset(request.path, request.key, seq(0), seqAdd(request.irs, 1), RST | ACK);
         return;
       case 'timed-out':
         return; // the guest's own timeout is the honest answer
@@ -331,7 +332,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
     const s = this.segment;
     if ((s.flags & (SYN | ACK | RST)) !== SYN) {
       this.drops.add('tcp-no-connection');
-      if ((s.flags & RST) === 0) this.refuseSegment(key, neighbor);
+      if ((s.flags & RST) === 0) this.stray.refuse(key, neighbor, s);
       return;
     }
     const held = this.connections.size + this.requests.size;
@@ -372,7 +373,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
       case 'acknowledge':
         // RFC 9293 §3.10.7.4: a FIN again means that our last ACK was lost; its wait begins anew.
         if ((s.flags & FIN) !== 0) this.wheel.set(entry, now + this.config.timeWaitMs);
-        if (this.mayChallenge(now)) this.acknowledgeFor(now, entry);
+        if (this.mayChallenge(now)) this.stray.acknowledge(now, entry);
         return;
       case 'reopen': {
         const key = entry.key;
@@ -380,68 +381,6 @@ export class TcpLayer implements TcpContext, RequestOwner {
         this.onUnknown(now, key, neighbor);
       }
     }
-  }
-
-  /** RFC 9293 §3.10.7.1: a segment for a connection that does not exist is answered by a reset. */
-  private refuseSegment(key: Int32Array, neighbor: Neighbor): void {
-    const s = this.segment;
-    const path = pathTo(neighbor, keyRemote(key));
-    if ((s.flags & ACK) !== 0) this.sendResetTo(path, key, s.ack, seq(0), RST);
-    else this.sendResetTo(path, key, seq(0), seqAdd(s.seq, s.span), RST | ACK);
-  }
-
-  private sendResetTo(path: Path, key: Int32Array, at: Seq, ack: Seq, flags: number): void {
-    const { out } = this;
-    const l4 = out.open(path, PROTOCOL_TCP, TCP_HEADER_LEN);
-    if (l4 < 0) {
-      this.drops.add(out.drop);
-      return;
-    }
-    emitTcp(
-      out.slab.view,
-      l4,
-      keyRemotePort(key),
-      keyGuestPort(key),
-      at,
-      ack,
-      TCP_HEADER_LEN,
-      flags,
-      0,
-      TCP_HEADER_LEN,
-      pathSum(path, PROTOCOL_TCP),
-      false,
-    );
-    out.commit(l4 + TCP_HEADER_LEN);
-  }
-
-  private acknowledgeFor(now: Instant, entry: TimeWait): void {
-    const { out } = this;
-    const { path, key } = entry;
-    const headerLen = TCP_HEADER_LEN + (entry.timestamps ? TIMESTAMPS_LEN : 0);
-    const l4 = out.open(path, PROTOCOL_TCP, headerLen);
-    if (l4 < 0) {
-      this.drops.add(out.drop);
-      return;
-    }
-    if (entry.timestamps) {
-      const tsVal = (Math.floor(now) + entry.tsOffset) | 0;
-      emitTimestamps(out.slab.view, l4 + TCP_HEADER_LEN, tsVal, entry.tsRecent);
-    }
-    emitTcp(
-      out.slab.view,
-      l4,
-      keyRemotePort(key),
-      keyGuestPort(key),
-      entry.sndNxt,
-      entry.rcvNxt,
-      headerLen,
-      ACK,
-      0xffff,
-      headerLen,
-      pathSum(path, PROTOCOL_TCP),
-      false,
-    );
-    out.commit(l4 + headerLen);
   }
 
   // --- tables ---

@@ -6,6 +6,7 @@
  * The guest can write to its memory at any time: what is judged must be copied first.
  */
 import type { ByteRing } from '../../base/byte-ring.ts';
+import { copyBytes } from '../../base/copy-bytes.ts';
 import { makeSlab, type Slab } from '../../base/slab.ts';
 
 const NO_SLAB = makeSlab(0);
@@ -60,7 +61,7 @@ export class Chain {
       }
       const part = Math.min(segment - skip, len - done);
       const at = (this.offs[i] ?? 0) + skip;
-      copy((this.slabs[i] ?? NO_SLAB).bytes, at, dst, dstOff + done, part);
+      copyBytes((this.slabs[i] ?? NO_SLAB).bytes, at, dst, dstOff + done, part);
       done += part;
       skip = 0;
     }
@@ -100,7 +101,7 @@ export class Chain {
       }
       const part = Math.min(segment - skip, len - done);
       const at = (this.offs[i] ?? 0) + skip;
-      copy(src, srcOff + done, (this.slabs[i] ?? NO_SLAB).bytes, at, part);
+      copyBytes(src, srcOff + done, (this.slabs[i] ?? NO_SLAB).bytes, at, part);
       done += part;
       skip = 0;
     }
@@ -122,10 +123,4 @@ export class Chain {
       skip = 0;
     }
   }
-}
-
-/** A view costs more than to copy a header's bytes one by one. */
-function copy(src: Uint8Array, srcOff: number, dst: Uint8Array, dstOff: number, len: number): void {
-  if (len <= 48) for (let i = 0; i < len; i++) dst[dstOff + i] = src[srcOff + i] ?? 0;
-  else dst.set(src.subarray(srcOff, srcOff + len), dstOff);
 }

@@ -31,7 +31,7 @@ describe('cli/demo/vm/program-files', () => {
   });
 
   it('a program comes first, its libraries after it', function () {
-    if (process.platform !== 'linux') this.skip();
+    if (process.platform !== 'linux') this.skip(); // ldd is Linux's, and so are the VM's programs
     const [program, ...libraries] = withLibraries([process.execPath]);
     assert.equal(program, process.execPath);
     for (const library of libraries) assert.match(library, /^\/.*\.so/);
