@@ -3,7 +3,7 @@
  * text) and for YAML. Judges values one by one; `resolve.ts` judges them together.
  */
 import { isIP } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type BindRule, parseBindRule } from '../control/ports/bind-rules.ts';
 import { parseTargetRule, TARGET_RULE_FORM, type TargetRule } from '../proxy/agent/target-rules.ts';
 import { type PublishSpec, SOURCE_ADDRESSES } from '../proxy/ports/publish-spec.ts';

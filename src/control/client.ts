@@ -1,6 +1,6 @@
 /** A client of the control API, for the commands. One request, one connection. */
 import { type IncomingMessage, request } from 'node:http';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { problemSchema } from './schema.ts';
 
 const TIMEOUT_MS = 10_000;

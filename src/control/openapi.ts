@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { QueryParameter, Route } from './route.ts';
 import { problemSchema } from './schema.ts';
 

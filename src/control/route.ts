@@ -1,5 +1,5 @@
 /** What a route of the API is: one table of them serves requests and makes the OpenAPI document. */
-import type { z } from 'zod';
+import type * as z from 'zod';
 
 export interface Call {
   /** The last segment of a path with `{id}`, decoded; else empty. */

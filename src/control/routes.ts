@@ -3,7 +3,7 @@
  * that neither can know of something the other does not.
  */
 import { isIP } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 import { FLOW_PROTOCOLS, type NetworkView } from './network-view.ts';
 import { PORT_ROUTES, type PortTarget } from './ports/port-routes.ts';
 import { problem, quoted } from './problem.ts';

@@ -2,7 +2,7 @@
  * The bodies of the API's answers: one definition for the OpenAPI document and for the client's
  * check of what it was sent. The types of `network-view.ts` keep it honest at compile time.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { PROXY_PROTOCOLS, SOURCE_ADDRESSES, WAYS } from '../proxy/ports/publish-spec.ts';
 import type {
   FlowView,

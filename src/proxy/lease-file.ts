@@ -5,7 +5,7 @@
  */
 import { mkdirSync, readFileSync, renameSync, unlink, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Log } from '../base/log.ts';
 import type { LeaseStore, StoredLease } from '../services/dhcp/lease.ts';
 

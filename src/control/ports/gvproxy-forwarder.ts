@@ -5,7 +5,7 @@
  * Differences: a remote that is a name is an error instead of a crash; an empty remote host is the first
  * guest for clients on the host; the listeners of hawser's other APIs are seen and may be withdrawn.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { IpAddress } from '../../base/ip-address.ts';
 import { formatEndpoint, PublishError, type PublishSpec } from '../../proxy/ports/publish-spec.ts';
 import { pathProblem } from '../../proxy/ports/publish-text.ts';

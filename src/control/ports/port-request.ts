@@ -1,5 +1,5 @@
 /** The body of `POST /v1/ports`, and what it asks for. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { IpAddress } from '../../base/ip-address.ts';
 import {
   PROXY_PROTOCOLS,

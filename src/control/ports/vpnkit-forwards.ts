@@ -6,7 +6,7 @@
  * An address outside the guests' network is a container's: it needs the agent. Where there is none,
  * the answer says so instead of a port that nobody answers.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { PublishedPort } from '../../proxy/ports/port-table.ts';
 import { formatEndpoint, PublishError, type PublishSpec } from '../../proxy/ports/publish-spec.ts';
 import { LOOPBACK, pathProblem } from '../../proxy/ports/publish-text.ts';

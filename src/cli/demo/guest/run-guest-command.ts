@@ -1,6 +1,6 @@
 /** Run `guest-commands.ts` as a process, in the guest or on the host, and read what it says. */
 import { fileURLToPath } from 'node:url';
-import { z } from 'zod';
+import * as z from 'zod';
 import { GuestError, type OnProgress, type Transfer } from './embedded-guest.ts';
 import { runCommand } from './run-command.ts';
 
