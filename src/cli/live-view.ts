@@ -25,6 +25,7 @@ import type { Stack } from '../stack/stack.ts';
 import type { OpenLink } from '../transports/link-context.ts';
 import { formatMac } from '../wire/mac.ts';
 import type { MuxLinks } from './mux-links.ts';
+import type { NativeCalls } from './native-calls.ts';
 import type { NetworkOptions } from './network-options.ts';
 
 export interface ViewParts {
@@ -39,7 +40,7 @@ export interface ViewParts {
   readonly mux: MuxLinks;
   readonly dns: DnsForwarder;
   readonly dhcp: DhcpServer;
-  readonly hasNative: boolean;
+  readonly native: NativeCalls;
   readonly groups: Readonly<Record<string, Counters<string>>>;
 }
 
@@ -51,9 +52,9 @@ export class LiveView implements NetworkView {
   }
 
   health(): HealthView {
-    const { hasNative, dns, stack } = this.parts;
+    const { native, dns, stack } = this.parts;
     const problems: string[] = [];
-    if (!hasNative) {
+    if (native.posix === undefined) {
       problems.push('Guests cannot ping: install the optional package koffi, on Linux.');
     }
     if (dns.upstreams.length === 0) {

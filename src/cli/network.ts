@@ -10,9 +10,6 @@ import type { Clock } from '../base/time.ts';
 import type { NetworkView } from '../control/network-view.ts';
 import { type BindRule, parseBindRule } from '../control/ports/bind-rules.ts';
 import { GUEST_API_PORT, GuestApi } from '../control/ports/guest-api.ts';
-import { NativeUnavailableError } from '../native/errors.ts';
-import { loadPosix } from '../native/load.ts';
-import type { Posix } from '../native/posix.ts';
 import { AddressMap } from '../proxy/address-map.ts';
 import { DnsForwarder } from '../proxy/dns/forwarder.ts';
 import { DNS_PORT, GatewayDns } from '../proxy/dns/gateway-dns.ts';
@@ -47,6 +44,7 @@ import { readMac } from '../wire/mac.ts';
 import { cryptoRandom } from './crypto-random.ts';
 import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
+import { NativeCalls } from './native-calls.ts';
 import type { Network, NetworkOptions } from './network-options.ts';
 import { flowLimits, openFilesLimit } from './open-files.ts';
 import { packageVersion } from './version.ts';
@@ -87,6 +85,7 @@ class RunningNetwork implements Network {
   private nextMuxPort = FIRST_MUX_PORT;
   private readonly dns: DnsForwarder;
   private readonly dhcp: DhcpServer;
+  private readonly native: NativeCalls;
   private readonly leaseFile: LeaseFile | undefined;
   private readonly guestApi: GuestApi | undefined;
   private readonly links: OpenLink[] = [];
@@ -129,20 +128,21 @@ class RunningNetwork implements Network {
     );
     const { stack } = this;
     const flush = new ImmediateFlush(() => stack.flush());
-    const posix = tryLoadPosix(log);
+    const native = new NativeCalls(log);
+    this.native = native;
     const pool = new SendPool();
-    const outboxes = new Outboxes(posix?.makeDatagramBatch());
+    const outboxes = new Outboxes(() => native.posix?.makeDatagramBatch());
     const seed = random.next32();
     const tcpCounts = new Counters<TcpProxyCount>();
     this.tcp = new TcpProxy({ clock, flusher: flush }, stack, tcpCounts);
     const shared = { downstream: stack, clock, flush, addresses, pool, seed };
     this.udp = new UdpNat(
-      { ...shared, outboxes, errors: posix },
+      { ...shared, outboxes, native },
       { ...UDP_NAT_DEFAULTS, bindings: limits.bindings },
     );
     const firstGuest = (): IpAddress | undefined => this.firstGuest();
     this.published = new UdpPublisher({ ...shared, outboxes, firstGuest });
-    this.echo = new EchoProxy({ ...shared, posix, log });
+    this.echo = new EchoProxy({ ...shared, native, log });
     this.mux = new MuxLinks({
       links: options.mux.links,
       allow: options.mux.allow,
@@ -245,7 +245,7 @@ class RunningNetwork implements Network {
       mux: this.mux,
       dns: this.dns,
       dhcp: this.dhcp,
-      hasNative: posix !== undefined,
+      native,
       groups: {
         tcp: tcpCounts,
         udp: this.udp.counts,
@@ -274,6 +274,7 @@ class RunningNetwork implements Network {
     for (const text of this.options.publish) {
       for (const spec of parsePublish(text)) await this.ports.publish(spec, 'config');
     }
+    this.native.loadSoon();
   }
 
   onLastGuestGone(callback: () => void): void {
@@ -303,6 +304,7 @@ class RunningNetwork implements Network {
     for (const link of this.links.splice(0)) await link.close();
     this.udp.close();
     this.echo.close();
+    this.native.close();
     this.dns.close();
     this.leaseFile?.flush();
     this.stack.afterWork = (): void => {};
@@ -416,17 +418,4 @@ function requiredRule(text: string): BindRule {
   const rule = parseBindRule(text);
   if (rule === undefined) throw new Error(`${text} is not a rule for the ports of guests`);
   return rule;
-}
-
-function tryLoadPosix(log: Log): Posix | undefined {
-  try {
-    return loadPosix('ping, and pass ICMP errors to guests');
-  } catch (error) {
-    if (!(error instanceof NativeUnavailableError)) throw error;
-    log.warn(
-      { err: error },
-      'without native calls guests cannot ping, nor see ICMP errors for UDP',
-    );
-    return undefined;
-  }
 }

@@ -53,8 +53,8 @@ export interface EchoProxyDeps {
   readonly flush: FlushScheduler;
   readonly addresses: AddressMap;
   readonly pool: SendPool;
-  /** Undefined without native calls. */
-  readonly posix: PingCalls | undefined;
+  /** Undefined without native calls. Asked when a socket is opened. */
+  readonly native: { readonly posix: PingCalls | undefined };
   readonly log: Log;
   readonly seed: number;
 }
@@ -79,7 +79,7 @@ const MAX_DATA = 65_507;
 const ANY_PORT = 1;
 const SESSION_KEY_WORDS = 5;
 /** Pings are few, and no datagrams of UDP: by Node, one at a time. */
-const BY_NODE = new Outboxes(undefined);
+const BY_NODE = new Outboxes(() => undefined);
 
 /** RFC 792, RFC 4443 §4. */
 const echoRequestType = (family: 4 | 6): number => (family === 4 ? 8 : 128);
@@ -109,7 +109,7 @@ export class EchoProxy implements SessionOwner<Session> {
 
   /** @internal for sessions. */
   get errors(): HostErrors | undefined {
-    return this.deps.posix;
+    return this.deps.native.posix;
   }
 
   onEcho(now: Instant, request: EchoRequest): void {
@@ -272,7 +272,7 @@ export class EchoProxy implements SessionOwner<Session> {
     guest: IpAddress,
     identifier: number,
   ): Session | undefined {
-    const { posix } = this.deps;
+    const { posix } = this.deps.native;
     if (posix === undefined) {
       this.explain(
         kind,

@@ -31,12 +31,23 @@ export interface Sender {
 
 /** What all outboxes share. */
 export class Outboxes {
-  /** Undefined without native calls. */
-  readonly batch: DatagramBatch | undefined;
+  private readonly makeBatch: () => DatagramBatch | undefined;
+  private isMade = false;
+  private made: DatagramBatch | undefined = undefined;
   private readonly filled: Outbox[] = [];
 
-  constructor(batch: DatagramBatch | undefined) {
-    this.batch = batch;
+  /** @param makeBatch called at most once, for the first datagram; undefined without native calls */
+  constructor(makeBatch: () => DatagramBatch | undefined) {
+    this.makeBatch = makeBatch;
+  }
+
+  /** @internal for outboxes. Undefined without native calls. */
+  get batch(): DatagramBatch | undefined {
+    if (!this.isMade) {
+      this.isMade = true;
+      this.made = this.makeBatch();
+    }
+    return this.made;
   }
 
   /** @internal for outboxes: one has something for the next `flush`. */

@@ -52,8 +52,8 @@ export interface UdpNatDeps {
   readonly pool: SendPool;
   /** The owner flushes them after each batch of frames. */
   readonly outboxes: Outboxes;
-  /** Undefined without native calls: ICMP errors then do not reach guests. */
-  readonly errors: HostErrors | undefined;
+  /** Undefined without native calls: ICMP errors then do not reach guests. Asked when a socket is opened. */
+  readonly native: { readonly posix: HostErrors | undefined };
   /** Any integer; see {@link IdleTable}. */
   readonly seed: number;
 }
@@ -109,7 +109,7 @@ export class UdpNat implements SessionOwner<Binding> {
 
   /** @internal for bindings. */
   get errors(): HostErrors | undefined {
-    return this.deps.errors;
+    return this.deps.native.posix;
   }
 
   onDatagram(now: Instant, datagram: Datagram): void {

@@ -66,7 +66,7 @@ describe('proxy/icmp/echo-proxy', () => {
     const pool = new SendPool();
     const clock = new TestClock();
     const deps = { downstream: down, clock, flush, addresses: addressMap(), pool, seed: 1 };
-    return { down, echo: new EchoProxy({ ...deps, posix, log }, ECHO_DEFAULTS) };
+    return { down, echo: new EchoProxy({ ...deps, native: { posix }, log }, ECHO_DEFAULTS) };
   };
 
   for (const [name, posix] of [

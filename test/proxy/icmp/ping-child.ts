@@ -21,9 +21,9 @@ const flush = new ImmediateFlush(() => down.flush());
 const posix = loadPosix();
 const pool = new SendPool();
 const shared = { downstream: down, clock, flush, addresses: addressMap(), pool, seed: 3 };
-const echo = new EchoProxy({ ...shared, posix, log: SILENT });
-const outboxes = new Outboxes(posix.makeDatagramBatch());
-const nat = new UdpNat({ ...shared, outboxes, errors: posix });
+const echo = new EchoProxy({ ...shared, native: { posix }, log: SILENT });
+const outboxes = new Outboxes(() => posix.makeDatagramBatch());
+const nat = new UdpNat({ ...shared, outboxes, native: { posix } });
 
 const HOST = '192.168.127.254';
 const payload = Buffer.from('0123456789abcdef');

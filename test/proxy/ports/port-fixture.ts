@@ -22,7 +22,7 @@ export function portTable(
   const udp = new UdpPublisher({
     ...{ downstream, clock: new TestClock(), flush, addresses, firstGuest },
     pool: new SendPool(),
-    outboxes: new Outboxes(undefined),
+    outboxes: new Outboxes(() => undefined),
     seed: 9,
   });
   const serve = (): boolean => false;

@@ -52,7 +52,7 @@ describe('proxy/ports', () => {
     tables = [];
     clients = [];
     pool = new SendPool();
-    outboxes = new Outboxes(loadPosix().makeDatagramBatch());
+    outboxes = new Outboxes(() => loadPosix().makeDatagramBatch());
     guest = GUEST;
   });
   afterEach(() => {

@@ -80,7 +80,7 @@ describe('proxy/udp/outbox', () => {
 
   beforeEach(async () => {
     batch = new ScriptedBatch();
-    outboxes = new Outboxes(batch);
+    outboxes = new Outboxes(() => batch);
     sender = new RecordingSender();
     const opened = openHostSocket({ family: 4 }, { onMessage() {}, onReceiveError() {} });
     assert.ok(typeof opened !== 'string');
@@ -187,7 +187,7 @@ describe('proxy/udp/outbox', () => {
   });
 
   it('without native calls, each goes to Node at once', async () => {
-    outbox = new Outbox(new Outboxes(undefined), host, sender);
+    outbox = new Outbox(new Outboxes(() => undefined), host, sender);
     add(1, 2);
     await until(() => got.length === 2 && sender.sent.length === 2);
   });

@@ -68,7 +68,7 @@ for (const [way, batches] of [
     ): UdpNat => {
       const flush = new ImmediateFlush(() => down.flush());
       const posix = loadPosix();
-      const outboxes = new Outboxes(batches ? posix.makeDatagramBatch() : undefined);
+      const outboxes = new Outboxes(() => (batches ? posix.makeDatagramBatch() : undefined));
       const deps = {
         downstream: down,
         clock,
@@ -76,7 +76,7 @@ for (const [way, batches] of [
         addresses,
         pool,
         outboxes,
-        errors: posix,
+        native: { posix },
         seed: 5,
       };
       const nat = new BatchingNat(deps, { ...UDP_NAT_DEFAULTS, ...options });
@@ -196,7 +196,7 @@ for (const [way, batches] of [
       const [peer, port] = [await makePeer(true), await closedPort()];
       const flush = new ImmediateFlush(() => down.flush());
       const addresses = addressMap();
-      const outboxes = new Outboxes(undefined);
+      const outboxes = new Outboxes(() => undefined);
       const deps = {
         downstream: down,
         clock,
@@ -204,7 +204,7 @@ for (const [way, batches] of [
         addresses,
         pool,
         outboxes,
-        errors: undefined,
+        native: { posix: undefined },
         seed: 5,
       };
       const nat = new UdpNat(deps);

@@ -1,0 +1,58 @@
+/**
+ * The native calls of a running network, where they can do without: for pings and for ICMP errors about UDP.
+ *
+ * Loading koffi stops the process for 10 ms, and for many times that from a cold disk. Readiness does not
+ * wait for it, and a guest's first ping should not either: it is loaded at the first need, or else by
+ * {@link loadSoon} when a guest's first connections have been made.
+ */
+import type { Log } from '../base/log.ts';
+import { NativeUnavailableError } from '../native/errors.ts';
+import { loadPosix } from '../native/load.ts';
+import type { Posix } from '../native/posix.ts';
+
+const SOON_MS = 1_000;
+
+export class NativeCalls {
+  private readonly log: Log;
+  private readonly load: (wanted: string) => Posix;
+  private isTried = false;
+  private loaded: Posix | undefined = undefined;
+  private timer: NodeJS.Timeout | undefined = undefined;
+
+  constructor(log: Log, load: (wanted: string) => Posix = loadPosix) {
+    this.log = log;
+    this.load = load;
+  }
+
+  /** Undefined where there are none, which is logged once. */
+  get posix(): Posix | undefined {
+    if (!this.isTried) {
+      this.isTried = true;
+      this.close();
+      this.loaded = this.tryLoad();
+    }
+    return this.loaded;
+  }
+
+  loadSoon(delayMs: number = SOON_MS): void {
+    this.timer ??= setTimeout(() => this.posix, delayMs).unref();
+  }
+
+  /** Cancels {@link loadSoon}. */
+  close(): void {
+    clearTimeout(this.timer);
+  }
+
+  private tryLoad(): Posix | undefined {
+    try {
+      return this.load('ping, and pass ICMP errors to guests');
+    } catch (error) {
+      if (!(error instanceof NativeUnavailableError)) throw error;
+      this.log.warn(
+        { err: error },
+        'without native calls guests cannot ping, nor see ICMP errors for UDP',
+      );
+      return undefined;
+    }
+  }
+}
