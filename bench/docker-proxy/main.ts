@@ -16,8 +16,8 @@ const STARTS = 20;
 const PORTS = 400;
 const FIRST_PORT = 20_000;
 const STATUS_FD = 3;
-const dist = (path: string): string => fileURLToPath(new URL(`../../src/${path}`, import.meta.url));
-const NODE = [process.execPath, dist('cli/docker-proxy/main.js')];
+const bin = (name: string): string => fileURLToPath(new URL(`../../bin/${name}`, import.meta.url));
+const NODE = [process.execPath, bin('docker-proxy.js')];
 const SHELL = [resolve('src/cli/docker-proxy/hawser-docker-proxy.sh')];
 
 const dir = mkdtempSync(join(tmpdir(), 'hawser-bench-'));
@@ -26,7 +26,7 @@ const env = {
   XDG_RUNTIME_DIR: dir,
   HAWSER_CONTROL: `agent:${dir}/hawser/default/api.sock`,
   HAWSER_LOCAL: 'never',
-  HAWSER_DOCKER_PROXY_MAIN: dist('cli/docker-proxy/main.js'),
+  HAWSER_DOCKER_PROXY_MAIN: bin('docker-proxy.js'),
 };
 const running: ChildProcess[] = [];
 let nextPort = FIRST_PORT;
@@ -88,7 +88,7 @@ async function timed(what: string, act: () => Promise<unknown>): Promise<void> {
 try {
   const links = ['--listen', `qemu:${dir}/qemu.sock`, '--mux', `unix:${dir}/mux.sock`];
   const ready = ['--ready-fd', `${STATUS_FD}`, '--log-level', 'warn'];
-  await start([process.execPath, dist('cli/main.js'), 'run', ...links, ...ready]);
+  await start([process.execPath, bin('hawser.js'), 'run', ...links, ...ready]);
   const [daemon] = running.splice(0);
 
   say(`${STARTS} starts of Node for one port each (-use-listen-fd)`, await inTurn(NODE, STARTS));

@@ -16,7 +16,7 @@ export interface VmContender {
   readonly argv?: (socket: string, mtu: number) => readonly string[];
 }
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
 const MTUS = [1500, 65_520];
 const HOST = '192.168.127.254';
 /** passt answers at the address of its own default route, which it gives to the guest. */

@@ -11,7 +11,7 @@ import { LAB, systemSuite } from './support/requirements.ts';
 import { until, untilStable } from './support/until.ts';
 
 const MIB = 1 << 20;
-const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
 const HELD = fileURLToPath(new URL('./support/port-clients-main.js', import.meta.url));
 const BASE = 18_000;
 const PEER = 18_100;

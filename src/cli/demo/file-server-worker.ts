@@ -15,7 +15,9 @@ export interface FileServer {
 
 export async function startFileServerThread(address: string, port: number): Promise<FileServer> {
   const start: Start = { address, port };
-  const worker = new Worker(new URL(import.meta.url), { workerData: start });
+  const worker = new Worker(new URL('./file-server-worker.js', import.meta.url), {
+    workerData: start,
+  });
   const [bound] = await once(worker, 'message');
   if (typeof bound !== 'number') throw new Error(`the file server did not start: ${bound}`);
   return {

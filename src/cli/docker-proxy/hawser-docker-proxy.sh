@@ -11,7 +11,7 @@
 
 program() {
   self=$(readlink -f "$0")
-  printf %s "${HAWSER_DOCKER_PROXY_MAIN:-${self%/src/cli/*}/dist/src/cli/docker-proxy/main.js}"
+  printf %s "${HAWSER_DOCKER_PROXY_MAIN:-${self%/src/cli/*}/dist/bin/docker-proxy.js}"
 }
 alone() {
   exec node "$(program)" "$@"

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { Background, residentBytes } from './processes.ts';
 
-const MAIN = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../../bin/hawser.js', import.meta.url));
 const READY_FD = 3;
 
 export interface Ready {

@@ -21,7 +21,7 @@ import type { Guest, Lab } from './lab.ts';
 import { type Background, type CommandResult, command, succeed } from './processes.ts';
 import { until } from './until.ts';
 
-const MAIN = fileURLToPath(new URL('../../../src/cli/docker-proxy/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../../bin/docker-proxy.js', import.meta.url));
 const PROXY = resolve('src/cli/docker-proxy/hawser-docker-proxy.sh');
 const IMAGE = 'hawser-test';
 /** For containers: a web server that logs its clients. */
