@@ -13,7 +13,7 @@ import { until, untilStable } from './support/until.ts';
 
 const MIB = 1 << 20;
 const MUX_PORT = 4099;
-const AGENT = fileURLToPath(new URL('../../src/cli/agent/main.js', import.meta.url));
+const AGENT = fileURLToPath(new URL('../../hawser-agent.mjs', import.meta.url));
 const PUBLISHED = 9100;
 const REFUSED = 9200;
 const FORWARDED = 9300;

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { command } from './support/processes.ts';
 import { LAB, systemSuite } from './support/requirements.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
 const bench = (...args: string[]) => command([process.execPath, MAIN, 'bench', ...args]);
 
 const Results = z.object({

@@ -6,7 +6,7 @@ import { GUEST_VARIABLE } from '../../src/cli/demo/open-guest.ts';
 import { Background } from './support/processes.ts';
 import { LAB, type Requirement, systemSuite } from './support/requirements.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
 const Report = z.object({ step: z.string(), ok: z.boolean(), detail: z.string() });
 const STEPS = [
   ...['lease', 'resolve', 'ping-gateway', 'ping-host', 'download', 'upload'],

@@ -14,7 +14,7 @@ import { until } from './support/until.ts';
 
 const MUX_PORT = 4099;
 const FILE_MIB = 32;
-const AGENT = fileURLToPath(new URL('../../src/cli/agent/main.js', import.meta.url));
+const AGENT = fileURLToPath(new URL('../../hawser-agent.mjs', import.meta.url));
 /** The guest's address on Docker's bridge. */
 const BRIDGE = '172.17.0.1';
 

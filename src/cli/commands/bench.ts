@@ -1,9 +1,9 @@
 /** `hawser bench`: the harness is beside the program, not in it, and is loaded only here. */
 import { existsSync } from 'node:fs';
 import { RunError } from '../errors.ts';
+import { distFile } from '../own-files.ts';
 
-/** From the compiled file. */
-const HARNESS = new URL('../../../bench/main.js', import.meta.url);
+const HARNESS = distFile('bench/main.js');
 
 /** As typed. */
 export interface BenchCommandRequest {

@@ -1,6 +1,7 @@
 /** Runs {@link startFileServer} in a thread of its own, so that it takes no time from the stack. */
 import { once } from 'node:events';
 import { parentPort, Worker, workerData } from 'node:worker_threads';
+import { distFile } from '../own-files.ts';
 import { startFileServer } from './file-server.ts';
 
 interface Start {
@@ -15,9 +16,7 @@ export interface FileServer {
 
 export async function startFileServerThread(address: string, port: number): Promise<FileServer> {
   const start: Start = { address, port };
-  const worker = new Worker(new URL('./file-server-worker.js', import.meta.url), {
-    workerData: start,
-  });
+  const worker = new Worker(distFile('bin/file-server-worker.js'), { workerData: start });
   const [bound] = await once(worker, 'message');
   if (typeof bound !== 'number') throw new Error(`the file server did not start: ${bound}`);
   return {

@@ -9,6 +9,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { distFile } from '../../own-files.ts';
 import { onPath } from '../vm/initramfs.ts';
 import {
   type EmbeddedGuest,
@@ -44,8 +45,8 @@ export interface GuestNamespace {
 
 export type DhcpClient = 'udhcpc' | 'dhclient' | 'own';
 
-const HAWSER_AGENT = fileURLToPath(new URL('../../agent/main.js', import.meta.url));
-const DHCP_PROBE = fileURLToPath(new URL('./dhcp-probe.js', import.meta.url));
+const HAWSER_AGENT = fileURLToPath(distFile('hawser-agent.mjs'));
+const DHCP_PROBE = fileURLToPath(distFile('bin/dhcp-probe.js'));
 /** Where the guest's file server listens; no root is needed for it. */
 const SERVER_PORT = 8000;
 

@@ -7,10 +7,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { loadPosix } from '../../../native/load.ts';
+import { distFile } from '../../own-files.ts';
 import { GuestUnavailableError } from './embedded-guest.ts';
 import type { GuestNamespace } from './kernel-guest.ts';
 
-const HOLDER = fileURLToPath(new URL('./packet-holder.js', import.meta.url));
+const HOLDER = fileURLToPath(distFile('bin/packet-holder.js'));
 
 /** @throws GuestUnavailableError where user namespaces, iproute2 or koffi are missing */
 export async function makePacketNamespace(ifName = 'eth0'): Promise<GuestNamespace> {

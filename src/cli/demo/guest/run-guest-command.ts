@@ -1,6 +1,7 @@
 /** Run `guest-commands.ts` as a process, in the guest or on the host, and read what it says. */
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
+import { distFile } from '../../own-files.ts';
 import { GuestError, type OnProgress, type Transfer } from './embedded-guest.ts';
 import { runCommand } from './run-command.ts';
 
@@ -30,7 +31,7 @@ const Said: z.ZodType<Line> = z.object({
     .optional(),
 });
 
-const COMMANDS = fileURLToPath(new URL('./guest-commands.js', import.meta.url));
+const COMMANDS = fileURLToPath(distFile('bin/guest-commands.js'));
 const STDERR_CHARS = 300;
 
 export const guestCommand = (args: readonly string[]): readonly string[] => [

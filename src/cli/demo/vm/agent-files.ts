@@ -1,7 +1,9 @@
 /** `hawser agent` taken into a VM, with this machine's Node. */
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { MovedFile, VmExtras } from './initramfs.ts';
-import { moduleFiles, withLibraries } from './program-files.ts';
+import { distFile } from '../../own-files.ts';
+import type { VmExtras } from './initramfs.ts';
+import { withLibraries } from './program-files.ts';
 
 export interface AgentInVm {
   /** Paths in the VM. */
@@ -10,21 +12,17 @@ export interface AgentInVm {
   readonly files: VmExtras['files'];
 }
 
-const ENTRY = fileURLToPath(new URL('../../agent/main.js', import.meta.url));
-const PACKAGE = fileURLToPath(new URL('../../../../../package.json', import.meta.url));
+/** One file, which runs with Node alone. */
+const AGENT = fileURLToPath(distFile('hawser-agent.mjs'));
+/** A path that nothing is mounted over. */
+const ENTRY = '/hawser/hawser-agent.mjs';
 
 /** Node's files in memory, twice while they are unpacked, and what it needs to run. */
 export const AGENT_MIB = 384;
 
 /** @throws Error that says what cannot be found */
-export const agentInVm = (): AgentInVm => ({
-  node: process.execPath,
-  entry: besideAgent(ENTRY).to,
-  files: [...withLibraries([process.execPath]), ...moduleFiles(ENTRY, PACKAGE).map(besideAgent)],
-});
-
-/** Where a file of hawser, or of a package that it uses, is in the VM, wherever it is on the host. */
-export const besideAgent = (file: string): MovedFile => ({
-  from: file,
-  to: `/hawser/agent${file}`,
-});
+export function agentInVm(): AgentInVm {
+  if (!existsSync(AGENT)) throw new Error(`no ${AGENT}: it is made by npm run build`);
+  const files = [...withLibraries([process.execPath]), { from: AGENT, to: ENTRY }];
+  return { node: process.execPath, entry: ENTRY, files };
+}

@@ -1,0 +1,14 @@
+/** Where hawser's own files are, for a program that starts or reads another. */
+
+/** Set by the bundler (`tools/bundle.ts`). */
+declare const HAWSER_VERSION: string | undefined;
+
+/** The version, where this is a bundle. */
+export const bundledVersion: string | undefined =
+  typeof HAWSER_VERSION === 'string' ? HAWSER_VERSION : undefined;
+
+/** A bundle is in `dist/bin`; this module, compiled, in `dist/src/cli`. */
+const DIST = new URL(bundledVersion === undefined ? '../../' : '../', import.meta.url);
+
+/** @param path from `dist`, where the build puts everything */
+export const distFile = (path: string): URL => new URL(path, DIST);
