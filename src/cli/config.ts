@@ -109,6 +109,7 @@ function effective(settings: Settings, locate: Locate, place: Place): NetworkOpt
     exitWithGuest: settings.exitWithGuest ?? false,
     log: { level: settings.logLevel ?? 'info', format: settings.logFormat },
     verifyChecksums: settings.verifyChecksums ?? true,
+    busyPollUs: settings.busyPoll,
   };
   const problems = [
     ...addressProblems(options, (address) => isUsable(network.value, address), locate),

@@ -39,6 +39,8 @@ export interface NetworkOptions {
   readonly log: LogOptions;
   /** Verify TCP and UDP checksums of links that do not vouch for them. */
   readonly verifyChecksums: boolean;
+  /** How long to poll for work before sleeping, in microseconds; undefined: as `defaultWindowUs` of `proxy/busy-poll.ts` says. */
+  readonly busyPollUs: number | undefined;
 }
 
 /** Whether guests may publish ports through `http://GATEWAY/`, and where. */

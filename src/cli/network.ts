@@ -2,6 +2,8 @@
  * The composition root: options in, a running network out. Everything else is given what it needs;
  * only this file knows how the parts fit together.
  */
+
+import { availableParallelism } from 'node:os';
 import { Counters } from '../base/counters.ts';
 import { keyGuest, keyRemote } from '../base/flow-key.ts';
 import type { IpAddress } from '../base/ip-address.ts';
@@ -11,6 +13,7 @@ import type { NetworkView } from '../control/network-view.ts';
 import { type BindRule, parseBindRule } from '../control/ports/bind-rules.ts';
 import { GUEST_API_PORT, GuestApi } from '../control/ports/guest-api.ts';
 import { AddressMap } from '../proxy/address-map.ts';
+import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
 import { DnsForwarder } from '../proxy/dns/forwarder.ts';
 import { DNS_PORT, GatewayDns } from '../proxy/dns/gateway-dns.ts';
 import { ImmediateFlush } from '../proxy/flush-scheduler.ts';
@@ -228,9 +231,14 @@ class RunningNetwork implements Network {
     stack.serveUdp(DNS_PORT, gatewayDns.onDatagram);
     this.serveNtp();
     this.serveDhcp();
+    const carried = (): number =>
+      this.links.reduce((sum, { stats }) => sum + stats.bytesToHost + stats.bytesToGuest, 0);
+    const windowUs = options.busyPollUs ?? defaultWindowUs(availableParallelism());
+    const busyPoll = new BusyPoll({ clock, carried }, windowUs);
     stack.afterWork = (): void => {
       outboxes.flush();
       this.arm();
+      busyPoll.onWork();
     };
     stack.onLinkCount = (links): void => this.onLinkCount(links);
     this.view = new LiveView({

@@ -138,6 +138,12 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     description: "trust TCP and UDP checksums of guests' frames",
   },
   {
+    key: 'busyPoll',
+    flags: '--busy-poll <us>',
+    description:
+      'microseconds to poll before sleeping while requests come and go; 0 for never (default: 200, or 0 on one CPU)',
+  },
+  {
     key: 'logLevel',
     flags: '--log-level <level>',
     description: 'debug, info, warn, error, silent (default: info)',

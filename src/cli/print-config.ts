@@ -37,6 +37,7 @@ export function printConfig(options: NetworkOptions): string {
     readyFd: options.readyFd,
     exitWithGuest: options.exitWithGuest,
     verifyChecksums: options.verifyChecksums,
+    busyPoll: options.busyPollUs,
     logLevel: log.level,
     logFormat: log.format,
   };

@@ -24,6 +24,7 @@ import { bad, decimal, ok, type Parsed } from './parsed.ts';
 
 export const MTU_MIN = 576;
 export const MTU_MAX = 65_520;
+export const BUSY_POLL_MAX_US = 10_000;
 
 /** The settings of one source, or of all merged; what is absent was not set. */
 export interface Settings {
@@ -52,6 +53,7 @@ export interface Settings {
   readonly readyFd?: number | undefined;
   readonly exitWithGuest?: boolean | undefined;
   readonly verifyChecksums?: boolean | undefined;
+  readonly busyPoll?: number | undefined;
   readonly logLevel?: (typeof LOG_LEVELS)[number] | undefined;
   readonly logFormat?: (typeof LOG_FORMATS)[number] | undefined;
 }
@@ -229,6 +231,7 @@ const schema: z.ZodType<Settings> = z.strictObject({
   readyFd: integer(1, 1_048_575).optional(),
   exitWithGuest: yesNo.optional(),
   verifyChecksums: yesNo.optional(),
+  busyPoll: integer(0, BUSY_POLL_MAX_US).optional(),
   logLevel: oneOf(LOG_LEVELS).optional(),
   logFormat: oneOf(LOG_FORMATS).optional(),
   ...Object.fromEntries(LATER_OPTIONS.map(({ key }) => [key, later.optional()])),

@@ -42,6 +42,7 @@ const DEFAULTS: NetworkOptions = {
   exitWithGuest: false,
   log: { level: 'info', format: undefined },
   verifyChecksums: true,
+  busyPollUs: undefined,
 };
 
 const FULL_YAML = `
@@ -64,6 +65,7 @@ pidFile: /run/h.pid
 readyFd: 3
 exitWithGuest: true
 verifyChecksums: false
+busyPoll: 50
 logLevel: warn
 logFormat: json
 `;
@@ -102,6 +104,7 @@ describe('configuration', () => {
       exitWithGuest: true,
       log: { level: 'warn', format: 'json' },
       verifyChecksums: false,
+      busyPollUs: 50,
     } satisfies NetworkOptions);
   });
 

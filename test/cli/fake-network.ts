@@ -122,5 +122,6 @@ export const optionsIn = (dir: string, more: Partial<NetworkOptions> = {}): Netw
   exitWithGuest: false,
   log: { level: 'info', format: 'json' },
   verifyChecksums: true,
+  busyPollUs: undefined,
   ...more,
 });
