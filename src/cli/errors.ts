@@ -12,6 +12,9 @@ export class RunError extends Error {
   readonly code = 'run';
 }
 
+/** By its code: the benchmark harness, outside the bundle, has a class of its own. */
+export const isUsageError = (error: unknown): boolean => errorCode(error) === 'usage';
+
 export const EXIT_FAILURE = 1;
 export const EXIT_USAGE = 2;
 

@@ -6,7 +6,7 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import { stayAtSignals } from './early-leave.ts';
-import { EXIT_FAILURE, EXIT_USAGE, messageOf, UsageError } from './errors.ts';
+import { EXIT_FAILURE, EXIT_USAGE, isUsageError, messageOf } from './errors.ts';
 import { LATER_OPTIONS, type OptionRow, RUN_OPTIONS } from './option-table.ts';
 import { packageVersion } from './version.ts';
 
@@ -236,7 +236,7 @@ function exitStatus(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
   const lines = messageOf(error).split('\n');
   process.stderr.write(lines.map((line) => `hawser: ${line}\n`).join(''));
-  return error instanceof UsageError ? EXIT_USAGE : EXIT_FAILURE;
+  return isUsageError(error) ? EXIT_USAGE : EXIT_FAILURE;
 }
 
 /** @returns the exit status */
