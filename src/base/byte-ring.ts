@@ -9,7 +9,8 @@
  * Storage comes from a `BufferPool`, doubles when a write needs it and goes back as soon as the
  * ring is empty, so that an idle connection costs none. A run handed out by `readable` is *lent*:
  * it stays put until `release`, also when the ring grows meanwhile (the old storage is then kept
- * until the loan ends).
+ * until the loan ends). Space handed out by `reserve` stays put until `fill`: nothing may be written meanwhile
+ * in another way.
  */
 import { assert } from './assert.ts';
 import type { BufferPool } from './buffer-pool.ts';
@@ -26,6 +27,7 @@ export class ByteRing {
   /** End of the furthest byte written, relative to `head`; at least `length`. */
   private extent = 0;
   private lent = false;
+  private reserved = false;
   /** Storage that a loan still reads, after the ring has moved to a larger one. */
   private retired: Uint8Array | undefined = undefined;
 
@@ -44,6 +46,7 @@ export class ByteRing {
    * @returns false when the pool has no storage for it; nothing was written
    */
   writeAt(offset: number, src: Uint8Array, srcOff: number, len: number): boolean {
+    assert(!this.reserved, 'ring written while its space is lent');
     const end = offset + len;
     if (end > this.buffer.length && !this.grow(end)) return false;
     const mask = this.buffer.length - 1;
@@ -63,6 +66,33 @@ export class ByteRing {
   commit(n: number): void {
     this.length += n;
     assert(this.length <= this.extent, 'ring committed beyond what was written');
+  }
+
+  /**
+   * Lend the free space after the committed bytes, as far as it is contiguous, to be written in place; `fill` ends
+   * that. Nothing may have been written beyond them.
+   *
+   * @param max `min` or more
+   * @returns `min` to `max` bytes; undefined when so many are not contiguous, or the pool has no storage
+   */
+  reserve(min: number, max: number): Uint8Array | undefined {
+    assert(!this.reserved && this.extent === this.length, 'ring reserved twice, or written ahead');
+    const end = this.length + min;
+    if (end > this.buffer.length && !this.grow(end)) return undefined;
+    const at = (this.head + this.length) & (this.buffer.length - 1);
+    const free = Math.min(this.buffer.length - at, this.buffer.length - this.length, max);
+    if (free < min) return undefined;
+    this.reserved = true;
+    return this.buffer.subarray(at, at + free);
+  }
+
+  /** The first `n` bytes of the space that was lent are written, and committed. */
+  fill(n: number): void {
+    assert(this.reserved, 'ring filled where nothing was lent');
+    this.reserved = false;
+    this.extent += n;
+    this.length += n;
+    if (this.extent === 0) this.clear();
   }
 
   /** Copy `len` committed bytes, from `offset` past the oldest, to `dst` at `dstOff`. */
@@ -93,16 +123,14 @@ export class ByteRing {
     this.releaseRetired();
     this.length -= n;
     this.extent -= n;
-    if (this.extent === 0) {
-      if (this.buffer.length > 0) this.pool.release(this.buffer);
-      this.buffer = NONE;
-      this.head = 0;
+    if (this.extent === 0 && !this.reserved) {
+      this.clear();
       return;
     }
     this.head = (this.head + n) & (this.buffer.length - 1);
   }
 
-  /** Give all storage back. Whoever holds a lent run must have stopped reading it. */
+  /** Give all storage back. Whoever holds a lent run or space must have stopped using it. */
   clear(): void {
     this.releaseRetired();
     if (this.buffer.length > 0) this.pool.release(this.buffer);
@@ -111,6 +139,7 @@ export class ByteRing {
     this.length = 0;
     this.extent = 0;
     this.lent = false;
+    this.reserved = false;
   }
 
   private releaseRetired(): void {

@@ -60,6 +60,15 @@ export interface TcpFlow {
   readonly sendSpace: number;
   /** Queue bytes for the guest; they are copied. `len` is at most `sendSpace`. */
   send(now: Instant, bytes: Uint8Array, off: number, len: number): void;
+  /**
+   * Lend send space to be written in place; {@link fill} ends that, and `send` may not be called before it. It is gone
+   * when the flow is.
+   *
+   * @returns at least `min` bytes; undefined when so many cannot be lent: `send` takes them then
+   */
+  reserve(min: number): Uint8Array | undefined;
+  /** Queue for the guest the first `n` bytes of what was lent. */
+  fill(now: Instant, n: number): void;
   /** Call `onWritable` once, when at least `n` bytes of send space are free. */
   wantSpace(n: number): void;
   /** Send FIN after everything queued. */

@@ -8,6 +8,7 @@ class Model {
   committed: number[] = [];
   ahead = new Map<number, number>();
   lent: { view: Uint8Array; copy: Uint8Array } | undefined = undefined;
+  reserved: Uint8Array | undefined = undefined;
 }
 
 interface Real {
@@ -24,6 +25,7 @@ const fresh = (len: number): Uint8Array => Uint8Array.from({ length: len }, () =
 const write =
   (gap: number, len: number): Step =>
   (m, r) => {
+    if (m.reserved !== undefined) return;
     const bytes = fresh(len);
     assert.ok(r.ring.writeAt(m.committed.length + gap, bytes, 0, len));
     for (let i = 0; i < len; i++) m.ahead.set(gap + i, bytes[i] ?? 0);
@@ -55,6 +57,26 @@ const lend: Step = (m, r) => {
   if (view.length > 0) m.lent = { view, copy: view.slice() };
 };
 
+const reserve =
+  (min: number, more: number): Step =>
+  (m, r) => {
+    if (m.reserved !== undefined || m.ahead.size > 0) return;
+    m.reserved = r.ring.reserve(min, min + more);
+    const len = m.reserved?.length ?? min;
+    assert.ok(min <= len && len <= min + more);
+  };
+
+const fill =
+  (part: number): Step =>
+  (m, r) => {
+    if (m.reserved === undefined) return;
+    const bytes = fresh(Math.floor(part * m.reserved.length));
+    m.reserved.set(bytes);
+    m.reserved = undefined;
+    r.ring.fill(bytes.length);
+    for (const byte of bytes) m.committed.push(byte);
+  };
+
 const steps = fc.oneof(
   fc
     .tuple(fc.constantFrom(0, 0, 0, 1, 100, 5000), fc.integer({ min: 1, max: 6000 }))
@@ -63,6 +85,11 @@ const steps = fc.oneof(
   fc.double({ min: 0, max: 1, noNaN: true }).map(release),
   fc.constant(release(1)),
   fc.constant(lend),
+  fc
+    .tuple(fc.integer({ min: 1, max: 6000 }), fc.nat(6000))
+    .map(([min, more]) => reserve(min, more)),
+  fc.double({ min: 0, max: 1, noNaN: true }).map(fill),
+  fc.constantFrom(fill(0), fill(1)),
 );
 
 describe('base/byte-ring', () => {
@@ -125,6 +152,35 @@ describe('base/byte-ring', () => {
     assert.equal(pool.inUse, 0);
   });
 
+  it('keeps space that is lent while it is empty, and costs nothing after that', () => {
+    const pool = new BufferPool(1 << 20);
+    const ring = new ByteRing(pool);
+    ring.writeAt(0, fresh(10), 0, 10);
+    ring.commit(10);
+    const space = ring.reserve(100, 200);
+    assert.equal(space?.length, 200);
+    ring.release(10);
+    assert.equal(pool.inUse, MIN_BUFFER);
+    space?.set([1, 2, 3]);
+    ring.fill(3);
+    assert.deepEqual([...ring.readable()], [1, 2, 3]);
+    ring.release(3);
+    assert.equal(pool.inUse, 0);
+    ring.reserve(1, 1);
+    ring.fill(0);
+    assert.equal(pool.inUse, 0);
+  });
+
+  it('lends no space across its end, nor more than the pool has', () => {
+    const ring = new ByteRing(new BufferPool(MIN_BUFFER));
+    ring.writeAt(0, fresh(3000), 0, 3000);
+    ring.commit(3000);
+    ring.release(2000);
+    assert.equal(ring.reserve(MIN_BUFFER - 3000 + 1, MIN_BUFFER), undefined);
+    assert.equal(ring.reserve(MIN_BUFFER, MIN_BUFFER), undefined);
+    assert.equal(ring.reserve(1, MIN_BUFFER)?.length, MIN_BUFFER - 3000);
+  });
+
   it('refuses what the pool refuses, and keeps what it has', () => {
     const pool = new BufferPool(MIN_BUFFER);
     const ring = new ByteRing(pool);
@@ -138,6 +194,11 @@ describe('base/byte-ring', () => {
   it('asserts on misuse', () => {
     const empty = (): ByteRing => new ByteRing(new BufferPool(1 << 20));
     assert.throws(() => empty().commit(1));
+    assert.throws(() => empty().fill(0));
+    const lent = empty();
+    lent.reserve(1, 1);
+    assert.throws(() => lent.reserve(1, 1));
+    assert.throws(() => lent.writeAt(0, fresh(1), 0, 1));
     assert.throws(() => empty().release(1));
     assert.throws(() => empty().copyOut(0, 1, fresh(1), 0));
   });

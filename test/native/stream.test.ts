@@ -23,6 +23,32 @@ const NOBODY = 1;
 const pattern = (len: number): Buffer => Buffer.from(Uint8Array.from({ length: len }, (_, i) => i));
 
 assert.ok(STREAM_BINDINGS !== null, 'this Node has the handles');
+/** Lends a new buffer each time, so that no byte can come by another way than it should. */
+class LendingOwner extends StreamOwner {
+  lent: Uint8Array | undefined = undefined;
+  length = 0;
+  /** Bytes that were read into what was lent. */
+  filled = 0;
+
+  override onHostBytes(bytes: Uint8Array, len: number): boolean {
+    this.length += len;
+    if (bytes === this.lent) {
+      this.lent = undefined;
+      this.filled += len;
+    } else {
+      assert.equal(bytes, READ_BUFFER);
+      assert.equal(this.lent, undefined, 'what is lent goes before');
+    }
+    return super.onHostBytes(bytes, len);
+  }
+
+  onHostMore(): Uint8Array | undefined {
+    assert.equal(this.lent, undefined, 'lent twice');
+    this.lent = new Uint8Array(100_000);
+    return this.lent;
+  }
+}
+
 for (const [way, bindings] of [
   ['handles', STREAM_BINDINGS],
   ['sockets', null],
@@ -101,6 +127,45 @@ for (const [way, bindings] of [
       stream.end();
       await once(peer, 'end');
       assert.ok(Buffer.concat([bytes, Buffer.from('.')]).equals(Buffer.concat(got)));
+    });
+
+    it('reads into what its owner lends, and hands back all of it', async () => {
+      const { stream, peer } = await pair();
+      const owner = new LendingOwner();
+      stream.start(owner);
+      const bytes = pattern(BIG);
+      peer.write(bytes);
+      await until(() => owner.length === BIG);
+      assert.ok(owner.bytes.equals(bytes));
+      await until(() => owner.lent === undefined);
+      if (way === 'handles') assert.ok(owner.filled > BIG / 2, `${owner.filled} bytes in place`);
+      peer.write('short');
+      await until(() => owner.length === BIG + 5);
+      assert.equal(owner.lent, undefined);
+      peer.write(bytes);
+      peer.end();
+      await until(() => owner.ended);
+      assert.equal(owner.lent, undefined, 'the end hands it back');
+      assert.ok(owner.bytes.equals(Buffer.concat([bytes, Buffer.from('short'), bytes])));
+      stream.reset();
+    });
+
+    it('a stream that stops hands back what it was lent, and goes on in its own buffer', async () => {
+      const { stream, peer } = await pair();
+      const owner = new LendingOwner();
+      stream.start(owner);
+      peer.write(pattern(BIG));
+      await until(() => owner.length > BIG / 4);
+      owner.reads = false;
+      await until(() => owner.lent === undefined);
+      const stoppedAt = owner.length;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      assert.ok(owner.length <= stoppedAt + READ_BUFFER.length);
+      owner.reads = true;
+      stream.resume();
+      await until(() => owner.length === BIG);
+      assert.ok(owner.bytes.equals(pattern(BIG)));
+      stream.reset();
     });
 
     it('stops reading when told to, and goes on', async () => {

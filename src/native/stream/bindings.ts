@@ -5,7 +5,8 @@
 
 /** `this` of the callbacks is the handle. */
 export interface StreamHandle {
-  onread: (this: StreamHandle) => void;
+  /** What it returns is the buffer from now on, where there is one of the user's. */
+  onread: (this: StreamHandle) => Uint8Array | undefined;
   readStart(): number;
   readStop(): number;
   /** Read into `buffer` instead of one that is allocated for each read. */

@@ -23,6 +23,8 @@ export class HandleStream implements HostStream {
   private readonly bindings: StreamBindings;
   private readonly handle: OwnedHandle;
   private owner: HostStreamOwner | undefined = undefined;
+  private ownBuffer: Uint8Array = READ_BUFFER;
+  /** Where the next read goes: `ownBuffer`, or what the owner lent. */
   private buffer: Uint8Array = READ_BUFFER;
   private peerEnded = false;
   private shuttingDown = false;
@@ -55,6 +57,7 @@ export class HandleStream implements HostStream {
 
   start(owner: HostStreamOwner, paused = false, buffer: Uint8Array = READ_BUFFER): void {
     this.owner = owner;
+    this.ownBuffer = buffer;
     this.buffer = buffer;
     this.handle[OWNER] = this;
     this.handle.onread = onRead;
@@ -131,15 +134,30 @@ export class HandleStream implements HostStream {
     return name;
   }
 
-  /** @internal called by libuv through the handle */
-  onRead(): void {
-    const { owner, bindings } = this;
+  /**
+   * @internal called by libuv through the handle
+   *
+   * @returns where to read from now on; undefined where it was
+   */
+  onRead(): Uint8Array | undefined {
+    const { owner, bindings, buffer, ownBuffer } = this;
     const result = bindings.streamBaseState[bindings.kReadBytesOrError] ?? 0;
-    if (result === 0 || owner === undefined) return; // 0: nothing to read after all
-    if (result > 0) {
-      if (!owner.onHostBytes(this.buffer, result) && !this.closed) this.handle.readStop();
-      return;
+    if (owner === undefined) return undefined;
+    if (result < 0) {
+      if (buffer !== ownBuffer) owner.onHostBytes(buffer, 0);
+      this.onReadEnd(owner, result);
+      return undefined;
     }
+    if (result === 0 && buffer === ownBuffer) return undefined; // nothing to read after all
+    const more = owner.onHostBytes(buffer, result);
+    if (this.closed) return undefined;
+    if (!more) this.handle.readStop();
+    const isFull = more && result === buffer.length;
+    this.buffer = (isFull ? owner.onHostMore?.() : undefined) ?? ownBuffer;
+    return this.buffer === buffer ? undefined : this.buffer;
+  }
+
+  private onReadEnd(owner: HostStreamOwner, result: number): void {
     if (result !== UV_EOF) {
       this.fail(result);
       return;
@@ -180,6 +198,6 @@ export class HandleStream implements HostStream {
 }
 
 /** One function for all handles. */
-function onRead(this: OwnedHandle): void {
-  this[OWNER]?.onRead();
+function onRead(this: OwnedHandle): Uint8Array | undefined {
+  return this[OWNER]?.onRead();
 }

@@ -13,6 +13,11 @@ export interface HostStreamOwner {
    * @returns false to read no more until `resume`
    */
   onHostBytes(bytes: Uint8Array, len: number): boolean;
+  /**
+   * The last read filled its buffer, so more is likely to be there. What is returned is where the next one goes; it is
+   * the stream's until it is handed to `onHostBytes`, with 0 bytes if nothing came. Not all streams ask.
+   */
+  onHostMore?(): Uint8Array | undefined;
   /** The peer's FIN: nothing more comes. */
   onHostEnd(): void;
   /** What a `write` left to be done is done. */

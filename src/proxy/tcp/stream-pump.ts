@@ -6,8 +6,8 @@
  * -------------------
  * Flow to host: the flow's received ring is lent to the stream's `write`, one run at a time, and
  * released when the kernel has it, which opens the peer's window. A host that does not read leaves the
- * ring full and the window closed. Host to flow: what was read is copied into the flow's ring at once;
- * when less than a bufferful fits, the stream is not read until there is room again, and the host's peer
+ * ring full and the window closed. Host to flow: what was read is copied into the flow's ring at once, or read into
+ * it where a flow lends its ring and the host has much to say; when less than a bufferful fits, the stream is not read until there is room again, and the host's peer
  * is stopped by its own window.
  *
  * An end is passed on after everything before it, a reset at once. A flow that goes takes its ring
@@ -34,6 +34,9 @@ export interface PumpedFlow {
   readonly sendSpace: number;
   send(now: Instant, bytes: Uint8Array, off: number, len: number): void;
   wantSpace(n: number): void;
+  /** See `TcpFlow`; a flow that lends nothing has neither. */
+  reserve?(min: number): Uint8Array | undefined;
+  fill?(now: Instant, n: number): void;
   shutdown(now: Instant): void;
   abort(now: Instant): void;
 }
@@ -46,6 +49,8 @@ export abstract class StreamPump<F extends PumpedFlow> implements HostStreamOwne
   private stream: HostStream | undefined = undefined;
   /** Bytes lent to `write`; 0 when none are. */
   private lent = 0;
+  /** Of the flow's ring, where the stream reads to. */
+  private reserved: Uint8Array | undefined = undefined;
   private paused = false;
   private peerEnded = false;
   private ended = false;
@@ -129,11 +134,22 @@ export abstract class StreamPump<F extends PumpedFlow> implements HostStreamOwne
     if (flow === undefined || this.over) return false;
     const now = this.context.clock.now();
     this.lastActive = now;
-    flow.send(now, bytes, 0, len);
+    if (bytes === this.reserved) {
+      this.reserved = undefined;
+      flow.fill?.(now, len);
+    } else {
+      flow.send(now, bytes, 0, len);
+    }
     this.context.flusher.schedule();
     if (flow.sendSpace >= READ_BUFFER.length) return true;
     this.pause(flow);
     return false;
+  }
+
+  onHostMore(): Uint8Array | undefined {
+    if (this.over) return undefined;
+    this.reserved = this.flow?.reserve?.(READ_BUFFER.length);
+    return this.reserved;
   }
 
   /** The stream is not to be read before the flow takes a bufferful. */

@@ -41,6 +41,8 @@ export const EVENT_CLOSED = 16;
 /** Our window scale: windows of up to 8 MiB. */
 export const RCV_SCALE = 7;
 const MIN_SEND_LIMIT = 128 * 1024;
+/** Lent at once at most: what one read of the host's takes. */
+const RESERVE_MAX = 256 * 1024;
 /** Both directions, once the memory budget is three quarters spent. */
 const TIGHT_LIMIT = 64 * 1024;
 const MAX_HOLES = 128;
@@ -241,6 +243,21 @@ export class TcpConnection extends Timer implements TcpFlow {
       return;
     }
     this.outgoing.commit(len);
+    this.onQueued(now, len);
+  }
+
+  reserve(min: number): Uint8Array | undefined {
+    const max = Math.min(this.sendSpace, RESERVE_MAX);
+    return max < min ? undefined : this.outgoing.reserve(min, max);
+  }
+
+  fill(now: Instant, n: number): void {
+    if (this.state === 'closed') return; // and the ring with it
+    this.outgoing.fill(n);
+    if (n > 0) this.onQueued(now, n);
+  }
+
+  private onQueued(now: Instant, len: number): void {
     this.bytesToGuest += len;
     if (!this.blocked) this.context.output(this, now);
   }

@@ -29,6 +29,12 @@ class FakeFlow implements TcpFlow {
     this.sendSpace -= len;
     this.sent = Buffer.concat([this.sent, bytes.subarray(off, off + len)]);
   }
+  reserve(): Uint8Array | undefined {
+    return undefined;
+  }
+  fill(): void {
+    assert.fail('nothing was lent');
+  }
   wantSpace(n: number): void {
     this.wanted = n;
   }
