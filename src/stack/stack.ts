@@ -252,6 +252,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
   }
 
   flush(): void {
+    this.tcp.uncork();
     this.segment.flush();
     this.afterWork();
   }

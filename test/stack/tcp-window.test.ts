@@ -344,4 +344,73 @@ describe('stack/tcp windows', () => {
       assert.ok(s.records().length > 0);
     });
   });
+
+  describe('what the host says in one turn', () => {
+    const say = (s: Script, len: number): void =>
+      s.app.flow?.send(s.now, new Uint8Array(len), 0, len);
+
+    it('in small pieces is one segment, which goes with the flush', () => {
+      const s = established();
+      for (let i = 0; i < 5; i++) say(s, 20);
+      assert.deepEqual(s.out(), []);
+      s.stack.flush();
+      assert.deepEqual(s.out(), ['PA 1+100 ack 1']);
+      s.stack.flush();
+      assert.deepEqual(s.out(), []);
+    });
+
+    it('goes out at once as far as it fills segments; the next piece completes the rest', () => {
+      const s = established();
+      say(s, 2 * MSS + 100);
+      assert.deepEqual(s.out(), ['A 1+1460 ack 1', 'A 1461+1460 ack 1']);
+      say(s, MSS);
+      assert.deepEqual(s.out(), ['A 2921+1460 ack 1']);
+      s.stack.flush();
+      assert.deepEqual(s.out(), ['PA 4381+100 ack 1']);
+    });
+
+    it('and its end are one segment', () => {
+      const s = established();
+      say(s, 100);
+      s.app.flow?.shutdown(s.now);
+      s.stack.flush();
+      assert.deepEqual(s.out(), ['FPA 1+100 ack 1']);
+    });
+
+    it('is forgotten with the connection', () => {
+      const s = established();
+      say(s, 100);
+      s.app.flow?.abort(s.now);
+      s.stack.flush();
+      assert.deepEqual(s.out(), ['RA 1+0 ack 1']);
+    });
+
+    it('waits for a full link, and then goes', () => {
+      const s = established();
+      s.writer.full = true;
+      say(s, 100);
+      s.stack.flush();
+      s.writer.full = false;
+      s.reader.onWritable(s.now);
+      assert.deepEqual(s.out(), ['PA 1+100 ack 1']);
+    });
+
+    it('may be written in place, and is gone with the connection too', () => {
+      const s = established();
+      const { flow } = s.app;
+      const space = flow?.reserve(1_000);
+      assert.ok(space !== undefined && space.length >= 1_000);
+      space.fill(7, 0, 50);
+      flow?.fill(s.now, 50);
+      s.stack.flush();
+      assert.deepEqual(s.out(), ['PA 1+50 ack 1']);
+      assert.ok(flow?.reserve(1_000) !== undefined);
+      flow?.abort(s.now);
+      flow?.fill(s.now, 50);
+      s.stack.flush();
+      assert.deepEqual(s.out(), ['RA 51+0 ack 1']);
+      assert.equal(flow?.reserve(1), undefined);
+      assert.equal(s.stack.tcp.pool.inUse, 0);
+    });
+  });
 });

@@ -274,6 +274,7 @@ export class Script implements Upstream {
   send(data: Uint8Array | string | number): this {
     const bytes = bytesOf(data);
     this.flow.send(this.now, bytes, 0, bytes.length);
+    this.stack.flush();
     return this;
   }
 

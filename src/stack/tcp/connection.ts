@@ -167,6 +167,8 @@ export class TcpConnection extends Timer implements TcpFlow {
   queued = false;
   touched = false;
   blocked = false;
+  /** When the data was sent that waits for the flush; `NEVER` when none does. */
+  corkedAt: Instant = NEVER;
   closeReason: CloseReason = 'finished';
 
   constructor(
@@ -257,9 +259,15 @@ export class TcpConnection extends Timer implements TcpFlow {
     if (n > 0) this.onQueued(now, n);
   }
 
+  /**
+   * What fills segments goes out at once, while it is in the cache. The rest waits for the flush, without which no frame
+   * leaves anyhow: what the host says in small pieces, or in others than the guest's MTU, makes few segments so.
+   */
   private onQueued(now: Instant, len: number): void {
     this.bytesToGuest += len;
-    if (!this.blocked) this.context.output(this, now);
+    this.context.outputWhole(this, now);
+    if (this.corkedAt === NEVER) this.context.corkedList.push(this);
+    this.corkedAt = now;
   }
 
   wantSpace(n: number): void {

@@ -21,6 +21,8 @@ export interface TcpContext {
   readonly workList: TcpConnection[];
   /** Connections to call `output` for at the end of the batch. */
   readonly touchedList: TcpConnection[];
+  /** Connections with data that waits for the flush; see `send`. */
+  readonly corkedList: TcpConnection[];
   /** Connections whose host side waits for memory. */
   readonly starved: TcpConnection[];
   makeCongestionControl(mss: number): CongestionControl;
@@ -28,6 +30,7 @@ export interface TcpContext {
   mayChallenge(now: Instant): boolean;
   // What `send.ts` and `timers.ts` do; called through here, as they in turn work on the connection.
   output(connection: TcpConnection, now: Instant): void;
+  outputWhole(connection: TcpConnection, now: Instant): void;
   onLinkWritable(connection: TcpConnection, now: Instant): void;
   reset(connection: TcpConnection): void;
   serveTimers(connection: TcpConnection, now: Instant): void;

@@ -2,7 +2,7 @@
  * Sending: which segments are due, and how one is built.
  *
  * `output` is a ladder of reasons to send: lost bytes first, then new data, then our FIN, then an
- * ACK that nothing carried. It may be called at any time and does nothing that is not due. When the
+ * ACK that nothing carried; `outputWhole` sends no more than whole segments of new data. It may be called at any time and does nothing that is not due. When the
  * link is full the connection queues on it, once, and goes on when it drains.
  */
 import { type Seq, seqAdd, seqDiff, seqLt, seqMax } from '../../base/seq.ts';
@@ -85,7 +85,16 @@ export function resend(c: TcpConnection, now: Instant, from: Seq, span: number):
   return true;
 }
 
-function sendNew(c: TcpConnection, now: Instant, inFlight: number): void {
+/** Of the new data what fills segments as large as the link takes them. */
+export function outputWhole(c: TcpConnection, now: Instant): void {
+  const isOpen = c.state === 'established' || c.state === 'close-wait';
+  if (!isOpen || c.blocked || c.recovery !== 'none') return;
+  const least = maxSegmentOf(c);
+  if (seqDiff(c.outgoingEnd, c.sndNxt) >= least) sendNew(c, now, pipeOf(c), least);
+}
+
+/** @param least payload bytes of a segment of data */
+function sendNew(c: TcpConnection, now: Instant, inFlight: number, least = 1): void {
   let pipe = inFlight;
   if (c.flight === 0 && now - c.lastSent > c.rtt.rto) c.cc.onIdle();
   const maxSegment = maxSegmentOf(c);
@@ -99,7 +108,7 @@ function sendNew(c: TcpConnection, now: Instant, inFlight: number): void {
     if (queued === 0) {
       if (window < 1) return; // the FIN waits for the window like data: the persist timer asks
       len = 0;
-    } else if (len <= 0) {
+    } else if (len < least) {
       return;
     } else if (len < queued && len < c.sndMss) {
       // Silly window avoidance (RFC 9293 §3.8.6.2.1): wait for room for a full segment.

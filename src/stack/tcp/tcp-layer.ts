@@ -22,7 +22,7 @@ import {
 import { FlowTable } from '../../base/flow-table.ts';
 import type { Random } from '../../base/random.ts';
 import { type Seq, seq, seqAdd, seqDiff } from '../../base/seq.ts';
-import type { Instant } from '../../base/time.ts';
+import { type Instant, NEVER } from '../../base/time.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
 import {
   ACK,
@@ -59,7 +59,7 @@ import { NewReno } from './new-reno.ts';
 import { acceptSyn, receive } from './receive.ts';
 import { PendingRequest, type RequestOwner } from './request.ts';
 import { Segment } from './segment.ts';
-import { onLinkWritable, output, sendReset, sendSyn } from './send.ts';
+import { onLinkWritable, output, outputWhole, sendReset, sendSyn } from './send.ts';
 import { StrayAnswers } from './stray-answers.ts';
 import { TimeWait } from './time-wait.ts';
 import { serveTimers } from './timers.ts';
@@ -82,6 +82,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
   readonly drops: Counters<StackDrop>;
   readonly workList: TcpConnection[] = [];
   readonly touchedList: TcpConnection[] = [];
+  readonly corkedList: TcpConnection[] = [];
   readonly starved: TcpConnection[] = [];
   /** Connections ever opened, by side. */
   accepted = 0;
@@ -256,6 +257,16 @@ export class TcpLayer implements TcpContext, RequestOwner {
     touchedList.length = 0;
   }
 
+  /** The links are about to be flushed: send what waited for more. */
+  uncork(): void {
+    const { corkedList } = this;
+    for (const c of corkedList) {
+      output(c, c.corkedAt);
+      c.corkedAt = NEVER;
+    }
+    corkedList.length = 0;
+  }
+
   /** When starved connections want to be looked at again; at once when events wait for delivery. */
   nextStarvedRetry(now: Instant): Instant {
     if (this.workList.length > 0) return now;
@@ -271,6 +282,10 @@ export class TcpLayer implements TcpContext, RequestOwner {
 
   output(c: TcpConnection, now: Instant): void {
     output(c, now);
+  }
+
+  outputWhole(c: TcpConnection, now: Instant): void {
+    outputWhole(c, now);
   }
 
   onLinkWritable(c: TcpConnection, now: Instant): void {

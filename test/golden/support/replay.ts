@@ -212,6 +212,7 @@ export class Replay implements Upstream {
     const data = Uint8Array.from(talk.toGuest.bytes.slice(before));
     if (data.length > 0) flow.send(this.now, data, 0, data.length);
     if (record.flags.includes('F')) flow.shutdown(this.now);
+    this.stack.flush();
   }
 
   private open(talk: Conversation, guest: string, remote: string, record: TcpRecord): void {
