@@ -1,4 +1,5 @@
 /** One channel of a multiplexer joined to one host stream. */
+import type { Chained } from '../../base/chain.ts';
 import type { Instant } from '../../base/time.ts';
 import type { MuxChannel, MuxChannelHandler } from '../../mux/channel.ts';
 import type { ChannelEnd } from '../../mux/reason.ts';
@@ -7,7 +8,12 @@ import { type PumpContext, StreamPump } from '../tcp/stream-pump.ts';
 /** How it went: the channel's end, or undefined when the stream's side ended it. */
 export type SpliceEnd = (reason: ChannelEnd | undefined, text: string) => void;
 
-export class ChannelSplice extends StreamPump<MuxChannel> implements MuxChannelHandler {
+export class ChannelSplice
+  extends StreamPump<MuxChannel>
+  implements MuxChannelHandler, Chained<ChannelSplice>
+{
+  chainNext: ChannelSplice | undefined = undefined;
+  chainPrev: ChannelSplice | undefined = undefined;
   private readonly onEnd: SpliceEnd;
   private reason: ChannelEnd | undefined = undefined;
   private text = '';

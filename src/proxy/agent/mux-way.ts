@@ -1,4 +1,5 @@
 /** The `mux` way of publications: what clients want becomes channels to the peer that is there. */
+import { Chain } from '../../base/chain.ts';
 import { Counters } from '../../base/counters.ts';
 import { ipv4 } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
@@ -29,7 +30,7 @@ export class MuxWay implements AgentWay {
   readonly counts: Counters<MuxWayCount> = new Counters();
   readonly udpCounts: Counters<UdpChannelCount> = new Counters();
   private readonly deps: MuxWayDeps;
-  private readonly splices = new Set<ChannelSplice>();
+  private readonly splices = new Chain<ChannelSplice>();
 
   constructor(deps: MuxWayDeps) {
     this.deps = deps;

@@ -3,6 +3,7 @@
  * to a UDP port, and answered by what becomes of that. The agent's use of it is to reach the guest's
  * servers; the host's, to let a guest reach what it was explicitly allowed to.
  */
+import { Chain } from '../../base/chain.ts';
 import { Counters } from '../../base/counters.ts';
 import { type IpAddress, ipv4 } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
@@ -30,7 +31,7 @@ const CONNECT_TIMEOUT_MS = 20_000;
 export class TargetDialer {
   readonly counts: Counters<DialerCount> = new Counters();
   private readonly deps: TargetDialerDeps;
-  private readonly splices = new Set<ChannelSplice>();
+  private readonly splices = new Chain<ChannelSplice>();
 
   constructor(deps: TargetDialerDeps) {
     this.deps = deps;
@@ -74,7 +75,7 @@ export class TargetDialer {
 class TargetDial implements ConnectOwner {
   private readonly deps: TargetDialerDeps;
   private readonly counts: Counters<DialerCount>;
-  private readonly splices: Set<ChannelSplice>;
+  private readonly splices: Chain<ChannelSplice>;
   private readonly request: ChannelRequest;
   private readonly target: Destination;
   private readonly connecting: Connecting;
@@ -83,7 +84,7 @@ class TargetDial implements ConnectOwner {
   constructor(
     deps: TargetDialerDeps,
     counts: Counters<DialerCount>,
-    splices: Set<ChannelSplice>,
+    splices: Chain<ChannelSplice>,
     request: ChannelRequest,
     target: Destination,
   ) {

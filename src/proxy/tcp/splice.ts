@@ -1,5 +1,6 @@
 /** One guest connection joined to one host stream, and what it is called in lists. */
 
+import type { Chained } from '../../base/chain.ts';
 import type { Instant } from '../../base/time.ts';
 import type { CloseReason, FlowId, TcpFlow, TcpFlowHandler } from '../../stack/flow.ts';
 import { type PumpContext, StreamPump } from './stream-pump.ts';
@@ -9,7 +10,9 @@ let nextSerial = 1;
 /** What splices share. */
 export type SpliceContext = PumpContext;
 
-export class Splice extends StreamPump<TcpFlow> implements TcpFlowHandler {
+export class Splice extends StreamPump<TcpFlow> implements TcpFlowHandler, Chained<Splice> {
+  chainNext: Splice | undefined = undefined;
+  chainPrev: Splice | undefined = undefined;
   /** Unique for the life of the process. */
   readonly serial: number = nextSerial++;
   readonly id: FlowId;

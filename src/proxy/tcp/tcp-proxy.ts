@@ -3,6 +3,7 @@
  * answered by what becomes of that; a client of a published port is joined to a connection dialled
  * to the guest. Nothing here waits for another connection: a black hole costs the one who dialled it.
  */
+import { Chain } from '../../base/chain.ts';
 import type { Counters } from '../../base/counters.ts';
 import { connectStream } from '../../native/stream/connect-stream.ts';
 import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/host-stream.ts';
@@ -15,7 +16,7 @@ export class TcpProxy {
   private readonly context: SpliceContext;
   private readonly downstream: Downstream;
   private readonly counts: Counters<TcpProxyCount>;
-  private readonly active = new Set<Splice>();
+  private readonly active = new Chain<Splice>();
 
   constructor(context: SpliceContext, downstream: Downstream, counts: Counters<TcpProxyCount>) {
     this.context = context;

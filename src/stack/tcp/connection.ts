@@ -16,7 +16,9 @@
  * Handlers are never called from inside segment processing: events are noted in `events` and
  * delivered from the layer's work list at the end of the batch.
  */
+
 import { ByteRing } from '../../base/byte-ring.ts';
+import type { Chained } from '../../base/chain.ts';
 import { type Seq, seq, seqAdd, seqDiff } from '../../base/seq.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import { Timer } from '../../base/timer-wheel.ts';
@@ -56,7 +58,9 @@ const DEAF: TcpFlowHandler = {
   onClosed: ignore,
 };
 
-export class TcpConnection extends Timer implements TcpFlow {
+export class TcpConnection extends Timer implements TcpFlow, Chained<TcpConnection> {
+  chainNext: TcpConnection | undefined = undefined;
+  chainPrev: TcpConnection | undefined = undefined;
   readonly context: TcpContext;
   readonly id: FlowId;
   readonly key: Int32Array;

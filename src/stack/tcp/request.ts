@@ -2,6 +2,7 @@
  * A guest's SYN, held unanswered until the proxy knows whether the host connection can be made: so
  * that a refused port is refused, and an accepted connection is one.
  */
+import type { Chained } from '../../base/chain.ts';
 import type { Seq } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import type { FlowId, RefuseReason, TcpFlow, TcpFlowHandler, TcpRequest } from '../flow.ts';
@@ -18,7 +19,9 @@ export interface RequestOwner {
   refuseRequest(now: Instant, request: PendingRequest, reason: RefuseReason): void;
 }
 
-export class PendingRequest implements TcpRequest {
+export class PendingRequest implements TcpRequest, Chained<PendingRequest> {
+  chainNext: PendingRequest | undefined = undefined;
+  chainPrev: PendingRequest | undefined = undefined;
   readonly id: FlowId;
   readonly key: Int32Array;
   readonly path: Path;

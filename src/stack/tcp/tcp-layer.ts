@@ -6,7 +6,9 @@
  * gives up its oldest one, which is the one most likely to wait for a black hole; a full table of
  * connections leaves a SYN unanswered, and the guest tries again.
  */
+
 import { BufferPool } from '../../base/buffer-pool.ts';
+import { Chain } from '../../base/chain.ts';
 import type { Counters } from '../../base/counters.ts';
 import {
   KEY_GUEST,
@@ -88,9 +90,9 @@ export class TcpLayer implements TcpContext, RequestOwner {
   accepted = 0;
   dialed = 0;
   private readonly endpoints: FlowTable<Endpoint>;
-  private readonly connections = new Set<TcpConnection>();
-  private readonly requests = new Set<PendingRequest>(); // in order of arrival
-  private readonly timeWaits = new Set<TimeWait>(); // in order of arrival
+  private readonly connections = new Chain<TcpConnection>();
+  private readonly requests = new Chain<PendingRequest>();
+  private readonly timeWaits = new Chain<TimeWait>();
   private readonly segment = new Segment();
   private readonly stray: StrayAnswers;
   private readonly icmp: IcmpLayer;
@@ -440,19 +442,17 @@ export class TcpLayer implements TcpContext, RequestOwner {
   }
 
   private evictRequest(): void {
-    for (const oldest of this.requests) {
-      this.drops.add('tcp-request-evicted');
-      this.cancel(oldest);
-      return;
-    }
+    const oldest = this.requests.first;
+    if (oldest === undefined) return;
+    this.drops.add('tcp-request-evicted');
+    this.cancel(oldest);
   }
 
   private evictTimeWait(): void {
-    for (const oldest of this.timeWaits) {
-      this.drops.add('tcp-time-wait-evicted');
-      this.endTimeWait(oldest);
-      return;
-    }
+    const oldest = this.timeWaits.first;
+    if (oldest === undefined) return;
+    this.drops.add('tcp-time-wait-evicted');
+    this.endTimeWait(oldest);
   }
 
   private readonly endTimeWait = (entry: TimeWait): void => {

@@ -2,6 +2,7 @@
  * TIME-WAIT (RFC 9293 §3.6.1) as a small entry, so that a burst of short connections does not hold
  * connections. It answers what still arrives, and gives way to a new SYN that is clearly newer.
  */
+import type { Chained } from '../../base/chain.ts';
 import { type Seq, seqLt } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import { Timer } from '../../base/timer-wheel.ts';
@@ -9,7 +10,9 @@ import { FIN, RST, SYN } from '../../wire/tcp.ts';
 import type { Path } from '../ip-output.ts';
 import type { Segment } from './segment.ts';
 
-export class TimeWait extends Timer {
+export class TimeWait extends Timer implements Chained<TimeWait> {
+  chainNext: TimeWait | undefined = undefined;
+  chainPrev: TimeWait | undefined = undefined;
   readonly key: Int32Array;
   readonly path: Path;
   readonly sndNxt: Seq;
