@@ -6,6 +6,7 @@
  * the next burst acknowledges, so that every captured segment is one that the stack expects.
  */
 
+import { allocate } from '../../src/base/arena.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import type { Slab } from '../../src/base/slab.ts';
 import { makePacketSlab } from '../../src/base/slab.ts';
@@ -24,7 +25,8 @@ const SLAB_LEN = 70_000;
 const PAUSE_MS = 300_000;
 /** A multiple of the timer wheel's: deadlines fall alike in every pass. */
 const TICK_MS = 1000;
-const CHUNK = new Uint8Array(65_536);
+/** As what is read from the host. */
+const CHUNK = allocate(65_536);
 
 /** The host's side of one captured flow, as it is in this stack. */
 class HostEnd implements TcpFlowHandler {

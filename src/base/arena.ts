@@ -32,8 +32,6 @@ const free: Uint8Array[][] = [];
 /** What pieces of the arena have as their `buffer`; undefined when there is no arena. */
 export const ARENA_BUFFER: ArrayBuffer | undefined = kernel?.buffer;
 
-const whole = kernel === undefined ? new Uint8Array(0) : new Uint8Array(kernel.buffer);
-
 /** Only for bytes of `ARENA_BUFFER`. */
 export const arenaSum: Kernel['sum'] = kernel?.sum ?? (() => 0);
 
@@ -58,22 +56,6 @@ export function release(bytes: Uint8Array): void {
   const list = free[shift];
   if (list === undefined) free[shift] = [bytes];
   else list.push(bytes);
-}
-
-/** Copy `len` bytes. Between pieces of the arena it makes no view, and so no garbage. */
-export function copyBytes(
-  from: Uint8Array,
-  fromOff: number,
-  to: Uint8Array,
-  toOff: number,
-  len: number,
-): void {
-  if (from.buffer === ARENA_BUFFER && to.buffer === ARENA_BUFFER) {
-    const start = from.byteOffset + fromOff;
-    whole.copyWithin(to.byteOffset + toOff, start, start + len);
-  } else {
-    to.set(from.subarray(fromOff, fromOff + len), toOff);
-  }
 }
 
 function loadKernel(): Kernel | undefined {

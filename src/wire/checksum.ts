@@ -2,8 +2,8 @@
  * The Internet checksum (RFC 1071).
  *
  * Over bytes of the arena (slabs of links, rings) it is computed by WebAssembly. Elsewhere, and for
- * a few bytes, 32-bit words are summed in float64 accumulators: exact below 2^53, so up to 2^21
- * words, with no carries and no alignment rule.
+ * a few bytes, halves of 32-bit words are added modulo 2^32, which is exact up to 128 KiB, with no carries and no
+ * alignment rule: all numbers are 32-bit integers, so that nothing is allocated.
  */
 import { ARENA_BUFFER, arenaSum } from '../base/arena.ts';
 
@@ -11,7 +11,7 @@ import { ARENA_BUFFER, arenaSum } from '../base/arena.ts';
 const MIN_ARENA_LEN = 64;
 
 /**
- * Sum `len` bytes at `off` into a folded 16-bit one's complement sum (not inverted).
+ * Sum `len` bytes at `off`, at most 128 KiB, into a folded 16-bit one's complement sum (not inverted).
  *
  * @param initial a folded sum to continue from, over an even number of bytes
  */
@@ -19,24 +19,22 @@ export function sum16(view: DataView, off: number, len: number, initial = 0): nu
   if (len >= MIN_ARENA_LEN && view.buffer === ARENA_BUFFER) {
     return fold16(initial + arenaSum(view.byteOffset + off, len));
   }
-  let a = initial;
-  let b = 0;
+  let sum = initial;
   let i = off;
-  const blocks = off + (len & ~15);
-  const even = off + (len & ~1);
-  for (; i < blocks; i += 16) {
-    a += view.getUint32(i) + view.getUint32(i + 4);
-    b += view.getUint32(i + 8) + view.getUint32(i + 12);
+  const words = off + (len & ~3);
+  for (; i < words; i += 4) {
+    const word = view.getInt32(i);
+    sum = (sum + (word >>> 16) + (word & 0xffff)) | 0;
   }
-  for (; i < even; i += 2) b += view.getUint16(i);
-  if ((len & 1) !== 0) b += view.getUint8(even) << 8;
-  const total = a + b;
-  const high = Math.floor(total / 0x1_0000_0000);
-  const low = total - high * 0x1_0000_0000;
-  return fold16((low >>> 16) + (low & 0xffff) + high);
+  if ((len & 2) !== 0) {
+    sum += view.getUint16(i);
+    i += 2;
+  }
+  if ((len & 1) !== 0) sum += view.getUint8(i) << 8;
+  return fold16(sum);
 }
 
-/** Fold carries back in until the sum fits 16 bits. `sum` is below 2^32. */
+/** Fold carries back in until the sum fits 16 bits. `sum` is below 2^32, as an integer of 32 bits with or without sign. */
 export function fold16(sum: number): number {
   const once = (sum & 0xffff) + (sum >>> 16);
   return (once & 0xffff) + (once >>> 16);

@@ -6,7 +6,8 @@
  *
  * Bounded: `limitBytes` lent at once over all senders, after which `take` refuses.
  */
-import { allocate, copyBytes, release } from '../../base/arena.ts';
+import { allocate, release } from '../../base/arena.ts';
+import { copyBytes } from '../../base/copy-bytes.ts';
 import { KEY_WORDS } from '../../base/flow-key.ts';
 import type { Slab } from '../../base/slab.ts';
 import { errorCode } from '../../native/errors.ts';

@@ -3,6 +3,7 @@ import type { BufferPool } from '../../base/buffer-pool.ts';
 import type { Counters } from '../../base/counters.ts';
 import type { Instant } from '../../base/time.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
+import type { WorkList } from '../../base/work-list.ts';
 import type { StackDrop } from '../drops.ts';
 import type { IpOutput } from '../ip-output.ts';
 import type { TcpConfig } from './config.ts';
@@ -18,11 +19,11 @@ export interface TcpContext {
   readonly isn: IsnGenerator;
   readonly drops: Counters<StackDrop>;
   /** Connections with events for their handlers. */
-  readonly workList: TcpConnection[];
+  readonly workList: WorkList<TcpConnection>;
   /** Connections to call `output` for at the end of the batch. */
-  readonly touchedList: TcpConnection[];
+  readonly touchedList: WorkList<TcpConnection>;
   /** Connections with data that waits for the flush; see `send`. */
-  readonly corkedList: TcpConnection[];
+  readonly corkedList: WorkList<TcpConnection>;
   /** Connections whose host side waits for memory. */
   readonly starved: TcpConnection[];
   makeCongestionControl(mss: number): CongestionControl;

@@ -26,6 +26,7 @@ import type { Random } from '../../base/random.ts';
 import { type Seq, seq, seqAdd, seqDiff } from '../../base/seq.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
+import { WorkList } from '../../base/work-list.ts';
 import {
   ACK,
   checkTcp,
@@ -82,9 +83,9 @@ export class TcpLayer implements TcpContext, RequestOwner {
   readonly out: IpOutput;
   readonly isn: IsnGenerator;
   readonly drops: Counters<StackDrop>;
-  readonly workList: TcpConnection[] = [];
-  readonly touchedList: TcpConnection[] = [];
-  readonly corkedList: TcpConnection[] = [];
+  readonly workList: WorkList<TcpConnection> = new WorkList();
+  readonly touchedList: WorkList<TcpConnection> = new WorkList();
+  readonly corkedList: WorkList<TcpConnection> = new WorkList();
   readonly starved: TcpConnection[] = [];
   /** Connections ever opened, by side. */
   accepted = 0;
@@ -248,25 +249,29 @@ export class TcpLayer implements TcpContext, RequestOwner {
     this.feedStarved();
     // Handlers may cause more of both; the lists are walked until they are empty.
     for (let i = 0; i < workList.length; i++) {
-      const c = workList[i];
+      const c = workList.at(i);
       if (c !== undefined) deliver(c, now);
     }
-    workList.length = 0;
-    for (const c of touchedList) {
+    workList.clear();
+    for (let i = 0; i < touchedList.length; i++) {
+      const c = touchedList.at(i);
+      if (c === undefined) continue;
       c.touched = false;
       output(c, now);
     }
-    touchedList.length = 0;
+    touchedList.clear();
   }
 
   /** The links are about to be flushed: send what waited for more. */
   uncork(): void {
     const { corkedList } = this;
-    for (const c of corkedList) {
+    for (let i = 0; i < corkedList.length; i++) {
+      const c = corkedList.at(i);
+      if (c === undefined) continue;
       output(c, c.corkedAt);
       c.corkedAt = NEVER;
     }
-    corkedList.length = 0;
+    corkedList.clear();
   }
 
   /** When starved connections want to be looked at again; at once when events wait for delivery. */
