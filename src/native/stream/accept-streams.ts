@@ -8,7 +8,11 @@ import { HandleStream } from './handle-stream.ts';
 import type { HostStream } from './host-stream.ts';
 import { SocketStream } from './socket-stream.ts';
 
+/** There a socket that is accepted has the options of the one that listens. */
+const INHERITS = process.platform === 'linux';
+
 interface ServerHandle {
+  setNoDelay?(on: boolean): number;
   onconnection: (status: number, handle: StreamHandle | undefined) => void;
 }
 
@@ -32,12 +36,13 @@ export function acceptStreams(
     });
     return;
   }
+  if (INHERITS) handle.setNoDelay?.(true);
   handle.onconnection = (status, accepted): void => {
     if (status !== 0 || accepted === undefined) {
       onFailed();
       return;
     }
-    accepted.setNoDelay?.(true);
+    if (!INHERITS) accepted.setNoDelay?.(true);
     onStream(new HandleStream(bindings, accepted));
   };
 }

@@ -27,6 +27,7 @@ export class HandleStream implements HostStream {
   /** Where the next read goes: `ownBuffer`, or what the owner lent. */
   private buffer: Uint8Array = READ_BUFFER;
   private peerEnded = false;
+  private writing = false;
   private shuttingDown = false;
   private ended = false;
   private closed = false;
@@ -77,6 +78,7 @@ export class HandleStream implements HostStream {
     }
     if (bindings.streamBaseState[bindings.kLastWriteWasAsync] === 0) return true;
     spare = undefined;
+    this.writing = true;
     req.bytes = bytes;
     req.oncomplete = (result): void => this.onWriteComplete(result);
     return false;
@@ -84,6 +86,10 @@ export class HandleStream implements HostStream {
 
   end(): void {
     if (this.closed || this.shuttingDown || this.ended) return;
+    if (this.peerEnded && !this.writing) {
+      this.finish(undefined); // a close says the same, with all that was written before it
+      return;
+    }
     const req = new this.bindings.ShutdownWrap();
     req.oncomplete = (status): void => this.onShutdown(status);
     this.shuttingDown = true;
@@ -168,6 +174,7 @@ export class HandleStream implements HostStream {
   }
 
   private onWriteComplete(status: number): void {
+    this.writing = false;
     if (this.closed) return;
     if (status === 0) this.owner?.onHostWritten();
     else this.fail(status);

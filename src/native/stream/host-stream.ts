@@ -48,7 +48,7 @@ export interface HostStream {
    * @returns true when the kernel took them all; else `onHostWritten` or `onHostClosed` follows
    */
   write(bytes: Uint8Array): boolean;
-  /** Send FIN. */
+  /** Send FIN. Where the peer's has come, that is the close, of which the owner may hear within the call. */
   end(): void;
   /** Read again, after `onHostBytes` returned false. */
   resume(): void;
