@@ -3,7 +3,8 @@
  *
  * A `Set` does the same, but once V8 has moved one to the old space, the tables that it leaves behind as it is filled
  * and emptied are there too, and keep what was in them alive until the next full collection: every short connection
- * was copied twice, and one in eight of the connections a second was lost to it. A member that leaves a chain points to nothing in it.
+ * was copied twice, and one in eight of the connections a second was lost to it. A member that leaves a chain points
+ * to nothing in it.
  */
 import { assert } from './assert.ts';
 

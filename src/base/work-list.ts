@@ -3,21 +3,27 @@
  * its storage up, and takes new one at the next `push`.
  */
 export class WorkList<T> {
-  length = 0;
   private readonly items: (T | undefined)[] = [];
+  private pushed = 0;
+  private taken = 0;
+
+  get length(): number {
+    return this.pushed - this.taken;
+  }
 
   push(item: T): void {
-    this.items[this.length++] = item;
+    this.items[this.pushed++] = item;
   }
 
-  /** Undefined beyond the end. */
-  at(index: number): T | undefined {
-    return index < this.length ? this.items[index] : undefined;
-  }
-
-  /** Keeps no item alive. */
-  clear(): void {
-    this.items.fill(undefined, 0, this.length);
-    this.length = 0;
+  /** The oldest, which leaves the list; undefined when there is none, and the storage is used from its start again. */
+  take(): T | undefined {
+    if (this.taken === this.pushed) {
+      this.taken = 0;
+      this.pushed = 0;
+      return undefined;
+    }
+    const item = this.items[this.taken];
+    this.items[this.taken++] = undefined; // so that the list keeps it no longer
+    return item;
   }
 }

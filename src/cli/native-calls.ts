@@ -6,6 +6,7 @@
  * {@link loadSoon} when a guest's first connections have been made.
  */
 import type { Log } from '../base/log.ts';
+import { once } from '../base/once.ts';
 import { NativeUnavailableError } from '../native/errors.ts';
 import { loadPosix } from '../native/load.ts';
 import type { Posix } from '../native/posix.ts';
@@ -15,8 +16,7 @@ const SOON_MS = 1_000;
 export class NativeCalls {
   private readonly log: Log;
   private readonly load: (wanted: string) => Posix;
-  private isTried = false;
-  private loaded: Posix | undefined = undefined;
+  private readonly get: () => Posix | undefined = once(() => this.tryLoad());
   private timer: NodeJS.Timeout | undefined = undefined;
 
   constructor(log: Log, load: (wanted: string) => Posix = loadPosix) {
@@ -26,12 +26,7 @@ export class NativeCalls {
 
   /** Undefined where there are none, which is logged once. */
   get posix(): Posix | undefined {
-    if (!this.isTried) {
-      this.isTried = true;
-      this.close();
-      this.loaded = this.tryLoad();
-    }
-    return this.loaded;
+    return this.get();
   }
 
   loadSoon(delayMs: number = SOON_MS): void {
@@ -44,6 +39,7 @@ export class NativeCalls {
   }
 
   private tryLoad(): Posix | undefined {
+    this.close();
     try {
       return this.load('ping, and pass ICMP errors to guests');
     } catch (error) {

@@ -39,7 +39,7 @@ export interface NetworkOptions {
   readonly log: LogOptions;
   /** Verify TCP and UDP checksums of links that do not vouch for them. */
   readonly verifyChecksums: boolean;
-  /** How long to poll for work before sleeping, in microseconds; undefined: as `defaultWindowUs` of `proxy/busy-poll.ts` says. */
+  /** How long to poll before sleeping, in us; undefined: `defaultWindowUs` of `proxy/busy-poll.ts`. */
   readonly busyPollUs: number | undefined;
 }
 

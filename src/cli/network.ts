@@ -2,7 +2,6 @@
  * The composition root: options in, a running network out. Everything else is given what it needs;
  * only this file knows how the parts fit together.
  */
-
 import { availableParallelism } from 'node:os';
 import { Counters } from '../base/counters.ts';
 import { keyGuest, keyRemote } from '../base/flow-key.ts';

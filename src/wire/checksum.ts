@@ -34,7 +34,7 @@ export function sum16(view: DataView, off: number, len: number, initial = 0): nu
   return fold16(sum);
 }
 
-/** Fold carries back in until the sum fits 16 bits. `sum` is below 2^32, as an integer of 32 bits with or without sign. */
+/** Fold carries back in until the sum fits 16 bits. `sum` is of 32 bits, with or without sign. */
 export function fold16(sum: number): number {
   const once = (sum & 0xffff) + (sum >>> 16);
   return (once & 0xffff) + (once >>> 16);

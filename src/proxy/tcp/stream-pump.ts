@@ -6,9 +6,9 @@
  * -------------------
  * Flow to host: the flow's received ring is lent to the stream's `write`, one run at a time, and
  * released when the kernel has it, which opens the peer's window. A host that does not read leaves the
- * ring full and the window closed. Host to flow: what was read is copied into the flow's ring at once, or read into
- * it where a flow lends its ring and the host has much to say; when less than a bufferful fits, the stream is not read until there is room again, and the host's peer
- * is stopped by its own window.
+ * ring full and the window closed. Host to flow: what was read is copied into the flow's ring at once, or
+ * read into it, where a flow lends its ring and the host has much to say; when less than a bufferful fits,
+ * the stream is not read until there is room again, and the host's peer is stopped by its own window.
  *
  * An end is passed on after everything before it, a reset at once. A flow that goes takes its ring
  * with it, so that the stream that may still be writing from it is reset in the same step.

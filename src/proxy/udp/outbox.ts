@@ -13,6 +13,8 @@
  * sender to limit.
  */
 import { getSystemErrorName } from 'node:util';
+import { once } from '../../base/once.ts';
+import { WorkList } from '../../base/work-list.ts';
 import * as n from '../../native/constants.ts';
 import type { DatagramBatch } from '../../native/posix.ts';
 import type { HostSocket } from './host-socket.ts';
@@ -31,23 +33,12 @@ export interface Sender {
 
 /** What all outboxes share. */
 export class Outboxes {
-  private readonly makeBatch: () => DatagramBatch | undefined;
-  private isMade = false;
-  private made: DatagramBatch | undefined = undefined;
-  private readonly filled: Outbox[] = [];
+  /** @internal for outboxes. Made for the first datagram; undefined without native calls. */
+  readonly batch: () => DatagramBatch | undefined;
+  private readonly filled = new WorkList<Outbox>();
 
-  /** @param makeBatch called at most once, for the first datagram; undefined without native calls */
   constructor(makeBatch: () => DatagramBatch | undefined) {
-    this.makeBatch = makeBatch;
-  }
-
-  /** @internal for outboxes. Undefined without native calls. */
-  get batch(): DatagramBatch | undefined {
-    if (!this.isMade) {
-      this.isMade = true;
-      this.made = this.makeBatch();
-    }
-    return this.made;
+    this.batch = once(makeBatch);
   }
 
   /** @internal for outboxes: one has something for the next `flush`. */
@@ -58,9 +49,9 @@ export class Outboxes {
   /** The batch of frames has ended. */
   flush(): void {
     const { filled } = this;
-    if (filled.length === 0) return;
-    for (const outbox of filled) outbox.onBatchEnd();
-    filled.length = 0;
+    for (let outbox = filled.take(); outbox !== undefined; outbox = filled.take()) {
+      outbox.onBatchEnd();
+    }
   }
 }
 
@@ -84,7 +75,7 @@ export class Outbox {
   }
 
   add(slot: SendSlot): void {
-    const { batch } = this.shared;
+    const batch = this.shared.batch();
     if (
       batch === undefined ||
       this.atNode > 0 ||
@@ -110,7 +101,7 @@ export class Outbox {
 
   /** Send what was gathered now: a socket option changes, or the socket closes. */
   flush(): void {
-    const { batch } = this.shared;
+    const batch = this.shared.batch();
     if (batch === undefined) return;
     while (this.first !== undefined) {
       batch.clear(this.segments);

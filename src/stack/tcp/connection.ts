@@ -16,7 +16,6 @@
  * Handlers are never called from inside segment processing: events are noted in `events` and
  * delivered from the layer's work list at the end of the batch.
  */
-
 import { ByteRing } from '../../base/byte-ring.ts';
 import type { Chained } from '../../base/chain.ts';
 import { type Seq, seq, seqAdd, seqDiff } from '../../base/seq.ts';

@@ -6,7 +6,6 @@
  * gives up its oldest one, which is the one most likely to wait for a black hole; a full table of
  * connections leaves a SYN unanswered, and the guest tries again.
  */
-
 import { BufferPool } from '../../base/buffer-pool.ts';
 import { Chain } from '../../base/chain.ts';
 import type { Counters } from '../../base/counters.ts';
@@ -46,17 +45,11 @@ import type { Neighbor } from '../neighbor.ts';
 import type { Packet } from '../packet.ts';
 import type { TcpConfig } from './config.ts';
 import type { CongestionControl } from './congestion.ts';
-import {
-  EVENT_CLOSED,
-  EVENT_GUEST_END,
-  EVENT_OPEN,
-  EVENT_READABLE,
-  EVENT_WRITABLE,
-  TcpConnection,
-} from './connection.ts';
+import { TcpConnection } from './connection.ts';
 import type { TcpContext } from './context.ts';
 import { Cubic } from './cubic.ts';
 import { armTimer } from './deadlines.ts';
+import { deliver } from './deliver.ts';
 import { IsnGenerator } from './isn.ts';
 import { NewReno } from './new-reno.ts';
 import { acceptSyn, receive } from './receive.ts';
@@ -65,6 +58,7 @@ import { Segment } from './segment.ts';
 import { onLinkWritable, output, outputWhole, sendReset, sendSyn } from './send.ts';
 import { StrayAnswers } from './stray-answers.ts';
 import { TimeWait } from './time-wait.ts';
+import { TimeWaitTable } from './time-wait-table.ts';
 import { serveTimers } from './timers.ts';
 
 type Endpoint = TcpConnection | PendingRequest | TimeWait;
@@ -93,7 +87,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
   private readonly endpoints: FlowTable<Endpoint>;
   private readonly connections = new Chain<TcpConnection>();
   private readonly requests = new Chain<PendingRequest>();
-  private readonly timeWaits = new Chain<TimeWait>();
+  private readonly timeWaits: TimeWaitTable;
   private readonly segment = new Segment();
   private readonly stray: StrayAnswers;
   private readonly icmp: IcmpLayer;
@@ -121,6 +115,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
     this.upstream = upstream;
     const limit = config.maxConnections + config.maxRequests + config.maxTimeWait;
     this.endpoints = new FlowTable(limit, random.next32());
+    this.timeWaits = new TimeWaitTable(config, wheel, drops, this.endpoints);
   }
 
   /** Whether the guest's link may have one more connection while the table is nearly full. */
@@ -198,7 +193,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
     setKeyPorts(key, id.guestPort, id.remotePort);
     const holder = this.endpoints.get(key);
     if (holder instanceof TimeWait)
-      this.endTimeWait(holder); // our clock makes newer ISNs
+      this.timeWaits.end(holder); // our clock makes newer ISNs
     else if (holder !== undefined) return undefined;
     const c = this.open(now, id, key, pathTo(neighbor, id.remote), handler);
     if (c === undefined) return undefined;
@@ -245,33 +240,23 @@ export class TcpLayer implements TcpContext, RequestOwner {
 
   /** Deliver what the batch brought, then send what it made due. */
   endBatch(now: Instant): void {
-    const { workList, touchedList } = this;
     this.feedStarved();
-    // Handlers may cause more of both; the lists are walked until they are empty.
-    for (let i = 0; i < workList.length; i++) {
-      const c = workList.at(i);
-      if (c !== undefined) deliver(c, now);
-    }
-    workList.clear();
-    for (let i = 0; i < touchedList.length; i++) {
-      const c = touchedList.at(i);
-      if (c === undefined) continue;
+    const { workList, touchedList } = this;
+    // Handlers may cause more of both.
+    for (let c = workList.take(); c !== undefined; c = workList.take()) deliver(c, now);
+    for (let c = touchedList.take(); c !== undefined; c = touchedList.take()) {
       c.touched = false;
       output(c, now);
     }
-    touchedList.clear();
   }
 
   /** The links are about to be flushed: send what waited for more. */
   uncork(): void {
     const { corkedList } = this;
-    for (let i = 0; i < corkedList.length; i++) {
-      const c = corkedList.at(i);
-      if (c === undefined) continue;
+    for (let c = corkedList.take(); c !== undefined; c = corkedList.take()) {
       output(c, c.corkedAt);
       c.corkedAt = NEVER;
     }
-    corkedList.clear();
   }
 
   /** When starved connections want to be looked at again; at once when events wait for delivery. */
@@ -322,22 +307,8 @@ export class TcpLayer implements TcpContext, RequestOwner {
   }
 
   enterTimeWait(now: Instant, c: TcpConnection): void {
-    const { key, path, sndNxt, rcvNxt, timestamps, tsRecent, tsOffset } = c;
     c.close(now, 'finished', true);
-    if (this.timeWaits.size >= this.config.maxTimeWait) this.evictTimeWait();
-    const entry = new TimeWait(
-      key,
-      path,
-      sndNxt,
-      rcvNxt,
-      timestamps,
-      tsRecent,
-      tsOffset,
-      this.endTimeWait,
-    );
-    this.timeWaits.add(entry);
-    this.endpoints.set(key, entry);
-    this.wheel.set(entry, now + this.config.timeWaitMs);
+    this.timeWaits.add(now, c);
   }
 
   forget(_now: Instant, c: TcpConnection): void {
@@ -394,12 +365,12 @@ export class TcpLayer implements TcpContext, RequestOwner {
         return;
       case 'acknowledge':
         // RFC 9293 §3.10.7.4: a FIN again means that our last ACK was lost; its wait begins anew.
-        if ((s.flags & FIN) !== 0) this.wheel.set(entry, now + this.config.timeWaitMs);
+        if ((s.flags & FIN) !== 0) this.timeWaits.restart(now, entry);
         if (this.mayChallenge(now)) this.stray.acknowledge(now, entry);
         return;
       case 'reopen': {
         const key = entry.key;
-        this.endTimeWait(entry);
+        this.timeWaits.end(entry);
         this.onUnknown(now, key, neighbor);
       }
     }
@@ -452,19 +423,6 @@ export class TcpLayer implements TcpContext, RequestOwner {
     this.drops.add('tcp-request-evicted');
     this.cancel(oldest);
   }
-
-  private evictTimeWait(): void {
-    const oldest = this.timeWaits.first;
-    if (oldest === undefined) return;
-    this.drops.add('tcp-time-wait-evicted');
-    this.endTimeWait(oldest);
-  }
-
-  private readonly endTimeWait = (entry: TimeWait): void => {
-    this.wheel.cancel(entry);
-    this.timeWaits.delete(entry);
-    this.endpoints.delete(entry.key);
-  };
 }
 
 const flowIdOf = (key: Int32Array): FlowId => ({
@@ -473,18 +431,3 @@ const flowIdOf = (key: Int32Array): FlowId => ({
   remote: keyRemote(key),
   remotePort: keyRemotePort(key),
 });
-
-/** Call the handler for every event noted, in the order in which they make sense. */
-function deliver(c: TcpConnection, now: Instant): void {
-  const { events } = c;
-  c.events = 0;
-  c.queued = false;
-  // `c.handler` is read anew for each: one that aborts the flow hears no more.
-  if ((events & EVENT_OPEN) !== 0) c.handler.onOpen(now, c);
-  if ((events & EVENT_READABLE) !== 0 && c.receivedLen > 0) c.handler.onReadable(now, c);
-  if ((events & EVENT_GUEST_END) !== 0) c.handler.onGuestEnd(now, c);
-  if ((events & EVENT_WRITABLE) !== 0 && c.state !== 'closed') c.handler.onWritable(now, c);
-  if ((events & EVENT_CLOSED) === 0) return;
-  c.handler.onClosed(now, c, c.closeReason);
-  if (c.closeReason !== 'finished') c.received.clear();
-}

@@ -1,0 +1,8 @@
+/** @returns what `make` returns, made at the first call and kept */
+export function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
