@@ -63,6 +63,7 @@ async function measure(name: string): Promise<Values> {
 }
 
 async function main(): Promise<void> {
+  if (values.yamux === undefined) process.stderr.write('yamux is left out: see --yamux\n');
   const runs: Record<string, readonly Values[]> = {};
   for (let run = 0; run < Number(values.runs); run++) {
     for (const { name } of contenders) {
