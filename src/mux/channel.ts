@@ -15,9 +15,11 @@
  * `abort`, after which the channel lingers, without memory, until the peer's Close. A peer's Close
  * or end is told after everything before it has been read; a Reset at once.
  */
+
 import { assert } from '../base/assert.ts';
 import type { BufferPool } from '../base/buffer-pool.ts';
 import { ByteRing } from '../base/byte-ring.ts';
+import { NO_BYTES } from '../base/no-bytes.ts';
 import type { Instant } from '../base/time.ts';
 import type { Destination, IpEndpoint } from './destination.ts';
 import type { ChannelEnd, RefusalReason } from './reason.ts';
@@ -125,12 +127,12 @@ export class Channel implements MuxChannel {
   readonly rx: ReceiveRing;
   readonly tx: ByteRing;
   /** Counted since Open, as limits are. */
-  rxTotal = 0;
-  rxConsumed = 0;
-  rxAllowed = 0;
+  rxTotal: number = NO_BYTES;
+  rxConsumed: number = NO_BYTES;
+  rxAllowed: number = NO_BYTES;
   rxWindow = 0;
-  txSent = 0;
-  txAllowed = 0;
+  txSent: number = NO_BYTES;
+  txAllowed: number = NO_BYTES;
   windowToldAt: Instant = 0;
   /** The peer granted the Open; true from the start on channels it opened. */
   granted: boolean;

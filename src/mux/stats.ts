@@ -1,4 +1,5 @@
 import { Counters } from '../base/counters.ts';
+import { NO_BYTES } from '../base/no-bytes.ts';
 
 /** What the peer sent and was not used, and limits that were met. */
 export type MuxDrop =
@@ -28,8 +29,8 @@ export type MuxDrop =
 /** Counters of one multiplexer; for people and metrics. */
 export class MuxStats {
   readonly drops: Counters<MuxDrop> = new Counters();
-  bytesReceived = 0;
-  bytesSent = 0;
+  bytesReceived: number = NO_BYTES;
+  bytesSent: number = NO_BYTES;
   framesReceived = 0;
   framesSent = 0;
   /** Channels opened from here, and from the peer. */

@@ -2,6 +2,7 @@
  * One link as the stack holds it: its writer, its counters, and the connections that wait for it
  * to drain. The transport sees it as a `FrameReader`.
  */
+import { NO_BYTES } from '../base/no-bytes.ts';
 import type { Slab } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
 import type { FrameReader, FrameWriter } from './link.ts';
@@ -31,9 +32,9 @@ export class LinkPort implements FrameReader {
   readonly writer: FrameWriter;
   readonly attachedAt: Instant;
   framesToHost = 0;
-  bytesToHost = 0;
+  bytesToHost: number = NO_BYTES;
   framesToGuest = 0;
-  bytesToGuest = 0;
+  bytesToGuest: number = NO_BYTES;
   up = true;
   /** Source address of the last frame: nearly always that of the next. */
   lastSource = -1;

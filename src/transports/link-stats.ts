@@ -1,4 +1,5 @@
 import { Counters } from '../base/counters.ts';
+import { NO_BYTES } from '../base/no-bytes.ts';
 
 export type LinkDrop =
   /** A length prefix that cannot be: the stream is lost, its link is closed. */
@@ -21,9 +22,9 @@ export type LinkDrop =
 /** Counters of everything that came through one `--listen`. */
 export class LinkStats {
   framesToHost = 0;
-  bytesToHost = 0;
+  bytesToHost: number = NO_BYTES;
   framesToGuest = 0;
-  bytesToGuest = 0;
+  bytesToGuest: number = NO_BYTES;
   /** How often the stack was told to wait, since all buffers towards the guest were in use. */
   stalls = 0;
   /** Links attached now, and ever. */

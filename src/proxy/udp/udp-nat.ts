@@ -10,10 +10,12 @@
  * until it is sent; each binding has a limit to what is on its way. What the host
  * receives is handed down at once and kept by nobody here.
  */
+
 import type { RemoteInfo } from 'node:dgram';
 import { Counters } from '../../base/counters.ts';
 import { KEY_REMOTE, keyGuest, keyRemote } from '../../base/flow-key.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
+import { NO_BYTES } from '../../base/no-bytes.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import type { QueuedError } from '../../native/posix.ts';
 import type { Datagram, Downstream, FlowId, NetworkError } from '../../stack/flow.ts';
@@ -312,8 +314,8 @@ class Binding extends HostSession<Binding> {
   readonly id: MutableFlowId;
   readonly serial: number = nextSerial++;
   readonly openedAt: Instant;
-  bytesToHost = 0;
-  bytesToGuest = 0;
+  bytesToHost: number = NO_BYTES;
+  bytesToGuest: number = NO_BYTES;
 
   constructor(nat: UdpNat, now: Instant, key: Int32Array, guest: IpAddress, guestPort: number) {
     super(nat, key, guest);

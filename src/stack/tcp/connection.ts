@@ -16,8 +16,10 @@
  * Handlers are never called from inside segment processing: events are noted in `events` and
  * delivered from the layer's work list at the end of the batch.
  */
+
 import { ByteRing } from '../../base/byte-ring.ts';
 import type { Chained } from '../../base/chain.ts';
+import { NO_BYTES } from '../../base/no-bytes.ts';
 import { type Seq, seq, seqAdd, seqDiff } from '../../base/seq.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import { Timer } from '../../base/timer-wheel.ts';
@@ -161,8 +163,8 @@ export class TcpConnection extends Timer implements TcpFlow, Chained<TcpConnecti
   // Buffers.
   readonly received: ByteRing;
   readonly outgoing: ByteRing;
-  bytesToHost = 0;
-  bytesToGuest = 0;
+  bytesToHost: number = NO_BYTES;
+  bytesToGuest: number = NO_BYTES;
   private spaceWanted = 0;
 
   // Work lists.

@@ -16,9 +16,11 @@
  * be read (`attached` is false, `over` is not yet true); what is sent is lost, and ends the stream
  * as reset once everything has been read.
  */
+
 import { assert } from '../../base/assert.ts';
 import type { BufferPool } from '../../base/buffer-pool.ts';
 import { ByteRing } from '../../base/byte-ring.ts';
+import { NO_BYTES } from '../../base/no-bytes.ts';
 import type { Instant } from '../../base/time.ts';
 import type { CloseReason } from '../../stack/flow.ts';
 import * as p from './packet.ts';
@@ -70,8 +72,8 @@ export class Connection implements VsockStream {
   private events = 0;
   private ending: CloseReason | undefined = undefined;
   private wanted = 0;
-  private bytesToHost = 0;
-  private bytesToGuest = 0;
+  private bytesToHost: number = NO_BYTES;
+  private bytesToGuest: number = NO_BYTES;
   /** Modulo 2^32, as int32. */
   private consumed = 0;
   private consumedTold = 0;

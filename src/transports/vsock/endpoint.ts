@@ -13,9 +13,11 @@
  * reset at most. Tables and queues are bounded. Requests that nobody answers, ours or the guest's,
  * end after a time.
  */
+
 import type { BufferPool } from '../../base/buffer-pool.ts';
 import type { ByteRing } from '../../base/byte-ring.ts';
 import { Counters } from '../../base/counters.ts';
+import { NO_BYTES } from '../../base/no-bytes.ts';
 import { makeSlab } from '../../base/slab.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import { Connection, type ConnectionPort } from './connection.ts';
@@ -82,8 +84,8 @@ export class VsockEndpoint implements ConnectionPort {
   readonly drops: Counters<VsockDrop> = new Counters();
   packetsToHost = 0;
   packetsToGuest = 0;
-  bytesToHost = 0;
-  bytesToGuest = 0;
+  bytesToHost: number = NO_BYTES;
+  bytesToGuest: number = NO_BYTES;
   streamsOpened = 0;
   private readonly settings: VsockSettings;
   private readonly port: PacketPort;

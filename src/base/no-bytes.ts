@@ -1,0 +1,8 @@
+/**
+ * What a count of bytes begins with: zero, as a double.
+ *
+ * Such a count outgrows 31 bits within seconds. V8 keeps a field that has only held small integers in another form
+ * than one that has held doubles, and when the form changes, it gives up the class's layout and with it all code that
+ * was compiled for it: the data path would be compiled again in the middle of the first large transfer.
+ */
+export const NO_BYTES: number = -0;
