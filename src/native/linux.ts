@@ -19,6 +19,7 @@ import type {
   TapOptions,
 } from './posix.ts';
 import { mapShared } from './shared-mapping.ts';
+import { setSendBuffer } from './socket-buffer.ts';
 import { openTap } from './tap.ts';
 
 const SOCKET_TYPES: Readonly<Record<SocketPairType, number>> = {
@@ -69,6 +70,10 @@ export class LinuxPosix implements Posix {
     if (this.c.setsockopt(fd, level, option, this.word, 4) < 0) {
       throw new PosixError(`cannot set socket option ${level}/${option}`, this.c.errno());
     }
+  }
+
+  setSendBuffer(fd: number, bytes: number): void {
+    setSendBuffer(this.c, fd, bytes);
   }
 
   enableErrorQueue(fd: number, family: 4 | 6): void {
@@ -131,6 +136,7 @@ export class LinuxPosix implements Posix {
   inNetns<T>(netns: string, run: () => T): T {
     return inNetns(this.c, netns, run);
   }
+
   private message(): Message {
     this.ownMessage ??= new Message(this.c);
     return this.ownMessage;

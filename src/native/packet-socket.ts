@@ -3,6 +3,7 @@ import { PosixError } from './errors.ts';
 import { checkIfName } from './ifreq.ts';
 import type { Libc } from './libc.ts';
 import { inNetns } from './netns.ts';
+import { setReceiveBuffer, setSendBuffer } from './socket-buffer.ts';
 
 /** Room for bursts: the default of 208 KiB is about 90 frames of a flood. */
 const BUFFER_BYTES = 4 << 20;
@@ -31,8 +32,8 @@ function openHere(c: Libc, ifName: string, vnetHdr: boolean): number {
   try {
     setOption(c, fd, n.SOL_PACKET, n.PACKET_IGNORE_OUTGOING, 1);
     if (vnetHdr) setOption(c, fd, n.SOL_PACKET, n.PACKET_VNET_HDR, 1);
-    setBuffer(c, fd, n.SO_RCVBUFFORCE, n.SO_RCVBUF);
-    setBuffer(c, fd, n.SO_SNDBUFFORCE, n.SO_SNDBUF);
+    setReceiveBuffer(c, fd, BUFFER_BYTES);
+    setSendBuffer(c, fd, BUFFER_BYTES);
     const address = new DataView(new ArrayBuffer(SOCKADDR_LL_LEN));
     address.setUint16(0, n.AF_PACKET, true);
     address.setUint16(2, n.ETH_P_ALL, false);
@@ -50,14 +51,6 @@ function openHere(c: Libc, ifName: string, vnetHdr: boolean): number {
 function setOption(c: Libc, fd: number, level: number, option: number, value: number): void {
   if (c.setsockopt(fd, level, option, int32(value), 4) < 0) {
     throw new PosixError(`cannot set packet socket option ${level}/${option}`, c.errno());
-  }
-}
-
-/** The forced option passes the system's limit, but only for root; the other takes what it may. */
-function setBuffer(c: Libc, fd: number, forced: number, plain: number): void {
-  const value = int32(BUFFER_BYTES);
-  if (c.setsockopt(fd, n.SOL_SOCKET, forced, value, 4) < 0) {
-    c.setsockopt(fd, n.SOL_SOCKET, plain, value, 4);
   }
 }
 

@@ -99,6 +99,8 @@ export interface Posix {
   openPingSocket(family: 4 | 6): number;
   makeDatagramBatch(): DatagramBatch;
   setSocketOption(fd: number, level: number, option: number, value: number): void;
+  /** Let `bytes` wait in the socket for its peer, or as many as the system allows. */
+  setSendBuffer(fd: number, bytes: number): void;
   /** Queue ICMP errors on the socket for {@link readErrorQueue}. */
   enableErrorQueue(fd: number, family: 4 | 6): void;
   /** @returns the oldest queued error, or undefined when there is none */

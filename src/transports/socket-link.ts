@@ -10,6 +10,12 @@ import type { LinkStats } from './link-stats.ts';
 import { StreamFrameSplitter } from './stream-splitter.ts';
 import { StreamWriter } from './stream-writer.ts';
 
+/**
+ * Once a guest's socket was full, this is what it holds: with the default of 208 KiB the daemon and the guest take turns
+ * rather than work at the same time.
+ */
+const SEND_BUFFER = 512 << 10;
+
 export class SocketLink implements HostStreamOwner {
   private readonly name: string;
   private readonly context: LinkContext;
@@ -19,6 +25,7 @@ export class SocketLink implements HostStreamOwner {
   private readonly writer: StreamWriter;
   private readonly onDown: () => void;
   private reader: FrameReader | undefined = undefined;
+  private isWide = false;
 
   /**
    * @param name for logs and the API: `qemu:/run/x.sock#3`
@@ -79,6 +86,7 @@ export class SocketLink implements HostStreamOwner {
   }
 
   onHostWritten(): void {
+    this.isWide ||= this.stream.setSendBuffer(SEND_BUFFER);
     this.writer.onWritten();
   }
 

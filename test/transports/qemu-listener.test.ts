@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { loadPosix } from '../../src/native/load.ts';
 import { QemuListener } from '../../src/transports/qemu-listener.ts';
 import { contextFor, RecordingAcceptor } from './recorder.ts';
 
@@ -138,6 +139,29 @@ describe('transports/qemu-listener', () => {
     }
     assert.equal(sent, total);
     assert.ok(link.writable > 0);
+    socket.destroy();
+    await listener.close();
+  });
+
+  it('leaves more to the socket of a guest that it had to wait for', async () => {
+    loadPosix();
+    const listener = await open();
+    const socket = await guest(path);
+    const link = await acceptor.link(0);
+    const frame = Buffer.alloc(60_000);
+    const fill = (): number => {
+      let frames = 0;
+      while (link.send(frame)) frames++;
+      link.writer.flush();
+      return frames;
+    };
+    const read = byteReader(socket);
+    const before = fill();
+    await read(before * (4 + frame.length));
+    await link.until(() => link.writable > 0);
+    const after = fill();
+    assert.ok((after - before) * frame.length > 100_000, `${before} frames, then ${after}`);
+    await read(after * (4 + frame.length));
     socket.destroy();
     await listener.close();
   });

@@ -7,6 +7,8 @@
 export interface StreamHandle {
   /** What it returns is the buffer from now on, where there is one of the user's. */
   onread: (this: StreamHandle) => Uint8Array | undefined;
+  /** Negative when it is closed, and on Windows. */
+  readonly fd?: number;
   readStart(): number;
   readStop(): number;
   /** Read into `buffer` instead of one that is allocated for each read. */

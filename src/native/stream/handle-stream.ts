@@ -7,6 +7,7 @@
  */
 import { getSystemErrorName } from 'node:util';
 import { assert } from '../../base/assert.ts';
+import { loadedPosix } from '../load.ts';
 import type { SocketName, StreamBindings, StreamHandle, WriteRequest } from './bindings.ts';
 import { type HostStream, type HostStreamOwner, READ_BUFFER } from './host-stream.ts';
 
@@ -82,6 +83,14 @@ export class HandleStream implements HostStream {
     req.bytes = bytes;
     req.oncomplete = (result): void => this.onWriteComplete(result);
     return false;
+  }
+
+  setSendBuffer(bytes: number): boolean {
+    const posix = loadedPosix();
+    const { fd = -1 } = this.handle;
+    if (posix === undefined || this.closed || fd < 0) return false;
+    posix.setSendBuffer(fd, bytes);
+    return true;
   }
 
   end(): void {

@@ -48,6 +48,12 @@ export interface HostStream {
    * @returns true when the kernel took them all; else `onHostWritten` or `onHostClosed` follows
    */
   write(bytes: Uint8Array): boolean;
+  /**
+   * Have `bytes` wait for the peer in the kernel rather than here, as far as the system allows.
+   *
+   * @returns whether it was asked; it is not before native calls are loaded
+   */
+  setSendBuffer(bytes: number): boolean;
   /** Send FIN. Where the peer's has come, that is the close, of which the owner may hear within the call. */
   end(): void;
   /** Read again, after `onHostBytes` returned false. */

@@ -53,6 +53,10 @@ export class SocketStream implements HostStream {
     return false;
   }
 
+  setSendBuffer(): boolean {
+    return false;
+  }
+
   end(): void {
     this.ended = true;
     this.socket.end();
