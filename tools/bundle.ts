@@ -2,24 +2,25 @@
  * The programs as users start them: esbuild joins `dist/src` and the packages it uses, since finding, reading and
  * linking one file for each module takes Node longer than all else that `hawser run` does until it is ready.
  *
- * - `dist/bin`: what hawser starts, itself included. They share files; what is imported with `import()` stays in a
- *   file that is read when it is called for.
+ * - `dist/bin`: what hawser starts, itself included: a file each. `hawser` is started most, and in front of people,
+ *   so that it has a code cache too; see `src/cli/boot`.
  * - `dist/hawser-agent.mjs`: one file that runs with Node alone, to be copied into a guest.
  *
  * Not minified, and with source maps, so that stack traces can be read.
  */
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type BuildOptions, build } from 'esbuild';
 
 const BIN = 'dist/bin';
 const CLI = 'dist/src/cli';
+const MAIN = 'hawser.main';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 
 const COMMON: BuildOptions = {
   bundle: true,
-  format: 'esm',
   platform: 'node',
   target: 'node20',
   external: ['koffi', 'node-vsock'], // native, and optional
@@ -28,41 +29,51 @@ const COMMON: BuildOptions = {
   logLevel: 'warning',
 };
 
+/** CommonJS, as Node loads an ES module 20 ms later. It has no `import.meta`. */
+const PROGRAM: BuildOptions = {
+  ...COMMON,
+  format: 'cjs',
+  outdir: BIN,
+  sourcemap: true,
+  define: { ...COMMON.define, 'import.meta.url': 'importMetaUrl' },
+};
+const IMPORT_META_URL = "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;";
+
 await build({
   ...COMMON,
+  format: 'esm',
   entryPoints: [`${CLI}/agent/main.js`],
   outfile: 'dist/hawser-agent.mjs',
 });
 
-const { metafile } = await build({
-  ...COMMON,
-  entryPoints: {
-    hawser: `${CLI}/main.js`,
-    'docker-proxy': `${CLI}/docker-proxy/main.js`,
-    'file-server-worker': `${CLI}/demo/file-server-worker.js`,
-    'guest-commands': `${CLI}/demo/guest/guest-commands.js`,
-    'dhcp-probe': `${CLI}/demo/guest/dhcp-probe.js`,
-    'packet-holder': `${CLI}/demo/guest/packet-holder.js`,
-  },
-  outdir: BIN,
-  splitting: true,
-  // Packages that are CommonJS ask for Node's modules with `require`, which an ES module has not.
-  banner: {
-    js: "import { createRequire as requireFor } from 'node:module'; const require = requireFor(import.meta.url);",
-  },
-  sourcemap: true,
-  metafile: true,
+const programs = {
+  hawser: `${CLI}/boot/start.js`,
+  'docker-proxy': `${CLI}/docker-proxy/main.js`,
+  'file-server-worker': `${CLI}/demo/file-server-worker.js`,
+  'guest-commands': `${CLI}/demo/guest/guest-commands.js`,
+  'dhcp-probe': `${CLI}/demo/guest/dhcp-probe.js`,
+  'packet-holder': `${CLI}/demo/guest/packet-holder.js`,
+};
+await build({ ...PROGRAM, entryPoints: programs, banner: { js: IMPORT_META_URL } });
+await build({
+  ...PROGRAM,
+  entryPoints: { [MAIN]: `${CLI}/main.js` },
+  banner: { js: `(function (require, __filename, importFile) { ${IMPORT_META_URL}` },
+  footer: { js: '})' },
 });
+writeFileSync(join(BIN, 'package.json'), '{ "type": "commonjs" }\n');
+
+const made = new Set(['package.json']);
+for (const name of [...Object.keys(programs), MAIN]) made.add(`${name}.js`).add(`${name}.js.map`);
 
 // A file that hawser looks for must be there: `distFile('bin/x.js')`.
-const made = new Set(Object.keys(metafile.outputs).map((path) => basename(path)));
-for (const name of made) {
-  if (!name.endsWith('.js')) continue;
-  const text = readFileSync(join(BIN, name), 'utf8');
-  for (const [call, program = ''] of text.matchAll(/distFile\("bin\/([^"]+)"\)/g)) {
-    if (!made.has(program)) throw new Error(`${name}: ${call}: name ${program} as an entry point`);
-  }
+const text = readFileSync(join(BIN, `${MAIN}.js`), 'utf8');
+for (const [call, program = ''] of text.matchAll(/distFile\("bin\/([^"]+)"\)/g)) {
+  if (!made.has(program)) throw new Error(`${call}: name ${program} as an entry point`);
 }
+for (const name of readdirSync(BIN)) if (!made.has(name)) rmSync(join(BIN, name)); // of an earlier build
 
-// Names carry a hash: the last build's are other files. They go last, so that a program finds its files meanwhile.
-for (const name of readdirSync(BIN)) if (!made.has(name)) rmSync(join(BIN, name));
+const cached = spawnSync(process.execPath, ['dist/tools/code-cache.js', join(BIN, `${MAIN}.js`)], {
+  stdio: 'inherit',
+});
+if (cached.status !== 0) throw new Error(`the code cache was not made: status ${cached.status}`);

@@ -1,18 +1,19 @@
-#!/usr/bin/env node
 /** The `hawser` program. Only what must be in place first is done here; the rest is in `program.ts`. */
 import { leaveAtSignals } from './early-leave.ts';
 
-if (process.argv[2] === 'run') leaveAtSignals();
-// A reader that went away (`hawser flows | head`) is no failure of ours.
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+async function main(): Promise<number> {
+  if (process.argv[2] === 'run') leaveAtSignals();
+  // A reader that went away (`hawser flows | head`) is no failure of ours.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
-// dockerd's arguments (`-proto tcp ...`) are no options of ours, and one process a port must start fast.
-if (process.argv[2] === 'docker-proxy') {
-  const { dockerProxyCommand } = await import('./commands/docker-proxy.ts');
-  process.exit(await dockerProxyCommand(process.argv.slice(3)));
+  // dockerd's arguments (`-proto tcp ...`) are no options of ours, and one process a port must start fast.
+  if (process.argv[2] === 'docker-proxy') {
+    const { dockerProxyCommand } = await import('./commands/docker-proxy.ts');
+    return await dockerProxyCommand(process.argv.slice(3));
+  }
+  const { runProgram } = await import('./program.ts');
+  return await runProgram();
 }
 
-const { runProgram } = await import('./program.ts');
-const status = await runProgram();
 // Handles of libraries must not keep a daemon alive that has ended; pipes were written synchronously.
-process.exit(status);
+void main().then((status) => process.exit(status));

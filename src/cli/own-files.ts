@@ -2,6 +2,8 @@
 
 /** Set by the bundler (`tools/bundle.ts`). */
 declare const HAWSER_VERSION: string | undefined;
+/** Given to a program that is one file (`boot/program-file.ts`). */
+declare const importFile: ((url: string) => Promise<unknown>) | undefined;
 
 /** The version, where this is a bundle. */
 export const bundledVersion: string | undefined =
@@ -12,3 +14,7 @@ const DIST = new URL(bundledVersion === undefined ? '../../' : '../', import.met
 
 /** @param path from `dist`, where the build puts everything */
 export const distFile = (path: string): URL => new URL(path, DIST);
+
+/** A module that is not part of a bundle. */
+export const importOwn = (file: URL): Promise<unknown> =>
+  typeof importFile === 'function' ? importFile(file.href) : import(file.href);

@@ -1,7 +1,7 @@
 /** `hawser bench`: the harness is beside the program, not in it, and is loaded only here. */
 import { existsSync } from 'node:fs';
 import { RunError } from '../errors.ts';
-import { distFile } from '../own-files.ts';
+import { distFile, importOwn } from '../own-files.ts';
 
 const HARNESS = distFile('bench/main.js');
 
@@ -26,6 +26,10 @@ export async function benchCommand(request: BenchCommandRequest): Promise<number
   if (!existsSync(HARNESS)) {
     throw new RunError('the benchmark is not part of this installation: dist/bench is missing');
   }
-  const harness: Harness = await import(HARNESS.href);
+  const harness = await importOwn(HARNESS);
+  if (!isHarness(harness)) throw new RunError('dist/bench is of another version');
   return await harness.runBench(request);
 }
+
+const isHarness = (module: unknown): module is Harness =>
+  typeof module === 'object' && module !== null && 'runBench' in module;

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { cachePath, loadProgram } from '../../../src/cli/boot/program-file.ts';
+
+describe('cli/boot/program-file', () => {
+  let dir = '';
+  let path = '';
+  const said = (): unknown => Reflect.get(globalThis, 'programSaid');
+  const write = (word: string): void => {
+    writeFileSync(
+      path,
+      `(function (require, __filename) {
+        globalThis.programSaid = [${JSON.stringify(word)}, __filename, typeof require('node:fs').statSync];
+      })`,
+    );
+  };
+
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'hawser-program-'));
+    path = join(dir, 'program.js');
+  });
+  afterEach(() => {
+    rmSync(dir, { recursive: true });
+    Reflect.deleteProperty(globalThis, 'programSaid');
+  });
+
+  it('the build left a cache that this Node takes', () => {
+    const built = fileURLToPath(new URL('../../../bin/hawser.main.js', import.meta.url));
+    assert.equal(loadProgram(built).cacheAccepted, true);
+  });
+
+  it('runs without a cache, and with the one it makes', () => {
+    write('hello');
+    const first = loadProgram(path);
+    assert.equal(first.cacheAccepted, undefined);
+    first.run();
+    assert.deepEqual(said(), ['hello', path, 'function']);
+    writeFileSync(cachePath(path), first.makeCache());
+    const second = loadProgram(path);
+    assert.equal(second.cacheAccepted, true);
+    second.run();
+    assert.deepEqual(said(), ['hello', path, 'function']);
+  });
+
+  it('runs with a cache of another program, and with a broken one', () => {
+    write('first');
+    writeFileSync(cachePath(path), loadProgram(path).makeCache());
+    for (const [i, broken] of [undefined, Buffer.alloc(0), Buffer.alloc(500, 7)].entries()) {
+      write(`other ${i}`); // the same source again, V8 would have compiled in memory
+      if (broken !== undefined) writeFileSync(cachePath(path), broken);
+      const program = loadProgram(path);
+      assert.equal(program.cacheAccepted, false);
+      program.run();
+      assert.deepEqual(said(), [`other ${i}`, path, 'function']);
+    }
+  });
+});
