@@ -71,7 +71,7 @@ class HostEnd implements TcpFlowHandler {
   }
 
   onReadable(now: Instant, flow: TcpFlow): void {
-    while (flow.receivedLen > 0) flow.release(now, flow.readable().length);
+    while (flow.receivedLen > 0) flow.release(now, flow.lend().len);
   }
 
   onWritable(): void {}

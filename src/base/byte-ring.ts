@@ -7,7 +7,7 @@
  * Offsets are relative to the oldest byte (`head`). `length` bytes from there are committed;
  * bytes written beyond them with `writeAt` (out-of-order segments) count once `commit` covers them.
  * Storage comes from a `BufferPool`, doubles when a write needs it and goes back as soon as the
- * ring is empty, so that an idle connection costs none. A run handed out by `readable` is *lent*:
+ * ring is empty, so that an idle connection costs none. A run handed out by `lend` is *lent*:
  * it stays put until `release`, also when the ring grows meanwhile (the old storage is then kept
  * until the loan ends). Space handed out by `reserve` stays put until `fill`: nothing may be written meanwhile
  * in another way.
@@ -15,6 +15,7 @@
 import { assert } from './assert.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { copyBytes } from './copy-bytes.ts';
+import { type Run, runOf } from './run.ts';
 
 const NONE = new Uint8Array(0);
 
@@ -109,11 +110,9 @@ export class ByteRing {
   }
 
   /** The longest contiguous committed run from the oldest byte, lent until `release`. */
-  readable(): Uint8Array {
-    if (this.length === 0) return NONE;
-    this.lent = true;
-    const end = this.head + this.length;
-    return this.buffer.subarray(this.head, Math.min(end, this.buffer.length));
+  lend(): Run {
+    this.lent = this.length > 0;
+    return runOf(this.buffer, this.head, Math.min(this.length, this.buffer.length - this.head));
   }
 
   /** Drop the `n` oldest bytes; ends a loan. */

@@ -20,6 +20,7 @@ import { assert } from '../base/assert.ts';
 import type { BufferPool } from '../base/buffer-pool.ts';
 import { ByteRing } from '../base/byte-ring.ts';
 import { NO_BYTES } from '../base/no-bytes.ts';
+import { type Run, viewOf } from '../base/run.ts';
 import type { Instant } from '../base/time.ts';
 import type { Destination, IpEndpoint } from './destination.ts';
 import type { ChannelEnd, RefusalReason } from './reason.ts';
@@ -35,6 +36,8 @@ export interface MuxChannel {
   readonly receivedLen: number;
   /** The longest contiguous run of received bytes; stays put until released, only one at a time. */
   readable(): Uint8Array;
+  /** As {@link readable}, without a view of it. */
+  lend(): Run;
   /** Free the oldest `n` received bytes; this opens the peer's window. */
   release(now: Instant, n: number): void;
   /** Bytes that {@link send} takes now. */
@@ -187,7 +190,11 @@ export class Channel implements MuxChannel {
   }
 
   readable(): Uint8Array {
-    return this.rx.readable();
+    return viewOf(this.rx.lend());
+  }
+
+  lend(): Run {
+    return this.rx.lend();
   }
 
   release(_now: Instant, n: number): void {

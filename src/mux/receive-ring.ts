@@ -3,11 +3,12 @@
  *
  * Like `base/byte-ring.ts`, but it knows the most it can ever hold, the window: beyond a small first
  * buffer it takes the whole at once, where doubling would copy a burst twice. Empty, it holds
- * nothing. A run handed out by `readable` stays put until `release`, also when the ring grows.
+ * nothing. A run handed out by `lend` stays put until `release`, also when the ring grows.
  */
 import { assert } from '../base/assert.ts';
 import type { BufferPool } from '../base/buffer-pool.ts';
 import { copyBytes } from '../base/copy-bytes.ts';
+import { type Run, runOf } from '../base/run.ts';
 
 const NONE = new Uint8Array(0);
 /** Up to here a buffer fits what is there; a reader that keeps up needs no more. */
@@ -46,10 +47,9 @@ export class ReceiveRing {
   }
 
   /** The longest contiguous run from the oldest byte, lent until `release`. */
-  readable(): Uint8Array {
-    if (this.length === 0) return NONE;
-    this.lent = true;
-    return this.buffer.subarray(this.head, Math.min(this.head + this.length, this.buffer.length));
+  lend(): Run {
+    this.lent = this.length > 0;
+    return runOf(this.buffer, this.head, Math.min(this.length, this.buffer.length - this.head));
   }
 
   /** Drop the `n` oldest bytes; ends a loan. */

@@ -3,7 +3,9 @@
  * down. Handlers are called from a work list at the end of a batch, never from inside segment
  * processing, so they may call any method of any flow.
  */
+
 import type { IpAddress } from '../base/ip-address.ts';
+import type { Run } from '../base/run.ts';
 import type { Slab } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
 
@@ -54,6 +56,8 @@ export interface TcpFlow {
    * released: it may be lent to `socket.write` meanwhile. Only one run may be lent at a time.
    */
   readable(): Uint8Array;
+  /** As {@link readable}, without a view of it. */
+  lend(): Run;
   /** Free the oldest `n` received bytes; this opens the guest's window. */
   release(now: Instant, n: number): void;
   /** Bytes that {@link send} takes now; 0 when the buffer towards the guest is full. */

@@ -37,9 +37,9 @@ class End implements ByteSink {
     return this.reader !== undefined;
   }
 
-  write(bytes: Uint8Array): boolean {
+  write(bytes: Uint8Array, off: number, len: number): boolean {
     setImmediate(() => {
-      this.peer?.receive(bytes);
+      this.peer?.receive(bytes.subarray(off, off + len));
       this.writer.onWritten();
     });
     return false;

@@ -13,7 +13,8 @@ class SlowSink {
   quick = false;
   private bytes: Uint8Array | undefined = undefined;
 
-  write(bytes: Uint8Array): boolean {
+  write(slab: Uint8Array, off: number, len: number): boolean {
+    const bytes = slab.subarray(off, off + len);
     assert.equal(this.bytes, undefined, 'one write at a time');
     this.writes++;
     if (this.quick) this.taken.push(Buffer.from(bytes));

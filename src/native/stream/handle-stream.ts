@@ -67,11 +67,12 @@ export class HandleStream implements HostStream {
     if (!paused) this.resume();
   }
 
-  write(bytes: Uint8Array): boolean {
+  write(all: Uint8Array, off = 0, len: number = all.length): boolean {
     if (this.closed) return false;
     const { bindings } = this;
     spare ??= new bindings.WriteWrap();
     const req = spare;
+    const bytes = len === all.length ? all : all.subarray(off, off + len);
     const status = this.handle.writeBuffer(req, bytes);
     if (status !== 0) {
       this.fail(status);

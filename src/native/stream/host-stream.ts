@@ -43,11 +43,12 @@ export interface HostStream {
    */
   start(owner: HostStreamOwner, paused?: boolean, buffer?: Uint8Array): void;
   /**
-   * Write `bytes`, which are lent until they are written; not before the last write is done.
+   * Write `len` bytes at `off` of `bytes`, all of them unless told otherwise. They are lent until they are written; not
+   * before the last write is done.
    *
    * @returns true when the kernel took them all; else `onHostWritten` or `onHostClosed` follows
    */
-  write(bytes: Uint8Array): boolean;
+  write(bytes: Uint8Array, off?: number, len?: number): boolean;
   /**
    * Have `bytes` wait for the peer in the kernel rather than here, as far as the system allows.
    *

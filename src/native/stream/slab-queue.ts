@@ -12,7 +12,7 @@ import type { Slab } from '../../base/slab.ts';
 /** The part of a stream in use; see `HostStream`. */
 export interface ByteSink {
   /** @returns whether all is written; else {@link SlabQueue.onWritten} is to be called */
-  write(bytes: Uint8Array): boolean;
+  write(bytes: Uint8Array, off: number, len: number): boolean;
 }
 
 export interface SlabQueueOptions {
@@ -140,7 +140,7 @@ export class SlabQueue {
       if (this.closed || next.sent === next.filled) return;
       this.writing = next;
       this.writingTo = next.filled;
-      if (!this.sink.write(next.slab.bytes.subarray(next.sent, next.filled))) return;
+      if (!this.sink.write(next.slab.bytes, next.sent, next.filled - next.sent)) return;
       this.finishWrite(next);
     }
   }

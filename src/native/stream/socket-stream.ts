@@ -46,8 +46,8 @@ export class SocketStream implements HostStream {
     socket.on('close', () => this.owner?.onHostClosed(this.failure));
   }
 
-  write(bytes: Uint8Array): boolean {
-    this.socket.write(bytes, (error) => {
+  write(bytes: Uint8Array, off = 0, len: number = bytes.length): boolean {
+    this.socket.write(bytes.subarray(off, off + len), (error) => {
       if (error === undefined || error === null) this.owner?.onHostWritten();
     });
     return false;

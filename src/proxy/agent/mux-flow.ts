@@ -22,8 +22,9 @@ const SPACE_WANTED = 16 << 10;
 const TICK_MS = 250;
 
 /** What is used of `TcpFlow` and `VsockStream`. */
-export interface ByteFlow extends PumpedFlow {
+export interface ByteFlow extends Omit<PumpedFlow, 'lend'> {
   readonly receivedLen: number;
+  readable(): Uint8Array;
 }
 
 export class MuxFlow implements MuxWriter {

@@ -49,8 +49,9 @@ export class MuxSocket implements HostStreamOwner {
     this.clock = clock;
     this.handler = handler;
     this.flusher = new ImmediateFlush(() => this.mux.flush(clock.now()));
-    this.writer = new MuxSlabWriter({ write: (bytes) => this.stream?.write(bytes) ?? false }, () =>
-      this.mux.onWritable(clock.now()),
+    this.writer = new MuxSlabWriter(
+      { write: (bytes, off, len) => this.stream?.write(bytes, off, len) ?? false },
+      () => this.mux.onWritable(clock.now()),
     );
     this.mux = new Mux(options, this.writer, {
       onReady: (now, extended) => handler.onReady(now, extended),

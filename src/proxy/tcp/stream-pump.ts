@@ -13,6 +13,7 @@
  * An end is passed on after everything before it, a reset at once. A flow that goes takes its ring
  * with it, so that the stream that may still be writing from it is reset in the same step.
  */
+import type { Run } from '../../base/run.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import {
   type HostStream,
@@ -29,7 +30,7 @@ export interface PumpContext {
 
 /** What a pump uses of a connection; see `TcpFlow`. */
 export interface PumpedFlow {
-  readable(): Uint8Array;
+  lend(): Run;
   release(now: Instant, n: number): void;
   readonly sendSpace: number;
   send(now: Instant, bytes: Uint8Array, off: number, len: number): void;
@@ -104,12 +105,12 @@ export abstract class StreamPump<F extends PumpedFlow> implements HostStreamOwne
     const { flow, stream } = this;
     if (flow === undefined || stream === undefined) return;
     while (!this.over) {
-      const run = flow.readable();
-      if (run.length === 0) break;
-      this.lent = run.length;
-      if (!stream.write(run)) return; // waiting, or failed
+      const { bytes, off, len } = flow.lend();
+      if (len === 0) break;
+      this.lent = len;
+      if (!stream.write(bytes, off, len)) return; // waiting, or failed
       this.lent = 0;
-      flow.release(now, run.length);
+      flow.release(now, len);
     }
     if (this.peerEnded && !this.ended && !this.over) {
       this.ended = true;

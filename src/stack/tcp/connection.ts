@@ -20,6 +20,7 @@
 import { ByteRing } from '../../base/byte-ring.ts';
 import type { Chained } from '../../base/chain.ts';
 import { NO_BYTES } from '../../base/no-bytes.ts';
+import { type Run, viewOf } from '../../base/run.ts';
 import { type Seq, seq, seqAdd, seqDiff } from '../../base/seq.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import { Timer } from '../../base/timer-wheel.ts';
@@ -215,7 +216,11 @@ export class TcpConnection extends Timer implements TcpFlow, Chained<TcpConnecti
   }
 
   readable(): Uint8Array {
-    return this.received.readable();
+    return viewOf(this.received.lend());
+  }
+
+  lend(): Run {
+    return this.received.lend();
   }
 
   release(now: Instant, n: number): void {

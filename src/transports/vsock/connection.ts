@@ -21,6 +21,7 @@ import { assert } from '../../base/assert.ts';
 import type { BufferPool } from '../../base/buffer-pool.ts';
 import { ByteRing } from '../../base/byte-ring.ts';
 import { NO_BYTES } from '../../base/no-bytes.ts';
+import { viewOf } from '../../base/run.ts';
 import type { Instant } from '../../base/time.ts';
 import type { CloseReason } from '../../stack/flow.ts';
 import * as p from './packet.ts';
@@ -115,7 +116,7 @@ export class Connection implements VsockStream {
   }
 
   readable(): Uint8Array {
-    return this.rx.readable();
+    return viewOf(this.rx.lend());
   }
 
   release(_now: Instant, n: number): void {

@@ -8,12 +8,12 @@ import { cachePath, loadProgram } from '../../../src/cli/boot/program-file.ts';
 describe('cli/boot/program-file', () => {
   let dir = '';
   let path = '';
-  const said = (): unknown => Reflect.get(globalThis, 'programSaid');
+  const said = (): unknown => Reflect.get(process, 'programSaid');
   const write = (word: string): void => {
     writeFileSync(
       path,
       `(function (require, __filename) {
-        globalThis.programSaid = [${JSON.stringify(word)}, __filename, typeof require('node:fs').statSync];
+        process.programSaid = [${JSON.stringify(word)}, __filename, typeof require('node:fs').statSync];
       })`,
     );
   };
@@ -24,7 +24,7 @@ describe('cli/boot/program-file', () => {
   });
   afterEach(() => {
     rmSync(dir, { recursive: true });
-    Reflect.deleteProperty(globalThis, 'programSaid');
+    Reflect.deleteProperty(process, 'programSaid');
   });
 
   it('the build left a cache that this Node takes', () => {

@@ -11,7 +11,8 @@ class Sink implements ByteSink {
   readonly taken: Buffer[] = [];
   private waiting: Uint8Array | undefined = undefined;
 
-  write(bytes: Uint8Array): boolean {
+  write(slab: Uint8Array, off: number, len: number): boolean {
+    const bytes = slab.subarray(off, off + len);
     assert.equal(this.waiting, undefined, 'one write at a time');
     if (this.quick) this.taken.push(Buffer.from(bytes));
     else this.waiting = bytes;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { type Run, runOf } from '../../../src/base/run.ts';
 import { FlowDuplex } from '../../../src/proxy/tcp/flow-duplex.ts';
 import type { FlowId, TcpFlow, TcpFlowInfo } from '../../../src/stack/flow.ts';
 import { GATEWAY, GUEST, TestClock } from '../recording.ts';
@@ -20,6 +21,9 @@ class FakeFlow implements TcpFlow {
   }
   readable(): Uint8Array {
     return this.received;
+  }
+  lend(): Run {
+    return runOf(this.received, 0, this.received.length);
   }
   release(_now: number, n: number): void {
     this.received = this.received.subarray(n);
