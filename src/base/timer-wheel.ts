@@ -9,6 +9,7 @@
  * with entries are marked in a bit map, so that the next one is found in a few steps.
  */
 import { type Instant, NEVER } from './time.ts';
+import { WorkList } from './work-list.ts';
 
 const SLOTS = 512;
 const TICK_MS = 4;
@@ -33,6 +34,8 @@ export class TimerWheel {
   private readonly marks = new Int32Array(SLOTS / 32);
   /** Ticks up to and including this one have been served. */
   private served: number;
+  /** Of the slot that is being served. */
+  private readonly due: WorkList<Timer> = new WorkList<Timer>();
 
   constructor(now: Instant) {
     this.served = Math.floor(now / TICK_MS);
@@ -84,7 +87,7 @@ export class TimerWheel {
     this.heads[slot] = undefined;
     this.marks[slot >> 5] = (this.marks[slot >> 5] ?? 0) & ~(1 << (slot & 31));
     // Unhook the whole chain first: `onDeadline` may file timers, also into this slot.
-    const due: Timer[] = [];
+    const { due } = this;
     while (timer !== undefined) {
       const next: Timer | undefined = timer.wheelNext;
       timer.filedSlot = -1;
@@ -95,7 +98,7 @@ export class TimerWheel {
       else if (timer.deadline !== NEVER) this.file(timer);
       timer = next;
     }
-    for (const each of due) {
+    for (let each = due.take(); each !== undefined; each = due.take()) {
       // One served before it may have moved or cancelled it.
       if (each.deadline > now || each.filedSlot >= 0) continue;
       each.deadline = NEVER;
