@@ -4,6 +4,7 @@
  * Each peer carries traffic between two real kernels, in namespaces that are made and removed for it.
  * Repetitions are the outer loop: what changes on the machine in the course of a run meets all peers.
  */
+
 import { setPriority } from 'node:os';
 import type { BenchCommandRequest } from '../src/cli/commands/bench.ts';
 import { messageOf, RunError } from '../src/cli/errors.ts';
@@ -17,6 +18,7 @@ import { writeReport } from './report/write.ts';
 import { missingRequirements } from './requirements.ts';
 import { allowCubic } from './rig/congestion.ts';
 import { Lab } from './rig/lab.ts';
+import { disturbance } from './rig/noise.ts';
 import { tool } from './rig/tools.ts';
 import type { Contender, Results, Sample } from './sample.ts';
 
@@ -56,7 +58,7 @@ function saySample({ peer, repetition, case: name, values, noise, error }: Sampl
   const figures = Object.entries(values).map(([key, value]) => `${key}=${value.toPrecision(3)}`);
   const text = error === undefined ? figures.join(' ') : `FAILED: ${error}`;
   const about = `${peer.padEnd(18)} #${repetition} ${name.padEnd(18)}`;
-  say(`${about} ${text}  [others ${noise.foreignPct.toFixed(0)} %]`);
+  say(`${about} ${text}  [others ${disturbance(noise).toFixed(0)} %]`);
 }
 
 function list(): number {

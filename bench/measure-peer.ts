@@ -5,7 +5,7 @@ import type { BenchOptions } from './options.ts';
 import type { Peer, Started } from './peers/peer.ts';
 import { type Lab, PORTS } from './rig/lab.ts';
 import { netbench, startEchoServers } from './rig/netbench.ts';
-import { listenForNoise, type Noise, QUIET_PCT, quiet } from './rig/noise.ts';
+import { disturbance, listenForNoise, type Noise, QUIET_PCT, quiet } from './rig/noise.ts';
 import { READY, type Sample } from './sample.ts';
 
 const PROBE_S = 10;
@@ -40,7 +40,9 @@ async function attempt(work: () => Promise<Values>): Promise<Attempt> {
 function better(one: Attempt | undefined, other: Attempt): Attempt {
   if (one === undefined || other.error === undefined) {
     const isWorse =
-      one !== undefined && one.error === undefined && one.noise.foreignPct < other.noise.foreignPct;
+      one !== undefined &&
+      one.error === undefined &&
+      disturbance(one.noise) < disturbance(other.noise);
     return isWorse ? one : other;
   }
   return one;
@@ -54,7 +56,7 @@ async function repeatUntilQuiet(
   for (let left = ATTEMPTS[kind]; left > 0; left--) {
     await quiet(PATIENCE_MS[kind]);
     best = better(best, await attempt(work));
-    if (best.error === undefined && best.noise.foreignPct <= QUIET_PCT) break;
+    if (best.error === undefined && disturbance(best.noise) <= QUIET_PCT) break;
   }
   return best ?? (await attempt(work));
 }

@@ -1,5 +1,5 @@
 /** The report as Markdown: a table for each section, ratios of ours to the others, noise, failures. */
-import { QUIET_PCT } from '../rig/noise.ts';
+import { disturbance, QUIET_PCT } from '../rig/noise.ts';
 import type { Contender, Results } from '../sample.ts';
 import { type Metric, PUBLISHER, SECTIONS, type Section } from './metrics.ts';
 import { type Figure, figure, figureOf, hasFailed, isIn, ratio } from './statistics.ts';
@@ -86,12 +86,12 @@ function ratioTables(results: Results): readonly (string | undefined)[] {
 }
 
 function noiseLine({ samples }: Results): string {
-  const heard = samples.map(({ noise }) => noise.foreignPct);
+  const heard = samples.map(({ noise }) => disturbance(noise));
   const found = figureOf(heard);
   if (found === undefined) return '';
   const loud = heard.filter((pct) => pct > QUIET_PCT).length;
   return (
-    `CPU used by other processes during a sample: median ${found.median.toFixed(0)} %, ` +
+    `CPU used by other processes, or taken by the hypervisor, during a sample: median ${found.median.toFixed(0)} %, ` +
     `most ${found.max.toFixed(0)} %; above ${QUIET_PCT} % in ${loud} of ${heard.length} samples.`
   );
 }

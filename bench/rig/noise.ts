@@ -1,17 +1,21 @@
-/** What other processes took of the CPUs while something was measured. */
+/** What others took of the CPUs while something was measured: other processes, and other machines of the same host. */
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuSecondsOfAll, processTree, TICKS } from './proc.ts';
 
-/** Percent of all CPUs that others may use in a sample that counts. */
+/** Percent of all CPUs that others may have in a sample that counts. */
 export const QUIET_PCT = 12;
 const LOOK_MS = 700;
 
 export interface Noise {
   readonly foreignPct: number;
+  /** Taken by the hypervisor. A third of the CPUs makes milliseconds of microseconds. */
   readonly stealPct: number;
 }
+
+/** Percent of all CPUs. */
+export const disturbance = ({ foreignPct, stealPct }: Noise): number => foreignPct + stealPct;
 
 interface Snapshot {
   readonly atS: number;
@@ -55,6 +59,6 @@ export async function quiet(patienceMs: number): Promise<void> {
   while (performance.now() < deadline) {
     const noise = listenForNoise();
     await sleep(LOOK_MS);
-    if (noise().foreignPct <= QUIET_PCT) return;
+    if (disturbance(noise()) <= QUIET_PCT) return;
   }
 }

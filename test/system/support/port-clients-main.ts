@@ -19,6 +19,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const [, , command, first = '', second = '', third = ''] = process.argv;
 const HOST = '127.0.0.1';
+/** Below the ports that the lab's clients are given: one of theirs may be in use. */
+const FIRST_PORT = 4_000;
 const say = (what: object): void => {
   process.stdout.write(`${JSON.stringify(what)}\n`);
 };
@@ -78,7 +80,10 @@ async function publish(socketPath: string, count: number): Promise<void> {
   const made = await Promise.all(
     numbers.map(async (i) =>
       JSON.parse(
-        await ask(agent, socketPath, 'POST', '/v1/ports', { hostPort: 20_000 + i, guestPort: 80 }),
+        await ask(agent, socketPath, 'POST', '/v1/ports', {
+          hostPort: FIRST_PORT + i,
+          guestPort: 80,
+        }),
       ),
     ),
   );
