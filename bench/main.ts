@@ -4,7 +4,6 @@
  * Each peer carries traffic between two real kernels, in namespaces that are made and removed for it.
  * Repetitions are the outer loop: what changes on the machine in the course of a run meets all peers.
  */
-
 import { setPriority } from 'node:os';
 import type { BenchCommandRequest } from '../src/cli/commands/bench.ts';
 import { messageOf, RunError } from '../src/cli/errors.ts';

@@ -12,6 +12,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BuildOptions, build } from 'esbuild';
+import { cachePath } from '../src/cli/boot/program-file.ts';
 
 const BIN = 'dist/bin';
 const CLI = 'dist/src/cli';
@@ -38,6 +39,8 @@ const PROGRAM: BuildOptions = {
   define: { ...COMMON.define, 'import.meta.url': 'importMetaUrl' },
 };
 const IMPORT_META_URL = "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;";
+
+rmSync(cachePath(join(BIN, `${MAIN}.js`)), { force: true }); // of what is overwritten now
 
 await build({
   ...COMMON,
@@ -67,9 +70,12 @@ const made = new Set(['package.json']);
 for (const name of [...Object.keys(programs), MAIN]) made.add(`${name}.js`).add(`${name}.js.map`);
 
 // A file that hawser looks for must be there: `distFile('bin/x.js')`.
-const text = readFileSync(join(BIN, `${MAIN}.js`), 'utf8');
-for (const [call, program = ''] of text.matchAll(/distFile\("bin\/([^"]+)"\)/g)) {
-  if (!made.has(program)) throw new Error(`${call}: name ${program} as an entry point`);
+for (const name of made) {
+  if (!name.endsWith('.js')) continue;
+  const text = readFileSync(join(BIN, name), 'utf8');
+  for (const [call, program = ''] of text.matchAll(/distFile\("bin\/([^"]+)"\)/g)) {
+    if (!made.has(program)) throw new Error(`${name}: ${call}: name ${program} as an entry point`);
+  }
 }
 for (const name of readdirSync(BIN)) if (!made.has(name)) rmSync(join(BIN, name)); // of an earlier build
 

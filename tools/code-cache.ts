@@ -13,7 +13,6 @@ const POLL_MS = 5;
 const PATIENCE_MS = 30_000;
 
 const path = resolve(process.argv[2] ?? '');
-rmSync(cachePath(path), { force: true }); // of an earlier program
 const dir = mkdtempSync(join(tmpdir(), 'hawser-build-'));
 process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
 process.env['XDG_RUNTIME_DIR'] = dir;

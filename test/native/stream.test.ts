@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { loadPosix } from '../../src/native/load.ts';
 import { acceptStreams } from '../../src/native/stream/accept-streams.ts';
 import { STREAM_BINDINGS } from '../../src/native/stream/bindings.ts';
 import { connectStream } from '../../src/native/stream/connect-stream.ts';
@@ -127,6 +128,32 @@ for (const [way, bindings] of [
       stream.end();
       await once(peer, 'end');
       assert.ok(Buffer.concat([bytes, Buffer.from('.')]).equals(Buffer.concat(got)));
+    });
+
+    it('a larger send buffer: a Unix socket has it, TCP is left alone', async () => {
+      loadPosix();
+      const held = async (target: StreamTarget, bytes: number): Promise<number> => {
+        const { stream, owner } = await pair(target);
+        stream.start(owner);
+        const done = bytes > 0 && stream.setSendBuffer(bytes);
+        assert.equal(done, bytes > 0 && way === 'handles');
+        let chunks = 1;
+        for (const chunk = new Uint8Array(16 << 10); stream.write(chunk); ) chunks++;
+        stream.reset();
+        assert.equal(stream.setSendBuffer(bytes), way === 'handles' && !('path' in target));
+        for (const peer of peers.splice(0)) peer.destroy();
+        for (const server of servers.splice(0)) server.close();
+        return chunks << 14;
+      };
+      if (way === 'sockets') {
+        assert.equal(await held({ path: PATH }, 512 << 10), await held({ path: PATH }, 0));
+        return;
+      }
+      const plain = await held({ path: PATH }, 0);
+      assert.ok((await held({ path: PATH }, 512 << 10)) > plain + 100_000);
+      const tcp = { host: '127.0.0.1', port: 0 };
+      const free = await held(tcp, 0);
+      assert.ok((await held(tcp, 4 << 10)) > free / 2, 'as much as it would');
     });
 
     it('reads into what its owner lends, and hands back all of it', async () => {

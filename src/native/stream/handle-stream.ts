@@ -88,7 +88,8 @@ export class HandleStream implements HostStream {
 
   setSendBuffer(bytes: number): boolean {
     const posix = loadedPosix();
-    const { fd = -1 } = this.handle;
+    const { fd = -1, reset } = this.handle;
+    if (reset !== undefined) return true; // TCP
     if (posix === undefined || this.closed || fd < 0) return false;
     posix.setSendBuffer(fd, bytes);
     return true;

@@ -50,9 +50,10 @@ export interface HostStream {
    */
   write(bytes: Uint8Array, off?: number, len?: number): boolean;
   /**
-   * Have `bytes` wait for the peer in the kernel rather than here, as far as the system allows.
+   * Have `bytes` wait for the peer in the kernel rather than here, as far as the system allows. A TCP socket is left
+   * alone: its buffer grows with what it carries, unless it is told a size.
    *
-   * @returns whether it was asked; it is not before native calls are loaded
+   * @returns whether nothing is left to do; it is false before native calls are loaded
    */
   setSendBuffer(bytes: number): boolean;
   /** Send FIN. Where the peer's has come, that is the close, of which the owner may hear within the call. */
