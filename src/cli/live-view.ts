@@ -1,5 +1,7 @@
 /** The running network as the control API sees it: every answer is made when it is asked for. */
+
 import type { Counters } from '../base/counters.ts';
+import { plainCount } from '../base/no-bytes.ts';
 import type { Clock } from '../base/time.ts';
 import type {
   FlowView,
@@ -112,8 +114,8 @@ export class LiveView implements NetworkView {
       attachedMs: port === undefined ? null : now - port.attachedAt,
       framesToHost: port?.framesToHost ?? 0,
       framesToGuest: port?.framesToGuest ?? 0,
-      bytesToHost: port?.bytesToHost ?? 0,
-      bytesToGuest: port?.bytesToGuest ?? 0,
+      bytesToHost: plainCount(port?.bytesToHost ?? 0),
+      bytesToGuest: plainCount(port?.bytesToGuest ?? 0),
     }));
   }
 

@@ -1,5 +1,7 @@
 /** The multiplexer's part of the composition: links to agents, what goes over them, and how they fare. */
+
 import type { Log } from '../base/log.ts';
+import { plainCount } from '../base/no-bytes.ts';
 import type { Clock, Instant } from '../base/time.ts';
 import type { MuxLinkView, MuxPeerView } from '../control/network-view.ts';
 import type { ChannelRequest } from '../mux/request.ts';
@@ -91,8 +93,8 @@ function peerView({ id, role, mux, readyAt }: Peer, now: number): MuxPeerView {
     channels: mux.channelCount,
     opened: stats.opened,
     accepted: stats.accepted,
-    bytesReceived: stats.bytesReceived,
-    bytesSent: stats.bytesSent,
+    bytesReceived: plainCount(stats.bytesReceived),
+    bytesSent: plainCount(stats.bytesSent),
     windowBytes: mux.windowsPromised,
     drops: stats.drops.snapshot(),
   };

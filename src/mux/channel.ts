@@ -19,7 +19,7 @@
 import { assert } from '../base/assert.ts';
 import type { BufferPool } from '../base/buffer-pool.ts';
 import { ByteRing } from '../base/byte-ring.ts';
-import { NO_BYTES } from '../base/no-bytes.ts';
+import { NO_BYTES, plainCount } from '../base/no-bytes.ts';
 import { type Run, viewOf } from '../base/run.ts';
 import type { Instant } from '../base/time.ts';
 import type { Destination, IpEndpoint } from './destination.ts';
@@ -254,8 +254,8 @@ export class Channel implements MuxChannel {
     return {
       id: this.id >>> 0,
       state: this.state(),
-      bytesReceived: this.rxTotal,
-      bytesSent: this.txSent,
+      bytesReceived: plainCount(this.rxTotal),
+      bytesSent: plainCount(this.txSent),
       bufferedReceived: this.rx.length,
       bufferedToSend: this.tx.length,
       window: this.rxWindow,

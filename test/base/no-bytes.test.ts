@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setFlagsFromString } from 'node:v8';
 import { runInThisContext } from 'node:vm';
-import { NO_BYTES } from '../../src/base/no-bytes.ts';
+import { NO_BYTES, plainCount } from '../../src/base/no-bytes.ts';
 import { MuxStats } from '../../src/mux/stats.ts';
 import { LinkStats } from '../../src/transports/link-stats.ts';
 
@@ -25,7 +25,11 @@ class Counting {
 }
 
 describe('base/no-bytes', () => {
-  it('is zero', () => assert.ok(Object.is(NO_BYTES, 0)));
+  it('is zero, and others are told 0', () => {
+    assert.ok(NO_BYTES + 1 === 1);
+    assert.ok(Object.is(plainCount(NO_BYTES), 0));
+    assert.equal(plainCount(NO_BYTES + 5), 5);
+  });
 
   it('a plain count changes the layout of its class when it outgrows 31 bits, this one does not', () => {
     for (const [one, other, same] of [

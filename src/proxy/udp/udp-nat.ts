@@ -15,7 +15,7 @@ import type { RemoteInfo } from 'node:dgram';
 import { Counters } from '../../base/counters.ts';
 import { KEY_REMOTE, keyGuest, keyRemote } from '../../base/flow-key.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
-import { NO_BYTES } from '../../base/no-bytes.ts';
+import { NO_BYTES, plainCount } from '../../base/no-bytes.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import type { QueuedError } from '../../native/posix.ts';
 import type { Datagram, Downstream, FlowId, NetworkError } from '../../stack/flow.ts';
@@ -329,7 +329,7 @@ class Binding extends HostSession<Binding> {
   }
 
   describe(now: Instant): UdpFlowInfo {
-    const { guest, guestPort, bytesToHost, bytesToGuest } = this;
+    const { guest, guestPort } = this;
     return {
       serial: this.serial,
       ageMs: now - this.openedAt,
@@ -337,8 +337,8 @@ class Binding extends HostSession<Binding> {
       guestPort,
       remote: this.target.remote,
       remotePort: this.target.port,
-      bytesToHost,
-      bytesToGuest,
+      bytesToHost: plainCount(this.bytesToHost),
+      bytesToGuest: plainCount(this.bytesToGuest),
       idleMs: now - this.usedAt,
     };
   }

@@ -19,7 +19,7 @@
 
 import { ByteRing } from '../../base/byte-ring.ts';
 import type { Chained } from '../../base/chain.ts';
-import { NO_BYTES } from '../../base/no-bytes.ts';
+import { NO_BYTES, plainCount } from '../../base/no-bytes.ts';
 import { type Run, viewOf } from '../../base/run.ts';
 import { type Seq, seq, seqAdd, seqDiff } from '../../base/seq.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
@@ -303,8 +303,8 @@ export class TcpConnection extends Timer implements TcpFlow, Chained<TcpConnecti
   describe(): TcpFlowInfo {
     return {
       state: this.state,
-      bytesToHost: this.bytesToHost,
-      bytesToGuest: this.bytesToGuest,
+      bytesToHost: plainCount(this.bytesToHost),
+      bytesToGuest: plainCount(this.bytesToGuest),
       retransmits: this.retransmits,
       srttMs: this.rtt.srtt,
       cwndBytes: Math.round(this.cc.cwnd),

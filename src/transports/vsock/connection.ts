@@ -20,7 +20,7 @@
 import { assert } from '../../base/assert.ts';
 import type { BufferPool } from '../../base/buffer-pool.ts';
 import { ByteRing } from '../../base/byte-ring.ts';
-import { NO_BYTES } from '../../base/no-bytes.ts';
+import { NO_BYTES, plainCount } from '../../base/no-bytes.ts';
 import { viewOf } from '../../base/run.ts';
 import type { Instant } from '../../base/time.ts';
 import type { CloseReason } from '../../stack/flow.ts';
@@ -175,8 +175,8 @@ export class Connection implements VsockStream {
   describe(): VsockStreamInfo {
     return {
       state: this.state(),
-      bytesToHost: this.bytesToHost,
-      bytesToGuest: this.bytesToGuest,
+      bytesToHost: plainCount(this.bytesToHost),
+      bytesToGuest: plainCount(this.bytesToGuest),
       bufferedToHost: this.rx.length,
       bufferedToGuest: this.tx.length,
       credit: this.credit(),

@@ -8,8 +8,10 @@
  * The guest's CID is ours to say; QEMU has no option for it. QEMU does not reconnect: when we go, the
  * device is dead until QEMU is started anew. When QEMU goes, the next one may connect.
  */
+
 import { BufferPool } from '../../base/buffer-pool.ts';
 import type { Log } from '../../base/log.ts';
+import { plainCount } from '../../base/no-bytes.ts';
 import { type Clock, type Instant, NEVER } from '../../base/time.ts';
 import type { Posix } from '../../native/posix.ts';
 import { VhostUserServer } from '../vhost-user/server.ts';
@@ -110,8 +112,8 @@ export class VhostVsock {
       streamsOpened: endpoint.streamsOpened,
       packetsToHost: endpoint.packetsToHost,
       packetsToGuest: endpoint.packetsToGuest,
-      bytesToHost: endpoint.bytesToHost,
-      bytesToGuest: endpoint.bytesToGuest,
+      bytesToHost: plainCount(endpoint.bytesToHost),
+      bytesToGuest: plainCount(endpoint.bytesToGuest),
       connectionsRefused: this.server.refused,
       protocolFaults: this.server.faults,
       queueFaults: this.device.queueFaults,
