@@ -92,10 +92,11 @@ function integer(min: number, max: number) {
 
 const oneOf = <const T extends readonly string[]>(values: T) =>
   z.enum(values, `must be one of ${values.join(', ')}`);
-const yesNo = z.boolean('must be true or false');
-const onOff = z
-  .union([z.boolean(), z.enum(['on', 'off'])], 'must be on or off')
-  .transform((value) => value === true || value === 'on');
+const yesNo = () => z.boolean('must be true or false');
+const onOff = () =>
+  z
+    .union([z.boolean(), z.enum(['on', 'off'])], 'must be on or off')
+    .transform((value) => value === true || value === 'on');
 const list = <T extends z.ZodType>(item: T) => z.array(item, 'must be a list or one value');
 
 export function parseName(value: string): Parsed<string> {
@@ -201,41 +202,40 @@ const hostIp = (value: string): Parsed<string> =>
 const path = (value: string): Parsed<string> =>
   value === '' || value.includes('\0') ? bad('must name a file') : ok(value);
 
-const later = z.custom<undefined>(
-  () => false,
-  'is not supported yet by this version of hawser: leave it out',
-);
+type Values = Required<Settings>;
 
-const schema: z.ZodType<Settings> = z.strictObject({
-  name: parsed(parseName).optional(),
-  listen: list(valid(parseLink)).min(1, 'must name at least one link').optional(),
-  subnet: valid(parseNetwork).optional(),
-  gateway: parsed(parseIpv4).optional(),
-  hostIp: parsed(hostIp).optional(),
-  mtu: integer(MTU_MIN, MTU_MAX).optional(),
-  publish: list(valid(parsePublication)).optional(),
-  sourceAddress: oneOf(SOURCE_ADDRESSES).optional(),
-  guestApi: onOff.optional(),
-  mux: list(parsed(parseMux)).optional(),
-  muxAllow: list(valid(parseMuxTarget)).optional(),
-  guestApiBind: list(valid(parseRule)).optional(),
-  dns: list(parsed(parseUpstream)).min(1, 'must name at least one resolver').optional(),
-  dnsSearch: list(parsed(parseDomain)).optional(),
-  dnsZone: list(parsed(parseZone)).optional(),
-  hosts: parsed(path).optional(),
-  leaseFile: parsed(path).optional(),
-  staticLease: list(parsed(parseStaticLease)).optional(),
-  api: parsed(parseApi).optional(),
-  apiTokenFile: parsed(path).optional(),
-  pidFile: parsed(path).optional(),
-  readyFd: integer(1, 1_048_575).optional(),
-  exitWithGuest: yesNo.optional(),
-  verifyChecksums: yesNo.optional(),
-  busyPoll: integer(0, BUSY_POLL_MAX_US).optional(),
-  logLevel: oneOf(LOG_LEVELS).optional(),
-  logFormat: oneOf(LOG_FORMATS).optional(),
-  ...Object.fromEntries(LATER_OPTIONS.map(({ key }) => [key, later.optional()])),
-});
+/** Made when a value is to be judged: `hawser run` is ready sooner without those of options that were not given. */
+const SCHEMAS: { readonly [K in keyof Values]: () => z.ZodType<Values[K]> } = {
+  name: () => parsed(parseName),
+  listen: () => list(valid(parseLink)).min(1, 'must name at least one link'),
+  subnet: () => valid(parseNetwork),
+  gateway: () => parsed(parseIpv4),
+  hostIp: () => parsed(hostIp),
+  mtu: () => integer(MTU_MIN, MTU_MAX),
+  publish: () => list(valid(parsePublication)),
+  sourceAddress: () => oneOf(SOURCE_ADDRESSES),
+  guestApi: onOff,
+  mux: () => list(parsed(parseMux)),
+  muxAllow: () => list(valid(parseMuxTarget)),
+  guestApiBind: () => list(valid(parseRule)),
+  dns: () => list(parsed(parseUpstream)).min(1, 'must name at least one resolver'),
+  dnsSearch: () => list(parsed(parseDomain)),
+  dnsZone: () => list(parsed(parseZone)),
+  hosts: () => parsed(path),
+  leaseFile: () => parsed(path),
+  staticLease: () => list(parsed(parseStaticLease)),
+  api: () => parsed(parseApi),
+  apiTokenFile: () => parsed(path),
+  pidFile: () => parsed(path),
+  readyFd: () => integer(1, 1_048_575),
+  exitWithGuest: yesNo,
+  verifyChecksums: yesNo,
+  busyPoll: () => integer(0, BUSY_POLL_MAX_US),
+  logLevel: () => oneOf(LOG_LEVELS),
+  logFormat: () => oneOf(LOG_FORMATS),
+};
+
+const LATER: ReadonlySet<string> = new Set(LATER_OPTIONS.map(({ key }) => key));
 
 const REPEATABLE = new Set(
   [...RUN_OPTIONS, ...LATER_OPTIONS].filter((row) => row.repeatable).map(({ key }) => key),
@@ -256,44 +256,52 @@ export type Checked =
 
 /** Judge what one source said: values by key, a repeatable one alone or in a list. */
 export function checkSettings(raw: Readonly<Record<string, unknown>>): Checked {
-  const values = Object.fromEntries(
-    Object.entries(raw).map(([key, value]) => [
-      key,
-      REPEATABLE.has(key) && !Array.isArray(value) ? [value] : value,
-    ]),
-  );
-  const result = schema.safeParse(values);
-  if (result.success) return { settings: result.data };
-  return { problems: result.error.issues.flatMap((issue) => describe(issue, values)) };
-}
-
-function describe(
-  issue: z.core.$ZodIssue,
-  values: Readonly<Record<string, unknown>>,
-): SettingProblem[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({
-      key,
-      index: undefined,
-      value: undefined,
-      allowed: unknownKey(key),
-    }));
+  const settings: WritableSettings = {};
+  const problems: SettingProblem[] = [];
+  for (const [key, given] of Object.entries(raw)) {
+    const value: unknown = REPEATABLE.has(key) && !Array.isArray(given) ? [given] : given;
+    if (isSetting(key)) problems.push(...take(settings, key, value));
+    else problems.push(unknownKey(key, value));
   }
-  const key = String(issue.path[0]);
-  const position = issue.path[1];
-  const whole = values[key];
-  const index = typeof position === 'number' ? position : undefined;
-  const value: unknown = index !== undefined && Array.isArray(whole) ? whole[index] : whole;
-  return [{ key, index, value: printable(value), allowed: issue.message }];
+  return problems.length === 0 ? { settings } : { problems };
 }
 
-function unknownKey(key: string): string {
+type WritableSettings = { -readonly [K in keyof Values]?: Values[K] };
+
+const isSetting = (key: string): key is keyof Values => Object.hasOwn(SCHEMAS, key);
+
+/** @returns what is wrong with `value`; it is taken when there is nothing */
+function take<K extends keyof Values>(
+  settings: WritableSettings,
+  key: K,
+  value: unknown,
+): SettingProblem[] {
+  const result = SCHEMAS[key]().safeParse(value);
+  if (!result.success) return result.error.issues.map((issue) => describe(key, value, issue));
+  settings[key] = result.data;
+  return [];
+}
+
+function describe(key: string, value: unknown, issue: z.core.$ZodIssue): SettingProblem {
+  const position = issue.path[0];
+  const index = typeof position === 'number' ? position : undefined;
+  const one: unknown = index !== undefined && Array.isArray(value) ? value[index] : value;
+  return { key, index, value: printable(one), allowed: issue.message };
+}
+
+function unknownKey(key: string, value: unknown): SettingProblem {
+  if (LATER.has(key)) {
+    const allowed = 'is not supported yet by this version of hawser: leave it out';
+    return { key, index: undefined, value: printable(value), allowed };
+  }
   const keys = RUN_OPTIONS.map((row) => row.key);
   const plain = key.toLowerCase().replace(/[^a-z0-9]/g, '');
   const near = keys.find((known) => known.toLowerCase() === plain);
-  return near === undefined
-    ? `is not a known key: allowed are ${keys.join(', ')}`
-    : `is not a known key: did you mean ${near}?`;
+  const allowed =
+    near === undefined
+      ? `is not a known key: allowed are ${keys.join(', ')}`
+      : `is not a known key: did you mean ${near}?`;
+  return { key, index: undefined, value: undefined, allowed };
 }
 
 /** As the user wrote it where that is harmless on a terminal, else as JSON; never long. */

@@ -1,7 +1,6 @@
 /** A client of the control API, for the commands. One request, one connection. */
 import { type IncomingMessage, request } from 'node:http';
-import type * as z from 'zod';
-import { problemSchema } from './schema.ts';
+import { problemSchema, type Schema } from './schema.ts';
 
 const TIMEOUT_MS = 10_000;
 const ANSWER_LIMIT = 64 * 1024 * 1024;
@@ -37,12 +36,12 @@ export class ApiClient {
     this.endpoint = endpoint;
   }
 
-  get<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+  get<T>(path: string, schema: Schema<T>): Promise<T> {
     return this.call('GET', path, schema);
   }
 
   /** @param body a JSON object; none by default */
-  post<T>(path: string, schema: z.ZodType<T>, body?: object): Promise<T> {
+  post<T>(path: string, schema: Schema<T>, body?: object): Promise<T> {
     return this.call('POST', path, schema, body);
   }
 
@@ -53,11 +52,11 @@ export class ApiClient {
   private async call<T>(
     method: string,
     path: string,
-    schema: z.ZodType<T>,
+    schema: Schema<T>,
     body?: object,
   ): Promise<T> {
     const text = await this.exchange(method, path, body);
-    const parsed = schema.safeParse(parseJson(text));
+    const parsed = schema().safeParse(parseJson(text));
     if (parsed.success) return parsed.data;
     throw new ApiClientError(
       `${nameOf(this.endpoint)} answered ${path} with something that this version of hawser does not know: is the daemon of another version?`,
@@ -71,7 +70,7 @@ export class ApiClient {
       throw this.unreached(error);
     });
     if (status >= 200 && status < 300) return text;
-    const detail = problemSchema.safeParse(parseJson(text));
+    const detail = problemSchema().safeParse(parseJson(text));
     const why = detail.success ? detail.data.detail : text.slice(0, 200);
     throw new ApiClientError(`the daemon refused (${status}): ${why}`, status);
   }

@@ -1,6 +1,7 @@
 /** The control API of one daemon: its server, metrics and listener put together. */
-import { readFile, stat } from 'node:fs/promises';
+import { readFileSync, statSync } from 'node:fs';
 import type { Log } from '../base/log.ts';
+import { once } from '../base/once.ts';
 import type { PortBook } from '../proxy/ports/port-table.ts';
 import { refusal, tokenAdmission, unixAdmission } from './admission.ts';
 import { type ApiListener, ListenError, listenTcp, listenUnix } from './api-listener.ts';
@@ -50,9 +51,7 @@ export async function serveControlApi(options: ControlApiOptions): Promise<ApiLi
     shutdown: () => options.onShutdown(),
   };
   const admission =
-    address.kind === 'unix'
-      ? unixAdmission
-      : tokenAdmission(await readToken(address.tokenFile, log));
+    address.kind === 'unix' ? unixAdmission : tokenAdmission(readToken(address.tokenFile, log));
   const { server } = createApiServer(
     {
       routes: ROUTES,
@@ -72,7 +71,7 @@ export async function serveControlApi(options: ControlApiOptions): Promise<ApiLi
 
 /** prom-client is loaded by the first scrape. */
 function lazyMetrics(view: NetworkView, name: string, version: string): ApiTarget['metrics'] {
-  const metrics = lazily(async () => {
+  const metrics = once(async () => {
     const { Metrics } = await import('./metrics.ts');
     return new Metrics(view, name, version);
   });
@@ -83,20 +82,12 @@ function lazyMetrics(view: NetworkView, name: string, version: string): ApiTarge
   });
 }
 
-function lazily<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => {
-    made ??= make();
-    return made;
-  };
-}
-
 /** The bearer token in `file`: its text without surrounding space. */
-export async function readToken(file: string, log: Log): Promise<string> {
+function readToken(file: string, log: Log): string {
   let token: string;
   try {
-    token = (await readFile(file, 'utf8')).trim();
-    if (((await stat(file)).mode & 0o077) !== 0) {
+    token = readFileSync(file, 'utf8').trim();
+    if ((statSync(file).mode & 0o077) !== 0) {
       log.warn({ file }, 'other users can read the API token: chmod it to 0600');
     }
   } catch (error) {

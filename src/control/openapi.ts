@@ -1,13 +1,13 @@
 import * as z from 'zod';
 import type { QueryParameter, Route } from './route.ts';
-import { problemSchema } from './schema.ts';
+import { problemSchema, type Schema } from './schema.ts';
 
 export const OPENAPI_PATH = '/v1/openapi.json';
 
 type Json = Readonly<Record<string, unknown>>;
 
-function jsonSchema(schema: z.ZodType): Json {
-  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { target: 'draft-2020-12' });
+function jsonSchema(schema: Schema<unknown>): Json {
+  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema(), { target: 'draft-2020-12' });
   return rest;
 }
 

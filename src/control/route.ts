@@ -1,5 +1,5 @@
 /** What a route of the API is: one table of them serves requests and makes the OpenAPI document. */
-import type * as z from 'zod';
+import type { Schema } from './schema.ts';
 
 export interface Call {
   /** The last segment of a path with `{id}`, decoded; else empty. */
@@ -44,9 +44,9 @@ export interface Route<T> {
   readonly success: number;
   readonly mediaType: string;
   /** Of a JSON answer. */
-  readonly schema: z.ZodType | undefined;
+  readonly schema: Schema<unknown> | undefined;
   /** Of the JSON object that is taken as the body; the route checks it. */
-  readonly body: z.ZodType | undefined;
+  readonly body: Schema<unknown> | undefined;
   handle(call: Call, target: T): Answer | Promise<Answer>;
 }
 

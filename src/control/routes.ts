@@ -23,6 +23,7 @@ import {
   infoSchema,
   leasesSchema,
   muxSchema,
+  type Schema,
   shutdownSchema,
 } from './schema.ts';
 
@@ -43,7 +44,7 @@ export const FLOW_LIMIT_MAX = 100_000;
 function get(
   path: string,
   summary: string,
-  schema: z.ZodType | undefined,
+  schema: Schema<unknown> | undefined,
   answer: (target: ApiTarget) => unknown,
 ): Route<ApiTarget> {
   return {
@@ -163,7 +164,7 @@ export const ROUTES: readonly Route<ApiTarget>[] = [
     success: 202,
     mediaType: JSON_TYPE,
     schema: shutdownSchema,
-    body: z.strictObject({}),
+    body: () => z.strictObject({}),
     handle: ({ body }, target) => {
       const extra = typeof body === 'object' && body !== null ? Object.keys(body) : [];
       if (extra.length > 0) {

@@ -3,6 +3,7 @@
  * check of what it was sent. The types of `network-view.ts` keep it honest at compile time.
  */
 import * as z from 'zod';
+import { once } from '../base/once.ts';
 import { PROXY_PROTOCOLS, SOURCE_ADDRESSES, WAYS } from '../proxy/ports/publish-spec.ts';
 import type {
   FlowView,
@@ -14,6 +15,9 @@ import type {
   PortView,
 } from './network-view.ts';
 import { FLOW_PROTOCOLS } from './network-view.ts';
+
+/** Made at its first use: a daemon is ready before its API is asked. */
+export type Schema<T> = () => z.ZodType<T>;
 
 const count = z.int().nonnegative();
 const ms = z.number().nonnegative();
@@ -46,138 +50,164 @@ export interface ProblemAnswer {
   readonly code?: string | undefined;
 }
 
-export const healthSchema: z.ZodType<HealthView> = z.object({
-  status: z.enum(['ok', 'degraded']),
-  problems: z.array(text),
-});
+export const healthSchema: Schema<HealthView> = once(() =>
+  z.object({
+    status: z.enum(['ok', 'degraded']),
+    problems: z.array(text),
+  }),
+);
 
-export const muxSchema: z.ZodType<{ readonly links: readonly MuxLinkView[] }> = z.object({
-  links: z.array(
-    z.object({
-      link: text,
-      state: z.enum(['listening', 'connecting', 'connected']),
-      problem: text,
-      peers: z.array(
-        z.object({
-          id: count,
-          state: z.enum(['greeting', 'ready']),
-          dialect: z.enum(['hawser', 'vpnkit']).nullable(),
-          role: z.enum(['connector', 'listener']),
-          upMs: ms,
-          rttMs: ms,
-          channels: count,
-          opened: count,
-          accepted: count,
-          bytesReceived: count,
-          bytesSent: count,
-          windowBytes: count,
-          drops: z.record(text, count),
-        }),
-      ),
-    }),
-  ),
-});
+export const muxSchema: Schema<{ readonly links: readonly MuxLinkView[] }> = once(() =>
+  z.object({
+    links: z.array(
+      z.object({
+        link: text,
+        state: z.enum(['listening', 'connecting', 'connected']),
+        problem: text,
+        peers: z.array(
+          z.object({
+            id: count,
+            state: z.enum(['greeting', 'ready']),
+            dialect: z.enum(['hawser', 'vpnkit']).nullable(),
+            role: z.enum(['connector', 'listener']),
+            upMs: ms,
+            rttMs: ms,
+            channels: count,
+            opened: count,
+            accepted: count,
+            bytesReceived: count,
+            bytesSent: count,
+            windowBytes: count,
+            drops: z.record(text, count),
+          }),
+        ),
+      }),
+    ),
+  }),
+);
 
-export const infoSchema: z.ZodType<InfoAnswer> = z.object({
-  name: text,
-  version: text,
-  nodeVersion: text,
-  pid: count,
-  uptimeMs: ms,
-  api: text,
-  subnet: text,
-  gateway: text,
-  hostIp: text.nullable(),
-  gatewayMac: text,
-  mtu: count,
-  links: z.array(z.object({ link: text, attachedGuests: count })),
-  dnsUpstreams: z.array(text),
-  dnsSearch: z.array(text),
-});
+export const infoSchema: Schema<InfoAnswer> = once(() =>
+  z.object({
+    name: text,
+    version: text,
+    nodeVersion: text,
+    pid: count,
+    uptimeMs: ms,
+    api: text,
+    subnet: text,
+    gateway: text,
+    hostIp: text.nullable(),
+    gatewayMac: text,
+    mtu: count,
+    links: z.array(z.object({ link: text, attachedGuests: count })),
+    dnsUpstreams: z.array(text),
+    dnsSearch: z.array(text),
+  }),
+);
 
-const guest: z.ZodType<GuestView> = z.object({
-  mac: text,
-  addresses: z.array(text),
-  hostname: text.nullable(),
-  link: text.nullable(),
-  attachedMs: ms.nullable(),
-  framesToHost: count,
-  framesToGuest: count,
-  bytesToHost: count,
-  bytesToGuest: count,
-});
-export const guestsSchema: z.ZodType<{ readonly guests: readonly GuestView[] }> = z.object({
-  guests: z.array(guest),
-});
+const guest: Schema<GuestView> = once(() =>
+  z.object({
+    mac: text,
+    addresses: z.array(text),
+    hostname: text.nullable(),
+    link: text.nullable(),
+    attachedMs: ms.nullable(),
+    framesToHost: count,
+    framesToGuest: count,
+    bytesToHost: count,
+    bytesToGuest: count,
+  }),
+);
+export const guestsSchema: Schema<{ readonly guests: readonly GuestView[] }> = once(() =>
+  z.object({
+    guests: z.array(guest()),
+  }),
+);
 
-const flow: z.ZodType<FlowView> = z.object({
-  id: text,
-  protocol: z.enum(FLOW_PROTOCOLS),
-  openedBy: z.enum(['guest', 'host']),
-  guestAddress: text,
-  guestPort: count,
-  remoteAddress: text,
-  remotePort: count,
-  state: text,
-  bytesToHost: count,
-  bytesToGuest: count,
-  ageMs: ms,
-  idleMs: ms,
-  tcp: z
-    .object({
-      srttMs: ms,
-      cwndBytes: count,
-      retransmits: count,
-      bufferedToHost: count,
-      bufferedToGuest: count,
-    })
-    .nullable(),
-});
-export const flowsSchema: z.ZodType<FlowsAnswer> = z.object({
-  total: count,
-  flows: z.array(flow),
-});
+const flow: Schema<FlowView> = once(() =>
+  z.object({
+    id: text,
+    protocol: z.enum(FLOW_PROTOCOLS),
+    openedBy: z.enum(['guest', 'host']),
+    guestAddress: text,
+    guestPort: count,
+    remoteAddress: text,
+    remotePort: count,
+    state: text,
+    bytesToHost: count,
+    bytesToGuest: count,
+    ageMs: ms,
+    idleMs: ms,
+    tcp: z
+      .object({
+        srttMs: ms,
+        cwndBytes: count,
+        retransmits: count,
+        bufferedToHost: count,
+        bufferedToGuest: count,
+      })
+      .nullable(),
+  }),
+);
+export const flowsSchema: Schema<FlowsAnswer> = once(() =>
+  z.object({
+    total: count,
+    flows: z.array(flow()),
+  }),
+);
 
-const lease: z.ZodType<LeaseView> = z.object({
-  mac: text,
-  address: text,
-  hostname: text.nullable(),
-  static: z.boolean(),
-  expiresAt: text.nullable(),
-});
-export const leasesSchema: z.ZodType<{ readonly leases: readonly LeaseView[] }> = z.object({
-  leases: z.array(lease),
-});
+const lease: Schema<LeaseView> = once(() =>
+  z.object({
+    mac: text,
+    address: text,
+    hostname: text.nullable(),
+    static: z.boolean(),
+    expiresAt: text.nullable(),
+  }),
+);
+export const leasesSchema: Schema<{ readonly leases: readonly LeaseView[] }> = once(() =>
+  z.object({
+    leases: z.array(lease()),
+  }),
+);
 
-export const portSchema: z.ZodType<PortView> = z.object({
-  id: text,
-  protocol: z.enum(['tcp', 'udp', 'unix']),
-  hostAddress: text.nullable(),
-  hostPort: count.nullable(),
-  hostPath: text.nullable(),
-  guestAddress: text.nullable(),
-  guestPort: count.nullable(),
-  guestPath: text.nullable(),
-  via: z.enum(WAYS),
-  sourceAddress: z.enum(SOURCE_ADDRESSES),
-  proxyProtocol: z.enum(PROXY_PROTOCOLS).nullable(),
-  lease: z.literal('connection').nullable(),
-  annotation: text.nullable(),
-  owner: text,
-  active: count,
-});
-export const portsSchema: z.ZodType<{ readonly ports: readonly PortView[] }> = z.object({
-  ports: z.array(portSchema),
-});
+export const portSchema: Schema<PortView> = once(() =>
+  z.object({
+    id: text,
+    protocol: z.enum(['tcp', 'udp', 'unix']),
+    hostAddress: text.nullable(),
+    hostPort: count.nullable(),
+    hostPath: text.nullable(),
+    guestAddress: text.nullable(),
+    guestPort: count.nullable(),
+    guestPath: text.nullable(),
+    via: z.enum(WAYS),
+    sourceAddress: z.enum(SOURCE_ADDRESSES),
+    proxyProtocol: z.enum(PROXY_PROTOCOLS).nullable(),
+    lease: z.literal('connection').nullable(),
+    annotation: text.nullable(),
+    owner: text,
+    active: count,
+  }),
+);
+export const portsSchema: Schema<{ readonly ports: readonly PortView[] }> = once(() =>
+  z.object({
+    ports: z.array(portSchema()),
+  }),
+);
 
-export const shutdownSchema: z.ZodType<{ readonly stopping: true }> = z.object({
-  stopping: z.literal(true),
-});
+export const shutdownSchema: Schema<{ readonly stopping: true }> = once(() =>
+  z.object({
+    stopping: z.literal(true),
+  }),
+);
 
-export const problemSchema: z.ZodType<ProblemAnswer> = z.object({
-  type: text,
-  title: text,
-  status: count,
-  detail: text,
-  code: text.optional(),
-});
+export const problemSchema: Schema<ProblemAnswer> = once(() =>
+  z.object({
+    type: text,
+    title: text,
+    status: count,
+    detail: text,
+    code: text.optional(),
+  }),
+);

@@ -11,18 +11,19 @@ import type { LeaseStore, StoredLease } from '../services/dhcp/lease.ts';
 
 const SETTLE_MS = 200;
 
-const FILE = z.object({
-  version: z.literal(1),
-  leases: z.array(
-    z.object({
-      address: z.ipv4(),
-      mac: z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/),
-      client: z.string().regex(/^(id|hw):[0-9a-f]{1,510}$/),
-      hostname: z.string().max(64).optional(),
-      expiresAtMs: z.number().nonnegative(),
-    }),
-  ),
-});
+const fileSchema = () =>
+  z.object({
+    version: z.literal(1),
+    leases: z.array(
+      z.object({
+        address: z.ipv4(),
+        mac: z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/),
+        client: z.string().regex(/^(id|hw):[0-9a-f]{1,510}$/),
+        hostname: z.string().max(64).optional(),
+        expiresAtMs: z.number().nonnegative(),
+      }),
+    ),
+  });
 
 export class LeaseFile implements LeaseStore {
   private readonly path: string;
@@ -47,7 +48,7 @@ export class LeaseFile implements LeaseStore {
       return [];
     }
     try {
-      return FILE.parse(JSON.parse(text)).leases;
+      return fileSchema().parse(JSON.parse(text)).leases;
     } catch (cause) {
       this.warn(cause, 'the lease file is damaged: starting without leases');
       return [];

@@ -102,7 +102,7 @@ describe('control API', () => {
       path,
       'http://localhost/v1/info',
     ]);
-    const info = infoSchema.parse(JSON.parse(stdout));
+    const info = infoSchema().parse(JSON.parse(stdout));
     assert.equal(info.version, '1.2.3');
     assert.equal(info.api, `unix:${path}`);
   });

@@ -7,6 +7,7 @@
  */
 import * as z from 'zod';
 import type { IpAddress } from '../../base/ip-address.ts';
+import { once } from '../../base/once.ts';
 import { formatEndpoint, PublishError, type PublishSpec } from '../../proxy/ports/publish-spec.ts';
 import { pathProblem } from '../../proxy/ports/publish-text.ts';
 import { parseAddress } from '../../services/address-text.ts';
@@ -17,12 +18,14 @@ import type { PortAccess } from './port-access.ts';
 export const GVPROXY_PREFIX = '/services/forwarder/';
 const TEXT_TYPE = 'text/plain; charset=utf-8';
 
-const bodySchema = z.object({
-  local: z.string().default(''),
-  remote: z.string().default(''),
-  protocol: z.string().default(''),
-});
-type Body = z.infer<typeof bodySchema>;
+const bodySchema = once(() =>
+  z.object({
+    local: z.string().default(''),
+    remote: z.string().default(''),
+    protocol: z.string().default(''),
+  }),
+);
+type Body = z.infer<ReturnType<typeof bodySchema>>;
 
 /** What Go's `http.Error` answers. */
 class TextError extends Error {
@@ -60,7 +63,7 @@ function bodyOf({ method, body }: CompatRequest): Body {
   if (method !== 'POST') throw new TextError(400, 'post only');
   const parsed = parseGoJson(body);
   if ('message' in parsed) throw new TextError(400, parsed.message);
-  const checked = bodySchema.safeParse(withLowerKeys(parsed.value));
+  const checked = bodySchema().safeParse(withLowerKeys(parsed.value));
   if (checked.success) return checked.data;
   const key = checked.error.issues[0]?.path.join('.') ?? '';
   const field = key === '' ? 'value' : `struct field ExposeRequest.${key}`;

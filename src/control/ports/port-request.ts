@@ -1,6 +1,7 @@
 /** The body of `POST /v1/ports`, and what it asks for. */
 import * as z from 'zod';
 import type { IpAddress } from '../../base/ip-address.ts';
+import { once } from '../../base/once.ts';
 import {
   PROXY_PROTOCOLS,
   type PublishSpec,
@@ -13,8 +14,7 @@ import { LOOPBACK, MAX_PORT, MAX_UNIX_PATH, pathProblem } from '../../proxy/port
 import { parseAddress } from '../../services/address-text.ts';
 import type { ProxyProtocol } from '../../wire/proxy-protocol.ts';
 import { problem, quoted } from '../problem.ts';
-
-const path = z.string().max(MAX_UNIX_PATH);
+import type { Schema } from '../schema.ts';
 
 type Maybe<T> = T | null | undefined;
 
@@ -34,31 +34,34 @@ export interface PortRequest {
 }
 
 /** No defaults and no transformations: it is shown in the OpenAPI document as it is. */
-export const portRequestSchema: z.ZodType<PortRequest> = z.strictObject({
-  protocol: z.enum(['tcp', 'udp', 'unix']).nullish().describe('tcp by default'),
-  hostAddress: z
-    .string()
-    .max(64)
-    .nullish()
-    .describe('127.0.0.1 by default; * for every address of both families'),
-  hostPort: z.int().min(0).max(MAX_PORT).nullish().describe('0 by default: one is picked'),
-  hostPath: path.nullish().describe('absolute path of a Unix socket, with the protocol unix'),
-  guestAddress: z.string().max(64).nullish().describe('the first guest by default'),
-  guestPort: z.int().min(1).max(MAX_PORT).nullish(),
-  guestPath: path.nullish().describe('absolute path of a Unix socket in the guest'),
-  via: z.enum(WAYS).nullish().describe('net by default; mux is through the agent in the guest'),
-  sourceAddress: z.enum(SOURCE_ADDRESSES).nullish(),
-  proxyProtocol: z.enum(PROXY_PROTOCOLS).nullish(),
-  annotation: z.string().max(1024).nullish().describe('kept for the client'),
-  lease: z
-    .literal('connection')
-    .nullish()
-    .describe('withdraw the port when the connection of this request closes'),
+export const portRequestSchema: Schema<PortRequest> = once(() => {
+  const path = z.string().max(MAX_UNIX_PATH);
+  return z.strictObject({
+    protocol: z.enum(['tcp', 'udp', 'unix']).nullish().describe('tcp by default'),
+    hostAddress: z
+      .string()
+      .max(64)
+      .nullish()
+      .describe('127.0.0.1 by default; * for every address of both families'),
+    hostPort: z.int().min(0).max(MAX_PORT).nullish().describe('0 by default: one is picked'),
+    hostPath: path.nullish().describe('absolute path of a Unix socket, with the protocol unix'),
+    guestAddress: z.string().max(64).nullish().describe('the first guest by default'),
+    guestPort: z.int().min(1).max(MAX_PORT).nullish(),
+    guestPath: path.nullish().describe('absolute path of a Unix socket in the guest'),
+    via: z.enum(WAYS).nullish().describe('net by default; mux is through the agent in the guest'),
+    sourceAddress: z.enum(SOURCE_ADDRESSES).nullish(),
+    proxyProtocol: z.enum(PROXY_PROTOCOLS).nullish(),
+    annotation: z.string().max(1024).nullish().describe('kept for the client'),
+    lease: z
+      .literal('connection')
+      .nullish()
+      .describe('withdraw the port when the connection of this request closes'),
+  });
 });
 
 /** @throws ProblemError 400 naming the key, the value and what is allowed */
 export function parsePortRequest(body: unknown): PortRequest {
-  const parsed = portRequestSchema.safeParse(body ?? {});
+  const parsed = portRequestSchema().safeParse(body ?? {});
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const key = issue?.path.join('.') ?? '';

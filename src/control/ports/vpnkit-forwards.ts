@@ -7,6 +7,7 @@
  * the answer says so instead of a port that nobody answers.
  */
 import * as z from 'zod';
+import { once } from '../../base/once.ts';
 import type { PublishedPort } from '../../proxy/ports/port-table.ts';
 import { formatEndpoint, PublishError, type PublishSpec } from '../../proxy/ports/publish-spec.ts';
 import { LOOPBACK, pathProblem } from '../../proxy/ports/publish-text.ts';
@@ -19,19 +20,21 @@ export const VPNKIT_PREFIX = '/forwards/';
 const JSON_TYPE = 'application/json; charset=UTF-8';
 const TEXT_TYPE = 'text/plain; charset=UTF-8';
 
-const ipText = z.string().refine((text) => text === '' || parseAddress(text) !== undefined);
-const portNumber = z.int().min(0).max(65_535);
-const forwardSchema = z.object({
-  proto: z.string().optional(),
-  out_ip: ipText.optional(),
-  out_port: portNumber.optional(),
-  out_path: z.string().optional(),
-  in_ip: ipText.optional(),
-  in_port: portNumber.optional(),
-  in_path: z.string().optional(),
-  annotation: z.string().max(1024).optional(),
+const forwardSchema = once(() => {
+  const ipText = z.string().refine((text) => text === '' || parseAddress(text) !== undefined);
+  const portNumber = z.int().min(0).max(65_535);
+  return z.object({
+    proto: z.string().optional(),
+    out_ip: ipText.optional(),
+    out_port: portNumber.optional(),
+    out_path: z.string().optional(),
+    in_ip: ipText.optional(),
+    in_port: portNumber.optional(),
+    in_path: z.string().optional(),
+    annotation: z.string().max(1024).optional(),
+  });
 });
-type Forward = z.infer<typeof forwardSchema>;
+type Forward = z.infer<ReturnType<typeof forwardSchema>>;
 
 /** A body as echo writes it: `{"message": ...}`, or whatever the handler gave it. */
 class EchoError extends Error {
@@ -104,7 +107,7 @@ function forwardOf({ body, contentType }: CompatRequest): Forward {
   if ('message' in parsed) {
     throw new EchoError(400, `Syntax error: offset=${parsed.offset}, error=${parsed.message}`);
   }
-  const checked = forwardSchema.safeParse(parsed.value);
+  const checked = forwardSchema().safeParse(parsed.value);
   if (checked.success) return checked.data;
   const field = checked.error.issues[0]?.path.join('.') ?? '';
   throw new EchoError(400, `Unmarshal type error: field=${field}`);

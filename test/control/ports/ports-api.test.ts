@@ -86,10 +86,10 @@ describe('control/ports', () => {
   const post = async (body: object) => {
     const reply = await ask('POST', '/v1/ports', body);
     assert.equal(reply.status, 201, reply.body);
-    return portSchema.parse(JSON.parse(reply.body));
+    return portSchema().parse(JSON.parse(reply.body));
   };
   const list = async () =>
-    portsSchema.parse(JSON.parse((await ask('GET', '/v1/ports')).body)).ports;
+    portsSchema().parse(JSON.parse((await ask('GET', '/v1/ports')).body)).ports;
   const expose = (body: unknown) => ask('POST', '/services/forwarder/expose', body);
 
   it('publishes with defaults, lists and withdraws', async () => {
