@@ -261,7 +261,7 @@ export function checkSettings(raw: Readonly<Record<string, unknown>>): Checked {
   for (const [key, given] of Object.entries(raw)) {
     const value: unknown = REPEATABLE.has(key) && !Array.isArray(given) ? [given] : given;
     if (isSetting(key)) problems.push(...take(settings, key, value));
-    else problems.push(unknownKey(key, value));
+    else problems.push(wrongKey(key, value));
   }
   return problems.length === 0 ? { settings } : { problems };
 }
@@ -289,7 +289,8 @@ function describe(key: string, value: unknown, issue: z.core.$ZodIssue): Setting
   return { key, index, value: printable(one), allowed: issue.message };
 }
 
-function unknownKey(key: string, value: unknown): SettingProblem {
+/** Of a later version, or of none. */
+function wrongKey(key: string, value: unknown): SettingProblem {
   if (LATER.has(key)) {
     const allowed = 'is not supported yet by this version of hawser: leave it out';
     return { key, index: undefined, value: printable(value), allowed };
