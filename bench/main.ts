@@ -6,7 +6,7 @@
  */
 import { setPriority } from 'node:os';
 import type { BenchCommandRequest } from '../src/cli/commands/bench.ts';
-import { messageOf, RunError } from '../src/cli/errors.ts';
+import { messageOf, RunError } from '../src/network/errors.ts';
 import { CASES } from './cases/all.ts';
 import { describeMachine, describeSettings, describeVersions } from './machine.ts';
 import { measurePeer } from './measure-peer.ts';

@@ -1,5 +1,5 @@
 /** One peer through all its cases, in a lab of its own. */
-import { messageOf } from '../src/cli/errors.ts';
+import { messageOf } from '../src/network/errors.ts';
 import type { Case, Values } from './cases/case.ts';
 import type { BenchOptions } from './options.ts';
 import type { Peer, Started } from './peers/peer.ts';

@@ -13,6 +13,8 @@ const LAYERS = [
   'proxy',
   'transports',
   'control',
+  'network',
+  'lab',
   'cli',
 ];
 /** These do no I/O: no `node:` imports. */

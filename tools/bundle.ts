@@ -16,6 +16,7 @@ import { cachePath } from '../src/cli/boot/program-file.ts';
 
 const BIN = 'dist/bin';
 const CLI = 'dist/src/cli';
+const LAB = 'dist/src/lab';
 const MAIN = 'hawser.main';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
@@ -52,10 +53,10 @@ await build({
 const programs = {
   hawser: `${CLI}/boot/start.js`,
   'docker-proxy': `${CLI}/docker-proxy/main.js`,
-  'file-server-worker': `${CLI}/demo/file-server-worker.js`,
-  'guest-commands': `${CLI}/demo/guest/guest-commands.js`,
-  'dhcp-probe': `${CLI}/demo/guest/dhcp-probe.js`,
-  'packet-holder': `${CLI}/demo/guest/packet-holder.js`,
+  'file-server-worker': `${LAB}/file-server-worker.js`,
+  'guest-commands': `${LAB}/guest/guest-commands.js`,
+  'dhcp-probe': `${LAB}/guest/dhcp-probe.js`,
+  'packet-holder': `${LAB}/guest/packet-holder.js`,
 };
 await build({ ...PROGRAM, entryPoints: programs, banner: { js: IMPORT_META_URL } });
 await build({

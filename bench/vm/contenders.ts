@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { VmLinkMode } from '../../src/cli/demo/vm/start-vm.ts';
+import type { VmLinkMode } from '../../src/lab/vm/start-vm.ts';
 import { Background } from '../../test/system/support/processes.ts';
 import { until } from '../../test/system/support/until.ts';
 

@@ -14,10 +14,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { onPath } from '../../src/cli/demo/vm/initramfs.ts';
-import { withLibraries } from '../../src/cli/demo/vm/program-files.ts';
-import { startVm } from '../../src/cli/demo/vm/start-vm.ts';
-import { leaseStep, type VmStep } from '../../src/cli/demo/vm/vm-steps.ts';
+import { onPath } from '../../src/lab/vm/initramfs.ts';
+import { withLibraries } from '../../src/lab/vm/program-files.ts';
+import { startVm } from '../../src/lab/vm/start-vm.ts';
+import { leaseStep, type VmStep } from '../../src/lab/vm/vm-steps.ts';
 import { Background, succeed } from '../../test/system/support/processes.ts';
 import { CONTENDERS, serve, type VmContender } from './contenders.ts';
 

@@ -1,7 +1,7 @@
 /** The YAML file of `--config`: its values, and where each stands in it. */
 import { readFileSync, statSync } from 'node:fs';
 import { isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
-import { messageOf, UsageError } from './errors.ts';
+import { messageOf, UsageError } from '../network/errors.ts';
 
 const SIZE_MAX = 1_048_576;
 

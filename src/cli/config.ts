@@ -4,14 +4,14 @@
  */
 import { join, resolve } from 'node:path';
 import { DEFAULT_BIND_RULES } from '../control/ports/bind-rules.ts';
+import { UsageError } from '../network/errors.ts';
+import type { ApiOptions, NetworkOptions } from '../network/options.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
 import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import { unixPathProblem } from '../transports/stream-address.ts';
 import type { ConfigFile } from './config-file.ts';
-import { UsageError } from './errors.ts';
 import { firstUsable, isUsable, lastUsable, parseNetwork } from './ipv4-text.ts';
-import type { ApiOptions, NetworkOptions } from './network-options.ts';
 import { flagOf } from './option-table.ts';
 import { instanceDir, type Place } from './runtime-dir.ts';
 import { type ApiSetting, checkSettings, parseLink, type Settings } from './settings.ts';

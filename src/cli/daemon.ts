@@ -9,10 +9,10 @@
 import type { Log } from '../base/log.ts';
 import type { ApiListener } from '../control/api-listener.ts';
 import { serveControlApi } from '../control/control-api.ts';
+import { EXIT_FAILURE } from '../network/errors.ts';
+import type { CreateNetwork, Network, NetworkOptions } from '../network/options.ts';
 import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
-import { EXIT_FAILURE } from './errors.ts';
-import type { CreateNetwork, Network, NetworkOptions } from './network-options.ts';
 import { OwnedPaths } from './owned-paths.ts';
 import { claimPidFile, releasePidFile } from './pid-file.ts';
 import { announceReady, checkReadyFd } from './readiness.ts';

@@ -1,4 +1,4 @@
-import type { NetworkOptions } from './network-options.ts';
+import type { NetworkOptions } from '../network/options.ts';
 
 /** What `runDemo` of `demo/demo.ts` takes; it returns the exit status. */
 export interface DemoRequest {

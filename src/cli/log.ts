@@ -2,7 +2,7 @@
 import { isatty } from 'node:tty';
 import { pino } from 'pino';
 import type { Log } from '../base/log.ts';
-import type { LogOptions } from './network-options.ts';
+import type { LogOptions } from '../network/options.ts';
 import type { LineSink } from './stderr-sink.ts';
 
 /** @param isTerminal whether people read along; decides the format when none was chosen */

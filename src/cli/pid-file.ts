@@ -6,7 +6,7 @@
  */
 import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createWhole, isAlive, withPathLock } from '../control/path-lock.ts';
-import { errorCode, messageOf, RunError } from './errors.ts';
+import { errorCode, messageOf, RunError } from '../network/errors.ts';
 
 /** Slack of the boot time that the kernel reports, in ms. */
 const START_SLACK_MS = 2_000;

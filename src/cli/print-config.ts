@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import type { ApiOptions, NetworkOptions } from './network-options.ts';
+import type { ApiOptions, NetworkOptions } from '../network/options.ts';
 
 const apiText = (api: ApiOptions): string =>
   api.kind === 'unix'

@@ -5,10 +5,10 @@
  * Exit status: 0 for a wanted end, 1 for a failure while running, 2 for bad usage.
  */
 import { Command, CommanderError, Option } from 'commander';
+import { EXIT_FAILURE, EXIT_USAGE, isUsageError, messageOf } from '../network/errors.ts';
+import { packageVersion } from '../network/version.ts';
 import { stayAtSignals } from './early-leave.ts';
-import { EXIT_FAILURE, EXIT_USAGE, isUsageError, messageOf } from './errors.ts';
 import { LATER_OPTIONS, type OptionRow, RUN_OPTIONS } from './option-table.ts';
-import { packageVersion } from './version.ts';
 
 /** Of `hawser run`, those that the demo decides itself or that are for launchers. */
 const NOT_IN_DEMO: ReadonlySet<string> = new Set(['pidFile', 'readyFd', 'exitWithGuest']);

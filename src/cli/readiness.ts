@@ -2,7 +2,7 @@
 import { closeSync, fstatSync, writeSync } from 'node:fs';
 import type { Log } from '../base/log.ts';
 import type { PortView } from '../control/network-view.ts';
-import { messageOf, UsageError } from './errors.ts';
+import { messageOf, UsageError } from '../network/errors.ts';
 
 export interface Readiness {
   readonly ready: true;

@@ -2,7 +2,7 @@
 import { lstatSync, mkdirSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { RunError } from './errors.ts';
+import { RunError } from '../network/errors.ts';
 
 export interface Place {
   readonly env: Readonly<Record<string, string | undefined>>;

@@ -5,6 +5,13 @@
 import { isIP } from 'node:net';
 import * as z from 'zod';
 import { type BindRule, parseBindRule } from '../control/ports/bind-rules.ts';
+import {
+  type DnsUpstream,
+  type DnsZone,
+  LOG_FORMATS,
+  LOG_LEVELS,
+  type StaticLease,
+} from '../network/options.ts';
 import { parseTargetRule, TARGET_RULE_FORM, type TargetRule } from '../proxy/agent/target-rules.ts';
 import { type PublishSpec, SOURCE_ADDRESSES } from '../proxy/ports/publish-spec.ts';
 import { PublishSyntaxError, parsePublish } from '../proxy/ports/publish-text.ts';
@@ -12,13 +19,6 @@ import { type LinkSpec, LinkSpecError, parseLinkSpec } from '../transports/link-
 import { formatMuxLink, MuxLinkSpecError, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import { parseEndpoint, unixPathProblem } from '../transports/stream-address.ts';
 import { parseIpv4, parseNetwork } from './ipv4-text.ts';
-import {
-  type DnsUpstream,
-  type DnsZone,
-  LOG_FORMATS,
-  LOG_LEVELS,
-  type StaticLease,
-} from './network-options.ts';
 import { LATER_OPTIONS, RUN_OPTIONS } from './option-table.ts';
 import { bad, decimal, ok, type Parsed } from './parsed.ts';
 

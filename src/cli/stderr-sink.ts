@@ -7,7 +7,7 @@
  * counted. A reader that went away silences the sink; it never ends the daemon.
  */
 import { constants, fstatSync, openSync, writeSync } from 'node:fs';
-import { errorCode } from './errors.ts';
+import { errorCode } from '../network/errors.ts';
 
 export interface LineSink {
   /** @param line ends in a newline */

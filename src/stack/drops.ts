@@ -4,8 +4,8 @@ import type { IcmpDrop } from '../wire/icmpv4.ts';
 import type { Ipv4Drop } from '../wire/ipv4.ts';
 import type { TcpDrop } from '../wire/tcp.ts';
 import type { UdpDrop } from '../wire/udp.ts';
-import type { OutputDrop } from './ip-output.ts';
-import type { FragmentDrop } from './reassembly.ts';
+import type { OutputDrop } from './ipv4/output.ts';
+import type { FragmentDrop } from './ipv4/reassembly.ts';
 
 export type StackDrop =
   | ArpDrop

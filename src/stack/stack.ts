@@ -22,7 +22,6 @@ import { ETHERNET_HEADER_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, etherType } from '.
 import { emitIpv4, IPV4_HEADER_LEN, PROTOCOL_UDP } from '../wire/ipv4.ts';
 import { BROADCAST_MAC, type Mac } from '../wire/mac.ts';
 import { checkUdp, emitUdp, UDP_HEADER_LEN, udpDstPort, udpLength } from '../wire/udp.ts';
-import { ArpLayer } from './arp.ts';
 import type { StackDrop } from './drops.ts';
 import type {
   Downstream,
@@ -32,9 +31,10 @@ import type {
   TcpFlowHandler,
   Upstream,
 } from './flow.ts';
-import { IcmpLayer } from './icmp.ts';
-import { IpOutput } from './ip-output.ts';
-import { Ipv4Input, type Subnet, type UpperLayers } from './ipv4-input.ts';
+import { ArpLayer } from './ipv4/arp.ts';
+import { IcmpLayer } from './ipv4/icmp.ts';
+import { Ipv4Input, type Subnet, type UpperLayers } from './ipv4/input.ts';
+import { IpOutput } from './ipv4/output.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor, Timed } from './link.ts';
 import type { LinkPort } from './link-port.ts';
 import { emitEthernetTo, type Neighbor, NeighborTable } from './neighbor.ts';

@@ -18,7 +18,7 @@ import {
 } from '../wire/udp.ts';
 import type { StackDrop } from './drops.ts';
 import type { Datagram, Upstream } from './flow.ts';
-import { type IpOutput, pathSum, pathTo } from './ip-output.ts';
+import { type IpOutput, pathSum, pathTo } from './ipv4/output.ts';
 import type { Neighbor } from './neighbor.ts';
 import type { Packet } from './packet.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { benchOptions } from '../../bench/options.ts';
-import { UsageError } from '../../src/cli/errors.ts';
+import { UsageError } from '../../src/network/errors.ts';
 
 const NOTHING = {
   quick: false,

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { buildConfig, type CommandLine } from '../../src/cli/config.ts';
 import { parseConfig } from '../../src/cli/config-file.ts';
-import { UsageError } from '../../src/cli/errors.ts';
-import type { NetworkOptions } from '../../src/cli/network-options.ts';
 import { printConfig } from '../../src/cli/print-config.ts';
 import { type Place, runtimeDir } from '../../src/cli/runtime-dir.ts';
+import { UsageError } from '../../src/network/errors.ts';
+import type { NetworkOptions } from '../../src/network/options.ts';
 
 const PLACE: Place = { env: { XDG_RUNTIME_DIR: '/run/user/7' }, uid: 7, exists: () => false };
 

@@ -4,9 +4,9 @@
  */
 import { writeFileSync } from 'node:fs';
 import { runDaemon } from '../../src/cli/daemon.ts';
-import { messageOf } from '../../src/cli/errors.ts';
 import { createLog } from '../../src/cli/log.ts';
 import { StderrSink } from '../../src/cli/stderr-sink.ts';
+import { messageOf } from '../../src/network/errors.ts';
 import { FakeNetwork, optionsIn } from './fake-network.ts';
 
 const { dir, plan = '' } = JSON.parse(process.argv[2] ?? '{}');

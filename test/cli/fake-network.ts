@@ -1,7 +1,8 @@
 /** A network that only answers questions, for tests of the API and the daemon around it. */
-import type { Network, NetworkOptions } from '../../src/cli/network-options.ts';
+
 import type { FlowView, NetworkView } from '../../src/control/network-view.ts';
 import { portView } from '../../src/control/ports/port-view.ts';
+import type { Network, NetworkOptions } from '../../src/network/options.ts';
 import type { PortTable } from '../../src/proxy/ports/port-table.ts';
 import { portTable } from '../proxy/ports/port-fixture.ts';
 

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { seededSha256 } from '../../src/cli/demo/seeded-stream.ts';
+import { seededSha256 } from '../../src/lab/seeded-stream.ts';
 import { client, download, upload } from './support/clients.ts';
 import type { Daemon } from './support/daemon.ts';
 import { type Guest, HTTP_PORT, Lab } from './support/lab.ts';

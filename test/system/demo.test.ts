@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { GUEST_VARIABLE } from '../../src/cli/demo/open-guest.ts';
+import { GUEST_VARIABLE } from '../../src/lab/open-guest.ts';
 import { Background } from './support/processes.ts';
 import { LAB, type Requirement, systemSuite } from './support/requirements.ts';
 

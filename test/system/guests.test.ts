@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { tool } from '../../bench/rig/tools.ts';
-import { makePacketNamespace } from '../../src/cli/demo/guest/packet-namespace.ts';
+import { makePacketNamespace } from '../../src/lab/guest/packet-namespace.ts';
 import { client, download } from './support/clients.ts';
 import { type Guest, HOST, HTTP_PORT, Lab } from './support/lab.ts';
 import { Background } from './support/processes.ts';

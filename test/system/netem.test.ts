@@ -1,16 +1,11 @@
 import assert from 'node:assert/strict';
-import { seededSha256 } from '../../src/cli/demo/seeded-stream.ts';
 import { judgeVmStep } from '../../src/cli/demo/steps.ts';
 import type { StepPlan } from '../../src/cli/demo/transfer.ts';
-import { onPath } from '../../src/cli/demo/vm/initramfs.ts';
-import { withLibraries } from '../../src/cli/demo/vm/program-files.ts';
-import { startVm, type VmStepResult } from '../../src/cli/demo/vm/start-vm.ts';
-import {
-  downloadStep,
-  leaseStep,
-  uploadStep,
-  type VmStep,
-} from '../../src/cli/demo/vm/vm-steps.ts';
+import { seededSha256 } from '../../src/lab/seeded-stream.ts';
+import { onPath } from '../../src/lab/vm/initramfs.ts';
+import { withLibraries } from '../../src/lab/vm/program-files.ts';
+import { startVm, type VmStepResult } from '../../src/lab/vm/start-vm.ts';
+import { downloadStep, leaseStep, uploadStep, type VmStep } from '../../src/lab/vm/vm-steps.ts';
 import { GATEWAY, HOST, HTTP_PORT, Lab } from './support/lab.ts';
 import { LAB, systemSuite } from './support/requirements.ts';
 

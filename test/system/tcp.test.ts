@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { z } from 'zod';
-import { SeededStream, seededSha256 } from '../../src/cli/demo/seeded-stream.ts';
+import { SeededStream, seededSha256 } from '../../src/lab/seeded-stream.ts';
 import { client, download, upload } from './support/clients.ts';
 import type { Daemon } from './support/daemon.ts';
 import { type Guest, HOST, HOST_OUTER, HTTP_PORT, Lab, NOWHERE, OUTSIDE } from './support/lab.ts';

@@ -1,10 +1,10 @@
 /** The network card of a virtual machine, whose frames we serve in the guest's memory. */
 import assert from 'node:assert/strict';
-import { seededSha256 } from '../../src/cli/demo/seeded-stream.ts';
 import { judgeVmStep, vmSteps } from '../../src/cli/demo/steps.ts';
 import type { StepPlan } from '../../src/cli/demo/transfer.ts';
-import { startVm, type VmHandle, type VmStepResult } from '../../src/cli/demo/vm/start-vm.ts';
-import { downloadStep, leaseStep, type VmStep } from '../../src/cli/demo/vm/vm-steps.ts';
+import { seededSha256 } from '../../src/lab/seeded-stream.ts';
+import { startVm, type VmHandle, type VmStepResult } from '../../src/lab/vm/start-vm.ts';
+import { downloadStep, leaseStep, type VmStep } from '../../src/lab/vm/vm-steps.ts';
 import { GATEWAY, HOST, HTTP_PORT, Lab } from './support/lab.ts';
 import { LAB, systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';

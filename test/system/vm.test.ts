@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { seededSha256 } from '../../src/cli/demo/seeded-stream.ts';
 import { judgeVmStep, vmSteps } from '../../src/cli/demo/steps.ts';
 import type { StepPlan } from '../../src/cli/demo/transfer.ts';
-import { startVm } from '../../src/cli/demo/vm/start-vm.ts';
+import { seededSha256 } from '../../src/lab/seeded-stream.ts';
+import { startVm } from '../../src/lab/vm/start-vm.ts';
 import { GATEWAY, HOST, HTTP_PORT, Lab } from './support/lab.ts';
 import { LAB, systemSuite } from './support/requirements.ts';
 

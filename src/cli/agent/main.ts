@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The agent as a program of its own, for the bundle: one file that runs with Node alone. */
-import { packageVersion } from '../version.ts';
+import { packageVersion } from '../../network/version.ts';
 import { runAgent } from './run.ts';
 
 process.stderr.on('error', () => {});

@@ -1,6 +1,7 @@
 /** `hawser agent`: the same as the bundled program, which starts faster. */
+
+import { packageVersion } from '../../network/version.ts';
 import { runAgent } from '../agent/run.ts';
-import { packageVersion } from '../version.ts';
 
 /** @returns the exit status */
 export const agentCommand = (argv: readonly string[]): Promise<number> =>

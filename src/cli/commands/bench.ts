@@ -1,7 +1,7 @@
 /** `hawser bench`: the harness is beside the program, not in it, and is loaded only here. */
 import { existsSync } from 'node:fs';
-import { RunError } from '../errors.ts';
-import { distFile, importOwn } from '../own-files.ts';
+import { RunError } from '../../network/errors.ts';
+import { distFile, importOwn } from '../../network/own-files.ts';
 
 const HARNESS = distFile('bench/main.js');
 

@@ -1,6 +1,7 @@
 /** `hawser demo`: its options checked like those of `run`; the tour is in `demo/`. */
+
+import { UsageError } from '../../network/errors.ts';
 import { type CommandLine, loadConfig } from '../config.ts';
-import { UsageError } from '../errors.ts';
 import { decimal } from '../parsed.ts';
 import { makeInstanceDir, realPlace, removeInstanceDir } from '../runtime-dir.ts';
 

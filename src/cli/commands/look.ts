@@ -10,7 +10,7 @@ import {
   infoSchema,
   leasesSchema,
 } from '../../control/schema.ts';
-import { messageOf, RunError, UsageError } from '../errors.ts';
+import { messageOf, RunError, UsageError } from '../../network/errors.ts';
 import { instanceDir, realPlace } from '../runtime-dir.ts';
 import { parseApi, parseName } from '../settings.ts';
 import { formatBytes, formatDuration, table } from '../text-table.ts';

@@ -3,6 +3,7 @@ import type { ApiClient } from '../../control/client.ts';
 import type { PortView } from '../../control/network-view.ts';
 import type { PortRequest } from '../../control/ports/port-request.ts';
 import { portSchema, portsSchema } from '../../control/schema.ts';
+import { RunError, UsageError } from '../../network/errors.ts';
 import {
   PROXY_PROTOCOLS,
   type PublishSpec,
@@ -16,7 +17,6 @@ import {
   stripBrackets,
 } from '../../proxy/ports/publish-text.ts';
 import { parseAddress } from '../../services/address-text.ts';
-import { RunError, UsageError } from '../errors.ts';
 import { table } from '../text-table.ts';
 import { clientOf, type LookRequest, toJson } from './look.ts';
 

@@ -1,10 +1,11 @@
 /** `hawser run`. */
+
+import { packageVersion } from '../../network/version.ts';
 import { type CommandLine, loadConfig } from '../config.ts';
 import { GRACE_MS, runDaemon } from '../daemon.ts';
 import { createLog } from '../log.ts';
 import { makeInstanceDir, realPlace } from '../runtime-dir.ts';
 import { StderrSink } from '../stderr-sink.ts';
-import { packageVersion } from '../version.ts';
 
 export interface RunRequest {
   /** Options that were typed. */
@@ -26,7 +27,7 @@ export async function runCommand(request: RunRequest): Promise<number> {
   }
   const [log, { createNetwork }] = await Promise.all([
     createLog(options.log, new StderrSink()),
-    import('../network.ts'),
+    import('../../network/network.ts'),
   ]);
   makeInstanceDir(place, options.name);
   const ended = runDaemon(options, {

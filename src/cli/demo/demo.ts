@@ -4,25 +4,25 @@
  */
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
+import { type FileServer, startFileServerThread } from '../../lab/file-server-worker.ts';
+import type { EmbeddedGuest, GuestAcceptor } from '../../lab/guest/embedded-guest.ts';
+import { asTransfer, runGuestCommand } from '../../lab/guest/run-guest-command.ts';
+import { openGuest } from '../../lab/open-guest.ts';
+import { netdevArgs, type VmHandle } from '../../lab/vm/start-vm.ts';
+import { EXIT_FAILURE, messageOf } from '../../network/errors.ts';
+import type { CreateNetwork, Network, NetworkOptions } from '../../network/options.ts';
+import { packageVersion } from '../../network/version.ts';
 import { parseLinkSpec } from '../../transports/link-spec.ts';
 import { GRACE_MS, runDaemon } from '../daemon.ts';
 import type { DemoRequest } from '../demo-request.ts';
-import { EXIT_FAILURE, messageOf } from '../errors.ts';
 import { createLog } from '../log.ts';
-import type { CreateNetwork, Network, NetworkOptions } from '../network-options.ts';
 import { instanceDir, realPlace } from '../runtime-dir.ts';
 import { StderrSink } from '../stderr-sink.ts';
-import { packageVersion } from '../version.ts';
 import { JsonDisplay, LineDisplay, type Screen } from './display.ts';
-import { type FileServer, startFileServerThread } from './file-server-worker.ts';
-import type { EmbeddedGuest, GuestAcceptor } from './guest/embedded-guest.ts';
-import { asTransfer, runGuestCommand } from './guest/run-guest-command.ts';
-import { openGuest } from './open-guest.ts';
 import { MUX_PORT, type PublishingHost } from './published-steps.ts';
 import { StepRunner } from './step-runner.ts';
 import { runGuestSteps } from './steps.ts';
 import type { StepPlan } from './transfer.ts';
-import { netdevArgs, type VmHandle } from './vm/start-vm.ts';
 import { checkVm } from './vm-check.ts';
 
 export interface DemoOptions extends DemoRequest {
@@ -53,8 +53,8 @@ export async function runDemo(options: DemoOptions, around?: DemoSurroundings): 
 }
 
 async function realSurroundings(): Promise<DemoSurroundings> {
-  const { createNetwork } = await import('../network.ts');
-  const { simulate } = await import('./guest/simulated-guest.ts');
+  const { createNetwork } = await import('../../network/network.ts');
+  const { simulate } = await import('../../lab/guest/simulated-guest.ts');
   return { createNetwork, simulate };
 }
 

@@ -4,10 +4,10 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MuxLinkView, MuxPeerView } from '../../control/network-view.ts';
+import type { OnProgress, Transfer } from '../../lab/guest/embedded-guest.ts';
 import type { PortBook } from '../../proxy/ports/port-table.ts';
 import type { Way } from '../../proxy/ports/publish-spec.ts';
 import { parsePublish } from '../../proxy/ports/publish-text.ts';
-import type { OnProgress, Transfer } from './guest/embedded-guest.ts';
 import { type StepRunner, StepSkipped } from './step-runner.ts';
 import { judgeTransfer, type StepPlan } from './transfer.ts';
 

@@ -1,5 +1,5 @@
 /** Steps that run one after another: each is timed, shown, and reported whatever becomes of it. */
-import type { OnProgress } from './guest/embedded-guest.ts';
+import type { OnProgress } from '../../lab/guest/embedded-guest.ts';
 
 export interface StepReport {
   readonly step: string;

@@ -1,10 +1,7 @@
 /** The self-check: what each kind of guest does, and how it is judged. */
-import type { EmbeddedGuest, LeaseInfo } from './guest/embedded-guest.ts';
-import { MUX_PORT, type PublishingHost, runPublishedSteps } from './published-steps.ts';
-import { seededSha256 } from './seeded-stream.ts';
-import { attempt, type Outcome, type StepReport, type StepRunner } from './step-runner.ts';
-import { bytesPath, judgeTransfer, type StepPlan } from './transfer.ts';
-import type { VmStepResult } from './vm/start-vm.ts';
+import type { EmbeddedGuest, LeaseInfo } from '../../lab/guest/embedded-guest.ts';
+import { seededSha256 } from '../../lab/seeded-stream.ts';
+import type { VmStepResult } from '../../lab/vm/start-vm.ts';
 import {
   downloadStep,
   leaseStep,
@@ -12,7 +9,10 @@ import {
   resolveStep,
   uploadStep,
   type VmStep,
-} from './vm/vm-steps.ts';
+} from '../../lab/vm/vm-steps.ts';
+import { MUX_PORT, type PublishingHost, runPublishedSteps } from './published-steps.ts';
+import { attempt, type Outcome, type StepReport, type StepRunner } from './step-runner.ts';
+import { bytesPath, judgeTransfer, type StepPlan } from './transfer.ts';
 
 /** A name that hawser answers itself, so that the check needs no internet. */
 export const HOST_NAME = 'host.hawser.internal';

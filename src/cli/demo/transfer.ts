@@ -1,5 +1,5 @@
 /** What the steps move, and how a transfer is judged. */
-import type { Transfer } from './guest/embedded-guest.ts';
+import type { Transfer } from '../../lab/guest/embedded-guest.ts';
 import type { Outcome } from './step-runner.ts';
 
 /** What the steps aim at. */

@@ -1,18 +1,25 @@
 /** The self-check of a QEMU VM: its own steps as it reports them, and the host's beside them. */
-import { messageOf } from '../errors.ts';
+
+import { seededSha256 } from '../../lab/seeded-stream.ts';
+import { AGENT_MIB, type AgentInVm, agentInVm } from '../../lab/vm/agent-files.ts';
+import { startVm, type VmHandle, type VmStepResult } from '../../lab/vm/start-vm.ts';
+import {
+  agentStep,
+  holdStep,
+  RELEASE_PATH,
+  SERVED_PATH,
+  serveStep,
+} from '../../lab/vm/vm-steps.ts';
+import { messageOf } from '../../network/errors.ts';
 import {
   MUX_PORT,
   type PublishingHost,
   runPublishedSteps,
   type Served,
 } from './published-steps.ts';
-import { seededSha256 } from './seeded-stream.ts';
 import { type StepRunner, StepSkipped } from './step-runner.ts';
 import { judgeVmStep, vmError, vmSteps } from './steps.ts';
 import type { StepPlan } from './transfer.ts';
-import { AGENT_MIB, type AgentInVm, agentInVm } from './vm/agent-files.ts';
-import { startVm, type VmHandle, type VmStepResult } from './vm/start-vm.ts';
-import { agentStep, holdStep, RELEASE_PATH, SERVED_PATH, serveStep } from './vm/vm-steps.ts';
 
 export interface VmCheckOptions {
   /** The QEMU socket that the network listens on. */

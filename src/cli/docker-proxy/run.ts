@@ -47,7 +47,7 @@ export async function runDockerProxy(argv: readonly string[]): Promise<number> {
     return 0;
   }
   if (parsed.kind === 'version') {
-    const { packageVersion } = await import('../version.ts');
+    const { packageVersion } = await import('../../network/version.ts');
     process.stdout.write(`hawser-docker-proxy ${packageVersion()}\n`);
     return 0;
   }

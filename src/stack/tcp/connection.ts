@@ -28,7 +28,7 @@ import { PROTOCOL_TCP } from '../../wire/ipv4.ts';
 import { TCP_HEADER_LEN } from '../../wire/tcp.ts';
 import { TIMESTAMPS_LEN } from '../../wire/tcp-options.ts';
 import type { CloseReason, FlowId, TcpFlow, TcpFlowHandler, TcpFlowInfo } from '../flow.ts';
-import { type Path, pathSum } from '../ip-output.ts';
+import { type Path, pathSum } from '../ipv4/output.ts';
 import type { CongestionControl } from './congestion.ts';
 import type { TcpContext } from './context.ts';
 import { Intervals } from './intervals.ts';

@@ -5,7 +5,7 @@ import type { Instant } from '../../base/time.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
 import type { WorkList } from '../../base/work-list.ts';
 import type { StackDrop } from '../drops.ts';
-import type { IpOutput } from '../ip-output.ts';
+import type { IpOutput } from '../ipv4/output.ts';
 import type { TcpConfig } from './config.ts';
 import type { CongestionControl } from './congestion.ts';
 import type { TcpConnection } from './connection.ts';

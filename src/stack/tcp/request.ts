@@ -6,7 +6,7 @@ import type { Chained } from '../../base/chain.ts';
 import type { Seq } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import type { FlowId, RefuseReason, TcpFlow, TcpFlowHandler, TcpRequest } from '../flow.ts';
-import type { Path } from '../ip-output.ts';
+import type { Path } from '../ipv4/output.ts';
 import type { Segment } from './segment.ts';
 
 /** What the layer does for a request. */

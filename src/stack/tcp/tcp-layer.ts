@@ -39,8 +39,8 @@ import {
 import { TIMESTAMPS_LEN } from '../../wire/tcp-options.ts';
 import type { StackDrop } from '../drops.ts';
 import type { FlowId, RefuseReason, TcpFlow, TcpFlowHandler, Upstream } from '../flow.ts';
-import type { IcmpLayer } from '../icmp.ts';
-import { type IpOutput, type Path, pathTo } from '../ip-output.ts';
+import type { IcmpLayer } from '../ipv4/icmp.ts';
+import { type IpOutput, type Path, pathTo } from '../ipv4/output.ts';
 import type { Neighbor } from '../neighbor.ts';
 import type { Packet } from '../packet.ts';
 import type { TcpConfig } from './config.ts';

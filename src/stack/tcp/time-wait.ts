@@ -7,7 +7,7 @@ import { type Seq, seqLt } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import { Timer } from '../../base/timer-wheel.ts';
 import { FIN, RST, SYN } from '../../wire/tcp.ts';
-import type { Path } from '../ip-output.ts';
+import type { Path } from '../ipv4/output.ts';
 import type { Segment } from './segment.ts';
 
 export class TimeWait extends Timer implements Chained<TimeWait> {

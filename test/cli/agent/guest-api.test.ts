@@ -4,9 +4,9 @@ import { connect } from 'node:net';
 import { SILENT } from '../../../src/base/log.ts';
 import type { ControlEndpoint } from '../../../src/cli/docker-proxy/endpoint.ts';
 import { type Answer, exchange } from '../../../src/cli/docker-proxy/exchange.ts';
-import { createNetwork } from '../../../src/cli/network.ts';
-import type { Network } from '../../../src/cli/network-options.ts';
 import { GUEST_API_LIMITS } from '../../../src/control/ports/guest-api.ts';
+import { createNetwork } from '../../../src/network/network.ts';
+import type { Network } from '../../../src/network/options.ts';
 import { optionsIn } from '../fake-network.ts';
 import { Pair, readAll, turns } from './pair.ts';
 

@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import type { Log } from '../../../src/base/log.ts';
 import { Agent } from '../../../src/cli/agent/agent.ts';
 import { parseAgentArguments } from '../../../src/cli/agent/arguments.ts';
-import { MuxLinks } from '../../../src/cli/mux-links.ts';
 import { acceptStreams } from '../../../src/native/stream/accept-streams.ts';
 import type { HostStream } from '../../../src/native/stream/host-stream.ts';
+import { MuxLinks } from '../../../src/network/mux-links.ts';
 import type { AgentTarget } from '../../../src/proxy/ports/agent-way.ts';
 import { NodeClock } from '../../../src/transports/node-clock.ts';
 

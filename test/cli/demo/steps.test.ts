@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { reportLine } from '../../../src/cli/demo/display.ts';
-import type { EmbeddedGuest, Transfer } from '../../../src/cli/demo/guest/embedded-guest.ts';
-import { parseLease } from '../../../src/cli/demo/guest/kernel-guest.ts';
 import type { PublishingHost } from '../../../src/cli/demo/published-steps.ts';
-import { SeededStream, seededSha256 } from '../../../src/cli/demo/seeded-stream.ts';
 import { type StepReport, StepRunner, StepSkipped } from '../../../src/cli/demo/step-runner.ts';
 import { figure, judgeVmStep, runGuestSteps } from '../../../src/cli/demo/steps.ts';
 import type { StepPlan } from '../../../src/cli/demo/transfer.ts';
-import { parseResult } from '../../../src/cli/demo/vm/start-vm.ts';
 import type { MuxLinkView } from '../../../src/control/network-view.ts';
+import type { EmbeddedGuest, Transfer } from '../../../src/lab/guest/embedded-guest.ts';
+import { parseLease } from '../../../src/lab/guest/kernel-guest.ts';
+import { SeededStream, seededSha256 } from '../../../src/lab/seeded-stream.ts';
+import { parseResult } from '../../../src/lab/vm/start-vm.ts';
 import { portTable } from '../../proxy/ports/port-fixture.ts';
 
 const PLAN: StepPlan = {

@@ -7,8 +7,8 @@
  * on a wire: cut to the MTU, its checksums filled in.
  */
 import { copyFileSync, mkdirSync } from 'node:fs';
-import { startVm } from '../../../src/cli/demo/vm/start-vm.ts';
-import { leaseStep, pingStep, resolveStep } from '../../../src/cli/demo/vm/vm-steps.ts';
+import { startVm } from '../../../src/lab/vm/start-vm.ts';
+import { leaseStep, pingStep, resolveStep } from '../../../src/lab/vm/vm-steps.ts';
 import { download, upload } from '../../system/support/clients.ts';
 import {
   GATEWAY,

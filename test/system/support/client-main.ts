@@ -12,7 +12,7 @@ import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { get } from 'node:http';
 import { connect } from 'node:net';
-import { seededSha256 } from '../../../src/cli/demo/seeded-stream.ts';
+import { seededSha256 } from '../../../src/lab/seeded-stream.ts';
 
 const SCAN_AT_ONCE = 500;
 const LAST_PORT = 65_535;

@@ -1,12 +1,12 @@
 /** What tests ask guests to do. */
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
-import { seededSha256 } from '../../../src/cli/demo/seeded-stream.ts';
+import { seededSha256 } from '../../../src/lab/seeded-stream.ts';
 import type { Namespace } from './lab.ts';
 
 const CLIENT = fileURLToPath(new URL('./client-main.js', import.meta.url));
 const COMMANDS = fileURLToPath(
-  new URL('../../../src/cli/demo/guest/guest-commands.js', import.meta.url),
+  new URL('../../../src/lab/guest/guest-commands.js', import.meta.url),
 );
 const SEED = 11;
 

@@ -17,8 +17,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { tool } from '../../../bench/rig/tools.ts';
-import type { LeaseInfo } from '../../../src/cli/demo/guest/embedded-guest.ts';
-import { type DhcpClient, KernelGuest } from '../../../src/cli/demo/guest/kernel-guest.ts';
+import type { LeaseInfo } from '../../../src/lab/guest/embedded-guest.ts';
+import { type DhcpClient, KernelGuest } from '../../../src/lab/guest/kernel-guest.ts';
 import { Daemon } from './daemon.ts';
 import {
   Background,

@@ -1,7 +1,7 @@
 /** The processes of a lab: started in a namespace, killed by id when the lab closes. */
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { type CommandResult, runCommand } from '../../../src/cli/demo/guest/run-command.ts';
+import { type CommandResult, runCommand } from '../../../src/lab/guest/run-command.ts';
 import { until } from './until.ts';
 
 const KEEP_CHARS = 200_000;

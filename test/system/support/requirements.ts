@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
-import { findBusybox, findKernel, findQemu, onPath } from '../../../src/cli/demo/vm/initramfs.ts';
+import { findBusybox, findKernel, findQemu, onPath } from '../../../src/lab/vm/initramfs.ts';
 
 export type Requirement =
   | 'root'

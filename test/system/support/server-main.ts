@@ -3,7 +3,7 @@
  *
  * | port | what |
  * |---|---|
- * | HTTP_PORT | `src/cli/demo/file-server.ts` |
+ * | HTTP_PORT | `src/lab/file-server.ts` |
  * | + 1 | reads until the client's FIN, then answers `bytes=N sha256=HEX`: half-close |
  * | + 2 | the same, but reads nothing until SIGUSR1 |
  * | + 3 | answers a line at once, then reads until FIN and closes |
@@ -13,7 +13,7 @@
 import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { createServer, type Socket } from 'node:net';
-import { startFileServer } from '../../../src/cli/demo/file-server.ts';
+import { startFileServer } from '../../../src/lab/file-server.ts';
 
 const [, , address = '127.0.0.1', port = '8000'] = process.argv;
 const base = Number(port);

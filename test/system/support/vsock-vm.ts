@@ -10,15 +10,15 @@ import {
   findKernel,
   findQemu,
   stepsArchive,
-} from '../../../src/cli/demo/vm/initramfs.ts';
+} from '../../../src/lab/vm/initramfs.ts';
 import {
   netdevArgs,
   parseResult,
   QEMU_MACHINE,
   sharedMemoryArgs,
   type VmStepResult,
-} from '../../../src/cli/demo/vm/start-vm.ts';
-import type { VmStep } from '../../../src/cli/demo/vm/vm-steps.ts';
+} from '../../../src/lab/vm/start-vm.ts';
+import type { VmStep } from '../../../src/lab/vm/vm-steps.ts';
 
 const SOURCE = 'test/system/support/vsock-guest.c';
 const BUILT = 'dist/tools/vsock-guest';

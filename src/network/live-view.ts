@@ -1,0 +1,249 @@
+/** The running network as the control API sees it: every answer is made when it is asked for. */
+
+import type { Counters } from '../base/counters.ts';
+import { plainCount } from '../base/no-bytes.ts';
+import type { Clock } from '../base/time.ts';
+import type {
+  FlowView,
+  GuestView,
+  HealthView,
+  LeaseView,
+  MuxLinkView,
+  NetworkInfoView,
+  NetworkView,
+  PortView,
+  TrafficView,
+} from '../control/network-view.ts';
+import { portView } from '../control/ports/port-view.ts';
+import type { DnsForwarder } from '../proxy/dns/forwarder.ts';
+import type { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
+import type { PortTable } from '../proxy/ports/port-table.ts';
+import type { Splice } from '../proxy/tcp/splice.ts';
+import type { TcpProxy } from '../proxy/tcp/tcp-proxy.ts';
+import type { UdpFlowInfo, UdpNat } from '../proxy/udp/udp-nat.ts';
+import type { DhcpServer } from '../services/dhcp/server.ts';
+import type { LinkPort } from '../stack/link-port.ts';
+import type { Stack } from '../stack/stack.ts';
+import type { OpenLink } from '../transports/link-context.ts';
+import { formatMac } from '../wire/mac.ts';
+import type { MuxLinks } from './mux-links.ts';
+import type { NativeCalls } from './native-calls.ts';
+import type { NetworkOptions } from './options.ts';
+
+export interface ViewParts {
+  readonly options: NetworkOptions;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly stack: Stack;
+  readonly links: readonly OpenLink[];
+  readonly tcp: TcpProxy;
+  readonly udp: UdpNat;
+  readonly echo: EchoProxy;
+  readonly ports: PortTable;
+  readonly mux: MuxLinks;
+  readonly dns: DnsForwarder;
+  readonly dhcp: DhcpServer;
+  readonly native: NativeCalls;
+  readonly groups: Readonly<Record<string, Counters<string>>>;
+}
+
+export class LiveView implements NetworkView {
+  private readonly parts: ViewParts;
+
+  constructor(parts: ViewParts) {
+    this.parts = parts;
+  }
+
+  health(): HealthView {
+    const { native, dns, stack } = this.parts;
+    const problems: string[] = [];
+    if (native.posix === undefined) {
+      problems.push('Guests cannot ping: install the optional package koffi, on Linux.');
+    }
+    if (dns.upstreams.length === 0) {
+      problems.push(
+        'No DNS upstream: give --dns, or a nameserver line in the resolver configuration.',
+      );
+    }
+    if (stack.tcp.pool.tight) {
+      problems.push('Connection buffers are nearly spent: windows are small until some drain.');
+    }
+    return { status: problems.length === 0 ? 'ok' : 'degraded', problems };
+  }
+
+  info(): NetworkInfoView {
+    const { options, stack, links, dns } = this.parts;
+    return {
+      subnet: options.subnet,
+      gateway: options.gateway,
+      hostIp: options.hostIp ?? null,
+      gatewayMac: formatMac(stack.config.mac),
+      mtu: options.mtu,
+      links: links.map(({ description, stats }) => ({
+        link: description,
+        attachedGuests: stats.linksOpen,
+      })),
+      dnsUpstreams: dns.upstreams.map(({ address, port }) => `${address}#${port}`),
+      dnsSearch: options.dns.search ?? dns.search,
+    };
+  }
+
+  guests(): readonly GuestView[] {
+    const { stack, dhcp, clock } = this.parts;
+    const now = clock.now();
+    const leases = dhcp.leases(now, Date.now());
+    const byMac = new Map<string, { addresses: Set<string>; port: LinkPort | undefined }>();
+    stack.forEachNeighbor((neighbor) => {
+      if (neighbor.mac === 0) return;
+      const mac = neighbor.macText;
+      const guest = byMac.get(mac) ?? { addresses: new Set<string>(), port: undefined };
+      guest.addresses.add(neighbor.address.toString());
+      guest.port ??= neighbor.port;
+      byMac.set(mac, guest);
+    });
+    for (const lease of leases) {
+      if (lease.state !== 'bound') continue;
+      const guest = byMac.get(lease.mac) ?? { addresses: new Set<string>(), port: undefined };
+      guest.addresses.add(lease.address);
+      byMac.set(lease.mac, guest);
+    }
+    return [...byMac].map(([mac, { addresses, port }]) => ({
+      mac,
+      addresses: [...addresses],
+      hostname: leases.find((lease) => lease.mac === mac)?.hostname ?? null,
+      link: port?.name ?? null,
+      attachedMs: port === undefined ? null : now - port.attachedAt,
+      framesToHost: port?.framesToHost ?? 0,
+      framesToGuest: port?.framesToGuest ?? 0,
+      bytesToHost: plainCount(port?.bytesToHost ?? 0),
+      bytesToGuest: plainCount(port?.bytesToGuest ?? 0),
+    }));
+  }
+
+  flows(): readonly FlowView[] {
+    const { tcp, udp, clock } = this.parts;
+    const now = clock.now();
+    const flows: FlowView[] = [];
+    for (const splice of tcp.splices) flows.push(tcpFlow(splice, now));
+    for (const flow of udp.flows(now)) flows.push(udpFlow(flow));
+    return flows;
+  }
+
+  closeFlow(id: string): boolean {
+    const { tcp, udp } = this.parts;
+    const serial = Number(id.slice(1));
+    if (id.startsWith('u')) return udp.closeFlow(serial);
+    if (!id.startsWith('t')) return false;
+    for (const splice of tcp.splices) {
+      if (splice.serial !== serial) continue;
+      splice.abort();
+      return true;
+    }
+    return false;
+  }
+
+  leases(): readonly LeaseView[] {
+    const { dhcp, clock } = this.parts;
+    return dhcp
+      .leases(clock.now(), Date.now())
+      .filter(({ state }) => state === 'bound' || state === 'reserved')
+      .map((lease) => ({
+        mac: lease.mac,
+        address: lease.address,
+        hostname: lease.hostname ?? null,
+        static: lease.static,
+        expiresAt: lease.static ? null : new Date(lease.expiresAtMs).toISOString(),
+      }));
+  }
+
+  ports(): readonly PortView[] {
+    return this.parts.ports.list().map(portView);
+  }
+
+  mux(): readonly MuxLinkView[] {
+    return this.parts.mux.view();
+  }
+
+  traffic(): TrafficView {
+    const total = { framesToHost: 0, framesToGuest: 0, bytesToHost: 0, bytesToGuest: 0 };
+    for (const { stats } of this.parts.links) {
+      total.framesToHost += stats.framesToHost;
+      total.framesToGuest += stats.framesToGuest;
+      total.bytesToHost += stats.bytesToHost;
+      total.bytesToGuest += stats.bytesToGuest;
+    }
+    return total;
+  }
+
+  counters(): Readonly<Record<string, Readonly<Record<string, number>>>> {
+    const { stack, groups, links, udp, echo } = this.parts;
+    const { tcp } = stack;
+    const counters: Record<string, Readonly<Record<string, number>>> = {
+      drops: stack.drops.snapshot(),
+      stack: {
+        connections: tcp.connectionCount,
+        requests: tcp.requestCount,
+        'time-waits': tcp.timeWaitCount,
+        accepted: tcp.accepted,
+        dialed: tcp.dialed,
+        'ring-bytes': tcp.pool.inUse,
+        'udp-bindings': udp.size,
+        'echo-sessions': echo.size,
+        'icmp-errors-sent': stack.icmp.errorsSent,
+      },
+    };
+    const linkDrops: Record<string, number> = {};
+    for (const { stats } of links) {
+      for (const [name, n] of Object.entries(stats.drops.snapshot())) {
+        linkDrops[name] = (linkDrops[name] ?? 0) + n;
+      }
+    }
+    counters['links'] = linkDrops;
+    for (const [name, group] of Object.entries(groups)) counters[name] = group.snapshot();
+    return counters;
+  }
+}
+
+function tcpFlow(splice: Splice, now: number): FlowView {
+  const { id, flow } = splice;
+  const tcp = flow?.describe();
+  return {
+    id: `t${splice.serial}`,
+    protocol: 'tcp',
+    openedBy: splice.openedBy,
+    guestAddress: id.guest.toString(),
+    guestPort: id.guestPort,
+    remoteAddress: id.remote.toString(),
+    remotePort: id.remotePort,
+    state: tcp?.state ?? 'connecting',
+    bytesToHost: tcp?.bytesToHost ?? 0,
+    bytesToGuest: tcp?.bytesToGuest ?? 0,
+    ageMs: now - splice.startedAt,
+    idleMs: now - splice.lastActive,
+    tcp:
+      tcp === undefined
+        ? null
+        : {
+            srttMs: tcp.srttMs,
+            cwndBytes: tcp.cwndBytes,
+            retransmits: tcp.retransmits,
+            bufferedToHost: tcp.bufferedToHost,
+            bufferedToGuest: tcp.bufferedToGuest,
+          },
+  };
+}
+
+const udpFlow = (flow: UdpFlowInfo): FlowView => ({
+  id: `u${flow.serial}`,
+  protocol: 'udp',
+  openedBy: 'guest',
+  guestAddress: flow.guest.toString(),
+  guestPort: flow.guestPort,
+  remoteAddress: flow.remote.toString(),
+  remotePort: flow.remotePort,
+  state: 'active',
+  bytesToHost: flow.bytesToHost,
+  bytesToGuest: flow.bytesToGuest,
+  ageMs: flow.ageMs,
+  idleMs: flow.idleMs,
+  tcp: null,
+});

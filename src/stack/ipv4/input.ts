@@ -1,0 +1,226 @@
+/**
+ * IPv4 input: check, learn the sender, reassemble, and fill the shared `Packet` for the layer above.
+ */
+import type { Counters } from '../../base/counters.ts';
+import { KEY_GUEST, KEY_REMOTE } from '../../base/flow-key.ts';
+import { type IpAddress, ipv4, V4_MAPPED } from '../../base/ip-address.ts';
+import type { Slab } from '../../base/slab.ts';
+import type { Instant } from '../../base/time.ts';
+import { pseudoAddressSum } from '../../wire/checksum.ts';
+import { ETHERNET_HEADER_LEN, ETHERNET_SRC } from '../../wire/ethernet.ts';
+import {
+  ICMP_TIME_EXCEEDED,
+  ICMP_UNREACHABLE,
+  TIME_EXCEEDED_REASSEMBLY,
+  TIME_EXCEEDED_TRANSIT,
+  UNREACHABLE_NEEDS_FRAGMENTATION,
+  UNREACHABLE_PROTOCOL,
+} from '../../wire/icmpv4.ts';
+import {
+  checkIpv4,
+  IPV4_DF,
+  IPV4_MF,
+  ipv4Dst,
+  ipv4Fragment,
+  ipv4HeaderLen,
+  ipv4Protocol,
+  ipv4Src,
+  ipv4TotalLength,
+  ipv4Ttl,
+  PROTOCOL_ICMP,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from '../../wire/ipv4.ts';
+import { readMac } from '../../wire/mac.ts';
+import type { StackDrop } from '../drops.ts';
+import type { LinkPort } from '../link-port.ts';
+import type { Neighbor, NeighborTable } from '../neighbor.ts';
+import type { Packet } from '../packet.ts';
+import type { IcmpLayer } from './icmp.ts';
+import { Reassembler } from './reassembly.ts';
+
+const OFFSET_MASK = 0x1fff;
+
+/** Addresses of the segment, as IPv4 words. */
+export interface Subnet {
+  readonly base: number;
+  readonly mask: number;
+  readonly gateway: IpAddress;
+  /** Stands for the host's loopback; undefined when guests may not reach it. */
+  readonly host: IpAddress | undefined;
+}
+
+/** Where a packet goes from here. */
+export interface UpperLayers {
+  onTcp(now: Instant, packet: Packet): void;
+  onUdp(now: Instant, packet: Packet, port: LinkPort, toGateway: boolean): void;
+  onIcmp(now: Instant, packet: Packet, toGateway: boolean): void;
+}
+
+export class Ipv4Input {
+  private readonly subnet: Subnet;
+  private readonly mtu: number;
+  private readonly verify: boolean;
+  private readonly neighbors: NeighborTable;
+  private readonly icmp: IcmpLayer;
+  private readonly drops: Counters<StackDrop>;
+  private readonly upper: UpperLayers;
+  private readonly packet: Packet;
+  private readonly reassembler: Reassembler;
+  /** The sender of the last packet: nearly always the sender of the next. */
+  private last: Neighbor | undefined = undefined;
+
+  constructor(
+    subnet: Subnet,
+    mtu: number,
+    verify: boolean,
+    neighbors: NeighborTable,
+    icmp: IcmpLayer,
+    drops: Counters<StackDrop>,
+    packet: Packet,
+    upper: UpperLayers,
+  ) {
+    this.subnet = subnet;
+    this.mtu = mtu;
+    this.verify = verify;
+    this.neighbors = neighbors;
+    this.icmp = icmp;
+    this.drops = drops;
+    this.packet = packet;
+    this.upper = upper;
+    this.reassembler = new Reassembler((reason) => drops.add(reason));
+    packet.key[KEY_GUEST + 2] = V4_MAPPED;
+    packet.key[KEY_REMOTE + 2] = V4_MAPPED;
+  }
+
+  get reassemblies(): Reassembler {
+    return this.reassembler;
+  }
+
+  /** `off` and `len` are the frame's. */
+  onFrame(
+    now: Instant,
+    port: LinkPort,
+    slab: Slab,
+    off: number,
+    len: number,
+    trusted: boolean,
+  ): void {
+    const l3 = off + ETHERNET_HEADER_LEN;
+    const { view } = slab;
+    const fault = checkIpv4(view, l3, len - ETHERNET_HEADER_LEN);
+    if (fault !== undefined) {
+      this.drops.add(fault);
+      return;
+    }
+    const { packet } = this;
+    const src = ipv4Src(view, l3);
+    const neighbor = this.sender(now, port, view, off, src);
+    if (neighbor === undefined && src !== 0) return;
+    packet.neighbor = neighbor;
+    const word = ipv4Fragment(view, l3);
+    if ((word & (OFFSET_MASK | IPV4_MF)) !== 0) {
+      const whole = this.reassembler.add(now, view, slab.bytes, l3);
+      if (whole === undefined) return;
+      this.deliver(now, port, whole, 0, false);
+      return;
+    }
+    if (!trusted && (word & IPV4_DF) !== 0 && ipv4TotalLength(view, l3) > this.mtu) {
+      this.drops.add('ipv4-too-big');
+      this.fill(slab, l3, false);
+      this.icmp.sendErrorFor(packet, ICMP_UNREACHABLE, UNREACHABLE_NEEDS_FRAGMENTATION, this.mtu);
+      return;
+    }
+    this.deliver(now, port, slab, l3, trusted);
+  }
+
+  expire(now: Instant): void {
+    this.reassembler.expire(now, (slab) => {
+      const src = ipv4(ipv4Src(slab.view, 0));
+      this.packet.neighbor = this.neighbors.findAddress(src);
+      this.fill(slab, 0, false);
+      this.icmp.sendErrorFor(this.packet, ICMP_TIME_EXCEEDED, TIME_EXCEEDED_REASSEMBLY);
+    });
+  }
+
+  private deliver(now: Instant, port: LinkPort, slab: Slab, l3: number, trusted: boolean): void {
+    const { packet, subnet } = this;
+    this.fill(slab, l3, trusted);
+    const dst = ipv4Dst(slab.view, l3);
+    const toGateway = dst === subnet.gateway.d;
+    if (!toGateway && dst !== subnet.host?.d && packet.ttl <= 1 && !packet.group) {
+      this.drops.add('ipv4-ttl-expired');
+      this.icmp.sendErrorFor(packet, ICMP_TIME_EXCEEDED, TIME_EXCEEDED_TRANSIT);
+      return;
+    }
+    const { protocol } = packet;
+    if (protocol === PROTOCOL_TCP) this.upper.onTcp(now, packet);
+    else if (protocol === PROTOCOL_UDP) this.upper.onUdp(now, packet, port, toGateway);
+    else if (protocol === PROTOCOL_ICMP) this.upper.onIcmp(now, packet, toGateway);
+    else {
+      this.drops.add('ipv4-unknown-protocol');
+      this.icmp.sendErrorFor(packet, ICMP_UNREACHABLE, UNREACHABLE_PROTOCOL);
+    }
+  }
+
+  private fill(slab: Slab, l3: number, trusted: boolean): void {
+    const { packet } = this;
+    const { view } = slab;
+    const { key } = packet;
+    const headerLen = ipv4HeaderLen(view, l3);
+    const dst = ipv4Dst(view, l3);
+    packet.slab = slab;
+    packet.family = 4;
+    packet.l3Off = l3;
+    packet.l3HeaderLen = headerLen;
+    packet.protocol = ipv4Protocol(view, l3);
+    packet.ttl = ipv4Ttl(view, l3);
+    packet.l4Off = l3 + headerLen;
+    packet.l4Len = ipv4TotalLength(view, l3) - headerLen;
+    packet.group = this.isGroup(dst);
+    key[KEY_GUEST + 3] = ipv4Src(view, l3);
+    key[KEY_REMOTE + 3] = dst;
+    packet.addressSum =
+      trusted || !this.verify
+        ? -1
+        : pseudoAddressSum(key, KEY_GUEST, KEY_REMOTE, 4, packet.protocol);
+  }
+
+  private isGroup(dst: number): boolean {
+    const { base, mask } = this.subnet;
+    return dst === -1 || dst >>> 28 === 14 || dst === (base | ~mask) || dst === base;
+  }
+
+  /** The neighbour with this source address, learned or refreshed; undefined drops the packet. */
+  private sender(
+    now: Instant,
+    port: LinkPort,
+    view: DataView,
+    off: number,
+    src: number,
+  ): Neighbor | undefined {
+    const { last, subnet } = this;
+    if (src === 0) return undefined; // a DHCP client without an address
+    if (last !== undefined && last.address.d === src && last.port === port) {
+      const mac = readMac(view, off + ETHERNET_SRC);
+      if (last.mac === mac) {
+        last.lastSeen = now;
+        return last;
+      }
+    }
+    const outside = (src & subnet.mask) !== subnet.base;
+    const ours = src === subnet.gateway.d || src === subnet.host?.d;
+    if (outside || ours || this.isGroup(src)) {
+      this.drops.add('ipv4-source-not-on-subnet');
+      return undefined;
+    }
+    const neighbor = this.neighbors.obtain(now, ipv4(src));
+    if (neighbor === undefined) {
+      this.drops.add('neighbor-table-full');
+      return undefined;
+    }
+    this.neighbors.learn(now, neighbor, readMac(view, off + ETHERNET_SRC), port);
+    this.last = neighbor;
+    return neighbor;
+  }
+}

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { type Log, SILENT } from '../../src/base/log.ts';
+import { NativeUnavailableError } from '../../src/native/errors.ts';
+import { loadPosix } from '../../src/native/load.ts';
+import type { Posix } from '../../src/native/posix.ts';
+import { NativeCalls } from '../../src/network/native-calls.ts';
+
+describe('cli/native-calls', () => {
+  const counting = () => {
+    const loads: string[] = [];
+    const load = (wanted: string): Posix => {
+      loads.push(wanted);
+      return loadPosix();
+    };
+    return { loads, load };
+  };
+
+  it('are loaded at the first need, and once', () => {
+    const { loads, load } = counting();
+    const native = new NativeCalls(SILENT, load);
+    assert.equal(loads.length, 0);
+    assert.equal(native.posix, native.posix);
+    assert.equal(native.posix, loadPosix());
+    assert.equal(loads.length, 1);
+  });
+
+  it('are loaded soon when nobody needs them', async () => {
+    const loaded = new Promise<void>((resolve) => {
+      const load = (): Posix => {
+        resolve();
+        return loadPosix();
+      };
+      new NativeCalls(SILENT, load).loadSoon(0);
+    });
+    const alive = setInterval(() => {}, 1_000); // what is loaded soon keeps no process alive
+    await loaded;
+    clearInterval(alive);
+  });
+
+  it('are not loaded once closed', async () => {
+    const { loads, load } = counting();
+    const native = new NativeCalls(SILENT, load);
+    native.loadSoon(0);
+    native.close();
+    await new Promise((resolve) => setTimeout(resolve, 0)); // timers of one delay go off in their order
+    assert.equal(loads.length, 0);
+  });
+
+  it('say once that there are none', () => {
+    const warnings: string[] = [];
+    const log: Log = { ...SILENT, warn: (_fields, message) => warnings.push(message) };
+    const native = new NativeCalls(log, (wanted) => {
+      throw new NativeUnavailableError(wanted, 'not here');
+    });
+    assert.equal(native.posix, undefined);
+    assert.equal(native.posix, undefined);
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0] ?? '', /cannot ping/);
+  });
+
+  it('do not hide a mistake', () => {
+    const native = new NativeCalls(SILENT, () => {
+      throw new RangeError('mistake');
+    });
+    assert.throws(() => native.posix, RangeError);
+  });
+});

@@ -1,0 +1,150 @@
+/** The whole network in one process, with a simulated guest in it: no root, no namespace. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SILENT } from '../../src/base/log.ts';
+import { startFileServer } from '../../src/lab/file-server.ts';
+import type { GuestAcceptor } from '../../src/lab/guest/embedded-guest.ts';
+import { SimulatedGuest } from '../../src/lab/guest/simulated-guest.ts';
+import { seededSha256 } from '../../src/lab/seeded-stream.ts';
+import { createNetwork } from '../../src/network/network.ts';
+import type { Network, NetworkOptions } from '../../src/network/options.ts';
+import { optionsIn } from '../cli/fake-network.ts';
+
+const HOST = '192.168.127.254';
+const SIZE = 1024 * 1024 + 17;
+
+const isAcceptor = (network: object): network is GuestAcceptor => 'attachSegment' in network;
+
+describe('network/network', () => {
+  let dir: string;
+  let network: Network | undefined;
+  let guest: SimulatedGuest;
+  let server: Server;
+
+  /** A network with a guest that has its lease. */
+  const start = async (more: Partial<NetworkOptions> = {}): Promise<Network> => {
+    const made = await createNetwork(
+      optionsIn(dir, { listen: ['qemu:127.0.0.1:0'], ...more }),
+      SILENT,
+    );
+    network = made;
+    assert.ok(isAcceptor(made));
+    guest.attach(made);
+    return made;
+  };
+  const portOf = (made: Network): number =>
+    Number(made.view.info().links[0]?.link.split(':').at(-1));
+  const refusals = (made: Network): number =>
+    made.view.counters()['refusals']?.['tcp-own-listener'] ?? 0;
+  const get = (host: string, port: number): Promise<unknown> =>
+    guest.download(`http://${host}:${port}/bytes/10?seed=1`, () => {});
+
+  beforeEach(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'hawser-test-'));
+    guest = new SimulatedGuest();
+    server = await startFileServer('127.0.0.1', 0);
+  });
+  afterEach(async () => {
+    await network?.close();
+    network = undefined;
+    await guest.close();
+    server.closeAllConnections();
+    server.close();
+    rmSync(dir, { recursive: true });
+  });
+  const serverPort = (): number => {
+    const address = server.address();
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  };
+
+  for (const mtu of [576, 1_500, 65_520]) {
+    it(`at MTU ${mtu} a simulated guest gets its lease, a name, pings and whole transfers`, async () => {
+      await start({ mtu });
+      const lease = await guest.lease();
+      assert.deepEqual(
+        { ...lease, client: '' },
+        {
+          address: '192.168.127.2',
+          prefixLen: 24,
+          router: '192.168.127.1',
+          dns: '192.168.127.1',
+          mtu,
+          client: '',
+        },
+      );
+      assert.equal(await guest.resolve('host.hawser.internal'), HOST);
+      for (const address of ['192.168.127.1', HOST]) assert.ok((await guest.ping(address)) >= 0);
+      const sum = seededSha256(7, SIZE);
+      const seen: number[] = [];
+      const down = await guest.download(
+        `http://${HOST}:${serverPort()}/bytes/${SIZE}?seed=7`,
+        (bytes) => seen.push(bytes),
+      );
+      assert.deepEqual([down.bytes, down.sha256], [SIZE, sum]);
+      const up = await guest.upload(`http://${HOST}:${serverPort()}/sink`, 7, SIZE, () => {});
+      assert.deepEqual([up.bytes, up.sha256], [SIZE, sum]);
+      for (const bytes of seen) assert.ok(bytes <= SIZE);
+    });
+  }
+
+  it('a refused connection, a wrong path and a name that there is not fail with their reason', async () => {
+    await start();
+    await assert.rejects(guest.resolve('x.hawser.internal'), /no lease/);
+    await guest.lease();
+    assert.equal(await guest.resolve('x.hawser.internal'), '');
+    await assert.rejects(
+      guest.download(`http://${HOST}:${serverPort()}/no`, () => {}),
+      /404/,
+    );
+    await assert.rejects(get('198.51.100.1', 80), /only its own network/);
+    const port = serverPort();
+    server.close();
+    server.closeAllConnections();
+    await assert.rejects(get(HOST, port), /refused|reset/);
+  });
+
+  it('closing the guest ends what it waits for', async () => {
+    const silent = createServer(() => {});
+    silent.listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const address = silent.address();
+    assert.ok(typeof address === 'object' && address !== null);
+    await start();
+    await guest.lease();
+    const waiting = assert.rejects(get(HOST, address.port), /closed/);
+    await guest.close();
+    await waiting;
+    silent.closeAllConnections();
+    silent.close();
+  });
+
+  it("a guest does not reach hawser's own listeners: not the link, not the API", async () => {
+    const made = await start();
+    await guest.lease();
+    await get(HOST, serverPort()); // what is not ours it reaches
+    await assert.rejects(get(HOST, portOf(made)));
+    made.denyGuests('127.0.0.1', serverPort());
+    await assert.rejects(get(HOST, serverPort()));
+    assert.equal(refusals(made), 2);
+  });
+
+  it('nor one that listens on every address of the host', async () => {
+    const made = await start({ listen: ['qemu:0.0.0.0:0'] });
+    await guest.lease();
+    await assert.rejects(get(HOST, portOf(made)));
+    assert.equal(refusals(made), 1);
+  });
+
+  it('a published port is not one of them', async () => {
+    const made = await start({ publish: ['0:192.168.127.2:80'] });
+    await guest.lease();
+    const published = Number(made.view.ports()[0]?.hostPort);
+    assert.ok(published > 0);
+    await assert.rejects(get(HOST, published)); // the guest itself serves nothing at port 80
+    assert.equal(refusals(made), 0);
+  });
+});
