@@ -6,7 +6,8 @@ import { cpuSeconds, processTree } from '../rig/proc.ts';
 /** Who opens the connections. */
 export type Direction = 'to-host' | 'to-guest' | 'none';
 
-export const wayOf = (direction: Direction): string => (direction === 'to-host' ? 'g2h' : 'h2g');
+export const carrierOf = (direction: Direction): string =>
+  direction === 'to-host' ? 'g2h' : 'h2g';
 export const wordsOf = (direction: Direction): string =>
   direction === 'to-host' ? 'guest to host' : 'host to guest';
 

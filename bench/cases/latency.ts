@@ -4,10 +4,10 @@ import { netbench } from '../rig/netbench.ts';
 import {
   type Case,
   type CaseRun,
+  carrierOf,
   type Direction,
   targetOf,
   type Values,
-  wayOf,
   withCpu,
   wordsOf,
 } from './case.ts';
@@ -39,7 +39,7 @@ export async function measureRoundTrips(
 }
 
 const roundTrips = (mode: 'rr' | 'udprr', direction: Direction, quick: boolean): Case => ({
-  name: `${mode}-${wayOf(direction)}`,
+  name: `${mode}-${carrierOf(direction)}`,
   about: `${mode === 'rr' ? 'TCP' : 'UDP'} request and response, ${wordsOf(direction)}`,
   direction,
   quick,
@@ -47,7 +47,7 @@ const roundTrips = (mode: 'rr' | 'udprr', direction: Direction, quick: boolean):
 });
 
 const connections = (direction: Direction, atOnce: number, quick: boolean): Case => ({
-  name: `crr-${wayOf(direction)}-${atOnce}`,
+  name: `crr-${carrierOf(direction)}-${atOnce}`,
   about: `connect, request, response, close, ${wordsOf(direction)}, ${atOnce} at once`,
   direction,
   quick,

@@ -1,5 +1,12 @@
 /** TCP throughput, and what it costs the peer. */
-import { type Case, type CaseRun, type Direction, type Values, wayOf, wordsOf } from './case.ts';
+import {
+  type Case,
+  type CaseRun,
+  carrierOf,
+  type Direction,
+  type Values,
+  wordsOf,
+} from './case.ts';
 import { runIperf } from './iperf-run.ts';
 
 const LEAST_BYTES = 1e5;
@@ -17,7 +24,7 @@ export async function measureBulk(
 
 function bulk(direction: Direction, streams: number, quick: boolean): Case {
   return {
-    name: `tcp-${wayOf(direction)}-${streams}`,
+    name: `tcp-${carrierOf(direction)}-${streams}`,
     about: `TCP throughput ${wordsOf(direction)}, ${streams} at once`,
     direction,
     quick,

@@ -1,5 +1,12 @@
 /** UDP as fast as the sender can: what counts is what arrives. */
-import { type Case, type CaseRun, type Direction, type Values, wayOf, wordsOf } from './case.ts';
+import {
+  type Case,
+  type CaseRun,
+  carrierOf,
+  type Direction,
+  type Values,
+  wordsOf,
+} from './case.ts';
 import { runIperf } from './iperf-run.ts';
 
 async function measureFlood(run: CaseRun, direction: Direction, size: number): Promise<Values> {
@@ -14,7 +21,7 @@ async function measureFlood(run: CaseRun, direction: Direction, size: number): P
 }
 
 const flood = (direction: Direction, size: number, quick: boolean): Case => ({
-  name: `udp-${size}-${wayOf(direction)}`,
+  name: `udp-${size}-${carrierOf(direction)}`,
   about: `UDP flood of ${size} bytes, ${wordsOf(direction)}`,
   direction,
   quick,

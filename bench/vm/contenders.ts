@@ -1,4 +1,4 @@
-/** Ways to serve a virtual machine's network card, each with a host's loopback behind it. */
+/** Carriers to serve a virtual machine's network card, each with a host's loopback behind it. */
 
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

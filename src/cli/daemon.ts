@@ -25,7 +25,7 @@ export interface ProcessEvents {
   off(event: string, listener: (...args: unknown[]) => void): unknown;
 }
 
-export interface DaemonSurroundings {
+export interface DaemonDeps {
   readonly createNetwork: CreateNetwork;
   readonly log: Log;
   readonly version: string;
@@ -41,19 +41,16 @@ export interface DaemonSurroundings {
  * @returns the exit status of a wanted end
  * @throws UsageError, or an Error that says what failed and what to do; nothing is left behind
  */
-export async function runDaemon(
-  options: NetworkOptions,
-  around: DaemonSurroundings,
-): Promise<number> {
+export async function runDaemon(options: NetworkOptions, deps: DaemonDeps): Promise<number> {
   if (options.readyFd !== undefined) checkReadyFd(options.readyFd);
-  const daemon = new Daemon(options, around);
+  const daemon = new Daemon(options, deps);
   daemon.listen();
   try {
     await daemon.start();
     await daemon.stopped;
   } catch (error) {
     if (!daemon.isStopping) throw error;
-    around.log.warn({ err: error }, 'hawser did not finish starting before its end');
+    deps.log.warn({ err: error }, 'hawser did not finish starting before its end');
   } finally {
     await daemon.end();
   }
@@ -64,7 +61,7 @@ class Daemon {
   readonly stopped: Promise<void>;
   isStopping = false;
   private readonly options: NetworkOptions;
-  private readonly around: DaemonSurroundings;
+  private readonly deps: DaemonDeps;
   private readonly owned = new OwnedPaths();
   private resolveStopped: () => void = () => {};
   private graceTimer: NodeJS.Timeout | undefined;
@@ -73,9 +70,9 @@ class Daemon {
   private hasPidFile = false;
   private readonly listeners: ReadonlyMap<string, (...args: unknown[]) => void>;
 
-  constructor(options: NetworkOptions, around: DaemonSurroundings) {
+  constructor(options: NetworkOptions, deps: DaemonDeps) {
     this.options = options;
-    this.around = around;
+    this.deps = deps;
     this.stopped = new Promise((resolve) => {
       this.resolveStopped = resolve;
     });
@@ -84,7 +81,7 @@ class Daemon {
       ['SIGINT', () => this.onSignal('SIGINT')],
       [
         'SIGHUP',
-        () => around.log.debug({}, 'SIGHUP ignored: a terminal that goes away ends nothing'),
+        () => deps.log.debug({}, 'SIGHUP ignored: a terminal that goes away ends nothing'),
       ],
       ['uncaughtException', (error) => this.onUncaught(error)],
       ['exit', () => this.removePaths()],
@@ -92,17 +89,17 @@ class Daemon {
   }
 
   listen(): void {
-    for (const [event, listener] of this.listeners) this.around.events.on(event, listener);
+    for (const [event, listener] of this.listeners) this.deps.events.on(event, listener);
   }
 
   async start(): Promise<void> {
-    const { options, around } = this;
+    const { options, deps } = this;
     if (options.pidFile !== undefined) {
       await claimPidFile(options.pidFile);
       this.hasPidFile = true;
     }
     if (this.isStopping) return;
-    const network = await around.createNetwork(options, around.log);
+    const network = await deps.createNetwork(options, deps.log);
     this.network = network;
     if (options.exitWithGuest) {
       network.onLastGuestGone(() => this.stop('the last guest has left'));
@@ -117,10 +114,10 @@ class Daemon {
     this.api = await serveControlApi({
       address: options.api,
       name: options.name,
-      version: around.version,
+      version: deps.version,
       view: network.view,
       ports: network.ports,
-      log: around.log,
+      log: deps.log,
       onShutdown: () => this.stop('the control API asked for it'),
     });
     const { tcp } = this.api;
@@ -131,15 +128,15 @@ class Daemon {
   }
 
   private announce(network: Network, links: readonly string[], api: string): void {
-    const { options, around } = this;
+    const { options, deps } = this;
     const { name } = options;
-    around.log.info({ name, links, api, version: around.version }, 'hawser is ready');
+    deps.log.info({ name, links, api, version: deps.version }, 'hawser is ready');
     if (options.readyFd !== undefined) {
       const ports = network.view.ports();
       const readiness = { ready: true, name, pid: process.pid, links, api, ports } as const;
-      announceReady(options.readyFd, readiness, around.log);
+      announceReady(options.readyFd, readiness, deps.log);
     }
-    around.onReady?.(network);
+    deps.onReady?.(network);
   }
 
   private ownLink(link: string): void {
@@ -151,16 +148,16 @@ class Daemon {
   private stop(why: string): void {
     if (this.isStopping) return;
     this.isStopping = true;
-    this.around.log.info({}, `hawser ends: ${why}`);
+    this.deps.log.info({}, `hawser ends: ${why}`);
     this.startGrace();
     this.resolveStopped();
   }
 
   private startGrace(): void {
     this.graceTimer ??= setTimeout(() => {
-      this.around.log.warn({}, 'the graceful end took too long: leaving at once');
+      this.deps.log.warn({}, 'the graceful end took too long: leaving at once');
       this.leave(this.isStopping ? 0 : EXIT_FAILURE);
-    }, this.around.graceMs);
+    }, this.deps.graceMs);
   }
 
   private onSignal(signal: string): void {
@@ -169,13 +166,13 @@ class Daemon {
   }
 
   private onUncaught(error: unknown): void {
-    this.around.log.error({ err: error }, 'hawser fails: a bug, please report it');
+    this.deps.log.error({ err: error }, 'hawser fails: a bug, please report it');
     this.leave(EXIT_FAILURE);
   }
 
   private leave(status: number): void {
     this.removePaths();
-    this.around.exit(status);
+    this.deps.exit(status);
   }
 
   private removePaths(): void {
@@ -191,11 +188,11 @@ class Daemon {
       try {
         await part?.close();
       } catch (error) {
-        this.around.log.error({ err: error }, 'could not close cleanly');
+        this.deps.log.error({ err: error }, 'could not close cleanly');
       }
     }
     clearTimeout(this.graceTimer);
     this.removePaths();
-    for (const [event, listener] of this.listeners) this.around.events.off(event, listener);
+    for (const [event, listener] of this.listeners) this.deps.events.off(event, listener);
   }
 }

@@ -1,8 +1,8 @@
 /** The `hawser` program. Only what must be in place first is done here; the rest is in `program.ts`. */
-import { leaveAtSignals } from './early-leave.ts';
+import { exitOnSignals } from './early-signals.ts';
 
 async function main(): Promise<number> {
-  if (process.argv[2] === 'run') leaveAtSignals();
+  if (process.argv[2] === 'run') exitOnSignals();
   // A reader that went away (`hawser flows | head`) is no failure of ours.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 

@@ -7,7 +7,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { EXIT_FAILURE, EXIT_USAGE, isUsageError, messageOf } from '../network/errors.ts';
 import { packageVersion } from '../network/version.ts';
-import { stayAtSignals } from './early-leave.ts';
+import { keepOnSignals } from './early-signals.ts';
 import { LATER_OPTIONS, type OptionRow, RUN_OPTIONS } from './option-table.ts';
 
 /** Of `hawser run`, those that the demo decides itself or that are for launchers. */
@@ -73,7 +73,7 @@ function addDaemonCommands(program: Command): void {
       commandLine: typedOptions(run),
       config: textOption(run, 'config'),
       printConfig: isSet(run, 'printConfig'),
-      onListening: stayAtSignals,
+      onListening: keepOnSignals,
     });
   });
 
@@ -96,7 +96,7 @@ function addDaemonCommands(program: Command): void {
   });
 }
 
-function lookCommand(program: Command, name: string, description: string): Command {
+function inspectCommand(program: Command, name: string, description: string): Command {
   return program
     .command(name)
     .description(description)
@@ -106,21 +106,25 @@ function lookCommand(program: Command, name: string, description: string): Comma
     .option('--json', 'for programs');
 }
 
-const lookRequest = (command: Command) => ({
+const inspectRequest = (command: Command) => ({
   name: textOption(command, 'name') ?? 'default',
   api: textOption(command, 'api'),
   apiTokenFile: textOption(command, 'apiTokenFile'),
   json: isSet(command, 'json'),
 });
 
-function addLookCommands(program: Command): void {
-  const load = () => import('./commands/look.ts');
-  const showStatus = lookCommand(program, 'status', 'what a running daemon does, and its guests');
+function addInspectCommands(program: Command): void {
+  const load = () => import('./commands/inspect.ts');
+  const showStatus = inspectCommand(
+    program,
+    'status',
+    'what a running daemon does, and its guests',
+  );
   showStatus.action(async () => {
-    process.stdout.write(await (await load()).statusCommand(lookRequest(showStatus)));
+    process.stdout.write(await (await load()).statusCommand(inspectRequest(showStatus)));
   });
 
-  const flows = lookCommand(program, 'flows', 'connections, UDP mappings and pings')
+  const flows = inspectCommand(program, 'flows', 'connections, UDP mappings and pings')
     .option('--protocol <protocol>', 'only tcp, udp or icmp')
     .option('--guest <ip>', 'only those of this guest')
     .option('--limit <n>', 'at most so many (default: 1000)');
@@ -131,18 +135,18 @@ function addLookCommands(program: Command): void {
       guest: textOption(flows, 'guest'),
       limit: textOption(flows, 'limit'),
     };
-    process.stdout.write(await flowsCommand({ ...lookRequest(flows), ...filter }));
+    process.stdout.write(await flowsCommand({ ...inspectRequest(flows), ...filter }));
   });
 
-  const leases = lookCommand(program, 'leases', 'DHCP leases');
+  const leases = inspectCommand(program, 'leases', 'DHCP leases');
   leases.action(async () => {
-    process.stdout.write(await (await load()).leasesCommand(lookRequest(leases)));
+    process.stdout.write(await (await load()).leasesCommand(inspectRequest(leases)));
   });
 }
 
 function addPortCommands(program: Command): void {
   const load = () => import('./commands/ports.ts');
-  const expose = lookCommand(program, 'expose', 'publish ports of a guest on this host')
+  const expose = inspectCommand(program, 'expose', 'publish ports of a guest on this host')
     .argument('<port...>', 'as of "hawser run -p"')
     .option('--source-address <how>', "what the guest's server sees: preserve or gateway")
     .option('--proxy-protocol <version>', 'send the PROXY protocol before the data: v1 or v2')
@@ -155,22 +159,22 @@ function addPortCommands(program: Command): void {
       proxyProtocol: textOption(expose, 'proxyProtocol'),
       via: textOption(expose, 'via'),
     };
-    process.stdout.write(await exposeCommand({ ...lookRequest(expose), ...how }));
+    process.stdout.write(await exposeCommand({ ...inspectRequest(expose), ...how }));
   });
 
-  const unexpose = lookCommand(program, 'unexpose', 'withdraw published ports').argument(
+  const unexpose = inspectCommand(program, 'unexpose', 'withdraw published ports').argument(
     '<port...>',
     '[HOSTIP:]HOSTPORT[/tcp|udp], unix:PATH, or the id that "hawser ports" shows',
   );
   unexpose.action(async () => {
     const { unexposeCommand } = await load();
-    const request = { ...lookRequest(unexpose), ports: unexpose.args };
+    const request = { ...inspectRequest(unexpose), ports: unexpose.args };
     process.stdout.write(await unexposeCommand(request));
   });
 
-  const ports = lookCommand(program, 'ports', 'published ports');
+  const ports = inspectCommand(program, 'ports', 'published ports');
   ports.action(async () => {
-    process.stdout.write(await (await load()).portsCommand(lookRequest(ports)));
+    process.stdout.write(await (await load()).portsCommand(inspectRequest(ports)));
   });
 }
 
@@ -225,7 +229,7 @@ function makeProgram(): Command {
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'hawser: ')) })
     .showHelpAfterError('Try --help.');
   addDaemonCommands(program);
-  addLookCommands(program);
+  addInspectCommands(program);
   addPortCommands(program);
   addAgentCommand(program);
   addBenchCommand(program);

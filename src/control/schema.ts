@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 import { once } from '../base/once.ts';
-import { PROXY_PROTOCOLS, SOURCE_ADDRESSES, WAYS } from '../proxy/ports/publish-spec.ts';
+import { CARRIERS, PROXY_PROTOCOLS, SOURCE_ADDRESSES } from '../proxy/ports/publish-spec.ts';
 import type {
   FlowView,
   GuestView,
@@ -181,7 +181,7 @@ export const portSchema: Schema<PortView> = once(() =>
     guestAddress: text.nullable(),
     guestPort: count.nullable(),
     guestPath: text.nullable(),
-    via: z.enum(WAYS),
+    via: z.enum(CARRIERS),
     sourceAddress: z.enum(SOURCE_ADDRESSES),
     proxyProtocol: z.enum(PROXY_PROTOCOLS).nullable(),
     lease: z.literal('connection').nullable(),

@@ -136,7 +136,7 @@ export class Channel implements MuxChannel {
   rxWindow = 0;
   txSent: number = NO_BYTES;
   txAllowed: number = NO_BYTES;
-  windowToldAt: Instant = 0;
+  windowAnnouncedAt: Instant = 0;
   /** The peer granted the Open; true from the start on channels it opened. */
   granted: boolean;
   rxEnded = false;

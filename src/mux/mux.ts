@@ -76,7 +76,7 @@ export class Mux implements ChannelPort {
   private readonly receiver: Receiver;
   private state: 'new' | 'up' | 'down' = 'new';
   private downReason: MuxDownReason | undefined = undefined;
-  private drainedTold = false;
+  private drainedNotified = false;
   private nextId: number;
   private readonly idStep: 1 | -1;
   private greetBy: Instant = NEVER;
@@ -321,12 +321,12 @@ export class Mux implements ChannelPort {
       this.tellChannel(now, channel);
     }
     list.length = 0;
-    if (session.goAwayToTell) {
-      session.goAwayToTell = false;
+    if (session.goAwayPending) {
+      session.goAwayPending = false;
       handler.onGoAway(now);
     }
-    if (session.leaving && session.channels.size === 0 && !this.drainedTold) {
-      this.drainedTold = true;
+    if (session.leaving && session.channels.size === 0 && !this.drainedNotified) {
+      this.drainedNotified = true;
       if (this.state === 'up') handler.onDrained(now);
     }
     const { downReason } = this;

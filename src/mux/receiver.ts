@@ -185,7 +185,7 @@ export class Receiver implements FrameSink {
     else if (command === frame.PING) session.link.onPing(frame.pingToken(view, off));
     else if (command === frame.PONG) session.link.onPong(now, frame.pingToken(view, off));
     else if (command === frame.GO_AWAY) {
-      session.goAwayToTell ||= !session.peerLeaving;
+      session.goAwayPending ||= !session.peerLeaving;
       session.peerLeaving = true;
     } else if (command === frame.ACCEPT) this.onAccept(id);
     else this.onReset(id, frame.resetCode(view, off), frame.resetText(view, off, headerLen));

@@ -21,7 +21,7 @@ export class Session {
   /** The peer's handshake is in. */
   ready = false;
   readyToTell = false;
-  goAwayToTell = false;
+  goAwayPending = false;
   /** We take no more opens. */
   leaving = false;
   /** The peer takes no more opens. */

@@ -52,13 +52,13 @@ export class WindowBudget {
         size < maxWindow &&
         channel.rxConsumed > 0 &&
         this.promised + size <= ample &&
-        now - channel.windowToldAt <= Math.max(rttMs, LEAST_RTT_MS)
+        now - channel.windowAnnouncedAt <= Math.max(rttMs, LEAST_RTT_MS)
       ) {
         this.resize(channel, Math.min(size * 2, maxWindow));
         this.stats.windowsGrown++;
       }
     }
-    channel.windowToldAt = now;
+    channel.windowAnnouncedAt = now;
     return Math.max(channel.rxAllowed, channel.rxConsumed + channel.rxWindow);
   }
 

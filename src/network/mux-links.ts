@@ -6,7 +6,7 @@ import type { Clock, Instant } from '../base/time.ts';
 import type { MuxLinkView, MuxPeerView } from '../control/network-view.ts';
 import type { ChannelRequest } from '../mux/request.ts';
 import { loadPosix } from '../native/load.ts';
-import { MuxWay } from '../proxy/agent/mux-way.ts';
+import { MuxCarrier } from '../proxy/agent/mux-carrier.ts';
 import { dialectOf, MuxPeers, type Peer } from '../proxy/agent/peers.ts';
 import { TargetDialer } from '../proxy/agent/target-dialer.ts';
 import { isAllowed, parseTargetRule } from '../proxy/agent/target-rules.ts';
@@ -31,7 +31,7 @@ export interface MuxLinksDeps {
 }
 
 export class MuxLinks {
-  readonly way: MuxWay;
+  readonly carrier: MuxCarrier;
   readonly dialer: TargetDialer;
   private readonly deps: MuxLinksDeps;
   private readonly peers: MuxPeers;
@@ -49,7 +49,7 @@ export class MuxLinks {
         if (!serves(now, request)) this.dialer.onRequest(now, request);
       },
     });
-    this.way = new MuxWay({ clock, log, peers: this.peers, sourceAddress });
+    this.carrier = new MuxCarrier({ clock, log, peers: this.peers, sourceAddress });
   }
 
   /** @throws Error that says which link cannot be opened, and why */
@@ -74,7 +74,7 @@ export class MuxLinks {
 
   async close(): Promise<void> {
     const closing = this.links.splice(0).map((link) => link.close());
-    this.way.close();
+    this.carrier.close();
     this.dialer.close();
     this.peers.close();
     await Promise.all(closing);

@@ -162,7 +162,7 @@ class RunningNetwork implements Network {
         udp: this.published,
         firstGuest,
         freePath: removeStaleSocket,
-        agent: options.mux.links.length > 0 ? this.mux.way : undefined,
+        agent: options.mux.links.length > 0 ? this.mux.carrier : undefined,
       },
       { sourceAddress: options.sourceAddress },
     );
@@ -262,8 +262,8 @@ class RunningNetwork implements Network {
         dhcp: this.dhcp.counts,
         'dhcp-drops': this.dhcp.drops,
         refusals,
-        mux: this.mux.way.counts,
-        'mux-udp': this.mux.way.udpCounts,
+        mux: this.mux.carrier.counts,
+        'mux-udp': this.mux.carrier.udpCounts,
         'mux-dialer': this.mux.dialer.counts,
       },
     });

@@ -65,13 +65,13 @@ export class BusyPoll {
     const inTime = now - this.lastWork < this.windowMs;
     this.lastWork = now;
     this.score = Math.min(Math.max(this.score + (inTime ? 1 : LATE), 0), MAX_SCORE);
-    this.judgeBulk(now);
+    this.checkBulk(now);
     if (this.score < POLLING || now < this.bulkUntil) return;
     this.pollUntil = now + this.windowMs;
     this.again();
   }
 
-  private judgeBulk(now: Instant): void {
+  private checkBulk(now: Instant): void {
     const spanMs = now - this.spanStart;
     if (spanMs < SPAN_MS) return;
     const carried = this.deps.carried();

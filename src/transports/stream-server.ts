@@ -15,7 +15,7 @@ export async function openServer(
   onSocket?: (socket: Socket) => void,
 ): Promise<Server> {
   const server = createServer({ pauseOnConnect: true, noDelay: true }, onSocket);
-  if ('path' in address) await makeWay(resolve(address.path));
+  if ('path' in address) await makeDirectory(resolve(address.path));
   try {
     await listen(server, address);
   } catch (cause) {
@@ -39,7 +39,7 @@ const inUse = (where: string, cause?: unknown): LinkInUseError =>
     { cause },
   );
 
-async function makeWay(path: string): Promise<void> {
+async function makeDirectory(path: string): Promise<void> {
   const problem = unixPathProblem(path);
   if (problem !== undefined) throw new LinkError(`cannot listen on ${path}: it ${problem}`);
   try {

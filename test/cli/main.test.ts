@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SILENT } from '../../src/base/log.ts';
-import { flowsCommand, leasesCommand, statusCommand } from '../../src/cli/commands/look.ts';
+import { flowsCommand, leasesCommand, statusCommand } from '../../src/cli/commands/inspect.ts';
 import type { ApiListener } from '../../src/control/api-listener.ts';
 import { serveControlApi } from '../../src/control/control-api.ts';
 import { FakeNetwork } from './fake-network.ts';

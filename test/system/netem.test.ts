@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { judgeVmStep } from '../../src/cli/demo/steps.ts';
+import { checkVmStep } from '../../src/cli/demo/steps.ts';
 import type { StepPlan } from '../../src/cli/demo/transfer.ts';
 import { seededSha256 } from '../../src/lab/seeded-stream.ts';
 import { onPath } from '../../src/lab/vm/initramfs.ts';
@@ -73,7 +73,7 @@ systemSuite('a QEMU virtual machine behind netem', [...LAB, 'vm', 'tc', 'ethtool
       for (const step of ['download', 'upload']) {
         const result = results.get(step);
         assert.ok(result, `${step} was reached`);
-        const report = await judgeVmStep(result, plan, sum);
+        const report = await checkVmStep(result, plan, sum);
         assert.ok(report.ok, `${step}: ${report.detail}`);
       }
       const losses = results.get('losses')?.words ?? {};

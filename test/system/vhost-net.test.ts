@@ -1,6 +1,6 @@
 /** The network card of a virtual machine, whose frames we serve in the guest's memory. */
 import assert from 'node:assert/strict';
-import { judgeVmStep, vmSteps } from '../../src/cli/demo/steps.ts';
+import { checkVmStep, vmSteps } from '../../src/cli/demo/steps.ts';
 import type { StepPlan } from '../../src/cli/demo/transfer.ts';
 import { seededSha256 } from '../../src/lab/seeded-stream.ts';
 import { startVm, type VmHandle, type VmStepResult } from '../../src/lab/vm/start-vm.ts';
@@ -44,7 +44,7 @@ systemSuite('a network card by vhost-user', [...LAB, 'vm'], function () {
     return vm;
   };
   const judge = async (result: VmStepResult): Promise<string> => {
-    const report = await judgeVmStep(result, PLAN, SUM);
+    const report = await checkVmStep(result, PLAN, SUM);
     assert.ok(report.ok, `${report.step}: ${report.detail}`);
     return report.step;
   };

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { judgeVmStep, vmSteps } from '../../src/cli/demo/steps.ts';
+import { checkVmStep, vmSteps } from '../../src/cli/demo/steps.ts';
 import type { StepPlan } from '../../src/cli/demo/transfer.ts';
 import { seededSha256 } from '../../src/lab/seeded-stream.ts';
 import { startVm } from '../../src/lab/vm/start-vm.ts';
@@ -28,7 +28,7 @@ systemSuite('a QEMU virtual machine', [...LAB, 'vm'], function () {
         const seen: string[] = [];
         const sum = seededSha256(plan.seed, plan.sizeBytes);
         for await (const result of vm.results) {
-          const report = await judgeVmStep(result, plan, sum);
+          const report = await checkVmStep(result, plan, sum);
           assert.ok(report.ok, `${report.step}: ${report.detail}`);
           seen.push(report.step);
         }

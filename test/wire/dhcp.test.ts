@@ -143,13 +143,13 @@ describe('DHCP messages', () => {
     );
   });
 
-  const WAYS: readonly (readonly [string, number, number, number, boolean, string])[] = [
+  const CARRIERS: readonly (readonly [string, number, number, number, boolean, string])[] = [
     ['a NAK is broadcast', NAK, 0, 0, false, 'broadcast'],
     ['a client with an address is sent to it', 5, 1, 1, true, 'ciaddr'],
     ['a client that asks for broadcast gets it', OFFER, 0, 1, true, 'broadcast'],
     ['any other is sent to its new address', OFFER, 0, 1, false, 'yiaddr'],
   ];
-  for (const [rule, type, ciaddr, yiaddr, broadcast, way] of WAYS) {
+  for (const [rule, type, ciaddr, yiaddr, broadcast, way] of CARRIERS) {
     it(`${rule} (RFC 2131 §4.1)`, () => {
       const out = makeSlab(1472);
       const options = [{ code: 53, data: Uint8Array.of(type) }];

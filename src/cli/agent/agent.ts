@@ -10,7 +10,7 @@ import type { Clock } from '../../base/time.ts';
 import { type Destination, formatDestination } from '../../mux/destination.ts';
 import { acceptStreams } from '../../native/stream/accept-streams.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
-import { MuxWay } from '../../proxy/agent/mux-way.ts';
+import { MuxCarrier } from '../../proxy/agent/mux-carrier.ts';
 import { MuxPeers } from '../../proxy/agent/peers.ts';
 import { TargetDialer } from '../../proxy/agent/target-dialer.ts';
 import { isAllowed } from '../../proxy/agent/target-rules.ts';
@@ -24,7 +24,7 @@ import { type AgentRequest, type Forward, formatForward, type NamedLink } from '
 
 const PRIVATE_UMASK = 0o177;
 
-export interface AgentSurroundings {
+export interface AgentDeps {
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -33,25 +33,25 @@ export class Agent {
   readonly peers: MuxPeers;
   readonly dialer: TargetDialer;
   private readonly request: AgentRequest;
-  private readonly around: AgentSurroundings;
-  private readonly way: MuxWay;
+  private readonly deps: AgentDeps;
+  private readonly carrier: MuxCarrier;
   private readonly links: OpenMuxLink[] = [];
   private readonly servers: Server[] = [];
 
-  constructor(request: AgentRequest, around: AgentSurroundings) {
+  constructor(request: AgentRequest, deps: AgentDeps) {
     this.request = request;
-    this.around = around;
+    this.deps = deps;
     const { allow, plain } = request;
     this.dialer = new TargetDialer({
-      ...around,
+      ...deps,
       isAllowed: (target) => allow === undefined || isAllowed(allow, target),
     });
     this.peers = new MuxPeers({
-      ...around,
+      ...deps,
       options: { extended: !plain },
       onRequest: (now, channelRequest) => this.dialer.onRequest(now, channelRequest),
     });
-    this.way = new MuxWay({ ...around, peers: this.peers });
+    this.carrier = new MuxCarrier({ ...deps, peers: this.peers });
   }
 
   /** @throws Error that says what failed and what to do */
@@ -64,14 +64,14 @@ export class Agent {
   async close(): Promise<void> {
     for (const server of this.servers) void closeServer(server);
     for (const link of this.links) void link.close();
-    this.way.close();
+    this.carrier.close();
     this.dialer.close();
     this.peers.close();
     await new Promise(setImmediate); // what the links were told is written
   }
 
   private async listen({ text, spec }: NamedLink): Promise<OpenMuxLink> {
-    const context = { ...this.around, peers: this.peers };
+    const context = { ...this.deps, peers: this.peers };
     const link = { name: text, order: this.links.length };
     if (spec.kind === 'unix') return await listenForPeers(link, { path: spec.path }, context);
     if (spec.kind === 'vsock') return await listenVsockLink(link, spec.port, context);
@@ -80,7 +80,7 @@ export class Agent {
   }
 
   private connect({ text, spec }: NamedLink): OpenMuxLink {
-    const context = { ...this.around, peers: this.peers };
+    const context = { ...this.deps, peers: this.peers };
     const link = { name: text, order: this.links.length };
     if (spec.kind === 'unix') return dialStream(link, { path: spec.path }, context);
     if (spec.kind === 'vsock') return dialVsock(link, spec.cid ?? 2, spec.port, context);
@@ -110,9 +110,9 @@ export class Agent {
     const from = parseAddress(stream.remoteAddress ?? '');
     const port = stream.remotePort;
     const client = from === undefined || port === undefined ? undefined : { address: from, port };
-    if (this.way.splice(stream, remote, client, undefined, () => {})) return;
+    if (this.carrier.splice(stream, remote, client, undefined, () => {})) return;
     const target = formatDestination(remote);
-    this.around.log.warn({ target }, 'client reset: no host is connected');
+    this.deps.log.warn({ target }, 'client reset: no host is connected');
     stream.reset();
   }
 }

@@ -5,10 +5,10 @@ import type { PortRequest } from '../../control/ports/port-request.ts';
 import { portSchema, portsSchema } from '../../control/schema.ts';
 import { RunError, UsageError } from '../../network/errors.ts';
 import {
+  CARRIERS,
   PROXY_PROTOCOLS,
   type PublishSpec,
   SOURCE_ADDRESSES,
-  WAYS,
 } from '../../proxy/ports/publish-spec.ts';
 import {
   LOOPBACK,
@@ -18,9 +18,9 @@ import {
 } from '../../proxy/ports/publish-text.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import { table } from '../text-table.ts';
-import { clientOf, type LookRequest, toJson } from './look.ts';
+import { clientOf, type InspectRequest, toJson } from './inspect.ts';
 
-export interface ExposeRequest extends LookRequest {
+export interface ExposeRequest extends InspectRequest {
   /** As `hawser run -p` takes them. */
   readonly ports: readonly string[];
   readonly sourceAddress: string | undefined;
@@ -33,7 +33,7 @@ export async function exposeCommand(request: ExposeRequest): Promise<string> {
   const options = {
     sourceAddress: choice('--source-address', request.sourceAddress, SOURCE_ADDRESSES),
     proxyProtocol: choice('--proxy-protocol', request.proxyProtocol, PROXY_PROTOCOLS),
-    via: choice('--via', request.via, WAYS),
+    via: choice('--via', request.via, CARRIERS),
   };
   const bodies = request.ports.flatMap(specsOf).map((spec) => ({ ...bodyOf(spec), ...options }));
   const client = clientOf(request);
@@ -86,7 +86,7 @@ function bodyOf(spec: PublishSpec): PortRequest {
   return { protocol: spec.protocol, ...host, ...guest };
 }
 
-export interface UnexposeRequest extends LookRequest {
+export interface UnexposeRequest extends InspectRequest {
   /** Ids, or host sides: `8080`, `127.0.0.1:8080`, `[::1]:53/udp`, `unix:PATH`. */
   readonly ports: readonly string[];
 }
@@ -121,7 +121,7 @@ function canonical(text: string): string {
   return `${endpoint(address.toString(), Number(place.slice(colon + 1)))}/${protocol}`;
 }
 
-export async function portsCommand(request: LookRequest): Promise<string> {
+export async function portsCommand(request: InspectRequest): Promise<string> {
   const answer = await clientOf(request).get('/v1/ports', portsSchema);
   if (request.json) return toJson(answer);
   if (answer.ports.length === 0) return 'No published ports.\n';

@@ -32,7 +32,7 @@ export interface DemoOptions extends DemoRequest {
   readonly json?: boolean;
 }
 
-export interface DemoSurroundings {
+export interface DemoDeps {
   readonly createNetwork: CreateNetwork;
   /** Makes the guest where no namespace is allowed. */
   readonly simulate?: () => EmbeddedGuest;
@@ -47,12 +47,12 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
  * @returns the exit status: 0, or 1 when a step failed
  * @throws VmUnavailableError, GuestUnavailableError, or what the daemon's start throws
  */
-export async function runDemo(options: DemoOptions, around?: DemoSurroundings): Promise<number> {
-  const demo = new Demo(options, around ?? (await realSurroundings()));
+export async function runDemo(options: DemoOptions, deps?: DemoDeps): Promise<number> {
+  const demo = new Demo(options, deps ?? (await realDeps()));
   return await demo.run();
 }
 
-async function realSurroundings(): Promise<DemoSurroundings> {
+async function realDeps(): Promise<DemoDeps> {
   const { createNetwork } = await import('../../network/network.ts');
   const { simulate } = await import('../../lab/guest/simulated-guest.ts');
   return { createNetwork, simulate };
@@ -67,7 +67,7 @@ const screen: Screen = {
 
 class Demo {
   private readonly options: DemoOptions;
-  private readonly around: DemoSurroundings;
+  private readonly deps: DemoDeps;
   /** Stands between the process and the daemon, so that the demo can end it too. */
   private readonly events = new EventEmitter();
   /** Of a QEMU machine: ours with `vm`, the user's afterwards. */
@@ -78,9 +78,9 @@ class Demo {
   private readonly ended = new AbortController();
   private status: number;
 
-  constructor(options: DemoOptions, around: DemoSurroundings) {
+  constructor(options: DemoOptions, deps: DemoDeps) {
     this.options = options;
-    this.around = around;
+    this.deps = deps;
     this.status = options.once ? EXIT_FAILURE : 0;
     const { listen, name } = options.options;
     const [unix] = listen.flatMap((text) => {
@@ -114,7 +114,7 @@ class Demo {
     const { options } = this.options;
     const listen = new Set([...options.listen, `qemu:${this.socket}`]);
     if (!this.options.vm) {
-      const { guest, notes } = await openGuest(this.around.simulate);
+      const { guest, notes } = await openGuest(this.deps.simulate);
       this.guest = guest;
       for (const note of notes) this.say(`note: ${note}\n`);
       if (guest.link !== undefined) listen.add(guest.link);
@@ -128,7 +128,7 @@ class Demo {
       log: { ...options.log, level },
     };
     await runDaemon(config, {
-      createNetwork: this.around.createNetwork,
+      createNetwork: this.deps.createNetwork,
       log: await createLog(config.log, new StderrSink()),
       version: packageVersion(),
       events: this.events,

@@ -6,10 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { MuxLinkView, MuxPeerView } from '../../control/network-view.ts';
 import type { OnProgress, Transfer } from '../../lab/guest/embedded-guest.ts';
 import type { PortBook } from '../../proxy/ports/port-table.ts';
-import type { Way } from '../../proxy/ports/publish-spec.ts';
+import type { Carrier } from '../../proxy/ports/publish-spec.ts';
 import { parsePublish } from '../../proxy/ports/publish-text.ts';
 import { type StepRunner, StepSkipped } from './step-runner.ts';
-import { judgeTransfer, type StepPlan } from './transfer.ts';
+import { checkTransfer, type StepPlan } from './transfer.ts';
 
 /** The part of the running network, and of the host, that the steps use. */
 export interface PublishingHost {
@@ -67,7 +67,7 @@ export async function runPublishedSteps(
   });
   const fetch = async (at: string, onProgress: OnProgress, way: string) => {
     const transfer = await host.fetch(at, onProgress);
-    return judgeTransfer(transfer, plan.sizeBytes, sum, `, ${way}`);
+    return checkTransfer(transfer, plan.sizeBytes, sum, `, ${way}`);
   };
   await runner.run('fetch-port', plan.sizeBytes, async (onProgress) => {
     if (served === undefined || url === undefined) throw new Error('no port is published');
@@ -84,7 +84,7 @@ export async function runPublishedSteps(
 }
 
 /** @returns the port of the host's loopback, picked by the system */
-async function publish(host: PublishingHost, served: Served, via: Way): Promise<number> {
+async function publish(host: PublishingHost, served: Served, via: Carrier): Promise<number> {
   // The agent dials the guest's own loopback.
   const target = via === 'net' ? `${served.address}:${served.port}` : `${served.port}`;
   const [spec] = parsePublish(`127.0.0.1:0:${target}`);

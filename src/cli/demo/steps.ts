@@ -12,7 +12,7 @@ import {
 } from '../../lab/vm/vm-steps.ts';
 import { MUX_PORT, type PublishingHost, runPublishedSteps } from './published-steps.ts';
 import { attempt, type Outcome, type StepReport, type StepRunner } from './step-runner.ts';
-import { bytesPath, judgeTransfer, type StepPlan } from './transfer.ts';
+import { bytesPath, checkTransfer, type StepPlan } from './transfer.ts';
 
 /** A name that hawser answers itself, so that the check needs no internet. */
 export const HOST_NAME = 'host.hawser.internal';
@@ -43,7 +43,7 @@ export async function runGuestSteps(
   // Early: the host dials ever more rarely, and is to have found the agent when it is used.
   const agent = guest.startAgent(MUX_PORT);
   agent.catch(() => {}); // its step says so
-  await runner.run('resolve', 0, async () => judgeAddress(await guest.resolve(HOST_NAME), plan));
+  await runner.run('resolve', 0, async () => classifyAddress(await guest.resolve(HOST_NAME), plan));
   for (const [step, target] of pings(plan)) {
     await runner.run(step, 0, async () => {
       const ms = await guest.ping(target);
@@ -51,12 +51,12 @@ export async function runGuestSteps(
     });
   }
   await runner.run('download', plan.sizeBytes, async (onProgress) =>
-    judgeTransfer(await guest.download(downloadUrl(plan), onProgress), plan.sizeBytes, sum),
+    checkTransfer(await guest.download(downloadUrl(plan), onProgress), plan.sizeBytes, sum),
   );
   await runner.run('upload', plan.sizeBytes, async (onProgress) => {
     const to = url(plan, '/sink');
     const transfer = await guest.upload(to, plan.seed, plan.sizeBytes, onProgress);
-    return judgeTransfer(transfer, plan.sizeBytes, sum);
+    return checkTransfer(transfer, plan.sizeBytes, sum);
   });
   const serve = async () => ({ address, port: await guest.serve(), path: bytesPath(plan) });
   return await runPublishedSteps(runner, host, plan, sum, () => agent, serve);
@@ -70,7 +70,7 @@ const pings = (plan: StepPlan): readonly (readonly [string, string])[] => [
 const describeLease = (lease: LeaseInfo): string =>
   `${lease.address}/${lease.prefixLen}, router ${lease.router}, DNS ${lease.dns}, MTU ${lease.mtu || 'not given'}, by ${lease.client}`;
 
-function judgeAddress(address: string, plan: StepPlan): Outcome {
+function classifyAddress(address: string, plan: StepPlan): Outcome {
   if (address !== plan.hostIp) {
     throw new Error(`${HOST_NAME} is ${address || 'nothing'}, expected ${plan.hostIp}`);
   }
@@ -91,7 +91,7 @@ export const vmError = ({ words }: VmStepResult): Error =>
   new Error(words['error']?.replaceAll('_', ' ') ?? 'failed');
 
 /** Judge what the VM reports as this file judges a guest's answers. */
-export async function judgeVmStep(
+export async function checkVmStep(
   result: VmStepResult,
   plan: StepPlan,
   sum: string,
@@ -102,9 +102,9 @@ export async function judgeVmStep(
     if (!result.ok) throw vmError(result);
     if (result.step === 'boot') return { detail: `Linux ${kernel}` };
     if (result.step === 'lease') return { detail: describeVmLease(words) };
-    if (result.step === 'resolve') return judgeAddress(address, plan);
+    if (result.step === 'resolve') return classifyAddress(address, plan);
     if (result.step === 'download' || result.step === 'upload') {
-      return judgeTransfer({ bytes: Number(bytes), sha256, ms: result.ms }, plan.sizeBytes, sum);
+      return checkTransfer({ bytes: Number(bytes), sha256, ms: result.ms }, plan.sizeBytes, sum);
     }
     return rtt === undefined ? { detail: address } : { detail: address, ms: Number(rtt) };
   };

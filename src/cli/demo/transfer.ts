@@ -20,7 +20,7 @@ export const bytesPath = ({ sizeBytes, seed }: StepPlan): string =>
  * @param note follows what is said of a success
  * @throws Error when bytes are missing or differ
  */
-export function judgeTransfer(
+export function checkTransfer(
   { bytes, sha256, ms }: Transfer,
   sizeBytes: number,
   sum: string,

@@ -18,7 +18,7 @@ import {
   type Served,
 } from './published-steps.ts';
 import { type StepRunner, StepSkipped } from './step-runner.ts';
-import { judgeVmStep, vmError, vmSteps } from './steps.ts';
+import { checkVmStep, vmError, vmSteps } from './steps.ts';
 import type { StepPlan } from './transfer.ts';
 
 export interface VmCheckOptions {
@@ -73,7 +73,7 @@ export async function checkVm(options: VmCheckOptions): Promise<void> {
     try {
       const result = await next();
       if (step === 'lease') address = result.words['address'] ?? '';
-      runner.end(await judgeVmStep(result, plan, sum));
+      runner.end(await checkVmStep(result, plan, sum));
     } catch (error) {
       runner.end({ step, ok: false, ms: 0, detail: messageOf(error) });
       return;

@@ -139,7 +139,7 @@ export class DockerProxy {
   }
 
   private get needsLanding(): boolean {
-    return this.named?.way !== 'mux' && !EVERY_ADDRESS.has(this.request.hostAddress);
+    return this.named?.carrier !== 'mux' && !EVERY_ADDRESS.has(this.request.hostAddress);
   }
 
   private async land(): Promise<Listening> {
@@ -171,7 +171,7 @@ export class DockerProxy {
     const { protocol, hostAddress, hostPort, sourceAddress } = this.request;
     const common = { protocol, hostAddress, hostPort, lease: 'connection' };
     const target = this.target(endpoint);
-    if (endpoint.way === 'mux') return { ...common, ...target, via: 'mux' };
+    if (endpoint.carrier === 'mux') return { ...common, ...target, via: 'mux' };
     const isGateway = this.landing !== undefined || sourceAddress === 'gateway';
     return { ...common, ...target, ...(isGateway ? { sourceAddress: 'gateway' } : {}) };
   }
@@ -181,7 +181,7 @@ export class DockerProxy {
     readonly guestAddress?: string;
     readonly guestPort: number;
   } {
-    if (endpoint.way === 'mux') {
+    if (endpoint.carrier === 'mux') {
       const { address, port } = this.container;
       return { guestAddress: address, guestPort: port };
     }

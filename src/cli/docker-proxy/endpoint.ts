@@ -7,10 +7,10 @@ import { endianness, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 
 /** How data comes to the container: through the guest's network stack, or by the agent. */
-export type Way = 'net' | 'mux';
+export type Carrier = 'net' | 'mux';
 
 export type ControlEndpoint = {
-  readonly way: Way;
+  readonly carrier: Carrier;
   readonly token: string | undefined;
 } & (
   | { readonly kind: 'unix'; readonly path: string }
@@ -31,15 +31,15 @@ const ALLOWED = 'http://IP[:PORT], unix:PATH, or agent:PATH for the socket of ha
 export function parseEndpoint(text: string, tokenFile: string | undefined): ControlEndpoint {
   const token = tokenFile === undefined ? undefined : readToken(tokenFile);
   const agent = /^agent:(.+)$/s.exec(text)?.[1];
-  if (agent !== undefined) return { kind: 'unix', path: agent, way: 'mux', token };
+  if (agent !== undefined) return { kind: 'unix', path: agent, carrier: 'mux', token };
   const path = /^(?:unix:(?:\/\/)?)?(\/.*)$/s.exec(text)?.[1];
-  if (path !== undefined) return { kind: 'unix', path, way: 'net', token };
+  if (path !== undefined) return { kind: 'unix', path, carrier: 'net', token };
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== 'http:' || url.pathname !== '/') {
     throw new EndpointError(`the control address ${text} is not understood: ${ALLOWED}`);
   }
   const host = url.hostname.replace(/^\[|\]$/g, '');
-  return { kind: 'tcp', host, port: Number(url.port || HTTP_PORT), way: 'net', token };
+  return { kind: 'tcp', host, port: Number(url.port || HTTP_PORT), carrier: 'net', token };
 }
 
 function readToken(file: string): string {
@@ -112,13 +112,13 @@ export function uplinkAddress(route: DefaultRoute | undefined): string | undefin
 export function agentSocket(): ControlEndpoint[] {
   const { XDG_RUNTIME_DIR: dir = '/run' } = process.env;
   const path = join(dir, 'hawser/agent.sock');
-  return existsSync(path) ? [{ kind: 'unix', path, way: 'mux', token: undefined }] : [];
+  return existsSync(path) ? [{ kind: 'unix', path, carrier: 'mux', token: undefined }] : [];
 }
 
 export const guestApi = ({ gateway }: DefaultRoute): ControlEndpoint => ({
   kind: 'tcp',
   host: gateway,
   port: HTTP_PORT,
-  way: 'net',
+  carrier: 'net',
   token: undefined,
 });

@@ -143,7 +143,7 @@ async function ask(
 }
 
 function advice(endpoint: ControlEndpoint): string {
-  if (endpoint.way === 'mux')
+  if (endpoint.carrier === 'mux')
     return 'run it with --guest-api on, and see that the agent is connected';
   if (endpoint.kind === 'unix') return 'see that it serves there, or set HAWSER_CONTROL';
   return 'run it with --guest-api on, or set HAWSER_CONTROL to its control socket';

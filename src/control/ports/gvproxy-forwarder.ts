@@ -12,7 +12,7 @@ import { formatEndpoint, PublishError, type PublishSpec } from '../../proxy/port
 import { pathProblem } from '../../proxy/ports/publish-text.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { Answer, CompatRequest } from '../route.ts';
-import { goListenError, parseGoJson, splitHostPort } from './go-words.ts';
+import { goListenError, parseGoJson, splitHostPort } from './go-errors.ts';
 import type { PortAccess } from './port-access.ts';
 
 export const GVPROXY_PREFIX = '/services/forwarder/';

@@ -3,12 +3,12 @@ import * as z from 'zod';
 import type { IpAddress } from '../../base/ip-address.ts';
 import { once } from '../../base/once.ts';
 import {
+  CARRIERS,
+  type Carrier,
   PROXY_PROTOCOLS,
   type PublishSpec,
   SOURCE_ADDRESSES,
   type SourceAddress,
-  WAYS,
-  type Way,
 } from '../../proxy/ports/publish-spec.ts';
 import { LOOPBACK, MAX_PORT, MAX_UNIX_PATH, pathProblem } from '../../proxy/ports/publish-text.ts';
 import { parseAddress } from '../../services/address-text.ts';
@@ -26,7 +26,7 @@ export interface PortRequest {
   readonly guestAddress?: Maybe<string>;
   readonly guestPort?: Maybe<number>;
   readonly guestPath?: Maybe<string>;
-  readonly via?: Maybe<Way>;
+  readonly via?: Maybe<Carrier>;
   readonly sourceAddress?: Maybe<SourceAddress>;
   readonly proxyProtocol?: Maybe<ProxyProtocol>;
   readonly annotation?: Maybe<string>;
@@ -48,7 +48,10 @@ export const portRequestSchema: Schema<PortRequest> = once(() => {
     guestAddress: z.string().max(64).nullish().describe('the first guest by default'),
     guestPort: z.int().min(1).max(MAX_PORT).nullish(),
     guestPath: path.nullish().describe('absolute path of a Unix socket in the guest'),
-    via: z.enum(WAYS).nullish().describe('net by default; mux is through the agent in the guest'),
+    via: z
+      .enum(CARRIERS)
+      .nullish()
+      .describe('net by default; mux is through the agent in the guest'),
     sourceAddress: z.enum(SOURCE_ADDRESSES).nullish(),
     proxyProtocol: z.enum(PROXY_PROTOCOLS).nullish(),
     annotation: z.string().max(1024).nullish().describe('kept for the client'),

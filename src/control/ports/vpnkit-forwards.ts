@@ -13,7 +13,7 @@ import { formatEndpoint, PublishError, type PublishSpec } from '../../proxy/port
 import { LOOPBACK, pathProblem } from '../../proxy/ports/publish-text.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { Answer, CompatRequest } from '../route.ts';
-import { goListenError, parseGoJson } from './go-words.ts';
+import { goListenError, parseGoJson } from './go-errors.ts';
 import type { PortAccess } from './port-access.ts';
 
 export const VPNKIT_PREFIX = '/forwards/';

@@ -15,7 +15,7 @@ import {
   makeDatagramScratch,
 } from '../../mux/udp-encapsulation.ts';
 import { parseAddress } from '../../services/address-text.ts';
-import type { PublishedListener } from '../ports/agent-way.ts';
+import type { PublishedListener } from '../ports/agent-carrier.ts';
 import { listenError, type PortSpec } from '../ports/publish-spec.ts';
 import { closeQuietly, type HostSocket, openHostSocket } from '../udp/host-socket.ts';
 import type { MuxPeers } from './peers.ts';

@@ -1,6 +1,6 @@
 /** The published ports, of every kind. Every way to publish acts on this one table. */
 import type { IpAddress } from '../../base/ip-address.ts';
-import type { AgentWay, PublishedListener } from './agent-way.ts';
+import type { AgentCarrier, PublishedListener } from './agent-carrier.ts';
 import {
   formatHostSide,
   type PortSpec,
@@ -15,7 +15,7 @@ export interface PortTableDeps
   extends Pick<StreamListenerDeps, 'serve' | 'addresses' | 'freePath' | 'firstGuest'> {
   readonly udp: UdpPublisher;
   /** Undefined: no link to an agent is configured. */
-  readonly agent?: AgentWay | undefined;
+  readonly agent?: AgentCarrier | undefined;
 }
 
 export interface PortTableOptions {

@@ -12,8 +12,8 @@ export type SourceAddress = (typeof SOURCE_ADDRESSES)[number];
 export const PROXY_PROTOCOLS = ['v1', 'v2'] as const;
 
 /** `net` is a connection of hawser's stack; `mux` a channel to the agent in the guest. */
-export const WAYS = ['net', 'mux'] as const;
-export type Way = (typeof WAYS)[number];
+export const CARRIERS = ['net', 'mux'] as const;
+export type Carrier = (typeof CARRIERS)[number];
 
 /** Where a publication leads, and how. */
 export interface GuestSide {
@@ -24,7 +24,7 @@ export interface GuestSide {
   /** A Unix socket in the guest. */
   readonly guestPath?: string | undefined;
   /** Undefined: `mux` for a Unix socket and for addresses behind the guest, else `net`. */
-  readonly via?: Way | undefined;
+  readonly via?: Carrier | undefined;
   /** Undefined: as the table's options say. */
   readonly sourceAddress?: SourceAddress | undefined;
   /** Sent to the guest's server before the data. Not for UDP. */

@@ -14,7 +14,7 @@ import { parseAddress } from '../../services/address-text.ts';
 import type { FlowId } from '../../stack/flow.ts';
 import { type ProxiedConnection, proxyHeader } from '../../wire/proxy-protocol.ts';
 import type { AddressMap } from '../address-map.ts';
-import type { AgentClient, AgentTarget, AgentWay, PublishedListener } from './agent-way.ts';
+import type { AgentCarrier, AgentClient, AgentTarget, PublishedListener } from './agent-carrier.ts';
 import { clientSource, SOURCE_TRIES, sourcePort, unixClientPort } from './client-source.ts';
 import { listenError, type PublishSpec, type SourceAddress } from './publish-spec.ts';
 
@@ -39,7 +39,7 @@ export type PlaceTaken = 'live' | 'not-a-socket';
 export interface StreamListenerDeps {
   readonly serve: ServeTcp;
   /** Undefined: there is no link to an agent. */
-  readonly agent: AgentWay | undefined;
+  readonly agent: AgentCarrier | undefined;
   readonly addresses: AddressMap;
   readonly firstGuest: () => IpAddress | undefined;
   /** Remove the socket at a path if nobody serves it. */

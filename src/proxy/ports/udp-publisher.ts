@@ -26,7 +26,7 @@ import { type HostTarget, hostTarget } from '../udp/host-target.ts';
 import { IdleTable, type TableEntry } from '../udp/idle-table.ts';
 import { Outbox, type Outboxes, type Sender } from '../udp/outbox.ts';
 import type { SendPool, SendSlot } from '../udp/send-pool.ts';
-import type { PublishedListener } from './agent-way.ts';
+import type { PublishedListener } from './agent-carrier.ts';
 import { clientSource, SOURCE_TRIES, sourcePort } from './client-source.ts';
 import { listenError, type PortSpec, type SourceAddress } from './publish-spec.ts';
 

@@ -79,7 +79,7 @@ export class SplitQueue {
   private used: Range;
   private nextUsed: number;
   /** `nextUsed` when the guest was last told. */
-  private toldUsed: number;
+  private notifiedUsed: number;
 
   constructor(memory: GuestMemory, layout: QueueLayout) {
     const { size } = layout;
@@ -93,7 +93,7 @@ export class SplitQueue {
     this.avail = this.range(layout.avail, RING + 2 * size + 2, 2);
     this.used = this.range(layout.used, RING + 8 * size + 2, 4);
     this.nextUsed = this.broken === undefined ? Atomics.load(this.used.words, 1) : 0;
-    this.toldUsed = this.nextUsed;
+    this.notifiedUsed = this.nextUsed;
   }
 
   /** Take the next chain of the guest. @returns false when there is none, or the queue is broken */
@@ -144,9 +144,9 @@ export class SplitQueue {
 
   /** Whether the guest wants to be told of what was given since it was told last (§2.7.7.2). */
   shouldNotify(): boolean {
-    const told = this.toldUsed;
+    const told = this.notifiedUsed;
     if (told === this.nextUsed || this.broken !== undefined) return false;
-    this.toldUsed = this.nextUsed;
+    this.notifiedUsed = this.nextUsed;
     if (!this.eventIdx) return (Atomics.load(this.avail.words, 0) & NO_INTERRUPT) === 0;
     const event = Atomics.load(this.avail.words, 2 + this.size);
     return ((this.nextUsed - event - 1) & 0xffff) < ((this.nextUsed - told) & 0xffff);

@@ -77,7 +77,7 @@ export class Connection implements VsockStream {
   private bytesToGuest: number = NO_BYTES;
   /** Modulo 2^32, as int32. */
   private consumed = 0;
-  private consumedTold = 0;
+  private consumedAnnounced = 0;
   private sent = 0;
   private guestForwarded = 0;
   private guestBuffer = 0;
@@ -125,7 +125,7 @@ export class Connection implements VsockStream {
     this.consumed = (this.consumed + n) | 0;
     if (this.guestEnded) this.settle();
     else if (this.attached && !this.creditDue) {
-      const untold = (this.consumed - this.consumedTold) | 0;
+      const untold = (this.consumed - this.consumedAnnounced) | 0;
       if (untold < Math.min(this.window, this.guestBuffer) >> 2) return;
       this.creditDue = true;
       this.port.queueSend(this);
@@ -346,7 +346,7 @@ export class Connection implements VsockStream {
 
   private emit(header: DataView, op: number, len: number, flags: number): number {
     this.creditDue = false;
-    this.consumedTold = this.consumed;
+    this.consumedAnnounced = this.consumed;
     p.emitPacket(header, op, len, flags, this.window, this.consumed);
     return len;
   }

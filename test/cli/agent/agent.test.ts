@@ -177,7 +177,7 @@ describe('agent', () => {
     });
     server.bind(0, '127.0.0.1');
     await once(server, 'listening');
-    const listener = pair.host?.way.listenUdp({
+    const listener = pair.host?.carrier.listenUdp({
       protocol: 'udp',
       hostAddress: LOOPBACK,
       hostPort: 0,

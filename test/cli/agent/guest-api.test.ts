@@ -44,7 +44,7 @@ describe('the guest API by way of the agent', () => {
   const endpoint = (): ControlEndpoint => ({
     kind: 'unix',
     path: pair.path('hawser/agent.sock'),
-    way: 'mux',
+    carrier: 'mux',
     token: undefined,
   });
   const ask = async (body: object): Promise<{ readonly status: number; readonly body: string }> => {

@@ -11,7 +11,7 @@ import { parseAgentArguments } from '../../../src/cli/agent/arguments.ts';
 import { acceptStreams } from '../../../src/native/stream/accept-streams.ts';
 import type { HostStream } from '../../../src/native/stream/host-stream.ts';
 import { MuxLinks } from '../../../src/network/mux-links.ts';
-import type { AgentTarget } from '../../../src/proxy/ports/agent-way.ts';
+import type { AgentTarget } from '../../../src/proxy/ports/agent-carrier.ts';
 import { NodeClock } from '../../../src/transports/node-clock.ts';
 
 const DEADLINE_MS = 4_000;
@@ -98,7 +98,7 @@ export class Pair {
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const onStream = (stream: HostStream): void => {
-      const served = this.host?.way.serve(stream, target, undefined, preface, () => {
+      const served = this.host?.carrier.serve(stream, target, undefined, preface, () => {
         this.ended++;
       });
       if (served !== true) stream.reset();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { reportLine } from '../../../src/cli/demo/display.ts';
 import type { PublishingHost } from '../../../src/cli/demo/published-steps.ts';
 import { type StepReport, StepRunner, StepSkipped } from '../../../src/cli/demo/step-runner.ts';
-import { figure, judgeVmStep, runGuestSteps } from '../../../src/cli/demo/steps.ts';
+import { checkVmStep, figure, runGuestSteps } from '../../../src/cli/demo/steps.ts';
 import type { StepPlan } from '../../../src/cli/demo/transfer.ts';
 import type { MuxLinkView } from '../../../src/control/network-view.ts';
 import type { EmbeddedGuest, Transfer } from '../../../src/lab/guest/embedded-guest.ts';
@@ -227,7 +227,7 @@ describe('VM console', () => {
   const judge = (line: string): Promise<StepReport> => {
     const result = parseResult(line);
     assert.ok(result);
-    return judgeVmStep(result, PLAN, SUM);
+    return checkVmStep(result, PLAN, SUM);
   };
   it('the sum of a download is compared', async () => {
     assert.ok((await judge(`HAWSER step=download ok=1 ms=5 bytes=5000 sha256=${SUM}`)).ok);

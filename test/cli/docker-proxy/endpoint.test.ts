@@ -37,14 +37,14 @@ describe('docker-proxy: the default route', () => {
 });
 
 describe('docker-proxy: the control address', () => {
-  const common = { way: 'net', token: undefined } as const;
+  const common = { carrier: 'net', token: undefined } as const;
   for (const [text, endpoint, shown] of [
     ['/run/c.sock', { ...common, kind: 'unix', path: '/run/c.sock' }, '/run/c.sock'],
     ['unix:/run/c.sock', { ...common, kind: 'unix', path: '/run/c.sock' }, '/run/c.sock'],
     ['unix:///run/c.sock', { ...common, kind: 'unix', path: '/run/c.sock' }, '/run/c.sock'],
     [
       'agent:/run/a.sock',
-      { kind: 'unix', path: '/run/a.sock', way: 'mux', token: undefined },
+      { kind: 'unix', path: '/run/a.sock', carrier: 'mux', token: undefined },
       '/run/a.sock',
     ],
     [

@@ -3,7 +3,7 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { connect, createServer, type Socket } from 'node:net';
 import type { IpAddress } from '../../../src/base/ip-address.ts';
 import { loadPosix } from '../../../src/native/load.ts';
-import type { AgentWay } from '../../../src/proxy/ports/agent-way.ts';
+import type { AgentCarrier } from '../../../src/proxy/ports/agent-carrier.ts';
 import type { PortTable, PortTableOptions } from '../../../src/proxy/ports/port-table.ts';
 import { type PortSpec, PublishError } from '../../../src/proxy/ports/publish-spec.ts';
 import { parsePublish } from '../../../src/proxy/ports/publish-text.ts';
@@ -261,7 +261,7 @@ describe('proxy/ports', () => {
     const spec = { ...one('0:80'), via: 'mux', guestAddress: undefined } as const;
     await assert.rejects(make().publish(spec, 'api'), { code: 'ERR_PUBLISH_NO_AGENT' });
     const asked: unknown[] = [];
-    const agent: AgentWay = {
+    const agent: AgentCarrier = {
       serve: (stream, target, client, preface, onEnd) => {
         asked.push([target, `${client?.address}`, preface]);
         answerAndEnd(stream, '', onEnd);

@@ -15,20 +15,20 @@ import { instanceDir, realPlace } from '../runtime-dir.ts';
 import { parseApi, parseName } from '../settings.ts';
 import { formatBytes, formatDuration, table } from '../text-table.ts';
 
-export interface LookRequest {
+export interface InspectRequest {
   readonly name: string;
   readonly api: string | undefined;
   readonly apiTokenFile: string | undefined;
   readonly json: boolean;
 }
 
-export interface FlowsRequest extends LookRequest {
+export interface FlowsRequest extends InspectRequest {
   readonly protocol: string | undefined;
   readonly guest: string | undefined;
   readonly limit: string | undefined;
 }
 
-function endpointOf(request: LookRequest): ApiEndpoint {
+function endpointOf(request: InspectRequest): ApiEndpoint {
   const { api, apiTokenFile } = request;
   const name = parseName(request.name);
   if ('problem' in name) throw new UsageError([`--name ${request.name}: ${name.problem}`]);
@@ -48,13 +48,13 @@ function endpointOf(request: LookRequest): ApiEndpoint {
   }
 }
 
-export const clientOf = (request: LookRequest): ApiClient => new ApiClient(endpointOf(request));
+export const clientOf = (request: InspectRequest): ApiClient => new ApiClient(endpointOf(request));
 
 export const toJson = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
 const orDash = (text: string | null): string => (text === null || text === '' ? '-' : text);
 
 /** @returns what to print */
-export async function statusCommand(request: LookRequest): Promise<string> {
+export async function statusCommand(request: InspectRequest): Promise<string> {
   const client = clientOf(request);
   const health = await client.get('/v1/health', healthSchema);
   const info = await client.get('/v1/info', infoSchema);
@@ -144,7 +144,7 @@ const flowRow = (flow: FlowView): string[] => [
   flow.tcp === null ? '' : String(flow.tcp.retransmits),
 ];
 
-export async function leasesCommand(request: LookRequest): Promise<string> {
+export async function leasesCommand(request: InspectRequest): Promise<string> {
   const answer = await clientOf(request).get('/v1/leases', leasesSchema);
   if (request.json) return toJson(answer);
   if (answer.leases.length === 0) return 'No leases.\n';

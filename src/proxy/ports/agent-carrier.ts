@@ -26,7 +26,7 @@ export interface PublishedListener {
   stop(): void;
 }
 
-export interface AgentWay {
+export interface AgentCarrier {
   /**
    * Open a channel to `target` and splice `stream` to it. Nothing of the client's
    * is sent before `preface`; a target that refuses resets the client.

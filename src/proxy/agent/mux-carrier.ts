@@ -7,13 +7,18 @@ import type { Clock } from '../../base/time.ts';
 import { type Destination, formatDestination } from '../../mux/destination.ts';
 import type { ChannelEnd } from '../../mux/reason.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
-import type { AgentClient, AgentTarget, AgentWay, PublishedListener } from '../ports/agent-way.ts';
+import type {
+  AgentCarrier,
+  AgentClient,
+  AgentTarget,
+  PublishedListener,
+} from '../ports/agent-carrier.ts';
 import type { PortSpec, SourceAddress } from '../ports/publish-spec.ts';
 import { ChannelSplice, NO_FLUSH } from './channel-splice.ts';
 import type { MuxPeers } from './peers.ts';
 import { type UdpChannelCount, UdpChannels } from './udp-channels.ts';
 
-export interface MuxWayDeps {
+export interface MuxCarrierDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly peers: Pick<MuxPeers, 'current'>;
@@ -21,18 +26,24 @@ export interface MuxWayDeps {
   readonly sourceAddress?: SourceAddress;
 }
 
-export type MuxWayCount = 'served' | 'no-agent' | 'no-channel' | 'refused' | 'reset' | 'link-down';
+export type MuxCarrierCount =
+  | 'served'
+  | 'no-agent'
+  | 'no-channel'
+  | 'refused'
+  | 'reset'
+  | 'link-down';
 
 /** Of the guest that the agent runs in. */
 const LOOPBACK = ipv4(0x7f00_0001);
 
-export class MuxWay implements AgentWay {
-  readonly counts: Counters<MuxWayCount> = new Counters();
+export class MuxCarrier implements AgentCarrier {
+  readonly counts: Counters<MuxCarrierCount> = new Counters();
   readonly udpCounts: Counters<UdpChannelCount> = new Counters();
-  private readonly deps: MuxWayDeps;
+  private readonly deps: MuxCarrierDeps;
   private readonly splices = new Chain<ChannelSplice>();
 
-  constructor(deps: MuxWayDeps) {
+  constructor(deps: MuxCarrierDeps) {
     this.deps = deps;
   }
 
@@ -51,7 +62,7 @@ export class MuxWay implements AgentWay {
     return this.splice(accepted, destinationOf(target), client, preface, onEnd);
   }
 
-  /** As {@link AgentWay.serve}, to any destination of the peer. */
+  /** As {@link AgentCarrier.serve}, to any destination of the peer. */
   splice(
     accepted: HostStream,
     destination: Destination,
@@ -106,7 +117,7 @@ export class MuxWay implements AgentWay {
   }
 }
 
-function countOf(reason: ChannelEnd): MuxWayCount | undefined {
+function countOf(reason: ChannelEnd): MuxCarrierCount | undefined {
   switch (reason) {
     case 'finished':
     case 'reset-by-peer':

@@ -6,11 +6,11 @@ const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 const leave = (): never => process.exit(0);
 
-export function leaveAtSignals(): void {
+export function exitOnSignals(): void {
   for (const signal of SIGNALS) process.on(signal, leave);
 }
 
 /** Others listen now. */
-export function stayAtSignals(): void {
+export function keepOnSignals(): void {
   for (const signal of SIGNALS) process.off(signal, leave);
 }
