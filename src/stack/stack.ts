@@ -32,7 +32,8 @@ import type {
   Upstream,
 } from './flow.ts';
 import { ArpLayer } from './ipv4/arp.ts';
-import { IcmpLayer } from './ipv4/icmp.ts';
+import { IcmpInput } from './ipv4/icmp-input.ts';
+import { IcmpOutput } from './ipv4/icmp-output.ts';
 import { Ipv4Input, type Subnet, type UpperLayers } from './ipv4/input.ts';
 import { IpOutput } from './ipv4/output.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor, Timed } from './link.ts';
@@ -88,7 +89,8 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
   readonly drops: Counters<StackDrop> = new Counters<StackDrop>();
   readonly tcp: TcpLayer;
   readonly config: StackConfig;
-  readonly icmp: IcmpLayer;
+  readonly icmp: IcmpOutput;
+  private readonly icmpInput: IcmpInput;
   private readonly segment: EthernetSegment;
   private readonly neighbors: NeighborTable;
   private readonly out: IpOutput;
@@ -110,7 +112,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
     this.segment = new EthernetSegment(config.mac, config.mtu, this, this.drops);
     this.neighbors = new NeighborTable(config.mac, random.next32());
     this.out = new IpOutput(config.mtu);
-    this.icmp = new IcmpLayer(this.out, config.gateway, this.drops, upstream);
+    this.icmp = new IcmpOutput(this.out, config.gateway, this.drops);
     const subnet: Subnet = {
       base: config.subnet.d,
       mask: -1 << (32 - config.prefixLen),
@@ -119,17 +121,17 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
     };
     this.arp = new ArpLayer(config.mac, subnet, this.neighbors, this.drops);
     this.udp = new UdpLayer(this.out, this.drops, upstream);
-    this.tcp = new TcpLayer(
-      { ...DEFAULT_TCP_CONFIG, ...config.tcp },
-      this.wheel,
-      this.out,
-      this.icmp,
-      this.drops,
+    this.tcp = new TcpLayer({
+      config: { ...DEFAULT_TCP_CONFIG, ...config.tcp },
+      wheel: this.wheel,
+      out: this.out,
+      icmp: this.icmp,
+      drops: this.drops,
       random,
       upstream,
-    );
-    this.icmp.tcp = this.tcp;
-    this.tcp.hasShare = (neighbor) => this.hasShare(neighbor);
+      hasShare: (neighbor) => this.hasShare(neighbor),
+    });
+    this.icmpInput = new IcmpInput(this.icmp, config.gateway, this.drops, this.tcp, upstream);
     this.out.onUnresolved = (neighbor) => this.resolve(neighbor);
     this.input = new Ipv4Input(
       subnet,
@@ -317,7 +319,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
   }
 
   onIcmp(now: Instant, packet: Packet, toGateway: boolean): void {
-    this.icmp.onPacket(now, packet, toGateway);
+    this.icmpInput.onPacket(now, packet, toGateway);
   }
 
   // --- inside ---

@@ -276,12 +276,39 @@ describe('stack/tcp handshake', () => {
       assert.equal(s.app.closed, 'timed-out');
     });
 
-    it('an ICMP unreachable about the SYN ends the dial', () => {
-      const s = dialed();
+    const unreachable = (s: Script, code: number, change = 0): void => {
       const [frame] = s.writer.take().slice(-1);
       assert.ok(frame);
-      s.frames(icmpErrorFrame(3, 1, 0, l3Of(frame).slice(0, 28)));
-      assert.equal(s.app.closed, 'unreachable');
+      const quote = l3Of(frame).slice(0, 28);
+      quote[27] = (quote[27] ?? 0) ^ change; // of the sequence number
+      s.frames(icmpErrorFrame(3, code, 0, quote));
+    };
+
+    for (const code of [2, 3, 10, 13]) {
+      it(`an ICMP unreachable of code ${code} about the SYN ends the dial (RFC 1122 §4.2.3.9)`, () => {
+        const s = dialed();
+        unreachable(s, code);
+        assert.equal(s.app.closed, 'unreachable');
+      });
+    }
+
+    for (const code of [0, 1, 5]) {
+      it(`one of code ${code} may pass: the dial goes on (RFC 1122 §4.2.3.9)`, () => {
+        const s = new Script({ tcp: { maxSynRetransmits: 1 } }).announce();
+        s.dial();
+        unreachable(s, code);
+        assert.equal(s.app.closed, undefined);
+        s.advance(1010);
+        assert.deepEqual(s.out(), ['S 0+0 ack 0']);
+        s.advance(2010);
+        assert.equal(s.app.closed, 'unreachable', 'and is the reason when it fails');
+      });
+    }
+
+    it('one that quotes another sequence number is not believed (RFC 5927 §4.1)', () => {
+      const s = dialed();
+      unreachable(s, 3, 1);
+      assert.equal(s.app.closed, undefined);
     });
 
     it('an ICMP unreachable does not end an established connection', () => {

@@ -36,7 +36,7 @@ import type { StackDrop } from '../drops.ts';
 import type { LinkPort } from '../link-port.ts';
 import type { Neighbor, NeighborTable } from '../neighbor.ts';
 import type { Packet } from '../packet.ts';
-import type { IcmpLayer } from './icmp.ts';
+import type { IcmpOutput } from './icmp-output.ts';
 import { Reassembler } from './reassembly.ts';
 
 const OFFSET_MASK = 0x1fff;
@@ -62,7 +62,7 @@ export class Ipv4Input {
   private readonly mtu: number;
   private readonly verify: boolean;
   private readonly neighbors: NeighborTable;
-  private readonly icmp: IcmpLayer;
+  private readonly icmp: IcmpOutput;
   private readonly drops: Counters<StackDrop>;
   private readonly upper: UpperLayers;
   private readonly packet: Packet;
@@ -75,7 +75,7 @@ export class Ipv4Input {
     mtu: number,
     verify: boolean,
     neighbors: NeighborTable,
-    icmp: IcmpLayer,
+    icmp: IcmpOutput,
     drops: Counters<StackDrop>,
     packet: Packet,
     upper: UpperLayers,

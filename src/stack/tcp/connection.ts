@@ -176,6 +176,8 @@ export class TcpConnection extends Timer implements TcpFlow, Chained<TcpConnecti
   /** When the data was sent that waits for the flush; `NEVER` when none does. */
   corkedAt: Instant = NEVER;
   closeReason: CloseReason = 'finished';
+  /** An ICMP error said of our SYN that the guest cannot be reached now. */
+  unreachable = false;
 
   constructor(
     context: TcpContext,

@@ -39,7 +39,7 @@ import {
 import { TIMESTAMPS_LEN } from '../../wire/tcp-options.ts';
 import type { StackDrop } from '../drops.ts';
 import type { FlowId, RefuseReason, TcpFlow, TcpFlowHandler, Upstream } from '../flow.ts';
-import type { IcmpLayer } from '../ipv4/icmp.ts';
+import type { IcmpOutput } from '../ipv4/icmp-output.ts';
 import { type IpOutput, type Path, pathTo } from '../ipv4/output.ts';
 import type { Neighbor } from '../neighbor.ts';
 import type { Packet } from '../packet.ts';
@@ -70,6 +70,18 @@ const STARVED_RETRY_MS = 20;
 /** How full the table of connections is, when links are held to their shares of it. */
 const SHARED_FROM = 0.75;
 
+export interface TcpLayerDeps {
+  readonly config: TcpConfig;
+  readonly wheel: TimerWheel;
+  readonly out: IpOutput;
+  readonly icmp: IcmpOutput;
+  readonly drops: Counters<StackDrop>;
+  readonly random: Random;
+  readonly upstream: Upstream;
+  /** Whether the guest's link may have one more connection while the table is nearly full. */
+  readonly hasShare: (neighbor: Neighbor) => boolean;
+}
+
 export class TcpLayer implements TcpContext, RequestOwner {
   readonly config: TcpConfig;
   readonly pool: BufferPool;
@@ -90,36 +102,28 @@ export class TcpLayer implements TcpContext, RequestOwner {
   private readonly timeWaits: TimeWaitTable;
   private readonly segment = new Segment();
   private readonly stray: StrayAnswers;
-  private readonly icmp: IcmpLayer;
+  private readonly icmp: IcmpOutput;
   private readonly upstream: Upstream;
+  private readonly hasShare: (neighbor: Neighbor) => boolean;
   private challengeSecond = 0;
   private challenges = 0;
 
-  constructor(
-    config: TcpConfig,
-    wheel: TimerWheel,
-    out: IpOutput,
-    icmp: IcmpLayer,
-    drops: Counters<StackDrop>,
-    random: Random,
-    upstream: Upstream,
-  ) {
+  constructor(deps: TcpLayerDeps) {
+    const { config, wheel, out, drops, random } = deps;
     this.config = config;
     this.pool = new BufferPool(config.memoryBudget);
     this.wheel = wheel;
     this.out = out;
-    this.icmp = icmp;
+    this.icmp = deps.icmp;
     this.drops = drops;
     this.isn = new IsnGenerator(random);
     this.stray = new StrayAnswers(out, drops);
-    this.upstream = upstream;
+    this.upstream = deps.upstream;
+    this.hasShare = deps.hasShare;
     const limit = config.maxConnections + config.maxRequests + config.maxTimeWait;
     this.endpoints = new FlowTable(limit, random.next32());
     this.timeWaits = new TimeWaitTable(config, wheel, drops, this.endpoints);
   }
-
-  /** Whether the guest's link may have one more connection while the table is nearly full. */
-  hasShare: (neighbor: Neighbor) => boolean = () => true;
 
   get connectionCount(): number {
     return this.connections.size;
@@ -180,10 +184,15 @@ export class TcpLayer implements TcpContext, RequestOwner {
     output(c, now);
   }
 
-  /** An ICMP error said that a connection attempt of ours cannot succeed (RFC 1122 §4.2.3.9). */
-  onUnreachable(now: Instant, key: Int32Array): void {
+  /**
+   * An ICMP error said that a segment did not arrive. A hard one about our SYN (RFC 5927 §4.1) ends the attempt; after a
+   * soft one it goes on, and is its reason once it has failed (RFC 1122 §4.2.3.9). An established connection goes on.
+   */
+  onUnreachable(now: Instant, key: Int32Array, quotedSeq: Seq, hard: boolean): void {
     const c = this.endpoints.get(key);
-    if (c instanceof TcpConnection && c.state === 'syn-sent') c.fail(now, 'unreachable');
+    if (!(c instanceof TcpConnection) || c.state !== 'syn-sent' || quotedSeq !== c.iss) return;
+    if (hard) c.fail(now, 'unreachable');
+    else c.unreachable = true;
   }
 
   dial(now: Instant, id: FlowId, neighbor: Neighbor, handler: TcpFlowHandler): TcpFlow | undefined {

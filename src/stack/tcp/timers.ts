@@ -31,7 +31,7 @@ function onRto(c: TcpConnection, now: Instant): void {
     return;
   }
   if (c.attempts >= limit) {
-    c.fail(now, 'timed-out');
+    c.fail(now, c.unreachable ? 'unreachable' : 'timed-out');
     return;
   }
   if (handshake) {

@@ -1,27 +1,14 @@
 /**
- * ICMP (RFC 792, RFC 1122 §3.2.2, RFC 1812 §4.3): echo for the gateway's own address, echo requests
- * to others handed upward, errors from the guest about our segments, and every error that the
- * stack or the proxy reports to the guest. Errors are rate-limited (RFC 1812 §4.3.2.8).
+ * ICMP to the guest (RFC 792, RFC 1122 §3.2.2, RFC 1812 §4.3): echo replies, and every error that the stack
+ * or the proxy reports. Errors are rate-limited (RFC 1812 §4.3.2.8).
  */
 import { copyBytes } from '../../base/copy-bytes.ts';
 import type { Counters } from '../../base/counters.ts';
-import {
-  KEY_GUEST,
-  KEY_REMOTE,
-  keyGuestPort,
-  keyRemote,
-  keyRemotePort,
-  makeKey,
-  setKeyAddress,
-  setKeyPorts,
-} from '../../base/flow-key.ts';
-import { type IpAddress, ipv4 } from '../../base/ip-address.ts';
-import { type Seq, seq } from '../../base/seq.ts';
+import { keyGuestPort, keyRemote, keyRemotePort } from '../../base/flow-key.ts';
+import type { IpAddress } from '../../base/ip-address.ts';
+import type { Seq } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import {
-  checkIcmp,
-  echoIdentifier,
-  echoSequence,
   emitEcho,
   emitIcmpError,
   ICMP_ECHO,
@@ -29,12 +16,9 @@ import {
   ICMP_HEADER_LEN,
   ICMP_TIME_EXCEEDED,
   ICMP_UNREACHABLE,
-  icmpCode,
-  icmpNextHopMtu,
   icmpType,
   TIME_EXCEEDED_TRANSIT,
   UNREACHABLE_HOST,
-  UNREACHABLE_NEEDS_FRAGMENTATION,
   UNREACHABLE_NET,
   UNREACHABLE_PORT,
   UNREACHABLE_PROHIBITED,
@@ -43,17 +27,13 @@ import {
   emitIpv4,
   IPV4_DF,
   IPV4_HEADER_LEN,
-  ipv4Dst,
-  ipv4HeaderLen,
-  ipv4Protocol,
-  ipv4Src,
   ipv4TotalLength,
   PROTOCOL_ICMP,
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from '../../wire/ipv4.ts';
 import type { StackDrop } from '../drops.ts';
-import type { NetworkError, RefuseReason, Upstream } from '../flow.ts';
+import type { NetworkError, RefuseReason } from '../flow.ts';
 import type { Neighbor } from '../neighbor.ts';
 import type { Packet } from '../packet.ts';
 import { type IpOutput, type Path, pathTo } from './output.ts';
@@ -64,66 +44,18 @@ const MAX_QUOTE = 576 - IPV4_HEADER_LEN - ICMP_HEADER_LEN;
 const MIN_QUOTED_L4 = 8;
 const HOP_LIMIT = 64;
 
-/** What the TCP layer does with an error about one of its segments. */
-export interface TcpErrorSink {
-  onPathMtu(now: Instant, key: Int32Array, quotedSeq: Seq, mtu: number): void;
-  onUnreachable(now: Instant, key: Int32Array): void;
-}
-
-export class IcmpLayer {
-  /** Set once the TCP layer exists. */
-  tcp: TcpErrorSink | undefined = undefined;
+export class IcmpOutput {
   errorsSent = 0;
   private readonly out: IpOutput;
   private readonly gateway: IpAddress;
   private readonly drops: Counters<StackDrop>;
-  private readonly upstream: Upstream;
-  private readonly key = makeKey();
   private second = 0;
   private inSecond = 0;
 
-  constructor(out: IpOutput, gateway: IpAddress, drops: Counters<StackDrop>, upstream: Upstream) {
+  constructor(out: IpOutput, gateway: IpAddress, drops: Counters<StackDrop>) {
     this.out = out;
     this.gateway = gateway;
     this.drops = drops;
-    this.upstream = upstream;
-  }
-
-  onPacket(now: Instant, packet: Packet, toGateway: boolean): void {
-    const { view } = packet.slab;
-    const { l4Off, l4Len, neighbor } = packet;
-    const fault = checkIcmp(view, l4Off, l4Len);
-    if (fault !== undefined) {
-      this.drops.add(fault);
-      return;
-    }
-    const type = icmpType(view, l4Off);
-    if (type === ICMP_UNREACHABLE) {
-      this.onUnreachable(now, view, l4Off, l4Len);
-      return;
-    }
-    if (type !== ICMP_ECHO || packet.group || neighbor === undefined) {
-      this.drops.add('icmp-not-for-us');
-      return;
-    }
-    packet.identifier = echoIdentifier(view, l4Off);
-    packet.sequence = echoSequence(view, l4Off);
-    packet.off = l4Off + ICMP_HEADER_LEN;
-    packet.len = l4Len - ICMP_HEADER_LEN;
-    if (!toGateway) {
-      this.upstream.onEcho(now, packet);
-      return;
-    }
-    const { bytes } = packet.slab;
-    this.reply(
-      neighbor,
-      this.gateway,
-      packet.identifier,
-      packet.sequence,
-      bytes,
-      packet.off,
-      packet.len,
-    );
   }
 
   reply(
@@ -259,35 +191,6 @@ export class IcmpLayer {
     if (second === this.second) return;
     this.second = second;
     this.inSecond = 0;
-  }
-
-  // --- errors from the guest ---
-
-  private onUnreachable(now: Instant, view: DataView, off: number, len: number): void {
-    const quote = off + ICMP_HEADER_LEN;
-    const quoteLen = len - ICMP_HEADER_LEN;
-    if (quoteLen < IPV4_HEADER_LEN || view.getUint8(quote) >>> 4 !== 4) {
-      this.drops.add('icmp-truncated');
-      return;
-    }
-    const headerLen = ipv4HeaderLen(view, quote);
-    if (headerLen < IPV4_HEADER_LEN || quoteLen < headerLen + MIN_QUOTED_L4) {
-      this.drops.add('icmp-truncated');
-      return;
-    }
-    if (ipv4Protocol(view, quote) !== PROTOCOL_TCP || this.tcp === undefined) {
-      this.drops.add('icmp-not-for-us');
-      return;
-    }
-    // The quoted packet is ours: its source is the remote side of the flow.
-    const l4 = quote + headerLen;
-    const { key } = this;
-    setKeyAddress(key, KEY_GUEST, ipv4(ipv4Dst(view, quote)));
-    setKeyAddress(key, KEY_REMOTE, ipv4(ipv4Src(view, quote)));
-    setKeyPorts(key, view.getUint16(l4 + 2), view.getUint16(l4));
-    if (icmpCode(view, off) === UNREACHABLE_NEEDS_FRAGMENTATION) {
-      this.tcp.onPathMtu(now, key, seq(view.getInt32(l4 + 4)), icmpNextHopMtu(view, off));
-    } else this.tcp.onUnreachable(now, key);
   }
 }
 
