@@ -76,7 +76,7 @@ class HostEnd implements TcpFlowHandler {
 
   onWritable(): void {}
 
-  onGuestEnd(): void {}
+  onPeerEnd(): void {}
 
   onClosed(): void {
     this.flow = undefined;

@@ -19,6 +19,7 @@
 import { assert } from '../base/assert.ts';
 import type { BufferPool } from '../base/buffer-pool.ts';
 import { ByteRing } from '../base/byte-ring.ts';
+import type { ByteStream, ByteStreamHandler } from '../base/byte-stream.ts';
 import { NO_BYTES, plainCount } from '../base/no-bytes.ts';
 import { type Run, viewOf } from '../base/run.ts';
 import type { Instant } from '../base/time.ts';
@@ -27,36 +28,15 @@ import type { ChannelEnd, RefusalReason } from './reason.ts';
 import { ReceiveRing } from './receive-ring.ts';
 import type { ChannelRequest } from './request.ts';
 
-export interface MuxChannel {
+/**
+ * `wantSpace` waits until nothing is queued any more and it is this channel's turn, so that what is sent from
+ * `onWritable` goes straight to the link: there is all of `sendBuffer` then.
+ */
+export interface MuxChannel extends ByteStream {
   readonly id: number;
   readonly destination: Destination;
   /** Who is served through this channel, where the opener said (extended mode). */
   readonly client: IpEndpoint | undefined;
-  /** Bytes received and not yet released. */
-  readonly receivedLen: number;
-  /** The longest contiguous run of received bytes; stays put until released, only one at a time. */
-  readable(): Uint8Array;
-  /** As {@link readable}, without a view of it. */
-  lend(): Run;
-  /** Free the oldest `n` received bytes; this opens the peer's window. */
-  release(now: Instant, n: number): void;
-  /** Bytes that {@link send} takes now. */
-  readonly sendSpace: number;
-  /** Queue bytes; they are copied. `len` is at most `sendSpace`. */
-  send(now: Instant, bytes: Uint8Array, off: number, len: number): void;
-  /**
-   * Call `onWritable` once, when nothing is queued any more and it is this channel's turn: bytes sent
-   * from there go straight to the link. Also called when there is no one left to send to.
-   *
-   * @param n the least send space of use, at most `sendBuffer`: there will be all of it
-   */
-  wantSpace(n: number): void;
-  /** End our direction after everything queued. */
-  shutdown(now: Instant): void;
-  /**
-   * Close at once and forget what is queued. `onClosed` is not called. A run of {@link readable} is
-   * no longer to be read.
-   */
   abort(now: Instant, reason?: RefusalReason, text?: string): void;
   describe(): MuxChannelInfo;
 }
@@ -74,23 +54,8 @@ export interface MuxChannelInfo {
   readonly credit: number;
 }
 
-/** Callbacks come at the end of a batch and may call any method of any channel. */
-export interface MuxChannelHandler {
-  /** The peer granted the Open (plain: it sent its first Window). Not called for accepted channels. */
-  onOpen(now: Instant, channel: MuxChannel): void;
-  /** There are more received bytes than at the last call. */
-  onReadable(now: Instant, channel: MuxChannel): void;
-  /** Answers `wantSpace`. */
-  onWritable(now: Instant, channel: MuxChannel): void;
-  /** The peer ended its direction; everything before it is readable. */
-  onPeerEnd(now: Instant, channel: MuxChannel): void;
-  /**
-   * Last call. On return, received bytes not released are gone, lent ones too.
-   *
-   * @param text the peer's words, or ''
-   */
-  onClosed(now: Instant, channel: MuxChannel, reason: ChannelEnd, text: string): void;
-}
+/** `onOpen`: the peer granted the Open (plain: it sent its first Window). */
+export type MuxChannelHandler = ByteStreamHandler<MuxChannel, ChannelEnd>;
 
 /** What a channel asks of its multiplexer. */
 export interface ChannelPort {
@@ -210,6 +175,10 @@ export class Channel implements MuxChannel {
 
   get sendSpace(): number {
     return this.port.turnIsOver(this) ? 0 : this.port.sendBuffer - this.tx.length;
+  }
+
+  get queuedLen(): number {
+    return this.tx.length;
   }
 
   send(now: Instant, bytes: Uint8Array, off: number, len: number): void {

@@ -26,3 +26,6 @@ export class ImmediateFlush implements FlushScheduler {
     setImmediate(this.run);
   }
 }
+
+/** For channels and vsock streams: their multiplexer or device asks for a flush of its own when it has work. */
+export const NO_FLUSH: FlushScheduler = { schedule: () => {} };

@@ -4,8 +4,8 @@
  * processing, so they may call any method of any flow.
  */
 
+import type { ByteStream, ByteStreamHandler } from '../base/byte-stream.ts';
 import type { IpAddress } from '../base/ip-address.ts';
-import type { Run } from '../base/run.ts';
 import type { Slab } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
 
@@ -47,38 +47,10 @@ export interface TcpRequest {
 }
 
 /** One guest TCP connection, terminated here. Opened by the guest, or from above by `dial`. */
-export interface TcpFlow {
+export interface TcpFlow extends ByteStream {
   readonly id: FlowId;
-  /** Bytes received in order and not yet released. */
-  readonly receivedLen: number;
-  /**
-   * The longest contiguous run of received bytes, at most `receivedLen`. It stays put until
-   * released: it may be lent to `socket.write` meanwhile. Only one run may be lent at a time.
-   */
-  readable(): Uint8Array;
-  /** As {@link readable}, without a view of it. */
-  lend(): Run;
-  /** Free the oldest `n` received bytes; this opens the guest's window. */
-  release(now: Instant, n: number): void;
-  /** Bytes that {@link send} takes now; 0 when the buffer towards the guest is full. */
-  readonly sendSpace: number;
-  /** Queue bytes for the guest; they are copied. `len` is at most `sendSpace`. */
-  send(now: Instant, bytes: Uint8Array, off: number, len: number): void;
-  /**
-   * Lend send space to be written in place; {@link fill} ends that, and `send` may not be called before it. It is gone
-   * when the flow is.
-   *
-   * @returns at least `min` bytes; undefined when so many cannot be lent: `send` takes them then
-   */
   reserve(min: number): Uint8Array | undefined;
-  /** Queue for the guest the first `n` bytes of what was lent. */
   fill(now: Instant, n: number): void;
-  /** Call `onWritable` once, when at least `n` bytes of send space are free. */
-  wantSpace(n: number): void;
-  /** Send FIN after everything queued. */
-  shutdown(now: Instant): void;
-  /** Send RST and forget the flow. `onClosed` is not called. */
-  abort(now: Instant): void;
   /** State and counters for people; made on demand. */
   describe(): TcpFlowInfo;
 }
@@ -96,18 +68,8 @@ export interface TcpFlowInfo {
   readonly bufferedToGuest: number;
 }
 
-export interface TcpFlowHandler {
-  /** The handshake is complete. */
-  onOpen(now: Instant, flow: TcpFlow): void;
-  /** There are more received bytes than at the last call. */
-  onReadable(now: Instant, flow: TcpFlow): void;
-  /** Answers {@link TcpFlow.wantSpace}. */
-  onWritable(now: Instant, flow: TcpFlow): void;
-  /** The guest sent FIN; everything before it is readable. */
-  onGuestEnd(now: Instant, flow: TcpFlow): void;
-  /** Last call for this flow; received bytes not released are gone. Not called after `abort`. */
-  onClosed(now: Instant, flow: TcpFlow, reason: CloseReason): void;
-}
+/** `onOpen`: the handshake is complete. */
+export type TcpFlowHandler = ByteStreamHandler<TcpFlow, CloseReason>;
 
 /**
  * A received UDP datagram: one record, reused for every datagram. Nothing of it may be kept; words

@@ -107,7 +107,7 @@ export class App implements TcpFlowHandler {
     this.events.push('writable');
   }
 
-  onGuestEnd(): void {
+  onPeerEnd(): void {
     this.events.push('guest-end');
   }
 

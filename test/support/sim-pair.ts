@@ -82,7 +82,7 @@ export class Peer implements TcpFlowHandler {
     this.pump(now, flow);
   }
 
-  onGuestEnd(_now: Instant, _flow: TcpFlow): void {
+  onPeerEnd(_now: Instant, _flow: TcpFlow): void {
     this.ended = true;
   }
 

@@ -6,9 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SILENT } from '../../src/base/log.ts';
 import { loadPosix } from '../../src/native/load.ts';
+import { NO_FLUSH } from '../../src/proxy/flush-scheduler.ts';
+import { ByteDuplex } from '../../src/proxy/stream/byte-duplex.ts';
 import { NodeClock } from '../../src/transports/node-clock.ts';
-import { acceptDuplex, VhostVsock } from '../../src/transports/vsock/open-vhost-vsock.ts';
-import type { VsockDuplex } from '../../src/transports/vsock/vsock-duplex.ts';
+import { VhostVsock } from '../../src/transports/vsock/open-vhost-vsock.ts';
 import { systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
 import { VsockVm, vsockGuest } from './support/vsock-vm.ts';
@@ -58,14 +59,14 @@ function patternSum(len: number): number {
 }
 
 /** Write the pattern, waiting for room, and end. */
-async function sendPattern(duplex: VsockDuplex, len: number): Promise<void> {
+async function sendPattern(duplex: ByteDuplex, len: number): Promise<void> {
   for (let at = 0; at < len; at += PERIOD) {
     if (!duplex.write(PATTERN.subarray(0, len - at))) await once(duplex, 'drain');
   }
   duplex.end();
 }
 
-async function readAll(duplex: VsockDuplex): Promise<Buffer> {
+async function readAll(duplex: ByteDuplex): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of duplex) chunks.push(chunk);
   return Buffer.concat(chunks);
@@ -74,13 +75,14 @@ async function readAll(duplex: VsockDuplex): Promise<Buffer> {
 systemSuite('vsock by vhost-user', ['vm', 'gcc'], function () {
   this.timeout(180_000);
   const clock = new NodeClock();
+  const context = { clock, flusher: NO_FLUSH };
   let dir = '';
   let link: VhostVsock;
   let vm: VsockVm;
   let ready = 0;
   const ups: boolean[] = [];
 
-  const serve = (port: number, duplex: VsockDuplex): void => {
+  const serve = (port: number, duplex: ByteDuplex): void => {
     duplex.on('error', () => undefined);
     if (port === READY) {
       ready++;
@@ -95,10 +97,11 @@ systemSuite('vsock by vhost-user', ['vm', 'gcc'], function () {
     } else duplex.pipe(duplex);
   };
 
-  const dial = (port: number): VsockDuplex => {
-    const duplex = link.connectDuplex(port);
-    assert.ok(duplex);
-    return duplex;
+  const dial = (port: number): ByteDuplex => {
+    const duplex = new ByteDuplex(context);
+    const stream = link.connect(port, duplex);
+    assert.ok(stream);
+    return duplex.join(stream);
   };
 
   const boot = (): VsockVm => {
@@ -136,8 +139,9 @@ systemSuite('vsock by vhost-user', ['vm', 'gcc'], function () {
       onGuest: (up) => ups.push(up),
       onRequest: (now, request) => {
         if (request.hostPort === NOBODY) return request.refuse(now);
-        const duplex = acceptDuplex(request, clock);
-        if (duplex !== undefined) serve(request.hostPort, duplex);
+        const duplex = new ByteDuplex(context);
+        const stream = request.accept(now, duplex);
+        if (stream !== undefined) serve(request.hostPort, duplex.join(stream));
       },
     });
     vm = boot();
@@ -236,7 +240,7 @@ systemSuite('vsock by vhost-user', ['vm', 'gcc'], function () {
     await vm.kill();
     await failed;
     assert.equal(link.isUp, false);
-    assert.equal(link.connectDuplex(GUEST_ECHO), undefined);
+    assert.equal(link.connect(GUEST_ECHO, new ByteDuplex(context)), undefined);
 
     vm = boot();
     await until('services of the next guest', () => ready === 2, 120_000);

@@ -16,8 +16,7 @@ import type { Instant } from '../../base/time.ts';
 import type { ChannelRequest } from '../../mux/request.ts';
 import { acceptStream } from '../../proxy/mux/channel-stream.ts';
 import { PORT_TABLE_DEFAULTS, type PortBook } from '../../proxy/ports/port-table.ts';
-import { FlowDuplex } from '../../proxy/tcp/flow-duplex.ts';
-import type { SpliceContext } from '../../proxy/tcp/splice.ts';
+import { ByteDuplex, type DuplexContext, namesOf } from '../../proxy/stream/byte-duplex.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { TcpRequest } from '../../stack/flow.ts';
 import { createApiServer } from '../api-server.ts';
@@ -54,7 +53,7 @@ export interface GuestApiDeps {
   /** Of a channel that is meant for this API. */
   readonly gateway: IpAddress;
   readonly rules: readonly BindRule[];
-  readonly context: SpliceContext;
+  readonly context: DuplexContext;
   readonly version: string;
   readonly log: Log;
 }
@@ -100,7 +99,7 @@ export class GuestApi {
       request.refuse(now, 'refused');
       return;
     }
-    const duplex = new FlowDuplex(this.deps.context, request.id);
+    const duplex = new ByteDuplex(this.deps.context, namesOf(request.id));
     const flow = request.accept(now, duplex);
     if (flow === undefined) {
       duplex.destroy();

@@ -61,7 +61,7 @@ export class HttpExchange implements TcpFlowHandler {
     if (this.left === 0 && !this.over) this.finish(now, flow);
   }
 
-  onGuestEnd(_now: Instant, _flow: TcpFlow): void {
+  onPeerEnd(_now: Instant, _flow: TcpFlow): void {
     if (this.left !== 0) this.fail('the answer ended early');
   }
 

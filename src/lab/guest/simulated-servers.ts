@@ -9,15 +9,15 @@ import type { Clock, Instant } from '../../base/time.ts';
 import { MuxPeers } from '../../proxy/agent/peers.ts';
 import { type FlushScheduler, ImmediateFlush } from '../../proxy/flush-scheduler.ts';
 import { acceptStream } from '../../proxy/mux/channel-stream.ts';
-import { FlowDuplex } from '../../proxy/tcp/flow-duplex.ts';
+import { ByteDuplex, namesOf } from '../../proxy/stream/byte-duplex.ts';
 import type { TcpRequest, Upstream } from '../../stack/flow.ts';
 import { makeFileServer } from '../file-server.ts';
 
 type Serve = (now: Instant, request: TcpRequest) => void;
 
 export class SimulatedServers implements Upstream {
-  private readonly clock: Clock;
-  private readonly flusher: FlushScheduler;
+  readonly clock: Clock;
+  readonly flusher: FlushScheduler;
   private readonly files: Server = makeFileServer('guest');
   private readonly peers: MuxPeers;
   private readonly ports = new Map<number, Serve>();
@@ -39,7 +39,7 @@ export class SimulatedServers implements Upstream {
 
   serveFiles(port: number): void {
     this.ports.set(port, (now, request) => {
-      const stream = new FlowDuplex({ clock: this.clock, flusher: this.flusher }, request.id);
+      const stream = new ByteDuplex(this, namesOf(request.id));
       const flow = request.accept(now, stream);
       if (flow === undefined) return;
       stream.on('error', () => {}); // as above

@@ -7,6 +7,7 @@ import type { Clock } from '../../base/time.ts';
 import { type Destination, formatDestination } from '../../mux/destination.ts';
 import type { ChannelEnd } from '../../mux/reason.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
+import { NO_FLUSH } from '../flush-scheduler.ts';
 import type {
   AgentCarrier,
   AgentClient,
@@ -14,7 +15,7 @@ import type {
   PublishedListener,
 } from '../ports/agent-carrier.ts';
 import type { PortSpec, SourceAddress } from '../ports/publish-spec.ts';
-import { ChannelSplice, NO_FLUSH } from './channel-splice.ts';
+import { ChannelSplice } from './channel-splice.ts';
 import type { MuxPeers } from './peers.ts';
 import { type UdpChannelCount, UdpChannels } from './udp-channels.ts';
 

@@ -6,6 +6,7 @@
  * full, the multiplexer waits; so what is queued is the slab and the flow's own ring.
  */
 import { assert } from '../../base/assert.ts';
+import type { ByteStream, ByteStreamHandler } from '../../base/byte-stream.ts';
 import { makeSlab, type Slab, slabOver } from '../../base/slab.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import { Mux, type MuxDownReason } from '../../mux/mux.ts';
@@ -13,7 +14,6 @@ import type { MuxOptions } from '../../mux/options.ts';
 import type { MuxWriter } from '../../mux/writer.ts';
 import { type FlushScheduler, ImmediateFlush } from '../flush-scheduler.ts';
 import type { MuxSocketHandler } from '../mux/mux-socket.ts';
-import type { PumpedFlow } from '../tcp/stream-pump.ts';
 
 const SLAB_LEN = 128 << 10;
 /** The longest reservation. */
@@ -21,13 +21,7 @@ const RESERVE_LEN = 65_600;
 const SPACE_WANTED = 16 << 10;
 const TICK_MS = 250;
 
-/** What is used of `TcpFlow` and `VsockStream`. */
-export interface ByteFlow extends Omit<PumpedFlow, 'lend'> {
-  readonly receivedLen: number;
-  readable(): Uint8Array;
-}
-
-export class MuxFlow implements MuxWriter {
+export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string> {
   readonly mux: Mux;
   readonly slab: Slab = makeSlab(SLAB_LEN);
   room = 0;
@@ -35,7 +29,7 @@ export class MuxFlow implements MuxWriter {
   private readonly handler: MuxSocketHandler;
   private readonly flusher: FlushScheduler;
   private readonly worker: ImmediateFlush;
-  private flow: ByteFlow | undefined = undefined;
+  private flow: ByteStream | undefined = undefined;
   private ticker: NodeJS.Timeout | undefined = undefined;
   private sent = 0;
   private filled = 0;
@@ -64,7 +58,7 @@ export class MuxFlow implements MuxWriter {
   }
 
   /** Use the flow, which may be opening, that was made with this as its handler. */
-  join(flow: ByteFlow): void {
+  join(flow: ByteStream): void {
     this.flow = flow;
   }
 
@@ -109,12 +103,12 @@ export class MuxFlow implements MuxWriter {
     this.mux.onWritable(now);
   }
 
-  onGuestEnd(now: Instant): void {
+  onPeerEnd(now: Instant): void {
     this.end(now, 'link-down');
     this.mux.onLinkDown(now);
   }
 
-  onClosed(now: Instant, _flow: unknown, reason: string): void {
+  onClosed(now: Instant, _flow: ByteStream, reason: string): void {
     if (this.over) return;
     this.flow = undefined;
     this.end(now, 'link-down', new Error(reason));

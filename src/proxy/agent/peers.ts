@@ -6,6 +6,7 @@
  * go to the first link that has a ready peer, in the order of the links; on a link that several peers
  * dial, to the one that came last, because the one before may be its dead predecessor.
  */
+import type { ByteStream } from '../../base/byte-stream.ts';
 import type { Log } from '../../base/log.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import type { MuxRole } from '../../mux/handshake.ts';
@@ -16,7 +17,7 @@ import type { LinkSocket } from '../../native/socket-over-handle.ts';
 import { streamOverSocket } from '../../native/stream/stream-over-socket.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
 import { MuxSocket, type MuxSocketHandler } from '../mux/mux-socket.ts';
-import { type ByteFlow, MuxFlow } from './mux-flow.ts';
+import { MuxFlow } from './mux-flow.ts';
 
 /** A link that peers come by. */
 export interface PeerLink {
@@ -109,7 +110,7 @@ export class MuxPeers {
     link: PeerLink,
     role: MuxRole,
     flusher: FlushScheduler,
-    dial: (handler: MuxFlow) => ByteFlow | undefined,
+    dial: (handler: MuxFlow) => ByteStream | undefined,
     isOpen: boolean,
     onEnd: (why: PeerEnd, error: Error | undefined, wasReady: boolean) => void,
   ): Peer | undefined {

@@ -13,7 +13,8 @@ import type { RefusalReason } from '../../mux/reason.ts';
 import type { ChannelRequest } from '../../mux/request.ts';
 import { connectStream } from '../../native/stream/connect-stream.ts';
 import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/host-stream.ts';
-import { ChannelSplice, NO_FLUSH } from './channel-splice.ts';
+import { NO_FLUSH } from '../flush-scheduler.ts';
+import { ChannelSplice } from './channel-splice.ts';
 import { UdpTarget } from './udp-target.ts';
 
 export interface TargetDialerDeps {

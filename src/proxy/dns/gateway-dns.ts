@@ -83,7 +83,7 @@ class DnsFlow implements TcpFlowHandler {
 
   onWritable(_now: Instant, _flow: TcpFlow): void {}
 
-  onGuestEnd(now: Instant, flow: TcpFlow): void {
+  onPeerEnd(now: Instant, flow: TcpFlow): void {
     this.guestEnded = true;
     if (this.session.idle) flow.shutdown(now);
   }

@@ -8,17 +8,18 @@ import type { Counters } from '../../base/counters.ts';
 import { connectStream } from '../../native/stream/connect-stream.ts';
 import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/host-stream.ts';
 import type { Downstream, FlowId, RefuseReason, TcpRequest } from '../../stack/flow.ts';
-import { Splice, type SpliceContext } from './splice.ts';
+import type { PumpContext } from '../stream/stream-pump.ts';
+import { Splice } from './splice.ts';
 
 export type TcpProxyCount = 'connected' | 'refused' | 'failed' | 'cancelled';
 
 export class TcpProxy {
-  private readonly context: SpliceContext;
+  private readonly context: PumpContext;
   private readonly downstream: Downstream;
   private readonly counts: Counters<TcpProxyCount>;
   private readonly active = new Chain<Splice>();
 
-  constructor(context: SpliceContext, downstream: Downstream, counts: Counters<TcpProxyCount>) {
+  constructor(context: PumpContext, downstream: Downstream, counts: Counters<TcpProxyCount>) {
     this.context = context;
     this.downstream = downstream;
     this.counts = counts;

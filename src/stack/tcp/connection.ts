@@ -56,7 +56,7 @@ const DEAF: TcpFlowHandler = {
   onOpen: ignore,
   onReadable: ignore,
   onWritable: ignore,
-  onGuestEnd: ignore,
+  onPeerEnd: ignore,
   onClosed: ignore,
 };
 
@@ -246,6 +246,10 @@ export class TcpConnection extends Timer implements TcpFlow, Chained<TcpConnecti
   get sendSpace(): number {
     if (this.finQueued || this.state === 'closed') return 0;
     return Math.max(this.sendLimit - this.outgoing.length, 0);
+  }
+
+  get queuedLen(): number {
+    return this.outgoing.length;
   }
 
   send(now: Instant, bytes: Uint8Array, off: number, len: number): void {

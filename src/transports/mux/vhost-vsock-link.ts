@@ -6,9 +6,9 @@
 import type { Log } from '../../base/log.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import type { Posix } from '../../native/posix.ts';
-import { NO_FLUSH } from '../../proxy/agent/channel-splice.ts';
 import type { MuxFlow } from '../../proxy/agent/mux-flow.ts';
 import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
+import { NO_FLUSH } from '../../proxy/flush-scheduler.ts';
 import { VhostVsock } from '../vsock/open-vhost-vsock.ts';
 import type { VsockRequest, VsockStream } from '../vsock/stream.ts';
 import type { OpenMuxLink } from './open-mux-link.ts';

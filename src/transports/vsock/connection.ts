@@ -21,7 +21,7 @@ import { assert } from '../../base/assert.ts';
 import type { BufferPool } from '../../base/buffer-pool.ts';
 import { ByteRing } from '../../base/byte-ring.ts';
 import { NO_BYTES, plainCount } from '../../base/no-bytes.ts';
-import { viewOf } from '../../base/run.ts';
+import { type Run, viewOf } from '../../base/run.ts';
 import type { Instant } from '../../base/time.ts';
 import type { CloseReason } from '../../stack/flow.ts';
 import * as p from './packet.ts';
@@ -119,6 +119,10 @@ export class Connection implements VsockStream {
     return viewOf(this.rx.lend());
   }
 
+  lend(): Run {
+    return this.rx.lend();
+  }
+
   release(_now: Instant, n: number): void {
     if (this.over) return;
     this.rx.release(n);
@@ -136,6 +140,10 @@ export class Connection implements VsockStream {
     const { length } = this.tx;
     if (length > 0 && this.port.pool.spent) return 0;
     return this.port.sendBuffer - length;
+  }
+
+  get queuedLen(): number {
+    return this.tx.length;
   }
 
   send(_now: Instant, bytes: Uint8Array, off: number, len: number): void {
@@ -331,7 +339,7 @@ export class Connection implements VsockStream {
     }
     if ((events & EVENT_OPEN) !== 0 && !this.over) handler.onOpen(now, this);
     if ((events & EVENT_READABLE) !== 0 && !this.over) handler.onReadable(now, this);
-    if ((events & EVENT_END) !== 0 && !this.over) handler.onGuestEnd(now, this);
+    if ((events & EVENT_END) !== 0 && !this.over) handler.onPeerEnd(now, this);
     if ((events & EVENT_WRITABLE) !== 0 && !this.over) handler.onWritable(now, this);
     // What was raised by these calls is told in the next round, and the end after it.
     if (this.ending === undefined || this.over || this.events !== 0) return;

@@ -18,7 +18,6 @@ import { VhostUserServer } from '../vhost-user/server.ts';
 import type { VsockSettings } from './endpoint.ts';
 import type { VsockRequest, VsockStream, VsockStreamHandler } from './stream.ts';
 import { VhostVsockDevice } from './vhost-vsock-device.ts';
-import { VsockDuplex } from './vsock-duplex.ts';
 
 export const DEFAULT_GUEST_CID = 3;
 /** Linux guests have no more than 256 KiB under way, whatever they are offered. */
@@ -127,28 +126,11 @@ export class VhostVsock {
     return this.device.endpoint.connect(this.clock.now(), guestPort, handler);
   }
 
-  /** The same as a Node stream, which emits `connect` or `error`. */
-  connectDuplex(guestPort: number): VsockDuplex | undefined {
-    const duplex = new VsockDuplex(this.clock);
-    const stream = this.connect(guestPort, duplex);
-    return stream === undefined ? undefined : duplex.join(stream);
-  }
-
   /** End every stream and stop listening. */
   async close(): Promise<void> {
     await this.server.close();
     this.wake.set(NEVER, () => undefined);
   }
-}
-
-/** Accept a guest's request as a Node stream. @returns undefined when the guest has given up */
-export function acceptDuplex(
-  request: VsockRequest,
-  clock: Pick<Clock, 'now'>,
-): VsockDuplex | undefined {
-  const duplex = new VsockDuplex(clock);
-  const stream = request.accept(clock.now(), duplex);
-  return stream === undefined ? undefined : duplex.join(stream);
 }
 
 function settingsOf({ guestCid = DEFAULT_GUEST_CID, settings }: VhostVsockOptions): VsockSettings {

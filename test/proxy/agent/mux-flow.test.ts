@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
+import type { ByteStream } from '../../../src/base/byte-stream.ts';
+import { type Run, runOf } from '../../../src/base/run.ts';
 import type { MuxChannel, MuxChannelHandler } from '../../../src/mux/channel.ts';
 import type { ChannelRequest } from '../../../src/mux/request.ts';
-import { NO_FLUSH } from '../../../src/proxy/agent/channel-splice.ts';
-import { type ByteFlow, MuxFlow } from '../../../src/proxy/agent/mux-flow.ts';
+import { MuxFlow } from '../../../src/proxy/agent/mux-flow.ts';
+import { NO_FLUSH } from '../../../src/proxy/flush-scheduler.ts';
 import type { MuxSocketHandler } from '../../../src/proxy/mux/mux-socket.ts';
 
 const CLOCK = { now: () => performance.now() };
 const TARGET = { proto: 'unix', path: '/x' } as const;
 
 /** One direction's end of a pipe that holds little. */
-class FakeFlow implements ByteFlow {
+class FakeFlow implements ByteStream {
   other: FakeFlow | undefined;
   handler: MuxFlow | undefined;
   aborted = false;
@@ -28,6 +30,15 @@ class FakeFlow implements ByteFlow {
 
   readable(): Uint8Array {
     return this.held[0] ?? new Uint8Array(0);
+  }
+
+  lend(): Run {
+    const first = this.readable();
+    return runOf(first, 0, first.length);
+  }
+
+  get queuedLen(): number {
+    return this.other?.heldLen ?? 0;
   }
 
   release(_now: number, n: number): void {

@@ -11,12 +11,9 @@ import type { MuxRole } from '../../../src/mux/handshake.ts';
 import type { ChannelRequest } from '../../../src/mux/request.ts';
 import { STREAM_BINDINGS } from '../../../src/native/stream/bindings.ts';
 import { streamOverSocket } from '../../../src/native/stream/stream-over-socket.ts';
-import {
-  acceptStream,
-  type ChannelStream,
-  openStream,
-} from '../../../src/proxy/mux/channel-stream.ts';
+import { acceptStream, openStream } from '../../../src/proxy/mux/channel-stream.ts';
 import { MuxSocket } from '../../../src/proxy/mux/mux-socket.ts';
+import type { ByteDuplex } from '../../../src/proxy/stream/byte-duplex.ts';
 import { NodeClock } from '../../../src/transports/node-clock.ts';
 
 const clock = new NodeClock();
@@ -51,7 +48,7 @@ class Link {
     return this;
   }
 
-  open(): ChannelStream {
+  open(): ByteDuplex {
     const stream = openStream(this.client, clock, TARGET);
     assert.ok(stream !== undefined);
     return stream;
@@ -127,35 +124,35 @@ for (const [over, bindings] of [
     it('fails a refused stream with the reason', async () => {
       link.onRequest = (request) => request.refuse(clock.now(), 'refused', 'connect ECONNREFUSED');
       const [error] = await once(link.open(), 'error');
-      assert.equal(error.code, 'ERR_MUX_REFUSED');
+      assert.equal(error.code, 'ECONNREFUSED');
       assert.match(error.message, /connect ECONNREFUSED/);
     });
 
     it('fails every stream when the link goes', async () => {
       const stream = link.open();
-      await once(stream, 'open');
+      await once(stream, 'connect');
       link.server.destroy();
       const [error] = await once(stream, 'error');
-      assert.equal(error.code, 'ERR_MUX_LINK_DOWN');
+      assert.equal(error.code, 'ERR_HAWSER_LINK_DOWN');
     });
 
     it('tells a destroyed stream to the other end as a reset', async () => {
-      const other = new Promise<ChannelStream>((resolve) => {
+      const other = new Promise<ByteDuplex>((resolve) => {
         link.onRequest = (request) => {
           const stream = acceptStream(clock, request);
           if (stream !== undefined) resolve(stream);
         };
       });
       const stream = link.open();
-      await once(stream, 'open');
+      await once(stream, 'connect');
       stream.destroy();
       const [error] = await once(await other, 'error');
-      assert.equal(error.code, 'ERR_MUX_RESET_BY_PEER');
+      assert.equal(error.code, 'ECONNRESET');
     });
 
     it('drains: streams finish, then both ends close', async () => {
       const stream = link.open();
-      await once(stream, 'open');
+      await once(stream, 'connect');
       link.server.drain();
       stream.end('last words');
       let text = '';

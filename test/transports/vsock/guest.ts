@@ -189,7 +189,7 @@ export class Recorder implements VsockStreamHandler {
     this.onWritableDo?.(now, stream);
   }
 
-  onGuestEnd(): void {
+  onPeerEnd(): void {
     this.events.push('end');
   }
 

@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
+import { NO_FLUSH } from '../../../src/proxy/flush-scheduler.ts';
+import { ByteDuplex } from '../../../src/proxy/stream/byte-duplex.ts';
 import * as p from '../../../src/transports/vsock/packet.ts';
-import { VsockDuplex } from '../../../src/transports/vsock/vsock-duplex.ts';
 import { Guest, ops, type Packet } from './guest.ts';
 
-const clock = { now: () => 0 };
+const context = { clock: { now: () => 0 }, flusher: NO_FLUSH };
 
-function open(): { guest: Guest; duplex: VsockDuplex } {
+function open(): { guest: Guest; duplex: ByteDuplex } {
   const guest = new Guest();
-  const duplex = new VsockDuplex(clock);
+  const duplex = new ByteDuplex(context);
   const stream = guest.endpoint.connect(0, 9, duplex);
   assert.ok(stream);
   duplex.join(stream);
@@ -21,7 +22,7 @@ function open(): { guest: Guest; duplex: VsockDuplex } {
 const payloads = (packets: readonly Packet[]): number =>
   packets.reduce((sum, { payload }) => sum + payload.length, 0);
 
-describe('transports/vsock/vsock-duplex', () => {
+describe('a vsock stream as a ByteDuplex', () => {
   it('carries bytes and ends both ways', async () => {
     const { guest, duplex } = open();
     duplex.end('to the guest');
@@ -81,7 +82,7 @@ describe('transports/vsock/vsock-duplex', () => {
   ] as const) {
     it(`reports ${what} as ${code}`, async () => {
       const guest = new Guest();
-      const duplex = new VsockDuplex(clock);
+      const duplex = new ByteDuplex(context);
       const stream = guest.endpoint.connect(0, 9, duplex);
       assert.ok(stream);
       duplex.join(stream);

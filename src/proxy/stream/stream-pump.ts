@@ -1,6 +1,6 @@
 /**
- * One connection joined to one host stream: bytes, ends, resets and back-pressure both ways. The
- * connection is a guest's TCP flow or a channel of the multiplexer; `flow` is it here.
+ * One {@link ByteStream} joined to one host stream: bytes, ends, resets and back-pressure both ways. It is
+ * a guest's TCP flow or a channel of the multiplexer; `flow` is it here.
  *
  * Theory of operation
  * -------------------
@@ -13,7 +13,7 @@
  * An end is passed on after everything before it, a reset at once. A flow that goes takes its ring
  * with it, so that the stream that may still be writing from it is reset in the same step.
  */
-import type { Run } from '../../base/run.ts';
+import type { ByteStream, ByteStreamHandler } from '../../base/byte-stream.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import {
   type HostStream,
@@ -28,25 +28,19 @@ export interface PumpContext {
   readonly flusher: FlushScheduler;
 }
 
-/** What a pump uses of a connection; see `TcpFlow`. */
-export interface PumpedFlow {
-  lend(): Run;
-  release(now: Instant, n: number): void;
-  readonly sendSpace: number;
-  send(now: Instant, bytes: Uint8Array, off: number, len: number): void;
-  wantSpace(n: number): void;
-  /** See `TcpFlow`; a flow that lends nothing has neither. */
-  reserve?(min: number): Uint8Array | undefined;
-  fill?(now: Instant, n: number): void;
-  shutdown(now: Instant): void;
-  abort(now: Instant): void;
-}
+/**
+ * @param reason how the flow ended, where it failed; undefined when both ends were through, or the host's side failed
+ * @param text the peer's own words, or ''
+ */
+export type WhenOver<R extends string> = (reason: R | undefined, text: string) => void;
 
-export abstract class StreamPump<F extends PumpedFlow> implements HostStreamOwner {
+export class StreamPump<F extends ByteStream, R extends string>
+  implements HostStreamOwner, ByteStreamHandler<F, R>
+{
   readonly startedAt: Instant;
   lastActive: Instant;
   flow: F | undefined = undefined;
-  protected readonly context: PumpContext;
+  private readonly context: PumpContext;
   private stream: HostStream | undefined = undefined;
   /** Bytes lent to `write`; 0 when none are. */
   private lent = 0;
@@ -56,15 +50,17 @@ export abstract class StreamPump<F extends PumpedFlow> implements HostStreamOwne
   private peerEnded = false;
   private ended = false;
   private over = false;
+  private reason: R | undefined = undefined;
+  private text = '';
+  private readonly whenOver: WhenOver<R>;
 
-  constructor(context: PumpContext) {
+  /** @param whenOver called once, when both sides are done with */
+  constructor(context: PumpContext, whenOver: WhenOver<R>) {
     this.context = context;
+    this.whenOver = whenOver;
     this.startedAt = context.clock.now();
     this.lastActive = this.startedAt;
   }
-
-  /** Both sides are done; called once. */
-  protected abstract onOver(): void;
 
   /** Join a connected stream to a flow that may be opening, and may hold bytes already. */
   join(stream: HostStream, flow: F): void {
@@ -75,7 +71,9 @@ export abstract class StreamPump<F extends PumpedFlow> implements HostStreamOwne
     stream.start(this, !mayRead);
   }
 
-  // --- flow to host: what the flow's handler is told ---
+  // --- flow to host ---
+
+  onOpen(): void {}
 
   onReadable(now: Instant): void {
     this.lastActive = now;
@@ -93,10 +91,11 @@ export abstract class StreamPump<F extends PumpedFlow> implements HostStreamOwne
     this.stream?.resume();
   }
 
-  /** The flow is over. @param finished both directions had ended */
-  protected onFlowClosed(finished: boolean): void {
+  onClosed(_now: Instant, _flow: F, reason: R, text = ''): void {
     // After both ends the host's stream finishes what it was given and closes by itself.
-    if (finished || this.over) return;
+    if (reason === 'finished' || this.over) return;
+    this.reason = reason;
+    this.text = text;
     this.stream?.reset();
     this.finish();
   }
@@ -186,6 +185,6 @@ export abstract class StreamPump<F extends PumpedFlow> implements HostStreamOwne
 
   private finish(): void {
     this.over = true;
-    this.onOver();
+    this.whenOver(this.reason, this.text);
   }
 }

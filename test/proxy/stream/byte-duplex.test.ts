@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type Run, runOf } from '../../../src/base/run.ts';
-import { FlowDuplex } from '../../../src/proxy/tcp/flow-duplex.ts';
+import { NO_FLUSH } from '../../../src/proxy/flush-scheduler.ts';
+import { ByteDuplex, namesOf } from '../../../src/proxy/stream/byte-duplex.ts';
 import type { FlowId, TcpFlow, TcpFlowInfo } from '../../../src/stack/flow.ts';
 import { GATEWAY, GUEST, TestClock } from '../recording.ts';
 
@@ -21,6 +22,9 @@ class FakeFlow implements TcpFlow {
   }
   readable(): Uint8Array {
     return this.received;
+  }
+  get queuedLen(): number {
+    return this.sent.length;
   }
   lend(): Run {
     return runOf(this.received, 0, this.received.length);
@@ -53,13 +57,13 @@ class FakeFlow implements TcpFlow {
   }
 }
 
-describe('proxy/tcp/flow-duplex', () => {
+describe('proxy/stream/byte-duplex', () => {
   let flow: FakeFlow;
-  let duplex: FlowDuplex;
+  let duplex: ByteDuplex;
 
   beforeEach(() => {
     flow = new FakeFlow();
-    duplex = new FlowDuplex({ clock: new TestClock(), flusher: { schedule: () => {} } }, ID);
+    duplex = new ByteDuplex({ clock: new TestClock(), flusher: NO_FLUSH }, namesOf(ID));
     duplex.on('error', () => {});
     duplex.join(flow);
   });
@@ -75,7 +79,7 @@ describe('proxy/tcp/flow-duplex', () => {
     duplex.read(0);
     const kept = 256 * 1024 - flow.receivedLen;
     assert.ok(kept > 0 && kept <= 64 * 1024, `${kept} bytes are held in the stream`);
-    duplex.onGuestEnd();
+    duplex.onPeerEnd();
     let got = 0;
     for await (const chunk of duplex) got += chunk.length;
     assert.equal(got, 256 * 1024);
@@ -84,13 +88,13 @@ describe('proxy/tcp/flow-duplex', () => {
   it('writes as far as there is room, and goes on when there is more', async () => {
     flow.sendSpace = 1000;
     const written = once(duplex, 'drain');
-    assert.equal(duplex.write(Buffer.alloc(50_000, 'y')), false);
+    assert.equal(duplex.write(Buffer.alloc(100_000, 'y')), false);
     assert.equal(flow.sent.length, 1000);
     assert.equal(flow.wanted, 4096);
     flow.sendSpace = 100_000;
     duplex.onWritable();
     await written;
-    assert.equal(flow.sent.length, 50_000);
+    assert.equal(flow.sent.length, 100_000);
   });
 
   it('an end is a FIN after the bytes before it; both ends finish it', async () => {
@@ -98,9 +102,22 @@ describe('proxy/tcp/flow-duplex', () => {
     await once(duplex, 'finish');
     assert.deepEqual([flow.sent.toString(), flow.calls], ['bye', ['shutdown']]);
     duplex.resume();
-    duplex.onGuestEnd();
+    duplex.onPeerEnd();
     await once(duplex, 'close');
     duplex.onClosed(0, flow, 'finished');
+    assert.deepEqual(flow.calls, ['shutdown']);
+  });
+
+  it('what was received is still read after both ends have finished', async () => {
+    duplex.end();
+    await once(duplex, 'finish');
+    flow.received = Buffer.alloc(200 * 1024, 'z');
+    duplex.onReadable();
+    duplex.onPeerEnd();
+    duplex.onClosed(0, flow, 'finished');
+    let got = 0;
+    for await (const chunk of duplex) got += chunk.length;
+    assert.equal(got, 200 * 1024);
     assert.deepEqual(flow.calls, ['shutdown']);
   });
 
@@ -131,7 +148,7 @@ describe('proxy/tcp/flow-duplex', () => {
     flow.received = Buffer.alloc(10_000);
     duplex.onReadable();
     assert.equal(flow.receivedLen, 0); // drained: the guest's window must not hold its FIN back
-    duplex.onGuestEnd();
+    duplex.onPeerEnd();
     duplex.onClosed(0, flow, 'finished');
     assert.deepEqual(flow.calls, ['shutdown']);
   });
