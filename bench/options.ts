@@ -1,8 +1,8 @@
 /** What `hawser bench` is asked to do, checked. */
 import { join } from 'node:path';
 import type { BenchCommandRequest } from '../src/cli/commands/bench.ts';
-import { decimal } from '../src/cli/parsed.ts';
 import { UsageError } from '../src/network/errors.ts';
+import { decimal } from '../src/network/parsed.ts';
 import { CASES } from './cases/all.ts';
 import type { Case } from './cases/case.ts';
 import { PEERS } from './peers/all.ts';

@@ -10,9 +10,10 @@ import type { Log } from '../base/log.ts';
 import type { ApiListener } from '../control/api-listener.ts';
 import { serveControlApi } from '../control/control-api.ts';
 import { EXIT_FAILURE } from '../network/errors.ts';
-import type { CreateNetwork, Network, NetworkOptions } from '../network/options.ts';
+import type { Network, OpenNetwork } from '../network/network-interface.ts';
 import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
+import type { DaemonConfig } from './daemon-config.ts';
 import { OwnedPaths } from './owned-paths.ts';
 import { claimPidFile, releasePidFile } from './pid-file.ts';
 import { announceReady, checkReadyFd } from './readiness.ts';
@@ -26,7 +27,7 @@ export interface ProcessEvents {
 }
 
 export interface DaemonDeps {
-  readonly createNetwork: CreateNetwork;
+  readonly openNetwork: OpenNetwork;
   readonly log: Log;
   readonly version: string;
   readonly events: ProcessEvents;
@@ -41,7 +42,7 @@ export interface DaemonDeps {
  * @returns the exit status of a wanted end
  * @throws UsageError, or an Error that says what failed and what to do; nothing is left behind
  */
-export async function runDaemon(options: NetworkOptions, deps: DaemonDeps): Promise<number> {
+export async function runDaemon(options: DaemonConfig, deps: DaemonDeps): Promise<number> {
   if (options.readyFd !== undefined) checkReadyFd(options.readyFd);
   const daemon = new Daemon(options, deps);
   daemon.listen();
@@ -60,7 +61,7 @@ export async function runDaemon(options: NetworkOptions, deps: DaemonDeps): Prom
 class Daemon {
   readonly stopped: Promise<void>;
   isStopping = false;
-  private readonly options: NetworkOptions;
+  private readonly options: DaemonConfig;
   private readonly deps: DaemonDeps;
   private readonly owned = new OwnedPaths();
   private resolveStopped: () => void = () => {};
@@ -70,7 +71,7 @@ class Daemon {
   private hasPidFile = false;
   private readonly listeners: ReadonlyMap<string, (...args: unknown[]) => void>;
 
-  constructor(options: NetworkOptions, deps: DaemonDeps) {
+  constructor(options: DaemonConfig, deps: DaemonDeps) {
     this.options = options;
     this.deps = deps;
     this.stopped = new Promise((resolve) => {
@@ -99,7 +100,7 @@ class Daemon {
       this.hasPidFile = true;
     }
     if (this.isStopping) return;
-    const network = await deps.createNetwork(options, deps.log);
+    const network = await deps.openNetwork(options, deps.log);
     this.network = network;
     if (options.exitWithGuest) {
       network.onLastGuestGone(() => this.stop('the last guest has left'));

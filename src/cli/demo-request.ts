@@ -1,4 +1,4 @@
-import type { NetworkOptions } from '../network/options.ts';
+import type { DaemonConfig } from './daemon-config.ts';
 
 /** What `runDemo` of `demo/demo.ts` takes; it returns the exit status. */
 export interface DemoRequest {
@@ -7,7 +7,7 @@ export interface DemoRequest {
   /** Use a QEMU VM as the guest. */
   readonly vm: boolean;
   /** Effective options of the network, as for `hawser run`. */
-  readonly options: NetworkOptions;
+  readonly options: DaemonConfig;
   /** Whether any `--listen` was given; else the demo decides where guests attach. */
   readonly hasListen: boolean;
 }

@@ -2,12 +2,12 @@
 import { isatty } from 'node:tty';
 import { pino } from 'pino';
 import type { Log } from '../base/log.ts';
-import type { LogOptions } from '../network/options.ts';
+import type { LogConfig } from './daemon-config.ts';
 import type { LineSink } from './stderr-sink.ts';
 
 /** @param isTerminal whether people read along; decides the format when none was chosen */
 export async function createLog(
-  { level, format }: LogOptions,
+  { level, format }: LogConfig,
   sink: LineSink,
   isTerminal: boolean = isatty(2),
 ): Promise<Log> {

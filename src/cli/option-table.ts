@@ -10,6 +10,8 @@ export interface OptionRow {
   readonly description: string;
   /** May be given several times; in YAML a list or one value. */
   readonly repeatable?: true;
+  /** An integer. */
+  readonly isNumber?: true;
 }
 
 export const RUN_OPTIONS: readonly OptionRow[] = [
@@ -40,7 +42,12 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     flags: '--host-ip <ip>',
     description: "address of the host's loopback, or none (default: last of the subnet)",
   },
-  { key: 'mtu', flags: '--mtu <bytes>', description: '576..65520 (default: 1500)' },
+  {
+    key: 'mtu',
+    flags: '--mtu <bytes>',
+    description: '576..65520 (default: 1500)',
+    isNumber: true,
+  },
   {
     key: 'publish',
     flags: '-p, --publish <port>',
@@ -126,6 +133,7 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     key: 'readyFd',
     flags: '--ready-fd <n>',
     description: 'write one line of JSON to this descriptor when ready',
+    isNumber: true,
   },
   {
     key: 'exitWithGuest',
@@ -142,6 +150,7 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     flags: '--busy-poll <us>',
     description:
       'microseconds to poll before sleeping while requests come and go; 0 for never (default: 200, or 0 on one CPU)',
+    isNumber: true,
   },
   {
     key: 'logLevel',
@@ -155,17 +164,13 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
   },
 ];
 
-/** Options of the design that this version refuses, so that nothing is taken and then ignored. */
-export const LATER_OPTIONS: readonly OptionRow[] = [
-  { key: 'subnet6', flags: '--subnet6 <cidr>', description: '' },
-  { key: 'allow', flags: '--allow <rule>', description: '', repeatable: true },
-  { key: 'deny', flags: '--deny <rule>', description: '', repeatable: true },
-  { key: 'policy', flags: '--policy <file>', description: '' },
-  { key: 'pcap', flags: '--pcap <file>', description: '' },
-];
+/** Keys whose values are numbers. */
+export const NUMBERS: ReadonlySet<string> = new Set(
+  RUN_OPTIONS.filter((row) => row.isNumber).map(({ key }) => key),
+);
 
 /** The long flag of a key: `--host-ip` of `hostIp`. */
 export function flagOf(key: string): string {
-  const row = [...RUN_OPTIONS, ...LATER_OPTIONS].find((option) => option.key === key);
+  const row = RUN_OPTIONS.find((option) => option.key === key);
   return /--[a-z0-9-]+/.exec(row?.flags ?? '')?.[0] ?? `--${key}`;
 }

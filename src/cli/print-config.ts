@@ -1,13 +1,14 @@
 import { stringify } from 'yaml';
-import type { ApiOptions, NetworkOptions } from '../network/options.ts';
+import type { ApiAddress } from '../control/control-api.ts';
+import type { DaemonConfig } from './daemon-config.ts';
 
-const apiText = (api: ApiOptions): string =>
+const apiText = (api: ApiAddress): string =>
   api.kind === 'unix'
     ? `unix:${api.path}`
     : `tcp:${api.address.includes(':') ? `[${api.address}]` : api.address}:${api.port}`;
 
 /** The effective configuration as YAML that `--config` reads back to the same. */
-export function printConfig(options: NetworkOptions): string {
+export function printConfig(options: DaemonConfig): string {
   const { dns, leases, api, log } = options;
   const settings = {
     name: options.name,

@@ -8,7 +8,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { EXIT_FAILURE, EXIT_USAGE, isUsageError, messageOf } from '../network/errors.ts';
 import { packageVersion } from '../network/version.ts';
 import { keepOnSignals } from './early-signals.ts';
-import { LATER_OPTIONS, type OptionRow, RUN_OPTIONS } from './option-table.ts';
+import { type OptionRow, RUN_OPTIONS } from './option-table.ts';
 
 /** Of `hawser run`, those that the demo decides itself or that are for launchers. */
 const NOT_IN_DEMO: ReadonlySet<string> = new Set(['pidFile', 'readyFd', 'exitWithGuest']);
@@ -43,16 +43,15 @@ function option(row: OptionRow): Option {
 
 function addRunOptions(command: Command, isTaken: (row: OptionRow) => boolean): void {
   for (const row of RUN_OPTIONS.filter(isTaken)) command.addOption(option(row));
-  for (const row of LATER_OPTIONS) command.addOption(option(row).hideHelp());
   command.option('-c, --config <file>', 'the same options in YAML, with camelCase keys');
 }
 
 /** The options of the table that were typed. */
 function typedOptions(command: Command): Record<string, unknown> {
   return Object.fromEntries(
-    [...RUN_OPTIONS, ...LATER_OPTIONS]
-      .filter(({ key }) => command.getOptionValueSource(key) === 'cli')
-      .map(({ key }): [string, unknown] => [key, command.getOptionValue(key)]),
+    RUN_OPTIONS.filter(({ key }) => command.getOptionValueSource(key) === 'cli').map(
+      ({ key }): [string, unknown] => [key, command.getOptionValue(key)],
+    ),
   );
 }
 

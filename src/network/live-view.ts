@@ -26,12 +26,12 @@ import type { LinkPort } from '../stack/link-port.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { OpenLink } from '../transports/link-context.ts';
 import { formatMac } from '../wire/mac.ts';
+import type { NetworkConfig } from './config.ts';
 import type { MuxLinks } from './mux-links.ts';
 import type { NativeCalls } from './native-calls.ts';
-import type { NetworkOptions } from './options.ts';
 
 export interface ViewParts {
-  readonly options: NetworkOptions;
+  readonly options: NetworkConfig;
   readonly clock: Pick<Clock, 'now'>;
   readonly stack: Stack;
   readonly links: readonly OpenLink[];

@@ -43,12 +43,13 @@ import { openPacketLink } from '../transports/packet-link.ts';
 import { removeStaleSocket } from '../transports/stale-socket.ts';
 import { replyDestination } from '../wire/dhcp.ts';
 import { readMac } from '../wire/mac.ts';
+import type { NetworkConfig } from './config.ts';
 import { cryptoRandom } from './crypto-random.ts';
 import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
 import { NativeCalls } from './native-calls.ts';
+import type { Network } from './network-interface.ts';
 import { flowLimits, openFilesLimit } from './open-files.ts';
-import type { Network, NetworkOptions } from './options.ts';
 import { packageVersion } from './version.ts';
 
 /** The gateway's Ethernet address, as gvproxy and VPNKit have it. */
@@ -61,7 +62,8 @@ const DHCP_YIADDR = 16;
 const DHCP_CIADDR = 12;
 const DHCP_CHADDR = 28;
 
-export async function createNetwork(options: NetworkOptions, log: Log): Promise<Network> {
+/** @throws Error whose message says what failed, on what, and what to do; nothing is left behind */
+export async function openNetwork(options: NetworkConfig, log: Log): Promise<Network> {
   const network = new RunningNetwork(options, log);
   try {
     await network.open();
@@ -74,7 +76,7 @@ export async function createNetwork(options: NetworkOptions, log: Log): Promise<
 
 class RunningNetwork implements Network {
   readonly view: NetworkView;
-  private readonly options: NetworkOptions;
+  private readonly options: NetworkConfig;
   private readonly log: Log;
   private readonly clock: Clock = new NodeClock();
   private readonly stack: Stack;
@@ -95,7 +97,7 @@ class RunningNetwork implements Network {
   private linkCount = 0;
   private lastGuestGone: () => void = () => {};
 
-  constructor(options: NetworkOptions, log: Log) {
+  constructor(options: NetworkConfig, log: Log) {
     this.options = options;
     this.log = log;
     const { clock } = this;

@@ -1,134 +1,59 @@
-/**
- * What `createNetwork` takes and gives: the effective configuration after defaults, YAML and command
- * line were merged and every value was checked. Plain data, so that a launcher can write it down.
- */
-import type { Log } from '../base/log.ts';
-import type { NetworkView } from '../control/network-view.ts';
-import type { PortBook } from '../proxy/ports/port-table.ts';
+/** What a caller may set, under the same keys as the configuration file of `hawser run`. */
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
 
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
-export const LOG_FORMATS = ['pretty', 'json'] as const;
-export type LogFormat = (typeof LOG_FORMATS)[number];
-
-export interface NetworkOptions {
-  readonly name: string;
-  /** Link specifications; `parseLinkSpec` of `transports/link-spec.ts` accepts each. At least one. */
-  readonly listen: readonly string[];
-  /** IPv4 CIDR in canonical form (host bits zero), prefix /8 to /29. */
-  readonly subnet: string;
-  readonly gateway: string;
-  /** Undefined: the host's loopback is closed to guests. */
-  readonly hostIp: string | undefined;
-  /** 576..65520. */
-  readonly mtu: number;
-  /** Publications as given; `parsePublish` of `proxy/ports/publish-text.ts` accepts each. */
-  readonly publish: readonly string[];
-  /** What guests see as the client of a published port, where the port does not say. */
-  readonly sourceAddress: SourceAddress;
-  readonly guestApi: GuestApiOptions;
-  readonly mux: MuxLinkOptions;
-  readonly dns: DnsOptions;
-  readonly leases: LeaseOptions;
-  readonly api: ApiOptions;
-  readonly pidFile: string | undefined;
-  /** Readiness is one line of JSON on this descriptor. */
-  readonly readyFd: number | undefined;
-  readonly exitWithGuest: boolean;
-  readonly log: LogOptions;
-  /** Verify TCP and UDP checksums of links that do not vouch for them. */
-  readonly verifyChecksums: boolean;
-  /** How long to poll before sleeping, in us; undefined: `defaultWindowUs` of `proxy/busy-poll.ts`. */
-  readonly busyPollUs: number | undefined;
-}
-
-/** Whether guests may publish ports through `http://GATEWAY/`, and where. */
-export interface GuestApiOptions {
-  readonly enabled: boolean;
-  /** Rules; `parseBindRule` of `control/ports/bind-rules.ts` accepts each. */
-  readonly bind: readonly string[];
-}
-
-/** The multiplexer to agents in guests. */
-export interface MuxLinkOptions {
-  /** Links; `parseMuxLink` of `transports/mux/mux-link-spec.ts` accepts each. */
-  readonly links: readonly string[];
-  /** What guests may have dialled here; `parseTargetRule` accepts each. None: nothing. */
-  readonly allow: readonly string[];
-}
-
-export interface DnsOptions {
-  /** Undefined: the host's resolver configuration, followed live. */
-  readonly upstreams: readonly DnsUpstream[] | undefined;
-  /** Undefined: the host's. */
-  readonly search: readonly string[] | undefined;
-  readonly zones: readonly DnsZone[];
-  readonly hostsFile: string | undefined;
-}
-
-export interface DnsUpstream {
-  readonly address: string;
-  readonly port: number;
-}
-
-/** `zone` itself and every name below it resolve to `address`. Lower case, no trailing dot. */
-export interface DnsZone {
-  readonly zone: string;
-  readonly address: string;
-}
-
-export interface LeaseOptions {
-  readonly file: string | undefined;
-  readonly static: readonly StaticLease[];
-}
-
-export interface StaticLease {
-  /** Lower case, colons. */
-  readonly mac: string;
-  readonly address: string;
-  readonly hostname: string | undefined;
-}
-
-export type ApiOptions =
-  | { readonly kind: 'unix'; readonly path: string }
-  | {
-      readonly kind: 'tcp';
-      readonly address: string;
-      readonly port: number;
-      readonly tokenFile: string;
-    };
-
-export interface LogOptions {
-  readonly level: LogLevel;
-  /** Undefined: pretty on a terminal, else JSON. */
-  readonly format: LogFormat | undefined;
-}
-
-/** A running network. Made by {@link CreateNetwork} with every link and publication accepting. */
-export interface Network {
-  readonly view: NetworkView;
-  /** The published ports. */
-  readonly ports: PortBook;
-  /**
-   * Register what to do each time the last attached guest detached. Registered once, before the
-   * event loop runs again after creation.
-   */
-  onLastGuestGone(callback: () => void): void;
-  /**
-   * Refuse guests' connections to a TCP listener of the daemon's own, the control API.
-   *
-   * @param address as it was bound; `0.0.0.0` and `::` stand for every address of the host
-   */
-  denyGuests(address: string, port: number): void;
-  /** Detach every guest, reset every flow, write leases, remove the links' sockets. Once. */
-  close(): Promise<void>;
-}
+/** Several may be given, or one alone. */
+export type OneOrMore = string | readonly string[];
 
 /**
- * Start a network. `api`, `pidFile`, `readyFd`, `exitWithGuest` and `log` of the options are the
- * daemon's business and ignored here.
- *
- * @throws Error whose message says what failed, on what, and what to do; nothing is left behind
+ * The options of {@link createNetwork}, each of them optional. Text has the forms that the options of `hawser run`
+ * have; paths may be relative to the working directory.
  */
-export type CreateNetwork = (options: NetworkOptions, log: Log) => Promise<Network>;
+export interface NetworkOptions {
+  /**
+   * Where guests attach from outside: `qemu:PATH`, `qemu:IP:PORT`, `qemu-connect:PATH`, `qemu-connect:IP:PORT`,
+   * `vhost-user:PATH`, `tap:NAME[@NETNS]`. Default: nowhere.
+   */
+  readonly listen?: OneOrMore | undefined;
+  /** The guests' network: IPv4, a prefix of /8 to /29. Default: `192.168.127.0/24`. */
+  readonly subnet?: string | undefined;
+  /** Router, DNS, DHCP and NTP server. Default: the first address of the subnet. */
+  readonly gateway?: string | undefined;
+  /** Stands for the loopback of the host; `none` closes that to guests. Default: the last address of the subnet. */
+  readonly hostIp?: string | undefined;
+  /** Bytes of an IP packet: 576 to 65520. Default: 1500. */
+  readonly mtu?: number | undefined;
+  /** Ports to publish from the start, as `parsePublish` takes them. Default: none. */
+  readonly publish?: OneOrMore | undefined;
+  /** What guests see as the client of a published port. Default: `preserve`, the client's own address. */
+  readonly sourceAddress?: SourceAddress | undefined;
+  /** Whether guests may publish ports through `http://GATEWAY/`. Default: no. */
+  readonly guestApi?: boolean | 'on' | 'off' | undefined;
+  /** Where they may: `ADDRESS:PORTS`, `*` for every address. Default: 127.0.0.1 and ::1, ports 1024 to 65535. */
+  readonly guestApiBind?: OneOrMore | undefined;
+  /**
+   * Links to `hawser agent` in guests: `unix:PATH`, `connect:unix:PATH`, `guest:PORT`, `hybrid-vsock:PATH:PORT`,
+   * `vsock:CID:PORT`, `vhost-vsock:PATH:PORT`. Default: none.
+   */
+  readonly mux?: OneOrMore | undefined;
+  /** What agents may have dialled on the host: `tcp:ADDRESS:PORT`, `unix:PATH`. Default: nothing. */
+  readonly muxAllow?: OneOrMore | undefined;
+  /** Upstream resolvers, `IP` or `IP#PORT`. Default: those of the host, followed live. */
+  readonly dns?: OneOrMore | undefined;
+  /** Search domains that guests are given. Default: those of the host. */
+  readonly dnsSearch?: OneOrMore | undefined;
+  /** `ZONE=IPV4`: a zone and every name below it at one address. Default: none. */
+  readonly dnsZone?: OneOrMore | undefined;
+  /** A hosts file, followed live. Default: none. */
+  readonly hosts?: string | undefined;
+  /** Where DHCP leases are kept over restarts. Default: they are not kept. */
+  readonly leaseFile?: string | undefined;
+  /** `MAC=IPV4[,HOSTNAME]`: fixed addresses. Default: none. */
+  readonly staticLease?: OneOrMore | undefined;
+  /** Verify TCP and UDP checksums of frames whose link does not vouch for them. Default: yes. */
+  readonly verifyChecksums?: boolean | undefined;
+  /**
+   * Microseconds to poll before sleeping while requests come and go: 0 to 10000, 0 for never. Default: 200, or 0 on
+   * one CPU.
+   */
+  readonly busyPoll?: number | undefined;
+}

@@ -26,7 +26,7 @@ const options = optionsIn(dir, {
 });
 try {
   const status = await runDaemon(options, {
-    createNetwork: async () => {
+    openNetwork: async () => {
       if (plan === 'fail') throw new Error('cannot listen: choose another --listen');
       const network = new PlannedNetwork([`qemu:${dir}/qemu.sock`]);
       writeFileSync(`${dir}/qemu.sock`, '');

@@ -204,7 +204,7 @@ describe('daemon', () => {
     const events = new EventEmitter();
     const network = new FakeNetwork();
     const status = await runDaemon(optionsIn(dir), {
-      createNetwork: () => {
+      openNetwork: () => {
         events.emit('SIGTERM');
         return Promise.resolve(network);
       },
@@ -231,7 +231,7 @@ describe('daemon', () => {
         events.emit('SIGINT');
       });
     await runDaemon(optionsIn(dir), {
-      createNetwork: () => Promise.resolve(network),
+      openNetwork: () => Promise.resolve(network),
       log: SILENT,
       version: '0',
       events,
@@ -254,7 +254,7 @@ describe('daemon', () => {
     const api = { kind: 'tcp', address: '127.0.0.1', port: 0, tokenFile } as const;
     let where = '';
     await runDaemon(optionsIn(dir, { api }), {
-      createNetwork: () => Promise.resolve(network),
+      openNetwork: () => Promise.resolve(network),
       log: {
         ...SILENT,
         info: (fields) => {
@@ -277,7 +277,7 @@ describe('daemon', () => {
     await once(live, 'listening');
     await assert.rejects(
       runDaemon(optionsIn(dir), {
-        createNetwork: () => Promise.resolve(network),
+        openNetwork: () => Promise.resolve(network),
         log: SILENT,
         version: '0',
         events: new EventEmitter(),
@@ -294,7 +294,7 @@ describe('daemon', () => {
   it('a readiness descriptor that is not open is bad usage', async () => {
     await assert.rejects(
       runDaemon(optionsIn(dir, { readyFd: 99_999 }), {
-        createNetwork: () => assert.fail('started'),
+        openNetwork: () => assert.fail('started'),
         log: SILENT,
         version: '0',
         events: new EventEmitter(),

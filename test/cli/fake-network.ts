@@ -1,8 +1,9 @@
 /** A network that only answers questions, for tests of the API and the daemon around it. */
 
+import type { DaemonConfig } from '../../src/cli/daemon-config.ts';
 import type { FlowView, NetworkView } from '../../src/control/network-view.ts';
 import { portView } from '../../src/control/ports/port-view.ts';
-import type { Network, NetworkOptions } from '../../src/network/options.ts';
+import type { Network } from '../../src/network/network-interface.ts';
 import type { PortTable } from '../../src/proxy/ports/port-table.ts';
 import { portTable } from '../proxy/ports/port-fixture.ts';
 
@@ -104,7 +105,7 @@ export class FakeNetwork implements Network {
 }
 
 /** Options whose sockets are in `dir`. */
-export const optionsIn = (dir: string, more: Partial<NetworkOptions> = {}): NetworkOptions => ({
+export const optionsIn = (dir: string, more: Partial<DaemonConfig> = {}): DaemonConfig => ({
   name: 'test',
   listen: [`qemu:${dir}/qemu.sock`],
   subnet: '192.168.127.0/24',

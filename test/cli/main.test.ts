@@ -47,7 +47,7 @@ describe('hawser', () => {
     [['run', '--mtu'], /argument missing/],
     [['run', 'extra'], /too many arguments/],
     [['run', '--mtu', '1'], /hawser: --mtu 1: must be an integer from 576 to 65520/],
-    [['run', '--pcap', 'x'], /hawser: --pcap x is not supported yet/],
+    [['run', '--pcap', 'x'], /hawser: unknown option '--pcap'/],
     [['run', '--config', '/nonexistent'], /hawser: --config \/nonexistent: cannot be read: ENOENT/],
     [['run', '--print-config', '--name', '/'], /hawser: --name/],
     [['status', '--api', 'x'], /hawser: --api x: must be unix:PATH or tcp:IP:PORT/],

@@ -10,8 +10,9 @@ import { startFileServer } from '../../src/lab/file-server.ts';
 import type { GuestAcceptor } from '../../src/lab/guest/embedded-guest.ts';
 import { SimulatedGuest } from '../../src/lab/guest/simulated-guest.ts';
 import { seededSha256 } from '../../src/lab/seeded-stream.ts';
-import { createNetwork } from '../../src/network/network.ts';
-import type { Network, NetworkOptions } from '../../src/network/options.ts';
+import type { NetworkConfig } from '../../src/network/config.ts';
+import { openNetwork } from '../../src/network/network.ts';
+import type { Network } from '../../src/network/network-interface.ts';
 import { optionsIn } from '../cli/fake-network.ts';
 
 const HOST = '192.168.127.254';
@@ -26,8 +27,8 @@ describe('network/network', () => {
   let server: Server;
 
   /** A network with a guest that has its lease. */
-  const start = async (more: Partial<NetworkOptions> = {}): Promise<Network> => {
-    const made = await createNetwork(
+  const start = async (more: Partial<NetworkConfig> = {}): Promise<Network> => {
+    const made = await openNetwork(
       optionsIn(dir, { listen: ['qemu:127.0.0.1:0'], ...more }),
       SILENT,
     );

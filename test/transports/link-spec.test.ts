@@ -32,13 +32,7 @@ const BAD: readonly (readonly [string, RegExp])[] = [
   ['tap:a-name-that-is-long', /TAP name/],
   ['tap:a/b', /TAP name/],
   ['tap:t@', /must name a network namespace/],
-  ['vpnkit:/x', /not supported yet/],
-  ['vfkit:/x', /not supported yet/],
-  ['bess:/x', /not supported yet/],
-  ['qemu-dgram:/x,/y', /not supported yet/],
-  ['ws:127.0.0.1:80', /not supported yet/],
-  ['stdio', /not supported yet/],
-  ['fd:3', /not supported yet/],
+  ['vpnkit:/x', /one of qemu:PATH/],
   ['slirp:x', /must be a link: one of/],
 ];
 

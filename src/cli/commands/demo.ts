@@ -1,8 +1,8 @@
 /** `hawser demo`: its options checked like those of `run`; the tour is in `demo/`. */
 
 import { UsageError } from '../../network/errors.ts';
+import { decimal } from '../../network/parsed.ts';
 import { type CommandLine, loadConfig } from '../config.ts';
-import { decimal } from '../parsed.ts';
 import { makeInstanceDir, realPlace, removeInstanceDir } from '../runtime-dir.ts';
 
 export interface DemoCommandRequest {

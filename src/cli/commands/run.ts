@@ -25,13 +25,13 @@ export async function runCommand(request: RunRequest): Promise<number> {
     process.stdout.write(printConfig(options));
     return 0;
   }
-  const [log, { createNetwork }] = await Promise.all([
+  const [log, { openNetwork }] = await Promise.all([
     createLog(options.log, new StderrSink()),
     import('../../network/network.ts'),
   ]);
   makeInstanceDir(place, options.name);
   const ended = runDaemon(options, {
-    createNetwork,
+    openNetwork,
     log,
     version: packageVersion(),
     events: process,

@@ -10,10 +10,11 @@ import { asTransfer, runGuestCommand } from '../../lab/guest/run-guest-command.t
 import { openGuest } from '../../lab/open-guest.ts';
 import { netdevArgs, type VmHandle } from '../../lab/vm/start-vm.ts';
 import { EXIT_FAILURE, messageOf } from '../../network/errors.ts';
-import type { CreateNetwork, Network, NetworkOptions } from '../../network/options.ts';
+import type { Network, OpenNetwork } from '../../network/network-interface.ts';
 import { packageVersion } from '../../network/version.ts';
 import { parseLinkSpec } from '../../transports/link-spec.ts';
 import { GRACE_MS, runDaemon } from '../daemon.ts';
+import type { DaemonConfig } from '../daemon-config.ts';
 import type { DemoRequest } from '../demo-request.ts';
 import { createLog } from '../log.ts';
 import { instanceDir, realPlace } from '../runtime-dir.ts';
@@ -33,7 +34,7 @@ export interface DemoOptions extends DemoRequest {
 }
 
 export interface DemoDeps {
-  readonly createNetwork: CreateNetwork;
+  readonly openNetwork: OpenNetwork;
   /** Makes the guest where no namespace is allowed. */
   readonly simulate?: () => EmbeddedGuest;
 }
@@ -53,9 +54,9 @@ export async function runDemo(options: DemoOptions, deps?: DemoDeps): Promise<nu
 }
 
 async function realDeps(): Promise<DemoDeps> {
-  const { createNetwork } = await import('../../network/network.ts');
+  const { openNetwork } = await import('../../network/network.ts');
   const { simulate } = await import('../../lab/guest/simulated-guest.ts');
-  return { createNetwork, simulate };
+  return { openNetwork, simulate };
 }
 
 const screen: Screen = {
@@ -121,14 +122,14 @@ class Demo {
     }
     // The screen belongs to the steps: only what is wrong is logged, unless more was asked for.
     const level = options.log.level === 'info' ? 'warn' : options.log.level;
-    const config: NetworkOptions = {
+    const config: DaemonConfig = {
       ...options,
       listen: [...listen],
       mux: { ...options.mux, links: [...new Set([...options.mux.links, `guest:${MUX_PORT}`])] },
       log: { ...options.log, level },
     };
     await runDaemon(config, {
-      createNetwork: this.deps.createNetwork,
+      openNetwork: this.deps.openNetwork,
       log: await createLog(config.log, new StderrSink()),
       version: packageVersion(),
       events: this.events,
@@ -139,7 +140,7 @@ class Demo {
     return this.status;
   }
 
-  private onReady(network: Network, config: NetworkOptions): void {
+  private onReady(network: Network, config: DaemonConfig): void {
     this.check(network, config)
       .catch((error: unknown) => {
         process.stderr.write(`hawser demo: ${messageOf(error)}\n`);
@@ -156,7 +157,7 @@ class Demo {
     this.events.emit('SIGTERM');
   }
 
-  private async check(network: Network, config: NetworkOptions): Promise<void> {
+  private async check(network: Network, config: DaemonConfig): Promise<void> {
     const plan: StepPlan = {
       gateway: config.gateway,
       hostIp: config.hostIp ?? '',

@@ -5,8 +5,8 @@ import { SILENT } from '../../../src/base/log.ts';
 import type { ControlEndpoint } from '../../../src/cli/docker-proxy/endpoint.ts';
 import { type Answer, exchange } from '../../../src/cli/docker-proxy/exchange.ts';
 import { GUEST_API_LIMITS } from '../../../src/control/ports/guest-api.ts';
-import { createNetwork } from '../../../src/network/network.ts';
-import type { Network } from '../../../src/network/options.ts';
+import { openNetwork } from '../../../src/network/network.ts';
+import type { Network } from '../../../src/network/network-interface.ts';
 import { optionsIn } from '../fake-network.ts';
 import { Pair, readAll, turns } from './pair.ts';
 
@@ -29,7 +29,7 @@ describe('the guest API by way of the agent', () => {
 
   const start = async (enabled = true): Promise<void> => {
     const path = pair.path('mux.sock');
-    network = await createNetwork(
+    network = await openNetwork(
       optionsIn(pair.dir, {
         listen: [],
         mux: { links: [`unix:${path}`], allow: [] },

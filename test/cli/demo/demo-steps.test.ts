@@ -12,8 +12,8 @@ import { startFileServer } from '../../../src/lab/file-server.ts';
 import type { GuestAcceptor } from '../../../src/lab/guest/embedded-guest.ts';
 import { asTransfer, runGuestCommand } from '../../../src/lab/guest/run-guest-command.ts';
 import { SimulatedGuest } from '../../../src/lab/guest/simulated-guest.ts';
-import { createNetwork } from '../../../src/network/network.ts';
-import type { Network } from '../../../src/network/options.ts';
+import { openNetwork } from '../../../src/network/network.ts';
+import type { Network } from '../../../src/network/network-interface.ts';
 import { optionsIn } from '../fake-network.ts';
 
 const SIZE = 3 * 1024 * 1024 + 17;
@@ -32,7 +32,7 @@ describe('cli/demo steps, simulated guest', function () {
     server = await startFileServer('127.0.0.1', 0);
     guest = new SimulatedGuest();
     const mux = { links: [`guest:${MUX_PORT}`], allow: [] };
-    network = await createNetwork(optionsIn(dir, { listen: ['qemu:127.0.0.1:0'], mux }), SILENT);
+    network = await openNetwork(optionsIn(dir, { listen: ['qemu:127.0.0.1:0'], mux }), SILENT);
     assert.ok(isAcceptor(network));
     guest.attach(network);
   });

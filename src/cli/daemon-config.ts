@@ -1,0 +1,24 @@
+/** The effective configuration of the daemon: the network's, and what only a process of its own has. */
+import type { ApiAddress } from '../control/control-api.ts';
+import type { NetworkConfig } from '../network/config.ts';
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+export const LOG_FORMATS = ['pretty', 'json'] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
+
+export interface DaemonConfig extends NetworkConfig {
+  readonly name: string;
+  readonly api: ApiAddress;
+  readonly pidFile: string | undefined;
+  /** Readiness is one line of JSON on this descriptor. */
+  readonly readyFd: number | undefined;
+  readonly exitWithGuest: boolean;
+  readonly log: LogConfig;
+}
+
+export interface LogConfig {
+  readonly level: LogLevel;
+  /** Undefined: pretty on a terminal, else JSON. */
+  readonly format: LogFormat | undefined;
+}

@@ -1,0 +1,48 @@
+/** The library's options: checked as those of the command line are, in the words of a program. */
+import type { NetworkConfig } from './config.ts';
+import {
+  addressProblems,
+  configuredSockets,
+  effectiveConfig,
+  linkProblems,
+  socketProblems,
+} from './effective-config.ts';
+import { NETWORK_SCHEMAS, type NetworkSettings } from './network-settings.ts';
+import { type OptionProblem, OptionsError, printable } from './option-problem.ts';
+import { checkSettings } from './option-schema.ts';
+import type { NetworkOptions } from './options.ts';
+
+/** @throws OptionsError with everything that is wrong */
+export function checkOptions(options: NetworkOptions): NetworkConfig {
+  if (!isRecord(options)) {
+    throw new OptionsError([`options must be an object, got ${printable(options, true)}`]);
+  }
+  const checked = checkSettings<NetworkSettings>(options, NETWORK_SCHEMAS);
+  if ('problems' in checked) throw new OptionsError(checked.problems.map(sentence));
+  const config = effectiveConfig(checked.settings);
+  const problems = [
+    ...addressProblems(config),
+    ...linkProblems(config),
+    ...socketProblems(configuredSockets(config)),
+  ];
+  if (problems.length === 0) return config;
+  const isGiven = (key: string): boolean => key in checked.settings;
+  throw new OptionsError(
+    problems.map((problem) => {
+      const { key } = problem;
+      return sentence(isGiven(key) ? problem : { ...problem, key: `${key} (default)` });
+    }),
+  );
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** `mtu must be an integer from 576 to 65520, got 1`. */
+function sentence(problem: OptionProblem): string {
+  const { key, index, why } = problem;
+  const where = index === undefined ? key : `${key}[${index}]`;
+  return 'value' in problem
+    ? `${where} ${why}, got ${printable(problem.value, true)}`
+    : `${where} ${why}`;
+}

@@ -1,0 +1,73 @@
+/** The effective configuration: every default filled in, every value checked. */
+import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
+
+export interface NetworkConfig {
+  /** Link specifications; `parseLinkSpec` of `transports/link-spec.ts` accepts each. */
+  readonly listen: readonly string[];
+  /** IPv4 CIDR in canonical form (host bits zero), prefix /8 to /29. */
+  readonly subnet: string;
+  readonly gateway: string;
+  /** Undefined: the host's loopback is closed to guests. */
+  readonly hostIp: string | undefined;
+  /** 576..65520. */
+  readonly mtu: number;
+  /** Publications as given; `parsePublish` of `proxy/ports/publish-text.ts` accepts each. */
+  readonly publish: readonly string[];
+  /** What guests see as the client of a published port, where the port does not say. */
+  readonly sourceAddress: SourceAddress;
+  readonly guestApi: GuestApiConfig;
+  readonly mux: MuxLinkConfig;
+  readonly dns: DnsConfig;
+  readonly leases: LeaseConfig;
+  /** Verify TCP and UDP checksums of links that do not vouch for them. */
+  readonly verifyChecksums: boolean;
+  /** How long to poll before sleeping, in us; undefined: `defaultWindowUs` of `proxy/busy-poll.ts`. */
+  readonly busyPollUs: number | undefined;
+}
+
+/** Whether guests may publish ports through `http://GATEWAY/`, and where. */
+export interface GuestApiConfig {
+  readonly enabled: boolean;
+  /** Rules; `parseBindRule` of `control/ports/bind-rules.ts` accepts each. */
+  readonly bind: readonly string[];
+}
+
+/** The multiplexer to agents in guests. */
+export interface MuxLinkConfig {
+  /** Links; `parseMuxLink` of `transports/mux/mux-link-spec.ts` accepts each. */
+  readonly links: readonly string[];
+  /** What guests may have dialled here; `parseTargetRule` accepts each. None: nothing. */
+  readonly allow: readonly string[];
+}
+
+export interface DnsConfig {
+  /** Undefined: the host's resolver configuration, followed live. */
+  readonly upstreams: readonly DnsUpstream[] | undefined;
+  /** Undefined: the host's. */
+  readonly search: readonly string[] | undefined;
+  readonly zones: readonly DnsZone[];
+  readonly hostsFile: string | undefined;
+}
+
+export interface DnsUpstream {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** `zone` itself and every name below it resolve to `address`. Lower case, no trailing dot. */
+export interface DnsZone {
+  readonly zone: string;
+  readonly address: string;
+}
+
+export interface LeaseConfig {
+  readonly file: string | undefined;
+  readonly static: readonly StaticLease[];
+}
+
+export interface StaticLease {
+  /** Lower case, colons. */
+  readonly mac: string;
+  readonly address: string;
+  readonly hostname: string | undefined;
+}

@@ -1,0 +1,18 @@
+import { type Log, SILENT } from '../base/log.ts';
+import { openNetwork } from './network.ts';
+import type { Network } from './network-interface.ts';
+import type { NetworkOptions } from './options.ts';
+
+/**
+ * Start a network.
+ *
+ * @throws OptionsError when an option is wrong, with all that is; else an Error whose message says what failed, on
+ *   what, and what to do. Nothing is left behind
+ */
+export async function createNetwork(
+  options: NetworkOptions = {},
+  log: Log = SILENT,
+): Promise<Network> {
+  const { checkOptions } = await import('./check-options.ts');
+  return await openNetwork(checkOptions(options), log);
+}

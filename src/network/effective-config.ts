@@ -1,0 +1,146 @@
+/** From checked settings to the effective configuration: fill in defaults, then check values against each other. */
+import { resolve } from 'node:path';
+import { DEFAULT_BIND_RULES } from '../control/ports/bind-rules.ts';
+import { parsePublish } from '../proxy/ports/publish-text.ts';
+import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
+import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
+import type { NetworkConfig } from './config.ts';
+import {
+  firstUsable,
+  formatNetwork,
+  type Ipv4Network,
+  isUsable,
+  lastUsable,
+  parseNetwork,
+} from './ipv4-text.ts';
+import type { NetworkSettings } from './network-settings.ts';
+import type { OptionProblem } from './option-problem.ts';
+import { parseLink } from './option-values.ts';
+
+const DEFAULT_SUBNET = '192.168.127.0/24';
+const DEFAULT_MTU = 1_500;
+
+/** A Unix socket that the configuration makes, and the option that it comes from. */
+export interface ConfiguredSocket {
+  readonly key: string;
+  readonly index?: number | undefined;
+  readonly path: string;
+}
+
+/** @param settings as `checkSettings` returns them */
+export function effectiveConfig(settings: Partial<NetworkSettings>): NetworkConfig {
+  const subnet = settings.subnet ?? DEFAULT_SUBNET;
+  const network = networkOf(subnet);
+  const hostIp = settings.hostIp ?? lastUsable(network);
+  return {
+    listen: settings.listen?.map(absoluteLink) ?? [],
+    subnet,
+    gateway: settings.gateway ?? firstUsable(network),
+    hostIp: hostIp === 'none' ? undefined : hostIp,
+    mtu: settings.mtu ?? DEFAULT_MTU,
+    publish: settings.publish ?? [],
+    sourceAddress: settings.sourceAddress ?? 'preserve',
+    mux: { links: settings.mux ?? [], allow: settings.muxAllow ?? [] },
+    guestApi: {
+      enabled: settings.guestApi ?? false,
+      bind: settings.guestApiBind ?? DEFAULT_BIND_RULES,
+    },
+    dns: {
+      upstreams: settings.dns,
+      search: settings.dnsSearch,
+      zones: settings.dnsZone ?? [],
+      hostsFile: absolutePath(settings.hosts),
+    },
+    leases: { file: absolutePath(settings.leaseFile), static: settings.staticLease ?? [] },
+    verifyChecksums: settings.verifyChecksums ?? true,
+    busyPollUs: settings.busyPoll,
+  };
+}
+
+function networkOf(subnet: string): Ipv4Network {
+  const network = parseNetwork(subnet);
+  if ('problem' in network) throw new Error(`${subnet} was not checked: it ${network.problem}`);
+  return network.value;
+}
+
+export const absolutePath = (path: string | undefined): string | undefined =>
+  path === undefined ? undefined : resolve(path);
+
+function absoluteLink(text: string): string {
+  const spec = parseLinkSpec(text);
+  return 'address' in spec && 'path' in spec.address
+    ? `${spec.scheme}:${resolve(spec.address.path)}`
+    : text;
+}
+
+/** @returns what does not fit together: addresses, publications and static leases */
+export function addressProblems(config: NetworkConfig): OptionProblem[] {
+  const { gateway, hostIp, publish, mux, leases } = config;
+  const network = networkOf(config.subnet);
+  const subnet = formatNetwork(network);
+  const isInside = (address: string): boolean => isUsable(network, address);
+  const problems: OptionProblem[] = [];
+  const inside = `must be inside the subnet ${subnet}, and neither its first nor its last address`;
+  if (!isInside(gateway)) problems.push({ key: 'gateway', value: gateway, why: inside });
+  if (hostIp !== undefined && !isInside(hostIp)) {
+    problems.push({ key: 'hostIp', value: hostIp, why: inside });
+  }
+  if (hostIp === gateway) {
+    problems.push({ key: 'hostIp', value: hostIp, why: 'must differ from the gateway' });
+  }
+  const seen = new Set<string>();
+  for (const [index, { mac, address }] of leases.static.entries()) {
+    const about = { key: 'staticLease', index, value: `${mac}=${address}` };
+    if (!isInside(address)) problems.push({ ...about, why: inside });
+    if (address === gateway || address === hostIp) {
+      problems.push({ ...about, why: 'must differ from the gateway and the host address' });
+    }
+    if (seen.has(mac) || seen.has(address)) {
+      problems.push({ ...about, why: 'must not name a MAC or an address a second time' });
+    }
+    seen.add(mac).add(address);
+  }
+  for (const [index, text] of publish.entries()) {
+    const guest = parsePublish(text)[0]?.guestAddress?.toString();
+    if (guest === undefined) continue;
+    const isOurs = guest === gateway || guest === hostIp;
+    if (!isOurs && (isInside(guest) || mux.links.length > 0)) continue;
+    const why = `the guest's address must be inside the subnet ${subnet}, and not hawser's own`;
+    problems.push({ key: 'publish', index, value: text, why });
+  }
+  return problems;
+}
+
+/** @returns links whose path is too long once it is absolute */
+export function linkProblems({ listen }: NetworkConfig): OptionProblem[] {
+  return listen.flatMap((text, index) => {
+    const link = parseLink(text);
+    return 'problem' in link ? [{ key: 'listen', index, value: text, why: link.problem }] : [];
+  });
+}
+
+export function configuredSockets({ listen, mux }: NetworkConfig): ConfiguredSocket[] {
+  const sockets: ConfiguredSocket[] = [];
+  for (const [index, text] of listen.entries()) {
+    const link = parseLink(text);
+    const at = 'value' in link ? listensAt(link.value) : undefined;
+    if (at !== undefined && 'path' in at) sockets.push({ key: 'listen', index, path: at.path });
+  }
+  for (const [index, text] of mux.links.entries()) {
+    const path = muxLinkListensAt(parseMuxLink(text));
+    if (path !== undefined) sockets.push({ key: 'mux', index, path });
+  }
+  return sockets;
+}
+
+export function socketProblems(sockets: readonly ConfiguredSocket[]): OptionProblem[] {
+  const problems: OptionProblem[] = [];
+  const seen = new Set<string>();
+  for (const { key, index, path } of sockets) {
+    if (seen.has(path)) {
+      problems.push({ key, index, value: path, why: 'must not be used for two sockets' });
+    }
+    seen.add(path);
+  }
+  return problems;
+}

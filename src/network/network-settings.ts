@@ -1,0 +1,78 @@
+/** What each option of the network may be, whichever way it came: library, command line or YAML. */
+import { SOURCE_ADDRESSES, type SourceAddress } from '../proxy/ports/publish-spec.ts';
+import type { DnsUpstream, DnsZone, StaticLease } from './config.ts';
+import { parseIpv4, parseNetwork } from './ipv4-text.ts';
+import {
+  integer,
+  list,
+  oneOf,
+  onOff,
+  type Schemas,
+  text,
+  textAsIs,
+  yesNo,
+} from './option-schema.ts';
+import {
+  parseDomain,
+  parseHostIp,
+  parseLink,
+  parseMux,
+  parseMuxTarget,
+  parsePath,
+  parsePublication,
+  parseRule,
+  parseStaticLease,
+  parseUpstream,
+  parseZone,
+} from './option-values.ts';
+import type { NetworkOptions } from './options.ts';
+
+export const MTU_MIN = 576;
+export const MTU_MAX = 65_520;
+export const BUSY_POLL_MAX_US = 10_000;
+
+/** {@link NetworkOptions} checked one by one; what is absent was not set. */
+export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, unknown>> {
+  readonly listen: readonly string[] | undefined;
+  readonly subnet: string | undefined;
+  readonly gateway: string | undefined;
+  /** `none` or an address. */
+  readonly hostIp: string | undefined;
+  readonly mtu: number | undefined;
+  readonly publish: readonly string[] | undefined;
+  readonly sourceAddress: SourceAddress | undefined;
+  readonly guestApi: boolean | undefined;
+  readonly guestApiBind: readonly string[] | undefined;
+  readonly mux: readonly string[] | undefined;
+  readonly muxAllow: readonly string[] | undefined;
+  readonly dns: readonly DnsUpstream[] | undefined;
+  readonly dnsSearch: readonly string[] | undefined;
+  readonly dnsZone: readonly DnsZone[] | undefined;
+  readonly hosts: string | undefined;
+  readonly leaseFile: string | undefined;
+  readonly staticLease: readonly StaticLease[] | undefined;
+  readonly verifyChecksums: boolean | undefined;
+  readonly busyPoll: number | undefined;
+}
+
+export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
+  listen: () => list(textAsIs(parseLink)),
+  subnet: () => textAsIs(parseNetwork),
+  gateway: () => text(parseIpv4),
+  hostIp: () => text(parseHostIp),
+  mtu: () => integer(MTU_MIN, MTU_MAX),
+  publish: () => list(textAsIs(parsePublication)),
+  sourceAddress: () => oneOf(SOURCE_ADDRESSES),
+  guestApi: onOff,
+  guestApiBind: () => list(textAsIs(parseRule)),
+  mux: () => list(text(parseMux)),
+  muxAllow: () => list(textAsIs(parseMuxTarget)),
+  dns: () => list(text(parseUpstream), 'must name at least one resolver'),
+  dnsSearch: () => list(text(parseDomain)),
+  dnsZone: () => list(text(parseZone)),
+  hosts: () => text(parsePath),
+  leaseFile: () => text(parsePath),
+  staticLease: () => list(text(parseStaticLease)),
+  verifyChecksums: yesNo,
+  busyPoll: () => integer(0, BUSY_POLL_MAX_US),
+};

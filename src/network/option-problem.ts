@@ -1,0 +1,41 @@
+/** A value, or a key, that an option cannot have. */
+export interface OptionProblem {
+  readonly key: string;
+  /** Into the list, when the value is one of several. */
+  readonly index?: number | undefined;
+  /** As it was given; absent when what is wrong is the key. */
+  readonly value?: unknown;
+  /** What is wrong, and what is allowed; it follows the value in a sentence ("must be ..."). */
+  readonly why: string;
+}
+
+/** The options given to the library are wrong. */
+export class OptionsError extends Error {
+  readonly code = 'ERR_HAWSER_OPTIONS';
+  /** A sentence for each. */
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'));
+    this.name = 'OptionsError';
+    this.problems = problems;
+  }
+}
+
+const LONGEST = 100;
+
+/** @param quoted whether text is in quotes even where it is harmless on a terminal; never long */
+export function printable(value: unknown, quoted: boolean): string {
+  if (!quoted && typeof value === 'string' && /^[\x21-\x7e]{1,100}$/.test(value)) return value;
+  const shown = asJson(value);
+  return shown.length > LONGEST ? `${shown.slice(0, LONGEST)}…` : shown;
+}
+
+function asJson(value: unknown): string {
+  if (typeof value === 'bigint' || typeof value === 'number') return String(value); // NaN is not null
+  try {
+    return JSON.stringify(value) ?? typeof value;
+  } catch {
+    return 'a structure that contains itself';
+  }
+}

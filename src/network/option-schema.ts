@@ -1,0 +1,103 @@
+/**
+ * Schemas of option values, and how a set of options is checked against them: each value by itself. `network-settings.ts`
+ * has those of the network, the command line adds its own.
+ */
+import * as z from 'zod';
+import type { OptionProblem } from './option-problem.ts';
+import type { Parsed } from './parsed.ts';
+
+const plainText = z.string('must be text');
+
+export function text<T>(parse: (value: string) => Parsed<T>): z.ZodType<T> {
+  return plainText.transform((value, ctx): T => {
+    const result = parse(value);
+    if ('value' in result) return result.value;
+    ctx.addIssue({ code: 'custom', message: result.problem });
+    return z.NEVER;
+  });
+}
+
+/** Checked, and kept as it was written. */
+export const textAsIs = (parse: (value: string) => Parsed<unknown>): z.ZodType<string> =>
+  text((value) => {
+    const result = parse(value);
+    return 'problem' in result ? result : { value };
+  });
+
+export function integer(min: number, max: number): z.ZodType<number> {
+  const message = `must be an integer from ${min} to ${max}`;
+  return z.int(message).min(min, message).max(max, message);
+}
+
+export const oneOf = <const T extends readonly string[]>(values: T): z.ZodType<T[number]> =>
+  z.enum(values, `must be one of ${values.join(', ')}`);
+
+export const yesNo = (): z.ZodType<boolean> => z.boolean('must be true or false');
+
+export const onOff = (): z.ZodType<boolean> =>
+  z
+    .union([z.boolean(), z.enum(['on', 'off'])], 'must be on or off')
+    .transform((value) => value === true || value === 'on');
+
+/**
+ * A list, or one value alone.
+ *
+ * @param ifEmpty what is wrong with an empty list, where it is not allowed
+ */
+export function list<T>(item: z.ZodType<T>, ifEmpty?: string): z.ZodType<readonly T[]> {
+  const items = ifEmpty === undefined ? z.array(item) : z.array(item).min(1, ifEmpty);
+  return z.preprocess((value) => (Array.isArray(value) ? value : [value]), items);
+}
+
+/** Made when there is a value: `hawser run` is ready sooner without those of options that were not given. */
+export type Schemas<T> = { readonly [K in keyof T]-?: () => z.ZodType<NonNullable<T[K]>> };
+
+export type Checked<T> = { readonly settings: T } | { readonly problems: readonly OptionProblem[] };
+
+/** Check values by key; what is undefined is absent. */
+export function checkSettings<T extends object>(
+  given: Readonly<Record<string, unknown>>,
+  schemas: Schemas<T>,
+): Checked<Partial<T>> {
+  const settings: Partial<T> = {};
+  const problems: OptionProblem[] = [];
+  const isKnown = (key: string): key is Extract<keyof T, string> => Object.hasOwn(schemas, key);
+  for (const [key, value] of Object.entries(given)) {
+    if (!isKnown(key)) problems.push(unknownKey(key, Object.keys(schemas)));
+    else if (value !== undefined) problems.push(...take(settings, key, value, schemas));
+  }
+  return problems.length === 0 ? { settings } : { problems };
+}
+
+/** @returns what is wrong with `value`; it is taken when there is nothing */
+function take<T extends object, K extends Extract<keyof T, string>>(
+  settings: Partial<T>,
+  key: K,
+  value: unknown,
+  schemas: Schemas<T>,
+): OptionProblem[] {
+  const result = schemas[key]().safeParse(value);
+  if (!result.success) {
+    return result.error.issues.map((issue) => describe(key, value, issue));
+  }
+  settings[key] = result.data;
+  return [];
+}
+
+function describe(key: string, value: unknown, issue: z.core.$ZodIssue): OptionProblem {
+  const position = issue.path[0];
+  if (!Array.isArray(value) || typeof position !== 'number') {
+    return { key, value, why: issue.message };
+  }
+  return { key, index: position, value: value[position], why: issue.message };
+}
+
+function unknownKey(key: string, keys: readonly string[]): OptionProblem {
+  const plain = key.toLowerCase().replace(/[^a-z0-9]/g, '');
+  const near = keys.find((known) => known.toLowerCase() === plain);
+  const why =
+    near === undefined
+      ? `is not a known key: allowed are ${keys.join(', ')}`
+      : `is not a known key: did you mean ${near}?`;
+  return { key, why };
+}

@@ -1,0 +1,96 @@
+/** The forms of option values that are text. */
+import { isIP } from 'node:net';
+import { type BindRule, parseBindRule } from '../control/ports/bind-rules.ts';
+import { parseTargetRule, TARGET_RULE_FORM, type TargetRule } from '../proxy/agent/target-rules.ts';
+import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
+import { PublishSyntaxError, parsePublish } from '../proxy/ports/publish-text.ts';
+import { type LinkSpec, LinkSpecError, parseLinkSpec } from '../transports/link-spec.ts';
+import { formatMuxLink, MuxLinkSpecError, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
+import type { DnsUpstream, DnsZone, StaticLease } from './config.ts';
+import { parseIpv4 } from './ipv4-text.ts';
+import { bad, decimal, ok, type Parsed } from './parsed.ts';
+
+export function parseLink(value: string): Parsed<LinkSpec> {
+  try {
+    return ok(parseLinkSpec(value));
+  } catch (error) {
+    if (error instanceof LinkSpecError) return bad(error.why);
+    throw error;
+  }
+}
+
+/** @returns a specification for every port of a range */
+export function parsePublication(value: string): Parsed<readonly PublishSpec[]> {
+  try {
+    return ok(parsePublish(value));
+  } catch (error) {
+    if (error instanceof PublishSyntaxError) return bad(error.why);
+    throw error;
+  }
+}
+
+export function parseRule(value: string): Parsed<BindRule> {
+  const rule = parseBindRule(value);
+  return rule === undefined
+    ? bad('must be ADDRESS:PORT or ADDRESS:FIRST-LAST, such as 127.0.0.1:1024-65535 or *:8080')
+    : ok(rule);
+}
+
+/** @returns its text with an absolute path */
+export function parseMux(value: string): Parsed<string> {
+  try {
+    return ok(formatMuxLink(parseMuxLink(value)));
+  } catch (error) {
+    if (error instanceof MuxLinkSpecError) return bad(error.why);
+    throw error;
+  }
+}
+
+export function parseMuxTarget(value: string): Parsed<TargetRule> {
+  const rule = parseTargetRule(value);
+  return rule === undefined ? bad(`must be ${TARGET_RULE_FORM}`) : ok(rule);
+}
+
+export function parseUpstream(value: string): Parsed<DnsUpstream> {
+  const [address = '', portText = '53', more] = value.split('#');
+  const port = decimal(portText, 1, 65_535);
+  return isIP(address) === 0 || port === undefined || more !== undefined
+    ? bad('must be IP or IP#PORT, such as 9.9.9.9 or 127.0.0.1#5353')
+    : ok({ address, port });
+}
+
+const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/;
+
+export function parseDomain(value: string): Parsed<string> {
+  const name = value.toLowerCase().replace(/\.$/, '');
+  return name.length <= 253 && name.split('.').every((label) => LABEL.test(label))
+    ? ok(name)
+    : bad('must be a domain name such as corp.example');
+}
+
+export function parseZone(value: string): Parsed<DnsZone> {
+  const [zoneText = '', address = '', more] = value.split('=');
+  const zone = parseDomain(zoneText);
+  const ip = parseIpv4(address);
+  return 'problem' in zone || 'problem' in ip || more !== undefined
+    ? bad('must be ZONE=IPV4, such as apps.example=192.168.127.2')
+    : ok({ zone: zone.value, address });
+}
+
+export function parseStaticLease(value: string): Parsed<StaticLease> {
+  const [, macText = '', address = '', hostname] = /^([^=]*)=([^,]*)(?:,(.*))?$/.exec(value) ?? [];
+  const mac = macText.toLowerCase().replaceAll('-', ':');
+  const isUnicast = /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(mac);
+  const isNamed = hostname === undefined || LABEL.test(hostname.toLowerCase());
+  return isUnicast && isNamed && 'value' in parseIpv4(address)
+    ? ok({ mac, address, hostname: hostname?.toLowerCase() })
+    : bad('must be MAC=IPV4[,HOSTNAME], such as 52:54:00:12:34:56=192.168.127.10,build');
+}
+
+export const parseHostIp = (value: string): Parsed<string> =>
+  value === 'none' || 'value' in parseIpv4(value)
+    ? ok(value)
+    : bad('must be an IPv4 address, or none to close the loopback of the host to guests');
+
+export const parsePath = (value: string): Parsed<string> =>
+  value === '' || value.includes('\0') ? bad('must name a file') : ok(value);

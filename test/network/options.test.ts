@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict';
+import { checkOptions } from '../../src/network/check-options.ts';
+import { createNetwork } from '../../src/network/create-network.ts';
+import { OptionsError } from '../../src/network/option-problem.ts';
+import type { NetworkOptions } from '../../src/network/options.ts';
+
+/** What a JavaScript caller may pass. */
+const check = (options: object | null | undefined): unknown =>
+  Reflect.apply(checkOptions, undefined, [options]);
+
+function complaint(options: object | null): OptionsError {
+  try {
+    check(options);
+  } catch (error) {
+    assert.ok(error instanceof OptionsError, String(error));
+    return error;
+  }
+  return assert.fail('accepted');
+}
+
+const itself: unknown[] = [];
+itself.push(itself);
+
+describe('network/options', () => {
+  const defaults = {
+    listen: [],
+    subnet: '192.168.127.0/24',
+    gateway: '192.168.127.1',
+    hostIp: '192.168.127.254',
+    mtu: 1_500,
+    publish: [],
+    sourceAddress: 'preserve',
+    mux: { links: [], allow: [] },
+    guestApi: { enabled: false, bind: ['127.0.0.1:1024-65535', '[::1]:1024-65535'] },
+    dns: { upstreams: undefined, search: undefined, zones: [], hostsFile: undefined },
+    leases: { file: undefined, static: [] },
+    verifyChecksums: true,
+    busyPollUs: undefined,
+  };
+  it('of nothing are the defaults: no link, no file', () => assert.deepEqual(check({}), defaults));
+  it('that are undefined are not set', () =>
+    assert.deepEqual(check({ mtu: undefined, hostIp: undefined, listen: undefined }), defaults));
+
+  it('take every key, and one value for a list', () => {
+    const options: Required<NetworkOptions> = {
+      listen: 'tap:hawser0@guest',
+      subnet: '10.1.0.0/16',
+      gateway: '10.1.0.2',
+      hostIp: 'none',
+      mtu: 9_000,
+      publish: ['8080:80', '127.0.0.1:5300-5301:10.1.0.9:53-54/udp'],
+      sourceAddress: 'gateway',
+      guestApi: true,
+      guestApiBind: '*:8080',
+      mux: 'guest:4099',
+      muxAllow: ['tcp:127.0.0.1:22'],
+      dns: ['9.9.9.9', '::1#5353'],
+      dnsSearch: 'Corp.Example.',
+      dnsZone: 'apps.example=10.1.0.7',
+      hosts: '/etc/hosts',
+      leaseFile: 'leases.json',
+      staticLease: '52-54-00-12-34-56=10.1.0.10,Build',
+      verifyChecksums: false,
+      busyPoll: 50,
+    };
+    assert.deepEqual(checkOptions(options), {
+      listen: ['tap:hawser0@guest'],
+      subnet: '10.1.0.0/16',
+      gateway: '10.1.0.2',
+      hostIp: undefined,
+      mtu: 9_000,
+      publish: ['8080:80', '127.0.0.1:5300-5301:10.1.0.9:53-54/udp'],
+      sourceAddress: 'gateway',
+      mux: { links: ['guest:4099'], allow: ['tcp:127.0.0.1:22'] },
+      guestApi: { enabled: true, bind: ['*:8080'] },
+      dns: {
+        upstreams: [
+          { address: '9.9.9.9', port: 53 },
+          { address: '::1', port: 5353 },
+        ],
+        search: ['corp.example'],
+        zones: [{ zone: 'apps.example', address: '10.1.0.7' }],
+        hostsFile: '/etc/hosts',
+      },
+      leases: {
+        file: `${process.cwd()}/leases.json`,
+        static: [{ mac: '52:54:00:12:34:56', address: '10.1.0.10', hostname: 'build' }],
+      },
+      verifyChecksums: false,
+      busyPollUs: 50,
+    });
+  });
+
+  const refused: [object | null, RegExp][] = [
+    [null, /^options must be an object, got null$/],
+    [[], /^options must be an object, got \[\]$/],
+    [{ mtu: 1 }, /^mtu must be an integer from 576 to 65520, got 1$/],
+    [{ mtu: '1500' }, /^mtu must be an integer from 576 to 65520, got "1500"$/],
+    [{ mtu: 1500.5 }, /^mtu must be an integer from 576 to 65520, got 1500\.5$/],
+    [{ mtu: Number.NaN }, /^mtu must be an integer .*, got NaN$/],
+    [{ mtu: 1500n }, /^mtu must be an integer .*, got 1500$/],
+    [{ mtu: null }, /^mtu must be an integer .*, got null$/],
+    [{ mtu: {} }, /^mtu must be an integer .*, got \{\}$/],
+    [{ subnet: 4 }, /^subnet must be text, got 4$/],
+    [
+      { subnet: '10.0.0.1/24' },
+      /^subnet has bits set .*: must be 10\.0\.0\.0\/24, got "10\.0\.0\.1\/24"$/,
+    ],
+    [
+      { gateway: '10.0.0.1' },
+      /^gateway must be inside the subnet 192\.168\.127\.0\/24, .* got "10\.0\.0\.1"$/,
+    ],
+    [{ gateway: '192.168.127.255' }, /^gateway must be .* neither its first nor its last address/],
+    [{ gateway: 'fd00::1' }, /^gateway must be an IPv4 address/],
+    [{ hostIp: '192.168.127.1' }, /^hostIp must differ from the gateway, got "192\.168\.127\.1"$/],
+    [{ gateway: '192.168.127.254' }, /^hostIp \(default\) must differ from the gateway/],
+    [{ hostIp: null }, /^hostIp must be text, got null$/],
+    [{ hostIp: 'off' }, /^hostIp must be an IPv4 address, or none .*, got "off"$/],
+    [{ publish: ['8080:80', 80] }, /^publish\[1\] must be text, got 80$/],
+    [{ publish: '80' }, /^publish must be \[HOSTIP:\]HOSTPORT:.*, got "80"$/],
+    [{ publish: null }, /^publish must be text, got null$/],
+    [
+      { publish: ['80:10.9.9.9:80'] },
+      /^publish\[0\] the guest's address must be inside the subnet/,
+    ],
+    [{ listen: ['tap:a', 'x:y'] }, /^listen\[1\] must be a link: one of .*, got "x:y"$/],
+    [
+      { listen: ['qemu:/a', 'qemu:/a'] },
+      /^listen\[1\] must not be used for two sockets, got "\/a"$/,
+    ],
+    [{ sourceAddress: 'real' }, /^sourceAddress must be one of preserve, gateway, got "real"$/],
+    [{ guestApi: 'yes' }, /^guestApi must be on or off, got "yes"$/],
+    [{ guestApi: 1 }, /^guestApi must be on or off, got 1$/],
+    [{ guestApiBind: 80 }, /^guestApiBind must be text, got 80$/],
+    [{ mux: ['tcp:1'] }, /^mux\[0\] must be unix:PATH/],
+    [{ muxAllow: ['x'] }, /^muxAllow\[0\] must be \[tcp:\|udp:\]ADDRESS:PORT/],
+    [{ dns: [] }, /^dns must name at least one resolver, got \[\]$/],
+    [{ dns: [{ address: '9.9.9.9' }] }, /^dns\[0\] must be text, got \{"address":"9\.9\.9\.9"\}$/],
+    [{ dnsSearch: ['a..b'] }, /^dnsSearch\[0\] must be a domain name/],
+    [{ dnsZone: ['a=b'] }, /^dnsZone\[0\] must be ZONE=IPV4/],
+    [{ hosts: '' }, /^hosts must name a file, got ""$/],
+    [{ leaseFile: 7 }, /^leaseFile must be text, got 7$/],
+    [
+      { staticLease: ['52:54:00:12:34:56=10.0.0.1'] },
+      /^staticLease\[0\] must be inside the subnet/,
+    ],
+    [{ verifyChecksums: 'no' }, /^verifyChecksums must be true or false, got "no"$/],
+    [{ busyPoll: -1 }, /^busyPoll must be an integer from 0 to 10000, got -1$/],
+    [{ colour: 1 }, /^colour is not a known key: allowed are listen, subnet, /],
+    [{ host_ip: 'none' }, /^host_ip is not a known key: did you mean hostIp\?$/],
+    [{ name: 'x' }, /^name is not a known key/], // the daemon's
+    [{ dns: itself }, /^dns\[0\] must be text, got a structure that contains itself$/],
+    [{ subnet: 'x'.repeat(1000) }, /^subnet must be .{1,260}$/],
+  ];
+  for (const [options, message] of refused) {
+    it(`refuses what is not allowed: ${message.source.slice(0, 70)}`, () => {
+      const error = complaint(options);
+      assert.match(error.message, message);
+      assert.equal(error.code, 'ERR_HAWSER_OPTIONS');
+      assert.deepEqual(error.problems, [error.message]);
+    });
+  }
+
+  it('says everything that is wrong in one error', () => {
+    const { problems, message } = complaint({ mtu: 1, gateway: 7, colour: 'red' });
+    assert.equal(problems.length, 3);
+    assert.equal(message, problems.join('\n'));
+    assert.equal(complaint({ gateway: '10.0.0.1', hostIp: '10.0.0.1' }).problems.length, 3);
+  });
+
+  it('a network is refused by them before anything is opened', async () => {
+    const bad: object = { mtu: '1500', listen: ['qemu:127.0.0.1:0'] };
+    await assert.rejects(createNetwork(bad), { code: 'ERR_HAWSER_OPTIONS' });
+  });
+
+  it('a network needs none of them', async () => {
+    const network = await createNetwork();
+    assert.deepEqual(network.view.info().links, []);
+    assert.equal(network.view.info().gateway, '192.168.127.1');
+    await network.close();
+  });
+});
