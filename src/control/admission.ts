@@ -1,5 +1,8 @@
 /**
- * Who may ask: judged from the headers before anything else of a request is looked at.
+ * Who may ask: decided from the headers before anything else of a request is read.
+ *
+ * A Unix socket of mode 0600 is its own check. No browser connects to one, so that whatever Host a client
+ * makes up (gvproxy's says `base`, Docker's `d`) is taken; a foreign Origin, which browsers alone send, is not.
  *
  * A web page in the user's browser can send requests to a TCP port of the loopback, and by DNS
  * rebinding read the answers. So a Host that is a foreign name and an Origin that is not the API's own are
@@ -10,11 +13,7 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { type ProblemError, problem, quoted } from './problem.ts';
 
-/** The last three are what clients of the drop-in APIs say over a Unix socket. */
-const LOCAL_NAMES: ReadonlySet<string> = new Set([
-  ...['localhost', '127.0.0.1', '[::1]', 'hawser', ''],
-  ...['unix', 'gvproxy', 'vpnkit'],
-]);
+const LOCAL_NAMES: ReadonlySet<string> = new Set(['localhost', 'hawser', '']);
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 
@@ -33,12 +32,13 @@ export function refusal(request: IncomingMessage, admission: Admission): Problem
     return problem(400, 'The request has no Host header.'); // RFC 9112 §3.2
   }
   const name = (host ?? '').toLowerCase().replace(/:\d{1,5}$/, '');
-  const overTcp = admission.tokenDigest !== undefined;
   // An address literal cannot be rebound by DNS.
-  if (!LOCAL_NAMES.has(name) && !(overTcp && isIP(name.replace(/^\[|\]$/g, '')) !== 0)) {
+  const isLocal = LOCAL_NAMES.has(name) || isIP(name.replace(/^\[|\]$/g, '')) !== 0;
+  if (!isLocal && admission.tokenDigest !== undefined) {
     return problem(403, `The Host ${quoted(host ?? '')} is not this API: use localhost.`);
   }
-  if (origin !== undefined && origin.toLowerCase() !== `http://${(host ?? '').toLowerCase()}`) {
+  const isOwn = isLocal && origin?.toLowerCase() === `http://${(host ?? '').toLowerCase()}`;
+  if (origin !== undefined && !isOwn) {
     return problem(403, `The Origin ${quoted(origin)} may not use this API.`);
   }
   if (admission.tokenDigest === undefined) return undefined;

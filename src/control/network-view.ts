@@ -151,7 +151,8 @@ export interface MuxLinkView {
 
 export interface MuxPeerView {
   readonly id: number;
-  readonly state: 'greeting' | 'ready';
+  /** `unresponsive`: it left an Open without an answer, and has sent nothing since. */
+  readonly state: 'greeting' | 'ready' | 'unresponsive';
   /** Null before the handshake. */
   readonly dialect: 'hawser' | 'vpnkit' | null;
   /** Ours: which end dialled the link. */

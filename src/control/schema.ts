@@ -67,7 +67,7 @@ export const muxSchema: Schema<{ readonly links: readonly MuxLinkView[] }> = onc
         peers: z.array(
           z.object({
             id: count,
-            state: z.enum(['greeting', 'ready']),
+            state: z.enum(['greeting', 'ready', 'unresponsive']),
             dialect: z.enum(['hawser', 'vpnkit']).nullable(),
             role: z.enum(['connector', 'listener']),
             upMs: ms,

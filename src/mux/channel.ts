@@ -74,6 +74,8 @@ export interface ChannelPort {
   queueEvent(channel: Channel): void;
   /** The application took the channel that the peer opened. */
   onAccepted(channel: Channel): void;
+  /** The peer answered the Open of `channel`. */
+  onGranted(channel: Channel): void;
   /** The channel holds no memory any more. */
   retire(channel: Channel): void;
   onSentAfterClose(bytes: number): void;
@@ -104,6 +106,8 @@ export class Channel implements MuxChannel {
   windowAnnouncedAt: Instant = 0;
   /** The peer granted the Open; true from the start on channels it opened. */
   granted: boolean;
+  /** When our Open was made, or the link became ready after it. */
+  openedAt: Instant = 0;
   rxEnded = false;
   shutdownWanted = false;
   shutdownSent = false;
@@ -246,6 +250,7 @@ export class Channel implements MuxChannel {
   grant(): void {
     if (this.granted) return;
     this.granted = true;
+    this.port.onGranted(this);
     this.raise(EVENT_OPEN);
   }
 

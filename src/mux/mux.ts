@@ -80,6 +80,9 @@ export class Mux implements ChannelPort {
   private nextId: number;
   private readonly idStep: 1 | -1;
   private greetBy: Instant = NEVER;
+  /** Channels whose Open the peer has not answered, oldest first. */
+  private readonly unanswered = new Set<Channel>();
+  private openTimedOut = false;
   /** Channels with something to tell, and those being told. */
   private told: Channel[] = [];
   private telling: Channel[] = [];
@@ -125,6 +128,11 @@ export class Mux implements ChannelPort {
     return this.session.ready && this.state === 'up';
   }
 
+  /** An Open stayed without an answer, and nothing has come from the peer since. */
+  get unresponsive(): boolean {
+    return this.openTimedOut;
+  }
+
   get extended(): boolean {
     return this.session.link.extended;
   }
@@ -156,7 +164,7 @@ export class Mux implements ChannelPort {
    * @returns undefined when either end takes no more channels, or the budget is spent
    */
   open(
-    _now: Instant,
+    now: Instant,
     destination: Destination,
     handler: MuxChannelHandler,
     client?: IpEndpoint,
@@ -172,6 +180,8 @@ export class Mux implements ChannelPort {
     channel.handler = handler;
     channel.txAllowed = session.peerWindow;
     channel.openDue = true;
+    channel.openedAt = now;
+    this.unanswered.add(channel);
     channels.set(channel.id, channel);
     session.stats.opened++;
     this.queueControl(channel);
@@ -193,6 +203,7 @@ export class Mux implements ChannelPort {
     if (this.state !== 'up') return;
     this.now = now;
     this.running = true;
+    this.openTimedOut = false;
     const fault = this.decoder.onBytes(now, slab, off, len);
     this.session.link.heard(now);
     if (fault !== undefined) this.fall(fault);
@@ -217,14 +228,16 @@ export class Mux implements ChannelPort {
 
   nextTimeout(): Instant {
     if (this.state !== 'up') return NEVER;
-    return this.session.ready ? this.session.link.nextTimeout() : this.greetBy;
+    if (!this.session.ready) return this.greetBy;
+    return this.extended ? this.session.link.nextTimeout() : this.nextOpenTimeout();
   }
 
   onTimeout(now: Instant): void {
     if (this.state !== 'up') return;
     if (!this.session.ready) {
       if (now >= this.greetBy) this.fall('handshake-timeout');
-    } else if (!this.session.link.onTimeout(now)) this.fall('ping-timeout');
+    } else if (!this.extended) this.giveUpOpens(now);
+    else if (!this.session.link.onTimeout(now)) this.fall('ping-timeout');
     this.flush(now);
   }
 
@@ -288,7 +301,12 @@ export class Mux implements ChannelPort {
     this.queueControl(channel);
   }
 
+  onGranted(channel: Channel): void {
+    this.unanswered.delete(channel);
+  }
+
   retire(channel: Channel): void {
+    this.unanswered.delete(channel);
     this.session.budget.retire(channel);
   }
 
@@ -297,6 +315,22 @@ export class Mux implements ChannelPort {
   }
 
   // --- inside ---
+
+  private nextOpenTimeout(): Instant {
+    const [oldest] = this.unanswered;
+    return oldest === undefined ? NEVER : oldest.openedAt + this.session.settings.openTimeoutMs;
+  }
+
+  /** VPNKit's dialect has no ping: a peer that stands still is known by the Opens that it leaves unanswered. */
+  private giveUpOpens(now: Instant): void {
+    for (const channel of this.unanswered) {
+      if (channel.openedAt + this.session.settings.openTimeoutMs > now) return;
+      this.unanswered.delete(channel);
+      this.openTimedOut = true;
+      this.stats.drops.add('open-unanswered');
+      channel.fail(now, 'timed-out');
+    }
+  }
 
   private anythingToTell(): boolean {
     return this.told.length > 0 || this.session.requests.length > 0;

@@ -19,6 +19,8 @@ export interface MuxOptions {
   /** Bytes that a channel may send before it is the next one's turn. */
   readonly quantum?: number;
   readonly handshakeTimeoutMs?: number;
+  /** Plain: an Open that has no answer by then is given up; hawser's own peers are pinged instead. */
+  readonly openTimeoutMs?: number;
   /** Extended: an idle link is pinged this often, and given up when nothing came for `pingTimeoutMs`. */
   readonly pingIntervalMs?: number;
   readonly pingTimeoutMs?: number;
@@ -39,6 +41,7 @@ export function muxSettings(options: MuxOptions): MuxSettings {
     sendBuffer: 64 * KIB,
     quantum: 32 * KIB,
     handshakeTimeoutMs: 10_000,
+    openTimeoutMs: 10_000,
     pingIntervalMs: 15_000,
     pingTimeoutMs: 45_000,
     ...options,

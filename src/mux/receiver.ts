@@ -42,6 +42,7 @@ export class Receiver implements FrameSink {
     }
     for (const channel of session.channels.values()) {
       channel.txAllowed = session.peerWindow;
+      channel.openedAt = now;
       this.port.queueData(channel);
     }
   }

@@ -24,7 +24,8 @@ export type MuxDrop =
   | 'refusal-flood'
   | 'no-memory'
   | 'sent-after-close'
-  | 'ping-coalesced';
+  | 'ping-coalesced'
+  | 'open-unanswered';
 
 /** Counters of one multiplexer; for people and metrics. */
 export class MuxStats {

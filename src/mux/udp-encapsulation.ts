@@ -18,6 +18,8 @@ const TOTAL_LEN = 2;
 const LEAST_LEN = 10;
 export const MAX_DATAGRAM_HEADER_LEN: number = LEAST_LEN + 16;
 const MAX_TOTAL = 0xffff;
+/** What waits for the window or its turn: three datagrams of the largest size. */
+const BACKLOG_BYTES = 3 * MAX_TOTAL;
 
 /** Room to build datagrams in; one serves any number of channels. */
 export const makeDatagramScratch = (): Slab => makeSlab(MAX_TOTAL);
@@ -86,6 +88,9 @@ export class DatagramChannel {
   malformed = 0;
   private readonly channel: MuxChannel;
   private readonly scratch: Slab;
+  /** Encapsulated datagrams that found no room, in order, and their bytes. */
+  private readonly backlog: Uint8Array[] = [];
+  private backlogBytes = 0;
   /** The beginning of a datagram of which the rest has not come; as long as its total, once known. */
   private carry: Slab = NONE;
   private carried = 0;
@@ -95,7 +100,11 @@ export class DatagramChannel {
     this.scratch = scratch;
   }
 
-  /** @returns false when it was dropped: too long, or no room */
+  /**
+   * Send, or keep for {@link onWritable} what finds no room.
+   *
+   * @returns false when it was dropped: too long, or no room to keep it
+   */
   send(
     now: Instant,
     peer: IpEndpoint | undefined,
@@ -105,13 +114,36 @@ export class DatagramChannel {
   ): boolean {
     const { scratch } = this;
     const headerLen = emitDatagramHeader(scratch.view, 0, peer, len);
-    if (headerLen < 0 || headerLen + len > this.channel.sendSpace) {
+    const total = headerLen + len;
+    const isDirect = this.backlog.length === 0 && total <= this.channel.sendSpace;
+    if (headerLen < 0 || (!isDirect && this.backlogBytes + total > BACKLOG_BYTES)) {
       this.dropped++;
       return false;
     }
     scratch.bytes.set(bytes.subarray(off, off + len), headerLen);
-    this.channel.send(now, scratch.bytes, 0, headerLen + len);
+    if (isDirect) this.channel.send(now, scratch.bytes, 0, total);
+    else this.keep(scratch.bytes.slice(0, total));
     return true;
+  }
+
+  /** There is room in the channel: send what waits for it. */
+  onWritable(now: Instant): void {
+    const { backlog, channel } = this;
+    for (let next = backlog[0]; next !== undefined; next = backlog[0]) {
+      if (next.length > channel.sendSpace) {
+        channel.wantSpace(next.length);
+        return;
+      }
+      channel.send(now, next, 0, next.length);
+      this.backlogBytes -= next.length;
+      backlog.shift();
+    }
+  }
+
+  private keep(datagram: Uint8Array): void {
+    this.backlog.push(datagram);
+    this.backlogBytes += datagram.length;
+    if (this.backlog.length === 1) this.channel.wantSpace(datagram.length);
   }
 
   /**

@@ -81,11 +81,16 @@ export class MuxLinks {
   }
 }
 
+function stateOf(isReady: boolean, isUnresponsive: boolean): MuxPeerView['state'] {
+  if (!isReady) return 'greeting';
+  return isUnresponsive ? 'unresponsive' : 'ready';
+}
+
 function peerView({ id, role, mux, readyAt }: Peer, now: number): MuxPeerView {
   const { stats } = mux;
   return {
     id,
-    state: readyAt === undefined ? 'greeting' : 'ready',
+    state: stateOf(readyAt !== undefined, mux.unresponsive),
     dialect: readyAt === undefined ? null : dialectOf(mux.extended),
     role,
     upMs: readyAt === undefined ? 0 : now - readyAt,

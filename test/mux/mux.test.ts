@@ -529,6 +529,48 @@ describe('multiplexer', () => {
     });
   });
 
+  describe('a plain peer that stands still', () => {
+    const standing = (): Pair => {
+      const pair = new Pair(PLAIN);
+      pair.guest.answer = () => {}; // VPNKit's forwarder takes a channel at once, whatever comes of its dial
+      pair.run();
+      return pair;
+    };
+
+    it('is known by an Open without an answer for ten seconds, and goes on when it says something', () => {
+      const pair = standing();
+      const { sink } = pair.open();
+      pair.run();
+      pair.host.mux.onTimeout(pair.now + 9_000);
+      assert.equal(pair.host.mux.unresponsive, false);
+      pair.host.mux.onTimeout(pair.now + 10_000);
+      assert.deepEqual(sink.log, ['timed-out']);
+      assert.equal(pair.host.mux.unresponsive, true);
+      assert.equal(pair.host.mux.stats.drops.get('open-unanswered'), 1);
+      assert.equal(pair.host.mux.nextTimeout(), Number.POSITIVE_INFINITY);
+      pair.guest.answer = (now, request) => {
+        request.accept(now, new Sink());
+      };
+      const next = pair.open();
+      pair.run();
+      assert.deepEqual(next.sink.log, ['open']);
+      assert.equal(pair.host.mux.unresponsive, false);
+      assert.equal(pair.host.mux.nextTimeout(), Number.POSITIVE_INFINITY);
+    });
+
+    it('before the handshake has its time from the handshake on', () => {
+      const pair = new Pair(PLAIN);
+      pair.guest.answer = () => {};
+      const { sink } = pair.open();
+      pair.now = 8_000;
+      pair.run();
+      pair.host.mux.onTimeout(pair.now + 9_000);
+      assert.deepEqual(sink.log, []);
+      pair.host.mux.onTimeout(pair.now + 10_000);
+      assert.deepEqual(sink.log, ['timed-out']);
+    });
+  });
+
   describe('a plain peer that closes', () => {
     it('before the first byte has refused', () => {
       const pair = new Pair(PLAIN);

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { IpAddress, ipv4 } from '../../src/base/ip-address.ts';
 import type { IpEndpoint } from '../../src/mux/destination.ts';
 import { DatagramChannel, makeDatagramScratch } from '../../src/mux/udp-encapsulation.ts';
-import { concat, open, Pair, pattern, Sink } from './pair.ts';
+import { concat, open, Pair, pattern, Sink, TARGET } from './pair.ts';
 
 const V4: IpEndpoint = { address: ipv4(0x0a000001), port: 4711 };
 const V6: IpEndpoint = { address: new IpAddress(0x20010db8, 0, 0, 1), port: 53 };
@@ -111,6 +111,35 @@ describe('UDP inside a channel', () => {
     assert.equal(sender.send(pair.now, V6, pattern(65_520), 0, 65_520), false);
     assert.equal(sender.dropped, 1);
   });
+
+  for (const mode of ['extended', 'plain'] as const) {
+    it(`carries four datagrams of 65,507 bytes back to back in the ${mode} mode, and keeps no more`, () => {
+      const plain = { extended: false };
+      const pair = new Pair(mode === 'plain' ? { host: plain, guest: plain } : {});
+      const receiver = new Receiver();
+      pair.guest.answer = (now, request) => {
+        const channel = request.accept(now, receiver);
+        if (channel !== undefined) receiver.datagrams = new DatagramChannel(channel, scratch);
+      };
+      pair.run();
+      const sink = new Sink();
+      const channel = pair.host.mux.open(pair.now, TARGET, sink);
+      assert.ok(channel !== undefined);
+      const sender = new DatagramChannel(channel, scratch);
+      sink.onRoom = (now) => sender.onWritable(now);
+      const sent = [1, 2, 3, 4, 5, 6]
+        .map((seed) => pattern(65_507, seed))
+        .filter((bytes) => sender.send(pair.now, undefined, bytes, 0, bytes.length));
+      // One on its way where the window is open already, one in the channel, three that wait.
+      assert.equal(sent.length, mode === 'plain' ? 4 : 5);
+      assert.equal(sender.dropped, 6 - sent.length);
+      pair.run();
+      assert.deepEqual(
+        receiver.got.map(({ bytes }) => bytes),
+        sent,
+      );
+    });
+  }
 
   it('skips a datagram whose lengths disagree, and reads on', () => {
     const { receiver, raw } = flow();

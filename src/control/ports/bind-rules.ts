@@ -6,6 +6,7 @@ import type { IpAddress } from '../../base/ip-address.ts';
 import { formatEndpoint } from '../../proxy/ports/publish-spec.ts';
 import { parsePorts, stripBrackets } from '../../proxy/ports/publish-text.ts';
 import { parseAddress } from '../../services/address-text.ts';
+import { isWildcard } from './go-addresses.ts';
 
 export interface BindRule {
   /** Undefined: every address of both families. */
@@ -50,8 +51,5 @@ export const isAllowed = (
 function covers(rule: IpAddress | undefined, address: IpAddress | undefined): boolean {
   if (rule === undefined) return true;
   if (address === undefined) return false;
-  return rule.equals(address) || (isUnspecified(rule) && rule.family === address.family);
+  return rule.equals(address) || (isWildcard(rule) && rule.family === address.family);
 }
-
-const isUnspecified = (address: IpAddress): boolean =>
-  address.toString() === (address.family === 4 ? '0.0.0.0' : '::');

@@ -8,10 +8,17 @@
 import * as z from 'zod';
 import type { IpAddress } from '../../base/ip-address.ts';
 import { once } from '../../base/once.ts';
-import { formatEndpoint, PublishError, type PublishSpec } from '../../proxy/ports/publish-spec.ts';
+import type { PublishedPort } from '../../proxy/ports/port-table.ts';
+import {
+  formatEndpoint,
+  type PortSpec,
+  PublishError,
+  type PublishSpec,
+} from '../../proxy/ports/publish-spec.ts';
 import { pathProblem } from '../../proxy/ports/publish-text.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { Answer, CompatRequest } from '../route.ts';
+import { asGoListens } from './go-addresses.ts';
 import { goListenError, parseGoJson, splitHostPort } from './go-errors.ts';
 import type { PortAccess } from './port-access.ts';
 
@@ -80,11 +87,8 @@ async function expose(body: Body, ports: PortAccess): Promise<void> {
   const { local } = body;
   const protocol = body.protocol === '' ? 'tcp' : body.protocol;
   const spec = specOf(protocol, body);
-  if (spec.protocol !== 'unix' && spec.hostPort !== 0) {
-    const { hostAddress, hostPort } = spec;
-    if (ports.find(spec.protocol, hostAddress, hostPort) !== undefined) {
-      throw new TextError(500, `proxy already running for ${protocol} on ${local}`);
-    }
+  if (idOf(protocol, local, ports) !== undefined) {
+    throw new TextError(500, `proxy already running for ${protocol} on ${local}`);
   }
   try {
     await ports.publish(spec, false);
@@ -98,8 +102,8 @@ function specOf(protocol: string, { local, remote }: Body): PublishSpec {
   switch (protocol) {
     case 'tcp':
     case 'udp': {
-      const { hostAddress, hostPort } = localOf(protocol, local);
-      return { protocol, hostAddress, hostPort, ...remoteOf(remote, 400) };
+      const { host, ...place } = localOf(protocol, local);
+      return { protocol, ...place, ...remoteOf(remote, 400), asked: { host, guest: remote } };
     }
     case 'unix': {
       const [, scheme = '', rest = ''] = /^([a-z-]+):\/\/(.*)$/.exec(remote) ?? [];
@@ -119,6 +123,8 @@ function specOf(protocol: string, { local, remote }: Body): PublishSpec {
 }
 
 interface Local {
+  /** As it was written. */
+  readonly host: string;
   readonly hostAddress: IpAddress | undefined;
   readonly hostPort: number;
 }
@@ -131,12 +137,12 @@ function localOf(protocol: string, local: string): Local {
   if (hostPort === undefined) {
     throw new TextError(500, `listen ${protocol}: address ${port}: invalid port`);
   }
-  if (host === '') return { hostAddress: undefined, hostPort };
-  const hostAddress = parseAddress(host === 'localhost' ? '127.0.0.1' : host);
-  if (hostAddress === undefined) {
+  if (host === '') return { host, hostAddress: undefined, hostPort };
+  const address = parseAddress(host === 'localhost' ? '127.0.0.1' : host);
+  if (address === undefined) {
     throw new TextError(500, `listen ${protocol}: lookup ${host}: no such host`);
   }
-  return { hostAddress, hostPort };
+  return { host, hostAddress: asGoListens(address), hostPort };
 }
 
 function remoteOf(
@@ -188,15 +194,20 @@ function listing(ports: PortAccess): readonly Listed[] {
   const listed = ports.list().map((port): Listed => {
     const { protocol } = port;
     const remote = formatEndpoint(port.guestAddress, port.guestPort, '');
-    if (protocol !== 'unix') {
-      return { local: formatEndpoint(port.hostAddress, port.hostPort, ''), remote, protocol };
-    }
+    if (protocol !== 'unix') return { local: localText(port), remote, protocol };
     const target = port.guestPath === undefined ? `tcp://${remote}` : `unix://${port.guestPath}`;
     return { local: port.hostPath, remote: target, protocol };
   });
   return listed.sort(
     (one, other) => compare(one.local, other.local) || compare(one.protocol, other.protocol),
   );
+}
+
+/** As it was asked for here, with the port that was bound. */
+function localText({ asked, hostAddress, hostPort }: PublishedPort & PortSpec): string {
+  const host = asked?.host ?? '';
+  if (host === '') return formatEndpoint(hostAddress, hostPort, '');
+  return host.includes(':') ? `[${host}]:${hostPort}` : `${host}:${hostPort}`;
 }
 
 const compare = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0);

@@ -21,6 +21,7 @@ import {
   type PublishSpec,
 } from '../../proxy/ports/publish-spec.ts';
 import { type BindRule, formatBindRule, isAllowed } from './bind-rules.ts';
+import { isWildcard } from './go-addresses.ts';
 
 export interface PortAccess {
   readonly hasAgent: boolean;
@@ -97,9 +98,9 @@ abstract class ConfinedAccess implements PortAccess {
 
   /** The loopback, where a wildcard is asked for and only that is allowed. */
   private narrow(address: IpAddress | undefined, port: number): IpAddress | undefined {
-    const isWildcard = address === undefined || address.equals(ANY4) || address.equals(ANY6);
     const asked = port === 0 ? undefined : port;
-    if (!isWildcard || isAllowed(this.rules, address, asked)) return address;
+    const isConcrete = address !== undefined && !isWildcard(address);
+    if (isConcrete || isAllowed(this.rules, address, asked)) return address;
     const loopback = address?.family === 6 ? LOOPBACK6 : LOOPBACK4;
     return isAllowed(this.rules, loopback, asked) ? loopback : address;
   }
@@ -148,8 +149,6 @@ export class AgentAccess extends ConfinedAccess {
   }
 }
 
-const ANY4: IpAddress = ipv4(0);
-const ANY6: IpAddress = new IpAddress(0, 0, 0, 0);
 const LOOPBACK4: IpAddress = ipv4(0x7f00_0001);
 const LOOPBACK6: IpAddress = new IpAddress(0, 0, 0, 1);
 

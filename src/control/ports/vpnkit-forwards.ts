@@ -3,16 +3,23 @@
  * as well as PUT and DELETE, the annotation as a part of a forward's identity, unexpose that never fails,
  * and error bodies of the echo framework.
  *
+ * A forward is what was asked for: its identity is made of the addresses as they were written, with
+ * the port resolved. `0.0.0.0` and `::` are every address of both families, as Go listens on them; where
+ * `out_ip` is left out, the port is published on the loopback, though VPNKit would take every address.
+ * Where `in_ip` is left out, the agent dials its own loopback.
+ *
  * An address outside the guests' network is a container's: it needs the agent. Where there is none,
  * the answer says so instead of a port that nobody answers.
  */
 import * as z from 'zod';
+import type { IpAddress } from '../../base/ip-address.ts';
 import { once } from '../../base/once.ts';
 import type { PublishedPort } from '../../proxy/ports/port-table.ts';
 import { formatEndpoint, PublishError, type PublishSpec } from '../../proxy/ports/publish-spec.ts';
 import { LOOPBACK, pathProblem } from '../../proxy/ports/publish-text.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { Answer, CompatRequest } from '../route.ts';
+import { ANY4, asGoListens } from './go-addresses.ts';
 import { goListenError, parseGoJson } from './go-errors.ts';
 import type { PortAccess } from './port-access.ts';
 
@@ -21,20 +28,36 @@ const JSON_TYPE = 'application/json; charset=UTF-8';
 const TEXT_TYPE = 'text/plain; charset=UTF-8';
 
 const forwardSchema = once(() => {
-  const ipText = z.string().refine((text) => text === '' || parseAddress(text) !== undefined);
-  const portNumber = z.int().min(0).max(65_535);
+  // Go's decoder takes null for a key that is left out.
+  const ipText = z
+    .string()
+    .refine((text) => text === '' || parseAddress(text) !== undefined)
+    .nullish();
+  const portNumber = z.int().min(0).max(65_535).nullish();
   return z.object({
-    proto: z.string().optional(),
-    out_ip: ipText.optional(),
-    out_port: portNumber.optional(),
-    out_path: z.string().optional(),
-    in_ip: ipText.optional(),
-    in_port: portNumber.optional(),
-    in_path: z.string().optional(),
-    annotation: z.string().max(1024).optional(),
+    proto: z.string().nullish(),
+    out_ip: ipText,
+    out_port: portNumber,
+    out_path: z.string().nullish(),
+    in_ip: ipText,
+    in_port: portNumber,
+    in_path: z.string().nullish(),
+    annotation: z.string().max(1024).nullish(),
   });
 });
-type Forward = z.infer<ReturnType<typeof forwardSchema>>;
+type ForwardBody = z.infer<ReturnType<typeof forwardSchema>>;
+
+/** VPNKit's `Port`: what is left out is not there. */
+interface Forward {
+  readonly proto?: string | undefined;
+  readonly out_ip?: string | undefined;
+  readonly out_port?: number | undefined;
+  readonly out_path?: string | undefined;
+  readonly in_ip?: string | undefined;
+  readonly in_port?: number | undefined;
+  readonly in_path?: string | undefined;
+  readonly annotation?: string | undefined;
+}
 
 /** A body as echo writes it: `{"message": ...}`, or whatever the handler gave it. */
 class EchoError extends Error {
@@ -108,14 +131,26 @@ function forwardOf({ body, contentType }: CompatRequest): Forward {
     throw new EchoError(400, `Syntax error: offset=${parsed.offset}, error=${parsed.message}`);
   }
   const checked = forwardSchema().safeParse(parsed.value);
-  if (checked.success) return checked.data;
+  if (checked.success) return withoutNulls(checked.data);
   const field = checked.error.issues[0]?.path.join('.') ?? '';
   throw new EchoError(400, `Unmarshal type error: field=${field}`);
 }
 
+const withoutNulls = (body: ForwardBody): Forward => ({
+  proto: body.proto ?? undefined,
+  out_ip: body.out_ip ?? undefined,
+  out_port: body.out_port ?? undefined,
+  out_path: body.out_path ?? undefined,
+  in_ip: body.in_ip ?? undefined,
+  in_port: body.in_port ?? undefined,
+  in_path: body.in_path ?? undefined,
+  annotation: body.annotation ?? undefined,
+});
+
 async function expose(forward: Forward, ports: PortAccess): Promise<Answer> {
   if (matching(forward, ports) !== undefined) return EMPTY;
-  const spec = specOf(forward);
+  const spec = specOf(forward, ports.hasAgent);
+  if (spec.protocol === 'unix') withdrawAt(spec.hostPath, ports);
   try {
     await ports.publish(spec, false);
     return EMPTY;
@@ -131,27 +166,38 @@ function unexpose(forward: Forward, ports: PortAccess): Answer {
   return EMPTY;
 }
 
-function specOf(forward: Forward): PublishSpec {
+/** A socket of another forward is replaced, as VPNKit does; one of the configuration's is not. */
+function withdrawAt(path: string, ports: PortAccess): void {
+  const holder = ports.list().find((port) => port.protocol === 'unix' && port.hostPath === path);
+  if (holder !== undefined && holder.owner !== 'config') ports.unpublish(holder.id);
+}
+
+function specOf(forward: Forward, hasAgent: boolean): PublishSpec {
   const { proto, in_ip: inIp = '', in_port: inPort = 0, in_path: inPath = '' } = forward;
   const { out_path: outPath = '', out_ip: outIp = '', annotation } = forward;
   const guestAddress = parseAddress(inIp);
+  const asked = { host: outIp, guest: inIp };
+  const shared = { guestAddress, annotation, asked };
   if (proto === 'unix') {
     const why = pathProblem(outPath);
     if (why !== undefined) throw new EchoError(400, `out_path ${JSON.stringify(outPath)} ${why}`);
     if (inPath === '' && inPort === 0) throw new EchoError(400, 'in_path is missing');
     const target = inPath === '' ? { guestPort: inPort } : { guestPort: 0, guestPath: inPath };
-    return { protocol: proto, hostPath: outPath, guestAddress, ...target, annotation };
+    return { protocol: proto, hostPath: outPath, ...target, ...shared };
   }
   if (inPort === 0) throw new EchoError(400, 'in_port must be from 1 to 65535');
   return {
     protocol: proto === 'udp' ? 'udp' : 'tcp',
-    hostAddress: parseAddress(outIp) ?? LOOPBACK,
+    hostAddress: hostAddressOf(outIp),
     hostPort: forward.out_port ?? 0,
-    guestAddress,
     guestPort: inPort,
-    annotation,
+    via: guestAddress === undefined && hasAgent ? 'mux' : undefined,
+    ...shared,
   };
 }
+
+const hostAddressOf = (outIp: string): IpAddress | undefined =>
+  outIp === '' ? LOOPBACK : asGoListens(parseAddress(outIp));
 
 const matching = (forward: Forward, ports: PortAccess): PublishedPort | undefined => {
   const wanted = keyOf(forward);
@@ -173,17 +219,21 @@ const end = (ip: string | undefined, port: number | undefined): string =>
   formatEndpoint(parseAddress(ip ?? ''), port ?? 0, '');
 
 function forwardView(port: PublishedPort): Forward {
-  const { annotation, guestAddress, guestPort, guestPath } = port;
+  const { annotation, asked, guestAddress, guestPort, guestPath } = port;
   const host =
     port.protocol === 'unix'
       ? { out_path: port.hostPath }
-      : { out_ip: port.hostAddress?.toString(), out_port: port.hostPort };
+      : { out_ip: textOr(asked?.host, port.hostAddress ?? ANY4), out_port: port.hostPort };
   const target =
     guestPath === undefined
-      ? { in_ip: guestAddress?.toString(), in_port: guestPort }
+      ? { in_ip: textOr(asked?.guest, guestAddress), in_port: guestPort }
       : { in_path: guestPath };
   return { proto: port.protocol, ...host, ...target, annotation };
 }
+
+/** What was asked for, where something was asked: '' is left out, as Go leaves out what is empty. */
+const textOr = (asked: string | undefined, actual: IpAddress | undefined): string | undefined =>
+  (asked ?? actual?.toString()) || undefined;
 
 function listing(ports: PortAccess): readonly Forward[] | null {
   const list = ports.list();

@@ -63,9 +63,13 @@ export class MuxPeers {
     this.deps = deps;
   }
 
-  /** Where new channels go; undefined while no peer is ready. */
+  /**
+   * Where new channels go; undefined while no peer is ready. One that stands still gets them only where
+   * there is no other: it is known to go on again by its answer to one of them.
+   */
   get current(): Peer | undefined {
-    return this.best;
+    if (this.best?.mux.unresponsive !== true) return this.best;
+    return this.choose((peer) => !peer.mux.unresponsive) ?? this.best;
   }
 
   list(): readonly Peer[] {
@@ -140,13 +144,17 @@ export class MuxPeers {
 
   /** @internal for peers */
   onReady(): void {
+    this.best = this.choose(() => true);
+  }
+
+  private choose(isWanted: (peer: LivePeer) => boolean): LivePeer | undefined {
     let best: LivePeer | undefined;
     for (const peer of this.all) {
-      if (peer.readyAt === undefined || peer.leaving) continue;
+      if (peer.readyAt === undefined || peer.leaving || !isWanted(peer)) continue;
       // In the order they came: the last of a link wins.
       if (best === undefined || peer.link.order <= best.link.order) best = peer;
     }
-    this.best = best;
+    return best;
   }
 
   /** @internal for peers */

@@ -187,7 +187,9 @@ class UdpClient implements MuxChannelHandler {
 
   onOpen(): void {}
 
-  onWritable(): void {}
+  onWritable(now: Instant): void {
+    this.datagrams?.onWritable(now);
+  }
 
   onReadable(now: Instant): void {
     this.usedAt = now;

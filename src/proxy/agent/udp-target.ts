@@ -61,7 +61,9 @@ export class UdpTarget implements MuxChannelHandler {
 
   onOpen(): void {}
 
-  onWritable(): void {}
+  onWritable(now: Instant): void {
+    this.datagrams?.onWritable(now);
+  }
 
   onReadable(now: Instant): void {
     const { datagrams } = this;

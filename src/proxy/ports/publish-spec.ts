@@ -31,6 +31,14 @@ export interface GuestSide {
   readonly proxyProtocol?: ProxyProtocol | undefined;
   /** A client's own remark, kept for it. */
   readonly annotation?: string | undefined;
+  /** Of a port that was published by a drop-in API: its clients know it by what they asked for. */
+  readonly asked?: AskedAddresses | undefined;
+}
+
+/** As the client wrote them; '' where it left one out. */
+export interface AskedAddresses {
+  readonly host: string;
+  readonly guest: string;
 }
 
 export interface PortSpec extends GuestSide {

@@ -273,6 +273,21 @@ describe('control/ports', () => {
       assert.equal((await list()).length, 1);
     });
 
+    for (const local of ['0.0.0.0', '[::]']) {
+      it(`${local} is every address of both families, and is said back`, async () => {
+        const port = await post({ guestPort: 1 });
+        await ask('DELETE', `/v1/ports/${port.id}`);
+        const at = `${local}:${port.hostPort}`;
+        assert.equal((await expose({ local: at, remote: '192.168.127.2:80' })).status, 200);
+        assert.equal((await list())[0]?.hostAddress, '*');
+        assert.equal(JSON.parse((await all()).body)[0].local, at);
+        const again = await expose({ local: at, remote: '192.168.127.2:80' });
+        assert.equal(again.body, `proxy already running for tcp on ${at}\n`);
+        const gone = await ask('POST', '/services/forwarder/unexpose', { local: at });
+        assert.equal(gone.status, 200);
+      });
+    }
+
     it('publishes a Unix socket by a tcp:// remote', async () => {
       const local = join(dir, 'gv.sock');
       const reply = await expose({ local, remote: 'tcp://192.168.127.2:80', protocol: 'unix' });
@@ -353,6 +368,66 @@ describe('control/ports', () => {
       assert.equal((await list()).length, 1);
       await ask('DELETE', '/forwards/unexpose/port', listed);
       assert.equal((await list()).length, 0);
+    });
+
+    it('what was asked for is the identity: without out_ip, and with null', async () => {
+      const bare = { proto: 'tcp', in_port: 80 };
+      for (const asked of [bare, { ...bare, out_ip: null, in_ip: null, annotation: null }]) {
+        assert.equal((await ask('PUT', '/forwards/expose/port', asked)).status, 200);
+        const [listed] = JSON.parse((await forwards()).body);
+        assert.deepEqual(Object.keys(listed), ['proto', 'out_port', 'in_port']);
+        const again = { ...asked, out_port: listed.out_port };
+        assert.equal((await ask('PUT', '/forwards/expose/port', again)).status, 200);
+        assert.equal((await list()).length, 1);
+        assert.equal((await ask('DELETE', '/forwards/unexpose/port', again)).status, 200);
+        assert.equal((await list()).length, 0);
+      }
+    });
+
+    for (const outIp of ['0.0.0.0', '::']) {
+      it(`out_ip ${outIp} is every address of both families, and is said back`, async () => {
+        const asked = { proto: 'tcp', out_ip: outIp, in_ip: '192.168.127.2', in_port: 80 };
+        await ask('PUT', '/forwards/expose/port', asked);
+        const [port] = await list();
+        for (const host of ['127.0.0.1', '::1']) {
+          const client = connect(Number(port?.hostPort), host);
+          sockets.push(client);
+          const code = await new Promise((resolve) =>
+            client.once('error', (error) => resolve(Reflect.get(error, 'code'))),
+          );
+          assert.equal(code, 'ECONNRESET'); // not refused: the port is there, a guest is not
+        }
+        const [listed] = JSON.parse((await forwards()).body);
+        assert.deepEqual(listed, { ...asked, out_port: port?.hostPort });
+        await ask('DELETE', '/forwards/unexpose/port', listed);
+        assert.equal((await list()).length, 0);
+      });
+    }
+
+    it('a Unix path of an own forward is replaced, one of the configuration is not', async () => {
+      const at = join(dir, 'pipe.sock');
+      const pipe = { proto: 'unix', out_path: at, in_port: 80 };
+      for (const annotation of ['a', 'b']) {
+        const reply = await ask('PUT', '/forwards/expose/pipe', { ...pipe, annotation });
+        assert.deepEqual([reply.status, reply.body], [200, '']);
+        await once(
+          connect(at).on('error', () => {}),
+          'connect',
+        );
+      }
+      assert.deepEqual(
+        (await list()).map(({ annotation }) => annotation),
+        ['b'],
+      );
+      const hostPath = join(dir, 'config.sock');
+      const guest = { guestAddress: undefined, guestPort: 80 };
+      await network.ports.publish({ protocol: 'unix', hostPath, ...guest }, 'config');
+      const reply = await ask('PUT', '/forwards/expose/pipe', {
+        ...pipe,
+        out_path: hostPath,
+        annotation: 'c',
+      });
+      assert.match(reply.body, /address already in use/);
     });
 
     it("a container's address needs the agent, and the answer says so", async () => {
