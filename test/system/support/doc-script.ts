@@ -61,7 +61,7 @@ const ASKS = /^hawser (?:status|flows|leases|ports|expose|unexpose|stop)\b/;
 /** @returns the script's lines behind its prelude */
 export function scriptOf({ commands }: DocSection): readonly string[] {
   const lines: string[] = [];
-  let running = commands.some((command) => STAYS.test(command));
+  let running = false;
   for (const command of commands) {
     if (!running && ASKS.test(command)) {
       lines.push(...stays('hawser run'));
@@ -69,8 +69,10 @@ export function scriptOf({ commands }: DocSection): readonly string[] {
     }
     lines.push(`at ${quote(command)}`);
     if (QEMU.test(command)) lines.push(`${command} &`, 'await_vm');
-    else if (STAYS.test(command)) lines.push(...stays(command));
-    else lines.push(command);
+    else if (STAYS.test(command)) {
+      lines.push(...stays(command));
+      running = true;
+    } else lines.push(command);
   }
   return lines;
 }
