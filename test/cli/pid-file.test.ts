@@ -5,6 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { claimPidFile, releasePidFile } from '../../src/cli/pid-file.ts';
+import { itNeeding } from '../support/requirements.ts';
 
 describe('pid file', () => {
   let dir: string;
@@ -44,15 +45,13 @@ describe('pid file', () => {
     assert.equal(holds(), OURS);
   });
 
-  // Only Linux tells when a process started.
-  if (process.platform === 'linux') {
-    it('older than the process that has its number now is taken over', async () => {
-      writeFileSync(path, `${process.ppid}\n`);
-      utimesSync(path, 1_000, 1_000);
-      await claimPidFile(path);
-      assert.equal(holds(), OURS);
-    });
-  }
+  // Only Linux says when a process started.
+  itNeeding('older than the process that has its number now is taken over', ['linux'], async () => {
+    writeFileSync(path, `${process.ppid}\n`);
+    utimesSync(path, 1_000, 1_000);
+    await claimPidFile(path);
+    assert.equal(holds(), OURS);
+  });
 
   it('that is empty is taken over', async () => {
     writeFileSync(path, '');

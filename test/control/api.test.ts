@@ -14,6 +14,7 @@ import { ApiClient } from '../../src/control/client.ts';
 import { type ApiAddress, serveControlApi } from '../../src/control/control-api.ts';
 import { flowsSchema, healthSchema, infoSchema } from '../../src/control/schema.ts';
 import { FakeNetwork } from '../cli/fake-network.ts';
+import { itNeeding } from '../support/requirements.ts';
 
 const curl = promisify(execFile);
 const TOKEN = '0123456789abcdef0123456789abcdef';
@@ -95,7 +96,7 @@ describe('control API', () => {
     assert.equal(statSync(path).mode & 0o777, 0o600);
   });
 
-  it('curl reads it over the Unix socket', async () => {
+  itNeeding('curl reads it over the Unix socket', ['curl'], async () => {
     const { stdout } = await curl('curl', [
       '-sf',
       '--unix-socket',

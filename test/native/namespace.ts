@@ -30,10 +30,3 @@ export class Namespace {
     execFileSync('ip', ['netns', 'del', this.name]);
   }
 }
-
-/** Whether this process may make namespaces; says loudly what is left out when not. */
-export function mayMakeNamespaces(what: string): boolean {
-  if (process.getuid?.() === 0) return true;
-  process.stderr.write(`LEFT OUT: ${what}: needs root\n`);
-  return false;
-}

@@ -15,11 +15,11 @@ import {
   type StreamTarget,
 } from '../../src/native/stream/host-stream.ts';
 import { until } from '../proxy/dns/lab.ts';
+import { freePort } from '../support/free-port.ts';
 import { StreamOwner } from '../support/stream-owner.ts';
 
 const BIG = 8 << 20;
 const PATH = join(tmpdir(), `hawser-stream-${process.pid}.sock`);
-const NOBODY = 1;
 
 const pattern = (len: number): Buffer => Buffer.from(Uint8Array.from({ length: len }, (_, i) => i));
 
@@ -273,7 +273,7 @@ for (const [way, bindings] of [
     }
 
     it('says why a connect failed', async () => {
-      assert.equal(await dial({ host: '127.0.0.1', port: NOBODY }), 'ECONNREFUSED');
+      assert.equal(await dial({ host: '127.0.0.1', port: await freePort() }), 'ECONNREFUSED');
       assert.equal(await dial({ path: join(tmpdir(), 'hawser-nobody.sock') }), 'ENOENT');
     });
 

@@ -4,11 +4,11 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { seededSha256 } from '../../src/lab/seeded-stream.ts';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import { client, download, upload } from './support/clients.ts';
 import type { Daemon } from './support/daemon.ts';
 import { type Guest, HTTP_PORT, Lab } from './support/lab.ts';
 import { type Background, residentBytes } from './support/processes.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 import { until, untilStable } from './support/until.ts';
 
 const MIB = 1 << 20;

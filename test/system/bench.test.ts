@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import { command } from './support/processes.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 
 const MAIN = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
 const bench = (...args: string[]) => command([process.execPath, MAIN, 'bench', ...args]);

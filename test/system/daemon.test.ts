@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import { download } from './support/clients.ts';
 import { type Guest, HOST, HTTP_PORT, Lab } from './support/lab.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
 
 const MIB = 1 << 20;
 const lines = (text: string): number => text.split('\n').length - 1;
 
-systemSuite('the daemon', [...LAB, 'curl', 'gcc', 'ping'], function () {
+systemSuite('the daemon', [...LAB, 'curl', 'gcc', 'nc', 'ping'], function () {
   this.timeout(30_000);
   let lab: Lab;
   let socket = '';

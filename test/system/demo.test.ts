@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { GUEST_VARIABLE } from '../../src/lab/open-guest.ts';
+import { LAB, type Requirement, systemSuite } from '../support/requirements.ts';
 import { Background } from './support/processes.ts';
-import { LAB, type Requirement, systemSuite } from './support/requirements.ts';
 
 const MAIN = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
 const Report = z.object({ step: z.string(), ok: z.boolean(), detail: z.string() });
@@ -40,6 +40,6 @@ function suite(kind: string, needs: readonly Requirement[], args: readonly strin
 }
 
 suite('tap', [...LAB, 'ping'], []);
-suite('packet', ['userns', 'ping'], []);
+suite('packet', ['userns', 'ip', 'nsenter', 'koffi'], []);
 suite('simulated', [], []);
 suite('vm', ['vm'], ['--vm']);

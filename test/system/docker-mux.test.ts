@@ -4,12 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import type { Daemon } from './support/daemon.ts';
 import { Docker, ECHO, fileServer, HTTPD } from './support/docker.ts';
 import { GATEWAY, type Guest, HOST_OUTER, HTTP_PORT, Lab } from './support/lab.ts';
 import type { Background } from './support/processes.ts';
 import { published } from './support/published.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
 
 const MUX_PORT = 4099;

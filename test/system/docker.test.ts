@@ -1,10 +1,10 @@
 /** Ports of containers of a real dockerd, published on the host through hawser's guest API. */
 import assert from 'node:assert/strict';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import type { Daemon } from './support/daemon.ts';
 import { Docker, ECHO, fileServer, HTTPD } from './support/docker.ts';
 import { type Guest, HOST, HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
 import { published as publishedBy } from './support/published.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
 
 const MANY = 60;

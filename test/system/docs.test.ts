@@ -10,8 +10,8 @@ import {
   stepsArchive,
 } from '../../src/lab/vm/initramfs.ts';
 import { QEMU_MACHINE } from '../../src/lab/vm/start-vm.ts';
+import { systemSuite } from '../support/requirements.ts';
 import { parsePage, scriptOf } from './support/doc-script.ts';
-import { systemSuite } from './support/requirements.ts';
 
 const PAGES = ['README.md', ...readdirSync('docs').map((name) => `docs/${name}`)].filter((name) =>
   name.endsWith('.md'),

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { tool } from '../../bench/rig/tools.ts';
 import { makePacketNamespace } from '../../src/lab/guest/packet-namespace.ts';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import { client, download } from './support/clients.ts';
 import { type Guest, HOST, HTTP_PORT, Lab } from './support/lab.ts';
 import { Background } from './support/processes.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
 
 const MIB = 1 << 20;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { z } from 'zod';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import { agentArgv, client, download } from './support/clients.ts';
 import type { Daemon } from './support/daemon.ts';
 import { type Guest, HOST, HTTP_PORT, Lab } from './support/lab.ts';
 import { type Background, cpuMs } from './support/processes.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 import { until, untilStable } from './support/until.ts';
 
 const MIB = 1 << 20;
@@ -17,7 +17,7 @@ const Scan = z.object({
   other: z.record(z.string(), z.number()),
 });
 
-systemSuite('stalls and scans', [...LAB, 'curl'], function () {
+systemSuite('stalls and scans', [...LAB, 'curl', 'nc'], function () {
   this.timeout(120_000);
   let lab: Lab;
   let guest: Guest;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { z } from 'zod';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import { download, upload } from './support/clients.ts';
 import { HOST, HTTP_PORT, Lab } from './support/lab.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 
 const SIZE = 100 * (1 << 20);
 /** As `tc netem loss 2% delay 1ms 500us reorder 2%` on both directions of the guest's wire. */

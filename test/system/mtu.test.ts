@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import { client, download, upload } from './support/clients.ts';
 import { HOST, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 
 const SIZE = 16 << 20;
 /** Payload of the longest IPv4 packet after eight bytes of UDP or ICMP. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import { client } from './support/clients.ts';
 import { GATEWAY, type Guest, HOST, HTTP_PORT, Lab, NOWHERE, OUTSIDE } from './support/lab.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
 
 const DNS_PORT = 5353;

@@ -6,8 +6,8 @@ import { onPath } from '../../src/lab/vm/initramfs.ts';
 import { withLibraries } from '../../src/lab/vm/program-files.ts';
 import { startVm, type VmStepResult } from '../../src/lab/vm/start-vm.ts';
 import { downloadStep, leaseStep, uploadStep, type VmStep } from '../../src/lab/vm/vm-steps.ts';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import { GATEWAY, HOST, HTTP_PORT, Lab } from './support/lab.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 
 const SIZE = 100_000_000;
 const LEAST_LOSSES = 500;

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { SeededStream, seededSha256 } from '../../src/lab/seeded-stream.ts';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import { download, upload } from './support/clients.ts';
 import type { Daemon } from './support/daemon.ts';
 import { type Guest, HOST, HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
 import { type Background, residentBytes } from './support/processes.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 import { until, untilStable } from './support/until.ts';
 
 const MIB = 1 << 20;

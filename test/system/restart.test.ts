@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import { download } from './support/clients.ts';
 import { type Guest, HOST, HTTP_PORT, Lab } from './support/lab.ts';
 import { succeed } from './support/processes.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
 
 const MIB = 1 << 20;

@@ -1,5 +1,5 @@
 import { runSoak } from '../soak/soak.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
+import { LAB, systemSuite } from '../support/requirements.ts';
 
 systemSuite('a hostile guest beside a good one', [...LAB, 'dig', 'ping'], function () {
   this.timeout(120_000);

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { z } from 'zod';
 import { SeededStream, seededSha256 } from '../../src/lab/seeded-stream.ts';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import { client, download, upload } from './support/clients.ts';
 import type { Daemon } from './support/daemon.ts';
 import { type Guest, HOST, HOST_OUTER, HTTP_PORT, Lab, NOWHERE, OUTSIDE } from './support/lab.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
 
 const MIB = 1 << 20;

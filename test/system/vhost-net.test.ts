@@ -5,8 +5,8 @@ import type { StepPlan } from '../../src/cli/demo/transfer.ts';
 import { seededSha256 } from '../../src/lab/seeded-stream.ts';
 import { startVm, type VmHandle, type VmStepResult } from '../../src/lab/vm/start-vm.ts';
 import { downloadStep, leaseStep, type VmStep } from '../../src/lab/vm/vm-steps.ts';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import { GATEWAY, HOST, HTTP_PORT, Lab } from './support/lab.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
 
 const PLAN: StepPlan = {

@@ -3,8 +3,8 @@ import { checkVmStep, vmSteps } from '../../src/cli/demo/steps.ts';
 import type { StepPlan } from '../../src/cli/demo/transfer.ts';
 import { seededSha256 } from '../../src/lab/seeded-stream.ts';
 import { startVm } from '../../src/lab/vm/start-vm.ts';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import { GATEWAY, HOST, HTTP_PORT, Lab } from './support/lab.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 
 systemSuite('a QEMU virtual machine', [...LAB, 'vm'], function () {
   this.timeout(180_000);

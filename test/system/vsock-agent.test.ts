@@ -10,8 +10,8 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { withLibraries } from '../../src/lab/vm/program-files.ts';
 import { leaseStep, type VmStep } from '../../src/lab/vm/vm-steps.ts';
+import { systemSuite } from '../support/requirements.ts';
 import { Daemon } from './support/daemon.ts';
-import { systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
 import { VsockVm } from './support/vsock-vm.ts';
 
@@ -98,7 +98,7 @@ const fetch = (port: number): Promise<Buffer> =>
     request.once('error', failed);
   });
 
-systemSuite('agent in a virtual machine, over vsock', ['vm'], function () {
+systemSuite('agent in a virtual machine, over vsock', ['vm', 'koffi'], function () {
   this.timeout(90_000);
   let dir = '';
   let daemon: Daemon;

@@ -10,7 +10,7 @@ import { NO_FLUSH } from '../../src/proxy/flush-scheduler.ts';
 import { ByteDuplex } from '../../src/proxy/stream/byte-duplex.ts';
 import { NodeClock } from '../../src/transports/node-clock.ts';
 import { VhostVsock } from '../../src/transports/vsock/open-vhost-vsock.ts';
-import { systemSuite } from './support/requirements.ts';
+import { systemSuite } from '../support/requirements.ts';
 import { until } from './support/until.ts';
 import { VsockVm, vsockGuest } from './support/vsock-vm.ts';
 
@@ -72,7 +72,7 @@ async function readAll(duplex: ByteDuplex): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-systemSuite('vsock by vhost-user', ['vm', 'gcc'], function () {
+systemSuite('vsock by vhost-user', ['vm', 'gcc', 'koffi'], function () {
   this.timeout(180_000);
   const clock = new NodeClock();
   const context = { clock, flusher: NO_FLUSH };

@@ -7,7 +7,8 @@ import type { OpenLink } from '../../src/transports/link-context.ts';
 import { parseLinkSpec } from '../../src/transports/link-spec.ts';
 import { openLink } from '../../src/transports/open-link.ts';
 import { openPacketLink } from '../../src/transports/packet-link.ts';
-import { mayMakeNamespaces, Namespace } from '../native/namespace.ts';
+import { Namespace } from '../native/namespace.ts';
+import { describeNeeding, itNeeding, NAMESPACES } from '../support/requirements.ts';
 import { contextFor, type RecordedLink, RecordingAcceptor } from './recorder.ts';
 
 const MAC = Buffer.from('020000000001', 'hex');
@@ -97,57 +98,63 @@ function answer(link: RecordedLink): void {
 const SEND = 'head -c 20000000 /dev/zero | tr "\\0" "x" | nc -N';
 const DIGEST = 'sha256sum | cut -c1-16';
 
-if (mayMakeNamespaces('TAP and packet socket links')) {
-  describe('transports/links to the kernel', () => {
-    const guests: Guest[] = [];
-    const made = async (kind: Kind, mtu?: number): Promise<Guest> => {
-      const one = await guest(kind, mtu);
-      guests.push(one);
-      return one;
-    };
-    afterEach(async () => {
-      for (const { open, net } of guests.splice(0)) {
-        await open.close();
-        net.remove();
-      }
-    });
+describeNeeding('transports/links to the kernel', [...NAMESPACES, 'tun'], () => {
+  const guests: Guest[] = [];
+  const made = async (kind: Kind, mtu?: number): Promise<Guest> => {
+    const one = await guest(kind, mtu);
+    guests.push(one);
+    return one;
+  };
+  afterEach(async () => {
+    for (const { open, net } of guests.splice(0)) {
+      await open.close();
+      net.remove();
+    }
+  });
 
-    for (const kind of ['tap', 'packet', 'packet+vnet'] as const) {
-      it(`${kind}: the kernel resolves and pings what the reader answers for`, async () => {
+  for (const kind of ['tap', 'packet', 'packet+vnet'] as const) {
+    itNeeding(
+      `${kind}: the kernel resolves and pings what the reader answers for`,
+      ['ping'],
+      async () => {
         const { net, link } = await made(kind);
         answer(link);
         net.ip('addr add 10.9.0.2/24 dev eth0');
         const out = await net.run('ping -c 3 -i 0.01 -W 2 -s 1400 10.9.0.1');
         assert.match(out, /3 received/);
         assert.ok(link.frames.some((frame) => frame.bytes.length === 1442));
-      }).timeout(8000);
-    }
+      },
+    ).timeout(8000);
+  }
 
-    it('tap: comes up with the MTU asked for', async () => {
-      const { net } = await made('tap', 65520);
-      assert.match(await net.run('ip link show eth0'), /<[^>]*UP[^>]*> mtu 65520/);
-    });
+  it('tap: comes up with the MTU asked for', async () => {
+    const { net } = await made('tap', 65520);
+    assert.match(await net.run('ip link show eth0'), /<[^>]*UP[^>]*> mtu 65520/);
+  });
 
-    it('tap: goes down when the device is deleted', async () => {
-      const { net, link } = await made('tap');
-      net.ip('link del eth0');
-      await link.until(() => link.downs === 1);
-    });
+  it('tap: goes down when the device is deleted', async () => {
+    const { net, link } = await made('tap');
+    net.ip('link del eth0');
+    await link.until(() => link.downs === 1);
+  });
 
-    it('tap: says when another program has it', async () => {
-      const { net } = await made('tap');
-      await assert.rejects(
-        openLink(parseLinkSpec(`tap:eth0@${net.name}`), contextFor(new RecordingAcceptor())),
-        { code: 'EBUSY', message: /another program/ },
-      );
-    });
+  it('tap: says when another program has it', async () => {
+    const { net } = await made('tap');
+    await assert.rejects(
+      openLink(parseLinkSpec(`tap:eth0@${net.name}`), contextFor(new RecordingAcceptor())),
+      { code: 'EBUSY', message: /another program/ },
+    );
+  });
 
-    for (const kind of ['tap', 'packet+vnet'] as const) {
-      for (const [family, one, two] of [
-        [4, '10.9.0.1/24', '10.9.0.2/24'],
-        [6, 'fd09::1/64', 'fd09::2/64'],
-      ] as const) {
-        it(`${kind}: TCP over IPv${family} goes in frames far above the MTU, both ways`, async () => {
+  for (const kind of ['tap', 'packet+vnet'] as const) {
+    for (const [family, one, two] of [
+      [4, '10.9.0.1/24', '10.9.0.2/24'],
+      [6, 'fd09::1/64', 'fd09::2/64'],
+    ] as const) {
+      itNeeding(
+        `${kind}: TCP over IPv${family} goes in frames far above the MTU, both ways`,
+        ['nc', 'ss'],
+        async () => {
           const a = await made(kind);
           const b = await made(kind);
           relay(a, b);
@@ -166,8 +173,8 @@ if (mayMakeNamespaces('TAP and packet socket links')) {
           const { drops, framesToHost, bytesToHost } = a.open.stats;
           assert.deepEqual(drops.snapshot(), {});
           assert.ok(bytesToHost / framesToHost > 3000, 'segments were left uncut');
-        }).timeout(15_000);
-      }
+        },
+      ).timeout(15_000);
     }
-  });
-}
+  }
+});

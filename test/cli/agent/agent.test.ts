@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { chmodSync, statSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { type IpAddress, ipv4 } from '../../../src/base/ip-address.ts';
+import { freePort } from '../../support/free-port.ts';
 import { Pair, readAll, turns } from './pair.ts';
 
 const LOOPBACK: IpAddress = ipv4(0x7f00_0001);
@@ -233,7 +234,7 @@ describe('agent', () => {
   });
 
   it('a TCP link takes no peer but those named', async () => {
-    const port = await pair.freePort();
+    const port = await freePort();
     const greets = async (...args: string[]): Promise<boolean> => {
       const agent = await pair.startAgent('--listen', `tcp:127.0.0.1:${port}`, ...args);
       const client = pair.client(port);

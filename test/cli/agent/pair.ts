@@ -109,16 +109,6 @@ export class Pair {
     return address.port;
   }
 
-  /** A port that nobody listens on. */
-  async freePort(): Promise<number> {
-    const server = createServer().listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const address = server.address();
-    server.close();
-    await once(server, 'close');
-    return typeof address === 'object' && address !== null ? address.port : 0;
-  }
-
   client(at: number | string): Socket {
     const options = { allowHalfOpen: true };
     const socket =

@@ -4,6 +4,7 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { ProxyRequest } from '../../../src/cli/docker-proxy/arguments.ts';
 import { DockerProxy } from '../../../src/cli/docker-proxy/docker-proxy.ts';
+import { freePort } from '../../support/free-port.ts';
 import { FakeControl, refusedWith } from './fake-control.ts';
 
 const TIMES = { answerMs: 2_000, firstRetryMs: 2, lastRetryMs: 10 };
@@ -11,9 +12,12 @@ const IN_USE = 'cannot publish 0.0.0.0:1/tcp: something on the host listens ther
 
 describe('docker-proxy: a port', () => {
   let control: FakeControl;
+  /** Free when the test begins. */
+  let port: number;
   const proxies: DockerProxy[] = [];
 
   beforeEach(async () => {
+    port = await freePort();
     control = new FakeControl();
     await control.start();
   });
@@ -26,7 +30,7 @@ describe('docker-proxy: a port', () => {
     const request: ProxyRequest = {
       protocol: 'tcp',
       hostAddress: '0.0.0.0',
-      hostPort: 18_080,
+      hostPort: port,
       containerAddress: '127.0.0.1',
       containerPort: 80,
       useListenFd: false,
@@ -51,7 +55,7 @@ describe('docker-proxy: a port', () => {
   it('asks for the guest port that dockerd translates, and holds the lease', async () => {
     const proxy = make();
     await proxy.start();
-    const base = { protocol: 'tcp', hostAddress: '0.0.0.0', hostPort: 18_080, guestPort: 18_080 };
+    const base = { protocol: 'tcp', hostAddress: '0.0.0.0', hostPort: port, guestPort: port };
     assert.deepEqual(asked(), { ...base, lease: 'connection' });
     assert.equal(control.held.size, 1);
     proxy.close();
@@ -80,7 +84,7 @@ describe('docker-proxy: a port', () => {
 
   it('by the agent, `::` is covered where the container is published already', async () => {
     control.answer = () => refusedWith('EADDRINUSE', 'no');
-    const sibling = { protocol: 'tcp', hostAddress: '::', hostPort: 18_080, guestPort: 80 };
+    const sibling = { protocol: 'tcp', hostAddress: '::', hostPort: port, guestPort: 80 };
     const started = (): Promise<void> =>
       make({ control: `agent:${control.path}`, hostAddress: '::' }).start();
     control.listed = [{ ...sibling, guestAddress: '127.0.0.2' }];
@@ -93,7 +97,7 @@ describe('docker-proxy: a port', () => {
     await make({ hostAddress: '127.0.0.1' }).start();
     const { guestPort, sourceAddress } = control.asked[0] ?? {};
     assert.equal(sourceAddress, 'gateway');
-    assert.ok(typeof guestPort === 'number' && guestPort !== 18_080);
+    assert.ok(typeof guestPort === 'number' && guestPort !== port);
     const client = connect(guestPort, '127.0.0.1');
     await assert.rejects(
       new Promise((_, reject) => {
@@ -122,7 +126,7 @@ describe('docker-proxy: a port', () => {
     it(`a local port that is taken, with ${local}`, async () => {
       const other = createServer();
       await new Promise<void>((resolve) => {
-        other.listen(18_080, '0.0.0.0', resolve);
+        other.listen(port, '0.0.0.0', resolve);
       });
       const started = make({ local }).start();
       if (local === 'always') await assert.rejects(started, /inside the guest: .*EADDRINUSE/);
@@ -165,12 +169,7 @@ describe('docker-proxy: a port', () => {
   });
 
   describe('`::` beside 0.0.0.0', () => {
-    const sibling = {
-      protocol: 'tcp',
-      hostAddress: '0.0.0.0',
-      hostPort: 18_080,
-      guestPort: 18_080,
-    };
+    const sibling = { protocol: 'tcp', hostAddress: '0.0.0.0' };
     const rows: readonly [string, string, object | undefined, boolean][] = [
       ['a host without IPv6', 'EADDRNOTAVAIL', sibling, true],
       ['a kernel without IPv6', 'EAFNOSUPPORT', sibling, true],
@@ -191,7 +190,10 @@ describe('docker-proxy: a port', () => {
         // The host lists the guest's address as it was asked for.
         await assert.rejects(started(), { message: 'no' });
         const { guestAddress } = control.asked[0] ?? {};
-        control.listed = listed === undefined ? [] : [{ ...listed, guestAddress }];
+        control.listed =
+          listed === undefined
+            ? []
+            : [{ hostPort: port, guestPort: port, ...listed, guestAddress }];
         if (isFine) await started();
         else await assert.rejects(started(), { message: 'no' });
       });

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { withLibraries } from '../../../src/lab/vm/program-files.ts';
+import { itNeeding } from '../../support/requirements.ts';
 
 describe('lab/vm/program-files', () => {
-  it('a program comes first, its libraries after it', function () {
-    if (process.platform !== 'linux') this.skip(); // ldd is Linux's, and so are the VM's programs
+  // ldd is Linux's, and so are the VM's programs
+  itNeeding('a program comes first, its libraries after it', ['linux', 'ldd'], () => {
     const [program, ...libraries] = withLibraries([process.execPath]);
     assert.equal(program, process.execPath);
     for (const library of libraries) assert.match(library, /^\/.*\.so/);

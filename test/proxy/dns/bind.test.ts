@@ -4,14 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DnsForwarder } from '../../../src/proxy/dns/forwarder.ts';
 import type { DnsUpstream } from '../../../src/services/dns/resolv-conf.ts';
-import { Bind, dig, hasBindAndDig, serve } from './bind.ts';
+import { describeNeeding } from '../../support/requirements.ts';
+import { Bind, dig, serve } from './bind.ts';
 import { makeForwarder, until } from './lab.ts';
 
-/** Where everything is required, a missing program fails instead. */
-const MUST = process.env['HAWSER_REQUIRE_ALL'] === '1';
-const suite = MUST || hasBindAndDig() ? describe : describe.skip;
-
-suite('dig through the forwarder to BIND (needs bind9, dnsutils)', function () {
+describeNeeding('dig through the forwarder to BIND', ['named', 'dig'], function () {
   this.timeout(20_000);
   let bind: Bind;
   let forwarder: DnsForwarder;

@@ -1,5 +1,5 @@
 /** A real name server (BIND) as upstream, and dig as client, on loopback ports of their own. */
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -137,18 +137,6 @@ export async function dig(server: DnsUpstream, args: readonly string[]): Promise
     size: Number(/MSG SIZE +rcvd: (\d+)/.exec(text)?.[1] ?? 0),
     text,
   };
-}
-
-/** Whether both programs are installed. */
-export function hasBindAndDig(): boolean {
-  return ['named', 'dig'].every((program) => {
-    try {
-      execFileSync(program, ['-v'], { stdio: 'ignore' });
-      return true;
-    } catch {
-      return false;
-    }
-  });
 }
 
 /** A port that is free for UDP and TCP, as BIND listens on both. */

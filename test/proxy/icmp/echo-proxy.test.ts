@@ -7,6 +7,7 @@ import { SILENT } from '../../../src/base/log.ts';
 import { PosixError } from '../../../src/native/errors.ts';
 import { ECHO_DEFAULTS, EchoProxy, type PingCalls } from '../../../src/proxy/icmp/echo-proxy.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
+import { itNeeding } from '../../support/requirements.ts';
 import { addressMap, echoRequest, RecordingDownstream, TestClock } from '../recording.ts';
 
 const HOST = '192.168.127.254';
@@ -55,6 +56,8 @@ ip route add 10.99.0.0/24 via 10.97.0.1
 ip route add 10.98.0.0/24 via 10.97.0.1
 "$@"
 `;
+
+const REAL = ['userns', 'ip', 'nsenter', 'sysctl', 'koffi'] as const;
 
 describe('proxy/icmp/echo-proxy', () => {
   const make = (
@@ -128,7 +131,7 @@ describe('proxy/icmp/echo-proxy', () => {
     assert.deepEqual(down.replies, []);
   });
 
-  it('pings, traces and fails honestly in a real network', async () => {
+  itNeeding('pings, traces and fails honestly in a real network', REAL, async () => {
     const child = fileURLToPath(new URL('./ping-child.js', import.meta.url));
     const args = ['-Urn', 'sh', '-c', NETWORK, 'sh', process.execPath, child];
     const { stdout } = await promisify(execFile)('unshare', args, { timeout: 20_000 });

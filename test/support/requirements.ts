@@ -1,0 +1,184 @@
+/**
+ * What tests need of the machine, at every level. A test that needs what this machine lacks is pending where it
+ * would have run and named at the end; with `HAWSER_REQUIRE_ALL=1` it fails instead.
+ */
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { findBusybox, findKernel, findQemu, onPath } from '../../src/lab/vm/initramfs.ts';
+import { loadPosix } from '../../src/native/load.ts';
+
+export type Requirement =
+  | 'linux'
+  | 'root'
+  | 'netns'
+  | 'userns'
+  | 'tun'
+  | 'ipv6'
+  | 'koffi'
+  | 'vm'
+  | 'ldd'
+  | 'gcc'
+  | 'curl'
+  | 'iperf3'
+  | 'iptables'
+  | 'dig'
+  | 'named'
+  | 'docker'
+  | 'dnsmasq'
+  | 'nc'
+  | 'ip'
+  | 'ss'
+  | 'tc'
+  | 'nsenter'
+  | 'sysctl'
+  | 'ethtool'
+  | 'ping'
+  | 'udhcpc'
+  | 'dhclient';
+
+const program = (name: string, debianPackage: string) => (): string | undefined =>
+  onPath(name) === undefined ? `no ${name} (package ${debianPackage})` : undefined;
+
+/** Each returns why it is not met, or undefined. */
+const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
+  linux: () => (process.platform === 'linux' ? undefined : 'not Linux'),
+  root: () => (process.getuid?.() === 0 ? undefined : 'not root'),
+  netns: () => unshare('-n', 'no network namespaces'),
+  userns: () => unshare('-Urn', 'no user namespaces'),
+  tun: () => (opens('/dev/net/tun') ? undefined : '/dev/net/tun cannot be opened'),
+  ipv6: () => (hasLoopback('::1') ? undefined : 'no IPv6 on the loopback'),
+  koffi: () => reasonOf(() => [loadPosix()]),
+  vm: () => reasonOf(() => [findQemu(), findKernel(), findBusybox()]),
+  ldd: program('ldd', 'libc-bin'),
+  gcc: program('gcc', 'gcc'),
+  curl: program('curl', 'curl'),
+  iperf3: program('iperf3', 'iperf3'),
+  iptables: program('iptables', 'iptables'),
+  dig: program('dig', 'bind9-dnsutils'),
+  named: program('named', 'bind9'),
+  docker: () => program('dockerd', 'docker.io')() ?? program('docker', 'docker.io')(),
+  dnsmasq: program('dnsmasq', 'dnsmasq-base'),
+  nc: program('nc', 'netcat-openbsd'),
+  ip: program('ip', 'iproute2'),
+  ss: program('ss', 'iproute2'),
+  tc: program('tc', 'iproute2'),
+  nsenter: program('nsenter', 'util-linux'),
+  sysctl: program('sysctl', 'procps'),
+  ethtool: program('ethtool', 'ethtool'),
+  ping: program('ping', 'iputils-ping'),
+  udhcpc: program('udhcpc', 'udhcpc'),
+  dhclient: program('dhclient', 'isc-dhcp-client'),
+};
+
+/** To make namespaces with links of ours in them. */
+export const NAMESPACES: readonly Requirement[] = ['root', 'netns', 'ip', 'koffi'];
+
+/** What every lab needs. */
+export const LAB: readonly Requirement[] = [
+  ...NAMESPACES,
+  'tun',
+  'ss',
+  'nsenter',
+  'sysctl',
+  'udhcpc',
+];
+
+const MUST = process.env['HAWSER_REQUIRE_ALL'] === '1';
+const found = new Map<Requirement, string | undefined>();
+const leftOut: { readonly what: Mocha.Suite | Mocha.Test; readonly why: string }[] = [];
+
+/** A suite of tests that need something of the machine. */
+export function describeNeeding(
+  name: string,
+  needs: readonly Requirement[],
+  body: (this: Mocha.Suite) => void,
+): void {
+  const why = lacking(needs);
+  if (why === '') describe(name, body);
+  else if (MUST) {
+    describe(name, () => {
+      it('has what it needs (HAWSER_REQUIRE_ALL=1)', failing(why));
+    });
+  } else {
+    const what = describe.skip(name, body);
+    if (what) leftOut.push({ what, why });
+  }
+}
+
+/** One such test. */
+export function itNeeding(
+  name: string,
+  needs: readonly Requirement[],
+  body: Mocha.Func | Mocha.AsyncFunc,
+): Mocha.Test {
+  const why = lacking(needs);
+  if (why === '') return it(name, body);
+  if (MUST) return it(name, failing(why));
+  const what = it.skip(name, body);
+  leftOut.push({ what, why });
+  return what;
+}
+
+/** A suite of tests with a real kernel. */
+export function systemSuite(
+  name: string,
+  needs: readonly Requirement[],
+  body: (this: Mocha.Suite) => void,
+): void {
+  describeNeeding(`system: ${name}`, needs, body);
+}
+
+after(() => {
+  if (leftOut.length === 0) return;
+  const lines = leftOut
+    .filter(({ what }) => what.parent?.isPending() !== true) // its suite is named
+    .map(({ what, why }) => `    ${what.titlePath().join(' > ')}${countOf(what)}: ${why}\n`);
+  process.stderr.write(
+    `\n  LEFT OUT, because this machine lacks what they need (with HAWSER_REQUIRE_ALL=1 each fails):\n${lines.join('')}\n`,
+  );
+});
+
+const failing = (why: string) => (): never => {
+  throw new Error(`this machine lacks: ${why}`);
+};
+
+const countOf = (what: Mocha.Suite | Mocha.Test): string =>
+  'total' in what ? ` (${what.total()} tests)` : '';
+
+/** @returns what is missing of them; '' when nothing is */
+const lacking = (needs: readonly Requirement[]): string =>
+  needs
+    .map((need) => {
+      if (!found.has(need)) found.set(need, CHECKS[need]());
+      return found.get(need);
+    })
+    .filter((why) => why !== undefined)
+    .join(', ');
+
+function unshare(flags: string, otherwise: string): string | undefined {
+  const { status, error } = spawnSync('unshare', [flags, 'true']);
+  if (error !== undefined) return 'no unshare (package util-linux)';
+  return status === 0 ? undefined : otherwise;
+}
+
+const hasLoopback = (address: string): boolean =>
+  Object.values(networkInterfaces()).some((list) => list?.some((one) => one.address === address));
+
+function opens(file: string): boolean {
+  try {
+    accessSync(file, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function reasonOf(act: () => unknown): string | undefined {
+  try {
+    act();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
