@@ -1,7 +1,7 @@
 /** What the machine must have for any of it. */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
-import { onPath } from '../src/lab/vm/initramfs.ts';
+import { onPath } from '../src/lab/on-path.ts';
 
 const PROGRAMS: Readonly<Record<string, string>> = {
   gcc: 'gcc and libc6-dev',

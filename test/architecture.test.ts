@@ -26,7 +26,17 @@ describe('architecture', () => {
     f.endsWith('.ts'),
   );
 
-  it('finds the sources it is meant to judge', () => {
+  it('the lab is for all, the demo is of the command line alone', () => {
+    const others = ['bench', 'test'].flatMap((top) =>
+      readdirSync(top, { recursive: true, encoding: 'utf8' }).map((file) => join(top, file)),
+    );
+    const users = others
+      .filter((file) => file.endsWith('.ts') && !file.startsWith(join('test', 'cli', 'demo')))
+      .filter((file) => /from '[^']*cli\/demo\//.test(readFileSync(file, 'utf8')));
+    assert.deepEqual(users, []);
+  });
+
+  it('finds the sources', () => {
     assert.ok(files.length > 3);
   });
 

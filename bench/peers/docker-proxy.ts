@@ -3,7 +3,7 @@
  * port. It publishes ports and does nothing else.
  */
 import { existsSync } from 'node:fs';
-import { onPath } from '../../src/lab/vm/initramfs.ts';
+import { onPath } from '../../src/lab/on-path.ts';
 import { GUEST_PORTS } from '../rig/lab.ts';
 import type { Running } from '../rig/running.ts';
 import { configureGuest } from './bridged.ts';

@@ -1,6 +1,6 @@
 /** gvisor-tap-vsock's gvproxy; ports are published over its HTTP API. */
 import { request } from 'node:http';
-import { onPath } from '../../src/lab/vm/initramfs.ts';
+import { onPath } from '../../src/lab/on-path.ts';
 import { GUEST_PORTS } from '../rig/lab.ts';
 import { attachBridge, configureGuest } from './bridged.ts';
 import { type Peer, versionOf } from './peer.ts';

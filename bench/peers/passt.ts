@@ -1,5 +1,5 @@
 /** passt on its socket, and pasta on a TAP of its own. */
-import { onPath } from '../../src/lab/vm/initramfs.ts';
+import { onPath } from '../../src/lab/on-path.ts';
 import { GUEST_PORTS, HOST_ADDRESS, HOST_ROUTER, PORTS } from '../rig/lab.ts';
 import { attachBridge, configureGuest, TAP } from './bridged.ts';
 import { type Peer, versionOf } from './peer.ts';

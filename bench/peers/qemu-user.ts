@@ -1,5 +1,5 @@
 /** QEMU's user network (libslirp), without a VM: a hub joins it to a stream socket. */
-import { onPath } from '../../src/lab/vm/initramfs.ts';
+import { onPath } from '../../src/lab/on-path.ts';
 import { GUEST_PORTS } from '../rig/lab.ts';
 import { attachBridge, configureGuest } from './bridged.ts';
 import { type Peer, versionOf } from './peer.ts';

@@ -1,7 +1,7 @@
 /** slirp4netns on a TAP of its own; ports are published over its API socket. */
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
-import { onPath } from '../../src/lab/vm/initramfs.ts';
+import { onPath } from '../../src/lab/on-path.ts';
 import { GUEST_PORTS } from '../rig/lab.ts';
 import { TAP } from './bridged.ts';
 import { type Peer, versionOf } from './peer.ts';

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { onPath } from '../../src/lab/vm/initramfs.ts';
+import { onPath } from '../../src/lab/on-path.ts';
 import { withLibraries } from '../../src/lab/vm/program-files.ts';
 import { startVm } from '../../src/lab/vm/start-vm.ts';
 import { leaseStep, type VmStep } from '../../src/lab/vm/vm-steps.ts';

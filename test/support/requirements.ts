@@ -5,7 +5,8 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { findBusybox, findKernel, findQemu, onPath } from '../../src/lab/vm/initramfs.ts';
+import { onPath } from '../../src/lab/on-path.ts';
+import { findBusybox, findKernel, findQemu } from '../../src/lab/vm/vm-parts.ts';
 import { loadPosix } from '../../src/native/load.ts';
 
 export type Requirement =

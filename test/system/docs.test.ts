@@ -3,13 +3,9 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import {
-  buildInitramfs,
-  findBusybox,
-  findKernel,
-  stepsArchive,
-} from '../../src/lab/vm/initramfs.ts';
+import { buildInitramfs, stepsArchive } from '../../src/lab/vm/initramfs.ts';
 import { QEMU_MACHINE } from '../../src/lab/vm/start-vm.ts';
+import { findBusybox, findKernel } from '../../src/lab/vm/vm-parts.ts';
 import { systemSuite } from '../support/requirements.ts';
 import { parsePage, scriptOf } from './support/doc-script.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { checkVmStep } from '../../src/cli/demo/steps.ts';
-import type { StepPlan } from '../../src/cli/demo/transfer.ts';
+import { onPath } from '../../src/lab/on-path.ts';
 import { seededSha256 } from '../../src/lab/seeded-stream.ts';
-import { onPath } from '../../src/lab/vm/initramfs.ts';
+import type { StepPlan } from '../../src/lab/step-plan.ts';
+import { checkVmStep } from '../../src/lab/vm/planned-steps.ts';
 import { withLibraries } from '../../src/lab/vm/program-files.ts';
 import { startVm, type VmStepResult } from '../../src/lab/vm/start-vm.ts';
 import { downloadStep, leaseStep, uploadStep, type VmStep } from '../../src/lab/vm/vm-steps.ts';

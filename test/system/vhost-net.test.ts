@@ -1,8 +1,8 @@
 /** The network card of a virtual machine, whose frames we serve in the guest's memory. */
 import assert from 'node:assert/strict';
-import { checkVmStep, vmSteps } from '../../src/cli/demo/steps.ts';
-import type { StepPlan } from '../../src/cli/demo/transfer.ts';
 import { seededSha256 } from '../../src/lab/seeded-stream.ts';
+import type { StepPlan } from '../../src/lab/step-plan.ts';
+import { checkVmStep, vmSteps } from '../../src/lab/vm/planned-steps.ts';
 import { startVm, type VmHandle, type VmStepResult } from '../../src/lab/vm/start-vm.ts';
 import { downloadStep, leaseStep, type VmStep } from '../../src/lab/vm/vm-steps.ts';
 import { LAB, systemSuite } from '../support/requirements.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { checkVmStep, vmSteps } from '../../src/cli/demo/steps.ts';
-import type { StepPlan } from '../../src/cli/demo/transfer.ts';
 import { seededSha256 } from '../../src/lab/seeded-stream.ts';
+import type { StepPlan } from '../../src/lab/step-plan.ts';
+import { checkVmStep, vmSteps } from '../../src/lab/vm/planned-steps.ts';
 import { startVm } from '../../src/lab/vm/start-vm.ts';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import { GATEWAY, HOST, HTTP_PORT, Lab } from './support/lab.ts';

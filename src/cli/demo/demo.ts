@@ -8,6 +8,7 @@ import { type FileServer, startFileServerThread } from '../../lab/file-server-wo
 import type { EmbeddedGuest, GuestAcceptor } from '../../lab/guest/embedded-guest.ts';
 import { asTransfer, runGuestCommand } from '../../lab/guest/run-guest-command.ts';
 import { openGuest } from '../../lab/open-guest.ts';
+import type { StepPlan } from '../../lab/step-plan.ts';
 import { netdevArgs, type VmHandle } from '../../lab/vm/start-vm.ts';
 import { EXIT_FAILURE, messageOf } from '../../network/errors.ts';
 import type { Network, OpenNetwork } from '../../network/network-interface.ts';
@@ -20,10 +21,9 @@ import { createLog } from '../log.ts';
 import { instanceDir, realPlace } from '../runtime-dir.ts';
 import { StderrSink } from '../stderr-sink.ts';
 import { JsonDisplay, LineDisplay, type Screen } from './display.ts';
+import { runGuestSteps } from './guest-steps.ts';
 import { MUX_PORT, type PublishingHost } from './published-steps.ts';
 import { StepRunner } from './step-runner.ts';
-import { runGuestSteps } from './steps.ts';
-import type { StepPlan } from './transfer.ts';
 import { checkVm } from './vm-check.ts';
 
 export interface DemoOptions extends DemoRequest {

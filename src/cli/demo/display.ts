@@ -1,7 +1,7 @@
 /** Three ways to show the demo: bars on a terminal, lines elsewhere, JSON lines for programs. */
 import { Presets, SingleBar } from 'cli-progress';
-import type { Display, StepReport } from './step-runner.ts';
-import { figure } from './steps.ts';
+import type { StepReport } from '../../lab/step-report.ts';
+import type { Display } from './step-runner.ts';
 
 export interface Screen {
   readonly isTerminal: boolean;
@@ -27,6 +27,12 @@ const BAR_CHARS = 30;
 const MEGA = 1e6;
 
 const label = (step: string): string => (LABELS[step] ?? step).padEnd(LABEL_CHARS);
+
+/** `258 ms`, or `1834 ms, 146 MB/s`. */
+export function figure({ ms, bytes }: StepReport): string {
+  const time = ms < 10 ? `${ms.toFixed(2)} ms` : `${Math.round(ms)} ms`;
+  return bytes === undefined ? time : `${time}, ${Math.round(bytes / MEGA / (ms / 1000))} MB/s`;
+}
 
 /** `  ok   download           1834 ms, 146 MB/s    sha256 … equal` */
 export function reportLine(report: StepReport): string {

@@ -5,11 +5,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MuxLinkView, MuxPeerView } from '../../control/network-view.ts';
 import type { OnProgress, Transfer } from '../../lab/guest/embedded-guest.ts';
+import { checkTransfer, type StepPlan } from '../../lab/step-plan.ts';
+import { LeftOutError } from '../../lab/step-report.ts';
 import type { PortBook } from '../../proxy/ports/port-table.ts';
 import type { Carrier } from '../../proxy/ports/publish-spec.ts';
 import { parsePublish } from '../../proxy/ports/publish-text.ts';
-import { type StepRunner, StepSkipped } from './step-runner.ts';
-import { checkTransfer, type StepPlan } from './transfer.ts';
+import type { StepRunner } from './step-runner.ts';
 
 /** The part of the running network, and of the host, that the steps use. */
 export interface PublishingHost {
@@ -34,7 +35,7 @@ const MUX_UP_MS = 10_000;
 const LOOK_MS = 10;
 
 /**
- * @param startAgent who the agent is, once it runs; throws {@link StepSkipped} where there can be none
+ * @param startAgent who the agent is, once it runs; throws {@link LeftOutError} where there can be none
  * @param serve starts the guest's server
  * @returns the URL of the guest's server on this host; undefined when it could not be published
  */
@@ -46,14 +47,14 @@ export async function runPublishedSteps(
   startAgent: () => Promise<string>,
   serve: () => Promise<Served>,
 ): Promise<string | undefined> {
-  let skipped: StepSkipped | undefined;
+  let skipped: LeftOutError | undefined;
   await runner.run('mux-up', 0, async () => {
     try {
       const who = await startAgent();
       const { dialect, role } = await muxUp(host);
       return { detail: `${who}; the host is the ${role} and speaks the dialect "${dialect}"` };
     } catch (error) {
-      if (error instanceof StepSkipped) skipped = error;
+      if (error instanceof LeftOutError) skipped = error;
       throw error;
     }
   });

@@ -1,7 +1,10 @@
 /** The self-check of a QEMU VM: its own steps as it reports them, and the host's beside them. */
 
 import { seededSha256 } from '../../lab/seeded-stream.ts';
+import type { StepPlan } from '../../lab/step-plan.ts';
+import { LeftOutError } from '../../lab/step-report.ts';
 import { AGENT_MIB, type AgentInVm, agentInVm } from '../../lab/vm/agent-files.ts';
+import { checkVmStep, vmError, vmSteps } from '../../lab/vm/planned-steps.ts';
 import { startVm, type VmHandle, type VmStepResult } from '../../lab/vm/start-vm.ts';
 import {
   agentStep,
@@ -17,9 +20,7 @@ import {
   runPublishedSteps,
   type Served,
 } from './published-steps.ts';
-import { type StepRunner, StepSkipped } from './step-runner.ts';
-import { checkVmStep, vmError, vmSteps } from './steps.ts';
-import type { StepPlan } from './transfer.ts';
+import type { StepRunner } from './step-runner.ts';
 
 export interface VmCheckOptions {
   /** The QEMU socket that the network listens on. */
@@ -80,7 +81,7 @@ export async function checkVm(options: VmCheckOptions): Promise<void> {
     }
   }
   const startAgent = async (): Promise<string> => {
-    if (!hasAgent) throw new StepSkipped(`left out: no agent can be put into the VM (${agent})`);
+    if (!hasAgent) throw new LeftOutError(`left out: no agent can be put into the VM (${agent})`);
     await passed();
     return "hawser agent in the VM, on this machine's Node";
   };

@@ -50,7 +50,7 @@ export interface EmbeddedGuest {
   readonly link: string | undefined;
   /** Called once, when the network runs. */
   attach(network: GuestAcceptor): void;
-  /** Each rejects with {@link GuestError}. They are called one after another, `lease` first. */
+  /** Each rejects with {@link GuestError}, or with `LeftOutError` where it cannot be tried. They are called one after another, `lease` first. */
   lease(): Promise<LeaseInfo>;
   /** Ask the lease's DNS server for an A record. */
   resolve(name: string): Promise<string>;

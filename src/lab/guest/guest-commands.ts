@@ -1,13 +1,14 @@
 /**
  * What the guest runs inside its namespace: `node guest-commands.js COMMAND ...`, with the sockets of the
- * guest's kernel. The host fetches through published ports by the same commands. One JSON object a line on stdout: `{"progress": BYTES}`, then `{"done": {...}}` or
- * `{"error": "..."}`.
+ * guest's kernel. The host fetches through published ports by the same commands. One JSON object a line on stdout:
+ * `{"progress": BYTES}`, then `{"done": {...}}`, `{"error": "..."}`, or `{"leftOut": "..."}` for what cannot be tried.
  *
  * | command | done |
  * |---|---|
  * | `download URL` | `bytes`, `sha256`, `ms` |
  * | `upload URL SEED BYTES` | `bytes`, `sha256` as the server counted them, `ms` |
  * | `resolve NAME SERVER` | `address` |
+ * | `ping ADDRESS` | `ms`, the mean of some |
  * | `serve PORT` | once the file server listens; it stays until it is killed |
  */
 import { createHash } from 'node:crypto';
@@ -16,6 +17,8 @@ import { once } from 'node:events';
 import { get, type IncomingMessage, request } from 'node:http';
 import { startFileServer } from '../file-server.ts';
 import { SeededStream } from '../seeded-stream.ts';
+import { LeftOutError } from '../step-report.ts';
+import { ping } from './ping.ts';
 
 const PROGRESS_EVERY_MS = 100;
 
@@ -96,6 +99,8 @@ async function resolveName(name: string, server: string): Promise<object> {
   return { address };
 }
 
+const pingAddress = async (address: string): Promise<object> => ({ ms: await ping(address) });
+
 async function serve(port: number): Promise<object> {
   await startFileServer('0.0.0.0', port, 'guest');
   return {};
@@ -106,6 +111,7 @@ function run([command, ...args]: readonly string[]): Promise<object> {
   if (command === 'download') return download(first);
   if (command === 'upload') return upload(first, Number(second), Number(third));
   if (command === 'resolve') return resolveName(first, second);
+  if (command === 'ping') return pingAddress(first);
   if (command === 'serve') return serve(Number(first));
   return Promise.reject(new Error(`unknown command ${command}`));
 }
@@ -115,7 +121,8 @@ run(process.argv.slice(2)).then(
     say({ done });
   },
   (error: unknown) => {
-    say({ error: error instanceof Error ? error.message : String(error) });
+    const message = error instanceof Error ? error.message : String(error);
+    say(error instanceof LeftOutError ? { leftOut: message } : { error: message });
     process.exitCode = 1;
   },
 );

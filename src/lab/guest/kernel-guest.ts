@@ -10,14 +10,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { distFile } from '../../network/own-files.ts';
-import { onPath } from '../vm/initramfs.ts';
-import {
-  type EmbeddedGuest,
-  type GuestAcceptor,
-  GuestError,
-  type LeaseInfo,
-  type OnProgress,
-  type Transfer,
+import { onPath } from '../on-path.ts';
+import type {
+  EmbeddedGuest,
+  GuestAcceptor,
+  LeaseInfo,
+  OnProgress,
+  Transfer,
 } from './embedded-guest.ts';
 import { firstAnswer } from './first-answer.ts';
 import { LEASE_SCRIPT } from './lease-script.ts';
@@ -96,21 +95,8 @@ export class KernelGuest implements EmbeddedGuest {
   }
 
   async ping(address: string): Promise<number> {
-    const ping = onPath('ping');
-    const busybox = onPath('busybox');
-    if (ping === undefined && busybox === undefined) {
-      throw new GuestError('no ping on this machine (package iputils-ping)');
-    }
-    const program = ping === undefined ? [busybox ?? '', 'ping'] : [ping];
-    const argv = this.namespace.enter([...program, '-c', '5', '-A', '-w', '5', address]);
-    const { status, stdout, stderr } = await runCommand(argv, undefined, this.abort.signal);
-    // iputils: `rtt min/avg/max/mdev = 0.1/0.2/...`; busybox: `round-trip min/avg/max = ...`
-    const mean = / = [\d.]+\/([\d.]+)\//.exec(stdout)?.[1];
-    if (status !== 0 || mean === undefined) {
-      const said = (stderr.trim() || stdout.trim()).split('\n').at(-1);
-      throw new GuestError(`ping ${address}: ${said}`);
-    }
-    return Number(mean);
+    const { ms = 0 } = await this.command(['ping', address]);
+    return ms;
   }
 
   async download(url: string, onProgress: OnProgress): Promise<Transfer> {

@@ -10,6 +10,7 @@ import { loadPosix } from '../../native/load.ts';
 import { distFile } from '../../network/own-files.ts';
 import { GuestUnavailableError } from './embedded-guest.ts';
 import type { GuestNamespace } from './kernel-guest.ts';
+import { requirePrograms } from './require-programs.ts';
 
 const HOLDER = fileURLToPath(distFile('bin/packet-holder.js'));
 
@@ -26,6 +27,7 @@ export async function makePacketNamespace(ifName = 'eth0'): Promise<GuestNamespa
 }
 
 async function make(ifName: string): Promise<GuestNamespace> {
+  requirePrograms('unshare', 'nsenter', 'ip');
   const posix = loadPosix('receive a packet socket from the guest');
   const [ours, theirs] = posix.socketPair('stream');
   try {

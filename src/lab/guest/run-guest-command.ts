@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
 import { distFile } from '../../network/own-files.ts';
+import { LeftOutError } from '../step-report.ts';
 import { GuestError, type OnProgress, type Transfer } from './embedded-guest.ts';
 import { runCommand } from './run-command.ts';
 
@@ -15,12 +16,14 @@ export interface CommandDone {
 interface Line {
   readonly progress?: number | undefined;
   readonly error?: string | undefined;
+  readonly leftOut?: string | undefined;
   readonly done?: CommandDone | undefined;
 }
 
 const Said: z.ZodType<Line> = z.object({
   progress: z.number().optional(),
   error: z.string().optional(),
+  leftOut: z.string().optional(),
   done: z
     .object({
       bytes: z.number().optional(),
@@ -47,7 +50,7 @@ export const readGuestCommand = (line: string): Line => Said.parse(JSON.parse(li
  * @param enter makes an argv one that runs where it is wanted
  * @param signal kills it
  * @returns its `done` object
- * @throws GuestError with what it said
+ * @throws GuestError with what it said, LeftOutError for what cannot be tried here
  */
 export async function runGuestCommand(
   args: readonly string[],
@@ -57,14 +60,17 @@ export async function runGuestCommand(
 ): Promise<CommandDone> {
   let done: CommandDone | undefined;
   let error = '';
+  let leftOut: string | undefined;
   const onLine = (line: string): void => {
     const said = readGuestCommand(line);
     if (said.progress !== undefined) onProgress?.(said.progress);
     done ??= said.done;
     error = said.error ?? error;
+    leftOut = said.leftOut ?? leftOut;
   };
   const { status, stderr } = await runCommand(enter(guestCommand(args)), onLine, signal);
   if (done !== undefined) return done;
+  if (leftOut !== undefined) throw new LeftOutError(leftOut);
   const said = error || stderr.trim().slice(0, STDERR_CHARS) || `exit status ${status}`;
   throw new GuestError(`${args.join(' ')}: ${said}`);
 }

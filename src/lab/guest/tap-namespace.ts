@@ -8,6 +8,7 @@ import { NativeUnavailableError } from '../../native/errors.ts';
 import { loadPosix } from '../../native/load.ts';
 import { GuestUnavailableError } from './embedded-guest.ts';
 import type { GuestNamespace } from './kernel-guest.ts';
+import { requirePrograms } from './require-programs.ts';
 
 const PREFIX = 'hawser-demo-';
 const NETNS_DIR = '/run/netns';
@@ -26,6 +27,7 @@ export function makeTapNamespace(ifName = 'eth0'): GuestNamespace {
     if (!(cause instanceof NativeUnavailableError)) throw cause;
     throw new GuestUnavailableError(cause.message, { cause });
   }
+  requirePrograms('ip', 'nsenter');
   removeStale();
   const name = `${PREFIX}${process.pid}`;
   try {
@@ -33,7 +35,7 @@ export function makeTapNamespace(ifName = 'eth0'): GuestNamespace {
     run('ip', '-n', name, 'link', 'set', 'lo', 'up');
   } catch (cause) {
     remove(name);
-    const why = cause instanceof Error ? cause.message.split('\n').at(-2) : String(cause);
+    const why = cause instanceof Error ? cause.message.trim().split('\n').at(-1) : String(cause);
     throw new GuestUnavailableError(`no network namespace can be made (${why})`, { cause });
   }
   return {

@@ -7,99 +7,14 @@
 import { Buffer } from 'node:buffer';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { type CpioEntry, makeCpio, padding } from './cpio.ts';
 import { FUNCTIONS_SCRIPT, INIT_SCRIPT, MODULES, UDHCPC_SCRIPT } from './init-script.ts';
+import type { VmKernel } from './vm-parts.ts';
 import type { VmStep } from './vm-steps.ts';
-
-/** Something the VM needs is not installed. The message names the package that has it. */
-export class VmUnavailableError extends Error {
-  readonly code = 'ERR_HAWSER_VM_UNAVAILABLE';
-}
-
-export interface VmKernel {
-  readonly image: string;
-  readonly version: string;
-  readonly modulesDir: string;
-}
-
-const PACKAGES =
-  'install them with: apt-get install qemu-system-x86 linux-image-cloud-amd64 busybox-static';
-
-/** @returns the newest `*-cloud-amd64` kernel whose modules are there, else the newest other one */
-export function findKernel(bootDir = '/boot', modulesRoot = '/lib/modules'): VmKernel {
-  const found = (existsSync(bootDir) ? readdirSync(bootDir) : [])
-    .filter((file) => file.startsWith('vmlinuz-'))
-    .map((file) => {
-      const version = file.slice('vmlinuz-'.length);
-      return { image: join(bootDir, file), version, modulesDir: join(modulesRoot, version) };
-    })
-    .filter(({ image, modulesDir }) => readable(image) && readable(modulesDir))
-    .sort((a, b) => rank(b.version) - rank(a.version) || compareVersions(b.version, a.version));
-  const best = found[0];
-  if (best !== undefined) return best;
-  throw new VmUnavailableError(
-    `no Linux kernel for the VM: looked for a readable ${bootDir}/vmlinuz-VERSION with ` +
-      `${modulesRoot}/VERSION (package linux-image-cloud-amd64); ${PACKAGES}`,
-  );
-}
-
-const rank = (version: string): number => (version.endsWith('-cloud-amd64') ? 1 : 0);
-const compareVersions = (a: string, b: string): number =>
-  a.localeCompare(b, 'en', { numeric: true });
-
-export function findBusybox(): string {
-  const busybox = onPath('busybox');
-  if (busybox === undefined) {
-    throw new VmUnavailableError(`no busybox on PATH (package busybox-static); ${PACKAGES}`);
-  }
-  // A dynamic busybox has a PT_INTERP segment that names the loader, which the VM does not have.
-  if (readFileSync(busybox).includes('/ld-linux')) {
-    throw new VmUnavailableError(
-      `${busybox} is dynamically linked: package busybox-static is needed; ${PACKAGES}`,
-    );
-  }
-  return busybox;
-}
-
-export function findQemu(): string {
-  const qemu = onPath('qemu-system-x86_64');
-  if (qemu !== undefined) return qemu;
-  throw new VmUnavailableError(
-    `no qemu-system-x86_64 on PATH (package qemu-system-x86); ${PACKAGES}`,
-  );
-}
-
-/** The full path of a program, looked for as a shell does, and in the sbin folders. */
-export function onPath(program: string): string | undefined {
-  const { PATH = '' } = process.env;
-  const dirs = [...PATH.split(delimiter), '/usr/sbin', '/sbin', '/bin'];
-  return dirs
-    .filter((dir) => dir !== '')
-    .map((dir) => join(dir, program))
-    .find((file) => readable(file, constants.X_OK));
-}
-
-function readable(file: string, mode = constants.R_OK): boolean {
-  try {
-    accessSync(file, mode);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /** The cached initramfs for this kernel and busybox, built when it is not there yet. */
 export function buildInitramfs(

@@ -1,6 +1,6 @@
 /** Programs of this machine taken into a VM, with what they load. */
 import { spawnSync } from 'node:child_process';
-import { onPath } from './initramfs.ts';
+import { onPath } from '../on-path.ts';
 
 /**
  * @param programs names or paths

@@ -12,14 +12,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import {
-  buildInitramfs,
-  findBusybox,
-  findKernel,
-  findQemu,
-  stepsArchive,
-  type VmExtras,
-} from './initramfs.ts';
+import { buildInitramfs, stepsArchive, type VmExtras } from './initramfs.ts';
+import { findBusybox, findKernel, findQemu } from './vm-parts.ts';
 import type { VmStep } from './vm-steps.ts';
 
 /**

@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findBusybox } from '../../../src/lab/vm/initramfs.ts';
+import { findBusybox } from '../../../src/lab/vm/vm-parts.ts';
 import type { Guest, Lab } from './lab.ts';
 import { type Background, type CommandResult, command, succeed } from './processes.ts';
 import { until } from './until.ts';

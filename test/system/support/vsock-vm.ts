@@ -4,13 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import {
-  buildInitramfs,
-  findBusybox,
-  findKernel,
-  findQemu,
-  stepsArchive,
-} from '../../../src/lab/vm/initramfs.ts';
+import { buildInitramfs, stepsArchive } from '../../../src/lab/vm/initramfs.ts';
 import {
   netdevArgs,
   parseResult,
@@ -18,6 +12,7 @@ import {
   sharedMemoryArgs,
   type VmStepResult,
 } from '../../../src/lab/vm/start-vm.ts';
+import { findBusybox, findKernel, findQemu } from '../../../src/lab/vm/vm-parts.ts';
 import type { VmStep } from '../../../src/lab/vm/vm-steps.ts';
 
 const SOURCE = 'test/system/support/vsock-guest.c';

@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
-import { reportLine } from '../../../src/cli/demo/display.ts';
+import { figure, reportLine } from '../../../src/cli/demo/display.ts';
+import { runGuestSteps } from '../../../src/cli/demo/guest-steps.ts';
 import type { PublishingHost } from '../../../src/cli/demo/published-steps.ts';
-import { type StepReport, StepRunner, StepSkipped } from '../../../src/cli/demo/step-runner.ts';
-import { checkVmStep, figure, runGuestSteps } from '../../../src/cli/demo/steps.ts';
-import type { StepPlan } from '../../../src/cli/demo/transfer.ts';
+import { StepRunner } from '../../../src/cli/demo/step-runner.ts';
 import type { MuxLinkView } from '../../../src/control/network-view.ts';
 import type { EmbeddedGuest, Transfer } from '../../../src/lab/guest/embedded-guest.ts';
-import { parseLease } from '../../../src/lab/guest/kernel-guest.ts';
-import { SeededStream, seededSha256 } from '../../../src/lab/seeded-stream.ts';
-import { parseResult } from '../../../src/lab/vm/start-vm.ts';
+import { seededSha256 } from '../../../src/lab/seeded-stream.ts';
+import type { StepPlan } from '../../../src/lab/step-plan.ts';
+import { LeftOutError, type StepReport } from '../../../src/lab/step-report.ts';
 import { portTable } from '../../proxy/ports/port-fixture.ts';
 
 const PLAN: StepPlan = {
@@ -167,7 +166,7 @@ describe('demo steps', () => {
   });
 
   it('where there can be no agent, its steps are left out in words, and the others tried', async () => {
-    const startAgent = () => Promise.reject(new StepSkipped('no Node in this guest'));
+    const startAgent = () => Promise.reject(new LeftOutError('no Node in this guest'));
     const { reports, urls } = await runSteps({ startAgent });
     const left = reports.filter(({ skipped }) => skipped === true);
     assert.deepEqual(
@@ -180,6 +179,13 @@ describe('demo steps', () => {
     assert.equal(urls.length, 1);
     for (const report of left)
       assert.match(reportLine(report), /^ {2}-- .*no Node in this guest\n$/);
+  });
+
+  it('a ping that cannot be tried is left out, and the others tried', async () => {
+    const ping = () => Promise.reject(new LeftOutError('no ping socket'));
+    const { reports } = await runSteps({ ping });
+    assert.deepEqual(failed(reports), ['ping-gateway', 'ping-host']);
+    assert.ok(reports.every(({ ok, skipped }) => ok || skipped === true));
   });
 
   it('nothing is tried after a failed lease', async () => {
@@ -203,78 +209,4 @@ describe('demo steps', () => {
     const line = reportLine({ step: 'upload', ok: false, ms: 1, detail: 'reset' });
     assert.match(line, /FAIL upload .*reset\n$/);
   });
-});
-
-describe('VM console', () => {
-  it('a result line is found after console noise and carriage returns', () => {
-    assert.deepEqual(parseResult('\x1b[KHAWSER step=lease ok=1 ms=210 mtu=1500 x=a=b\r'), {
-      step: 'lease',
-      ok: true,
-      ms: 210,
-      words: { mtu: '1500', x: 'a=b' },
-    });
-  });
-
-  it('other lines are none', () => {
-    assert.equal(parseResult('HAWSER end'), undefined);
-    assert.equal(parseResult('[    0.1] Linux version'), undefined);
-  });
-
-  it('a step may override the time taken', () => {
-    assert.equal(parseResult('HAWSER step=download ok=1 ms=9 ms=5 bytes=1')?.ms, 5);
-  });
-
-  const judge = (line: string): Promise<StepReport> => {
-    const result = parseResult(line);
-    assert.ok(result);
-    return checkVmStep(result, PLAN, SUM);
-  };
-  it('the sum of a download is compared', async () => {
-    assert.ok((await judge(`HAWSER step=download ok=1 ms=5 bytes=5000 sha256=${SUM}`)).ok);
-    assert.ok(!(await judge('HAWSER step=download ok=1 ms=5 bytes=5000 sha256=00')).ok);
-    assert.ok(!(await judge(`HAWSER step=upload ok=0 ms=5 bytes=5000 sha256=${SUM}`)).ok);
-  });
-});
-
-describe('seeded stream', () => {
-  const read = (seed: number, size: number): Uint8Array => {
-    const stream = new SeededStream(seed, size);
-    const parts: Uint8Array[] = [];
-    for (let part = stream.next(); part !== undefined; part = stream.next()) parts.push(part);
-    return Buffer.concat(parts);
-  };
-
-  it('is as long as asked, and the same for the same seed', () => {
-    for (const size of [0, 1, 4096, (1 << 20) + 1]) {
-      assert.equal(read(3, size).length, size);
-      assert.deepEqual(read(3, size), read(3, size));
-    }
-    assert.notDeepEqual(read(3, 64), read(4, 64));
-  });
-
-  it('no two pages are alike', () => {
-    const bytes = read(5, 2 << 20);
-    const pages = new Set<string>();
-    for (let off = 0; off < bytes.length; off += 4096) {
-      pages.add(Buffer.from(bytes.subarray(off, off + 4096)).toString('latin1'));
-    }
-    assert.equal(pages.size, 512);
-  });
-});
-
-describe('lease line', () => {
-  it('is understood', () => {
-    const line = 'HAWSER-LEASE address=10.0.2.15 prefix=24 router=10.0.2.2 dns=10.0.2.3 mtu=';
-    assert.deepEqual(parseLease(line, 'udhcpc'), {
-      address: '10.0.2.15',
-      prefixLen: 24,
-      router: '10.0.2.2',
-      dns: '10.0.2.3',
-      mtu: 0,
-      client: 'udhcpc',
-    });
-  });
-
-  it('other lines are none', () =>
-    assert.equal(parseLease('udhcpc: started', 'udhcpc'), undefined));
 });
