@@ -10,7 +10,7 @@ import type { Log } from '../base/log.ts';
 import type { ApiListener } from '../control/api-listener.ts';
 import { serveControlApi } from '../control/control-api.ts';
 import { EXIT_FAILURE } from '../network/errors.ts';
-import type { Network, OpenNetwork } from '../network/network-interface.ts';
+import type { DaemonNetwork, OpenNetwork } from '../network/network-interface.ts';
 import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import type { DaemonConfig } from './daemon-config.ts';
@@ -35,7 +35,7 @@ export interface DaemonDeps {
   /** End the process at once. */
   exit(status: number): void;
   /** Called when everything accepts, after the readiness line. */
-  onReady?(network: Network): void;
+  onReady?(network: DaemonNetwork): void;
 }
 
 /**
@@ -66,7 +66,7 @@ class Daemon {
   private readonly owned = new OwnedPaths();
   private resolveStopped: () => void = () => {};
   private graceTimer: NodeJS.Timeout | undefined;
-  private network: Network | undefined;
+  private network: DaemonNetwork | undefined;
   private api: ApiListener | undefined;
   private hasPidFile = false;
   private readonly listeners: ReadonlyMap<string, (...args: unknown[]) => void>;
@@ -128,7 +128,7 @@ class Daemon {
     this.announce(network, links, this.api.where);
   }
 
-  private announce(network: Network, links: readonly string[], api: string): void {
+  private announce(network: DaemonNetwork, links: readonly string[], api: string): void {
     const { options, deps } = this;
     const { name } = options;
     deps.log.info({ name, links, api, version: deps.version }, 'hawser is ready');

@@ -5,7 +5,7 @@ import { type PlaceTaken, removeStaleSocket } from '../transports/stale-socket.t
 import { withPathLock } from './path-lock.ts';
 
 export class ListenError extends Error {
-  readonly code = 'api-listen';
+  readonly code = 'ERR_HAWSER_API_LISTEN';
 }
 
 export interface ApiListener {

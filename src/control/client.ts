@@ -16,7 +16,7 @@ export type ApiEndpoint =
 
 /** The daemon was not reached, refused, or answered something else than was agreed. */
 export class ApiClientError extends Error {
-  readonly code = 'api-client';
+  readonly code = 'ERR_HAWSER_API_CLIENT';
   /** The HTTP status; 0 when there was no answer. */
   readonly status: number;
 

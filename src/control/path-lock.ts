@@ -11,7 +11,7 @@ const RETRY_MS = 10;
 const GIVE_UP_MS = 5_000;
 
 export class PathLockError extends Error {
-  readonly code = 'path-locked';
+  readonly code = 'ERR_HAWSER_PATH_LOCKED';
 }
 
 /** What `link` says where it is not possible at all. */

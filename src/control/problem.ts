@@ -11,7 +11,7 @@ export interface Problem {
 
 /** Ends a request with a problem document. */
 export class ProblemError extends Error {
-  readonly code = 'problem';
+  readonly code = 'ERR_HAWSER_PROBLEM';
   readonly problem: Problem;
   /** Headers that belong to the status: `allow`, `www-authenticate`. */
   readonly headers: Readonly<Record<string, string>>;

@@ -7,7 +7,7 @@ export function errorCode(error: Error): string {
 
 /** A feature needs native calls, and they cannot be made here. Everything else goes on. */
 export class NativeUnavailableError extends Error {
-  readonly code = 'ERR_NATIVE_UNAVAILABLE';
+  readonly code = 'ERR_HAWSER_NATIVE_UNAVAILABLE';
 
   /**
    * @param wanted what was to be done, e.g. `open TAP tap0`

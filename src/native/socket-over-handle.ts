@@ -12,7 +12,7 @@ export interface LinkSocket extends Duplex {
   readonly remotePort?: number | undefined;
   readonly localAddress?: string | undefined;
   readonly localPort?: number | undefined;
-  setNoDelay(noDelay: boolean): unknown;
+  setNoDelay?(noDelay: boolean): unknown;
   /** Where there is a RST. */
   resetAndDestroy?(): unknown;
 }

@@ -1,6 +1,6 @@
 /** The command line or the configuration is wrong: exit status 2. One line a problem. */
 export class UsageError extends Error {
-  readonly code = 'usage';
+  readonly code = 'ERR_HAWSER_USAGE';
 
   constructor(problems: readonly string[]) {
     super(problems.join('\n'));
@@ -9,11 +9,11 @@ export class UsageError extends Error {
 
 /** Something in the world failed, and the message says all there is to say: exit status 1. */
 export class RunError extends Error {
-  readonly code = 'run';
+  readonly code = 'ERR_HAWSER_RUN';
 }
 
 /** By its code: the benchmark harness, outside the bundle, has a class of its own. */
-export const isUsageError = (error: unknown): boolean => errorCode(error) === 'usage';
+export const isUsageError = (error: unknown): boolean => errorCode(error) === 'ERR_HAWSER_USAGE';
 
 export const EXIT_FAILURE = 1;
 export const EXIT_USAGE = 2;

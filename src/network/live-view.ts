@@ -34,7 +34,7 @@ export interface ViewParts {
   readonly options: NetworkConfig;
   readonly clock: Pick<Clock, 'now'>;
   readonly stack: Stack;
-  readonly links: readonly OpenLink[];
+  readonly links: Iterable<OpenLink>;
   readonly tcp: TcpProxy;
   readonly udp: UdpNat;
   readonly echo: EchoProxy;
@@ -78,7 +78,7 @@ export class LiveView implements NetworkView {
       hostIp: options.hostIp ?? null,
       gatewayMac: formatMac(stack.config.mac),
       mtu: options.mtu,
-      links: links.map(({ description, stats }) => ({
+      links: Array.from(links, ({ description, stats }) => ({
         link: description,
         attachedGuests: stats.linksOpen,
       })),

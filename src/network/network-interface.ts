@@ -1,10 +1,112 @@
+/** A running network, as its program has it. */
+import type { Duplex } from 'node:stream';
 import type { Log } from '../base/log.ts';
-import type { NetworkView } from '../control/network-view.ts';
+import type { NetworkView, PortView } from '../control/network-view.ts';
 import type { PortBook } from '../proxy/ports/port-table.ts';
+import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
+import type { PlainFrameWriter } from '../transports/frame-link.ts';
 import type { NetworkConfig } from './config.ts';
+import type { NetworkEvents } from './events.ts';
+import type { DialOptions, GuestConnection, GuestServer, ListenOptions } from './guest-streams.ts';
+import type {
+  Attachment,
+  AttachOptions,
+  DescriptorFraming,
+  FrameAttachment,
+  StreamFraming,
+} from './links.ts';
 
-/** A running network, with every link and publication accepting. */
-export interface Network {
+/** A running network: every link and publication of its options accepts. */
+export interface Network extends AsyncDisposable {
+  /** What it is and does: guests, flows, leases, ports, counters. Each answer is made when it is asked for. */
+  readonly view: NetworkView;
+
+  /**
+   * Have guests on a stream of bytes: one end of a child's `stdio`, a connection, any Duplex. It belongs to the link
+   * from now on.
+   *
+   * @throws LinkError when it cannot be used, or there are too many links
+   */
+  attach(stream: Duplex, options?: AttachOptions<StreamFraming>): Attachment;
+  /**
+   * Have guests on a descriptor that this process inherited or was handed. It belongs to the link from now on.
+   *
+   * @throws LinkError, and NativeUnavailableError where `packet` needs the optional package koffi
+   */
+  attach(descriptor: number, options?: AttachOptions<DescriptorFraming>): Attachment;
+  /**
+   * Have guests behind a transport of the program's own: frames for them go to `writer`, frames of theirs to the
+   * `reader` of what is returned.
+   *
+   * @throws LinkError when there are too many links
+   */
+  attach(writer: PlainFrameWriter, options?: Pick<AttachOptions<never>, 'name'>): FrameAttachment;
+
+  /**
+   * Publish ports of guests on the host: all of the text, or none.
+   *
+   * @param publication as `parsePublish` takes it: `8080:80`, `127.0.0.1:0:192.168.127.2:22`, `unix:/run/x.sock:/run/y.sock`
+   * @returns a port for each of a range, with the host port in use where 0 was asked for
+   * @throws PublishError
+   */
+  publish(publication: string | PublishSpec): Promise<readonly PortView[]>;
+  /**
+   * Withdraw a port. Its connections go on.
+   *
+   * @param port as `publish` returned it or `view.ports()` shows it, or its id
+   * @returns false when there is no such port
+   */
+  unpublish(port: PortView | string): boolean;
+
+  /**
+   * Connect to a TCP port of a guest; the gateway is the client that it sees.
+   *
+   * @throws GuestStreamError; StreamError whose `code` is `ECONNREFUSED`, `EHOSTUNREACH` or `ETIMEDOUT` when the guest
+   *   does not grant it; the reason of `signal`
+   */
+  dial(options: DialOptions): Promise<GuestConnection>;
+  /**
+   * Serve a TCP port inside the guests' network.
+   *
+   * @throws GuestStreamError, VirtualListenError
+   */
+  listen(options: ListenOptions): GuestServer;
+
+  /**
+   * Serve the control API: that of `hawser run`, for `hawser status` and the like.
+   *
+   * @throws ListenError
+   */
+  serveApi(options: ServeApiOptions): Promise<ServedApi>;
+
+  /** Call `listener` with each event from now on. What it throws is thrown as an uncaught exception. */
+  on<K extends keyof NetworkEvents>(name: K, listener: (event: NetworkEvents[K]) => void): this;
+  off<K extends keyof NetworkEvents>(name: K, listener: (event: NetworkEvents[K]) => void): this;
+
+  /** Detach every guest, reset every flow, write leases, remove the links' sockets. Again: the same promise. */
+  close(): Promise<void>;
+}
+
+export interface ServeApiOptions {
+  /** `unix:PATH`, of mode 0600, or `tcp:IP:PORT`. */
+  readonly address: string;
+  /** Holds the bearer token that an API over TCP requires. */
+  readonly tokenFile?: string | undefined;
+  /** Of the instance, in its answers. Default: `default`. */
+  readonly name?: string | undefined;
+  /** A client asked for the end. Default: nothing happens. */
+  readonly onShutdown?: (() => void) | undefined;
+}
+
+export interface ServedApi extends AsyncDisposable {
+  /** `unix:PATH` or `tcp:IP:PORT`, with the port in use. */
+  readonly where: string;
+  /** End every connection once its answer is sent, and remove the socket. The network's `close` does so too. */
+  close(): Promise<void>;
+}
+
+/** What the daemon needs of its network. */
+export interface DaemonNetwork {
   readonly view: NetworkView;
   /** The published ports. */
   readonly ports: PortBook;
@@ -19,7 +121,7 @@ export interface Network {
    * @param address as it was bound; `0.0.0.0` and `::` stand for every address of the host
    */
   denyGuests(address: string, port: number): void;
-  /** Detach every guest, reset every flow, write leases, remove the links' sockets. Once. */
+  /** Detach every guest, reset every flow, write leases, remove the links' sockets. */
   close(): Promise<void>;
 }
 
@@ -28,4 +130,4 @@ export interface Network {
  *
  * @throws Error whose message says what failed, on what, and what to do; nothing is left behind
  */
-export type OpenNetwork = (config: NetworkConfig, log: Log) => Promise<Network>;
+export type OpenNetwork = (config: NetworkConfig, log: Log) => Promise<DaemonNetwork>;

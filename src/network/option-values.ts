@@ -6,9 +6,26 @@ import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { PublishSyntaxError, parsePublish } from '../proxy/ports/publish-text.ts';
 import { type LinkSpec, LinkSpecError, parseLinkSpec } from '../transports/link-spec.ts';
 import { formatMuxLink, MuxLinkSpecError, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
+import { parseEndpoint, unixPathProblem } from '../transports/stream-address.ts';
 import type { DnsUpstream, DnsZone, StaticLease } from './config.ts';
 import { parseIpv4 } from './ipv4-text.ts';
 import { bad, decimal, ok, type Parsed } from './parsed.ts';
+
+export type ApiSetting =
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'tcp'; readonly address: string; readonly port: number };
+
+export function parseApi(value: string): Parsed<ApiSetting> {
+  if (value.startsWith('unix:')) {
+    const path = value.slice('unix:'.length);
+    const problem = unixPathProblem(path);
+    return problem === undefined ? ok({ kind: 'unix', path }) : bad(problem);
+  }
+  const endpoint = parseEndpoint(value.startsWith('tcp:') ? value.slice('tcp:'.length) : '');
+  return endpoint === undefined
+    ? bad('must be unix:PATH or tcp:IP:PORT')
+    : ok({ kind: 'tcp', address: endpoint.host, port: endpoint.port });
+}
 
 export function parseLink(value: string): Parsed<LinkSpec> {
   try {

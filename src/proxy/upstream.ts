@@ -7,9 +7,7 @@ import type { EchoProxy } from './icmp/echo-proxy.ts';
 import type { UdpPublisher } from './ports/udp-publisher.ts';
 import type { TcpProxy } from './tcp/tcp-proxy.ts';
 import type { UdpNat } from './udp/udp-nat.ts';
-
-/** A TCP service on the gateway's address. */
-export type TcpService = (now: Instant, request: TcpRequest) => void;
+import type { VirtualListeners } from './virtual-listeners.ts';
 
 export interface ProxyParts {
   readonly addresses: AddressMap;
@@ -17,7 +15,8 @@ export interface ProxyParts {
   readonly udp: UdpNat;
   readonly published: UdpPublisher;
   readonly echo: EchoProxy;
-  readonly services: ReadonlyMap<number, TcpService>;
+  /** Asked before all else. */
+  readonly listeners: VirtualListeners;
   /** Destinations refused, by why. */
   readonly refusals: Counters<string>;
 }
@@ -30,18 +29,20 @@ export class ProxyUpstream implements Upstream {
     const { parts } = this;
     if (parts === undefined) return;
     const { remote, remotePort } = request.id;
+    const service = parts.listeners.find(remote, remotePort);
+    if (service !== undefined) {
+      service(now, request);
+      return;
+    }
     const target = parts.addresses.classify(remote, remotePort);
     switch (target.kind) {
       case 'host-loopback':
       case 'outside':
         parts.tcp.open(request, target.address);
         return;
-      case 'gateway': {
-        const service = parts.services.get(remotePort);
-        if (service === undefined) request.refuse(now, 'refused');
-        else service(now, request);
+      case 'gateway':
+        request.refuse(now, 'refused');
         return;
-      }
       case 'refused':
         parts.refusals.add(`tcp-${target.why}`);
         request.refuse(now, 'prohibited');

@@ -67,9 +67,12 @@ export class NeighborTable {
   private readonly ours: Mac;
   private readonly table: FlowTable<Neighbor>;
   private readonly scratch = makeKey();
+  private readonly onMoved: () => void;
 
-  constructor(ours: Mac, secret: number) {
+  /** @param onMoved an entry was heard with another Ethernet address, or on another link */
+  constructor(ours: Mac, secret: number, onMoved: () => void = () => {}) {
     this.ours = ours;
+    this.onMoved = onMoved;
     this.table = new FlowTable(MAX_NEIGHBORS, secret);
   }
 
@@ -106,6 +109,7 @@ export class NeighborTable {
     const waiting = [...neighbor.waiters];
     neighbor.waiters.clear();
     for (const waiter of waiting) waiter.onNeighborUp(now);
+    this.onMoved();
   }
 
   /** The link of `port` is gone. */

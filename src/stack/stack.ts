@@ -102,6 +102,8 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
   afterWork: () => void = () => {};
   /** Called when a link came or went, with how many there are. */
   onLinkCount: (links: number) => void = () => {};
+  /** Called when an address was heard on another link than before, or with another Ethernet address. */
+  onNeighborMoved: () => void = () => {};
   private dhcp: DhcpResponder | undefined = undefined;
   private lastNow: Instant;
 
@@ -110,7 +112,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
     this.lastNow = now;
     this.wheel = new TimerWheel(now);
     this.segment = new EthernetSegment(config.mac, config.mtu, this, this.drops);
-    this.neighbors = new NeighborTable(config.mac, random.next32());
+    this.neighbors = new NeighborTable(config.mac, random.next32(), () => this.onNeighborMoved());
     this.out = new IpOutput(config.mtu);
     this.icmp = new IcmpOutput(this.out, config.gateway, this.drops);
     const subnet: Subnet = {

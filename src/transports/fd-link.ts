@@ -46,7 +46,7 @@ export class FdLink implements OpenLink, FrameWriter {
   private readonly context: LinkContext;
   private readonly received: Slab = makePacketSlab(SLAB_LEN);
   private readonly socket: Socket;
-  private readonly closed: Promise<void>;
+  readonly closed: Promise<void>;
   private reader: FrameReader | undefined;
   /** The vnet header in `slab` says that nothing is left to do. Not so at first: a slab is not clear. */
   private plain: boolean;

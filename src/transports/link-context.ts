@@ -23,7 +23,7 @@ export interface OpenLink {
 
 /** Another program serves the socket, or something that is no socket is in its place. */
 export class LinkInUseError extends Error {
-  readonly code = 'ERR_LINK_IN_USE';
+  readonly code = 'ERR_HAWSER_LINK_IN_USE';
 
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);
@@ -33,7 +33,7 @@ export class LinkInUseError extends Error {
 
 /** The link cannot be opened: no permission, no such address, table of links full. */
 export class LinkError extends Error {
-  readonly code = 'ERR_LINK';
+  readonly code = 'ERR_HAWSER_LINK';
 
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);

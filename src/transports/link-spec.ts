@@ -10,7 +10,7 @@ export type LinkSpec =
 
 /** What was written is not a link. */
 export class LinkSpecError extends Error {
-  readonly code = 'ERR_LINK_SPEC';
+  readonly code = 'ERR_HAWSER_LINK_SPEC';
   /** What is wrong, and what is allowed; it follows the text in a sentence ("must be ..."). */
   readonly why: string;
 

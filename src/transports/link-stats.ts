@@ -12,6 +12,8 @@ export type LinkDrop =
   | 'oversized-frame'
   /** The kernel's queue towards the guest was full. */
   | 'guest-queue-full'
+  /** Frames that a program hands over faster than they are taken. */
+  | 'host-queue-full'
   /** The kernel refused a frame for another reason: interface down, bad size. */
   | 'write-failed'
   /** The buffers that the guest lent its virtual card hold less than the frame. */

@@ -85,6 +85,16 @@ export class SocketLink implements HostStreamOwner {
     return false;
   }
 
+  /** Take bytes that were read before the link had the stream. */
+  receive(bytes: Uint8Array): void {
+    const { target } = this.splitter;
+    for (let off = 0; off < bytes.length && this.reader !== undefined; off += target.length) {
+      const part = bytes.subarray(off, off + target.length);
+      target.set(part);
+      this.onHostBytes(target, part.length);
+    }
+  }
+
   onHostWritten(): void {
     this.isWide ||= this.stream.setSendBuffer(SEND_BUFFER);
     this.writer.onWritten();

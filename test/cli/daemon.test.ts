@@ -301,7 +301,7 @@ describe('daemon', () => {
         graceMs: 1_000,
         exit: () => assert.fail('hard exit'),
       }),
-      { code: 'usage', message: /--ready-fd 99999: must be an open descriptor/ },
+      { code: 'ERR_HAWSER_USAGE', message: /--ready-fd 99999: must be an open descriptor/ },
     );
   });
 });

@@ -3,7 +3,7 @@
 import type { DaemonConfig } from '../../src/cli/daemon-config.ts';
 import type { FlowView, NetworkView } from '../../src/control/network-view.ts';
 import { portView } from '../../src/control/ports/port-view.ts';
-import type { Network } from '../../src/network/network-interface.ts';
+import type { DaemonNetwork } from '../../src/network/network-interface.ts';
 import type { PortTable } from '../../src/proxy/ports/port-table.ts';
 import { portTable } from '../proxy/ports/port-fixture.ts';
 
@@ -32,7 +32,7 @@ export const UDP_FLOW: FlowView = {
   tcp: null,
 };
 
-export class FakeNetwork implements Network {
+export class FakeNetwork implements DaemonNetwork {
   readonly view: NetworkView;
   /** Listens on real sockets; there is no guest behind it. */
   readonly ports: PortTable = portTable();

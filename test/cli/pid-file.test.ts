@@ -30,7 +30,7 @@ describe('pid file', () => {
   it('of a live process is refused and kept', async () => {
     writeFileSync(path, `${process.ppid}\n`);
     await assert.rejects(claimPidFile(path), {
-      code: 'run',
+      code: 'ERR_HAWSER_RUN',
       message: new RegExp(`running process ${process.ppid}: end it`),
     });
     assert.equal(holds(), `${process.ppid}\n`);

@@ -445,7 +445,7 @@ describe('control API', () => {
   it('at the limit of connections one more is closed, and served once another has gone', async () => {
     const idle = Array.from({ length: MAX_CONNECTIONS }, () => connect(path));
     await Promise.all(idle.map((socket) => once(socket, 'connect')));
-    await assert.rejects(isServing(), { code: 'api-client', status: 0 });
+    await assert.rejects(isServing(), { code: 'ERR_HAWSER_API_CLIENT', status: 0 });
     const [first] = idle;
     const counted = () => new Promise((resolve) => setImmediate(resolve));
     first?.destroy();

@@ -18,7 +18,7 @@ describe('native/load', () => {
       throw new Error("Cannot find module 'koffi'");
     };
     assert.throws(() => fails('linux', 'x64', missing), {
-      code: 'ERR_NATIVE_UNAVAILABLE',
+      code: 'ERR_HAWSER_NATIVE_UNAVAILABLE',
       message: /^cannot open TAP tap0: .*koffi is not installed; install it with/,
     });
   });
@@ -30,7 +30,7 @@ describe('native/load', () => {
   ] as const) {
     it(`refuses ${platform} on ${arch}`, () => {
       assert.throws(() => fails(platform, arch), {
-        code: 'ERR_NATIVE_UNAVAILABLE',
+        code: 'ERR_HAWSER_NATIVE_UNAVAILABLE',
         message: new RegExp(`cannot open TAP tap0: .*Linux.*${platform} on ${arch}`),
       });
     });

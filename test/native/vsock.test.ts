@@ -31,12 +31,12 @@ describe('vsock sockets', () => {
         'install one with `npm install koffi` or `npm install node-vsock`, or let socat carry the bytes: ' +
         'socat VSOCK-LISTEN:PORT,fork UNIX-CONNECT:PATH';
       assert.throws(() => connectVsock(3, 1, () => {}, host), {
-        code: 'ERR_NATIVE_UNAVAILABLE',
+        code: 'ERR_HAWSER_NATIVE_UNAVAILABLE',
         message: message('connect to vsock:3:1'),
       });
       await assert.rejects(
         listenVsock(1, () => {}, host),
-        { code: 'ERR_NATIVE_UNAVAILABLE', message: message('listen on vsock:1') },
+        { code: 'ERR_HAWSER_NATIVE_UNAVAILABLE', message: message('listen on vsock:1') },
       );
     });
   }

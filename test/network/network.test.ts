@@ -12,7 +12,7 @@ import { SimulatedGuest } from '../../src/lab/guest/simulated-guest.ts';
 import { seededSha256 } from '../../src/lab/seeded-stream.ts';
 import type { NetworkConfig } from '../../src/network/config.ts';
 import { openNetwork } from '../../src/network/network.ts';
-import type { Network } from '../../src/network/network-interface.ts';
+import type { DaemonNetwork, Network } from '../../src/network/network-interface.ts';
 import { optionsIn } from '../cli/fake-network.ts';
 
 const HOST = '192.168.127.254';
@@ -22,12 +22,12 @@ const isAcceptor = (network: object): network is GuestAcceptor => 'attachSegment
 
 describe('network/network', () => {
   let dir: string;
-  let network: Network | undefined;
+  let network: (Network & DaemonNetwork) | undefined;
   let guest: SimulatedGuest;
   let server: Server;
 
   /** A network with a guest that has its lease. */
-  const start = async (more: Partial<NetworkConfig> = {}): Promise<Network> => {
+  const start = async (more: Partial<NetworkConfig> = {}): Promise<Network & DaemonNetwork> => {
     const made = await openNetwork(
       optionsIn(dir, { listen: ['qemu:127.0.0.1:0'], ...more }),
       SILENT,

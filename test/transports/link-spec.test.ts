@@ -52,7 +52,7 @@ describe('transports/link-spec', () => {
       assert.throws(
         () => parseLinkSpec(text),
         (error: Error & { code?: string }) =>
-          error.code === 'ERR_LINK_SPEC' &&
+          error.code === 'ERR_HAWSER_LINK_SPEC' &&
           why.test(error.message) &&
           error.message.includes(`'${text}'`),
       );

@@ -66,6 +66,6 @@ describe('transports/memory-link', () => {
     const guest = new RecordingAcceptor();
     const full = { attach: (): undefined => undefined };
     const context = { ...contextFor(guest), acceptor: full };
-    assert.throws(() => new MemoryLink(guest, 'memory:test', context), { code: 'ERR_LINK' });
+    assert.throws(() => new MemoryLink(guest, 'memory:test', context), { code: 'ERR_HAWSER_LINK' });
   });
 });

@@ -196,20 +196,23 @@ describe('transports/qemu-listener', () => {
 
   it('refuses a socket that is served, and leaves it alone', async () => {
     const first = await open();
-    await assert.rejects(open(), { code: 'ERR_LINK_IN_USE', message: /in use by another process/ });
+    await assert.rejects(open(), {
+      code: 'ERR_HAWSER_LINK_IN_USE',
+      message: /in use by another process/,
+    });
     (await guest(path)).destroy();
     await first.close();
   });
 
   it('refuses a file that is no socket, and leaves it alone', async () => {
     writeFileSync(path, 'precious');
-    await assert.rejects(open(), { code: 'ERR_LINK_IN_USE', message: /is not a socket/ });
+    await assert.rejects(open(), { code: 'ERR_HAWSER_LINK_IN_USE', message: /is not a socket/ });
     assert.ok(existsSync(path));
   });
 
   it('refuses a path that the system would cut off', async () => {
     path = join(dir, 'x'.repeat(100));
-    await assert.rejects(open(), { code: 'ERR_LINK', message: /must be at most/ });
+    await assert.rejects(open(), { code: 'ERR_HAWSER_LINK', message: /must be at most/ });
   });
 
   it('serves TCP, and names the port it got', async () => {
@@ -220,7 +223,7 @@ describe('transports/qemu-listener', () => {
     const link = await acceptor.link(0);
     await link.until(() => link.frames.length === 1);
     await assert.rejects(QemuListener.open({ host: '127.0.0.1', port }, contextFor(acceptor)), {
-      code: 'ERR_LINK_IN_USE',
+      code: 'ERR_HAWSER_LINK_IN_USE',
     });
     socket.destroy();
     await listener.close();

@@ -11,8 +11,9 @@ import {
   leasesSchema,
 } from '../../control/schema.ts';
 import { messageOf, RunError, UsageError } from '../../network/errors.ts';
+import { parseApi } from '../../network/option-values.ts';
 import { instanceDir, realPlace } from '../runtime-dir.ts';
-import { parseApi, parseName } from '../settings.ts';
+import { parseName } from '../settings.ts';
 import { formatBytes, formatDuration, table } from '../text-table.ts';
 
 export interface InspectRequest {

@@ -11,7 +11,7 @@ import { openGuest } from '../../lab/open-guest.ts';
 import type { StepPlan } from '../../lab/step-plan.ts';
 import { netdevArgs, type VmHandle } from '../../lab/vm/start-vm.ts';
 import { EXIT_FAILURE, messageOf } from '../../network/errors.ts';
-import type { Network, OpenNetwork } from '../../network/network-interface.ts';
+import type { DaemonNetwork, OpenNetwork } from '../../network/network-interface.ts';
 import { packageVersion } from '../../network/version.ts';
 import { parseLinkSpec } from '../../transports/link-spec.ts';
 import { GRACE_MS, runDaemon } from '../daemon.ts';
@@ -140,7 +140,7 @@ class Demo {
     return this.status;
   }
 
-  private onReady(network: Network, config: DaemonConfig): void {
+  private onReady(network: DaemonNetwork, config: DaemonConfig): void {
     this.check(network, config)
       .catch((error: unknown) => {
         process.stderr.write(`hawser demo: ${messageOf(error)}\n`);
@@ -157,7 +157,7 @@ class Demo {
     this.events.emit('SIGTERM');
   }
 
-  private async check(network: Network, config: DaemonConfig): Promise<void> {
+  private async check(network: DaemonNetwork, config: DaemonConfig): Promise<void> {
     const plan: StepPlan = {
       gateway: config.gateway,
       hostIp: config.hostIp ?? '',
@@ -188,7 +188,7 @@ class Demo {
 
   /** @returns the URL on this host of a server in the guest that stays, if there is one */
   private async checkGuest(
-    network: Network,
+    network: DaemonNetwork,
     plan: StepPlan,
     runner: StepRunner,
     host: PublishingHost,

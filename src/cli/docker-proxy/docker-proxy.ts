@@ -45,14 +45,14 @@ const NO_IPV6: ReadonlySet<string> = new Set([
   'EADDRNOTAVAIL',
   'EAFNOSUPPORT',
   'EINVAL',
-  'ERR_PUBLISH_FORBIDDEN',
+  'ERR_HAWSER_PUBLISH_FORBIDDEN',
 ]);
 /** Where a guest's `::` is published: the host may narrow it to its loopback. */
 const COVERS_IPV6: ReadonlySet<string> = new Set(['::', '::1', '*']);
 
 /** The port cannot be served; the message is for the user of `docker run`. */
 export class DockerProxyError extends Error {
-  readonly code = 'docker-proxy';
+  readonly code = 'ERR_HAWSER_DOCKER_PROXY';
 }
 
 export class DockerProxy {

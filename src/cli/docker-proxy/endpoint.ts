@@ -18,7 +18,7 @@ export type ControlEndpoint = {
 );
 
 export class EndpointError extends Error {
-  readonly code = 'control-endpoint';
+  readonly code = 'ERR_HAWSER_ENDPOINT';
 }
 
 const HTTP_PORT = 80;

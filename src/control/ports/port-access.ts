@@ -166,4 +166,7 @@ function findAt(
 }
 
 const forbidden = (spec: PublishSpec, why: string): PublishError =>
-  new PublishError('ERR_PUBLISH_FORBIDDEN', `cannot publish ${formatHostSide(spec)}: ${why}`);
+  new PublishError(
+    'ERR_HAWSER_PUBLISH_FORBIDDEN',
+    `cannot publish ${formatHostSide(spec)}: ${why}`,
+  );

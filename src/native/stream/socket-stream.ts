@@ -3,18 +3,23 @@
  * in for one.
  */
 import { errorCode } from '../errors.ts';
-import { adoptAccepted, type LinkSocket } from '../socket-over-handle.ts';
+import { adoptAccepted, feedData, type LinkSocket } from '../socket-over-handle.ts';
 import { type HostStream, type HostStreamOwner, READ_BUFFER } from './host-stream.ts';
 
 export class SocketStream implements HostStream {
   private socket: LinkSocket;
+  private readonly takesHandle: boolean;
   private owner: HostStreamOwner | undefined = undefined;
   private failure: string | undefined = undefined;
   private ended = false;
 
-  /** @param socket connected and paused, with `allowHalfOpen`; it belongs to the stream from now on */
-  constructor(socket: LinkSocket) {
+  /**
+   * @param socket connected and paused, with `allowHalfOpen`; it belongs to the stream from now on
+   * @param takesHandle its handle may be read from in its stead
+   */
+  constructor(socket: LinkSocket, takesHandle = true) {
     this.socket = socket;
+    this.takesHandle = takesHandle;
     this.socket.on('error', this.onError);
   }
 
@@ -39,8 +44,11 @@ export class SocketStream implements HostStream {
     const callback = (len: number, bytes: Uint8Array): boolean =>
       this.owner?.onHostBytes(bytes, len) ?? false;
     const options = { allowHalfOpen: true, paused };
-    const socket = adoptAccepted(this.socket, { buffer, callback }, options);
+    const socket = this.takesHandle
+      ? adoptAccepted(this.socket, { buffer, callback }, options)
+      : this.socket;
     this.socket = socket;
+    if (!this.takesHandle) feedData(socket, { buffer, callback });
     socket.on('end', () => this.owner?.onHostEnd());
     socket.on('error', this.onError);
     socket.on('close', () => this.owner?.onHostClosed(this.failure));

@@ -14,7 +14,7 @@ export function streamOverSocket(
   socket: LinkSocket,
   bindings: StreamBindings | null = STREAM_BINDINGS,
 ): HostStream {
-  socket.setNoDelay(true);
+  socket.setNoDelay?.(true);
   const handle = bindings === null ? undefined : takeHandle(socket, isStreamHandle);
   if (bindings === null || handle === undefined) return new SocketStream(socket);
   handle.readStop(); // libuv refuses to begin twice

@@ -16,6 +16,7 @@ export interface PortTableDeps
   readonly udp: UdpPublisher;
   /** Undefined: no link to an agent is configured. */
   readonly agent?: AgentCarrier | undefined;
+  onChange?(kind: 'published' | 'withdrawn', port: PublishedPort): void;
 }
 
 export interface PortTableOptions {
@@ -91,13 +92,15 @@ export class PortTable {
       const listener = await this.listen(spec, useAgent);
       if (this.closed) {
         listener.stop();
-        throw refused('ERR_PUBLISH_CLOSED', spec, 'hawser is shutting down');
+        throw refused('ERR_HAWSER_PUBLISH_CLOSED', spec, 'hawser is shutting down');
       }
       const id = String(this.nextId++);
       const bound = spec.protocol === 'unix' ? spec : { ...spec, hostPort: listener.hostPort };
       const publication = { spec: bound, owner, leased, useAgent, listener };
       this.publications.set(id, publication);
-      return this.describe(id, publication);
+      const port = this.describe(id, publication);
+      this.deps.onChange?.('published', port);
+      return port;
     } finally {
       this.starting.delete(token);
     }
@@ -112,7 +115,9 @@ export class PortTable {
     const publication = this.publications.get(id);
     if (publication === undefined) return false;
     this.publications.delete(id);
+    const port = this.describe(id, publication);
     publication.listener.stop();
+    this.deps.onChange?.('withdrawn', port);
     return true;
   }
 
@@ -131,7 +136,7 @@ export class PortTable {
   private checkLimits(spec: PublishSpec, owner: PortOwner): void {
     const { ports, portsOfGuest } = this.options;
     if (this.publications.size + this.starting.size >= ports) {
-      throw refused('ERR_PUBLISH_LIMIT', spec, `${ports} ports are published already`);
+      throw refused('ERR_HAWSER_PUBLISH_LIMIT', spec, `${ports} ports are published already`);
     }
     if (owner === 'config' || owner === 'api') return;
     let own = 0;
@@ -139,23 +144,27 @@ export class PortTable {
     for (const other of this.starting) if (isSameOwner(other.owner, owner)) own++;
     if (own < portsOfGuest) return;
     const who = owner === 'agent' ? 'the agent' : 'the guest';
-    throw refused('ERR_PUBLISH_LIMIT', spec, `${who} has ${portsOfGuest} ports already`);
+    throw refused('ERR_HAWSER_PUBLISH_LIMIT', spec, `${who} has ${portsOfGuest} ports already`);
   }
 
   /** @returns whether the agent serves it */
   private checkSpec(spec: PublishSpec): boolean {
     const { guestAddress, guestPath, via } = spec;
     if (spec.protocol === 'udp' && spec.proxyProtocol !== undefined) {
-      throw refused('ERR_PUBLISH_UNSUPPORTED', spec, 'the PROXY protocol is for TCP only');
+      throw refused('ERR_HAWSER_PUBLISH_UNSUPPORTED', spec, 'the PROXY protocol is for TCP only');
     }
     if (guestPath !== undefined && (via === 'net' || spec.protocol === 'udp')) {
-      throw refused('ERR_PUBLISH_SYNTAX', spec, 'a Unix socket in the guest needs the mux way');
+      throw refused(
+        'ERR_HAWSER_PUBLISH_SYNTAX',
+        spec,
+        'a Unix socket in the guest needs the mux way',
+      );
     }
     const isBehind = guestAddress !== undefined && !this.isGuest(guestAddress);
     const useAgent = via === 'mux' || (via === undefined && (guestPath !== undefined || isBehind));
     if (!useAgent && isBehind) {
       throw refused(
-        'ERR_PUBLISH_SYNTAX',
+        'ERR_HAWSER_PUBLISH_SYNTAX',
         spec,
         `${guestAddress} is no guest's address; take one of the guests' network`,
       );
@@ -163,7 +172,7 @@ export class PortTable {
     if (useAgent && this.deps.agent === undefined) {
       const what = guestPath === undefined ? 'a port behind the guest' : 'a Unix socket of it';
       throw refused(
-        'ERR_PUBLISH_NO_AGENT',
+        'ERR_HAWSER_PUBLISH_NO_AGENT',
         spec,
         `there is no agent in the guest to reach ${what}; start "hawser agent" there, and hawser with --mux`,
       );

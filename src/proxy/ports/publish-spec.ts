@@ -62,12 +62,12 @@ export type PublishSpec = PortSpec | UnixSpec;
  *
  * | code | why |
  * |---|---|
- * | `ERR_PUBLISH_SYNTAX` | the specification is none, or contradicts itself |
- * | `ERR_PUBLISH_UNSUPPORTED` | it asks for what there is not |
- * | `ERR_PUBLISH_NO_AGENT` | it needs the agent, and no link to one is configured |
- * | `ERR_PUBLISH_FORBIDDEN` | this owner may not publish there |
- * | `ERR_PUBLISH_LIMIT` | there are too many already |
- * | `ERR_PUBLISH_CLOSED` | hawser ends |
+ * | `ERR_HAWSER_PUBLISH_SYNTAX` | the specification is none, or contradicts itself |
+ * | `ERR_HAWSER_PUBLISH_UNSUPPORTED` | it asks for what there is not |
+ * | `ERR_HAWSER_PUBLISH_NO_AGENT` | it needs the agent, and no link to one is configured |
+ * | `ERR_HAWSER_PUBLISH_FORBIDDEN` | this owner may not publish there |
+ * | `ERR_HAWSER_PUBLISH_LIMIT` | there are too many already |
+ * | `ERR_HAWSER_PUBLISH_CLOSED` | hawser ends |
  */
 export class PublishError extends Error {
   readonly code: string;

@@ -12,7 +12,7 @@ export class PublishSyntaxError extends PublishError {
   readonly why: string;
 
   constructor(text: string, why: string) {
-    super('ERR_PUBLISH_SYNTAX', `cannot publish "${text}": it ${why}`);
+    super('ERR_HAWSER_PUBLISH_SYNTAX', `cannot publish "${text}": it ${why}`);
     this.name = 'PublishSyntaxError';
     this.why = why;
   }

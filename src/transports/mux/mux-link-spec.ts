@@ -28,7 +28,7 @@ export const AGENT_CONNECT_FORMS = 'unix:PATH, tcp:IP:PORT or vsock:CID:PORT';
 
 /** `why` follows the text in a sentence. */
 export class MuxLinkSpecError extends Error {
-  readonly code = 'ERR_MUX_LINK_SYNTAX';
+  readonly code = 'ERR_HAWSER_MUX_LINK';
   readonly why: string;
 
   constructor(text: string, why: string) {

@@ -13,7 +13,7 @@ import type { GuestAcceptor } from '../../../src/lab/guest/embedded-guest.ts';
 import { asTransfer, runGuestCommand } from '../../../src/lab/guest/run-guest-command.ts';
 import { SimulatedGuest } from '../../../src/lab/guest/simulated-guest.ts';
 import { openNetwork } from '../../../src/network/network.ts';
-import type { Network } from '../../../src/network/network-interface.ts';
+import type { DaemonNetwork } from '../../../src/network/network-interface.ts';
 import { optionsIn } from '../fake-network.ts';
 
 const SIZE = 3 * 1024 * 1024 + 17;
@@ -22,7 +22,7 @@ const isAcceptor = (network: object): network is GuestAcceptor => 'attachSegment
 describe('cli/demo steps, simulated guest', function () {
   this.timeout(20_000);
   let dir: string;
-  let network: Network;
+  let network: DaemonNetwork;
   let guest: SimulatedGuest;
   let server: Server;
   const quit = new AbortController();

@@ -173,7 +173,7 @@ describe('docker-proxy: a port', () => {
     const rows: readonly [string, string, object | undefined, boolean][] = [
       ['a host without IPv6', 'EADDRNOTAVAIL', sibling, true],
       ['a kernel without IPv6', 'EAFNOSUPPORT', sibling, true],
-      ['rules without IPv6', 'ERR_PUBLISH_FORBIDDEN', sibling, true],
+      ['rules without IPv6', 'ERR_HAWSER_PUBLISH_FORBIDDEN', sibling, true],
       ['a host without IPv6, and no sibling', 'EADDRNOTAVAIL', undefined, false],
       ['the sibling of another port', 'EADDRNOTAVAIL', { ...sibling, hostPort: 2 }, false],
       ['the sibling of UDP', 'EADDRNOTAVAIL', { ...sibling, protocol: 'udp' }, false],

@@ -80,7 +80,7 @@ describe('control/ports/port-access of a guest', () => {
     const theirs = await other.publish(wanted, false);
     await table.publish(wanted, 'config');
     for (let i = 0; i < 3; i++) await access.publish(wanted, false);
-    await assert.rejects(access.publish(wanted, false), { code: 'ERR_PUBLISH_LIMIT' });
+    await assert.rejects(access.publish(wanted, false), { code: 'ERR_HAWSER_PUBLISH_LIMIT' });
     assert.equal(access.list().length, 3);
     assert.equal(access.unpublish(theirs.id), false);
     assert.equal(other.list().length, 1);
@@ -89,7 +89,7 @@ describe('control/ports/port-access of a guest', () => {
   it('a picked port that the rules do not allow is withdrawn again', async () => {
     const access = new GuestAccess(table, rules('127.0.0.1:1-2'), GUEST);
     const wanted = { ...spec, hostAddress: ip('127.0.0.1'), hostPort: 0 };
-    await assert.rejects(access.publish(wanted, false), { code: 'ERR_PUBLISH_FORBIDDEN' });
+    await assert.rejects(access.publish(wanted, false), { code: 'ERR_HAWSER_PUBLISH_FORBIDDEN' });
     assert.equal(table.list().length, 0);
   });
 
@@ -112,7 +112,7 @@ describe('control/ports/port-access of the agent', () => {
     await guest.publish({ ...wanted, guestAddress: undefined }, false);
     for (let i = 0; i < 3; i++) assert.ok((await access.publish(wanted, false)).useAgent);
     await assert.rejects(access.publish(wanted, false), {
-      code: 'ERR_PUBLISH_LIMIT',
+      code: 'ERR_HAWSER_PUBLISH_LIMIT',
       message: /the agent has 3 ports already/,
     });
     assert.equal(access.list().length, 3);

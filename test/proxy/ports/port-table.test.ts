@@ -193,7 +193,7 @@ describe('proxy/ports', () => {
       });
     }
     await publish(table, '0:80');
-    await assert.rejects(publish(table, '0:81'), { code: 'ERR_PUBLISH_LIMIT' });
+    await assert.rejects(publish(table, '0:81'), { code: 'ERR_HAWSER_PUBLISH_LIMIT' });
     server.close();
   });
 
@@ -259,7 +259,7 @@ describe('proxy/ports', () => {
 
   it('what needs the agent is handed to it, or refused without one', async () => {
     const spec = { ...one('0:80'), via: 'mux', guestAddress: undefined } as const;
-    await assert.rejects(make().publish(spec, 'api'), { code: 'ERR_PUBLISH_NO_AGENT' });
+    await assert.rejects(make().publish(spec, 'api'), { code: 'ERR_HAWSER_PUBLISH_NO_AGENT' });
     const asked: unknown[] = [];
     const agent: AgentCarrier = {
       serve: (stream, target, client, preface, onEnd) => {

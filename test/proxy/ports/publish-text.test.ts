@@ -71,7 +71,7 @@ describe('proxy/ports/publish-text', () => {
         () => parsePublish(text),
         (error) =>
           error instanceof PublishError &&
-          error.code === 'ERR_PUBLISH_SYNTAX' &&
+          error.code === 'ERR_HAWSER_PUBLISH_SYNTAX' &&
           error instanceof PublishSyntaxError &&
           error.why.startsWith('must be ') &&
           why.test(error.message) &&

@@ -1,0 +1,41 @@
+type Listeners<E> = { [K in keyof E]?: Set<(event: E[K]) => void> };
+
+/**
+ * Typed events. A listener's exception is not the emitter's: it is thrown anew when the emitter's work is done, where it is
+ * nobody's but the program's.
+ *
+ * @typeParam E events by name, with what their listeners are called with
+ */
+export class Emitter<E extends object> {
+  private listeners: Listeners<E> = {};
+
+  on<K extends keyof E>(name: K, listener: (event: E[K]) => void): void {
+    const listeners: Set<(event: E[K]) => void> = this.listeners[name] ?? new Set();
+    this.listeners[name] = listeners.add(listener);
+  }
+
+  off<K extends keyof E>(name: K, listener: (event: E[K]) => void): void {
+    this.listeners[name]?.delete(listener);
+  }
+
+  has(name: keyof E): boolean {
+    return (this.listeners[name]?.size ?? 0) > 0;
+  }
+
+  emit<K extends keyof E>(name: K, event: E[K]): void {
+    const listeners: Iterable<(event: E[K]) => void> = this.listeners[name] ?? [];
+    for (const listener of [...listeners]) {
+      try {
+        listener(event);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+  }
+
+  clear(): void {
+    this.listeners = {};
+  }
+}

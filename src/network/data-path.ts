@@ -1,0 +1,150 @@
+/**
+ * What carries the guests' traffic: the stack, the proxies that join its flows to sockets of the host, and their
+ * one timer.
+ */
+import { availableParallelism } from 'node:os';
+import { Counters } from '../base/counters.ts';
+import type { IpAddress } from '../base/ip-address.ts';
+import type { Log } from '../base/log.ts';
+import { type Clock, NEVER } from '../base/time.ts';
+import { AddressMap } from '../proxy/address-map.ts';
+import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
+import { type FlushScheduler, ImmediateFlush } from '../proxy/flush-scheduler.ts';
+import { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
+import type { OwnListeners } from '../proxy/own-listeners.ts';
+import { UdpPublisher } from '../proxy/ports/udp-publisher.ts';
+import { TcpProxy, type TcpProxyCount } from '../proxy/tcp/tcp-proxy.ts';
+import { Outboxes } from '../proxy/udp/outbox.ts';
+import { SendPool } from '../proxy/udp/send-pool.ts';
+import { UDP_NAT_DEFAULTS, UdpNat } from '../proxy/udp/udp-nat.ts';
+import { ProxyUpstream } from '../proxy/upstream.ts';
+import { VirtualListeners } from '../proxy/virtual-listeners.ts';
+import { Stack } from '../stack/stack.ts';
+import type { Addresses } from './addresses.ts';
+import type { NetworkConfig } from './config.ts';
+import { cryptoRandom } from './crypto-random.ts';
+import { NativeCalls } from './native-calls.ts';
+import { flowLimits, openFilesLimit } from './open-files.ts';
+
+/** The gateway's Ethernet address, as gvproxy and VPNKit have it. */
+const GATEWAY_MAC = 0x5a94_efe4_0cdd;
+
+export interface DataPathDeps {
+  readonly config: NetworkConfig;
+  readonly addresses: Addresses;
+  readonly ownListeners: OwnListeners;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Who a publication without a guest is for. */
+  readonly firstGuest: () => IpAddress | undefined;
+  /** Frame bytes carried so far, over all links. */
+  readonly carried: () => number;
+}
+
+export class DataPath {
+  readonly addressMap: AddressMap;
+  readonly stack: Stack;
+  readonly flusher: FlushScheduler;
+  readonly tcp: TcpProxy;
+  readonly tcpCounts: Counters<TcpProxyCount> = new Counters();
+  readonly udp: UdpNat;
+  readonly published: UdpPublisher;
+  readonly echo: EchoProxy;
+  /** Servers of ours in the guests' network. */
+  readonly listeners: VirtualListeners = new VirtualListeners();
+  /** Destinations refused, by why. */
+  readonly refusals: Counters<string> = new Counters();
+  readonly native: NativeCalls;
+  private readonly clock: Clock;
+
+  constructor(deps: DataPathDeps) {
+    const { config, addresses, ownListeners, clock, log, firstGuest, carried } = deps;
+    const { subnet, gateway, host } = addresses;
+    this.clock = clock;
+    this.addressMap = new AddressMap({
+      subnet,
+      gateway,
+      host,
+      isOwnListener: (address, port) => ownListeners.includes(address, port),
+    });
+    const limits = flowLimits(openFilesLimit());
+    const upstream = new ProxyUpstream();
+    const stack = new Stack(
+      {
+        subnet: subnet.address,
+        prefixLen: subnet.bits,
+        gateway,
+        host,
+        mtu: config.mtu,
+        mac: GATEWAY_MAC,
+        verifyChecksums: config.verifyChecksums,
+        tcp: { maxConnections: limits.connections, maxRequests: limits.requests },
+      },
+      clock.now(),
+      cryptoRandom,
+      upstream,
+    );
+    this.stack = stack;
+    this.flusher = new ImmediateFlush(() => stack.flush());
+    this.native = new NativeCalls(log);
+    const { addressMap, flusher: flush, native } = this;
+    const outboxes = new Outboxes(() => native.posix?.makeDatagramBatch());
+    const shared = {
+      downstream: stack,
+      clock,
+      flush,
+      addresses: addressMap,
+      pool: new SendPool(),
+      seed: cryptoRandom.next32(),
+    };
+    this.tcp = new TcpProxy({ clock, flusher: flush }, stack, this.tcpCounts);
+    this.udp = new UdpNat(
+      { ...shared, outboxes, native },
+      { ...UDP_NAT_DEFAULTS, bindings: limits.bindings },
+    );
+    this.published = new UdpPublisher({ ...shared, outboxes, firstGuest });
+    this.echo = new EchoProxy({ ...shared, native, log });
+    const { tcp, udp, published, echo, listeners, refusals } = this;
+    upstream.parts = { addresses: addressMap, tcp, udp, published, echo, listeners, refusals };
+    const windowUs = config.busyPollUs ?? defaultWindowUs(availableParallelism());
+    const busyPoll = new BusyPoll({ clock, carried }, windowUs);
+    stack.afterWork = (): void => {
+      outboxes.flush();
+      this.arm();
+      busyPoll.onWork();
+    };
+  }
+
+  /** Reset every connection that is proxied; the guests are still there to hear of it. */
+  closeConnections(): void {
+    this.tcp.close();
+    this.stack.flush();
+  }
+
+  /** Once no link is left. */
+  close(): void {
+    this.udp.close();
+    this.echo.close();
+    this.native.close();
+    this.stack.afterWork = (): void => {};
+    this.clock.wakeAt(NEVER, () => {});
+  }
+
+  private arm(): void {
+    const at = Math.min(
+      this.stack.nextTimeout(),
+      this.udp.nextTimeout(),
+      this.published.nextTimeout(),
+      this.echo.nextTimeout(),
+    );
+    this.clock.wakeAt(at, this.onTime);
+  }
+
+  private readonly onTime = (): void => {
+    const now = this.clock.now();
+    this.udp.onTimeout(now);
+    this.published.onTimeout(now);
+    this.echo.onTimeout(now);
+    this.stack.onTimeout(now); // ends with `afterWork`, which arms the next
+  };
+}

@@ -1,0 +1,130 @@
+/** What happens in a network, as its program hears of it. */
+import type { Emitter } from '../base/emitter.ts';
+import type { GuestView, LeaseView, NetworkView, PortView } from '../control/network-view.ts';
+import type { LeaseStore, StoredLease } from '../services/dhcp/lease.ts';
+
+export interface GuestEvent {
+  /** `attached`: heard on a link, for the first time or again; `detached`: on none any more. */
+  readonly kind: 'attached' | 'detached';
+  readonly guest: GuestView;
+}
+
+export interface LeaseEvent {
+  readonly kind: 'granted' | 'renewed' | 'released';
+  readonly lease: LeaseView;
+}
+
+export interface PortEvent {
+  readonly kind: 'published' | 'withdrawn';
+  readonly port: PortView;
+}
+
+/** By name, what a listener is called with. */
+export interface NetworkEvents {
+  /** A guest came or went, 20 ms ago at most. */
+  readonly guest: GuestEvent;
+  /** A DHCP lease was given, prolonged or given back. One that expires is not told of. */
+  readonly lease: LeaseEvent;
+  /** A port was published or withdrawn, by whomever. */
+  readonly port: PortEvent;
+}
+
+/** A guest that changes its addresses with each packet costs one comparison in this time. */
+const SETTLE_MS = 20;
+
+/** Compares who is attached with who was, a moment after something changed. */
+export class GuestWatch {
+  private readonly view: () => Pick<NetworkView, 'guests'>;
+  private readonly emitter: Emitter<NetworkEvents>;
+  private attached = new Map<string, GuestView>();
+  private timer: NodeJS.Timeout | undefined = undefined;
+
+  constructor(view: () => Pick<NetworkView, 'guests'>, emitter: Emitter<NetworkEvents>) {
+    this.view = view;
+    this.emitter = emitter;
+  }
+
+  /** Somebody may have come or gone. */
+  changed(): void {
+    this.timer ??= setTimeout(() => this.compare(), SETTLE_MS).unref();
+  }
+
+  close(): void {
+    clearTimeout(this.timer);
+  }
+
+  private compare(): void {
+    this.timer = undefined;
+    const before = this.attached;
+    const guests = this.view().guests();
+    this.attached = new Map(
+      guests.filter(({ link }) => link !== null).map((guest) => [guest.mac, guest]),
+    );
+    for (const [mac, guest] of this.attached) {
+      if (!before.has(mac)) this.emitter.emit('guest', { kind: 'attached', guest });
+    }
+    for (const [mac, last] of before) {
+      if (this.attached.has(mac)) continue;
+      const guest = guests.find((one) => one.mac === mac) ?? {
+        ...last,
+        link: null,
+        attachedMs: null,
+      };
+      this.emitter.emit('guest', { kind: 'detached', guest });
+    }
+  }
+}
+
+/** Stands between the DHCP server and where its leases are kept. */
+export class LeaseWatch implements LeaseStore {
+  private readonly view: () => Pick<NetworkView, 'leases'>;
+  private readonly emitter: Emitter<NetworkEvents>;
+  private readonly store: LeaseStore | undefined;
+  private known: ReadonlyMap<string, StoredLease> = new Map();
+
+  constructor(
+    view: () => Pick<NetworkView, 'leases'>,
+    emitter: Emitter<NetworkEvents>,
+    store: LeaseStore | undefined,
+  ) {
+    this.view = view;
+    this.emitter = emitter;
+    this.store = store;
+  }
+
+  load(): readonly StoredLease[] {
+    const leases = this.store?.load() ?? [];
+    this.known = byAddress(leases);
+    return leases;
+  }
+
+  save(leases: readonly StoredLease[]): void {
+    this.store?.save(leases);
+    const before = this.known;
+    this.known = byAddress(leases);
+    if (!this.emitter.has('lease')) return;
+    for (const lease of leases) {
+      const old = before.get(lease.address);
+      const isOld = old?.client === lease.client && old.mac === lease.mac;
+      if (!isOld) this.announce('granted', lease);
+      else if (old.expiresAtMs < lease.expiresAtMs) this.announce('renewed', lease);
+      else if (old.expiresAtMs > lease.expiresAtMs) this.announce('released', lease);
+    }
+  }
+
+  /** Not within the call: the server is in the middle of its answer. */
+  private announce(kind: LeaseEvent['kind'], stored: StoredLease): void {
+    queueMicrotask(() => {
+      const { mac, address, hostname = null, expiresAtMs } = stored;
+      const current = this.view()
+        .leases()
+        .find((one) => one.address === address);
+      const expiresAt = new Date(expiresAtMs).toISOString();
+      const lease = current ?? { mac, address, hostname, static: false, expiresAt };
+      this.emitter.emit('lease', { kind, lease });
+    });
+  }
+}
+
+const byAddress = (leases: readonly StoredLease[]): ReadonlyMap<string, StoredLease> =>
+  new Map(leases.map((lease) => [lease.address, lease]));

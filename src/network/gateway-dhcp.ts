@@ -1,0 +1,58 @@
+/** The gateway's DHCP server: its configuration, and its place in the stack. */
+
+import type { LeaseStore } from '../services/dhcp/lease.ts';
+import { DhcpServer } from '../services/dhcp/server.ts';
+import type { Stack } from '../stack/stack.ts';
+import { replyDestination } from '../wire/dhcp.ts';
+import { readMac } from '../wire/mac.ts';
+import { type Addresses, requiredAddress } from './addresses.ts';
+import type { NetworkConfig } from './config.ts';
+
+const LEASE_SECONDS = 3600;
+const YIADDR = 16;
+const CIADDR = 12;
+const CHADDR = 28;
+
+export function makeDhcpServer(
+  config: NetworkConfig,
+  { subnet, gateway, host }: Addresses,
+  store: LeaseStore,
+): DhcpServer {
+  return new DhcpServer(
+    {
+      subnet: subnet.address.d,
+      prefix: subnet.bits,
+      gateway: gateway.d,
+      hostIp: host?.d,
+      mtu: config.mtu,
+      dns: [gateway.d],
+      ntp: [gateway.d],
+      search: config.dns.search ?? [],
+      domain: undefined,
+      leaseSeconds: LEASE_SECONDS,
+      staticLeases: config.leases.static.map((lease) => ({
+        mac: lease.mac,
+        address: requiredAddress(lease.address).d,
+        hostname: lease.hostname,
+      })),
+    },
+    store,
+  );
+}
+
+export function serveDhcp(stack: Stack, dhcp: DhcpServer): void {
+  stack.serveDhcp((now, request, out, off) => {
+    const len = dhcp.answer(request, out, off, now, Date.now());
+    if (len === 0) return undefined;
+    const reply = new DataView(out.bytes.buffer, out.bytes.byteOffset + off, len);
+    const mac = readMac(reply, CHADDR);
+    switch (replyDestination(reply)) {
+      case 'broadcast':
+        return { len, address: -1, mac };
+      case 'ciaddr':
+        return { len, address: reply.getInt32(CIADDR), mac };
+      case 'yiaddr':
+        return { len, address: reply.getInt32(YIADDR), mac };
+    }
+  });
+}

@@ -1,0 +1,20 @@
+import { keyGuest, keyRemote } from '../base/flow-key.ts';
+import { answerNtp, NTP_PORT } from '../services/ntp.ts';
+import type { Stack } from '../stack/stack.ts';
+
+const REPLY_LEN = 48;
+
+/** The gateway tells guests the time of the host. */
+export function serveNtp(stack: Stack): void {
+  const reply = new Uint8Array(REPLY_LEN);
+  const view = new DataView(reply.buffer);
+  stack.serveUdp(NTP_PORT, (now, datagram) => {
+    const { slab, off, len, key, guestPort, remotePort } = datagram;
+    const at = slab.bytes.byteOffset + off;
+    const request = new DataView(slab.bytes.buffer, at, len);
+    const replyLen = answerNtp(request, view, Date.now());
+    if (replyLen === 0) return;
+    const id = { guest: keyGuest(key), guestPort, remote: keyRemote(key), remotePort };
+    stack.sendDatagram(now, id, reply, 0, replyLen);
+  });
+}

@@ -1,0 +1,280 @@
+/** Connections between the program around the network and its guests, as Node streams. */
+import type { Duplex } from 'node:stream';
+import type { IpAddress } from '../base/ip-address.ts';
+import type { Clock, Instant } from '../base/time.ts';
+import type { AddressMap } from '../proxy/address-map.ts';
+import { ByteDuplex, type DuplexContext, namesOf } from '../proxy/stream/byte-duplex.ts';
+import type { VirtualListeners } from '../proxy/virtual-listeners.ts';
+import { parseAddress } from '../services/address-text.ts';
+import type { TcpRequest } from '../stack/flow.ts';
+import type { Stack } from '../stack/stack.ts';
+import type { Guests } from './guests.ts';
+
+const MAX_PORT = 65_535;
+const DEFAULT_BACKLOG = 128;
+
+/** A TCP connection of a guest's. The guest is the remote end; the end of each direction is its own. */
+export interface GuestConnection extends Duplex {
+  /** The guest's. */
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
+  readonly localAddress: string | undefined;
+  readonly localPort: number | undefined;
+}
+
+export interface DialOptions {
+  /** 1 to 65535. */
+  readonly port: number;
+  /** Its address. Default: the first guest. */
+  readonly guest?: string | undefined;
+  /** Gives up. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ListenOptions {
+  /** 1 to 65535. */
+  readonly port: number;
+  /** Any that is not a guest's. Default: the gateway. */
+  readonly address?: string | undefined;
+  /** Connections that may wait to be taken; those beyond are refused. Default: 128. */
+  readonly backlog?: number | undefined;
+}
+
+/** Takes connections of guests, one after the other: `for await (const connection of server)`. */
+export interface GuestServer extends AsyncIterable<GuestConnection>, AsyncDisposable {
+  readonly address: string;
+  readonly port: number;
+  /** Listen no more; connections that were taken go on. */
+  close(): void;
+}
+
+/** `code` is that of a socket (`ECONNREFUSED`, `EADDRINUSE`), or one of ours. */
+export class GuestStreamError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'GuestStreamError';
+    this.code = code;
+  }
+}
+
+export interface GuestStreamsDeps {
+  readonly stack: Stack;
+  readonly guests: Guests;
+  readonly listeners: VirtualListeners;
+  readonly addressMap: AddressMap;
+  readonly gateway: IpAddress;
+  readonly context: DuplexContext & { readonly clock: Pick<Clock, 'now'> };
+}
+
+export class GuestStreams {
+  private readonly deps: GuestStreamsDeps;
+  private readonly open = new Set<ByteDuplex>();
+  private readonly servers = new Set<Server>();
+  private isClosed = false;
+
+  constructor(deps: GuestStreamsDeps) {
+    this.deps = deps;
+  }
+
+  /** @throws GuestStreamError, StreamError */
+  async dial({ port, guest, signal }: DialOptions): Promise<GuestConnection> {
+    const { guests, stack, context } = this.deps;
+    checkPort('dial', port);
+    this.checkOpen(`dial port ${port}`);
+    signal?.throwIfAborted();
+    const address = guest === undefined ? guests.first() : parseAddress(guest);
+    if (address === undefined) throw noGuest(guest, port);
+    if (this.deps.addressMap.guestViewOf(address) !== undefined || !this.isGuest(address)) {
+      throw new GuestStreamError(
+        'ERR_HAWSER_DIAL',
+        `cannot dial ${address} port ${port}: it is no guest's address; take one of the guests' network`,
+      );
+    }
+    const id = guests.flowTo(address, port);
+    const duplex = this.track(new ByteDuplex(context, namesOf(id)));
+    const flow = stack.dial(context.clock.now(), id, duplex);
+    if (flow === undefined) {
+      duplex.destroy();
+      const why = 'there are too many connections';
+      throw new GuestStreamError('ERR_HAWSER_LIMIT', `cannot dial ${address} port ${port}: ${why}`);
+    }
+    duplex.join(flow);
+    context.flusher.schedule();
+    return await connected(duplex, `${address} port ${port}`, signal);
+  }
+
+  /** @throws GuestStreamError, VirtualListenError */
+  listen(options: ListenOptions): GuestServer {
+    const { port, backlog = DEFAULT_BACKLOG } = options;
+    const { gateway, listeners } = this.deps;
+    checkPort('listen at', port);
+    const text = options.address ?? gateway.toString();
+    this.checkOpen(`listen at port ${port}`);
+    const address = parseAddress(text);
+    if (address === undefined || this.isGuest(address)) {
+      throw new GuestStreamError(
+        'ERR_HAWSER_LISTEN',
+        `cannot listen at ${text}: it must be the gateway's address, or one outside the guests' network`,
+      );
+    }
+    const server: Server = new Server(address, port, backlog, () => this.servers.delete(server));
+    server.stop = listeners.serve(address, port, (now, request) => {
+      this.onRequest(now, request, server);
+    });
+    this.servers.add(server);
+    return server;
+  }
+
+  close(): void {
+    this.isClosed = true;
+    for (const server of this.servers) server.close();
+    for (const duplex of this.open) duplex.destroy();
+  }
+
+  private onRequest(now: Instant, request: TcpRequest, server: Server): void {
+    if (!server.hasRoom) {
+      request.refuse(now, 'refused');
+      return;
+    }
+    const duplex = this.track(new ByteDuplex(this.deps.context, namesOf(request.id)));
+    const flow = request.accept(now, duplex);
+    if (flow === undefined) {
+      duplex.destroy();
+      return;
+    }
+    duplex.join(flow);
+    server.push(duplex);
+  }
+
+  private track(duplex: ByteDuplex): ByteDuplex {
+    this.open.add(duplex);
+    duplex.once('close', () => this.open.delete(duplex));
+    return duplex;
+  }
+
+  private isGuest({ a, b, c, d }: IpAddress): boolean {
+    return this.deps.addressMap.kindOf(Int32Array.of(a, b, c, d), 0) === 'subnet';
+  }
+
+  private checkOpen(what: string): void {
+    if (!this.isClosed) return;
+    throw new GuestStreamError('ERR_HAWSER_CLOSED', `cannot ${what}: the network is closed`);
+  }
+}
+
+function checkPort(what: string, port: unknown): void {
+  if (Number.isInteger(port) && Number(port) >= 1 && Number(port) <= MAX_PORT) return;
+  throw new GuestStreamError(
+    'ERR_HAWSER_PORT',
+    `cannot ${what} port ${String(port)}: it must be an integer from 1 to ${MAX_PORT}`,
+  );
+}
+
+function noGuest(guest: string | undefined, port: number): GuestStreamError {
+  return guest === undefined
+    ? new GuestStreamError('EHOSTUNREACH', `cannot dial port ${port}: no guest is attached`)
+    : new GuestStreamError('ERR_HAWSER_DIAL', `cannot dial ${guest}: it is not an IP address`);
+}
+
+function connected(
+  duplex: ByteDuplex,
+  where: string,
+  signal: AbortSignal | undefined,
+): Promise<GuestConnection> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      duplex.destroy(new Error(`gave up to dial ${where}`, { cause: signal?.reason }));
+    };
+    const onEnd = (error?: Error): void => {
+      signal?.removeEventListener('abort', onAbort);
+      reject(signal?.aborted ? signal.reason : (error ?? closedBefore(where)));
+    };
+    const onClose = (): void => onEnd();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    duplex.once('error', onEnd);
+    duplex.once('close', onClose);
+    duplex.once('connect', () => {
+      signal?.removeEventListener('abort', onAbort);
+      duplex.off('error', onEnd);
+      duplex.off('close', onClose);
+      resolve(duplex);
+    });
+  });
+}
+
+const closedBefore = (where: string): GuestStreamError =>
+  new GuestStreamError('ERR_HAWSER_CLOSED', `cannot dial ${where}: the network was closed`);
+
+const ignore = (): void => {};
+
+class Server implements GuestServer {
+  readonly address: string;
+  readonly port: number;
+  stop: () => void = () => {};
+  private readonly backlog: number;
+  private readonly onClosed: () => void;
+  private readonly waiting: ByteDuplex[] = [];
+  private readonly takers: ((result: IteratorResult<GuestConnection, undefined>) => void)[] = [];
+  private isClosed = false;
+
+  constructor(address: IpAddress, port: number, backlog: number, onClosed: () => void) {
+    this.address = address.toString();
+    this.port = port;
+    this.backlog = backlog;
+    this.onClosed = onClosed;
+  }
+
+  get hasRoom(): boolean {
+    return !this.isClosed && (this.takers.length > 0 || this.waiting.length < this.backlog);
+  }
+
+  push(connection: ByteDuplex): void {
+    const taker = this.takers.shift();
+    if (taker !== undefined) {
+      taker({ done: false, value: connection });
+      return;
+    }
+    this.waiting.push(connection);
+    connection.on('error', ignore); // reset while it waits: nobody is there to hear it
+    connection.once('close', () => {
+      const at = this.waiting.indexOf(connection);
+      if (at >= 0) this.waiting.splice(at, 1);
+    });
+  }
+
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.stop();
+    for (const connection of this.waiting.splice(0)) connection.destroy();
+    for (const taker of this.takers.splice(0)) taker({ done: true, value: undefined });
+    this.onClosed();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<GuestConnection, undefined> {
+    return {
+      next: () => this.next(),
+      return: () => {
+        this.close();
+        return Promise.resolve({ done: true, value: undefined });
+      },
+    };
+  }
+
+  private next(): Promise<IteratorResult<GuestConnection, undefined>> {
+    const connection = this.waiting.shift();
+    if (connection !== undefined) {
+      connection.off('error', ignore);
+      return Promise.resolve({ done: false, value: connection });
+    }
+    if (this.isClosed) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve) => this.takers.push(resolve));
+  }
+}

@@ -1,0 +1,145 @@
+/** The links of a running network: those of its options, and those that were attached to it since. */
+import type { Duplex } from 'node:stream';
+import type { Log } from '../base/log.ts';
+import type { OwnListeners } from '../proxy/own-listeners.ts';
+import type { LinkAcceptor } from '../stack/link.ts';
+import { AttachedStream, socketOfDescriptor } from '../transports/attached-stream.ts';
+import {
+  FrameLink,
+  type PlainFrameReader,
+  type PlainFrameWriter,
+} from '../transports/frame-link.ts';
+import { type Framing, QEMU_FRAMING } from '../transports/framing.ts';
+import { type LinkContext, LinkError, type OpenLink } from '../transports/link-context.ts';
+import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
+import { MemoryLink } from '../transports/memory-link.ts';
+import { openLink } from '../transports/open-link.ts';
+import { openPacketLink } from '../transports/packet-link.ts';
+
+/** How frames follow each other in a stream of bytes: as QEMU has it, or as a {@link Framing} says. */
+export type StreamFraming = 'qemu' | Framing;
+
+/**
+ * The same, or of a descriptor that moves one frame a call (TAP, packet socket, `SOCK_SEQPACKET`), without headers or
+ * with virtio-net ones of 10 bytes (`IFF_VNET_HDR`).
+ */
+export type DescriptorFraming = StreamFraming | 'packet' | 'packet-vnet';
+
+export interface AttachOptions<F> {
+  /** Default: `qemu`. */
+  readonly framing?: F | undefined;
+  /** For logs and views. Default: the kind of link, and a number. */
+  readonly name?: string | undefined;
+}
+
+/** A link attached by the program around the network. */
+export interface Attachment {
+  readonly name: string;
+  /** Resolves when the link has ended, whoever ended it. */
+  readonly closed: Promise<void>;
+  /** End the link; its guests may come back on another. Resolves with {@link closed}. */
+  detach(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface FrameAttachment extends Attachment {
+  /** Where the program puts the guests' frames. */
+  readonly reader: PlainFrameReader;
+}
+
+interface EndingLink extends OpenLink {
+  readonly closed: Promise<void>;
+}
+
+export interface LinksDeps {
+  readonly context: LinkContext;
+  readonly ownListeners: OwnListeners;
+  readonly log: Log;
+}
+
+export class Links {
+  private readonly deps: LinksDeps;
+  private readonly open: OpenLink[] = [];
+  private nextSerial = 1;
+  private isClosed = false;
+
+  constructor(deps: LinksDeps) {
+    this.deps = deps;
+  }
+
+  [Symbol.iterator](): Iterator<OpenLink> {
+    return this.open.values();
+  }
+
+  /** Frame bytes carried so far. */
+  get carried(): number {
+    return this.open.reduce((sum, { stats }) => sum + stats.bytesToHost + stats.bytesToGuest, 0);
+  }
+
+  /** @throws LinkInUseError, LinkError, NativeUnavailableError, PosixError */
+  async listen(text: string): Promise<void> {
+    const link = await openLink(parseLinkSpec(text), this.deps.context);
+    this.open.push(link);
+    const at = listensAt(parseLinkSpec(link.description));
+    if (at !== undefined && 'host' in at) this.deps.ownListeners.add(at.host, at.port);
+  }
+
+  attachStream(stream: Duplex, { framing, name }: AttachOptions<StreamFraming>): Attachment {
+    const description = this.nameOf('stream', name);
+    const { context } = this.deps;
+    return this.add(new AttachedStream(stream, framingOf(framing), description, context));
+  }
+
+  attachDescriptor(fd: number, options: AttachOptions<DescriptorFraming>): Attachment {
+    const { framing = 'qemu', name } = options;
+    const description = this.nameOf('fd', name);
+    if (!Number.isInteger(fd) || fd < 0) {
+      throw new LinkError(`cannot attach ${description}: ${fd} is not a descriptor`);
+    }
+    const { context } = this.deps;
+    if (framing === 'packet' || framing === 'packet-vnet') {
+      return this.add(openPacketLink(fd, framing === 'packet-vnet', description, context));
+    }
+    const socket = socketOfDescriptor(fd, description);
+    return this.add(new AttachedStream(socket, framingOf(framing), description, context));
+  }
+
+  attachWriter(writer: PlainFrameWriter, name: string | undefined): FrameAttachment {
+    const link = new FrameLink(writer, this.nameOf('frames', name), this.deps.context);
+    return Object.assign(this.add(link), { reader: link });
+  }
+
+  /** Serve guests that are another segment in this process. */
+  attachSegment(guest: LinkAcceptor, description: string): void {
+    this.open.push(new MemoryLink(guest, description, this.deps.context));
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+    for (const link of this.open.splice(0)) await link.close();
+  }
+
+  private nameOf(kind: string, name: string | undefined): string {
+    const description = name ?? `${kind}#${this.nextSerial++}`;
+    if (this.isClosed) {
+      throw new LinkError(`cannot attach ${description}: the network is closed`);
+    }
+    return description;
+  }
+
+  private add(link: EndingLink): Attachment {
+    this.open.push(link);
+    const closed = link.closed.then(() => {
+      const at = this.open.indexOf(link);
+      if (at >= 0) this.open.splice(at, 1);
+    });
+    const detach = async (): Promise<void> => {
+      await link.close();
+      await closed;
+    };
+    return { name: link.description, closed, detach, [Symbol.asyncDispose]: detach };
+  }
+}
+
+const framingOf = (framing: StreamFraming = 'qemu'): Framing =>
+  framing === 'qemu' ? QEMU_FRAMING : framing;

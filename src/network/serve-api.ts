@@ -1,0 +1,29 @@
+import type { Log } from '../base/log.ts';
+import type { ApiListener } from '../control/api-listener.ts';
+import { type ApiAddress, serveControlApi } from '../control/control-api.ts';
+import type { DaemonNetwork, ServeApiOptions } from './network-interface.ts';
+import { OptionsError } from './option-problem.ts';
+import { parseApi } from './option-values.ts';
+import { packageVersion } from './version.ts';
+
+/** Serve a network's control API, out of its guests' reach. */
+export async function serveNetworkApi(
+  { address: text, tokenFile, name = 'default', onShutdown = () => {} }: ServeApiOptions,
+  network: Pick<DaemonNetwork, 'view' | 'ports' | 'denyGuests'>,
+  log: Log,
+): Promise<ApiListener> {
+  const { view, ports } = network;
+  const address = apiAddress(text, tokenFile);
+  const version = packageVersion();
+  const listener = await serveControlApi({ address, name, version, view, ports, log, onShutdown });
+  if (listener.tcp !== undefined) network.denyGuests(listener.tcp.address, listener.tcp.port);
+  return listener;
+}
+
+function apiAddress(text: string, tokenFile: string | undefined): ApiAddress {
+  const api = parseApi(text);
+  if ('problem' in api) throw new OptionsError([`address ${api.problem}, got ${text}`]);
+  if (api.value.kind === 'unix') return api.value;
+  if (tokenFile !== undefined) return { ...api.value, tokenFile };
+  throw new OptionsError(['address is TCP: tokenFile must name a file with the bearer token']);
+}

@@ -1,0 +1,70 @@
+/**
+ * TCP servers of ours inside the virtual network: the gateway's services, and those that the program around the network
+ * opens, at the gateway or at any address outside the subnet.
+ */
+import type { IpAddress } from '../base/ip-address.ts';
+import type { Instant } from '../base/time.ts';
+import type { TcpRequest } from '../stack/flow.ts';
+
+/** Called with each SYN, to accept or to refuse it. */
+export type TcpService = (now: Instant, request: TcpRequest) => void;
+
+const MAX_LISTENERS = 1024;
+
+/** `code` is `EADDRINUSE`, or `ERR_HAWSER_LIMIT` when there are too many. */
+export class VirtualListenError extends Error {
+  readonly code: 'EADDRINUSE' | 'ERR_HAWSER_LIMIT';
+
+  constructor(code: VirtualListenError['code'], message: string) {
+    super(message);
+    this.name = 'VirtualListenError';
+    this.code = code;
+  }
+}
+
+interface Listener {
+  readonly address: IpAddress;
+  readonly service: TcpService;
+}
+
+export class VirtualListeners {
+  private readonly byPort = new Map<number, Listener[]>();
+  private count = 0;
+
+  /**
+   * @returns ends it
+   * @throws VirtualListenError
+   */
+  serve(address: IpAddress, port: number, service: TcpService): () => void {
+    const where = `port ${port} of ${address} in the guests' network`;
+    if (this.find(address, port) !== undefined) {
+      throw new VirtualListenError('EADDRINUSE', `cannot listen at ${where}: it is served already`);
+    }
+    if (this.count >= MAX_LISTENERS) {
+      const why = `there are ${MAX_LISTENERS} listeners already; close one`;
+      throw new VirtualListenError('ERR_HAWSER_LIMIT', `cannot listen at ${where}: ${why}`);
+    }
+    const listener = { address, service };
+    this.byPort.set(port, [...(this.byPort.get(port) ?? []), listener]);
+    this.count++;
+    return () => this.remove(port, listener);
+  }
+
+  find(address: IpAddress, port: number): TcpService | undefined {
+    const listeners = this.byPort.get(port);
+    if (listeners === undefined) return undefined;
+    for (const listener of listeners) {
+      if (listener.address.equals(address)) return listener.service;
+    }
+    return undefined;
+  }
+
+  private remove(port: number, listener: Listener): void {
+    const listeners = this.byPort.get(port) ?? [];
+    const rest = listeners.filter((other) => other !== listener);
+    if (rest.length === listeners.length) return;
+    this.count--;
+    if (rest.length === 0) this.byPort.delete(port);
+    else this.byPort.set(port, rest);
+  }
+}

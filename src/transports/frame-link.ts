@@ -1,0 +1,161 @@
+/**
+ * A guest behind a program's own transport: whole frames as byte arrays, one call each.
+ *
+ * What the program hands over waits for the next turn of the event loop, so that it may do so from inside any callback of
+ * the network's, and is then one batch. What waits is bounded: beyond that frames are dropped and counted, as a card does
+ * whose ring is full. A view is made for each frame towards the guest; who needs more speed attaches a stream.
+ */
+import { makePacketSlab, releaseSlab, type Slab } from '../base/slab.ts';
+import type { FrameReader, FrameWriter } from '../stack/link.ts';
+import { MAX_FRAME_LEN, QEMU_FRAMING } from './framing.ts';
+import { type LinkContext, LinkError, type OpenLink } from './link-context.ts';
+import { LinkStats } from './link-stats.ts';
+import { StreamFrameSplitter } from './stream-splitter.ts';
+
+/** Where the network writes frames for the guests of a link. Implemented by the program. */
+export interface PlainFrameWriter {
+  /**
+   * Send one Ethernet frame to the guest. `frame` is borrowed: it is overwritten after the return.
+   *
+   * @returns `false` to be given no more until `onWritable` of the link's {@link PlainFrameReader}
+   */
+  write(frame: Uint8Array): unknown;
+  /** The frames of one batch were written. */
+  flush?(): void;
+}
+
+/** Where the program puts frames of the guests of a link. */
+export interface PlainFrameReader {
+  /**
+   * Take one Ethernet frame from the guest: 14 to 65,550 bytes, without its frame check sequence. It is copied.
+   *
+   * @returns false when it was dropped: it is no frame, the link has ended, or too much waits already
+   */
+  onFrame(frame: Uint8Array): boolean;
+  /** The writer takes frames again. */
+  onWritable(): void;
+}
+
+const ETHERNET_HEADER_LEN = 14;
+
+export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader {
+  readonly description: string;
+  readonly stats: LinkStats = new LinkStats();
+  readonly closed: Promise<void>;
+  readonly slab: Slab = makePacketSlab(MAX_FRAME_LEN);
+  readonly offload = false;
+  private readonly writer: PlainFrameWriter;
+  private readonly context: LinkContext;
+  private readonly splitter: StreamFrameSplitter;
+  private readonly view: DataView;
+  private reader: FrameReader | undefined;
+  /** Bytes that wait in the splitter's target. */
+  private waiting = 0;
+  private isFull = false;
+  private onDown: () => void = () => {};
+
+  /** @throws LinkError when there are too many links */
+  constructor(writer: PlainFrameWriter, description: string, context: LinkContext) {
+    this.description = description;
+    this.writer = writer;
+    this.context = context;
+    this.splitter = new StreamFrameSplitter(QEMU_FRAMING, this.stats);
+    const { buffer, byteOffset, byteLength } = this.splitter.target;
+    this.view = new DataView(buffer, byteOffset, byteLength);
+    this.closed = new Promise((resolve) => {
+      this.onDown = resolve;
+    });
+    this.reader = context.acceptor.attach(context.clock.now(), description, this);
+    if (this.reader === undefined) {
+      this.release();
+      throw new LinkError(`cannot attach ${description}: too many links`);
+    }
+    this.stats.linksOpen = 1;
+    this.stats.linksOpened = 1;
+    context.log.info({ link: description }, 'guest link up');
+  }
+
+  // --- from the program ---
+
+  onFrame(frame: Uint8Array): boolean {
+    const { target } = this.splitter;
+    const { headerLen } = QEMU_FRAMING;
+    if (this.reader === undefined) return false;
+    if (frame.length < ETHERNET_HEADER_LEN || frame.length > MAX_FRAME_LEN) {
+      this.stats.drops.add('bad-frame-length');
+      return false;
+    }
+    if (this.waiting + headerLen + frame.length > target.length) {
+      this.stats.drops.add('host-queue-full');
+      return false;
+    }
+    if (this.waiting === 0) setImmediate(() => this.process());
+    QEMU_FRAMING.writeLength(this.view, this.waiting, frame.length);
+    target.set(frame, this.waiting + headerLen);
+    this.waiting += headerLen + frame.length;
+    return true;
+  }
+
+  onWritable(): void {
+    if (!this.isFull) return;
+    this.isFull = false;
+    setImmediate(() => this.reader?.onWritable(this.context.clock.now()));
+  }
+
+  // --- from the stack ---
+
+  reserve(): number {
+    if (this.reader !== undefined && !this.isFull) return 0;
+    this.stats.stalls++;
+    return -1;
+  }
+
+  commit(len: number): void {
+    if (len === 0) return;
+    this.stats.framesToGuest++;
+    this.stats.bytesToGuest += len;
+    try {
+      this.isFull = this.writer.write(this.slab.bytes.subarray(0, len)) === false;
+    } catch (error) {
+      this.context.log.error({ link: this.description, err: error }, 'guest link failed');
+      this.isFull = true;
+      setImmediate(() => void this.close());
+    }
+  }
+
+  commitOffload(): void {
+    throw new Error('this link offloads nothing');
+  }
+
+  flush(): void {
+    this.writer.flush?.();
+  }
+
+  close(): Promise<void> {
+    const { reader } = this;
+    if (reader === undefined) return this.closed;
+    this.reader = undefined;
+    this.splitter.stop();
+    this.stats.linksOpen = 0;
+    this.context.log.info({ link: this.description }, 'guest link down');
+    reader.onLinkDown(this.context.clock.now());
+    setImmediate(() => this.release()); // not now: a frame may be what ended the link
+    this.onDown();
+    return this.closed;
+  }
+
+  private process(): void {
+    const len = this.waiting;
+    if (this.reader === undefined) return;
+    this.splitter.onRead(this.context.clock.now(), len, this.reader);
+    // What was handed over meanwhile is behind what was taken.
+    this.splitter.target.copyWithin(0, len, this.waiting);
+    this.waiting -= len;
+    if (this.waiting > 0) setImmediate(() => this.process());
+  }
+
+  private release(): void {
+    this.splitter.release();
+    releaseSlab(this.slab);
+  }
+}

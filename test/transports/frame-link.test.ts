@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { type Log, SILENT } from '../../src/base/log.ts';
+import type { Slab } from '../../src/base/slab.ts';
+import type { FrameReader, FrameWriter } from '../../src/stack/link.ts';
+import { FrameLink, type PlainFrameWriter } from '../../src/transports/frame-link.ts';
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** A segment with one link. */
+class Segment implements FrameReader {
+  readonly frames: string[] = [];
+  batches = 0;
+  writable = 0;
+  isDown = false;
+  writer: FrameWriter | undefined;
+  onEach: (() => void) | undefined;
+
+  attach(_now: number, _name: string, writer: FrameWriter): FrameReader {
+    this.writer = writer;
+    return this;
+  }
+
+  onFrame(_now: number, { bytes }: Slab, off: number, len: number): void {
+    this.frames.push(`${bytes[off]}:${len}`);
+    this.onEach?.();
+  }
+
+  onBatchEnd(): void {
+    this.batches++;
+  }
+
+  onWritable(): void {
+    this.writable++;
+  }
+
+  onLinkDown(): void {
+    this.isDown = true;
+  }
+
+  /** Send a frame of `len` bytes. @returns whether there was room */
+  send(len: number): boolean {
+    assert.ok(this.writer !== undefined);
+    const off = this.writer.reserve(len);
+    if (off < 0) return false;
+    this.writer.slab.bytes.fill(len & 0xff, off, off + len);
+    this.writer.commit(len);
+    this.writer.flush();
+    return true;
+  }
+}
+
+describe('transports/frame-link', () => {
+  const make = (writer: PlainFrameWriter, log: Log = SILENT) => {
+    const acceptor = new Segment();
+    const link = new FrameLink(writer, 'link', {
+      acceptor,
+      clock: { now: () => 0 },
+      log,
+      mtu: 1500,
+    });
+    return { link, segment: acceptor };
+  };
+  const frame = (first: number, len = 60): Uint8Array => new Uint8Array(len).fill(first);
+
+  it('frames of one turn are one batch, each copied', async () => {
+    const { link, segment } = make({ write: () => {} });
+    const bytes = frame(1);
+    assert.ok(link.onFrame(bytes));
+    bytes.fill(9);
+    assert.ok(link.onFrame(frame(2, 65_550)));
+    assert.deepEqual(segment.frames, []);
+    await turn();
+    assert.deepEqual(segment.frames, ['1:60', '2:65550']);
+    assert.equal(segment.batches, 1);
+    await link.close();
+  });
+
+  it('frames handed over while others are taken come after them', async () => {
+    const { link, segment } = make({ write: () => {} });
+    let left = 3;
+    segment.onEach = (): void => {
+      if (left-- > 0) link.onFrame(frame(10 + left));
+    };
+    link.onFrame(frame(1));
+    link.onFrame(frame(2));
+    while (segment.frames.length < 5) await turn();
+    assert.deepEqual(segment.frames, ['1:60', '2:60', '12:60', '11:60', '10:60']);
+    await link.close();
+  });
+
+  it('what is no frame is refused, and counted', async () => {
+    const { link } = make({ write: () => {} });
+    assert.equal(link.onFrame(frame(1, 13)), false);
+    assert.equal(link.onFrame(frame(1, 65_551)), false);
+    assert.equal(link.stats.drops.get('bad-frame-length'), 2);
+    await link.close();
+    assert.equal(link.onFrame(frame(1)), false);
+  });
+
+  it('what waits is bounded at 256 KiB', async () => {
+    const { link, segment } = make({ write: () => {} });
+    let taken = 0;
+    while (link.onFrame(frame(1, 1_020))) taken++;
+    assert.equal(taken, 256);
+    assert.equal(link.stats.drops.get('host-queue-full'), 1);
+    await turn();
+    assert.equal(segment.frames.length, 256);
+    assert.ok(link.onFrame(frame(1)));
+    await link.close();
+  });
+
+  it('a writer that is full is given nothing until it says so', async () => {
+    const sent: number[] = [];
+    let flushed = 0;
+    const { link, segment } = make({
+      write: (bytes) => {
+        sent.push(bytes.length);
+        return sent.length !== 2;
+      },
+      flush: () => flushed++,
+    });
+    assert.deepEqual(
+      [60, 61, 62].map((len) => segment.send(len)),
+      [true, true, false],
+    );
+    assert.equal(link.stats.stalls, 1);
+    link.onWritable();
+    link.onWritable();
+    await turn();
+    assert.equal(segment.writable, 1);
+    assert.ok(segment.send(63));
+    assert.deepEqual([sent, flushed], [[60, 61, 63], 3]);
+    await link.close();
+  });
+
+  it('a writer that throws loses its link, and nothing else', async () => {
+    const errors: string[] = [];
+    const log: Log = { ...SILENT, error: (_fields, message) => errors.push(message) };
+    const { link, segment } = make(
+      {
+        write: () => {
+          throw new Error('broken');
+        },
+      },
+      log,
+    );
+    assert.ok(segment.send(60));
+    assert.equal(segment.send(60), false);
+    await link.closed;
+    assert.ok(segment.isDown);
+    assert.deepEqual(errors, ['guest link failed']);
+  });
+
+  it('may be closed by the frame that it takes', async () => {
+    const { link, segment } = make({ write: () => {} });
+    segment.onEach = (): void => void link.close();
+    link.onFrame(frame(1));
+    link.onFrame(frame(2));
+    await link.closed;
+    await turn();
+    assert.deepEqual(segment.frames, ['1:60']);
+  });
+});
