@@ -40,7 +40,6 @@ export type TcpSegmentDrop =
   | 'tcp-no-connection'
   | 'tcp-out-of-window'
   | 'tcp-old-timestamp'
-  | 'tcp-missing-timestamp'
   | 'tcp-bad-ack'
   | 'tcp-challenged'
   | 'tcp-challenge-rate-limited'

@@ -133,6 +133,14 @@ describe('stack/tcp closing', () => {
     assert.deepEqual(s.out(), ['R 5001+0 ack 0']);
   });
 
+  it('a reset carries timestamps where they are on (RFC 7323 §3.2)', () => {
+    const s = established({ offer: { ...PLAIN, ts: [77, 0] } });
+    s.flow.abort(s.now);
+    const [reset] = s.records();
+    assert.equal(reset?.flags, 'RA');
+    assert.equal(reset.ts?.[1], 77);
+  });
+
   it('abort after the end gives the unread bytes back, and silences the handler', () => {
     const s = established();
     s.app.hold = true;
@@ -177,6 +185,29 @@ describe('stack/tcp closing', () => {
       assert.equal(s.stack.tcp.timeWaitCount, 1);
     });
 
+    it('a SYN-ACK gets a challenge ACK, however new, and does not end it (RFC 5961 §4.2)', () => {
+      const s = inTimeWait();
+      s.in({ flags: 'SA', seq: 100_000, ack: 2, ...PLAIN });
+      assert.deepEqual(s.out(), ['A 2+0 ack 2']);
+      assert.equal(s.stack.tcp.timeWaitCount, 1);
+    });
+
+    it('an ACK outside the window gets an ACK (RFC 9293 §3.10.7.4, first step)', () => {
+      for (const seq of [1, 10_000_000]) {
+        const s = inTimeWait();
+        s.in({ seq, ack: 2 });
+        assert.deepEqual(s.out(), ['A 2+0 ack 2'], `${seq}`);
+      }
+    });
+
+    it('a FIN without ACK is dropped (RFC 9293 §3.10.7.4, fifth step)', () => {
+      for (const seq of [1, 2]) {
+        const s = inTimeWait();
+        s.in({ flags: 'F', seq });
+        assert.deepEqual(s.out(), [], `${seq}`);
+      }
+    });
+
     it('carries timestamps when the connection did', () => {
       const s = inTimeWait({ offer: { ...PLAIN, ts: [5, 0] } });
       s.in({ flags: 'FA', seq: 1, ack: 2 });
@@ -196,6 +227,45 @@ describe('stack/tcp closing', () => {
       s.irs -= 100_000;
       s.in({ flags: 'S', ...PLAIN, ts: [1000, 0] });
       assert.deepEqual(s.out(), ['SA 0+0 ack 1']);
+    });
+
+    /** Past the clock of initial numbers: more was sent than 250 bytes a millisecond. */
+    const aheadOfTheClock = (): Script => {
+      const s = established({ seed: 3 });
+      let at = 1;
+      for (let i = 0; i < 40; i++) {
+        s.send(s.flow.sendSpace);
+        for (;;) {
+          const sent = s.records();
+          if (sent.length === 0) break;
+          for (const r of sent) at = Math.max(at, r.seq + r.data.length);
+          s.in({ seq: 1, ack: at });
+        }
+      }
+      s.flow.shutdown(s.now);
+      s.in({ flags: 'FA', seq: 1, ack: at + 1 });
+      assert.equal(s.stack.tcp.timeWaitCount, 1);
+      assert.ok(at > 1_000_000, `${at}`);
+      s.records();
+      s.iss += at + 1; // the old SND.NXT
+      return s;
+    };
+
+    it('a connection that the guest reopens starts above the old SND.NXT (RFC 9293 §3.6.1)', () => {
+      const s = aheadOfTheClock();
+      const { iss: old } = s;
+      s.irs += 100_000;
+      s.in({ flags: 'S', ...PLAIN });
+      assert.deepEqual(s.out(), ['SA 0+0 ack 1']);
+      assert.ok(((s.iss - old) | 0) > 0, `${s.iss} after ${old}`);
+    });
+
+    it('and one that we dial likewise', () => {
+      const s = aheadOfTheClock();
+      const { iss: old } = s;
+      assert.ok(s.dial());
+      assert.deepEqual(s.out(), ['S 0+0 ack 0']);
+      assert.ok(((s.iss - old) | 0) > 0, `${s.iss} after ${old}`);
     });
 
     it('acknowledges an older SYN', () => {
@@ -258,7 +328,7 @@ describe('stack/tcp closing', () => {
       s.in({ seq: 0, ack: 1 });
       assert.deepEqual(s.out(), ['A 1+0 ack 1']);
       s.in({ seq: 0, ack: 1, data: 1 });
-      assert.deepEqual(s.out(), ['A 1+0 ack 1']);
+      assert.deepEqual(s.out(), ['A 1+0 ack 1 sack 0-1']);
     });
   });
 });

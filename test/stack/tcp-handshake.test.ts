@@ -118,12 +118,12 @@ describe('stack/tcp handshake', () => {
       assert.equal(s.app.text, 'fast');
     });
 
-    it('answers an ACK of something else with a reset and goes on (RFC 9293 §3.10.7.4)', () => {
+    it('answers an ACK of something else with a reset without ACK, and goes on (RFC 9293 §3.10.7.4)', () => {
       const s = new Script();
       s.in({ flags: 'S', ...PLAIN });
       s.out();
       s.in({ seq: 1, ack: 999 });
-      assert.deepEqual(s.out(), ['RA 999+0 ack 1']);
+      assert.deepEqual(s.out(), ['R 999+0 ack 0']);
       s.in({ seq: 1, ack: 1 });
       assert.deepEqual(s.app.events, ['open']);
     });
@@ -144,6 +144,13 @@ describe('stack/tcp handshake', () => {
       const [r] = s.records();
       assert.equal(r?.flags, 'RA');
       assert.equal(r.ack, 1);
+    });
+
+    it('with the payload of its SYN, when there was one', () => {
+      const s = new Script();
+      s.policy = 'refuse';
+      s.in({ flags: 'S', ...PLAIN, data: 'fast' });
+      assert.deepEqual(s.out(), ['RA 0+0 ack 5']);
     });
 
     it('a timeout is answered with silence', () => {
@@ -332,13 +339,43 @@ describe('stack/tcp handshake', () => {
       assert.equal(s.dial(), undefined);
     });
 
-    it('abort before the answer is silent towards the handler', () => {
+    it('abort before the answer is silent on both sides (RFC 9293 §3.10.5)', () => {
       const s = dialed();
+      s.out();
       s.flow.abort(s.now);
+      assert.deepEqual(s.out(), []);
       s.settle();
       assert.deepEqual(s.app.events, []);
       assert.equal(s.stack.tcp.connectionCount, 0);
+      s.in({ flags: 'SA', ack: 1, ...PLAIN });
+      assert.deepEqual(s.out(), ['R 1+0 ack 0'], 'an answer that was under way finds nobody');
     });
+
+    it('the payload of a SYN-ACK is taken', () => {
+      const s = dialed();
+      s.out();
+      s.in({ flags: 'SA', ack: 1, ...PLAIN, data: 'banner' });
+      assert.deepEqual(s.app.events, ['open', 'readable']);
+      assert.equal(s.app.text, 'banner');
+      assert.deepEqual(s.out(), ['A 1+0 ack 7']);
+    });
+
+    for (const again of ['banner', 'banner and more', '']) {
+      it(`the payload of a SYN that crosses ours is taken, once open; then '${again}' comes with the SYN-ACK`, () => {
+        const s = dialed();
+        s.out();
+        s.in({ flags: 'S', ...PLAIN, data: 'banner' });
+        assert.deepEqual(s.out(), ['SA 0+0 ack 7']);
+        assert.deepEqual(s.app.events, []);
+        s.in({ flags: 'S', ...PLAIN, data: 'banner' });
+        assert.deepEqual(s.out(), ['SA 0+0 ack 7'], 'the SYN again');
+        s.in({ flags: 'SA', ack: 1, ...PLAIN, data: again });
+        assert.deepEqual(s.app.events, ['open', 'readable']);
+        const text = again.length > 6 ? again : 'banner';
+        assert.equal(s.app.text, text);
+        assert.deepEqual(s.out(), [`A 1+0 ack ${1 + text.length}`]);
+      });
+    }
   });
 
   describe('initial sequence numbers (RFC 6528)', () => {

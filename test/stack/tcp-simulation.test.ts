@@ -189,7 +189,7 @@ describe('stack/tcp simulation', () => {
   it('an end that comes while megabytes are queued follows all of them', () => {
     const size = 24 << 20;
     const tcp = { initialWindow: 4 << 20, maxWindow: 8 << 20 };
-    const run = start({ seed: 1, impairments: { delayMs: 40 }, tcp }, size, size);
+    const run = start({ seed: 1, impairments: { delayMs: 40 }, mtu: 65_520, tcp }, size, size);
     const most = { host: 0, guest: 0 };
     run.pair.network.filter = () => {
       for (const end of ['host', 'guest'] as const) {

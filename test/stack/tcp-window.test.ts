@@ -29,6 +29,15 @@ describe('stack/tcp windows', () => {
       assert.deepEqual(s.out(), ['A 1+0 ack 2921']);
     });
 
+    it('acknowledges more than one segment at once, though a card made one frame of them', () => {
+      const s = established({ mtu: 9000 });
+      s.in({ seq: 1, ack: 1, data: 8000 }).out();
+      s.in({ seq: 8001, ack: 1, data: MSS + 1 });
+      assert.deepEqual(s.out(), [`A 1+0 ack ${8002 + MSS}`]);
+      s.in({ seq: 8002 + MSS, ack: 1, data: MSS });
+      assert.deepEqual(s.out(), [], 'one waits for more, or for the answer');
+    });
+
     it('acknowledges a single segment after the delay', () => {
       const s = established(SMALL);
       s.in({ seq: 1, ack: 1, data: 10 });
@@ -204,6 +213,20 @@ describe('stack/tcp windows', () => {
       assert.ok((gaps.at(-1) ?? 0) <= 61_000);
       s.in({ seq: 1, ack: 1, win: 10 });
       assert.deepEqual(s.out(), ['PA 1+7 ack 1']);
+    });
+
+    it('the first probe comes when the window has been closed for a timeout (RFC 9293 §3.8.6.1)', () => {
+      const s = established();
+      s.send('x');
+      s.now += 50;
+      s.in({ seq: 1, ack: 2 }).out();
+      s.advance(5000); // long after the last segment
+      s.in({ seq: 1, ack: 2, win: 0 });
+      s.send('waiting');
+      s.advance(190);
+      assert.deepEqual(s.out(), []);
+      s.advance(200);
+      assert.deepEqual(s.out(), ['A 1+0 ack 1']);
     });
 
     it('gives up on a closed window that nobody answers for', () => {

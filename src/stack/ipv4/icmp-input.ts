@@ -44,7 +44,7 @@ const SOFT_CODES: readonly number[] = [0, 1, 5, 11, 12];
 /** What the TCP layer does with an error about one of its segments. */
 export interface TcpErrorSink {
   onPathMtu(now: Instant, key: Int32Array, quotedSeq: Seq, mtu: number): void;
-  onUnreachable(now: Instant, key: Int32Array, quotedSeq: Seq, hard: boolean): void;
+  onUnreachable(key: Int32Array, quotedSeq: Seq, hard: boolean): void;
 }
 
 export class IcmpInput {
@@ -133,7 +133,7 @@ export class IcmpInput {
     if (code === UNREACHABLE_NEEDS_FRAGMENTATION) {
       this.tcp.onPathMtu(now, key, quotedSeq, icmpNextHopMtu(view, off));
     } else {
-      this.tcp.onUnreachable(now, key, quotedSeq, !SOFT_CODES.includes(code));
+      this.tcp.onUnreachable(key, quotedSeq, !SOFT_CODES.includes(code));
     }
   }
 }

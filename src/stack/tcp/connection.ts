@@ -1,55 +1,27 @@
-/**
- * One TCP connection to a guest: its variables, and the calls that the proxy makes on it.
- *
- * Theory of operation
- * -------------------
- * The variables are RFC 9293's (`sndUna`, `rcvNxt`, ...). What happens to them is elsewhere, one
- * idea a file: `receive.ts` judges arriving segments, `ack.ts` takes acknowledgements and recovers
- * from loss, `send.ts` decides what to send and builds it, `timers.ts` serves the deadlines,
- * `state.ts` is the diagram. Each works on this class.
- *
- * Two rings own the bytes. `received` holds what arrived in order and is not yet taken by the host
- * socket, and behind it what arrived out of order; its free space is the window. `outgoing` holds
- * what the guest has not acknowledged and what is not yet sent. Neither grows beyond its limit:
- * that is the back-pressure in both directions.
- *
- * Handlers are never called from inside segment processing: events are noted in `events` and
- * delivered from the layer's work list at the end of the batch.
- */
-
-import { ByteRing } from '../../base/byte-ring.ts';
+/** What the owner of a connection asks of it ({@link TcpFlow}), and what it is told. */
 import type { Chained } from '../../base/chain.ts';
-import { NO_BYTES, plainCount } from '../../base/no-bytes.ts';
+import { plainCount } from '../../base/no-bytes.ts';
 import { type Run, viewOf } from '../../base/run.ts';
-import { type Seq, seq, seqAdd, seqDiff } from '../../base/seq.ts';
+import type { Seq } from '../../base/seq.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
-import { Timer } from '../../base/timer-wheel.ts';
-import { PROTOCOL_TCP } from '../../wire/ipv4.ts';
-import { TCP_HEADER_LEN } from '../../wire/tcp.ts';
-import { TIMESTAMPS_LEN } from '../../wire/tcp-options.ts';
-import type { CloseReason, FlowId, TcpFlow, TcpFlowHandler, TcpFlowInfo } from '../flow.ts';
-import { type Path, pathSum } from '../ipv4/output.ts';
-import type { CongestionControl } from './congestion.ts';
-import type { TcpContext } from './context.ts';
-import { Intervals } from './intervals.ts';
-import { RttEstimator } from './rtt.ts';
-import { nextState, type TcpEvent, type TcpState } from './state.ts';
+import { ACK, RST } from '../../wire/tcp.ts';
+import type { FlowId, TcpFlow, TcpFlowHandler, TcpFlowInfo } from '../flow.ts';
+import type { Path } from '../ipv4/output.ts';
+import { armTimer } from './deadlines.ts';
+import { output, outputWhole, sendReset } from './send.ts';
+import {
+  EVENT_CLOSED,
+  EVENT_GUEST_END,
+  EVENT_OPEN,
+  EVENT_READABLE,
+  EVENT_WRITABLE,
+  Tcb,
+  type TcpContext,
+} from './tcb.ts';
+import { serveTimers } from './timers.ts';
 
-/** Events waiting to be delivered, as bits. */
-export const EVENT_OPEN = 1;
-export const EVENT_READABLE = 2;
-export const EVENT_WRITABLE = 4;
-export const EVENT_GUEST_END = 8;
-export const EVENT_CLOSED = 16;
-
-/** Our window scale: windows of up to 8 MiB. */
-export const RCV_SCALE = 7;
-const MIN_SEND_LIMIT = 128 * 1024;
 /** Lent at once at most: what one read of the host's takes. */
 const RESERVE_MAX = 256 * 1024;
-/** Both directions, once the memory budget is three quarters spent. */
-const TIGHT_LIMIT = 64 * 1024;
-const MAX_HOLES = 128;
 
 const ignore = (): void => {};
 const DEAF: TcpFlowHandler = {
@@ -60,124 +32,10 @@ const DEAF: TcpFlowHandler = {
   onClosed: ignore,
 };
 
-export class TcpConnection extends Timer implements TcpFlow, Chained<TcpConnection> {
+export class TcpConnection extends Tcb implements TcpFlow, Chained<TcpConnection> {
   chainNext: TcpConnection | undefined = undefined;
   chainPrev: TcpConnection | undefined = undefined;
-  readonly context: TcpContext;
-  readonly id: FlowId;
-  readonly key: Int32Array;
-  readonly path: Path;
-  /** Of the pseudo-header of what we send. */
-  readonly addressSum: number;
-  handler: TcpFlowHandler;
-  state: TcpState = 'closed';
-
-  // Send sequence space (RFC 9293 §3.3.1).
-  iss: Seq;
-  sndUna: Seq;
-  sndNxt: Seq;
-  sndWnd = 0;
-  sndWl1: Seq = seq(0);
-  sndWl2: Seq = seq(0);
-  sndScale = 0;
-  /** Largest window the guest ever offered (RFC 5961 §5, RFC 9293 §3.8.6.2.1). */
-  maxSndWnd = 0;
-  /** Payload bytes of a full segment, options taken off. */
-  sndMss = 536;
-  /** Sequence number of the oldest byte in `outgoing`. */
-  outgoingSeq: Seq;
-  finQueued = false;
-  finSent = false;
-  finAcked = false;
-
-  // Receive sequence space.
-  rcvNxt: Seq = seq(0);
-  /** Right edge of the window as last advertised. */
-  rcvAdv: Seq = seq(0);
-  rcvScale = 0;
-  /** Window when nothing waits: what the ring may hold. Grows while the host keeps up. */
-  rcvLimit: number;
-  /** Bytes received since the window last grew. */
-  rcvSinceGrowth = 0;
-  /** Largest segment received: what "two full segments" means for acknowledging. */
-  rcvMss = 536;
-  /** Where the guest's FIN stands, when it came before all of its data. */
-  finSeq: Seq = seq(0);
-  finSeen = false;
-  finReceived = false;
-
-  // Options (RFC 7323, RFC 2018).
-  timestamps = false;
-  tsOffset: number;
-  tsRecent = 0;
-  tsRecentAt: Instant = 0;
-  lastAckSent: Seq = seq(0);
-  sackPermitted = false;
-
-  // Acknowledging.
-  /** An ACK must go out at the end of the batch. */
-  ackNow = false;
-  /** Bytes received and not acknowledged. */
-  ackPending = 0;
-  readonly holes: Intervals = new Intervals(MAX_HOLES);
-  /** The range that the last out-of-order segment fell into: the first SACK block. */
-  lastHole: Seq = seq(0);
-
-  // Loss recovery (RFC 6675, 6582); see `ack.ts`.
-  readonly sacked: Intervals = new Intervals(MAX_HOLES);
-  recovery: 'none' | 'fast' | 'loss' = 'none';
-  recover: Seq;
-  /** Below this, what is not SACKed is deemed lost. */
-  lostEdge: Seq;
-  /** Retransmission of this episode has come up to here. */
-  rexmitNxt: Seq;
-  /** The next retransmission goes out whatever the congestion window says. */
-  forceRetransmit = false;
-  dupAcks = 0;
-  /** What duplicate ACKs of a guest without SACK stand for, in bytes. */
-  virtualSacked = 0;
-  cc: CongestionControl;
-  readonly rtt: RttEstimator = new RttEstimator();
-  /** Segment timed now (RFC 6298 §3): its end, and when it was sent; `timedAt` < 0 when none. */
-  timedSeq: Seq;
-  timedAt: Instant = -1;
-  retransmits = 0;
-  /** Retransmissions of the segment at `sndUna` without an answer. */
-  attempts = 0;
-  /** Keepalive and window probes without an answer. */
-  probes = 0;
-  persistBackoff = 0;
-  /** The persist timer overrides silly window avoidance once. */
-  sendAnyway = false;
-  /** One tail loss probe for each advance of `sndUna`. */
-  tailProbed = false;
-
-  // Deadlines; `timers.ts`.
-  rtoAt: Instant = NEVER;
-  tailProbeAt: Instant = NEVER;
-  persistAt: Instant = NEVER;
-  ackAt: Instant = NEVER;
-  keepaliveAt: Instant = NEVER;
-  lastHeard: Instant;
-  lastSent: Instant;
-
-  // Buffers.
-  readonly received: ByteRing;
-  readonly outgoing: ByteRing;
-  bytesToHost: number = NO_BYTES;
-  bytesToGuest: number = NO_BYTES;
-  private spaceWanted = 0;
-
-  // Work lists.
-  events = 0;
-  queued = false;
-  touched = false;
-  blocked = false;
-  /** When the data was sent that waits for the flush; `NEVER` when none does. */
-  corkedAt: Instant = NEVER;
-  closeReason: CloseReason = 'finished';
-  /** An ICMP error said of our SYN that the guest cannot be reached now. */
-  unreachable = false;
+  private handler: TcpFlowHandler;
 
   constructor(
     context: TcpContext,
@@ -185,33 +43,12 @@ export class TcpConnection extends Timer implements TcpFlow, Chained<TcpConnecti
     id: FlowId,
     key: Int32Array,
     path: Path,
+    iss: Seq,
     handler: TcpFlowHandler,
   ) {
-    super();
-    this.context = context;
-    this.id = id;
-    this.key = key;
-    this.path = path;
-    this.addressSum = pathSum(path, PROTOCOL_TCP);
+    super(context, now, id, key, path, iss);
     this.handler = handler;
-    this.iss = context.isn.isn(now, key);
-    this.sndUna = this.iss;
-    this.sndNxt = this.iss;
-    this.outgoingSeq = seqAdd(this.iss, 1);
-    this.recover = this.iss;
-    this.lostEdge = this.iss;
-    this.rexmitNxt = this.iss;
-    this.timedSeq = this.iss;
-    this.tsOffset = context.isn.timestampOffset(key);
-    this.rcvLimit = context.config.initialWindow;
-    this.cc = context.makeCongestionControl(this.sndMss);
-    this.lastHeard = now;
-    this.lastSent = now;
-    this.received = new ByteRing(context.pool);
-    this.outgoing = new ByteRing(context.pool);
   }
-
-  // --- what the proxy calls (TcpFlow) ---
 
   get receivedLen(): number {
     return this.received.length;
@@ -231,21 +68,8 @@ export class TcpConnection extends Timer implements TcpFlow, Chained<TcpConnecti
     this.received.release(n);
     if (this.state !== 'closed' && this.windowUpdateDue) {
       this.ackNow = true;
-      this.context.output(this, now);
+      output(this, now);
     }
-  }
-
-  /** Twice what may be in flight, so that a full window is ready when the guest acknowledges. */
-  private get sendLimit(): number {
-    const { pool, config } = this.context;
-    if (pool.tight) return pool.spent ? this.outgoing.capacity : TIGHT_LIMIT;
-    const window = 2 * Math.min(Math.floor(this.cc.cwnd), this.sndWnd); // CUBIC grows by parts of a byte
-    return Math.min(Math.max(window, MIN_SEND_LIMIT), config.maxWindow);
-  }
-
-  get sendSpace(): number {
-    if (this.finQueued || this.state === 'closed') return 0;
-    return Math.max(this.sendLimit - this.outgoing.length, 0);
   }
 
   get queuedLen(): number {
@@ -257,7 +81,7 @@ export class TcpConnection extends Timer implements TcpFlow, Chained<TcpConnecti
     if (!this.outgoing.writeAt(this.outgoing.length, bytes, off, len)) {
       // The budget is spent: bytes that were accepted must not vanish, so the connection ends.
       this.context.drops.add('tcp-no-memory');
-      this.fail(now, 'timed-out');
+      this.close('timed-out');
       return;
     }
     this.outgoing.commit(len);
@@ -281,7 +105,7 @@ export class TcpConnection extends Timer implements TcpFlow, Chained<TcpConnecti
    */
   private onQueued(now: Instant, len: number): void {
     this.bytesToGuest += len;
-    this.context.outputWhole(this, now);
+    outputWhole(this, now);
     if (this.corkedAt === NEVER) this.context.corkedList.push(this);
     this.corkedAt = now;
   }
@@ -294,7 +118,7 @@ export class TcpConnection extends Timer implements TcpFlow, Chained<TcpConnecti
   shutdown(now: Instant): void {
     if (this.finQueued || this.state === 'closed') return;
     this.finQueued = true;
-    if (!this.blocked) this.context.output(this, now);
+    if (!this.blocked) output(this, now);
   }
 
   abort(now: Instant): void {
@@ -302,8 +126,10 @@ export class TcpConnection extends Timer implements TcpFlow, Chained<TcpConnecti
       this.mute();
       return;
     }
-    this.context.reset(this);
-    this.close(now, 'reset-by-host', false);
+    // RFC 9293 §3.10.5: in SYN-SENT in silence; should a SYN-ACK still come, it finds nobody and is reset.
+    if (this.state !== 'syn-sent') sendReset(this, now, this.sndNxt, RST | ACK);
+    this.end('reset-by-host');
+    this.mute();
   }
 
   describe(): TcpFlowInfo {
@@ -319,112 +145,30 @@ export class TcpConnection extends Timer implements TcpFlow, Chained<TcpConnecti
     };
   }
 
-  // --- what the rest of the layer calls ---
-
-  /** Data bytes and FIN in flight, SACKed ones included. */
-  get flight(): number {
-    return seqDiff(this.sndNxt, this.sndUna);
+  /** Call the handler for every event noted, in the order in which they make sense. */
+  override deliver(now: Instant): void {
+    const { events } = this;
+    this.events = 0;
+    this.queued = false;
+    // `handler` is read anew for each: one that aborts the flow hears no more.
+    if ((events & EVENT_OPEN) !== 0) this.handler.onOpen(now, this);
+    if ((events & EVENT_READABLE) !== 0 && this.receivedLen > 0) this.handler.onReadable(now, this);
+    if ((events & EVENT_GUEST_END) !== 0) this.handler.onPeerEnd(now, this);
+    if ((events & EVENT_WRITABLE) !== 0 && this.state !== 'closed')
+      this.handler.onWritable(now, this);
+    if ((events & EVENT_CLOSED) === 0) return;
+    this.handler.onClosed(now, this, this.closeReason);
+    if (this.closeReason !== 'finished') this.received.clear();
   }
 
-  /** Sequence number after the last queued data byte: where the FIN goes. */
-  get outgoingEnd(): Seq {
-    return seqAdd(this.outgoingSeq, this.outgoing.length);
+  override onDeadline(now: Instant): void {
+    serveTimers(this, now);
+    if (this.state !== 'closed') armTimer(this);
   }
 
-  get rcvWnd(): number {
-    return seqDiff(this.rcvAdv, this.rcvNxt);
-  }
-
-  /** What the ring may hold now. */
-  get windowLimit(): number {
-    return this.context.pool.tight ? Math.min(this.rcvLimit, TIGHT_LIMIT) : this.rcvLimit;
-  }
-
-  /** The window the ring has room for now. */
-  get freeWindow(): number {
-    // 128 less, so that rounding up to the scale does not make the ring double.
-    return Math.max(this.windowLimit - (1 << RCV_SCALE) - this.received.length, 0);
-  }
-
-  /** Whether enough of the window was freed to tell the guest (RFC 9293 §3.8.6.2.2). */
-  private get windowUpdateDue(): boolean {
-    if (this.finReceived) return false;
-    // An ACK is on its way, and the guest has room to go on with meanwhile.
-    if (this.ackPending > 0 && this.rcvWnd >= this.windowLimit >> 3) return false;
-    const gain = seqDiff(seqAdd(this.rcvNxt, this.freeWindow), this.rcvAdv);
-    const quarter = this.windowLimit >> 2;
-    if (gain >= quarter) return true;
-    const mss = Math.min(this.rcvMss, quarter);
-    return this.rcvWnd < 2 * mss && gain >= 2 * mss;
-  }
-
-  /** TSval of a segment sent at `now`. */
-  tsVal(now: Instant): number {
-    return (Math.floor(now) + this.tsOffset) | 0;
-  }
-
-  /** Take the guest's MSS and the link's MTU into account. */
-  setPeerMss(peerMss: number, timestamps: boolean): void {
-    const ours = this.context.out.mtu - this.path.headerLen - TCP_HEADER_LEN;
-    // RFC 9293 §3.7.1: no option means 536.
-    const mss = Math.min(Math.max(peerMss === 0 ? 536 : peerMss, 64), ours);
-    this.sndMss = mss - (timestamps ? TIMESTAMPS_LEN : 0);
-    this.cc = this.context.makeCongestionControl(this.sndMss);
-  }
-
-  transition(event: TcpEvent): void {
-    this.state = nextState(this.state, event);
-  }
-
-  /** Note an event for the handler, to be delivered at the end of the batch. */
-  notify(event: number): void {
-    this.events |= event;
-    if (this.queued) return;
-    this.queued = true;
-    this.context.workList.push(this);
-  }
-
-  /** Have `output` called at the end of the batch. */
-  touch(): void {
-    if (this.touched) return;
-    this.touched = true;
-    this.context.touchedList.push(this);
-  }
-
-  notifySpace(): void {
-    if (this.spaceWanted > 0 && this.sendSpace >= this.spaceWanted) {
-      this.spaceWanted = 0;
-      this.notify(EVENT_WRITABLE);
-    }
-  }
-
-  /** Grow the window while the host takes the bytes as they come. */
-  growWindow(len: number): void {
-    const { config, pool } = this.context;
-    // Without a scale 64 KiB is all that can be said.
-    if (this.rcvLimit >= config.maxWindow || this.rcvScale === 0) return;
-    this.rcvSinceGrowth += len;
-    if (this.rcvSinceGrowth < 2 * this.rcvLimit || pool.tight) return;
-    this.rcvSinceGrowth = 0;
-    // A ring half full means that the host is the slower side: more window would only queue more.
-    if (this.received.length * 2 < this.rcvLimit) {
-      this.rcvLimit = Math.min(this.rcvLimit * 2, config.maxWindow);
-    }
-  }
-
-  /** End the connection from our side without a word to the guest. */
-  fail(now: Instant, reason: CloseReason): void {
-    this.close(now, reason, true);
-  }
-
-  close(now: Instant, reason: CloseReason, tell: boolean): void {
-    if (this.state === 'closed') return;
-    this.state = 'closed';
-    this.closeReason = reason;
-    this.outgoing.clear();
-    this.context.forget(now, this);
-    if (tell) this.notify(EVENT_CLOSED);
-    else this.mute();
+  override onLinkWritable(now: Instant): void {
+    this.blocked = false;
+    output(this, now);
   }
 
   /** No more calls to the handler; what it has not taken is gone. */
@@ -432,23 +176,5 @@ export class TcpConnection extends Timer implements TcpFlow, Chained<TcpConnecti
     this.events = 0;
     this.handler = DEAF;
     this.received.clear();
-  }
-
-  override onDeadline(now: Instant): void {
-    this.context.serveTimers(this, now);
-  }
-
-  onLinkWritable(now: Instant): void {
-    this.context.onLinkWritable(this, now);
-  }
-
-  onNeighborUp(now: Instant): void {
-    if (this.rtoAt === NEVER) {
-      this.touch();
-      return;
-    }
-    // Something was sent, or would have been, while nobody was there: do not wait for the back-off.
-    this.rtoAt = now;
-    this.context.wheel.set(this, now);
   }
 }

@@ -3,7 +3,7 @@
  * cubic function works in segments and seconds as the RFC writes it.
  */
 import type { Instant } from '../../base/time.ts';
-import { type CongestionControl, initialWindow, MAX_CWND } from './congestion.ts';
+import { type CongestionControl, initialWindow, MAX_CWND, slowStart } from './congestion.ts';
 
 const BETA = 0.7; // §4.6
 const C = 0.4; // §5
@@ -12,6 +12,7 @@ const ALPHA = (3 * (1 - BETA)) / (1 + BETA); // §4.3
 export class Cubic implements CongestionControl {
   cwnd: number;
   ssthresh: number = MAX_CWND;
+  timedOut = false;
   private mss: number;
   private wMax = 0;
   /** Seconds from the epoch's start until the window is at W_max again. */
@@ -28,9 +29,10 @@ export class Cubic implements CongestionControl {
 
   onAck(now: Instant, acked: number, srttMs: number): void {
     if (this.cwnd < this.ssthresh) {
-      this.cwnd = Math.min(this.cwnd + acked, MAX_CWND);
+      this.cwnd = slowStart(this, acked, this.mss);
       return;
     }
+    this.timedOut = false;
     if (this.epoch < 0) this.startEpoch(now);
     this.wEst += (this.wEst < this.wMax ? ALPHA : 1) * this.mss * (acked / this.cwnd);
     const t = (now - this.epoch + srttMs) / 1000;
@@ -46,12 +48,14 @@ export class Cubic implements CongestionControl {
     this.wMax = this.cwnd < this.wMax ? (this.cwnd * (1 + BETA)) / 2 : this.cwnd;
     this.ssthresh = Math.max(this.cwnd * BETA, 2 * this.mss);
     this.cwnd = this.ssthresh;
+    this.timedOut = false;
     this.epoch = -1;
   }
 
   onTimeout(now: Instant, flight: number): void {
     this.onLoss(now, flight);
     this.cwnd = this.mss;
+    this.timedOut = true;
   }
 
   onIdle(): void {

@@ -104,6 +104,14 @@ export class Intervals {
     return bytes;
   }
 
+  /** The range that holds `at`; -1 when none does. */
+  indexOf(at: Seq): number {
+    for (let i = 0; i < this.count && seqLe(this.start(i), at); i++) {
+      if (seqLt(at, this.end(i))) return i;
+    }
+    return -1;
+  }
+
   /** The first sequence number at or after `from` that no range covers. */
   nextUncovered(from: Seq): Seq {
     for (let i = 0; i < this.count; i++) {

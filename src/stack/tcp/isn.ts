@@ -4,7 +4,7 @@
  */
 import { KEY_WORDS } from '../../base/flow-key.ts';
 import type { Random } from '../../base/random.ts';
-import { type Seq, seq } from '../../base/seq.ts';
+import { type Seq, seq, seqAdd, seqMax } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 
 const rotl = (x: number, n: number): number => (x << n) | (x >>> (32 - n));
@@ -19,8 +19,11 @@ export class IsnGenerator {
     this.k1 = random.next32();
   }
 
-  isn(now: Instant, key: Int32Array): Seq {
-    return seq(this.hash(key, 0) + Math.floor(now * 250));
+  /** @param from what a connection that this one replaces has not used yet, when there was one */
+  isn(now: Instant, key: Int32Array, from: Seq | undefined): Seq {
+    const isn = seq(this.hash(key, 0) + Math.floor(now * 250));
+    // RFC 9293 §3.6.1: beyond all that it sent, though it sent faster than the clock advances.
+    return from === undefined ? isn : seqMax(isn, seqAdd(from, 0x1_0000));
   }
 
   /** A constant of the flow, added to its timestamps (RFC 7323 §7.1). */

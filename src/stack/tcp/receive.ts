@@ -1,5 +1,5 @@
 /**
- * Arriving segments, judged in the order of RFC 9293 §3.10.7.4 (with RFC 5961's changes): timestamp,
+ * Arriving segments, looked at in the order of RFC 9293 §3.10.7.4 (with RFC 5961's changes): timestamp,
  * sequence number, RST, SYN, ACK, payload, FIN. Whatever is due in return (ACKs, data, callbacks) is
  * noted on the connection and done at the end of the batch, except duplicate ACKs, of which the
  * guest's fast retransmit wants one for each segment (RFC 5681 §4.2).
@@ -8,21 +8,15 @@ import { type Seq, seqAdd, seqDiff, seqLe, seqLt } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import { ACK, FIN, RST, SYN } from '../../wire/tcp.ts';
 import { takeAck } from './ack.ts';
-import {
-  EVENT_GUEST_END,
-  EVENT_OPEN,
-  EVENT_READABLE,
-  RCV_SCALE,
-  type TcpConnection,
-} from './connection.ts';
 import { armTimer, delayAck } from './deadlines.ts';
 import type { Segment } from './segment.ts';
 import { sendAck, sendReset, sendSyn } from './send.ts';
+import { EVENT_GUEST_END, EVENT_OPEN, EVENT_READABLE, RCV_SCALE, type Tcb } from './tcb.ts';
 
 /** 24 days: older than this, a timestamp says nothing (RFC 7323 §5.5). */
 const TIMESTAMP_LIFETIME_MS = 24 * 86_400_000;
 
-export function receive(c: TcpConnection, now: Instant, s: Segment): void {
+export function receive(c: Tcb, now: Instant, s: Segment): void {
   if (c.state === 'syn-sent') {
     receiveInSynSent(c, now, s);
     return;
@@ -30,8 +24,11 @@ export function receive(c: TcpConnection, now: Instant, s: Segment): void {
   c.lastHeard = now;
   c.probes = 0;
   if (isCrossedSynAck(c, s)) {
+    const known = Math.min(seqDiff(c.rcvNxt, seqAdd(c.irs, 1)), s.len);
     s.flags &= ~SYN;
     s.seq = c.rcvNxt;
+    s.off += known;
+    s.len -= known;
     c.ackNow = true;
   }
   if (!acceptable(c, now, s)) return;
@@ -40,7 +37,7 @@ export function receive(c: TcpConnection, now: Instant, s: Segment): void {
     return;
   }
   if ((s.flags & SYN) !== 0) {
-    if (c.state === 'syn-received' && s.seq === seqAdd(c.rcvNxt, -1)) {
+    if (c.state === 'syn-received' && s.seq === c.irs) {
       sendSyn(c, now); // our SYN-ACK was lost
       return;
     }
@@ -58,32 +55,30 @@ export function receive(c: TcpConnection, now: Instant, s: Segment): void {
   if ((s.flags & FIN) !== 0) {
     c.finSeen = true;
     c.finSeq = seqAdd(s.seq, s.len);
+    if (s.len === 0 && seqLt(c.rcvNxt, c.finSeq)) sendAck(c, now); // RFC 5681 §4.2: out of order
   }
   closeSides(c, now);
 }
 
 /** Simultaneous open: the SYN-ACK of a guest whose SYN has been taken (RFC 9293 §3.5, figure 8). */
-function isCrossedSynAck(c: TcpConnection, s: Segment): boolean {
+function isCrossedSynAck(c: Tcb, s: Segment): boolean {
   return (
     c.state === 'syn-received' &&
     (s.flags & (SYN | ACK | RST)) === (SYN | ACK) &&
-    s.seq === seqAdd(c.rcvNxt, -1) &&
+    s.seq === c.irs &&
     s.ack === c.sndNxt
   );
 }
 
 /** First step: may this segment be looked at? If not, answer it with an ACK. */
-function acceptable(c: TcpConnection, now: Instant, s: Segment): boolean {
+function acceptable(c: Tcb, now: Instant, s: Segment): boolean {
   const { drops } = c.context;
-  if (c.timestamps && (s.flags & (RST | SYN)) === 0) {
-    if (!s.options.hasTimestamps) {
-      drops.add('tcp-missing-timestamp'); // RFC 7323 §3.2
-      return false;
-    }
+  // One without timestamps is taken all the same, as Linux does.
+  if (c.timestamps && s.options.hasTimestamps && (s.flags & (RST | SYN)) === 0) {
     const old = ((s.options.tsVal - c.tsRecent) | 0) < 0;
     if (old && now - c.tsRecentAt < TIMESTAMP_LIFETIME_MS) {
       drops.add('tcp-old-timestamp'); // PAWS, RFC 7323 §5.3
-      sendAck(c, now);
+      sayWhereWeAre(c, now, s);
       return false;
     }
   }
@@ -94,15 +89,27 @@ function acceptable(c: TcpConnection, now: Instant, s: Segment): boolean {
     sendSyn(c, now);
     return false;
   }
-  sendAck(c, now);
+  sayWhereWeAre(c, now, s);
   return false;
 }
 
+/** Answer a segment that is not taken, and name what of it had come before (RFC 2883 §4). */
+function sayWhereWeAre(c: Tcb, now: Instant, s: Segment): void {
+  noteDuplicate(c, s);
+  sendAck(c, now);
+}
+
+function noteDuplicate(c: Tcb, s: Segment): void {
+  const old = Math.min(seqDiff(c.rcvNxt, s.seq), s.len);
+  if (old > 0) c.sackBlocks.noteDuplicate(s.seq, seqAdd(s.seq, old));
+}
+
 /** RFC 9293 §3.10.7.4, table 6. A closed window still takes ACKs and RSTs. */
-function inWindow(c: TcpConnection, s: Segment): boolean {
+function inWindow(c: Tcb, s: Segment): boolean {
   const { span } = s;
   const window = c.rcvWnd;
   const start = seqDiff(s.seq, c.rcvNxt);
+  if ((s.flags & RST) !== 0 && start === window) return start === 0;
   // At the right edge as well: a guest that has filled the window still acknowledges from there.
   if (span === 0) return start >= 0 && start <= window;
   if (window === 0) return start === 0 && (s.flags & (ACK | RST)) !== 0;
@@ -111,14 +118,14 @@ function inWindow(c: TcpConnection, s: Segment): boolean {
 }
 
 /** RFC 5961 §3.2: only a RST at exactly the next sequence number is believed. */
-function takeReset(c: TcpConnection, now: Instant, s: Segment): void {
-  if (s.seq === c.rcvNxt) c.fail(now, c.state === 'syn-received' ? 'refused' : 'reset-by-guest');
+function takeReset(c: Tcb, now: Instant, s: Segment): void {
+  if (s.seq === c.rcvNxt) c.close(c.state === 'syn-received' ? 'refused' : 'reset-by-guest');
   else challenge(c, now);
 }
 
-function challenge(c: TcpConnection, now: Instant): void {
+function challenge(c: Tcb, now: Instant): void {
   const { drops } = c.context;
-  if (!c.context.mayChallenge(now)) {
+  if (!c.context.challenges.take(now)) {
     drops.add('tcp-challenge-rate-limited');
     return;
   }
@@ -126,13 +133,13 @@ function challenge(c: TcpConnection, now: Instant): void {
   sendAck(c, now);
 }
 
-function ackAcceptable(c: TcpConnection, now: Instant, s: Segment): boolean {
+function ackAcceptable(c: Tcb, now: Instant, s: Segment): boolean {
   const ahead = seqDiff(s.ack, c.sndNxt);
   const behind = seqDiff(c.sndUna, s.ack);
   if (c.state === 'syn-received') {
     if (ahead <= 0 && behind < 0) return true;
     c.context.drops.add('tcp-bad-ack');
-    sendReset(c, s.ack); // §3.10.7.4: the handshake goes on, the segment was not of this connection
+    sendReset(c, now, s.ack, RST); // §3.10.7.4: the handshake goes on, the segment was not of this connection
     return false;
   }
   if (ahead <= 0 && behind <= c.maxSndWnd) return true;
@@ -140,7 +147,7 @@ function ackAcceptable(c: TcpConnection, now: Instant, s: Segment): boolean {
   return false;
 }
 
-function establish(c: TcpConnection, now: Instant, s: Segment): void {
+function establish(c: Tcb, now: Instant, s: Segment): void {
   c.transition('ack');
   c.sndWnd = s.window << c.sndScale;
   c.maxSndWnd = c.sndWnd;
@@ -148,20 +155,21 @@ function establish(c: TcpConnection, now: Instant, s: Segment): void {
   c.sndWl2 = s.ack;
   c.keepaliveAt = now + c.context.config.keepaliveIdleMs;
   c.notify(EVENT_OPEN);
+  if (c.received.length > 0) c.notify(EVENT_READABLE); // the payload of a SYN that crossed ours
   c.touch();
 }
 
 /** What came of our own SYN (RFC 9293 §3.10.7.3). */
-function receiveInSynSent(c: TcpConnection, now: Instant, s: Segment): void {
+function receiveInSynSent(c: Tcb, now: Instant, s: Segment): void {
   const acked = (s.flags & ACK) !== 0;
   if (acked && s.ack !== c.sndNxt) {
     c.context.drops.add('tcp-bad-ack');
     // §3.10.7.3: the guest holds half of an older connection; this ends it, our next SYN gets through.
-    if ((s.flags & RST) === 0) sendReset(c, s.ack);
+    if ((s.flags & RST) === 0) sendReset(c, now, s.ack, RST);
     return;
   }
   if ((s.flags & RST) !== 0) {
-    if (acked) c.fail(now, 'refused');
+    if (acked) c.close('refused');
     return;
   }
   if ((s.flags & SYN) === 0) return;
@@ -169,6 +177,7 @@ function receiveInSynSent(c: TcpConnection, now: Instant, s: Segment): void {
   c.lastHeard = now;
   if (!acked) {
     c.transition('syn'); // simultaneous open
+    if (s.len > 0) takePayload(c, now, s);
     sendSyn(c, now);
     return;
   }
@@ -190,10 +199,12 @@ function receiveInSynSent(c: TcpConnection, now: Instant, s: Segment): void {
 }
 
 /** Take over what the guest's SYN says: its number and options (RFC 9293 §3.10.7.2, RFC 7323). */
-export function acceptSyn(c: TcpConnection, now: Instant, s: Segment): void {
+export function acceptSyn(c: Tcb, now: Instant, s: Segment): void {
   const { options } = s;
+  const offered = c.rcvWnd; // by our own SYN, when there was one
+  c.irs = s.seq;
   c.rcvNxt = seqAdd(s.seq, 1);
-  c.rcvAdv = c.rcvNxt;
+  c.rcvAdv = seqAdd(c.rcvNxt, offered);
   c.lastAckSent = c.rcvNxt;
   // A payload of the SYN follows it: `takePayload` compares with the number after the SYN.
   s.seq = c.rcvNxt;
@@ -210,7 +221,7 @@ export function acceptSyn(c: TcpConnection, now: Instant, s: Segment): void {
   c.setPeerMss(options.mss, c.timestamps);
 }
 
-function takePayload(c: TcpConnection, now: Instant, s: Segment): void {
+function takePayload(c: Tcb, now: Instant, s: Segment): void {
   if (c.finReceived) return; // §3.10.7.4, seventh step: nothing follows a FIN
   const gap = seqDiff(s.seq, c.rcvNxt);
   if (gap > 0) {
@@ -224,22 +235,22 @@ function takePayload(c: TcpConnection, now: Instant, s: Segment): void {
     c.touch();
     return;
   }
+  if (skip > 0) noteDuplicate(c, s);
   const { received } = c;
   if (!received.writeAt(received.length, s.slab.bytes, s.off + skip, len)) {
     c.context.drops.add('tcp-no-memory'); // not acknowledged: the guest sends it again
     return;
   }
-  if (s.len > c.rcvMss) c.rcvMss = Math.min(s.len, 65_535);
   advanceReceived(c, len);
   if (c.holes.count > 0) fillHoles(c);
-  c.notify(EVENT_READABLE);
-  // RFC 5681 §4.2: at least every second full segment; a batch is acknowledged once.
-  if (c.ackPending >= 2 * c.rcvMss) c.ackNow = true;
+  if (c.state !== 'syn-received') c.notify(EVENT_READABLE); // RFC 9293 §3.10.7.3: not before it is open
+  // RFC 5681 §4.2: no later than the second full segment; a batch is acknowledged once.
+  if (c.ackPending > c.rcvMss) c.ackNow = true;
   if (c.ackNow) c.touch();
   else delayAck(c, now);
 }
 
-function advanceReceived(c: TcpConnection, len: number): void {
+function advanceReceived(c: Tcb, len: number): void {
   c.received.commit(len);
   c.rcvNxt = seqAdd(c.rcvNxt, len);
   c.bytesToHost += len;
@@ -248,7 +259,7 @@ function advanceReceived(c: TcpConnection, len: number): void {
 }
 
 /** The in-order edge has reached ranges that were waiting. */
-function fillHoles(c: TcpConnection): void {
+function fillHoles(c: Tcb): void {
   const { holes } = c;
   while (holes.count > 0 && seqLe(holes.start(0), c.rcvNxt)) {
     const more = seqDiff(holes.end(0), c.rcvNxt);
@@ -258,7 +269,7 @@ function fillHoles(c: TcpConnection): void {
   c.ackNow = true; // RFC 5681 §4.2: at once when a gap is filled
 }
 
-function takeOutOfOrder(c: TcpConnection, now: Instant, s: Segment, gap: number): void {
+function takeOutOfOrder(c: Tcb, now: Instant, s: Segment, gap: number): void {
   const { drops } = c.context;
   const len = Math.min(s.len, c.rcvWnd - gap);
   const end: Seq = seqAdd(s.seq, len);
@@ -266,14 +277,18 @@ function takeOutOfOrder(c: TcpConnection, now: Instant, s: Segment, gap: number)
     const { received } = c;
     if (!received.writeAt(received.length + gap, s.slab.bytes, s.off, len)) {
       drops.add('tcp-no-memory');
-    } else if (c.holes.add(s.seq, end) < 0) drops.add('tcp-too-many-holes');
-    else c.lastHole = s.seq;
+    } else {
+      if (c.holes.uncovered(s.seq, end) === 0) c.sackBlocks.noteDuplicate(s.seq, end);
+      const index = c.holes.add(s.seq, end);
+      if (index < 0) drops.add('tcp-too-many-holes');
+      else c.sackBlocks.noteArrival(s.seq, c.holes, index);
+    }
   }
   sendAck(c, now);
 }
 
 /** Our FIN may be acknowledged now, and theirs may have become due; what follows from it. */
-function closeSides(c: TcpConnection, now: Instant): void {
+function closeSides(c: Tcb, now: Instant): void {
   const finDue = c.finSeen && !c.finReceived && c.finSeq === c.rcvNxt;
   if (finDue) {
     c.rcvNxt = seqAdd(c.rcvNxt, 1);
@@ -286,7 +301,7 @@ function closeSides(c: TcpConnection, now: Instant): void {
     c.touch();
   }
   if (c.finAcked && c.state === 'last-ack') {
-    c.close(now, 'finished', true);
+    c.close('finished');
     return;
   }
   if (finDue && c.finAcked && c.state === 'fin-wait-1') c.transition('fin+ack-of-fin');

@@ -3,7 +3,7 @@
  * that a refused port is refused, and an accepted connection is one.
  */
 import type { Chained } from '../../base/chain.ts';
-import type { Seq } from '../../base/seq.ts';
+import { type Seq, seqAdd } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import type { FlowId, RefuseReason, TcpFlow, TcpFlowHandler, TcpRequest } from '../flow.ts';
 import type { Path } from '../ipv4/output.ts';
@@ -30,6 +30,10 @@ export class PendingRequest implements TcpRequest, Chained<PendingRequest> {
   /** Answered, refused or cancelled. */
   settled = false;
   readonly irs: Seq;
+  /** The number after the SYN and its payload. */
+  readonly end: Seq;
+  /** Where our own numbers start at least. */
+  readonly issFrom: Seq | undefined;
   readonly window: number;
   readonly mss: number;
   readonly windowScale: number;
@@ -45,6 +49,7 @@ export class PendingRequest implements TcpRequest, Chained<PendingRequest> {
     key: Int32Array,
     path: Path,
     syn: Segment,
+    issFrom: Seq | undefined,
   ) {
     const { options } = syn;
     this.owner = owner;
@@ -53,6 +58,8 @@ export class PendingRequest implements TcpRequest, Chained<PendingRequest> {
     this.path = path;
     this.receivedAt = now;
     this.irs = syn.seq;
+    this.end = seqAdd(syn.seq, syn.span);
+    this.issFrom = issFrom;
     this.window = syn.window;
     this.mss = options.mss;
     this.windowScale = options.windowScale;

@@ -8,21 +8,20 @@
 import { type Seq, seqAdd, seqDiff, seqLt, seqMax } from '../../base/seq.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import { PROTOCOL_TCP } from '../../wire/ipv4.ts';
-import { ACK, emitTcp, FIN, PSH, RST, SYN, TCP_HEADER_LEN } from '../../wire/tcp.ts';
+import { ACK, emitTcp, FIN, PSH, SYN, TCP_HEADER_LEN } from '../../wire/tcp.ts';
 import {
-  emitSackHead,
   emitSynOptions,
   emitTimestamps,
   SYN_OPTIONS_MAX,
   TIMESTAMPS_LEN,
 } from '../../wire/tcp-options.ts';
-import { RCV_SCALE, type TcpConnection } from './connection.ts';
 import { armTailProbe, armTimer } from './deadlines.ts';
+import { RCV_SCALE, type Tcb } from './tcb.ts';
 
 /** Largest IP packet, headers included, that is handed to a link that cuts segments itself. */
 const MAX_OFFLOAD = 65_535 - 60 - 60;
 
-export function output(c: TcpConnection, now: Instant): void {
+export function output(c: Tcb, now: Instant): void {
   switch (c.state) {
     case 'closed':
     case 'syn-sent':
@@ -40,26 +39,26 @@ export function output(c: TcpConnection, now: Instant): void {
   if (c.blocked) return;
   let pipe = pipeOf(c);
   if (c.recovery !== 'none') pipe = retransmitLost(c, now, pipe);
-  if (!c.blocked) sendNew(c, now, pipe);
+  if (!c.blocked) pipe = sendNew(c, now, pipe);
+  if (c.recovery === 'fast' && c.sackPermitted && !c.blocked) retransmitRest(c, now, pipe);
   armTailProbe(c, now);
   if (c.ackNow && !c.blocked) sendAck(c, now);
   armTimer(c);
 }
 
-export function onLinkWritable(c: TcpConnection, now: Instant): void {
-  c.blocked = false;
-  output(c, now);
-}
-
 /** Bytes believed to be in flight (RFC 6675 §4). */
-export function pipeOf(c: TcpConnection): number {
+export function pipeOf(c: Tcb): number {
   const inFlight = c.flight - c.sacked.bytes - c.virtualSacked;
   if (c.recovery === 'none') return inFlight;
-  return inFlight - c.sacked.uncovered(seqMax(c.rexmitNxt, c.sndUna), c.lostEdge);
+  const rexmitNxt = seqMax(c.rexmitNxt, c.sndUna);
+  const lost = c.sacked.uncovered(rexmitNxt, c.lostEdge);
+  // What went out twice though it is not deemed lost is in flight twice.
+  const twice = c.sacked.uncovered(seqMax(c.lostEdge, c.sndUna), rexmitNxt);
+  return inFlight - lost + twice;
 }
 
 /** Retransmit what is deemed lost, as far as the congestion window allows. */
-function retransmitLost(c: TcpConnection, now: Instant, inFlight: number): number {
+function retransmitLost(c: Tcb, now: Instant, inFlight: number): number {
   let pipe = inFlight;
   for (;;) {
     const from = c.sacked.nextUncovered(seqMax(c.rexmitNxt, c.sndUna));
@@ -75,8 +74,32 @@ function retransmitLost(c: TcpConnection, now: Instant, inFlight: number): numbe
   }
 }
 
+/**
+ * RFC 6675 §4, NextSeg rules 3 and 4: when there is nothing new to send and the window has room, what stands below a
+ * SACKed range goes out again though it may not be lost, and once in an episode the tail: a tail that was lost as well
+ * is found by that and not by a timeout.
+ */
+function retransmitRest(c: Tcb, now: Instant, inFlight: number): void {
+  const window = seqDiff(seqAdd(c.sndUna, c.sndWnd), c.sndNxt);
+  if (c.outgoingEnd !== c.sndNxt && !c.finSent && window > 0) return;
+  let pipe = inFlight;
+  const top = c.sacked.top ?? c.sndUna;
+  for (;;) {
+    if (pipe + c.sndMss > c.cc.cwnd) return;
+    const from = c.sacked.nextUncovered(seqMax(c.rexmitNxt, c.sndUna));
+    if (!seqLt(from, top)) break;
+    const span = Math.min(seqDiff(c.sacked.nextCovered(from, top), from), c.sndMss);
+    if (!resend(c, now, from, span)) return;
+    c.rexmitNxt = seqAdd(from, span);
+    pipe += span;
+  }
+  const from = seqMax(seqMax(c.rexmitNxt, top), seqAdd(c.sndNxt, -c.sndMss));
+  if (c.rescued || !seqLt(from, c.sndNxt)) return;
+  c.rescued = resend(c, now, from, seqDiff(c.sndNxt, from));
+}
+
 /** Send the sequence numbers [from, from + span) again. */
-export function resend(c: TcpConnection, now: Instant, from: Seq, span: number): boolean {
+export function resend(c: Tcb, now: Instant, from: Seq, span: number): boolean {
   const data = Math.min(span, Math.max(seqDiff(c.outgoingEnd, from), 0));
   const fin = c.finSent && data < span;
   if (!transmit(c, now, from, data, fin)) return false;
@@ -86,38 +109,41 @@ export function resend(c: TcpConnection, now: Instant, from: Seq, span: number):
 }
 
 /** Of the new data what fills segments as large as the link takes them. */
-export function outputWhole(c: TcpConnection, now: Instant): void {
+export function outputWhole(c: Tcb, now: Instant): void {
   const isOpen = c.state === 'established' || c.state === 'close-wait';
   if (!isOpen || c.blocked || c.recovery !== 'none') return;
   const least = maxSegmentOf(c);
   if (seqDiff(c.outgoingEnd, c.sndNxt) >= least) sendNew(c, now, pipeOf(c), least);
 }
 
-/** @param least payload bytes of a segment of data */
-function sendNew(c: TcpConnection, now: Instant, inFlight: number, least = 1): void {
+/**
+ * @param least payload bytes of a segment of data
+ * @returns bytes believed to be in flight now
+ */
+function sendNew(c: Tcb, now: Instant, inFlight: number, least = 1): number {
   let pipe = inFlight;
   if (c.flight === 0 && now - c.lastSent > c.rtt.rto) c.cc.onIdle();
   const maxSegment = maxSegmentOf(c);
   for (;;) {
     const queued = seqDiff(c.outgoingEnd, c.sndNxt);
     const finDue = c.finQueued && !c.finSent;
-    if (queued < 0 || (queued === 0 && !finDue)) return;
+    if (queued < 0 || (queued === 0 && !finDue)) return pipe;
     const window = seqDiff(seqAdd(c.sndUna, c.sndWnd), c.sndNxt);
     const room = Math.min(window, Math.floor(c.cc.cwnd) - pipe);
     let len = Math.min(queued, room, maxSegment);
     if (queued === 0) {
-      if (window < 1) return; // the FIN waits for the window like data: the persist timer asks
+      if (window < 1) return pipe; // the FIN waits for the window like data: the persist timer asks
       len = 0;
     } else if (len < least) {
-      return;
+      return pipe;
     } else if (len < queued && len < c.sndMss) {
       // Silly window avoidance (RFC 9293 §3.8.6.2.1): wait for room for a full segment.
-      if (!c.sendAnyway && (pipe > 0 || len < c.maxSndWnd >> 1)) return;
+      if (!c.sendAnyway && (pipe > 0 || len < c.maxSndWnd >> 1)) return pipe;
     } else if (len < queued && len > c.sndMss) {
       len -= len % c.sndMss;
     }
     const fin = finDue && len === queued;
-    if (!transmit(c, now, c.sndNxt, len, fin)) return;
+    if (!transmit(c, now, c.sndNxt, len, fin)) return pipe;
     if (fin) {
       c.finSent = true;
       c.transition('close');
@@ -133,7 +159,7 @@ function sendNew(c: TcpConnection, now: Instant, inFlight: number, least = 1): v
   }
 }
 
-function maxSegmentOf(c: TcpConnection): number {
+function maxSegmentOf(c: Tcb): number {
   const port = c.path.neighbor.port;
   if (port === undefined || !port.writer.offload) return c.sndMss;
   return Math.max(Math.floor(MAX_OFFLOAD / c.sndMss), 1) * c.sndMss;
@@ -144,7 +170,7 @@ function maxSegmentOf(c: TcpConnection): number {
  *
  * @returns false when the link took nothing: full (the connection then waits for it) or away
  */
-function transmit(c: TcpConnection, now: Instant, at: Seq, len: number, fin: boolean): boolean {
+function transmit(c: Tcb, now: Instant, at: Seq, len: number, fin: boolean): boolean {
   const { out } = c.context;
   const headerLen = TCP_HEADER_LEN + (c.timestamps ? TIMESTAMPS_LEN : 0);
   const l4 = out.open(c.path, PROTOCOL_TCP, headerLen + len);
@@ -164,7 +190,7 @@ function transmit(c: TcpConnection, now: Instant, at: Seq, len: number, fin: boo
 
 /** Write the fixed header of a segment whose options and payload are in place, and queue it. */
 function finishSegment(
-  c: TcpConnection,
+  c: Tcb,
   now: Instant,
   l4: number,
   at: Seq,
@@ -195,12 +221,13 @@ function finishSegment(
   c.ackNow = false;
   c.ackPending = 0;
   c.ackAt = NEVER;
+  c.sackBlocks.forgetDuplicate();
   c.lastAckSent = ack;
   c.lastSent = now;
 }
 
 /** The window to advertise; the right edge never moves back (RFC 9293 §3.8.6.2.2). */
-function windowField(c: TcpConnection, syn: boolean): number {
+function windowField(c: Tcb, syn: boolean): number {
   const scale = syn ? 0 : c.rcvScale; // RFC 7323 §2.2: a SYN's window is never scaled
   const free = Math.max(c.freeWindow, c.rcvWnd);
   // Rounded up, as rounding down moves the edge back by a few bytes; but never beyond the ring: a
@@ -213,7 +240,7 @@ function windowField(c: TcpConnection, syn: boolean): number {
   return field;
 }
 
-function noteUnsent(c: TcpConnection): void {
+function noteUnsent(c: Tcb): void {
   const { out, drops } = c.context;
   const port = c.path.neighbor.port;
   if (out.drop === 'out-link-full' && port !== undefined) {
@@ -226,9 +253,9 @@ function noteUnsent(c: TcpConnection): void {
 }
 
 /** An ACK that carries no data, with SACK blocks when there are holes (RFC 2018 §4). */
-export function sendAck(c: TcpConnection, now: Instant): void {
+export function sendAck(c: Tcb, now: Instant): void {
   const { out } = c.context;
-  const blocks = c.sackPermitted ? Math.min(c.holes.count, c.timestamps ? 3 : 4) : 0;
+  const blocks = c.sackPermitted ? c.sackBlocks.count(c.holes, c.timestamps ? 3 : 4) : 0;
   const headerLen =
     TCP_HEADER_LEN + (c.timestamps ? TIMESTAMPS_LEN : 0) + (blocks > 0 ? 4 + 8 * blocks : 0);
   const l4 = out.open(c.path, PROTOCOL_TCP, headerLen);
@@ -239,25 +266,12 @@ export function sendAck(c: TcpConnection, now: Instant): void {
   const { view } = out.slab;
   let at = l4 + TCP_HEADER_LEN;
   if (c.timestamps) at += emitTimestamps(view, at, c.tsVal(now), c.tsRecent);
-  if (blocks > 0) emitSackBlocks(c, view, at, blocks);
+  if (blocks > 0) c.sackBlocks.emit(view, at, c.holes, blocks);
   finishSegment(c, now, l4, c.sndNxt, headerLen, ACK, 0);
 }
 
-/** First the block that the last segment fell into, then the others (RFC 2018 §4). */
-function emitSackBlocks(c: TcpConnection, view: DataView, start: number, blocks: number): void {
-  let at = start + emitSackHead(view, start, blocks);
-  let first = 0;
-  while (first < c.holes.count - 1 && !seqLt(c.lastHole, c.holes.end(first))) first++;
-  for (let i = 0; i < blocks; i++) {
-    const index = (first + i) % c.holes.count;
-    view.setInt32(at, c.holes.start(index));
-    view.setInt32(at + 4, c.holes.end(index));
-    at += 8;
-  }
-}
-
 /** A SYN, or a SYN-ACK: options are offered in the first and answered in the second. */
-export function sendSyn(c: TcpConnection, now: Instant): void {
+export function sendSyn(c: Tcb, now: Instant): void {
   const { out } = c.context;
   const l4 = out.open(c.path, PROTOCOL_TCP, TCP_HEADER_LEN + SYN_OPTIONS_MAX);
   if (l4 < 0) {
@@ -281,7 +295,7 @@ export function sendSyn(c: TcpConnection, now: Instant): void {
 }
 
 /** Ask a guest that has gone quiet for an ACK: a sequence number it has seen (RFC 9293 §3.8.4). */
-export function sendProbe(c: TcpConnection, now: Instant): void {
+export function sendProbe(c: Tcb, now: Instant): void {
   const { out } = c.context;
   const headerLen = TCP_HEADER_LEN + (c.timestamps ? TIMESTAMPS_LEN : 0);
   const l4 = out.open(c.path, PROTOCOL_TCP, headerLen);
@@ -295,30 +309,24 @@ export function sendProbe(c: TcpConnection, now: Instant): void {
   finishSegment(c, now, l4, seqAdd(c.sndUna, -1), headerLen, ACK, 0);
 }
 
-/** @param at its sequence number: the one that the guest expects, or named */
-export function sendReset(c: TcpConnection, at: Seq): void {
+/**
+ * With the connection's timestamps (RFC 7323 §3.2).
+ *
+ * @param at its sequence number: the one that the guest expects, or named
+ */
+export function sendReset(c: Tcb, now: Instant, at: Seq, flags: number): void {
   const { out } = c.context;
-  const l4 = out.open(c.path, PROTOCOL_TCP, TCP_HEADER_LEN);
+  const headerLen = TCP_HEADER_LEN + (c.timestamps ? TIMESTAMPS_LEN : 0);
+  const l4 = out.open(c.path, PROTOCOL_TCP, headerLen);
   if (l4 < 0) {
     c.context.drops.add(out.drop);
     return;
   }
-  const flags = c.state === 'syn-sent' ? RST : RST | ACK;
   const { view } = out.slab;
+  if (c.timestamps) emitTimestamps(view, l4 + TCP_HEADER_LEN, c.tsVal(now), c.tsRecent);
   const { remotePort, guestPort } = c.id;
-  emitTcp(
-    view,
-    l4,
-    remotePort,
-    guestPort,
-    at,
-    c.rcvNxt,
-    TCP_HEADER_LEN,
-    flags,
-    0,
-    TCP_HEADER_LEN,
-    c.addressSum,
-    false,
-  );
-  out.commit(l4 + TCP_HEADER_LEN);
+  const ack = (flags & ACK) !== 0 ? c.rcvNxt : (0 as Seq);
+  const sum = c.addressSum;
+  emitTcp(view, l4, remotePort, guestPort, at, ack, headerLen, flags, 0, headerLen, sum, false);
+  out.commit(l4 + headerLen);
 }

@@ -22,49 +22,37 @@ import {
 } from '../../base/flow-key.ts';
 import { FlowTable } from '../../base/flow-table.ts';
 import type { Random } from '../../base/random.ts';
-import { type Seq, seq, seqAdd, seqDiff } from '../../base/seq.ts';
+import { type Seq, seq, seqAdd, seqLe } from '../../base/seq.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
 import { WorkList } from '../../base/work-list.ts';
-import {
-  ACK,
-  checkTcp,
-  FIN,
-  RST,
-  SYN,
-  TCP_HEADER_LEN,
-  tcpDstPort,
-  tcpSrcPort,
-} from '../../wire/tcp.ts';
-import { TIMESTAMPS_LEN } from '../../wire/tcp-options.ts';
+import { ACK, checkTcp, FIN, RST, SYN, tcpDstPort, tcpSrcPort } from '../../wire/tcp.ts';
 import type { StackDrop } from '../drops.ts';
 import type { FlowId, RefuseReason, TcpFlow, TcpFlowHandler, Upstream } from '../flow.ts';
 import type { IcmpOutput } from '../ipv4/icmp-output.ts';
 import { type IpOutput, type Path, pathTo } from '../ipv4/output.ts';
 import type { Neighbor } from '../neighbor.ts';
 import type { Packet } from '../packet.ts';
+import { ChallengeLimit } from './challenge-limit.ts';
 import type { TcpConfig } from './config.ts';
 import type { CongestionControl } from './congestion.ts';
 import { TcpConnection } from './connection.ts';
-import type { TcpContext } from './context.ts';
 import { Cubic } from './cubic.ts';
 import { armTimer } from './deadlines.ts';
-import { deliver } from './deliver.ts';
 import { IsnGenerator } from './isn.ts';
 import { NewReno } from './new-reno.ts';
+import { onPathMtu, onUnreachable } from './path-errors.ts';
 import { acceptSyn, receive } from './receive.ts';
 import { PendingRequest, type RequestOwner } from './request.ts';
 import { Segment } from './segment.ts';
-import { onLinkWritable, output, outputWhole, sendReset, sendSyn } from './send.ts';
+import { output, sendSyn } from './send.ts';
 import { StrayAnswers } from './stray-answers.ts';
+import type { Tcb, TcpContext } from './tcb.ts';
 import { TimeWait } from './time-wait.ts';
 import { TimeWaitTable } from './time-wait-table.ts';
-import { serveTimers } from './timers.ts';
 
 type Endpoint = TcpConnection | PendingRequest | TimeWait;
 
-/** RFC 5961 §7, over all connections. */
-const CHALLENGES_PER_SECOND = 200;
 const STARVED_RETRY_MS = 20;
 
 /** How full the table of connections is, when links are held to their shares of it. */
@@ -89,10 +77,11 @@ export class TcpLayer implements TcpContext, RequestOwner {
   readonly out: IpOutput;
   readonly isn: IsnGenerator;
   readonly drops: Counters<StackDrop>;
-  readonly workList: WorkList<TcpConnection> = new WorkList();
-  readonly touchedList: WorkList<TcpConnection> = new WorkList();
-  readonly corkedList: WorkList<TcpConnection> = new WorkList();
-  readonly starved: TcpConnection[] = [];
+  readonly workList: WorkList<Tcb> = new WorkList();
+  readonly touchedList: WorkList<Tcb> = new WorkList();
+  readonly corkedList: WorkList<Tcb> = new WorkList();
+  readonly starved: Tcb[] = [];
+  readonly challenges: ChallengeLimit = new ChallengeLimit();
   /** Connections ever opened, by side. */
   accepted = 0;
   dialed = 0;
@@ -105,8 +94,6 @@ export class TcpLayer implements TcpContext, RequestOwner {
   private readonly icmp: IcmpOutput;
   private readonly upstream: Upstream;
   private readonly hasShare: (neighbor: Neighbor) => boolean;
-  private challengeSecond = 0;
-  private challenges = 0;
 
   constructor(deps: TcpLayerDeps) {
     const { config, wheel, out, drops, random } = deps;
@@ -158,41 +145,19 @@ export class TcpLayer implements TcpContext, RequestOwner {
     segment.read(slab, l4Off, l4Len);
     const endpoint = this.endpoints.get(key);
     if (endpoint instanceof TcpConnection) receive(endpoint, now, segment);
-    else if (endpoint === undefined) this.onUnknown(now, key, neighbor);
+    else if (endpoint === undefined) this.onUnknown(now, key, neighbor, undefined);
     else if (endpoint instanceof PendingRequest) this.onPending(endpoint);
     else this.onTimeWait(now, endpoint, neighbor);
   }
 
-  /** An ICMP error quoted a segment of ours: what it said about the path. */
   onPathMtu(now: Instant, key: Int32Array, quotedSeq: Seq, mtu: number): void {
     const c = this.endpoints.get(key);
-    if (!(c instanceof TcpConnection)) return;
-    // RFC 5927 §4.1: only about what is in flight.
-    if (seqDiff(quotedSeq, c.sndUna) < 0 || seqDiff(c.sndNxt, quotedSeq) < 0) return;
-    const options = c.timestamps ? TIMESTAMPS_LEN : 0;
-    const mss = Math.max(mtu, 576) - c.path.headerLen - TCP_HEADER_LEN - options;
-    if (mss >= c.sndMss) return;
-    c.sndMss = mss;
-    c.cc.setMss(mss);
-    if (c.flight === 0) return;
-    // RFC 1191 §6.4: not a sign of congestion; what did not fit is sent again at once.
-    c.recovery = 'loss';
-    c.recover = c.sndNxt;
-    c.lostEdge = c.sndNxt;
-    c.rexmitNxt = c.sndUna;
-    c.forceRetransmit = true;
-    output(c, now);
+    if (c instanceof TcpConnection) onPathMtu(c, now, quotedSeq, mtu);
   }
 
-  /**
-   * An ICMP error said that a segment did not arrive. A hard one about our SYN (RFC 5927 §4.1) ends the attempt; after a
-   * soft one it goes on, and is its reason once it has failed (RFC 1122 §4.2.3.9). An established connection goes on.
-   */
-  onUnreachable(now: Instant, key: Int32Array, quotedSeq: Seq, hard: boolean): void {
+  onUnreachable(key: Int32Array, quotedSeq: Seq, hard: boolean): void {
     const c = this.endpoints.get(key);
-    if (!(c instanceof TcpConnection) || c.state !== 'syn-sent' || quotedSeq !== c.iss) return;
-    if (hard) c.fail(now, 'unreachable');
-    else c.unreachable = true;
+    if (c instanceof TcpConnection) onUnreachable(c, quotedSeq, hard);
   }
 
   dial(now: Instant, id: FlowId, neighbor: Neighbor, handler: TcpFlowHandler): TcpFlow | undefined {
@@ -201,10 +166,12 @@ export class TcpLayer implements TcpContext, RequestOwner {
     setKeyAddress(key, KEY_REMOTE, id.remote);
     setKeyPorts(key, id.guestPort, id.remotePort);
     const holder = this.endpoints.get(key);
-    if (holder instanceof TimeWait)
-      this.timeWaits.end(holder); // our clock makes newer ISNs
-    else if (holder !== undefined) return undefined;
-    const c = this.open(now, id, key, pathTo(neighbor, id.remote), handler);
+    let issFrom: Seq | undefined;
+    if (holder instanceof TimeWait) {
+      issFrom = holder.sndNxt;
+      this.timeWaits.end(holder);
+    } else if (holder !== undefined) return undefined;
+    const c = this.open(now, id, key, pathTo(neighbor, id.remote), issFrom, handler);
     if (c === undefined) return undefined;
     this.dialed++;
     c.state = 'syn-sent';
@@ -220,7 +187,8 @@ export class TcpLayer implements TcpContext, RequestOwner {
     handler: TcpFlowHandler,
   ): TcpFlow | undefined {
     this.settle(request);
-    const c = this.open(now, request.id, request.key, request.path, handler);
+    const { id, key, path, issFrom } = request;
+    const c = this.open(now, id, key, path, issFrom, handler);
     if (c === undefined) return undefined;
     this.accepted++;
     request.replay(this.segment);
@@ -234,7 +202,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
     this.settle(request);
     switch (reason) {
       case 'refused':
-        this.stray.reset(request.path, request.key, seq(0), seqAdd(request.irs, 1), RST | ACK);
+        this.stray.reset(request.path, request.key, seq(0), request.end, RST | ACK);
         return;
       case 'timed-out':
         return; // the guest's own timeout is the honest answer
@@ -252,7 +220,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
     this.feedStarved();
     const { workList, touchedList } = this;
     // Handlers may cause more of both.
-    for (let c = workList.take(); c !== undefined; c = workList.take()) deliver(c, now);
+    for (let c = workList.take(); c !== undefined; c = workList.take()) c.deliver(now);
     for (let c = touchedList.take(); c !== undefined; c = touchedList.take()) {
       c.touched = false;
       output(c, now);
@@ -281,47 +249,17 @@ export class TcpLayer implements TcpContext, RequestOwner {
 
   // --- TcpContext ---
 
-  output(c: TcpConnection, now: Instant): void {
-    output(c, now);
-  }
-
-  outputWhole(c: TcpConnection, now: Instant): void {
-    outputWhole(c, now);
-  }
-
-  onLinkWritable(c: TcpConnection, now: Instant): void {
-    onLinkWritable(c, now);
-  }
-
-  reset(c: TcpConnection): void {
-    sendReset(c, c.sndNxt);
-  }
-
-  serveTimers(c: TcpConnection, now: Instant): void {
-    serveTimers(c, now);
-    if (c.state !== 'closed') armTimer(c);
-  }
-
   makeCongestionControl(mss: number): CongestionControl {
     return this.config.congestion === 'cubic' ? new Cubic(mss) : new NewReno(mss);
   }
 
-  mayChallenge(now: Instant): boolean {
-    const second = Math.floor(now / 1000);
-    if (second !== this.challengeSecond) {
-      this.challengeSecond = second;
-      this.challenges = 0;
-    }
-    return this.challenges++ < CHALLENGES_PER_SECOND;
-  }
-
-  enterTimeWait(now: Instant, c: TcpConnection): void {
-    c.close(now, 'finished', true);
+  enterTimeWait(now: Instant, c: Tcb): void {
+    c.close('finished');
     this.timeWaits.add(now, c);
   }
 
-  forget(_now: Instant, c: TcpConnection): void {
-    this.connections.delete(c);
+  forget(c: Tcb): void {
+    if (c instanceof TcpConnection) this.connections.delete(c);
     this.endpoints.delete(c.key);
     this.wheel.cancel(c);
     c.path.neighbor.users--;
@@ -330,7 +268,13 @@ export class TcpLayer implements TcpContext, RequestOwner {
 
   // --- segments that belong to no connection ---
 
-  private onUnknown(now: Instant, key: Int32Array, neighbor: Neighbor): void {
+  /** @param issFrom what the connection before this one did not use, when it was in TIME-WAIT */
+  private onUnknown(
+    now: Instant,
+    key: Int32Array,
+    neighbor: Neighbor,
+    issFrom: Seq | undefined,
+  ): void {
     const s = this.segment;
     if ((s.flags & (SYN | ACK | RST)) !== SYN) {
       this.drops.add('tcp-no-connection');
@@ -348,7 +292,8 @@ export class TcpLayer implements TcpContext, RequestOwner {
     }
     if (this.requests.size >= this.config.maxRequests) this.evictRequest();
     const id = flowIdOf(key);
-    const request = new PendingRequest(this, now, id, key.slice(), pathTo(neighbor, id.remote), s);
+    const path = pathTo(neighbor, id.remote);
+    const request = new PendingRequest(this, now, id, key.slice(), path, s, issFrom);
     this.requests.add(request);
     neighbor.users++;
     this.endpoints.set(key, request);
@@ -358,7 +303,8 @@ export class TcpLayer implements TcpContext, RequestOwner {
   private onPending(request: PendingRequest): void {
     const s = this.segment;
     if ((s.flags & RST) !== 0) {
-      if (s.seq === seqAdd(request.irs, 1) || s.seq === request.irs) this.cancel(request);
+      const isOurs = seqLe(request.irs, s.seq) && seqLe(s.seq, request.end);
+      if (isOurs) this.cancel(request);
       return;
     }
     // The guest's SYN again: the answer will echo the newest timestamp (RFC 7323 §4.3).
@@ -369,18 +315,17 @@ export class TcpLayer implements TcpContext, RequestOwner {
 
   private onTimeWait(now: Instant, entry: TimeWait, neighbor: Neighbor): void {
     const s = this.segment;
-    switch (entry.judge(s)) {
-      case 'ignore':
+    switch (entry.answerTo(s)) {
+      case 'nothing':
         return;
       case 'acknowledge':
         // RFC 9293 §3.10.7.4: a FIN again means that our last ACK was lost; its wait begins anew.
         if ((s.flags & FIN) !== 0) this.timeWaits.restart(now, entry);
-        if (this.mayChallenge(now)) this.stray.acknowledge(now, entry);
+        if (this.challenges.take(now)) this.stray.acknowledge(now, entry);
         return;
       case 'reopen': {
-        const key = entry.key;
         this.timeWaits.end(entry);
-        this.onUnknown(now, key, neighbor);
+        this.onUnknown(now, entry.key, neighbor, entry.sndNxt);
       }
     }
   }
@@ -392,13 +337,14 @@ export class TcpLayer implements TcpContext, RequestOwner {
     id: FlowId,
     key: Int32Array,
     path: Path,
+    issFrom: Seq | undefined,
     handler: TcpFlowHandler,
   ): TcpConnection | undefined {
     if (this.connections.size >= this.config.maxConnections) {
       this.drops.add('tcp-connection-table-full');
       return undefined;
     }
-    const c = new TcpConnection(this, now, id, key, path, handler);
+    const c = new TcpConnection(this, now, id, key, path, this.isn.isn(now, key, issFrom), handler);
     if (!this.endpoints.set(key, c)) return undefined;
     this.connections.add(c);
     path.neighbor.users++;

@@ -6,7 +6,7 @@ import type { Instant } from '../../base/time.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
 import type { StackDrop } from '../drops.ts';
 import type { TcpConfig } from './config.ts';
-import type { TcpConnection } from './connection.ts';
+import type { Tcb } from './tcb.ts';
 import { TimeWait } from './time-wait.ts';
 
 export class TimeWaitTable {
@@ -34,16 +34,15 @@ export class TimeWaitTable {
   }
 
   /** Stand in for a connection that is closed and out of the tables. */
-  add(now: Instant, c: TcpConnection): void {
+  add(now: Instant, c: Tcb): void {
     const oldest = this.entries.first;
     if (oldest !== undefined && this.size >= this.config.maxTimeWait) {
       this.drops.add('tcp-time-wait-evicted');
       this.end(oldest);
     }
-    const { key, path, sndNxt, rcvNxt, timestamps, tsRecent, tsOffset } = c;
-    const entry = new TimeWait(key, path, sndNxt, rcvNxt, timestamps, tsRecent, tsOffset, this.end);
+    const entry = new TimeWait(c, this.end);
     this.entries.add(entry);
-    this.endpoints.set(key, entry);
+    this.endpoints.set(c.key, entry);
     this.restart(now, entry);
   }
 

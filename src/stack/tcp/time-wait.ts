@@ -3,12 +3,13 @@
  * connections. It answers what still arrives, and gives way to a new SYN that is clearly newer.
  */
 import type { Chained } from '../../base/chain.ts';
-import { type Seq, seqLt } from '../../base/seq.ts';
+import { type Seq, seqDiff, seqLt } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import { Timer } from '../../base/timer-wheel.ts';
-import { FIN, RST, SYN } from '../../wire/tcp.ts';
+import { ACK, RST, SYN } from '../../wire/tcp.ts';
 import type { Path } from '../ipv4/output.ts';
 import type { Segment } from './segment.ts';
+import type { Tcb } from './tcb.ts';
 
 export class TimeWait extends Timer implements Chained<TimeWait> {
   chainNext: TimeWait | undefined = undefined;
@@ -17,44 +18,43 @@ export class TimeWait extends Timer implements Chained<TimeWait> {
   readonly path: Path;
   readonly sndNxt: Seq;
   readonly rcvNxt: Seq;
+  private readonly rcvWnd: number;
   readonly timestamps: boolean;
   readonly tsRecent: number;
   readonly tsOffset: number;
   private readonly onOver: (entry: TimeWait) => void;
 
-  constructor(
-    key: Int32Array,
-    path: Path,
-    sndNxt: Seq,
-    rcvNxt: Seq,
-    timestamps: boolean,
-    tsRecent: number,
-    tsOffset: number,
-    onOver: (entry: TimeWait) => void,
-  ) {
+  /** @param c connection that is closed */
+  constructor(c: Tcb, onOver: (entry: TimeWait) => void) {
     super();
-    this.key = key;
-    this.path = path;
-    this.sndNxt = sndNxt;
-    this.rcvNxt = rcvNxt;
-    this.timestamps = timestamps;
-    this.tsRecent = tsRecent;
-    this.tsOffset = tsOffset;
+    this.key = c.key;
+    this.path = c.path;
+    this.sndNxt = c.sndNxt;
+    this.rcvNxt = c.rcvNxt;
+    this.rcvWnd = c.rcvWnd;
+    this.timestamps = c.timestamps;
+    this.tsRecent = c.tsRecent;
+    this.tsOffset = c.tsOffset;
     this.onOver = onOver;
   }
 
   /** What a segment asks for: nothing, our last ACK once more, or room for a new connection. */
-  judge(s: Segment): 'ignore' | 'acknowledge' | 'reopen' {
-    if ((s.flags & RST) !== 0) return 'ignore'; // RFC 1337: a RST does not end TIME-WAIT
-    if ((s.flags & SYN) !== 0) {
-      // RFC 9293 §3.6.1 and RFC 6191: newer by timestamp, else by sequence number.
-      const newer =
-        this.timestamps && s.options.hasTimestamps
-          ? ((s.options.tsVal - this.tsRecent) | 0) > 0 || seqLt(this.rcvNxt, s.seq)
-          : seqLt(this.rcvNxt, s.seq);
-      return newer ? 'reopen' : 'acknowledge';
-    }
-    return s.len > 0 || (s.flags & FIN) !== 0 ? 'acknowledge' : 'ignore';
+  answerTo(s: Segment): 'nothing' | 'acknowledge' | 'reopen' {
+    if ((s.flags & RST) !== 0) return 'nothing'; // RFC 1337: a RST does not end TIME-WAIT
+    if ((s.flags & (SYN | ACK)) === SYN) return this.isNewer(s) ? 'reopen' : 'acknowledge';
+    if ((s.flags & SYN) !== 0) return 'acknowledge'; // RFC 5961 §4.2: no connection begins so
+    if ((s.flags & ACK) === 0) return 'nothing'; // RFC 9293 §3.10.7.4, fifth step
+    const start = seqDiff(s.seq, this.rcvNxt);
+    // A FIN again, data, or what is outside the window (§3.10.7.4, first step).
+    return s.span > 0 || start < 0 || start > this.rcvWnd ? 'acknowledge' : 'nothing';
+  }
+
+  /** RFC 9293 §3.6.1 and RFC 6191: by timestamp, else by sequence number. */
+  private isNewer(s: Segment): boolean {
+    if (seqLt(this.rcvNxt, s.seq)) return true;
+    return (
+      this.timestamps && s.options.hasTimestamps && ((s.options.tsVal - this.tsRecent) | 0) > 0
+    );
   }
 
   override onDeadline(_now: Instant): void {

@@ -1,11 +1,12 @@
 /** What happens when one of a connection's deadlines has come. */
 import { seqAdd } from '../../base/seq.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
-import { onRetransmissionTimeout } from './ack.ts';
-import type { TcpConnection } from './connection.ts';
-import { output, resend, sendProbe, sendSyn } from './send.ts';
 
-export function serveTimers(c: TcpConnection, now: Instant): void {
+import { onRetransmissionTimeout } from './recovery.ts';
+import { output, resend, sendProbe, sendSyn } from './send.ts';
+import type { Tcb } from './tcb.ts';
+
+export function serveTimers(c: Tcb, now: Instant): void {
   if (c.ackAt <= now) {
     c.ackAt = NEVER;
     c.ackNow = true;
@@ -17,13 +18,13 @@ export function serveTimers(c: TcpConnection, now: Instant): void {
   if (c.keepaliveAt <= now && c.state !== 'closed') onKeepalive(c, now);
 }
 
-function onRto(c: TcpConnection, now: Instant): void {
+function onRto(c: Tcb, now: Instant): void {
   const { config } = c.context;
   const handshake = c.state === 'syn-sent' || c.state === 'syn-received';
   const limit = handshake ? config.maxSynRetransmits : config.maxRetransmits;
   const { neighbor } = c.path;
   if (neighbor.port === undefined && now - neighbor.lastSeen > config.linkDownGraceMs) {
-    c.fail(now, 'link-down');
+    c.close('link-down');
     return;
   }
   if (c.blocked) {
@@ -31,7 +32,7 @@ function onRto(c: TcpConnection, now: Instant): void {
     return;
   }
   if (c.attempts >= limit) {
-    c.fail(now, c.unreachable ? 'unreachable' : 'timed-out');
+    c.close(c.unreachable ? 'unreachable' : 'timed-out');
     return;
   }
   if (handshake) {
@@ -48,7 +49,7 @@ function onRto(c: TcpConnection, now: Instant): void {
   output(c, now);
 }
 
-function onTailProbe(c: TcpConnection, now: Instant): void {
+function onTailProbe(c: Tcb, now: Instant): void {
   c.tailProbeAt = NEVER;
   if (c.recovery !== 'none' || c.flight === 0 || c.blocked) return;
   c.tailProbed = true;
@@ -57,34 +58,34 @@ function onTailProbe(c: TcpConnection, now: Instant): void {
   c.rtoAt = now + c.rtt.rto;
 }
 
-function onPersist(c: TcpConnection, now: Instant): void {
+function onPersist(c: Tcb, now: Instant): void {
   c.persistAt = NEVER;
-  if (probeUnanswered(c, now)) return;
+  if (probeUnanswered(c)) return;
   c.persistBackoff++;
   if (c.sndWnd > 0) {
     c.sendAnyway = true; // RFC 9293 §3.8.6.2.1 (4): the window is small, and stays so
     output(c, now);
     c.sendAnyway = false;
   } else sendProbe(c, now);
-  c.lastSent = now; // also when the link was full: the next probe comes later all the same
+  c.persistFrom = now; // also when the link was full: the next probe comes later all the same
 }
 
-function onKeepalive(c: TcpConnection, now: Instant): void {
+function onKeepalive(c: Tcb, now: Instant): void {
   const { config } = c.context;
   const idleUntil = c.lastHeard + config.keepaliveIdleMs;
   if (now < idleUntil) {
     c.keepaliveAt = idleUntil;
     return;
   }
-  if (probeUnanswered(c, now)) return;
+  if (probeUnanswered(c)) return;
   sendProbe(c, now);
   c.keepaliveAt = now + config.keepaliveIntervalMs;
 }
 
 /** Count one more probe; end the connection when too many stayed without an answer. */
-function probeUnanswered(c: TcpConnection, now: Instant): boolean {
+function probeUnanswered(c: Tcb): boolean {
   if (c.probes >= c.context.config.keepaliveProbes) {
-    c.fail(now, c.path.neighbor.port === undefined ? 'link-down' : 'timed-out');
+    c.close(c.path.neighbor.port === undefined ? 'link-down' : 'timed-out');
     return true;
   }
   c.probes++;
