@@ -12,6 +12,7 @@ import type { Slab } from '../../src/base/slab.ts';
 import { makePacketSlab } from '../../src/base/slab.ts';
 import type { Instant } from '../../src/base/time.ts';
 import type { TcpFlow, TcpFlowHandler, TcpRequest } from '../../src/stack/flow.ts';
+import { Frame } from '../../src/stack/frame.ts';
 import type { FrameReader, FrameWriter } from '../../src/stack/link.ts';
 import { Stack, type StackConfig } from '../../src/stack/stack.ts';
 import { ETHERNET_HEADER_LEN, ETHERTYPE_IPV4, etherType } from '../../src/wire/ethernet.ts';
@@ -121,6 +122,7 @@ export class Player {
   readonly script: Script;
   readonly link: GuestLink = new GuestLink();
   private readonly reader: FrameReader;
+  private readonly lent = new Frame();
   private readonly rewriter: SegmentRewriter;
   private readonly pristine: Uint8Array;
   private now: Instant = 1;
@@ -207,7 +209,7 @@ export class Player {
   }
 
   private playBurst({ aborts, dials, frames }: Burst, seqShift: number, tsShift: number): void {
-    const { link, now, reader, script, stack } = this;
+    const { lent, link, now, reader, script, stack } = this;
     this.runTimers();
     for (const flow of dials) {
       const end = link.ends.get(flow.id.guestPort);
@@ -220,7 +222,7 @@ export class Player {
     stack.flush();
     for (const frame of frames) {
       if (frame.flow !== undefined) this.move(frame, frame.flow, seqShift, tsShift);
-      reader.onFrame(now, script.slab, frame.off, frame.len, false);
+      reader.onFrame(now, lent.set(script.slab, frame.off, frame.len));
     }
     reader.onBatchEnd(now);
   }

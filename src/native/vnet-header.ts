@@ -11,13 +11,19 @@
  * | 6 | csum_start: from the frame's start |
  * | 8 | csum_offset: from csum_start |
  */
+import type { Frame, FrameWork, GsoType } from '../stack/frame.ts';
+
 export const VNET_HDR_LEN = 10;
+const CHECKSUM_LEN = 2;
 
 const NEEDS_CSUM = 1;
 const DATA_VALID = 2;
+const GSO_NONE = 0;
 const GSO_TCPV4 = 1;
 const GSO_TCPV6 = 4;
-const TCP_CHECKSUM = 16;
+const GSO_UDP_L4 = 5;
+/** Set beside the type of TCP segments with ECN; the cut is the same (RFC 3168 §6.1.2). */
+const GSO_ECN = 0x80;
 
 /** Nothing left to do: the frame is complete and summed. */
 export function emitPlainHeader(view: DataView, off: number): void {
@@ -26,24 +32,53 @@ export function emitPlainHeader(view: DataView, off: number): void {
   view.setInt16(off + 8, 0, true);
 }
 
-/** A TCP frame to be summed, and cut when `gsoSize` is not 0, by who receives it. */
-export function emitTcpHeader(
-  view: DataView,
-  off: number,
-  l4Off: number,
-  l4HeaderLen: number,
-  gsoSize: number,
-  family: 4 | 6,
-): void {
-  const gsoType = gsoSize === 0 ? 0 : family === 4 ? GSO_TCPV4 : GSO_TCPV6;
+/** A frame to be summed, and cut when `gsoSize` is not 0, by who receives it. */
+export function emitWorkHeader(view: DataView, off: number, work: FrameWork): void {
   view.setUint8(off, NEEDS_CSUM);
-  view.setUint8(off + 1, gsoType);
-  view.setUint16(off + 2, l4Off + l4HeaderLen, true);
-  view.setUint16(off + 4, gsoSize, true);
-  view.setUint16(off + 6, l4Off, true);
-  view.setUint16(off + 8, TCP_CHECKSUM, true);
+  view.setUint8(off + 1, numberOf(work.gsoType));
+  view.setUint16(off + 2, work.headerLen, true);
+  view.setUint16(off + 4, work.gsoSize, true);
+  view.setUint16(off + 6, work.csumStart, true);
+  view.setUint16(off + 8, work.csumOffset, true);
 }
 
-/** Whether the sender vouches for the checksum: it left the sum to us, or has checked it. */
-export const isSumTrusted = (view: DataView, off: number): boolean =>
-  (view.getUint8(off) & (NEEDS_CSUM | DATA_VALID)) !== 0;
+function numberOf(type: GsoType): number {
+  switch (type) {
+    case 'none':
+      return GSO_NONE;
+    case 'tcp4':
+      return GSO_TCPV4;
+    case 'tcp6':
+      return GSO_TCPV6;
+    case 'udp':
+      return GSO_UDP_L4;
+  }
+}
+
+/**
+ * Enter in `frame`, whose place and length are set, what the header at `off` says of it.
+ *
+ * @returns false when the header asks for what cannot be done: the frame is to be dropped. Offsets are as the
+ * guest wrote them: the segment checks that they are inside the frame
+ */
+export function readVnetHeader(view: DataView, off: number, frame: Frame): boolean {
+  const flags = view.getUint8(off);
+  const type = view.getUint8(off + 1) & ~GSO_ECN;
+  if ((flags & NEEDS_CSUM) === 0) {
+    if ((flags & DATA_VALID) !== 0) frame.checksum = 'valid';
+    return type === GSO_NONE; // virtio 1.2 §5.1.6.2: what is to be cut is to be summed
+  }
+  frame.csumStart = view.getUint16(off + 6, true);
+  frame.csumOffset = view.getUint16(off + 8, true);
+  const end = frame.csumStart + frame.csumOffset + CHECKSUM_LEN;
+  frame.checksum = 'partial';
+  frame.headerLen = end;
+  if (type === GSO_NONE) return true;
+  frame.gsoSize = view.getUint16(off + 4, true);
+  frame.headerLen = Math.max(end, view.getUint16(off + 2, true));
+  if (type === GSO_TCPV4) frame.gsoType = 'tcp4';
+  else if (type === GSO_TCPV6) frame.gsoType = 'tcp6';
+  else if (type === GSO_UDP_L4) frame.gsoType = 'udp';
+  else return false;
+  return frame.gsoSize > 0;
+}

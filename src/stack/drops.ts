@@ -21,6 +21,7 @@ export type StackDrop =
   | 'frame-bad-source'
   | 'frame-unknown-type'
   | 'frame-forward-failed'
+  | 'frame-bad-offload'
   | 'arp-claims-our-address'
   | 'link-table-full'
   | 'neighbor-table-full'

@@ -3,8 +3,8 @@
  * to drain. The transport sees it as a `FrameReader`.
  */
 import { NO_BYTES } from '../base/no-bytes.ts';
-import type { Slab } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
+import type { Frame } from './frame.ts';
 import type { FrameReader, FrameWriter } from './link.ts';
 
 /** Something with frames to send that found the link full. */
@@ -14,14 +14,7 @@ export interface BlockedSender {
 
 /** What a port does with what its transport tells it. Implemented by the segment. */
 export interface PortOwner {
-  onPortFrame(
-    now: Instant,
-    port: LinkPort,
-    slab: Slab,
-    off: number,
-    len: number,
-    trusted: boolean,
-  ): void;
+  onPortFrame(now: Instant, port: LinkPort, frame: Frame): void;
   onPortBatchEnd(now: Instant): void;
   onPortDown(now: Instant, port: LinkPort): void;
 }
@@ -51,10 +44,10 @@ export class LinkPort implements FrameReader {
     this.attachedAt = now;
   }
 
-  onFrame(now: Instant, slab: Slab, off: number, len: number, trusted: boolean): void {
+  onFrame(now: Instant, frame: Frame): void {
     this.framesToHost++;
-    this.bytesToHost += len;
-    this.owner.onPortFrame(now, this, slab, off, len, trusted);
+    this.bytesToHost += frame.len;
+    this.owner.onPortFrame(now, this, frame);
   }
 
   onBatchEnd(now: Instant): void {

@@ -1,13 +1,14 @@
 import type { Slab } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
+import type { Frame, FrameWork } from './frame.ts';
 
 /** Where the stack writes frames for the guests of one link. Implemented by transports. */
 export interface FrameWriter {
   /** The slab that {@link reserve} offsets refer to; read it again after every {@link reserve}. */
   readonly slab: Slab;
   /**
-   * Whether {@link commitOffload} may be used: the link takes TCP frames above the MTU and sums
-   * them itself (a TAP with virtio-net headers).
+   * Whether {@link commitOffload} may be used: the guest's kernel sums frames itself and cuts those of
+   * TCP above the MTU, of both families (virtio-net).
    */
   readonly offload: boolean;
   /** Offset of `maxLen` writable bytes in `slab`, or -1 when the guest is not draining. */
@@ -15,21 +16,10 @@ export interface FrameWriter {
   /** Queue the first `len` bytes of the last reservation as one frame; 0 abandons it. */
   commit(len: number): void;
   /**
-   * Queue a frame whose TCP checksum field holds only the (folded, not inverted) pseudo-header sum,
-   * to be completed by the receiver's kernel.
-   *
-   * @param l4Off bytes from the frame's start to the TCP header
-   * @param l4HeaderLen length of the TCP header with options
-   * @param gsoSize payload bytes of each segment to cut; 0 when the frame is one segment
-   * @param family of the IP header
+   * Queue a frame whose checksum field holds only the (folded, not inverted) sum of the
+   * pseudo-header, to be completed, and cut, by the receiver's kernel. `work` is borrowed.
    */
-  commitOffload(
-    len: number,
-    l4Off: number,
-    l4HeaderLen: number,
-    gsoSize: number,
-    family: 4 | 6,
-  ): void;
+  commitOffload(len: number, work: FrameWork): void;
   /** Hand everything queued to the operating system, in one write. Called once per batch. */
   flush(): void;
 }
@@ -37,12 +27,10 @@ export interface FrameWriter {
 /** One link's side of the stack, as its transport sees it. Implemented by the stack. */
 export interface FrameReader {
   /**
-   * Process one Ethernet frame. `slab` is borrowed: nothing keeps a view of it after the return.
-   *
-   * @param trusted the link vouches for the TCP/UDP checksum (virtio: partial or already checked):
-   *   it is not verified, and the frame may be larger than the MTU
+   * Process one Ethernet frame. The record and its bytes are borrowed: nothing keeps a view of them
+   * after the return.
    */
-  onFrame(now: Instant, slab: Slab, off: number, len: number, trusted: boolean): void;
+  onFrame(now: Instant, frame: Frame): void;
   /** A burst of frames has ended: send what it made due (ACKs, windows, data). */
   onBatchEnd(now: Instant): void;
   /** The writer drains again after {@link FrameWriter.reserve} returned -1. */

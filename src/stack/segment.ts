@@ -3,32 +3,34 @@
  * one more station. With a single guest it costs two comparisons a frame.
  */
 import type { Counters } from '../base/counters.ts';
-import type { Slab } from '../base/slab.ts';
+import { makeSlab, type Slab } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
-import { ETHERNET_DST, ETHERNET_HEADER_LEN, ETHERNET_SRC } from '../wire/ethernet.ts';
+import {
+  ETHERNET_DST,
+  ETHERNET_HEADER_LEN,
+  ETHERNET_SRC,
+  MAX_VLAN_TAGS,
+  VLAN_TAG_LEN,
+} from '../wire/ethernet.ts';
 import { isGroupMac, type Mac, readMac } from '../wire/mac.ts';
 import type { StackDrop } from './drops.ts';
 import { forwardFrame } from './forward.ts';
+import { Frame } from './frame.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor } from './link.ts';
 import { LinkPort, type PortOwner } from './link-port.ts';
+import { Segmentation } from './segmentation.ts';
 
 const MAX_PORTS = 256;
 const MAX_STATIONS = 4096;
-const MAX_FRAME = 65_535 + ETHERNET_HEADER_LEN;
+const CHECKSUM_LEN = 2;
+const MAX_FRAME = 65_535 + ETHERNET_HEADER_LEN + MAX_VLAN_TAGS * VLAN_TAG_LEN;
 
 /** What the segment does not decide itself. */
 export interface SegmentOwner {
   /** A frame for our station, or for all. */
-  onOwnFrame(
-    now: Instant,
-    port: LinkPort,
-    slab: Slab,
-    off: number,
-    len: number,
-    trusted: boolean,
-  ): void;
+  onOwnFrame(now: Instant, port: LinkPort, frame: Frame): void;
   /** Whether other guests may see a frame. */
-  mayForward(slab: Slab, off: number, len: number): boolean;
+  mayForward(frame: Frame): boolean;
   onBatchEnd(now: Instant): void;
   onPortUp(now: Instant, port: LinkPort): void;
   onPortDown(now: Instant, port: LinkPort): void;
@@ -37,15 +39,17 @@ export interface SegmentOwner {
 export class EthernetSegment implements LinkAcceptor, PortOwner {
   readonly ports: Set<LinkPort> = new Set();
   private readonly ours: Mac;
-  private readonly mtu: number;
   private readonly owner: SegmentOwner;
   private readonly drops: Counters<StackDrop>;
   private readonly stations = new Map<Mac, LinkPort>();
+  private readonly segmentation = new Segmentation();
+  /** The datagram in service of those that came in one frame. */
+  private readonly piece = new Frame();
+  private readonly pieceSlab: Slab = makeSlab(MAX_FRAME);
   private nextId = 1;
 
-  constructor(ours: Mac, mtu: number, owner: SegmentOwner, drops: Counters<StackDrop>) {
+  constructor(ours: Mac, owner: SegmentOwner, drops: Counters<StackDrop>) {
     this.ours = ours;
-    this.mtu = mtu;
     this.owner = owner;
     this.drops = drops;
   }
@@ -65,20 +69,22 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     for (const port of this.ports) port.flush();
   }
 
-  onPortFrame(
-    now: Instant,
-    port: LinkPort,
-    slab: Slab,
-    off: number,
-    len: number,
-    trusted: boolean,
-  ): void {
+  onPortFrame(now: Instant, port: LinkPort, frame: Frame): void {
+    const { slab, off, len } = frame;
     if (len < ETHERNET_HEADER_LEN) {
       this.drops.add('frame-truncated');
       return;
     }
     if (len > MAX_FRAME) {
       this.drops.add('frame-oversized');
+      return;
+    }
+    if (frame.checksum === 'partial' && !hasSumInside(frame)) {
+      this.drops.add('frame-bad-offload');
+      return;
+    }
+    if (frame.gsoType === 'udp') {
+      this.onDatagrams(now, port, frame);
       return;
     }
     const { view } = slab;
@@ -89,21 +95,21 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     }
     const dst = readMac(view, off + ETHERNET_DST);
     if (dst === this.ours) {
-      this.owner.onOwnFrame(now, port, slab, off, len, trusted);
+      this.owner.onOwnFrame(now, port, frame);
       return;
     }
     const group = isGroupMac(dst);
-    if (this.ports.size > 1 && this.owner.mayForward(slab, off, len)) {
+    if (this.ports.size > 1 && this.owner.mayForward(frame)) {
       const known = group ? undefined : this.stations.get(dst);
       if (known !== undefined) {
-        if (known !== port) this.forward(known, slab, off, len, trusted);
+        if (known !== port) this.forward(known, frame);
       } else {
         for (const other of this.ports) {
-          if (other !== port) this.forward(other, slab, off, len, trusted);
+          if (other !== port) this.forward(other, frame);
         }
       }
     }
-    if (group) this.owner.onOwnFrame(now, port, slab, off, len, trusted);
+    if (group) this.owner.onOwnFrame(now, port, frame);
   }
 
   onPortBatchEnd(now: Instant): void {
@@ -134,8 +140,27 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     return true;
   }
 
-  private forward(port: LinkPort, slab: Slab, off: number, len: number, trusted: boolean): void {
-    if (!forwardFrame(port, slab, off, len, trusted, this.mtu))
-      this.drops.add('frame-forward-failed');
+  /** Several datagrams in one frame (UDP GSO): each is a frame of its own from here on. */
+  private onDatagrams(now: Instant, port: LinkPort, frame: Frame): void {
+    const { segmentation, piece, pieceSlab } = this;
+    if (!segmentation.plan(frame)) {
+      this.drops.add('frame-bad-offload');
+      return;
+    }
+    piece.csumStart = frame.csumStart;
+    piece.csumOffset = frame.csumOffset;
+    piece.headerLen = segmentation.headersLen;
+    for (let i = 0; i < segmentation.count && port.up; i++) {
+      segmentation.emitPartial(i, pieceSlab, 0);
+      piece.set(pieceSlab, 0, segmentation.pieceLen(i)).checksum = 'partial';
+      this.onPortFrame(now, port, piece);
+    }
+  }
+
+  private forward(port: LinkPort, frame: Frame): void {
+    if (!forwardFrame(port, frame, this.segmentation)) this.drops.add('frame-forward-failed');
   }
 }
+
+const hasSumInside = ({ csumStart, csumOffset, len }: Frame): boolean =>
+  csumStart >= ETHERNET_HEADER_LEN && csumStart + csumOffset + CHECKSUM_LEN <= len;

@@ -31,6 +31,7 @@ import type {
   TcpFlowHandler,
   Upstream,
 } from './flow.ts';
+import type { Frame } from './frame.ts';
 import { ArpLayer } from './ipv4/arp.ts';
 import { IcmpInput } from './ipv4/icmp-input.ts';
 import { IcmpOutput } from './ipv4/icmp-output.ts';
@@ -111,7 +112,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
     this.config = config;
     this.lastNow = now;
     this.wheel = new TimerWheel(now);
-    this.segment = new EthernetSegment(config.mac, config.mtu, this, this.drops);
+    this.segment = new EthernetSegment(config.mac, this, this.drops);
     this.neighbors = new NeighborTable(config.mac, random.next32(), () => this.onNeighborMoved());
     this.out = new IpOutput(config.mtu);
     this.icmp = new IcmpOutput(this.out, config.gateway, this.drops);
@@ -263,22 +264,16 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
 
   // --- SegmentOwner ---
 
-  onOwnFrame(
-    now: Instant,
-    port: LinkPort,
-    slab: Slab,
-    off: number,
-    len: number,
-    trusted: boolean,
-  ): void {
+  onOwnFrame(now: Instant, port: LinkPort, frame: Frame): void {
+    const { slab, off, len } = frame;
     const type = etherType(slab.view, off);
-    if (type === ETHERTYPE_IPV4) this.input.onFrame(now, port, slab, off, len, trusted);
+    if (type === ETHERTYPE_IPV4) this.input.onFrame(now, port, frame);
     else if (type === ETHERTYPE_ARP) this.arp.onFrame(now, port, slab.view, off, len);
     else this.drops.add('frame-unknown-type');
   }
 
   /** A guest must not be told by another that our addresses are there: it would send all it has to it. */
-  mayForward(slab: Slab, off: number, len: number): boolean {
+  mayForward({ slab, off, len }: Frame): boolean {
     if (etherType(slab.view, off) !== ETHERTYPE_ARP) return true;
     if (!this.arp.claimsOurs(slab.view, off, len)) return true;
     this.drops.add('arp-claims-our-address');

@@ -14,15 +14,16 @@ import { makePacketSlab, releaseSlab, type Slab } from '../base/slab.ts';
 import { adoptReadable } from '../native/adopt.ts';
 import { EAGAIN, ENOBUFS } from '../native/constants.ts';
 import type { Posix } from '../native/posix.ts';
-import { emitPlainHeader, emitTcpHeader, isSumTrusted } from '../native/vnet-header.ts';
+import { emitPlainHeader, emitWorkHeader, readVnetHeader } from '../native/vnet-header.ts';
+import { Frame, type FrameWork } from '../stack/frame.ts';
 import type { FrameReader, FrameWriter } from '../stack/link.ts';
+import { ETHERNET_HEADER_LEN } from '../wire/ethernet.ts';
 import { MAX_FRAME_LEN } from './framing.ts';
 import { type LinkContext, LinkError, type OpenLink } from './link-context.ts';
 import { LinkStats } from './link-stats.ts';
 
 /** Frames per burst: bounds how long the guest keeps the event loop. */
 const BURST_FRAMES = 64;
-const ETHERNET_HEADER_LEN = 14;
 /** Longest frame with its vnet header, rounded up. */
 const SLAB_LEN = 66 << 10;
 
@@ -45,6 +46,7 @@ export class FdLink implements OpenLink, FrameWriter {
   private readonly vnetHdrLen: number;
   private readonly context: LinkContext;
   private readonly received: Slab = makePacketSlab(SLAB_LEN);
+  private readonly frame = new Frame();
   private readonly socket: Socket;
   readonly closed: Promise<void>;
   private reader: FrameReader | undefined;
@@ -100,15 +102,9 @@ export class FdLink implements OpenLink, FrameWriter {
     this.send(len);
   }
 
-  commitOffload(
-    len: number,
-    l4Off: number,
-    l4HeaderLen: number,
-    gsoSize: number,
-    family: 4 | 6,
-  ): void {
+  commitOffload(len: number, work: FrameWork): void {
     assert(this.offload, 'the link has no vnet header');
-    emitTcpHeader(this.slab.view, 0, l4Off, l4HeaderLen, gsoSize, family);
+    emitWorkHeader(this.slab.view, 0, work);
     this.plain = false;
     this.send(len);
   }
@@ -156,8 +152,13 @@ export class FdLink implements OpenLink, FrameWriter {
     }
     this.stats.framesToHost++;
     this.stats.bytesToHost += frameLen;
-    const trusted = this.offload && isSumTrusted(this.received.view, 0);
-    this.reader?.onFrame(now, this.received, this.vnetHdrLen, frameLen, trusted);
+    const { frame, received } = this;
+    frame.set(received, this.vnetHdrLen, frameLen);
+    if (this.offload && !readVnetHeader(received.view, 0, frame)) {
+      this.stats.drops.add('bad-offload');
+      return;
+    }
+    this.reader?.onFrame(now, frame);
   }
 
   private down(): void {

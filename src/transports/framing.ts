@@ -7,8 +7,8 @@ export interface Framing {
   writeLength(view: DataView, off: number, len: number): void;
 }
 
-/** Longest frame on any link, bytes: an Ethernet header and an IP packet, with some slack. */
-export const MAX_FRAME_LEN = 65550;
+/** Longest frame on any link, bytes: an Ethernet header with two VLAN tags and an IP packet, with some slack. */
+export const MAX_FRAME_LEN = 65560;
 /** Longest framing header of any protocol, bytes. */
 export const MAX_FRAMING_HEADER_LEN = 16;
 

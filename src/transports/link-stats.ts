@@ -10,6 +10,8 @@ export type LinkDrop =
   | 'runt-frame'
   /** From a virtual card: longer than any frame. */
   | 'oversized-frame'
+  /** From a TAP, packet socket or virtual card: a virtio-net header that makes no sense, or a kind of segment never offered. */
+  | 'bad-offload'
   /** The kernel's queue towards the guest was full. */
   | 'guest-queue-full'
   /** Frames that a program hands over faster than they are taken. */

@@ -8,6 +8,7 @@
  */
 import { makePacketSlab, releaseSlab, type Slab } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
+import { Frame } from '../stack/frame.ts';
 import type { FrameReader } from '../stack/link.ts';
 import { type Framing, MAX_FRAME_LEN, MAX_FRAMING_HEADER_LEN } from './framing.ts';
 import type { LinkStats } from './link-stats.ts';
@@ -23,6 +24,7 @@ export class StreamFrameSplitter {
   private readonly framing: Framing;
   private readonly stats: LinkStats;
   private readonly slab: Slab = makePacketSlab(CARRY_LEN + READ_LEN);
+  private readonly frame = new Frame();
   /** Bytes of an incomplete frame, ending at `CARRY_LEN`. */
   private carried = 0;
   private stopped = false;
@@ -40,7 +42,7 @@ export class StreamFrameSplitter {
    */
   onRead(now: Instant, len: number, reader: FrameReader): boolean {
     const { bytes, view } = this.slab;
-    const { framing, stats } = this;
+    const { frame, framing, stats } = this;
     const headerLen = framing.headerLen;
     const end = CARRY_LEN + len;
     let at = CARRY_LEN - this.carried;
@@ -55,7 +57,7 @@ export class StreamFrameSplitter {
       if (next > end) break;
       stats.framesToHost++;
       stats.bytesToHost += frameLen;
-      reader.onFrame(now, this.slab, at + headerLen, frameLen, false);
+      reader.onFrame(now, frame.set(this.slab, at + headerLen, frameLen));
       at = next;
     }
     if (this.stopped) return false;

@@ -95,3 +95,16 @@ export function emitIpv4(
   view.setInt32(off + DST, dst);
   view.setUint16(off + CHECKSUM, ~headerSum(view, off) & 0xffff);
 }
+
+/** Give a header another total length and identification, and the checksum that goes with them. */
+export function setIpv4Length(
+  view: DataView,
+  off: number,
+  totalLength: number,
+  identification: number,
+): void {
+  view.setUint16(off + TOTAL_LENGTH, totalLength);
+  view.setUint16(off + IDENTIFICATION, identification);
+  view.setUint16(off + CHECKSUM, 0);
+  view.setUint16(off + CHECKSUM, ~sum16(view, off, ipv4HeaderLen(view, off)) & 0xffff);
+}

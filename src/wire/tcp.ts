@@ -21,6 +21,7 @@ export const SYN = 2;
 export const RST = 4;
 export const PSH = 8;
 export const ACK = 16;
+const CWR = 128;
 
 export type TcpDrop = 'tcp-truncated' | 'tcp-bad-offset' | 'tcp-bad-checksum' | 'tcp-bad-flags';
 
@@ -60,6 +61,16 @@ export const tcpFlags = (view: DataView, off: number): number =>
   view.getUint8(off + OFFSET_FLAGS + 1) & 0x3f;
 /** As sent: not scaled. */
 export const tcpWindow = (view: DataView, off: number): number => view.getUint16(off + WINDOW);
+
+/** The sequence number of a piece of a segment. */
+export const setTcpSeq = (view: DataView, off: number, sequence: Seq): void =>
+  view.setInt32(off + SEQUENCE, sequence);
+
+/** Of a segment that is cut, only the first piece has CWR (RFC 3168 §6.1.2), only the last FIN and PSH. */
+export function setPieceFlags(view: DataView, off: number, first: boolean, last: boolean): void {
+  const kept = (first ? 0xff : ~CWR) & (last ? 0xff : ~(FIN | PSH));
+  view.setUint8(off + OFFSET_FLAGS + 1, view.getUint8(off + OFFSET_FLAGS + 1) & kept);
+}
 
 /**
  * Write the fixed header; options and payload after it must already be in place, as the checksum

@@ -39,6 +39,9 @@ export const udpDstPort = (view: DataView, off: number): number => view.getUint1
 /** Header and payload, in bytes. */
 export const udpLength = (view: DataView, off: number): number => view.getUint16(off + LENGTH);
 
+export const setUdpLength = (view: DataView, off: number, len: number): void =>
+  view.setUint16(off + LENGTH, len);
+
 /** Write the header at `off`; the `payloadLen` bytes after it must already be in place. */
 export function emitUdp(
   view: DataView,

@@ -1,14 +1,13 @@
-/** Guest to guest: frames that a link vouched for are summed and cut for a link that does not. */
+/** Guest to guest: sums and segments that a link left undone are handed on, or completed for a link that must have them. */
 import assert from 'node:assert/strict';
+import fc from 'fast-check';
 import { ipv4 } from '../../src/base/ip-address.ts';
 import { seededRandom } from '../../src/base/random.ts';
-import { slabOver } from '../../src/base/slab.ts';
+import type { Frame, FrameWork } from '../../src/stack/frame.ts';
 import type { FrameReader } from '../../src/stack/link.ts';
 import { Stack } from '../../src/stack/stack.ts';
-import { pseudoAddressSum, pseudoSum } from '../../src/wire/checksum.ts';
-import { checkIpv4, ipv4TotalLength, PROTOCOL_TCP, PROTOCOL_UDP } from '../../src/wire/ipv4.ts';
-import { checkTcp, tcpFlags } from '../../src/wire/tcp.ts';
-import { checkUdp } from '../../src/wire/udp.ts';
+import { pseudoAddressSum, pseudoSum, sum16 } from '../../src/wire/checksum.ts';
+import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../src/wire/ipv4.ts';
 import {
   arpFrame,
   ethernetFrame,
@@ -17,25 +16,25 @@ import {
   GUEST_IP,
   GUEST_MAC,
   HOST_IP,
-  parseTcp,
   tcpFrame,
   udpFrame,
   viewOf,
 } from '../support/frames.ts';
+import { frameOver } from '../support/lend.ts';
 import { RecordingWriter, Script } from '../support/script.ts';
 
 const OTHER_IP = 0xc0a8_7f03 | 0;
 const OTHER_MAC = 0x5254_0012_9999;
 const L3 = 14;
 const L4 = 34;
-
-const sumOf = (protocol: number): number =>
-  pseudoAddressSum(Int32Array.of(0, 0, 0, GUEST_IP, 0, 0, 0, OTHER_IP), 0, 4, 4, protocol);
+const MSS = 1460;
+const to = { dst: OTHER_IP };
 
 /** A stack with two guests whose addresses it knows. */
 class Segment {
   readonly first = new RecordingWriter();
   readonly second = new RecordingWriter();
+  readonly upper = new Script();
   readonly stack: Stack;
   private readonly reader: FrameReader;
 
@@ -53,104 +52,245 @@ class Segment {
       },
       0,
       seededRandom(1),
-      new Script(),
+      this.upper,
     );
     const one = this.stack.attach(0, 'one', this.first);
     const two = this.stack.attach(0, 'two', this.second);
     assert.ok(one !== undefined && two !== undefined);
     this.reader = one;
-    feed(one, arpFrame(1, GUEST_MAC, GUEST_IP, GATEWAY_IP), false);
-    feed(two, arpFrame(1, OTHER_MAC, OTHER_IP, GATEWAY_IP), false);
+    feed(one, frameOver(arpFrame(1, GUEST_MAC, GUEST_IP, GATEWAY_IP)));
+    feed(two, frameOver(arpFrame(1, OTHER_MAC, OTHER_IP, GATEWAY_IP)));
     this.second.take();
   }
 
   /** From the first guest to the second. */
-  send(frame: Uint8Array, trusted: boolean): Uint8Array[] {
-    viewOf(frame).setUint16(0, Math.floor(OTHER_MAC / 0x1_0000_0000));
-    viewOf(frame).setUint32(2, OTHER_MAC % 0x1_0000_0000);
-    feed(this.reader, frame, trusted);
+  send(bytes: Uint8Array, work?: Partial<FrameWork>): Uint8Array[] {
+    viewOf(bytes).setUint16(0, Math.floor(OTHER_MAC / 0x1_0000_0000));
+    viewOf(bytes).setUint32(2, OTHER_MAC % 0x1_0000_0000);
+    feed(this.reader, frameOf(bytes, work));
     return this.second.take();
+  }
+
+  /** From the first guest to the gateway. */
+  sendUp(bytes: Uint8Array, work?: Partial<FrameWork>): void {
+    feed(this.reader, frameOf(bytes, work));
   }
 }
 
-function feed(reader: FrameReader, frame: Uint8Array, trusted: boolean): void {
-  reader.onFrame(0, slabOver(frame), 0, frame.length, trusted);
+function frameOf(bytes: Uint8Array, work?: Partial<FrameWork>): Frame {
+  const frame = frameOver(bytes);
+  return work === undefined ? frame : Object.assign(frame, { checksum: 'partial' }, work);
+}
+
+function feed(reader: FrameReader, frame: Frame): void {
+  reader.onFrame(0, frame);
   reader.onBatchEnd(0);
 }
 
 const body = (len: number): Uint8Array => Uint8Array.from({ length: len }, (_, i) => (i * 7) & 255);
-const to = { dst: OTHER_IP };
 
-/** Leave only what a kernel with checksum offload leaves in the checksum field. */
-function unsum(frame: Uint8Array, protocol: number): Uint8Array {
-  const view = viewOf(frame);
-  const len = ipv4TotalLength(view, L3) - 20;
-  view.setUint16(L4 + (protocol === PROTOCOL_TCP ? 16 : 6), pseudoSum(sumOf(protocol), len));
+/** What carries the upper layer: its header's place, and how the family writes length and sum. */
+interface Carrier {
+  readonly name: string;
+  readonly family: 4 | 6;
+  /** Of the upper layer, and of the IP header. */
+  readonly l4: number;
+  readonly l3: number;
+  wrap(protocol: number, l4: Uint8Array): Uint8Array;
+}
+
+function insert(frame: Uint8Array, at: number, hex: string): Uint8Array {
+  const head = frame.subarray(0, at);
+  return Uint8Array.from([...head, ...Buffer.from(hex, 'hex'), ...frame.subarray(at)]);
+}
+
+function wrap4(protocol: number, l4: Uint8Array): Uint8Array {
+  const frame =
+    protocol === PROTOCOL_TCP
+      ? tcpFrame({ data: l4.subarray(20) }, to)
+      : udpFrame(1, 2, l4.subarray(8), { ...to, fragment: 0x4000 });
+  frame.set(l4, L4);
   return frame;
 }
 
-function assertSound(frame: Uint8Array): void {
+function wrap6(protocol: number, l4: Uint8Array): Uint8Array {
+  const frame = ethernetFrame(0x86dd, 40 + l4.length);
   const view = viewOf(frame);
-  assert.equal(checkIpv4(view, L3, frame.length - L3), undefined);
-  const len = ipv4TotalLength(view, L3) - 20;
-  assert.equal(checkTcp(view, L4, len, sumOf(PROTOCOL_TCP)), undefined);
+  view.setUint32(L3, 0x6000_0000);
+  view.setUint16(L3 + 4, l4.length);
+  view.setUint16(L3 + 6, (protocol << 8) | 64);
+  frame.set(Buffer.from(`fd09${'00'.repeat(13)}01fd09${'00'.repeat(13)}02`, 'hex'), L3 + 8);
+  frame.set(l4, L3 + 40);
+  return frame;
 }
+
+const CARRIERS: readonly Carrier[] = [
+  { name: 'IPv4', family: 4, l3: L3, l4: L4, wrap: wrap4 },
+  { name: 'IPv6', family: 6, l3: L3, l4: L3 + 40, wrap: wrap6 },
+  {
+    name: 'IPv4 in a VLAN',
+    family: 4,
+    l3: L3 + 4,
+    l4: L4 + 4,
+    wrap: (protocol, l4) => insert(wrap4(protocol, l4), 12, '81000007'),
+  },
+  {
+    name: 'IPv6 in a VLAN in a VLAN',
+    family: 6,
+    l3: L3 + 8,
+    l4: L3 + 48,
+    wrap: (protocol, l4) => insert(wrap6(protocol, l4), 12, '88a8000781000008'),
+  },
+];
+
+/** Sum of a pseudo-header, without its length. */
+function pseudoOf({ family, l3 }: Carrier, frame: Uint8Array, protocol: number): number {
+  const view = viewOf(frame);
+  const words = new Int32Array(8);
+  if (family === 4) {
+    words[3] = view.getInt32(l3 + 12);
+    words[7] = view.getInt32(l3 + 16);
+  } else for (let i = 0; i < 8; i++) words[i] = view.getInt32(l3 + 8 + 4 * i);
+  return pseudoAddressSum(words, 0, 4, family, protocol);
+}
+
+/** A frame as a kernel with checksum offload leaves it: only the pseudo-header is summed. */
+function unsummed(carrier: Carrier, protocol: number, payload: Uint8Array): Uint8Array {
+  const tcp = protocol === PROTOCOL_TCP;
+  const l4 = new Uint8Array((tcp ? 20 : 8) + payload.length);
+  const head = tcp ? '9c400050000010000000200050d9ffff00000000' : `1b581b59${'0000'}0000`;
+  l4.set(Buffer.from(head, 'hex'));
+  l4.set(payload, tcp ? 20 : 8);
+  if (!tcp) viewOf(l4).setUint16(4, l4.length);
+  const frame = carrier.wrap(protocol, l4);
+  const sum = pseudoSum(pseudoOf(carrier, frame, protocol), l4.length);
+  viewOf(frame).setUint16(carrier.l4 + (tcp ? 16 : 6), sum);
+  return frame;
+}
+
+const workOf = (carrier: Carrier, protocol: number): Partial<FrameWork> => ({
+  csumStart: carrier.l4,
+  csumOffset: protocol === PROTOCOL_TCP ? 16 : 6,
+});
+
+function assertSound(carrier: Carrier, frame: Uint8Array, protocol: number): void {
+  const view = viewOf(frame);
+  const { l3, l4, family } = carrier;
+  if (family === 4) {
+    assert.equal(sum16(view, l3, 20), 0xffff);
+    assert.equal(view.getUint16(l3 + 2), frame.length - l3);
+  } else assert.equal(view.getUint16(l3 + 4), frame.length - l3 - 40);
+  const len = frame.length - l4;
+  const pseudo = pseudoSum(pseudoOf(carrier, frame, protocol), len);
+  assert.equal(sum16(view, l4, len, pseudo), 0xffff);
+  if (protocol === PROTOCOL_UDP) assert.equal(view.getUint16(l4 + 4), len);
+}
+
+const NAMES = { [PROTOCOL_TCP]: 'TCP', [PROTOCOL_UDP]: 'UDP' };
 
 describe('stack/forward', () => {
   it('copies a frame that needs nothing as it is', () => {
     const frame = tcpFrame({ data: body(100) }, to);
-    const [copy] = new Segment().send(frame, false);
+    const [copy] = new Segment().send(frame);
     assert.deepEqual(copy, frame);
   });
 
-  it('completes the checksum of a TCP segment that was left to the link', () => {
-    const [copy] = new Segment().send(unsum(tcpFrame({ data: body(100) }, to), PROTOCOL_TCP), true);
-    assert.ok(copy !== undefined);
-    assertSound(copy);
-  });
+  for (const carrier of CARRIERS) {
+    for (const protocol of [PROTOCOL_TCP, PROTOCOL_UDP] as const) {
+      it(`completes the checksum of ${NAMES[protocol]} over ${carrier.name}`, () => {
+        for (const len of [0, 1, 99, 1400]) {
+          const frame = unsummed(carrier, protocol, body(len));
+          const before = frame.slice();
+          const [copy] = new Segment().send(frame, workOf(carrier, protocol));
+          assert.ok(copy !== undefined);
+          assert.equal(copy.length, frame.length);
+          assertSound(carrier, copy, protocol);
+          assert.deepEqual(frame.subarray(12), before.subarray(12), 'the frame is only lent');
+        }
+      });
 
-  it('completes the checksum of a UDP datagram that was left to the link', () => {
-    const frame = unsum(udpFrame(7000, 7001, body(99), to), PROTOCOL_UDP);
-    const [copy] = new Segment().send(frame, true);
-    assert.ok(copy !== undefined);
-    assert.equal(checkUdp(viewOf(copy), L4, 107, sumOf(PROTOCOL_UDP)), undefined);
-  });
+      it(`hands ${NAMES[protocol]} over ${carrier.name} unsummed to a link that sums`, () => {
+        const segment = new Segment();
+        segment.second.offload = true;
+        const frame = unsummed(carrier, protocol, body(100));
+        const work = workOf(carrier, protocol);
+        assert.deepEqual(segment.send(frame, work), [frame]);
+        const [{ csumStart, csumOffset, gsoSize } = { csumStart: 0, csumOffset: 0, gsoSize: 1 }] =
+          segment.second.works;
+        assert.deepEqual({ csumStart, csumOffset, gsoSize }, { ...work, gsoSize: 0 });
+      });
+    }
 
-  it('cuts a large segment: sums hold, numbers go on, only the last has FIN and PSH', () => {
-    const data = body(10_000);
-    const frame = unsum(tcpFrame({ seq: 0x7fff_ff00, flags: 'FPA', data }, to), PROTOCOL_TCP);
-    const pieces = new Segment().send(frame, true);
-    assert.equal(pieces.length, Math.ceil(10_000 / 1460));
-    const joined: number[] = [];
-    pieces.forEach((piece, i) => {
-      assert.ok(piece.length <= 1514);
-      assertSound(piece);
-      const record = parseTcp(piece);
-      assert.equal((record.seq - 0x7fff_ff00) | 0, joined.length);
-      const last = i === pieces.length - 1;
-      assert.equal(tcpFlags(viewOf(piece), L4), last ? 0x19 : 0x10);
-      joined.push(...record.data);
+    const gsoType = carrier.family === 4 ? 'tcp4' : 'tcp6';
+    it(`cuts a large segment over ${carrier.name}: sums hold, numbers go on, only the first has CWR, the last FIN and PSH`, () => {
+      const data = body(10_000);
+      const frame = unsummed(carrier, PROTOCOL_TCP, data);
+      const work = { ...workOf(carrier, PROTOCOL_TCP), gsoType, gsoSize: MSS } as const;
+      const pieces = new Segment().send(frame, work);
+      assert.equal(pieces.length, Math.ceil(10_000 / MSS));
+      const joined: number[] = [];
+      pieces.forEach((piece, i) => {
+        const view = viewOf(piece);
+        assert.ok(piece.length <= carrier.l4 + 20 + MSS);
+        assertSound(carrier, piece, PROTOCOL_TCP);
+        assert.equal(view.getInt32(carrier.l4 + 4), 0x1000 + joined.length);
+        const [first, last] = [i === 0, i === pieces.length - 1];
+        assert.equal(piece[carrier.l4 + 13], 0x50 | (first ? 0x80 : 0) | (last ? 0x09 : 0));
+        if (carrier.family === 4) {
+          assert.equal(view.getUint16(carrier.l3 + 4), viewOf(frame).getUint16(carrier.l3 + 4) + i);
+        }
+        joined.push(...piece.subarray(carrier.l4 + 20));
+      });
+      assert.deepEqual(Uint8Array.from(joined), data);
     });
-    assert.deepEqual(Uint8Array.from(joined), data);
-  });
 
-  it('leaves sum and cut to a link that does both', () => {
+    it(`leaves a large segment over ${carrier.name} to a link that cuts`, () => {
+      const segment = new Segment();
+      segment.second.offload = true;
+      const frame = unsummed(carrier, PROTOCOL_TCP, body(10_000));
+      const work = { ...workOf(carrier, PROTOCOL_TCP), gsoType, gsoSize: 1400 } as const;
+      assert.deepEqual(segment.send(frame, work), [frame]);
+      const [handed] = segment.second.works;
+      assert.deepEqual([handed?.gsoType, handed?.gsoSize], [gsoType, 1400]);
+    });
+
+    it(`parts the datagrams that came in one frame over ${carrier.name}`, () => {
+      for (const offload of [false, true]) {
+        const segment = new Segment();
+        segment.second.offload = offload;
+        const frame = unsummed(carrier, PROTOCOL_UDP, body(3000));
+        const work = { ...workOf(carrier, PROTOCOL_UDP), gsoType: 'udp', gsoSize: 1200 } as const;
+        const pieces = segment.send(frame, work);
+        const lens = pieces.map((piece) => piece.length - carrier.l4 - 8);
+        assert.deepEqual(lens, [1200, 1200, 600]);
+        if (!offload) for (const piece of pieces) assertSound(carrier, piece, PROTOCOL_UDP);
+        else assert.ok(segment.second.works.every(({ gsoSize }) => gsoSize === 0));
+        const joined = pieces.flatMap((piece) => [...piece.subarray(carrier.l4 + 8)]);
+        assert.deepEqual(Uint8Array.from(joined), body(3000));
+      }
+    });
+  }
+
+  it('takes the datagrams that came in one frame one by one, when they are for the host', () => {
     const segment = new Segment();
-    segment.second.offload = true;
-    const frame = unsum(tcpFrame({ data: body(10_000) }, to), PROTOCOL_TCP);
-    assert.equal(segment.send(frame, true).length, 1);
-    assert.deepEqual(segment.second.gsoSizes, [1460]);
-    segment.send(unsum(tcpFrame({ data: body(10) }, to), PROTOCOL_TCP), true);
-    assert.deepEqual(segment.second.gsoSizes, [1460, 0]);
+    const carrier = CARRIERS[0];
+    assert.ok(carrier !== undefined);
+    const frame = unsummed(carrier, PROTOCOL_UDP, body(3000));
+    const work = { ...workOf(carrier, PROTOCOL_UDP), gsoType: 'udp', gsoSize: 1200 } as const;
+    segment.sendUp(frame, work);
+    assert.deepEqual(
+      segment.upper.datagrams.map(({ data }) => data.length),
+      [1200, 1200, 600],
+    );
   });
 
-  it('passes on what is not IPv4, and fragments, unchanged', () => {
+  it('passes on what is not IP, and fragments, unchanged', () => {
     const segment = new Segment();
     const odd = ethernetFrame(0x88b5, 60, GUEST_MAC, OTHER_MAC);
-    assert.equal(segment.send(odd, true).length, 1);
+    assert.equal(segment.send(odd).length, 1);
     const fragment = udpFrame(1, 2, body(64), { ...to, fragment: 0x2000 });
     const before = fragment.slice();
-    const [copy] = segment.send(fragment, true);
+    const [copy] = segment.send(fragment);
     assert.deepEqual(copy?.subarray(L3), before.subarray(L3));
   });
 
@@ -158,30 +298,60 @@ describe('stack/forward', () => {
     for (const address of [GATEWAY_IP, HOST_IP]) {
       for (const operation of [1, 2]) {
         const segment = new Segment();
-        assert.equal(
-          segment.send(arpFrame(operation, GUEST_MAC, address, OTHER_IP), false).length,
-          0,
-        );
+        assert.equal(segment.send(arpFrame(operation, GUEST_MAC, address, OTHER_IP)).length, 0);
         assert.equal(segment.stack.drops.get('arp-claims-our-address'), 1);
-        assert.equal(
-          segment.send(arpFrame(operation, GUEST_MAC, GUEST_IP, address), false).length,
-          1,
-        );
+        assert.equal(segment.send(arpFrame(operation, GUEST_MAC, GUEST_IP, address)).length, 1);
       }
     }
   });
 
-  it('counts what it cannot forward: a broken header, a full link', () => {
+  it('counts what it cannot forward: headers that are not what the link says, a full link', () => {
     const segment = new Segment();
-    const broken = tcpFrame({ data: body(10) }, to);
-    broken[L3] = 0x40;
-    assert.equal(segment.send(broken, true).length, 0);
+    const [v4, v6] = CARRIERS;
+    assert.ok(v4 !== undefined && v6 !== undefined);
+    const large = { ...workOf(v4, PROTOCOL_TCP), gsoType: 'tcp4', gsoSize: MSS } as const;
+    const frame = (): Uint8Array => unsummed(v4, PROTOCOL_TCP, body(5000));
+    const hostile: [Uint8Array, Partial<FrameWork>][] = [
+      [frame(), { ...large, csumStart: L4 - 4 }],
+      [frame(), { ...large, csumOffset: 60 }],
+      [frame(), { ...large, gsoSize: 1 }],
+      [frame().fill(0, L4 + 12, L4 + 13), large],
+      [frame().fill(0xff, 12, 14), large],
+      [unsummed(v6, PROTOCOL_TCP, body(5000)), large],
+    ];
+    for (const [bytes, work] of hostile) assert.equal(segment.send(bytes, work).length, 0);
+    assert.equal(segment.stack.drops.get('frame-forward-failed'), hostile.length);
     segment.second.full = true;
     for (const offload of [false, true]) {
       segment.second.offload = offload;
-      segment.send(unsum(tcpFrame({ data: body(5000) }, to), PROTOCOL_TCP), true);
+      segment.send(frame(), large);
     }
-    segment.send(tcpFrame({ data: body(10) }, to), false);
-    assert.equal(segment.stack.drops.get('frame-forward-failed'), 4);
+    segment.send(tcpFrame({ data: body(10) }, to));
+    assert.equal(segment.stack.drops.get('frame-forward-failed'), hostile.length + 3);
+    segment.sendUp(frame(), { ...large, gsoType: 'udp', gsoSize: 1 });
+    segment.sendUp(frame(), { ...large, csumStart: 60_000 });
+    segment.send(frame(), { csumStart: 5052, csumOffset: 1 });
+    segment.send(frame(), { csumStart: 13, csumOffset: 1 });
+    assert.equal(segment.stack.drops.get('frame-bad-offload'), 4);
+  });
+
+  it('never throws on hostile bytes: it cuts or counts', () => {
+    const gso = fc.constantFrom('tcp4', 'tcp6', 'udp');
+    const place = fc.nat({ max: 120 });
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 14, maxLength: 200 }),
+        fc.constantFrom(0x0800, 0x86dd, 0x8100, 0x88b5),
+        gso,
+        place,
+        place,
+        fc.nat({ max: 100 }),
+        (bytes, type, gsoType, csumStart, csumOffset, gsoSize) => {
+          viewOf(bytes).setUint16(6, 0x5254);
+          viewOf(bytes).setUint16(12, type);
+          new Segment().send(bytes, { csumStart, csumOffset, gsoType, gsoSize });
+        },
+      ),
+    );
   });
 });

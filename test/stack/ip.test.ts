@@ -1,7 +1,6 @@
 /** IPv4, fragments, ICMP, ARP, UDP and the switch, as packet scripts. One row a rule. */
 import assert from 'node:assert/strict';
 import { ipv4 } from '../../src/base/ip-address.ts';
-import { slabOver } from '../../src/base/slab.ts';
 import { sum16 } from '../../src/wire/checksum.ts';
 import { IPV4_DF, IPV4_MF, PROTOCOL_ICMP, PROTOCOL_UDP } from '../../src/wire/ipv4.ts';
 import { checkUdp } from '../../src/wire/udp.ts';
@@ -25,6 +24,7 @@ import {
   udpPacket,
   viewOf,
 } from '../support/frames.ts';
+import { frameOver } from '../support/lend.ts';
 import { RecordingWriter, Script } from '../support/script.ts';
 
 const OTHER_MAC = 0x5254_0000_0002;
@@ -95,7 +95,7 @@ describe('stack/ipv4', () => {
 
   it('drops what is larger than any frame', () => {
     const s = new Script();
-    s.reader.onFrame(s.now, slabOver(new Uint8Array(70_000)), 0, 70_000, false);
+    s.reader.onFrame(s.now, frameOver(new Uint8Array(70_000)));
     assert.deepEqual(s.drops(), { 'frame-oversized': 1 });
   });
 
@@ -472,7 +472,7 @@ describe('stack/segment', () => {
     return {
       writer,
       send: (frame) => {
-        reader.onFrame(s.now, slabOver(frame), 0, frame.length, false);
+        reader.onFrame(s.now, frameOver(frame));
         reader.onBatchEnd(s.now);
       },
     };

@@ -1,7 +1,7 @@
 /** A guest that leaves and comes back on another link keeps its connections. */
 import assert from 'node:assert/strict';
-import { slabOver } from '../../src/base/slab.ts';
 import { arpFrame, GATEWAY_IP, GUEST_IP, GUEST_MAC } from '../support/frames.ts';
+import { frameOver } from '../support/lend.ts';
 import { established, RecordingWriter, type Script } from '../support/script.ts';
 
 /** Attach the guest of `script` by a new link. */
@@ -10,7 +10,7 @@ function reattach(script: Script): RecordingWriter {
   const reader = script.stack.attach(script.now, 'again', writer);
   assert.ok(reader !== undefined);
   const frame = arpFrame(1, GUEST_MAC, GUEST_IP, GATEWAY_IP);
-  reader.onFrame(script.now, slabOver(frame), 0, frame.length, false);
+  reader.onFrame(script.now, frameOver(frame));
   reader.onBatchEnd(script.now);
   writer.take();
   return writer;

@@ -1,6 +1,7 @@
 /** Flow control, acknowledging, probes. One row a rule. */
 import assert from 'node:assert/strict';
 import type { TcpRecord } from '../support/frames.ts';
+import { frameOver } from '../support/lend.ts';
 import { established, PLAIN, type Script } from '../support/script.ts';
 
 const MSS = 1460;
@@ -355,13 +356,7 @@ describe('stack/tcp windows', () => {
       const again = s.stack.attach(s.now, 'again', s.writer);
       assert.ok(again);
       const frame = s.segment({ seq: 1, ack: 1 });
-      again.onFrame(
-        s.now,
-        { bytes: frame, view: new DataView(frame.buffer) },
-        0,
-        frame.length,
-        false,
-      );
+      again.onFrame(s.now, frameOver(frame));
       again.onBatchEnd(s.now);
       s.advance(2000);
       assert.ok(s.records().length > 0);

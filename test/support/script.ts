@@ -14,6 +14,7 @@ import type {
   TcpRequest,
   Upstream,
 } from '../../src/stack/flow.ts';
+import type { FrameWork } from '../../src/stack/frame.ts';
 import type { FrameReader, FrameWriter } from '../../src/stack/link.ts';
 import { Stack, type StackConfig } from '../../src/stack/stack.ts';
 import type { TcpConfig } from '../../src/stack/tcp/config.ts';
@@ -43,6 +44,7 @@ export class RecordingWriter implements FrameWriter {
   room: number = Number.POSITIVE_INFINITY;
   frames: Uint8Array[] = [];
   gsoSizes: number[] = [];
+  works: FrameWork[] = [];
   flushes = 0;
 
   reserve(_maxLen: number): number {
@@ -55,8 +57,9 @@ export class RecordingWriter implements FrameWriter {
     this.frames.push(this.slab.bytes.slice(0, len));
   }
 
-  commitOffload(len: number, _l4Off: number, _headerLen: number, gsoSize: number): void {
-    this.gsoSizes.push(gsoSize);
+  commitOffload(len: number, work: FrameWork): void {
+    this.gsoSizes.push(work.gsoSize);
+    this.works.push({ ...work });
     this.commit(len);
   }
 

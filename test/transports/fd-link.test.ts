@@ -42,7 +42,9 @@ describe('transports/fd-link', () => {
     await link.until(() => link.batches > 0);
     assert.equal(link.batches, 1);
     assert.equal(link.frames.length, 10);
-    assert.ok(link.frames.every((frame) => frame.bytes.equals(FRAME) && !frame.trusted));
+    assert.ok(
+      link.frames.every((frame) => frame.bytes.equals(FRAME) && frame.checksum === 'unknown'),
+    );
     assert.equal(fdLink.stats.framesToHost, 10);
     await close();
   });
@@ -73,18 +75,17 @@ describe('transports/fd-link', () => {
     await close();
   });
 
-  for (const [flags, trusted] of [
-    [0, false],
-    [1, true],
-    [2, true],
+  for (const [header, checksum] of [
+    ['00000000000000000000', 'unknown'],
+    ['01000000000022001000', 'partial'],
+    ['01014200a80522001000', 'partial'],
+    ['02000000000000000000', 'valid'],
   ] as const) {
-    it(`takes vnet flags ${flags} for a checksum that is ${trusted ? '' : 'not '}vouched for`, async () => {
+    it(`takes the vnet header ${header} for a checksum that is ${checksum}`, async () => {
       const { link, far, close } = await wire(10);
-      const header = Buffer.alloc(10);
-      header[0] = flags;
-      put(far, Buffer.concat([header, FRAME]));
+      put(far, Buffer.concat([Buffer.from(header, 'hex'), FRAME]));
       await link.until(() => link.frames.length === 1);
-      assert.deepEqual(link.frames, [{ bytes: FRAME, trusted }]);
+      assert.deepEqual(link.frames, [{ bytes: FRAME, checksum }]);
       await close();
     });
   }
@@ -95,13 +96,31 @@ describe('transports/fd-link', () => {
     assert.ok(writer.offload);
     const at = writer.reserve(9000);
     writer.slab.bytes.set(FRAME, at);
-    writer.commitOffload(FRAME.length, 34, 32, 1448, 4);
+    writer.commitOffload(FRAME.length, {
+      csumStart: 34,
+      csumOffset: 16,
+      gsoType: 'tcp4',
+      gsoSize: 1448,
+      headerLen: 66,
+    });
     assert.equal(take(far), `0101${'4200'}${'a805'}${'2200'}${'1000'}${FRAME.toString('hex')}`);
     writer.slab.bytes.set(FRAME, writer.reserve(9000));
-    writer.commitOffload(FRAME.length, 54, 20, 1440, 6);
+    writer.commitOffload(FRAME.length, {
+      csumStart: 54,
+      csumOffset: 16,
+      gsoType: 'tcp6',
+      gsoSize: 1440,
+      headerLen: 74,
+    });
     assert.equal(take(far), `0104${'4a00'}${'a005'}${'3600'}${'1000'}${FRAME.toString('hex')}`);
     writer.slab.bytes.set(FRAME, writer.reserve(9000));
-    writer.commitOffload(FRAME.length, 34, 20, 0, 4);
+    writer.commitOffload(FRAME.length, {
+      csumStart: 34,
+      csumOffset: 16,
+      gsoType: 'none',
+      gsoSize: 0,
+      headerLen: 54,
+    });
     assert.equal(take(far), `0100${'3600'}${'0000'}${'2200'}${'1000'}${FRAME.toString('hex')}`);
     link.send(FRAME);
     assert.equal(take(far), `${'00'.repeat(10)}${FRAME.toString('hex')}`);

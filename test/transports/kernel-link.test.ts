@@ -1,8 +1,6 @@
 /** Links against the real kernel: TAP devices and packet sockets in namespaces of our own. */
 import assert from 'node:assert/strict';
-import type { Slab } from '../../src/base/slab.ts';
 import { loadPosix } from '../../src/native/load.ts';
-import type { FrameWriter } from '../../src/stack/link.ts';
 import type { OpenLink } from '../../src/transports/link-context.ts';
 import { parseLinkSpec } from '../../src/transports/link-spec.ts';
 import { openLink } from '../../src/transports/open-link.ts';
@@ -12,7 +10,6 @@ import { describeNeeding, itNeeding, NAMESPACES } from '../support/requirements.
 import { contextFor, type RecordedLink, RecordingAcceptor } from './recorder.ts';
 
 const MAC = Buffer.from('020000000001', 'hex');
-const TCP = 6;
 
 interface Guest {
   readonly net: Namespace;
@@ -43,37 +40,19 @@ async function guest(kind: Kind, mtu = 1500): Promise<Guest> {
 /** Hand every frame of one guest to the other, work left to the kernel included. */
 function relay(from: Guest, to: Guest): void {
   from.link.keepFrames = false;
-  from.link.onFrameHook = (slab, off, len, trusted) => {
+  from.link.onFrameHook = (frame) => {
+    const { slab, off, len } = frame;
     if (len > from.largest) from.largest = len;
-    forward(slab, off, len, trusted, to.link.writer);
+    const { writer } = to.link;
+    writer.slab.bytes.set(slab.bytes.subarray(off, off + len), writer.reserve(len));
+    if (frame.checksum === 'partial') writer.commitOffload(len, frame);
+    else writer.commit(len);
   };
-}
-
-function forward(
-  slab: Slab,
-  off: number,
-  len: number,
-  trusted: boolean,
-  writer: FrameWriter,
-): void {
-  const at = writer.reserve(len);
-  writer.slab.bytes.set(slab.bytes.subarray(off, off + len), at);
-  const v6 = slab.view.getUint16(off + 12) === 0x86dd;
-  const l4Off = v6 ? 54 : 14 + (slab.view.getUint8(off + 14) & 15) * 4;
-  const protocol = slab.view.getUint8(off + (v6 ? 20 : 23));
-  if (!trusted || protocol !== TCP) {
-    writer.commit(len);
-    return;
-  }
-  const headerLen = (slab.view.getUint8(off + l4Off + 12) >> 4) * 4;
-  const segmentLen = 1500 - (l4Off - 14) - headerLen;
-  const gsoSize = len - l4Off - headerLen > segmentLen ? segmentLen : 0;
-  writer.commitOffload(len, l4Off, headerLen, gsoSize, v6 ? 6 : 4);
 }
 
 /** Answer ARP for 10.9.0.1 and echo requests to it. */
 function answer(link: RecordedLink): void {
-  link.onFrameHook = (slab, off, len) => {
+  link.onFrameHook = ({ slab, off, len }) => {
     const frame = Buffer.from(slab.bytes.subarray(off, off + len));
     frame.copy(frame, 0, 6, 12);
     MAC.copy(frame, 6);

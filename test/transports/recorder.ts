@@ -1,12 +1,12 @@
 /** A segment that records what its links deliver, and the surroundings that links need. */
 import { SILENT } from '../../src/base/log.ts';
-import type { Slab } from '../../src/base/slab.ts';
+import type { Frame, FrameChecksum } from '../../src/stack/frame.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor } from '../../src/stack/link.ts';
 import type { LinkContext } from '../../src/transports/link-context.ts';
 
 export interface Received {
   readonly bytes: Buffer;
-  readonly trusted: boolean;
+  readonly checksum: FrameChecksum;
 }
 
 export class RecordedLink implements FrameReader {
@@ -19,7 +19,7 @@ export class RecordedLink implements FrameReader {
   /** Called after each of the events above. */
   onEvent: () => void = () => undefined;
   /** Called for each frame, while it is borrowed. */
-  onFrameHook: (slab: Slab, off: number, len: number, trusted: boolean) => void = () => undefined;
+  onFrameHook: (frame: Frame) => void = () => undefined;
   keepFrames = true;
 
   constructor(name: string, writer: FrameWriter) {
@@ -27,11 +27,12 @@ export class RecordedLink implements FrameReader {
     this.writer = writer;
   }
 
-  onFrame(_now: number, slab: Slab, off: number, len: number, trusted: boolean): void {
+  onFrame(_now: number, frame: Frame): void {
+    const { slab, off, len, checksum } = frame;
     if (this.keepFrames) {
-      this.frames.push({ bytes: Buffer.from(slab.bytes.subarray(off, off + len)), trusted });
+      this.frames.push({ bytes: Buffer.from(slab.bytes.subarray(off, off + len)), checksum });
     }
-    this.onFrameHook(slab, off, len, trusted);
+    this.onFrameHook(frame);
   }
 
   onBatchEnd(): void {

@@ -6,8 +6,8 @@
  */
 import { Buffer } from 'node:buffer';
 import { KEY_GUEST, KEY_REMOTE, makeKey } from '../../base/flow-key.ts';
-import type { Slab } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
+import type { Frame } from '../../stack/frame.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor } from '../../stack/link.ts';
 import { emitEthernetTo } from '../../stack/neighbor.ts';
 import { pseudoAddressSum } from '../../wire/checksum.ts';
@@ -105,8 +105,8 @@ export class SimulatedNic implements LinkAcceptor, FrameReader {
 
   // --- FrameReader ---
 
-  onFrame(now: Instant, slab: Slab, off: number, len: number, trusted: boolean): void {
-    if (!this.takes(slab.view, off, len)) this.stack?.onFrame(now, slab, off, len, trusted);
+  onFrame(now: Instant, frame: Frame): void {
+    if (!this.takes(frame.slab.view, frame.off, frame.len)) this.stack?.onFrame(now, frame);
   }
 
   onBatchEnd(now: Instant): void {

@@ -33,6 +33,7 @@ import {
 } from '../../wire/ipv4.ts';
 import { readMac } from '../../wire/mac.ts';
 import type { StackDrop } from '../drops.ts';
+import type { Frame } from '../frame.ts';
 import type { LinkPort } from '../link-port.ts';
 import type { Neighbor, NeighborTable } from '../neighbor.ts';
 import type { Packet } from '../packet.ts';
@@ -97,15 +98,8 @@ export class Ipv4Input {
     return this.reassembler;
   }
 
-  /** `off` and `len` are the frame's. */
-  onFrame(
-    now: Instant,
-    port: LinkPort,
-    slab: Slab,
-    off: number,
-    len: number,
-    trusted: boolean,
-  ): void {
+  onFrame(now: Instant, port: LinkPort, frame: Frame): void {
+    const { slab, off, len } = frame;
     const l3 = off + ETHERNET_HEADER_LEN;
     const { view } = slab;
     const fault = checkIpv4(view, l3, len - ETHERNET_HEADER_LEN);
@@ -125,7 +119,8 @@ export class Ipv4Input {
       this.deliver(now, port, whole, 0, false);
       return;
     }
-    if (!trusted && (word & IPV4_DF) !== 0 && ipv4TotalLength(view, l3) > this.mtu) {
+    const trusted = frame.checksum !== 'unknown';
+    if (frame.gsoSize === 0 && (word & IPV4_DF) !== 0 && ipv4TotalLength(view, l3) > this.mtu) {
       this.drops.add('ipv4-too-big');
       this.fill(slab, l3, false);
       this.icmp.sendErrorFor(packet, ICMP_UNREACHABLE, UNREACHABLE_NEEDS_FRAGMENTATION, this.mtu);

@@ -19,6 +19,8 @@ import {
   IPV4_MF,
   ipv4Protocol,
 } from '../../wire/ipv4.ts';
+import { TCP_CHECKSUM_OFFSET } from '../../wire/tcp.ts';
+import { Frame } from '../frame.ts';
 import type { LinkPort } from '../link-port.ts';
 import type { Neighbor } from '../neighbor.ts';
 
@@ -58,6 +60,7 @@ export class IpOutput {
   onUnresolved: (neighbor: Neighbor) => void = () => {};
   /** Why the last `open` returned -1. */
   drop: OutputDrop = 'out-no-link';
+  private readonly work = new Frame();
   private port: LinkPort | undefined = undefined;
   private family: 4 | 6 = 4;
   private frameOff = 0;
@@ -65,6 +68,7 @@ export class IpOutput {
 
   constructor(mtu: number) {
     this.mtu = mtu;
+    this.work.csumOffset = TCP_CHECKSUM_OFFSET;
   }
 
   /**
@@ -136,7 +140,12 @@ export class IpOutput {
     const { port } = this;
     if (port === undefined) return;
     const len = l4End - this.frameOff;
-    port.writer.commitOffload(len, l4Off - this.frameOff, l4HeaderLen, gsoSize, this.family);
+    const { work } = this;
+    work.csumStart = l4Off - this.frameOff;
+    work.headerLen = work.csumStart + l4HeaderLen;
+    work.gsoType = gsoSize === 0 ? 'none' : this.family === 4 ? 'tcp4' : 'tcp6';
+    work.gsoSize = gsoSize;
+    port.writer.commitOffload(len, work);
     port.sent(len);
   }
 

@@ -14,10 +14,11 @@ import { makePacketSlab, releaseSlab, type Slab } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
 import {
   emitPlainHeader,
-  emitTcpHeader,
-  isSumTrusted,
+  emitWorkHeader,
+  readVnetHeader,
   VNET_HDR_LEN,
 } from '../../native/vnet-header.ts';
+import { Frame, type FrameWork } from '../../stack/frame.ts';
 import type { FrameReader, FrameWriter } from '../../stack/link.ts';
 import { ETHERNET_HEADER_LEN } from '../../wire/ethernet.ts';
 import { MAX_FRAME_LEN } from '../framing.ts';
@@ -43,6 +44,7 @@ export class VhostNetDevice implements PairDevice, FrameWriter {
   offload = false;
   private readonly description: string;
   private readonly context: LinkContext;
+  private readonly frame = new Frame();
   private readonly received: Slab = makePacketSlab(FRAME_AT + MAX_FRAME_LEN);
   private reader: FrameReader | undefined = undefined;
   private serial = 0;
@@ -107,7 +109,7 @@ export class VhostNetDevice implements PairDevice, FrameWriter {
   }
 
   onChain(now: Instant, chain: Chain): void {
-    const { stats, received, headerLen } = this;
+    const { stats, frame, received, headerLen } = this;
     const headerAt = FRAME_AT - headerLen;
     const len = chain.readableLen - headerLen;
     if (len < ETHERNET_HEADER_LEN) stats.drops.add('runt-frame');
@@ -116,8 +118,9 @@ export class VhostNetDevice implements PairDevice, FrameWriter {
       stats.framesToHost++;
       stats.bytesToHost += len;
       chain.read(0, received.bytes, headerAt, headerLen + len);
-      const trusted = isSumTrusted(received.view, headerAt);
-      this.reader?.onFrame(now, received, FRAME_AT, len, trusted);
+      frame.set(received, FRAME_AT, len);
+      if (readVnetHeader(received.view, headerAt, frame)) this.reader?.onFrame(now, frame);
+      else stats.drops.add('bad-offload');
     }
   }
 
@@ -148,16 +151,9 @@ export class VhostNetDevice implements PairDevice, FrameWriter {
     this.send(len);
   }
 
-  commitOffload(
-    len: number,
-    l4Off: number,
-    l4HeaderLen: number,
-    gsoSize: number,
-    family: 4 | 6,
-  ): void {
+  commitOffload(len: number, work: FrameWork): void {
     assert(this.offload, 'the guest takes no frames to be completed');
-    const headerAt = FRAME_AT - this.headerLen;
-    emitTcpHeader(this.slab.view, headerAt, l4Off, l4HeaderLen, gsoSize, family);
+    emitWorkHeader(this.slab.view, FRAME_AT - this.headerLen, work);
     this.send(len);
   }
 

@@ -137,22 +137,26 @@ describe('transports/vhost-net/vhost-net-device', () => {
     assert.equal(lab.device.stats.linksOpen, 1);
   });
 
-  for (const [flags, trusted] of [
-    [0, false],
-    [NEEDS_CSUM, true],
-    [DATA_VALID, true],
+  for (const [flags, checksum] of [
+    [0, 'unknown'],
+    [NEEDS_CSUM, 'partial'],
+    [DATA_VALID, 'valid'],
   ] as const) {
-    it(`takes header flags ${flags} for a checksum that is ${trusted ? '' : 'not '}vouched for`, () => {
+    it(`takes header flags ${flags} for a checksum that is ${checksum}`, () => {
       const lab = new Lab();
-      lab.put(Buffer.concat([Buffer.of(flags), HEADER.subarray(1), FRAME]));
+      const header = Buffer.from(HEADER);
+      header[0] = flags;
+      header[6] = 34;
+      header[8] = 16;
+      lab.put(Buffer.concat([header, FRAME]));
       lab.kick(TX);
-      assert.deepEqual(lab.link.frames, [{ bytes: FRAME, trusted }]);
+      assert.deepEqual(lab.link.frames, [{ bytes: FRAME, checksum }]);
     });
   }
 
   it('gathers frames from any pieces, and delivers a burst as one batch', () => {
     const lab = new Lab();
-    const frame = frameOf(65_550);
+    const frame = frameOf(65_560);
     for (const cuts of [[], [12], [5, 3, 100], [12, 14, 20, 32_768]]) {
       lab.put(Buffer.concat([HEADER, frame]), ...cuts);
       lab.kick(TX);
@@ -172,14 +176,14 @@ describe('transports/vhost-net/vhost-net-device', () => {
       Array.from({ length: 7 }, () => 0),
     );
     assert.equal(lab.device.stats.framesToHost, 7);
-    assert.equal(lab.device.stats.bytesToHost, 4 * 65_550 + 3 * FRAME.length);
+    assert.equal(lab.device.stats.bytesToHost, 4 * 65_560 + 3 * FRAME.length);
   });
 
   it('drops and counts what is no frame', () => {
     const lab = new Lab();
     lab.put(HEADER.subarray(0, 4));
     lab.put(Buffer.alloc(12 + 13));
-    lab.put(Buffer.alloc(12 + 65_551));
+    lab.put(Buffer.alloc(12 + 65_561));
     lab.kick(TX);
     assert.equal(lab.link.frames.length, 0);
     assert.deepEqual(lab.drops(), { 'runt-frame': 2, 'oversized-frame': 1 });
@@ -209,7 +213,13 @@ describe('transports/vhost-net/vhost-net-device', () => {
     lab.lendBuffers(1, 2000);
     const { writer } = lab;
     writer.slab.bytes.set(FRAME, writer.reserve(FRAME.length));
-    writer.commitOffload(FRAME.length, 34, 32, 1448, 4);
+    writer.commitOffload(FRAME.length, {
+      csumStart: 34,
+      csumOffset: 16,
+      gsoType: 'tcp4',
+      gsoSize: 1448,
+      headerLen: 66,
+    });
     const [bytes] = lab.got();
     assert.equal(bytes?.toString('hex'), `01014200a805220010000100${FRAME.toString('hex')}`);
   });
@@ -306,7 +316,7 @@ describe('transports/vhost-net/vhost-net-device', () => {
     assert.equal(lab.got()[0]?.toString('hex'), `${'00'.repeat(10)}${FRAME.toString('hex')}`);
     lab.put(Buffer.concat([HEADER.subarray(0, 10), FRAME]));
     lab.kick(TX);
-    assert.deepEqual(lab.link.frames, [{ bytes: FRAME, trusted: false }]);
+    assert.deepEqual(lab.link.frames, [{ bytes: FRAME, checksum: 'unknown' }]);
   });
 
   it('takes a bounded burst at a time', () => {
