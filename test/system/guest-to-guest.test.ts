@@ -1,7 +1,7 @@
 /** Two kernels on one segment, whose frames the stack only carries: of either family, and whatever their cards leave undone. */
 import assert from 'node:assert/strict';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import { type Guest, Lab } from './support/lab.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
 
 const SIZE = 20_000_000;
