@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type Log, SILENT } from '../../src/base/log.ts';
-import type { Slab } from '../../src/base/slab.ts';
+import type { Frame } from '../../src/stack/frame.ts';
 import type { FrameReader, FrameWriter } from '../../src/stack/link.ts';
 import { FrameLink, type PlainFrameWriter } from '../../src/transports/frame-link.ts';
 
@@ -20,8 +20,8 @@ class Segment implements FrameReader {
     return this;
   }
 
-  onFrame(_now: number, { bytes }: Slab, off: number, len: number): void {
-    this.frames.push(`${bytes[off]}:${len}`);
+  onFrame(_now: number, { slab, off, len }: Frame): void {
+    this.frames.push(`${slab.bytes[off]}:${len}`);
     this.onEach?.();
   }
 
@@ -67,10 +67,10 @@ describe('transports/frame-link', () => {
     const bytes = frame(1);
     assert.ok(link.onFrame(bytes));
     bytes.fill(9);
-    assert.ok(link.onFrame(frame(2, 65_550)));
+    assert.ok(link.onFrame(frame(2, 65_560)));
     assert.deepEqual(segment.frames, []);
     await turn();
-    assert.deepEqual(segment.frames, ['1:60', '2:65550']);
+    assert.deepEqual(segment.frames, ['1:60', '2:65560']);
     assert.equal(segment.batches, 1);
     await link.close();
   });
@@ -91,7 +91,7 @@ describe('transports/frame-link', () => {
   it('what is no frame is refused, and counted', async () => {
     const { link } = make({ write: () => {} });
     assert.equal(link.onFrame(frame(1, 13)), false);
-    assert.equal(link.onFrame(frame(1, 65_551)), false);
+    assert.equal(link.onFrame(frame(1, 65_561)), false);
     assert.equal(link.stats.drops.get('bad-frame-length'), 2);
     await link.close();
     assert.equal(link.onFrame(frame(1)), false);
