@@ -62,6 +62,13 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
       'what guests see as the client of a published port: preserve, gateway (default: preserve)',
   },
   {
+    key: 'keepalive',
+    flags: '--keepalive <seconds>',
+    description:
+      'idle time before TCP sockets of the host, dialled and accepted, are probed; 0: never (default: 120)',
+    isNumber: true,
+  },
+  {
     key: 'mux',
     flags: '--mux <link>',
     description:

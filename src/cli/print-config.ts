@@ -19,6 +19,7 @@ export function printConfig(options: DaemonConfig): string {
     mtu: options.mtu,
     publish: options.publish,
     sourceAddress: options.sourceAddress,
+    keepalive: options.keepaliveS,
     mux: options.mux.links,
     muxAllow: options.mux.allow,
     guestApi: options.guestApi.enabled ? 'on' : 'off',

@@ -9,6 +9,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Log } from '../base/log.ts';
+import { keepaliveOptions } from '../native/stream/keepalive-options.ts';
 import { HeldConnections } from './held-connections.ts';
 import { OPENAPI_PATH, openApiDocument } from './openapi.ts';
 import { GVPROXY_PREFIX, gvproxyForwarder } from './ports/gvproxy-forwarder.ts';
@@ -55,6 +56,7 @@ export function createApiServer<T extends PortTarget>(service: ApiService<T>, lo
       requestTimeout: 30_000,
       keepAliveTimeout: 5_000,
       connectionsCheckingInterval: 5_000,
+      ...keepaliveOptions(), // a client that vanished while it was answered
       requireHostHeader: false, // judged by admission, which answers with a problem document
     },
     (request, response) => {

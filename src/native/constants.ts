@@ -28,6 +28,7 @@ export const IPPROTO_ICMPV6 = 58;
 
 export const SOL_IP = 0;
 export const SOL_SOCKET = 1;
+export const SOL_TCP = 6;
 export const SOL_UDP = 17;
 export const SOL_IPV6 = 41;
 export const SOL_PACKET = 263;
@@ -36,6 +37,8 @@ export const IP_RECVERR = 11;
 export const IPV6_UNICAST_HOPS = 16;
 export const IPV6_RECVERR = 25;
 export const UDP_SEGMENT = 103;
+export const TCP_KEEPINTVL = 5;
+export const TCP_KEEPCNT = 6;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_SNDBUFFORCE = 32;

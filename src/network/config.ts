@@ -15,6 +15,8 @@ export interface NetworkConfig {
   readonly publish: readonly string[];
   /** What guests see as the client of a published port, where the port does not say. */
   readonly sourceAddress: SourceAddress;
+  /** Idle time before host TCP sockets, dialled and accepted, are probed, in s; 0: never. */
+  readonly keepaliveS: number;
   readonly guestApi: GuestApiConfig;
   readonly mux: MuxLinkConfig;
   readonly dns: DnsConfig;

@@ -97,7 +97,8 @@ export class DataPath {
       pool: new SendPool(),
       seed: cryptoRandom.next32(),
     };
-    this.tcp = new TcpProxy({ clock, flusher: flush }, stack, this.tcpCounts);
+    const { keepaliveS } = config;
+    this.tcp = new TcpProxy({ clock, flusher: flush }, stack, this.tcpCounts, { keepaliveS });
     this.udp = new UdpNat(
       { ...shared, outboxes, native },
       { ...UDP_NAT_DEFAULTS, bindings: limits.bindings },

@@ -1,6 +1,8 @@
 /** From checked settings to the effective configuration: fill in defaults, then check values against each other. */
+
 import { resolve } from 'node:path';
 import { DEFAULT_BIND_RULES } from '../control/ports/bind-rules.ts';
+import { KEEPALIVE_DEFAULT_S } from '../native/stream/keepalive-options.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
 import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
@@ -40,6 +42,7 @@ export function effectiveConfig(settings: Partial<NetworkSettings>): NetworkConf
     mtu: settings.mtu ?? DEFAULT_MTU,
     publish: settings.publish ?? [],
     sourceAddress: settings.sourceAddress ?? 'preserve',
+    keepaliveS: settings.keepalive ?? KEEPALIVE_DEFAULT_S,
     mux: { links: settings.mux ?? [], allow: settings.muxAllow ?? [] },
     guestApi: {
       enabled: settings.guestApi ?? false,

@@ -22,6 +22,8 @@ export interface MuxLinksDeps {
   /** What guests may have dialled here; `parseTargetRule` accepts each. None: nothing. */
   readonly allow: readonly string[];
   readonly sourceAddress: SourceAddress;
+  /** Idle time before peers and targets on other hosts are probed, in s. */
+  readonly keepaliveS: number;
   /** What hawser itself serves. @returns false when the channel is to be dialled */
   readonly serves: (now: Instant, request: ChannelRequest) => boolean;
   readonly clock: Clock;
@@ -39,9 +41,14 @@ export class MuxLinks {
 
   constructor(deps: MuxLinksDeps) {
     this.deps = deps;
-    const { clock, log, sourceAddress, serves } = deps;
+    const { clock, log, sourceAddress, serves, keepaliveS } = deps;
     const rules = deps.allow.flatMap((text) => parseTargetRule(text) ?? []);
-    this.dialer = new TargetDialer({ clock, log, isAllowed: (target) => isAllowed(rules, target) });
+    this.dialer = new TargetDialer({
+      clock,
+      log,
+      isAllowed: (target) => isAllowed(rules, target),
+      keepaliveS,
+    });
     this.peers = new MuxPeers({
       clock,
       log,
@@ -54,8 +61,9 @@ export class MuxLinks {
 
   /** @throws Error that says which link cannot be opened, and why */
   async open(): Promise<void> {
-    const { links, clock, log, dialGuest, flusher } = this.deps;
-    const context = { peers: this.peers, clock, log, dialGuest, flusher, posix: loadPosix };
+    const { links, clock, log, dialGuest, flusher, keepaliveS } = this.deps;
+    const shared = { peers: this.peers, clock, log, keepaliveS };
+    const context = { ...shared, dialGuest, flusher, posix: loadPosix };
     for (const [order, text] of links.entries()) {
       this.links.push(await openMuxLink(parseMuxLink(text), order, context));
     }

@@ -1,4 +1,5 @@
 /** What each option of the network may be, whichever way it came: library, command line or YAML. */
+import { KEEPALIVE_MAX_S } from '../native/stream/keepalive-options.ts';
 import { SOURCE_ADDRESSES, type SourceAddress } from '../proxy/ports/publish-spec.ts';
 import type { DnsUpstream, DnsZone, StaticLease } from './config.ts';
 import { parseIpv4, parseNetwork } from './ipv4-text.ts';
@@ -41,6 +42,7 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly mtu: number | undefined;
   readonly publish: readonly string[] | undefined;
   readonly sourceAddress: SourceAddress | undefined;
+  readonly keepalive: number | undefined;
   readonly guestApi: boolean | undefined;
   readonly guestApiBind: readonly string[] | undefined;
   readonly mux: readonly string[] | undefined;
@@ -63,6 +65,7 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   mtu: () => integer(MTU_MIN, MTU_MAX),
   publish: () => list(textAsIs(parsePublication)),
   sourceAddress: () => oneOf(SOURCE_ADDRESSES),
+  keepalive: () => integer(0, KEEPALIVE_MAX_S),
   guestApi: onOff,
   guestApiBind: () => list(textAsIs(parseRule)),
   mux: () => list(text(parseMux)),

@@ -102,7 +102,8 @@ class RunningNetwork implements Network, DaemonNetwork {
     const { stack, flusher, listeners, addressMap, native } = this.dataPath;
     stack.onLinkCount = (links): void => this.onLinkCount(links);
     stack.onNeighborMoved = (): void => this.guestWatch.changed();
-    const context = { acceptor: stack, clock, log, mtu: config.mtu };
+    const { keepaliveS } = config;
+    const context = { acceptor: stack, clock, log, mtu: config.mtu, keepaliveS };
     this.links = new Links({ context, ownListeners, log });
     this.streams = new GuestStreams({
       stack,
@@ -116,6 +117,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       links: config.mux.links,
       allow: config.mux.allow,
       sourceAddress: config.sourceAddress,
+      keepaliveS,
       serves: (now, request) => this.guestApi?.onChannel(now, request) ?? false,
       clock,
       log,
@@ -282,7 +284,7 @@ class RunningNetwork implements Network, DaemonNetwork {
         agent: config.mux.links.length > 0 ? mux.carrier : undefined,
         onChange: (kind, port) => emitter.emit('port', { kind, port: portView(port) }),
       },
-      { sourceAddress: config.sourceAddress },
+      { sourceAddress: config.sourceAddress, keepaliveS: config.keepaliveS },
     );
   }
 

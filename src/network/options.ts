@@ -26,6 +26,8 @@ export interface NetworkOptions {
   readonly publish?: OneOrMore | undefined;
   /** What guests see as the client of a published port. Default: `preserve`, the client's own address. */
   readonly sourceAddress?: SourceAddress | undefined;
+  /** Idle seconds before TCP sockets of the host, dialled and accepted, are probed; 0: never. Default: 120. */
+  readonly keepalive?: number | undefined;
   /** Whether guests may publish ports through `http://GATEWAY/`. Default: no. */
   readonly guestApi?: boolean | 'on' | 'off' | undefined;
   /** Where they may: `ADDRESS:PORTS`, `*` for every address. Default: 127.0.0.1 and ::1, ports 1024 to 65535. */

@@ -10,6 +10,8 @@ export interface LinkContext {
   readonly log: Log;
   /** Of interfaces that the link creates or configures (TAP). */
   readonly mtu: number;
+  /** Idle time before the peer of a TCP link is probed, in s. */
+  readonly keepaliveS?: number;
 }
 
 /** One `--listen` in service. */

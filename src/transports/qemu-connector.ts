@@ -40,7 +40,7 @@ export class QemuConnector implements OpenLink, ConnectOwner {
   }
 
   private connect(): void {
-    this.connecting = connectStream(this.address, this);
+    this.connecting = connectStream(this.address, this, this.context);
   }
 
   onConnected(stream: HostStream): void {

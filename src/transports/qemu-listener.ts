@@ -36,7 +36,8 @@ export class QemuListener implements OpenLink {
       context.log.error({ link: listener.description }, 'accept failed');
     };
     server.on('error', onFailed);
-    acceptStreams(server, (stream) => listener.onStream(stream), onFailed);
+    const onStream = (stream: HostStream): void => listener.onStream(stream);
+    acceptStreams(server, { onStream, onFailed }, context);
     return listener;
   }
 

@@ -5,16 +5,24 @@
 import { mkdirSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname, resolve } from 'node:path';
+import { KEEPALIVE_DEFAULT_S, keepaliveOptions } from '../native/stream/keepalive-options.ts';
 import { LinkError, LinkInUseError } from './link-context.ts';
 import { type PlaceTaken, removeStaleSocket } from './stale-socket.ts';
 import { formatStreamAddress, type StreamAddress, unixPathProblem } from './stream-address.ts';
 
-/** @param onSocket called with each accepted socket, paused; absent for `acceptStreams` */
+/**
+ * @param onSocket called with each accepted socket, paused; absent for `acceptStreams`
+ * @param keepaliveS idle time before the peer of such a socket is probed, in s
+ */
 export async function openServer(
   address: StreamAddress,
   onSocket?: (socket: Socket) => void,
+  keepaliveS: number = KEEPALIVE_DEFAULT_S,
 ): Promise<Server> {
-  const server = createServer({ pauseOnConnect: true, noDelay: true }, onSocket);
+  const server = createServer(
+    { pauseOnConnect: true, noDelay: true, ...keepaliveOptions(keepaliveS) },
+    onSocket,
+  );
   if ('path' in address) await makeDirectory(resolve(address.path));
   try {
     await listen(server, address);

@@ -32,6 +32,7 @@ const DEFAULTS: DaemonConfig = {
   mtu: 1_500,
   publish: [],
   sourceAddress: 'preserve',
+  keepaliveS: 120,
   mux: { links: [], allow: [] },
   guestApi: { enabled: false, bind: ['127.0.0.1:1024-65535', '[::1]:1024-65535'] },
   dns: { upstreams: undefined, search: undefined, zones: [], hostsFile: undefined },
@@ -52,6 +53,7 @@ subnet: 10.1.0.0/16
 gateway: 10.1.0.2
 hostIp: none
 mtu: 9000
+keepalive: 7
 publish: ["8080:80", "127.0.0.1:5300-5301:10.1.0.9:53-54/udp"]
 dns: [9.9.9.9, "::1#5353"]
 dnsSearch: Corp.Example.
@@ -83,6 +85,7 @@ describe('configuration', () => {
       mtu: 9_000,
       publish: ['8080:80', '127.0.0.1:5300-5301:10.1.0.9:53-54/udp'],
       sourceAddress: 'preserve',
+      keepaliveS: 7,
       mux: { links: [], allow: [] },
       guestApi: { enabled: false, bind: ['127.0.0.1:1024-65535', '[::1]:1024-65535'] },
       dns: {

@@ -114,6 +114,7 @@ export const optionsIn = (dir: string, more: Partial<DaemonConfig> = {}): Daemon
   mtu: 1_500,
   publish: [],
   sourceAddress: 'preserve',
+  keepaliveS: 120,
   mux: { links: [], allow: [] },
   guestApi: { enabled: false, bind: [] },
   dns: { upstreams: undefined, search: undefined, zones: [], hostsFile: undefined },

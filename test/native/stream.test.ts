@@ -80,7 +80,7 @@ for (const [way, bindings] of [
     const dial = (at: StreamTarget): Promise<HostStream | string> =>
       new Promise((resolve) => {
         const owner = { onConnected: resolve, onConnectFailed: resolve };
-        connectStream(at, owner, bindings);
+        connectStream(at, owner, { bindings });
       });
 
     async function pair(target: StreamTarget = { host: '127.0.0.1', port: 0 }) {
@@ -281,7 +281,7 @@ for (const [way, bindings] of [
       const { at } = await listen({ host: '127.0.0.1', port: 0 });
       let told = 0;
       const owner = { onConnected: () => told++, onConnectFailed: () => told++ };
-      const connecting: Connecting = connectStream(at, owner, bindings);
+      const connecting: Connecting = connectStream(at, owner, { bindings });
       connecting.cancel();
       connecting.cancel();
       assert.ok(typeof (await dial(at)) !== 'string');
@@ -296,9 +296,8 @@ for (const [way, bindings] of [
       const streams: HostStream[] = [];
       acceptStreams(
         server,
-        (stream) => streams.push(stream),
-        () => assert.fail(),
-        bindings,
+        { onStream: (stream) => streams.push(stream), onFailed: () => assert.fail() },
+        { bindings },
       );
       const bound = server.address();
       assert.ok(typeof bound === 'object' && bound !== null);

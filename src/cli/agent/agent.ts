@@ -135,7 +135,7 @@ async function listenAt(
       server.off('error', reject);
       const onFailed = (): void => {}; // an accept failed; the next one may not
       server.on('error', onFailed);
-      acceptStreams(server, onStream, onFailed);
+      acceptStreams(server, { onStream, onFailed });
       resolve(server);
     };
     if (local.proto === 'unix') server.listen({ path: local.path }, done);

@@ -4,6 +4,7 @@
  * direction for itself; a reset as a reset. Node's own flow control bounds what is in between.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { keepaliveOptions } from '../../native/stream/keepalive-options.ts';
 import type { Admits, Endpoint, ListenAt, Listening } from './listening.ts';
 
 const BACKLOG = 1024;
@@ -15,7 +16,12 @@ export function forwardTcp(
   admits: Admits = () => true,
 ): Promise<Listening> {
   const open = new Set<Socket>();
-  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
+  const server = createServer({
+    pauseOnConnect: true,
+    allowHalfOpen: true,
+    noDelay: true,
+    ...keepaliveOptions(),
+  });
   server.maxConnections = CONNECTIONS_MAX;
   server.on('connection', (client) => {
     if (!admits(client.remoteAddress ?? '')) {
@@ -50,7 +56,13 @@ function portOf(server: Server): number {
 }
 
 function splice(client: Socket, { address, port }: Endpoint): void {
-  const container = connect({ host: address, port, allowHalfOpen: true, noDelay: true });
+  const container = connect({
+    host: address,
+    port,
+    allowHalfOpen: true,
+    noDelay: true,
+    ...keepaliveOptions(),
+  });
   const pairs = [
     [client, container],
     [container, client],

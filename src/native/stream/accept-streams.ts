@@ -6,44 +6,62 @@ import type { Server } from 'node:net';
 import { STREAM_BINDINGS, type StreamBindings, type StreamHandle } from './bindings.ts';
 import { HandleStream } from './handle-stream.ts';
 import type { HostStream } from './host-stream.ts';
+import { type KeepaliveHandle, setKeepalive } from './keepalive.ts';
+import { KEEPALIVE_DEFAULT_S } from './keepalive-options.ts';
 import { SocketStream } from './socket-stream.ts';
 
 /** There a socket that is accepted has the options of the one that listens. */
 const INHERITS = process.platform === 'linux';
 
-interface ServerHandle {
+interface ServerHandle extends KeepaliveHandle {
   setNoDelay?(on: boolean): number;
   onconnection: (status: number, handle: StreamHandle | undefined) => void;
 }
 
+export interface AcceptEvents {
+  onStream(stream: HostStream): void;
+  /** An accept failed; the next one may not. */
+  onFailed(): void;
+}
+
+export interface AcceptOptions {
+  /** Idle time before a client is probed, in s; 0: never. */
+  readonly keepaliveS?: number;
+  readonly bindings?: StreamBindings | null;
+}
+
 /**
  * Take over a server that listens, made with `pauseOnConnect` and `allowHalfOpen`. Nagle's algorithm
- * is off on what it accepts.
- *
- * @param onFailed an accept failed; the next one may not
+ * is off on what it accepts, and keepalive is on.
  */
 export function acceptStreams(
   server: Server,
-  onStream: (stream: HostStream) => void,
-  onFailed: () => void,
-  bindings: StreamBindings | null = STREAM_BINDINGS,
+  events: AcceptEvents,
+  options: AcceptOptions = {},
 ): void {
+  const { keepaliveS = KEEPALIVE_DEFAULT_S, bindings = STREAM_BINDINGS } = options;
   const handle: unknown = Reflect.get(server, '_handle');
   if (bindings === null || !isServerHandle(handle)) {
     server.on('connection', (socket) => {
       socket.setNoDelay(true);
-      onStream(new SocketStream(socket));
+      if (keepaliveS > 0) socket.setKeepAlive(true, keepaliveS * 1000);
+      events.onStream(new SocketStream(socket));
     });
     return;
   }
+  let isInherited = INHERITS && setKeepalive(handle, keepaliveS);
   if (INHERITS) handle.setNoDelay?.(true);
   handle.onconnection = (status, accepted): void => {
     if (status !== 0 || accepted === undefined) {
-      onFailed();
+      events.onFailed();
       return;
     }
     if (!INHERITS) accepted.setNoDelay?.(true);
-    onStream(new HandleStream(bindings, accepted));
+    if (!isInherited) {
+      setKeepalive(accepted, keepaliveS);
+      isInherited = INHERITS && setKeepalive(handle, keepaliveS);
+    }
+    events.onStream(new HandleStream(bindings, accepted));
   };
 }
 

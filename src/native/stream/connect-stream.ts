@@ -12,7 +12,15 @@ import {
 } from './bindings.ts';
 import { HandleStream } from './handle-stream.ts';
 import type { Connecting, ConnectOwner, StreamTarget } from './host-stream.ts';
+import { setKeepalive } from './keepalive.ts';
+import { KEEPALIVE_DEFAULT_S } from './keepalive-options.ts';
 import { SocketStream } from './socket-stream.ts';
+
+export interface ConnectOptions {
+  /** Idle time before the peer is probed, in s; 0: never. */
+  readonly keepaliveS?: number;
+  readonly bindings?: StreamBindings | null;
+}
 
 /**
  * TCP with Nagle's algorithm off, as who sends through it has decided what goes together, and with
@@ -23,28 +31,34 @@ import { SocketStream } from './socket-stream.ts';
 export function connectStream(
   target: StreamTarget,
   owner: ConnectOwner,
-  bindings: StreamBindings | null = STREAM_BINDINGS,
+  options: ConnectOptions = {},
 ): Connecting {
+  const { keepaliveS = KEEPALIVE_DEFAULT_S, bindings = STREAM_BINDINGS } = options;
   return bindings === null
-    ? new SocketConnect(target, owner)
-    : new HandleConnect(bindings, target, owner);
+    ? new SocketConnect(target, owner, keepaliveS)
+    : new HandleConnect(bindings, target, owner, keepaliveS);
 }
 
-/** Idle time before the first probe; RFC 1122 §4.2.3.6's default. */
-const KEEPALIVE_S = 7200;
+/** A peer on this host cannot vanish without a word. */
+const isLocal = (target: StreamTarget): boolean =>
+  'path' in target || target.host.startsWith('127.') || target.host === '::1';
 
 class HandleConnect implements Connecting {
   private readonly bindings: StreamBindings;
   private readonly owner: ConnectOwner;
   private readonly handle: TcpHandle | PipeHandle;
-  /** A peer on this host cannot vanish without a word. */
-  private readonly isLocal: boolean;
+  private readonly keepaliveS: number;
   private over = false;
 
-  constructor(bindings: StreamBindings, target: StreamTarget, owner: ConnectOwner) {
+  constructor(
+    bindings: StreamBindings,
+    target: StreamTarget,
+    owner: ConnectOwner,
+    keepaliveS: number,
+  ) {
     this.bindings = bindings;
     this.owner = owner;
-    this.isLocal = 'path' in target || target.host.startsWith('127.') || target.host === '::1';
+    this.keepaliveS = isLocal(target) ? 0 : keepaliveS;
     let req: ConnectRequest;
     let status: number;
     if ('path' in target) {
@@ -78,7 +92,7 @@ class HandleConnect implements Connecting {
       return;
     }
     this.handle.setNoDelay?.(true);
-    if (!this.isLocal) this.handle.setKeepAlive?.(true, KEEPALIVE_S);
+    setKeepalive(this.handle, this.keepaliveS);
     this.owner.onConnected(new HandleStream(this.bindings, this.handle));
   }
 }
@@ -87,9 +101,10 @@ class SocketConnect implements Connecting {
   private readonly socket: Socket;
   private readonly owner: ConnectOwner;
 
-  constructor(target: StreamTarget, owner: ConnectOwner) {
+  constructor(target: StreamTarget, owner: ConnectOwner, keepaliveS: number) {
     this.owner = owner;
-    this.socket = connect({ ...target, allowHalfOpen: true, noDelay: true, keepAlive: true });
+    this.socket = connect({ ...target, allowHalfOpen: true, noDelay: true });
+    if (keepaliveS > 0 && !isLocal(target)) this.socket.setKeepAlive(true, keepaliveS * 1000);
     this.socket.pause();
     this.socket.once('connect', this.onConnect);
     this.socket.once('error', this.onError);

@@ -22,6 +22,8 @@ export interface TargetDialerDeps {
   readonly log: Log;
   isAllowed(target: Destination): boolean;
   readonly connectTimeoutMs?: number;
+  /** Idle time before a target is probed, in s. */
+  readonly keepaliveS?: number | undefined;
 }
 
 export type DialerCount = 'connected' | 'refused' | 'failed' | 'prohibited' | 'cancelled';
@@ -89,7 +91,7 @@ class TargetDial implements ConnectOwner {
     request: ChannelRequest,
     target: Destination,
   ) {
-    const { connectTimeoutMs = CONNECT_TIMEOUT_MS } = deps;
+    const { connectTimeoutMs = CONNECT_TIMEOUT_MS, keepaliveS } = deps;
     this.deps = deps;
     this.counts = counts;
     this.splices = splices;
@@ -99,7 +101,7 @@ class TargetDial implements ConnectOwner {
       target.proto === 'unix'
         ? { path: target.path }
         : { host: target.address.toString(), port: target.port };
-    this.connecting = connectStream(at, this);
+    this.connecting = connectStream(at, this, keepaliveS === undefined ? {} : { keepaliveS });
     this.timer = setTimeout(() => {
       this.connecting.cancel();
       this.fail('timed-out', `no answer in ${connectTimeoutMs} ms`);

@@ -1,5 +1,6 @@
 /** The published ports, of every kind. Every way to publish acts on this one table. */
 import type { IpAddress } from '../../base/ip-address.ts';
+import { KEEPALIVE_DEFAULT_S } from '../../native/stream/keepalive-options.ts';
 import type { AgentCarrier, PublishedListener } from './agent-carrier.ts';
 import {
   formatHostSide,
@@ -26,6 +27,8 @@ export interface PortTableOptions {
   /** Connections of one port at a time. */
   readonly connections: number;
   readonly sourceAddress: SourceAddress;
+  /** Idle time before a client is probed, in s; 0: never. */
+  readonly keepaliveS: number;
 }
 
 export const PORT_TABLE_DEFAULTS: PortTableOptions = {
@@ -33,6 +36,7 @@ export const PORT_TABLE_DEFAULTS: PortTableOptions = {
   portsOfGuest: 1024,
   connections: 16_384,
   sourceAddress: 'preserve',
+  keepaliveS: KEEPALIVE_DEFAULT_S,
 };
 
 /** Who published: the configuration, a client of the control API, one of the agent's, or a guest by its address. */
@@ -187,9 +191,9 @@ export class PortTable {
   private async listen(spec: PublishSpec, useAgent: boolean): Promise<PublishedListener> {
     if (spec.protocol === 'udp') return this.listenUdp(spec, useAgent);
     const { agent, ...deps } = this.deps;
-    const { connections, sourceAddress } = this.options;
+    const { connections, sourceAddress, keepaliveS } = this.options;
     const listener = new StreamListener(
-      { ...deps, agent, connections, sourceAddress },
+      { ...deps, agent, connections, sourceAddress, keepaliveS },
       spec,
       useAgent,
     );

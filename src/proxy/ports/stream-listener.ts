@@ -46,6 +46,8 @@ export interface StreamListenerDeps {
   readonly freePath: (path: string) => Promise<PlaceTaken | undefined>;
   readonly connections: number;
   readonly sourceAddress: SourceAddress;
+  /** Idle time before a client is probed, in s. */
+  readonly keepaliveS: number;
 }
 
 const BACKLOG = 1024;
@@ -126,7 +128,8 @@ export class StreamListener implements PublishedListener {
           this.refused++; // an accept failed; the next one may not
         };
         server.on('error', onFailed);
-        acceptStreams(server, (stream) => this.onConnection(stream), onFailed);
+        const onStream = (stream: HostStream): void => this.onConnection(stream);
+        acceptStreams(server, { onStream, onFailed }, { keepaliveS: this.deps.keepaliveS });
         resolve();
       });
       server.listen(options);

@@ -5,7 +5,7 @@
  */
 import { Chain } from '../../base/chain.ts';
 import type { Counters } from '../../base/counters.ts';
-import { connectStream } from '../../native/stream/connect-stream.ts';
+import { type ConnectOptions, connectStream } from '../../native/stream/connect-stream.ts';
 import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/host-stream.ts';
 import type { Downstream, FlowId, RefuseReason, TcpRequest } from '../../stack/flow.ts';
 import type { PumpContext } from '../stream/stream-pump.ts';
@@ -17,10 +17,18 @@ export class TcpProxy {
   private readonly context: PumpContext;
   private readonly downstream: Downstream;
   private readonly counts: Counters<TcpProxyCount>;
+  private readonly options: ConnectOptions;
   private readonly active = new Chain<Splice>();
 
-  constructor(context: PumpContext, downstream: Downstream, counts: Counters<TcpProxyCount>) {
+  /** @param options of what is dialled */
+  constructor(
+    context: PumpContext,
+    downstream: Downstream,
+    counts: Counters<TcpProxyCount>,
+    options: ConnectOptions = {},
+  ) {
     this.context = context;
+    this.options = options;
     this.downstream = downstream;
     this.counts = counts;
   }
@@ -32,7 +40,7 @@ export class TcpProxy {
 
   /** Connect to `address` and `id.remotePort`, and answer the request by the outcome. */
   open(request: TcpRequest, address: string): void {
-    const dial = new HostDial(this, request, address);
+    const dial = new HostDial(this, request, address, this.options);
     request.onCancelled = (): void => dial.cancel();
   }
 
@@ -107,10 +115,10 @@ class HostDial implements ConnectOwner {
   private readonly request: TcpRequest;
   private readonly connecting: Connecting;
 
-  constructor(proxy: TcpProxy, request: TcpRequest, host: string) {
+  constructor(proxy: TcpProxy, request: TcpRequest, host: string, options: ConnectOptions) {
     this.proxy = proxy;
     this.request = request;
-    this.connecting = connectStream({ host, port: request.id.remotePort }, this);
+    this.connecting = connectStream({ host, port: request.id.remotePort }, this, options);
   }
 
   onConnected(stream: HostStream): void {

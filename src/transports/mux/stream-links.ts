@@ -2,6 +2,7 @@
 import { connect, type Socket } from 'node:net';
 import type { Log } from '../../base/log.ts';
 import type { LinkSocket } from '../../native/socket-over-handle.ts';
+import { keepaliveOptions } from '../../native/stream/keepalive-options.ts';
 import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
 import type { StreamAddress } from '../stream-address.ts';
 import { closeServer, openServer } from '../stream-server.ts';
@@ -11,6 +12,8 @@ import { type Attempt, Redialer } from './redialer.ts';
 export interface StreamLinkContext {
   readonly peers: MuxPeers;
   readonly log: Log;
+  /** Idle time before a peer on another host is probed, in s. */
+  readonly keepaliveS?: number | undefined;
 }
 
 export interface ListenOptions {
@@ -32,7 +35,11 @@ export async function listenForPeers(
   const listening = new ListeningLink(link, context, options);
   const before = 'path' in address ? process.umask(options.umask ?? PRIVATE_UMASK) : undefined;
   try {
-    const server = await openServer(address, (socket) => listening.onSocket(socket));
+    const server = await openServer(
+      address,
+      (socket) => listening.onSocket(socket),
+      context.keepaliveS,
+    );
     listening.stop = () => closeServer(server);
   } finally {
     if (before !== undefined) process.umask(before);
@@ -87,6 +94,8 @@ export function dialStream(
   return new Redialer(link, context.log, (attempt) => {
     connectPaused(address, attempt, (socket) => {
       attempt.onConnected();
+      const { keepAlive, keepAliveInitialDelay } = keepaliveOptions(context.keepaliveS);
+      socket.setKeepAlive(keepAlive, keepAliveInitialDelay);
       context.peers.addSocket(link, 'connector', socket, undefined, attempt.onEnd);
     });
   }).start();

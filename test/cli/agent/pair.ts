@@ -50,6 +50,7 @@ export class Pair {
       links,
       allow,
       sourceAddress: 'preserve',
+      keepaliveS: 120,
       serves: () => false,
       clock: new NodeClock(),
       log: this.log,
@@ -103,7 +104,7 @@ export class Pair {
       });
       if (served !== true) stream.reset();
     };
-    acceptStreams(server, onStream, () => {});
+    acceptStreams(server, { onStream, onFailed: () => {} });
     const address = server.address();
     assert.ok(typeof address === 'object' && address !== null);
     return address.port;
