@@ -8,6 +8,7 @@
  * anew at once. A deadline beyond one turn of the wheel waits in its slot for further turns. Slots
  * with entries are marked in a bit map, so that the next one is found in a few steps.
  */
+import { reportFault } from './faults.ts';
 import { type Instant, NEVER } from './time.ts';
 import { WorkList } from './work-list.ts';
 
@@ -102,7 +103,11 @@ export class TimerWheel {
       // One served before it may have moved or cancelled it.
       if (each.deadline > now || each.filedSlot >= 0) continue;
       each.deadline = NEVER;
-      each.onDeadline(now);
+      try {
+        each.onDeadline(now);
+      } catch (fault) {
+        reportFault('timer', fault);
+      }
     }
   }
 

@@ -6,6 +6,7 @@
  * starting too. It is graceful for {@link GRACE_MS}; then, or at a second signal, the process exits with
  * whatever paths are left removed by hand.
  */
+import { reportFault } from '../base/faults.ts';
 import type { Log } from '../base/log.ts';
 import type { ApiListener } from '../control/api-listener.ts';
 import { serveControlApi } from '../control/control-api.ts';
@@ -58,9 +59,19 @@ export async function runDaemon(options: DaemonConfig, deps: DaemonDeps): Promis
   return 0;
 }
 
+function contained(error: unknown): boolean {
+  try {
+    reportFault('uncaught', error);
+    return true;
+  } catch {
+    return false; // nobody watches
+  }
+}
+
 class Daemon {
   readonly stopped: Promise<void>;
   isStopping = false;
+  private isReady = false;
   private readonly options: DaemonConfig;
   private readonly deps: DaemonDeps;
   private readonly owned = new OwnedPaths();
@@ -137,6 +148,7 @@ class Daemon {
       const readiness = { ready: true, name, pid: process.pid, links, api, ports } as const;
       announceReady(options.readyFd, readiness, deps.log);
     }
+    this.isReady = true;
     deps.onReady?.(network);
   }
 
@@ -166,7 +178,9 @@ class Daemon {
     else this.stop(signal);
   }
 
+  /** Once ready, others depend on it: what has thrown is lost, and everybody else's traffic goes on. */
   private onUncaught(error: unknown): void {
+    if (this.isReady && contained(error)) return;
     this.deps.log.error({ err: error }, 'hawser fails: a bug, please report it');
     this.leave(EXIT_FAILURE);
   }

@@ -77,6 +77,7 @@ function bound(server: Server, listen: () => void): Promise<void> {
     server.once('error', reject);
     server.once('listening', () => {
       server.off('error', reject);
+      server.on('error', () => {}); // an accept failed; the next one may not
       resolve();
     });
     listen();

@@ -18,6 +18,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { BufferPool, MAX_BUFFER } from '../base/buffer-pool.ts';
+import { reportFault } from '../base/faults.ts';
 import type { Slab } from '../base/slab.ts';
 import { type Instant, NEVER } from '../base/time.ts';
 import {
@@ -345,14 +346,22 @@ export class Mux implements ChannelPort {
     for (const channel of session.requests.splice(0)) {
       if (channel.ending !== undefined) continue; // gone before it was told
       channel.request = new ChannelRequest(channel);
-      handler.onRequest(now, channel.request);
+      try {
+        handler.onRequest(now, channel.request);
+      } catch (fault) {
+        this.onFault(now, channel, fault);
+      }
     }
     const list = this.told;
     this.told = this.telling;
     this.telling = list;
     for (const channel of list) {
       channel.inEvents = false;
-      this.tellChannel(now, channel);
+      try {
+        this.tellChannel(now, channel);
+      } catch (fault) {
+        this.onFault(now, channel, fault);
+      }
     }
     list.length = 0;
     if (session.goAwayPending) {
@@ -367,6 +376,17 @@ export class Mux implements ChannelPort {
     if (downReason === undefined || this.anythingToTell()) return;
     this.downReason = undefined;
     handler.onDown(now, downReason);
+  }
+
+  /** Code of ours has thrown on the channel's behalf: it is reset, and the link goes on. */
+  private onFault(now: Instant, channel: Channel, fault: unknown): void {
+    reportFault('channel', fault);
+    try {
+      channel.handler?.onClosed(now, channel, 'protocol', FAULT);
+    } catch (again) {
+      reportFault('channel', again);
+    }
+    channel.abort(now, 'protocol', FAULT);
   }
 
   private tellChannel(now: Instant, channel: Channel): void {
@@ -455,6 +475,8 @@ export class Mux implements ChannelPort {
     this.handler.onWork();
   }
 }
+
+const FAULT = 'an internal error';
 
 /** Re-read: a callback may have ended it. */
 const isOver = (channel: Channel): boolean => channel.over;

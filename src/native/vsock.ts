@@ -114,7 +114,10 @@ export async function listenVsock(
   const handle = tcpServerOver(fd);
   return await new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(handle, () => resolve(server));
+    server.listen(handle, () => {
+      server.on('error', () => {}); // an accept failed; the next one may not
+      resolve(server);
+    });
   });
 }
 

@@ -4,6 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { Counters } from '../base/counters.ts';
+import { reportFault } from '../base/faults.ts';
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Log } from '../base/log.ts';
 import { type Clock, NEVER } from '../base/time.ts';
@@ -143,9 +144,13 @@ export class DataPath {
 
   private readonly onTime = (): void => {
     const now = this.clock.now();
-    this.udp.onTimeout(now);
-    this.published.onTimeout(now);
-    this.echo.onTimeout(now);
-    this.stack.onTimeout(now); // ends with `afterWork`, which arms the next
+    for (const part of [this.udp, this.published, this.echo, this.stack]) {
+      try {
+        part.onTimeout(now);
+      } catch (fault) {
+        reportFault('timer', fault);
+      }
+    }
+    this.arm();
   };
 }

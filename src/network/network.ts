@@ -1,6 +1,7 @@
 /** The composition root: options in, a running network out. Everything else is given what it needs. */
 import { Duplex } from 'node:stream';
 import { Emitter } from '../base/emitter.ts';
+import { FaultWatch } from '../base/faults.ts';
 import type { Log } from '../base/log.ts';
 import type { Clock } from '../base/time.ts';
 import type { ApiListener } from '../control/api-listener.ts';
@@ -62,6 +63,7 @@ class RunningNetwork implements Network, DaemonNetwork {
   readonly ports: PortTable;
   private readonly config: NetworkConfig;
   private readonly log: Log;
+  private readonly faults: FaultWatch;
   private readonly clock: Clock = new NodeClock();
   private readonly emitter = new Emitter<NetworkEvents>();
   private readonly guestWatch: GuestWatch;
@@ -81,6 +83,7 @@ class RunningNetwork implements Network, DaemonNetwork {
   constructor(config: NetworkConfig, log: Log) {
     this.config = config;
     this.log = log;
+    this.faults = new FaultWatch(log);
     const { clock, emitter, ownListeners } = this;
     const addresses = addressesOf(config);
     const { gateway } = addresses;
@@ -155,6 +158,7 @@ class RunningNetwork implements Network, DaemonNetwork {
         dhcp: dhcp.counts,
         'dhcp-drops': dhcp.drops,
         refusals,
+        faults: this.faults.counts,
         mux: this.mux.carrier.counts,
         'mux-udp': this.mux.carrier.udpCounts,
         'mux-dialer': this.mux.dialer.counts,
@@ -263,6 +267,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.guestWatch.close();
     this.leaseFile?.flush();
     this.emitter.clear();
+    this.faults.close();
   }
 
   private onLinkCount(links: number): void {

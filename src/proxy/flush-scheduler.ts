@@ -3,6 +3,8 @@
  * the event loop, however many of them did: `setImmediate` runs after the poll phase that read
  * them. Shared by everything in the proxy that sends on the host's behalf.
  */
+import { reportFault } from '../base/faults.ts';
+
 export interface FlushScheduler {
   schedule(): void;
 }
@@ -13,7 +15,11 @@ export class ImmediateFlush implements FlushScheduler {
   /** Bound once: `schedule` allocates no closure. */
   private readonly run = (): void => {
     this.pending = false;
-    this.flush();
+    try {
+      this.flush();
+    } catch (fault) {
+      reportFault('flush', fault);
+    }
   };
 
   constructor(flush: () => void) {

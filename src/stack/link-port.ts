@@ -2,6 +2,7 @@
  * One link as the stack holds it: its writer, its counters, and the connections that wait for it
  * to drain. The transport sees it as a `FrameReader`.
  */
+import { reportFault } from '../base/faults.ts';
 import { NO_BYTES } from '../base/no-bytes.ts';
 import type { Instant } from '../base/time.ts';
 import type { Frame } from './frame.ts';
@@ -47,11 +48,19 @@ export class LinkPort implements FrameReader {
   onFrame(now: Instant, frame: Frame): void {
     this.framesToHost++;
     this.bytesToHost += frame.len;
-    this.owner.onPortFrame(now, this, frame);
+    try {
+      this.owner.onPortFrame(now, this, frame);
+    } catch (fault) {
+      reportFault('frame', fault); // the frame is lost
+    }
   }
 
   onBatchEnd(now: Instant): void {
-    this.owner.onPortBatchEnd(now);
+    try {
+      this.owner.onPortBatchEnd(now);
+    } catch (fault) {
+      reportFault('batch', fault);
+    }
   }
 
   onWritable(now: Instant): void {

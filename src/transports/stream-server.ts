@@ -70,6 +70,7 @@ function listen(server: Server, address: StreamAddress): Promise<void> {
     server.once('error', fail);
     server.listen('path' in address ? { path: address.path } : { ...address }, () => {
       server.off('error', fail);
+      server.on('error', () => {}); // an accept failed; the next one may not
       done();
     });
   });

@@ -3,6 +3,7 @@
  * what to do.
  */
 import { writeFileSync } from 'node:fs';
+import { FaultWatch } from '../../src/base/faults.ts';
 import { runDaemon } from '../../src/cli/daemon.ts';
 import { createLog } from '../../src/cli/log.ts';
 import { StderrSink } from '../../src/cli/stderr-sink.ts';
@@ -39,7 +40,8 @@ try {
     graceMs: 50,
     exit: (code) => process.exit(code),
     onReady: () => {
-      if (plan === 'crash') {
+      if (plan === 'fault') new FaultWatch(log);
+      if (plan === 'crash' || plan === 'fault') {
         setImmediate(() => {
           throw new Error('oh no');
         });

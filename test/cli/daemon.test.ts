@@ -135,6 +135,16 @@ describe('daemon process', () => {
     assert.deepEqual(readdirSync(dir), []);
   });
 
+  it('an exception of one flow, once others depend on it, is logged and ends nothing', async () => {
+    const daemon = start('fault');
+    await daemon.ready();
+    const client = new ApiClient({ kind: 'unix', path: `${dir}/api.sock` });
+    await client.post('/v1/shutdown', shutdownSchema);
+    const { status, stderr } = await daemon.ended;
+    assert.equal(status, 0);
+    assert.match(stderr, /oh no.*daemon-fixture/s);
+  });
+
   it('SIGTERM ends it although nobody reads its full stderr', async () => {
     const daemon = start('flood');
     daemon.child.stderr?.pause();

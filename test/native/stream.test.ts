@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { FaultWatch } from '../../src/base/faults.ts';
+import { SILENT } from '../../src/base/log.ts';
 import { loadPosix } from '../../src/native/load.ts';
 import { acceptStreams } from '../../src/native/stream/accept-streams.ts';
 import { STREAM_BINDINGS } from '../../src/native/stream/bindings.ts';
@@ -112,6 +114,35 @@ for (const [way, bindings] of [
         assert.equal(Buffer.concat(got).toString(), 'answer');
         await until(() => owner.closes.length === 1);
         assert.deepEqual(owner.closes, [undefined]);
+      });
+    }
+
+    for (const where of ['onHostBytes', 'onHostEnd', 'onHostWritten', 'onHostClosed'] as const) {
+      it(`an owner that throws in ${where}: the stream is reset, and the owner is told`, async () => {
+        const watch = new FaultWatch(SILENT);
+        try {
+          const { stream, peer, owner } = await pair();
+          const told = owner.onHostClosed.bind(owner);
+          Object.assign(owner, {
+            [where]: (code: string) => {
+              if (where === 'onHostClosed') told(code);
+              throw new Error('broken');
+            },
+          });
+          stream.start(owner);
+          peer.resume();
+          if (where === 'onHostWritten') {
+            assert.equal(stream.write(pattern(BIG)), false);
+          } else {
+            peer.write('x');
+            peer.end();
+            if (where === 'onHostClosed') stream.end();
+          }
+          await until(() => watch.counts.get('stream') > 0 && owner.closes.length > 0);
+          await until(() => peer.destroyed || peer.readableEnded || where === 'onHostClosed');
+        } finally {
+          watch.close();
+        }
       });
     }
 

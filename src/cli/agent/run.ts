@@ -1,4 +1,5 @@
 /** The program: from a command line to links that stand, and its end. */
+import { FaultWatch, reportFault } from '../../base/faults.ts';
 import type { Log } from '../../base/log.ts';
 import { NodeClock } from '../../transports/node-clock.ts';
 import { Agent } from './agent.ts';
@@ -21,6 +22,8 @@ export async function runAgent(argv: readonly string[], version: () => string): 
   }
   const { request } = parsed;
   const log = plainLog(request.level);
+  const faults = new FaultWatch(log);
+  process.on('uncaughtException', (error) => reportFault('uncaught', error));
   const agent = new Agent(request, { clock: new NodeClock(), log });
   const end = new Promise<string>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -40,6 +43,7 @@ export async function runAgent(argv: readonly string[], version: () => string): 
   } finally {
     clearInterval(stay);
     await agent.close();
+    faults.close();
   }
 }
 
@@ -52,7 +56,10 @@ function plainLog(level: Level): Log {
       if (LEVELS.indexOf(name) < least) return;
       const words = Object.entries(fields)
         .filter(([, value]) => value !== undefined && value !== '')
-        .map(([key, value]) => ` ${key}=${value instanceof Error ? value.message : String(value)}`);
+        .map(
+          ([key, value]) =>
+            ` ${key}=${value instanceof Error ? (value.stack ?? value.message) : String(value)}`,
+        );
       process.stderr.write(`hawser-agent: ${name}: ${message}${words.join('')}\n`);
     };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };

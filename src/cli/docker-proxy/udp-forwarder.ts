@@ -6,13 +6,12 @@
 import type { Buffer } from 'node:buffer';
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
+import { type ConnectedEvents, ConnectedSocket } from '../../proxy/udp/connected-socket.ts';
 import type { Admits, Endpoint, ListenAt, Listening } from './listening.ts';
 
 const IDLE_MS = 90_000;
 const SWEEP_MS = 10_000;
 const CLIENTS_MAX = 4_096;
-/** Datagrams kept for a client until its socket is connected. */
-const EARLY_MAX = 16;
 
 const typeFor = (address: string): 'udp4' | 'udp6' => (isIPv6(address) ? 'udp6' : 'udp4');
 
@@ -35,7 +34,8 @@ export async function forwardUdp(
   front.on('error', () => {}); // an ICMP error of one client is none of the others' business
   const forwarder = new UdpForwarder(front, container);
   front.on('message', (bytes, peer) => {
-    if (admits(peer.address)) forwarder.toContainer(bytes, peer);
+    // RFC 768: from port 0 comes what wants no answer, and no address to answer to.
+    if (peer.port !== 0 && admits(peer.address)) forwarder.toContainer(bytes, peer);
   });
   return { port: front.address().port, close: () => forwarder.close() };
 }
@@ -56,7 +56,7 @@ class UdpForwarder {
 
   toContainer(bytes: Buffer, peer: RemoteInfo): void {
     const key = `${peer.address} ${peer.port}`;
-    const client = this.clients.get(key) ?? this.admit(peer);
+    const client = this.clients.get(key) ?? this.admit(key, peer);
     this.clients.delete(key);
     this.clients.set(key, client);
     client.send(bytes);
@@ -69,16 +69,25 @@ class UdpForwarder {
     this.front.close();
   }
 
-  private admit(peer: RemoteInfo): Client {
+  private admit(key: string, peer: RemoteInfo): Client {
     if (this.clients.size >= CLIENTS_MAX) {
       for (const [oldest, client] of this.clients) {
         this.forget(oldest, client);
         break;
       }
     }
-    return new Client(this.container, (bytes) => {
-      this.front.send(bytes, peer.port, peer.address, () => {});
+    const client = new Client(this.container, {
+      onMessage: (bytes) => {
+        client.usedAtMs = performance.now();
+        this.front.send(bytes, peer.port, peer.address, () => {});
+      },
+      onFailure: (code) => {
+        // Refused: the container may listen later. Else the host's network or its address has gone, and the
+        // next datagram gets a socket of its own.
+        if (code !== 'ECONNREFUSED') this.forget(key, client);
+      },
     });
+    return client;
   }
 
   private sweep(): void {
@@ -89,42 +98,26 @@ class UdpForwarder {
   }
 
   private forget(key: string, client: Client): void {
-    this.clients.delete(key);
+    if (this.clients.get(key) === client) this.clients.delete(key);
     client.close();
   }
 }
 
 class Client {
   usedAtMs: number;
-  private readonly socket: Socket;
-  private early: Buffer[] | undefined = [];
-  private closed = false;
+  private readonly socket: ConnectedSocket;
 
-  constructor(container: Endpoint, answer: (bytes: Buffer) => void) {
+  constructor(container: Endpoint, events: ConnectedEvents) {
     this.usedAtMs = performance.now();
-    this.socket = createSocket(typeFor(container.address));
-    this.socket.on('error', () => {}); // refused by the container; it may listen later
-    this.socket.on('message', (bytes) => {
-      this.usedAtMs = performance.now();
-      answer(bytes);
-    });
-    this.socket.connect(container.port, container.address, () => {
-      const { early } = this;
-      this.early = undefined;
-      for (const bytes of early ?? []) this.send(bytes);
-    });
+    this.socket = new ConnectedSocket(container.address, container.port, events);
   }
 
   send(bytes: Buffer): void {
-    if (this.closed) return;
     this.usedAtMs = performance.now();
-    if (this.early === undefined) this.socket.send(bytes, () => {});
-    else if (this.early.length < EARLY_MAX) this.early.push(bytes);
+    this.socket.send(bytes);
   }
 
   close(): void {
-    this.closed = true;
-    this.early = undefined;
     this.socket.close();
   }
 }

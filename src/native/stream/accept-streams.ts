@@ -3,6 +3,7 @@
  * more than the price of the accept; so its handle is told to hand them to us instead.
  */
 import type { Server } from 'node:net';
+import { reportFault } from '../../base/faults.ts';
 import { STREAM_BINDINGS, type StreamBindings, type StreamHandle } from './bindings.ts';
 import { HandleStream } from './handle-stream.ts';
 import type { HostStream } from './host-stream.ts';
@@ -45,24 +46,33 @@ export function acceptStreams(
     server.on('connection', (socket) => {
       socket.setNoDelay(true);
       if (keepaliveS > 0) socket.setKeepAlive(true, keepaliveS * 1000);
-      events.onStream(new SocketStream(socket));
+      accepted(events, new SocketStream(socket));
     });
     return;
   }
   let isInherited = INHERITS && setKeepalive(handle, keepaliveS);
   if (INHERITS) handle.setNoDelay?.(true);
-  handle.onconnection = (status, accepted): void => {
-    if (status !== 0 || accepted === undefined) {
+  handle.onconnection = (status, connection): void => {
+    if (status !== 0 || connection === undefined) {
       events.onFailed();
       return;
     }
-    if (!INHERITS) accepted.setNoDelay?.(true);
+    if (!INHERITS) connection.setNoDelay?.(true);
     if (!isInherited) {
-      setKeepalive(accepted, keepaliveS);
+      setKeepalive(connection, keepaliveS);
       isInherited = INHERITS && setKeepalive(handle, keepaliveS);
     }
-    events.onStream(new HandleStream(bindings, accepted));
+    accepted(events, new HandleStream(bindings, connection));
   };
+}
+
+function accepted(events: AcceptEvents, stream: HostStream): void {
+  try {
+    events.onStream(stream);
+  } catch (fault) {
+    reportFault('accept', fault);
+    stream.reset();
+  }
 }
 
 const isServerHandle = (handle: unknown): handle is ServerHandle =>

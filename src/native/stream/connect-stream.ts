@@ -1,6 +1,7 @@
 /** Connects to a TCP address or a Unix socket. */
 import { connect, isIPv6, type Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
+import { reportFault } from '../../base/faults.ts';
 import { errorCode } from '../errors.ts';
 import {
   type ConnectRequest,
@@ -11,7 +12,7 @@ import {
   type TcpHandle,
 } from './bindings.ts';
 import { HandleStream } from './handle-stream.ts';
-import type { Connecting, ConnectOwner, StreamTarget } from './host-stream.ts';
+import type { Connecting, ConnectOwner, HostStream, StreamTarget } from './host-stream.ts';
 import { setKeepalive } from './keepalive.ts';
 import { KEEPALIVE_DEFAULT_S } from './keepalive-options.ts';
 import { SocketStream } from './socket-stream.ts';
@@ -88,12 +89,12 @@ class HandleConnect implements Connecting {
     this.over = true;
     if (status !== 0) {
       this.handle.close();
-      this.owner.onConnectFailed(getSystemErrorName(status));
+      connectFailed(this.owner, getSystemErrorName(status));
       return;
     }
     this.handle.setNoDelay?.(true);
     setKeepalive(this.handle, this.keepaliveS);
-    this.owner.onConnected(new HandleStream(this.bindings, this.handle));
+    connected(this.owner, new HandleStream(this.bindings, this.handle));
   }
 }
 
@@ -119,10 +120,28 @@ class SocketConnect implements Connecting {
 
   private readonly onConnect = (): void => {
     this.socket.off('error', this.onError);
-    this.owner.onConnected(new SocketStream(this.socket));
+    connected(this.owner, new SocketStream(this.socket));
   };
 
   private readonly onError = (error: Error): void => {
-    this.owner.onConnectFailed(errorCode(error));
+    connectFailed(this.owner, errorCode(error));
   };
+}
+
+function connected(owner: ConnectOwner, stream: HostStream): void {
+  try {
+    owner.onConnected(stream);
+  } catch (fault) {
+    reportFault('connect', fault);
+    stream.reset();
+    connectFailed(owner, 'EFAULT');
+  }
+}
+
+function connectFailed(owner: ConnectOwner, code: string): void {
+  try {
+    owner.onConnectFailed(code);
+  } catch (fault) {
+    reportFault('connect', fault);
+  }
 }

@@ -7,6 +7,7 @@
  */
 import { getSystemErrorName } from 'node:util';
 import { assert } from '../../base/assert.ts';
+import { reportFault } from '../../base/faults.ts';
 import { loadedPosix } from '../load.ts';
 import type { SocketName, StreamBindings, StreamHandle, WriteRequest } from './bindings.ts';
 import { type HostStream, type HostStreamOwner, READ_BUFFER } from './host-stream.ts';
@@ -187,16 +188,36 @@ export class HandleStream implements HostStream {
   private onWriteComplete(status: number): void {
     this.writing = false;
     if (this.closed) return;
-    if (status === 0) this.owner?.onHostWritten();
-    else this.fail(status);
+    try {
+      if (status === 0) this.owner?.onHostWritten();
+      else this.fail(status);
+    } catch (fault) {
+      this.onFault(fault);
+    }
   }
 
   private onShutdown(status: number): void {
     this.shuttingDown = false;
     if (this.closed) return;
     this.ended = true;
-    if (status === 0) this.closeWhenEnded();
-    else this.fail(status);
+    try {
+      if (status === 0) this.closeWhenEnded();
+      else this.fail(status);
+    } catch (fault) {
+      this.onFault(fault);
+    }
+  }
+
+  /** @internal The owner has thrown: both sides of its flow are reset. */
+  onFault(fault: unknown): void {
+    reportFault('stream', fault);
+    const { owner } = this;
+    this.reset();
+    try {
+      owner?.onHostClosed('EFAULT');
+    } catch (again) {
+      reportFault('stream', again);
+    }
   }
 
   private closeWhenEnded(): void {
@@ -217,5 +238,12 @@ export class HandleStream implements HostStream {
 
 /** One function for all handles. */
 function onRead(this: OwnedHandle): Uint8Array | undefined {
-  return this[OWNER]?.onRead();
+  const stream = this[OWNER];
+  if (stream === undefined) return undefined;
+  try {
+    return stream.onRead();
+  } catch (fault) {
+    stream.onFault(fault);
+    return undefined;
+  }
 }

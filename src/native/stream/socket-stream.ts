@@ -2,6 +2,7 @@
  * {@link HostStream} over `net.Socket`, for a Node without the handles of `bindings.ts`, or over what stands
  * in for one.
  */
+import { reportFault } from '../../base/faults.ts';
 import { errorCode } from '../errors.ts';
 import { adoptAccepted, feedData, type LinkSocket } from '../socket-over-handle.ts';
 import { type HostStream, type HostStreamOwner, READ_BUFFER } from './host-stream.ts';
@@ -41,22 +42,27 @@ export class SocketStream implements HostStream {
 
   start(owner: HostStreamOwner, paused = false, buffer: Uint8Array = READ_BUFFER): void {
     this.owner = owner;
-    const callback = (len: number, bytes: Uint8Array): boolean =>
-      this.owner?.onHostBytes(bytes, len) ?? false;
+    const callback = (len: number, bytes: Uint8Array): boolean => {
+      let more = false;
+      this.guard((to) => {
+        more = to.onHostBytes(bytes, len);
+      });
+      return more;
+    };
     const options = { allowHalfOpen: true, paused };
     const socket = this.takesHandle
       ? adoptAccepted(this.socket, { buffer, callback }, options)
       : this.socket;
     this.socket = socket;
     if (!this.takesHandle) feedData(socket, { buffer, callback });
-    socket.on('end', () => this.owner?.onHostEnd());
+    socket.on('end', () => this.guard((to) => to.onHostEnd()));
     socket.on('error', this.onError);
-    socket.on('close', () => this.owner?.onHostClosed(this.failure));
+    socket.on('close', () => this.guard((to) => to.onHostClosed(this.failure)));
   }
 
   write(bytes: Uint8Array, off = 0, len: number = bytes.length): boolean {
     this.socket.write(bytes.subarray(off, off + len), (error) => {
-      if (error === undefined || error === null) this.owner?.onHostWritten();
+      if (error === undefined || error === null) this.guard((to) => to.onHostWritten());
     });
     return false;
   }
@@ -96,6 +102,25 @@ export class SocketStream implements HostStream {
   close(): void {
     this.owner = undefined;
     this.socket.destroy();
+  }
+
+  /** Call the owner; where it throws, both sides of its flow are reset. */
+  private guard(call: (owner: HostStreamOwner) => void): void {
+    const { owner } = this;
+    if (owner === undefined) return;
+    try {
+      call(owner);
+    } catch (fault) {
+      reportFault('stream', fault);
+      if (this.owner === undefined) return; // it was the end that it did not take
+      this.reset();
+      this.failure = 'EFAULT';
+      try {
+        owner.onHostClosed(this.failure);
+      } catch (again) {
+        reportFault('stream', again);
+      }
+    }
   }
 
   private readonly onError = (error: Error): void => {

@@ -52,6 +52,9 @@ export class TargetDialer {
       const text = formatDestination(target);
       this.deps.log.warn({ target: text }, 'the peer asked for a target that is not allowed');
       request.refuse(now, 'prohibited', `${text} is not allowed`);
+    } else if (target.proto === 'udp' && target.port === 0) {
+      this.counts.add('failed');
+      request.refuse(now, 'unreachable', 'there is no UDP port 0');
     } else if (target.proto === 'udp') this.dialUdp(now, request, target);
     else this.dial(request, target);
   }

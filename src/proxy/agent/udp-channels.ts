@@ -77,6 +77,7 @@ export class UdpChannels implements PublishedListener {
     const host = openFor(spec, {
       onMessage: (bytes, from) => this.onMessage(bytes, from),
       onReceiveError: () => {},
+      onFault: () => {}, // one datagram's: the port is there for all of its clients
     });
     if (typeof host === 'string') throw listenError(spec, host);
     this.host = host;

@@ -117,6 +117,10 @@ export class UdpTarget implements MuxChannelHandler {
           this.datagrams?.send(at, peer, bytes, 0, bytes.length);
         },
         onReceiveError: () => {},
+        onFault: () => {
+          const client = this.clients.get(name);
+          if (client !== undefined) this.drop(client);
+        },
       },
     );
     if (typeof host === 'string') return undefined;

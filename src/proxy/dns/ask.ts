@@ -4,12 +4,14 @@
  * upstream is heard and a refusal is learned at once.
  */
 import { randomInt } from 'node:crypto';
-import { createSocket } from 'node:dgram';
-import { connect, isIPv6 } from 'node:net';
+import { connect } from 'node:net';
+import { reportFault } from '../../base/faults.ts';
+import { errorCode } from '../../native/errors.ts';
 import { answers, dnsId } from '../../services/dns/message.ts';
 import type { DnsUpstream } from '../../services/dns/resolv-conf.ts';
 import { withId } from '../../services/dns/surgery.ts';
 import { DnsTcpReader, frameDnsMessage } from '../../services/dns/tcp-framing.ts';
+import { ConnectedSocket } from '../udp/connected-socket.ts';
 
 const MAX_MESSAGE_LEN = 65_535;
 
@@ -18,40 +20,27 @@ export interface AskEvents {
   /** @param reply with the id of the query as it was given */
   onReply(reply: Uint8Array): void;
   /** The upstream cannot be reached or broke off. */
-  onFailure(cause: Error): void;
+  onFailure(why: string): void;
 }
 
 export type Cancel = () => void;
 
 export function askUdp(upstream: DnsUpstream, query: Uint8Array, events: AskEvents): Cancel {
   const sent = withId(query, randomInt(0x1_0000));
-  const socket = createSocket(isIPv6(upstream.address) ? 'udp6' : 'udp4');
-  let open = true;
-  const close = (): void => {
-    if (!open) return;
-    open = false;
-    socket.close();
-  };
-  const fail = (cause: Error): void => {
-    if (!open) return;
-    close();
-    events.onFailure(cause);
-  };
-  socket.on('error', fail); // also what ICMP said: ECONNREFUSED
-  socket.on('message', (bytes) => {
-    // Not ours: late, forged or garbled. The right one may still come.
-    if (!open || !answers(sent, bytes)) return;
-    close();
-    events.onReply(withId(bytes, dnsId(query)));
+  const socket = new ConnectedSocket(upstream.address, upstream.port, {
+    onMessage: (bytes) => {
+      // Not ours: late, forged or garbled. The right one may still come.
+      if (!answers(sent, bytes)) return;
+      socket.close();
+      events.onReply(withId(bytes, dnsId(query)));
+    },
+    onFailure: (code) => {
+      socket.close();
+      events.onFailure(code);
+    },
   });
-  socket.connect(upstream.port, upstream.address, () => {
-    if (!open) return;
-    // Without a callback Node keeps send errors to itself.
-    socket.send(sent, (cause) => {
-      if (cause !== null) fail(cause);
-    });
-  });
-  return close;
+  socket.send(sent);
+  return () => socket.close();
 }
 
 export function askTcp(upstream: DnsUpstream, query: Uint8Array, events: AskEvents): Cancel {
@@ -62,21 +51,26 @@ export function askTcp(upstream: DnsUpstream, query: Uint8Array, events: AskEven
     open = false;
     socket.destroy();
   };
-  const fail = (cause: Error): void => {
+  const fail = (why: string): void => {
     if (!open) return;
     close();
-    events.onFailure(cause);
+    events.onFailure(why);
   };
   const reader = new DnsTcpReader(MAX_MESSAGE_LEN, (bytes) => {
     if (!open || !answers(sent, bytes)) return;
     close();
     events.onReply(withId(bytes, dnsId(query)));
   });
-  socket.on('error', fail);
-  socket.on('end', () => fail(new Error('closed before the answer')));
+  socket.on('error', (error) => fail(errorCode(error)));
+  socket.on('end', () => fail('closed before the answer'));
   socket.on('data', (bytes) => {
-    const problem = open ? reader.push(bytes) : undefined;
-    if (problem !== undefined) fail(new Error(problem));
+    try {
+      const problem = open ? reader.push(bytes) : undefined;
+      if (problem !== undefined) fail(problem);
+    } catch (fault) {
+      reportFault('dns', fault);
+      fail('fault');
+    }
   });
   socket.write(frameDnsMessage(sent));
   return close;

@@ -2,8 +2,9 @@
  * The text of one small configuration file, now and after every change. The file may be a symbolic
  * link, may be replaced by rename, may be missing for a while; then the last text stays in force.
  *
- * Directories are watched, as a watch on a file is lost with its inode; a slow stat poll catches
- * what no watch reports (network file systems, a link that moves). Nothing here keeps the process up.
+ * Directories are watched, as a watch on a file is lost with its inode: that of the path and that of what it links to
+ * now. A slow poll of the file's state catches what no watch reports (network file systems, bind mounts). Nothing here
+ * keeps the process up.
  */
 import { type FSWatcher, readFileSync, realpathSync, unwatchFile, watch, watchFile } from 'node:fs';
 import { basename, dirname } from 'node:path';
@@ -18,7 +19,8 @@ export class FileFollower {
   private readonly path: string;
   private readonly onText: (text: string) => void;
   private readonly settleMs: number;
-  private readonly watchers: FSWatcher[] = [];
+  /** By the file whose directory it is of. */
+  private readonly watchers = new Map<string, FSWatcher>();
   private timer: NodeJS.Timeout | undefined = undefined;
   private text: string | undefined = undefined;
 
@@ -27,8 +29,8 @@ export class FileFollower {
     this.path = path;
     this.onText = onText;
     this.settleMs = options.settleMs ?? 20;
-    for (const file of new Set([path, resolved(path)])) this.watchDirectory(file);
-    watchFile(path, { persistent: false, interval: options.pollMs ?? 2000 }, this.onChange);
+    this.watch();
+    watchFile(path, { persistent: false, interval: options.pollMs ?? 1000 }, this.onChange);
     this.read();
     if (this.text === undefined) onText('');
   }
@@ -36,8 +38,19 @@ export class FileFollower {
   close(): void {
     clearTimeout(this.timer);
     unwatchFile(this.path, this.onChange);
-    for (const watcher of this.watchers) watcher.close();
-    this.watchers.length = 0;
+    for (const watcher of this.watchers.values()) watcher.close();
+    this.watchers.clear();
+  }
+
+  /** Watch where the file is now. */
+  private watch(): void {
+    const files = new Set([this.path, resolved(this.path)]);
+    for (const [file, watcher] of this.watchers) {
+      if (files.has(file)) continue;
+      watcher.close();
+      this.watchers.delete(file);
+    }
+    for (const file of files) if (!this.watchers.has(file)) this.watchDirectory(file);
   }
 
   private watchDirectory(file: string): void {
@@ -46,7 +59,7 @@ export class FileFollower {
         if (name === null || name === basename(file)) this.onChange();
       });
       watcher.on('error', () => watcher.close()); // the poll goes on
-      this.watchers.push(watcher);
+      this.watchers.set(file, watcher);
     } catch {
       // No such directory, or out of inotify watches: the poll remains.
     }
@@ -54,7 +67,10 @@ export class FileFollower {
 
   private readonly onChange = (): void => {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.read(), this.settleMs);
+    this.timer = setTimeout(() => {
+      this.watch();
+      this.read();
+    }, this.settleMs);
     this.timer.unref();
   };
 

@@ -181,6 +181,11 @@ export class EchoProxy implements SessionOwner<Session> {
   }
 
   /** @internal for sessions. */
+  faulted(session: Session): void {
+    this.drop(session);
+  }
+
+  /** @internal for sessions. */
   sendFailed(session: Session, slot: SendSlot, code: string): void {
     this.counts.add('echo-send-failed');
     const told = sendError(code);

@@ -282,6 +282,10 @@ export class UdpListener implements Sender, PublishedListener {
     this.publisher.receiveFailed();
   }
 
+  onFault(): void {
+    // One datagram's: the port is there for all of its clients.
+  }
+
   stop(): void {
     this.publisher.forget(this);
     this.outbox?.flush();

@@ -22,6 +22,8 @@ export interface SessionOwner<S> {
   reportError(session: S, entry: QueuedError): void;
   /** A receive failed, and no ICMP error was why. */
   receiveFailed(): void;
+  /** Code of ours has thrown on the session's behalf: it must end. */
+  faulted(session: S): void;
   /** `slot` was not sent, for good. The slot is the session's still. */
   sendFailed(session: S, slot: SendSlot, code: string): void;
   /** The kernel is done with `slot`. */
@@ -100,6 +102,10 @@ export abstract class HostSession<S> implements TableEntry<S>, Sender {
 
   onReceiveError(): void {
     if (this.drainErrors() === 0) this.owner.receiveFailed();
+  }
+
+  onFault(): void {
+    if (!this.closed) this.owner.faulted(this.self);
   }
 
   close(): void {

@@ -11,6 +11,7 @@
  * readable for ever, so that every failure of either kind must drain it.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { reportFault } from '../../base/faults.ts';
 import { errorCode } from '../../native/errors.ts';
 
 export interface HostSocketEvents {
@@ -18,6 +19,8 @@ export interface HostSocketEvents {
   onMessage(bytes: Buffer, peer: RemoteInfo): void;
   /** A receive failed: with IP_RECVERR, an ICMP error is waiting in the error queue. */
   onReceiveError(code: string): void;
+  /** One of the two has thrown, which was reported: end the flow. */
+  onFault(): void;
 }
 
 export interface HostSocketOptions {
@@ -55,8 +58,17 @@ export function openHostSocket(
     listening = true;
   });
   socket.on('error', (error) => {
-    if (listening) events.onReceiveError(errorCode(error));
-    else failure = errorCode(error);
+    const code = errorCode(error);
+    if (!listening) {
+      failure = code;
+      return;
+    }
+    try {
+      events.onReceiveError(code);
+    } catch (fault) {
+      reportFault('datagram-error', fault);
+      events.onFault();
+    }
   });
   if (options.fd === undefined) {
     const address = options.address ?? (family === 4 ? '0.0.0.0' : '::');
@@ -68,7 +80,17 @@ export function openHostSocket(
     closeQuietly(socket);
     return failure;
   }
-  socket.on('message', (bytes, peer) => events.onMessage(bytes, peer));
+  const isPing = options.fd !== undefined;
+  socket.on('message', (bytes, peer) => {
+    // RFC 768: from port 0 comes what wants no answer; it is no port to send to.
+    if (peer.port === 0 && !isPing) return;
+    try {
+      events.onMessage(bytes, peer);
+    } catch (fault) {
+      reportFault('datagram', fault);
+      events.onFault();
+    }
+  });
   return { socket, family, fd: descriptorOf(socket) };
 }
 

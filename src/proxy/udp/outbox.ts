@@ -13,6 +13,7 @@
  * sender to limit.
  */
 import { getSystemErrorName } from 'node:util';
+import { reportFault } from '../../base/faults.ts';
 import { once } from '../../base/once.ts';
 import { WorkList } from '../../base/work-list.ts';
 import * as n from '../../native/constants.ts';
@@ -50,7 +51,11 @@ export class Outboxes {
   flush(): void {
     const { filled } = this;
     for (let outbox = filled.take(); outbox !== undefined; outbox = filled.take()) {
-      outbox.onBatchEnd();
+      try {
+        outbox.onBatchEnd();
+      } catch (fault) {
+        reportFault('datagram-send', fault);
+      }
     }
   }
 }

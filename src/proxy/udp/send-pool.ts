@@ -8,6 +8,7 @@
  */
 import { allocate, release } from '../../base/arena.ts';
 import { copyBytes } from '../../base/copy-bytes.ts';
+import { reportFault } from '../../base/faults.ts';
 import { KEY_WORDS } from '../../base/flow-key.ts';
 import type { Slab } from '../../base/slab.ts';
 import { errorCode } from '../../native/errors.ts';
@@ -35,7 +36,11 @@ export class SendSlot {
   outbox: Outbox | undefined = undefined;
   /** Bound once per slot: sending allocates no closure. */
   readonly done = (error: Error | null): void => {
-    this.outbox?.onSentByNode(this, error === null ? '' : errorCode(error));
+    try {
+      this.outbox?.onSentByNode(this, error === null ? '' : errorCode(error));
+    } catch (fault) {
+      reportFault('datagram-send', fault);
+    }
   };
 
   constructor(lenBytes: number) {

@@ -135,7 +135,10 @@ export class UdpNat implements SessionOwner<Binding> {
     let binding = this.table.find(scratch);
     if (binding === undefined) {
       binding = this.bind(now, keyGuest(key), datagram.guestPort);
-      if (binding === undefined) return;
+      if (binding === undefined) {
+        this.refuse(now, datagram, 'udp-no-socket', 'host-unreachable');
+        return;
+      }
     } else {
       this.table.touch(now, binding, false);
     }
@@ -202,6 +205,11 @@ export class UdpNat implements SessionOwner<Binding> {
   /** @internal for bindings. */
   receiveFailed(): void {
     this.counts.add('udp-receive-failed');
+  }
+
+  /** @internal for bindings. */
+  faulted(binding: Binding): void {
+    this.drop(binding);
   }
 
   /** @internal for bindings. */
@@ -281,10 +289,7 @@ export class UdpNat implements SessionOwner<Binding> {
       for (let n = 1 + (this.table.size >> 3); n > 0; n--) this.evictOldest();
       host = openHostSocket({ family: guest.family }, binding);
     }
-    if (typeof host === 'string') {
-      this.counts.add('udp-no-socket');
-      return undefined;
-    }
+    if (typeof host === 'string') return undefined;
     binding.attach(host, new Outbox(this.deps.outboxes, host, binding));
     this.table.add(now, binding);
     return binding;

@@ -1,5 +1,6 @@
 /** What the owner of a connection asks of it ({@link TcpFlow}), and what it is told. */
 import type { Chained } from '../../base/chain.ts';
+import { reportFault } from '../../base/faults.ts';
 import { plainCount } from '../../base/no-bytes.ts';
 import { type Run, viewOf } from '../../base/run.ts';
 import type { Seq } from '../../base/seq.ts';
@@ -162,8 +163,24 @@ export class TcpConnection extends Tcb implements TcpFlow, Chained<TcpConnection
   }
 
   override onDeadline(now: Instant): void {
-    serveTimers(this, now);
-    if (this.state !== 'closed') armTimer(this);
+    try {
+      serveTimers(this, now);
+      if (this.state !== 'closed') armTimer(this);
+    } catch (fault) {
+      this.onFault(now, fault);
+    }
+  }
+
+  override onFault(now: Instant, fault: unknown): void {
+    reportFault('tcp', fault);
+    const { handler } = this;
+    for (const end of [() => handler.onClosed(now, this, 'reset-by-host'), () => this.abort(now)]) {
+      try {
+        end();
+      } catch (again) {
+        reportFault('tcp', again);
+      }
+    }
   }
 
   override onLinkWritable(now: Instant): void {

@@ -300,6 +300,8 @@ export abstract class Tcb extends Timer {
 
   /** Call the handler for every event noted. */
   abstract deliver(now: Instant): void;
+  /** Code of ours has thrown on the connection's behalf: it is reset, both ways. */
+  abstract onFault(now: Instant, fault: unknown): void;
   abstract onLinkWritable(now: Instant): void;
 
   /** Note an event for the handler, to be delivered at the end of the batch. */

@@ -220,10 +220,20 @@ export class TcpLayer implements TcpContext, RequestOwner {
     this.feedStarved();
     const { workList, touchedList } = this;
     // Handlers may cause more of both.
-    for (let c = workList.take(); c !== undefined; c = workList.take()) c.deliver(now);
+    for (let c = workList.take(); c !== undefined; c = workList.take()) {
+      try {
+        c.deliver(now);
+      } catch (fault) {
+        c.onFault(now, fault);
+      }
+    }
     for (let c = touchedList.take(); c !== undefined; c = touchedList.take()) {
       c.touched = false;
-      output(c, now);
+      try {
+        output(c, now);
+      } catch (fault) {
+        c.onFault(now, fault);
+      }
     }
   }
 

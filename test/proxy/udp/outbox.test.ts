@@ -82,7 +82,10 @@ describe('proxy/udp/outbox', () => {
     batch = new ScriptedBatch();
     outboxes = new Outboxes(() => batch);
     sender = new RecordingSender();
-    const opened = openHostSocket({ family: 4 }, { onMessage() {}, onReceiveError() {} });
+    const opened = openHostSocket(
+      { family: 4 },
+      { onMessage() {}, onReceiveError() {}, onFault() {} },
+    );
     assert.ok(typeof opened !== 'string');
     host = opened;
     outbox = new Outbox(outboxes, host, sender);

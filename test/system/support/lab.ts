@@ -130,6 +130,12 @@ export class Guest extends Namespace {
   }
 }
 
+/** In a mount namespace of its own. */
+const withEtc = (etc: string, argv: readonly string[]): readonly string[] => [
+  ...['unshare', '--mount', '--propagation', 'private', 'sh', '-c'],
+  ...['mount --bind "$0" /etc && exec "$@"', etc, ...argv],
+];
+
 export class Lab {
   readonly dir: string;
   readonly host: Namespace;
@@ -229,15 +235,17 @@ export class Lab {
   }
 
   /** `hawser run` in the host namespace, ready. */
-  async startDaemon(args: readonly string[]): Promise<Daemon> {
-    const daemon = this.spawnDaemon(args);
+  async startDaemon(args: readonly string[], etc?: string): Promise<Daemon> {
+    const daemon = this.spawnDaemon(args, etc);
     await daemon.ready();
     return daemon;
   }
 
-  spawnDaemon(args: readonly string[]): Daemon {
+  /** @param etc a directory that the daemon, and nobody else, sees as /etc */
+  spawnDaemon(args: readonly string[], etc?: string): Daemon {
     const env = { XDG_RUNTIME_DIR: this.dir };
-    const daemon = new Daemon(this.host.enter(Daemon.command(args)), env, this.path('hawser'));
+    const argv = etc === undefined ? Daemon.command(args) : withEtc(etc, Daemon.command(args));
+    const daemon = new Daemon(this.host.enter(argv), env, this.path('hawser'));
     this.track(daemon);
     return daemon;
   }
