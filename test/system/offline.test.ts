@@ -6,10 +6,10 @@ import assert from 'node:assert/strict';
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { LAB, systemSuite } from '../support/requirements.ts';
 import type { Daemon } from './support/daemon.ts';
 import { GATEWAY, type Guest, HOST, HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
 import type { Background } from './support/processes.ts';
-import { LAB, systemSuite } from './support/requirements.ts';
 import { until } from './support/until.ts';
 
 const PUBLISHED = 9100;
