@@ -4,7 +4,8 @@
  * falls from 2.3 to 0.5 us.
  *
  * The headers are made once, in memory whose address the kernel is told; a datagram's bytes are not
- * copied, and must neither move nor change until they are sent. Nothing is allocated per datagram.
+ * copied, and must neither move nor change until they are sent. They are held until then: the kernel is
+ * given an address, which keeps nothing from the collector. Nothing is allocated per datagram.
  */
 import { ARENA_BUFFER } from '../base/arena.ts';
 import { makeSlab, type Slab } from '../base/slab.ts';
@@ -47,6 +48,8 @@ export class LinuxDatagramBatch implements DatagramBatch {
   private readonly iovecsAt: number;
   private readonly arenaAt: number;
   private readonly kernelSegments: boolean;
+  /** Datagrams outside the arena, which lives as long as the process. */
+  private readonly held: (Uint8Array | undefined)[] = new Array(CAPACITY).fill(undefined);
   private segments = false;
   /** Messages begun, and of the last one: to whom, datagrams, bytes, and how long each but the last. */
   private messages = 0;
@@ -78,6 +81,7 @@ export class LinuxDatagramBatch implements DatagramBatch {
   }
 
   clear(segments: boolean): void {
+    for (let i = 0; i < this.length; i++) this.held[i] = undefined;
     this.segments = segments && this.kernelSegments;
     this.length = 0;
     this.messages = 0;
@@ -87,11 +91,7 @@ export class LinuxDatagramBatch implements DatagramBatch {
   add(bytes: Uint8Array, len: number, name: Uint8Array): boolean {
     const i = this.length;
     if (i === CAPACITY) return false;
-    const at =
-      bytes.buffer === ARENA_BUFFER
-        ? this.arenaAt + bytes.byteOffset
-        : Number(this.c.address(bytes));
-    setLong(this.iovecWords, i * IOVEC_WORDS, at);
+    setLong(this.iovecWords, i * IOVEC_WORDS, this.addressOf(bytes, i));
     this.iovecWords[i * IOVEC_WORDS + IOV_LEN] = len;
     this.length++;
     if (this.joins(len, name)) this.extend(len);
@@ -105,6 +105,12 @@ export class LinuxDatagramBatch implements DatagramBatch {
     let datagrams = 0;
     for (let i = 0; i < sent; i++) datagrams += this.headerWords[i * MMSGHDR_WORDS + IOVLEN] ?? 0;
     return datagrams;
+  }
+
+  private addressOf(bytes: Uint8Array, i: number): number {
+    if (bytes.buffer === ARENA_BUFFER) return this.arenaAt + bytes.byteOffset;
+    this.held[i] = bytes;
+    return Number(this.c.address(bytes));
   }
 
   /** A shorter datagram may be the last segment, and an empty one is none. */

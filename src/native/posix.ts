@@ -57,7 +57,7 @@ export interface DatagramBatch {
   /** @param segments equal neighbours may be one message; only for sockets of UDP */
   clear(segments: boolean): void;
   /**
-   * @param bytes the datagram is their first `len`; not copied, so that they must stay as they are
+   * @param bytes the datagram is their first `len`; not copied but held, so that they must stay as they are
    * @param name a `struct sockaddr`; datagrams with the same object are to the same address
    * @returns false when it is full
    */
