@@ -6,10 +6,12 @@
  * | `many URL COUNT BYTES` | COUNT downloads at once, each with a seed of its own | `good`, `bad`, `errors` |
  * | `scan ADDRESS` | connects to ports 1..65535 | `open` (list), `refused`, `other` |
  * | `udp ADDRESS PORT BYTES` | one datagram there and back | `equal` |
+ * | `requests ADDRESS PORT COUNT` | requests of 2 to 5 KB, each after the answer to the one before | `answered` |
  */
 import { Buffer } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { get } from 'node:http';
 import { connect } from 'node:net';
 import { seededSha256 } from '../../../src/lab/seeded-stream.ts';
@@ -49,6 +51,19 @@ async function many(url: string, count: number, bytes: number): Promise<void> {
   };
   await Promise.all(Array.from({ length: count }, (_, i) => one(i % 16)));
   say({ good, bad, errors });
+}
+
+async function requests(address: string, port: number, count: number): Promise<void> {
+  const socket = connect({ host: address, port, noDelay: true });
+  await once(socket, 'connect');
+  for (let i = 0; i < count; i++) {
+    const request = Buffer.alloc(2000 + ((i * 997) % 3000));
+    request.writeUInt32BE(request.length - 4);
+    socket.write(request);
+    await once(socket, 'data');
+  }
+  socket.end();
+  say({ answered: count });
 }
 
 async function scan(address: string): Promise<void> {
@@ -103,4 +118,5 @@ function udp(address: string, port: number, bytes: number): void {
 const [, , name, first = '', second = '', third = ''] = process.argv;
 if (name === 'many') await many(first, Number(second), Number(third));
 if (name === 'scan') await scan(first);
+if (name === 'requests') await requests(first, Number(second), Number(third));
 if (name === 'udp') udp(first, Number(second), Number(third));

@@ -9,6 +9,7 @@
  * | + 3 | answers a line at once, then reads until FIN and closes |
  * | + 4 | resets the connection at the first byte |
  * | + 5 | UDP: sends each datagram back |
+ * | + 6 | a request is its length in four bytes and so many more; answered by `ok` after 30 ms |
  */
 import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -17,6 +18,7 @@ import { startFileServer } from '../../../src/lab/file-server.ts';
 
 const [, , address = '127.0.0.1', port = '8000'] = process.argv;
 const base = Number(port);
+const ANSWER_AFTER_MS = 30;
 
 function sink(socket: Socket): void {
   const hash = createHash('sha256');
@@ -57,6 +59,17 @@ await listen(3, (socket) => {
 });
 await listen(4, (socket) => {
   socket.once('data', () => socket.resetAndDestroy());
+});
+await listen(6, (socket) => {
+  const waiting: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => {
+    waiting.push(chunk);
+    const bytes = Buffer.concat(waiting);
+    if (bytes.length < 4 || bytes.length < 4 + bytes.readUInt32BE(0)) return;
+    waiting.length = 0;
+    setTimeout(() => socket.write('ok'), ANSWER_AFTER_MS);
+  });
+  socket.on('end', () => socket.end());
 });
 const echo = createSocket('udp4');
 echo.on('message', (message, from) => echo.send(message, from.port, from.address));
