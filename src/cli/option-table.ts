@@ -52,7 +52,7 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     key: 'publish',
     flags: '-p, --publish <port>',
     description:
-      '[HOSTIP:]HOSTPORT:[GUESTIP:]GUESTPORT[/tcp|udp], ports or ranges; unix:HOSTPATH:GUESTIP:PORT, or through the agent unix:HOSTPATH:GUESTPATH',
+      '[HOSTIP:]HOSTPORT:[GUEST:]GUESTPORT[/tcp|udp], ports or ranges; unix:HOSTPATH:GUESTIP:PORT, or through the agent unix:HOSTPATH:GUESTPATH',
     repeatable: true,
   },
   {
@@ -157,6 +157,13 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     flags: '--busy-poll <us>',
     description:
       'microseconds to poll before sleeping while requests come and go; 0 for never (default: 200, or 0 on one CPU)',
+    isNumber: true,
+  },
+  {
+    key: 'linkGrace',
+    flags: '--link-grace <seconds>',
+    description:
+      'how long flows of a guest whose link is gone wait for it; new ones are refused at once (default: 60)',
     isNumber: true,
   },
   {

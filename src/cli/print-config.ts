@@ -40,6 +40,7 @@ export function printConfig(options: DaemonConfig): string {
     exitWithGuest: options.exitWithGuest,
     verifyChecksums: options.verifyChecksums,
     busyPoll: options.busyPollUs,
+    linkGrace: options.linkGraceMs / 1000,
     logLevel: log.level,
     logFormat: log.format,
   };

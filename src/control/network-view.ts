@@ -116,13 +116,20 @@ export interface LeaseView {
 export interface PortView {
   readonly id: string;
   readonly protocol: 'tcp' | 'udp' | 'unix';
-  /** `*` is every address of both families; null for a Unix socket, as its port is. */
+  /**
+   * Where it listens: `localhost` is 127.0.0.1 and ::1, `*` every address of both families. Null for a
+   * Unix socket, as its port is.
+   */
   readonly hostAddress: string | null;
   /** The port actually bound. */
   readonly hostPort: number | null;
   readonly hostPath: string | null;
-  /** Null: the first guest, whoever that is when a client comes. */
+  /** Null: see `guest`. Through the agent, what it dials. */
   readonly guestAddress: string | null;
+  /** The name or the Ethernet address that was asked for; null with an address, or for the guest that came first. */
+  readonly guest: string | null;
+  /** Whom a client would reach now; null through the agent. */
+  readonly guestNow: GuestNowView | null;
   /** Null when it leads to a Unix socket. */
   readonly guestPort: number | null;
   readonly guestPath: string | null;
@@ -137,6 +144,14 @@ export interface PortView {
   readonly owner: string;
   /** TCP connections, or UDP clients, at the moment. */
   readonly active: number;
+}
+
+export interface GuestNowView {
+  /** Null while it is not known. */
+  readonly address: string | null;
+  readonly mac: string | null;
+  /** Its link is there. */
+  readonly attached: boolean;
 }
 
 export interface MuxLinkView {

@@ -179,6 +179,10 @@ export const portSchema: Schema<PortView> = once(() =>
     hostPort: count.nullable(),
     hostPath: text.nullable(),
     guestAddress: text.nullable(),
+    guest: text.nullable(),
+    guestNow: z
+      .object({ address: text.nullable(), mac: text.nullable(), attached: z.boolean() })
+      .nullable(),
     guestPort: count.nullable(),
     guestPath: text.nullable(),
     via: z.enum(CARRIERS),

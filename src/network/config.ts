@@ -25,6 +25,8 @@ export interface NetworkConfig {
   readonly verifyChecksums: boolean;
   /** How long to poll before sleeping, in us; undefined: `defaultWindowUs` of `proxy/busy-poll.ts`. */
   readonly busyPollUs: number | undefined;
+  /** How long the flows of a guest whose link is gone wait for a re-attach. */
+  readonly linkGraceMs: number;
 }
 
 /** Whether guests may publish ports through `http://GATEWAY/`, and where. */

@@ -5,7 +5,6 @@
 import { availableParallelism } from 'node:os';
 import { Counters } from '../base/counters.ts';
 import { reportFault } from '../base/faults.ts';
-import type { IpAddress } from '../base/ip-address.ts';
 import type { Log } from '../base/log.ts';
 import { type Clock, NEVER } from '../base/time.ts';
 import { AddressMap } from '../proxy/address-map.ts';
@@ -21,6 +20,7 @@ import { UDP_NAT_DEFAULTS, UdpNat } from '../proxy/udp/udp-nat.ts';
 import { ProxyUpstream } from '../proxy/upstream.ts';
 import { VirtualListeners } from '../proxy/virtual-listeners.ts';
 import { Stack } from '../stack/stack.ts';
+import type { Mac } from '../wire/mac.ts';
 import type { Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { cryptoRandom } from './crypto-random.ts';
@@ -36,8 +36,8 @@ export interface DataPathDeps {
   readonly ownListeners: OwnListeners;
   readonly clock: Clock;
   readonly log: Log;
-  /** Who a publication without a guest is for. */
-  readonly firstGuest: () => IpAddress | undefined;
+  /** A guest was heard for the first time, or elsewhere than before. */
+  readonly onGuestHeard: (mac: Mac) => void;
   /** Frame bytes carried so far, over all links. */
   readonly carried: () => number;
 }
@@ -59,7 +59,7 @@ export class DataPath {
   private readonly clock: Clock;
 
   constructor(deps: DataPathDeps) {
-    const { config, addresses, ownListeners, clock, log, firstGuest, carried } = deps;
+    const { config, addresses, ownListeners, clock, log, onGuestHeard, carried } = deps;
     const { subnet, gateway, host } = addresses;
     this.clock = clock;
     this.addressMap = new AddressMap({
@@ -79,7 +79,11 @@ export class DataPath {
         mtu: config.mtu,
         mac: GATEWAY_MAC,
         verifyChecksums: config.verifyChecksums,
-        tcp: { maxConnections: limits.connections, maxRequests: limits.requests },
+        tcp: {
+          maxConnections: limits.connections,
+          maxRequests: limits.requests,
+          linkDownGraceMs: config.linkGraceMs,
+        },
       },
       clock.now(),
       cryptoRandom,
@@ -104,10 +108,14 @@ export class DataPath {
       { ...shared, outboxes, native },
       { ...UDP_NAT_DEFAULTS, bindings: limits.bindings },
     );
-    this.published = new UdpPublisher({ ...shared, outboxes, firstGuest });
+    this.published = new UdpPublisher({ ...shared, outboxes });
     this.echo = new EchoProxy({ ...shared, native, log });
     const { tcp, udp, published, echo, listeners, refusals } = this;
-    upstream.parts = { addresses: addressMap, tcp, udp, published, echo, listeners, refusals };
+    upstream.parts = {
+      addresses: addressMap,
+      ...{ tcp, udp, published, echo, listeners, refusals },
+      onGuestHeard: (_address, mac) => onGuestHeard(mac),
+    };
     const windowUs = config.busyPollUs ?? defaultWindowUs(availableParallelism());
     const busyPoll = new BusyPoll({ clock, carried }, windowUs);
     stack.afterWork = (): void => {

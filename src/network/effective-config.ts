@@ -21,6 +21,7 @@ import { parseLink } from './option-values.ts';
 
 const DEFAULT_SUBNET = '192.168.127.0/24';
 const DEFAULT_MTU = 1_500;
+const DEFAULT_LINK_GRACE_S = 60;
 
 /** A Unix socket that the configuration makes, and the option that it comes from. */
 export interface ConfiguredSocket {
@@ -57,6 +58,7 @@ export function effectiveConfig(settings: Partial<NetworkSettings>): NetworkConf
     leases: { file: absolutePath(settings.leaseFile), static: settings.staticLease ?? [] },
     verifyChecksums: settings.verifyChecksums ?? true,
     busyPollUs: settings.busyPoll,
+    linkGraceMs: (settings.linkGrace ?? DEFAULT_LINK_GRACE_S) * 1000,
   };
 }
 

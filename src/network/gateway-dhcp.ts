@@ -7,6 +7,7 @@ import { replyDestination } from '../wire/dhcp.ts';
 import { readMac } from '../wire/mac.ts';
 import { type Addresses, requiredAddress } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
+import type { GuestDirectory } from './guest-directory.ts';
 
 const LEASE_SECONDS = 3600;
 const YIADDR = 16;
@@ -40,12 +41,14 @@ export function makeDhcpServer(
   );
 }
 
-export function serveDhcp(stack: Stack, dhcp: DhcpServer): void {
+export function serveDhcp(stack: Stack, dhcp: DhcpServer, directory: GuestDirectory): void {
   stack.serveDhcp((now, request, out, off) => {
     const len = dhcp.answer(request, out, off, now, Date.now());
+    directory.onLeases();
     if (len === 0) return undefined;
     const reply = new DataView(out.bytes.buffer, out.bytes.byteOffset + off, len);
     const mac = readMac(reply, CHADDR);
+    directory.onGuestHeard(mac);
     switch (replyDestination(reply)) {
       case 'broadcast':
         return { len, address: -1, mac };

@@ -97,7 +97,7 @@ export class GuestStreams {
     const flow = stack.dial(context.clock.now(), id, duplex);
     if (flow === undefined) {
       duplex.destroy();
-      const why = 'there are too many connections';
+      const why = 'its link is gone, or there are too many connections';
       throw new GuestStreamError('ERR_HAWSER_LIMIT', `cannot dial ${address} port ${port}: ${why}`);
     }
     duplex.join(flow);

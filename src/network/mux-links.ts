@@ -11,6 +11,7 @@ import { dialectOf, MuxPeers, type Peer } from '../proxy/agent/peers.ts';
 import { TargetDialer } from '../proxy/agent/target-dialer.ts';
 import { isAllowed, parseTargetRule } from '../proxy/agent/target-rules.ts';
 import type { FlushScheduler } from '../proxy/flush-scheduler.ts';
+import type { Guests } from '../proxy/ports/publication-guest.ts';
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
 import type { DialGuest } from '../transports/mux/guest-link.ts';
 import { parseMuxLink } from '../transports/mux/mux-link-spec.ts';
@@ -28,6 +29,7 @@ export interface MuxLinksDeps {
   readonly serves: (now: Instant, request: ChannelRequest) => boolean;
   readonly clock: Clock;
   readonly log: Log;
+  readonly guests: Guests;
   readonly dialGuest: DialGuest;
   readonly flusher: FlushScheduler;
 }
@@ -61,9 +63,9 @@ export class MuxLinks {
 
   /** @throws Error that says which link cannot be opened, and why */
   async open(): Promise<void> {
-    const { links, clock, log, dialGuest, flusher, keepaliveS } = this.deps;
-    const shared = { peers: this.peers, clock, log, keepaliveS };
-    const context = { ...shared, dialGuest, flusher, posix: loadPosix };
+    const { links, clock, log, guests, dialGuest, flusher, keepaliveS } = this.deps;
+    const shared = { peers: this.peers, clock, log, flusher, keepaliveS };
+    const context = { ...shared, guests, dialGuest, posix: loadPosix };
     for (const [order, text] of links.entries()) {
       this.links.push(await openMuxLink(parseMuxLink(text), order, context));
     }

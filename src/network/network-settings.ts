@@ -31,6 +31,8 @@ import type { NetworkOptions } from './options.ts';
 export const MTU_MIN = 576;
 export const MTU_MAX = 65_520;
 export const BUSY_POLL_MAX_US = 10_000;
+/** A day. */
+const LINK_GRACE_MAX_S = 86_400;
 
 /** {@link NetworkOptions} checked one by one; what is absent was not set. */
 export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, unknown>> {
@@ -55,6 +57,7 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly staticLease: readonly StaticLease[] | undefined;
   readonly verifyChecksums: boolean | undefined;
   readonly busyPoll: number | undefined;
+  readonly linkGrace: number | undefined;
 }
 
 export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
@@ -78,4 +81,5 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   staticLease: () => list(text(parseStaticLease)),
   verifyChecksums: yesNo,
   busyPoll: () => integer(0, BUSY_POLL_MAX_US),
+  linkGrace: () => integer(0, LINK_GRACE_MAX_S),
 };

@@ -28,6 +28,7 @@ import { DataPath } from './data-path.ts';
 import { GuestWatch, LeaseWatch, type NetworkEvents } from './events.ts';
 import { makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
 import { serveNtp } from './gateway-ntp.ts';
+import { GuestDirectory } from './guest-directory.ts';
 import {
   type DialOptions,
   type GuestConnection,
@@ -92,19 +93,27 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.leaseFile = file === undefined ? undefined : new LeaseFile(file, log);
     const leases = new LeaseWatch(() => this.view, emitter, this.leaseFile);
     const dhcp = makeDhcpServer(config, addresses, leases);
-    const guests = new Guests({ stack: () => this.dataPath.stack, dhcp, gateway, clock });
+    const directory = new GuestDirectory({
+      forEachPlace: (visit) => this.dataPath.stack.forEachNeighbor(visit),
+      leases: () => dhcp.leases(clock.now(), Date.now()),
+      staticLeases: config.leases.static,
+      log,
+    });
+    const guests = new Guests({ stack: () => this.dataPath.stack, directory, gateway, clock });
     this.dataPath = new DataPath({
       config,
       addresses,
       ownListeners,
       clock,
       log,
-      firstGuest: () => guests.first(),
+      onGuestHeard: (mac) => {
+        directory.onGuestHeard(mac);
+        this.guestWatch.changed();
+      },
       carried: () => this.links.carried,
     });
     const { stack, flusher, listeners, addressMap, native } = this.dataPath;
     stack.onLinkCount = (links): void => this.onLinkCount(links);
-    stack.onNeighborMoved = (): void => this.guestWatch.changed();
     const { keepaliveS } = config;
     const context = { acceptor: stack, clock, log, mtu: config.mtu, keepaliveS };
     this.links = new Links({ context, ownListeners, log });
@@ -124,17 +133,19 @@ class RunningNetwork implements Network, DaemonNetwork {
       serves: (now, request) => this.guestApi?.onChannel(now, request) ?? false,
       clock,
       log,
-      dialGuest: (port, handler) => guests.dialFirst(port, handler),
+      guests: directory,
+      dialGuest: (guest, port, handler) => guests.dial(guest, port, handler),
       flusher,
     });
-    this.ports = this.makePorts(guests);
+    this.ports = this.makePorts(directory);
     this.dns = this.makeDns(addresses, dhcp);
     const gatewayDns = new GatewayDns(this.dns, stack, clock, flusher);
     stack.serveUdp(DNS_PORT, gatewayDns.onDatagram);
     listeners.serve(gateway, DNS_PORT, (now, request) => gatewayDns.onRequest(now, request));
     this.guestApi = config.guestApi.enabled ? this.makeGuestApi(addresses) : undefined;
     serveNtp(stack);
-    serveDhcp(stack, dhcp);
+    serveDhcp(stack, dhcp, directory);
+    this.expectGuests(dhcp);
     const { tcp, udp, published, echo, tcpCounts, refusals } = this.dataPath;
     this.view = new LiveView({
       options: config,
@@ -277,20 +288,28 @@ class RunningNetwork implements Network, DaemonNetwork {
     if (links === 0 && before > 0) this.lastGuestGone();
   }
 
-  private makePorts(guests: Guests): PortTable {
+  private makePorts(guests: GuestDirectory): PortTable {
     const { config, mux, dataPath, emitter } = this;
     return new PortTable(
       {
         serve: (stream, id, preface, onEnd) => dataPath.tcp.serve(stream, id, preface, onEnd),
         addresses: dataPath.addressMap,
         udp: dataPath.published,
-        firstGuest: () => guests.first(),
+        guests,
         freePath: removeStaleSocket,
         agent: config.mux.links.length > 0 ? mux.carrier : undefined,
         onChange: (kind, port) => emitter.emit('port', { kind, port: portView(port) }),
       },
       { sourceAddress: config.sourceAddress, keepaliveS: config.keepaliveS },
     );
+  }
+
+  /** Guests of before a restart are asked for on every link that comes. */
+  private expectGuests(dhcp: DhcpServer): void {
+    const now = this.clock.now();
+    for (const { address, state } of dhcp.leases(now, Date.now())) {
+      if (state === 'bound') this.dataPath.stack.expectGuest(now, requiredAddress(address));
+    }
   }
 
   private makeDns({ gateway, host }: Addresses, dhcp: DhcpServer): DnsForwarder {

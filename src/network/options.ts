@@ -58,4 +58,9 @@ export interface NetworkOptions {
    * one CPU.
    */
   readonly busyPoll?: number | undefined;
+  /**
+   * Seconds that the flows of a guest whose link is gone wait for a re-attach: 0 to 86400. New ones are refused at
+   * once. Default: 60.
+   */
+  readonly linkGrace?: number | undefined;
 }

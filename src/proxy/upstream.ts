@@ -1,7 +1,9 @@
 /** Where what a guest sends goes: by its destination, to a service of the gateway or to a proxy. */
 import type { Counters } from '../base/counters.ts';
+import type { IpAddress } from '../base/ip-address.ts';
 import type { Instant } from '../base/time.ts';
 import type { Datagram, EchoRequest, TcpRequest, Upstream } from '../stack/flow.ts';
+import type { Mac } from '../wire/mac.ts';
 import type { AddressMap } from './address-map.ts';
 import type { EchoProxy } from './icmp/echo-proxy.ts';
 import type { UdpPublisher } from './ports/udp-publisher.ts';
@@ -19,6 +21,8 @@ export interface ProxyParts {
   readonly listeners: VirtualListeners;
   /** Destinations refused, by why. */
   readonly refusals: Counters<string>;
+  /** As `Upstream.onGuestHeard`. */
+  readonly onGuestHeard: (address: IpAddress, mac: Mac) => void;
 }
 
 /** The stack needs its upstream before the proxies have their stack: `parts` is set in between. */
@@ -57,5 +61,17 @@ export class ProxyUpstream implements Upstream {
 
   onEcho(now: Instant, request: EchoRequest): void {
     this.parts?.echo.onEcho(now, request);
+  }
+
+  onGuestHeard(_now: Instant, address: IpAddress, mac: Mac): void {
+    this.parts?.onGuestHeard(address, mac);
+  }
+
+  onGuestGone(_now: Instant, address: IpAddress): void {
+    const { parts } = this;
+    if (parts === undefined) return;
+    parts.udp.endGuest(address);
+    parts.published.endGuest(address);
+    parts.echo.endGuest(address);
   }
 }

@@ -25,6 +25,7 @@ export type StackDrop =
   | 'arp-claims-our-address'
   | 'link-table-full'
   | 'neighbor-table-full'
+  | 'dial-guest-away'
   | 'ipv4-source-not-on-subnet'
   | 'ipv4-too-big'
   | 'ipv4-ttl-expired'

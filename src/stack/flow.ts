@@ -8,6 +8,7 @@ import type { ByteStream, ByteStreamHandler } from '../base/byte-stream.ts';
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Slab } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
+import type { Mac } from '../wire/mac.ts';
 
 export interface FlowId {
   readonly guest: IpAddress;
@@ -105,6 +106,10 @@ export interface Upstream {
   onTcpRequest(now: Instant, request: TcpRequest): void;
   onDatagram(now: Instant, datagram: Datagram): void;
   onEcho(now: Instant, request: EchoRequest): void;
+  /** A guest was heard at `address`: for the first time, by another link or with another Ethernet address. */
+  onGuestHeard?(now: Instant, address: IpAddress, mac: Mac): void;
+  /** The guest's link has been gone for the grace, and its connections have ended: so must all else of it. */
+  onGuestGone?(now: Instant, address: IpAddress): void;
 }
 
 /** An error the network reported, to be passed on to the guest as ICMP. Codes are ICMPv4's. */
@@ -120,7 +125,7 @@ export interface Downstream {
   /**
    * Open a connection to the guest at `id.guest`; `id.remote` is the source it will see.
    *
-   * @returns undefined when the flow exists already or the table is full
+   * @returns undefined when the flow exists already, the table is full, or the guest is not there
    */
   dial(now: Instant, id: FlowId, handler: TcpFlowHandler): TcpFlow | undefined;
   /**

@@ -6,13 +6,13 @@
  * Entries are learned from ARP and from the source of every IP packet that a guest sends. Flows
  * hold the entry itself, so a guest that comes back on another link, or with another Ethernet
  * address, takes its flows along. An entry without a link is a guest that is away or was never
- * seen; frames to it are dropped and TCP retransmits. At the limit the entry longest unused and
- * without flows is replaced.
+ * seen; frames to it are dropped and TCP retransmits, for the grace that a guest has to come back.
+ * At the limit the entry longest unused and without flows is replaced.
  */
 import { KEY_GUEST, makeKey, setKeyAddress } from '../base/flow-key.ts';
 import { FlowTable } from '../base/flow-table.ts';
 import type { IpAddress } from '../base/ip-address.ts';
-import type { Instant } from '../base/time.ts';
+import { type Instant, NEVER } from '../base/time.ts';
 import { setEtherType } from '../wire/ethernet.ts';
 import { formatMac, type Mac, writeMac } from '../wire/mac.ts';
 import type { LinkPort } from './link-port.ts';
@@ -31,6 +31,10 @@ export class Neighbor {
   lastSeen: Instant;
   /** When ARP last asked for it. */
   askedAt: Instant = Number.NEGATIVE_INFINITY;
+  /** Since when an answer to ARP is awaited on every link; `NEVER`: it was not asked for. */
+  awaitedSince: Instant = NEVER;
+  /** When its link went, while its flows wait for it; else `NEVER`. */
+  goneAt: Instant = NEVER;
   /** TCP connections and pending requests that hold this entry. */
   users = 0;
   readonly waiters: Set<NeighborWaiter> = new Set();
@@ -67,12 +71,16 @@ export class NeighborTable {
   private readonly ours: Mac;
   private readonly table: FlowTable<Neighbor>;
   private readonly scratch = makeKey();
-  private readonly onMoved: () => void;
+  private readonly onHeard: (now: Instant, neighbor: Neighbor) => void;
 
-  /** @param onMoved an entry was heard with another Ethernet address, or on another link */
-  constructor(ours: Mac, secret: number, onMoved: () => void = () => {}) {
+  /** @param onHeard called when a guest is heard for the first time, or elsewhere than before */
+  constructor(
+    ours: Mac,
+    secret: number,
+    onHeard: (now: Instant, neighbor: Neighbor) => void = () => {},
+  ) {
     this.ours = ours;
-    this.onMoved = onMoved;
+    this.onHeard = onHeard;
     this.table = new FlowTable(MAX_NEIGHBORS, secret);
   }
 
@@ -106,10 +114,12 @@ export class NeighborTable {
     if (neighbor.mac === mac && neighbor.port === port) return;
     neighbor.setMac(mac, this.ours);
     neighbor.port = port;
+    neighbor.goneAt = NEVER;
+    neighbor.awaitedSince = NEVER;
     const waiting = [...neighbor.waiters];
     neighbor.waiters.clear();
     for (const waiter of waiting) waiter.onNeighborUp(now);
-    this.onMoved();
+    this.onHeard(now, neighbor);
   }
 
   /** The link of `port` is gone. */
@@ -118,6 +128,8 @@ export class NeighborTable {
       if (neighbor.port !== port) return;
       neighbor.port = undefined;
       neighbor.lastSeen = now;
+      neighbor.goneAt = now;
+      neighbor.awaitedSince = Number.NEGATIVE_INFINITY; // nobody dials it until a link comes
     });
   }
 

@@ -15,7 +15,7 @@ import { Counters } from '../base/counters.ts';
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Random } from '../base/random.ts';
 import type { Slab } from '../base/slab.ts';
-import type { Instant } from '../base/time.ts';
+import { type Instant, NEVER } from '../base/time.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import { pseudoAddressSum } from '../wire/checksum.ts';
 import { ETHERNET_HEADER_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, etherType } from '../wire/ethernet.ts';
@@ -50,6 +50,8 @@ import { UdpLayer, type UdpService } from './udp.ts';
 const DHCP_SERVER_PORT = 67;
 const DHCP_CLIENT_PORT = 68;
 const ARP_INTERVAL_MS = 1000;
+/** A guest that runs answers within milliseconds. */
+const ARP_ANSWER_MS = 1000;
 const MAX_DHCP_REPLY = 1472;
 
 export interface StackConfig {
@@ -103,17 +105,21 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
   afterWork: () => void = () => {};
   /** Called when a link came or went, with how many there are. */
   onLinkCount: (links: number) => void = () => {};
-  /** Called when an address was heard on another link than before, or with another Ethernet address. */
-  onNeighborMoved: () => void = () => {};
   private dhcp: DhcpResponder | undefined = undefined;
+  private readonly upstream: Upstream;
   private lastNow: Instant;
+  /** When the grace of a guest that is away may end. */
+  private graceEndsAt: Instant = NEVER;
 
   constructor(config: StackConfig, now: Instant, random: Random, upstream: Upstream) {
     this.config = config;
     this.lastNow = now;
     this.wheel = new TimerWheel(now);
     this.segment = new EthernetSegment(config.mac, this, this.drops);
-    this.neighbors = new NeighborTable(config.mac, random.next32(), () => this.onNeighborMoved());
+    this.neighbors = new NeighborTable(config.mac, random.next32(), (at, { address, mac }) =>
+      upstream.onGuestHeard?.(at, address, mac),
+    );
+    this.upstream = upstream;
     this.out = new IpOutput(config.mtu);
     this.icmp = new IcmpOutput(this.out, config.gateway, this.drops);
     const subnet: Subnet = {
@@ -184,6 +190,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
       this.wheel.next(),
       this.input.reassemblies.nextTimeout(),
       this.tcp.nextStarvedRetry(this.lastNow),
+      this.graceEndsAt,
     );
   }
 
@@ -192,6 +199,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
     this.icmp.tick(now);
     this.wheel.advance(now);
     this.input.expire(now);
+    if (now >= this.graceEndsAt) this.endGone(now);
     this.tcp.feedStarved();
     this.onBatchEnd(now);
   }
@@ -205,7 +213,17 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
       return undefined;
     }
     this.lastNow = now;
+    if (!this.mayAnswer(now, neighbor)) {
+      this.drops.add('dial-guest-away');
+      this.resolve(neighbor); // it may have come by a link that was there before
+      return undefined;
+    }
     return this.tcp.dial(now, id, neighbor, handler);
+  }
+
+  /** A guest may be at `address`, though it was not heard: every link that comes is asked for it. */
+  expectGuest(now: Instant, address: IpAddress): void {
+    this.neighbors.obtain(now, address);
   }
 
   sendDatagram(now: Instant, id: FlowId, bytes: Uint8Array, off: number, len: number): boolean {
@@ -287,10 +305,12 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
     this.flush();
   }
 
-  onPortUp(_now: Instant, port: LinkPort): void {
+  onPortUp(now: Instant, port: LinkPort): void {
     // A guest that was known may be behind the new link: ask, so that its flows go on at once.
     this.neighbors.forEach((neighbor) => {
-      if (neighbor.port === undefined) this.arp.ask([port], neighbor.address);
+      if (neighbor.port !== undefined) return;
+      this.arp.ask([port], neighbor.address);
+      neighbor.awaitedSince = now;
     });
     port.flush();
     this.onLinkCount(this.segment.ports.size);
@@ -298,6 +318,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
 
   onPortDown(now: Instant, port: LinkPort): void {
     this.neighbors.detach(now, port);
+    this.graceEndsAt = Math.min(this.graceEndsAt, now + this.tcp.config.linkDownGraceMs);
     this.onLinkCount(this.segment.ports.size);
   }
 
@@ -341,10 +362,34 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
     return undefined;
   }
 
+  /** Whether a dial is worth while: the guest is there, or has had no second to answer ARP in yet. */
+  private mayAnswer(now: Instant, { port, awaitedSince }: Neighbor): boolean {
+    if (port !== undefined) return true;
+    if (this.segment.ports.size === 0) return false;
+    return awaitedSince === NEVER || now - awaitedSince < ARP_ANSWER_MS;
+  }
+
+  /** End what waits for guests whose grace is over. */
+  private endGone(now: Instant): void {
+    const grace = this.tcp.config.linkDownGraceMs;
+    this.graceEndsAt = NEVER;
+    this.neighbors.forEach((neighbor) => {
+      const endsAt = neighbor.goneAt + grace;
+      if (endsAt > now) {
+        this.graceEndsAt = Math.min(this.graceEndsAt, endsAt);
+        return;
+      }
+      neighbor.goneAt = NEVER;
+      this.tcp.endGuest(neighbor);
+      this.upstream.onGuestGone?.(now, neighbor.address);
+    });
+  }
+
   /** Ask who has the address, at most once a second (RFC 1122 §2.3.2.1). */
   private resolve(neighbor: Neighbor): void {
     if (this.lastNow - neighbor.askedAt < ARP_INTERVAL_MS) return;
     neighbor.askedAt = this.lastNow;
+    if (neighbor.awaitedSince === NEVER) neighbor.awaitedSince = this.lastNow;
     this.arp.ask(this.segment.ports, neighbor.address);
   }
 

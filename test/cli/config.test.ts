@@ -44,6 +44,7 @@ const DEFAULTS: DaemonConfig = {
   log: { level: 'info', format: undefined },
   verifyChecksums: true,
   busyPollUs: undefined,
+  linkGraceMs: 60_000,
 };
 
 const FULL_YAML = `
@@ -68,6 +69,7 @@ readyFd: 3
 exitWithGuest: true
 verifyChecksums: false
 busyPoll: 50
+linkGrace: 5
 logLevel: warn
 logFormat: json
 `;
@@ -108,6 +110,7 @@ describe('configuration', () => {
       log: { level: 'warn', format: 'json' },
       verifyChecksums: false,
       busyPollUs: 50,
+      linkGraceMs: 5_000,
     } satisfies DaemonConfig);
   });
 
@@ -212,8 +215,11 @@ describe('configuration', () => {
     [{ api: 'tcp:127.0.0.1:80' }, /^--api is TCP: --api-token-file must name/],
     [{ readyFd: '0' }, /^--ready-fd 0: must be an integer from 1/],
     [{ logLevel: 'trace' }, /^--log-level trace: must be one of debug, info, warn, error, silent$/],
-    [{ mux: ['guest:0'] }, /^--mux guest:0: must be guest:PORT$/],
-    [{ mux: ['tcp:1'] }, /^--mux tcp:1: must be unix:PATH, connect:unix:PATH, guest:PORT/],
+    [{ mux: ['guest:0'] }, /^--mux guest:0: must be guest:PORT or guest:GUEST:PORT$/],
+    [
+      { mux: ['tcp:1'] },
+      /^--mux tcp:1: must be unix:PATH, connect:unix:PATH, guest:\[GUEST:\]PORT/,
+    ],
     [{ mux: ['unix:/run/a', 'hybrid-vsock:/run/a:5', 'unix:/run/a_5'] }, /for two sockets/],
     [{ muxAllow: ['x'] }, /^--mux-allow x: must be \[tcp:\|udp:\]ADDRESS:PORT/],
     [{ publish: ['80:172.17.0.2:80'] }, /must be inside the subnet/],

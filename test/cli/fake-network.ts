@@ -126,5 +126,6 @@ export const optionsIn = (dir: string, more: Partial<DaemonConfig> = {}): Daemon
   log: { level: 'info', format: 'json' },
   verifyChecksums: true,
   busyPollUs: undefined,
+  linkGraceMs: 60_000,
   ...more,
 });

@@ -37,6 +37,7 @@ describe('network/options', () => {
     leases: { file: undefined, static: [] },
     verifyChecksums: true,
     busyPollUs: undefined,
+    linkGraceMs: 60_000,
   };
   it('of nothing are the defaults: no link, no file', () => assert.deepEqual(check({}), defaults));
   it('that are undefined are not set', () =>
@@ -64,6 +65,7 @@ describe('network/options', () => {
       staticLease: '52-54-00-12-34-56=10.1.0.10,Build',
       verifyChecksums: false,
       busyPoll: 50,
+      linkGrace: 5,
     };
     assert.deepEqual(checkOptions(options), {
       listen: ['tap:hawser0@guest'],
@@ -91,6 +93,7 @@ describe('network/options', () => {
       },
       verifyChecksums: false,
       busyPollUs: 50,
+      linkGraceMs: 5_000,
     });
   });
 

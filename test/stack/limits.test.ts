@@ -149,12 +149,14 @@ describe('stack limits', () => {
     assert.equal(pair.gateway.tcp.pool.inUse, 0);
   });
 
-  it('a dial to a guest that never comes leaves nothing behind', () => {
+  it('a dial to a guest that never comes leaves nothing behind, and the next are refused', () => {
     const s = new Script({ tcp: { maxSynRetransmits: 2 } });
+    assert.ok(s.dial());
     for (let i = 0; i < 50; i++) {
-      assert.ok(s.dial());
       s.advance(20_000);
+      assert.equal(s.dial(), undefined);
     }
+    assert.equal(s.drops()['dial-guest-away'], 50);
     let waiting = 0;
     s.stack.forEachNeighbor((n) => {
       waiting += n.waiters.size + n.users;

@@ -1,8 +1,10 @@
 /** A guest that leaves and comes back on another link keeps its connections. */
 import assert from 'node:assert/strict';
+import { ipv4 } from '../../src/base/ip-address.ts';
+import { formatMac } from '../../src/wire/mac.ts';
 import { arpFrame, GATEWAY_IP, GUEST_IP, GUEST_MAC } from '../support/frames.ts';
 import { frameOver } from '../support/lend.ts';
-import { established, RecordingWriter, type Script } from '../support/script.ts';
+import { established, PLAIN, RecordingWriter, Script } from '../support/script.ts';
 
 /** Attach the guest of `script` by a new link. */
 function reattach(script: Script): RecordingWriter {
@@ -36,5 +38,67 @@ describe('stack/reattach', () => {
     assert.deepEqual(script.app.events, ['closed:link-down']);
     assert.equal(script.stack.tcp.connectionCount, 0);
     assert.equal(script.stack.tcp.pool.inUse, 0);
+  });
+
+  it('ends those with nothing to say as well, and says that the guest is gone', () => {
+    const script = established({ tcp: { linkDownGraceMs: 5000 } });
+    const heard = `192.168.127.2 is ${formatMac(GUEST_MAC)}`;
+    assert.deepEqual(script.guests, [heard]);
+    script.reader.onLinkDown(script.now);
+    script.advance(4999);
+    assert.deepEqual(script.app.events, []);
+    script.advance(1);
+    assert.deepEqual(script.app.events, ['closed:link-down']);
+    assert.deepEqual(script.guests, [heard, '192.168.127.2 is gone']);
+    assert.equal(script.stack.nextTimeout(), Number.POSITIVE_INFINITY);
+  });
+
+  it('cancels what the guest asked for and was not answered', () => {
+    const script = new Script({ tcp: { linkDownGraceMs: 5000 } });
+    script.policy = 'keep';
+    script.in({ flags: 'S', ...PLAIN });
+    script.reader.onLinkDown(script.now);
+    script.advance(5000);
+    assert.equal(script.cancelled, 1);
+  });
+
+  it('within the grace keeps idle connections, whatever time passes afterwards', () => {
+    const script = established({ tcp: { linkDownGraceMs: 5000 } });
+    script.reader.onLinkDown(script.now);
+    script.advance(4999);
+    reattach(script);
+    script.advance(100_000);
+    assert.deepEqual(script.app.events, []);
+    assert.equal(script.stack.tcp.connectionCount, 1);
+  });
+
+  it('a guest whose link is gone is not dialled, and is again when it is back', () => {
+    const script = new Script().announce();
+    script.reader.onLinkDown(script.now);
+    assert.equal(script.dial(), undefined);
+    assert.equal(script.drops()['dial-guest-away'], 1);
+    reattach(script);
+    assert.ok(script.dial());
+  });
+
+  it('a guest known by its lease only is not dialled without a link, nor a second after a silent one', () => {
+    const script = new Script();
+    script.reader.onLinkDown(script.now);
+    script.stack.expectGuest(script.now, ipv4(GUEST_IP));
+    assert.equal(script.dial(), undefined);
+    const writer = new RecordingWriter();
+    script.stack.attach(script.now, 'of another', writer);
+    assert.equal(writer.take().length, 1); // ARP asks for it
+    script.advance(1000);
+    assert.equal(script.dial(), undefined);
+  });
+
+  it('a dial while another link comes up is over after two SYNs', () => {
+    const script = new Script().announce();
+    script.reader.onLinkDown(script.now);
+    script.stack.attach(script.now, 'of another', new RecordingWriter());
+    assert.ok(script.dial());
+    script.advance(4000);
+    assert.deepEqual(script.app.events, ['closed:link-down']);
   });
 });

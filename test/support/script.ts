@@ -2,7 +2,7 @@
  * Packet scripts: one stack, frames in and out as small records, in virtual time. Sequence numbers
  * are relative: the guest's to its initial number, ours to the one that our SYN carried.
  */
-import { ipv4 } from '../../src/base/ip-address.ts';
+import { type IpAddress, ipv4 } from '../../src/base/ip-address.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { makeSlab, type Slab } from '../../src/base/slab.ts';
 import type {
@@ -19,6 +19,7 @@ import type { FrameReader, FrameWriter } from '../../src/stack/link.ts';
 import { Stack, type StackConfig } from '../../src/stack/stack.ts';
 import type { TcpConfig } from '../../src/stack/tcp/config.ts';
 import { PROTOCOL_TCP } from '../../src/wire/ipv4.ts';
+import { formatMac } from '../../src/wire/mac.ts';
 import {
   arpFrame,
   GATEWAY_IP,
@@ -157,6 +158,8 @@ export class Script implements Upstream {
   cancelled = 0;
   datagrams: { key: number[]; data: Uint8Array; ttl: number }[] = [];
   echoes: { identifier: number; sequence: number; data: Uint8Array; ttl: number }[] = [];
+  /** Guests that came and went. */
+  guests: string[] = [];
   /** What happens to requests: accepted at once, refused at once, or kept. */
   policy: 'accept' | 'refuse' | 'keep' = 'accept';
 
@@ -196,6 +199,14 @@ export class Script implements Upstream {
   onEcho(_now: number, e: EchoRequest): void {
     const { identifier, sequence, ttl } = e;
     this.echoes.push({ identifier, sequence, ttl, data: e.slab.bytes.slice(e.off, e.off + e.len) });
+  }
+
+  onGuestHeard(_now: number, address: IpAddress, mac: number): void {
+    this.guests.push(`${address} is ${formatMac(mac)}`);
+  }
+
+  onGuestGone(_now: number, address: IpAddress): void {
+    this.guests.push(`${address} is gone`);
   }
 
   get flow(): TcpFlow {

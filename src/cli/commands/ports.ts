@@ -1,9 +1,10 @@
 /** `hawser expose`, `unexpose` and `ports`: the published ports of a running daemon. */
 import type { ApiClient } from '../../control/client.ts';
-import type { PortView } from '../../control/network-view.ts';
+import type { GuestNowView, PortView } from '../../control/network-view.ts';
 import type { PortRequest } from '../../control/ports/port-request.ts';
 import { portSchema, portsSchema } from '../../control/schema.ts';
 import { RunError, UsageError } from '../../network/errors.ts';
+import { formatGuestName } from '../../proxy/ports/publication-guest.ts';
 import {
   CARRIERS,
   PROXY_PROTOCOLS,
@@ -11,12 +12,10 @@ import {
   SOURCE_ADDRESSES,
 } from '../../proxy/ports/publish-spec.ts';
 import {
-  LOOPBACK,
   PublishSyntaxError,
+  parseHostAddress,
   parsePublish,
-  stripBrackets,
 } from '../../proxy/ports/publish-text.ts';
-import { parseAddress } from '../../services/address-text.ts';
 import { table } from '../text-table.ts';
 import { clientOf, type InspectRequest, toJson } from './inspect.ts';
 
@@ -78,10 +77,11 @@ function bodyOf(spec: PublishSpec): PortRequest {
   const host =
     spec.protocol === 'unix'
       ? { hostPath: spec.hostPath }
-      : { hostAddress: spec.hostAddress?.toString() ?? '*', hostPort: spec.hostPort };
+      : { hostAddress: (spec.hostAddress ?? '*').toString(), hostPort: spec.hostPort };
+  const name = spec.guest === undefined ? undefined : formatGuestName(spec.guest);
   const guest =
     spec.guestPath === undefined
-      ? { guestAddress: spec.guestAddress?.toString(), guestPort: spec.guestPort }
+      ? { guest: name ?? spec.guestAddress?.toString(), guestPort: spec.guestPort }
       : { guestPath: spec.guestPath };
   return { protocol: spec.protocol, ...host, ...guest };
 }
@@ -103,22 +103,25 @@ export async function unexposeCommand(request: UnexposeRequest): Promise<string>
 const portPath = (id: string): string => `/v1/ports/${encodeURIComponent(id)}`;
 
 function findPort(text: string, ports: readonly PortView[]): PortView {
-  const wanted = text.startsWith('unix:') ? text : canonical(text);
+  const wanted = text.startsWith('unix:') ? [text] : canonical(text);
   const port =
-    ports.find((candidate) => hostSide(candidate) === wanted) ??
+    ports.find((candidate) => wanted.includes(hostSide(candidate))) ??
     ports.find(({ id }) => id === text);
   if (port !== undefined) return port;
   throw new RunError(`${text} is not published: see "hawser ports" for what is`);
 }
 
-/** `127.0.0.1:8080/tcp` of `8080`; other texts as they are. */
-function canonical(text: string): string {
+/** `localhost:8080/tcp` of `8080`, or the one loopback that the host has; other texts as they are. */
+function canonical(text: string): string[] {
   const [, place = '', protocol = 'tcp'] = /^(.*?)(?:\/(tcp|udp))?$/.exec(text) ?? [];
-  if (/^\d+$/.test(place)) return `${LOOPBACK}:${place}/${protocol}`;
+  if (/^\d+$/.test(place)) {
+    return ['localhost', '127.0.0.1', '[::1]'].map((host) => `${host}:${place}/${protocol}`);
+  }
   const colon = place.lastIndexOf(':');
-  const address = parseAddress(stripBrackets(place.slice(0, Math.max(colon, 0))));
-  if (address === undefined) return `${place}/${protocol}`;
-  return `${endpoint(address.toString(), Number(place.slice(colon + 1)))}/${protocol}`;
+  const host = parseHostAddress(place.slice(0, Math.max(colon, 0)));
+  if (host === undefined) return [`${place}/${protocol}`];
+  const address = (host.address ?? '*').toString();
+  return [`${endpoint(address, Number(place.slice(colon + 1)))}/${protocol}`];
 }
 
 export async function portsCommand(request: InspectRequest): Promise<string> {
@@ -149,5 +152,16 @@ const hostSide = ({ protocol, hostAddress, hostPort, hostPath }: PortView): stri
     ? `${endpoint(hostAddress ?? '*', hostPort ?? 0)}/${protocol}`
     : `unix:${hostPath}`;
 
-const guestSide = ({ guestAddress, guestPort, guestPath }: PortView): string =>
-  guestPath ?? endpoint(guestAddress ?? 'first guest', guestPort ?? 0);
+function guestSide({ guestAddress, guest, guestPort, guestPath, guestNow }: PortView): string {
+  if (guestPath !== null) return guestPath;
+  const asked = endpoint(guestAddress ?? 'first guest', guestPort ?? 0);
+  const place = guest === null ? asked : `${guest}:${guestPort}`;
+  return guestNow === null ? place : `${place} (${presence(guestAddress, guestNow)})`;
+}
+
+/** Who that is, where the port does not say it, and whether it is there. */
+function presence(asked: string | null, { address, mac, attached }: GuestNowView): string {
+  if (mac === null) return 'not seen yet';
+  const who = asked === null ? [address, mac].filter((part) => part !== null) : [];
+  return [...who, attached ? 'attached' : 'away'].join(', ');
+}

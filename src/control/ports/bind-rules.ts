@@ -3,7 +3,8 @@
  * or `*:8000-8999`. `0.0.0.0` and `::` allow every address of their family, `*` of both.
  */
 import type { IpAddress } from '../../base/ip-address.ts';
-import { formatEndpoint } from '../../proxy/ports/publish-spec.ts';
+import { LOOPBACK4, LOOPBACK6 } from '../../proxy/ports/loopback-pair.ts';
+import { formatEndpoint, type HostAddress } from '../../proxy/ports/publish-spec.ts';
 import { parsePorts, stripBrackets } from '../../proxy/ports/publish-text.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import { isWildcard } from './go-addresses.ts';
@@ -37,16 +38,20 @@ export function formatBindRule({ address, first, last }: BindRule): string {
  * @param address to listen on; undefined for every one of both families
  * @param port undefined: whether any port may be had there
  */
-export const isAllowed = (
+export function isAllowed(
   rules: readonly BindRule[],
-  address: IpAddress | undefined,
+  address: HostAddress,
   port: number | undefined,
-): boolean =>
-  rules.some(
+): boolean {
+  if (address === 'localhost') {
+    return isAllowed(rules, LOOPBACK4, port) && isAllowed(rules, LOOPBACK6, port);
+  }
+  return rules.some(
     (rule) =>
       covers(rule.address, address) &&
       (port === undefined || (port >= rule.first && port <= rule.last)),
   );
+}
 
 function covers(rule: IpAddress | undefined, address: IpAddress | undefined): boolean {
   if (rule === undefined) return true;

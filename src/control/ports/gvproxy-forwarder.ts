@@ -20,7 +20,7 @@ import { parseAddress } from '../../services/address-text.ts';
 import type { Answer, CompatRequest } from '../route.ts';
 import { asGoListens } from './go-addresses.ts';
 import { goListenError, parseGoJson, splitHostPort } from './go-errors.ts';
-import type { PortAccess } from './port-access.ts';
+import { type PortAccess, shownHost } from './port-access.ts';
 
 export const GVPROXY_PREFIX = '/services/forwarder/';
 const TEXT_TYPE = 'text/plain; charset=utf-8';
@@ -206,7 +206,7 @@ function listing(ports: PortAccess): readonly Listed[] {
 /** As it was asked for here, with the port that was bound. */
 function localText({ asked, hostAddress, hostPort }: PublishedPort & PortSpec): string {
   const host = asked?.host ?? '';
-  if (host === '') return formatEndpoint(hostAddress, hostPort, '');
+  if (host === '') return formatEndpoint(shownHost(hostAddress), hostPort, '');
   return host.includes(':') ? `[${host}]:${hostPort}` : `${host}:${hostPort}`;
 }
 

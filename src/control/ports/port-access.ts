@@ -6,7 +6,8 @@
  * is said) where the rules allow only the loopback gets the loopback: `docker run -p 8080:80` then serves
  * the host's localhost:8080, and nobody beyond the host.
  */
-import { IpAddress, ipv4 } from '../../base/ip-address.ts';
+import type { IpAddress } from '../../base/ip-address.ts';
+import { LOOPBACK4, LOOPBACK6 } from '../../proxy/ports/loopback-pair.ts';
 import {
   isSameOwner,
   type PortBook,
@@ -16,6 +17,7 @@ import {
 import {
   formatEndpoint,
   formatHostSide,
+  type HostAddress,
   type PortSpec,
   PublishError,
   type PublishSpec,
@@ -32,11 +34,7 @@ export interface PortAccess {
   /** @returns false when this client has no such port */
   unpublish(id: string): boolean;
   /** The port that `publish` would have made of this; undefined when there is none. */
-  find(
-    protocol: 'tcp' | 'udp',
-    address: IpAddress | undefined,
-    port: number,
-  ): PublishedPort | undefined;
+  find(protocol: 'tcp' | 'udp', address: HostAddress, port: number): PublishedPort | undefined;
 }
 
 export const hostAccess = (book: PortBook): PortAccess => ({
@@ -88,21 +86,15 @@ abstract class ConfinedAccess implements PortAccess {
     return this.list().some((port) => port.id === id) && this.book.unpublish(id);
   }
 
-  find(
-    protocol: 'tcp' | 'udp',
-    address: IpAddress | undefined,
-    port: number,
-  ): PublishedPort | undefined {
+  find(protocol: 'tcp' | 'udp', address: HostAddress, port: number): PublishedPort | undefined {
     return findAt(this.list(), protocol, this.narrow(address, port), port);
   }
 
   /** The loopback, where a wildcard is asked for and only that is allowed. */
-  private narrow(address: IpAddress | undefined, port: number): IpAddress | undefined {
+  private narrow(address: HostAddress, port: number): HostAddress {
     const asked = port === 0 ? undefined : port;
-    const isConcrete = address !== undefined && !isWildcard(address);
-    if (isConcrete || isAllowed(this.rules, address, asked)) return address;
-    const loopback = address?.family === 6 ? LOOPBACK6 : LOOPBACK4;
-    return isAllowed(this.rules, loopback, asked) ? loopback : address;
+    if (isAllowed(this.rules, address, asked)) return address;
+    return loopbacksOf(address).find((one) => isAllowed(this.rules, one, asked)) ?? address;
   }
 
   private allowed(): string {
@@ -129,7 +121,10 @@ export class GuestAccess extends ConfinedAccess {
     if (spec.guestAddress !== undefined && !spec.guestAddress.equals(guest)) {
       throw forbidden(spec, `${spec.guestAddress} is not yours: you are ${guest}`);
     }
-    return { ...spec, guestAddress: guest, via: 'net' };
+    if (spec.guest !== undefined) {
+      throw forbidden(spec, `guests name no guests: leave it out, you are ${guest}`);
+    }
+    return { ...spec, guestAddress: guest, guest: undefined, via: 'net' };
   }
 }
 
@@ -149,21 +144,30 @@ export class AgentAccess extends ConfinedAccess {
   }
 }
 
-const LOOPBACK4: IpAddress = ipv4(0x7f00_0001);
-const LOOPBACK6: IpAddress = new IpAddress(0, 0, 0, 1);
+/** What of the loopback stands for a wildcard, the widest first. */
+function loopbacksOf(address: HostAddress): readonly HostAddress[] {
+  if (address === undefined || address === 'localhost') return ['localhost', LOOPBACK4, LOOPBACK6];
+  if (!isWildcard(address)) return [];
+  return [address.family === 4 ? LOOPBACK4 : LOOPBACK6];
+}
 
 function findAt(
   ports: readonly PublishedPort[],
   protocol: 'tcp' | 'udp',
-  address: IpAddress | undefined,
+  address: HostAddress,
   hostPort: number,
 ): PublishedPort | undefined {
   const place = formatEndpoint(address, hostPort, '*');
-  return ports.find(
-    (port) =>
-      port.protocol === protocol && formatEndpoint(port.hostAddress, port.hostPort, '*') === place,
-  );
+  // The drop-in APIs have no word for both loopbacks, and show one.
+  const isShownAs = (port: PublishedPort & PortSpec): boolean =>
+    formatEndpoint(port.hostAddress, port.hostPort, '*') === place ||
+    formatEndpoint(port.onlyLoopback ?? shownHost(port.hostAddress), port.hostPort, '*') === place;
+  return ports.find((port) => port.protocol === protocol && isShownAs(port));
 }
+
+/** As clients see it that know addresses only. */
+export const shownHost = (address: HostAddress): IpAddress | undefined =>
+  address === 'localhost' ? LOOPBACK4 : address;
 
 const forbidden = (spec: PublishSpec, why: string): PublishError =>
   new PublishError(

@@ -2,15 +2,22 @@
 import * as z from 'zod';
 import type { IpAddress } from '../../base/ip-address.ts';
 import { once } from '../../base/once.ts';
+import type { GuestChoice } from '../../proxy/ports/publication-guest.ts';
 import {
   CARRIERS,
   type Carrier,
+  type HostAddress,
   PROXY_PROTOCOLS,
   type PublishSpec,
   SOURCE_ADDRESSES,
   type SourceAddress,
 } from '../../proxy/ports/publish-spec.ts';
-import { LOOPBACK, MAX_PORT, MAX_UNIX_PATH, pathProblem } from '../../proxy/ports/publish-text.ts';
+import {
+  MAX_PORT,
+  MAX_UNIX_PATH,
+  parseGuest,
+  pathProblem,
+} from '../../proxy/ports/publish-text.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { ProxyProtocol } from '../../wire/proxy-protocol.ts';
 import { problem, quoted } from '../problem.ts';
@@ -23,6 +30,7 @@ export interface PortRequest {
   readonly hostAddress?: Maybe<string>;
   readonly hostPort?: Maybe<number>;
   readonly hostPath?: Maybe<string>;
+  readonly guest?: Maybe<string>;
   readonly guestAddress?: Maybe<string>;
   readonly guestPort?: Maybe<number>;
   readonly guestPath?: Maybe<string>;
@@ -42,10 +50,17 @@ export const portRequestSchema: Schema<PortRequest> = once(() => {
       .string()
       .max(64)
       .nullish()
-      .describe('127.0.0.1 by default; * for every address of both families'),
+      .describe('localhost by default, 127.0.0.1 and ::1; * for every address of both families'),
     hostPort: z.int().min(0).max(MAX_PORT).nullish().describe('0 by default: one is picked'),
     hostPath: path.nullish().describe('absolute path of a Unix socket, with the protocol unix'),
-    guestAddress: z.string().max(64).nullish().describe('the first guest by default'),
+    guest: z
+      .string()
+      .max(64)
+      .nullish()
+      .describe(
+        'an address, a DHCP or static-lease name, or an Ethernet address; by default the guest that came first',
+      ),
+    guestAddress: z.string().max(64).nullish().describe('as guest, an address only'),
     guestPort: z.int().min(1).max(MAX_PORT).nullish(),
     guestPath: path.nullish().describe('absolute path of a Unix socket in the guest'),
     via: z
@@ -77,11 +92,11 @@ export function specOf(request: PortRequest): PublishSpec {
   if (guestPath == null && guestPort == null) {
     throw problem(400, 'guestPort is missing: an integer from 1 to 65535.');
   }
-  if (guestPath != null && (guestPort != null || request.guestAddress != null)) {
-    throw problem(400, 'guestPath: a Unix socket has no guestAddress and no guestPort.');
+  if (guestPath != null && (guestPort ?? request.guestAddress ?? request.guest) != null) {
+    throw problem(400, 'guestPath: a Unix socket has no guest, guestAddress or guestPort.');
   }
   const guest = {
-    guestAddress: addressOf('guestAddress', request.guestAddress),
+    ...choiceOf(request),
     guestPort: guestPort ?? 0,
     guestPath: pathOf('guestPath', guestPath),
     via: request.via ?? undefined,
@@ -98,11 +113,22 @@ export function specOf(request: PortRequest): PublishSpec {
     return { protocol, hostPath: at, ...guest };
   }
   if (hostPath != null) throw problem(400, 'hostPath: needs the protocol unix.');
-  const hostAddress =
-    request.hostAddress === '*'
-      ? undefined
-      : (addressOf('hostAddress', request.hostAddress) ?? LOOPBACK);
+  const hostAddress = hostAddressOf(request.hostAddress);
   return { protocol: protocol ?? 'tcp', hostAddress, hostPort: request.hostPort ?? 0, ...guest };
+}
+
+function hostAddressOf(text: string | null | undefined): HostAddress {
+  if (text === '*') return undefined;
+  return text === 'localhost' ? text : (addressOf('hostAddress', text) ?? 'localhost');
+}
+
+/** `guest` and `guestAddress` are two names of one thing: an address is taken by either. */
+function choiceOf({ guest, guestAddress }: PortRequest): GuestChoice {
+  if (guest == null) return { guestAddress: addressOf('guestAddress', guestAddress) };
+  if (guestAddress != null) throw problem(400, 'guest: give it or guestAddress, not both.');
+  const choice = parseGuest(guest);
+  if (choice !== undefined) return choice;
+  throw problem(400, `guest: ${quoted(guest)} is no address, name or Ethernet address.`);
 }
 
 function addressOf(key: string, text: string | null | undefined): IpAddress | undefined {

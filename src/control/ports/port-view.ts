@@ -1,5 +1,8 @@
 import type { PublishedPort } from '../../proxy/ports/port-table.ts';
+import { formatGuestName } from '../../proxy/ports/publication-guest.ts';
 import type { PortView } from '../network-view.ts';
+
+type TargetNow = NonNullable<PublishedPort['target']>;
 
 /** What an agent dials where no address is given: its own loopback. */
 const LOOPBACK_TEXT = '127.0.0.1';
@@ -12,10 +15,12 @@ export function portView(port: PublishedPort): PortView {
   return {
     id: port.id,
     protocol: port.protocol,
-    hostAddress: isUnix ? null : (port.hostAddress?.toString() ?? '*'),
+    hostAddress: isUnix ? null : (port.onlyLoopback ?? port.hostAddress ?? '*').toString(),
     hostPort: isUnix ? null : port.hostPort,
     hostPath: isUnix ? port.hostPath : null,
     guestAddress: port.guestAddress?.toString() ?? (isDialledByAgent ? LOOPBACK_TEXT : null),
+    guest: port.guest === undefined ? null : formatGuestName(port.guest),
+    guestNow: port.target === undefined ? null : guestNow(port.target),
     guestPort: port.guestPath === undefined ? port.guestPort : null,
     guestPath: port.guestPath ?? null,
     via: port.useAgent ? 'mux' : 'net',
@@ -27,3 +32,9 @@ export function portView(port: PublishedPort): PortView {
     active: port.active,
   };
 }
+
+const guestNow = ({ address, mac, attached }: TargetNow): PortView['guestNow'] => ({
+  address: address?.toString() ?? null,
+  mac: mac ?? null,
+  attached,
+});

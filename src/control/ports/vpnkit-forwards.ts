@@ -15,13 +15,18 @@ import * as z from 'zod';
 import type { IpAddress } from '../../base/ip-address.ts';
 import { once } from '../../base/once.ts';
 import type { PublishedPort } from '../../proxy/ports/port-table.ts';
-import { formatEndpoint, PublishError, type PublishSpec } from '../../proxy/ports/publish-spec.ts';
-import { LOOPBACK, pathProblem } from '../../proxy/ports/publish-text.ts';
+import {
+  formatEndpoint,
+  type HostAddress,
+  PublishError,
+  type PublishSpec,
+} from '../../proxy/ports/publish-spec.ts';
+import { pathProblem } from '../../proxy/ports/publish-text.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { Answer, CompatRequest } from '../route.ts';
 import { ANY4, asGoListens } from './go-addresses.ts';
 import { goListenError, parseGoJson } from './go-errors.ts';
-import type { PortAccess } from './port-access.ts';
+import { type PortAccess, shownHost } from './port-access.ts';
 
 export const VPNKIT_PREFIX = '/forwards/';
 const JSON_TYPE = 'application/json; charset=UTF-8';
@@ -196,8 +201,8 @@ function specOf(forward: Forward, hasAgent: boolean): PublishSpec {
   };
 }
 
-const hostAddressOf = (outIp: string): IpAddress | undefined =>
-  outIp === '' ? LOOPBACK : asGoListens(parseAddress(outIp));
+const hostAddressOf = (outIp: string): HostAddress =>
+  outIp === '' ? 'localhost' : asGoListens(parseAddress(outIp));
 
 const matching = (forward: Forward, ports: PortAccess): PublishedPort | undefined => {
   const wanted = keyOf(forward);
@@ -223,7 +228,10 @@ function forwardView(port: PublishedPort): Forward {
   const host =
     port.protocol === 'unix'
       ? { out_path: port.hostPath }
-      : { out_ip: textOr(asked?.host, port.hostAddress ?? ANY4), out_port: port.hostPort };
+      : {
+          out_ip: textOr(asked?.host, shownHost(port.hostAddress) ?? ANY4),
+          out_port: port.hostPort,
+        };
   const target =
     guestPath === undefined
       ? { in_ip: textOr(asked?.guest, guestAddress), in_port: guestPort }

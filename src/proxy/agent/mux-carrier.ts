@@ -14,7 +14,7 @@ import type {
   AgentTarget,
   PublishedListener,
 } from '../ports/agent-carrier.ts';
-import type { PortSpec, SourceAddress } from '../ports/publish-spec.ts';
+import type { SocketSpec, SourceAddress } from '../ports/publish-spec.ts';
 import { ChannelSplice } from './channel-splice.ts';
 import type { MuxPeers } from './peers.ts';
 import { type UdpChannelCount, UdpChannels } from './udp-channels.ts';
@@ -96,7 +96,7 @@ export class MuxCarrier implements AgentCarrier {
   }
 
   /** @throws PublishError */
-  listenUdp(spec: PortSpec): PublishedListener {
+  listenUdp(spec: SocketSpec): PublishedListener {
     const { clock, peers, sourceAddress = 'preserve' } = this.deps;
     const address = spec.guestAddress ?? LOOPBACK;
     const target = { proto: 'udp', address, port: spec.guestPort } as const;

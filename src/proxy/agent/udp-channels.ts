@@ -16,7 +16,7 @@ import {
 } from '../../mux/udp-encapsulation.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { PublishedListener } from '../ports/agent-carrier.ts';
-import { listenError, type PortSpec } from '../ports/publish-spec.ts';
+import { listenError, type SocketSpec } from '../ports/publish-spec.ts';
 import { closeQuietly, type HostSocket, openHostSocket } from '../udp/host-socket.ts';
 import type { MuxPeers } from './peers.ts';
 
@@ -65,7 +65,7 @@ export class UdpChannels implements PublishedListener {
    */
   constructor(
     deps: UdpChannelsDeps,
-    spec: PortSpec,
+    spec: SocketSpec,
     target: IpDestination,
     tellsClient: boolean,
     options: UdpChannelOptions = UDP_CHANNEL_DEFAULTS,
@@ -220,7 +220,7 @@ function endpointOf(from: RemoteInfo): IpEndpoint | undefined {
 }
 
 function openFor(
-  { hostAddress, hostPort: port }: PortSpec,
+  { hostAddress, hostPort: port }: SocketSpec,
   events: Parameters<typeof openHostSocket>[1],
 ): HostSocket | string {
   if (hostAddress !== undefined) {

@@ -153,6 +153,13 @@ export class EchoProxy implements SessionOwner<Session> {
     }
   }
 
+  /** The guest is gone for good. */
+  endGuest(guest: IpAddress): void {
+    for (const session of this.table.entries()) {
+      if (session.guest.equals(guest)) this.drop(session);
+    }
+  }
+
   close(): void {
     for (const session of this.table.entries()) this.drop(session);
   }

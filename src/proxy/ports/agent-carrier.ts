@@ -4,7 +4,7 @@
  */
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
-import type { PortSpec } from './publish-spec.ts';
+import type { SocketSpec } from './publish-spec.ts';
 
 /** What the agent is to dial. A port without an address is one of the guest's loopback. */
 export type AgentTarget =
@@ -43,5 +43,5 @@ export interface AgentCarrier {
     onEnd: () => void,
   ): boolean;
   /** Publish a UDP port. @throws PublishError */
-  listenUdp(spec: PortSpec): PublishedListener;
+  listenUdp(spec: SocketSpec): PublishedListener;
 }

@@ -2,18 +2,22 @@
 import type { IpAddress } from '../../base/ip-address.ts';
 import { KEEPALIVE_DEFAULT_S } from '../../native/stream/keepalive-options.ts';
 import type { AgentCarrier, PublishedListener } from './agent-carrier.ts';
+import { LoopbackPair, listenOnLoopbacks } from './loopback-pair.ts';
+import type { Guests, GuestTarget } from './publication-guest.ts';
 import {
   formatHostSide,
-  type PortSpec,
   PublishError,
   type PublishSpec,
+  type SocketSpec,
   type SourceAddress,
+  type UnixSpec,
 } from './publish-spec.ts';
 import { StreamListener, type StreamListenerDeps } from './stream-listener.ts';
 import type { UdpPublisher } from './udp-publisher.ts';
 
 export interface PortTableDeps
-  extends Pick<StreamListenerDeps, 'serve' | 'addresses' | 'freePath' | 'firstGuest'> {
+  extends Pick<StreamListenerDeps, 'serve' | 'addresses' | 'freePath'> {
+  readonly guests: Guests;
   readonly udp: UdpPublisher;
   /** Undefined: no link to an agent is configured. */
   readonly agent?: AgentCarrier | undefined;
@@ -49,6 +53,10 @@ export type PublishedPort = PublishSpec & {
   /** It ends with its owner's connection. */
   readonly leased: boolean;
   readonly useAgent: boolean;
+  /** Whom a client would reach now; undefined through the agent. */
+  readonly target: Omit<GuestTarget, 'release'> | undefined;
+  /** The only loopback that listens, where `localhost` was asked for and the host lacks the other. */
+  readonly onlyLoopback: IpAddress | undefined;
   readonly effectiveSource: SourceAddress;
   /** TCP connections, or UDP clients, at the moment. */
   readonly active: number;
@@ -59,6 +67,7 @@ interface Publication {
   readonly owner: PortOwner;
   readonly leased: boolean;
   readonly useAgent: boolean;
+  readonly target: GuestTarget;
   readonly listener: PublishedListener;
 }
 
@@ -92,20 +101,24 @@ export class PortTable {
     const useAgent = this.checkSpec(spec);
     const token = { owner };
     this.starting.add(token);
+    const target = this.deps.guests.targetOf(spec);
+    let listener: PublishedListener | undefined;
     try {
-      const listener = await this.listen(spec, useAgent);
+      listener = await this.listen(spec, useAgent, target);
       if (this.closed) {
         listener.stop();
+        listener = undefined;
         throw refused('ERR_HAWSER_PUBLISH_CLOSED', spec, 'hawser is shutting down');
       }
       const id = String(this.nextId++);
       const bound = spec.protocol === 'unix' ? spec : { ...spec, hostPort: listener.hostPort };
-      const publication = { spec: bound, owner, leased, useAgent, listener };
+      const publication = { spec: bound, owner, leased, useAgent, target, listener };
       this.publications.set(id, publication);
       const port = this.describe(id, publication);
       this.deps.onChange?.('published', port);
       return port;
     } finally {
+      if (listener === undefined) target.release();
       this.starting.delete(token);
     }
   }
@@ -121,6 +134,7 @@ export class PortTable {
     this.publications.delete(id);
     const port = this.describe(id, publication);
     publication.listener.stop();
+    publication.target.release();
     this.deps.onChange?.('withdrawn', port);
     return true;
   }
@@ -133,8 +147,7 @@ export class PortTable {
   /** Stop listening everywhere. Clients being served are their proxy's to end. */
   close(): void {
     this.closed = true;
-    for (const { listener } of this.publications.values()) listener.stop();
-    this.publications.clear();
+    for (const id of [...this.publications.keys()]) this.unpublish(id);
   }
 
   private checkLimits(spec: PublishSpec, owner: PortOwner): void {
@@ -153,7 +166,7 @@ export class PortTable {
 
   /** @returns whether the agent serves it */
   private checkSpec(spec: PublishSpec): boolean {
-    const { guestAddress, guestPath, via } = spec;
+    const { guest, guestAddress, guestPath, via } = spec;
     if (spec.protocol === 'udp' && spec.proxyProtocol !== undefined) {
       throw refused('ERR_HAWSER_PUBLISH_UNSUPPORTED', spec, 'the PROXY protocol is for TCP only');
     }
@@ -165,6 +178,9 @@ export class PortTable {
       );
     }
     const isBehind = guestAddress !== undefined && !this.isGuest(guestAddress);
+    if (guest !== undefined && (via === 'mux' || guestPath !== undefined)) {
+      throw refused('ERR_HAWSER_PUBLISH_SYNTAX', spec, 'the agent knows no names of guests');
+    }
     const useAgent = via === 'mux' || (via === undefined && (guestPath !== undefined || isBehind));
     if (!useAgent && isBehind) {
       throw refused(
@@ -188,29 +204,54 @@ export class PortTable {
     return this.deps.addresses.kindOf(Int32Array.of(a, b, c, d), 0) === 'subnet';
   }
 
-  private async listen(spec: PublishSpec, useAgent: boolean): Promise<PublishedListener> {
-    if (spec.protocol === 'udp') return this.listenUdp(spec, useAgent);
-    const { agent, ...deps } = this.deps;
+  private async listen(
+    spec: PublishSpec,
+    useAgent: boolean,
+    guest: GuestTarget,
+  ): Promise<PublishedListener> {
+    if (spec.protocol === 'unix') return await this.listenStream(spec, useAgent, guest);
+    const { hostAddress } = spec;
+    const listen = async (one: SocketSpec): Promise<PublishedListener> =>
+      one.protocol === 'udp'
+        ? this.listenUdp(one, useAgent, guest)
+        : await this.listenStream(one, useAgent, guest);
+    if (hostAddress === 'localhost') return await listenOnLoopbacks(spec, listen);
+    return await listen({ ...spec, hostAddress });
+  }
+
+  private async listenStream(
+    spec: SocketSpec | UnixSpec,
+    useAgent: boolean,
+    guest: GuestTarget,
+  ): Promise<PublishedListener> {
+    const { agent, serve, addresses, freePath } = this.deps;
     const { connections, sourceAddress, keepaliveS } = this.options;
-    const listener = new StreamListener(
-      { ...deps, agent, connections, sourceAddress, keepaliveS },
-      spec,
-      useAgent,
-    );
+    const shared = { agent, serve, addresses, freePath, guest };
+    const deps = { ...shared, connections, sourceAddress, keepaliveS };
+    const listener = new StreamListener(deps, spec, useAgent);
     await listener.listen();
     return listener;
   }
 
-  private listenUdp(spec: PortSpec, useAgent: boolean): PublishedListener {
+  private listenUdp(spec: SocketSpec, useAgent: boolean, guest: GuestTarget): PublishedListener {
     const { agent, udp } = this.deps;
     if (useAgent && agent !== undefined) return agent.listenUdp(spec);
-    return udp.listen(spec, spec.sourceAddress ?? this.options.sourceAddress);
+    return udp.listen(spec, guest, spec.sourceAddress ?? this.options.sourceAddress);
   }
 
   private describe(id: string, publication: Publication): PublishedPort {
-    const { spec, owner, leased, useAgent, listener } = publication;
-    const effectiveSource = spec.sourceAddress ?? this.options.sourceAddress;
-    return { ...spec, id, owner, leased, useAgent, effectiveSource, active: listener.active };
+    const { spec, owner, leased, useAgent, target, listener } = publication;
+    return {
+      ...spec,
+      id,
+      owner,
+      leased,
+      useAgent,
+      target: useAgent ? undefined : target,
+      onlyLoopback: listener instanceof LoopbackPair ? listener.only : undefined,
+      effectiveSource: spec.sourceAddress ?? this.options.sourceAddress,
+      active: listener.active,
+    };
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { ProxyProtocol } from '../../wire/proxy-protocol.ts';
+import { formatGuestName, type GuestName } from './publication-guest.ts';
 
 /** What the guest sees as the client: the real one where it can answer it, or the gateway. */
 export const SOURCE_ADDRESSES = ['preserve', 'gateway'] as const;
@@ -17,8 +18,10 @@ export type Carrier = (typeof CARRIERS)[number];
 
 /** Where a publication leads, and how. */
 export interface GuestSide {
-  /** Undefined: the first guest, whoever that is when a client comes. */
+  /** Undefined without a `guest`: the guest that came first. Through the agent: its own loopback. */
   readonly guestAddress: IpAddress | undefined;
+  /** Instead of an address. */
+  readonly guest?: GuestName | undefined;
   /** 0 when it leads to a Unix socket. */
   readonly guestPort: number;
   /** A Unix socket in the guest. */
@@ -41,12 +44,19 @@ export interface AskedAddresses {
   readonly guest: string;
 }
 
+/** `localhost`: 127.0.0.1 and ::1. Undefined: every address of both families. */
+export type HostAddress = IpAddress | 'localhost' | undefined;
+
 export interface PortSpec extends GuestSide {
   readonly protocol: 'tcp' | 'udp';
-  /** Undefined: every address of both families, on one socket. */
-  readonly hostAddress: IpAddress | undefined;
+  readonly hostAddress: HostAddress;
   /** 0: the system picks one. */
   readonly hostPort: number;
+}
+
+/** A port that one socket serves. */
+export interface SocketSpec extends PortSpec {
+  readonly hostAddress: IpAddress | undefined;
 }
 
 export interface UnixSpec extends GuestSide {
@@ -87,14 +97,13 @@ export function formatHostSide(spec: PublishSpec): string {
 
 /** `192.168.127.2:80`, `first guest:80`, `/run/docker.sock`. */
 export function formatGuestSide(spec: PublishSpec): string {
-  return spec.guestPath ?? formatEndpoint(spec.guestAddress, spec.guestPort, 'first guest');
+  const { guest, guestAddress, guestPath, guestPort } = spec;
+  const instead = guest === undefined ? 'first guest' : formatGuestName(guest);
+  return guestPath ?? formatEndpoint(guestAddress, guestPort, instead);
 }
 
-export function formatEndpoint(
-  address: IpAddress | undefined,
-  port: number,
-  instead: string,
-): string {
+export function formatEndpoint(address: HostAddress, port: number, instead: string): string {
+  if (address === 'localhost') return `localhost:${port}`;
   const text = address?.family === 6 ? `[${address}]` : (address?.toString() ?? instead);
   return `${text}:${port}`;
 }

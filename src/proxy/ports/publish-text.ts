@@ -1,10 +1,12 @@
 /**
- * Publications as text: `[HOSTIP:]HOSTPORT:[GUESTIP:]GUESTPORT[/tcp|udp]`, `unix:HOSTPATH:GUESTIP:PORT` or
- * `unix:HOSTPATH:GUESTPATH`.
+ * Publications as text: `[HOSTIP:]HOSTPORT:[GUEST:]GUESTPORT[/tcp|udp]`, `unix:HOSTPATH:GUEST:PORT` or
+ * `unix:HOSTPATH:GUESTPATH`. GUEST is an address, a name or an Ethernet address; the six pairs of the last
+ * may be joined by colons too, for nothing else in a publication has so many parts.
  */
-import { type IpAddress, ipv4 } from '../../base/ip-address.ts';
+import { IpAddress } from '../../base/ip-address.ts';
 import { parseAddress } from '../../services/address-text.ts';
-import { PublishError, type PublishSpec, type UnixSpec } from './publish-spec.ts';
+import { type GuestChoice, parseGuestName } from './publication-guest.ts';
+import { type HostAddress, PublishError, type PublishSpec, type UnixSpec } from './publish-spec.ts';
 
 /** The text is no publication. */
 export class PublishSyntaxError extends PublishError {
@@ -18,12 +20,12 @@ export class PublishSyntaxError extends PublishError {
   }
 }
 
-export const LOOPBACK: IpAddress = ipv4(0x7f00_0001);
 export const MAX_PORT = 65_535;
 /** A range opens a socket a port. */
 const MAX_RANGE = 1024;
-const FORM = '[HOSTIP:]HOSTPORT:[GUESTIP:]GUESTPORT[/tcp|udp]';
-const UNIX_FORM = 'unix:HOSTPATH:GUESTIP:PORT or unix:HOSTPATH:GUESTPATH';
+const FORM = '[HOSTIP:]HOSTPORT:[GUEST:]GUESTPORT[/tcp|udp]';
+const UNIX_FORM = 'unix:HOSTPATH:GUEST:PORT or unix:HOSTPATH:GUESTPATH';
+const ANY6 = new IpAddress(0, 0, 0, 0);
 /** What `sun_path` holds, its NUL aside. */
 export const MAX_UNIX_PATH = 107;
 
@@ -40,13 +42,23 @@ export function parsePublish(text: string): PublishSpec[] {
   }
   const parts = splitParts(slash < 0 ? text : text.slice(0, slash));
   let at = 0;
-  const nextAddress = (): IpAddress | undefined => {
+  const nextHost = (): HostAddress => {
     const part = parts[at] ?? '';
-    if (looksLikePorts(part)) return undefined;
-    const address = parseAddress(stripBrackets(part));
-    if (address === undefined) throw syntax(text, `"${part}" is neither an address nor a port`);
+    if (looksLikePorts(part)) return 'localhost';
     at++;
-    return address;
+    const host = parseHostAddress(part);
+    if (host === undefined) throw syntax(text, `"${part}" is neither an address nor a port`);
+    return host.address;
+  };
+  const nextGuest = (): GuestChoice => {
+    const part = guestPart(parts, at);
+    if (looksLikePorts(part)) return FIRST_GUEST;
+    at += part.split(':').length === MAC_PAIRS ? MAC_PAIRS : 1;
+    const guest = parseGuest(part);
+    if (guest === undefined) {
+      throw syntax(text, `"${part}" is neither an address, nor a name, nor a port`);
+    }
+    return guest;
   };
   const nextPorts = (what: string, min: number): PortRange => {
     const part = parts[at++];
@@ -57,9 +69,9 @@ export function parsePublish(text: string): PublishSpec[] {
     }
     return ports;
   };
-  const hostAddress = nextAddress() ?? LOOPBACK;
+  const hostAddress = nextHost();
   const host = nextPorts('host port', 0);
-  const guestAddress = nextAddress();
+  const choice = nextGuest();
   const guest = nextPorts('guest port', 1);
   if (at < parts.length) throw syntax(text, `"${parts.slice(at).join(':')}" is too much`);
   if (host.last - host.first !== guest.last - guest.first) {
@@ -74,7 +86,7 @@ export function parsePublish(text: string): PublishSpec[] {
       protocol,
       hostAddress,
       hostPort: host.first + i,
-      guestAddress,
+      ...choice,
       guestPort: guest.first + i,
     });
   }
@@ -94,16 +106,44 @@ function parseUnix(text: string): UnixSpec {
     if (guestProblem !== undefined) throw syntax(text, `"${target}" ${guestProblem}`, UNIX_FORM);
     return { ...unix, guestAddress: undefined, guestPort: 0, guestPath: target };
   }
-  const [addressText = '', portText = '', more] = splitParts(target);
-  const guestAddress = parseAddress(stripBrackets(addressText));
+  const lastColon = target.lastIndexOf(':');
+  const guest = parseGuest(target.slice(0, Math.max(lastColon, 0)));
+  const portText = target.slice(lastColon + 1);
   const ports = parsePorts(portText, 1);
-  if (guestAddress === undefined) {
-    throw syntax(text, `"${target}" is neither GUESTIP:PORT nor an absolute path`, UNIX_FORM);
+  if (guest === undefined) {
+    throw syntax(text, `"${target}" is neither GUEST:PORT nor an absolute path`, UNIX_FORM);
   }
-  if (ports === undefined || ports.first !== ports.last || more !== undefined) {
+  if (ports === undefined || ports.first !== ports.last) {
     throw syntax(text, `"${portText}" is no guest port: 1 to ${MAX_PORT}`, UNIX_FORM);
   }
-  return { ...unix, guestAddress, guestPort: ports.first };
+  return { ...unix, ...guest, guestPort: ports.first };
+}
+
+const FIRST_GUEST: GuestChoice = { guestAddress: undefined };
+const MAC_PAIRS = 6;
+
+/** The part at `at`, or six of them that are an Ethernet address before the port. */
+function guestPart(parts: readonly string[], at: number): string {
+  const pairs = parts.slice(at, at + MAC_PAIRS);
+  const isMac = parts.length > at + MAC_PAIRS && pairs.every((pair) => /^[0-9a-f]{2}$/i.test(pair));
+  return isMac ? pairs.join(':') : (parts[at] ?? '');
+}
+
+/** Read GUEST. @returns undefined when it is none */
+export function parseGuest(text: string): GuestChoice | undefined {
+  const guestAddress = parseAddress(stripBrackets(text));
+  if (guestAddress !== undefined) return { guestAddress };
+  const guest = parseGuestName(text);
+  return guest === undefined ? undefined : { guestAddress: undefined, guest };
+}
+
+/** Read HOSTIP; `*` and `[::]` are every address of both families. @returns undefined when it is none */
+export function parseHostAddress(text: string): { readonly address: HostAddress } | undefined {
+  if (text === 'localhost') return { address: 'localhost' };
+  if (text === '*') return { address: undefined };
+  const address = parseAddress(stripBrackets(text));
+  if (address === undefined) return undefined;
+  return { address: address.equals(ANY6) ? undefined : address };
 }
 
 /** @returns why `path` cannot be that of a Unix socket, if it cannot; follows the path in a sentence */
@@ -119,7 +159,8 @@ export interface PortRange {
   readonly last: number;
 }
 
-const looksLikePorts = (part: string): boolean => /^[\d-]*$/.test(part);
+/** `52-54-00-12-34-56` is no range. */
+const looksLikePorts = (part: string): boolean => /^\d*(-\d*)?$/.test(part);
 
 /** Read `PORT` or `FIRST-LAST`. @returns undefined when it is neither, or goes below `min` */
 export function parsePorts(part: string, min: number): PortRange | undefined {

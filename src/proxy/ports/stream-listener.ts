@@ -6,7 +6,6 @@
 import { mkdirSync } from 'node:fs';
 import { createServer, type ListenOptions, type Server } from 'node:net';
 import { dirname } from 'node:path';
-import type { IpAddress } from '../../base/ip-address.ts';
 import { errorCode } from '../../native/errors.ts';
 import { acceptStreams } from '../../native/stream/accept-streams.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
@@ -16,7 +15,8 @@ import { type ProxiedConnection, proxyHeader } from '../../wire/proxy-protocol.t
 import type { AddressMap } from '../address-map.ts';
 import type { AgentCarrier, AgentClient, AgentTarget, PublishedListener } from './agent-carrier.ts';
 import { clientSource, SOURCE_TRIES, sourcePort, unixClientPort } from './client-source.ts';
-import { listenError, type PublishSpec, type SourceAddress } from './publish-spec.ts';
+import type { GuestTarget } from './publication-guest.ts';
+import { listenError, type SocketSpec, type SourceAddress, type UnixSpec } from './publish-spec.ts';
 
 /**
  * Dial the guest at `id.guest` and splice `stream` to the flow. `preface` goes
@@ -41,7 +41,7 @@ export interface StreamListenerDeps {
   /** Undefined: there is no link to an agent. */
   readonly agent: AgentCarrier | undefined;
   readonly addresses: AddressMap;
-  readonly firstGuest: () => IpAddress | undefined;
+  readonly guest: GuestTarget;
   /** Remove the socket at a path if nobody serves it. */
   readonly freePath: (path: string) => Promise<PlaceTaken | undefined>;
   readonly connections: number;
@@ -60,11 +60,11 @@ export class StreamListener implements PublishedListener {
   accepted = 0;
   refused = 0;
   private readonly deps: StreamListenerDeps;
-  private readonly spec: PublishSpec;
+  private readonly spec: SocketSpec | UnixSpec;
   private readonly useAgent: boolean;
   private readonly server: Server;
 
-  constructor(deps: StreamListenerDeps, spec: PublishSpec, useAgent: boolean) {
+  constructor(deps: StreamListenerDeps, spec: SocketSpec | UnixSpec, useAgent: boolean) {
     this.deps = deps;
     this.spec = spec;
     this.useAgent = useAgent;
@@ -84,7 +84,7 @@ export class StreamListener implements PublishedListener {
       await this.bind({ ...common, host: hostAddress.toString(), ipv6Only: true });
     } else {
       try {
-        await this.bind({ ...common, host: '::' });
+        await this.bind({ ...common, host: '::', ipv6Only: false });
       } catch (error) {
         if (!isWithoutIpv6(error)) throw error;
         await this.bind({ ...common, host: '0.0.0.0' });
@@ -159,9 +159,9 @@ export class StreamListener implements PublishedListener {
   }
 
   private dial(stream: HostStream, onEnd: () => void): boolean {
-    const { addresses, serve, firstGuest, sourceAddress } = this.deps;
+    const { addresses, serve, sourceAddress } = this.deps;
     const { spec } = this;
-    const guest = spec.guestAddress ?? firstGuest();
+    const guest = this.deps.guest.address;
     if (guest === undefined) return false;
     const { guestPort } = spec;
     const how = spec.sourceAddress ?? sourceAddress;

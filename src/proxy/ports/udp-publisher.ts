@@ -28,7 +28,8 @@ import { Outbox, type Outboxes, type Sender } from '../udp/outbox.ts';
 import type { SendPool, SendSlot } from '../udp/send-pool.ts';
 import type { PublishedListener } from './agent-carrier.ts';
 import { clientSource, SOURCE_TRIES, sourcePort } from './client-source.ts';
-import { listenError, type PortSpec, type SourceAddress } from './publish-spec.ts';
+import type { GuestTarget } from './publication-guest.ts';
+import { listenError, type SocketSpec, type SourceAddress } from './publish-spec.ts';
 
 export interface UdpPublisherOptions {
   /** Clients over all ports. */
@@ -54,7 +55,6 @@ export interface UdpPublisherDeps {
   readonly pool: SendPool;
   /** The owner flushes them after each batch of frames. */
   readonly outboxes: Outboxes;
-  readonly firstGuest: () => IpAddress | undefined;
   readonly seed: number;
 }
 
@@ -90,8 +90,8 @@ export class UdpPublisher {
   }
 
   /** @throws PublishError */
-  listen(spec: PortSpec, source: SourceAddress = 'preserve'): UdpListener {
-    const listener = new UdpListener(this, spec, source);
+  listen(spec: SocketSpec, guest: GuestTarget, source: SourceAddress = 'preserve'): UdpListener {
+    const listener = new UdpListener(this, spec, guest, source);
     const host = openFor(spec, listener);
     if (typeof host === 'string') throw listenError(spec, host);
     listener.attach(host, new Outbox(this.deps.outboxes, host, listener));
@@ -132,6 +132,13 @@ export class UdpPublisher {
     }
   }
 
+  /** The guest is gone for good. */
+  endGuest(guest: IpAddress): void {
+    for (const client of this.table.entries()) {
+      if (client.id.guest.equals(guest)) this.drop(client);
+    }
+  }
+
   /** @internal for listeners: a client sent. */
   deliver(listener: UdpListener, bytes: Buffer, peer: RemoteInfo): void {
     const { clock, downstream, flush } = this.deps;
@@ -168,9 +175,9 @@ export class UdpPublisher {
     name: string,
     peer: RemoteInfo,
   ): UdpClient | undefined {
-    const { addresses, firstGuest } = this.deps;
-    const { guestAddress, guestPort } = listener.spec;
-    const guest = guestAddress ?? firstGuest();
+    const { addresses } = this.deps;
+    const { guestPort } = listener.spec;
+    const guest = listener.guest.address;
     if (guest === undefined) {
       this.counts.add('published-udp-no-guest');
       return undefined;
@@ -214,7 +221,7 @@ export class UdpPublisher {
 }
 
 function openFor(
-  { hostAddress, hostPort: port }: PortSpec,
+  { hostAddress, hostPort: port }: SocketSpec,
   listener: UdpListener,
 ): HostSocket | string {
   if (hostAddress !== undefined) {
@@ -229,7 +236,8 @@ function openFor(
 
 /** One published UDP port and its host socket. */
 export class UdpListener implements Sender, PublishedListener {
-  readonly spec: PortSpec;
+  readonly spec: SocketSpec;
+  readonly guest: GuestTarget;
   readonly source: SourceAddress;
   /** By the client's real port and address. */
   readonly clients: Map<string, UdpClient> = new Map();
@@ -239,9 +247,15 @@ export class UdpListener implements Sender, PublishedListener {
   private outbox: Outbox | undefined = undefined;
   private readonly publisher: UdpPublisher;
 
-  constructor(publisher: UdpPublisher, spec: PortSpec, source: SourceAddress) {
+  constructor(
+    publisher: UdpPublisher,
+    spec: SocketSpec,
+    guest: GuestTarget,
+    source: SourceAddress,
+  ) {
     this.publisher = publisher;
     this.spec = spec;
+    this.guest = guest;
     this.source = source;
   }
 

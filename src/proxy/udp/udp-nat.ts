@@ -168,6 +168,13 @@ export class UdpNat implements SessionOwner<Binding> {
     return false;
   }
 
+  /** The guest is gone for good. */
+  endGuest(guest: IpAddress): void {
+    for (const binding of this.table.entries()) {
+      if (binding.guest.equals(guest)) this.drop(binding);
+    }
+  }
+
   /** One line per binding, with the remote it last sent to. */
   flows(now: Instant): UdpFlowInfo[] {
     return [...this.table.entries()].map((binding) => binding.describe(now));

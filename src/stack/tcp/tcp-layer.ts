@@ -263,6 +263,16 @@ export class TcpLayer implements TcpContext, RequestOwner {
     return this.config.congestion === 'cubic' ? new Cubic(mss) : new NewReno(mss);
   }
 
+  /** The guest is gone for good: end all that it has, and all that waits for it. */
+  endGuest(neighbor: Neighbor): void {
+    for (const c of [...this.connections]) {
+      if (c.path.neighbor === neighbor) c.close('link-down');
+    }
+    for (const request of [...this.requests]) {
+      if (request.path.neighbor === neighbor) this.cancel(request);
+    }
+  }
+
   enterTimeWait(now: Instant, c: Tcb): void {
     c.close('finished');
     this.timeWaits.add(now, c);

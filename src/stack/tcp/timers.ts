@@ -23,8 +23,9 @@ function onRto(c: Tcb, now: Instant): void {
   const handshake = c.state === 'syn-sent' || c.state === 'syn-received';
   const limit = handshake ? config.maxSynRetransmits : config.maxRetransmits;
   const { neighbor } = c.path;
-  if (neighbor.port === undefined && now - neighbor.lastSeen > config.linkDownGraceMs) {
-    c.close('link-down');
+  const isAway = neighbor.port === undefined && neighbor.mac !== 0;
+  if (isAway && c.state === 'syn-sent' && c.attempts > 0) {
+    c.close('link-down'); // a link came, and with it another guest
     return;
   }
   if (c.blocked) {

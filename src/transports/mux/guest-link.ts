@@ -1,28 +1,42 @@
-/** The link through the virtual network: a connection of the stack's to a port of the first guest. */
+/** The link through the virtual network: a connection of the stack's to a port of a guest. */
 
+import type { IpAddress } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
 import type { MuxFlow } from '../../proxy/agent/mux-flow.ts';
 import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
 import type { FlushScheduler } from '../../proxy/flush-scheduler.ts';
+import type { GuestChoice, Guests } from '../../proxy/ports/publication-guest.ts';
 import type { TcpFlow, TcpFlowHandler } from '../../stack/flow.ts';
 import { Redialer } from './redialer.ts';
 
-/** @returns undefined when there is no guest, or no room for a connection */
-export type DialGuest = (port: number, handler: TcpFlowHandler) => TcpFlow | undefined;
+/** @returns undefined when the guest is not there, or there is no room for a connection */
+export type DialGuest = (
+  guest: IpAddress,
+  port: number,
+  handler: TcpFlowHandler,
+) => TcpFlow | undefined;
 
 export interface GuestLinkContext {
   readonly peers: MuxPeers;
   readonly log: Log;
+  readonly guests: Guests;
   readonly dialGuest: DialGuest;
   readonly flusher: FlushScheduler;
 }
 
-export function dialGuestLink(link: PeerLink, port: number, context: GuestLinkContext): Redialer {
-  const { peers, log, dialGuest, flusher } = context;
+export function dialGuestLink(
+  link: PeerLink,
+  spec: GuestChoice & { readonly port: number },
+  context: GuestLinkContext,
+): Redialer {
+  const { peers, log, guests, dialGuest, flusher } = context;
+  const target = guests.targetOf(spec);
   return new Redialer(link, log, (attempt) => {
-    const dial = (handler: MuxFlow): TcpFlow | undefined => dialGuest(port, handler);
+    const { address } = target;
+    const dial = (handler: MuxFlow): TcpFlow | undefined =>
+      address === undefined ? undefined : dialGuest(address, spec.port, handler);
     const peer = peers.addFlow(link, 'connector', flusher, dial, false, attempt.onEnd);
-    if (peer === undefined) attempt.onFailed('no guest is there');
+    if (peer === undefined) attempt.onFailed('the guest is not there');
     else attempt.onConnected();
   }).start();
 }

@@ -1,13 +1,15 @@
 /** The text forms of `--mux LINK` and of the agent's links. */
 import { resolve } from 'node:path';
+import { formatGuestName, type GuestChoice } from '../../proxy/ports/publication-guest.ts';
+import { parseGuest } from '../../proxy/ports/publish-text.ts';
 import { parseEndpoint, unixPathProblem } from '../stream-address.ts';
 
 export type MuxLinkSpec =
   /** Listen on a Unix socket for agents that connect. */
   | { readonly kind: 'unix'; readonly path: string }
   | { readonly kind: 'connect-unix'; readonly path: string }
-  /** The first guest, through the virtual network. */
-  | { readonly kind: 'guest'; readonly port: number }
+  /** A guest through the virtual network, the first by default. */
+  | ({ readonly kind: 'guest'; readonly port: number } & GuestChoice)
   /** Firecracker's and Cloud Hypervisor's Unix socket. */
   | { readonly kind: 'hybrid-vsock'; readonly path: string; readonly port: number }
   | { readonly kind: 'vsock'; readonly cid: number; readonly port: number }
@@ -22,7 +24,7 @@ export type AgentLinkSpec =
   | { readonly kind: 'vsock'; readonly cid: number | undefined; readonly port: number };
 
 export const MUX_LINK_FORMS =
-  'unix:PATH, connect:unix:PATH, guest:PORT, hybrid-vsock:PATH:PORT, vsock:CID:PORT or vhost-vsock:PATH:PORT';
+  'unix:PATH, connect:unix:PATH, guest:[GUEST:]PORT, hybrid-vsock:PATH:PORT, vsock:CID:PORT or vhost-vsock:PATH:PORT';
 export const AGENT_LISTEN_FORMS = 'unix:PATH, tcp:IP:PORT or vsock:PORT';
 export const AGENT_CONNECT_FORMS = 'unix:PATH, tcp:IP:PORT or vsock:CID:PORT';
 
@@ -53,7 +55,7 @@ export function parseMuxLink(text: string): MuxLinkSpec {
       return { kind: 'connect-unix', path: pathIn(text, rest.slice('unix:'.length)) };
     }
     case 'guest':
-      return { kind: 'guest', port: numberIn(text, rest, MAX_TCP_PORT, 'guest:PORT') };
+      return { kind: 'guest', ...guestAndPort(text, rest) };
     case 'hybrid-vsock':
     case 'vhost-vsock':
       return { kind: scheme, ...pathAndPort(text, rest) };
@@ -105,7 +107,7 @@ export function formatMuxLink(spec: MuxLinkSpec): string {
     case 'connect-unix':
       return `connect:unix:${spec.path}`;
     case 'guest':
-      return `guest:${spec.port}`;
+      return `guest:${formatGuest(spec)}${spec.port}`;
     case 'hybrid-vsock':
     case 'vhost-vsock':
       return `${spec.kind}:${spec.path}:${spec.port}`;
@@ -146,6 +148,22 @@ function pathAndPort(text: string, rest: string): { readonly path: string; reado
   const form = `${text.slice(0, text.indexOf(':'))}:PATH:PORT`;
   const port = numberIn(text, colon < 0 ? '' : rest.slice(colon + 1), VSOCK_ANY - 1, form);
   return { path: pathIn(text, rest.slice(0, colon)), port };
+}
+
+function guestAndPort(text: string, rest: string): GuestChoice & { readonly port: number } {
+  const form = 'guest:PORT or guest:GUEST:PORT';
+  const colon = rest.lastIndexOf(':');
+  const port = numberIn(text, rest.slice(colon + 1), MAX_TCP_PORT, form);
+  if (colon < 0) return { guestAddress: undefined, port };
+  const choice = parseGuest(rest.slice(0, colon));
+  if (choice !== undefined) return { ...choice, port };
+  throw new MuxLinkSpecError(text, `must be ${form}`);
+}
+
+function formatGuest({ guest, guestAddress }: GuestChoice): string {
+  if (guest !== undefined) return `${formatGuestName(guest)}:`;
+  if (guestAddress === undefined) return '';
+  return guestAddress.family === 6 ? `[${guestAddress}]:` : `${guestAddress}:`;
 }
 
 function numberIn(text: string, digits: string, max: number, form: string): number {

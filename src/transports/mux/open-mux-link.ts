@@ -4,6 +4,7 @@ import type { Clock } from '../../base/time.ts';
 import type { Posix } from '../../native/posix.ts';
 import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
 import type { FlushScheduler } from '../../proxy/flush-scheduler.ts';
+import type { Guests } from '../../proxy/ports/publication-guest.ts';
 import { type DialGuest, dialGuestLink } from './guest-link.ts';
 import { openHybridVsock } from './hybrid-vsock.ts';
 import { formatMuxLink, type MuxLinkSpec } from './mux-link-spec.ts';
@@ -15,7 +16,8 @@ export interface MuxLinkContext {
   readonly peers: MuxPeers;
   readonly clock: Clock;
   readonly log: Log;
-  /** Open a connection to the first guest through the virtual network. */
+  readonly guests: Guests;
+  /** Open a connection to a guest through the virtual network. */
   readonly dialGuest: DialGuest;
   readonly flusher: FlushScheduler;
   /** For devices; called when one is wanted. @throws NativeUnavailableError */
@@ -46,7 +48,7 @@ export async function openMuxLink(
     case 'connect-unix':
       return dialStream(link, { path: spec.path }, context);
     case 'guest':
-      return dialGuestLink(link, spec.port, context);
+      return dialGuestLink(link, spec, context);
     case 'hybrid-vsock':
       return await openHybridVsock(link, spec.path, spec.port, context);
     case 'vsock':

@@ -13,6 +13,7 @@ import type { HostStream } from '../../../src/native/stream/host-stream.ts';
 import { MuxLinks } from '../../../src/network/mux-links.ts';
 import type { AgentTarget } from '../../../src/proxy/ports/agent-carrier.ts';
 import { NodeClock } from '../../../src/transports/node-clock.ts';
+import { fixedGuests } from '../../proxy/ports/port-fixture.ts';
 
 const DEADLINE_MS = 4_000;
 
@@ -54,6 +55,7 @@ export class Pair {
       serves: () => false,
       clock: new NodeClock(),
       log: this.log,
+      guests: fixedGuests(() => undefined),
       dialGuest: () => undefined,
       flusher: { schedule: () => {} },
     });

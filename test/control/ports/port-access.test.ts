@@ -62,7 +62,7 @@ describe('control/ports/port-access of a guest', () => {
     const access = new GuestAccess(table, loopback, GUEST);
     for (const [asked, bound] of [
       [ip('0.0.0.0'), '127.0.0.1'],
-      [undefined, '127.0.0.1'],
+      [undefined, 'localhost'],
       [ip('::'), '[::1]'],
     ] as const) {
       const port = await access.publish({ ...spec, hostAddress: asked, hostPort: 0 }, false);

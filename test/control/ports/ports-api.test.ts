@@ -99,10 +99,12 @@ describe('control/ports', () => {
       {
         id: port.id,
         protocol: 'tcp',
-        hostAddress: '127.0.0.1',
+        hostAddress: 'localhost',
         hostPort: 0,
         hostPath: null,
         guestAddress: null,
+        guest: null,
+        guestNow: { address: '192.168.127.2', mac: null, attached: false },
         guestPort: 80,
         guestPath: null,
         via: 'net',
@@ -134,6 +136,10 @@ describe('control/ports', () => {
     };
     const port = await post(asked);
     for (const [key, value] of Object.entries(asked)) assert.equal(Reflect.get(port, key), value);
+    const mac = await post({ guest: '52-54-00-AB-00-01', guestPort: 80 });
+    assert.equal(mac.guest, '52:54:00:ab:00:01');
+    const { guestAddress, guest } = await post({ guest: '192.168.127.3', guestPort: 80 });
+    assert.deepEqual([guestAddress, guest], ['192.168.127.3', null]);
     const udp = await post({ protocol: 'udp', hostAddress: '::1', guestPort: 53 });
     assert.equal(udp.hostAddress, '::1');
   });
@@ -154,7 +160,15 @@ describe('control/ports', () => {
     [{}, 400, undefined, /guestPort is missing/],
     [{ guestPort: 0 }, 400, undefined, /^guestPort: /],
     [{ guestPort: 80, x: 1 }, 400, undefined, /"x"/],
-    [{ guestPort: 80, hostAddress: 'localhost' }, 400, undefined, /hostAddress: "localhost"/],
+    [{ guestPort: 80, hostAddress: 'home' }, 400, undefined, /hostAddress: "home"/],
+    [{ guestPort: 80, guest: '300.1.1.1' }, 400, undefined, /no address, name or Ethernet/],
+    [{ guestPort: 80, guest: 'a', guestAddress: '192.168.127.2' }, 400, undefined, /not both/],
+    [
+      { guestPort: 80, guest: 'web', via: 'mux' },
+      400,
+      'ERR_HAWSER_PUBLISH_SYNTAX',
+      /no names of guests/,
+    ],
     [{ guestPort: 80, hostPath: '/x' }, 400, undefined, /protocol unix/],
     [{ guestPort: 80, lease: 'forever' }, 400, undefined, /^lease: /],
     [

@@ -5,27 +5,40 @@ import {
   type PortTableDeps,
   type PortTableOptions,
 } from '../../../src/proxy/ports/port-table.ts';
+import type { Guests } from '../../../src/proxy/ports/publication-guest.ts';
 import { UdpPublisher } from '../../../src/proxy/ports/udp-publisher.ts';
 import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
 import { removeStaleSocket } from '../../../src/transports/stale-socket.ts';
 import { addressMap, GUEST, RecordingDownstream, TestClock } from '../recording.ts';
 
+/** Publications without an address are for whatever `first` says. */
+export const fixedGuests = (first: () => IpAddress | undefined): Guests => ({
+  targetOf: ({ guestAddress }) => ({
+    get address() {
+      return guestAddress ?? first();
+    },
+    mac: undefined,
+    attached: false,
+    release: () => {},
+  }),
+});
+
 export function portTable(
   deps: Partial<PortTableDeps> = {},
   options: Partial<PortTableOptions> = {},
 ): PortTable {
   const addresses = addressMap();
-  const firstGuest = (): IpAddress | undefined => GUEST;
   const downstream = new RecordingDownstream();
   const flush = { schedule: (): void => downstream.flush() };
   const udp = new UdpPublisher({
-    ...{ downstream, clock: new TestClock(), flush, addresses, firstGuest },
+    ...{ downstream, clock: new TestClock(), flush, addresses },
     pool: new SendPool(),
     outboxes: new Outboxes(() => undefined),
     seed: 9,
   });
   const serve = (): boolean => false;
   const freePath = removeStaleSocket;
-  return new PortTable({ serve, addresses, udp, firstGuest, freePath, ...deps }, options);
+  const guests = fixedGuests(() => GUEST);
+  return new PortTable({ serve, addresses, udp, guests, freePath, ...deps }, options);
 }

@@ -26,7 +26,7 @@ import {
   TestClock,
   until,
 } from '../recording.ts';
-import { portTable } from './port-fixture.ts';
+import { fixedGuests, portTable } from './port-fixture.ts';
 
 const HOST = '192.168.127.254';
 
@@ -67,7 +67,7 @@ describe('proxy/ports', () => {
   ): PortTable => {
     const addresses = addressMap();
     const flush = { schedule: (): void => down.flush() };
-    const firstGuest = (): IpAddress | undefined => guest;
+    const guests = fixedGuests(() => guest);
     udp = new UdpPublisher(
       {
         downstream: down,
@@ -76,12 +76,11 @@ describe('proxy/ports', () => {
         addresses,
         pool,
         outboxes,
-        firstGuest,
         seed: 9,
       },
       { ...UDP_PUBLISHER_DEFAULTS, ...udpOptions },
     );
-    const table = portTable({ serve, udp, firstGuest }, options);
+    const table = portTable({ serve, udp, guests }, options);
     tables.push(table);
     return table;
   };
@@ -280,7 +279,7 @@ describe('proxy/ports', () => {
     const behind = one('53:53/udp');
     const container = await table.publish({ ...behind, guestAddress: ip('172.17.0.2') }, 'api');
     assert.equal(container.useAgent, true);
-    assert.equal(container.active, 2);
+    assert.equal(container.active, 4); // of both loopbacks
     table.unpublish(container.id);
     assert.equal(asked.at(-1), 'stopped');
   });

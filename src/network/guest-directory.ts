@@ -1,0 +1,249 @@
+/**
+ * Which guest is meant by a name, an Ethernet address, or nothing at all: looked up whenever a client
+ * comes, since addresses change with leases.
+ *
+ * A name of the configuration's static leases is that lease's Ethernet address, whatever guests call
+ * themselves. A name that guests claim by DHCP is the first claimant's for as long as it holds its lease
+ * by that name. "The first guest" becomes the one that was there first when the port was published, or else
+ * the next that comes, and stays that one.
+ */
+import type { IpAddress } from '../base/ip-address.ts';
+import type { Log } from '../base/log.ts';
+import type { GuestChoice, Guests, GuestTarget } from '../proxy/ports/publication-guest.ts';
+import { parseAddress } from '../services/address-text.ts';
+import type { Lease } from '../services/dhcp/lease.ts';
+import { formatMac, type Mac } from '../wire/mac.ts';
+
+/** A guest's place on the segment, as the stack knows it. */
+export interface GuestPlace {
+  readonly address: IpAddress;
+  /** 0: not known yet. */
+  readonly mac: Mac;
+  /** Undefined while its link is gone. */
+  readonly port: { readonly attachedAt: number } | undefined;
+}
+
+interface Placed {
+  readonly address: IpAddress;
+  readonly attached: boolean;
+}
+
+export interface GuestDirectoryDeps {
+  readonly forEachPlace: (visit: (place: GuestPlace) => void) => void;
+  readonly leases: () => readonly Lease[];
+  /** Of the configuration; Ethernet addresses in lower case. */
+  readonly staticLeases: readonly { readonly mac: string; readonly hostname: string | undefined }[];
+  readonly log: Log;
+}
+
+export class GuestDirectory implements Guests {
+  private readonly deps: GuestDirectoryDeps;
+  /** Ethernet addresses by name: of the configuration, and of the guests that hold a name now. */
+  private readonly configured = new Map<string, string>();
+  private readonly holders = new Map<string, string>();
+  private readonly disputed = new Set<string>();
+  /** Publications for the first guest, of which none has come. */
+  private readonly waiting = new Set<FirstGuest>();
+
+  constructor(deps: GuestDirectoryDeps) {
+    this.deps = deps;
+    for (const { mac, hostname } of deps.staticLeases) {
+      if (hostname !== undefined) this.configured.set(hostname.toLowerCase(), mac);
+    }
+    this.onLeases();
+  }
+
+  targetOf({ guestAddress, guest }: GuestChoice): GuestTarget {
+    if (guestAddress !== undefined) return new AddressTarget(this, guestAddress);
+    if (guest?.kind === 'mac') return new MacTarget(this, () => guest.mac);
+    if (guest?.kind === 'name') return new MacTarget(this, () => this.macOf(guest.name));
+    const first = new FirstGuest(this, this.firstAttached());
+    if (first.mac === undefined) this.waiting.add(first);
+    return first;
+  }
+
+  /** A guest is there, or is there again. */
+  onGuestHeard(mac: Mac): void {
+    if (this.waiting.size === 0) return;
+    const text = formatMac(mac);
+    for (const first of this.waiting) first.mac = text;
+    this.waiting.clear();
+  }
+
+  /** Leases have changed: names may have come and gone. */
+  onLeases(): void {
+    const claims = new Map<string, string[]>();
+    for (const { hostname, mac, state } of this.deps.leases()) {
+      if (hostname === undefined || state !== 'bound') continue;
+      const name = hostname.toLowerCase();
+      const claimants = claims.get(name);
+      if (claimants === undefined) claims.set(name, [mac]);
+      else claimants.push(mac);
+    }
+    for (const [name, holder] of this.holders) {
+      if (claims.get(name)?.includes(holder) !== true) this.holders.delete(name);
+    }
+    for (const [name, claimants] of claims) this.settle(name, claimants);
+    for (const name of this.disputed) if (!claims.has(name)) this.disputed.delete(name);
+  }
+
+  /**
+   * @internal for targets: the guest's place now, or where its lease says that it is. Of several addresses an
+   * attached one before others, the leased one before the lowest.
+   */
+  placeOf(mac: string): Placed | undefined {
+    const wanted = Number.parseInt(mac.replaceAll(':', ''), 16);
+    const places: GuestPlace[] = [];
+    this.deps.forEachPlace((place) => {
+      if (place.mac === wanted) places.push(place);
+    });
+    const attached = places.filter(({ port }) => port !== undefined);
+    if (attached.length === 1) return placed(attached[0]);
+    const leased = this.leasedTo(mac);
+    const known = attached.length > 0 ? attached : places;
+    if (known.length === 0) {
+      return leased === undefined ? undefined : { address: leased, attached: false };
+    }
+    return placed(known.find(({ address }) => leased?.equals(address) === true) ?? lowest(known));
+  }
+
+  /** @internal for targets */
+  whoIsAt(address: IpAddress): { readonly mac: string | undefined; readonly attached: boolean } {
+    let mac: string | undefined;
+    let attached = false;
+    this.deps.forEachPlace((place) => {
+      if (!place.address.equals(address)) return;
+      if (place.mac !== 0) mac = formatMac(place.mac);
+      attached = place.port !== undefined;
+    });
+    const text = address.toString();
+    mac ??= this.deps.leases().find((lease) => isHeld(lease) && lease.address === text)?.mac;
+    return { mac, attached };
+  }
+
+  /** @internal for targets */
+  forget(first: FirstGuest): void {
+    this.waiting.delete(first);
+  }
+
+  private macOf(name: string): string | undefined {
+    return this.configured.get(name) ?? this.holders.get(name);
+  }
+
+  /** The guest that has been attached for longest. */
+  private firstAttached(): string | undefined {
+    let first: GuestPlace | undefined;
+    let since = Number.POSITIVE_INFINITY;
+    this.deps.forEachPlace((place) => {
+      const attachedAt = place.port?.attachedAt ?? Number.POSITIVE_INFINITY;
+      if (place.mac === 0 || attachedAt >= since) return;
+      first = place;
+      since = attachedAt;
+    });
+    return first === undefined ? undefined : formatMac(first.mac);
+  }
+
+  private settle(name: string, claimants: readonly string[]): void {
+    const configured = this.configured.get(name);
+    const holder = configured ?? this.holders.get(name) ?? claimants[0];
+    if (holder === undefined) return;
+    if (configured === undefined) this.holders.set(name, holder);
+    const other = claimants.find((mac) => mac !== holder);
+    if (other === undefined || this.disputed.has(name)) return;
+    this.disputed.add(name);
+    this.deps.log.warn(
+      { name, holder, other },
+      'two guests claim one name: it stays with the first; give the other another host name',
+    );
+  }
+
+  private leasedTo(mac: string): IpAddress | undefined {
+    const lease = this.deps.leases().find((one) => one.mac === mac && isHeld(one));
+    return lease === undefined ? undefined : parseAddress(lease.address);
+  }
+}
+
+/** A static lease is its guest's, whether or not the guest has asked for it. */
+const isHeld = ({ state }: Lease): boolean => state === 'bound' || state === 'reserved';
+
+const placed = (place: GuestPlace | undefined): Placed | undefined =>
+  place === undefined ? undefined : { address: place.address, attached: place.port !== undefined };
+
+const lowest = (places: readonly GuestPlace[]): GuestPlace | undefined =>
+  places.reduce<GuestPlace | undefined>(
+    (low, place) =>
+      low === undefined || place.address.d >>> 0 < low.address.d >>> 0 ? place : low,
+    undefined,
+  );
+
+class AddressTarget implements GuestTarget {
+  readonly address: IpAddress;
+  private readonly directory: GuestDirectory;
+
+  constructor(directory: GuestDirectory, address: IpAddress) {
+    this.directory = directory;
+    this.address = address;
+  }
+
+  get mac(): string | undefined {
+    return this.directory.whoIsAt(this.address).mac;
+  }
+
+  get attached(): boolean {
+    return this.directory.whoIsAt(this.address).attached;
+  }
+
+  release(): void {}
+}
+
+class MacTarget implements GuestTarget {
+  private readonly directory: GuestDirectory;
+  private readonly find: () => string | undefined;
+
+  constructor(directory: GuestDirectory, find: () => string | undefined) {
+    this.directory = directory;
+    this.find = find;
+  }
+
+  get mac(): string | undefined {
+    return this.find();
+  }
+
+  get address(): IpAddress | undefined {
+    return addressOf(this.directory, this.find());
+  }
+
+  get attached(): boolean {
+    return isAttached(this.directory, this.find());
+  }
+
+  release(): void {}
+}
+
+class FirstGuest implements GuestTarget {
+  mac: string | undefined;
+  private readonly directory: GuestDirectory;
+
+  constructor(directory: GuestDirectory, mac: string | undefined) {
+    this.directory = directory;
+    this.mac = mac;
+  }
+
+  get address(): IpAddress | undefined {
+    return addressOf(this.directory, this.mac);
+  }
+
+  get attached(): boolean {
+    return isAttached(this.directory, this.mac);
+  }
+
+  release(): void {
+    this.directory.forget(this);
+  }
+}
+
+const addressOf = (directory: GuestDirectory, mac: string | undefined): IpAddress | undefined =>
+  mac === undefined ? undefined : directory.placeOf(mac)?.address;
+
+const isAttached = (directory: GuestDirectory, mac: string | undefined): boolean =>
+  mac !== undefined && directory.placeOf(mac)?.attached === true;

@@ -1,0 +1,46 @@
+/**
+ * Which guest a publication is for. An address is what it says; a name and an Ethernet address are looked
+ * up when a client comes, because a guest's address may change; without any of them it is the guest that came
+ * first, and it stays that one.
+ */
+import type { IpAddress } from '../../base/ip-address.ts';
+
+/** A DHCP or static-lease name in lower case, or an Ethernet address in lower case with colons. */
+export type GuestName =
+  | { readonly kind: 'name'; readonly name: string }
+  | { readonly kind: 'mac'; readonly mac: string };
+
+/** Neither an address nor a name: the guest that came first. */
+export interface GuestChoice {
+  readonly guestAddress: IpAddress | undefined;
+  readonly guest?: GuestName | undefined;
+}
+
+/** The guest as it is known now; asked for again for every client. */
+export interface GuestTarget {
+  /** Where to dial; undefined while it is not known. */
+  readonly address: IpAddress | undefined;
+  /** Lower case, colons; undefined while it is not known. */
+  readonly mac: string | undefined;
+  /** Its link is there. */
+  readonly attached: boolean;
+  /** The publication is withdrawn. */
+  release(): void;
+}
+
+export interface Guests {
+  targetOf(choice: GuestChoice): GuestTarget;
+}
+
+const MAC = /^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i;
+/** What the DHCP server takes as a host name, but for what reads as numbers. */
+const NAME = /^(?=.*[a-z])[a-z0-9][a-z0-9_.-]{0,62}$/i;
+
+/** @returns undefined when `text` is neither a name nor an Ethernet address */
+export function parseGuestName(text: string): GuestName | undefined {
+  if (MAC.test(text)) return { kind: 'mac', mac: text.toLowerCase().replaceAll('-', ':') };
+  return NAME.test(text) ? { kind: 'name', name: text.toLowerCase() } : undefined;
+}
+
+export const formatGuestName = (guest: GuestName): string =>
+  guest.kind === 'mac' ? guest.mac : guest.name;
