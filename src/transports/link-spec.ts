@@ -1,4 +1,5 @@
 /** Link specifications: where guests attach, as `--listen` takes them. */
+import { isIP } from 'node:net';
 import { isIfName } from '../native/ifreq.ts';
 import { parseEndpoint, type StreamAddress, unixPathProblem } from './stream-address.ts';
 
@@ -56,13 +57,21 @@ function parseAddress(text: string, scheme: string, rest: string): StreamAddress
   if (rest.includes(':') && !rest.includes('/')) {
     const endpoint = parseEndpoint(rest);
     if (endpoint !== undefined) return endpoint;
-    throw new LinkSpecError(
-      text,
-      `must be ${scheme}:IP:PORT, such as ${scheme}:127.0.0.1:1234 or ${scheme}:[::1]:1234, or a path with a /`,
-    );
+    throw portMissing(text, scheme);
   }
+  if (looksLikeHost(rest)) throw portMissing(text, scheme);
   return { path: parsePath(text, scheme, rest) };
 }
+
+/** Of a text that was not meant as the name of a file: `127.0.0.1`, `localhost`, `8080`. */
+const looksLikeHost = (text: string): boolean =>
+  isIP(text) !== 0 || /^(localhost|\d+|\*|\[.*\])$/.test(text);
+
+const portMissing = (text: string, scheme: string): LinkSpecError =>
+  new LinkSpecError(
+    text,
+    `must be ${scheme}:IP:PORT, such as ${scheme}:127.0.0.1:1234 or ${scheme}:[::1]:1234, or a path with a /`,
+  );
 
 function parsePath(text: string, scheme: string, path: string): string {
   if (path === '') throw new LinkSpecError(text, `must be ${scheme}:PATH`);
