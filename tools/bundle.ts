@@ -6,6 +6,9 @@
  *   so that it has a code cache too; see `src/cli/boot`.
  * - `dist/hawser-agent.mjs`: one file that runs with Node alone, to be copied into a guest.
  *
+ * Each begins with what takes SIGUSR1: Node's own answer to it is to open a debugger on a port of the loopback, which
+ * guests reach.
+ *
  * Not minified, and with source maps, so that stack traces can be read.
  */
 import { spawnSync } from 'node:child_process';
@@ -20,6 +23,8 @@ const LAB = 'dist/src/lab';
 const MAIN = 'hawser.main';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+
+const TAKE_SIGUSR1 = "process.on('SIGUSR1', () => {});";
 
 const COMMON: BuildOptions = {
   bundle: true,
@@ -48,6 +53,7 @@ await build({
   format: 'esm',
   entryPoints: [`${CLI}/agent/main.js`],
   outfile: 'dist/hawser-agent.mjs',
+  banner: { js: TAKE_SIGUSR1 },
 });
 
 const programs = {
@@ -58,7 +64,11 @@ const programs = {
   'dhcp-probe': `${LAB}/guest/dhcp-probe.js`,
   'packet-holder': `${LAB}/guest/packet-holder.js`,
 };
-await build({ ...PROGRAM, entryPoints: programs, banner: { js: IMPORT_META_URL } });
+await build({
+  ...PROGRAM,
+  entryPoints: programs,
+  banner: { js: `${TAKE_SIGUSR1} ${IMPORT_META_URL}` },
+});
 await build({
   ...PROGRAM,
   entryPoints: { [MAIN]: `${CLI}/main.js` },

@@ -24,6 +24,7 @@ import { instanceDir, type Place } from './runtime-dir.ts';
 import { DAEMON_SCHEMAS, type DaemonSettings, type Settings } from './settings.ts';
 
 const LARGEST = 999_999_999;
+const DEFAULT_GUEST_TIMEOUT_S = 300;
 
 /** Options as commander gives them: text, lists of text, flags; only those that were typed. */
 export type CommandLine = Readonly<Record<string, unknown>>;
@@ -104,6 +105,10 @@ function effective(settings: Settings, locate: Locate, place: Place): DaemonConf
     sockets.push({ key: 'api', path: api.path });
   }
   problems.push(...socketProblems(sockets));
+  if (settings.exitWithReadyFd === true && settings.readyFd === undefined) {
+    const why = 'needs --ready-fd, the descriptor whose reader is watched';
+    problems.push({ key: 'exitWithReadyFd', why });
+  }
   if (problems.length > 0) {
     throw new UsageError(problems.map((problem) => sentence(problem, locate)));
   }
@@ -114,7 +119,14 @@ function effective(settings: Settings, locate: Locate, place: Place): DaemonConf
     pidFile: absolutePath(settings.pidFile),
     readyFd: settings.readyFd,
     exitWithGuest: settings.exitWithGuest ?? false,
-    log: { level: settings.logLevel ?? 'info', format: settings.logFormat },
+    guestTimeoutS: settings.guestTimeout ?? DEFAULT_GUEST_TIMEOUT_S,
+    exitWithParent: settings.exitWithParent ?? false,
+    exitWithReadyFd: settings.exitWithReadyFd ?? false,
+    log: {
+      level: settings.logLevel ?? 'info',
+      format: settings.logFormat,
+      file: absolutePath(settings.logFile),
+    },
   };
 }
 

@@ -14,6 +14,12 @@ export interface DaemonConfig extends NetworkConfig {
   /** Readiness is one line of JSON on this descriptor. */
   readonly readyFd: number | undefined;
   readonly exitWithGuest: boolean;
+  /** Seconds that the first guest has to come with `exitWithGuest`; 0: no limit. */
+  readonly guestTimeoutS: number;
+  /** True: end with the parent process; a number: with this one, which must be the parent. */
+  readonly exitWithParent: boolean | number;
+  /** End when nobody can read `readyFd` any more. */
+  readonly exitWithReadyFd: boolean;
   readonly log: LogConfig;
 }
 
@@ -21,4 +27,6 @@ export interface LogConfig {
   readonly level: LogLevel;
   /** Undefined: pretty on a terminal, else JSON. */
   readonly format: LogFormat | undefined;
+  /** Undefined: stderr. */
+  readonly file: string | undefined;
 }

@@ -10,14 +10,16 @@ import { reportFault } from '../base/faults.ts';
 import type { Log } from '../base/log.ts';
 import type { ApiListener } from '../control/api-listener.ts';
 import { serveControlApi } from '../control/control-api.ts';
-import { EXIT_FAILURE } from '../network/errors.ts';
+import { EXIT_FAILURE, messageOf, RunError } from '../network/errors.ts';
 import type { DaemonNetwork, OpenNetwork } from '../network/network-interface.ts';
-import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
-import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import type { DaemonConfig } from './daemon-config.ts';
+import { END_SIGNALS } from './early-signals.ts';
+import { checkFiles } from './file-checks.ts';
 import { OwnedPaths } from './owned-paths.ts';
+import { watchParent } from './parent-watch.ts';
 import { claimPidFile, releasePidFile } from './pid-file.ts';
 import { announceReady, checkReadyFd } from './readiness.ts';
+import { linkPaths } from './socket-paths.ts';
 
 export const GRACE_MS = 3_000;
 
@@ -35,6 +37,10 @@ export interface DaemonDeps {
   readonly graceMs: number;
   /** End the process at once. */
   exit(status: number): void;
+  /** Called when the directories of sockets are there. @throws Error when one is not safe */
+  checkDirectories?(): void;
+  /** SIGHUP: read again what may have changed. @throws Error that says what is wrong with it */
+  reload?(network: DaemonNetwork | undefined): Promise<void>;
   /** Called when everything accepts, after the readiness line. */
   onReady?(network: DaemonNetwork): void;
 }
@@ -45,6 +51,7 @@ export interface DaemonDeps {
  */
 export async function runDaemon(options: DaemonConfig, deps: DaemonDeps): Promise<number> {
   if (options.readyFd !== undefined) checkReadyFd(options.readyFd);
+  checkFiles(options);
   const daemon = new Daemon(options, deps);
   daemon.listen();
   try {
@@ -56,6 +63,7 @@ export async function runDaemon(options: DaemonConfig, deps: DaemonDeps): Promis
   } finally {
     await daemon.end();
   }
+  if (daemon.failure !== undefined) throw daemon.failure;
   return 0;
 }
 
@@ -72,11 +80,16 @@ class Daemon {
   readonly stopped: Promise<void>;
   isStopping = false;
   private isReady = false;
+  /** Why the end is no good one. */
+  failure: Error | undefined;
   private readonly options: DaemonConfig;
   private readonly deps: DaemonDeps;
   private readonly owned = new OwnedPaths();
   private resolveStopped: () => void = () => {};
   private graceTimer: NodeJS.Timeout | undefined;
+  private guestTimer: NodeJS.Timeout | undefined;
+  /** Stop watching for the ends of others. */
+  private readonly watches: (() => void)[] = [];
   private network: DaemonNetwork | undefined;
   private api: ApiListener | undefined;
   private hasPidFile = false;
@@ -89,12 +102,9 @@ class Daemon {
       this.resolveStopped = resolve;
     });
     this.listeners = new Map<string, (...args: unknown[]) => void>([
-      ['SIGTERM', () => this.onSignal('SIGTERM')],
-      ['SIGINT', () => this.onSignal('SIGINT')],
-      [
-        'SIGHUP',
-        () => deps.log.debug({}, 'SIGHUP ignored: a terminal that goes away ends nothing'),
-      ],
+      ...END_SIGNALS.map((signal) => [signal, () => this.onSignal(signal)] as const),
+      ['SIGHUP', () => void this.reload()],
+      ['SIGUSR1', () => deps.log.info({}, 'SIGUSR1 ignored: it would open a debugger')],
       ['uncaughtException', (error) => this.onUncaught(error)],
       ['exit', () => this.removePaths()],
     ]);
@@ -106,22 +116,22 @@ class Daemon {
 
   async start(): Promise<void> {
     const { options, deps } = this;
+    const { exitWithParent } = options;
+    if (exitWithParent !== false) {
+      const onGone = (pid: number): void => this.stop(`its parent, process ${pid}, is gone`);
+      this.watches.push(watchParent(exitWithParent, onGone));
+    }
     if (options.pidFile !== undefined) {
       await claimPidFile(options.pidFile);
       this.hasPidFile = true;
     }
     if (this.isStopping) return;
+    this.makeDirectories();
     const network = await deps.openNetwork(options, deps.log);
     this.network = network;
-    if (options.exitWithGuest) {
-      network.onLastGuestGone(() => this.stop('the last guest has left'));
-    }
+    if (options.exitWithGuest) this.awaitGuests(network);
     const links = network.view.info().links.map(({ link }) => link);
-    for (const link of links) this.ownLink(link);
-    for (const { link } of network.view.mux()) {
-      const path = muxLinkListensAt(parseMuxLink(link));
-      if (path !== undefined) this.owned.add(path);
-    }
+    for (const path of linkPaths(options)) this.owned.add(path);
     if (this.isStopping) return;
     this.api = await serveControlApi({
       address: options.api,
@@ -136,25 +146,65 @@ class Daemon {
     if (tcp !== undefined) network.denyGuests(tcp.address, tcp.port);
     if (options.api.kind === 'unix') this.owned.add(options.api.path);
     if (this.isStopping) return;
-    this.announce(network, links, this.api.where);
+    await this.announce(network, links, this.api.where);
   }
 
-  private announce(network: DaemonNetwork, links: readonly string[], api: string): void {
+  private makeDirectories(): void {
+    const { options, owned, deps } = this;
+    const { api } = options;
+    for (const path of linkPaths(options)) owned.makeDirectoriesFor(path);
+    if (api.kind === 'unix') owned.makeDirectoriesFor(api.path);
+    deps.checkDirectories?.();
+  }
+
+  /** End with the last guest; or when the first does not come. */
+  private awaitGuests(network: DaemonNetwork): void {
+    network.onLastGuestGone(() => this.stop('the last guest has left'));
+    const { guestTimeoutS } = this.options;
+    if (guestTimeoutS === 0) return;
+    this.guestTimer = setTimeout(() => {
+      if (network.view.info().links.some(({ attachedGuests }) => attachedGuests > 0)) {
+        this.deps.log.debug({ guestTimeoutS }, 'a guest has come in time');
+        return;
+      }
+      const why = `no guest has come within ${guestTimeoutS} s (--guest-timeout)`;
+      this.failure = new RunError(`${why}: see whether it is started, and with the right socket`);
+      this.stop(why);
+    }, guestTimeoutS * 1_000);
+    this.guestTimer.unref();
+  }
+
+  private async announce(
+    network: DaemonNetwork,
+    links: readonly string[],
+    api: string,
+  ): Promise<void> {
     const { options, deps } = this;
     const { name } = options;
     deps.log.info({ name, links, api, version: deps.version }, 'hawser is ready');
     if (options.readyFd !== undefined) {
       const ports = network.view.ports();
       const readiness = { ready: true, name, pid: process.pid, links, api, ports } as const;
-      announceReady(options.readyFd, readiness, deps.log);
+      announceReady(options.readyFd, readiness, deps.log, options.exitWithReadyFd);
     }
     this.isReady = true;
     deps.onReady?.(network);
+    if (options.readyFd !== undefined && options.exitWithReadyFd) {
+      const { watchReader } = await import('./reader-watch.ts');
+      const onGone = (): void => this.stop('nobody reads --ready-fd any more');
+      this.watches.push(await watchReader(options.readyFd, onGone));
+    }
   }
 
-  private ownLink(link: string): void {
-    const at = listensAt(parseLinkSpec(link));
-    if (at !== undefined && 'path' in at) this.owned.add(at.path);
+  private async reload(): Promise<void> {
+    const { deps, network } = this;
+    if (this.isStopping) return;
+    try {
+      await deps.reload?.(network);
+      deps.log.info({}, 'SIGHUP: log, hosts and zones are read again');
+    } catch (error) {
+      deps.log.error({ reason: messageOf(error) }, 'SIGHUP: what was in force stays');
+    }
   }
 
   /** Begin a graceful end. */
@@ -199,6 +249,8 @@ class Daemon {
   /** Close what was started; failures to do so are logged, for the end is wanted. */
   async end(): Promise<void> {
     this.startGrace();
+    clearTimeout(this.guestTimer);
+    for (const stopWatch of this.watches.splice(0)) stopWatch();
     for (const part of [this.api, this.network]) {
       try {
         await part?.close();

@@ -7,9 +7,9 @@ import type { LineSink } from './stderr-sink.ts';
 
 /** @param isTerminal whether people read along; decides the format when none was chosen */
 export async function createLog(
-  { level, format }: LogConfig,
+  { level, format, file }: LogConfig,
   sink: LineSink,
-  isTerminal: boolean = isatty(2),
+  isTerminal: boolean = file === undefined && isatty(2),
 ): Promise<Log> {
   const pretty = format === undefined ? isTerminal : format === 'pretty';
   const destination = pretty ? await prettySink(sink, isTerminal) : sink;

@@ -148,6 +148,31 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     description: 'end when the last guest has left',
   },
   {
+    key: 'guestTimeout',
+    flags: '--guest-timeout <s>',
+    description:
+      'with --exit-with-guest: fail when no guest has come after so many seconds; 0 for never (default: 300)',
+    isNumber: true,
+  },
+  {
+    key: 'exitWithParent',
+    flags: '--exit-with-parent [pid]',
+    description:
+      'end when the process that started hawser is gone; with its process id, also when it was gone before hawser looked',
+    isNumber: true,
+  },
+  {
+    key: 'exitWithReadyFd',
+    flags: '--exit-with-ready-fd',
+    description: 'keep the descriptor of --ready-fd open, and end when its reader is gone',
+  },
+  {
+    key: 'socketMode',
+    flags: '--socket-mode <mode>',
+    description:
+      'of the Unix sockets where guests and agents attach: who may connect, as for chmod (default: 0600)',
+  },
+  {
     key: 'verifyChecksums',
     flags: '--no-verify-checksums',
     description: "trust TCP and UDP checksums of guests' frames",
@@ -175,6 +200,11 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     key: 'logFormat',
     flags: '--log-format <format>',
     description: 'pretty or json (default: pretty on a terminal)',
+  },
+  {
+    key: 'logFile',
+    flags: '--log-file <file>',
+    description: 'append the log to this file, opened again at SIGHUP (default: stderr)',
   },
 ];
 

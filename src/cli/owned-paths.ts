@@ -1,11 +1,14 @@
 /**
- * Sockets and files of ours in the file system, for the ends that leave no time for a clean close: a hard exit
- * or an uncaught exception. A path is removed only while it is still the very file that we made.
+ * Sockets and files of ours in the file system, and the directories made for them, for every end of the daemon: also
+ * for those that leave no time for a clean close, a hard exit or an uncaught exception. A path is removed only while
+ * it is still the very file that we made, a directory only when nothing is left in it.
  */
 import { lstatSync, rmSync } from 'node:fs';
+import { MadeDirectories } from '../native/made-directories.ts';
 
 export class OwnedPaths {
   private readonly inodes = new Map<string, string>();
+  private readonly directories = new MadeDirectories();
 
   /** Remember the file at `path`, which exists now. */
   add(path: string): void {
@@ -13,11 +16,17 @@ export class OwnedPaths {
     if (id !== undefined) this.inodes.set(path, id);
   }
 
+  /** Make what is missing of the directories above `path`, for this user alone. */
+  makeDirectoriesFor(path: string): void {
+    this.directories.makeFor(path);
+  }
+
   removeAll(): void {
     for (const [path, id] of this.inodes) {
       if (identity(path) === id) rmSync(path, { force: true });
     }
     this.inodes.clear();
+    this.directories.remove();
   }
 }
 

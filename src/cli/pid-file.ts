@@ -4,9 +4,10 @@
  * It is linked into place, so that nobody reads it half written; a stale one is replaced under a lock, so
  * that of several starters exactly one wins.
  */
-import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync } from 'node:fs';
 import { createWhole, isAlive, withPathLock } from '../control/path-lock.ts';
 import { errorCode, messageOf, RunError } from '../network/errors.ts';
+import { replaceFile } from '../proxy/replace-file.ts';
 
 /** Slack of the boot time that the kernel reports, in ms. */
 const START_SLACK_MS = 2_000;
@@ -38,9 +39,7 @@ function replaceStale(path: string, text: string): void {
       `the pid file ${path} belongs to the running process ${holder}: end it, or choose another --pid-file`,
     );
   }
-  const draft = `${path}.${process.pid}.new`;
-  writeFileSync(draft, text, { mode: 0o644 });
-  renameSync(draft, path);
+  replaceFile(path, text, 0o644);
 }
 
 /** @returns the pid in the file, or undefined when it is empty or gone */

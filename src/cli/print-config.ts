@@ -38,11 +38,16 @@ export function printConfig(options: DaemonConfig): string {
     pidFile: options.pidFile,
     readyFd: options.readyFd,
     exitWithGuest: options.exitWithGuest,
+    guestTimeout: options.guestTimeoutS,
+    exitWithParent: options.exitWithParent,
+    exitWithReadyFd: options.exitWithReadyFd,
+    socketMode: options.socketMode.toString(8).padStart(4, '0'),
     verifyChecksums: options.verifyChecksums,
     busyPoll: options.busyPollUs,
     linkGrace: options.linkGraceMs / 1000,
     logLevel: log.level,
     logFormat: log.format,
+    logFile: log.file,
   };
   return stringify(settings, { keepUndefined: false });
 }

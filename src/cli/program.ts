@@ -11,7 +11,15 @@ import { keepOnSignals } from './early-signals.ts';
 import { type OptionRow, RUN_OPTIONS } from './option-table.ts';
 
 /** Of `hawser run`, those that the demo decides itself or that are for launchers. */
-const NOT_IN_DEMO: ReadonlySet<string> = new Set(['pidFile', 'readyFd', 'exitWithGuest']);
+const NOT_IN_DEMO: ReadonlySet<string> = new Set([
+  'pidFile',
+  'readyFd',
+  'exitWithGuest',
+  'guestTimeout',
+  'exitWithParent',
+  'exitWithReadyFd',
+  'logFile',
+]);
 
 const EXAMPLES = `
 Examples:

@@ -26,11 +26,16 @@ export function checkReadyFd(fd: number): void {
   ]);
 }
 
-/** Write the line, and close the descriptor so that a reader sees its end. */
-export function announceReady(fd: number, readiness: Readiness, log: Log): void {
+/** Write the line, and close the descriptor so that a reader sees its end, unless it is to stay open. */
+export function announceReady(
+  fd: number,
+  readiness: Readiness,
+  log: Log,
+  staysOpen: boolean,
+): void {
   try {
     writeSync(fd, `${JSON.stringify(readiness)}\n`);
-    if (fd > 2) closeSync(fd);
+    if (fd > 2 && !staysOpen) closeSync(fd);
   } catch (error) {
     log.warn({ fd, reason: messageOf(error) }, 'nobody reads the readiness line');
   }

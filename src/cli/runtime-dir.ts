@@ -29,15 +29,21 @@ export function runtimeDir(place: Place): string {
 export const instanceDir = (place: Place, name: string): string =>
   join(runtimeDir(place), 'hawser', name);
 
+/** Make the instance's directory and those above it, for this user alone. @throws RunError */
+export function makeInstanceDir(place: Place, name: string): void {
+  mkdirSync(instanceDir(place, name), { recursive: true, mode: 0o700 });
+  checkRuntimeDir(place);
+}
+
 /**
- * Make the instance's directory and those above it, for this user alone.
+ * After directories were made in it.
  *
  * @throws RunError when the one under the shared temporary directory belongs to somebody else: they
  *   could put sockets of theirs in it
  */
-export function makeInstanceDir(place: Place, name: string): void {
+export function checkRuntimeDir(place: Place): void {
   const top = runtimeDir(place);
-  mkdirSync(instanceDir(place, name), { recursive: true, mode: 0o700 });
+  if (!place.exists(top)) return; // every socket is elsewhere
   if (dirname(top) !== tmpdir()) return; // the system's or the user's own choice
   const stat = lstatSync(top);
   if (!stat.isDirectory() || stat.uid !== place.uid || (stat.mode & 0o022) !== 0) {

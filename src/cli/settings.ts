@@ -11,10 +11,14 @@ import {
   text,
   textAsIs,
   yesNo,
+  yesOr,
 } from '../network/option-schema.ts';
 import { type ApiSetting, parseApi, parseLink, parsePath } from '../network/option-values.ts';
 import { bad, ok, type Parsed } from '../network/parsed.ts';
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from './daemon-config.ts';
+
+const GUEST_TIMEOUT_MAX_S = 86_400;
+const PID_MAX = 4_194_304;
 
 export interface DaemonSettings extends NetworkSettings {
   readonly name: string | undefined;
@@ -23,8 +27,12 @@ export interface DaemonSettings extends NetworkSettings {
   readonly pidFile: string | undefined;
   readonly readyFd: number | undefined;
   readonly exitWithGuest: boolean | undefined;
+  readonly guestTimeout: number | undefined;
+  readonly exitWithParent: boolean | number | undefined;
+  readonly exitWithReadyFd: boolean | undefined;
   readonly logLevel: LogLevel | undefined;
   readonly logFormat: LogFormat | undefined;
+  readonly logFile: string | undefined;
 }
 
 /** The settings of one source, or of all merged; what is absent was not set. */
@@ -45,6 +53,10 @@ export const DAEMON_SCHEMAS: Schemas<DaemonSettings> = {
   pidFile: () => text(parsePath),
   readyFd: () => integer(1, 1_048_575),
   exitWithGuest: yesNo,
+  guestTimeout: () => integer(0, GUEST_TIMEOUT_MAX_S),
+  exitWithParent: () => yesOr('a process id', 1, PID_MAX),
+  exitWithReadyFd: yesNo,
   logLevel: () => oneOf(LOG_LEVELS),
   logFormat: () => oneOf(LOG_FORMATS),
+  logFile: () => text(parsePath),
 };

@@ -1,6 +1,7 @@
 /** Where the control API is served: a Unix socket of mode 0600 or a TCP port, and its end. */
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { listenOnUnixPath, PRIVATE_SOCKET_MODE } from '../native/unix-listener.ts';
 import { type PlaceTaken, removeStaleSocket } from '../transports/stale-socket.ts';
 import { withPathLock } from './path-lock.ts';
 
@@ -31,15 +32,7 @@ export async function listenUnix(server: Server, path: string): Promise<ApiListe
     await withPathLock(path, async () => {
       const taken = await removeStaleSocket(path);
       if (taken !== undefined) throw new Error(ADVICE[taken]);
-      await bound(server, () => {
-        // The socket is bound inside `listen`: its mode is right from the first moment.
-        const before = process.umask(0o177);
-        try {
-          server.listen(path);
-        } finally {
-          process.umask(before);
-        }
-      });
+      await bound(server, () => listenOnUnixPath(server, { path }, PRIVATE_SOCKET_MODE));
     });
   } catch (error) {
     throw new ListenError(`cannot serve the control API at ${path}: ${messageOf(error)}`, {

@@ -6,6 +6,7 @@
  */
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { draftPath } from '../proxy/replace-file.ts';
 
 const RETRY_MS = 10;
 const GIVE_UP_MS = 5_000;
@@ -42,7 +43,7 @@ export function isAlive(pid: number): boolean {
  * @returns false when it exists
  */
 export function createWhole(path: string, text: string): boolean {
-  const draft = `${path}.${process.pid}.${uniqueNumber++}`;
+  const draft = draftPath(path);
   writeFileSync(draft, text, { flag: 'wx', mode: 0o644 });
   try {
     linkSync(draft, path);
@@ -66,8 +67,6 @@ function createInPlace(path: string, text: string): boolean {
     throw error;
   }
 }
-
-let uniqueNumber = 0;
 
 function dropStale(lock: string): void {
   let holder: number;

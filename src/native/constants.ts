@@ -76,3 +76,9 @@ export const TUN_F_TSO6 = 4;
 export const SIOCGIFFLAGS = 0x8913;
 export const SIOCSIFFLAGS = 0x8914;
 export const SIOCSIFMTU = 0x8922;
+
+// poll(2): `struct pollfd` and what it reports without being asked
+export const POLLFD_EVENTS = 4;
+export const POLLFD_REVENTS = 6;
+export const POLLERR = 0x8;
+export const POLLHUP = 0x10;

@@ -50,6 +50,7 @@ export interface Libc {
   sendmsg(fd: number, message: Uint8Array, flags: number): number;
   sendmmsg(fd: number, messages: Uint8Array, count: number, flags: number): number;
   ifNameToIndex(name: string): number;
+  poll(entries: Uint8Array, count: number, timeoutMs: number): number;
   mmap(address: number, len: number, prot: number, flags: number, fd: number, off: number): number;
   munmap(address: number, len: number): number;
 }
@@ -95,6 +96,7 @@ export function bindLibc(wanted: string, host: NativeHost): Libc {
     sendmsg: c.func('long sendmsg(int fd, const void *message, int flags)'),
     sendmmsg: c.func('int sendmmsg(int fd, void *messages, unsigned int count, int flags)'),
     ifNameToIndex: c.func('unsigned int if_nametoindex(const char *name)'),
+    poll: c.func('int poll(void *entries, unsigned long count, int timeout)'),
     // Addresses of a 64-bit process are below 2^53 and fit a number; -1 says that it failed.
     mmap: c.func('long mmap(long address, size_t len, int prot, int flags, int fd, long off)'),
     munmap: c.func('int munmap(long address, size_t len)'),

@@ -95,6 +95,13 @@ export class LinuxPosix implements Posix {
     return put < 0 ? -this.c.errno() : put;
   }
 
+  isBroken(fd: number): boolean {
+    this.wordView.setInt32(0, fd, true);
+    this.wordView.setInt32(n.POLLFD_EVENTS, 0, true); // `events` and, behind it, `revents`
+    if (this.c.poll(this.word, 1, 0) <= 0) return false;
+    return (this.wordView.getInt16(n.POLLFD_REVENTS, true) & (n.POLLERR | n.POLLHUP)) !== 0;
+  }
+
   close(fd: number): void {
     this.c.close(fd);
   }

@@ -110,6 +110,8 @@ export interface Posix {
   /** @returns bytes written, or -errno */
   write(fd: number, bytes: Uint8Array, off: number, len: number): number;
   close(fd: number): void;
+  /** Whether `fd` is one end of a pipe or connection, and nobody has the other any more. */
+  isBroken(fd: number): boolean;
   socketPair(type: SocketPairType): readonly [number, number];
   /** Pass a descriptor with one byte of data. */
   sendFd(socketFd: number, fd: number): void;

@@ -21,6 +21,8 @@ export interface NetworkConfig {
   readonly mux: MuxLinkConfig;
   readonly dns: DnsConfig;
   readonly leases: LeaseConfig;
+  /** Permission bits of the Unix sockets where guests and agents attach. */
+  readonly socketMode: number;
   /** Verify TCP and UDP checksums of links that do not vouch for them. */
   readonly verifyChecksums: boolean;
   /** How long to poll before sleeping, in us; undefined: `defaultWindowUs` of `proxy/busy-poll.ts`. */

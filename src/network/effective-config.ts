@@ -3,6 +3,7 @@
 import { resolve } from 'node:path';
 import { DEFAULT_BIND_RULES } from '../control/ports/bind-rules.ts';
 import { KEEPALIVE_DEFAULT_S } from '../native/stream/keepalive-options.ts';
+import { PRIVATE_SOCKET_MODE } from '../native/unix-listener.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
 import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
@@ -56,6 +57,7 @@ export function effectiveConfig(settings: Partial<NetworkSettings>): NetworkConf
       hostsFile: absolutePath(settings.hosts),
     },
     leases: { file: absolutePath(settings.leaseFile), static: settings.staticLease ?? [] },
+    socketMode: settings.socketMode ?? PRIVATE_SOCKET_MODE,
     verifyChecksums: settings.verifyChecksums ?? true,
     busyPollUs: settings.busyPoll,
     linkGraceMs: (settings.linkGrace ?? DEFAULT_LINK_GRACE_S) * 1000,

@@ -32,6 +32,8 @@ export interface MuxLinksDeps {
   readonly guests: Guests;
   readonly dialGuest: DialGuest;
   readonly flusher: FlushScheduler;
+  /** Of Unix sockets that links listen on. */
+  readonly socketMode: number;
 }
 
 export class MuxLinks {
@@ -63,9 +65,8 @@ export class MuxLinks {
 
   /** @throws Error that says which link cannot be opened, and why */
   async open(): Promise<void> {
-    const { links, clock, log, guests, dialGuest, flusher, keepaliveS } = this.deps;
-    const shared = { peers: this.peers, clock, log, flusher, keepaliveS };
-    const context = { ...shared, guests, dialGuest, posix: loadPosix };
+    const { links, ...shared } = this.deps;
+    const context = { ...shared, peers: this.peers, posix: loadPosix };
     for (const [order, text] of links.entries()) {
       this.links.push(await openMuxLink(parseMuxLink(text), order, context));
     }

@@ -5,7 +5,7 @@ import type { NetworkView, PortView } from '../control/network-view.ts';
 import type { PortBook } from '../proxy/ports/port-table.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
-import type { NetworkConfig } from './config.ts';
+import type { DnsZone, NetworkConfig } from './config.ts';
 import type { NetworkEvents } from './events.ts';
 import type { DialOptions, GuestConnection, GuestServer, ListenOptions } from './guest-streams.ts';
 import type {
@@ -121,6 +121,8 @@ export interface DaemonNetwork {
    * @param address as it was bound; `0.0.0.0` and `::` stand for every address of the host
    */
   denyGuests(address: string, port: number): void;
+  /** Answer names by these zones from now on, and read the hosts file again. */
+  reloadNames(zones: readonly DnsZone[]): void;
   /** Detach every guest, reset every flow, write leases, remove the links' sockets. */
   close(): Promise<void>;
 }

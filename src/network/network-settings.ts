@@ -9,6 +9,7 @@ import {
   oneOf,
   onOff,
   type Schemas,
+  socketMode,
   text,
   textAsIs,
   yesNo,
@@ -55,6 +56,7 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly hosts: string | undefined;
   readonly leaseFile: string | undefined;
   readonly staticLease: readonly StaticLease[] | undefined;
+  readonly socketMode: number | undefined;
   readonly verifyChecksums: boolean | undefined;
   readonly busyPoll: number | undefined;
   readonly linkGrace: number | undefined;
@@ -79,6 +81,7 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   hosts: () => text(parsePath),
   leaseFile: () => text(parsePath),
   staticLease: () => list(text(parseStaticLease)),
+  socketMode,
   verifyChecksums: yesNo,
   busyPoll: () => integer(0, BUSY_POLL_MAX_US),
   linkGrace: () => integer(0, LINK_GRACE_MAX_S),

@@ -17,13 +17,13 @@ import { PortTable } from '../proxy/ports/port-table.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
 import type { DhcpServer } from '../services/dhcp/server.ts';
-import { LocalNames } from '../services/dns/local-names.ts';
+import { LocalNames, type UserZone } from '../services/dns/local-names.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
 import { NodeClock } from '../transports/node-clock.ts';
 import { removeStaleSocket } from '../transports/stale-socket.ts';
 import { type Addresses, addressesOf, requiredAddress } from './addresses.ts';
-import type { NetworkConfig } from './config.ts';
+import type { DnsZone, NetworkConfig } from './config.ts';
 import { DataPath } from './data-path.ts';
 import { GuestWatch, LeaseWatch, type NetworkEvents } from './events.ts';
 import { makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
@@ -72,6 +72,7 @@ class RunningNetwork implements Network, DaemonNetwork {
   private readonly links: Links;
   private readonly streams: GuestStreams;
   private readonly mux: MuxLinks;
+  private readonly names: LocalNames;
   private readonly dns: DnsForwarder;
   private readonly leaseFile: LeaseFile | undefined;
   private readonly guestApi: GuestApi | undefined;
@@ -114,8 +115,8 @@ class RunningNetwork implements Network, DaemonNetwork {
     });
     const { stack, flusher, listeners, addressMap, native } = this.dataPath;
     stack.onLinkCount = (links): void => this.onLinkCount(links);
-    const { keepaliveS } = config;
-    const context = { acceptor: stack, clock, log, mtu: config.mtu, keepaliveS };
+    const { mtu, keepaliveS, socketMode } = config;
+    const context = { acceptor: stack, clock, log, mtu, keepaliveS, socketMode };
     this.links = new Links({ context, ownListeners, log });
     this.streams = new GuestStreams({
       stack,
@@ -136,9 +137,15 @@ class RunningNetwork implements Network, DaemonNetwork {
       guests: directory,
       dialGuest: (guest, port, handler) => guests.dial(guest, port, handler),
       flusher,
+      socketMode,
     });
     this.ports = this.makePorts(directory);
-    this.dns = this.makeDns(addresses, dhcp);
+    this.names = new LocalNames({
+      gateway: [gateway],
+      host: addresses.host === undefined ? [] : [addresses.host],
+      zones: userZones(config.dns.zones),
+    });
+    this.dns = this.makeDns(dhcp);
     const gatewayDns = new GatewayDns(this.dns, stack, clock, flusher);
     stack.serveUdp(DNS_PORT, gatewayDns.onDatagram);
     listeners.serve(gateway, DNS_PORT, (now, request) => gatewayDns.onRequest(now, request));
@@ -246,6 +253,11 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.ownListeners.add(address, port);
   }
 
+  reloadNames(zones: readonly DnsZone[]): void {
+    this.names.setZones(userZones(zones));
+    this.dns.reload();
+  }
+
   /** Serve a guest that is another segment in this process (the demo's, where nothing else is allowed). */
   attachSegment(guest: LinkAcceptor, description: string): void {
     this.links.attachSegment(guest, description);
@@ -312,14 +324,10 @@ class RunningNetwork implements Network, DaemonNetwork {
     }
   }
 
-  private makeDns({ gateway, host }: Addresses, dhcp: DhcpServer): DnsForwarder {
+  private makeDns(dhcp: DhcpServer): DnsForwarder {
     const { dns } = this.config;
     return new DnsForwarder({
-      names: new LocalNames({
-        gateway: [gateway],
-        host: host === undefined ? [] : [host],
-        zones: dns.zones.map(({ zone, address }) => ({ zone, address: requiredAddress(address) })),
-      }),
+      names: this.names,
       log: this.log,
       now: () => this.clock.now(),
       upstreams: dns.upstreams,
@@ -342,6 +350,9 @@ class RunningNetwork implements Network, DaemonNetwork {
     return api;
   }
 }
+
+const userZones = (zones: readonly DnsZone[]): UserZone[] =>
+  zones.map(({ zone, address }) => ({ zone, address: requiredAddress(address) }));
 
 function requiredRule(text: string): BindRule {
   const rule = parseBindRule(text);

@@ -34,10 +34,22 @@ export const oneOf = <const T extends readonly string[]>(values: T): z.ZodType<T
 
 export const yesNo = (): z.ZodType<boolean> => z.boolean('must be true or false');
 
+/** Or a number instead. @param what it is */
+export const yesOr = (what: string, min: number, max: number): z.ZodType<boolean | number> =>
+  z.union([z.boolean(), integer(min, max)], `must be true, false or ${what}`);
+
 export const onOff = (): z.ZodType<boolean> =>
   z
     .union([z.boolean(), z.enum(['on', 'off'])], 'must be on or off')
     .transform((value) => value === true || value === 'on');
+
+/** Written as for chmod. YAML reads 0660 as one of base 10, which is refused. */
+export function socketMode(): z.ZodType<number> {
+  const message = 'must be an octal mode of 0600 to 0777 such as "0660", in quotes in YAML';
+  const digits = z.string(message).regex(/^0?[67][0-7]{2}$/, message);
+  const mode = z.int(message).min(0o600, message).max(0o777, message);
+  return z.union([mode, digits.transform((value) => Number.parseInt(value, 8))], message);
+}
 
 /**
  * A list, or one value alone.

@@ -51,6 +51,11 @@ export interface NetworkOptions {
   readonly leaseFile?: string | undefined;
   /** `MAC=IPV4[,HOSTNAME]`: fixed addresses. Default: none. */
   readonly staticLease?: OneOrMore | undefined;
+  /**
+   * Permission bits of the Unix sockets where guests and agents attach: a number, or text in octal digits. Default:
+   * `0600`, for this user alone.
+   */
+  readonly socketMode?: number | string | undefined;
   /** Verify TCP and UDP checksums of frames whose link does not vouch for them. Default: yes. */
   readonly verifyChecksums?: boolean | undefined;
   /**

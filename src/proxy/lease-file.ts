@@ -3,11 +3,12 @@
  * after the last change, to a new file that replaces the old one: a crash leaves one or the other,
  * never a half. A file that cannot be read costs the guests their old addresses, not their network.
  */
-import { mkdirSync, readFileSync, renameSync, unlink, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as z from 'zod';
 import type { Log } from '../base/log.ts';
 import type { LeaseStore, StoredLease } from '../services/dhcp/lease.ts';
+import { replaceFile } from './replace-file.ts';
 
 const SETTLE_MS = 200;
 
@@ -67,15 +68,12 @@ export class LeaseFile implements LeaseStore {
     if (this.timer === undefined) return;
     clearTimeout(this.timer);
     this.timer = undefined;
-    const temporary = `${this.path}.${process.pid}.tmp`;
     try {
       mkdirSync(dirname(this.path), { recursive: true });
       const text = `${JSON.stringify({ version: 1, leases: this.latest }, undefined, 2)}\n`;
-      writeFileSync(temporary, text, { mode: 0o600 });
-      renameSync(temporary, this.path);
+      replaceFile(this.path, text, 0o600);
     } catch (cause) {
       this.warn(cause, 'cannot write the lease file: leases will not survive a restart');
-      unlink(temporary, ignore);
     }
   }
 
@@ -83,9 +81,6 @@ export class LeaseFile implements LeaseStore {
     this.log.warn({ path: this.path, cause: String(cause) }, message);
   }
 }
-
-/** What was not written cannot be removed. */
-const ignore = (): void => {};
 
 const isMissing = (cause: unknown): boolean =>
   cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';

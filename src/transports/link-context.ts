@@ -12,6 +12,8 @@ export interface LinkContext {
   readonly mtu: number;
   /** Idle time before the peer of a TCP link is probed, in s. */
   readonly keepaliveS?: number;
+  /** Permission bits of the Unix sockets that the link listens on. */
+  readonly socketMode: number;
 }
 
 /** One `--listen` in service. */

@@ -25,7 +25,7 @@ export class QemuListener implements OpenLink {
   /** @throws LinkInUseError, LinkError */
   static async open(address: StreamAddress, context: LinkContext): Promise<QemuListener> {
     const listener = new QemuListener(address, context);
-    const server = await openServer(address);
+    const server = await openServer(address, context.socketMode);
     listener.server = server;
     const bound = server.address();
     if (bound !== null && typeof bound === 'object') {

@@ -2,20 +2,23 @@
  * Listening on a Unix path or a TCP address. A Unix socket left behind by a process that has died is
  * taken over; one that answers is not.
  */
-import { mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { KEEPALIVE_DEFAULT_S, keepaliveOptions } from '../native/stream/keepalive-options.ts';
+import { listenOnUnixPath } from '../native/unix-listener.ts';
 import { LinkError, LinkInUseError } from './link-context.ts';
 import { type PlaceTaken, removeStaleSocket } from './stale-socket.ts';
 import { formatStreamAddress, type StreamAddress, unixPathProblem } from './stream-address.ts';
 
 /**
+ * @param socketMode of a Unix socket: its permissions decide who may connect
  * @param onSocket called with each accepted socket, paused; absent for `acceptStreams`
  * @param keepaliveS idle time before the peer of such a socket is probed, in s
  */
 export async function openServer(
   address: StreamAddress,
+  socketMode: number,
   onSocket?: (socket: Socket) => void,
   keepaliveS: number = KEEPALIVE_DEFAULT_S,
 ): Promise<Server> {
@@ -23,9 +26,9 @@ export async function openServer(
     { pauseOnConnect: true, noDelay: true, ...keepaliveOptions(keepaliveS) },
     onSocket,
   );
-  if ('path' in address) await makeDirectory(resolve(address.path));
+  if ('path' in address) await freePlace(resolve(address.path));
   try {
-    await listen(server, address);
+    await listen(server, address, socketMode);
   } catch (cause) {
     const where = formatStreamAddress(address);
     const code = errorCode(cause);
@@ -47,13 +50,11 @@ const inUse = (where: string, cause?: unknown): LinkInUseError =>
     { cause },
   );
 
-async function makeDirectory(path: string): Promise<void> {
+async function freePlace(path: string): Promise<void> {
   const problem = unixPathProblem(path);
   if (problem !== undefined) throw new LinkError(`cannot listen on ${path}: it ${problem}`);
-  try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    throw new LinkError(`cannot make directory ${dirname(path)}: ${errorCode(cause)}`, { cause });
+  if (!existsSync(dirname(path))) {
+    throw new LinkError(`cannot listen on ${path}: make the directory ${dirname(path)} first`);
   }
   let taken: PlaceTaken | undefined;
   try {
@@ -65,14 +66,16 @@ async function makeDirectory(path: string): Promise<void> {
   if (taken === 'live') throw inUse(path);
 }
 
-function listen(server: Server, address: StreamAddress): Promise<void> {
+function listen(server: Server, address: StreamAddress, socketMode: number): Promise<void> {
   return new Promise((done, fail) => {
     server.once('error', fail);
-    server.listen('path' in address ? { path: address.path } : { ...address }, () => {
+    server.once('listening', () => {
       server.off('error', fail);
       server.on('error', () => {}); // an accept failed; the next one may not
       done();
     });
+    if ('path' in address) listenOnUnixPath(server, { path: address.path }, socketMode);
+    else server.listen({ ...address });
   });
 }
 

@@ -41,7 +41,11 @@ const DEFAULTS: DaemonConfig = {
   pidFile: undefined,
   readyFd: undefined,
   exitWithGuest: false,
-  log: { level: 'info', format: undefined },
+  guestTimeoutS: 300,
+  exitWithParent: false,
+  exitWithReadyFd: false,
+  socketMode: 0o600,
+  log: { level: 'info', format: undefined, file: undefined },
   verifyChecksums: true,
   busyPollUs: undefined,
   linkGraceMs: 60_000,
@@ -67,11 +71,16 @@ apiTokenFile: /etc/token
 pidFile: /run/h.pid
 readyFd: 3
 exitWithGuest: true
+guestTimeout: 60
+exitWithParent: 4711
+exitWithReadyFd: true
+socketMode: "0660"
 verifyChecksums: false
 busyPoll: 50
 linkGrace: 5
 logLevel: warn
 logFormat: json
+logFile: /var/log/hawser.log
 `;
 
 describe('configuration', () => {
@@ -107,7 +116,11 @@ describe('configuration', () => {
       pidFile: '/run/h.pid',
       readyFd: 3,
       exitWithGuest: true,
-      log: { level: 'warn', format: 'json' },
+      guestTimeoutS: 60,
+      exitWithParent: 4711,
+      exitWithReadyFd: true,
+      socketMode: 0o660,
+      log: { level: 'warn', format: 'json', file: '/var/log/hawser.log' },
       verifyChecksums: false,
       busyPollUs: 50,
       linkGraceMs: 5_000,

@@ -19,7 +19,7 @@ class PlannedNetwork extends FakeNetwork {
   }
 }
 
-const log = await createLog({ level: 'info', format: 'json' }, new StderrSink());
+const log = await createLog({ level: 'info', format: 'json', file: undefined }, new StderrSink());
 const options = optionsIn(dir, {
   readyFd: plan === 'ready-on-3' ? 3 : 1,
   exitWithGuest: true,

@@ -3,6 +3,7 @@
 import type { DaemonConfig } from '../../src/cli/daemon-config.ts';
 import type { FlowView, NetworkView } from '../../src/control/network-view.ts';
 import { portView } from '../../src/control/ports/port-view.ts';
+import type { DnsZone } from '../../src/network/config.ts';
 import type { DaemonNetwork } from '../../src/network/network-interface.ts';
 import type { PortTable } from '../../src/proxy/ports/port-table.ts';
 import { portTable } from '../proxy/ports/port-fixture.ts';
@@ -38,6 +39,7 @@ export class FakeNetwork implements DaemonNetwork {
   readonly ports: PortTable = portTable();
   readonly closedFlows: string[] = [];
   readonly denied: string[] = [];
+  zones: readonly DnsZone[] = [];
   isClosed = false;
   lastGuestGone: () => void = () => {};
 
@@ -97,6 +99,10 @@ export class FakeNetwork implements DaemonNetwork {
     this.denied.push(`${address} ${port}`);
   }
 
+  reloadNames(zones: readonly DnsZone[]): void {
+    this.zones = zones;
+  }
+
   close(): Promise<void> {
     this.isClosed = true;
     this.ports.close();
@@ -123,7 +129,11 @@ export const optionsIn = (dir: string, more: Partial<DaemonConfig> = {}): Daemon
   pidFile: `${dir}/hawser.pid`,
   readyFd: undefined,
   exitWithGuest: false,
-  log: { level: 'info', format: 'json' },
+  guestTimeoutS: 0,
+  exitWithParent: false,
+  exitWithReadyFd: false,
+  socketMode: 0o600,
+  log: { level: 'info', format: 'json', file: undefined },
   verifyChecksums: true,
   busyPollUs: undefined,
   linkGraceMs: 60_000,

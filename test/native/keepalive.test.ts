@@ -86,7 +86,7 @@ describe('keepalive of host sockets', () => {
 
   it('so are sockets of links', async () => {
     const accepted: Socket[] = [];
-    const server = await openServer({ host: '127.0.0.1', port: 0 }, (socket) => {
+    const server = await openServer({ host: '127.0.0.1', port: 0 }, 0o600, (socket) => {
       accepted.push(socket);
     });
     ends.push(() => {

@@ -22,7 +22,13 @@ export function guestBehind(attach: (context: LinkContext) => OpenLink): GuestBe
   let link: OpenLink | undefined;
   guest.attach({
     attachSegment: (acceptor: LinkAcceptor) => {
-      link = attach({ acceptor, clock: new NodeClock(), log: SILENT, mtu: 1_500 });
+      link = attach({
+        acceptor,
+        clock: new NodeClock(),
+        log: SILENT,
+        mtu: 1_500,
+        socketMode: 0o600,
+      });
     },
     attachPacketSocket: () => {},
   });

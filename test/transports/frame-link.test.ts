@@ -57,6 +57,7 @@ describe('transports/frame-link', () => {
       clock: { now: () => 0 },
       log,
       mtu: 1500,
+      socketMode: 0o600,
     });
     return { link, segment: acceptor };
   };

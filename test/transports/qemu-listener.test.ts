@@ -166,8 +166,12 @@ describe('transports/qemu-listener', () => {
     await listener.close();
   });
 
-  it('makes the directory, and removes the socket on close', async () => {
-    path = join(dir, 'a', 'b', 'q.sock');
+  it('a directory that is missing is an error that names it', async () => {
+    path = join(dir, 'a', 'q.sock');
+    await assert.rejects(open(), { code: 'ERR_HAWSER_LINK', message: /make the directory .*\/a / });
+  });
+
+  it('removes the socket on close', async () => {
     const listener = await open();
     assert.ok(existsSync(path));
     await listener.close();

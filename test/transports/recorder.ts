@@ -102,4 +102,5 @@ export const contextFor = (acceptor: LinkAcceptor, mtu = 1500): LinkContext => (
   clock: { now: () => performance.now() },
   log: SILENT,
   mtu,
+  socketMode: 0o600,
 });

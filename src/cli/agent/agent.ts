@@ -2,14 +2,15 @@
  * The agent: links to the host, a dialler for what the host asks of the guest, and listeners for what the
  * guest wants of the host. It needs Node and nothing else.
  */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
-import { dirname } from 'node:path';
 import type { Log } from '../../base/log.ts';
 import type { Clock } from '../../base/time.ts';
 import { type Destination, formatDestination } from '../../mux/destination.ts';
+import { MadeDirectories } from '../../native/made-directories.ts';
 import { acceptStreams } from '../../native/stream/accept-streams.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
+import { listenOnUnixPath, PRIVATE_SOCKET_MODE } from '../../native/unix-listener.ts';
 import { MuxCarrier } from '../../proxy/agent/mux-carrier.ts';
 import { MuxPeers } from '../../proxy/agent/peers.ts';
 import { TargetDialer } from '../../proxy/agent/target-dialer.ts';
@@ -21,8 +22,6 @@ import { dialVsock, listenVsockLink } from '../../transports/mux/vsock-links.ts'
 import { removeStaleSocket } from '../../transports/stale-socket.ts';
 import { closeServer } from '../../transports/stream-server.ts';
 import { type AgentRequest, type Forward, formatForward, type NamedLink } from './arguments.ts';
-
-const PRIVATE_UMASK = 0o177;
 
 export interface AgentDeps {
   readonly clock: Clock;
@@ -37,6 +36,7 @@ export class Agent {
   private readonly carrier: MuxCarrier;
   private readonly links: OpenMuxLink[] = [];
   private readonly servers: Server[] = [];
+  private readonly directories = new MadeDirectories();
 
   constructor(request: AgentRequest, deps: AgentDeps) {
     this.request = request;
@@ -68,12 +68,16 @@ export class Agent {
     this.dialer.close();
     this.peers.close();
     await new Promise(setImmediate); // what the links were told is written
+    this.directories.remove();
   }
 
   private async listen({ text, spec }: NamedLink): Promise<OpenMuxLink> {
-    const context = { ...this.deps, peers: this.peers };
+    const context = { ...this.deps, peers: this.peers, socketMode: PRIVATE_SOCKET_MODE };
     const link = { name: text, order: this.links.length };
-    if (spec.kind === 'unix') return await listenForPeers(link, { path: spec.path }, context);
+    if (spec.kind === 'unix') {
+      this.directories.makeFor(spec.path);
+      return await listenForPeers(link, { path: spec.path }, context);
+    }
     if (spec.kind === 'vsock') return await listenVsockLink(link, spec.port, context);
     const { host, port } = spec;
     return await listenForPeers(link, { host, port }, context, { admits: this.admits });
@@ -99,6 +103,7 @@ export class Agent {
     const onStream = (stream: HostStream): void => this.onForwarded(stream, remote);
     const what = `cannot forward ${formatForward(forward)}`;
     try {
+      if (local.proto === 'unix') this.directories.makeFor(local.path);
       this.servers.push(await listenAt(local, onStream));
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
@@ -124,11 +129,9 @@ async function listenAt(
 ): Promise<Server> {
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
   if (local.proto === 'unix') {
-    mkdirSync(dirname(local.path), { recursive: true, mode: 0o700 });
     const taken = await removeStaleSocket(local.path);
     if (taken !== undefined) throw new Error(`${local.path} is ${taken}`);
   }
-  const before = process.umask(PRIVATE_UMASK);
   const listening = new Promise<Server>((resolve, reject) => {
     server.once('error', reject);
     const done = (): void => {
@@ -138,10 +141,11 @@ async function listenAt(
       acceptStreams(server, { onStream, onFailed });
       resolve(server);
     };
-    if (local.proto === 'unix') server.listen({ path: local.path }, done);
-    else server.listen({ host: local.address.toString(), port: local.port }, done);
+    server.once('listening', done);
+    if (local.proto === 'unix') {
+      listenOnUnixPath(server, { path: local.path }, PRIVATE_SOCKET_MODE);
+    } else server.listen({ host: local.address.toString(), port: local.port });
   });
-  process.umask(before);
   return await listening;
 }
 

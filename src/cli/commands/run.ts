@@ -1,10 +1,12 @@
 /** `hawser run`. */
 
+import type { DaemonNetwork } from '../../network/network-interface.ts';
 import { packageVersion } from '../../network/version.ts';
 import { type CommandLine, loadConfig } from '../config.ts';
 import { GRACE_MS, runDaemon } from '../daemon.ts';
+import { FileSink } from '../file-sink.ts';
 import { createLog } from '../log.ts';
-import { makeInstanceDir, realPlace } from '../runtime-dir.ts';
+import { checkRuntimeDir, realPlace } from '../runtime-dir.ts';
 import { StderrSink } from '../stderr-sink.ts';
 
 export interface RunRequest {
@@ -25,11 +27,16 @@ export async function runCommand(request: RunRequest): Promise<number> {
     process.stdout.write(printConfig(options));
     return 0;
   }
+  const file = options.log.file === undefined ? undefined : new FileSink(options.log.file);
   const [log, { openNetwork }] = await Promise.all([
-    createLog(options.log, new StderrSink()),
+    createLog(options.log, file ?? new StderrSink()),
     import('../../network/network.ts'),
   ]);
-  makeInstanceDir(place, options.name);
+  const reload = async (network: DaemonNetwork | undefined): Promise<void> => {
+    file?.reopen();
+    const { dns } = await loadConfig(request.commandLine, request.config, place);
+    network?.reloadNames(dns.zones);
+  };
   const ended = runDaemon(options, {
     openNetwork,
     log,
@@ -37,6 +44,8 @@ export async function runCommand(request: RunRequest): Promise<number> {
     events: process,
     graceMs: GRACE_MS,
     exit: (status) => process.exit(status),
+    checkDirectories: () => checkRuntimeDir(place),
+    reload,
   });
   request.onListening();
   return await ended;

@@ -74,7 +74,8 @@ export class FileFollower {
     this.timer.unref();
   };
 
-  private read(): void {
+  /** Now, rather than when a change is noticed. */
+  read(): void {
     let text: string;
     try {
       text = readFileSync(this.path, 'utf8');

@@ -151,6 +151,11 @@ export class DnsForwarder {
     return true;
   }
 
+  /** Read the files that are followed now, rather than when a change of theirs is noticed. */
+  reload(): void {
+    for (const follower of this.followers) follower.read();
+  }
+
   close(): void {
     for (const follower of this.followers) follower.close();
     for (const { resolution } of this.pending.values()) resolution.cancel();

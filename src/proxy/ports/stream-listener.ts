@@ -3,12 +3,12 @@
  * unread, to whoever dials the guest and pumps the bytes; a backend that refuses resets the client, so
  * that "connected, then silence" is never seen.
  */
-import { mkdirSync } from 'node:fs';
 import { createServer, type ListenOptions, type Server } from 'node:net';
-import { dirname } from 'node:path';
 import { errorCode } from '../../native/errors.ts';
+import { MadeDirectories } from '../../native/made-directories.ts';
 import { acceptStreams } from '../../native/stream/accept-streams.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
+import { listenOnUnixPath, PRIVATE_SOCKET_MODE } from '../../native/unix-listener.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { FlowId } from '../../stack/flow.ts';
 import { type ProxiedConnection, proxyHeader } from '../../wire/proxy-protocol.ts';
@@ -51,7 +51,6 @@ export interface StreamListenerDeps {
 }
 
 const BACKLOG = 1024;
-const PRIVATE_UMASK = 0o177;
 
 export class StreamListener implements PublishedListener {
   hostPort = 0;
@@ -63,6 +62,7 @@ export class StreamListener implements PublishedListener {
   private readonly spec: SocketSpec | UnixSpec;
   private readonly useAgent: boolean;
   private readonly server: Server;
+  private readonly directories = new MadeDirectories();
 
   constructor(deps: StreamListenerDeps, spec: SocketSpec | UnixSpec, useAgent: boolean) {
     this.deps = deps;
@@ -75,19 +75,24 @@ export class StreamListener implements PublishedListener {
   async listen(): Promise<void> {
     const { spec } = this;
     if (spec.protocol === 'unix') {
-      await this.listenUnix(spec.hostPath);
+      try {
+        await this.listenUnix(spec.hostPath);
+      } catch (error) {
+        this.directories.remove();
+        throw error;
+      }
       return;
     }
     const { hostAddress, hostPort } = spec;
     const common = { port: hostPort, backlog: BACKLOG, exclusive: true };
     if (hostAddress !== undefined) {
-      await this.bind({ ...common, host: hostAddress.toString(), ipv6Only: true });
+      await this.listenTcp({ ...common, host: hostAddress.toString(), ipv6Only: true });
     } else {
       try {
-        await this.bind({ ...common, host: '::', ipv6Only: false });
+        await this.listenTcp({ ...common, host: '::', ipv6Only: false });
       } catch (error) {
         if (!isWithoutIpv6(error)) throw error;
-        await this.bind({ ...common, host: '0.0.0.0' });
+        await this.listenTcp({ ...common, host: '0.0.0.0' });
       }
     }
     const address = this.server.address();
@@ -95,12 +100,13 @@ export class StreamListener implements PublishedListener {
   }
 
   stop(): void {
-    if (this.server.listening) this.server.close();
+    if (this.server.listening) this.server.close(); // removes a socket at once
+    this.directories.remove();
   }
 
   private async listenUnix(path: string): Promise<void> {
     try {
-      mkdirSync(dirname(path), { recursive: true });
+      this.directories.makeFor(path);
       const taken = await this.deps.freePath(path);
       if (taken !== undefined) {
         throw listenError(this.spec, taken === 'live' ? 'EADDRINUSE' : 'EEXIST');
@@ -108,14 +114,15 @@ export class StreamListener implements PublishedListener {
     } catch (error) {
       throw error instanceof Error ? this.inWords(error) : error;
     }
-    // The socket is bound inside `listen`: its mode is right from the first moment.
-    const before = process.umask(PRIVATE_UMASK);
-    const bound = this.bind({ path, backlog: BACKLOG, exclusive: true });
-    process.umask(before);
-    await bound;
+    const options = { path, backlog: BACKLOG, exclusive: true };
+    await this.bind(() => listenOnUnixPath(this.server, options, PRIVATE_SOCKET_MODE));
   }
 
-  private bind(options: ListenOptions): Promise<void> {
+  private listenTcp(options: ListenOptions): Promise<void> {
+    return this.bind(() => this.server.listen(options));
+  }
+
+  private bind(listen: () => void): Promise<void> {
     const { server } = this;
     return new Promise((resolve, reject) => {
       server.once('error', (error) => {
@@ -132,7 +139,7 @@ export class StreamListener implements PublishedListener {
         acceptStreams(server, { onStream, onFailed }, { keepaliveS: this.deps.keepaliveS });
         resolve();
       });
-      server.listen(options);
+      listen();
     });
   }
 

@@ -7,7 +7,12 @@ import type { Socket } from 'node:net';
 import type { PeerLink } from '../../proxy/agent/peers.ts';
 import type { OpenMuxLink } from './open-mux-link.ts';
 import { type Attempt, Redialer } from './redialer.ts';
-import { connectPaused, listenForPeers, type StreamLinkContext } from './stream-links.ts';
+import {
+  connectPaused,
+  listenForPeers,
+  type PeerListenerContext,
+  type StreamLinkContext,
+} from './stream-links.ts';
 
 /** `OK 4294967295\n` */
 const MAX_ANSWER = 32;
@@ -18,7 +23,7 @@ export async function openHybridVsock(
   link: PeerLink,
   path: string,
   port: number,
-  context: StreamLinkContext,
+  context: PeerListenerContext,
 ): Promise<OpenMuxLink> {
   const back = await listenForPeers(link, { path: `${path}_${port}` }, context);
   const dialled = new Redialer(link, context.log, (attempt) => {

@@ -22,6 +22,8 @@ export interface MuxLinkContext {
   readonly flusher: FlushScheduler;
   /** For devices; called when one is wanted. @throws NativeUnavailableError */
   readonly posix: () => Posix;
+  /** Of Unix sockets that links listen on. */
+  readonly socketMode: number;
 }
 
 export type MuxLinkState = 'listening' | 'connecting' | 'connected';

@@ -16,34 +16,28 @@ export interface StreamLinkContext {
   readonly keepaliveS?: number | undefined;
 }
 
+export interface PeerListenerContext extends StreamLinkContext {
+  /** Of Unix sockets. */
+  readonly socketMode: number;
+}
+
 export interface ListenOptions {
   /** Whether a peer at this address may connect; a Unix socket's has none. */
   readonly admits?: (address: string) => boolean;
-  /** Of the Unix socket; its permissions decide who may connect. */
-  readonly umask?: number;
 }
-
-const PRIVATE_UMASK = 0o177;
 
 /** Every connection accepted is a peer. @throws LinkError */
 export async function listenForPeers(
   link: PeerLink,
   address: StreamAddress,
-  context: StreamLinkContext,
+  context: PeerListenerContext,
   options: ListenOptions = {},
 ): Promise<ListeningLink> {
   const listening = new ListeningLink(link, context, options);
-  const before = 'path' in address ? process.umask(options.umask ?? PRIVATE_UMASK) : undefined;
-  try {
-    const server = await openServer(
-      address,
-      (socket) => listening.onSocket(socket),
-      context.keepaliveS,
-    );
-    listening.stop = () => closeServer(server);
-  } finally {
-    if (before !== undefined) process.umask(before);
-  }
+  const { socketMode, keepaliveS } = context;
+  const onSocket = (socket: Socket): void => listening.onSocket(socket);
+  const server = await openServer(address, socketMode, onSocket, keepaliveS);
+  listening.stop = () => closeServer(server);
   return listening;
 }
 

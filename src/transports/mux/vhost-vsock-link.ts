@@ -19,6 +19,7 @@ export interface VhostVsockLinkContext {
   readonly clock: Clock;
   readonly log: Log;
   readonly posix: () => Posix;
+  readonly socketMode: number;
 }
 
 export async function openVhostVsockLink(
@@ -27,7 +28,7 @@ export async function openVhostVsockLink(
   port: number,
   context: VhostVsockLinkContext,
 ): Promise<OpenMuxLink> {
-  const { peers, clock, log, posix } = context;
+  const { peers, clock, log, posix, socketMode } = context;
   const isHere = (): boolean => peers.list().some((peer) => peer.link === link);
   const dialled = new Redialer(link, log, (attempt) => {
     if (isHere()) {
@@ -50,7 +51,15 @@ export async function openVhostVsockLink(
   const onGuest = (up: boolean): void => {
     if (up) dialled.hurry();
   };
-  const device = await VhostVsock.open({ path, posix: posix(), clock, log, onRequest, onGuest });
+  const device = await VhostVsock.open({
+    path,
+    socketMode,
+    posix: posix(),
+    clock,
+    log,
+    onRequest,
+    onGuest,
+  });
   dialled.start();
   return {
     ...link,

@@ -32,8 +32,14 @@ export class VhostNetLink implements OpenLink {
     const description = `vhost-user:${path}`;
     const posix = loadPosix(`open ${description}`);
     const device = new VhostNetDevice(description, context, setImmediate);
-    const { log } = context;
-    const server = await VhostUserServer.open({ path, device: device.queues, posix, log });
+    const { log, socketMode } = context;
+    const server = await VhostUserServer.open({
+      path,
+      socketMode,
+      device: device.queues,
+      posix,
+      log,
+    });
     return new VhostNetLink(description, device, server);
   }
 

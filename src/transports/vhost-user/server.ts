@@ -23,6 +23,7 @@ export interface VhostUserDevice extends VirtioDevice {
 
 export interface VhostUserServerOptions {
   readonly path: string;
+  readonly socketMode: number;
   readonly device: VhostUserDevice;
   readonly posix: Posix;
   readonly log: Log;
@@ -44,7 +45,9 @@ export class VhostUserServer {
   /** @throws LinkError, LinkInUseError */
   static async open(options: VhostUserServerOptions): Promise<VhostUserServer> {
     const self = new VhostUserServer(options);
-    self.server = await openServer({ path: options.path }, (socket) => self.onSocket(socket));
+    self.server = await openServer({ path: options.path }, options.socketMode, (socket) =>
+      self.onSocket(socket),
+    );
     return self;
   }
 

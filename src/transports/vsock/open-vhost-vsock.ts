@@ -14,6 +14,7 @@ import type { Log } from '../../base/log.ts';
 import { plainCount } from '../../base/no-bytes.ts';
 import { type Clock, type Instant, NEVER } from '../../base/time.ts';
 import type { Posix } from '../../native/posix.ts';
+import { PRIVATE_SOCKET_MODE } from '../../native/unix-listener.ts';
 import { VhostUserServer } from '../vhost-user/server.ts';
 import type { VsockSettings } from './endpoint.ts';
 import type { VsockRequest, VsockStream, VsockStreamHandler } from './stream.ts';
@@ -32,6 +33,8 @@ const FIRST_PORT = 0x4000_0000;
 export interface VhostVsockOptions {
   /** Of the Unix socket to listen on. */
   readonly path: string;
+  /** Its permission bits; 0600 when absent. */
+  readonly socketMode?: number;
   /** At least 3. */
   readonly guestCid?: number;
   readonly posix: Posix;
@@ -80,7 +83,7 @@ export class VhostVsock {
 
   /** @throws LinkError, LinkInUseError when the socket cannot be listened on */
   static async open(options: VhostVsockOptions): Promise<VhostVsock> {
-    const { path, posix, clock, log } = options;
+    const { path, posix, clock, log, socketMode = PRIVATE_SOCKET_MODE } = options;
     const wake = new DeadlineTimer(clock);
     const device = new VhostVsockDevice({
       settings: settingsOf(options),
@@ -94,7 +97,13 @@ export class VhostVsock {
         options.onGuest?.(up);
       },
     });
-    const server = await VhostUserServer.open({ path, device: device.queues, posix, log });
+    const server = await VhostUserServer.open({
+      path,
+      socketMode,
+      device: device.queues,
+      posix,
+      log,
+    });
     return new VhostVsock(options, device, server, wake);
   }
 

@@ -58,6 +58,7 @@ export class Pair {
       guests: fixedGuests(() => undefined),
       dialGuest: () => undefined,
       flusher: { schedule: () => {} },
+      socketMode: 0o600,
     });
     await this.host.open();
     return this.host;

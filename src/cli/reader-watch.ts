@@ -1,0 +1,49 @@
+/**
+ * Whether somebody can still read what we write to a descriptor of the launcher's. The other end of a socket is
+ * seen to close; of a pipe the system tells a writer only when asked (poll(2): POLLERR), which Node cannot.
+ */
+import { fstatSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { UsageError } from '../network/errors.ts';
+
+const POLL_MS = 500;
+
+/**
+ * @param fd stays open until the watch stops
+ * @param onGone called once
+ * @returns what stops it, and closes the descriptor
+ * @throws UsageError unless it is a pipe or a socket; NativeUnavailableError for a pipe without koffi
+ */
+export async function watchReader(fd: number, onGone: () => void): Promise<() => void> {
+  const stat = fstatSync(fd);
+  if (stat.isSocket()) return watchSocket(fd, onGone);
+  if (stat.isFIFO()) return await watchPipe(fd, onGone);
+  throw new UsageError([`--exit-with-ready-fd: descriptor ${fd} must be a pipe or a socket`]);
+}
+
+function watchSocket(fd: number, onGone: () => void): () => void {
+  const socket = new Socket({ fd });
+  let stopped = false;
+  socket.on('error', () => {}); // `close` follows
+  socket.on('close', () => {
+    if (!stopped) onGone();
+  });
+  socket.resume();
+  socket.unref();
+  return () => {
+    stopped = true;
+    socket.destroy();
+  };
+}
+
+async function watchPipe(fd: number, onGone: () => void): Promise<() => void> {
+  const { loadPosix } = await import('../native/load.ts');
+  const posix = loadPosix('notice that nobody reads --ready-fd');
+  const timer = setInterval(() => {
+    if (!posix.isBroken(fd)) return;
+    clearInterval(timer);
+    onGone();
+  }, POLL_MS);
+  timer.unref();
+  return () => clearInterval(timer);
+}

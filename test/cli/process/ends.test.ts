@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { connect } from 'node:net';
+import { Readable } from 'node:stream';
+import { HAWSER, Workplace } from './hawser.ts';
+
+describe('hawser run as a process', function () {
+  this.timeout(30_000);
+  let place: Workplace;
+  beforeEach(() => {
+    place = new Workplace();
+  });
+  afterEach(() => place.close());
+
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGUSR2'] as const) {
+    it(`${signal} ends it in order: status 0, no socket and no directory left`, async () => {
+      const daemon = await place.daemon();
+      assert.ok(existsSync(place.path('hawser/default/qemu.sock')));
+      daemon.child.kill(signal);
+      assert.deepEqual(await daemon.ended, { status: 0, signal: null });
+      assert.deepEqual(readdirSync(place.dir), []);
+    });
+  }
+
+  it('directories that were there stay, and those with something of others in them', async () => {
+    const socket = place.path('a/b/c/q.sock');
+    const daemon = await place.daemon(['-l', `qemu:${socket}`]);
+    writeFileSync(place.path('a/other'), '');
+    daemon.child.kill('SIGTERM');
+    await daemon.ended;
+    assert.deepEqual(readdirSync(place.path('a')), ['other']);
+  });
+
+  it('SIGUSR1 opens no debugger', async () => {
+    const daemon = await place.daemon();
+    daemon.child.kill('SIGUSR1');
+    await daemon.says(/SIGUSR1 ignored/);
+    daemon.child.kill('SIGTERM');
+    await daemon.ended;
+    assert.doesNotMatch(daemon.stderr, /Debugger listening/);
+  });
+
+  it('--exit-with-parent: it ends when the process that started it is killed', async () => {
+    const script = `const { spawn } = require('child_process');
+      spawn(process.execPath, ${JSON.stringify([HAWSER, 'run', '--exit-with-parent', '--log-file', place.path('log')])},
+        { stdio: 'ignore' });
+      setInterval(() => {}, 1e6);`;
+    const launcher = place.start(process.execPath, ['-e', script]);
+    await until(() => existsSync(place.path('hawser/default/api.sock')));
+    launcher.child.kill('SIGKILL');
+    await launcher.ended;
+    await until(() => !existsSync(place.path('hawser')));
+    assert.match(readFileSync(place.path('log'), 'utf8'), /its parent, process \d+, is gone/);
+  });
+
+  it('--exit-with-parent=PID of another process: status 1 at once, as the parent may be gone', async () => {
+    const daemon = place.hawser(['run', `--exit-with-parent=${process.ppid}`]);
+    assert.equal((await daemon.ended).status, 1);
+    assert.match(daemon.stderr, /--exit-with-parent: process \d+ is not the parent/);
+    assert.deepEqual(readdirSync(place.dir), []);
+    const own = await place.daemon([`--exit-with-parent=${process.pid}`]);
+    own.child.kill('SIGTERM');
+    assert.equal((await own.ended).status, 0);
+  });
+
+  it('--exit-with-ready-fd: it ends when the reader of a socket goes', async () => {
+    const daemon = place.hawser(['run', '--ready-fd', '3', '--exit-with-ready-fd']);
+    const reader = daemon.child.stdio[3];
+    assert.ok(reader instanceof Readable);
+    await new Promise((resolve) => reader.once('data', resolve));
+    reader.destroy();
+    assert.equal((await daemon.ended).status, 0);
+    assert.match(daemon.stderr, /nobody reads --ready-fd/);
+    assert.deepEqual(readdirSync(place.dir), []);
+  });
+
+  it('--exit-with-ready-fd: it ends when the reader of a pipe goes', async () => {
+    const run = `exec "$0" "$1" run --ready-fd 3 --exit-with-ready-fd 3>&1 >&2`;
+    const daemon = place.start('bash', ['-c', `(${run}) | head -n 1`, process.execPath, HAWSER]);
+    assert.equal((await daemon.ended).status, 0);
+    assert.match(daemon.stderr, /nobody reads --ready-fd/);
+    assert.match(daemon.stdout, /^\{"ready":true/);
+  });
+
+  it('--exit-with-ready-fd without --ready-fd is bad usage', async () => {
+    const daemon = place.hawser(['run', '--exit-with-ready-fd']);
+    assert.equal((await daemon.ended).status, 2);
+    assert.match(daemon.stderr, /--exit-with-ready-fd needs --ready-fd/);
+  });
+
+  it('--exit-with-guest: without a first guest for --guest-timeout it fails, saying so', async () => {
+    const daemon = place.hawser(['run', '--exit-with-guest', '--guest-timeout', '1']);
+    assert.equal((await daemon.ended).status, 1);
+    assert.match(daemon.stderr, /^hawser: no guest has come within 1 s/m);
+    assert.deepEqual(readdirSync(place.dir), []);
+  });
+
+  it('--exit-with-guest: a guest that came in time is waited for', async () => {
+    const args = ['--exit-with-guest', '--guest-timeout', '1', '--log-level', 'debug'];
+    const daemon = await place.daemon(args);
+    const guest = connect(place.path('hawser/default/qemu.sock'));
+    await daemon.says(/guest link up/);
+    await daemon.says(/a guest has come in time/);
+    assert.equal(daemon.child.exitCode, null);
+    guest.destroy();
+    assert.equal((await daemon.ended).status, 0);
+  });
+
+  it('SIGHUP opens the log file again, and reads hosts and zones', async () => {
+    const config = place.path('c.yaml');
+    const log = place.path('log');
+    writeFileSync(config, 'dnsZone: one.example=192.168.127.2\n');
+    const daemon = place.hawser(['run', '--config', config, '--log-file', log]);
+    await until(() => existsSync(log) && /is ready/.test(readFileSync(log, 'utf8')));
+    assert.equal(statSync(log).mode & 0o777, 0o600);
+    renameSync(log, `${log}.1`);
+    daemon.child.kill('SIGHUP');
+    await until(() => existsSync(log) && /read again/.test(readFileSync(log, 'utf8')));
+    writeFileSync(config, 'dnsZone: nonsense\n');
+    daemon.child.kill('SIGHUP');
+    await until(() => /what was in force stays/.test(readFileSync(log, 'utf8')));
+    assert.match(readFileSync(log, 'utf8'), /c\.yaml:1: dnsZone: nonsense: must be ZONE=IPV4/);
+    daemon.child.kill('SIGTERM');
+    assert.equal((await daemon.ended).status, 0);
+    assert.equal(daemon.stderr, '');
+  });
+
+  const bad: [string, string[], RegExp][] = [
+    [
+      '--hosts that is not there',
+      ['--hosts', '/nonexistent/hosts'],
+      /--hosts \/nonexistent\/hosts: cannot be read: ENOENT/,
+    ],
+    [
+      'a lease file in a file',
+      ['--lease-file', `${HAWSER}/leases`],
+      /--lease-file .*: cannot be written: (ENOTDIR|EEXIST)/,
+    ],
+    [
+      'a lease file that is a directory',
+      ['--lease-file', '/'],
+      /--lease-file \/: cannot be written: it is a directory/,
+    ],
+    [
+      'a link without its port',
+      ['-l', 'qemu:127.0.0.1'],
+      /qemu:127\.0\.0\.1: must be qemu:IP:PORT/,
+    ],
+  ];
+  for (const [what, args, message] of bad) {
+    it(`${what} is said at the start: status 2`, async () => {
+      const daemon = place.hawser(['run', ...args]);
+      assert.equal((await daemon.ended).status, 2, daemon.stderr);
+      assert.match(daemon.stderr, message);
+      assert.deepEqual(readdirSync(place.dir), []);
+    });
+  }
+
+  it('--log-file follows no symbolic link', async () => {
+    symlinkSync(place.path('elsewhere'), place.path('log'));
+    const daemon = place.hawser(['run', '--log-file', place.path('log')]);
+    assert.equal((await daemon.ended).status, 1);
+    assert.match(daemon.stderr, /cannot open --log-file .*ELOOP/);
+    assert.ok(!existsSync(place.path('elsewhere')));
+  });
+
+  it('sockets are for this user alone under any umask, or as --socket-mode says', async () => {
+    const links = ['-l', `qemu:${place.path('q')}`, '--mux', `unix:${place.path('m')}`];
+    const modes = () =>
+      ['q', 'm', 'hawser/default/api.sock'].map((name) => statSync(place.path(name)).mode & 0o777);
+    const start = async (...more: string[]) => {
+      const script = 'umask 0; exec "$0" "$@"';
+      const daemon = place.start('sh', [
+        '-c',
+        script,
+        process.execPath,
+        HAWSER,
+        'run',
+        ...links,
+        ...more,
+      ]);
+      await daemon.says(/hawser is ready/);
+      return daemon;
+    };
+    const closed = await start();
+    assert.deepEqual(modes(), [0o600, 0o600, 0o600]);
+    closed.child.kill('SIGTERM');
+    await closed.ended;
+    await start('--socket-mode', '0660');
+    assert.deepEqual(modes(), [0o660, 0o660, 0o600]);
+  });
+});
+
+async function until(isDone: () => boolean): Promise<void> {
+  while (!isDone()) await new Promise((resolve) => setTimeout(resolve, 10));
+}
