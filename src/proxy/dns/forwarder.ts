@@ -14,9 +14,12 @@ import type { LocalNames } from '../../services/dns/local-names.ts';
 import {
   type DnsQuery,
   dnsId,
+  dnsRcode,
   FORMERR,
   NOTIMP,
+  NXDOMAIN,
   type QueryProblem,
+  REFUSED,
   readQuery,
   SERVFAIL,
   TYPE_AXFR,
@@ -35,6 +38,12 @@ const MAX_WAITING = 1024;
 const TIMING: ResolutionTiming = { attemptMs: 1200, deadlineMs: 4800 };
 /** resolv.conf(5): without a nameserver line, the one on this machine. */
 const DEFAULT_UPSTREAM: DnsUpstream = { address: '127.0.0.1', port: 53 };
+
+const RCODES: Readonly<Record<number, string>> = {
+  [SERVFAIL]: 'SERVFAIL',
+  [NXDOMAIN]: 'NXDOMAIN',
+  [REFUSED]: 'REFUSED',
+};
 
 export interface DnsForwarderOptions {
   readonly names: LocalNames;
@@ -85,6 +94,7 @@ export class DnsForwarder {
   private readonly followers: FileFollower[] = [];
   private readonly pending = new Map<string, Pending>();
   private timing: ResolutionTiming;
+  private rotate = false;
   private waiting = 0;
   /** Counts configurations: what is under way for an old one is not shared or kept by a new one. */
   private generation = 0;
@@ -194,9 +204,9 @@ export class DnsForwarder {
       reply(failureReply(message, query));
       return;
     }
-    const order = this.upstreamList.inOrder(this.options.now());
+    const order = this.upstreamList.inOrder(this.options.now(), this.rotate);
     if (order.length === 0) {
-      this.counts.add('failed');
+      this.onFailed(query, 'there is no nameserver');
       reply(failureReply(message, query));
       return;
     }
@@ -217,10 +227,11 @@ export class DnsForwarder {
     const resolution = new Resolution(message, transport, order, this.timing, now, (answer) => {
       this.pending.delete(key);
       this.waiting -= waiters.length;
-      if (answer === undefined) this.counts.add('failed');
+      if (answer === undefined) this.onFailed(query, 'no nameserver answered');
       else if (query !== undefined && generation === this.generation) {
         this.cache.put(query, new Uint8Array(answer), now());
       }
+      if (answer !== undefined && query !== undefined) this.logRefusal(query, answer);
       const result = answer ?? failureReply(message, query);
       for (const { id, reply: deliver } of waiters) {
         deliver(withId(result, id));
@@ -228,6 +239,19 @@ export class DnsForwarder {
     });
     this.pending.set(key, { resolution, waiters });
     resolution.start();
+  }
+
+  private onFailed(query: DnsQuery | undefined, why: string): void {
+    this.counts.add('failed');
+    const upstreams = this.upstreams.map(({ address, port }) => `${address}#${port}`);
+    const { name, type } = query ?? {};
+    this.options.log.debug({ name, type, why, upstreams }, 'DNS query failed');
+  }
+
+  /** What a person asks for who has "no network": names that there are not. */
+  private logRefusal({ name, type }: DnsQuery, answer: Uint8Array): void {
+    const rcode = RCODES[dnsRcode(answer)];
+    if (rcode !== undefined) this.options.log.debug({ name, type, rcode }, 'DNS query refused');
   }
 
   private configure(path: string, text: string): void {
@@ -239,10 +263,11 @@ export class DnsForwarder {
     this.upstreamList.replace(servers);
     this.generation++;
     this.cache.clear();
-    if (this.options.timing === undefined) {
-      const attemptMs = Math.min(config.timeoutMs ?? TIMING.attemptMs, TIMING.deadlineMs);
-      this.timing = { ...TIMING, attemptMs };
-    }
+    const { attempts, useVc, timeoutMs } = config;
+    const given = this.options.timing ?? TIMING;
+    const attemptMs = this.options.timing?.attemptMs ?? timeoutMs ?? TIMING.attemptMs;
+    this.timing = { ...given, attemptMs, attempts, useVc };
+    this.rotate = config.rotate;
     const upstreams = servers.map(({ address, port }) => `${address}#${port}`);
     this.options.log.info({ path, upstreams, search: config.search }, 'resolver configuration');
   }

@@ -5,6 +5,9 @@
  * earlier attempt stays open: whoever answers first wins. A server that refuses (ICMP, reset) or
  * says SERVFAIL, NOTIMP or REFUSED is not asked again and the next follows at once; if all did, the
  * first such answer is the answer. Silence until the deadline is `undefined`, never NXDOMAIN.
+ *
+ * Servers are asked by UDP first, unless told otherwise. For a client that came by TCP, a server that says nothing by
+ * UDP, or refuses it, is asked by TCP before it is given up: that is why many a client comes by TCP.
  */
 import type { Instant } from '../../base/time.ts';
 import {
@@ -22,10 +25,16 @@ import type { UpstreamState } from './upstreams.ts';
 const MAX_OPEN = 8;
 
 export interface ResolutionTiming {
-  /** Until the next upstream is tried. */
+  /**
+   * Until the next upstream is tried; less where so many servers would not all have their turn before the deadline.
+   */
   readonly attemptMs: number;
   /** Until nobody waits any more; counted anew for an answer that must be fetched by TCP. */
   readonly deadlineMs: number;
+  /** How often each server is asked at most; undefined: until the deadline. */
+  readonly attempts?: number | undefined;
+  /** By TCP only. */
+  readonly useVc?: boolean;
 }
 
 export type Transport = 'udp' | 'tcp';
@@ -38,8 +47,12 @@ export class Resolution {
   private readonly now: () => Instant;
   private readonly finish: (reply: Uint8Array | undefined) => void;
   private readonly useless = new Set<UpstreamState>();
-  private readonly open = new Set<Cancel>();
+  /** Those that said nothing by UDP. */
+  private readonly mute = new Set<UpstreamState>();
+  private readonly open = new Map<Cancel, UpstreamState>();
+  private readonly attemptMs: number;
   private next = 0;
+  private asked = 0;
   private failure: Uint8Array | undefined = undefined;
   private attemptTimer: NodeJS.Timeout | undefined = undefined;
   private deadlineTimer: NodeJS.Timeout | undefined = undefined;
@@ -57,6 +70,8 @@ export class Resolution {
     this.transport = transport;
     this.order = order;
     this.timing = timing;
+    // Below the deadline, however few or many there are, so that a silence is noted and the next has its turn.
+    this.attemptMs = Math.min(timing.attemptMs, timing.deadlineMs / (order.length + 1));
     this.now = now;
     this.finish = finish;
   }
@@ -70,7 +85,7 @@ export class Resolution {
   cancel(): void {
     clearTimeout(this.attemptTimer);
     clearTimeout(this.deadlineTimer);
-    for (const cancel of this.open) cancel();
+    for (const cancel of this.open.keys()) cancel();
     this.open.clear();
   }
 
@@ -81,12 +96,20 @@ export class Resolution {
       if (this.useless.size === this.order.length) this.end(this.failure);
       return; // else: wait for an open attempt or the deadline
     }
-    this.ask(state, 'udp');
-    this.attemptTimer = setTimeout(() => {
-      state.onSilence(this.now());
-      this.attempt();
-    }, this.timing.attemptMs);
+    this.asked++;
+    const byTcp = this.timing.useVc === true || this.mute.has(state);
+    this.ask(state, byTcp ? 'tcp' : 'udp');
+    this.attemptTimer = setTimeout(() => this.onSilence(state), this.attemptMs);
     this.attemptTimer.unref();
+  }
+
+  private onSilence(state: UpstreamState): void {
+    state.onSilence(this.now());
+    if (this.transport === 'tcp') this.mute.add(state);
+    const { attempts } = this.timing;
+    if (attempts !== undefined && this.asked >= attempts * this.order.length) {
+      this.end(this.failure);
+    } else this.attempt();
   }
 
   private pick(): UpstreamState | undefined {
@@ -112,11 +135,12 @@ export class Resolution {
       onFailure: () => {
         settle();
         state.onSilence(this.now());
-        this.giveUpOn(state);
+        if (transport === 'udp' && this.transport === 'tcp') this.ask(state, 'tcp');
+        else this.giveUpOn(state);
       },
     };
     cancel = (transport === 'udp' ? askUdp : askTcp)(state.server, this.query, events);
-    this.open.add(cancel);
+    this.open.set(cancel, state);
   }
 
   private onReply(state: UpstreamState, transport: Transport, reply: Uint8Array): void {
@@ -143,7 +167,10 @@ export class Resolution {
 
   private restartDeadline(): void {
     clearTimeout(this.deadlineTimer);
-    this.deadlineTimer = setTimeout(() => this.end(this.failure), this.timing.deadlineMs);
+    this.deadlineTimer = setTimeout(() => {
+      for (const state of this.open.values()) state.onSilence(this.now());
+      this.end(this.failure);
+    }, this.timing.deadlineMs);
     this.deadlineTimer.unref();
   }
 

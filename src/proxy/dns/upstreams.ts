@@ -26,6 +26,7 @@ export class UpstreamState {
 
 export class Upstreams {
   private states: readonly UpstreamState[] = [];
+  private turn = 0;
 
   get servers(): readonly DnsUpstream[] {
     return this.states.map((state) => state.server);
@@ -35,8 +36,11 @@ export class Upstreams {
     this.states = servers.map((server) => new UpstreamState(server));
   }
 
-  inOrder(now: Instant): readonly UpstreamState[] {
+  /** @param rotate begin with another server each time, as far as none is avoided */
+  inOrder(now: Instant, rotate = false): readonly UpstreamState[] {
     const avoided = (state: UpstreamState): number => (state.avoidUntil > now ? 1 : 0);
-    return [...this.states].sort((a, b) => avoided(a) - avoided(b)); // stable
+    const first = rotate && this.states.length > 0 ? this.turn++ % this.states.length : 0;
+    const turned = [...this.states.slice(first), ...this.states.slice(0, first)];
+    return turned.sort((a, b) => avoided(a) - avoided(b)); // stable
   }
 }

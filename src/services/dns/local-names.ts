@@ -3,8 +3,8 @@
  * and those that RFC 6761 keeps local. The most specific wins: a whole name before a zone, a longer
  * zone before a shorter one, the user's before ours.
  *
- * Only class IN and address types have local data; a local zone answers every other type with an
- * empty NOERROR, a hosts file leaves them to the upstream, as it says nothing about them.
+ * Only class IN and address types have local data. A name that is here exists: every other type of it is an empty
+ * NOERROR, of a hosts file too. Asked about it, an upstream would say NXDOMAIN, which denies all of it (RFC 8020).
  */
 import type { Answer } from 'dns-packet';
 import { IpAddress, ipv4 } from '../../base/ip-address.ts';
@@ -112,7 +112,7 @@ export class LocalNames {
   }
 
   private find(query: DnsQuery): Found | undefined {
-    const { name, type } = query;
+    const { name } = query;
     // RFC 6761 §6.3, §6.4: not even a hosts file may say otherwise.
     if (isBelow(name, 'localhost')) {
       const addresses = [ipv4(0x7f00_0001), new IpAddress(0, 0, 0, 1)];
@@ -121,7 +121,7 @@ export class LocalNames {
     if (isBelow(name, 'invalid')) return { kind: 'missing', zone: 'invalid' };
 
     const listed = this.hosts.get(name);
-    if (listed !== undefined && isAddressType(type)) {
+    if (listed !== undefined) {
       return { kind: 'addresses', addresses: listed, zone: name };
     }
     const target = this.hostPointers.get(name) ?? this.builtInPointers.get(name);
@@ -202,8 +202,6 @@ function grouped(
 }
 
 const typeOf = (family: 4 | 6): number => (family === 4 ? TYPE_A : TYPE_AAAA);
-const isAddressType = (type: number): boolean =>
-  type === TYPE_A || type === TYPE_AAAA || type === TYPE_ANY;
 const isBelow = (name: string, zone: string): boolean => name === zone || name.endsWith(`.${zone}`);
 /** Whether the name has bytes that dns-packet would not write back as they were. */
 const odd = (name: string): boolean => name.includes('\\');

@@ -15,7 +15,12 @@ export interface ResolverConfig {
   readonly search: readonly string[];
   /** Of one attempt; undefined when the file does not say. */
   readonly timeoutMs: number | undefined;
+  /** How often each server is asked. */
   readonly attempts: number | undefined;
+  /** Each query begins with another server. */
+  readonly rotate: boolean;
+  /** Servers are asked over TCP only. */
+  readonly useVc: boolean;
 }
 
 /** resolv.conf(5) keeps 3; VPNs write more and expect them to be used. */
@@ -31,6 +36,8 @@ export function parseResolvConf(text: string): ResolverConfig {
   let search: string[] = [];
   let timeoutMs: number | undefined;
   let attempts: number | undefined;
+  let rotate = false;
+  let useVc = false;
   for (const line of text.split('\n')) {
     const [keyword, ...values] = line
       .replace(/[#;]\s.*$|^\s*[#;].*$/, '')
@@ -49,6 +56,8 @@ export function parseResolvConf(text: string): ResolverConfig {
         break;
       case 'options':
         for (const option of values) {
+          if (option === 'rotate') rotate = true;
+          if (option === 'use-vc' || option === 'usevc' || option === 'tcp') useVc = true;
           const [, name, digits] = /^(timeout|attempts):(\d{1,6})$/.exec(option) ?? [];
           const value = Math.max(1, Number(digits));
           if (name === 'timeout') timeoutMs = Math.min(value, MAX_TIMEOUT_S) * 1000;
@@ -57,7 +66,7 @@ export function parseResolvConf(text: string): ResolverConfig {
         break;
     }
   }
-  return { upstreams, search, timeoutMs, attempts };
+  return { upstreams, search, timeoutMs, attempts, rotate, useVc };
 }
 
 /** @returns undefined when `text` is not `IP` or `IP#PORT` */

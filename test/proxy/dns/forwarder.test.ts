@@ -8,6 +8,7 @@ import { parseAddress } from '../../../src/services/address-text.ts';
 import { LocalNames } from '../../../src/services/dns/local-names.ts';
 import { fitUdp } from '../../../src/services/dns/surgery.ts';
 import { a, dataOf, queryBytes, rcodeOf, replyBytes, unpack } from '../../services/dns/dns-wire.ts';
+import { RecordingLog } from '../../support/recording-log.ts';
 import { type Behaviour, FakeUpstream, makeForwarder, resolve, until } from './lab.ts';
 
 const NAME = 'a.example';
@@ -76,6 +77,20 @@ describe('DNS forwarder', () => {
     assert.equal(rcodeOf(reply), 2);
     assert.deepEqual([id, questions?.[0]?.name, additionals?.[0]?.type], [5, NAME, 'OPT']);
     assert.equal(forwarder.waitingCount, 0);
+  });
+
+  it('failures and names that there are not are logged for debugging', async () => {
+    const log = new RecordingLog();
+    const forwarder = forwarderTo([await upstream(fails(3))], { log });
+    await resolve(forwarder, queryBytes(NAME));
+    const nowhere = forwarderTo([], { log });
+    await resolve(nowhere, queryBytes(NAME));
+    const lines = log.lines.filter(({ level }) => level === 'debug');
+    assert.deepEqual(
+      lines.map(({ message }) => message),
+      ['DNS query refused', 'DNS query failed'],
+    );
+    assert.deepEqual(lines[0]?.fields, { name: NAME, type: 1, rcode: 'NXDOMAIN' });
   });
 
   it('answers SERVFAIL at once when every upstream is unreachable', async () => {
@@ -304,6 +319,65 @@ describe('DNS forwarder', () => {
         await until(() => forwarder.upstreams[0]?.port === second.server.port);
         assert.deepEqual(dataOf(await resolve(forwarder, queryBytes(NAME))), ['2.2.2.2']);
         assert.deepEqual(searches, ['x', 'y']);
+      });
+    }
+
+    const withOptions = (options: string, ...servers: FakeUpstream[]): DnsForwarder => {
+      writeFileSync(path, `${text(servers)}options ${options}\n`);
+      const forwarder = makeForwarder({ resolvConf: path, timing: undefined });
+      stops.push(() => forwarder.close());
+      return forwarder;
+    };
+
+    for (const timeout of [2, 5, 30]) {
+      it(`timeout:${timeout} leaves the second its turn, and the first is asked last from then on`, async () => {
+        const [first, second] = [await upstream(silent), await upstream(says('1.1.1.1'))];
+        const forwarder = withOptions(`timeout:${timeout}`, first, second);
+        assert.deepEqual(dataOf(await resolve(forwarder, queryBytes('one.example'))), ['1.1.1.1']);
+        const before = first.seen.length;
+        assert.deepEqual(dataOf(await resolve(forwarder, queryBytes('two.example'))), ['1.1.1.1']);
+        assert.equal(first.seen.length, before);
+      });
+    }
+
+    it('attempts: each is asked so often, and then it is SERVFAIL', async () => {
+      const server = await upstream(silent);
+      const forwarder = withOptions('timeout:1 attempts:2', server);
+      const since = performance.now();
+      assert.equal(rcodeOf(await resolve(forwarder, queryBytes(NAME))), 2);
+      assert.equal(server.seen.length, 2);
+      assert.ok(performance.now() - since < 3500);
+    });
+
+    it('rotate: each query begins with another server, but not with one that is silent', async () => {
+      const servers = [await upstream(says('1.1.1.1')), await upstream(says('2.2.2.2'))];
+      const forwarder = withOptions('rotate', ...servers);
+      for (let i = 0; i < 6; i++) await resolve(forwarder, queryBytes(`n${i}.example`));
+      assert.deepEqual(
+        servers.map(({ seen }) => seen.length),
+        [3, 3],
+      );
+    });
+
+    it('use-vc: servers are asked by TCP only', async () => {
+      const server = await upstream(says('1.1.1.1'));
+      const forwarder = withOptions('use-vc', server);
+      assert.deepEqual(dataOf(await resolve(forwarder, queryBytes(NAME))), ['1.1.1.1']);
+      assert.deepEqual(server.seen, ['tcp']);
+    });
+
+    for (const [what, silence] of [
+      ['says nothing by UDP', true],
+      ['refuses UDP', false],
+    ] as const) {
+      it(`a client that came by TCP is answered by a server that ${what}`, async () => {
+        const server = await upstream((asked, transport) =>
+          transport === 'udp' ? [] : says('1.1.1.1')(asked, transport),
+        );
+        if (!silence) server.closeUdp();
+        const forwarder = withOptions('timeout:1', server);
+        assert.deepEqual(dataOf(await resolve(forwarder, queryBytes(NAME), 'tcp')), ['1.1.1.1']);
+        assert.equal(server.seen.at(-1), 'tcp');
       });
     }
 

@@ -38,6 +38,8 @@ export class FakeUpstream {
   behave: Behaviour;
   private readonly udp: Socket = createSocket('udp4');
   private readonly tcp: Server;
+  private port = 0;
+  private udpClosed = false;
 
   constructor(behave: Behaviour) {
     this.behave = behave;
@@ -56,16 +58,22 @@ export class FakeUpstream {
   }
 
   get server(): DnsUpstream {
-    return { address: '127.0.0.1', port: this.udp.address().port };
+    return { address: '127.0.0.1', port: this.port };
   }
 
   async start(): Promise<this> {
-    await listenOnOnePort(this.udp, this.tcp);
+    this.port = await listenOnOnePort(this.udp, this.tcp);
     return this;
   }
 
+  /** Refuse datagrams from now on. */
+  closeUdp(): void {
+    if (!this.udpClosed) this.udp.close();
+    this.udpClosed = true;
+  }
+
   stop(): void {
-    this.udp.close();
+    this.closeUdp();
     this.tcp.close();
   }
 

@@ -15,7 +15,7 @@ describe('resolver configuration', () => {
       'nameserver nonsense',
       'domain old.example',
       'search Corp.Example. example ',
-      'options ndots:2 timeout:3 attempts:9 trust-ad',
+      'options ndots:2 timeout:3 attempts:9 trust-ad rotate use-vc',
       'sortlist 1.2.3.4',
       '; nameserver 9.9.9.9',
     ].join('\r\n');
@@ -28,6 +28,8 @@ describe('resolver configuration', () => {
       search: ['corp.example', 'example'],
       timeoutMs: 3000,
       attempts: 5,
+      rotate: true,
+      useVc: true,
     });
   });
 
@@ -37,6 +39,8 @@ describe('resolver configuration', () => {
       search: [],
       timeoutMs: undefined,
       attempts: undefined,
+      rotate: false,
+      useVc: false,
     });
   });
 
