@@ -76,6 +76,8 @@ export const TUN_F_TSO6 = 4;
 export const SIOCGIFFLAGS = 0x8913;
 export const SIOCSIFFLAGS = 0x8914;
 export const SIOCSIFMTU = 0x8922;
+export const SIOCSIFHWADDR = 0x8924;
+export const ARPHRD_ETHER = 1;
 
 // poll(2): `struct pollfd` and what it reports without being asked
 export const POLLFD_EVENTS = 4;

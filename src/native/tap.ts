@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import * as n from './constants.ts';
 import { PosixError } from './errors.ts';
 import { checkIfName, makeIfreq } from './ifreq.ts';
@@ -13,7 +14,7 @@ export function openTap(c: Libc, options: TapOptions): Tap {
   return options.netns === undefined ? open() : inNetns(c, options.netns, open);
 }
 
-function openHere(c: Libc, { name, vnetHdr, mtu }: TapOptions): Tap {
+function openHere(c: Libc, { name, netns, vnetHdr, mtu }: TapOptions): Tap {
   const fd = c.open('/dev/net/tun', n.O_RDWR | n.O_NONBLOCK | n.O_CLOEXEC);
   if (fd < 0) {
     throw new PosixError(
@@ -23,6 +24,7 @@ function openHere(c: Libc, { name, vnetHdr, mtu }: TapOptions): Tap {
     );
   }
   try {
+    const isNew = c.ifNameToIndex(name) === 0;
     const ifreq = makeIfreq(name);
     const flags = n.IFF_TAP | n.IFF_NO_PI | (vnetHdr ? n.IFF_VNET_HDR : 0);
     ifreq.view.setUint16(n.IFNAMSIZ, flags, true);
@@ -33,7 +35,7 @@ function openHere(c: Libc, { name, vnetHdr, mtu }: TapOptions): Tap {
       throw new PosixError(`cannot attach to TAP ${name}`, errno, advice);
     }
     if (vnetHdr) leaveWorkToKernel(c, fd, name);
-    bringUp(c, name, mtu);
+    bringUp(c, name, mtu, isNew ? tapAddress(name, netns) : undefined);
     return { fd, ifName: name, vnetHdrLen: vnetHdr ? VNET_HDR_LEN : 0 };
   } catch (error) {
     c.close(fd);
@@ -53,10 +55,25 @@ function leaveWorkToKernel(c: Libc, fd: number, name: string): void {
   }
 }
 
-function bringUp(c: Libc, name: string, mtu: number): void {
+/**
+ * The Ethernet address of an interface that we make, the same each time, so that its lease is too: locally
+ * administered, from the names of the interface and of its namespace.
+ */
+export function tapAddress(name: string, netns: string | undefined): Uint8Array {
+  const mac = createHash('sha256')
+    .update(`${name}@${netns ?? ''}`)
+    .digest()
+    .subarray(0, 6);
+  mac[0] = ((mac[0] ?? 0) & 0xfc) | 0x02;
+  return mac;
+}
+
+/** @param mac absent: that which the interface has */
+function bringUp(c: Libc, name: string, mtu: number, mac: Uint8Array | undefined): void {
   const control = c.socket(n.AF_INET, n.SOCK_DGRAM | n.SOCK_CLOEXEC, 0);
   if (control < 0) throw new PosixError('cannot open a control socket', c.errno());
   try {
+    if (mac !== undefined) setAddress(c, control, name, mac);
     const ifreq = makeIfreq(name);
     ifreq.view.setInt32(n.IFNAMSIZ, mtu, true);
     if (c.ioctl(control, n.SIOCSIFMTU, ifreq.bytes) < 0) {
@@ -72,5 +89,14 @@ function bringUp(c: Libc, name: string, mtu: number): void {
     }
   } finally {
     c.close(control);
+  }
+}
+
+function setAddress(c: Libc, control: number, name: string, mac: Uint8Array): void {
+  const ifreq = makeIfreq(name);
+  ifreq.view.setUint16(n.IFNAMSIZ, n.ARPHRD_ETHER, true);
+  ifreq.bytes.set(mac, n.IFNAMSIZ + 2);
+  if (c.ioctl(control, n.SIOCSIFHWADDR, ifreq.bytes) < 0) {
+    throw new PosixError(`cannot set the Ethernet address of TAP ${name}`, c.errno());
   }
 }

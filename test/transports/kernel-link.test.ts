@@ -117,6 +117,33 @@ describeNeeding('transports/links to the kernel', [...NAMESPACES, 'tun'], () => 
     await link.until(() => link.downs === 1);
   });
 
+  it('tap: one that we make has the same Ethernet address each time, another elsewhere', async () => {
+    const { net, open } = await made('tap');
+    const address = async (name: string): Promise<string> =>
+      (await net.run(`cat /sys/class/net/${name}/address`)).trim();
+    const first = await address('eth0');
+    assert.match(first, /^.[26ae]:/, 'locally administered');
+    await open.close();
+    const context = contextFor(new RecordingAcceptor());
+    const again = await openLink(parseLinkSpec(`tap:eth0@${net.name}`), context);
+    assert.equal(await address('eth0'), first);
+    const other = await openLink(parseLinkSpec(`tap:eth1@${net.name}`), context);
+    assert.notEqual(await address('eth1'), first);
+    await again.close();
+    await other.close();
+  });
+
+  it('tap: one that is there keeps its Ethernet address', async () => {
+    const { net } = await made('tap');
+    net.ip('tuntap add dev tap9 mode tap');
+    net.ip('link set tap9 address 52:54:00:99:99:99');
+    const context = contextFor(new RecordingAcceptor());
+    const link = await openLink(parseLinkSpec(`tap:tap9@${net.name}`), context);
+    const address = await net.run('cat /sys/class/net/tap9/address');
+    assert.equal(address.trim(), '52:54:00:99:99:99');
+    await link.close();
+  });
+
   it('tap: says when another program has it', async () => {
     const { net } = await made('tap');
     await assert.rejects(
