@@ -37,6 +37,8 @@ export interface DaemonDeps {
   readonly graceMs: number;
   /** End the process at once. */
   exit(status: number): void;
+  /** Ports of this process that guests may reach, beside those that are published. */
+  readonly offered?: readonly number[];
   /** Called when the directories of sockets are there. @throws Error when one is not safe */
   checkDirectories?(): void;
   /** SIGHUP: read again what may have changed. @throws Error that says what is wrong with it */
@@ -129,6 +131,7 @@ class Daemon {
     this.makeDirectories();
     const network = await deps.openNetwork(options, deps.log);
     this.network = network;
+    network.denyProcess(deps.offered ?? []);
     if (options.exitWithGuest) this.awaitGuests(network);
     const links = network.view.info().links.map(({ link }) => link);
     for (const path of linkPaths(options)) this.owned.add(path);

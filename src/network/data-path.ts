@@ -19,12 +19,14 @@ import { SendPool } from '../proxy/udp/send-pool.ts';
 import { UDP_NAT_DEFAULTS, UdpNat } from '../proxy/udp/udp-nat.ts';
 import { ProxyUpstream } from '../proxy/upstream.ts';
 import { VirtualListeners } from '../proxy/virtual-listeners.ts';
+import type { FlowId } from '../stack/flow.ts';
 import { Stack } from '../stack/stack.ts';
 import type { Mac } from '../wire/mac.ts';
 import type { Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { cryptoRandom } from './crypto-random.ts';
 import { NativeCalls } from './native-calls.ts';
+import { flowFields, type Notes } from './notes.ts';
 import { flowLimits, openFilesLimit } from './open-files.ts';
 
 /** The gateway's Ethernet address, as gvproxy and VPNKit have it. */
@@ -36,6 +38,7 @@ export interface DataPathDeps {
   readonly ownListeners: OwnListeners;
   readonly clock: Clock;
   readonly log: Log;
+  readonly notes: Notes;
   /** A guest was heard for the first time, or elsewhere than before. */
   readonly onGuestHeard: (mac: Mac) => void;
   /** Frame bytes carried so far, over all links. */
@@ -59,7 +62,7 @@ export class DataPath {
   private readonly clock: Clock;
 
   constructor(deps: DataPathDeps) {
-    const { config, addresses, ownListeners, clock, log, onGuestHeard, carried } = deps;
+    const { config, addresses, ownListeners, clock, log, notes, onGuestHeard, carried } = deps;
     const { subnet, gateway, host } = addresses;
     this.clock = clock;
     this.addressMap = new AddressMap({
@@ -103,9 +106,19 @@ export class DataPath {
       seed: cryptoRandom.next32(),
     };
     const { keepaliveS } = config;
-    this.tcp = new TcpProxy({ clock, flusher: flush }, stack, this.tcpCounts, { keepaliveS });
+    const onFailed = (id: FlowId, reason: string): void => {
+      notes.debug('tcp-failed', { ...flowFields(id), reason }, 'connection failed');
+    };
+    const context = { clock, flusher: flush };
+    this.tcp = new TcpProxy(context, stack, this.tcpCounts, { keepaliveS }, onFailed);
     this.udp = new UdpNat(
-      { ...shared, outboxes, native },
+      {
+        ...shared,
+        outboxes,
+        native,
+        onRefused: (id, reason) =>
+          notes.debug('udp-refused', { ...flowFields(id), reason }, 'datagram refused'),
+      },
       { ...UDP_NAT_DEFAULTS, bindings: limits.bindings },
     );
     this.published = new UdpPublisher({ ...shared, outboxes });
@@ -114,6 +127,8 @@ export class DataPath {
     upstream.parts = {
       addresses: addressMap,
       ...{ tcp, udp, published, echo, listeners, refusals },
+      onRefused: (id, reason) =>
+        notes.debug('tcp-refused', { ...flowFields(id), reason }, 'connection refused'),
       onGuestHeard: (_address, mac) => onGuestHeard(mac),
     };
     const windowUs = config.busyPollUs ?? defaultWindowUs(availableParallelism());

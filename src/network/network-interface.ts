@@ -121,6 +121,12 @@ export interface DaemonNetwork {
    * @param address as it was bound; `0.0.0.0` and `::` stand for every address of the host
    */
   denyGuests(address: string, port: number): void;
+  /**
+   * Refuse guests' connections to whatever listens in this process, now and later, but for published ports.
+   *
+   * @param offered ports that guests may reach all the same
+   */
+  denyProcess(offered: readonly number[]): void;
   /** Answer names by these zones from now on, and read the hosts file again. */
   reloadNames(zones: readonly DnsZone[]): void;
   /** Detach every guest, reset every flow, write leases, remove the links' sockets. */

@@ -2,6 +2,7 @@
 import { Duplex } from 'node:stream';
 import { Emitter } from '../base/emitter.ts';
 import { FaultWatch } from '../base/faults.ts';
+import { LimitedLog } from '../base/limited-log.ts';
 import type { Log } from '../base/log.ts';
 import type { Clock } from '../base/time.ts';
 import type { ApiListener } from '../control/api-listener.ts';
@@ -41,6 +42,7 @@ import { type Attachment, type AttachOptions, type FrameAttachment, Links } from
 import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
 import type { DaemonNetwork, Network, ServeApiOptions, ServedApi } from './network-interface.ts';
+import { type Notes, noteEvents, noteName } from './notes.ts';
 import { serveNetworkApi } from './serve-api.ts';
 import { packageVersion } from './version.ts';
 
@@ -78,6 +80,7 @@ class RunningNetwork implements Network, DaemonNetwork {
   private readonly guestApi: GuestApi | undefined;
   private readonly ownListeners = new OwnListeners();
   private readonly apis = new Set<ApiListener>();
+  private readonly notes: Notes;
   private linkCount = 0;
   private lastGuestGone: () => void = () => {};
   private closing: Promise<void> | undefined = undefined;
@@ -87,6 +90,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.log = log;
     this.faults = new FaultWatch(log);
     const { clock, emitter, ownListeners } = this;
+    this.notes = new LimitedLog(log, clock);
     const addresses = addressesOf(config);
     const { gateway } = addresses;
     this.guestWatch = new GuestWatch(() => this.view, emitter);
@@ -101,12 +105,15 @@ class RunningNetwork implements Network, DaemonNetwork {
       log,
     });
     const guests = new Guests({ stack: () => this.dataPath.stack, directory, gateway, clock });
+    const { notes } = this;
+    noteEvents(emitter, log, notes);
     this.dataPath = new DataPath({
       config,
       addresses,
       ownListeners,
       clock,
       log,
+      notes,
       onGuestHeard: (mac) => {
         directory.onGuestHeard(mac);
         this.guestWatch.changed();
@@ -253,6 +260,10 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.ownListeners.add(address, port);
   }
 
+  denyProcess(offered: readonly number[]): void {
+    this.ownListeners.addProcess((port) => offered.includes(port) || this.ports.listensOn(port));
+  }
+
   reloadNames(zones: readonly DnsZone[]): void {
     this.names.setZones(userZones(zones));
     this.dns.reload();
@@ -332,6 +343,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       now: () => this.clock.now(),
       upstreams: dns.upstreams,
       hostsFile: dns.hostsFile,
+      onFailure: (query, rcode) => noteName(query, rcode, this.notes),
       onSearch: dns.search === undefined ? (search) => dhcp.setSearch(search) : undefined,
     });
   }

@@ -1,5 +1,6 @@
 /**
- * The TCP listeners of hawser itself: the control API and the sockets where guests attach. A guest that
+ * The TCP listeners of hawser itself: the control API and the sockets where guests attach, and, where the process is
+ * hawser's own, whatever else listens in it. A guest that
  * reached one could steer the daemon or pose as another guest, so connections to them are refused,
  * through the host address and through every address of the host's interfaces alike.
  *
@@ -9,12 +10,15 @@
  */
 import { networkInterfaces } from 'node:os';
 import { parseAddress } from '../services/address-text.ts';
+import { ProcessListeners } from './process-listeners.ts';
 
 const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 
 export class OwnListeners {
   private readonly byPort = new Map<number, Set<string>>();
   private readonly localAddresses: () => Iterable<string>;
+  private process: ProcessListeners | undefined = undefined;
+  private isOffered: (port: number) => boolean = () => false;
 
   /** @param localAddresses of the host's interfaces; asked only for a port that is listened on */
   constructor(localAddresses: () => Iterable<string> = interfaceAddresses) {
@@ -27,9 +31,29 @@ export class OwnListeners {
     this.byPort.set(port, addresses.add(canonical(address)));
   }
 
+  /**
+   * Add whatever listens in this process, now and later.
+   *
+   * @param isOffered whether a port is for guests too: one that is published, or a server of the demo's
+   */
+  addProcess(
+    isOffered: (port: number) => boolean,
+    process: ProcessListeners = new ProcessListeners(),
+  ): void {
+    this.process = process;
+    this.isOffered = isOffered;
+  }
+
   /** Whether a connection to `address` and `port` would reach one. */
   includes(address: string, port: number): boolean {
-    const bound = this.byPort.get(port);
+    const inProcess = this.process?.addressesAt(port);
+    return (
+      this.reaches(this.byPort.get(port), address) ||
+      (this.reaches(inProcess, address) && !this.isOffered(port))
+    );
+  }
+
+  private reaches(bound: ReadonlySet<string> | undefined, address: string): boolean {
     if (bound === undefined) return false;
     const wanted = canonical(address);
     if (bound.has(wanted)) return true;

@@ -2,9 +2,9 @@
 import type { Counters } from '../base/counters.ts';
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Instant } from '../base/time.ts';
-import type { Datagram, EchoRequest, TcpRequest, Upstream } from '../stack/flow.ts';
+import type { Datagram, EchoRequest, FlowId, TcpRequest, Upstream } from '../stack/flow.ts';
 import type { Mac } from '../wire/mac.ts';
-import type { AddressMap } from './address-map.ts';
+import type { AddressMap, RefusedWhy } from './address-map.ts';
 import type { EchoProxy } from './icmp/echo-proxy.ts';
 import type { UdpPublisher } from './ports/udp-publisher.ts';
 import type { TcpProxy } from './tcp/tcp-proxy.ts';
@@ -21,6 +21,8 @@ export interface ProxyParts {
   readonly listeners: VirtualListeners;
   /** Destinations refused, by why. */
   readonly refusals: Counters<string>;
+  /** Called for a connection that is refused for its destination. */
+  readonly onRefused: (id: FlowId, why: RefusedWhy) => void;
   /** As `Upstream.onGuestHeard`. */
   readonly onGuestHeard: (address: IpAddress, mac: Mac) => void;
 }
@@ -49,6 +51,7 @@ export class ProxyUpstream implements Upstream {
         return;
       case 'refused':
         parts.refusals.add(`tcp-${target.why}`);
+        parts.onRefused(request.id, target.why);
         request.refuse(now, 'prohibited');
     }
   }

@@ -278,7 +278,7 @@ describe('daemon', () => {
       onReady: () => events.emit('SIGTERM'),
     });
     const port = /^tcp:127\.0\.0\.1:([1-9]\d*)$/.exec(where)?.[1];
-    assert.deepEqual(network.denied, [`127.0.0.1 ${port}`]);
+    assert.deepEqual(network.denied, ['process', `127.0.0.1 ${port}`]);
   });
 
   it('an API that cannot be served closes the network again', async () => {

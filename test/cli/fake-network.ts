@@ -99,6 +99,10 @@ export class FakeNetwork implements DaemonNetwork {
     this.denied.push(`${address} ${port}`);
   }
 
+  denyProcess(): void {
+    this.denied.push('process');
+  }
+
   reloadNames(zones: readonly DnsZone[]): void {
     this.zones = zones;
   }

@@ -2,6 +2,7 @@
 import { FaultWatch, reportFault } from '../../base/faults.ts';
 import type { Log } from '../../base/log.ts';
 import { NodeClock } from '../../transports/node-clock.ts';
+import { END_SIGNALS } from '../early-signals.ts';
 import { Agent } from './agent.ts';
 import { AGENT_HELP, LEVELS, type Level, parseAgentArguments } from './arguments.ts';
 
@@ -26,7 +27,7 @@ export async function runAgent(argv: readonly string[], version: () => string): 
   process.on('uncaughtException', (error) => reportFault('uncaught', error));
   const agent = new Agent(request, { clock: new NodeClock(), log });
   const end = new Promise<string>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    for (const signal of END_SIGNALS) {
       process.on(signal, () => resolve(signal));
     }
   });

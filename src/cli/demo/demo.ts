@@ -17,6 +17,7 @@ import { parseLinkSpec } from '../../transports/link-spec.ts';
 import { GRACE_MS, runDaemon } from '../daemon.ts';
 import type { DaemonConfig } from '../daemon-config.ts';
 import type { DemoRequest } from '../demo-request.ts';
+import { END_SIGNALS } from '../early-signals.ts';
 import { createLog } from '../log.ts';
 import { instanceDir, realPlace } from '../runtime-dir.ts';
 import { StderrSink } from '../stderr-sink.ts';
@@ -41,7 +42,7 @@ export interface DemoDeps {
 
 const DEFAULT_SIZE_MIB = 256;
 const SEED = 20_260_127;
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const SIGNALS = [...END_SIGNALS, 'SIGHUP'] as const;
 
 /**
  * @param around what tests replace
@@ -134,6 +135,7 @@ class Demo {
       version: packageVersion(),
       events: this.events,
       graceMs: GRACE_MS,
+      offered: [this.files.port],
       exit: (status) => process.exit(status),
       onReady: (network) => this.onReady(network, config),
     });

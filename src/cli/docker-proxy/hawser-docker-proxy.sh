@@ -57,7 +57,8 @@ ask() {
   exec 8>&- # now its end can be seen
 }
 
-trap 'exit 0' INT TERM HUP
+trap 'exit 0' INT TERM HUP QUIT USR2
+trap '' USR1
 asked=
 while :; do
   { live || start; } && ask "$@" || alone "$@"

@@ -1,4 +1,5 @@
 /** The program: from a command line to a served port, and its end. */
+import { END_SIGNALS } from '../early-signals.ts';
 import { parseArguments } from './arguments.ts';
 import { DockerProxy } from './docker-proxy.ts';
 import { StatusPipe } from './status-pipe.ts';
@@ -66,7 +67,7 @@ export async function runDockerProxy(argv: readonly string[]): Promise<number> {
  * which a wrapper that forks would keep from us. The kernel closes everything, the lease too.
  */
 function leaveWithParent(): void {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  for (const signal of [...END_SIGNALS, 'SIGHUP'] as const) {
     process.on(signal, () => process.exit(0));
   }
   const parent = process.ppid;

@@ -16,6 +16,7 @@ import {
   dnsId,
   dnsRcode,
   FORMERR,
+  NOERROR,
   NOTIMP,
   NXDOMAIN,
   type QueryProblem,
@@ -58,6 +59,8 @@ export interface DnsForwarderOptions {
   /** The host's search list, at once and after each change; called before the constructor returns. */
   readonly onSearch?: ((search: readonly string[]) => void) | undefined;
   readonly maxWaiting?: number | undefined;
+  /** Called for each query that is answered by an error, with its code. */
+  readonly onFailure?: ((query: DnsQuery, rcode: number) => void) | undefined;
   readonly timing?: ResolutionTiming | undefined;
   readonly following?: FileFollowerOptions | undefined;
 }
@@ -143,8 +146,11 @@ export class DnsForwarder {
       reply(errorReply(query, NOTIMP));
       return true;
     }
-    const fitted: DnsReply =
-      transport === 'tcp' ? reply : (bytes) => reply(fitUdp(bytes, udpLimit(query)));
+    const fitted: DnsReply = (bytes) => {
+      const rcode = dnsRcode(bytes);
+      if (rcode !== NOERROR) this.options.onFailure?.(query, rcode);
+      reply(transport === 'tcp' ? bytes : fitUdp(bytes, udpLimit(query)));
+    };
     const local = this.options.names.answer(query);
     if (local !== undefined) {
       this.counts.add('answered-locally');

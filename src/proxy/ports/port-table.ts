@@ -144,6 +144,14 @@ export class PortTable {
     return [...this.publications].map(([id, publication]) => this.describe(id, publication));
   }
 
+  /** Whether TCP port `port` of the host is published, at any of its addresses. */
+  listensOn(port: number): boolean {
+    for (const { spec } of this.publications.values()) {
+      if (spec.protocol === 'tcp' && spec.hostPort === port) return true;
+    }
+    return false;
+  }
+
   /** Stop listening everywhere. Clients being served are their proxy's to end. */
   close(): void {
     this.closed = true;

@@ -19,18 +19,24 @@ export class TcpProxy {
   private readonly counts: Counters<TcpProxyCount>;
   private readonly options: ConnectOptions;
   private readonly active = new Chain<Splice>();
+  private readonly onFailed: (id: FlowId, code: string) => void;
 
-  /** @param options of what is dialled */
+  /**
+   * @param options of what is dialled
+   * @param onFailed called with why a connection for a guest was not made
+   */
   constructor(
     context: PumpContext,
     downstream: Downstream,
     counts: Counters<TcpProxyCount>,
     options: ConnectOptions = {},
+    onFailed: (id: FlowId, code: string) => void = () => {},
   ) {
     this.context = context;
     this.options = options;
     this.downstream = downstream;
     this.counts = counts;
+    this.onFailed = onFailed;
   }
 
   /** Splices joined now. */
@@ -95,6 +101,7 @@ export class TcpProxy {
   failed(request: TcpRequest, code: string): void {
     const reason = refusalOf(code);
     this.counts.add(reason === 'refused' ? 'refused' : 'failed');
+    this.onFailed(request.id, code);
     request.refuse(this.context.clock.now(), reason);
     this.context.flusher.schedule();
   }

@@ -48,6 +48,8 @@ export const UDP_NAT_DEFAULTS: UdpNatOptions = {
 
 export interface UdpNatDeps {
   readonly downstream: Downstream;
+  /** Called for a datagram that is answered by an ICMP error, with why. */
+  readonly onRefused?: (id: FlowId, why: UdpNatCount) => void;
   readonly clock: Clock;
   readonly flush: FlushScheduler;
   readonly addresses: AddressMap;
@@ -283,6 +285,7 @@ export class UdpNat implements SessionOwner<Binding> {
       remote: keyRemote(key),
       remotePort: datagram.remotePort,
     };
+    this.deps.onRefused?.(id, count);
     const gateway = this.deps.addresses.gatewayOf(id.guest.family);
     this.deps.downstream.sendUdpError(now, id, error, gateway, datagram.len);
   }

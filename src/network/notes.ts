@@ -1,0 +1,59 @@
+/**
+ * What somebody needs to know whose guest has "no network", at the log's level `debug`: who is there and with which
+ * lease, what was published, which connections were refused or failed and why, which names were not found. Limited
+ * where guests decide how much there is.
+ */
+import type { Emitter } from '../base/emitter.ts';
+import type { LimitedLog } from '../base/limited-log.ts';
+import type { Log } from '../base/log.ts';
+import { formatEndpoint } from '../proxy/ports/publish-spec.ts';
+import type { DnsQuery } from '../services/dns/message.ts';
+import type { FlowId } from '../stack/flow.ts';
+import type { NetworkEvents } from './events.ts';
+
+export type NoteKind = 'tcp-refused' | 'tcp-failed' | 'udp-refused' | 'dns' | 'guest' | 'lease';
+
+export type Notes = LimitedLog<NoteKind>;
+
+/** Of a flow: who, to where. */
+export const flowFields = ({ guest, guestPort, remote, remotePort }: FlowId): object => ({
+  guest: formatEndpoint(guest, guestPort, '*'),
+  to: formatEndpoint(remote, remotePort, '*'),
+});
+
+export function noteEvents(events: Emitter<NetworkEvents>, log: Log, notes: Notes): void {
+  events.on('guest', ({ kind, guest }) => {
+    const { mac, addresses, hostname, link } = guest;
+    notes.debug('guest', { mac, addresses, hostname, link }, `guest ${kind}`);
+  });
+  events.on('lease', ({ kind, lease }) => {
+    const { mac, address, hostname, expiresAt } = lease;
+    notes.debug('lease', { mac, address, hostname, expiresAt }, `lease ${kind}`);
+  });
+  events.on('port', ({ kind, port }) => {
+    const { id, protocol, hostAddress, hostPort, hostPath, guestAddress, guestPort } = port;
+    const host = hostPath ?? `${hostAddress}:${hostPort}`;
+    log.debug({ id, protocol, host, guestAddress, guestPort }, `port ${kind}`);
+  });
+}
+
+/** By type; others are written as RFC 3597 has it. */
+const TYPES: Readonly<Record<number, string>> = {
+  1: 'A',
+  2: 'NS',
+  5: 'CNAME',
+  6: 'SOA',
+  12: 'PTR',
+  15: 'MX',
+  16: 'TXT',
+  28: 'AAAA',
+  33: 'SRV',
+  65: 'HTTPS',
+};
+const RCODES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'] as const;
+
+/** A query that is answered by an error. */
+export function noteName({ name, type }: DnsQuery, rcode: number, notes: Notes): void {
+  const answer = RCODES[rcode] ?? `RCODE${rcode}`;
+  notes.debug('dns', { name, type: TYPES[type] ?? `TYPE${type}`, answer }, 'name not found');
+}

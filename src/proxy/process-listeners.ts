@@ -1,0 +1,134 @@
+/**
+ * The TCP ports on which this process listens, whoever opened them: a debugger, a library, a mistake. Read from /proc,
+ * and kept for {@link KEEP_MS}, or longer where reading takes long; elsewhere than on Linux none are known.
+ *
+ * The kernel's table lists what listens before all connections, so that the read ends where those begin.
+ */
+import { closeSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+
+const KEEP_MS = 100;
+/** Reading takes at most this part of the time. */
+const SHARE = 1 / 50;
+const LISTEN = '0A';
+const CHUNK_BYTES = 16_384;
+/** Sockets whose owner is remembered. */
+const INODES_MAX = 4_096;
+
+interface Entry {
+  readonly address: string;
+  readonly port: number;
+  readonly inode: string;
+}
+
+export interface ProcFiles {
+  /** The text of a table, up to where `isEnough` says. */
+  read(path: string, isEnough: (text: string) => boolean): string;
+  /** What each descriptor of this process leads to: `socket:[4711]`. */
+  descriptors(): string[];
+}
+
+export class ProcessListeners {
+  private readonly files: ProcFiles;
+  private readonly now: () => number;
+  /** Whether a socket that listens is ours, by its inode. */
+  private readonly isOurs = new Map<string, boolean>();
+  private byPort: ReadonlyMap<number, ReadonlySet<string>> = new Map();
+  private goodUntil = Number.NEGATIVE_INFINITY;
+
+  constructor(files: ProcFiles = PROC, now: () => number = () => performance.now()) {
+    this.files = files;
+    this.now = now;
+  }
+
+  /** Where this process listens on `port`: addresses as they were bound. */
+  addressesAt(port: number): ReadonlySet<string> | undefined {
+    const begun = this.now();
+    if (begun >= this.goodUntil) {
+      this.byPort = this.scan();
+      const tookMs = this.now() - begun;
+      this.goodUntil = begun + tookMs + Math.max(KEEP_MS, tookMs / SHARE);
+    }
+    return this.byPort.get(port);
+  }
+
+  private scan(): Map<number, Set<string>> {
+    const found = new Map<number, Set<string>>();
+    const entries = ['tcp', 'tcp6'].flatMap((table) => listening(this.files, table));
+    if (entries.some(({ inode }) => !this.isOurs.has(inode))) this.learn(entries);
+    for (const { address, port, inode } of entries) {
+      if (this.isOurs.get(inode) !== true) continue;
+      found.set(port, (found.get(port) ?? new Set()).add(address));
+    }
+    return found;
+  }
+
+  private learn(entries: readonly Entry[]): void {
+    if (this.isOurs.size + entries.length > INODES_MAX) this.isOurs.clear();
+    const ours = new Set(this.files.descriptors());
+    for (const { inode } of entries) this.isOurs.set(inode, ours.has(`socket:[${inode}]`));
+  }
+}
+
+function listening(files: ProcFiles, table: string): Entry[] {
+  const text = files.read(`/proc/self/net/${table}`, (part) => !allListen(part));
+  return text.split('\n').flatMap((line) => entryOf(line) ?? []);
+}
+
+/** Whether the last whole line, if there is one beside the heading, is of a socket that listens. */
+function allListen(text: string): boolean {
+  const lines = text.split('\n');
+  const last = lines[lines.length - 2];
+  return lines.length <= 2 || last === undefined || stateOf(last) === LISTEN;
+}
+
+const stateOf = (line: string): string | undefined => line.trim().split(/\s+/)[3];
+
+function entryOf(line: string): Entry | undefined {
+  const fields = line.trim().split(/\s+/);
+  const [, local = '', , state, , , , , , inode] = fields;
+  const [hex = '', port = ''] = local.split(':');
+  if (state !== LISTEN || inode === undefined) return undefined;
+  return { address: addressOf(hex), port: Number.parseInt(port, 16), inode };
+}
+
+/** The kernel prints each word of four bytes as it is in memory. */
+function addressOf(hex: string): string {
+  const bytes = Buffer.from(hex, 'hex');
+  for (let at = 0; at + 4 <= bytes.length; at += 4) bytes.subarray(at, at + 4).reverse();
+  if (bytes.length === 4) return bytes.join('.');
+  const groups: string[] = [];
+  for (let at = 0; at < bytes.length; at += 2) groups.push(bytes.readUInt16BE(at).toString(16));
+  return groups.join(':');
+}
+
+const PROC: ProcFiles = {
+  read(path, isEnough) {
+    let fd: number;
+    try {
+      fd = openSync(path, 'r');
+    } catch {
+      return ''; // not Linux, or without IPv6
+    }
+    try {
+      const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+      let text = '';
+      for (;;) {
+        const len = readSync(fd, chunk);
+        if (len === 0) return text;
+        text += chunk.toString('latin1', 0, len);
+        if (isEnough(text)) return text;
+      }
+    } finally {
+      closeSync(fd);
+    }
+  },
+  descriptors() {
+    return readdirSync('/proc/self/fd').flatMap((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`);
+      } catch {
+        return []; // closed meanwhile: the one that lists them
+      }
+    });
+  },
+};

@@ -1,0 +1,75 @@
+/** SIGUSR1, to which Node's own answer is a debugger on the loopback: in every program. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Program, Workplace } from './hawser.ts';
+
+const DIST = fileURLToPath(new URL('../../../', import.meta.url));
+/** Loaded by `hawser.js`, which has taken the signal. */
+const LOADED = 'hawser.main.js';
+const programs = [
+  ...readdirSync(join(DIST, 'bin'))
+    .filter((name) => name.endsWith('.js') && name !== LOADED)
+    .map((name) => join(DIST, 'bin', name)),
+  join(DIST, 'hawser-agent.mjs'),
+];
+
+describe('SIGUSR1', () => {
+  for (const program of programs) {
+    it(`the first statement of ${basename(program)} takes it`, () => {
+      const lines = readFileSync(program, 'utf8')
+        .split('\n')
+        .filter((line) => !line.startsWith('#!') && !/^"use strict";?$/.test(line));
+      assert.match(lines[0] ?? '', /^process\.on\('SIGUSR1', \(\) => \{\}\);/);
+    });
+  }
+
+  it('opens no debugger in the daemon, the agent, docker-proxy and a short command', async function () {
+    this.timeout(30_000);
+    const place = new Workplace();
+    const silent = createServer().listen(place.path('silent.sock'));
+    const api = place.path('a.sock');
+    try {
+      const agent = place.hawser(['agent', '--listen', `unix:${place.path('agent.sock')}`]);
+      await agent.says(/agent ready/);
+      const daemon = await place.daemon(['--api', `unix:${api}`]);
+      const status = place.hawser(['status', '--api', `unix:${place.path('silent.sock')}`]);
+      await new Promise((resolve) => silent.once('connection', resolve));
+      const proxy = place.start(process.execPath, [
+        join(DIST, 'bin', 'docker-proxy.js'),
+        ...['-proto', 'tcp', '-host-ip', '127.0.0.1', '-host-port', '1024'],
+        ...['-container-ip', '172.17.0.2', '-container-port', '80'],
+        ...['-control', `unix:${place.path('silent.sock')}`],
+      ]);
+      await new Promise((resolve) => silent.once('connection', resolve));
+      const all: Program[] = [agent, daemon, status, proxy];
+      for (const { child } of all) child.kill('SIGUSR1');
+      for (const { child } of [agent, daemon]) child.kill('SIGTERM');
+      assert.equal((await agent.ended).status, 0);
+      assert.equal((await daemon.ended).status, 0);
+      for (const { child } of all) child.kill('SIGKILL');
+      for (const { ended } of all) await ended;
+      for (const { stderr } of all) assert.doesNotMatch(stderr, /Debugger listening/);
+    } finally {
+      silent.close();
+      await place.close();
+    }
+  });
+
+  it('SIGQUIT and SIGUSR2 end the agent in order', async () => {
+    const place = new Workplace();
+    try {
+      for (const signal of ['SIGQUIT', 'SIGUSR2'] as const) {
+        const agent = place.hawser(['agent', '--listen', `unix:${place.path('d/agent.sock')}`]);
+        await agent.says(/agent ready/);
+        agent.child.kill(signal);
+        assert.deepEqual(await agent.ended, { status: 0, signal: null });
+        assert.deepEqual(readdirSync(place.dir), []);
+      }
+    } finally {
+      await place.close();
+    }
+  });
+});

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { createServer, type Server } from 'node:net';
+import { OwnListeners } from '../../src/proxy/own-listeners.ts';
+import { ProcessListeners, type ProcFiles } from '../../src/proxy/process-listeners.ts';
+
+const HEADING =
+  '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n';
+const line = (local: string, state: string, inode: number): string =>
+  `   0: ${local} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000  1000        0 ${inode} 1 x 100\n`;
+
+class Files implements ProcFiles {
+  tcp = '';
+  tcp6 = '';
+  ours: number[] = [];
+  reads = 0;
+  lookups = 0;
+
+  read(path: string): string {
+    this.reads++;
+    return HEADING + (path.endsWith('6') ? this.tcp6 : this.tcp);
+  }
+
+  descriptors(): string[] {
+    this.lookups++;
+    return ['/dev/null', ...this.ours.map((inode) => `socket:[${inode}]`)];
+  }
+}
+
+describe('proxy/process-listeners', () => {
+  let files: Files;
+  let now: number;
+  let process: ProcessListeners;
+  beforeEach(() => {
+    files = new Files();
+    now = 0;
+    process = new ProcessListeners(files, () => now);
+  });
+
+  it('reads the addresses of both families as the kernel prints them', () => {
+    files.ours = [1, 2, 3];
+    files.tcp = line('0100007F:240D', '0A', 1) + line('00000000:0050', '0A', 2);
+    files.tcp6 = line('B80D0120000000000000000005000000:0050', '0A', 3);
+    assert.deepEqual([...(process.addressesAt(9229) ?? [])], ['127.0.0.1']);
+    assert.deepEqual([...(process.addressesAt(80) ?? [])], ['0.0.0.0', '2001:db8:0:0:0:0:0:5']);
+  });
+
+  it("another process's sockets, and connections of ours, are none of them", () => {
+    files.ours = [2];
+    files.tcp = line('0100007F:240D', '0A', 1) + line('0100007F:0050', '01', 2);
+    assert.equal(process.addressesAt(9229), undefined);
+    assert.equal(process.addressesAt(80), undefined);
+  });
+
+  it('reads again after a moment, and asks whose a socket is once', () => {
+    files.tcp = line('0100007F:0050', '0A', 7);
+    process.addressesAt(80);
+    process.addressesAt(80);
+    assert.deepEqual([files.reads, files.lookups], [2, 1]);
+    now = 100;
+    process.addressesAt(80);
+    assert.deepEqual([files.reads, files.lookups], [4, 1]);
+    files.ours = [8];
+    files.tcp += line('0100007F:240D', '0A', 8);
+    assert.equal(process.addressesAt(9229), undefined, 'not yet');
+    now = 200;
+    assert.ok(process.addressesAt(9229)?.has('127.0.0.1'));
+    assert.equal(files.lookups, 2);
+  });
+
+  it('where reading takes long, it reads less often', () => {
+    const read = (): string => {
+      now += 10;
+      return '';
+    };
+    const slow = new ProcessListeners({ read, descriptors: () => [] }, () => now);
+    slow.addressesAt(80);
+    assert.equal(now, 20);
+    now = 1_000;
+    slow.addressesAt(80);
+    assert.equal(now, 1_000);
+    now = 1_030;
+    slow.addressesAt(80);
+    assert.equal(now, 1_050);
+  });
+
+  it('forgets whose sockets are when there are too many', () => {
+    for (let round = 0; round < 5; round++) {
+      files.tcp = '';
+      for (let i = 0; i < 1_000; i++) files.tcp += line('0100007F:0050', '0A', round * 1_000 + i);
+      files.ours = [round * 1_000];
+      now += 10_000;
+      assert.ok(process.addressesAt(80)?.has('127.0.0.1'));
+    }
+  });
+});
+
+describe('proxy/own-listeners of a process', () => {
+  let server: Server;
+  let port = 0;
+  beforeEach(async function () {
+    if (globalThis.process.platform !== 'linux') this.skip();
+    server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    port = typeof address === 'object' && address !== null ? address.port : 0;
+  });
+  afterEach(() => {
+    server.close();
+  });
+
+  it('whatever listens in it is refused, at the addresses where it does', () => {
+    const own = new OwnListeners();
+    own.addProcess(() => false);
+    assert.equal(own.includes('127.0.0.1', port), true);
+    assert.equal(own.includes('::1', port), false);
+    assert.equal(own.includes('127.0.0.1', port + 1), false);
+  });
+
+  it('what is offered is not', () => {
+    const own = new OwnListeners();
+    own.addProcess((offered) => offered === port);
+    assert.equal(own.includes('127.0.0.1', port), false);
+    own.add('127.0.0.1', port);
+    assert.equal(own.includes('127.0.0.1', port), true, 'a link or the API there is');
+  });
+});
