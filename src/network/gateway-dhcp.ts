@@ -1,7 +1,7 @@
 /** The gateway's DHCP server: its configuration, and its place in the stack. */
 
 import type { LeaseStore } from '../services/dhcp/lease.ts';
-import { DhcpServer } from '../services/dhcp/server.ts';
+import { type DhcpSegment, DhcpServer } from '../services/dhcp/server.ts';
 import type { Stack } from '../stack/stack.ts';
 import { replyDestination } from '../wire/dhcp.ts';
 import { readMac } from '../wire/mac.ts';
@@ -18,6 +18,7 @@ export function makeDhcpServer(
   config: NetworkConfig,
   { subnet, gateway, host }: Addresses,
   store: LeaseStore,
+  segment: DhcpSegment,
 ): DhcpServer {
   return new DhcpServer(
     {
@@ -38,12 +39,13 @@ export function makeDhcpServer(
       })),
     },
     store,
+    segment,
   );
 }
 
 export function serveDhcp(stack: Stack, dhcp: DhcpServer, directory: GuestDirectory): void {
-  stack.serveDhcp((now, request, out, off) => {
-    const len = dhcp.answer(request, out, off, now, Date.now());
+  stack.serveDhcp((now, request, out, off, source) => {
+    const len = dhcp.answer(request, out, off, now, Date.now(), source);
     directory.onLeases();
     if (len === 0) return undefined;
     const reply = new DataView(out.bytes.buffer, out.bytes.byteOffset + off, len);

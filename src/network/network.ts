@@ -23,6 +23,7 @@ import type { LinkAcceptor } from '../stack/link.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
 import { NodeClock } from '../transports/node-clock.ts';
 import { removeStaleSocket } from '../transports/stale-socket.ts';
+import { macOf } from '../wire/mac.ts';
 import { type Addresses, addressesOf, requiredAddress } from './addresses.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
 import { DataPath } from './data-path.ts';
@@ -97,7 +98,10 @@ class RunningNetwork implements Network, DaemonNetwork {
     const { file } = config.leases;
     this.leaseFile = file === undefined ? undefined : new LeaseFile(file, log);
     const leases = new LeaseWatch(() => this.view, emitter, this.leaseFile);
-    const dhcp = makeDhcpServer(config, addresses, leases);
+    const dhcp = makeDhcpServer(config, addresses, leases, {
+      log,
+      isPresent: (mac) => this.dataPath.stack.hasStation(macOf(mac)),
+    });
     const directory = new GuestDirectory({
       forEachPlace: (visit) => this.dataPath.stack.forEachNeighbor(visit),
       leases: () => dhcp.leases(clock.now(), Date.now()),

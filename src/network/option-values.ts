@@ -99,6 +99,11 @@ export function parseStaticLease(value: string): Parsed<StaticLease> {
   const mac = macText.toLowerCase().replaceAll('-', ':');
   const isUnicast = /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(mac);
   const isNamed = hostname === undefined || LABEL.test(hostname.toLowerCase());
+  if (hostname?.includes('.')) {
+    return bad(
+      `must name its guest by one label: '${hostname}' has a dot; the domain is not part of a host name`,
+    );
+  }
   return isUnicast && isNamed && 'value' in parseIpv4(address)
     ? ok({ mac, address, hostname: hostname?.toLowerCase() })
     : bad('must be MAC=IPV4[,HOSTNAME], such as 52:54:00:12:34:56=192.168.127.10,build');

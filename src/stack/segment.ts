@@ -65,6 +65,10 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     return port;
   }
 
+  hasStation(mac: Mac): boolean {
+    return this.stations.has(mac);
+  }
+
   flush(): void {
     for (const port of this.ports) port.flush();
   }

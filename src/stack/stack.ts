@@ -70,7 +70,7 @@ export interface StackConfig {
 }
 
 /**
- * Answers a DHCP request: the BOOTP reply is written to `out` at `off`.
+ * Answers a DHCP request, from a frame of `source`: the BOOTP reply is written to `out` at `off`.
  *
  * @returns its length and where it goes; undefined for no reply
  */
@@ -79,6 +79,7 @@ export type DhcpResponder = (
   request: DataView,
   out: Slab,
   off: number,
+  source: Mac,
 ) => DhcpReply | undefined;
 
 export interface DhcpReply {
@@ -172,6 +173,11 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
   /** Links attached now. */
   get links(): Iterable<LinkPort> {
     return this.segment.ports;
+  }
+
+  /** Whether a station with this Ethernet address has been seen on a link that is attached. */
+  hasStation(mac: Mac): boolean {
+    return this.segment.hasStation(mac);
   }
 
   /** Every guest address seen. */
@@ -415,7 +421,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
       return;
     }
     const out = port.writer.slab;
-    const reply = this.dhcp(now, request, out, off + headers);
+    const reply = this.dhcp(now, request, out, off + headers, port.lastSource);
     if (reply === undefined) {
       port.writer.commit(0);
       return;

@@ -182,6 +182,8 @@ function findOption(
 export interface DhcpOption {
   readonly code: number;
   readonly data: Uint8Array;
+  /** Lengths that `data` may be cut to, ascending, where not all of it fits. */
+  readonly cuts?: readonly number[];
 }
 
 /** What a reply adds to what it copies from its request. Addresses are int32. */
@@ -194,6 +196,8 @@ export interface DhcpReplyRepr {
   readonly options: readonly DhcpOption[];
   /** The longest message that the client takes. */
   readonly maxLen: number;
+  /** Not all of an option fits: so many bytes of its data do. */
+  readonly onCut?: (code: number, len: number) => void;
 }
 
 /**
@@ -225,9 +229,13 @@ export function emitDhcpReply(
   view.setUint32(off + COOKIE, MAGIC_COOKIE);
 
   let at = OPTIONS;
-  for (const { code, data } of repr.options) {
-    const parts = Math.max(1, Math.ceil(data.length / 255));
-    if (at + 2 * parts + data.length + 1 > repr.maxLen) continue;
+  for (const { code, data: whole, cuts = [] } of repr.options) {
+    const room = repr.maxLen - at - 1;
+    const len = [...cuts, whole.length].findLast((cut) => splitLen(cut) <= room);
+    if (len !== whole.length) repr.onCut?.(code, len ?? 0);
+    if (len === undefined) continue;
+    const data = whole.subarray(0, len);
+    const parts = Math.max(1, Math.ceil(len / 255));
     for (let part = 0; part < parts; part++) {
       // RFC 3396 §5: an option above 255 bytes is cut, and the receiver joins it.
       const piece = data.subarray(part * 255, part * 255 + 255);
@@ -241,22 +249,45 @@ export function emitDhcpReply(
   return Math.max(at + 1, MIN_REPLY_LEN);
 }
 
-/**
- * Encode a search list (RFC 3397 §2), without compression: few clients gain, some fail on it.
- * Names that DNS cannot hold are left out.
- */
-export function encodeSearchList(names: readonly string[]): Uint8Array {
+/** Bytes of an option with `len` bytes of data, in as many pieces as it takes. */
+const splitLen = (len: number): number => len + 2 * Math.max(1, Math.ceil(len / 255));
+
+/** Compression pointers hold 14 bits (RFC 1035 §4.1.4). */
+const MAX_POINTER = 0x3fff;
+
+export interface SearchList {
+  readonly data: Uint8Array;
+  /** Where each name ends: pointers lead back only, so that a shorter list is a prefix. */
+  readonly cuts: readonly number[];
+}
+
+/** Encode a search list (RFC 3397 §2), compressed. Names that DNS cannot hold are left out. */
+export function encodeSearchList(names: readonly string[]): SearchList {
   const bytes: number[] = [];
+  const cuts: number[] = [];
+  const known = new Map<string, number>();
   for (const name of names) {
     const labels = name.replace(/\.$/, '').split('.');
     if (name.length > 253 || labels.some((label) => !/^[\x21-\x7e]{1,63}$/.test(label))) continue;
-    for (const label of labels) {
-      bytes.push(label.length);
-      for (let i = 0; i < label.length; i++) bytes.push(label.charCodeAt(i));
-    }
-    bytes.push(0);
+    emitName(bytes, labels, known);
+    cuts.push(bytes.length);
   }
-  return Uint8Array.from(bytes);
+  return { data: Uint8Array.from(bytes), cuts };
+}
+
+function emitName(bytes: number[], labels: readonly string[], known: Map<string, number>): void {
+  for (const [i, label] of labels.entries()) {
+    const rest = labels.slice(i).join('.').toLowerCase();
+    const before = known.get(rest);
+    if (before !== undefined) {
+      bytes.push(0xc0 | (before >> 8), before & 0xff);
+      return;
+    }
+    if (bytes.length <= MAX_POINTER) known.set(rest, bytes.length);
+    bytes.push(label.length);
+    for (let at = 0; at < label.length; at++) bytes.push(label.charCodeAt(at));
+  }
+  bytes.push(0);
 }
 
 /** Where a reply goes (RFC 2131 §4.1); `yiaddr` is sent to the client's hardware address. */

@@ -17,6 +17,9 @@ export function writeMac(view: DataView, off: number, mac: Mac): void {
 /** Whether frames to `mac` are for several stations (IEEE 802: the group bit). */
 export const isGroupMac = (mac: Mac): boolean => (Math.floor(mac / 0x100_0000_0000) & 1) === 1;
 
+/** Of its text with colons. */
+export const macOf = (text: string): Mac => Number.parseInt(text.replaceAll(':', ''), 16);
+
 export const formatMac = (mac: Mac): string =>
   mac
     .toString(16)

@@ -96,8 +96,30 @@ describe('DHCP messages', () => {
   });
 
   it('encodes a search list as RFC 3397 §2 does, leaving out what DNS cannot hold', () => {
-    const bytes = encodeSearchList(['ab.c.', 'bad..name', 'x'.repeat(64), 'd']);
-    assert.deepEqual([...bytes], [2, 97, 98, 1, 99, 0, 1, 100, 0]);
+    const { data } = encodeSearchList(['ab.c.', 'bad..name', 'x'.repeat(64), 'd']);
+    assert.deepEqual([...data], [2, 97, 98, 1, 99, 0, 1, 100, 0]);
+  });
+
+  it('compresses a search list, whose beginnings are the shorter lists', () => {
+    const { data, cuts } = encodeSearchList(['eng.apple.com', 'marketing.Apple.com', 'com', 'x']);
+    // RFC 3397 §2: the second is a label and a pointer to "apple.com", at 4.
+    const eng = [3, 101, 110, 103, 5, 97, 112, 112, 108, 101, 3, 99, 111, 109, 0];
+    const marketing = [9, 109, 97, 114, 107, 101, 116, 105, 110, 103, 0xc0, 4];
+    assert.deepEqual([...data], [...eng, ...marketing, 0xc0, 10, 1, 120, 0]);
+    assert.deepEqual(cuts, [15, 27, 29, 32]);
+  });
+
+  it('cuts an option that may be cut to what fits, and says so', () => {
+    const cut: number[][] = [];
+    const out = makeSlab(1472);
+    const data = new Uint8Array(400).fill(7);
+    const repr = {
+      ...{ ciaddr: 0, yiaddr: 0, broadcast: false, maxLen: 240 + 2 + 255 + 2 + 45 + 1 },
+      options: [{ code: 119, data, cuts: [100, 300, 301, 400] }],
+      onCut: (code: number, len: number) => cut.push([code, len]),
+    };
+    assert.equal(emitDhcpReply(out, 0, request(DISCOVER_OPTIONS), repr), repr.maxLen);
+    assert.deepEqual(cut, [[119, 300]]);
   });
 
   it('splits an option above 255 bytes (RFC 3396 §5)', () => {

@@ -6,7 +6,11 @@
  * then the record that ended longest ago is used for the newcomer. Declined addresses stay out of
  * the pool for a while, at most {@link MAX_DECLINED} of them.
  *
- * Leases end by the wall clock, as they outlive the process; offers and declines by `now`.
+ * Everything ends by `now`, which never jumps. The wall clock is for what outlives the process, and for people: it is
+ * told what is left at the moment.
+ *
+ * A client identifier is a claim: virtual machines cloned from one image make the same one. It decides while its
+ * holder's Ethernet address is the same, or gone from the segment; else both are guests of their own.
  */
 import { formatIpv4 } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
@@ -16,6 +20,9 @@ const OFFER_MS = 30_000;
 const DECLINE_MS = 600_000;
 const MAX_DECLINED = 16;
 const MAX_RECORDS = 1024;
+
+/** Whether an Ethernet address is on the segment now. */
+export type IsPresent = (mac: string) => boolean;
 
 /** Who asks: `client` decides, `mac` is for people and for clients that change their identifier. */
 export interface ClientIdentity {
@@ -28,8 +35,11 @@ class LeaseRecord {
   readonly fixed: boolean;
   client: string;
   mac: string;
+  /** As the guest calls itself. */
   hostname: string | undefined;
-  expiresAtMs: number;
+  /** Whether it was ever more than an offer. */
+  wasBound: boolean;
+  expiresAt: Instant;
   /** Of an offer or a decline. */
   until: Instant;
   state: 'offered' | 'bound' | 'released' | 'declined';
@@ -40,17 +50,18 @@ class LeaseRecord {
     this.client = identity.client;
     this.mac = identity.mac;
     this.hostname = undefined;
-    this.expiresAtMs = 0;
+    this.wasBound = false;
+    this.expiresAt = 0;
     this.until = 0;
     this.state = 'released';
   }
 
-  isFree(now: Instant, wallMs: number): boolean {
+  isFree(now: Instant): boolean {
     switch (this.state) {
       case 'released':
         return true;
       case 'bound':
-        return this.expiresAtMs <= wallMs;
+        return this.expiresAt <= now;
       case 'offered':
       case 'declined':
         return this.until <= now;
@@ -64,8 +75,12 @@ export class LeaseTable {
   private readonly reserved = new Set<number>();
   private readonly staticByMac = new Map<string, StaticLease>();
   private readonly byAddress = new Map<number, LeaseRecord>();
+  private readonly isPresent: IsPresent;
+  private readonly longestMs: number;
 
-  constructor(config: DhcpConfig) {
+  constructor(config: DhcpConfig, isPresent: IsPresent) {
+    this.isPresent = isPresent;
+    this.longestMs = config.leaseSeconds * 1000;
     const size = 2 ** (32 - config.prefix);
     const base = (config.subnet & (config.prefix === 0 ? 0 : -size)) >>> 0;
     this.first = base + 1; // not the network's, and below not the broadcast address
@@ -79,16 +94,30 @@ export class LeaseTable {
   }
 
   /** Take over what was stored, except what the configuration now forbids. */
-  restore(stored: readonly { readonly lease: StoredLease; readonly address: number }[]): void {
+  restore(
+    stored: readonly { readonly lease: StoredLease; readonly address: number }[],
+    now: Instant,
+    wallMs: number,
+  ): void {
     for (const { lease, address } of stored.slice(0, MAX_RECORDS)) {
       const fixed = this.staticByMac.get(lease.mac)?.address === address;
       if (!fixed && !this.inPool(address)) continue;
       const record = new LeaseRecord(address, fixed, lease);
       record.hostname = lease.hostname;
-      record.expiresAtMs = lease.expiresAtMs;
+      record.wasBound = true;
+      record.expiresAt = now + Math.min(lease.expiresAtMs - wallMs, this.longestMs);
       record.state = 'bound';
       this.byAddress.set(address, record);
     }
+  }
+
+  /** The holder of a lease who has the same client identifier, and is another guest. */
+  namesake(identity: ClientIdentity, now: Instant): string | undefined {
+    for (const record of this.byAddress.values()) {
+      if (record.client !== identity.client || record.mac === identity.mac) continue;
+      if (!record.isFree(now) && this.isPresent(record.mac)) return record.mac;
+    }
+    return undefined;
   }
 
   staticFor(identity: ClientIdentity): StaticLease | undefined {
@@ -98,14 +127,14 @@ export class LeaseTable {
   /**
    * Whether `identity` may have `address`: its own, or one that nobody else holds.
    */
-  mayHave(identity: ClientIdentity, address: number, now: Instant, wallMs: number): boolean {
+  mayHave(identity: ClientIdentity, address: number, now: Instant): boolean {
     const fixed = this.staticFor(identity);
     if (fixed !== undefined) return fixed.address === address;
     if (!this.inPool(address)) return false;
     const record = this.byAddress.get(address);
     if (record === undefined)
-      return this.byAddress.size < MAX_RECORDS || this.oldestFree(now, wallMs) !== undefined;
-    return this.find(identity, now, wallMs) === record || record.isFree(now, wallMs);
+      return this.byAddress.size < MAX_RECORDS || this.oldestFree(now) !== undefined;
+    return this.find(identity, now) === record || record.isFree(now);
   }
 
   /**
@@ -114,10 +143,10 @@ export class LeaseTable {
    *
    * @returns undefined when the pool is exhausted
    */
-  choose(identity: ClientIdentity, now: Instant, wallMs: number): number | undefined {
+  choose(identity: ClientIdentity, now: Instant): number | undefined {
     const fixed = this.staticFor(identity);
     if (fixed !== undefined) return fixed.address;
-    const own = this.find(identity, now, wallMs);
+    const own = this.find(identity, now);
     if (own !== undefined) return own.address;
     if (this.byAddress.size < MAX_RECORDS) {
       for (let address = this.first; address <= this.last; address++) {
@@ -125,52 +154,51 @@ export class LeaseTable {
         if (!this.byAddress.has(word) && !this.reserved.has(word)) return word;
       }
     }
-    return this.oldestFree(now, wallMs)?.address;
+    return this.oldestFree(now)?.address;
   }
 
   /** Hold `address`, which {@link mayHave} or {@link choose} gave, until the guest asks for it. */
-  offer(identity: ClientIdentity, address: number, now: Instant, wallMs: number): void {
-    const record = this.take(identity, address, now, wallMs);
-    if (record.state === 'bound' && !record.isFree(now, wallMs)) return;
+  offer(identity: ClientIdentity, address: number, now: Instant): void {
+    const record = this.take(identity, address, now);
+    if (record.state === 'bound' && !record.isFree(now)) return;
     record.state = 'offered';
     record.until = now + OFFER_MS;
   }
 
-  /** The guest has `address`, which {@link mayHave} allowed, until `expiresAtMs`. */
+  /** The guest has `address`, which {@link mayHave} allowed, for so long. */
   bind(
     identity: ClientIdentity,
     address: number,
     hostname: string | undefined,
-    expiresAtMs: number,
+    lastsMs: number,
     now: Instant,
-    wallMs: number,
   ): void {
-    const record = this.take(identity, address, now, wallMs);
+    const record = this.take(identity, address, now);
     record.state = 'bound';
+    record.wasBound = true;
     record.hostname = hostname ?? record.hostname;
-    record.expiresAtMs = expiresAtMs;
+    record.expiresAt = now + lastsMs;
     for (const other of this.byAddress.values()) {
       // One address for one client: what it held or was offered before is free again.
-      if (other !== record && other.client === identity.client && other.state !== 'declined') {
+      if (other !== record && this.isOf(other, identity) && other.state !== 'declined') {
         other.state = 'released';
       }
     }
   }
 
   /** @returns whether the guest held it */
-  release(identity: ClientIdentity, address: number, wallMs: number): boolean {
+  release(identity: ClientIdentity, address: number, now: Instant): boolean {
     const record = this.owned(identity, address);
     if (record === undefined || record.state === 'declined') return false;
     record.state = 'released';
-    record.expiresAtMs = Math.min(record.expiresAtMs, wallMs);
+    record.expiresAt = Math.min(record.expiresAt, now);
     return true;
   }
 
   /** The guest takes no offer of ours (RFC 2131 §4.3.2: it chose another server). */
   withdraw(identity: ClientIdentity): void {
     for (const record of this.byAddress.values()) {
-      if (record.client === identity.client && record.state === 'offered')
-        record.state = 'released';
+      if (this.isOf(record, identity) && record.state === 'offered') record.state = 'released';
     }
   }
 
@@ -188,15 +216,15 @@ export class LeaseTable {
     return true;
   }
 
-  stored(): StoredLease[] {
+  stored(now: Instant, wallMs: number): StoredLease[] {
     return [...this.byAddress.values()]
-      .filter((record) => record.expiresAtMs > 0 && record.state !== 'declined')
+      .filter((record) => record.wasBound && record.state !== 'declined')
       .map((record) => ({
         address: formatIpv4(record.address),
         mac: record.mac,
         client: record.client,
         hostname: record.hostname,
-        expiresAtMs: record.expiresAtMs,
+        expiresAtMs: onTheWall(record, now, wallMs),
       }));
   }
 
@@ -216,14 +244,16 @@ export class LeaseTable {
       });
     }
     for (const record of this.byAddress.values()) {
-      const free = record.isFree(now, wallMs);
-      if (free && record.expiresAtMs === 0 && !record.fixed) continue; // an offer that nobody took
+      const free = record.isFree(now);
+      if (free && !record.wasBound && !record.fixed) continue; // an offer that nobody took
+      const configured = record.fixed ? this.staticByMac.get(record.mac)?.hostname : undefined;
+      const hostname = configured ?? record.hostname;
       const state: LeaseState = record.state === 'released' || !free ? record.state : 'expired';
       all.push({
         address: formatIpv4(record.address),
         mac: record.mac,
-        ...(record.hostname === undefined ? {} : { hostname: record.hostname }),
-        expiresAtMs: record.expiresAtMs,
+        ...(hostname === undefined ? {} : { hostname }),
+        expiresAtMs: onTheWall(record, now, wallMs),
         static: record.fixed,
         state: record.fixed && free ? 'reserved' : state,
       });
@@ -241,34 +271,41 @@ export class LeaseTable {
    * MAC, then its system by DUID) keeps its address: a record that is free, or that was made for
    * the bare MAC, follows the MAC. Two live client identifiers on one MAC stay two clients.
    */
-  private find(identity: ClientIdentity, now: Instant, wallMs: number): LeaseRecord | undefined {
+  private find(identity: ClientIdentity, now: Instant): LeaseRecord | undefined {
+    let byClient: LeaseRecord | undefined;
     let byMac: LeaseRecord | undefined;
     for (const record of this.byAddress.values()) {
-      if (record.state === 'declined' && !record.isFree(now, wallMs)) continue;
-      if (record.client === identity.client) return record;
-      if (record.mac !== identity.mac) continue;
+      if (record.state === 'declined' && !record.isFree(now)) continue;
+      const isSameMac = record.mac === identity.mac;
+      if (record.client === identity.client && isSameMac) return record;
+      if (this.isOf(record, identity)) byClient ??= record;
+      if (!isSameMac) continue;
       const bare = record.client.startsWith('hw:') || identity.client.startsWith('hw:');
-      if (bare || record.isFree(now, wallMs)) byMac ??= record;
+      if (bare || record.isFree(now)) byMac ??= record;
     }
-    return byMac;
+    return byClient ?? byMac;
+  }
+
+  /** Whether it is of this client: the same identifier, and no other guest's that is here. */
+  private isOf({ client, mac }: LeaseRecord, identity: ClientIdentity): boolean {
+    return client === identity.client && (mac === identity.mac || !this.isPresent(mac));
   }
 
   private owned(identity: ClientIdentity, address: number): LeaseRecord | undefined {
     const record = this.byAddress.get(address);
-    return record?.client === identity.client || record?.mac === identity.mac ? record : undefined;
+    if (record === undefined) return undefined;
+    return this.isOf(record, identity) || record.mac === identity.mac ? record : undefined;
   }
 
-  private take(
-    identity: ClientIdentity,
-    address: number,
-    now: Instant,
-    wallMs: number,
-  ): LeaseRecord {
+  private take(identity: ClientIdentity, address: number, now: Instant): LeaseRecord {
     const found = this.byAddress.get(address);
-    if (found !== undefined && found.client === identity.client) return found;
+    if (found !== undefined && this.isOf(found, identity)) {
+      found.mac = identity.mac;
+      return found;
+    }
     const same = found !== undefined && found.mac === identity.mac ? found : undefined;
     if (found === undefined && this.byAddress.size >= MAX_RECORDS) {
-      const oldest = this.oldestFree(now, wallMs);
+      const oldest = this.oldestFree(now);
       if (oldest !== undefined) this.byAddress.delete(oldest.address);
     }
     if (same !== undefined) {
@@ -281,12 +318,16 @@ export class LeaseTable {
     return record;
   }
 
-  private oldestFree(now: Instant, wallMs: number): LeaseRecord | undefined {
+  private oldestFree(now: Instant): LeaseRecord | undefined {
     let oldest: LeaseRecord | undefined;
     for (const record of this.byAddress.values()) {
-      if (record.fixed || !record.isFree(now, wallMs)) continue;
-      if (oldest === undefined || record.expiresAtMs < oldest.expiresAtMs) oldest = record;
+      if (record.fixed || !record.isFree(now)) continue;
+      if (oldest === undefined || record.expiresAt < oldest.expiresAt) oldest = record;
     }
     return oldest;
   }
 }
+
+/** When it ends or ended, ms since the Unix epoch; 0 when it never began. */
+const onTheWall = (record: LeaseRecord, now: Instant, wallMs: number): number =>
+  record.wasBound ? Math.max(1, Math.round(wallMs + record.expiresAt - now)) : 0;

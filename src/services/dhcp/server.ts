@@ -7,6 +7,8 @@
  * other is refused at once (NAK), so that it starts anew instead of waiting. Relays are not served.
  */
 import { Counters } from '../../base/counters.ts';
+import { formatIpv4 } from '../../base/ip-address.ts';
+import { type Log, SILENT } from '../../base/log.ts';
 import type { Slab } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
 import {
@@ -50,7 +52,9 @@ import {
   OPT_T2,
   RELEASE,
   REQUEST,
+  type SearchList,
 } from '../../wire/dhcp.ts';
+import { formatMac, type Mac } from '../../wire/mac.ts';
 import type { DhcpConfig, Lease, LeaseStore } from './lease.ts';
 import { type ClientIdentity, LeaseTable } from './lease-table.ts';
 
@@ -68,6 +72,7 @@ const ALWAYS: ReadonlySet<number> = new Set([OPT_SUBNET_MASK, OPT_ROUTER, OPT_DN
 export type DhcpServerDrop =
   | DhcpDrop
   | 'dhcp-relayed'
+  | 'dhcp-foreign-address'
   | 'dhcp-unknown-type'
   | 'dhcp-other-server'
   | 'dhcp-pool-exhausted'
@@ -76,6 +81,17 @@ export type DhcpServerDrop =
 
 export type DhcpCount = 'offers' | 'acks' | 'naks' | 'releases' | 'declines' | 'informs';
 
+/** What the server knows of its segment besides what guests say. */
+export interface DhcpSegment {
+  readonly log: Log;
+  /** Whether this Ethernet address is on the segment now. */
+  isPresent(mac: string): boolean;
+}
+
+const NO_SEGMENT: DhcpSegment = { log: SILENT, isPresent: () => false };
+const SEARCH = 'search';
+const MAX_WARNED = 64;
+
 export class DhcpServer {
   readonly drops: Counters<DhcpServerDrop> = new Counters();
   readonly counts: Counters<DhcpCount> = new Counters();
@@ -83,51 +99,100 @@ export class DhcpServer {
   private readonly store: LeaseStore | undefined;
   private readonly table: LeaseTable;
   private readonly mask: number;
-  private search: Uint8Array;
+  private search: SearchList;
+  private readonly segment: DhcpSegment;
+  /** Of which was warned: client identifiers of several guests, and the search list. */
+  private readonly warned = new Set<string>();
+  private restored = false;
 
-  constructor(config: DhcpConfig, store?: LeaseStore) {
+  constructor(config: DhcpConfig, store?: LeaseStore, segment: DhcpSegment = NO_SEGMENT) {
     this.config = config;
     this.store = store;
-    this.table = new LeaseTable(config);
+    this.segment = segment;
+    this.table = new LeaseTable(config, (mac) => segment.isPresent(mac));
     this.mask = config.prefix === 0 ? 0 : -(2 ** (32 - config.prefix)) | 0;
     this.search = encodeSearchList(config.search);
-    const stored = store?.load() ?? [];
-    this.table.restore(stored.map((lease) => ({ lease, address: parseDotted(lease.address) })));
   }
 
   /** Announce another search list from now on (the host's resolver configuration changed). */
   setSearch(search: readonly string[]): void {
     this.search = encodeSearchList(search);
+    this.warned.delete(SEARCH);
   }
 
   leases(now: Instant, wallMs: number): readonly Lease[] {
+    this.restore(now, wallMs);
     return this.table.leases(now, wallMs);
   }
 
   /**
    * @param request a UDP payload that came to port 67, borrowed
    * @param outOff room for {@link MAX_DHCP_REPLY_LEN} bytes
+   * @param source Ethernet address of the frame: nobody asks on another's behalf
    * @returns bytes written; 0 when there is nothing to answer
    */
-  answer(request: DataView, out: Slab, outOff: number, now: Instant, wallMs: number): number {
+  answer(
+    request: DataView,
+    out: Slab,
+    outOff: number,
+    now: Instant,
+    wallMs: number,
+    source?: Mac,
+  ): number {
     const drop = checkDhcp(request);
     if (drop !== undefined) return this.drop(drop);
     if (dhcpGiaddr(request) !== 0) return this.drop('dhcp-relayed');
     const identity = identityOf(request);
+    if (source !== undefined && formatMac(source) !== identity.mac) {
+      return this.drop('dhcp-foreign-address');
+    }
+    this.restore(now, wallMs);
+    this.warnOfNamesake(identity, now);
     switch (dhcpMessageType(request)) {
       case DISCOVER:
-        return this.onDiscover(request, identity, out, outOff, now, wallMs);
+        return this.onDiscover(request, identity, out, outOff, now);
       case REQUEST:
         return this.onRequest(request, identity, out, outOff, now, wallMs);
       case DECLINE:
-        return this.onDecline(request, identity, now);
+        return this.onDecline(request, identity, now, wallMs);
       case RELEASE:
-        return this.onRelease(request, identity, wallMs);
+        return this.onRelease(request, identity, now, wallMs);
       case INFORM:
         return this.onInform(request, identity, out, outOff);
       default:
         return this.drop('dhcp-unknown-type');
     }
+  }
+
+  /** Once there is a clock. */
+  private restore(now: Instant, wallMs: number): void {
+    if (this.restored) return;
+    this.restored = true;
+    const stored = this.store?.load() ?? [];
+    const leases = stored.map((lease) => ({ lease, address: parseDotted(lease.address) }));
+    this.table.restore(leases, now, wallMs);
+  }
+
+  private warnOfNamesake(identity: ClientIdentity, now: Instant): void {
+    const other = this.table.namesake(identity, now);
+    if (other === undefined || this.warned.has(identity.client)) return;
+    if (this.warned.size >= MAX_WARNED) return;
+    this.warned.add(identity.client);
+    this.segment.log.warn(
+      { mac: identity.mac, other, client: identity.client },
+      'two guests have one DHCP client identifier, as clones of one image do: each has an address of its own',
+    );
+  }
+
+  private warnOfSearch(len: number): void {
+    if (this.warned.has(SEARCH)) return;
+    this.warned.add(SEARCH);
+    const kept = this.search.cuts.filter((cut) => cut <= len).length;
+    const of = this.search.cuts.length;
+    this.segment.log.warn(
+      { kept, of },
+      `the search list is too long for a DHCP message: guests get the first ${kept} of ${of} domains`,
+    );
   }
 
   /** RFC 2131 §4.3.1. */
@@ -137,15 +202,14 @@ export class DhcpServer {
     out: Slab,
     outOff: number,
     now: Instant,
-    wallMs: number,
   ): number {
     const wish = dhcpAddressOption(request, OPT_REQUESTED_IP);
     const address =
-      wish !== undefined && this.table.mayHave(identity, wish, now, wallMs)
+      wish !== undefined && this.table.mayHave(identity, wish, now)
         ? wish
-        : this.table.choose(identity, now, wallMs);
+        : this.table.choose(identity, now);
     if (address === undefined) return this.drop('dhcp-pool-exhausted');
-    this.table.offer(identity, address, now, wallMs);
+    this.table.offer(identity, address, now);
     this.counts.add('offers');
     return this.reply(request, identity, OFFER, 0, address, out, outOff);
   }
@@ -167,34 +231,47 @@ export class DhcpServer {
     const ciaddr = dhcpCiaddr(request);
     const address = dhcpAddressOption(request, OPT_REQUESTED_IP) ?? ciaddr;
     if (address === 0) return this.drop('dhcp-no-address');
-    if (!this.table.mayHave(identity, address, now, wallMs)) {
+    if (!this.table.mayHave(identity, address, now)) {
+      this.event('refused', identity, address);
       return this.refuse(request, 'address not available', out, outOff);
     }
     const hostname = hostnameOf(request);
-    const expiresAtMs = wallMs + this.leaseSeconds(request) * 1000;
-    this.table.bind(identity, address, hostname, expiresAtMs, now, wallMs);
-    this.store?.save(this.table.stored());
+    this.table.bind(identity, address, hostname, this.leaseSeconds(request) * 1000, now);
+    this.store?.save(this.table.stored(now, wallMs));
     this.counts.add('acks');
+    this.event('lease', identity, address, hostname);
     return this.reply(request, identity, ACK, ciaddr, address, out, outOff);
   }
 
   /** RFC 2131 §4.3.3. */
-  private onDecline(request: DataView, identity: ClientIdentity, now: Instant): number {
+  private onDecline(
+    request: DataView,
+    identity: ClientIdentity,
+    now: Instant,
+    wallMs: number,
+  ): number {
     const address = dhcpAddressOption(request, OPT_REQUESTED_IP);
     if (address === undefined) return this.drop('dhcp-no-address');
     if (!this.table.decline(identity, address, now)) return this.drop('dhcp-not-the-holder');
     this.counts.add('declines');
-    this.store?.save(this.table.stored());
+    this.event('declined', identity, address);
+    this.store?.save(this.table.stored(now, wallMs));
     return 0;
   }
 
   /** RFC 2131 §4.3.4. */
-  private onRelease(request: DataView, identity: ClientIdentity, wallMs: number): number {
-    if (!this.table.release(identity, dhcpCiaddr(request), wallMs)) {
+  private onRelease(
+    request: DataView,
+    identity: ClientIdentity,
+    now: Instant,
+    wallMs: number,
+  ): number {
+    if (!this.table.release(identity, dhcpCiaddr(request), now)) {
       return this.drop('dhcp-not-the-holder');
     }
     this.counts.add('releases');
-    this.store?.save(this.table.stored());
+    this.event('released', identity, dhcpCiaddr(request));
+    this.store?.save(this.table.stored(now, wallMs));
     return 0;
   }
 
@@ -240,6 +317,9 @@ export class DhcpServer {
       broadcast: false,
       options,
       maxLen,
+      onCut: (code, len) => {
+        if (code === OPT_SEARCH) this.warnOfSearch(len);
+      },
     });
   }
 
@@ -263,7 +343,7 @@ export class DhcpServer {
       text(OPT_HOSTNAME, hostname ?? ''),
       text(OPT_DOMAIN, config.domain ?? ''),
       words(OPT_NTP, config.ntp),
-      { code: OPT_SEARCH, data: this.search },
+      { code: OPT_SEARCH, ...this.search },
     ];
     const asked = dhcpOption(request, OPT_PARAMETER_LIST);
     return known.filter(
@@ -284,6 +364,10 @@ export class DhcpServer {
     const size = asked?.length === 2 ? ((asked[0] ?? 0) << 8) | (asked[1] ?? 0) : 0;
     const most = Math.min(this.config.mtu - IP_UDP_LEN, MAX_DHCP_REPLY_LEN);
     return Math.min(Math.max(size, MIN_MAX_SIZE) - IP_UDP_LEN, most);
+  }
+
+  private event(event: string, { mac }: ClientIdentity, address: number, hostname?: string): void {
+    this.segment.log.debug({ mac, address: formatIpv4(address), hostname }, `DHCP: ${event}`);
   }
 
   private drop(reason: DhcpServerDrop): 0 {

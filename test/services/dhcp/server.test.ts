@@ -11,6 +11,7 @@ import {
   dhcpYiaddr,
   replyDestination,
 } from '../../../src/wire/dhcp.ts';
+import { RecordingLog } from '../../support/recording-log.ts';
 
 const NET = 0xc0a8_7f00 | 0; // 192.168.127.0
 const ip = (last: number): number => NET | last;
@@ -81,14 +82,29 @@ class Lab {
   server: DhcpServer;
   private readonly config: DhcpConfig;
 
+  /** Ethernet addresses on the segment. */
+  readonly present: Set<string> = new Set();
+  readonly log: RecordingLog = new RecordingLog();
+
   constructor(config: Partial<DhcpConfig> = {}) {
     this.config = { ...CONFIG, ...config };
-    this.server = new DhcpServer(this.config, this.store());
+    this.server = this.start();
+  }
+
+  private start(): DhcpServer {
+    return new DhcpServer(this.config, this.store(), {
+      log: this.log,
+      isPresent: (mac) => this.present.has(mac),
+    });
+  }
+
+  warnings(): string[] {
+    return this.log.lines.filter(({ level }) => level === 'warn').map(({ message }) => message);
   }
 
   /** As the next process would: only what was stored remains. */
   restart(): void {
-    this.server = new DhcpServer(this.config, this.store());
+    this.server = this.start();
   }
 
   /** The reply, or undefined for silence. */
@@ -123,6 +139,114 @@ function verdict(reply: DataView | undefined): string {
   if (reply === undefined) return 'silence';
   return ['?', '?', 'offer', '?', '?', 'ack', 'nak'][dhcpMessageType(reply)] ?? '?';
 }
+
+const CLONE = { clientId: [255, 1, 2, 3, 4] };
+const macText = (mac: number): string => `02:00:00:00:00:${mac.toString(16).padStart(2, '0')}`;
+
+describe('DHCP server: clones of one image', () => {
+  it('two guests with one client identifier, both here, have two addresses, and one warning', () => {
+    const lab = new Lab();
+    lab.present.add(macText(1)).add(macText(2));
+    assert.equal(lab.join(1, CLONE), 2);
+    assert.equal(lab.join(2, CLONE), 3);
+    for (let i = 0; i < 3; i++) {
+      assert.equal(lab.join(1, CLONE), 2);
+      assert.equal(lab.join(2, CLONE), 3);
+    }
+    assert.deepEqual([lab.state(2), lab.state(3)], ['bound', 'bound']);
+    assert.equal(lab.warnings().length, 1);
+    assert.match(lab.warnings()[0] ?? '', /one DHCP client identifier/);
+  });
+
+  it('the second, which remembers the address of the first, is refused it', () => {
+    const lab = new Lab();
+    lab.present.add(macText(1)).add(macText(2));
+    lab.join(1, CLONE);
+    assert.equal(verdict(lab.send('request', 2, { ...CLONE, wish: ip(2) })), 'nak');
+    lab.send('release', 2, { ...CLONE, ciaddr: ip(2) });
+    lab.send('decline', 2, { ...CLONE, wish: ip(2) });
+    assert.equal(lab.state(2), 'bound');
+  });
+
+  it('one whose Ethernet address changed keeps its address once the old one has gone', () => {
+    const lab = new Lab();
+    lab.present.add(macText(1));
+    assert.equal(lab.join(1, CLONE), 2);
+    lab.present.clear();
+    lab.present.add(macText(7));
+    assert.equal(lab.join(7, CLONE), 2);
+    lab.present.add(macText(1));
+    assert.equal(lab.join(1, CLONE), 3, 'the first is back, beside it');
+    assert.equal(lab.join(7, CLONE), 2);
+  });
+
+  it('each finds its own again after both have gone, and after a restart', () => {
+    const lab = new Lab();
+    lab.present.add(macText(1)).add(macText(2));
+    lab.join(1, CLONE);
+    lab.join(2, CLONE);
+    lab.present.clear();
+    lab.restart();
+    assert.equal(lab.join(2, CLONE), 3);
+    lab.present.add(macText(2));
+    assert.equal(lab.join(1, CLONE), 2);
+  });
+
+  it('nobody asks on behalf of another Ethernet address', () => {
+    const lab = new Lab();
+    lab.join(1);
+    const out = makeSlab(MAX_DHCP_REPLY_LEN);
+    const release = message('release', 1, { ciaddr: ip(2) });
+    assert.equal(lab.server.answer(release, out, 0, 0, WALL, 0x0200_0000_0009), 0);
+    assert.equal(lab.server.drops.get('dhcp-foreign-address'), 1);
+    assert.equal(lab.state(2), 'bound');
+  });
+});
+
+describe('DHCP server: time and names', () => {
+  for (const jump of [-10 * HOUR, 10 * HOUR]) {
+    it(`a lease lives for its time whatever the wall clock does (${jump / HOUR} h)`, () => {
+      const lab = new Lab();
+      lab.join(1);
+      lab.wall += jump;
+      assert.equal(lab.state(2), 'bound');
+      const [, lease] = lab.server.leases(lab.now, lab.wall);
+      assert.equal(lease?.expiresAtMs, lab.wall + HOUR);
+      lab.now += HOUR;
+      assert.equal(lab.state(2), 'expired');
+    });
+  }
+
+  it('a static lease keeps its configured name once its guest has it', () => {
+    const lab = new Lab();
+    const name = [...'other'].map((char) => char.charCodeAt(0));
+    lab.join(0x63, { extra: [12, name.length, ...name] });
+    const [lease] = lab.server.leases(lab.now, lab.wall);
+    assert.deepEqual([lease?.state, lease?.hostname], ['bound', 'fixed']);
+  });
+
+  it('as many search domains as fit, and one warning until the list changes', () => {
+    const search = Array.from({ length: 40 }, (_, i) => `d${i}.${'x'.repeat(20)}${i}.example`);
+    const lab = new Lab({ search });
+    for (let i = 0; i < 2; i++) {
+      const offer = lab.send('discover', 1, { list: [119] });
+      assert.ok(offer !== undefined && offer.byteLength <= 548);
+      assert.ok((dhcpOption(offer, 119)?.length ?? 0) > 100);
+    }
+    assert.equal(lab.warnings().length, 1);
+    assert.match(lab.warnings()[0] ?? '', /first \d+ of 40/);
+    lab.server.setSearch(search.slice(1));
+    lab.send('discover', 1, { list: [119] });
+    assert.equal(lab.warnings().length, 2);
+  });
+
+  it('eight domains of 33 bytes all arrive', () => {
+    const search = Array.from({ length: 8 }, (_, i) => `${'a'.repeat(20)}${i}.corp.example`);
+    const lab = new Lab({ search });
+    lab.send('discover', 1, { list: [119] });
+    assert.deepEqual(lab.warnings(), []);
+  });
+});
 
 describe('DHCP server', () => {
   it('gives the first guest .2, the next .3, and each its own again', () => {
@@ -190,7 +314,7 @@ describe('DHCP server', () => {
     assert.deepEqual(data(58), word(1800));
     assert.deepEqual(data(59), word(3150));
     assert.equal(String.fromCharCode(...data(15)), 'corp.example');
-    assert.equal(String.fromCharCode(...data(119)), '\x04corp\x07example\0\x07example\0');
+    assert.equal(String.fromCharCode(...data(119)), '\x04corp\x07example\0\xc0\x05');
   });
 
   it('announces a changed search list', () => {
