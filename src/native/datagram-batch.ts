@@ -29,10 +29,11 @@ const CONTROL = 8;
 const CONTROLLEN = 10;
 const IOVEC_WORDS = 4;
 const IOV_LEN = 2;
-/** Room for a `sockaddr_in6`, and for the control message with a segment's length. */
+/** Room for a `sockaddr_in6`, and for the control messages: a segment's length, and the source. */
 const NAME_ROOM = 32;
-const CONTROL_ROOM = 24;
-const CONTROL_LEN = 18;
+const SEGMENT_ROOM = 24;
+const SEGMENT_LEN = 18;
+const CONTROL_ROOM = 64;
 const WORD = 0x1_0000_0000;
 
 export class LinuxDatagramBatch implements DatagramBatch {
@@ -46,6 +47,7 @@ export class LinuxDatagramBatch implements DatagramBatch {
   private readonly headerWords = new Uint32Array(this.headers.bytes.buffer);
   private readonly iovecWords = new Uint32Array(this.iovecs.bytes.buffer);
   private readonly iovecsAt: number;
+  private readonly controlsAt: number;
   private readonly arenaAt: number;
   private readonly kernelSegments: boolean;
   /** Datagrams outside the arena, which lives as long as the process. */
@@ -57,6 +59,8 @@ export class LinuxDatagramBatch implements DatagramBatch {
   private count = 0;
   private total = 0;
   private segmentLen = 0;
+  /** Of the last message's source. */
+  private sourceLen = 0;
 
   constructor(c: Libc) {
     this.c = c;
@@ -64,13 +68,12 @@ export class LinuxDatagramBatch implements DatagramBatch {
     this.arenaAt = ARENA_BUFFER === undefined ? 0 : Number(c.address(new Uint8Array(ARENA_BUFFER)));
     this.kernelSegments = knowsSegments(c);
     const namesAt = Number(c.address(this.names.bytes));
-    const controlsAt = Number(c.address(this.controls.bytes));
+    this.controlsAt = Number(c.address(this.controls.bytes));
     for (let i = 0; i < CAPACITY; i++) {
       const header = i * MMSGHDR_WORDS;
       setLong(this.headerWords, header + NAME, namesAt + i * NAME_ROOM);
-      setLong(this.headerWords, header + CONTROL, controlsAt + i * CONTROL_ROOM);
       const { view } = this.controls;
-      view.setBigUint64(i * CONTROL_ROOM, BigInt(CONTROL_LEN), true);
+      view.setBigUint64(i * CONTROL_ROOM, BigInt(SEGMENT_LEN), true);
       view.setInt32(i * CONTROL_ROOM + 8, n.SOL_UDP, true);
       view.setInt32(i * CONTROL_ROOM + 12, n.UDP_SEGMENT, true);
     }
@@ -88,14 +91,14 @@ export class LinuxDatagramBatch implements DatagramBatch {
     this.name = undefined;
   }
 
-  add(bytes: Uint8Array, len: number, name: Uint8Array): boolean {
+  add(bytes: Uint8Array, len: number, name: Uint8Array, source?: Uint8Array): boolean {
     const i = this.length;
     if (i === CAPACITY) return false;
     setLong(this.iovecWords, i * IOVEC_WORDS, this.addressOf(bytes, i));
     this.iovecWords[i * IOVEC_WORDS + IOV_LEN] = len;
     this.length++;
     if (this.joins(len, name)) this.extend(len);
-    else this.begin(i, len, name);
+    else this.begin(i, len, name, source);
     return true;
   }
 
@@ -125,7 +128,7 @@ export class LinuxDatagramBatch implements DatagramBatch {
     );
   }
 
-  private begin(first: number, len: number, name: Uint8Array): void {
+  private begin(first: number, len: number, name: Uint8Array, source?: Uint8Array): void {
     const message = this.messages++;
     const header = message * MMSGHDR_WORDS;
     const words = this.headerWords;
@@ -133,7 +136,15 @@ export class LinuxDatagramBatch implements DatagramBatch {
     words[header + NAMELEN] = Math.min(name.length, SOCKADDR_IN6_LEN);
     setLong(words, header + IOV, this.iovecsAt + first * IOVEC_WORDS * 4);
     words[header + IOVLEN] = 1;
-    words[header + CONTROLLEN] = 0;
+    const sourceLen = source?.length ?? 0;
+    // Without segments the source is all there is: the control messages begin with it.
+    const controls = this.controlsAt + message * CONTROL_ROOM;
+    setLong(words, header + CONTROL, controls + (sourceLen > 0 ? SEGMENT_ROOM : 0));
+    words[header + CONTROLLEN] = sourceLen;
+    if (source !== undefined) {
+      this.controls.bytes.set(source, message * CONTROL_ROOM + SEGMENT_ROOM);
+    }
+    this.sourceLen = sourceLen;
     this.name = name;
     this.count = 1;
     this.total = len;
@@ -146,7 +157,8 @@ export class LinuxDatagramBatch implements DatagramBatch {
     this.headerWords[header + IOVLEN] = ++this.count;
     this.total += len;
     if (this.count > 2) return;
-    this.headerWords[header + CONTROLLEN] = CONTROL_ROOM;
+    setLong(this.headerWords, header + CONTROL, this.controlsAt + message * CONTROL_ROOM);
+    this.headerWords[header + CONTROLLEN] = SEGMENT_ROOM + this.sourceLen;
     this.controls.view.setUint16(message * CONTROL_ROOM + 16, this.segmentLen, true);
   }
 }

@@ -49,6 +49,9 @@ export interface Libc {
   recvmsg(fd: number, message: Uint8Array, flags: number): number;
   sendmsg(fd: number, message: Uint8Array, flags: number): number;
   sendmmsg(fd: number, messages: Uint8Array, count: number, flags: number): number;
+  /** @param timeout 0: none */
+  recvmmsg(fd: number, messages: Uint8Array, count: number, flags: number, timeout: number): number;
+  getsockname(fd: number, address: Uint8Array, len: Uint8Array): number;
   ifNameToIndex(name: string): number;
   poll(entries: Uint8Array, count: number, timeoutMs: number): number;
   mmap(address: number, len: number, prot: number, flags: number, fd: number, off: number): number;
@@ -95,6 +98,10 @@ export function bindLibc(wanted: string, host: NativeHost): Libc {
     recvmsg: c.func('long recvmsg(int fd, void *message, int flags)'),
     sendmsg: c.func('long sendmsg(int fd, const void *message, int flags)'),
     sendmmsg: c.func('int sendmmsg(int fd, void *messages, unsigned int count, int flags)'),
+    recvmmsg: c.func(
+      'int recvmmsg(int fd, void *messages, unsigned int count, int flags, long timeout)',
+    ),
+    getsockname: c.func('int getsockname(int fd, void *address, void *len)'),
     ifNameToIndex: c.func('unsigned int if_nametoindex(const char *name)'),
     poll: c.func('int poll(void *entries, unsigned long count, int timeout)'),
     // Addresses of a 64-bit process are below 2^53 and fit a number; -1 says that it failed.

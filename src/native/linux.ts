@@ -1,7 +1,10 @@
 /** {@link Posix} on Linux: the small calls here, the larger ones in files of their own. */
 
+import type { IpAddress } from '../base/ip-address.ts';
 import * as n from './constants.ts';
 import { LinuxDatagramBatch } from './datagram-batch.ts';
+import { LinuxDatagramReader } from './datagram-reader.ts';
+import { openDatagramSocket } from './datagram-socket.ts';
 import { readErrorQueue } from './error-queue.ts';
 import { PosixError } from './errors.ts';
 import { receiveWithFds, recvFd, sendFd, sendWithFds } from './fd-passing.ts';
@@ -11,6 +14,7 @@ import { inNetns } from './netns.ts';
 import { openPacketSocket } from './packet-socket.ts';
 import type {
   DatagramBatch,
+  DatagramReader,
   Posix,
   QueuedError,
   SharedMapping,
@@ -63,6 +67,18 @@ export class LinuxPosix implements Posix {
 
   makeDatagramBatch(): DatagramBatch {
     return new LinuxDatagramBatch(this.c);
+  }
+
+  makeDatagramReader(): DatagramReader {
+    return new LinuxDatagramReader(this.c);
+  }
+
+  openDatagramSocket(
+    address: IpAddress,
+    port: number,
+    dualStack: boolean,
+  ): { readonly fd: number; readonly port: number } {
+    return openDatagramSocket(this.c, address, port, dualStack);
   }
 
   setSocketOption(fd: number, level: number, option: number, value: number): void {

@@ -8,6 +8,7 @@
  * close-on-exec; they belong to the caller.
  */
 import type { IpAddress } from '../base/ip-address.ts';
+import type { Slab } from '../base/slab.ts';
 
 export interface TapOptions {
   /** Interface name; it is created when absent, and then lives as long as the descriptor. */
@@ -59,14 +60,34 @@ export interface DatagramBatch {
   /**
    * @param bytes the datagram is their first `len`; not copied but held, so that they must stay as they are
    * @param name a `struct sockaddr`; datagrams with the same object are to the same address
+   * @param source control message with the address to send from; the same for the same `name`
    * @returns false when it is full
    */
-  add(bytes: Uint8Array, len: number, name: Uint8Array): boolean;
+  add(bytes: Uint8Array, len: number, name: Uint8Array, source?: Uint8Array): boolean;
   /**
    * @returns how many datagrams the kernel took, from the first; less than all when it refused the
    *   next, and has forgotten why. Or -errno when it refused the first message.
    */
   send(fd: number): number;
+}
+
+/** Datagrams received by one system call, until the next. */
+export interface DatagramReader {
+  readonly bytes: Uint8Array;
+  /** A `struct sockaddr` each. */
+  readonly names: Slab;
+  /** @returns how many there are; -errno when there are none */
+  receive(fd: number): number;
+  off(i: number): number;
+  len(i: number): number;
+  nameOff(i: number): number;
+  nameLen(i: number): number;
+  /**
+   * The host's address that it was sent to, IPv4 as v4-mapped.
+   *
+   * @returns false when the kernel did not say
+   */
+  local(i: number, words: Int32Array): boolean;
 }
 
 /** Memory shared with another process. */
@@ -98,6 +119,19 @@ export interface Posix {
    */
   openPingSocket(family: 4 | 6): number;
   makeDatagramBatch(): DatagramBatch;
+  makeDatagramReader(): DatagramReader;
+  /**
+   * A UDP socket that tells of each datagram the address that it was sent to.
+   *
+   * @param port 0: the system picks one
+   * @param dualStack of `::`: IPv4 too
+   * @throws PosixError
+   */
+  openDatagramSocket(
+    address: IpAddress,
+    port: number,
+    dualStack: boolean,
+  ): { readonly fd: number; readonly port: number };
   setSocketOption(fd: number, level: number, option: number, value: number): void;
   /** Let `bytes` wait in the socket for its peer, or as many as the system allows. */
   setSendBuffer(fd: number, bytes: number): void;

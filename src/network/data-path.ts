@@ -121,7 +121,7 @@ export class DataPath {
       },
       { ...UDP_NAT_DEFAULTS, bindings: limits.bindings },
     );
-    this.published = new UdpPublisher({ ...shared, outboxes });
+    this.published = new UdpPublisher({ ...shared, outboxes, native });
     this.echo = new EchoProxy({ ...shared, native, log });
     const { tcp, udp, published, echo, listeners, refusals } = this;
     upstream.parts = {

@@ -3,7 +3,6 @@
  * VPNKit's Go half. Clients are bounded, least recently used first, and end when idle: soon where the
  * guest has never answered, later where it has.
  */
-import type { RemoteInfo } from 'node:dgram';
 import type { Counters } from '../../base/counters.ts';
 import type { Slab } from '../../base/slab.ts';
 import type { Clock, Instant } from '../../base/time.ts';
@@ -17,7 +16,8 @@ import {
 import { parseAddress } from '../../services/address-text.ts';
 import type { PublishedListener } from '../ports/agent-carrier.ts';
 import { listenError, type SocketSpec } from '../ports/publish-spec.ts';
-import { closeQuietly, type HostSocket, openHostSocket } from '../udp/host-socket.ts';
+import { Outboxes } from '../udp/outbox.ts';
+import { type FrontPeer, openUdpFront, type UdpFront } from '../udp/udp-front.ts';
 import type { MuxPeers } from './peers.ts';
 
 export interface UdpChannelOptions {
@@ -40,6 +40,12 @@ export type UdpChannelCount = 'no-agent' | 'no-channel' | 'evicted' | 'expired' 
 
 const SCRATCH: Slab = makeDatagramScratch();
 const SWEEP_MS = 5_000;
+/** Datagrams to the agent are few to each: by Node, from a socket for each address of the host. */
+const BY_NODE = {
+  outboxes: new Outboxes(() => undefined),
+  native: { posix: undefined },
+  reader: () => undefined,
+};
 
 export interface UdpChannelsDeps {
   readonly clock: Pick<Clock, 'now'>;
@@ -55,7 +61,7 @@ export class UdpChannels implements PublishedListener {
   private readonly target: IpDestination;
   private readonly tellsClient: boolean;
   private readonly options: UdpChannelOptions;
-  private readonly host: HostSocket;
+  private readonly front: UdpFront;
   private readonly sweeper: NodeJS.Timeout;
   private inFlight = 0;
 
@@ -74,14 +80,16 @@ export class UdpChannels implements PublishedListener {
     this.target = target;
     this.tellsClient = tellsClient;
     this.options = options;
-    const host = openFor(spec, {
-      onMessage: (bytes, from) => this.onMessage(bytes, from),
+    const front = openUdpFront(spec.hostAddress, spec.hostPort, BY_NODE, {
+      onMessage: (key, bytes, off, len, peer) => this.onMessage(key, bytes, off, len, peer),
       onReceiveError: () => {},
       onFault: () => {}, // one datagram's: the port is there for all of its clients
+      onSent: () => {},
+      onInterrupted: () => {},
     });
-    if (typeof host === 'string') throw listenError(spec, host);
-    this.host = host;
-    this.hostPort = host.socket.address().port;
+    if (typeof front === 'string') throw listenError(spec, front);
+    this.front = front;
+    this.hostPort = front.port;
     this.sweeper = setInterval(() => this.sweep(), SWEEP_MS);
     this.sweeper.unref();
   }
@@ -93,35 +101,40 @@ export class UdpChannels implements PublishedListener {
   stop(): void {
     clearInterval(this.sweeper);
     for (const client of [...this.clients.values()]) client.close();
-    closeQuietly(this.host.socket);
+    this.front.close();
   }
 
   /** To an external client. */
-  transmit({ bytes, off, len }: MuxDatagram, to: RemoteInfo): void {
+  transmit({ bytes, off, len }: MuxDatagram, to: FrontPeer): void {
     if (this.inFlight + len > this.options.inFlightBytes) {
       this.deps.counts.add('in-flight-limit');
       return;
     }
     this.inFlight += len;
     const copy = Buffer.from(bytes.subarray(off, off + len));
-    this.host.socket.send(copy, to.port, to.address, () => {
+    to.host?.socket.send(copy, to.port, to.address, () => {
       this.inFlight -= len;
     });
   }
 
-  private onMessage(bytes: Buffer, from: RemoteInfo): void {
+  private onMessage(
+    name: string,
+    bytes: Uint8Array,
+    off: number,
+    len: number,
+    from: () => FrontPeer,
+  ): void {
     const { clock, counts } = this.deps;
     const now = clock.now();
-    const name = `${from.port} ${from.address}`;
-    const client = this.clients.get(name) ?? this.admit(now, name, from);
+    const client = this.clients.get(name) ?? this.admit(now, name, from());
     if (client === undefined) return;
     this.clients.delete(name);
     this.clients.set(name, client);
     client.usedAt = now;
-    if (!client.send(now, bytes)) counts.add('no-channel');
+    if (!client.send(now, bytes, off, len)) counts.add('no-channel');
   }
 
-  private admit(now: Instant, name: string, from: RemoteInfo): UdpClient | undefined {
+  private admit(now: Instant, name: string, from: FrontPeer): UdpClient | undefined {
     const { peers, counts } = this.deps;
     const peer = peers.current;
     if (peer === undefined) {
@@ -162,11 +175,11 @@ class UdpClient implements MuxChannelHandler {
   settled = false;
   private readonly owner: UdpChannels;
   private readonly name: string;
-  private readonly from: RemoteInfo;
+  private readonly from: FrontPeer;
   private channel: MuxChannel | undefined = undefined;
   private datagrams: DatagramChannel | undefined = undefined;
 
-  constructor(owner: UdpChannels, name: string, from: RemoteInfo) {
+  constructor(owner: UdpChannels, name: string, from: FrontPeer) {
     this.owner = owner;
     this.name = name;
     this.from = from;
@@ -177,8 +190,8 @@ class UdpClient implements MuxChannelHandler {
     this.datagrams = new DatagramChannel(channel, SCRATCH);
   }
 
-  send(now: Instant, bytes: Buffer): boolean {
-    return this.datagrams?.send(now, undefined, bytes, 0, bytes.length) ?? false;
+  send(now: Instant, bytes: Uint8Array, off: number, len: number): boolean {
+    return this.datagrams?.send(now, undefined, bytes, off, len) ?? false;
   }
 
   close(): void {
@@ -214,21 +227,7 @@ class UdpClient implements MuxChannelHandler {
   }
 }
 
-function endpointOf(from: RemoteInfo): IpEndpoint | undefined {
+function endpointOf(from: FrontPeer): IpEndpoint | undefined {
   const address = parseAddress(from.address.split('%', 1)[0] ?? '');
   return address === undefined ? undefined : { address, port: from.port };
-}
-
-function openFor(
-  { hostAddress, hostPort: port }: SocketSpec,
-  events: Parameters<typeof openHostSocket>[1],
-): HostSocket | string {
-  if (hostAddress !== undefined) {
-    const { family } = hostAddress;
-    return openHostSocket({ family, address: hostAddress.toString(), port }, events);
-  }
-  const both = openHostSocket({ family: 6, address: '::', port, dualStack: true }, events);
-  return both === 'EAFNOSUPPORT' || both === 'EADDRNOTAVAIL'
-    ? openHostSocket({ family: 4, address: '0.0.0.0', port }, events)
-    : both;
 }

@@ -6,7 +6,6 @@
  * client from a port of its own. Flows are bounded over all ports, least recently used first, and
  * end when idle, as in the NAT.
  */
-import type { RemoteInfo } from 'node:dgram';
 import { Counters } from '../../base/counters.ts';
 import {
   KEY_GUEST,
@@ -17,15 +16,16 @@ import {
   setKeyPorts,
 } from '../../base/flow-key.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
+import { once } from '../../base/once.ts';
 import type { Clock, Instant } from '../../base/time.ts';
+import type { Posix } from '../../native/posix.ts';
 import type { Datagram, Downstream, FlowId } from '../../stack/flow.ts';
 import type { AddressMap } from '../address-map.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
-import { closeQuietly, type HostSocket, openHostSocket } from '../udp/host-socket.ts';
-import { type HostTarget, hostTarget } from '../udp/host-target.ts';
 import { IdleTable, type TableEntry } from '../udp/idle-table.ts';
-import { Outbox, type Outboxes, type Sender } from '../udp/outbox.ts';
+import type { Outboxes } from '../udp/outbox.ts';
 import type { SendPool, SendSlot } from '../udp/send-pool.ts';
+import { type FrontOwner, type FrontPeer, openUdpFront, type UdpFront } from '../udp/udp-front.ts';
 import type { PublishedListener } from './agent-carrier.ts';
 import { clientSource, SOURCE_TRIES, sourcePort } from './client-source.ts';
 import type { GuestTarget } from './publication-guest.ts';
@@ -47,6 +47,8 @@ export const UDP_PUBLISHER_DEFAULTS: UdpPublisherOptions = {
   inFlightBytes: 4 << 20,
 };
 
+export type PublisherCalls = Pick<Posix, 'openDatagramSocket' | 'makeDatagramReader'>;
+
 export interface UdpPublisherDeps {
   readonly downstream: Downstream;
   readonly clock: Clock;
@@ -55,6 +57,8 @@ export interface UdpPublisherDeps {
   readonly pool: SendPool;
   /** The owner flushes them after each batch of frames. */
   readonly outboxes: Outboxes;
+  /** Undefined without native calls. Asked when a port is published on a wildcard. */
+  readonly native: { readonly posix: PublisherCalls | undefined };
   readonly seed: number;
 }
 
@@ -74,6 +78,8 @@ export class UdpPublisher {
   private readonly options: UdpPublisherOptions;
   private readonly table: IdleTable<UdpClient>;
   private readonly scratchKey = makeKey();
+  /** Of all ports: a read and its callbacks are one step. */
+  private readonly reader = once(() => this.deps.native.posix?.makeDatagramReader());
 
   constructor(deps: UdpPublisherDeps, options: UdpPublisherOptions = UDP_PUBLISHER_DEFAULTS) {
     this.deps = deps;
@@ -92,9 +98,11 @@ export class UdpPublisher {
   /** @throws PublishError */
   listen(spec: SocketSpec, guest: GuestTarget, source: SourceAddress = 'preserve'): UdpListener {
     const listener = new UdpListener(this, spec, guest, source);
-    const host = openFor(spec, listener);
-    if (typeof host === 'string') throw listenError(spec, host);
-    listener.attach(host, new Outbox(this.deps.outboxes, host, listener));
+    const { outboxes, native } = this.deps;
+    const deps = { outboxes, native, reader: this.reader };
+    const front = openUdpFront(spec.hostAddress, spec.hostPort, deps, listener);
+    if (typeof front === 'string') throw listenError(spec, front);
+    listener.attach(front);
     return listener;
   }
 
@@ -109,13 +117,13 @@ export class UdpPublisher {
     const slot =
       listener.inFlightBytes + len > this.options.inFlightBytes
         ? undefined
-        : this.deps.pool.take(len, client.target);
+        : this.deps.pool.take(len, client.peer.target);
     if (slot === undefined) {
       this.counts.add('published-udp-in-flight-limit');
       return true;
     }
     slot.fill(0, datagram.slab, datagram.off, len);
-    listener.transmit(slot);
+    listener.transmit(client.peer, slot);
     return true;
   }
 
@@ -140,18 +148,24 @@ export class UdpPublisher {
   }
 
   /** @internal for listeners: a client sent. */
-  deliver(listener: UdpListener, bytes: Buffer, peer: RemoteInfo): void {
+  deliver(
+    listener: UdpListener,
+    name: string,
+    bytes: Uint8Array,
+    off: number,
+    len: number,
+    peer: () => FrontPeer,
+  ): void {
     const { clock, downstream, flush } = this.deps;
     const now = clock.now();
-    const name = `${peer.port} ${peer.address}`;
     let client = listener.clients.get(name);
     if (client === undefined) {
-      client = this.admit(now, listener, name, peer);
+      client = this.admit(now, listener, name, peer());
       if (client === undefined) return;
     } else {
       this.table.touch(now, client, false);
     }
-    if (!downstream.sendDatagram(now, client.id, bytes, 0, bytes.length)) {
+    if (!downstream.sendDatagram(now, client.id, bytes, off, len)) {
       this.counts.add('published-udp-guest-not-draining');
     }
     flush.schedule();
@@ -173,7 +187,7 @@ export class UdpPublisher {
     now: Instant,
     listener: UdpListener,
     name: string,
-    peer: RemoteInfo,
+    peer: FrontPeer,
   ): UdpClient | undefined {
     const { addresses } = this.deps;
     const { guestPort } = listener.spec;
@@ -192,8 +206,7 @@ export class UdpPublisher {
       if (this.table.find(key) !== undefined) continue;
       while (this.table.size >= this.options.clients) this.evictOldest();
       const id: FlowId = { guest, guestPort, remote, remotePort };
-      const target = hostTarget(peer.address, peer.port, listener.family);
-      const client = new UdpClient(listener, key.slice(), id, name, target);
+      const client = new UdpClient(listener, key.slice(), id, name, peer);
       this.table.add(now, client);
       listener.clients.set(name, client);
       return client;
@@ -220,31 +233,16 @@ export class UdpPublisher {
   }
 }
 
-function openFor(
-  { hostAddress, hostPort: port }: SocketSpec,
-  listener: UdpListener,
-): HostSocket | string {
-  if (hostAddress !== undefined) {
-    const { family } = hostAddress;
-    return openHostSocket({ family, address: hostAddress.toString(), port }, listener);
-  }
-  const both = openHostSocket({ family: 6, address: '::', port, dualStack: true }, listener);
-  return both === 'EAFNOSUPPORT' || both === 'EADDRNOTAVAIL'
-    ? openHostSocket({ family: 4, address: '0.0.0.0', port }, listener)
-    : both;
-}
-
 /** One published UDP port and its host socket. */
-export class UdpListener implements Sender, PublishedListener {
+export class UdpListener implements FrontOwner, PublishedListener {
   readonly spec: SocketSpec;
   readonly guest: GuestTarget;
   readonly source: SourceAddress;
-  /** By the client's real port and address. */
+  /** By the client's real port and address, and the address of ours that it asked. */
   readonly clients: Map<string, UdpClient> = new Map();
   hostPort = 0;
   inFlightBytes = 0;
-  private host: HostSocket | undefined = undefined;
-  private outbox: Outbox | undefined = undefined;
+  private front: UdpFront | undefined = undefined;
   private readonly publisher: UdpPublisher;
 
   constructor(
@@ -263,20 +261,14 @@ export class UdpListener implements Sender, PublishedListener {
     return this.clients.size;
   }
 
-  /** Of the socket. */
-  get family(): 4 | 6 {
-    return this.host?.family ?? 4;
+  attach(front: UdpFront): void {
+    this.front = front;
+    this.hostPort = front.port;
   }
 
-  attach(host: HostSocket, outbox: Outbox): void {
-    this.host = host;
-    this.outbox = outbox;
-    this.hostPort = host.socket.address().port;
-  }
-
-  transmit(slot: SendSlot): void {
+  transmit(peer: FrontPeer, slot: SendSlot): void {
     this.inFlightBytes += slot.len;
-    this.outbox?.add(slot);
+    peer.outbox.add(slot);
   }
 
   onSent(slot: SendSlot, failure: string): void {
@@ -288,8 +280,8 @@ export class UdpListener implements Sender, PublishedListener {
     // No errors are asked for on this socket: the next send goes on.
   }
 
-  onMessage(bytes: Buffer, peer: RemoteInfo): void {
-    this.publisher.deliver(this, bytes, peer);
+  onMessage(key: string, bytes: Uint8Array, off: number, len: number, peer: () => FrontPeer): void {
+    this.publisher.deliver(this, key, bytes, off, len, peer);
   }
 
   onReceiveError(): void {
@@ -302,8 +294,7 @@ export class UdpListener implements Sender, PublishedListener {
 
   stop(): void {
     this.publisher.forget(this);
-    this.outbox?.flush();
-    if (this.host !== undefined) closeQuietly(this.host.socket);
+    this.front?.close();
   }
 }
 
@@ -312,24 +303,18 @@ class UdpClient implements TableEntry<UdpClient> {
   readonly listener: UdpListener;
   readonly id: FlowId;
   readonly name: string;
-  readonly target: HostTarget;
+  readonly peer: FrontPeer;
   chain: UdpClient | undefined = undefined;
   older: UdpClient | undefined = undefined;
   newer: UdpClient | undefined = undefined;
   usedAt: Instant = 0;
   settled = false;
 
-  constructor(
-    listener: UdpListener,
-    key: Int32Array,
-    id: FlowId,
-    name: string,
-    target: HostTarget,
-  ) {
+  constructor(listener: UdpListener, key: Int32Array, id: FlowId, name: string, peer: FrontPeer) {
     this.listener = listener;
     this.key = key;
     this.id = id;
     this.name = name;
-    this.target = target;
+    this.peer = peer;
   }
 }

@@ -12,6 +12,7 @@
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { reportFault } from '../../base/faults.ts';
+import { dgramFd } from '../../native/dgram-fd.ts';
 import { errorCode } from '../../native/errors.ts';
 
 export interface HostSocketEvents {
@@ -91,7 +92,7 @@ export function openHostSocket(
       events.onFault();
     }
   });
-  return { socket, family, fd: descriptorOf(socket) };
+  return { socket, family, fd: dgramFd(socket) ?? -1 };
 }
 
 /** Closing a socket twice throws; that is no news to anybody here. */
@@ -101,19 +102,4 @@ export function closeQuietly(socket: Socket): void {
   } catch {
     // closed before
   }
-}
-
-/**
- * The descriptor, for IP_RECVERR. Node keeps the handle under a symbol; the public-looking
- * `_handle` prints a deprecation warning.
- */
-function descriptorOf(socket: Socket): number {
-  for (const symbol of Object.getOwnPropertySymbols(socket)) {
-    const state: unknown = Reflect.get(socket, symbol);
-    if (typeof state !== 'object' || state === null || !('handle' in state)) continue;
-    const { handle } = state;
-    if (typeof handle !== 'object' || handle === null || !('fd' in handle)) continue;
-    if (typeof handle.fd === 'number') return handle.fd;
-  }
-  return -1;
 }

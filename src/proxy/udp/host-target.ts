@@ -7,6 +7,8 @@ export interface HostTarget {
   readonly port: number;
   /** `struct sockaddr`; undefined where the address has a zone, which Node looks up. */
   readonly name: Uint8Array | undefined;
+  /** Control message with the address to send from, where that is not the kernel's choice. */
+  readonly source?: Uint8Array | undefined;
 }
 
 export const NO_TARGET: HostTarget = { address: '', port: 0, name: undefined };

@@ -12,14 +12,18 @@
  * A slot belongs to the outbox from `add` until the sender's `onSent`. How many there are is for the
  * sender to limit.
  */
+
+import type { Socket } from 'node:dgram';
 import { getSystemErrorName } from 'node:util';
 import { reportFault } from '../../base/faults.ts';
 import { once } from '../../base/once.ts';
 import { WorkList } from '../../base/work-list.ts';
 import * as n from '../../native/constants.ts';
 import type { DatagramBatch } from '../../native/posix.ts';
-import type { HostSocket } from './host-socket.ts';
 import type { SendSlot } from './send-pool.ts';
+
+/** The kernel's buffer is full: it empties at the speed of a network. */
+const RETRY_MS = 1;
 
 export interface Sender {
   /**
@@ -60,9 +64,17 @@ export class Outboxes {
   }
 }
 
+/** What an outbox sends through. */
+export interface OutboxHost {
+  /** -1 when Node does not tell. */
+  readonly fd: number;
+  /** Undefined: native calls alone send; what the kernel has no room for is tried again. */
+  readonly socket: Socket | undefined;
+}
+
 export class Outbox {
   private readonly shared: Outboxes;
-  private readonly host: HostSocket;
+  private readonly host: OutboxHost;
   private readonly sender: Sender;
   private first: SendSlot | undefined = undefined;
   private last: SendSlot | undefined = undefined;
@@ -72,14 +84,20 @@ export class Outbox {
   private atNode = 0;
   /** Until the kernel refuses: a device may not do it, or the path's MTU be less than a segment. */
   private segments = true;
+  private retrying = false;
+  private closed = false;
 
-  constructor(shared: Outboxes, host: HostSocket, sender: Sender) {
+  constructor(shared: Outboxes, host: OutboxHost, sender: Sender) {
     this.shared = shared;
     this.host = host;
     this.sender = sender;
   }
 
   add(slot: SendSlot): void {
+    if (this.closed) {
+      this.sender.onSent(slot, 'EADDRNOTAVAIL');
+      return;
+    }
     const batch = this.shared.batch();
     if (
       batch === undefined ||
@@ -108,10 +126,10 @@ export class Outbox {
   flush(): void {
     const batch = this.shared.batch();
     if (batch === undefined) return;
-    while (this.first !== undefined) {
+    while (this.first !== undefined && !this.retrying && !this.closed) {
       batch.clear(this.segments);
       let slot: SendSlot | undefined = this.first;
-      while (slot?.target.name !== undefined && batch.add(slot.bytes, slot.len, slot.target.name)) {
+      while (slot !== undefined && this.gather(batch, slot)) {
         slot = slot.next;
       }
       const gathered = batch.length;
@@ -120,6 +138,12 @@ export class Outbox {
       for (let i = 0; i < sent; i++) this.finish('');
       if (sent >= 0 && sent < gathered) this.sender.onInterrupted();
     }
+  }
+
+  /** Send nothing more; what waits is given back. */
+  close(): void {
+    this.closed = true;
+    while (this.first !== undefined) this.finish('ECANCELED');
   }
 
   /** @internal for {@link Outboxes}. */
@@ -136,12 +160,26 @@ export class Outbox {
 
   private onRefused(errno: number, segmented: boolean): void {
     if (errno === n.EAGAIN || errno === n.ENOBUFS) {
-      for (let slot = this.take(); slot !== undefined; slot = this.take()) this.sendByNode(slot);
+      if (this.host.socket === undefined) this.retryLater();
+      else
+        for (let slot = this.take(); slot !== undefined; slot = this.take()) this.sendByNode(slot);
     } else if (segmented && (errno === n.EINVAL || errno === n.EIO || errno === n.EMSGSIZE)) {
       this.segments = false;
     } else {
       this.finish(getSystemErrorName(-errno));
     }
+  }
+
+  private gather(batch: DatagramBatch, { bytes, len, target }: SendSlot): boolean {
+    return target.name !== undefined && batch.add(bytes, len, target.name, target.source);
+  }
+
+  private retryLater(): void {
+    this.retrying = true;
+    setTimeout(() => {
+      this.retrying = false;
+      this.flush();
+    }, RETRY_MS);
   }
 
   private finish(failure: string): void {
@@ -160,9 +198,14 @@ export class Outbox {
   }
 
   private sendByNode(slot: SendSlot): void {
+    const { socket } = this.host;
+    if (socket === undefined) {
+      this.sender.onSent(slot, 'ENOBUFS');
+      return;
+    }
     this.atNode++;
     slot.outbox = this;
     const { bytes, len, target, done } = slot;
-    this.host.socket.send(bytes, 0, len, target.port, target.address, done);
+    socket.send(bytes, 0, len, target.port, target.address, done);
   }
 }

@@ -35,6 +35,7 @@ export function portTable(
     ...{ downstream, clock: new TestClock(), flush, addresses },
     pool: new SendPool(),
     outboxes: new Outboxes(() => undefined),
+    native: { posix: undefined },
     seed: 9,
   });
   const serve = (): boolean => false;

@@ -76,6 +76,7 @@ describe('proxy/ports', () => {
         addresses,
         pool,
         outboxes,
+        native: { posix: undefined },
         seed: 9,
       },
       { ...UDP_PUBLISHER_DEFAULTS, ...udpOptions },

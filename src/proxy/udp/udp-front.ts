@@ -1,0 +1,296 @@
+/**
+ * The host's side of a published UDP port. Its clients may be connected sockets, which take answers from the
+ * address that they asked only; a socket on a wildcard answers from the host's primary one.
+ *
+ * So a wildcard is one socket that the kernel tells the address of each datagram, where native calls are
+ * ({@link NativeFront}), and a socket for each address of the host where they are not ({@link NodeFront}): then
+ * addresses that come and go are followed, a moment later, and other addresses of 127.0.0.0/8 than the
+ * interface's are not served.
+ */
+import type { RemoteInfo } from 'node:dgram';
+import { networkInterfaces } from 'node:os';
+import { copyBytes } from '../../base/copy-bytes.ts';
+import { reportFault } from '../../base/faults.ts';
+import type { IpAddress } from '../../base/ip-address.ts';
+import { EAGAIN } from '../../native/constants.ts';
+import { sourceControl } from '../../native/datagram-reader.ts';
+import { errorCode } from '../../native/errors.ts';
+import type { DatagramReader, Posix } from '../../native/posix.ts';
+import { sockaddrAddress, sockaddrPort } from '../../native/sockaddr.ts';
+import { type Watch, watchReadable } from '../../native/watch.ts';
+import { parseAddress } from '../../services/address-text.ts';
+import { closeQuietly, type HostSocket, openHostSocket } from './host-socket.ts';
+import { type HostTarget, hostTarget } from './host-target.ts';
+import { Outbox, type Outboxes, type Sender } from './outbox.ts';
+
+export type FrontCalls = Pick<Posix, 'openDatagramSocket'>;
+
+/** Whoever sent a datagram, and the address of ours that it was sent to. */
+export interface FrontPeer {
+  readonly address: string;
+  readonly port: number;
+  /** To answer from the address that was asked. */
+  readonly target: HostTarget;
+  readonly outbox: Outbox;
+  /** Undefined where native calls receive. */
+  readonly host: HostSocket | undefined;
+}
+
+export interface FrontOwner extends Sender {
+  /**
+   * A datagram: `len` bytes at `off` of `bytes`, borrowed for the call.
+   *
+   * @param key the same for the same peer and address of ours
+   * @param peer who that is; to be called within the call
+   */
+  onMessage(key: string, bytes: Uint8Array, off: number, len: number, peer: () => FrontPeer): void;
+  onReceiveError(): void;
+  /** `onMessage` threw; that is reported. */
+  onFault(): void;
+}
+
+export interface FrontDeps {
+  readonly outboxes: Outboxes;
+  /** Undefined without native calls. Asked for a wildcard only. */
+  readonly native: { readonly posix: FrontCalls | undefined };
+  readonly reader: () => DatagramReader | undefined;
+}
+
+export interface UdpFront {
+  /** The port bound. */
+  readonly port: number;
+  close(): void;
+}
+
+const ANY = { 4: '0.0.0.0', 6: '::' } as const;
+
+/**
+ * @param address undefined: every address of both families
+ * @returns the system's code when there is no socket to be had (`EADDRINUSE`, `EMFILE`, ...)
+ */
+export function openUdpFront(
+  address: IpAddress | undefined,
+  port: number,
+  deps: FrontDeps,
+  owner: FrontOwner,
+): UdpFront | string {
+  if (address !== undefined) {
+    return isAny(address)
+      ? openWildcard([address.family], port, deps, owner)
+      : new NodeFront(deps, owner, [], address.toString()).open(port);
+  }
+  const both = openWildcard([6, 4], port, deps, owner);
+  return both === 'EAFNOSUPPORT' || both === 'EADDRNOTAVAIL'
+    ? openWildcard([4], port, deps, owner)
+    : both;
+}
+
+const isAny = ({ a, b, c, d, family }: IpAddress): boolean =>
+  d === 0 && (family === 4 || (a | b | c) === 0);
+
+function openWildcard(
+  families: readonly (4 | 6)[],
+  port: number,
+  deps: FrontDeps,
+  owner: FrontOwner,
+): UdpFront | string {
+  const { posix } = deps.native;
+  const reader = posix === undefined ? undefined : deps.reader();
+  const [family = 4] = families;
+  const address = parseAddress(ANY[family]);
+  if (posix === undefined || reader === undefined || address === undefined) {
+    return new NodeFront(deps, owner, families, undefined).open(port);
+  }
+  try {
+    const bound = posix.openDatagramSocket(address, port, families.length > 1);
+    return new NativeFront(deps, owner, reader, family, bound);
+  } catch (error) {
+    return error instanceof Error ? errorCode(error) : 'EIO';
+  }
+}
+
+/** `sockaddr_in6` and an IPv6 address. */
+const KEY_NAME = 28;
+const KEY_LEN = KEY_NAME + 16;
+const KEY = Buffer.alloc(KEY_LEN);
+const KEY_VIEW = new DataView(KEY.buffer, KEY.byteOffset, KEY_LEN);
+
+class NativeFront implements UdpFront {
+  readonly port: number;
+  private readonly owner: FrontOwner;
+  private readonly reader: DatagramReader;
+  private readonly family: 4 | 6;
+  private readonly watch: Watch;
+  private readonly outbox: Outbox;
+  private readonly local: Int32Array = new Int32Array(4);
+  private index = 0;
+  private closed = false;
+
+  constructor(
+    { outboxes }: FrontDeps,
+    owner: FrontOwner,
+    reader: DatagramReader,
+    family: 4 | 6,
+    { fd, port }: { readonly fd: number; readonly port: number },
+  ) {
+    this.owner = owner;
+    this.reader = reader;
+    this.family = family;
+    this.port = port;
+    this.outbox = new Outbox(outboxes, { fd, socket: undefined }, owner);
+    this.watch = watchReadable(fd, () => this.onReadable());
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.outbox.flush();
+    this.closed = true;
+    this.outbox.close();
+    this.watch.close();
+  }
+
+  private onReadable(): void {
+    const { reader, owner } = this;
+    const got = reader.receive(this.watch.fd);
+    if (got < 0 && got !== -EAGAIN) owner.onReceiveError();
+    for (let i = 0; i < got && !this.closed; i++) {
+      // RFC 768: from port 0 comes what wants no answer; it is no port to send to.
+      if (sockaddrPort(reader.names.view, reader.nameOff(i)) === 0) continue;
+      this.index = i;
+      reader.local(i, this.local);
+      try {
+        owner.onMessage(this.keyOf(i), reader.bytes, reader.off(i), reader.len(i), this.peer);
+      } catch (fault) {
+        reportFault('datagram', fault);
+        owner.onFault();
+      }
+    }
+  }
+
+  private keyOf(i: number): string {
+    const { reader, local } = this;
+    copyBytes(reader.names.bytes, reader.nameOff(i), KEY, 0, KEY_NAME);
+    for (let word = 0; word < 4; word++) KEY_VIEW.setInt32(KEY_NAME + word * 4, local[word] ?? 0);
+    return KEY.toString('latin1', this.family === 4 ? 2 : 0, KEY_LEN);
+  }
+
+  private readonly peer = (): FrontPeer => {
+    const { reader, index, family } = this;
+    const { bytes, view } = reader.names;
+    const off = reader.nameOff(index);
+    const address = sockaddrAddress(view, off)?.toString() ?? '';
+    const port = sockaddrPort(view, off);
+    const name = bytes.slice(off, off + reader.nameLen(index));
+    const source = sourceControl(this.local, family);
+    return {
+      address,
+      port,
+      target: { address, port, name, source },
+      outbox: this.outbox,
+      host: undefined,
+    };
+  };
+}
+
+/** How often the host's addresses are read. */
+const FOLLOW_MS = 2_000;
+/** For a port that is free at every address. */
+const PORT_TRIES = 8;
+
+class NodeFront implements UdpFront {
+  port = 0;
+  private readonly deps: FrontDeps;
+  private readonly owner: FrontOwner;
+  private readonly families: readonly (4 | 6)[];
+  /** The only address; undefined: those of the host. */
+  private readonly only: string | undefined;
+  private readonly sockets = new Map<string, { host: HostSocket; outbox: Outbox }>();
+  private timer: NodeJS.Timeout | undefined = undefined;
+
+  constructor(
+    deps: FrontDeps,
+    owner: FrontOwner,
+    families: readonly (4 | 6)[],
+    only: string | undefined,
+  ) {
+    this.deps = deps;
+    this.owner = owner;
+    this.families = families;
+    this.only = only;
+  }
+
+  open(port: number): this | string {
+    let failure = 'EADDRNOTAVAIL';
+    for (let attempt = 0; attempt < (port === 0 ? PORT_TRIES : 1); attempt++) {
+      this.port = port;
+      const failed = this.addresses().map((address) => this.add(address));
+      failure = failed.find((code) => code === 'EADDRINUSE') ?? failed[0] ?? failure;
+      if (this.sockets.size > 0 && !failed.includes('EADDRINUSE')) {
+        if (this.only === undefined) {
+          this.timer = setInterval(() => this.follow(), FOLLOW_MS);
+          this.timer.unref();
+        }
+        return this;
+      }
+      this.close();
+    }
+    return failure;
+  }
+
+  close(): void {
+    clearInterval(this.timer);
+    for (const address of [...this.sockets.keys()]) this.remove(address);
+  }
+
+  private addresses(): readonly string[] {
+    if (this.only !== undefined) return [this.only];
+    return Object.entries(networkInterfaces()).flatMap(([ifName, entries = []]) =>
+      entries
+        .filter(({ family }) => this.families.includes(family === 'IPv4' ? 4 : 6))
+        .map(({ address }) => (address.startsWith('fe80:') ? `${address}%${ifName}` : address)),
+    );
+  }
+
+  private follow(): void {
+    const now = new Set(this.addresses());
+    for (const address of [...this.sockets.keys()]) if (!now.has(address)) this.remove(address);
+    for (const address of now) if (!this.sockets.has(address)) this.add(address);
+  }
+
+  /** @returns '' or the system's code */
+  private add(address: string): string {
+    const { owner } = this;
+    const family = address.includes(':') ? 6 : 4;
+    const host = openHostSocket(
+      { family, address, port: this.port },
+      {
+        onMessage: (bytes, from) => {
+          const key = `${from.port} ${from.address} ${address}`;
+          owner.onMessage(key, bytes, 0, bytes.length, () => this.peerAt(address, from));
+        },
+        onReceiveError: () => owner.onReceiveError(),
+        onFault: () => owner.onFault(),
+      },
+    );
+    if (typeof host === 'string') return host;
+    this.port = host.socket.address().port;
+    this.sockets.set(address, { host, outbox: new Outbox(this.deps.outboxes, host, owner) });
+    return '';
+  }
+
+  private remove(address: string): void {
+    const socket = this.sockets.get(address);
+    if (socket === undefined) return;
+    this.sockets.delete(address);
+    socket.outbox.flush();
+    socket.outbox.close();
+    closeQuietly(socket.host.socket);
+  }
+
+  private peerAt(local: string, { address, port }: RemoteInfo): FrontPeer {
+    const socket = this.sockets.get(local);
+    if (socket === undefined) throw new Error('a datagram came to a socket that is closed');
+    const target = hostTarget(address, port, socket.host.family);
+    return { address, port, target, outbox: socket.outbox, host: socket.host };
+  }
+}
