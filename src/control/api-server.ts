@@ -3,8 +3,8 @@
  *
  * Theory of operation: a request passes, in this order, admission (Host, Origin, token), routing,
  * reading its bounded body, and its handler. Any step may throw a `ProblemError`, which becomes the answer;
- * any other error is ours and becomes a 500 and a log line. Limits: connections, header size and
- * time, body size and time.
+ * any other error is ours and becomes a 500 and a log line. Limits: header size and time, body size and
+ * time; connections are their owner's to limit (`waiting-room.ts`, `ports/guest-api.ts`).
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -19,8 +19,6 @@ import { ProblemError, problem, problemBody, problemTitle, quoted } from './prob
 import { parseJsonBody, readBody } from './request-body.ts';
 import { type Answer, JSON_TYPE, type Route } from './route.ts';
 
-/** Those that hold something open (a lease) are not counted. */
-export const MAX_CONNECTIONS = 64;
 const PROBLEM_TYPE = 'application/problem+json';
 
 /** What a server serves, and to whom. */
@@ -46,9 +44,7 @@ export interface ApiServer {
 
 export function createApiServer<T extends PortTarget>(service: ApiService<T>, log: Log): ApiServer {
   const routes = [...service.routes, openApiRoute(service.routes, service.version)];
-  const held = new HeldConnections((count) => {
-    server.maxConnections = MAX_CONNECTIONS + count;
-  });
+  const held = new HeldConnections();
   const server = createServer(
     {
       maxHeaderSize: 16 * 1024,
@@ -65,7 +61,6 @@ export function createApiServer<T extends PortTarget>(service: ApiService<T>, lo
         .then((result) => send(request, response, held, result));
     },
   );
-  server.maxConnections = MAX_CONNECTIONS;
   server.on('clientError', onClientError);
   // Refused like any method that no route has; without a listener Node drops the connection.
   server.on('connect', (_request, socket) => {

@@ -9,6 +9,7 @@ import { createApiServer } from './api-server.ts';
 import type { NetworkView } from './network-view.ts';
 import { hostAccess } from './ports/port-access.ts';
 import { type ApiTarget, METRICS_TYPE, ROUTES } from './routes.ts';
+import { WaitingRoom } from './waiting-room.ts';
 
 export type ApiAddress =
   | { readonly kind: 'unix'; readonly path: string }
@@ -52,7 +53,7 @@ export async function serveControlApi(options: ControlApiOptions): Promise<ApiLi
   };
   const admission =
     address.kind === 'unix' ? unixAdmission : tokenAdmission(readToken(address.tokenFile, log));
-  const { server } = createApiServer(
+  const { server, held } = createApiServer(
     {
       routes: ROUTES,
       version,
@@ -61,12 +62,17 @@ export async function serveControlApi(options: ControlApiOptions): Promise<ApiLi
     },
     log,
   );
+  const room = new WaitingRoom(server, held);
   const listener =
     address.kind === 'unix'
       ? await listenUnix(server, address.path)
       : await listenTcp(server, address.address, address.port);
   where = listener.where;
-  return listener;
+  const close = (): Promise<void> => {
+    room.close();
+    return listener.close();
+  };
+  return { ...listener, close };
 }
 
 /** prom-client is loaded by the first scrape. */

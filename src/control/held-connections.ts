@@ -1,6 +1,6 @@
 /**
  * Connections that hold something open: a publication that is leased ends when the connection that
- * asked for it has closed. They are exempt from the idle timeout and from the limit of connections;
+ * asked for it has closed. They are exempt from the idle timeout and from limits of connections;
  * what they hold has limits of its own.
  */
 import type { Socket } from 'node:net';
@@ -12,12 +12,6 @@ const KEEPALIVE_MS = 15_000;
 
 export class HeldConnections {
   private readonly held = new Set<Duplex>();
-  private readonly onCount: (held: number) => void;
-
-  /** @param onCount told how many there are, at each change */
-  constructor(onCount: (held: number) => void) {
-    this.onCount = onCount;
-  }
 
   has(connection: Duplex): boolean {
     return this.held.has(connection);
@@ -42,10 +36,6 @@ export class HeldConnections {
     this.held.add(socket);
     if ('setKeepAlive' in socket) socket.setKeepAlive(true, KEEPALIVE_MS);
     socket.setMaxListeners(0); // one listener for each port that it holds
-    socket.once('close', () => {
-      this.held.delete(socket);
-      this.onCount(this.held.size);
-    });
-    this.onCount(this.held.size);
+    socket.once('close', () => this.held.delete(socket));
   }
 }

@@ -9,10 +9,10 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { SILENT } from '../../src/base/log.ts';
 import type { ApiListener } from '../../src/control/api-listener.ts';
-import { MAX_CONNECTIONS } from '../../src/control/api-server.ts';
 import { ApiClient } from '../../src/control/client.ts';
 import { type ApiAddress, serveControlApi } from '../../src/control/control-api.ts';
 import { flowsSchema, healthSchema, infoSchema } from '../../src/control/schema.ts';
+import { WAITING_ROOM_LIMITS } from '../../src/control/waiting-room.ts';
 import { FakeNetwork } from '../cli/fake-network.ts';
 import { itNeeding } from '../support/requirements.ts';
 
@@ -442,25 +442,34 @@ describe('control API', () => {
     assert.equal(shutdowns, 0);
   });
 
-  it('at the limit of connections one more is closed, and served once another has gone', async () => {
-    const idle = Array.from({ length: MAX_CONNECTIONS }, () => connect(path));
+  it('a hundred clients at once are all answered', async () => {
+    const clients = Array.from({ length: 100 }, async () => {
+      const { status } = await ask('GET /v1/health');
+      return status;
+    });
+    assert.deepEqual(new Set(await Promise.all(clients)), new Set([200]));
+  });
+
+  it('clients wait for connections that say nothing, which then give way', async () => {
+    const idle = Array.from({ length: WAITING_ROOM_LIMITS.served }, () => connect(path));
+    const gone = idle.map((socket) => once(socket, 'close'));
     await Promise.all(idle.map((socket) => once(socket, 'connect')));
-    await assert.rejects(isServing(), { code: 'ERR_HAWSER_API_CLIENT', status: 0 });
-    const [first] = idle;
-    const counted = () => new Promise((resolve) => setImmediate(resolve));
-    first?.destroy();
-    for (let tries = 0; tries < 100; tries++) {
-      await counted();
-      if (
-        await isServing().then(
-          () => true,
-          () => false,
-        )
-      )
-        break;
-    }
-    await isServing();
+    await Promise.all(Array.from({ length: 100 }, () => isServing()));
+    await Promise.race(gone);
     for (const socket of idle) socket.destroy();
+  });
+
+  it('a client that leaves while it waits, and those that wait at the end, are let go', async () => {
+    const all = Array.from({ length: WAITING_ROOM_LIMITS.served + 5 }, () => connect(path));
+    for (const socket of all) socket.on('error', () => {}); // cut: reset, or ended
+    await Promise.all(all.map((socket) => once(socket, 'connect')));
+    all.at(-1)?.destroy();
+    const last = all.at(-2);
+    assert.ok(last !== undefined);
+    const cut = new Promise((resolve) => last.once('close', resolve));
+    await listener.close();
+    await cut;
+    for (const socket of all) socket.destroy();
   });
 
   it('a live socket is refused and left alone', async () => {

@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SILENT } from '../../../src/base/log.ts';
 import type { ApiListener } from '../../../src/control/api-listener.ts';
-import { MAX_CONNECTIONS } from '../../../src/control/api-server.ts';
 import { serveControlApi } from '../../../src/control/control-api.ts';
 import { portSchema, portsSchema } from '../../../src/control/schema.ts';
+import { WAITING_ROOM_LIMITS } from '../../../src/control/waiting-room.ts';
 import { FakeNetwork } from '../../cli/fake-network.ts';
 import { until } from '../../proxy/recording.ts';
 
@@ -263,8 +263,8 @@ describe('control/ports', () => {
     });
 
     it('do not count against the limit of connections', async () => {
-      for (let i = 0; i < MAX_CONNECTIONS + 20; i++) await lease();
-      assert.equal((await list()).length, MAX_CONNECTIONS + 20);
+      for (let i = 0; i < WAITING_ROOM_LIMITS.served + 20; i++) await lease();
+      assert.equal((await list()).length, WAITING_ROOM_LIMITS.served + 20);
     });
 
     it('need a connection that stays open', async () => {

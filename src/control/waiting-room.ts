@@ -1,0 +1,120 @@
+/**
+ * Clients beyond those that the control API serves at a time: they wait in order instead of being cut.
+ *
+ * While somebody waits, a connection that has nothing under way gives its place up after a moment: one that
+ * is idle between requests, or has not sent one yet. Those that hold a lease are neither counted nor
+ * closed. A client that comes when the room is full is cut.
+ */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { HeldConnections } from './held-connections.ts';
+
+export interface WaitingRoomLimits {
+  readonly served: number;
+  readonly waiting: number;
+  /** How long a connection may be idle while others wait. */
+  readonly idleMs: number;
+}
+
+export const WAITING_ROOM_LIMITS: WaitingRoomLimits = { served: 64, waiting: 1024, idleMs: 1_000 };
+
+export class WaitingRoom {
+  /** Clients that were cut for want of room. */
+  turnedAway = 0;
+  private readonly limits: WaitingRoomLimits;
+  private readonly held: HeldConnections;
+  private readonly admit: (socket: Socket) => void;
+  /** By connection, since when it is idle; undefined while a request is under way. */
+  private readonly served = new Map<Socket, number | undefined>();
+  private readonly waiting = new Set<Socket>();
+  private timer: NodeJS.Timeout | undefined = undefined;
+
+  /** Stands before the server's own listeners of connections. */
+  constructor(
+    server: Server,
+    held: HeldConnections,
+    limits: WaitingRoomLimits = WAITING_ROOM_LIMITS,
+  ) {
+    this.limits = limits;
+    this.held = held;
+    const listeners = server.listeners('connection');
+    this.admit = (socket) => {
+      for (const listener of listeners) listener.call(server, socket);
+    };
+    server.removeAllListeners('connection');
+    server.on('connection', (socket) => this.enter(socket));
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      const { socket } = request;
+      if (!this.served.has(socket)) return;
+      this.served.set(socket, undefined);
+      response.once('close', () => {
+        if (this.served.has(socket)) this.served.set(socket, performance.now());
+        this.next(); // it may hold a lease now, and leave its place
+      });
+    });
+  }
+
+  /** Cut those that wait. */
+  close(): void {
+    for (const socket of this.waiting) socket.destroy();
+  }
+
+  private enter(socket: Socket): void {
+    if (this.hasRoom()) {
+      this.serve(socket);
+      return;
+    }
+    if (this.waiting.size >= this.limits.waiting) {
+      this.turnedAway++;
+      socket.destroy();
+      return;
+    }
+    this.waiting.add(socket);
+    socket.on('error', ignore);
+    socket.once('close', () => this.waiting.delete(socket));
+    this.timer ??= setInterval(() => this.closeIdle(), this.limits.idleMs / 4).unref();
+  }
+
+  private serve(socket: Socket): void {
+    this.served.set(socket, performance.now());
+    socket.once('close', () => {
+      this.served.delete(socket);
+      this.next();
+    });
+    this.admit(socket);
+  }
+
+  private next(): void {
+    for (const socket of this.waiting) {
+      if (!this.hasRoom()) return;
+      this.waiting.delete(socket);
+      socket.off('error', ignore);
+      this.serve(socket);
+    }
+  }
+
+  private hasRoom(): boolean {
+    let count = 0;
+    for (const socket of this.served.keys()) if (!this.held.has(socket)) count++;
+    return count < this.limits.served;
+  }
+
+  private closeIdle(): void {
+    if (this.waiting.size === 0) {
+      clearInterval(this.timer);
+      this.timer = undefined;
+      return;
+    }
+    let wanted = this.waiting.size;
+    const before = performance.now() - this.limits.idleMs;
+    for (const [socket, idleSince] of this.served) {
+      if (wanted === 0) return;
+      if (idleSince === undefined || idleSince > before || this.held.has(socket)) continue;
+      socket.destroy();
+      wanted--;
+    }
+  }
+}
+
+/** A client that leaves while it waits: 'close' follows. */
+const ignore = (): void => {};

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { HeldConnections } from '../../src/control/held-connections.ts';
+import { WaitingRoom } from '../../src/control/waiting-room.ts';
+
+describe('control/waiting-room', () => {
+  let server: Server;
+  let held: HeldConnections;
+  let room: WaitingRoom;
+  let sockets: Socket[];
+  /** Answer what is under way. */
+  let answers: (() => void)[];
+
+  const open = async (limits: { served: number; waiting: number; idleMs: number }) => {
+    room = new WaitingRoom(server, held, limits);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+  };
+  beforeEach(() => {
+    sockets = [];
+    answers = [];
+    held = new HeldConnections();
+    server = createServer((request, response) => {
+      if (request.url === '/hold') held.connectionOf(request.socket, true).hold(() => {});
+      if (request.url === '/later') answers.push(() => response.end('ok'));
+      else response.end('ok');
+    });
+  });
+  afterEach(() => {
+    room.close();
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    server.closeAllConnections();
+  });
+
+  const client = async (path?: string): Promise<Socket> => {
+    const address = server.address();
+    assert.ok(typeof address === 'object' && address !== null);
+    const socket = connect(address.port, '127.0.0.1');
+    socket.on('error', () => {});
+    sockets.push(socket);
+    await once(socket, 'connect');
+    if (path !== undefined) socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    return socket;
+  };
+
+  it('a request under way keeps its place, whoever waits', async () => {
+    await open({ served: 1, waiting: 10, idleMs: 0 });
+    const busy = await client('/later');
+    const next = await client('/');
+    for (let i = 0; i < 100; i++) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(next.bytesRead, 0);
+    assert.equal(answers.length, 1);
+    answers[0]?.();
+    await once(busy, 'data');
+    await once(next, 'data');
+  });
+
+  it('one that holds something is not closed, and leaves its place to others', async () => {
+    await open({ served: 1, waiting: 10, idleMs: 4 });
+    const holder = await client('/hold');
+    await once(holder, 'data');
+    for (let i = 0; i < 5; i++) await once(await client('/'), 'data');
+    assert.equal(holder.destroyed, false);
+  });
+
+  it('a client that comes when the room is full is cut', async () => {
+    await open({ served: 1, waiting: 1, idleMs: 60_000 });
+    await client('/later');
+    await client();
+    await once(await client(), 'close');
+    assert.equal(room.turnedAway, 1);
+  });
+});
