@@ -90,6 +90,8 @@ for (const name of made) {
 }
 for (const name of readdirSync(BIN)) if (!made.has(name)) rmSync(join(BIN, name)); // of an earlier build
 
+await import('./man-pages.ts');
+
 const cached = spawnSync(process.execPath, ['dist/tools/code-cache.js', join(BIN, `${MAIN}.js`)], {
   stdio: 'inherit',
 });

@@ -10,6 +10,7 @@ import { reportFault } from '../base/faults.ts';
 import type { Log } from '../base/log.ts';
 import type { ApiListener } from '../control/api-listener.ts';
 import { serveControlApi } from '../control/control-api.ts';
+import { isInherited } from '../native/inherited-listeners.ts';
 import { EXIT_FAILURE, messageOf, RunError } from '../network/errors.ts';
 import type { DaemonNetwork, OpenNetwork } from '../network/network-interface.ts';
 import type { DaemonConfig } from './daemon-config.ts';
@@ -134,7 +135,7 @@ class Daemon {
     network.denyProcess(deps.offered ?? []);
     if (options.exitWithGuest) this.awaitGuests(network);
     const links = network.view.info().links.map(({ link }) => link);
-    for (const path of linkPaths(options)) this.owned.add(path);
+    for (const path of linkPaths(options)) this.own(path);
     if (this.isStopping) return;
     this.api = await serveControlApi({
       address: options.api,
@@ -147,9 +148,13 @@ class Daemon {
     });
     const { tcp } = this.api;
     if (tcp !== undefined) network.denyGuests(tcp.address, tcp.port);
-    if (options.api.kind === 'unix') this.owned.add(options.api.path);
+    if (options.api.kind === 'unix') this.own(options.api.path);
     if (this.isStopping) return;
     await this.announce(network, links, this.api.where);
+  }
+
+  private own(path: string): void {
+    if (!isInherited(path)) this.owned.add(path);
   }
 
   private makeDirectories(): void {

@@ -2,6 +2,7 @@
 import { isatty } from 'node:tty';
 import { pino } from 'pino';
 import type { Log } from '../base/log.ts';
+import { wantsColour } from './colour.ts';
 import type { LogConfig } from './daemon-config.ts';
 import type { LineSink } from './stderr-sink.ts';
 
@@ -12,7 +13,8 @@ export async function createLog(
   isTerminal: boolean = file === undefined && isatty(2),
 ): Promise<Log> {
   const pretty = format === undefined ? isTerminal : format === 'pretty';
-  const destination = pretty ? await prettySink(sink, isTerminal) : sink;
+  const colorize = wantsColour(process.env, isTerminal);
+  const destination = pretty ? await prettySink(sink, colorize) : sink;
   const log: Log = pino(
     {
       level,

@@ -4,9 +4,10 @@
  *
  * Exit status: 0 for a wanted end, 1 for a failure while running, 2 for bad usage.
  */
-import { Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { EXIT_FAILURE, EXIT_USAGE, isUsageError, messageOf } from '../network/errors.ts';
 import { packageVersion } from '../network/version.ts';
+import type { Shell } from './completion.ts';
 import { keepOnSignals } from './early-signals.ts';
 import { type OptionRow, RUN_OPTIONS } from './option-table.ts';
 
@@ -145,6 +146,12 @@ function addInspectCommands(program: Command): void {
     process.stdout.write(await flowsCommand({ ...inspectRequest(flows), ...filter }));
   });
 
+  const stop = inspectCommand(program, 'stop', 'end a running daemon, and wait until it has');
+  stop.action(async () => {
+    const { stopCommand } = await import('./commands/stop.ts');
+    process.stdout.write(await stopCommand(inspectRequest(stop)));
+  });
+
   const leases = inspectCommand(program, 'leases', 'DHCP leases');
   leases.action(async () => {
     process.stdout.write(await (await load()).leasesCommand(inspectRequest(leases)));
@@ -227,7 +234,29 @@ function addBenchCommand(program: Command): void {
   });
 }
 
-function makeProgram(): Command {
+/** About the program itself. */
+function addMetaCommands(program: Command): void {
+  const version = program
+    .command('version')
+    .description('versions of hawser and of what it runs on')
+    .option('--json', 'for programs');
+  version.action(async () => {
+    const { versionCommand } = await import('./commands/version.ts');
+    process.stdout.write(versionCommand(isSet(version, 'json')));
+  });
+
+  const completion = program
+    .command('completion')
+    .description('a script that completes hawser in your shell: eval "$(hawser completion bash)"')
+    .addArgument(new Argument('<shell>').choices(['bash', 'zsh', 'fish']));
+  completion.action(async (shell: Shell) => {
+    const { completionScript } = await import('./completion.ts');
+    process.stdout.write(completionScript(shell, program));
+  });
+}
+
+/** Completion and manual pages are made of it, too. */
+export function makeProgram(): Command {
   const program = new Command('hawser')
     .description('A network for virtual machines, in user space: no root, no bridge.')
     .version(packageVersion())
@@ -240,6 +269,7 @@ function makeProgram(): Command {
   addPortCommands(program);
   addAgentCommand(program);
   addBenchCommand(program);
+  addMetaCommands(program);
   return program;
 }
 

@@ -1,6 +1,7 @@
 /** Where the control API is served: a Unix socket of mode 0600 or a TCP port, and its end. */
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { isInherited, listenOnInherited } from '../native/inherited-listeners.ts';
 import { listenOnUnixPath, PRIVATE_SOCKET_MODE } from '../native/unix-listener.ts';
 import { type PlaceTaken, removeStaleSocket } from '../transports/stale-socket.ts';
 import { withPathLock } from './path-lock.ts';
@@ -29,17 +30,23 @@ const ADVICE: Readonly<Record<PlaceTaken, string>> = {
 /** Serve on the Unix socket `path`: a stale one is taken over, a live one refused. */
 export async function listenUnix(server: Server, path: string): Promise<ApiListener> {
   try {
-    await withPathLock(path, async () => {
-      const taken = await removeStaleSocket(path);
-      if (taken !== undefined) throw new Error(ADVICE[taken]);
-      await bound(server, () => listenOnUnixPath(server, { path }, PRIVATE_SOCKET_MODE));
-    });
+    if (isInherited(path)) await bound(server, () => listenOnInherited(server, path));
+    else
+      await withPathLock(path, async () => {
+        await free(path);
+        await bound(server, () => listenOnUnixPath(server, { path }, PRIVATE_SOCKET_MODE));
+      });
   } catch (error) {
     throw new ListenError(`cannot serve the control API at ${path}: ${messageOf(error)}`, {
       cause: error,
     });
   }
   return { where: `unix:${path}`, tcp: undefined, close: () => closeServer(server) };
+}
+
+async function free(path: string): Promise<void> {
+  const taken = await removeStaleSocket(path);
+  if (taken !== undefined) throw new Error(ADVICE[taken]);
 }
 
 export async function listenTcp(

@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname, resolve } from 'node:path';
+import { isInherited, listenOnInherited } from '../native/inherited-listeners.ts';
 import { KEEPALIVE_DEFAULT_S, keepaliveOptions } from '../native/stream/keepalive-options.ts';
 import { listenOnUnixPath } from '../native/unix-listener.ts';
 import { LinkError, LinkInUseError } from './link-context.ts';
@@ -26,7 +27,9 @@ export async function openServer(
     { pauseOnConnect: true, noDelay: true, ...keepaliveOptions(keepaliveS) },
     onSocket,
   );
-  if ('path' in address) await freePlace(resolve(address.path));
+  if ('path' in address && !isInherited(resolve(address.path))) {
+    await freePlace(resolve(address.path));
+  }
   try {
     await listen(server, address, socketMode);
   } catch (cause) {
@@ -74,8 +77,10 @@ function listen(server: Server, address: StreamAddress, socketMode: number): Pro
       server.on('error', () => {}); // an accept failed; the next one may not
       done();
     });
-    if ('path' in address) listenOnUnixPath(server, { path: address.path }, socketMode);
-    else server.listen({ ...address });
+    if (!('path' in address)) server.listen({ ...address });
+    else if (!listenOnInherited(server, resolve(address.path))) {
+      listenOnUnixPath(server, { path: address.path }, socketMode);
+    }
   });
 }
 

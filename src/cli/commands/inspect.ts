@@ -2,19 +2,21 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ApiClient, type ApiEndpoint } from '../../control/client.ts';
-import type { FlowView, GuestView, LeaseView } from '../../control/network-view.ts';
+import type { FlowView, GuestView, LeaseView, MuxLinkView } from '../../control/network-view.ts';
 import {
   flowsSchema,
   guestsSchema,
   healthSchema,
   infoSchema,
   leasesSchema,
+  muxSchema,
 } from '../../control/schema.ts';
 import { messageOf, RunError, UsageError } from '../../network/errors.ts';
 import { parseApi } from '../../network/option-values.ts';
 import { instanceDir, realPlace } from '../runtime-dir.ts';
 import { parseName } from '../settings.ts';
 import { formatBytes, formatDuration, table } from '../text-table.ts';
+import { endpoint } from './port-text.ts';
 
 export interface InspectRequest {
   readonly name: string;
@@ -60,7 +62,8 @@ export async function statusCommand(request: InspectRequest): Promise<string> {
   const health = await client.get('/v1/health', healthSchema);
   const info = await client.get('/v1/info', infoSchema);
   const { guests } = await client.get('/v1/guests', guestsSchema);
-  if (request.json) return toJson({ health, info, guests });
+  const { links: mux } = await client.get('/v1/mux', muxSchema);
+  if (request.json) return toJson({ health, info, guests, mux });
   const facts: [string, string][] = [
     ['status', [health.status, ...health.problems].join('\n')],
     ['instance', `${info.name} (process ${info.pid}, hawser ${info.version})`],
@@ -74,8 +77,18 @@ export async function statusCommand(request: InspectRequest): Promise<string> {
       'link',
       `${link} (${attachedGuests} attached)`,
     ]),
+    ...mux.map((link): [string, string] => ['mux', muxText(link)]),
   ];
   return `${table([], facts)}\n${guestTable(guests)}`;
+}
+
+/** `guest:4099 (connected; peer 1 ready, 2 channels)`. */
+function muxText({ link, state, problem, peers }: MuxLinkView): string {
+  const facts = peers.map(
+    ({ id, state: is, channels }) => `peer ${id} ${is}, ${channels} channels`,
+  );
+  if (facts.length === 0 && problem !== '') facts.push(problem);
+  return `${link} (${[state, ...facts].join('; ')})`;
 }
 
 function guestTable(guests: readonly GuestView[]): string {
@@ -125,9 +138,6 @@ export async function flowsCommand(request: FlowsRequest): Promise<string> {
     ) + (hidden > 0 ? `and ${hidden} more: see --limit\n` : '')
   );
 }
-
-const endpoint = (address: string, port: number): string =>
-  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 
 const flowRow = (flow: FlowView): string[] => [
   flow.id,

@@ -18,6 +18,7 @@ import {
 } from '../../proxy/ports/publish-text.ts';
 import { table } from '../text-table.ts';
 import { clientOf, type InspectRequest, toJson } from './inspect.ts';
+import { endpoint, hostSide } from './port-text.ts';
 
 export interface ExposeRequest extends InspectRequest {
   /** As `hawser run -p` takes them. */
@@ -143,14 +144,6 @@ export async function portsCommand(request: InspectRequest): Promise<string> {
     ]),
   );
 }
-
-const endpoint = (address: string, port: number): string =>
-  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-
-const hostSide = ({ protocol, hostAddress, hostPort, hostPath }: PortView): string =>
-  hostPath === null
-    ? `${endpoint(hostAddress ?? '*', hostPort ?? 0)}/${protocol}`
-    : `unix:${hostPath}`;
 
 function guestSide({ guestAddress, guest, guestPort, guestPath, guestNow }: PortView): string {
   if (guestPath !== null) return guestPath;

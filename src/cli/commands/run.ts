@@ -1,12 +1,17 @@
 /** `hawser run`. */
+import { isatty } from 'node:tty';
 
+import { inheritListeners } from '../../native/inherited-listeners.ts';
+import { UsageError } from '../../network/errors.ts';
 import type { DaemonNetwork } from '../../network/network-interface.ts';
 import { packageVersion } from '../../network/version.ts';
 import { type CommandLine, loadConfig } from '../config.ts';
 import { GRACE_MS, runDaemon } from '../daemon.ts';
+import type { DaemonConfig } from '../daemon-config.ts';
 import { FileSink } from '../file-sink.ts';
 import { createLog } from '../log.ts';
 import { checkRuntimeDir, realPlace } from '../runtime-dir.ts';
+import { linkPaths } from '../socket-paths.ts';
 import { StderrSink } from '../stderr-sink.ts';
 
 export interface RunRequest {
@@ -18,6 +23,23 @@ export interface RunRequest {
   onListening(): void;
 }
 
+async function sayNext({ view }: DaemonNetwork, { name, log }: DaemonConfig): Promise<void> {
+  if (log.format === 'json' || log.level === 'error' || log.level === 'silent') return;
+  const { nextSteps } = await import('../next-steps.ts');
+  const links = view.info().links.map(({ link }) => link);
+  process.stderr.write(nextSteps({ name, links, ports: view.ports() }));
+}
+
+/** What systemd listens on for us must be for one of our sockets. */
+function checkInherited(options: DaemonConfig): void {
+  const { api } = options;
+  const paths = [...linkPaths(options), ...(api.kind === 'unix' ? [api.path] : [])];
+  for (const path of inheritListeners(process.env, process.pid)) {
+    if (paths.includes(path)) continue;
+    throw new UsageError([`LISTEN_FDS passes ${path}: name it by --listen, --mux or --api`]);
+  }
+}
+
 /** @returns the exit status */
 export async function runCommand(request: RunRequest): Promise<number> {
   const place = realPlace();
@@ -27,6 +49,7 @@ export async function runCommand(request: RunRequest): Promise<number> {
     process.stdout.write(printConfig(options));
     return 0;
   }
+  checkInherited(options);
   const file = options.log.file === undefined ? undefined : new FileSink(options.log.file);
   const [log, { openNetwork }] = await Promise.all([
     createLog(options.log, file ?? new StderrSink()),
@@ -46,6 +69,9 @@ export async function runCommand(request: RunRequest): Promise<number> {
     exit: (status) => process.exit(status),
     checkDirectories: () => checkRuntimeDir(place),
     reload,
+    onReady: (network) => {
+      if (file === undefined && isatty(2)) void sayNext(network, options);
+    },
   });
   request.onListening();
   return await ended;

@@ -1,0 +1,59 @@
+/**
+ * Unix sockets that listen already when the process starts, from systemd or whoever speaks its protocol
+ * (sd_listen_fds(3)): descriptors from 3 on, LISTEN_FDS of them, for the process LISTEN_PID. They are known by their
+ * path: who is to listen there uses the descriptor. Their files are not ours to make, nor to remove.
+ */
+import { fstatSync, readFileSync } from 'node:fs';
+import type { Server } from 'node:net';
+
+const FIRST_FD = 3;
+const MAX_FDS = 64;
+
+export class InheritError extends Error {
+  readonly code = 'ERR_HAWSER_INHERITED_SOCKET';
+}
+
+const byPath = new Map<string, number>();
+
+/**
+ * Once, at the start: take what was passed, and the variables, which are not for children.
+ *
+ * @returns the paths
+ * @throws InheritError
+ */
+export function inheritListeners(env: NodeJS.ProcessEnv, pid: number): string[] {
+  const { LISTEN_PID: forPid, LISTEN_FDS: countText = '' } = env;
+  for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'])
+    Reflect.deleteProperty(env, name);
+  if (forPid !== String(pid)) return [];
+  const count = Number(countText);
+  if (!Number.isInteger(count) || count < 0 || count > MAX_FDS) {
+    throw new InheritError(`LISTEN_FDS=${countText}: must be a number of 0 to ${MAX_FDS}`);
+  }
+  const table = count === 0 ? '' : readFileSync('/proc/self/net/unix', 'latin1');
+  for (let fd = FIRST_FD; fd < FIRST_FD + count; fd++) byPath.set(pathOf(fd, table), fd);
+  return [...byPath.keys()];
+}
+
+export const isInherited = (path: string): boolean => byPath.has(path);
+
+/** Listen on what was inherited for `path`. @returns false when nothing was */
+export function listenOnInherited(server: Server, path: string): boolean {
+  const fd = byPath.get(path);
+  if (fd === undefined) return false;
+  server.listen({ fd });
+  return true;
+}
+
+function pathOf(fd: number, table: string): string {
+  let inode: number;
+  try {
+    inode = fstatSync(fd).ino;
+  } catch {
+    throw new InheritError(`descriptor ${fd} of LISTEN_FDS is not open`);
+  }
+  // Num RefCount Protocol Flags Type St Inode Path
+  const [, path] = new RegExp(`^(?:\\S+ +){6}${inode} (/.*)$`, 'm').exec(table) ?? [];
+  if (path !== undefined) return path;
+  throw new InheritError(`descriptor ${fd} of LISTEN_FDS is no Unix socket with a path`);
+}

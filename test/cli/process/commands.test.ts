@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { wantsColour } from '../../../src/cli/colour.ts';
+import { completionScript, SHELLS } from '../../../src/cli/completion.ts';
+import { nextSteps } from '../../../src/cli/next-steps.ts';
+import { RUN_OPTIONS } from '../../../src/cli/option-table.ts';
+import { makeProgram } from '../../../src/cli/program.ts';
+import { table } from '../../../src/cli/text-table.ts';
+import { HAWSER, Workplace } from './hawser.ts';
+
+const MAN = fileURLToPath(new URL('../../../man', import.meta.url));
+const longFlag = (flags: string): string => /--[a-z0-9-]+/.exec(flags)?.[0] ?? flags;
+
+describe('hawser as a program for people', function () {
+  this.timeout(30_000);
+  let place: Workplace;
+  beforeEach(() => {
+    place = new Workplace();
+  });
+  afterEach(() => place.close());
+  const run = async (...args: string[]) => {
+    const program = place.hawser(args);
+    const { status } = await program.ended;
+    assert.equal(status, 0, program.stderr);
+    return program.stdout;
+  };
+
+  it('stop ends the daemon, and returns when it has ended', async () => {
+    const daemon = await place.daemon();
+    assert.match(
+      await run('stop'),
+      new RegExp(`^default \\(process ${daemon.pid}\\) has ended\n$`),
+    );
+    assert.deepEqual(await daemon.ended, { status: 0, signal: null });
+    assert.deepEqual(readdirSync(place.dir), []);
+    const again = place.hawser(['stop']);
+    assert.equal((await again.ended).status, 1);
+    assert.match(again.stderr, /cannot reach hawser/);
+  });
+
+  it('status shows the links of the multiplexer', async () => {
+    await place.daemon(['--mux', `unix:${place.path('m')}`, '--mux', 'guest:4099']);
+    const status = await run('status');
+    assert.match(status, /^mux +unix:.*\/m \(listening\)$/m);
+    assert.match(status, /^mux +guest:4099 \(connecting/m);
+    const { mux } = JSON.parse(await run('status', '--json'));
+    assert.equal(mux.length, 2);
+  });
+
+  it('version says what it runs on', async () => {
+    assert.match(await run('version'), new RegExp(`^node +${process.versions.node}$`, 'm'));
+    assert.equal(
+      JSON.parse(await run('version', '--json')).platform,
+      `${process.platform} ${process.arch}`,
+    );
+  });
+
+  for (const shell of SHELLS) {
+    it(`completion ${shell} knows every command and every option of run`, async () => {
+      const script = await run('completion', shell);
+      const program = makeProgram();
+      for (const command of program.commands) assert.ok(script.includes(command.name()));
+      for (const { flags } of RUN_OPTIONS) {
+        const flag = longFlag(flags);
+        assert.ok(script.includes(shell === 'fish' ? ` -l ${flag.slice(2)}` : flag), flag);
+      }
+      if (spawnSync(shell, ['--version']).error !== undefined) return;
+      const { status, stderr } = spawnSync(shell, ['-n'], { input: script, encoding: 'utf8' });
+      assert.equal(status, 0, stderr);
+    });
+  }
+
+  it('bash completes commands, flags and files', () => {
+    const script = completionScript('bash', makeProgram());
+    const complete = (...words: string[]): string[] => {
+      const input = `${script}
+        COMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')}) COMP_CWORD=${words.length - 1}
+        compopt() { :; }
+        _hawser; printf '%s\\n' "\${COMPREPLY[@]}"`;
+      const { stdout } = spawnSync('bash', ['-s'], { input, encoding: 'utf8', cwd: place.dir });
+      return stdout.split('\n').filter((word) => word !== '');
+    };
+    assert.deepEqual(complete('hawser', 'sto'), ['stop']);
+    assert.deepEqual(complete('hawser', 'run', '--exit-with-g'), ['--exit-with-guest']);
+    assert.deepEqual(complete('hawser', 'run', '--mtu', ''), []);
+    assert.ok(complete('hawser', 'run', '--hosts', '/etc/host').includes('/etc/hosts'));
+  });
+
+  it('the build leaves a manual page for every command, which man takes', () => {
+    for (const command of makeProgram().commands) {
+      assert.ok(existsSync(join(MAN, `hawser-${command.name()}.1`)), command.name());
+    }
+    const run1 = readFileSync(join(MAN, 'hawser-run.1'), 'utf8');
+    for (const { flags } of RUN_OPTIONS) {
+      assert.ok(run1.includes(longFlag(flags).replaceAll('-', '\\-')), flags);
+    }
+    if (spawnSync('groff', ['--version']).error !== undefined) return;
+    for (const name of readdirSync(MAN)) {
+      const args = ['-man', '-Tutf8', '-ww', '-z', join(MAN, name)];
+      assert.equal(spawnSync('groff', args, { encoding: 'utf8' }).stderr, '', name);
+    }
+  });
+
+  it('a table fits the terminal by cutting its widest cells, and is whole elsewhere', () => {
+    const rows = [['x'.repeat(60), 'short', 'y'.repeat(40)]];
+    for (const line of table(['a', 'b', 'c'], rows, 60).split('\n')) assert.ok(line.length <= 60);
+    assert.match(table(['a', 'b', 'c'], rows, 60), /x… {2}short {2}y+…/);
+    assert.match(table(['a', 'b', 'c'], rows, undefined), /x{60} {2}short {2}y{40}/);
+  });
+
+  it('NO_COLOR and FORCE_COLOR are heard', () => {
+    assert.equal(wantsColour({}, true), true);
+    assert.equal(wantsColour({}, false), false);
+    assert.equal(wantsColour({ NO_COLOR: '1' }, true), false);
+    assert.equal(wantsColour({ FORCE_COLOR: '1' }, false), true);
+    assert.equal(wantsColour({ FORCE_COLOR: '0' }, true), false);
+    assert.equal(wantsColour({ NO_COLOR: '1', FORCE_COLOR: '1' }, true), false);
+    assert.equal(wantsColour({ NO_COLOR: '' }, true), true);
+  });
+
+  it('a daemon on a terminal says what to do next, with colours unless NO_COLOR', async function () {
+    if (spawnSync('script', ['--version']).error !== undefined) this.skip();
+    const onTerminal = (env: NodeJS.ProcessEnv) => {
+      const command = `'${process.execPath}' '${HAWSER}' run -p 0:80`;
+      return place.start('script', ['-qefc', command, '/dev/null'], {
+        env,
+        stdio: ['pipe', 'pipe', 'pipe'],
+      });
+    };
+    const plain = onTerminal({ NO_COLOR: '1' });
+    await plain.says(
+      /look around: hawser status, hawser flows; end: Ctrl-C, or hawser stop/,
+      'stdout',
+    );
+    assert.match(plain.stdout, /attach: qemu-system-x86_64 .*addr\.path=.*\/qemu\.sock/);
+    assert.match(plain.stdout, /published: .*:\d+\/tcp/);
+    assert.ok(!plain.stdout.includes('\u001b['));
+    await run('stop');
+    await plain.ended;
+    const coloured = onTerminal({});
+    await coloured.says(/look around/, 'stdout');
+    assert.ok(coloured.stdout.includes('\u001b['));
+  });
+
+  it('what to do next is said for each kind of link', () => {
+    const links = ['qemu:[::1]:7', 'vhost-user:/v', 'tap:t', 'qemu-connect:/q'];
+    const text = nextSteps({ name: 'two', links, ports: [] });
+    assert.match(text, /addr\.type=inet,addr\.host=::1,addr\.port=7/);
+    assert.match(text, /path=\/v,reconnect=1/);
+    assert.match(text, /hawser status --name two/);
+    assert.equal(text.split('\n').length, 4);
+  });
+});

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { connect, createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { HAWSER, Workplace } from './hawser.ts';
+
+const CONTRIB = fileURLToPath(new URL('../../../../contrib', import.meta.url));
+/** What systemd does last: the process that is to run has its own id in LISTEN_PID. */
+const ACTIVATE = 'LISTEN_PID=$$ exec "$0" "$@"';
+
+describe('socket activation', function () {
+  this.timeout(30_000);
+  let place: Workplace;
+  const servers: Server[] = [];
+  beforeEach(() => {
+    place = new Workplace();
+  });
+  afterEach(async () => {
+    await place.close();
+    for (const server of servers.splice(0)) server.close();
+  });
+  const listenAt = async (path: string): Promise<number> => {
+    const server = createServer();
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    const handle: unknown = Reflect.get(server, '_handle');
+    assert.ok(typeof handle === 'object' && handle !== null);
+    return Number(Reflect.get(handle, 'fd'));
+  };
+  const activated = (fds: readonly number[], args: readonly string[]) =>
+    place.start('sh', ['-c', ACTIVATE, process.execPath, HAWSER, 'run', ...args], {
+      env: { LISTEN_FDS: String(fds.length) },
+      stdio: ['ignore', 'pipe', 'pipe', ...fds],
+    });
+
+  it('links and the API are served on sockets that were passed, and stay when the daemon ends', async () => {
+    const [link, api] = [place.path('q.sock'), place.path('a.sock')];
+    const args = [HAWSER, 'run', '--listen', `qemu:${link}`, '--api', `unix:${api}`];
+    // It accepts nothing itself: it waits for the daemon without a turn of its loop.
+    const script = `const { existsSync } = require('fs');
+      const paths = ${JSON.stringify([api, link])};
+      const servers = paths.map((path) => require('net').createServer().listen(path));
+      servers[1].once('listening', () => {
+        for (const round of [1, 2]) {
+          const { status } = require('child_process').spawnSync('sh',
+            ['-c', ${JSON.stringify(ACTIVATE)}, process.execPath, ...${JSON.stringify(args)}],
+            { env: { ...process.env, LISTEN_FDS: '2' }, stdio: ['ignore', 1, 2, ...servers.map((s) => s._handle.fd)] });
+          require('fs').writeSync(1, 'round ' + round + ': ' + status + paths.map(existsSync) + '\\n');
+        }
+        process.exit();
+      });`;
+    const launcher = place.start(process.execPath, ['-e', script]);
+    for (const round of [1, 2]) {
+      await launcher.says(new RegExp(`(is ready[^]*){${round}}`));
+      const guest = connect(link);
+      await launcher.says(new RegExp(`(guest link up[^]*){${round}}`));
+      guest.destroy();
+      const stop = place.hawser(['stop', '--api', `unix:${api}`]);
+      await launcher.says(new RegExp(`round ${round}: 0true,true`), 'stdout');
+      await stop.ended;
+    }
+    await launcher.ended;
+  });
+
+  it('one that no option names is bad usage', async () => {
+    const path = place.path('other.sock');
+    const daemon = activated([await listenAt(path)], []);
+    assert.equal((await daemon.ended).status, 2);
+    assert.match(daemon.stderr, /LISTEN_FDS passes .*other\.sock: name it by --listen/);
+  });
+
+  it('sockets for another process are not taken', async () => {
+    const path = place.path('q.sock');
+    const fd = await listenAt(path);
+    const daemon = place.hawser(['run', '-l', `qemu:${path}`], {
+      env: { LISTEN_FDS: '1', LISTEN_PID: '1' },
+      stdio: ['ignore', 'pipe', 'pipe', fd],
+    });
+    assert.equal((await daemon.ended).status, 1);
+    assert.match(daemon.stderr, /in use by another process/);
+  });
+});
+
+describe('contrib', () => {
+  it('the systemd units are understood, and rated well', function () {
+    this.timeout(30_000);
+    const analyze = (...args: string[]) =>
+      spawnSync('systemd-analyze', args, { encoding: 'utf8', cwd: CONTRIB });
+    if (analyze('--version').error !== undefined) this.skip();
+    const units = [join(CONTRIB, 'hawser.socket'), join(CONTRIB, 'hawser.service')];
+    const verified = analyze('verify', '--man=no', ...units);
+    const told = verified.stderr.split('\n').filter((line) => line.includes('hawser.s'));
+    assert.deepEqual(told, []);
+    const rated = analyze('security', '--offline=true', '--threshold=30', units[1] ?? '');
+    assert.equal(rated.status, 0, rated.stdout);
+  });
+});
