@@ -10,7 +10,7 @@ import {
   checkArp,
   emitArp,
 } from '../../src/wire/arp.ts';
-import { etherType, setEtherType } from '../../src/wire/ethernet.ts';
+import { etherType, setEtherType, skipVlanTags } from '../../src/wire/ethernet.ts';
 import {
   checkIcmp,
   echoIdentifier,
@@ -153,4 +153,19 @@ describe('wire/ethernet', () => {
     setEtherType(view, 3, 0x0806);
     assert.equal(etherType(view, 3), 0x0806);
   });
+
+  for (const [what, types, len, after] of [
+    ['no tag', [0x0800], 14, 14],
+    ['one tag', [0x8100, 0x0800], 18, 18],
+    ['two tags', [0x88a8, 0x8100, 0x0800], 22, 22],
+    ['a third tag is what follows', [0x8100, 0x8100, 0x8100, 0x0800], 26, 22],
+    ['no header', [], 13, -1],
+    ['an end within a tag', [0x8100, 0x0800], 17, -1],
+  ] as const) {
+    it(`VLAN tags: ${what}`, () => {
+      const view = new DataView(new ArrayBuffer(64));
+      for (const [i, type] of types.entries()) setEtherType(view, 3 + 4 * i, type);
+      assert.equal(skipVlanTags(view, 3, len), after === -1 ? -1 : 3 + after);
+    });
+  }
 });
