@@ -11,7 +11,8 @@ import { SocketLink } from './socket-link.ts';
 import { formatStreamAddress, type StreamAddress } from './stream-address.ts';
 
 const FIRST_DELAY_MS = 50;
-const MAX_DELAY_MS = 2000;
+/** Within two seconds of the network's return the link is there again. */
+const MAX_DELAY_MS = 1000;
 
 export class QemuConnector implements OpenLink, ConnectOwner {
   readonly description: string;

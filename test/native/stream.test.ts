@@ -118,7 +118,7 @@ for (const [way, bindings] of [
     }
 
     for (const where of ['onHostBytes', 'onHostEnd', 'onHostWritten', 'onHostClosed'] as const) {
-      it(`an owner that throws in ${where}: the stream is reset, and the owner is told`, async () => {
+      it(`an owner that throws in ${where}: the stream is reset, and the owner hears of it`, async () => {
         const watch = new FaultWatch(SILENT);
         try {
           const { stream, peer, owner } = await pair();

@@ -49,7 +49,7 @@ describe('stack: faults', () => {
     ['onPeerEnd', (s: Script) => s.in({ flags: 'FA', seq: 1, ack: 1 })],
     ['onClosed', (s: Script) => s.in({ flags: 'R', seq: 1 })],
   ] as const) {
-    it(`a handler that throws in ${where}: its connection is closed, and it is told`, () => {
+    it(`a handler that throws in ${where}: its connection is closed, and it hears of it`, () => {
       const app = new BrokenApp();
       const s = new Script();
       s.app = app;

@@ -42,7 +42,9 @@ systemSuite('DNS, UDP and ping', [...LAB, 'dig', 'dnsmasq', 'ping'], function ()
     await until('dnsmasq to listen', async () =>
       (await lab.host.run('ss', '-Hltn', `sport = :${DNS_PORT}`)).includes('LISTEN'),
     );
-    ({ guest } = await lab.standard(['--dns', `127.0.0.1#${DNS_PORT}`]));
+    const hosts = lab.path('hosts');
+    writeFileSync(hosts, '198.51.100.99 box.example\n');
+    ({ guest } = await lab.standard(['--dns', `127.0.0.1#${DNS_PORT}`, '--hosts', hosts]));
   });
   after(() => lab.close());
 
@@ -72,6 +74,15 @@ systemSuite('DNS, UDP and ping', [...LAB, 'dig', 'dnsmasq', 'ping'], function ()
     });
     it(`dig over ${transport}: no record of a type is an empty NOERROR`, async () => {
       const answer = await dig(...flag, 'www.example', 'TXT');
+      assert.match(answer, /status: NOERROR/);
+      assert.match(answer, /ANSWER: 0/);
+    });
+  }
+
+  for (const type of ['HTTPS', 'TXT', 'MX', 'AAAA']) {
+    it(`a name of --hosts exists: it has no ${type} record, and is not NXDOMAIN`, async () => {
+      assert.equal(await dig('+short', 'box.example'), '198.51.100.99');
+      const answer = await dig('box.example', type);
       assert.match(answer, /status: NOERROR/);
       assert.match(answer, /ANSWER: 0/);
     });

@@ -21,6 +21,8 @@ const ECHO_PORT = HTTP_PORT + 5;
 const PROXIED = 9300;
 /** Until all is well again after the network's return. */
 const RETURN_MS = 2_000;
+/** On the host's network, and not there. */
+const NOBODY = '198.18.0.77';
 /** The host's other network. */
 const OTHER_HOST = '198.19.0.10';
 const OTHER_OUTSIDE = '198.19.0.1';
@@ -225,6 +227,16 @@ systemSuite('the host without a network', [...LAB, 'curl', 'dig', 'dnsmasq', 'pi
     });
 
     it('the docker proxy forwards again', knownIsAnswered);
+
+    it('with timeout:5 a silent first nameserver leaves the second its turn, and is then asked last', async () => {
+      resolver(`nameserver ${NOBODY}`, `nameserver ${OUTSIDE}`, 'options timeout:5');
+      await until('both to be in use', () => daemon.stderr.includes(`${NOBODY}#53`));
+      assert.match(await dig('www.example', '+short'), /198\.51\.100\.7/);
+      const since = performance.now();
+      assert.match(await dig('absent.example'), /status: NXDOMAIN/);
+      assert.ok(performance.now() - since < 1000, 'not asked first again');
+      resolver(`nameserver ${OUTSIDE}`);
+    });
   });
 
   describe('goes away under traffic', () => {

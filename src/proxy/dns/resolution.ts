@@ -6,7 +6,7 @@
  * says SERVFAIL, NOTIMP or REFUSED is not asked again and the next follows at once; if all did, the
  * first such answer is the answer. Silence until the deadline is `undefined`, never NXDOMAIN.
  *
- * Servers are asked by UDP first, unless told otherwise. For a client that came by TCP, a server that says nothing by
+ * Servers are asked by UDP first, but for `use-vc`. For a client that came by TCP, a server that says nothing by
  * UDP, or refuses it, is asked by TCP before it is given up: that is why many a client comes by TCP.
  */
 import type { Instant } from '../../base/time.ts';

@@ -7,7 +7,7 @@
  * the pool for a while, at most {@link MAX_DECLINED} of them.
  *
  * Everything ends by `now`, which never jumps. The wall clock is for what outlives the process, and for people: it is
- * told what is left at the moment.
+ * given what is left at the moment.
  *
  * A client identifier is a claim: virtual machines cloned from one image make the same one. It decides while its
  * holder's Ethernet address is the same, or gone from the segment; else both are guests of their own.

@@ -8,7 +8,8 @@ import type { PeerEnd, PeerLink } from '../../proxy/agent/peers.ts';
 import type { MuxLinkState, OpenMuxLink } from './open-mux-link.ts';
 
 const FIRST_MS = 100;
-const MAX_MS = 2_000;
+/** Within two seconds of the network's return the link is there again. */
+const MAX_MS = 1_000;
 /** What stood so long was no failure. */
 const STOOD_MS = 1_000;
 

@@ -51,7 +51,7 @@ describe('proxy/udp/connected-socket', () => {
     ['a broadcast address', '255.255.255.255', /EACCES|ENETUNREACH/],
     ['no address at all', 'nonsense', /EINVAL/],
   ] as const) {
-    it(`${what} is a failure, told later and once, and nothing is thrown`, async () => {
+    it(`${what} is a failure, reported later, and nothing is thrown`, async () => {
       const socket = connect(address, 53);
       socket.send(Buffer.from('x'));
       assert.deepEqual(failures, []);
