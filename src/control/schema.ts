@@ -20,7 +20,8 @@ import { FLOW_PROTOCOLS } from './network-view.ts';
 export type Schema<T> = () => z.ZodType<T>;
 
 const count = z.int().nonnegative();
-const ms = z.number().nonnegative();
+const ms = z.int().nonnegative();
+const fineMs = z.number().nonnegative();
 const text = z.string();
 
 export interface DaemonView {
@@ -71,7 +72,7 @@ export const muxSchema: Schema<{ readonly links: readonly MuxLinkView[] }> = onc
             dialect: z.enum(['hawser', 'vpnkit']).nullable(),
             role: z.enum(['connector', 'listener']),
             upMs: ms,
-            rttMs: ms,
+            rttMs: fineMs,
             channels: count,
             opened: count,
             accepted: count,
@@ -140,7 +141,7 @@ const flow: Schema<FlowView> = once(() =>
     idleMs: ms,
     tcp: z
       .object({
-        srttMs: ms,
+        srttMs: fineMs,
         cwndBytes: count,
         retransmits: count,
         bufferedToHost: count,

@@ -46,13 +46,13 @@ export function parseEndpoint(
   const len = view.getUint16(off, true);
   const port = off + 2 + len;
   if (port + 2 > end) return undefined;
-  const address = parseAddress(view, off + 2, len);
+  const address = readAddress(view, off + 2, len);
   if (address === undefined) return undefined;
   return { value: { address, port: view.getUint16(port, true) }, next: port + 2 };
 }
 
 /** An address of `len` bytes: 0, 4 or 16. */
-export function parseAddress(view: DataView, off: number, len: number): IpAddress | undefined {
+export function readAddress(view: DataView, off: number, len: number): IpAddress | undefined {
   if (len === 0) return ANY;
   if (len === 4) return ipv4(view.getInt32(off));
   if (len !== 16) return undefined;

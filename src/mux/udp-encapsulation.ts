@@ -11,7 +11,7 @@ import type { IpAddress } from '../base/ip-address.ts';
 import { makeSlab, type Slab, slabOver } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
 import type { MuxChannel } from './channel.ts';
-import { emitAddress, type IpEndpoint, parseAddress } from './destination.ts';
+import { emitAddress, type IpEndpoint, readAddress } from './destination.ts';
 
 const TOTAL_LEN = 2;
 /** total, iplen, port, zonelen and length, without address and zone. */
@@ -70,7 +70,7 @@ export function parseDatagram(
   const ipLen = view.getUint16(off + 2, true);
   let at = off + 4 + ipLen;
   if (at + 6 > end) return undefined;
-  const address = parseAddress(view, off + 4, ipLen);
+  const address = readAddress(view, off + 4, ipLen);
   if (address === undefined) return undefined;
   const port = view.getUint16(at, true);
   at += 4 + view.getUint16(at + 2, true);

@@ -29,6 +29,7 @@ import { formatMac } from '../wire/mac.ts';
 import type { NetworkConfig } from './config.ts';
 import type { MuxLinks } from './mux-links.ts';
 import type { NativeCalls } from './native-calls.ts';
+import { fineMs, wholeMs } from './view-numbers.ts';
 
 export interface ViewParts {
   readonly options: NetworkConfig;
@@ -111,7 +112,7 @@ export class LiveView implements NetworkView {
       addresses: [...addresses],
       hostname: leases.find((lease) => lease.mac === mac)?.hostname ?? null,
       link: port?.name ?? null,
-      attachedMs: port === undefined ? null : now - port.attachedAt,
+      attachedMs: port === undefined ? null : wholeMs(now - port.attachedAt),
       framesToHost: port?.framesToHost ?? 0,
       framesToGuest: port?.framesToGuest ?? 0,
       bytesToHost: plainCount(port?.bytesToHost ?? 0),
@@ -217,13 +218,13 @@ function tcpFlow(splice: Splice, now: number): FlowView {
     state: tcp?.state ?? 'connecting',
     bytesToHost: tcp?.bytesToHost ?? 0,
     bytesToGuest: tcp?.bytesToGuest ?? 0,
-    ageMs: now - splice.startedAt,
-    idleMs: now - splice.lastActive,
+    ageMs: wholeMs(now - splice.startedAt),
+    idleMs: wholeMs(now - splice.lastActive),
     tcp:
       tcp === undefined
         ? null
         : {
-            srttMs: tcp.srttMs,
+            srttMs: fineMs(tcp.srttMs),
             cwndBytes: tcp.cwndBytes,
             retransmits: tcp.retransmits,
             bufferedToHost: tcp.bufferedToHost,
@@ -243,7 +244,7 @@ const udpFlow = (flow: UdpFlowInfo): FlowView => ({
   state: 'active',
   bytesToHost: flow.bytesToHost,
   bytesToGuest: flow.bytesToGuest,
-  ageMs: flow.ageMs,
-  idleMs: flow.idleMs,
+  ageMs: wholeMs(flow.ageMs),
+  idleMs: wholeMs(flow.idleMs),
   tcp: null,
 });

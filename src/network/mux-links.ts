@@ -16,6 +16,7 @@ import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
 import type { DialGuest } from '../transports/mux/guest-link.ts';
 import { parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import { type OpenMuxLink, openMuxLink } from '../transports/mux/open-mux-link.ts';
+import { fineMs, wholeMs } from './view-numbers.ts';
 
 export interface MuxLinksDeps {
   /** Specifications; `parseMuxLink` accepts each. */
@@ -104,8 +105,8 @@ function peerView({ id, role, mux, readyAt }: Peer, now: number): MuxPeerView {
     state: stateOf(readyAt !== undefined, mux.unresponsive),
     dialect: readyAt === undefined ? null : dialectOf(mux.extended),
     role,
-    upMs: readyAt === undefined ? 0 : now - readyAt,
-    rttMs: mux.rttMs,
+    upMs: readyAt === undefined ? 0 : wholeMs(now - readyAt),
+    rttMs: fineMs(mux.rttMs),
     channels: mux.channelCount,
     opened: stats.opened,
     accepted: stats.accepted,

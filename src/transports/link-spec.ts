@@ -31,7 +31,7 @@ export function parseLinkSpec(text: string): LinkSpec {
   const scheme = colon < 0 ? text : text.slice(0, colon);
   const rest = colon < 0 ? '' : text.slice(colon + 1);
   if (scheme === 'qemu' || scheme === 'qemu-connect') {
-    return { scheme, address: parseAddress(text, scheme, rest) };
+    return { scheme, address: parseStreamAddress(text, scheme, rest) };
   }
   if (scheme === 'vhost-user') return { scheme, path: parsePath(text, scheme, rest) };
   if (scheme === 'tap') return parseTap(text, rest);
@@ -52,7 +52,7 @@ export function listensAt(spec: LinkSpec): StreamAddress | undefined {
 }
 
 /** A colon makes it IP:PORT, unless there is a slash: a path may hold anything, written with one. */
-function parseAddress(text: string, scheme: string, rest: string): StreamAddress {
+function parseStreamAddress(text: string, scheme: string, rest: string): StreamAddress {
   if (rest === '') throw new LinkSpecError(text, `must be ${scheme}:PATH or ${scheme}:IP:PORT`);
   if (rest.includes(':') && !rest.includes('/')) {
     const endpoint = parseEndpoint(rest);
