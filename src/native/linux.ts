@@ -81,6 +81,11 @@ export class LinuxPosix implements Posix {
     return openDatagramSocket(this.c, address, port, dualStack);
   }
 
+  tellDestinations(fd: number, family: 4 | 6): void {
+    if (family === 4) this.setSocketOption(fd, n.SOL_IP, n.IP_PKTINFO, 1);
+    else this.setSocketOption(fd, n.SOL_IPV6, n.IPV6_RECVPKTINFO, 1);
+  }
+
   setSocketOption(fd: number, level: number, option: number, value: number): void {
     this.wordView.setInt32(0, value, true);
     if (this.c.setsockopt(fd, level, option, this.word, 4) < 0) {

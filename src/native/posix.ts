@@ -132,6 +132,8 @@ export interface Posix {
     port: number,
     dualStack: boolean,
   ): { readonly fd: number; readonly port: number };
+  /** Have a bound UDP socket tell of each datagram the address that it was sent to. */
+  tellDestinations(fd: number, family: 4 | 6): void;
   setSocketOption(fd: number, level: number, option: number, value: number): void;
   /** Let `bytes` wait in the socket for its peer, or as many as the system allows. */
   setSendBuffer(fd: number, bytes: number): void;

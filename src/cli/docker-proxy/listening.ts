@@ -32,5 +32,5 @@ export async function listen(
     return await forwardTcp(at, container, admits);
   }
   const { forwardUdp } = await import('./udp-forwarder.ts');
-  return await forwardUdp(at, container, admits);
+  return forwardUdp(at, container, admits);
 }

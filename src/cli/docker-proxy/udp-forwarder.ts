@@ -3,73 +3,122 @@
  * can tell clients apart and only its answers come back. A client is forgotten after it was idle for as
  * long as Docker's own proxy remembers it, or when there are too many, the one idle longest first.
  */
-import type { Buffer } from 'node:buffer';
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
-import { isIPv6 } from 'node:net';
+import { Buffer } from 'node:buffer';
+import { once } from '../../base/once.ts';
+import { loadPosix } from '../../native/load.ts';
+import type { Posix } from '../../native/posix.ts';
 import { type ConnectedEvents, ConnectedSocket } from '../../proxy/udp/connected-socket.ts';
+import { Outboxes } from '../../proxy/udp/outbox.ts';
+import { SendPool, type SendSlot } from '../../proxy/udp/send-pool.ts';
+import {
+  adoptUdpFront,
+  type FrontOwner,
+  type FrontPeer,
+  openUdpFront,
+} from '../../proxy/udp/udp-front.ts';
+import { parseAddress } from '../../services/address-text.ts';
 import type { Admits, Endpoint, ListenAt, Listening } from './listening.ts';
 
 const IDLE_MS = 90_000;
 const SWEEP_MS = 10_000;
 const CLIENTS_MAX = 4_096;
 
-const typeFor = (address: string): 'udp4' | 'udp6' => (isIPv6(address) ? 'udp6' : 'udp4');
+/** Bytes on their way to the kernel. */
+const IN_FLIGHT_MAX = 4 << 20;
 
-export async function forwardUdp(
+export function forwardUdp(
   at: ListenAt,
   container: Endpoint,
   admits: Admits = () => true,
-): Promise<Listening> {
-  const type = typeFor(at.address);
-  const front = createSocket(type === 'udp6' ? { type, ipv6Only: true } : { type });
-  await new Promise<void>((resolve, reject) => {
-    front.once('error', reject);
-    const bound = (): void => {
-      front.off('error', reject);
-      resolve();
-    };
-    if (at.fd !== undefined) front.bind({ fd: at.fd }, bound);
-    else front.bind({ address: at.address, port: at.port, exclusive: true }, bound);
-  });
-  front.on('error', () => {}); // an ICMP error of one client is none of the others' business
-  const forwarder = new UdpForwarder(front, container);
-  front.on('message', (bytes, peer) => {
-    // RFC 768: from port 0 comes what wants no answer, and no address to answer to.
-    if (peer.port !== 0 && admits(peer.address)) forwarder.toContainer(bytes, peer);
-  });
-  return { port: front.address().port, close: () => forwarder.close() };
+): Listening {
+  const address = parseAddress(at.address);
+  if (address === undefined) throw new Error(`${at.address} is not an IP address`);
+  const native = new FrontNative();
+  const outboxes = new Outboxes(() => native.posix?.makeDatagramBatch());
+  const deps = { outboxes, native, reader: () => native.posix?.makeDatagramReader() };
+  const forwarder = new UdpForwarder(container, admits, outboxes);
+  const front =
+    at.fd === undefined
+      ? openUdpFront(address, at.port, deps, forwarder)
+      : adoptUdpFront(at.fd, address, at.port, deps, forwarder);
+  if (typeof front === 'string') {
+    forwarder.close();
+    throw Object.assign(new Error(`bind ${front} ${at.address}:${at.port}`), { code: front });
+  }
+  const close = (): void => {
+    forwarder.close();
+    front.close();
+  };
+  return { port: front.port, close };
 }
 
-class UdpForwarder {
-  private readonly front: Socket;
+/** Loaded for a wildcard only. */
+class FrontNative {
+  get posix(): Posix | undefined {
+    return this.load();
+  }
+
+  private readonly load = once((): Posix | undefined => {
+    try {
+      return loadPosix('answer from the address that was asked');
+    } catch {
+      return undefined; // a socket for each address then
+    }
+  });
+}
+
+class UdpForwarder implements FrontOwner {
   private readonly container: Endpoint;
+  private readonly admits: Admits;
+  private readonly outboxes: Outboxes;
+  private readonly pool = new SendPool(IN_FLIGHT_MAX);
   /** The one idle longest is the first. */
   private readonly clients = new Map<string, Client>();
   private readonly sweeper: NodeJS.Timeout;
 
-  constructor(front: Socket, container: Endpoint) {
-    this.front = front;
+  constructor(container: Endpoint, admits: Admits, outboxes: Outboxes) {
     this.container = container;
+    this.admits = admits;
+    this.outboxes = outboxes;
     this.sweeper = setInterval(() => this.sweep(), SWEEP_MS);
     this.sweeper.unref();
   }
 
-  toContainer(bytes: Buffer, peer: RemoteInfo): void {
-    const key = `${peer.address} ${peer.port}`;
-    const client = this.clients.get(key) ?? this.admit(key, peer);
+  onMessage(key: string, bytes: Uint8Array, off: number, len: number, peer: () => FrontPeer): void {
+    const client = this.clients.get(key) ?? this.admit(key, peer());
+    if (client === undefined) return;
     this.clients.delete(key);
     this.clients.set(key, client);
-    client.send(bytes);
+    client.send(Buffer.from(bytes.subarray(off, off + len)));
   }
+
+  /** An ICMP error of one client is none of the others' business. */
+  onReceiveError(): void {}
+
+  onFault(): void {}
+
+  onSent(slot: SendSlot): void {
+    this.pool.give(slot);
+  }
+
+  onInterrupted(): void {}
 
   close(): void {
     clearInterval(this.sweeper);
     for (const client of this.clients.values()) client.close();
     this.clients.clear();
-    this.front.close();
   }
 
-  private admit(key: string, peer: RemoteInfo): Client {
+  private answer({ target, outbox }: FrontPeer, bytes: Buffer): void {
+    const slot = this.pool.take(bytes.length, target);
+    if (slot === undefined) return;
+    slot.bytes.set(bytes);
+    outbox.add(slot);
+    this.outboxes.flush();
+  }
+
+  private admit(key: string, peer: FrontPeer): Client | undefined {
+    if (!this.admits(peer.address)) return undefined;
     if (this.clients.size >= CLIENTS_MAX) {
       for (const [oldest, client] of this.clients) {
         this.forget(oldest, client);
@@ -79,7 +128,7 @@ class UdpForwarder {
     const client = new Client(this.container, {
       onMessage: (bytes) => {
         client.usedAtMs = performance.now();
-        this.front.send(bytes, peer.port, peer.address, () => {});
+        this.answer(peer, bytes);
       },
       onFailure: (code) => {
         // Refused: the container may listen later. Else the host's network or its address has gone, and the

@@ -25,7 +25,13 @@ import type { FlushScheduler } from '../flush-scheduler.ts';
 import { IdleTable, type TableEntry } from '../udp/idle-table.ts';
 import type { Outboxes } from '../udp/outbox.ts';
 import type { SendPool, SendSlot } from '../udp/send-pool.ts';
-import { type FrontOwner, type FrontPeer, openUdpFront, type UdpFront } from '../udp/udp-front.ts';
+import {
+  type FrontCalls,
+  type FrontOwner,
+  type FrontPeer,
+  openUdpFront,
+  type UdpFront,
+} from '../udp/udp-front.ts';
 import type { PublishedListener } from './agent-carrier.ts';
 import { clientSource, SOURCE_TRIES, sourcePort } from './client-source.ts';
 import type { GuestTarget } from './publication-guest.ts';
@@ -47,7 +53,7 @@ export const UDP_PUBLISHER_DEFAULTS: UdpPublisherOptions = {
   inFlightBytes: 4 << 20,
 };
 
-export type PublisherCalls = Pick<Posix, 'openDatagramSocket' | 'makeDatagramReader'>;
+export type PublisherCalls = FrontCalls & Pick<Posix, 'makeDatagramReader'>;
 
 export interface UdpPublisherDeps {
   readonly downstream: Downstream;

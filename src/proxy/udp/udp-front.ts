@@ -23,7 +23,7 @@ import { closeQuietly, type HostSocket, openHostSocket } from './host-socket.ts'
 import { type HostTarget, hostTarget } from './host-target.ts';
 import { Outbox, type Outboxes, type Sender } from './outbox.ts';
 
-export type FrontCalls = Pick<Posix, 'openDatagramSocket'>;
+export type FrontCalls = Pick<Posix, 'openDatagramSocket' | 'tellDestinations'>;
 
 /** Whoever sent a datagram, and the address of ours that it was sent to. */
 export interface FrontPeer {
@@ -83,6 +83,33 @@ export function openUdpFront(
   return both === 'EAFNOSUPPORT' || both === 'EADDRNOTAVAIL'
     ? openWildcard([4], port, deps, owner)
     : both;
+}
+
+/**
+ * The same over a socket that somebody else has bound there. Without native calls it answers from the address
+ * that the kernel chooses.
+ *
+ * @param fd it belongs to the front from now on
+ */
+export function adoptUdpFront(
+  fd: number,
+  address: IpAddress,
+  port: number,
+  deps: FrontDeps,
+  owner: FrontOwner,
+): UdpFront | string {
+  const { family } = address;
+  const posix = isAny(address) ? deps.native.posix : undefined;
+  const reader = posix === undefined ? undefined : deps.reader();
+  if (posix === undefined || reader === undefined) {
+    return new NodeFront(deps, owner, [], address.toString(), fd).open(port);
+  }
+  try {
+    posix.tellDestinations(fd, family);
+    return new NativeFront(deps, owner, reader, family, { fd, port });
+  } catch (error) {
+    return error instanceof Error ? errorCode(error) : 'EIO';
+  }
 }
 
 const isAny = ({ a, b, c, d, family }: IpAddress): boolean =>
@@ -204,6 +231,8 @@ class NodeFront implements UdpFront {
   private readonly families: readonly (4 | 6)[];
   /** The only address; undefined: those of the host. */
   private readonly only: string | undefined;
+  /** Bound there already. */
+  private readonly fd: number | undefined;
   private readonly sockets = new Map<string, { host: HostSocket; outbox: Outbox }>();
   private timer: NodeJS.Timeout | undefined = undefined;
 
@@ -212,11 +241,13 @@ class NodeFront implements UdpFront {
     owner: FrontOwner,
     families: readonly (4 | 6)[],
     only: string | undefined,
+    fd?: number,
   ) {
     this.deps = deps;
     this.owner = owner;
     this.families = families;
     this.only = only;
+    this.fd = fd;
   }
 
   open(port: number): this | string {
@@ -262,9 +293,10 @@ class NodeFront implements UdpFront {
     const { owner } = this;
     const family = address.includes(':') ? 6 : 4;
     const host = openHostSocket(
-      { family, address, port: this.port },
+      { family, address, port: this.port, ...(this.fd === undefined ? {} : { fd: this.fd }) },
       {
         onMessage: (bytes, from) => {
+          if (from.port === 0) return; // as above
           const key = `${from.port} ${from.address} ${address}`;
           owner.onMessage(key, bytes, 0, bytes.length, () => this.peerAt(address, from));
         },

@@ -3,8 +3,13 @@ import { Buffer } from 'node:buffer';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { ipv4 } from '../../../src/base/ip-address.ts';
 import { type Admits, type Listening, listen } from '../../../src/cli/docker-proxy/listening.ts';
+import { loadPosix } from '../../../src/native/load.ts';
+import { itNeeding } from '../../support/requirements.ts';
 
+const ANY = ipv4(0);
 const AT = { address: '127.0.0.1', port: 0 };
 
 function portOf(server: Server): number {
@@ -154,6 +159,32 @@ describe('docker-proxy: UDP to the container', () => {
     assert.equal(await ask(one, port, 'again'), 'again!');
     assert.equal(seen.size, 2);
   });
+
+  for (const how of ['bound here', 'bound by dockerd'] as const) {
+    const name = `on a wildcard ${how}, answers come from the address that was asked`;
+    itNeeding(name, how === 'bound here' ? [] : ['koffi'], async () => {
+      const container = await udp();
+      container.on('message', (bytes, peer) => container.send(bytes, peer.port, peer.address));
+      const target = { address: AT.address, port: container.address().port };
+      const at = { address: '0.0.0.0', port: 0 };
+      const bound =
+        how === 'bound here' ? at : { ...at, ...loadPosix().openDatagramSocket(ANY, 0, false) };
+      const listening = await listen('udp', bound, target);
+      closers.push(listening);
+      const addresses = Object.values(networkInterfaces()).flatMap((entries = []) => entries);
+      for (const { address, family } of addresses) {
+        if (family !== 'IPv4') continue;
+        const client = createSocket('udp4');
+        sockets.push(client);
+        client.connect(listening.port, address);
+        await once(client, 'connect');
+        const answered = once(client, 'message');
+        client.send(`to ${address}`);
+        const [bytes] = await answered;
+        assert.equal(String(bytes), `to ${address}`);
+      }
+    });
+  }
 
   it('a container that does not listen yet is no end of it', async () => {
     const container = await udp();
