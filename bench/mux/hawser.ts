@@ -1,10 +1,10 @@
 /** Ours: channels used as hawser's own splices use them, and as Node streams. */
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { MuxChannel, MuxChannelHandler } from '../../src/mux/channel.ts';
 import type { Destination } from '../../src/mux/destination.ts';
 import type { MuxRole } from '../../src/mux/handshake.ts';
 import type { Mux } from '../../src/mux/mux.ts';
+import type { MuxChannel, MuxChannelHandler } from '../../src/mux/mux-channel.ts';
 import type { ChannelRequest } from '../../src/mux/request.ts';
 import { streamOverSocket } from '../../src/native/stream/stream-over-socket.ts';
 import { acceptStream, openStream } from '../../src/proxy/mux/channel-stream.ts';

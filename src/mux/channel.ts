@@ -19,43 +19,14 @@
 import { assert } from '../base/assert.ts';
 import type { BufferPool } from '../base/buffer-pool.ts';
 import { ByteRing } from '../base/byte-ring.ts';
-import type { ByteStream, ByteStreamHandler } from '../base/byte-stream.ts';
 import { NO_BYTES, plainCount } from '../base/no-bytes.ts';
 import { type Run, viewOf } from '../base/run.ts';
 import type { Instant } from '../base/time.ts';
 import type { Destination, IpEndpoint } from './destination.ts';
+import type { MuxChannel, MuxChannelHandler, MuxChannelInfo } from './mux-channel.ts';
 import type { ChannelEnd, RefusalReason } from './reason.ts';
 import { ReceiveRing } from './receive-ring.ts';
 import type { ChannelRequest } from './request.ts';
-
-/**
- * `wantSpace` waits until nothing is queued any more and it is this channel's turn, so that what is sent from
- * `onWritable` goes straight to the link: there is all of `sendBuffer` then.
- */
-export interface MuxChannel extends ByteStream {
-  readonly id: number;
-  readonly destination: Destination;
-  /** Who is served through this channel, where the opener said (extended mode). */
-  readonly client: IpEndpoint | undefined;
-  abort(now: Instant, reason?: RefusalReason, text?: string): void;
-  describe(): MuxChannelInfo;
-}
-
-export interface MuxChannelInfo {
-  /** Unsigned. */
-  readonly id: number;
-  readonly state: 'opening' | 'open' | 'half-closed' | 'closing' | 'closed';
-  readonly bytesReceived: number;
-  readonly bytesSent: number;
-  readonly bufferedReceived: number;
-  readonly bufferedToSend: number;
-  /** Receive window in bytes, and what the peer allows us still. */
-  readonly window: number;
-  readonly credit: number;
-}
-
-/** `onOpen`: the peer granted the Open (plain: it sent its first Window). */
-export type MuxChannelHandler = ByteStreamHandler<MuxChannel, ChannelEnd>;
 
 /** What a channel asks of its multiplexer. */
 export interface ChannelPort {

@@ -28,12 +28,11 @@ import {
   EVENT_OPEN,
   EVENT_READABLE,
   EVENT_WRITABLE,
-  type MuxChannel,
-  type MuxChannelHandler,
 } from './channel.ts';
 import { writeControl } from './control-writer.ts';
 import { Decoder, type StreamFault } from './decoder.ts';
 import type { Destination, IpEndpoint } from './destination.ts';
+import type { MuxChannel, MuxChannelHandler } from './mux-channel.ts';
 import { type MuxOptions, muxSettings } from './options.ts';
 import { Receiver } from './receiver.ts';
 import { ChannelRequest } from './request.ts';

@@ -1,16 +1,21 @@
 import type { Instant } from '../base/time.ts';
-import type { Channel, MuxChannel, MuxChannelHandler } from './channel.ts';
 import type { Destination, IpEndpoint } from './destination.ts';
+import type { MuxChannel, MuxChannelHandler } from './mux-channel.ts';
 import type { RefusalReason } from './reason.ts';
+
+/** The channel that the peer wants to open. */
+interface RequestedChannel extends MuxChannel {
+  accept(handler: MuxChannelHandler): void;
+}
 
 /** An Open of the peer, held until the destination's fate is known. */
 export class ChannelRequest {
   /** Set by the owner: the opener gave up, or the link went, before an answer. */
   onCancelled: (() => void) | undefined = undefined;
-  private readonly channel: Channel;
+  private readonly channel: RequestedChannel;
   private answered = false;
 
-  constructor(channel: Channel) {
+  constructor(channel: RequestedChannel) {
     this.channel = channel;
   }
 

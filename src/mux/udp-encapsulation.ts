@@ -10,8 +10,8 @@
 import type { IpAddress } from '../base/ip-address.ts';
 import { makeSlab, type Slab, slabOver } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
-import type { MuxChannel } from './channel.ts';
 import { emitAddress, type IpEndpoint, readAddress } from './destination.ts';
+import type { MuxChannel } from './mux-channel.ts';
 
 const TOTAL_LEN = 2;
 /** total, iplen, port, zonelen and length, without address and zone. */

@@ -18,11 +18,15 @@ export interface Koffi {
   errno(): number;
 }
 
+/** In a bundle that is CommonJS there is no `import.meta.url`. */
+const requireHere = (): NodeJS.Require =>
+  createRequire(typeof __filename === 'string' ? __filename : import.meta.url);
+
 export const THIS_HOST: NativeHost = {
   platform: process.platform,
   arch: process.arch,
-  requireKoffi: () => createRequire(import.meta.url)('koffi'),
-  requireNodeVsock: () => createRequire(import.meta.url)('node-vsock'),
+  requireKoffi: () => requireHere()('koffi'),
+  requireNodeVsock: () => requireHere()('node-vsock'),
 };
 
 /**

@@ -1,4 +1,5 @@
 import { type Log, SILENT } from '../base/log.ts';
+import { checkOptions } from './check-options.ts';
 import { openNetwork } from './network.ts';
 import type { Network } from './network-interface.ts';
 import type { NetworkOptions } from './options.ts';
@@ -13,6 +14,5 @@ export async function createNetwork(
   options: NetworkOptions = {},
   log: Log = SILENT,
 ): Promise<Network> {
-  const { checkOptions } = await import('./check-options.ts');
   return await openNetwork(checkOptions(options), log);
 }

@@ -25,7 +25,7 @@ export interface GuestConnection extends Duplex {
 export interface DialOptions {
   /** 1 to 65535. */
   readonly port: number;
-  /** Its address. Default: the first guest. */
+  /** Its address, DHCP or static-lease name, or Ethernet address. Default: the guest that came first, and no other. */
   readonly guest?: string | undefined;
   /** Gives up. */
   readonly signal?: AbortSignal | undefined;
@@ -84,9 +84,9 @@ export class GuestStreams {
     checkPort('dial', port);
     this.checkOpen(`dial port ${port}`);
     signal?.throwIfAborted();
-    const address = guest === undefined ? guests.first() : parseAddress(guest);
+    const address = guest === undefined ? guests.first() : guests.find(guest);
     if (address === undefined) throw noGuest(guest, port);
-    if (this.deps.addressMap.guestViewOf(address) !== undefined || !this.isGuest(address)) {
+    if (!this.isGuest(address)) {
       throw new GuestStreamError(
         'ERR_HAWSER_DIAL',
         `cannot dial ${address} port ${port}: it is no guest's address; take one of the guests' network`,
@@ -98,7 +98,7 @@ export class GuestStreams {
     if (flow === undefined) {
       duplex.destroy();
       const why = 'its link is gone, or there are too many connections';
-      throw new GuestStreamError('ERR_HAWSER_LIMIT', `cannot dial ${address} port ${port}: ${why}`);
+      throw new GuestStreamError('EHOSTUNREACH', `cannot dial ${address} port ${port}: ${why}`);
     }
     duplex.join(flow);
     context.flusher.schedule();
@@ -173,9 +173,8 @@ function checkPort(what: string, port: unknown): void {
 }
 
 function noGuest(guest: string | undefined, port: number): GuestStreamError {
-  return guest === undefined
-    ? new GuestStreamError('EHOSTUNREACH', `cannot dial port ${port}: no guest is attached`)
-    : new GuestStreamError('ERR_HAWSER_DIAL', `cannot dial ${guest}: it is not an IP address`);
+  const why = guest === undefined ? 'no guest has come' : `no guest is known as ${guest}`;
+  return new GuestStreamError('EHOSTUNREACH', `cannot dial port ${port}: ${why}`);
 }
 
 function connected(

@@ -2,6 +2,7 @@
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Clock } from '../base/time.ts';
 import type { GuestTarget } from '../proxy/ports/publication-guest.ts';
+import { parseGuest } from '../proxy/ports/publish-text.ts';
 import type { FlowId, TcpFlow, TcpFlowHandler } from '../stack/flow.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { GuestDirectory } from './guest-directory.ts';
@@ -30,6 +31,16 @@ export class Guests {
   first(): IpAddress | undefined {
     this.firstTarget ??= this.deps.directory.targetOf({ guestAddress: undefined });
     return this.firstTarget.address;
+  }
+
+  /** @returns where the guest is that has this address, name or Ethernet address; undefined when none is known */
+  find(text: string): IpAddress | undefined {
+    const choice = parseGuest(text);
+    if (choice === undefined) return undefined;
+    const target = this.deps.directory.targetOf(choice);
+    const { address } = target;
+    target.release();
+    return address;
   }
 
   /** Of the next connection from the gateway to `guest`. */

@@ -14,8 +14,9 @@ import type { FlushScheduler } from '../proxy/flush-scheduler.ts';
 import type { Guests } from '../proxy/ports/publication-guest.ts';
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
 import type { DialGuest } from '../transports/mux/guest-link.ts';
+import type { OpenMuxLink } from '../transports/mux/mux-link.ts';
 import { parseMuxLink } from '../transports/mux/mux-link-spec.ts';
-import { type OpenMuxLink, openMuxLink } from '../transports/mux/open-mux-link.ts';
+import { openMuxLink } from '../transports/mux/open-mux-link.ts';
 import { fineMs, wholeMs } from './view-numbers.ts';
 
 export interface MuxLinksDeps {

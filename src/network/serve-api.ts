@@ -1,7 +1,8 @@
 import type { Log } from '../base/log.ts';
 import type { ApiListener } from '../control/api-listener.ts';
 import { type ApiAddress, serveControlApi } from '../control/control-api.ts';
-import type { DaemonNetwork, ServeApiOptions } from './network-interface.ts';
+import type { DaemonNetwork } from './daemon-network.ts';
+import type { ServeApiOptions } from './network-interface.ts';
 import { OptionsError } from './option-problem.ts';
 import { parseApi } from './option-values.ts';
 import { packageVersion } from './version.ts';

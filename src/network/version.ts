@@ -1,9 +1,4 @@
-import { readFileSync } from 'node:fs';
-import { bundledVersion, distFile } from './own-files.ts';
+/** That of package.json; a test compares them. Not read from there: a program may have hawser in its bundle. */
+export const VERSION = '0.1.0';
 
-/** The version in package.json. */
-export function packageVersion(): string {
-  if (bundledVersion !== undefined) return bundledVersion;
-  const text = readFileSync(distFile('../package.json'), 'utf8');
-  return /"version":\s*"([^"]+)"/.exec(text)?.[1] ?? 'unknown';
-}
+export const packageVersion = (): string => VERSION;

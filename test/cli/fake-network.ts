@@ -4,7 +4,7 @@ import type { DaemonConfig } from '../../src/cli/daemon-config.ts';
 import type { FlowView, NetworkView } from '../../src/control/network-view.ts';
 import { portView } from '../../src/control/ports/port-view.ts';
 import type { DnsZone } from '../../src/network/config.ts';
-import type { DaemonNetwork } from '../../src/network/network-interface.ts';
+import type { DaemonNetwork } from '../../src/network/daemon-network.ts';
 import type { PortTable } from '../../src/proxy/ports/port-table.ts';
 import { portTable } from '../proxy/ports/port-fixture.ts';
 

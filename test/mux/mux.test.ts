@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { ipv4 } from '../../src/base/ip-address.ts';
-import type { MuxChannel } from '../../src/mux/channel.ts';
 import { emitDataHeader, emitFrame, emitWindow } from '../../src/mux/frame.ts';
+import type { MuxChannel } from '../../src/mux/mux-channel.ts';
 import { concat, End, open, Pair, pattern, Sink, sendAll, TARGET } from './pair.ts';
 
 const PLAIN = { host: { extended: false }, guest: { extended: false } };

@@ -1,8 +1,8 @@
 /** Two multiplexers joined by memory, in virtual time, for tests. */
 import { makeSlab, type Slab } from '../../src/base/slab.ts';
-import type { MuxChannel, MuxChannelHandler } from '../../src/mux/channel.ts';
 import type { Destination } from '../../src/mux/destination.ts';
 import { Mux, type MuxHandler } from '../../src/mux/mux.ts';
+import type { MuxChannel, MuxChannelHandler } from '../../src/mux/mux-channel.ts';
 import type { MuxOptions } from '../../src/mux/options.ts';
 import type { ChannelRequest } from '../../src/mux/request.ts';
 import type { MuxWriter } from '../../src/mux/writer.ts';

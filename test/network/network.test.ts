@@ -11,8 +11,9 @@ import type { GuestAcceptor } from '../../src/lab/guest/embedded-guest.ts';
 import { SimulatedGuest } from '../../src/lab/guest/simulated-guest.ts';
 import { seededSha256 } from '../../src/lab/seeded-stream.ts';
 import type { NetworkConfig } from '../../src/network/config.ts';
+import type { DaemonNetwork } from '../../src/network/daemon-network.ts';
 import { openNetwork } from '../../src/network/network.ts';
-import type { DaemonNetwork, Network } from '../../src/network/network-interface.ts';
+import type { Network } from '../../src/network/network-interface.ts';
 import { optionsIn } from '../cli/fake-network.ts';
 
 const HOST = '192.168.127.254';

@@ -16,7 +16,7 @@ import { MuxPeers } from '../../proxy/agent/peers.ts';
 import { TargetDialer } from '../../proxy/agent/target-dialer.ts';
 import { isAllowed } from '../../proxy/agent/target-rules.ts';
 import { parseAddress } from '../../services/address-text.ts';
-import type { OpenMuxLink } from '../../transports/mux/open-mux-link.ts';
+import type { OpenMuxLink } from '../../transports/mux/mux-link.ts';
 import { dialStream, listenForPeers } from '../../transports/mux/stream-links.ts';
 import { dialVsock, listenVsockLink } from '../../transports/mux/vsock-links.ts';
 import { removeStaleSocket } from '../../transports/stale-socket.ts';

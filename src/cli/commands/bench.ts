@@ -24,7 +24,9 @@ interface Harness {
 /** @returns the exit status */
 export async function benchCommand(request: BenchCommandRequest): Promise<number> {
   if (!existsSync(HARNESS)) {
-    throw new RunError('the benchmark is not part of this installation: dist/bench is missing');
+    throw new RunError(
+      'the benchmark is not part of the package: run it from a checkout of the sources, by npm run bench',
+    );
   }
   const harness = await importOwn(HARNESS);
   if (!isHarness(harness)) throw new RunError('dist/bench is of another version');

@@ -2,8 +2,8 @@
 import { isatty } from 'node:tty';
 
 import { inheritListeners } from '../../native/inherited-listeners.ts';
+import type { DaemonNetwork } from '../../network/daemon-network.ts';
 import { UsageError } from '../../network/errors.ts';
-import type { DaemonNetwork } from '../../network/network-interface.ts';
 import { packageVersion } from '../../network/version.ts';
 import { type CommandLine, loadConfig } from '../config.ts';
 import { GRACE_MS, runDaemon } from '../daemon.ts';

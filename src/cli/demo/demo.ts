@@ -10,8 +10,8 @@ import { asTransfer, runGuestCommand } from '../../lab/guest/run-guest-command.t
 import { openGuest } from '../../lab/open-guest.ts';
 import type { StepPlan } from '../../lab/step-plan.ts';
 import { netdevArgs, type VmHandle } from '../../lab/vm/start-vm.ts';
+import type { DaemonNetwork, OpenNetwork } from '../../network/daemon-network.ts';
 import { EXIT_FAILURE, messageOf } from '../../network/errors.ts';
-import type { DaemonNetwork, OpenNetwork } from '../../network/network-interface.ts';
 import { packageVersion } from '../../network/version.ts';
 import { parseLinkSpec } from '../../transports/link-spec.ts';
 import { GRACE_MS, runDaemon } from '../daemon.ts';

@@ -1,6 +1,6 @@
 /** One channel of a multiplexer joined to one host stream. */
 import type { Chained } from '../../base/chain.ts';
-import type { MuxChannel } from '../../mux/channel.ts';
+import type { MuxChannel } from '../../mux/mux-channel.ts';
 import type { ChannelEnd } from '../../mux/reason.ts';
 import { StreamPump } from '../stream/stream-pump.ts';
 

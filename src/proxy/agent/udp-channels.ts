@@ -6,8 +6,8 @@
 import type { Counters } from '../../base/counters.ts';
 import type { Slab } from '../../base/slab.ts';
 import type { Clock, Instant } from '../../base/time.ts';
-import type { MuxChannel, MuxChannelHandler } from '../../mux/channel.ts';
 import type { IpDestination, IpEndpoint } from '../../mux/destination.ts';
+import type { MuxChannel, MuxChannelHandler } from '../../mux/mux-channel.ts';
 import {
   DatagramChannel,
   type MuxDatagram,

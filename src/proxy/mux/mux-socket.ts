@@ -6,9 +6,9 @@
  */
 import { type Slab, slabOver } from '../../base/slab.ts';
 import type { Clock, Instant } from '../../base/time.ts';
-import type { MuxChannel, MuxChannelHandler } from '../../mux/channel.ts';
 import type { Destination, IpEndpoint } from '../../mux/destination.ts';
 import { Mux, type MuxDownReason } from '../../mux/mux.ts';
+import type { MuxChannel, MuxChannelHandler } from '../../mux/mux-channel.ts';
 import type { MuxOptions } from '../../mux/options.ts';
 import type { ChannelRequest } from '../../mux/request.ts';
 import type { HostStream, HostStreamOwner } from '../../native/stream/host-stream.ts';

@@ -20,7 +20,7 @@ import { once } from '../../base/once.ts';
 import { WorkList } from '../../base/work-list.ts';
 import * as n from '../../native/constants.ts';
 import type { DatagramBatch } from '../../native/posix.ts';
-import type { SendSlot } from './send-pool.ts';
+import type { SendSlot, SlotSender } from './send-pool.ts';
 
 /** The kernel's buffer is full: it empties at the speed of a network. */
 const RETRY_MS = 1;
@@ -72,7 +72,7 @@ export interface OutboxHost {
   readonly socket: Socket | undefined;
 }
 
-export class Outbox {
+export class Outbox implements SlotSender {
   private readonly shared: Outboxes;
   private readonly host: OutboxHost;
   private readonly sender: Sender;
@@ -152,7 +152,6 @@ export class Outbox {
     this.flush();
   }
 
-  /** @internal for slots. */
   onSentByNode(slot: SendSlot, failure: string): void {
     this.atNode--;
     this.sender.onSent(slot, failure);

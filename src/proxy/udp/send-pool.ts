@@ -13,12 +13,17 @@ import { KEY_WORDS } from '../../base/flow-key.ts';
 import type { Slab } from '../../base/slab.ts';
 import { errorCode } from '../../native/errors.ts';
 import { type HostTarget, NO_TARGET } from './host-target.ts';
-import type { Outbox } from './outbox.ts';
 
 const SMALL = 4096;
 const LARGE = 65_536;
 const KEEP_SMALL = 256;
 const KEEP_LARGE = 8;
+
+/** Who has given a slot to Node. */
+export interface SlotSender {
+  /** @param failure the code, or '' */
+  onSentByNode(slot: SendSlot, failure: string): void;
+}
 
 export class SendSlot {
   readonly bytes: Buffer;
@@ -33,7 +38,7 @@ export class SendSlot {
   /** The outbox's: the next of its datagrams. */
   next: SendSlot | undefined = undefined;
   /** The outbox's that gave it to Node. */
-  outbox: Outbox | undefined = undefined;
+  outbox: SlotSender | undefined = undefined;
   /** Bound once per slot: sending allocates no closure. */
   readonly done = (error: Error | null): void => {
     try {

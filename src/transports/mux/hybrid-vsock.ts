@@ -5,7 +5,7 @@
  */
 import type { Socket } from 'node:net';
 import type { PeerLink } from '../../proxy/agent/peers.ts';
-import type { OpenMuxLink } from './open-mux-link.ts';
+import type { OpenMuxLink } from './mux-link.ts';
 import { type Attempt, Redialer } from './redialer.ts';
 import {
   connectPaused,

@@ -7,6 +7,7 @@ import type { FlushScheduler } from '../../proxy/flush-scheduler.ts';
 import type { Guests } from '../../proxy/ports/publication-guest.ts';
 import { type DialGuest, dialGuestLink } from './guest-link.ts';
 import { openHybridVsock } from './hybrid-vsock.ts';
+import type { OpenMuxLink } from './mux-link.ts';
 import { formatMuxLink, type MuxLinkSpec } from './mux-link-spec.ts';
 import { dialStream, listenForPeers } from './stream-links.ts';
 import { openVhostVsockLink } from './vhost-vsock-link.ts';
@@ -24,17 +25,6 @@ export interface MuxLinkContext {
   readonly posix: () => Posix;
   /** Of Unix sockets that links listen on. */
   readonly socketMode: number;
-}
-
-export type MuxLinkState = 'listening' | 'connecting' | 'connected';
-
-export interface OpenMuxLink extends PeerLink {
-  /** Of the link itself; a listening one stays so. */
-  readonly state: MuxLinkState;
-  /** Why the last attempt failed or the last connection ended; '' when there is nothing to tell. */
-  readonly problem: string;
-  /** Listen and dial no more. The peers are `MuxPeers`' to end. */
-  close(): Promise<void>;
 }
 
 /** @throws Error that says what failed and what to do */

@@ -5,7 +5,7 @@
  */
 import type { Log } from '../../base/log.ts';
 import type { PeerEnd, PeerLink } from '../../proxy/agent/peers.ts';
-import type { MuxLinkState, OpenMuxLink } from './open-mux-link.ts';
+import type { MuxLinkState, OpenMuxLink } from './mux-link.ts';
 
 const FIRST_MS = 100;
 /** Within two seconds of the network's return the link is there again. */

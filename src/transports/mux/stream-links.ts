@@ -6,7 +6,7 @@ import { keepaliveOptions } from '../../native/stream/keepalive-options.ts';
 import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
 import type { StreamAddress } from '../stream-address.ts';
 import { closeServer, openServer } from '../stream-server.ts';
-import type { MuxLinkState, OpenMuxLink } from './open-mux-link.ts';
+import type { MuxLinkState, OpenMuxLink } from './mux-link.ts';
 import { type Attempt, Redialer } from './redialer.ts';
 
 export interface StreamLinkContext {

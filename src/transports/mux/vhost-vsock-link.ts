@@ -11,7 +11,7 @@ import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
 import { NO_FLUSH } from '../../proxy/flush-scheduler.ts';
 import { VhostVsock } from '../vsock/open-vhost-vsock.ts';
 import type { VsockRequest, VsockStream } from '../vsock/stream.ts';
-import type { OpenMuxLink } from './open-mux-link.ts';
+import type { OpenMuxLink } from './mux-link.ts';
 import { Redialer } from './redialer.ts';
 
 export interface VhostVsockLinkContext {

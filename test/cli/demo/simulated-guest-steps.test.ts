@@ -12,8 +12,8 @@ import { startFileServer } from '../../../src/lab/file-server.ts';
 import type { GuestAcceptor } from '../../../src/lab/guest/embedded-guest.ts';
 import { asTransfer, runGuestCommand } from '../../../src/lab/guest/run-guest-command.ts';
 import { SimulatedGuest } from '../../../src/lab/guest/simulated-guest.ts';
+import type { DaemonNetwork } from '../../../src/network/daemon-network.ts';
 import { openNetwork } from '../../../src/network/network.ts';
-import type { DaemonNetwork } from '../../../src/network/network-interface.ts';
 import { optionsIn } from '../fake-network.ts';
 
 const SIZE = 3 * 1024 * 1024 + 17;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ByteStream } from '../../../src/base/byte-stream.ts';
 import { type Run, runOf } from '../../../src/base/run.ts';
-import type { MuxChannel, MuxChannelHandler } from '../../../src/mux/channel.ts';
+import type { MuxChannel, MuxChannelHandler } from '../../../src/mux/mux-channel.ts';
 import type { ChannelRequest } from '../../../src/mux/request.ts';
 import { MuxFlow } from '../../../src/proxy/agent/mux-flow.ts';
 import { NO_FLUSH } from '../../../src/proxy/flush-scheduler.ts';

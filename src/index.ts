@@ -1,0 +1,67 @@
+/// <reference types="node" preserve="true" />
+/**
+ * hawser as a library: a network for virtual machines inside a program.
+ *
+ * ```ts
+ * await using network = await createNetwork({ publish: '8080:80' });
+ * network.attach(child.stdio[3]); // QEMU's `-netdev stream,server=off,addr.type=fd,addr.str=3`
+ * ```
+ *
+ * `hawser/stack` and `hawser/mux` are the parts that do no I/O.
+ *
+ * @module
+ */
+export { IpAddress, ipv4 } from './base/ip-address.ts';
+export type { Log } from './base/log.ts';
+export { ListenError as ApiListenError } from './control/api-listener.ts';
+export type {
+  FlowView,
+  GuestView,
+  HealthView,
+  LeaseView,
+  LinkView,
+  MuxLinkView,
+  MuxPeerView,
+  NetworkInfoView,
+  NetworkView,
+  PortView,
+  TcpFlowView,
+  TrafficView,
+} from './control/network-view.ts';
+export { NativeUnavailableError } from './native/errors.ts';
+export { createNetwork } from './network/create-network.ts';
+export type { GuestEvent, LeaseEvent, NetworkEvents, PortEvent } from './network/events.ts';
+export {
+  type DialOptions,
+  type GuestConnection,
+  type GuestServer,
+  GuestStreamError,
+  type ListenOptions,
+} from './network/guest-streams.ts';
+export type {
+  Attachment,
+  AttachOptions,
+  DescriptorFraming,
+  FrameAttachment,
+  StreamFraming,
+} from './network/links.ts';
+export type { Network, ServeApiOptions, ServedApi } from './network/network-interface.ts';
+export { OptionsError } from './network/option-problem.ts';
+export type { NetworkOptions, OneOrMore } from './network/options.ts';
+export { VERSION } from './network/version.ts';
+export {
+  type GuestSide,
+  type PortSpec,
+  PublishError,
+  type PublishSpec,
+  type UnixSpec,
+} from './proxy/ports/publish-spec.ts';
+export { PublishSyntaxError, parsePublish } from './proxy/ports/publish-text.ts';
+export { StreamError } from './proxy/stream/stream-error.ts';
+export { VirtualListenError } from './proxy/virtual-listeners.ts';
+export type {
+  PlainFrameReader as FrameReader,
+  PlainFrameWriter as FrameWriter,
+} from './transports/frame-link.ts';
+export type { Framing } from './transports/framing.ts';
+export { LinkError, LinkInUseError } from './transports/link-context.ts';

@@ -1,0 +1,13 @@
+/** A link to agents in service. */
+import type { PeerLink } from '../../proxy/agent/peers.ts';
+
+export type MuxLinkState = 'listening' | 'connecting' | 'connected';
+
+export interface OpenMuxLink extends PeerLink {
+  /** Of the link itself; a listening one stays so. */
+  readonly state: MuxLinkState;
+  /** Why the last attempt failed or the last connection ended; '' when there is nothing to tell. */
+  readonly problem: string;
+  /** Listen and dial no more. The peers are `MuxPeers`' to end. */
+  close(): Promise<void>;
+}
