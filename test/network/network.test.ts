@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
+import inspector from 'node:inspector';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SILENT } from '../../src/base/log.ts';
@@ -138,6 +139,23 @@ describe('network/network', () => {
     const made = await start({ listen: ['qemu:0.0.0.0:0'] });
     await guest.lease();
     await assert.rejects(get(HOST, portOf(made)));
+    assert.equal(refusals(made), 1);
+  });
+
+  it("nor, where the process is hawser's own, whatever else listens in it: a debugger", async () => {
+    const made = await start({ publish: ['127.0.0.1:0:192.168.127.2:80'] });
+    made.denyProcess([serverPort()]);
+    await guest.lease();
+    inspector.open(0, '127.0.0.1');
+    try {
+      const port = Number(new URL(inspector.url() ?? '').port);
+      await assert.rejects(get(HOST, port));
+      assert.equal(refusals(made), 1);
+    } finally {
+      inspector.close();
+    }
+    await get(HOST, serverPort()); // it is offered
+    await assert.rejects(get(HOST, Number(made.view.ports()[0]?.hostPort))); // as the guest serves nothing there
     assert.equal(refusals(made), 1);
   });
 
