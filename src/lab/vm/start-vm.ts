@@ -12,18 +12,20 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { Duplex } from 'node:stream';
 import { buildInitramfs, stepsArchive, type VmExtras } from './initramfs.ts';
 import { findBusybox, findKernel, findQemu } from './vm-parts.ts';
 import type { VmStep } from './vm-steps.ts';
 
 /**
  * How the VM's network card is served: by a stream socket of 4-byte lengths and frames to which QEMU
- * connects, or which it makes (`listen`); by a vhost-user socket; by QEMU itself (`user`).
+ * connects, or which it makes (`listen`), or that is a descriptor of its own from the start (`fd`); by a
+ * vhost-user socket; by QEMU itself (`user`).
  */
-export type VmLinkMode = 'connect' | 'listen' | 'vhost-user' | 'user';
+export type VmLinkMode = 'connect' | 'listen' | 'fd' | 'vhost-user' | 'user';
 
 export interface VmOptions {
-  /** Path of the socket. */
+  /** Path of the socket; for `fd` nothing. */
   readonly link: string;
   readonly mode: VmLinkMode;
   readonly steps: readonly VmStep[];
@@ -47,6 +49,8 @@ export interface VmStepResult {
 
 export interface VmHandle {
   readonly pid: number;
+  /** With `fd`, the other end of its network card. */
+  readonly card: Duplex | undefined;
   /** One for each step as it ends, beginning with `boot`; ends when the VM does. */
   readonly results: AsyncIterable<VmStepResult>;
   /** Resolves with QEMU's exit status and the last lines of the console. */
@@ -61,6 +65,7 @@ export interface VmHandle {
  */
 export const QEMU_MACHINE: readonly string[] = ['-M', 'pc', '-accel', 'tcg'];
 const TAIL_LINES = 20;
+const CARD_FD = 3;
 
 export const netdevArgs = (link: string, mode: VmLinkMode, mac: string): readonly string[] => [
   ...netdev(link, mode),
@@ -75,6 +80,8 @@ function netdev(link: string, mode: VmLinkMode): readonly string[] {
       return ['-netdev', `stream,id=n,server=off,addr.type=unix,addr.path=${link}`];
     case 'listen':
       return ['-netdev', `stream,id=n,server=on,addr.type=unix,addr.path=${link}`];
+    case 'fd':
+      return ['-netdev', `stream,id=n,server=off,addr.type=fd,addr.str=${CARD_FD}`];
     case 'vhost-user': {
       const chardev = `socket,id=c,path=${link},reconnect=1`;
       return ['-chardev', chardev, '-netdev', 'vhost-user,id=n,chardev=c'];
@@ -117,7 +124,7 @@ export function startVm(options: VmOptions): VmHandle {
         ? []
         : ['-object', `filter-dump,id=dump,netdev=n,file=${options.pcap}`]),
     ],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
+    { stdio: ['ignore', 'pipe', 'pipe', options.mode === 'fd' ? 'pipe' : 'ignore'] },
   );
   return watch(child, dir, options);
 }
@@ -147,7 +154,9 @@ function watch(child: ChildProcess, dir: string, options: VmOptions): VmHandle {
     });
     child.once('close', finish);
   });
-  return { pid: child.pid ?? 0, results: queue, ended, kill: () => child.kill('SIGKILL') };
+  const end = child.stdio[CARD_FD];
+  const card = end instanceof Duplex ? end : undefined;
+  return { pid: child.pid ?? 0, card, results: queue, ended, kill: () => child.kill('SIGKILL') };
 }
 
 /** A line `HAWSER step=NAME ok=0|1 ms=N key=value ...`; undefined for any other. */
