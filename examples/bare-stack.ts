@@ -3,6 +3,7 @@
  * socket, no timer and no clock: time is a number that this program counts up.
  */
 import {
+  Frame,
   type FrameReader,
   type FrameWriter,
   type Instant,
@@ -93,6 +94,8 @@ const stackAt = (address: IpAddress, mac: number, seed: number): Stack =>
   );
 
 let now: Instant = 0;
+/** What is said of a frame besides its bytes: one record for all. */
+const facts = new Frame();
 const gateway = stackAt(GATEWAY, 0x5a94_efe4_0cdd, 1);
 const guest = stackAt(GUEST, 0x5254_0000_0001, 2);
 const toGuest = new Wire();
@@ -111,7 +114,7 @@ function run(until: Instant): void {
       for (const frame of frames) {
         const slab = makeSlab(frame.length);
         slab.bytes.set(frame);
-        reader?.onFrame(now, slab, 0, frame.length, false);
+        reader?.onFrame(now, facts.set(slab, 0, frame.length));
       }
       if (frames.length > 0) reader?.onBatchEnd(now);
       carried += frames.length;

@@ -31,6 +31,7 @@ export type {
   TcpRequest,
   Upstream,
 } from './flow.ts';
+export { Frame, type FrameChecksum, type FrameWork, type GsoType } from './frame.ts';
 export type { FrameReader, FrameWriter, LinkAcceptor, Timed } from './link.ts';
 export { type DhcpReply, type DhcpResponder, Stack, type StackConfig } from './stack.ts';
 export { DEFAULT_TCP_CONFIG, type TcpConfig } from './tcp/config.ts';
