@@ -129,7 +129,9 @@ exec qemu-system-x86_64 ${machine} $memory -append 'console=ttyS0 quiet panic=-1
       const readme = readFileSync('README.md', 'utf8');
       for (const command of MAIN_COMMANDS) {
         assert.ok(readme.includes(command), command);
-        assert.ok(ci.includes(command), `${command} in .ci/run`);
+        for (const part of command.split(' && ')) {
+          assert.match(ci, new RegExp(`^.*${part}( |$)`, 'm'), `${part} in .ci/run`);
+        }
       }
     });
   },
