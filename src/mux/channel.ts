@@ -1,9 +1,9 @@
 /**
- * One channel of a multiplexer: a byte stream each way, ended each way, closed once by each end.
+ * One channel of a multiplexer: a byte stream in each direction, each ended by itself, closed once by each end.
  *
  * Theory of operation
  * -------------------
- * Received bytes wait in `rx` until released; the window told to the peer (`rxAllowed`, counted
+ * Received bytes wait in `rx` until released; the window announced to the peer (`rxAllowed`, counted
  * since Open) is what `rx` has promised to hold. Bytes to send go straight to the link when nothing
  * waits before them, else to `tx`, from where the multiplexer's scheduler takes them in turn.
  *
@@ -11,9 +11,9 @@
  * Shutdown and Close are each due at most once at a time, whatever the peer does. Each end sends
  * Close exactly once and nothing after it; the id is free when both have.
  *
- * The application's life of a channel (`over`) is apart from the wire's: it ends with `onClosed` or
+ * For the application a channel ends (`over`) independently of the wire: with `onClosed` or
  * `abort`, after which the channel lingers, without memory, until the peer's Close. A peer's Close
- * or end is told after everything before it has been read; a Reset at once.
+ * or end is delivered after everything before it has been read; a Reset at once.
  */
 
 import { assert } from '../base/assert.ts';
@@ -28,12 +28,12 @@ import type { ChannelEnd, RefusalReason } from './reason.ts';
 import { ReceiveRing } from './receive-ring.ts';
 import type { ChannelRequest } from './request.ts';
 
-/** What a channel asks of its multiplexer. */
+/** What a channel needs of its multiplexer. */
 export interface ChannelPort {
   readonly rxPool: BufferPool;
   readonly txPool: BufferPool;
   readonly sendBuffer: number;
-  /** Write as much as may go ahead of all others now. @returns bytes taken */
+  /** Write as much as may be sent ahead of all others now. @returns bytes taken */
   writeNow(channel: Channel, bytes: Uint8Array, off: number, len: number): number;
   /** Whether `channel` has had its turn, and others wait. */
   turnIsOver(channel: Channel): boolean;
@@ -41,7 +41,7 @@ export interface ChannelPort {
   queueData(channel: Channel): void;
   /** A flag of `channel` is due. */
   queueControl(channel: Channel): void;
-  /** An event of `channel` is to be told. */
+  /** `channel` has a pending event. */
   queueEvent(channel: Channel): void;
   /** The application took the channel that the peer opened. */
   onAccepted(channel: Channel): void;
@@ -88,10 +88,10 @@ export class Channel implements MuxChannel {
   closeDue = false;
   closeSent = false;
   closeReceived = false;
-  /** What a due Close says in the extended mode; 'finished' is a plain Close. */
+  /** The reason that a due Close carries in the extended mode; 'finished' is a plain Close. */
   closeReason: RefusalReason | 'finished' = 'finished';
   closeText = '';
-  /** Nothing more is told to the application. */
+  /** The handler is not called any more. */
   over = false;
   ending: ChannelEnd | undefined = undefined;
   endText = '';
@@ -217,7 +217,7 @@ export class Channel implements MuxChannel {
     if (this.events !== 0 || this.ending !== undefined) this.port.queueEvent(this);
   }
 
-  /** The peer granted our Open, in words or by deeds. */
+  /** The peer granted our Open, explicitly or by using the channel. */
   grant(): void {
     if (this.granted) return;
     this.granted = true;
@@ -260,7 +260,7 @@ export class Channel implements MuxChannel {
     else if (!extended && this.openedHere && this.rxTotal === 0 && !this.rxEnded)
       this.end('refused', '');
     else {
-      if (this.wanted > 0) this.raise(EVENT_WRITABLE); // whoever sends now learns of the reset
+      if (this.wanted > 0) this.raise(EVENT_WRITABLE); // a send now reports the reset
       this.onEnd();
       this.settle();
     }
@@ -276,13 +276,13 @@ export class Channel implements MuxChannel {
     this.end(reason, text);
   }
 
-  /** Something is wrong with this channel alone: tell both sides. */
+  /** This channel alone has failed: notify both ends. */
   fail(_now: Instant, reason: RefusalReason): void {
     this.close(reason, '');
     this.end(reason, '');
   }
 
-  /** Tell the application that it is over, and stop holding bytes for it. */
+  /** Notify the application that the channel is over, and release its bytes. */
   end(reason: ChannelEnd, text: string): void {
     if (this.over || this.ending !== undefined) return;
     this.ending = reason;
@@ -291,7 +291,7 @@ export class Channel implements MuxChannel {
     this.port.queueEvent(this);
   }
 
-  /** Hold nothing more. Lent bytes are no longer read. */
+  /** Release all memory. Lent bytes are no longer read. */
   retire(): void {
     this.events = 0;
     this.wanted = 0;
@@ -300,7 +300,7 @@ export class Channel implements MuxChannel {
     this.port.retire(this);
   }
 
-  /** Something to send, or someone who has, and leave to. */
+  /** There are bytes to send, or an application that waits to send some, and the peer's credit for them. */
   get sendable(): boolean {
     return (this.tx.length > 0 || this.wanted > 0) && this.txAllowed > this.txSent;
   }

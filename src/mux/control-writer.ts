@@ -1,4 +1,4 @@
-/** Writes what is due about a channel besides its data, in the order that the peer needs. */
+/** Writes the control frames that are due for a channel, in the order that the peer needs. */
 import type { Instant } from '../base/time.ts';
 import type { Channel } from './channel.ts';
 import { destinationLen, ENDPOINT_LEN, emitDestination, emitEndpoint } from './destination.ts';

@@ -1,5 +1,5 @@
 /**
- * Where a channel leads, as an Open says it: `u8 protocol`, then `u16 iplen | ip | u16 port` for TCP
+ * The destination of a channel, as an Open encodes it: `u8 protocol`, then `u16 iplen | ip | u16 port` for TCP
  * and UDP, `u16 length | path` for a Unix socket. Addresses are 4 or 16 bytes on the wire: VPNKit's
  * Go half sends v4-mapped ones, its OCaml half 4 bytes; none (length 0) means "any". We send 16, as Go.
  * In the extended mode the client's address follows in the same form (port 0 when unknown).
@@ -22,7 +22,7 @@ export interface UnixDestination {
 
 export type Destination = IpDestination | UnixDestination;
 
-/** `off` of what follows, beside what was read. */
+/** What was read, and `off` of what follows it. */
 export interface Parsed<T> {
   readonly value: T;
   readonly next: number;

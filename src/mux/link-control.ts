@@ -1,7 +1,7 @@
 /**
- * What a multiplexer says about the link rather than a channel: the handshake, Ping and Pong,
+ * Frames about the link rather than a channel: the handshake, Ping and Pong,
  * GoAway, and the Close of Opens that got no channel. All but the last are flags, due at most once;
- * refusals are a short queue, and a peer that opens on without reading them is cut off.
+ * refusals are a short queue, and a peer that keeps opening channels without reading them is cut off.
  */
 import type { Instant } from '../base/time.ts';
 import { NEVER } from '../base/time.ts';

@@ -11,7 +11,7 @@ import type { ChannelEnd, RefusalReason } from './reason.ts';
 export interface MuxChannel extends ByteStream {
   readonly id: number;
   readonly destination: Destination;
-  /** Who is served through this channel, where the opener said (extended mode). */
+  /** The client served through this channel, where the opener sent it (extended mode). */
   readonly client: IpEndpoint | undefined;
   abort(now: Instant, reason?: RefusalReason, text?: string): void;
   describe(): MuxChannelInfo;
@@ -25,7 +25,7 @@ export interface MuxChannelInfo {
   readonly bytesSent: number;
   readonly bufferedReceived: number;
   readonly bufferedToSend: number;
-  /** Receive window in bytes, and what the peer allows us still. */
+  /** Receive window in bytes, and what the peer still allows us to send. */
   readonly window: number;
   readonly credit: number;
 }

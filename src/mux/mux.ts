@@ -5,7 +5,7 @@
  * Theory of operation
  * -------------------
  * The owner feeds bytes (`onBytes`, then `onBatchEnd`), time (`nextTimeout`, `onTimeout`) and room
- * (`onWritable`); bytes leave through a `MuxWriter`. Everything is told to handlers from a work list
+ * (`onWritable`); bytes leave through a `MuxWriter`. Handlers are notified of everything from a work list
  * at the end of a batch, after which what is due is written, and flushed once. What an application
  * does outside a batch is written by `flush`, which `MuxHandler.onWork` asks for.
  *
@@ -47,7 +47,7 @@ export type MuxDownReason =
   | 'refusal-flood'
   | 'link-down';
 
-/** What the owner of a multiplexer is told; like channels' handlers, at the end of a batch. */
+/** Events for the owner of a multiplexer; delivered, like those of channels, at the end of a batch. */
 export interface MuxHandler {
   /** The handshake is complete. */
   onReady(now: Instant, extended: boolean): void;
@@ -83,15 +83,15 @@ export class Mux implements ChannelPort {
   /** Channels whose Open the peer has not answered, oldest first. */
   private readonly unanswered = new Set<Channel>();
   private openTimedOut = false;
-  /** Channels with something to tell, and those being told. */
-  private told: Channel[] = [];
-  private telling: Channel[] = [];
+  /** Channels with pending events, and those whose events are being delivered. */
+  private pendingEvents: Channel[] = [];
+  private delivering: Channel[] = [];
   /** Channels with a flag due. */
   private control: Channel[] = [];
   private writingControl: Channel[] = [];
-  /** A batch is under way: it will write what comes up. */
+  /** A batch is in progress: its end writes whatever becomes due. */
   private running = false;
-  private workAsked = false;
+  private workRequested = false;
   private now: Instant = 0;
 
   constructor(options: MuxOptions, writer: MuxWriter, handler: MuxHandler) {
@@ -108,7 +108,7 @@ export class Mux implements ChannelPort {
     this.idStep = settings.role === 'connector' ? -1 : 1;
   }
 
-  /** Say hello. */
+  /** Send the handshake. */
   start(now: Instant): void {
     assert(this.state === 'new', 'mux started twice');
     const { role, extended, window, maxPayload, maxChannels, handshakeTimeoutMs } =
@@ -128,7 +128,7 @@ export class Mux implements ChannelPort {
     return this.session.ready && this.state === 'up';
   }
 
-  /** An Open stayed without an answer, and nothing has come from the peer since. */
+  /** An Open timed out without an answer, and nothing has been received from the peer since. */
   get unresponsive(): boolean {
     return this.openTimedOut;
   }
@@ -137,7 +137,7 @@ export class Mux implements ChannelPort {
     return this.session.link.extended;
   }
 
-  /** Of the last ping, in ms; 0 when none was answered. */
+  /** Round-trip time of the last ping, in ms; 0 when none was answered. */
   get rttMs(): number {
     return this.session.link.rttMs;
   }
@@ -152,7 +152,7 @@ export class Mux implements ChannelPort {
     return this.session.budget.promised;
   }
 
-  /** For people: every channel that the application still has. */
+  /** For status output: every channel that the application still has. */
   *openChannels(): IterableIterator<MuxChannel> {
     for (const channel of this.session.channels.values()) if (!channel.over) yield channel;
   }
@@ -160,7 +160,7 @@ export class Mux implements ChannelPort {
   /**
    * Open a channel; `send` may be used at once.
    *
-   * @param client on whose behalf, told to the peer in the extended mode
+   * @param client the client served by this channel; sent to the peer in the extended mode
    * @returns undefined when either end takes no more channels, or the budget is spent
    */
   open(
@@ -188,17 +188,17 @@ export class Mux implements ChannelPort {
     return channel;
   }
 
-  /** Take and make no more opens; `onDrained` follows when the last channel is gone. */
+  /** Accept and make no more opens; `onDrained` follows when the last channel is gone. */
   drain(): void {
     if (this.session.leaving || this.state === 'down') return;
     this.session.leaving = true;
     this.session.link.goAwayDue = true;
-    this.askForWork();
+    this.requestWork();
   }
 
   // --- the link ---
 
-  /** Bytes from the peer; `slab` is borrowed for the call. Nothing is told before `onBatchEnd`. */
+  /** Bytes from the peer; `slab` is borrowed for the call. No handler is called before `onBatchEnd`. */
   onBytes(now: Instant, slab: Slab, off: number, len: number): void {
     if (this.state !== 'up') return;
     this.now = now;
@@ -206,8 +206,8 @@ export class Mux implements ChannelPort {
     this.openTimedOut = false;
     const fault = this.decoder.onBytes(now, slab, off, len);
     this.session.link.heard(now);
-    if (fault !== undefined) this.fall(fault);
-    else if (this.receiver.flooded) this.fall('refusal-flood');
+    if (fault !== undefined) this.goDown(fault);
+    else if (this.receiver.flooded) this.goDown('refusal-flood');
   }
 
   onBatchEnd(now: Instant): void {
@@ -219,10 +219,10 @@ export class Mux implements ChannelPort {
     this.flush(now);
   }
 
-  /** The link is gone: every channel ends, and is told so. */
+  /** The link is gone: every channel ends, and its handler is notified. */
   onLinkDown(now: Instant): void {
     if (this.state === 'down') return;
-    this.fall('link-down');
+    this.goDown('link-down');
     this.flush(now);
   }
 
@@ -235,46 +235,46 @@ export class Mux implements ChannelPort {
   onTimeout(now: Instant): void {
     if (this.state !== 'up') return;
     if (!this.session.ready) {
-      if (now >= this.greetBy) this.fall('handshake-timeout');
+      if (now >= this.greetBy) this.goDown('handshake-timeout');
     } else if (!this.extended) this.giveUpOpens(now);
-    else if (!this.session.link.onTimeout(now)) this.fall('ping-timeout');
+    else if (!this.session.link.onTimeout(now)) this.goDown('ping-timeout');
     this.flush(now);
   }
 
-  /** Tell what is to be told, then write what is due, in one go. */
+  /** Deliver pending events, then write what is due, with a single flush at the end. */
   flush(now: Instant): void {
     this.now = now;
-    this.workAsked = false;
+    this.workRequested = false;
     this.running = true;
     let rounds = 0;
     do {
-      this.tell(now);
+      this.deliverEvents(now);
       if (this.state === 'up') this.write(now);
-    } while (this.anythingToTell() && ++rounds < MAX_ROUNDS);
+    } while (this.hasPendingEvents() && ++rounds < MAX_ROUNDS);
     this.running = false;
     if (this.state === 'up') this.session.writer.flush();
-    if (this.anythingToTell()) this.askForWork();
+    if (this.hasPendingEvents()) this.requestWork();
   }
 
   // --- ChannelPort ---
 
   writeNow(channel: Channel, bytes: Uint8Array, off: number, len: number): number {
     const { session } = this;
-    if (!session.ready || !session.scheduler.mayGo(channel) || this.state !== 'up') return 0;
+    if (!session.ready || !session.scheduler.mayWriteNow(channel) || this.state !== 'up') return 0;
     // An Open or Accept goes before the first byte.
     if (channel.openDue || channel.acceptDue) {
       if (!session.link.write(this.now, session.writer)) return 0;
       if (!writeControl(this.now, session, channel)) return 0;
     }
     const done = session.scheduler.writeNow(channel, bytes, off, len);
-    if (done > 0) this.askForWork();
+    if (done > 0) this.requestWork();
     return done;
   }
 
   queueData(channel: Channel): void {
     if (!channel.sendable) return;
     this.session.scheduler.enqueue(channel, channel.tx.length > 0);
-    this.askForWork();
+    this.requestWork();
   }
 
   turnIsOver(channel: Channel): boolean {
@@ -285,14 +285,14 @@ export class Mux implements ChannelPort {
     if (channel.inControl) return;
     channel.inControl = true;
     this.control.push(channel);
-    this.askForWork();
+    this.requestWork();
   }
 
   queueEvent(channel: Channel): void {
     if (channel.inEvents) return;
     channel.inEvents = true;
-    this.told.push(channel);
-    this.askForWork();
+    this.pendingEvents.push(channel);
+    this.requestWork();
   }
 
   onAccepted(channel: Channel): void {
@@ -321,7 +321,7 @@ export class Mux implements ChannelPort {
     return oldest === undefined ? NEVER : oldest.openedAt + this.session.settings.openTimeoutMs;
   }
 
-  /** VPNKit's dialect has no ping: a peer that stands still is known by the Opens that it leaves unanswered. */
+  /** VPNKit's dialect has no ping: a peer that hangs is detected by the Opens that it leaves unanswered. */
   private giveUpOpens(now: Instant): void {
     for (const channel of this.unanswered) {
       if (channel.openedAt + this.session.settings.openTimeoutMs > now) return;
@@ -332,18 +332,18 @@ export class Mux implements ChannelPort {
     }
   }
 
-  private anythingToTell(): boolean {
-    return this.told.length > 0 || this.session.requests.length > 0;
+  private hasPendingEvents(): boolean {
+    return this.pendingEvents.length > 0 || this.session.requests.length > 0;
   }
 
-  private tell(now: Instant): void {
+  private deliverEvents(now: Instant): void {
     const { handler, session } = this;
-    if (session.readyToTell) {
-      session.readyToTell = false;
+    if (session.readyPending) {
+      session.readyPending = false;
       handler.onReady(now, session.link.extended);
     }
     for (const channel of session.requests.splice(0)) {
-      if (channel.ending !== undefined) continue; // gone before it was told
+      if (channel.ending !== undefined) continue; // gone before its handler was notified
       channel.request = new ChannelRequest(channel);
       try {
         handler.onRequest(now, channel.request);
@@ -351,13 +351,13 @@ export class Mux implements ChannelPort {
         this.onFault(now, channel, fault);
       }
     }
-    const list = this.told;
-    this.told = this.telling;
-    this.telling = list;
+    const list = this.pendingEvents;
+    this.pendingEvents = this.delivering;
+    this.delivering = list;
     for (const channel of list) {
       channel.inEvents = false;
       try {
-        this.tellChannel(now, channel);
+        this.deliverChannelEvents(now, channel);
       } catch (fault) {
         this.onFault(now, channel, fault);
       }
@@ -372,12 +372,12 @@ export class Mux implements ChannelPort {
       if (this.state === 'up') handler.onDrained(now);
     }
     const { downReason } = this;
-    if (downReason === undefined || this.anythingToTell()) return;
+    if (downReason === undefined || this.hasPendingEvents()) return;
     this.downReason = undefined;
     handler.onDown(now, downReason);
   }
 
-  /** Code of ours has thrown on the channel's behalf: it is reset, and the link goes on. */
+  /** A handler of the channel has thrown: the channel is reset, and the link goes on. */
   private onFault(now: Instant, channel: Channel, fault: unknown): void {
     reportFault('channel', fault);
     try {
@@ -388,7 +388,7 @@ export class Mux implements ChannelPort {
     channel.abort(now, 'protocol', FAULT);
   }
 
-  private tellChannel(now: Instant, channel: Channel): void {
+  private deliverChannelEvents(now: Instant, channel: Channel): void {
     const { handler } = channel;
     if (channel.over) return;
     if (handler !== undefined) {
@@ -417,7 +417,7 @@ export class Mux implements ChannelPort {
     }
     if (!session.ready) return;
     if (!this.writeControls(now) || !scheduler.run(this.onTurn, this.onServed)) stats.stalls++;
-    // A channel that was served to its end may owe a Shutdown.
+    // A channel whose last bytes were sent may have a Shutdown due.
     else if (this.control.length > 0) this.writeControls(now);
   }
 
@@ -448,12 +448,12 @@ export class Mux implements ChannelPort {
     return all;
   }
 
-  private fall(reason: MuxDownReason): void {
+  private goDown(reason: MuxDownReason): void {
     this.state = 'down';
     this.downReason = reason;
     for (const channel of this.session.channels.values()) channel.end('link-down', '');
     this.session.channels.clear();
-    this.askForWork();
+    this.requestWork();
   }
 
   private limited(drop: MuxDrop): undefined {
@@ -468,14 +468,14 @@ export class Mux implements ChannelPort {
     return id;
   }
 
-  private askForWork(): void {
-    if (this.running || this.workAsked) return;
-    this.workAsked = true;
+  private requestWork(): void {
+    if (this.running || this.workRequested) return;
+    this.workRequested = true;
     this.handler.onWork();
   }
 }
 
 const FAULT = 'an internal error';
 
-/** Re-read: a callback may have ended it. */
+/** Reads the field again: a callback may have ended the channel. */
 const isOver = (channel: Channel): boolean => channel.over;

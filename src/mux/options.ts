@@ -6,7 +6,7 @@ export interface MuxOptions {
   readonly extended?: boolean;
   /** First receive window of every channel; VPNKit's is 65,536. */
   readonly window?: number;
-  /** Windows grow to this where the link's delay asks for it; a power of two. */
+  /** Windows grow to this where the link's delay requires it; a power of two. */
   readonly maxWindow?: number;
   /** What the windows of all channels may add up to, in bytes; opens beyond it are refused. */
   readonly memoryBudget?: number;
@@ -19,7 +19,7 @@ export interface MuxOptions {
   /** Bytes that a channel may send before it is the next one's turn. */
   readonly quantum?: number;
   readonly handshakeTimeoutMs?: number;
-  /** Plain: an Open that has no answer by then is given up; hawser's own peers are pinged instead. */
+  /** Plain: an Open that has no answer after this time is given up; hawser's own peers are pinged instead. */
   readonly openTimeoutMs?: number;
   /** Extended: an idle link is pinged this often, and given up when nothing came for `pingTimeoutMs`. */
   readonly pingIntervalMs?: number;

@@ -1,7 +1,7 @@
 /** Why a channel is over, and the codes that stand for it in a Reset. */
 
 export type ChannelEnd =
-  /** Both ends finished what they had to say. */
+  /** Both ends finished sending. */
   | 'finished'
   /** The peer gave up on it, or closed it while we were still sending. */
   | 'reset-by-peer'

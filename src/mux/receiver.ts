@@ -1,7 +1,7 @@
 /**
- * What the peer's frames do. Nothing here is told to handlers, or written, at once: flags and events
- * are set, and dealt with at the end of the batch. A frame that breaks a rule costs its own channel
- * at most (VPNKit: the whole link, or worse, a stream out of step); each is counted by its name.
+ * Handles the peer's frames. No handler is called, and nothing is written, at once: flags and events
+ * are set, and handled at the end of the batch. A frame that breaks a rule ends its own channel
+ * at most (VPNKit: the whole link, or worse, a stream out of sync); each is counted by its name.
  */
 import type { Instant } from '../base/time.ts';
 import { Channel, type ChannelPort } from './channel.ts';
@@ -16,11 +16,11 @@ import type { MuxDrop } from './stats.ts';
 const MULTIPLEXED = 2;
 
 export class Receiver implements FrameSink {
-  /** The peer opens channels, and reads no answers. */
+  /** The peer opens channels without reading the answers. */
   flooded = false;
   private readonly session: Session;
   private readonly port: ChannelPort;
-  /** Where the payload of the Data frame under way goes; undefined discards it. */
+  /** Destination of the payload of the current Data frame; undefined discards it. */
   private target: Channel | undefined = undefined;
 
   constructor(session: Session, port: ChannelPort) {
@@ -33,7 +33,7 @@ export class Receiver implements FrameSink {
     const { role, extended, maxPayload } = session.settings;
     const offer = extended ? parseOffer(view, off, len) : undefined;
     session.ready = true;
-    session.readyToTell = true;
+    session.readyPending = true;
     if (offer !== undefined && offer.role !== role) {
       session.link.startPings(now);
       session.peerWindow = offer.window;
@@ -108,7 +108,7 @@ export class Receiver implements FrameSink {
       this.drop('stray-window');
       return;
     }
-    channel.txAllowed = limit; // a smaller one is obeyed too: the sender waits, as VPNKit's does
+    channel.txAllowed = limit; // a smaller limit is honoured too: the sender waits, as VPNKit's does
     if (!this.session.link.extended) channel.grant();
     if (channel.sendable) this.session.scheduler.enqueue(channel, false);
   }
@@ -140,12 +140,12 @@ export class Receiver implements FrameSink {
     const existing = session.channels.get(id);
     if (existing !== undefined) {
       if (!existing.closeSent || !existing.over) {
-        // VPNKit replaces the channel silently, and loses whoever used it.
+        // VPNKit replaces the channel silently, and its user is lost.
         this.drop('duplicate-open');
         existing.fail(now, 'protocol');
         return;
       }
-      // We have closed, and the peer uses the id anew: to it, the old channel is gone.
+      // We have closed, and the peer reuses the id: for the peer the old channel is gone.
       session.channels.delete(id);
     }
     if (view.getUint8(off) !== MULTIPLEXED) {

@@ -8,7 +8,7 @@ interface RequestedChannel extends MuxChannel {
   accept(handler: MuxChannelHandler): void;
 }
 
-/** An Open of the peer, held until the destination's fate is known. */
+/** An Open of the peer, held until the destination has answered or failed. */
 export class ChannelRequest {
   /** Set by the owner: the opener gave up, or the link went, before an answer. */
   onCancelled: (() => void) | undefined = undefined;
@@ -28,7 +28,7 @@ export class ChannelRequest {
     return this.channel.client;
   }
 
-  /** @returns undefined when the opener has given up meanwhile */
+  /** @returns undefined when the opener has given up in the meantime */
   accept(_now: Instant, handler: MuxChannelHandler): MuxChannel | undefined {
     if (this.answered) return undefined;
     this.answered = true;

@@ -5,10 +5,10 @@
  * is settled with the next (deficit round robin). Those that had nothing to send until
  * now go before those with a backlog, though never two in a row while a backlog waits: a keystroke
  * passes a bulk transfer, and many small senders do not starve it (after RFC 8290 §4.2). A channel
- * on its own writes frames as large as the peer takes.
+ * on its own writes frames as large as the peer accepts.
  *
- * Bytes are copied once, straight to the link's slab, where they are sent while nobody waits, or by
- * an application that waited for its turn (`wantSpace`): it is asked for them just then.
+ * Bytes are copied once, straight to the link's slab, when they are sent while no other channel waits, or
+ * by an application that waited for its turn (`wantSpace`): it is asked for them when the turn begins.
  */
 import { copyBytes } from '../base/copy-bytes.ts';
 import type { Channel } from './channel.ts';
@@ -59,7 +59,7 @@ export class SendScheduler {
   private readonly fresh: ChannelQueue = new ChannelQueue();
   private readonly backlog: ChannelQueue = new ChannelQueue();
   private backlogTurn = false;
-  /** Whose application is being asked for bytes, and where its turn ends (as `txSent`). */
+  /** The channel whose application is being asked for bytes, and where its turn ends (as `txSent`). */
   private turn: Channel | undefined = undefined;
   private turnEnd = 0;
 
@@ -70,13 +70,13 @@ export class SendScheduler {
     this.maxPayload = maxPayload;
   }
 
-  /** Nobody waits. */
+  /** No channel waits. */
   get idle(): boolean {
     return this.fresh.empty && this.backlog.empty;
   }
 
   /** Whether `channel` may write ahead of all others. */
-  mayGo(channel: Channel): boolean {
+  mayWriteNow(channel: Channel): boolean {
     return this.turn === channel || (this.turn === undefined && this.idle);
   }
 
@@ -92,7 +92,7 @@ export class SendScheduler {
     (sparse ? this.fresh : this.backlog).push(channel);
   }
 
-  /** Send bytes of a channel whose `tx` is empty, ahead of nobody. @returns how many */
+  /** Send bytes of a channel whose `tx` is empty while no other waits. @returns how many */
   writeNow(channel: Channel, bytes: Uint8Array, off: number, len: number): number {
     const most = Math.min(len, channel.txAllowed - channel.txSent);
     let done = 0;
@@ -155,7 +155,7 @@ export class SendScheduler {
     channel.wanted = 0;
     onTurn(channel);
     this.turn = undefined;
-    // Who asks again without having sent waits for the next Window, or its own next send.
+    // An application that asks again without having sent waits for the next Window, or its own next send.
     if (channel.txSent === before && channel.tx.length === 0) channel.wanted = 0;
     return true;
   }

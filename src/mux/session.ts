@@ -6,7 +6,7 @@ import { MuxStats } from './stats.ts';
 import { WindowBudget } from './window-budget.ts';
 import type { MuxWriter } from './writer.ts';
 
-/** The state of one multiplexer, shared by the parts that send, receive and tell. */
+/** The state of one multiplexer, shared by its sender, its receiver and the delivery of events. */
 export class Session {
   readonly settings: MuxSettings;
   readonly writer: MuxWriter;
@@ -16,15 +16,15 @@ export class Session {
   readonly budget: WindowBudget;
   /** By id; a channel stays until both ends have sent Close. */
   readonly channels: Map<number, Channel> = new Map();
-  /** Opens of the peer, not yet told. */
+  /** Opens of the peer that the handler has not been notified of yet. */
   readonly requests: Channel[] = [];
   /** The peer's handshake is in. */
   ready = false;
-  readyToTell = false;
+  readyPending = false;
   goAwayPending = false;
-  /** We take no more opens. */
+  /** We accept no more opens. */
   leaving = false;
-  /** The peer takes no more opens. */
+  /** The peer accepts no more opens. */
   peerLeaving = false;
   /** Credit of a new channel before its first Window; 0 in the plain mode. */
   peerWindow = 0;

@@ -1,7 +1,7 @@
 import { Counters } from '../base/counters.ts';
 import { NO_BYTES } from '../base/no-bytes.ts';
 
-/** What the peer sent and was not used, and limits that were met. */
+/** Frames of the peer that were not used, and limits that were reached. */
 export type MuxDrop =
   | 'data-unknown-channel'
   | 'data-after-close'
@@ -27,7 +27,7 @@ export type MuxDrop =
   | 'ping-coalesced'
   | 'open-unanswered';
 
-/** Counters of one multiplexer; for people and metrics. */
+/** Counters of one multiplexer; for status output and metrics. */
 export class MuxStats {
   readonly drops: Counters<MuxDrop> = new Counters();
   bytesReceived: number = NO_BYTES;

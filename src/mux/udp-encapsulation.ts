@@ -1,6 +1,6 @@
 /**
  * Datagrams inside a channel: a byte stream of `u16 total | u16 iplen | ip | u16 port | u16 zonelen |
- * zone | u16 length | payload`, little-endian, where `total` counts everything, itself too.
+ * zone | u16 length | payload`, little-endian, where `total` counts everything including itself.
  *
  * Two dialects. VPNKit's Go half opens one channel for each external client and leaves the address
  * out (iplen 0, port 0); its OCaml half has one channel for each published port and puts the
@@ -149,7 +149,7 @@ export class DatagramChannel {
   /**
    * Take everything received; call it from `onReadable`.
    *
-   * @returns false when the stream is out of step: abort the channel
+   * @returns false when the stream is out of sync: abort the channel
    */
   receive(now: Instant, onDatagram: (datagram: MuxDatagram) => void): boolean {
     const { channel } = this;
@@ -181,7 +181,7 @@ export class DatagramChannel {
     return end;
   }
 
-  /** Complete the datagram in the carry. @returns bytes of `run` used, -1 when out of step */
+  /** Complete the datagram in the carry. @returns bytes of `run` used, -1 when out of sync */
   private complete(run: Uint8Array, onDatagram: (datagram: MuxDatagram) => void): number {
     const n = Math.min(this.carry.bytes.length - this.carried, run.length);
     this.carry.bytes.set(run.subarray(0, n), this.carried);

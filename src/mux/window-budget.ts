@@ -3,7 +3,7 @@
  *
  * A window starts small and doubles, up to its maximum, when half of it was read within one
  * round-trip time: then the sender is (or soon will be) waiting for credit, not for data. A reader
- * that stands still therefore never gets more than it had. When the windows promised come near the
+ * that has stalled therefore never gets more than it had. When the windows promised come near the
  * budget they stop growing and halve as they are renewed. Growth is for the extended mode: VPNKit's
  * window is 65,536 for good.
  */
@@ -16,7 +16,7 @@ import type { MuxStats } from './stats.ts';
 const LEAST_RTT_MS = 2;
 
 export class WindowBudget {
-  /** Bytes that peers may send before anyone reads. */
+  /** Bytes that peers may send before any are read. */
   promised = 0;
   private readonly settings: MuxSettings;
   private readonly stats: MuxStats;
