@@ -42,6 +42,14 @@ describe('architecture', () => {
     assert.deepEqual(users, []);
   });
 
+  it('tests are left out by support/requirements.ts alone, which names them', () => {
+    const own = ['architecture.test.ts', join('support', 'requirements.ts')];
+    const skipping = readdirSync('test', { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts') && !own.includes(file))
+      .filter((file) => /\.skip\(/.test(readFileSync(join('test', file), 'utf8')));
+    assert.deepEqual(skipping, []);
+  });
+
   it('finds the sources', () => {
     assert.ok(files.length > 3);
   });

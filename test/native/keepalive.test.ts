@@ -9,6 +9,7 @@ import { STREAM_BINDINGS } from '../../src/native/stream/bindings.ts';
 import type { HostStream } from '../../src/native/stream/host-stream.ts';
 import { KEEPALIVE_DEFAULT_S } from '../../src/native/stream/keepalive-options.ts';
 import { openServer } from '../../src/transports/stream-server.ts';
+import { describeNeeding } from '../support/requirements.ts';
 import { socketTimer } from '../support/socket-timer.ts';
 
 const portOf = (server: { address(): AddressInfo | string | null }): number => {
@@ -16,14 +17,10 @@ const portOf = (server: { address(): AddressInfo | string | null }): number => {
   return typeof address === 'object' && address !== null ? address.port : 0;
 };
 
-describe('keepalive of host sockets', () => {
+describeNeeding('keepalive of host sockets', ['linux'], () => {
   const ends: (() => void)[] = [];
   afterEach(() => {
     for (const end of ends.splice(0)) end();
-  });
-
-  before(function () {
-    if (process.platform !== 'linux') this.skip();
   });
 
   async function client(port: number): Promise<Socket> {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:net';
 import { OwnListeners } from '../../src/proxy/own-listeners.ts';
 import { ProcessListeners, type ProcFiles } from '../../src/proxy/process-listeners.ts';
+import { describeNeeding } from '../support/requirements.ts';
 
 const HEADING =
   '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n';
@@ -94,11 +95,10 @@ describe('proxy/process-listeners', () => {
   });
 });
 
-describe('proxy/own-listeners of a process', () => {
+describeNeeding('proxy/own-listeners of a process', ['linux'], () => {
   let server: Server;
   let port = 0;
-  beforeEach(async function () {
-    if (globalThis.process.platform !== 'linux') this.skip();
+  beforeEach(async () => {
     server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const address = server.address();

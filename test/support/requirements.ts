@@ -18,6 +18,12 @@ export type Requirement =
   | 'ipv6'
   | 'koffi'
   | 'vm'
+  | 'bash'
+  | 'zsh'
+  | 'fish'
+  | 'script'
+  | 'groff'
+  | 'systemd-analyze'
   | 'ldd'
   | 'gcc'
   | 'curl'
@@ -51,6 +57,12 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   ipv6: () => (hasLoopback('::1') ? undefined : 'no IPv6 on the loopback'),
   koffi: () => reasonOf(() => [loadPosix()]),
   vm: () => reasonOf(() => [findQemu(), findKernel(), findBusybox()]),
+  bash: program('bash', 'bash'),
+  zsh: program('zsh', 'zsh'),
+  fish: program('fish', 'fish'),
+  script: program('script', 'bsdutils'),
+  groff: program('groff', 'groff-base'),
+  'systemd-analyze': program('systemd-analyze', 'systemd'),
   ldd: program('ldd', 'libc-bin'),
   gcc: program('gcc', 'gcc'),
   curl: program('curl', 'curl'),

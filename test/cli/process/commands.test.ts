@@ -9,6 +9,7 @@ import { nextSteps } from '../../../src/cli/next-steps.ts';
 import { RUN_OPTIONS } from '../../../src/cli/option-table.ts';
 import { makeProgram } from '../../../src/cli/program.ts';
 import { table } from '../../../src/cli/text-table.ts';
+import { itNeeding } from '../../support/requirements.ts';
 import { HAWSER, Workplace } from './hawser.ts';
 
 const MAN = fileURLToPath(new URL('../../../man', import.meta.url));
@@ -67,13 +68,16 @@ describe('hawser as a program for people', function () {
         const flag = longFlag(flags);
         assert.ok(script.includes(shell === 'fish' ? ` -l ${flag.slice(2)}` : flag), flag);
       }
-      if (spawnSync(shell, ['--version']).error !== undefined) return;
-      const { status, stderr } = spawnSync(shell, ['-n'], { input: script, encoding: 'utf8' });
+    });
+
+    itNeeding(`completion ${shell} is understood by ${shell}`, [shell], () => {
+      const input = completionScript(shell, makeProgram());
+      const { status, stderr } = spawnSync(shell, ['-n'], { input, encoding: 'utf8' });
       assert.equal(status, 0, stderr);
     });
   }
 
-  it('bash completes commands, flags and files', () => {
+  itNeeding('bash completes commands, flags and files', ['bash'], () => {
     const script = completionScript('bash', makeProgram());
     const complete = (...words: string[]): string[] => {
       const input = `${script}
@@ -89,7 +93,7 @@ describe('hawser as a program for people', function () {
     assert.ok(complete('hawser', 'run', '--hosts', '/etc/host').includes('/etc/hosts'));
   });
 
-  it('the build leaves a manual page for every command, which man takes', () => {
+  it('the build leaves a manual page for every command', () => {
     for (const command of makeProgram().commands) {
       assert.ok(existsSync(join(MAN, `hawser-${command.name()}.1`)), command.name());
     }
@@ -97,7 +101,9 @@ describe('hawser as a program for people', function () {
     for (const { flags } of RUN_OPTIONS) {
       assert.ok(run1.includes(longFlag(flags).replaceAll('-', '\\-')), flags);
     }
-    if (spawnSync('groff', ['--version']).error !== undefined) return;
+  });
+
+  itNeeding('the manual pages are as man takes them', ['groff'], () => {
     for (const name of readdirSync(MAN)) {
       const args = ['-man', '-Tutf8', '-ww', '-z', join(MAN, name)];
       assert.equal(spawnSync('groff', args, { encoding: 'utf8' }).stderr, '', name);
@@ -121,29 +127,32 @@ describe('hawser as a program for people', function () {
     assert.equal(wantsColour({ NO_COLOR: '' }, true), true);
   });
 
-  it('a daemon on a terminal says what to do next, with colours unless NO_COLOR', async function () {
-    if (spawnSync('script', ['--version']).error !== undefined) this.skip();
-    const onTerminal = (env: NodeJS.ProcessEnv) => {
-      const command = `'${process.execPath}' '${HAWSER}' run -p 0:80`;
-      return place.start('script', ['-qefc', command, '/dev/null'], {
-        env,
-        stdio: ['pipe', 'pipe', 'pipe'],
-      });
-    };
-    const plain = onTerminal({ NO_COLOR: '1' });
-    await plain.says(
-      /look around: hawser status, hawser flows; end: Ctrl-C, or hawser stop/,
-      'stdout',
-    );
-    assert.match(plain.stdout, /attach: qemu-system-x86_64 .*addr\.path=.*\/qemu\.sock/);
-    assert.match(plain.stdout, /published: .*:\d+\/tcp/);
-    assert.ok(!plain.stdout.includes('\u001b['));
-    await run('stop');
-    await plain.ended;
-    const coloured = onTerminal({});
-    await coloured.says(/look around/, 'stdout');
-    assert.ok(coloured.stdout.includes('\u001b['));
-  });
+  itNeeding(
+    'a daemon on a terminal says what to do next, with colours unless NO_COLOR',
+    ['script'],
+    async () => {
+      const onTerminal = (env: NodeJS.ProcessEnv) => {
+        const command = `'${process.execPath}' '${HAWSER}' run -p 0:80`;
+        return place.start('script', ['-qefc', command, '/dev/null'], {
+          env,
+          stdio: ['pipe', 'pipe', 'pipe'],
+        });
+      };
+      const plain = onTerminal({ NO_COLOR: '1' });
+      await plain.says(
+        /look around: hawser status, hawser flows; end: Ctrl-C, or hawser stop/,
+        'stdout',
+      );
+      assert.match(plain.stdout, /attach: qemu-system-x86_64 .*addr\.path=.*\/qemu\.sock/);
+      assert.match(plain.stdout, /published: .*:\d+\/tcp/);
+      assert.ok(!plain.stdout.includes('\u001b['));
+      await run('stop');
+      await plain.ended;
+      const coloured = onTerminal({});
+      await coloured.says(/look around/, 'stdout');
+      assert.ok(coloured.stdout.includes('\u001b['));
+    },
+  );
 
   it('what to do next is said for each kind of link', () => {
     const links = ['qemu:[::1]:7', 'vhost-user:/v', 'tap:t', 'qemu-connect:/q'];

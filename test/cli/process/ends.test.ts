@@ -84,7 +84,7 @@ describe('hawser run as a process', function () {
 
   it('--exit-with-ready-fd: it ends when the reader of a pipe goes', async () => {
     const run = `exec "$0" "$1" run --ready-fd 3 --exit-with-ready-fd 3>&1 >&2`;
-    const daemon = place.start('bash', ['-c', `(${run}) | head -n 1`, process.execPath, HAWSER]);
+    const daemon = place.start('sh', ['-c', `(${run}) | head -n 1`, process.execPath, HAWSER]);
     assert.equal((await daemon.ended).status, 0);
     assert.match(daemon.stderr, /nobody reads --ready-fd/);
     assert.match(daemon.stdout, /^\{"ready":true/);

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { itNeeding } from '../../support/requirements.ts';
 import { HAWSER, Workplace } from './hawser.ts';
 
 const CONTRIB = fileURLToPath(new URL('../../../../contrib', import.meta.url));
@@ -83,16 +84,14 @@ describe('socket activation', function () {
 });
 
 describe('contrib', () => {
-  it('the systemd units are understood, and rated well', function () {
-    this.timeout(30_000);
+  itNeeding('the systemd units are understood, and rated well', ['systemd-analyze'], () => {
     const analyze = (...args: string[]) =>
       spawnSync('systemd-analyze', args, { encoding: 'utf8', cwd: CONTRIB });
-    if (analyze('--version').error !== undefined) this.skip();
     const units = [join(CONTRIB, 'hawser.socket'), join(CONTRIB, 'hawser.service')];
     const verified = analyze('verify', '--man=no', ...units);
     const told = verified.stderr.split('\n').filter((line) => line.includes('hawser.s'));
     assert.deepEqual(told, []);
     const rated = analyze('security', '--offline=true', '--threshold=30', units[1] ?? '');
     assert.equal(rated.status, 0, rated.stdout);
-  });
+  }).timeout(30_000);
 });
