@@ -20,7 +20,7 @@ import { UDP_NAT_DEFAULTS, UdpNat } from '../proxy/udp/udp-nat.ts';
 import { ProxyUpstream } from '../proxy/upstream.ts';
 import { VirtualListeners } from '../proxy/virtual-listeners.ts';
 import type { FlowId } from '../stack/flow.ts';
-import { Stack } from '../stack/stack.ts';
+import { Stack, type StackEvents } from '../stack/stack.ts';
 import type { Mac } from '../wire/mac.ts';
 import type { Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
@@ -43,6 +43,7 @@ export interface DataPathDeps {
   readonly onGuestHeard: (mac: Mac) => void;
   /** Frame bytes carried so far, over all links. */
   readonly carried: () => number;
+  readonly events: Omit<StackEvents, 'afterWork'>;
 }
 
 export class DataPath {
@@ -60,6 +61,9 @@ export class DataPath {
   readonly refusals: Counters<string> = new Counters();
   readonly native: NativeCalls;
   private readonly clock: Clock;
+  private readonly outboxes: Outboxes;
+  private readonly busyPoll: BusyPoll;
+  private isClosed = false;
 
   constructor(deps: DataPathDeps) {
     const { config, addresses, ownListeners, clock, log, notes, onGuestHeard, carried } = deps;
@@ -91,12 +95,14 @@ export class DataPath {
       clock.now(),
       cryptoRandom,
       upstream,
+      { ...deps.events, afterWork: () => this.afterWork() },
     );
     this.stack = stack;
     this.flusher = new ImmediateFlush(() => stack.flush());
     this.native = new NativeCalls(log);
     const { addressMap, flusher: flush, native } = this;
     const outboxes = new Outboxes(() => native.posix?.makeDatagramBatch());
+    this.outboxes = outboxes;
     const shared = {
       downstream: stack,
       clock,
@@ -132,12 +138,7 @@ export class DataPath {
       onGuestHeard: (_address, mac) => onGuestHeard(mac),
     };
     const windowUs = config.busyPollUs ?? defaultWindowUs(availableParallelism());
-    const busyPoll = new BusyPoll({ clock, carried }, windowUs);
-    stack.afterWork = (): void => {
-      outboxes.flush();
-      this.arm();
-      busyPoll.onWork();
-    };
+    this.busyPoll = new BusyPoll({ clock, carried }, windowUs);
   }
 
   /** Reset every connection that is proxied; the guests are still there to hear of it. */
@@ -151,8 +152,15 @@ export class DataPath {
     this.udp.close();
     this.echo.close();
     this.native.close();
-    this.stack.afterWork = (): void => {};
+    this.isClosed = true;
     this.clock.wakeAt(NEVER, () => {});
+  }
+
+  private afterWork(): void {
+    if (this.isClosed) return;
+    this.outboxes.flush();
+    this.arm();
+    this.busyPoll.onWork();
   }
 
   private arm(): void {

@@ -3,16 +3,12 @@
 import type { LeaseStore } from '../services/dhcp/lease.ts';
 import { type DhcpSegment, DhcpServer } from '../services/dhcp/server.ts';
 import type { Stack } from '../stack/stack.ts';
-import { replyDestination } from '../wire/dhcp.ts';
-import { readMac } from '../wire/mac.ts';
+import { dhcpChaddr } from '../wire/dhcp.ts';
 import { type Addresses, requiredAddress } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import type { GuestDirectory } from './guest-directory.ts';
 
 const LEASE_SECONDS = 3600;
-const YIADDR = 16;
-const CIADDR = 12;
-const CHADDR = 28;
 
 export function makeDhcpServer(
   config: NetworkConfig,
@@ -47,17 +43,7 @@ export function serveDhcp(stack: Stack, dhcp: DhcpServer, directory: GuestDirect
   stack.serveDhcp((now, request, out, off, source) => {
     const len = dhcp.answer(request, out, off, now, Date.now(), source);
     directory.onLeases();
-    if (len === 0) return undefined;
-    const reply = new DataView(out.bytes.buffer, out.bytes.byteOffset + off, len);
-    const mac = readMac(reply, CHADDR);
-    directory.onGuestHeard(mac);
-    switch (replyDestination(reply)) {
-      case 'broadcast':
-        return { len, address: -1, mac };
-      case 'ciaddr':
-        return { len, address: reply.getInt32(CIADDR), mac };
-      case 'yiaddr':
-        return { len, address: reply.getInt32(YIADDR), mac };
-    }
+    if (len > 0) directory.onGuestHeard(dhcpChaddr(request));
+    return len;
   });
 }

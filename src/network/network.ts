@@ -124,9 +124,11 @@ class RunningNetwork implements Network, DaemonNetwork {
         this.guestWatch.changed();
       },
       carried: () => this.links.carried,
+      events: {
+        onLinkCount: (links) => this.onLinkCount(links),
+      },
     });
     const { stack, flusher, listeners, addressMap, native } = this.dataPath;
-    stack.onLinkCount = (links): void => this.onLinkCount(links);
     const { mtu, keepaliveS, socketMode } = config;
     const context = { acceptor: stack, clock, log, mtu, keepaliveS, socketMode };
     this.links = new Links({ context, ownListeners, log });

@@ -26,6 +26,12 @@ export type StackDrop =
   | 'link-table-full'
   | 'neighbor-table-full'
   | 'dial-guest-away'
+  /** No room for another datagram to wait for a neighbour, or for another neighbour in question. */
+  | 'neighbor-queue-full'
+  /** A datagram that waited for a neighbour gave its place to a later one. */
+  | 'neighbor-queue-replaced'
+  /** A datagram whose neighbour did not answer. */
+  | 'neighbor-unanswered'
   | 'ipv4-source-not-on-subnet'
   | 'ipv4-too-big'
   | 'ipv4-ttl-expired'

@@ -35,6 +35,10 @@ export class Neighbor {
   awaitedSince: Instant = NEVER;
   /** When its link went, while its flows wait for it; else `NEVER`. */
   goneAt: Instant = NEVER;
+  /** Questions put in the series that runs; see `resolution.ts`. */
+  asks = 0;
+  /** It did not answer: until then a neighbour that has a link is not asked again. */
+  restsUntil: Instant = Number.NEGATIVE_INFINITY;
   /** TCP connections and pending requests that hold this entry. */
   users = 0;
   readonly waiters: Set<NeighborWaiter> = new Set();

@@ -14,14 +14,10 @@
 import { Counters } from '../base/counters.ts';
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Random } from '../base/random.ts';
-import type { Slab } from '../base/slab.ts';
 import { type Instant, NEVER } from '../base/time.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
-import { pseudoAddressSum } from '../wire/checksum.ts';
-import { ETHERNET_HEADER_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, etherType } from '../wire/ethernet.ts';
-import { emitIpv4, IPV4_HEADER_LEN, PROTOCOL_UDP } from '../wire/ipv4.ts';
-import { BROADCAST_MAC, type Mac } from '../wire/mac.ts';
-import { checkUdp, emitUdp, UDP_HEADER_LEN, udpDstPort, udpLength } from '../wire/udp.ts';
+import { ETHERTYPE_ARP, ETHERTYPE_IPV4, etherType } from '../wire/ethernet.ts';
+import type { Mac } from '../wire/mac.ts';
 import type { StackDrop } from './drops.ts';
 import type {
   Downstream,
@@ -33,26 +29,25 @@ import type {
 } from './flow.ts';
 import type { Frame } from './frame.ts';
 import { ArpLayer } from './ipv4/arp.ts';
+import { DhcpLayer, type DhcpResponder } from './ipv4/dhcp.ts';
 import { IcmpInput } from './ipv4/icmp-input.ts';
 import { IcmpOutput } from './ipv4/icmp-output.ts';
-import { Ipv4Input, type Subnet, type UpperLayers } from './ipv4/input.ts';
-import { IpOutput } from './ipv4/output.ts';
+import { Ipv4Input, type UpperLayers } from './ipv4/input.ts';
+import { IpOutput, type Reachability } from './ipv4/output.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor, Timed } from './link.ts';
 import type { LinkPort } from './link-port.ts';
-import { emitEthernetTo, type Neighbor, NeighborTable } from './neighbor.ts';
+import { type Neighbor, NeighborTable, type NeighborWaiter } from './neighbor.ts';
+import type { OwnAddresses } from './own-addresses.ts';
 import { Packet } from './packet.ts';
+import { Resolution } from './resolution.ts';
 import { EthernetSegment, type SegmentOwner } from './segment.ts';
 import { DEFAULT_TCP_CONFIG, type TcpConfig } from './tcp/config.ts';
 import type { TcpConnection } from './tcp/connection.ts';
 import { TcpLayer } from './tcp/tcp-layer.ts';
 import { UdpLayer, type UdpService } from './udp.ts';
 
-const DHCP_SERVER_PORT = 67;
-const DHCP_CLIENT_PORT = 68;
-const ARP_INTERVAL_MS = 1000;
 /** A guest that runs answers within milliseconds. */
 const ARP_ANSWER_MS = 1000;
-const MAX_DHCP_REPLY = 1472;
 
 export interface StackConfig {
   /** First address of the segment, and its prefix length. */
@@ -69,27 +64,22 @@ export interface StackConfig {
   readonly tcp: Partial<TcpConfig>;
 }
 
-/**
- * Answers a DHCP request, from a frame of `source`: the BOOTP reply is written to `out` at `off`.
- *
- * @returns its length and where it goes; undefined for no reply
- */
-export type DhcpResponder = (
-  now: Instant,
-  request: DataView,
-  out: Slab,
-  off: number,
-  source: Mac,
-) => DhcpReply | undefined;
-
-export interface DhcpReply {
-  readonly len: number;
-  /** IPv4 word; -1 is the broadcast address. */
-  readonly address: number;
-  readonly mac: Mac;
+/** What the composition hears of. */
+export interface StackEvents {
+  /** After each batch and flush: deadlines may have moved. */
+  afterWork(): void;
+  /** A link came or went; `links` are left. */
+  onLinkCount(links: number): void;
 }
 
-export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, UpperLayers {
+const NO_EVENTS: StackEvents = {
+  afterWork: () => {},
+  onLinkCount: () => {},
+};
+
+export class Stack
+  implements LinkAcceptor, Downstream, Timed, SegmentOwner, UpperLayers, Reachability
+{
   readonly drops: Counters<StackDrop> = new Counters<StackDrop>();
   readonly tcp: TcpLayer;
   readonly config: StackConfig;
@@ -102,18 +92,23 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
   private readonly udp: UdpLayer;
   private readonly input: Ipv4Input;
   private readonly wheel: TimerWheel;
-  /** Called after each batch and flush: deadlines may have moved. */
-  afterWork: () => void = () => {};
-  /** Called when a link came or went, with how many there are. */
-  onLinkCount: (links: number) => void = () => {};
-  private dhcp: DhcpResponder | undefined = undefined;
+  private readonly resolution: Resolution;
+  private readonly dhcp: DhcpLayer;
+  private readonly events: StackEvents;
   private readonly upstream: Upstream;
   private lastNow: Instant;
   /** When the grace of a guest that is away may end. */
   private graceEndsAt: Instant = NEVER;
 
-  constructor(config: StackConfig, now: Instant, random: Random, upstream: Upstream) {
+  constructor(
+    config: StackConfig,
+    now: Instant,
+    random: Random,
+    upstream: Upstream,
+    events: StackEvents = NO_EVENTS,
+  ) {
     this.config = config;
+    this.events = events;
     this.lastNow = now;
     this.wheel = new TimerWheel(now);
     this.segment = new EthernetSegment(config.mac, this, this.drops);
@@ -121,16 +116,18 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
       upstream.onGuestHeard?.(at, address, mac),
     );
     this.upstream = upstream;
-    this.out = new IpOutput(config.mtu);
+    this.out = new IpOutput(config.mtu, this);
     this.icmp = new IcmpOutput(this.out, config.gateway, this.drops);
-    const subnet: Subnet = {
-      base: config.subnet.d,
-      mask: -1 << (32 - config.prefixLen),
-      gateway: config.gateway,
-      host: config.host,
-    };
-    this.arp = new ArpLayer(config.mac, subnet, this.neighbors, this.drops);
+    const own = ownAddresses(config);
+    this.arp = new ArpLayer(own, this.neighbors, this.drops);
+    this.dhcp = new DhcpLayer(own, this.neighbors, this.drops);
     this.udp = new UdpLayer(this.out, this.drops, upstream);
+    this.resolution = new Resolution({
+      resolver: this.arp,
+      ports: this.segment.ports,
+      drops: this.drops,
+      sender: this.udp,
+    });
     this.tcp = new TcpLayer({
       config: { ...DEFAULT_TCP_CONFIG, ...config.tcp },
       wheel: this.wheel,
@@ -142,17 +139,16 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
       hasShare: (neighbor) => this.hasShare(neighbor),
     });
     this.icmpInput = new IcmpInput(this.icmp, config.gateway, this.drops, this.tcp, upstream);
-    this.out.onUnresolved = (neighbor) => this.resolve(neighbor);
-    this.input = new Ipv4Input(
-      subnet,
-      config.mtu,
-      config.verifyChecksums,
-      this.neighbors,
-      this.icmp,
-      this.drops,
-      new Packet(),
-      this,
-    );
+    this.input = new Ipv4Input({
+      own,
+      mtu: config.mtu,
+      verifyChecksums: config.verifyChecksums,
+      neighbors: this.neighbors,
+      icmp: this.icmp,
+      drops: this.drops,
+      packet: new Packet(),
+      upper: this,
+    });
   }
 
   // --- what the composition calls ---
@@ -167,7 +163,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
   }
 
   serveDhcp(responder: DhcpResponder): void {
-    this.dhcp = responder;
+    this.dhcp.serve(responder);
   }
 
   /** Links attached now. */
@@ -195,6 +191,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
     return Math.min(
       this.wheel.next(),
       this.input.reassemblies.nextTimeout(),
+      this.resolution.nextTimeout(),
       this.tcp.nextStarvedRetry(this.lastNow),
       this.graceEndsAt,
     );
@@ -206,6 +203,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
     this.wheel.advance(now);
     this.input.expire(now);
     if (now >= this.graceEndsAt) this.endGone(now);
+    this.resolution.onTimeout(now);
     this.tcp.feedStarved();
     this.onBatchEnd(now);
   }
@@ -221,7 +219,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
     this.lastNow = now;
     if (!this.mayAnswer(now, neighbor)) {
       this.drops.add('dial-guest-away');
-      this.resolve(neighbor); // it may have come by a link that was there before
+      this.resolution.ask(now, neighbor); // it may have come by a link that was there before
       return undefined;
     }
     return this.tcp.dial(now, id, neighbor, handler);
@@ -233,9 +231,17 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
   }
 
   sendDatagram(now: Instant, id: FlowId, bytes: Uint8Array, off: number, len: number): boolean {
-    const neighbor = this.neighborFor(now, id.guest);
-    if (neighbor === undefined) return false;
-    return this.udp.send(neighbor, id.remote, id.remotePort, id.guestPort, bytes, off, len);
+    const { guest, guestPort, remote, remotePort } = id;
+    const neighbor = this.neighbors.obtain(now, guest);
+    if (neighbor === undefined) {
+      this.drops.add('neighbor-table-full');
+      return false;
+    }
+    if (neighbor.port !== undefined) {
+      return this.udp.send(neighbor, remote, remotePort, guestPort, bytes, off, len);
+    }
+    this.resolution.ask(now, neighbor);
+    return this.resolution.hold(neighbor, remote, remotePort, guestPort, bytes, off, len);
   }
 
   sendEchoReply(
@@ -283,7 +289,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
   flush(): void {
     this.tcp.uncork();
     this.segment.flush();
-    this.afterWork();
+    this.events.afterWork();
   }
 
   // --- SegmentOwner ---
@@ -315,17 +321,17 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
     // A guest that was known may be behind the new link: ask, so that its flows go on at once.
     this.neighbors.forEach((neighbor) => {
       if (neighbor.port !== undefined) return;
-      this.arp.ask([port], neighbor.address);
+      this.arp.ask(port, neighbor.address);
       neighbor.awaitedSince = now;
     });
     port.flush();
-    this.onLinkCount(this.segment.ports.size);
+    this.events.onLinkCount(this.segment.ports.size);
   }
 
   onPortDown(now: Instant, port: LinkPort): void {
     this.neighbors.detach(now, port);
     this.graceEndsAt = Math.min(this.graceEndsAt, now + this.tcp.config.linkDownGraceMs);
-    this.onLinkCount(this.segment.ports.size);
+    this.events.onLinkCount(this.segment.ports.size);
   }
 
   // --- UpperLayers ---
@@ -335,15 +341,23 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
   }
 
   onUdp(now: Instant, packet: Packet, port: LinkPort, toGateway: boolean): void {
-    const { slab, l4Off, l4Len } = packet;
-    const forDhcp = (packet.group || toGateway) && l4Len >= UDP_HEADER_LEN;
-    if (forDhcp && udpDstPort(slab.view, l4Off) === DHCP_SERVER_PORT) {
-      this.onDhcp(now, packet, port);
+    if ((packet.group || toGateway) && this.dhcp.takes(packet)) {
+      this.dhcp.onPacket(now, packet, port);
     } else this.udp.onPacket(now, packet, toGateway);
   }
 
   onIcmp(now: Instant, packet: Packet, toGateway: boolean): void {
     this.icmpInput.onPacket(now, packet, toGateway);
+  }
+
+  // --- Reachability ---
+
+  onUnresolved(neighbor: Neighbor): void {
+    this.resolution.ask(this.lastNow, neighbor);
+  }
+
+  onUnanswered(now: Instant, neighbor: Neighbor, waiter: NeighborWaiter): void {
+    this.resolution.doubt(now, neighbor, waiter);
   }
 
   // --- inside ---
@@ -363,7 +377,7 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
     this.lastNow = now;
     const unknown = this.neighbors.obtain(now, guest);
     if (unknown === undefined) this.drops.add('neighbor-table-full');
-    else this.resolve(unknown); // so that the next datagram arrives
+    else this.resolution.ask(now, unknown); // so that the next packet arrives
     this.drops.add('out-no-link');
     return undefined;
   }
@@ -390,53 +404,9 @@ export class Stack implements LinkAcceptor, Downstream, Timed, SegmentOwner, Upp
       this.upstream.onGuestGone?.(now, neighbor.address);
     });
   }
+}
 
-  /** Ask who has the address, at most once a second (RFC 1122 §2.3.2.1). */
-  private resolve(neighbor: Neighbor): void {
-    if (this.lastNow - neighbor.askedAt < ARP_INTERVAL_MS) return;
-    neighbor.askedAt = this.lastNow;
-    if (neighbor.awaitedSince === NEVER) neighbor.awaitedSince = this.lastNow;
-    this.arp.ask(this.segment.ports, neighbor.address);
-  }
-
-  /** DHCP stands apart: its clients have no address, and its replies go by Ethernet address. */
-  private onDhcp(now: Instant, packet: Packet, port: LinkPort): void {
-    const { slab, l4Off, l4Len } = packet;
-    const fault = checkUdp(slab.view, l4Off, l4Len, packet.addressSum);
-    if (fault !== undefined) {
-      this.drops.add(fault);
-      return;
-    }
-    if (this.dhcp === undefined) {
-      this.drops.add('udp-no-service');
-      return;
-    }
-    const { bytes } = slab;
-    const at = bytes.byteOffset + l4Off + UDP_HEADER_LEN;
-    const request = new DataView(bytes.buffer, at, udpLength(slab.view, l4Off) - UDP_HEADER_LEN);
-    const headers = ETHERNET_HEADER_LEN + IPV4_HEADER_LEN + UDP_HEADER_LEN;
-    const off = port.writer.reserve(headers + MAX_DHCP_REPLY);
-    if (off < 0) {
-      this.drops.add('out-link-full');
-      return;
-    }
-    const out = port.writer.slab;
-    const reply = this.dhcp(now, request, out, off + headers, port.lastSource);
-    if (reply === undefined) {
-      port.writer.commit(0);
-      return;
-    }
-    const { gateway, mac } = this.config;
-    const total = IPV4_HEADER_LEN + UDP_HEADER_LEN + reply.len;
-    const l3 = off + ETHERNET_HEADER_LEN;
-    const to = reply.address === -1 ? BROADCAST_MAC : reply.mac;
-    emitEthernetTo(out.view, off, to, mac, ETHERTYPE_IPV4);
-    emitIpv4(out.view, l3, total, 0, 0, 64, PROTOCOL_UDP, gateway.d, reply.address);
-    const words = new Int32Array([0, 0, 0, gateway.d, 0, 0, 0, reply.address]);
-    const sum = pseudoAddressSum(words, 0, 4, 4, PROTOCOL_UDP);
-    const udp = l3 + IPV4_HEADER_LEN;
-    emitUdp(out.view, udp, DHCP_SERVER_PORT, DHCP_CLIENT_PORT, reply.len, sum);
-    port.writer.commit(ETHERNET_HEADER_LEN + total);
-    port.sent(ETHERNET_HEADER_LEN + total);
-  }
+function ownAddresses(config: StackConfig): OwnAddresses {
+  const { mac, subnet, prefixLen, gateway, host } = config;
+  return { mac, ipv4: { base: subnet.d, mask: -1 << (32 - prefixLen), gateway, host } };
 }

@@ -3,6 +3,7 @@
  * which starts at byte 0 of the view.
  */
 import type { Slab } from '../base/slab.ts';
+import { type Mac, readMac } from './mac.ts';
 
 const OP = 0;
 const HTYPE = 1;
@@ -95,6 +96,8 @@ export const dhcpYiaddr = (view: DataView): number => view.getInt32(YIADDR);
 export const dhcpGiaddr = (view: DataView): number => view.getInt32(GIADDR);
 export const dhcpBroadcast = (view: DataView): boolean =>
   (view.getUint16(FLAGS) & FLAG_BROADCAST) !== 0;
+
+export const dhcpChaddr = (view: DataView): Mac => readMac(view, CHADDR);
 
 /** The client's hardware address as lower-case hexadecimal with colons. */
 export function dhcpMac(view: DataView): string {

@@ -57,6 +57,7 @@ export class SimulatedGuest implements EmbeddedGuest {
   private readonly nic = new SimulatedNic(MAC);
   private readonly ended = new AbortController();
   private online: Online | undefined = undefined;
+  private isClosed = false;
   private readonly servers: SimulatedServers;
   private nextPort = 40_000;
 
@@ -177,7 +178,7 @@ export class SimulatedGuest implements EmbeddedGuest {
   close(): Promise<void> {
     this.ended.abort();
     this.servers.close();
-    if (this.online !== undefined) this.online.stack.afterWork = (): void => {};
+    this.isClosed = true;
     this.clock.wakeAt(Number.POSITIVE_INFINITY, () => {});
     return Promise.resolve();
   }
@@ -210,10 +211,13 @@ export class SimulatedGuest implements EmbeddedGuest {
       verifyChecksums: true,
       tcp: {},
     };
-    const stack = new Stack(config, clock.now(), cryptoRandom, this.servers);
-    stack.afterWork = (): void => {
-      clock.wakeAt(stack.nextTimeout(), () => stack.onTimeout(clock.now()));
-    };
+    const stack: Stack = new Stack(config, clock.now(), cryptoRandom, this.servers, {
+      afterWork: () => {
+        if (this.isClosed) return;
+        clock.wakeAt(stack.nextTimeout(), () => stack.onTimeout(clock.now()));
+      },
+      onLinkCount: () => {},
+    });
     this.nic.connect(clock.now(), stack);
     this.online = { stack, address, mask: lease.mask, dns: ipv4(lease.dns) };
   }

@@ -17,18 +17,17 @@ import { ETHERNET_HEADER_LEN, ETHERTYPE_ARP } from '../../wire/ethernet.ts';
 import { BROADCAST_MAC, isGroupMac, type Mac } from '../../wire/mac.ts';
 import type { StackDrop } from '../drops.ts';
 import type { LinkPort } from '../link-port.ts';
-import { emitEthernetTo, type NeighborTable } from '../neighbor.ts';
-import type { Subnet } from './input.ts';
+import { emitEthernetTo, type Neighbor, type NeighborTable } from '../neighbor.ts';
+import { isGuestIpv4, isOwnIpv4, type OwnAddresses } from '../own-addresses.ts';
+import type { AddressResolver } from '../resolution.ts';
 
-export class ArpLayer {
-  private readonly ours: Mac;
-  private readonly subnet: Subnet;
+export class ArpLayer implements AddressResolver {
+  private readonly own: OwnAddresses;
   private readonly neighbors: NeighborTable;
   private readonly drops: Counters<StackDrop>;
 
-  constructor(ours: Mac, subnet: Subnet, neighbors: NeighborTable, drops: Counters<StackDrop>) {
-    this.ours = ours;
-    this.subnet = subnet;
+  constructor(own: OwnAddresses, neighbors: NeighborTable, drops: Counters<StackDrop>) {
+    this.own = own;
     this.neighbors = neighbors;
     this.drops = drops;
   }
@@ -45,7 +44,7 @@ export class ArpLayer {
     this.learn(now, port, senderMac, senderIp);
     if (arpOperation(view, arp) !== ARP_REQUEST) return;
     const target = arpTargetIp(view, arp);
-    if (!this.isOurs(target)) return;
+    if (!isOwnIpv4(this.own.ipv4, target)) return;
     this.emit(port, senderMac, ARP_REPLY, target, senderMac, senderIp);
   }
 
@@ -53,25 +52,20 @@ export class ArpLayer {
   claimsOurs(view: DataView, off: number, len: number): boolean {
     const arp = off + ETHERNET_HEADER_LEN;
     if (checkArp(view, arp, len - ETHERNET_HEADER_LEN) !== undefined) return false;
-    return this.isOurs(arpSenderIp(view, arp));
+    return isOwnIpv4(this.own.ipv4, arpSenderIp(view, arp));
   }
 
-  /** Ask on every link who has `address`. */
-  ask(ports: Iterable<LinkPort>, address: IpAddress): void {
-    for (const port of ports) {
-      this.emit(port, BROADCAST_MAC, ARP_REQUEST, this.subnet.gateway.d, 0, address.d);
-    }
+  ask(port: LinkPort, { d }: IpAddress): void {
+    this.emit(port, BROADCAST_MAC, ARP_REQUEST, this.own.ipv4.gateway.d, 0, d);
   }
 
-  private isOurs(ip: number): boolean {
-    return ip === this.subnet.gateway.d || ip === this.subnet.host?.d;
+  probe(port: LinkPort, { mac, address }: Neighbor): void {
+    this.emit(port, mac, ARP_REQUEST, this.own.ipv4.gateway.d, 0, address.d);
   }
 
   private learn(now: Instant, port: LinkPort, mac: Mac, ip: number): void {
-    const { base, mask } = this.subnet;
     // A probe (RFC 5227) has no sender address; one that claims ours is not believed.
-    if (ip === 0 || (ip & mask) !== base || this.isOurs(ip)) return;
-    if (isGroupMac(mac)) return;
+    if (!isGuestIpv4(this.own.ipv4, ip) || isGroupMac(mac)) return;
     const neighbor = this.neighbors.obtain(now, ipv4(ip));
     if (neighbor === undefined) this.drops.add('neighbor-table-full');
     else this.neighbors.learn(now, neighbor, mac, port);
@@ -92,8 +86,16 @@ export class ArpLayer {
       return;
     }
     const { view } = port.writer.slab;
-    emitEthernetTo(view, off, to, this.ours, ETHERTYPE_ARP);
-    emitArp(view, off + ETHERNET_HEADER_LEN, operation, this.ours, senderIp, targetMac, targetIp);
+    emitEthernetTo(view, off, to, this.own.mac, ETHERTYPE_ARP);
+    emitArp(
+      view,
+      off + ETHERNET_HEADER_LEN,
+      operation,
+      this.own.mac,
+      senderIp,
+      targetMac,
+      targetIp,
+    );
     port.writer.commit(len);
     port.sent(len);
   }

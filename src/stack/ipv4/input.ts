@@ -3,7 +3,7 @@
  */
 import type { Counters } from '../../base/counters.ts';
 import { KEY_GUEST, KEY_REMOTE } from '../../base/flow-key.ts';
-import { type IpAddress, ipv4, V4_MAPPED } from '../../base/ip-address.ts';
+import { ipv4, V4_MAPPED } from '../../base/ip-address.ts';
 import type { Slab } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
 import { pseudoAddressSum } from '../../wire/checksum.ts';
@@ -36,20 +36,12 @@ import type { StackDrop } from '../drops.ts';
 import type { Frame } from '../frame.ts';
 import type { LinkPort } from '../link-port.ts';
 import type { Neighbor, NeighborTable } from '../neighbor.ts';
+import { isGuestIpv4, isIpv4Group, type OwnAddresses, type OwnIpv4 } from '../own-addresses.ts';
 import type { Packet } from '../packet.ts';
 import type { IcmpOutput } from './icmp-output.ts';
 import { Reassembler } from './reassembly.ts';
 
 const OFFSET_MASK = 0x1fff;
-
-/** Addresses of the segment, as IPv4 words. */
-export interface Subnet {
-  readonly base: number;
-  readonly mask: number;
-  readonly gateway: IpAddress;
-  /** Stands for the host's loopback; undefined when guests may not reach it. */
-  readonly host: IpAddress | undefined;
-}
 
 /** Where a packet goes from here. */
 export interface UpperLayers {
@@ -58,8 +50,20 @@ export interface UpperLayers {
   onIcmp(now: Instant, packet: Packet, toGateway: boolean): void;
 }
 
+export interface Ipv4InputDeps {
+  readonly own: OwnAddresses;
+  readonly mtu: number;
+  readonly verifyChecksums: boolean;
+  readonly neighbors: NeighborTable;
+  readonly icmp: IcmpOutput;
+  readonly drops: Counters<StackDrop>;
+  /** Filled anew for each packet; shared with input of other families. */
+  readonly packet: Packet;
+  readonly upper: UpperLayers;
+}
+
 export class Ipv4Input {
-  private readonly subnet: Subnet;
+  private readonly own: OwnIpv4;
   private readonly mtu: number;
   private readonly verify: boolean;
   private readonly neighbors: NeighborTable;
@@ -71,27 +75,17 @@ export class Ipv4Input {
   /** The sender of the last packet: nearly always the sender of the next. */
   private last: Neighbor | undefined = undefined;
 
-  constructor(
-    subnet: Subnet,
-    mtu: number,
-    verify: boolean,
-    neighbors: NeighborTable,
-    icmp: IcmpOutput,
-    drops: Counters<StackDrop>,
-    packet: Packet,
-    upper: UpperLayers,
-  ) {
-    this.subnet = subnet;
+  constructor(deps: Ipv4InputDeps) {
+    const { own, mtu, verifyChecksums, neighbors, icmp, drops, packet, upper } = deps;
+    this.own = own.ipv4;
     this.mtu = mtu;
-    this.verify = verify;
+    this.verify = verifyChecksums;
     this.neighbors = neighbors;
     this.icmp = icmp;
     this.drops = drops;
     this.packet = packet;
     this.upper = upper;
     this.reassembler = new Reassembler((reason) => drops.add(reason));
-    packet.key[KEY_GUEST + 2] = V4_MAPPED;
-    packet.key[KEY_REMOTE + 2] = V4_MAPPED;
   }
 
   get reassemblies(): Reassembler {
@@ -139,11 +133,11 @@ export class Ipv4Input {
   }
 
   private deliver(now: Instant, port: LinkPort, slab: Slab, l3: number, trusted: boolean): void {
-    const { packet, subnet } = this;
+    const { packet, own } = this;
     this.fill(slab, l3, trusted);
     const dst = ipv4Dst(slab.view, l3);
-    const toGateway = dst === subnet.gateway.d;
-    if (!toGateway && dst !== subnet.host?.d && packet.ttl <= 1 && !packet.group) {
+    const toGateway = dst === own.gateway.d;
+    if (!toGateway && dst !== own.host?.d && packet.ttl <= 1 && !packet.group) {
       this.drops.add('ipv4-ttl-expired');
       this.icmp.sendErrorFor(packet, ICMP_TIME_EXCEEDED, TIME_EXCEEDED_TRANSIT);
       return;
@@ -172,18 +166,15 @@ export class Ipv4Input {
     packet.ttl = ipv4Ttl(view, l3);
     packet.l4Off = l3 + headerLen;
     packet.l4Len = ipv4TotalLength(view, l3) - headerLen;
-    packet.group = this.isGroup(dst);
+    packet.group = isIpv4Group(this.own, dst);
+    setV4Prefix(key, KEY_GUEST);
+    setV4Prefix(key, KEY_REMOTE);
     key[KEY_GUEST + 3] = ipv4Src(view, l3);
     key[KEY_REMOTE + 3] = dst;
     packet.addressSum =
       trusted || !this.verify
         ? -1
         : pseudoAddressSum(key, KEY_GUEST, KEY_REMOTE, 4, packet.protocol);
-  }
-
-  private isGroup(dst: number): boolean {
-    const { base, mask } = this.subnet;
-    return dst === -1 || dst >>> 28 === 14 || dst === (base | ~mask) || dst === base;
   }
 
   /** The neighbour with this source address, learned or refreshed; undefined drops the packet. */
@@ -194,7 +185,7 @@ export class Ipv4Input {
     off: number,
     src: number,
   ): Neighbor | undefined {
-    const { last, subnet } = this;
+    const { last } = this;
     if (src === 0) return undefined; // a DHCP client without an address
     if (last !== undefined && last.address.d === src && last.port === port) {
       const mac = readMac(view, off + ETHERNET_SRC);
@@ -203,9 +194,7 @@ export class Ipv4Input {
         return last;
       }
     }
-    const outside = (src & subnet.mask) !== subnet.base;
-    const ours = src === subnet.gateway.d || src === subnet.host?.d;
-    if (outside || ours || this.isGroup(src)) {
+    if (!isGuestIpv4(this.own, src)) {
       this.drops.add('ipv4-source-not-on-subnet');
       return undefined;
     }
@@ -218,4 +207,11 @@ export class Ipv4Input {
     this.last = neighbor;
     return neighbor;
   }
+}
+
+/** The words before an IPv4 address: a packet of another family may have been in the record before. */
+function setV4Prefix(key: Int32Array, at: number): void {
+  key[at] = 0;
+  key[at + 1] = 0;
+  key[at + 2] = V4_MAPPED;
 }

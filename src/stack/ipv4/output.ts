@@ -1,14 +1,14 @@
 /**
- * IP output: from a path and an upper-layer packet to frames on the neighbour's link.
+ * IPv4 output: from a path and an upper-layer packet to frames on the neighbour's link.
  *
  * Use: `open` reserves a frame and writes the Ethernet and IP headers; the caller writes the upper
  * layer in place at the offset returned, then calls `commit`, `commitOffload` or `abandon`.
- * Packets above the MTU are built in `scratch` and go out through `sendScratch`. IPv6 is a
- * second branch in `open`; nothing above knows the family.
+ * Packets above the MTU are built in `scratch` and go out through `sendScratch`.
  */
 import { copyBytes } from '../../base/copy-bytes.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
 import { makeSlab, type Slab } from '../../base/slab.ts';
+import type { Instant } from '../../base/time.ts';
 import { pseudoAddressSum } from '../../wire/checksum.ts';
 import { ETHERNET_HEADER_LEN, ETHERTYPE_IPV4 } from '../../wire/ethernet.ts';
 import {
@@ -22,7 +22,7 @@ import {
 import { TCP_CHECKSUM_OFFSET } from '../../wire/tcp.ts';
 import { Frame } from '../frame.ts';
 import type { LinkPort } from '../link-port.ts';
-import type { Neighbor } from '../neighbor.ts';
+import type { Neighbor, NeighborWaiter } from '../neighbor.ts';
 
 const HOP_LIMIT = 64;
 
@@ -50,14 +50,21 @@ const words = new Int32Array(8);
 
 export type OutputDrop = 'out-no-link' | 'out-link-full';
 
+/** Who finds out where neighbours are. */
+export interface Reachability {
+  /** There is something to send to a neighbour without a link. */
+  onUnresolved(neighbor: Neighbor): void;
+  /** What was sent to a neighbour stays unanswered; `waiter` is called when it is found elsewhere. */
+  onUnanswered(now: Instant, neighbor: Neighbor, waiter: NeighborWaiter): void;
+}
+
 export class IpOutput {
   readonly mtu: number;
+  readonly reachability: Reachability;
   /** Where large packets are put together before they are cut: 64 KiB and headers. */
   readonly scratch: Slab = makeSlab(IPV4_MAX_LEN + 64);
   /** Where the reservation of the last `open` lies. */
   slab: Slab = this.scratch;
-  /** Called when `open` found no link: someone should ask who has the address. */
-  onUnresolved: (neighbor: Neighbor) => void = () => {};
   /** Why the last `open` returned -1. */
   drop: OutputDrop = 'out-no-link';
   private readonly work = new Frame();
@@ -66,8 +73,9 @@ export class IpOutput {
   private frameOff = 0;
   private identification = 1;
 
-  constructor(mtu: number) {
+  constructor(mtu: number, reachability: Reachability) {
     this.mtu = mtu;
+    this.reachability = reachability;
     this.work.csumOffset = TCP_CHECKSUM_OFFSET;
   }
 
@@ -81,7 +89,7 @@ export class IpOutput {
     const port = neighbor.port;
     if (port === undefined || !port.up) {
       this.drop = 'out-no-link';
-      this.onUnresolved(neighbor);
+      this.reachability.onUnresolved(neighbor);
       return -1;
     }
     const off = port.writer.reserve(ETHERNET_HEADER_LEN + headerLen + l4Len);

@@ -36,6 +36,7 @@ function onRto(c: Tcb, now: Instant): void {
     c.close(c.unreachable ? 'unreachable' : 'timed-out');
     return;
   }
+  c.context.out.reachability.onUnanswered(now, neighbor, c);
   if (handshake) {
     c.attempts++;
     c.retransmits++;

@@ -132,7 +132,7 @@ export class Replay implements Upstream {
     this.stack.serveDhcp((_now, request) => {
       const { buffer, byteOffset, byteLength } = request;
       this.dhcp.push(new Uint8Array(buffer, byteOffset, byteLength).slice());
-      return undefined;
+      return 0;
     });
   }
 

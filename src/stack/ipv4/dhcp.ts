@@ -1,0 +1,141 @@
+/**
+ * DHCP on the segment: its clients have no address yet, so that requests are taken whoever they are
+ * from, and replies are framed here, by Ethernet address (RFC 2131 §4.1). Whoever is given a lease
+ * is a neighbour from then on: the first packet to it need not ask.
+ */
+import type { Counters } from '../../base/counters.ts';
+import { ipv4 } from '../../base/ip-address.ts';
+import type { Slab } from '../../base/slab.ts';
+import type { Instant } from '../../base/time.ts';
+import { pseudoAddressSum } from '../../wire/checksum.ts';
+import {
+  ACK,
+  DHCP_CLIENT_PORT,
+  DHCP_SERVER_PORT,
+  dhcpChaddr,
+  dhcpCiaddr,
+  dhcpMessageType,
+  dhcpYiaddr,
+  replyDestination,
+} from '../../wire/dhcp.ts';
+import { ETHERNET_HEADER_LEN, ETHERTYPE_IPV4 } from '../../wire/ethernet.ts';
+import { emitIpv4, IPV4_HEADER_LEN, PROTOCOL_UDP } from '../../wire/ipv4.ts';
+import { BROADCAST_MAC, isGroupMac, type Mac } from '../../wire/mac.ts';
+import { checkUdp, emitUdp, UDP_HEADER_LEN, udpDstPort, udpLength } from '../../wire/udp.ts';
+import type { StackDrop } from '../drops.ts';
+import type { LinkPort } from '../link-port.ts';
+import { emitEthernetTo, type NeighborTable } from '../neighbor.ts';
+import { isGuestIpv4, type OwnAddresses } from '../own-addresses.ts';
+import type { Packet } from '../packet.ts';
+
+const MAX_REPLY = 1472;
+const HEADERS = ETHERNET_HEADER_LEN + IPV4_HEADER_LEN + UDP_HEADER_LEN;
+const HOP_LIMIT = 64;
+const BROADCAST = -1;
+
+/**
+ * Answers a DHCP request, from a frame of `source`: the BOOTP reply is written to `out` at `off`.
+ *
+ * @returns its length; 0 for no reply
+ */
+export type DhcpResponder = (
+  now: Instant,
+  request: DataView,
+  out: Slab,
+  off: number,
+  source: Mac,
+) => number;
+
+export class DhcpLayer {
+  private readonly own: OwnAddresses;
+  private readonly neighbors: NeighborTable;
+  private readonly drops: Counters<StackDrop>;
+  private readonly words = new Int32Array(8);
+  private responder: DhcpResponder | undefined = undefined;
+
+  constructor(own: OwnAddresses, neighbors: NeighborTable, drops: Counters<StackDrop>) {
+    this.own = own;
+    this.neighbors = neighbors;
+    this.drops = drops;
+    this.words[3] = own.ipv4.gateway.d;
+  }
+
+  serve(responder: DhcpResponder): void {
+    this.responder = responder;
+  }
+
+  /** Whether a UDP packet to all, or to the gateway, is for the DHCP server. */
+  takes({ slab, l4Off, l4Len }: Packet): boolean {
+    return l4Len >= UDP_HEADER_LEN && udpDstPort(slab.view, l4Off) === DHCP_SERVER_PORT;
+  }
+
+  onPacket(now: Instant, packet: Packet, port: LinkPort): void {
+    const { slab, l4Off, l4Len } = packet;
+    const fault = checkUdp(slab.view, l4Off, l4Len, packet.addressSum);
+    if (fault !== undefined) {
+      this.drops.add(fault);
+      return;
+    }
+    if (this.responder === undefined) {
+      this.drops.add('udp-no-service');
+      return;
+    }
+    const { bytes } = slab;
+    const at = bytes.byteOffset + l4Off + UDP_HEADER_LEN;
+    const request = new DataView(bytes.buffer, at, udpLength(slab.view, l4Off) - UDP_HEADER_LEN);
+    const off = port.writer.reserve(HEADERS + MAX_REPLY);
+    if (off < 0) {
+      this.drops.add('out-link-full');
+      return;
+    }
+    const out = port.writer.slab;
+    const len = this.responder(now, request, out, off + HEADERS, port.lastSource);
+    if (len === 0) {
+      port.writer.commit(0);
+      return;
+    }
+    const reply = new DataView(out.bytes.buffer, out.bytes.byteOffset + off + HEADERS, len);
+    this.frame(out, off, reply);
+    this.learn(now, reply, port);
+    port.writer.commit(HEADERS + len);
+    port.sent(HEADERS + len);
+  }
+
+  /** Write the headers before a reply. */
+  private frame({ view }: Slab, off: number, reply: DataView): void {
+    const { own, words } = this;
+    const address = addressOf(reply);
+    const mac = address === BROADCAST ? BROADCAST_MAC : dhcpChaddr(reply);
+    const gateway = own.ipv4.gateway.d;
+    const l3 = off + ETHERNET_HEADER_LEN;
+    const total = IPV4_HEADER_LEN + UDP_HEADER_LEN + reply.byteLength;
+    emitEthernetTo(view, off, mac, own.mac, ETHERTYPE_IPV4);
+    emitIpv4(view, l3, total, 0, 0, HOP_LIMIT, PROTOCOL_UDP, gateway, address);
+    words[7] = address;
+    const sum = pseudoAddressSum(words, 0, 4, 4, PROTOCOL_UDP);
+    const udp = l3 + IPV4_HEADER_LEN;
+    emitUdp(view, udp, DHCP_SERVER_PORT, DHCP_CLIENT_PORT, reply.byteLength, sum);
+  }
+
+  /** A lease says who has the address, as ARP would. */
+  private learn(now: Instant, reply: DataView, port: LinkPort): void {
+    const address = dhcpYiaddr(reply);
+    const mac = dhcpChaddr(reply);
+    if (dhcpMessageType(reply) !== ACK || !isGuestIpv4(this.own.ipv4, address)) return;
+    if (mac === 0 || mac === this.own.mac || isGroupMac(mac)) return;
+    const neighbor = this.neighbors.obtain(now, ipv4(address));
+    if (neighbor === undefined) this.drops.add('neighbor-table-full');
+    else this.neighbors.learn(now, neighbor, mac, port);
+  }
+}
+
+function addressOf(reply: DataView): number {
+  switch (replyDestination(reply)) {
+    case 'broadcast':
+      return BROADCAST;
+    case 'ciaddr':
+      return dhcpCiaddr(reply);
+    case 'yiaddr':
+      return dhcpYiaddr(reply);
+  }
+}

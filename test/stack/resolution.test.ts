@@ -1,0 +1,189 @@
+/** Who is asked for, when, and what waits for the answer. */
+import assert from 'node:assert/strict';
+import { ipv4 } from '../../src/base/ip-address.ts';
+import type { FlowId } from '../../src/stack/flow.ts';
+import { readMac, writeMac } from '../../src/wire/mac.ts';
+import {
+  arpFrame,
+  GATEWAY_IP,
+  GATEWAY_MAC,
+  GUEST_IP,
+  GUEST_MAC,
+  isArp,
+  l4Of,
+  protocolOf,
+  SERVER_IP,
+  udpFrame,
+  viewOf,
+} from '../support/frames.ts';
+import { frameOver } from '../support/lend.ts';
+import { established, Script } from '../support/script.ts';
+
+const NEW_MAC = 0x5254_0077_0001;
+const BROADCAST = 0xffff_ffff_ffff;
+const UDP = 17;
+const TCP = 6;
+
+const flowTo = (guest: number): FlowId => ({
+  guest: ipv4(guest),
+  guestPort: 7000,
+  remote: ipv4(SERVER_IP),
+  remotePort: 53,
+});
+
+const send = (s: Script, guest: number, text: string): boolean => {
+  const bytes = new TextEncoder().encode(text);
+  const sent = s.stack.sendDatagram(s.now, flowTo(guest), bytes, 0, bytes.length);
+  bytes.fill(0); // they were only lent
+  s.stack.flush();
+  return sent;
+};
+
+/** Destination, asked address and payloads of what the stack sent. */
+function sent(s: Script): { asked: number[]; datagrams: string[]; segments: number } {
+  const frames = s.writer.take();
+  return {
+    asked: frames.filter(isArp).map((frame) => readMac(viewOf(frame), 0)),
+    datagrams: frames
+      .filter((frame) => protocolOf(frame) === UDP)
+      .map((frame) => new TextDecoder().decode(l4Of(frame).subarray(8))),
+    segments: frames.filter((frame) => protocolOf(frame) === TCP).length,
+  };
+}
+
+describe('stack/resolution', () => {
+  it('the first datagram to a guest not seen waits for ARP', () => {
+    const s = new Script();
+    assert.ok(send(s, GUEST_IP, 'first'));
+    assert.deepEqual(sent(s), { asked: [BROADCAST], datagrams: [], segments: 0 });
+    s.frames(arpFrame(2, GUEST_MAC, GUEST_IP, GATEWAY_IP, GATEWAY_MAC));
+    assert.deepEqual(sent(s).datagrams, ['first']);
+    assert.deepEqual(s.drops(), {});
+    send(s, GUEST_IP, 'second');
+    assert.deepEqual(sent(s), { asked: [], datagrams: ['second'], segments: 0 });
+  });
+
+  it('keeps the latest datagram, and counts those it replaced', () => {
+    const s = new Script();
+    for (const text of ['one', 'two', 'three']) assert.ok(send(s, GUEST_IP, text));
+    s.announce();
+    assert.deepEqual(sent(s).datagrams, ['three']);
+    assert.deepEqual(s.drops(), { 'neighbor-queue-replaced': 2 });
+  });
+
+  it('asks three times, a second apart, then drops and counts what waited', () => {
+    const s = new Script();
+    send(s, GUEST_IP, 'lost');
+    s.advance(60_000);
+    assert.deepEqual(sent(s).asked, [BROADCAST, BROADCAST, BROADCAST]);
+    assert.deepEqual(s.drops(), { 'neighbor-unanswered': 1 });
+    s.announce();
+    assert.deepEqual(sent(s).datagrams, []);
+    assert.equal(s.stack.nextTimeout(), Number.POSITIVE_INFINITY);
+  });
+
+  it('asks again for whoever sends after that', () => {
+    const s = new Script();
+    send(s, GUEST_IP, 'lost');
+    s.advance(4000);
+    sent(s);
+    send(s, GUEST_IP, 'kept');
+    assert.deepEqual(sent(s).asked, [BROADCAST]);
+  });
+
+  it('neighbours in question are at most 256', () => {
+    const s = new Script({ config: { subnet: ipv4(0x0a00_0000), prefixLen: 8 } });
+    for (let i = 1; i <= 256; i++) assert.ok(send(s, 0x0a00_0000 + i, 'x'));
+    assert.equal(send(s, 0x0a00_0200, 'x'), false);
+    assert.equal(sent(s).asked.length, 256);
+    s.advance(5000);
+    assert.equal(s.drops()['neighbor-unanswered'], 256);
+    assert.ok(send(s, 0x0a00_0200, 'x'), 'there is room again');
+  });
+
+  it('bytes that wait are at most 256 KiB', () => {
+    const s = new Script();
+    const long = 'x'.repeat(60_000);
+    for (let i = 0; i < 4; i++) assert.ok(send(s, GUEST_IP + i, long));
+    assert.equal(send(s, GUEST_IP + 4, long), false);
+    assert.equal(s.drops()['neighbor-queue-full'], 1);
+    assert.ok(send(s, GUEST_IP, 'in its place'));
+    assert.ok(send(s, GUEST_IP + 4, long), 'there is room again');
+  });
+
+  it('a lease is an answer: the first datagram to a guest that has only done DHCP arrives', () => {
+    const s = new Script();
+    const lease = (type: number): void => {
+      s.stack.serveDhcp((_now, _request, out, off) => {
+        out.bytes.fill(0, off, off + 300);
+        out.view.setInt32(off + 16, GUEST_IP);
+        writeMac(out.view, off + 28, GUEST_MAC);
+        out.view.setUint32(off + 236, 0x6382_5363);
+        out.bytes.set([53, 1, type, 255], off + 240);
+        return 300;
+      });
+      s.frames(udpFrame(68, 67, new Uint8Array(250), { src: 0, dst: -1, dstMac: BROADCAST }));
+      s.writer.take();
+    };
+    lease(2);
+    send(s, GUEST_IP, 'offered only');
+    assert.deepEqual(sent(s), { asked: [BROADCAST], datagrams: [], segments: 0 });
+    lease(5);
+    send(s, GUEST_IP, 'leased');
+    assert.deepEqual(sent(s), { asked: [], datagrams: ['leased'], segments: 0 });
+  });
+
+  it('a guest that leaves segments unanswered is asked by its address, then by all', () => {
+    const s = established();
+    s.advance(10_000);
+    s.writer.take();
+    s.send(100);
+    s.advance(20_000);
+    const { asked } = sent(s);
+    assert.deepEqual(asked.slice(0, 3), [GUEST_MAC, BROADCAST, BROADCAST]);
+    assert.ok(asked.length <= 9, `${asked.length} questions in 20 s`);
+  });
+
+  it('a guest with another Ethernet address has its segments there, at once', () => {
+    const s = established();
+    s.advance(10_000);
+    s.send(100);
+    s.advance(3000);
+    s.writer.take();
+    s.frames(arpFrame(2, NEW_MAC, GUEST_IP, GATEWAY_IP, GATEWAY_MAC));
+    s.advance(16);
+    const frames = s.writer.take().filter((frame) => protocolOf(frame) === TCP);
+    assert.equal(frames.length, 1);
+    assert.deepEqual(
+      frames.map((frame) => readMac(viewOf(frame), 0)),
+      [NEW_MAC],
+    );
+  });
+
+  it('a SYN to a guest that has another Ethernet address by now finds it', () => {
+    const s = new Script().announce();
+    s.advance(10_000);
+    s.writer.take();
+    s.dial();
+    s.stack.flush();
+    s.advance(2500);
+    const { asked } = sent(s);
+    assert.deepEqual(asked, [GUEST_MAC, BROADCAST]);
+    s.frames(arpFrame(2, NEW_MAC, GUEST_IP, GATEWAY_IP, GATEWAY_MAC)).advance(16);
+    const frames = s.writer.take();
+    assert.deepEqual(
+      frames.map((frame) => readMac(viewOf(frame), 0)),
+      [NEW_MAC],
+    );
+  });
+
+  it('a guest that was heard while segments are lost is not asked for', () => {
+    const s = established();
+    s.send(100);
+    for (let i = 0; i < 20; i++) {
+      s.advance(500);
+      s.reader.onFrame(s.now, frameOver(udpFrame(1, 2, new Uint8Array(4))));
+    }
+    assert.deepEqual(sent(s).asked, []);
+  });
+});
