@@ -1,8 +1,8 @@
 /** What is read of, and written for, every segment of a bulk transfer. */
 import { seq } from '../../src/base/seq.ts';
 import { makePacketSlab } from '../../src/base/slab.ts';
-import { checkIpv4, emitIpv4, PROTOCOL_TCP } from '../../src/wire/ipv4.ts';
-import { ACK, checkTcp, emitTcp } from '../../src/wire/tcp.ts';
+import { checkIpv4, emitIpv4, Ipv4Fields, PROTOCOL_TCP } from '../../src/wire/ipv4.ts';
+import { ACK, checkTcp, emitTcp, TcpFields } from '../../src/wire/tcp.ts';
 import { emitTimestamps, TcpOptions } from '../../src/wire/tcp-options.ts';
 import { runSuite } from './suite.ts';
 
@@ -12,10 +12,16 @@ const L3 = 14;
 const L4 = L3 + 20;
 const HEADER = 32;
 const LEN = HEADER + 1448;
+const ip = new Ipv4Fields();
+Object.assign(ip, { totalLength: 20 + LEN, fragment: 0x4000, protocol: PROTOCOL_TCP });
+Object.assign(ip, { src: 0x0a00_0001, dst: 0x0a00_0002 });
+const tcp = new TcpFields();
+Object.assign(tcp, { srcPort: 80, dstPort: 40_000, sequence: seq(1), acknowledgment: seq(2) });
+Object.assign(tcp, { headerLen: HEADER, flags: ACK, window: 512, len: LEN, addressSum: 77 });
 const emit = (): void => {
-  emitIpv4(view, L3, 20 + LEN, 0, 0x4000, 64, PROTOCOL_TCP, 0x0a00_0001, 0x0a00_0002);
+  emitIpv4(view, L3, ip);
   emitTimestamps(view, L4 + 20, 1, 2);
-  emitTcp(view, L4, 80, 40_000, seq(1), seq(2), HEADER, ACK, 512, LEN, 77, false);
+  emitTcp(view, L4, tcp);
 };
 emit();
 runSuite('headers of a full segment', {

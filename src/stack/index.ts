@@ -32,7 +32,8 @@ export type {
   Upstream,
 } from './flow.ts';
 export { Frame, type FrameChecksum, type FrameWork, type GsoType } from './frame.ts';
+export type { DhcpResponder } from './ipv4/dhcp.ts';
 export type { FrameReader, FrameWriter, LinkAcceptor, Timed } from './link.ts';
-export { type DhcpReply, type DhcpResponder, Stack, type StackConfig } from './stack.ts';
+export { Stack, type StackConfig, type StackEvents } from './stack.ts';
 export { DEFAULT_TCP_CONFIG, type TcpConfig } from './tcp/config.ts';
 export type { UdpService } from './udp.ts';

@@ -72,27 +72,30 @@ export const ipv4Protocol = (view: DataView, off: number): number => view.getUin
 export const ipv4Src = (view: DataView, off: number): number => view.getInt32(off + SRC);
 export const ipv4Dst = (view: DataView, off: number): number => view.getInt32(off + DST);
 
-/** Write a header without options, checksum included. `fragment` as {@link ipv4Fragment}. */
-export function emitIpv4(
-  view: DataView,
-  off: number,
-  totalLength: number,
-  identification: number,
-  fragment: number,
-  ttl: number,
-  protocol: number,
-  src: number,
-  dst: number,
-): void {
+/** What {@link emitIpv4} writes; one record, filled anew for each packet. */
+export class Ipv4Fields {
+  totalLength: number = IPV4_HEADER_LEN;
+  identification = 0;
+  /** As {@link ipv4Fragment}. */
+  fragment = 0;
+  ttl = 64;
+  protocol = 0;
+  /** IPv4 words. */
+  src = 0;
+  dst = 0;
+}
+
+/** Write a header without options, checksum included. */
+export function emitIpv4(view: DataView, off: number, fields: Readonly<Ipv4Fields>): void {
   view.setUint16(off + VERSION_IHL, 0x4500);
-  view.setUint16(off + TOTAL_LENGTH, totalLength);
-  view.setUint16(off + IDENTIFICATION, identification);
-  view.setUint16(off + FRAGMENT, fragment);
-  view.setUint8(off + TTL, ttl);
-  view.setUint8(off + PROTOCOL, protocol);
+  view.setUint16(off + TOTAL_LENGTH, fields.totalLength);
+  view.setUint16(off + IDENTIFICATION, fields.identification);
+  view.setUint16(off + FRAGMENT, fields.fragment);
+  view.setUint8(off + TTL, fields.ttl);
+  view.setUint8(off + PROTOCOL, fields.protocol);
   view.setUint16(off + CHECKSUM, 0);
-  view.setInt32(off + SRC, src);
-  view.setInt32(off + DST, dst);
+  view.setInt32(off + SRC, fields.src);
+  view.setInt32(off + DST, fields.dst);
   view.setUint16(off + CHECKSUM, ~headerSum(view, off) & 0xffff);
 }
 

@@ -97,22 +97,24 @@ export class TcpOptions {
   }
 }
 
+/** What a SYN offers, or answers. */
+export interface SynOptions {
+  readonly mss: number;
+  /** -1: none. */
+  readonly windowScale: number;
+  readonly sackPermitted: boolean;
+  readonly timestamps: boolean;
+  readonly tsVal: number;
+  readonly tsEcr: number;
+}
+
 /**
  * Write the options of a SYN at `at`.
  *
- * @param windowScale -1 to leave it out; likewise the two flags
  * @returns bytes written, a multiple of four
  */
-export function emitSynOptions(
-  view: DataView,
-  at: number,
-  mss: number,
-  windowScale: number,
-  sackPermitted: boolean,
-  timestamps: boolean,
-  tsVal: number,
-  tsEcr: number,
-): number {
+export function emitSynOptions(view: DataView, at: number, options: SynOptions): number {
+  const { mss, windowScale, sackPermitted, timestamps, tsVal, tsEcr } = options;
   let end = at;
   view.setUint16(end, (MSS << 8) | 4);
   view.setUint16(end + 2, mss);

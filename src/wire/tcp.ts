@@ -72,38 +72,40 @@ export function setPieceFlags(view: DataView, off: number, first: boolean, last:
   view.setUint8(off + OFFSET_FLAGS + 1, view.getUint8(off + OFFSET_FLAGS + 1) & kept);
 }
 
+/** What {@link emitTcp} writes; one record, filled anew for each segment. */
+export class TcpFields {
+  srcPort = 0;
+  dstPort = 0;
+  sequence: Seq = seq(0);
+  acknowledgment: Seq = seq(0);
+  /** With options, a multiple of four. */
+  headerLen: number = TCP_HEADER_LEN;
+  flags = 0;
+  /** As sent: already scaled down. */
+  window = 0;
+  /** Header and payload in bytes. */
+  len = 0;
+  /** Of the pseudo-header, without its length. */
+  addressSum = 0;
+  /** Leave the pseudo-header's sum in the checksum field, for a link that completes it. */
+  partial = false;
+}
+
 /**
  * Write the fixed header; options and payload after it must already be in place, as the checksum
  * covers them.
- *
- * @param headerLen with options, a multiple of four
- * @param window as sent: already scaled down
- * @param len header and payload in bytes
- * @param partial leave the pseudo-header sum in the checksum field, for a link that completes it
  */
-export function emitTcp(
-  view: DataView,
-  off: number,
-  srcPort: number,
-  dstPort: number,
-  sequence: Seq,
-  acknowledgment: Seq,
-  headerLen: number,
-  flags: number,
-  window: number,
-  len: number,
-  addressSum: number,
-  partial: boolean,
-): void {
-  view.setUint16(off + SRC_PORT, srcPort);
-  view.setUint16(off + DST_PORT, dstPort);
-  view.setInt32(off + SEQUENCE, sequence);
-  view.setInt32(off + ACKNOWLEDGMENT, acknowledgment);
-  view.setUint16(off + OFFSET_FLAGS, (headerLen << 10) | flags);
-  view.setUint16(off + WINDOW, window);
+export function emitTcp(view: DataView, off: number, fields: Readonly<TcpFields>): void {
+  const { len } = fields;
+  view.setUint16(off + SRC_PORT, fields.srcPort);
+  view.setUint16(off + DST_PORT, fields.dstPort);
+  view.setInt32(off + SEQUENCE, fields.sequence);
+  view.setInt32(off + ACKNOWLEDGMENT, fields.acknowledgment);
+  view.setUint16(off + OFFSET_FLAGS, (fields.headerLen << 10) | fields.flags);
+  view.setUint16(off + WINDOW, fields.window);
   view.setUint16(off + URGENT, 0);
-  const pseudo = pseudoSum(addressSum, len);
-  if (partial) {
+  const pseudo = pseudoSum(fields.addressSum, len);
+  if (fields.partial) {
     view.setUint16(off + CHECKSUM, pseudo);
     return;
   }

@@ -89,7 +89,9 @@ export function ipFrame(protocol: number, l4: Uint8Array, fields: IpFields = {})
     fields.srcMac ?? GUEST_MAC,
     fields.dstMac ?? GATEWAY_MAC,
   );
-  emitIpv4(viewOf(frame), L3, IPV4_HEADER_LEN + l4.length, id, fragment, ttl, protocol, src, dst);
+  const totalLength = IPV4_HEADER_LEN + l4.length;
+  const header = { totalLength, identification: id, fragment, ttl, protocol, src, dst };
+  emitIpv4(viewOf(frame), L3, header);
   frame.set(l4, L4);
   return frame;
 }
@@ -148,20 +150,18 @@ export function tcpFrame(t: Partial<TcpRecord>, ip: IpFields = {}): Uint8Array {
   const l4 = new Uint8Array(headerLen + data.length);
   l4.set(options, 20);
   l4.set(data, headerLen);
-  emitTcp(
-    viewOf(l4),
-    0,
-    t.sport ?? 40_000,
-    t.dport ?? 80,
-    seq(t.seq ?? 0),
-    seq(t.ack ?? 0),
+  emitTcp(viewOf(l4), 0, {
+    srcPort: t.sport ?? 40_000,
+    dstPort: t.dport ?? 80,
+    sequence: seq(t.seq ?? 0),
+    acknowledgment: seq(t.ack ?? 0),
     headerLen,
-    flagBits(t.flags ?? 'A'),
-    t.win ?? 65_535,
-    l4.length,
-    sumOf(ip.src ?? GUEST_IP, ip.dst ?? SERVER_IP, PROTOCOL_TCP),
-    false,
-  );
+    flags: flagBits(t.flags ?? 'A'),
+    window: t.win ?? 65_535,
+    len: l4.length,
+    addressSum: sumOf(ip.src ?? GUEST_IP, ip.dst ?? SERVER_IP, PROTOCOL_TCP),
+    partial: false,
+  });
   return ipFrame(PROTOCOL_TCP, l4, ip);
 }
 

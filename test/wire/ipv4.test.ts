@@ -14,6 +14,8 @@ import {
   ipv4Ttl,
 } from '../../src/wire/ipv4.ts';
 
+const SMALL = { identification: 1, fragment: 0, ttl: 64, protocol: 17, src: 1, dst: 2 };
+
 const u16 = fc.nat(65_535);
 const u8 = fc.nat(255);
 const word = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
@@ -32,7 +34,15 @@ describe('wire/ipv4', () => {
         word,
         (off, len, id, frag, ttl, proto, src, dst) => {
           const view = new DataView(new ArrayBuffer(off + 20 + len));
-          emitIpv4(view, off, 20 + len, id, frag, ttl, proto, src, dst);
+          emitIpv4(view, off, {
+            totalLength: 20 + len,
+            identification: id,
+            fragment: frag,
+            ttl,
+            protocol: proto,
+            src,
+            dst,
+          });
           assert.equal(checkIpv4(view, off, 20 + len), undefined);
           assert.deepEqual(
             [
@@ -80,7 +90,7 @@ describe('wire/ipv4', () => {
   for (const [name, spoil, len, expected] of rows) {
     it(`${name}: ${expected ?? 'accepted'}`, () => {
       const view = new DataView(new ArrayBuffer(40));
-      emitIpv4(view, 0, 28, 1, 0, 64, 17, 1, 2);
+      emitIpv4(view, 0, { ...SMALL, totalLength: 28 });
       spoil(view);
       assert.equal(checkIpv4(view, 0, len), expected);
     });
@@ -88,7 +98,7 @@ describe('wire/ipv4', () => {
 
   it('skips options, and sums them', () => {
     const view = new DataView(new ArrayBuffer(32));
-    emitIpv4(view, 0, 32, 1, 0, 64, 17, 1, 2);
+    emitIpv4(view, 0, { ...SMALL, totalLength: 32 });
     view.setUint8(0, 0x46);
     view.setUint32(20, 0x0101_0100);
     assert.equal(checkIpv4(view, 0, 32), 'ipv4-bad-checksum');

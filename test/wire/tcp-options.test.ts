@@ -27,7 +27,14 @@ describe('wire/tcp-options', () => {
         word,
         (mss, ws, sack, ts, val, ecr) => {
           const view = new DataView(new ArrayBuffer(60));
-          const len = emitSynOptions(view, 20, mss, ws, sack, ts, val, ecr);
+          const len = emitSynOptions(view, 20, {
+            mss,
+            windowScale: ws,
+            sackPermitted: sack,
+            timestamps: ts,
+            tsVal: val,
+            tsEcr: ecr,
+          });
           assert.equal(len % 4, 0);
           const o = new TcpOptions();
           o.read(view, 0, 20 + len);

@@ -22,6 +22,16 @@ import {
 const u16 = fc.nat(65_535);
 const word = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
 const SUM = 0x1234;
+const SMALL = {
+  srcPort: 1,
+  dstPort: 2,
+  sequence: seq(3),
+  acknowledgment: seq(4),
+  headerLen: 20,
+  window: 5,
+  addressSum: SUM,
+  partial: false,
+};
 
 describe('wire/tcp', () => {
   it('reads back what it wrote, at any offset, and its checksum holds', () => {
@@ -40,7 +50,18 @@ describe('wire/tcp', () => {
         (off, opts, len, sp, dp, s, a, f, w) => {
           const headerLen = 20 + 4 * opts;
           const view = new DataView(new ArrayBuffer(off + headerLen + len));
-          emitTcp(view, off, sp, dp, seq(s), seq(a), headerLen, f, w, headerLen + len, SUM, false);
+          emitTcp(view, off, {
+            srcPort: sp,
+            dstPort: dp,
+            sequence: seq(s),
+            acknowledgment: seq(a),
+            headerLen,
+            flags: f,
+            window: w,
+            len: headerLen + len,
+            addressSum: SUM,
+            partial: false,
+          });
           assert.equal(checkTcp(view, off, headerLen + len, SUM), undefined);
           assert.deepEqual(
             [tcpSrcPort, tcpDstPort, tcpSeq, tcpAck, tcpHeaderLen, tcpFlags, tcpWindow].map((g) =>
@@ -75,7 +96,7 @@ describe('wire/tcp', () => {
   for (const [name, spoil, len, expected] of rows) {
     it(`${name}: ${expected ?? 'accepted'}`, () => {
       const view = new DataView(new ArrayBuffer(24));
-      emitTcp(view, 0, 1, 2, seq(3), seq(4), 20, ACK, 5, 24, SUM, false);
+      emitTcp(view, 0, { ...SMALL, flags: ACK, len: 24 });
       spoil(view);
       assert.equal(checkTcp(view, 0, len, SUM), expected);
     });
@@ -92,7 +113,7 @@ describe('wire/tcp', () => {
   ] as const) {
     it(`flags ${flags} are ${fault ? 'refused' : 'taken'}`, () => {
       const view = new DataView(new ArrayBuffer(20));
-      emitTcp(view, 0, 1, 2, seq(3), seq(4), 20, flags, 5, 20, SUM, false);
+      emitTcp(view, 0, { ...SMALL, flags, len: 20 });
       assert.equal(checkTcp(view, 0, 20, SUM), fault ? 'tcp-bad-flags' : undefined);
     });
   }
@@ -100,7 +121,7 @@ describe('wire/tcp', () => {
   it('leaves the pseudo-header sum to a link that completes it', () => {
     const view = new DataView(new ArrayBuffer(24));
     view.setUint32(20, 0x0102_0304);
-    emitTcp(view, 0, 1, 2, seq(3), seq(4), 20, ACK, 5, 24, SUM, true);
+    emitTcp(view, 0, { ...SMALL, flags: ACK, len: 24, partial: true });
     assert.equal(view.getUint16(16), SUM + 24);
     view.setUint16(16, ~sum16(view, 0, 24) & 0xffff); // what the kernel does
     assert.equal(checkTcp(view, 0, 24, SUM), undefined);

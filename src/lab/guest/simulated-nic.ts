@@ -131,7 +131,15 @@ export class SimulatedNic implements LinkAcceptor, FrameReader {
     to: number,
   ): void {
     const totalLen = IPV4_HEADER_LEN + l4Len;
-    emitIpv4(view, off + ETHERNET_HEADER_LEN, totalLen, 0, 0, TTL, protocol, from, to);
+    emitIpv4(view, off + ETHERNET_HEADER_LEN, {
+      totalLength: totalLen,
+      identification: 0,
+      fragment: 0,
+      ttl: TTL,
+      protocol,
+      src: from,
+      dst: to,
+    });
   }
 
   /** @returns whether the frame was for DHCP or `ping` */

@@ -19,7 +19,7 @@ import {
   replyDestination,
 } from '../../wire/dhcp.ts';
 import { ETHERNET_HEADER_LEN, ETHERTYPE_IPV4 } from '../../wire/ethernet.ts';
-import { emitIpv4, IPV4_HEADER_LEN, PROTOCOL_UDP } from '../../wire/ipv4.ts';
+import { emitIpv4, IPV4_HEADER_LEN, Ipv4Fields, PROTOCOL_UDP } from '../../wire/ipv4.ts';
 import { BROADCAST_MAC, isGroupMac, type Mac } from '../../wire/mac.ts';
 import { checkUdp, emitUdp, UDP_HEADER_LEN, udpDstPort, udpLength } from '../../wire/udp.ts';
 import type { StackDrop } from '../drops.ts';
@@ -30,7 +30,6 @@ import type { Packet } from '../packet.ts';
 
 const MAX_REPLY = 1472;
 const HEADERS = ETHERNET_HEADER_LEN + IPV4_HEADER_LEN + UDP_HEADER_LEN;
-const HOP_LIMIT = 64;
 const BROADCAST = -1;
 
 /**
@@ -50,6 +49,7 @@ export class DhcpLayer {
   private readonly own: OwnAddresses;
   private readonly neighbors: NeighborTable;
   private readonly drops: Counters<StackDrop>;
+  private readonly header = new Ipv4Fields();
   private readonly words = new Int32Array(8);
   private responder: DhcpResponder | undefined = undefined;
 
@@ -57,6 +57,8 @@ export class DhcpLayer {
     this.own = own;
     this.neighbors = neighbors;
     this.drops = drops;
+    this.header.protocol = PROTOCOL_UDP;
+    this.header.src = own.ipv4.gateway.d;
     this.words[3] = own.ipv4.gateway.d;
   }
 
@@ -103,14 +105,14 @@ export class DhcpLayer {
 
   /** Write the headers before a reply. */
   private frame({ view }: Slab, off: number, reply: DataView): void {
-    const { own, words } = this;
+    const { header, own, words } = this;
     const address = addressOf(reply);
     const mac = address === BROADCAST ? BROADCAST_MAC : dhcpChaddr(reply);
-    const gateway = own.ipv4.gateway.d;
     const l3 = off + ETHERNET_HEADER_LEN;
-    const total = IPV4_HEADER_LEN + UDP_HEADER_LEN + reply.byteLength;
     emitEthernetTo(view, off, mac, own.mac, ETHERTYPE_IPV4);
-    emitIpv4(view, l3, total, 0, 0, HOP_LIMIT, PROTOCOL_UDP, gateway, address);
+    header.totalLength = IPV4_HEADER_LEN + UDP_HEADER_LEN + reply.byteLength;
+    header.dst = address;
+    emitIpv4(view, l3, header);
     words[7] = address;
     const sum = pseudoAddressSum(words, 0, 4, 4, PROTOCOL_UDP);
     const udp = l3 + IPV4_HEADER_LEN;

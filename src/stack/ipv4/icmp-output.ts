@@ -27,6 +27,7 @@ import {
   emitIpv4,
   IPV4_DF,
   IPV4_HEADER_LEN,
+  Ipv4Fields,
   ipv4TotalLength,
   PROTOCOL_ICMP,
   PROTOCOL_TCP,
@@ -47,6 +48,7 @@ const HOP_LIMIT = 64;
 export class IcmpOutput {
   errorsSent = 0;
   private readonly out: IpOutput;
+  private readonly quoted = new Ipv4Fields();
   private readonly gateway: IpAddress;
   private readonly drops: Counters<StackDrop>;
   private second = 0;
@@ -54,6 +56,8 @@ export class IcmpOutput {
 
   constructor(out: IpOutput, gateway: IpAddress, drops: Counters<StackDrop>) {
     this.out = out;
+    this.quoted.fragment = IPV4_DF;
+    this.quoted.ttl = HOP_LIMIT - 1;
     this.gateway = gateway;
     this.drops = drops;
   }
@@ -147,17 +151,12 @@ export class IcmpOutput {
     protocol: number,
     l4Len: number,
   ): number {
-    emitIpv4(
-      this.out.scratch.view,
-      ICMP_HEADER_LEN,
-      IPV4_HEADER_LEN + Math.min(l4Len, 65_535 - IPV4_HEADER_LEN),
-      0,
-      IPV4_DF,
-      HOP_LIMIT - 1,
-      protocol,
-      neighbor.address.d,
-      remote.d,
-    );
+    const { quoted } = this;
+    quoted.totalLength = IPV4_HEADER_LEN + Math.min(l4Len, 65_535 - IPV4_HEADER_LEN);
+    quoted.protocol = protocol;
+    quoted.src = neighbor.address.d;
+    quoted.dst = remote.d;
+    emitIpv4(this.out.scratch.view, ICMP_HEADER_LEN, quoted);
     return ICMP_HEADER_LEN + IPV4_HEADER_LEN;
   }
 

@@ -17,7 +17,7 @@ import {
   IPV4_HEADER_LEN,
   IPV4_MAX_LEN,
   IPV4_MF,
-  ipv4Protocol,
+  Ipv4Fields,
 } from '../../wire/ipv4.ts';
 import { TCP_CHECKSUM_OFFSET } from '../../wire/tcp.ts';
 import { Frame } from '../frame.ts';
@@ -67,6 +67,8 @@ export class IpOutput {
   slab: Slab = this.scratch;
   /** Why the last `open` returned -1. */
   drop: OutputDrop = 'out-no-link';
+  /** As the last `open` wrote it. */
+  private readonly header = new Ipv4Fields();
   private readonly work = new Frame();
   private port: LinkPort | undefined = undefined;
   private family: 4 | 6 = 4;
@@ -76,6 +78,7 @@ export class IpOutput {
   constructor(mtu: number, reachability: Reachability) {
     this.mtu = mtu;
     this.reachability = reachability;
+    this.header.ttl = HOP_LIMIT;
     this.work.csumOffset = TCP_CHECKSUM_OFFSET;
   }
 
@@ -102,36 +105,22 @@ export class IpOutput {
     this.slab = port.writer.slab;
     this.frameOff = off;
     neighbor.emitEthernet(this.slab.view, off, ETHERTYPE_IPV4);
-    emitIpv4(
-      this.slab.view,
-      off + ETHERNET_HEADER_LEN,
-      headerLen + l4Len,
-      // RFC 6864 §4.1: an atomic datagram's identification means nothing.
-      fragment === IPV4_DF ? 0 : this.identification,
-      fragment,
-      HOP_LIMIT,
-      protocol,
-      path.source.d,
-      neighbor.address.d,
-    );
+    const { header } = this;
+    header.totalLength = headerLen + l4Len;
+    // RFC 6864 §4.1: an atomic datagram's identification means nothing.
+    header.identification = fragment === IPV4_DF ? 0 : this.identification;
+    header.fragment = fragment;
+    header.protocol = protocol;
+    header.src = path.source.d;
+    header.dst = neighbor.address.d;
+    emitIpv4(this.slab.view, off + ETHERNET_HEADER_LEN, header);
     return off + ETHERNET_HEADER_LEN + headerLen;
   }
 
   /** The upper layer turned out to be `l4Len` bytes long, shorter than what `open` was told. */
   shorten(path: Path, l4Off: number, l4Len: number): void {
-    const { view } = this.slab;
-    const l3 = l4Off - path.headerLen;
-    emitIpv4(
-      view,
-      l3,
-      path.headerLen + l4Len,
-      0,
-      IPV4_DF,
-      HOP_LIMIT,
-      ipv4Protocol(view, l3),
-      path.source.d,
-      path.neighbor.address.d,
-    );
+    this.header.totalLength = path.headerLen + l4Len;
+    emitIpv4(this.slab.view, l4Off - path.headerLen, this.header);
   }
 
   /** Queue the frame whose upper layer ends at `l4End`. */

@@ -8,7 +8,7 @@
 import { type Seq, seqAdd, seqDiff, seqLt, seqMax } from '../../base/seq.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import { PROTOCOL_TCP } from '../../wire/ipv4.ts';
-import { ACK, emitTcp, FIN, PSH, SYN, TCP_HEADER_LEN } from '../../wire/tcp.ts';
+import { ACK, emitTcp, FIN, PSH, SYN, TCP_HEADER_LEN, TcpFields } from '../../wire/tcp.ts';
 import {
   emitSynOptions,
   emitTimestamps,
@@ -19,6 +19,8 @@ import { armTailProbe, armTimer } from './deadlines.ts';
 import { RCV_SCALE, type Tcb } from './tcb.ts';
 
 /** Largest IP packet, headers included, that is handed to a link that cuts segments itself. */
+/** Of the segment that is being built. */
+const FIELDS = new TcpFields();
 const MAX_OFFLOAD = 65_535 - 60 - 60;
 
 export function output(c: Tcb, now: Instant): void {
@@ -201,20 +203,17 @@ function finishSegment(
   const { out } = c.context;
   const offload = len > 0 && c.path.neighbor.port?.writer.offload === true;
   const ack = (flags & ACK) !== 0 ? c.rcvNxt : (0 as Seq);
-  emitTcp(
-    out.slab.view,
-    l4,
-    c.id.remotePort,
-    c.id.guestPort,
-    at,
-    ack,
-    headerLen,
-    flags,
-    windowField(c, (flags & SYN) !== 0),
-    headerLen + len,
-    c.addressSum,
-    offload,
-  );
+  FIELDS.srcPort = c.id.remotePort;
+  FIELDS.dstPort = c.id.guestPort;
+  FIELDS.sequence = at;
+  FIELDS.acknowledgment = ack;
+  FIELDS.headerLen = headerLen;
+  FIELDS.flags = flags;
+  FIELDS.window = windowField(c, (flags & SYN) !== 0);
+  FIELDS.len = headerLen + len;
+  FIELDS.addressSum = c.addressSum;
+  FIELDS.partial = offload;
+  emitTcp(out.slab.view, l4, FIELDS);
   const end = l4 + headerLen + len;
   if (offload) out.commitOffload(l4, headerLen, end, len > c.sndMss ? c.sndMss : 0);
   else out.commit(end);
@@ -279,16 +278,14 @@ export function sendSyn(c: Tcb, now: Instant): void {
     return;
   }
   const answer = c.state === 'syn-received';
-  const optionsLen = emitSynOptions(
-    out.slab.view,
-    l4 + TCP_HEADER_LEN,
-    out.mtu - c.path.headerLen - TCP_HEADER_LEN,
-    !answer || c.rcvScale > 0 ? RCV_SCALE : -1,
-    !answer || c.sackPermitted,
-    !answer || c.timestamps,
-    c.tsVal(now),
-    c.tsRecent,
-  );
+  const optionsLen = emitSynOptions(out.slab.view, l4 + TCP_HEADER_LEN, {
+    mss: out.mtu - c.path.headerLen - TCP_HEADER_LEN,
+    windowScale: !answer || c.rcvScale > 0 ? RCV_SCALE : -1,
+    sackPermitted: !answer || c.sackPermitted,
+    timestamps: !answer || c.timestamps,
+    tsVal: c.tsVal(now),
+    tsEcr: c.tsRecent,
+  });
   const headerLen = TCP_HEADER_LEN + optionsLen;
   out.shorten(c.path, l4, headerLen); // the reservation was for the longest options
   finishSegment(c, now, l4, c.iss, headerLen, answer ? SYN | ACK : SYN, 0);
@@ -324,9 +321,16 @@ export function sendReset(c: Tcb, now: Instant, at: Seq, flags: number): void {
   }
   const { view } = out.slab;
   if (c.timestamps) emitTimestamps(view, l4 + TCP_HEADER_LEN, c.tsVal(now), c.tsRecent);
-  const { remotePort, guestPort } = c.id;
-  const ack = (flags & ACK) !== 0 ? c.rcvNxt : (0 as Seq);
-  const sum = c.addressSum;
-  emitTcp(view, l4, remotePort, guestPort, at, ack, headerLen, flags, 0, headerLen, sum, false);
+  FIELDS.srcPort = c.id.remotePort;
+  FIELDS.dstPort = c.id.guestPort;
+  FIELDS.sequence = at;
+  FIELDS.acknowledgment = (flags & ACK) !== 0 ? c.rcvNxt : (0 as Seq);
+  FIELDS.headerLen = headerLen;
+  FIELDS.flags = flags;
+  FIELDS.window = 0;
+  FIELDS.len = headerLen;
+  FIELDS.addressSum = c.addressSum;
+  FIELDS.partial = false;
+  emitTcp(view, l4, FIELDS);
   out.commit(l4 + headerLen);
 }

@@ -4,7 +4,7 @@ import { keyGuestPort, keyRemote, keyRemotePort } from '../../base/flow-key.ts';
 import { type Seq, seq, seqAdd } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import { PROTOCOL_TCP } from '../../wire/ipv4.ts';
-import { ACK, emitTcp, RST, TCP_HEADER_LEN } from '../../wire/tcp.ts';
+import { ACK, emitTcp, RST, TCP_HEADER_LEN, TcpFields } from '../../wire/tcp.ts';
 import { emitTimestamps, TIMESTAMPS_LEN } from '../../wire/tcp-options.ts';
 import type { StackDrop } from '../drops.ts';
 import { type IpOutput, type Path, pathSum, pathTo } from '../ipv4/output.ts';
@@ -14,6 +14,7 @@ import type { TimeWait } from './time-wait.ts';
 
 export class StrayAnswers {
   private readonly out: IpOutput;
+  private readonly fields = new TcpFields();
   private readonly drops: Counters<StackDrop>;
 
   constructor(out: IpOutput, drops: Counters<StackDrop>) {
@@ -30,7 +31,13 @@ export class StrayAnswers {
 
   reset(path: Path, key: Int32Array, at: Seq, ack: Seq, flags: number): void {
     const l4 = this.open(path, TCP_HEADER_LEN);
-    if (l4 >= 0) this.send(path, key, l4, at, ack, TCP_HEADER_LEN, flags, 0);
+    if (l4 < 0) return;
+    const { fields } = this;
+    fields.sequence = at;
+    fields.acknowledgment = ack;
+    fields.flags = flags;
+    fields.window = 0;
+    this.send(path, key, l4, TCP_HEADER_LEN);
   }
 
   /** Our last ACK once more (RFC 9293 §3.10.7.4). */
@@ -43,7 +50,12 @@ export class StrayAnswers {
       const tsVal = (Math.floor(now) + tsOffset) | 0;
       emitTimestamps(this.out.slab.view, l4 + TCP_HEADER_LEN, tsVal, tsRecent);
     }
-    this.send(path, key, l4, sndNxt, rcvNxt, headerLen, ACK, 0xffff);
+    const { fields } = this;
+    fields.sequence = sndNxt;
+    fields.acknowledgment = rcvNxt;
+    fields.flags = ACK;
+    fields.window = 0xffff;
+    this.send(path, key, l4, headerLen);
   }
 
   private open(path: Path, headerLen: number): number {
@@ -52,22 +64,15 @@ export class StrayAnswers {
     return l4;
   }
 
-  private send(
-    path: Path,
-    key: Int32Array,
-    l4: number,
-    at: Seq,
-    ack: Seq,
-    headerLen: number,
-    flags: number,
-    window: number,
-  ): void {
-    const { out } = this;
-    const sum = pathSum(path, PROTOCOL_TCP);
-    const from = keyRemotePort(key);
-    const to = keyGuestPort(key);
-    const { view } = out.slab;
-    emitTcp(view, l4, from, to, at, ack, headerLen, flags, window, headerLen, sum, false);
+  /** Numbers, flags and window are in `fields` by now. */
+  private send(path: Path, key: Int32Array, l4: number, headerLen: number): void {
+    const { fields, out } = this;
+    fields.srcPort = keyRemotePort(key);
+    fields.dstPort = keyGuestPort(key);
+    fields.headerLen = headerLen;
+    fields.len = headerLen;
+    fields.addressSum = pathSum(path, PROTOCOL_TCP);
+    emitTcp(out.slab.view, l4, fields);
     out.commit(l4 + headerLen);
   }
 }
