@@ -4,6 +4,7 @@
  */
 import { connectStream } from '../native/stream/connect-stream.ts';
 import type { Connecting, ConnectOwner, HostStream } from '../native/stream/host-stream.ts';
+import { DIAL_LIMIT_MS } from './dial-limit.ts';
 import { QEMU_FRAMING } from './framing.ts';
 import type { LinkContext, OpenLink } from './link-context.ts';
 import { LinkStats } from './link-stats.ts';
@@ -19,16 +20,19 @@ export class QemuConnector implements OpenLink, ConnectOwner {
   readonly stats: LinkStats = new LinkStats();
   private readonly address: StreamAddress;
   private readonly context: LinkContext;
+  private readonly dialLimitMs: number;
   private link: SocketLink | undefined = undefined;
+  /** For the end of an attempt, or the beginning of the next. */
   private timer: NodeJS.Timeout | undefined = undefined;
   private delayMs = FIRST_DELAY_MS;
   private serial = 0;
   private closed = false;
   private connecting: Connecting | undefined = undefined;
 
-  constructor(address: StreamAddress, context: LinkContext) {
+  constructor(address: StreamAddress, context: LinkContext, dialLimitMs: number = DIAL_LIMIT_MS) {
     this.address = address;
     this.context = context;
+    this.dialLimitMs = dialLimitMs;
     this.description = `qemu-connect:${formatStreamAddress(address)}`;
     this.connect();
   }
@@ -41,10 +45,16 @@ export class QemuConnector implements OpenLink, ConnectOwner {
   }
 
   private connect(): void {
-    this.connecting = connectStream(this.address, this, this.context);
+    const connecting = connectStream(this.address, this, this.context);
+    this.connecting = connecting;
+    this.timer = setTimeout(() => {
+      connecting.cancel();
+      this.onConnectFailed('ETIMEDOUT');
+    }, this.dialLimitMs);
   }
 
   onConnected(stream: HostStream): void {
+    clearTimeout(this.timer);
     const name = `${this.description}#${++this.serial}`;
     this.connecting = undefined;
     const link = new SocketLink(name, QEMU_FRAMING, stream, this.context, this.stats, this.retry);
@@ -62,6 +72,7 @@ export class QemuConnector implements OpenLink, ConnectOwner {
   }
 
   private readonly retry = (): void => {
+    clearTimeout(this.timer);
     this.link = undefined;
     this.connecting = undefined;
     if (this.closed) return;

@@ -38,5 +38,6 @@ export function dialGuestLink(
     const peer = peers.addFlow(link, 'connector', flusher, dial, false, attempt.onEnd);
     if (peer === undefined) attempt.onFailed('the guest is not there');
     else attempt.onConnected();
+    return undefined;
   }).start();
 }

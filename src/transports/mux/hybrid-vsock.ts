@@ -30,9 +30,11 @@ export async function openHybridVsock(
     // An agent that dials needs no second link.
     if (context.peers.list().some((peer) => peer.link === back)) {
       attempt.onFailed('the agent connected');
-      return;
+      return undefined;
     }
-    connectPaused({ path }, attempt, (socket) => greet(link, socket, port, attempt, context));
+    return connectPaused({ path }, attempt, (socket) =>
+      greet(link, socket, port, attempt, context),
+    );
   });
   dialled.start();
   return {

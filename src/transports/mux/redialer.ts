@@ -13,6 +13,9 @@ const MAX_MS = 1_000;
 /** What stood so long was no failure. */
 const STOOD_MS = 1_000;
 
+/** Begins an attempt. @returns how to give it up, before it is connected or has failed */
+type Dial = (attempt: Attempt) => (() => void) | undefined;
+
 /** One attempt. Exactly one of `onEnd` and `onFailed` is called, once. */
 export interface Attempt {
   /** The peer is gone. */
@@ -29,14 +32,15 @@ export class Redialer implements OpenMuxLink {
   state: MuxLinkState = 'connecting';
   problem = '';
   private readonly log: Log;
-  private readonly dial: (attempt: Attempt) => void;
+  private readonly dial: Dial;
+  private giveUp: (() => void) | undefined = undefined;
   private delayMs = FIRST_MS;
   private connectedAt = 0;
   private timer: NodeJS.Timeout | undefined = undefined;
   private closed = false;
 
   /** @param dial begins one attempt; called at once, and again after each has ended */
-  constructor(link: PeerLink, log: Log, dial: (attempt: Attempt) => void) {
+  constructor(link: PeerLink, log: Log, dial: Dial) {
     this.name = link.name;
     this.order = link.order;
     this.log = log;
@@ -59,6 +63,7 @@ export class Redialer implements OpenMuxLink {
   close(): Promise<void> {
     this.closed = true;
     clearTimeout(this.timer);
+    this.giveUp?.();
     return Promise.resolve();
   }
 
@@ -66,7 +71,7 @@ export class Redialer implements OpenMuxLink {
     this.timer = undefined;
     if (this.closed) return;
     this.state = 'connecting';
-    this.dial({
+    this.giveUp = this.dial({
       onConnected: () => {
         this.state = 'connected';
         this.connectedAt = performance.now();

@@ -4,6 +4,7 @@ import type { Log } from '../../base/log.ts';
 import type { LinkSocket } from '../../native/socket-over-handle.ts';
 import { keepaliveOptions } from '../../native/stream/keepalive-options.ts';
 import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
+import { DIAL_LIMIT_MS } from '../dial-limit.ts';
 import type { StreamAddress } from '../stream-address.ts';
 import { closeServer, openServer } from '../stream-server.ts';
 import type { MuxLinkState, OpenMuxLink } from './mux-link.ts';
@@ -84,29 +85,49 @@ export function dialStream(
   link: PeerLink,
   address: StreamAddress,
   context: StreamLinkContext,
+  limitMs: number = DIAL_LIMIT_MS,
 ): Redialer {
-  return new Redialer(link, context.log, (attempt) => {
-    connectPaused(address, attempt, (socket) => {
-      attempt.onConnected();
-      const { keepAlive, keepAliveInitialDelay } = keepaliveOptions(context.keepaliveS);
-      socket.setKeepAlive(keepAlive, keepAliveInitialDelay);
-      context.peers.addSocket(link, 'connector', socket, undefined, attempt.onEnd);
-    });
-  }).start();
+  const onSocket = (socket: Socket, attempt: Attempt): void => {
+    attempt.onConnected();
+    const { keepAlive, keepAliveInitialDelay } = keepaliveOptions(context.keepaliveS);
+    socket.setKeepAlive(keepAlive, keepAliveInitialDelay);
+    context.peers.addSocket(link, 'connector', socket, undefined, attempt.onEnd);
+  };
+  return new Redialer(link, context.log, (attempt) =>
+    connectPaused(address, attempt, (socket) => onSocket(socket, attempt), limitMs),
+  ).start();
 }
 
-/** @param onSocket the socket is connected and paused, and has no listeners */
+/**
+ * @param onSocket the socket is connected and paused, and has no listeners
+ * @returns gives up what is still under way, of which nothing more is heard
+ */
 export function connectPaused(
   address: StreamAddress,
   attempt: Pick<Attempt, 'onFailed'>,
   onSocket: (socket: Socket) => void,
-): void {
+  limitMs: number = DIAL_LIMIT_MS,
+): () => void {
   const socket = connect('path' in address ? { path: address.path } : { ...address });
   socket.pause();
-  const onError = (error: Error): void => attempt.onFailed(error.message);
-  socket.once('error', onError);
-  socket.once('connect', () => {
+  const onError = (error: Error): void => {
+    clearTimeout(timer);
+    attempt.onFailed(error.message);
+  };
+  const onConnect = (): void => {
+    clearTimeout(timer);
     socket.off('error', onError);
     onSocket(socket);
-  });
+  };
+  const timer = setTimeout(() => {
+    socket.destroy(new Error(`no answer within ${limitMs} ms`));
+  }, limitMs);
+  socket.once('error', onError);
+  socket.once('connect', onConnect);
+  return () => {
+    if (!socket.connecting) return;
+    clearTimeout(timer);
+    socket.off('error', onError);
+    socket.destroy();
+  };
 }

@@ -33,12 +33,13 @@ export async function openVhostVsockLink(
   const dialled = new Redialer(link, log, (attempt) => {
     if (isHere()) {
       attempt.onFailed('the agent connected');
-      return;
+      return undefined;
     }
     const dial = (handler: MuxFlow): VsockStream | undefined => device.connect(port, handler);
     const peer = peers.addFlow(link, 'connector', NO_FLUSH, dial, false, attempt.onEnd);
     if (peer === undefined) attempt.onFailed('no guest is there');
     else attempt.onConnected();
+    return undefined;
   });
   const onRequest = (now: Instant, request: VsockRequest): void => {
     if (request.hostPort !== port || !peers.hasRoom) {

@@ -33,6 +33,7 @@ export function dialVsock(
     } finally {
       isFirst = false;
     }
+    return undefined;
   }).start();
 }
 
