@@ -140,7 +140,7 @@ export interface PortView {
   /** `connection`: it ends with the connection that asked for it. */
   readonly lease: 'connection' | null;
   readonly annotation: string | null;
-  /** Who published it: `config`, `api`, or the address of a guest. */
+  /** Who published it: `config`, `library` (the program around the network), `api`, `agent`, or the address of a guest. */
   readonly owner: string;
   /** TCP connections, or UDP clients, at the moment. */
   readonly active: number;

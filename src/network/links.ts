@@ -105,7 +105,10 @@ export class Links {
   }
 
   attachWriter(writer: PlainFrameWriter, name: string | undefined): FrameAttachment {
-    const link = new FrameLink(writer, this.nameOf('frames', name), this.deps.context);
+    const description = this.nameOf('frames', name);
+    const problem = writerProblem(writer);
+    if (problem !== undefined) throw new LinkError(`cannot attach ${description}: ${problem}`);
+    const link = new FrameLink(writer, description, this.deps.context);
     return Object.assign(this.add(link), { reader: link });
   }
 
@@ -139,6 +142,17 @@ export class Links {
     };
     return { name: link.description, closed, detach, [Symbol.asyncDispose]: detach };
   }
+}
+
+/** What a program without types may hand over. */
+function writerProblem(writer: unknown): string | undefined {
+  const isObject = typeof writer === 'object' && writer !== null;
+  if (!isObject || typeof Reflect.get(writer, 'write') !== 'function') {
+    return 'it is no Duplex, no descriptor, and no object with a function "write"';
+  }
+  return ['function', 'undefined'].includes(typeof Reflect.get(writer, 'flush'))
+    ? undefined
+    : 'its "flush" is no function';
 }
 
 const framingOf = (framing: StreamFraming = 'qemu'): Framing =>

@@ -35,7 +35,7 @@ export interface Network extends AsyncDisposable {
    * Have guests behind a transport of the program's own: frames for them go to `writer`, frames of theirs to the
    * `reader` of what is returned.
    *
-   * @throws LinkError when there are too many links
+   * @throws LinkError when `writer` has no function `write`, or there are too many links
    */
   attach(writer: PlainFrameWriter, options?: Pick<AttachOptions<never>, 'name'>): FrameAttachment;
 

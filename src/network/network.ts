@@ -202,7 +202,7 @@ class RunningNetwork implements Network, DaemonNetwork {
   async open(): Promise<void> {
     for (const text of this.config.listen) await this.links.listen(text);
     await this.mux.open();
-    for (const text of this.config.publish) await this.publish(text);
+    for (const text of this.config.publish) await this.publishFor('config', text);
     this.dataPath.native.loadSoon();
   }
 
@@ -216,11 +216,18 @@ class RunningNetwork implements Network, DaemonNetwork {
     return this.links.attachWriter(link, options.name);
   }
 
-  async publish(publication: string | PublishSpec): Promise<readonly PortView[]> {
+  publish(publication: string | PublishSpec): Promise<readonly PortView[]> {
+    return this.publishFor('library', publication);
+  }
+
+  private async publishFor(
+    owner: 'config' | 'library',
+    publication: string | PublishSpec,
+  ): Promise<readonly PortView[]> {
     const specs = typeof publication === 'string' ? parsePublish(publication) : [publication];
     const published: PortView[] = [];
     try {
-      for (const spec of specs) published.push(portView(await this.ports.publish(spec, 'config')));
+      for (const spec of specs) published.push(portView(await this.ports.publish(spec, owner)));
     } catch (error) {
       for (const { id } of published) this.ports.unpublish(id);
       throw error;

@@ -211,6 +211,14 @@ describe('network/attach', () => {
         typeof link === 'number' ? network.attach(link) : network.attach(link);
       assert.throws(attach, { code: 'ERR_HAWSER_LINK', message: why });
     }
+    for (const writer of ['{}', 'null', '"eth0"', '{ "write": 1 }']) {
+      const attach = (): unknown => network.attach(JSON.parse(writer));
+      const message = /no Duplex, no descriptor, and no object with a function "write"$/;
+      assert.throws(attach, { code: 'ERR_HAWSER_LINK', message });
+    }
+    const unflushed = Object.assign({ write: () => {} }, JSON.parse('{ "flush": true }'));
+    assert.throws(() => network.attach(unflushed), /its "flush" is no function/);
+    assert.equal(network.view.info().links.length, 0);
     await network.close();
     assert.throws(() => network.attach({ write: () => {} }), /the network is closed/);
   });

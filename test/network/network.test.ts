@@ -163,6 +163,7 @@ describe('network/network', () => {
     const made = await start({ publish: ['0:192.168.127.2:80'] });
     await guest.lease();
     const published = Number(made.view.ports()[0]?.hostPort);
+    assert.equal(made.view.ports()[0]?.owner, 'config');
     assert.ok(published > 0);
     await assert.rejects(get(HOST, published)); // the guest itself serves nothing at port 80
     assert.equal(refusals(made), 0);

@@ -203,6 +203,7 @@ describe('network/streams', () => {
       const guest = await attach();
       const [port, more] = await network.publish(`127.0.0.1:0:${await guest.serve()}`);
       assert.ok(port !== undefined && port.hostPort !== null && more === undefined);
+      assert.equal(port.owner, 'library');
       const fetched = await fetch(`http://127.0.0.1:${port.hostPort}/`);
       assert.equal(await fetched.text(), 'hello from the guest\n');
       assert.equal(network.unpublish(port), true);

@@ -171,10 +171,11 @@ function unexpose(forward: Forward, ports: PortAccess): Answer {
   return EMPTY;
 }
 
-/** A socket of another forward is replaced, as VPNKit does; one of the configuration's is not. */
+/** A socket of another forward is replaced, as VPNKit does; one of the configuration's or the program's is not. */
 function withdrawAt(path: string, ports: PortAccess): void {
   const holder = ports.list().find((port) => port.protocol === 'unix' && port.hostPath === path);
-  if (holder !== undefined && holder.owner !== 'config') ports.unpublish(holder.id);
+  if (holder === undefined || holder.owner === 'config' || holder.owner === 'library') return;
+  ports.unpublish(holder.id);
 }
 
 function specOf(forward: Forward, hasAgent: boolean): PublishSpec {

@@ -43,8 +43,11 @@ export const PORT_TABLE_DEFAULTS: PortTableOptions = {
   keepaliveS: KEEPALIVE_DEFAULT_S,
 };
 
-/** Who published: the configuration, a client of the control API, one of the agent's, or a guest by its address. */
-export type PortOwner = 'config' | 'api' | 'agent' | { readonly guest: IpAddress };
+/**
+ * Who published: the configuration, the program around the network, a client of the control API, one of the agent's, or a
+ * guest by its address.
+ */
+export type PortOwner = 'config' | 'library' | 'api' | 'agent' | { readonly guest: IpAddress };
 
 /** A port as it is now. `hostPort` is the one listened on. */
 export type PublishedPort = PublishSpec & {
@@ -163,7 +166,7 @@ export class PortTable {
     if (this.publications.size + this.starting.size >= ports) {
       throw refused('ERR_HAWSER_PUBLISH_LIMIT', spec, `${ports} ports are published already`);
     }
-    if (owner === 'config' || owner === 'api') return;
+    if (owner === 'config' || owner === 'library' || owner === 'api') return;
     let own = 0;
     for (const other of this.publications.values()) if (isSameOwner(other.owner, owner)) own++;
     for (const other of this.starting) if (isSameOwner(other.owner, owner)) own++;

@@ -444,15 +444,17 @@ describe('control/ports', () => {
         (await list()).map(({ annotation }) => annotation),
         ['b'],
       );
-      const hostPath = join(dir, 'config.sock');
-      const guest = { guestAddress: undefined, guestPort: 80 };
-      await network.ports.publish({ protocol: 'unix', hostPath, ...guest }, 'config');
-      const reply = await ask('PUT', '/forwards/expose/pipe', {
-        ...pipe,
-        out_path: hostPath,
-        annotation: 'c',
-      });
-      assert.match(reply.body, /address already in use/);
+      for (const owner of ['config', 'library'] as const) {
+        const hostPath = join(dir, `${owner}.sock`);
+        const guest = { guestAddress: undefined, guestPort: 80 };
+        await network.ports.publish({ protocol: 'unix', hostPath, ...guest }, owner);
+        const reply = await ask('PUT', '/forwards/expose/pipe', {
+          ...pipe,
+          out_path: hostPath,
+          annotation: 'c',
+        });
+        assert.match(reply.body, /address already in use/);
+      }
     });
 
     it("a container's address needs the agent, and the answer says so", async () => {
