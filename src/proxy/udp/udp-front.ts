@@ -9,6 +9,7 @@
  */
 import type { RemoteInfo } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
+import { assert } from '../../base/assert.ts';
 import { copyBytes } from '../../base/copy-bytes.ts';
 import { reportFault } from '../../base/faults.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
@@ -292,13 +293,16 @@ class NodeFront implements UdpFront {
   private add(address: string): string {
     const { owner } = this;
     const family = address.includes(':') ? 6 : 4;
+    let sender: RemoteInfo | undefined;
+    const peer = (): FrontPeer => this.peerAt(address, sender);
+    const suffix = this.only === undefined ? ` ${address}` : '';
     const host = openHostSocket(
       { family, address, port: this.port, ...(this.fd === undefined ? {} : { fd: this.fd }) },
       {
         onMessage: (bytes, from) => {
           if (from.port === 0) return; // as above
-          const key = `${from.port} ${from.address} ${address}`;
-          owner.onMessage(key, bytes, 0, bytes.length, () => this.peerAt(address, from));
+          sender = from;
+          owner.onMessage(`${from.port} ${from.address}${suffix}`, bytes, 0, bytes.length, peer);
         },
         onReceiveError: () => owner.onReceiveError(),
         onFault: () => owner.onFault(),
@@ -319,9 +323,10 @@ class NodeFront implements UdpFront {
     closeQuietly(socket.host.socket);
   }
 
-  private peerAt(local: string, { address, port }: RemoteInfo): FrontPeer {
+  private peerAt(local: string, sender: RemoteInfo | undefined): FrontPeer {
     const socket = this.sockets.get(local);
-    if (socket === undefined) throw new Error('a datagram came to a socket that is closed');
+    assert(socket !== undefined && sender !== undefined, 'a datagram came to an open socket');
+    const { address, port } = sender;
     const target = hostTarget(address, port, socket.host.family);
     return { address, port, target, outbox: socket.outbox, host: socket.host };
   }
