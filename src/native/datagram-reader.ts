@@ -34,6 +34,7 @@ const IPI_SPEC_DST = 4;
 const MAPPED = 0xffff;
 
 export class LinuxDatagramReader implements DatagramReader {
+  readonly capacity: number = CAPACITY;
   readonly bytes: Uint8Array;
   readonly names: Slab = makeSlab(CAPACITY * NAME_ROOM);
   private readonly c: Libc;

@@ -73,6 +73,8 @@ export interface DatagramBatch {
 
 /** Datagrams received by one system call, until the next. */
 export interface DatagramReader {
+  /** Datagrams of one call at most. */
+  readonly capacity: number;
   readonly bytes: Uint8Array;
   /** A `struct sockaddr` each. */
   readonly names: Slab;

@@ -143,6 +143,9 @@ const KEY_LEN = KEY_NAME + 16;
 const KEY = Buffer.alloc(KEY_LEN);
 const KEY_VIEW = new DataView(KEY.buffer, KEY.byteOffset, KEY_LEN);
 
+/** Calls of the kernel in a row, then it is somebody else's turn. */
+const ROUNDS = 8;
+
 class NativeFront implements UdpFront {
   readonly port: number;
   private readonly owner: FrontOwner;
@@ -179,8 +182,16 @@ class NativeFront implements UdpFront {
 
   private onReadable(): void {
     const { reader, owner } = this;
-    const got = reader.receive(this.watch.fd);
-    if (got < 0 && got !== -EAGAIN) owner.onReceiveError();
+    for (let round = 0; round < ROUNDS && !this.closed; round++) {
+      const got = reader.receive(this.watch.fd);
+      if (got < 0 && got !== -EAGAIN) owner.onReceiveError();
+      this.onReceived(got);
+      if (got < reader.capacity) return;
+    }
+  }
+
+  private onReceived(got: number): void {
+    const { reader, owner } = this;
     for (let i = 0; i < got && !this.closed; i++) {
       // RFC 768: from port 0 comes what wants no answer; it is no port to send to.
       if (sockaddrPort(reader.names.view, reader.nameOff(i)) === 0) continue;

@@ -117,6 +117,24 @@ for (const [what, native] of [
       assert.equal(open('0.0.0.0', opened.port), 'EADDRINUSE');
     });
 
+    it('keeps up with a peer that sends 24 in a turn of the event loop', async () => {
+      const opened = open('0.0.0.0');
+      assert.ok(typeof opened !== 'string');
+      front = opened;
+      const client = createSocket('udp4');
+      clients.push(client);
+      client.connect(opened.port, '127.0.0.1');
+      await once(client, 'connect');
+      let answers = 0;
+      client.on('message', () => answers++);
+      const bytes = Buffer.alloc(1000);
+      for (let sent = 0; sent < 4800; sent += 24) {
+        for (let i = 0; i < 24; i++) client.send(bytes);
+        await new Promise(setImmediate);
+      }
+      while (answers < 4800) await new Promise(setImmediate);
+    });
+
     it('carries the longest datagrams, and empty ones', async () => {
       const opened = open('0.0.0.0');
       assert.ok(typeof opened !== 'string');
