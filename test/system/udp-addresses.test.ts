@@ -48,7 +48,7 @@ for (const native of [true, false]) {
       if (!native) process.env['NODE_OPTIONS'] = `--require=${preload}`;
       const spawned = lab.spawnDaemon([
         ...['--listen', `qemu:${socket}`],
-        ...['-p', `0.0.0.0:${PORT}:${ECHO_PORT}/udp`, '-p', `[::]:${PORT}:${ECHO_PORT}/udp`],
+        ...['-p', `*:${PORT}:${ECHO_PORT}/udp`],
       ]);
       if (NODE_OPTIONS === undefined) delete process.env['NODE_OPTIONS'];
       else process.env['NODE_OPTIONS'] = NODE_OPTIONS;
