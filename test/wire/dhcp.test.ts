@@ -78,8 +78,13 @@ describe('DHCP messages', () => {
       { code: 12, data: new Uint8Array(500) },
       { code: 15, data: Uint8Array.of(65) },
     ];
-    const repr = { ciaddr: 0, yiaddr: 0, broadcast: false, options, maxLen: 300 };
+    const cut: number[][] = [];
+    const onCut = (code: number, len: number): void => {
+      cut.push([code, len]);
+    };
+    const repr = { ciaddr: 0, yiaddr: 0, broadcast: false, options, maxLen: 300, onCut };
     const len = emitDhcpReply(out, 0, request(DISCOVER_OPTIONS), repr);
+    assert.deepEqual(cut, [[12, 0]]);
     const reply = new DataView(out.bytes.buffer, out.bytes.byteOffset, len);
     assert.equal(dhcpOption(reply, 12), undefined);
     assert.deepEqual(dhcpOption(reply, 15), Uint8Array.of(65));
