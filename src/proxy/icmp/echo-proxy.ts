@@ -11,21 +11,21 @@
  * it is up); everything else stays without an answer and is counted: nothing is forged.
  */
 import type { RemoteInfo } from 'node:dgram';
-import { Counters } from '../../base/counters.ts';
 import { KEY_REMOTE, keyGuest, keyRemote } from '../../base/flow-key.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
-import type { Clock, Instant } from '../../base/time.ts';
-import type { Posix, QueuedError } from '../../native/posix.ts';
-import type { Downstream, EchoRequest } from '../../stack/flow.ts';
-import type { AddressMap } from '../address-map.ts';
-import type { FlushScheduler } from '../flush-scheduler.ts';
-import { type HostErrors, networkErrorOf, sendError } from '../udp/host-errors.ts';
-import { HostSession, type SessionOwner } from '../udp/host-session.ts';
-import { openHostSocket } from '../udp/host-socket.ts';
-import { IdleTable } from '../udp/idle-table.ts';
-import { Outbox, Outboxes } from '../udp/outbox.ts';
-import type { SendPool, SendSlot } from '../udp/send-pool.ts';
+import type { Instant } from '../../base/time.ts';
+import type { Posix } from '../../native/posix.ts';
+import type { EchoRequest } from '../../stack/flow.ts';
+import type { HostErrors } from '../udp/host-errors.ts';
+import { HostSession } from '../udp/host-session.ts';
+import {
+  type Failure,
+  HostSessions,
+  type SessionCounts,
+  type SessionsDeps,
+} from '../udp/host-sessions.ts';
+import { Outboxes } from '../udp/outbox.ts';
 
 export type PingCalls = Pick<
   Posix,
@@ -47,16 +47,10 @@ export const ECHO_DEFAULTS: EchoProxyOptions = {
   inFlight: 64,
 };
 
-export interface EchoProxyDeps {
-  readonly downstream: Downstream;
-  readonly clock: Clock;
-  readonly flush: FlushScheduler;
-  readonly addresses: AddressMap;
-  readonly pool: SendPool;
+export interface EchoProxyDeps extends Omit<SessionsDeps, 'outboxes'> {
   /** Undefined without native calls. Asked when a socket is opened. */
   readonly native: { readonly posix: PingCalls | undefined };
   readonly log: Log;
-  readonly seed: number;
 }
 
 export type EchoCount =
@@ -77,7 +71,6 @@ const SEQUENCE = 6;
 const MAX_DATA = 65_507;
 /** Any but zero: a ping socket ignores it, and Node refuses zero. */
 const ANY_PORT = 1;
-const SESSION_KEY_WORDS = 5;
 /** Pings are few, and no datagrams of UDP: by Node, one at a time. */
 const BY_NODE = new Outboxes(() => undefined);
 
@@ -85,26 +78,25 @@ const BY_NODE = new Outboxes(() => undefined);
 const echoRequestType = (family: 4 | 6): number => (family === 4 ? 8 : 128);
 const echoReplyType = (family: 4 | 6): number => (family === 4 ? 0 : 129);
 
-export class EchoProxy implements SessionOwner<Session> {
-  readonly counts: Counters<EchoCount> = new Counters();
+const COUNTS: SessionCounts<EchoCount> = {
+  evicted: 'echo-evicted',
+  expired: 'echo-expired',
+  sendFailed: 'echo-send-failed',
+  receiveFailed: 'echo-receive-failed',
+  icmpError: 'echo-icmp-error',
+  peerHidden: 'echo-peer-hidden',
+};
+
+export class EchoProxy extends HostSessions<Session, EchoCount> {
   private readonly deps: EchoProxyDeps;
   private readonly options: EchoProxyOptions;
-  private readonly table: IdleTable<Session>;
-  private readonly scratchKey = new Int32Array(SESSION_KEY_WORDS);
   private readonly explained = new Set<string>();
 
   constructor(deps: EchoProxyDeps, options: EchoProxyOptions = ECHO_DEFAULTS) {
+    const { sessions, freshMs, settledMs } = options;
+    super({ ...deps, outboxes: BY_NODE }, { entries: sessions, freshMs, settledMs }, COUNTS);
     this.deps = deps;
     this.options = options;
-    this.table = new IdleTable(
-      SESSION_KEY_WORDS,
-      { entries: options.sessions, freshMs: options.freshMs, settledMs: options.settledMs },
-      deps.seed,
-    );
-  }
-
-  get size(): number {
-    return this.table.size;
   }
 
   /** @internal for sessions. */
@@ -124,12 +116,9 @@ export class EchoProxy implements SessionOwner<Session> {
       if (kind === 'link-local' || kind === 'metadata') this.prohibit(now, request);
       return;
     }
-    const scratch = this.scratchKey;
-    for (let i = 0; i < 4; i++) scratch[i] = key[i] ?? 0;
-    scratch[4] = request.identifier;
-    let session = this.table.find(scratch);
-    if (session === undefined) session = this.open(now, kind, keyGuest(key), request.identifier);
-    else this.table.touch(now, session, false);
+    const session =
+      this.sessionOf(now, key, request.identifier) ??
+      this.openPing(now, kind, keyGuest(key), request.identifier);
     if (session !== undefined) {
       this.send(session, request);
     } else if (kind === 'host-loopback') {
@@ -140,91 +129,39 @@ export class EchoProxy implements SessionOwner<Session> {
     }
   }
 
-  nextTimeout(): Instant {
-    return this.table.nextExpiry();
-  }
-
-  onTimeout(now: Instant): void {
-    let session = this.table.expired(now);
-    while (session !== undefined) {
-      this.counts.add('echo-expired');
-      this.drop(session);
-      session = this.table.expired(now);
-    }
-  }
-
-  /** The guest is gone for good. */
-  endGuest(guest: IpAddress): void {
-    for (const session of this.table.entries()) {
-      if (session.guest.equals(guest)) this.drop(session);
-    }
-  }
-
-  close(): void {
-    for (const session of this.table.entries()) this.drop(session);
-  }
-
   /** @internal for sessions: one has received. */
-  deliver(session: Session, bytes: Buffer, peer: RemoteInfo): void {
-    const { guest, identifier } = session;
-    if (bytes.length < HEADER_LEN || bytes[0] !== echoReplyType(guest.family)) return;
-    const { addresses, clock, downstream, flush } = this.deps;
-    const remote = addresses.guestView(peer.address);
-    if (remote === undefined) {
-      this.counts.add('echo-peer-hidden');
-      return;
-    }
-    const now = clock.now();
-    this.table.touch(now, session, true);
+  override deliver(session: Session, bytes: Buffer, peer: RemoteInfo): void {
+    if (bytes.length < HEADER_LEN || bytes[0] !== echoReplyType(session.guest.family)) return;
+    super.deliver(session, bytes, peer);
+  }
+
+  protected toGuest(
+    now: Instant,
+    { guest, identifier }: Session,
+    remote: IpAddress,
+    _port: number,
+    bytes: Buffer,
+  ): void {
     const sequence = bytes.readUInt16BE(SEQUENCE);
     const len = bytes.length - HEADER_LEN;
-    downstream.sendEchoReply(now, guest, remote, identifier, sequence, bytes, HEADER_LEN, len);
-    flush.schedule();
+    this.deps.downstream.sendEchoReply(
+      now,
+      guest,
+      remote,
+      identifier,
+      sequence,
+      bytes,
+      HEADER_LEN,
+      len,
+    );
   }
 
-  /** @internal for sessions. */
-  receiveFailed(): void {
-    this.counts.add('echo-receive-failed');
-  }
-
-  /** @internal for sessions. */
-  faulted(session: Session): void {
-    this.drop(session);
-  }
-
-  /** @internal for sessions. */
-  sendFailed(session: Session, slot: SendSlot, code: string): void {
-    this.counts.add('echo-send-failed');
-    const told = sendError(code);
-    if (told === undefined) return;
-    const { downstream, clock, addresses, flush } = this.deps;
-    const { guest, identifier } = session;
-    const remote = keyRemote(slot.key);
-    const sequence = slot.bytes.readUInt16BE(SEQUENCE);
-    const gateway = addresses.gatewayOf(guest.family);
-    downstream.sendEchoError(clock.now(), guest, remote, identifier, sequence, told, gateway);
-    flush.schedule();
-  }
-
-  /** @internal for sessions. */
-  reportError(session: Session, entry: QueuedError): void {
-    const { addresses, clock, downstream, flush } = this.deps;
-    const { guest, identifier } = session;
-    const error = networkErrorOf(entry);
-    const remote = entry.destination && addresses.guestViewOf(entry.destination);
-    const { payload } = entry;
-    if (error === undefined || remote === undefined || payload.length < HEADER_LEN) return;
-    this.counts.add('echo-icmp-error');
-    const sequence = ((payload[SEQUENCE] ?? 0) << 8) | (payload[SEQUENCE + 1] ?? 0);
-    const reporter = entry.offender && addresses.guestViewOf(entry.offender);
-    const from = reporter ?? addresses.gatewayOf(guest.family);
-    downstream.sendEchoError(clock.now(), guest, remote, identifier, sequence, error, from);
-    flush.schedule();
-  }
-
-  /** @internal for sessions: the kernel is done with a request. */
-  release(slot: SendSlot): void {
-    this.deps.pool.give(slot);
+  protected sendError(now: Instant, { guest, identifier }: Session, failure: Failure): boolean {
+    const { remote, error, from, bytes, len } = failure;
+    if (len < HEADER_LEN) return false;
+    const sequence = ((bytes[SEQUENCE] ?? 0) << 8) | (bytes[SEQUENCE + 1] ?? 0);
+    this.deps.downstream.sendEchoError(now, guest, remote, identifier, sequence, error, from);
+    return true;
   }
 
   private send(session: Session, request: EchoRequest): void {
@@ -278,7 +215,7 @@ export class EchoProxy implements SessionOwner<Session> {
     );
   }
 
-  private open(
+  private openPing(
     now: Instant,
     kind: 'outside' | 'host-loopback',
     guest: IpAddress,
@@ -293,7 +230,7 @@ export class EchoProxy implements SessionOwner<Session> {
       );
       return undefined;
     }
-    while (this.table.size >= this.options.sessions) this.evictOldest();
+    this.makeRoom();
     let fd: number;
     try {
       fd = posix.openPingSocket(guest.family);
@@ -303,15 +240,11 @@ export class EchoProxy implements SessionOwner<Session> {
       return undefined;
     }
     const session = new Session(this, this.scratchKey.slice(), guest, identifier);
-    const host = openHostSocket({ family: guest.family, fd }, session);
-    if (typeof host === 'string') {
-      posix.close(fd);
-      this.explain(kind, `Node refused a ping socket: ${host}`, 'report it');
-      return undefined;
-    }
-    session.attach(host, new Outbox(BY_NODE, host, session), fd);
-    this.table.add(now, session);
-    return session;
+    const failure = this.open(now, session, fd);
+    if (failure === undefined) return session;
+    posix.close(fd);
+    this.explain(kind, `Node refused a ping socket: ${failure}`, 'report it');
+    return undefined;
   }
 
   /**
@@ -330,18 +263,6 @@ export class EchoProxy implements SessionOwner<Session> {
       { why, advice },
       `guests cannot ping beyond the host: ${why}; to permit it: ${advice}`,
     );
-  }
-
-  private evictOldest(): void {
-    const oldest = this.table.oldest();
-    if (oldest === undefined) return;
-    this.counts.add('echo-evicted');
-    this.drop(oldest);
-  }
-
-  private drop(session: Session): void {
-    this.table.remove(session);
-    session.close();
   }
 }
 

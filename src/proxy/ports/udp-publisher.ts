@@ -6,7 +6,6 @@
  * client from a port of its own. Flows are bounded over all ports, least recently used first, and
  * end when idle, as in the NAT.
  */
-import { Counters } from '../../base/counters.ts';
 import {
   KEY_GUEST,
   KEY_REMOTE,
@@ -22,7 +21,7 @@ import type { Posix } from '../../native/posix.ts';
 import type { Datagram, Downstream, FlowId } from '../../stack/flow.ts';
 import type { AddressMap } from '../address-map.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
-import { IdleTable, type TableEntry } from '../udp/idle-table.ts';
+import { type EndCounts, type IdleFlow, IdleFlows } from '../udp/idle-flows.ts';
 import type { Outboxes } from '../udp/outbox.ts';
 import type { SendPool, SendSlot } from '../udp/send-pool.ts';
 import {
@@ -78,27 +77,23 @@ export type UdpPublisherCount =
   | 'published-udp-receive-failed'
   | 'published-udp-guest-not-draining';
 
-export class UdpPublisher {
-  readonly counts: Counters<UdpPublisherCount> = new Counters();
+const ENDS: EndCounts<UdpPublisherCount> = {
+  evicted: 'published-udp-evicted',
+  expired: 'published-udp-expired',
+};
+
+export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
   private readonly deps: UdpPublisherDeps;
   private readonly options: UdpPublisherOptions;
-  private readonly table: IdleTable<UdpClient>;
   private readonly scratchKey = makeKey();
   /** Of all ports: a read and its callbacks are one step. */
   private readonly reader = once(() => this.deps.native.posix?.makeDatagramReader());
 
   constructor(deps: UdpPublisherDeps, options: UdpPublisherOptions = UDP_PUBLISHER_DEFAULTS) {
+    const { clients, freshMs, settledMs } = options;
+    super(KEY_WORDS, { entries: clients, freshMs, settledMs }, deps.seed, ENDS);
     this.deps = deps;
     this.options = options;
-    this.table = new IdleTable(
-      KEY_WORDS,
-      { entries: options.clients, freshMs: options.freshMs, settledMs: options.settledMs },
-      deps.seed,
-    );
-  }
-
-  get size(): number {
-    return this.table.size;
   }
 
   /** @throws PublishError */
@@ -133,26 +128,6 @@ export class UdpPublisher {
     return true;
   }
 
-  nextTimeout(): Instant {
-    return this.table.nextExpiry();
-  }
-
-  onTimeout(now: Instant): void {
-    let client = this.table.expired(now);
-    while (client !== undefined) {
-      this.counts.add('published-udp-expired');
-      this.drop(client);
-      client = this.table.expired(now);
-    }
-  }
-
-  /** The guest is gone for good. */
-  endGuest(guest: IpAddress): void {
-    for (const client of this.table.entries()) {
-      if (client.id.guest.equals(guest)) this.drop(client);
-    }
-  }
-
   /** @internal for listeners: a client sent. */
   deliver(
     listener: UdpListener,
@@ -185,8 +160,7 @@ export class UdpPublisher {
 
   /** @internal for listeners: one closes, and its clients with it. */
   forget(listener: UdpListener): void {
-    for (const client of listener.clients.values()) this.table.remove(client);
-    listener.clients.clear();
+    for (const client of listener.clients.values()) this.drop(client);
   }
 
   private admit(
@@ -210,7 +184,7 @@ export class UdpPublisher {
       const remotePort = sourcePort(peer.port, attempt);
       setKeyPorts(key, guestPort, remotePort);
       if (this.table.find(key) !== undefined) continue;
-      while (this.table.size >= this.options.clients) this.evictOldest();
+      this.makeRoom();
       const id: FlowId = { guest, guestPort, remote, remotePort };
       const client = new UdpClient(listener, key.slice(), id, name, peer);
       this.table.add(now, client);
@@ -219,18 +193,6 @@ export class UdpPublisher {
     }
     this.counts.add('published-udp-no-source-port');
     return undefined;
-  }
-
-  private evictOldest(): void {
-    const oldest = this.table.oldest();
-    if (oldest === undefined) return;
-    this.counts.add('published-udp-evicted');
-    this.drop(oldest);
-  }
-
-  private drop(client: UdpClient): void {
-    this.table.remove(client);
-    client.listener.clients.delete(client.name);
   }
 
   /** @internal for listeners. */
@@ -304,7 +266,7 @@ export class UdpListener implements FrontOwner, PublishedListener {
   }
 }
 
-class UdpClient implements TableEntry<UdpClient> {
+class UdpClient implements IdleFlow<UdpClient> {
   readonly key: Int32Array;
   readonly listener: UdpListener;
   readonly id: FlowId;
@@ -322,5 +284,13 @@ class UdpClient implements TableEntry<UdpClient> {
     this.id = id;
     this.name = name;
     this.peer = peer;
+  }
+
+  get guest(): IpAddress {
+    return this.id.guest;
+  }
+
+  close(): void {
+    this.listener.clients.delete(this.name);
   }
 }

@@ -8,7 +8,7 @@ import type { Instant } from '../../base/time.ts';
 import type { QueuedError } from '../../native/posix.ts';
 import { enableErrors, type HostErrors, isPendingError } from './host-errors.ts';
 import { closeQuietly, type HostSocket } from './host-socket.ts';
-import type { TableEntry } from './idle-table.ts';
+import type { IdleFlow } from './idle-flows.ts';
 import type { Outbox, Sender } from './outbox.ts';
 import type { SendSlot } from './send-pool.ts';
 import { TargetCache } from './target-cache.ts';
@@ -30,7 +30,7 @@ export interface SessionOwner<S> {
   release(slot: SendSlot): void;
 }
 
-export abstract class HostSession<S> implements TableEntry<S>, Sender {
+export abstract class HostSession<S> implements IdleFlow<S>, Sender {
   readonly key: Int32Array;
   readonly guest: IpAddress;
   readonly target: TargetCache = new TargetCache();

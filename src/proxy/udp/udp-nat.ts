@@ -11,22 +11,19 @@
  * receives is handed down at once and kept by nobody here.
  */
 
-import type { RemoteInfo } from 'node:dgram';
-import { Counters } from '../../base/counters.ts';
 import { KEY_REMOTE, keyGuest, keyRemote } from '../../base/flow-key.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
 import { NO_BYTES, plainCount } from '../../base/no-bytes.ts';
-import type { Clock, Instant } from '../../base/time.ts';
-import type { QueuedError } from '../../native/posix.ts';
-import type { Datagram, Downstream, FlowId, NetworkError } from '../../stack/flow.ts';
-import type { AddressMap } from '../address-map.ts';
-import type { FlushScheduler } from '../flush-scheduler.ts';
-import { type HostErrors, networkErrorOf, sendError } from './host-errors.ts';
-import { HostSession, type SessionOwner } from './host-session.ts';
-import { openHostSocket } from './host-socket.ts';
-import { IdleTable } from './idle-table.ts';
-import { Outbox, type Outboxes } from './outbox.ts';
-import type { SendPool, SendSlot } from './send-pool.ts';
+import type { Instant } from '../../base/time.ts';
+import type { Datagram, FlowId, NetworkError } from '../../stack/flow.ts';
+import type { HostErrors } from './host-errors.ts';
+import { HostSession } from './host-session.ts';
+import {
+  type Failure,
+  HostSessions,
+  type SessionCounts,
+  type SessionsDeps,
+} from './host-sessions.ts';
 
 export interface UdpNatOptions {
   readonly bindings: number;
@@ -46,20 +43,11 @@ export const UDP_NAT_DEFAULTS: UdpNatOptions = {
   inFlightBytes: 1 << 20,
 };
 
-export interface UdpNatDeps {
-  readonly downstream: Downstream;
+export interface UdpNatDeps extends SessionsDeps {
   /** Called for a datagram that is answered by an ICMP error, with why. */
   readonly onRefused?: (id: FlowId, why: UdpNatCount) => void;
-  readonly clock: Clock;
-  readonly flush: FlushScheduler;
-  readonly addresses: AddressMap;
-  readonly pool: SendPool;
-  /** The owner flushes them after each batch of frames. */
-  readonly outboxes: Outboxes;
   /** Undefined without native calls: ICMP errors then do not reach guests. Asked when a socket is opened. */
   readonly native: { readonly posix: HostErrors | undefined };
-  /** Any integer; see {@link IdleTable}. */
-  readonly seed: number;
 }
 
 export type UdpNatCount =
@@ -87,28 +75,24 @@ export interface UdpFlowInfo extends FlowId {
 
 let nextSerial = 1;
 
-/** Guest address and port. */
-const NAT_KEY_WORDS = 5;
+const COUNTS: SessionCounts<UdpNatCount> = {
+  evicted: 'udp-evicted',
+  expired: 'udp-expired',
+  sendFailed: 'udp-send-failed',
+  receiveFailed: 'udp-receive-failed',
+  icmpError: 'udp-icmp-error',
+  peerHidden: 'udp-peer-hidden',
+};
 
-export class UdpNat implements SessionOwner<Binding> {
-  readonly counts: Counters<UdpNatCount> = new Counters();
+export class UdpNat extends HostSessions<Binding, UdpNatCount> {
   private readonly deps: UdpNatDeps;
   private readonly options: UdpNatOptions;
-  private readonly table: IdleTable<Binding>;
-  private readonly scratchKey = new Int32Array(NAT_KEY_WORDS);
 
   constructor(deps: UdpNatDeps, options: UdpNatOptions = UDP_NAT_DEFAULTS) {
+    const { bindings, freshMs, settledMs } = options;
+    super(deps, { entries: bindings, freshMs, settledMs }, COUNTS);
     this.deps = deps;
     this.options = options;
-    this.table = new IdleTable(
-      NAT_KEY_WORDS,
-      { entries: options.bindings, freshMs: options.freshMs, settledMs: options.settledMs },
-      deps.seed,
-    );
-  }
-
-  get size(): number {
-    return this.table.size;
   }
 
   /** @internal for bindings. */
@@ -131,33 +115,14 @@ export class UdpNat implements SessionOwner<Binding> {
       this.counts.add('udp-port-zero');
       return;
     }
-    const scratch = this.scratchKey;
-    for (let i = 0; i < 4; i++) scratch[i] = key[i] ?? 0;
-    scratch[4] = datagram.guestPort;
-    let binding = this.table.find(scratch);
+    const binding =
+      this.sessionOf(now, key, datagram.guestPort) ??
+      this.bind(now, keyGuest(key), datagram.guestPort);
     if (binding === undefined) {
-      binding = this.bind(now, keyGuest(key), datagram.guestPort);
-      if (binding === undefined) {
-        this.refuse(now, datagram, 'udp-no-socket', 'host-unreachable');
-        return;
-      }
-    } else {
-      this.table.touch(now, binding, false);
+      this.refuse(now, datagram, 'udp-no-socket', 'host-unreachable');
+      return;
     }
     this.send(now, binding, datagram);
-  }
-
-  nextTimeout(): Instant {
-    return this.table.nextExpiry();
-  }
-
-  onTimeout(now: Instant): void {
-    let binding = this.table.expired(now);
-    while (binding !== undefined) {
-      this.counts.add('udp-expired');
-      this.drop(binding);
-      binding = this.table.expired(now);
-    }
   }
 
   /** @returns false when no binding has this serial */
@@ -170,87 +135,32 @@ export class UdpNat implements SessionOwner<Binding> {
     return false;
   }
 
-  /** The guest is gone for good. */
-  endGuest(guest: IpAddress): void {
-    for (const binding of this.table.entries()) {
-      if (binding.guest.equals(guest)) this.drop(binding);
-    }
-  }
-
   /** One line per binding, with the remote it last sent to. */
   flows(now: Instant): UdpFlowInfo[] {
     return [...this.table.entries()].map((binding) => binding.describe(now));
   }
 
-  close(): void {
-    for (const binding of this.table.entries()) this.drop(binding);
-  }
-
-  /** @internal for bindings: one has received. */
-  deliver(binding: Binding, bytes: Buffer, peer: RemoteInfo): void {
-    const { addresses, clock, downstream, flush } = this.deps;
-    const remote = addresses.guestView(peer.address);
-    if (remote === undefined) {
-      this.counts.add('udp-peer-hidden');
-      return;
-    }
-    const now = clock.now();
-    this.table.touch(now, binding, true);
+  protected toGuest(
+    now: Instant,
+    binding: Binding,
+    remote: IpAddress,
+    remotePort: number,
+    bytes: Buffer,
+  ): void {
     binding.bytesToGuest += bytes.length;
     const { id } = binding;
     id.remote = remote;
-    id.remotePort = peer.port;
-    if (!downstream.sendDatagram(now, id, bytes, 0, bytes.length)) {
+    id.remotePort = remotePort;
+    if (!this.deps.downstream.sendDatagram(now, id, bytes, 0, bytes.length)) {
       this.counts.add('udp-guest-not-draining');
     }
-    flush.schedule();
   }
 
-  /** @internal for bindings: the kernel is done with a datagram. */
-  release(slot: SendSlot): void {
-    this.deps.pool.give(slot);
-  }
-
-  /** @internal for bindings. */
-  receiveFailed(): void {
-    this.counts.add('udp-receive-failed');
-  }
-
-  /** @internal for bindings. */
-  faulted(binding: Binding): void {
-    this.drop(binding);
-  }
-
-  /** @internal for bindings. */
-  sendFailed(binding: Binding, slot: SendSlot, code: string): void {
-    this.counts.add('udp-send-failed');
-    const told = sendError(code);
-    if (told === undefined) return;
-    const { downstream, clock, addresses, flush } = this.deps;
-    const id = {
-      guest: binding.guest,
-      guestPort: binding.guestPort,
-      remote: keyRemote(slot.key),
-      remotePort: slot.target.port,
-    };
-    const gateway = addresses.gatewayOf(binding.guest.family);
-    downstream.sendUdpError(clock.now(), id, told, gateway, slot.len);
-    flush.schedule();
-  }
-
-  /** @internal for bindings. */
-  reportError(binding: Binding, entry: QueuedError): void {
-    const { addresses, downstream, clock, flush } = this.deps;
-    const error = networkErrorOf(entry);
-    const remote = entry.destination && addresses.guestViewOf(entry.destination);
-    if (error === undefined || remote === undefined) return;
-    this.counts.add('udp-icmp-error');
-    const { guest, guestPort } = binding;
-    const reporter = entry.offender && addresses.guestViewOf(entry.offender);
-    const from = reporter ?? addresses.gatewayOf(guest.family);
-    const id = { guest, guestPort, remote, remotePort: entry.destinationPort };
-    downstream.sendUdpError(clock.now(), id, error, from, entry.payload.length);
-    flush.schedule();
+  protected sendError(now: Instant, { guest, guestPort }: Binding, failure: Failure): boolean {
+    const { remote, remotePort, error, from, len } = failure;
+    const id = { guest, guestPort, remote, remotePort };
+    this.deps.downstream.sendUdpError(now, id, error, from, len);
+    return true;
   }
 
   private send(now: Instant, binding: Binding, datagram: Datagram): void {
@@ -291,30 +201,15 @@ export class UdpNat implements SessionOwner<Binding> {
   }
 
   private bind(now: Instant, guest: IpAddress, guestPort: number): Binding | undefined {
-    while (this.table.size >= this.options.bindings) this.evictOldest();
+    this.makeRoom();
     const binding = new Binding(this, now, this.scratchKey.slice(), guest, guestPort);
-    let host = openHostSocket({ family: guest.family }, binding);
-    if (typeof host === 'string' && this.table.size > 0) {
+    let failure = this.open(now, binding);
+    if (failure !== undefined && this.table.size > 0) {
       // Out of descriptors or memory: the oldest eighth makes room, and new flows go on.
       for (let n = 1 + (this.table.size >> 3); n > 0; n--) this.evictOldest();
-      host = openHostSocket({ family: guest.family }, binding);
+      failure = this.open(now, binding);
     }
-    if (typeof host === 'string') return undefined;
-    binding.attach(host, new Outbox(this.deps.outboxes, host, binding));
-    this.table.add(now, binding);
-    return binding;
-  }
-
-  private evictOldest(): void {
-    const oldest = this.table.oldest();
-    if (oldest === undefined) return;
-    this.counts.add('udp-evicted');
-    this.drop(oldest);
-  }
-
-  private drop(binding: Binding): void {
-    this.table.remove(binding);
-    binding.close();
+    return failure === undefined ? binding : undefined;
   }
 }
 

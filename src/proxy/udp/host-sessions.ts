@@ -1,0 +1,174 @@
+/**
+ * The sessions of one proxy: a host socket for each port or ping identifier of a guest, opened for its
+ * first packet. What the host receives goes to the guest, and so do the ICMP errors that the kernel
+ * reports and the errors of sends that mean the same.
+ */
+import type { RemoteInfo } from 'node:dgram';
+import { keyRemote } from '../../base/flow-key.ts';
+import type { IpAddress } from '../../base/ip-address.ts';
+import type { Clock, Instant } from '../../base/time.ts';
+import type { QueuedError } from '../../native/posix.ts';
+import type { Downstream, NetworkError } from '../../stack/flow.ts';
+import type { AddressMap } from '../address-map.ts';
+import type { FlushScheduler } from '../flush-scheduler.ts';
+import { type HostErrors, networkErrorOf, sendError } from './host-errors.ts';
+import type { HostSession, SessionOwner } from './host-session.ts';
+import { openHostSocket } from './host-socket.ts';
+import { type EndCounts, IdleFlows } from './idle-flows.ts';
+import type { TableLimits } from './idle-table.ts';
+import { Outbox, type Outboxes } from './outbox.ts';
+import type { SendPool, SendSlot } from './send-pool.ts';
+
+/** Guest address, and port or identifier. */
+const KEY_WORDS = 5;
+
+export interface SessionsDeps {
+  readonly downstream: Downstream;
+  readonly clock: Clock;
+  readonly flush: FlushScheduler;
+  readonly addresses: AddressMap;
+  readonly pool: SendPool;
+  /** The owner flushes them after each batch of frames. */
+  readonly outboxes: Outboxes;
+  /** Any integer; see `IdleTable`. */
+  readonly seed: number;
+}
+
+export interface SessionCounts<C> extends EndCounts<C> {
+  readonly sendFailed: C;
+  readonly receiveFailed: C;
+  readonly icmpError: C;
+  readonly peerHidden: C;
+}
+
+/** Why a guest's packet did not arrive. */
+export interface Failure {
+  /** What the guest had sent it to. */
+  readonly remote: IpAddress;
+  readonly remotePort: number;
+  readonly error: NetworkError;
+  /** The router or host that reported it, as the guest sees it. */
+  readonly from: IpAddress;
+  /** What was sent: `len` bytes at 0, of which the error may hold less. */
+  readonly bytes: Uint8Array;
+  readonly len: number;
+}
+
+export abstract class HostSessions<S extends HostSession<S>, C extends string>
+  extends IdleFlows<S, C>
+  implements SessionOwner<S>
+{
+  private readonly sessionDeps: SessionsDeps;
+  private readonly names: SessionCounts<C>;
+  /** Of the packet that {@link HostSessions.sessionOf} was called for last. */
+  protected readonly scratchKey: Int32Array = new Int32Array(KEY_WORDS);
+
+  constructor(deps: SessionsDeps, limits: TableLimits, names: SessionCounts<C>) {
+    super(KEY_WORDS, limits, deps.seed, names);
+    this.sessionDeps = deps;
+    this.names = names;
+  }
+
+  /** Undefined without native calls. */
+  abstract readonly errors: HostErrors | undefined;
+
+  close(): void {
+    for (const session of this.table.entries()) this.drop(session);
+  }
+
+  /** @internal for sessions: one has received. */
+  deliver(session: S, bytes: Buffer, peer: RemoteInfo): void {
+    const { addresses, clock, flush } = this.sessionDeps;
+    const remote = addresses.guestView(peer.address);
+    if (remote === undefined) {
+      this.counts.add(this.names.peerHidden);
+      return;
+    }
+    const now = clock.now();
+    this.table.touch(now, session, true);
+    this.toGuest(now, session, remote, peer.port, bytes);
+    flush.schedule();
+  }
+
+  /** @internal for sessions: the kernel is done with a packet. */
+  release(slot: SendSlot): void {
+    this.sessionDeps.pool.give(slot);
+  }
+
+  /** @internal for sessions. */
+  receiveFailed(): void {
+    this.counts.add(this.names.receiveFailed);
+  }
+
+  /** @internal for sessions. */
+  faulted(session: S): void {
+    this.drop(session);
+  }
+
+  /** @internal for sessions. */
+  sendFailed(session: S, { key, target, bytes, len }: SendSlot, code: string): void {
+    this.counts.add(this.names.sendFailed);
+    const error = sendError(code);
+    if (error === undefined) return;
+    const from = this.sessionDeps.addresses.gatewayOf(session.guest.family);
+    const remote = keyRemote(key);
+    this.report(session, { remote, remotePort: target.port, error, from, bytes, len });
+  }
+
+  /** @internal for sessions. */
+  reportError(session: S, entry: QueuedError): void {
+    const { addresses } = this.sessionDeps;
+    const error = networkErrorOf(entry);
+    const remote = entry.destination && addresses.guestViewOf(entry.destination);
+    if (error === undefined || remote === undefined) return;
+    const reporter = entry.offender && addresses.guestViewOf(entry.offender);
+    const from = reporter ?? addresses.gatewayOf(session.guest.family);
+    const { destinationPort: remotePort, payload: bytes } = entry;
+    const failure = { remote, remotePort, error, from, bytes, len: bytes.length };
+    if (this.report(session, failure)) this.counts.add(this.names.icmpError);
+  }
+
+  /** The session of what a guest has just sent; undefined when there is none yet. */
+  protected sessionOf(now: Instant, key: Int32Array, portOrIdentifier: number): S | undefined {
+    const scratch = this.scratchKey;
+    for (let i = 0; i < 4; i++) scratch[i] = key[i] ?? 0;
+    scratch[4] = portOrIdentifier;
+    const session = this.table.find(scratch);
+    if (session !== undefined) this.table.touch(now, session, false);
+    return session;
+  }
+
+  /**
+   * Open the session's socket, and add the session.
+   *
+   * @param fd a descriptor to use instead of a new socket; the caller's still when this fails
+   * @returns the system's code for why there is none; undefined once it is added
+   */
+  protected open(now: Instant, session: S, fd?: number): string | undefined {
+    const { family } = session.guest;
+    const host = openHostSocket(fd === undefined ? { family } : { family, fd }, session);
+    if (typeof host === 'string') return host;
+    session.attach(host, new Outbox(this.sessionDeps.outboxes, host, session), fd);
+    this.table.add(now, session);
+    return undefined;
+  }
+
+  /** Hand `bytes`, which `remote` has sent, to the guest. */
+  protected abstract toGuest(
+    now: Instant,
+    session: S,
+    remote: IpAddress,
+    remotePort: number,
+    bytes: Buffer,
+  ): void;
+
+  /** @returns whether `failure` is about something that the session has sent, and the guest is informed */
+  protected abstract sendError(now: Instant, session: S, failure: Failure): boolean;
+
+  private report(session: S, failure: Failure): boolean {
+    const { clock, flush } = this.sessionDeps;
+    if (!this.sendError(clock.now(), session, failure)) return false;
+    flush.schedule();
+    return true;
+  }
+}
