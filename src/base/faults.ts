@@ -5,6 +5,9 @@
  * So whatever calls into our code from outside, a socket, a timer or a link, catches what comes out and hands it to
  * {@link reportFault}, then ends its flow. Counted by seam, and logged with its stack once per place in the code.
  * Where nobody watches, as in unit tests, a fault goes on as the exception that it is.
+ *
+ * The watchers are the process's, the one state of a module that there is: what calls in from outside does not say of which
+ * network it is. So each of two networks in a process counts, and logs, the faults of both.
  */
 import { Counters } from './counters.ts';
 import type { Log } from './log.ts';

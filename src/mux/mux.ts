@@ -380,6 +380,10 @@ export class Mux implements ChannelPort {
   /** A handler of the channel has thrown: the channel is reset, and the link goes on. */
   private onFault(now: Instant, channel: Channel, fault: unknown): void {
     reportFault('channel', fault);
+    if (isOver(channel)) {
+      channel.retire(); // it was the end that it did not take
+      return;
+    }
     try {
       channel.handler?.onClosed(now, channel, 'protocol', FAULT);
     } catch (again) {
@@ -422,8 +426,11 @@ export class Mux implements ChannelPort {
   }
 
   private readonly onTurn = (channel: Channel): void => {
-    if (!channel.over && channel.ending === undefined) {
+    if (channel.over || channel.ending !== undefined) return;
+    try {
       channel.handler?.onWritable(this.now, channel);
+    } catch (fault) {
+      this.onFault(this.now, channel, fault);
     }
   };
 

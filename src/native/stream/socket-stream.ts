@@ -57,7 +57,12 @@ export class SocketStream implements HostStream {
     if (!this.takesHandle) feedData(socket, { buffer, callback });
     socket.on('end', () => this.guard((to) => to.onHostEnd()));
     socket.on('error', this.onError);
-    socket.on('close', () => this.guard((to) => to.onHostClosed(this.failure)));
+    socket.on('close', () =>
+      this.guard((to) => {
+        this.owner = undefined;
+        to.onHostClosed(this.failure);
+      }),
+    );
   }
 
   write(bytes: Uint8Array, off = 0, len: number = bytes.length): boolean {
