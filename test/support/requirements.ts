@@ -26,6 +26,7 @@ export type Requirement =
   | 'systemd-analyze'
   | 'ldd'
   | 'gcc'
+  | 'perl'
   | 'curl'
   | 'iperf3'
   | 'iptables'
@@ -65,6 +66,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   'systemd-analyze': program('systemd-analyze', 'systemd'),
   ldd: program('ldd', 'libc-bin'),
   gcc: program('gcc', 'gcc'),
+  perl: program('perl', 'perl-base'),
   curl: program('curl', 'curl'),
   iperf3: program('iperf3', 'iperf3'),
   iptables: program('iptables', 'iptables'),

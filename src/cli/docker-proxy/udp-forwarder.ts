@@ -95,7 +95,10 @@ class UdpForwarder implements FrontOwner {
   /** An ICMP error of one client is none of the others' business. */
   onReceiveError(): void {}
 
-  onFault(): void {}
+  onFault(key: string): void {
+    const client = this.clients.get(key);
+    if (client !== undefined) this.forget(key, client);
+  }
 
   onSent(slot: SendSlot): void {
     this.pool.give(slot);

@@ -83,7 +83,7 @@ export class UdpChannels implements PublishedListener {
     const front = openUdpFront(spec.hostAddress, spec.hostPort, BY_NODE, {
       onMessage: (key, bytes, off, len, peer) => this.onMessage(key, bytes, off, len, peer),
       onReceiveError: () => {},
-      onFault: () => {}, // one datagram's: the port is there for all of its clients
+      onFault: (key) => this.clients.get(key)?.close(),
       onSent: () => {},
       onInterrupted: () => {},
     });

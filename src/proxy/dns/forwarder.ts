@@ -6,6 +6,7 @@
  * (over the limit: SERVFAIL at once), attempts of each, cache entries and bytes.
  */
 import { Counters } from '../../base/counters.ts';
+import { reportFault } from '../../base/faults.ts';
 import type { Log } from '../../base/log.ts';
 import type { Instant } from '../../base/time.ts';
 import { DnsCache } from '../../services/dns/cache.ts';
@@ -239,9 +240,7 @@ export class DnsForwarder {
       }
       if (answer !== undefined && query !== undefined) this.logRefusal(query, answer);
       const result = answer ?? failureReply(message, query);
-      for (const { id, reply: deliver } of waiters) {
-        deliver(withId(result, id));
-      }
+      for (const waiter of waiters) deliver(waiter, result);
     });
     this.pending.set(key, { resolution, waiters });
     resolution.start();
@@ -280,6 +279,15 @@ export class DnsForwarder {
 
   private follow(path: string, onText: (text: string) => void): void {
     this.followers.push(new FileFollower(path, onText, this.options.following));
+  }
+}
+
+/** Where code of ours throws for one, the others that asked the same have their answer. */
+function deliver({ id, reply }: Waiter, message: Uint8Array): void {
+  try {
+    reply(withId(message, id));
+  } catch (fault) {
+    reportFault('dns', fault);
   }
 }
 

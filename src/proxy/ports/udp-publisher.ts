@@ -152,6 +152,12 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
     flush.schedule();
   }
 
+  /** @internal for listeners: what was done for a client has failed. Its next datagram makes a new one. */
+  endClient(listener: UdpListener, name: string): void {
+    const client = listener.clients.get(name);
+    if (client !== undefined) this.drop(client);
+  }
+
   /** @internal for listeners: the kernel is done with a datagram. */
   release(slot: SendSlot, failure: string): void {
     if (failure !== '') this.counts.add('published-udp-send-failed');
@@ -256,8 +262,8 @@ export class UdpListener implements FrontOwner, PublishedListener {
     this.publisher.receiveFailed();
   }
 
-  onFault(): void {
-    // One datagram's: the port is there for all of its clients.
+  onFault(key: string): void {
+    this.publisher.endClient(this, key);
   }
 
   stop(): void {

@@ -3,6 +3,7 @@
  * the NAT and a session of the echo proxy have in common.
  */
 import type { RemoteInfo } from 'node:dgram';
+import { reportFault } from '../../base/faults.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
 import type { QueuedError } from '../../native/posix.ts';
@@ -88,12 +89,12 @@ export abstract class HostSession<S> implements IdleFlow<S>, Sender {
   onSent(slot: SendSlot, failure: string): void {
     this.inFlight--;
     this.inFlightBytes -= slot.len;
-    if (failure !== '' && !this.closed && this.retries(slot, failure)) return;
+    if (failure !== '' && !this.closed && this.guard(() => this.retries(slot, failure))) return;
     this.owner.release(slot);
   }
 
   onInterrupted(): void {
-    this.drainErrors();
+    this.guard(() => this.drainErrors() > 0);
   }
 
   onMessage(bytes: Buffer, peer: RemoteInfo): void {
@@ -106,6 +107,17 @@ export abstract class HostSession<S> implements IdleFlow<S>, Sender {
 
   onFault(): void {
     if (!this.closed) this.owner.faulted(this.self);
+  }
+
+  /** The batch of datagrams, which may be other flows' too, goes on. */
+  private guard(call: () => boolean): boolean {
+    try {
+      return call();
+    } catch (fault) {
+      reportFault('datagram-send', fault);
+      this.onFault();
+      return false;
+    }
   }
 
   close(): void {

@@ -46,8 +46,8 @@ export interface FrontOwner extends Sender {
    */
   onMessage(key: string, bytes: Uint8Array, off: number, len: number, peer: () => FrontPeer): void;
   onReceiveError(): void;
-  /** `onMessage` threw; that is reported. */
-  onFault(): void;
+  /** `onMessage` threw for this peer, which was reported: end what there is between it and the guest. */
+  onFault(key: string): void;
 }
 
 export interface FrontDeps {
@@ -197,11 +197,12 @@ class NativeFront implements UdpFront {
       if (sockaddrPort(reader.names.view, reader.nameOff(i)) === 0) continue;
       this.index = i;
       reader.local(i, this.local);
+      const key = this.keyOf(i);
       try {
-        owner.onMessage(this.keyOf(i), reader.bytes, reader.off(i), reader.len(i), this.peer);
+        owner.onMessage(key, reader.bytes, reader.off(i), reader.len(i), this.peer);
       } catch (fault) {
         reportFault('datagram', fault);
-        owner.onFault();
+        owner.onFault(key);
       }
     }
   }
@@ -313,10 +314,16 @@ class NodeFront implements UdpFront {
         onMessage: (bytes, from) => {
           if (from.port === 0) return; // as above
           sender = from;
-          owner.onMessage(`${from.port} ${from.address}${suffix}`, bytes, 0, bytes.length, peer);
+          const key = `${from.port} ${from.address}${suffix}`;
+          try {
+            owner.onMessage(key, bytes, 0, bytes.length, peer);
+          } catch (fault) {
+            reportFault('datagram', fault);
+            owner.onFault(key);
+          }
         },
         onReceiveError: () => owner.onReceiveError(),
-        onFault: () => owner.onFault(),
+        onFault: () => {}, // an error's: it is no peer's
       },
     );
     if (typeof host === 'string') return host;

@@ -7,6 +7,7 @@ import { networkInterfaces } from 'node:os';
 import { ipv4 } from '../../../src/base/ip-address.ts';
 import { type Admits, type Listening, listen } from '../../../src/cli/docker-proxy/listening.ts';
 import { loadPosix } from '../../../src/native/load.ts';
+import { PORT_ZERO, sendFromPortZero } from '../../support/port-zero.ts';
 import { itNeeding } from '../../support/requirements.ts';
 
 const ANY = ipv4(0);
@@ -185,6 +186,19 @@ describe('docker-proxy: UDP to the container', () => {
       }
     });
   }
+
+  itNeeding('a datagram from port 0 does not reach the container', PORT_ZERO, async () => {
+    const container = await udp();
+    const got: string[] = [];
+    container.on('message', (bytes, peer) => {
+      got.push(String(bytes));
+      container.send(bytes, peer.port, peer.address);
+    });
+    const { port } = await forward(container);
+    sendFromPortZero(port, 'from port 0');
+    assert.equal(await ask(await udp(), port, 'from a port'), 'from a port');
+    assert.deepEqual(got, ['from a port']);
+  });
 
   it('a container that does not listen yet is no end of it', async () => {
     const container = await udp();

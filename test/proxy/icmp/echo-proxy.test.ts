@@ -168,6 +168,7 @@ describe('proxy/icmp/echo-proxy', () => {
       ],
     );
     assert.equal(result.sessions, 2, 'one socket per identifier');
+    assert.deepEqual(result.faults, { datagram: 1, sessions: 2 });
     assert.ok(result.idleCpuMs < 50, `an error queue left undrained spins: ${result.idleCpuMs} ms`);
   }).timeout(25_000);
 });

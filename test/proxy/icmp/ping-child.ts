@@ -1,4 +1,5 @@
 /** Run inside a network of the test's own: pings and probes through the proxy, results as JSON. */
+import { FaultWatch } from '../../../src/base/faults.ts';
 import { SILENT } from '../../../src/base/log.ts';
 import { loadPosix } from '../../../src/native/load.ts';
 import { ImmediateFlush } from '../../../src/proxy/flush-scheduler.ts';
@@ -62,6 +63,18 @@ const replies = down.replies.map((reply) => ({
 }));
 const idleCpuMs = (idle.user + idle.system) / 1000;
 const sessions = echo.size;
-process.stdout.write(JSON.stringify({ replies, errors: down.errors, idleCpuMs, sessions }));
+
+// Code of ours that throws ends the session; the next ping has another.
+const watch = new FaultWatch(SILENT);
+down.sendEchoReply = () => {
+  throw new Error('broken');
+};
+echo.onEcho(0, echoRequest(1, 16, HOST, payload));
+await until(() => echo.size === sessions - 1);
+Reflect.deleteProperty(down, 'sendEchoReply');
+echo.onEcho(0, echoRequest(1, 17, HOST, payload));
+await until(() => down.replies.length === 6);
+const faults = { ...watch.counts.snapshot(), sessions: echo.size };
+process.stdout.write(JSON.stringify({ replies, errors: down.errors, idleCpuMs, sessions, faults }));
 echo.close();
 nat.close();

@@ -12,7 +12,8 @@ import {
   openUdpFront,
   type UdpFront,
 } from '../../../src/proxy/udp/udp-front.ts';
-import { describeNeeding } from '../../support/requirements.ts';
+import { PORT_ZERO, sendFromPortZero } from '../../support/port-zero.ts';
+import { describeNeeding, itNeeding } from '../../support/requirements.ts';
 import { ip } from '../recording.ts';
 
 /** Answers each datagram with itself. */
@@ -94,6 +95,20 @@ for (const [what, native] of [
         .flatMap((entries = []) => entries)
         .filter((entry) => entry.family === `IPv${family}` && !entry.address.startsWith('fe80:'))
         .map(({ address }) => address);
+
+    itNeeding(
+      "a datagram from port 0 is nobody's, and the next one is answered",
+      PORT_ZERO,
+      async () => {
+        const opened = open('0.0.0.0');
+        assert.ok(typeof opened !== 'string', `${opened}`);
+        front = opened;
+        sendFromPortZero(opened.port, 'from port 0');
+        assert.equal(await ask('127.0.0.1', opened.port, 'x'), 'x');
+        assert.equal(echo.keys.size, 1);
+        assert.deepEqual(echo.failures, []);
+      },
+    );
 
     for (const address of [undefined, '0.0.0.0', '::'] as const) {
       it(`${address ?? 'of both families'}: answers from the address that was asked`, async () => {

@@ -14,6 +14,8 @@ import {
 } from '../../../src/proxy/udp/udp-nat.ts';
 import { parsePrefix } from '../../../src/services/address-text.ts';
 import type { Datagram } from '../../../src/stack/flow.ts';
+import { PORT_ZERO, sendFromPortZero } from '../../support/port-zero.ts';
+import { itNeeding } from '../../support/requirements.ts';
 import { addressMap, datagram, ip, RecordingDownstream, TestClock, until } from '../recording.ts';
 
 const HOST = '192.168.127.254';
@@ -148,6 +150,21 @@ for (const [way, batches] of [
       stranger.socket.send('knock', port, '127.0.0.1');
       await until(() => down.datagrams.length > 0);
       assert.equal(down.datagrams[0]?.from, `${HOST}:${stranger.port}`);
+    });
+
+    itNeeding('a datagram from port 0 does not reach the guest', PORT_ZERO, async () => {
+      const peer = await makePeer();
+      const nat = makeNat();
+      nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('1')));
+      await until(() => peer.got.length > 0);
+      const port = Number(peer.got[0]?.from.port);
+      sendFromPortZero(port, 'from port 0');
+      peer.socket.send('from a port', port, '127.0.0.1');
+      await until(() => down.datagrams.length > 0);
+      assert.deepEqual(
+        down.datagrams.map(({ bytes }) => String(bytes)),
+        ['from a port'],
+      );
     });
 
     it('shows peers on any loopback address as the host address, and none when it is closed', async () => {
