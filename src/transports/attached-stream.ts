@@ -1,4 +1,4 @@
-/** A guest on a stream that the program around the network has: a child's descriptor, a connection, anything of Node's. */
+/** A guest on a stream that the embedding program has: a child's descriptor, a connection, any Node stream. */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type StreamOverDuplex, streamOverDuplex } from '../native/stream/stream-over-duplex.ts';
@@ -49,7 +49,7 @@ function openStream(duplex: Duplex, description: string): StreamOverDuplex {
 /**
  * A stream over a descriptor that this process inherited, or was handed.
  *
- * @throws LinkError when it is none of a stream socket
+ * @throws LinkError when it is not the descriptor of a stream socket
  */
 export function socketOfDescriptor(fd: number, description: string): Socket {
   try {

@@ -5,8 +5,8 @@
  * Reading: the event loop reads the first frame of a burst, the rest is drained here by direct
  * calls, up to a bound, and the burst ends with one `onBatchEnd`. Writing: each frame goes out when
  * it is committed, while it is in the cache; a frame that the kernel has no room for is dropped and
- * counted, as a network card would. The descriptor belongs to the socket around it and is not
- * touched once that is destroyed, for its number may be in use again.
+ * counted, as by a network card. The descriptor belongs to the Node socket that wraps it and is not
+ * used once that is destroyed, because its number may be in use again.
  */
 import type { Socket } from 'node:net';
 import { assert } from '../base/assert.ts';
@@ -50,7 +50,7 @@ export class FdLink implements OpenLink, FrameWriter {
   private readonly socket: Socket;
   readonly closed: Promise<void>;
   private reader: FrameReader | undefined;
-  /** The vnet header in `slab` says that nothing is left to do. Not so at first: a slab is not clear. */
+  /** The vnet header in `slab` requests no offload. False at first: a new slab is not zeroed. */
   private plain: boolean;
 
   /**
@@ -110,7 +110,7 @@ export class FdLink implements OpenLink, FrameWriter {
   }
 
   flush(): void {
-    // Every frame has gone when it was committed.
+    // Every frame was sent when it was committed.
   }
 
   async close(): Promise<void> {

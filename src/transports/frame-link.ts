@@ -1,9 +1,10 @@
 /**
  * A guest behind a program's own transport: whole frames as byte arrays, one call each.
  *
- * What the program hands over waits for the next turn of the event loop, so that it may do so from inside any callback of
- * the network's, and is then one batch. What waits is bounded: beyond that frames are dropped and counted, as a card does
- * whose ring is full. A view is made for each frame towards the guest; who needs more speed attaches a stream.
+ * Frames from the program wait for the next turn of the event loop, so that it may send them from inside any callback of
+ * the network, and then make one batch. The queue is bounded: beyond that frames are dropped and counted, like those of a
+ * card whose ring is full. A view is made for each frame towards the guest; a program that needs more speed attaches a
+ * stream.
  */
 import { makePacketSlab, releaseSlab, type Slab } from '../base/slab.ts';
 import type { FrameReader, FrameWriter } from '../stack/link.ts';
@@ -12,24 +13,24 @@ import { type LinkContext, LinkError, type OpenLink } from './link-context.ts';
 import { LinkStats } from './link-stats.ts';
 import { StreamFrameSplitter } from './stream-splitter.ts';
 
-/** Where the network writes frames for the guests of a link. Implemented by the program. */
+/** Receives the network's frames for the guests of a link. Implemented by the program. */
 export interface PlainFrameWriter {
   /**
    * Send one Ethernet frame to the guest. `frame` is borrowed: it is overwritten after the return.
    *
-   * @returns `false` to be given no more until `onWritable` of the link's {@link PlainFrameReader}
+   * @returns `false` to receive no more frames until `onWritable` of the link's {@link PlainFrameReader}
    */
   write(frame: Uint8Array): unknown;
   /** The frames of one batch were written. */
   flush?(): void;
 }
 
-/** Where the program puts frames of the guests of a link. */
+/** Takes the program's frames from the guests of a link. */
 export interface PlainFrameReader {
   /**
    * Take one Ethernet frame from the guest: 14 to 65,550 bytes, without its frame check sequence. It is copied.
    *
-   * @returns false when it was dropped: it is no frame, the link has ended, or too much waits already
+   * @returns false when it was dropped: it is not a frame, the link has ended, or the queue is full
    */
   onFrame(frame: Uint8Array): boolean;
   /** The writer takes frames again. */
@@ -139,7 +140,7 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader {
     this.stats.linksOpen = 0;
     this.context.log.info({ link: this.description }, 'guest link down');
     reader.onLinkDown(this.context.clock.now());
-    setImmediate(() => this.release()); // not now: a frame may be what ended the link
+    setImmediate(() => this.release()); // not now: the link may be closed from inside the processing of a frame
     this.onDown();
     return this.closed;
   }
@@ -148,7 +149,7 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader {
     const len = this.waiting;
     if (this.reader === undefined) return;
     this.splitter.onRead(this.context.clock.now(), len, this.reader);
-    // What was handed over meanwhile is behind what was taken.
+    // Frames that arrived in the meantime are behind those that were processed.
     this.splitter.target.copyWithin(0, len, this.waiting);
     this.waiting -= len;
     if (this.waiting > 0) setImmediate(() => this.process());

@@ -1,8 +1,8 @@
-/** How a protocol marks frames in a stream of bytes: a header of fixed size with the length. */
+/** How a protocol delimits frames in a stream of bytes: a header of fixed size with the length. */
 export interface Framing {
   /** Bytes before each frame. */
   readonly headerLen: number;
-  /** Length of the frame whose header is at `off`; -1 when it is not a possible one. */
+  /** Length of the frame whose header is at `off`; -1 when that length is impossible. */
   readLength(view: DataView, off: number): number;
   writeLength(view: DataView, off: number, len: number): void;
 }

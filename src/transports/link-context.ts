@@ -3,7 +3,7 @@ import type { Clock } from '../base/time.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
 import type { LinkStats } from './link-stats.ts';
 
-/** What every kind of link needs of its surroundings. */
+/** What every kind of link needs of its environment. */
 export interface LinkContext {
   readonly acceptor: LinkAcceptor;
   readonly clock: Pick<Clock, 'now'>;
@@ -18,14 +18,14 @@ export interface LinkContext {
 
 /** One `--listen` in service. */
 export interface OpenLink {
-  /** As given by the user; with the port in use where 0 was asked for. */
+  /** As given by the user, with the assigned port in place of 0. */
   readonly description: string;
   readonly stats: LinkStats;
   /** Detach every guest, stop listening, remove the socket. */
   close(): Promise<void>;
 }
 
-/** Another program serves the socket, or something that is no socket is in its place. */
+/** Another program serves the socket, or its path is not a socket. */
 export class LinkInUseError extends Error {
   readonly code = 'ERR_HAWSER_LINK_IN_USE';
 

@@ -3,16 +3,16 @@ import { isIP } from 'node:net';
 import { isIfName } from '../native/ifreq.ts';
 import { parseEndpoint, type StreamAddress, unixPathProblem } from './stream-address.ts';
 
-/** A `--listen LINK`, understood. */
+/** A parsed `--listen LINK`. */
 export type LinkSpec =
   | { readonly scheme: 'qemu' | 'qemu-connect'; readonly address: StreamAddress }
   | { readonly scheme: 'vhost-user'; readonly path: string }
   | { readonly scheme: 'tap'; readonly name: string; readonly netns: string | undefined };
 
-/** What was written is not a link. */
+/** The text is not a valid link. */
 export class LinkSpecError extends Error {
   readonly code = 'ERR_HAWSER_LINK_SPEC';
-  /** What is wrong, and what is allowed; it follows the text in a sentence ("must be ..."). */
+  /** What is wrong, and what is allowed, as the end of a sentence that begins with the text ("must be ..."). */
   readonly why: string;
 
   constructor(text: string, why: string) {
@@ -51,7 +51,7 @@ export function listensAt(spec: LinkSpec): StreamAddress | undefined {
   }
 }
 
-/** A colon makes it IP:PORT, unless there is a slash: a path may hold anything, written with one. */
+/** A text with a colon is IP:PORT, unless it has a slash: a path with special characters is written with one. */
 function parseStreamAddress(text: string, scheme: string, rest: string): StreamAddress {
   if (rest === '') throw new LinkSpecError(text, `must be ${scheme}:PATH or ${scheme}:IP:PORT`);
   if (rest.includes(':') && !rest.includes('/')) {
@@ -63,7 +63,7 @@ function parseStreamAddress(text: string, scheme: string, rest: string): StreamA
   return { path: parsePath(text, scheme, rest) };
 }
 
-/** Of a text that was not meant as the name of a file: `127.0.0.1`, `localhost`, `8080`. */
+/** Matches a text that was hardly meant as the name of a file: `127.0.0.1`, `localhost`, `8080`. */
 const looksLikeHost = (text: string): boolean =>
   isIP(text) !== 0 || /^(localhost|\d+|\*|\[.*\])$/.test(text);
 

@@ -2,7 +2,7 @@ import { Counters } from '../base/counters.ts';
 import { NO_BYTES } from '../base/no-bytes.ts';
 
 export type LinkDrop =
-  /** A length prefix that cannot be: the stream is lost, its link is closed. */
+  /** An impossible length prefix: the stream is out of sync, its link is closed. */
   | 'bad-frame-length'
   /** A link refused because the segment's table of links is full. */
   | 'too-many-links'
@@ -10,17 +10,17 @@ export type LinkDrop =
   | 'runt-frame'
   /** From a virtual card: longer than any frame. */
   | 'oversized-frame'
-  /** From a TAP, packet socket or virtual card: a virtio-net header that makes no sense, or a kind of segment never offered. */
+  /** From a TAP, packet socket or virtual card: an invalid virtio-net header, or a segmentation type that was never offered. */
   | 'bad-offload'
   /** The kernel's queue towards the guest was full. */
   | 'guest-queue-full'
-  /** Frames that a program hands over faster than they are taken. */
+  /** Frames of a program that sends them faster than they are processed. */
   | 'host-queue-full'
   /** The kernel refused a frame for another reason: interface down, bad size. */
   | 'write-failed'
   /** The buffers that the guest lent its virtual card hold less than the frame. */
   | 'guest-buffer-too-small'
-  /** The guest broke a ring of its virtual card, which is dead until its driver begins anew. */
+  /** The guest broke a ring of its virtual card, which is dead until its driver restarts. */
   | 'queue-fault';
 
 /** Counters of everything that came through one `--listen`. */
@@ -29,9 +29,9 @@ export class LinkStats {
   bytesToHost: number = NO_BYTES;
   framesToGuest = 0;
   bytesToGuest: number = NO_BYTES;
-  /** How often the stack was told to wait, since all buffers towards the guest were in use. */
+  /** How often the stack had to wait because all buffers towards the guest were in use. */
   stalls = 0;
-  /** Links attached now, and ever. */
+  /** Links attached now, and in total. */
   linksOpen = 0;
   linksOpened = 0;
   readonly drops: Counters<LinkDrop> = new Counters<LinkDrop>();

@@ -1,9 +1,9 @@
 /**
- * Two Ethernet segments joined inside this process: hawser's own, and that of a guest that is simulated here.
+ * Two Ethernet segments joined inside this process: hawser's own, and that of a simulated guest.
  *
- * Both ends are made of what socket links are made of: frames are built in a {@link StreamWriter}'s
+ * Both ends use the parts of socket links: frames are built in a {@link StreamWriter}'s
  * slabs and cut apart by a {@link StreamFrameSplitter}, so limits, batches and back-pressure are those of
- * a guest on a socket. In the socket's place each write is copied to the other end in a later turn of
+ * a guest on a socket. Instead of a socket, each write is copied to the other end in a later turn of
  * the event loop, never from inside the call.
  */
 import type { Clock } from '../base/time.ts';

@@ -5,9 +5,9 @@ import { type Clock, type Instant, NEVER } from '../base/time.ts';
 const MAX_WAIT_MS = 2 ** 30;
 
 /**
- * The real clock. One Node timer serves it, and only moves when asked for an earlier wake-up: a
- * later one is armed when the timer fires. The stack asks after every batch, mostly for later. Wakes
- * within about 1 ms after the moment asked for, never before it.
+ * The real clock. It uses one Node timer, which is rearmed only for an earlier wake-up: for a
+ * later one it is rearmed when it fires. The stack asks after every batch, mostly for a later one. Wakes
+ * within about 1 ms after the requested time, never before it.
  */
 export class NodeClock implements Clock {
   private at: Instant = NEVER;
@@ -24,7 +24,7 @@ export class NodeClock implements Clock {
     this.at = at;
     this.onWake = onWake;
     if (at === NEVER)
-      this.timer?.unref(); // left armed, but it keeps no process alive
+      this.timer?.unref(); // left armed, but it does not keep the process alive
     else if (this.timer === undefined || at < this.dueAt - 1) this.arm(at);
     else this.timer.ref();
   }
@@ -41,7 +41,7 @@ export class NodeClock implements Clock {
     const at = this.at;
     if (at === NEVER) return;
     if (this.now() < at) {
-      this.arm(at); // it was put off since, or Node was early
+      this.arm(at); // it was postponed since, or Node fired early
       return;
     }
     this.at = NEVER;

@@ -4,7 +4,7 @@ import { FdLink } from './fd-link.ts';
 import type { LinkContext } from './link-context.ts';
 
 /**
- * A guest behind a packet socket, such as one end of a veth pair: the way where no TAP is allowed.
+ * A guest behind a packet socket, such as one end of a veth pair, for environments that allow no TAP.
  *
  * @param fd non-blocking; it belongs to the link from now on
  * @param vnetHdr the socket was opened with virtio-net headers. Without them the guest's end must

@@ -1,6 +1,6 @@
 /**
- * `qemu-connect:`: QEMU listens (`-netdev stream,server=on`) and we connect, again and again. It is the
- * only way to survive a restart of hawser under a running guest before QEMU 8.
+ * `qemu-connect:`: QEMU listens (`-netdev stream,server=on`) and we connect, and reconnect. Before QEMU 8
+ * a running guest survives a restart of hawser only like this.
  */
 import { connectStream } from '../native/stream/connect-stream.ts';
 import type { Connecting, ConnectOwner, HostStream } from '../native/stream/host-stream.ts';
@@ -12,7 +12,7 @@ import { SocketLink } from './socket-link.ts';
 import { formatStreamAddress, type StreamAddress } from './stream-address.ts';
 
 const FIRST_DELAY_MS = 50;
-/** Within two seconds of the network's return the link is there again. */
+/** The link is up again within two seconds of the network's return. */
 const MAX_DELAY_MS = 1000;
 
 export class QemuConnector implements OpenLink, ConnectOwner {

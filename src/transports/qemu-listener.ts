@@ -1,4 +1,4 @@
-/** `qemu:`: guests connect to us, any number of them, as often as they like. */
+/** `qemu:`: guests connect to us, any number of them, at any time. */
 import type { Server } from 'node:net';
 import { acceptStreams } from '../native/stream/accept-streams.ts';
 import type { HostStream } from '../native/stream/host-stream.ts';

@@ -1,6 +1,6 @@
 /**
  * One guest on one stream socket. The link is up from construction to the socket's close; the stack
- * hears of the end exactly once, by `onLinkDown`.
+ * is notified of the end exactly once, by `onLinkDown`.
  */
 import type { HostStream, HostStreamOwner } from '../native/stream/host-stream.ts';
 import type { FrameReader } from '../stack/link.ts';
@@ -11,7 +11,7 @@ import { StreamFrameSplitter } from './stream-splitter.ts';
 import { StreamWriter } from './stream-writer.ts';
 
 /**
- * Once a guest's socket was full, this is what it holds: with the default of 208 KiB the daemon and the guest take turns
+ * The buffer of a guest's socket once it was full: with the default of 208 KiB the daemon and the guest take turns
  * rather than work at the same time.
  */
 const SEND_BUFFER = 512 << 10;
@@ -79,13 +79,13 @@ export class SocketLink implements HostStreamOwner {
     if (this.reader === undefined) return false; // closed from within
     this.context.log.warn(
       { link: this.name },
-      'guest link is out of step: impossible frame length; closing it',
+      'guest link is out of sync: impossible frame length; closing it',
     );
     this.close();
     return false;
   }
 
-  /** Take bytes that were read before the link had the stream. */
+  /** Process bytes that were read before the stream belonged to the link. */
   receive(bytes: Uint8Array): void {
     const { target } = this.splitter;
     for (let off = 0; off < bytes.length && this.reader !== undefined; off += target.length) {
@@ -122,7 +122,7 @@ export class SocketLink implements HostStreamOwner {
     this.stats.linksOpen--;
     this.context.log.info({ link: this.name }, 'guest link down');
     reader.onLinkDown(this.context.clock.now());
-    // Not now: a frame of the splitter's may be what ended the link.
+    // Not now: the link may be closed from inside the splitter.
     setImmediate(() => this.release());
     this.onDown();
   }

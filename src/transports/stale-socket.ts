@@ -1,14 +1,14 @@
-/** The Unix socket that a process which has died left behind, told from one that is served. */
+/** Distinguishes the Unix socket that a dead process left behind from one that is served. */
 import { lstatSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 
 export type PlaceTaken = 'live' | 'not-a-socket';
 
 /**
- * Remove the socket at `path` if nobody serves it.
+ * Remove the socket at `path` if no process serves it.
  *
  * @returns why the place is not free, if it is not
- * @throws the system's error when it cannot be told
+ * @throws the system's error when this cannot be determined
  */
 export async function removeStaleSocket(path: string): Promise<PlaceTaken | undefined> {
   const found = lstatSync(path, { throwIfNoEntry: false });

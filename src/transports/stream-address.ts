@@ -28,7 +28,7 @@ export function parseEndpoint(text: string): Endpoint | undefined {
   return { host, port };
 }
 
-/** @returns what is wrong with `path` for a Unix socket, if anything; it follows the path in a sentence */
+/** @returns why `path` is not valid for a Unix socket, as the end of a sentence that begins with the path */
 export function unixPathProblem(path: string): string | undefined {
   if (path === '' || path.includes('\0')) return 'must name a path';
   const lenBytes = Buffer.byteLength(path);

@@ -41,7 +41,7 @@ export async function openServer(
   return server;
 }
 
-/** Stop listening. A Unix socket's file goes with it. Connections must be closed by their owner. */
+/** Stop listening. A Unix socket's file is removed. Connections must be closed by their owner. */
 export const closeServer = (server: Server): Promise<void> =>
   new Promise((done) => {
     server.close(() => done());

@@ -2,9 +2,9 @@
  * Cuts a byte stream into frames, in place.
  *
  * Reads land at a fixed offset of one slab ({@link StreamFrameSplitter.target}), so that the socket
- * keeps one buffer for good. When the last frame of a read is incomplete, its bytes are moved to
- * just before that offset, where the next read completes them. A length that cannot be means that
- * the stream is out of step, for good: the link must be closed.
+ * always uses one buffer. When the last frame of a read is incomplete, its bytes are moved to
+ * just before that offset, where the next read completes them. An impossible length means that
+ * the stream is out of sync for good: the link must be closed.
  */
 import { makePacketSlab, releaseSlab, type Slab } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
@@ -19,7 +19,7 @@ export const READ_LEN: number = 256 << 10;
 const CARRY_LEN = (MAX_FRAME_LEN + MAX_FRAMING_HEADER_LEN + 63) & ~63;
 
 export class StreamFrameSplitter {
-  /** Where to read to. */
+  /** The destination of reads. */
   readonly target: Uint8Array;
   private readonly framing: Framing;
   private readonly stats: LinkStats;
@@ -67,7 +67,7 @@ export class StreamFrameSplitter {
     return true;
   }
 
-  /** Hand on no more frames, not even of the read in progress. */
+  /** Deliver no more frames, not even of the read in progress. */
   stop(): void {
     this.stopped = true;
   }

@@ -1,6 +1,6 @@
 /**
  * Frames towards one guest over a stream socket, framing included, in large writes; see `SlabQueue`. When
- * all of its slabs are in use the guest is not draining: `reserve` says so, and `onRoom` follows later.
+ * all of its slabs are in use the guest is not draining: `reserve` returns -1, and `onRoom` follows later.
  */
 import { assert } from '../base/assert.ts';
 import { makePacketSlab, releaseSlab, type Slab } from '../base/slab.ts';
@@ -62,12 +62,12 @@ export class StreamWriter implements FrameWriter {
     this.queue.flush();
   }
 
-  /** Write no more; forget what is queued. */
+  /** Write no more; discard what is queued. */
   close(): void {
     this.queue.close();
   }
 
-  /** The write that had to wait is done. */
+  /** The pending write is complete. */
   onWritten(): void {
     this.queue.onWritten();
   }

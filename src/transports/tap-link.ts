@@ -4,7 +4,7 @@ import type { LinkContext } from './link-context.ts';
 
 /**
  * `tap:NAME[@NETNS]`: the guest is whatever is behind a TAP device: a container's namespace,
- * Firecracker. TCP segmentation and checksums are left to the kernel, both ways.
+ * Firecracker. TCP segmentation and checksums are left to the kernel, in both directions.
  *
  * @throws NativeUnavailableError, PosixError, LinkError
  */

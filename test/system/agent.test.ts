@@ -157,7 +157,7 @@ systemSuite('agent', [...LAB, 'curl', 'nc'], function () {
   it('takes no multiplexer from anybody but the gateway', async () => {
     const { stdout } = await guest.try('nc', '-w', '2', '127.0.0.1', String(MUX_PORT));
     assert.equal(stdout, '');
-    await agent.prints(/peer turned away/);
+    await agent.prints(/peer refused/);
   });
 
   it('an agent that is killed in mid-transfer: the client is reset; the next one serves', async () => {

@@ -9,7 +9,7 @@ import type { GuestChoice, Guests } from '../../proxy/ports/publication-guest.ts
 import type { TcpFlow, TcpFlowHandler } from '../../stack/flow.ts';
 import { Redialer } from './redialer.ts';
 
-/** @returns undefined when the guest is not there, or there is no room for a connection */
+/** @returns undefined when the guest is not connected, or there is no room for a connection */
 export type DialGuest = (
   guest: IpAddress,
   port: number,
@@ -36,7 +36,7 @@ export function dialGuestLink(
     const dial = (handler: MuxFlow): TcpFlow | undefined =>
       address === undefined ? undefined : dialGuest(address, spec.port, handler);
     const peer = peers.addFlow(link, 'connector', flusher, dial, false, attempt.onEnd);
-    if (peer === undefined) attempt.onFailed('the guest is not there');
+    if (peer === undefined) attempt.onFailed('the guest is not connected');
     else attempt.onConnected();
     return undefined;
   }).start();

@@ -1,7 +1,7 @@
 /**
- * The Unix sockets in place of a vsock that Firecracker and Cloud Hypervisor have. To reach a port of the
- * guest, connect to PATH and say `CONNECT PORT\n`; `OK NUMBER\n` is the answer, and everything after it the
- * guest's. What the guest connects to port PORT of the host comes in at PATH_PORT, where we listen.
+ * The Unix sockets by which Firecracker and Cloud Hypervisor expose a VM's vsock. To reach a port of the
+ * guest, connect to PATH and send `CONNECT PORT\n`; the answer is `OK NUMBER\n`, and everything after it is
+ * the guest's. The guest's connections to port PORT of the host arrive at PATH_PORT, where we listen.
  */
 import type { Socket } from 'node:net';
 import type { PeerLink } from '../../proxy/agent/peers.ts';

@@ -28,7 +28,7 @@ export const MUX_LINK_FORMS =
 export const AGENT_LISTEN_FORMS = 'unix:PATH, tcp:IP:PORT or vsock:PORT';
 export const AGENT_CONNECT_FORMS = 'unix:PATH, tcp:IP:PORT or vsock:CID:PORT';
 
-/** `why` follows the text in a sentence. */
+/** The message is the text followed by `why`. */
 export class MuxLinkSpecError extends Error {
   readonly code = 'ERR_HAWSER_MUX_LINK';
   readonly why: string;
@@ -41,7 +41,7 @@ export class MuxLinkSpecError extends Error {
 }
 
 const MAX_TCP_PORT = 65_535;
-/** VMADDR_PORT_ANY and VMADDR_CID_ANY stand for none in particular. */
+/** VMADDR_PORT_ANY and VMADDR_CID_ANY are wildcards. */
 const VSOCK_ANY = 2 ** 32 - 1;
 
 /** @throws MuxLinkSpecError */
@@ -75,7 +75,7 @@ export function parseMuxLink(text: string): MuxLinkSpec {
 
 /** @throws MuxLinkSpecError */
 export function parseAgentLink(text: string, use: 'listen' | 'connect'): AgentLinkSpec {
-  // `connect:unix:PATH`, as the host's side spells it.
+  // `connect:unix:PATH` is the form that `--mux` takes.
   const plain = use === 'connect' && text.startsWith('connect:') ? text.slice(8) : text;
   const [scheme = '', rest] = cutAtColon(plain);
   const forms = use === 'listen' ? AGENT_LISTEN_FORMS : AGENT_CONNECT_FORMS;
@@ -99,7 +99,7 @@ export function parseAgentLink(text: string, use: 'listen' | 'connect'): AgentLi
   };
 }
 
-/** As {@link parseMuxLink} reads it; paths are absolute. */
+/** In the form that {@link parseMuxLink} reads; paths are absolute. */
 export function formatMuxLink(spec: MuxLinkSpec): string {
   switch (spec.kind) {
     case 'unix':
@@ -123,7 +123,7 @@ export function muxLinkListensAt(spec: MuxLinkSpec): string | undefined {
     case 'vhost-vsock':
       return spec.path;
     case 'hybrid-vsock':
-      return `${spec.path}_${spec.port}`; // for connections that the guest begins
+      return `${spec.path}_${spec.port}`; // for connections that the guest initiates
     case 'connect-unix':
     case 'guest':
     case 'vsock':

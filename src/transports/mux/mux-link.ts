@@ -6,8 +6,8 @@ export type MuxLinkState = 'listening' | 'connecting' | 'connected';
 export interface OpenMuxLink extends PeerLink {
   /** Of the link itself; a listening one stays so. */
   readonly state: MuxLinkState;
-  /** Why the last attempt failed or the last connection ended; '' when there is nothing to tell. */
+  /** Why the last attempt failed or the last connection ended; '' when there is none. */
   readonly problem: string;
-  /** Listen and dial no more. The peers are `MuxPeers`' to end. */
+  /** Stop listening and dialling. Connected peers are closed by `MuxPeers`. */
   close(): Promise<void>;
 }

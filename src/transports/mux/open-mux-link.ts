@@ -21,13 +21,13 @@ export interface MuxLinkContext {
   /** Open a connection to a guest through the virtual network. */
   readonly dialGuest: DialGuest;
   readonly flusher: FlushScheduler;
-  /** For devices; called when one is wanted. @throws NativeUnavailableError */
+  /** For devices; called when one is needed. @throws NativeUnavailableError */
   readonly posix: () => Posix;
   /** Of Unix sockets that links listen on. */
   readonly socketMode: number;
 }
 
-/** @throws Error that says what failed and what to do */
+/** @throws Error whose message states what failed and what to do */
 export async function openMuxLink(
   spec: MuxLinkSpec,
   order: number,

@@ -1,28 +1,27 @@
 /**
- * A link that is dialled until it stands, and again when it falls. Attempts that fail come ever more
- * slowly, up to a bound, and not in step with those of others; one that stood for a while is redialled at
- * once.
+ * A link that is dialled until it is up, and redialled when it goes down. Failed attempts are repeated with
+ * exponential backoff, bounded and jittered; a link that was up for a while is redialled at once.
  */
 import type { Log } from '../../base/log.ts';
 import type { PeerEnd, PeerLink } from '../../proxy/agent/peers.ts';
 import type { MuxLinkState, OpenMuxLink } from './mux-link.ts';
 
 const FIRST_MS = 100;
-/** Within two seconds of the network's return the link is there again. */
+/** The link is up again within two seconds of the network's return. */
 const MAX_MS = 1_000;
-/** What stood so long was no failure. */
+/** A link that was up for this long counts as a success: the backoff starts over. */
 const STOOD_MS = 1_000;
 
-/** Begins an attempt. @returns how to give it up, before it is connected or has failed */
+/** Starts an attempt. @returns a function that cancels it while it is pending */
 type Dial = (attempt: Attempt) => (() => void) | undefined;
 
 /** One attempt. Exactly one of `onEnd` and `onFailed` is called, once. */
 export interface Attempt {
   /** The peer is gone. */
   onEnd(why: PeerEnd, error: Error | undefined, wasReady: boolean): void;
-  /** There was no connection. */
+  /** No connection was established. */
   onFailed(problem: string): void;
-  /** A connection stands, and carries the multiplexer. */
+  /** A connection is established, and carries the multiplexer. */
   onConnected(): void;
 }
 
@@ -39,7 +38,7 @@ export class Redialer implements OpenMuxLink {
   private timer: NodeJS.Timeout | undefined = undefined;
   private closed = false;
 
-  /** @param dial begins one attempt; called at once, and again after each has ended */
+  /** @param dial starts one attempt; called at once, and again after each attempt has ended */
   constructor(link: PeerLink, log: Log, dial: Dial) {
     this.name = link.name;
     this.order = link.order;
@@ -52,7 +51,7 @@ export class Redialer implements OpenMuxLink {
     return this;
   }
 
-  /** Dial now, if an attempt is only being waited for. */
+  /** Dial now instead of waiting for the next attempt. */
   hurry(): void {
     if (this.timer === undefined) return;
     clearTimeout(this.timer);

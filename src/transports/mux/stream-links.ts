@@ -23,7 +23,7 @@ export interface PeerListenerContext extends StreamLinkContext {
 }
 
 export interface ListenOptions {
-  /** Whether a peer at this address may connect; a Unix socket's has none. */
+  /** Whether a peer at this address may connect; peers on Unix sockets have no address. */
   readonly admits?: (address: string) => boolean;
 }
 
@@ -64,9 +64,9 @@ export class ListeningLink implements OpenMuxLink {
     const mayCome = this.options.admits?.(from) ?? true;
     if (!mayCome || !peers.hasRoom) {
       const why = mayCome ? 'there are too many peers' : 'its address is not allowed';
-      log.warn({ link: this.name, from, why }, 'peer turned away');
+      log.warn({ link: this.name, from, why }, 'peer refused');
       this.problem = why;
-      socket.on('error', () => {}); // it is being thrown away
+      socket.on('error', () => {}); // it is being destroyed
       socket.destroy();
       return;
     }
@@ -80,7 +80,7 @@ export class ListeningLink implements OpenMuxLink {
   }
 }
 
-/** Dial, again and again. */
+/** Dial, and redial whenever the link is down. */
 export function dialStream(
   link: PeerLink,
   address: StreamAddress,

@@ -1,6 +1,6 @@
 /**
- * The link through the VM's own vsock, whose device we serve to QEMU. The agent may listen on the port,
- * and is dialled when the guest comes up and until it answers; or connect to it, at CID 2.
+ * The link through the VM's own vsock, whose device we serve to QEMU. The agent may listen on the port: it
+ * is then dialled from the guest's start until it answers. Or it connects to the port at CID 2.
  */
 
 import type { Log } from '../../base/log.ts';
@@ -37,7 +37,7 @@ export async function openVhostVsockLink(
     }
     const dial = (handler: MuxFlow): VsockStream | undefined => device.connect(port, handler);
     const peer = peers.addFlow(link, 'connector', NO_FLUSH, dial, false, attempt.onEnd);
-    if (peer === undefined) attempt.onFailed('no guest is there');
+    if (peer === undefined) attempt.onFailed('no guest is connected');
     else attempt.onConnected();
     return undefined;
   });

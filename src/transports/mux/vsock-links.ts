@@ -7,7 +7,7 @@ import type { PeerLink } from '../../proxy/agent/peers.ts';
 import { Redialer } from './redialer.ts';
 import { ListeningLink, type StreamLinkContext } from './stream-links.ts';
 
-/** @throws NativeUnavailableError, PosixError at once, when there is no vsock here at all */
+/** @throws NativeUnavailableError, PosixError at once, when the system has no vsock */
 export function dialVsock(
   link: PeerLink,
   cid: number,
@@ -37,7 +37,7 @@ export function dialVsock(
   }).start();
 }
 
-/** @throws NativeUnavailableError, PosixError, or what node-vsock says */
+/** @throws NativeUnavailableError, PosixError, or an error of node-vsock */
 export async function listenVsockLink(
   link: PeerLink,
   port: number,

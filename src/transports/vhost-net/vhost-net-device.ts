@@ -1,13 +1,13 @@
 /**
- * The network card that QEMU shows to its guest when its frames are ours to serve in the guest's
+ * The network card that QEMU presents to its guest when we transfer its frames in the guest's
  * memory (`-netdev vhost-user`).
  *
  * Theory of operation
  * -------------------
  * Each frame has a virtio-net header before it, by which checksums and segmentation are left to
- * whoever receives it, as with a TAP. A frame is copied once, between guest memory and a slab of ours:
+ * the receiver, as with a TAP. A frame is copied once, between guest memory and a slab of ours:
  * the guest can change its memory while a frame is parsed, buffers are scattered, and checksums are
- * fast in our slabs. Every run of a driver is a link of its own, for another may take other frames.
+ * fast in our slabs. Every run of a driver is a link of its own, because the next may negotiate other features.
  */
 import { assert } from '../../base/assert.ts';
 import { makePacketSlab, releaseSlab, type Slab } from '../../base/slab.ts';
@@ -29,7 +29,7 @@ import { type PairDevice, QueuePair } from '../vhost-user/queue-pair.ts';
 import type { QueueFault } from '../vhost-user/split-queue.ts';
 import { countsBuffers, mergesBuffers, NET_FEATURES, takesOffload } from './net-features.ts';
 
-/** Where frames stand in our slabs: room for the header, and the IP header on an 8-byte boundary. */
+/** Offset of frames in our slabs: room for the header, and the IP header on an 8-byte boundary. */
 const FRAME_AT = 18;
 /** Of the count of buffers that ends the longer header. */
 const NUM_BUFFERS_AT = FRAME_AT - 2;
@@ -98,7 +98,7 @@ export class VhostNetDevice implements PairDevice, FrameWriter {
       stats.drops.add('queue-fault');
       context.log.warn(
         { link, fault },
-        'network card broken by its guest, until its driver begins anew',
+        'network card broken by its guest, until its driver restarts',
       );
     }
     if (reader === undefined) return;

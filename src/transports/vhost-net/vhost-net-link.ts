@@ -1,11 +1,11 @@
 /**
- * `vhost-user:PATH`: QEMU connects, and leaves the guest's network card to us.
+ * `vhost-user:PATH`: QEMU connects, and we serve the guest's network card.
  *
  *     qemu-system-x86_64 -object memory-backend-memfd,id=mem,size=1G,share=on -machine pc,memory-backend=mem \
  *       -m 1G -chardev socket,id=c,path=PATH,reconnect=1 -netdev vhost-user,id=n,chardev=c \
  *       -device virtio-net-pci,netdev=n
  *
- * One machine at a time. When QEMU goes, the next one may connect; when we go, QEMU connects again
+ * One machine at a time. When QEMU exits, the next one may connect; when we exit, QEMU connects again
  * with `reconnect=1`.
  */
 import { loadPosix } from '../../native/load.ts';

@@ -1,18 +1,18 @@
 /**
- * The state of one vhost-user connection: what the frontend has told, message by message, and the
+ * The state of one vhost-user connection: what the frontend has set, message by message, and the
  * queues that run from it.
  *
  * Theory of operation
  * -------------------
  * A queue runs while everything about it is known: memory, size, addresses, a kick descriptor, and,
  * once protocol features are negotiated, that it is enabled. GET_VRING_BASE stops it. When the
- * memory or the addresses change under a running queue it is stopped and started where it was. The
- * device is told of each start and stop; it holds no reference to a queue that has stopped, because
+ * memory or the addresses of a running queue change it is stopped and resumed where it was. The
+ * device is notified of each start and stop; it holds no reference to a queue that has stopped, because
  * the memory is unmapped then.
  *
- * Descriptors that come with a message belong to the backend, which closes those it has no use for.
- * A message that makes no sense ends the connection, as in other backends: the frontend is a
- * virtual machine monitor, and one that errs cannot be served by guesses.
+ * Descriptors that come with a message belong to the backend, which closes those it does not use.
+ * An invalid message ends the connection, as in other backends: the frontend is a
+ * virtual machine monitor, whose state cannot be guessed after an error.
  */
 import { GuestMemory } from './guest-memory.ts';
 import * as m from './message.ts';
@@ -26,7 +26,7 @@ export interface VirtioDevice {
   /** The device's configuration space, as the driver reads it; empty where the frontend has it. */
   readonly config: Uint8Array;
   /**
-   * @param resumed false when the driver has begun anew: whatever it knew before is gone
+   * @param resumed false when the driver has restarted: its earlier state is gone
    */
   onQueueStart(index: number, queue: SplitQueue, resumed: boolean, features: bigint): void;
   onQueueStop(index: number): void;
@@ -60,7 +60,7 @@ export type BackendFault =
 export interface BackendReply {
   /** To be sent when there are any. */
   readonly bytes: Uint8Array | undefined;
-  /** The connection cannot go on; `bytes` may still say so. */
+  /** The connection must end; `bytes` may still be an error reply. */
   readonly fault: BackendFault | undefined;
 }
 
@@ -68,7 +68,7 @@ class Vring {
   size = 0;
   addr: m.VringAddr | undefined = undefined;
   base = 0;
-  /** What the last GET_VRING_BASE said; -1 before. */
+  /** The answer to the last GET_VRING_BASE; -1 before. */
   stoppedAt = -1;
   kick: { close(): void } | undefined = undefined;
   callFd = -1;
@@ -114,19 +114,19 @@ export class VhostUserBackend {
     return { bytes, fault: result };
   }
 
-  /** Tell the guest of used chains, if it wants to be. */
+  /** Notify the guest of used chains, if it wants notifications. */
   notify(index: number): void {
     const vring = this.vrings[index];
     if (vring?.queue?.shouldNotify() === true && vring.callFd >= 0) this.fds.signal(vring.callFd);
   }
 
-  /** A running queue has a fault: tell the frontend. It stays broken until it is set up anew. */
+  /** A running queue has a fault: notify the frontend. It stays broken until it is set up again. */
   reportFault(index: number): void {
     const vring = this.vrings[index];
     if (vring !== undefined && vring.errFd >= 0) this.fds.signal(vring.errFd);
   }
 
-  /** The connection is over: stop everything, give everything back. */
+  /** The connection is over: stop all queues, release all descriptors and memory. */
   close(): void {
     this.reset();
     this.unmap();
@@ -255,7 +255,7 @@ export class VhostUserBackend {
       if (vring.errFd >= 0) this.fds.close(vring.errFd);
       vring.errFd = fd;
     } else {
-      if (fd < 0) return 'bad-descriptors'; // asks for polling, which we do not do
+      if (fd < 0) return 'bad-descriptors'; // asks for polling, which is not supported
       vring.kick?.close();
       vring.kick = this.fds.watch(fd, () => this.onKick(index));
       this.startIfReady(index, vring.base === vring.stoppedAt);
@@ -291,7 +291,7 @@ export class VhostUserBackend {
     this.device.onQueueStart(index, vring.queue, resumed, this.features);
   }
 
-  /** Take a queue out of service, such that it can go on where it was. */
+  /** Take a queue out of service; it can be resumed where it was. */
   private pause(index: number): void {
     const vring = this.vrings[index];
     if (vring?.queue === undefined) return;

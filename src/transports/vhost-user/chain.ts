@@ -1,9 +1,9 @@
 /**
  * One chain of buffers that the guest lent to the device, as ranges of guest memory: first those to
- * be read, then those to be written. Several chains of buffers to be written make one, too. Filled
- * anew for every chain; nothing is allocated per packet.
+ * be read, then those to be written. Several chains of buffers to be written may be joined into one. One
+ * object is reused for every chain; nothing is allocated per packet.
  *
- * The guest can write to its memory at any time: what is judged must be copied first.
+ * The guest can write to its memory at any time: copy what is to be checked first.
  */
 import type { ByteRing } from '../../base/byte-ring.ts';
 import { copyBytes } from '../../base/copy-bytes.ts';

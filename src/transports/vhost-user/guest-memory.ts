@@ -4,8 +4,8 @@
  *
  * Theory of operation
  * -------------------
- * A region is seen through windows of 1 GiB, for an array holds no more than 4 GiB; they overlap by
- * 64 MiB, so that a range that is not longer than that lies in one of them. A range found stays
+ * A region is accessed through windows of 1 GiB, because an array holds no more than 4 GiB; they overlap by
+ * 64 MiB, so that a range of up to that length lies within one of them. A range found stays
  * valid until the memory is replaced, which only the frontend does; then every queue is stopped
  * first. A range must lie in one region: guests have holes between regions, not buffers.
  */
@@ -40,7 +40,7 @@ export class GuestMemory {
   /** Where the last range that was found begins: an offset in the slab returned. */
   foundAt = 0;
   private readonly regions: Region[] = [];
-  /** Most ranges are in the region of the one before. */
+  /** The region of the last range: most ranges are in the same one. */
   private last: Region | undefined = undefined;
 
   /** @param view of the region's memory, from its first byte on */

@@ -40,10 +40,10 @@ export const PROTOCOL_F_MQ: number = 1 << 0;
 export const PROTOCOL_F_REPLY_ACK: number = 1 << 3;
 export const PROTOCOL_F_CONFIG: number = 1 << 9;
 
-/** Feature bits of all virtio devices; bit numbers, for the mask is 64 bits wide. */
+/** Feature bits of all virtio devices, as bit numbers because the mask is 64 bits wide. */
 export const VIRTIO_F_INDIRECT_DESC = 28;
 export const VIRTIO_F_EVENT_IDX = 29;
-/** Not a feature of the device: the backend knows the protocol features' requests. */
+/** Not a feature of the device: the backend implements the requests of protocol features. */
 export const VHOST_USER_F_PROTOCOL_FEATURES = 30;
 export const VIRTIO_F_VERSION_1 = 32;
 
@@ -58,7 +58,7 @@ const NO_FD = 0x100;
 
 export type HeaderFault = 'bad-version' | 'reply-from-frontend' | 'payload-too-long';
 
-/** @returns why the peer cannot be understood; undefined when the header is sound */
+/** @returns why the message cannot be parsed; undefined when the header is valid */
 export function checkHeader(view: DataView): HeaderFault | undefined {
   const flags = view.getUint32(4, true);
   if ((flags & VERSION_MASK) !== VERSION) return 'bad-version';
@@ -98,7 +98,7 @@ export interface MemoryRegion {
   /** Where the guest has it. */
   readonly guestAddr: number;
   readonly len: number;
-  /** Where the frontend has it; the rings are told by these addresses. */
+  /** Where the frontend has it; the addresses of rings are in this space. */
   readonly userAddr: number;
   readonly fileOffset: number;
 }

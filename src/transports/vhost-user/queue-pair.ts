@@ -1,17 +1,17 @@
 /**
- * What devices of two queues have in common (a vsock, a network card): a queue in which the guest
- * lends buffers for what it receives, and one of what it sends.
+ * The common part of devices with two queues (a vsock, a network card): a queue in which the guest
+ * lends buffers for what it receives, and one for what it sends.
  *
  * Theory of operation
  * -------------------
  * The device is up while a driver runs both queues. It stays up while they are paused; a driver that
- * begins anew, and one that breaks a ring, takes it down. After a fault it is dead until the driver
- * begins anew.
+ * restarts, and one that breaks a ring, takes it down. After a fault it is dead until the driver
+ * restarts.
  *
  * Towards the host: a kick has the chains of the transmit queue presented one by one, and one
  * `onBurstEnd`. A burst is bounded, so that a guest that never stops sending does not keep the event
  * loop. Towards the guest: `reserve`, write into the buffers, `give`, and `notify` once per batch.
- * When there are too few buffers the guest is asked for a kick, of which `onRoom` tells.
+ * When there are too few buffers the guest is asked for a kick, which `onRoom` reports.
  */
 import type { Clock, Instant } from '../../base/time.ts';
 import type { VhostUserBackend } from './backend.ts';
@@ -28,9 +28,9 @@ const BURST_CHAINS = 64;
 export interface PairDevice {
   /** @param features those that the driver has accepted */
   onUp(now: Instant, features: bigint): void;
-  /** @param fault of a ring; undefined when the driver has gone or begins anew */
+  /** @param fault of a ring; undefined when the driver has gone or restarts */
   onDown(now: Instant, fault: QueueFault | undefined): void;
-  /** A chain of the guest's, which can change it meanwhile; given back after the return. */
+  /** A chain of the guest, which can change it at any time; given back after the return. */
   onChain(now: Instant, chain: Chain): void;
   onBurstEnd(now: Instant): void;
   /** There may be buffers again, after `reserve` returned -1. */
@@ -57,7 +57,7 @@ export class QueuePair implements VhostUserDevice {
   private rx: ReceiveBuffers | undefined = undefined;
   private tx: SplitQueue | undefined = undefined;
   private up = false;
-  /** Too few buffers were to be had; the guest was asked for a kick. */
+  /** Too few buffers were available; the guest was asked for a kick. */
   private starved = false;
   private drainDeferred = false;
   private readonly drainLater = (): void => {
@@ -94,7 +94,7 @@ export class QueuePair implements VhostUserDevice {
     const room = rx.take(len, maxChains);
     if (room >= 0) return room;
     this.starved = true;
-    // Not at once: whoever reserves is in the midst of something.
+    // Not at once: the caller of `reserve` would be re-entered.
     if (rx.queue.broken !== undefined) this.defer(this.checkLater);
     return -1;
   }
@@ -104,7 +104,7 @@ export class QueuePair implements VhostUserDevice {
     return this.rx;
   }
 
-  /** Tell the guest of what it was given, if it wants to be told. */
+  /** Notify the guest of used buffers, if it wants notifications. */
   notify(): void {
     this.backend?.notify(RX);
   }
@@ -121,7 +121,7 @@ export class QueuePair implements VhostUserDevice {
   }
 
   onQueueStart(index: number, queue: SplitQueue, resumed: boolean, features: bigint): void {
-    if (!resumed) this.goDown(undefined); // what was there knows of nothing any more
+    if (!resumed) this.goDown(undefined); // the state of the previous driver is void
     if (index === RX) {
       this.rx = new ReceiveBuffers(queue);
       this.starved = false;

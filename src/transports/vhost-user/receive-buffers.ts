@@ -5,7 +5,7 @@
 import type { ByteRing } from '../../base/byte-ring.ts';
 import type { SplitQueue } from './split-queue.ts';
 
-/** Bounds the work for a guest that lends its memory in crumbs. */
+/** Bounds the work for a guest that lends tiny buffers. */
 const MAX_SEGMENTS = 1024;
 
 export class ReceiveBuffers {
@@ -33,7 +33,7 @@ export class ReceiveBuffers {
     while (queue.chain.writableLen < len && this.count < maxChains) {
       if (queue.chain.segments > MAX_SEGMENTS) break;
       if (!queue.takeMore()) {
-        // None is left: the next is to come with a kick, unless it has come meanwhile.
+        // None is left: the next one comes with a kick, unless it has arrived in the meantime.
         if (queue.wantKick()) continue;
         this.putBack();
         return -1;

@@ -1,6 +1,6 @@
 /**
- * A Unix socket on which virtual machine monitors find a device that we serve by vhost-user. One at
- * a time: a second connection is closed at once, a new one is taken when the first has gone.
+ * A Unix socket on which we serve a vhost-user device to virtual machine monitors, one at
+ * a time: a second connection is closed at once, a new one is accepted when the first has ended.
  */
 import { fstatSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
@@ -13,7 +13,7 @@ import { closeServer, openServer } from '../stream-server.ts';
 import { type FdPort, VhostUserBackend, type VirtioDevice } from './backend.ts';
 import { checkHeader, HEADER_LEN, MAX_PAYLOAD_LEN, payloadLen, requestOf } from './message.ts';
 
-/** What goes with a device while a frontend is connected. */
+/** Callbacks of a device while a frontend is connected. */
 export interface VhostUserDevice extends VirtioDevice {
   /** Its queues will start and stop. @param backend to notify the guest by */
   onConnect(backend: VhostUserBackend): void;
@@ -30,9 +30,9 @@ export interface VhostUserServerOptions {
 }
 
 export class VhostUserServer {
-  /** Connections ended because the frontend sent nonsense, or what cannot be mapped. */
+  /** Connections ended because the frontend sent an invalid message, or memory that cannot be mapped. */
   faults = 0;
-  /** Connections closed because another is served. */
+  /** Connections closed because another frontend is being served. */
   refused = 0;
   private readonly options: VhostUserServerOptions;
   private server: Server | undefined = undefined;

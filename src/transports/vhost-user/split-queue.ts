@@ -8,8 +8,8 @@
  * wrap; they are read and written atomically, which also keeps the rings' other words in order.
  * Notifications are suppressed by event indices where negotiated, else by flags.
  *
- * The guest is hostile: all it writes is judged at the moment it is read, once. A queue with a fault
- * is `broken` and yields no more chains until it is set up anew; nothing here throws.
+ * The guest is hostile: everything it writes is read once and checked then. A queue with a fault
+ * is `broken` and yields no more chains until it is set up again; nothing here throws.
  *
  * Both sides are little-endian (virtio 1.x, on the processors supported).
  */
@@ -38,7 +38,7 @@ export interface QueueLayout {
   readonly desc: number;
   readonly avail: number;
   readonly used: number;
-  /** Index of the next chain, as SET_VRING_BASE told. */
+  /** Index of the next chain, from SET_VRING_BASE. */
   readonly base: number;
   readonly eventIdx: boolean;
 }
@@ -78,7 +78,7 @@ export class SplitQueue {
   private avail: Range;
   private used: Range;
   private nextUsed: number;
-  /** `nextUsed` when the guest was last told. */
+  /** `nextUsed` when the guest was last notified. */
   private notifiedUsed: number;
 
   constructor(memory: GuestMemory, layout: QueueLayout) {
@@ -142,14 +142,14 @@ export class SplitQueue {
     if (this.broken === undefined) Atomics.store(this.used.words, 1, this.nextUsed);
   }
 
-  /** Whether the guest wants to be told of what was given since it was told last (§2.7.7.2). */
+  /** Whether the guest wants a notification of the chains used since the last one (§2.7.7.2). */
   shouldNotify(): boolean {
-    const told = this.notifiedUsed;
-    if (told === this.nextUsed || this.broken !== undefined) return false;
+    const notified = this.notifiedUsed;
+    if (notified === this.nextUsed || this.broken !== undefined) return false;
     this.notifiedUsed = this.nextUsed;
     if (!this.eventIdx) return (Atomics.load(this.avail.words, 0) & NO_INTERRUPT) === 0;
     const event = Atomics.load(this.avail.words, 2 + this.size);
-    return ((this.nextUsed - event - 1) & 0xffff) < ((this.nextUsed - told) & 0xffff);
+    return ((this.nextUsed - event - 1) & 0xffff) < ((this.nextUsed - notified) & 0xffff);
   }
 
   /** Ask the guest for no kicks while its chains are being taken anyway. */
@@ -160,7 +160,7 @@ export class SplitQueue {
   /**
    * Ask for a kick with the next chain.
    *
-   * @returns whether one has come meanwhile, for which there may be no kick
+   * @returns whether a chain has arrived in the meantime, for which there may be no kick
    */
   wantKick(): boolean {
     if (this.broken !== undefined) return false;
@@ -169,7 +169,7 @@ export class SplitQueue {
     return Atomics.load(this.avail.words, 1) !== this.nextAvail;
   }
 
-  /** The memory is about to be unmapped: forget it. */
+  /** The memory is about to be unmapped: drop every reference to it. */
   retire(): void {
     this.broken = 'retired';
     this.desc = NO_RANGE;

@@ -4,16 +4,16 @@
  * Theory of operation
  * -------------------
  * Received bytes wait in `rx` until released; the guest may have at most `window` of them
- * unreleased, which is what it was told, and one that sends more is reset. It learns of released
- * bytes by any packet; when none is going out, a CREDIT_UPDATE is due as soon as a quarter of what
- * the guest can have under way is free. That is the lesser of our buffer and of the guest's own: Linux
+ * unreleased, as announced to it, and one that sends more is reset. Any packet announces the released
+ * bytes; when none is going out, a CREDIT_UPDATE is due as soon as a quarter of what
+ * the guest can have in flight is free. That is the lesser of our buffer and of the guest's own: Linux
  * caps what it sends by the latter, and a sender that waits for the larger to drain deadlocks.
  * Bytes to send wait in `tx` for credit of the guest.
  *
- * What is due is a set of flags, not a queue, so that it is bounded whatever the guest does. On the
- * wire a connection ends by a reset, also when all is well: after both ends have shut down, or at
- * once when the guest says that it will neither send nor receive. What was received then can still
- * be read (`attached` is false, `over` is not yet true); what is sent is lost, and ends the stream
+ * Packets that are due are a set of flags, not a queue, so that they are bounded whatever the guest does. On
+ * the wire a connection always ends by a reset, without an error too: after both ends have shut down, or at
+ * once when the guest announces that it will neither send nor receive. Bytes received before can then still
+ * be read (`attached` is false, `over` is not yet true); bytes sent are lost, and end the stream
  * as reset once everything has been read.
  */
 
@@ -27,15 +27,15 @@ import type { CloseReason } from '../../stack/flow.ts';
 import * as p from './packet.ts';
 import type { VsockRequest, VsockStream, VsockStreamHandler, VsockStreamInfo } from './stream.ts';
 
-/** What a connection asks of its endpoint. */
+/** What a connection needs of its endpoint. */
 export interface ConnectionPort {
   readonly pool: BufferPool;
   readonly sendBuffer: number;
   /** Something is due to be sent. */
   queueSend(connection: Connection): void;
-  /** Something is to be told. */
+  /** An event is pending. */
   queueEvent(connection: Connection): void;
-  /** It is over on the wire: forget its ports; `reset` says whether the guest is to be told. */
+  /** It is over on the wire: forget its ports; `reset`: send a reset to the guest. */
   detach(connection: Connection, reset: boolean): void;
 }
 
@@ -44,9 +44,9 @@ const EVENT_READABLE = 2;
 const EVENT_END = 4;
 const EVENT_WRITABLE = 8;
 
-/** More than a guest can have under way; also keeps sums within int32. */
+/** More than a guest can have in flight; also keeps sums within int32. */
 const MAX_CREDIT = 1 << 30;
-/** Short packets are put off while more may be sent soon. */
+/** Packets shorter than this are delayed while more may be sent soon. */
 const MIN_PAYLOAD = 4096;
 
 export class Connection implements VsockStream {
@@ -54,7 +54,7 @@ export class Connection implements VsockStream {
   readonly hostPort: number;
   readonly openedBy: 'guest' | 'host';
   readonly openedAt: Instant;
-  /** Told to the guest as its limit of unreleased bytes. */
+  /** Announced to the guest as its limit of unreleased bytes. */
   readonly window: number;
   readonly rx: ByteRing;
   readonly tx: ByteRing;
@@ -65,7 +65,7 @@ export class Connection implements VsockStream {
   established = false;
   /** Known by its ports; the guest has not been reset. */
   attached = true;
-  /** Nothing more is told to the application. */
+  /** The handler is not called any more. */
   over = false;
   inEvents = false;
   inSends = false;
@@ -129,8 +129,8 @@ export class Connection implements VsockStream {
     this.consumed = (this.consumed + n) | 0;
     if (this.guestEnded) this.settle();
     else if (this.attached && !this.creditDue) {
-      const untold = (this.consumed - this.consumedAnnounced) | 0;
-      if (untold < Math.min(this.window, this.guestBuffer) >> 2) return;
+      const unannounced = (this.consumed - this.consumedAnnounced) | 0;
+      if (unannounced < Math.min(this.window, this.guestBuffer) >> 2) return;
       this.creditDue = true;
       this.port.queueSend(this);
     }
@@ -209,11 +209,11 @@ export class Connection implements VsockStream {
     this.port.queueSend(this);
   }
 
-  /** Every packet carries credit. @returns false when it tells of bytes that were never sent */
+  /** Every packet carries credit. @returns false when it acknowledges bytes that were never sent */
   onCredit(header: DataView): boolean {
     const forwarded = p.fwdCnt(header);
-    const underWay = (this.sent - forwarded) | 0;
-    if (underWay < 0 || underWay > ((this.sent - this.guestForwarded) | 0)) return false;
+    const inFlight = (this.sent - forwarded) | 0;
+    if (inFlight < 0 || inFlight > ((this.sent - this.guestForwarded) | 0)) return false;
     const buffer = Math.min(p.bufAlloc(header), MAX_CREDIT);
     if (forwarded === this.guestForwarded && buffer === this.guestBuffer) return true;
     this.guestForwarded = forwarded;
@@ -223,7 +223,7 @@ export class Connection implements VsockStream {
     return true;
   }
 
-  /** Bytes came; they are in `rx` already. */
+  /** Bytes were received; they are in `rx` already. */
   onReceived(len: number): void {
     this.bytesToHost += len;
     this.raise(EVENT_READABLE);
@@ -256,7 +256,7 @@ export class Connection implements VsockStream {
     this.settle();
   }
 
-  /** The guest's RST: an end like others after both have shut down, else all is lost. */
+  /** The guest's RST: an orderly end once the guest has shut down, a loss of all bytes otherwise. */
   onReset(): void {
     this.port.detach(this, false);
     if (!this.established) this.end('refused');
@@ -268,13 +268,13 @@ export class Connection implements VsockStream {
     } else this.end('reset-by-guest');
   }
 
-  /** Something is wrong with it: reset it and tell the application. */
+  /** The connection has failed: reset it and notify the application. */
   fail(reason: CloseReason): void {
     this.port.detach(this, true);
     this.end(reason);
   }
 
-  /** Tell the application that it is over, or who is deciding on the request. */
+  /** Notify the application, or the owner of the undecided request, that it is over. */
   end(reason: CloseReason): void {
     if (this.over || this.ending !== undefined) return;
     this.ending = reason;
@@ -286,7 +286,7 @@ export class Connection implements VsockStream {
    * Write the header of the next packet that is due, if any.
    *
    * @param maxLen payload bytes that fit
-   * @returns payload bytes, the oldest of `tx`, to be told by `onSent` afterwards; -1: none is due
+   * @returns payload bytes, the oldest of `tx`, to be confirmed by `onSent` afterwards; -1: none is due
    */
   nextPacket(header: DataView, maxLen: number): number {
     if (!this.attached) return -1;
@@ -313,7 +313,7 @@ export class Connection implements VsockStream {
     return this.creditDue ? this.emit(header, p.OP_CREDIT_UPDATE, 0, 0) : -1;
   }
 
-  /** The packet is with the guest. */
+  /** The packet was handed to the guest. */
   onSent(len: number): void {
     if (len > 0) {
       this.tx.release(len);
@@ -327,8 +327,8 @@ export class Connection implements VsockStream {
     }
   }
 
-  /** Tell the application what is to be told. */
-  tell(now: Instant): void {
+  /** Deliver pending events to the application. */
+  deliverEvents(now: Instant): void {
     const { handler, events, request } = this;
     this.events = 0;
     if (handler === undefined) {
@@ -341,14 +341,14 @@ export class Connection implements VsockStream {
     if ((events & EVENT_READABLE) !== 0 && !this.over) handler.onReadable(now, this);
     if ((events & EVENT_END) !== 0 && !this.over) handler.onPeerEnd(now, this);
     if ((events & EVENT_WRITABLE) !== 0 && !this.over) handler.onWritable(now, this);
-    // What was raised by these calls is told in the next round, and the end after it.
+    // Events raised by these calls are delivered in the next round, and the end after them.
     if (this.ending === undefined || this.over || this.events !== 0) return;
     this.finish();
     handler.onClosed(now, this, this.ending);
   }
 
-  /** Whether `tell` has more to say. */
-  get hasNews(): boolean {
+  /** Whether there is more for `deliverEvents`. */
+  get hasPendingEvents(): boolean {
     return !this.over && (this.events !== 0 || this.ending !== undefined);
   }
 

@@ -4,14 +4,14 @@
  *
  * Theory of operation
  * -------------------
- * Packets of the guest are taken by `onPacket`, a batch of them ended by `flush`, which tells the
- * handlers what has happened and then sends what is due, in turn, one packet a connection, as long
- * as the guest has lent buffers. What handlers and applications do outside of a batch is announced
+ * Packets of the guest are received by `onPacket`, a batch of them ended by `flush`, which delivers the
+ * events to the handlers and then sends what is due, in turn, one packet per connection, as long
+ * as the guest has lent buffers. Work that handlers and applications cause outside of a batch is announced
  * by `PacketPort.onWork`, once, and also sent by `flush`.
  *
- * The guest is hostile: what it sends is judged, counted in `drops` by reason, and answered by a
- * reset at most. Tables and queues are bounded. Requests that nobody answers, ours or the guest's,
- * end after a time.
+ * The guest is hostile: what it sends is checked, counted in `drops` by reason, and answered by a
+ * reset at most. Tables and queues are bounded. Requests without an answer, ours or the guest's,
+ * time out.
  */
 
 import type { BufferPool } from '../../base/buffer-pool.ts';
@@ -31,7 +31,7 @@ export interface VsockSettings {
   readonly window: number;
   readonly sendBuffer: number;
   readonly maxStreams: number;
-  /** A connect that is not answered by then has failed, either way. */
+  /** A connect, ours or the guest's, that is not answered after this time has failed. */
   readonly connectTimeoutMs: number;
   /** Where the ports of our own streams begin. */
   readonly firstPort: number;
@@ -44,7 +44,7 @@ export interface PacketPort {
   room(): number;
   /** Write a packet into that buffer: the header, and the `len` oldest bytes of `payload`. */
   write(header: Uint8Array, payload: ByteRing | undefined, len: number): void;
-  /** Tell the guest of what was written. */
+  /** Notify the guest of the packets written. */
   flush(): void;
   /** `flush` of the endpoint is wanted soon; called again only after it. */
   onWork(): void;
@@ -75,7 +75,7 @@ export type VsockDrop =
 /** Resets that wait for a buffer, beyond those of known streams. */
 const EXTRA_RESETS = 256;
 const PORTS = 2 ** 32;
-/** What a stream gets while memory is short. */
+/** The buffer of a stream while memory is short. */
 const TIGHT_WINDOW = 64 << 10;
 
 export class VsockEndpoint implements ConnectionPort {
@@ -124,7 +124,7 @@ export class VsockEndpoint implements ConnectionPort {
     return this.count;
   }
 
-  /** When `flush` is wanted next if nothing happens. */
+  /** When `flush` is needed next if nothing happens. */
   get nextDeadline(): Instant {
     for (const oldest of this.opening) return oldest.openedAt + this.settings.connectTimeoutMs;
     return NEVER;
@@ -147,17 +147,17 @@ export class VsockEndpoint implements ConnectionPort {
   /** A packet of the guest. @param header `VSOCK_HEADER_LEN` bytes that the guest cannot change */
   onPacket(now: Instant, header: DataView, payload: PacketPayload): void {
     this.packetsToHost++;
-    const fault = this.judge(now, header, payload);
+    const fault = this.receive(now, header, payload);
     if (fault !== undefined) this.drops.add(fault);
   }
 
-  /** End a batch: tell what has happened, send what is due. */
+  /** End a batch: deliver its events, send what is due. */
   flush(now: Instant): void {
     if (this.flushing) return;
     this.flushing = true;
     this.expire(now);
     do {
-      this.tell(now);
+      this.deliverEvents(now);
       this.send();
     } while (this.events.length > 0 || this.requests.length > 0);
     this.flushing = false;
@@ -165,7 +165,7 @@ export class VsockEndpoint implements ConnectionPort {
     this.port.flush();
   }
 
-  /** The guest has begun anew, or is gone: every stream ends. */
+  /** The guest's driver has restarted, or is gone: every stream ends. */
   reset(now: Instant): void {
     this.resets.length = 0;
     for (const stream of this.streamList()) {
@@ -203,7 +203,7 @@ export class VsockEndpoint implements ConnectionPort {
     if (reset) this.queueReset(p.HOST_CID, hostPort, guestPort);
   }
 
-  private judge(now: Instant, header: DataView, payload: PacketPayload): VsockDrop | undefined {
+  private receive(now: Instant, header: DataView, payload: PacketPayload): VsockDrop | undefined {
     const to = p.dstCid(header);
     const hostPort = p.dstPort(header);
     const guestPort = p.srcPort(header);
@@ -212,7 +212,7 @@ export class VsockEndpoint implements ConnectionPort {
     if (p.srcCid(header) !== this.settings.guestCid) return 'bad-source';
     if (to === -1) return 'bad-destination';
     if (to !== p.HOST_CID || p.packetType(header) !== p.TYPE_STREAM) {
-      // virtio 1.2 §5.10.6.4: a reset where there is nobody to receive it.
+      // virtio 1.2 §5.10.6.4: a packet without a receiver is answered by a reset.
       if (op !== p.OP_RST) this.queueReset(to, hostPort, guestPort);
       return to === p.HOST_CID ? 'bad-type' : 'bad-destination';
     }
@@ -364,15 +364,15 @@ export class VsockEndpoint implements ConnectionPort {
     }
   }
 
-  private tell(now: Instant): void {
+  private deliverEvents(now: Instant): void {
     for (const request of this.requests.splice(0)) this.onRequest(now, request);
     const { events } = this;
     this.events = [];
     for (const connection of events) {
       connection.inEvents = false;
-      connection.tell(now);
-      // Its end waits until everything before it was told.
-      if (connection.hasNews) this.queueEvent(connection);
+      connection.deliverEvents(now);
+      // The end is delivered only after everything before it.
+      if (connection.hasPendingEvents) this.queueEvent(connection);
     }
   }
 

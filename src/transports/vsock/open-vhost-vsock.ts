@@ -5,8 +5,8 @@
  *     qemu-system-x86_64 -object memory-backend-memfd,id=mem,size=1G,share=on -machine pc,memory-backend=mem \
  *       -m 1G -chardev socket,id=vsock,path=PATH -device vhost-user-vsock-pci,chardev=vsock
  *
- * The guest's CID is ours to say; QEMU has no option for it. QEMU does not reconnect: when we go, the
- * device is dead until QEMU is started anew. When QEMU goes, the next one may connect.
+ * We choose the guest's CID; QEMU has no option for it. QEMU does not reconnect: when we exit, the
+ * device is dead until QEMU is restarted. When QEMU exits, the next one may connect.
  */
 
 import { BufferPool } from '../../base/buffer-pool.ts';
@@ -21,7 +21,7 @@ import type { VsockRequest, VsockStream, VsockStreamHandler } from './stream.ts'
 import { VhostVsockDevice } from './vhost-vsock-device.ts';
 
 export const DEFAULT_GUEST_CID = 3;
-/** Linux guests have no more than 256 KiB under way, whatever they are offered. */
+/** Linux guests have no more than 256 KiB in flight, whatever they are offered. */
 const WINDOW = 256 << 10;
 const SEND_BUFFER = 256 << 10;
 const MAX_STREAMS = 1024;
@@ -149,7 +149,7 @@ function settingsOf({ guestCid = DEFAULT_GUEST_CID, settings }: VhostVsockOption
     sendBuffer: SEND_BUFFER,
     maxStreams: MAX_STREAMS,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
-    // Not the ports of an earlier run, of which the guest may still know streams.
+    // Not the ports of an earlier run, because the guest may still have streams on them.
     firstPort: FIRST_PORT + Math.floor(Math.random() * FIRST_PORT),
     pool: settings?.pool ?? new BufferPool(MEMORY_BUDGET),
     ...settings,

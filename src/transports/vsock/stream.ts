@@ -1,4 +1,4 @@
-/** What the applications of a vsock see: streams and requests, in the manner of `stack/flow.ts`. */
+/** The interfaces between a vsock and its applications: streams and requests, modelled on `stack/flow.ts`. */
 import type { ByteStream, ByteStreamHandler } from '../../base/byte-stream.ts';
 import type { Instant } from '../../base/time.ts';
 import type { CloseReason } from '../../stack/flow.ts';
@@ -16,7 +16,7 @@ export interface VsockStreamInfo {
   readonly bytesToGuest: number;
   readonly bufferedToHost: number;
   readonly bufferedToGuest: number;
-  /** Bytes that the guest allows still. */
+  /** Bytes that the guest still allows us to send. */
   readonly credit: number;
 }
 
@@ -27,10 +27,10 @@ export type VsockStreamHandler = ByteStreamHandler<VsockStream, CloseReason>;
 export interface VsockRequest {
   readonly guestPort: number;
   readonly hostPort: number;
-  /** @returns undefined when the guest has given up meanwhile */
+  /** @returns undefined when the guest has given up in the meantime */
   accept(now: Instant, handler: VsockStreamHandler): VsockStream | undefined;
   /** The guest's connect fails with ECONNRESET. */
   refuse(now: Instant): void;
-  /** Called once when the guest gives up, or waited too long. */
+  /** Called once when the guest gives up, or the request times out. */
   onCancelled: (() => void) | undefined;
 }

@@ -92,7 +92,7 @@ export class VhostVsockDevice implements PairDevice, PacketPort {
       this.endpoint.drops.add('truncated');
       return;
     }
-    // Copied, for the guest can change it while it is being judged.
+    // Copied, because the guest can change it while it is being checked.
     chain.read(0, this.header.bytes, 0, VSOCK_HEADER_LEN);
     this.payload.chain = chain;
     this.endpoint.onPacket(now, this.header.view, this.payload);
