@@ -7,7 +7,7 @@
  * Process-wide, like any allocator. The memory has a fixed size, because growing would detach every
  * view of it; its pages cost nothing until they are touched. Pieces are powers of two from 4 KiB,
  * cut from the front, and kept in a free list of their size when given back. When it is used up, or
- * where WebAssembly SIMD is not to be had, pieces are ordinary arrays: everything works, slower.
+ * where WebAssembly SIMD is not available, pieces are ordinary arrays: everything works, slower.
  */
 import { assert } from './assert.ts';
 import { BYTES_WASM } from './wasm/module-bytes.ts';
@@ -29,7 +29,7 @@ const kernel: Kernel | undefined = loadKernel();
 let used = PAGE; // the first page stays unused: no piece has address 0
 const free: Uint8Array[][] = [];
 
-/** What pieces of the arena have as their `buffer`; undefined when there is no arena. */
+/** The `buffer` of every piece of the arena; undefined when there is no arena. */
 export const ARENA_BUFFER: ArrayBuffer | undefined = kernel?.buffer;
 
 /** Only for bytes of `ARENA_BUFFER`. */
@@ -51,7 +51,7 @@ export function allocate(lenBytes: number): Uint8Array {
 
 /** Give back what `allocate` returned. The caller holds no view of it any more. */
 export function release(bytes: Uint8Array): void {
-  if (bytes.buffer !== ARENA_BUFFER) return; // an ordinary array: the collector's
+  if (bytes.buffer !== ARENA_BUFFER) return; // an ordinary array, garbage collected
   const shift = 31 - Math.clz32(bytes.length);
   const list = free[shift];
   if (list === undefined) free[shift] = [bytes];

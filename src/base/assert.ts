@@ -1,6 +1,6 @@
 /**
- * Check an invariant of ours. What a guest or the network sends is judged by a returned reason,
- * never by this.
+ * Check an internal invariant. Input from a guest or the network is never checked by this, but by functions that
+ * return a reason.
  *
  * @throws Error when `condition` is false: a bug in hawser
  */

@@ -3,7 +3,7 @@
  *
  * Theory of operation
  * -------------------
- * Classes are powers of two from 4 KiB to 8 MiB. A buffer given back is kept for the next taker
+ * Classes are powers of two from 4 KiB to 8 MiB. A buffer given back is kept for reuse
  * until `keepLimit` bytes are kept, then goes back to the arena. `budget` bounds what rings
  * may hold together: above three quarters of it (`tight`) windows stop growing and shrink to their
  * floor; at the budget `acquire` refuses, and the caller drops or waits.

@@ -1,6 +1,6 @@
 /**
  * A byte ring that grows: the retransmission store of one direction of a connection, and the
- * place where segments that came out of order wait.
+ * reassembly buffer of segments that arrived out of order.
  *
  * Theory of operation
  * -------------------
@@ -8,9 +8,9 @@
  * bytes written beyond them with `writeAt` (out-of-order segments) count once `commit` covers them.
  * Storage comes from a `BufferPool`, doubles when a write needs it and goes back as soon as the
  * ring is empty, so that an idle connection costs none. A run handed out by `lend` is *lent*:
- * it stays put until `release`, also when the ring grows meanwhile (the old storage is then kept
- * until the loan ends). Space handed out by `reserve` stays put until `fill`: nothing may be written meanwhile
- * in another way.
+ * it stays in place until `release`, also when the ring grows in between (the old storage is then kept
+ * until the loan ends). Space handed out by `reserve` stays in place until `fill`: no other write is
+ * allowed in between.
  */
 import { assert } from './assert.ts';
 import type { BufferPool } from './buffer-pool.ts';
@@ -129,7 +129,7 @@ export class ByteRing {
     this.head = (this.head + n) & (this.buffer.length - 1);
   }
 
-  /** Give all storage back. Whoever holds a lent run or space must have stopped using it. */
+  /** Give all storage back. Lent runs and space may not be used any more. */
   clear(): void {
     this.releaseRetired();
     if (this.buffer.length > 0) this.pool.release(this.buffer);

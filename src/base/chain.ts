@@ -1,14 +1,14 @@
 /**
- * A set in the order of arrival, linked through its members: for what comes and goes with each connection.
+ * A set in insertion order, linked through its members: for objects that are added and removed with each connection.
  *
- * A `Set` does the same, but once V8 has moved one to the old space, the tables that it leaves behind as it is filled
- * and emptied are there too, and keep what was in them alive until the next full collection: every short connection
- * was copied twice, and one in eight of the connections a second was lost to it. A member that leaves a chain points
- * to nothing in it.
+ * A `Set` does the same, but once V8 has moved one to the old space, the tables that it abandons as it is filled
+ * and emptied are there too, and keep their contents alive until the next full collection: every short connection
+ * was copied twice, which cost one eighth of the connections per second. A member removed from a chain refers to no
+ * other member.
  */
 import { assert } from './assert.ts';
 
-/** What may be in one chain at a time. Only the chain writes the fields. */
+/** A possible member of one chain at a time. Only the chain writes the fields. */
 export interface Chained<T> {
   chainNext: T | undefined;
   chainPrev: T | undefined;
@@ -30,7 +30,7 @@ export class Chain<T extends Chained<T>> {
     this.size++;
   }
 
-  /** Nothing is done to an item that is in no chain. */
+  /** Does nothing for an item that is in no chain. */
   delete(item: T): void {
     if (!this.has(item)) return;
     const { chainNext: next, chainPrev: prev } = item;
@@ -43,7 +43,7 @@ export class Chain<T extends Chained<T>> {
     this.size--;
   }
 
-  /** From the oldest; nothing but the member just given may leave meanwhile. */
+  /** From the oldest; only the member just yielded may be removed during the iteration. */
   *[Symbol.iterator](): Generator<T, void> {
     for (let item = this.first; item !== undefined; ) {
       const next: T | undefined = item.chainNext;

@@ -14,7 +14,7 @@ export function copyBytes(
   if (from.buffer === ARENA_BUFFER && to.buffer === ARENA_BUFFER) {
     arenaCopy(to.byteOffset + toOff, from.byteOffset + fromOff, len);
   } else if (len <= 24) {
-    // A view costs more than a few bytes do (engineering notes: 35 ns against 7).
+    // A view costs more than copying a few bytes (35 ns against 7).
     for (let i = 0; i < len; i++) to[toOff + i] = from[fromOff + i] ?? 0;
   } else {
     to.set(from.subarray(fromOff, fromOff + len), toOff);

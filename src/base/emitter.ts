@@ -1,10 +1,10 @@
 type Listeners<E> = { [K in keyof E]?: Set<(event: E[K]) => void> };
 
 /**
- * Typed events. A listener's exception is not the emitter's: it is thrown anew when the emitter's work is done, where it is
- * nobody's but the program's.
+ * Typed events. A listener's exception does not reach the emitter: it is rethrown from a microtask, as an uncaught
+ * exception of the program.
  *
- * @typeParam E events by name, with what their listeners are called with
+ * @typeParam E events by name, with the arguments of their listeners
  */
 export class Emitter<E extends object> {
   private listeners: Listeners<E> = {};

@@ -12,7 +12,7 @@
 import { Counters } from './counters.ts';
 import type { Log } from './log.ts';
 
-/** Places remembered as logged; beyond them faults are only counted. */
+/** Places kept as logged; beyond them faults are only counted. */
 export const MAX_FAULT_PLACES = 64;
 
 const watchers = new Set<FaultWatch>();
@@ -50,7 +50,7 @@ export class FaultWatch {
  * Call it from a `catch` at a seam, then end the flow.
  *
  * @param seam where the exception came out: `frame`, `timer`, `datagram`
- * @throws `error` where nobody watches
+ * @throws `error` where no watch is installed
  */
 export function reportFault(seam: string, error: unknown): void {
   if (watchers.size === 0) throw error;

@@ -63,7 +63,7 @@ export class FlowTable<T> {
     return true;
   }
 
-  /** Call `visit` for every value; the table must not change meanwhile. */
+  /** Call `visit` for every value; the table must not change in between. */
   forEach(visit: (value: T) => void): void {
     for (const value of this.values) if (value !== undefined) visit(value);
   }

@@ -1,5 +1,5 @@
 /**
- * Lines for people who look for a fault, of which a guest can cause any number: of each kind the first
+ * Log lines for diagnosis, of which a guest can cause any number: of each kind the first
  * {@link LINES} in {@link WINDOW_MS}, and how many were left out when the next one is written.
  */
 import type { Log } from './log.ts';

@@ -1,4 +1,4 @@
-/** What the layers need of a log. `cli/log.ts` implements it on pino; tests may record. */
+/** The interface of the log. `cli/log.ts` implements it on pino; tests may record. */
 export interface Log {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;

@@ -1,5 +1,5 @@
 /**
- * What a count of bytes begins with: zero, as a double, which of all zeros only -0 always is.
+ * The initial value of a byte count: zero, stored as a double, which holds for -0 only.
  *
  * Such a count outgrows 31 bits within seconds. V8 keeps a field that has only held small integers in another form
  * than one that has held doubles, and when the form changes, it gives up the class's layout and with it all code that
@@ -7,5 +7,5 @@
  */
 export const NO_BYTES: number = -0;
 
-/** A count as others are told it: 0 where it is -0, which is equal but prints otherwise. */
+/** A count for display: 0 where it is -0, which is equal but prints differently. */
 export const plainCount = (bytes: number): number => bytes + 0;

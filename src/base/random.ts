@@ -1,4 +1,4 @@
-/** Randomness as the core sees it: an argument, so that a test can seed it. */
+/** The source of randomness of the pure layers: an argument, so that a test can seed it. */
 export interface Random {
   /** An integer, uniform in [-2^31, 2^31). */
   next32(): number;

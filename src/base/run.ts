@@ -1,6 +1,6 @@
 /**
- * Bytes in one piece: `len` at `off` of `bytes`. A view of them would be made for each; this is one record for all
- * that return it, to be read before the next call.
+ * A contiguous run of bytes: `len` at `off` of `bytes`. To avoid a new view for each, all functions that return one
+ * share this record, which is to be read before the next call.
  */
 export interface Run {
   readonly bytes: Uint8Array;

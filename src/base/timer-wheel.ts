@@ -4,8 +4,8 @@
  * Theory of operation
  * -------------------
  * An entry is filed in the slot of its deadline. Moving the deadline later is one store: the entry
- * stays where it is, and is filed anew when its old slot comes up. Moving it earlier files it
- * anew at once. A deadline beyond one turn of the wheel waits in its slot for further turns. Slots
+ * stays where it is, and is filed again when its old slot comes up. Moving it earlier files it
+ * again at once. A deadline beyond one turn of the wheel waits in its slot for further turns. Slots
  * with entries are marked in a bit map, so that the next one is found in a few steps.
  */
 import { reportFault } from './faults.ts';
@@ -15,7 +15,7 @@ import { WorkList } from './work-list.ts';
 const SLOTS = 512;
 const TICK_MS = 4;
 
-/** Base class of whatever has a deadline. Only the wheel writes the fields below. */
+/** Base class of objects with a deadline. Only the wheel writes the fields below. */
 export abstract class Timer {
   /** When `onDeadline` is due; `NEVER` when not at all. Set it with `TimerWheel.set`. */
   deadline: Instant = NEVER;
@@ -45,7 +45,7 @@ export class TimerWheel {
   /** Have `timer.onDeadline` called at `at`, or not at all when it is `NEVER`. */
   set(timer: Timer, at: Instant): void {
     timer.deadline = at;
-    if (at >= timer.filedAt && timer.filedSlot >= 0) return; // lazy: looked at when its slot comes
+    if (at >= timer.filedAt && timer.filedSlot >= 0) return; // lazy: checked when its slot comes up
     if (timer.filedSlot >= 0) this.unfile(timer);
     if (at !== NEVER) this.file(timer);
   }
@@ -56,7 +56,7 @@ export class TimerWheel {
     if (timer.filedSlot >= 0) this.unfile(timer);
   }
 
-  /** When `advance` has something to look at; early at most, never late. */
+  /** When `advance` has an entry to check; possibly too early, never too late. */
   next(): Instant {
     const from = this.served + 1;
     for (let step = 0; step <= SLOTS; ) {

@@ -1,6 +1,6 @@
 /**
- * What is to be done at the end of a batch. The array is kept from batch to batch: one whose `length` is set to 0 gives
- * its storage up, and takes new one at the next `push`.
+ * Work that is deferred to the end of a batch. The array is reused from batch to batch without setting its `length` to
+ * 0, which would release its storage and allocate a new one at the next `push`.
  */
 export class WorkList<T> {
   private readonly items: (T | undefined)[] = [];
@@ -15,7 +15,7 @@ export class WorkList<T> {
     this.items[this.pushed++] = item;
   }
 
-  /** The oldest, which leaves the list; undefined when there is none, and the storage is used from its start again. */
+  /** Remove and return the oldest item; undefined when there is none, and the storage is then reused from its start. */
   take(): T | undefined {
     if (this.taken === this.pushed) {
       this.taken = 0;
@@ -23,7 +23,7 @@ export class WorkList<T> {
       return undefined;
     }
     const item = this.items[this.taken];
-    this.items[this.taken++] = undefined; // so that the list keeps it no longer
+    this.items[this.taken++] = undefined; // drop the reference
     return item;
   }
 }

@@ -1,8 +1,8 @@
 /**
- * Who may ask: decided from the headers before anything else of a request is read.
+ * Which requests are admitted: decided from the headers before the body is read.
  *
- * A Unix socket of mode 0600 is its own check. No browser connects to one, so that whatever Host a client
- * makes up (gvproxy's says `base`, Docker's `d`) is taken; a foreign Origin, which browsers alone send, is not.
+ * Access to a Unix socket is controlled by its mode, 0600. No browser connects to one, so any Host that a client
+ * makes up (gvproxy's `base`, Docker's `d`) is accepted; a foreign Origin, which only browsers send, is not.
  *
  * A web page in the user's browser can send requests to a TCP port of the loopback, and by DNS
  * rebinding read the answers. So a Host that is a foreign name and an Origin that is not the API's own are

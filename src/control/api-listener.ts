@@ -1,4 +1,4 @@
-/** Where the control API is served: a Unix socket of mode 0600 or a TCP port, and its end. */
+/** The listener of the control API: a Unix socket of mode 0600 or a TCP port. */
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { isInherited, listenOnInherited } from '../native/inherited-listeners.ts';
@@ -84,7 +84,7 @@ function bound(server: Server, listen: () => void): Promise<void> {
   });
 }
 
-/** Answers under way get this long to leave. */
+/** Pending answers get this long to be sent. */
 const CLOSE_GRACE_MS = 500;
 
 function closeServer(server: Server): Promise<void> {

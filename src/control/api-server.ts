@@ -3,8 +3,8 @@
  *
  * Theory of operation: a request passes, in this order, admission (Host, Origin, token), routing,
  * reading its bounded body, and its handler. Any step may throw a `ProblemError`, which becomes the answer;
- * any other error is ours and becomes a 500 and a log line. Limits: header size and time, body size and
- * time; connections are their owner's to limit (`waiting-room.ts`, `ports/guest-api.ts`).
+ * any other error is a bug and becomes a 500 and a log line. Limits: header size and time, body size and
+ * time; the number of connections is limited elsewhere (`waiting-room.ts`, `ports/guest-api.ts`).
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -21,13 +21,13 @@ import { type Answer, JSON_TYPE, type Route } from './route.ts';
 
 const PROBLEM_TYPE = 'application/problem+json';
 
-/** What a server serves, and to whom. */
+/** What a server serves, and to which clients. */
 export interface ApiService<T extends PortTarget> {
   readonly routes: readonly Route<T>[];
   readonly version: string;
   /** @returns why the request is refused, or undefined */
   refusal(request: IncomingMessage): ProblemError | undefined;
-  /** What the handlers act on, for the client of `request`. */
+  /** The objects that handlers act on, for the client of `request`. */
   target(request: IncomingMessage): T;
 }
 
@@ -53,7 +53,7 @@ export function createApiServer<T extends PortTarget>(service: ApiService<T>, lo
       keepAliveTimeout: 5_000,
       connectionsCheckingInterval: 5_000,
       ...keepaliveOptions(), // a client that vanished while it was answered
-      requireHostHeader: false, // judged by admission, which answers with a problem document
+      requireHostHeader: false, // checked by admission, which answers with a problem document
     },
     (request, response) => {
       void answer(routes, service, held, request, response)
@@ -134,7 +134,7 @@ function parseQuery(search: string, route: Route<never>): ReadonlyMap<string, st
   const known = route.query.map(({ name }) => name);
   for (const [name, value] of new URLSearchParams(search)) {
     if (!known.includes(name)) {
-      const allowed = known.length > 0 ? `allowed are ${known.join(', ')}` : 'none is taken here';
+      const allowed = known.length > 0 ? `allowed are ${known.join(', ')}` : 'there are none';
       throw problem(400, `The query parameter ${quoted(name)} is not known: ${allowed}.`);
     }
     if (query.has(name)) throw problem(400, `The query parameter ${name} is given twice.`);
@@ -144,7 +144,7 @@ function parseQuery(search: string, route: Route<never>): ReadonlyMap<string, st
 }
 
 function openApiRoute(described: readonly Route<never>[], version: string): Route<unknown> {
-  let document: string | undefined; // seldom asked for
+  let document: string | undefined; // rarely requested
   const body = (): string => {
     document ??= `${JSON.stringify(openApiDocument(described, version))}\n`;
     return document;
@@ -165,10 +165,10 @@ function openApiRoute(described: readonly Route<never>[], version: string): Rout
 function problemAnswer(error: unknown, log: Log): Answer {
   const known = error instanceof ProblemError;
   if (!known) log.error({ err: error }, 'the control API failed to answer: a bug in hawser');
-  const { problem: told, headers } = known
+  const { problem: document, headers } = known
     ? error
     : problem(500, 'hawser failed to answer; its log says why.');
-  return { status: told.status, body: problemBody(told), mediaType: PROBLEM_TYPE, headers };
+  return { status: document.status, body: problemBody(document), mediaType: PROBLEM_TYPE, headers };
 }
 
 function send(
@@ -181,7 +181,7 @@ function send(
   response.setHeader('cache-control', 'no-store');
   response.setHeader('x-content-type-options', 'nosniff');
   for (const [name, value] of Object.entries(result.headers ?? {})) response.setHeader(name, value);
-  // A body that nobody read would be taken for the next request.
+  // An unread body would be parsed as the next request.
   if (!request.complete) response.setHeader('connection', 'close');
   const { afterwards } = result;
   if (afterwards !== undefined) response.once('close', afterwards);

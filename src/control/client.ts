@@ -14,7 +14,7 @@ export type ApiEndpoint =
       readonly token: string;
     };
 
-/** The daemon was not reached, refused, or answered something else than was agreed. */
+/** The daemon could not be reached, refused the request, or sent an unexpected answer. */
 export class ApiClientError extends Error {
   readonly code = 'ERR_HAWSER_API_CLIENT';
   /** The HTTP status; 0 when there was no answer. */

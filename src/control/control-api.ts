@@ -27,7 +27,7 @@ export interface ControlApiOptions {
   readonly view: NetworkView;
   readonly ports: PortBook;
   readonly log: Log;
-  /** Asked for by a client; called once its answer was sent. */
+  /** A client requested the shutdown; called once its answer was sent. */
   onShutdown(): void;
 }
 

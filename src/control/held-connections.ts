@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { CallConnection } from './route.ts';
 
-/** A client whose machine is gone without a word is noticed. */
+/** Detects a client whose machine has vanished. */
 const KEEPALIVE_MS = 15_000;
 
 export class HeldConnections {
@@ -21,7 +21,7 @@ export class HeldConnections {
     return { staysOpen, hold: (onGone) => this.hold(socket, onGone) };
   }
 
-  /** To be called after each answer: it is not idle, however long it says nothing. */
+  /** To be called after each answer: the connection is not idle, however long it is silent. */
   keep(socket: Socket): void {
     if (this.held.has(socket) && 'setTimeout' in socket) socket.setTimeout(0);
   }

@@ -1,6 +1,6 @@
 /**
- * Prometheus metrics, read from the network when they are asked for: nothing is counted twice, and a
- * daemon that nobody scrapes pays nothing. No metric of prom-client's global registry is used.
+ * Prometheus metrics, read from the network at the scrape: nothing is counted twice, and a
+ * daemon that is not scraped pays nothing. No metric of prom-client's global registry is used.
  */
 import { performance } from 'node:perf_hooks';
 import { Counter, Gauge, Registry } from 'prom-client';

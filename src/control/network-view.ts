@@ -1,7 +1,7 @@
 /**
  * The running network as the control API sees it. Everything is plain data that survives
  * `JSON.stringify`, made on demand: nothing here is kept up to date between requests. Addresses are
- * text as RFC 5952 and dotted quads print them; times are milliseconds before the call unless their
+ * text (dotted quads, RFC 5952); times are milliseconds before the call unless their
  * name says otherwise.
  */
 
@@ -22,15 +22,15 @@ export interface NetworkView {
   traffic(): TrafficView;
   /**
    * Counters by owner, then by name: `{ "drops": { "udp-bad-checksum": 3 }, "tcp": { … } }`. The group
-   * `drops` is dropped frames by reason; the names of other groups are for people.
+   * `drops` is dropped frames by reason; the names of other groups are for display only.
    */
   counters(): Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
 export interface HealthView {
-  /** `degraded`: it serves, but something named in `problems` does not work. */
+  /** `degraded`: the network works, except for what `problems` names. */
   readonly status: 'ok' | 'degraded';
-  /** Sentences that say what does not work and what to do. */
+  /** Sentences that state what does not work and what to do. */
   readonly problems: readonly string[];
 }
 
@@ -47,7 +47,7 @@ export interface NetworkInfoView {
   readonly dnsSearch: readonly string[];
 }
 
-/** A place where guests attach. */
+/** A link that guests attach to. */
 export interface LinkView {
   /** The specification, with the path or port actually bound: `qemu:/run/…/qemu.sock`. */
   readonly link: string;
@@ -72,7 +72,7 @@ export const FLOW_PROTOCOLS = ['tcp', 'udp', 'icmp'] as const;
 export type FlowProtocol = (typeof FLOW_PROTOCOLS)[number];
 
 export interface FlowView {
-  /** Stable for the life of the flow and never used again by this daemon; URL-safe. */
+  /** Stable for the life of the flow and never reused by this daemon; URL-safe. */
   readonly id: string;
   readonly protocol: FlowProtocol;
   /** Who opened it. */
@@ -126,9 +126,9 @@ export interface PortView {
   readonly hostPath: string | null;
   /** Null: see `guest`. Through the agent, what it dials. */
   readonly guestAddress: string | null;
-  /** The name or the Ethernet address that was asked for; null with an address, or for the guest that came first. */
+  /** The requested name or Ethernet address; null with an address, or for the first guest. */
   readonly guest: string | null;
-  /** Whom a client would reach now; null through the agent. */
+  /** The guest that a client would reach now; null through the agent. */
   readonly guestNow: GuestNowView | null;
   /** Null when it leads to a Unix socket. */
   readonly guestPort: number | null;
@@ -137,10 +137,10 @@ export interface PortView {
   readonly via: 'net' | 'mux';
   readonly sourceAddress: 'preserve' | 'gateway';
   readonly proxyProtocol: 'v1' | 'v2' | null;
-  /** `connection`: it ends with the connection that asked for it. */
+  /** `connection`: it ends with the connection that requested it. */
   readonly lease: 'connection' | null;
   readonly annotation: string | null;
-  /** Who published it: `config`, `library` (the program around the network), `api`, `agent`, or the address of a guest. */
+  /** The publisher: `config`, `library` (the embedding program), `api`, `agent`, or the address of a guest. */
   readonly owner: string;
   /** TCP connections, or UDP clients, at the moment. */
   readonly active: number;
@@ -150,16 +150,16 @@ export interface GuestNowView {
   /** Null while it is not known. */
   readonly address: string | null;
   readonly mac: string | null;
-  /** Its link is there. */
+  /** Its link is up. */
   readonly attached: boolean;
 }
 
 export interface MuxLinkView {
   /** The specification: `unix:/run/agent.sock`. */
   readonly link: string;
-  /** A link that listens stays so; one that dials is `connecting` until it stands. */
+  /** A listening link is always `listening`; one that dials is `connecting` until it is up. */
   readonly state: 'listening' | 'connecting' | 'connected';
-  /** Why the last attempt failed or the last connection ended; '' when there is nothing to tell. */
+  /** Why the last attempt failed or the last connection ended; '' when there is none. */
   readonly problem: string;
   readonly peers: readonly MuxPeerView[];
 }
@@ -170,13 +170,13 @@ export interface MuxPeerView {
   readonly state: 'greeting' | 'ready' | 'unresponsive';
   /** Null before the handshake. */
   readonly dialect: 'hawser' | 'vpnkit' | null;
-  /** Ours: which end dialled the link. */
+  /** Our role: which end dialled the link. */
   readonly role: 'connector' | 'listener';
   readonly upMs: number;
   /** 0 when no ping was answered yet; VPNKit's dialect has none. */
   readonly rttMs: number;
   readonly channels: number;
-  /** Channels opened by us and by the peer since the link stands. */
+  /** Channels opened by us and by the peer since the link is up. */
   readonly opened: number;
   readonly accepted: number;
   readonly bytesReceived: number;

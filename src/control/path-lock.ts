@@ -1,5 +1,5 @@
 /**
- * A short exclusive section over a path, among processes: for taking over what a dead predecessor left.
+ * A short exclusive section over a path, among processes: for taking over the files of a dead predecessor.
  *
  * The lock is the file `PATH.lock` with its holder's pid in it, linked into place so that it is never seen
  * without. A holder that was killed inside its section is recognised by its pid.
@@ -15,7 +15,7 @@ export class PathLockError extends Error {
   readonly code = 'ERR_HAWSER_PATH_LOCKED';
 }
 
-/** What `link` says where it is not possible at all. */
+/** Errors of `link` on file systems without hard links. */
 const NO_LINKS: ReadonlySet<string> = new Set([
   'EPERM',
   'ENOTSUP',
@@ -73,7 +73,7 @@ function dropStale(lock: string): void {
   try {
     holder = Number(readFileSync(lock, 'utf8'));
   } catch {
-    return; // released meanwhile
+    return; // released in the meantime
   }
   if (!isAlive(holder)) rmSync(lock, { force: true });
 }

@@ -3,9 +3,9 @@
 export interface Problem {
   readonly status: number;
   readonly title: string;
-  /** What was wrong with this request, and what would be right. */
+  /** What was wrong with this request, and what is expected. */
   readonly detail: string;
-  /** The system's code (`EADDRINUSE`), or one of ours, where a program can make use of it. */
+  /** The system's code (`EADDRINUSE`), or one of ours, where a program can use it. */
   readonly reason?: string | undefined;
 }
 

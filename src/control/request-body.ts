@@ -6,7 +6,7 @@ export const BODY_LIMIT = 65_536;
 const tooLarge = (): ProblemError =>
   problem(413, `The body is larger than ${BODY_LIMIT} bytes.`, { connection: 'close' });
 
-/** Read at most {@link BODY_LIMIT} bytes. Once, before the answer, so that keep-alive stays in step. */
+/** Read at most {@link BODY_LIMIT} bytes. Once, before the answer, so that keep-alive stays in sync. */
 export function readBody(request: IncomingMessage): Promise<Buffer> {
   if (Number(request.headers['content-length'] ?? 0) > BODY_LIMIT)
     return Promise.reject(tooLarge());

@@ -1,4 +1,4 @@
-/** What a route of the API is: one table of them serves requests and makes the OpenAPI document. */
+/** A route of the API: one table of them serves requests and generates the OpenAPI document. */
 import type { Schema } from './schema.ts';
 
 export interface Call {
@@ -45,7 +45,7 @@ export interface Route<T> {
   readonly mediaType: string;
   /** Of a JSON answer. */
   readonly schema: Schema<unknown> | undefined;
-  /** Of the JSON object that is taken as the body; the route checks it. */
+  /** Of the JSON object that is accepted as the body; the route checks it. */
   readonly body: Schema<unknown> | undefined;
   handle(call: Call, target: T): Answer | Promise<Answer>;
 }
@@ -58,7 +58,7 @@ export const json = (value: unknown, status = 200): Answer => ({
   mediaType: JSON_TYPE,
 });
 
-/** A request to one of the APIs that are served for others' clients. */
+/** A request to one of the APIs that are compatible with other programs' clients. */
 export interface CompatRequest {
   readonly method: string;
   readonly path: string;

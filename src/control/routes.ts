@@ -1,6 +1,6 @@
 /**
- * What the API answers: one table, from which requests are routed and the OpenAPI document is made, so
- * that neither can know of something the other does not.
+ * The routes of the API: one table, by which requests are routed and from which the OpenAPI document is generated, so
+ * that they always agree.
  */
 import { isIP } from 'node:net';
 import * as z from 'zod';
@@ -27,7 +27,7 @@ import {
   shutdownSchema,
 } from './schema.ts';
 
-/** What the handlers act on. */
+/** The objects that handlers act on. */
 export interface ApiTarget extends PortTarget {
   readonly view: NetworkView;
   daemon(): DaemonView;

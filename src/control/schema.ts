@@ -1,6 +1,6 @@
 /**
  * The bodies of the API's answers: one definition for the OpenAPI document and for the client's
- * check of what it was sent. The types of `network-view.ts` keep it honest at compile time.
+ * check of the answers. It is checked against the types of `network-view.ts` at compile time.
  */
 import * as z from 'zod';
 import { once } from '../base/once.ts';
@@ -16,7 +16,7 @@ import type {
 } from './network-view.ts';
 import { FLOW_PROTOCOLS } from './network-view.ts';
 
-/** Made at its first use: a daemon is ready before its API is asked. */
+/** Made at its first use: it must not delay the daemon's start. */
 export type Schema<T> = () => z.ZodType<T>;
 
 const count = z.int().nonnegative();
@@ -47,7 +47,7 @@ export interface ProblemAnswer {
   readonly title: string;
   readonly status: number;
   readonly detail: string;
-  /** The system's code, or one of ours, where a program can make use of it. */
+  /** The system's code, or one of ours, where a program can use it. */
   readonly code?: string | undefined;
 }
 

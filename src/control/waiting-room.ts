@@ -1,9 +1,9 @@
 /**
- * Clients beyond those that the control API serves at a time: they wait in order instead of being cut.
+ * Clients beyond those that the control API serves at a time: they wait in order instead of being disconnected.
  *
- * While somebody waits, a connection that has nothing under way gives its place up after a moment: one that
+ * While a client waits, a connection without a pending request is closed after a short time: one that
  * is idle between requests, or has not sent one yet. Those that hold a lease are neither counted nor
- * closed. A client that comes when the room is full is cut.
+ * closed. A client that connects when the room is full is disconnected.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -19,17 +19,17 @@ export interface WaitingRoomLimits {
 export const WAITING_ROOM_LIMITS: WaitingRoomLimits = { served: 64, waiting: 1024, idleMs: 1_000 };
 
 export class WaitingRoom {
-  /** Clients that were cut for want of room. */
+  /** Clients that were disconnected because the room was full. */
   turnedAway = 0;
   private readonly limits: WaitingRoomLimits;
   private readonly held: HeldConnections;
   private readonly admit: (socket: Socket) => void;
-  /** By connection, since when it is idle; undefined while a request is under way. */
+  /** By connection, since when it is idle; undefined while a request is pending. */
   private readonly served = new Map<Socket, number | undefined>();
   private readonly waiting = new Set<Socket>();
   private timer: NodeJS.Timeout | undefined = undefined;
 
-  /** Stands before the server's own listeners of connections. */
+  /** Called before the server's own listeners of connections. */
   constructor(
     server: Server,
     held: HeldConnections,
@@ -49,12 +49,12 @@ export class WaitingRoom {
       this.served.set(socket, undefined);
       response.once('close', () => {
         if (this.served.has(socket)) this.served.set(socket, performance.now());
-        this.next(); // it may hold a lease now, and leave its place
+        this.next(); // it may hold a lease now, and is no longer counted
       });
     });
   }
 
-  /** Cut those that wait. */
+  /** Disconnect those that wait. */
   close(): void {
     for (const socket of this.waiting) socket.destroy();
   }

@@ -1,4 +1,4 @@
-/** IP addresses and networks as people and files write them: every such text is read here. */
+/** IP addresses and networks as text, from users and files: all of it is parsed here. */
 import { Address4, Address6 } from 'ip-address';
 import { IpAddress, ipv4 } from '../base/ip-address.ts';
 
@@ -12,7 +12,7 @@ let lastText = '';
 let lastAddress: IpAddress | undefined;
 
 /**
- * The last one is remembered: the connections to a published port are mostly one host's, and reading its address
+ * The last result is cached: connections to a published port mostly come from one host, and parsing its address
  * took a thirtieth of their time.
  *
  * @returns undefined when `text` is not an address; zones (`%eth0`) and prefixes are refused

@@ -143,7 +143,7 @@ function overloaded(view: DataView): number {
   return option?.length === 1 ? dhcpUint8(option) & 3 : 0;
 }
 
-/** Whether every option in `from..to` is inside. A missing end mark is forgiven, as all do. */
+/** Whether every option in `from..to` is inside. A missing end mark is accepted, as by all servers. */
 function optionsAreSound(view: DataView, from: number, to: number): boolean {
   let at = from;
   while (at < to) {
@@ -189,7 +189,7 @@ export interface DhcpOption {
   readonly cuts?: readonly number[];
 }
 
-/** What a reply adds to what it copies from its request. Addresses are int32. */
+/** The fields of a reply that are not copied from its request. Addresses are int32. */
 export interface DhcpReplyRepr {
   readonly ciaddr: number;
   readonly yiaddr: number;
@@ -197,7 +197,7 @@ export interface DhcpReplyRepr {
   readonly broadcast: boolean;
   /** The most important first: what does not fit `maxLen` is left out. */
   readonly options: readonly DhcpOption[];
-  /** The longest message that the client takes. */
+  /** The longest message that the client accepts. */
   readonly maxLen: number;
   /** Not all of an option fits: so many bytes of its data do. */
   readonly onCut?: (code: number, len: number) => void;

@@ -1,6 +1,6 @@
 /**
- * The header of HAProxy's PROXY protocol (versions 1 and 2): it tells a server behind a proxy who its
- * client is. Sent once, before the first byte of the connection.
+ * The header of HAProxy's PROXY protocol (versions 1 and 2): it identifies the client to a server behind a
+ * proxy. Sent once, before the first byte of the connection.
  */
 import type { IpAddress } from '../base/ip-address.ts';
 

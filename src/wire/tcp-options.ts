@@ -1,6 +1,6 @@
 /**
  * TCP options: MSS (RFC 9293 §3.7.1), window scale and timestamps (RFC 7323), SACK-permitted and
- * SACK (RFC 2018). Unknown ones are skipped; a broken list ends the walk, what was read counts.
+ * SACK (RFC 2018). Unknown ones are skipped; a malformed list ends the parsing, options read before it count.
  */
 import { type Seq, seq } from '../base/seq.ts';
 import { TCP_HEADER_LEN } from './tcp.ts';

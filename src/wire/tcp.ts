@@ -13,7 +13,7 @@ const URGENT = 18;
 
 export const TCP_HEADER_LEN = 20;
 export const TCP_MAX_HEADER_LEN = 60;
-/** Where the checksum stands, for links that complete it. */
+/** The offset of the checksum, for links that complete it. */
 export const TCP_CHECKSUM_OFFSET: number = CHECKSUM;
 
 export const FIN = 1;
@@ -44,7 +44,7 @@ export function checkTcp(
     return 'tcp-bad-checksum';
   }
   const flags = tcpFlags(view, off);
-  // Combinations that no TCP sends and scanners do.
+  // Combinations that only scanners send.
   if ((flags & (SYN | FIN | RST | ACK)) === 0) return 'tcp-bad-flags';
   if ((flags & SYN) !== 0 && (flags & (FIN | RST)) !== 0) return 'tcp-bad-flags';
   return undefined;

@@ -16,7 +16,7 @@ export type UdpDrop = 'udp-truncated' | 'udp-bad-length' | 'udp-bad-checksum';
  *
  * @param avail bytes of IP payload at `off`
  * @param addressSum of the pseudo-header; negative when the checksum is not to be verified
- * @returns why to drop the datagram, or `undefined` when it is sound
+ * @returns why to drop the datagram, or `undefined` when it is valid
  */
 export function checkUdp(
   view: DataView,

@@ -19,7 +19,7 @@ export interface BindRule {
 /** Ports that every user may bind, for clients on the host only. */
 export const DEFAULT_BIND_RULES: readonly string[] = ['127.0.0.1:1024-65535', '[::1]:1024-65535'];
 
-/** @returns undefined when `text` is no rule */
+/** @returns undefined when `text` is not a rule */
 export function parseBindRule(text: string): BindRule | undefined {
   const colon = text.lastIndexOf(':');
   const addressText = text.slice(0, Math.max(colon, 0));
@@ -36,7 +36,7 @@ export function formatBindRule({ address, first, last }: BindRule): string {
 
 /**
  * @param address to listen on; undefined for every one of both families
- * @param port undefined: whether any port may be had there
+ * @param port undefined: whether any port is allowed there
  */
 export function isAllowed(
   rules: readonly BindRule[],

@@ -1,4 +1,4 @@
-/** What Go's `net.Listen("tcp", ...)` makes of an address. */
+/** How Go's `net.Listen("tcp", ...)` interprets an address. */
 import { IpAddress, ipv4 } from '../../base/ip-address.ts';
 
 export const ANY4: IpAddress = ipv4(0);

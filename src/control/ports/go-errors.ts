@@ -18,7 +18,7 @@ const ERRNO: Readonly<Record<string, string>> = {
   ENFILE: 'too many open files in system',
 };
 
-/** `listen tcp 127.0.0.1:8080: bind: address already in use`; our own words where Go has none. */
+/** `listen tcp 127.0.0.1:8080: bind: address already in use`; our own text where Go has none. */
 export function goListenError(spec: PublishSpec, error: PublishError): string {
   const errno = ERRNO[error.code];
   if (errno === undefined) return error.message;

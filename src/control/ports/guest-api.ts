@@ -1,12 +1,13 @@
 /**
  * The API that guests reach at `http://GATEWAY/`: `/v1/ports`, and the ports of gvproxy's and VPNKit's APIs,
- * each guest for itself. The agent's channels to the gateway's port reach it too: who comes by them publishes
+ * each guest for itself. The agent's channels to the gateway's port reach it too: their clients publish
  * through the agent.
  *
  * Node's HTTP server runs on the stack's own connections, and on channels. Guests are hostile: a connection that holds no
- * lease has a deadline for its request and its answer, whatever it sends meanwhile; connections are
- * bounded for each guest and over all; leases are bounded by the table's ports of one guest. A guest is
- * known by its address; all that come by the agent count as one. Browsers are kept out: they send an Origin with whatever changes something.
+ * lease has a deadline for its request and its answer, whatever it sends; connections are
+ * bounded for each guest and in total; leases are bounded by the table's ports of one guest. A guest is
+ * identified by its address; all clients of the agent count as one. Browsers are kept out: they send an Origin with
+ * every request that changes something.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -29,12 +30,12 @@ import { PORT_ROUTES } from './port-routes.ts';
 export const GUEST_API_PORT = 80;
 
 export interface GuestApiLimits {
-  /** Connections of one guest, and over all, that hold no lease. */
+  /** Connections of one guest, and in total, that hold no lease. */
   readonly ofGuest: number;
   readonly total: number;
   /** Connections of one guest that hold a lease, or held one. */
   readonly heldByGuest: number;
-  /** For a request to arrive, and its answer to be taken. */
+  /** For a request to arrive, and its answer to be read. */
   readonly deadlineMs: number;
 }
 
@@ -45,7 +46,7 @@ export const GUEST_API_LIMITS: GuestApiLimits = {
   deadlineMs: 15_000,
 };
 
-/** A guest by its address, or whoever comes by the agent. */
+/** A guest by its address, or the clients of the agent. */
 type Caller = IpAddress | 'agent';
 
 export interface GuestApiDeps {

@@ -3,7 +3,7 @@
  * of gvisor-tap-vsock answers it: JSON as `text/plain`, errors as lines of text, any method for `all`.
  *
  * Differences: a remote that is a name is an error instead of a crash; an empty remote host is the first
- * guest for clients on the host; the listeners of hawser's other APIs are seen and may be withdrawn.
+ * guest for clients on the host; the listeners of hawser's other APIs are listed and may be withdrawn.
  */
 import * as z from 'zod';
 import type { IpAddress } from '../../base/ip-address.ts';
@@ -34,7 +34,7 @@ const bodySchema = once(() =>
 );
 type Body = z.infer<ReturnType<typeof bodySchema>>;
 
-/** What Go's `http.Error` answers. */
+/** The answer of Go's `http.Error`. */
 class TextError extends Error {
   readonly status: number;
 
@@ -77,7 +77,7 @@ function bodyOf({ method, body }: CompatRequest): Body {
   throw new TextError(400, `json: cannot unmarshal into Go ${field} of type string`);
 }
 
-/** Go's decoder takes keys in any case. */
+/** Go's decoder accepts keys in any case. */
 const withLowerKeys = (value: unknown): unknown =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
     ? Object.fromEntries(Object.entries(value).map(([key, v]) => [key.toLowerCase(), v]))
@@ -203,7 +203,7 @@ function listing(ports: PortAccess): readonly Listed[] {
   );
 }
 
-/** As it was asked for here, with the port that was bound. */
+/** As it was requested through this API, with the port that was bound. */
 function localText({ asked, hostAddress, hostPort }: PublishedPort & PortSpec): string {
   const host = asked?.host ?? '';
   if (host === '') return formatEndpoint(shownHost(hostAddress), hostPort, '');

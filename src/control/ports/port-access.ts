@@ -2,9 +2,9 @@
  * The table of published ports as one client may use it: all of it for a client of the control API; for
  * a guest, or the agent in one, its own publications, at the places that the rules allow.
  *
- * A guest that asks for every address of the host (`0.0.0.0`, `::`, as Docker and Podman do when nothing
- * is said) where the rules allow only the loopback gets the loopback: `docker run -p 8080:80` then serves
- * the host's localhost:8080, and nobody beyond the host.
+ * A guest that requests every address of the host (`0.0.0.0`, `::`, the default of Docker and Podman)
+ * where the rules allow only the loopback gets the loopback: `docker run -p 8080:80` then serves
+ * the host's localhost:8080, and no client outside the host.
  */
 import type { IpAddress } from '../../base/ip-address.ts';
 import { LOOPBACK4, LOOPBACK6 } from '../../proxy/ports/loopback-pair.ts';
@@ -33,7 +33,7 @@ export interface PortAccess {
   publish(spec: PublishSpec, leased: boolean): Promise<PublishedPort>;
   /** @returns false when this client has no such port */
   unpublish(id: string): boolean;
-  /** The port that `publish` would have made of this; undefined when there is none. */
+  /** The published port that `publish` would have made of these arguments; undefined when there is none. */
   find(protocol: 'tcp' | 'udp', address: HostAddress, port: number): PublishedPort | undefined;
 }
 
@@ -45,7 +45,7 @@ export const hostAccess = (book: PortBook): PortAccess => ({
   find: (protocol, address, port) => findAt(book.list(), protocol, address, port),
 });
 
-/** What is published for a guest: at the places that the rules allow, and no files of the host. */
+/** Publications of a guest: at the addresses that the rules allow, and no Unix sockets of the host. */
 abstract class ConfinedAccess implements PortAccess {
   abstract readonly hasAgent: boolean;
   private readonly book: PortBook;
@@ -58,7 +58,7 @@ abstract class ConfinedAccess implements PortAccess {
     this.owner = owner;
   }
 
-  /** What this owner gets for what it asked. @throws PublishError when it may not have it */
+  /** The publication that this owner gets for its request. @throws PublishError when it is not allowed */
   protected abstract confine(spec: PortSpec): PortSpec;
 
   list(): readonly PublishedPort[] {
@@ -68,7 +68,7 @@ abstract class ConfinedAccess implements PortAccess {
   async publish(spec: PublishSpec, leased: boolean): Promise<PublishedPort> {
     const { book, rules, owner } = this;
     if (spec.protocol === 'unix') {
-      throw forbidden(spec, 'guests make no sockets in the files of the host');
+      throw forbidden(spec, 'guests may not create sockets in the file system of the host');
     }
     const hostAddress = this.narrow(spec.hostAddress, spec.hostPort);
     const wanted = this.confine({ ...spec, hostAddress });
@@ -116,7 +116,7 @@ export class GuestAccess extends ConfinedAccess {
   protected override confine(spec: PortSpec): PortSpec {
     const { guest } = this;
     if (spec.via === 'mux' || spec.guestPath !== undefined) {
-      throw forbidden(spec, 'guests publish ports of their own, not through the agent');
+      throw forbidden(spec, 'guests may publish their own ports only, not through the agent');
     }
     if (spec.guestAddress !== undefined && !spec.guestAddress.equals(guest)) {
       throw forbidden(spec, `${spec.guestAddress} is not yours: you are ${guest}`);
@@ -128,7 +128,7 @@ export class GuestAccess extends ConfinedAccess {
   }
 }
 
-/** Whoever asks through the agent publishes what the agent reaches. */
+/** Clients that connect through the agent publish what the agent reaches. */
 export class AgentAccess extends ConfinedAccess {
   readonly hasAgent = true;
 
@@ -138,13 +138,16 @@ export class AgentAccess extends ConfinedAccess {
 
   protected override confine(spec: PortSpec): PortSpec {
     if (spec.via === 'net') {
-      throw forbidden(spec, 'what is asked through the agent is published through it: via mux');
+      throw forbidden(
+        spec,
+        'clients that connect through the agent may publish through the agent only: via mux',
+      );
     }
     return { ...spec, via: 'mux' };
   }
 }
 
-/** What of the loopback stands for a wildcard, the widest first. */
+/** The loopback addresses that replace a wildcard, the widest first. */
 function loopbacksOf(address: HostAddress): readonly HostAddress[] {
   if (address === undefined || address === 'localhost') return ['localhost', LOOPBACK4, LOOPBACK6];
   if (!isWildcard(address)) return [];
@@ -158,14 +161,14 @@ function findAt(
   hostPort: number,
 ): PublishedPort | undefined {
   const place = formatEndpoint(address, hostPort, '*');
-  // The drop-in APIs have no word for both loopbacks, and show one.
+  // The drop-in APIs cannot express both loopback addresses, and show one.
   const isShownAs = (port: PublishedPort & PortSpec): boolean =>
     formatEndpoint(port.hostAddress, port.hostPort, '*') === place ||
     formatEndpoint(port.onlyLoopback ?? shownHost(port.hostAddress), port.hostPort, '*') === place;
   return ports.find((port) => port.protocol === protocol && isShownAs(port));
 }
 
-/** As clients see it that know addresses only. */
+/** The form for clients that know addresses only. */
 export const shownHost = (address: HostAddress): IpAddress | undefined =>
   address === 'localhost' ? LOOPBACK4 : address;
 

@@ -1,4 +1,4 @@
-/** The body of `POST /v1/ports`, and what it asks for. */
+/** The body of `POST /v1/ports`, and the publication that it requests. */
 import * as z from 'zod';
 import type { IpAddress } from '../../base/ip-address.ts';
 import { once } from '../../base/once.ts';
@@ -58,7 +58,7 @@ export const portRequestSchema: Schema<PortRequest> = once(() => {
       .max(64)
       .nullish()
       .describe(
-        'an address, a DHCP or static-lease name, or an Ethernet address; by default the guest that came first',
+        'an address, a DHCP or static-lease name, or an Ethernet address; by default the first guest',
       ),
     guestAddress: z.string().max(64).nullish().describe('as guest, an address only'),
     guestPort: z.int().min(1).max(MAX_PORT).nullish(),
@@ -122,7 +122,7 @@ function hostAddressOf(text: string | null | undefined): HostAddress {
   return text === 'localhost' ? text : (addressOf('hostAddress', text) ?? 'localhost');
 }
 
-/** `guest` and `guestAddress` are two names of one thing: an address is taken by either. */
+/** `guest` and `guestAddress` are two names of one thing: either accepts an address. */
 function choiceOf({ guest, guestAddress }: PortRequest): GuestChoice {
   if (guest == null) return { guestAddress: addressOf('guestAddress', guestAddress) };
   if (guestAddress != null) throw problem(400, 'guest: give it or guestAddress, not both.');

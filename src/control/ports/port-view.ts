@@ -4,7 +4,7 @@ import type { PortView } from '../network-view.ts';
 
 type TargetNow = NonNullable<PublishedPort['target']>;
 
-/** What an agent dials where no address is given: its own loopback. */
+/** The address that an agent dials where none is given: its own loopback. */
 const LOOPBACK_TEXT = '127.0.0.1';
 
 /** A published port as the API shows it. */

@@ -3,13 +3,13 @@
  * as well as PUT and DELETE, the annotation as a part of a forward's identity, unexpose that never fails,
  * and error bodies of the echo framework.
  *
- * A forward is what was asked for: its identity is made of the addresses as they were written, with
+ * A forward is identified by its request: the addresses as they were written, with
  * the port resolved. `0.0.0.0` and `::` are every address of both families, as Go listens on them; where
- * `out_ip` is left out, the port is published on the loopback, though VPNKit would take every address.
+ * `out_ip` is left out, the port is published on the loopback, although VPNKit would use every address.
  * Where `in_ip` is left out, the agent dials its own loopback.
  *
- * An address outside the guests' network is a container's: it needs the agent. Where there is none,
- * the answer says so instead of a port that nobody answers.
+ * An address outside the guests' network is a container's: it needs the agent. Without one the request
+ * fails, instead of publishing a port that cannot be reached.
  */
 import * as z from 'zod';
 import type { IpAddress } from '../../base/ip-address.ts';
@@ -33,7 +33,7 @@ const JSON_TYPE = 'application/json; charset=UTF-8';
 const TEXT_TYPE = 'text/plain; charset=UTF-8';
 
 const forwardSchema = once(() => {
-  // Go's decoder takes null for a key that is left out.
+  // Go's decoder treats null as a key that is left out.
   const ipText = z
     .string()
     .refine((text) => text === '' || parseAddress(text) !== undefined)
@@ -52,7 +52,7 @@ const forwardSchema = once(() => {
 });
 type ForwardBody = z.infer<ReturnType<typeof forwardSchema>>;
 
-/** VPNKit's `Port`: what is left out is not there. */
+/** VPNKit's `Port`, with empty fields left out. */
 interface Forward {
   readonly proto?: string | undefined;
   readonly out_ip?: string | undefined;
@@ -210,7 +210,7 @@ const matching = (forward: Forward, ports: PortAccess): PublishedPort | undefine
   return ports.list().find((port) => keyOf(forwardView(port)) === wanted);
 };
 
-/** `[annotation ]proto forward from ip:port to ip:port`: what is the same forward to VPNKit. */
+/** `[annotation ]proto forward from ip:port to ip:port`: VPNKit's identity of a forward. */
 function keyOf(forward: Forward): string {
   const { proto = '', annotation = '' } = forward;
   const [from, to] =
@@ -240,7 +240,7 @@ function forwardView(port: PublishedPort): Forward {
   return { proto: port.protocol, ...host, ...target, annotation };
 }
 
-/** What was asked for, where something was asked: '' is left out, as Go leaves out what is empty. */
+/** Without empty strings, which Go leaves out. */
 const textOr = (asked: string | undefined, actual: IpAddress | undefined): string | undefined =>
   (asked ?? actual?.toString()) || undefined;
 

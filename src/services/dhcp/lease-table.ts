@@ -1,16 +1,16 @@
 /**
- * Which guest has which address.
+ * The table of leases: which guest has which address.
  *
  * One record per address that was ever given out, found by address and by client. Records of guests
- * that left are kept, so that a guest finds its address again, until the pool or the table is full:
- * then the record that ended longest ago is used for the newcomer. Declined addresses stay out of
+ * that left are kept, so that a guest gets the same address again, until the pool or the table is full:
+ * then the record that ended longest ago is reused for a new guest. Declined addresses stay out of
  * the pool for a while, at most {@link MAX_DECLINED} of them.
  *
- * Everything ends by `now`, which never jumps. The wall clock is for what outlives the process, and for people: it is
- * given what is left at the moment.
+ * Expiry is decided by `now`, which never jumps. Wall-clock times are only for storage and display: they are computed
+ * from the remaining time when asked for.
  *
- * A client identifier is a claim: virtual machines cloned from one image make the same one. It decides while its
- * holder's Ethernet address is the same, or gone from the segment; else both are guests of their own.
+ * A client identifier is a claim: virtual machines cloned from one image send the same one. It identifies the client
+ * while its holder's Ethernet address is the same, or gone from the segment; otherwise they are two guests.
  */
 import { formatIpv4 } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
@@ -24,7 +24,7 @@ const MAX_RECORDS = 1024;
 /** Whether an Ethernet address is on the segment now. */
 export type IsPresent = (mac: string) => boolean;
 
-/** Who asks: `client` decides, `mac` is for people and for clients that change their identifier. */
+/** The requesting client: `client` identifies it, `mac` is for display and for clients that change their identifier. */
 export interface ClientIdentity {
   readonly client: string;
   readonly mac: string;
@@ -35,7 +35,7 @@ class LeaseRecord {
   readonly fixed: boolean;
   client: string;
   mac: string;
-  /** As the guest calls itself. */
+  /** The name that the guest sent. */
   hostname: string | undefined;
   /** Whether it was ever more than an offer. */
   wasBound: boolean;
@@ -111,7 +111,7 @@ export class LeaseTable {
     }
   }
 
-  /** The holder of a lease who has the same client identifier, and is another guest. */
+  /** The holder of a lease with the same client identifier that is another guest. */
   namesake(identity: ClientIdentity, now: Instant): string | undefined {
     for (const record of this.byAddress.values()) {
       if (record.client !== identity.client || record.mac === identity.mac) continue;
@@ -125,7 +125,7 @@ export class LeaseTable {
   }
 
   /**
-   * Whether `identity` may have `address`: its own, or one that nobody else holds.
+   * Whether `identity` may have `address`: its own, or one that no other client holds.
    */
   mayHave(identity: ClientIdentity, address: number, now: Instant): boolean {
     const fixed = this.staticFor(identity);
@@ -138,7 +138,7 @@ export class LeaseTable {
   }
 
   /**
-   * The address for a guest that has no wish, or whose wish cannot be had: its own of before, else
+   * The address for a guest that requests none, or one that is not available: its previous one, else
    * the lowest never used, else the one that ended longest ago.
    *
    * @returns undefined when the pool is exhausted
@@ -245,7 +245,7 @@ export class LeaseTable {
     }
     for (const record of this.byAddress.values()) {
       const free = record.isFree(now);
-      if (free && !record.wasBound && !record.fixed) continue; // an offer that nobody took
+      if (free && !record.wasBound && !record.fixed) continue; // an offer that was not accepted
       const configured = record.fixed ? this.staticByMac.get(record.mac)?.hostname : undefined;
       const hostname = configured ?? record.hostname;
       const state: LeaseState = record.state === 'released' || !free ? record.state : 'expired';
@@ -286,7 +286,7 @@ export class LeaseTable {
     return byClient ?? byMac;
   }
 
-  /** Whether it is of this client: the same identifier, and no other guest's that is here. */
+  /** Whether the record is this client's: the same identifier, and not that of another guest on the segment. */
   private isOf({ client, mac }: LeaseRecord, identity: ClientIdentity): boolean {
     return client === identity.client && (mac === identity.mac || !this.isPresent(mac));
   }

@@ -1,11 +1,11 @@
-/** What the DHCP server remembers, hands to the API, and keeps over a restart. */
+/** Leases as the DHCP server keeps them, as the API shows them, and as they are stored over a restart. */
 
 /**
  * - `reserved`: a static lease that its guest does not hold now
  * - `offered`: promised for a few seconds, not yet asked for
  * - `bound`: in use until its expiry
- * - `expired`, `released`: free, but the guest that had it gets it again while nobody else needs it
- * - `declined`: the guest found it in use (RFC 2131 §4.3.3); nobody gets it for a while
+ * - `expired`, `released`: free, but the guest that had it gets it again while no other needs it
+ * - `declined`: the guest found it in use (RFC 2131 §4.3.3); not assigned for a while
  */
 export type LeaseState = 'reserved' | 'offered' | 'bound' | 'expired' | 'released' | 'declined';
 
@@ -24,7 +24,7 @@ export interface Lease {
 export interface StoredLease {
   readonly address: string;
   readonly mac: string;
-  /** Who holds it: `id:` and the client identifier, or `hw:` and the MAC, in hexadecimal. */
+  /** The holder: `id:` and the client identifier, or `hw:` and the MAC, in hexadecimal. */
   readonly client: string;
   readonly hostname?: string | undefined;
   readonly expiresAtMs: number;

@@ -4,7 +4,7 @@
  *
  * It is the only server of the segment, hence authoritative: a guest that asks for an address that
  * is free gets it, whether or not this process ever saw the guest before; one that asks for any
- * other is refused at once (NAK), so that it starts anew instead of waiting. Relays are not served.
+ * other is refused at once (NAK), so that it starts over instead of waiting. Relays are not served.
  */
 import { Counters } from '../../base/counters.ts';
 import { formatIpv4 } from '../../base/ip-address.ts';
@@ -60,7 +60,7 @@ import { type ClientIdentity, LeaseTable } from './lease-table.ts';
 
 const MIN_LEASE_SECONDS = 60;
 const INFINITE = 0xffff_ffff;
-/** RFC 2131 §2: what every client takes, less the IP and UDP headers. */
+/** RFC 2131 §2: the message size that every client accepts, less the IP and UDP headers. */
 const MIN_MAX_SIZE = 576;
 const IP_UDP_LEN = 28;
 /** Room that {@link DhcpServer.answer} needs in its output. */
@@ -81,7 +81,7 @@ export type DhcpServerDrop =
 
 export type DhcpCount = 'offers' | 'acks' | 'naks' | 'releases' | 'declines' | 'informs';
 
-/** What the server knows of its segment besides what guests say. */
+/** The server's own knowledge of its segment. */
 export interface DhcpSegment {
   readonly log: Log;
   /** Whether this Ethernet address is on the segment now. */
@@ -101,7 +101,7 @@ export class DhcpServer {
   private readonly mask: number;
   private search: SearchList;
   private readonly segment: DhcpSegment;
-  /** Of which was warned: client identifiers of several guests, and the search list. */
+  /** Warnings already logged: client identifiers of several guests, and the search list. */
   private readonly warned = new Set<string>();
   private restored = false;
 
@@ -128,7 +128,7 @@ export class DhcpServer {
   /**
    * @param request a UDP payload that came to port 67, borrowed
    * @param outOff room for {@link MAX_DHCP_REPLY_LEN} bytes
-   * @param source Ethernet address of the frame: nobody asks on another's behalf
+   * @param source Ethernet address of the frame: a client only asks for itself
    * @returns bytes written; 0 when there is nothing to answer
    */
   answer(
@@ -164,7 +164,7 @@ export class DhcpServer {
     }
   }
 
-  /** Once there is a clock. */
+  /** Called once there is a clock. */
   private restore(now: Instant, wallMs: number): void {
     if (this.restored) return;
     this.restored = true;
@@ -214,7 +214,7 @@ export class DhcpServer {
     return this.reply(request, identity, OFFER, 0, address, out, outOff);
   }
 
-  /** RFC 2131 §4.3.2: SELECTING, INIT-REBOOT, RENEWING and REBINDING, told apart by their fields. */
+  /** RFC 2131 §4.3.2: SELECTING, INIT-REBOOT, RENEWING and REBINDING, distinguished by their fields. */
   private onRequest(
     request: DataView,
     identity: ClientIdentity,
@@ -325,7 +325,7 @@ export class DhcpServer {
 
   private times(request: DataView): DhcpOption[] {
     const seconds = this.leaseSeconds(request);
-    // RFC 2131 §4.4.5: T1 and T2 default to these shares; sent because some clients lack the rule.
+    // RFC 2131 §4.4.5: T1 and T2 default to these shares; sent because some clients lack the default.
     const t1 = seconds === INFINITE ? INFINITE : Math.floor(seconds / 2);
     const t2 = seconds === INFINITE ? INFINITE : Math.floor((seconds * 7) / 8);
     return [words(OPT_LEASE_TIME, [seconds]), words(OPT_T1, [t1]), words(OPT_T2, [t2])];

@@ -1,8 +1,8 @@
 /**
  * Replies of upstreams, kept for as long as their TTLs allow (RFC 1035 §7.4, negative ones RFC 2308)
- * as the bytes that came, with TTLs counted down. Bounded in entries and bytes; the least recently
- * used go first. Holds only what any client may get: a query with anything unusual in it bypasses
- * the cache both ways.
+ * as the bytes received, with TTLs counted down. Bounded in entries and bytes; the least recently
+ * used are evicted first. Holds only what any client may get: a query with anything unusual in it is
+ * neither answered from the cache nor are its replies stored.
  */
 import type { Instant } from '../../base/time.ts';
 import {
@@ -28,7 +28,7 @@ const MAX_NEGATIVE_TTL_S = 10_800;
 const MAX_TTL_S = 86_400;
 /** Types from here to ANY are queries for more than one record set, or about the transport. */
 const FIRST_META_TYPE = 249;
-/** What an entry costs beside its bytes. */
+/** The overhead of an entry beside its bytes. */
 const ENTRY_OVERHEAD = 200;
 
 export interface DnsCacheLimits {
@@ -95,7 +95,7 @@ export class DnsCache {
     }
   }
 
-  /** Forget everything: other upstreams may give other answers. */
+  /** Drop all entries: other upstreams may give other answers. */
   clear(): void {
     this.entries.clear();
     this.lenBytes = 0;

@@ -10,7 +10,7 @@ export interface HostEntry {
 
 const MAX_ENTRIES = 65_536;
 
-/** Never fails: lines that make no sense are skipped. */
+/** Never fails: invalid lines are skipped. */
 export function parseHosts(text: string): HostEntry[] {
   const entries: HostEntry[] = [];
   for (const line of text.split('\n')) {

@@ -3,8 +3,9 @@
  * and those that RFC 6761 keeps local. The most specific wins: a whole name before a zone, a longer
  * zone before a shorter one, the user's before ours.
  *
- * Only class IN and address types have local data. A name that is here exists: every other type of it is an empty
- * NOERROR, of a hosts file too. Asked about it, an upstream would say NXDOMAIN, which denies all of it (RFC 8020).
+ * Only class IN and address types have local data. A local name exists: a query for any other type of it is answered
+ * by an empty NOERROR, for names of a hosts file too. An upstream would answer NXDOMAIN, which denies the whole name
+ * (RFC 8020).
  */
 import type { Answer } from 'dns-packet';
 import { IpAddress, ipv4 } from '../../base/ip-address.ts';
@@ -29,7 +30,7 @@ export const BUILT_IN_ZONES = [
   'docker.internal',
 ] as const;
 
-/** Short, as the control API changes the table. */
+/** Short, because the control API changes the table. */
 const TTL_S = 10;
 
 /** `zone` and every name below it resolve to `address`. Lower case, no last dot. */
@@ -46,7 +47,7 @@ export interface LocalNamesConfig {
   readonly zones: readonly UserZone[];
 }
 
-/** What is known of a name: `undefined` data is a name that does not exist. */
+/** The data of a name: `undefined` for a name that does not exist. */
 type Found =
   | { readonly kind: 'addresses'; readonly addresses: readonly IpAddress[]; readonly zone: string }
   | { readonly kind: 'pointer'; readonly target: string }
@@ -76,7 +77,7 @@ export class LocalNames {
     this.zones = grouped(zones.map(({ zone, address }) => [zone, address]));
   }
 
-  /** Replace what came from a hosts file. */
+  /** Replace the entries of the hosts file. */
   setHosts(entries: readonly HostEntry[]): void {
     this.hosts = grouped(
       entries.flatMap(({ names, address }) =>
@@ -113,7 +114,7 @@ export class LocalNames {
 
   private find(query: DnsQuery): Found | undefined {
     const { name } = query;
-    // RFC 6761 §6.3, §6.4: not even a hosts file may say otherwise.
+    // RFC 6761 §6.3, §6.4: not even a hosts file overrides this.
     if (isBelow(name, 'localhost')) {
       const addresses = [ipv4(0x7f00_0001), new IpAddress(0, 0, 0, 1)];
       return { kind: 'addresses', addresses: odd(name) ? [] : addresses, zone: 'localhost' };
@@ -171,7 +172,7 @@ function pointerAnswers(query: DnsQuery, target: string): Answer[] {
   return [{ type: 'PTR', name: query.name, ttl: TTL_S, data: target }];
 }
 
-/** RFC 2308 §3: what lets the client remember that there is nothing. */
+/** RFC 2308 §3: lets the client cache a negative answer. */
 function soa(zone: string): Answer {
   return {
     type: 'SOA',

@@ -1,12 +1,12 @@
 /**
- * DNS messages as bytes (RFC 1035 §4, EDNS RFC 6891): just enough reading to route, cache and cut
- * them. What passes through is never decoded and encoded again, so that types, options and flags
- * that we do not know survive. Every function takes hostile bytes: it returns a reason or -1.
+ * DNS messages as bytes (RFC 1035 §4, EDNS RFC 6891): just enough parsing to route, cache and truncate
+ * them. Forwarded messages are never decoded and encoded again, so that unknown types, options and flags
+ * survive. Every function accepts hostile bytes: it returns a reason or -1.
  */
 
 export const DNS_PORT = 53;
 export const DNS_HEADER_LEN = 12;
-/** RFC 1035 §4.2.1: what a client without EDNS takes by UDP. */
+/** RFC 1035 §4.2.1: the longest UDP message that a client without EDNS accepts. */
 export const MIN_UDP_LEN = 512;
 
 export const FLAG_QR = 0x8000;
@@ -69,7 +69,7 @@ export type QueryProblem =
   | 'dns-not-a-query'
   /** Answered with FORMERR. */
   | 'dns-malformed'
-  /** An opcode or number of questions that we do not read, but an upstream may. */
+  /** An opcode or number of questions that we do not parse, but an upstream may. */
   | 'dns-opaque';
 
 export const dnsId = (bytes: Uint8Array): number => u16(bytes, 0);
@@ -119,7 +119,7 @@ export function readQuery(bytes: Uint8Array): DnsQuery | QueryProblem {
   };
 }
 
-/** The most that the client takes by UDP. */
+/** The longest UDP message that the client accepts. */
 export const udpLimit = (query: DnsQuery): number =>
   Math.max(MIN_UDP_LEN, query.edns?.udpSize ?? 0);
 
@@ -188,7 +188,7 @@ export function skipName(bytes: Uint8Array, off: number): number {
 
 /**
  * Whether `reply` answers `query`: a response with the same opcode and, ignoring case, the same
- * question. A server that could not read the query may leave the question out.
+ * question. A server that could not parse the query may leave the question out.
  */
 export function answers(query: Uint8Array, reply: Uint8Array): boolean {
   if (reply.length < DNS_HEADER_LEN || (dnsFlags(reply) & FLAG_QR) === 0) return false;

@@ -1,4 +1,4 @@
-/** Replies of our own making. Their records are encoded by dns-packet, behind the client's question. */
+/** Replies that hawser generates itself. Their records are encoded by dns-packet, after the client's question. */
 import { type Answer, encode } from 'dns-packet';
 import {
   DNS_HEADER_LEN,
@@ -13,7 +13,7 @@ import {
   u16,
 } from './message.ts';
 
-/** What we announce to take by UDP (DNS flag day 2020). */
+/** The UDP payload size that we announce (DNS flag day 2020). */
 const OUR_UDP_SIZE = 1232;
 const OPCODE = 0x7800;
 

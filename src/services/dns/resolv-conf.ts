@@ -13,11 +13,11 @@ export interface DnsUpstream {
 export interface ResolverConfig {
   readonly upstreams: readonly DnsUpstream[];
   readonly search: readonly string[];
-  /** Of one attempt; undefined when the file does not say. */
+  /** Of one attempt; undefined when the file has none. */
   readonly timeoutMs: number | undefined;
   /** How often each server is asked. */
   readonly attempts: number | undefined;
-  /** Each query begins with another server. */
+  /** Each query starts with the next server. */
   readonly rotate: boolean;
   /** Servers are asked over TCP only. */
   readonly useVc: boolean;
@@ -30,7 +30,7 @@ const MAX_SEARCH = 32;
 const MAX_TIMEOUT_S = 30;
 const MAX_ATTEMPTS = 5;
 
-/** Never fails: lines that make no sense are skipped, as resolvers do. */
+/** Never fails: invalid lines are skipped, as by resolvers. */
 export function parseResolvConf(text: string): ResolverConfig {
   const upstreams: DnsUpstream[] = [];
   let search: string[] = [];

@@ -1,4 +1,4 @@
-/** Changes to finished messages, byte by byte: everything else stays as it was. */
+/** In-place changes of encoded messages: all other bytes stay as they were. */
 import {
   DNS_HEADER_LEN,
   dnsFlags,
