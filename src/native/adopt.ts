@@ -1,6 +1,6 @@
 /**
  * Descriptors that Node's own classes refuse (TAP, packet socket, datagram Unix socket), read by
- * its event loop all the same: libuv's pipe handle polls any of them and reads message by message.
+ * its event loop: libuv's pipe handle polls any of them and reads message by message.
  * The handle is internal to Node; its use is confined to this file.
  *
  * Reads only. Writing through the stream would merge messages (writev): use `Posix.write`.
@@ -18,7 +18,7 @@ const PIPE_SOCKET = 0;
 
 /**
  * @param fd readable, non-blocking; it now belongs to the socket, whose `destroy` closes it
- * @param buffer where each message is read to; it must hold the largest
+ * @param buffer the destination of each message; it must hold the largest
  * @param onRead a message of `len` bytes is at the start of `buffer`
  * @returns the socket, for its events `error` and `close`
  */

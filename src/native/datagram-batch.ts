@@ -1,11 +1,11 @@
 /**
- * Datagrams for one sendmmsg(2). Neighbours of one length to one address become one message, which
- * the kernel cuts up again where it leaves it (udp(7), UDP_SEGMENT): what a datagram costs there
+ * Datagrams for one sendmmsg(2). Consecutive datagrams of one length to one address become one message, which
+ * the kernel segments on output (udp(7), UDP_SEGMENT): the cost of a datagram
  * falls from 2.3 to 0.5 us.
  *
- * The headers are made once, in memory whose address the kernel is told; a datagram's bytes are not
- * copied, and must neither move nor change until they are sent. They are held until then: the kernel is
- * given an address, which keeps nothing from the collector. Nothing is allocated per datagram.
+ * The headers are made once, in memory whose address is passed to the kernel; a datagram's bytes are not
+ * copied, and must neither move nor change until they are sent. They are referenced until then, because an
+ * address does not protect them from garbage collection. Nothing is allocated per datagram.
  */
 import { ARENA_BUFFER } from '../base/arena.ts';
 import { makeSlab, type Slab } from '../base/slab.ts';
@@ -14,7 +14,7 @@ import type { Libc } from './libc.ts';
 import type { DatagramBatch } from './posix.ts';
 import { SOCKADDR_IN6_LEN } from './sockaddr.ts';
 
-/** As many segments as any kernel takes (UDP_MAX_SEGMENTS was 64 before it was 128). */
+/** As many segments as every kernel accepts (UDP_MAX_SEGMENTS was 64 before it was 128). */
 const CAPACITY = 64;
 /** Of one message: an IP packet's limit less its headers. */
 const MAX_SEGMENTED_LEN = 65_000;
@@ -53,7 +53,7 @@ export class LinuxDatagramBatch implements DatagramBatch {
   /** Datagrams outside the arena, which lives as long as the process. */
   private readonly held: (Uint8Array | undefined)[] = new Array(CAPACITY).fill(undefined);
   private segments = false;
-  /** Messages begun, and of the last one: to whom, datagrams, bytes, and how long each but the last. */
+  /** Messages started, and of the last one: destination, datagrams, bytes, and the length of each but the last. */
   private messages = 0;
   private name: Uint8Array | undefined = undefined;
   private count = 0;
@@ -116,7 +116,7 @@ export class LinuxDatagramBatch implements DatagramBatch {
     return Number(this.c.address(bytes));
   }
 
-  /** A shorter datagram may be the last segment, and an empty one is none. */
+  /** A shorter datagram may be the last segment, an empty one may not. */
   private joins(len: number, name: Uint8Array): boolean {
     return (
       this.segments &&
@@ -137,7 +137,7 @@ export class LinuxDatagramBatch implements DatagramBatch {
     setLong(words, header + IOV, this.iovecsAt + first * IOVEC_WORDS * 4);
     words[header + IOVLEN] = 1;
     const sourceLen = source?.length ?? 0;
-    // Without segments the source is all there is: the control messages begin with it.
+    // Without segments the source is the only control message.
     const controls = this.controlsAt + message * CONTROL_ROOM;
     setLong(words, header + CONTROL, controls + (sourceLen > 0 ? SEGMENT_ROOM : 0));
     words[header + CONTROLLEN] = sourceLen;

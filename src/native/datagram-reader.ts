@@ -1,8 +1,8 @@
 /**
- * Datagrams of one recvmmsg(2), each with the address of the host's that it was sent to (ip(7), IP_PKTINFO;
+ * Datagrams of one recvmmsg(2), each with the host's address that it was sent to (ip(7), IP_PKTINFO;
  * ipv6(7), IPV6_RECVPKTINFO).
  *
- * The headers are made once, in memory whose address the kernel knows. What was received is there until the
+ * The headers are made once, in memory whose address is passed to the kernel. Received datagrams are valid until the
  * next call; nothing is allocated per datagram.
  */
 import { makeSlab, type Slab } from '../base/slab.ts';
@@ -109,10 +109,10 @@ export class LinuxDatagramReader implements DatagramReader {
 }
 
 /**
- * The control message that has a datagram sent from `words`: those of {@link DatagramReader.local}.
+ * The control message for sending a datagram from the address `words`, as of {@link DatagramReader.local}.
  *
  * @param family of the socket
- * @returns undefined for an address that nothing is sent from
+ * @returns undefined for an address that cannot be a source
  */
 export function sourceControl(words: Int32Array, family: 4 | 6): Uint8Array | undefined {
   const [a = 0, b = 0, c = 0, d = 0] = words;

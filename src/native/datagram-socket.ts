@@ -19,13 +19,13 @@ export function openDatagramSocket(
   const set = (level: number, option: number, value: number): number =>
     c.setsockopt(fd, level, option, new Uint8Array(Int32Array.of(value).buffer), 4);
   const name = sockaddrOf(address, port, family);
-  const told =
+  const enabled =
     family === 4
       ? set(n.SOL_IP, n.IP_PKTINFO, 1)
       : set(n.SOL_IPV6, n.IPV6_V6ONLY, dualStack ? 0 : 1) || set(n.SOL_IPV6, n.IPV6_RECVPKTINFO, 1);
   const bound = new Uint8Array(128);
   const len = new Uint8Array(Int32Array.of(bound.length).buffer);
-  if (told < 0 || c.bind(fd, name, name.length) < 0 || c.getsockname(fd, bound, len) < 0) {
+  if (enabled < 0 || c.bind(fd, name, name.length) < 0 || c.getsockname(fd, bound, len) < 0) {
     const error = new PosixError(what, c.errno());
     c.close(fd);
     throw error;

@@ -4,7 +4,7 @@ import type { Socket } from 'node:dgram';
  * The descriptor of a bound datagram socket, for socket options and the error queue. Node keeps the
  * handle under a symbol (`_handle` itself warns of deprecation): confined to this file.
  *
- * @returns undefined when this Node hides it elsewhere, or the socket is closed
+ * @returns undefined when this Node keeps it elsewhere, or the socket is closed
  */
 export function dgramFd(socket: Socket): number | undefined {
   for (const symbol of Object.getOwnPropertySymbols(socket)) {

@@ -22,7 +22,7 @@ export function readErrorQueue(message: Message, fd: number): QueuedError | unde
   if (len < 0) throw new PosixError('cannot read the error queue', -len);
   let at = message.findControl(n.SOL_IP, n.IP_RECVERR);
   if (at < 0) at = message.findControl(n.SOL_IPV6, n.IPV6_RECVERR);
-  if (at < 0) return undefined; // nothing that we asked for: timestamps, zero-copy notices
+  if (at < 0) return undefined; // not an error that was requested: timestamps, zero-copy notices
   const view = message.control.view;
   const base = at + CMSG_HDR_LEN;
   const named = message.nameLen > 0;

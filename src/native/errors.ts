@@ -5,12 +5,12 @@ export function errorCode(error: Error): string {
   return 'code' in error && typeof error.code === 'string' ? error.code : 'EUNKNOWN';
 }
 
-/** A feature needs native calls, and they cannot be made here. Everything else goes on. */
+/** A feature needs native calls, which are not available. Everything else works. */
 export class NativeUnavailableError extends Error {
   readonly code = 'ERR_HAWSER_NATIVE_UNAVAILABLE';
 
   /**
-   * @param wanted what was to be done, e.g. `open TAP tap0`
+   * @param wanted what was tried, e.g. `open TAP tap0`
    * @param why what is missing, and what to do about it
    */
   constructor(wanted: string, why: string, options?: ErrorOptions) {
@@ -25,8 +25,8 @@ export class PosixError extends Error {
   readonly errno: number;
 
   /**
-   * @param what what was tried, on what
-   * @param advice what to do, when there is something
+   * @param what the operation and its object
+   * @param advice what to do, or ''
    */
   constructor(what: string, errno: number, advice = '') {
     const code = getSystemErrorName(-errno);

@@ -1,7 +1,7 @@
 import { makeSlab, type Slab } from '../base/slab.ts';
 import { IFNAMSIZ, IFREQ_LEN } from './constants.ts';
 
-/** Whether Linux takes `name` for an interface (dev_valid_name): 1 to 15 bytes, no `/` or blanks. */
+/** Whether Linux accepts `name` for an interface (dev_valid_name): 1 to 15 bytes, no `/` or blanks. */
 export const isIfName = (name: string): boolean =>
   /^[^/:\s\0]+$/.test(name) &&
   name !== '.' &&

@@ -1,7 +1,7 @@
 /**
- * Unix sockets that listen already when the process starts, from systemd or whoever speaks its protocol
- * (sd_listen_fds(3)): descriptors from 3 on, LISTEN_FDS of them, for the process LISTEN_PID. They are known by their
- * path: who is to listen there uses the descriptor. Their files are not ours to make, nor to remove.
+ * Unix sockets that are listening already when the process starts, from systemd or a compatible supervisor
+ * (sd_listen_fds(3)): descriptors from 3 on, LISTEN_FDS of them, for the process LISTEN_PID. They are identified by their
+ * path: a listener on that path uses the descriptor. Their files are neither created nor removed by us.
  */
 import { fstatSync, readFileSync } from 'node:fs';
 import type { Server } from 'node:net';
@@ -16,7 +16,7 @@ export class InheritError extends Error {
 const byPath = new Map<string, number>();
 
 /**
- * Once, at the start: take what was passed, and the variables, which are not for children.
+ * Called once, at the start: adopt the descriptors, and remove the variables, which are not for children.
  *
  * @returns the paths
  * @throws InheritError
@@ -37,7 +37,7 @@ export function inheritListeners(env: NodeJS.ProcessEnv, pid: number): string[] 
 
 export const isInherited = (path: string): boolean => byPath.has(path);
 
-/** Listen on what was inherited for `path`. @returns false when nothing was */
+/** Listen on the socket inherited for `path`. @returns false when there is none */
 export function listenOnInherited(server: Server, path: string): boolean {
   const fd = byPath.get(path);
   if (fd === undefined) return false;

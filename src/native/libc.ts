@@ -1,8 +1,8 @@
-/** The C library, bound through koffi. Nothing outside this folder knows koffi. */
+/** The C library, bound through koffi. Nothing outside this folder uses koffi. */
 import { createRequire } from 'node:module';
 import { NativeUnavailableError } from './errors.ts';
 
-/** What {@link bindLibc} needs to know of the machine; an argument so that tests can take it away. */
+/** The environment that {@link bindLibc} needs; an argument, so that tests can change it. */
 export interface NativeHost {
   readonly platform: string;
   readonly arch: string;
@@ -37,7 +37,7 @@ export interface Libc {
   errno(): number;
   /** Valid as long as the array is referenced; only for arrays above 64 bytes, which never move. */
   address(bytes: Uint8Array): bigint;
-  /** Memory that is not ours, as an array; the process crashes when it is used after `munmap`. */
+  /** External memory, as an array; the process crashes when it is used after `munmap`. */
   view(address: number, len: number): ArrayBuffer;
   open(path: string, flags: number): number;
   close(fd: number): number;
@@ -108,7 +108,7 @@ export function bindLibc(wanted: string, host: NativeHost): Libc {
     getsockname: c.func('int getsockname(int fd, void *address, void *len)'),
     ifNameToIndex: c.func('unsigned int if_nametoindex(const char *name)'),
     poll: c.func('int poll(void *entries, unsigned long count, int timeout)'),
-    // Addresses of a 64-bit process are below 2^53 and fit a number; -1 says that it failed.
+    // Addresses of a 64-bit process are below 2^53 and fit a number; -1 means failure.
     mmap: c.func('long mmap(long address, size_t len, int prot, int flags, int fd, long off)'),
     munmap: c.func('int munmap(long address, size_t len)'),
   };

@@ -81,7 +81,7 @@ export class LinuxPosix implements Posix {
     return openDatagramSocket(this.c, address, port, dualStack);
   }
 
-  tellDestinations(fd: number, family: 4 | 6): void {
+  reportDestinations(fd: number, family: 4 | 6): void {
     if (family === 4) this.setSocketOption(fd, n.SOL_IP, n.IP_PKTINFO, 1);
     else this.setSocketOption(fd, n.SOL_IPV6, n.IPV6_RECVPKTINFO, 1);
   }
@@ -118,7 +118,7 @@ export class LinuxPosix implements Posix {
 
   isBroken(fd: number): boolean {
     this.wordView.setInt32(0, fd, true);
-    this.wordView.setInt32(n.POLLFD_EVENTS, 0, true); // `events` and, behind it, `revents`
+    this.wordView.setInt32(n.POLLFD_EVENTS, 0, true); // `events` and, after it, `revents`
     if (this.c.poll(this.word, 1, 0) <= 0) return false;
     return (this.wordView.getInt16(n.POLLFD_REVENTS, true) & (n.POLLERR | n.POLLHUP)) !== 0;
   }

@@ -4,11 +4,11 @@ import type { Posix } from './posix.ts';
 
 let loaded: Posix | undefined;
 
-/** What {@link loadPosix} has loaded, if it has been called: for what is faster with native calls and works without. */
+/** The calls that {@link loadPosix} has loaded, if any: for code that is faster with native calls but works without. */
 export const loadedPosix = (): Posix | undefined => loaded;
 
 /**
- * @param wanted what it is for, to be named in the error: `open TAP tap0`
+ * @param wanted the purpose, for the error message: `open TAP tap0`
  * @throws NativeUnavailableError without koffi, or when this is not Linux on x64 or arm64
  */
 export function loadPosix(wanted = 'make native calls', host: NativeHost = THIS_HOST): Posix {

@@ -1,12 +1,12 @@
-/** Directories that sockets of ours need: made where they are missing, and removed again when nothing is left in them. */
+/** Directories for hawser's sockets: created where they are missing, and removed again when they are empty. */
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 export class MadeDirectories {
-  /** Each before those above it. */
+  /** Each before its parents. */
   private readonly made: string[] = [];
 
-  /** Make what is missing above `path`, for this user alone. @throws the system's error */
+  /** Create the missing parents of `path`, for this user only. @throws the system's error */
   makeFor(path: string): void {
     const last = dirname(path);
     const first = mkdirSync(last, { recursive: true, mode: 0o700 });
@@ -25,6 +25,6 @@ function removeEmpty(directory: string): void {
   try {
     rmdirSync(directory);
   } catch {
-    // Something is in it, or it is gone.
+    // It is not empty, or it is gone.
   }
 }

@@ -21,7 +21,7 @@ export function inNetns<T>(c: Libc, netns: string, run: () => T): T {
     try {
       return run();
     } finally {
-      // Going on in a foreign namespace would send every later connection to the wrong place.
+      // In the wrong namespace every later connection would fail or reach the wrong host.
       if (c.setns(home, CLONE_NEWNET) < 0) process.abort();
     }
   } finally {

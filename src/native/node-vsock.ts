@@ -1,8 +1,8 @@
 /**
- * vsock by way of the optional package node-vsock, where it is installed.
+ * vsock through the optional package node-vsock, where it is installed.
  *
- * It reads in a thread of its own and cannot be told to stop, so what has come is kept: the multiplexer's
- * windows bound it. It writes in ours, and returns when the kernel has taken everything. `end` ends both
+ * It reads in a thread of its own and cannot be paused, so received bytes are buffered, bounded by the multiplexer's
+ * windows. It writes in the main thread, and returns when the kernel has accepted everything. `end` ends both
  * directions; the descriptor may be closed only once the thread has seen that.
  */
 import type { EventEmitter } from 'node:events';
@@ -16,7 +16,7 @@ interface VsockSocket extends EventEmitter {
   writeSync(bytes: Uint8Array): void;
   end(): void;
   destroy(): void;
-  /** Not in every version. Else a refusal is told after five attempts in half a minute. */
+  /** Not in every version. Without it a refusal is reported after five attempts in half a minute. */
   setMaxConnectionAttempts?(attempts: number): void;
 }
 
@@ -31,7 +31,7 @@ export interface NodeVsock {
   readonly VsockServer: new () => VsockServer;
 }
 
-/** @returns why not, when it cannot be loaded */
+/** @returns the error when it cannot be loaded */
 export function loadNodeVsock(host: NativeHost): NodeVsock | Error {
   try {
     const module = host.requireNodeVsock();
@@ -49,7 +49,7 @@ const isNodeVsock = (module: unknown): module is NodeVsock =>
   'VsockServer' in module &&
   typeof module.VsockServer === 'function';
 
-/** @param onDone called once, with what stands, paused; or with why there is nothing */
+/** @param onDone called once, with the connection, paused; or with the error */
 export function connectByNodeVsock(
   { VsockSocket }: NodeVsock,
   cid: number,
@@ -59,7 +59,7 @@ export function connectByNodeVsock(
   const socket = new VsockSocket();
   socket.setMaxConnectionAttempts?.(1);
   const onError = ({ message }: Error): void => {
-    socket.on('error', () => {}); // more of them are not news
+    socket.on('error', () => {}); // further errors are ignored
     socket.destroy();
     onDone(undefined, message);
   };
@@ -70,7 +70,7 @@ export function connectByNodeVsock(
   });
 }
 
-/** @throws Error when the port cannot be had */
+/** @throws Error when the port cannot be bound */
 export function listenByNodeVsock(
   { VsockServer }: NodeVsock,
   port: number,

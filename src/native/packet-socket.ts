@@ -24,7 +24,7 @@ export function openPacketSocket(
 function openHere(c: Libc, ifName: string, vnetHdr: boolean): number {
   const index = c.ifNameToIndex(ifName);
   if (index === 0) throw new PosixError(`cannot find interface ${ifName}`, c.errno());
-  // Protocol 0 receives nothing until bound, so that no frame of another interface slips in.
+  // Protocol 0 receives nothing until bound, so that no frame of another interface is received.
   const fd = c.socket(n.AF_PACKET, n.SOCK_RAW | n.SOCK_NONBLOCK | n.SOCK_CLOEXEC, 0);
   if (fd < 0) {
     throw new PosixError('cannot open a packet socket', c.errno(), 'it needs CAP_NET_RAW');

@@ -2,8 +2,8 @@
  * The native calls that Node lacks, in one place: TAP devices, packet and ping sockets, the error
  * queue of a socket, descriptors passed between processes.
  *
- * They stand on the optional package koffi, loaded at the first call of `loadPosix` (load.ts); what
- * needs no native call never loads it. Everything here is synchronous: koffi's asynchronous calls
+ * They need the optional package koffi, which is loaded at the first call of `loadPosix` (load.ts), and never
+ * without one. Everything here is synchronous: koffi's asynchronous calls
  * keep no reference to their buffers and block the thread pool. Descriptors are non-blocking and
  * close-on-exec; they belong to the caller.
  */
@@ -29,7 +29,7 @@ export interface Tap {
 
 /** One entry of a socket's error queue (ip(7), IP_RECVERR). */
 export interface QueuedError {
-  /** What `send` would have failed with, as a name: `ECONNREFUSED`, `EHOSTUNREACH`, `EMSGSIZE`. */
+  /** The error that `send` would have failed with, as a name: `ECONNREFUSED`, `EHOSTUNREACH`, `EMSGSIZE`. */
   readonly code: string;
   readonly origin: 'local' | 'icmp' | 'icmp6' | 'other';
   /** Type and code of the ICMP message; 0 for other origins. */
@@ -39,7 +39,7 @@ export interface QueuedError {
   readonly info: number;
   /** The router or host that reported it. */
   readonly offender: IpAddress | undefined;
-  /** Where the datagram in question was sent. */
+  /** The destination of the datagram that caused it. */
   readonly destination: IpAddress | undefined;
   readonly destinationPort: number;
   /** Start of its payload: after the UDP header; on a ping socket, from the ICMP header. A copy. */
@@ -53,9 +53,9 @@ export interface DatagramBatch {
   readonly capacity: number;
   /** Datagrams added since `clear`. */
   readonly length: number;
-  /** Whether the first message holds several datagrams, for the kernel to cut up. */
+  /** Whether the first message holds several datagrams, to be segmented by the kernel. */
   readonly segmented: boolean;
-  /** @param segments equal neighbours may be one message; only for sockets of UDP */
+  /** @param segments consecutive datagrams of equal length may be one message; only for UDP sockets */
   clear(segments: boolean): void;
   /**
    * @param bytes the datagram is their first `len`; not copied but held, so that they must stay as they are
@@ -65,8 +65,8 @@ export interface DatagramBatch {
    */
   add(bytes: Uint8Array, len: number, name: Uint8Array, source?: Uint8Array): boolean;
   /**
-   * @returns how many datagrams the kernel took, from the first; less than all when it refused the
-   *   next, and has forgotten why. Or -errno when it refused the first message.
+   * @returns how many datagrams the kernel accepted, from the first; less than all when it refused the
+   *   next, whose error is lost. Or -errno when it refused the first message.
    */
   send(fd: number): number;
 }
@@ -87,7 +87,7 @@ export interface DatagramReader {
   /**
    * The host's address that it was sent to, IPv4 as v4-mapped.
    *
-   * @returns false when the kernel did not say
+   * @returns false when the kernel did not report it
    */
   local(i: number, words: Int32Array): boolean;
 }
@@ -109,7 +109,7 @@ export interface Posix {
   /**
    * A raw packet socket on an interface: whole Ethernet frames; own frames are not echoed.
    *
-   * @param vnetHdr each frame is preceded by 10 bytes of virtio-net header, both ways
+   * @param vnetHdr each frame is preceded by 10 bytes of virtio-net header, in both directions
    */
   openPacketSocket(ifName: string, netns?: string, vnetHdr?: boolean): number;
   /**
@@ -123,7 +123,7 @@ export interface Posix {
   makeDatagramBatch(): DatagramBatch;
   makeDatagramReader(): DatagramReader;
   /**
-   * A UDP socket that tells of each datagram the address that it was sent to.
+   * A UDP socket that reports the destination address of each datagram.
    *
    * @param port 0: the system picks one
    * @param dualStack of `::`: IPv4 too
@@ -134,10 +134,10 @@ export interface Posix {
     port: number,
     dualStack: boolean,
   ): { readonly fd: number; readonly port: number };
-  /** Have a bound UDP socket tell of each datagram the address that it was sent to. */
-  tellDestinations(fd: number, family: 4 | 6): void;
+  /** Have a bound UDP socket report the destination address of each datagram. */
+  reportDestinations(fd: number, family: 4 | 6): void;
   setSocketOption(fd: number, level: number, option: number, value: number): void;
-  /** Let `bytes` wait in the socket for its peer, or as many as the system allows. */
+  /** Set the socket's send buffer to `bytes`, or as many as the system allows. */
   setSendBuffer(fd: number, bytes: number): void;
   /** Queue ICMP errors on the socket for {@link readErrorQueue}. */
   enableErrorQueue(fd: number, family: 4 | 6): void;
@@ -148,7 +148,7 @@ export interface Posix {
   /** @returns bytes written, or -errno */
   write(fd: number, bytes: Uint8Array, off: number, len: number): number;
   close(fd: number): void;
-  /** Whether `fd` is one end of a pipe or connection, and nobody has the other any more. */
+  /** Whether `fd` is one end of a pipe or connection whose other end is closed. */
   isBroken(fd: number): boolean;
   socketPair(type: SocketPairType): readonly [number, number];
   /** Pass a descriptor with one byte of data. */
@@ -156,8 +156,8 @@ export interface Posix {
   /** @returns the descriptor passed, or undefined when none is waiting or the peer has closed */
   recvFd(socketFd: number): number | undefined;
   /**
-   * Receive from a stream socket without waiting. What is passed along is added to `fds`; it belongs
-   * to the caller also when what came with it makes no sense.
+   * Receive from a stream socket without waiting. Descriptors passed along are added to `fds`; they belong
+   * to the caller, also when the message that they came with is invalid.
    *
    * @returns bytes received, 0 at the end, or -errno
    */
@@ -178,7 +178,7 @@ export interface Posix {
    */
   mapShared(fd: number, offset: number, len: number): SharedMapping;
   /**
-   * Run `run` with this thread in another network namespace, and come back. Sockets keep the
+   * Run `run` with this thread in another network namespace, and return to the current one. Sockets keep the
    * namespace they were created in.
    */
   inNetns<T>(netns: string, run: () => T): T;

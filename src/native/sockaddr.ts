@@ -8,7 +8,7 @@ const IN6_ADDR = 8;
 const SOCKADDR_IN_LEN = 16;
 export const SOCKADDR_IN6_LEN = 28;
 
-/** @param family of the socket that it is for: one of IPv6 knows IPv4 addresses as v4-mapped ones */
+/** @param family of the socket: on one of IPv6, IPv4 addresses are v4-mapped */
 export function sockaddrOf(address: IpAddress, port: number, family: 4 | 6): Uint8Array {
   const bytes = new Uint8Array(family === 4 ? SOCKADDR_IN_LEN : SOCKADDR_IN6_LEN);
   const view = new DataView(bytes.buffer);

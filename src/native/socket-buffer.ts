@@ -1,7 +1,7 @@
 import * as n from './constants.ts';
 import type { Libc } from './libc.ts';
 
-/** As large a buffer as the system allows, up to `bytes` of payload: the kernel doubles what it is told, for its own use. */
+/** As large a buffer as the system allows, up to `bytes` of payload: the kernel doubles the value for its own overhead. */
 export function setReceiveBuffer(c: Libc, fd: number, bytes: number): void {
   setBuffer(c, fd, n.SO_RCVBUFFORCE, n.SO_RCVBUF, bytes);
 }
@@ -11,7 +11,7 @@ export function setSendBuffer(c: Libc, fd: number, bytes: number): void {
   setBuffer(c, fd, n.SO_SNDBUFFORCE, n.SO_SNDBUF, bytes);
 }
 
-/** The forced option passes the system's limit, but only for root; the other takes what it may. */
+/** The forced option exceeds the system's limit, but only for root; the other is capped. */
 function setBuffer(c: Libc, fd: number, forced: number, plain: number, bytes: number): void {
   const value = new Uint8Array(Int32Array.of(bytes).buffer);
   if (c.setsockopt(fd, n.SOL_SOCKET, forced, value, 4) < 0) {

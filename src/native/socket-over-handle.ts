@@ -6,19 +6,19 @@
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
 
-/** The bytes of a link: a `net.Socket`, or a stream that stands in for one. */
+/** The stream of a link: a `net.Socket`, or an equivalent. */
 export interface LinkSocket extends Duplex {
   readonly remoteAddress?: string | undefined;
   readonly remotePort?: number | undefined;
   readonly localAddress?: string | undefined;
   readonly localPort?: number | undefined;
   setNoDelay?(noDelay: boolean): unknown;
-  /** Where there is a RST. */
+  /** Where the protocol has a reset. */
   resetAndDestroy?(): unknown;
 }
 
 export interface SocketReader {
-  /** Where bytes are read to. */
+  /** The destination of reads. */
   readonly buffer: Uint8Array;
   /**
    * `len` bytes are at the start of `buffer`.
@@ -50,8 +50,8 @@ export function socketOverHandle(
 
 /**
  * `net.Server` cannot be given `onread`, and without it every read costs a buffer of its own. So the
- * handle of an accepted socket is moved into a new socket that has one. Where there is no handle to
- * be found, `data` events serve, somewhat slower.
+ * handle of an accepted socket is moved into a new socket that has one. Where no handle can
+ * be found, `data` events are used, somewhat slower.
  *
  * @param accepted from a server with `pauseOnConnect`, in its `connection` event
  * @returns the socket to use instead of `accepted`
@@ -72,7 +72,7 @@ export function adoptAccepted<S extends LinkSocket>(
 
 const isObject = (_handle: object): _handle is object => true;
 
-/** @returns the handle, which the caller owns now; undefined where there is none that is wanted */
+/** @returns the handle, which now belongs to the caller; undefined where there is no suitable one */
 export function takeHandle<H extends object>(
   socket: LinkSocket,
   isWanted: (handle: object) => handle is H,
@@ -80,7 +80,7 @@ export function takeHandle<H extends object>(
   const handle: unknown = Reflect.get(socket, '_handle');
   if (typeof handle !== 'object' || handle === null || !isWanted(handle)) return undefined;
   Reflect.set(socket, '_handle', null);
-  socket.destroy(); // without its handle: only a server's count of connections goes down
+  socket.destroy(); // without its handle: this only decrements a server's count of connections
   return handle;
 }
 

@@ -43,7 +43,7 @@ function openHere(c: Libc, { name, netns, vnetHdr, mtu }: TapOptions): Tap {
   }
 }
 
-/** The kernel's side of the TAP may hand us unsummed TCP segments of up to 64 KiB. */
+/** The kernel's side of the TAP may send us TCP segments of up to 64 KiB without checksum. */
 function leaveWorkToKernel(c: Libc, fd: number, name: string): void {
   const size = new Uint8Array(4);
   size[0] = VNET_HDR_LEN;
@@ -56,8 +56,8 @@ function leaveWorkToKernel(c: Libc, fd: number, name: string): void {
 }
 
 /**
- * The Ethernet address of an interface that we make, the same each time, so that its lease is too: locally
- * administered, from the names of the interface and of its namespace.
+ * The Ethernet address of an interface that we create, always the same, so that its lease is too: locally
+ * administered, derived from the names of the interface and of its namespace.
  */
 export function tapAddress(name: string, netns: string | undefined): Uint8Array {
   const mac = createHash('sha256')
@@ -68,7 +68,7 @@ export function tapAddress(name: string, netns: string | undefined): Uint8Array 
   return mac;
 }
 
-/** @param mac absent: that which the interface has */
+/** @param mac absent: keep the interface's own */
 function bringUp(c: Libc, name: string, mtu: number, mac: Uint8Array | undefined): void {
   const control = c.socket(n.AF_INET, n.SOCK_DGRAM | n.SOCK_CLOEXEC, 0);
   if (control < 0) throw new PosixError('cannot open a control socket', c.errno());

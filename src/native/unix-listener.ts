@@ -1,9 +1,10 @@
 /**
- * Unix sockets that others may connect to only as far as their mode allows, from their first moment.
+ * Unix sockets that have their mode from the moment they exist.
  *
- * The system takes the mode from the umask, which the whole process shares. Node binds within `listen`, so the umask
- * is narrow for that call alone, and what another thread makes meanwhile is narrower than it asked for, never wider.
- * A wider mode is set afterwards. In a worker thread, which may not set the umask, any mode is.
+ * The system derives the mode from the umask, which the whole process shares. Node binds within `listen`, so the umask
+ * is restrictive for that call only; a file that another thread creates during it gets a more restrictive mode, never a
+ * less restrictive one. A wider mode is set afterwards. In a worker thread, which may not set the umask, every mode is
+ * set afterwards.
  */
 import { chmodSync } from 'node:fs';
 import type { ListenOptions, Server } from 'node:net';
@@ -12,7 +13,7 @@ import { isMainThread } from 'node:worker_threads';
 export const PRIVATE_SOCKET_MODE = 0o600;
 const PRIVATE_UMASK = 0o177;
 
-/** As `server.listen`: failures are the server's `error` event. @param mode permission bits of the socket */
+/** Like `server.listen`: failures are the server's `error` event. @param mode permission bits of the socket */
 export function listenOnUnixPath(
   server: Server,
   options: ListenOptions & { readonly path: string },

@@ -22,17 +22,17 @@ const GSO_NONE = 0;
 const GSO_TCPV4 = 1;
 const GSO_TCPV6 = 4;
 const GSO_UDP_L4 = 5;
-/** Set beside the type of TCP segments with ECN; the cut is the same (RFC 3168 §6.1.2). */
+/** Set beside the type of TCP segments with ECN; segmentation is the same (RFC 3168 §6.1.2). */
 const GSO_ECN = 0x80;
 
-/** Nothing left to do: the frame is complete and summed. */
+/** No offload: the frame is complete, with its checksum. */
 export function emitPlainHeader(view: DataView, off: number): void {
   view.setInt32(off, 0, true);
   view.setInt32(off + 4, 0, true);
   view.setInt16(off + 8, 0, true);
 }
 
-/** A frame to be summed, and cut when `gsoSize` is not 0, by who receives it. */
+/** A frame whose checksum, and segmentation when `gsoSize` is not 0, are left to the receiver. */
 export function emitWorkHeader(view: DataView, off: number, work: FrameWork): void {
   view.setUint8(off, NEEDS_CSUM);
   view.setUint8(off + 1, numberOf(work.gsoType));
@@ -56,9 +56,9 @@ function numberOf(type: GsoType): number {
 }
 
 /**
- * Enter in `frame`, whose place and length are set, what the header at `off` says of it.
+ * Set the offload fields of `frame`, whose offset and length are set, from the header at `off`.
  *
- * @returns false when the header asks for what cannot be done: the frame is to be dropped. Offsets are as the
+ * @returns false when the header requests something unsupported: drop the frame. Offsets are as the
  * guest wrote them: the segment checks that they are inside the frame
  */
 export function readVnetHeader(view: DataView, off: number, frame: Frame): boolean {
@@ -66,7 +66,7 @@ export function readVnetHeader(view: DataView, off: number, frame: Frame): boole
   const type = view.getUint8(off + 1) & ~GSO_ECN;
   if ((flags & NEEDS_CSUM) === 0) {
     if ((flags & DATA_VALID) !== 0) frame.checksum = 'valid';
-    return type === GSO_NONE; // virtio 1.2 §5.1.6.2: what is to be cut is to be summed
+    return type === GSO_NONE; // virtio 1.2 §5.1.6.2: segmentation requires the checksum flag
   }
   frame.csumStart = view.getUint16(off + 6, true);
   frame.csumOffset = view.getUint16(off + 8, true);

@@ -1,7 +1,7 @@
 /**
  * AF_VSOCK stream sockets, for the multiplexer's links: the host's end (`vsock:CID:PORT`) and, in a
- * guest, the agent's. By node-vsock where it is installed; else koffi makes the descriptors, and Node drives
- * them by its own handles, which ask nothing of the address family.
+ * guest, the agent's. By node-vsock where it is installed; else koffi creates the descriptors, and Node serves
+ * them by its own handles, which are independent of the address family.
  */
 import { createServer, type Socket } from 'node:net';
 import { pipeOver } from './adopt.ts';
@@ -18,7 +18,7 @@ const SO_VM_SOCKETS_CONNECT_TIMEOUT = 6;
 const CONNECT_TIMEOUT_S = 1;
 const TCP_SERVER = 1;
 
-/** There are other ways for the bytes. */
+/** Alternatives without native calls. */
 const ADVICE =
   'install one with `npm install koffi` or `npm install node-vsock`, or let socat carry the bytes: socat VSOCK-LISTEN:PORT,fork UNIX-CONNECT:PATH';
 
@@ -43,8 +43,8 @@ export function vsockAddress(cid: number, port: number): Uint8Array {
 /**
  * Connect; in a thread, for a second or so at most.
  *
- * @param onDone called once, with a paused socket; or with why there is none
- * @throws NativeUnavailableError, PosixError when there can be no such socket here
+ * @param onDone called once, with a paused socket; or with the error
+ * @throws NativeUnavailableError, PosixError when vsock is not available
  */
 export function connectVsock(
   cid: number,
@@ -68,7 +68,7 @@ export function connectVsock(
   c.setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, timeout, timeout.length);
   const address = vsockAddress(cid, port);
   c.connect.async(fd, address, SOCKADDR_VM_LEN, (error, result) => {
-    void address.length; // koffi keeps no reference while the call is under way
+    void address.length; // koffi keeps no reference during the call
     if (error === null && result === 0) {
       onDone(vsockSocket(fd), '');
       return;
@@ -82,7 +82,7 @@ export function connectVsock(
 const vsockSocket = (fd: number): Socket =>
   socketOverHandle(pipeOver(fd), NOT_READ, { paused: true });
 
-/** It is handed on before it reads. */
+/** It is passed on before it reads. */
 const NOT_READ: SocketReader = { buffer: new Uint8Array(1), callback: () => false };
 
 export interface VsockListener {
@@ -92,7 +92,7 @@ export interface VsockListener {
 /**
  * Listen on a port of this machine's own vsock.
  *
- * @throws NativeUnavailableError; PosixError, or what node-vsock says, when the port cannot be had
+ * @throws NativeUnavailableError; PosixError, or an error of node-vsock, when the port cannot be bound
  */
 export async function listenVsock(
   port: number,
@@ -121,7 +121,7 @@ export async function listenVsock(
   });
 }
 
-/** `net.Server` takes libuv's TCP handles only; libuv asks nothing of the address family. */
+/** `net.Server` accepts libuv's TCP handles only; libuv does not check the address family. */
 function tcpServerOver(fd: number): object {
   const binding: unknown = Reflect.get(process, 'binding');
   if (typeof binding !== 'function') {
@@ -133,7 +133,7 @@ function tcpServerOver(fd: number): object {
   );
   const handle = new TCP(TCP_SERVER);
   const errno = handle.open(fd);
-  if (errno !== 0) throw new NativeUnavailableError('listen on a vsock', `libuv says ${errno}`);
+  if (errno !== 0) throw new NativeUnavailableError('listen on a vsock', `libuv error ${errno}`);
   return handle;
 }
 
@@ -153,7 +153,7 @@ function bindVsock(wanted: string, host: NativeHost, nodeVsock: Error) {
   return { ...bindLibc(wanted, host), connect };
 }
 
-/** The first line; the rest is where it was looked for. */
+/** The first line; the rest lists the places searched. */
 const reasonOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).split('\n', 1)[0] ?? '';
 

@@ -1,6 +1,6 @@
 /**
- * Readiness of a descriptor, without reading it: for sockets whose descriptors passed along would be
- * lost in Node's own read, and for event counters.
+ * Readiness of a descriptor, without reading it: for sockets with passed descriptors, which Node's own read
+ * would lose, and for event counters.
  *
  * libuv has the reader supply a buffer; given an empty one it reports ENOBUFS, reads nothing, and
  * reports again as long as there is something to read. The methods of the handle are internal to
@@ -26,7 +26,7 @@ export interface Watch {
 
 /**
  * @param fd it belongs to the watch from now on
- * @param onReadable called again and again until there is nothing to read: read it until EAGAIN
+ * @param onReadable called repeatedly until there is nothing to read: read until EAGAIN
  */
 export const watchReadable = (fd: number, onReadable: () => void): Watch =>
   watch(pipeOver(fd), onReadable);
@@ -35,13 +35,13 @@ export const watchReadable = (fd: number, onReadable: () => void): Watch =>
 export function watchAccepted(accepted: Socket, onReadable: () => void): Watch {
   const handle: unknown = Reflect.get(accepted, '_handle');
   Reflect.set(accepted, '_handle', null);
-  accepted.destroy(); // without its handle: only the server's count of connections goes down
+  accepted.destroy(); // without its handle: this only decrements the server's count of connections
   return watch(handle, onReadable);
 }
 
 function watch(handle: unknown, onReadable: () => void): Watch {
   if (!isPollHandle(handle)) {
-    throw new NativeUnavailableError('watch a descriptor', 'this Node hides its handles elsewhere');
+    throw new NativeUnavailableError('watch a descriptor', 'this Node keeps its handles elsewhere');
   }
   handle.onread = onReadable;
   handle.useUserBuffer(new Uint8Array(0));

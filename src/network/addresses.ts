@@ -1,4 +1,4 @@
-/** The addresses of a configuration, read. */
+/** The parsed addresses of a configuration. */
 import type { IpAddress } from '../base/ip-address.ts';
 import { type Prefix, parseAddress, parsePrefix } from '../services/address-text.ts';
 import type { NetworkConfig } from './config.ts';
@@ -17,7 +17,7 @@ export function addressesOf({ subnet, gateway, hostIp }: NetworkConfig): Address
   return { subnet: prefix, gateway: requiredAddress(gateway), host };
 }
 
-/** @param text checked before */
+/** @param text a valid address */
 export function requiredAddress(text: string): IpAddress {
   const address = parseAddress(text);
   if (address === undefined) throw new Error(`${text} is not an IP address`);

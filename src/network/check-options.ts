@@ -1,4 +1,4 @@
-/** The library's options: checked as those of the command line are, in the words of a program. */
+/** The library's options: checked like those of the command line, with error messages for programs. */
 import type { NetworkConfig } from './config.ts';
 import {
   addressProblems,
@@ -12,7 +12,7 @@ import { type OptionProblem, OptionsError, printable } from './option-problem.ts
 import { checkSettings } from './option-schema.ts';
 import type { NetworkOptions } from './options.ts';
 
-/** @throws OptionsError with everything that is wrong */
+/** @throws OptionsError that lists everything that is wrong */
 export function checkOptions(options: NetworkOptions): NetworkConfig {
   if (!isRecord(options)) {
     throw new OptionsError([`options must be an object, got ${printable(options, true)}`]);

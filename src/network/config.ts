@@ -13,7 +13,7 @@ export interface NetworkConfig {
   readonly mtu: number;
   /** Publications as given; `parsePublish` of `proxy/ports/publish-text.ts` accepts each. */
   readonly publish: readonly string[];
-  /** What guests see as the client of a published port, where the port does not say. */
+  /** The client address of a published port that guests see, where the port has no setting of its own. */
   readonly sourceAddress: SourceAddress;
   /** Idle time before host TCP sockets, dialled and accepted, are probed, in s; 0: never. */
   readonly keepaliveS: number;
@@ -42,7 +42,7 @@ export interface GuestApiConfig {
 export interface MuxLinkConfig {
   /** Links; `parseMuxLink` of `transports/mux/mux-link-spec.ts` accepts each. */
   readonly links: readonly string[];
-  /** What guests may have dialled here; `parseTargetRule` accepts each. None: nothing. */
+  /** Targets on the host that guests may have dialled; `parseTargetRule` accepts each. Empty: none. */
   readonly allow: readonly string[];
 }
 

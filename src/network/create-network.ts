@@ -7,7 +7,7 @@ import type { NetworkOptions } from './options.ts';
 /**
  * Start a network.
  *
- * @throws OptionsError when an option is wrong, with all that is; else an Error whose message says what failed, on
+ * @throws OptionsError that lists all invalid options; else an Error whose message states what failed, on
  *   what, and what to do. Nothing is left behind
  */
 export async function createNetwork(

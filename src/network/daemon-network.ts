@@ -3,26 +3,26 @@ import type { NetworkView } from '../control/network-view.ts';
 import type { PortBook } from '../proxy/ports/port-table.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
 
-/** What the daemon needs of its network. */
+/** The network as the daemon uses it. */
 export interface DaemonNetwork {
   readonly view: NetworkView;
   /** The published ports. */
   readonly ports: PortBook;
   /**
-   * Register what to do each time the last attached guest detached. Registered once, before the
+   * Register a callback for each time the last attached guest detaches. Registered once, before the
    * event loop runs again after creation.
    */
   onLastGuestGone(callback: () => void): void;
   /**
-   * Refuse guests' connections to a TCP listener of the daemon's own, the control API.
+   * Refuse guests' connections to a TCP listener of the daemon itself, the control API.
    *
    * @param address as it was bound; `0.0.0.0` and `::` stand for every address of the host
    */
   denyGuests(address: string, port: number): void;
   /**
-   * Refuse guests' connections to whatever listens in this process, now and later, but for published ports.
+   * Refuse guests' connections to every listener of this process, now and later, except for published ports.
    *
-   * @param offered ports that guests may reach all the same
+   * @param offered ports that guests may reach nevertheless
    */
   denyProcess(offered: readonly number[]): void;
   /** Answer names by these zones from now on, and read the hosts file again. */
@@ -34,6 +34,6 @@ export interface DaemonNetwork {
 /**
  * Start a network.
  *
- * @throws Error whose message says what failed, on what, and what to do; nothing is left behind
+ * @throws Error whose message states what failed, on what, and what to do; nothing is left behind
  */
 export type OpenNetwork = (config: NetworkConfig, log: Log) => Promise<DaemonNetwork>;

@@ -1,5 +1,5 @@
 /**
- * What carries the guests' traffic: the stack, the proxies that join its flows to sockets of the host, and their
+ * The data path of the guests' traffic: the stack, the proxies that join its flows to sockets of the host, and their
  * one timer.
  */
 import { availableParallelism } from 'node:os';
@@ -39,7 +39,7 @@ export interface DataPathDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly notes: Notes;
-  /** A guest was heard for the first time, or elsewhere than before. */
+  /** A guest was seen for the first time, or at another place than before. */
   readonly onGuestHeard: (mac: Mac) => void;
   /** Frame bytes carried so far, over all links. */
   readonly carried: () => number;
@@ -55,9 +55,9 @@ export class DataPath {
   readonly udp: UdpNat;
   readonly published: UdpPublisher;
   readonly echo: EchoProxy;
-  /** Servers of ours in the guests' network. */
+  /** TCP servers inside the guests' network. */
   readonly listeners: VirtualListeners = new VirtualListeners();
-  /** Destinations refused, by why. */
+  /** Destinations refused, by reason. */
   readonly refusals: Counters<string> = new Counters();
   readonly native: NativeCalls;
   private readonly clock: Clock;
@@ -141,7 +141,7 @@ export class DataPath {
     this.busyPoll = new BusyPoll({ clock, carried }, windowUs);
   }
 
-  /** Reset every connection that is proxied; the guests are still there to hear of it. */
+  /** Reset every proxied connection while the guests are still attached, so that they receive the resets. */
   closeConnections(): void {
     this.tcp.close();
     this.stack.flush();

@@ -31,7 +31,7 @@ export interface ConfiguredSocket {
   readonly path: string;
 }
 
-/** @param settings as `checkSettings` returns them */
+/** @param settings as returned by `checkSettings` */
 export function effectiveConfig(settings: Partial<NetworkSettings>): NetworkConfig {
   const subnet = settings.subnet ?? DEFAULT_SUBNET;
   const network = networkOf(subnet);
@@ -80,7 +80,7 @@ function absoluteLink(text: string): string {
     : text;
 }
 
-/** @returns what does not fit together: addresses, publications and static leases */
+/** @returns contradictions between addresses, publications and static leases */
 export function addressProblems(config: NetworkConfig): OptionProblem[] {
   const { gateway, hostIp, publish, mux, leases } = config;
   const network = networkOf(config.subnet);

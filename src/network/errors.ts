@@ -7,7 +7,7 @@ export class UsageError extends Error {
   }
 }
 
-/** Something in the world failed, and the message says all there is to say: exit status 1. */
+/** An expected failure, fully explained by its message: exit status 1. */
 export class RunError extends Error {
   readonly code = 'ERR_HAWSER_RUN';
 }

@@ -1,10 +1,10 @@
-/** What happens in a network, as its program hears of it. */
+/** The events of a network, for the embedding program. */
 import type { Emitter } from '../base/emitter.ts';
 import type { GuestView, LeaseView, NetworkView, PortView } from '../control/network-view.ts';
 import type { LeaseStore, StoredLease } from '../services/dhcp/lease.ts';
 
 export interface GuestEvent {
-  /** `attached`: heard on a link, for the first time or again; `detached`: on none any more. */
+  /** `attached`: seen on a link, for the first time or again; `detached`: on none any more. */
   readonly kind: 'attached' | 'detached';
   readonly guest: GuestView;
 }
@@ -19,20 +19,20 @@ export interface PortEvent {
   readonly port: PortView;
 }
 
-/** By name, what a listener is called with. */
+/** The argument of listeners, by event name. */
 export interface NetworkEvents {
-  /** A guest came or went, 20 ms ago at most. */
+  /** A guest attached or detached, at most 20 ms ago. */
   readonly guest: GuestEvent;
-  /** A DHCP lease was given, prolonged or given back. One that expires is not told of. */
+  /** A DHCP lease was granted, renewed or released. Expiry is not an event. */
   readonly lease: LeaseEvent;
-  /** A port was published or withdrawn, by whomever. */
+  /** A port was published or withdrawn, by any publisher. */
   readonly port: PortEvent;
 }
 
 /** A guest that changes its addresses with each packet costs one comparison in this time. */
 const SETTLE_MS = 20;
 
-/** Compares who is attached with who was, a moment after something changed. */
+/** Compares the attached guests with those before, a short time after a change. */
 export class GuestWatch {
   private readonly view: () => Pick<NetworkView, 'guests'>;
   private readonly emitter: Emitter<NetworkEvents>;
@@ -44,7 +44,7 @@ export class GuestWatch {
     this.emitter = emitter;
   }
 
-  /** Somebody may have come or gone. */
+  /** A guest may have attached or detached. */
   changed(): void {
     this.timer ??= setTimeout(() => this.compare(), SETTLE_MS).unref();
   }
@@ -75,7 +75,7 @@ export class GuestWatch {
   }
 }
 
-/** Stands between the DHCP server and where its leases are kept. */
+/** A lease store that wraps another and emits events. */
 export class LeaseWatch implements LeaseStore {
   private readonly view: () => Pick<NetworkView, 'leases'>;
   private readonly emitter: Emitter<NetworkEvents>;
@@ -112,7 +112,7 @@ export class LeaseWatch implements LeaseStore {
     }
   }
 
-  /** Not within the call: the server is in the middle of its answer. */
+  /** Not within the call: the server is still building its answer. */
   private announce(kind: LeaseEvent['kind'], stored: StoredLease): void {
     queueMicrotask(() => {
       const { mac, address, hostname = null, expiresAtMs } = stored;

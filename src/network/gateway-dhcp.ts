@@ -1,4 +1,4 @@
-/** The gateway's DHCP server: its configuration, and its place in the stack. */
+/** The gateway's DHCP server: its configuration, and its connection to the stack. */
 
 import type { LeaseStore } from '../services/dhcp/lease.ts';
 import { type DhcpSegment, DhcpServer } from '../services/dhcp/server.ts';

@@ -4,7 +4,7 @@ import type { Stack } from '../stack/stack.ts';
 
 const REPLY_LEN = 48;
 
-/** The gateway tells guests the time of the host. */
+/** The gateway's NTP server: the time of the host for guests. */
 export function serveNtp(stack: Stack): void {
   const reply = new Uint8Array(REPLY_LEN);
   const view = new DataView(reply.buffer);

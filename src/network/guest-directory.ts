@@ -1,11 +1,11 @@
 /**
- * Which guest is meant by a name, an Ethernet address, or nothing at all: looked up whenever a client
- * comes, since addresses change with leases.
+ * Resolves a name, an Ethernet address, or the absence of both to a guest: done for every client that
+ * connects, because addresses change with leases.
  *
- * A name of the configuration's static leases is that lease's Ethernet address, whatever guests call
- * themselves. A name that guests claim by DHCP is the first claimant's for as long as it holds its lease
- * by that name. "The first guest" becomes the one that was there first when the port was published, or else
- * the next that comes, and stays that one.
+ * A name of the configuration's static leases is that lease's Ethernet address, whatever names guests
+ * send. A name that guests claim by DHCP belongs to the first claimant for as long as it holds its lease
+ * under that name. "The first guest" is the one attached for longest when the port was published, or else
+ * the next one to attach, and does not change then.
  */
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Log } from '../base/log.ts';
@@ -42,7 +42,7 @@ export class GuestDirectory implements Guests {
   private readonly configured = new Map<string, string>();
   private readonly holders = new Map<string, string>();
   private readonly disputed = new Set<string>();
-  /** Publications for the first guest, of which none has come. */
+  /** Publications for the first guest while there is none. */
   private readonly waiting = new Set<FirstGuest>();
 
   constructor(deps: GuestDirectoryDeps) {
@@ -62,7 +62,7 @@ export class GuestDirectory implements Guests {
     return first;
   }
 
-  /** A guest is there, or is there again. */
+  /** A guest attached, or reattached. */
   onGuestHeard(mac: Mac): void {
     if (this.waiting.size === 0) return;
     const text = formatMac(mac);
@@ -70,7 +70,7 @@ export class GuestDirectory implements Guests {
     this.waiting.clear();
   }
 
-  /** Leases have changed: names may have come and gone. */
+  /** Leases have changed: names may have been added and removed. */
   onLeases(): void {
     const claims = new Map<string, string[]>();
     for (const { hostname, mac, state } of this.deps.leases()) {
@@ -88,8 +88,8 @@ export class GuestDirectory implements Guests {
   }
 
   /**
-   * @internal for targets: the guest's place now, or where its lease says that it is. Of several addresses an
-   * attached one before others, the leased one before the lowest.
+   * @internal for targets: the guest's current address, or that of its lease. Of several addresses, an
+   * attached one is preferred, then the leased one, then the lowest.
    */
   placeOf(mac: string): Placed | undefined {
     const wanted = Number.parseInt(mac.replaceAll(':', ''), 16);
@@ -163,7 +163,7 @@ export class GuestDirectory implements Guests {
   }
 }
 
-/** A static lease is its guest's, whether or not the guest has asked for it. */
+/** A static lease belongs to its guest, whether or not the guest has requested it. */
 const isHeld = ({ state }: Lease): boolean => state === 'bound' || state === 'reserved';
 
 const placed = (place: GuestPlace | undefined): Placed | undefined =>

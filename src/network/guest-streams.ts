@@ -1,4 +1,4 @@
-/** Connections between the program around the network and its guests, as Node streams. */
+/** Connections between the embedding program and its guests, as Node streams. */
 import type { Duplex } from 'node:stream';
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Clock, Instant } from '../base/time.ts';
@@ -13,7 +13,7 @@ import type { Guests } from './guests.ts';
 const MAX_PORT = 65_535;
 const DEFAULT_BACKLOG = 128;
 
-/** A TCP connection of a guest's. The guest is the remote end; the end of each direction is its own. */
+/** A TCP connection of a guest. The guest is the remote end; each direction ends by itself. */
 export interface GuestConnection extends Duplex {
   /** The guest's. */
   readonly remoteAddress: string | undefined;
@@ -25,9 +25,9 @@ export interface GuestConnection extends Duplex {
 export interface DialOptions {
   /** 1 to 65535. */
   readonly port: number;
-  /** Its address, DHCP or static-lease name, or Ethernet address. Default: the guest that came first, and no other. */
+  /** Its address, DHCP or static-lease name, or Ethernet address. Default: the first guest, and no other. */
   readonly guest?: string | undefined;
-  /** Gives up. */
+  /** Aborts the connect. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -36,15 +36,15 @@ export interface ListenOptions {
   readonly port: number;
   /** Any that is not a guest's. Default: the gateway. */
   readonly address?: string | undefined;
-  /** Connections that may wait to be taken; those beyond are refused. Default: 128. */
+  /** Connections that may wait to be accepted; more are refused. Default: 128. */
   readonly backlog?: number | undefined;
 }
 
-/** Takes connections of guests, one after the other: `for await (const connection of server)`. */
+/** Accepts connections of guests, one after the other: `for await (const connection of server)`. */
 export interface GuestServer extends AsyncIterable<GuestConnection>, AsyncDisposable {
   readonly address: string;
   readonly port: number;
-  /** Listen no more; connections that were taken go on. */
+  /** Stop listening; accepted connections go on. */
   close(): void;
 }
 
@@ -173,7 +173,7 @@ function checkPort(what: string, port: unknown): void {
 }
 
 function noGuest(guest: string | undefined, port: number): GuestStreamError {
-  const why = guest === undefined ? 'no guest has come' : `no guest is known as ${guest}`;
+  const why = guest === undefined ? 'no guest is known yet' : `no guest is known as ${guest}`;
   return new GuestStreamError('EHOSTUNREACH', `cannot dial port ${port}: ${why}`);
 }
 
@@ -236,7 +236,7 @@ class Server implements GuestServer {
       return;
     }
     this.waiting.push(connection);
-    connection.on('error', ignore); // reset while it waits: nobody is there to hear it
+    connection.on('error', ignore); // reset while it waits: no listener is attached yet
     connection.once('close', () => {
       const at = this.waiting.indexOf(connection);
       if (at >= 0) this.waiting.splice(at, 1);

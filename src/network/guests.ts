@@ -1,4 +1,4 @@
-/** Who is in the network: which guest is meant where none was named, and connections from the gateway to guests. */
+/** The guests of the network: the choice of a guest where none was named, and connections from the gateway to guests. */
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Clock } from '../base/time.ts';
 import type { GuestTarget } from '../proxy/ports/publication-guest.ts';
@@ -7,7 +7,7 @@ import type { FlowId, TcpFlow, TcpFlowHandler } from '../stack/flow.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { GuestDirectory } from './guest-directory.ts';
 
-/** Ports of the gateway's that its own connections to guests come from. */
+/** Source ports of the gateway's own connections to guests. */
 const FIRST_PORT = 49_152;
 const LAST_PORT = 65_535;
 
@@ -27,13 +27,13 @@ export class Guests {
     this.deps = deps;
   }
 
-  /** The guest that came first, and stays that one. */
+  /** The first guest, which does not change once it is known. */
   first(): IpAddress | undefined {
     this.firstTarget ??= this.deps.directory.targetOf({ guestAddress: undefined });
     return this.firstTarget.address;
   }
 
-  /** @returns where the guest is that has this address, name or Ethernet address; undefined when none is known */
+  /** @returns the address of the guest with this address, name or Ethernet address; undefined when none is known */
   find(text: string): IpAddress | undefined {
     const choice = parseGuest(text);
     if (choice === undefined) return undefined;
@@ -43,7 +43,7 @@ export class Guests {
     return address;
   }
 
-  /** Of the next connection from the gateway to `guest`. */
+  /** The source port of the next connection from the gateway to `guest`. */
   flowTo(guest: IpAddress, guestPort: number): FlowId {
     const remotePort = this.nextPort;
     this.nextPort = remotePort === LAST_PORT ? FIRST_PORT : remotePort + 1;

@@ -1,4 +1,4 @@
-/** IPv4 addresses and networks as the configuration writes them. */
+/** IPv4 addresses and networks in the form of the configuration. */
 import { isIPv4 } from 'node:net';
 import { formatIpv4 } from '../base/ip-address.ts';
 import { bad, decimal, ok, type Parsed } from './parsed.ts';
@@ -50,7 +50,7 @@ export const firstUsable = ({ base }: Ipv4Network): string => formatIpv4(base + 
 export const lastUsable = ({ base, prefix }: Ipv4Network): string =>
   formatIpv4(base + 2 ** (32 - prefix) - 2);
 
-/** Whether `address` can be a node's: inside, and neither the network's nor the broadcast address. */
+/** Whether `address` can be a host's: inside, and neither the network nor the broadcast address. */
 export function isUsable({ base, prefix }: Ipv4Network, address: string): boolean {
   const offset = ipv4Number(address) - base;
   return offset > 0 && offset < 2 ** (32 - prefix) - 1;

@@ -1,4 +1,4 @@
-/** The links of a running network: those of its options, and those that were attached to it since. */
+/** The links of a running network: those of its options, and those attached later. */
 import type { Duplex } from 'node:stream';
 import type { Log } from '../base/log.ts';
 import type { OwnListeners } from '../proxy/own-listeners.ts';
@@ -16,7 +16,7 @@ import { MemoryLink } from '../transports/memory-link.ts';
 import { openLink } from '../transports/open-link.ts';
 import { openPacketLink } from '../transports/packet-link.ts';
 
-/** How frames follow each other in a stream of bytes: as QEMU has it, or as a {@link Framing} says. */
+/** How frames are delimited in a stream of bytes: like QEMU's, or by a {@link Framing}. */
 export type StreamFraming = 'qemu' | Framing;
 
 /**
@@ -32,18 +32,18 @@ export interface AttachOptions<F> {
   readonly name?: string | undefined;
 }
 
-/** A link attached by the program around the network. */
+/** A link attached by the embedding program. */
 export interface Attachment {
   readonly name: string;
-  /** Resolves when the link has ended, whoever ended it. */
+  /** Resolves when the link has ended, whichever side ended it. */
   readonly closed: Promise<void>;
-  /** End the link; its guests may come back on another. Resolves with {@link closed}. */
+  /** End the link; its guests may reattach on another. Resolves with {@link closed}. */
   detach(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 export interface FrameAttachment extends Attachment {
-  /** Where the program puts the guests' frames. */
+  /** Takes the guests' frames from the program. */
   readonly reader: PlainFrameReader;
 }
 
@@ -112,7 +112,7 @@ export class Links {
     return Object.assign(this.add(link), { reader: link });
   }
 
-  /** Serve guests that are another segment in this process. */
+  /** Serve the guests of another segment in this process. */
   attachSegment(guest: LinkAcceptor, description: string): void {
     this.open.push(new MemoryLink(guest, description, this.deps.context));
   }
@@ -144,15 +144,15 @@ export class Links {
   }
 }
 
-/** What a program without types may hand over. */
+/** Check the argument of a program without types. */
 function writerProblem(writer: unknown): string | undefined {
   const isObject = typeof writer === 'object' && writer !== null;
   if (!isObject || typeof Reflect.get(writer, 'write') !== 'function') {
-    return 'it is no Duplex, no descriptor, and no object with a function "write"';
+    return 'it is neither a Duplex, nor a descriptor, nor an object with a function "write"';
   }
   return ['function', 'undefined'].includes(typeof Reflect.get(writer, 'flush'))
     ? undefined
-    : 'its "flush" is no function';
+    : 'its "flush" is not a function';
 }
 
 const framingOf = (framing: StreamFraming = 'qemu'): Framing =>

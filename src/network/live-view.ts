@@ -1,4 +1,4 @@
-/** The running network as the control API sees it: every answer is made when it is asked for. */
+/** The running network as the control API sees it: every answer is computed on demand. */
 
 import type { Counters } from '../base/counters.ts';
 import { plainCount } from '../base/no-bytes.ts';

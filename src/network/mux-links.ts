@@ -1,4 +1,4 @@
-/** The multiplexer's part of the composition: links to agents, what goes over them, and how they fare. */
+/** The multiplexer's part of the composition: links to agents, their use, and their state. */
 
 import type { Log } from '../base/log.ts';
 import { plainCount } from '../base/no-bytes.ts';
@@ -22,12 +22,12 @@ import { fineMs, wholeMs } from './view-numbers.ts';
 export interface MuxLinksDeps {
   /** Specifications; `parseMuxLink` accepts each. */
   readonly links: readonly string[];
-  /** What guests may have dialled here; `parseTargetRule` accepts each. None: nothing. */
+  /** Targets on the host that guests may have dialled; `parseTargetRule` accepts each. Empty: none. */
   readonly allow: readonly string[];
   readonly sourceAddress: SourceAddress;
   /** Idle time before peers and targets on other hosts are probed, in s. */
   readonly keepaliveS: number;
-  /** What hawser itself serves. @returns false when the channel is to be dialled */
+  /** Channels that hawser itself serves. @returns false when the channel is to be dialled */
   readonly serves: (now: Instant, request: ChannelRequest) => boolean;
   readonly clock: Clock;
   readonly log: Log;
@@ -65,7 +65,7 @@ export class MuxLinks {
     this.carrier = new MuxCarrier({ clock, log, peers: this.peers, sourceAddress });
   }
 
-  /** @throws Error that says which link cannot be opened, and why */
+  /** @throws Error whose message states which link cannot be opened, and why */
   async open(): Promise<void> {
     const { links, ...shared } = this.deps;
     const context = { ...shared, peers: this.peers, posix: loadPosix };

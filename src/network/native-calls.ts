@@ -1,8 +1,8 @@
 /**
- * The native calls of a running network, where they can do without: for pings and for ICMP errors about UDP.
+ * The optional native calls of a running network: for pings and for ICMP errors about UDP.
  *
- * Loading koffi stops the process for 10 ms, and for many times that from a cold disk. Readiness does not
- * wait for it, and a guest's first ping should not either: it is loaded at the first need, or else by
+ * Loading koffi blocks the process for 10 ms, and for much longer from a cold disk. Readiness does not
+ * wait for it, and a guest's first ping should not either: it is loaded when first needed, or else by
  * {@link loadSoon} when a guest's first connections have been made.
  */
 import type { Log } from '../base/log.ts';
@@ -24,7 +24,7 @@ export class NativeCalls {
     this.load = load;
   }
 
-  /** Undefined where there are none, which is logged once. */
+  /** Undefined where they are not available, which is logged once. */
   get posix(): Posix | undefined {
     return this.get();
   }

@@ -1,4 +1,4 @@
-/** A running network, as its program has it. */
+/** A running network, for the embedding program. */
 import type { Duplex } from 'node:stream';
 import type { NetworkView, PortView } from '../control/network-view.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
@@ -15,25 +15,26 @@ import type {
 
 /** A running network: every link and publication of its options accepts. */
 export interface Network extends AsyncDisposable {
-  /** What it is and does: guests, flows, leases, ports, counters. Each answer is made when it is asked for. */
+  /** The state of the network: guests, flows, leases, ports, counters. Each answer is computed on demand. */
   readonly view: NetworkView;
 
   /**
-   * Have guests on a stream of bytes: one end of a child's `stdio`, a connection, any Duplex. It belongs to the link
-   * from now on.
+   * Attach a link for guests over a stream of bytes: one end of a child's `stdio`, a connection, any Duplex. It belongs to
+   * the link from now on.
    *
    * @throws LinkError when it cannot be used, or there are too many links
    */
   attach(stream: Duplex, options?: AttachOptions<StreamFraming>): Attachment;
   /**
-   * Have guests on a descriptor that this process inherited or was handed. It belongs to the link from now on.
+   * Attach a link for guests over a descriptor that this process inherited or received. It belongs to the link from now
+   * on.
    *
    * @throws LinkError, and NativeUnavailableError where `packet` needs the optional package koffi
    */
   attach(descriptor: number, options?: AttachOptions<DescriptorFraming>): Attachment;
   /**
-   * Have guests behind a transport of the program's own: frames for them go to `writer`, frames of theirs to the
-   * `reader` of what is returned.
+   * Attach a link for guests behind the program's own transport: frames for them go to `writer`, frames from them to the
+   * `reader` of the link returned.
    *
    * @throws LinkError when `writer` has no function `write`, or there are too many links
    */
@@ -42,21 +43,21 @@ export interface Network extends AsyncDisposable {
   /**
    * Publish ports of guests on the host: all of the text, or none.
    *
-   * @param publication as `parsePublish` takes it: `8080:80`, `127.0.0.1:0:192.168.127.2:22`, `unix:/run/x.sock:/run/y.sock`
-   * @returns a port for each of a range, with the host port in use where 0 was asked for
+   * @param publication in the form of `parsePublish`: `8080:80`, `127.0.0.1:0:192.168.127.2:22`, `unix:/run/x.sock:/run/y.sock`
+   * @returns one port for each of a range, with the assigned host port in place of 0
    * @throws PublishError
    */
   publish(publication: string | PublishSpec): Promise<readonly PortView[]>;
   /**
    * Withdraw a port. Its connections go on.
    *
-   * @param port as `publish` returned it or `view.ports()` shows it, or its id
+   * @param port a port returned by `publish` or `view.ports()`, or its id
    * @returns false when there is no such port
    */
   unpublish(port: PortView | string): boolean;
 
   /**
-   * Connect to a TCP port of a guest; the gateway is the client that it sees.
+   * Connect to a TCP port of a guest, which sees the gateway as the client.
    *
    * @throws GuestStreamError; StreamError whose `code` is `ECONNREFUSED`, `EHOSTUNREACH` or `ETIMEDOUT` when the guest
    *   does not grant it; the reason of `signal`
@@ -80,7 +81,7 @@ export interface Network extends AsyncDisposable {
   on<K extends keyof NetworkEvents>(name: K, listener: (event: NetworkEvents[K]) => void): this;
   off<K extends keyof NetworkEvents>(name: K, listener: (event: NetworkEvents[K]) => void): this;
 
-  /** Detach every guest, reset every flow, write leases, remove the links' sockets. Again: the same promise. */
+  /** Detach every guest, reset every flow, write leases, remove the links' sockets. Repeated calls return the same promise. */
   close(): Promise<void>;
 }
 
@@ -91,7 +92,7 @@ export interface ServeApiOptions {
   readonly tokenFile?: string | undefined;
   /** Of the instance, in its answers. Default: `default`. */
   readonly name?: string | undefined;
-  /** A client asked for the end. Default: nothing happens. */
+  /** A client requested the shutdown. Default: nothing happens. */
   readonly onShutdown?: (() => void) | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** What each option of the network may be, whichever way it came: library, command line or YAML. */
+/** The valid values of each option of the network, for library, command line and YAML alike. */
 import { KEEPALIVE_MAX_S } from '../native/stream/keepalive-options.ts';
 import { SOURCE_ADDRESSES, type SourceAddress } from '../proxy/ports/publish-spec.ts';
 import type { DnsUpstream, DnsZone, StaticLease } from './config.ts';
@@ -35,7 +35,7 @@ export const BUSY_POLL_MAX_US = 10_000;
 /** A day. */
 const LINK_GRACE_MAX_S = 86_400;
 
-/** {@link NetworkOptions} checked one by one; what is absent was not set. */
+/** {@link NetworkOptions}, each checked by itself; absent keys were not set. */
 export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, unknown>> {
   readonly listen: readonly string[] | undefined;
   readonly subnet: string | undefined;

@@ -1,4 +1,4 @@
-/** The composition root: options in, a running network out. Everything else is given what it needs. */
+/** The composition root: makes a running network of its options, and passes every other object its dependencies. */
 import { Duplex } from 'node:stream';
 import { Emitter } from '../base/emitter.ts';
 import { FaultWatch } from '../base/faults.ts';
@@ -48,7 +48,7 @@ import { type Notes, noteEvents, noteName } from './notes.ts';
 import { serveNetworkApi } from './serve-api.ts';
 import { packageVersion } from './version.ts';
 
-/** @throws Error whose message says what failed, on what, and what to do; nothing is left behind */
+/** @throws Error whose message states what failed, on what, and what to do; nothing is left behind */
 export async function openNetwork(
   config: NetworkConfig,
   log: Log,
@@ -283,7 +283,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.dns.reload();
   }
 
-  /** Serve a guest that is another segment in this process (the demo's, where nothing else is allowed). */
+  /** Serve the guest of another segment in this process (the demo's, where nothing else is permitted). */
   attachSegment(guest: LinkAcceptor, description: string): void {
     this.links.attachSegment(guest, description);
   }
@@ -341,7 +341,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     );
   }
 
-  /** Guests of before a restart are asked for on every link that comes. */
+  /** Guests known from before a restart are solicited on every new link. */
   private expectGuests(dhcp: DhcpServer): void {
     const now = this.clock.now();
     for (const { address, state } of dhcp.leases(now, Date.now())) {

@@ -1,7 +1,7 @@
 /**
- * What somebody needs to know whose guest has "no network", at the log's level `debug`: who is there and with which
- * lease, what was published, which connections were refused or failed and why, which names were not found. Limited
- * where guests decide how much there is.
+ * Log lines for the diagnosis of a guest with "no network", at the level `debug`: guests and their
+ * leases, publications, connections that were refused or failed and why, names that were not found. Rate-limited
+ * where guests can cause any number.
  */
 import type { Emitter } from '../base/emitter.ts';
 import type { LimitedLog } from '../base/limited-log.ts';
@@ -15,7 +15,7 @@ export type NoteKind = 'tcp-refused' | 'tcp-failed' | 'udp-refused' | 'dns' | 'g
 
 export type Notes = LimitedLog<NoteKind>;
 
-/** Of a flow: who, to where. */
+/** Fields of a flow: source and destination. */
 export const flowFields = ({ guest, guestPort, remote, remotePort }: FlowId): object => ({
   guest: formatEndpoint(guest, guestPort, '*'),
   to: formatEndpoint(remote, remotePort, '*'),
@@ -37,7 +37,7 @@ export function noteEvents(events: Emitter<NetworkEvents>, log: Log, notes: Note
   });
 }
 
-/** By type; others are written as RFC 3597 has it. */
+/** By type; others are written as in RFC 3597. */
 const TYPES: Readonly<Record<number, string>> = {
   1: 'A',
   2: 'NS',

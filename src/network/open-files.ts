@@ -1,5 +1,5 @@
 /**
- * How the descriptors that this process may open are shared out. Each connection of a guest is a socket here: a guest
+ * The allocation of the descriptors that this process may open. Each connection of a guest is a socket here: a guest
  * that opens as many as it can must leave some for the control API, the resolver and published ports.
  */
 import { readFileSync } from 'node:fs';
@@ -7,9 +7,9 @@ import { UDP_NAT_DEFAULTS } from '../proxy/udp/udp-nat.ts';
 import { DEFAULT_TCP_CONFIG } from '../stack/tcp/config.ts';
 
 export interface FlowLimits {
-  /** TCP connections of guests, and of clients to them; those under way included. */
+  /** TCP connections of guests, and of clients to them, including pending ones. */
   readonly connections: number;
-  /** Of these, under way at most. */
+  /** The maximum of these that may be pending. */
   readonly requests: number;
   /** UDP sockets. */
   readonly bindings: number;
@@ -25,7 +25,7 @@ export const flowLimits = (openFiles: number): FlowLimits => ({
 const share = (openFiles: number, part: number): number =>
   Math.max(Math.floor(openFiles / part), 1);
 
-/** Node has raised it to the hard limit. */
+/** The current limit: Node has raised it to the hard limit. */
 export function openFilesLimit(file = '/proc/self/limits'): number {
   try {
     const soft = /^Max open files +(\d+) /m.exec(readFileSync(file, 'latin1'))?.[1];

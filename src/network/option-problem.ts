@@ -1,11 +1,11 @@
-/** A value, or a key, that an option cannot have. */
+/** An invalid value of an option, or an unknown key. */
 export interface OptionProblem {
   readonly key: string;
   /** Into the list, when the value is one of several. */
   readonly index?: number | undefined;
-  /** As it was given; absent when what is wrong is the key. */
+  /** As it was given; absent when the key is wrong. */
   readonly value?: unknown;
-  /** What is wrong, and what is allowed; it follows the value in a sentence ("must be ..."). */
+  /** What is wrong, and what is allowed, as the end of a sentence that begins with the value ("must be ..."). */
   readonly why: string;
 }
 

@@ -17,7 +17,7 @@ export function text<T>(parse: (value: string) => Parsed<T>): z.ZodType<T> {
   });
 }
 
-/** Checked, and kept as it was written. */
+/** Checked, and kept as text. */
 export const textAsIs = (parse: (value: string) => Parsed<unknown>): z.ZodType<string> =>
   text((value) => {
     const result = parse(value);
@@ -34,7 +34,7 @@ export const oneOf = <const T extends readonly string[]>(values: T): z.ZodType<T
 
 export const yesNo = (): z.ZodType<boolean> => z.boolean('must be true or false');
 
-/** Or a number instead. @param what it is */
+/** Or a number. @param what its meaning, for the message */
 export const yesOr = (what: string, min: number, max: number): z.ZodType<boolean | number> =>
   z.union([z.boolean(), integer(min, max)], `must be true, false or ${what}`);
 
@@ -61,12 +61,12 @@ export function list<T>(item: z.ZodType<T>, ifEmpty?: string): z.ZodType<readonl
   return z.preprocess((value) => (Array.isArray(value) ? value : [value]), items);
 }
 
-/** Made when there is a value: `hawser run` is ready sooner without those of options that were not given. */
+/** Created when there is a value: `hawser run` starts faster without schemas of absent options. */
 export type Schemas<T> = { readonly [K in keyof T]-?: () => z.ZodType<NonNullable<T[K]>> };
 
 export type Checked<T> = { readonly settings: T } | { readonly problems: readonly OptionProblem[] };
 
-/** Check values by key; what is undefined is absent. */
+/** Check values by key; undefined values count as absent. */
 export function checkSettings<T extends object>(
   given: Readonly<Record<string, unknown>>,
   schemas: Schemas<T>,
@@ -81,7 +81,7 @@ export function checkSettings<T extends object>(
   return problems.length === 0 ? { settings } : { problems };
 }
 
-/** @returns what is wrong with `value`; it is taken when there is nothing */
+/** @returns what is wrong with `value`; empty when it was accepted */
 function take<T extends object, K extends Extract<keyof T, string>>(
   settings: Partial<T>,
   key: K,

@@ -1,12 +1,12 @@
-/** What a caller may set, under the same keys as the configuration file of `hawser run`. */
+/** The options of a network, with the keys of the configuration file of `hawser run`. */
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
 
-/** Several may be given, or one alone. */
+/** A list, or a single value. */
 export type OneOrMore = string | readonly string[];
 
 /**
- * The options of {@link createNetwork}, each of them optional. Text has the forms that the options of `hawser run`
- * have; paths may be relative to the working directory.
+ * The options of {@link createNetwork}, all of them optional. Text has the forms of the options of `hawser run`;
+ * paths may be relative to the working directory.
  */
 export interface NetworkOptions {
   /**
@@ -18,13 +18,13 @@ export interface NetworkOptions {
   readonly subnet?: string | undefined;
   /** Router, DNS, DHCP and NTP server. Default: the first address of the subnet. */
   readonly gateway?: string | undefined;
-  /** Stands for the loopback of the host; `none` closes that to guests. Default: the last address of the subnet. */
+  /** Represents the loopback of the host; `none` closes that to guests. Default: the last address of the subnet. */
   readonly hostIp?: string | undefined;
   /** Bytes of an IP packet: 576 to 65520. Default: 1500. */
   readonly mtu?: number | undefined;
-  /** Ports to publish from the start, as `parsePublish` takes them. Default: none. */
+  /** Ports to publish from the start, in the form of `parsePublish`. Default: none. */
   readonly publish?: OneOrMore | undefined;
-  /** What guests see as the client of a published port. Default: `preserve`, the client's own address. */
+  /** The client address of a published port that guests see. Default: `preserve`, the client's own address. */
   readonly sourceAddress?: SourceAddress | undefined;
   /** Idle seconds before TCP sockets of the host, dialled and accepted, are probed; 0: never. Default: 120. */
   readonly keepalive?: number | undefined;
@@ -37,17 +37,17 @@ export interface NetworkOptions {
    * `vsock:CID:PORT`, `vhost-vsock:PATH:PORT`. Default: none.
    */
   readonly mux?: OneOrMore | undefined;
-  /** What agents may have dialled on the host: `tcp:ADDRESS:PORT`, `unix:PATH`. Default: nothing. */
+  /** Targets on the host that agents may have dialled: `tcp:ADDRESS:PORT`, `unix:PATH`. Default: none. */
   readonly muxAllow?: OneOrMore | undefined;
   /** Upstream resolvers, `IP` or `IP#PORT`. Default: those of the host, followed live. */
   readonly dns?: OneOrMore | undefined;
-  /** Search domains that guests are given. Default: those of the host. */
+  /** Search domains for guests. Default: those of the host. */
   readonly dnsSearch?: OneOrMore | undefined;
   /** `ZONE=IPV4`: a zone and every name below it at one address. Default: none. */
   readonly dnsZone?: OneOrMore | undefined;
   /** A hosts file, followed live. Default: none. */
   readonly hosts?: string | undefined;
-  /** Where DHCP leases are kept over restarts. Default: they are not kept. */
+  /** The file that keeps DHCP leases over restarts. Default: they are not kept. */
   readonly leaseFile?: string | undefined;
   /** `MAC=IPV4[,HOSTNAME]`: fixed addresses. Default: none. */
   readonly staticLease?: OneOrMore | undefined;

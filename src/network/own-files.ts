@@ -1,8 +1,8 @@
-/** Where hawser's own files are, for a program that starts or reads another. */
+/** Locations of hawser's own files, for a program that starts or reads another. */
 
 /** Set by the bundler (`tools/bundle.ts`). */
 declare const HAWSER_VERSION: string | undefined;
-/** Given to a program that is one file (`boot/program-file.ts`). */
+/** Defined in a program that is one file (`boot/program-file.ts`). */
 declare const importFile: ((url: string) => Promise<unknown>) | undefined;
 
 /** The version, where this is a bundle. */

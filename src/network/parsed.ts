@@ -1,4 +1,4 @@
-/** What became of a value's text: the value, or what is allowed instead ("must be …"). */
+/** The result of parsing a text: the value, or what is allowed instead ("must be …"). */
 export type Parsed<T> = { readonly value: T } | { readonly problem: string };
 
 export const ok = <T>(value: T): Parsed<T> => ({ value });

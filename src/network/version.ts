@@ -1,4 +1,4 @@
-/** That of package.json; a test compares them. Not read from there: a program may have hawser in its bundle. */
+/** The version of package.json; a test compares them. Not read from there, because a program may bundle hawser. */
 export const VERSION = '0.1.0';
 
 export const packageVersion = (): string => VERSION;

@@ -1,7 +1,7 @@
-/** Times as the API shows them: the clock counts in fractions that mean nothing to anybody. */
+/** Times as the API shows them, rounded: further digits of the clock are noise. */
 
-/** Of what lasts. */
+/** For durations. */
 export const wholeMs = (ms: number): number => Math.max(Math.round(ms), 0);
 
-/** Of round trips: to the microsecond. */
+/** For round-trip times: to the microsecond. */
 export const fineMs = (ms: number): number => Math.max(Math.round(ms * 1000) / 1000, 0);

@@ -1,9 +1,9 @@
 /**
- * What an address means, seen from a guest: the host's loopback, the gateway, the world outside, or
- * something that a guest does not reach. And the way back: the address that a guest sees for a peer
+ * The meaning of an address for a guest: the host's loopback, the gateway, the outside, or
+ * something that guests may not reach. And the reverse: the address that a guest sees for a peer
  * of one of the host's sockets.
  *
- * Judged on words, so that the packet path allocates nothing; {@link AddressMap.classify} makes the
+ * Addresses are classified as words, so that the packet path allocates nothing; {@link AddressMap.classify} makes the
  * text that a socket needs, once per flow.
  */
 import { type IpAddress, V4_MAPPED } from '../base/ip-address.ts';
@@ -40,7 +40,7 @@ export type Target =
   | { readonly kind: 'outside'; readonly address: string }
   | { readonly kind: 'refused'; readonly why: RefusedWhy };
 
-/** Texts of peers remembered with their addresses. */
+/** Texts of peers cached with their addresses. */
 const PEER_CACHE_LIMIT = 1024;
 
 export class AddressMap {
@@ -106,8 +106,8 @@ export class AddressMap {
   }
 
   /**
-   * The source that guests see for a peer of a host socket. Remembered, because a socket says the
-   * peer's text again with every datagram.
+   * The source that guests see for a peer of a host socket. Cached, because a socket reports the
+   * peer as text with every datagram.
    *
    * @param text as Node prints it: the peer of a connection, the sender of a datagram
    * @returns undefined when guests cannot see it: the host's loopback is closed to them, or the

@@ -1,18 +1,18 @@
 /**
- * Polls for a moment after work instead of sleeping at once, where the next work is likely to come within that
- * moment: requests and responses, one connection after another. A thread that sleeps is woken late, by tens of
- * microseconds where a virtual CPU has halted meanwhile, and each exchange passes through here twice.
+ * Polls for a short window after work instead of sleeping at once, where the next work is likely to arrive within that
+ * window: requests and responses, one connection after another. A thread that sleeps is woken late, by tens of
+ * microseconds where a virtual CPU has halted, and each exchange passes through here twice.
  *
  * Theory of operation
  * -------------------
- * As the kernel's own haltpoll does, it learns from what happens. Each time there is work, the gap since the last is
- * either shorter than the window, so that polling was right or would have been, or it is not. A score rises with
- * the ones and falls faster with the others; polling is done while it is high. A guest that says something now and
- * then thus costs next to nothing, and an idle one nothing at all.
+ * Like the kernel's haltpoll, it adapts. Each time there is work, the gap since the last is
+ * either shorter than the window, so that polling was or would have been useful, or it is not. A score rises with
+ * short gaps and falls faster with long ones; polling is done while it is high. A guest that sends occasionally
+ * thus costs almost nothing, and an idle one nothing at all.
  *
- * Bulk transfers do not wait but use the CPU up, which others need: while they run there is no polling.
+ * Bulk transfers do not wait but use the whole CPU: while they run there is no polling.
  *
- * To poll is to have an immediate pending: the event loop then looks for events without waiting for any.
+ * Polling means to have an immediate pending: the event loop then checks for events without waiting.
  */
 import type { Clock, Instant } from '../base/time.ts';
 
@@ -23,16 +23,16 @@ const LATE = -4;
 /** More bytes than this in {@link SPAN_MS} are a bulk transfer: about 0.5 Gbit/s. */
 const BULK_BYTES = 64 * 1024;
 const SPAN_MS = 1;
-/** A transfer goes on through pauses of this length. */
+/** A transfer counts as continuing over pauses of this length. */
 const BULK_MS = 100;
 const DEFAULT_WINDOW_US = 200;
 
-/** As long as the kernel's haltpoll; never where another thread needs the only CPU to make work. */
+/** As long as the kernel's haltpoll; 0 where another thread needs the only CPU to produce the work. */
 export const defaultWindowUs = (cpus: number): number => (cpus > 1 ? DEFAULT_WINDOW_US : 0);
 
 export interface BusyPollDeps {
   readonly clock: Pick<Clock, 'now'>;
-  /** Bytes carried so far, both ways. */
+  /** Bytes carried so far, in both directions. */
   carried(): number;
 }
 
@@ -53,7 +53,7 @@ export class BusyPoll {
     this.windowMs = windowUs / 1000;
   }
 
-  /** It will look for events again before it waits for any. */
+  /** The event loop will check for events again before it waits. */
   get polling(): boolean {
     return this.pending;
   }

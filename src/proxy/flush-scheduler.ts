@@ -1,7 +1,7 @@
 /**
  * One `flush` towards the guests for everything that the host's sockets delivered in one turn of
- * the event loop, however many of them did: `setImmediate` runs after the poll phase that read
- * them. Shared by everything in the proxy that sends on the host's behalf.
+ * the event loop, for any number of sockets: `setImmediate` runs after the poll phase that read
+ * them. Shared by everything in the proxy that sends for the host.
  */
 import { reportFault } from '../base/faults.ts';
 

@@ -1,7 +1,7 @@
 /**
  * DHCP leases in a JSON file, so that guests keep their addresses over a restart. Written a moment
  * after the last change, to a new file that replaces the old one: a crash leaves one or the other,
- * never a half. A file that cannot be read costs the guests their old addresses, not their network.
+ * never a partial file. When the file cannot be read, guests lose their old addresses, not their network.
  */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -63,7 +63,7 @@ export class LeaseFile implements LeaseStore {
     this.timer.unref();
   }
 
-  /** Write what is due now. Call it before the process ends. */
+  /** Write pending changes now. Call it before the process ends. */
   flush(): void {
     if (this.timer === undefined) return;
     clearTimeout(this.timer);

@@ -1,12 +1,12 @@
 /**
  * The TCP listeners of hawser itself: the control API and the sockets where guests attach, and, where the process is
- * hawser's own, whatever else listens in it. A guest that
- * reached one could steer the daemon or pose as another guest, so connections to them are refused,
+ * hawser's own, every other listener in it. A guest that
+ * reached one could control the daemon or impersonate another guest, so connections to them are refused,
  * through the host address and through every address of the host's interfaces alike.
  *
- * Published ports are not among them: a publication offers a guest's service to whoever reaches the
- * host, and other guests do. Nor is an address that some router outside translates to this host's:
- * nobody here can know it. The API's token stands against that.
+ * Published ports are not among them: a publication offers a guest's service to every client that reaches the
+ * host, other guests included. Nor is an address that a router outside translates to this host's, which
+ * cannot be known here: the API's token protects against that.
  */
 import { networkInterfaces } from 'node:os';
 import { parseAddress } from '../services/address-text.ts';
@@ -32,7 +32,7 @@ export class OwnListeners {
   }
 
   /**
-   * Add whatever listens in this process, now and later.
+   * Add every listener of this process, now and later.
    *
    * @param isOffered whether a port is for guests too: one that is published, or a server of the demo's
    */

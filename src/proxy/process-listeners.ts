@@ -1,17 +1,17 @@
 /**
- * The TCP ports on which this process listens, whoever opened them: a debugger, a library, a mistake. Read from /proc,
- * and kept for {@link KEEP_MS}, or longer where reading takes long; elsewhere than on Linux none are known.
+ * The TCP ports on which this process listens, regardless of what opened them: a debugger, a library, a mistake. Read
+ * from /proc, and cached for {@link KEEP_MS}, or longer where reading takes long; outside Linux none are known.
  *
- * The kernel's table lists what listens before all connections, so that the read ends where those begin.
+ * The kernel's table lists listening sockets before all connections, so the read stops at the first connection.
  */
 import { closeSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
 
 const KEEP_MS = 100;
-/** Reading takes at most this part of the time. */
+/** Reading takes at most this fraction of the time. */
 const SHARE = 1 / 50;
 const LISTEN = '0A';
 const CHUNK_BYTES = 16_384;
-/** Sockets whose owner is remembered. */
+/** Sockets whose owner is cached. */
 const INODES_MAX = 4_096;
 
 interface Entry {
@@ -21,9 +21,9 @@ interface Entry {
 }
 
 export interface ProcFiles {
-  /** The text of a table, up to where `isEnough` says. */
+  /** The text of a table, read until `isEnough` returns true. */
   read(path: string, isEnough: (text: string) => boolean): string;
-  /** What each descriptor of this process leads to: `socket:[4711]`. */
+  /** The link of each descriptor of this process: `socket:[4711]`. */
   descriptors(): string[];
 }
 
@@ -40,7 +40,7 @@ export class ProcessListeners {
     this.now = now;
   }
 
-  /** Where this process listens on `port`: addresses as they were bound. */
+  /** The addresses, as bound, at which this process listens on `port`. */
   addressesAt(port: number): ReadonlySet<string> | undefined {
     const begun = this.now();
     if (begun >= this.goodUntil) {
@@ -74,7 +74,7 @@ function listening(files: ProcFiles, table: string): Entry[] {
   return text.split('\n').flatMap((line) => entryOf(line) ?? []);
 }
 
-/** Whether the last whole line, if there is one beside the heading, is of a socket that listens. */
+/** Whether the last complete line, if there is one besides the heading, is a listening socket. */
 function allListen(text: string): boolean {
   const lines = text.split('\n');
   const last = lines[lines.length - 2];
@@ -127,7 +127,7 @@ const PROC: ProcFiles = {
       try {
         return readlinkSync(`/proc/self/fd/${fd}`);
       } catch {
-        return []; // closed meanwhile: the one that lists them
+        return []; // closed in the meantime: the descriptor of the listing itself
       }
     });
   },

@@ -1,4 +1,4 @@
-/** Where what a guest sends goes: by its destination, to a service of the gateway or to a proxy. */
+/** Dispatches the guests' traffic by its destination to a service of the gateway or to a proxy. */
 import type { Counters } from '../base/counters.ts';
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Instant } from '../base/time.ts';
@@ -17,9 +17,9 @@ export interface ProxyParts {
   readonly udp: UdpNat;
   readonly published: UdpPublisher;
   readonly echo: EchoProxy;
-  /** Asked before all else. */
+  /** Called before all others. */
   readonly listeners: VirtualListeners;
-  /** Destinations refused, by why. */
+  /** Destinations refused, by reason. */
   readonly refusals: Counters<string>;
   /** Called for a connection that is refused for its destination. */
   readonly onRefused: (id: FlowId, why: RefusedWhy) => void;

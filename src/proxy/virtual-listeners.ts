@@ -1,5 +1,5 @@
 /**
- * TCP servers of ours inside the virtual network: the gateway's services, and those that the program around the network
+ * TCP servers inside the virtual network: the gateway's services, and those that the embedding program
  * opens, at the gateway or at any address outside the subnet.
  */
 import type { IpAddress } from '../base/ip-address.ts';
@@ -32,7 +32,7 @@ export class VirtualListeners {
   private count = 0;
 
   /**
-   * @returns ends it
+   * @returns a function that closes the listener
    * @throws VirtualListenError
    */
   serve(address: IpAddress, port: number, service: TcpService): () => void {

@@ -1,6 +1,6 @@
 /**
- * What a server accepts, as {@link HostStream}s. `net.Server` makes a socket for each connection, at
- * more than the price of the accept; so its handle is told to hand them to us instead.
+ * The connections of a server, as {@link HostStream}s. `net.Server` creates a socket for each connection, which
+ * costs more than the accept itself; so its handle is made to pass them to us instead.
  */
 import type { Server } from 'node:net';
 import { reportFault } from '../../base/faults.ts';
@@ -11,7 +11,7 @@ import { type KeepaliveHandle, setKeepalive } from './keepalive.ts';
 import { KEEPALIVE_DEFAULT_S } from './keepalive-options.ts';
 import { SocketStream } from './socket-stream.ts';
 
-/** There a socket that is accepted has the options of the one that listens. */
+/** On these systems an accepted socket inherits the options of the listening one. */
 const INHERITS = process.platform === 'linux';
 
 interface ServerHandle extends KeepaliveHandle {
@@ -32,8 +32,8 @@ export interface AcceptOptions {
 }
 
 /**
- * Take over a server that listens, made with `pauseOnConnect` and `allowHalfOpen`. Nagle's algorithm
- * is off on what it accepts, and keepalive is on.
+ * Take over a listening server, made with `pauseOnConnect` and `allowHalfOpen`. Accepted sockets have Nagle's
+ * algorithm off and keepalive on.
  */
 export function acceptStreams(
   server: Server,

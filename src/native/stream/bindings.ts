@@ -5,7 +5,7 @@
 
 /** `this` of the callbacks is the handle. */
 export interface StreamHandle {
-  /** What it returns is the buffer from now on, where there is one of the user's. */
+  /** The value returned is the buffer from now on, where a user buffer is in use. */
   onread: (this: StreamHandle) => Uint8Array | undefined;
   /** Negative when it is closed, and on Windows. */
   readonly fd?: number;
@@ -44,7 +44,7 @@ export interface ConnectRequest {
 
 export interface WriteRequest {
   oncomplete: (status: number) => void;
-  /** Keeps what is written from the collector. */
+  /** Protects the written bytes from garbage collection. */
   bytes: Uint8Array | undefined;
 }
 
@@ -68,7 +68,7 @@ export interface StreamBindings {
 /** Kind of handle: an ordinary socket. */
 export const SOCKET_HANDLE = 0;
 
-/** Null in a Node that does not have them; `net.Socket` serves then. */
+/** Null in a Node that does not have them; `net.Socket` is used then. */
 export const STREAM_BINDINGS: StreamBindings | null = load();
 
 function load(): StreamBindings | null {

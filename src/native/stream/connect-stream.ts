@@ -24,7 +24,7 @@ export interface ConnectOptions {
 }
 
 /**
- * TCP with Nagle's algorithm off, as who sends through it has decided what goes together, and with
+ * TCP with Nagle's algorithm off, because the sender behind it decides which bytes go together, and with
  * keepalive where the peer is another host.
  *
  * @param target `host` is an address
@@ -40,7 +40,7 @@ export function connectStream(
     : new HandleConnect(bindings, target, owner, keepaliveS);
 }
 
-/** A peer on this host cannot vanish without a word. */
+/** A peer on this host cannot vanish silently. */
 const isLocal = (target: StreamTarget): boolean =>
   'path' in target || target.host.startsWith('127.') || target.host === '::1';
 
@@ -114,7 +114,7 @@ class SocketConnect implements Connecting {
   cancel(): void {
     this.socket.off('connect', this.onConnect);
     this.socket.off('error', this.onError);
-    this.socket.on('error', () => {}); // nobody is there to hear it
+    this.socket.on('error', () => {}); // no listener is left
     this.socket.destroy();
   }
 

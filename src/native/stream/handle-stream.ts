@@ -1,9 +1,9 @@
 /**
  * {@link HostStream} directly over a libuv handle.
  *
- * States: `open` until an end each way, a failure, or the owner's reset; then the handle is closed
- * and nothing more is told. A write that the kernel takes at once, the usual case, allocates nothing:
- * the request object, one for all streams, is used up only by a write that has to wait.
+ * States: `open` until an end in each direction, a failure, or the owner's reset; then the handle is closed
+ * and the owner is not called any more. A write that the kernel accepts at once, the usual case, allocates nothing:
+ * the request object, one for all streams, is consumed only by a write that has to wait.
  */
 import { getSystemErrorName } from 'node:util';
 import { assert } from '../../base/assert.ts';
@@ -26,7 +26,7 @@ export class HandleStream implements HostStream {
   private readonly handle: OwnedHandle;
   private owner: HostStreamOwner | undefined = undefined;
   private ownBuffer: Uint8Array = READ_BUFFER;
-  /** Where the next read goes: `ownBuffer`, or what the owner lent. */
+  /** The destination of the next read: `ownBuffer`, or a buffer lent by the owner. */
   private buffer: Uint8Array = READ_BUFFER;
   private peerEnded = false;
   private writing = false;
@@ -99,7 +99,7 @@ export class HandleStream implements HostStream {
   end(): void {
     if (this.closed || this.shuttingDown || this.ended) return;
     if (this.peerEnded && !this.writing) {
-      this.finish(undefined); // a close says the same, with all that was written before it
+      this.finish(undefined); // a close sends FIN too, after everything that was written
       return;
     }
     const req = new this.bindings.ShutdownWrap();
@@ -116,7 +116,7 @@ export class HandleStream implements HostStream {
   }
 
   /**
-   * While a shutdown is under way libuv refuses to reset (EINVAL): such a stream is closed, after all
+   * While a shutdown is pending libuv refuses to reset (EINVAL): such a stream is closed, after everything
    * that it had to send. So is a Unix socket.
    */
   reset(): void {
@@ -155,7 +155,7 @@ export class HandleStream implements HostStream {
   /**
    * @internal called by libuv through the handle
    *
-   * @returns where to read from now on; undefined where it was
+   * @returns the buffer for further reads; undefined to keep the current one
    */
   onRead(): Uint8Array | undefined {
     const { owner, bindings, buffer, ownBuffer } = this;

@@ -1,11 +1,11 @@
 /**
- * A stream socket of the host's, TCP or Unix, as the data path uses it: callbacks with borrowed bytes,
+ * A stream socket of the host, TCP or Unix, as the data path uses it: callbacks with borrowed bytes,
  * one write at a time, no queue of its own.
  */
 
 import { allocate } from '../../base/arena.ts';
 
-/** What a stream tells its owner. Nothing is told after `onHostClosed`, `reset` or `close`. */
+/** Callbacks of a stream's owner. None is called after `onHostClosed`, `reset` or `close`. */
 export interface HostStreamOwner {
   /**
    * `len` bytes are at the start of `bytes`, borrowed for the call.
@@ -14,18 +14,19 @@ export interface HostStreamOwner {
    */
   onHostBytes(bytes: Uint8Array, len: number): boolean;
   /**
-   * The last read filled its buffer, so more is likely to be there. What is returned is where the next one goes; it is
-   * the stream's until it is handed to `onHostBytes`, with 0 bytes if nothing came. Not all streams ask.
+   * The last read filled its buffer, so more bytes are likely to be available. The next read goes to the buffer
+   * returned; it belongs to the stream until it is passed to `onHostBytes`, with 0 bytes if nothing was read. Not all
+   * streams call this.
    */
   onHostMore?(): Uint8Array | undefined;
-  /** The peer's FIN: nothing more comes. */
+  /** The peer's FIN: nothing more will be received. */
   onHostEnd(): void;
-  /** What a `write` left to be done is done. */
+  /** A `write` that returned false has completed. */
   onHostWritten(): void;
   /**
-   * The socket is closed: after an end each way, or because it failed.
+   * The socket is closed: after an end in each direction, or because it failed.
    *
-   * @param code of what failed: `ECONNRESET`, `EPIPE`
+   * @param code of the failure: `ECONNRESET`, `EPIPE`
    */
   onHostClosed(code: string | undefined): void;
 }
@@ -37,45 +38,45 @@ export interface HostStream {
   readonly localAddress: string | undefined;
   readonly localPort: number | undefined;
   /**
-   * Tell `owner` from now on, and read unless `paused`.
+   * Call `owner` from now on, and read unless `paused`.
    *
-   * @param buffer what to read into; {@link READ_BUFFER} unless told otherwise
+   * @param buffer the destination of reads; {@link READ_BUFFER} by default
    */
   start(owner: HostStreamOwner, paused?: boolean, buffer?: Uint8Array): void;
   /**
-   * Write `len` bytes at `off` of `bytes`, all of them unless told otherwise. They are lent until they are written; not
-   * before the last write is done.
+   * Write `len` bytes at `off` of `bytes`, by default all of them. They are lent until they are written; not to be
+   * called before the last write is complete.
    *
-   * @returns true when the kernel took them all; else `onHostWritten` or `onHostClosed` follows
+   * @returns true when the kernel accepted them all; else `onHostWritten` or `onHostClosed` follows
    */
   write(bytes: Uint8Array, off?: number, len?: number): boolean;
   /**
-   * Have `bytes` wait for the peer in the kernel rather than here, as far as the system allows. A TCP socket is left
-   * alone: its buffer grows with what it carries, unless it is told a size.
+   * Have `bytes` wait for the peer in the kernel rather than here, as far as the system allows. A TCP socket is not
+   * changed: its buffer is tuned by the kernel unless a size is set.
    *
    * @returns whether nothing is left to do; it is false before native calls are loaded
    */
   setSendBuffer(bytes: number): boolean;
-  /** Send FIN. Where the peer's has come, that is the close, of which the owner may hear within the call. */
+  /** Send FIN. After the peer's FIN this closes the socket, and the owner may be called within the call. */
   end(): void;
   /** Read again, after `onHostBytes` returned false. */
   resume(): void;
-  /** Close at once: with RST where there is one. */
+  /** Close at once, with RST where the protocol has one. */
   reset(): void;
-  /** Close at once, as the end of everything. */
+  /** Close at once, without a reset. */
   close(): void;
 }
 
-/** What becomes of a connect. One of the two is called, once, and never from within the call that began it. */
+/** The outcome of a connect. One of the two is called, once, and never from within the call that started it. */
 export interface ConnectOwner {
   onConnected(stream: HostStream): void;
   /** @param code `ECONNREFUSED`, `ETIMEDOUT`, `EMFILE` */
   onConnectFailed(code: string): void;
 }
 
-/** A connect under way. */
+/** A pending connect. */
 export interface Connecting {
-  /** Give up: its owner hears nothing more. */
+  /** Give up: its owner is not called any more. */
   cancel(): void;
 }
 
@@ -83,5 +84,5 @@ export type StreamTarget =
   | { readonly host: string; readonly port: number }
   | { readonly path: string };
 
-/** Most streams read into this one: a read and its callback are one step, so no two use it at once. */
+/** Shared by most streams: a read and its callback are one step, so no two use it at once. */
 export const READ_BUFFER: Uint8Array = allocate(64 * 1024);

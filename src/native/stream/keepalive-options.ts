@@ -1,8 +1,8 @@
-/** Keepalive of sockets that Node makes; of others, see `keepalive.ts`. */
+/** Keepalive of sockets that Node creates; for others, see `keepalive.ts`. */
 
 /** Idle time before a host socket is probed, in s. */
 export const KEEPALIVE_DEFAULT_S = 120;
-/** TCP_KEEPIDLE takes no more. */
+/** The maximum of TCP_KEEPIDLE. */
 export const KEEPALIVE_MAX_S = 32_767;
 
 /** For `net.createServer`, `http.createServer` and `net.connect`. @param idleS seconds; 0 for no keepalive */

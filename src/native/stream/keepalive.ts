@@ -1,6 +1,6 @@
 /**
- * Keepalive (RFC 9293 §3.8.4) of the host's TCP sockets, dialled and accepted: a peer that vanished without a
- * word keeps no descriptor for ever.
+ * Keepalive (RFC 9293 §3.8.4) of the host's TCP sockets, dialled and accepted: a peer that has vanished does not
+ * occupy a descriptor forever.
  *
  * A peer is given up after `PROBES` probes without an answer. With native calls they come an eighth of the
  * idle time apart, so that a short outage ends nothing; libuv alone sends them a second apart.
@@ -8,7 +8,7 @@
 import * as n from '../constants.ts';
 import { loadedPosix } from '../load.ts';
 
-/** What is used of a libuv handle, of a connection or of a server. */
+/** The part in use of a libuv handle, of a connection or of a server. */
 export interface KeepaliveHandle {
   /** Negative when it is closed, and on Windows. */
   readonly fd?: number;
@@ -33,7 +33,7 @@ export function setKeepalive(handle: KeepaliveHandle, idleS: number): boolean {
     posix.setSocketOption(fd, n.SOL_TCP, n.TCP_KEEPINTVL, intervalS);
     posix.setSocketOption(fd, n.SOL_TCP, n.TCP_KEEPCNT, PROBES);
   } catch {
-    // The peer has gone, or libuv's own probes must do.
+    // The peer has gone, or libuv's own probes must suffice.
   }
   return true;
 }

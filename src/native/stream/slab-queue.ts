@@ -1,8 +1,8 @@
 /**
- * What waits to be written to a stream: bytes built in place in a few slabs, and handed on in large writes.
+ * The queue of bytes to be written to a stream: built in place in a few slabs, and written in large writes.
  *
- * Most writes are done when they return, and the slab starts again while it is in the cache. While one waits
- * for the peer, what is flushed gathers behind it and goes with the next, so that a slow peer costs few and
+ * Most writes are complete when they return, and the slab is reused while it is in the cache. While one waits
+ * for the peer, flushed bytes gather behind it and are part of the next write, so that a slow peer causes few and
  * large writes. Slabs pass from `current` (being filled) to `full` (waiting, in order) and, once written, to
  * `free`. When all are in use the peer is not draining: there is no room, and `onRoom` follows.
  */
@@ -42,7 +42,7 @@ export class SlabQueue {
   private readonly full: QueuedSlab[] = [];
   private current: QueuedSlab;
   private allocated = 1;
-  /** What the write under way covers; `undefined` when there is none. */
+  /** The slab of the pending write; `undefined` when there is none. */
   private writing: QueuedSlab | undefined = undefined;
   private writingTo = 0;
   private waiting = false;
@@ -66,7 +66,7 @@ export class SlabQueue {
     return this.current.filled;
   }
 
-  /** Nothing is waiting to be written, or being written. */
+  /** Nothing is waiting or being written. */
   get drained(): boolean {
     return this.writing === undefined && this.current.sent === this.current.filled;
   }
@@ -96,17 +96,17 @@ export class SlabQueue {
     if (this.writing === undefined) this.pump();
   }
 
-  /** Write no more; forget what is queued. */
+  /** Write no more; discard what is queued. */
   close(): void {
     this.closed = true;
   }
 
-  /** Every slab there is, for who gives them back once the stream no longer reads them. */
+  /** Every slab, to be released once the stream no longer reads them. */
   *slabs(): Iterable<Slab> {
     for (const queued of new Set([this.current, ...this.full, ...this.free])) yield queued.slab;
   }
 
-  /** The write that had to wait is done. */
+  /** The pending write is complete. */
   onWritten(): void {
     if (this.writing === undefined || this.closed) return;
     this.finishWrite(this.writing);

@@ -1,6 +1,6 @@
 /**
- * {@link HostStream} over `net.Socket`, for a Node without the handles of `bindings.ts`, or over what stands
- * in for one.
+ * {@link HostStream} over `net.Socket`, for a Node without the handles of `bindings.ts`, or over an
+ * equivalent.
  */
 import { reportFault } from '../../base/faults.ts';
 import { errorCode } from '../errors.ts';
@@ -86,8 +86,8 @@ export class SocketStream implements HostStream {
   }
 
   /**
-   * Node throws when a Unix socket is to be reset. While a shutdown is under way libuv refuses (EINVAL),
-   * and Node then loses the handle; such a socket was ended after all that it had to send.
+   * Node throws when a Unix socket is to be reset. While a shutdown is pending libuv refuses (EINVAL),
+   * and Node then loses the handle; such a socket was ended after everything that it had to send.
    */
   reset(): void {
     this.owner = undefined;
@@ -117,7 +117,7 @@ export class SocketStream implements HostStream {
       call(owner);
     } catch (fault) {
       reportFault('stream', fault);
-      if (this.owner === undefined) return; // it was the end that it did not take
+      if (this.owner === undefined) return; // the owner threw in its end callback
       this.reset();
       this.failure = 'EFAULT';
       try {

@@ -1,4 +1,4 @@
-/** {@link HostStream} over any stream of Node's that somebody else has made, and may have read from. */
+/** {@link HostStream} over any Node stream that was created elsewhere, and may have been read from. */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { STREAM_BINDINGS, type StreamBindings, type StreamHandle } from './bindings.ts';
@@ -8,7 +8,7 @@ import { SocketStream } from './socket-stream.ts';
 
 export interface StreamOverDuplex {
   readonly stream: HostStream;
-  /** Read before, and to be taken before anything of the stream's. */
+  /** Bytes read before, to be processed before any other of the stream. */
   readonly received: Uint8Array;
 }
 
@@ -32,13 +32,13 @@ export function streamOverDuplex(
     if (!Buffer.isBuffer(chunk)) break;
     received.push(chunk);
   }
-  handle.readStop(); // what was read may have begun another
+  handle.readStop(); // the processing of what was read may have started another
   Reflect.set(duplex, '_handle', null);
-  duplex.destroy(); // without its handle: only who waits for its close hears of it
+  duplex.destroy(); // without its handle: this only emits `close`
   return { stream: new HandleStream(bindings, handle), received: Buffer.concat(received) };
 }
 
-/** Sockets proper alone: what is derived from them (TLS) has a handle that says something else. */
+/** Plain sockets only: the handle of a derived class (TLS) carries other bytes. */
 function idleHandle(duplex: Duplex): StreamHandle | undefined {
   if (!(duplex instanceof Socket) || Object.getPrototypeOf(duplex) !== Socket.prototype) {
     return undefined;

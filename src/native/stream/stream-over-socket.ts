@@ -8,7 +8,7 @@ import { SocketStream } from './socket-stream.ts';
 /**
  * Nagle's algorithm is off on it.
  *
- * @param socket connected and paused, nothing read from it is kept; it belongs to the stream from now on
+ * @param socket connected and paused, without buffered bytes; it belongs to the stream from now on
  */
 export function streamOverSocket(
   socket: LinkSocket,
@@ -17,7 +17,7 @@ export function streamOverSocket(
   socket.setNoDelay?.(true);
   const handle = bindings === null ? undefined : takeHandle(socket, isStreamHandle);
   if (bindings === null || handle === undefined) return new SocketStream(socket);
-  handle.readStop(); // libuv refuses to begin twice
+  handle.readStop(); // libuv refuses to start twice
   return new HandleStream(bindings, handle);
 }
 

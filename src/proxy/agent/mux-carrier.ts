@@ -1,4 +1,4 @@
-/** The `mux` way of publications: what clients want becomes channels to the peer that is there. */
+/** Publications with `via: mux`: connections of clients become channels to the current peer. */
 import { Chain } from '../../base/chain.ts';
 import { Counters } from '../../base/counters.ts';
 import { ipv4 } from '../../base/ip-address.ts';
@@ -23,7 +23,7 @@ export interface MuxCarrierDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly peers: Pick<MuxPeers, 'current'>;
-  /** Whether UDP ports that do not say tell the agent their clients. */
+  /** Whether UDP ports without an explicit setting send their clients' addresses to the agent. */
   readonly sourceAddress?: SourceAddress;
 }
 
@@ -63,7 +63,7 @@ export class MuxCarrier implements AgentCarrier {
     return this.splice(accepted, destinationOf(target), client, preface, onEnd);
   }
 
-  /** As {@link AgentCarrier.serve}, to any destination of the peer. */
+  /** Like {@link AgentCarrier.serve}, to any destination of the peer. */
   splice(
     accepted: HostStream,
     destination: Destination,
@@ -100,8 +100,8 @@ export class MuxCarrier implements AgentCarrier {
     const { clock, peers, sourceAddress = 'preserve' } = this.deps;
     const address = spec.guestAddress ?? LOOPBACK;
     const target = { proto: 'udp', address, port: spec.guestPort } as const;
-    const tellsClient = (spec.sourceAddress ?? sourceAddress) === 'preserve';
-    return new UdpChannels({ clock, peers, counts: this.udpCounts }, spec, target, tellsClient);
+    const sendsClient = (spec.sourceAddress ?? sourceAddress) === 'preserve';
+    return new UdpChannels({ clock, peers, counts: this.udpCounts }, spec, target, sendsClient);
   }
 
   close(): void {

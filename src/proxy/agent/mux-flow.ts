@@ -2,8 +2,8 @@
  * A multiplexer over a byte stream of our own: a connection through the virtual network, or a stream
  * of a guest's vsock. The counterpart of `MuxSocket`.
  *
- * Frames are built in one slab and copied from there to the flow as far as it takes them. The slab
- * full, the multiplexer waits; so what is queued is the slab and the flow's own ring.
+ * Frames are built in one slab and copied from there to the flow as far as it accepts them. While the slab
+ * is full the multiplexer waits, so the queue is the slab and the flow's own ring.
  */
 import { assert } from '../../base/assert.ts';
 import type { ByteStream, ByteStreamHandler } from '../../base/byte-stream.ts';
@@ -75,7 +75,7 @@ export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>
     this.start(now);
   }
 
-  /** Say hello; for a flow that is open already. */
+  /** Start the handshake, on a flow that is open already. */
   start(now: Instant): void {
     this.ticker = setInterval(() => {
       const at = this.clock.now();
@@ -122,7 +122,7 @@ export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>
     if (!this.makeRoom(minLen)) {
       this.pump(this.clock.now());
       if (!this.makeRoom(minLen)) {
-        this.waiting = true; // the flow was asked for space, and will say
+        this.waiting = true; // the flow was asked for space, and will call back
         return -1;
       }
     }
@@ -170,7 +170,7 @@ export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>
 
   private end(now: Instant, reason: MuxDownReason | 'drained', error?: Error): void {
     if (this.over) return;
-    this.pump(now); // what says why
+    this.pump(now); // the frame that carries the reason
     this.over = true;
     clearInterval(this.ticker);
     if (reason === 'drained') this.flow?.shutdown(now);

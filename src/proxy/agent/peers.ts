@@ -1,10 +1,10 @@
 /**
- * The multiplexers that are up, over whatever links: who is at the other end of them, and which one a
- * new channel goes to.
+ * The multiplexers that are up, over links of any kind: their peers, and the choice of the one that a
+ * new channel uses.
  *
  * A peer is known from its link's connection to its end, ready once its handshake is in. New channels
- * go to the first link that has a ready peer, in the order of the links; on a link that several peers
- * dial, to the one that came last, because the one before may be its dead predecessor.
+ * use the first link that has a ready peer, in the order of the links; on a link that several peers
+ * dial, the one that connected last, because an earlier one may be its dead predecessor.
  */
 import type { ByteStream } from '../../base/byte-stream.ts';
 import type { Log } from '../../base/log.ts';
@@ -19,7 +19,7 @@ import type { FlushScheduler } from '../flush-scheduler.ts';
 import { MuxSocket, type MuxSocketHandler } from '../mux/mux-socket.ts';
 import { MuxFlow } from './mux-flow.ts';
 
-/** A link that peers come by. */
+/** A link to peers. */
 export interface PeerLink {
   /** The specification: `unix:/run/agent.sock`. */
   readonly name: string;
@@ -31,7 +31,7 @@ export interface PeersDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly options?: Omit<MuxOptions, 'role'>;
-  /** Peers at a time; more are turned away. */
+  /** Peers at a time; more are refused. */
   readonly limit?: number;
   /** The peer opens a channel. */
   onRequest(now: Instant, request: ChannelRequest, peer: Peer): void;
@@ -64,8 +64,8 @@ export class MuxPeers {
   }
 
   /**
-   * Where new channels go; undefined while no peer is ready. One that stands still gets them only where
-   * there is no other: it is known to go on again by its answer to one of them.
+   * The peer for new channels; undefined while none is ready. An unresponsive one is used only when
+   * there is no other: its answer to one of them shows that it has recovered.
    */
   get current(): Peer | undefined {
     if (this.best?.mux.unresponsive !== true) return this.best;
@@ -76,7 +76,7 @@ export class MuxPeers {
     return [...this.all];
   }
 
-  /** Whether another peer is taken. */
+  /** Whether another peer is accepted. */
   get hasRoom(): boolean {
     return !this.closed && this.all.size < (this.deps.limit ?? DEFAULT_LIMIT);
   }
@@ -106,9 +106,9 @@ export class MuxPeers {
   /**
    * Run a multiplexer over a flow of our own.
    *
-   * @param dial makes the flow, with what it is given as its handler
+   * @param dial creates the flow, with its argument as the handler
    * @param isOpen the flow is open already
-   * @returns undefined when there is no flow: nothing was begun, and `onEnd` is not called
+   * @returns undefined when there is no flow: nothing was started, and `onEnd` is not called
    */
   addFlow(
     link: PeerLink,
@@ -132,7 +132,7 @@ export class MuxPeers {
     return peer;
   }
 
-  /** End every link, and take no more. */
+  /** End every link, and accept no more. */
   close(): void {
     this.closed = true;
     for (const peer of [...this.all]) peer.destroy();
@@ -151,7 +151,7 @@ export class MuxPeers {
     let best: LivePeer | undefined;
     for (const peer of this.all) {
       if (peer.readyAt === undefined || peer.leaving || !isWanted(peer)) continue;
-      // In the order they came: the last of a link wins.
+      // In the order of connection: the last of a link wins.
       if (best === undefined || peer.link.order <= best.link.order) best = peer;
     }
     return best;
@@ -170,7 +170,7 @@ class LivePeer implements Peer, MuxSocketHandler {
   readonly role: MuxRole;
   readonly connectedAt: Instant;
   readyAt: Instant | undefined = undefined;
-  /** It takes no more channels. */
+  /** It accepts no more channels. */
   leaving = false;
   destroy: () => void = () => {};
   readonly onEnd: (why: PeerEnd, error: Error | undefined, wasReady: boolean) => void;
@@ -196,7 +196,7 @@ class LivePeer implements Peer, MuxSocketHandler {
   }
 
   get mux(): Mux {
-    if (this.running === undefined) throw new Error('peer used before it was made');
+    if (this.running === undefined) throw new Error('peer used before it was started');
     return this.running;
   }
 
@@ -234,6 +234,6 @@ class LivePeer implements Peer, MuxSocketHandler {
   }
 }
 
-/** What the two ends speak. */
+/** The dialect of the protocol in use. */
 export const dialectOf = (extended: boolean): 'hawser' | 'vpnkit' =>
   extended ? 'hawser' : 'vpnkit';

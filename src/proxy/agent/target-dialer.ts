@@ -1,7 +1,7 @@
 /**
- * The end of a multiplexer that dials: what the peer opens is connected to a TCP or Unix socket, or
- * to a UDP port, and answered by what becomes of that. The agent's use of it is to reach the guest's
- * servers; the host's, to let a guest reach what it was explicitly allowed to.
+ * The dialling end of a multiplexer: each channel that the peer opens is connected to a TCP or Unix socket, or
+ * to a UDP port, and answered by the outcome. The agent uses it to reach the guest's
+ * servers; the host, to let a guest reach what it was explicitly allowed to.
  */
 import { Chain } from '../../base/chain.ts';
 import { Counters } from '../../base/counters.ts';
@@ -50,7 +50,7 @@ export class TargetDialer {
     if (!this.deps.isAllowed(target)) {
       this.counts.add('prohibited');
       const text = formatDestination(target);
-      this.deps.log.warn({ target: text }, 'the peer asked for a target that is not allowed');
+      this.deps.log.warn({ target: text }, 'the peer requested a target that is not allowed');
       request.refuse(now, 'prohibited', `${text} is not allowed`);
     } else if (target.proto === 'udp' && target.port === 0) {
       this.counts.add('failed');
@@ -158,7 +158,7 @@ function resolved(target: Destination): Destination {
 const isUnspecified = ({ a, b, c, d, family }: IpAddress): boolean =>
   d === 0 && (family === 4 || (a === 0 && b === 0 && c === 0));
 
-/** What the peer is told of a connect that failed with `code`. */
+/** The refusal for a connect that failed with `code`. */
 export function refusalOf(code: string): RefusalReason {
   switch (code) {
     case 'ENETUNREACH':

@@ -1,5 +1,5 @@
 /**
- * Which targets a peer may have dialled: `[tcp:|udp:]ADDRESS:PORTS` or `unix:PATH`, where ADDRESS is an
+ * The targets that a peer may have dialled: `[tcp:|udp:]ADDRESS:PORTS` or `unix:PATH`, where ADDRESS is an
  * address, a network or `*`, PORTS a port, a range or `*`, and PATH may end in `*`. Without a protocol,
  * both are meant.
  */
@@ -30,7 +30,7 @@ export const TARGET_RULE_FORM =
 
 const LAST_PORT = 65_535;
 
-/** @returns undefined when the text is no rule */
+/** @returns undefined when the text is not a rule */
 export function parseTargetRule(text: string): TargetRule | undefined {
   if (text.startsWith('unix:')) {
     const isPrefix = text.endsWith('*');

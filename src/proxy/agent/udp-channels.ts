@@ -1,5 +1,5 @@
 /**
- * A UDP port published by way of the agent: one channel for each external client, in the dialect of
+ * A UDP port published through the agent: one channel for each external client, in the dialect of
  * VPNKit's Go half. Clients are bounded, least recently used first, and end when idle: soon where the
  * guest has never answered, later where it has.
  */
@@ -25,7 +25,7 @@ export interface UdpChannelOptions {
   readonly clients: number;
   readonly freshMs: number;
   readonly settledMs: number;
-  /** Bytes of one port on their way to the kernel. */
+  /** Bytes of one port queued for the kernel. */
   readonly inFlightBytes: number;
 }
 
@@ -40,7 +40,7 @@ export type UdpChannelCount = 'no-agent' | 'no-channel' | 'evicted' | 'expired' 
 
 const SCRATCH: Slab = makeDatagramScratch();
 const SWEEP_MS = 5_000;
-/** Datagrams to the agent are few to each: by Node, from a socket for each address of the host. */
+/** Answers are few: sent by Node, from a socket for each address of the host. */
 const BY_NODE = {
   outboxes: new Outboxes(() => undefined),
   native: { posix: undefined },
@@ -59,26 +59,26 @@ export class UdpChannels implements PublishedListener {
   readonly clients: Map<string, UdpClient> = new Map();
   readonly deps: UdpChannelsDeps;
   private readonly target: IpDestination;
-  private readonly tellsClient: boolean;
+  private readonly sendsClient: boolean;
   private readonly options: UdpChannelOptions;
   private readonly front: UdpFront;
   private readonly sweeper: NodeJS.Timeout;
   private inFlight = 0;
 
   /**
-   * @param tellsClient whether the agent learns who the client is
+   * @param sendsClient whether the client's address is sent to the agent
    * @throws PublishError
    */
   constructor(
     deps: UdpChannelsDeps,
     spec: SocketSpec,
     target: IpDestination,
-    tellsClient: boolean,
+    sendsClient: boolean,
     options: UdpChannelOptions = UDP_CHANNEL_DEFAULTS,
   ) {
     this.deps = deps;
     this.target = target;
-    this.tellsClient = tellsClient;
+    this.sendsClient = sendsClient;
     this.options = options;
     const front = openUdpFront(spec.hostAddress, spec.hostPort, BY_NODE, {
       onMessage: (key, bytes, off, len, peer) => this.onMessage(key, bytes, off, len, peer),
@@ -147,7 +147,7 @@ export class UdpChannels implements PublishedListener {
       oldest.close();
     }
     const client = new UdpClient(this, name, from);
-    const endpoint = this.tellsClient ? endpointOf(from) : undefined;
+    const endpoint = this.sendsClient ? endpointOf(from) : undefined;
     const channel = peer.mux.open(now, this.target, client, endpoint);
     if (channel === undefined) {
       counts.add('no-channel');

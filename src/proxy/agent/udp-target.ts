@@ -1,6 +1,6 @@
 /**
  * The dialling end of a channel for datagrams. Each external client has a socket of its own, so that
- * the server's answers find their way back. In the dialect of VPNKit's Go half, and ours, a channel is
+ * the server's answers can be attributed to it. In the dialect of VPNKit's Go half, and ours, a channel is
  * one client; in that of its OCaml half every datagram names its client.
  *
  * Sockets are bounded by number, least recently used first, and end when idle; the channel of one client
@@ -22,7 +22,7 @@ const MAX_CLIENTS = 1024;
 /** Somewhat longer than the opener's, whose decision it is. */
 const IDLE_MS = 240_000;
 const SWEEP_MS = 10_000;
-/** Bytes on their way to the kernel. */
+/** Bytes queued for the kernel. */
 const MAX_IN_FLIGHT = 4 << 20;
 
 interface Client {
@@ -70,7 +70,7 @@ export class UdpTarget implements MuxChannelHandler {
     if (datagrams === undefined || this.over) return;
     if (datagrams.receive(now, (datagram) => this.onDatagram(now, datagram))) return;
     this.end();
-    this.channel?.abort(now, 'protocol', 'the datagrams are out of step');
+    this.channel?.abort(now, 'protocol', 'the stream of datagrams is out of sync');
   }
 
   onPeerEnd(now: Instant): void {
@@ -88,7 +88,7 @@ export class UdpTarget implements MuxChannelHandler {
     this.inFlight += len;
     const copy = Buffer.from(bytes.subarray(off, off + len));
     client.host.socket.send(copy, this.target.port, this.targetText, () => {
-      this.inFlight -= len; // a refusal is what the client sees as silence
+      this.inFlight -= len; // the client sees a refusal as silence
     });
   }
 
@@ -109,7 +109,7 @@ export class UdpTarget implements MuxChannelHandler {
       { family: this.target.address.family },
       {
         onMessage: (bytes, from) => {
-          // As a connected socket does: nobody else may answer.
+          // Like a connected socket: only the target may answer.
           if (from.port !== this.target.port || from.address !== this.targetText) return;
           const at = this.clock.now();
           const client = this.clients.get(name);

@@ -1,7 +1,7 @@
 /**
- * One attempt at one upstream. Each has a socket of its own, so a port of the system's random choice,
- * and an id of ours (RFC 5452 §4): a forger must guess both. Sockets are connected, so that only the
- * upstream is heard and a refusal is learned at once.
+ * One attempt at one upstream. Each has a socket of its own, hence a random port chosen by the system,
+ * and a random id (RFC 5452 §4): an attacker must guess both. Sockets are connected, so that they receive from the
+ * upstream only and a refusal is reported at once.
  */
 import { randomInt } from 'node:crypto';
 import { connect } from 'node:net';
@@ -19,7 +19,7 @@ const MAX_MESSAGE_LEN = 65_535;
 export interface AskEvents {
   /** @param reply with the id of the query as it was given */
   onReply(reply: Uint8Array): void;
-  /** The upstream cannot be reached or broke off. */
+  /** The upstream cannot be reached or closed the connection. */
   onFailure(why: string): void;
 }
 

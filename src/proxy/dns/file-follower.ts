@@ -1,6 +1,6 @@
 /**
  * The text of one small configuration file, now and after every change. The file may be a symbolic
- * link, may be replaced by rename, may be missing for a while; then the last text stays in force.
+ * link, may be replaced by rename, may be missing for a while; then the last text stays in effect.
  *
  * Directories are watched, as a watch on a file is lost with its inode: that of the path and that of what it links to
  * now. A slow poll of the file's state catches what no watch reports (network file systems, bind mounts). Nothing here
@@ -11,7 +11,7 @@ import { basename, dirname } from 'node:path';
 
 export interface FileFollowerOptions {
   readonly pollMs?: number;
-  /** Wait for a writer that truncates first to have written. */
+  /** Gives a writer that truncates first the time to write. */
   readonly settleMs?: number;
 }
 
@@ -19,7 +19,7 @@ export class FileFollower {
   private readonly path: string;
   private readonly onText: (text: string) => void;
   private readonly settleMs: number;
-  /** By the file whose directory it is of. */
+  /** By the file whose directory is watched. */
   private readonly watchers = new Map<string, FSWatcher>();
   private timer: NodeJS.Timeout | undefined = undefined;
   private text: string | undefined = undefined;
@@ -42,7 +42,7 @@ export class FileFollower {
     this.watchers.clear();
   }
 
-  /** Watch where the file is now. */
+  /** Watch the directories of the current file. */
   private watch(): void {
     const files = new Set([this.path, resolved(this.path)]);
     for (const [file, watcher] of this.watchers) {
@@ -74,7 +74,7 @@ export class FileFollower {
     this.timer.unref();
   };
 
-  /** Now, rather than when a change is noticed. */
+  /** Read now, instead of when a change is noticed. */
   read(): void {
     let text: string;
     try {

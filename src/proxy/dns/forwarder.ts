@@ -1,8 +1,8 @@
 /**
  * The guests' resolver: local names, then the cache, then the host's own upstreams.
  *
- * Messages pass as the bytes they are; only ids change, and TTLs of what comes from the cache.
- * Identical queries that are under way share one resolution. Everything is bounded: queries waiting
+ * Messages are forwarded unchanged, except for ids, and for TTLs of answers from the cache.
+ * Identical pending queries share one resolution. Everything is bounded: queries waiting
  * (over the limit: SERVFAIL at once), attempts of each, cache entries and bytes.
  */
 import { Counters } from '../../base/counters.ts';
@@ -36,7 +36,7 @@ import { Resolution, type ResolutionTiming, type Transport } from './resolution.
 import { Upstreams } from './upstreams.ts';
 
 const MAX_WAITING = 1024;
-/** Below the 5 s after which most stub resolvers give up, so that they hear the SERVFAIL. */
+/** Below the 5 s after which most stub resolvers give up, so that they receive the SERVFAIL. */
 const TIMING: ResolutionTiming = { attemptMs: 1200, deadlineMs: 4800 };
 /** resolv.conf(5): without a nameserver line, the one on this machine. */
 const DEFAULT_UPSTREAM: DnsUpstream = { address: '127.0.0.1', port: 53 };
@@ -100,7 +100,7 @@ export class DnsForwarder {
   private timing: ResolutionTiming;
   private rotate = false;
   private waiting = 0;
-  /** Counts configurations: what is under way for an old one is not shared or kept by a new one. */
+  /** Counts configurations: pending queries of an old one are neither shared with a new one nor cached. */
   private generation = 0;
   private searchList: readonly string[] = [];
 
@@ -132,7 +132,7 @@ export class DnsForwarder {
   }
 
   /**
-   * @param message the forwarder's to keep
+   * @param message the forwarder may keep it
    * @param reply called at most once, perhaps before this returns, never after {@link close}
    * @returns false when the message deserves no answer, so that `reply` is never called
    */
@@ -143,7 +143,7 @@ export class DnsForwarder {
       return this.onProblem(query, message, transport, reply);
     }
     if (query.type === TYPE_AXFR || query.type === TYPE_IXFR) {
-      this.counts.add('zone-transfer'); // many messages for one query: not a resolver's business
+      this.counts.add('zone-transfer'); // many messages for one query: not the task of a resolver
       reply(errorReply(query, NOTIMP));
       return true;
     }
@@ -168,7 +168,7 @@ export class DnsForwarder {
     return true;
   }
 
-  /** Read the files that are followed now, rather than when a change of theirs is noticed. */
+  /** Read the followed files now, instead of when a change is noticed. */
   reload(): void {
     for (const follower of this.followers) follower.read();
   }
@@ -253,7 +253,7 @@ export class DnsForwarder {
     this.options.log.debug({ name, type, why, upstreams }, 'DNS query failed');
   }
 
-  /** What a person asks for who has "no network": names that there are not. */
+  /** For the diagnosis of "no network": names that do not exist. */
   private logRefusal({ name, type }: DnsQuery, answer: Uint8Array): void {
     const rcode = RCODES[dnsRcode(answer)];
     if (rcode !== undefined) this.options.log.debug({ name, type, rcode }, 'DNS query refused');

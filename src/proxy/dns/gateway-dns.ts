@@ -98,7 +98,7 @@ class DnsFlow implements TcpFlowHandler {
     if (flow === undefined) return;
     const now = this.clock.now();
     if (flow.sendSpace < framed.length) {
-      // A guest that asks and does not read: its answers are not kept for it.
+      // A guest that sends queries without reading: its answers are not buffered.
       this.session.close();
       flow.abort(now);
     } else {

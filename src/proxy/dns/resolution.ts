@@ -1,13 +1,13 @@
 /**
- * One query on its way through the upstreams.
+ * The resolution of one query by the upstreams.
  *
  * The first is asked; after `attemptMs` without an answer the next, then the first again, while every
- * earlier attempt stays open: whoever answers first wins. A server that refuses (ICMP, reset) or
- * says SERVFAIL, NOTIMP or REFUSED is not asked again and the next follows at once; if all did, the
- * first such answer is the answer. Silence until the deadline is `undefined`, never NXDOMAIN.
+ * earlier attempt stays open: the first answer wins. A server that refuses (ICMP, reset) or
+ * answers SERVFAIL, NOTIMP or REFUSED is not asked again and the next follows at once; if all did, the
+ * first such answer is the result. No answer before the deadline is `undefined`, never NXDOMAIN.
  *
- * Servers are asked by UDP first, but for `use-vc`. For a client that came by TCP, a server that says nothing by
- * UDP, or refuses it, is asked by TCP before it is given up: that is why many a client comes by TCP.
+ * Servers are asked over UDP first, except with `use-vc`. For a query received over TCP, a server that does not answer
+ * over UDP, or refuses it, is asked over TCP before it is given up: clients often use TCP for that very reason.
  */
 import type { Instant } from '../../base/time.ts';
 import {
@@ -26,10 +26,10 @@ const MAX_OPEN = 8;
 
 export interface ResolutionTiming {
   /**
-   * Until the next upstream is tried; less where so many servers would not all have their turn before the deadline.
+   * Until the next upstream is tried; less where not all servers could be tried before the deadline.
    */
   readonly attemptMs: number;
-  /** Until nobody waits any more; counted anew for an answer that must be fetched by TCP. */
+  /** Until the query fails; restarted for an answer that must be fetched over TCP. */
   readonly deadlineMs: number;
   /** How often each server is asked at most; undefined: until the deadline. */
   readonly attempts?: number | undefined;
@@ -47,7 +47,7 @@ export class Resolution {
   private readonly now: () => Instant;
   private readonly finish: (reply: Uint8Array | undefined) => void;
   private readonly useless = new Set<UpstreamState>();
-  /** Those that said nothing by UDP. */
+  /** Servers that did not answer over UDP. */
   private readonly mute = new Set<UpstreamState>();
   private readonly open = new Map<Cancel, UpstreamState>();
   private readonly attemptMs: number;
@@ -70,7 +70,7 @@ export class Resolution {
     this.transport = transport;
     this.order = order;
     this.timing = timing;
-    // Below the deadline, however few or many there are, so that a silence is noted and the next has its turn.
+    // Below the deadline for any number of servers, so that a silence is noticed and the next server is tried.
     this.attemptMs = Math.min(timing.attemptMs, timing.deadlineMs / (order.length + 1));
     this.now = now;
     this.finish = finish;
@@ -151,7 +151,7 @@ export class Resolution {
       return;
     }
     if (transport === 'udp' && this.transport === 'tcp' && (dnsFlags(reply) & FLAG_TC) !== 0) {
-      clearTimeout(this.attemptTimer); // it answers: no reason to ask others meanwhile
+      clearTimeout(this.attemptTimer); // it answers: no reason to ask others
       this.restartDeadline();
       this.ask(state, 'tcp');
       return;

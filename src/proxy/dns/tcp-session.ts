@@ -9,7 +9,7 @@ import {
 } from '../../services/dns/tcp-framing.ts';
 import type { DnsForwarder } from './forwarder.ts';
 
-/** Longer queries make no sense; the length field could say 65,535. */
+/** No valid query is longer; the length field allows 65,535. */
 const MAX_QUERY_LEN = 4096;
 const MAX_WAITING = 64;
 
@@ -21,7 +21,7 @@ export class DnsTcpSession {
   private flooded = false;
   private closed = false;
 
-  /** @param write is given bytes that it may keep; never called after {@link close} */
+  /** @param write may keep the bytes that it is given; never called after {@link close} */
   constructor(forwarder: DnsForwarder, write: (framed: Uint8Array) => void) {
     this.reader = new DnsTcpReader(MAX_QUERY_LEN, (message) => {
       if (this.waiting >= MAX_WAITING) {

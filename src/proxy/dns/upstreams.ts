@@ -1,6 +1,6 @@
 /**
- * The servers to ask, in the order to ask them: as configured, but those that lately did not answer
- * come last until they do, or their time is over. None is ever left out.
+ * The servers to ask, in order: as configured, but servers that recently did not answer
+ * are moved to the end until they answer, or for a limited time. None is ever left out.
  */
 import type { Instant } from '../../base/time.ts';
 import type { DnsUpstream } from '../../services/dns/resolv-conf.ts';
@@ -36,7 +36,7 @@ export class Upstreams {
     this.states = servers.map((server) => new UpstreamState(server));
   }
 
-  /** @param rotate begin with another server each time, as far as none is avoided */
+  /** @param rotate start with the next server each time, among those that are not avoided */
   inOrder(now: Instant, rotate = false): readonly UpstreamState[] {
     const avoided = (state: UpstreamState): number => (state.avoidUntil > now ? 1 : 0);
     const first = rotate && this.states.length > 0 ? this.turn++ % this.states.length : 0;

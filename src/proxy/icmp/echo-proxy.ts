@@ -1,14 +1,14 @@
 /**
  * Ping: a guest's echo requests go out through unprivileged ping sockets (icmp(7),
- * net.ipv4.ping_group_range), so that every reply is a real one and every failure an honest one.
+ * net.ipv4.ping_group_range), so that every reply and every failure is genuine.
  *
- * One socket per (guest, identifier). The kernel puts an identifier of its own in what it sends and
- * hands each socket only its own replies, so that two pingers never see each other's; the guest's
- * identifier is put back on the way in. Errors (unreachable, time exceeded: traceroute) come from
+ * One socket per (guest, identifier). The kernel replaces the identifier of what it sends by its own and
+ * delivers to each socket only its own replies, so that two pingers never see each other's; the guest's
+ * identifier is restored in replies. Errors (unreachable, time exceeded: traceroute) come from
  * the socket's error queue.
  *
- * Where ping sockets are not to be had, the host's own address is answered here (it is the host, and
- * it is up); everything else stays without an answer and is counted: nothing is forged.
+ * Where ping sockets are not available, pings of the host's own address are answered here (it is the host, and
+ * it is up); everything else stays unanswered and is counted: no reply is forged.
  */
 import type { RemoteInfo } from 'node:dgram';
 import { KEY_REMOTE, keyGuest, keyRemote } from '../../base/flow-key.ts';
@@ -36,7 +36,7 @@ export interface EchoProxyOptions {
   readonly sessions: number;
   readonly freshMs: number;
   readonly settledMs: number;
-  /** Requests of one session on their way to the kernel. */
+  /** Requests of one session queued for the kernel. */
   readonly inFlight: number;
 }
 
@@ -248,8 +248,8 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
   }
 
   /**
-   * Once: the next thousand pings would say the same. A ping of the host's own address is answered all the
-   * same, so that it is no matter for a warning.
+   * Logged once, not for every ping. A ping of the host's own address is answered anyway, so it does not deserve a
+   * warning.
    */
   private explain(kind: 'outside' | 'host-loopback', why: string, advice: string): void {
     if (this.explained.has(kind)) return;

@@ -1,4 +1,4 @@
-/** Channels as Node streams, for people; hawser's own splices use channels as they are. */
+/** Channels as Node streams, for users of the library; hawser's own splices use channels directly. */
 import type { Clock } from '../../base/time.ts';
 import type { Destination, IpEndpoint } from '../../mux/destination.ts';
 import type { ChannelRequest } from '../../mux/request.ts';

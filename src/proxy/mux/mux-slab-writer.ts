@@ -1,7 +1,7 @@
 /**
  * A multiplexer's bytes towards its link, in large writes.
  *
- * Few and small slabs on purpose: what waits here can be overtaken by nobody, so it decides how long a small
+ * Few and small slabs on purpose: nothing can overtake what waits here, so it decides how long a small
  * message waits behind a bulk transfer.
  */
 import { assert } from '../../base/assert.ts';
@@ -26,7 +26,7 @@ export class MuxSlabWriter implements MuxWriter {
     return this.queue.slab;
   }
 
-  /** Nothing is waiting to be written, or being written. */
+  /** Nothing is waiting or being written. */
   get drained(): boolean {
     return this.queue.drained;
   }
@@ -48,12 +48,12 @@ export class MuxSlabWriter implements MuxWriter {
     this.queue.flush();
   }
 
-  /** Write no more; forget what is queued. */
+  /** Write no more; discard what is queued. */
   close(): void {
     this.queue.close();
   }
 
-  /** The write that had to wait is done. */
+  /** The pending write is complete. */
   onWritten(): void {
     this.queue.onWritten();
   }

@@ -15,20 +15,20 @@ import type { HostStream, HostStreamOwner } from '../../native/stream/host-strea
 import { ImmediateFlush } from '../flush-scheduler.ts';
 import { MuxSlabWriter } from './mux-slab-writer.ts';
 
-/** How often the multiplexer's timeouts are looked at, ms; they are all coarser. */
+/** How often the multiplexer's timeouts are checked, ms; they are all coarser. */
 const TICK_MS = 250;
 /**
- * Of all links: a read and its callback are one step. As large as what the kernel holds for a Unix socket;
+ * Shared by all links, because a read and its callback are one step. As large as the kernel's buffer of a Unix socket;
  * a quarter of it costs a tenth of the throughput.
  */
 const READ_SLAB: Slab = slabOver(Buffer.allocUnsafeSlow(256 << 10));
 
-/** Where the multiplexer's opens and its end are told; one set of callbacks for each link. */
+/** Callbacks for the multiplexer's opens and its end, one set for each link. */
 export interface MuxSocketHandler {
   onReady(now: Instant, extended: boolean): void;
   onRequest(now: Instant, request: ChannelRequest): void;
   onGoAway(now: Instant): void;
-  /** The link is closed; last call. Channels have been told before. */
+  /** The link is closed; last call. The handlers of channels were called before. */
   onClosed(reason: MuxDownReason | 'drained', error: Error | undefined): void;
 }
 
@@ -64,7 +64,7 @@ export class MuxSocket implements HostStreamOwner {
   }
 
   /**
-   * Start on a stream that nobody has started.
+   * Start on a stream that has not been started.
    *
    * @param early bytes that were read from it already
    */
@@ -134,7 +134,7 @@ export class MuxSocket implements HostStreamOwner {
     if (now >= this.mux.nextTimeout()) this.mux.onTimeout(now);
   }
 
-  /** Told later: a write of the multiplexer's own may be what failed. */
+  /** Deferred: the failure may be reported from inside a write of the multiplexer. */
   private close(code: string | undefined): void {
     if (this.closed || this.stream === undefined) return;
     this.closed = true;

@@ -1,12 +1,12 @@
 /**
- * The `mux` way of a publication, as the port table needs it: channels to the agent in the guest,
- * which dials what the guest reaches. The table knows nothing of the multiplexer behind it.
+ * The interface of the port table to publications with `via: mux`: channels to the agent in the guest,
+ * which dials what the guest reaches. It hides the multiplexer from the table.
  */
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
 import type { SocketSpec } from './publish-spec.ts';
 
-/** What the agent is to dial. A port without an address is one of the guest's loopback. */
+/** The target that the agent dials. A port without an address is one of the guest's loopback. */
 export type AgentTarget =
   | { readonly kind: 'port'; readonly address: IpAddress | undefined; readonly port: number }
   | { readonly kind: 'path'; readonly path: string };
@@ -16,7 +16,7 @@ export interface AgentClient {
   readonly port: number;
 }
 
-/** A published port that somebody listens on. */
+/** The listener of a published port. */
 export interface PublishedListener {
   /** The port bound; 0 for a Unix socket. */
   readonly hostPort: number;
@@ -28,12 +28,12 @@ export interface PublishedListener {
 
 export interface AgentCarrier {
   /**
-   * Open a channel to `target` and splice `stream` to it. Nothing of the client's
+   * Open a channel to `target` and splice `stream` to it. Nothing of the client
    * is sent before `preface`; a target that refuses resets the client.
    *
-   * @param client undefined when it has no address, or is not to be told
-   * @param onEnd called once, when the stream is done with
-   * @returns false when no agent is there: nothing was begun, and `onEnd` is not called
+   * @param client undefined when it has no address, or the address is not to be sent
+   * @param onEnd called once, when the stream has ended
+   * @returns false when no agent is connected: nothing was started, and `onEnd` is not called
    */
   serve(
     stream: HostStream,

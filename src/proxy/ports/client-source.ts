@@ -1,6 +1,6 @@
 /**
  * The source that a guest sees for a client of a published port: the real client, so that servers
- * log it, wherever the guest can answer it. A client on the host's loopback or of a Unix socket
+ * log it, where the guest can answer it. A client on the host's loopback or of a Unix socket
  * appears as the host address; one of the other family, or with an address of the guest's own
  * network, as the gateway.
  */
@@ -9,7 +9,7 @@ import { parseAddress } from '../../services/address-text.ts';
 import type { AddressMap } from '../address-map.ts';
 import type { SourceAddress } from './publish-spec.ts';
 
-/** @param client as Node prints it; undefined for a client of a Unix socket */
+/** @param client in Node's text form; undefined for a client of a Unix socket */
 export function clientSource(
   addresses: AddressMap,
   client: string | undefined,
@@ -44,5 +44,5 @@ export const sourcePort = (clientPort: number, attempt: number): number =>
 
 let nextUnixPort = 0;
 
-/** The port of a client that has none, in turn over the ephemeral range. */
+/** The port for a client that has none, cycling through the ephemeral range. */
 export const unixClientPort = (): number => FIRST_EPHEMERAL + (nextUnixPort++ % EPHEMERAL);

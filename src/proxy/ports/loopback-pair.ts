@@ -1,5 +1,5 @@
 /**
- * A port of `localhost`: one number on 127.0.0.1 and on ::1, because clients take either. It is taken on
+ * A port of `localhost`: one number on 127.0.0.1 and on ::1, because clients use either. It is bound on
  * both or on neither; where the host lacks one of the two, the other is enough.
  */
 import { IpAddress, ipv4 } from '../../base/ip-address.ts';
@@ -61,7 +61,7 @@ const isTaken = (error: unknown): boolean =>
   error instanceof PublishError && error.code === 'EADDRINUSE';
 
 export class LoopbackPair implements PublishedListener {
-  /** The only loopback that there is; undefined for both. */
+  /** The only loopback address of the host; undefined for both. */
   readonly only: IpAddress | undefined;
   private readonly first: PublishedListener;
   private readonly second: PublishedListener | undefined;

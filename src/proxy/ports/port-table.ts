@@ -1,4 +1,4 @@
-/** The published ports, of every kind. Every way to publish acts on this one table. */
+/** The published ports, of every kind. All means of publishing share this table. */
 import type { IpAddress } from '../../base/ip-address.ts';
 import { KEEPALIVE_DEFAULT_S } from '../../native/stream/keepalive-options.ts';
 import type { AgentCarrier, PublishedListener } from './agent-carrier.ts';
@@ -26,7 +26,7 @@ export interface PortTableDeps
 
 export interface PortTableOptions {
   readonly ports: number;
-  /** Of one guest, or the agent, by itself. */
+  /** Publications of one guest, or of the agent. */
   readonly portsOfGuest: number;
   /** Connections of one port at a time. */
   readonly connections: number;
@@ -44,7 +44,7 @@ export const PORT_TABLE_DEFAULTS: PortTableOptions = {
 };
 
 /**
- * Who published: the configuration, the program around the network, a client of the control API, one of the agent's, or a
+ * The publisher: the configuration, the embedding program, a client of the control API, one of the agent, or a
  * guest by its address.
  */
 export type PortOwner = 'config' | 'library' | 'api' | 'agent' | { readonly guest: IpAddress };
@@ -56,9 +56,9 @@ export type PublishedPort = PublishSpec & {
   /** It ends with its owner's connection. */
   readonly leased: boolean;
   readonly useAgent: boolean;
-  /** Whom a client would reach now; undefined through the agent. */
+  /** The guest that a client would reach now; undefined through the agent. */
   readonly target: Omit<GuestTarget, 'release'> | undefined;
-  /** The only loopback that listens, where `localhost` was asked for and the host lacks the other. */
+  /** The only loopback that listens, where `localhost` was requested and the host lacks the other. */
   readonly onlyLoopback: IpAddress | undefined;
   readonly effectiveSource: SourceAddress;
   /** TCP connections, or UDP clients, at the moment. */
@@ -74,14 +74,14 @@ interface Publication {
   readonly listener: PublishedListener;
 }
 
-/** What the APIs need of the table. */
+/** The part of the table that the APIs use. */
 export type PortBook = Pick<PortTable, 'publish' | 'unpublish' | 'list' | 'hasAgent'>;
 
 export class PortTable {
   private readonly deps: PortTableDeps;
   private readonly options: PortTableOptions;
   private readonly publications = new Map<string, Publication>();
-  /** Listens begun and not finished count towards the limits. */
+  /** Pending listens count towards the limits. */
   private readonly starting = new Set<{ readonly owner: PortOwner }>();
   private nextId = 1;
   private closed = false;
@@ -155,7 +155,7 @@ export class PortTable {
     return false;
   }
 
-  /** Stop listening everywhere. Clients being served are their proxy's to end. */
+  /** Stop listening everywhere. Connections being served are ended by their proxies. */
   close(): void {
     this.closed = true;
     for (const id of [...this.publications.keys()]) this.unpublish(id);
@@ -182,11 +182,7 @@ export class PortTable {
       throw refused('ERR_HAWSER_PUBLISH_UNSUPPORTED', spec, 'the PROXY protocol is for TCP only');
     }
     if (guestPath !== undefined && (via === 'net' || spec.protocol === 'udp')) {
-      throw refused(
-        'ERR_HAWSER_PUBLISH_SYNTAX',
-        spec,
-        'a Unix socket in the guest needs the mux way',
-      );
+      throw refused('ERR_HAWSER_PUBLISH_SYNTAX', spec, 'a Unix socket in the guest needs via mux');
     }
     const isBehind = guestAddress !== undefined && !this.isGuest(guestAddress);
     if (guest !== undefined && (via === 'mux' || guestPath !== undefined)) {
@@ -197,7 +193,7 @@ export class PortTable {
       throw refused(
         'ERR_HAWSER_PUBLISH_SYNTAX',
         spec,
-        `${guestAddress} is no guest's address; take one of the guests' network`,
+        `${guestAddress} is not an address of a guest; use one of the guests' network`,
       );
     }
     if (useAgent && this.deps.agent === undefined) {

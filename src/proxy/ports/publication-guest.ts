@@ -1,7 +1,7 @@
 /**
- * Which guest a publication is for. An address is what it says; a name and an Ethernet address are looked
- * up when a client comes, because a guest's address may change; without any of them it is the guest that came
- * first, and it stays that one.
+ * The guest of a publication. An address is used as it is; a name and an Ethernet address are resolved
+ * when a client connects, because a guest's address may change; without any of them it is the first guest,
+ * which does not change once it is known.
  */
 import type { IpAddress } from '../../base/ip-address.ts';
 
@@ -10,19 +10,19 @@ export type GuestName =
   | { readonly kind: 'name'; readonly name: string }
   | { readonly kind: 'mac'; readonly mac: string };
 
-/** Neither an address nor a name: the guest that came first. */
+/** Neither an address nor a name: the first guest. */
 export interface GuestChoice {
   readonly guestAddress: IpAddress | undefined;
   readonly guest?: GuestName | undefined;
 }
 
-/** The guest as it is known now; asked for again for every client. */
+/** The guest as currently known; resolved again for every client. */
 export interface GuestTarget {
   /** Where to dial; undefined while it is not known. */
   readonly address: IpAddress | undefined;
   /** Lower case, colons; undefined while it is not known. */
   readonly mac: string | undefined;
-  /** Its link is there. */
+  /** Its link is up. */
   readonly attached: boolean;
   /** The publication is withdrawn. */
   release(): void;
@@ -33,7 +33,7 @@ export interface Guests {
 }
 
 const MAC = /^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i;
-/** What the DHCP server takes as a host name, but for what reads as numbers. */
+/** What the DHCP server accepts as a host name, except for numeric names. */
 const NAME = /^(?=.*[a-z])[a-z0-9][a-z0-9_.-]{0,62}$/i;
 
 /** @returns undefined when `text` is neither a name nor an Ethernet address */

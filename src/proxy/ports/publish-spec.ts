@@ -1,12 +1,12 @@
 /**
- * What is published, as data. A publication listens at one place of the host, a TCP or UDP port or a
- * Unix socket, and leads to one place of a guest: a port, or through the agent a Unix socket.
+ * Publications as data. A publication listens on one TCP or UDP port or
+ * Unix socket of the host, and leads to one port of a guest, or through the agent to a Unix socket.
  */
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { ProxyProtocol } from '../../wire/proxy-protocol.ts';
 import { formatGuestName, type GuestName } from './publication-guest.ts';
 
-/** What the guest sees as the client: the real one where it can answer it, or the gateway. */
+/** The client that the guest sees: the real one where it can answer it, or the gateway. */
 export const SOURCE_ADDRESSES = ['preserve', 'gateway'] as const;
 export type SourceAddress = (typeof SOURCE_ADDRESSES)[number];
 
@@ -16,9 +16,9 @@ export const PROXY_PROTOCOLS = ['v1', 'v2'] as const;
 export const CARRIERS = ['net', 'mux'] as const;
 export type Carrier = (typeof CARRIERS)[number];
 
-/** Where a publication leads, and how. */
+/** The target of a publication, and how it is reached. */
 export interface GuestSide {
-  /** Undefined without a `guest`: the guest that came first. Through the agent: its own loopback. */
+  /** Undefined without a `guest`: the first guest. Through the agent: its own loopback. */
   readonly guestAddress: IpAddress | undefined;
   /** Instead of an address. */
   readonly guest?: GuestName | undefined;
@@ -28,13 +28,13 @@ export interface GuestSide {
   readonly guestPath?: string | undefined;
   /** Undefined: `mux` for a Unix socket and for addresses behind the guest, else `net`. */
   readonly via?: Carrier | undefined;
-  /** Undefined: as the table's options say. */
+  /** Undefined: the table's default. */
   readonly sourceAddress?: SourceAddress | undefined;
   /** Sent to the guest's server before the data. Not for UDP. */
   readonly proxyProtocol?: ProxyProtocol | undefined;
-  /** A client's own remark, kept for it. */
+  /** A client's annotation, stored for it. */
   readonly annotation?: string | undefined;
-  /** Of a port that was published by a drop-in API: its clients know it by what they asked for. */
+  /** Of a port published by a drop-in API: its clients identify it by their request. */
   readonly asked?: AskedAddresses | undefined;
 }
 
@@ -72,12 +72,12 @@ export type PublishSpec = PortSpec | UnixSpec;
  *
  * | code | why |
  * |---|---|
- * | `ERR_HAWSER_PUBLISH_SYNTAX` | the specification is none, or contradicts itself |
- * | `ERR_HAWSER_PUBLISH_UNSUPPORTED` | it asks for what there is not |
+ * | `ERR_HAWSER_PUBLISH_SYNTAX` | the specification is invalid, or contradicts itself |
+ * | `ERR_HAWSER_PUBLISH_UNSUPPORTED` | it requests something that is not supported |
  * | `ERR_HAWSER_PUBLISH_NO_AGENT` | it needs the agent, and no link to one is configured |
  * | `ERR_HAWSER_PUBLISH_FORBIDDEN` | this owner may not publish there |
  * | `ERR_HAWSER_PUBLISH_LIMIT` | there are too many already |
- * | `ERR_HAWSER_PUBLISH_CLOSED` | hawser ends |
+ * | `ERR_HAWSER_PUBLISH_CLOSED` | hawser is shutting down |
  */
 export class PublishError extends Error {
   readonly code: string;
@@ -108,7 +108,7 @@ export function formatEndpoint(address: HostAddress, port: number, instead: stri
   return `${text}:${port}`;
 }
 
-/** A failure to listen, in words. */
+/** The message for a failure to listen. */
 export function listenError(spec: PublishSpec, code: string, cause?: Error): PublishError {
   const message = `cannot publish ${formatHostSide(spec)}: ${adviceFor(spec, code)}`;
   return new PublishError(code, message, cause === undefined ? {} : { cause });
@@ -118,21 +118,21 @@ function adviceFor(spec: PublishSpec, code: string): string {
   switch (code) {
     case 'EADDRINUSE':
       return spec.protocol === 'unix'
-        ? 'another process serves that socket; take another path'
-        : 'something on the host listens there already; take another host port, or 0 to have one picked';
+        ? 'another process serves that socket; use another path'
+        : 'something on the host listens there already; use another host port, or 0 to have one picked';
     case 'EACCES':
       return spec.protocol === 'unix'
-        ? 'not permitted; take a path in a directory that you may write to'
+        ? 'not permitted; use a path in a directory that you may write to'
         : `not permitted; take a host port from 1024 up, or allow it: sysctl -w net.ipv4.ip_unprivileged_port_start=${spec.hostPort}`;
     case 'EADDRNOTAVAIL':
-      return 'the host has no such address; take one that `ip address` shows, 127.0.0.1 or 0.0.0.0';
+      return 'the host has no such address; use one that `ip address` shows, 127.0.0.1 or 0.0.0.0';
     case 'EAFNOSUPPORT':
-      return 'the host has no IPv6; take an IPv4 address';
+      return 'the host has no IPv6; use an IPv4 address';
     case 'EEXIST':
-      return 'there is something that is not a socket; remove it, or take another path';
+      return 'the path exists and is not a socket; remove it, or use another path';
     case 'ENOENT':
     case 'ENOTDIR':
-      return 'the directory does not exist; make it, or take another path';
+      return 'the directory does not exist; create it, or use another path';
     case 'EMFILE':
     case 'ENFILE':
       return 'no descriptors left; raise the limit (ulimit -n)';

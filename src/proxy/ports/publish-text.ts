@@ -8,9 +8,9 @@ import { parseAddress } from '../../services/address-text.ts';
 import { type GuestChoice, parseGuestName } from './publication-guest.ts';
 import { type HostAddress, PublishError, type PublishSpec, type UnixSpec } from './publish-spec.ts';
 
-/** The text is no publication. */
+/** The text is not a publication. */
 export class PublishSyntaxError extends PublishError {
-  /** What is wrong, and what is allowed; it follows the text in a sentence ("must be ..."). */
+  /** What is wrong, and what is allowed, as the end of a sentence that begins with the text ("must be ..."). */
   readonly why: string;
 
   constructor(text: string, why: string) {
@@ -21,17 +21,17 @@ export class PublishSyntaxError extends PublishError {
 }
 
 export const MAX_PORT = 65_535;
-/** A range opens a socket a port. */
+/** A range opens one socket per port. */
 const MAX_RANGE = 1024;
 const FORM = '[HOSTIP:]HOSTPORT:[GUEST:]GUESTPORT[/tcp|udp]';
 const UNIX_FORM = 'unix:HOSTPATH:GUEST:PORT or unix:HOSTPATH:GUESTPATH';
 const ANY6 = new IpAddress(0, 0, 0, 0);
-/** What `sun_path` holds, its NUL aside. */
+/** The capacity of `sun_path`, without the NUL. */
 export const MAX_UNIX_PATH = 107;
 
 /**
  * @returns one specification per port of a range
- * @throws PublishSyntaxError that names the part at fault
+ * @throws PublishSyntaxError that names the invalid part
  */
 export function parsePublish(text: string): PublishSpec[] {
   if (text.startsWith('unix:')) return [parseUnix(text)];
@@ -129,7 +129,7 @@ function guestPart(parts: readonly string[], at: number): string {
   return isMac ? pairs.join(':') : (parts[at] ?? '');
 }
 
-/** Read GUEST. @returns undefined when it is none */
+/** Parse GUEST. @returns undefined when it is invalid */
 export function parseGuest(text: string): GuestChoice | undefined {
   const guestAddress = parseAddress(stripBrackets(text));
   if (guestAddress !== undefined) return { guestAddress };
@@ -137,7 +137,7 @@ export function parseGuest(text: string): GuestChoice | undefined {
   return guest === undefined ? undefined : { guestAddress: undefined, guest };
 }
 
-/** Read HOSTIP; `*` and `[::]` are every address of both families. @returns undefined when it is none */
+/** Parse HOSTIP; `*` and `[::]` are every address of both families. @returns undefined when it is invalid */
 export function parseHostAddress(text: string): { readonly address: HostAddress } | undefined {
   if (text === 'localhost') return { address: 'localhost' };
   if (text === '*') return { address: undefined };
@@ -159,16 +159,16 @@ export interface PortRange {
   readonly last: number;
 }
 
-/** `52-54-00-12-34-56` is no range. */
+/** `52-54-00-12-34-56` is not a range. */
 const looksLikePorts = (part: string): boolean => /^\d*(-\d*)?$/.test(part);
 
-/** Read `PORT` or `FIRST-LAST`. @returns undefined when it is neither, or goes below `min` */
+/** Parse `PORT` or `FIRST-LAST`. @returns undefined when it is neither, or below `min` */
 export function parsePorts(part: string, min: number): PortRange | undefined {
   const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part);
   if (match === null) return undefined;
   const first = Number(match[1]);
   const last = match[2] === undefined ? first : Number(match[2]);
-  // A range that begins at 0 would mix a picked port with given ones.
+  // A range that starts at 0 would mix a picked port with given ones.
   const lowest = match[2] === undefined ? min : 1;
   return first < lowest || last < first || last > MAX_PORT ? undefined : { first, last };
 }

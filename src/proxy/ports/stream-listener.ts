@@ -1,7 +1,7 @@
 /**
- * One published TCP port or Unix socket. A client's connection is accepted by the host's kernel, and given,
- * unread, to whoever dials the guest and pumps the bytes; a backend that refuses resets the client, so
- * that "connected, then silence" is never seen.
+ * One published TCP port or Unix socket. A client's connection is accepted by the host's kernel, and passed,
+ * unread, to the code that dials the guest and pumps the bytes; a backend that refuses resets the client, so
+ * that no client is connected to nothing.
  */
 import { createServer, type ListenOptions, type Server } from 'node:net';
 import { errorCode } from '../../native/errors.ts';
@@ -20,10 +20,10 @@ import { listenError, type SocketSpec, type SourceAddress, type UnixSpec } from 
 
 /**
  * Dial the guest at `id.guest` and splice `stream` to the flow. `preface` goes
- * before anything of the client's; when the guest refuses, the client is reset.
+ * before any byte of the client; when the guest refuses, the client is reset.
  *
- * @param onEnd called once, when the stream is done with
- * @returns false when the stack has that flow already or its table is full: nothing was begun, and
+ * @param onEnd called once, when the stream has ended
+ * @returns false when the stack has that flow already or its table is full: nothing was started, and
  *   `onEnd` is not called
  */
 export type ServeTcp = (
@@ -33,7 +33,7 @@ export type ServeTcp = (
   onEnd: () => void,
 ) => boolean;
 
-/** Why a place for a Unix socket is not free. */
+/** Why the path for a Unix socket is not free. */
 export type PlaceTaken = 'live' | 'not-a-socket';
 
 export interface StreamListenerDeps {
@@ -42,7 +42,7 @@ export interface StreamListenerDeps {
   readonly agent: AgentCarrier | undefined;
   readonly addresses: AddressMap;
   readonly guest: GuestTarget;
-  /** Remove the socket at a path if nobody serves it. */
+  /** Remove the socket at a path if no process serves it. */
   readonly freePath: (path: string) => Promise<PlaceTaken | undefined>;
   readonly connections: number;
   readonly sourceAddress: SourceAddress;
@@ -54,7 +54,7 @@ const BACKLOG = 1024;
 
 export class StreamListener implements PublishedListener {
   hostPort = 0;
-  /** Connections being served, accepted so far, and turned away for want of a guest or of room. */
+  /** Connections being served, accepted so far, and refused for lack of a guest or of room. */
   active = 0;
   accepted = 0;
   refused = 0;
@@ -152,7 +152,7 @@ export class StreamListener implements PublishedListener {
     const { spec, deps } = this;
     const isGone = spec.protocol !== 'unix' && stream.remoteAddress === undefined;
     if (isGone || this.active >= deps.connections) {
-      this.turnAway(stream);
+      this.refuse(stream);
       return;
     }
     this.active++;
@@ -162,7 +162,7 @@ export class StreamListener implements PublishedListener {
     const isServed = this.useAgent ? this.serveByAgent(stream, onEnd) : this.dial(stream, onEnd);
     if (isServed) return;
     onEnd();
-    this.turnAway(stream); // no guest yet, no agent, or no flow to be had
+    this.refuse(stream); // no guest yet, no agent, or no flow available
   }
 
   private dial(stream: HostStream, onEnd: () => void): boolean {
@@ -195,14 +195,14 @@ export class StreamListener implements PublishedListener {
     return agent.serve(stream, target, client, this.preface(stream), onEnd);
   }
 
-  /** The PROXY protocol tells the real client, whatever the connection's source is. */
+  /** The PROXY protocol carries the real client, whatever the connection's source is. */
   private preface(stream: HostStream): Uint8Array | undefined {
     const { proxyProtocol } = this.spec;
     if (proxyProtocol === undefined) return undefined;
     return proxyHeader(proxyProtocol, connectionOf(stream));
   }
 
-  private turnAway(stream: HostStream): void {
+  private refuse(stream: HostStream): void {
     this.refused++;
     stream.reset();
   }

@@ -1,9 +1,9 @@
 /**
  * Published UDP ports. Each client of a port is a pseudo-flow towards the guest, with the client's
- * address as source; what the guest sends back to that source leaves from the published port.
+ * address as source; datagrams that the guest sends to that source leave from the published port.
  *
- * The composition asks {@link UdpPublisher.onDatagram} before the NAT, which would else answer the
- * client from a port of its own. Flows are bounded over all ports, least recently used first, and
+ * The composition calls {@link UdpPublisher.onDatagram} before the NAT, which would otherwise answer the
+ * client from a port of its own. Flows are bounded over all ports, evicted least recently used first, and
  * end when idle, as in the NAT.
  */
 import {
@@ -41,7 +41,7 @@ export interface UdpPublisherOptions {
   readonly clients: number;
   readonly freshMs: number;
   readonly settledMs: number;
-  /** Bytes of one port on their way to the kernel. */
+  /** Bytes of one port queued for the kernel. */
   readonly inFlightBytes: number;
 }
 
@@ -86,7 +86,7 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
   private readonly deps: UdpPublisherDeps;
   private readonly options: UdpPublisherOptions;
   private readonly scratchKey = makeKey();
-  /** Of all ports: a read and its callbacks are one step. */
+  /** Shared by all ports, because a read and its callbacks are one step. */
   private readonly reader = once(() => this.deps.native.posix?.makeDatagramReader());
 
   constructor(deps: UdpPublisherDeps, options: UdpPublisherOptions = UDP_PUBLISHER_DEFAULTS) {
@@ -107,7 +107,7 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
     return listener;
   }
 
-  /** @returns whether it answers a client of a published port, and is dealt with */
+  /** @returns whether it answers a client of a published port, and was handled */
   onDatagram(now: Instant, datagram: Datagram): boolean {
     if (this.table.size === 0) return false;
     const client = this.table.find(datagram.key);
@@ -212,7 +212,7 @@ export class UdpListener implements FrontOwner, PublishedListener {
   readonly spec: SocketSpec;
   readonly guest: GuestTarget;
   readonly source: SourceAddress;
-  /** By the client's real port and address, and the address of ours that it asked. */
+  /** By the client's real port and address, and the host's address that it sent to. */
   readonly clients: Map<string, UdpClient> = new Map();
   hostPort = 0;
   inFlightBytes = 0;
@@ -251,7 +251,7 @@ export class UdpListener implements FrontOwner, PublishedListener {
   }
 
   onInterrupted(): void {
-    // No errors are asked for on this socket: the next send goes on.
+    // Errors are not enabled on this socket: the next send works.
   }
 
   onMessage(key: string, bytes: Uint8Array, off: number, len: number, peer: () => FrontPeer): void {

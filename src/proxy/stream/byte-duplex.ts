@@ -1,14 +1,14 @@
 /**
  * A {@link ByteStream} as a Node stream: a guest's connection, a channel of a multiplexer or a vsock
- * stream, for what is written for sockets.
+ * stream, for code written for sockets.
  *
  * Bytes are copied out of the stream's ring only as far as the reader asks, and into it only as far as
- * there is room: what waits is bounded by the ring and the Node stream's high-water marks. The peer's end
+ * there is room: buffering is bounded by the ring and the Node stream's high-water marks. The peer's end
  * ends the readable side, a failure destroys with a {@link StreamError}. It is half-open: each side ends by
  * itself.
  *
  * Destroyed after both sides have ended, it leaves the stream to deliver what is queued. Destroyed after
- * its own end only, it reads and forgets what still comes, and resets a peer that neither takes what is queued
+ * its own end only, it reads and discards what still arrives, and resets a peer that neither reads what is queued
  * nor ends. Destroyed before, it resets the stream.
  */
 import { Duplex } from 'node:stream';
@@ -20,18 +20,18 @@ import { StreamError } from './stream-error.ts';
 
 const HIGH_WATER = 64 * 1024;
 const SPACE_WANTED = 4 * 1024;
-/** How long a peer may stand still, before it is reset, after we have ended and are destroyed. */
+/** How long a peer may be silent, after we have ended and are destroyed, before it is reset. */
 const LINGER_MS = 5_000;
 
 type Done = (error?: Error | null) => void;
 
 export interface DuplexContext {
   readonly clock: Pick<Clock, 'now'>;
-  /** Of whoever carries the stream: it has something to send. */
+  /** The carrier of the stream has something to send. */
   readonly flusher: FlushScheduler;
 }
 
-/** As `net.Socket` has them. */
+/** Like those of `net.Socket`. */
 export interface DuplexNames {
   readonly remoteAddress?: string;
   readonly remotePort?: number;
@@ -59,7 +59,7 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
   private peerEnded = false;
   private endPushed = false;
   private shutDown = false;
-  /** Nothing more may be asked of the stream, but for what it received before it finished. */
+  /** The stream may not be used any more, except to read what it received before it finished. */
   private over = false;
   private chunk: Uint8Array | undefined = undefined;
   private chunkOff = 0;
@@ -93,7 +93,7 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
     return this;
   }
 
-  /** Destroy once everything written is on its way. As `net.Socket` has it. */
+  /** Destroy once everything written was sent. Like that of `net.Socket`. */
   destroySoon(): void {
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();
@@ -166,7 +166,7 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
     this.context.flusher.schedule();
   }
 
-  /** Let the peer fetch what is queued, and end. */
+  /** Let the peer receive what is queued, and end. */
   private linger(stream: ByteStream): void {
     this.pump(); // the peer's window must not hold its end back
     if (this.endPushed) return;

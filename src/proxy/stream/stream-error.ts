@@ -1,4 +1,4 @@
-/** Codes of a socket that ends in the same way: what is written for sockets understands them. */
+/** The codes of a socket that ends for the same reason, for code written for sockets. */
 const SOCKET_CODES: Readonly<Record<string, string>> = {
   refused: 'ECONNREFUSED',
   unreachable: 'EHOSTUNREACH',
@@ -10,10 +10,10 @@ const SOCKET_CODES: Readonly<Record<string, string>> = {
 };
 
 /**
- * A stream ended otherwise than by an end each way.
+ * A stream ended otherwise than by an end in each direction.
  *
- * `code` is that of a socket that ends so (`ECONNREFUSED`, `ECONNRESET`, `EHOSTUNREACH`, `ETIMEDOUT`,
- * `EACCES`); where there is none, it is made of the reason: `ERR_HAWSER_LINK_DOWN`, `ERR_HAWSER_LIMIT`.
+ * `code` is that of a socket that fails for this reason (`ECONNREFUSED`, `ECONNRESET`, `EHOSTUNREACH`, `ETIMEDOUT`,
+ * `EACCES`); where there is none, it is derived from the reason: `ERR_HAWSER_LINK_DOWN`, `ERR_HAWSER_LIMIT`.
  */
 export class StreamError extends Error {
   override readonly name = 'StreamError';
@@ -21,7 +21,7 @@ export class StreamError extends Error {
   /** `CloseReason` of a TCP flow or a vsock stream, `ChannelEnd` of a channel. */
   readonly reason: string;
 
-  /** @param text the peer's own words, or '' */
+  /** @param text the peer's explanation, or '' */
   constructor(reason: string, text: string) {
     super(`the stream ended: ${reason}${text === '' ? '' : ` (${text})`}`);
     this.reason = reason;

@@ -1,17 +1,17 @@
 /**
- * One {@link ByteStream} joined to one host stream: bytes, ends, resets and back-pressure both ways. It is
- * a guest's TCP flow or a channel of the multiplexer; `flow` is it here.
+ * One {@link ByteStream} joined to one host stream: bytes, ends, resets and back-pressure in both directions. The
+ * byte stream, called `flow` here, is a guest's TCP flow or a channel of the multiplexer.
  *
  * Theory of operation
  * -------------------
  * Flow to host: the flow's received ring is lent to the stream's `write`, one run at a time, and
  * released when the kernel has it, which opens the peer's window. A host that does not read leaves the
- * ring full and the window closed. Host to flow: what was read is copied into the flow's ring at once, or
- * read into it, where a flow lends its ring and the host has much to say; when less than a bufferful fits,
+ * ring full and the window closed. Host to flow: bytes read are copied into the flow's ring at once, or
+ * read straight into it, where a flow lends its ring and the host sends much; when less than a buffer fits,
  * the stream is not read until there is room again, and the host's peer is stopped by its own window.
  *
- * An end is passed on after everything before it, a reset at once. A flow that goes takes its ring
- * with it, so that the stream that may still be writing from it is reset in the same step.
+ * An end is passed on after everything before it, a reset at once. The ring of a flow is freed with it,
+ * so a stream that may still be writing from it is reset in the same step.
  */
 import type { ByteStream, ByteStreamHandler } from '../../base/byte-stream.ts';
 import type { Clock, Instant } from '../../base/time.ts';
@@ -22,15 +22,15 @@ import {
 } from '../../native/stream/host-stream.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
 
-/** What pumps share. */
+/** The environment that pumps share. */
 export interface PumpContext {
   readonly clock: Clock;
   readonly flusher: FlushScheduler;
 }
 
 /**
- * @param reason how the flow ended, where it failed; undefined when both ends were through, or the host's side failed
- * @param text the peer's own words, or ''
+ * @param reason how the flow failed; undefined when both directions had ended, or the host's side failed
+ * @param text the peer's explanation, or ''
  */
 export type WhenOver<R extends string> = (reason: R | undefined, text: string) => void;
 
@@ -44,7 +44,7 @@ export class StreamPump<F extends ByteStream, R extends string>
   private stream: HostStream | undefined = undefined;
   /** Bytes lent to `write`; 0 when none are. */
   private lent = 0;
-  /** Of the flow's ring, where the stream reads to. */
+  /** Lent by the flow's ring, for the stream to read into. */
   private reserved: Uint8Array | undefined = undefined;
   private paused = false;
   private peerEnded = false;
@@ -54,7 +54,7 @@ export class StreamPump<F extends ByteStream, R extends string>
   private text = '';
   private readonly whenOver: WhenOver<R>;
 
-  /** @param whenOver called once, when both sides are done with */
+  /** @param whenOver called once, when both sides have ended */
   constructor(context: PumpContext, whenOver: WhenOver<R>) {
     this.context = context;
     this.whenOver = whenOver;
@@ -92,7 +92,7 @@ export class StreamPump<F extends ByteStream, R extends string>
   }
 
   onClosed(_now: Instant, _flow: F, reason: R, text = ''): void {
-    // After both ends the host's stream finishes what it was given and closes by itself.
+    // After both ends the host's stream finishes its pending write and closes by itself.
     if (reason === 'finished' || this.over) return;
     this.reason = reason;
     this.text = text;
@@ -152,7 +152,7 @@ export class StreamPump<F extends ByteStream, R extends string>
     return this.reserved;
   }
 
-  /** The stream is not to be read before the flow takes a bufferful. */
+  /** The stream is not read until the flow has room for a buffer. */
   private pause(flow: F): void {
     this.paused = true;
     flow.wantSpace(READ_BUFFER.length);
@@ -168,7 +168,7 @@ export class StreamPump<F extends ByteStream, R extends string>
 
   onHostClosed(code: string | undefined): void {
     if (this.over) return;
-    // Closed with an end each way: what the peer still has to acknowledge is the flow's matter.
+    // Closed with an end in each direction: the flow waits for the peer's acknowledgments by itself.
     if (code !== undefined || !this.ended) this.flow?.abort(this.context.clock.now());
     this.context.flusher.schedule();
     this.finish();

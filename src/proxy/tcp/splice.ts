@@ -1,4 +1,4 @@
-/** One guest connection joined to one host stream, and what it is called in lists. */
+/** One guest connection joined to one host stream, with its identity for lists. */
 import type { Chained } from '../../base/chain.ts';
 import type { CloseReason, FlowId, TcpFlow } from '../../stack/flow.ts';
 import { type PumpContext, StreamPump } from '../stream/stream-pump.ts';

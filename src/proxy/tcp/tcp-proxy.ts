@@ -1,7 +1,7 @@
 /**
  * TCP between guests and host sockets. A guest's SYN becomes a connection of a host socket, and is
- * answered by what becomes of that; a client of a published port is joined to a connection dialled
- * to the guest. Nothing here waits for another connection: a black hole costs the one who dialled it.
+ * answered by its outcome; a client of a published port is joined to a connection dialled
+ * to the guest. No connection waits for another: an unresponsive target delays only the guest that dialled it.
  */
 import { Chain } from '../../base/chain.ts';
 import type { Counters } from '../../base/counters.ts';
@@ -22,8 +22,8 @@ export class TcpProxy {
   private readonly onFailed: (id: FlowId, code: string) => void;
 
   /**
-   * @param options of what is dialled
-   * @param onFailed called with why a connection for a guest was not made
+   * @param options of the sockets dialled
+   * @param onFailed called with the reason when a connection for a guest has failed
    */
   constructor(
     context: PumpContext,
@@ -51,12 +51,12 @@ export class TcpProxy {
   }
 
   /**
-   * Serve a client of a published port: dial the guest, and hold what the client sends meanwhile. It
-   * is read from the start, within the flow's send space, so that one that goes away is noticed.
+   * Serve a client of a published port: dial the guest, and buffer what the client sends until it answers. The
+   * client is read from the start, within the flow's send space, so that its end is noticed.
    *
    * @param preface sent to the guest before anything of the client's
-   * @param onEnd called once, when the client is done with
-   * @returns false when the stack takes no such flow; nothing was begun
+   * @param onEnd called once, when the client has ended
+   * @returns false when the stack cannot create the flow; nothing was started
    */
   serve(
     accepted: HostStream,
@@ -144,7 +144,7 @@ class HostDial implements ConnectOwner {
   }
 }
 
-/** What the guest is told of a connect that failed with `code`. */
+/** The guest's refusal for a connect that failed with `code`. */
 export function refusalOf(code: string): RefuseReason {
   switch (code) {
     case 'ENETUNREACH':

@@ -1,7 +1,7 @@
 /**
- * A host datagram socket that is connected to one peer: nobody else is heard, and a refusal of the peer's is noticed.
+ * A host datagram socket that is connected to one peer: it receives from that peer only, and refusals are noticed.
  *
- * It never throws and never emits. Whatever fails is one call of `onFailure`, also when the connect itself does, as on
+ * It never throws and never emits. Every failure is one call of `onFailure`, also when the connect itself fails, as on
  * a host without a network: ENETUNREACH, EADDRNOTAVAIL, EINVAL for the zone of an interface that is gone, EMFILE.
  */
 import { isIPv6 } from 'node:net';
@@ -14,10 +14,10 @@ import {
 } from './host-socket.ts';
 
 export interface ConnectedEvents {
-  /** `bytes` are the receiver's to keep. */
+  /** The receiver may keep `bytes`. */
   onMessage(bytes: Buffer): void;
   /**
-   * There is no socket, or a send or a receive failed. After `ECONNREFUSED` the socket is as good as before. Never
+   * There is no socket, or a send or a receive failed. After `ECONNREFUSED` the socket can still be used. Never
    * called from within the call that caused it, nor after `close`.
    *
    * @param code of the system: `ENETUNREACH`
@@ -40,18 +40,18 @@ export class ConnectedSocket implements HostSocketEvents {
       return;
     }
     this.host = host;
-    host.socket.connect(port, address); // done when it returns; a failure is an event
+    host.socket.connect(port, address); // complete when it returns; a failure is an event
   }
 
   send(bytes: Uint8Array): void {
     if (this.closed || this.host === undefined) return;
     try {
-      // Without a callback Node keeps what failed to itself.
+      // Without a callback Node does not report failures.
       this.host.socket.send(bytes, (error) => {
         if (error !== null) this.onReceiveError(errorCode(error));
       });
     } catch {
-      // It is not connected: the failure is on its way.
+      // It is not connected: `onFailure` follows.
     }
   }
 

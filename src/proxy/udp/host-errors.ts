@@ -1,16 +1,16 @@
-/** ICMP errors that the host's kernel received for one of our sockets, and what they mean. */
+/** ICMP errors that the host's kernel received for one of our sockets, and their meaning for guests. */
 import type { Posix, QueuedError } from '../../native/posix.ts';
 import type { NetworkError } from '../../stack/flow.ts';
 
-/** The error queues of the host's sockets; absent where native calls are. */
+/** The error queues of the host's sockets; absent without native calls. */
 export type HostErrors = Pick<Posix, 'enableErrorQueue' | 'readErrorQueue'>;
 
-/** @returns undefined for what a guest is not told (too big: the host fragments) */
+/** @returns undefined for errors that are not passed on to guests (too big: the host fragments) */
 export function networkErrorOf(error: QueuedError): NetworkError | undefined {
   switch (error.origin) {
     case 'local':
     case 'other':
-      return undefined; // of 'local': the failed send reports it
+      return undefined; // origin 'local': the failed send reports it
     case 'icmp':
       return icmpError(error.icmpType, error.icmpCode);
     case 'icmp6':
@@ -21,7 +21,7 @@ export function networkErrorOf(error: QueuedError): NetworkError | undefined {
 const ICMP_UNREACHABLE = 3;
 const ICMP_TIME_EXCEEDED = 11;
 const CODE_FRAGMENTATION_NEEDED = 4;
-/** RFC 792 and RFC 1812 §5.2.7.1: unreachable codes; those not named mean the host. */
+/** RFC 792 and RFC 1812 §5.2.7.1: unreachable codes; all others mean the host. */
 const ICMP_NETWORK_CODES = new Set([0, 6, 11]);
 const ICMP_PROHIBITED_CODES = new Set([9, 10, 13]);
 
@@ -42,7 +42,7 @@ function icmp6Error(type: number, code: number): NetworkError | undefined {
   return code === 1 || code === 5 ? 'prohibited' : 'host-unreachable';
 }
 
-/** What a failed send means to the guest; undefined when it is only counted. */
+/** The error for the guest after a failed send; undefined when it is only counted. */
 export function sendError(code: string): NetworkError | undefined {
   switch (code) {
     case 'ENETUNREACH':
@@ -64,7 +64,7 @@ export function sendError(code: string): NetworkError | undefined {
 export const isPendingError = (code: string): boolean => code === 'ECONNREFUSED';
 
 /**
- * Ask for ICMP errors on a socket. Where the kernel refuses, guests only miss them.
+ * Enable ICMP errors on a socket. Where the kernel refuses, guests do not get them, and the socket still works.
  *
  * @returns whether it will report them
  */

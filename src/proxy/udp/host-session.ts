@@ -1,6 +1,6 @@
 /**
- * One guest's host socket for datagrams or pings, as an entry of an {@link IdleTable}: what a binding of
- * the NAT and a session of the echo proxy have in common.
+ * One guest's host socket for datagrams or pings, as an entry of an {@link IdleTable}: the common part of a binding of
+ * the NAT and a session of the echo proxy.
  */
 import type { RemoteInfo } from 'node:dgram';
 import { reportFault } from '../../base/faults.ts';
@@ -14,18 +14,18 @@ import type { Outbox, Sender } from './outbox.ts';
 import type { SendSlot } from './send-pool.ts';
 import { TargetCache } from './target-cache.ts';
 
-/** What a session asks of the proxy that it belongs to. */
+/** What a session needs of its proxy. */
 export interface SessionOwner<S> {
   /** Undefined without native calls. */
   readonly errors: HostErrors | undefined;
   deliver(session: S, bytes: Buffer, peer: RemoteInfo): void;
   /** The kernel reported an ICMP error about something that the session sent. */
   reportError(session: S, entry: QueuedError): void;
-  /** A receive failed, and no ICMP error was why. */
+  /** A receive failed for another reason than an ICMP error. */
   receiveFailed(): void;
-  /** Code of ours has thrown on the session's behalf: it must end. */
+  /** A callback of the session has thrown: it must end. */
   faulted(session: S): void;
-  /** `slot` was not sent, for good. The slot is the session's still. */
+  /** `slot` could not be sent, and is not tried again. It still belongs to the session. */
   sendFailed(session: S, slot: SendSlot, code: string): void;
   /** The kernel is done with `slot`. */
   release(slot: SendSlot): void;
@@ -56,10 +56,10 @@ export abstract class HostSession<S> implements IdleFlow<S>, Sender {
     this.guest = guest;
   }
 
-  /** This, by its own type. */
+  /** `this`, with its own type. */
   protected abstract readonly self: S;
 
-  /** @param fd where Node does not tell the socket's own */
+  /** @param fd the descriptor, where Node does not expose the socket's own */
   attach(host: HostSocket, outbox: Outbox, fd: number = host.fd): void {
     this.host = host;
     this.outbox = outbox;
@@ -67,16 +67,16 @@ export abstract class HostSession<S> implements IdleFlow<S>, Sender {
     this.reportsErrors = enableErrors(this.owner.errors, fd, this.guest.family);
   }
 
-  /** Traceroute lives on it. One system call, when a guest changes it. */
+  /** Needed by traceroute. One system call, when a guest changes it. */
   setTtl(ttl: number): void {
     const wanted = Math.max(1, Math.min(255, ttl));
     if (wanted === this.ttl) return;
     this.ttl = wanted;
-    this.outbox?.flush(); // what came before goes out as it came
+    this.outbox?.flush(); // earlier datagrams keep their TTL
     try {
       this.host?.socket.setTTL(wanted);
     } catch {
-      // The kernel's default goes out instead.
+      // The kernel's default is sent instead.
     }
   }
 
@@ -126,11 +126,11 @@ export abstract class HostSession<S> implements IdleFlow<S>, Sender {
     if (this.host !== undefined) closeQuietly(this.host.socket);
   }
 
-  /** @returns whether the slot, whose send failed, is on its way again */
+  /** @returns whether the slot, whose send failed, was queued again */
   private retries(slot: SendSlot, code: string): boolean {
     const pending = this.drainErrors();
     if (!slot.retried && (pending > 0 || isPendingError(code))) {
-      // The kernel reported another datagram's fate and did not send this one.
+      // The kernel reported an error of another datagram and did not send this one.
       slot.retried = true;
       this.transmit(slot);
       return true;

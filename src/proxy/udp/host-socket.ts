@@ -1,10 +1,10 @@
 /**
  * A host datagram socket: an ordinary UDP one, or a ping socket given by its descriptor. It
- * never throws and never emits: what goes wrong is a returned code.
+ * never throws and never emits: a failure is a returned code.
  *
  * Binding is done when {@link openHostSocket} returns. Node binds asynchronously only because it
- * resolves names; with a `lookup` that answers at once, bind and send are synchronous, and no
- * datagram waits in a queue for a socket.
+ * resolves names; with a `lookup` that answers synchronously, bind and send are synchronous too, and no
+ * datagram waits for a socket.
  *
  * ICMP errors: with IP_RECVERR set, the kernel fails the next send or receive with the pending error
  * and keeps the details in the socket's error queue. An undrained queue keeps the descriptor
@@ -16,11 +16,11 @@ import { dgramFd } from '../../native/dgram-fd.ts';
 import { errorCode } from '../../native/errors.ts';
 
 export interface HostSocketEvents {
-  /** `bytes` are the receiver's to keep. */
+  /** The receiver may keep `bytes`. */
   onMessage(bytes: Buffer, peer: RemoteInfo): void;
   /** A receive failed: with IP_RECVERR, an ICMP error is waiting in the error queue. */
   onReceiveError(code: string): void;
-  /** One of the two has thrown, which was reported: end the flow. */
+  /** One of these two callbacks has thrown, which was reported: end the flow. */
   onFault(): void;
 }
 
@@ -29,16 +29,16 @@ export interface HostSocketOptions {
   /** Text of the address to bind; every address by default. */
   readonly address?: string;
   readonly port?: number;
-  /** An IPv6 socket that takes IPv4 too. */
+  /** An IPv6 socket that accepts IPv4 too. */
   readonly dualStack?: boolean;
-  /** A descriptor to use instead of a new socket; it is owned by the socket from then on. */
+  /** A descriptor to use instead of a new socket; it belongs to the socket from then on. */
   readonly fd?: number;
 }
 
 export interface HostSocket {
   readonly socket: Socket;
   readonly family: 4 | 6;
-  /** -1 when Node does not tell. */
+  /** -1 when Node does not expose it. */
   readonly fd: number;
 }
 
@@ -83,7 +83,7 @@ export function openHostSocket(
   }
   const isPing = options.fd !== undefined;
   socket.on('message', (bytes, peer) => {
-    // RFC 768: from port 0 comes what wants no answer; it is no port to send to.
+    // RFC 768: a datagram from port 0 wants no answer, and none can be sent to that port.
     if (peer.port === 0 && !isPing) return;
     try {
       events.onMessage(bytes, peer);
@@ -95,7 +95,7 @@ export function openHostSocket(
   return { socket, family, fd: dgramFd(socket) ?? -1 };
 }
 
-/** Closing a socket twice throws; that is no news to anybody here. */
+/** Closing a socket twice throws, which is ignored here. */
 export function closeQuietly(socket: Socket): void {
   try {
     socket.close();

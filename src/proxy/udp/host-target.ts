@@ -1,11 +1,11 @@
-/** Where datagrams of a flow go, as both ways of sending want it; made once per target. */
+/** The destination of a flow's datagrams, in the forms for native calls and for Node; made once per target. */
 import { sockaddrOf } from '../../native/sockaddr.ts';
 import { parseAddress } from '../../services/address-text.ts';
 
 export interface HostTarget {
   readonly address: string;
   readonly port: number;
-  /** `struct sockaddr`; undefined where the address has a zone, which Node looks up. */
+  /** `struct sockaddr`; undefined where the address has a zone, which Node resolves. */
   readonly name: Uint8Array | undefined;
   /** Control message with the address to send from, where that is not the kernel's choice. */
   readonly source?: Uint8Array | undefined;

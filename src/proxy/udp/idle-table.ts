@@ -3,7 +3,7 @@
  * `base/flow-table.ts`: that one knows no order and no idle time, and has keys of one length only.)
  *
  * A hash table with chains through its entries, and two lists of entries, each in order of last
- * use: `fresh` ones, which no reply was seen for, and `settled` ones. Within a list every entry has
+ * use: `fresh` ones, for which no reply was seen, and `settled` ones. Within a list every entry has
  * the same idle time, so the next expiry is at one of the two heads: no timer per entry, and every
  * operation is O(1). A lookup allocates nothing, which a `Map` on text or bigint would.
  */
@@ -53,7 +53,7 @@ export class IdleTable<E extends TableEntry<E>> {
   size = 0;
   private readonly keyWords: number;
   private readonly buckets: (E | undefined)[];
-  /** Odd and drawn per table, so that a guest cannot aim its ports at one chain. */
+  /** Odd and random per table, so that a guest cannot choose ports that collide in one chain. */
   private readonly seed: number;
   private readonly fresh = new UseList<E>();
   private readonly settled = new UseList<E>();
@@ -90,7 +90,7 @@ export class IdleTable<E extends TableEntry<E>> {
       this.buckets[bucket] = entry.chain;
     } else {
       while (at !== undefined && at.chain !== entry) at = at.chain;
-      if (at === undefined) return; // not here: removed before
+      if (at === undefined) return; // not found: removed before
       at.chain = entry.chain;
     }
     entry.chain = undefined;
@@ -98,7 +98,7 @@ export class IdleTable<E extends TableEntry<E>> {
     this.size--;
   }
 
-  /** `entry` was used; with `settled`, it has had a reply, and keeps that for good. */
+  /** `entry` was used; with `settled` it has had a reply, and stays settled. */
   touch(now: Instant, entry: E, settled: boolean): void {
     this.listOf(entry).remove(entry);
     entry.usedAt = now;

@@ -1,16 +1,16 @@
 /**
- * What guests send through host sockets, on its way to the kernel.
+ * Datagrams of guests that are queued for the kernel.
  *
  * Theory of operation
  * -------------------
- * Each host socket has an {@link Outbox}. Where native calls are, it gathers the datagrams of one batch of
+ * Each host socket has an {@link Outbox}. With native calls it gathers the datagrams of one batch of
  * frames, and sends them by one system call when the batch ends ({@link Outboxes.flush}), or sooner when
- * there are as many as one call takes. Without native calls each goes to Node at once. Node also has
- * what the kernel has no room for: it waits with it until there is, and what comes meanwhile queues
- * behind it, so that datagrams keep their order.
+ * there are as many as one call accepts. Without native calls each is passed to Node at once. Datagrams that
+ * the kernel has no room for are passed to Node too: it holds them until there is room, and later ones are queued
+ * behind them, so that datagrams keep their order.
  *
- * A slot belongs to the outbox from `add` until the sender's `onSent`. How many there are is for the
- * sender to limit.
+ * A slot belongs to the outbox from `add` until the sender's `onSent`. The sender limits their
+ * number.
  */
 
 import type { Socket } from 'node:dgram';
@@ -27,16 +27,16 @@ const RETRY_MS = 1;
 
 export interface Sender {
   /**
-   * The kernel took the datagram or refused it. The slot is the sender's again.
+   * The kernel accepted the datagram or refused it. The slot belongs to the sender again.
    *
    * @param failure the system's code; empty when it was sent
    */
   onSent(slot: SendSlot, failure: string): void;
-  /** The kernel reported the fate of an earlier datagram instead of sending one, which is sent again. */
+  /** The kernel reported the error of an earlier datagram instead of sending this one, which is sent again. */
   onInterrupted(): void;
 }
 
-/** What all outboxes share. */
+/** The state shared by all outboxes. */
 export class Outboxes {
   /** @internal for outboxes. Made for the first datagram; undefined without native calls. */
   readonly batch: () => DatagramBatch | undefined;
@@ -66,9 +66,9 @@ export class Outboxes {
 
 /** What an outbox sends through. */
 export interface OutboxHost {
-  /** -1 when Node does not tell. */
+  /** -1 when Node does not expose it. */
   readonly fd: number;
-  /** Undefined: native calls alone send; what the kernel has no room for is tried again. */
+  /** Undefined: only native calls send; datagrams that the kernel has no room for are retried. */
   readonly socket: Socket | undefined;
 }
 
@@ -80,9 +80,9 @@ export class Outbox implements SlotSender {
   private last: SendSlot | undefined = undefined;
   private length = 0;
   private enlisted = false;
-  /** Datagrams that Node has, and may still be waiting with. */
+  /** Datagrams that were passed to Node, and may still wait there. */
   private atNode = 0;
-  /** Until the kernel refuses: a device may not do it, or the path's MTU be less than a segment. */
+  /** Until the kernel refuses: a device may not support it, or the path's MTU may be less than a segment. */
   private segments = true;
   private retrying = false;
   private closed = false;
@@ -122,7 +122,7 @@ export class Outbox implements SlotSender {
     }
   }
 
-  /** Send what was gathered now: a socket option changes, or the socket closes. */
+  /** Send the gathered datagrams now: a socket option changes, or the socket closes. */
   flush(): void {
     const batch = this.shared.batch();
     if (batch === undefined) return;
@@ -140,7 +140,7 @@ export class Outbox implements SlotSender {
     }
   }
 
-  /** Send nothing more; what waits is given back. */
+  /** Send nothing more; return the queued slots. */
   close(): void {
     this.closed = true;
     while (this.first !== undefined) this.finish('ECANCELED');

@@ -1,8 +1,8 @@
 /**
- * Buffers for datagrams on their way to the kernel. A guest's payload is borrowed for one call, and
- * Node keeps what it sends until its callback, so each datagram is copied into a slot that is
- * recycled afterwards. Two sizes, both pieces of the arena: most datagrams fit the smaller, and the
- * largest that there are fit 64 KiB.
+ * Buffers for datagrams that are queued for the kernel. A guest's payload is borrowed for one call, and
+ * Node holds the bytes that it sends until its callback, so each datagram is copied into a slot that is
+ * recycled afterwards. Two sizes, both pieces of the arena: most datagrams fit the smaller one, and the
+ * largest possible one fits 64 KiB.
  *
  * Bounded: `limitBytes` lent at once over all senders, after which `take` refuses.
  */
@@ -19,7 +19,7 @@ const LARGE = 65_536;
 const KEEP_SMALL = 256;
 const KEEP_LARGE = 8;
 
-/** Who has given a slot to Node. */
+/** The sender that passed a slot to Node. */
 export interface SlotSender {
   /** @param failure the code, or '' */
   onSentByNode(slot: SendSlot, failure: string): void;
@@ -27,7 +27,7 @@ export interface SlotSender {
 
 export class SendSlot {
   readonly bytes: Buffer;
-  /** What `bytes` are of, to give back to the arena. */
+  /** The block that contains `bytes`, to be given back to the arena. */
   readonly piece: Uint8Array;
   /** Free for the sender: which flow this datagram is of. */
   readonly key: Int32Array = new Int32Array(KEY_WORDS);
@@ -35,9 +35,9 @@ export class SendSlot {
   len = 0;
   /** Free for the sender. */
   retried = false;
-  /** The outbox's: the next of its datagrams. */
+  /** Used by the outbox: the next of its datagrams. */
   next: SendSlot | undefined = undefined;
-  /** The outbox's that gave it to Node. */
+  /** Used by the outbox that passed it to Node. */
   outbox: SlotSender | undefined = undefined;
   /** Bound once per slot: sending allocates no closure. */
   readonly done = (error: Error | null): void => {

@@ -1,4 +1,4 @@
-/** Where the remote that a flow last sent to is: found when it changes, not per datagram. */
+/** The resolved target of a flow's last remote: resolved when the remote changes, not per datagram. */
 import { KEY_REMOTE, keyRemote } from '../../base/flow-key.ts';
 import { addressFromWords, type IpAddress } from '../../base/ip-address.ts';
 import type { AddressMap } from '../address-map.ts';
@@ -13,7 +13,7 @@ export class TargetCache {
     return addressFromWords(this.words, 0);
   }
 
-  /** @returns where to send; undefined when guests may not reach it */
+  /** @returns the target; undefined when guests may not reach it */
   lookup(addresses: AddressMap, key: Int32Array, port: number): HostTarget | undefined {
     const words = this.words;
     if (

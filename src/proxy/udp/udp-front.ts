@@ -1,10 +1,10 @@
 /**
- * The host's side of a published UDP port. Its clients may be connected sockets, which take answers from the
- * address that they asked only; a socket on a wildcard answers from the host's primary one.
+ * The host's side of a published UDP port. Its clients may be connected sockets, which accept answers only from the
+ * address that they sent to; a socket on a wildcard answers from the host's primary one.
  *
- * So a wildcard is one socket that the kernel tells the address of each datagram, where native calls are
- * ({@link NativeFront}), and a socket for each address of the host where they are not ({@link NodeFront}): then
- * addresses that come and go are followed, a moment later, and other addresses of 127.0.0.0/8 than the
+ * So with native calls a wildcard is one socket that reports the destination of each datagram
+ * ({@link NativeFront}), and without them a socket for each address of the host ({@link NodeFront}): then
+ * addresses that are added and removed are followed with a short delay, and addresses of 127.0.0.0/8 other than the
  * interface's are not served.
  */
 import type { RemoteInfo } from 'node:dgram';
@@ -24,13 +24,13 @@ import { closeQuietly, type HostSocket, openHostSocket } from './host-socket.ts'
 import { type HostTarget, hostTarget } from './host-target.ts';
 import { Outbox, type Outboxes, type Sender } from './outbox.ts';
 
-export type FrontCalls = Pick<Posix, 'openDatagramSocket' | 'tellDestinations'>;
+export type FrontCalls = Pick<Posix, 'openDatagramSocket' | 'reportDestinations'>;
 
-/** Whoever sent a datagram, and the address of ours that it was sent to. */
+/** The sender of a datagram, and the host's address that it was sent to. */
 export interface FrontPeer {
   readonly address: string;
   readonly port: number;
-  /** To answer from the address that was asked. */
+  /** For answers from the address that the client sent to. */
   readonly target: HostTarget;
   readonly outbox: Outbox;
   /** Undefined where native calls receive. */
@@ -41,8 +41,8 @@ export interface FrontOwner extends Sender {
   /**
    * A datagram: `len` bytes at `off` of `bytes`, borrowed for the call.
    *
-   * @param key the same for the same peer and address of ours
-   * @param peer who that is; to be called within the call
+   * @param key the same for the same peer and address of the host
+   * @param peer returns that peer; to be called within the call
    */
   onMessage(key: string, bytes: Uint8Array, off: number, len: number, peer: () => FrontPeer): void;
   onReceiveError(): void;
@@ -67,7 +67,7 @@ const ANY = { 4: '0.0.0.0', 6: '::' } as const;
 
 /**
  * @param address undefined: every address of both families
- * @returns the system's code when there is no socket to be had (`EADDRINUSE`, `EMFILE`, ...)
+ * @returns the system's code when no socket can be opened (`EADDRINUSE`, `EMFILE`, ...)
  */
 export function openUdpFront(
   address: IpAddress | undefined,
@@ -87,7 +87,7 @@ export function openUdpFront(
 }
 
 /**
- * The same over a socket that somebody else has bound there. Without native calls it answers from the address
+ * The same over an inherited socket that is bound already. Without native calls it answers from the address
  * that the kernel chooses.
  *
  * @param fd it belongs to the front from now on
@@ -106,7 +106,7 @@ export function adoptUdpFront(
     return new NodeFront(deps, owner, [], address.toString(), fd).open(port);
   }
   try {
-    posix.tellDestinations(fd, family);
+    posix.reportDestinations(fd, family);
     return new NativeFront(deps, owner, reader, family, { fd, port });
   } catch (error) {
     return error instanceof Error ? errorCode(error) : 'EIO';
@@ -193,7 +193,7 @@ class NativeFront implements UdpFront {
   private onReceived(got: number): void {
     const { reader, owner } = this;
     for (let i = 0; i < got && !this.closed; i++) {
-      // RFC 768: from port 0 comes what wants no answer; it is no port to send to.
+      // RFC 768: a datagram from port 0 wants no answer, and none can be sent to that port.
       if (sockaddrPort(reader.names.view, reader.nameOff(i)) === 0) continue;
       this.index = i;
       reader.local(i, this.local);

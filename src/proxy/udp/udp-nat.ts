@@ -1,14 +1,14 @@
 /**
- * UDP between guests and the world: one host socket per (guest address, guest port).
+ * UDP between guests and the outside: one host socket per (guest address, guest port).
  *
- * Full cone (RFC 4787: endpoint-independent mapping and filtering): whatever a guest's port sends
- * leaves from one host port, and whoever answers that port reaches the guest. A binding lives until
+ * Full cone (RFC 4787: endpoint-independent mapping and filtering): all datagrams of a guest's port
+ * leave from one host port, and datagrams from any peer to that port reach the guest. A binding lives until
  * it has been idle for its time (shorter while nothing has answered) or until the table is full
- * and it is the least recently used: a scan costs the oldest binding, never an outage.
+ * and it is the least recently used: a scan evicts the oldest bindings, and causes no outage.
  *
  * Bytes: a guest's payload is copied into a slot of the {@link SendPool} and is the {@link Outbox}'s
- * until it is sent; each binding has a limit to what is on its way. What the host
- * receives is handed down at once and kept by nobody here.
+ * until it is sent; each binding has a limit of queued bytes. Datagrams that the host
+ * receives are passed on at once and not buffered here.
  */
 
 import { KEY_REMOTE, keyGuest, keyRemote } from '../../base/flow-key.ts';
@@ -30,7 +30,7 @@ export interface UdpNatOptions {
   /** Idle time of a binding that nothing has answered, and of one that something has. */
   readonly freshMs: number;
   readonly settledMs: number;
-  /** Datagrams and bytes that one binding may have on their way to the kernel. */
+  /** Datagrams and bytes that one binding may have queued for the kernel. */
   readonly inFlight: number;
   readonly inFlightBytes: number;
 }
@@ -167,7 +167,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     const { key, len } = datagram;
     const target = binding.target.lookup(this.deps.addresses, key, datagram.remotePort);
     if (target === undefined) {
-      this.refuse(now, datagram, 'udp-refused', 'prohibited'); // a listener of hawser's own
+      this.refuse(now, datagram, 'udp-refused', 'prohibited'); // one of hawser's own listeners
       return;
     }
     const slot =
@@ -213,7 +213,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
   }
 }
 
-/** The `id` of every datagram a binding delivers: one object, since nobody keeps it. */
+/** The `id` of every datagram that a binding delivers: one object, because no receiver keeps it. */
 interface MutableFlowId extends FlowId {
   remote: IpAddress;
   remotePort: number;

@@ -77,7 +77,11 @@ describe('the guest API by way of the agent', () => {
 
   for (const [what, body, says] of [
     ['a port that guests may not have', { hostPort: 80, guestPort: 80 }, /--guest-api-bind/],
-    ['a file of the host', { protocol: 'unix', hostPath: '/tmp/x', guestPort: 80 }, /not create sockets/],
+    [
+      'a file of the host',
+      { protocol: 'unix', hostPath: '/tmp/x', guestPort: 80 },
+      /not create sockets/,
+    ],
     ['a port of a guest', { hostPort: 0, guestPort: 80, via: 'net' }, /via mux/],
   ] as const) {
     it(`refuses ${what}`, async () => {
