@@ -150,7 +150,7 @@ describe('UDP inside a channel', () => {
     assert.equal(receiver.datagrams?.malformed, 2);
   });
 
-  it('says when the stream is out of step', () => {
+  it('says when the stream is out of sync', () => {
     const { receiver, raw } = flow();
     raw(Uint8Array.of(3, 0, 0));
     assert.equal(receiver.sound, false);

@@ -213,11 +213,11 @@ describe('network/attach', () => {
     }
     for (const writer of ['{}', 'null', '"eth0"', '{ "write": 1 }']) {
       const attach = (): unknown => network.attach(JSON.parse(writer));
-      const message = /no Duplex, no descriptor, and no object with a function "write"$/;
+      const message = /neither a Duplex, nor a descriptor, nor an object with a function "write"$/;
       assert.throws(attach, { code: 'ERR_HAWSER_LINK', message });
     }
     const unflushed = Object.assign({ write: () => {} }, JSON.parse('{ "flush": true }'));
-    assert.throws(() => network.attach(unflushed), /its "flush" is no function/);
+    assert.throws(() => network.attach(unflushed), /its "flush" is not a function/);
     assert.equal(network.view.info().links.length, 0);
     await network.close();
     assert.throws(() => network.attach({ write: () => {} }), /the network is closed/);

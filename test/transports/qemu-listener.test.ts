@@ -95,7 +95,7 @@ describe('transports/qemu-listener', () => {
     await listener.close();
   });
 
-  it('closes a guest whose stream is out of step', async () => {
+  it('closes a guest whose stream is out of sync', async () => {
     const listener = await open();
     const socket = await guest(path);
     socket.resume();

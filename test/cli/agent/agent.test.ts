@@ -82,7 +82,7 @@ describe('agent', () => {
     assert.match(pair.log.lines.join('\n'), /"reason":"prohibited"/);
   });
 
-  it('without an agent a client is turned away, and served when one comes', async () => {
+  it('without an agent a client is refused, and served when one connects', async () => {
     const path = pair.path('mux.sock');
     await pair.startHost([`unix:${path}`]);
     const port = await pair.publish(tcp(await pair.serve(echo)));

@@ -182,7 +182,7 @@ describe('control/ports', () => {
       { guestPort: 80, guestAddress: '8.8.8.8', via: 'net' },
       400,
       'ERR_HAWSER_PUBLISH_SYNTAX',
-      /no guest's address/,
+      /not an address of a guest/,
     ],
     [{ guestPort: 80, guestPath: '/x' }, 400, undefined, /guestPath/],
     [{ guestPath: '/x' }, 503, 'ERR_HAWSER_PUBLISH_NO_AGENT', /no agent in the guest.*--mux/],
