@@ -2,9 +2,9 @@
  * Faults: exceptions of our own code, which are bugs.
  *
  * An exception ends the flow whose work it interrupted, and nothing else: the loop of the process serves every guest.
- * So whatever calls into our code from outside, a socket, a timer or a link, catches what comes out and hands it to
- * {@link reportFault}, then ends its flow. Counted by seam, and logged with its stack once per place in the code.
- * Where nobody watches, as in unit tests, a fault goes on as the exception that it is.
+ * So every entry point into our code, of a socket, a timer or a link, catches exceptions, passes them to
+ * {@link reportFault}, then ends its flow. Faults are counted by seam, and logged with their stack once per place in
+ * the code. Where no watch is installed, as in unit tests, the exception propagates.
  *
  * The watchers are the process's, the one state of a module that there is: what calls in from outside does not say of which
  * network it is. So each of two networks in a process counts, and logs, the faults of both.

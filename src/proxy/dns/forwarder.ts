@@ -291,6 +291,6 @@ function deliver({ id, reply }: Waiter, message: Uint8Array): void {
   }
 }
 
-/** SERVFAIL: nobody answered. It says nothing about the name. */
+/** SERVFAIL: no server answered, so nothing is known about the name. */
 const failureReply = (message: Uint8Array, query: DnsQuery | undefined): Uint8Array =>
   query === undefined ? headerReply(message, SERVFAIL) : errorReply(query, SERVFAIL);

@@ -71,7 +71,7 @@ const SEQUENCE = 6;
 const MAX_DATA = 65_507;
 /** Any but zero: a ping socket ignores it, and Node refuses zero. */
 const ANY_PORT = 1;
-/** Pings are few, and no datagrams of UDP: by Node, one at a time. */
+/** Pings are few, and not UDP: sent by Node, one at a time. */
 const BY_NODE = new Outboxes(() => undefined);
 
 /** RFC 792, RFC 4443 §4. */
