@@ -51,8 +51,14 @@ export class SimulatedServers implements Upstream {
   serveMux(port: number): void {
     const link = { name: `tcp:0.0.0.0:${port}`, order: 0 };
     this.ports.set(port, (now, request) => {
-      const accept = (handler: Parameters<TcpRequest['accept']>[1]) => request.accept(now, handler);
-      this.peers.addFlow(link, 'listener', this.flusher, accept, false, () => {});
+      this.peers.addFlow({
+        link,
+        role: 'listener',
+        flusher: this.flusher,
+        dial: (handler) => request.accept(now, handler),
+        isOpen: false,
+        onEnd: () => {},
+      });
     });
   }
 

@@ -9,17 +9,17 @@ import { assert } from '../../base/assert.ts';
 import type { ByteStream, ByteStreamHandler } from '../../base/byte-stream.ts';
 import { makeSlab, type Slab, slabOver } from '../../base/slab.ts';
 import type { Clock, Instant } from '../../base/time.ts';
-import { Mux, type MuxDownReason } from '../../mux/mux.ts';
+import type { Mux } from '../../mux/mux.ts';
 import type { MuxOptions } from '../../mux/options.ts';
 import type { MuxWriter } from '../../mux/writer.ts';
-import { type FlushScheduler, ImmediateFlush } from '../flush-scheduler.ts';
+import type { FlushScheduler } from '../flush-scheduler.ts';
+import { LiveMux, type MuxEnd } from '../mux/live-mux.ts';
 import type { MuxSocketHandler } from '../mux/mux-socket.ts';
 
 const SLAB_LEN = 128 << 10;
 /** The longest reservation. */
 const RESERVE_LEN = 65_600;
 const SPACE_WANTED = 16 << 10;
-const TICK_MS = 250;
 
 export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string> {
   readonly mux: Mux;
@@ -28,9 +28,8 @@ export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>
   private readonly clock: Pick<Clock, 'now'>;
   private readonly handler: MuxSocketHandler;
   private readonly flusher: FlushScheduler;
-  private readonly worker: ImmediateFlush;
+  private readonly live: LiveMux;
   private flow: ByteStream | undefined = undefined;
-  private ticker: NodeJS.Timeout | undefined = undefined;
   private sent = 0;
   private filled = 0;
   private waiting = false;
@@ -46,15 +45,11 @@ export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>
     this.clock = clock;
     this.handler = handler;
     this.flusher = flusher;
-    this.worker = new ImmediateFlush(() => this.mux.flush(clock.now()));
-    this.mux = new Mux(options, this, {
-      onReady: (now, extended) => handler.onReady(now, extended),
-      onRequest: (now, request) => handler.onRequest(now, request),
-      onGoAway: (now) => handler.onGoAway(now),
-      onDrained: (now) => this.end(now, 'drained'),
-      onDown: (now, reason) => this.end(now, reason),
-      onWork: () => this.worker.schedule(),
+    this.live = new LiveMux(clock, options, handler, {
+      writer: this,
+      onEnd: (now, reason) => this.end(now, reason),
     });
+    this.mux = this.live.mux;
   }
 
   /** Use the flow, which may be opening, that was made with this as its handler. */
@@ -77,12 +72,7 @@ export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>
 
   /** Start the handshake, on a flow that is open already. */
   start(now: Instant): void {
-    this.ticker = setInterval(() => {
-      const at = this.clock.now();
-      if (at >= this.mux.nextTimeout()) this.mux.onTimeout(at);
-    }, TICK_MS);
-    this.ticker.unref();
-    this.mux.start(now);
+    this.live.start(now);
   }
 
   onReadable(now: Instant): void {
@@ -168,11 +158,11 @@ export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>
     this.filled = 0;
   }
 
-  private end(now: Instant, reason: MuxDownReason | 'drained', error?: Error): void {
+  private end(now: Instant, reason: MuxEnd, error?: Error): void {
     if (this.over) return;
     this.pump(now); // the frame that carries the reason
     this.over = true;
-    clearInterval(this.ticker);
+    this.live.stop();
     if (reason === 'drained') this.flow?.shutdown(now);
     else this.flow?.abort(now);
     this.flusher.schedule();

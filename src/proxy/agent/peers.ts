@@ -10,12 +10,13 @@ import type { ByteStream } from '../../base/byte-stream.ts';
 import type { Log } from '../../base/log.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import type { MuxRole } from '../../mux/handshake.ts';
-import type { Mux, MuxDownReason } from '../../mux/mux.ts';
+import type { Mux } from '../../mux/mux.ts';
 import type { MuxOptions } from '../../mux/options.ts';
 import type { ChannelRequest } from '../../mux/request.ts';
 import type { LinkSocket } from '../../native/socket-over-handle.ts';
 import { streamOverSocket } from '../../native/stream/stream-over-socket.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
+import type { MuxEnd } from '../mux/live-mux.ts';
 import { MuxSocket, type MuxSocketHandler } from '../mux/mux-socket.ts';
 import { MuxFlow } from './mux-flow.ts';
 
@@ -37,7 +38,21 @@ export interface PeersDeps {
   onRequest(now: Instant, request: ChannelRequest, peer: Peer): void;
 }
 
-export type PeerEnd = MuxDownReason | 'drained';
+/** Called once, when the peer is gone. `wasReady`: its handshake had come in. */
+export type PeerEndHandler = (why: MuxEnd, error: Error | undefined, wasReady: boolean) => void;
+
+/** A peer at the other end of a flow of our own. */
+export interface FlowPeer {
+  readonly link: PeerLink;
+  readonly role: MuxRole;
+  /** Of the stack or device that the flow belongs to. */
+  readonly flusher: FlushScheduler;
+  /** Make the flow, with `handler` as its handler; undefined when there is none. */
+  readonly dial: (handler: MuxFlow) => ByteStream | undefined;
+  /** The flow is open already. */
+  readonly isOpen: boolean;
+  readonly onEnd: PeerEndHandler;
+}
 
 export interface Peer {
   /** Unique for the life of the process. */
@@ -85,14 +100,13 @@ export class MuxPeers {
    * Run a multiplexer over a connected socket that is paused.
    *
    * @param early bytes that were read from it already
-   * @param onEnd called once, when the peer is gone
    */
   addSocket(
     link: PeerLink,
     role: MuxRole,
     socket: LinkSocket,
     early: Uint8Array | undefined,
-    onEnd: (why: PeerEnd, error: Error | undefined, wasReady: boolean) => void,
+    onEnd: PeerEndHandler,
   ): Peer {
     const peer = this.make(link, role, onEnd);
     const mux = new MuxSocket(this.deps.clock, { ...this.deps.options, role }, peer);
@@ -106,18 +120,9 @@ export class MuxPeers {
   /**
    * Run a multiplexer over a flow of our own.
    *
-   * @param dial creates the flow, with its argument as the handler
-   * @param isOpen the flow is open already
    * @returns undefined when there is no flow: nothing was started, and `onEnd` is not called
    */
-  addFlow(
-    link: PeerLink,
-    role: MuxRole,
-    flusher: FlushScheduler,
-    dial: (handler: MuxFlow) => ByteStream | undefined,
-    isOpen: boolean,
-    onEnd: (why: PeerEnd, error: Error | undefined, wasReady: boolean) => void,
-  ): Peer | undefined {
+  addFlow({ link, role, flusher, dial, isOpen, onEnd }: FlowPeer): Peer | undefined {
     const { clock, options } = this.deps;
     const peer = this.make(link, role, onEnd);
     const carrier = new MuxFlow(clock, { ...options, role }, peer, flusher);
@@ -138,7 +143,7 @@ export class MuxPeers {
     for (const peer of [...this.all]) peer.destroy();
   }
 
-  private make(link: PeerLink, role: MuxRole, onEnd: LivePeer['onEnd']): LivePeer {
+  private make(link: PeerLink, role: MuxRole, onEnd: PeerEndHandler): LivePeer {
     return new LivePeer(this, this.deps, this.nextId++, link, role, onEnd);
   }
 
@@ -173,7 +178,7 @@ class LivePeer implements Peer, MuxSocketHandler {
   /** It accepts no more channels. */
   leaving = false;
   destroy: () => void = () => {};
-  readonly onEnd: (why: PeerEnd, error: Error | undefined, wasReady: boolean) => void;
+  readonly onEnd: PeerEndHandler;
   private readonly peers: MuxPeers;
   private readonly deps: PeersDeps;
   private running: Mux | undefined = undefined;
@@ -184,7 +189,7 @@ class LivePeer implements Peer, MuxSocketHandler {
     id: number,
     link: PeerLink,
     role: MuxRole,
-    onEnd: (why: PeerEnd, error: Error | undefined, wasReady: boolean) => void,
+    onEnd: PeerEndHandler,
   ) {
     this.peers = peers;
     this.deps = deps;
@@ -222,7 +227,7 @@ class LivePeer implements Peer, MuxSocketHandler {
     this.peers.onReady();
   }
 
-  onClosed(reason: PeerEnd, error: Error | undefined): void {
+  onClosed(reason: MuxEnd, error: Error | undefined): void {
     this.peers.remove(this);
     const wasReady = this.readyAt !== undefined;
     if (wasReady) {

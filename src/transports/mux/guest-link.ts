@@ -35,7 +35,8 @@ export function dialGuestLink(
     const { address } = target;
     const dial = (handler: MuxFlow): TcpFlow | undefined =>
       address === undefined ? undefined : dialGuest(address, spec.port, handler);
-    const peer = peers.addFlow(link, 'connector', flusher, dial, false, attempt.onEnd);
+    const { onEnd } = attempt;
+    const peer = peers.addFlow({ link, role: 'connector', flusher, dial, isOpen: false, onEnd });
     if (peer === undefined) attempt.onFailed('the guest is not connected');
     else attempt.onConnected();
     return undefined;

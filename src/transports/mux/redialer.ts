@@ -3,7 +3,7 @@
  * exponential backoff, bounded and jittered; a link that was up for a while is redialled at once.
  */
 import type { Log } from '../../base/log.ts';
-import type { PeerEnd, PeerLink } from '../../proxy/agent/peers.ts';
+import type { PeerEndHandler, PeerLink } from '../../proxy/agent/peers.ts';
 import type { MuxLinkState, OpenMuxLink } from './mux-link.ts';
 
 const FIRST_MS = 100;
@@ -18,7 +18,7 @@ type Dial = (attempt: Attempt) => (() => void) | undefined;
 /** One attempt. Exactly one of `onEnd` and `onFailed` is called, once. */
 export interface Attempt {
   /** The peer is gone. */
-  onEnd(why: PeerEnd, error: Error | undefined, wasReady: boolean): void;
+  readonly onEnd: PeerEndHandler;
   /** No connection was established. */
   onFailed(problem: string): void;
   /** A connection is established, and carries the multiplexer. */

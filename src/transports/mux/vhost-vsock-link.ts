@@ -36,7 +36,14 @@ export async function openVhostVsockLink(
       return undefined;
     }
     const dial = (handler: MuxFlow): VsockStream | undefined => device.connect(port, handler);
-    const peer = peers.addFlow(link, 'connector', NO_FLUSH, dial, false, attempt.onEnd);
+    const peer = peers.addFlow({
+      link,
+      role: 'connector',
+      flusher: NO_FLUSH,
+      dial,
+      isOpen: false,
+      onEnd: attempt.onEnd,
+    });
     if (peer === undefined) attempt.onFailed('no guest is connected');
     else attempt.onConnected();
     return undefined;
@@ -46,8 +53,9 @@ export async function openVhostVsockLink(
       request.refuse(now);
       return;
     }
-    const accept = (handler: MuxFlow): VsockStream | undefined => request.accept(now, handler);
-    peers.addFlow(link, 'listener', NO_FLUSH, accept, true, () => {});
+    const dial = (handler: MuxFlow): VsockStream | undefined => request.accept(now, handler);
+    const onEnd = (): void => {};
+    peers.addFlow({ link, role: 'listener', flusher: NO_FLUSH, dial, isOpen: true, onEnd });
   };
   const onGuest = (up: boolean): void => {
     if (up) dialled.hurry();

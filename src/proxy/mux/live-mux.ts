@@ -1,0 +1,61 @@
+/**
+ * A multiplexer in time: its timeouts are kept while it runs, and everything that one turn of the event
+ * loop caused is written at its end.
+ */
+import type { Clock, Instant } from '../../base/time.ts';
+import { Mux, type MuxDownReason, type MuxHandler } from '../../mux/mux.ts';
+import type { MuxOptions } from '../../mux/options.ts';
+import type { MuxWriter } from '../../mux/writer.ts';
+import { ImmediateFlush } from '../flush-scheduler.ts';
+
+/** How often the timeouts are checked, ms; they are all coarser. */
+const TICK_MS = 250;
+
+/** `drained`: it was asked to, and the last channel has gone. */
+export type MuxEnd = MuxDownReason | 'drained';
+
+/** Events of the multiplexer that are handled above its link. */
+export type MuxEvents = Pick<MuxHandler, 'onReady' | 'onRequest' | 'onGoAway'>;
+
+/** What it writes to, and the owner of that. */
+export interface MuxLink {
+  readonly writer: MuxWriter;
+  /** The link is to be closed. */
+  onEnd(now: Instant, reason: MuxEnd): void;
+}
+
+export class LiveMux {
+  readonly mux: Mux;
+  private readonly clock: Pick<Clock, 'now'>;
+  private ticker: NodeJS.Timeout | undefined = undefined;
+
+  constructor(clock: Pick<Clock, 'now'>, options: MuxOptions, events: MuxEvents, link: MuxLink) {
+    this.clock = clock;
+    const flusher = new ImmediateFlush(() => this.mux.flush(clock.now()));
+    this.mux = new Mux(options, link.writer, {
+      onReady: (now, extended) => events.onReady(now, extended),
+      onRequest: (now, request) => events.onRequest(now, request),
+      onGoAway: (now) => events.onGoAway(now),
+      onDrained: (now) => link.onEnd(now, 'drained'),
+      onDown: (now, reason) => link.onEnd(now, reason),
+      onWork: () => flusher.schedule(),
+    });
+  }
+
+  /** The link is open: say hello. */
+  start(now: Instant): void {
+    this.ticker = setInterval(() => this.tick(), TICK_MS);
+    this.ticker.unref();
+    this.mux.start(now);
+  }
+
+  /** Keep no timeouts any more. */
+  stop(): void {
+    clearInterval(this.ticker);
+  }
+
+  private tick(): void {
+    const now = this.clock.now();
+    if (now >= this.mux.nextTimeout()) this.mux.onTimeout(now);
+  }
+}
