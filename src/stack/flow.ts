@@ -17,6 +17,14 @@ export interface FlowId {
   readonly remotePort: number;
 }
 
+/** An echo exchange: `guest` has asked `remote`. */
+export interface EchoId {
+  readonly guest: IpAddress;
+  readonly remote: IpAddress;
+  readonly identifier: number;
+  readonly sequence: number;
+}
+
 export type CloseReason =
   | 'finished'
   | 'reset-by-guest'
@@ -135,17 +143,13 @@ export interface Downstream {
    * @returns false when it was dropped and counted: unknown guest, link not draining
    */
   sendDatagram(now: Instant, id: FlowId, bytes: Uint8Array, off: number, len: number): boolean;
-  /** Send an echo reply from `remote` to `guest`. */
-  sendEchoReply(
-    now: Instant,
-    guest: IpAddress,
-    remote: IpAddress,
-    identifier: number,
-    sequence: number,
-    bytes: Uint8Array,
-    off: number,
-    len: number,
-  ): boolean;
+  /**
+   * Send the echo reply of `id.remote`.
+   *
+   * @param id borrowed for the call
+   * @returns false when it was dropped and counted
+   */
+  sendEchoReply(now: Instant, id: EchoId, bytes: Uint8Array, off: number, len: number): boolean;
   /**
    * Report an ICMP error about a UDP datagram of `id.guest` to `id.remote`.
    *
@@ -159,16 +163,13 @@ export interface Downstream {
     from: IpAddress,
     payloadLen: number,
   ): void;
-  /** Report an ICMP error about an echo request. */
-  sendEchoError(
-    now: Instant,
-    guest: IpAddress,
-    remote: IpAddress,
-    identifier: number,
-    sequence: number,
-    error: NetworkError,
-    from: IpAddress,
-  ): void;
+  /**
+   * Report an ICMP error about an echo request.
+   *
+   * @param id borrowed for the call
+   * @param from the router or host that reported it
+   */
+  sendEchoError(now: Instant, id: EchoId, error: NetworkError, from: IpAddress): void;
   /** Hand everything queued on every link to the operating system. */
   flush(): void;
 }

@@ -21,6 +21,7 @@ export type {
   CloseReason,
   Datagram,
   Downstream,
+  EchoId,
   EchoRequest,
   FlowId,
   NetworkError,

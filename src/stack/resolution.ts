@@ -19,6 +19,7 @@ import type { Counters } from '../base/counters.ts';
 import type { IpAddress } from '../base/ip-address.ts';
 import { type Instant, NEVER } from '../base/time.ts';
 import type { StackDrop } from './drops.ts';
+import type { FlowId } from './flow.ts';
 import type { LinkPort } from './link-port.ts';
 import type { Neighbor, NeighborWaiter } from './neighbor.ts';
 
@@ -42,38 +43,19 @@ export interface AddressResolver {
 
 /** A datagram that waits. `send` is called once, with the bytes at 0. */
 export interface DatagramSender {
-  send(
-    neighbor: Neighbor,
-    from: IpAddress,
-    fromPort: number,
-    toPort: number,
-    bytes: Uint8Array,
-    off: number,
-    len: number,
-  ): boolean;
+  send(neighbor: Neighbor, id: FlowId, bytes: Uint8Array, off: number, len: number): boolean;
 }
 
 class Held implements NeighborWaiter {
   readonly neighbor: Neighbor;
   private readonly owner: Resolution;
-  private readonly from: IpAddress;
-  private readonly fromPort: number;
-  private readonly toPort: number;
+  private readonly id: FlowId;
   readonly bytes: Uint8Array;
 
-  constructor(
-    owner: Resolution,
-    neighbor: Neighbor,
-    from: IpAddress,
-    fromPort: number,
-    toPort: number,
-    bytes: Uint8Array,
-  ) {
+  constructor(owner: Resolution, neighbor: Neighbor, id: FlowId, bytes: Uint8Array) {
     this.owner = owner;
     this.neighbor = neighbor;
-    this.from = from;
-    this.fromPort = fromPort;
-    this.toPort = toPort;
+    this.id = id;
     this.bytes = bytes;
   }
 
@@ -82,8 +64,8 @@ class Held implements NeighborWaiter {
   }
 
   sendTo(sender: DatagramSender): void {
-    const { neighbor, from, fromPort, toPort, bytes } = this;
-    sender.send(neighbor, from, fromPort, toPort, bytes, 0, bytes.length);
+    const { neighbor, id, bytes } = this;
+    sender.send(neighbor, id, bytes, 0, bytes.length);
   }
 }
 
@@ -129,15 +111,7 @@ export class Resolution {
    *
    * @returns false when there is no room; it is counted then
    */
-  hold(
-    neighbor: Neighbor,
-    from: IpAddress,
-    fromPort: number,
-    toPort: number,
-    bytes: Uint8Array,
-    off: number,
-    len: number,
-  ): boolean {
+  hold(neighbor: Neighbor, id: FlowId, bytes: Uint8Array, off: number, len: number): boolean {
     const { drops } = this.deps;
     const before = this.held.get(neighbor);
     const heldBytes = this.heldBytes - (before?.bytes.length ?? 0) + len;
@@ -151,7 +125,7 @@ export class Resolution {
     }
     const copy = new Uint8Array(len);
     copyBytes(bytes, off, copy, 0, len);
-    const held = new Held(this, neighbor, from, fromPort, toPort, copy);
+    const held = new Held(this, neighbor, { ...id }, copy);
     this.held.set(neighbor, held);
     this.heldBytes = heldBytes;
     neighbor.waiters.add(held);

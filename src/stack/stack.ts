@@ -21,6 +21,7 @@ import type { Mac } from '../wire/mac.ts';
 import type { StackDrop } from './drops.ts';
 import type {
   Downstream,
+  EchoId,
   FlowId,
   NetworkError,
   TcpFlow,
@@ -231,32 +232,20 @@ export class Stack
   }
 
   sendDatagram(now: Instant, id: FlowId, bytes: Uint8Array, off: number, len: number): boolean {
-    const { guest, guestPort, remote, remotePort } = id;
-    const neighbor = this.neighbors.obtain(now, guest);
+    const neighbor = this.neighbors.obtain(now, id.guest);
     if (neighbor === undefined) {
       this.drops.add('neighbor-table-full');
       return false;
     }
-    if (neighbor.port !== undefined) {
-      return this.udp.send(neighbor, remote, remotePort, guestPort, bytes, off, len);
-    }
+    if (neighbor.port !== undefined) return this.udp.send(neighbor, id, bytes, off, len);
     this.resolution.ask(now, neighbor);
-    return this.resolution.hold(neighbor, remote, remotePort, guestPort, bytes, off, len);
+    return this.resolution.hold(neighbor, id, bytes, off, len);
   }
 
-  sendEchoReply(
-    now: Instant,
-    guest: IpAddress,
-    remote: IpAddress,
-    identifier: number,
-    sequence: number,
-    bytes: Uint8Array,
-    off: number,
-    len: number,
-  ): boolean {
-    const neighbor = this.neighborFor(now, guest);
+  sendEchoReply(now: Instant, id: EchoId, bytes: Uint8Array, off: number, len: number): boolean {
+    const neighbor = this.neighborFor(now, id.guest);
     if (neighbor === undefined) return false;
-    return this.icmp.reply(neighbor, remote, identifier, sequence, bytes, off, len);
+    return this.icmp.reply(neighbor, id.remote, id, bytes, off, len);
   }
 
   sendUdpError(
@@ -267,23 +256,12 @@ export class Stack
     payloadLen: number,
   ): void {
     const neighbor = this.neighborFor(now, id.guest);
-    if (neighbor === undefined) return;
-    const { remote, guestPort, remotePort } = id;
-    this.icmp.sendUdpError(neighbor, remote, guestPort, remotePort, error, from, payloadLen);
+    if (neighbor !== undefined) this.icmp.sendUdpError(neighbor, id, error, from, payloadLen);
   }
 
-  sendEchoError(
-    now: Instant,
-    guest: IpAddress,
-    remote: IpAddress,
-    identifier: number,
-    sequence: number,
-    error: NetworkError,
-    from: IpAddress,
-  ): void {
-    const neighbor = this.neighborFor(now, guest);
-    if (neighbor === undefined) return;
-    this.icmp.sendEchoError(neighbor, remote, identifier, sequence, error, from);
+  sendEchoError(now: Instant, id: EchoId, error: NetworkError, from: IpAddress): void {
+    const neighbor = this.neighborFor(now, id.guest);
+    if (neighbor !== undefined) this.icmp.sendEchoError(neighbor, id, error, from);
   }
 
   flush(): void {

@@ -5,7 +5,6 @@
 import { copyBytes } from '../base/copy-bytes.ts';
 import type { Counters } from '../base/counters.ts';
 import { setKeyPorts } from '../base/flow-key.ts';
-import type { IpAddress } from '../base/ip-address.ts';
 import type { Instant } from '../base/time.ts';
 import { PROTOCOL_UDP } from '../wire/ipv4.ts';
 import {
@@ -17,7 +16,7 @@ import {
   udpSrcPort,
 } from '../wire/udp.ts';
 import type { StackDrop } from './drops.ts';
-import type { Datagram, Upstream } from './flow.ts';
+import type { Datagram, FlowId, Upstream } from './flow.ts';
 import { type IpOutput, pathSum, pathTo } from './ipv4/output.ts';
 import type { Neighbor } from './neighbor.ts';
 import type { Packet } from './packet.ts';
@@ -66,27 +65,19 @@ export class UdpLayer {
   }
 
   /** Send a datagram to `neighbor`. @returns false when it was dropped, and counted */
-  send(
-    neighbor: Neighbor,
-    from: IpAddress,
-    fromPort: number,
-    toPort: number,
-    bytes: Uint8Array,
-    off: number,
-    len: number,
-  ): boolean {
+  send(neighbor: Neighbor, id: FlowId, bytes: Uint8Array, off: number, len: number): boolean {
     if (len > MAX_PAYLOAD) {
       this.drops.add('udp-too-long');
       return false;
     }
     const { out } = this;
-    const path = pathTo(neighbor, from);
+    const path = pathTo(neighbor, id.remote);
     const l4Len = UDP_HEADER_LEN + len;
     const sum = pathSum(path, PROTOCOL_UDP);
     if (path.headerLen + l4Len > out.mtu) {
       const { scratch } = out;
       copyBytes(bytes, off, scratch.bytes, UDP_HEADER_LEN, len);
-      emitUdp(scratch.view, 0, fromPort, toPort, len, sum);
+      emitUdp(scratch.view, 0, id.remotePort, id.guestPort, len, sum);
       if (out.sendScratch(path, PROTOCOL_UDP, l4Len)) return true;
       this.drops.add(out.drop);
       return false;
@@ -98,7 +89,7 @@ export class UdpLayer {
     }
     const { slab } = out;
     copyBytes(bytes, off, slab.bytes, l4 + UDP_HEADER_LEN, len);
-    emitUdp(slab.view, l4, fromPort, toPort, len, sum);
+    emitUdp(slab.view, l4, id.remotePort, id.guestPort, len, sum);
     out.commit(l4 + l4Len);
     return true;
   }

@@ -14,6 +14,7 @@ import { parseAddress, parsePrefix } from '../../src/services/address-text.ts';
 import type {
   Datagram,
   Downstream,
+  EchoId,
   EchoRequest,
   FlowId,
   NetworkError,
@@ -81,10 +82,7 @@ export class RecordingDownstream implements Downstream {
 
   sendEchoReply(
     _now: Instant,
-    guest: IpAddress,
-    remote: IpAddress,
-    identifier: number,
-    sequence: number,
+    { guest, remote, identifier, sequence }: EchoId,
     bytes: Uint8Array,
     off: number,
     len: number,
@@ -111,10 +109,7 @@ export class RecordingDownstream implements Downstream {
 
   sendEchoError(
     _now: Instant,
-    guest: IpAddress,
-    remote: IpAddress,
-    identifier: number,
-    sequence: number,
+    { guest, remote, identifier, sequence }: EchoId,
     error: NetworkError,
     from: IpAddress,
   ): void {

@@ -283,10 +283,10 @@ describe('stack/icmp and udp', () => {
   it('hands echo to others upward, and sends their replies and errors', () => {
     const s = new Script().frames(echoFrame(7, 9, bytes(5), { ttl: 3 }));
     assert.deepEqual(s.echoes, [{ identifier: 7, sequence: 9, ttl: 3, data: bytes(5) }]);
-    const [guest, remote] = [ipv4(GUEST_IP), ipv4(SERVER_IP)];
-    assert.ok(s.stack.sendEchoReply(s.now, guest, remote, 7, 9, bytes(5), 0, 5));
-    s.stack.sendEchoError(s.now, guest, remote, 7, 9, 'ttl-exceeded', ipv4(0x0101_0101));
-    s.stack.sendEchoError(s.now, guest, remote, 7, 9, 'host-unreachable', ipv4(0x0101_0101));
+    const id = { guest: ipv4(GUEST_IP), remote: ipv4(SERVER_IP), identifier: 7, sequence: 9 };
+    assert.ok(s.stack.sendEchoReply(s.now, id, bytes(5), 0, 5));
+    s.stack.sendEchoError(s.now, id, 'ttl-exceeded', ipv4(0x0101_0101));
+    s.stack.sendEchoError(s.now, id, 'host-unreachable', ipv4(0x0101_0101));
     assert.deepEqual(icmpOut(s), [
       [0, 0],
       [11, 0],

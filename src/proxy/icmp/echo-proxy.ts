@@ -12,11 +12,11 @@
  */
 import type { RemoteInfo } from 'node:dgram';
 import { KEY_REMOTE, keyGuest, keyRemote } from '../../base/flow-key.ts';
-import type { IpAddress } from '../../base/ip-address.ts';
+import { type IpAddress, ipv4 } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
 import type { Instant } from '../../base/time.ts';
 import type { Posix } from '../../native/posix.ts';
-import type { EchoRequest } from '../../stack/flow.ts';
+import type { EchoId, EchoRequest } from '../../stack/flow.ts';
 import type { HostErrors } from '../udp/host-errors.ts';
 import { HostSession } from '../udp/host-session.ts';
 import {
@@ -91,6 +91,7 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
   private readonly deps: EchoProxyDeps;
   private readonly options: EchoProxyOptions;
   private readonly explained = new Set<string>();
+  private readonly id = new ReusedEchoId();
 
   constructor(deps: EchoProxyDeps, options: EchoProxyOptions = ECHO_DEFAULTS) {
     const { sessions, freshMs, settledMs } = options;
@@ -142,25 +143,17 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
     _port: number,
     bytes: Buffer,
   ): void {
-    const sequence = bytes.readUInt16BE(SEQUENCE);
+    const id = this.id.set(guest, remote, identifier, bytes.readUInt16BE(SEQUENCE));
     const len = bytes.length - HEADER_LEN;
-    this.deps.downstream.sendEchoReply(
-      now,
-      guest,
-      remote,
-      identifier,
-      sequence,
-      bytes,
-      HEADER_LEN,
-      len,
-    );
+    this.deps.downstream.sendEchoReply(now, id, bytes, HEADER_LEN, len);
   }
 
   protected sendError(now: Instant, { guest, identifier }: Session, failure: Failure): boolean {
     const { remote, error, from, bytes, len } = failure;
     if (len < HEADER_LEN) return false;
     const sequence = ((bytes[SEQUENCE] ?? 0) << 8) | (bytes[SEQUENCE + 1] ?? 0);
-    this.deps.downstream.sendEchoError(now, guest, remote, identifier, sequence, error, from);
+    const id = this.id.set(guest, remote, identifier, sequence);
+    this.deps.downstream.sendEchoError(now, id, error, from);
     return true;
   }
 
@@ -193,26 +186,18 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
   }
 
   private answer(now: Instant, request: EchoRequest): void {
-    const { key, identifier, sequence, slab, off, len } = request;
-    const guest = keyGuest(key);
-    const remote = keyRemote(key);
-    const { downstream } = this.deps;
-    downstream.sendEchoReply(now, guest, remote, identifier, sequence, slab.bytes, off, len);
+    const { slab, off, len } = request;
+    this.deps.downstream.sendEchoReply(now, this.idOfRequest(request), slab.bytes, off, len);
   }
 
   private prohibit(now: Instant, request: EchoRequest): void {
-    const { key, identifier, sequence } = request;
-    const guest = keyGuest(key);
-    const gateway = this.deps.addresses.gatewayOf(guest.family);
-    this.deps.downstream.sendEchoError(
-      now,
-      guest,
-      keyRemote(key),
-      identifier,
-      sequence,
-      'prohibited',
-      gateway,
-    );
+    const id = this.idOfRequest(request);
+    const gateway = this.deps.addresses.gatewayOf(id.guest.family);
+    this.deps.downstream.sendEchoError(now, id, 'prohibited', gateway);
+  }
+
+  private idOfRequest({ key, identifier, sequence }: EchoRequest): EchoId {
+    return this.id.set(keyGuest(key), keyRemote(key), identifier, sequence);
   }
 
   private openPing(
@@ -263,6 +248,22 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
       { why, advice },
       `guests cannot ping beyond the host: ${why}; to permit it: ${advice}`,
     );
+  }
+}
+
+/** The `id` of every reply and error: one object, since nobody keeps it. */
+class ReusedEchoId implements EchoId {
+  guest: IpAddress = ipv4(0);
+  remote: IpAddress = ipv4(0);
+  identifier = 0;
+  sequence = 0;
+
+  set(guest: IpAddress, remote: IpAddress, identifier: number, sequence: number): this {
+    this.guest = guest;
+    this.remote = remote;
+    this.identifier = identifier;
+    this.sequence = sequence;
+    return this;
   }
 }
 

@@ -94,16 +94,7 @@ export class IcmpInput {
       this.upstream.onEcho(now, packet);
       return;
     }
-    const { bytes } = packet.slab;
-    this.output.reply(
-      neighbor,
-      this.gateway,
-      packet.identifier,
-      packet.sequence,
-      bytes,
-      packet.off,
-      packet.len,
-    );
+    this.output.reply(neighbor, this.gateway, packet, packet.slab.bytes, packet.off, packet.len);
   }
 
   private onUnreachable(now: Instant, view: DataView, off: number, len: number): void {

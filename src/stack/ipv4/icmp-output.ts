@@ -34,7 +34,7 @@ import {
   PROTOCOL_UDP,
 } from '../../wire/ipv4.ts';
 import type { StackDrop } from '../drops.ts';
-import type { NetworkError, RefuseReason } from '../flow.ts';
+import type { EchoId, FlowId, NetworkError, RefuseReason } from '../flow.ts';
 import type { Neighbor } from '../neighbor.ts';
 import type { Packet } from '../packet.ts';
 import { type IpOutput, type Path, pathTo } from './output.ts';
@@ -65,15 +65,14 @@ export class IcmpOutput {
   reply(
     neighbor: Neighbor,
     from: IpAddress,
-    identifier: number,
-    sequence: number,
+    echo: Pick<EchoId, 'identifier' | 'sequence'>,
     bytes: Uint8Array,
     off: number,
     len: number,
   ): boolean {
     const { scratch } = this.out;
     copyBytes(bytes, off, scratch.bytes, ICMP_HEADER_LEN, len);
-    emitEcho(scratch.view, 0, ICMP_ECHO_REPLY, identifier, sequence, len);
+    emitEcho(scratch.view, 0, ICMP_ECHO_REPLY, echo.identifier, echo.sequence, len);
     return this.sendScratch(pathTo(neighbor, from), ICMP_HEADER_LEN + len);
   }
 
@@ -112,35 +111,26 @@ export class IcmpOutput {
 
   sendUdpError(
     neighbor: Neighbor,
-    remote: IpAddress,
-    guestPort: number,
-    remotePort: number,
+    id: FlowId,
     error: NetworkError,
     from: IpAddress,
     payloadLen: number,
   ): void {
     if (!this.mayReport()) return;
     const { view } = this.out.scratch;
-    const at = this.quoteHeader(neighbor, remote, PROTOCOL_UDP, 8 + payloadLen);
-    view.setUint16(at, guestPort);
-    view.setUint16(at + 2, remotePort);
+    const at = this.quoteHeader(neighbor, id.remote, PROTOCOL_UDP, 8 + payloadLen);
+    view.setUint16(at, id.guestPort);
+    view.setUint16(at + 2, id.remotePort);
     view.setUint16(at + 4, 8 + payloadLen);
     view.setUint16(at + 6, 0);
     this.sendQuoted(pathTo(neighbor, from), typeOf(error), codeOf(error));
   }
 
-  sendEchoError(
-    neighbor: Neighbor,
-    remote: IpAddress,
-    identifier: number,
-    sequence: number,
-    error: NetworkError,
-    from: IpAddress,
-  ): void {
+  sendEchoError(neighbor: Neighbor, id: EchoId, error: NetworkError, from: IpAddress): void {
     if (!this.mayReport()) return;
     const { view } = this.out.scratch;
-    const at = this.quoteHeader(neighbor, remote, PROTOCOL_ICMP, ICMP_HEADER_LEN);
-    emitEcho(view, at, ICMP_ECHO, identifier, sequence, 0);
+    const at = this.quoteHeader(neighbor, id.remote, PROTOCOL_ICMP, ICMP_HEADER_LEN);
+    emitEcho(view, at, ICMP_ECHO, id.identifier, id.sequence, 0);
     this.sendQuoted(pathTo(neighbor, from), typeOf(error), codeOf(error));
   }
 
