@@ -1,7 +1,7 @@
 /**
  * What a user gets: hawser is packed, and installed in a project of its own that has the examples.
  *
- * - the tarball: no source maps, no benchmark, no code cache; every entry point is there
+ * - the tarball: no source maps and no name of one, no benchmark, no code cache; every entry point is there
  * - `tsc --strict` with `skipLibCheck` off under several versions of TypeScript, with no package but the tarball
  * - the examples run
  * - esbuild's bundles of a launcher start, ESM and CommonJS, where there is no node_modules
@@ -11,7 +11,15 @@
  * An example that lacks what it needs of the machine is left out, unless HAWSER_REQUIRE_ALL=1.
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -76,7 +84,7 @@ interface Packed {
 }
 
 function pack(): string {
-  const text = must('.', ['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', dir]);
+  const text = must('.', ['npm', 'pack', '--json', '--silent', '--pack-destination', dir]);
   const packed: readonly Packed[] = JSON.parse(text.slice(text.indexOf('[')));
   const [tarball] = packed;
   if (tarball === undefined) throw new Error('npm pack made nothing');
@@ -118,6 +126,13 @@ function install(tarball: string): void {
   manifest.dependencies.hawser = `file:${tarball}`;
   writeFileSync(join(project, 'package.json'), JSON.stringify(manifest));
   must(project, ['npm', 'install', '--no-audit', '--no-fund', '--loglevel=error']);
+  const installed = join(project, 'node_modules', 'hawser');
+  const naming = readdirSync(installed, { recursive: true, encoding: 'utf8' })
+    .filter((path) => /\.(js|mjs|ts)$/.test(path))
+    .filter((path) =>
+      /^\/\/# sourceMappingURL=/m.test(readFileSync(join(installed, path), 'utf8')),
+    );
+  report('modules name no source map', naming.length === 0, naming.join('\n'));
 }
 
 function compile(): void {
