@@ -7,7 +7,7 @@ import { LAB, systemSuite } from '../support/requirements.ts';
 import { download, upload } from './support/clients.ts';
 import type { Daemon } from './support/daemon.ts';
 import { type Guest, HOST, HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
-import { type Background, residentBytes } from './support/processes.ts';
+import { type Background, cpuMs, residentBytes } from './support/processes.ts';
 import { until, untilStable } from './support/until.ts';
 
 const MIB = 1 << 20;
@@ -176,22 +176,23 @@ systemSuite('published ports', [...LAB, 'curl', 'nc', 'iptables'], function () {
   });
 
   it('400 ports are published and withdrawn within a second each, in one process', async () => {
+    const api = `${lab.path('hawser')}/default/api.sock`;
+    const run = async (command: string): Promise<Record<string, number>> =>
+      JSON.parse(await lab.host.run(process.execPath, HELD, command, api, '400'));
+    const { askedMs = 0 } = await run('list');
     const before = residentBytes(daemon.pid);
-    const told = JSON.parse(
-      await lab.host.run(
-        process.execPath,
-        HELD,
-        'publish',
-        `${lab.path('hawser')}/default/api.sock`,
-        '400',
-      ),
-    );
+    const usedMs = cpuMs(daemon.pid);
+    const { upMs = 0, downMs = 0, failed } = await run('publish');
     const grown = residentBytes(daemon.pid) - before;
+    const ownMs = cpuMs(daemon.pid) - usedMs;
     process.stderr.write(
-      `      400 ports: up in ${told.upMs} ms, down in ${told.downMs} ms, ${(grown / MIB).toFixed(1)} MiB\n`,
+      `      400 ports: up in ${upMs} ms, down in ${downMs} ms, 400 questions in ${askedMs} ms, ${ownMs} ms of CPU, ${(grown / MIB).toFixed(1)} MiB\n`,
     );
-    assert.equal(told.failed, 0);
-    assert.ok(told.upMs < 1000 && told.downMs < 1000, JSON.stringify(told));
+    assert.equal(failed, 0);
+    // On a machine that is busy with other things everything takes longer, and so do as many questions.
+    const limitMs = Math.max(1000, 5 * askedMs);
+    assert.ok(upMs < limitMs && downMs < limitMs, `more than ${limitMs} ms`);
+    assert.ok(ownMs < 2000, `${ownMs} ms of CPU`);
     assert.ok(grown < 32 * MIB, `${grown} bytes more`);
   });
 

@@ -9,6 +9,7 @@
  * | `reset PORT` | connects, waits a moment, resets | `got`: done |
  * | `udp ADDRESS PORT BYTES` | a datagram there and back | `got`: equal |
  * | `publish SOCKET COUNT` | so many ports through the API, and withdraws them | `upMs`, `downMs`, `failed` |
+ * | `list SOCKET COUNT` | so many questions for the ports | `askedMs` |
  * | `lease WHERE PORT` | publishes with a lease, and stays | `held` |
  * | `hostile ADDRESS` | 300 connections to port 80: silent, half a request, garbage | `refused`, `open` |
  */
@@ -71,6 +72,15 @@ function ask(
     asked.on('error', reject);
     asked.end(body === undefined ? undefined : JSON.stringify(body));
   });
+}
+
+async function list(socketPath: string, count: number): Promise<void> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 8 });
+  const started = performance.now();
+  const asked = Array.from({ length: count }, () => ask(agent, socketPath, 'GET', '/v1/ports'));
+  await Promise.all(asked);
+  agent.destroy();
+  say({ askedMs: Math.round(performance.now() - started) });
 }
 
 async function publish(socketPath: string, count: number): Promise<void> {
@@ -155,6 +165,9 @@ switch (command) {
     break;
   case 'publish':
     await publish(first, Number(second));
+    break;
+  case 'list':
+    await list(first, Number(second));
     break;
   case 'lease':
     lease(first, Number(second));
