@@ -28,12 +28,10 @@ export async function demoCommand(request: DemoCommandRequest): Promise<number> 
   const name = once ? `demo-${process.pid}` : 'demo';
   const options = await loadConfig({ name, ...request.commandLine }, request.config, place);
   makeInstanceDir(place, options.name);
-  try {
-    const { runDemo } = await import('../demo/demo.ts');
-    const hasListen = 'listen' in request.commandLine;
-    const sized = sizeMiB === undefined ? {} : { sizeMiB };
-    return await runDemo({ once, vm, json, options, hasListen, ...sized });
-  } finally {
-    if (once) removeInstanceDir(place, options.name);
-  }
+  // Also where a second signal ends the process at once.
+  if (once) process.once('exit', () => removeInstanceDir(place, options.name));
+  const { runDemo } = await import('../demo/demo.ts');
+  const hasListen = 'listen' in request.commandLine;
+  const sized = sizeMiB === undefined ? {} : { sizeMiB };
+  return await runDemo({ once, vm, json, options, hasListen, ...sized });
 }

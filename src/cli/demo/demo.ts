@@ -93,7 +93,7 @@ class Demo {
   }
 
   async run(): Promise<number> {
-    const forward = SIGNALS.map((signal) => [signal, () => this.end()] as const);
+    const forward = SIGNALS.map((signal) => [signal, () => this.onSignal()] as const);
     for (const [signal, listener] of forward) process.on(signal, listener);
     const onExit = (): void => {
       this.events.emit('exit');
@@ -136,7 +136,7 @@ class Demo {
       events: this.events,
       graceMs: GRACE_MS,
       offered: [this.files.port],
-      exit: (status) => process.exit(status),
+      exit: (status) => process.exit(status || this.status),
       onReady: (network) => this.onReady(network, config),
     });
     return this.status;
@@ -155,6 +155,11 @@ class Demo {
   }
 
   private end(): void {
+    if (!this.ended.signal.aborted) this.onSignal();
+  }
+
+  /** A second one ends the daemon at once. */
+  private onSignal(): void {
     this.ended.abort();
     this.events.emit('SIGTERM');
   }
