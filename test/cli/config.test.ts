@@ -5,6 +5,7 @@ import type { DaemonConfig } from '../../src/cli/daemon-config.ts';
 import { printConfig } from '../../src/cli/print-config.ts';
 import { type Place, runtimeDir } from '../../src/cli/runtime-dir.ts';
 import { UsageError } from '../../src/network/errors.ts';
+import { DEFAULT_NETWORK } from '../network/default-config.ts';
 
 const PLACE: Place = { env: { XDG_RUNTIME_DIR: '/run/user/7' }, uid: 7, exists: () => false };
 
@@ -24,19 +25,9 @@ function complaint(commandLine: CommandLine, yaml?: string): string {
 }
 
 const DEFAULTS: DaemonConfig = {
+  ...DEFAULT_NETWORK,
   name: 'default',
   listen: ['qemu:/run/user/7/hawser/default/qemu.sock'],
-  subnet: '192.168.127.0/24',
-  gateway: '192.168.127.1',
-  hostIp: '192.168.127.254',
-  mtu: 1_500,
-  publish: [],
-  sourceAddress: 'preserve',
-  keepaliveS: 120,
-  mux: { links: [], allow: [] },
-  guestApi: { enabled: false, bind: ['127.0.0.1:1024-65535', '[::1]:1024-65535'] },
-  dns: { upstreams: undefined, search: undefined, zones: [], hostsFile: undefined },
-  leases: { file: undefined, static: [] },
   api: { kind: 'unix', path: '/run/user/7/hawser/default/api.sock' },
   pidFile: undefined,
   readyFd: undefined,
@@ -44,11 +35,7 @@ const DEFAULTS: DaemonConfig = {
   guestTimeoutS: 300,
   exitWithParent: false,
   exitWithReadyFd: false,
-  socketMode: 0o600,
   log: { level: 'info', format: undefined, file: undefined },
-  verifyChecksums: true,
-  busyPollUs: undefined,
-  linkGraceMs: 60_000,
 };
 
 const FULL_YAML = `

@@ -6,6 +6,7 @@ import { portView } from '../../src/control/ports/port-view.ts';
 import type { DnsZone } from '../../src/network/config.ts';
 import type { DaemonNetwork } from '../../src/network/daemon-network.ts';
 import type { PortTable } from '../../src/proxy/ports/port-table.ts';
+import { DEFAULT_NETWORK } from '../network/default-config.ts';
 import { portTable } from '../proxy/ports/port-fixture.ts';
 
 export const TCP_FLOW: FlowView = {
@@ -116,19 +117,10 @@ export class FakeNetwork implements DaemonNetwork {
 
 /** Options whose sockets are in `dir`. */
 export const optionsIn = (dir: string, more: Partial<DaemonConfig> = {}): DaemonConfig => ({
+  ...DEFAULT_NETWORK,
   name: 'test',
   listen: [`qemu:${dir}/qemu.sock`],
-  subnet: '192.168.127.0/24',
-  gateway: '192.168.127.1',
-  hostIp: '192.168.127.254',
-  mtu: 1_500,
-  publish: [],
-  sourceAddress: 'preserve',
-  keepaliveS: 120,
-  mux: { links: [], allow: [] },
   guestApi: { enabled: false, bind: [] },
-  dns: { upstreams: undefined, search: undefined, zones: [], hostsFile: undefined },
-  leases: { file: undefined, static: [] },
   api: { kind: 'unix', path: `${dir}/api.sock` },
   pidFile: `${dir}/hawser.pid`,
   readyFd: undefined,
@@ -136,10 +128,6 @@ export const optionsIn = (dir: string, more: Partial<DaemonConfig> = {}): Daemon
   guestTimeoutS: 0,
   exitWithParent: false,
   exitWithReadyFd: false,
-  socketMode: 0o600,
   log: { level: 'info', format: 'json', file: undefined },
-  verifyChecksums: true,
-  busyPollUs: undefined,
-  linkGraceMs: 60_000,
   ...more,
 });

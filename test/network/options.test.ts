@@ -3,6 +3,7 @@ import { checkOptions } from '../../src/network/check-options.ts';
 import { createNetwork } from '../../src/network/create-network.ts';
 import { OptionsError } from '../../src/network/option-problem.ts';
 import type { NetworkOptions } from '../../src/network/options.ts';
+import { DEFAULT_NETWORK } from './default-config.ts';
 
 /** What a JavaScript caller may pass. */
 const check = (options: object | null | undefined): unknown =>
@@ -22,27 +23,13 @@ const itself: unknown[] = [];
 itself.push(itself);
 
 describe('network/options', () => {
-  const defaults = {
-    listen: [],
-    subnet: '192.168.127.0/24',
-    gateway: '192.168.127.1',
-    hostIp: '192.168.127.254',
-    mtu: 1_500,
-    publish: [],
-    sourceAddress: 'preserve',
-    keepaliveS: 120,
-    mux: { links: [], allow: [] },
-    guestApi: { enabled: false, bind: ['127.0.0.1:1024-65535', '[::1]:1024-65535'] },
-    dns: { upstreams: undefined, search: undefined, zones: [], hostsFile: undefined },
-    leases: { file: undefined, static: [] },
-    socketMode: 0o600,
-    verifyChecksums: true,
-    busyPollUs: undefined,
-    linkGraceMs: 60_000,
-  };
-  it('of nothing are the defaults: no link, no file', () => assert.deepEqual(check({}), defaults));
+  it('of nothing are the defaults: no link, no file', () =>
+    assert.deepEqual(check({}), DEFAULT_NETWORK));
   it('that are undefined are not set', () =>
-    assert.deepEqual(check({ mtu: undefined, hostIp: undefined, listen: undefined }), defaults));
+    assert.deepEqual(
+      check({ mtu: undefined, hostIp: undefined, listen: undefined }),
+      DEFAULT_NETWORK,
+    ));
 
   it('take every key, and one value for a list', () => {
     const options: Required<NetworkOptions> = {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { startFileServer } from '../../src/lab/file-server.ts';
-import { seededSha256 } from '../../src/lab/seeded-stream.ts';
 import type { StepPlan } from '../../src/lab/step-plan.ts';
-import { checkVmStep, vmSteps } from '../../src/lab/vm/planned-steps.ts';
+import { vmSteps } from '../../src/lab/vm/planned-steps.ts';
 import { startVm } from '../../src/lab/vm/start-vm.ts';
 import { createNetwork } from '../../src/network/create-network.ts';
 import { systemSuite } from '../support/requirements.ts';
+import { takesSteps } from './support/vm-steps.ts';
 
 systemSuite('a QEMU virtual machine on a descriptor of the child', ['vm'], function () {
   this.timeout(180_000);
@@ -23,21 +23,11 @@ systemSuite('a QEMU virtual machine on a descriptor of the child', ['vm'], funct
       sizeBytes: 16 << 20,
       seed: 9,
     };
-    const steps = vmSteps(plan);
-    const vm = startVm({ link: '', mode: 'fd', memoryMiB: 320, steps });
+    const vm = startVm({ link: '', mode: 'fd', memoryMiB: 320, steps: vmSteps(plan) });
     try {
       assert.ok(vm.card !== undefined);
       const link = network.attach(vm.card, { name: 'qemu' });
-      const sum = seededSha256(plan.seed, plan.sizeBytes);
-      const seen: string[] = [];
-      for await (const result of vm.results) {
-        const report = await checkVmStep(result, plan, sum);
-        assert.ok(report.ok, `${report.step}: ${report.detail}`);
-        seen.push(report.step);
-      }
-      const { status, tail } = await vm.ended;
-      assert.equal(status, 0, tail.join('\n'));
-      assert.deepEqual(seen, ['boot', ...steps.map((step) => step.name)]);
+      await takesSteps(vm, plan);
       await link.closed;
       assert.deepEqual(network.view.info().links, []);
     } finally {

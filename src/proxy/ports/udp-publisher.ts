@@ -16,14 +16,12 @@ import {
 } from '../../base/flow-key.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
 import { once } from '../../base/once.ts';
-import type { Clock, Instant } from '../../base/time.ts';
+import type { Instant } from '../../base/time.ts';
 import type { Posix } from '../../native/posix.ts';
-import type { Datagram, Downstream, FlowId } from '../../stack/flow.ts';
-import type { AddressMap } from '../address-map.ts';
-import type { FlushScheduler } from '../flush-scheduler.ts';
+import type { Datagram, FlowId } from '../../stack/flow.ts';
+import type { SessionsDeps } from '../udp/host-sessions.ts';
 import { type EndCounts, type IdleFlow, IdleFlows } from '../udp/idle-flows.ts';
-import type { Outboxes } from '../udp/outbox.ts';
-import type { SendPool, SendSlot } from '../udp/send-pool.ts';
+import type { SendSlot } from '../udp/send-pool.ts';
 import {
   type FrontCalls,
   type FrontOwner,
@@ -54,17 +52,9 @@ export const UDP_PUBLISHER_DEFAULTS: UdpPublisherOptions = {
 
 export type PublisherCalls = FrontCalls & Pick<Posix, 'makeDatagramReader'>;
 
-export interface UdpPublisherDeps {
-  readonly downstream: Downstream;
-  readonly clock: Clock;
-  readonly flush: FlushScheduler;
-  readonly addresses: AddressMap;
-  readonly pool: SendPool;
-  /** The owner flushes them after each batch of frames. */
-  readonly outboxes: Outboxes;
+export interface UdpPublisherDeps extends SessionsDeps {
   /** Undefined without native calls. Asked when a port is published on a wildcard. */
   readonly native: { readonly posix: PublisherCalls | undefined };
-  readonly seed: number;
 }
 
 export type UdpPublisherCount =

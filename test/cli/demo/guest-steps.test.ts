@@ -5,19 +5,10 @@ import type { PublishingHost } from '../../../src/cli/demo/published-steps.ts';
 import { StepRunner } from '../../../src/cli/demo/step-runner.ts';
 import type { MuxLinkView } from '../../../src/control/network-view.ts';
 import type { EmbeddedGuest, Transfer } from '../../../src/lab/guest/embedded-guest.ts';
-import { seededSha256 } from '../../../src/lab/seeded-stream.ts';
-import type { StepPlan } from '../../../src/lab/step-plan.ts';
 import { LeftOutError, type StepReport } from '../../../src/lab/step-report.ts';
+import { PLAN, SUM } from '../../lab/sample-plan.ts';
 import { portTable } from '../../proxy/ports/port-fixture.ts';
 
-const PLAN: StepPlan = {
-  gateway: '192.168.127.1',
-  hostIp: '192.168.127.254',
-  port: 8000,
-  sizeBytes: 5000,
-  seed: 1,
-};
-const SUM = seededSha256(PLAN.seed, PLAN.sizeBytes);
 const QUIET = { begin: (): void => {}, progress: (): void => {}, end: (): void => {} };
 
 function makeGuest(changes: Partial<EmbeddedGuest>): EmbeddedGuest {

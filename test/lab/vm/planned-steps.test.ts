@@ -1,18 +1,8 @@
 import assert from 'node:assert/strict';
-import { seededSha256 } from '../../../src/lab/seeded-stream.ts';
-import type { StepPlan } from '../../../src/lab/step-plan.ts';
 import type { StepReport } from '../../../src/lab/step-report.ts';
 import { checkVmStep } from '../../../src/lab/vm/planned-steps.ts';
 import { parseResult } from '../../../src/lab/vm/start-vm.ts';
-
-const PLAN: StepPlan = {
-  gateway: '192.168.127.1',
-  hostIp: '192.168.127.254',
-  port: 8000,
-  sizeBytes: 5000,
-  seed: 1,
-};
-const SUM = seededSha256(PLAN.seed, PLAN.sizeBytes);
+import { PLAN, SUM } from '../sample-plan.ts';
 
 describe('VM console', () => {
   it('a result line is found after console noise and carriage returns', () => {

@@ -8,15 +8,25 @@ import { Guest, ops, type Packet } from './guest.ts';
 
 const context = { clock: { now: () => 0 }, flusher: NO_FLUSH };
 
-function open(): { guest: Guest; duplex: ByteDuplex } {
+interface Ends {
+  readonly guest: Guest;
+  readonly duplex: ByteDuplex;
+}
+
+function connect(): Ends {
   const guest = new Guest();
   const duplex = new ByteDuplex(context);
   const stream = guest.endpoint.connect(0, 9, duplex);
   assert.ok(stream);
   duplex.join(stream);
   guest.step();
-  guest.send(p.OP_RESPONSE, 9, 5000);
   return { guest, duplex };
+}
+
+function open(): Ends {
+  const ends = connect();
+  ends.guest.send(p.OP_RESPONSE, 9, 5000);
+  return ends;
 }
 
 const payloads = (packets: readonly Packet[]): number =>
@@ -81,13 +91,7 @@ describe('a vsock stream as a ByteDuplex', () => {
     ['a reset', p.OP_RST, 'ECONNRESET'],
   ] as const) {
     it(`reports ${what} as ${code}`, async () => {
-      const guest = new Guest();
-      const duplex = new ByteDuplex(context);
-      const stream = guest.endpoint.connect(0, 9, duplex);
-      assert.ok(stream);
-      duplex.join(stream);
-      guest.step();
-      if (code === 'ECONNRESET') guest.send(p.OP_RESPONSE, 9, 5000);
+      const { guest, duplex } = code === 'ECONNRESET' ? open() : connect();
       const failed = once(duplex, 'error');
       guest.send(op, 9, 5000);
       const [error] = await failed;

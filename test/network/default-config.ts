@@ -1,0 +1,21 @@
+/** What `hawser run` and `createNetwork` use when nothing is given. */
+import type { NetworkConfig } from '../../src/network/config.ts';
+
+export const DEFAULT_NETWORK: NetworkConfig = {
+  listen: [],
+  subnet: '192.168.127.0/24',
+  gateway: '192.168.127.1',
+  hostIp: '192.168.127.254',
+  mtu: 1_500,
+  publish: [],
+  sourceAddress: 'preserve',
+  keepaliveS: 120,
+  mux: { links: [], allow: [] },
+  guestApi: { enabled: false, bind: ['127.0.0.1:1024-65535', '[::1]:1024-65535'] },
+  dns: { upstreams: undefined, search: undefined, zones: [], hostsFile: undefined },
+  leases: { file: undefined, static: [] },
+  socketMode: 0o600,
+  verifyChecksums: true,
+  busyPollUs: undefined,
+  linkGraceMs: 60_000,
+};
