@@ -62,7 +62,7 @@ complete -F _hawser hawser
 
 /** Within single quotes, and in zsh's specifications within brackets too. */
 const quoted = (text: string): string => text.replaceAll("'", `'\\''`);
-const bracketed = (text: string): string => quoted(text).replace(/[[\]:\\]/g, '\\$&');
+const bracketed = (text: string): string => quoted(text.replace(/[[\]:\\]/g, '\\$&'));
 
 function zsh(commands: readonly Words[]): string {
   const cases = commands.map(({ name, options }) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { wantsColour } from '../../../src/cli/colour.ts';
@@ -71,8 +71,9 @@ describe('hawser as a program for people', function () {
     });
 
     itNeeding(`completion ${shell} is understood by ${shell}`, [shell], () => {
-      const input = completionScript(shell, makeProgram());
-      const { status, stderr } = spawnSync(shell, ['-n'], { input, encoding: 'utf8' });
+      const file = place.path('completion');
+      writeFileSync(file, completionScript(shell, makeProgram()));
+      const { status, stderr } = spawnSync(shell, ['-n', file], { encoding: 'utf8' });
       assert.equal(status, 0, stderr);
     });
   }
