@@ -72,7 +72,7 @@ systemSuite(
       ].join(' ');
       writeProgram(
         'qemu-system-x86_64',
-        `rm -f console; args=(); memory='-m 256'
+        `args=(); memory='-m 256'
 for arg in "$@"; do case $arg in ...) ;; -m) memory=; args+=("$arg");; *) args+=("$arg");; esac; done
 PATH=\${PATH#*:}
 exec qemu-system-x86_64 ${machine} $memory -append 'console=ttyS0 quiet panic=-1' "\${args[@]}"`,

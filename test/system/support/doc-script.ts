@@ -68,7 +68,7 @@ export function scriptOf({ commands }: DocSection): readonly string[] {
       running = true;
     }
     lines.push(`at ${quote(command)}`);
-    if (QEMU.test(command)) lines.push(`${command} &`, 'await_vm');
+    if (QEMU.test(command)) lines.push('rm -f console', `${command} &`, 'await_vm');
     else if (STAYS.test(command)) {
       lines.push(...stays(command));
       running = true;
