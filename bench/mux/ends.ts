@@ -26,7 +26,7 @@ async function use(question: Question, { ownMemory }: Contender): Promise<Usage>
   const { user, system } = process.cpuUsage();
   const cpuMs = (user + system) / 1000;
   if (question === 'cpu') return { cpuMs, memoryBytes: 0 };
-  if (globalThis.gc === undefined) throw new Error('memory is told with --expose-gc only');
+  if (globalThis.gc === undefined) throw new Error('memory is measured with --expose-gc only');
   for (let i = 0; i < COLLECTIONS; i++) {
     globalThis.gc();
     await sleep(COLLECTION_MS);

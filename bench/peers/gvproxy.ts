@@ -32,7 +32,7 @@ export const gvproxy: Peer = {
     onPath('gvproxy') === undefined
       ? 'no gvproxy on PATH (github.com/containers/gvisor-tap-vsock)'
       : undefined,
-  version: () => versionOf('gvproxy', '-version') || 'gvproxy, which does not tell its version',
+  version: () => versionOf('gvproxy', '-version') || 'gvproxy of an unknown version',
   async start(lab, mtu) {
     const socket = lab.path('gv.sock');
     const api = lab.path('gv.api');

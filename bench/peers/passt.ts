@@ -14,8 +14,8 @@ const missing = (program: string) => (): string | undefined =>
 
 /** Debian's build does not know its own version. */
 const version = (program: string) => (): string => {
-  const told = versionOf(program, '--version');
-  if (!told.includes('unknown')) return told;
+  const printed = versionOf(program, '--version');
+  if (!printed.includes('unknown')) return printed;
   return `${program} ${versionOf('dpkg-query', '-W', 'passt').split('\t')[1] ?? ''} (Debian)`;
 };
 

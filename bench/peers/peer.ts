@@ -11,7 +11,7 @@ export interface Peer {
   readonly onlyMtu?: number;
   /** Why it cannot be measured on this machine. */
   missing(): string | undefined;
-  /** Names the program too; empty when there is nothing to tell. */
+  /** Names the program too; empty when it has no version. */
   version(): string;
   /** @returns once the guest is attached and configured; bytes may not flow yet */
   start(lab: Lab, mtu: number): Promise<Started>;

@@ -1,6 +1,6 @@
 /**
  * A capture as a script for the guest's side: its frames in the bursts in which they came, and what
- * the host's side must have done before each burst, told from the acknowledgments in it.
+ * the host's side must have done before each burst, derived from the acknowledgments in it.
  */
 import { type IpAddress, ipv4 } from '../../src/base/ip-address.ts';
 import { makePacketSlab, type Slab } from '../../src/base/slab.ts';

@@ -1,4 +1,4 @@
-/** Moves a captured segment to where its flow is now; its checksum is corrected, not computed anew. */
+/** Moves a captured segment to where its flow is now; its checksum is updated incrementally. */
 import type { Slab } from '../../src/base/slab.ts';
 import { fold16 } from '../../src/wire/checksum.ts';
 import { TCP_CHECKSUM_OFFSET, TCP_HEADER_LEN } from '../../src/wire/tcp.ts';

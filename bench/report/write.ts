@@ -11,10 +11,10 @@ export async function writeReport(results: Results, outDir: string): Promise<str
   const charts = await drawCharts(results);
   for (const { file, svg } of charts ?? []) writeFileSync(join(outDir, file), svg);
   const noCharts = charts === undefined ? ['charts: the package echarts is not installed'] : [];
-  const told = { ...results, leftOut: [...results.leftOut, ...noCharts] };
+  const report = { ...results, leftOut: [...results.leftOut, ...noCharts] };
   const files = (charts ?? []).map(({ file }) => file);
-  const text = markdown(told, files);
-  writeFileSync(join(outDir, 'bench.json'), `${JSON.stringify(told, undefined, 1)}\n`);
+  const text = markdown(report, files);
+  writeFileSync(join(outDir, 'bench.json'), `${JSON.stringify(report, undefined, 1)}\n`);
   writeFileSync(join(outDir, 'bench.md'), text);
   return `${text}\n${join(outDir, 'bench.md')}, bench.json and ${files.length} charts were written.`;
 }

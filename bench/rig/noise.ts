@@ -39,7 +39,7 @@ function snapshot(): Snapshot {
   };
 }
 
-/** Start listening; the returned function tells what was heard since. */
+/** Start listening; the returned function returns what was heard since. */
 export function listenForNoise(): () => Noise {
   const before = snapshot();
   return () => {

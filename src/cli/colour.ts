@@ -1,4 +1,4 @@
-/** Whether text for people has colours: https://no-color.org, https://force-color.org. */
+/** Whether text for users has colours: https://no-color.org, https://force-color.org. */
 export function wantsColour(
   env: Readonly<Record<string, string | undefined>>,
   isTerminal: boolean,

@@ -26,7 +26,7 @@ import { DAEMON_SCHEMAS, type DaemonSettings, type Settings } from './settings.t
 const LARGEST = 999_999_999;
 const DEFAULT_GUEST_TIMEOUT_S = 300;
 
-/** Options as commander gives them: text, lists of text, flags; only those that were typed. */
+/** Options as commander returns them: text, lists of text, flags; only those that were given. */
 export type CommandLine = Readonly<Record<string, unknown>>;
 
 /** What a problem's sentence begins with: the key where it was written, and what is between that and the value. */

@@ -4,7 +4,7 @@
  * Order of starting: pid file, network, control API, readiness; of ending: the reverse. The end is
  * wanted by a signal, by the API or by the last guest's leaving, and may be wanted at any time, while
  * starting too. It is graceful for {@link GRACE_MS}; then, or at a second signal, the process exits with
- * whatever paths are left removed by hand.
+ * the remaining paths removed.
  */
 import { reportFault } from '../base/faults.ts';
 import type { Log } from '../base/log.ts';
@@ -83,7 +83,7 @@ class Daemon {
   readonly stopped: Promise<void>;
   isStopping = false;
   private isReady = false;
-  /** Why the end is no good one. */
+  /** Why the end counts as a failure. */
   failure: Error | undefined;
   private readonly options: DaemonConfig;
   private readonly deps: DaemonDeps;
@@ -199,7 +199,7 @@ class Daemon {
     deps.onReady?.(network);
     if (options.readyFd !== undefined && options.exitWithReadyFd) {
       const { watchReader } = await import('./reader-watch.ts');
-      const onGone = (): void => this.stop('nobody reads --ready-fd any more');
+      const onGone = (): void => this.stop('--ready-fd has no reader any more');
       this.watches.push(await watchReader(options.readyFd, onGone));
     }
   }
@@ -211,7 +211,7 @@ class Daemon {
       await deps.reload?.(network);
       deps.log.info({}, 'SIGHUP: log, hosts and zones are read again');
     } catch (error) {
-      deps.log.error({ reason: messageOf(error) }, 'SIGHUP: what was in force stays');
+      deps.log.error({ reason: messageOf(error) }, 'SIGHUP: the previous settings stay in effect');
     }
   }
 
@@ -239,7 +239,7 @@ class Daemon {
   /** Once ready, others depend on it: what has thrown is lost, and everybody else's traffic goes on. */
   private onUncaught(error: unknown): void {
     if (this.isReady && contained(error)) return;
-    this.deps.log.error({ err: error }, 'hawser fails: a bug, please report it');
+    this.deps.log.error({ err: error }, 'hawser failed: a bug, please report it');
     this.leave(EXIT_FAILURE);
   }
 

@@ -1,6 +1,6 @@
 /**
- * Files named by options that are opened later, or only now and then: a wrong path is said at the start, not found
- * out when leases are lost or names unknown.
+ * Files named by options that are opened later, or only occasionally: a wrong path is reported at the start, not
+ * when leases are lost or names unknown.
  */
 import {
   accessSync,

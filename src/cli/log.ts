@@ -1,4 +1,4 @@
-/** `base/log.ts` on pino: JSON lines for programs, pretty ones for people. */
+/** `base/log.ts` on pino: JSON lines for programs, pretty ones for terminals. */
 import { isatty } from 'node:tty';
 import { pino } from 'pino';
 import type { Log } from '../base/log.ts';

@@ -1,6 +1,6 @@
 /** The `hawser` program. Only what must be in place first is done here; the rest is in `program.ts`. */
 import { exitOnSignals } from './early-signals.ts';
-import './parent-watch.ts'; // whose process started this one, before it can have ended
+import './parent-watch.ts'; // first: records the parent process before it can have ended
 
 async function main(): Promise<number> {
   if (process.argv[2] === 'run') exitOnSignals();

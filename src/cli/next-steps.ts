@@ -1,4 +1,4 @@
-/** For people who started `hawser run` on a terminal: what to do next, and which ports are published. */
+/** Printed when `hawser run` is started on a terminal: what to do next, and which ports are published. */
 import type { PortView } from '../control/network-view.ts';
 import { parseLinkSpec } from '../transports/link-spec.ts';
 import { hostSide } from './commands/port-text.ts';
@@ -16,7 +16,7 @@ export function nextSteps({ name, links, ports }: NextSteps): string {
   return [
     ...links.flatMap((link) => attachText(link) ?? []),
     ...ports.map((port) => `  published: ${hostSide(port)}`),
-    `  look around: hawser status${which}, hawser flows${which}; end: Ctrl-C, or hawser stop${which}`,
+    `  inspect: hawser status${which}, hawser flows${which}; end: Ctrl-C, or hawser stop${which}`,
     '',
   ].join('\n');
 }

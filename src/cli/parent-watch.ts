@@ -1,6 +1,6 @@
 /**
- * The end of the process that started this one. The system gives an orphan another parent; that is looked for every
- * {@link POLL_MS}. (PR_SET_PDEATHSIG would tell at once, but of the parent's thread, which may end long before it.)
+ * Detects the end of the process that started this one. The system gives an orphan another parent, which is polled every
+ * {@link POLL_MS}. (PR_SET_PDEATHSIG is immediate, but fires for the parent's thread, which may end long before it.)
  *
  * A parent that has died before the first line of ours ran cannot be noticed by its number alone: an orphan's parent
  * is process 1 or a subreaper, which may have started us as well. Launchers that care name themselves.
@@ -13,9 +13,9 @@ const POLL_MS = 500;
 const PARENT_AT_START = process.ppid;
 
 /**
- * @param parent its process id, or true for whoever it was when this program began
+ * @param parent its process id, or true for the parent at the start of this program
  * @param onGone called once
- * @returns what stops it
+ * @returns a function that stops the watch
  * @throws RunError when it is gone, or cannot be known
  */
 export function watchParent(parent: number | true, onGone: (pid: number) => void): () => void {

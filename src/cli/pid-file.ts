@@ -1,8 +1,8 @@
 /**
- * The pid file: refuses a live daemon's, takes over a dead one's, whatever races with it.
+ * The pid file: refuses that of a live daemon, takes over that of a dead one, safely against races.
  *
- * It is linked into place, so that nobody reads it half written; a stale one is replaced under a lock, so
- * that of several starters exactly one wins.
+ * It is linked into place, so that it is never read half written; a stale one is replaced under a lock, so
+ * that exactly one of several starting daemons wins.
  */
 import { readFileSync, rmSync, statSync } from 'node:fs';
 import { createWhole, isAlive, withPathLock } from '../control/path-lock.ts';
@@ -14,7 +14,7 @@ const START_SLACK_MS = 2_000;
 /** USER_HZ, the unit of /proc times; 100 on every Linux that Node runs on. */
 const TICKS_PER_S = 100;
 
-/** @throws RunError that says whose it is and what to do */
+/** @throws RunError that states the owner and what to do */
 export async function claimPidFile(path: string): Promise<void> {
   const text = `${process.pid}\n`;
   try {
@@ -65,7 +65,7 @@ function holds(pid: number, path: string): boolean {
   return startedAtMs === undefined || startedAtMs <= statSync(path).mtimeMs + START_SLACK_MS;
 }
 
-/** @returns ms since the Unix epoch, or undefined where the system does not tell */
+/** @returns ms since the Unix epoch, or undefined where it is not available */
 function processStart(pid: number): number | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');

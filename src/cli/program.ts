@@ -1,5 +1,5 @@
 /**
- * The commands of `hawser`: which was meant, and what its exit status is. Commands are loaded when they are
+ * The commands of `hawser`, and their exit status. Commands are loaded when they are
  * called, so that `--help` and errors of usage are quick.
  *
  * Exit status: 0 for a wanted end, 1 for a failure while running, 2 for bad usage.
@@ -55,7 +55,7 @@ function addRunOptions(command: Command, isTaken: (row: OptionRow) => boolean): 
   command.option('-c, --config <file>', 'the same options in YAML, with camelCase keys');
 }
 
-/** The options of the table that were typed. */
+/** The options of the table that were given. */
 function typedOptions(command: Command): Record<string, unknown> {
   return Object.fromEntries(
     RUN_OPTIONS.filter(({ key }) => command.getOptionValueSource(key) === 'cli').map(
@@ -164,7 +164,7 @@ function addPortCommands(program: Command): void {
     .argument('<port...>', 'as of "hawser run -p"')
     .option('--source-address <how>', "what the guest's server sees: preserve or gateway")
     .option('--proxy-protocol <version>', 'send the PROXY protocol before the data: v1 or v2')
-    .option('--via <way>', 'net, or mux: through the agent in the guest');
+    .option('--via <carrier>', 'net, or mux: through the agent in the guest');
   expose.action(async () => {
     const { exposeCommand } = await load();
     const how = {

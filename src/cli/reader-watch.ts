@@ -1,6 +1,6 @@
 /**
- * Whether somebody can still read what we write to a descriptor of the launcher's. The other end of a socket is
- * seen to close; of a pipe the system tells a writer only when asked (poll(2): POLLERR), which Node cannot.
+ * Watches for the end of the reader of a launcher's descriptor. Closing the other end of a socket is an
+ * event; that of a pipe is visible to the writer only by polling (poll(2): POLLERR), which Node cannot do.
  */
 import { fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
@@ -11,7 +11,7 @@ const POLL_MS = 500;
 /**
  * @param fd stays open until the watch stops
  * @param onGone called once
- * @returns what stops it, and closes the descriptor
+ * @returns a function that stops the watch, and closes the descriptor
  * @throws UsageError unless it is a pipe or a socket; NativeUnavailableError for a pipe without koffi
  */
 export async function watchReader(fd: number, onGone: () => void): Promise<() => void> {
@@ -38,7 +38,7 @@ function watchSocket(fd: number, onGone: () => void): () => void {
 
 async function watchPipe(fd: number, onGone: () => void): Promise<() => void> {
   const { loadPosix } = await import('../native/load.ts');
-  const posix = loadPosix('notice that nobody reads --ready-fd');
+  const posix = loadPosix('notice that --ready-fd has no reader');
   const timer = setInterval(() => {
     if (!posix.isBroken(fd)) return;
     clearInterval(timer);

@@ -37,6 +37,6 @@ export function announceReady(
     writeSync(fd, `${JSON.stringify(readiness)}\n`);
     if (fd > 2 && !staysOpen) closeSync(fd);
   } catch (error) {
-    log.warn({ fd, reason: messageOf(error) }, 'nobody reads the readiness line');
+    log.warn({ fd, reason: messageOf(error) }, 'the readiness line has no reader');
   }
 }

@@ -1,4 +1,4 @@
-/** Where an instance keeps its sockets unless told otherwise. */
+/** The default directory of an instance's sockets. */
 import { lstatSync, mkdirSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -58,6 +58,6 @@ export function removeInstanceDir(place: Place, name: string): void {
   try {
     rmdirSync(instanceDir(place, name));
   } catch {
-    // Not empty: what is in it is not ours to remove.
+    // Not empty: its contents are not ours.
   }
 }

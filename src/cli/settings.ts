@@ -1,5 +1,5 @@
 /**
- * What each option of the daemon may be, whichever way it came: one schema for the command line (where every value is
+ * The valid values of each option of the daemon: one schema for the command line (where every value is
  * text) and for YAML.
  */
 import { NETWORK_SCHEMAS, type NetworkSettings } from '../network/network-settings.ts';

@@ -1,5 +1,5 @@
 /**
- * Where log lines go: a descriptor, usually stderr, that nobody may be reading.
+ * The sink of log lines: a descriptor, usually stderr, which may have no reader.
  *
  * Node writes to pipes synchronously: a launcher that keeps our stderr but does not read it would stop the
  * whole daemon as soon as the pipe is full. So a pipe or terminal is opened a second time, non-blocking (our
@@ -21,7 +21,7 @@ function reopen(fd: number): number {
     const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;
     return openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_NOCTTY);
   } catch {
-    return fd; // no /proc, or not ours to open: the plain descriptor serves
+    return fd; // no /proc, or no permission to open it: use the plain descriptor
   }
 }
 
@@ -42,7 +42,7 @@ export class StderrSink implements LineSink {
       writeSync(this.fd, text);
       this.dropped = 0;
     } catch (error) {
-      // EAGAIN: full. EPIPE and the rest: nobody is there. Neither is a reason to stop.
+      // EAGAIN: full. EPIPE and the rest: no reader. Neither is a reason to stop.
       if (errorCode(error) === 'EAGAIN') this.dropped++;
     }
   }

@@ -1,4 +1,4 @@
-/** Tables and figures for people. */
+/** Tables and figures for terminals. */
 import Table from 'cli-table3';
 
 const NO_LINES = {
@@ -19,7 +19,7 @@ const NO_LINES = {
   middle: '  ',
 };
 
-/** What a guest chose (its host name) must not steer the terminal. */
+/** Text chosen by a guest (its host name) must not control the terminal. */
 const harmless = (text: string): string => text.replace(/[^\x20-\x7e\n\u00a0-\u{10ffff}]/gu, '?');
 
 const GAP = 2;

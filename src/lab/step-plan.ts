@@ -1,4 +1,4 @@
-/** What a guest is to do on a network that works, and what its answers must be. */
+/** The steps of a guest on a working network, and their expected answers. */
 import type { Transfer } from './guest/embedded-guest.ts';
 import type { Outcome } from './step-report.ts';
 

@@ -42,12 +42,12 @@ export type RefuseReason =
   | 'prohibited'
   | 'timed-out';
 
-/** A guest SYN held unanswered until the host connection's fate is known. */
+/** A guest SYN held unanswered until the host connection has succeeded or failed. */
 export interface TcpRequest {
   readonly id: FlowId;
   /**
    * Complete the handshake. The flow is established once `handler.onOpen` is called; `send` may be
-   * used at once. Undefined when the guest has given up meanwhile.
+   * used at once. Undefined when the guest has given up in the meantime.
    */
   accept(now: Instant, handler: TcpFlowHandler): TcpFlow | undefined;
   refuse(now: Instant, reason: RefuseReason): void;
@@ -82,7 +82,7 @@ export type TcpFlowHandler = ByteStreamHandler<TcpFlow, CloseReason>;
 
 /**
  * A received UDP datagram: one record, reused for every datagram. Nothing of it may be kept; words
- * and bytes are copied by whoever needs them later.
+ * and bytes must be copied to be used later.
  */
 export interface Datagram {
   /** Nine words: guest address, remote address, and both ports; see `base/flow-key.ts`. */
@@ -109,7 +109,7 @@ export interface EchoRequest {
   readonly ttl: number;
 }
 
-/** What the stack asks of the layer above it. Implemented by the proxy. */
+/** What the stack needs of the layer above it. Implemented by the proxy. */
 export interface Upstream {
   onTcpRequest(now: Instant, request: TcpRequest): void;
   onDatagram(now: Instant, datagram: Datagram): void;
@@ -128,7 +128,7 @@ export type NetworkError =
   | 'prohibited'
   | 'ttl-exceeded';
 
-/** What the proxy asks of the stack. */
+/** What the proxy needs of the stack. */
 export interface Downstream {
   /**
    * Open a connection to the guest at `id.guest`; `id.remote` is the source it will see.

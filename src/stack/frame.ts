@@ -1,6 +1,6 @@
 /**
- * What a link and the stack say to each other of a frame besides its bytes: the virtio-net header
- * (virtio 1.2 §5.1.6) in our own words. One record a link, filled anew for each frame; nothing of it
+ * The metadata of a frame between a link and the stack, modelled on the virtio-net header
+ * (virtio 1.2 §5.1.6). One record per link, reused for each frame; nothing of it
  * may be kept.
  */
 import { makeSlab, type Slab } from '../base/slab.ts';
@@ -12,10 +12,10 @@ import { makeSlab, type Slab } from '../base/slab.ts';
  */
 export type FrameChecksum = 'unknown' | 'valid' | 'partial';
 
-/** How a frame is to be cut: as TCP over IPv4 or IPv6, or as UDP datagrams of either family. */
+/** How a frame is segmented: as TCP over IPv4 or IPv6, or as UDP datagrams of either family. */
 export type GsoType = 'none' | 'tcp4' | 'tcp6' | 'udp';
 
-/** Work left to whoever receives a frame. */
+/** Work left to the receiver of a frame. */
 export interface FrameWork {
   /** Where the sum begins: the upper-layer header, from the frame's start. */
   readonly csumStart: number;

@@ -13,7 +13,7 @@ export interface BlockedSender {
   onLinkWritable(now: Instant): void;
 }
 
-/** What a port does with what its transport tells it. Implemented by the segment. */
+/** Receives the events of a port's transport. Implemented by the segment. */
 export interface PortOwner {
   onPortFrame(now: Instant, port: LinkPort, frame: Frame): void;
   onPortBatchEnd(now: Instant): void;

@@ -1,5 +1,5 @@
 /**
- * Who is on the segment: the map from a guest's IP address to its Ethernet address and link.
+ * The neighbours on the segment: the map from a guest's IP address to its Ethernet address and link.
  *
  * Theory of operation
  * -------------------
@@ -19,7 +19,7 @@ import type { LinkPort } from './link-port.ts';
 
 const MAX_NEIGHBORS = 4096;
 
-/** Told when a neighbour that flows wait for becomes reachable. */
+/** Notified when a neighbour that flows wait for becomes reachable. */
 export interface NeighborWaiter {
   onNeighborUp(now: Instant): void;
 }

@@ -1,6 +1,6 @@
 /**
- * The addresses that are the stack's own, by family: one record for all who answer for them, send
- * from them, or must not let a guest have them.
+ * The stack's own addresses, by family: one record for all code that answers for them, sends
+ * from them, or denies them to guests.
  */
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Mac } from '../wire/mac.ts';

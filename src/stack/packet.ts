@@ -1,4 +1,4 @@
-/** One received IP packet, parsed: a single record, filled anew for each. Nothing of it is kept. */
+/** One received IP packet, parsed: a single record, reused for each. Nothing of it is kept. */
 import { keyGuestPort, keyRemotePort, makeKey } from '../base/flow-key.ts';
 import { makeSlab, type Slab } from '../base/slab.ts';
 import type { Datagram, EchoRequest } from './flow.ts';

@@ -1,10 +1,10 @@
 /**
- * Which Ethernet address and link a neighbour is behind: when to ask, and what waits for the answer.
+ * Resolution of neighbours to Ethernet addresses and links: when to ask, and what waits for the answer.
  *
  * Theory of operation
  * -------------------
  * A neighbour without a link is asked for on every link, at once and then each second, three times
- * in all (RFC 1122 §2.3.2.1); whoever sends to it later starts anew. A neighbour with a link that
+ * in all (RFC 1122 §2.3.2.1); a later send starts over. A neighbour with a link that
  * leaves segments unanswered, and was not heard for a second, may have another Ethernet address by
  * now: the known one is asked, then every link, within the same limits (RFC 1122 §2.3.2.1 (2) and
  * (4), RFC 4861 §7.3). Whatever it sends is an answer.
@@ -12,7 +12,7 @@
  * Meanwhile the latest datagram to each unresolved neighbour is kept (RFC 1122 §2.3.2.2), up to the
  * limits below, and goes out with the answer. TCP keeps its own and is called by the neighbour.
  *
- * Nothing here knows a family: how a neighbour is asked is the resolver's.
+ * Independent of the address family: the resolver knows how a neighbour is asked.
  */
 import { copyBytes } from '../base/copy-bytes.ts';
 import type { Counters } from '../base/counters.ts';
@@ -25,7 +25,7 @@ import type { Neighbor, NeighborWaiter } from './neighbor.ts';
 
 const ASK_INTERVAL_MS = 1000;
 const MAX_ASKS = 3;
-/** A neighbour heard within this time is where it was. */
+/** A neighbour heard within this time is assumed to be at the same place. */
 const REACHABLE_MS = 1000;
 /** Between two series of questions about one neighbour that does not answer. */
 const REST_MS = 5000;

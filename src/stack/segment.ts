@@ -25,7 +25,7 @@ const MAX_STATIONS = 4096;
 const CHECKSUM_LEN = 2;
 const MAX_FRAME = 65_535 + ETHERNET_HEADER_LEN + MAX_VLAN_TAGS * VLAN_TAG_LEN;
 
-/** What the segment does not decide itself. */
+/** Decisions that the segment leaves to its owner. */
 export interface SegmentOwner {
   /** A frame for our station, or for all. */
   onOwnFrame(now: Instant, port: LinkPort, frame: Frame): void;

@@ -33,7 +33,7 @@ function writeSum(view: DataView, l4: number, len: number, csumOffset: number): 
   view.setUint16(l4 + csumOffset, sum === 0 ? 0xffff : sum);
 }
 
-/** A large frame, and how it is cut. One record, planned anew for each frame. */
+/** A large frame, and how it is cut. One record, reused for each frame. */
 export class Segmentation {
   /** Frames to be made of it. */
   count = 0;

@@ -65,7 +65,7 @@ export interface StackConfig {
   readonly tcp: Partial<TcpConfig>;
 }
 
-/** What the composition hears of. */
+/** Events for the composition. */
 export interface StackEvents {
   /** After each batch and flush: deadlines may have moved. */
   afterWork(): void;
@@ -280,7 +280,7 @@ export class Stack
     else this.drops.add('frame-unknown-type');
   }
 
-  /** A guest must not be told by another that our addresses are there: it would send all it has to it. */
+  /** No guest may announce our addresses to another, which would then send all its traffic there. */
   mayForward({ slab, off, len }: Frame): boolean {
     if (etherType(slab.view, off) !== ETHERTYPE_ARP) return true;
     if (!this.arp.claimsOurs(slab.view, off, len)) return true;

@@ -60,7 +60,7 @@ export class UdpLayer {
     }
     const service = toGateway ? this.services.get(dstPort) : undefined;
     if (service !== undefined) service(now, packet);
-    // Also what is for a closed port of the gateway: a client of a published port may stand behind it.
+    // Datagrams to a closed port of the gateway too: it may stand for a client of a published port.
     else this.upstream.onDatagram(now, packet);
   }
 

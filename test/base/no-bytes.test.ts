@@ -25,7 +25,7 @@ class Counting {
 }
 
 describe('base/no-bytes', () => {
-  it('is zero, and others are told 0', () => {
+  it('is zero, and is shown as 0', () => {
     assert.ok(NO_BYTES + 1 === 1);
     assert.ok(Object.is(plainCount(NO_BYTES), 0));
     assert.equal(plainCount(NO_BYTES + 5), 5);

@@ -195,7 +195,7 @@ describe('golden captures', () => {
     );
   });
 
-  it('traceroute: the first hop is ours to tell', async () => {
+  it('traceroute: the first hop answers itself', async () => {
     const frames = await readCapture('traceroute');
     const replay = new Replay();
     replay.play(frames);

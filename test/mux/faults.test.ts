@@ -109,8 +109,8 @@ for (const [mode, options] of [
         assert.equal(watch.counts.get('channel'), 1);
         assert.equal(broken.log.filter((line) => line !== 'open' && line !== 'end').length, 1);
         // VPNKit's dialect has no reset: a Close is all that the peer gets.
-        const told = mode === 'plain' ? /finished/ : /^protocol/;
-        if (where !== 'onClosed') assert.match(far.log.at(-1) ?? '', told);
+        const ending = mode === 'plain' ? /finished/ : /^protocol/;
+        if (where !== 'onClosed') assert.match(far.log.at(-1) ?? '', ending);
 
         sendAll(pair.now, other.channel, other.sink, MUCH, true);
         pair.run();

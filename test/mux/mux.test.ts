@@ -136,8 +136,8 @@ describe('multiplexer', () => {
         assert.equal(pair.guest.mux.stats.drops.get('window-overrun'), 1);
         assert.equal(pair.guest.mux.stats.drops.get('data-after-close'), 1000 - 9);
         pair.run();
-        const told = mode === 'plain' ? 'refused' : 'window-overrun';
-        assert.equal(first.sink.log.at(-1), told);
+        const ending = mode === 'plain' ? 'refused' : 'window-overrun';
+        assert.equal(first.sink.log.at(-1), ending);
         second.channel.send(pair.now, flood, 0, 100);
         pair.run();
         assert.equal(pair.guest.sinks[1]?.channel?.receivedLen, 100);
@@ -167,7 +167,7 @@ describe('multiplexer', () => {
         );
       });
 
-      it('tells a link that went down to every channel, once', () => {
+      it('notifies every channel of a link that went down, once', () => {
         const pair = new Pair(options);
         const { channel, sink } = pair.open();
         pair.run();
@@ -390,7 +390,7 @@ describe('multiplexer', () => {
       assert.deepEqual([pair.host.mux.channelCount, pair.guest.mux.channelCount], [0, 0]);
     });
 
-    it('tells a reset from an end', () => {
+    it('distinguishes a reset from an end', () => {
       const pair = new Pair();
       const { channel, sink } = pair.open();
       pair.run();
@@ -401,7 +401,7 @@ describe('multiplexer', () => {
       assert.deepEqual(pair.guest.sinks[0]?.log, ['reset-by-peer']);
     });
 
-    it('tells the client that is served', () => {
+    it('sends the client that is served', () => {
       const pair = new Pair();
       pair.run();
       const client = { address: ipv4(0x0a000001), port: 4711 };

@@ -49,7 +49,7 @@ export class MemoryWriter implements MuxWriter {
   }
 }
 
-/** Collects what a channel tells; reads everything at once unless `paused`. */
+/** Collects the events of a channel; reads everything at once unless `paused`. */
 export class Sink implements MuxChannelHandler {
   readonly chunks: Uint8Array[] = [];
   readonly log: string[] = [];

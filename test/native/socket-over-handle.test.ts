@@ -6,7 +6,7 @@ import { adoptAccepted, feedData, type SocketReader } from '../../src/native/soc
 const SENT = Buffer.alloc(2_500, 'hawser ');
 const BUFFER_LEN = 1_000;
 
-/** Takes the bytes of one client; stops after each read when told to. */
+/** Takes the bytes of one client; stops after each read on request. */
 class Sink implements SocketReader {
   readonly buffer: Uint8Array = new Uint8Array(BUFFER_LEN);
   readonly parts: Buffer[] = [];

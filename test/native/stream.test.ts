@@ -122,10 +122,10 @@ for (const [way, bindings] of [
         const watch = new FaultWatch(SILENT);
         try {
           const { stream, peer, owner } = await pair();
-          const told = owner.onHostClosed.bind(owner);
+          const calls = owner.onHostClosed.bind(owner);
           Object.assign(owner, {
             [where]: (code: string) => {
-              if (where === 'onHostClosed') told(code);
+              if (where === 'onHostClosed') calls(code);
               throw new Error('broken');
             },
           });
@@ -238,7 +238,7 @@ for (const [way, bindings] of [
       stream.reset();
     });
 
-    it('stops reading when told to, and goes on', async () => {
+    it('stops reading on request, and goes on', async () => {
       const { stream, peer, owner } = await pair();
       owner.reads = false;
       stream.start(owner, true);
@@ -322,13 +322,13 @@ for (const [way, bindings] of [
 
     it('a connect that is cancelled says nothing', async () => {
       const { at } = await listen({ host: '127.0.0.1', port: 0 });
-      let told = 0;
-      const owner = { onConnected: () => told++, onConnectFailed: () => told++ };
+      let calls = 0;
+      const owner = { onConnected: () => calls++, onConnectFailed: () => calls++ };
       const connecting: Connecting = connectStream(at, owner, { bindings });
       connecting.cancel();
       connecting.cancel();
       assert.ok(typeof (await dial(at)) !== 'string');
-      assert.equal(told, 0);
+      assert.equal(calls, 0);
     });
 
     it('accepts, and knows who is who', async () => {

@@ -17,7 +17,7 @@ describe('native/watch', () => {
     const seen: number[] = [];
     await new Promise<void>((done) => {
       const watch = watchReadable(b, () => {
-        const len = posix.read(watch.fd, bytes, 0, 3); // less than there is: it will be told again
+        const len = posix.read(watch.fd, bytes, 0, 3); // less than there is: it is called again
         seen.push(len);
         if (len > 0) return;
         watch.close();

@@ -45,7 +45,7 @@ describe('network/events', () => {
     assert.deepEqual(saved, [1, 2, 2, 2, 2]);
   });
 
-  it('a guest is told of once, however many changes there were', async () => {
+  it('a guest is one event, however many changes there were', async () => {
     const emitter = new Emitter<NetworkEvents>();
     const guest = (mac: string, link: string | null): GuestView => ({
       mac,

@@ -1,4 +1,4 @@
-/** A guest without a network, as the log tells of it at `debug`. */
+/** A guest without a network, as the log shows it at `debug`. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -131,11 +131,11 @@ async function soak(lab: Lab, { durationMs, seed, onSample }: SoakOptions): Prom
     scrapes: samples.count,
     slowestScrapeMs: Math.round(samples.slowestMs),
   };
-  judge(report);
+  checkReport(report);
   return report;
 }
 
-function judge(report: SoakReport): void {
+function checkReport(report: SoakReport): void {
   const text = JSON.stringify(report);
   assert.ok(report.transfers > 0, `nothing was transferred: ${text}`);
   assert.ok(report.slowestTransferMs < SLOWEST_MS, `service stood still: ${text}`);

@@ -122,7 +122,7 @@ describe('stack/tcp closing', () => {
     assert.deepEqual(s.out(), []);
   });
 
-  it('abort sends a reset and tells the handler nothing', () => {
+  it('abort sends a reset and does not call the handler', () => {
     const s = established().send(5000);
     s.out();
     s.flow.abort(s.now);

@@ -400,7 +400,7 @@ describe('stack/tcp loss', () => {
       assert.equal(firstOf(s), `A ${seg(1)}+1460 ack 1`);
     });
 
-    it('gives up after its limit, and tells', () => {
+    it('gives up after its limit, and calls the handler', () => {
       const s = established({ tcp: { maxRetransmits: 3 } });
       s.send(10);
       s.advance(60_000);

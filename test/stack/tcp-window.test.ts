@@ -105,7 +105,7 @@ describe('stack/tcp windows', () => {
       assert.equal(s.drops()['tcp-no-memory'], undefined);
     });
 
-    it('tells of a reopened window at once, but not of a few bytes (RFC 9293 §3.8.6.2.2)', () => {
+    it('announces a reopened window at once, but not of a few bytes (RFC 9293 §3.8.6.2.2)', () => {
       const s = established(SMALL);
       s.app.hold = true;
       fill(s, 1, 70_000);

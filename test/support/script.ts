@@ -75,7 +75,7 @@ export class RecordingWriter implements FrameWriter {
   }
 }
 
-/** The layer above: records what it is told, reads all unless told to hold. */
+/** The layer above: records its events, reads everything unless it is set to hold. */
 export class App implements TcpFlowHandler {
   flow: TcpFlow | undefined = undefined;
   events: string[] = [];

@@ -1,4 +1,4 @@
-/** The owner of a host stream that writes down what it is told. */
+/** The owner of a host stream that records its events. */
 import type { HostStream, HostStreamOwner } from '../../src/native/stream/host-stream.ts';
 
 export class StreamOwner implements HostStreamOwner {

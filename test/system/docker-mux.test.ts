@@ -101,7 +101,7 @@ systemSuite(
       }
     });
 
-    it("a conflict is told in the host's words, and leaves nothing behind", async () => {
+    it("a conflict is reported in the host's words, and leaves nothing behind", async () => {
       const said = await docker.refusedContainer('web', [`${HTTP_PORT}:80`]);
       assert.match(
         said,

@@ -112,7 +112,7 @@ systemSuite('dockerd', [...LAB, 'docker', 'iptables', 'gcc', 'curl', 'nc'], func
     assert.match(await curl('host', 'http://127.0.0.1:9004/'), new RegExp(two.slice(0, 12)));
   });
 
-  it("a conflict is told in the host's words, and the container can have another port", async () => {
+  it("a conflict is reported in the host's words, and the container can have another port", async () => {
     const said = await docker.refusedContainer('web', [`${HTTP_PORT}:80`]);
     assert.match(
       said,

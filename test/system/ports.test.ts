@@ -275,8 +275,10 @@ systemSuite('published ports', [...LAB, 'curl', 'nc', 'iptables'], function () {
     });
 
     it('300 connections that say nothing, or garbage, harm nobody', async () => {
-      const told = JSON.parse(await guest.run(process.execPath, HELD, 'hostile', '192.168.127.1'));
-      assert.ok(told.refused >= 260, JSON.stringify(told));
+      const result = JSON.parse(
+        await guest.run(process.execPath, HELD, 'hostile', '192.168.127.1'),
+      );
+      assert.ok(result.refused >= 260, JSON.stringify(result));
       await until('the API to serve again', async () =>
         (await curl(`${API}/v1/ports`)).includes('ports'),
       );

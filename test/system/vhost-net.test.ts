@@ -43,7 +43,7 @@ systemSuite('a network card by vhost-user', [...LAB, 'vm'], function () {
     machines.push(vm);
     return vm;
   };
-  const judge = async (result: VmStepResult): Promise<string> => {
+  const checkedStep = async (result: VmStepResult): Promise<string> => {
     const report = await checkVmStep(result, PLAN, SUM);
     assert.ok(report.ok, `${report.step}: ${report.detail}`);
     return report.step;
@@ -51,7 +51,7 @@ systemSuite('a network card by vhost-user', [...LAB, 'vm'], function () {
   /** Every step succeeds, and the machine ends well. */
   const runThrough = async (vm: VmHandle): Promise<readonly string[]> => {
     const seen: string[] = [];
-    for await (const result of vm.results) seen.push(await judge(result));
+    for await (const result of vm.results) seen.push(await checkedStep(result));
     const { status, tail } = await vm.ended;
     assert.equal(status, 0, tail.join('\n'));
     return seen;
@@ -65,7 +65,7 @@ systemSuite('a network card by vhost-user', [...LAB, 'vm'], function () {
     assert.ok(daemon.isRunning);
   });
 
-  it('QEMU killed amid a transfer and started anew: the next machine is served', async () => {
+  it('QEMU killed amid a transfer and restarted: the next machine is served', async () => {
     const daemon = await lab.startDaemon(['--listen', `vhost-user:${socket}`]);
     const first = boot([leaseStep(), downloadStep(URL)]);
     await until('the transfer to be under way', async () => {
@@ -78,7 +78,7 @@ systemSuite('a network card by vhost-user', [...LAB, 'vm'], function () {
     assert.deepEqual(seen, ['boot', 'lease', 'download']);
   });
 
-  it('the daemon killed and started anew: QEMU connects again, and the machine goes on', async () => {
+  it('the daemon killed and restarted: QEMU connects again, and the machine goes on', async () => {
     const first = await lab.startDaemon(['--listen', `vhost-user:${socket}`]);
     const ping = `ping -c 1 -w 1 ${GATEWAY}`;
     const cut: VmStep = {
@@ -88,7 +88,7 @@ systemSuite('a network card by vhost-user', [...LAB, 'vm'], function () {
     const back: VmStep = { name: 'back', script: `until ${ping}; do :; done >/dev/null\n` };
     const seen: string[] = [];
     for await (const result of boot([leaseStep(), cut, back, downloadStep(URL)]).results) {
-      seen.push(await judge(result));
+      seen.push(await checkedStep(result));
       if (result.step === 'lease') await first.stop('SIGKILL');
       if (result.step === 'cut') await lab.startDaemon(['--listen', `vhost-user:${socket}`]);
     }

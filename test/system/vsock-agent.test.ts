@@ -41,7 +41,7 @@ ${NODE} -e '
 ' >/dev/null 2>&1 &
 echo "sha256=$(sha256sum /www/file | cut -c1-64)"
 `;
-/** Ends when it is told to, with the agent's exit status. */
+/** Ends on request, with the agent's exit status. */
 const agentStep = (name: string, link: string): VmStep => ({
   name,
   script: `${NODE} ${BUNDLE} ${link} >/dev/console 2>&1 &

@@ -178,7 +178,7 @@ describe('transports/qemu-listener', () => {
     assert.ok(!existsSync(path));
   });
 
-  it('tells its guests and its readers when it closes', async () => {
+  it('disconnects its guests and notifies its readers when it closes', async () => {
     const listener = await open();
     const socket = await guest(path);
     const link = await acceptor.link(0);

@@ -4,7 +4,7 @@ import { QEMU_FRAMING } from '../../src/transports/framing.ts';
 import { LinkStats } from '../../src/transports/link-stats.ts';
 import { StreamWriter, TX_SLAB_LEN, TX_SLABS } from '../../src/transports/stream-writer.ts';
 
-/** Takes one write at a time, as a socket whose peer reads when told to. */
+/** Takes one write at a time, as a socket whose peer reads on request. */
 class SlowSink {
   readonly taken: Buffer[] = [];
   writes = 0;
@@ -102,7 +102,7 @@ describe('transports/stream-writer', () => {
     assert.equal(sink.writes, 0);
   });
 
-  it('refuses when all slabs are in use, and tells when there is room again, once', () => {
+  it('refuses when all slabs are in use, and notifies when there is room again, once', () => {
     const { sink, writer, stats, rooms } = setUp();
     let frames = 0;
     while (put(writer, 60_000, frames & 255)) frames++;

@@ -1,6 +1,6 @@
 /**
- * The agent: links to the host, a dialler for what the host asks of the guest, and listeners for what the
- * guest wants of the host. It needs Node and nothing else.
+ * The agent: links to the host, a dialler for the host's requests to the guest, and listeners for the
+ * guest's requests to the host. It needs nothing but Node.
  */
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
@@ -67,7 +67,7 @@ export class Agent {
     this.carrier.close();
     this.dialer.close();
     this.peers.close();
-    await new Promise(setImmediate); // what the links were told is written
+    await new Promise(setImmediate); // pending writes of the links complete
     this.directories.remove();
   }
 
@@ -91,7 +91,7 @@ export class Agent {
     return dialStream(link, { host: spec.host, port: spec.port }, context);
   }
 
-  /** Whoever is at the other end may reach all of the guest, Unix sockets too: not everybody may. */
+  /** The peer of a link may reach all of the guest, Unix sockets too, so access to links is restricted. */
   private readonly admits = (from: string): boolean => {
     const address = parseAddress(from)?.toString();
     const allowed = this.request.peers ?? defaultGateways();

@@ -1,4 +1,4 @@
-/** The program: from a command line to links that stand, and its end. */
+/** The program: from a command line to running links, and its end. */
 import { FaultWatch, reportFault } from '../../base/faults.ts';
 import type { Log } from '../../base/log.ts';
 import { NodeClock } from '../../transports/node-clock.ts';
@@ -31,7 +31,7 @@ export async function runAgent(argv: readonly string[], version: () => string): 
       process.on(signal, () => resolve(signal));
     }
   });
-  const stay = setInterval(() => {}, 2 ** 30); // links alone keep no process alive
+  const stay = setInterval(() => {}, 2 ** 30); // links alone do not keep the process alive
   try {
     await agent.start();
     const links = [...request.listen, ...request.connect].map(({ text }) => text);

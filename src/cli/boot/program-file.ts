@@ -5,7 +5,7 @@
  *
  * V8 takes the cache only if it made it: the same version, started with the same flags. Otherwise, and without one,
  * the program starts as it would anyhow. It compares no more of the program than its length, so the build makes both:
- * who edits a built program by hand removes its cache.
+ * after editing a built program by hand, remove its cache.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

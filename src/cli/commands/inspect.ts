@@ -1,4 +1,4 @@
-/** `hawser status`, `flows` and `leases`: what a running daemon's control API tells. */
+/** `hawser status`, `flows` and `leases`: the answers of a running daemon's control API. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ApiClient, type ApiEndpoint } from '../../control/client.ts';

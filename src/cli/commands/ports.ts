@@ -50,7 +50,7 @@ export async function exposeCommand(request: ExposeRequest): Promise<string> {
 
 async function withdrawAll(client: ApiClient, ports: readonly PortView[]): Promise<void> {
   for (const { id } of ports) {
-    await client.delete(portPath(id)).catch(() => {}); // the first error is the one to tell
+    await client.delete(portPath(id)).catch(() => {}); // the first error is the one to report
   }
 }
 
@@ -152,7 +152,7 @@ function guestSide({ guestAddress, guest, guestPort, guestPath, guestNow }: Port
   return guestNow === null ? place : `${place} (${presence(guestAddress, guestNow)})`;
 }
 
-/** Who that is, where the port does not say it, and whether it is there. */
+/** The guest, where the port does not name it, and whether it is attached. */
 function presence(asked: string | null, { address, mac, attached }: GuestNowView): string {
   if (mac === null) return 'not seen yet';
   const who = asked === null ? [address, mac].filter((part) => part !== null) : [];

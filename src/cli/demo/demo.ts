@@ -1,6 +1,6 @@
 /**
- * `hawser demo`: the daemon in this process, a guest, and a self-check that moves real bytes each
- * way. Then, unless `once`, it stays up for a QEMU of the user's.
+ * `hawser demo`: the daemon in this process, a guest, and a self-check that moves real bytes in both
+ * directions. Then, unless `once`, it stays up for the user's own QEMU.
  */
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ import { StepRunner } from './step-runner.ts';
 import { checkVm } from './vm-check.ts';
 
 export interface DemoOptions extends DemoRequest {
-  /** Of each transfer; 256 unless told otherwise. */
+  /** Of each transfer; 256 by default. */
   readonly sizeMiB?: number;
   /** Print the report of each step as a line of JSON. */
   readonly json?: boolean;
@@ -45,7 +45,7 @@ const SEED = 20_260_127;
 const SIGNALS = [...END_SIGNALS, 'SIGHUP'] as const;
 
 /**
- * @param around what tests replace
+ * @param deps what tests replace
  * @returns the exit status: 0, or 1 when a step failed
  * @throws VmUnavailableError, GuestUnavailableError, or what the daemon's start throws
  */
@@ -242,7 +242,7 @@ class Demo {
         '',
         `In it, ${plan.hostIp} is the loopback of this host: curl http://${plan.hostIp}:${plan.port}/`,
         ...(inGuest === undefined ? [] : [`A server in the guest is ${inGuest}/ on this host.`]),
-        `Look around: hawser status --name ${name}, hawser flows --name ${name}, hawser ports --name ${name}`,
+        `Inspect it: hawser status --name ${name}, hawser flows --name ${name}, hawser ports --name ${name}`,
         'Ctrl-C ends it.',
         '',
       ].join('\n'),

@@ -1,4 +1,4 @@
-/** Three ways to show the demo: bars on a terminal, lines elsewhere, JSON lines for programs. */
+/** Three displays of the demo: bars on a terminal, lines elsewhere, JSON lines for programs. */
 import { Presets, SingleBar } from 'cli-progress';
 import type { StepReport } from '../../lab/step-report.ts';
 import type { Display } from './step-runner.ts';

@@ -66,9 +66,9 @@ export async function runPublishedSteps(
     url = `http://127.0.0.1:${port}`;
     return { detail: `127.0.0.1:${port} leads to port ${served.port} of ${served.address}` };
   });
-  const fetch = async (at: string, onProgress: OnProgress, way: string) => {
+  const fetch = async (at: string, onProgress: OnProgress, route: string) => {
     const transfer = await host.fetch(at, onProgress);
-    return checkTransfer(transfer, plan.sizeBytes, sum, `, ${way}`);
+    return checkTransfer(transfer, plan.sizeBytes, sum, `, ${route}`);
   };
   await runner.run('fetch-port', plan.sizeBytes, async (onProgress) => {
     if (served === undefined || url === undefined) throw new Error('no port is published');

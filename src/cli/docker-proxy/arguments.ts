@@ -1,7 +1,7 @@
 /**
- * What dockerd writes on a proxy's command line, read as Go's `flag` package reads it: one dash or two,
- * `-x v` or `-x=v`, a boolean only as `-x` or `-x=true`. dockerd adds no arguments of its own choice, so
- * what is ours has a name in the environment too.
+ * The command line that dockerd passes to a proxy, parsed like Go's `flag` package does: one dash or two,
+ * `-x v` or `-x=v`, a boolean only as `-x` or `-x=true`. dockerd cannot be configured to add arguments, so
+ * hawser's own have environment variables too.
  */
 import { isIP, isIPv4 } from 'node:net';
 
@@ -43,7 +43,7 @@ const TEXT_OPTIONS: Readonly<Record<string, string | undefined>> = {
   'source-address': 'HAWSER_SOURCE_ADDRESS',
 };
 const FLAGS: ReadonlySet<string> = new Set(['use-listen-fd', 'v', 'version', 'h', 'help']);
-/** What Go's `strconv.ParseBool` takes. */
+/** The values that Go's `strconv.ParseBool` accepts. */
 const TRUE: ReadonlySet<string> = new Set(['1', 't', 'T', 'true', 'TRUE', 'True']);
 const FALSE: ReadonlySet<string> = new Set(['0', 'f', 'F', 'false', 'FALSE', 'False']);
 const MAX_PORT = 65_535;

@@ -9,7 +9,7 @@
  * | `PID.life`  | FIFO: the proxy holds it open; its end is the proxy's                            |
  * | `PID.reply` | FIFO: `0\n`, and open for as long as the port is served; or `1\n` and a message  |
  *
- * It ends with dockerd, never before: a request must not meet an empty chair.
+ * It ends with dockerd, never before: a request must never be without a broker.
  */
 import { spawnSync } from 'node:child_process';
 import {
@@ -30,7 +30,7 @@ import { parseArguments } from './arguments.ts';
 import { DockerProxy, DockerProxyError } from './docker-proxy.ts';
 
 const { O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants;
-/** What the shell looks for in `/proc/PID/stat`: an id alone may be another process's by now. */
+/** The name that the shell expects in `/proc/PID/stat`: the id alone may have been reused. */
 const TITLE = 'hawser-broker';
 const DOCKERD_CHECK_MS = 1_000;
 const STDOUT = 1;

@@ -1,8 +1,8 @@
 /**
  * One published port of a container: a lease on the host, and sockets of the guest that lead to the
- * container. How a client's bytes come to the container, by the host address that was asked for:
+ * container. How a client's bytes reach the container, by the host address that was requested:
  *
- * | `-p`                 | hawser dials           | who takes it there             | the container sees |
+ * | `-p`                 | hawser dials           | what forwards it there         | the container sees |
  * |----------------------|------------------------|--------------------------------|--------------------|
  * | `8080:80`, 0.0.0.0   | the guest's port 8080  | dockerd's DNAT rule            | the real client    |
  * | the same, its `::`   | the guest's port 8080  | the same rule                  | the gateway        |
@@ -15,7 +15,7 @@
  * published on the host's loopback is not for other guests.
  *
  * The local listener serves the guest itself (127.0.0.1:8080 inside), and everybody where dockerd runs
- * with `--iptables=false`. With DNAT on it is never in the way: the rule comes first.
+ * with `--iptables=false`. With DNAT on it is unused: the rule applies first.
  */
 import { closeSync } from 'node:fs';
 import type { ProxyRequest } from './arguments.ts';
@@ -62,7 +62,7 @@ export class DockerProxy {
   private local: Listening | undefined;
   private landing: Listening | undefined;
   private readonly named: ControlEndpoint | undefined;
-  /** Whom the landing serves; read anew for each publication. */
+  /** The clients that the landing serves; read again for each publication. */
   private gateways: Set<string> = new Set();
 
   /** @throws EndpointError when the named control address cannot be used */
@@ -189,7 +189,7 @@ export class DockerProxy {
     return { ...this.guestAddress(endpoint), guestPort };
   }
 
-  /** The guest API takes the caller's; the host's API must be told. */
+  /** The guest API uses the caller's address; the host's API needs it as a parameter. */
   private guestAddress(endpoint: ControlEndpoint): { readonly guestAddress?: string } {
     const isGuestApi = endpoint.kind === 'tcp' && endpoint.token === undefined;
     const guestAddress = isGuestApi ? undefined : uplinkAddress(currentRoutes()[0]);

@@ -1,5 +1,5 @@
 /**
- * Where the daemon's control API is, seen from the guest: named by the user; or else a socket that the agent
+ * The address of the daemon's control API, as seen from the guest: named by the user; or else a socket that the agent
  * has at a known place, then the guest API on the gateway of the default route.
  */
 import { existsSync, readFileSync } from 'node:fs';
@@ -101,7 +101,7 @@ export function currentRoutes(): DefaultRoute[] {
   }
 }
 
-/** The guest's own address on its way to the gateway. */
+/** The guest's own source address towards the gateway. */
 export function uplinkAddress(route: DefaultRoute | undefined): string | undefined {
   if (route === undefined) return undefined;
   const addresses = networkInterfaces()[route.interface] ?? [];

@@ -26,7 +26,7 @@ export class UnreachableError extends Error {
 }
 
 const ANSWER_BYTES_MAX = 1 << 20;
-/** A daemon that is gone without a word is noticed after about 15 s. */
+/** Detects a daemon that has vanished, after about 15 s. */
 const KEEPALIVE_MS = 5_000;
 
 /** @throws UnreachableError */
@@ -57,10 +57,10 @@ export function exchange(
       () => fail('ETIMEDOUT', `no answer within ${timeoutMs / 1000} s`),
       timeoutMs,
     );
-    const judge = (atEnd: boolean): void => {
+    const evaluate = (atEnd: boolean): void => {
       const answer = parseAnswer(received, atEnd);
       if (answer === 'more' && atEnd) fail('EPROTO', 'it closed the connection without an answer');
-      else if (answer === 'bad') fail('EPROTO', 'what answers there does not speak HTTP');
+      else if (answer === 'bad') fail('EPROTO', 'the answer is not HTTP');
       else if (answer !== 'more') {
         finish();
         socket.resume();
@@ -70,9 +70,9 @@ export function exchange(
     socket.on('error', (error) => fail(codeOf(error), error.message, error));
     socket.on('data', (chunk: Buffer) => {
       received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
-      judge(false);
+      evaluate(false);
     });
-    socket.on('end', () => judge(true));
+    socket.on('end', () => evaluate(true));
     socket.setKeepAlive(true, KEEPALIVE_MS);
     socket.write(requestText(endpoint, method, path, body));
   });

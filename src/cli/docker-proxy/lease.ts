@@ -2,17 +2,17 @@
  * One publication on the host, held for as long as this process lives: the daemon withdraws it when the
  * connection that asked for it closes. So a proxy that is killed frees the host's port, whatever killed it.
  *
- * `open` asks once and tells what the host answered. From then on the lease keeps itself: when the
- * connection ends (the daemon restarted, the network went away) it asks again, with back-off, until closed.
+ * `open` asks once and returns the host's answer. From then on the lease is renewed automatically: when the
+ * connection ends (the daemon restarted, the network is gone) it asks again, with back-off, until closed.
  */
 import type { Socket } from 'node:net';
 import { type ControlEndpoint, describeEndpoint } from './endpoint.ts';
 import { type Answer, exchange, UnreachableError } from './exchange.ts';
 
-/** The host said no. The message is the host's, word for word. */
+/** The host refused. The message is the host's, verbatim. */
 export class RefusedError extends Error {
   readonly status: number;
-  /** The system's, where the host tells it: `EADDRINUSE`. */
+  /** The system's, where the host reports it: `EADDRINUSE`. */
   readonly code: string;
 
   constructor(status: number, code: string, message: string) {

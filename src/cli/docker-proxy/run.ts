@@ -20,7 +20,7 @@ Options that dockerd does not give, and the variables to set in dockerd's enviro
                               HAWSER_LOCAL               listen inside the guest too: if possible (default);
                               and serve there alone while hawser cannot be reached; or not at all
   -source-address preserve|gateway
-                              HAWSER_SOURCE_ADDRESS      whom the container sees: the real client (default);
+                              HAWSER_SOURCE_ADDRESS      the source that the container sees: the real client (default);
                                                          by the agent it sees docker0's address in any case
 `;
 const PARENT_CHECK_MS = 2_000;

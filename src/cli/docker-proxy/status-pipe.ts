@@ -28,7 +28,7 @@ export class StatusPipe {
       writeSync(STATUS_FD, text);
       closeSync(STATUS_FD);
     } catch {
-      // dockerd has given up on us; its signal is on the way
+      // dockerd has given up on us; its signal follows
     }
   }
 }

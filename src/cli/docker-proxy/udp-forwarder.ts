@@ -1,7 +1,7 @@
 /**
- * UDP from a socket of the guest to the container: a connected socket a client, so that the container
- * can tell clients apart and only its answers come back. A client is forgotten after it was idle for as
- * long as Docker's own proxy remembers it, or when there are too many, the one idle longest first.
+ * UDP from a socket of the guest to the container: one connected socket per client, so that the container
+ * can distinguish clients and only its answers come back. A client is dropped after the idle time of
+ * Docker's own proxy, or when there are too many, the one idle longest first.
  */
 import { Buffer } from 'node:buffer';
 import { once } from '../../base/once.ts';
@@ -23,7 +23,7 @@ const IDLE_MS = 90_000;
 const SWEEP_MS = 10_000;
 const CLIENTS_MAX = 4_096;
 
-/** Bytes on their way to the kernel. */
+/** Bytes queued for the kernel. */
 const IN_FLIGHT_MAX = 4 << 20;
 
 export function forwardUdp(
@@ -92,7 +92,7 @@ class UdpForwarder implements FrontOwner {
     client.send(Buffer.from(bytes.subarray(off, off + len)));
   }
 
-  /** An ICMP error of one client is none of the others' business. */
+  /** An ICMP error of one client does not concern the others. */
   onReceiveError(): void {}
 
   onFault(key: string): void {

@@ -20,7 +20,7 @@ function main(ifName: string, mac: Mac, script: string): void {
     execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] });
   };
   ip('link', 'set', 'dev', ifName, 'up');
-  ip('route', 'replace', 'default', 'dev', ifName); // so that a broadcast finds its way out
+  ip('route', 'replace', 'default', 'dev', ifName); // so that broadcasts have a route
   const xid = randomBytes(4).readInt32BE();
   const socket = createSocket({ type: 'udp4', reuseAddr: true });
   let message = dhcpRequest(xid, mac, undefined);

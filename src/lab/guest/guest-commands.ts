@@ -39,7 +39,7 @@ function progress(): (bytes: number) => void {
 
 async function download(url: string): Promise<object> {
   const begin = performance.now();
-  const tell = progress();
+  const report = progress();
   const hash = createHash('sha256');
   let bytes = 0;
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
@@ -49,7 +49,7 @@ async function download(url: string): Promise<object> {
   for await (const chunk of response) {
     hash.update(chunk);
     bytes += chunk.length;
-    tell(bytes);
+    report(bytes);
   }
   const ms = performance.now() - begin;
   return { bytes, sha256: hash.digest('hex'), ms };
@@ -58,7 +58,7 @@ async function download(url: string): Promise<object> {
 async function upload(url: string, seed: number, sizeBytes: number): Promise<object> {
   const stream = new SeededStream(seed, sizeBytes);
   const begin = performance.now();
-  const tell = progress();
+  const report = progress();
   const post = request(url, {
     agent: false,
     method: 'POST',
@@ -68,7 +68,7 @@ async function upload(url: string, seed: number, sizeBytes: number): Promise<obj
     post.once('response', resolve);
     post.once('error', reject);
   });
-  const sent = send(post, stream, tell);
+  const sent = send(post, stream, report);
   const [response] = await Promise.all([answered, sent]);
   let text = '';
   for await (const chunk of response) text += chunk;
@@ -81,13 +81,13 @@ async function upload(url: string, seed: number, sizeBytes: number): Promise<obj
 async function send(
   post: ReturnType<typeof request>,
   stream: SeededStream,
-  tell: (bytes: number) => void,
+  report: (bytes: number) => void,
 ): Promise<void> {
   let sent = 0;
   for (let bytes = stream.next(); bytes !== undefined; bytes = stream.next()) {
     sent += bytes.length;
     if (!post.write(bytes)) await once(post, 'drain');
-    tell(sent);
+    report(sent);
   }
   post.end();
 }

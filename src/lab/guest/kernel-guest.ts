@@ -1,6 +1,6 @@
 /**
- * A guest that is a real Linux kernel: this machine's, in a network namespace of its own. Whoever
- * made the namespace says how to run a program in it; lease, resolver, ping and transfers are
+ * A guest that is a real Linux kernel: this machine's, in a network namespace of its own. The creator
+ * of the namespace defines how to run a program in it; lease, resolver, ping and transfers are
  * programs run there.
  */
 import { type ChildProcess, spawn } from 'node:child_process';

@@ -1,5 +1,5 @@
 /**
- * The guest of last resort, where neither a TAP nor a user namespace is to be had: a second
+ * The guest of last resort, where neither a TAP nor a user namespace is available: a second
  * `Stack` in this process, joined to the network's segment by a link in memory. It gets its lease by
  * DHCP, asks the lease's DNS server, pings, and moves bytes over real TCP connections; but no kernel
  * other than the host's has a part in it, and it reaches only addresses on its own segment, which is
@@ -134,13 +134,13 @@ export class SimulatedGuest implements EmbeddedGuest {
 
   async download(url: string, onProgress: OnProgress): Promise<Transfer> {
     const hash = createHash('sha256');
-    const tell = throttled(onProgress);
+    const report = throttled(onProgress);
     let bytes = 0;
     const ms = await this.exchange(url, 'GET', undefined, {
       onBody: (part) => {
         hash.update(part);
         bytes += part.length;
-        tell(bytes);
+        report(bytes);
       },
       onSent: () => {},
     });

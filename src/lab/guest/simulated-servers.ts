@@ -75,7 +75,7 @@ export class SimulatedServers implements Upstream {
     else serve(now, request);
   }
 
-  /** What nobody asked for is not served. */
+  /** Nothing else is served. */
   onDatagram(): void {}
 
   onEcho(): void {}

@@ -5,7 +5,7 @@ import { onPath } from '../on-path.ts';
 /**
  * @param programs names or paths
  * @returns absolute paths of them and of their shared libraries, each once
- * @throws Error when one is not there, or what it loads cannot be told
+ * @throws Error when one is not there, or what it loads cannot be determined
  */
 export function withLibraries(programs: readonly string[]): readonly string[] {
   const files = new Set<string>();

@@ -1,7 +1,7 @@
 /**
- * DHCP on the segment: its clients have no address yet, so that requests are taken whoever they are
- * from, and replies are framed here, by Ethernet address (RFC 2131 §4.1). Whoever is given a lease
- * is a neighbour from then on: the first packet to it need not ask.
+ * DHCP on the segment: its clients have no address yet, so requests are accepted from any
+ * source, and replies are framed here, by Ethernet address (RFC 2131 §4.1). A client that gets a lease
+ * is a neighbour from then on: the first packet to it needs no ARP.
  */
 import type { Counters } from '../../base/counters.ts';
 import { ipv4 } from '../../base/ip-address.ts';
@@ -119,7 +119,7 @@ export class DhcpLayer {
     emitUdp(view, udp, DHCP_SERVER_PORT, DHCP_CLIENT_PORT, reply.byteLength, sum);
   }
 
-  /** A lease says who has the address, as ARP would. */
+  /** A lease resolves the address, like ARP. */
   private learn(now: Instant, reply: DataView, port: LinkPort): void {
     const address = dhcpYiaddr(reply);
     const mac = dhcpChaddr(reply);

@@ -57,7 +57,7 @@ export interface Ipv4InputDeps {
   readonly neighbors: NeighborTable;
   readonly icmp: IcmpOutput;
   readonly drops: Counters<StackDrop>;
-  /** Filled anew for each packet; shared with input of other families. */
+  /** Reused for each packet; shared with input of other families. */
   readonly packet: Packet;
   readonly upper: UpperLayers;
 }

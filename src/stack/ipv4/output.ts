@@ -50,7 +50,7 @@ const words = new Int32Array(8);
 
 export type OutputDrop = 'out-no-link' | 'out-link-full';
 
-/** Who finds out where neighbours are. */
+/** Resolves neighbours. */
 export interface Reachability {
   /** There is something to send to a neighbour without a link. */
   onUnresolved(neighbor: Neighbor): void;
@@ -117,7 +117,7 @@ export class IpOutput {
     return off + ETHERNET_HEADER_LEN + headerLen;
   }
 
-  /** The upper layer turned out to be `l4Len` bytes long, shorter than what `open` was told. */
+  /** The upper layer turned out to be `l4Len` bytes long, shorter than passed to `open`. */
   shorten(path: Path, l4Off: number, l4Len: number): void {
     this.header.totalLength = path.headerLen + l4Len;
     emitIpv4(this.slab.view, l4Off - path.headerLen, this.header);

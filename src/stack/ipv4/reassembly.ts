@@ -101,7 +101,7 @@ export class Reassembler {
     const at = IPV4_HEADER_LEN + start;
     const piece = bytes.subarray(off + headerLen, off + headerLen + len);
     let fault = this.place(context, start, len, more);
-    // A copy does no harm; one that tells another story does.
+    // An identical copy is harmless; one with other bytes is not.
     if (fault === 'fragment-duplicate' && !equalAt(context.slab.bytes, at, piece)) {
       fault = 'fragment-overlap';
     }

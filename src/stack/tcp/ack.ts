@@ -1,4 +1,4 @@
-/** Acknowledgements from the guest: what they free, measure and say of the window; `recovery.ts` repairs losses. */
+/** Acknowledgements from the guest: the bytes they free, round-trip times, and the window; `recovery.ts` repairs losses. */
 import { seqAdd, seqDiff, seqLe, seqLt, seqMax } from '../../base/seq.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import { FIN } from '../../wire/tcp.ts';
@@ -66,7 +66,7 @@ function sampleRtt(c: Tcb, now: Instant, s: Segment): void {
     return;
   }
   c.rtt.resetBackOff();
-  // RFC 7323 §4: an echo tells which copy was acknowledged, so a retransmission may be timed.
+  // RFC 7323 §4: an echo identifies the copy that was acknowledged, so a retransmission may be timed.
   if (c.timedAt >= 0 || !s.options.hasTimestamps || c.recovery === 'none') return;
   const rtt = (c.tsVal(now) - s.options.tsEcr) | 0;
   if (rtt >= 0 && rtt < 60_000) c.rtt.sample(rtt);

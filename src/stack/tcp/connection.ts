@@ -1,4 +1,4 @@
-/** What the owner of a connection asks of it ({@link TcpFlow}), and what it is told. */
+/** The interface of a connection to its owner ({@link TcpFlow}), and the delivery of its events. */
 import type { Chained } from '../../base/chain.ts';
 import { reportFault } from '../../base/faults.ts';
 import { plainCount } from '../../base/no-bytes.ts';
@@ -64,7 +64,7 @@ export class TcpConnection extends Tcb implements TcpFlow, Chained<TcpConnection
   }
 
   release(now: Instant, n: number): void {
-    // After a reset the ring is empty, and a write that was under way may still come to its end.
+    // After a reset the ring is empty, and a pending write may still complete.
     if (n > this.received.length) return;
     this.received.release(n);
     if (this.state !== 'closed' && this.windowUpdateDue) {
@@ -127,7 +127,7 @@ export class TcpConnection extends Tcb implements TcpFlow, Chained<TcpConnection
       this.mute();
       return;
     }
-    // RFC 9293 §3.10.5: in SYN-SENT in silence; should a SYN-ACK still come, it finds nobody and is reset.
+    // RFC 9293 §3.10.5: in SYN-SENT nothing is sent; a late SYN-ACK matches no connection and is reset.
     if (this.state !== 'syn-sent') sendReset(this, now, this.sndNxt, RST | ACK);
     this.end('reset-by-host');
     this.mute();
@@ -151,7 +151,7 @@ export class TcpConnection extends Tcb implements TcpFlow, Chained<TcpConnection
     const { events } = this;
     this.events = 0;
     this.queued = false;
-    // `handler` is read anew for each: one that aborts the flow hears no more.
+    // `handler` is read again for each event: one that aborts the flow is not called any more.
     if ((events & EVENT_OPEN) !== 0) this.handler.onOpen(now, this);
     if ((events & EVENT_READABLE) !== 0 && this.receivedLen > 0) this.handler.onReadable(now, this);
     if ((events & EVENT_GUEST_END) !== 0) this.handler.onPeerEnd(now, this);

@@ -1,4 +1,4 @@
-/** What ICMP errors from the guest's side say about a connection. Each quotes a segment of ours. */
+/** The effects of ICMP errors from the guest's side on a connection. Each quotes a segment of ours. */
 import { type Seq, seqDiff } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import { TCP_HEADER_LEN } from '../../wire/tcp.ts';

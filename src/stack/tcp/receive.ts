@@ -159,7 +159,7 @@ function establish(c: Tcb, now: Instant, s: Segment): void {
   c.touch();
 }
 
-/** What came of our own SYN (RFC 9293 §3.10.7.3). */
+/** The answer to our own SYN (RFC 9293 §3.10.7.3). */
 function receiveInSynSent(c: Tcb, now: Instant, s: Segment): void {
   const acked = (s.flags & ACK) !== 0;
   if (acked && s.ack !== c.sndNxt) {
@@ -198,7 +198,7 @@ function receiveInSynSent(c: Tcb, now: Instant, s: Segment): void {
   c.touch();
 }
 
-/** Take over what the guest's SYN says: its number and options (RFC 9293 §3.10.7.2, RFC 7323). */
+/** Take over the sequence number and options of the guest's SYN (RFC 9293 §3.10.7.2, RFC 7323). */
 export function acceptSyn(c: Tcb, now: Instant, s: Segment): void {
   const { options } = s;
   const offered = c.rcvWnd; // by our own SYN, when there was one
@@ -231,7 +231,7 @@ function takePayload(c: Tcb, now: Instant, s: Segment): void {
   const skip = -gap;
   const len = Math.min(s.len - skip, c.rcvWnd);
   if (len <= 0) {
-    c.ackNow = true; // nothing new, or the window is closed: say where we are
+    c.ackNow = true; // nothing new, or the window is closed: acknowledge the current edge
     c.touch();
     return;
   }
@@ -294,7 +294,7 @@ function closeSides(c: Tcb, now: Instant): void {
     c.rcvNxt = seqAdd(c.rcvNxt, 1);
     if (seqLt(c.rcvAdv, c.rcvNxt)) c.rcvAdv = c.rcvNxt; // a FIN may stand just behind the window
     c.finReceived = true;
-    // The host is told first: its own FIN, most often there at once, carries the ACK.
+    // The host is notified first: its own FIN, which usually follows at once, carries the ACK.
     if (c.state === 'established') delayAck(c, now);
     else c.ackNow = true;
     c.notify(EVENT_GUEST_END);

@@ -8,7 +8,7 @@
  * Without SACK, each duplicate ACK stands for one segment that left the network (`virtualSacked`),
  * and only the segment at `sndUna` is deemed lost (NewReno, RFC 6582). After a retransmission
  * timeout everything not SACKed is. In all three cases `send.ts` retransmits from `rexmitNxt` to
- * `lostEdge` as far as the congestion window allows: one mechanism, three ways to set its edge.
+ * `lostEdge` as far as the congestion window allows: one mechanism, three rules for its edge.
  * An episode ends when `recover`, the highest byte sent when it began, is acknowledged.
  */
 import { type Seq, seqAdd, seqLe, seqLt, seqMax } from '../../base/seq.ts';
@@ -20,7 +20,7 @@ const DUP_THRESH = 3; // RFC 5681 §3.2
 /** The end of the segment at `sndUna`. */
 const firstLost = (c: Tcb): Seq => seqAdd(c.sndUna, Math.min(c.sndMss, c.flight));
 
-/** Begin an episode, or begin it anew: what is in flight and not SACKed below `lostEdge` goes out again. */
+/** Start or restart an episode: what is in flight and not SACKed below `lostEdge` is sent again. */
 function enterRecovery(c: Tcb, kind: 'fast' | 'loss', lostEdge: Seq): void {
   c.recovery = kind;
   c.recover = c.sndNxt;

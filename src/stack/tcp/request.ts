@@ -1,6 +1,6 @@
 /**
- * A guest's SYN, held unanswered until the proxy knows whether the host connection can be made: so
- * that a refused port is refused, and an accepted connection is one.
+ * A guest's SYN, held unanswered until the proxy knows whether the host connection can be made, so
+ * that a refused port is refused to the guest, and an accepted connection really exists.
  */
 import type { Chained } from '../../base/chain.ts';
 import { type Seq, seqAdd } from '../../base/seq.ts';

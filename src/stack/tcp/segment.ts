@@ -1,4 +1,4 @@
-/** One received segment: a single record, filled anew for each. Nothing of it is kept. */
+/** One received segment: a single record, reused for each. Nothing of it is kept. */
 import { type Seq, seq } from '../../base/seq.ts';
 import { makeSlab, type Slab } from '../../base/slab.ts';
 import { FIN, SYN, tcpAck, tcpFlags, tcpHeaderLen, tcpSeq, tcpWindow } from '../../wire/tcp.ts';

@@ -54,7 +54,7 @@ const MIN_SEND_LIMIT = 128 * 1024;
 const TIGHT_LIMIT = 64 * 1024;
 const MAX_HOLES = 128;
 
-/** What the connections of one TCP layer share. */
+/** The environment that the connections of one TCP layer share. */
 export interface TcpContext {
   readonly config: TcpConfig;
   readonly pool: BufferPool;
@@ -267,10 +267,10 @@ export abstract class Tcb extends Timer {
     return Math.max(this.windowLimit - (1 << RCV_SCALE) - this.received.length, 0);
   }
 
-  /** Whether enough of the window was freed to tell the guest (RFC 9293 §3.8.6.2.2). */
+  /** Whether enough of the window was freed to announce it to the guest (RFC 9293 §3.8.6.2.2). */
   get windowUpdateDue(): boolean {
     if (this.finReceived) return false;
-    // An ACK is on its way, and the guest has room to go on with meanwhile.
+    // An ACK is due anyway, and the guest has window left until then.
     if (this.ackPending > 0 && this.rcvWnd >= this.windowLimit >> 3) return false;
     const gain = seqDiff(seqAdd(this.rcvNxt, this.freeWindow), this.rcvAdv);
     const quarter = this.windowLimit >> 2;
@@ -300,7 +300,7 @@ export abstract class Tcb extends Timer {
 
   /** Call the handler for every event noted. */
   abstract deliver(now: Instant): void;
-  /** Code of ours has thrown on the connection's behalf: it is reset, both ways. */
+  /** A handler of the connection has thrown: it is reset in both directions. */
   abstract onFault(now: Instant, fault: unknown): void;
   abstract onLinkWritable(now: Instant): void;
 
@@ -329,7 +329,7 @@ export abstract class Tcb extends Timer {
   /** Grow the window while the host takes the bytes as they come. */
   growWindow(len: number): void {
     const { config, pool } = this.context;
-    // Without a scale 64 KiB is all that can be said.
+    // Without scaling the largest window is 64 KiB.
     if (this.rcvLimit >= config.maxWindow || this.rcvScale === 0) return;
     this.rcvSinceGrowth += len;
     if (this.rcvSinceGrowth < 2 * this.rcvLimit || pool.tight) return;
@@ -340,7 +340,7 @@ export abstract class Tcb extends Timer {
     }
   }
 
-  /** The connection is over. The guest hears nothing of it, the handler at the end of the batch. */
+  /** The connection is over. Nothing is sent to the guest; the handler is called at the end of the batch. */
   close(reason: CloseReason): void {
     if (this.state === 'closed') return;
     this.end(reason);
@@ -359,7 +359,7 @@ export abstract class Tcb extends Timer {
       this.touch();
       return;
     }
-    // Something was sent, or would have been, while nobody was there: do not wait for the back-off.
+    // Segments were sent, or due, while the guest was away: do not wait for the back-off.
     this.rtoAt = now;
     this.context.wheel.set(this, now);
   }

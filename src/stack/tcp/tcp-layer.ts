@@ -205,7 +205,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
         this.stray.reset(request.path, request.key, seq(0), request.end, RST | ACK);
         return;
       case 'timed-out':
-        return; // the guest's own timeout is the honest answer
+        return; // no answer: the guest times out, as it would on the real path
       case 'host-unreachable':
       case 'net-unreachable':
       case 'prohibited':
@@ -339,7 +339,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
       case 'nothing':
         return;
       case 'acknowledge':
-        // RFC 9293 §3.10.7.4: a FIN again means that our last ACK was lost; its wait begins anew.
+        // RFC 9293 §3.10.7.4: a FIN again means that our last ACK was lost; its wait restarts.
         if ((s.flags & FIN) !== 0) this.timeWaits.restart(now, entry);
         if (this.challenges.take(now)) this.stray.acknowledge(now, entry);
         return;

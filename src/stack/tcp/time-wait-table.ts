@@ -46,7 +46,7 @@ export class TimeWaitTable {
     this.restart(now, entry);
   }
 
-  /** The wait begins anew. */
+  /** The wait restarts. */
   restart(now: Instant, entry: TimeWait): void {
     this.wheel.set(entry, now + this.config.timeWaitMs);
   }

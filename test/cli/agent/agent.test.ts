@@ -142,7 +142,7 @@ describe('agent', () => {
     await pair.agent?.close();
     assert.equal(await reset, 'ECONNRESET');
     assert.match(pair.log.lines.join('\n'), /"reason":"link-down"/);
-    await turns('the server to be told', () => server?.destroyed === true);
+    await turns('the server to be notified', () => server?.destroyed === true);
     assert.equal(pair.host?.view()[0]?.peers.length, 0);
     await pair.startAgent('--connect', `unix:${path}`);
     await pair.ready();

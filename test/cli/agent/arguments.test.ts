@@ -26,7 +26,7 @@ describe("the agent's arguments", () => {
     assert.equal(request.level, 'debug');
   });
 
-  it('allows everything, and the default gateway as peer, unless told otherwise', () => {
+  it('allows everything, and the default gateway as peer, by default', () => {
     const parsed = parseAgentArguments(['--listen', 'unix:/run/a']);
     assert.ok(parsed.kind === 'run');
     assert.deepEqual([parsed.request.allow, parsed.request.peers], [undefined, undefined]);

@@ -1,4 +1,4 @@
-/** A control API that publishes nothing: it keeps what was asked, and says what it is told to say. */
+/** A control API that publishes nothing: it keeps what was asked, and answers as configured. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { Socket } from 'node:net';
@@ -29,7 +29,7 @@ export class FakeControl {
         text += chunk;
       });
       request.on('end', () => {
-        const [status, body] = this.judge(text, request.socket);
+        const [status, body] = this.handle(text, request.socket);
         response.writeHead(status, { 'content-type': 'application/json' });
         response.end(JSON.stringify(body));
       });
@@ -41,7 +41,7 @@ export class FakeControl {
     });
   }
 
-  private judge(text: string, socket: Socket): Said {
+  private handle(text: string, socket: Socket): Said {
     if (text === '') return [200, { ports: this.listed }];
     const body: Record<string, unknown> = JSON.parse(text);
     this.asked.push(body);

@@ -144,7 +144,7 @@ describe('docker-proxy: UDP to the container', () => {
     return String(bytes);
   };
 
-  it('the container can tell clients apart, and each gets its answers', async () => {
+  it('the container can distinguish clients, and each gets its answers', async () => {
     const container = await udp();
     const seen = new Set<number>();
     container.on('message', (bytes, peer) => {
@@ -230,7 +230,7 @@ describe('docker-proxy: UDP to the container', () => {
     const { port } = await forward(container, () => admitted);
     const client = await udp();
     client.send('no', port, AT.address);
-    // Loopback keeps the order: what was sent first has been judged when the second is answered.
+    // Loopback keeps the order: what was sent first has been handled when the second is answered.
     const through = await forward(container);
     assert.equal(await ask(client, through.port, 'other'), 'other');
     admitted = true;

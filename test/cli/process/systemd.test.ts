@@ -89,8 +89,8 @@ describe('contrib', () => {
       spawnSync('systemd-analyze', args, { encoding: 'utf8', cwd: CONTRIB });
     const units = [join(CONTRIB, 'hawser.socket'), join(CONTRIB, 'hawser.service')];
     const verified = analyze('verify', '--man=no', ...units);
-    const told = verified.stderr.split('\n').filter((line) => line.includes('hawser.s'));
-    assert.deepEqual(told, []);
+    const complaints = verified.stderr.split('\n').filter((line) => line.includes('hawser.s'));
+    assert.deepEqual(complaints, []);
     const rated = analyze('security', '--offline=true', '--threshold=30', units[1] ?? '');
     assert.equal(rated.status, 0, rated.stdout);
   }).timeout(30_000);

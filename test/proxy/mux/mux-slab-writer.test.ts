@@ -4,7 +4,7 @@ import { MUX_SLAB_LEN, MUX_SLABS, MuxSlabWriter } from '../../../src/proxy/mux/m
 
 const FRAME = 5000;
 
-/** Takes everything at once while `quick`; else one write at a time, when told. */
+/** Takes everything at once while `quick`; else one write at a time, on request. */
 class Sink implements ByteSink {
   quick = false;
   rooms = 0;

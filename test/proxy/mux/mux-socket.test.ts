@@ -136,7 +136,7 @@ for (const [over, bindings] of [
       assert.equal(error.code, 'ERR_HAWSER_LINK_DOWN');
     });
 
-    it('tells a destroyed stream to the other end as a reset', async () => {
+    it('passes a destroyed stream on to the other end as a reset', async () => {
       const other = new Promise<ByteDuplex>((resolve) => {
         link.onRequest = (request) => {
           const stream = acceptStream(clock, request);

@@ -40,7 +40,7 @@ describe('proxy/udp/host-errors', () => {
     });
   }
 
-  it('tells guests of failed sends what an ICMP error can say', () => {
+  it('reports failed sends to guests by ICMP errors', () => {
     assert.equal(sendError('ENETUNREACH'), 'net-unreachable');
     assert.equal(sendError('EHOSTUNREACH'), 'host-unreachable');
     assert.equal(sendError('EPERM'), 'prohibited');

@@ -14,7 +14,7 @@ const EINVAL = -22;
 const ENOBUFS = -105;
 const ECONNREFUSED = -111;
 
-/** A real batch whose `send` can be told to fail, and that notes how it was used. */
+/** A real batch whose `send` can be made to fail, and that records how it was used. */
 class ScriptedBatch implements DatagramBatch {
   readonly calls: string[] = [];
   /** For the next sends: -errno, or the most that the kernel takes. */

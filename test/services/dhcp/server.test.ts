@@ -472,7 +472,7 @@ describe('DHCP server', () => {
     assert.ok(dhcpOption(reply, 6));
   });
 
-  it('tells guests apart by client identifier where there is one', () => {
+  it('distinguishes guests by client identifier where there is one', () => {
     const lab = new Lab();
     assert.equal(lab.join(1, { clientId: [255, 1] }), 2);
     assert.equal(lab.join(1, { clientId: [255, 2] }), 3);

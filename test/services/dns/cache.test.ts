@@ -82,7 +82,7 @@ describe('DNS cache', () => {
     });
   }
 
-  it('tells apart types, and queries with EDNS, DO and AD', () => {
+  it('distinguishes types, and queries with EDNS, DO and AD', () => {
     const cache = new DnsCache();
     const variants = [
       query(NAME),

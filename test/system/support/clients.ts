@@ -21,8 +21,8 @@ export const agentArgv = (...args: string[]): readonly string[] => [
   ...args,
 ];
 
-/** The last line that the agent prints, judged against the seed. */
-function judge(printed: string, sizeBytes: number): void {
+/** The last line that the agent prints, checked against the seed. */
+function checkTransfer(printed: string, sizeBytes: number): void {
   const { bytes, sha256 } = doneOf(printed);
   assert.equal(bytes, sizeBytes);
   assert.equal(sha256, seededSha256(SEED, sizeBytes));
@@ -38,7 +38,7 @@ function doneOf(printed: string): { bytes?: unknown; sha256?: unknown } {
 
 /** Fetch so many bytes from a file server and compare the sum. */
 export async function download(from: Namespace, server: string, sizeBytes: number): Promise<void> {
-  judge(
+  checkTransfer(
     await from.run(...agentArgv('download', `${server}/bytes/${sizeBytes}?seed=${SEED}`)),
     sizeBytes,
   );
@@ -47,5 +47,5 @@ export async function download(from: Namespace, server: string, sizeBytes: numbe
 /** Send so many bytes to a file server; it sums them. */
 export async function upload(from: Namespace, server: string, sizeBytes: number): Promise<void> {
   const args = ['upload', `${server}/sink`, String(SEED), String(sizeBytes)];
-  judge(await from.run(...agentArgv(...args)), sizeBytes);
+  checkTransfer(await from.run(...agentArgv(...args)), sizeBytes);
 }

@@ -50,7 +50,7 @@ export class Daemon extends Background {
     super(argv, { env, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
     this.api = `${runtimeDir}/default/api.sock`;
     this.readiness = this.readReady();
-    this.readiness.catch(() => {}); // judged by whoever calls ready()
+    this.readiness.catch(() => {}); // reported by ready()
   }
 
   static command(args: readonly string[]): readonly string[] {

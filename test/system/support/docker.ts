@@ -139,7 +139,7 @@ export class Docker {
     return await this.run('run', ...common, ...publish, IMAGE, 'sh', '-c', script);
   }
 
-  /** The same, which is expected to fail. @returns what the user is told */
+  /** The same, which is expected to fail. @returns the message for the user */
   async refusedContainer(name: string, ports: readonly string[]): Promise<string> {
     const publish = ports.flatMap((port) => ['-p', port]);
     const { status, stderr } = await this.try('run', '-d', '--name', name, ...publish, IMAGE, 'sh');

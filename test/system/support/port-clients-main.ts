@@ -3,7 +3,7 @@
  *
  * | command | does | prints |
  * |---|---|---|
- * | `peer-names PORT` | a server that tells each client its address | |
+ * | `peer-names PORT` | a server that sends each client its address | |
  * | `until-end PORT TEXT` | connects, sends TEXT, reads to the end | `got`: what came, or the error |
  * | `half-closed PORT` | connects, reads what comes, then ends | `got` |
  * | `reset PORT` | connects, waits a moment, resets | `got`: done |

@@ -79,7 +79,7 @@ describe('hybrid vsock', () => {
     await transfer();
   });
 
-  it('an answer that is none is told', async () => {
+  it('reports an invalid answer', async () => {
     vm.answer = 'NO WAY\n';
     await pair.startAgent('--listen', `unix:${pair.path('guest')}`);
     const host = await pair.startHost([`hybrid-vsock:${pair.path('fc')}:${PORT}`]);
@@ -96,7 +96,7 @@ describe('hybrid vsock', () => {
     await transfer();
   });
 
-  it('a VM that goes is told, and dialled again', async () => {
+  it('a VM that ends is reported, and dialled again', async () => {
     await pair.startAgent('--listen', `unix:${pair.path('guest')}`);
     await pair.startHost([`hybrid-vsock:${pair.path('fc')}:${PORT}`]);
     await pair.ready();

@@ -332,7 +332,7 @@ describe('transports/vhost-net/vhost-net-device', () => {
     ['receive', 'rx'],
     ['transmit', 'tx'],
   ] as const) {
-    it(`is down after a fault in the ${what} ring, until the driver begins anew`, () => {
+    it(`is down after a fault in the ${what} ring, until the driver restarts`, () => {
       const lab = new Lab();
       if (queue === 'tx') lab.lendBuffers(1, 100);
       lab[queue].offer(9999);

@@ -75,7 +75,7 @@ describe('transports/vhost-user/backend', () => {
     assert.deepEqual(device.queues, [undefined, undefined]);
   });
 
-  it('tells a driver that goes on from one that has begun anew', () => {
+  it('distinguishes a driver that goes on from one that has restarted', () => {
     const { frontend, device } = recorded();
     const { fds } = frontend;
     frontend.negotiate();
@@ -93,7 +93,7 @@ describe('transports/vhost-user/backend', () => {
     assert.deepEqual(device.events, ['start 1', 'stop 1', 'start 1 resumed', 'stop 1', 'start 1']);
   });
 
-  it('takes a driver with other features for one that has begun anew', () => {
+  it('takes a driver with other features for one that has restarted', () => {
     const { frontend, device } = recorded();
     frontend.negotiate();
     frontend.start(1, 0, 22, 23);
@@ -125,7 +125,7 @@ describe('transports/vhost-user/backend', () => {
     assert.deepEqual(device.events, ['start 0', 'stop 0', 'start 0 resumed', 'stop 0']);
   });
 
-  it('does as told before protocol features: a queue needs not be enabled', () => {
+  it('runs a queue that is not enabled before protocol features are negotiated', () => {
     const { frontend, device } = recorded();
     frontend.ok(m.SET_FEATURES, u64(m.bit(32)));
     frontend.ok(m.SET_MEM_TABLE, memoryTable(1), [10]);
@@ -183,7 +183,7 @@ describe('transports/vhost-user/backend', () => {
 });
 
 describe('transports/vhost-user/message', () => {
-  it('judges headers', () => {
+  it('checks headers', () => {
     const header = new DataView(new ArrayBuffer(m.HEADER_LEN));
     m.emitHeader(header, 1, m.MAX_PAYLOAD_LEN, false);
     assert.equal(m.checkHeader(header), undefined);

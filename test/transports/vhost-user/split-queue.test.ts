@@ -124,7 +124,7 @@ describe('transports/vhost-user/split-queue', () => {
   });
 
   describe('notification', () => {
-    it('follows the flags: tells of used chains once, unless told not to', () => {
+    it('follows the flags: notifies of used chains once, unless suppressed', () => {
       const driver = new GuestDriver(4);
       const queue = driver.queue();
       driver.lend([{ off: DATA, len: 1 }]);
@@ -149,7 +149,7 @@ describe('transports/vhost-user/split-queue', () => {
         queue.give(queue.head, 0);
       };
       const event = driver.avail + 4 + 2 * 4;
-      driver.slab.view.setUint16(event, 1, true); // tell when index 1 has been used
+      driver.slab.view.setUint16(event, 1, true); // notify when index 1 has been used
       give();
       assert.equal(queue.shouldNotify(), false);
       give();

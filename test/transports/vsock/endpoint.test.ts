@@ -135,7 +135,7 @@ describe('transports/vsock/endpoint', () => {
       assert.deepEqual(ops(guest.step()), ['CREDIT_UPDATE']);
     });
 
-    it('tell of credit when asked, and with every packet', () => {
+    it('announce credit when asked, and with every packet', () => {
       const guest = new Guest();
       const stream = guest.open(new Recorder());
       guest.send(p.OP_RW, 1, 80, { payload: bytes(10) });
@@ -207,7 +207,7 @@ describe('transports/vsock/endpoint', () => {
       );
     });
 
-    it('tell of space once it is there, and take what is sent from there', () => {
+    it('announce space once it is free, and accept what is sent then', () => {
       const guest = new Guest();
       const handler = new Recorder();
       const stream = guest.open(handler);
@@ -237,8 +237,8 @@ describe('transports/vsock/endpoint', () => {
         stream.release(0, chunk.length);
         read = (read + chunk.length) | 0;
         if (i % 3000 !== 0) continue;
-        const told = guest.step().at(-1)?.fwdCnt;
-        assert.equal(told, read);
+        const announced = guest.step().at(-1)?.fwdCnt;
+        assert.equal(announced, read);
       }
       assert.equal(read, 66_000 * 65_536 - 2 ** 32);
       assert.equal(guest.endpoint.drops.get('beyond-credit'), 0);
@@ -325,7 +325,7 @@ describe('transports/vsock/endpoint', () => {
       assert.equal(guest.pool.inUse, 0);
     });
 
-    it('nothing survives a guest that begins anew', () => {
+    it('nothing survives a guest that restarts', () => {
       const guest = new Guest();
       const handlers = [new Recorder(), new Recorder()] as const;
       guest.open(handlers[0]);

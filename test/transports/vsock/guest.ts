@@ -1,4 +1,4 @@
-/** A guest of a vsock endpoint, packet by packet, and a recorder of what its host end is told. */
+/** A guest of a vsock endpoint, packet by packet, and a recorder of the events of its host end. */
 import assert from 'node:assert/strict';
 import { BufferPool } from '../../../src/base/buffer-pool.ts';
 import type { ByteRing } from '../../../src/base/byte-ring.ts';

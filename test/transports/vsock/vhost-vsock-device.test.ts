@@ -85,7 +85,7 @@ class Lab {
 }
 
 describe('transports/vsock/vhost-vsock-device', () => {
-  it('tells the driver its CID', () => {
+  it('announces its CID to the driver', () => {
     assert.deepEqual([...new Lab().device.queues.config], [CID, 0, 0, 0, 0, 0, 0, 0]);
   });
 
@@ -137,7 +137,7 @@ describe('transports/vsock/vhost-vsock-device', () => {
     ['receive', 'rx', 0],
     ['transmit', 'tx', 1],
   ] as const) {
-    it(`is down after a fault in the ${what} ring, until the driver begins anew`, () => {
+    it(`is down after a fault in the ${what} ring, until the driver restarts`, () => {
       const lab = new Lab();
       lab.lendBuffers(1);
       lab.put(p.OP_REQUEST, 1);
@@ -162,7 +162,7 @@ describe('transports/vsock/vhost-vsock-device', () => {
     });
   }
 
-  it('keeps its streams when the driver goes on, not when it begins anew', () => {
+  it('keeps its streams when the driver goes on, not when it restarts', () => {
     const lab = new Lab();
     lab.lendBuffers(1);
     lab.put(p.OP_REQUEST, 1);
