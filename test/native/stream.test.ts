@@ -122,10 +122,10 @@ for (const [way, bindings] of [
         const watch = new FaultWatch(SILENT);
         try {
           const { stream, peer, owner } = await pair();
-          const calls = owner.onHostClosed.bind(owner);
+          const original = owner.onHostClosed.bind(owner);
           Object.assign(owner, {
             [where]: (code: string) => {
-              if (where === 'onHostClosed') calls(code);
+              if (where === 'onHostClosed') original(code);
               throw new Error('broken');
             },
           });

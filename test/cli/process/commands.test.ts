@@ -141,7 +141,7 @@ describe('hawser as a program for people', function () {
       };
       const plain = onTerminal({ NO_COLOR: '1' });
       await plain.says(
-        /look around: hawser status, hawser flows; end: Ctrl-C, or hawser stop/,
+        /inspect: hawser status, hawser flows; end: Ctrl-C, or hawser stop/,
         'stdout',
       );
       assert.match(plain.stdout, /attach: qemu-system-x86_64 .*addr\.path=.*\/qemu\.sock/);
@@ -150,7 +150,7 @@ describe('hawser as a program for people', function () {
       await run('stop');
       await plain.ended;
       const coloured = onTerminal({});
-      await coloured.says(/look around/, 'stdout');
+      await coloured.says(/inspect:/, 'stdout');
       assert.ok(coloured.stdout.includes('\u001b['));
     },
   );

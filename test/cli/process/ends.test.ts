@@ -78,7 +78,7 @@ describe('hawser run as a process', function () {
     await new Promise((resolve) => reader.once('data', resolve));
     reader.destroy();
     assert.equal((await daemon.ended).status, 0);
-    assert.match(daemon.stderr, /nobody reads --ready-fd/);
+    assert.match(daemon.stderr, /--ready-fd has no reader/);
     assert.deepEqual(readdirSync(place.dir), []);
   });
 
@@ -86,7 +86,7 @@ describe('hawser run as a process', function () {
     const run = `exec "$0" "$1" run --ready-fd 3 --exit-with-ready-fd 3>&1 >&2`;
     const daemon = place.start('sh', ['-c', `(${run}) | head -n 1`, process.execPath, HAWSER]);
     assert.equal((await daemon.ended).status, 0);
-    assert.match(daemon.stderr, /nobody reads --ready-fd/);
+    assert.match(daemon.stderr, /--ready-fd has no reader/);
     assert.match(daemon.stdout, /^\{"ready":true/);
   });
 
@@ -126,7 +126,7 @@ describe('hawser run as a process', function () {
     await until(() => existsSync(log) && /read again/.test(readFileSync(log, 'utf8')));
     writeFileSync(config, 'dnsZone: nonsense\n');
     daemon.child.kill('SIGHUP');
-    await until(() => /what was in force stays/.test(readFileSync(log, 'utf8')));
+    await until(() => /the previous settings stay in effect/.test(readFileSync(log, 'utf8')));
     assert.match(readFileSync(log, 'utf8'), /c\.yaml:1: dnsZone: nonsense: must be ZONE=IPV4/);
     daemon.child.kill('SIGTERM');
     assert.equal((await daemon.ended).status, 0);
