@@ -62,24 +62,23 @@ export interface Libc {
   munmap(address: number, len: number): number;
 }
 
-export function bindLibc(wanted: string, host: NativeHost): Libc {
+/** @param instead what works without native calls, as in `use a qemu: link instead`; '' for nothing */
+export function bindLibc(wanted: string, instead: string, host: NativeHost): Libc {
   // Constants and structures are those of 64-bit little-endian Linux.
   if (host.platform !== 'linux' || (host.arch !== 'x64' && host.arch !== 'arm64')) {
     const here = `${host.platform} on ${host.arch}`;
     throw new NativeUnavailableError(
       wanted,
-      `this needs Linux on x64 or arm64, and here is ${here}; use a qemu: link instead`,
+      `this needs Linux on x64 or arm64, and here is ${here}${instead === '' ? '' : `; ${instead}`}`,
     );
   }
   let koffi: Koffi;
   try {
     koffi = host.requireKoffi();
   } catch (cause) {
-    throw new NativeUnavailableError(
-      wanted,
-      'the optional package koffi is not installed; install it with `npm install koffi`, or use a qemu: link',
-      { cause },
-    );
+    const why = `the optional package koffi is not installed; install it with \`npm install koffi\``;
+    const either = instead === '' ? why : `${why}, or ${instead}`;
+    throw new NativeUnavailableError(wanted, either, { cause });
   }
   const c = koffi.load(null); // the symbols of this process: glibc and musl alike
   return {

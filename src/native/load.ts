@@ -9,10 +9,15 @@ export const loadedPosix = (): Posix | undefined => loaded;
 
 /**
  * @param wanted the purpose, for the error message: `open TAP tap0`
+ * @param instead what works without them, for the same: `use a qemu: link instead`
  * @throws NativeUnavailableError without koffi, or when this is not Linux on x64 or arm64
  */
-export function loadPosix(wanted = 'make native calls', host: NativeHost = THIS_HOST): Posix {
-  if (host !== THIS_HOST) return new LinuxPosix(bindLibc(wanted, host));
-  loaded ??= new LinuxPosix(bindLibc(wanted, host));
+export function loadPosix(
+  wanted = 'make native calls',
+  instead = '',
+  host: NativeHost = THIS_HOST,
+): Posix {
+  if (host !== THIS_HOST) return new LinuxPosix(bindLibc(wanted, instead, host));
+  loaded ??= new LinuxPosix(bindLibc(wanted, instead, host));
   return loaded;
 }

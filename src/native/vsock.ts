@@ -150,7 +150,7 @@ function bindVsock(wanted: string, host: NativeHost, nodeVsock: Error) {
   const connect: AsyncCall & ((...args: never) => unknown) = koffi
     .load(null)
     .func('int connect(int fd, const void *address, unsigned int len)');
-  return { ...bindLibc(wanted, host), connect };
+  return { ...bindLibc(wanted, '', host), connect };
 }
 
 /** The first line; the rest lists the places searched. */

@@ -41,13 +41,11 @@ export class NativeCalls {
   private tryLoad(): Posix | undefined {
     this.close();
     try {
-      return this.load('ping, and pass ICMP errors to guests');
+      return this.load('let guests ping, or see ICMP errors for UDP');
     } catch (error) {
       if (!(error instanceof NativeUnavailableError)) throw error;
-      this.log.warn(
-        { err: error },
-        'without native calls guests cannot ping, nor see ICMP errors for UDP',
-      );
+      this.log.warn({}, error.message);
+      this.log.debug({ err: error }, 'native calls are not available');
       return undefined;
     }
   }

@@ -10,7 +10,7 @@ import type { LinkContext } from './link-context.ts';
  */
 export function openTapLink(name: string, netns: string | undefined, context: LinkContext): FdLink {
   const description = netns === undefined ? `tap:${name}` : `tap:${name}@${netns}`;
-  const posix = loadPosix(`open ${description}`);
+  const posix = loadPosix(`open ${description}`, 'use a qemu: link instead');
   const tap = posix.openTap({ name, netns, vnetHdr: true, mtu: context.mtu });
   return new FdLink({ posix, fd: tap.fd, vnetHdrLen: tap.vnetHdrLen, description }, context);
 }

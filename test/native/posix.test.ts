@@ -10,7 +10,12 @@ const posix = loadPosix();
 
 describe('native/load', () => {
   const fails = (platform: string, arch: string, requireKoffi = THIS_HOST.requireKoffi): void => {
-    loadPosix('open TAP tap0', { ...THIS_HOST, platform, arch, requireKoffi });
+    loadPosix('open TAP tap0', 'use a qemu: link instead', {
+      ...THIS_HOST,
+      platform,
+      arch,
+      requireKoffi,
+    });
   };
 
   it('names what was wanted and the missing package', () => {
@@ -19,7 +24,8 @@ describe('native/load', () => {
     };
     assert.throws(() => fails('linux', 'x64', missing), {
       code: 'ERR_HAWSER_NATIVE_UNAVAILABLE',
-      message: /^cannot open TAP tap0: .*koffi is not installed; install it with/,
+      message:
+        /^cannot open TAP tap0: .*koffi is not installed; install it with `npm install koffi`, or use a qemu: link instead$/,
     });
   });
 
@@ -31,7 +37,9 @@ describe('native/load', () => {
     it(`refuses ${platform} on ${arch}`, () => {
       assert.throws(() => fails(platform, arch), {
         code: 'ERR_HAWSER_NATIVE_UNAVAILABLE',
-        message: new RegExp(`cannot open TAP tap0: .*Linux.*${platform} on ${arch}`),
+        message: new RegExp(
+          `cannot open TAP tap0: .*Linux.*${platform} on ${arch}; use a qemu: link instead$`,
+        ),
       });
     });
   }

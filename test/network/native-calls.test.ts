@@ -46,16 +46,21 @@ describe('cli/native-calls', () => {
     assert.equal(loads.length, 0);
   });
 
-  it('say once that there are none', () => {
+  it('say once, in a sentence, that there are none; at debug where it was found', () => {
     const warnings: string[] = [];
-    const log: Log = { ...SILENT, warn: (_fields, message) => warnings.push(message) };
+    const debug: object[] = [];
+    const log: Log = {
+      ...SILENT,
+      warn: (fields, message) => warnings.push(`${message}${JSON.stringify(fields)}`),
+      debug: (fields) => debug.push(fields),
+    };
     const native = new NativeCalls(log, (wanted) => {
       throw new NativeUnavailableError(wanted, 'not here');
     });
     assert.equal(native.posix, undefined);
     assert.equal(native.posix, undefined);
-    assert.equal(warnings.length, 1);
-    assert.match(warnings[0] ?? '', /cannot ping/);
+    assert.deepEqual(warnings, ['cannot let guests ping, or see ICMP errors for UDP: not here{}']);
+    assert.equal(debug.length, 1);
   });
 
   it('do not hide a mistake', () => {

@@ -22,7 +22,7 @@ export interface MuxLinkContext {
   readonly dialGuest: DialGuest;
   readonly flusher: FlushScheduler;
   /** For devices; called when one is needed. @throws NativeUnavailableError */
-  readonly posix: () => Posix;
+  readonly posix: (wanted: string, instead: string) => Posix;
   /** Of Unix sockets that links listen on. */
   readonly socketMode: number;
 }

@@ -18,7 +18,7 @@ export interface VhostVsockLinkContext {
   readonly peers: MuxPeers;
   readonly clock: Clock;
   readonly log: Log;
-  readonly posix: () => Posix;
+  readonly posix: (wanted: string, instead: string) => Posix;
   readonly socketMode: number;
 }
 
@@ -63,7 +63,7 @@ export async function openVhostVsockLink(
   const device = await VhostVsock.open({
     path,
     socketMode,
-    posix: posix(),
+    posix: posix(`open --mux ${link.name}`, 'use a unix: link instead'),
     clock,
     log,
     onRequest,

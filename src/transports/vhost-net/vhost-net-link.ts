@@ -30,7 +30,7 @@ export class VhostNetLink implements OpenLink {
   /** @throws NativeUnavailableError, LinkError, LinkInUseError */
   static async open(path: string, context: LinkContext): Promise<VhostNetLink> {
     const description = `vhost-user:${path}`;
-    const posix = loadPosix(`open ${description}`);
+    const posix = loadPosix(`open ${description}`, 'use a qemu: link instead');
     const device = new VhostNetDevice(description, context, setImmediate);
     const { log, socketMode } = context;
     const server = await VhostUserServer.open({
