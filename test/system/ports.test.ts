@@ -252,7 +252,7 @@ systemSuite('published ports', [...LAB, 'curl', 'nc', 'iptables'], function () {
       [
         'a socket of the host',
         { protocol: 'unix', hostPath: '/tmp/x', guestPort: 80 },
-        /no sockets/,
+        /may not create sockets/,
       ],
     ] as const) {
       it(`refuses ${what}`, async () => {
