@@ -36,21 +36,23 @@ export const arpSenderMac = (view: DataView, off: number): Mac => readMac(view, 
 export const arpSenderIp = (view: DataView, off: number): number => view.getInt32(off + SENDER_IP);
 export const arpTargetIp = (view: DataView, off: number): number => view.getInt32(off + TARGET_IP);
 
-export function emitArp(
-  view: DataView,
-  off: number,
-  operation: number,
-  senderMac: Mac,
-  senderIp: number,
-  targetMac: Mac,
-  targetIp: number,
-): void {
+/** What {@link emitArp} writes; one record, filled anew for each packet. */
+export class ArpFields {
+  operation: number = ARP_REQUEST;
+  senderMac: Mac = 0;
+  /** IPv4 words. */
+  senderIp = 0;
+  targetMac: Mac = 0;
+  targetIp = 0;
+}
+
+export function emitArp(view: DataView, off: number, fields: Readonly<ArpFields>): void {
   view.setUint16(off + HARDWARE, 1);
   view.setUint16(off + PROTOCOL, 0x0800);
   view.setUint16(off + LENGTHS, 0x0604);
-  view.setUint16(off + OPERATION, operation);
-  writeMac(view, off + SENDER_MAC, senderMac);
-  view.setInt32(off + SENDER_IP, senderIp);
-  writeMac(view, off + TARGET_MAC, targetMac);
-  view.setInt32(off + TARGET_IP, targetIp);
+  view.setUint16(off + OPERATION, fields.operation);
+  writeMac(view, off + SENDER_MAC, fields.senderMac);
+  view.setInt32(off + SENDER_IP, fields.senderIp);
+  writeMac(view, off + TARGET_MAC, fields.targetMac);
+  view.setInt32(off + TARGET_IP, fields.targetIp);
 }

@@ -222,7 +222,7 @@ export function arpFrame(
   dstMac = 0xffff_ffff_ffff,
 ): Uint8Array {
   const frame = ethernetFrame(ETHERTYPE_ARP, 28, senderMac, dstMac);
-  emitArp(viewOf(frame), L3, operation, senderMac, senderIp, 0, targetIp);
+  emitArp(viewOf(frame), L3, { operation, senderMac, senderIp, targetMac: 0, targetIp });
   return frame;
 }
 

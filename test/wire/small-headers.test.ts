@@ -37,9 +37,9 @@ describe('wire/arp', () => {
         word,
         mac,
         word,
-        (off, op, from, fromIp, to, toIp) => {
+        (off, operation, senderMac, senderIp, targetMac, targetIp) => {
           const view = new DataView(new ArrayBuffer(off + ARP_LEN));
-          emitArp(view, off, op, from, fromIp, to, toIp);
+          emitArp(view, off, { operation, senderMac, senderIp, targetMac, targetIp });
           assert.equal(checkArp(view, off, ARP_LEN), undefined);
           assert.deepEqual(
             [
@@ -48,7 +48,7 @@ describe('wire/arp', () => {
               arpSenderIp(view, off),
               arpTargetIp(view, off),
             ],
-            [op, from, fromIp, toIp],
+            [operation, senderMac, senderIp, targetIp],
           );
         },
       ),
@@ -65,7 +65,7 @@ describe('wire/arp', () => {
   for (const [name, spoil, len, expected] of rows) {
     it(`${name}: ${expected}`, () => {
       const view = new DataView(new ArrayBuffer(28));
-      emitArp(view, 0, 1, 1, 2, 3, 4);
+      emitArp(view, 0, { operation: 1, senderMac: 1, senderIp: 2, targetMac: 3, targetIp: 4 });
       spoil(view);
       assert.equal(checkArp(view, 0, len), expected);
     });

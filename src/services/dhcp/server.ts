@@ -92,6 +92,13 @@ const NO_SEGMENT: DhcpSegment = { log: SILENT, isPresent: () => false };
 const SEARCH = 'search';
 const MAX_WARNED = 64;
 
+/** What differs between the replies with addresses; IPv4 words. */
+interface ReplyFields {
+  readonly type: number;
+  readonly ciaddr: number;
+  readonly yiaddr: number;
+}
+
 export class DhcpServer {
   readonly drops: Counters<DhcpServerDrop> = new Counters();
   readonly counts: Counters<DhcpCount> = new Counters();
@@ -211,7 +218,7 @@ export class DhcpServer {
     if (address === undefined) return this.drop('dhcp-pool-exhausted');
     this.table.offer(identity, address, now);
     this.counts.add('offers');
-    return this.reply(request, identity, OFFER, 0, address, out, outOff);
+    return this.reply(request, identity, { type: OFFER, ciaddr: 0, yiaddr: address }, out, outOff);
   }
 
   /** RFC 2131 §4.3.2: SELECTING, INIT-REBOOT, RENEWING and REBINDING, distinguished by their fields. */
@@ -240,7 +247,7 @@ export class DhcpServer {
     this.store?.save(this.table.stored(now, wallMs));
     this.counts.add('acks');
     this.event('lease', identity, address, hostname);
-    return this.reply(request, identity, ACK, ciaddr, address, out, outOff);
+    return this.reply(request, identity, { type: ACK, ciaddr, yiaddr: address }, out, outOff);
   }
 
   /** RFC 2131 §4.3.3. */
@@ -280,7 +287,7 @@ export class DhcpServer {
     const ciaddr = dhcpCiaddr(request);
     if (ciaddr === 0) return this.drop('dhcp-no-address');
     this.counts.add('informs');
-    return this.reply(request, identity, ACK, ciaddr, 0, out, outOff);
+    return this.reply(request, identity, { type: ACK, ciaddr, yiaddr: 0 }, out, outOff);
   }
 
   private refuse(request: DataView, why: string, out: Slab, outOff: number): number {
@@ -298,9 +305,7 @@ export class DhcpServer {
   private reply(
     request: DataView,
     identity: ClientIdentity,
-    type: number,
-    ciaddr: number,
-    yiaddr: number,
+    { type, ciaddr, yiaddr }: ReplyFields,
     out: Slab,
     outOff: number,
   ): number {

@@ -6,6 +6,7 @@ import {
   ARP_LEN,
   ARP_REPLY,
   ARP_REQUEST,
+  ArpFields,
   arpOperation,
   arpSenderIp,
   arpSenderMac,
@@ -25,11 +26,13 @@ export class ArpLayer implements AddressResolver {
   private readonly own: OwnAddresses;
   private readonly neighbors: NeighborTable;
   private readonly drops: Counters<StackDrop>;
+  private readonly fields = new ArpFields();
 
   constructor(own: OwnAddresses, neighbors: NeighborTable, drops: Counters<StackDrop>) {
     this.own = own;
     this.neighbors = neighbors;
     this.drops = drops;
+    this.fields.senderMac = own.mac;
   }
 
   onFrame(now: Instant, port: LinkPort, view: DataView, off: number, len: number): void {
@@ -45,7 +48,12 @@ export class ArpLayer implements AddressResolver {
     if (arpOperation(view, arp) !== ARP_REQUEST) return;
     const target = arpTargetIp(view, arp);
     if (!isOwnIpv4(this.own.ipv4, target)) return;
-    this.emit(port, senderMac, ARP_REPLY, target, senderMac, senderIp);
+    const { fields } = this;
+    fields.operation = ARP_REPLY;
+    fields.senderIp = target;
+    fields.targetMac = senderMac;
+    fields.targetIp = senderIp;
+    this.emit(port, senderMac);
   }
 
   /** Whether a guest's frame says that the gateway's or the host's address is the guest's. */
@@ -56,11 +64,11 @@ export class ArpLayer implements AddressResolver {
   }
 
   ask(port: LinkPort, { d }: IpAddress): void {
-    this.emit(port, BROADCAST_MAC, ARP_REQUEST, this.own.ipv4.gateway.d, 0, d);
+    this.request(port, BROADCAST_MAC, d);
   }
 
   probe(port: LinkPort, { mac, address }: Neighbor): void {
-    this.emit(port, mac, ARP_REQUEST, this.own.ipv4.gateway.d, 0, address.d);
+    this.request(port, mac, address.d);
   }
 
   private learn(now: Instant, port: LinkPort, mac: Mac, ip: number): void {
@@ -71,14 +79,16 @@ export class ArpLayer implements AddressResolver {
     else this.neighbors.learn(now, neighbor, mac, port);
   }
 
-  private emit(
-    port: LinkPort,
-    to: Mac,
-    operation: number,
-    senderIp: number,
-    targetMac: Mac,
-    targetIp: number,
-  ): void {
+  private request(port: LinkPort, to: Mac, targetIp: number): void {
+    const { fields } = this;
+    fields.operation = ARP_REQUEST;
+    fields.senderIp = this.own.ipv4.gateway.d;
+    fields.targetMac = 0;
+    fields.targetIp = targetIp;
+    this.emit(port, to);
+  }
+
+  private emit(port: LinkPort, to: Mac): void {
     const len = ETHERNET_HEADER_LEN + ARP_LEN;
     const off = port.writer.reserve(len);
     if (off < 0) {
@@ -87,15 +97,7 @@ export class ArpLayer implements AddressResolver {
     }
     const { view } = port.writer.slab;
     emitEthernetTo(view, off, to, this.own.mac, ETHERTYPE_ARP);
-    emitArp(
-      view,
-      off + ETHERNET_HEADER_LEN,
-      operation,
-      this.own.mac,
-      senderIp,
-      targetMac,
-      targetIp,
-    );
+    emitArp(view, off + ETHERNET_HEADER_LEN, this.fields);
     port.writer.commit(len);
     port.sent(len);
   }
