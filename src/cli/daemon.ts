@@ -14,6 +14,7 @@ import { isInherited } from '../native/inherited-listeners.ts';
 import type { DaemonNetwork, OpenNetwork } from '../network/daemon-network.ts';
 import { EXIT_FAILURE, messageOf, RunError } from '../network/errors.ts';
 import type { DaemonConfig } from './daemon-config.ts';
+import { closeEarlyDebugger } from './early-debugger.ts';
 import { END_SIGNALS } from './early-signals.ts';
 import { checkFiles } from './file-checks.ts';
 import { OwnedPaths } from './owned-paths.ts';
@@ -196,6 +197,7 @@ class Daemon {
       announceReady(options.readyFd, readiness, deps.log, options.exitWithReadyFd);
     }
     this.isReady = true;
+    closeEarlyDebugger(deps.log);
     deps.onReady?.(network);
     if (options.readyFd !== undefined && options.exitWithReadyFd) {
       const { watchReader } = await import('./reader-watch.ts');

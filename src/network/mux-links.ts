@@ -4,6 +4,7 @@ import type { Log } from '../base/log.ts';
 import { plainCount } from '../base/no-bytes.ts';
 import type { Clock, Instant } from '../base/time.ts';
 import type { MuxLinkView, MuxPeerView } from '../control/network-view.ts';
+import type { Destination } from '../mux/destination.ts';
 import type { ChannelRequest } from '../mux/request.ts';
 import { loadPosix } from '../native/load.ts';
 import { MuxCarrier } from '../proxy/agent/mux-carrier.ts';
@@ -24,6 +25,8 @@ export interface MuxLinksDeps {
   readonly links: readonly string[];
   /** Targets on the host that guests may have dialled; `parseTargetRule` accepts each. Empty: none. */
   readonly allow: readonly string[];
+  /** Whether a TCP connection would reach a listener of hawser itself: no rule allows that. */
+  readonly isOwnListener: (address: string, port: number) => boolean;
   readonly sourceAddress: SourceAddress;
   /** Idle time before peers and targets on other hosts are probed, in s. */
   readonly keepaliveS: number;
@@ -47,12 +50,14 @@ export class MuxLinks {
 
   constructor(deps: MuxLinksDeps) {
     this.deps = deps;
-    const { clock, log, sourceAddress, serves, keepaliveS } = deps;
+    const { clock, log, sourceAddress, serves, keepaliveS, isOwnListener } = deps;
     const rules = deps.allow.flatMap((text) => parseTargetRule(text) ?? []);
+    const isOwn = (target: Destination): boolean =>
+      target.proto === 'tcp' && isOwnListener(target.address.toString(), target.port);
     this.dialer = new TargetDialer({
       clock,
       log,
-      isAllowed: (target) => isAllowed(rules, target),
+      isAllowed: (target) => isAllowed(rules, target) && !isOwn(target),
       keepaliveS,
     });
     this.peers = new MuxPeers({

@@ -143,6 +143,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.mux = new MuxLinks({
       links: config.mux.links,
       allow: config.mux.allow,
+      isOwnListener: (address, port) => ownListeners.includes(address, port),
       sourceAddress: config.sourceAddress,
       keepaliveS,
       serves: (now, request) => this.guestApi?.onChannel(now, request) ?? false,
@@ -275,7 +276,9 @@ class RunningNetwork implements Network, DaemonNetwork {
   }
 
   denyProcess(offered: readonly number[]): void {
-    this.ownListeners.addProcess((port) => offered.includes(port) || this.ports.listensOn(port));
+    this.ownListeners.addProcess(
+      (address, port) => offered.includes(port) || this.ports.listensAt(address, port),
+    );
   }
 
   reloadNames(zones: readonly DnsZone[]): void {
@@ -334,6 +337,7 @@ class RunningNetwork implements Network, DaemonNetwork {
         udp: dataPath.published,
         guests,
         freePath: removeStaleSocket,
+        isReserved: (port) => this.ownListeners.hasPort(port),
         agent: config.mux.links.length > 0 ? mux.carrier : undefined,
         onChange: (kind, port) => emitter.emit('port', { kind, port: portView(port) }),
       },

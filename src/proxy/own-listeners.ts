@@ -1,28 +1,30 @@
 /**
  * The TCP listeners of hawser itself: the control API and the sockets where guests attach, and, where the process is
- * hawser's own, every other listener in it. A guest that
- * reached one could control the daemon or impersonate another guest, so connections to them are refused,
- * through the host address and through every address of the host's interfaces alike.
+ * hawser's own, every other listener in it, except those that are published ports. A guest that reached one could control the daemon or impersonate another guest, so connections to them are refused,
+ * through the host address and through every other address of the host alike.
  *
  * Published ports are not among them: a publication offers a guest's service to every client that reaches the
  * host, other guests included. Nor is an address that a router outside translates to this host's, which
  * cannot be known here: the API's token protects against that.
  */
-import { networkInterfaces } from 'node:os';
+import { isAddressOfHost } from '../native/address-of-host.ts';
 import { parseAddress } from '../services/address-text.ts';
 import { ProcessListeners } from './process-listeners.ts';
 
 const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 
+/** @param address as it is bound, in canonical form */
+export type IsOffered = (address: string, port: number) => boolean;
+
 export class OwnListeners {
   private readonly byPort = new Map<number, Set<string>>();
-  private readonly localAddresses: () => Iterable<string>;
+  private readonly isOfHost: (address: string) => boolean;
   private process: ProcessListeners | undefined = undefined;
-  private isOffered: (port: number) => boolean = () => false;
+  private isOffered: IsOffered = () => false;
 
-  /** @param localAddresses of the host's interfaces; asked only for a port that is listened on */
-  constructor(localAddresses: () => Iterable<string> = interfaceAddresses) {
-    this.localAddresses = localAddresses;
+  /** @param isOfHost whether an address is the host's own; asked only for a port that is listened on */
+  constructor(isOfHost: (address: string) => boolean = isAddressOfHost) {
+    this.isOfHost = isOfHost;
   }
 
   /** @param address as it was bound: `0.0.0.0` and `::` stand for every address of the host */
@@ -34,45 +36,43 @@ export class OwnListeners {
   /**
    * Add every listener of this process, now and later.
    *
-   * @param isOffered whether a port is for guests too: one that is published, or a server of the demo's
+   * @param isOffered whether a listener is for guests too: a published port, or a server of the demo's
    */
-  addProcess(
-    isOffered: (port: number) => boolean,
-    process: ProcessListeners = new ProcessListeners(),
-  ): void {
+  addProcess(isOffered: IsOffered, process: ProcessListeners = new ProcessListeners()): void {
     this.process = process;
     this.isOffered = isOffered;
   }
 
   /** Whether a connection to `address` and `port` would reach one. */
   includes(address: string, port: number): boolean {
-    const inProcess = this.process?.addressesAt(port);
-    return (
-      this.reaches(this.byPort.get(port), address) ||
-      (this.reaches(inProcess, address) && !this.isOffered(port))
-    );
+    const wanted = canonical(address);
+    for (const bound of this.boundAt(port)) if (this.reaches(bound, wanted)) return true;
+    return false;
   }
 
-  private reaches(bound: ReadonlySet<string> | undefined, address: string): boolean {
-    if (bound === undefined) return false;
-    const wanted = canonical(address);
-    if (bound.has(wanted)) return true;
+  /** Whether `port` is one of theirs, at whatever address. */
+  hasPort(port: number): boolean {
+    return this.boundAt(port).next().done !== true;
+  }
+
+  private *boundAt(port: number): Generator<string> {
+    yield* this.byPort.get(port) ?? [];
+    for (const address of this.process?.addressesAt(port) ?? []) {
+      if (!this.isOffered(address, port)) yield address;
+    }
+  }
+
+  private reaches(bound: string, wanted: string): boolean {
+    if (bound === wanted) return true;
     // A socket on `::` takes IPv4 too.
-    const wildcard = bound.has('::') || (bound.has('0.0.0.0') && !wanted.includes(':'));
-    return wildcard && this.isLocal(wanted);
+    const isWildcard = bound === '::' || (bound === '0.0.0.0' && !wanted.includes(':'));
+    return isWildcard && this.isLocal(wanted);
   }
 
   private isLocal(address: string): boolean {
     if (address.startsWith('127.') || address === '::1' || WILDCARDS.has(address)) return true;
-    for (const local of this.localAddresses()) if (canonical(local) === address) return true;
-    return false;
+    return this.isOfHost(address);
   }
 }
 
 const canonical = (text: string): string => parseAddress(text)?.toString() ?? text;
-
-function* interfaceAddresses(): Generator<string> {
-  for (const entries of Object.values(networkInterfaces())) {
-    for (const { address } of entries ?? []) yield address;
-  }
-}

@@ -5,6 +5,7 @@
  * The kernel's table lists listening sockets before all connections, so the read stops at the first connection.
  */
 import { closeSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+import { parseAddress } from '../services/address-text.ts';
 
 const KEEP_MS = 100;
 /** Reading takes at most this fraction of the time. */
@@ -98,7 +99,8 @@ function addressOf(hex: string): string {
   if (bytes.length === 4) return bytes.join('.');
   const groups: string[] = [];
   for (let at = 0; at < bytes.length; at += 2) groups.push(bytes.readUInt16BE(at).toString(16));
-  return groups.join(':');
+  const text = groups.join(':');
+  return parseAddress(text)?.toString() ?? text;
 }
 
 const PROC: ProcFiles = {

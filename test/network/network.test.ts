@@ -6,6 +6,7 @@ import { createServer, type Server } from 'node:http';
 import inspector from 'node:inspector';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ipv4 } from '../../src/base/ip-address.ts';
 import { SILENT } from '../../src/base/log.ts';
 import { startFileServer } from '../../src/lab/file-server.ts';
 import type { GuestAcceptor } from '../../src/lab/guest/embedded-guest.ts';
@@ -157,6 +158,34 @@ describe('network/network', () => {
     await get(HOST, serverPort()); // it is offered
     await assert.rejects(get(HOST, Number(made.view.ports()[0]?.hostPort))); // as the guest serves nothing there
     assert.equal(refusals(made), 1);
+  });
+
+  it('a port of that number published elsewhere does not offer it', async () => {
+    const made = await start();
+    made.denyProcess([]);
+    await guest.lease();
+    inspector.open(0, '127.0.0.1');
+    try {
+      const port = Number(new URL(inspector.url() ?? '').port);
+      await made.publish(`127.0.0.2:${port}:192.168.127.2:80`);
+      await assert.rejects(get(HOST, port));
+      assert.equal(refusals(made), 1);
+      await assert.rejects(
+        made.ports.publish(
+          {
+            protocol: 'tcp',
+            hostAddress: ipv4(0x7f00_0003),
+            hostPort: port,
+            guestAddress: undefined,
+            guestPort: 80,
+          },
+          { guest: ipv4(0xc0a8_7f02 | 0) },
+        ),
+        { code: 'ERR_HAWSER_PUBLISH_FORBIDDEN' },
+      );
+    } finally {
+      inspector.close();
+    }
   });
 
   it('a published port is not one of them', async () => {

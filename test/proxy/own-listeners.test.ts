@@ -26,14 +26,14 @@ const TABLE: readonly (readonly [string, string, boolean])[] = [
 describe('proxy/own-listeners', () => {
   for (const [bound, to, refused] of TABLE) {
     it(`bound to ${bound}, ${refused ? 'it is' : 'it is not'} reached by ${to}`, () => {
-      const own = new OwnListeners(() => LOCAL);
+      const own = new OwnListeners((address) => LOCAL.includes(address));
       own.add(bound, 7777);
       assert.equal(own.includes(to, 7777), refused);
       assert.equal(own.includes(to, 7778), false, 'another port is not ours');
     });
   }
 
-  it('asks for the interfaces only when the port is ours', () => {
+  it('asks whose an address is only when the port is ours', () => {
     const own = new OwnListeners(() => assert.fail('asked'));
     own.add('0.0.0.0', 7777);
     assert.equal(own.includes('10.0.0.5', 80), false);

@@ -42,7 +42,7 @@ describe('proxy/process-listeners', () => {
     files.tcp = line('0100007F:240D', '0A', 1) + line('00000000:0050', '0A', 2);
     files.tcp6 = line('B80D0120000000000000000005000000:0050', '0A', 3);
     assert.deepEqual([...(process.addressesAt(9229) ?? [])], ['127.0.0.1']);
-    assert.deepEqual([...(process.addressesAt(80) ?? [])], ['0.0.0.0', '2001:db8:0:0:0:0:0:5']);
+    assert.deepEqual([...(process.addressesAt(80) ?? [])], ['0.0.0.0', '2001:db8::5']);
   });
 
   it("another process's sockets, and connections of ours, are none of them", () => {
@@ -116,9 +116,35 @@ describeNeeding('proxy/own-listeners of a process', ['linux'], () => {
     assert.equal(own.includes('127.0.0.1', port + 1), false);
   });
 
+  for (const bound of ['::', '::1'] as const) {
+    it(`at ${bound} too`, async () => {
+      const other = createServer();
+      await new Promise<void>((resolve) => other.listen(0, bound, resolve));
+      try {
+        const at = other.address();
+        assert.ok(typeof at === 'object' && at !== null);
+        const own = new OwnListeners();
+        own.addProcess(() => false);
+        assert.equal(own.includes('::1', at.port), true);
+        assert.equal(own.includes('127.0.0.1', at.port), bound === '::');
+      } finally {
+        other.close();
+      }
+    });
+  }
+
+  it('a port offered at one address is refused at another', () => {
+    const own = new OwnListeners();
+    own.addProcess((address, offered) => address === '::1' && offered === port);
+    assert.equal(own.includes('127.0.0.1', port), true);
+    assert.equal(own.hasPort(port), true);
+    own.addProcess(() => true);
+    assert.equal(own.hasPort(port), false);
+  });
+
   it('what is offered is not', () => {
     const own = new OwnListeners();
-    own.addProcess((offered) => offered === port);
+    own.addProcess((address, offered) => address === '127.0.0.1' && offered === port);
     assert.equal(own.includes('127.0.0.1', port), false);
     own.add('127.0.0.1', port);
     assert.equal(own.includes('127.0.0.1', port), true, 'a link or the API there is');

@@ -30,6 +30,8 @@ export interface SocketName {
 }
 
 export interface TcpHandle extends StreamHandle {
+  bind(address: string, port: number, flags: number): number;
+  bind6(address: string, port: number, flags: number): number;
   connect(req: ConnectRequest, address: string, port: number): number;
   connect6(req: ConnectRequest, address: string, port: number): number;
 }

@@ -98,6 +98,11 @@ export class UdpChannels implements PublishedListener {
     return this.clients.size;
   }
 
+  /** No TCP listener. */
+  isAt(): boolean {
+    return false;
+  }
+
   stop(): void {
     clearInterval(this.sweeper);
     for (const client of [...this.clients.values()]) client.close();

@@ -22,6 +22,8 @@ export interface PublishedListener {
   readonly hostPort: number;
   /** TCP connections, or UDP clients, at the moment. */
   readonly active: number;
+  /** Whether it is the TCP listener that is bound to `address`, in canonical form, and `port`. */
+  isAt(address: string, port: number): boolean;
   /** Accept no more. Connections that are served go on. */
   stop(): void;
 }

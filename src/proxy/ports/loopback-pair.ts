@@ -84,6 +84,10 @@ export class LoopbackPair implements PublishedListener {
     return this.first.active + (this.second?.active ?? 0);
   }
 
+  isAt(address: string, port: number): boolean {
+    return this.first.isAt(address, port) || this.second?.isAt(address, port) === true;
+  }
+
   stop(): void {
     this.first.stop();
     this.second?.stop();

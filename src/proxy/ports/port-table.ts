@@ -21,6 +21,8 @@ export interface PortTableDeps
   readonly udp: UdpPublisher;
   /** Undefined: no link to an agent is configured. */
   readonly agent?: AgentCarrier | undefined;
+  /** Whether the process itself listens on a TCP port: guests may not publish it, at whatever address. */
+  isReserved?(port: number): boolean;
   onChange?(kind: 'published' | 'withdrawn', port: PublishedPort): void;
 }
 
@@ -101,6 +103,7 @@ export class PortTable {
    */
   async publish(spec: PublishSpec, owner: PortOwner, leased = false): Promise<PublishedPort> {
     this.checkLimits(spec, owner);
+    this.checkReserved(spec, owner);
     const useAgent = this.checkSpec(spec);
     const token = { owner };
     this.starting.add(token);
@@ -147,10 +150,10 @@ export class PortTable {
     return [...this.publications].map(([id, publication]) => this.describe(id, publication));
   }
 
-  /** Whether TCP port `port` of the host is published, at any of its addresses. */
-  listensOn(port: number): boolean {
-    for (const { spec } of this.publications.values()) {
-      if (spec.protocol === 'tcp' && spec.hostPort === port) return true;
+  /** Whether the TCP listener that is bound to `address`, in canonical form, and `port` is a published port. */
+  listensAt(address: string, port: number): boolean {
+    for (const { listener } of this.publications.values()) {
+      if (listener.isAt(address, port)) return true;
     }
     return false;
   }
@@ -166,13 +169,20 @@ export class PortTable {
     if (this.publications.size + this.starting.size >= ports) {
       throw refused('ERR_HAWSER_PUBLISH_LIMIT', spec, `${ports} ports are published already`);
     }
-    if (owner === 'config' || owner === 'library' || owner === 'api') return;
+    if (isOfHost(owner)) return;
     let own = 0;
     for (const other of this.publications.values()) if (isSameOwner(other.owner, owner)) own++;
     for (const other of this.starting) if (isSameOwner(other.owner, owner)) own++;
     if (own < portsOfGuest) return;
     const who = owner === 'agent' ? 'the agent' : 'the guest';
     throw refused('ERR_HAWSER_PUBLISH_LIMIT', spec, `${who} has ${portsOfGuest} ports already`);
+  }
+
+  private checkReserved(spec: PublishSpec, owner: PortOwner): void {
+    if (isOfHost(owner) || spec.protocol !== 'tcp' || spec.hostPort === 0) return;
+    if (this.deps.isReserved?.(spec.hostPort) !== true) return;
+    const why = 'hawser itself listens on that port; choose another';
+    throw refused('ERR_HAWSER_PUBLISH_FORBIDDEN', spec, why);
   }
 
   /** @returns whether the agent serves it */
@@ -261,6 +271,9 @@ export class PortTable {
     };
   }
 }
+
+const isOfHost = (owner: PortOwner): boolean =>
+  owner === 'config' || owner === 'library' || owner === 'api';
 
 export const isSameOwner = (one: PortOwner, other: PortOwner): boolean =>
   one === other ||

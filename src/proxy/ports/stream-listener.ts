@@ -54,6 +54,7 @@ const BACKLOG = 1024;
 
 export class StreamListener implements PublishedListener {
   hostPort = 0;
+  private boundAddress = '';
   /** Connections being served, accepted so far, and refused for lack of a guest or of room. */
   active = 0;
   accepted = 0;
@@ -96,7 +97,13 @@ export class StreamListener implements PublishedListener {
       }
     }
     const address = this.server.address();
-    if (typeof address === 'object' && address !== null) this.hostPort = address.port;
+    if (typeof address !== 'object' || address === null) return;
+    this.hostPort = address.port;
+    this.boundAddress = parseAddress(withoutZone(address.address))?.toString() ?? '';
+  }
+
+  isAt(address: string, port: number): boolean {
+    return port === this.hostPort && address === this.boundAddress;
   }
 
   stop(): void {

@@ -256,6 +256,11 @@ export class UdpListener implements FrontOwner, PublishedListener {
     this.publisher.endClient(this, key);
   }
 
+  /** No TCP listener. */
+  isAt(): boolean {
+    return false;
+  }
+
   stop(): void {
     this.publisher.forget(this);
     this.front?.close();

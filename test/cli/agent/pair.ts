@@ -48,6 +48,7 @@ export class Pair {
 
   async startHost(links: readonly string[], allow: readonly string[] = []): Promise<MuxLinks> {
     this.host = new MuxLinks({
+      isOwnListener: () => false,
       links,
       allow,
       sourceAddress: 'preserve',

@@ -1,6 +1,6 @@
 /** SIGUSR1, to which Node's own answer is a debugger on the loopback: in every program. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -57,6 +57,29 @@ describe('SIGUSR1', () => {
       await place.close();
     }
   });
+
+  it('a debugger that is open before the first statement is closed, unless it was asked for', async () => {
+    const place = new Workplace();
+    const early = place.path('early.cjs');
+    writeFileSync(early, "require('node:inspector').open(0, '127.0.0.1')");
+    const at = /ws:\/\/127\.0\.0\.1:(\d+)/;
+    try {
+      const api = (name: string): string[] => ['--api', `unix:${place.path(name)}`];
+      const daemon = await place.daemon(api('a.sock'), {
+        env: { NODE_OPTIONS: `--require=${early}` },
+      });
+      await daemon.says(/a debugger was open/);
+      const closed = Number((await daemon.says(at))[1]);
+      await assert.rejects(fetch(`http://127.0.0.1:${closed}/json/list`));
+      const asked = await place.daemon(['--name', 'asked', ...api('b.sock')], {
+        env: { NODE_OPTIONS: '--inspect=127.0.0.1:0' },
+      });
+      const open = Number((await asked.says(at))[1]);
+      assert.equal((await fetch(`http://127.0.0.1:${open}/json/list`)).status, 200);
+    } finally {
+      await place.close();
+    }
+  }).timeout(30_000);
 
   it('SIGQUIT and SIGUSR2 end the agent in order', async () => {
     const place = new Workplace();

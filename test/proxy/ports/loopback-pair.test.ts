@@ -24,6 +24,10 @@ class FakeListener implements PublishedListener {
     this.hostPort = hostPort;
   }
 
+  isAt(): boolean {
+    return false;
+  }
+
   stop(): void {
     this.stopped = true;
   }

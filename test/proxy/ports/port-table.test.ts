@@ -267,7 +267,12 @@ describe('proxy/ports', () => {
         answerAndEnd(stream, '', onEnd);
         return true;
       },
-      listenUdp: () => ({ hostPort: 5353, active: 2, stop: () => asked.push('stopped') }),
+      listenUdp: () => ({
+        hostPort: 5353,
+        active: 2,
+        isAt: () => false,
+        stop: () => asked.push('stopped'),
+      }),
     };
     const table = portTable({ agent });
     tables.push(table);
