@@ -4,17 +4,21 @@
  */
 import * as z from 'zod';
 import type { OptionProblem } from './option-problem.ts';
-import type { Parsed } from './parsed.ts';
-
-const plainText = z.string('must be text');
+import { bad, type Parsed } from './parsed.ts';
 
 export function text<T>(parse: (value: string) => Parsed<T>): z.ZodType<T> {
-  return plainText.transform((value, ctx): T => {
-    const result = parse(value);
+  return z.unknown().transform((value, ctx): T => {
+    const result = typeof value === 'string' ? parse(value) : notText(value, parse);
     if ('value' in result) return result.value;
     ctx.addIssue({ code: 'custom', message: result.problem });
     return z.NEVER;
   });
+}
+
+/** A number, which YAML takes 80 for, is mostly a text that is incomplete: the parser names its form. */
+function notText(value: unknown, parse: (value: string) => Parsed<unknown>): Parsed<never> {
+  const parsed = typeof value === 'number' ? parse(`${value}`) : undefined;
+  return bad(parsed !== undefined && 'problem' in parsed ? parsed.problem : 'must be text');
 }
 
 /** Checked, and kept as text. */

@@ -239,6 +239,7 @@ describe('configuration', () => {
     ],
     ['a fraction', 'mtu: 1500.5', /^net\.yaml:1: mtu: 1500\.5: must be/],
     ['a value of a wrong type', 'mtu: [1]', /^net\.yaml:1: mtu: \[1\]: must be/],
+    ['a port alone', 'publish: 80', /^net\.yaml:1: publish: 80: must be \[HOSTIP:\]HOSTPORT:/],
     ['a number as a name', 'name: 5', /^net\.yaml:1: name: 5: must be text$/],
     ['a truth value as text', 'exitWithGuest: "yes"', /exitWithGuest: yes: must be true or false$/],
     ['a key without value', 'name:\n', /^net\.yaml:1: name: null: must be text$/],

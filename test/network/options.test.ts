@@ -98,7 +98,7 @@ describe('network/options', () => {
     [{ mtu: 1500n }, /^mtu must be an integer .*, got 1500$/],
     [{ mtu: null }, /^mtu must be an integer .*, got null$/],
     [{ mtu: {} }, /^mtu must be an integer .*, got \{\}$/],
-    [{ subnet: 4 }, /^subnet must be text, got 4$/],
+    [{ subnet: 4 }, /^subnet must be an IPv4 network .*, got 4$/],
     [
       { subnet: '10.0.0.1/24' },
       /^subnet has bits set .*: must be 10\.0\.0\.0\/24, got "10\.0\.0\.1\/24"$/,
@@ -113,7 +113,7 @@ describe('network/options', () => {
     [{ gateway: '192.168.127.254' }, /^hostIp \(default\) must differ from the gateway/],
     [{ hostIp: null }, /^hostIp must be text, got null$/],
     [{ hostIp: 'off' }, /^hostIp must be an IPv4 address, or none .*, got "off"$/],
-    [{ publish: ['8080:80', 80] }, /^publish\[1\] must be text, got 80$/],
+    [{ publish: ['8080:80', 80] }, /^publish\[1\] must be \[HOSTIP:\]HOSTPORT:.*, got 80$/],
     [{ publish: '80' }, /^publish must be \[HOSTIP:\]HOSTPORT:.*, got "80"$/],
     [{ publish: null }, /^publish must be text, got null$/],
     [
@@ -128,7 +128,7 @@ describe('network/options', () => {
     [{ sourceAddress: 'real' }, /^sourceAddress must be one of preserve, gateway, got "real"$/],
     [{ guestApi: 'yes' }, /^guestApi must be on or off, got "yes"$/],
     [{ guestApi: 1 }, /^guestApi must be on or off, got 1$/],
-    [{ guestApiBind: 80 }, /^guestApiBind must be text, got 80$/],
+    [{ guestApiBind: 80 }, /^guestApiBind must be ADDRESS:PORT .*, got 80$/],
     [{ mux: ['tcp:1'] }, /^mux\[0\] must be unix:PATH/],
     [{ muxAllow: ['x'] }, /^muxAllow\[0\] must be \[tcp:\|udp:\]ADDRESS:PORT/],
     [{ dns: [] }, /^dns must name at least one resolver, got \[\]$/],

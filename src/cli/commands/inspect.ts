@@ -79,7 +79,8 @@ export async function statusCommand(request: InspectRequest): Promise<string> {
     ]),
     ...mux.map((link): [string, string] => ['mux', muxText(link)]),
   ];
-  return `${table([], facts)}\n${guestTable(guests)}`;
+  const attached = info.links.reduce((sum, link) => sum + link.attachedGuests, 0);
+  return `${table([], facts)}\n${guestTable(guests, attached)}`;
 }
 
 /** `guest:4099 (connected; peer 1 ready, 2 channels)`. */
@@ -91,8 +92,12 @@ function muxText({ link, state, problem, peers }: MuxLinkView): string {
   return `${link} (${[state, ...facts].join('; ')})`;
 }
 
-function guestTable(guests: readonly GuestView[]): string {
-  if (guests.length === 0) return 'No guest has attached yet.\n';
+function guestTable(guests: readonly GuestView[], attached: number): string {
+  if (guests.length === 0) {
+    return attached === 0
+      ? 'No guest has attached yet.\n'
+      : 'A guest is attached, but has not been heard yet.\n';
+  }
   return table(
     ['guest', 'name', 'MAC', 'link', 'attached', 'to host', 'to guest'],
     guests.map((guest) => [

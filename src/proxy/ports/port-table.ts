@@ -3,6 +3,7 @@ import type { IpAddress } from '../../base/ip-address.ts';
 import { KEEPALIVE_DEFAULT_S } from '../../native/stream/keepalive-options.ts';
 import type { AgentCarrier, PublishedListener } from './agent-carrier.ts';
 import { LoopbackPair, listenOnLoopbacks } from './loopback-pair.ts';
+import { namingOwn } from './own-conflict.ts';
 import type { Guests, GuestTarget } from './publication-guest.ts';
 import {
   formatHostSide,
@@ -123,6 +124,8 @@ export class PortTable {
       const port = this.describe(id, publication);
       this.deps.onChange?.('published', port);
       return port;
+    } catch (error) {
+      throw namingOwn(error, spec, this.publications.values());
     } finally {
       if (listener === undefined) target.release();
       this.starting.delete(token);

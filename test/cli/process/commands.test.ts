@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { wantsColour } from '../../../src/cli/colour.ts';
@@ -49,6 +50,18 @@ describe('hawser as a program for people', function () {
     assert.match(status, /^mux +guest:4099 \(connecting/m);
     const { mux } = JSON.parse(await run('status', '--json'));
     assert.equal(mux.length, 2);
+  });
+
+  it('status of a guest that is attached and silent says so', async () => {
+    const daemon = await place.daemon(['--log-level', 'debug']);
+    assert.match(await run('status'), /^No guest has attached yet\.$/m);
+    const guest = connect(place.path('hawser/default/qemu.sock'));
+    await daemon.says(/guest link up/);
+    const status = await run('status');
+    assert.match(status, /^link .* \(1 attached\)$/m);
+    assert.match(status, /^A guest is attached, but has not been heard yet\.$/m);
+    assert.doesNotMatch(status, /No guest/);
+    guest.destroy();
   });
 
   it('version says what it runs on', async () => {
