@@ -1,9 +1,12 @@
 /** The gateway's DHCP server: its configuration, and its connection to the stack. */
 
+import { ipv4 } from '../base/ip-address.ts';
+import type { Log } from '../base/log.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
 import { type DhcpSegment, DhcpServer } from '../services/dhcp/server.ts';
 import type { Stack } from '../stack/stack.ts';
 import { dhcpChaddr } from '../wire/dhcp.ts';
+import { macOf } from '../wire/mac.ts';
 import { type Addresses, requiredAddress } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import type { GuestDirectory } from './guest-directory.ts';
@@ -39,8 +42,21 @@ export function makeDhcpServer(
   );
 }
 
+/** @param stack made after the server */
+export const dhcpSegment = (log: Log, stack: () => Stack): DhcpSegment => ({
+  log,
+  isPresent: (mac) => stack().hasStation(macOf(mac)),
+  isAttached: (link) => stack().hasLink(link),
+  userOf: (address) => {
+    const neighbor = stack().neighborAt(ipv4(address));
+    if (neighbor?.port === undefined) return undefined;
+    return { mac: neighbor.macText, heardAt: neighbor.lastSeen };
+  },
+});
+
 export function serveDhcp(stack: Stack, dhcp: DhcpServer, directory: GuestDirectory): void {
-  stack.serveDhcp((now, request, out, off, source) => {
+  stack.serveDhcp((now, request, out, off, port) => {
+    const source = { mac: port.lastSource, link: port.id };
     const len = dhcp.answer(request, out, off, now, Date.now(), source);
     directory.onLeases();
     if (len > 0) directory.onGuestHeard(dhcpChaddr(request));

@@ -23,13 +23,12 @@ import type { LinkAcceptor } from '../stack/link.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
 import { NodeClock } from '../transports/node-clock.ts';
 import { removeStaleSocket } from '../transports/stale-socket.ts';
-import { macOf } from '../wire/mac.ts';
 import { type Addresses, addressesOf, requiredAddress } from './addresses.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
 import type { DaemonNetwork } from './daemon-network.ts';
 import { DataPath } from './data-path.ts';
 import { GuestWatch, LeaseWatch, type NetworkEvents } from './events.ts';
-import { makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
+import { dhcpSegment, makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
 import { serveNtp } from './gateway-ntp.ts';
 import { GuestDirectory } from './guest-directory.ts';
 import {
@@ -99,10 +98,12 @@ class RunningNetwork implements Network, DaemonNetwork {
     const { file } = config.leases;
     this.leaseFile = file === undefined ? undefined : new LeaseFile(file, log);
     const leases = new LeaseWatch(() => this.view, emitter, this.leaseFile);
-    const dhcp = makeDhcpServer(config, addresses, leases, {
-      log,
-      isPresent: (mac) => this.dataPath.stack.hasStation(macOf(mac)),
-    });
+    const dhcp = makeDhcpServer(
+      config,
+      addresses,
+      leases,
+      dhcpSegment(log, () => this.dataPath.stack),
+    );
     const directory = new GuestDirectory({
       forEachPlace: (visit) => this.dataPath.stack.forEachNeighbor(visit),
       leases: () => dhcp.leases(clock.now(), Date.now()),

@@ -177,6 +177,17 @@ export class Stack
     return this.segment.hasStation(mac);
   }
 
+  /** Whether the link of this number is attached. */
+  hasLink(id: number): boolean {
+    for (const port of this.segment.ports) if (port.id === id) return true;
+    return false;
+  }
+
+  /** The guest that was heard with `address`, if any. */
+  neighborAt(address: IpAddress): Neighbor | undefined {
+    return this.neighbors.findAddress(address);
+  }
+
   /** Every guest address seen. */
   forEachNeighbor(visit: (neighbor: Neighbor) => void): void {
     this.neighbors.forEach(visit);

@@ -11,6 +11,9 @@
  *
  * A client identifier is a claim: virtual machines cloned from one image send the same one. It identifies the client
  * while its holder's Ethernet address is the same, or gone from the segment; otherwise they are two guests.
+ *
+ * So is an Ethernet address: a lease belongs to the link that it was last requested by, while that is attached. And not
+ * every guest asks here: an address that another guest uses without a lease is not given out.
  */
 import { formatIpv4 } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
@@ -21,13 +24,31 @@ const DECLINE_MS = 600_000;
 const MAX_DECLINED = 16;
 const MAX_RECORDS = 1024;
 
-/** Whether an Ethernet address is on the segment now. */
-export type IsPresent = (mac: string) => boolean;
+/** After a lease has ended, the last packets of the guest that had it. */
+const PARTING_MS = 2_000;
+
+/** Who uses an address. */
+export interface AddressUser {
+  readonly mac: string;
+  readonly heardAt: Instant;
+}
+
+/** What is known of the segment now. */
+export interface SegmentState {
+  /** Whether an Ethernet address is on it. */
+  isPresent(mac: string): boolean;
+  /** Whether a link, by its number, is attached. */
+  isAttached(link: number): boolean;
+  /** The attached guest that was heard last with an address. */
+  userOf(address: number): AddressUser | undefined;
+}
 
 /** The requesting client: `client` identifies it, `mac` is for display and for clients that change their identifier. */
 export interface ClientIdentity {
   readonly client: string;
   readonly mac: string;
+  /** The number of the link that it is behind; undefined: not known. */
+  readonly link?: number | undefined;
 }
 
 class LeaseRecord {
@@ -35,6 +56,8 @@ class LeaseRecord {
   readonly fixed: boolean;
   client: string;
   mac: string;
+  /** Where it was bound; undefined for a lease from a file. */
+  link: number | undefined;
   /** The name that the guest sent. */
   hostname: string | undefined;
   /** Whether it was ever more than an offer. */
@@ -49,6 +72,7 @@ class LeaseRecord {
     this.fixed = fixed;
     this.client = identity.client;
     this.mac = identity.mac;
+    this.link = undefined;
     this.hostname = undefined;
     this.wasBound = false;
     this.expiresAt = 0;
@@ -75,11 +99,11 @@ export class LeaseTable {
   private readonly reserved = new Set<number>();
   private readonly staticByMac = new Map<string, StaticLease>();
   private readonly byAddress = new Map<number, LeaseRecord>();
-  private readonly isPresent: IsPresent;
+  private readonly segment: SegmentState;
   private readonly longestMs: number;
 
-  constructor(config: DhcpConfig, isPresent: IsPresent) {
-    this.isPresent = isPresent;
+  constructor(config: DhcpConfig, segment: SegmentState) {
+    this.segment = segment;
     this.longestMs = config.leaseSeconds * 1000;
     const size = 2 ** (32 - config.prefix);
     const base = (config.subnet & (config.prefix === 0 ? 0 : -size)) >>> 0;
@@ -115,9 +139,20 @@ export class LeaseTable {
   namesake(identity: ClientIdentity, now: Instant): string | undefined {
     for (const record of this.byAddress.values()) {
       if (record.client !== identity.client || record.mac === identity.mac) continue;
-      if (!record.isFree(now) && this.isPresent(record.mac)) return record.mac;
+      if (!record.isFree(now) && this.segment.isPresent(record.mac)) return record.mac;
     }
     return undefined;
+  }
+
+  /** Whether a guest with this Ethernet address holds a lease behind another link. */
+  isElsewhere({ mac, link }: ClientIdentity, now: Instant): boolean {
+    if (link === undefined) return false;
+    for (const record of this.byAddress.values()) {
+      if (record.mac !== mac || record.link === undefined || record.link === link) continue;
+      if (record.state !== 'bound' || record.isFree(now)) continue;
+      if (this.segment.isAttached(record.link)) return true;
+    }
+    return false;
   }
 
   staticFor(identity: ClientIdentity): StaticLease | undefined {
@@ -132,9 +167,10 @@ export class LeaseTable {
     if (fixed !== undefined) return fixed.address === address;
     if (!this.inPool(address)) return false;
     const record = this.byAddress.get(address);
-    if (record === undefined)
-      return this.byAddress.size < MAX_RECORDS || this.oldestFree(now) !== undefined;
-    return this.find(identity, now) === record || record.isFree(now);
+    if (record !== undefined && !record.isFree(now)) return this.find(identity, now) === record;
+    if (this.isTaken(identity, address)) return false;
+    if (record !== undefined || this.byAddress.size < MAX_RECORDS) return true;
+    return this.oldestFree(identity, now) !== undefined;
   }
 
   /**
@@ -151,10 +187,11 @@ export class LeaseTable {
     if (this.byAddress.size < MAX_RECORDS) {
       for (let address = this.first; address <= this.last; address++) {
         const word = address | 0;
-        if (!this.byAddress.has(word) && !this.reserved.has(word)) return word;
+        if (this.byAddress.has(word) || this.reserved.has(word)) continue;
+        if (!this.isTaken(identity, word)) return word;
       }
     }
-    return this.oldestFree(now)?.address;
+    return this.oldestFree(identity, now)?.address;
   }
 
   /** Hold `address`, which {@link mayHave} or {@link choose} gave, until the guest asks for it. */
@@ -176,6 +213,7 @@ export class LeaseTable {
     const record = this.take(identity, address, now);
     record.state = 'bound';
     record.wasBound = true;
+    record.link = identity.link;
     record.hostname = hostname ?? record.hostname;
     record.expiresAt = now + lastsMs;
     for (const other of this.byAddress.values()) {
@@ -269,26 +307,27 @@ export class LeaseTable {
   /**
    * The record of a client. A guest whose boot stages identify themselves differently (firmware by
    * MAC, then its system by DUID) keeps its address: a record that is free, or that was made for
-   * the bare MAC, follows the MAC. Two live client identifiers on one MAC stay two clients.
+   * the bare MAC, follows the MAC. Two live client identifiers on one MAC stay two clients. What another uses is lost.
    */
   private find(identity: ClientIdentity, now: Instant): LeaseRecord | undefined {
     let byClient: LeaseRecord | undefined;
     let byMac: LeaseRecord | undefined;
     for (const record of this.byAddress.values()) {
-      if (record.state === 'declined' && !record.isFree(now)) continue;
+      const free = record.isFree(now);
+      if (free ? this.isTaken(identity, record.address) : record.state === 'declined') continue;
       const isSameMac = record.mac === identity.mac;
       if (record.client === identity.client && isSameMac) return record;
       if (this.isOf(record, identity)) byClient ??= record;
       if (!isSameMac) continue;
       const bare = record.client.startsWith('hw:') || identity.client.startsWith('hw:');
-      if (bare || record.isFree(now)) byMac ??= record;
+      if (bare || free) byMac ??= record;
     }
     return byClient ?? byMac;
   }
 
   /** Whether the record is this client's: the same identifier, and not that of another guest on the segment. */
   private isOf({ client, mac }: LeaseRecord, identity: ClientIdentity): boolean {
-    return client === identity.client && (mac === identity.mac || !this.isPresent(mac));
+    return client === identity.client && (mac === identity.mac || !this.segment.isPresent(mac));
   }
 
   private owned(identity: ClientIdentity, address: number): LeaseRecord | undefined {
@@ -305,7 +344,7 @@ export class LeaseTable {
     }
     const same = found !== undefined && found.mac === identity.mac ? found : undefined;
     if (found === undefined && this.byAddress.size >= MAX_RECORDS) {
-      const oldest = this.oldestFree(now);
+      const oldest = this.oldestFree(identity, now);
       if (oldest !== undefined) this.byAddress.delete(oldest.address);
     }
     if (same !== undefined) {
@@ -318,10 +357,18 @@ export class LeaseTable {
     return record;
   }
 
-  private oldestFree(now: Instant): LeaseRecord | undefined {
+  /** Whether another guest uses the address without a lease: it never had one, or sends on after its end. */
+  private isTaken({ mac }: ClientIdentity, address: number): boolean {
+    const user = this.segment.userOf(address);
+    if (user === undefined || user.mac === mac) return false;
+    const record = this.byAddress.get(address);
+    return record?.mac !== user.mac || user.heardAt > record.expiresAt + PARTING_MS;
+  }
+
+  private oldestFree(identity: ClientIdentity, now: Instant): LeaseRecord | undefined {
     let oldest: LeaseRecord | undefined;
     for (const record of this.byAddress.values()) {
-      if (record.fixed || !record.isFree(now)) continue;
+      if (record.fixed || !record.isFree(now) || this.isTaken(identity, record.address)) continue;
       if (oldest === undefined || record.expiresAt < oldest.expiresAt) oldest = record;
     }
     return oldest;

@@ -56,7 +56,8 @@ import {
 } from '../../wire/dhcp.ts';
 import { formatMac, type Mac } from '../../wire/mac.ts';
 import type { DhcpConfig, Lease, LeaseStore } from './lease.ts';
-import { type ClientIdentity, LeaseTable } from './lease-table.ts';
+import { type ClientIdentity, LeaseTable, type SegmentState } from './lease-table.ts';
+import { DhcpWarnings } from './warnings.ts';
 
 const MIN_LEASE_SECONDS = 60;
 const INFINITE = 0xffff_ffff;
@@ -73,6 +74,7 @@ export type DhcpServerDrop =
   | DhcpDrop
   | 'dhcp-relayed'
   | 'dhcp-foreign-address'
+  | 'dhcp-other-link'
   | 'dhcp-unknown-type'
   | 'dhcp-other-server'
   | 'dhcp-pool-exhausted'
@@ -82,15 +84,24 @@ export type DhcpServerDrop =
 export type DhcpCount = 'offers' | 'acks' | 'naks' | 'releases' | 'declines' | 'informs';
 
 /** The server's own knowledge of its segment. */
-export interface DhcpSegment {
+export interface DhcpSegment extends SegmentState {
   readonly log: Log;
-  /** Whether this Ethernet address is on the segment now. */
-  isPresent(mac: string): boolean;
 }
 
-const NO_SEGMENT: DhcpSegment = { log: SILENT, isPresent: () => false };
-const SEARCH = 'search';
-const MAX_WARNED = 64;
+/** Where a request came from. A client only asks for itself. */
+export interface DhcpSource {
+  /** Of the frame. */
+  readonly mac: Mac;
+  /** The number of the link. */
+  readonly link: number;
+}
+
+const NO_SEGMENT: DhcpSegment = {
+  log: SILENT,
+  isPresent: () => false,
+  isAttached: () => false,
+  userOf: () => undefined,
+};
 
 /** What differs between the replies with addresses; IPv4 words. */
 interface ReplyFields {
@@ -108,15 +119,15 @@ export class DhcpServer {
   private readonly mask: number;
   private search: SearchList;
   private readonly segment: DhcpSegment;
-  /** Warnings already logged: client identifiers of several guests, and the search list. */
-  private readonly warned = new Set<string>();
+  private readonly warnings: DhcpWarnings;
   private restored = false;
 
   constructor(config: DhcpConfig, store?: LeaseStore, segment: DhcpSegment = NO_SEGMENT) {
     this.config = config;
     this.store = store;
     this.segment = segment;
-    this.table = new LeaseTable(config, (mac) => segment.isPresent(mac));
+    this.warnings = new DhcpWarnings(segment.log);
+    this.table = new LeaseTable(config, segment);
     this.mask = config.prefix === 0 ? 0 : -(2 ** (32 - config.prefix)) | 0;
     this.search = encodeSearchList(config.search);
   }
@@ -124,7 +135,7 @@ export class DhcpServer {
   /** Announce another search list from now on (the host's resolver configuration changed). */
   setSearch(search: readonly string[]): void {
     this.search = encodeSearchList(search);
-    this.warned.delete(SEARCH);
+    this.warnings.onSearch();
   }
 
   leases(now: Instant, wallMs: number): readonly Lease[] {
@@ -135,7 +146,6 @@ export class DhcpServer {
   /**
    * @param request a UDP payload that came to port 67, borrowed
    * @param outOff room for {@link MAX_DHCP_REPLY_LEN} bytes
-   * @param source Ethernet address of the frame: a client only asks for itself
    * @returns bytes written; 0 when there is nothing to answer
    */
   answer(
@@ -144,17 +154,22 @@ export class DhcpServer {
     outOff: number,
     now: Instant,
     wallMs: number,
-    source?: Mac,
+    source?: DhcpSource,
   ): number {
     const drop = checkDhcp(request);
     if (drop !== undefined) return this.drop(drop);
     if (dhcpGiaddr(request) !== 0) return this.drop('dhcp-relayed');
-    const identity = identityOf(request);
-    if (source !== undefined && formatMac(source) !== identity.mac) {
+    const identity = identityOf(request, source?.link);
+    if (source !== undefined && formatMac(source.mac) !== identity.mac) {
       return this.drop('dhcp-foreign-address');
     }
     this.restore(now, wallMs);
-    this.warnOfNamesake(identity, now);
+    if (this.table.isElsewhere(identity, now)) {
+      this.warnings.sameMac(identity);
+      return this.drop('dhcp-other-link');
+    }
+    const namesake = this.table.namesake(identity, now);
+    if (namesake !== undefined) this.warnings.sameIdentifier(identity, namesake);
     switch (dhcpMessageType(request)) {
       case DISCOVER:
         return this.onDiscover(request, identity, out, outOff, now);
@@ -178,28 +193,6 @@ export class DhcpServer {
     const stored = this.store?.load() ?? [];
     const leases = stored.map((lease) => ({ lease, address: parseDotted(lease.address) }));
     this.table.restore(leases, now, wallMs);
-  }
-
-  private warnOfNamesake(identity: ClientIdentity, now: Instant): void {
-    const other = this.table.namesake(identity, now);
-    if (other === undefined || this.warned.has(identity.client)) return;
-    if (this.warned.size >= MAX_WARNED) return;
-    this.warned.add(identity.client);
-    this.segment.log.warn(
-      { mac: identity.mac, other, client: identity.client },
-      'two guests have one DHCP client identifier, as clones of one image do: each has an address of its own',
-    );
-  }
-
-  private warnOfSearch(len: number): void {
-    if (this.warned.has(SEARCH)) return;
-    this.warned.add(SEARCH);
-    const kept = this.search.cuts.filter((cut) => cut <= len).length;
-    const of = this.search.cuts.length;
-    this.segment.log.warn(
-      { kept, of },
-      `the search list is too long for a DHCP message: guests get the first ${kept} of ${of} domains`,
-    );
   }
 
   /** RFC 2131 §4.3.1. */
@@ -323,7 +316,7 @@ export class DhcpServer {
       options,
       maxLen,
       onCut: (code, len) => {
-        if (code === OPT_SEARCH) this.warnOfSearch(len);
+        if (code === OPT_SEARCH) this.warnings.longSearch(this.search, len);
       },
     });
   }
@@ -385,12 +378,12 @@ export class DhcpServer {
  * RFC 2131 §4.2: the client identifier when there is one, else the hardware address. An identifier
  * that only repeats the hardware address (RFC 2132 §9.14, type 1) is the same identity as none.
  */
-function identityOf(request: DataView): ClientIdentity {
+function identityOf(request: DataView, link: number | undefined): ClientIdentity {
   const mac = dhcpMac(request);
   const bare = mac.replaceAll(':', '');
   const id = dhcpOption(request, OPT_CLIENT_ID);
   const text = id === undefined || id.length < 2 ? `01${bare}` : hex(id, '');
-  return { mac, client: text === `01${bare}` ? `hw:${bare}` : `id:${text}` };
+  return { mac, link, client: text === `01${bare}` ? `hw:${bare}` : `id:${text}` };
 }
 
 /** Option 12 when it is a name that may be shown and resolved; guests may send anything. */

@@ -20,7 +20,7 @@ import {
 } from '../../wire/dhcp.ts';
 import { ETHERNET_HEADER_LEN, ETHERTYPE_IPV4 } from '../../wire/ethernet.ts';
 import { emitIpv4, IPV4_HEADER_LEN, Ipv4Fields, PROTOCOL_UDP } from '../../wire/ipv4.ts';
-import { BROADCAST_MAC, isGroupMac, type Mac } from '../../wire/mac.ts';
+import { BROADCAST_MAC, isGroupMac } from '../../wire/mac.ts';
 import { checkUdp, emitUdp, UDP_HEADER_LEN, udpDstPort, udpLength } from '../../wire/udp.ts';
 import type { StackDrop } from '../drops.ts';
 import type { LinkPort } from '../link-port.ts';
@@ -33,7 +33,7 @@ const HEADERS = ETHERNET_HEADER_LEN + IPV4_HEADER_LEN + UDP_HEADER_LEN;
 const BROADCAST = -1;
 
 /**
- * Answers a DHCP request, from a frame of `source`: the BOOTP reply is written to `out` at `off`.
+ * Answers a DHCP request, from the last frame of `port`: the BOOTP reply is written to `out` at `off`.
  *
  * @returns its length; 0 for no reply
  */
@@ -42,7 +42,7 @@ export type DhcpResponder = (
   request: DataView,
   out: Slab,
   off: number,
-  source: Mac,
+  port: LinkPort,
 ) => number;
 
 export class DhcpLayer {
@@ -91,7 +91,7 @@ export class DhcpLayer {
       return;
     }
     const out = port.writer.slab;
-    const len = this.responder(now, request, out, off + HEADERS, port.lastSource);
+    const len = this.responder(now, request, out, off + HEADERS, port);
     if (len === 0) {
       port.writer.commit(0);
       return;

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { formatIpv4 } from '../../../src/base/ip-address.ts';
 import { makeSlab } from '../../../src/base/slab.ts';
 import type { DhcpConfig, LeaseStore, StoredLease } from '../../../src/services/dhcp/lease.ts';
+import type { AddressUser } from '../../../src/services/dhcp/lease-table.ts';
 import { DhcpServer, MAX_DHCP_REPLY_LEN } from '../../../src/services/dhcp/server.ts';
 import {
   dhcpCiaddr,
@@ -46,6 +47,7 @@ interface Ask {
   readonly giaddr?: number;
   readonly wish?: number;
   readonly server?: number;
+  readonly link?: number;
   readonly clientId?: readonly number[];
   readonly list?: readonly number[];
   readonly extra?: readonly number[];
@@ -84,6 +86,10 @@ class Lab {
 
   /** Ethernet addresses on the segment. */
   readonly present: Set<string> = new Set();
+  /** Numbers of links. */
+  readonly attached: Set<number> = new Set([1, 2]);
+  /** Guests that were heard, by address. */
+  readonly users: Map<number, AddressUser> = new Map();
   readonly log: RecordingLog = new RecordingLog();
 
   constructor(config: Partial<DhcpConfig> = {}) {
@@ -95,6 +101,8 @@ class Lab {
     return new DhcpServer(this.config, this.store(), {
       log: this.log,
       isPresent: (mac) => this.present.has(mac),
+      isAttached: (link) => this.attached.has(link),
+      userOf: (address) => this.users.get(address),
     });
   }
 
@@ -110,7 +118,10 @@ class Lab {
   /** The reply, or undefined for silence. */
   send(type: Type, mac: number, ask?: Ask): DataView | undefined {
     const out = makeSlab(MAX_DHCP_REPLY_LEN + 7);
-    const len = this.server.answer(message(type, mac, ask), out, 7, this.now, this.wall + this.now);
+    const source = { mac: 0x0200_0000_0000 + mac, link: ask?.link ?? 1 };
+    const request = message(type, mac, ask);
+    const wallMs = this.wall + this.now;
+    const len = this.server.answer(request, out, 7, this.now, wallMs, source);
     return len === 0 ? undefined : new DataView(out.bytes.buffer, 7, len);
   }
 
@@ -197,9 +208,111 @@ describe('DHCP server: clones of one image', () => {
     lab.join(1);
     const out = makeSlab(MAX_DHCP_REPLY_LEN);
     const release = message('release', 1, { ciaddr: ip(2) });
-    assert.equal(lab.server.answer(release, out, 0, 0, WALL, 0x0200_0000_0009), 0);
+    assert.equal(
+      lab.server.answer(release, out, 0, 0, WALL, { mac: 0x0200_0000_0009, link: 1 }),
+      0,
+    );
     assert.equal(lab.server.drops.get('dhcp-foreign-address'), 1);
     assert.equal(lab.state(2), 'bound');
+  });
+});
+
+describe('DHCP server: addresses in use without a lease', () => {
+  it('gives nobody the address that an attached guest uses, whatever is asked for', () => {
+    const lab = new Lab();
+    lab.users.set(ip(2), { mac: macText(1), heardAt: 0 });
+    assert.equal(lab.join(2), 3);
+    assert.equal(lab.join(4, { wish: ip(2) }), 4);
+    assert.equal(verdict(lab.send('request', 5, { wish: ip(2) })), 'nak');
+    assert.equal(lab.join(1, { wish: ip(2) }), 2, 'its own');
+  });
+
+  it('gives it once that guest has left', () => {
+    const lab = new Lab();
+    lab.users.set(ip(2), { mac: macText(1), heardAt: 0 });
+    assert.equal(lab.join(2), 3);
+    lab.users.clear();
+    assert.equal(lab.join(5), 2);
+  });
+
+  it('a guest that returns finds its own in use, and gets another', () => {
+    const lab = new Lab();
+    lab.join(2);
+    lab.send('release', 2, { ciaddr: ip(2) });
+    lab.users.set(ip(2), { mac: macText(1), heardAt: 0 });
+    for (let i = 0; i < 2; i++) assert.equal(lab.join(2), 3);
+  });
+
+  it('a guest renews its lease though another uses the address', () => {
+    const lab = new Lab();
+    lab.join(2);
+    lab.users.set(ip(2), { mac: macText(1), heardAt: 0 });
+    assert.equal(verdict(lab.send('request', 2, { ciaddr: ip(2) })), 'ack');
+    assert.equal(lab.join(2), 2);
+  });
+
+  for (const [heardAt, who, address] of [
+    [0, 'is silent since', 2],
+    [1_000, 'sends a last packet', 2],
+    [60_000, 'sends on', 3],
+  ] as const) {
+    it(`of a guest that released its lease and ${who}, the next gets .${address}`, () => {
+      const lab = new Lab({ prefix: 29, gateway: ip(1), hostIp: ip(4), staticLeases: [] });
+      lab.join(1);
+      lab.send('release', 1, { ciaddr: ip(2) });
+      lab.users.set(ip(2), { mac: macText(1), heardAt });
+      lab.now = 120_000;
+      assert.equal(lab.join(2, { wish: ip(2) }), address);
+    });
+  }
+
+  it('has none left when all are in use', () => {
+    const lab = new Lab({ prefix: 30, gateway: ip(1), hostIp: undefined, staticLeases: [] });
+    lab.users.set(ip(2), { mac: macText(1), heardAt: 0 });
+    assert.equal(lab.join(2), 0);
+    assert.equal(lab.server.drops.get('dhcp-pool-exhausted'), 1);
+  });
+});
+
+describe('DHCP server: one Ethernet address behind two links', () => {
+  for (const [what, type, ask] of [
+    ['released', 'release', { ciaddr: ip(2) }],
+    ['declined', 'decline', { wish: ip(2) }],
+    ['requested', 'request', { wish: ip(2) }],
+    ['requested with an identifier', 'request', { wish: ip(2), ...CLONE }],
+    ['discovered', 'discover', {}],
+  ] as const) {
+    it(`the lease of a guest that is attached is not ${what} by another link`, () => {
+      const lab = new Lab();
+      lab.join(1);
+      const before = lab.saved.length;
+      assert.equal(lab.send(type, 1, { ...ask, link: 2 }), undefined);
+      assert.equal(lab.send(type, 1, { ...ask, link: 2 }), undefined);
+      assert.equal(lab.state(2), 'bound');
+      assert.equal(lab.saved.length, before);
+      assert.equal(lab.server.drops.get('dhcp-other-link'), 2);
+      assert.equal(lab.warnings().length, 1);
+      assert.match(lab.warnings()[0] ?? '', /one Ethernet address/);
+      assert.equal(lab.join(1), 2, 'the holder goes on');
+    });
+  }
+
+  it('a guest that comes by another link keeps its address once the first is gone', () => {
+    const lab = new Lab();
+    lab.join(1);
+    lab.attached.delete(1);
+    assert.equal(lab.join(1, { link: 2 }), 2);
+    lab.attached.add(1);
+    assert.equal(lab.join(1, { link: 2 }), 2);
+  });
+
+  it('and once its lease has ended, or was released', () => {
+    const lab = new Lab();
+    lab.join(1);
+    lab.now += HOUR + 1;
+    assert.equal(lab.join(1, { link: 2 }), 2);
+    lab.send('release', 1, { ciaddr: ip(2), link: 2 });
+    assert.equal(lab.join(1), 2);
   });
 });
 

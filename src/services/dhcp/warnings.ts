@@ -1,0 +1,56 @@
+/** What the DHCP server warns of: each guest or list once, so many at most. */
+import type { Log } from '../../base/log.ts';
+import type { SearchList } from '../../wire/dhcp.ts';
+import type { ClientIdentity } from './lease-table.ts';
+
+const SEARCH = 'search';
+const MAX_WARNED = 64;
+
+export class DhcpWarnings {
+  private readonly log: Log;
+  /** Client identifiers and Ethernet addresses of several guests, and the search list. */
+  private readonly warned = new Set<string>();
+
+  constructor(log: Log) {
+    this.log = log;
+  }
+
+  /** @param other the Ethernet address of the other guest */
+  sameIdentifier({ mac, client }: ClientIdentity, other: string): void {
+    if (!this.isFirst(client)) return;
+    this.log.warn(
+      { mac, other, client },
+      'two guests have one DHCP client identifier, as clones of one image do: each has an address of its own',
+    );
+  }
+
+  sameMac({ mac }: ClientIdentity): void {
+    if (!this.isFirst(mac)) return;
+    this.log.warn(
+      { mac },
+      'two guests on two links have one Ethernet address: the one with a lease keeps it, the other gets none; give each its own',
+    );
+  }
+
+  /** @param len bytes of it that fit */
+  longSearch({ cuts }: SearchList, len: number): void {
+    if (!this.isFirst(SEARCH)) return;
+    const kept = cuts.filter((cut) => cut <= len).length;
+    const of = cuts.length;
+    this.log.warn(
+      { kept, of },
+      `the search list is too long for a DHCP message: guests get the first ${kept} of ${of} domains`,
+    );
+  }
+
+  /** There is another. */
+  onSearch(): void {
+    this.warned.delete(SEARCH);
+  }
+
+  private isFirst(what: string): boolean {
+    if (this.warned.has(what) || this.warned.size >= MAX_WARNED) return false;
+    this.warned.add(what);
+    return true;
+  }
+}
