@@ -1,12 +1,14 @@
 /**
- * Log lines for diagnosis, of which a guest can cause any number: of each kind the first
- * {@link LINES} in {@link WINDOW_MS}, and how many were left out when the next one is written.
+ * A log in which a guest can cause any number of lines: of each message the first {@link LINES} in {@link WINDOW_MS}
+ * are written, and how many were left out when the next one is.
  */
 import type { Log } from './log.ts';
 import type { Instant } from './time.ts';
 
 export const LINES = 20;
 export const WINDOW_MS = 10_000;
+/** Messages counted apart, at each level; any further ones are counted together. */
+export const MESSAGES_MAX = 256;
 
 interface Window {
   endsAt: Instant;
@@ -14,19 +16,41 @@ interface Window {
   suppressed: number;
 }
 
-/** @typeParam K kinds, a closed set */
-export class LimitedLog<K extends string> {
+type Windows = Map<string, Window>;
+
+export class LimitedLog implements Log {
   private readonly log: Log;
   private readonly clock: { now(): Instant };
-  private readonly windows = new Map<K, Window>();
+  private readonly windows: Readonly<Record<keyof Log, Windows>> = {
+    debug: new Map(),
+    info: new Map(),
+    warn: new Map(),
+    error: new Map(),
+  };
 
   constructor(log: Log, clock: { now(): Instant }) {
     this.log = log;
     this.clock = clock;
   }
 
-  debug(kind: K, fields: object, message: string): void {
-    const window = this.windowOf(kind);
+  debug(fields: object, message: string): void {
+    this.write('debug', fields, message);
+  }
+
+  info(fields: object, message: string): void {
+    this.write('info', fields, message);
+  }
+
+  warn(fields: object, message: string): void {
+    this.write('warn', fields, message);
+  }
+
+  error(fields: object, message: string): void {
+    this.write('error', fields, message);
+  }
+
+  private write(level: keyof Log, fields: object, message: string): void {
+    const window = this.windowOf(this.windows[level], message);
     if (window.lines >= LINES) {
       window.suppressed++;
       return;
@@ -34,15 +58,16 @@ export class LimitedLog<K extends string> {
     window.lines++;
     const { suppressed } = window;
     window.suppressed = 0;
-    this.log.debug(suppressed === 0 ? fields : { ...fields, suppressed }, message);
+    this.log[level](suppressed === 0 ? fields : { ...fields, suppressed }, message);
   }
 
-  private windowOf(kind: K): Window {
+  private windowOf(windows: Windows, message: string): Window {
     const now = this.clock.now();
-    let window = this.windows.get(kind);
+    const key = windows.has(message) || windows.size < MESSAGES_MAX ? message : '';
+    let window = windows.get(key);
     if (window === undefined) {
       window = { endsAt: now + WINDOW_MS, lines: 0, suppressed: 0 };
-      this.windows.set(kind, window);
+      windows.set(key, window);
     } else if (now >= window.endsAt) {
       window.endsAt = now + WINDOW_MS;
       window.lines = 0;

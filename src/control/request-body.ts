@@ -23,8 +23,9 @@ export function readBody(request: IncomingMessage): Promise<Buffer> {
       }
     });
     request.on('end', () => resolve(Buffer.concat(chunks)));
-    request.on('error', reject);
-    request.on('close', () => reject(problem(400, 'The request ended before its body did.')));
+    const onCut = (): void => reject(problem(400, 'The request ended before its body did.'));
+    request.on('error', onCut); // the client aborted it
+    request.on('close', onCut);
   });
 }
 

@@ -26,7 +26,7 @@ import type { Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { cryptoRandom } from './crypto-random.ts';
 import { NativeCalls } from './native-calls.ts';
-import { flowFields, type Notes } from './notes.ts';
+import { flowFields } from './notes.ts';
 import { flowLimits, openFilesLimit } from './open-files.ts';
 
 /** The gateway's Ethernet address, as gvproxy and VPNKit have it. */
@@ -38,7 +38,6 @@ export interface DataPathDeps {
   readonly ownListeners: OwnListeners;
   readonly clock: Clock;
   readonly log: Log;
-  readonly notes: Notes;
   /** A guest was seen for the first time, or at another place than before. */
   readonly onGuestHeard: (mac: Mac) => void;
   /** Frame bytes carried so far, over all links. */
@@ -66,7 +65,7 @@ export class DataPath {
   private isClosed = false;
 
   constructor(deps: DataPathDeps) {
-    const { config, addresses, ownListeners, clock, log, notes, onGuestHeard, carried } = deps;
+    const { config, addresses, ownListeners, clock, log, onGuestHeard, carried } = deps;
     const { subnet, gateway, host } = addresses;
     this.clock = clock;
     this.addressMap = new AddressMap({
@@ -113,7 +112,7 @@ export class DataPath {
     };
     const { keepaliveS } = config;
     const onFailed = (id: FlowId, reason: string): void => {
-      notes.debug('tcp-failed', { ...flowFields(id), reason }, 'connection failed');
+      log.debug({ ...flowFields(id), reason }, 'connection failed');
     };
     const context = { clock, flusher: flush };
     this.tcp = new TcpProxy(context, stack, this.tcpCounts, { keepaliveS }, onFailed);
@@ -123,7 +122,7 @@ export class DataPath {
         outboxes,
         native,
         onRefused: (id, reason) =>
-          notes.debug('udp-refused', { ...flowFields(id), reason }, 'datagram refused'),
+          log.debug({ ...flowFields(id), reason }, 'datagram refused'),
       },
       { ...UDP_NAT_DEFAULTS, bindings: limits.bindings },
     );
@@ -134,7 +133,7 @@ export class DataPath {
       addresses: addressMap,
       ...{ tcp, udp, published, echo, listeners, refusals },
       onRefused: (id, reason) =>
-        notes.debug('tcp-refused', { ...flowFields(id), reason }, 'connection refused'),
+        log.debug({ ...flowFields(id), reason }, 'connection refused'),
       onGuestHeard: (_address, mac) => onGuestHeard(mac),
     };
     const windowUs = config.busyPollUs ?? defaultWindowUs(availableParallelism());

@@ -43,7 +43,7 @@ import { type Attachment, type AttachOptions, type FrameAttachment, Links } from
 import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
-import { type Notes, noteEvents, noteName } from './notes.ts';
+import { noteEvents, noteName } from './notes.ts';
 import { serveNetworkApi } from './serve-api.ts';
 import { packageVersion } from './version.ts';
 
@@ -81,17 +81,16 @@ class RunningNetwork implements Network, DaemonNetwork {
   private readonly guestApi: GuestApi | undefined;
   private readonly ownListeners = new OwnListeners();
   private readonly apis = new Set<ApiListener>();
-  private readonly notes: Notes;
   private linkCount = 0;
   private lastGuestGone: () => void = () => {};
   private closing: Promise<void> | undefined = undefined;
 
-  constructor(config: NetworkConfig, log: Log) {
+  constructor(config: NetworkConfig, unlimited: Log) {
     this.config = config;
+    const { clock, emitter, ownListeners } = this;
+    const log = new LimitedLog(unlimited, clock);
     this.log = log;
     this.faults = new FaultWatch(log);
-    const { clock, emitter, ownListeners } = this;
-    this.notes = new LimitedLog(log, clock);
     const addresses = addressesOf(config);
     const { gateway } = addresses;
     this.guestWatch = new GuestWatch(() => this.view, emitter);
@@ -111,15 +110,13 @@ class RunningNetwork implements Network, DaemonNetwork {
       log,
     });
     const guests = new Guests({ stack: () => this.dataPath.stack, directory, gateway, clock });
-    const { notes } = this;
-    noteEvents(emitter, log, notes);
+    noteEvents(emitter, log);
     this.dataPath = new DataPath({
       config,
       addresses,
       ownListeners,
       clock,
       log,
-      notes,
       onGuestHeard: (mac) => {
         directory.onGuestHeard(mac);
         this.guestWatch.changed();
@@ -362,7 +359,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       now: () => this.clock.now(),
       upstreams: dns.upstreams,
       hostsFile: dns.hostsFile,
-      onFailure: (query, rcode) => noteName(query, rcode, this.notes),
+      onFailure: (query, rcode) => noteName(query, rcode, this.log),
       onSearch: dns.search === undefined ? (search) => dhcp.setSearch(search) : undefined,
     });
   }

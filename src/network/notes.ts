@@ -1,19 +1,13 @@
 /**
  * Log lines for the diagnosis of a guest with "no network", at the level `debug`: guests and their
- * leases, publications, connections that were refused or failed and why, names that were not found. Rate-limited
- * where guests can cause any number.
+ * leases, publications, connections that were refused or failed and why, names that were not found.
  */
 import type { Emitter } from '../base/emitter.ts';
-import type { LimitedLog } from '../base/limited-log.ts';
 import type { Log } from '../base/log.ts';
 import { formatEndpoint } from '../proxy/ports/publish-spec.ts';
 import type { DnsQuery } from '../services/dns/message.ts';
 import type { FlowId } from '../stack/flow.ts';
 import type { NetworkEvents } from './events.ts';
-
-export type NoteKind = 'tcp-refused' | 'tcp-failed' | 'udp-refused' | 'dns' | 'guest' | 'lease';
-
-export type Notes = LimitedLog<NoteKind>;
 
 /** Fields of a flow: source and destination. */
 export const flowFields = ({ guest, guestPort, remote, remotePort }: FlowId): object => ({
@@ -21,14 +15,14 @@ export const flowFields = ({ guest, guestPort, remote, remotePort }: FlowId): ob
   to: formatEndpoint(remote, remotePort, '*'),
 });
 
-export function noteEvents(events: Emitter<NetworkEvents>, log: Log, notes: Notes): void {
+export function noteEvents(events: Emitter<NetworkEvents>, log: Log): void {
   events.on('guest', ({ kind, guest }) => {
     const { mac, addresses, hostname, link } = guest;
-    notes.debug('guest', { mac, addresses, hostname, link }, `guest ${kind}`);
+    log.debug({ mac, addresses, hostname, link }, `guest ${kind}`);
   });
   events.on('lease', ({ kind, lease }) => {
     const { mac, address, hostname, expiresAt } = lease;
-    notes.debug('lease', { mac, address, hostname, expiresAt }, `lease ${kind}`);
+    log.debug({ mac, address, hostname, expiresAt }, `lease ${kind}`);
   });
   events.on('port', ({ kind, port }) => {
     const { id, protocol, hostAddress, hostPort, hostPath, guestAddress, guestPort } = port;
@@ -53,7 +47,7 @@ const TYPES: Readonly<Record<number, string>> = {
 const RCODES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'] as const;
 
 /** A query that is answered by an error. */
-export function noteName({ name, type }: DnsQuery, rcode: number, notes: Notes): void {
+export function noteName({ name, type }: DnsQuery, rcode: number, log: Log): void {
   const answer = RCODES[rcode] ?? `RCODE${rcode}`;
-  notes.debug('dns', { name, type: TYPES[type] ?? `TYPE${type}`, answer }, 'name not found');
+  log.debug({ name, type: TYPES[type] ?? `TYPE${type}`, answer }, 'name not found');
 }

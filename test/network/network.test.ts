@@ -4,10 +4,12 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import inspector from 'node:inspector';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ipv4 } from '../../src/base/ip-address.ts';
-import { SILENT } from '../../src/base/log.ts';
+import { LINES } from '../../src/base/limited-log.ts';
+import { type Log, SILENT } from '../../src/base/log.ts';
 import { startFileServer } from '../../src/lab/file-server.ts';
 import type { GuestAcceptor } from '../../src/lab/guest/embedded-guest.ts';
 import { SimulatedGuest } from '../../src/lab/guest/simulated-guest.ts';
@@ -30,10 +32,13 @@ describe('network/network', () => {
   let server: Server;
 
   /** A network with a guest that has its lease. */
-  const start = async (more: Partial<NetworkConfig> = {}): Promise<Network & DaemonNetwork> => {
+  const start = async (
+    more: Partial<NetworkConfig> = {},
+    log: Log = SILENT,
+  ): Promise<Network & DaemonNetwork> => {
     const made = await openNetwork(
       optionsIn(dir, { listen: ['qemu:127.0.0.1:0'], ...more }),
-      SILENT,
+      log,
     );
     network = made;
     assert.ok(isAcceptor(made));
@@ -158,6 +163,23 @@ describe('network/network', () => {
     await get(HOST, serverPort()); // it is offered
     await assert.rejects(get(HOST, Number(made.view.ports()[0]?.hostPort))); // as the guest serves nothing there
     assert.equal(refusals(made), 1);
+  });
+
+  it('what guests cause is logged so many times only', async () => {
+    let lines = 0;
+    const info = (_: object, text: string): void => {
+      if (text === 'guest link up') lines++;
+    };
+    const made = await start({}, { ...SILENT, info });
+    const links = Array.from({ length: LINES * 2 }, () => connect(portOf(made), '127.0.0.1'));
+    try {
+      while (Number(made.view.info().links[0]?.attachedGuests) < links.length) {
+        await new Promise(setImmediate);
+      }
+      assert.equal(lines, LINES);
+    } finally {
+      for (const link of links) link.destroy();
+    }
   });
 
   it('a port of that number published elsewhere does not offer it', async () => {

@@ -1,5 +1,6 @@
 /** The program: from a command line to running links, and its end. */
 import { FaultWatch, reportFault } from '../../base/faults.ts';
+import { LimitedLog } from '../../base/limited-log.ts';
 import type { Log } from '../../base/log.ts';
 import { NodeClock } from '../../transports/node-clock.ts';
 import { END_SIGNALS } from '../early-signals.ts';
@@ -22,10 +23,11 @@ export async function runAgent(argv: readonly string[], version: () => string): 
     return 2;
   }
   const { request } = parsed;
-  const log = plainLog(request.level);
+  const clock = new NodeClock();
+  const log = new LimitedLog(plainLog(request.level), clock);
   const faults = new FaultWatch(log);
   process.on('uncaughtException', (error) => reportFault('uncaught', error));
-  const agent = new Agent(request, { clock: new NodeClock(), log });
+  const agent = new Agent(request, { clock, log });
   const end = new Promise<string>((resolve) => {
     for (const signal of END_SIGNALS) {
       process.on(signal, () => resolve(signal));
