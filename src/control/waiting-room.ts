@@ -2,7 +2,7 @@
  * Clients beyond those that the control API serves at a time: they wait in order instead of being disconnected.
  *
  * While a client waits, a connection without a pending request is closed after a short time: one that
- * is idle between requests, or has not sent one yet. Those that hold a lease are neither counted nor
+ * is idle between requests, or has not sent all of one. Those that hold a lease are neither counted nor
  * closed. A client that connects when the room is full is disconnected.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -18,14 +18,19 @@ export interface WaitingRoomLimits {
 
 export const WAITING_ROOM_LIMITS: WaitingRoomLimits = { served: 64, waiting: 1024, idleMs: 1_000 };
 
+interface Turn {
+  idleSince: number;
+  request: IncomingMessage | undefined;
+}
+
 export class WaitingRoom {
   /** Clients that were disconnected because the room was full. */
   turnedAway = 0;
   private readonly limits: WaitingRoomLimits;
   private readonly held: HeldConnections;
   private readonly admit: (socket: Socket) => void;
-  /** By connection, since when it is idle; undefined while a request is pending. */
-  private readonly served = new Map<Socket, number | undefined>();
+  /** By connection, since when it waits for bytes of its client, and the request that it is sending or that is being answered. */
+  private readonly served = new Map<Socket, Turn>();
   private readonly waiting = new Set<Socket>();
   private timer: NodeJS.Timeout | undefined = undefined;
 
@@ -45,10 +50,13 @@ export class WaitingRoom {
     server.on('connection', (socket) => this.enter(socket));
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
       const { socket } = request;
-      if (!this.served.has(socket)) return;
-      this.served.set(socket, undefined);
+      const turn = this.served.get(socket);
+      if (turn === undefined) return;
+      turn.request = request;
+      turn.idleSince = performance.now();
       response.once('close', () => {
-        if (this.served.has(socket)) this.served.set(socket, performance.now());
+        turn.request = undefined;
+        turn.idleSince = performance.now();
         this.next(); // it may hold a lease now, and is no longer counted
       });
     });
@@ -76,7 +84,7 @@ export class WaitingRoom {
   }
 
   private serve(socket: Socket): void {
-    this.served.set(socket, performance.now());
+    this.served.set(socket, { idleSince: performance.now(), request: undefined });
     socket.once('close', () => {
       this.served.delete(socket);
       this.next();
@@ -107,9 +115,10 @@ export class WaitingRoom {
     }
     let wanted = this.waiting.size;
     const before = performance.now() - this.limits.idleMs;
-    for (const [socket, idleSince] of this.served) {
+    for (const [socket, { idleSince, request }] of this.served) {
       if (wanted === 0) return;
-      if (idleSince === undefined || idleSince > before || this.held.has(socket)) continue;
+      const isAnswered = request?.complete === true;
+      if (isAnswered || idleSince > before || this.held.has(socket)) continue;
       socket.destroy();
       wanted--;
     }

@@ -121,8 +121,7 @@ export class DataPath {
         ...shared,
         outboxes,
         native,
-        onRefused: (id, reason) =>
-          log.debug({ ...flowFields(id), reason }, 'datagram refused'),
+        onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'datagram refused'),
       },
       { ...UDP_NAT_DEFAULTS, bindings: limits.bindings },
     );
@@ -132,8 +131,7 @@ export class DataPath {
     upstream.parts = {
       addresses: addressMap,
       ...{ tcp, udp, published, echo, listeners, refusals },
-      onRefused: (id, reason) =>
-        log.debug({ ...flowFields(id), reason }, 'connection refused'),
+      onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'connection refused'),
       onGuestHeard: (_address, mac) => onGuestHeard(mac),
     };
     const windowUs = config.busyPollUs ?? defaultWindowUs(availableParallelism());

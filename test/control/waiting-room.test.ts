@@ -58,6 +58,17 @@ describe('control/waiting-room', () => {
     await once(next, 'data');
   });
 
+  it('requests that do not complete leave their places, as many as wait', async () => {
+    await open({ served: 4, waiting: 10, idleMs: 4 });
+    const cut = 'POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{';
+    for (const part of ['GET /st', cut, cut, cut]) (await client()).write(part);
+    while (answers.length < 3) await new Promise(setImmediate);
+    await once(await client('/'), 'data');
+    assert.equal(sockets.filter(({ closed }) => closed).length, 1);
+    const rest = await Promise.all([client('/'), client('/'), client('/'), client('/')]);
+    await Promise.all(rest.map((socket) => once(socket, 'data')));
+  });
+
   it('one that holds something is not closed, and leaves its place to others', async () => {
     await open({ served: 1, waiting: 10, idleMs: 4 });
     const holder = await client('/hold');

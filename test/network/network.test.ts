@@ -36,10 +36,7 @@ describe('network/network', () => {
     more: Partial<NetworkConfig> = {},
     log: Log = SILENT,
   ): Promise<Network & DaemonNetwork> => {
-    const made = await openNetwork(
-      optionsIn(dir, { listen: ['qemu:127.0.0.1:0'], ...more }),
-      log,
-    );
+    const made = await openNetwork(optionsIn(dir, { listen: ['qemu:127.0.0.1:0'], ...more }), log);
     network = made;
     assert.ok(isAcceptor(made));
     guest.attach(made);
