@@ -21,7 +21,7 @@ import { OwnedPaths } from './owned-paths.ts';
 import { watchParent } from './parent-watch.ts';
 import { claimPidFile, releasePidFile } from './pid-file.ts';
 import { announceReady, checkReadyFd } from './readiness.ts';
-import { linkPaths } from './socket-paths.ts';
+import { linkPaths, makeSocketDirectories } from './socket-paths.ts';
 
 export const GRACE_MS = 3_000;
 
@@ -159,11 +159,8 @@ class Daemon {
   }
 
   private makeDirectories(): void {
-    const { options, owned, deps } = this;
-    const { api } = options;
-    for (const path of linkPaths(options)) owned.makeDirectoriesFor(path);
-    if (api.kind === 'unix') owned.makeDirectoriesFor(api.path);
-    deps.checkDirectories?.();
+    makeSocketDirectories(this.options, (path) => this.owned.makeDirectoriesFor(path));
+    this.deps.checkDirectories?.();
   }
 
   /** End with the last guest; or when the first does not come. */

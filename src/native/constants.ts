@@ -4,6 +4,7 @@ export const O_RDWR = 0o2;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 
+export const EPERM = 1;
 export const EIO = 5;
 export const EAGAIN = 11;
 export const EBUSY = 16;

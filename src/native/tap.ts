@@ -30,9 +30,7 @@ function openHere(c: Libc, { name, netns, vnetHdr, mtu }: TapOptions): Tap {
     ifreq.view.setUint16(n.IFNAMSIZ, flags, true);
     if (c.ioctl(fd, n.TUNSETIFF, ifreq.bytes) < 0) {
       const errno = c.errno();
-      const advice =
-        errno === n.EBUSY ? 'another program has it open' : 'it needs CAP_NET_ADMIN there';
-      throw new PosixError(`cannot attach to TAP ${name}`, errno, advice);
+      throw new PosixError(`cannot attach to TAP ${name}`, errno, attachAdvice(errno));
     }
     if (vnetHdr) leaveWorkToKernel(c, fd, name);
     bringUp(c, name, mtu, isNew ? tapAddress(name, netns) : undefined);
@@ -42,6 +40,22 @@ function openHere(c: Libc, { name, netns, vnetHdr, mtu }: TapOptions): Tap {
     throw error;
   }
 }
+
+function attachAdvice(errno: number): string {
+  switch (errno) {
+    case n.EBUSY:
+      return 'another program has it open';
+    case n.EINVAL:
+      return 'an interface of that name is no TAP with a single queue; choose another name';
+    default:
+      return rightsAdvice(errno);
+  }
+}
+
+const rightsAdvice = (errno: number): string =>
+  errno === n.EPERM
+    ? 'permission is missing: it needs root, or CAP_NET_ADMIN in that network namespace'
+    : '';
 
 /** The kernel's side of the TAP may send us TCP segments of up to 64 KiB without checksum. */
 function leaveWorkToKernel(c: Libc, fd: number, name: string): void {
@@ -71,21 +85,21 @@ export function tapAddress(name: string, netns: string | undefined): Uint8Array 
 /** @param mac absent: keep the interface's own */
 function bringUp(c: Libc, name: string, mtu: number, mac: Uint8Array | undefined): void {
   const control = c.socket(n.AF_INET, n.SOCK_DGRAM | n.SOCK_CLOEXEC, 0);
-  if (control < 0) throw new PosixError('cannot open a control socket', c.errno());
+  if (control < 0) fail(c, 'cannot open a control socket');
   try {
     if (mac !== undefined) setAddress(c, control, name, mac);
     const ifreq = makeIfreq(name);
     ifreq.view.setInt32(n.IFNAMSIZ, mtu, true);
     if (c.ioctl(control, n.SIOCSIFMTU, ifreq.bytes) < 0) {
-      throw new PosixError(`cannot set the MTU of TAP ${name} to ${mtu}`, c.errno());
+      fail(c, `cannot set the MTU of TAP ${name} to ${mtu}`);
     }
     ifreq.view.setInt32(n.IFNAMSIZ, 0, true);
     if (c.ioctl(control, n.SIOCGIFFLAGS, ifreq.bytes) < 0) {
-      throw new PosixError(`cannot read the flags of TAP ${name}`, c.errno());
+      fail(c, `cannot read the flags of TAP ${name}`);
     }
     ifreq.view.setUint16(n.IFNAMSIZ, ifreq.view.getUint16(n.IFNAMSIZ, true) | n.IFF_UP, true);
     if (c.ioctl(control, n.SIOCSIFFLAGS, ifreq.bytes) < 0) {
-      throw new PosixError(`cannot bring TAP ${name} up`, c.errno());
+      fail(c, `cannot bring TAP ${name} up`);
     }
   } finally {
     c.close(control);
@@ -97,6 +111,11 @@ function setAddress(c: Libc, control: number, name: string, mac: Uint8Array): vo
   ifreq.view.setUint16(n.IFNAMSIZ, n.ARPHRD_ETHER, true);
   ifreq.bytes.set(mac, n.IFNAMSIZ + 2);
   if (c.ioctl(control, n.SIOCSIFHWADDR, ifreq.bytes) < 0) {
-    throw new PosixError(`cannot set the Ethernet address of TAP ${name}`, c.errno());
+    fail(c, `cannot set the Ethernet address of TAP ${name}`);
   }
+}
+
+function fail(c: Libc, what: string): never {
+  const errno = c.errno();
+  throw new PosixError(what, errno, rightsAdvice(errno));
 }

@@ -25,6 +25,8 @@ export class LinkSpecError extends Error {
 const FORMS =
   'qemu:PATH, qemu:IP:PORT, qemu-connect:PATH, qemu-connect:IP:PORT, vhost-user:PATH, tap:NAME[@NETNS]';
 
+const OF_MUX = new Set(['unix', 'connect', 'guest', 'vsock', 'hybrid-vsock', 'vhost-vsock']);
+
 /** @throws LinkSpecError */
 export function parseLinkSpec(text: string): LinkSpec {
   const colon = text.indexOf(':');
@@ -35,7 +37,8 @@ export function parseLinkSpec(text: string): LinkSpec {
   }
   if (scheme === 'vhost-user') return { scheme, path: parsePath(text, scheme, rest) };
   if (scheme === 'tap') return parseTap(text, rest);
-  throw new LinkSpecError(text, `must be a link: one of ${FORMS}`);
+  const elsewhere = OF_MUX.has(scheme) ? `; ${scheme}: is a link of the multiplexer: --mux` : '';
+  throw new LinkSpecError(text, `must be a link: one of ${FORMS}${elsewhere}`);
 }
 
 /** Where the link accepts guests on a stream socket; undefined for one that does not listen. */

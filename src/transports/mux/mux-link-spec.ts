@@ -28,6 +28,8 @@ export const MUX_LINK_FORMS =
 export const AGENT_LISTEN_FORMS = 'unix:PATH, tcp:IP:PORT or vsock:PORT';
 export const AGENT_CONNECT_FORMS = 'unix:PATH, tcp:IP:PORT or vsock:CID:PORT';
 
+const OF_GUESTS = new Set(['qemu', 'qemu-connect', 'vhost-user', 'tap']);
+
 /** The message is the text followed by `why`. */
 export class MuxLinkSpecError extends Error {
   readonly code = 'ERR_HAWSER_MUX_LINK';
@@ -68,8 +70,12 @@ export function parseMuxLink(text: string): MuxLinkSpec {
         port: numberIn(text, port, VSOCK_ANY - 1, form),
       };
     }
-    default:
-      throw new MuxLinkSpecError(text, `must be ${MUX_LINK_FORMS}`);
+    default: {
+      const elsewhere = OF_GUESTS.has(scheme)
+        ? `; ${scheme}: is where guests attach: --listen`
+        : '';
+      throw new MuxLinkSpecError(text, `must be ${MUX_LINK_FORMS}${elsewhere}`);
+    }
   }
 }
 

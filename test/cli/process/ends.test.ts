@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { connect } from 'node:net';
 import { Readable } from 'node:stream';
+import { itNeeding } from '../../support/requirements.ts';
 import { HAWSER, Workplace } from './hawser.ts';
 
 describe('hawser run as a process', function () {
@@ -150,6 +151,12 @@ describe('hawser run as a process', function () {
       /--lease-file \/: cannot be written: it is a directory/,
     ],
     [
+      'a multiplexer link for guests',
+      ['-l', 'vsock:3'],
+      /vsock: is a link of the multiplexer: --mux$/m,
+    ],
+    ['a link of guests for agents', ['--mux', 'tap:t0'], /tap: is where guests attach: --listen$/m],
+    [
       'a link without its port',
       ['-l', 'qemu:127.0.0.1'],
       /qemu:127\.0\.0\.1: must be qemu:IP:PORT/,
@@ -162,6 +169,44 @@ describe('hawser run as a process', function () {
       assert.match(daemon.stderr, message);
       assert.deepEqual(readdirSync(place.dir), []);
     });
+  }
+
+  for (const [flag, scheme, port] of [
+    ['--listen', 'qemu:', ''],
+    ['--listen', 'vhost-user:', ''],
+    ['--mux', 'unix:', ''],
+    ['--mux', 'hybrid-vsock:', ':3'],
+    ['--api', 'unix:', ''],
+  ] as const) {
+    it(`${flag} ${scheme} whose directory cannot be made: the option, the path and why`, async () => {
+      const dir = `${HAWSER}/in/a/file`;
+      const link = `${scheme}${dir}/s${port}`;
+      const daemon = place.hawser(['run', '--log-level', 'error', flag, link]);
+      assert.equal((await daemon.ended).status, 1);
+      assert.equal(
+        daemon.stderr,
+        `hawser: ${flag} ${link}: cannot make the directory ${dir}: ENOTDIR; make it, or choose another path\n`,
+      );
+    });
+  }
+
+  for (const [name, message] of [
+    ['hawser-none', 'EPERM (permission is missing: it needs root, or CAP_NET_ADMIN '],
+    ['lo', 'EINVAL (an interface of that name is no TAP '],
+  ] as const) {
+    itNeeding(
+      `tap:${name} of somebody without rights: why`,
+      ['koffi', 'tun', 'userns'],
+      async () => {
+        const run = [process.execPath, HAWSER, 'run', '--log-level', 'error', '-l', `tap:${name}`];
+        const daemon = place.start('unshare', ['-Ur', ...run]);
+        assert.equal((await daemon.ended).status, 1);
+        assert.ok(
+          daemon.stderr.startsWith(`hawser: cannot attach to TAP ${name}: ${message}`),
+          daemon.stderr,
+        );
+      },
+    );
   }
 
   it('--log-file follows no symbolic link', async () => {
