@@ -25,6 +25,7 @@ import type { Mac } from '../wire/mac.ts';
 import type { Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { cryptoRandom } from './crypto-random.ts';
+import { LimitWatch } from './limit-watch.ts';
 import { NativeCalls } from './native-calls.ts';
 import { flowFields } from './notes.ts';
 import { flowLimits, openFilesLimit } from './open-files.ts';
@@ -59,6 +60,7 @@ export class DataPath {
   /** Destinations refused, by reason. */
   readonly refusals: Counters<string> = new Counters();
   readonly native: NativeCalls;
+  readonly limitWatch: LimitWatch;
   private readonly clock: Clock;
   private readonly outboxes: Outboxes;
   private readonly busyPoll: BusyPoll;
@@ -99,6 +101,7 @@ export class DataPath {
     this.stack = stack;
     this.flusher = new ImmediateFlush(() => stack.flush());
     this.native = new NativeCalls(log);
+    this.limitWatch = new LimitWatch(stack.drops, limits.connections, log);
     const { addressMap, flusher: flush, native } = this;
     const outboxes = new Outboxes(() => native.posix?.makeDatagramBatch());
     this.outboxes = outboxes;
@@ -112,7 +115,10 @@ export class DataPath {
     };
     const { keepaliveS } = config;
     const onFailed = (id: FlowId, reason: string): void => {
-      log.debug({ ...flowFields(id), reason }, 'connection failed');
+      const isOutOfFiles = reason === 'EMFILE' || reason === 'ENFILE';
+      const fields = { ...flowFields(id), reason };
+      if (isOutOfFiles) log.warn(fields, 'connection failed: raise the limit of open files');
+      else log.debug(fields, 'connection failed');
     };
     const context = { clock, flusher: flush };
     this.tcp = new TcpProxy(context, stack, this.tcpCounts, { keepaliveS }, onFailed);
@@ -156,6 +162,7 @@ export class DataPath {
   private afterWork(): void {
     if (this.isClosed) return;
     this.outboxes.flush();
+    this.limitWatch.check(this.clock.now());
     this.arm();
     this.busyPoll.onWork();
   }

@@ -27,6 +27,7 @@ import type { Stack } from '../stack/stack.ts';
 import type { OpenLink } from '../transports/link-context.ts';
 import { formatMac } from '../wire/mac.ts';
 import type { NetworkConfig } from './config.ts';
+import type { LimitWatch } from './limit-watch.ts';
 import type { MuxLinks } from './mux-links.ts';
 import type { NativeCalls } from './native-calls.ts';
 import { fineMs, wholeMs } from './view-numbers.ts';
@@ -44,6 +45,7 @@ export interface ViewParts {
   readonly dns: DnsForwarder;
   readonly dhcp: DhcpServer;
   readonly native: NativeCalls;
+  readonly limitWatch: LimitWatch;
   readonly groups: Readonly<Record<string, Counters<string>>>;
 }
 
@@ -55,7 +57,7 @@ export class LiveView implements NetworkView {
   }
 
   health(): HealthView {
-    const { native, dns, stack } = this.parts;
+    const { native, dns, stack, dhcp, links, limitWatch, clock } = this.parts;
     const problems: string[] = [];
     if (native.posix === undefined) {
       problems.push('Guests cannot ping: install the optional package koffi, on Linux.');
@@ -64,6 +66,14 @@ export class LiveView implements NetworkView {
       problems.push(
         'No DNS upstream: give --dns, or a nameserver line in the resolver configuration.',
       );
+    }
+    if (dhcp.poolIsEmpty) {
+      problems.push('No address is left for a guest that asks by DHCP: choose a larger --subnet.');
+    }
+    const refused = limitWatch.problem(clock.now());
+    if (refused !== undefined) problems.push(refused);
+    for (const { description, failure } of links) {
+      if (failure !== undefined) problems.push(`The link ${description} has ended: ${failure}.`);
     }
     if (stack.tcp.pool.tight) {
       problems.push('Connection buffers are nearly spent: windows are small until some drain.');

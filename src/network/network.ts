@@ -180,6 +180,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       dns: this.dns,
       dhcp,
       native,
+      limitWatch: this.dataPath.limitWatch,
       groups: {
         tcp: tcpCounts,
         udp: udp.counts,

@@ -41,6 +41,7 @@ export class FdLink implements OpenLink, FrameWriter {
   readonly stats: LinkStats = new LinkStats();
   readonly slab: Slab = makePacketSlab(SLAB_LEN);
   readonly offload: boolean;
+  failure: string | undefined = undefined;
   private readonly posix: Posix;
   private readonly fd: number;
   private readonly vnetHdrLen: number;
@@ -76,7 +77,8 @@ export class FdLink implements OpenLink, FrameWriter {
       releaseSlab(this.received);
     });
     this.socket.on('error', (error) => {
-      context.log.error({ link: this.description, error: error.message }, 'guest link failed');
+      this.failure = failureOf(error);
+      context.log.error({ link: this.description, error: this.failure }, 'guest link failed');
     });
     this.reader = context.acceptor.attach(context.clock.now(), this.description, this);
     if (this.reader === undefined) {
@@ -169,4 +171,14 @@ export class FdLink implements OpenLink, FrameWriter {
     this.context.log.info({ link: this.description }, 'guest link down');
     reader.onLinkDown(this.context.clock.now());
   }
+}
+
+/** Linux: the interface of the descriptor was deleted. Node has no name for it. */
+const EBADFD = -77;
+
+function failureOf(error: Error): string {
+  const isDeleted = 'errno' in error && error.errno === EBADFD;
+  return isDeleted
+    ? 'its network interface was deleted, and is not made again; restart hawser'
+    : error.message;
 }

@@ -21,6 +21,8 @@ export interface OpenLink {
   /** As given by the user, with the assigned port in place of 0. */
   readonly description: string;
   readonly stats: LinkStats;
+  /** Why it carries nothing any more, and what to do. */
+  readonly failure?: string | undefined;
   /** Detach every guest, stop listening, remove the socket. */
   close(): Promise<void>;
 }

@@ -112,9 +112,10 @@ describeNeeding('transports/links to the kernel', [...NAMESPACES, 'tun'], () => 
   });
 
   it('tap: goes down when the device is deleted', async () => {
-    const { net, link } = await made('tap');
+    const { net, link, open } = await made('tap');
     net.ip('link del eth0');
     await link.until(() => link.downs === 1);
+    assert.match(open.failure ?? '', /interface was deleted.*restart hawser/);
   });
 
   it('tap: one that we make has the same Ethernet address each time, another elsewhere', async () => {

@@ -119,6 +119,8 @@ export class DhcpServer {
   private readonly mask: number;
   private search: SearchList;
   private readonly segment: DhcpSegment;
+  /** The last guest that asked for an address got none. */
+  poolIsEmpty = false;
   private readonly warnings: DhcpWarnings;
   private restored = false;
 
@@ -208,7 +210,12 @@ export class DhcpServer {
       wish !== undefined && this.table.mayHave(identity, wish, now)
         ? wish
         : this.table.choose(identity, now);
-    if (address === undefined) return this.drop('dhcp-pool-exhausted');
+    this.poolIsEmpty = address === undefined;
+    if (address === undefined) {
+      this.warnings.emptyPool(identity);
+      return this.drop('dhcp-pool-exhausted');
+    }
+    this.warnings.onAddress();
     this.table.offer(identity, address, now);
     this.counts.add('offers');
     return this.reply(request, identity, { type: OFFER, ciaddr: 0, yiaddr: address }, out, outOff);

@@ -4,11 +4,12 @@ import type { SearchList } from '../../wire/dhcp.ts';
 import type { ClientIdentity } from './lease-table.ts';
 
 const SEARCH = 'search';
+const POOL = 'pool';
 const MAX_WARNED = 64;
 
 export class DhcpWarnings {
   private readonly log: Log;
-  /** Client identifiers and Ethernet addresses of several guests, and the search list. */
+  /** Client identifiers and Ethernet addresses of several guests, the search list, and the pool. */
   private readonly warned = new Set<string>();
 
   constructor(log: Log) {
@@ -41,6 +42,19 @@ export class DhcpWarnings {
       { kept, of },
       `the search list is too long for a DHCP message: guests get the first ${kept} of ${of} domains`,
     );
+  }
+
+  emptyPool({ mac }: ClientIdentity): void {
+    if (!this.isFirst(POOL)) return;
+    this.log.warn(
+      { mac },
+      'a guest gets no address: all of the subnet are leased or in use; choose a larger --subnet',
+    );
+  }
+
+  /** An address was free. */
+  onAddress(): void {
+    this.warned.delete(POOL);
   }
 
   /** There is another. */

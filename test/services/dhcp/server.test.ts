@@ -270,7 +270,16 @@ describe('DHCP server: addresses in use without a lease', () => {
     const lab = new Lab({ prefix: 30, gateway: ip(1), hostIp: undefined, staticLeases: [] });
     lab.users.set(ip(2), { mac: macText(1), heardAt: 0 });
     assert.equal(lab.join(2), 0);
-    assert.equal(lab.server.drops.get('dhcp-pool-exhausted'), 1);
+    assert.equal(lab.join(3), 0);
+    assert.equal(lab.server.drops.get('dhcp-pool-exhausted'), 2);
+    assert.equal(lab.server.poolIsEmpty, true);
+    const about = (): number => lab.warnings().filter((text) => /no address/.test(text)).length;
+    assert.equal(about(), 1, 'once');
+    lab.users.delete(ip(2));
+    assert.equal(lab.join(2), 2);
+    assert.equal(lab.server.poolIsEmpty, false);
+    assert.equal(lab.join(3), 0);
+    assert.equal(about(), 2, 'and again');
   });
 });
 
