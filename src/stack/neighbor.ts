@@ -22,6 +22,8 @@ const MAX_NEIGHBORS = 4096;
 /** Notified when a neighbour that flows wait for becomes reachable. */
 export interface NeighborWaiter {
   onNeighborUp(now: Instant): void;
+  /** It was asked for as often as may be, and is on no link. */
+  onNeighborUnanswered?(now: Instant): void;
 }
 
 export class Neighbor {

@@ -147,7 +147,7 @@ export class Resolution {
       if (answered) this.end(neighbor);
       else if (due && neighbor.asks >= MAX_ASKS) {
         neighbor.restsUntil = now + REST_MS;
-        this.end(neighbor);
+        this.giveUp(now, neighbor);
       } else {
         if (due) this.put(now, neighbor);
         this.nextAt = Math.min(this.nextAt, neighbor.askedAt + ASK_INTERVAL_MS);
@@ -176,6 +176,12 @@ export class Resolution {
     }
     if (neighbor.port === undefined && neighbor.awaitedSince === NEVER) neighbor.awaitedSince = now;
     for (const port of ports) resolver.ask(port, neighbor.address);
+  }
+
+  private giveUp(now: Instant, neighbor: Neighbor): void {
+    this.end(neighbor);
+    if (neighbor.port !== undefined) return;
+    for (const waiter of [...neighbor.waiters]) waiter.onNeighborUnanswered?.(now);
   }
 
   private end(neighbor: Neighbor): void {

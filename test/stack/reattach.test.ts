@@ -93,12 +93,12 @@ describe('stack/reattach', () => {
     assert.equal(script.dial(), undefined);
   });
 
-  it('a dial while another link comes up is over after two SYNs', () => {
+  it('a dial while the link of another comes up is over when ARP is unanswered', () => {
     const script = new Script().announce();
     script.reader.onLinkDown(script.now);
     script.stack.attach(script.now, 'of another', new RecordingWriter());
     assert.ok(script.dial());
     script.advance(4000);
-    assert.deepEqual(script.app.events, ['closed:link-down']);
+    assert.deepEqual(script.app.events, ['closed:unreachable']);
   });
 });

@@ -63,6 +63,15 @@ describe('stack/resolution', () => {
     assert.deepEqual(sent(s), { asked: [], datagrams: ['second'], segments: 0 });
   });
 
+  it('a dial to a guest that no link has ends when the last question is unanswered', () => {
+    const s = new Script();
+    assert.ok(s.dial());
+    s.advance(2_900);
+    assert.equal(s.app.closed, undefined);
+    s.advance(200);
+    assert.equal(s.app.closed, 'unreachable');
+  });
+
   it('keeps the latest datagram, and counts those it replaced', () => {
     const s = new Script();
     for (const text of ['one', 'two', 'three']) assert.ok(send(s, GUEST_IP, text));

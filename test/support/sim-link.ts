@@ -7,6 +7,7 @@ import { makeSlab, type Slab } from '../../src/base/slab.ts';
 import type { Instant } from '../../src/base/time.ts';
 import type { FrameReader, FrameWriter } from '../../src/stack/link.ts';
 import type { Stack } from '../../src/stack/stack.ts';
+import { isArp } from './frames.ts';
 import { lend } from './lend.ts';
 
 export interface Impairments {
@@ -126,7 +127,9 @@ export class SimNetwork {
 
   private enter(frame: Uint8Array, to: FrameReader, from: number): void {
     const { loss, duplicate, reorder, corrupt, delayMs, queue } = this.impairments;
-    if (this.filter?.(frame, from === 0) === false || nextUnit(this.random) < loss) {
+    // Not ARP, which is asked three times and no more: a dial would end, as it should.
+    const isLost = (): boolean => nextUnit(this.random) < loss && !isArp(frame);
+    if (this.filter?.(frame, from === 0) === false || isLost()) {
       this.framesLost++;
       return;
     }

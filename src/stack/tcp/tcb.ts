@@ -363,4 +363,9 @@ export abstract class Tcb extends Timer {
     this.rtoAt = now;
     this.context.wheel.set(this, now);
   }
+
+  /** Nobody is at the address that was dialled; an established connection waits for its guest. */
+  onNeighborUnanswered(): void {
+    if (this.state === 'syn-sent') this.close('unreachable');
+  }
 }

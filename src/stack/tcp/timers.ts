@@ -23,11 +23,6 @@ function onRto(c: Tcb, now: Instant): void {
   const handshake = c.state === 'syn-sent' || c.state === 'syn-received';
   const limit = handshake ? config.maxSynRetransmits : config.maxRetransmits;
   const { neighbor } = c.path;
-  const isAway = neighbor.port === undefined && neighbor.mac !== 0;
-  if (isAway && c.state === 'syn-sent' && c.attempts > 0) {
-    c.close('link-down'); // a link came, and with it another guest
-    return;
-  }
   if (c.blocked) {
     c.rtoAt = now + c.rtt.rto; // the link holds it back (a guest that is paused): nothing is lost
     return;
