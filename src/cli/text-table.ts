@@ -26,43 +26,90 @@ const GAP = 2;
 /** A column is not made narrower than this to fit a terminal. */
 const NARROWEST = 8;
 
+/** A column, or its title alone. */
+export interface Column {
+  readonly title: string;
+  /** On a narrow terminal columns with the lowest number are left out first; absent: never. */
+  readonly leftOut?: number;
+  /** Never cut, such as an address with its port. */
+  readonly isWhole?: true;
+  /** A shorter form of the cells, for a terminal that the table does not fit. */
+  readonly brief?: (cell: string) => string;
+}
+
+type Rows = readonly (readonly string[])[];
+
 /**
  * @param head empty for a table without a heading
- * @param columns of the terminal that it must fit, by cutting the widest cells; undefined for no limit
+ * @param width of the terminal that it must fit, by leaving out columns and cutting the widest cells; undefined for no
+ * limit
  */
 export function table(
-  head: readonly string[],
-  rows: readonly (readonly string[])[],
-  columns: number | undefined = process.stdout.isTTY ? process.stdout.columns : undefined,
+  head: readonly (string | Column)[],
+  rows: Rows,
+  width: number | undefined = process.stdout.isTTY ? process.stdout.columns : undefined,
 ): string {
-  const widths = columns === undefined ? undefined : fittingWidths([head, ...rows], columns);
+  const columns = head.map((one) => (typeof one === 'string' ? { title: one } : one));
+  const fitted =
+    width === undefined ? { columns, rows, widths: undefined } : fit(columns, rows, width);
   const made = new Table({
-    head: head.map((cell) => cell.toUpperCase()),
+    head: fitted.columns.map(({ title }) => title.toUpperCase()),
     chars: NO_LINES,
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
   });
-  const cell = (text: string, i: number): string => cut(harmless(text), widths?.[i]);
-  for (const row of rows) made.push(row.map(cell));
+  const cell = (text: string, i: number): string => cut(harmless(text), fitted.widths?.[i]);
+  for (const row of fitted.rows) made.push(row.map(cell));
   const lines = made.toString().split('\n');
   return `${lines.map((line) => line.trimEnd()).join('\n')}\n`;
 }
 
-function fittingWidths(rows: readonly (readonly string[])[], columns: number): number[] {
+interface Fitted {
+  readonly columns: readonly Column[];
+  readonly rows: Rows;
+  readonly widths: readonly number[];
+}
+
+function fit(columns: readonly Column[], rows: Rows, width: number): Fitted {
+  const widths = widthsOf(columns, rows);
+  if (total(widths) <= width) return { columns, rows, widths };
+  if (columns.some(({ brief }) => brief !== undefined)) {
+    const shorter = rows.map((row) => row.map((text, i) => columns[i]?.brief?.(text) ?? text));
+    return fit(
+      columns.map(({ brief: _, ...column }) => column),
+      shorter,
+      width,
+    );
+  }
+  const least = Math.min(...columns.map(({ leftOut = Number.POSITIVE_INFINITY }) => leftOut));
+  const gone = columns.findIndex(({ leftOut }) => leftOut === least);
+  if (gone >= 0)
+    return fit(
+      columns.toSpliced(gone, 1),
+      rows.map((row) => row.toSpliced(gone, 1)),
+      width,
+    );
+  const room = (i: number): number => (columns[i]?.isWhole ? 0 : (widths[i] ?? 0));
+  while (total(widths) > width) {
+    const widest = widths.reduce((best, _, i) => (room(i) > room(best) ? i : best), 0);
+    if (room(widest) <= NARROWEST) break; // the terminal wraps it
+    widths[widest] = room(widest) - 1;
+  }
+  return { columns, rows, widths };
+}
+
+function widthsOf(columns: readonly Column[], rows: Rows): number[] {
   const widths: number[] = [];
-  for (const row of rows) {
+  for (const row of [columns.map(({ title }) => title), ...rows]) {
     for (const [i, text] of row.entries()) {
       const widest = Math.max(...text.split('\n').map((line) => line.length));
       widths[i] = Math.max(widths[i] ?? 0, widest);
     }
   }
-  const total = (): number => widths.reduce((sum, width) => sum + width + GAP, -GAP);
-  while (total() > columns) {
-    const widest = Math.max(...widths);
-    if (widest <= NARROWEST) break; // the terminal wraps it
-    widths[widths.indexOf(widest)] = widest - 1;
-  }
   return widths;
 }
+
+const total = (widths: readonly number[]): number =>
+  widths.reduce((sum, width) => sum + width + GAP, -GAP);
 
 const cut = (text: string, width: number = Number.POSITIVE_INFINITY): string =>
   text

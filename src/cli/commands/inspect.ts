@@ -125,19 +125,19 @@ export async function flowsCommand(request: FlowsRequest): Promise<string> {
   return (
     table(
       [
-        'id',
+        { title: 'id', leftOut: 6 },
         'protocol',
-        'guest',
+        { title: 'guest', isWhole: true },
         '',
-        'remote',
+        { title: 'remote', isWhole: true },
         'state',
         'to host',
         'to guest',
-        'age',
-        'idle',
-        'RTT',
-        'cwnd',
-        'retx',
+        { title: 'age', leftOut: 5 },
+        { title: 'idle', leftOut: 4 },
+        { title: 'RTT', leftOut: 3 },
+        { title: 'cwnd', leftOut: 1 },
+        { title: 'retx', leftOut: 2 },
       ],
       answer.flows.map(flowRow),
     ) + (hidden > 0 ? `and ${hidden} more: see --limit\n` : '')

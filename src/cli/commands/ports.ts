@@ -130,7 +130,15 @@ export async function portsCommand(request: InspectRequest): Promise<string> {
   if (request.json) return toJson(answer);
   if (answer.ports.length === 0) return 'No published ports.\n';
   return table(
-    ['id', 'host', 'guest', 'via', 'owner', 'source', 'active'],
+    [
+      'id',
+      { title: 'host', isWhole: true },
+      { title: 'guest', isWhole: true, brief: (text) => text.replace(/ \(.*\)$/, '') },
+      'via',
+      'owner',
+      { title: 'source', leftOut: 1 },
+      'active',
+    ],
     answer.ports.map((port) => [
       port.id,
       hostSide(port),

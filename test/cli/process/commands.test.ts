@@ -131,6 +131,23 @@ describe('hawser as a program for people', function () {
     assert.match(table(['a', 'b', 'c'], rows, undefined), /x{60} {2}short {2}y{40}/);
   });
 
+  it('a narrow table has brief cells, then leaves columns out in their order, and cuts no whole cell', () => {
+    const head = [
+      { title: 'a', leftOut: 2 },
+      { title: 'place', isWhole: true, brief: (text: string) => text.replace(/ \(.*/, '') },
+      { title: 'b', leftOut: 1 },
+      'rest',
+    ] as const;
+    const rows = [['aaa', '192.168.127.2:8080 (attached)', 'bbb', 'r'.repeat(20)]];
+    const at = (width: number): string => table(head, rows, width).split('\n')[1] ?? '';
+    assert.equal(at(61), `aaa  192.168.127.2:8080 (attached)  bbb  ${'r'.repeat(20)}`);
+    assert.equal(at(60), `aaa  192.168.127.2:8080  bbb  ${'r'.repeat(20)}`);
+    assert.equal(at(49), `aaa  192.168.127.2:8080  ${'r'.repeat(20)}`);
+    assert.equal(at(44), `192.168.127.2:8080  ${'r'.repeat(20)}`);
+    assert.equal(at(30), `192.168.127.2:8080  ${'r'.repeat(9)}…`);
+    assert.equal(at(10), `192.168.127.2:8080  ${'r'.repeat(7)}…`);
+  });
+
   it('NO_COLOR and FORCE_COLOR are heard', () => {
     assert.equal(wantsColour({}, true), true);
     assert.equal(wantsColour({}, false), false);
