@@ -3,6 +3,7 @@ import { FaultWatch, reportFault } from '../../base/faults.ts';
 import { LimitedLog } from '../../base/limited-log.ts';
 import type { Log } from '../../base/log.ts';
 import { NodeClock } from '../../transports/node-clock.ts';
+import { closeEarlyDebugger } from '../early-debugger.ts';
 import { END_SIGNALS } from '../early-signals.ts';
 import { Agent } from './agent.ts';
 import { AGENT_HELP, LEVELS, type Level, parseAgentArguments } from './arguments.ts';
@@ -38,6 +39,7 @@ export async function runAgent(argv: readonly string[], version: () => string): 
     await agent.start();
     const links = [...request.listen, ...request.connect].map(({ text }) => text);
     log.info({ links, pid: process.pid }, 'agent ready');
+    closeEarlyDebugger(log);
     log.info({}, `agent ends: ${await end}`);
     return 0;
   } catch (error) {
