@@ -7,7 +7,7 @@
  * - `dist/hawser-agent.mjs`: one file that runs with Node alone, to be copied into a guest.
  *
  * Each begins with what takes SIGUSR1: Node's own answer to it is to open a debugger on a port of the loopback, which
- * guests reach.
+ * guests reach. Those that stay take SIGHUP there too: whoever sends it to all daemons ends none that is about to start.
  *
  * Not minified, and with source maps, so that stack traces can be read.
  */
@@ -25,6 +25,9 @@ const MAIN = 'hawser.main';
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 
 const TAKE_SIGUSR1 = "process.on('SIGUSR1', () => {});";
+const DAEMONS_TAKE_SIGHUP =
+  "if (['run', 'agent'].includes(process.argv[2])) process.on('SIGHUP', () => {});";
+const TAKE_SIGHUP = "process.on('SIGHUP', () => {});";
 
 const COMMON: BuildOptions = {
   bundle: true,
@@ -53,7 +56,7 @@ await build({
   format: 'esm',
   entryPoints: [`${CLI}/agent/main.js`],
   outfile: 'dist/hawser-agent.mjs',
-  banner: { js: TAKE_SIGUSR1 },
+  banner: { js: `${TAKE_SIGUSR1} ${TAKE_SIGHUP}` },
 });
 
 const programs = {
@@ -67,7 +70,7 @@ const programs = {
 await build({
   ...PROGRAM,
   entryPoints: programs,
-  banner: { js: `${TAKE_SIGUSR1} ${IMPORT_META_URL}` },
+  banner: { js: `${TAKE_SIGUSR1} ${DAEMONS_TAKE_SIGHUP} ${IMPORT_META_URL}` },
 });
 await build({
   ...PROGRAM,

@@ -34,6 +34,7 @@ export async function runAgent(argv: readonly string[], version: () => string): 
       process.on(signal, () => resolve(signal));
     }
   });
+  process.on('SIGHUP', () => log.info({}, 'SIGHUP: there is nothing to read again'));
   const stay = setInterval(() => {}, 2 ** 30); // links alone do not keep the process alive
   try {
     await agent.start();

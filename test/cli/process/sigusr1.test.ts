@@ -93,6 +93,28 @@ describe('SIGUSR1', () => {
     }
   }).timeout(30_000);
 
+  it('SIGHUP is taken by the first statements of what stays', () => {
+    const first = (name: string): string => readFileSync(join(DIST, name), 'utf8').slice(0, 400);
+    assert.match(first('hawser-agent.mjs'), /process\.on\('SIGHUP', \(\) => \{\}\);/);
+    const some = /if \(\['run', 'agent'\]\.includes\(process\.argv\[2\]\)\) process\.on\('SIGHUP'/;
+    assert.match(first('bin/hawser.js'), some);
+  });
+
+  it('SIGHUP does not end the agent', async () => {
+    const place = new Workplace();
+    try {
+      const agent = place.hawser(['agent', '--listen', `unix:${place.path('d/agent.sock')}`]);
+      await agent.says(/agent ready/);
+      agent.child.kill('SIGHUP');
+      await agent.says(/SIGHUP: there is nothing to read again/);
+      agent.child.kill('SIGTERM');
+      assert.deepEqual(await agent.ended, { status: 0, signal: null });
+      assert.deepEqual(readdirSync(place.dir), []);
+    } finally {
+      await place.close();
+    }
+  });
+
   it('SIGQUIT and SIGUSR2 end the agent in order', async () => {
     const place = new Workplace();
     try {
