@@ -5,7 +5,7 @@
 import type { Emitter } from '../base/emitter.ts';
 import type { Log } from '../base/log.ts';
 import { formatEndpoint } from '../proxy/ports/publish-spec.ts';
-import type { DnsQuery } from '../services/dns/message.ts';
+import { type DnsQuery, NXDOMAIN } from '../services/dns/message.ts';
 import type { FlowId } from '../stack/flow.ts';
 import type { NetworkEvents } from './events.ts';
 
@@ -49,5 +49,6 @@ const RCODES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED
 /** A query that is answered by an error. */
 export function noteName({ name, type }: DnsQuery, rcode: number, log: Log): void {
   const answer = RCODES[rcode] ?? `RCODE${rcode}`;
-  log.debug({ name, type: TYPES[type] ?? `TYPE${type}`, answer }, 'name not found');
+  const message = rcode === NXDOMAIN ? 'name not found' : 'name not resolved';
+  log.debug({ name, type: TYPES[type] ?? `TYPE${type}`, answer }, message);
 }

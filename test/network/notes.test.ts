@@ -8,12 +8,29 @@ import { startFileServer } from '../../src/lab/file-server.ts';
 import type { GuestAcceptor } from '../../src/lab/guest/embedded-guest.ts';
 import { SimulatedGuest } from '../../src/lab/guest/simulated-guest.ts';
 import { openNetwork } from '../../src/network/network.ts';
+import { noteName } from '../../src/network/notes.ts';
+import { NXDOMAIN, REFUSED, readQuery, SERVFAIL } from '../../src/services/dns/message.ts';
 import { optionsIn } from '../cli/fake-network.ts';
+import { queryBytes } from '../services/dns/dns-wire.ts';
+import { RecordingLog } from '../support/recording-log.ts';
 
 const HOST = '192.168.127.254';
 const isAcceptor = (network: object): network is GuestAcceptor => 'attachSegment' in network;
 
 describe('network/notes', () => {
+  it('only a name that does not exist is not found', () => {
+    const record = new RecordingLog();
+    const query = readQuery(queryBytes('a.example'));
+    assert.ok(typeof query === 'object');
+    for (const rcode of [SERVFAIL, NXDOMAIN, REFUSED]) {
+      noteName(query, rcode, record);
+    }
+    assert.deepEqual(
+      record.lines.map(({ message }) => message),
+      ['name not resolved', 'name not found', 'name not resolved'],
+    );
+  });
+
   const lines: { readonly message: string; readonly fields: object }[] = [];
   const log: Log = {
     ...SILENT,

@@ -136,6 +136,7 @@ export class Resolution {
         settle();
         state.onSilence(this.now());
         if (transport === 'udp' && this.transport === 'tcp') this.ask(state, 'tcp');
+        else if (transport === 'tcp') this.onUnreachable(state);
         else this.giveUpOn(state);
       },
     };
@@ -157,6 +158,12 @@ export class Resolution {
       return;
     }
     this.end(reply);
+  }
+
+  /** Unless an earlier attempt at it may still be answered. */
+  private onUnreachable(state: UpstreamState): void {
+    for (const open of this.open.values()) if (open === state) return;
+    this.giveUpOn(state);
   }
 
   private giveUpOn(state: UpstreamState): void {

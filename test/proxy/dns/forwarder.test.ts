@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -380,6 +382,24 @@ describe('DNS forwarder', () => {
         assert.equal(server.seen.at(-1), 'tcp');
       });
     }
+
+    it('a client that came by TCP has the late answer of a server that refuses TCP', async () => {
+      const server = createSocket('udp4');
+      stops.push(() => server.close());
+      server.on('message', (query, { port, address }) => {
+        const [reply] = says('1.1.1.1')(new Uint8Array(query), 'udp');
+        // After the refusal, which comes once the first attempt has been silent for `attemptMs`.
+        const late = setTimeout(() => server.send(reply ?? query, port, address), 150);
+        stops.push(() => clearTimeout(late));
+      });
+      server.bind(0, '127.0.0.1');
+      await once(server, 'listening');
+      const { port } = server.address();
+      const upstreams = [{ address: '127.0.0.1', port }];
+      const forwarder = makeForwarder({ upstreams, timing: { attemptMs: 20, deadlineMs: 4_000 } });
+      stops.push(() => forwarder.close());
+      assert.deepEqual(dataOf(await resolve(forwarder, queryBytes(NAME), 'tcp')), ['1.1.1.1']);
+    });
 
     it('keeps the last configuration while the file is missing', async () => {
       const server = await upstream(says('1.1.1.1'));
