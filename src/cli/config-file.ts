@@ -1,11 +1,10 @@
 /** The YAML file of `--config`: its values, and where each stands in it. */
-import { readFileSync, statSync } from 'node:fs';
 import { isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
+import { readSmallFile } from '../native/read-small-file.ts';
 import { messageOf, UsageError } from '../network/errors.ts';
 
-const SIZE_MAX = 1_048_576;
-
 export interface ConfigFile {
+  readonly path: string;
   readonly values: Readonly<Record<string, unknown>>;
   /** `FILE:LINE` of a key, or of one of its list's items. */
   locate(key: string, index?: number): string;
@@ -18,8 +17,7 @@ export function readConfigFile(file: string): ConfigFile {
 
 function readText(file: string): string {
   try {
-    if (statSync(file).size > SIZE_MAX) throw new Error('it is larger than 1 MiB');
-    return readFileSync(file, 'utf8');
+    return readSmallFile(file);
   } catch (error) {
     throw new UsageError([`--config ${file}: cannot be read: ${messageOf(error)}`]);
   }
@@ -36,7 +34,7 @@ export function parseConfig(text: string, file: string): ConfigFile {
     );
   }
   const { contents } = document;
-  if (contents === null) return { values: {}, locate: () => file };
+  if (contents === null) return { path: file, values: {}, locate: () => file };
   if (!isMap(contents)) {
     throw new UsageError([`${file}:1: must be a mapping of options, such as "mtu: 9000"`]);
   }
@@ -55,7 +53,7 @@ export function parseConfig(text: string, file: string): ConfigFile {
     const offset = rangeStart(item) ?? rangeStart(keyNode);
     return offset === undefined ? file : at(offset);
   };
-  return { values, locate };
+  return { path: file, values, locate };
 }
 
 function itemNode(node: unknown, index: number): unknown {

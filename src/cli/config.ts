@@ -7,10 +7,12 @@ import type { ApiAddress } from '../control/control-api.ts';
 import {
   absolutePath,
   addressProblems,
+  configuredFiles,
   configuredSockets,
   effectiveConfig,
   linkProblems,
-  socketProblems,
+  namedFiles,
+  pathProblems,
 } from '../network/effective-config.ts';
 import { UsageError } from '../network/errors.ts';
 import { type OptionProblem, printable } from '../network/option-problem.ts';
@@ -62,7 +64,7 @@ export function buildConfig(
     if (file !== undefined && key in file.values) return written(problem);
     return `${key} (default) `;
   };
-  return effective(settings, locate, place);
+  return effective(settings, locate, place, file?.path);
 }
 
 function accept(
@@ -91,20 +93,29 @@ function sentence(problem: OptionProblem, locate: Locate): string {
   return `${where}${printable(problem.value, false)}${colon} ${why}`;
 }
 
-function effective(settings: Settings, locate: Locate, place: Place): DaemonConfig {
+function effective(
+  settings: Settings,
+  locate: Locate,
+  place: Place,
+  config: string | undefined,
+): DaemonConfig {
   const name = settings.name ?? 'default';
   const dir = instanceDir(place, name);
   const listen = settings.listen ?? [`qemu:${join(dir, 'qemu.sock')}`];
   const network = effectiveConfig({ ...settings, listen });
-  const sockets = configuredSockets(network);
+  const paths = [...configuredSockets(network), ...configuredFiles(network)];
+  const pidFile = absolutePath(settings.pidFile);
+  const logFile = absolutePath(settings.logFile);
   const api = apiAddress(settings, dir, locate);
   const problems = [...addressProblems(network), ...linkProblems(network)];
   if (api.kind === 'unix') {
     const why = unixPathProblem(api.path);
     if (why !== undefined) problems.push({ key: 'api', value: api.path, why });
-    sockets.push({ key: 'api', path: api.path });
+    paths.push({ key: 'api', path: api.path });
   }
-  problems.push(...socketProblems(sockets));
+  const apiTokenFile = api.kind === 'unix' ? undefined : api.tokenFile;
+  const files = { pidFile, logFile, apiTokenFile, config: absolutePath(config) };
+  problems.push(...pathProblems([...paths, ...namedFiles(files)]));
   if (settings.exitWithReadyFd === true && settings.readyFd === undefined) {
     const why = 'needs --ready-fd, the descriptor whose reader is watched';
     problems.push({ key: 'exitWithReadyFd', why });
@@ -116,7 +127,7 @@ function effective(settings: Settings, locate: Locate, place: Place): DaemonConf
     ...network,
     name,
     api,
-    pidFile: absolutePath(settings.pidFile),
+    pidFile,
     readyFd: settings.readyFd,
     exitWithGuest: settings.exitWithGuest ?? false,
     guestTimeoutS: settings.guestTimeout ?? DEFAULT_GUEST_TIMEOUT_S,
@@ -125,7 +136,7 @@ function effective(settings: Settings, locate: Locate, place: Place): DaemonConf
     log: {
       level: settings.logLevel ?? 'info',
       format: settings.logFormat,
-      file: absolutePath(settings.logFile),
+      file: logFile,
     },
   };
 }

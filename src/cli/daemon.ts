@@ -43,8 +43,13 @@ export interface DaemonDeps {
   readonly offered?: readonly number[];
   /** Called when the directories of sockets are there. @throws Error when one is not safe */
   checkDirectories?(): void;
-  /** SIGHUP: read again what may have changed. @throws Error that says what is wrong with it */
-  reload?(network: DaemonNetwork | undefined): Promise<void>;
+  /**
+   * SIGHUP: read again what may have changed.
+   *
+   * @returns what could not be read, and why
+   * @throws Error that says what is wrong with it
+   */
+  reload?(network: DaemonNetwork | undefined): Promise<readonly string[]>;
   /** Called when everything accepts, after the readiness line. */
   onReady?(network: DaemonNetwork): void;
 }
@@ -207,8 +212,9 @@ class Daemon {
     const { deps, network } = this;
     if (this.isStopping) return;
     try {
-      await deps.reload?.(network);
-      deps.log.info({}, 'SIGHUP: log, hosts and zones are read again');
+      const unread = (await deps.reload?.(network)) ?? [];
+      if (unread.length === 0) deps.log.info({}, 'SIGHUP: log, hosts and zones are read again');
+      else deps.log.warn({ unread }, 'SIGHUP: not all is read again: the rest stays as it was');
     } catch (error) {
       deps.log.error({ reason: messageOf(error) }, 'SIGHUP: the previous settings stay in effect');
     }

@@ -2,16 +2,9 @@
  * Files named by options that are opened later, or only occasionally: a wrong path is reported at the start, not
  * when leases are lost or names unknown.
  */
-import {
-  accessSync,
-  constants,
-  lstatSync,
-  mkdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { accessSync, constants, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { requireRegular } from '../native/read-small-file.ts';
 import type { NetworkConfig } from '../network/config.ts';
 import { messageOf, UsageError } from '../network/errors.ts';
 import { draftPath } from '../proxy/replace-file.ts';
@@ -43,16 +36,22 @@ function problemOf(
 
 function checkReadable(path: string): void {
   accessSync(path, constants.R_OK);
-  if (statSync(path).isDirectory()) throw new Error('it is a directory');
+  requireRegular(path, statSync(path));
 }
 
 /** It is replaced by a new file beside it, so that one must be possible. */
 function checkReplaceable(path: string): void {
-  if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new Error('it is a directory');
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+  } catch (cause) {
+    throw new Error(`${messageOf(cause)}; make its directory, or choose another path`, { cause });
   }
-  mkdirSync(dirname(path), { recursive: true });
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found !== undefined) requireRegular(path, found);
   const probe = draftPath(path);
-  writeFileSync(probe, '', { flag: 'wx', mode: 0o600 });
-  rmSync(probe);
+  try {
+    writeFileSync(probe, '', { flag: 'wx', mode: 0o600 });
+  } finally {
+    rmSync(probe, { force: true });
+  }
 }

@@ -6,6 +6,7 @@
  */
 import { readFileSync, rmSync, statSync } from 'node:fs';
 import { createWhole, isAlive, withPathLock } from '../control/path-lock.ts';
+import { readSmallFile } from '../native/read-small-file.ts';
 import { errorCode, messageOf, RunError } from '../network/errors.ts';
 import { replaceFile } from '../proxy/replace-file.ts';
 
@@ -46,7 +47,7 @@ function replaceStale(path: string, text: string): void {
 function readHolder(path: string): number | undefined {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8').trim();
+    text = readSmallFile(path).trim();
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined;
     throw error;
@@ -82,7 +83,7 @@ function processStart(pid: number): number | undefined {
 /** Remove the file if it is still ours. */
 export function releasePidFile(path: string): void {
   try {
-    if (readFileSync(path, 'utf8').trim() === String(process.pid)) rmSync(path);
+    if (readSmallFile(path).trim() === String(process.pid)) rmSync(path);
   } catch {
     // Gone already, which is what we want.
   }

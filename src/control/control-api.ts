@@ -1,7 +1,8 @@
 /** The control API of one daemon: its server, metrics and listener put together. */
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { Log } from '../base/log.ts';
 import { once } from '../base/once.ts';
+import { readSmallFile } from '../native/read-small-file.ts';
 import type { PortBook } from '../proxy/ports/port-table.ts';
 import { refusal, tokenAdmission, unixAdmission } from './admission.ts';
 import { type ApiListener, ListenError, listenTcp, listenUnix } from './api-listener.ts';
@@ -92,7 +93,7 @@ function lazyMetrics(view: NetworkView, name: string, version: string): ApiTarge
 function readToken(file: string, log: Log): string {
   let token: string;
   try {
-    token = readFileSync(file, 'utf8').trim();
+    token = readSmallFile(file).trim();
     if ((statSync(file).mode & 0o077) !== 0) {
       log.warn({ file }, 'other users can read the API token: chmod it to 0600');
     }

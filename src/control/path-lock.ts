@@ -4,8 +4,9 @@
  * The lock is the file `PATH.lock` with its holder's pid in it, linked into place so that it is never seen
  * without. A holder that was killed inside its section is recognised by its pid.
  */
-import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { readSmallFile } from '../native/read-small-file.ts';
 import { draftPath } from '../proxy/replace-file.ts';
 
 const RETRY_MS = 10;
@@ -44,8 +45,8 @@ export function isAlive(pid: number): boolean {
  */
 export function createWhole(path: string, text: string): boolean {
   const draft = draftPath(path);
-  writeFileSync(draft, text, { flag: 'wx', mode: 0o644 });
   try {
+    writeFileSync(draft, text, { flag: 'wx', mode: 0o644 });
     linkSync(draft, path);
     return true;
   } catch (error) {
@@ -64,6 +65,8 @@ function createInPlace(path: string, text: string): boolean {
     return true;
   } catch (error) {
     if (errorCode(error) === 'EEXIST') return false;
+    const isOurs = error instanceof Error && 'syscall' in error && error.syscall === 'write';
+    if (isOurs) rmSync(path, { force: true });
     throw error;
   }
 }
@@ -71,7 +74,7 @@ function createInPlace(path: string, text: string): boolean {
 function dropStale(lock: string): void {
   let holder: number;
   try {
-    holder = Number(readFileSync(lock, 'utf8'));
+    holder = Number(readSmallFile(lock));
   } catch {
     return; // released in the meantime
   }

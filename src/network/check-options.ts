@@ -2,10 +2,11 @@
 import type { NetworkConfig } from './config.ts';
 import {
   addressProblems,
+  configuredFiles,
   configuredSockets,
   effectiveConfig,
   linkProblems,
-  socketProblems,
+  pathProblems,
 } from './effective-config.ts';
 import { NETWORK_SCHEMAS, type NetworkSettings } from './network-settings.ts';
 import { type OptionProblem, OptionsError, printable } from './option-problem.ts';
@@ -23,7 +24,7 @@ export function checkOptions(options: NetworkOptions): NetworkConfig {
   const problems = [
     ...addressProblems(config),
     ...linkProblems(config),
-    ...socketProblems(configuredSockets(config)),
+    ...pathProblems([...configuredSockets(config), ...configuredFiles(config)]),
   ];
   if (problems.length === 0) return config;
   const isGiven = (key: string): boolean => key in checked.settings;

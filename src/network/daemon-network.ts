@@ -25,8 +25,12 @@ export interface DaemonNetwork {
    * @param offered ports that guests may reach nevertheless
    */
   denyProcess(offered: readonly number[]): void;
-  /** Answer names by these zones from now on, and read the hosts file again. */
-  reloadNames(zones: readonly DnsZone[]): void;
+  /**
+   * Answer names by these zones from now on, and read the hosts file and the resolver configuration again.
+   *
+   * @returns what could not be read, and why
+   */
+  reloadNames(zones: readonly DnsZone[]): readonly string[];
   /** Detach every guest, reset every flow, write leases, remove the links' sockets. */
   close(): Promise<void>;
 }

@@ -24,8 +24,8 @@ const DEFAULT_SUBNET = '192.168.127.0/24';
 const DEFAULT_MTU = 1_500;
 const DEFAULT_LINK_GRACE_S = 60;
 
-/** A Unix socket that the configuration makes, and the option that it comes from. */
-export interface ConfiguredSocket {
+/** A Unix socket or file of the configuration, and the option that it comes from. */
+export interface ConfiguredPath {
   readonly key: string;
   readonly index?: number | undefined;
   readonly path: string;
@@ -126,8 +126,11 @@ export function linkProblems({ listen }: NetworkConfig): OptionProblem[] {
   });
 }
 
-export function configuredSockets({ listen, mux }: NetworkConfig): ConfiguredSocket[] {
-  const sockets: ConfiguredSocket[] = [];
+export function configuredSockets({
+  listen,
+  mux,
+}: Pick<NetworkConfig, 'listen' | 'mux'>): ConfiguredPath[] {
+  const sockets: ConfiguredPath[] = [];
   for (const [index, text] of listen.entries()) {
     const link = parseLink(text);
     const at = 'value' in link ? listensAt(link.value) : undefined;
@@ -140,13 +143,19 @@ export function configuredSockets({ listen, mux }: NetworkConfig): ConfiguredSoc
   return sockets;
 }
 
-export function socketProblems(sockets: readonly ConfiguredSocket[]): OptionProblem[] {
+export const configuredFiles = ({ dns, leases }: NetworkConfig): ConfiguredPath[] =>
+  namedFiles({ hosts: dns.hostsFile, leaseFile: leases.file });
+
+/** By the option. */
+export const namedFiles = (files: Readonly<Record<string, string | undefined>>): ConfiguredPath[] =>
+  Object.entries(files).flatMap(([key, path]) => (path === undefined ? [] : [{ key, path }]));
+
+export function pathProblems(paths: readonly ConfiguredPath[]): OptionProblem[] {
   const problems: OptionProblem[] = [];
   const seen = new Set<string>();
-  for (const { key, index, path } of sockets) {
-    if (seen.has(path)) {
-      problems.push({ key, index, value: path, why: 'must not be used for two sockets' });
-    }
+  const why = 'must not be used twice: each socket and file needs a path of its own';
+  for (const { key, index, path } of paths) {
+    if (seen.has(path)) problems.push({ key, index, value: path, why });
     seen.add(path);
   }
   return problems;

@@ -280,9 +280,9 @@ class RunningNetwork implements Network, DaemonNetwork {
     );
   }
 
-  reloadNames(zones: readonly DnsZone[]): void {
+  reloadNames(zones: readonly DnsZone[]): readonly string[] {
     this.names.setZones(userZones(zones));
-    this.dns.reload();
+    return this.dns.reload();
   }
 
   /** Serve the guest of another segment in this process (the demo's, where nothing else is permitted). */

@@ -3,10 +3,11 @@
  * after the last change, to a new file that replaces the old one: a crash leaves one or the other,
  * never a partial file. When the file cannot be read, guests lose their old addresses, not their network.
  */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as z from 'zod';
 import type { Log } from '../base/log.ts';
+import { readSmallFile } from '../native/read-small-file.ts';
 import type { LeaseStore, StoredLease } from '../services/dhcp/lease.ts';
 import { replaceFile } from './replace-file.ts';
 
@@ -42,7 +43,7 @@ export class LeaseFile implements LeaseStore {
   load(): readonly StoredLease[] {
     let text: string;
     try {
-      text = readFileSync(this.path, 'utf8');
+      text = readSmallFile(this.path);
     } catch (cause) {
       if (!isMissing(cause))
         this.warn(cause, 'cannot read the lease file: starting without leases');

@@ -160,7 +160,13 @@ describe('configuration', () => {
     [{ listen: ['udp:/x'] }, /^--listen udp:\/x: must be a link: one of qemu:PATH, qemu:IP:PORT/],
     [{ listen: [`qemu:/${'x'.repeat(120)}`] }, /is a path of 121 bytes: must be at most 10\d/],
     [{ listen: ['tap:averylonginterface'] }, /1 to 15 characters/],
-    [{ listen: ['qemu:/a', 'qemu:/a'] }, /^--listen \/a: must not be used for two sockets$/],
+    [
+      { listen: ['qemu:/a', 'qemu:/a'] },
+      /^--listen \/a: must not be used twice: each socket and file needs a path of its own$/,
+    ],
+    [{ pidFile: '/a', leaseFile: '/a' }, /^--pid-file \/a: must not be used twice/],
+    [{ hosts: '/a', leaseFile: '/a' }, /^--lease-file \/a: must not be used twice/],
+    [{ listen: ['qemu:/a'], logFile: '/a' }, /^--log-file \/a: must not be used twice/],
     [{ subnet: '10.0.0.0/30' }, /^--subnet 10\.0\.0\.0\/30: must be .* \/8 to \/29/],
     [{ subnet: '10.0.0.0/7' }, /\/8 to \/29/],
     [
@@ -221,7 +227,7 @@ describe('configuration', () => {
       { mux: ['tcp:1'] },
       /^--mux tcp:1: must be unix:PATH, connect:unix:PATH, guest:\[GUEST:\]PORT/,
     ],
-    [{ mux: ['unix:/run/a', 'hybrid-vsock:/run/a:5', 'unix:/run/a_5'] }, /for two sockets/],
+    [{ mux: ['unix:/run/a', 'hybrid-vsock:/run/a:5', 'unix:/run/a_5'] }, /must not be used twice/],
     [{ muxAllow: ['x'] }, /^--mux-allow x: must be \[tcp:\|udp:\]ADDRESS:PORT/],
     [{ publish: ['80:172.17.0.2:80'] }, /must be inside the subnet/],
   ];

@@ -104,8 +104,9 @@ export class FakeNetwork implements DaemonNetwork {
     this.denied.push('process');
   }
 
-  reloadNames(zones: readonly DnsZone[]): void {
+  reloadNames(zones: readonly DnsZone[]): readonly string[] {
     this.zones = zones;
+    return [];
   }
 
   close(): Promise<void> {

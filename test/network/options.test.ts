@@ -123,7 +123,7 @@ describe('network/options', () => {
     [{ listen: ['tap:a', 'x:y'] }, /^listen\[1\] must be a link: one of .*, got "x:y"$/],
     [
       { listen: ['qemu:/a', 'qemu:/a'] },
-      /^listen\[1\] must not be used for two sockets, got "\/a"$/,
+      /^listen\[1\] must not be used twice: each socket and file needs a path of its own, got "\/a"$/,
     ],
     [{ sourceAddress: 'real' }, /^sourceAddress must be one of preserve, gateway, got "real"$/],
     [{ guestApi: 'yes' }, /^guestApi must be on or off, got "yes"$/],

@@ -1,5 +1,5 @@
 /** `hawser status`, `flows` and `leases`: the answers of a running daemon's control API. */
-import { readFileSync } from 'node:fs';
+
 import { join } from 'node:path';
 import { ApiClient, type ApiEndpoint } from '../../control/client.ts';
 import type { FlowView, GuestView, LeaseView, MuxLinkView } from '../../control/network-view.ts';
@@ -11,6 +11,7 @@ import {
   leasesSchema,
   muxSchema,
 } from '../../control/schema.ts';
+import { readSmallFile } from '../../native/read-small-file.ts';
 import { messageOf, RunError, UsageError } from '../../network/errors.ts';
 import { parseApi } from '../../network/option-values.ts';
 import { instanceDir, realPlace } from '../runtime-dir.ts';
@@ -45,7 +46,7 @@ function endpointOf(request: InspectRequest): ApiEndpoint {
     throw new UsageError([`--api ${api}: needs --api-token-file with the daemon's token`]);
   }
   try {
-    return { ...parsed.value, token: readFileSync(apiTokenFile, 'utf8').trim() };
+    return { ...parsed.value, token: readSmallFile(apiTokenFile).trim() };
   } catch (error) {
     throw new RunError(`cannot read the API token: ${messageOf(error)}`);
   }

@@ -55,10 +55,10 @@ export async function runCommand(request: RunRequest): Promise<number> {
     createLog(options.log, file ?? new StderrSink()),
     import('../../network/network.ts'),
   ]);
-  const reload = async (network: DaemonNetwork | undefined): Promise<void> => {
+  const reload = async (network: DaemonNetwork | undefined): Promise<readonly string[]> => {
     file?.reopen();
     const { dns } = await loadConfig(request.commandLine, request.config, place);
-    network?.reloadNames(dns.zones);
+    return network?.reloadNames(dns.zones) ?? [];
   };
   const ended = runDaemon(options, {
     openNetwork,

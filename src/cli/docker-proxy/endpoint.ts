@@ -2,9 +2,11 @@
  * The address of the daemon's control API, as seen from the guest: named by the user; or else a socket that the agent
  * has at a known place, then the guest API on the gateway of the default route.
  */
+
 import { existsSync, readFileSync } from 'node:fs';
 import { endianness, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
+import { readSmallFile } from '../../native/read-small-file.ts';
 
 /** How data comes to the container: through the guest's network stack, or by the agent. */
 export type Carrier = 'net' | 'mux';
@@ -44,7 +46,7 @@ export function parseEndpoint(text: string, tokenFile: string | undefined): Cont
 
 function readToken(file: string): string {
   try {
-    return readFileSync(file, 'utf8').trim();
+    return readSmallFile(file).trim();
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new EndpointError(`cannot read the control token: ${why}`, { cause: error });

@@ -6,8 +6,12 @@
  * now. A slow poll of the file's state catches what no watch reports (network file systems, bind mounts). Nothing here
  * keeps the process up.
  */
-import { type FSWatcher, readFileSync, realpathSync, unwatchFile, watch, watchFile } from 'node:fs';
+import { type FSWatcher, realpathSync, unwatchFile, watch, watchFile } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { readSmallFile } from '../../native/read-small-file.ts';
+
+/** A list of a million blocked names is larger than most. */
+const MAX_BYTES = 64 << 20;
 
 export interface FileFollowerOptions {
   readonly pollMs?: number;
@@ -74,17 +78,22 @@ export class FileFollower {
     this.timer.unref();
   };
 
-  /** Read now, instead of when a change is noticed. */
-  read(): void {
+  /**
+   * Read now, instead of when a change is noticed.
+   *
+   * @returns why it cannot be read, or undefined
+   */
+  read(): Error | undefined {
     let text: string;
     try {
-      text = readFileSync(this.path, 'utf8');
-    } catch {
-      return;
+      text = readSmallFile(this.path, MAX_BYTES);
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
     }
-    if (text === this.text) return;
+    if (text === this.text) return undefined;
     this.text = text;
     this.onText(text);
+    return undefined;
   }
 }
 

@@ -9,6 +9,7 @@ import { Counters } from '../../base/counters.ts';
 import { reportFault } from '../../base/faults.ts';
 import type { Log } from '../../base/log.ts';
 import type { Instant } from '../../base/time.ts';
+import { errorCode } from '../../native/errors.ts';
 import { DnsCache } from '../../services/dns/cache.ts';
 import { parseHosts } from '../../services/dns/hosts.ts';
 import type { LocalNames } from '../../services/dns/local-names.ts';
@@ -168,9 +169,13 @@ export class DnsForwarder {
     return true;
   }
 
-  /** Read the followed files now, instead of when a change is noticed. */
-  reload(): void {
-    for (const follower of this.followers) follower.read();
+  /**
+   * Read the followed files now, instead of when a change is noticed.
+   *
+   * @returns what could not be read, and why
+   */
+  reload(): readonly string[] {
+    return this.followers.flatMap((follower) => follower.read()?.message ?? []);
   }
 
   close(): void {
@@ -278,7 +283,11 @@ export class DnsForwarder {
   }
 
   private follow(path: string, onText: (text: string) => void): void {
-    this.followers.push(new FileFollower(path, onText, this.options.following));
+    const follower = new FileFollower(path, onText, this.options.following);
+    this.followers.push(follower);
+    const problem = follower.read();
+    if (problem === undefined || errorCode(problem) === 'ENOENT') return;
+    this.options.log.warn({ path, reason: problem.message }, 'a file of names cannot be read');
   }
 }
 

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -143,12 +145,27 @@ describe('hawser run as a process', function () {
     [
       'a lease file in a file',
       ['--lease-file', `${HAWSER}/leases`],
-      /--lease-file .*: cannot be written: (ENOTDIR|EEXIST)/,
+      /--lease-file .*: cannot be written: (ENOTDIR|EEXIST).*; make its directory, or choose another path/,
     ],
     [
       'a lease file that is a directory',
       ['--lease-file', '/'],
-      /--lease-file \/: cannot be written: it is a directory/,
+      /--lease-file \/: cannot be written: \/ is a directory: name a regular file/,
+    ],
+    [
+      'a hosts file that is a device',
+      ['--hosts', '/dev/zero'],
+      /--hosts \/dev\/zero: cannot be read: \/dev\/zero is a device: name a regular file/,
+    ],
+    [
+      'a configuration that is a device',
+      ['--config', '/dev/zero'],
+      /--config \/dev\/zero: cannot be read: \/dev\/zero is a device: name a regular file/,
+    ],
+    [
+      'one file for two purposes',
+      ['--lease-file', '/nonexistent/x', '--pid-file', '/nonexistent/x'],
+      /--pid-file \/nonexistent\/x: must not be used twice/,
     ],
     [
       'a multiplexer link for guests',
@@ -208,6 +225,42 @@ describe('hawser run as a process', function () {
       },
     );
   }
+
+  for (const option of ['--pid-file', '--lease-file', '--hosts', '--config', '--api-token-file']) {
+    it(`a FIFO as ${option} is refused, not waited for`, async () => {
+      const fifo = place.path('fifo');
+      execFileSync('mkfifo', [fifo]);
+      const api = option === '--api-token-file' ? ['--api', 'tcp:127.0.0.1:0'] : [];
+      const daemon = place.hawser(['run', ...api, option, fifo]);
+      assert.notEqual((await daemon.ended).status, 0);
+      assert.match(daemon.stderr, /fifo is a FIFO: name a regular file/);
+      assert.deepEqual(readdirSync(place.dir), ['fifo']);
+    });
+  }
+
+  it('a hosts file that is gone, or becomes a FIFO, is said on SIGHUP, and what it said stays', async () => {
+    const hosts = place.path('hosts');
+    writeFileSync(hosts, '10.0.0.1 box\n');
+    const daemon = await place.daemon(['--hosts', hosts]);
+    rmSync(hosts);
+    daemon.child.kill('SIGHUP');
+    await daemon.says(/not all is read again.*/);
+    assert.match(daemon.stderr, /"unread":\["ENOENT[^"]*hosts'?"\]/);
+    execFileSync('mkfifo', [hosts]);
+    daemon.child.kill('SIGHUP');
+    await daemon.says(/hosts is a FIFO/);
+    daemon.child.kill('SIGTERM');
+    assert.equal((await daemon.ended).status, 0);
+  });
+
+  it('a start without room on the disk leaves no draft', async () => {
+    const script = 'trap "" XFSZ; ulimit -f 0; exec "$0" "$@"';
+    const args = [process.execPath, HAWSER, 'run', '--pid-file', place.path('pid')];
+    const daemon = place.start('sh', ['-c', script, ...args]);
+    assert.equal((await daemon.ended).status, 1);
+    assert.match(daemon.stderr, /cannot write the pid file .*EFBIG/);
+    assert.deepEqual(readdirSync(place.dir), []);
+  });
 
   it('--log-file follows no symbolic link', async () => {
     symlinkSync(place.path('elsewhere'), place.path('log'));
