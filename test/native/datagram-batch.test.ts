@@ -9,6 +9,7 @@ import { loadPosix } from '../../src/native/load.ts';
 import type { DatagramBatch } from '../../src/native/posix.ts';
 import { sockaddrOf } from '../../src/native/sockaddr.ts';
 import { ip, until } from '../proxy/recording.ts';
+import { itNeeding } from '../support/requirements.ts';
 
 const EBADF = -9;
 const EMSGSIZE = -90;
@@ -118,7 +119,7 @@ describe('native/datagram-batch', () => {
     await until(() => gotB.at(-1) === '8x3');
   });
 
-  it('reaches IPv6, and IPv4 from a socket of both', async () => {
+  itNeeding('reaches IPv6, and IPv4 from a socket of both', ['ipv6'], async () => {
     const six = await open(6);
     const four = await open(4);
     const both = createSocket('udp6');

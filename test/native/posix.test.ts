@@ -5,6 +5,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { dgramFd } from '../../src/native/dgram-fd.ts';
 import { THIS_HOST } from '../../src/native/libc.ts';
 import { loadPosix } from '../../src/native/load.ts';
+import { itNeeding, needsOf } from '../support/requirements.ts';
 
 const posix = loadPosix();
 
@@ -91,33 +92,37 @@ describe('native/posix', () => {
     [4, '127.0.0.1'],
     [6, '::1'],
   ] as const) {
-    it(`reads from the error queue which IPv${family} datagram was refused, and by whom`, async () => {
-      const closed = createSocket(`udp${family}`).bind(0, loopback);
-      await once(closed, 'listening');
-      const port = closed.address().port;
-      closed.close();
-      await once(closed, 'close');
+    itNeeding(
+      `reads from the error queue which IPv${family} datagram was refused, and by whom`,
+      needsOf(loopback),
+      async () => {
+        const closed = createSocket(`udp${family}`).bind(0, loopback);
+        await once(closed, 'listening');
+        const port = closed.address().port;
+        closed.close();
+        await once(closed, 'close');
 
-      const socket = createSocket(`udp${family}`).bind(0, loopback);
-      await once(socket, 'listening');
-      const fd = dgramFd(socket);
-      assert.ok(fd !== undefined);
-      posix.enableErrorQueue(fd, family);
-      assert.equal(posix.readErrorQueue(fd), undefined);
-      const failed = once(socket, 'error');
-      socket.send('lost words', port, loopback);
-      await failed;
-      const error = posix.readErrorQueue(fd);
-      assert.ok(error);
-      assert.equal(error.code, 'ECONNREFUSED');
-      assert.equal(error.origin, family === 4 ? 'icmp' : 'icmp6');
-      assert.deepEqual([error.icmpType, error.icmpCode], family === 4 ? [3, 3] : [1, 4]);
-      assert.equal(error.offender?.toString(), loopback);
-      assert.equal(error.destination?.toString(), loopback);
-      assert.equal(error.destinationPort, port);
-      assert.equal(Buffer.from(error.payload).toString(), 'lost words');
-      assert.equal(posix.readErrorQueue(fd), undefined);
-      socket.close();
-    });
+        const socket = createSocket(`udp${family}`).bind(0, loopback);
+        await once(socket, 'listening');
+        const fd = dgramFd(socket);
+        assert.ok(fd !== undefined);
+        posix.enableErrorQueue(fd, family);
+        assert.equal(posix.readErrorQueue(fd), undefined);
+        const failed = once(socket, 'error');
+        socket.send('lost words', port, loopback);
+        await failed;
+        const error = posix.readErrorQueue(fd);
+        assert.ok(error);
+        assert.equal(error.code, 'ECONNREFUSED');
+        assert.equal(error.origin, family === 4 ? 'icmp' : 'icmp6');
+        assert.deepEqual([error.icmpType, error.icmpCode], family === 4 ? [3, 3] : [1, 4]);
+        assert.equal(error.offender?.toString(), loopback);
+        assert.equal(error.destination?.toString(), loopback);
+        assert.equal(error.destinationPort, port);
+        assert.equal(Buffer.from(error.payload).toString(), 'lost words');
+        assert.equal(posix.readErrorQueue(fd), undefined);
+        socket.close();
+      },
+    );
   }
 });

@@ -18,6 +18,7 @@ import {
 } from '../../src/native/stream/host-stream.ts';
 import { until } from '../proxy/dns/lab.ts';
 import { freePort } from '../support/free-port.ts';
+import { itNeeding, needsOf } from '../support/requirements.ts';
 import { StreamOwner } from '../support/stream-owner.ts';
 
 const BIG = 8 << 20;
@@ -101,7 +102,7 @@ for (const [way, bindings] of [
       { path: PATH },
     ]) {
       const name = 'path' in target ? 'a Unix socket' : target.host;
-      it(`carries bytes and ends both ways: ${name}`, async () => {
+      itNeeding(`carries bytes and ends both ways: ${name}`, needsOf(name), async () => {
         const { stream, peer, owner } = await pair(target);
         stream.start(owner);
         peer.end('question');

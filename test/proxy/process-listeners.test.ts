@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:net';
 import { OwnListeners } from '../../src/proxy/own-listeners.ts';
 import { ProcessListeners, type ProcFiles } from '../../src/proxy/process-listeners.ts';
-import { describeNeeding } from '../support/requirements.ts';
+import { describeNeeding, itNeeding } from '../support/requirements.ts';
 
 const HEADING =
   '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n';
@@ -117,7 +117,7 @@ describeNeeding('proxy/own-listeners of a process', ['linux'], () => {
   });
 
   for (const bound of ['::', '::1'] as const) {
-    it(`at ${bound} too`, async () => {
+    itNeeding(`at ${bound} too`, ['ipv6'], async () => {
       const other = createServer();
       await new Promise<void>((resolve) => other.listen(0, bound, resolve));
       try {

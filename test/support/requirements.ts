@@ -99,6 +99,10 @@ export const LAB: readonly Requirement[] = [
   'udhcpc',
 ];
 
+/** To bind to `address`. */
+export const needsOf = (address: string): readonly Requirement[] =>
+  address.includes(':') ? ['ipv6'] : [];
+
 const MUST = process.env['HAWSER_REQUIRE_ALL'] === '1';
 const found = new Map<Requirement, string | undefined>();
 const leftOut: { readonly what: Mocha.Suite | Mocha.Test; readonly why: string }[] = [];

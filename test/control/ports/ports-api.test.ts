@@ -13,6 +13,7 @@ import { portSchema, portsSchema } from '../../../src/control/schema.ts';
 import { WAITING_ROOM_LIMITS } from '../../../src/control/waiting-room.ts';
 import { FakeNetwork } from '../../cli/fake-network.ts';
 import { until } from '../../proxy/recording.ts';
+import { itNeeding } from '../../support/requirements.ts';
 
 interface Reply {
   readonly status: number;
@@ -92,7 +93,7 @@ describe('control/ports', () => {
     portsSchema().parse(JSON.parse((await ask('GET', '/v1/ports')).body)).ports;
   const expose = (body: unknown) => ask('POST', '/services/forwarder/expose', body);
 
-  it('publishes with defaults, lists and withdraws', async () => {
+  itNeeding('publishes with defaults, lists and withdraws', ['ipv6'], async () => {
     const port = await post({ guestPort: 80 });
     assert.deepEqual(
       { ...port, hostPort: 0 },
@@ -123,7 +124,7 @@ describe('control/ports', () => {
     assert.deepEqual(await list(), []);
   });
 
-  it('every key is taken, and a listed port says it back', async () => {
+  itNeeding('every key is taken, and a listed port says it back', ['ipv6'], async () => {
     const asked = {
       protocol: 'tcp',
       hostAddress: '*',
@@ -410,23 +411,27 @@ describe('control/ports', () => {
     });
 
     for (const outIp of ['0.0.0.0', '::']) {
-      it(`out_ip ${outIp} is every address of both families, and is said back`, async () => {
-        const asked = { proto: 'tcp', out_ip: outIp, in_ip: '192.168.127.2', in_port: 80 };
-        await ask('PUT', '/forwards/expose/port', asked);
-        const [port] = await list();
-        for (const host of ['127.0.0.1', '::1']) {
-          const client = connect(Number(port?.hostPort), host);
-          sockets.push(client);
-          const code = await new Promise((resolve) =>
-            client.once('error', (error) => resolve(Reflect.get(error, 'code'))),
-          );
-          assert.equal(code, 'ECONNRESET'); // not refused: the port is there, a guest is not
-        }
-        const [listed] = JSON.parse((await forwards()).body);
-        assert.deepEqual(listed, { ...asked, out_port: port?.hostPort });
-        await ask('DELETE', '/forwards/unexpose/port', listed);
-        assert.equal((await list()).length, 0);
-      });
+      itNeeding(
+        `out_ip ${outIp} is every address of both families, and is said back`,
+        ['ipv6'],
+        async () => {
+          const asked = { proto: 'tcp', out_ip: outIp, in_ip: '192.168.127.2', in_port: 80 };
+          await ask('PUT', '/forwards/expose/port', asked);
+          const [port] = await list();
+          for (const host of ['127.0.0.1', '::1']) {
+            const client = connect(Number(port?.hostPort), host);
+            sockets.push(client);
+            const code = await new Promise((resolve) =>
+              client.once('error', (error) => resolve(Reflect.get(error, 'code'))),
+            );
+            assert.equal(code, 'ECONNRESET'); // not refused: the port is there, a guest is not
+          }
+          const [listed] = JSON.parse((await forwards()).body);
+          assert.deepEqual(listed, { ...asked, out_port: port?.hostPort });
+          await ask('DELETE', '/forwards/unexpose/port', listed);
+          assert.equal((await list()).length, 0);
+        },
+      );
     }
 
     it('a Unix path of an own forward is replaced, one of the configuration is not', async () => {

@@ -5,6 +5,7 @@ import type { PublishedListener } from '../../../src/proxy/ports/agent-carrier.t
 import { LOOPBACK4, LOOPBACK6, listenOnLoopbacks } from '../../../src/proxy/ports/loopback-pair.ts';
 import type { PortTable } from '../../../src/proxy/ports/port-table.ts';
 import { type PortSpec, PublishError } from '../../../src/proxy/ports/publish-spec.ts';
+import { itNeeding } from '../../support/requirements.ts';
 import { portTable } from './port-fixture.ts';
 
 const spec = (protocol: 'tcp' | 'udp', hostPort = 0): PortSpec => ({
@@ -58,7 +59,7 @@ describe('proxy/ports/loopback-pair', () => {
     return typeof address === 'object' && address !== null ? address.port : 0;
   };
 
-  it('one number on both loopbacks, and on no other address, TCP', async () => {
+  itNeeding('one number on both loopbacks, and on no other address, TCP', ['ipv6'], async () => {
     const port = await table.publish(spec('tcp'), 'api');
     assert.ok(port.protocol !== 'unix' && port.hostPort > 0);
     for (const host of ['127.0.0.1', '::1']) {
@@ -71,19 +72,23 @@ describe('proxy/ports/loopback-pair', () => {
     }
   });
 
-  it('one number on both loopbacks, UDP, beside a TCP port of the same number', async () => {
-    const tcp = await table.publish(spec('tcp'), 'api');
-    assert.ok(tcp.protocol !== 'unix');
-    const udp = await table.publish(spec('udp', tcp.hostPort), 'api');
-    assert.ok(udp.protocol !== 'unix' && udp.hostPort === tcp.hostPort);
-    for (const hostAddress of [LOOPBACK4, LOOPBACK6]) {
-      const again = table.publish({ ...spec('udp', udp.hostPort), hostAddress }, 'api');
-      await assert.rejects(again, { code: 'EADDRINUSE' });
-    }
-  });
+  itNeeding(
+    'one number on both loopbacks, UDP, beside a TCP port of the same number',
+    ['ipv6'],
+    async () => {
+      const tcp = await table.publish(spec('tcp'), 'api');
+      assert.ok(tcp.protocol !== 'unix');
+      const udp = await table.publish(spec('udp', tcp.hostPort), 'api');
+      assert.ok(udp.protocol !== 'unix' && udp.hostPort === tcp.hostPort);
+      for (const hostAddress of [LOOPBACK4, LOOPBACK6]) {
+        const again = table.publish({ ...spec('udp', udp.hostPort), hostAddress }, 'api');
+        await assert.rejects(again, { code: 'EADDRINUSE' });
+      }
+    },
+  );
 
   for (const host of ['127.0.0.1', '::1']) {
-    it(`a port in use on ${host} alone is taken on neither`, async () => {
+    itNeeding(`a port in use on ${host} alone is taken on neither`, ['ipv6'], async () => {
       const hostPort = await taken(host);
       await assert.rejects(table.publish(spec('tcp', hostPort), 'api'), { code: 'EADDRINUSE' });
       const other = host === '::1' ? '127.0.0.1' : '::1';

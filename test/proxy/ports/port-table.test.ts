@@ -16,6 +16,7 @@ import {
 import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
 import type { Datagram, FlowId } from '../../../src/stack/flow.ts';
+import { itNeeding } from '../../support/requirements.ts';
 import { answerAndEnd } from '../../support/stream-owner.ts';
 import {
   addressMap,
@@ -235,7 +236,7 @@ describe('proxy/ports', () => {
     next.destroy();
   });
 
-  it('every address of both families on one socket, TCP and UDP', async () => {
+  itNeeding('every address of both families on one socket, TCP and UDP', ['ipv6'], async () => {
     const sources: string[] = [];
     const table = make((stream, id, _preface, onEnd) => {
       sources.push(`${id.remote}`);

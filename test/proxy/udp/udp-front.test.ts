@@ -13,7 +13,7 @@ import {
   type UdpFront,
 } from '../../../src/proxy/udp/udp-front.ts';
 import { PORT_ZERO, sendFromPortZero } from '../../support/port-zero.ts';
-import { describeNeeding, itNeeding } from '../../support/requirements.ts';
+import { describeNeeding, itNeeding, needsOf } from '../../support/requirements.ts';
 import { ip } from '../recording.ts';
 
 /** Answers each datagram with itself. */
@@ -111,18 +111,22 @@ for (const [what, native] of [
     );
 
     for (const address of [undefined, '0.0.0.0', '::'] as const) {
-      it(`${address ?? 'of both families'}: answers from the address that was asked`, async () => {
-        const opened = open(address);
-        assert.ok(typeof opened !== 'string', `${opened}`);
-        front = opened;
-        const asked = [
-          ...(address === '::' ? [] : [...own(4), ...(native ? ['127.9.9.9'] : [])]),
-          ...(address === '0.0.0.0' ? [] : own(6)),
-        ];
-        for (const to of asked) assert.equal(await ask(to, opened.port, `to ${to}`), `to ${to}`);
-        assert.equal(echo.keys.size, asked.length);
-        assert.deepEqual([echo.failures, echo.pool.lentBytes], [[], 0]);
-      });
+      itNeeding(
+        `${address ?? 'of both families'}: answers from the address that was asked`,
+        needsOf(address ?? ''),
+        async () => {
+          const opened = open(address);
+          assert.ok(typeof opened !== 'string', `${opened}`);
+          front = opened;
+          const asked = [
+            ...(address === '::' ? [] : [...own(4), ...(native ? ['127.9.9.9'] : [])]),
+            ...(address === '0.0.0.0' ? [] : own(6)),
+          ];
+          for (const to of asked) assert.equal(await ask(to, opened.port, `to ${to}`), `to ${to}`);
+          assert.equal(echo.keys.size, asked.length);
+          assert.deepEqual([echo.failures, echo.pool.lentBytes], [[], 0]);
+        },
+      );
     }
 
     it('says when the port is taken', () => {

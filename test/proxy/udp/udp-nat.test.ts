@@ -338,25 +338,29 @@ for (const [way, batches] of [
       assert.ok(down.flushes < 20, `${down.flushes} flushes`);
     });
 
-    it('IPv6 is another family of the same table: echo and port unreachable through ::1', async () => {
-      const server = createSocket('udp6');
-      await new Promise<void>((resolve) => server.bind(0, '::1', resolve));
-      server.on('message', (bytes, from) => server.send(bytes, from.port, from.address));
-      const { port } = server.address();
-      const subnet6 = parsePrefix('fd12:3456::/64');
-      assert.ok(subnet6);
-      const six = { subnet6, gateway6: ip('fd12:3456::1'), host6: ip('fd12:3456::fe') };
-      const nat = makeNat({}, addressMap(six));
-      const guest = ip('fd12:3456::2');
-      nat.onDatagram(0, datagram(5000, 'fd12:3456::fe', port, Buffer.from('six'), 64, guest));
-      await until(() => down.datagrams.length > 0);
-      assert.equal(down.datagrams[0]?.from, `fd12:3456::fe:${port}`);
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-      nat.onDatagram(0, datagram(5000, 'fd12:3456::fe', port, Buffer.from('six'), 64, guest));
-      await until(() => down.errors.length > 0);
-      assert.equal(down.errors[0]?.error, 'port-unreachable');
-      assert.equal(down.errors[0]?.from, 'fd12:3456::fe');
-    });
+    itNeeding(
+      'IPv6 is another family of the same table: echo and port unreachable through ::1',
+      ['ipv6'],
+      async () => {
+        const server = createSocket('udp6');
+        await new Promise<void>((resolve) => server.bind(0, '::1', resolve));
+        server.on('message', (bytes, from) => server.send(bytes, from.port, from.address));
+        const { port } = server.address();
+        const subnet6 = parsePrefix('fd12:3456::/64');
+        assert.ok(subnet6);
+        const six = { subnet6, gateway6: ip('fd12:3456::1'), host6: ip('fd12:3456::fe') };
+        const nat = makeNat({}, addressMap(six));
+        const guest = ip('fd12:3456::2');
+        nat.onDatagram(0, datagram(5000, 'fd12:3456::fe', port, Buffer.from('six'), 64, guest));
+        await until(() => down.datagrams.length > 0);
+        assert.equal(down.datagrams[0]?.from, `fd12:3456::fe:${port}`);
+        await new Promise<void>((resolve) => server.close(() => resolve()));
+        nat.onDatagram(0, datagram(5000, 'fd12:3456::fe', port, Buffer.from('six'), 64, guest));
+        await until(() => down.errors.length > 0);
+        assert.equal(down.errors[0]?.error, 'port-unreachable');
+        assert.equal(down.errors[0]?.from, 'fd12:3456::fe');
+      },
+    );
 
     it('describes its bindings', async () => {
       const peer = await makePeer();
