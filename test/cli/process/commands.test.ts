@@ -163,7 +163,8 @@ describe('hawser as a program for people', function () {
     ['script'],
     async () => {
       const onTerminal = (env: NodeJS.ProcessEnv) => {
-        const command = `'${process.execPath}' '${HAWSER}' run -p 0:80`;
+        const argv = `'${process.execPath}' '${HAWSER}' run -p 0:80`;
+        const command = `exec ${argv} --exit-with-parent`; // killed, script leaves it behind
         return place.start('script', ['-qefc', command, '/dev/null'], {
           env,
           stdio: ['pipe', 'pipe', 'pipe'],
@@ -182,6 +183,8 @@ describe('hawser as a program for people', function () {
       const coloured = onTerminal({});
       await coloured.says(/inspect:/, 'stdout');
       assert.ok(coloured.stdout.includes('\u001b['));
+      await run('stop');
+      await coloured.ended;
     },
   );
 
