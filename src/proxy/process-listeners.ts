@@ -8,8 +8,8 @@ import { closeSync, openSync, readdirSync, readlinkSync, readSync } from 'node:f
 import { parseAddress } from '../services/address-text.ts';
 
 const KEEP_MS = 100;
-/** Reading takes at most this fraction of the time. */
-const SHARE = 1 / 50;
+/** Reading takes at most this fraction of the time: with many connections the kernel walks all of them, for milliseconds. */
+const SHARE = 1 / 500;
 const LISTEN = '0A';
 const CHUNK_BYTES = 16_384;
 /** Sockets whose owner is cached. */

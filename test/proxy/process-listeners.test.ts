@@ -76,12 +76,12 @@ describe('proxy/process-listeners', () => {
     const slow = new ProcessListeners({ read, descriptors: () => [] }, () => now);
     slow.addressesAt(80);
     assert.equal(now, 20);
-    now = 1_000;
+    now = 10_000;
     slow.addressesAt(80);
-    assert.equal(now, 1_000);
-    now = 1_030;
+    assert.equal(now, 10_000);
+    now = 10_030;
     slow.addressesAt(80);
-    assert.equal(now, 1_050);
+    assert.equal(now, 10_050);
   });
 
   it('forgets whose sockets are when there are too many', () => {
