@@ -14,7 +14,7 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type BuildOptions, build } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { cachePath } from '../src/cli/boot/program-file.ts';
 
 const BIN = 'dist/bin';
@@ -59,9 +59,20 @@ await build({
   banner: { js: `${TAKE_SIGUSR1} ${TAKE_SIGHUP}` },
 });
 
+/** A docker-proxy starts for each published port, and few are of UDP: what those need is a file of its own. */
+const UDP_APART: Plugin = {
+  name: 'udp-apart',
+  setup({ onResolve }) {
+    onResolve({ filter: /\/udp-forwarder\.js$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: './docker-proxy-udp.js', external: true } : undefined,
+    );
+  },
+};
+
 const programs = {
   hawser: `${CLI}/boot/start.js`,
   'docker-proxy': `${CLI}/docker-proxy/main.js`,
+  'docker-proxy-udp': `${CLI}/docker-proxy/udp-forwarder.js`,
   'file-server-worker': `${LAB}/file-server-worker.js`,
   'guest-commands': `${LAB}/guest/guest-commands.js`,
   'dhcp-probe': `${LAB}/guest/dhcp-probe.js`,
@@ -70,6 +81,7 @@ const programs = {
 await build({
   ...PROGRAM,
   entryPoints: programs,
+  plugins: [UDP_APART],
   banner: { js: `${TAKE_SIGUSR1} ${DAEMONS_TAKE_SIGHUP} ${IMPORT_META_URL}` },
 });
 await build({

@@ -1,5 +1,5 @@
 /** Link specifications: where guests attach, as `--listen` takes them. */
-import { isIP } from 'node:net';
+import { isIPv4 } from 'node:net';
 import { isIfName } from '../native/ifreq.ts';
 import { parseEndpoint, type StreamAddress, unixPathProblem } from './stream-address.ts';
 
@@ -68,7 +68,7 @@ function parseStreamAddress(text: string, scheme: string, rest: string): StreamA
 
 /** Matches a text that was hardly meant as the name of a file: `127.0.0.1`, `localhost`, `8080`. */
 const looksLikeHost = (text: string): boolean =>
-  isIP(text) !== 0 || /^(localhost|\d+|\*|\[.*\])$/.test(text);
+  isIPv4(text) || /^(localhost|\d+|\*|\[.*\])$/.test(text);
 
 const portMissing = (text: string, scheme: string): LinkSpecError =>
   new LinkSpecError(
