@@ -21,8 +21,9 @@ export {
   type UnixDestination,
 } from './destination.ts';
 export type { MuxRole } from './handshake.ts';
-export { Mux, type MuxDownReason, type MuxHandler } from './mux.ts';
+export { Mux } from './mux.ts';
 export type { MuxChannel, MuxChannelHandler, MuxChannelInfo } from './mux-channel.ts';
+export type { MuxDownReason, MuxHandler } from './mux-handler.ts';
 export type { MuxOptions } from './options.ts';
 export type { ChannelEnd, RefusalReason } from './reason.ts';
 export type { ChannelRequest } from './request.ts';

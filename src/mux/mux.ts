@@ -18,50 +18,22 @@
  */
 import { assert } from '../base/assert.ts';
 import { BufferPool, MAX_BUFFER } from '../base/buffer-pool.ts';
-import { reportFault } from '../base/faults.ts';
 import type { Slab } from '../base/slab.ts';
 import { type Instant, NEVER } from '../base/time.ts';
-import {
-  Channel,
-  type ChannelPort,
-  EVENT_END,
-  EVENT_OPEN,
-  EVENT_READABLE,
-  EVENT_WRITABLE,
-} from './channel.ts';
+import { Channel, type ChannelPort } from './channel.ts';
+import { ControlQueue } from './control-queue.ts';
 import { writeControl } from './control-writer.ts';
-import { Decoder, type StreamFault } from './decoder.ts';
+import { Decoder } from './decoder.ts';
 import type { Destination, IpEndpoint } from './destination.ts';
+import { EventDelivery } from './event-delivery.ts';
 import type { MuxChannel, MuxChannelHandler } from './mux-channel.ts';
+import type { MuxDownReason, MuxHandler } from './mux-handler.ts';
 import { type MuxOptions, muxSettings } from './options.ts';
 import { Receiver } from './receiver.ts';
-import { ChannelRequest } from './request.ts';
 import { Session } from './session.ts';
 import type { MuxDrop, MuxStats } from './stats.ts';
+import { UnansweredOpens } from './unanswered-opens.ts';
 import type { MuxWriter } from './writer.ts';
-
-export type MuxDownReason =
-  | StreamFault
-  | 'handshake-timeout'
-  | 'ping-timeout'
-  | 'refusal-flood'
-  | 'link-down';
-
-/** Events for the owner of a multiplexer; delivered, like those of channels, at the end of a batch. */
-export interface MuxHandler {
-  /** The handshake is complete. */
-  onReady(now: Instant, extended: boolean): void;
-  /** The peer opens a channel: accept or refuse it, now or later. */
-  onRequest(now: Instant, request: ChannelRequest): void;
-  /** The peer takes no more opens; existing channels go on. */
-  onGoAway(now: Instant): void;
-  /** After `drain`, the last channel has gone: the link may be closed. */
-  onDrained(now: Instant): void;
-  /** Every channel has ended, and nothing more is sent: close the link. */
-  onDown(now: Instant, reason: MuxDownReason): void;
-  /** There is something to write: call `flush` soon. */
-  onWork(): void;
-}
 
 /** Rounds of events and writes in one batch; what is left then waits for `flush`. */
 const MAX_ROUNDS = 16;
@@ -74,21 +46,13 @@ export class Mux implements ChannelPort {
   private readonly session: Session;
   private readonly decoder: Decoder;
   private readonly receiver: Receiver;
-  private state: 'new' | 'up' | 'down' = 'new';
-  private downReason: MuxDownReason | undefined = undefined;
-  private drainedNotified = false;
+  private readonly events: EventDelivery;
+  private readonly control = new ControlQueue();
+  private readonly unanswered: UnansweredOpens;
   private nextId: number;
   private readonly idStep: 1 | -1;
   private greetBy: Instant = NEVER;
-  /** Channels whose Open the peer has not answered, oldest first. */
-  private readonly unanswered = new Set<Channel>();
   private openTimedOut = false;
-  /** Channels with pending events, and those whose events are being delivered. */
-  private pendingEvents: Channel[] = [];
-  private delivering: Channel[] = [];
-  /** Channels with a flag due. */
-  private control: Channel[] = [];
-  private writingControl: Channel[] = [];
   /** A batch is in progress: its end writes whatever becomes due. */
   private running = false;
   private workRequested = false;
@@ -104,18 +68,21 @@ export class Mux implements ChannelPort {
     this.txPool = new BufferPool(settings.memoryBudget);
     this.receiver = new Receiver(this.session, this);
     this.decoder = new Decoder(this.receiver);
+    this.events = new EventDelivery(this.session, handler);
+    this.unanswered = new UnansweredOpens(settings.openTimeoutMs);
     this.nextId = settings.role === 'connector' ? -1 : 0;
     this.idStep = settings.role === 'connector' ? -1 : 1;
   }
 
   /** Send the handshake. */
   start(now: Instant): void {
-    assert(this.state === 'new', 'mux started twice');
+    const { session } = this;
+    assert(session.state === 'new', 'mux started twice');
     const { role, extended, window, maxPayload, maxChannels, handshakeTimeoutMs } =
-      this.session.settings;
-    this.state = 'up';
+      session.settings;
+    session.state = 'up';
     this.greetBy = now + handshakeTimeoutMs;
-    this.session.link.greet(extended ? { role, window, maxPayload, maxChannels } : undefined);
+    session.link.greet(extended ? { role, window, maxPayload, maxChannels } : undefined);
     this.flush(now);
   }
 
@@ -125,7 +92,7 @@ export class Mux implements ChannelPort {
 
   /** The handshake is complete, and the link up. */
   get ready(): boolean {
-    return this.session.ready && this.state === 'up';
+    return this.session.ready && this.session.state === 'up';
   }
 
   /** An Open timed out without an answer, and nothing has been received from the peer since. */
@@ -171,7 +138,7 @@ export class Mux implements ChannelPort {
   ): MuxChannel | undefined {
     const { session } = this;
     const { channels, settings } = session;
-    if (this.state === 'down' || session.leaving || session.peerLeaving) return undefined;
+    if (session.state === 'down' || session.leaving || session.peerLeaving) return undefined;
     if (channels.size >= Math.min(settings.maxChannels, session.peerMaxChannels)) {
       return this.limited('channel-limit');
     }
@@ -190,7 +157,7 @@ export class Mux implements ChannelPort {
 
   /** Accept and make no more opens; `onDrained` follows when the last channel is gone. */
   drain(): void {
-    if (this.session.leaving || this.state === 'down') return;
+    if (this.session.leaving || this.session.state === 'down') return;
     this.session.leaving = true;
     this.session.link.goAwayDue = true;
     this.requestWork();
@@ -200,7 +167,7 @@ export class Mux implements ChannelPort {
 
   /** Bytes from the peer; `slab` is borrowed for the call. No handler is called before `onBatchEnd`. */
   onBytes(now: Instant, slab: Slab, off: number, len: number): void {
-    if (this.state !== 'up') return;
+    if (this.session.state !== 'up') return;
     this.now = now;
     this.running = true;
     this.openTimedOut = false;
@@ -221,19 +188,19 @@ export class Mux implements ChannelPort {
 
   /** The link is gone: every channel ends, and its handler is notified. */
   onLinkDown(now: Instant): void {
-    if (this.state === 'down') return;
+    if (this.session.state === 'down') return;
     this.goDown('link-down');
     this.flush(now);
   }
 
   nextTimeout(): Instant {
-    if (this.state !== 'up') return NEVER;
+    if (this.session.state !== 'up') return NEVER;
     if (!this.session.ready) return this.greetBy;
-    return this.extended ? this.session.link.nextTimeout() : this.nextOpenTimeout();
+    return this.extended ? this.session.link.nextTimeout() : this.unanswered.nextTimeout();
   }
 
   onTimeout(now: Instant): void {
-    if (this.state !== 'up') return;
+    if (this.session.state !== 'up') return;
     if (!this.session.ready) {
       if (now >= this.greetBy) this.goDown('handshake-timeout');
     } else if (!this.extended) this.giveUpOpens(now);
@@ -248,19 +215,20 @@ export class Mux implements ChannelPort {
     this.running = true;
     let rounds = 0;
     do {
-      this.deliverEvents(now);
-      if (this.state === 'up') this.write(now);
-    } while (this.hasPendingEvents() && ++rounds < MAX_ROUNDS);
+      this.events.deliver(now);
+      if (this.session.state === 'up') this.write(now);
+    } while (this.events.pending && ++rounds < MAX_ROUNDS);
     this.running = false;
-    if (this.state === 'up') this.session.writer.flush();
-    if (this.hasPendingEvents()) this.requestWork();
+    if (this.session.state === 'up') this.session.writer.flush();
+    if (this.events.pending) this.requestWork();
   }
 
   // --- ChannelPort ---
 
   writeNow(channel: Channel, bytes: Uint8Array, off: number, len: number): number {
     const { session } = this;
-    if (!session.ready || !session.scheduler.mayWriteNow(channel) || this.state !== 'up') return 0;
+    if (!session.ready || !session.scheduler.mayWriteNow(channel) || session.state !== 'up')
+      return 0;
     // An Open or Accept goes before the first byte.
     if (channel.openDue || channel.acceptDue) {
       if (!session.link.write(this.now, session.writer)) return 0;
@@ -282,16 +250,12 @@ export class Mux implements ChannelPort {
   }
 
   queueControl(channel: Channel): void {
-    if (channel.inControl) return;
-    channel.inControl = true;
     this.control.push(channel);
     this.requestWork();
   }
 
   queueEvent(channel: Channel): void {
-    if (channel.inEvents) return;
-    channel.inEvents = true;
-    this.pendingEvents.push(channel);
+    this.events.queue(channel);
     this.requestWork();
   }
 
@@ -316,100 +280,11 @@ export class Mux implements ChannelPort {
 
   // --- inside ---
 
-  private nextOpenTimeout(): Instant {
-    const [oldest] = this.unanswered;
-    return oldest === undefined ? NEVER : oldest.openedAt + this.session.settings.openTimeoutMs;
-  }
-
-  /** VPNKit's dialect has no ping: a peer that hangs is detected by the Opens that it leaves unanswered. */
   private giveUpOpens(now: Instant): void {
-    for (const channel of this.unanswered) {
-      if (channel.openedAt + this.session.settings.openTimeoutMs > now) return;
-      this.unanswered.delete(channel);
-      this.openTimedOut = true;
-      this.stats.drops.add('open-unanswered');
-      channel.fail(now, 'timed-out');
-    }
-  }
-
-  private hasPendingEvents(): boolean {
-    return this.pendingEvents.length > 0 || this.session.requests.length > 0;
-  }
-
-  private deliverEvents(now: Instant): void {
-    const { handler, session } = this;
-    if (session.readyPending) {
-      session.readyPending = false;
-      handler.onReady(now, session.link.extended);
-    }
-    for (const channel of session.requests.splice(0)) {
-      if (channel.ending !== undefined) continue; // gone before its handler was notified
-      channel.request = new ChannelRequest(channel);
-      try {
-        handler.onRequest(now, channel.request);
-      } catch (fault) {
-        this.onFault(now, channel, fault);
-      }
-    }
-    const list = this.pendingEvents;
-    this.pendingEvents = this.delivering;
-    this.delivering = list;
-    for (const channel of list) {
-      channel.inEvents = false;
-      try {
-        this.deliverChannelEvents(now, channel);
-      } catch (fault) {
-        this.onFault(now, channel, fault);
-      }
-    }
-    list.length = 0;
-    if (session.goAwayPending) {
-      session.goAwayPending = false;
-      handler.onGoAway(now);
-    }
-    if (session.leaving && session.channels.size === 0 && !this.drainedNotified) {
-      this.drainedNotified = true;
-      if (this.state === 'up') handler.onDrained(now);
-    }
-    const { downReason } = this;
-    if (downReason === undefined || this.hasPendingEvents()) return;
-    this.downReason = undefined;
-    handler.onDown(now, downReason);
-  }
-
-  /** A handler of the channel has thrown: the channel is reset, and the link goes on. */
-  private onFault(now: Instant, channel: Channel, fault: unknown): void {
-    reportFault('channel', fault);
-    if (isOver(channel)) {
-      channel.retire(); // it was the end that it did not take
-      return;
-    }
-    try {
-      channel.handler?.onClosed(now, channel, 'protocol', FAULT);
-    } catch (again) {
-      reportFault('channel', again);
-    }
-    channel.abort(now, 'protocol', FAULT);
-  }
-
-  private deliverChannelEvents(now: Instant, channel: Channel): void {
-    const { handler } = channel;
-    if (channel.over) return;
-    if (handler !== undefined) {
-      const { events } = channel;
-      channel.events = 0;
-      if (events & EVENT_OPEN) handler.onOpen(now, channel);
-      if (events & EVENT_READABLE && channel.receivedLen > 0 && !isOver(channel)) {
-        handler.onReadable(now, channel);
-      }
-      if (events & EVENT_END && !isOver(channel)) handler.onPeerEnd(now, channel);
-      if (events & EVENT_WRITABLE && !isOver(channel)) handler.onWritable(now, channel);
-    }
-    if (channel.ending === undefined || isOver(channel)) return;
-    channel.over = true;
-    channel.request?.cancel();
-    handler?.onClosed(now, channel, channel.ending, channel.endText);
-    channel.retire();
+    const expired = this.unanswered.expire(now);
+    if (expired === 0) return;
+    this.openTimedOut = true;
+    this.stats.drops.add('open-unanswered', expired);
   }
 
   private write(now: Instant): void {
@@ -420,46 +295,26 @@ export class Mux implements ChannelPort {
       return;
     }
     if (!session.ready) return;
-    if (!this.writeControls(now) || !scheduler.run(this.onTurn, this.onServed)) stats.stalls++;
-    // A channel whose last bytes were sent may have a Shutdown due.
-    else if (this.control.length > 0) this.writeControls(now);
+    if (!this.control.write(now, session) || !scheduler.run(this.onTurn, this.onServed)) {
+      stats.stalls++;
+    } else if (!this.control.empty) {
+      // A channel whose last bytes were sent may have a Shutdown due.
+      this.control.write(now, session);
+    }
   }
 
-  private readonly onTurn = (channel: Channel): void => {
-    if (channel.over || channel.ending !== undefined) return;
-    try {
-      channel.handler?.onWritable(this.now, channel);
-    } catch (fault) {
-      this.onFault(this.now, channel, fault);
-    }
-  };
+  private readonly onTurn = (channel: Channel): void => this.events.deliverTurn(this.now, channel);
 
   private readonly onServed = (channel: Channel): void => {
     if (channel.shutdownWanted && channel.tx.length === 0) this.queueControl(channel);
   };
 
-  /** @returns false when the link has no room; what is left stays queued */
-  private writeControls(now: Instant): boolean {
-    const list = this.control;
-    this.control = this.writingControl;
-    this.writingControl = list;
-    let done = 0;
-    for (const channel of list) {
-      if (!writeControl(now, this.session, channel)) break;
-      channel.inControl = false;
-      done++;
-    }
-    const all = done === list.length;
-    if (!all) this.control.push(...list.slice(done));
-    list.length = 0;
-    return all;
-  }
-
   private goDown(reason: MuxDownReason): void {
-    this.state = 'down';
-    this.downReason = reason;
-    for (const channel of this.session.channels.values()) channel.end('link-down', '');
-    this.session.channels.clear();
+    const { session } = this;
+    session.state = 'down';
+    this.events.queueDown(reason);
+    for (const channel of session.channels.values()) channel.end('link-down', '');
+    session.channels.clear();
     this.requestWork();
   }
 
@@ -481,8 +336,3 @@ export class Mux implements ChannelPort {
     this.handler.onWork();
   }
 }
-
-const FAULT = 'an internal error';
-
-/** Reads the field again: a callback may have ended the channel. */
-const isOver = (channel: Channel): boolean => channel.over;

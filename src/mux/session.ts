@@ -18,6 +18,7 @@ export class Session {
   readonly channels: Map<number, Channel> = new Map();
   /** Opens of the peer that the handler has not been notified of yet. */
   readonly requests: Channel[] = [];
+  state: 'new' | 'up' | 'down' = 'new';
   /** The peer's handshake is in. */
   ready = false;
   readyPending = false;

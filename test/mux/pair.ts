@@ -1,8 +1,9 @@
 /** Two multiplexers joined by memory, in virtual time, for tests. */
 import { makeSlab, type Slab } from '../../src/base/slab.ts';
 import type { Destination } from '../../src/mux/destination.ts';
-import { Mux, type MuxHandler } from '../../src/mux/mux.ts';
+import { Mux } from '../../src/mux/mux.ts';
 import type { MuxChannel, MuxChannelHandler } from '../../src/mux/mux-channel.ts';
+import type { MuxHandler } from '../../src/mux/mux-handler.ts';
 import type { MuxOptions } from '../../src/mux/options.ts';
 import type { ChannelRequest } from '../../src/mux/request.ts';
 import type { MuxWriter } from '../../src/mux/writer.ts';

@@ -3,7 +3,8 @@
  * loop caused is written at its end.
  */
 import type { Clock, Instant } from '../../base/time.ts';
-import { Mux, type MuxDownReason, type MuxHandler } from '../../mux/mux.ts';
+import { Mux } from '../../mux/mux.ts';
+import type { MuxDownReason, MuxHandler } from '../../mux/mux-handler.ts';
 import type { MuxOptions } from '../../mux/options.ts';
 import type { MuxWriter } from '../../mux/writer.ts';
 import { ImmediateFlush } from '../flush-scheduler.ts';

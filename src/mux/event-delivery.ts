@@ -1,0 +1,142 @@
+/**
+ * Calls the handlers of a multiplexer and of its channels, at the end of a batch: first about the link, then
+ * about requests, then about channels in the order in which they got something to report.
+ *
+ * A channel whose handler throws is reset, and the others go on. The end of the link is reported after the end of
+ * every channel.
+ */
+import { reportFault } from '../base/faults.ts';
+import type { Instant } from '../base/time.ts';
+import { type Channel, EVENT_END, EVENT_OPEN, EVENT_READABLE, EVENT_WRITABLE } from './channel.ts';
+import type { MuxDownReason, MuxHandler } from './mux-handler.ts';
+import { ChannelRequest } from './request.ts';
+import type { Session } from './session.ts';
+
+const FAULT = 'an internal error';
+
+export class EventDelivery {
+  private readonly session: Session;
+  private readonly handler: MuxHandler;
+  /** Channels with pending events, and those whose events are being delivered. */
+  private queued: Channel[] = [];
+  private delivering: Channel[] = [];
+  private downReason: MuxDownReason | undefined = undefined;
+  private drainedNotified = false;
+
+  constructor(session: Session, handler: MuxHandler) {
+    this.session = session;
+    this.handler = handler;
+  }
+
+  get pending(): boolean {
+    return this.queued.length > 0 || this.session.requests.length > 0;
+  }
+
+  queue(channel: Channel): void {
+    if (channel.inEvents) return;
+    channel.inEvents = true;
+    this.queued.push(channel);
+  }
+
+  /** Report the end of the link, once no other event is pending. */
+  queueDown(reason: MuxDownReason): void {
+    this.downReason = reason;
+  }
+
+  deliver(now: Instant): void {
+    const { handler, session } = this;
+    if (session.readyPending) {
+      session.readyPending = false;
+      handler.onReady(now, session.link.extended);
+    }
+    this.deliverRequests(now);
+    this.deliverChannels(now);
+    if (session.goAwayPending) {
+      session.goAwayPending = false;
+      handler.onGoAway(now);
+    }
+    if (session.leaving && session.channels.size === 0 && !this.drainedNotified) {
+      this.drainedNotified = true;
+      if (session.state === 'up') handler.onDrained(now);
+    }
+    const { downReason } = this;
+    if (downReason === undefined || this.pending) return;
+    this.downReason = undefined;
+    handler.onDown(now, downReason);
+  }
+
+  /** Ask the application of `channel` for bytes: its turn to send has begun. */
+  deliverTurn(now: Instant, channel: Channel): void {
+    if (channel.over || channel.ending !== undefined) return;
+    try {
+      channel.handler?.onWritable(now, channel);
+    } catch (fault) {
+      onFault(now, channel, fault);
+    }
+  }
+
+  private deliverRequests(now: Instant): void {
+    for (const channel of this.session.requests.splice(0)) {
+      if (channel.ending !== undefined) continue; // gone before its handler was notified
+      channel.request = new ChannelRequest(channel);
+      try {
+        this.handler.onRequest(now, channel.request);
+      } catch (fault) {
+        onFault(now, channel, fault);
+      }
+    }
+  }
+
+  private deliverChannels(now: Instant): void {
+    const list = this.queued;
+    this.queued = this.delivering;
+    this.delivering = list;
+    for (const channel of list) {
+      channel.inEvents = false;
+      try {
+        deliverEvents(now, channel);
+      } catch (fault) {
+        onFault(now, channel, fault);
+      }
+    }
+    list.length = 0;
+  }
+}
+
+function deliverEvents(now: Instant, channel: Channel): void {
+  const { handler } = channel;
+  if (channel.over) return;
+  if (handler !== undefined) {
+    const { events } = channel;
+    channel.events = 0;
+    if (events & EVENT_OPEN) handler.onOpen(now, channel);
+    if (events & EVENT_READABLE && channel.receivedLen > 0 && !isOver(channel)) {
+      handler.onReadable(now, channel);
+    }
+    if (events & EVENT_END && !isOver(channel)) handler.onPeerEnd(now, channel);
+    if (events & EVENT_WRITABLE && !isOver(channel)) handler.onWritable(now, channel);
+  }
+  if (channel.ending === undefined || isOver(channel)) return;
+  channel.over = true;
+  channel.request?.cancel();
+  handler?.onClosed(now, channel, channel.ending, channel.endText);
+  channel.retire();
+}
+
+/** A handler of the channel has thrown. */
+function onFault(now: Instant, channel: Channel, fault: unknown): void {
+  reportFault('channel', fault);
+  if (isOver(channel)) {
+    channel.retire(); // it was the end that it did not take
+    return;
+  }
+  try {
+    channel.handler?.onClosed(now, channel, 'protocol', FAULT);
+  } catch (again) {
+    reportFault('channel', again);
+  }
+  channel.abort(now, 'protocol', FAULT);
+}
+
+/** Reads the field again: a callback may have ended the channel. */
+const isOver = (channel: Channel): boolean => channel.over;
