@@ -11,8 +11,7 @@ for (const len of [64, 1460, 65_000]) {
     `ring, ${len} bytes in and out`,
     {
       ByteRing: () => {
-        ring.writeAt(ring.length, slab.bytes, 54, len);
-        ring.commit(len);
+        ring.append(slab.bytes, 54, len);
         ring.copyOut(0, len, slab.bytes, 54);
         ring.release(len);
       },

@@ -5,7 +5,7 @@
  * Theory of operation
  * -------------------
  * Process-wide, like any allocator. The memory has a fixed size, because growing would detach every
- * view of it; its pages cost nothing until they are touched. Pieces are powers of two from 4 KiB,
+ * view of it; its pages cost nothing until they are touched. Pieces are powers of two from 256 bytes,
  * cut from the front, and kept in a free list of their size when given back. When it is used up, or
  * where WebAssembly SIMD is not available, pieces are ordinary arrays: everything works, slower.
  */
@@ -15,7 +15,7 @@ import type {} from './wasm/webassembly.d.ts';
 
 const PAGE = 65_536;
 const PAGES = 2048; // 128 MiB
-const MIN_SHIFT = 12;
+const MIN_SHIFT = 8;
 
 interface Kernel {
   readonly buffer: ArrayBuffer;

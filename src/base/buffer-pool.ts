@@ -3,15 +3,19 @@
  *
  * Theory of operation
  * -------------------
- * Classes are powers of two from 4 KiB to 8 MiB. A buffer given back is kept for reuse
- * until `keepLimit` bytes are kept, then goes back to the arena. `budget` bounds what rings
- * may hold together: above three quarters of it (`tight`) windows stop growing and shrink to their
+ * Classes are powers of two from 256 bytes to 8 MiB. Of a small buffer the objects that lead to it count as well, which
+ * may be as large. A buffer given back is kept for reuse until `keepLimit` bytes are kept, then goes back to the arena.
+ * `budget` bounds what rings may hold together: above three quarters of it (`tight`) windows stop growing and shrink to their
  * floor; at the budget `acquire` refuses, and the caller drops or waits.
  */
 import { allocate, release } from './arena.ts';
 
-const MIN_SHIFT = 12;
+const MIN_SHIFT = 8;
 const MAX_SHIFT = 23;
+
+/** A ring and the view of its storage, on V8's heap. Beside a large buffer it does not matter. */
+const OBJECTS_COST = 256;
+const SMALL = 4096;
 
 /** Room that rings of `tight` size still grow into. */
 const SPENT_MARGIN = 256 * 1024;
@@ -19,9 +23,12 @@ const SPENT_MARGIN = 256 * 1024;
 export const MIN_BUFFER: number = 1 << MIN_SHIFT;
 export const MAX_BUFFER: number = 1 << MAX_SHIFT;
 
+/** What a buffer counts for. */
+export const costOf = (size: number): number => (size < SMALL ? size + OBJECTS_COST : size);
+
 export class BufferPool {
   readonly budget: number;
-  /** Bytes handed out and not given back. */
+  /** Cost of what was handed out and not given back, in bytes. */
   inUse = 0;
   /** Times `acquire` refused. */
   refused = 0;
@@ -53,11 +60,12 @@ export class BufferPool {
   acquire(atLeast: number): Uint8Array | undefined {
     const shift = classOf(atLeast);
     const size = 1 << shift;
-    if (shift > MAX_SHIFT || this.inUse + size > this.budget) {
+    const cost = costOf(size);
+    if (shift > MAX_SHIFT || this.inUse + cost > this.budget) {
       this.refused++;
       return undefined;
     }
-    this.inUse += size;
+    this.inUse += cost;
     const buffer = this.free[shift - MIN_SHIFT]?.pop();
     if (buffer === undefined) return allocate(size);
     this.kept -= size;
@@ -67,7 +75,7 @@ export class BufferPool {
   /** Give a buffer back; the caller must hold no view of it. */
   release(buffer: Uint8Array): void {
     const size = buffer.length;
-    this.inUse -= size;
+    this.inUse -= costOf(size);
     if (this.kept + size > this.keepLimit) {
       release(buffer);
       return;

@@ -1,16 +1,14 @@
 /**
- * A byte ring that grows: the retransmission store of one direction of a connection, and the
- * reassembly buffer of segments that arrived out of order.
+ * A byte ring that grows: the retransmission store of one direction of a connection, what its reader has not taken yet,
+ * and each range of bytes that arrived out of order.
  *
  * Theory of operation
  * -------------------
- * Offsets are relative to the oldest byte (`head`). `length` bytes from there are committed;
- * bytes written beyond them with `writeAt` (out-of-order segments) count once `commit` covers them.
- * Storage comes from a `BufferPool`, doubles when a write needs it and goes back as soon as the
- * ring is empty, so that an idle connection costs none. A run handed out by `lend` is *lent*:
- * it stays in place until `release`, also when the ring grows in between (the old storage is then kept
- * until the loan ends). Space handed out by `reserve` stays in place until `fill`: no other write is
- * allowed in between.
+ * Storage comes from a `BufferPool`, doubles when a write needs it and goes back as soon as the ring is empty, so that
+ * an idle connection costs none. Rings are joined by a copy of the smaller one, so that a byte is copied a logarithmic
+ * number of times in whatever order it comes. A run handed out by `lend` is *lent*: it stays in place until `release`,
+ * also when the ring grows in between (the old storage is then kept until the loan ends). Space handed out by `reserve`
+ * stays in place until `fill`: no other write is allowed in between.
  */
 import { assert } from './assert.ts';
 import type { BufferPool } from './buffer-pool.ts';
@@ -20,13 +18,11 @@ import { type Run, runOf } from './run.ts';
 const NONE = new Uint8Array(0);
 
 export class ByteRing {
-  /** Committed bytes. */
+  /** Bytes held. */
   length = 0;
   private readonly pool: BufferPool;
   private buffer: Uint8Array = NONE;
   private head = 0;
-  /** End of the furthest byte written, relative to `head`; at least `length`. */
-  private extent = 0;
   private lent = false;
   private reserved = false;
   /** Storage that a loan still reads, after the ring has moved to a larger one. */
@@ -41,45 +37,60 @@ export class ByteRing {
     return this.buffer.length;
   }
 
-  /**
-   * Copy `len` bytes to `offset` bytes past the oldest, growing as needed.
-   *
-   * @returns false when the pool has no storage for it; nothing was written
-   */
-  writeAt(offset: number, src: Uint8Array, srcOff: number, len: number): boolean {
+  /** Have storage for `n` more bytes. @returns false when the pool has none */
+  ensure(n: number): boolean {
+    const end = this.length + n;
+    return end <= this.buffer.length || this.grow(end);
+  }
+
+  /** Copy `len` bytes behind the newest. @returns false when the pool has no storage; nothing was written */
+  append(src: Uint8Array, srcOff: number, len: number): boolean {
     assert(!this.reserved, 'ring written while its space is lent');
-    const end = offset + len;
-    if (end > this.buffer.length && !this.grow(end)) return false;
-    const mask = this.buffer.length - 1;
-    const at = (this.head + offset) & mask;
-    const first = this.buffer.length - at;
-    if (len <= first) {
-      copyBytes(src, srcOff, this.buffer, at, len);
-    } else {
-      copyBytes(src, srcOff, this.buffer, at, first);
-      copyBytes(src, srcOff + first, this.buffer, 0, len - first);
-    }
-    if (end > this.extent) this.extent = end;
+    if (!this.ensure(len)) return false;
+    this.write(this.head + this.length, src, srcOff, len);
+    this.length += len;
     return true;
   }
 
-  /** Count `n` more bytes, already written, as committed. */
-  commit(n: number): void {
-    this.length += n;
-    assert(this.length <= this.extent, 'ring committed beyond what was written');
+  /** Copy `len` bytes before the oldest. @returns false when the pool has no storage; nothing was written */
+  prepend(src: Uint8Array, srcOff: number, len: number): boolean {
+    assert(!this.reserved && !this.lent, 'ring written before its oldest byte while it is lent');
+    if (!this.ensure(len)) return false;
+    this.head = (this.head - len) & (this.buffer.length - 1);
+    this.write(this.head, src, srcOff, len);
+    this.length += len;
+    return true;
   }
 
   /**
-   * Lend the free space after the committed bytes, as far as it is contiguous, to be written in place; `fill` ends
-   * that. Nothing may have been written beyond them.
+   * Move all bytes of `next`, of which nothing is lent, behind the newest.
+   *
+   * @returns false when the pool has no storage; both are as they were
+   */
+  join(next: ByteRing): boolean {
+    assert(!this.reserved && !next.reserved && !next.lent, 'ring joined while its space is lent');
+    const adopts = next.length > this.length;
+    if (!(adopts ? next.ensure(this.length) : this.ensure(next.length))) return false;
+    if (adopts) {
+      this.adopt(next);
+    } else {
+      const first = Math.min(next.length, next.buffer.length - next.head);
+      this.append(next.buffer, next.head, first);
+      this.append(next.buffer, 0, next.length - first);
+    }
+    next.clear();
+    return true;
+  }
+
+  /**
+   * Lend the free space behind the newest byte, as far as it is contiguous, to be written in place; `fill` ends that.
    *
    * @param max `min` or more
    * @returns `min` to `max` bytes; undefined when so many are not contiguous, or the pool has no storage
    */
   reserve(min: number, max: number): Uint8Array | undefined {
-    assert(!this.reserved && this.extent === this.length, 'ring reserved twice, or written ahead');
-    const end = this.length + min;
-    if (end > this.buffer.length && !this.grow(end)) return undefined;
+    assert(!this.reserved, 'ring reserved twice');
+    if (!this.ensure(min)) return undefined;
     const at = (this.head + this.length) & (this.buffer.length - 1);
     const free = Math.min(this.buffer.length - at, this.buffer.length - this.length, max);
     if (free < min) return undefined;
@@ -87,16 +98,15 @@ export class ByteRing {
     return this.buffer.subarray(at, at + free);
   }
 
-  /** The first `n` bytes of the space that was lent are written, and committed. */
+  /** The first `n` bytes of the space that was lent are written, and belong to the ring. */
   fill(n: number): void {
     assert(this.reserved, 'ring filled where nothing was lent');
     this.reserved = false;
-    this.extent += n;
     this.length += n;
-    if (this.extent === 0) this.clear();
+    if (this.length === 0) this.clear();
   }
 
-  /** Copy `len` committed bytes, from `offset` past the oldest, to `dst` at `dstOff`. */
+  /** Copy `len` bytes, from `offset` past the oldest, to `dst` at `dstOff`. */
   copyOut(offset: number, len: number, dst: Uint8Array, dstOff: number): void {
     assert(offset + len <= this.length, 'ring read beyond its end');
     const at = (this.head + offset) & (this.buffer.length - 1);
@@ -109,7 +119,7 @@ export class ByteRing {
     }
   }
 
-  /** The longest contiguous committed run from the oldest byte, lent until `release`. */
+  /** The longest contiguous run from the oldest byte, lent until `release`. */
   lend(): Run {
     this.lent = this.length > 0;
     return runOf(this.buffer, this.head, Math.min(this.length, this.buffer.length - this.head));
@@ -121,8 +131,7 @@ export class ByteRing {
     this.lent = false;
     this.releaseRetired();
     this.length -= n;
-    this.extent -= n;
-    if (this.extent === 0 && !this.reserved) {
+    if (this.length === 0 && !this.reserved) {
       this.clear();
       return;
     }
@@ -136,7 +145,6 @@ export class ByteRing {
     this.buffer = NONE;
     this.head = 0;
     this.length = 0;
-    this.extent = 0;
     this.lent = false;
     this.reserved = false;
   }
@@ -147,20 +155,45 @@ export class ByteRing {
     this.retired = undefined;
   }
 
+  private write(position: number, src: Uint8Array, srcOff: number, len: number): void {
+    const at = position & (this.buffer.length - 1);
+    const first = Math.min(len, this.buffer.length - at);
+    copyBytes(src, srcOff, this.buffer, at, first);
+    if (first < len) copyBytes(src, srcOff + first, this.buffer, 0, len - first);
+  }
+
+  /** Take over the storage of `next`, which has room for the bytes that are here. */
+  private adopt(next: ByteRing): void {
+    const { buffer, head, length } = this;
+    if (length > 0) {
+      const first = Math.min(length, buffer.length - head);
+      next.prepend(buffer, 0, length - first);
+      next.prepend(buffer, head, first);
+    }
+    this.retire(buffer);
+    this.buffer = next.buffer;
+    this.head = next.head;
+    this.length = next.length;
+    next.buffer = NONE;
+  }
+
   private grow(atLeast: number): boolean {
     const next = this.pool.acquire(atLeast);
     if (next === undefined) return false;
     const old = this.buffer;
-    if (old.length > 0) {
-      const first = Math.min(this.extent, old.length - this.head);
-      copyBytes(old, this.head, next, 0, first);
-      copyBytes(old, 0, next, first, this.extent - first);
-      if (this.lent) this.retired = old;
-      else this.pool.release(old);
-    }
-    this.lent = false;
+    const first = Math.min(this.length, old.length - this.head);
+    copyBytes(old, this.head, next, 0, first);
+    copyBytes(old, 0, next, first, this.length - first);
+    this.retire(old);
     this.buffer = next;
     this.head = 0;
     return true;
+  }
+
+  /** The ring moves to other storage; what a loan reads of this one stays until it ends. */
+  private retire(old: Uint8Array): void {
+    if (this.lent) this.retired = old;
+    else if (old.length > 0) this.pool.release(old);
+    this.lent = false;
   }
 }

@@ -167,11 +167,10 @@ export class Channel implements MuxChannel {
     assert(len <= this.port.sendBuffer - this.tx.length, 'sent more than sendSpace');
     const done = this.tx.length === 0 ? this.port.writeNow(this, bytes, off, len) : 0;
     if (done === len) return;
-    if (!this.tx.writeAt(this.tx.length, bytes, off + done, len - done)) {
+    if (!this.tx.append(bytes, off + done, len - done)) {
       this.fail(now, 'no-memory');
       return;
     }
-    this.tx.commit(len - done);
     this.port.queueData(this);
   }
 

@@ -53,6 +53,8 @@ export type TcpSegmentDrop =
   | 'tcp-challenge-rate-limited'
   | 'tcp-no-memory'
   | 'tcp-too-many-holes'
+  /** A range that had arrived out of order gave way for want of memory; the guest sends it again. */
+  | 'tcp-reneged'
   | 'tcp-connection-table-full'
   | 'tcp-share-used-up'
   | 'tcp-request-evicted'

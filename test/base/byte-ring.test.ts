@@ -1,13 +1,12 @@
-/** The ring against a naive model: an array of committed bytes and a map of those written ahead. */
+/** The ring against a naive model: an array of bytes. */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { BufferPool, MIN_BUFFER } from '../../src/base/buffer-pool.ts';
+import { BufferPool, costOf, MIN_BUFFER } from '../../src/base/buffer-pool.ts';
 import { ByteRing } from '../../src/base/byte-ring.ts';
 import { viewOf } from '../../src/base/run.ts';
 
 class Model {
-  committed: number[] = [];
-  ahead = new Map<number, number>();
+  bytes: number[] = [];
   lent: { view: Uint8Array; copy: Uint8Array } | undefined = undefined;
   reserved: Uint8Array | undefined = undefined;
 }
@@ -22,46 +21,61 @@ type Step = (m: Model, r: Real) => void;
 let counter = 0;
 const fresh = (len: number): Uint8Array => Uint8Array.from({ length: len }, () => counter++ & 255);
 
-/** Write at `gap` bytes past the committed end. */
-const write =
-  (gap: number, len: number): Step =>
+const append =
+  (len: number): Step =>
   (m, r) => {
     if (m.reserved !== undefined) return;
     const bytes = fresh(len);
-    assert.ok(r.ring.writeAt(m.committed.length + gap, bytes, 0, len));
-    for (let i = 0; i < len; i++) m.ahead.set(gap + i, bytes[i] ?? 0);
+    assert.ok(r.ring.append(bytes, 0, len));
+    m.bytes.push(...bytes);
   };
 
-/** Commit what is contiguous. */
-const commit: Step = (m, r) => {
-  let n = 0;
-  while (m.ahead.has(n)) n++;
-  for (let i = 0; i < n; i++) m.committed.push(m.ahead.get(i) ?? 0);
-  m.ahead = new Map([...m.ahead].filter(([at]) => at >= n).map(([at, byte]) => [at - n, byte]));
-  r.ring.commit(n);
-};
+const prepend =
+  (len: number): Step =>
+  (m, r) => {
+    if (m.reserved !== undefined || m.lent !== undefined) return;
+    const bytes = fresh(len);
+    assert.ok(r.ring.prepend(bytes, 0, len));
+    m.bytes.unshift(...bytes);
+  };
+
+/** Join a ring whose bytes wrap when `skip` is not 0. */
+const join =
+  (skip: number, len: number): Step =>
+  (m, r) => {
+    if (m.reserved !== undefined) return;
+    const next = new ByteRing(r.pool);
+    const bytes = fresh(skip + len);
+    next.append(bytes, 0, skip);
+    next.append(bytes, skip, Math.min(len, 1));
+    next.release(skip);
+    next.append(bytes, skip + Math.min(len, 1), len - Math.min(len, 1));
+    assert.ok(r.ring.join(next));
+    assert.deepEqual([next.length, next.capacity], [0, 0]);
+    m.bytes.push(...bytes.subarray(skip));
+  };
 
 const release =
   (part: number): Step =>
   (m, r) => {
-    const n = Math.floor(part * m.committed.length);
+    const n = Math.floor(part * m.bytes.length);
     m.lent = undefined;
     r.ring.release(n);
-    m.committed = m.committed.slice(n);
+    m.bytes = m.bytes.slice(n);
   };
 
 const lend: Step = (m, r) => {
   if (m.lent !== undefined) return;
   const view = viewOf(r.ring.lend());
-  assert.ok(view.length > 0 || m.committed.length === 0);
-  assert.deepEqual([...view], m.committed.slice(0, view.length));
+  assert.ok(view.length > 0 || m.bytes.length === 0);
+  assert.deepEqual([...view], m.bytes.slice(0, view.length));
   if (view.length > 0) m.lent = { view, copy: view.slice() };
 };
 
 const reserve =
   (min: number, more: number): Step =>
   (m, r) => {
-    if (m.reserved !== undefined || m.ahead.size > 0) return;
+    if (m.reserved !== undefined) return;
     m.reserved = r.ring.reserve(min, min + more);
     const len = m.reserved?.length ?? min;
     assert.ok(min <= len && len <= min + more);
@@ -75,14 +89,13 @@ const fill =
     m.reserved.set(bytes);
     m.reserved = undefined;
     r.ring.fill(bytes.length);
-    for (const byte of bytes) m.committed.push(byte);
+    for (const byte of bytes) m.bytes.push(byte);
   };
 
 const steps = fc.oneof(
-  fc
-    .tuple(fc.constantFrom(0, 0, 0, 1, 100, 5000), fc.integer({ min: 1, max: 6000 }))
-    .map(([gap, len]) => write(gap, len)),
-  fc.constant(commit),
+  fc.integer({ min: 1, max: 6000 }).map(append),
+  fc.integer({ min: 1, max: 6000 }).map(prepend),
+  fc.tuple(fc.constantFrom(0, 200, 3000), fc.nat(9000)).map(([skip, len]) => join(skip, len)),
   fc.double({ min: 0, max: 1, noNaN: true }).map(release),
   fc.constant(release(1)),
   fc.constant(lend),
@@ -93,6 +106,8 @@ const steps = fc.oneof(
   fc.constantFrom(fill(0), fill(1)),
 );
 
+const heldBy = (ring: ByteRing): number => (ring.capacity === 0 ? 0 : costOf(ring.capacity));
+
 describe('base/byte-ring', () => {
   it('holds what the model holds, whatever is done to it', () => {
     fc.assert(
@@ -102,14 +117,14 @@ describe('base/byte-ring', () => {
         const model = new Model();
         for (const step of run) {
           step(model, real);
-          const len = model.committed.length;
+          const len = model.bytes.length;
           assert.equal(real.ring.length, len);
           const out = new Uint8Array(len);
           real.ring.copyOut(0, len, out, 0);
-          assert.deepEqual(out, Uint8Array.from(model.committed));
+          assert.deepEqual(out, Uint8Array.from(model.bytes));
           if (model.lent !== undefined)
             assert.deepEqual(model.lent.view, model.lent.copy, 'a lent run moved');
-          if (model.lent === undefined) assert.equal(pool.inUse, real.ring.capacity);
+          if (model.lent === undefined) assert.equal(pool.inUse, heldBy(real.ring));
         }
         real.ring.clear();
         assert.equal(pool.inUse, 0);
@@ -120,10 +135,9 @@ describe('base/byte-ring', () => {
 
   it('reads any part', () => {
     const ring = new ByteRing(new BufferPool(1 << 20));
-    // Two turns around the smallest storage, so that the end wraps.
+    // Two turns around storage of 4096 bytes, so that the end wraps.
     for (let i = 0; i < 3; i++) {
-      ring.writeAt(ring.length, fresh(3000), 0, 3000);
-      ring.commit(3000);
+      ring.append(fresh(3000), 0, 3000);
       if (i < 2) ring.release(3000 - 1);
     }
     const all = new Uint8Array(ring.length);
@@ -144,9 +158,8 @@ describe('base/byte-ring', () => {
     const pool = new BufferPool(1 << 20);
     const ring = new ByteRing(pool);
     assert.equal(ring.lend().len, 0);
-    ring.writeAt(0, fresh(10), 0, 10);
-    ring.commit(10);
-    assert.equal(pool.inUse, MIN_BUFFER);
+    ring.append(fresh(10), 0, 10);
+    assert.equal(pool.inUse, costOf(MIN_BUFFER));
     ring.release(10);
     assert.equal(pool.inUse, 0);
     ring.clear();
@@ -156,12 +169,11 @@ describe('base/byte-ring', () => {
   it('keeps space that is lent while it is empty, and costs nothing after that', () => {
     const pool = new BufferPool(1 << 20);
     const ring = new ByteRing(pool);
-    ring.writeAt(0, fresh(10), 0, 10);
-    ring.commit(10);
+    ring.append(fresh(10), 0, 10);
     const space = ring.reserve(100, 200);
     assert.equal(space?.length, 200);
     ring.release(10);
-    assert.equal(pool.inUse, MIN_BUFFER);
+    assert.equal(pool.inUse, costOf(MIN_BUFFER));
     space?.set([1, 2, 3]);
     ring.fill(3);
     assert.deepEqual([...viewOf(ring.lend())], [1, 2, 3]);
@@ -173,33 +185,30 @@ describe('base/byte-ring', () => {
   });
 
   it('lends no space across its end, nor more than the pool has', () => {
-    const ring = new ByteRing(new BufferPool(MIN_BUFFER));
-    ring.writeAt(0, fresh(3000), 0, 3000);
-    ring.commit(3000);
+    const ring = new ByteRing(new BufferPool(4096));
+    ring.append(fresh(3000), 0, 3000);
     ring.release(2000);
-    assert.equal(ring.reserve(MIN_BUFFER - 3000 + 1, MIN_BUFFER), undefined);
-    assert.equal(ring.reserve(MIN_BUFFER, MIN_BUFFER), undefined);
-    assert.equal(ring.reserve(1, MIN_BUFFER)?.length, MIN_BUFFER - 3000);
+    assert.equal(ring.reserve(4096 - 3000 + 1, 4096), undefined);
+    assert.equal(ring.reserve(4096, 4096), undefined);
+    assert.equal(ring.reserve(1, 4096)?.length, 4096 - 3000);
   });
 
   it('refuses what the pool refuses, and keeps what it has', () => {
-    const pool = new BufferPool(MIN_BUFFER);
+    const pool = new BufferPool(4096);
     const ring = new ByteRing(pool);
-    const bytes = fresh(MIN_BUFFER);
-    assert.ok(ring.writeAt(0, bytes, 0, MIN_BUFFER));
-    ring.commit(MIN_BUFFER);
-    assert.equal(ring.writeAt(MIN_BUFFER, bytes, 0, 1), false);
+    const bytes = fresh(4096);
+    assert.ok(ring.append(bytes, 0, 4096));
+    assert.equal(ring.append(bytes, 0, 1), false);
     assert.deepEqual(viewOf(ring.lend()), bytes);
   });
 
   it('asserts on misuse', () => {
     const empty = (): ByteRing => new ByteRing(new BufferPool(1 << 20));
-    assert.throws(() => empty().commit(1));
     assert.throws(() => empty().fill(0));
     const lent = empty();
     lent.reserve(1, 1);
     assert.throws(() => lent.reserve(1, 1));
-    assert.throws(() => lent.writeAt(0, fresh(1), 0, 1));
+    assert.throws(() => lent.append(fresh(1), 0, 1));
     assert.throws(() => empty().release(1));
     assert.throws(() => empty().copyOut(0, 1, fresh(1), 0));
   });
@@ -209,7 +218,7 @@ describe('base/buffer-pool', () => {
   it('hands out powers of two and never more than its budget', () => {
     const pool = new BufferPool(64 * 1024);
     const held: Uint8Array[] = [];
-    for (const want of [1, 4096, 4097, 10_000, 16_384, 1]) {
+    for (const want of [4000, 4096, 4097, 10_000, 16_384, 4096]) {
       const buffer = pool.acquire(want);
       assert.ok(buffer !== undefined && buffer.length >= want);
       assert.equal(buffer.length & (buffer.length - 1), 0);
@@ -221,6 +230,14 @@ describe('base/buffer-pool', () => {
     for (const buffer of held) pool.release(buffer);
     assert.equal(pool.inUse, 0);
     assert.equal(pool.tight, false);
+  });
+
+  it('counts the objects beside a small buffer, and not beside a large one', () => {
+    const pool = new BufferPool(1 << 20);
+    pool.acquire(1);
+    assert.equal(pool.inUse, 2 * MIN_BUFFER);
+    pool.acquire(2049);
+    assert.equal(pool.inUse, 2 * MIN_BUFFER + 4096);
   });
 
   it('refuses more than the largest class', () => {

@@ -79,13 +79,12 @@ export class TcpConnection extends Tcb implements TcpFlow, Chained<TcpConnection
 
   send(now: Instant, bytes: Uint8Array, off: number, len: number): void {
     if (this.state === 'closed' || len === 0) return;
-    if (!this.outgoing.writeAt(this.outgoing.length, bytes, off, len)) {
+    if (!this.outgoing.append(bytes, off, len)) {
       // The budget is spent: bytes that were accepted must not vanish, so the connection ends.
       this.context.drops.add('tcp-no-memory');
       this.close('timed-out');
       return;
     }
-    this.outgoing.commit(len);
     this.onQueued(now, len);
   }
 

@@ -1,10 +1,19 @@
 /**
- * A bounded, sorted set of disjoint sequence ranges: what a receiver holds out of order, and what
- * a sender knows to have arrived (the SACK scoreboard). Few ranges, so plain arrays and scans.
+ * A bounded, sorted set of disjoint sequence ranges: what a sender knows to have arrived (the SACK scoreboard). Few
+ * ranges, so plain arrays and scans.
  */
 import { type Seq, seqDiff, seqLe, seqLt } from '../../base/seq.ts';
 
-export class Intervals {
+/** Sorted ranges, read by index. */
+export interface SequenceRanges {
+  readonly count: number;
+  start(i: number): Seq;
+  end(i: number): Seq;
+  /** The range that holds `at`; -1 when none does. */
+  indexOf(at: Seq): number;
+}
+
+export class Intervals implements SequenceRanges {
   readonly starts: Seq[] = [];
   readonly ends: Seq[] = [];
   /** Bytes covered. */
@@ -104,7 +113,6 @@ export class Intervals {
     return bytes;
   }
 
-  /** The range that holds `at`; -1 when none does. */
   indexOf(at: Seq): number {
     for (let i = 0; i < this.count && seqLe(this.start(i), at); i++) {
       if (seqLt(at, this.end(i))) return i;

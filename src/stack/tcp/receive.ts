@@ -4,7 +4,7 @@
  * noted on the connection and done at the end of the batch, except duplicate ACKs, of which the
  * guest's fast retransmit wants one for each segment (RFC 5681 §4.2).
  */
-import { type Seq, seqAdd, seqDiff, seqLe, seqLt } from '../../base/seq.ts';
+import { seqAdd, seqDiff, seqLe, seqLt } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import { ACK, FIN, RST, SYN } from '../../wire/tcp.ts';
 import { takeAck } from './ack.ts';
@@ -236,13 +236,12 @@ function takePayload(c: Tcb, now: Instant, s: Segment): void {
     return;
   }
   if (skip > 0) noteDuplicate(c, s);
-  const { received } = c;
-  if (!received.writeAt(received.length, s.slab.bytes, s.off + skip, len)) {
+  if (!appendReceived(c, s, s.off + skip, len)) {
     c.context.drops.add('tcp-no-memory'); // not acknowledged: the guest sends it again
     return;
   }
   advanceReceived(c, len);
-  if (c.holes.count > 0) fillHoles(c);
+  if (c.outOfOrder.count > 0) fillGap(c);
   if (c.state !== 'syn-received') c.notify(EVENT_READABLE); // RFC 9293 §3.10.7.3: not before it is open
   // RFC 5681 §4.2: no later than the second full segment; a batch is acknowledged once.
   if (c.ackPending > c.rcvMss) c.ackNow = true;
@@ -250,39 +249,49 @@ function takePayload(c: Tcb, now: Instant, s: Segment): void {
   else delayAck(c, now);
 }
 
+/** What is in order goes before what is not: without memory the furthest ranges give way. */
+function appendReceived(c: Tcb, s: Segment, off: number, len: number): boolean {
+  while (!c.received.append(s.slab.bytes, off, len)) if (!renege(c)) return false;
+  return true;
+}
+
+/** Give up the furthest range, which RFC 2018 §8 permits even if it was reported. @returns false when there is none */
+function renege(c: Tcb): boolean {
+  if (c.outOfOrder.count === 0) return false;
+  c.context.drops.add('tcp-reneged');
+  c.outOfOrder.dropLast();
+  return true;
+}
+
 function advanceReceived(c: Tcb, len: number): void {
-  c.received.commit(len);
   c.rcvNxt = seqAdd(c.rcvNxt, len);
   c.bytesToHost += len;
   c.ackPending += len;
   c.growWindow(len);
 }
 
-/** The in-order edge has reached ranges that were waiting. */
-function fillHoles(c: Tcb): void {
-  const { holes } = c;
-  while (holes.count > 0 && seqLe(holes.start(0), c.rcvNxt)) {
-    const more = seqDiff(holes.end(0), c.rcvNxt);
-    if (more > 0) advanceReceived(c, more);
-    holes.trim(c.rcvNxt);
+/** The in-order edge may have reached ranges that were waiting. */
+function fillGap(c: Tcb): void {
+  const { outOfOrder } = c;
+  for (;;) {
+    const moved = outOfOrder.moveTo(c.received, c.rcvNxt);
+    if (moved > 0) advanceReceived(c, moved);
+    const isStuck = outOfOrder.count > 0 && seqLe(outOfOrder.start(0), c.rcvNxt);
+    if (!isStuck || !renege(c)) break;
   }
   c.ackNow = true; // RFC 5681 §4.2: at once when a gap is filled
 }
 
 function takeOutOfOrder(c: Tcb, now: Instant, s: Segment, gap: number): void {
-  const { drops } = c.context;
+  const { outOfOrder, context } = c;
   const len = Math.min(s.len, c.rcvWnd - gap);
-  const end: Seq = seqAdd(s.seq, len);
   if (len > 0) {
-    const { received } = c;
-    if (!received.writeAt(received.length + gap, s.slab.bytes, s.off, len)) {
-      drops.add('tcp-no-memory');
-    } else {
-      if (c.holes.uncovered(s.seq, end) === 0) c.sackBlocks.noteDuplicate(s.seq, end);
-      const index = c.holes.add(s.seq, end);
-      if (index < 0) drops.add('tcp-too-many-holes');
-      else c.sackBlocks.noteArrival(s.seq, c.holes, index);
-    }
+    const end = seqAdd(s.seq, len);
+    const isFull = outOfOrder.isFull;
+    if (outOfOrder.covers(s.seq, end)) c.sackBlocks.noteDuplicate(s.seq, end);
+    const index = outOfOrder.add(s.seq, s.slab.bytes, s.off, len);
+    if (index >= 0) c.sackBlocks.noteArrival(s.seq, outOfOrder, index);
+    else context.drops.add(isFull ? 'tcp-too-many-holes' : 'tcp-no-memory');
   }
   sendAck(c, now);
 }

@@ -5,7 +5,7 @@
  */
 import { type Seq, seq, seqLt } from '../../base/seq.ts';
 import { emitSackHead } from '../../wire/tcp-options.ts';
-import type { Intervals } from './intervals.ts';
+import type { SequenceRanges } from './intervals.ts';
 
 /** As many as an ACK can carry. */
 const REMEMBERED = 4;
@@ -17,11 +17,11 @@ export class SackBlocks {
   private duplicateEnd: Seq = seq(0);
   private duplicated = false;
 
-  /** A segment at `at` is now in range `index` of `holes`. */
-  noteArrival(at: Seq, holes: Intervals, index: number): void {
+  /** A segment at `at` is now in range `index` of `ranges`. */
+  noteArrival(at: Seq, ranges: SequenceRanges, index: number): void {
     const { recent } = this;
-    const start = holes.start(index);
-    const end = holes.end(index);
+    const start = ranges.start(index);
+    const end = ranges.end(index);
     let kept = 0;
     for (const number of recent) {
       if (seqLt(number, start) || !seqLt(number, end)) recent[kept++] = number;
@@ -45,28 +45,28 @@ export class SackBlocks {
   }
 
   /** How many blocks the next ACK carries when it has room for `room`. */
-  count(holes: Intervals, room: number): number {
-    return Math.min(holes.count + (this.duplicated ? 1 : 0), room);
+  count(ranges: SequenceRanges, room: number): number {
+    return Math.min(ranges.count + (this.duplicated ? 1 : 0), room);
   }
 
   /** Write the option with `blocks` blocks, as `count` gave them. */
-  emit(view: DataView, start: number, holes: Intervals, blocks: number): void {
+  emit(view: DataView, start: number, ranges: SequenceRanges, blocks: number): void {
     let at = start + emitSackHead(view, start, blocks);
     const end = at + 8 * blocks;
     if (this.duplicated) {
       at = emitBlock(view, at, this.duplicateStart, this.duplicateEnd);
     }
     for (const number of this.recent) {
-      const i = holes.indexOf(number);
-      if (i >= 0 && at < end) at = emitBlock(view, at, holes.start(i), holes.end(i));
+      const i = ranges.indexOf(number);
+      if (i >= 0 && at < end) at = emitBlock(view, at, ranges.start(i), ranges.end(i));
     }
-    for (let i = 0; i < holes.count && at < end; i++) {
-      if (!this.isRecent(holes, i)) at = emitBlock(view, at, holes.start(i), holes.end(i));
+    for (let i = 0; i < ranges.count && at < end; i++) {
+      if (!this.isRecent(ranges, i)) at = emitBlock(view, at, ranges.start(i), ranges.end(i));
     }
   }
 
-  private isRecent(holes: Intervals, index: number): boolean {
-    for (const number of this.recent) if (holes.indexOf(number) === index) return true;
+  private isRecent(ranges: SequenceRanges, index: number): boolean {
+    for (const number of this.recent) if (ranges.indexOf(number) === index) return true;
     return false;
   }
 }

@@ -251,10 +251,10 @@ function noteUnsent(c: Tcb): void {
   }
 }
 
-/** An ACK that carries no data, with SACK blocks when there are holes (RFC 2018 §4). */
+/** An ACK that carries no data, with SACK blocks when something arrived out of order (RFC 2018 §4). */
 export function sendAck(c: Tcb, now: Instant): void {
   const { out } = c.context;
-  const blocks = c.sackPermitted ? c.sackBlocks.count(c.holes, c.timestamps ? 3 : 4) : 0;
+  const blocks = c.sackPermitted ? c.sackBlocks.count(c.outOfOrder, c.timestamps ? 3 : 4) : 0;
   const headerLen =
     TCP_HEADER_LEN + (c.timestamps ? TIMESTAMPS_LEN : 0) + (blocks > 0 ? 4 + 8 * blocks : 0);
   const l4 = out.open(c.path, PROTOCOL_TCP, headerLen);
@@ -265,7 +265,7 @@ export function sendAck(c: Tcb, now: Instant): void {
   const { view } = out.slab;
   let at = l4 + TCP_HEADER_LEN;
   if (c.timestamps) at += emitTimestamps(view, at, c.tsVal(now), c.tsRecent);
-  if (blocks > 0) c.sackBlocks.emit(view, at, c.holes, blocks);
+  if (blocks > 0) c.sackBlocks.emit(view, at, c.outOfOrder, blocks);
   finishSegment(c, now, l4, c.sndNxt, headerLen, ACK, 0);
 }
 

@@ -8,9 +8,9 @@
  * losses, `send.ts` decides what to send and builds it, `timers.ts` serves the deadlines, `state.ts`
  * is the diagram. Each works on this class; `connection.ts` adds the calls of the connection's owner.
  *
- * Two rings own the bytes. `received` holds what arrived in order and is not yet taken by the host
- * socket, and behind it what arrived out of order; its free space is the window. `outgoing` holds
- * what the guest has not acknowledged and what is not yet sent. Neither grows beyond its limit:
+ * Rings own the bytes. `received` holds what arrived in order and is not yet taken by the host
+ * socket; the rest of its limit is the window. What arrived in the window, but out of order, is in `outOfOrder`.
+ * `outgoing` holds what the guest has not acknowledged and what is not yet sent. None grows beyond its limit:
  * that is the back-pressure in both directions.
  *
  * Handlers are never called from inside segment processing: events are noted in `events` and
@@ -36,6 +36,7 @@ import type { TcpConfig } from './config.ts';
 import type { CongestionControl } from './congestion.ts';
 import { Intervals } from './intervals.ts';
 import type { IsnGenerator } from './isn.ts';
+import { OutOfOrder } from './out-of-order.ts';
 import { RttEstimator } from './rtt.ts';
 import { SackBlocks } from './sack-blocks.ts';
 import { nextState, type TcpEvent, type TcpState } from './state.ts';
@@ -52,7 +53,8 @@ export const RCV_SCALE = 7;
 const MIN_SEND_LIMIT = 128 * 1024;
 /** Both directions, once the memory budget is three quarters spent. */
 const TIGHT_LIMIT = 64 * 1024;
-const MAX_HOLES = 128;
+/** Of sequence numbers, in either direction. */
+const MAX_RANGES = 128;
 
 /** The environment that the connections of one TCP layer share. */
 export interface TcpContext {
@@ -135,11 +137,10 @@ export abstract class Tcb extends Timer {
   ackNow = false;
   /** Bytes received and not acknowledged. */
   ackPending = 0;
-  readonly holes: Intervals = new Intervals(MAX_HOLES);
   readonly sackBlocks: SackBlocks = new SackBlocks();
 
   // Loss recovery (RFC 6675, 6582); see `recovery.ts`.
-  readonly sacked: Intervals = new Intervals(MAX_HOLES);
+  readonly sacked: Intervals = new Intervals(MAX_RANGES);
   recovery: 'none' | 'fast' | 'loss' = 'none';
   recover: Seq;
   /** Below this, what is not SACKed is deemed lost. */
@@ -182,6 +183,7 @@ export abstract class Tcb extends Timer {
 
   // Buffers.
   readonly received: ByteRing;
+  readonly outOfOrder: OutOfOrder;
   readonly outgoing: ByteRing;
   bytesToHost: number = NO_BYTES;
   bytesToGuest: number = NO_BYTES;
@@ -226,6 +228,7 @@ export abstract class Tcb extends Timer {
     this.lastHeard = now;
     this.lastSent = now;
     this.received = new ByteRing(context.pool);
+    this.outOfOrder = new OutOfOrder(context.pool, MAX_RANGES);
     this.outgoing = new ByteRing(context.pool);
   }
 
@@ -351,6 +354,7 @@ export abstract class Tcb extends Timer {
     this.state = 'closed';
     this.closeReason = reason;
     this.outgoing.clear();
+    this.outOfOrder.clear();
     this.context.forget(this);
   }
 

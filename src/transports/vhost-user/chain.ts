@@ -67,8 +67,9 @@ export class Chain {
     }
   }
 
-  /** Append the same to a ring. @returns false when there is no memory; nothing was committed */
+  /** Append the same to a ring. @returns false when there is no memory; nothing was written */
   readInto(ring: ByteRing, from: number, len: number): boolean {
+    if (!ring.ensure(len)) return false;
     let skip = from;
     let done = 0;
     for (let i = 0; i < this.firstWritable && done < len; i++) {
@@ -79,13 +80,10 @@ export class Chain {
       }
       const part = Math.min(segment - skip, len - done);
       const at = (this.offs[i] ?? 0) + skip;
-      if (!ring.writeAt(ring.length + done, (this.slabs[i] ?? NO_SLAB).bytes, at, part)) {
-        return false;
-      }
+      ring.append((this.slabs[i] ?? NO_SLAB).bytes, at, part);
       done += part;
       skip = 0;
     }
-    ring.commit(done);
     return true;
   }
 

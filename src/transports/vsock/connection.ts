@@ -154,11 +154,10 @@ export class Connection implements VsockStream {
       return;
     }
     assert(len <= this.port.sendBuffer - this.tx.length, 'sent more than sendSpace');
-    if (!this.tx.writeAt(this.tx.length, bytes, off, len)) {
+    if (!this.tx.append(bytes, off, len)) {
       this.fail('reset-by-host');
       return;
     }
-    this.tx.commit(len);
     this.port.queueSend(this);
   }
 

@@ -166,9 +166,7 @@ class FlatPayload implements PacketPayload {
   }
 
   readInto(ring: ByteRing, len: number): boolean {
-    if (!ring.writeAt(ring.length, this.bytes, 0, len)) return false;
-    ring.commit(len);
-    return true;
+    return ring.append(this.bytes, 0, len);
   }
 }
 
