@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os';
 import { Counters } from '../base/counters.ts';
 import { reportFault } from '../base/faults.ts';
 import type { Log } from '../base/log.ts';
-import { type Clock, NEVER } from '../base/time.ts';
+import { type Clock, type Instant, NEVER } from '../base/time.ts';
 import { AddressMap } from '../proxy/address-map.ts';
 import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
 import { type FlushScheduler, ImmediateFlush } from '../proxy/flush-scheduler.ts';
@@ -46,6 +46,13 @@ export interface DataPathDeps {
   readonly events: Omit<StackEvents, 'afterWork'>;
 }
 
+/** A part with deadlines, which the data path's timer serves. */
+export interface TimedPart {
+  /** When {@link onTimeout} has work next, or `NEVER`. */
+  nextTimeout(): Instant;
+  onTimeout(now: Instant): void;
+}
+
 export class DataPath {
   readonly addressMap: AddressMap;
   readonly stack: Stack;
@@ -64,6 +71,7 @@ export class DataPath {
   private readonly clock: Clock;
   private readonly outboxes: Outboxes;
   private readonly busyPoll: BusyPoll;
+  private readonly timed: TimedPart[];
   private isClosed = false;
 
   constructor(deps: DataPathDeps) {
@@ -140,6 +148,7 @@ export class DataPath {
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'connection refused'),
       onGuestHeard: (_address, mac) => onGuestHeard(mac),
     };
+    this.timed = [udp, published, echo, stack];
     const windowUs = config.busyPollUs ?? defaultWindowUs(availableParallelism());
     this.busyPoll = new BusyPoll({ clock, carried }, windowUs);
   }
@@ -167,19 +176,20 @@ export class DataPath {
     this.busyPoll.onWork();
   }
 
+  /** Have the timer serve `part`, whose deadlines come from the guests' packets. */
+  serveTime(part: TimedPart): void {
+    this.timed.unshift(part);
+  }
+
   private arm(): void {
-    const at = Math.min(
-      this.stack.nextTimeout(),
-      this.udp.nextTimeout(),
-      this.published.nextTimeout(),
-      this.echo.nextTimeout(),
-    );
+    let at = NEVER;
+    for (const part of this.timed) at = Math.min(at, part.nextTimeout());
     this.clock.wakeAt(at, this.onTime);
   }
 
   private readonly onTime = (): void => {
     const now = this.clock.now();
-    for (const part of [this.udp, this.published, this.echo, this.stack]) {
+    for (const part of this.timed) {
       try {
         part.onTimeout(now);
       } catch (fault) {

@@ -160,6 +160,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     });
     this.dns = this.makeDns(dhcp);
     const gatewayDns = new GatewayDns(this.dns, stack, clock, flusher);
+    this.dataPath.serveTime(gatewayDns);
     stack.serveUdp(DNS_PORT, gatewayDns.onDatagram);
     listeners.serve(gateway, DNS_PORT, (now, request) => gatewayDns.onRequest(now, request));
     this.guestApi = config.guestApi.enabled ? this.makeGuestApi(addresses) : undefined;

@@ -77,7 +77,11 @@ export type DnsCount =
   | 'joined'
   | 'failed'
   | 'zone-transfer'
-  | 'too-many-waiting';
+  | 'too-many-waiting'
+  /** Connections ended: idle, in favour of others beyond a limit, or with answers that the guest did not read. */
+  | 'tcp-idle'
+  | 'tcp-evicted'
+  | 'tcp-unread';
 
 export type DnsReply = (message: Uint8Array) => void;
 

@@ -1,7 +1,11 @@
 /**
  * DNS on the gateway's address: the guests' datagrams and connections to port 53, and the forwarder
  * that answers them.
+ *
+ * A connection without a whole query or an answer for ten seconds is ended (RFC 7766 §6.2.3 asks for a few seconds),
+ * and reset when the guest does not end it too. Connections are bounded for each guest and in total.
  */
+import type { Chained } from '../../base/chain.ts';
 import { keyGuest, keyRemote } from '../../base/flow-key.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import type {
@@ -13,27 +17,46 @@ import type {
   TcpRequest,
 } from '../../stack/flow.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
+import { type ServiceClient, ServiceClients, type ServiceLimits } from '../service-clients.ts';
 import type { DnsForwarder } from './forwarder.ts';
 import { DnsTcpSession } from './tcp-session.ts';
 
 export const DNS_PORT = 53;
+
+export const DNS_TCP_LIMITS: ServiceLimits = { total: 1024, ofGuest: 128, idleMs: 10_000 };
 
 export class GatewayDns {
   private readonly forwarder: DnsForwarder;
   private readonly downstream: Downstream;
   private readonly clock: Clock;
   private readonly flusher: FlushScheduler;
+  private readonly clients: ServiceClients<DnsFlow>;
 
   constructor(
     forwarder: DnsForwarder,
     downstream: Downstream,
     clock: Clock,
     flusher: FlushScheduler,
+    limits: ServiceLimits = DNS_TCP_LIMITS,
   ) {
     this.forwarder = forwarder;
     this.downstream = downstream;
     this.clock = clock;
     this.flusher = flusher;
+    this.clients = new ServiceClients(limits);
+  }
+
+  /** Connections of guests. */
+  get connectionCount(): number {
+    return this.clients.size;
+  }
+
+  nextTimeout(): Instant {
+    return this.clients.nextTimeout();
+  }
+
+  onTimeout(now: Instant): void {
+    this.clients.onTimeout(now);
   }
 
   readonly onDatagram = (_now: Instant, datagram: Datagram): void => {
@@ -46,38 +69,59 @@ export class GatewayDns {
   };
 
   onRequest(now: Instant, request: TcpRequest): void {
-    request.accept(now, new DnsFlow(this.forwarder, this.clock, this.flusher));
+    const { forwarder, clock, flusher, clients } = this;
+    const handler = new DnsFlow(
+      { forwarder, clock, flusher, clients },
+      request.id.guest.toString(),
+    );
+    const flow = request.accept(now, handler);
+    if (flow !== undefined) handler.join(now, flow);
   }
 }
 
+interface DnsFlowContext {
+  readonly forwarder: DnsForwarder;
+  readonly clock: Clock;
+  readonly flusher: FlushScheduler;
+  readonly clients: ServiceClients<DnsFlow>;
+}
+
 /** One guest connection: queries in, framed answers out; ended when the guest has ended it. */
-class DnsFlow implements TcpFlowHandler {
+class DnsFlow implements TcpFlowHandler, ServiceClient<DnsFlow>, Chained<DnsFlow> {
+  chainNext: DnsFlow | undefined = undefined;
+  chainPrev: DnsFlow | undefined = undefined;
+  usedAt: Instant = 0;
+  readonly owner: string;
   private readonly session: DnsTcpSession;
-  private readonly clock: Clock;
-  private readonly flusher: FlushScheduler;
+  private readonly context: DnsFlowContext;
   private flow: TcpFlow | undefined = undefined;
   private guestEnded = false;
+  private ended = false;
 
-  constructor(forwarder: DnsForwarder, clock: Clock, flusher: FlushScheduler) {
-    this.clock = clock;
-    this.flusher = flusher;
-    this.session = new DnsTcpSession(forwarder, (framed) => this.write(framed));
+  constructor(context: DnsFlowContext, owner: string) {
+    this.context = context;
+    this.owner = owner;
+    this.session = new DnsTcpSession(context.forwarder, (framed) => this.write(framed));
   }
 
-  onOpen(_now: Instant, flow: TcpFlow): void {
+  join(now: Instant, flow: TcpFlow): void {
     this.flow = flow;
+    this.context.clients.add(now, this);
   }
+
+  onOpen(_now: Instant, _flow: TcpFlow): void {}
 
   onReadable(now: Instant, flow: TcpFlow): void {
-    this.flow = flow;
     while (flow.receivedLen > 0) {
       const run = flow.readable();
+      const { queries } = this.session;
       const problem = this.session.push(run);
       flow.release(now, run.length);
-      if (problem === undefined) continue;
-      this.session.close();
-      flow.abort(now);
-      return;
+      if (problem !== undefined) {
+        this.reset(now);
+        return;
+      }
+      if (this.session.queries !== queries) this.context.clients.use(now, this);
     }
   }
 
@@ -91,20 +135,48 @@ class DnsFlow implements TcpFlowHandler {
   onClosed(_now: Instant, _flow: TcpFlow, _reason: CloseReason): void {
     this.session.close();
     this.flow = undefined;
+    this.context.clients.remove(this);
+  }
+
+  expire(now: Instant): boolean {
+    const { forwarder, flusher } = this.context;
+    flusher.schedule();
+    if (!this.ended) {
+      this.ended = true;
+      forwarder.counts.add('tcp-idle');
+      this.session.close();
+      this.flow?.shutdown(now);
+      return true;
+    }
+    this.reset(now);
+    return false;
+  }
+
+  evict(now: Instant): void {
+    this.context.forwarder.counts.add('tcp-evicted');
+    this.reset(now);
+  }
+
+  private reset(now: Instant): void {
+    this.session.close();
+    this.flow?.abort(now);
+    this.flow = undefined;
+    this.context.clients.remove(this);
   }
 
   private write(framed: Uint8Array): void {
     const { flow } = this;
     if (flow === undefined) return;
-    const now = this.clock.now();
+    const now = this.context.clock.now();
     if (flow.sendSpace < framed.length) {
       // A guest that sends queries without reading: its answers are not buffered.
-      this.session.close();
-      flow.abort(now);
+      this.context.forwarder.counts.add('tcp-unread');
+      this.reset(now);
     } else {
       flow.send(now, framed, 0, framed.length);
       if (this.guestEnded && this.session.idle) flow.shutdown(now);
+      else this.context.clients.use(now, this);
     }
-    this.flusher.schedule();
+    this.context.flusher.schedule();
   }
 }

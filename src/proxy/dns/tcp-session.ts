@@ -16,6 +16,8 @@ const MAX_WAITING = 64;
 export type DnsSessionProblem = DnsFramingProblem | 'dns-tcp-too-many-waiting';
 
 export class DnsTcpSession {
+  /** Whole queries that came. */
+  queries = 0;
   private readonly reader: DnsTcpReader;
   private waiting = 0;
   private flooded = false;
@@ -24,6 +26,7 @@ export class DnsTcpSession {
   /** @param write may keep the bytes that it is given; never called after {@link close} */
   constructor(forwarder: DnsForwarder, write: (framed: Uint8Array) => void) {
     this.reader = new DnsTcpReader(MAX_QUERY_LEN, (message) => {
+      this.queries++;
       if (this.waiting >= MAX_WAITING) {
         this.flooded = true;
         return;
