@@ -26,7 +26,18 @@ export const MAX_BUFFER: number = 1 << MAX_SHIFT;
 /** What a buffer counts for. */
 export const costOf = (size: number): number => (size < SMALL ? size + OBJECTS_COST : size);
 
-export class BufferPool {
+/** Where rings have their storage from. */
+export interface Storage {
+  /**
+   * @param atLeast bytes wanted, at most `MAX_BUFFER`
+   * @returns a buffer whose length is a power of two; its bytes are not cleared. Undefined when there is none
+   */
+  acquire(atLeast: number): Uint8Array | undefined;
+  /** Give a buffer back; the caller must hold no view of it. */
+  release(buffer: Uint8Array): void;
+}
+
+export class BufferPool implements Storage {
   readonly budget: number;
   /** Cost of what was handed out and not given back, in bytes. */
   inUse = 0;
@@ -52,11 +63,11 @@ export class BufferPool {
     return this.inUse + SPENT_MARGIN > this.budget;
   }
 
-  /**
-   * @param atLeast bytes wanted, at most `MAX_BUFFER`
-   * @returns a buffer whose length is a power of two; its bytes are not cleared. Undefined when the
-   *   budget is spent
-   */
+  /** What the buffer counts for that `acquire` returns. */
+  costFor(atLeast: number): number {
+    return costOf(1 << classOf(atLeast));
+  }
+
   acquire(atLeast: number): Uint8Array | undefined {
     const shift = classOf(atLeast);
     const size = 1 << shift;
@@ -72,7 +83,6 @@ export class BufferPool {
     return buffer;
   }
 
-  /** Give a buffer back; the caller must hold no view of it. */
   release(buffer: Uint8Array): void {
     const size = buffer.length;
     this.inUse -= costOf(size);

@@ -4,14 +4,14 @@
  *
  * Theory of operation
  * -------------------
- * Storage comes from a `BufferPool`, doubles when a write needs it and goes back as soon as the ring is empty, so that
+ * Storage doubles when a write needs it and goes back as soon as the ring is empty, so that
  * an idle connection costs none. Rings are joined by a copy of the smaller one, so that a byte is copied a logarithmic
  * number of times in whatever order it comes. A run handed out by `lend` is *lent*: it stays in place until `release`,
  * also when the ring grows in between (the old storage is then kept until the loan ends). Space handed out by `reserve`
  * stays in place until `fill`: no other write is allowed in between.
  */
 import { assert } from './assert.ts';
-import type { BufferPool } from './buffer-pool.ts';
+import type { Storage } from './buffer-pool.ts';
 import { copyBytes } from './copy-bytes.ts';
 import { type Run, runOf } from './run.ts';
 
@@ -20,7 +20,7 @@ const NONE = new Uint8Array(0);
 export class ByteRing {
   /** Bytes held. */
   length = 0;
-  private readonly pool: BufferPool;
+  private readonly storage: Storage;
   private buffer: Uint8Array = NONE;
   private head = 0;
   private lent = false;
@@ -28,8 +28,13 @@ export class ByteRing {
   /** Storage that a loan still reads, after the ring has moved to a larger one. */
   private retired: Uint8Array | undefined = undefined;
 
-  constructor(pool: BufferPool) {
-    this.pool = pool;
+  constructor(storage: Storage) {
+    this.storage = storage;
+  }
+
+  /** Whether a run is lent. */
+  get isLent(): boolean {
+    return this.lent;
   }
 
   /** Bytes of storage held now. */
@@ -141,7 +146,7 @@ export class ByteRing {
   /** Give all storage back. Lent runs and space may not be used any more. */
   clear(): void {
     this.releaseRetired();
-    if (this.buffer.length > 0) this.pool.release(this.buffer);
+    if (this.buffer.length > 0) this.storage.release(this.buffer);
     this.buffer = NONE;
     this.head = 0;
     this.length = 0;
@@ -151,7 +156,7 @@ export class ByteRing {
 
   private releaseRetired(): void {
     if (this.retired === undefined) return;
-    this.pool.release(this.retired);
+    this.storage.release(this.retired);
     this.retired = undefined;
   }
 
@@ -178,7 +183,7 @@ export class ByteRing {
   }
 
   private grow(atLeast: number): boolean {
-    const next = this.pool.acquire(atLeast);
+    const next = this.storage.acquire(atLeast);
     if (next === undefined) return false;
     const old = this.buffer;
     const first = Math.min(this.length, old.length - this.head);
@@ -193,7 +198,7 @@ export class ByteRing {
   /** The ring moves to other storage; what a loan reads of this one stays until it ends. */
   private retire(old: Uint8Array): void {
     if (this.lent) this.retired = old;
-    else if (old.length > 0) this.pool.release(old);
+    else if (old.length > 0) this.storage.release(old);
     this.lent = false;
   }
 }

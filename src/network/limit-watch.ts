@@ -25,8 +25,8 @@ export class LimitWatch {
 
   /** To be called after work. */
   check(now: Instant): void {
-    const refused =
-      this.drops.get('tcp-connection-table-full') + this.drops.get('tcp-share-used-up');
+    const { drops } = this;
+    const refused = drops.get('tcp-connection-table-full') + drops.get('tcp-connection-evicted');
     if (refused === this.seen) return;
     this.seen = refused;
     const isKnown = this.problem(now) !== undefined;

@@ -56,6 +56,7 @@ export type TcpSegmentDrop =
   /** A range that had arrived out of order gave way for want of memory; the guest sends it again. */
   | 'tcp-reneged'
   | 'tcp-connection-table-full'
-  | 'tcp-share-used-up'
+  | 'tcp-connection-evicted'
+  | 'tcp-request-table-full'
   | 'tcp-request-evicted'
   | 'tcp-time-wait-evicted';

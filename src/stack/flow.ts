@@ -9,6 +9,7 @@ import type { IpAddress } from '../base/ip-address.ts';
 import type { Slab } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
 import type { Mac } from '../wire/mac.ts';
+import type { Guest } from './guest.ts';
 
 export interface FlowId {
   readonly guest: IpAddress;
@@ -32,6 +33,8 @@ export type CloseReason =
   | 'refused'
   | 'unreachable'
   | 'timed-out'
+  /** Its guest held more of a budget than any other when that ran short. */
+  | 'evicted'
   | 'link-down';
 
 /** `refused` answers with RST; `timed-out` with silence; the others with the ICMP error named. */
@@ -45,6 +48,7 @@ export type RefuseReason =
 /** A guest SYN held unanswered until the host connection has succeeded or failed. */
 export interface TcpRequest {
   readonly id: FlowId;
+  readonly owner: Guest;
   /**
    * Complete the handshake. The flow is established once `handler.onOpen` is called; `send` may be
    * used at once. Undefined when the guest has given up in the meantime.
@@ -58,6 +62,7 @@ export interface TcpRequest {
 /** One guest TCP connection, terminated here. Opened by the guest, or from above by `dial`. */
 export interface TcpFlow extends ByteStream {
   readonly id: FlowId;
+  readonly owner: Guest;
   reserve(min: number): Uint8Array | undefined;
   fill(now: Instant, n: number): void;
   /** State and counters for people; made on demand. */
@@ -87,6 +92,7 @@ export type TcpFlowHandler = ByteStreamHandler<TcpFlow, CloseReason>;
 export interface Datagram {
   /** Nine words: guest address, remote address, and both ports; see `base/flow-key.ts`. */
   readonly key: Int32Array;
+  readonly owner: Guest;
   readonly guestPort: number;
   readonly remotePort: number;
   /** Payload: `len` bytes at `off` of `slab`, borrowed for the call. */
@@ -100,6 +106,7 @@ export interface Datagram {
 /** A guest's echo request to an address that is not the gateway's own; reused like a datagram. */
 export interface EchoRequest {
   readonly key: Int32Array;
+  readonly owner: Guest;
   readonly identifier: number;
   readonly sequence: number;
   /** The data after the echo header. */

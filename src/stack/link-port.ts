@@ -6,6 +6,7 @@ import { reportFault } from '../base/faults.ts';
 import { NO_BYTES } from '../base/no-bytes.ts';
 import type { Instant } from '../base/time.ts';
 import type { Frame } from './frame.ts';
+import type { Guest } from './guest.ts';
 import type { FrameReader, FrameWriter } from './link.ts';
 
 /** Something with frames to send that found the link full. */
@@ -25,6 +26,8 @@ export class LinkPort implements FrameReader {
   readonly name: string;
   readonly writer: FrameWriter;
   readonly attachedAt: Instant;
+  /** Whoever is behind it. */
+  guest: Guest;
   framesToHost = 0;
   bytesToHost: number = NO_BYTES;
   framesToGuest = 0;
@@ -37,12 +40,21 @@ export class LinkPort implements FrameReader {
   private readonly owner: PortOwner;
   private blocked: BlockedSender[] = [];
 
-  constructor(id: number, name: string, writer: FrameWriter, owner: PortOwner, now: Instant) {
+  constructor(
+    id: number,
+    name: string,
+    writer: FrameWriter,
+    owner: PortOwner,
+    guest: Guest,
+    now: Instant,
+  ) {
     this.id = id;
     this.name = name;
     this.writer = writer;
     this.owner = owner;
     this.attachedAt = now;
+    this.guest = guest;
+    guest.link = this;
   }
 
   onFrame(now: Instant, frame: Frame): void {

@@ -15,6 +15,7 @@ import type { IpAddress } from '../base/ip-address.ts';
 import { type Instant, NEVER } from '../base/time.ts';
 import { setEtherType } from '../wire/ethernet.ts';
 import { formatMac, type Mac, writeMac } from '../wire/mac.ts';
+import type { Guest } from './guest.ts';
 import type { LinkPort } from './link-port.ts';
 
 const MAX_NEIGHBORS = 4096;
@@ -30,6 +31,8 @@ export class Neighbor {
   readonly address: IpAddress;
   mac: Mac = 0;
   port: LinkPort | undefined = undefined;
+  /** Whose address it is: of the link where it was heard last, also while that is gone. */
+  guest: Guest;
   lastSeen: Instant;
   /** When ARP last asked for it. */
   askedAt: Instant = Number.NEGATIVE_INFINITY;
@@ -48,8 +51,9 @@ export class Neighbor {
   private dst2src0 = 0;
   private src12 = 0;
 
-  constructor(address: IpAddress, now: Instant) {
+  constructor(address: IpAddress, guest: Guest, now: Instant) {
     this.address = address;
+    this.guest = guest;
     this.lastSeen = now;
   }
 
@@ -77,15 +81,21 @@ export class NeighborTable {
   private readonly ours: Mac;
   private readonly table: FlowTable<Neighbor>;
   private readonly scratch = makeKey();
+  private readonly nobody: Guest;
   private readonly onHeard: (now: Instant, neighbor: Neighbor) => void;
 
-  /** @param onHeard called when a guest is heard for the first time, or elsewhere than before */
+  /**
+   * @param nobody owner of addresses that were not heard yet
+   * @param onHeard called when a guest is heard for the first time, or elsewhere than before
+   */
   constructor(
     ours: Mac,
     secret: number,
+    nobody: Guest,
     onHeard: (now: Instant, neighbor: Neighbor) => void = () => {},
   ) {
     this.ours = ours;
+    this.nobody = nobody;
     this.onHeard = onHeard;
     this.table = new FlowTable(MAX_NEIGHBORS, secret);
   }
@@ -107,7 +117,7 @@ export class NeighborTable {
     const found = this.findAddress(address);
     if (found !== undefined) return found;
     if (this.table.size >= MAX_NEIGHBORS && !this.evict()) return undefined;
-    const neighbor = new Neighbor(address, now);
+    const neighbor = new Neighbor(address, this.nobody, now);
     neighbor.setMac(0, this.ours);
     setKeyAddress(this.scratch, KEY_GUEST, address);
     this.table.set(this.scratch, neighbor);
@@ -120,6 +130,7 @@ export class NeighborTable {
     if (neighbor.mac === mac && neighbor.port === port) return;
     neighbor.setMac(mac, this.ours);
     neighbor.port = port;
+    neighbor.guest = port.guest;
     neighbor.goneAt = NEVER;
     neighbor.awaitedSince = NEVER;
     const waiting = [...neighbor.waiters];

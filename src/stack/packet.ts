@@ -1,7 +1,9 @@
 /** One received IP packet, parsed: a single record, reused for each. Nothing of it is kept. */
+import { assert } from '../base/assert.ts';
 import { keyGuestPort, keyRemotePort, makeKey } from '../base/flow-key.ts';
 import { makeSlab, type Slab } from '../base/slab.ts';
 import type { Datagram, EchoRequest } from './flow.ts';
+import type { Guest } from './guest.ts';
 import type { Neighbor } from './neighbor.ts';
 
 export class Packet implements Datagram, EchoRequest {
@@ -28,6 +30,11 @@ export class Packet implements Datagram, EchoRequest {
   len = 0;
   identifier = 0;
   sequence = 0;
+
+  get owner(): Guest {
+    assert(this.neighbor !== undefined, 'a packet without a sender has no owner');
+    return this.neighbor.guest;
+  }
 
   get guestPort(): number {
     return keyGuestPort(this.key);

@@ -16,6 +16,7 @@ import { isGroupMac, type Mac, readMac } from '../wire/mac.ts';
 import type { StackDrop } from './drops.ts';
 import { forwardFrame } from './forward.ts';
 import { Frame } from './frame.ts';
+import type { GuestTable } from './guest-table.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor } from './link.ts';
 import { LinkPort, type PortOwner } from './link-port.ts';
 import { Segmentation } from './segmentation.ts';
@@ -41,6 +42,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
   private readonly ours: Mac;
   private readonly owner: SegmentOwner;
   private readonly drops: Counters<StackDrop>;
+  private readonly guests: GuestTable;
   private readonly stations = new Map<Mac, LinkPort>();
   private readonly segmentation = new Segmentation();
   /** The datagram in service of those that came in one frame. */
@@ -48,10 +50,11 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
   private readonly pieceSlab: Slab = makeSlab(MAX_FRAME);
   private nextId = 1;
 
-  constructor(ours: Mac, owner: SegmentOwner, drops: Counters<StackDrop>) {
+  constructor(ours: Mac, owner: SegmentOwner, drops: Counters<StackDrop>, guests: GuestTable) {
     this.ours = ours;
     this.owner = owner;
     this.drops = drops;
+    this.guests = guests;
   }
 
   attach(now: Instant, name: string, writer: FrameWriter): FrameReader | undefined {
@@ -59,7 +62,9 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
       this.drops.add('link-table-full');
       return undefined;
     }
-    const port = new LinkPort(this.nextId++, name, writer, this, now);
+    const listener = name.split('#', 1)[0] ?? name;
+    const guest = this.guests.attach(now, listener);
+    const port = new LinkPort(this.nextId++, name, writer, this, guest, now);
     this.ports.add(port);
     this.owner.onPortUp(now, port);
     return port;
@@ -124,11 +129,13 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     this.ports.delete(port);
     for (const [mac, at] of this.stations) if (at === port) this.stations.delete(mac);
     this.owner.onPortDown(now, port);
+    this.guests.detach(now, port.guest);
   }
 
   private learn(port: LinkPort, src: Mac): boolean {
     if (isGroupMac(src) || src === this.ours || src === 0) return false;
     port.lastSource = src;
+    this.guests.hear(port, src);
     const before = this.stations.get(src);
     if (before === port) return true;
     if (before?.lastSource === src) before.lastSource = -1; // it moved, and may move back

@@ -29,6 +29,7 @@ import type {
   Upstream,
 } from './flow.ts';
 import type { Frame } from './frame.ts';
+import { GuestTable } from './guest-table.ts';
 import { ArpLayer } from './ipv4/arp.ts';
 import { DhcpLayer, type DhcpResponder } from './ipv4/dhcp.ts';
 import { IcmpInput } from './ipv4/icmp-input.ts';
@@ -85,6 +86,7 @@ export class Stack
   readonly tcp: TcpLayer;
   readonly config: StackConfig;
   readonly icmp: IcmpOutput;
+  readonly guests: GuestTable;
   private readonly icmpInput: IcmpInput;
   private readonly segment: EthernetSegment;
   private readonly neighbors: NeighborTable;
@@ -112,9 +114,13 @@ export class Stack
     this.events = events;
     this.lastNow = now;
     this.wheel = new TimerWheel(now);
-    this.segment = new EthernetSegment(config.mac, this, this.drops);
-    this.neighbors = new NeighborTable(config.mac, random.next32(), (at, { address, mac }) =>
-      upstream.onGuestHeard?.(at, address, mac),
+    this.guests = new GuestTable(now);
+    this.segment = new EthernetSegment(config.mac, this, this.drops, this.guests);
+    this.neighbors = new NeighborTable(
+      config.mac,
+      random.next32(),
+      this.guests.nobody,
+      (at, { address, mac }) => upstream.onGuestHeard?.(at, address, mac),
     );
     this.upstream = upstream;
     this.out = new IpOutput(config.mtu, this);
@@ -137,7 +143,6 @@ export class Stack
       drops: this.drops,
       random,
       upstream,
-      hasShare: (neighbor) => this.hasShare(neighbor),
     });
     this.icmpInput = new IcmpInput(this.icmp, config.gateway, this.drops, this.tcp, upstream);
     this.input = new Ipv4Input({
@@ -350,15 +355,6 @@ export class Stack
   }
 
   // --- inside ---
-
-  /** One link's guests must not take every connection there is: the table is shared by all links alike. */
-  private hasShare({ port }: Neighbor): boolean {
-    let held = 0;
-    this.neighbors.forEach((neighbor) => {
-      if (neighbor.port === port) held += neighbor.users;
-    });
-    return held < this.tcp.config.maxConnections / Math.max(this.segment.ports.size, 1);
-  }
 
   private neighborFor(now: Instant, guest: IpAddress): Neighbor | undefined {
     const neighbor = this.neighbors.findAddress(guest);

@@ -5,7 +5,7 @@ import { LimitWatch, RECENT_MS } from '../../src/network/limit-watch.ts';
 import type { StackDrop } from '../../src/stack/drops.ts';
 
 describe('network/limit-watch', () => {
-  for (const drop of ['tcp-connection-table-full', 'tcp-share-used-up'] as const) {
+  for (const drop of ['tcp-connection-table-full', 'tcp-connection-evicted'] as const) {
     it(`${drop} is logged once, and a problem for a minute`, () => {
       const drops = new Counters<StackDrop>();
       const lines: object[] = [];

@@ -1,4 +1,5 @@
 /** A Downstream that writes down what it is asked, and a wait for what real sockets do. */
+
 import {
   KEY_GUEST,
   KEY_REMOTE,
@@ -20,6 +21,8 @@ import type {
   NetworkError,
   TcpFlow,
 } from '../../src/stack/flow.ts';
+import type { Guest } from '../../src/stack/guest.ts';
+import { testGuest } from '../support/test-guest.ts';
 
 export function ip(text: string): IpAddress {
   const address = parseAddress(text);
@@ -130,6 +133,9 @@ export class TestClock implements Clock {
   wakeAt(): void {}
 }
 
+/** Of all that a test sends as a guest. */
+export const OWNER: Guest = testGuest();
+
 export function datagram(
   guestPort: number,
   remote: string,
@@ -142,7 +148,16 @@ export function datagram(
   setKeyAddress(key, KEY_GUEST, guest);
   setKeyAddress(key, KEY_REMOTE, ip(remote));
   setKeyPorts(key, guestPort, remotePort);
-  return { key, guestPort, remotePort, slab: slabOver(payload), off: 0, len: payload.length, ttl };
+  return {
+    key,
+    owner: OWNER,
+    guestPort,
+    remotePort,
+    slab: slabOver(payload),
+    off: 0,
+    len: payload.length,
+    ttl,
+  };
 }
 
 export function echoRequest(
@@ -155,7 +170,16 @@ export function echoRequest(
   const key = makeKey();
   setKeyAddress(key, KEY_GUEST, GUEST);
   setKeyAddress(key, KEY_REMOTE, ip(remote));
-  return { key, identifier, sequence, slab: slabOver(payload), off: 0, len: payload.length, ttl };
+  return {
+    key,
+    owner: OWNER,
+    identifier,
+    sequence,
+    slab: slabOver(payload),
+    off: 0,
+    len: payload.length,
+    ttl,
+  };
 }
 
 /** Let the event loop turn until `condition` holds. It gives up, since mocha waits for it to end. */

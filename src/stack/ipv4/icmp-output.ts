@@ -1,6 +1,6 @@
 /**
  * ICMP to the guest (RFC 792, RFC 1122 §3.2.2, RFC 1812 §4.3): echo replies, and every error that the stack
- * or the proxy reports. Errors are rate-limited (RFC 1812 §4.3.2.8).
+ * or the proxy reports. Errors are rate-limited, for each guest (RFC 1812 §4.3.2.8).
  */
 import { copyBytes } from '../../base/copy-bytes.ts';
 import type { Counters } from '../../base/counters.ts';
@@ -39,7 +39,6 @@ import type { Neighbor } from '../neighbor.ts';
 import type { Packet } from '../packet.ts';
 import { type IpOutput, type Path, pathTo } from './output.ts';
 
-const ERRORS_PER_SECOND = 1000;
 /** RFC 1812 §4.3.2.3: as much of the packet as fits 576 bytes. */
 const MAX_QUOTE = 576 - IPV4_HEADER_LEN - ICMP_HEADER_LEN;
 const MIN_QUOTED_L4 = 8;
@@ -51,8 +50,7 @@ export class IcmpOutput {
   private readonly quoted = new Ipv4Fields();
   private readonly gateway: IpAddress;
   private readonly drops: Counters<StackDrop>;
-  private second = 0;
-  private inSecond = 0;
+  private now: Instant = 0;
 
   constructor(out: IpOutput, gateway: IpAddress, drops: Counters<StackDrop>) {
     this.out = out;
@@ -82,7 +80,7 @@ export class IcmpOutput {
   sendErrorFor(packet: Packet, type: number, code: number, mtu = 0): void {
     const { neighbor, slab, l3Off } = packet;
     if (neighbor === undefined || packet.group || isIcmpError(packet)) return;
-    if (!this.mayReport()) return;
+    if (!this.mayReport(neighbor)) return;
     const len = Math.min(ipv4TotalLength(slab.view, l3Off), MAX_QUOTE);
     const { scratch } = this.out;
     copyBytes(slab.bytes, l3Off, scratch.bytes, ICMP_HEADER_LEN, len);
@@ -99,7 +97,7 @@ export class IcmpOutput {
     sequence: Seq,
     reason: Exclude<RefuseReason, 'refused' | 'timed-out'>,
   ): void {
-    if (!this.mayReport()) return;
+    if (!this.mayReport(path.neighbor)) return;
     const { view } = this.out.scratch;
     const at = this.quoteHeader(path.neighbor, path.source, PROTOCOL_TCP, IPV4_HEADER_LEN);
     view.setUint16(at, keyGuestPort(key));
@@ -116,7 +114,7 @@ export class IcmpOutput {
     from: IpAddress,
     payloadLen: number,
   ): void {
-    if (!this.mayReport()) return;
+    if (!this.mayReport(neighbor)) return;
     const { view } = this.out.scratch;
     const at = this.quoteHeader(neighbor, id.remote, PROTOCOL_UDP, 8 + payloadLen);
     view.setUint16(at, id.guestPort);
@@ -127,7 +125,7 @@ export class IcmpOutput {
   }
 
   sendEchoError(neighbor: Neighbor, id: EchoId, error: NetworkError, from: IpAddress): void {
-    if (!this.mayReport()) return;
+    if (!this.mayReport(neighbor)) return;
     const { view } = this.out.scratch;
     const at = this.quoteHeader(neighbor, id.remote, PROTOCOL_ICMP, ICMP_HEADER_LEN);
     emitEcho(view, at, ICMP_ECHO, id.identifier, id.sequence, 0);
@@ -165,21 +163,15 @@ export class IcmpOutput {
     return false;
   }
 
-  private mayReport(): boolean {
-    if (this.inSecond < ERRORS_PER_SECOND) {
-      this.inSecond++;
-      return true;
-    }
+  private mayReport({ guest }: Neighbor): boolean {
+    if (guest.icmpErrors.take(this.now)) return true;
     this.drops.add('icmp-error-rate-limited');
     return false;
   }
 
-  /** Start a new second of the rate limit if one has begun. */
+  /** Time for the rate limits. */
   tick(now: Instant): void {
-    const second = Math.floor(now / 1000);
-    if (second === this.second) return;
-    this.second = second;
-    this.inSecond = 0;
+    this.now = now;
   }
 }
 

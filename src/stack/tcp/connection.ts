@@ -7,7 +7,9 @@ import type { Seq } from '../../base/seq.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import { ACK, RST } from '../../wire/tcp.ts';
 import type { FlowId, TcpFlow, TcpFlowHandler, TcpFlowInfo } from '../flow.ts';
+import type { Guest } from '../guest.ts';
 import type { Path } from '../ipv4/output.ts';
+import type { TcpShares } from './connection-memory.ts';
 import { armTimer } from './deadlines.ts';
 import { output, outputWhole, sendReset } from './send.ts';
 import {
@@ -44,11 +46,16 @@ export class TcpConnection extends Tcb implements TcpFlow, Chained<TcpConnection
     id: FlowId,
     key: Int32Array,
     path: Path,
+    shares: TcpShares,
     iss: Seq,
     handler: TcpFlowHandler,
   ) {
-    super(context, now, id, key, path, iss);
+    super(context, now, id, key, path, shares, iss);
     this.handler = handler;
+  }
+
+  get owner(): Guest {
+    return this.shares.guest;
   }
 
   get receivedLen(): number {
@@ -130,6 +137,13 @@ export class TcpConnection extends Tcb implements TcpFlow, Chained<TcpConnection
     if (this.state !== 'syn-sent') sendReset(this, now, this.sndNxt, RST | ACK);
     this.end('reset-by-host');
     this.mute();
+  }
+
+  override evict(now: Instant): void {
+    if (this.state === 'closed') return;
+    if (this.state !== 'syn-sent') sendReset(this, now, this.sndNxt, RST | ACK);
+    this.close('evicted');
+    if (!this.received.isLent) this.received.clear();
   }
 
   describe(): TcpFlowInfo {

@@ -12,7 +12,7 @@
  * Limits: `limit` ranges, found by binary search; a segment that would make one more is dropped, as it is without memory.
  * Storage is at most twice the bytes of a range, or the pool's smallest piece.
  */
-import type { BufferPool } from '../../base/buffer-pool.ts';
+import type { Storage } from '../../base/buffer-pool.ts';
 import { ByteRing } from '../../base/byte-ring.ts';
 import { type Seq, seqAdd, seqDiff, seqLe, seqLt } from '../../base/seq.ts';
 import type { SequenceRanges } from './intervals.ts';
@@ -20,13 +20,13 @@ import type { SequenceRanges } from './intervals.ts';
 const NO_SEQ = 0 as Seq;
 
 export class OutOfOrder implements SequenceRanges {
-  private readonly pool: BufferPool;
+  private readonly storage: Storage;
   private readonly limit: number;
   private readonly starts: Seq[] = [];
   private readonly rings: ByteRing[] = [];
 
-  constructor(pool: BufferPool, limit: number) {
-    this.pool = pool;
+  constructor(storage: Storage, limit: number) {
+    this.storage = storage;
     this.limit = limit;
   }
 
@@ -112,7 +112,7 @@ export class OutOfOrder implements SequenceRanges {
 
   private insert(i: number, start: Seq, src: Uint8Array, srcOff: number, len: number): boolean {
     if (this.isFull) return false;
-    const ring = new ByteRing(this.pool);
+    const ring = new ByteRing(this.storage);
     if (!ring.append(src, srcOff, len)) return false;
     this.starts.splice(i, 0, start);
     this.rings.splice(i, 0, ring);

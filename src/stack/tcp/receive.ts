@@ -125,7 +125,7 @@ function takeReset(c: Tcb, now: Instant, s: Segment): void {
 
 function challenge(c: Tcb, now: Instant): void {
   const { drops } = c.context;
-  if (!c.context.challenges.take(now)) {
+  if (!c.shares.guest.challenges.take(now)) {
     drops.add('tcp-challenge-rate-limited');
     return;
   }

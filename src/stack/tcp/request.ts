@@ -6,6 +6,7 @@ import type { Chained } from '../../base/chain.ts';
 import { type Seq, seqAdd } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import type { FlowId, RefuseReason, TcpFlow, TcpFlowHandler, TcpRequest } from '../flow.ts';
+import type { Guest } from '../guest.ts';
 import type { Path } from '../ipv4/output.ts';
 import type { Segment } from './segment.ts';
 
@@ -25,6 +26,7 @@ export class PendingRequest implements TcpRequest, Chained<PendingRequest> {
   readonly id: FlowId;
   readonly key: Int32Array;
   readonly path: Path;
+  readonly owner: Guest;
   readonly receivedAt: Instant;
   onCancelled: (() => void) | undefined = undefined;
   /** Answered, refused or cancelled. */
@@ -40,18 +42,20 @@ export class PendingRequest implements TcpRequest, Chained<PendingRequest> {
   readonly sackPermitted: boolean;
   readonly timestamps: boolean;
   tsVal: number;
-  private readonly owner: RequestOwner;
+  private readonly layer: RequestOwner;
 
   constructor(
-    owner: RequestOwner,
+    layer: RequestOwner,
     now: Instant,
     id: FlowId,
     key: Int32Array,
     path: Path,
+    owner: Guest,
     syn: Segment,
     issFrom: Seq | undefined,
   ) {
     const { options } = syn;
+    this.layer = layer;
     this.owner = owner;
     this.id = id;
     this.key = key;
@@ -70,12 +74,12 @@ export class PendingRequest implements TcpRequest, Chained<PendingRequest> {
 
   accept(now: Instant, handler: TcpFlowHandler): TcpFlow | undefined {
     if (this.settled) return undefined;
-    return this.owner.acceptRequest(now, this, handler);
+    return this.layer.acceptRequest(now, this, handler);
   }
 
   refuse(now: Instant, reason: RefuseReason): void {
     if (this.settled) return;
-    this.owner.refuseRequest(now, this, reason);
+    this.layer.refuseRequest(now, this, reason);
   }
 
   /** Put what the SYN said into `segment`, as if it had just come. */

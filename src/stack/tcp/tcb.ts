@@ -31,9 +31,9 @@ import { TIMESTAMPS_LEN } from '../../wire/tcp-options.ts';
 import type { StackDrop } from '../drops.ts';
 import type { CloseReason, FlowId } from '../flow.ts';
 import { type IpOutput, type Path, pathSum } from '../ipv4/output.ts';
-import type { ChallengeLimit } from './challenge-limit.ts';
 import type { TcpConfig } from './config.ts';
 import type { CongestionControl } from './congestion.ts';
+import { ConnectionMemory, type Evictable, type TcpShares } from './connection-memory.ts';
 import { Intervals } from './intervals.ts';
 import type { IsnGenerator } from './isn.ts';
 import { OutOfOrder } from './out-of-order.ts';
@@ -72,7 +72,8 @@ export interface TcpContext {
   readonly corkedList: WorkList<Tcb>;
   /** Connections whose host side waits for memory. */
   readonly starved: Tcb[];
-  readonly challenges: ChallengeLimit;
+  /** Guests that have connections. */
+  readonly guestCount: number;
   makeCongestionControl(mss: number): CongestionControl;
   /** The connection has reached TIME-WAIT: replace it by a small entry. */
   enterTimeWait(now: Instant, c: Tcb): void;
@@ -80,11 +81,13 @@ export interface TcpContext {
   forget(c: Tcb): void;
 }
 
-export abstract class Tcb extends Timer {
+export abstract class Tcb extends Timer implements Evictable {
   readonly context: TcpContext;
   readonly id: FlowId;
   readonly key: Int32Array;
   readonly path: Path;
+  /** Of whom it is. */
+  readonly shares: TcpShares;
   /** Of the pseudo-header of what we send. */
   readonly addressSum: number;
   state: TcpState = 'closed';
@@ -182,6 +185,7 @@ export abstract class Tcb extends Timer {
   lastSent: Instant;
 
   // Buffers.
+  private readonly memory: ConnectionMemory;
   readonly received: ByteRing;
   readonly outOfOrder: OutOfOrder;
   readonly outgoing: ByteRing;
@@ -194,6 +198,8 @@ export abstract class Tcb extends Timer {
   queued = false;
   touched = false;
   blocked = false;
+  /** `lastHeard` when it was given a second chance; see `guest-tcp.ts`. */
+  passedOverAt: Instant = Number.NEGATIVE_INFINITY;
   /** When the data was sent that waits for the flush; `NEVER` when none does. */
   corkedAt: Instant = NEVER;
   closeReason: CloseReason = 'finished';
@@ -206,6 +212,7 @@ export abstract class Tcb extends Timer {
     id: FlowId,
     key: Int32Array,
     path: Path,
+    shares: TcpShares,
     iss: Seq,
   ) {
     super();
@@ -213,6 +220,7 @@ export abstract class Tcb extends Timer {
     this.id = id;
     this.key = key;
     this.path = path;
+    this.shares = shares;
     this.addressSum = pathSum(path, PROTOCOL_TCP);
     this.iss = iss;
     this.sndUna = this.iss;
@@ -227,17 +235,24 @@ export abstract class Tcb extends Timer {
     this.cc = context.makeCongestionControl(this.sndMss);
     this.lastHeard = now;
     this.lastSent = now;
-    this.received = new ByteRing(context.pool);
-    this.outOfOrder = new OutOfOrder(context.pool, MAX_RANGES);
-    this.outgoing = new ByteRing(context.pool);
+    this.memory = new ConnectionMemory(context.pool, shares, this);
+    this.received = new ByteRing(this.memory);
+    this.outOfOrder = new OutOfOrder(this.memory, MAX_RANGES);
+    this.outgoing = new ByteRing(this.memory);
   }
 
   /** Twice what may be in flight, so that a full window is ready when the guest acknowledges. */
   private get sendLimit(): number {
-    const { pool, config } = this.context;
-    if (pool.tight) return pool.spent ? this.outgoing.capacity : TIGHT_LIMIT;
+    const { config } = this.context;
+    if (this.isTight) return this.context.pool.spent ? this.outgoing.capacity : TIGHT_LIMIT;
     const window = 2 * Math.min(Math.floor(this.cc.cwnd), this.sndWnd); // CUBIC grows by parts of a byte
     return Math.min(Math.max(window, MIN_SEND_LIMIT), config.maxWindow);
+  }
+
+  /** Memory runs short, and its guest holds more of it than most. */
+  get isTight(): boolean {
+    const { pool, guestCount } = this.context;
+    return pool.tight && this.shares.memoryShare.held * 2 * guestCount > pool.budget;
   }
 
   get sendSpace(): number {
@@ -261,7 +276,7 @@ export abstract class Tcb extends Timer {
 
   /** What the ring may hold now. */
   get windowLimit(): number {
-    return this.context.pool.tight ? Math.min(this.rcvLimit, TIGHT_LIMIT) : this.rcvLimit;
+    return this.isTight ? Math.min(this.rcvLimit, TIGHT_LIMIT) : this.rcvLimit;
   }
 
   /** The window the ring has room for now. */
@@ -306,6 +321,7 @@ export abstract class Tcb extends Timer {
   /** A handler of the connection has thrown: it is reset in both directions. */
   abstract onFault(now: Instant, fault: unknown): void;
   abstract onLinkWritable(now: Instant): void;
+  abstract evict(now: Instant): void;
 
   /** Note an event for the handler, to be delivered at the end of the batch. */
   notify(event: number): void {
@@ -331,11 +347,11 @@ export abstract class Tcb extends Timer {
 
   /** Grow the window while the host takes the bytes as they come. */
   growWindow(len: number): void {
-    const { config, pool } = this.context;
+    const { config } = this.context;
     // Without scaling the largest window is 64 KiB.
     if (this.rcvLimit >= config.maxWindow || this.rcvScale === 0) return;
     this.rcvSinceGrowth += len;
-    if (this.rcvSinceGrowth < 2 * this.rcvLimit || pool.tight) return;
+    if (this.rcvSinceGrowth < 2 * this.rcvLimit || this.isTight) return;
     this.rcvSinceGrowth = 0;
     // A ring half full means that the host is the slower side: more window would only queue more.
     if (this.received.length * 2 < this.rcvLimit) {

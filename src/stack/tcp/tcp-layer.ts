@@ -2,12 +2,10 @@
  * The TCP layer: from packets to connections, pending requests and TIME-WAIT entries, and the work
  * lists that carry what they made due.
  *
- * Limits: connections, pending requests and TIME-WAIT entries are bounded. A full table of requests
- * gives up its oldest one, which is the one most likely to wait for a black hole; a full table of
- * connections leaves a SYN unanswered, and the guest tries again.
+ * Limits: connections, pending requests, TIME-WAIT entries and the bytes of rings are budgets, shared fairly by the
+ * guests; see `guest-tcp.ts`. Where nothing gives way a SYN stays unanswered, and the guest tries again.
  */
 import { BufferPool } from '../../base/buffer-pool.ts';
-import { Chain } from '../../base/chain.ts';
 import type { Counters } from '../../base/counters.ts';
 import {
   KEY_GUEST,
@@ -23,22 +21,25 @@ import {
 import { FlowTable } from '../../base/flow-table.ts';
 import type { Random } from '../../base/random.ts';
 import { type Seq, seq, seqAdd, seqLe } from '../../base/seq.ts';
+import { Budget } from '../../base/shares/budget.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
 import { WorkList } from '../../base/work-list.ts';
 import { ACK, checkTcp, FIN, RST, SYN, tcpDstPort, tcpSrcPort } from '../../wire/tcp.ts';
 import type { StackDrop } from '../drops.ts';
 import type { FlowId, RefuseReason, TcpFlow, TcpFlowHandler, Upstream } from '../flow.ts';
+import type { Guest } from '../guest.ts';
 import type { IcmpOutput } from '../ipv4/icmp-output.ts';
 import { type IpOutput, type Path, pathTo } from '../ipv4/output.ts';
 import type { Neighbor } from '../neighbor.ts';
 import type { Packet } from '../packet.ts';
-import { ChallengeLimit } from './challenge-limit.ts';
 import type { TcpConfig } from './config.ts';
 import type { CongestionControl } from './congestion.ts';
 import { TcpConnection } from './connection.ts';
+import type { Evictable } from './connection-memory.ts';
 import { Cubic } from './cubic.ts';
 import { armTimer } from './deadlines.ts';
+import { GuestTcp, type TcpBudgets, type TcpEvictor } from './guest-tcp.ts';
 import { IsnGenerator } from './isn.ts';
 import { NewReno } from './new-reno.ts';
 import { onPathMtu, onUnreachable } from './path-errors.ts';
@@ -54,9 +55,8 @@ import { TimeWaitTable } from './time-wait-table.ts';
 type Endpoint = TcpConnection | PendingRequest | TimeWait;
 
 const STARVED_RETRY_MS = 20;
-
-/** How full the table of connections is, when links are held to their shares of it. */
-const SHARED_FROM = 0.75;
+/** Starved connections looked at in one turn. */
+const STARVED_AT_ONCE = 64;
 
 export interface TcpLayerDeps {
   readonly config: TcpConfig;
@@ -66,11 +66,9 @@ export interface TcpLayerDeps {
   readonly drops: Counters<StackDrop>;
   readonly random: Random;
   readonly upstream: Upstream;
-  /** Whether the guest's link may have one more connection while the table is nearly full. */
-  readonly hasShare: (neighbor: Neighbor) => boolean;
 }
 
-export class TcpLayer implements TcpContext, RequestOwner {
+export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
   readonly config: TcpConfig;
   readonly pool: BufferPool;
   readonly wheel: TimerWheel;
@@ -81,19 +79,22 @@ export class TcpLayer implements TcpContext, RequestOwner {
   readonly touchedList: WorkList<Tcb> = new WorkList();
   readonly corkedList: WorkList<Tcb> = new WorkList();
   readonly starved: Tcb[] = [];
-  readonly challenges: ChallengeLimit = new ChallengeLimit();
+  private lastNow: Instant = 0;
   /** Connections ever opened, by side. */
   accepted = 0;
   dialed = 0;
   private readonly endpoints: FlowTable<Endpoint>;
-  private readonly connections = new Chain<TcpConnection>();
-  private readonly requests = new Chain<PendingRequest>();
+  connectionCount = 0;
+  requestCount = 0;
+  readonly budgets: TcpBudgets;
+  private readonly byGuest = new WeakMap<Guest, GuestTcp>();
+  /** Those that have anything. */
+  private readonly active = new Set<GuestTcp>();
   private readonly timeWaits: TimeWaitTable;
   private readonly segment = new Segment();
   private readonly stray: StrayAnswers;
   private readonly icmp: IcmpOutput;
   private readonly upstream: Upstream;
-  private readonly hasShare: (neighbor: Neighbor) => boolean;
 
   constructor(deps: TcpLayerDeps) {
     const { config, wheel, out, drops, random } = deps;
@@ -106,18 +107,15 @@ export class TcpLayer implements TcpContext, RequestOwner {
     this.isn = new IsnGenerator(random);
     this.stray = new StrayAnswers(out, drops);
     this.upstream = deps.upstream;
-    this.hasShare = deps.hasShare;
+    this.budgets = {
+      connections: new Budget('connections', config.maxConnections),
+      requests: new Budget('requests', config.maxRequests),
+      timeWaits: new Budget('time-wait', config.maxTimeWait),
+      memory: new Budget('memory', config.memoryBudget),
+    };
     const limit = config.maxConnections + config.maxRequests + config.maxTimeWait;
     this.endpoints = new FlowTable(limit, random.next32());
-    this.timeWaits = new TimeWaitTable(config, wheel, drops, this.endpoints);
-  }
-
-  get connectionCount(): number {
-    return this.connections.size;
-  }
-
-  get requestCount(): number {
-    return this.requests.size;
+    this.timeWaits = new TimeWaitTable(config, wheel, this.endpoints, (guest) => this.tcpOf(guest));
   }
 
   get timeWaitCount(): number {
@@ -125,12 +123,17 @@ export class TcpLayer implements TcpContext, RequestOwner {
   }
 
   /** Every connection, for people. */
-  [Symbol.iterator](): Iterator<TcpConnection> {
-    return this.connections[Symbol.iterator]();
+  *[Symbol.iterator](): Generator<TcpConnection, void> {
+    for (const { connections } of this.active) yield* connections;
+  }
+
+  get guestCount(): number {
+    return this.active.size;
   }
 
   onPacket(now: Instant, packet: Packet): void {
     const { slab, l4Off, l4Len, key, neighbor } = packet;
+    this.lastNow = now;
     const fault = checkTcp(slab.view, l4Off, l4Len, packet.addressSum);
     if (fault !== undefined) {
       this.drops.add(fault);
@@ -171,7 +174,8 @@ export class TcpLayer implements TcpContext, RequestOwner {
       issFrom = holder.sndNxt;
       this.timeWaits.end(holder);
     } else if (holder !== undefined) return undefined;
-    const c = this.open(now, id, key, pathTo(neighbor, id.remote), issFrom, handler);
+    const tcp = this.tcpOf(neighbor.guest);
+    const c = this.open(now, id, key, pathTo(neighbor, id.remote), tcp, issFrom, handler);
     if (c === undefined) return undefined;
     this.dialed++;
     c.state = 'syn-sent';
@@ -187,8 +191,9 @@ export class TcpLayer implements TcpContext, RequestOwner {
     handler: TcpFlowHandler,
   ): TcpFlow | undefined {
     this.settle(request);
-    const { id, key, path, issFrom } = request;
-    const c = this.open(now, id, key, path, issFrom, handler);
+    const { id, key, path, owner, issFrom } = request;
+    const tcp = this.tcpOf(owner);
+    const c = this.open(now, id, key, path, tcp, issFrom, handler);
     if (c === undefined) return undefined;
     this.accepted++;
     request.replay(this.segment);
@@ -217,6 +222,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
 
   /** Deliver what the batch brought, then send what it made due. */
   endBatch(now: Instant): void {
+    this.lastNow = now;
     this.feedStarved();
     const { workList, touchedList } = this;
     // Handlers may cause more of both.
@@ -253,8 +259,29 @@ export class TcpLayer implements TcpContext, RequestOwner {
   }
 
   feedStarved(): void {
-    if (this.starved.length === 0 || this.pool.spent) return;
-    for (const c of this.starved.splice(0)) c.notifySpace();
+    if (this.starved.length === 0) return;
+    const isSpent = this.pool.spent;
+    for (const c of this.starved.splice(0, STARVED_AT_ONCE)) {
+      if (isSpent && c.isTight) this.starved.push(c);
+      else c.notifySpace();
+    }
+  }
+
+  // --- TcpEvictor ---
+
+  evict(c: Evictable): void {
+    this.drops.add('tcp-connection-evicted');
+    c.evict(this.lastNow);
+  }
+
+  evictRequest(request: PendingRequest): void {
+    this.drops.add('tcp-request-evicted');
+    this.cancel(request);
+  }
+
+  evictTimeWait(entry: TimeWait): void {
+    this.drops.add('tcp-time-wait-evicted');
+    this.timeWaits.end(entry);
   }
 
   // --- TcpContext ---
@@ -265,11 +292,9 @@ export class TcpLayer implements TcpContext, RequestOwner {
 
   /** The guest is gone for good: end all that it has, and all that waits for it. */
   endGuest(neighbor: Neighbor): void {
-    for (const c of [...this.connections]) {
-      if (c.path.neighbor === neighbor) c.close('link-down');
-    }
-    for (const request of [...this.requests]) {
-      if (request.path.neighbor === neighbor) this.cancel(request);
+    for (const { connections, requests } of [...this.active]) {
+      for (const c of connections) if (c.path.neighbor === neighbor) c.close('link-down');
+      for (const request of requests) if (request.path.neighbor === neighbor) this.cancel(request);
     }
   }
 
@@ -279,11 +304,15 @@ export class TcpLayer implements TcpContext, RequestOwner {
   }
 
   forget(c: Tcb): void {
-    if (c instanceof TcpConnection) this.connections.delete(c);
+    const tcp = this.tcpOf(c.shares.guest);
+    if (c instanceof TcpConnection) tcp.connections.delete(c);
+    this.connectionCount--;
+    tcp.connectionShare.give();
     this.endpoints.delete(c.key);
     this.wheel.cancel(c);
     c.path.neighbor.users--;
     c.path.neighbor.waiters.delete(c);
+    this.rest(tcp);
   }
 
   // --- segments that belong to no connection ---
@@ -301,20 +330,31 @@ export class TcpLayer implements TcpContext, RequestOwner {
       if ((s.flags & RST) === 0) this.stray.refuse(key, neighbor, s);
       return;
     }
-    const held = this.connections.size + this.requests.size;
-    if (held >= this.config.maxConnections) {
+    const tcp = this.tcpOf(neighbor.guest);
+    if (!tcp.connectionShare.take()) {
       this.drops.add('tcp-connection-table-full');
       return;
     }
-    if (held >= this.config.maxConnections * SHARED_FROM && !this.hasShare(neighbor)) {
-      this.drops.add('tcp-share-used-up');
+    if (!tcp.requestShare.take()) {
+      tcp.connectionShare.give();
+      this.drops.add('tcp-request-table-full');
       return;
     }
-    if (this.requests.size >= this.config.maxRequests) this.evictRequest();
     const id = flowIdOf(key);
     const path = pathTo(neighbor, id.remote);
-    const request = new PendingRequest(this, now, id, key.slice(), path, s, issFrom);
-    this.requests.add(request);
+    const request = new PendingRequest(
+      this,
+      now,
+      id,
+      key.slice(),
+      path,
+      neighbor.guest,
+      s,
+      issFrom,
+    );
+    this.requestCount++;
+    this.active.add(tcp);
+    tcp.requests.add(request);
     neighbor.users++;
     this.endpoints.set(key, request);
     this.upstream.onTcpRequest(now, request);
@@ -341,7 +381,7 @@ export class TcpLayer implements TcpContext, RequestOwner {
       case 'acknowledge':
         // RFC 9293 §3.10.7.4: a FIN again means that our last ACK was lost; its wait restarts.
         if ((s.flags & FIN) !== 0) this.timeWaits.restart(now, entry);
-        if (this.challenges.take(now)) this.stray.acknowledge(now, entry);
+        if (entry.owner.challenges.take(now)) this.stray.acknowledge(now, entry);
         return;
       case 'reopen': {
         this.timeWaits.end(entry);
@@ -357,16 +397,23 @@ export class TcpLayer implements TcpContext, RequestOwner {
     id: FlowId,
     key: Int32Array,
     path: Path,
+    tcp: GuestTcp,
     issFrom: Seq | undefined,
     handler: TcpFlowHandler,
   ): TcpConnection | undefined {
-    if (this.connections.size >= this.config.maxConnections) {
+    if (!tcp.connectionShare.take()) {
       this.drops.add('tcp-connection-table-full');
       return undefined;
     }
-    const c = new TcpConnection(this, now, id, key, path, this.isn.isn(now, key, issFrom), handler);
-    if (!this.endpoints.set(key, c)) return undefined;
-    this.connections.add(c);
+    const iss = this.isn.isn(now, key, issFrom);
+    const c = new TcpConnection(this, now, id, key, path, tcp, iss, handler);
+    if (!this.endpoints.set(key, c)) {
+      tcp.connectionShare.give();
+      return undefined;
+    }
+    this.connectionCount++;
+    this.active.add(tcp);
+    tcp.connections.add(c);
     path.neighbor.users++;
     return c;
   }
@@ -381,10 +428,15 @@ export class TcpLayer implements TcpContext, RequestOwner {
   }
 
   private settle(request: PendingRequest): void {
+    const tcp = this.tcpOf(request.owner);
     request.settled = true;
     request.path.neighbor.users--;
-    this.requests.delete(request);
+    this.requestCount--;
+    tcp.requests.delete(request);
+    tcp.requestShare.give();
+    tcp.connectionShare.give();
     this.endpoints.delete(request.key);
+    this.rest(tcp);
   }
 
   private cancel(request: PendingRequest): void {
@@ -392,11 +444,16 @@ export class TcpLayer implements TcpContext, RequestOwner {
     request.onCancelled?.();
   }
 
-  private evictRequest(): void {
-    const oldest = this.requests.first;
-    if (oldest === undefined) return;
-    this.drops.add('tcp-request-evicted');
-    this.cancel(oldest);
+  private tcpOf(guest: Guest): GuestTcp {
+    const known = this.byGuest.get(guest);
+    if (known !== undefined) return known;
+    const tcp = new GuestTcp(guest, this.budgets, this);
+    this.byGuest.set(guest, tcp);
+    return tcp;
+  }
+
+  private rest(tcp: GuestTcp): void {
+    if (tcp.isIdle) this.active.delete(tcp);
   }
 }
 

@@ -1,47 +1,40 @@
-/** The TIME-WAIT entries of one TCP layer. Bounded: the oldest gives way. */
-import { Chain } from '../../base/chain.ts';
-import type { Counters } from '../../base/counters.ts';
+/** The TIME-WAIT entries of one TCP layer. Bounded: the oldest of the guest that has the most gives way. */
 import type { FlowTable } from '../../base/flow-table.ts';
 import type { Instant } from '../../base/time.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
-import type { StackDrop } from '../drops.ts';
+import type { Guest } from '../guest.ts';
 import type { TcpConfig } from './config.ts';
+import type { GuestTcp } from './guest-tcp.ts';
 import type { Tcb } from './tcb.ts';
 import { TimeWait } from './time-wait.ts';
 
 export class TimeWaitTable {
+  size = 0;
   private readonly config: TcpConfig;
   private readonly wheel: TimerWheel;
-  private readonly drops: Counters<StackDrop>;
+  private readonly tcpOf: (guest: Guest) => GuestTcp;
   /** Of the layer: entries stand beside connections. */
   private readonly endpoints: Pick<FlowTable<TimeWait>, 'set' | 'delete'>;
-  private readonly entries = new Chain<TimeWait>();
 
   constructor(
     config: TcpConfig,
     wheel: TimerWheel,
-    drops: Counters<StackDrop>,
     endpoints: Pick<FlowTable<TimeWait>, 'set' | 'delete'>,
+    tcpOf: (guest: Guest) => GuestTcp,
   ) {
     this.config = config;
     this.wheel = wheel;
-    this.drops = drops;
     this.endpoints = endpoints;
-  }
-
-  get size(): number {
-    return this.entries.size;
+    this.tcpOf = tcpOf;
   }
 
   /** Stand in for a connection that is closed and out of the tables. */
   add(now: Instant, c: Tcb): void {
-    const oldest = this.entries.first;
-    if (oldest !== undefined && this.size >= this.config.maxTimeWait) {
-      this.drops.add('tcp-time-wait-evicted');
-      this.end(oldest);
-    }
+    const tcp = this.tcpOf(c.shares.guest);
+    if (!tcp.timeWaitShare.take()) return; // a share of nothing: its guest's next packet is refused
     const entry = new TimeWait(c, this.end);
-    this.entries.add(entry);
+    this.size++;
+    tcp.timeWaits.add(entry);
     this.endpoints.set(c.key, entry);
     this.restart(now, entry);
   }
@@ -52,8 +45,11 @@ export class TimeWaitTable {
   }
 
   readonly end = (entry: TimeWait): void => {
+    const tcp = this.tcpOf(entry.owner);
     this.wheel.cancel(entry);
-    this.entries.delete(entry);
+    this.size--;
+    tcp.timeWaits.delete(entry);
+    tcp.timeWaitShare.give();
     this.endpoints.delete(entry.key);
   };
 }

@@ -7,6 +7,7 @@ import { type Seq, seqDiff, seqLt } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import { Timer } from '../../base/timer-wheel.ts';
 import { ACK, RST, SYN } from '../../wire/tcp.ts';
+import type { Guest } from '../guest.ts';
 import type { Path } from '../ipv4/output.ts';
 import type { Segment } from './segment.ts';
 import type { Tcb } from './tcb.ts';
@@ -16,6 +17,7 @@ export class TimeWait extends Timer implements Chained<TimeWait> {
   chainPrev: TimeWait | undefined = undefined;
   readonly key: Int32Array;
   readonly path: Path;
+  readonly owner: Guest;
   readonly sndNxt: Seq;
   readonly rcvNxt: Seq;
   private readonly rcvWnd: number;
@@ -29,6 +31,7 @@ export class TimeWait extends Timer implements Chained<TimeWait> {
     super();
     this.key = c.key;
     this.path = c.path;
+    this.owner = c.shares.guest;
     this.sndNxt = c.sndNxt;
     this.rcvNxt = c.rcvNxt;
     this.rcvWnd = c.rcvWnd;

@@ -4,13 +4,14 @@ import { type Run, runOf } from '../../../src/base/run.ts';
 import { NO_FLUSH } from '../../../src/proxy/flush-scheduler.ts';
 import { ByteDuplex, namesOf } from '../../../src/proxy/stream/byte-duplex.ts';
 import type { FlowId, TcpFlow, TcpFlowInfo } from '../../../src/stack/flow.ts';
-import { GATEWAY, GUEST, TestClock } from '../recording.ts';
+import { GATEWAY, GUEST, OWNER, TestClock } from '../recording.ts';
 
 const ID: FlowId = { guest: GUEST, guestPort: 40_000, remote: GATEWAY, remotePort: 80 };
 
 /** A flow with a received ring that the test fills, and send space that it grants. */
 class FakeFlow implements TcpFlow {
   readonly id = ID;
+  readonly owner = OWNER;
   received: Buffer = Buffer.alloc(0);
   sent: Buffer = Buffer.alloc(0);
   sendSpace = 1 << 20;
