@@ -10,10 +10,13 @@
  */
 import { reportFault } from './faults.ts';
 import { type Instant, NEVER } from './time.ts';
+import { NO_LIMIT, type TurnLimit } from './turn.ts';
 import { WorkList } from './work-list.ts';
 
 const SLOTS = 512;
 const TICK_MS = 4;
+/** Timers served between two questions whether there is time for more. */
+const SERVED_PER_LOOK = 8;
 
 /** Base class of objects with a deadline. Only the wheel writes the fields below. */
 export abstract class Timer {
@@ -35,7 +38,7 @@ export class TimerWheel {
   private readonly marks = new Int32Array(SLOTS / 32);
   /** Ticks up to and including this one have been served. */
   private served: number;
-  /** Of the slot that is being served. */
+  /** Of the slots that came up, in the order of their service. */
   private readonly due: WorkList<Timer> = new WorkList<Timer>();
 
   constructor(now: Instant) {
@@ -58,6 +61,7 @@ export class TimerWheel {
 
   /** When `advance` has an entry to check; possibly too early, never too late. */
   next(): Instant {
+    if (this.due.length > 0) return this.served * TICK_MS;
     const from = this.served + 1;
     for (let step = 0; step <= SLOTS; ) {
       const slot = (from + step) & (SLOTS - 1);
@@ -72,22 +76,25 @@ export class TimerWheel {
     return NEVER;
   }
 
-  /** Serve every deadline up to `now`. */
-  advance(now: Instant): void {
+  /** Serve the deadlines up to `now`, as far as there is time; `next` is at once while some are left. */
+  advance(now: Instant, limit: TurnLimit = NO_LIMIT): void {
     const target = Math.floor(now / TICK_MS) - 1;
-    let ticks = target - this.served;
-    if (ticks <= 0) return;
-    if (ticks > SLOTS) ticks = SLOTS; // a jump of the clock: every slot once is every timer
-    const first = target - ticks + 1;
-    this.served = target;
-    for (let tick = first; tick <= target; tick++) this.serve(tick & (SLOTS - 1), now);
+    // After a jump of the clock every slot once is every timer.
+    this.served = Math.max(this.served, target - SLOTS);
+    if (!this.serveDue(now, limit)) return;
+    while (this.served < target) {
+      this.served++;
+      this.empty(this.served & (SLOTS - 1), now);
+      if (!this.serveDue(now, limit)) return;
+    }
   }
 
-  private serve(slot: number, now: Instant): void {
+  /** Unhook a whole chain before any of it is served: `onDeadline` may file timers, also into this slot. */
+  private empty(slot: number, now: Instant): void {
     let timer = this.heads[slot];
+    if (timer === undefined) return;
     this.heads[slot] = undefined;
     this.marks[slot >> 5] = (this.marks[slot >> 5] ?? 0) & ~(1 << (slot & 31));
-    // Unhook the whole chain first: `onDeadline` may file timers, also into this slot.
     const { due } = this;
     while (timer !== undefined) {
       const next: Timer | undefined = timer.wheelNext;
@@ -99,16 +106,24 @@ export class TimerWheel {
       else if (timer.deadline !== NEVER) this.file(timer);
       timer = next;
     }
-    for (let each = due.take(); each !== undefined; each = due.take()) {
+  }
+
+  /** @returns false when some are left */
+  private serveDue(now: Instant, limit: TurnLimit): boolean {
+    const { due } = this;
+    for (let served = 1; due.length > 0; served++) {
+      const timer = due.take();
       // One served before it may have moved or cancelled it.
-      if (each.deadline > now || each.filedSlot >= 0) continue;
-      each.deadline = NEVER;
+      if (timer === undefined || timer.deadline > now || timer.filedSlot >= 0) continue;
+      timer.deadline = NEVER;
       try {
-        each.onDeadline(now);
+        timer.onDeadline(now);
       } catch (fault) {
         reportFault('timer', fault);
       }
+      if (served % SERVED_PER_LOOK === 0 && due.length > 0 && !limit.hasTime()) return false;
     }
+    return true;
   }
 
   private file(timer: Timer): void {

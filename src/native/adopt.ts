@@ -19,20 +19,16 @@ const PIPE_SOCKET = 0;
 /**
  * @param fd readable, non-blocking; it now belongs to the socket, whose `destroy` closes it
  * @param buffer the destination of each message; it must hold the largest
- * @param onRead a message of `len` bytes is at the start of `buffer`
+ * @param onRead a message of `len` bytes is at the start of `buffer`. @returns false to read no more until `resume`
  * @returns the socket, for its events `error` and `close`
  */
 export function adoptReadable(
   fd: number,
   buffer: Uint8Array,
-  onRead: (len: number) => void,
+  onRead: (len: number) => boolean,
 ): Socket {
   const handle = pipeOver(fd);
-  const callback = (len: number): boolean => {
-    onRead(len);
-    return true;
-  };
-  return socketOverHandle(handle, { buffer, callback });
+  return socketOverHandle(handle, { buffer, callback: onRead });
 }
 
 /** A libuv pipe handle that owns `fd`. */

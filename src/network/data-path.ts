@@ -14,6 +14,7 @@ import { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import type { OwnListeners } from '../proxy/own-listeners.ts';
 import { UdpPublisher } from '../proxy/ports/udp-publisher.ts';
 import { TcpProxy, type TcpProxyCount } from '../proxy/tcp/tcp-proxy.ts';
+import { type TurnShare, Turns } from '../proxy/turns.ts';
 import { Outboxes } from '../proxy/udp/outbox.ts';
 import { SendPool } from '../proxy/udp/send-pool.ts';
 import { UDP_NAT_DEFAULTS, UdpNat } from '../proxy/udp/udp-nat.ts';
@@ -43,7 +44,7 @@ export interface DataPathDeps {
   readonly onGuestHeard: (mac: Mac) => void;
   /** Frame bytes carried so far, over all links. */
   readonly carried: () => number;
-  readonly events: Omit<StackEvents, 'afterWork'>;
+  readonly events: Omit<StackEvents, 'afterWork' | 'hasTime'>;
 }
 
 /** A part with deadlines, which the data path's timer serves. */
@@ -68,10 +69,13 @@ export class DataPath {
   readonly refusals: Counters<string> = new Counters();
   readonly native: NativeCalls;
   readonly limitWatch: LimitWatch;
+  readonly turns: Turns;
   private readonly clock: Clock;
   private readonly outboxes: Outboxes;
   private readonly busyPoll: BusyPoll;
   private readonly timed: TimedPart[];
+  /** Of the stack's work that a batch has left. */
+  private readonly share: TurnShare;
   private isClosed = false;
 
   constructor(deps: DataPathDeps) {
@@ -104,7 +108,11 @@ export class DataPath {
       clock.now(),
       cryptoRandom,
       upstream,
-      { ...deps.events, afterWork: () => this.afterWork() },
+      {
+        ...deps.events,
+        afterWork: () => this.afterWork(),
+        hasTime: () => this.turns.hasTime(),
+      },
     );
     this.stack = stack;
     this.flusher = new ImmediateFlush(() => stack.flush());
@@ -113,6 +121,8 @@ export class DataPath {
     const { addressMap, flusher: flush, native } = this;
     const outboxes = new Outboxes(() => native.posix?.makeDatagramBatch());
     this.outboxes = outboxes;
+    this.turns = new Turns({ clock, owed: () => stack.owed + outboxes.owed });
+    this.share = this.turns.join({ onTurn: (now) => this.goOn(now) });
     const shared = {
       downstream: stack,
       clock,
@@ -171,6 +181,7 @@ export class DataPath {
   private afterWork(): void {
     if (this.isClosed) return;
     this.outboxes.flush();
+    if (this.stack.owed > 0) this.share.wait();
     this.limitWatch.check(this.clock.now());
     this.arm();
     this.busyPoll.onWork();
@@ -181,6 +192,12 @@ export class DataPath {
     this.timed.unshift(part);
   }
 
+  private goOn(now: Instant): void {
+    if (!this.share.begin(now)) return;
+    this.stack.onBatchEnd(now);
+    this.share.end(this.stack.owed > 0);
+  }
+
   private arm(): void {
     let at = NEVER;
     for (const part of this.timed) at = Math.min(at, part.nextTimeout());
@@ -189,6 +206,7 @@ export class DataPath {
 
   private readonly onTime = (): void => {
     const now = this.clock.now();
+    this.turns.enter(now);
     for (const part of this.timed) {
       try {
         part.onTimeout(now);
@@ -196,6 +214,7 @@ export class DataPath {
         reportFault('timer', fault);
       }
     }
+    this.turns.leave();
     this.arm();
   };
 }

@@ -14,6 +14,7 @@ import { isAllowed, parseTargetRule } from '../proxy/agent/target-rules.ts';
 import type { FlushScheduler } from '../proxy/flush-scheduler.ts';
 import type { Guests } from '../proxy/ports/publication-guest.ts';
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
+import type { Turns } from '../proxy/turns.ts';
 import type { DialGuest } from '../transports/mux/guest-link.ts';
 import type { OpenMuxLink } from '../transports/mux/mux-link.ts';
 import { parseMuxLink } from '../transports/mux/mux-link-spec.ts';
@@ -34,6 +35,7 @@ export interface MuxLinksDeps {
   readonly serves: (now: Instant, request: ChannelRequest) => boolean;
   readonly clock: Clock;
   readonly log: Log;
+  readonly turns: Turns;
   readonly guests: Guests;
   readonly dialGuest: DialGuest;
   readonly flusher: FlushScheduler;

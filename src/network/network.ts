@@ -126,9 +126,9 @@ class RunningNetwork implements Network, DaemonNetwork {
         onLinkCount: (links) => this.onLinkCount(links),
       },
     });
-    const { stack, flusher, listeners, addressMap, native } = this.dataPath;
+    const { stack, flusher, listeners, addressMap, native, turns } = this.dataPath;
     const { mtu, keepaliveS, socketMode } = config;
-    const context = { acceptor: stack, clock, log, mtu, keepaliveS, socketMode };
+    const context = { acceptor: stack, clock, log, turns, mtu, keepaliveS, socketMode };
     this.links = new Links({ context, ownListeners, log });
     this.streams = new GuestStreams({
       stack,
@@ -147,6 +147,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       serves: (now, request) => this.guestApi?.onChannel(now, request) ?? false,
       clock,
       log,
+      turns,
       guests: directory,
       dialGuest: (guest, port, handler) => guests.dial(guest, port, handler),
       flusher,

@@ -16,6 +16,7 @@ import type { IpAddress } from '../base/ip-address.ts';
 import type { Random } from '../base/random.ts';
 import { type Instant, NEVER } from '../base/time.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
+import type { TurnLimit } from '../base/turn.ts';
 import { ETHERTYPE_ARP, ETHERTYPE_IPV4, etherType } from '../wire/ethernet.ts';
 import type { Mac } from '../wire/mac.ts';
 import type { StackDrop } from './drops.ts';
@@ -72,6 +73,11 @@ export interface StackEvents {
   afterWork(): void;
   /** A link came or went; `links` are left. */
   onLinkCount(links: number): void;
+  /**
+   * Whether the work at hand may go on; absent: always. What is left at the end of a batch waits for the next, or for
+   * `onBatchEnd`; see `owed`.
+   */
+  hasTime?(): boolean;
 }
 
 const NO_EVENTS: StackEvents = {
@@ -98,6 +104,7 @@ export class Stack
   private readonly resolution: Resolution;
   private readonly dhcp: DhcpLayer;
   private readonly events: StackEvents;
+  private readonly limit: TurnLimit;
   private readonly upstream: Upstream;
   private lastNow: Instant;
   /** When the grace of a guest that is away may end. */
@@ -112,6 +119,7 @@ export class Stack
   ) {
     this.config = config;
     this.events = events;
+    this.limit = { hasTime: () => events.hasTime?.() ?? true };
     this.lastNow = now;
     this.wheel = new TimerWheel(now);
     this.guests = new GuestTable(now);
@@ -143,6 +151,7 @@ export class Stack
       drops: this.drops,
       random,
       upstream,
+      limit: this.limit,
     });
     this.icmpInput = new IcmpInput(this.icmp, config.gateway, this.drops, this.tcp, upstream);
     this.input = new Ipv4Input({
@@ -198,6 +207,11 @@ export class Stack
     this.neighbors.forEach(visit);
   }
 
+  /** Flows with events to deliver, or segments to send, at the end of the batch. */
+  get owed(): number {
+    return this.tcp.owed;
+  }
+
   get tcpConnections(): Iterable<TcpConnection> {
     return this.tcp;
   }
@@ -217,7 +231,7 @@ export class Stack
   onTimeout(now: Instant): void {
     this.lastNow = now;
     this.icmp.tick(now);
-    this.wheel.advance(now);
+    this.wheel.advance(now, this.limit);
     this.input.expire(now);
     if (now >= this.graceEndsAt) this.endGone(now);
     this.resolution.onTimeout(now);

@@ -25,8 +25,8 @@ export class AttachedStream implements OpenLink {
       onDown = resolve;
     });
     this.link = new SocketLink(description, framing, stream, context, this.stats, () => onDown());
-    if (!this.link.start()) throw new LinkError(`cannot attach ${description}: too many links`);
-    this.link.receive(received);
+    if (!this.link.start(received))
+      throw new LinkError(`cannot attach ${description}: too many links`);
   }
 
   close(): Promise<void> {

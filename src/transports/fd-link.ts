@@ -3,7 +3,7 @@
  * without virtio-net headers before the frames.
  *
  * Reading: the event loop reads the first frame of a burst, the rest is drained here by direct
- * calls, up to a bound, and the burst ends with one `onBatchEnd`. Writing: each frame goes out when
+ * calls, up to a bound and within the link's share of the turn, and the burst ends with one `onBatchEnd`. Writing: each frame goes out when
  * it is committed, while it is in the cache; a frame that the kernel has no room for is dropped and
  * counted, as by a network card. The descriptor belongs to the Node socket that wraps it and is not
  * used once that is destroyed, because its number may be in use again.
@@ -15,6 +15,7 @@ import { adoptReadable } from '../native/adopt.ts';
 import { EAGAIN, ENOBUFS } from '../native/constants.ts';
 import type { Posix } from '../native/posix.ts';
 import { emitPlainHeader, emitWorkHeader, readVnetHeader } from '../native/vnet-header.ts';
+import type { TurnShare, TurnWork } from '../proxy/turns.ts';
 import { Frame, type FrameWork } from '../stack/frame.ts';
 import type { FrameReader, FrameWriter } from '../stack/link.ts';
 import { ETHERNET_HEADER_LEN } from '../wire/ethernet.ts';
@@ -24,6 +25,8 @@ import { LinkStats } from './link-stats.ts';
 
 /** Frames per burst: bounds how long the guest keeps the event loop. */
 const BURST_FRAMES = 64;
+/** Frames between two questions whether the burst may go on. */
+const FRAMES_PER_LOOK = 16;
 /** Longest frame with its vnet header, rounded up. */
 const SLAB_LEN = 66 << 10;
 
@@ -36,7 +39,7 @@ export interface FdLinkOptions {
   readonly description: string;
 }
 
-export class FdLink implements OpenLink, FrameWriter {
+export class FdLink implements OpenLink, FrameWriter, TurnWork {
   readonly description: string;
   readonly stats: LinkStats = new LinkStats();
   readonly slab: Slab = makePacketSlab(SLAB_LEN);
@@ -50,7 +53,10 @@ export class FdLink implements OpenLink, FrameWriter {
   private readonly frame = new Frame();
   private readonly socket: Socket;
   readonly closed: Promise<void>;
+  private readonly share: TurnShare;
   private reader: FrameReader | undefined;
+  /** Of a frame in `received` that waits for its turn. */
+  private heldLen = 0;
   /** The vnet header in `slab` requests no offload. False at first: a new slab is not zeroed. */
   private plain: boolean;
 
@@ -66,6 +72,7 @@ export class FdLink implements OpenLink, FrameWriter {
     this.offload = options.vnetHdrLen > 0;
     this.plain = !this.offload;
     this.context = context;
+    this.share = context.turns.join(this);
     this.reader = undefined;
     this.socket = adoptReadable(this.fd, this.received.bytes, (len) => this.onReadable(len));
     this.closed = new Promise((done) => {
@@ -133,17 +140,36 @@ export class FdLink implements OpenLink, FrameWriter {
     }
   }
 
-  private onReadable(firstLen: number): void {
-    const now = this.context.clock.now();
-    const bytes = this.received.bytes;
-    let len = firstLen;
+  private onReadable(len: number): boolean {
+    this.heldLen = len;
+    return this.burst();
+  }
+
+  onTurn(): void {
+    if (this.reader === undefined) return;
+    if (this.heldLen <= 0)
+      this.heldLen = this.posix.read(this.fd, this.received.bytes, 0, SLAB_LEN);
+    if (this.heldLen <= 0 || this.burst()) this.socket.resume();
+  }
+
+  /** @returns false when it was cut short: nothing more is to be read for now */
+  private burst(): boolean {
+    const { share, context, received } = this;
+    const now = context.clock.now();
+    if (this.reader === undefined || !share.begin(now)) return false;
+    let len = this.heldLen;
+    this.heldLen = 0;
+    let isCut = false;
     for (let frames = 1; len > 0; frames++) {
       this.onMessage(now, len);
-      if (this.reader === undefined) return; // closed from within
-      if (frames === BURST_FRAMES) break;
-      len = this.posix.read(this.fd, bytes, 0, SLAB_LEN);
+      isCut = frames % FRAMES_PER_LOOK === 0 && !share.more();
+      if (this.reader === undefined || isCut || frames === BURST_FRAMES) break;
+      len = this.posix.read(this.fd, received.bytes, 0, SLAB_LEN);
     }
     this.reader?.onBatchEnd(now);
+    const isLeft = isCut && this.reader !== undefined;
+    share.end(isLeft);
+    return !isLeft;
   }
 
   private onMessage(now: number, len: number): void {

@@ -7,6 +7,7 @@
  * stream.
  */
 import { makePacketSlab, releaseSlab, type Slab } from '../base/slab.ts';
+import type { TurnShare, TurnWork } from '../proxy/turns.ts';
 import type { FrameReader, FrameWriter } from '../stack/link.ts';
 import { MAX_FRAME_LEN, QEMU_FRAMING } from './framing.ts';
 import { type LinkContext, LinkError, type OpenLink } from './link-context.ts';
@@ -39,7 +40,7 @@ export interface PlainFrameReader {
 
 const ETHERNET_HEADER_LEN = 14;
 
-export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader {
+export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnWork {
   readonly description: string;
   readonly stats: LinkStats = new LinkStats();
   readonly closed: Promise<void>;
@@ -50,8 +51,10 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader {
   private readonly splitter: StreamFrameSplitter;
   private readonly view: DataView;
   private reader: FrameReader | undefined;
-  /** Bytes that wait in the splitter's target. */
+  private readonly share: TurnShare;
+  /** Bytes in the splitter's target, and those of them that are being delivered. */
   private waiting = 0;
+  private delivering = 0;
   private isFull = false;
   private onDown: () => void = () => {};
 
@@ -60,6 +63,7 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader {
     this.description = description;
     this.writer = writer;
     this.context = context;
+    this.share = context.turns.join(this);
     this.splitter = new StreamFrameSplitter(QEMU_FRAMING, this.stats);
     const { buffer, byteOffset, byteLength } = this.splitter.target;
     this.view = new DataView(buffer, byteOffset, byteLength);
@@ -90,7 +94,7 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader {
       this.stats.drops.add('host-queue-full');
       return false;
     }
-    if (this.waiting === 0) setImmediate(() => this.process());
+    if (this.waiting === 0) setImmediate(() => this.onTurn());
     QEMU_FRAMING.writeLength(this.view, this.waiting, frame.length);
     target.set(frame, this.waiting + headerLen);
     this.waiting += headerLen + frame.length;
@@ -101,6 +105,24 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader {
     if (!this.isFull) return;
     this.isFull = false;
     setImmediate(() => this.reader?.onWritable(this.context.clock.now()));
+  }
+
+  onTurn(): void {
+    const { reader, share, splitter, context } = this;
+    const now = context.clock.now();
+    if (reader === undefined || !share.begin(now)) return;
+    if (this.delivering === 0) {
+      this.delivering = this.waiting;
+      splitter.onRead(this.waiting);
+    }
+    const isDone = splitter.deliver(now, reader, share) === 'done';
+    if (isDone) {
+      // Frames that arrived in the meantime are behind those that were delivered.
+      splitter.target.copyWithin(0, this.delivering, this.waiting);
+      this.waiting -= this.delivering;
+      this.delivering = 0;
+    }
+    share.end(this.waiting > 0);
   }
 
   // --- from the stack ---
@@ -143,16 +165,6 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader {
     setImmediate(() => this.release()); // not now: the link may be closed from inside the processing of a frame
     this.onDown();
     return this.closed;
-  }
-
-  private process(): void {
-    const len = this.waiting;
-    if (this.reader === undefined) return;
-    this.splitter.onRead(this.context.clock.now(), len, this.reader);
-    // Frames that arrived in the meantime are behind those that were processed.
-    this.splitter.target.copyWithin(0, len, this.waiting);
-    this.waiting -= len;
-    if (this.waiting > 0) setImmediate(() => this.process());
   }
 
   private release(): void {

@@ -1,5 +1,6 @@
 import type { Log } from '../base/log.ts';
 import type { Clock } from '../base/time.ts';
+import type { Turns } from '../proxy/turns.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
 import type { LinkStats } from './link-stats.ts';
 
@@ -8,6 +9,8 @@ export interface LinkContext {
   readonly acceptor: LinkAcceptor;
   readonly clock: Pick<Clock, 'now'>;
   readonly log: Log;
+  /** What the link's frames cause is done within the link's share. */
+  readonly turns: Turns;
   /** Of interfaces that the link creates or configures (TAP). */
   readonly mtu: number;
   /** Idle time before the peer of a TCP link is probed, in s. */

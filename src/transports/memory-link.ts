@@ -15,6 +15,9 @@ import { LinkStats } from './link-stats.ts';
 import { StreamFrameSplitter } from './stream-splitter.ts';
 import { StreamWriter } from './stream-writer.ts';
 
+/** Both ends belong to this process. */
+const WHOLE = { more: () => true };
+
 class End implements ByteSink {
   readonly writer: StreamWriter;
   private readonly clock: Pick<Clock, 'now'>;
@@ -59,7 +62,8 @@ class End implements ByteSink {
     for (let off = 0; off < bytes.length && this.reader !== undefined; off += target.length) {
       const part = bytes.subarray(off, off + target.length);
       target.set(part);
-      this.splitter.onRead(this.clock.now(), part.length, this.reader);
+      this.splitter.onRead(part.length);
+      this.splitter.deliver(this.clock.now(), this.reader, WHOLE);
     }
   }
 }

@@ -1,8 +1,11 @@
 /**
  * One guest on one stream socket. The link is up from construction to the socket's close; the stack
  * is notified of the end exactly once, by `onLinkDown`.
+ *
+ * What it sends is processed within its share of each turn; while a part waits, the socket is not read.
  */
 import type { HostStream, HostStreamOwner } from '../native/stream/host-stream.ts';
+import type { TurnShare, TurnWork } from '../proxy/turns.ts';
 import type { FrameReader } from '../stack/link.ts';
 import type { Framing } from './framing.ts';
 import type { LinkContext } from './link-context.ts';
@@ -16,7 +19,9 @@ import { StreamWriter } from './stream-writer.ts';
  */
 const SEND_BUFFER = 512 << 10;
 
-export class SocketLink implements HostStreamOwner {
+const NOTHING = new Uint8Array(0);
+
+export class SocketLink implements HostStreamOwner, TurnWork {
   private readonly name: string;
   private readonly context: LinkContext;
   private readonly stats: LinkStats;
@@ -24,6 +29,9 @@ export class SocketLink implements HostStreamOwner {
   private readonly splitter: StreamFrameSplitter;
   private readonly writer: StreamWriter;
   private readonly onDown: () => void;
+  private readonly share: TurnShare;
+  /** Read before the stream belonged to the link, and not processed. */
+  private early: Uint8Array = NOTHING;
   private reader: FrameReader | undefined = undefined;
   private isWide = false;
 
@@ -44,6 +52,7 @@ export class SocketLink implements HostStreamOwner {
     this.stats = stats;
     this.stream = stream;
     this.onDown = onDown;
+    this.share = context.turns.join(this);
     this.splitter = new StreamFrameSplitter(framing, stats);
     this.writer = new StreamWriter(stream, framing, stats, () => {
       this.reader?.onWritable(context.clock.now());
@@ -53,9 +62,10 @@ export class SocketLink implements HostStreamOwner {
   /**
    * Attach the guest. Its socket is closed when the segment has no room for it.
    *
+   * @param early bytes that were read before the stream belonged to the link
    * @returns false when there was no room
    */
-  start(): boolean {
+  start(early: Uint8Array = NOTHING): boolean {
     const { acceptor, clock, log } = this.context;
     const reader = acceptor.attach(clock.now(), this.name, this.writer);
     if (reader === undefined) {
@@ -69,30 +79,50 @@ export class SocketLink implements HostStreamOwner {
     this.stats.linksOpen++;
     this.stats.linksOpened++;
     log.info({ link: this.name }, 'guest link up');
-    this.stream.start(this, false, this.splitter.target);
+    this.early = early;
+    this.stream.start(this, early.length > 0, this.splitter.target);
+    if (early.length > 0) this.readEarly();
     return true;
   }
 
   onHostBytes(_bytes: Uint8Array, len: number): boolean {
     if (this.reader === undefined) return false;
-    if (this.splitter.onRead(this.context.clock.now(), len, this.reader)) return true;
-    if (this.reader === undefined) return false; // closed from within
-    this.context.log.warn(
-      { link: this.name },
-      'guest link is out of sync: impossible frame length; closing it',
-    );
-    this.close();
-    return false;
+    this.splitter.onRead(len);
+    return this.deliver();
   }
 
-  /** Process bytes that were read before the stream belonged to the link. */
-  receive(bytes: Uint8Array): void {
-    const { target } = this.splitter;
-    for (let off = 0; off < bytes.length && this.reader !== undefined; off += target.length) {
-      const part = bytes.subarray(off, off + target.length);
-      target.set(part);
-      this.onHostBytes(target, part.length);
+  onTurn(): void {
+    if (this.deliver()) this.readEarly();
+  }
+
+  /** @returns whether all was processed, and more may be read */
+  private deliver(): boolean {
+    const { reader, share, splitter, context } = this;
+    const now = context.clock.now();
+    if (reader === undefined || !share.begin(now)) return false;
+    const delivery = splitter.deliver(now, reader, share);
+    const isUp = this.reader !== undefined;
+    share.end(isUp && delivery === 'left');
+    if (isUp && delivery === 'broken') {
+      context.log.warn(
+        { link: this.name },
+        'guest link is out of sync: impossible frame length; closing it',
+      );
+      this.close();
     }
+    return isUp && delivery === 'done';
+  }
+
+  /** Process what was read before, and then read on. */
+  private readEarly(): void {
+    const { target } = this.splitter;
+    while (this.early.length > 0) {
+      const part = this.early.subarray(0, target.length);
+      this.early = this.early.subarray(part.length);
+      target.set(part);
+      if (!this.onHostBytes(target, part.length)) return;
+    }
+    this.stream.resume();
   }
 
   onHostWritten(): void {

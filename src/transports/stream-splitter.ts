@@ -5,6 +5,8 @@
  * always uses one buffer. When the last frame of a read is incomplete, its bytes are moved to
  * just before that offset, where the next read completes them. An impossible length means that
  * the stream is out of sync for good: the link must be closed.
+ *
+ * Delivery may stop between two frames; the rest stays where it is, and nothing may be read until it is delivered.
  */
 import { makePacketSlab, releaseSlab, type Slab } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
@@ -18,6 +20,20 @@ export const READ_LEN: number = 256 << 10;
 /** Room for an incomplete frame, rounded up to a cache line. */
 const CARRY_LEN = (MAX_FRAME_LEN + MAX_FRAMING_HEADER_LEN + 63) & ~63;
 
+/** Frames between two questions whether to go on. */
+export const FRAMES_PER_LOOK = 16;
+
+/**
+ * `done`: every frame was delivered, read on. `left`: call `deliver` again before the next read. `broken`: the stream is
+ * out of sync, or was stopped.
+ */
+export type Delivery = 'done' | 'left' | 'broken';
+
+/** Whether a delivery may go on. */
+export interface DeliveryLimit {
+  more(): boolean;
+}
+
 export class StreamFrameSplitter {
   /** The destination of reads. */
   readonly target: Uint8Array;
@@ -25,8 +41,9 @@ export class StreamFrameSplitter {
   private readonly stats: LinkStats;
   private readonly slab: Slab = makePacketSlab(CARRY_LEN + READ_LEN);
   private readonly frame = new Frame();
-  /** Bytes of an incomplete frame, ending at `CARRY_LEN`. */
-  private carried = 0;
+  /** What was read and not delivered; between reads, of an incomplete frame. */
+  private at = CARRY_LEN;
+  private end = CARRY_LEN;
   private stopped = false;
 
   constructor(framing: Framing, stats: LinkStats) {
@@ -35,17 +52,18 @@ export class StreamFrameSplitter {
     this.target = this.slab.bytes.subarray(CARRY_LEN, CARRY_LEN + READ_LEN);
   }
 
-  /**
-   * `len` bytes were read to `target`.
-   *
-   * @returns false when the stream is broken
-   */
-  onRead(now: Instant, len: number, reader: FrameReader): boolean {
-    const { bytes, view } = this.slab;
-    const { frame, framing, stats } = this;
+  /** `len` bytes were read to `target`; {@link deliver} follows. */
+  onRead(len: number): void {
+    this.end = CARRY_LEN + len;
+  }
+
+  /** Deliver what was read, as one batch. */
+  deliver(now: Instant, reader: FrameReader, limit: DeliveryLimit): Delivery {
+    const { view } = this.slab;
+    const { frame, framing, stats, end } = this;
     const headerLen = framing.headerLen;
-    const end = CARRY_LEN + len;
-    let at = CARRY_LEN - this.carried;
+    let { at } = this;
+    let frames = 0;
     while (end - at >= headerLen && !this.stopped) {
       const frameLen = framing.readLength(view, at);
       if (frameLen < 0) {
@@ -55,16 +73,28 @@ export class StreamFrameSplitter {
       }
       const next = at + headerLen + frameLen;
       if (next > end) break;
+      if (frames++ % FRAMES_PER_LOOK === FRAMES_PER_LOOK - 1 && !limit.more()) {
+        this.at = at;
+        reader.onBatchEnd(now);
+        return this.stopped ? 'broken' : 'left';
+      }
       stats.framesToHost++;
       stats.bytesToHost += frameLen;
       reader.onFrame(now, frame.set(this.slab, at + headerLen, frameLen));
       at = next;
     }
-    if (this.stopped) return false;
-    this.carried = end - at;
-    if (this.carried > 0) bytes.copyWithin(CARRY_LEN - this.carried, at, end);
+    if (this.stopped) return 'broken';
+    this.carry(at);
     reader.onBatchEnd(now);
-    return true;
+    return this.stopped ? 'broken' : 'done';
+  }
+
+  /** Move an incomplete frame, which begins at `at`, to where the next read completes it. */
+  private carry(at: number): void {
+    const carried = this.end - at;
+    if (carried > 0) this.slab.bytes.copyWithin(CARRY_LEN - carried, at, this.end);
+    this.at = CARRY_LEN - carried;
+    this.end = CARRY_LEN;
   }
 
   /** Deliver no more frames, not even of the read in progress. */

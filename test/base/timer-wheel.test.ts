@@ -129,4 +129,26 @@ describe('base/timer-wheel', () => {
     );
     assert.equal(wheel.next(), NEVER);
   });
+
+  it('leaves the rest for the next call when there is no time for more, and forgets none', () => {
+    const wheel = new TimerWheel(0);
+    const probes = Array.from({ length: 1000 }, () => new Probe());
+    for (const [i, probe] of probes.entries()) {
+      probe.wanted = 100 + (i % 50);
+      wheel.set(probe, probe.wanted);
+    }
+    const fired = (): number => probes.filter((probe) => probe.fired === 1).length;
+    const limit = { hasTime: () => false };
+    let calls = 0;
+    for (let before = 0; before < 1000; before = fired(), calls++) {
+      wheel.advance(200, limit);
+      const served = fired() - before;
+      assert.ok(served > 0 && served <= 16, `${served} in one call`);
+      if (fired() < 1000) assert.ok(wheel.next() <= 200, 'the rest is due at once');
+    }
+    assert.ok(calls >= 60);
+    wheel.advance(400);
+    assert.equal(fired(), 1000);
+    assert.equal(wheel.next(), NEVER);
+  });
 });

@@ -16,4 +16,15 @@ describe('base/work-list', () => {
       assert.equal(list.length, 0);
     }
   });
+
+  it('keeps its array small though it is never empty', () => {
+    const list = new WorkList<number>();
+    list.push(0);
+    for (let i = 1; i <= 100_000; i++) {
+      list.push(i);
+      assert.equal(list.take(), i - 1);
+    }
+    const items: unknown = Reflect.get(list, 'items');
+    assert.ok(Array.isArray(items) && items.length < 5000);
+  });
 });

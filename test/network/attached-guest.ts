@@ -9,6 +9,7 @@ import { AttachedStream } from '../../src/transports/attached-stream.ts';
 import { QEMU_FRAMING } from '../../src/transports/framing.ts';
 import type { LinkContext, OpenLink } from '../../src/transports/link-context.ts';
 import { NodeClock } from '../../src/transports/node-clock.ts';
+import { ownTurns } from '../support/turns.ts';
 
 export interface GuestBehind {
   readonly guest: SimulatedGuest;
@@ -26,6 +27,7 @@ export function guestBehind(attach: (context: LinkContext) => OpenLink): GuestBe
         acceptor,
         clock: new NodeClock(),
         log: SILENT,
+        turns: ownTurns(),
         mtu: 1_500,
         socketMode: 0o600,
       });

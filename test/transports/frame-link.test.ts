@@ -3,6 +3,7 @@ import { type Log, SILENT } from '../../src/base/log.ts';
 import type { Frame } from '../../src/stack/frame.ts';
 import type { FrameReader, FrameWriter } from '../../src/stack/link.ts';
 import { FrameLink, type PlainFrameWriter } from '../../src/transports/frame-link.ts';
+import { ownTurns } from '../support/turns.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -56,6 +57,7 @@ describe('transports/frame-link', () => {
       acceptor,
       clock: { now: () => 0 },
       log,
+      turns: ownTurns({ now: () => 0 }),
       mtu: 1500,
       socketMode: 0o600,
     });

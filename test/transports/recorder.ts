@@ -3,6 +3,7 @@ import { SILENT } from '../../src/base/log.ts';
 import type { Frame, FrameChecksum } from '../../src/stack/frame.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor } from '../../src/stack/link.ts';
 import type { LinkContext } from '../../src/transports/link-context.ts';
+import { ownTurns } from '../support/turns.ts';
 
 export interface Received {
   readonly bytes: Buffer;
@@ -101,6 +102,7 @@ export const contextFor = (acceptor: LinkAcceptor, mtu = 1500): LinkContext => (
   acceptor,
   clock: { now: () => performance.now() },
   log: SILENT,
+  turns: ownTurns(),
   mtu,
   socketMode: 0o600,
 });

@@ -46,6 +46,11 @@ export class Outboxes {
     this.batch = once(makeBatch);
   }
 
+  /** Outboxes that the next `flush` will send. */
+  get owed(): number {
+    return this.filled.length;
+  }
+
   /** @internal for outboxes: one has something for the next `flush`. */
   enlist(outbox: Outbox): void {
     this.filled.push(outbox);

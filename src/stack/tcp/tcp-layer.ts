@@ -24,6 +24,7 @@ import { type Seq, seq, seqAdd, seqLe } from '../../base/seq.ts';
 import { Budget } from '../../base/shares/budget.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
+import type { TurnLimit } from '../../base/turn.ts';
 import { WorkList } from '../../base/work-list.ts';
 import { ACK, checkTcp, FIN, RST, SYN, tcpDstPort, tcpSrcPort } from '../../wire/tcp.ts';
 import type { StackDrop } from '../drops.ts';
@@ -57,6 +58,8 @@ type Endpoint = TcpConnection | PendingRequest | TimeWait;
 const STARVED_RETRY_MS = 20;
 /** Starved connections looked at in one turn. */
 const STARVED_AT_ONCE = 64;
+/** Connections served at the end of a batch between two questions whether there is time for more. */
+const SERVED_PER_LOOK = 8;
 
 export interface TcpLayerDeps {
   readonly config: TcpConfig;
@@ -66,6 +69,7 @@ export interface TcpLayerDeps {
   readonly drops: Counters<StackDrop>;
   readonly random: Random;
   readonly upstream: Upstream;
+  readonly limit: TurnLimit;
 }
 
 export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
@@ -95,6 +99,7 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
   private readonly stray: StrayAnswers;
   private readonly icmp: IcmpOutput;
   private readonly upstream: Upstream;
+  private readonly limit: TurnLimit;
 
   constructor(deps: TcpLayerDeps) {
     const { config, wheel, out, drops, random } = deps;
@@ -107,15 +112,21 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
     this.isn = new IsnGenerator(random);
     this.stray = new StrayAnswers(out, drops);
     this.upstream = deps.upstream;
+    this.limit = deps.limit;
     this.budgets = {
       connections: new Budget('connections', config.maxConnections),
       requests: new Budget('requests', config.maxRequests),
       timeWaits: new Budget('time-wait', config.maxTimeWait),
       memory: new Budget('memory', config.memoryBudget),
     };
-    const limit = config.maxConnections + config.maxRequests + config.maxTimeWait;
-    this.endpoints = new FlowTable(limit, random.next32());
+    const entries = config.maxConnections + config.maxRequests + config.maxTimeWait;
+    this.endpoints = new FlowTable(entries, random.next32());
     this.timeWaits = new TimeWaitTable(config, wheel, this.endpoints, (guest) => this.tcpOf(guest));
+  }
+
+  /** Connections with events to deliver, or segments to send. */
+  get owed(): number {
+    return this.workList.length + this.touchedList.length;
   }
 
   get timeWaitCount(): number {
@@ -220,26 +231,40 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
 
   // --- batches ---
 
-  /** Deliver what the batch brought, then send what it made due. */
+  /** Deliver what the batch brought, then send what it made due, as far as there is time. */
   endBatch(now: Instant): void {
     this.lastNow = now;
     this.feedStarved();
-    const { workList, touchedList } = this;
-    // Handlers may cause more of both.
-    for (let c = workList.take(); c !== undefined; c = workList.take()) {
+    this.deliverEvents(now);
+    this.sendDue(now);
+  }
+
+  /** Handlers may cause more of both. */
+  private deliverEvents(now: Instant): void {
+    const { workList, limit } = this;
+    for (let served = 1; workList.length > 0; served++) {
+      const c = workList.take();
       try {
-        c.deliver(now);
+        c?.deliver(now);
       } catch (fault) {
-        c.onFault(now, fault);
+        c?.onFault(now, fault);
       }
+      if (served % SERVED_PER_LOOK === 0 && !limit.hasTime()) return;
     }
-    for (let c = touchedList.take(); c !== undefined; c = touchedList.take()) {
+  }
+
+  private sendDue(now: Instant): void {
+    const { touchedList, limit } = this;
+    for (let served = 1; touchedList.length > 0; served++) {
+      const c = touchedList.take();
+      if (c === undefined) break;
       c.touched = false;
       try {
         output(c, now);
       } catch (fault) {
         c.onFault(now, fault);
       }
+      if (served % SERVED_PER_LOOK === 0 && !limit.hasTime()) return;
     }
   }
 

@@ -5,6 +5,7 @@ import type { Posix } from '../../native/posix.ts';
 import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
 import type { FlushScheduler } from '../../proxy/flush-scheduler.ts';
 import type { Guests } from '../../proxy/ports/publication-guest.ts';
+import type { Turns } from '../../proxy/turns.ts';
 import { type DialGuest, dialGuestLink } from './guest-link.ts';
 import { openHybridVsock } from './hybrid-vsock.ts';
 import type { OpenMuxLink } from './mux-link.ts';
@@ -17,6 +18,7 @@ export interface MuxLinkContext {
   readonly peers: MuxPeers;
   readonly clock: Clock;
   readonly log: Log;
+  readonly turns: Turns;
   readonly guests: Guests;
   /** Open a connection to a guest through the virtual network. */
   readonly dialGuest: DialGuest;

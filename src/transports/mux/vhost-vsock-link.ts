@@ -9,6 +9,7 @@ import type { Posix } from '../../native/posix.ts';
 import type { MuxFlow } from '../../proxy/agent/mux-flow.ts';
 import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
 import { NO_FLUSH } from '../../proxy/flush-scheduler.ts';
+import type { Turns } from '../../proxy/turns.ts';
 import { VhostVsock } from '../vsock/open-vhost-vsock.ts';
 import type { VsockRequest, VsockStream } from '../vsock/stream.ts';
 import type { OpenMuxLink } from './mux-link.ts';
@@ -18,6 +19,7 @@ export interface VhostVsockLinkContext {
   readonly peers: MuxPeers;
   readonly clock: Clock;
   readonly log: Log;
+  readonly turns: Turns;
   readonly posix: (wanted: string, instead: string) => Posix;
   readonly socketMode: number;
 }
@@ -28,7 +30,7 @@ export async function openVhostVsockLink(
   port: number,
   context: VhostVsockLinkContext,
 ): Promise<OpenMuxLink> {
-  const { peers, clock, log, posix, socketMode } = context;
+  const { peers, clock, log, turns, posix, socketMode } = context;
   const isHere = (): boolean => peers.list().some((peer) => peer.link === link);
   const dialled = new Redialer(link, log, (attempt) => {
     if (isHere()) {
@@ -66,6 +68,7 @@ export async function openVhostVsockLink(
     posix: posix(`open --mux ${link.name}`, 'use a unix: link instead'),
     clock,
     log,
+    turns,
     onRequest,
     onGuest,
   });

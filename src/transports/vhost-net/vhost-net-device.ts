@@ -54,7 +54,7 @@ export class VhostNetDevice implements PairDevice, FrameWriter {
   private room = 0;
 
   /** @param defer runs its argument soon, after the events that are waiting */
-  constructor(description: string, context: LinkContext, defer: (run: () => void) => void) {
+  constructor(description: string, context: LinkContext, defer: (run: () => void) => unknown) {
     this.description = description;
     this.context = context;
     this.queues = new QueuePair({
@@ -62,6 +62,7 @@ export class VhostNetDevice implements PairDevice, FrameWriter {
       features: NET_FEATURES,
       config: new Uint8Array(0), // QEMU has it
       clock: context.clock,
+      turns: context.turns,
       defer,
     });
   }

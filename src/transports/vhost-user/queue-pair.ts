@@ -9,11 +9,12 @@
  * restarts.
  *
  * Towards the host: a kick has the chains of the transmit queue presented one by one, and one
- * `onBurstEnd`. A burst is bounded, so that a guest that never stops sending does not keep the event
- * loop. Towards the guest: `reserve`, write into the buffers, `give`, and `notify` once per batch.
+ * `onBurstEnd`. A burst is bounded, and ends with the device's share of the turn, so that a guest that never
+ * stops sending does not keep the event loop. Towards the guest: `reserve`, write into the buffers, `give`, and `notify` once per batch.
  * When there are too few buffers the guest is asked for a kick, which `onRoom` reports.
  */
 import type { Clock, Instant } from '../../base/time.ts';
+import type { TurnShare, Turns, TurnWork } from '../../proxy/turns.ts';
 import type { VhostUserBackend } from './backend.ts';
 import type { Chain } from './chain.ts';
 import { ReceiveBuffers } from './receive-buffers.ts';
@@ -23,6 +24,8 @@ import type { QueueFault, SplitQueue } from './split-queue.ts';
 const RX = 0;
 const TX = 1;
 const BURST_CHAINS = 64;
+/** Chains between two questions whether the burst may go on. */
+const CHAINS_PER_LOOK = 16;
 
 /** What a device does with its queues. */
 export interface PairDevice {
@@ -42,28 +45,25 @@ export interface QueuePairOptions {
   readonly features: bigint;
   readonly config: Uint8Array;
   readonly clock: Pick<Clock, 'now'>;
+  readonly turns: Turns;
   /** Run `run` soon, after the events that are waiting. */
-  readonly defer: (run: () => void) => void;
+  readonly defer: (run: () => void) => unknown;
 }
 
-export class QueuePair implements VhostUserDevice {
+export class QueuePair implements VhostUserDevice, TurnWork {
   readonly features: bigint;
   readonly config: Uint8Array;
   readonly queueCount = 2;
   private readonly device: PairDevice;
   private readonly clock: Pick<Clock, 'now'>;
-  private readonly defer: (run: () => void) => void;
+  private readonly defer: (run: () => void) => unknown;
   private backend: VhostUserBackend | undefined = undefined;
   private rx: ReceiveBuffers | undefined = undefined;
   private tx: SplitQueue | undefined = undefined;
   private up = false;
   /** Too few buffers were available; the guest was asked for a kick. */
   private starved = false;
-  private drainDeferred = false;
-  private readonly drainLater = (): void => {
-    this.drainDeferred = false;
-    this.drain();
-  };
+  private readonly share: TurnShare;
   private readonly checkLater = (): void => this.checkQueues();
 
   constructor(options: QueuePairOptions) {
@@ -72,6 +72,7 @@ export class QueuePair implements VhostUserDevice {
     this.device = options.device;
     this.clock = options.clock;
     this.defer = options.defer;
+    this.share = options.turns.join(this);
   }
 
   /** A driver runs the device. */
@@ -155,30 +156,29 @@ export class QueuePair implements VhostUserDevice {
     }
   }
 
+  onTurn(): void {
+    this.drain();
+  }
+
   private drain(): void {
-    const { tx } = this;
-    if (tx === undefined || !this.up || this.drainDeferred) return;
+    const { tx, share } = this;
     const now = this.clock.now();
+    if (tx === undefined || !this.up || !share.begin(now)) return;
     tx.suppressKicks();
     let taken = 0;
-    let more = true;
-    while (more) {
-      for (; tx.take(); taken++) {
-        if (taken === BURST_CHAINS) {
-          tx.untake();
-          break;
-        }
+    let isCut = false;
+    do {
+      while (!isCut && tx.take()) {
         this.device.onChain(now, tx.chain);
         tx.give(tx.head, 0);
+        taken++;
+        isCut = taken === BURST_CHAINS || (taken % CHAINS_PER_LOOK === 0 && !share.more());
       }
-      more = taken < BURST_CHAINS && tx.wantKick();
-    }
+    } while (!isCut && tx.wantKick());
     this.backend?.notify(TX);
     this.device.onBurstEnd(now);
     this.checkQueues();
-    if (taken < BURST_CHAINS || this.drainDeferred) return;
-    this.drainDeferred = true;
-    this.defer(this.drainLater);
+    share.end(isCut);
   }
 
   private checkQueues(): void {

@@ -15,6 +15,7 @@ import { plainCount } from '../../base/no-bytes.ts';
 import { type Clock, type Instant, NEVER } from '../../base/time.ts';
 import type { Posix } from '../../native/posix.ts';
 import { PRIVATE_SOCKET_MODE } from '../../native/unix-listener.ts';
+import { Turns } from '../../proxy/turns.ts';
 import { VhostUserServer } from '../vhost-user/server.ts';
 import type { VsockSettings } from './endpoint.ts';
 import type { VsockRequest, VsockStream, VsockStreamHandler } from './stream.ts';
@@ -40,6 +41,8 @@ export interface VhostVsockOptions {
   readonly posix: Posix;
   readonly clock: Pick<Clock, 'now'>;
   readonly log: Log;
+  /** Shared with other links of the process. Default: its own. */
+  readonly turns?: Turns;
   /** The guest connects to a port of the host. Absent: all are refused. */
   readonly onRequest?: (now: Instant, request: VsockRequest) => void;
   /** A guest's driver has come up, so that it can be connected to; or it has gone. */
@@ -85,10 +88,12 @@ export class VhostVsock {
   static async open(options: VhostVsockOptions): Promise<VhostVsock> {
     const { path, posix, clock, log, socketMode = PRIVATE_SOCKET_MODE } = options;
     const wake = new DeadlineTimer(clock);
+    const { turns = new Turns({ clock, owed: () => 0 }) } = options;
     const device = new VhostVsockDevice({
       settings: settingsOf(options),
       clock,
       log,
+      turns,
       defer: setImmediate,
       onFlushed: () => wake.set(device.endpoint.nextDeadline, () => device.flushNow()),
       onRequest: options.onRequest ?? ((now, request) => request.refuse(now)),

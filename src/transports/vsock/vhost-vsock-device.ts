@@ -7,6 +7,7 @@ import type { ByteRing } from '../../base/byte-ring.ts';
 import type { Log } from '../../base/log.ts';
 import { makeSlab, type Slab } from '../../base/slab.ts';
 import type { Clock, Instant } from '../../base/time.ts';
+import type { Turns } from '../../proxy/turns.ts';
 import type { Chain } from '../vhost-user/chain.ts';
 import { type PairDevice, QueuePair } from '../vhost-user/queue-pair.ts';
 import type { QueueFault } from '../vhost-user/split-queue.ts';
@@ -26,6 +27,7 @@ export interface VhostVsockDeviceOptions {
   readonly settings: VsockSettings;
   readonly clock: Pick<Clock, 'now'>;
   readonly log: Log;
+  readonly turns: Turns;
   /** Run `run` soon, after the events that are waiting. */
   readonly defer: (run: () => void) => void;
   /** `flush` of the endpoint may have changed its deadline. */
@@ -47,7 +49,7 @@ export class VhostVsockDevice implements PairDevice, PacketPort {
 
   constructor(options: VhostVsockDeviceOptions) {
     this.options = options;
-    const { settings, clock, defer } = options;
+    const { settings, clock, turns, defer } = options;
     const config = makeSlab(8);
     config.view.setUint32(0, settings.guestCid, true);
     this.queues = new QueuePair({
@@ -55,6 +57,7 @@ export class VhostVsockDevice implements PairDevice, PacketPort {
       features: 0n,
       config: config.bytes,
       clock,
+      turns,
       defer,
     });
     this.endpoint = new VsockEndpoint(settings, this, options.onRequest);

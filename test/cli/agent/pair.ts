@@ -14,6 +14,7 @@ import { MuxLinks } from '../../../src/network/mux-links.ts';
 import type { AgentTarget } from '../../../src/proxy/ports/agent-carrier.ts';
 import { NodeClock } from '../../../src/transports/node-clock.ts';
 import { fixedGuests } from '../../proxy/ports/port-fixture.ts';
+import { ownTurns } from '../../support/turns.ts';
 
 const DEADLINE_MS = 4_000;
 
@@ -56,6 +57,7 @@ export class Pair {
       serves: () => false,
       clock: new NodeClock(),
       log: this.log,
+      turns: ownTurns(),
       guests: fixedGuests(() => undefined),
       dialGuest: () => undefined,
       flusher: { schedule: () => {} },

@@ -9,6 +9,7 @@ import {
   GET_VRING_BASE,
   VIRTIO_F_VERSION_1,
 } from '../../../src/transports/vhost-user/message.ts';
+import { ownTurns } from '../../support/turns.ts';
 import { contextFor, type RecordedLink, RecordingAcceptor } from '../recorder.ts';
 import { Frontend, u32 } from '../vhost-user/frontend.ts';
 import { GuestDriver } from '../vhost-user/guest-driver.ts';
@@ -37,8 +38,11 @@ const frameOf = (len: number): Buffer => {
 class Lab {
   readonly acceptor = new RecordingAcceptor();
   readonly deferred: (() => void)[] = [];
-  readonly device = new VhostNetDevice('vhost-user:/v', contextFor(this.acceptor), (run) =>
-    this.deferred.push(run),
+  private readonly defer = (run: () => void): unknown => this.deferred.push(run);
+  readonly device = new VhostNetDevice(
+    'vhost-user:/v',
+    { ...contextFor(this.acceptor), turns: ownTurns({ now: () => 0 }, this.defer) },
+    this.defer,
   );
   readonly frontend = new Frontend(this.device.queues);
   rx = this.driver(RX_RING);

@@ -7,6 +7,7 @@ import { NEVER } from '../../../src/base/time.ts';
 import { VhostUserBackend } from '../../../src/transports/vhost-user/backend.ts';
 import * as p from '../../../src/transports/vsock/packet.ts';
 import { VhostVsockDevice } from '../../../src/transports/vsock/vhost-vsock-device.ts';
+import { ownTurns } from '../../support/turns.ts';
 import { GuestDriver } from '../vhost-user/guest-driver.ts';
 import { Recorder } from './guest.ts';
 
@@ -35,6 +36,7 @@ class Lab {
       },
       clock: { now: () => 0 },
       log: SILENT,
+      turns: ownTurns({ now: () => 0 }, (run) => this.deferred.push(run)),
       defer: (run) => this.deferred.push(run),
       onFlushed: () => undefined,
       onRequest: (now, request) => request.accept(now, this.handler),

@@ -1,0 +1,196 @@
+/**
+ * Divides each turn of the event loop among those that have work in it, so that none keeps the others waiting.
+ *
+ * Theory of operation
+ * -------------------
+ * Each source of work (a link) has a {@link TurnShare}. Work that arrives is done at once, as a *piece*: the source asks
+ * `begin`, then `more` every few frames, and reports `end`. When its credit for the turn is used up, or the turn is, it
+ * stops in the middle, leaves the rest where it is, reads no more, and waits in a queue. After the event loop has
+ * polled, the queue is served by deficit round robin (RFC 3290 §7.1.3): each share in it is given one quantum a round,
+ * and what it used beyond that is a debt, which it keeps. So a source that is flooded gets what the others leave, and
+ * one that asks for less than a quantum waits for at most one turn.
+ *
+ * The currency is time, because nothing else measures a guest that makes us drop, refuse or evict. It is wall time: a
+ * thread's CPU time costs a system call to read, and while the thread is preempted the others wait just the same.
+ *
+ * What is left waits for an immediate, never for a promise or a tick: between two of them the event loop polls, so that
+ * others are heard. A source that is alone goes on at once.
+ */
+import { reportFault } from '../base/faults.ts';
+import type { Clock, Instant } from '../base/time.ts';
+import type { TurnLimit } from '../base/turn.ts';
+
+/** For what one poll brings, and again for what waits in the queue. */
+const TURN_MS = 4;
+const QUANTUM_MS = 1;
+/** A piece cannot be interrupted everywhere; a debt beyond this is forgiven. */
+const MAX_DEBT_MS = 64;
+/** Work of this length is noticed by others: the turn's end is looked for. */
+const NOTICED_MS = 0.5;
+/** Flows with events, and the like, for the end of one batch: each costs up to some tens of microseconds. */
+const MAX_OWED = 128;
+
+/** A source of work. */
+export interface TurnWork {
+  /** Go on with what was left: begin as with new work. */
+  onTurn(now: Instant): void;
+}
+
+export interface TurnsDeps {
+  readonly clock: Pick<Clock, 'now'>;
+  /** How much the frames of the batch have left for its end. */
+  readonly owed: () => number;
+  /** Run `run` once, after the events that are waiting. Default: `setImmediate`. */
+  readonly defer?: (run: () => void) => unknown;
+}
+
+export class Turns implements TurnLimit {
+  /** The longest turn so far, as far as it is accounted for here. */
+  longestMs = 0;
+  /** How often work had to wait for a later turn. */
+  postponed = 0;
+  /** @internal for shares */
+  readonly deps: TurnsDeps;
+  /** @internal for shares: of this turn. */
+  serial = 0;
+  private readonly queue: TurnShare[] = [];
+  private usedMs = 0;
+  private pieceAt: Instant | undefined = undefined;
+  private readonly defer: (run: () => void) => unknown;
+  private isDue = false;
+
+  constructor(deps: TurnsDeps) {
+    this.deps = deps;
+    this.defer = deps.defer ?? setImmediate;
+  }
+
+  join(work: TurnWork): TurnShare {
+    return new TurnShare(this, work);
+  }
+
+  /** A piece of work begins; one is open at a time. */
+  enter(now: Instant): void {
+    this.pieceAt = now;
+  }
+
+  /** @returns the length of the piece */
+  leave(): number {
+    const spentMs = this.openMs();
+    this.pieceAt = undefined;
+    this.usedMs += spentMs;
+    if (this.usedMs >= NOTICED_MS) this.schedule();
+    return spentMs;
+  }
+
+  hasTime(): boolean {
+    return this.usedMs + this.openMs() < TURN_MS;
+  }
+
+  /** @internal for shares */
+  get isTaken(): boolean {
+    return this.pieceAt !== undefined || this.usedMs >= TURN_MS;
+  }
+
+  /** @internal for shares */
+  wait(share: TurnShare): void {
+    this.postponed++;
+    this.queue.push(share);
+    this.schedule();
+  }
+
+  private openMs(): number {
+    return this.pieceAt === undefined ? 0 : this.deps.clock.now() - this.pieceAt;
+  }
+
+  private schedule(): void {
+    if (this.isDue) return;
+    this.isDue = true;
+    this.defer(this.run);
+  }
+
+  /** The event loop has polled. */
+  private readonly run = (): void => {
+    this.isDue = false;
+    this.pieceAt = undefined; // of a piece that has thrown
+    const polledMs = this.usedMs;
+    this.usedMs = 0;
+    this.serial++;
+    while (this.queue.length > 0 && this.usedMs < TURN_MS) this.serveNext();
+    this.longestMs = Math.max(this.longestMs, polledMs + this.usedMs);
+    this.usedMs = 0;
+    this.serial++;
+    if (this.queue.length > 0) this.schedule();
+  };
+
+  private serveNext(): void {
+    const share = this.queue.shift();
+    if (share === undefined) return;
+    if (!share.refill()) {
+      this.queue.push(share); // it pays a debt; the others are served meanwhile
+      return;
+    }
+    share.isWaiting = false;
+    try {
+      share.work.onTurn(this.deps.clock.now());
+    } catch (fault) {
+      this.pieceAt = undefined;
+      reportFault('turn', fault);
+    }
+  }
+}
+
+export class TurnShare {
+  /** @internal */
+  readonly work: TurnWork;
+  /** It is in the queue: `onTurn` follows. */
+  isWaiting = false;
+  private readonly turns: Turns;
+  private creditMs = QUANTUM_MS;
+  private serial = -1;
+  private beganAt: Instant = 0;
+
+  constructor(turns: Turns, work: TurnWork) {
+    this.turns = turns;
+    this.work = work;
+  }
+
+  /** @returns false when the work must wait: nothing more is to be read, and `onTurn` follows */
+  begin(now: Instant): boolean {
+    const { turns } = this;
+    if (this.isWaiting) return false;
+    if (this.serial !== turns.serial) this.refill();
+    if (this.creditMs <= 0 || turns.isTaken) {
+      this.wait();
+      return false;
+    }
+    turns.enter(now);
+    this.beganAt = now;
+    return true;
+  }
+
+  /** Whether the piece may go on; see {@link TurnLimit}. */
+  more(): boolean {
+    const { clock, owed } = this.turns.deps;
+    return clock.now() - this.beganAt < this.creditMs && owed() < MAX_OWED;
+  }
+
+  /** @param isLeft there is more, and `onTurn` is to follow */
+  end(isLeft: boolean): void {
+    this.creditMs = Math.max(this.creditMs - this.turns.leave(), -MAX_DEBT_MS);
+    if (isLeft) this.wait();
+  }
+
+  /** Have `onTurn` called. */
+  wait(): void {
+    if (this.isWaiting) return;
+    this.isWaiting = true;
+    this.turns.wait(this);
+  }
+
+  /** @internal Another quantum. @returns whether it may work */
+  refill(): boolean {
+    this.serial = this.turns.serial;
+    this.creditMs = Math.min(this.creditMs + QUANTUM_MS, QUANTUM_MS);
+    return this.creditMs > 0;
+  }
+}

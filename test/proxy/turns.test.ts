@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { FaultWatch } from '../../src/base/faults.ts';
+import { SILENT } from '../../src/base/log.ts';
+import { type TurnShare, Turns } from '../../src/proxy/turns.ts';
+
+/** A virtual loop: time passes only by work, and `poll` runs what was deferred. */
+class Loop {
+  nowMs = 0;
+  owed = 0;
+  polls = 0;
+  private deferred: (() => void)[] = [];
+  readonly turns: Turns = new Turns({
+    clock: { now: () => this.nowMs },
+    owed: () => this.owed,
+    defer: (run) => this.deferred.push(run),
+  });
+
+  get isIdle(): boolean {
+    return this.deferred.length === 0;
+  }
+
+  poll(): void {
+    this.polls++;
+    for (const run of this.deferred.splice(0)) run();
+  }
+}
+
+/** A link with frames of one cost, which may be asked for a look after each. */
+class Source {
+  waiting = 0;
+  done = 0;
+  spentMs = 0;
+  /** What the end of each batch costs. */
+  endMs = 0;
+  private readonly loop: Loop;
+  private readonly frameMs: number;
+  private readonly share: TurnShare;
+
+  constructor(loop: Loop, frameMs: number) {
+    this.loop = loop;
+    this.frameMs = frameMs;
+    this.share = loop.turns.join(this);
+  }
+
+  read(frames: number): void {
+    this.waiting += frames;
+    this.onTurn();
+  }
+
+  onTurn(): void {
+    const { loop, share } = this;
+    if (!share.begin(loop.nowMs)) return;
+    const began = loop.nowMs;
+    do {
+      if (this.waiting === 0) break;
+      this.waiting--;
+      this.done++;
+      loop.nowMs += this.frameMs;
+    } while (share.more());
+    loop.nowMs += this.endMs;
+    this.spentMs += loop.nowMs - began;
+    share.end(this.waiting > 0);
+  }
+}
+
+describe('proxy/turns', () => {
+  it('does at once what fits', () => {
+    const loop = new Loop();
+    const link = new Source(loop, 0.01);
+    link.read(30);
+    assert.equal(link.done, 30);
+    assert.ok(loop.isIdle);
+  });
+
+  it('ends a piece when its credit is used up, and goes on after the next poll', () => {
+    const loop = new Loop();
+    const link = new Source(loop, 0.1);
+    link.read(25);
+    assert.ok(link.done >= 10 && link.done <= 11, `${link.done} frames of 0.1 ms in 1 ms`);
+    loop.poll();
+    assert.equal(link.done, 25, 'alone it goes on without another poll in between');
+  });
+
+  it('bounds a turn, however much waits', () => {
+    const loop = new Loop();
+    const links = Array.from({ length: 20 }, () => new Source(loop, 0.1));
+    for (const link of links) link.read(1000);
+    assert.ok(loop.nowMs < 5.5, `${loop.nowMs} ms when the event loop polls`);
+    while (!loop.isIdle) {
+      const before = loop.nowMs;
+      loop.poll();
+      assert.ok(loop.nowMs - before < 5.5, `${loop.nowMs - before} ms`);
+    }
+    assert.ok(links.every(({ done }) => done === 1000));
+    assert.ok(loop.turns.longestMs < 10, `${loop.turns.longestMs} ms`);
+  });
+
+  it('gives everybody who waits the same time, whatever a frame costs', () => {
+    const loop = new Loop();
+    const cheap = new Source(loop, 0.01);
+    const dear = new Source(loop, 1.5);
+    cheap.read(100_000);
+    dear.read(100_000);
+    for (let i = 0; i < 100; i++) loop.poll();
+    const ratio = cheap.spentMs / dear.spentMs;
+    assert.ok(ratio > 0.9 && ratio < 1.1, `${ratio}`);
+  });
+
+  it('has whoever overdraws pay for it before it works again', () => {
+    const loop = new Loop();
+    const flood = new Source(loop, 0.1);
+    flood.endMs = 10;
+    const other = new Source(loop, 0.1);
+    flood.read(100_000);
+    other.read(100_000);
+    for (let i = 0; i < 200; i++) loop.poll();
+    const ratio = flood.spentMs / other.spentMs;
+    assert.ok(ratio > 0.8 && ratio < 1.25, `${ratio}`);
+  });
+
+  it('serves little work at once beside a flood', () => {
+    const loop = new Loop();
+    const flood = new Source(loop, 0.1);
+    const quiet = new Source(loop, 0.1);
+    flood.read(100_000);
+    for (let i = 0; i < 50; i++) {
+      loop.poll();
+      quiet.read(5);
+      assert.equal(quiet.waiting, 0);
+    }
+  });
+
+  it('stops a batch that leaves much for its end', () => {
+    const loop = new Loop();
+    const link = new Source(loop, 0.001);
+    loop.owed = 128;
+    link.read(10);
+    assert.equal(link.done, 1);
+    loop.owed = 0;
+    loop.poll();
+    assert.equal(link.done, 10);
+  });
+
+  it('goes on after work that throws', () => {
+    const loop = new Loop();
+    const share = loop.turns.join({
+      onTurn: (now) => {
+        share.begin(now);
+        throw new Error('a fault of ours');
+      },
+    });
+    const link = new Source(loop, 0.1);
+    const watch = new FaultWatch(SILENT);
+    share.wait();
+    loop.poll();
+    watch.close();
+    assert.equal(watch.counts.get('turn'), 1);
+    link.read(3);
+    while (!loop.isIdle) loop.poll();
+    assert.equal(link.done, 3);
+  });
+
+  it('lets nobody begin inside the work of another', () => {
+    const loop = new Loop();
+    const inner = new Source(loop, 0.1);
+    loop.turns.enter(loop.nowMs);
+    inner.read(1);
+    assert.equal(inner.done, 0);
+    loop.turns.leave();
+    loop.poll();
+    assert.equal(inner.done, 1);
+  });
+});
