@@ -35,6 +35,8 @@ const UNIX = 3;
 export const ENDPOINT_LEN = 20;
 
 const ANY: IpAddress = ipv4(0);
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder();
 
 /** @returns undefined when it does not fit before `end`, or has a length no address has */
 export function parseEndpoint(
@@ -82,9 +84,7 @@ export function parseDestination(
   const len = view.getUint16(off + 1, true);
   const next = off + 3 + len;
   if (next > end) return undefined;
-  const path = new TextDecoder().decode(
-    new Uint8Array(view.buffer, view.byteOffset + off + 3, len),
-  );
+  const path = DECODER.decode(new Uint8Array(view.buffer, view.byteOffset + off + 3, len));
   return { value: { proto: 'unix', path }, next };
 }
 
@@ -95,11 +95,12 @@ export const destinationLen = (destination: Destination): number =>
 /** @returns bytes written */
 export function emitDestination(view: DataView, off: number, destination: Destination): number {
   if (destination.proto === 'unix') {
-    const path = new TextEncoder().encode(destination.path);
+    const { path } = destination;
+    const room = new Uint8Array(view.buffer, view.byteOffset + off + 3, path.length * 3);
+    const { written } = ENCODER.encodeInto(path, room);
     view.setUint8(off, UNIX);
-    view.setUint16(off + 1, path.length, true);
-    new Uint8Array(view.buffer, view.byteOffset + off + 3, path.length).set(path);
-    return 3 + path.length;
+    view.setUint16(off + 1, written, true);
+    return 3 + written;
   }
   view.setUint8(off, destination.proto === 'tcp' ? TCP : UDP);
   return 1 + emitEndpoint(view, off + 1, destination);

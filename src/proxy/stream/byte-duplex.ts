@@ -13,6 +13,7 @@
  */
 import { Duplex } from 'node:stream';
 import type { ByteStream, ByteStreamHandler } from '../../base/byte-stream.ts';
+import { copyBytes } from '../../base/copy-bytes.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import type { FlowId } from '../../stack/flow.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
@@ -24,6 +25,8 @@ const SPACE_WANTED = 4 * 1024;
 const LINGER_MS = 5_000;
 
 type Done = (error?: Error | null) => void;
+
+const NOTHING_WRITTEN: Done = () => {};
 
 export interface DuplexContext {
   readonly clock: Pick<Clock, 'now'>;
@@ -63,7 +66,7 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
   private over = false;
   private chunk: Uint8Array | undefined = undefined;
   private chunkOff = 0;
-  private done: Done = () => {};
+  private done: Done = NOTHING_WRITTEN;
   private lingerTimer: NodeJS.Timeout | undefined = undefined;
 
   /** Pass it as the handler to what opens or accepts the stream, and the stream to {@link join}. */
@@ -121,7 +124,7 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
 
   onClosed(_now: Instant, _stream: ByteStream, reason: string, text = ''): void {
     this.over = true;
-    clearTimeout(this.lingerTimer);
+    this.stopLingering();
     if (reason === 'finished') {
       this.pump();
       return;
@@ -178,6 +181,10 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
     this.lingerTimer.unref();
   }
 
+  private stopLingering(): void {
+    if (this.lingerTimer !== undefined) clearTimeout(this.lingerTimer);
+  }
+
   private reset(stream: ByteStream): void {
     this.over = true;
     this.stream = undefined;
@@ -188,20 +195,26 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
   private pump(): void {
     const { stream } = this;
     if (stream === undefined) return;
-    const now = this.context.clock.now();
-    let took = false;
-    while (stream.receivedLen > 0 && (this.wanted || this.destroyed)) {
-      const run = stream.readable();
-      const len = Math.min(run.length, HIGH_WATER);
-      if (!this.destroyed) this.wanted = this.push(Buffer.from(run.subarray(0, len)));
-      stream.release(now, len);
-      took = true;
-    }
-    if (took) this.context.flusher.schedule();
+    if (stream.receivedLen > 0 && (this.wanted || this.destroyed)) this.pushReceived(stream);
     if (!this.peerEnded || this.endPushed || stream.receivedLen > 0) return;
     this.endPushed = true;
-    clearTimeout(this.lingerTimer);
+    this.stopLingering();
     if (!this.destroyed) this.push(null);
+  }
+
+  private pushReceived(stream: ByteStream): void {
+    const now = this.context.clock.now();
+    while (stream.receivedLen > 0 && (this.wanted || this.destroyed)) {
+      const run = stream.lend();
+      const len = Math.min(run.len, HIGH_WATER);
+      if (!this.destroyed) {
+        const chunk = Buffer.allocUnsafe(len);
+        copyBytes(run.bytes, run.off, chunk, 0, len);
+        this.wanted = this.push(chunk);
+      }
+      stream.release(now, len);
+    }
+    this.context.flusher.schedule();
   }
 
   private fill(): void {
