@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os';
 import { Counters } from '../base/counters.ts';
 import { reportFault } from '../base/faults.ts';
 import type { Log } from '../base/log.ts';
+import type { Budget } from '../base/shares/budget.ts';
 import { type Clock, type Instant, NEVER } from '../base/time.ts';
 import { AddressMap } from '../proxy/address-map.ts';
 import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
@@ -17,7 +18,7 @@ import { TcpProxy, type TcpProxyCount } from '../proxy/tcp/tcp-proxy.ts';
 import { type TurnShare, Turns } from '../proxy/turns.ts';
 import { Outboxes } from '../proxy/udp/outbox.ts';
 import { SendPool } from '../proxy/udp/send-pool.ts';
-import { UDP_NAT_DEFAULTS, UdpNat } from '../proxy/udp/udp-nat.ts';
+import { UdpNat } from '../proxy/udp/udp-nat.ts';
 import { ProxyUpstream } from '../proxy/upstream.ts';
 import { VirtualListeners } from '../proxy/virtual-listeners.ts';
 import type { FlowId } from '../stack/flow.ts';
@@ -29,7 +30,7 @@ import { cryptoRandom } from './crypto-random.ts';
 import { LimitWatch } from './limit-watch.ts';
 import { NativeCalls } from './native-calls.ts';
 import { flowFields } from './notes.ts';
-import { flowLimits, openFilesLimit } from './open-files.ts';
+import { openFilesLimit, openFilesNow, socketBudget } from './open-files.ts';
 
 /** The gateway's Ethernet address, as gvproxy and VPNKit have it. */
 const GATEWAY_MAC = 0x5a94_efe4_0cdd;
@@ -67,6 +68,8 @@ export class DataPath {
   readonly listeners: VirtualListeners = new VirtualListeners();
   /** Destinations refused, by reason. */
   readonly refusals: Counters<string> = new Counters();
+  /** Descriptors, of all kinds. */
+  readonly sockets: Budget;
   readonly native: NativeCalls;
   readonly limitWatch: LimitWatch;
   readonly turns: Turns;
@@ -88,7 +91,7 @@ export class DataPath {
       host,
       isOwnListener: (address, port) => ownListeners.includes(address, port),
     });
-    const limits = flowLimits(openFilesLimit());
+    this.sockets = socketBudget(openFilesLimit(), openFilesNow());
     const upstream = new ProxyUpstream();
     const stack = new Stack(
       {
@@ -100,8 +103,6 @@ export class DataPath {
         mac: GATEWAY_MAC,
         verifyChecksums: config.verifyChecksums,
         tcp: {
-          maxConnections: limits.connections,
-          maxRequests: limits.requests,
           linkDownGraceMs: config.linkGraceMs,
         },
       },
@@ -117,7 +118,7 @@ export class DataPath {
     this.stack = stack;
     this.flusher = new ImmediateFlush(() => stack.flush());
     this.native = new NativeCalls(log);
-    this.limitWatch = new LimitWatch(stack.drops, limits.connections, log);
+    this.limitWatch = new LimitWatch([stack.tcp.budgets.connections, this.sockets], log);
     const { addressMap, flusher: flush, native } = this;
     const outboxes = new Outboxes(() => native.posix?.makeDatagramBatch());
     this.outboxes = outboxes;
@@ -130,6 +131,7 @@ export class DataPath {
       addresses: addressMap,
       pool: new SendPool(),
       seed: cryptoRandom.next32(),
+      sockets: this.sockets,
     };
     const { keepaliveS } = config;
     const onFailed = (id: FlowId, reason: string): void => {
@@ -139,16 +141,13 @@ export class DataPath {
       else log.debug(fields, 'connection failed');
     };
     const context = { clock, flusher: flush };
-    this.tcp = new TcpProxy(context, stack, this.tcpCounts, { keepaliveS }, onFailed);
-    this.udp = new UdpNat(
-      {
-        ...shared,
-        outboxes,
-        native,
-        onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'datagram refused'),
-      },
-      { ...UDP_NAT_DEFAULTS, bindings: limits.bindings },
-    );
+    this.tcp = new TcpProxy(context, stack, this.tcpCounts, this.sockets, { keepaliveS }, onFailed);
+    this.udp = new UdpNat({
+      ...shared,
+      outboxes,
+      native,
+      onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'datagram refused'),
+    });
     this.published = new UdpPublisher({ ...shared, outboxes, native });
     this.echo = new EchoProxy({ ...shared, native, log });
     const { tcp, udp, published, echo, listeners, refusals } = this;

@@ -134,7 +134,7 @@ export class LiveView implements NetworkView {
     const { tcp, udp, clock } = this.parts;
     const now = clock.now();
     const flows: FlowView[] = [];
-    for (const splice of tcp.splices) flows.push(tcpFlow(splice, now));
+    for (const splice of tcp.splices()) flows.push(tcpFlow(splice, now));
     for (const flow of udp.flows(now)) flows.push(udpFlow(flow));
     return flows;
   }
@@ -144,7 +144,7 @@ export class LiveView implements NetworkView {
     const serial = Number(id.slice(1));
     if (id.startsWith('u')) return udp.closeFlow(serial);
     if (!id.startsWith('t')) return false;
-    for (const splice of tcp.splices) {
+    for (const splice of tcp.splices()) {
       if (splice.serial !== serial) continue;
       splice.abort();
       return true;

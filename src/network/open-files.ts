@@ -1,29 +1,24 @@
 /**
- * The allocation of the descriptors that this process may open. Each connection of a guest is a socket here: a guest
- * that opens as many as it can must leave some for the control API, the resolver and published ports.
+ * The allocation of the descriptors that this process may open. Nearly each flow of a guest is a socket here: guests
+ * share what is left of the limit, and some are kept for the host: the control API, `hawser expose`, links.
  */
-import { readFileSync } from 'node:fs';
-import { UDP_NAT_DEFAULTS } from '../proxy/udp/udp-nat.ts';
-import { DEFAULT_TCP_CONFIG } from '../stack/tcp/config.ts';
+import { readdirSync, readFileSync } from 'node:fs';
+import { Budget } from '../base/shares/budget.ts';
 
-export interface FlowLimits {
-  /** TCP connections of guests, and of clients to them, including pending ones. */
-  readonly connections: number;
-  /** The maximum of these that may be pending. */
-  readonly requests: number;
-  /** UDP sockets. */
-  readonly bindings: number;
+/** Of a limit that is not known, or enormous. */
+const SOCKETS_MAX = 65_536;
+/** Of what is left, and not more than so many. */
+const KEPT_PART = 4;
+const KEPT_MAX = 256;
+
+/**
+ * @param openFiles the limit of this process; infinite where it is not known
+ * @param inUse descriptors open already
+ */
+export function socketBudget(openFiles: number, inUse: number): Budget {
+  const whole = Math.max(Math.min(openFiles - inUse, SOCKETS_MAX), 1);
+  return new Budget('sockets', whole, Math.min(Math.floor(whole / KEPT_PART), KEPT_MAX));
 }
-
-/** @param openFiles the limit of this process; infinite where it is not known */
-export const flowLimits = (openFiles: number): FlowLimits => ({
-  connections: Math.min(DEFAULT_TCP_CONFIG.maxConnections, share(openFiles, 2)),
-  requests: Math.min(DEFAULT_TCP_CONFIG.maxRequests, share(openFiles, 8)),
-  bindings: Math.min(UDP_NAT_DEFAULTS.bindings, share(openFiles, 8)),
-});
-
-const share = (openFiles: number, part: number): number =>
-  Math.max(Math.floor(openFiles / part), 1);
 
 /** The current limit: Node has raised it to the hard limit. */
 export function openFilesLimit(file = '/proc/self/limits'): number {
@@ -32,5 +27,14 @@ export function openFilesLimit(file = '/proc/self/limits'): number {
     return soft === undefined ? Number.POSITIVE_INFINITY : Number(soft);
   } catch {
     return Number.POSITIVE_INFINITY; // not Linux
+  }
+}
+
+/** Descriptors that this process has open. */
+export function openFilesNow(directory = '/proc/self/fd'): number {
+  try {
+    return readdirSync(directory).length;
+  } catch {
+    return 0; // not Linux
   }
 }

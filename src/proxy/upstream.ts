@@ -3,6 +3,7 @@ import type { Counters } from '../base/counters.ts';
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Instant } from '../base/time.ts';
 import type { Datagram, EchoRequest, FlowId, TcpRequest, Upstream } from '../stack/flow.ts';
+import type { Guest } from '../stack/guest.ts';
 import type { Mac } from '../wire/mac.ts';
 import type { AddressMap, RefusedWhy } from './address-map.ts';
 import type { EchoProxy } from './icmp/echo-proxy.ts';
@@ -70,11 +71,11 @@ export class ProxyUpstream implements Upstream {
     this.parts?.onGuestHeard(address, mac);
   }
 
-  onGuestGone(_now: Instant, address: IpAddress): void {
+  onGuestGone(_now: Instant, owner: Guest, address: IpAddress): void {
     const { parts } = this;
     if (parts === undefined) return;
-    parts.udp.endGuest(address);
-    parts.published.endGuest(address);
-    parts.echo.endGuest(address);
+    parts.udp.endGuest(owner, address);
+    parts.published.endGuest(owner, address);
+    parts.echo.endGuest(owner, address);
   }
 }

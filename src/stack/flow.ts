@@ -124,7 +124,7 @@ export interface Upstream {
   /** A guest was heard at `address`: for the first time, by another link or with another Ethernet address. */
   onGuestHeard?(now: Instant, address: IpAddress, mac: Mac): void;
   /** The guest's link has been gone for the grace, and its connections have ended: so must all else of it. */
-  onGuestGone?(now: Instant, address: IpAddress): void;
+  onGuestGone?(now: Instant, owner: Guest, address: IpAddress): void;
 }
 
 /** An error the network reported, to be passed on to the guest as ICMP. Codes are ICMPv4's. */
@@ -137,6 +137,8 @@ export type NetworkError =
 
 /** What the proxy needs of the stack. */
 export interface Downstream {
+  /** Whose address it is: the guest that was heard with it last. */
+  ownerOf(guest: IpAddress): Guest;
   /**
    * Open a connection to the guest at `id.guest`; `id.remote` is the source it will see.
    *

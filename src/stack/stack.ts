@@ -30,6 +30,7 @@ import type {
   Upstream,
 } from './flow.ts';
 import type { Frame } from './frame.ts';
+import type { Guest } from './guest.ts';
 import { GuestTable } from './guest-table.ts';
 import { ArpLayer } from './ipv4/arp.ts';
 import { DhcpLayer, type DhcpResponder } from './ipv4/dhcp.ts';
@@ -241,6 +242,10 @@ export class Stack
 
   // --- Downstream ---
 
+  ownerOf(guest: IpAddress): Guest {
+    return this.neighbors.findAddress(guest)?.guest ?? this.guests.nobody;
+  }
+
   dial(now: Instant, id: FlowId, handler: TcpFlowHandler): TcpFlow | undefined {
     const neighbor = this.neighbors.obtain(now, id.guest);
     if (neighbor === undefined) {
@@ -400,7 +405,7 @@ export class Stack
       }
       neighbor.goneAt = NEVER;
       this.tcp.endGuest(neighbor);
-      this.upstream.onGuestGone?.(now, neighbor.address);
+      this.upstream.onGuestGone?.(now, neighbor.guest, neighbor.address);
     });
   }
 }

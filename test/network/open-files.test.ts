@@ -2,22 +2,27 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { flowLimits, openFilesLimit } from '../../src/network/open-files.ts';
+import { openFilesLimit, openFilesNow, socketBudget } from '../../src/network/open-files.ts';
 
 describe('cli/open-files', () => {
-  for (const [openFiles, connections, requests, bindings] of [
-    [Number.POSITIVE_INFINITY, 32_768, 4096, 4096],
-    [1_048_576, 32_768, 4096, 4096],
-    [20_000, 10_000, 2500, 2500],
-    [1024, 512, 128, 128],
-    [1, 1, 1, 1],
+  for (const [openFiles, inUse, whole, kept] of [
+    [Number.POSITIVE_INFINITY, 40, 65_536, 256],
+    [1_048_576, 40, 65_536, 256],
+    [20_000, 40, 19_960, 256],
+    [1024, 40, 984, 246],
+    [256, 40, 216, 54],
+    [1, 40, 1, 0],
   ] as const) {
-    it(`of ${openFiles} descriptors a quarter at least is left for the rest`, () => {
-      const limits = flowLimits(openFiles);
-      assert.deepEqual(limits, { connections, requests, bindings });
-      if (openFiles > 8) assert.ok(connections + bindings <= (openFiles * 3) / 4);
+    it(`of ${openFiles} descriptors, ${inUse} of them open, guests may have ${whole - kept}`, () => {
+      const budget = socketBudget(openFiles, inUse);
+      assert.deepEqual([budget.whole, budget.kept], [whole, kept]);
     });
   }
+
+  it('counts what is open, and nothing where there is nothing to read', () => {
+    assert.equal(openFilesNow('/nowhere'), 0);
+    if (process.platform === 'linux') assert.ok(openFilesNow() > 3);
+  });
 
   it('reads the limit of this process, and knows none where there is none to read', () => {
     const dir = mkdtempSync(join(tmpdir(), 'hawser-test-'));

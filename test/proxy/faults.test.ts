@@ -20,6 +20,7 @@ import {
   GUEST,
   ip,
   RecordingDownstream,
+  SOCKETS,
   TestClock,
   until,
 } from './recording.ts';
@@ -76,7 +77,15 @@ for (const [way, isNative] of [
         );
       });
       const flush = new ImmediateFlush(() => down.flush());
-      const shared = { downstream: down, clock: new TestClock(), flush, pool, outboxes, seed: 1 };
+      const shared = {
+        downstream: down,
+        clock: new TestClock(),
+        flush,
+        pool,
+        outboxes,
+        seed: 1,
+        sockets: SOCKETS,
+      };
       return { ...shared, addresses: addressMap(), native: { posix } };
     };
     const send = (remote: string, port: number, text: string): void => {

@@ -8,6 +8,7 @@ import {
   setKeyPorts,
 } from '../../src/base/flow-key.ts';
 import { type IpAddress, ipv4 } from '../../src/base/ip-address.ts';
+import { Budget } from '../../src/base/shares/budget.ts';
 import { slabOver } from '../../src/base/slab.ts';
 import type { Clock, Instant } from '../../src/base/time.ts';
 import { AddressMap, type AddressMapConfig } from '../../src/proxy/address-map.ts';
@@ -65,6 +66,10 @@ export interface SentReply {
 const text = (id: FlowId): string => `${id.guest}:${id.guestPort} > ${id.remote}:${id.remotePort}`;
 
 export class RecordingDownstream implements Downstream {
+  ownerOf(): Guest {
+    return OWNER;
+  }
+
   readonly datagrams: SentDatagram[] = [];
   readonly errors: SentError[] = [];
   readonly replies: SentReply[] = [];
@@ -135,6 +140,9 @@ export class TestClock implements Clock {
 
 /** Of all that a test sends as a guest. */
 export const OWNER: Guest = testGuest();
+
+/** Descriptors enough. */
+export const SOCKETS: Budget = new Budget('sockets', 1 << 16);
 
 export function datagram(
   guestPort: number,

@@ -15,6 +15,7 @@ import type {
   Upstream,
 } from '../../src/stack/flow.ts';
 import type { FrameWork } from '../../src/stack/frame.ts';
+import type { Guest } from '../../src/stack/guest.ts';
 import type { FrameReader, FrameWriter } from '../../src/stack/link.ts';
 import { Stack, type StackConfig } from '../../src/stack/stack.ts';
 import type { TcpConfig } from '../../src/stack/tcp/config.ts';
@@ -205,7 +206,7 @@ export class Script implements Upstream {
     this.guests.push(`${address} is ${formatMac(mac)}`);
   }
 
-  onGuestGone(_now: number, address: IpAddress): void {
+  onGuestGone(_now: number, _owner: Guest, address: IpAddress): void {
     this.guests.push(`${address} is gone`);
   }
 

@@ -17,6 +17,7 @@ import type { Log } from '../../base/log.ts';
 import type { Instant } from '../../base/time.ts';
 import type { Posix } from '../../native/posix.ts';
 import type { EchoId, EchoRequest } from '../../stack/flow.ts';
+import type { Guest } from '../../stack/guest.ts';
 import type { HostErrors } from '../udp/host-errors.ts';
 import { HostSession } from '../udp/host-session.ts';
 import {
@@ -95,7 +96,12 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
 
   constructor(deps: EchoProxyDeps, options: EchoProxyOptions = ECHO_DEFAULTS) {
     const { sessions, freshMs, settledMs } = options;
-    super({ ...deps, outboxes: BY_NODE }, { entries: sessions, freshMs, settledMs }, COUNTS);
+    super(
+      'pings',
+      { ...deps, outboxes: BY_NODE },
+      { entries: sessions, freshMs, settledMs },
+      COUNTS,
+    );
     this.deps = deps;
     this.options = options;
   }
@@ -119,7 +125,7 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
     }
     const session =
       this.sessionOf(now, key, request.identifier) ??
-      this.openPing(now, kind, keyGuest(key), request.identifier);
+      this.openPing(now, kind, request.owner, keyGuest(key), request.identifier);
     if (session !== undefined) {
       this.send(session, request);
     } else if (kind === 'host-loopback') {
@@ -203,6 +209,7 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
   private openPing(
     now: Instant,
     kind: 'outside' | 'host-loopback',
+    owner: Guest,
     guest: IpAddress,
     identifier: number,
   ): Session | undefined {
@@ -215,18 +222,20 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
       );
       return undefined;
     }
-    this.makeRoom();
+    if (!this.takePlace(owner)) return undefined;
     let fd: number;
     try {
       fd = posix.openPingSocket(guest.family);
     } catch (error) {
+      this.givePlace(owner);
       const why = error instanceof Error ? error.message : 'unknown';
       this.explain(kind, why, 'sysctl -w net.ipv4.ping_group_range="0 2147483647" as root');
       return undefined;
     }
-    const session = new Session(this, this.scratchKey.slice(), guest, identifier);
+    const session = new Session(this, this.scratchKey.slice(), owner, guest, identifier);
     const failure = this.open(now, session, fd);
     if (failure === undefined) return session;
+    this.givePlace(owner);
     posix.close(fd);
     this.explain(kind, `Node refused a ping socket: ${failure}`, 'report it');
     return undefined;
@@ -270,8 +279,14 @@ class ReusedEchoId implements EchoId {
 class Session extends HostSession<Session> {
   readonly identifier: number;
 
-  constructor(proxy: EchoProxy, key: Int32Array, guest: IpAddress, identifier: number) {
-    super(proxy, key, guest);
+  constructor(
+    proxy: EchoProxy,
+    key: Int32Array,
+    owner: Guest,
+    guest: IpAddress,
+    identifier: number,
+  ) {
+    super(proxy, key, owner, guest);
     this.identifier = identifier;
   }
 

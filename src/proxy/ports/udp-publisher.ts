@@ -3,8 +3,8 @@
  * address as source; datagrams that the guest sends to that source leave from the published port.
  *
  * The composition calls {@link UdpPublisher.onDatagram} before the NAT, which would otherwise answer the
- * client from a port of its own. Flows are bounded over all ports, evicted least recently used first, and
- * end when idle, as in the NAT.
+ * client from a port of its own. Flows are the share of the guest that they lead to, and end when idle, as in
+ * the NAT.
  */
 import {
   KEY_GUEST,
@@ -19,6 +19,7 @@ import { once } from '../../base/once.ts';
 import type { Instant } from '../../base/time.ts';
 import type { Posix } from '../../native/posix.ts';
 import type { Datagram, FlowId } from '../../stack/flow.ts';
+import type { Guest } from '../../stack/guest.ts';
 import type { SessionsDeps } from '../udp/host-sessions.ts';
 import { type EndCounts, type IdleFlow, IdleFlows } from '../udp/idle-flows.ts';
 import type { SendSlot } from '../udp/send-pool.ts';
@@ -81,7 +82,8 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
 
   constructor(deps: UdpPublisherDeps, options: UdpPublisherOptions = UDP_PUBLISHER_DEFAULTS) {
     const { clients, freshMs, settledMs } = options;
-    super(KEY_WORDS, { entries: clients, freshMs, settledMs }, deps.seed, ENDS);
+    const limits = { entries: clients, freshMs, settledMs };
+    super('udp-clients', KEY_WORDS, limits, deps.seed, ENDS, undefined);
     this.deps = deps;
     this.options = options;
   }
@@ -180,10 +182,11 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
       const remotePort = sourcePort(peer.port, attempt);
       setKeyPorts(key, guestPort, remotePort);
       if (this.table.find(key) !== undefined) continue;
-      this.makeRoom();
+      const owner = this.deps.downstream.ownerOf(guest);
+      if (!this.takePlace(owner)) break;
       const id: FlowId = { guest, guestPort, remote, remotePort };
-      const client = new UdpClient(listener, key.slice(), id, name, peer);
-      this.table.add(now, client);
+      const client = new UdpClient(listener, key.slice(), owner, id, name, peer);
+      this.add(now, client);
       listener.clients.set(name, client);
       return client;
     }
@@ -269,22 +272,38 @@ export class UdpListener implements FrontOwner, PublishedListener {
 
 class UdpClient implements IdleFlow<UdpClient> {
   readonly key: Int32Array;
+  readonly owner: Guest;
   readonly listener: UdpListener;
   readonly id: FlowId;
   readonly name: string;
   readonly peer: FrontPeer;
+  chainNext: UdpClient | undefined = undefined;
+  chainPrev: UdpClient | undefined = undefined;
+  activitySeen = 0;
   chain: UdpClient | undefined = undefined;
   older: UdpClient | undefined = undefined;
   newer: UdpClient | undefined = undefined;
   usedAt: Instant = 0;
   settled = false;
 
-  constructor(listener: UdpListener, key: Int32Array, id: FlowId, name: string, peer: FrontPeer) {
+  constructor(
+    listener: UdpListener,
+    key: Int32Array,
+    owner: Guest,
+    id: FlowId,
+    name: string,
+    peer: FrontPeer,
+  ) {
+    this.owner = owner;
     this.listener = listener;
     this.key = key;
     this.id = id;
     this.name = name;
     this.peer = peer;
+  }
+
+  get activity(): Instant {
+    return this.usedAt;
   }
 
   get guest(): IpAddress {

@@ -3,25 +3,31 @@
  * answered by its outcome; a client of a published port is joined to a connection dialled
  * to the guest. No connection waits for another: an unresponsive target delays only the guest that dialled it.
  */
-import { Chain } from '../../base/chain.ts';
 import type { Counters } from '../../base/counters.ts';
-import { type ConnectOptions, connectStream } from '../../native/stream/connect-stream.ts';
-import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/host-stream.ts';
+import type { Budget } from '../../base/shares/budget.ts';
+import type { ConnectOptions } from '../../native/stream/connect-stream.ts';
+import type { HostStream } from '../../native/stream/host-stream.ts';
 import type { Downstream, FlowId, RefuseReason, TcpRequest } from '../../stack/flow.ts';
+import type { Guest } from '../../stack/guest.ts';
 import type { PumpContext } from '../stream/stream-pump.ts';
+import { GuestSockets } from './guest-sockets.ts';
+import { HostDial, type HostDialOwner } from './host-dial.ts';
 import { Splice } from './splice.ts';
 
-export type TcpProxyCount = 'connected' | 'refused' | 'failed' | 'cancelled';
+export type TcpProxyCount = 'connected' | 'refused' | 'failed' | 'cancelled' | 'no-socket';
 
-export class TcpProxy {
+export class TcpProxy implements HostDialOwner {
   private readonly context: PumpContext;
   private readonly downstream: Downstream;
   private readonly counts: Counters<TcpProxyCount>;
   private readonly options: ConnectOptions;
-  private readonly active = new Chain<Splice>();
+  private readonly sockets: Budget;
+  private readonly byGuest = new WeakMap<Guest, GuestSockets>();
+  private readonly active = new Set<GuestSockets>();
   private readonly onFailed: (id: FlowId, code: string) => void;
 
   /**
+   * @param sockets descriptors
    * @param options of the sockets dialled
    * @param onFailed called with the reason when a connection for a guest has failed
    */
@@ -29,6 +35,7 @@ export class TcpProxy {
     context: PumpContext,
     downstream: Downstream,
     counts: Counters<TcpProxyCount>,
+    sockets: Budget,
     options: ConnectOptions = {},
     onFailed: (id: FlowId, code: string) => void = () => {},
   ) {
@@ -36,18 +43,23 @@ export class TcpProxy {
     this.options = options;
     this.downstream = downstream;
     this.counts = counts;
+    this.sockets = sockets;
     this.onFailed = onFailed;
   }
 
   /** Splices joined now. */
-  get splices(): Iterable<Splice> {
-    return this.active;
+  *splices(): Generator<Splice, void> {
+    for (const { splices } of this.active) yield* splices;
   }
 
   /** Connect to `address` and `id.remotePort`, and answer the request by the outcome. */
   open(request: TcpRequest, address: string): void {
-    const dial = new HostDial(this, request, address, this.options);
-    request.onCancelled = (): void => dial.cancel();
+    const sockets = this.socketsOf(request.owner);
+    if (!this.take(sockets)) {
+      request.refuse(this.context.clock.now(), 'timed-out');
+      return;
+    }
+    sockets.dials.add(new HostDial(this, request, address, this.options));
   }
 
   /**
@@ -64,83 +76,96 @@ export class TcpProxy {
     preface: Uint8Array | undefined,
     onEnd: () => void,
   ): boolean {
+    const sockets = this.socketsOf(this.downstream.ownerOf(id.guest));
+    if (!this.take(sockets)) return false;
     const splice = new Splice(this.context, id, 'host', (over) => {
-      this.active.delete(over);
+      this.forget(sockets, over);
       onEnd();
     });
     const now = this.context.clock.now();
     const flow = this.downstream.dial(now, id, splice);
-    if (flow === undefined) return false;
+    if (flow === undefined) {
+      this.give(sockets);
+      return false;
+    }
     if (preface !== undefined) flow.send(now, preface, 0, preface.length);
-    this.active.add(splice);
+    sockets.splices.add(splice);
     splice.join(accepted, flow);
     this.context.flusher.schedule();
     return true;
   }
 
   close(): void {
-    for (const splice of [...this.active]) splice.abort();
+    for (const splice of [...this.splices()]) splice.abort();
   }
 
   /** @internal for dials: the host answers. */
-  connected(request: TcpRequest, stream: HostStream): void {
+  connected(dial: HostDial, stream: HostStream): void {
     const { context } = this;
-    const splice = new Splice(context, request.id, 'guest', this.forget);
+    const { request } = dial;
+    const sockets = this.socketsOf(request.owner);
+    sockets.dials.delete(dial);
+    const splice = new Splice(context, request.id, 'guest', (over) => this.forget(sockets, over));
     const flow = request.accept(context.clock.now(), splice);
     context.flusher.schedule();
     if (flow === undefined) {
       stream.reset(); // the guest gave up, or there is no room for its connection
+      this.give(sockets);
       return;
     }
     this.counts.add('connected');
-    this.active.add(splice);
+    sockets.splices.add(splice);
     splice.join(stream, flow);
   }
 
   /** @internal for dials */
-  failed(request: TcpRequest, code: string): void {
+  failed(dial: HostDial, code: string): void {
+    const { request } = dial;
     const reason = refusalOf(code);
+    this.end(dial);
     this.counts.add(reason === 'refused' ? 'refused' : 'failed');
     this.onFailed(request.id, code);
     request.refuse(this.context.clock.now(), reason);
     this.context.flusher.schedule();
   }
 
-  /** @internal for dials: the guest has given up. */
-  cancelled(): void {
+  /** @internal for dials */
+  cancelled(dial: HostDial): void {
+    this.end(dial);
     this.counts.add('cancelled');
   }
 
-  private readonly forget = (splice: Splice): void => {
-    this.active.delete(splice);
-  };
-}
-
-/** One connect for a guest's SYN. */
-class HostDial implements ConnectOwner {
-  private readonly proxy: TcpProxy;
-  private readonly request: TcpRequest;
-  private readonly connecting: Connecting;
-
-  constructor(proxy: TcpProxy, request: TcpRequest, host: string, options: ConnectOptions) {
-    this.proxy = proxy;
-    this.request = request;
-    this.connecting = connectStream({ host, port: request.id.remotePort }, this, options);
+  private end(dial: HostDial): void {
+    const sockets = this.socketsOf(dial.request.owner);
+    sockets.dials.delete(dial);
+    this.give(sockets);
   }
 
-  onConnected(stream: HostStream): void {
-    this.request.onCancelled = undefined;
-    this.proxy.connected(this.request, stream);
+  private forget(sockets: GuestSockets, splice: Splice): void {
+    sockets.splices.delete(splice);
+    this.give(sockets);
   }
 
-  onConnectFailed(code: string): void {
-    this.request.onCancelled = undefined;
-    this.proxy.failed(this.request, code);
+  private take(sockets: GuestSockets): boolean {
+    if (!sockets.share.take()) {
+      this.counts.add('no-socket');
+      return false;
+    }
+    this.active.add(sockets);
+    return true;
   }
 
-  cancel(): void {
-    this.proxy.cancelled();
-    this.connecting.cancel();
+  private give(sockets: GuestSockets): void {
+    sockets.share.give();
+    if (sockets.share.held === 0) this.active.delete(sockets);
+  }
+
+  private socketsOf(guest: Guest): GuestSockets {
+    const known = this.byGuest.get(guest);
+    if (known !== undefined) return known;
+    const sockets = new GuestSockets(guest, this.sockets);
+    this.byGuest.set(guest, sockets);
+    return sockets;
   }
 }
 

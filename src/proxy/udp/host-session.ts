@@ -7,6 +7,7 @@ import { reportFault } from '../../base/faults.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
 import type { QueuedError } from '../../native/posix.ts';
+import type { Guest } from '../../stack/guest.ts';
 import { enableErrors, type HostErrors, isPendingError } from './host-errors.ts';
 import { closeQuietly, type HostSocket } from './host-socket.ts';
 import type { IdleFlow } from './idle-flows.ts';
@@ -33,6 +34,7 @@ export interface SessionOwner<S> {
 
 export abstract class HostSession<S> implements IdleFlow<S>, Sender {
   readonly key: Int32Array;
+  readonly owner: Guest;
   readonly guest: IpAddress;
   readonly target: TargetCache = new TargetCache();
   chain: S | undefined = undefined;
@@ -40,6 +42,9 @@ export abstract class HostSession<S> implements IdleFlow<S>, Sender {
   newer: S | undefined = undefined;
   usedAt: Instant = 0;
   settled = false;
+  chainNext: S | undefined = undefined;
+  chainPrev: S | undefined = undefined;
+  activitySeen = 0;
   inFlight = 0;
   inFlightBytes = 0;
   private closed = false;
@@ -48,12 +53,17 @@ export abstract class HostSession<S> implements IdleFlow<S>, Sender {
   private ttl = -1;
   private host: HostSocket | undefined = undefined;
   private outbox: Outbox | undefined = undefined;
-  private readonly owner: SessionOwner<S>;
+  private readonly proxy: SessionOwner<S>;
 
-  constructor(owner: SessionOwner<S>, key: Int32Array, guest: IpAddress) {
+  constructor(proxy: SessionOwner<S>, key: Int32Array, owner: Guest, guest: IpAddress) {
+    this.proxy = proxy;
     this.owner = owner;
     this.key = key;
     this.guest = guest;
+  }
+
+  get activity(): Instant {
+    return this.usedAt;
   }
 
   /** `this`, with its own type. */
@@ -64,7 +74,7 @@ export abstract class HostSession<S> implements IdleFlow<S>, Sender {
     this.host = host;
     this.outbox = outbox;
     this.fd = fd;
-    this.reportsErrors = enableErrors(this.owner.errors, fd, this.guest.family);
+    this.reportsErrors = enableErrors(this.proxy.errors, fd, this.guest.family);
   }
 
   /** Needed by traceroute. One system call, when a guest changes it. */
@@ -90,7 +100,7 @@ export abstract class HostSession<S> implements IdleFlow<S>, Sender {
     this.inFlight--;
     this.inFlightBytes -= slot.len;
     if (failure !== '' && !this.closed && this.guard(() => this.retries(slot, failure))) return;
-    this.owner.release(slot);
+    this.proxy.release(slot);
   }
 
   onInterrupted(): void {
@@ -98,15 +108,15 @@ export abstract class HostSession<S> implements IdleFlow<S>, Sender {
   }
 
   onMessage(bytes: Buffer, peer: RemoteInfo): void {
-    if (!this.closed) this.owner.deliver(this.self, bytes, peer);
+    if (!this.closed) this.proxy.deliver(this.self, bytes, peer);
   }
 
   onReceiveError(): void {
-    if (this.drainErrors() === 0) this.owner.receiveFailed();
+    if (this.drainErrors() === 0) this.proxy.receiveFailed();
   }
 
   onFault(): void {
-    if (!this.closed) this.owner.faulted(this.self);
+    if (!this.closed) this.proxy.faulted(this.self);
   }
 
   /** The batch of datagrams, which may be other flows' too, goes on. */
@@ -135,19 +145,19 @@ export abstract class HostSession<S> implements IdleFlow<S>, Sender {
       this.transmit(slot);
       return true;
     }
-    this.owner.sendFailed(this.self, slot, code);
+    this.proxy.sendFailed(this.self, slot, code);
     return false;
   }
 
   /** @returns how many errors the kernel had waiting */
   private drainErrors(): number {
-    const { errors } = this.owner;
+    const { errors } = this.proxy;
     if (errors === undefined || !this.reportsErrors || this.closed) return 0;
     let drained = 0;
     let entry = errors.readErrorQueue(this.fd);
     while (entry !== undefined) {
       drained++;
-      this.owner.reportError(this.self, entry);
+      this.proxy.reportError(this.self, entry);
       entry = errors.readErrorQueue(this.fd);
     }
     return drained;

@@ -6,6 +6,7 @@
 import type { RemoteInfo } from 'node:dgram';
 import { keyRemote } from '../../base/flow-key.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
+import type { Budget } from '../../base/shares/budget.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import type { QueuedError } from '../../native/posix.ts';
 import type { Downstream, NetworkError } from '../../stack/flow.ts';
@@ -32,6 +33,8 @@ export interface SessionsDeps {
   readonly outboxes: Outboxes;
   /** Any integer; see `IdleTable`. */
   readonly seed: number;
+  /** Descriptors. */
+  readonly sockets: Budget;
 }
 
 export interface SessionCounts<C> extends EndCounts<C> {
@@ -63,8 +66,9 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
   /** Of the packet that {@link HostSessions.sessionOf} was called for last. */
   protected readonly scratchKey: Int32Array = new Int32Array(KEY_WORDS);
 
-  constructor(deps: SessionsDeps, limits: TableLimits, names: SessionCounts<C>) {
-    super(KEY_WORDS, limits, deps.seed, names);
+  /** @param name of the budget of places */
+  constructor(name: string, deps: SessionsDeps, limits: TableLimits, names: SessionCounts<C>) {
+    super(name, KEY_WORDS, limits, deps.seed, names, deps.sockets);
     this.sessionDeps = deps;
     this.names = names;
   }
@@ -139,7 +143,7 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
   }
 
   /**
-   * Open the session's socket, and add the session.
+   * Open the session's socket, and add the session, which was admitted.
    *
    * @param fd a descriptor to use instead of a new socket; the caller's still when this fails
    * @returns the system's code for why there is none; undefined once it is added
@@ -149,7 +153,7 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
     const host = openHostSocket(fd === undefined ? { family } : { family, fd }, session);
     if (typeof host === 'string') return host;
     session.attach(host, new Outbox(this.sessionDeps.outboxes, host, session), fd);
-    this.table.add(now, session);
+    this.add(now, session);
     return undefined;
   }
 

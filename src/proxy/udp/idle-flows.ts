@@ -1,13 +1,17 @@
 /**
- * A proxy's flows in an {@link IdleTable}, with what is the same for all of them: the least recently used
- * makes room for a new one, idle ones expire, and a guest's end with the guest. Each end is counted.
+ * A proxy's flows in an {@link IdleTable}, with what is the same for all of them: places and sockets are its guest's
+ * share, idle flows expire, and a guest's end with the guest. Each end is counted.
  */
 import { Counters } from '../../base/counters.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
+import { type Account, Budget } from '../../base/shares/budget.ts';
+import { type EvictionCandidate, EvictionOrder } from '../../base/shares/eviction-order.ts';
 import type { Instant } from '../../base/time.ts';
+import type { Guest } from '../../stack/guest.ts';
 import { IdleTable, type TableEntry, type TableLimits } from './idle-table.ts';
 
-export interface IdleFlow<F> extends TableEntry<F> {
+export interface IdleFlow<F> extends TableEntry<F>, EvictionCandidate<F> {
+  readonly owner: Guest;
   readonly guest: IpAddress;
   /** It is out of the table: last call. */
   close(): void;
@@ -19,15 +23,57 @@ export interface EndCounts<C> {
   readonly expired: C;
 }
 
+/** What one guest has of the table. */
+class GuestFlows<F extends IdleFlow<F>> {
+  readonly order: EvictionOrder<F> = new EvictionOrder();
+  readonly places: Account;
+  readonly sockets: Account | undefined;
+
+  constructor({ owner }: Guest, places: Budget, sockets: Budget | undefined, evict: () => boolean) {
+    const options = { evict, recycles: true };
+    this.places = owner.share(places, options);
+    this.sockets = sockets === undefined ? undefined : owner.share(sockets, options);
+  }
+
+  /** Room for one more flow. */
+  take(): boolean {
+    if (!this.places.take()) return false;
+    if (this.sockets === undefined || this.sockets.take()) return true;
+    this.places.give();
+    return false;
+  }
+
+  give(): void {
+    this.places.give();
+    this.sockets?.give();
+  }
+}
+
 export abstract class IdleFlows<F extends IdleFlow<F>, C extends string> {
   readonly counts: Counters<C> = new Counters();
   protected readonly table: IdleTable<F>;
   private readonly ends: EndCounts<C>;
+  private readonly places: Budget;
+  private readonly sockets: Budget | undefined;
+  private readonly byGuest = new WeakMap<Guest, GuestFlows<F>>();
 
-  /** @param seed any integer; see {@link IdleTable} */
-  constructor(keyWords: number, limits: TableLimits, seed: number, ends: EndCounts<C>) {
+  /**
+   * @param name of the budget of places
+   * @param seed any integer; see {@link IdleTable}
+   * @param sockets of which each flow holds one; undefined when flows hold none
+   */
+  constructor(
+    name: string,
+    keyWords: number,
+    limits: TableLimits,
+    seed: number,
+    ends: EndCounts<C>,
+    sockets: Budget | undefined,
+  ) {
     this.table = new IdleTable(keyWords, limits, seed);
     this.ends = ends;
+    this.places = new Budget(name, limits.entries);
+    this.sockets = sockets;
   }
 
   get size(): number {
@@ -45,27 +91,59 @@ export abstract class IdleFlows<F extends IdleFlow<F>, C extends string> {
     }
   }
 
-  /** The guest is gone for good. */
-  endGuest(guest: IpAddress): void {
-    for (const flow of this.table.entries()) {
-      if (flow.guest.equals(guest)) this.drop(flow);
-    }
+  /** The guest is gone for good from one of its addresses. */
+  endGuest(owner: Guest, address: IpAddress): void {
+    for (const flow of this.flowsOf(owner).order) if (flow.guest.equals(address)) this.drop(flow);
   }
 
-  /** Make room for one more flow. */
-  protected makeRoom(): void {
-    while (this.table.size >= this.table.limits.entries) this.evictOldest();
+  /**
+   * Make room for one more flow of `owner`: of the guest that has the most.
+   *
+   * @returns false when there is none; otherwise {@link add} or {@link givePlace} follows
+   */
+  protected takePlace(owner: Guest): boolean {
+    return this.flowsOf(owner).take();
   }
 
-  protected evictOldest(): void {
-    const oldest = this.table.oldest();
-    if (oldest === undefined) return;
-    this.counts.add(this.ends.evicted);
-    this.drop(oldest);
+  /** There is no flow, after {@link takePlace}. */
+  protected givePlace(owner: Guest): void {
+    this.flowsOf(owner).give();
+  }
+
+  protected add(now: Instant, flow: F): void {
+    this.table.add(now, flow);
+    this.flowsOf(flow.owner).order.add(flow);
+  }
+
+  /** The guest's own oldest part makes room: an eighth of what it has, and one at least. */
+  protected evictSome(owner: Guest): void {
+    const { order } = this.flowsOf(owner);
+    for (let n = 1 + (order.size >> 3); n > 0; n--) this.evictOldest(order);
   }
 
   protected drop(flow: F): void {
+    const flows = this.flowsOf(flow.owner);
+    flows.order.delete(flow);
+    flows.give();
     this.table.remove(flow);
     flow.close();
+  }
+
+  private flowsOf(owner: Guest): GuestFlows<F> {
+    const known = this.byGuest.get(owner);
+    if (known !== undefined) return known;
+    const made: GuestFlows<F> = new GuestFlows(owner, this.places, this.sockets, () =>
+      this.evictOldest(made.order),
+    );
+    this.byGuest.set(owner, made);
+    return made;
+  }
+
+  private evictOldest(order: EvictionOrder<F>): boolean {
+    const oldest = order.pick();
+    if (oldest === undefined) return false;
+    this.counts.add(this.ends.evicted);
+    this.drop(oldest);
+    return true;
   }
 }

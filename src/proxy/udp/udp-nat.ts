@@ -3,8 +3,8 @@
  *
  * Full cone (RFC 4787: endpoint-independent mapping and filtering): all datagrams of a guest's port
  * leave from one host port, and datagrams from any peer to that port reach the guest. A binding lives until
- * it has been idle for its time (shorter while nothing has answered) or until the table is full
- * and it is the least recently used: a scan evicts the oldest bindings, and causes no outage.
+ * it has been idle for its time (shorter while nothing has answered) or until there is no room and its guest has
+ * the most: a scan evicts the oldest bindings of the guest that scans, and causes no outage.
  *
  * Bytes: a guest's payload is copied into a slot of the {@link SendPool} and is the {@link Outbox}'s
  * until it is sent; each binding has a limit of queued bytes. Datagrams that the host
@@ -16,6 +16,7 @@ import type { IpAddress } from '../../base/ip-address.ts';
 import { NO_BYTES, plainCount } from '../../base/no-bytes.ts';
 import type { Instant } from '../../base/time.ts';
 import type { Datagram, FlowId, NetworkError } from '../../stack/flow.ts';
+import type { Guest } from '../../stack/guest.ts';
 import type { HostErrors } from './host-errors.ts';
 import { HostSession } from './host-session.ts';
 import {
@@ -90,7 +91,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
 
   constructor(deps: UdpNatDeps, options: UdpNatOptions = UDP_NAT_DEFAULTS) {
     const { bindings, freshMs, settledMs } = options;
-    super(deps, { entries: bindings, freshMs, settledMs }, COUNTS);
+    super('udp-bindings', deps, { entries: bindings, freshMs, settledMs }, COUNTS);
     this.deps = deps;
     this.options = options;
   }
@@ -117,7 +118,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     }
     const binding =
       this.sessionOf(now, key, datagram.guestPort) ??
-      this.bind(now, keyGuest(key), datagram.guestPort);
+      this.bind(now, datagram.owner, keyGuest(key), datagram.guestPort);
     if (binding === undefined) {
       this.refuse(now, datagram, 'udp-no-socket', 'host-unreachable');
       return;
@@ -200,16 +201,19 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     this.deps.downstream.sendUdpError(now, id, error, gateway, datagram.len);
   }
 
-  private bind(now: Instant, guest: IpAddress, guestPort: number): Binding | undefined {
-    this.makeRoom();
-    const binding = new Binding(this, now, this.scratchKey.slice(), guest, guestPort);
-    let failure = this.open(now, binding);
-    if (failure !== undefined && this.table.size > 0) {
-      // Out of descriptors or memory: the oldest eighth makes room, and new flows go on.
-      for (let n = 1 + (this.table.size >> 3); n > 0; n--) this.evictOldest();
-      failure = this.open(now, binding);
-    }
-    return failure === undefined ? binding : undefined;
+  private bind(
+    now: Instant,
+    owner: Guest,
+    guest: IpAddress,
+    guestPort: number,
+  ): Binding | undefined {
+    if (!this.takePlace(owner)) return undefined;
+    const binding = new Binding(this, now, this.scratchKey.slice(), owner, guest, guestPort);
+    if (this.open(now, binding) === undefined) return binding;
+    this.evictSome(owner); // the system is out of descriptors or memory
+    if (this.open(now, binding) === undefined) return binding;
+    this.givePlace(owner);
+    return undefined;
   }
 }
 
@@ -227,8 +231,15 @@ class Binding extends HostSession<Binding> {
   bytesToHost: number = NO_BYTES;
   bytesToGuest: number = NO_BYTES;
 
-  constructor(nat: UdpNat, now: Instant, key: Int32Array, guest: IpAddress, guestPort: number) {
-    super(nat, key, guest);
+  constructor(
+    nat: UdpNat,
+    now: Instant,
+    key: Int32Array,
+    owner: Guest,
+    guest: IpAddress,
+    guestPort: number,
+  ) {
+    super(nat, key, owner, guest);
     this.openedAt = now;
     this.guestPort = guestPort;
     this.id = { guest, guestPort, remote: guest, remotePort: 0 };

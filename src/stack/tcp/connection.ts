@@ -1,9 +1,9 @@
 /** The interface of a connection to its owner ({@link TcpFlow}), and the delivery of its events. */
-import type { Chained } from '../../base/chain.ts';
 import { reportFault } from '../../base/faults.ts';
 import { plainCount } from '../../base/no-bytes.ts';
 import { type Run, viewOf } from '../../base/run.ts';
 import type { Seq } from '../../base/seq.ts';
+import type { EvictionCandidate } from '../../base/shares/eviction-order.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import { ACK, RST } from '../../wire/tcp.ts';
 import type { FlowId, TcpFlow, TcpFlowHandler, TcpFlowInfo } from '../flow.ts';
@@ -35,9 +35,10 @@ const DEAF: TcpFlowHandler = {
   onClosed: ignore,
 };
 
-export class TcpConnection extends Tcb implements TcpFlow, Chained<TcpConnection> {
+export class TcpConnection extends Tcb implements TcpFlow, EvictionCandidate<TcpConnection> {
   chainNext: TcpConnection | undefined = undefined;
   chainPrev: TcpConnection | undefined = undefined;
+  activitySeen: number = Number.NEGATIVE_INFINITY;
   private handler: TcpFlowHandler;
 
   constructor(
@@ -52,6 +53,10 @@ export class TcpConnection extends Tcb implements TcpFlow, Chained<TcpConnection
   ) {
     super(context, now, id, key, path, shares, iss);
     this.handler = handler;
+  }
+
+  get activity(): Instant {
+    return this.lastHeard;
   }
 
   get owner(): Guest {

@@ -1,6 +1,7 @@
 /** What one guest has of TCP, and what of it gives way when a budget runs short. */
 import { Chain } from '../../base/chain.ts';
 import type { Account, Budget } from '../../base/shares/budget.ts';
+import { EvictionOrder } from '../../base/shares/eviction-order.ts';
 import { Heaviest } from '../../base/shares/heaviest.ts';
 import type { Guest } from '../guest.ts';
 import type { TcpConnection } from './connection.ts';
@@ -24,13 +25,9 @@ export interface TcpEvictor {
   evictTimeWait(entry: TimeWait): void;
 }
 
-/** A connection that was in use since it was looked at last is passed over, this often. */
-const SECOND_CHANCES = 8;
-
 export class GuestTcp implements TcpShares {
   readonly guest: Guest;
-  /** In the order in which they came, or were given a second chance. */
-  readonly connections: Chain<TcpConnection> = new Chain();
+  readonly connections: EvictionOrder<TcpConnection> = new EvictionOrder();
   readonly requests: Chain<PendingRequest> = new Chain();
   readonly timeWaits: Chain<TimeWait> = new Chain();
   readonly byMemory: Heaviest<ConnectionMemory> = new Heaviest();
@@ -62,19 +59,10 @@ export class GuestTcp implements TcpShares {
     return this.connections.size === 0 && this.requests.size === 0;
   }
 
-  /** End a connection that was not heard of for long. */
-  evictConnection(): boolean {
-    const { connections } = this;
-    for (let tries = SECOND_CHANCES; tries > 0; tries--) {
-      const c = connections.first;
-      if (c === undefined) return false;
-      if (c.lastHeard <= c.passedOverAt || connections.size === 1) break;
-      c.passedOverAt = c.lastHeard;
-      connections.delete(c);
-      connections.add(c);
-    }
-    if (connections.first === undefined) return false;
-    this.evictor.evict(connections.first);
+  private evictConnection(): boolean {
+    const c = this.connections.pick();
+    if (c === undefined) return false;
+    this.evictor.evict(c);
     return true;
   }
 

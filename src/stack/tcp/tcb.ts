@@ -198,8 +198,6 @@ export abstract class Tcb extends Timer implements Evictable {
   queued = false;
   touched = false;
   blocked = false;
-  /** `lastHeard` when it was given a second chance; see `guest-tcp.ts`. */
-  passedOverAt: Instant = Number.NEGATIVE_INFINITY;
   /** When the data was sent that waits for the flush; `NEVER` when none does. */
   corkedAt: Instant = NEVER;
   closeReason: CloseReason = 'finished';

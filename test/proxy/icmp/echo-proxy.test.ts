@@ -8,7 +8,7 @@ import { PosixError } from '../../../src/native/errors.ts';
 import { ECHO_DEFAULTS, EchoProxy, type PingCalls } from '../../../src/proxy/icmp/echo-proxy.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
 import { itNeeding } from '../../support/requirements.ts';
-import { addressMap, echoRequest, RecordingDownstream, TestClock } from '../recording.ts';
+import { addressMap, echoRequest, RecordingDownstream, SOCKETS, TestClock } from '../recording.ts';
 
 const HOST = '192.168.127.254';
 const PAYLOAD = Buffer.from('abcdefgh');
@@ -68,7 +68,15 @@ describe('proxy/icmp/echo-proxy', () => {
     const flush = { schedule: (): void => down.flush() };
     const pool = new SendPool();
     const clock = new TestClock();
-    const deps = { downstream: down, clock, flush, addresses: addressMap(), pool, seed: 1 };
+    const deps = {
+      downstream: down,
+      clock,
+      flush,
+      addresses: addressMap(),
+      pool,
+      seed: 1,
+      sockets: SOCKETS,
+    };
     return { down, echo: new EchoProxy({ ...deps, native: { posix }, log }, ECHO_DEFAULTS) };
   };
 

@@ -12,6 +12,7 @@ import {
   datagram,
   echoRequest,
   RecordingDownstream,
+  SOCKETS,
   TestClock,
   until,
 } from '../recording.ts';
@@ -21,7 +22,15 @@ const clock = new TestClock();
 const flush = new ImmediateFlush(() => down.flush());
 const posix = loadPosix();
 const pool = new SendPool();
-const shared = { downstream: down, clock, flush, addresses: addressMap(), pool, seed: 3 };
+const shared = {
+  downstream: down,
+  clock,
+  flush,
+  addresses: addressMap(),
+  pool,
+  seed: 3,
+  sockets: SOCKETS,
+};
 const echo = new EchoProxy({ ...shared, native: { posix }, log: SILENT });
 const outboxes = new Outboxes(() => posix.makeDatagramBatch());
 const nat = new UdpNat({ ...shared, outboxes, native: { posix } });

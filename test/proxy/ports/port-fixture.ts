@@ -10,7 +10,7 @@ import { UdpPublisher } from '../../../src/proxy/ports/udp-publisher.ts';
 import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
 import { removeStaleSocket } from '../../../src/transports/stale-socket.ts';
-import { addressMap, GUEST, RecordingDownstream, TestClock } from '../recording.ts';
+import { addressMap, GUEST, RecordingDownstream, SOCKETS, TestClock } from '../recording.ts';
 
 /** Publications without an address are for whatever `first` says. */
 export const fixedGuests = (first: () => IpAddress | undefined): Guests => ({
@@ -36,6 +36,7 @@ export function portTable(
     pool: new SendPool(),
     outboxes: new Outboxes(() => undefined),
     native: { posix: undefined },
+    sockets: SOCKETS,
     seed: 9,
   });
   const serve = (): boolean => false;

@@ -24,6 +24,7 @@ import {
   GUEST,
   ip,
   RecordingDownstream,
+  SOCKETS,
   TestClock,
   until,
 } from '../recording.ts';
@@ -78,6 +79,7 @@ describe('proxy/ports', () => {
         pool,
         outboxes,
         native: { posix: undefined },
+        sockets: SOCKETS,
         seed: 9,
       },
       { ...UDP_PUBLISHER_DEFAULTS, ...udpOptions },

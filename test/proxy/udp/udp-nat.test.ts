@@ -16,7 +16,15 @@ import { parsePrefix } from '../../../src/services/address-text.ts';
 import type { Datagram } from '../../../src/stack/flow.ts';
 import { PORT_ZERO, sendFromPortZero } from '../../support/port-zero.ts';
 import { itNeeding } from '../../support/requirements.ts';
-import { addressMap, datagram, ip, RecordingDownstream, TestClock, until } from '../recording.ts';
+import {
+  addressMap,
+  datagram,
+  ip,
+  RecordingDownstream,
+  SOCKETS,
+  TestClock,
+  until,
+} from '../recording.ts';
 
 const HOST = '192.168.127.254';
 
@@ -79,6 +87,7 @@ for (const [way, batches] of [
         pool,
         outboxes,
         native: { posix },
+        sockets: SOCKETS,
         seed: 5,
       };
       const nat = new BatchingNat(deps, { ...UDP_NAT_DEFAULTS, ...options });
@@ -222,6 +231,7 @@ for (const [way, batches] of [
         pool,
         outboxes,
         native: { posix: undefined },
+        sockets: SOCKETS,
         seed: 5,
       };
       const nat = new UdpNat(deps);
