@@ -4,7 +4,7 @@
  * Theory of operation
  * -------------------
  * Each source of work (a link) has a {@link TurnShare}. Work that arrives is done at once, as a *piece*: the source asks
- * `begin`, then `more` every few frames, and reports `end`. When its credit for the turn is used up, or the turn is, it
+ * `begin`, then `more` before each further frame, and reports `end`. When its credit for the turn is used up, or the turn is, it
  * stops in the middle, leaves the rest where it is, reads no more, and waits in a queue. After the event loop has
  * polled, the queue is served by deficit round robin (RFC 3290 §7.1.3): each share in it is given one quantum a round,
  * and what it used beyond that is a debt, which it keeps. So a source that is flooded gets what the others leave, and
@@ -29,6 +29,13 @@ const MAX_DEBT_MS = 64;
 const NOTICED_MS = 0.5;
 /** Flows with events, and the like, for the end of one batch: each costs up to some tens of microseconds. */
 const MAX_OWED = 128;
+/**
+ * Frames between two looks at the clock, which is read in about 0.1 us: fewer while frames cost much (a new socket, an
+ * eviction), so that a piece ends soon after its credit.
+ */
+const MAX_STRIDE = 32;
+const LONG_STRIDE_MS = 0.2;
+const SHORT_STRIDE_MS = 0.05;
 
 /** A source of work. */
 export interface TurnWork {
@@ -148,6 +155,10 @@ export class TurnShare {
   private creditMs = QUANTUM_MS;
   private serial = -1;
   private beganAt: Instant = 0;
+  private lookedAt: Instant = 0;
+  private stride = 1;
+  /** Frames until the next look. */
+  private left = 1;
 
   constructor(turns: Turns, work: TurnWork) {
     this.turns = turns;
@@ -165,13 +176,14 @@ export class TurnShare {
     }
     turns.enter(now);
     this.beganAt = now;
+    this.lookedAt = now;
+    this.left = this.stride;
     return true;
   }
 
-  /** Whether the piece may go on; see {@link TurnLimit}. */
+  /** Whether the piece may go on with one more frame. */
   more(): boolean {
-    const { clock, owed } = this.turns.deps;
-    return clock.now() - this.beganAt < this.creditMs && owed() < MAX_OWED;
+    return --this.left > 0 || this.look();
   }
 
   /** @param isLeft there is more, and `onTurn` is to follow */
@@ -192,5 +204,16 @@ export class TurnShare {
     this.serial = this.turns.serial;
     this.creditMs = Math.min(this.creditMs + QUANTUM_MS, QUANTUM_MS);
     return this.creditMs > 0;
+  }
+
+  private look(): boolean {
+    const { clock, owed } = this.turns.deps;
+    const now = clock.now();
+    const strideMs = now - this.lookedAt;
+    this.lookedAt = now;
+    if (strideMs > LONG_STRIDE_MS) this.stride = (this.stride + 1) >> 1;
+    else if (strideMs < SHORT_STRIDE_MS) this.stride = Math.min(this.stride << 1, MAX_STRIDE);
+    this.left = this.stride;
+    return now - this.beganAt < this.creditMs && owed() < MAX_OWED;
   }
 }

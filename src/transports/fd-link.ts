@@ -25,8 +25,6 @@ import { LinkStats } from './link-stats.ts';
 
 /** Frames per burst: bounds how long the guest keeps the event loop. */
 const BURST_FRAMES = 64;
-/** Frames between two questions whether the burst may go on. */
-const FRAMES_PER_LOOK = 16;
 /** Longest frame with its vnet header, rounded up. */
 const SLAB_LEN = 66 << 10;
 
@@ -162,8 +160,9 @@ export class FdLink implements OpenLink, FrameWriter, TurnWork {
     let isCut = false;
     for (let frames = 1; len > 0; frames++) {
       this.onMessage(now, len);
-      isCut = frames % FRAMES_PER_LOOK === 0 && !share.more();
-      if (this.reader === undefined || isCut || frames === BURST_FRAMES) break;
+      if (this.reader === undefined || frames === BURST_FRAMES) break;
+      isCut = !share.more();
+      if (isCut) break;
       len = this.posix.read(this.fd, received.bytes, 0, SLAB_LEN);
     }
     this.reader?.onBatchEnd(now);

@@ -20,16 +20,13 @@ export const READ_LEN: number = 256 << 10;
 /** Room for an incomplete frame, rounded up to a cache line. */
 const CARRY_LEN = (MAX_FRAME_LEN + MAX_FRAMING_HEADER_LEN + 63) & ~63;
 
-/** Frames between two questions whether to go on. */
-export const FRAMES_PER_LOOK = 16;
-
 /**
  * `done`: every frame was delivered, read on. `left`: call `deliver` again before the next read. `broken`: the stream is
  * out of sync, or was stopped.
  */
 export type Delivery = 'done' | 'left' | 'broken';
 
-/** Whether a delivery may go on. */
+/** Whether a delivery may go on: asked before each frame but the first. */
 export interface DeliveryLimit {
   more(): boolean;
 }
@@ -63,7 +60,7 @@ export class StreamFrameSplitter {
     const { frame, framing, stats, end } = this;
     const headerLen = framing.headerLen;
     let { at } = this;
-    let frames = 0;
+    let isFirst = true;
     while (end - at >= headerLen && !this.stopped) {
       const frameLen = framing.readLength(view, at);
       if (frameLen < 0) {
@@ -73,11 +70,12 @@ export class StreamFrameSplitter {
       }
       const next = at + headerLen + frameLen;
       if (next > end) break;
-      if (frames++ % FRAMES_PER_LOOK === FRAMES_PER_LOOK - 1 && !limit.more()) {
+      if (!isFirst && !limit.more()) {
         this.at = at;
         reader.onBatchEnd(now);
         return this.stopped ? 'broken' : 'left';
       }
+      isFirst = false;
       stats.framesToHost++;
       stats.bytesToHost += frameLen;
       reader.onFrame(now, frame.set(this.slab, at + headerLen, frameLen));

@@ -24,8 +24,6 @@ import type { QueueFault, SplitQueue } from './split-queue.ts';
 const RX = 0;
 const TX = 1;
 const BURST_CHAINS = 64;
-/** Chains between two questions whether the burst may go on. */
-const CHAINS_PER_LOOK = 16;
 
 /** What a device does with its queues. */
 export interface PairDevice {
@@ -172,7 +170,7 @@ export class QueuePair implements VhostUserDevice, TurnWork {
         this.device.onChain(now, tx.chain);
         tx.give(tx.head, 0);
         taken++;
-        isCut = taken === BURST_CHAINS || (taken % CHAINS_PER_LOOK === 0 && !share.more());
+        isCut = taken === BURST_CHAINS || !share.more();
       }
     } while (!isCut && tx.wantKick());
     this.backend?.notify(TX);
