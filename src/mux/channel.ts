@@ -19,6 +19,7 @@
 import { assert } from '../base/assert.ts';
 import type { BufferPool } from '../base/buffer-pool.ts';
 import { ByteRing } from '../base/byte-ring.ts';
+import type { Chained } from '../base/chain.ts';
 import { NO_BYTES, plainCount } from '../base/no-bytes.ts';
 import { type Run, viewOf } from '../base/run.ts';
 import type { Instant } from '../base/time.ts';
@@ -57,7 +58,7 @@ export const EVENT_READABLE = 2;
 export const EVENT_END = 4;
 export const EVENT_WRITABLE = 8;
 
-export class Channel implements MuxChannel {
+export class Channel implements MuxChannel, Chained<Channel> {
   readonly id: number;
   readonly destination: Destination;
   readonly client: IpEndpoint | undefined;
@@ -104,6 +105,9 @@ export class Channel implements MuxChannel {
   /** Bytes sent beyond its turns. */
   debt = 0;
   nextInData: Channel | undefined = undefined;
+  /** Among those whose Open the peer has not answered. */
+  chainNext: Channel | undefined = undefined;
+  chainPrev: Channel | undefined = undefined;
   /** The application sent after the peer's Close. */
   private doomed = false;
   private readonly port: ChannelPort;

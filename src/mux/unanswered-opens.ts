@@ -1,3 +1,4 @@
+import { Chain } from '../base/chain.ts';
 import { type Instant, NEVER } from '../base/time.ts';
 import type { Channel } from './channel.ts';
 
@@ -7,7 +8,7 @@ import type { Channel } from './channel.ts';
  * VPNKit's dialect has no ping: a peer that hangs is detected by the Opens that it leaves unanswered.
  */
 export class UnansweredOpens {
-  private readonly channels = new Set<Channel>();
+  private readonly channels = new Chain<Channel>();
   private readonly timeoutMs: number;
 
   constructor(timeoutMs: number) {
@@ -23,8 +24,8 @@ export class UnansweredOpens {
   }
 
   nextTimeout(): Instant {
-    const [oldest] = this.channels;
-    return oldest === undefined ? NEVER : oldest.openedAt + this.timeoutMs;
+    const { first } = this.channels;
+    return first === undefined ? NEVER : first.openedAt + this.timeoutMs;
   }
 
   /** @returns how many channels have failed */

@@ -13,7 +13,6 @@
  */
 import { Duplex } from 'node:stream';
 import type { ByteStream, ByteStreamHandler } from '../../base/byte-stream.ts';
-import { copyBytes } from '../../base/copy-bytes.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import type { FlowId } from '../../stack/flow.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
@@ -205,12 +204,10 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
   private pushReceived(stream: ByteStream): void {
     const now = this.context.clock.now();
     while (stream.receivedLen > 0 && (this.wanted || this.destroyed)) {
-      const run = stream.lend();
-      const len = Math.min(run.len, HIGH_WATER);
+      const run = stream.readable();
+      const len = Math.min(run.length, HIGH_WATER);
       if (!this.destroyed) {
-        const chunk = Buffer.allocUnsafe(len);
-        copyBytes(run.bytes, run.off, chunk, 0, len);
-        this.wanted = this.push(chunk);
+        this.wanted = this.push(Buffer.from(len < run.length ? run.subarray(0, len) : run));
       }
       stream.release(now, len);
     }
