@@ -43,6 +43,14 @@ export const ipv4 = (word: number): IpAddress => new IpAddress(0, 0, V4_MAPPED, 
 export const addressFromWords = (words: Int32Array, at: number): IpAddress =>
   new IpAddress(words[at] ?? 0, words[at + 1] ?? 0, words[at + 2] ?? 0, words[at + 3] ?? 0);
 
+/** Write `address` to the first four words of `words`. */
+export function setWords(words: Int32Array, address: IpAddress): void {
+  words[0] = address.a;
+  words[1] = address.b;
+  words[2] = address.c;
+  words[3] = address.d;
+}
+
 export const formatIpv4 = (word: number): string =>
   `${word >>> 24}.${(word >>> 16) & 255}.${(word >>> 8) & 255}.${word & 255}`;
 

@@ -173,6 +173,12 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
       'of the Unix sockets where guests and agents attach: who may connect, as for chmod (default: 0600)',
   },
   {
+    key: 'allowMetadata',
+    flags: '--allow-metadata',
+    description:
+      'let guests reach link-local addresses, and those where clouds serve metadata and credentials to this host (default: no)',
+  },
+  {
     key: 'verifyChecksums',
     flags: '--no-verify-checksums',
     description: "trust TCP and UDP checksums of guests' frames",

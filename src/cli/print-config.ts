@@ -42,6 +42,7 @@ export function printConfig(options: DaemonConfig): string {
     exitWithParent: options.exitWithParent,
     exitWithReadyFd: options.exitWithReadyFd,
     socketMode: options.socketMode.toString(8).padStart(4, '0'),
+    allowMetadata: options.allowMetadata,
     verifyChecksums: options.verifyChecksums,
     busyPoll: options.busyPollUs,
     linkGrace: options.linkGraceMs / 1000,

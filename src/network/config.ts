@@ -23,6 +23,8 @@ export interface NetworkConfig {
   readonly leases: LeaseConfig;
   /** Permission bits of the Unix sockets where guests and agents attach. */
   readonly socketMode: number;
+  /** Guests reach link-local and metadata addresses. */
+  readonly allowMetadata: boolean;
   /** Verify TCP and UDP checksums of links that do not vouch for them. */
   readonly verifyChecksums: boolean;
   /** How long to poll before sleeping, in us; undefined: `defaultWindowUs` of `proxy/busy-poll.ts`. */

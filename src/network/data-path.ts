@@ -10,6 +10,7 @@ import type { Budget } from '../base/shares/budget.ts';
 import { type Clock, type Instant, NEVER } from '../base/time.ts';
 import { AddressMap } from '../proxy/address-map.ts';
 import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
+import { Destinations } from '../proxy/flows/destinations.ts';
 import { type FlushScheduler, ImmediateFlush } from '../proxy/flush-scheduler.ts';
 import { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import type { OwnListeners } from '../proxy/own-listeners.ts';
@@ -57,6 +58,7 @@ export interface TimedPart {
 
 export class DataPath {
   readonly addressMap: AddressMap;
+  readonly destinations: Destinations;
   readonly stack: Stack;
   readonly flusher: FlushScheduler;
   readonly tcp: TcpProxy;
@@ -89,7 +91,12 @@ export class DataPath {
       subnet,
       gateway,
       host,
+      allowMetadata: config.allowMetadata,
+    });
+    this.destinations = new Destinations({
+      addresses: this.addressMap,
       isOwnListener: (address, port) => ownListeners.includes(address, port),
+      refusals: this.refusals,
     });
     this.sockets = socketBudget(openFilesLimit(), openFilesNow());
     const upstream = new ProxyUpstream();
@@ -119,7 +126,7 @@ export class DataPath {
     this.flusher = new ImmediateFlush(() => stack.flush());
     this.native = new NativeCalls(log);
     this.limitWatch = new LimitWatch([stack.tcp.budgets.connections, this.sockets], log);
-    const { addressMap, flusher: flush, native } = this;
+    const { addressMap, destinations, flusher: flush, native } = this;
     const outboxes = new Outboxes(() => native.posix?.makeDatagramBatch());
     this.outboxes = outboxes;
     this.turns = new Turns({ clock, owed: () => stack.owed + outboxes.owed });
@@ -146,14 +153,14 @@ export class DataPath {
       ...shared,
       outboxes,
       native,
+      destinations,
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'datagram refused'),
     });
     this.published = new UdpPublisher({ ...shared, outboxes, native });
-    this.echo = new EchoProxy({ ...shared, native, log });
-    const { tcp, udp, published, echo, listeners, refusals } = this;
+    this.echo = new EchoProxy({ ...shared, native, destinations, log });
+    const { tcp, udp, published, echo, listeners } = this;
     upstream.parts = {
-      addresses: addressMap,
-      ...{ tcp, udp, published, echo, listeners, refusals },
+      ...{ destinations, tcp, udp, published, echo, listeners },
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'connection refused'),
       onGuestHeard: (_address, mac) => onGuestHeard(mac),
     };

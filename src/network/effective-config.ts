@@ -58,6 +58,7 @@ export function effectiveConfig(settings: Partial<NetworkSettings>): NetworkConf
     },
     leases: { file: absolutePath(settings.leaseFile), static: settings.staticLease ?? [] },
     socketMode: settings.socketMode ?? PRIVATE_SOCKET_MODE,
+    allowMetadata: settings.allowMetadata ?? false,
     verifyChecksums: settings.verifyChecksums ?? true,
     busyPollUs: settings.busyPoll,
     linkGraceMs: (settings.linkGrace ?? DEFAULT_LINK_GRACE_S) * 1000,

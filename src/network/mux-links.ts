@@ -4,7 +4,7 @@ import type { Log } from '../base/log.ts';
 import { plainCount } from '../base/no-bytes.ts';
 import type { Clock, Instant } from '../base/time.ts';
 import type { MuxLinkView, MuxPeerView } from '../control/network-view.ts';
-import type { Destination } from '../mux/destination.ts';
+import type { IpDestination } from '../mux/destination.ts';
 import type { ChannelRequest } from '../mux/request.ts';
 import { loadPosix } from '../native/load.ts';
 import { MuxCarrier } from '../proxy/agent/mux-carrier.ts';
@@ -26,8 +26,8 @@ export interface MuxLinksDeps {
   readonly links: readonly string[];
   /** Targets on the host that guests may have dialled; `parseTargetRule` accepts each. Empty: none. */
   readonly allow: readonly string[];
-  /** Whether a TCP connection would reach a listener of hawser itself: no rule allows that. */
-  readonly isOwnListener: (address: string, port: number) => boolean;
+  /** Whether a target that a rule allows is open to guests. */
+  readonly opensTarget: (target: IpDestination) => boolean;
   readonly sourceAddress: SourceAddress;
   /** Idle time before peers and targets on other hosts are probed, in s. */
   readonly keepaliveS: number;
@@ -52,14 +52,13 @@ export class MuxLinks {
 
   constructor(deps: MuxLinksDeps) {
     this.deps = deps;
-    const { clock, log, sourceAddress, serves, keepaliveS, isOwnListener } = deps;
+    const { clock, log, sourceAddress, serves, keepaliveS, opensTarget } = deps;
     const rules = deps.allow.flatMap((text) => parseTargetRule(text) ?? []);
-    const isOwn = (target: Destination): boolean =>
-      target.proto === 'tcp' && isOwnListener(target.address.toString(), target.port);
     this.dialer = new TargetDialer({
       clock,
       log,
-      isAllowed: (target) => isAllowed(rules, target) && !isOwn(target),
+      isAllowed: (target) =>
+        isAllowed(rules, target) && (target.proto === 'unix' || opensTarget(target)),
       keepaliveS,
     });
     this.peers = new MuxPeers({

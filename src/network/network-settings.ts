@@ -57,6 +57,7 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly leaseFile: string | undefined;
   readonly staticLease: readonly StaticLease[] | undefined;
   readonly socketMode: number | undefined;
+  readonly allowMetadata: boolean | undefined;
   readonly verifyChecksums: boolean | undefined;
   readonly busyPoll: number | undefined;
   readonly linkGrace: number | undefined;
@@ -82,6 +83,7 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   leaseFile: () => text(parsePath),
   staticLease: () => list(text(parseStaticLease)),
   socketMode,
+  allowMetadata: yesNo,
   verifyChecksums: yesNo,
   busyPoll: () => integer(0, BUSY_POLL_MAX_US),
   linkGrace: () => integer(0, LINK_GRACE_MAX_S),

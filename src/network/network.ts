@@ -126,7 +126,7 @@ class RunningNetwork implements Network, DaemonNetwork {
         onLinkCount: (links) => this.onLinkCount(links),
       },
     });
-    const { stack, flusher, listeners, addressMap, native, turns } = this.dataPath;
+    const { stack, flusher, listeners, addressMap, destinations, native, turns } = this.dataPath;
     const { mtu, keepaliveS, socketMode } = config;
     const context = { acceptor: stack, clock, log, turns, mtu, keepaliveS, socketMode };
     this.links = new Links({ context, ownListeners, log });
@@ -141,7 +141,8 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.mux = new MuxLinks({
       links: config.mux.links,
       allow: config.mux.allow,
-      isOwnListener: (address, port) => ownListeners.includes(address, port),
+      opensTarget: ({ proto, address, port }) =>
+        destinations.opensTarget(stack.guests.nobody, proto, address, port),
       sourceAddress: config.sourceAddress,
       keepaliveS,
       serves: (now, request) => this.guestApi?.onChannel(now, request) ?? false,

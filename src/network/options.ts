@@ -56,6 +56,8 @@ export interface NetworkOptions {
    * `0600`, for this user alone.
    */
   readonly socketMode?: number | string | undefined;
+  /** Let guests reach link-local addresses and those where clouds serve metadata to this host. Default: no. */
+  readonly allowMetadata?: boolean | undefined;
   /** Verify TCP and UDP checksums of frames whose link does not vouch for them. Default: yes. */
   readonly verifyChecksums?: boolean | undefined;
   /**

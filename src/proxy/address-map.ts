@@ -3,11 +3,13 @@
  * something that guests may not reach. And the reverse: the address that a guest sees for a peer
  * of one of the host's sockets.
  *
- * Addresses are classified as words, so that the packet path allocates nothing; {@link AddressMap.classify} makes the
- * text that a socket needs, once per flow.
+ * Addresses are classified as words, so that the packet path allocates nothing. Whether a guest's flow may go there is
+ * decided in `flows/destinations.ts`.
  */
 import { type IpAddress, V4_MAPPED } from '../base/ip-address.ts';
 import { type Prefix, parseAddress } from '../services/address-text.ts';
+import { objectionToCarried } from './flows/carried-ipv4.ts';
+import { isMetadata, isMetadata4, LINK_LOCAL_HIGH_HALF } from './flows/metadata-addresses.ts';
 
 export interface AddressMapConfig {
   readonly subnet: Prefix;
@@ -17,8 +19,8 @@ export interface AddressMapConfig {
   readonly subnet6?: Prefix;
   readonly gateway6?: IpAddress;
   readonly host6?: IpAddress;
-  /** Whether a TCP connection to `address` and `port` would reach hawser itself (API, guest links). */
-  readonly isOwnListener?: (address: string, port: number) => boolean;
+  /** Whether guests may reach the host's cloud: link-local and metadata addresses. */
+  readonly allowMetadata?: boolean;
 }
 
 export type RefusedWhy =
@@ -34,12 +36,6 @@ export type RefusedWhy =
 
 export type AddressKind = 'host-loopback' | 'gateway' | 'outside' | RefusedWhy;
 
-export type Target =
-  | { readonly kind: 'host-loopback'; readonly address: '127.0.0.1' | '::1' }
-  | { readonly kind: 'gateway' }
-  | { readonly kind: 'outside'; readonly address: string }
-  | { readonly kind: 'refused'; readonly why: RefusedWhy };
-
 /** Texts of peers cached with their addresses. */
 const PEER_CACHE_LIMIT = 1024;
 
@@ -47,11 +43,12 @@ export class AddressMap {
   private readonly config: AddressMapConfig;
   private readonly subnet: WordPrefix;
   private readonly subnet6: WordPrefix | undefined;
-  private readonly scratch = new Int32Array(4);
+  private readonly allowMetadata: boolean;
   private readonly peers = new Map<string, IpAddress | undefined>();
 
   constructor(config: AddressMapConfig) {
     this.config = config;
+    this.allowMetadata = config.allowMetadata ?? false;
     this.subnet = wordPrefix(config.subnet);
     this.subnet6 = config.subnet6 === undefined ? undefined : wordPrefix(config.subnet6);
   }
@@ -82,30 +79,6 @@ export class AddressMap {
   }
 
   /**
-   * Where to connect or send for `remote`.
-   *
-   * @param tcpPort of a connection: hawser's own listeners, all of them TCP, are refused then
-   */
-  classify(remote: IpAddress, tcpPort?: number): Target {
-    const words = this.scratch;
-    words[0] = remote.a;
-    words[1] = remote.b;
-    words[2] = remote.c;
-    words[3] = remote.d;
-    const kind = this.kindOf(words, 0);
-    if (kind === 'gateway') return { kind };
-    if (kind === 'host-loopback') {
-      const address = remote.family === 4 ? '127.0.0.1' : '::1';
-      if (this.isOwn(address, tcpPort)) return { kind: 'refused', why: 'own-listener' };
-      return { kind, address };
-    }
-    if (kind !== 'outside') return { kind: 'refused', why: kind };
-    const address = remote.toString();
-    if (this.isOwn(address, tcpPort)) return { kind: 'refused', why: 'own-listener' };
-    return { kind, address };
-  }
-
-  /**
    * The source that guests see for a peer of a host socket. Cached, because a socket reports the
    * peer as text with every datagram.
    *
@@ -132,11 +105,7 @@ export class AddressMap {
     const words = Int32Array.of(address.a, address.b, address.c, address.d);
     const kind = this.kindOf(words, 0);
     if (kind === 'loopback') return this.hostOf(address.family);
-    return kind === 'outside' ? address : undefined;
-  }
-
-  private isOwn(address: string, port: number | undefined): boolean {
-    return port !== undefined && this.config.isOwnListener?.(address, port) === true;
+    return kind === 'outside' || kind === 'metadata' ? address : undefined;
   }
 
   private kindOf4(word: number): AddressKind {
@@ -145,13 +114,18 @@ export class AddressMap {
     if (first === 127) return 'loopback';
     if (word === -1) return 'broadcast';
     if (first >= 224) return first < 240 ? 'multicast' : 'reserved'; // RFC 1112 §4: class D, E
-    if (word >>> 16 === 0xa9fe) return 'link-local'; // RFC 3927; cloud metadata lives here
+    if (word >>> 16 === LINK_LOCAL_HIGH_HALF) return this.allowMetadata ? 'outside' : 'link-local';
     const subnet = this.subnet;
     if (((word ^ subnet.d) & subnet.maskD) === 0) {
       return (word | subnet.maskD) === -1 ? 'broadcast' : 'subnet';
     }
-    return 'outside';
+    return isMetadata4(word) && !this.allowMetadata ? 'metadata' : 'outside';
   }
+
+  private readonly refusal4 = (word: number): RefusedWhy | undefined => {
+    const kind = this.kindOf4(word);
+    return kind === 'outside' || kind === 'gateway' || kind === 'host-loopback' ? undefined : kind;
+  };
 
   private kindOf6(
     words: Int32Array,
@@ -167,15 +141,15 @@ export class AddressMap {
     }
     if (a >>> 24 === 0xff) return 'multicast';
     if (a >>> 22 === 0xfe80 >>> 6) return 'link-local';
-    if (a === EC2_METADATA_A && b === 0 && c === 0 && d === EC2_METADATA_D) return 'metadata';
+    if (a === 0 && b === 0 && c === TRANSLATED) return 'reserved'; // RFC 7915: never on the wire
     if (this.subnet6 !== undefined && inside(words, at, this.subnet6)) return 'subnet';
-    return 'outside';
+    if (isMetadata(a, b, c, d) && !this.allowMetadata) return 'metadata';
+    return objectionToCarried(a, b, c, d, this.refusal4) ?? 'outside';
   }
 }
 
-/** fd00:ec2::254, the IPv6 twin of 169.254.169.254. */
-const EC2_METADATA_A = 0xfd00_0ec2 | 0;
-const EC2_METADATA_D = 0x254;
+/** Third word of an IPv4-translated address, `::ffff:0:a.b.c.d`. */
+const TRANSLATED = 0xffff_0000 | 0;
 
 interface WordPrefix {
   readonly a: number;

@@ -1,11 +1,11 @@
 /** Dispatches the guests' traffic by its destination to a service of the gateway or to a proxy. */
-import type { Counters } from '../base/counters.ts';
-import type { IpAddress } from '../base/ip-address.ts';
+import { type IpAddress, setWords } from '../base/ip-address.ts';
 import type { Instant } from '../base/time.ts';
 import type { Datagram, EchoRequest, FlowId, TcpRequest, Upstream } from '../stack/flow.ts';
 import type { Guest } from '../stack/guest.ts';
 import type { Mac } from '../wire/mac.ts';
-import type { AddressMap, RefusedWhy } from './address-map.ts';
+import type { RefusedWhy } from './address-map.ts';
+import type { Destinations } from './flows/destinations.ts';
 import type { EchoProxy } from './icmp/echo-proxy.ts';
 import type { UdpPublisher } from './ports/udp-publisher.ts';
 import type { TcpProxy } from './tcp/tcp-proxy.ts';
@@ -13,15 +13,13 @@ import type { UdpNat } from './udp/udp-nat.ts';
 import type { VirtualListeners } from './virtual-listeners.ts';
 
 export interface ProxyParts {
-  readonly addresses: AddressMap;
+  readonly destinations: Destinations;
   readonly tcp: TcpProxy;
   readonly udp: UdpNat;
   readonly published: UdpPublisher;
   readonly echo: EchoProxy;
   /** Called before all others. */
   readonly listeners: VirtualListeners;
-  /** Destinations refused, by reason. */
-  readonly refusals: Counters<string>;
   /** Called for a connection that is refused for its destination. */
   readonly onRefused: (id: FlowId, why: RefusedWhy) => void;
   /** As `Upstream.onGuestHeard`. */
@@ -31,6 +29,7 @@ export interface ProxyParts {
 /** The stack needs its upstream before the proxies have their stack: `parts` is set in between. */
 export class ProxyUpstream implements Upstream {
   parts: ProxyParts | undefined = undefined;
+  private readonly words = new Int32Array(4);
 
   onTcpRequest(now: Instant, request: TcpRequest): void {
     const { parts } = this;
@@ -41,7 +40,8 @@ export class ProxyUpstream implements Upstream {
       service(now, request);
       return;
     }
-    const target = parts.addresses.classify(remote, remotePort);
+    setWords(this.words, remote);
+    const target = parts.destinations.decide(request.owner, 'tcp', this.words, 0, remotePort);
     switch (target.kind) {
       case 'host-loopback':
       case 'outside':
@@ -51,7 +51,6 @@ export class ProxyUpstream implements Upstream {
         request.refuse(now, 'refused');
         return;
       case 'refused':
-        parts.refusals.add(`tcp-${target.why}`);
         parts.onRefused(request.id, target.why);
         request.refuse(now, 'prohibited');
     }

@@ -3,6 +3,7 @@
  * as its owner, in a tree with the listener that its link came by; see `base/shares`. The record survives its link: a
  * guest that comes back with one of its Ethernet addresses is the same guest, with the flows and debts that it had.
  */
+import { Counters } from '../base/counters.ts';
 import type { Owner } from '../base/shares/owner.ts';
 import { Rate } from '../base/shares/rate.ts';
 import { type Instant, NEVER } from '../base/time.ts';
@@ -34,6 +35,8 @@ export class Guest {
   goneAt: Instant = NEVER;
   readonly icmpErrors: Rate = new Rate(ICMP_ERRORS_PER_SECOND);
   readonly challenges: Rate = new Rate(CHALLENGES_PER_SECOND);
+  /** Destinations that it may not reach, by protocol and reason. */
+  readonly refusals: Counters<string> = new Counters();
   private readonly macSet = new Set<Mac>();
 
   constructor(id: number, owner: Owner, now: Instant) {

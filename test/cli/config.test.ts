@@ -62,6 +62,7 @@ guestTimeout: 60
 exitWithParent: 4711
 exitWithReadyFd: true
 socketMode: "0660"
+allowMetadata: true
 verifyChecksums: false
 busyPoll: 50
 linkGrace: 5
@@ -108,6 +109,7 @@ describe('configuration', () => {
       exitWithReadyFd: true,
       socketMode: 0o660,
       log: { level: 'warn', format: 'json', file: '/var/log/hawser.log' },
+      allowMetadata: true,
       verifyChecksums: false,
       busyPollUs: 50,
       linkGraceMs: 5_000,

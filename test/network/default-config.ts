@@ -15,6 +15,7 @@ export const DEFAULT_NETWORK: NetworkConfig = {
   dns: { upstreams: undefined, search: undefined, zones: [], hostsFile: undefined },
   leases: { file: undefined, static: [] },
   socketMode: 0o600,
+  allowMetadata: false,
   verifyChecksums: true,
   busyPollUs: undefined,
   linkGraceMs: 60_000,

@@ -17,6 +17,7 @@ import { FakeUpstream, makeForwarder, resolve } from './dns/lab.ts';
 import {
   addressMap,
   datagram,
+  destinations,
   GUEST,
   ip,
   RecordingDownstream,
@@ -86,7 +87,12 @@ for (const [way, isNative] of [
         seed: 1,
         sockets: SOCKETS,
       };
-      return { ...shared, addresses: addressMap(), native: { posix } };
+      return {
+        ...shared,
+        addresses: addressMap(),
+        destinations: destinations(),
+        native: { posix },
+      };
     };
     const send = (remote: string, port: number, text: string): void => {
       nat.onDatagram(0, datagram(5000, remote, port, Buffer.from(text)));

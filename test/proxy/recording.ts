@@ -1,5 +1,6 @@
 /** A Downstream that writes down what it is asked, and a wait for what real sockets do. */
 
+import { Counters } from '../../src/base/counters.ts';
 import {
   KEY_GUEST,
   KEY_REMOTE,
@@ -12,6 +13,7 @@ import { Budget } from '../../src/base/shares/budget.ts';
 import { slabOver } from '../../src/base/slab.ts';
 import type { Clock, Instant } from '../../src/base/time.ts';
 import { AddressMap, type AddressMapConfig } from '../../src/proxy/address-map.ts';
+import { type Block, Destinations } from '../../src/proxy/flows/destinations.ts';
 import { parseAddress, parsePrefix } from '../../src/services/address-text.ts';
 import type {
   Datagram,
@@ -39,6 +41,17 @@ export function addressMap(changes: Partial<AddressMapConfig> = {}): AddressMap 
   const subnet = parsePrefix('192.168.127.0/24');
   if (subnet === undefined) throw new Error('subnet');
   return new AddressMap({ subnet, gateway: GATEWAY, host: HOST, ...changes });
+}
+
+export function destinations(
+  addresses: AddressMap = addressMap(),
+  isOwnListener: (address: string, port: number) => boolean = () => false,
+  onBlock?: (block: Block) => void,
+): Destinations {
+  return new Destinations({
+    ...{ addresses, isOwnListener, refusals: new Counters() },
+    ...(onBlock === undefined ? {} : { onBlock }),
+  });
 }
 
 export interface SentDatagram {

@@ -18,6 +18,7 @@ import type { Instant } from '../../base/time.ts';
 import type { Posix } from '../../native/posix.ts';
 import type { EchoId, EchoRequest } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
+import type { Destinations } from '../flows/destinations.ts';
 import type { HostErrors } from '../udp/host-errors.ts';
 import { HostSession } from '../udp/host-session.ts';
 import {
@@ -26,6 +27,7 @@ import {
   type SessionCounts,
   type SessionsDeps,
 } from '../udp/host-sessions.ts';
+import type { HostTarget } from '../udp/host-target.ts';
 import { Outboxes } from '../udp/outbox.ts';
 
 export type PingCalls = Pick<
@@ -49,6 +51,7 @@ export const ECHO_DEFAULTS: EchoProxyOptions = {
 };
 
 export interface EchoProxyDeps extends Omit<SessionsDeps, 'outboxes'> {
+  readonly destinations: Destinations;
   /** Undefined without native calls. Asked when a socket is opened. */
   readonly native: { readonly posix: PingCalls | undefined };
   readonly log: Log;
@@ -112,23 +115,27 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
   }
 
   onEcho(now: Instant, request: EchoRequest): void {
-    const { key } = request;
-    const kind = this.deps.addresses.kindOf(key, KEY_REMOTE);
-    if (kind === 'gateway') {
+    const { key, identifier, owner } = request;
+    const known = this.sessionOf(now, key, identifier);
+    const target = known?.target.lookup(key, ANY_PORT);
+    if (known !== undefined && target !== undefined) {
+      this.send(known, request, target);
+      return;
+    }
+    const to = this.deps.destinations.decide(owner, 'icmp', key, KEY_REMOTE, 0);
+    if (to.kind === 'gateway') {
       this.answer(now, request);
       return;
     }
-    if (kind !== 'outside' && kind !== 'host-loopback') {
+    if (to.kind === 'refused') {
       this.counts.add('echo-refused');
-      if (kind === 'link-local' || kind === 'metadata') this.prohibit(now, request);
+      if (to.answered) this.prohibit(now, request);
       return;
     }
-    const session =
-      this.sessionOf(now, key, request.identifier) ??
-      this.openPing(now, kind, request.owner, keyGuest(key), request.identifier);
+    const session = known ?? this.openPing(now, to.kind, owner, keyGuest(key), identifier);
     if (session !== undefined) {
-      this.send(session, request);
-    } else if (kind === 'host-loopback') {
+      this.send(session, request, session.target.set(key, ANY_PORT, to.address));
+    } else if (to.kind === 'host-loopback') {
       this.counts.add('echo-answered-for-host');
       this.answer(now, request);
     } else {
@@ -163,14 +170,9 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
     return true;
   }
 
-  private send(session: Session, request: EchoRequest): void {
+  private send(session: Session, request: EchoRequest, target: HostTarget): void {
     const { key, len } = request;
-    const { addresses, pool } = this.deps;
-    const target = session.target.lookup(addresses, key, ANY_PORT);
-    if (target === undefined) {
-      this.counts.add('echo-refused');
-      return;
-    }
+    const { pool } = this.deps;
     const slot =
       session.inFlight >= this.options.inFlight || len > MAX_DATA
         ? undefined

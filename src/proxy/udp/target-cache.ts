@@ -1,37 +1,34 @@
-/** The resolved target of a flow's last remote: resolved when the remote changes, not per datagram. */
-import { KEY_REMOTE, keyRemote } from '../../base/flow-key.ts';
+/** Where a flow's last packet was sent: decided when the destination changes, not per packet. */
+import { KEY_REMOTE } from '../../base/flow-key.ts';
 import { addressFromWords, type IpAddress } from '../../base/ip-address.ts';
-import type { AddressMap } from '../address-map.ts';
-import { type HostTarget, hostTarget } from './host-target.ts';
+import { type HostTarget, hostTarget, NO_TARGET } from './host-target.ts';
 
 export class TargetCache {
   port = -1;
   private readonly words: Int32Array = new Int32Array(4);
-  private target: HostTarget | undefined = undefined;
+  private target: HostTarget = NO_TARGET;
 
   get remote(): IpAddress {
     return addressFromWords(this.words, 0);
   }
 
-  /** @returns the target; undefined when guests may not reach it */
-  lookup(addresses: AddressMap, key: Int32Array, port: number): HostTarget | undefined {
+  /** @returns undefined when the destination is another than the last one */
+  lookup(key: Int32Array, port: number): HostTarget | undefined {
     const words = this.words;
-    if (
-      port === this.port &&
+    return port === this.port &&
       words[3] === key[KEY_REMOTE + 3] &&
       words[2] === key[KEY_REMOTE + 2] &&
       words[1] === key[KEY_REMOTE + 1] &&
       words[0] === key[KEY_REMOTE]
-    ) {
-      return this.target;
-    }
-    for (let i = 0; i < 4; i++) words[i] = key[KEY_REMOTE + i] ?? 0;
+      ? this.target
+      : undefined;
+  }
+
+  /** @param address that stands for the destination of `key` */
+  set(key: Int32Array, port: number, address: string): HostTarget {
+    for (let i = 0; i < 4; i++) this.words[i] = key[KEY_REMOTE + i] ?? 0;
     this.port = port;
-    const target = addresses.classify(keyRemote(key));
-    this.target =
-      target.kind === 'outside' || target.kind === 'host-loopback'
-        ? hostTarget(target.address, port)
-        : undefined;
+    this.target = hostTarget(address, port);
     return this.target;
   }
 }

@@ -17,6 +17,7 @@ import { NO_BYTES, plainCount } from '../../base/no-bytes.ts';
 import type { Instant } from '../../base/time.ts';
 import type { Datagram, FlowId, NetworkError } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
+import type { Destinations } from '../flows/destinations.ts';
 import type { HostErrors } from './host-errors.ts';
 import { HostSession } from './host-session.ts';
 import {
@@ -25,6 +26,7 @@ import {
   type SessionCounts,
   type SessionsDeps,
 } from './host-sessions.ts';
+import type { HostTarget } from './host-target.ts';
 
 export interface UdpNatOptions {
   readonly bindings: number;
@@ -45,6 +47,7 @@ export const UDP_NAT_DEFAULTS: UdpNatOptions = {
 };
 
 export interface UdpNatDeps extends SessionsDeps {
+  readonly destinations: Destinations;
   /** Called for a datagram that is answered by an ICMP error, with why. */
   readonly onRefused?: (id: FlowId, why: UdpNatCount) => void;
   /** Undefined without native calls: ICMP errors then do not reach guests. Asked when a socket is opened. */
@@ -102,28 +105,29 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
   }
 
   onDatagram(now: Instant, datagram: Datagram): void {
-    const { key } = datagram;
-    const kind = this.deps.addresses.kindOf(key, KEY_REMOTE);
-    if (kind !== 'outside' && kind !== 'host-loopback') {
-      if (kind === 'gateway')
-        this.refuse(now, datagram, 'udp-gateway-port-closed', 'port-unreachable');
-      else if (kind === 'link-local' || kind === 'metadata') {
-        this.refuse(now, datagram, 'udp-refused', 'prohibited');
-      } else this.counts.add('udp-refused'); // RFC 1122 §3.2.2: no errors about broadcasts
-      return;
-    }
-    if (datagram.remotePort === 0 || datagram.guestPort === 0) {
+    const { key, guestPort, remotePort, owner } = datagram;
+    if (remotePort === 0 || guestPort === 0) {
       this.counts.add('udp-port-zero');
       return;
     }
-    const binding =
-      this.sessionOf(now, key, datagram.guestPort) ??
-      this.bind(now, datagram.owner, keyGuest(key), datagram.guestPort);
-    if (binding === undefined) {
-      this.refuse(now, datagram, 'udp-no-socket', 'host-unreachable');
+    const known = this.sessionOf(now, key, guestPort);
+    const target = known?.target.lookup(key, remotePort);
+    if (known !== undefined && target !== undefined) {
+      this.send(known, datagram, target);
       return;
     }
-    this.send(now, binding, datagram);
+    const to = this.deps.destinations.decide(owner, 'udp', key, KEY_REMOTE, remotePort);
+    if (to.kind === 'gateway') {
+      this.refuse(now, datagram, 'udp-gateway-port-closed', 'port-unreachable');
+    } else if (to.kind === 'refused') {
+      if (to.answered) this.refuse(now, datagram, 'udp-refused', 'prohibited');
+      else this.counts.add('udp-refused');
+    } else {
+      const binding = known ?? this.bind(now, owner, keyGuest(key), guestPort);
+      if (binding !== undefined) {
+        this.send(binding, datagram, binding.target.set(key, remotePort, to.address));
+      } else this.refuse(now, datagram, 'udp-no-socket', 'host-unreachable');
+    }
   }
 
   /** @returns false when no binding has this serial */
@@ -164,13 +168,8 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     return true;
   }
 
-  private send(now: Instant, binding: Binding, datagram: Datagram): void {
+  private send(binding: Binding, datagram: Datagram, target: HostTarget): void {
     const { key, len } = datagram;
-    const target = binding.target.lookup(this.deps.addresses, key, datagram.remotePort);
-    if (target === undefined) {
-      this.refuse(now, datagram, 'udp-refused', 'prohibited'); // one of hawser's own listeners
-      return;
-    }
     const slot =
       binding.inFlight >= this.options.inFlight ||
       binding.inFlightBytes + len > this.options.inFlightBytes

@@ -49,7 +49,7 @@ export class Pair {
 
   async startHost(links: readonly string[], allow: readonly string[] = []): Promise<MuxLinks> {
     this.host = new MuxLinks({
-      isOwnListener: () => false,
+      opensTarget: () => true,
       links,
       allow,
       sourceAddress: 'preserve',

@@ -8,7 +8,14 @@ import { PosixError } from '../../../src/native/errors.ts';
 import { ECHO_DEFAULTS, EchoProxy, type PingCalls } from '../../../src/proxy/icmp/echo-proxy.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
 import { itNeeding } from '../../support/requirements.ts';
-import { addressMap, echoRequest, RecordingDownstream, SOCKETS, TestClock } from '../recording.ts';
+import {
+  addressMap,
+  destinations,
+  echoRequest,
+  RecordingDownstream,
+  SOCKETS,
+  TestClock,
+} from '../recording.ts';
 
 const HOST = '192.168.127.254';
 const PAYLOAD = Buffer.from('abcdefgh');
@@ -73,6 +80,7 @@ describe('proxy/icmp/echo-proxy', () => {
       clock,
       flush,
       addresses: addressMap(),
+      destinations: destinations(),
       pool,
       seed: 1,
       sockets: SOCKETS,

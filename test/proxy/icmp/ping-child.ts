@@ -10,6 +10,7 @@ import { UdpNat } from '../../../src/proxy/udp/udp-nat.ts';
 import {
   addressMap,
   datagram,
+  destinations,
   echoRequest,
   RecordingDownstream,
   SOCKETS,
@@ -27,6 +28,7 @@ const shared = {
   clock,
   flush,
   addresses: addressMap(),
+  destinations: destinations(),
   pool,
   seed: 3,
   sockets: SOCKETS,

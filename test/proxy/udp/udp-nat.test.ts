@@ -19,6 +19,7 @@ import { itNeeding } from '../../support/requirements.ts';
 import {
   addressMap,
   datagram,
+  destinations,
   ip,
   RecordingDownstream,
   SOCKETS,
@@ -75,6 +76,7 @@ for (const [way, batches] of [
     const makeNat = (
       options: Partial<UdpNatOptions> = {},
       addresses: AddressMap = addressMap(),
+      isOwnListener: () => boolean = () => false,
     ): UdpNat => {
       const flush = new ImmediateFlush(() => down.flush());
       const posix = loadPosix();
@@ -84,6 +86,7 @@ for (const [way, batches] of [
         clock,
         flush,
         addresses,
+        destinations: destinations(addresses, isOwnListener),
         pool,
         outboxes,
         native: { posix },
@@ -228,6 +231,7 @@ for (const [way, batches] of [
         clock,
         flush,
         addresses,
+        destinations: destinations(addresses),
         pool,
         outboxes,
         native: { posix: undefined },
@@ -264,7 +268,7 @@ for (const [way, batches] of [
 
     it("a port that hawser's own listener has for TCP is another program's for UDP", async () => {
       const peer = await makePeer(true);
-      const nat = makeNat({}, addressMap({ isOwnListener: () => true }));
+      const nat = makeNat({}, addressMap(), () => true);
       nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('x')));
       await until(() => down.datagrams.length === 1);
       assert.deepEqual(down.errors, []);

@@ -1,0 +1,162 @@
+/**
+ * Where a flow of a guest may go: the one place that decides it, for TCP, UDP, pings and targets of the multiplexer.
+ * Asked once for each flow, and for UDP and pings once more when the flow changes its destination. A refusal is counted,
+ * for all and for its guest, and shown to whoever follows the blocks.
+ */
+import type { Counters } from '../../base/counters.ts';
+import { addressFromWords, type IpAddress } from '../../base/ip-address.ts';
+import type { Guest } from '../../stack/guest.ts';
+import type { AddressMap, RefusedWhy } from '../address-map.ts';
+
+export type DestinationProtocol = 'tcp' | 'udp' | 'icmp';
+
+export type Destination =
+  | { readonly kind: 'host-loopback'; readonly address: '127.0.0.1' | '::1' }
+  | { readonly kind: 'outside'; readonly address: string }
+  | { readonly kind: 'gateway' }
+  | RefusedDestination;
+
+export interface RefusedDestination {
+  readonly kind: 'refused';
+  readonly why: RefusedWhy;
+  /** Of {@link DestinationsDeps.refusals}. */
+  readonly count: string;
+  /** Whether the sender is informed (ICMP): never about what was sent to many, or from nowhere (RFC 1122 §3.2.2). */
+  readonly answered: boolean;
+}
+
+/** What a guest has asked for in vain. */
+export interface Block {
+  readonly owner: Guest;
+  readonly protocol: DestinationProtocol;
+  readonly remote: IpAddress;
+  /** 0 for pings. */
+  readonly port: number;
+  readonly why: RefusedWhy;
+}
+
+export interface DestinationsDeps {
+  readonly addresses: AddressMap;
+  /** Whether a TCP connection to `address` and `port` would reach hawser itself (API, guest links). */
+  readonly isOwnListener: (address: string, port: number) => boolean;
+  /** Destinations refused, by protocol and reason. */
+  readonly refusals: Counters<string>;
+  /** Called for each, but for those of multicasts and broadcasts. */
+  readonly onBlock?: (block: Block) => void;
+}
+
+const GATEWAY: Destination = { kind: 'gateway' };
+const ANSWERED: ReadonlySet<RefusedWhy> = new Set(['link-local', 'metadata', 'own-listener']);
+const QUIET: ReadonlySet<RefusedWhy> = new Set(['multicast', 'broadcast', 'unspecified']);
+
+/** Made once, so that refusing allocates nothing. */
+class Refusals {
+  private readonly made = new Map<RefusedWhy, RefusedDestination>();
+  private readonly protocol: DestinationProtocol;
+
+  constructor(protocol: DestinationProtocol) {
+    this.protocol = protocol;
+  }
+
+  get(why: RefusedWhy): RefusedDestination {
+    const known = this.made.get(why);
+    if (known !== undefined) return known;
+    const count = `${this.protocol}-${why}`;
+    const made: RefusedDestination = { kind: 'refused', why, count, answered: ANSWERED.has(why) };
+    this.made.set(why, made);
+    return made;
+  }
+}
+
+export class Destinations {
+  private readonly deps: DestinationsDeps;
+  private readonly refusals = {
+    tcp: new Refusals('tcp'),
+    udp: new Refusals('udp'),
+    icmp: new Refusals('icmp'),
+  };
+
+  constructor(deps: DestinationsDeps) {
+    this.deps = deps;
+  }
+
+  /**
+   * @param words of which four at `at` are the destination's address, borrowed for the call
+   * @param port 0 for pings
+   */
+  decide(
+    owner: Guest,
+    protocol: DestinationProtocol,
+    words: Int32Array,
+    at: number,
+    port: number,
+  ): Destination {
+    const kind = this.deps.addresses.kindOf(words, at);
+    if (kind === 'gateway') return GATEWAY;
+    if (kind !== 'outside' && kind !== 'host-loopback') {
+      return this.refuse(owner, protocol, words, at, port, kind);
+    }
+    const remote = addressFromWords(words, at);
+    const to: Destination =
+      kind === 'outside'
+        ? { kind, address: remote.toString() }
+        : { kind, address: remote.family === 4 ? '127.0.0.1' : '::1' };
+    return protocol === 'tcp' && this.deps.isOwnListener(to.address, port)
+      ? this.refuse(owner, protocol, words, at, port, 'own-listener')
+      : to;
+  }
+
+  /**
+   * Whether a channel of the multiplexer may lead to a target that a rule of the configuration allows. A rule opens
+   * the host's loopback, and networks; nothing but an option opens metadata, and nothing hawser's own listeners.
+   */
+  opensTarget(
+    owner: Guest,
+    protocol: DestinationProtocol,
+    address: IpAddress,
+    port: number,
+  ): boolean {
+    const words = Int32Array.of(address.a, address.b, address.c, address.d);
+    const why = this.targetRefusal(protocol, address, words, port);
+    if (why !== undefined) this.refuse(owner, protocol, words, 0, port, why);
+    return why === undefined;
+  }
+
+  private targetRefusal(
+    protocol: DestinationProtocol,
+    address: IpAddress,
+    words: Int32Array,
+    port: number,
+  ): RefusedWhy | undefined {
+    const { addresses, isOwnListener } = this.deps;
+    const kind = addresses.kindOf(words, 0);
+    if (protocol === 'tcp' && isOwnListener(address.toString(), port)) return 'own-listener';
+    if (kind === 'link-local' || kind === 'metadata') return kind;
+    const isPlain = address.family === 4 || (kind === 'loopback' && isLoopback6(address));
+    if (isPlain || kind === 'outside' || kind === 'gateway' || kind === 'host-loopback') {
+      return undefined;
+    }
+    return kind === 'subnet' ? undefined : kind;
+  }
+
+  private refuse(
+    owner: Guest,
+    protocol: DestinationProtocol,
+    words: Int32Array,
+    at: number,
+    port: number,
+    why: RefusedWhy,
+  ): RefusedDestination {
+    const refused = this.refusals[protocol].get(why);
+    const { refusals, onBlock } = this.deps;
+    refusals.add(refused.count);
+    owner.refusals.add(refused.count);
+    if (onBlock !== undefined && !QUIET.has(why)) {
+      onBlock({ owner, protocol, remote: addressFromWords(words, at), port, why });
+    }
+    return refused;
+  }
+}
+
+const isLoopback6 = ({ a, b, c, d }: IpAddress): boolean =>
+  a === 0 && b === 0 && c === 0 && d === 1;
