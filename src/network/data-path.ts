@@ -5,6 +5,7 @@
 import { availableParallelism } from 'node:os';
 import { Counters } from '../base/counters.ts';
 import { reportFault } from '../base/faults.ts';
+import type { IpAddress } from '../base/ip-address.ts';
 import type { Log } from '../base/log.ts';
 import type { Budget } from '../base/shares/budget.ts';
 import { type Clock, type Instant, NEVER } from '../base/time.ts';
@@ -43,7 +44,7 @@ export interface DataPathDeps {
   readonly clock: Clock;
   readonly log: Log;
   /** A guest was seen for the first time, or at another place than before. */
-  readonly onGuestHeard: (mac: Mac) => void;
+  readonly onGuestHeard: (address: IpAddress, mac: Mac) => void;
   /** Frame bytes carried so far, over all links. */
   readonly carried: () => number;
   readonly events: Omit<StackEvents, 'afterWork' | 'hasTime'>;
@@ -162,7 +163,7 @@ export class DataPath {
     upstream.parts = {
       ...{ destinations, tcp, udp, published, echo, listeners },
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'connection refused'),
-      onGuestHeard: (_address, mac) => onGuestHeard(mac),
+      onGuestHeard,
     };
     this.timed = [udp, published, echo, stack];
     const windowUs = config.busyPollUs ?? defaultWindowUs(availableParallelism());

@@ -2,11 +2,12 @@
 
 import { ipv4 } from '../base/ip-address.ts';
 import type { Log } from '../base/log.ts';
+import type { Clock, Instant } from '../base/time.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
 import { type DhcpSegment, DhcpServer } from '../services/dhcp/server.ts';
 import type { Stack } from '../stack/stack.ts';
 import { dhcpChaddr } from '../wire/dhcp.ts';
-import { macOf } from '../wire/mac.ts';
+import { formatMac, type Mac, macOf } from '../wire/mac.ts';
 import { type Addresses, requiredAddress } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import type { GuestDirectory } from './guest-directory.ts';
@@ -31,6 +32,7 @@ export function makeDhcpServer(
       search: config.dns.search ?? [],
       domain: undefined,
       leaseSeconds: LEASE_SECONDS,
+      awayMs: config.linkGraceMs,
       staticLeases: config.leases.static.map((lease) => ({
         mac: lease.mac,
         address: requiredAddress(lease.address).d,
@@ -43,23 +45,30 @@ export function makeDhcpServer(
 }
 
 /** @param stack made after the server */
-export const dhcpSegment = (log: Log, stack: () => Stack): DhcpSegment => ({
+export const dhcpSegment = (
+  log: Log,
+  clock: Pick<Clock, 'now'>,
+  stack: () => Stack,
+): DhcpSegment => ({
   log,
   isPresent: (mac) => stack().hasStation(macOf(mac)),
   isAttached: (link) => stack().hasLink(link),
   userOf: (address) => {
-    const neighbor = stack().neighborAt(ipv4(address));
-    if (neighbor?.port === undefined) return undefined;
-    return { mac: neighbor.macText, heardAt: neighbor.lastSeen };
+    const user = stack().userOf(clock.now(), ipv4(address));
+    return user === undefined ? undefined : { mac: formatMac(user.mac), heardAt: user.heardAt };
   },
 });
 
 export function serveDhcp(stack: Stack, dhcp: DhcpServer, directory: GuestDirectory): void {
-  stack.serveDhcp((now, request, out, off, port) => {
-    const source = { mac: port.lastSource, link: port.id };
-    const len = dhcp.answer(request, out, off, now, Date.now(), source);
-    directory.onLeases();
-    if (len > 0) directory.onGuestHeard(dhcpChaddr(request));
-    return len;
-  });
+  const holderOf = (now: Instant, address: number): Mac => dhcp.holderOf(address, now, Date.now());
+  stack.serveDhcp(
+    (now, request, out, off, port) => {
+      const source = { mac: port.addresses.lastEthernet, link: port.id };
+      const len = dhcp.answer(request, out, off, now, Date.now(), source);
+      directory.onLeases();
+      if (len > 0) directory.onGuestHeard(dhcpChaddr(request));
+      return len;
+    },
+    { holderOf },
+  );
 }

@@ -101,7 +101,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       config,
       addresses,
       leases,
-      dhcpSegment(log, () => this.dataPath.stack),
+      dhcpSegment(log, clock, () => this.dataPath.stack),
     );
     const directory = new GuestDirectory({
       forEachPlace: (visit) => this.dataPath.stack.forEachNeighbor(visit),
@@ -117,13 +117,16 @@ class RunningNetwork implements Network, DaemonNetwork {
       ownListeners,
       clock,
       log,
-      onGuestHeard: (mac) => {
+      onGuestHeard: (address, mac) => {
+        const port = this.dataPath.stack.neighborAt(address)?.port;
+        if (port !== undefined) dhcp.onHeard(address.d, mac, port.id);
         directory.onGuestHeard(mac);
         this.guestWatch.changed();
       },
       carried: () => this.links.carried,
       events: {
         onLinkCount: (links) => this.onLinkCount(links),
+        onLinkDown: (now, link) => dhcp.onLinkDown(link, now),
       },
     });
     const { stack, flusher, listeners, addressMap, destinations, native, turns } = this.dataPath;

@@ -6,6 +6,7 @@ import type { TcpDrop } from '../wire/tcp.ts';
 import type { UdpDrop } from '../wire/udp.ts';
 import type { OutputDrop } from './ipv4/output.ts';
 import type { FragmentDrop } from './ipv4/reassembly.ts';
+import type { PassageDrop } from './separation/passage.ts';
 
 export type StackDrop =
   | ArpDrop
@@ -16,13 +17,12 @@ export type StackDrop =
   | OutputDrop
   | FragmentDrop
   | TcpSegmentDrop
+  | PassageDrop
   | 'frame-truncated'
   | 'frame-oversized'
-  | 'frame-bad-source'
   | 'frame-unknown-type'
   | 'frame-forward-failed'
   | 'frame-bad-offload'
-  | 'arp-claims-our-address'
   | 'link-table-full'
   | 'neighbor-table-full'
   | 'dial-guest-away'
@@ -32,7 +32,6 @@ export type StackDrop =
   | 'neighbor-queue-replaced'
   /** A datagram whose neighbour did not answer. */
   | 'neighbor-unanswered'
-  | 'ipv4-source-not-on-subnet'
   | 'ipv4-too-big'
   | 'ipv4-ttl-expired'
   | 'ipv4-unknown-protocol'

@@ -33,6 +33,8 @@ export class Guest {
   link: GuestLink | undefined = undefined;
   /** When its link went; `NEVER` while it is attached. */
   goneAt: Instant = NEVER;
+  /** Frames dropped for an address of another guest, or for what may not pass between guests. */
+  framesRefused = 0;
   readonly icmpErrors: Rate = new Rate(ICMP_ERRORS_PER_SECOND);
   readonly challenges: Rate = new Rate(CHALLENGES_PER_SECOND);
   /** Destinations that it may not reach, by protocol and reason. */

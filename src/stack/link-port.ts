@@ -8,6 +8,8 @@ import type { Instant } from '../base/time.ts';
 import type { Frame } from './frame.ts';
 import type { Guest } from './guest.ts';
 import type { FrameReader, FrameWriter } from './link.ts';
+import { LinkAddresses } from './separation/link-addresses.ts';
+import type { AllowedAddress } from './separation/separation.ts';
 
 /** Something with frames to send that found the link full. */
 export interface BlockedSender {
@@ -33,8 +35,8 @@ export class LinkPort implements FrameReader {
   framesToGuest = 0;
   bytesToGuest: number = NO_BYTES;
   up = true;
-  /** Source address of the last frame: nearly always that of the next. */
-  lastSource = -1;
+  /** What its guests send from. */
+  readonly addresses: LinkAddresses;
   /** Frames were committed since the last flush. */
   dirty = false;
   private readonly owner: PortOwner;
@@ -47,6 +49,7 @@ export class LinkPort implements FrameReader {
     owner: PortOwner,
     guest: Guest,
     now: Instant,
+    allowed: readonly AllowedAddress[],
   ) {
     this.id = id;
     this.name = name;
@@ -55,6 +58,7 @@ export class LinkPort implements FrameReader {
     this.attachedAt = now;
     this.guest = guest;
     guest.link = this;
+    this.addresses = new LinkAddresses(id, allowed);
   }
 
   onFrame(now: Instant, frame: Frame): void {

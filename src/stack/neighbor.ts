@@ -150,6 +150,14 @@ export class NeighborTable {
     });
   }
 
+  /** Nobody holds `address` any more: forget it, unless something still refers to it. */
+  forget(address: IpAddress): void {
+    const neighbor = this.findAddress(address);
+    if (neighbor === undefined || neighbor.users > 0 || neighbor.waiters.size > 0) return;
+    neighbor.port = undefined;
+    this.table.delete(this.scratch);
+  }
+
   forEach(visit: (neighbor: Neighbor) => void): void {
     this.table.forEach(visit);
   }

@@ -19,10 +19,14 @@ import { Frame } from './frame.ts';
 import type { GuestTable } from './guest-table.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor } from './link.ts';
 import { LinkPort, type PortOwner } from './link-port.ts';
+import type { OwnAddresses } from './own-addresses.ts';
 import { Segmentation } from './segmentation.ts';
+import type { AddressBindings } from './separation/address-bindings.ts';
+import type { PassageDrop } from './separation/passage.ts';
+import { SegmentRules } from './separation/segment-rules.ts';
+import { type AllowedAddress, allowedOn, type SeparationConfig } from './separation/separation.ts';
 
 const MAX_PORTS = 256;
-const MAX_STATIONS = 4096;
 const CHECKSUM_LEN = 2;
 const MAX_FRAME = 65_535 + ETHERNET_HEADER_LEN + MAX_VLAN_TAGS * VLAN_TAG_LEN;
 
@@ -30,8 +34,8 @@ const MAX_FRAME = 65_535 + ETHERNET_HEADER_LEN + MAX_VLAN_TAGS * VLAN_TAG_LEN;
 export interface SegmentOwner {
   /** A frame for our station, or for all. */
   onOwnFrame(now: Instant, port: LinkPort, frame: Frame): void;
-  /** Whether other guests may see a frame. */
-  mayForward(frame: Frame): boolean;
+  /** A frame of `port` was dropped: for an address of another, or for what may not pass between guests. */
+  onRefused(port: LinkPort, reason: PassageDrop): void;
   onBatchEnd(now: Instant): void;
   onPortUp(now: Instant, port: LinkPort): void;
   onPortDown(now: Instant, port: LinkPort): void;
@@ -39,19 +43,32 @@ export interface SegmentOwner {
 
 export class EthernetSegment implements LinkAcceptor, PortOwner {
   readonly ports: Set<LinkPort> = new Set();
+  private readonly portsById = new Map<number, LinkPort>();
   private readonly ours: Mac;
   private readonly owner: SegmentOwner;
   private readonly drops: Counters<StackDrop>;
   private readonly guests: GuestTable;
-  private readonly stations = new Map<Mac, LinkPort>();
+  private readonly bindings: AddressBindings;
+  private readonly rules: SegmentRules;
+  private readonly allowed: readonly AllowedAddress[];
   private readonly segmentation = new Segmentation();
   /** The datagram in service of those that came in one frame. */
   private readonly piece = new Frame();
   private readonly pieceSlab: Slab = makeSlab(MAX_FRAME);
   private nextId = 1;
 
-  constructor(ours: Mac, owner: SegmentOwner, drops: Counters<StackDrop>, guests: GuestTable) {
-    this.ours = ours;
+  constructor(
+    own: OwnAddresses,
+    bindings: AddressBindings,
+    separation: SeparationConfig,
+    owner: SegmentOwner,
+    drops: Counters<StackDrop>,
+    guests: GuestTable,
+  ) {
+    this.ours = own.mac;
+    this.bindings = bindings;
+    this.rules = new SegmentRules(own, separation.mode, bindings);
+    this.allowed = separation.allowed;
     this.owner = owner;
     this.drops = drops;
     this.guests = guests;
@@ -64,14 +81,16 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     }
     const listener = name.split('#', 1)[0] ?? name;
     const guest = this.guests.attach(now, listener);
-    const port = new LinkPort(this.nextId++, name, writer, this, guest, now);
+    const allowed = allowedOn(name, this.allowed);
+    const port = new LinkPort(this.nextId++, name, writer, this, guest, now, allowed);
     this.ports.add(port);
+    this.portsById.set(port.id, port);
     this.owner.onPortUp(now, port);
     return port;
   }
 
   hasStation(mac: Mac): boolean {
-    return this.stations.has(mac);
+    return this.bindings.linkOf(mac) >= 0;
   }
 
   flush(): void {
@@ -98,8 +117,19 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     }
     const { view } = slab;
     const src = readMac(view, off + ETHERNET_SRC);
-    if (src !== port.lastSource && !this.learn(port, src)) {
-      this.drops.add('frame-bad-source');
+    const { rules } = this;
+    const { addresses } = port;
+    if (src !== addresses.lastEthernet) {
+      const fault = rules.ethernetFault(now, addresses, src);
+      if (fault !== undefined) {
+        this.refuse(port, fault);
+        return;
+      }
+      this.guests.hear(port, src);
+    }
+    const fault = rules.sourceFault(now, addresses, frame, src);
+    if (fault !== undefined) {
+      this.refuse(port, fault);
       return;
     }
     const dst = readMac(view, off + ETHERNET_DST);
@@ -108,16 +138,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
       return;
     }
     const group = isGroupMac(dst);
-    if (this.ports.size > 1 && this.owner.mayForward(frame)) {
-      const known = group ? undefined : this.stations.get(dst);
-      if (known !== undefined) {
-        if (known !== port) this.forward(known, frame);
-      } else {
-        for (const other of this.ports) {
-          if (other !== port) this.forward(other, frame);
-        }
-      }
-    }
+    if (this.ports.size > 1) this.switch(now, port, frame, src, group ? -1 : dst);
     if (group) this.owner.onOwnFrame(now, port, frame);
   }
 
@@ -127,28 +148,33 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
 
   onPortDown(now: Instant, port: LinkPort): void {
     this.ports.delete(port);
-    for (const [mac, at] of this.stations) if (at === port) this.stations.delete(mac);
+    this.portsById.delete(port.id);
+    this.bindings.release(now, port.addresses, this.nextId - 1, this.ports.size === 0);
     this.owner.onPortDown(now, port);
     this.guests.detach(now, port.guest);
   }
 
-  private learn(port: LinkPort, src: Mac): boolean {
-    if (isGroupMac(src) || src === this.ours || src === 0) return false;
-    port.lastSource = src;
-    this.guests.hear(port, src);
-    const before = this.stations.get(src);
-    if (before === port) return true;
-    if (before?.lastSource === src) before.lastSource = -1; // it moved, and may move back
-    this.stations.delete(src);
-    if (this.stations.size >= MAX_STATIONS) {
-      for (const [oldest, at] of this.stations) {
-        this.stations.delete(oldest);
-        if (at.lastSource === oldest) at.lastSource = -1;
-        break;
-      }
+  /** @param dst -1: a group */
+  private switch(now: Instant, port: LinkPort, frame: Frame, src: Mac, dst: Mac): void {
+    const fault = this.rules.mayForward
+      ? this.rules.passageFault(now, port.addresses, frame, src)
+      : 'guest-isolated';
+    if (fault !== undefined) {
+      if (dst >= 0 || this.rules.mayForward) this.refuse(port, fault);
+      return;
     }
-    this.stations.set(src, port);
-    return true;
+    const known = dst < 0 ? undefined : this.portsById.get(this.bindings.linkOf(dst));
+    if (known !== undefined) {
+      if (known !== port) this.forward(known, frame);
+      return;
+    }
+    for (const other of this.ports) if (other !== port) this.forward(other, frame);
+  }
+
+  private refuse(port: LinkPort, reason: PassageDrop): void {
+    this.drops.add(reason);
+    port.guest.framesRefused++;
+    this.owner.onRefused(port, reason);
   }
 
   /** Several datagrams in one frame (UDP GSO): each is a frame of its own from here on. */

@@ -12,7 +12,7 @@
  * `nextTimeout` and `onTimeout` are the only use of time; one timer of the shell serves them all.
  */
 import { Counters } from '../base/counters.ts';
-import type { IpAddress } from '../base/ip-address.ts';
+import { type IpAddress, ipv4 } from '../base/ip-address.ts';
 import type { Random } from '../base/random.ts';
 import { type Instant, NEVER } from '../base/time.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
@@ -45,6 +45,9 @@ import type { OwnAddresses } from './own-addresses.ts';
 import { Packet } from './packet.ts';
 import { Resolution } from './resolution.ts';
 import { EthernetSegment, type SegmentOwner } from './segment.ts';
+import { AddressBindings, type LeaseHolders, NO_LEASES } from './separation/address-bindings.ts';
+import type { PassageDrop } from './separation/passage.ts';
+import { DEFAULT_SEPARATION, type SeparationConfig } from './separation/separation.ts';
 import { DEFAULT_TCP_CONFIG, type TcpConfig } from './tcp/config.ts';
 import type { TcpConnection } from './tcp/connection.ts';
 import { TcpLayer } from './tcp/tcp-layer.ts';
@@ -66,6 +69,13 @@ export interface StackConfig {
   /** Whether checksums of TCP and UDP are verified where the link does not vouch for them. */
   readonly verifyChecksums: boolean;
   readonly tcp: Partial<TcpConfig>;
+  /** How guests are separated from each other. Default: `separate`, with no list. */
+  readonly separation?: SeparationConfig | undefined;
+}
+
+export interface AddressUser {
+  readonly mac: Mac;
+  readonly heardAt: Instant;
 }
 
 /** Events for the composition. */
@@ -74,6 +84,9 @@ export interface StackEvents {
   afterWork(): void;
   /** A link came or went; `links` are left. */
   onLinkCount(links: number): void;
+  onLinkDown?(now: Instant, link: number): void;
+  /** A frame of a guest was dropped: for an address of another, or for what may not pass between guests. */
+  onRefused?(port: LinkPort, reason: StackDrop): void;
   /**
    * Whether the work at hand may go on; absent: always. What is left at the end of a batch waits for the next, or for
    * `onBatchEnd`; see `owed`.
@@ -95,6 +108,7 @@ export class Stack
   readonly icmp: IcmpOutput;
   readonly guests: GuestTable;
   private readonly icmpInput: IcmpInput;
+  private readonly bindings: AddressBindings;
   private readonly segment: EthernetSegment;
   private readonly neighbors: NeighborTable;
   private readonly out: IpOutput;
@@ -124,7 +138,24 @@ export class Stack
     this.lastNow = now;
     this.wheel = new TimerWheel(now);
     this.guests = new GuestTable(now);
-    this.segment = new EthernetSegment(config.mac, this, this.drops, this.guests);
+    const own = ownAddresses(config);
+    const tcpConfig = { ...DEFAULT_TCP_CONFIG, ...config.tcp };
+    const separation = config.separation ?? DEFAULT_SEPARATION;
+    this.bindings = new AddressBindings({
+      subnetSize: 2 ** (32 - config.prefixLen) - 2,
+      secret: random.next32(),
+      graceMs: tcpConfig.linkDownGraceMs,
+      movesFreely: separation.mode === 'trust',
+      onForgotten: (address) => this.neighbors.forget(ipv4(address)),
+    });
+    this.segment = new EthernetSegment(
+      own,
+      this.bindings,
+      separation,
+      this,
+      this.drops,
+      this.guests,
+    );
     this.neighbors = new NeighborTable(
       config.mac,
       random.next32(),
@@ -134,9 +165,8 @@ export class Stack
     this.upstream = upstream;
     this.out = new IpOutput(config.mtu, this);
     this.icmp = new IcmpOutput(this.out, config.gateway, this.drops);
-    const own = ownAddresses(config);
     this.arp = new ArpLayer(own, this.neighbors, this.drops);
-    this.dhcp = new DhcpLayer(own, this.neighbors, this.drops);
+    this.dhcp = new DhcpLayer(own, this.neighbors, this.bindings, this.drops);
     this.udp = new UdpLayer(this.out, this.drops, upstream);
     this.resolution = new Resolution({
       resolver: this.arp,
@@ -145,7 +175,7 @@ export class Stack
       sender: this.udp,
     });
     this.tcp = new TcpLayer({
-      config: { ...DEFAULT_TCP_CONFIG, ...config.tcp },
+      config: tcpConfig,
       wheel: this.wheel,
       out: this.out,
       icmp: this.icmp,
@@ -178,8 +208,8 @@ export class Stack
     this.udp.serve(port, service);
   }
 
-  serveDhcp(responder: DhcpResponder): void {
-    this.dhcp.serve(responder);
+  serveDhcp(responder: DhcpResponder, leases: LeaseHolders = NO_LEASES): void {
+    this.dhcp.serve(responder, leases);
   }
 
   /** Links attached now. */
@@ -201,6 +231,15 @@ export class Stack
   /** The guest that was heard with `address`, if any. */
   neighborAt(address: IpAddress): Neighbor | undefined {
     return this.neighbors.findAddress(address);
+  }
+
+  /** Who uses `address` now, be it only with other guests. */
+  userOf(now: Instant, address: IpAddress): AddressUser | undefined {
+    const neighbor = this.neighbors.findAddress(address);
+    if (neighbor?.port !== undefined) return { mac: neighbor.mac, heardAt: neighbor.lastSeen };
+    this.bindings.setIpv4(address.d);
+    const binding = this.bindings.user;
+    return binding === undefined ? undefined : { mac: binding.mac, heardAt: now };
   }
 
   /** Every guest address seen. */
@@ -315,12 +354,8 @@ export class Stack
     else this.drops.add('frame-unknown-type');
   }
 
-  /** No guest may announce our addresses to another, which would then send all its traffic there. */
-  mayForward({ slab, off, len }: Frame): boolean {
-    if (etherType(slab.view, off) !== ETHERTYPE_ARP) return true;
-    if (!this.arp.claimsOurs(slab.view, off, len)) return true;
-    this.drops.add('arp-claims-our-address');
-    return false;
+  onRefused(port: LinkPort, reason: PassageDrop): void {
+    this.events.onRefused?.(port, reason);
   }
 
   onBatchEnd(now: Instant): void {
@@ -344,6 +379,7 @@ export class Stack
   onPortDown(now: Instant, port: LinkPort): void {
     this.neighbors.detach(now, port);
     this.graceEndsAt = Math.min(this.graceEndsAt, now + this.tcp.config.linkDownGraceMs);
+    this.events.onLinkDown?.(now, port.id);
     this.events.onLinkCount(this.segment.ports.size);
   }
 

@@ -1,8 +1,115 @@
-/** The fixed IPv6 header (RFC 8200 §3). Offsets are from its first byte. */
+/** IPv6 header and its chain of extension headers (RFC 8200 §3, §4). Offsets are from the first byte of the header. */
 const PAYLOAD_LENGTH = 4;
+const NEXT_HEADER = 6;
+const HOP_LIMIT = 7;
+const SRC = 8;
 
 export const IPV6_HEADER_LEN = 40;
+export const IPV6_SRC: number = SRC;
+
+const HOP_BY_HOP = 0;
+const ROUTING = 43;
+const FRAGMENT = 44;
+const AUTHENTICATION = 51;
+const DESTINATION_OPTIONS = 60;
+const MOBILITY = 135;
+const HOST_IDENTITY = 139;
+const SHIM6 = 140;
+const FRAGMENT_LEN = 8;
+const FRAGMENT_OFFSET_MASK = 0xfff8;
+/** Each kind once, destination options twice (RFC 8200 §4.1). */
+const MAX_EXTENSION_HEADERS = 9;
 
 /** Bytes after the fixed header, extension headers included. */
+export const ipv6PayloadLength = (view: DataView, off: number): number =>
+  view.getUint16(off + PAYLOAD_LENGTH);
 export const setIpv6PayloadLength = (view: DataView, off: number, len: number): void =>
   view.setUint16(off + PAYLOAD_LENGTH, len);
+export const ipv6HopLimit = (view: DataView, off: number): number => view.getUint8(off + HOP_LIMIT);
+
+export type Ipv6Drop =
+  | 'ipv6-truncated'
+  | 'ipv6-bad-version'
+  | 'ipv6-bad-payload-length'
+  | 'ipv6-incomplete-headers'
+  | 'ipv6-too-many-headers';
+
+/** @param avail bytes of the frame from `off`; Ethernet padding is normal */
+export function checkIpv6(view: DataView, off: number, avail: number): Ipv6Drop | undefined {
+  if (avail < IPV6_HEADER_LEN) return 'ipv6-truncated';
+  if (view.getUint8(off) >>> 4 !== 6) return 'ipv6-bad-version';
+  return IPV6_HEADER_LEN + ipv6PayloadLength(view, off) > avail
+    ? 'ipv6-bad-payload-length'
+    : undefined;
+}
+
+/** Where the chain of headers ends. One record, filled anew for each packet. */
+export class Ipv6Chain {
+  /** Protocol of the upper layer. */
+  protocol = 0;
+  /** Of the upper layer's header, in the slab. */
+  upperOff = 0;
+  /** Bytes from there to the packet's end. */
+  upperLen = 0;
+  /** There is a fragment header, be it of the only fragment (RFC 6946). */
+  isFragment = false;
+  /** A fragment but the first: what it carries has no header. */
+  isLaterFragment = false;
+
+  /** @param off of a header that `checkIpv6` accepted */
+  walk(view: DataView, off: number): Ipv6Drop | undefined {
+    const end = off + IPV6_HEADER_LEN + ipv6PayloadLength(view, off);
+    this.isFragment = false;
+    this.isLaterFragment = false;
+    let protocol = view.getUint8(off + NEXT_HEADER);
+    let at = off + IPV6_HEADER_LEN;
+    for (let headers = 0; isExtension(protocol); headers++) {
+      if (headers === MAX_EXTENSION_HEADERS) return 'ipv6-too-many-headers';
+      if (at + FRAGMENT_LEN > end) return 'ipv6-incomplete-headers'; // RFC 7112 §5
+      const next = view.getUint8(at);
+      if (protocol === FRAGMENT) {
+        this.isFragment = true;
+        if ((view.getUint16(at + 2) & FRAGMENT_OFFSET_MASK) !== 0) {
+          this.isLaterFragment = true;
+          this.end(next, at + FRAGMENT_LEN, end);
+          return undefined;
+        }
+      }
+      at += extensionLen(view, at, protocol);
+      protocol = next;
+      if (at > end) return 'ipv6-incomplete-headers';
+    }
+    this.end(protocol, at, end);
+    return undefined;
+  }
+
+  private end(protocol: number, off: number, end: number): void {
+    this.protocol = protocol;
+    this.upperOff = off;
+    this.upperLen = end - off;
+  }
+}
+
+/** Encryption (50) is none: nothing behind it can be read. */
+function isExtension(protocol: number): boolean {
+  switch (protocol) {
+    case HOP_BY_HOP:
+    case ROUTING:
+    case FRAGMENT:
+    case AUTHENTICATION:
+    case DESTINATION_OPTIONS:
+    case MOBILITY:
+    case HOST_IDENTITY:
+    case SHIM6:
+      return true;
+    default:
+      return false;
+  }
+}
+
+function extensionLen(view: DataView, at: number, protocol: number): number {
+  if (protocol === FRAGMENT) return FRAGMENT_LEN;
+  const units = view.getUint8(at + 1);
+  // RFC 4302 §2.2: the only one that counts in words of 4 bytes.
+  return protocol === AUTHENTICATION ? (units + 2) << 2 : (units + 1) << 3;
+}

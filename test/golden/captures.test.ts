@@ -133,6 +133,7 @@ describe('golden captures', () => {
         search: [],
         domain: undefined,
         leaseSeconds: 3600,
+        awayMs: 60_000,
         staticLeases: [],
       });
       const answers = payloads(frames, 67, true).map((bytes) => {

@@ -5,6 +5,7 @@ import { ipv4 } from '../../src/base/ip-address.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import type { Frame, FrameWork } from '../../src/stack/frame.ts';
 import type { FrameReader } from '../../src/stack/link.ts';
+import type { SeparationMode } from '../../src/stack/separation/separation.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { pseudoAddressSum, pseudoSum, sum16 } from '../../src/wire/checksum.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../src/wire/ipv4.ts';
@@ -38,7 +39,7 @@ class Segment {
   readonly stack: Stack;
   private readonly reader: FrameReader;
 
-  constructor() {
+  constructor(mode: SeparationMode = 'separate') {
     this.stack = new Stack(
       {
         subnet: ipv4(0xc0a8_7f00 | 0),
@@ -49,6 +50,7 @@ class Segment {
         mac: GATEWAY_MAC,
         verifyChecksums: true,
         tcp: {},
+        separation: { mode, allowed: [] },
       },
       0,
       seededRandom(1),
@@ -93,6 +95,8 @@ const body = (len: number): Uint8Array => Uint8Array.from({ length: len }, (_, i
 interface Carrier {
   readonly name: string;
   readonly family: 4 | 6;
+  /** Of the segment: only a plain switch forwards what is not plain. */
+  readonly mode: SeparationMode;
   /** Of the upper layer, and of the IP header. */
   readonly l4: number;
   readonly l3: number;
@@ -125,10 +129,11 @@ function wrap6(protocol: number, l4: Uint8Array): Uint8Array {
 }
 
 const CARRIERS: readonly Carrier[] = [
-  { name: 'IPv4', family: 4, l3: L3, l4: L4, wrap: wrap4 },
-  { name: 'IPv6', family: 6, l3: L3, l4: L3 + 40, wrap: wrap6 },
+  { name: 'IPv4', mode: 'separate', family: 4, l3: L3, l4: L4, wrap: wrap4 },
+  { name: 'IPv6', mode: 'separate', family: 6, l3: L3, l4: L3 + 40, wrap: wrap6 },
   {
     name: 'IPv4 in a VLAN',
+    mode: 'trust',
     family: 4,
     l3: L3 + 4,
     l4: L4 + 4,
@@ -136,6 +141,7 @@ const CARRIERS: readonly Carrier[] = [
   },
   {
     name: 'IPv6 in a VLAN in a VLAN',
+    mode: 'trust',
     family: 6,
     l3: L3 + 8,
     l4: L3 + 48,
@@ -201,7 +207,7 @@ describe('stack/forward', () => {
         for (const len of [0, 1, 99, 1400]) {
           const frame = unsummed(carrier, protocol, body(len));
           const before = frame.slice();
-          const [copy] = new Segment().send(frame, workOf(carrier, protocol));
+          const [copy] = new Segment(carrier.mode).send(frame, workOf(carrier, protocol));
           assert.ok(copy !== undefined);
           assert.equal(copy.length, frame.length);
           assertSound(carrier, copy, protocol);
@@ -210,7 +216,7 @@ describe('stack/forward', () => {
       });
 
       it(`hands ${NAMES[protocol]} over ${carrier.name} unsummed to a link that sums`, () => {
-        const segment = new Segment();
+        const segment = new Segment(carrier.mode);
         segment.second.offload = true;
         const frame = unsummed(carrier, protocol, body(100));
         const work = workOf(carrier, protocol);
@@ -226,7 +232,7 @@ describe('stack/forward', () => {
       const data = body(10_000);
       const frame = unsummed(carrier, PROTOCOL_TCP, data);
       const work = { ...workOf(carrier, PROTOCOL_TCP), gsoType, gsoSize: MSS } as const;
-      const pieces = new Segment().send(frame, work);
+      const pieces = new Segment(carrier.mode).send(frame, work);
       assert.equal(pieces.length, Math.ceil(10_000 / MSS));
       const joined: number[] = [];
       pieces.forEach((piece, i) => {
@@ -245,7 +251,7 @@ describe('stack/forward', () => {
     });
 
     it(`leaves a large segment over ${carrier.name} to a link that cuts`, () => {
-      const segment = new Segment();
+      const segment = new Segment(carrier.mode);
       segment.second.offload = true;
       const frame = unsummed(carrier, PROTOCOL_TCP, body(10_000));
       const work = { ...workOf(carrier, PROTOCOL_TCP), gsoType, gsoSize: 1400 } as const;
@@ -256,7 +262,7 @@ describe('stack/forward', () => {
 
     it(`parts the datagrams that came in one frame over ${carrier.name}`, () => {
       for (const offload of [false, true]) {
-        const segment = new Segment();
+        const segment = new Segment(carrier.mode);
         segment.second.offload = offload;
         const frame = unsummed(carrier, PROTOCOL_UDP, body(3000));
         const work = { ...workOf(carrier, PROTOCOL_UDP), gsoType: 'udp', gsoSize: 1200 } as const;
@@ -285,7 +291,7 @@ describe('stack/forward', () => {
   });
 
   it('passes on what is not IP, and fragments, unchanged', () => {
-    const segment = new Segment();
+    const segment = new Segment('trust');
     const odd = ethernetFrame(0x88b5, 60, GUEST_MAC, OTHER_MAC);
     assert.equal(segment.send(odd).length, 1);
     const fragment = udpFrame(1, 2, body(64), { ...to, fragment: 0x2000 });
@@ -306,7 +312,7 @@ describe('stack/forward', () => {
   });
 
   it('counts what it cannot forward: headers that are not what the link says, a full link', () => {
-    const segment = new Segment();
+    const segment = new Segment('trust');
     const [v4, v6] = CARRIERS;
     assert.ok(v4 !== undefined && v6 !== undefined);
     const large = { ...workOf(v4, PROTOCOL_TCP), gsoType: 'tcp4', gsoSize: MSS } as const;

@@ -65,7 +65,7 @@ const permute = <T>(items: readonly T[]): T[][] =>
 describe('stack/ipv4', () => {
   const drops: readonly (readonly [string, Uint8Array])[] = [
     ['frame-truncated', new Uint8Array(13)],
-    ['frame-unknown-type', ethernetFrame(0x86dd, 40)],
+    ['frame-unknown-type', ethernetFrame(0x88b5, 40)],
     ['frame-bad-source', ethernetFrame(0x0800, 40, BROADCAST)],
     ['frame-bad-source', ethernetFrame(0x0800, 40, 0)],
     ['frame-bad-source', ethernetFrame(0x0800, 40, GATEWAY_MAC)],
@@ -76,7 +76,7 @@ describe('stack/ipv4', () => {
     ['ipv4-source-not-on-subnet', udpFrame(1, 2, bytes(4), { src: GATEWAY_IP | 255 })],
     ['ipv4-group-destination', udpFrame(1, 2, bytes(4), { dst: -1 })],
     ['ipv4-group-destination', udpFrame(1, 2, bytes(4), { dst: 0xe000_00fb | 0 })],
-    ['ipv4-group-destination', udpFrame(1, 2, bytes(4), { src: 0 })],
+    ['ipv4-bad-source', udpFrame(1, 2, bytes(4), { src: 0 })],
     ['ipv4-unknown-protocol', ipFrame(132, bytes(20))],
     ['udp-no-service', udpFrame(68, 67, bytes(4), { dst: -1, src: 0 })],
     ['udp-truncated', ipFrame(17, bytes(4))],
@@ -449,7 +449,7 @@ describe('stack/arp', () => {
         host: undefined,
       },
     });
-    for (let i = 2; i < 4200; i++) s.frames(arpFrame(2, GUEST_MAC, 0x0a00_0000 + i, 0));
+    for (let i = 2; i < 4200; i++) s.stack.expectGuest(s.now, ipv4(0x0a00_0000 + i));
     let known = 0;
     s.stack.forEachNeighbor(() => known++);
     assert.equal(known, 4096);
@@ -469,10 +469,12 @@ describe('stack/segment', () => {
       },
     };
   };
+  const trusting = (): Script =>
+    new Script({ config: { separation: { mode: 'trust', allowed: [] } } });
   const frame = (from: number, to: number): Uint8Array => ethernetFrame(0x88b5, 50, from, to);
 
   it('floods what it does not know, then sends to where it was heard', () => {
-    const s = new Script();
+    const s = trusting();
     const other = second(s);
     const third = second(s);
     s.frames(frame(GUEST_MAC, OTHER_MAC));
@@ -487,7 +489,7 @@ describe('stack/segment', () => {
   });
 
   it('follows a station that moves, and moves back', () => {
-    const s = new Script();
+    const s = trusting();
     const other = second(s);
     const third = second(s);
     s.frames(frame(GUEST_MAC, BROADCAST));
@@ -521,7 +523,7 @@ describe('stack/segment', () => {
   });
 
   it('counts what a full link does not take', () => {
-    const s = new Script();
+    const s = trusting();
     const other = second(s);
     other.writer.full = true;
     s.frames(frame(GUEST_MAC, OTHER_MAC));
@@ -529,7 +531,7 @@ describe('stack/segment', () => {
   });
 
   it('forgets the stations of a link that goes down', () => {
-    const s = new Script();
+    const s = trusting();
     const other = second(s);
     s.frames(frame(GUEST_MAC, BROADCAST));
     s.reader.onLinkDown(s.now);

@@ -121,7 +121,8 @@ describe('stack limits', () => {
     assert.equal(s.stack.tcp.connectionCount, 100);
     assert.equal(s.drops()['tcp-connection-table-full'], 200);
     for (let sport = 1; sport <= 80; sport++) {
-      lend(other, s.now, s.segment({ flags: 'S', ...PLAIN, sport }));
+      const ip = { srcMac: GUEST_MAC + 2 };
+      lend(other, s.now, s.segment({ flags: 'S', ...PLAIN, sport, ip }));
     }
     other.onBatchEnd(s.now);
     assert.equal(writer.take().length, 50);

@@ -210,6 +210,7 @@ export class SimulatedGuest implements EmbeddedGuest {
       mac: this.nic.mac,
       verifyChecksums: true,
       tcp: {},
+      separation: { mode: 'trust', allowed: [] } as const, // its only peer is the network
     };
     const stack: Stack = new Stack(config, clock.now(), cryptoRandom, this.servers, {
       afterWork: () => {

@@ -12,12 +12,16 @@
  * A client identifier is a claim: virtual machines cloned from one image send the same one. It identifies the client
  * while its holder's Ethernet address is the same, or gone from the segment; otherwise they are two guests.
  *
- * So is an Ethernet address: a lease belongs to the link that it was last requested by, while that is attached. And not
- * every guest asks here: an address that another guest uses without a lease is not given out.
+ * So is an Ethernet address: a lease belongs to the link that it was last requested by, while that is attached, and is
+ * free a while after that link has gone. And not every guest asks here: an address that another guest uses without a
+ * lease is not given out. A link may hold a share of the pool that leaves room for others (`link-share.ts`).
  */
 import { formatIpv4 } from '../../base/ip-address.ts';
-import type { Instant } from '../../base/time.ts';
+import { mayHoldMore } from '../../base/link-share.ts';
+import { type Instant, NEVER } from '../../base/time.ts';
+import { type Mac, macOf } from '../../wire/mac.ts';
 import type { DhcpConfig, Lease, LeaseState, StaticLease, StoredLease } from './lease.ts';
+import { type ClientIdentity, LeaseRecord } from './lease-record.ts';
 
 const OFFER_MS = 30_000;
 const DECLINE_MS = 600_000;
@@ -43,56 +47,6 @@ export interface SegmentState {
   userOf(address: number): AddressUser | undefined;
 }
 
-/** The requesting client: `client` identifies it, `mac` is for display and for clients that change their identifier. */
-export interface ClientIdentity {
-  readonly client: string;
-  readonly mac: string;
-  /** The number of the link that it is behind; undefined: not known. */
-  readonly link?: number | undefined;
-}
-
-class LeaseRecord {
-  readonly address: number;
-  readonly fixed: boolean;
-  client: string;
-  mac: string;
-  /** Where it was bound; undefined for a lease from a file. */
-  link: number | undefined;
-  /** The name that the guest sent. */
-  hostname: string | undefined;
-  /** Whether it was ever more than an offer. */
-  wasBound: boolean;
-  expiresAt: Instant;
-  /** Of an offer or a decline. */
-  until: Instant;
-  state: 'offered' | 'bound' | 'released' | 'declined';
-
-  constructor(address: number, fixed: boolean, identity: ClientIdentity) {
-    this.address = address;
-    this.fixed = fixed;
-    this.client = identity.client;
-    this.mac = identity.mac;
-    this.link = undefined;
-    this.hostname = undefined;
-    this.wasBound = false;
-    this.expiresAt = 0;
-    this.until = 0;
-    this.state = 'released';
-  }
-
-  isFree(now: Instant): boolean {
-    switch (this.state) {
-      case 'released':
-        return true;
-      case 'bound':
-        return this.expiresAt <= now;
-      case 'offered':
-      case 'declined':
-        return this.until <= now;
-    }
-  }
-}
-
 export class LeaseTable {
   private readonly first: number;
   private readonly last: number;
@@ -101,10 +55,15 @@ export class LeaseTable {
   private readonly byAddress = new Map<number, LeaseRecord>();
   private readonly segment: SegmentState;
   private readonly longestMs: number;
+  private readonly awayMs: number;
+  /** Addresses that are not reserved. */
+  private readonly poolSize: number;
+  private readonly reservedFor = new Map<number, Mac>();
 
   constructor(config: DhcpConfig, segment: SegmentState) {
     this.segment = segment;
     this.longestMs = config.leaseSeconds * 1000;
+    this.awayMs = config.awayMs;
     const size = 2 ** (32 - config.prefix);
     const base = (config.subnet & (config.prefix === 0 ? 0 : -size)) >>> 0;
     this.first = base + 1; // not the network's, and below not the broadcast address
@@ -114,7 +73,49 @@ export class LeaseTable {
     for (const lease of config.staticLeases) {
       this.reserved.add(lease.address | 0);
       this.staticByMac.set(lease.mac, lease);
+      this.reservedFor.set(lease.address | 0, macOf(lease.mac));
     }
+    const inside = [...this.reserved].filter(
+      (word) => word >>> 0 >= this.first && word >>> 0 <= this.last,
+    );
+    this.poolSize = size - 2 - inside.length;
+  }
+
+  /** The Ethernet address that `address` is leased to, or reserved for; 0: it is free. */
+  holderOf(address: number, now: Instant): Mac {
+    const record = this.byAddress.get(address);
+    if (record?.state === 'bound' && !record.isFree(now)) return record.ethernet;
+    return this.reservedFor.get(address) ?? 0;
+  }
+
+  /** The link of this number is gone. */
+  onLinkDown(link: number, now: Instant): void {
+    for (const record of this.byAddress.values()) {
+      if (record.link === link && record.state === 'bound') record.awayUntil = now + this.awayMs;
+    }
+  }
+
+  /** A guest sends with an address: if its lease waited for its return, or is free only for that, it goes on. */
+  onHeard(address: number, mac: Mac, link: number): void {
+    const record = this.byAddress.get(address);
+    if (record?.state !== 'bound' || record.ethernet !== mac || record.awayUntil === NEVER) return;
+    record.awayUntil = NEVER;
+    record.link = link;
+  }
+
+  /** Whether `identity` has an address, or its link may hold one more than it does. */
+  isWithinShare(identity: ClientIdentity, now: Instant): boolean {
+    const { link } = identity;
+    if (link === undefined || this.staticFor(identity) !== undefined) return true;
+    if (this.find(identity, now)?.isFree(now) === false) return true;
+    let held = 0;
+    let total = 0;
+    for (const record of this.byAddress.values()) {
+      if (record.fixed || record.isFree(now)) continue;
+      total++;
+      if (record.link === link) held++;
+    }
+    return held === 0 || mayHoldMore(held, total, Math.min(this.poolSize, MAX_RECORDS));
   }
 
   /** Take over what was stored, except what the configuration now forbids. */
@@ -199,6 +200,7 @@ export class LeaseTable {
     const record = this.take(identity, address, now);
     if (record.state === 'bound' && !record.isFree(now)) return;
     record.state = 'offered';
+    record.link = identity.link;
     record.until = now + OFFER_MS;
   }
 
@@ -214,6 +216,7 @@ export class LeaseTable {
     record.state = 'bound';
     record.wasBound = true;
     record.link = identity.link;
+    record.awayUntil = NEVER;
     record.hostname = hostname ?? record.hostname;
     record.expiresAt = now + lastsMs;
     for (const other of this.byAddress.values()) {

@@ -57,5 +57,7 @@ export interface DhcpConfig {
   readonly search: readonly string[];
   readonly domain: string | undefined;
   readonly leaseSeconds: number;
+  /** How long a lease waits for its guest when the link of that is gone. */
+  readonly awayMs: number;
   readonly staticLeases: readonly StaticLease[];
 }

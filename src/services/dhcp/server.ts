@@ -56,7 +56,8 @@ import {
 } from '../../wire/dhcp.ts';
 import { formatMac, type Mac } from '../../wire/mac.ts';
 import type { DhcpConfig, Lease, LeaseStore } from './lease.ts';
-import { type ClientIdentity, LeaseTable, type SegmentState } from './lease-table.ts';
+import type { ClientIdentity } from './lease-record.ts';
+import { LeaseTable, type SegmentState } from './lease-table.ts';
 import { DhcpWarnings } from './warnings.ts';
 
 const MIN_LEASE_SECONDS = 60;
@@ -78,6 +79,7 @@ export type DhcpServerDrop =
   | 'dhcp-unknown-type'
   | 'dhcp-other-server'
   | 'dhcp-pool-exhausted'
+  | 'dhcp-link-share'
   | 'dhcp-no-address'
   | 'dhcp-not-the-holder';
 
@@ -145,6 +147,22 @@ export class DhcpServer {
     return this.table.leases(now, wallMs);
   }
 
+  /** The Ethernet address that an IPv4 address is leased to, or reserved for; 0: it is free. */
+  holderOf(address: number, now: Instant, wallMs: number): Mac {
+    this.restore(now, wallMs);
+    return this.table.holderOf(address, now);
+  }
+
+  /** The link of this number is gone: its leases wait for their guests, and then are free. */
+  onLinkDown(link: number, now: Instant): void {
+    this.table.onLinkDown(link, now);
+  }
+
+  /** A guest is at an address, on a link: its lease waits no more. */
+  onHeard(address: number, mac: Mac, link: number): void {
+    this.table.onHeard(address, mac, link);
+  }
+
   /**
    * @param request a UDP payload that came to port 67, borrowed
    * @param outOff room for {@link MAX_DHCP_REPLY_LEN} bytes
@@ -206,6 +224,10 @@ export class DhcpServer {
     now: Instant,
   ): number {
     const wish = dhcpAddressOption(request, OPT_REQUESTED_IP);
+    if (!this.table.isWithinShare(identity, now)) {
+      this.warnings.linkShare(identity);
+      return this.drop('dhcp-link-share');
+    }
     const address =
       wish !== undefined && this.table.mayHave(identity, wish, now)
         ? wish
@@ -238,7 +260,7 @@ export class DhcpServer {
     const ciaddr = dhcpCiaddr(request);
     const address = dhcpAddressOption(request, OPT_REQUESTED_IP) ?? ciaddr;
     if (address === 0) return this.drop('dhcp-no-address');
-    if (!this.table.mayHave(identity, address, now)) {
+    if (!this.table.mayHave(identity, address, now) || !this.table.isWithinShare(identity, now)) {
       this.event('refused', identity, address);
       return this.refuse(request, 'address not available', out, outOff);
     }

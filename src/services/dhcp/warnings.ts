@@ -1,7 +1,7 @@
 /** What the DHCP server warns of: each guest or list once, so many at most. */
 import type { Log } from '../../base/log.ts';
 import type { SearchList } from '../../wire/dhcp.ts';
-import type { ClientIdentity } from './lease-table.ts';
+import type { ClientIdentity } from './lease-record.ts';
 
 const SEARCH = 'search';
 const POOL = 'pool';
@@ -49,6 +49,14 @@ export class DhcpWarnings {
     this.log.warn(
       { mac },
       'a guest gets no address: all of the subnet are leased or in use; choose a larger --subnet',
+    );
+  }
+
+  linkShare({ mac, link }: ClientIdentity): void {
+    if (!this.isFirst(`link ${link}`)) return;
+    this.log.warn(
+      { mac },
+      'a guest gets no address: its link holds as many as one link may, so that some are left for others; choose a larger --subnet',
     );
   }
 

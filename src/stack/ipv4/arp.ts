@@ -56,13 +56,6 @@ export class ArpLayer implements AddressResolver {
     this.emit(port, senderMac);
   }
 
-  /** Whether a guest's frame says that the gateway's or the host's address is the guest's. */
-  claimsOurs(view: DataView, off: number, len: number): boolean {
-    const arp = off + ETHERNET_HEADER_LEN;
-    if (checkArp(view, arp, len - ETHERNET_HEADER_LEN) !== undefined) return false;
-    return isOwnIpv4(this.own.ipv4, arpSenderIp(view, arp));
-  }
-
   ask(port: LinkPort, { d }: IpAddress): void {
     this.request(port, BROADCAST_MAC, d);
   }

@@ -27,6 +27,7 @@ import type { LinkPort } from '../link-port.ts';
 import { emitEthernetTo, type NeighborTable } from '../neighbor.ts';
 import { isGuestIpv4, type OwnAddresses } from '../own-addresses.ts';
 import type { Packet } from '../packet.ts';
+import type { AddressBindings, LeaseHolders } from '../separation/address-bindings.ts';
 
 const MAX_REPLY = 1472;
 const HEADERS = ETHERNET_HEADER_LEN + IPV4_HEADER_LEN + UDP_HEADER_LEN;
@@ -48,13 +49,20 @@ export type DhcpResponder = (
 export class DhcpLayer {
   private readonly own: OwnAddresses;
   private readonly neighbors: NeighborTable;
+  private readonly bindings: AddressBindings;
   private readonly drops: Counters<StackDrop>;
   private readonly header = new Ipv4Fields();
   private readonly words = new Int32Array(8);
   private responder: DhcpResponder | undefined = undefined;
 
-  constructor(own: OwnAddresses, neighbors: NeighborTable, drops: Counters<StackDrop>) {
+  constructor(
+    own: OwnAddresses,
+    neighbors: NeighborTable,
+    bindings: AddressBindings,
+    drops: Counters<StackDrop>,
+  ) {
     this.own = own;
+    this.bindings = bindings;
     this.neighbors = neighbors;
     this.drops = drops;
     this.header.protocol = PROTOCOL_UDP;
@@ -62,8 +70,10 @@ export class DhcpLayer {
     this.words[3] = own.ipv4.gateway.d;
   }
 
-  serve(responder: DhcpResponder): void {
+  /** @param leases what is reserved, and for whom */
+  serve(responder: DhcpResponder, leases: LeaseHolders): void {
     this.responder = responder;
+    this.bindings.leases = leases;
   }
 
   /** Whether a UDP packet to all, or to the gateway, is for the DHCP server. */
@@ -125,6 +135,8 @@ export class DhcpLayer {
     const mac = dhcpChaddr(reply);
     if (dhcpMessageType(reply) !== ACK || !isGuestIpv4(this.own.ipv4, address)) return;
     if (mac === 0 || mac === this.own.mac || isGroupMac(mac)) return;
+    this.bindings.setIpv4(address);
+    this.bindings.assign(port.addresses, 'subnet', mac);
     const neighbor = this.neighbors.obtain(now, ipv4(address));
     if (neighbor === undefined) this.drops.add('neighbor-table-full');
     else this.neighbors.learn(now, neighbor, mac, port);

@@ -30,6 +30,7 @@ const CONFIG: DhcpConfig = {
   search: ['corp.example', 'example'],
   domain: 'corp.example',
   leaseSeconds: 3600,
+  awayMs: 60_000,
   staticLeases: [{ mac: '02:00:00:00:00:63', address: ip(99), hostname: 'fixed' }],
 };
 
@@ -391,7 +392,7 @@ describe('DHCP server', () => {
   it('never gives out the network, gateway, host, broadcast or static addresses', () => {
     const lab = new Lab();
     const given = new Set<number>();
-    for (let mac = 256; mac < 600; mac++) given.add(lab.join(mac));
+    for (let mac = 256; mac < 600; mac++) given.add(lab.join(mac, { link: mac }));
     given.delete(0);
     assert.equal(given.size, 256 - 5);
     for (const reserved of [0, 1, 99, 254, 255]) assert.ok(!given.has(reserved), `.${reserved}`);
@@ -488,10 +489,10 @@ describe('DHCP server', () => {
 
   it('lets an offer lapse after half a minute', () => {
     const lab = new Lab({ prefix: 29, hostIp: undefined });
-    for (let mac = 1; mac <= 5; mac++) lab.send('discover', mac);
-    assert.equal(verdict(lab.send('discover', 6)), 'silence');
+    for (let mac = 1; mac <= 5; mac++) lab.send('discover', mac, { link: mac });
+    assert.equal(verdict(lab.send('discover', 6, { link: 6 })), 'silence');
     lab.now += 30_000;
-    assert.equal(lab.join(6), 2);
+    assert.equal(lab.join(6, { link: 6 }), 2);
   });
 
   it('keeps a lease until its end, and remembers the guest beyond it', () => {
@@ -508,14 +509,14 @@ describe('DHCP server', () => {
   it('gives the address that ended longest ago when no unused one is left', () => {
     const lab = new Lab({ prefix: 29 }); // .2 to .6
     for (let mac = 1; mac <= 5; mac++) {
-      lab.join(mac);
+      lab.join(mac, { link: mac });
       lab.now += 1000;
     }
-    assert.equal(lab.join(6), 0);
+    assert.equal(lab.join(6, { link: 6 }), 0);
     lab.now += HOUR;
-    lab.join(1); // renews .2
-    assert.equal(lab.join(6), 3);
-    assert.equal(lab.join(2), 4, 'who lost its address gets another');
+    lab.join(1, { link: 1 }); // renews .2
+    assert.equal(lab.join(6, { link: 6 }), 3);
+    assert.equal(lab.join(2, { link: 2 }), 4, 'who lost its address gets another');
   });
 
   for (const [what, jumpMs] of [
@@ -660,6 +661,48 @@ describe('DHCP server', () => {
     });
   });
 
+  it('one link has three quarters of the pool at most: others have the rest', () => {
+    const lab = new Lab();
+    const given = new Set<number>();
+    for (let mac = 256; mac < 600; mac++) given.add(lab.join(mac, { link: 1 }));
+    given.delete(0);
+    assert.equal(given.size, 188);
+    assert.equal(lab.server.drops.get('dhcp-link-share'), 344 - 188);
+    assert.deepEqual(lab.warnings().length, 1);
+    assert.ok(lab.join(1, { link: 2 }) > 0, 'another link');
+    assert.equal(lab.join(99, { link: 1 }), 99, 'a static lease is beside the share');
+    assert.equal(verdict(lab.send('request', 700, { wish: ip(250), link: 1 })), 'nak');
+    assert.equal(lab.join(256, { link: 1 }), 2, 'renewed');
+  });
+
+  it('a lease is free a while after its link has gone, and its guest has it again until then', () => {
+    const lab = new Lab({ prefix: 29 }); // .2 to .6
+    for (let mac = 1; mac <= 5; mac++) lab.join(mac, { link: mac });
+    lab.server.onLinkDown(1, lab.now);
+    lab.server.onLinkDown(2, lab.now);
+    lab.now += CONFIG.awayMs - 1;
+    assert.equal(lab.join(6, { link: 6 }), 0);
+    lab.server.onHeard(ip(2), 0x0200_0000_0001, 7);
+    lab.now += 1;
+    assert.deepEqual([lab.state(2), lab.state(3)], ['bound', 'expired']);
+    assert.equal(lab.join(6, { link: 6 }), 3);
+    lab.server.onHeard(ip(3), 0x0200_0000_0002, 8);
+    assert.equal(lab.state(3), 'bound', 'of the other guest now');
+    assert.equal(lab.server.holderOf(ip(3), lab.now, WALL), 0x0200_0000_0006);
+  });
+
+  it('names the holder of an address: static, leased, none', () => {
+    const lab = new Lab();
+    lab.join(1);
+    const holder = (last: number): number => lab.server.holderOf(ip(last), lab.now, WALL + lab.now);
+    assert.deepEqual([holder(2), holder(99), holder(3)], [0x0200_0000_0001, 0x0200_0000_0063, 0]);
+    lab.send('release', 1, { ciaddr: ip(2) });
+    assert.equal(holder(2), 0);
+    lab.join(1);
+    lab.now += HOUR;
+    assert.equal(holder(2), 0);
+  });
+
   it('stays bounded in a /8 under a flood of guests', () => {
     const lab = new Lab({
       prefix: 8,
@@ -667,7 +710,7 @@ describe('DHCP server', () => {
       gateway: 0x0a00_0001,
       hostIp: undefined,
     });
-    for (let mac = 0; mac < 1100; mac++) lab.send('discover', mac);
+    for (let mac = 0; mac < 1100; mac++) lab.send('discover', mac, { link: mac });
     assert.equal(lab.server.leases(0, WALL).length, 1024);
     assert.equal(lab.server.drops.get('dhcp-pool-exhausted'), 1100 - 1024);
   });

@@ -1,0 +1,271 @@
+/**
+ * Which link holds an address: a binding table as of source address validation (RFC 7039, RFC 6620), for Ethernet and
+ * both families of IP.
+ *
+ * Theory of operation
+ * -------------------
+ * An address belongs to the link that used it first, as long as that link is up. Three things come before that: a lease,
+ * static or of DHCP, reserves its address for the link of the leaseholder's Ethernet address; an address on the list of
+ * a link moves to it at once; and a DHCP answer binds what it gives. A duplicate address probe makes a binding that
+ * lapses unless the address is used.
+ *
+ * A link that goes leaves its addresses behind for a grace, if other links are up. They go to its successor: a link that
+ * was attached later, or that had no Ethernet address yet, and sends with one of those that are left. Any other gets
+ * them after the grace. What remains of two links in turn is the same as of one.
+ *
+ * Each kind of address has a limit, and each link a share that leaves room for others (`link-share.ts`): beyond it the
+ * link's own oldest address is forgotten, and its record reused. Links that are gone share as one.
+ */
+import { makeKey } from '../../base/flow-key.ts';
+import { FlowTable } from '../../base/flow-table.ts';
+import { mayHoldMore } from '../../base/link-share.ts';
+import { type Instant, NEVER } from '../../base/time.ts';
+import type { Mac } from '../../wire/mac.ts';
+import { readIpv6Key, setEthernetKey, setIpv4Key } from './address-key.ts';
+import {
+  ADDRESS_KINDS,
+  AddressBinding,
+  type AddressKind,
+  LinkAddresses,
+} from './link-addresses.ts';
+import { isAllowed } from './separation.ts';
+
+export const MAX_BINDINGS = 4096;
+/** An ARP probe is repeated within 2 s, and 2 s pass before the address is announced (RFC 5227 §1.1). */
+export const PROBE_MS = 5000;
+
+/** Who has a lease of an IPv4 address. */
+export interface LeaseHolders {
+  /** @returns the Ethernet address that it is reserved for; 0: it is free */
+  holderOf(now: Instant, address: number): Mac;
+}
+
+export const NO_LEASES: LeaseHolders = { holderOf: () => 0 };
+
+export interface AddressBindingsConfig {
+  /** Guest addresses of the subnet. */
+  readonly subnetSize: number;
+  /** Keys the hash. */
+  readonly secret: number;
+  /** How long the addresses of a link that is gone wait for it. */
+  readonly graceMs: number;
+  /** Ethernet addresses move with every frame, as in a switch. */
+  readonly movesFreely: boolean;
+  /** An address of the subnet gave its place to another. */
+  onForgotten(address: number): void;
+}
+
+export class AddressBindings {
+  leases: LeaseHolders = NO_LEASES;
+  /** The address that the next call is about. */
+  readonly key: Int32Array = makeKey();
+  private readonly config: AddressBindingsConfig;
+  private readonly table: FlowTable<AddressBinding>;
+  private readonly limits: Readonly<Record<AddressKind, number>>;
+  private readonly totals: Record<AddressKind, number> = { ethernet: 0, subnet: 0, other: 0 };
+  private readonly gone = new LinkAddresses(-1, []);
+  private readonly scratch: Int32Array = makeKey();
+
+  constructor(config: AddressBindingsConfig) {
+    this.config = config;
+    const subnet = Math.min(config.subnetSize, MAX_BINDINGS);
+    this.limits = { ethernet: MAX_BINDINGS, subnet, other: MAX_BINDINGS };
+    this.table = new FlowTable(2 * MAX_BINDINGS + subnet, config.secret);
+  }
+
+  setEthernet(mac: Mac): void {
+    setEthernetKey(this.key, mac);
+  }
+
+  setIpv4(word: number): void {
+    setIpv4Key(this.key, word);
+  }
+
+  readIpv6(view: DataView, at: number): void {
+    readIpv6Key(this.key, view, at);
+  }
+
+  /** The number of the link that an Ethernet address was heard on; -1: of none that is up. */
+  linkOf(mac: Mac): number {
+    const found = this.find(mac);
+    return found?.holder === undefined ? -1 : found.link;
+  }
+
+  /** Of the address in `key`, if a link that is up uses it: a probe is no use. */
+  get user(): AddressBinding | undefined {
+    const found = this.table.get(this.key);
+    return found?.holder !== undefined && found.until === NEVER ? found : undefined;
+  }
+
+  /**
+   * `link` sends with the address in `key`, or says that it has it, by the Ethernet address `mac` of its own.
+   *
+   * @returns false when it is another's
+   */
+  claim(now: Instant, link: LinkAddresses, kind: AddressKind, mac: Mac): boolean {
+    const found = this.table.get(this.key);
+    if (found?.holder === link) {
+      found.until = NEVER;
+      this.touch(found, mac);
+      return true;
+    }
+    if (!this.mayTake(now, link, kind, mac, found)) return false;
+    return this.give(found, link, kind, mac, NEVER);
+  }
+
+  /** A station of `link` asks whether the address in `key` is in use, since it wants to have it. */
+  probe(now: Instant, link: LinkAddresses, kind: AddressKind, mac: Mac): void {
+    const found = this.table.get(this.key);
+    if (found?.holder === link) {
+      if (found.until !== NEVER) found.until = now + PROBE_MS;
+    } else if (this.mayTake(now, link, kind, mac, found)) {
+      this.give(found, link, kind, mac, now + PROBE_MS);
+    }
+  }
+
+  /** The address in `key` was leased to a station of `link`. */
+  assign(link: LinkAddresses, kind: AddressKind, mac: Mac): void {
+    this.give(this.table.get(this.key), link, kind, mac, NEVER);
+  }
+
+  /**
+   * The link is gone.
+   *
+   * @param youngest number of the link that was attached last
+   * @param isAlone no other link is up: there is nobody to keep the addresses from
+   */
+  release(now: Instant, link: LinkAddresses, youngest: number, isAlone: boolean): void {
+    link.forgetLast();
+    for (const kind of ADDRESS_KINDS) {
+      const from = link[kind];
+      for (let binding = from.first; binding !== undefined; binding = from.first) {
+        from.delete(binding);
+        if (isAlone || !this.mayHold(this.gone, kind, 1)) {
+          this.forget(binding);
+          continue;
+        }
+        binding.holder = undefined;
+        binding.youngest = youngest;
+        binding.until = now + this.config.graceMs;
+        this.gone[kind].add(binding);
+      }
+      if (isAlone) this.forgetGone(kind);
+    }
+  }
+
+  private forgetGone(kind: AddressKind): void {
+    const left = this.gone[kind];
+    for (let binding = left.first; binding !== undefined; binding = left.first) {
+      left.delete(binding);
+      this.forget(binding);
+    }
+  }
+
+  private find(mac: Mac): AddressBinding | undefined {
+    setEthernetKey(this.scratch, mac);
+    return this.table.get(this.scratch);
+  }
+
+  private mayTake(
+    now: Instant,
+    link: LinkAddresses,
+    kind: AddressKind,
+    mac: Mac,
+    found: AddressBinding | undefined,
+  ): boolean {
+    if (kind === 'ethernet' && this.config.movesFreely) return true;
+    const leased = kind === 'subnet' ? this.leases.holderOf(now, this.key[3] ?? 0) : 0;
+    if (leased !== 0) return leased === mac || this.linkOf(leased) === link.link;
+    if (found === undefined || found.until <= now) return true;
+    if (isAllowed(link.allowed, this.key)) return true;
+    return found.holder === undefined && this.inherits(link, kind, mac, found);
+  }
+
+  /** Whether `link` is the successor of the one that left the address behind. */
+  private inherits(
+    { heirOf, link, ethernet }: LinkAddresses,
+    kind: AddressKind,
+    mac: Mac,
+    left: AddressBinding,
+  ): boolean {
+    if (heirOf === left.link) return true;
+    if (kind !== 'ethernet') return mac === left.mac;
+    return link > left.youngest || ethernet.first === undefined;
+  }
+
+  /** @returns false when there is no room */
+  private give(
+    found: AddressBinding | undefined,
+    link: LinkAddresses,
+    kind: AddressKind,
+    mac: Mac,
+    until: Instant,
+  ): boolean {
+    let binding = found;
+    if (binding === undefined) {
+      binding = this.make(link, kind);
+      if (binding === undefined) return false;
+    } else {
+      if (binding.holder === undefined) {
+        this.gone[kind].delete(binding);
+        if (kind === 'ethernet') link.heirOf = binding.link;
+      } else {
+        binding.holder[kind].delete(binding);
+        if (binding.holder !== link) binding.holder.forgetLast();
+      }
+    }
+    binding.holder = link;
+    binding.link = link.link;
+    binding.mac = mac;
+    binding.until = until;
+    link[kind].add(binding);
+    return true;
+  }
+
+  /** A record for the address in `key`, in no chain. */
+  private make(link: LinkAddresses, kind: AddressKind): AddressBinding | undefined {
+    const own = link[kind];
+    let binding: AddressBinding | undefined;
+    if (!this.mayHold(link, kind, 0)) {
+      binding = own.first ?? this.gone[kind].first;
+      if (binding === undefined) return undefined;
+      (binding.holder ?? this.gone)[kind].delete(binding);
+      this.forget(binding);
+      link.forgetLast();
+      if (kind === 'subnet') this.config.onForgotten(binding.d);
+    }
+    binding ??= new AddressBinding(kind);
+    const { key } = this;
+    binding.a = key[0] ?? 0;
+    binding.b = key[1] ?? 0;
+    binding.c = key[2] ?? 0;
+    binding.d = key[3] ?? 0;
+    this.table.set(key, binding);
+    this.totals[kind]++;
+    return binding;
+  }
+
+  /** @param counted how many of the total are to be given up */
+  private mayHold(holder: LinkAddresses, kind: AddressKind, counted: number): boolean {
+    return mayHoldMore(holder[kind].size, this.totals[kind] - counted, this.limits[kind]);
+  }
+
+  /** The youngest of its link from now on. */
+  private touch(binding: AddressBinding, mac: Mac): void {
+    binding.mac = mac;
+    const chain = binding.holder?.[binding.kind];
+    if (chain === undefined) return;
+    chain.delete(binding);
+    chain.add(binding);
+  }
+
+  private forget(binding: AddressBinding): void {
+    const { scratch } = this;
+    scratch[0] = binding.a;
+    scratch[1] = binding.b;
+    scratch[2] = binding.c;
+    scratch[3] = binding.d;
+    this.table.delete(scratch);
+    this.totals[binding.kind]--;
+  }
+}

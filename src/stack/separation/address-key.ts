@@ -1,0 +1,35 @@
+/**
+ * Addresses of every kind as four words, for one table of them all: IPv6 as it is, IPv4 as its v4-mapped form, Ethernet
+ * behind a word that begins no unicast IPv6 address.
+ */
+import { V4_MAPPED } from '../../base/ip-address.ts';
+import { IPV6_SRC } from '../../wire/ipv6.ts';
+import type { Mac } from '../../wire/mac.ts';
+
+const ETHERNET_MARK = -1;
+
+export function setEthernetKey(key: Int32Array, mac: Mac): void {
+  key[0] = ETHERNET_MARK;
+  key[1] = 0;
+  key[2] = Math.floor(mac / 0x1_0000_0000);
+  key[3] = mac | 0;
+}
+
+export function setIpv4Key(key: Int32Array, word: number): void {
+  key[0] = 0;
+  key[1] = 0;
+  key[2] = V4_MAPPED;
+  key[3] = word;
+}
+
+/** @param at of an address in a packet */
+export function readIpv6Key(key: Int32Array, view: DataView, at: number): void {
+  key[0] = view.getInt32(at);
+  key[1] = view.getInt32(at + 4);
+  key[2] = view.getInt32(at + 8);
+  key[3] = view.getInt32(at + 12);
+}
+
+/** The source of an IPv6 packet. */
+export const readIpv6Source = (key: Int32Array, view: DataView, l3: number): void =>
+  readIpv6Key(key, view, l3 + IPV6_SRC);

@@ -1,0 +1,88 @@
+/** The rules of the segment, by mode: which frames of a link are taken at all, and which of them go to other links. */
+import type { Instant } from '../../base/time.ts';
+import { arpSenderIp, checkArp } from '../../wire/arp.ts';
+import {
+  ETHERNET_HEADER_LEN,
+  ETHERTYPE_ARP,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  etherType,
+} from '../../wire/ethernet.ts';
+import { IPV4_HEADER_LEN, ipv4Src } from '../../wire/ipv4.ts';
+import type { Mac } from '../../wire/mac.ts';
+import type { Frame } from '../frame.ts';
+import { isOwnIpv4, type OwnAddresses } from '../own-addresses.ts';
+import type { AddressBindings } from './address-bindings.ts';
+import type { LinkAddresses } from './link-addresses.ts';
+import { Passage, type PassageDrop } from './passage.ts';
+import type { SeparationMode } from './separation.ts';
+import { type SourceDrop, SourceGuard } from './source-guard.ts';
+
+export class SegmentRules {
+  private readonly own: OwnAddresses;
+  private readonly mode: SeparationMode;
+  private readonly sources: SourceGuard;
+  private readonly passage: Passage;
+
+  constructor(own: OwnAddresses, mode: SeparationMode, bindings: AddressBindings) {
+    this.own = own;
+    this.mode = mode;
+    this.sources = new SourceGuard(own, bindings);
+    this.passage = new Passage(this.sources);
+  }
+
+  /** Why a frame with the Ethernet source `mac`, which is not that of the frame before, is dropped. */
+  ethernetFault(now: Instant, link: LinkAddresses, mac: Mac): SourceDrop | undefined {
+    return this.sources.onEthernet(now, link, mac);
+  }
+
+  /** Why a frame that {@link ethernetFault} let pass is dropped, before anybody sees it. */
+  sourceFault(now: Instant, link: LinkAddresses, frame: Frame, mac: Mac): SourceDrop | undefined {
+    if (this.mode === 'trust') return undefined;
+    const { slab, off, len } = frame;
+    const { view } = slab;
+    switch (etherType(view, off)) {
+      case ETHERTYPE_IPV4:
+        return this.sources.onIpv4(now, link, view, off, len, mac);
+      case ETHERTYPE_ARP:
+        return this.sources.onArp(now, link, view, off, len, mac);
+      case ETHERTYPE_IPV6:
+        return this.sources.onIpv6(now, link, view, off, len, mac);
+      default:
+        return undefined;
+    }
+  }
+
+  get mayForward(): boolean {
+    return this.mode !== 'isolate';
+  }
+
+  /** Why a frame that {@link sourceFault} let pass does not go to another guest. */
+  passageFault(now: Instant, link: LinkAddresses, frame: Frame, mac: Mac): PassageDrop | undefined {
+    const { slab, off, len } = frame;
+    const { view } = slab;
+    const type = etherType(view, off);
+    return this.mode === 'trust'
+      ? this.ownAddressFault(view, off, len, type)
+      : this.passage.fault(now, link, view, off, len, type, mac);
+  }
+
+  /** Not even a trusted guest announces our addresses to another, which would then send all its traffic there. */
+  private ownAddressFault(
+    view: DataView,
+    off: number,
+    len: number,
+    type: number,
+  ): SourceDrop | undefined {
+    const { ipv4 } = this.own;
+    const l3 = off + ETHERNET_HEADER_LEN;
+    const avail = len - ETHERNET_HEADER_LEN;
+    if (type === ETHERTYPE_ARP) {
+      const isOurs =
+        checkArp(view, l3, avail) === undefined && isOwnIpv4(ipv4, arpSenderIp(view, l3));
+      return isOurs ? 'arp-claims-our-address' : undefined;
+    }
+    if (type !== ETHERTYPE_IPV4 || avail < IPV4_HEADER_LEN) return undefined;
+    return isOwnIpv4(ipv4, ipv4Src(view, l3)) ? 'ipv4-source-not-on-subnet' : undefined;
+  }
+}
