@@ -367,6 +367,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       upstreams: dns.upstreams,
       hostsFile: dns.hostsFile,
       onFailure: (query, rcode) => noteName(query, rcode, this.log),
+      sockets: this.dataPath.sockets,
       onSearch: dns.search === undefined ? (search) => dhcp.setSearch(search) : undefined,
     });
   }

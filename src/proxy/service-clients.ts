@@ -8,10 +8,10 @@
  */
 import { Chain, type Chained } from '../base/chain.ts';
 import { type Instant, NEVER } from '../base/time.ts';
+import type { Guest } from '../stack/guest.ts';
 
 export interface ServiceClient<C> extends Chained<C> {
-  /** Whose it is; the same text for all connections of one guest. */
-  readonly owner: string;
+  readonly owner: Guest;
   /** Written by the table only. */
   usedAt: Instant;
   /** It has been idle for its time. @returns whether it is to have that time once more, to answer */
@@ -32,7 +32,7 @@ export class ServiceClients<C extends ServiceClient<C>> {
   size = 0;
   private readonly limits: ServiceLimits;
   /** Of each guest, those used last at the end. */
-  private readonly byOwner = new Map<string, Chain<C>>();
+  private readonly byOwner = new Map<Guest, Chain<C>>();
   private sweepAt: Instant = NEVER;
 
   constructor(limits: ServiceLimits) {

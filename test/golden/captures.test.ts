@@ -1,4 +1,5 @@
 /** What real guests sent, and hawser answered, once: our codecs and our stack still agree with it. */
+
 import assert from 'node:assert/strict';
 import { ipv4 } from '../../src/base/ip-address.ts';
 import { SILENT } from '../../src/base/log.ts';
@@ -20,6 +21,7 @@ import {
 } from '../../src/wire/ipv4.ts';
 import { checkTcp } from '../../src/wire/tcp.ts';
 import { checkUdp } from '../../src/wire/udp.ts';
+import { OWNER, SOCKETS } from '../proxy/recording.ts';
 import {
   fragmentOf,
   GATEWAY_IP,
@@ -157,11 +159,12 @@ describe('golden captures', () => {
         upstreams: [],
         hostsFile: undefined,
         onSearch: undefined,
+        sockets: SOCKETS,
       });
       try {
         const answers: string[] = [];
         for (const query of payloads(frames, 53, true)) {
-          forwarder.query(query, 'udp', (reply) =>
+          forwarder.query(query, 'udp', OWNER, (reply) =>
             answers.push(Buffer.from(reply).toString('hex')),
           );
         }

@@ -20,6 +20,7 @@ import {
   destinations,
   GUEST,
   ip,
+  OWNER,
   RecordingDownstream,
   SOCKETS,
   TestClock,
@@ -219,7 +220,7 @@ describe('proxy: faults of queries', () => {
 
   it('of two that asked the same, one whose reply throws: the other one has its answer', async () => {
     const forwarder = makeForwarder({ upstreams: [server.server] });
-    forwarder.query(query, 'udp', () => {
+    forwarder.query(query, 'udp', OWNER, () => {
       throw new Error('broken');
     });
     const reply = unpack(await resolve(forwarder, query));

@@ -2,12 +2,13 @@
  * The guests' resolver: local names, then the cache, then the host's own upstreams.
  *
  * Messages are forwarded unchanged, except for ids, and for TTLs of answers from the cache.
- * Identical pending queries share one resolution. Everything is bounded: queries waiting
- * (over the limit: SERVFAIL at once), attempts of each, cache entries and bytes.
+ * Identical pending queries of a guest share one resolution. Everything is bounded: queries waiting, which are shares
+ * of guests (without room: SERVFAIL at once), attempts of each, cache entries and bytes.
  */
 import { Counters } from '../../base/counters.ts';
 import { reportFault } from '../../base/faults.ts';
 import type { Log } from '../../base/log.ts';
+import { Budget } from '../../base/shares/budget.ts';
 import type { Instant } from '../../base/time.ts';
 import { errorCode } from '../../native/errors.ts';
 import { DnsCache } from '../../services/dns/cache.ts';
@@ -32,7 +33,9 @@ import {
 import { errorReply, headerReply } from '../../services/dns/reply.ts';
 import { type DnsUpstream, parseResolvConf } from '../../services/dns/resolv-conf.ts';
 import { fitUdp, withId } from '../../services/dns/surgery.ts';
+import type { Guest } from '../../stack/guest.ts';
 import { FileFollower, type FileFollowerOptions } from './file-follower.ts';
+import { type DnsReply, GuestQueries, Pending, type Waiter } from './guest-queries.ts';
 import { Resolution, type ResolutionTiming, type Transport } from './resolution.ts';
 import { Upstreams } from './upstreams.ts';
 
@@ -61,6 +64,8 @@ export interface DnsForwarderOptions {
   /** The host's search list, at once and after each change; called before the constructor returns. */
   readonly onSearch?: ((search: readonly string[]) => void) | undefined;
   readonly maxWaiting?: number | undefined;
+  /** Descriptors. */
+  readonly sockets: Budget;
   /** Called for each query that is answered by an error, with its code. */
   readonly onFailure?: ((query: DnsQuery, rcode: number) => void) | undefined;
   readonly timing?: ResolutionTiming | undefined;
@@ -78,22 +83,11 @@ export type DnsCount =
   | 'failed'
   | 'zone-transfer'
   | 'too-many-waiting'
+  | 'evicted'
   /** Connections ended: idle, in favour of others beyond a limit, or with answers that the guest did not read. */
   | 'tcp-idle'
   | 'tcp-evicted'
   | 'tcp-unread';
-
-export type DnsReply = (message: Uint8Array) => void;
-
-interface Waiter {
-  readonly id: number;
-  readonly reply: DnsReply;
-}
-
-interface Pending {
-  readonly resolution: Resolution;
-  readonly waiters: Waiter[];
-}
 
 export class DnsForwarder {
   readonly counts: Counters<DnsCount> = new Counters();
@@ -104,13 +98,15 @@ export class DnsForwarder {
   private readonly pending = new Map<string, Pending>();
   private timing: ResolutionTiming;
   private rotate = false;
-  private waiting = 0;
+  private readonly queries: Budget;
+  private readonly byGuest = new WeakMap<Guest, GuestQueries>();
   /** Counts configurations: pending queries of an old one are neither shared with a new one nor cached. */
   private generation = 0;
   private searchList: readonly string[] = [];
 
   constructor(options: DnsForwarderOptions) {
     this.options = options;
+    this.queries = new Budget('queries', options.maxWaiting ?? MAX_WAITING);
     this.timing = options.timing ?? TIMING;
     if (options.upstreams !== undefined) this.upstreamList.replace(options.upstreams);
     // Followed even when the upstreams are fixed: for the search list.
@@ -133,19 +129,20 @@ export class DnsForwarder {
 
   /** Queries that wait for an upstream. */
   get waitingCount(): number {
-    return this.waiting;
+    return this.queries.held;
   }
 
   /**
    * @param message the forwarder may keep it
+   * @param owner who asks
    * @param reply called at most once, perhaps before this returns, never after {@link close}
    * @returns false when the message deserves no answer, so that `reply` is never called
    */
-  query(message: Uint8Array, transport: Transport, reply: DnsReply): boolean {
+  query(message: Uint8Array, transport: Transport, owner: Guest, reply: DnsReply): boolean {
     this.counts.add(transport === 'udp' ? 'queries-udp' : 'queries-tcp');
     const query = readQuery(message);
     if (typeof query === 'string') {
-      return this.onProblem(query, message, transport, reply);
+      return this.onProblem(query, message, transport, owner, reply);
     }
     if (query.type === TYPE_AXFR || query.type === TYPE_IXFR) {
       this.counts.add('zone-transfer'); // many messages for one query: not the task of a resolver
@@ -169,7 +166,7 @@ export class DnsForwarder {
       fitted(cached);
       return true;
     }
-    this.forward(message, query, transport, fitted);
+    this.forward(message, query, transport, owner, fitted);
     return true;
   }
 
@@ -186,13 +183,13 @@ export class DnsForwarder {
     for (const follower of this.followers) follower.close();
     for (const { resolution } of this.pending.values()) resolution.cancel();
     this.pending.clear();
-    this.waiting = 0;
   }
 
   private onProblem(
     problem: QueryProblem,
     message: Uint8Array,
     transport: Transport,
+    owner: Guest,
     reply: DnsReply,
   ): boolean {
     this.counts.add(problem);
@@ -204,7 +201,7 @@ export class DnsForwarder {
         reply(headerReply(message, FORMERR));
         return true;
       case 'dns-opaque':
-        this.forward(message, undefined, transport, reply);
+        this.forward(message, undefined, transport, owner, reply);
         return true;
     }
   }
@@ -213,24 +210,26 @@ export class DnsForwarder {
     message: Uint8Array,
     query: DnsQuery | undefined,
     transport: Transport,
+    owner: Guest,
     reply: DnsReply,
   ): void {
-    if (this.waiting >= (this.options.maxWaiting ?? MAX_WAITING)) {
-      this.counts.add('too-many-waiting');
-      reply(failureReply(message, query));
-      return;
-    }
     const order = this.upstreamList.inOrder(this.options.now(), this.rotate);
     if (order.length === 0) {
       this.onFailed(query, 'there is no nameserver');
       reply(failureReply(message, query));
       return;
     }
-    this.waiting++;
+    const own = this.queriesOf(owner);
+    if (!own.share.take()) {
+      this.counts.add('too-many-waiting');
+      reply(failureReply(message, query));
+      return;
+    }
     const waiter = { id: dnsId(message), reply };
     const generation = this.generation;
     const bytes = Buffer.from(withId(message, 0)).toString('latin1');
-    const key = `${generation} ${transport} ${bytes}`;
+    // Not shared with other guests: who gives way gives up its own queries alone.
+    const key = `${generation} ${owner.id} ${transport} ${bytes}`;
     const joined = this.pending.get(key);
     if (joined !== undefined) {
       this.counts.add('joined');
@@ -239,20 +238,48 @@ export class DnsForwarder {
     }
     this.counts.add('forwarded');
     const now = this.options.now;
-    const waiters = [waiter];
-    const resolution = new Resolution(message, transport, order, this.timing, now, (answer) => {
-      this.pending.delete(key);
-      this.waiting -= waiters.length;
-      if (answer === undefined) this.onFailed(query, 'no nameserver answered');
-      else if (query !== undefined && generation === this.generation) {
-        this.cache.put(query, new Uint8Array(answer), now());
-      }
-      if (answer !== undefined && query !== undefined) this.logRefusal(query, answer);
-      const result = answer ?? failureReply(message, query);
-      for (const waiter of waiters) deliver(waiter, result);
-    });
-    this.pending.set(key, { resolution, waiters });
+    const resolution = new Resolution(
+      { query: message, transport, order, timing: this.timing, sockets: own.sockets, now },
+      (answer) => {
+        if (answer === undefined) this.onFailed(query, 'no nameserver answered');
+        else if (query !== undefined && generation === this.generation) {
+          this.cache.put(query, new Uint8Array(answer), now());
+        }
+        if (answer !== undefined && query !== undefined) this.logRefusal(query, answer);
+        this.end(own, pending, answer ?? failureReply(message, query));
+      },
+    );
+    const pending = new Pending(key, resolution, [waiter], () => failureReply(message, query));
+    this.pending.set(key, pending);
+    own.pending.add(pending);
     resolution.start();
+  }
+
+  private end(own: GuestQueries, pending: Pending, result: Uint8Array): void {
+    const { key, waiters } = pending;
+    this.pending.delete(key);
+    own.pending.delete(pending);
+    own.share.give(waiters.length);
+    for (const waiter of waiters) deliver(waiter, result);
+  }
+
+  private queriesOf(guest: Guest): GuestQueries {
+    const known = this.byGuest.get(guest);
+    if (known !== undefined) return known;
+    const own: GuestQueries = new GuestQueries(guest, this.queries, this.options.sockets, () =>
+      this.evictOldest(own),
+    );
+    this.byGuest.set(guest, own);
+    return own;
+  }
+
+  private evictOldest(own: GuestQueries): boolean {
+    const oldest = own.pending.first;
+    if (oldest === undefined) return false;
+    this.counts.add('evicted');
+    oldest.resolution.cancel();
+    this.end(own, oldest, oldest.failure());
+    return true;
   }
 
   private onFailed(query: DnsQuery | undefined, why: string): void {

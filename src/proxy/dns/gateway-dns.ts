@@ -16,6 +16,7 @@ import type {
   TcpFlowHandler,
   TcpRequest,
 } from '../../stack/flow.ts';
+import type { Guest } from '../../stack/guest.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
 import { type ServiceClient, ServiceClients, type ServiceLimits } from '../service-clients.ts';
 import type { DnsForwarder } from './forwarder.ts';
@@ -60,9 +61,10 @@ export class GatewayDns {
   }
 
   readonly onDatagram = (_now: Instant, datagram: Datagram): void => {
-    const { key, guestPort, remotePort, slab, off, len } = datagram;
+    const { key, owner, guestPort, remotePort, slab, off, len } = datagram;
     const id = { guest: keyGuest(key), guestPort, remote: keyRemote(key), remotePort };
-    this.forwarder.query(new Uint8Array(slab.bytes.subarray(off, off + len)), 'udp', (reply) => {
+    const message = new Uint8Array(slab.bytes.subarray(off, off + len));
+    this.forwarder.query(message, 'udp', owner, (reply) => {
       this.downstream.sendDatagram(this.clock.now(), id, reply, 0, reply.length);
       this.flusher.schedule();
     });
@@ -70,10 +72,7 @@ export class GatewayDns {
 
   onRequest(now: Instant, request: TcpRequest): void {
     const { forwarder, clock, flusher, clients } = this;
-    const handler = new DnsFlow(
-      { forwarder, clock, flusher, clients },
-      request.id.guest.toString(),
-    );
+    const handler = new DnsFlow({ forwarder, clock, flusher, clients }, request.owner);
     const flow = request.accept(now, handler);
     if (flow !== undefined) handler.join(now, flow);
   }
@@ -91,17 +90,17 @@ class DnsFlow implements TcpFlowHandler, ServiceClient<DnsFlow>, Chained<DnsFlow
   chainNext: DnsFlow | undefined = undefined;
   chainPrev: DnsFlow | undefined = undefined;
   usedAt: Instant = 0;
-  readonly owner: string;
+  readonly owner: Guest;
   private readonly session: DnsTcpSession;
   private readonly context: DnsFlowContext;
   private flow: TcpFlow | undefined = undefined;
   private guestEnded = false;
   private ended = false;
 
-  constructor(context: DnsFlowContext, owner: string) {
+  constructor(context: DnsFlowContext, owner: Guest) {
     this.context = context;
     this.owner = owner;
-    this.session = new DnsTcpSession(context.forwarder, (framed) => this.write(framed));
+    this.session = new DnsTcpSession(context.forwarder, owner, (framed) => this.write(framed));
   }
 
   join(now: Instant, flow: TcpFlow): void {

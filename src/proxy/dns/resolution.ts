@@ -9,6 +9,7 @@
  * Servers are asked over UDP first, except with `use-vc`. For a query received over TCP, a server that does not answer
  * over UDP, or refuses it, is asked over TCP before it is given up: clients often use TCP for that very reason.
  */
+import type { Account } from '../../base/shares/budget.ts';
 import type { Instant } from '../../base/time.ts';
 import {
   dnsFlags,
@@ -39,12 +40,19 @@ export interface ResolutionTiming {
 
 export type Transport = 'udp' | 'tcp';
 
+export interface ResolutionTask {
+  readonly query: Uint8Array;
+  readonly transport: Transport;
+  /** Not empty. */
+  readonly order: readonly UpstreamState[];
+  readonly timing: ResolutionTiming;
+  /** Of whoever asks: each attempt takes one. */
+  readonly sockets: Account;
+  readonly now: () => Instant;
+}
+
 export class Resolution {
-  private readonly query: Uint8Array;
-  private readonly transport: Transport;
-  private readonly order: readonly UpstreamState[];
-  private readonly timing: ResolutionTiming;
-  private readonly now: () => Instant;
+  private readonly task: ResolutionTask;
   private readonly finish: (reply: Uint8Array | undefined) => void;
   private readonly useless = new Set<UpstreamState>();
   /** Servers that did not answer over UDP. */
@@ -53,39 +61,33 @@ export class Resolution {
   private readonly attemptMs: number;
   private next = 0;
   private asked = 0;
+  private ended = false;
   private failure: Uint8Array | undefined = undefined;
   private attemptTimer: NodeJS.Timeout | undefined = undefined;
   private deadlineTimer: NodeJS.Timeout | undefined = undefined;
 
   /** @param finish called once, never before {@link start} returns */
-  constructor(
-    query: Uint8Array,
-    transport: Transport,
-    order: readonly UpstreamState[],
-    timing: ResolutionTiming,
-    now: () => Instant,
-    finish: (reply: Uint8Array | undefined) => void,
-  ) {
-    this.query = query;
-    this.transport = transport;
-    this.order = order;
-    this.timing = timing;
+  constructor(task: ResolutionTask, finish: (reply: Uint8Array | undefined) => void) {
+    const { timing, order } = task;
+    this.task = task;
     // Below the deadline for any number of servers, so that a silence is noticed and the next server is tried.
     this.attemptMs = Math.min(timing.attemptMs, timing.deadlineMs / (order.length + 1));
-    this.now = now;
     this.finish = finish;
   }
 
-  /** @param order not empty */
   start(): void {
     this.restartDeadline();
     this.attempt();
   }
 
   cancel(): void {
+    this.ended = true;
     clearTimeout(this.attemptTimer);
     clearTimeout(this.deadlineTimer);
-    for (const cancel of this.open.keys()) cancel();
+    for (const cancel of this.open.keys()) {
+      cancel();
+      this.task.sockets.give();
+    }
     this.open.clear();
   }
 
@@ -93,38 +95,44 @@ export class Resolution {
     clearTimeout(this.attemptTimer);
     const state = this.pick();
     if (state === undefined) {
-      if (this.useless.size === this.order.length) this.end(this.failure);
+      if (this.useless.size === this.task.order.length) this.end(this.failure);
       return; // else: wait for an open attempt or the deadline
     }
     this.asked++;
-    const byTcp = this.timing.useVc === true || this.mute.has(state);
+    const byTcp = this.task.timing.useVc === true || this.mute.has(state);
     this.ask(state, byTcp ? 'tcp' : 'udp');
     this.attemptTimer = setTimeout(() => this.onSilence(state), this.attemptMs);
     this.attemptTimer.unref();
   }
 
   private onSilence(state: UpstreamState): void {
-    state.onSilence(this.now());
-    if (this.transport === 'tcp') this.mute.add(state);
-    const { attempts } = this.timing;
-    if (attempts !== undefined && this.asked >= attempts * this.order.length) {
+    state.onSilence(this.task.now());
+    if (this.task.transport === 'tcp') this.mute.add(state);
+    const { attempts } = this.task.timing;
+    if (attempts !== undefined && this.asked >= attempts * this.task.order.length) {
       this.end(this.failure);
     } else this.attempt();
   }
 
   private pick(): UpstreamState | undefined {
     if (this.open.size >= MAX_OPEN) return undefined;
-    for (let i = 0; i < this.order.length; i++) {
-      const state = this.order[this.next++ % this.order.length];
+    for (let i = 0; i < this.task.order.length; i++) {
+      const state = this.task.order[this.next++ % this.task.order.length];
       if (state !== undefined && !this.useless.has(state)) return state;
     }
     return undefined;
   }
 
   private ask(state: UpstreamState, transport: Transport): void {
+    const { sockets, query } = this.task;
+    if (!sockets.take()) {
+      this.giveUpSoon(state);
+      return;
+    }
     let cancel: Cancel | undefined;
     const settle = (): void => {
-      if (cancel !== undefined) this.open.delete(cancel);
+      if (cancel === undefined || !this.open.delete(cancel)) return;
+      sockets.give();
     };
     const events: AskEvents = {
       onReply: (reply) => {
@@ -134,13 +142,13 @@ export class Resolution {
       },
       onFailure: () => {
         settle();
-        state.onSilence(this.now());
-        if (transport === 'udp' && this.transport === 'tcp') this.ask(state, 'tcp');
+        state.onSilence(this.task.now());
+        if (transport === 'udp' && this.task.transport === 'tcp') this.ask(state, 'tcp');
         else if (transport === 'tcp') this.onUnreachable(state);
         else this.giveUpOn(state);
       },
     };
-    cancel = (transport === 'udp' ? askUdp : askTcp)(state.server, this.query, events);
+    cancel = (transport === 'udp' ? askUdp : askTcp)(state.server, query, events);
     this.open.set(cancel, state);
   }
 
@@ -151,7 +159,7 @@ export class Resolution {
       this.giveUpOn(state);
       return;
     }
-    if (transport === 'udp' && this.transport === 'tcp' && (dnsFlags(reply) & FLAG_TC) !== 0) {
+    if (transport === 'udp' && this.task.transport === 'tcp' && (dnsFlags(reply) & FLAG_TC) !== 0) {
       clearTimeout(this.attemptTimer); // it answers: no reason to ask others
       this.restartDeadline();
       this.ask(state, 'tcp');
@@ -166,6 +174,13 @@ export class Resolution {
     this.giveUpOn(state);
   }
 
+  /** There is no socket to ask it with. */
+  private giveUpSoon(state: UpstreamState): void {
+    setImmediate(() => {
+      if (!this.ended) this.giveUpOn(state);
+    });
+  }
+
   private giveUpOn(state: UpstreamState): void {
     if (this.useless.has(state)) return;
     this.useless.add(state);
@@ -175,9 +190,9 @@ export class Resolution {
   private restartDeadline(): void {
     clearTimeout(this.deadlineTimer);
     this.deadlineTimer = setTimeout(() => {
-      for (const state of this.open.values()) state.onSilence(this.now());
+      for (const state of this.open.values()) state.onSilence(this.task.now());
       this.end(this.failure);
-    }, this.timing.deadlineMs);
+    }, this.task.timing.deadlineMs);
     this.deadlineTimer.unref();
   }
 

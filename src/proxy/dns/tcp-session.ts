@@ -7,6 +7,7 @@ import {
   DnsTcpReader,
   frameDnsMessage,
 } from '../../services/dns/tcp-framing.ts';
+import type { Guest } from '../../stack/guest.ts';
 import type { DnsForwarder } from './forwarder.ts';
 
 /** No valid query is longer; the length field allows 65,535. */
@@ -24,7 +25,7 @@ export class DnsTcpSession {
   private closed = false;
 
   /** @param write may keep the bytes that it is given; never called after {@link close} */
-  constructor(forwarder: DnsForwarder, write: (framed: Uint8Array) => void) {
+  constructor(forwarder: DnsForwarder, owner: Guest, write: (framed: Uint8Array) => void) {
     this.reader = new DnsTcpReader(MAX_QUERY_LEN, (message) => {
       this.queries++;
       if (this.waiting >= MAX_WAITING) {
@@ -32,7 +33,7 @@ export class DnsTcpSession {
         return;
       }
       this.waiting++;
-      const due = forwarder.query(message, 'tcp', (reply) => {
+      const due = forwarder.query(message, 'tcp', owner, (reply) => {
         this.waiting--;
         if (!this.closed) write(frameDnsMessage(reply));
       });

@@ -1,4 +1,5 @@
 /** A real name server (BIND) as upstream, and dig as client, on loopback ports of their own. */
+
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -10,6 +11,7 @@ import { promisify } from 'node:util';
 import type { DnsForwarder } from '../../../src/proxy/dns/forwarder.ts';
 import { DnsTcpSession } from '../../../src/proxy/dns/tcp-session.ts';
 import type { DnsUpstream } from '../../../src/services/dns/resolv-conf.ts';
+import { OWNER } from '../recording.ts';
 import { listenOnOnePort, until } from './lab.ts';
 
 const ZONE = `
@@ -80,12 +82,12 @@ export async function serve(
 ): Promise<{ readonly server: DnsUpstream; close(): void }> {
   const udp = createSocket('udp4');
   udp.on('message', (bytes, from) => {
-    forwarder.query(new Uint8Array(bytes), 'udp', (reply) =>
+    forwarder.query(new Uint8Array(bytes), 'udp', OWNER, (reply) =>
       udp.send(reply, from.port, from.address),
     );
   });
   const tcp = createServer((socket) => {
-    const session = new DnsTcpSession(forwarder, (framed) => socket.write(framed));
+    const session = new DnsTcpSession(forwarder, OWNER, (framed) => socket.write(framed));
     socket.on('data', (bytes) => {
       if (session.push(bytes) !== undefined) socket.destroy();
     });

@@ -5,12 +5,15 @@ import { mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
+import { Budget } from '../../../src/base/shares/budget.ts';
 import type { DnsForwarder, DnsForwarderOptions } from '../../../src/proxy/dns/forwarder.ts';
 import { parseAddress } from '../../../src/services/address-text.ts';
 import { LocalNames } from '../../../src/services/dns/local-names.ts';
 import { fitUdp } from '../../../src/services/dns/surgery.ts';
 import { a, dataOf, queryBytes, rcodeOf, replyBytes, unpack } from '../../services/dns/dns-wire.ts';
 import { RecordingLog } from '../../support/recording-log.ts';
+import { testGuest } from '../../support/test-guest.ts';
+import { OWNER } from '../recording.ts';
 import { type Behaviour, FakeUpstream, makeForwarder, resolve, until } from './lab.ts';
 
 const NAME = 'a.example';
@@ -225,12 +228,45 @@ describe('DNS forwarder', () => {
     const forwarder = forwarderTo([await upstream(silent)], { ...SOON, maxWaiting: 3 });
     const codes: number[] = [];
     for (let i = 0; i < 5; i++) {
-      forwarder.query(queryBytes(`n${i}.example`), 'udp', (reply) => codes.push(rcodeOf(reply)));
+      forwarder.query(queryBytes(`n${i}.example`), 'udp', OWNER, (reply) =>
+        codes.push(rcodeOf(reply)),
+      );
     }
     assert.deepEqual(codes, [2, 2]);
     assert.equal(forwarder.counts.get('too-many-waiting'), 2);
     await until(() => forwarder.waitingCount === 0);
   });
+
+  for (const [what, options] of [
+    ['places', { maxWaiting: 20 }],
+    ['sockets', { sockets: new Budget('sockets', 20) }],
+  ] as const) {
+    it(`the guest that fills all ${what} gives way to another, which is answered`, async () => {
+      const server = await upstream((asked, transport) =>
+        unpack(asked).questions?.[0]?.name.startsWith('good') === true
+          ? says('1.1.1.1')(asked, transport)
+          : [],
+      );
+      const forwarder = forwarderTo([server], { ...SOON, ...options });
+      const codes: number[] = [];
+      for (let i = 0; i < 30; i++) {
+        forwarder.query(queryBytes(`evil${i}.example`), 'udp', OWNER, (reply) =>
+          codes.push(rcodeOf(reply)),
+        );
+      }
+      const good = testGuest();
+      const answers = await Promise.all(
+        Array.from({ length: 10 }, (_, i) =>
+          resolve(forwarder, queryBytes(`good${i}.example`), 'udp', good),
+        ),
+      );
+      for (const answer of answers) assert.deepEqual(dataOf(answer), ['1.1.1.1']);
+      await until(() => forwarder.waitingCount === 0);
+      assert.ok(codes.length === 30 && codes.every((code) => code === 2), `${codes}`);
+      assert.equal(forwarder.counts.get('evicted'), 10);
+      assert.equal(good.owner.holds, false);
+    });
+  }
 
   it('answers local names without asking anyone', async () => {
     const gateway = parseAddress('10.0.0.1');
@@ -262,15 +298,17 @@ describe('DNS forwarder', () => {
     assert.deepEqual([...(await resolve(forwarder, cut))].slice(0, 4), [1, 2, 0x81, 0x81]);
     assert.equal(rcodeOf(await resolve(forwarder, queryBytes(NAME, 'AXFR'), 'tcp')), 4);
     const fail = (): void => assert.fail('answered');
-    assert.equal(forwarder.query(replyBytes(queryBytes(NAME)), 'udp', fail), false);
-    assert.equal(forwarder.query(new Uint8Array(5), 'udp', fail), false);
+    assert.equal(forwarder.query(replyBytes(queryBytes(NAME)), 'udp', OWNER, fail), false);
+    assert.equal(forwarder.query(new Uint8Array(5), 'udp', OWNER, fail), false);
   });
 
   it('never throws on hostile bytes', () => {
     const forwarder = forwarderTo([]);
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 80 }), fc.boolean(), (bytes, udp) => {
-        forwarder.query(bytes, udp ? 'udp' : 'tcp', (reply) => assert.ok(reply.length >= 12));
+        forwarder.query(bytes, udp ? 'udp' : 'tcp', OWNER, (reply) =>
+          assert.ok(reply.length >= 12),
+        );
       }),
     );
   });

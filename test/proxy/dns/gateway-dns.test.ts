@@ -6,7 +6,8 @@ import { frameDnsMessage } from '../../../src/services/dns/tcp-framing.ts';
 import type { TcpRequest } from '../../../src/stack/flow.ts';
 import { queryBytes } from '../../services/dns/dns-wire.ts';
 import { GATEWAY_IP, GUEST_IP, GUEST_MAC, type IpFields } from '../../support/frames.ts';
-import { PLAIN, Script } from '../../support/script.ts';
+import { lend } from '../../support/lend.ts';
+import { PLAIN, RecordingWriter, Script } from '../../support/script.ts';
 import { makeForwarder } from './lab.ts';
 
 const QUERY = frameDnsMessage(queryBytes('name.example'));
@@ -135,9 +136,15 @@ describe('proxy/dns gateway', () => {
 
   it('beyond the limit of all the guest with the most gives way, and never one with fewer', () => {
     const s = new DnsScript({ total: 12, ofGuest: 11, idleMs: 10_000 });
-    s.connect(1, 1);
+    const other = s.stack.attach(s.now, 'other', new RecordingWriter());
+    assert.ok(other);
+    const connectOther = (sport: number): void => {
+      lend(other, s.now, s.segment({ flags: 'S', sport, dport: DPORT, ip: ipOf(1), ...PLAIN }));
+      other.onBatchEnd(s.now);
+    };
+    connectOther(1);
     for (let sport = 1; sport <= 11; sport++) s.connect(sport, 0);
-    for (let sport = 2; sport <= 4; sport++) s.connect(sport, 1);
+    for (let sport = 2; sport <= 4; sport++) connectOther(sport);
     assert.equal(s.dns.connectionCount, 12);
     const own = (from: number): number =>
       [...s.stack.tcp].filter(({ id }) => `${id.guest}`.endsWith(`.${(GUEST_IP + from) & 255}`))

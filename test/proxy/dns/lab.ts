@@ -1,4 +1,5 @@
 /** Upstreams that do what a test says, and a forwarder in front of them. Loopback only. */
+
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server } from 'node:net';
@@ -7,6 +8,8 @@ import { DnsForwarder, type DnsForwarderOptions } from '../../../src/proxy/dns/f
 import { LocalNames } from '../../../src/services/dns/local-names.ts';
 import type { DnsUpstream } from '../../../src/services/dns/resolv-conf.ts';
 import { DnsTcpReader, frameDnsMessage } from '../../../src/services/dns/tcp-framing.ts';
+import type { Guest } from '../../../src/stack/guest.ts';
+import { OWNER, SOCKETS } from '../recording.ts';
 
 type Transport = 'udp' | 'tcp';
 /** @returns the replies to send: none for silence */
@@ -91,6 +94,7 @@ export const makeForwarder = (options: Partial<DnsForwarderOptions>): DnsForward
     now: () => performance.now(),
     resolvConf: '/nonexistent/resolv.conf',
     timing: { attemptMs: 2000, deadlineMs: 4000 },
+    sockets: SOCKETS,
     ...options,
   });
 
@@ -99,7 +103,8 @@ export const resolve = (
   forwarder: DnsForwarder,
   message: Uint8Array,
   transport: Transport = 'udp',
-): Promise<Uint8Array> => new Promise((done) => forwarder.query(message, transport, done));
+  owner: Guest = OWNER,
+): Promise<Uint8Array> => new Promise((done) => forwarder.query(message, transport, owner, done));
 
 /** Run again and again until it is true; the test's own timeout is the limit. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
