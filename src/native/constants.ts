@@ -36,7 +36,6 @@ export const SOL_PACKET = 263;
 export const IP_TTL = 2;
 export const IP_PKTINFO = 8;
 export const IP_RECVERR = 11;
-export const IPV6_UNICAST_HOPS = 16;
 export const IPV6_RECVERR = 25;
 export const IPV6_V6ONLY = 26;
 export const IPV6_RECVPKTINFO = 49;
@@ -52,7 +51,6 @@ export const PACKET_VNET_HDR = 15;
 export const PACKET_IGNORE_OUTGOING = 23;
 export const SCM_RIGHTS = 1;
 
-export const MSG_CTRUNC = 0x8;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_ERRQUEUE = 0x2000;
 export const MSG_NOSIGNAL = 0x4000;

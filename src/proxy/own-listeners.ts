@@ -1,7 +1,8 @@
 /**
  * The TCP listeners of hawser itself: the control API and the sockets where guests attach, and, where the process is
- * hawser's own, every other listener in it, except those that are published ports. A guest that reached one could control the daemon or impersonate another guest, so connections to them are refused,
- * through the host address and through every other address of the host alike.
+ * hawser's own, every other listener in it, except those that are published ports. A guest that reached one could
+ * control the daemon or impersonate another guest, so connections to them are refused, through the host address and
+ * through every other address of the host alike.
  *
  * Published ports are not among them: a publication offers a guest's service to every client that reaches the
  * host, other guests included. Nor is an address that a router outside translates to this host's, which

@@ -3,8 +3,12 @@
  * from /proc, and cached for {@link KEEP_MS}, or longer where reading takes long; outside Linux none are known.
  *
  * The kernel's table lists listening sockets before all connections, so the read stops at the first connection.
+ *
+ * Reading takes a descriptor. While none is left, what was found before holds, and a socket of unknown owner counts as
+ * ours: a guest that uses up the descriptors does not reach more by it.
  */
 import { closeSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+import { errorCode } from '../native/errors.ts';
 import { parseAddress } from '../services/address-text.ts';
 
 const KEEP_MS = 100;
@@ -22,10 +26,10 @@ interface Entry {
 }
 
 export interface ProcFiles {
-  /** The text of a table, read until `isEnough` returns true. */
-  read(path: string, isEnough: (text: string) => boolean): string;
-  /** The link of each descriptor of this process: `socket:[4711]`. */
-  descriptors(): string[];
+  /** The text of a table, read until `isEnough` returns true; '' where there is none; undefined: it cannot be read now. */
+  read(path: string, isEnough: (text: string) => boolean): string | undefined;
+  /** The link of each descriptor of this process: `socket:[4711]`; undefined: they cannot be read now. */
+  descriptors(): string[] | undefined;
 }
 
 export class ProcessListeners {
@@ -44,35 +48,42 @@ export class ProcessListeners {
   /** The addresses, as bound, at which this process listens on `port`. */
   addressesAt(port: number): ReadonlySet<string> | undefined {
     const begun = this.now();
-    if (begun >= this.goodUntil) {
-      this.byPort = this.scan();
+    if (begun >= this.goodUntil && this.scan()) {
       const tookMs = this.now() - begun;
       this.goodUntil = begun + tookMs + Math.max(KEEP_MS, tookMs / SHARE);
     }
     return this.byPort.get(port);
   }
 
-  private scan(): Map<number, Set<string>> {
+  /** @returns false when not everything could be read */
+  private scan(): boolean {
+    const ipv4 = listening(this.files, 'tcp');
+    const ipv6 = listening(this.files, 'tcp6');
+    if (ipv4 === undefined || ipv6 === undefined) return false;
+    const entries = [...ipv4, ...ipv6];
+    const isComplete = entries.every(({ inode }) => this.isOurs.has(inode)) || this.learn(entries);
     const found = new Map<number, Set<string>>();
-    const entries = ['tcp', 'tcp6'].flatMap((table) => listening(this.files, table));
-    if (entries.some(({ inode }) => !this.isOurs.has(inode))) this.learn(entries);
     for (const { address, port, inode } of entries) {
-      if (this.isOurs.get(inode) !== true) continue;
+      if (this.isOurs.get(inode) === false) continue;
       found.set(port, (found.get(port) ?? new Set()).add(address));
     }
-    return found;
+    this.byPort = found;
+    return isComplete;
   }
 
-  private learn(entries: readonly Entry[]): void {
+  private learn(entries: readonly Entry[]): boolean {
+    const links = this.files.descriptors();
+    if (links === undefined) return false;
     if (this.isOurs.size + entries.length > INODES_MAX) this.isOurs.clear();
-    const ours = new Set(this.files.descriptors());
+    const ours = new Set(links);
     for (const { inode } of entries) this.isOurs.set(inode, ours.has(`socket:[${inode}]`));
+    return true;
   }
 }
 
-function listening(files: ProcFiles, table: string): Entry[] {
+function listening(files: ProcFiles, table: string): Entry[] | undefined {
   const text = files.read(`/proc/self/net/${table}`, (part) => !allListen(part));
-  return text.split('\n').flatMap((line) => entryOf(line) ?? []);
+  return text?.split('\n').flatMap((line) => entryOf(line) ?? []);
 }
 
 /** Whether the last complete line, if there is one besides the heading, is a listening socket. */
@@ -103,13 +114,17 @@ function addressOf(hex: string): string {
   return parseAddress(text)?.toString() ?? text;
 }
 
+const SHORT: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM']);
+/** It may succeed later. */
+const isShort = (error: unknown): boolean => error instanceof Error && SHORT.has(errorCode(error));
+
 const PROC: ProcFiles = {
   read(path, isEnough) {
     let fd: number;
     try {
       fd = openSync(path, 'r');
-    } catch {
-      return ''; // not Linux, or without IPv6
+    } catch (error) {
+      return isShort(error) ? undefined : ''; // not Linux, or without IPv6
     }
     try {
       const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
@@ -125,7 +140,13 @@ const PROC: ProcFiles = {
     }
   },
   descriptors() {
-    return readdirSync('/proc/self/fd').flatMap((fd) => {
+    let fds: string[];
+    try {
+      fds = readdirSync('/proc/self/fd');
+    } catch (error) {
+      return isShort(error) ? undefined : [];
+    }
+    return fds.flatMap((fd) => {
       try {
         return readlinkSync(`/proc/self/fd/${fd}`);
       } catch {

@@ -12,7 +12,6 @@ const CHECKSUM = 16;
 const URGENT = 18;
 
 export const TCP_HEADER_LEN = 20;
-export const TCP_MAX_HEADER_LEN = 60;
 /** The offset of the checksum, for links that complete it. */
 export const TCP_CHECKSUM_OFFSET: number = CHECKSUM;
 

@@ -15,14 +15,18 @@ class Files implements ProcFiles {
   ours: number[] = [];
   reads = 0;
   lookups = 0;
+  /** No descriptor is left. */
+  exhausted = false;
 
-  read(path: string): string {
+  read(path: string): string | undefined {
     this.reads++;
+    if (this.exhausted) return undefined;
     return HEADING + (path.endsWith('6') ? this.tcp6 : this.tcp);
   }
 
-  descriptors(): string[] {
+  descriptors(): string[] | undefined {
     this.lookups++;
+    if (this.exhausted) return undefined;
     return ['/dev/null', ...this.ours.map((inode) => `socket:[${inode}]`)];
   }
 }
@@ -82,6 +86,27 @@ describe('proxy/process-listeners', () => {
     now = 10_030;
     slow.addressesAt(80);
     assert.equal(now, 10_050);
+  });
+
+  it('while no descriptor is left, what was found before holds, and it tries again at once', () => {
+    files.ours = [7];
+    files.tcp = line('0100007F:240D', '0A', 7);
+    assert.ok(process.addressesAt(9229)?.has('127.0.0.1'));
+    now = 200;
+    files.exhausted = true;
+    assert.ok(process.addressesAt(9229)?.has('127.0.0.1'));
+    files.exhausted = false;
+    files.tcp = '';
+    assert.equal(process.addressesAt(9229), undefined);
+  });
+
+  it('while no descriptor is left to see whose a new socket is, it counts as ours', () => {
+    files.tcp = line('0100007F:240D', '0A', 7);
+    files.descriptors = () => undefined;
+    assert.ok(process.addressesAt(9229)?.has('127.0.0.1'));
+    files.descriptors = () => ['/dev/null'];
+    now = 200;
+    assert.equal(process.addressesAt(9229), undefined);
   });
 
   it('forgets whose sockets are when there are too many', () => {

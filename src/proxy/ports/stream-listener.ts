@@ -16,7 +16,13 @@ import type { AddressMap } from '../address-map.ts';
 import type { AgentCarrier, AgentClient, AgentTarget, PublishedListener } from './agent-carrier.ts';
 import { clientSource, SOURCE_TRIES, sourcePort, unixClientPort } from './client-source.ts';
 import type { GuestTarget } from './publication-guest.ts';
-import { listenError, type SocketSpec, type SourceAddress, type UnixSpec } from './publish-spec.ts';
+import {
+  listenError,
+  PublishError,
+  type SocketSpec,
+  type SourceAddress,
+  type UnixSpec,
+} from './publish-spec.ts';
 
 /**
  * Dial the guest at `id.guest` and splice `stream` to the flow. `preface` goes
@@ -151,7 +157,7 @@ export class StreamListener implements PublishedListener {
   }
 
   private inWords(error: Error): Error {
-    return error.name === 'PublishError' ? error : listenError(this.spec, errorCode(error), error);
+    return error instanceof PublishError ? error : listenError(this.spec, errorCode(error), error);
   }
 
   private onConnection(stream: HostStream): void {
