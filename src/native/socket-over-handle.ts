@@ -87,13 +87,15 @@ export function takeHandle<H extends object>(
 /** The same contract on top of `data` events; the socket reads. */
 export function feedData(socket: LinkSocket, { buffer, callback }: SocketReader): void {
   socket.on('data', (chunk: Uint8Array) => {
-    let more = true;
-    for (let off = 0; off < chunk.length && !socket.destroyed; off += buffer.length) {
+    for (let off = 0; off < chunk.length && !socket.destroyed; ) {
       const part = chunk.subarray(off, off + buffer.length);
+      off += part.length;
       buffer.set(part);
-      more = callback(part.length, buffer);
+      if (callback(part.length, buffer)) continue;
+      socket.pause();
+      if (off < chunk.length && !socket.destroyed) socket.unshift(chunk.subarray(off));
+      return;
     }
-    if (!more) socket.pause();
   });
   socket.resume();
 }

@@ -14,6 +14,7 @@ import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
 import { Destinations } from '../proxy/flows/destinations.ts';
 import { type FlushScheduler, ImmediateFlush } from '../proxy/flush-scheduler.ts';
 import { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
+import { Intakes } from '../proxy/intake.ts';
 import type { OwnListeners } from '../proxy/own-listeners.ts';
 import { UdpPublisher } from '../proxy/ports/udp-publisher.ts';
 import { TcpProxy, type TcpProxyCount } from '../proxy/tcp/tcp-proxy.ts';
@@ -148,7 +149,7 @@ export class DataPath {
       if (isOutOfFiles) log.warn(fields, 'connection failed: raise the limit of open files');
       else log.debug(fields, 'connection failed');
     };
-    const context = { clock, flusher: flush };
+    const context = { clock, flusher: flush, intakes: new Intakes(this.turns) };
     this.tcp = new TcpProxy(context, stack, this.tcpCounts, this.sockets, { keepaliveS }, onFailed);
     this.udp = new UdpNat({
       ...shared,

@@ -61,6 +61,8 @@ export class Turns implements TurnLimit {
   /** @internal for shares: of this turn. */
   serial = 0;
   private readonly queue: TurnShare[] = [];
+  /** To join the queue after the next poll. */
+  private readonly polling: TurnShare[] = [];
   private usedMs = 0;
   private pieceAt: Instant | undefined = undefined;
   private readonly defer: (run: () => void) => unknown;
@@ -105,6 +107,18 @@ export class Turns implements TurnLimit {
     this.schedule();
   }
 
+  /** @internal for shares */
+  waitForPoll(share: TurnShare): void {
+    this.polling.push(share);
+    this.schedule();
+  }
+
+  /** @internal for shares: work that was done outside of a piece. */
+  add(ms: number): void {
+    this.usedMs += ms;
+    if (this.usedMs >= NOTICED_MS) this.schedule();
+  }
+
   private openMs(): number {
     return this.pieceAt === undefined ? 0 : this.deps.clock.now() - this.pieceAt;
   }
@@ -119,6 +133,7 @@ export class Turns implements TurnLimit {
   private readonly run = (): void => {
     this.isDue = false;
     this.pieceAt = undefined; // of a piece that has thrown
+    this.queue.push(...this.polling.splice(0));
     const polledMs = this.usedMs;
     this.usedMs = 0;
     this.serial++;
@@ -126,7 +141,7 @@ export class Turns implements TurnLimit {
     this.longestMs = Math.max(this.longestMs, polledMs + this.usedMs);
     this.usedMs = 0;
     this.serial++;
-    if (this.queue.length > 0) this.schedule();
+    if (this.queue.length + this.polling.length > 0) this.schedule();
   };
 
   private serveNext(): void {
@@ -197,6 +212,22 @@ export class TurnShare {
     if (this.isWaiting) return;
     this.isWaiting = true;
     this.turns.wait(this);
+  }
+
+  /** Have `onTurn` called after the event loop has polled once more. */
+  waitForPoll(): void {
+    if (this.isWaiting) return;
+    this.isWaiting = true;
+    this.turns.waitForPoll(this);
+  }
+
+  /** Work of this length was done outside of a piece. @returns whether there may be more in this turn */
+  charge(ms: number): boolean {
+    const { turns } = this;
+    if (this.serial !== turns.serial && !this.isWaiting) this.refill();
+    this.creditMs = Math.max(this.creditMs - ms, -MAX_DEBT_MS);
+    turns.add(ms);
+    return this.creditMs > 0 && !turns.isTaken;
   }
 
   /** @internal Another quantum. @returns whether it may work */

@@ -1,29 +1,8 @@
 import assert from 'node:assert/strict';
 import { FaultWatch } from '../../src/base/faults.ts';
 import { SILENT } from '../../src/base/log.ts';
-import { type TurnShare, Turns } from '../../src/proxy/turns.ts';
-
-/** A virtual loop: time passes only by work, and `poll` runs what was deferred. */
-class Loop {
-  nowMs = 0;
-  owed = 0;
-  polls = 0;
-  private deferred: (() => void)[] = [];
-  readonly turns: Turns = new Turns({
-    clock: { now: () => this.nowMs },
-    owed: () => this.owed,
-    defer: (run) => this.deferred.push(run),
-  });
-
-  get isIdle(): boolean {
-    return this.deferred.length === 0;
-  }
-
-  poll(): void {
-    this.polls++;
-    for (const run of this.deferred.splice(0)) run();
-  }
-}
+import type { TurnShare } from '../../src/proxy/turns.ts';
+import { TurnLoop } from '../support/turn-loop.ts';
 
 /** A link with frames of one cost, which may be asked for a look after each. */
 class Source {
@@ -32,11 +11,11 @@ class Source {
   spentMs = 0;
   /** What the end of each batch costs. */
   endMs = 0;
-  private readonly loop: Loop;
+  private readonly loop: TurnLoop;
   private readonly frameMs: number;
   private readonly share: TurnShare;
 
-  constructor(loop: Loop, frameMs: number) {
+  constructor(loop: TurnLoop, frameMs: number) {
     this.loop = loop;
     this.frameMs = frameMs;
     this.share = loop.turns.join(this);
@@ -65,7 +44,7 @@ class Source {
 
 describe('proxy/turns', () => {
   it('does at once what fits', () => {
-    const loop = new Loop();
+    const loop = new TurnLoop();
     const link = new Source(loop, 0.01);
     link.read(30);
     assert.equal(link.done, 30);
@@ -73,7 +52,7 @@ describe('proxy/turns', () => {
   });
 
   it('ends a piece when its credit is used up, and goes on after the next poll', () => {
-    const loop = new Loop();
+    const loop = new TurnLoop();
     const link = new Source(loop, 0.1);
     link.read(25);
     assert.ok(link.done >= 10 && link.done <= 11, `${link.done} frames of 0.1 ms in 1 ms`);
@@ -82,7 +61,7 @@ describe('proxy/turns', () => {
   });
 
   it('bounds a turn, however much waits', () => {
-    const loop = new Loop();
+    const loop = new TurnLoop();
     const links = Array.from({ length: 20 }, () => new Source(loop, 0.1));
     for (const link of links) link.read(1000);
     assert.ok(loop.nowMs < 5.5, `${loop.nowMs} ms when the event loop polls`);
@@ -96,7 +75,7 @@ describe('proxy/turns', () => {
   });
 
   it('gives everybody who waits the same time, whatever a frame costs', () => {
-    const loop = new Loop();
+    const loop = new TurnLoop();
     const cheap = new Source(loop, 0.01);
     const dear = new Source(loop, 1.5);
     cheap.read(100_000);
@@ -107,7 +86,7 @@ describe('proxy/turns', () => {
   });
 
   it('has whoever overdraws pay for it before it works again', () => {
-    const loop = new Loop();
+    const loop = new TurnLoop();
     const flood = new Source(loop, 0.1);
     flood.endMs = 10;
     const other = new Source(loop, 0.1);
@@ -119,7 +98,7 @@ describe('proxy/turns', () => {
   });
 
   it('serves little work at once beside a flood', () => {
-    const loop = new Loop();
+    const loop = new TurnLoop();
     const flood = new Source(loop, 0.1);
     const quiet = new Source(loop, 0.1);
     flood.read(100_000);
@@ -131,7 +110,7 @@ describe('proxy/turns', () => {
   });
 
   it('stops a batch that leaves much for its end', () => {
-    const loop = new Loop();
+    const loop = new TurnLoop();
     const link = new Source(loop, 0.001);
     loop.owed = 128;
     link.read(10);
@@ -142,7 +121,7 @@ describe('proxy/turns', () => {
   });
 
   it('goes on after work that throws', () => {
-    const loop = new Loop();
+    const loop = new TurnLoop();
     const share = loop.turns.join({
       onTurn: (now) => {
         share.begin(now);
@@ -161,7 +140,7 @@ describe('proxy/turns', () => {
   });
 
   it('lets nobody begin inside the work of another', () => {
-    const loop = new Loop();
+    const loop = new TurnLoop();
     const inner = new Source(loop, 0.1);
     loop.turns.enter(loop.nowMs);
     inner.read(1);

@@ -109,6 +109,10 @@ export class HandleStream implements HostStream {
     if (status !== 0) this.fail(status);
   }
 
+  pause(): void {
+    if (!this.closed) this.handle.readStop();
+  }
+
   resume(): void {
     if (this.closed || this.peerEnded) return;
     const status = this.handle.readStart();

@@ -59,6 +59,8 @@ export interface HostStream {
   setSendBuffer(bytes: number): boolean;
   /** Send FIN. After the peer's FIN this closes the socket, and the owner may be called within the call. */
   end(): void;
+  /** Read no more until `resume`. */
+  pause(): void;
   /** Read again, after `onHostBytes` returned false. */
   resume(): void;
   /** Close at once, with RST where the protocol has one. */

@@ -54,7 +54,10 @@ export class SocketStream implements HostStream {
       ? adoptAccepted(this.socket, { buffer, callback }, options)
       : this.socket;
     this.socket = socket;
-    if (!this.takesHandle) feedData(socket, { buffer, callback });
+    if (!this.takesHandle) {
+      feedData(socket, { buffer, callback });
+      if (paused) socket.pause();
+    }
     socket.on('end', () => this.guard((to) => to.onHostEnd()));
     socket.on('error', this.onError);
     socket.on('close', () =>
@@ -79,6 +82,10 @@ export class SocketStream implements HostStream {
   end(): void {
     this.ended = true;
     this.socket.end();
+  }
+
+  pause(): void {
+    this.socket.pause();
   }
 
   resume(): void {

@@ -21,11 +21,14 @@ import {
   READ_BUFFER,
 } from '../../native/stream/host-stream.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
+import type { Intake, IntakeList, IntakeSource, Intakes } from '../intake.ts';
 
 /** The environment that pumps share. */
 export interface PumpContext {
   readonly clock: Clock;
   readonly flusher: FlushScheduler;
+  /** Absent where nothing bounds what one turn reads. */
+  readonly intakes?: Intakes;
 }
 
 /**
@@ -35,7 +38,7 @@ export interface PumpContext {
 export type WhenOver<R extends string> = (reason: R | undefined, text: string) => void;
 
 export class StreamPump<F extends ByteStream, R extends string>
-  implements HostStreamOwner, ByteStreamHandler<F, R>
+  implements HostStreamOwner, ByteStreamHandler<F, R>, IntakeSource
 {
   readonly startedAt: Instant;
   lastActive: Instant;
@@ -52,6 +55,10 @@ export class StreamPump<F extends ByteStream, R extends string>
   private over = false;
   private reason: R | undefined = undefined;
   private text = '';
+  intakeList: IntakeList | undefined = undefined;
+  intakeNext: IntakeSource | undefined = undefined;
+  intakePrev: IntakeSource | undefined = undefined;
+  private intake: Intake | undefined = undefined;
   private readonly whenOver: WhenOver<R>;
 
   /** @param whenOver called once, when both sides have ended */
@@ -62,13 +69,18 @@ export class StreamPump<F extends ByteStream, R extends string>
     this.lastActive = this.startedAt;
   }
 
-  /** Join a connected stream to a flow that may be opening, and may hold bytes already. */
-  join(stream: HostStream, flow: F): void {
+  /**
+   * Join a connected stream to a flow that may be opening, and may hold bytes already.
+   *
+   * @param intake of whoever the host's bytes are for; absent where nothing bounds what one turn reads
+   */
+  join(stream: HostStream, flow: F, intake?: Intake): void {
+    this.intake = intake;
     this.stream = stream;
     this.flow = flow;
-    const mayRead = flow.sendSpace >= READ_BUFFER.length;
-    if (!mayRead) this.pause(flow);
-    stream.start(this, !mayRead);
+    stream.start(this, true);
+    if (flow.sendSpace >= READ_BUFFER.length) this.read();
+    else this.pause(flow);
   }
 
   // --- flow to host ---
@@ -88,7 +100,7 @@ export class StreamPump<F extends ByteStream, R extends string>
   onWritable(): void {
     if (!this.paused || this.over) return;
     this.paused = false;
-    this.stream?.resume();
+    this.read();
   }
 
   onClosed(_now: Instant, _flow: F, reason: R, text = ''): void {
@@ -141,9 +153,10 @@ export class StreamPump<F extends ByteStream, R extends string>
       flow.send(now, bytes, 0, len);
     }
     this.context.flusher.schedule();
-    if (flow.sendSpace >= READ_BUFFER.length) return true;
-    this.pause(flow);
-    return false;
+    const hasRoom = flow.sendSpace >= READ_BUFFER.length;
+    if (!hasRoom) this.pause(flow);
+    const mayGoOn = this.intake?.took(this, len) ?? true;
+    return hasRoom && mayGoOn;
   }
 
   onHostMore(): Uint8Array | undefined {
@@ -152,9 +165,20 @@ export class StreamPump<F extends ByteStream, R extends string>
     return this.reserved;
   }
 
+  private read(): void {
+    if (this.intake === undefined) this.stream?.resume();
+    else this.intake.start(this);
+  }
+
+  setReading(isReading: boolean): void {
+    if (isReading) this.stream?.resume();
+    else this.stream?.pause();
+  }
+
   /** The stream is not read until the flow has room for a buffer. */
   private pause(flow: F): void {
     this.paused = true;
+    this.intake?.stop(this);
     flow.wantSpace(READ_BUFFER.length);
   }
 
@@ -185,6 +209,7 @@ export class StreamPump<F extends ByteStream, R extends string>
 
   private finish(): void {
     this.over = true;
+    this.intake?.stop(this);
     this.whenOver(this.reason, this.text);
   }
 }

@@ -90,7 +90,7 @@ export class TcpProxy implements HostDialOwner {
     }
     if (preface !== undefined) flow.send(now, preface, 0, preface.length);
     sockets.splices.add(splice);
-    splice.join(accepted, flow);
+    splice.join(accepted, flow, this.context.intakes?.of(flow.owner));
     this.context.flusher.schedule();
     return true;
   }
@@ -115,7 +115,7 @@ export class TcpProxy implements HostDialOwner {
     }
     this.counts.add('connected');
     sockets.splices.add(splice);
-    splice.join(stream, flow);
+    splice.join(stream, flow, this.context.intakes?.of(flow.owner));
   }
 
   /** @internal for dials */

@@ -1,0 +1,154 @@
+/**
+ * Bounds what one turn of the event loop takes in from the host's sockets for one guest.
+ *
+ * Theory of operation
+ * -------------------
+ * One poll hands over every socket that is ready, thousands of them one after another, and each is read before its
+ * owner is called; nothing stops it but that sockets are no longer read. So when a guest's sockets have used up its
+ * share of the turn, the one at hand is held, and with it {@link HELD_AT_ONCE} others that may be ready too: libuv skips
+ * an event of a handle that was stopped meanwhile. After the poll those that are held are read again, a few at a time:
+ * twice as many each time that all of them stayed within the share, few again when they did not. Sockets of other guests
+ * are read as before.
+ *
+ * The cost of a read is estimated by its length: measuring it would cost as much as a small one.
+ */
+import type { Instant } from '../base/time.ts';
+import type { Guest } from '../stack/guest.ts';
+import type { TurnShare, Turns, TurnWork } from './turns.ts';
+
+/** Socket, callback and frames of a read: for each, and for each byte of it. */
+const READ_MS = 0.012;
+const BYTE_MS = 0.8e-6;
+const HELD_AT_ONCE = 128;
+const MIN_RELEASED = 32;
+const MAX_RELEASED = 2048;
+
+/** A socket of the host that is read for a guest. It is in at most one list; only the intake writes these fields. */
+export interface IntakeSource {
+  intakeList: IntakeList | undefined;
+  intakeNext: IntakeSource | undefined;
+  intakePrev: IntakeSource | undefined;
+  /** Stop reading, or read on. */
+  setReading(isReading: boolean): void;
+}
+
+class IntakeList {
+  size = 0;
+  first: IntakeSource | undefined = undefined;
+  private last: IntakeSource | undefined = undefined;
+
+  add(source: IntakeSource): void {
+    source.intakeList?.delete(source);
+    source.intakeList = this;
+    source.intakePrev = this.last;
+    if (this.last === undefined) this.first = source;
+    else this.last.intakeNext = source;
+    this.last = source;
+    this.size++;
+  }
+
+  delete(source: IntakeSource): void {
+    const { intakeNext: next, intakePrev: prev } = source;
+    if (prev === undefined) this.first = next;
+    else prev.intakeNext = next;
+    if (next === undefined) this.last = prev;
+    else next.intakePrev = prev;
+    source.intakeList = undefined;
+    source.intakeNext = undefined;
+    source.intakePrev = undefined;
+    this.size--;
+  }
+}
+
+export type { IntakeList };
+
+/** The intake of each guest. */
+export class Intakes {
+  private readonly turns: Turns;
+  private readonly ofGuests = new WeakMap<Guest, Intake>();
+
+  constructor(turns: Turns) {
+    this.turns = turns;
+  }
+
+  of(guest: Guest): Intake {
+    const known = this.ofGuests.get(guest);
+    if (known !== undefined) return known;
+    const intake = new Intake(this.turns);
+    this.ofGuests.set(guest, intake);
+    return intake;
+  }
+}
+
+export class Intake implements TurnWork {
+  /** How often a source was held. */
+  holds = 0;
+  private readonly share: TurnShare;
+  private readonly reading = new IntakeList();
+  private readonly held = new IntakeList();
+  private atOnce = MIN_RELEASED;
+  private wasOverdrawn = false;
+
+  constructor(turns: Turns) {
+    this.share = turns.join(this);
+  }
+
+  /** Sources that wait to be read. */
+  get heldCount(): number {
+    return this.held.size;
+  }
+
+  /** `source`, which is not being read, is to be read: now, or when its turn comes. */
+  start(source: IntakeSource): void {
+    if (this.held.size > 0) {
+      this.held.add(source);
+      return;
+    }
+    this.reading.add(source);
+    source.setReading(true);
+  }
+
+  /** `source` is not read any more. */
+  stop(source: IntakeSource): void {
+    source.intakeList?.delete(source);
+  }
+
+  /**
+   * `source` has read `len` bytes, which were processed.
+   *
+   * @returns false when it is held: the caller stops reading it
+   */
+  took(source: IntakeSource, len: number): boolean {
+    if (this.share.charge(READ_MS + BYTE_MS * len)) return true;
+    this.wasOverdrawn = true;
+    const isRead = source.intakeList === this.reading;
+    if (isRead) this.hold(source);
+    for (let n = 0; n < HELD_AT_ONCE; n++) {
+      const other = this.reading.first;
+      if (other === undefined) break;
+      this.hold(other);
+      other.setReading(false);
+    }
+    if (this.held.size > 0) this.share.waitForPoll();
+    return !isRead;
+  }
+
+  onTurn(now: Instant): void {
+    if (!this.share.begin(now)) return;
+    this.atOnce = this.wasOverdrawn ? MIN_RELEASED : Math.min(this.atOnce << 1, MAX_RELEASED);
+    this.wasOverdrawn = false;
+    for (let n = 0; n < this.atOnce; n++) {
+      const source = this.held.first;
+      if (source === undefined) break;
+      this.reading.add(source);
+      source.setReading(true);
+    }
+    this.share.end(false);
+    if (this.held.size > 0) this.share.waitForPoll();
+  }
+
+  private hold(source: IntakeSource): void {
+    this.holds++;
+    this.held.add(source);
+  }
+}

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { Intake, type IntakeList, type IntakeSource } from '../../src/proxy/intake.ts';
+import { TurnLoop } from '../support/turn-loop.ts';
+
+const READ_LEN = 64 << 10;
+
+/** A socket that is ready whenever it has bytes. */
+class Source implements IntakeSource {
+  intakeList: IntakeList | undefined = undefined;
+  intakeNext: IntakeSource | undefined = undefined;
+  intakePrev: IntakeSource | undefined = undefined;
+  isRead = false;
+  waiting = 0;
+  reads = 0;
+  private readonly intake: Intake;
+
+  constructor(intake: Intake) {
+    this.intake = intake;
+    intake.start(this);
+  }
+
+  setReading(isReading: boolean): void {
+    this.isRead = isReading;
+  }
+
+  /** What libuv does for a socket that is ready. @returns whether it was read */
+  poll(): boolean {
+    if (!this.isRead || this.waiting === 0) return false;
+    this.waiting--;
+    this.reads++;
+    if (!this.intake.took(this, READ_LEN)) this.isRead = false;
+    return true;
+  }
+}
+
+/** Poll all of them, as one turn does. @returns how many were read */
+const pollAll = (sources: readonly Source[]): number =>
+  sources.filter((source) => source.poll()).length;
+
+describe('proxy/intake', () => {
+  it('reads a few sockets at will', () => {
+    const loop = new TurnLoop();
+    const intake = new Intake(loop.turns);
+    const sources = Array.from({ length: 8 }, () => new Source(intake));
+    for (let turn = 0; turn < 20; turn++) {
+      for (const source of sources) source.waiting = 1;
+      assert.equal(pollAll(sources), 8);
+      loop.poll();
+    }
+    assert.equal(intake.holds, 0);
+  });
+
+  it('bounds what one turn reads of 5000 that are ready at once, and reads every byte of each', () => {
+    const loop = new TurnLoop();
+    const intake = new Intake(loop.turns);
+    const sources = Array.from({ length: 5000 }, () => new Source(intake));
+    for (const source of sources) source.waiting = 2;
+    let most = 0;
+    for (let turn = 0; sources.some(({ waiting }) => waiting > 0); turn++) {
+      assert.ok(turn < 5000, 'it goes on');
+      most = Math.max(most, pollAll(sources));
+      loop.poll();
+    }
+    assert.ok(most < 120, `${most} reads in one turn`);
+    assert.ok(sources.every(({ reads }) => reads === 2));
+    while (intake.heldCount > 0) loop.poll();
+    assert.ok(loop.isIdle);
+  });
+
+  it('reads all again soon when the rush is over', () => {
+    const loop = new TurnLoop();
+    const intake = new Intake(loop.turns);
+    const sources = Array.from({ length: 5000 }, () => new Source(intake));
+    for (const source of sources) source.waiting = 1;
+    pollAll(sources);
+    for (const source of sources) source.waiting = 0;
+    let turns = 0;
+    for (; intake.heldCount > 0; turns++) loop.poll();
+    assert.ok(turns < 12, `${turns} turns`);
+    assert.ok(sources.every(({ isRead }) => isRead));
+  });
+
+  it('does not hold the sockets of another guest', () => {
+    const loop = new TurnLoop();
+    const rush = new Intake(loop.turns);
+    const good = new Intake(loop.turns);
+    const sources = Array.from({ length: 1000 }, () => new Source(rush));
+    const other = new Source(good);
+    for (let turn = 0; turn < 20; turn++) {
+      for (const source of sources) source.waiting = 1;
+      other.waiting = 1;
+      pollAll(sources);
+      assert.ok(other.poll(), `turn ${turn}`);
+      loop.poll();
+    }
+    assert.equal(good.holds, 0);
+  });
+
+  it('forgets a socket that was closed while it was held', () => {
+    const loop = new TurnLoop();
+    const intake = new Intake(loop.turns);
+    const sources = Array.from({ length: 200 }, () => new Source(intake));
+    for (const source of sources) source.waiting = 1;
+    pollAll(sources);
+    assert.ok(intake.heldCount > 0);
+    for (const source of sources) {
+      source.isRead = false;
+      intake.stop(source);
+    }
+    assert.equal(intake.heldCount, 0);
+    while (!loop.isIdle) loop.poll();
+    assert.ok(sources.every(({ isRead }) => !isRead));
+  });
+});
