@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { ARENA_BUFFER, allocate, release } from '../../src/base/arena.ts';
+import { ARENA_BUFFER, ageFree, allocate, discardStale, release } from '../../src/base/arena.ts';
 import { makePacketSlab, makeSlab } from '../../src/base/slab.ts';
 import { sum16 } from '../../src/wire/checksum.ts';
 
@@ -9,11 +9,13 @@ describe('base/arena', () => {
     assert.equal(allocate(5000).buffer, ARENA_BUFFER);
   });
 
-  it('gives pieces of a power of two, and the same piece again after its release', () => {
+  it('gives pieces of a power of two, and the same place again after its release', () => {
     const piece = allocate(5000);
     assert.equal(piece.length, 8192);
     release(piece);
-    assert.equal(allocate(8000), piece);
+    const again = allocate(8000);
+    assert.deepEqual([again.byteOffset, again.length], [piece.byteOffset, 8192]);
+    release(again);
   });
 
   it('gives pieces that do not overlap', () => {
@@ -27,13 +29,34 @@ describe('base/arena', () => {
     });
   });
 
-  it('goes on with ordinary arrays when it is used up', () => {
+  it('goes on with ordinary arrays when it is used up, and begins again when they are given back', () => {
     const pieces: Uint8Array[] = [];
-    while (pieces.at(-1)?.buffer === ARENA_BUFFER || pieces.length === 0) {
-      pieces.push(allocate(8 << 20));
-    }
-    assert.equal(pieces.at(-1)?.length, 8 << 20);
+    for (let i = 0; i < 200; i++) pieces.push(allocate(8 << 20));
+    const buffers = new Set(pieces.map(({ buffer }) => buffer));
+    assert.ok(buffers.size > 20 && buffers.has(pieces[0]?.buffer ?? new ArrayBuffer(0)));
+    assert.ok(pieces.every(({ length }) => length === 8 << 20));
+    const places = new Set(pieces.map(({ buffer, byteOffset }) => placeOf(buffer, byteOffset)));
+    assert.equal(places.size, 200, 'no two at one place');
     for (const piece of pieces) release(piece);
+    assert.equal(allocate(8 << 20).buffer, ARENA_BUFFER);
+  });
+
+  it('discards what lay unused from one look to the next, in parts, and leaves the rest alone', () => {
+    discardAll();
+    const kept = allocate(1 << 20).fill(7);
+    release(allocate(1 << 20).fill(9));
+    ageFree();
+    let bytes = 0;
+    const wipe = (stale: Uint8Array): void => {
+      bytes += stale.length;
+      stale.fill(0);
+    };
+    assert.equal(discardStale(1 << 19, wipe), 1 << 19);
+    assert.ok(discardStale(1 << 30, wipe) >= 1 << 19);
+    assert.ok(bytes >= 1 << 20);
+    assert.equal(discardStale(1 << 30, wipe), 0);
+    assert.ok(kept.every((byte) => byte === 7));
+    release(kept);
   });
 
   it('sums in place what the plain loop sums, at every length and alignment', () => {
@@ -59,6 +82,17 @@ describe('base/arena', () => {
     assert.equal(sum16(arena.view, 0, 65_535, 0xffff), sum16(plainOnes().view, 0, 65_535, 0xffff));
   });
 });
+
+const ids = new Map<ArrayBufferLike, number>();
+function placeOf(buffer: ArrayBufferLike, offset: number): string {
+  if (!ids.has(buffer)) ids.set(buffer, ids.size);
+  return `${ids.get(buffer)}:${offset}`;
+}
+
+function discardAll(): void {
+  ageFree();
+  discardStale(1 << 30, () => {});
+}
 
 function plainOnes(): ReturnType<typeof makeSlab> {
   const slab = makeSlab(65_536);
