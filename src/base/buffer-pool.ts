@@ -4,7 +4,8 @@
  * Theory of operation
  * -------------------
  * Classes are powers of two from 256 bytes to 8 MiB. Of a small buffer the objects that lead to it count as well, which
- * may be as large. A buffer given back is kept for reuse until `keepLimit` bytes are kept, then goes back to the arena.
+ * may be as large. A buffer given back is kept for reuse until `keepLimit` bytes are kept, then goes back to the arena;
+ * what was kept from one `trimPools` to the next without need goes there too.
  * `budget` bounds what rings may hold together: above three quarters of it (`tight`) windows stop growing and shrink to their
  * floor; at the budget `acquire` refuses, and the caller drops or waits.
  */
@@ -22,6 +23,14 @@ const SPENT_MARGIN = 256 * 1024;
 
 export const MIN_BUFFER: number = 1 << MIN_SHIFT;
 export const MAX_BUFFER: number = 1 << MAX_SHIFT;
+
+/** The pools that keep buffers, those of whom nobody knows any more included. */
+const keeping = new Set<BufferPool>();
+
+/** Give back what pools have kept without need since the last call. */
+export function trimPools(): void {
+  for (const pool of keeping) if (!pool.trim()) keeping.delete(pool);
+}
 
 /** What a buffer counts for. */
 export const costOf = (size: number): number => (size < SMALL ? size + OBJECTS_COST : size);
@@ -46,11 +55,16 @@ export class BufferPool implements Storage {
   private kept = 0;
   private readonly keepLimit: number;
   private readonly free: Uint8Array[][] = [];
+  /** By class, the fewest that were kept since the last trim. */
+  private readonly unneeded: number[] = [];
 
   constructor(budget: number, keepLimit: number = budget >> 3) {
     this.budget = budget;
     this.keepLimit = keepLimit;
-    for (let shift = MIN_SHIFT; shift <= MAX_SHIFT; shift++) this.free.push([]);
+    for (let shift = MIN_SHIFT; shift <= MAX_SHIFT; shift++) {
+      this.free.push([]);
+      this.unneeded.push(0);
+    }
   }
 
   /** Whether windows should stop growing. */
@@ -77,9 +91,13 @@ export class BufferPool implements Storage {
       return undefined;
     }
     this.inUse += cost;
-    const buffer = this.free[shift - MIN_SHIFT]?.pop();
-    if (buffer === undefined) return allocate(size);
+    const list = this.free[shift - MIN_SHIFT];
+    const buffer = list?.pop();
+    if (list === undefined || buffer === undefined) return allocate(size);
     this.kept -= size;
+    if (list.length < (this.unneeded[shift - MIN_SHIFT] ?? 0)) {
+      this.unneeded[shift - MIN_SHIFT] = list.length;
+    }
     return buffer;
   }
 
@@ -90,8 +108,21 @@ export class BufferPool implements Storage {
       release(buffer);
       return;
     }
+    if (this.kept === 0) keeping.add(this);
     this.kept += size;
     this.free[classOf(size) - MIN_SHIFT]?.push(buffer);
+  }
+
+  /** @internal Give the arena what was not needed since the last call. @returns whether any is kept still */
+  trim(): boolean {
+    this.free.forEach((list, i) => {
+      for (const buffer of list.splice(0, this.unneeded[i])) {
+        this.kept -= buffer.length;
+        release(buffer);
+      }
+      this.unneeded[i] = list.length;
+    });
+    return this.kept > 0;
   }
 }
 

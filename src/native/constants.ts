@@ -59,6 +59,7 @@ export const MSG_CMSG_CLOEXEC = 0x40000000;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
+export const MADV_DONTNEED = 4;
 
 export const ETH_P_ALL = 3;
 export const CLONE_NEWNET = 0x40000000;

@@ -60,6 +60,8 @@ export interface Libc {
   poll(entries: Uint8Array, count: number, timeoutMs: number): number;
   mmap(address: number, len: number, prot: number, flags: number, fd: number, off: number): number;
   munmap(address: number, len: number): number;
+  madvise(bytes: Uint8Array, len: number, advice: number): number;
+  getpagesize(): number;
 }
 
 /** @param instead what works without native calls, as in `use a qemu: link instead`; '' for nothing */
@@ -110,5 +112,7 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
     // Addresses of a 64-bit process are below 2^53 and fit a number; -1 means failure.
     mmap: c.func('long mmap(long address, size_t len, int prot, int flags, int fd, long off)'),
     munmap: c.func('int munmap(long address, size_t len)'),
+    madvise: c.func('int madvise(void *bytes, size_t len, int advice)'),
+    getpagesize: c.func('int getpagesize()'),
   };
 }

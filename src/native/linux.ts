@@ -5,6 +5,7 @@ import * as n from './constants.ts';
 import { LinuxDatagramBatch } from './datagram-batch.ts';
 import { LinuxDatagramReader } from './datagram-reader.ts';
 import { openDatagramSocket } from './datagram-socket.ts';
+import { discardPages } from './discard-pages.ts';
 import { readErrorQueue } from './error-queue.ts';
 import { PosixError } from './errors.ts';
 import { receiveWithFds, recvFd, sendFd, sendWithFds } from './fd-passing.ts';
@@ -159,6 +160,10 @@ export class LinuxPosix implements Posix {
 
   mapShared(fd: number, offset: number, len: number): SharedMapping {
     return mapShared(this.c, fd, offset, len);
+  }
+
+  discard(bytes: Uint8Array): void {
+    discardPages(this.c, bytes);
   }
 
   inNetns<T>(netns: string, run: () => T): T {

@@ -178,6 +178,11 @@ export interface Posix {
    */
   mapShared(fd: number, offset: number, len: number): SharedMapping;
   /**
+   * Give the pages that lie in `bytes`, memory of this process alone, back to the system. They hold zeros afterwards, or
+   * where the system refuses what they held.
+   */
+  discard(bytes: Uint8Array): void;
+  /**
    * Run `run` with this thread in another network namespace, and return to the current one. Sockets keep the
    * namespace they were created in.
    */

@@ -31,6 +31,7 @@ import type { Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { cryptoRandom } from './crypto-random.ts';
 import { LimitWatch } from './limit-watch.ts';
+import { MemoryReturn } from './memory-return.ts';
 import { NativeCalls } from './native-calls.ts';
 import { flowFields } from './notes.ts';
 import { openFilesLimit, openFilesNow, socketBudget } from './open-files.ts';
@@ -83,6 +84,7 @@ export class DataPath {
   private readonly timed: TimedPart[];
   /** Of the stack's work that a batch has left. */
   private readonly share: TurnShare;
+  private readonly memoryReturn = new MemoryReturn();
   private isClosed = false;
 
   constructor(deps: DataPathDeps) {
@@ -182,6 +184,7 @@ export class DataPath {
     this.udp.close();
     this.echo.close();
     this.native.close();
+    this.memoryReturn.close();
     this.isClosed = true;
     this.clock.wakeAt(NEVER, () => {});
   }

@@ -1,7 +1,7 @@
 /** The ring against a naive model: an array of bytes. */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { BufferPool, costOf, MIN_BUFFER } from '../../src/base/buffer-pool.ts';
+import { BufferPool, costOf, MIN_BUFFER, trimPools } from '../../src/base/buffer-pool.ts';
 import { ByteRing } from '../../src/base/byte-ring.ts';
 import { viewOf } from '../../src/base/run.ts';
 
@@ -243,6 +243,22 @@ describe('base/buffer-pool', () => {
   it('refuses more than the largest class', () => {
     const pool = new BufferPool(1 << 30);
     assert.equal(pool.acquire((1 << 23) + 1), undefined);
+  });
+
+  it('keeps what is needed again and again, and gives the rest back', () => {
+    const pool = new BufferPool(1 << 24);
+    const take = (): Uint8Array => pool.acquire(8192) ?? assert.fail();
+    const [needed, ...rest] = [take(), take(), take()];
+    for (const buffer of [...rest, needed]) pool.release(buffer ?? assert.fail());
+    for (let turn = 0; turn < 3; turn++) {
+      const again = take();
+      assert.equal(again, needed);
+      pool.release(again);
+      assert.ok(pool.trim(), 'one is kept');
+    }
+    trimPools();
+    assert.equal(pool.trim(), false, 'and given back when it is not needed any more');
+    assert.equal(pool.inUse, 0);
   });
 
   it('says when the next taker may be refused', () => {
