@@ -36,7 +36,13 @@ export const UDP_CHANNEL_DEFAULTS: UdpChannelOptions = {
   inFlightBytes: 4 << 20,
 };
 
-export type UdpChannelCount = 'no-agent' | 'no-channel' | 'evicted' | 'expired' | 'in-flight-limit';
+export type UdpChannelCount =
+  | 'no-agent'
+  | 'no-channel'
+  | 'evicted'
+  | 'expired'
+  | 'in-flight-limit'
+  | 'send-failed';
 
 const SCRATCH: Slab = makeDatagramScratch();
 const SWEEP_MS = 5_000;
@@ -117,9 +123,16 @@ export class UdpChannels implements PublishedListener {
     }
     this.inFlight += len;
     const copy = Buffer.from(bytes.subarray(off, off + len));
-    to.host?.socket.send(copy, to.port, to.address, () => {
+    const done = (error: Error | null): void => {
       this.inFlight -= len;
-    });
+      if (error !== null) this.deps.counts.add('send-failed');
+    };
+    try {
+      to.host?.socket.send(copy, to.port, to.address, done);
+    } catch (error) {
+      // The host has lost the address that the client sent to, and its socket is closed.
+      done(error instanceof Error ? error : new Error(String(error)));
+    }
   }
 
   private onMessage(
