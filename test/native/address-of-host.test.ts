@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { isAddressOfHost } from '../../src/native/address-of-host.ts';
 import { describeNeeding, NAMESPACES } from '../support/requirements.ts';
 import { Namespace } from './namespace.ts';
@@ -13,6 +15,25 @@ describe('native/address-of-host', () => {
   it('where nothing can be bound, the interfaces decide', () => {
     assert.equal(isAddressOfHost('127.0.0.1', null), true);
     assert.equal(isAddressOfHost('192.0.2.1', null), false);
+  });
+});
+
+describeNeeding('native/address-of-host without descriptors', ['linux'], () => {
+  it('while none is left, every address is taken for one', async () => {
+    const module = new URL('../../src/native/address-of-host.js', import.meta.url);
+    const script = `
+      import { openSync } from 'node:fs';
+      import { isAddressOfHost } from '${module}';
+      const before = isAddressOfHost('192.0.2.1');
+      try { for (;;) openSync('/dev/null'); } catch {}
+      const during = ['192.0.2.1', '127.0.0.1'].map((address) => isAddressOfHost(address));
+      process.send([before, ...during]);
+    `;
+    const limited = `ulimit -n 64; exec '${process.execPath}' --input-type=module`;
+    const child = spawn('sh', ['-c', limited], { stdio: ['pipe', 'ignore', 'inherit', 'ipc'] });
+    child.stdin?.end(script);
+    const [found] = await once(child, 'message');
+    assert.deepEqual(found, [false, true, true]);
   });
 });
 
