@@ -15,6 +15,7 @@ import {
   pathProblems,
 } from '../network/effective-config.ts';
 import { UsageError } from '../network/errors.ts';
+import { allowedLinkProblems, modeProblems } from '../network/guest-separation.ts';
 import { type OptionProblem, printable } from '../network/option-problem.ts';
 import { checkSettings } from '../network/option-schema.ts';
 import { decimal } from '../network/parsed.ts';
@@ -107,7 +108,12 @@ function effective(
   const pidFile = absolutePath(settings.pidFile);
   const logFile = absolutePath(settings.logFile);
   const api = apiAddress(settings, dir, locate);
-  const problems = [...addressProblems(network), ...linkProblems(network)];
+  const problems = [
+    ...addressProblems(network),
+    ...linkProblems(network),
+    ...modeProblems(network.separation),
+    ...allowedLinkProblems(network.listen, network.separation),
+  ];
   if (api.kind === 'unix') {
     const why = unixPathProblem(api.path);
     if (why !== undefined) problems.push({ key: 'api', value: api.path, why });

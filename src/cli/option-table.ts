@@ -173,6 +173,24 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
       'of the Unix sockets where guests and agents attach: who may connect, as for chmod (default: 0600)',
   },
   {
+    key: 'isolateGuests',
+    flags: '--isolate-guests',
+    description: 'let no frame pass between guests',
+  },
+  {
+    key: 'trustGuests',
+    flags: '--trust-guests',
+    description:
+      'let guests use the addresses of each other, as on a plain switch (default: an address belongs to the link that leased or first used it)',
+  },
+  {
+    key: 'allowAddress',
+    flags: '--allow-address <link=address>',
+    description:
+      'an address that moves between guests (keepalived, MetalLB), and a link that may take it: LINK as in --listen; IPv4, IPv6, a prefix, or an Ethernet address',
+    repeatable: true,
+  },
+  {
     key: 'allowMetadata',
     flags: '--allow-metadata',
     description:

@@ -9,7 +9,7 @@ const apiText = (api: ApiAddress): string =>
 
 /** The effective configuration as YAML that `--config` reads back to the same. */
 export function printConfig(options: DaemonConfig): string {
-  const { dns, leases, api, log } = options;
+  const { dns, leases, api, log, separation } = options;
   const settings = {
     name: options.name,
     listen: options.listen,
@@ -42,6 +42,9 @@ export function printConfig(options: DaemonConfig): string {
     exitWithParent: options.exitWithParent,
     exitWithReadyFd: options.exitWithReadyFd,
     socketMode: options.socketMode.toString(8).padStart(4, '0'),
+    isolateGuests: separation.isolate,
+    trustGuests: separation.trust,
+    allowAddress: separation.allowed,
     allowMetadata: options.allowMetadata,
     verifyChecksums: options.verifyChecksums,
     busyPoll: options.busyPollUs,

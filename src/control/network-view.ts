@@ -41,6 +41,8 @@ export interface NetworkInfoView {
   readonly hostIp: string | null;
   readonly gatewayMac: string;
   readonly mtu: number;
+  /** What guests may send to each other: see `--isolate-guests` and `--trust-guests`. */
+  readonly separation: 'separate' | 'isolate' | 'trust';
   readonly links: readonly LinkView[];
   /** Upstream resolvers in use, as `address#port`. */
   readonly dnsUpstreams: readonly string[];
@@ -66,6 +68,8 @@ export interface GuestView {
   readonly framesToGuest: number;
   readonly bytesToHost: number;
   readonly bytesToGuest: number;
+  /** Dropped for an address of another guest, or for what may not pass between guests. */
+  readonly framesRefused: number;
 }
 
 export const FLOW_PROTOCOLS = ['tcp', 'udp', 'icmp'] as const;

@@ -100,6 +100,7 @@ export const infoSchema: Schema<InfoAnswer> = once(() =>
     hostIp: text.nullable(),
     gatewayMac: text,
     mtu: count,
+    separation: z.enum(['separate', 'isolate', 'trust']),
     links: z.array(z.object({ link: text, attachedGuests: count })),
     dnsUpstreams: z.array(text),
     dnsSearch: z.array(text),
@@ -117,6 +118,7 @@ const guest: Schema<GuestView> = once(() =>
     framesToGuest: count,
     bytesToHost: count,
     bytesToGuest: count,
+    framesRefused: count,
   }),
 );
 export const guestsSchema: Schema<{ readonly guests: readonly GuestView[] }> = once(() =>

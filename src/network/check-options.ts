@@ -8,6 +8,7 @@ import {
   linkProblems,
   pathProblems,
 } from './effective-config.ts';
+import { modeProblems } from './guest-separation.ts';
 import { NETWORK_SCHEMAS, type NetworkSettings } from './network-settings.ts';
 import { type OptionProblem, OptionsError, printable } from './option-problem.ts';
 import { checkSettings } from './option-schema.ts';
@@ -24,6 +25,7 @@ export function checkOptions(options: NetworkOptions): NetworkConfig {
   const problems = [
     ...addressProblems(config),
     ...linkProblems(config),
+    ...modeProblems(config.separation),
     ...pathProblems([...configuredSockets(config), ...configuredFiles(config)]),
   ];
   if (problems.length === 0) return config;

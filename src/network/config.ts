@@ -21,6 +21,7 @@ export interface NetworkConfig {
   readonly mux: MuxLinkConfig;
   readonly dns: DnsConfig;
   readonly leases: LeaseConfig;
+  readonly separation: GuestSeparation;
   /** Permission bits of the Unix sockets where guests and agents attach. */
   readonly socketMode: number;
   /** Guests reach link-local and metadata addresses. */
@@ -31,6 +32,14 @@ export interface NetworkConfig {
   readonly busyPollUs: number | undefined;
   /** How long the flows of a guest whose link is gone wait for a re-attach. */
   readonly linkGraceMs: number;
+}
+
+/** How guests are separated from each other; at most one of `isolate` and `trust`. */
+export interface GuestSeparation {
+  readonly isolate: boolean;
+  readonly trust: boolean;
+  /** Addresses that links may take; `parseAllowedAddress` of `guest-separation.ts` accepts each. */
+  readonly allowed: readonly string[];
 }
 
 /** Whether guests may publish ports through `http://GATEWAY/`, and where. */

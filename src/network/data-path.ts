@@ -30,6 +30,7 @@ import type { Mac } from '../wire/mac.ts';
 import type { Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { cryptoRandom } from './crypto-random.ts';
+import { separationConfig } from './guest-separation.ts';
 import { LimitWatch } from './limit-watch.ts';
 import { MemoryReturn } from './memory-return.ts';
 import { NativeCalls } from './native-calls.ts';
@@ -116,6 +117,7 @@ export class DataPath {
         tcp: {
           linkDownGraceMs: config.linkGraceMs,
         },
+        separation: separationConfig(config.separation),
       },
       clock.now(),
       cryptoRandom,

@@ -8,6 +8,7 @@ import { parsePublish } from '../proxy/ports/publish-text.ts';
 import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import type { NetworkConfig } from './config.ts';
+import { splitAllowedAddress } from './guest-separation.ts';
 import {
   firstUsable,
   formatNetwork,
@@ -57,6 +58,11 @@ export function effectiveConfig(settings: Partial<NetworkSettings>): NetworkConf
       hostsFile: absolutePath(settings.hosts),
     },
     leases: { file: absolutePath(settings.leaseFile), static: settings.staticLease ?? [] },
+    separation: {
+      isolate: settings.isolateGuests ?? false,
+      trust: settings.trustGuests ?? false,
+      allowed: settings.allowAddress?.map(absoluteAllowedAddress) ?? [],
+    },
     socketMode: settings.socketMode ?? PRIVATE_SOCKET_MODE,
     allowMetadata: settings.allowMetadata ?? false,
     verifyChecksums: settings.verifyChecksums ?? true,
@@ -79,6 +85,12 @@ function absoluteLink(text: string): string {
   return 'address' in spec && 'path' in spec.address
     ? `${spec.scheme}:${resolve(spec.address.path)}`
     : text;
+}
+
+function absoluteAllowedAddress(text: string): string {
+  const [link, address] = splitAllowedAddress(text);
+  const known = parseLink(link);
+  return 'value' in known ? `${absoluteLink(link)}=${address}` : text;
 }
 
 /** @returns contradictions between addresses, publications and static leases */

@@ -27,6 +27,7 @@ import type { Stack } from '../stack/stack.ts';
 import type { OpenLink } from '../transports/link-context.ts';
 import { formatMac } from '../wire/mac.ts';
 import type { NetworkConfig } from './config.ts';
+import { separationMode } from './guest-separation.ts';
 import type { LimitWatch } from './limit-watch.ts';
 import type { MuxLinks } from './mux-links.ts';
 import type { NativeCalls } from './native-calls.ts';
@@ -89,6 +90,7 @@ export class LiveView implements NetworkView {
       hostIp: options.hostIp ?? null,
       gatewayMac: formatMac(stack.config.mac),
       mtu: options.mtu,
+      separation: separationMode(options.separation),
       links: Array.from(links, ({ description, stats }) => ({
         link: description,
         attachedGuests: stats.linksOpen,
@@ -127,6 +129,7 @@ export class LiveView implements NetworkView {
       framesToGuest: port?.framesToGuest ?? 0,
       bytesToHost: plainCount(port?.bytesToHost ?? 0),
       bytesToGuest: plainCount(port?.bytesToGuest ?? 0),
+      framesRefused: port?.guest.framesRefused ?? 0,
     }));
   }
 

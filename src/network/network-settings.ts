@@ -2,6 +2,7 @@
 import { KEEPALIVE_MAX_S } from '../native/stream/keepalive-options.ts';
 import { SOURCE_ADDRESSES, type SourceAddress } from '../proxy/ports/publish-spec.ts';
 import type { DnsUpstream, DnsZone, StaticLease } from './config.ts';
+import { parseAllowedAddress } from './guest-separation.ts';
 import { parseIpv4, parseNetwork } from './ipv4-text.ts';
 import {
   integer,
@@ -57,6 +58,9 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly leaseFile: string | undefined;
   readonly staticLease: readonly StaticLease[] | undefined;
   readonly socketMode: number | undefined;
+  readonly isolateGuests: boolean | undefined;
+  readonly trustGuests: boolean | undefined;
+  readonly allowAddress: readonly string[] | undefined;
   readonly allowMetadata: boolean | undefined;
   readonly verifyChecksums: boolean | undefined;
   readonly busyPoll: number | undefined;
@@ -83,6 +87,9 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   leaseFile: () => text(parsePath),
   staticLease: () => list(text(parseStaticLease)),
   socketMode,
+  isolateGuests: yesNo,
+  trustGuests: yesNo,
+  allowAddress: () => list(textAsIs(parseAllowedAddress)),
   allowMetadata: yesNo,
   verifyChecksums: yesNo,
   busyPoll: () => integer(0, BUSY_POLL_MAX_US),

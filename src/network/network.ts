@@ -43,7 +43,7 @@ import { type Attachment, type AttachOptions, type FrameAttachment, Links } from
 import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
-import { noteEvents, noteName } from './notes.ts';
+import { noteEvents, noteName, noteRefused } from './notes.ts';
 import { serveNetworkApi } from './serve-api.ts';
 import { packageVersion } from './version.ts';
 
@@ -127,6 +127,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       events: {
         onLinkCount: (links) => this.onLinkCount(links),
         onLinkDown: (now, link) => dhcp.onLinkDown(link, now),
+        onRefused: (port, reason) => noteRefused(port, reason, log),
       },
     });
     const { stack, flusher, listeners, addressMap, destinations, native, turns } = this.dataPath;

@@ -6,7 +6,9 @@ import type { Emitter } from '../base/emitter.ts';
 import type { Log } from '../base/log.ts';
 import { formatEndpoint } from '../proxy/ports/publish-spec.ts';
 import { type DnsQuery, NXDOMAIN } from '../services/dns/message.ts';
+import type { StackDrop } from '../stack/drops.ts';
 import type { FlowId } from '../stack/flow.ts';
+import type { LinkPort } from '../stack/link-port.ts';
 import type { NetworkEvents } from './events.ts';
 
 /** Fields of a flow: source and destination. */
@@ -29,6 +31,23 @@ export function noteEvents(events: Emitter<NetworkEvents>, log: Log): void {
     const host = hostPath ?? `${hostAddress}:${hostPort}`;
     log.debug({ id, protocol, host, guestAddress, guestPort }, `port ${kind}`);
   });
+}
+
+/** Frames between guests that are no sign of an attack: a bridge sends some. */
+const HARMLESS: ReadonlySet<StackDrop> = new Set<StackDrop>(['guest-not-ip', 'guest-isolated']);
+
+/** A frame of a guest was dropped: noted each time their number has doubled. */
+export function noteRefused({ name, guest }: LinkPort, reason: StackDrop, log: Log): void {
+  const frames = guest.framesRefused;
+  if ((frames & (frames - 1)) !== 0) return;
+  const fields = { link: name, reason, frames };
+  if (HARMLESS.has(reason)) log.debug(fields, 'frames between guests were dropped');
+  else {
+    log.warn(
+      fields,
+      'frames of a guest were dropped: it uses an address of another, or sends what only the gateway does',
+    );
+  }
 }
 
 /** By type; others are written as in RFC 3597. */

@@ -51,6 +51,16 @@ export interface NetworkOptions {
   readonly leaseFile?: string | undefined;
   /** `MAC=IPV4[,HOSTNAME]`: fixed addresses. Default: none. */
   readonly staticLease?: OneOrMore | undefined;
+  /** No frame passes between guests. Default: no. */
+  readonly isolateGuests?: boolean | undefined;
+  /** The guests' network is a plain switch: each guest may use the addresses of others. Default: no. */
+  readonly trustGuests?: boolean | undefined;
+  /**
+   * `LINK=ADDRESS`: an address or prefix that moves between guests, and a link that may take it from others. LINK is one
+   * of `listen`, or the name of an attachment; ADDRESS is IPv4, IPv6, a prefix of these, or an Ethernet address.
+   * Default: none.
+   */
+  readonly allowAddress?: OneOrMore | undefined;
   /**
    * Permission bits of the Unix sockets where guests and agents attach: a number, or text in octal digits. Default:
    * `0600`, for this user alone.

@@ -62,6 +62,9 @@ guestTimeout: 60
 exitWithParent: 4711
 exitWithReadyFd: true
 socketMode: "0660"
+isolateGuests: false
+trustGuests: true
+allowAddress: [qemu:/tmp/vm.sock=10.1.0.99, "tap:hawser0@guest=10.1.0.0/28"]
 allowMetadata: true
 verifyChecksums: false
 busyPoll: 50
@@ -109,6 +112,11 @@ describe('configuration', () => {
       exitWithReadyFd: true,
       socketMode: 0o660,
       log: { level: 'warn', format: 'json', file: '/var/log/hawser.log' },
+      separation: {
+        isolate: false,
+        trust: true,
+        allowed: ['qemu:/tmp/vm.sock=10.1.0.99', 'tap:hawser0@guest=10.1.0.0/28'],
+      },
       allowMetadata: true,
       verifyChecksums: false,
       busyPollUs: 50,

@@ -14,6 +14,7 @@ export const DEFAULT_NETWORK: NetworkConfig = {
   guestApi: { enabled: false, bind: ['127.0.0.1:1024-65535', '[::1]:1024-65535'] },
   dns: { upstreams: undefined, search: undefined, zones: [], hostsFile: undefined },
   leases: { file: undefined, static: [] },
+  separation: { isolate: false, trust: false, allowed: [] },
   socketMode: 0o600,
   allowMetadata: false,
   verifyChecksums: true,

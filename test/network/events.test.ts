@@ -57,6 +57,7 @@ describe('network/events', () => {
       framesToGuest: 0,
       bytesToHost: 0,
       bytesToGuest: 0,
+      framesRefused: 0,
     });
     let guests = [guest('a', 'x'), guest('b', null)];
     const watch = new GuestWatch(() => ({ guests: () => guests }), emitter);

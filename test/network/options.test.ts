@@ -52,6 +52,9 @@ describe('network/options', () => {
       leaseFile: 'leases.json',
       staticLease: '52-54-00-12-34-56=10.1.0.10,Build',
       socketMode: '0660',
+      isolateGuests: true,
+      trustGuests: false,
+      allowAddress: ['tap:hawser0@guest=10.1.0.99', 'vm=52-54-00-12-34-56'],
       allowMetadata: true,
       verifyChecksums: false,
       busyPoll: 50,
@@ -80,6 +83,11 @@ describe('network/options', () => {
       leases: {
         file: `${process.cwd()}/leases.json`,
         static: [{ mac: '52:54:00:12:34:56', address: '10.1.0.10', hostname: 'build' }],
+      },
+      separation: {
+        isolate: true,
+        trust: false,
+        allowed: ['tap:hawser0@guest=10.1.0.99', 'vm=52-54-00-12-34-56'],
       },
       socketMode: 0o660,
       allowMetadata: true,
@@ -126,6 +134,14 @@ describe('network/options', () => {
     [
       { listen: ['qemu:/a', 'qemu:/a'] },
       /^listen\[1\] must not be used twice: each socket and file needs a path of its own, got "\/a"$/,
+    ],
+    [{ allowAddress: '10.1.0.9' }, /^allowAddress must be LINK=ADDRESS: .*, got "10\.1\.0\.9"$/],
+    [{ allowAddress: ['=10.1.0.9'] }, /^allowAddress\[0\] must be LINK=ADDRESS/],
+    [{ allowAddress: ['tap:a=10.1.0.9/33'] }, /^allowAddress\[0\] must be LINK=ADDRESS/],
+    [{ allowAddress: ['tap:a=53:54:00:12:34:56'] }, /^allowAddress\[0\] must be LINK=ADDRESS/],
+    [
+      { isolateGuests: true, trustGuests: true },
+      /^trustGuests contradicts isolateGuests: give one of them$/,
     ],
     [{ sourceAddress: 'real' }, /^sourceAddress must be one of preserve, gateway, got "real"$/],
     [{ guestApi: 'yes' }, /^guestApi must be on or off, got "yes"$/],

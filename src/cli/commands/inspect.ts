@@ -57,6 +57,12 @@ export const clientOf = (request: InspectRequest): ApiClient => new ApiClient(en
 export const toJson = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
 const orDash = (text: string | null): string => (text === null || text === '' ? '-' : text);
 
+const SEPARATION = {
+  separate: 'each has its own addresses',
+  isolate: 'isolated from each other',
+  trust: 'trusted with the addresses of each other',
+} as const;
+
 /** @returns what to print */
 export async function statusCommand(request: InspectRequest): Promise<string> {
   const client = clientOf(request);
@@ -70,6 +76,7 @@ export async function statusCommand(request: InspectRequest): Promise<string> {
     ['instance', `${info.name} (process ${info.pid}, hawser ${info.version})`],
     ['up', formatDuration(info.uptimeMs)],
     ['subnet', `${info.subnet}, MTU ${info.mtu}`],
+    ['guests', SEPARATION[info.separation]],
     ['gateway', info.gateway],
     ['host', info.hostIp ?? 'closed'],
     ['DNS', orDash(info.dnsUpstreams.join(', '))],
@@ -99,8 +106,12 @@ function guestTable(guests: readonly GuestView[], attached: number): string {
       ? 'No guest has attached yet.\n'
       : 'A guest is attached, but has not been heard yet.\n';
   }
+  const isAnyRefused = guests.some(({ framesRefused }) => framesRefused > 0);
   return table(
-    ['guest', 'name', 'MAC', 'link', 'attached', 'to host', 'to guest'],
+    [
+      ...['guest', 'name', 'MAC', 'link', 'attached', 'to host', 'to guest'],
+      ...(isAnyRefused ? ['frames refused'] : []),
+    ],
     guests.map((guest) => [
       orDash(guest.addresses.join('\n')),
       orDash(guest.hostname),
@@ -109,6 +120,7 @@ function guestTable(guests: readonly GuestView[], attached: number): string {
       guest.attachedMs === null ? '-' : formatDuration(guest.attachedMs),
       formatBytes(guest.bytesToHost),
       formatBytes(guest.bytesToGuest),
+      ...(isAnyRefused ? [String(guest.framesRefused)] : []),
     ]),
   );
 }
