@@ -18,7 +18,8 @@ export class Chain<T extends Chained<T>> {
   size = 0;
   /** The oldest. */
   first: T | undefined = undefined;
-  private last: T | undefined = undefined;
+  /** The newest. */
+  last: T | undefined = undefined;
 
   /** @param item in no chain */
   add(item: T): void {

@@ -342,6 +342,8 @@ class RunningNetwork implements Network, DaemonNetwork {
         addresses: dataPath.addressMap,
         udp: dataPath.published,
         guests,
+        sockets: dataPath.sockets,
+        ownerOf: (guest) => dataPath.stack.ownerOf(guest),
         freePath: removeStaleSocket,
         isReserved: (port) => this.ownListeners.hasPort(port),
         agent: config.mux.links.length > 0 ? mux.carrier : undefined,

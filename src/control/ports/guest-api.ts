@@ -16,7 +16,7 @@ import type { Log } from '../../base/log.ts';
 import type { Instant } from '../../base/time.ts';
 import type { ChannelRequest } from '../../mux/request.ts';
 import { acceptStream } from '../../proxy/mux/channel-stream.ts';
-import { PORT_TABLE_DEFAULTS, type PortBook } from '../../proxy/ports/port-table.ts';
+import type { PortBook } from '../../proxy/ports/port-table.ts';
 import { ByteDuplex, type DuplexContext, namesOf } from '../../proxy/stream/byte-duplex.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { TcpRequest } from '../../stack/flow.ts';
@@ -42,7 +42,7 @@ export interface GuestApiLimits {
 export const GUEST_API_LIMITS: GuestApiLimits = {
   ofGuest: 32,
   total: 256,
-  heldByGuest: PORT_TABLE_DEFAULTS.portsOfGuest,
+  heldByGuest: 1024,
   deadlineMs: 15_000,
 };
 

@@ -1,9 +1,12 @@
 /** The published ports, of every kind. All means of publishing share this table. */
 import type { IpAddress } from '../../base/ip-address.ts';
+import { Budget } from '../../base/shares/budget.ts';
 import { KEEPALIVE_DEFAULT_S } from '../../native/stream/keepalive-options.ts';
+import type { Guest } from '../../stack/guest.ts';
 import type { AgentCarrier, PublishedListener } from './agent-carrier.ts';
 import { LoopbackPair, listenOnLoopbacks } from './loopback-pair.ts';
 import { namingOwn } from './own-conflict.ts';
+import { type PortShare, PortShares } from './port-shares.ts';
 import type { Guests, GuestTarget } from './publication-guest.ts';
 import {
   formatHostSide,
@@ -19,6 +22,10 @@ import type { UdpPublisher } from './udp-publisher.ts';
 export interface PortTableDeps
   extends Pick<StreamListenerDeps, 'serve' | 'addresses' | 'freePath'> {
   readonly guests: Guests;
+  /** Descriptors. */
+  readonly sockets: Budget;
+  /** The guest with an address. */
+  ownerOf(guest: IpAddress): Guest;
   readonly udp: UdpPublisher;
   /** Undefined: no link to an agent is configured. */
   readonly agent?: AgentCarrier | undefined;
@@ -29,8 +36,8 @@ export interface PortTableDeps
 
 export interface PortTableOptions {
   readonly ports: number;
-  /** Publications of one guest, or of the agent. */
-  readonly portsOfGuest: number;
+  /** Of these, kept for the host. */
+  readonly kept: number;
   /** Connections of one port at a time. */
   readonly connections: number;
   readonly sourceAddress: SourceAddress;
@@ -40,7 +47,7 @@ export interface PortTableOptions {
 
 export const PORT_TABLE_DEFAULTS: PortTableOptions = {
   ports: 4096,
-  portsOfGuest: 1024,
+  kept: 1024,
   connections: 16_384,
   sourceAddress: 'preserve',
   keepaliveS: KEEPALIVE_DEFAULT_S,
@@ -75,23 +82,32 @@ interface Publication {
   readonly useAgent: boolean;
   readonly target: GuestTarget;
   readonly listener: PublishedListener;
+  readonly share: PortShare;
 }
 
 /** The part of the table that the APIs use. */
 export type PortBook = Pick<PortTable, 'publish' | 'unpublish' | 'list' | 'hasAgent'>;
 
 export class PortTable {
+  readonly budget: Budget;
   private readonly deps: PortTableDeps;
   private readonly options: PortTableOptions;
   private readonly publications = new Map<string, Publication>();
-  /** Pending listens count towards the limits. */
-  private readonly starting = new Set<{ readonly owner: PortOwner }>();
+  private readonly byShare = new Map<PortShare, string>();
+  private readonly shares: PortShares;
   private nextId = 1;
   private closed = false;
 
   constructor(deps: PortTableDeps, options: Partial<PortTableOptions> = {}) {
     this.deps = deps;
     this.options = { ...PORT_TABLE_DEFAULTS, ...options };
+    const { ports, kept } = this.options;
+    this.budget = new Budget('publications', ports, kept);
+    this.shares = new PortShares({
+      places: this.budget,
+      sockets: deps.sockets,
+      withdraw: (share) => this.withdraw(share),
+    });
   }
 
   get hasAgent(): boolean {
@@ -103,11 +119,9 @@ export class PortTable {
    * @throws PublishError
    */
   async publish(spec: PublishSpec, owner: PortOwner, leased = false): Promise<PublishedPort> {
-    this.checkLimits(spec, owner);
     this.checkReserved(spec, owner);
     const useAgent = this.checkSpec(spec);
-    const token = { owner };
-    this.starting.add(token);
+    const share = this.takeShare(spec, owner);
     const target = this.deps.guests.targetOf(spec);
     let listener: PublishedListener | undefined;
     try {
@@ -119,16 +133,19 @@ export class PortTable {
       }
       const id = String(this.nextId++);
       const bound = spec.protocol === 'unix' ? spec : { ...spec, hostPort: listener.hostPort };
-      const publication = { spec: bound, owner, leased, useAgent, target, listener };
+      const publication = { spec: bound, owner, leased, useAgent, target, listener, share };
       this.publications.set(id, publication);
+      this.byShare.set(share, id);
       const port = this.describe(id, publication);
       this.deps.onChange?.('published', port);
       return port;
     } catch (error) {
       throw namingOwn(error, spec, this.publications.values());
     } finally {
-      if (listener === undefined) target.release();
-      this.starting.delete(token);
+      if (listener === undefined) {
+        target.release();
+        share.give();
+      }
     }
   }
 
@@ -144,6 +161,8 @@ export class PortTable {
     const port = this.describe(id, publication);
     publication.listener.stop();
     publication.target.release();
+    this.byShare.delete(publication.share);
+    publication.share.give();
     this.deps.onChange?.('withdrawn', port);
     return true;
   }
@@ -167,18 +186,22 @@ export class PortTable {
     for (const id of [...this.publications.keys()]) this.unpublish(id);
   }
 
-  private checkLimits(spec: PublishSpec, owner: PortOwner): void {
-    const { ports, portsOfGuest } = this.options;
-    if (this.publications.size + this.starting.size >= ports) {
-      throw refused('ERR_HAWSER_PUBLISH_LIMIT', spec, `${ports} ports are published already`);
-    }
-    if (isOfHost(owner)) return;
-    let own = 0;
-    for (const other of this.publications.values()) if (isSameOwner(other.owner, owner)) own++;
-    for (const other of this.starting) if (isSameOwner(other.owner, owner)) own++;
-    if (own < portsOfGuest) return;
-    const who = owner === 'agent' ? 'the agent' : 'the guest';
-    throw refused('ERR_HAWSER_PUBLISH_LIMIT', spec, `${who} has ${portsOfGuest} ports already`);
+  private takeShare(spec: PublishSpec, owner: PortOwner): PortShare {
+    const holder = typeof owner === 'object' ? this.deps.ownerOf(owner.guest) : owner;
+    const isBoth = spec.protocol !== 'unix' && spec.hostAddress === 'localhost';
+    const share = this.shares.take(
+      typeof holder === 'object' || holder === 'agent' ? holder : undefined,
+      isBoth ? 2 : 1,
+    );
+    if (share !== undefined) return share;
+    const { whole } = this.budget;
+    const why = `no more ports can be published now: there may be ${whole}, and fewer where open files are few`;
+    throw refused('ERR_HAWSER_PUBLISH_LIMIT', spec, why);
+  }
+
+  private withdraw(share: PortShare): void {
+    const id = this.byShare.get(share);
+    if (id !== undefined) this.unpublish(id);
   }
 
   private checkReserved(spec: PublishSpec, owner: PortOwner): void {

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
+import type { IpAddress } from '../../../src/base/ip-address.ts';
 import { formatBindRule, isAllowed, parseBindRule } from '../../../src/control/ports/bind-rules.ts';
 import { AgentAccess, GuestAccess } from '../../../src/control/ports/port-access.ts';
 import type { PortTable } from '../../../src/proxy/ports/port-table.ts';
 import { formatHostSide } from '../../../src/proxy/ports/publish-spec.ts';
+import type { Guest } from '../../../src/stack/guest.ts';
 import { portTable } from '../../proxy/ports/port-fixture.ts';
-import { GUEST, ip } from '../../proxy/recording.ts';
+import { GUEST, ip, OWNER } from '../../proxy/recording.ts';
 import { itNeeding } from '../../support/requirements.ts';
+import { testGuest } from '../../support/test-guest.ts';
 
 const rules = (...texts: string[]) =>
   texts.map((text) => {
@@ -55,7 +58,9 @@ describe('control/ports/port-access of a guest', () => {
   const spec = { protocol: 'tcp', guestAddress: undefined, guestPort: 80 } as const;
 
   beforeEach(() => {
-    table = portTable({}, { portsOfGuest: 3 });
+    const other = testGuest();
+    const ownerOf = (guest: IpAddress): Guest => (guest.equals(GUEST) ? OWNER : other);
+    table = portTable({ ownerOf }, { ports: 5, kept: 1 });
   });
   afterEach(() => table.close());
 
@@ -77,6 +82,20 @@ describe('control/ports/port-access of a guest', () => {
       }
     },
   );
+
+  it('a guest that has more loses its last one to another, and keeps its share', async () => {
+    const access = new GuestAccess(table, loopback, GUEST);
+    const other = new GuestAccess(table, loopback, ip('192.168.127.3'));
+    const wanted = { ...spec, hostAddress: ip('127.0.0.1'), hostPort: 0 };
+    const ids: string[] = [];
+    for (let i = 0; i < 4; i++) ids.push((await access.publish(wanted, false)).id);
+    for (let i = 0; i < 2; i++) await other.publish(wanted, false);
+    await assert.rejects(other.publish(wanted, false), { code: 'ERR_HAWSER_PUBLISH_LIMIT' });
+    assert.deepEqual(
+      access.list().map(({ id }) => id),
+      ids.slice(0, 2),
+    );
+  });
 
   it('sees and withdraws only its own, and has a limit of its own', async () => {
     const access = new GuestAccess(table, loopback, GUEST);
@@ -108,7 +127,7 @@ describe('control/ports/port-access of a guest', () => {
 describe('control/ports/port-access of the agent', () => {
   it('has a limit of its own, and sees no port of a guest', async () => {
     const agent = { serve: () => false, listenUdp: () => assert.fail('no UDP here') };
-    const table = portTable({ agent }, { portsOfGuest: 3 });
+    const table = portTable({ agent }, { ports: 5, kept: 1 });
     const loopback = rules('127.0.0.1:1024-65535');
     const access = new AgentAccess(table, loopback);
     const guest = new GuestAccess(table, loopback, GUEST);
@@ -118,7 +137,7 @@ describe('control/ports/port-access of the agent', () => {
     for (let i = 0; i < 3; i++) assert.ok((await access.publish(wanted, false)).useAgent);
     await assert.rejects(access.publish(wanted, false), {
       code: 'ERR_HAWSER_PUBLISH_LIMIT',
-      message: /the agent has 3 ports already/,
+      message: /no more ports can be published now: there may be 5/,
     });
     assert.equal(access.list().length, 3);
     assert.equal(guest.list().length, 1);

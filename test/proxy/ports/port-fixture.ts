@@ -9,8 +9,9 @@ import type { Guests } from '../../../src/proxy/ports/publication-guest.ts';
 import { UdpPublisher } from '../../../src/proxy/ports/udp-publisher.ts';
 import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
+import type { Guest } from '../../../src/stack/guest.ts';
 import { removeStaleSocket } from '../../../src/transports/stale-socket.ts';
-import { addressMap, GUEST, RecordingDownstream, SOCKETS, TestClock } from '../recording.ts';
+import { addressMap, GUEST, OWNER, RecordingDownstream, SOCKETS, TestClock } from '../recording.ts';
 
 /** Publications without an address are for whatever `first` says. */
 export const fixedGuests = (first: () => IpAddress | undefined): Guests => ({
@@ -42,5 +43,9 @@ export function portTable(
   const serve = (): boolean => false;
   const freePath = removeStaleSocket;
   const guests = fixedGuests(() => GUEST);
-  return new PortTable({ serve, addresses, udp, guests, freePath, ...deps }, options);
+  const ownerOf = (): Guest => OWNER;
+  return new PortTable(
+    { serve, addresses, udp, guests, freePath, ownerOf, sockets: SOCKETS, ...deps },
+    options,
+  );
 }

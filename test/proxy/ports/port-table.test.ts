@@ -181,7 +181,7 @@ describe('proxy/ports', () => {
     const address = server.address();
     assert.ok(typeof address === 'object' && address !== null);
     const socket = await udpClient();
-    const table = make(undefined, { ports: 1, connections: 10 });
+    const table = make(undefined, { ports: 1, kept: 0, connections: 10 });
     for (const [spec, code, words] of [
       [`${address.port}:80`, 'EADDRINUSE', /127\.0\.0\.1:\d+\/tcp.*listens there already/],
       [`${socket.address().port}:80/udp`, 'EADDRINUSE', /127\.0\.0\.1:\d+\/udp.*listens there/],

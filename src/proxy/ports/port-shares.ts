@@ -1,0 +1,95 @@
+/**
+ * Whose share a publication is: the host's own, the agent's, or a guest's. It takes a place and its sockets. When either
+ * runs short, the guest that has the most loses the one that it published last.
+ */
+import { Chain, type Chained } from '../../base/chain.ts';
+import type { Account, Budget } from '../../base/shares/budget.ts';
+import { Owner } from '../../base/shares/owner.ts';
+import type { Guest } from '../../stack/guest.ts';
+
+export interface PortShareDeps {
+  readonly places: Budget;
+  readonly sockets: Budget;
+  /** End a publication that has a share. */
+  withdraw(share: PortShare): void;
+}
+
+/** One publication's. */
+export class PortShare implements Chained<PortShare> {
+  chainNext: PortShare | undefined = undefined;
+  chainPrev: PortShare | undefined = undefined;
+  private readonly holder: Holder;
+  private readonly sockets: number;
+
+  constructor(holder: Holder, sockets: number) {
+    this.holder = holder;
+    this.sockets = sockets;
+    holder.held.add(this);
+  }
+
+  /** Called once, when the publication is over or did not come to be. */
+  give(): void {
+    const { held, places, sockets } = this.holder;
+    held.delete(this);
+    places.give();
+    sockets.give(this.sockets);
+  }
+}
+
+interface Holder {
+  readonly held: Chain<PortShare>;
+  readonly places: Account;
+  readonly sockets: Account;
+}
+
+export class PortShares {
+  private readonly deps: PortShareDeps;
+  private readonly host: Holder;
+  private readonly agent: Holder;
+  private readonly byGuest = new WeakMap<Guest, Holder>();
+
+  constructor(deps: PortShareDeps) {
+    const { places, sockets } = deps;
+    this.deps = deps;
+    this.host = { held: new Chain(), places: places.host, sockets: sockets.host };
+    this.agent = this.holderFor(new Owner('agent'));
+  }
+
+  /**
+   * @param owner undefined: the host itself
+   * @param sockets that it listens on
+   * @returns undefined when there is no room
+   */
+  take(owner: Guest | 'agent' | undefined, sockets: number): PortShare | undefined {
+    const holder = this.holderOf(owner);
+    if (!holder.places.take()) return undefined;
+    if (holder.sockets.take(sockets)) return new PortShare(holder, sockets);
+    holder.places.give();
+    return undefined;
+  }
+
+  private holderOf(owner: Guest | 'agent' | undefined): Holder {
+    if (owner === undefined) return this.host;
+    if (owner === 'agent') return this.agent;
+    const known = this.byGuest.get(owner);
+    if (known !== undefined) return known;
+    const holder = this.holderFor(owner.owner);
+    this.byGuest.set(owner, holder);
+    return holder;
+  }
+
+  private holderFor(owner: Owner): Holder {
+    const held = new Chain<PortShare>();
+    const evict = (): boolean => {
+      if (held.last === undefined) return false;
+      this.deps.withdraw(held.last);
+      return true;
+    };
+    const { places, sockets } = this.deps;
+    return {
+      held,
+      places: owner.share(places, { evict }),
+      sockets: owner.share(sockets, { evict }),
+    };
+  }
+}
