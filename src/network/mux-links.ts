@@ -2,6 +2,7 @@
 
 import type { Log } from '../base/log.ts';
 import { plainCount } from '../base/no-bytes.ts';
+import type { Budget } from '../base/shares/budget.ts';
 import type { Clock, Instant } from '../base/time.ts';
 import type { MuxLinkView, MuxPeerView } from '../control/network-view.ts';
 import type { IpDestination } from '../mux/destination.ts';
@@ -39,6 +40,8 @@ export interface MuxLinksDeps {
   readonly guests: Guests;
   readonly dialGuest: DialGuest;
   readonly flusher: FlushScheduler;
+  /** Descriptors. */
+  readonly sockets: Budget;
   /** Of Unix sockets that links listen on. */
   readonly socketMode: number;
 }
@@ -59,13 +62,14 @@ export class MuxLinks {
       log,
       isAllowed: (target) =>
         isAllowed(rules, target) && (target.proto === 'unix' || opensTarget(target)),
+      sockets: deps.sockets,
       keepaliveS,
     });
     this.peers = new MuxPeers({
       clock,
       log,
-      onRequest: (now, request) => {
-        if (!serves(now, request)) this.dialer.onRequest(now, request);
+      onRequest: (now, request, { link }) => {
+        if (!serves(now, request)) this.dialer.onRequest(now, request, link.name);
       },
     });
     this.carrier = new MuxCarrier({ clock, log, peers: this.peers, sourceAddress });

@@ -148,6 +148,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       opensTarget: ({ proto, address, port }) =>
         destinations.opensTarget(stack.guests.nobody, proto, address, port),
       sourceAddress: config.sourceAddress,
+      sockets: this.dataPath.sockets,
       keepaliveS,
       serves: (now, request) => this.guestApi?.onChannel(now, request) ?? false,
       clock,

@@ -49,7 +49,8 @@ export class Agent {
     this.peers = new MuxPeers({
       ...deps,
       options: { extended: !plain },
-      onRequest: (now, channelRequest) => this.dialer.onRequest(now, channelRequest),
+      onRequest: (now, channelRequest, { link }) =>
+        this.dialer.onRequest(now, channelRequest, link.name),
     });
     this.carrier = new MuxCarrier({ ...deps, peers: this.peers });
   }

@@ -3,10 +3,10 @@
  * to a UDP port, and answered by the outcome. The agent uses it to reach the guest's
  * servers; the host, to let a guest reach what it was explicitly allowed to.
  */
-import { Chain } from '../../base/chain.ts';
 import { Counters } from '../../base/counters.ts';
 import { type IpAddress, ipv4 } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
+import type { Budget } from '../../base/shares/budget.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import { type Destination, formatDestination, type IpDestination } from '../../mux/destination.ts';
 import type { RefusalReason } from '../../mux/reason.ts';
@@ -14,13 +14,16 @@ import type { ChannelRequest } from '../../mux/request.ts';
 import { connectStream } from '../../native/stream/connect-stream.ts';
 import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/host-stream.ts';
 import { NO_FLUSH } from '../flush-scheduler.ts';
-import { ChannelSplice } from './channel-splice.ts';
+import { DialedSplice } from './dialed-splice.ts';
+import { DialerSockets, type SocketHolder } from './dialer-sockets.ts';
 import { UdpTarget } from './udp-target.ts';
 
 export interface TargetDialerDeps {
   readonly clock: Clock;
   readonly log: Log;
   isAllowed(target: Destination): boolean;
+  /** Descriptors, where they are shared with others. */
+  readonly sockets?: Budget;
   readonly connectTimeoutMs?: number;
   /** Idle time before a target is probed, in s. */
   readonly keepaliveS?: number | undefined;
@@ -34,18 +37,17 @@ const CONNECT_TIMEOUT_MS = 20_000;
 export class TargetDialer {
   readonly counts: Counters<DialerCount> = new Counters();
   private readonly deps: TargetDialerDeps;
-  private readonly splices = new Chain<ChannelSplice>();
+  /** Connections joined now. */
+  active = 0;
+  /** By the name of the link. */
+  private readonly byLink = new Map<string, DialerSockets>();
 
   constructor(deps: TargetDialerDeps) {
     this.deps = deps;
   }
 
-  /** Connections joined now. */
-  get active(): number {
-    return this.splices.size;
-  }
-
-  onRequest(now: Instant, request: ChannelRequest): void {
+  /** @param link that the peer is behind: its name */
+  onRequest(now: Instant, request: ChannelRequest, link: string): void {
     const target = resolved(request.destination);
     if (!this.deps.isAllowed(target)) {
       this.counts.add('prohibited');
@@ -55,49 +57,75 @@ export class TargetDialer {
     } else if (target.proto === 'udp' && target.port === 0) {
       this.counts.add('failed');
       request.refuse(now, 'unreachable', 'there is no UDP port 0');
-    } else if (target.proto === 'udp') this.dialUdp(now, request, target);
-    else this.dial(request, target);
+    } else if (target.proto === 'udp') this.dialUdp(now, request, target, this.socketsOf(link));
+    else this.dial(now, request, target, this.socketsOf(link));
   }
 
-  private dialUdp(now: Instant, request: ChannelRequest, target: IpDestination): void {
-    const udp = new UdpTarget(this.deps.clock, target);
+  private dialUdp(
+    now: Instant,
+    request: ChannelRequest,
+    target: IpDestination,
+    sockets: DialerSockets,
+  ): void {
+    const udp = new UdpTarget(this.deps.clock, target, sockets);
     const channel = request.accept(now, udp);
     if (channel === undefined) return;
     this.counts.add('connected');
     udp.join(now, channel);
   }
 
-  private dial(request: ChannelRequest, target: Destination): void {
-    const dial = new TargetDial(this.deps, this.counts, this.splices, request, target);
-    request.onCancelled = (): void => dial.cancel();
+  private dial(
+    now: Instant,
+    request: ChannelRequest,
+    target: Destination,
+    sockets: DialerSockets,
+  ): void {
+    if (!sockets.take()) {
+      this.counts.add('failed');
+      request.refuse(now, 'limit', 'no descriptor is left for it');
+      return;
+    }
+    sockets.add(new TargetDial(this, this.deps, sockets, request, target));
   }
 
   close(): void {
-    for (const splice of [...this.splices]) splice.abort();
+    for (const sockets of this.byLink.values()) sockets.close();
+  }
+
+  private socketsOf(link: string): DialerSockets {
+    const known = this.byLink.get(link);
+    if (known !== undefined) return known;
+    const sockets = new DialerSockets(link, this.deps.sockets);
+    this.byLink.set(link, sockets);
+    return sockets;
   }
 }
 
 /** One connect for a channel. */
-class TargetDial implements ConnectOwner {
+class TargetDial implements ConnectOwner, SocketHolder {
+  chainNext: SocketHolder | undefined = undefined;
+  chainPrev: SocketHolder | undefined = undefined;
+  activitySeen = 0;
+  readonly activity = 0;
+  private readonly dialer: TargetDialer;
   private readonly deps: TargetDialerDeps;
-  private readonly counts: Counters<DialerCount>;
-  private readonly splices: Chain<ChannelSplice>;
+  private readonly sockets: DialerSockets;
   private readonly request: ChannelRequest;
   private readonly target: Destination;
   private readonly connecting: Connecting;
   private readonly timer: NodeJS.Timeout;
 
   constructor(
+    dialer: TargetDialer,
     deps: TargetDialerDeps,
-    counts: Counters<DialerCount>,
-    splices: Chain<ChannelSplice>,
+    sockets: DialerSockets,
     request: ChannelRequest,
     target: Destination,
   ) {
     const { connectTimeoutMs = CONNECT_TIMEOUT_MS, keepaliveS } = deps;
+    this.dialer = dialer;
     this.deps = deps;
-    this.counts = counts;
-    this.splices = splices;
+    this.sockets = sockets;
     this.request = request;
     this.target = target;
     const at =
@@ -109,22 +137,27 @@ class TargetDial implements ConnectOwner {
       this.connecting.cancel();
       this.fail('timed-out', `no answer in ${connectTimeoutMs} ms`);
     }, connectTimeoutMs);
+    request.onCancelled = (): void => this.cancel();
   }
 
   onConnected(stream: HostStream): void {
     clearTimeout(this.timer);
     const { clock } = this.deps;
     this.request.onCancelled = undefined;
-    const splice = new ChannelSplice({ clock, flusher: NO_FLUSH }, () => {
-      this.splices.delete(splice);
+    const { dialer, sockets } = this;
+    const splice = new DialedSplice({ clock, flusher: NO_FLUSH }, () => {
+      dialer.active--;
+      sockets.delete(splice);
     });
     const channel = this.request.accept(clock.now(), splice);
     if (channel === undefined) {
+      sockets.delete(this);
       stream.reset();
       return;
     }
-    this.counts.add('connected');
-    this.splices.add(splice);
+    dialer.counts.add('connected');
+    dialer.active++;
+    sockets.replace(this, splice);
     splice.join(stream, channel);
   }
 
@@ -133,15 +166,22 @@ class TargetDial implements ConnectOwner {
   }
 
   /** The peer has given up. */
-  cancel(): void {
+  private cancel(): void {
     clearTimeout(this.timer);
-    this.counts.add('cancelled');
+    this.dialer.counts.add('cancelled');
     this.connecting.cancel();
+    this.sockets.delete(this);
+  }
+
+  evict(): void {
+    this.connecting.cancel();
+    this.fail('limit', 'others need its descriptor');
   }
 
   private fail(reason: RefusalReason, why: string): void {
     clearTimeout(this.timer);
-    this.counts.add(reason === 'refused' ? 'refused' : 'failed');
+    this.sockets.delete(this);
+    this.dialer.counts.add(reason === 'refused' ? 'refused' : 'failed');
     this.request.onCancelled = undefined;
     const text = formatDestination(this.target);
     this.deps.log.debug({ target: text, reason, why }, 'target not reached');

@@ -16,6 +16,7 @@ import {
   makeDatagramScratch,
 } from '../../mux/udp-encapsulation.ts';
 import { closeQuietly, type HostSocket, openHostSocket } from '../udp/host-socket.ts';
+import type { DialerSockets, SocketHolder } from './dialer-sockets.ts';
 
 const SCRATCH: Slab = makeDatagramScratch();
 const MAX_CLIENTS = 1024;
@@ -25,11 +26,29 @@ const SWEEP_MS = 10_000;
 /** Bytes queued for the kernel. */
 const MAX_IN_FLIGHT = 4 << 20;
 
-interface Client {
+class Client implements SocketHolder {
+  chainNext: SocketHolder | undefined = undefined;
+  chainPrev: SocketHolder | undefined = undefined;
+  activitySeen = 0;
   readonly name: string;
-  readonly peer: IpEndpoint | undefined;
   readonly host: HostSocket;
   usedAt: Instant;
+  private readonly target: UdpTarget;
+
+  constructor(target: UdpTarget, now: Instant, name: string, host: HostSocket) {
+    this.target = target;
+    this.name = name;
+    this.host = host;
+    this.usedAt = now;
+  }
+
+  get activity(): Instant {
+    return this.usedAt;
+  }
+
+  evict(): void {
+    this.target.drop(this);
+  }
 }
 
 export class UdpTarget implements MuxChannelHandler {
@@ -43,9 +62,11 @@ export class UdpTarget implements MuxChannelHandler {
   private sweeper: NodeJS.Timeout | undefined = undefined;
   private inFlight = 0;
   private over = false;
+  private readonly sockets: DialerSockets;
 
-  constructor(clock: Pick<Clock, 'now'>, target: IpDestination) {
+  constructor(clock: Pick<Clock, 'now'>, target: IpDestination, sockets: DialerSockets) {
     this.clock = clock;
+    this.sockets = sockets;
     this.target = target;
     this.targetText = target.address.toString();
   }
@@ -105,6 +126,7 @@ export class UdpTarget implements MuxChannelHandler {
       if (this.clients.size < MAX_CLIENTS) break;
       this.drop(oldest);
     }
+    if (!this.sockets.take()) return undefined;
     const host = openHostSocket(
       { family: this.target.address.family },
       {
@@ -123,9 +145,13 @@ export class UdpTarget implements MuxChannelHandler {
         },
       },
     );
-    if (typeof host === 'string') return undefined;
-    const client = { name, peer, host, usedAt: now };
+    if (typeof host === 'string') {
+      this.sockets.give();
+      return undefined;
+    }
+    const client = new Client(this, now, name, host);
     this.clients.set(name, client);
+    this.sockets.add(client);
     return client;
   }
 
@@ -139,8 +165,10 @@ export class UdpTarget implements MuxChannelHandler {
     this.channel?.shutdown(now);
   }
 
-  private drop(client: Client): void {
+  /** @internal for clients */
+  drop(client: Client): void {
     this.clients.delete(client.name);
+    this.sockets.delete(client);
     closeQuietly(client.host.socket);
   }
 

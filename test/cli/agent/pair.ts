@@ -1,4 +1,5 @@
 /** hawser's end of the multiplexer and an agent, in one process, over real sockets. */
+
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -6,6 +7,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Log } from '../../../src/base/log.ts';
+import { Budget } from '../../../src/base/shares/budget.ts';
 import { Agent } from '../../../src/cli/agent/agent.ts';
 import { parseAgentArguments } from '../../../src/cli/agent/arguments.ts';
 import { acceptStreams } from '../../../src/native/stream/accept-streams.ts';
@@ -62,6 +64,7 @@ export class Pair {
       dialGuest: () => undefined,
       flusher: { schedule: () => {} },
       socketMode: 0o600,
+      sockets: new Budget('sockets', 1 << 16),
     });
     await this.host.open();
     return this.host;
