@@ -6,8 +6,8 @@
  * {@link reportFault}, then ends its flow. Faults are counted by seam, and logged with their stack once per place in
  * the code. Where no watch is installed, as in unit tests, the exception propagates.
  *
- * The watchers are the process's, the one state of a module that there is: what calls in from outside does not say of which
- * network it is. So each of two networks in a process counts, and logs, the faults of both.
+ * The watches belong to the process, because an entry point does not know which network it serves: each of two networks in
+ * a process counts, and logs, the faults of both.
  */
 import { Counters } from './counters.ts';
 import type { Log } from './log.ts';

@@ -230,7 +230,7 @@ for (const [way, bindings] of [
       owner.reads = false;
       await until(() => owner.lent === undefined);
       const stoppedAt = owner.length;
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
       assert.ok(owner.length <= stoppedAt + READ_BUFFER.length);
       owner.reads = true;
       stream.resume();

@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Log } from '../../src/base/log.ts';
@@ -37,7 +45,7 @@ describe('lease file', () => {
   it('writes a moment after the change by itself', async () => {
     const file = new LeaseFile(path, SILENT, 0);
     file.save([LEASE]);
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    while (!existsSync(path)) await new Promise((resolve) => setImmediate(resolve));
     assert.match(readFileSync(path, 'utf8'), /192\.168\.127\.2/);
   });
 

@@ -209,7 +209,7 @@ describe('stack/fragments', () => {
     }
   });
 
-  it('gives up after 30 seconds, and tells when it knows the start (RFC 1122 §3.3.2)', () => {
+  it('gives up after 30 seconds, and reports it when it has the start (RFC 1122 §3.3.2)', () => {
     const [a, b] = cut(l4, 24);
     assert.ok(a && b);
     const s = new Script().frames(a);
