@@ -1,11 +1,11 @@
 /**
  * What a good guest, the control API and the machine feel while another guest attacks.
  *
- *     npm run bench:hostile -- [--only NAME,...] [--seconds N] [--patience N] [--build DIR] [--out DIR] [--list]
+ *     npm run bench:hostile -- [--only NAME,...] [--seconds N] [--patience N] [--build DIR] [--out DIR] [--docs] [--list]
  *
- * Each attack meets a daemon of its own, which has `--patience` seconds to be as before. As root, on Linux. Status 1 when a bound does not hold.
+ * Each attack meets a daemon of its own, which has `--patience` seconds to be as before; `--docs` puts the table into `docs/security.md`. As root, on Linux. Status 1 when a bound does not hold.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -15,11 +15,13 @@ import { Lab } from '../rig/lab.ts';
 import { PACKAGE_ROOT } from '../rig/tools.ts';
 import { ATTACKS, type Attack } from './attacks.ts';
 import { type Baseline, type Measured, measureAttack, measureBaseline } from './measure.ts';
-import { attackTable } from './report.ts';
+import { attackTable, replaceTable } from './report.ts';
 import { Scene } from './scene.ts';
 import { failures } from './verdict.ts';
 
+const DOCUMENT = join(PACKAGE_ROOT, 'docs/security.md');
 const PRIORITY = -10;
+const WHY_CHARS = 400;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 const { values } = parseArgs({
@@ -29,6 +31,7 @@ const { values } = parseArgs({
     patience: { type: 'string', default: '62' },
     build: { type: 'string', default: PACKAGE_ROOT },
     out: { type: 'string', default: '.' },
+    docs: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
   },
 });
@@ -83,7 +86,8 @@ async function measureAll(attacks: readonly Attack[], seconds: number): Promise<
       const wrong = failures(one, base);
       say(`${attack.name}: ${wrong.length === 0 ? 'holds' : wrong.join('; ')}  ${one.attacker}`);
     } catch (error) {
-      say(`${attack.name}: not measured: ${error instanceof Error ? error.message : error}`);
+      const why = error instanceof Error ? error.message : String(error);
+      say(`${attack.name}: not measured: ${why.slice(-WHY_CHARS)}`);
     }
   }
   write(base, measured);
@@ -95,9 +99,12 @@ async function measureAll(attacks: readonly Attack[], seconds: number): Promise<
 function write(base: Baseline, attacks: readonly Measured[]): void {
   const table = attackTable(base, attacks);
   mkdirSync(values.out, { recursive: true });
+  const about = `${describeMachine()}, Node ${process.version}, ${values.seconds} s each.`;
   const results = { machine: describeMachine(), base, attacks };
   writeFileSync(join(values.out, 'hostile.json'), `${JSON.stringify(results, undefined, 1)}\n`);
   writeFileSync(join(values.out, 'hostile.md'), `${table}\n`);
+  if (values.docs)
+    writeFileSync(DOCUMENT, replaceTable(readFileSync(DOCUMENT, 'utf8'), `${about}\n\n${table}`));
   process.stdout.write(`${table}\n`);
 }
 

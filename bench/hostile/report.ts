@@ -66,3 +66,14 @@ export function attackTable(base: Baseline, attacks: readonly Measured[]): strin
     ...attacks.map((measured) => attackRow(measured, base)),
   ].join('\n');
 }
+
+const BEGIN = '<!-- attacks: npm run bench:hostile -- --docs -->';
+const END = '<!-- end of attacks -->';
+
+/** Put the table where a document has its place. @throws Error when it has none */
+export function replaceTable(document: string, table: string): string {
+  const begin = document.indexOf(BEGIN);
+  const end = document.indexOf(END);
+  if (begin < 0 || end < begin) throw new Error(`no place for the table: ${BEGIN} ... ${END}`);
+  return `${document.slice(0, begin)}${BEGIN}\n${table}\n${document.slice(end)}`;
+}

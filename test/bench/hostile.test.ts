@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { ATTACKS } from '../../bench/hostile/attacks.ts';
 import type { Seen } from '../../bench/hostile/daemon-watch.ts';
 import type { Measured, Phase } from '../../bench/hostile/measure.ts';
-import { attackTable } from '../../bench/hostile/report.ts';
+import { attackTable, replaceTable } from '../../bench/hostile/report.ts';
 import type { Service, Services } from '../../bench/hostile/steady.ts';
 import { ALL_KINDS, failures } from '../../bench/hostile/verdict.ts';
 
@@ -78,5 +79,16 @@ describe('bench: hostile', () => {
     assert.equal(lines.length, 6);
     assert.match(lines[4] ?? '', /^\| arp: .* \| 100.0 \| .* \| 40 of 2048 \| 1 \| 100.0 \|$/);
     assert.match(lines[5] ?? '', /^\| \*\*arp\*\*: .* \| 0.0 \| 4.0 \| /);
+  });
+
+  it('the table has its place in the document', () => {
+    const [begin, end] = [
+      '<!-- attacks: npm run bench:hostile -- --docs -->',
+      '<!-- end of attacks -->',
+    ];
+    const text = replaceTable(`before\n${begin}\nold\n${end}\nafter\n`, '| new |');
+    assert.equal(text, `before\n${begin}\n| new |\n${end}\nafter\n`);
+    assert.throws(() => replaceTable(`${end}${begin}`, ''), /no place/);
+    assert.doesNotThrow(() => replaceTable(readFileSync('docs/security.md', 'utf8'), ''));
   });
 });
