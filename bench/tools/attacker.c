@@ -95,9 +95,11 @@ static void arp_flood(struct link *l) {
   }
 }
 static void dhcp(struct link *l) { // DISCOVER and REQUEST, each of another machine
-  uint8_t b[300];
+  uint8_t b[300], own[6];
+  memcpy(own, l->mac, 6);
   WHILE_ROOM(l, 400) {
     uint32_t r = rnd(l); int request = r & 1;
+    w16(l->mac, 0x0200); w32(l->mac + 2, r);
     memset(b, 0, sizeof b);
     b[0] = 1; b[1] = 1; b[2] = 6; w32(b + 4, r); w16(b + 10, 0x8000); w16(b + 28, 0x0200); w32(b + 30, r);
     w32(b + 236, 0x63825363);
@@ -108,6 +110,7 @@ static void dhcp(struct link *l) { // DISCOVER and REQUEST, each of another mach
     struct udp u = {0, 0xffffffff, 68, 67, BROADCAST};
     udp(l, &u, b, sizeof b);
   }
+  memcpy(l->mac, own, 6);
 }
 static void ndp(struct link *l) { // neighbour solicitations, advertisements and router advertisements
   WHILE_ROOM(l, 96) {
