@@ -20,7 +20,7 @@ import { Scene } from './scene.ts';
 import { failures } from './verdict.ts';
 
 const DOCUMENT = join(PACKAGE_ROOT, 'docs/security.md');
-const PRIORITY = -10;
+const PRIORITY = -20;
 const WHY_CHARS = 400;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
