@@ -20,6 +20,7 @@ import { Scene } from './scene.ts';
 import { failures } from './verdict.ts';
 
 const DOCUMENT = join(PACKAGE_ROOT, 'docs/security.md');
+const AUTOGROUP = '/proc/self/autogroup';
 const PRIORITY = -20;
 const WHY_CHARS = 400;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
@@ -38,6 +39,18 @@ const { values } = parseArgs({
 const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
 };
+
+/** Above what else runs on the machine. Where sessions are scheduled as groups, the group's own niceness counts. */
+function goFirst(): () => void {
+  setPriority(PRIORITY);
+  try {
+    const before = /nice (-?\d+)/.exec(readFileSync(AUTOGROUP, 'utf8'))?.[1] ?? '0';
+    writeFileSync(AUTOGROUP, `${PRIORITY}`);
+    return () => writeFileSync(AUTOGROUP, before);
+  } catch {
+    return () => {}; // the kernel has no such groups
+  }
+}
 
 async function inScene<T>(
   descriptors: number | undefined,
@@ -115,6 +128,10 @@ if (values.list) {
   say(`the attacks need: ${missing.join('; ')}`);
   process.exitCode = 1;
 } else {
-  setPriority(PRIORITY);
-  process.exitCode = (await measureAll(chosen(), Number(values.seconds))) ? 0 : 1;
+  const restore = goFirst();
+  try {
+    process.exitCode = (await measureAll(chosen(), Number(values.seconds))) ? 0 : 1;
+  } finally {
+    restore();
+  }
 }
