@@ -21,6 +21,8 @@ import { Steady } from './steady.ts';
 
 /** For `nice`: daemon and attacker, below what measures. */
 const LOWER = '5';
+/** With `DAEMON_NODE_OPTIONS` more for the daemon's Node: a profile, say. */
+const PROBE = join(PACKAGE_ROOT, 'dist/bench/hostile/probe.js');
 const READY_FD = 3;
 const PROBE_FD = 4;
 const PORTS = { good: 5300, evil: 5400, source: 5401, dns: 5353, agent: 5600 } as const;
@@ -146,7 +148,7 @@ function startDaemon(lab: Lab, options: SceneOptions): Running {
     {
       env: {
         XDG_RUNTIME_DIR: lab.dir,
-        NODE_OPTIONS: `--import=${join(PACKAGE_ROOT, 'dist/bench/hostile/probe.js')}`,
+        NODE_OPTIONS: `--import=${PROBE} ${process.env['DAEMON_NODE_OPTIONS'] ?? ''}`,
         HAWSER_PROBE_FD: `${PROBE_FD}`,
       },
       extraPipes: 2,
