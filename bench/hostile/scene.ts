@@ -21,7 +21,8 @@ import { Steady } from './steady.ts';
 
 /** For `nice`: daemon and attacker, below what measures. */
 const LOWER = '5';
-/** With `DAEMON_NODE_OPTIONS` more for the daemon's Node: a profile, say. */
+/** For the daemon's Node, separated by spaces: a profile, say. */
+const NODE_ARGS = (process.env['DAEMON_NODE_ARGS'] ?? '').split(' ').filter(Boolean);
 const PROBE = join(PACKAGE_ROOT, 'dist/bench/hostile/probe.js');
 const READY_FD = 3;
 const PROBE_FD = 4;
@@ -138,7 +139,8 @@ function startDaemon(lab: Lab, options: SceneOptions): Running {
   return lab.start(
     lab.host,
     [
-      ...['nice', '-n', LOWER, 'prlimit', `--nofile=${descriptors}`, process.execPath, main, 'run'],
+      ...['nice', '-n', LOWER, 'prlimit', `--nofile=${descriptors}`, process.execPath],
+      ...[...NODE_ARGS, main, 'run'],
       ...['--ready-fd', `${READY_FD}`, '--log-format', 'json'],
       ...['--listen', `qemu:${lab.path('good.sock')}`, '--listen', `qemu:${lab.path('evil.sock')}`],
       ...['--dns', `127.0.0.1#${PORTS.dns}`, '--guest-api', 'on'],
@@ -148,7 +150,7 @@ function startDaemon(lab: Lab, options: SceneOptions): Running {
     {
       env: {
         XDG_RUNTIME_DIR: lab.dir,
-        NODE_OPTIONS: `--import=${PROBE} ${process.env['DAEMON_NODE_OPTIONS'] ?? ''}`,
+        NODE_OPTIONS: `--import=${PROBE}`,
         HAWSER_PROBE_FD: `${PROBE_FD}`,
       },
       extraPipes: 2,
