@@ -28,6 +28,11 @@ export class EventDelivery {
     this.handler = handler;
   }
 
+  /** Requests and channels to report about. */
+  get owed(): number {
+    return this.queued.length + this.session.requests.length;
+  }
+
   get pending(): boolean {
     return this.queued.length > 0 || this.session.requests.length > 0;
   }

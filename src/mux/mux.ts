@@ -109,6 +109,11 @@ export class Mux implements ChannelPort {
     return this.session.link.rttMs;
   }
 
+  /** Requests and channels that the end of the batch will report about. */
+  get owed(): number {
+    return this.events.owed;
+  }
+
   /** Channels not yet closed by both ends. */
   get channelCount(): number {
     return this.session.channels.size;

@@ -55,7 +55,7 @@ export class MuxLinks {
 
   constructor(deps: MuxLinksDeps) {
     this.deps = deps;
-    const { clock, log, sourceAddress, serves, keepaliveS, opensTarget } = deps;
+    const { clock, log, turns, sourceAddress, serves, keepaliveS, opensTarget } = deps;
     const rules = deps.allow.flatMap((text) => parseTargetRule(text) ?? []);
     this.dialer = new TargetDialer({
       clock,
@@ -68,6 +68,7 @@ export class MuxLinks {
     this.peers = new MuxPeers({
       clock,
       log,
+      turns,
       onRequest: (now, request, { link }) => {
         if (!serves(now, request)) this.dialer.onRequest(now, request, link.name);
       },

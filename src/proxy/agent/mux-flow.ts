@@ -14,14 +14,18 @@ import type { MuxOptions } from '../../mux/options.ts';
 import type { MuxWriter } from '../../mux/writer.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
 import { LiveMux, type MuxEnd } from '../mux/live-mux.ts';
+import { feedMux } from '../mux/mux-reader.ts';
 import type { MuxSocketHandler } from '../mux/mux-socket.ts';
+import type { TurnShare, Turns, TurnWork } from '../turns.ts';
 
 const SLAB_LEN = 128 << 10;
 /** The longest reservation. */
 const RESERVE_LEN = 65_600;
 const SPACE_WANTED = 16 << 10;
+/** What is processed within the batch of the flow's own link; the rest waits for a turn. */
+const BATCH_LEN = 16 << 10;
 
-export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string> {
+export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>, TurnWork {
   readonly mux: Mux;
   readonly slab: Slab = makeSlab(SLAB_LEN);
   room = 0;
@@ -34,13 +38,18 @@ export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>
   private filled = 0;
   private waiting = false;
   private over = false;
+  private readonly share: TurnShare | undefined;
 
-  /** @param flusher of the stack that the flow belongs to */
+  /**
+   * @param flusher of the stack that the flow belongs to
+   * @param turns absent where nobody else shares the event loop
+   */
   constructor(
     clock: Pick<Clock, 'now'>,
     options: MuxOptions,
     handler: MuxSocketHandler,
     flusher: FlushScheduler,
+    turns?: Turns,
   ) {
     this.clock = clock;
     this.handler = handler;
@@ -50,6 +59,7 @@ export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>
       onEnd: (now, reason) => this.end(now, reason),
     });
     this.mux = this.live.mux;
+    this.share = turns?.join(this);
   }
 
   /** Use the flow, which may be opening, that was made with this as its handler. */
@@ -76,14 +86,37 @@ export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>
   }
 
   onReadable(now: Instant): void {
-    const { flow } = this;
-    while (flow !== undefined && !this.over && flow.receivedLen > 0) {
-      const run = flow.readable();
-      this.mux.onBytes(now, slabOver(run), 0, run.length);
-      flow.release(now, run.length);
-    }
-    this.mux.onBatchEnd(now);
+    const { share } = this;
+    if (share?.isWaiting === true) return;
+    let room = share === undefined ? Number.POSITIVE_INFINITY : BATCH_LEN;
+    while (room > 0 && this.hasBytes) room -= this.read(now, room, undefined);
     this.flusher.schedule();
+    if (this.hasBytes) share?.wait();
+  }
+
+  onTurn(now: Instant): void {
+    const { share } = this;
+    if (share?.begin(now) !== true) return;
+    do {
+      if (!this.hasBytes) break;
+      this.read(now, SLAB_LEN, share);
+    } while (share.more());
+    this.flusher.schedule();
+    share.end(this.hasBytes);
+  }
+
+  private get hasBytes(): boolean {
+    return !this.over && this.flow !== undefined && this.flow.receivedLen > 0;
+  }
+
+  /** @returns bytes that were processed */
+  private read(now: Instant, maxLen: number, share: TurnShare | undefined): number {
+    const { flow } = this;
+    const run = flow?.readable();
+    if (flow === undefined || run === undefined) return 0;
+    const done = feedMux(now, this.mux, slabOver(run), 0, Math.min(run.length, maxLen), share);
+    if (!this.over) flow.release(now, done);
+    return done;
   }
 
   onWritable(now: Instant): void {

@@ -18,6 +18,7 @@ import { streamOverSocket } from '../../native/stream/stream-over-socket.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
 import type { MuxEnd } from '../mux/live-mux.ts';
 import { MuxSocket, type MuxSocketHandler } from '../mux/mux-socket.ts';
+import type { Turns } from '../turns.ts';
 import { MuxFlow } from './mux-flow.ts';
 
 /** A link to peers. */
@@ -32,6 +33,8 @@ export interface PeersDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly options?: Omit<MuxOptions, 'role'>;
+  /** Absent where nobody else shares the event loop. */
+  readonly turns?: Turns;
   /** Peers at a time; more are refused. */
   readonly limit?: number;
   /** The peer opens a channel. */
@@ -109,7 +112,8 @@ export class MuxPeers {
     onEnd: PeerEndHandler,
   ): Peer {
     const peer = this.make(link, role, onEnd);
-    const mux = new MuxSocket(this.deps.clock, { ...this.deps.options, role }, peer);
+    const { clock, options, turns } = this.deps;
+    const mux = new MuxSocket(clock, { ...options, role }, peer, turns);
     peer.mux = mux.mux;
     peer.destroy = () => mux.destroy();
     this.all.add(peer);
@@ -123,9 +127,9 @@ export class MuxPeers {
    * @returns undefined when there is no flow: nothing was started, and `onEnd` is not called
    */
   addFlow({ link, role, flusher, dial, isOpen, onEnd }: FlowPeer): Peer | undefined {
-    const { clock, options } = this.deps;
+    const { clock, options, turns } = this.deps;
     const peer = this.make(link, role, onEnd);
-    const carrier = new MuxFlow(clock, { ...options, role }, peer, flusher);
+    const carrier = new MuxFlow(clock, { ...options, role }, peer, flusher, turns);
     peer.mux = carrier.mux;
     peer.destroy = () => carrier.destroy();
     const flow = dial(carrier);

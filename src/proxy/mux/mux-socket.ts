@@ -2,16 +2,19 @@
  * A multiplexer over a stream socket.
  *
  * Frames are handled in place where they were read to; what one turn of the event loop caused leaves in
- * one write.
+ * one write. What a read leaves for a later turn is copied, and the socket is not read meanwhile.
  */
-import { type Slab, slabOver } from '../../base/slab.ts';
+import { copyBytes } from '../../base/copy-bytes.ts';
+import { makeSlab, type Slab, slabOver } from '../../base/slab.ts';
 import type { Clock } from '../../base/time.ts';
 import type { Destination, IpEndpoint } from '../../mux/destination.ts';
 import type { Mux } from '../../mux/mux.ts';
 import type { MuxChannel, MuxChannelHandler } from '../../mux/mux-channel.ts';
 import type { MuxOptions } from '../../mux/options.ts';
 import type { HostStream, HostStreamOwner } from '../../native/stream/host-stream.ts';
+import type { TurnShare, Turns, TurnWork } from '../turns.ts';
 import { LiveMux, type MuxEnd, type MuxEvents } from './live-mux.ts';
+import { feedMux } from './mux-reader.ts';
 import { MuxSlabWriter } from './mux-slab-writer.ts';
 
 /**
@@ -26,7 +29,7 @@ export interface MuxSocketHandler extends MuxEvents {
   onClosed(reason: MuxEnd, error: Error | undefined): void;
 }
 
-export class MuxSocket implements HostStreamOwner {
+export class MuxSocket implements HostStreamOwner, TurnWork {
   readonly mux: Mux;
   private readonly clock: Clock;
   private readonly handler: MuxSocketHandler;
@@ -37,8 +40,12 @@ export class MuxSocket implements HostStreamOwner {
   /** To be closed once everything is written. */
   private finishing = false;
   private closed = false;
+  private readonly share: TurnShare | undefined;
+  /** Read and not processed. */
+  private rest: Slab | undefined = undefined;
 
-  constructor(clock: Clock, options: MuxOptions, handler: MuxSocketHandler) {
+  /** @param turns absent where nobody else shares the event loop */
+  constructor(clock: Clock, options: MuxOptions, handler: MuxSocketHandler, turns?: Turns) {
     this.clock = clock;
     this.handler = handler;
     this.writer = new MuxSlabWriter(
@@ -50,6 +57,7 @@ export class MuxSocket implements HostStreamOwner {
       onEnd: (_now, reason) => this.end(reason),
     });
     this.mux = this.live.mux;
+    this.share = turns?.join(this);
   }
 
   /**
@@ -59,9 +67,10 @@ export class MuxSocket implements HostStreamOwner {
    */
   attach(stream: HostStream, early?: Uint8Array): void {
     this.stream = stream;
-    stream.start(this, false, READ_SLAB.bytes);
+    const hasEarly = early !== undefined && early.length > 0;
+    stream.start(this, hasEarly, READ_SLAB.bytes);
     this.live.start(this.clock.now());
-    if (early !== undefined && early.length > 0) this.onBytes(slabOver(early), early.length);
+    if (hasEarly && this.take(slabOver(early), early.length)) stream.resume();
   }
 
   /** Open a channel; see `Mux.open`. */
@@ -84,8 +93,13 @@ export class MuxSocket implements HostStreamOwner {
   }
 
   onHostBytes(_bytes: Uint8Array, len: number): boolean {
-    this.onBytes(READ_SLAB, len);
-    return !this.closed;
+    return this.take(READ_SLAB, len);
+  }
+
+  onTurn(): void {
+    const { rest } = this;
+    this.rest = undefined;
+    if (rest !== undefined && this.take(rest, rest.bytes.length)) this.stream?.resume();
   }
 
   onHostWritten(): void {
@@ -101,10 +115,18 @@ export class MuxSocket implements HostStreamOwner {
     this.close(code);
   }
 
-  private onBytes(slab: Slab, len: number): void {
-    const now = this.clock.now();
-    this.mux.onBytes(now, slab, 0, len);
-    this.mux.onBatchEnd(now);
+  /** @returns whether more is to be read */
+  private take(slab: Slab, len: number): boolean {
+    const { clock, mux, share } = this;
+    if (this.closed) return false;
+    const now = clock.now();
+    let done = 0;
+    if (share?.begin(now) !== false) {
+      done = feedMux(now, mux, slab, 0, len, share);
+      share?.end(done < len && !this.closed);
+    }
+    if (done < len && !this.closed) this.rest = copyOf(slab, done, len);
+    return done === len && !this.closed;
   }
 
   private end(reason: MuxEnd): void {
@@ -129,4 +151,10 @@ export class MuxSocket implements HostStreamOwner {
       this.handler.onClosed(reason, code === undefined ? undefined : new Error(code));
     });
   }
+}
+
+function copyOf({ bytes }: Slab, from: number, to: number): Slab {
+  const copy = makeSlab(to - from);
+  copyBytes(bytes, from, copy.bytes, 0, to - from);
+  return copy;
 }
