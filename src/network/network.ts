@@ -197,6 +197,7 @@ class RunningNetwork implements Network, DaemonNetwork {
         dns: this.dns.counts,
         dhcp: dhcp.counts,
         'dhcp-drops': dhcp.drops,
+        ...(this.guestApi === undefined ? {} : { 'guest-api': this.guestApi.counts }),
         refusals,
         faults: this.faults.counts,
         mux: this.mux.carrier.counts,

@@ -8,10 +8,10 @@
  */
 import { Chain, type Chained } from '../base/chain.ts';
 import { type Instant, NEVER } from '../base/time.ts';
-import type { Guest } from '../stack/guest.ts';
 
-export interface ServiceClient<C> extends Chained<C> {
-  readonly owner: Guest;
+export interface ServiceClient<C, O> extends Chained<C> {
+  /** The guest that it counts for. */
+  readonly owner: O;
   /** Written by the table only. */
   usedAt: Instant;
   /** It has been idle for its time. @returns whether it is to have that time once more, to answer */
@@ -28,11 +28,11 @@ export interface ServiceLimits {
 
 const SWEEP_MS = 1000;
 
-export class ServiceClients<C extends ServiceClient<C>> {
+export class ServiceClients<C extends ServiceClient<C, O>, O> {
   size = 0;
   private readonly limits: ServiceLimits;
   /** Of each guest, those used last at the end. */
-  private readonly byOwner = new Map<Guest, Chain<C>>();
+  private readonly byOwner = new Map<O, Chain<C>>();
   private sweepAt: Instant = NEVER;
 
   constructor(limits: ServiceLimits) {

@@ -4,22 +4,26 @@
  * through the agent.
  *
  * Node's HTTP server runs on the stack's own connections, and on channels. Guests are hostile: a connection that holds no
- * lease has a deadline for its request and its answer, whatever it sends; connections are
- * bounded for each guest and in total; leases are bounded by the table's ports of one guest. A guest is
- * identified by its address; all clients of the agent count as one. Browsers are kept out: they send an Origin with
+ * lease has a deadline for its request and its answer, whatever it sends; beyond a number of a guest, and in total, the
+ * one that waits longest gives way, of the guest that has most; leases are bounded by the table's ports of one guest.
+ * Ports belong to the address of a guest; all clients of the agent count as one. Browsers are kept out: they send an Origin with
  * every request that changes something.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { Chained } from '../../base/chain.ts';
+import { Counters } from '../../base/counters.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
 import type { Instant } from '../../base/time.ts';
 import type { ChannelRequest } from '../../mux/request.ts';
 import { acceptStream } from '../../proxy/mux/channel-stream.ts';
 import type { PortBook } from '../../proxy/ports/port-table.ts';
+import { type ServiceClient, ServiceClients } from '../../proxy/service-clients.ts';
 import { ByteDuplex, type DuplexContext, namesOf } from '../../proxy/stream/byte-duplex.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { TcpRequest } from '../../stack/flow.ts';
+import type { Guest } from '../../stack/guest.ts';
 import { createApiServer } from '../api-server.ts';
 import type { HeldConnections } from '../held-connections.ts';
 import { type ProblemError, problem, quoted } from '../problem.ts';
@@ -30,7 +34,7 @@ import { PORT_ROUTES } from './port-routes.ts';
 export const GUEST_API_PORT = 80;
 
 export interface GuestApiLimits {
-  /** Connections of one guest, and in total, that hold no lease. */
+  /** Connections of one guest, and in total, that hold no lease; beyond them one gives way. */
   readonly ofGuest: number;
   readonly total: number;
   /** Connections of one guest that hold a lease, or held one. */
@@ -46,8 +50,13 @@ export const GUEST_API_LIMITS: GuestApiLimits = {
   deadlineMs: 15_000,
 };
 
-/** A guest by its address, or the clients of the agent. */
-type Caller = IpAddress | 'agent';
+/** Connections ended late, or in favour of others; refused because their guest holds as many as it may. */
+export type GuestApiCount = 'late' | 'evicted' | 'refused';
+
+/** Whom a connection counts for: a guest, or all clients of the agent. */
+type Caller = Guest | 'agent';
+
+const SWEEP_MS = 1000;
 
 export interface GuestApiDeps {
   readonly ports: PortBook;
@@ -60,15 +69,23 @@ export interface GuestApiDeps {
 }
 
 export class GuestApi {
+  readonly counts: Counters<GuestApiCount> = new Counters();
   private readonly deps: GuestApiDeps;
   private readonly limits: GuestApiLimits;
   private readonly connections = new Map<Duplex, Connection>();
+  /** Of the connections, those that hold no lease. */
+  private readonly clients: ServiceClients<Connection, Caller>;
+  /** How many of the others a caller has. */
+  private readonly heldBy = new Map<Caller, number>();
   private readonly held: HeldConnections;
   private readonly admit: (connection: Duplex) => void;
+  private sweeper: NodeJS.Timeout | undefined = undefined;
 
   constructor(deps: GuestApiDeps, limits: GuestApiLimits = GUEST_API_LIMITS) {
     this.deps = deps;
     this.limits = limits;
+    const { ofGuest, total, deadlineMs } = limits;
+    this.clients = new ServiceClients({ ofGuest, total, idleMs: deadlineMs });
     const { ports, rules, version, log } = deps;
     const { server, held } = createApiServer(
       {
@@ -76,10 +93,12 @@ export class GuestApi {
         version,
         refusal: guestRefusal,
         target: (request) => {
-          const caller = this.callerOf(request);
-          const isAgent = caller === 'agent';
+          const { guest } = this.connectionOf(request);
           return {
-            ports: isAgent ? new AgentAccess(ports, rules) : new GuestAccess(ports, rules, caller),
+            ports:
+              guest === undefined
+                ? new AgentAccess(ports, rules)
+                : new GuestAccess(ports, rules, guest),
           };
         },
       },
@@ -89,14 +108,14 @@ export class GuestApi {
     this.held = held;
     this.admit = (connection) => server.emit('connection', connection);
     server.on('request', (request, response) => {
-      this.connections.get(request.socket)?.restart();
-      response.once('finish', () => this.connections.get(request.socket)?.restart());
+      this.onProgress(request.socket);
+      response.once('finish', () => this.onProgress(request.socket));
     });
   }
 
   /** A guest connects. */
   onRequest(now: Instant, request: TcpRequest): void {
-    if (!this.hasRoom(request.id.guest)) {
+    if (this.holdsTooMuch(request.owner)) {
       request.refuse(now, 'refused');
       return;
     }
@@ -106,7 +125,7 @@ export class GuestApi {
       duplex.destroy();
       return;
     }
-    this.serve(duplex, request.id.guest);
+    this.serve(duplex, request.owner, request.id.guest);
     duplex.join(flow);
   }
 
@@ -116,80 +135,105 @@ export class GuestApi {
     if (proto !== 'tcp' || request.destination.port !== GUEST_API_PORT) return false;
     const { context, gateway } = this.deps;
     if (!request.destination.address.equals(gateway)) return false;
-    if (!this.hasRoom('agent')) {
+    if (this.holdsTooMuch('agent')) {
       request.refuse(now, 'limit', 'there are too many connections');
       return true;
     }
     const stream = acceptStream(context.clock, request);
-    if (stream !== undefined) this.serve(stream, 'agent');
+    if (stream !== undefined) this.serve(stream, 'agent', undefined);
     return true;
   }
 
-  private serve(duplex: Duplex, caller: Caller): void {
-    const onLate = (): void => {
-      if (!this.held.has(duplex)) duplex.destroy();
-    };
-    const connection = new Connection(caller, this.limits.deadlineMs, onLate);
+  private serve(duplex: Duplex, owner: Caller, guest: IpAddress | undefined): void {
+    const connection = new Connection(duplex, owner, guest, this.counts);
     this.connections.set(duplex, connection);
+    this.clients.add(this.deps.context.clock.now(), connection);
+    this.sweeper ??= setInterval(() => this.sweep(), SWEEP_MS).unref();
     duplex.on('error', () => {}); // reset, or gone: 'close' follows
     duplex.once('close', () => {
-      connection.end();
       this.connections.delete(duplex);
+      if (connection.isHeld) this.addHeld(owner, -1);
+      else this.clients.remove(connection);
     });
     this.admit(duplex);
   }
 
   close(): void {
+    clearInterval(this.sweeper);
     for (const duplex of this.connections.keys()) duplex.destroy();
   }
 
-  private hasRoom(caller: Caller): boolean {
-    let own = 0;
-    let held = 0;
-    let total = 0;
-    for (const [duplex, connection] of this.connections) {
-      const isHeld = this.held.has(duplex);
-      if (!isHeld) total++;
-      if (!isSameCaller(connection.caller, caller)) continue;
-      if (isHeld) held++;
-      else own++;
-    }
-    const { limits } = this;
-    return own < limits.ofGuest && held < limits.heldByGuest && total < limits.total;
+  private sweep(): void {
+    this.clients.onTimeout(this.deps.context.clock.now());
+    if (this.clients.size > 0) return;
+    clearInterval(this.sweeper);
+    this.sweeper = undefined;
   }
 
-  private callerOf(request: IncomingMessage): Caller {
+  /** A request has come, or its answer has gone: the deadline begins again, or the connection holds a lease now. */
+  private onProgress(duplex: Duplex): void {
+    const connection = this.connections.get(duplex);
+    if (connection === undefined || connection.isHeld) return;
+    if (!this.held.has(duplex)) {
+      this.clients.use(this.deps.context.clock.now(), connection);
+      return;
+    }
+    connection.isHeld = true;
+    this.clients.remove(connection);
+    this.addHeld(connection.owner, 1);
+  }
+
+  private addHeld(owner: Caller, n: number): void {
+    const count = (this.heldBy.get(owner) ?? 0) + n;
+    if (count === 0) this.heldBy.delete(owner);
+    else this.heldBy.set(owner, count);
+  }
+
+  private holdsTooMuch(owner: Caller): boolean {
+    if ((this.heldBy.get(owner) ?? 0) < this.limits.heldByGuest) return false;
+    this.counts.add('refused');
+    return true;
+  }
+
+  private connectionOf(request: IncomingMessage): Connection {
     const connection = this.connections.get(request.socket);
     if (connection === undefined) throw problem(400, 'The connection has ended.');
-    return connection.caller;
+    return connection;
   }
 }
 
-const isSameCaller = (one: Caller, other: Caller): boolean =>
-  one === other || (one !== 'agent' && other !== 'agent' && one.equals(other));
+class Connection implements ServiceClient<Connection, Caller>, Chained<Connection> {
+  chainNext: Connection | undefined = undefined;
+  chainPrev: Connection | undefined = undefined;
+  usedAt: Instant = 0;
+  readonly owner: Caller;
+  /** Undefined for a client of the agent. */
+  readonly guest: IpAddress | undefined;
+  isHeld = false;
+  private readonly duplex: Duplex;
+  private readonly counts: Counters<GuestApiCount>;
 
-/** A guest's connection and its deadline, which begins again with each request and answer. */
-class Connection {
-  readonly caller: Caller;
-  private readonly deadlineMs: number;
-  private readonly onLate: () => void;
-  private timer: NodeJS.Timeout | undefined = undefined;
-
-  constructor(caller: Caller, deadlineMs: number, onLate: () => void) {
-    this.caller = caller;
-    this.deadlineMs = deadlineMs;
-    this.onLate = onLate;
-    this.restart();
+  constructor(
+    duplex: Duplex,
+    owner: Caller,
+    guest: IpAddress | undefined,
+    counts: Counters<GuestApiCount>,
+  ) {
+    this.duplex = duplex;
+    this.owner = owner;
+    this.guest = guest;
+    this.counts = counts;
   }
 
-  restart(): void {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(this.onLate, this.deadlineMs);
-    this.timer.unref();
+  expire(): boolean {
+    this.counts.add('late');
+    this.duplex.destroy();
+    return false;
   }
 
-  end(): void {
-    clearTimeout(this.timer);
+  evict(): void {
+    this.counts.add('evicted');
+    this.duplex.destroy();
   }
 }
 

@@ -31,7 +31,7 @@ export class GatewayDns {
   private readonly downstream: Downstream;
   private readonly clock: Clock;
   private readonly flusher: FlushScheduler;
-  private readonly clients: ServiceClients<DnsFlow>;
+  private readonly clients: ServiceClients<DnsFlow, Guest>;
 
   constructor(
     forwarder: DnsForwarder,
@@ -82,11 +82,11 @@ interface DnsFlowContext {
   readonly forwarder: DnsForwarder;
   readonly clock: Clock;
   readonly flusher: FlushScheduler;
-  readonly clients: ServiceClients<DnsFlow>;
+  readonly clients: ServiceClients<DnsFlow, Guest>;
 }
 
 /** One guest connection: queries in, framed answers out; ended when the guest has ended it. */
-class DnsFlow implements TcpFlowHandler, ServiceClient<DnsFlow>, Chained<DnsFlow> {
+class DnsFlow implements TcpFlowHandler, ServiceClient<DnsFlow, Guest>, Chained<DnsFlow> {
   chainNext: DnsFlow | undefined = undefined;
   chainPrev: DnsFlow | undefined = undefined;
   usedAt: Instant = 0;
