@@ -19,7 +19,14 @@ process.env['XDG_RUNTIME_DIR'] = dir;
 
 const ready = join(dir, 'ready');
 const listen = ['--listen', `qemu:${dir}/guest.sock`, '-p', '0:80', '-p', '0:53/udp'];
-const options = ['--ready-fd', `${openSync(ready, 'w')}`, '--log-level', 'warn'];
+const options = [
+  '--ready-fd',
+  `${openSync(ready, 'w')}`,
+  '--log-level',
+  'warn',
+  '--sandbox',
+  'off',
+];
 process.argv = [process.execPath, path, 'run', ...listen, ...options];
 const program = loadProgram(path);
 program.run();

@@ -139,6 +139,9 @@ function effective(
     guestTimeoutS: settings.guestTimeout ?? DEFAULT_GUEST_TIMEOUT_S,
     exitWithParent: settings.exitWithParent ?? false,
     exitWithReadyFd: settings.exitWithReadyFd ?? false,
+    user: settings.user,
+    sandbox: settings.sandbox ?? 'on',
+    sandboxAllow: (settings.sandboxAllow ?? []).map((path) => resolve(path)),
     log: {
       level: settings.logLevel ?? 'info',
       format: settings.logFormat,

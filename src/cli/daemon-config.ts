@@ -7,6 +7,9 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export const LOG_FORMATS = ['pretty', 'json'] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
+export const SANDBOX_MODES = ['on', 'off', 'strict'] as const;
+export type SandboxMode = (typeof SANDBOX_MODES)[number];
+
 export interface DaemonConfig extends NetworkConfig {
   readonly name: string;
   readonly api: ApiAddress;
@@ -20,6 +23,11 @@ export interface DaemonConfig extends NetworkConfig {
   readonly exitWithParent: boolean | number;
   /** End when nobody can read `readyFd` any more. */
   readonly exitWithReadyFd: boolean;
+  /** Whose rights the process takes on, by name or number; undefined: as started. */
+  readonly user: string | undefined;
+  readonly sandbox: SandboxMode;
+  /** Directories of files that are named later, by the control API. */
+  readonly sandboxAllow: readonly string[];
   readonly log: LogConfig;
 }
 

@@ -10,6 +10,7 @@ import { reportFault } from '../base/faults.ts';
 import type { Log } from '../base/log.ts';
 import type { ApiListener } from '../control/api-listener.ts';
 import { serveControlApi } from '../control/control-api.ts';
+import type { SandboxView } from '../control/network-view.ts';
 import { isInherited } from '../native/inherited-listeners.ts';
 import type { DaemonNetwork, OpenNetwork } from '../network/daemon-network.ts';
 import { EXIT_FAILURE, messageOf, RunError } from '../network/errors.ts';
@@ -31,12 +32,22 @@ export interface ProcessEvents {
   off(event: string, listener: (...args: unknown[]) => void): unknown;
 }
 
+/** What the process gives up. */
+export interface DaemonSandbox {
+  /** Directories that were made for sockets already, each before its parents. */
+  readonly made: readonly string[];
+  view(): SandboxView;
+  /** Called when everything accepts, before the readiness line. @throws RunError */
+  enterService(): void;
+}
+
 export interface DaemonDeps {
   readonly openNetwork: OpenNetwork;
   readonly log: Log;
   readonly version: string;
   readonly events: ProcessEvents;
   readonly graceMs: number;
+  readonly sandbox?: DaemonSandbox | undefined;
   /** End the process at once. */
   exit(status: number): void;
   /** Ports of this process that guests may reach, beside those that are published. */
@@ -93,7 +104,7 @@ class Daemon {
   failure: Error | undefined;
   private readonly options: DaemonConfig;
   private readonly deps: DaemonDeps;
-  private readonly owned = new OwnedPaths();
+  private readonly owned: OwnedPaths;
   private resolveStopped: () => void = () => {};
   private graceTimer: NodeJS.Timeout | undefined;
   private guestTimer: NodeJS.Timeout | undefined;
@@ -107,6 +118,7 @@ class Daemon {
   constructor(options: DaemonConfig, deps: DaemonDeps) {
     this.options = options;
     this.deps = deps;
+    this.owned = new OwnedPaths(deps.sandbox?.made);
     this.stopped = new Promise((resolve) => {
       this.resolveStopped = resolve;
     });
@@ -125,6 +137,7 @@ class Daemon {
 
   async start(): Promise<void> {
     const { options, deps } = this;
+    const { sandbox } = deps;
     const { exitWithParent } = options;
     if (exitWithParent !== false) {
       const onGone = (pid: number): void => this.stop(`its parent, process ${pid}, is gone`);
@@ -150,12 +163,14 @@ class Daemon {
       view: network.view,
       ports: network.ports,
       log: deps.log,
+      ...(sandbox === undefined ? {} : { sandbox: () => sandbox.view() }),
       onShutdown: () => this.stop('the control API asked for it'),
     });
     const { tcp } = this.api;
     if (tcp !== undefined) network.denyGuests(tcp.address, tcp.port);
     if (options.api.kind === 'unix') this.own(options.api.path);
     if (this.isStopping) return;
+    sandbox?.enterService();
     await this.announce(network, links, this.api.where);
   }
 

@@ -1,5 +1,6 @@
 /** The `hawser` program. Only what must be in place first is done here; the rest is in `program.ts`. */
-import { exitOnSignals } from './early-signals.ts';
+import { exitOnSignals, keepOnSignals } from './early-signals.ts';
+import { isSecondStart } from './sandbox/second-start.ts';
 import './parent-watch.ts'; // first: records the parent process before it can have ended
 
 async function main(): Promise<number> {
@@ -11,6 +12,13 @@ async function main(): Promise<number> {
   if (process.argv[2] === 'docker-proxy') {
     const { dockerProxyCommand } = await import('./commands/docker-proxy.ts');
     return await dockerProxyCommand(process.argv.slice(3));
+  }
+  if (process.argv[2] === 'run' && isSecondStart(process.env)) {
+    const [{ exitStatusOf }, { continueRun }] = await Promise.all([
+      import('./exit-status.ts'),
+      import('./commands/run.ts'),
+    ]);
+    return await exitStatusOf(() => continueRun(keepOnSignals));
   }
   const { runProgram } = await import('./program.ts');
   return await runProgram();

@@ -167,6 +167,24 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     description: 'keep the descriptor of --ready-fd open, and end when its reader is gone',
   },
   {
+    key: 'user',
+    flags: '--user <name>',
+    description: 'take on the rights of this user, by name or number, before anything is served',
+  },
+  {
+    key: 'sandbox',
+    flags: '--sandbox <mode>',
+    description:
+      'give up what is not needed (capabilities, files, system calls): on as far as this system can, strict all of it or fail, off (default: on)',
+  },
+  {
+    key: 'sandboxAllow',
+    flags: '--sandbox-allow <dir>',
+    description:
+      'a directory where the daemon may make sockets that are published later, such as by `hawser expose unix:...`',
+    repeatable: true,
+  },
+  {
     key: 'socketMode',
     flags: '--socket-mode <mode>',
     description:

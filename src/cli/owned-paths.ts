@@ -8,7 +8,12 @@ import { MadeDirectories } from '../native/made-directories.ts';
 
 export class OwnedPaths {
   private readonly inodes = new Map<string, string>();
-  private readonly directories = new MadeDirectories();
+  private readonly directories: MadeDirectories;
+
+  /** @param made directories that an earlier start has made, each before its parents */
+  constructor(made: readonly string[] = []) {
+    this.directories = new MadeDirectories(made);
+  }
 
   /** Remember the file at `path`, which exists now. */
   add(path: string): void {

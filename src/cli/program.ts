@@ -5,10 +5,11 @@
  * Exit status: 0 for a wanted end, 1 for a failure while running, 2 for bad usage.
  */
 import { Argument, Command, CommanderError, Option } from 'commander';
-import { EXIT_FAILURE, EXIT_USAGE, isUsageError, messageOf } from '../network/errors.ts';
+import { EXIT_USAGE } from '../network/errors.ts';
 import { packageVersion } from '../network/version.ts';
 import type { Shell } from './completion.ts';
 import { keepOnSignals } from './early-signals.ts';
+import { exitStatusOf } from './exit-status.ts';
 import { type OptionRow, RUN_OPTIONS } from './option-table.ts';
 
 /** Of `hawser run`, those that the demo decides itself or that are for launchers. */
@@ -20,6 +21,9 @@ const NOT_IN_DEMO: ReadonlySet<string> = new Set([
   'exitWithParent',
   'exitWithReadyFd',
   'logFile',
+  'user',
+  'sandbox',
+  'sandboxAllow',
 ]);
 
 const EXAMPLES = `
@@ -273,19 +277,15 @@ export function makeProgram(): Command {
   return program;
 }
 
-function exitStatus(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
-  const lines = messageOf(error).split('\n');
-  process.stderr.write(lines.map((line) => `hawser: ${line}\n`).join(''));
-  return isUsageError(error) ? EXIT_USAGE : EXIT_FAILURE;
-}
-
 /** @returns the exit status */
 export async function runProgram(): Promise<number> {
-  try {
-    await makeProgram().parseAsync();
-  } catch (error) {
-    status = exitStatus(error);
-  }
-  return status;
+  return await exitStatusOf(async () => {
+    try {
+      await makeProgram().parseAsync();
+    } catch (error) {
+      if (!(error instanceof CommanderError)) throw error;
+      return error.exitCode === 0 ? 0 : EXIT_USAGE;
+    }
+    return status;
+  });
 }

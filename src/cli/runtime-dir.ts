@@ -17,6 +17,13 @@ export const realPlace = (): Place => ({
   exists: (path) => lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false,
 });
 
+/** Of the user that the process becomes: the variable is that of whoever starts it. */
+export const placeOfUser = (place: Place, uid: number): Place => ({
+  ...place,
+  uid,
+  env: { ...place.env, XDG_RUNTIME_DIR: undefined },
+});
+
 /** The user's runtime directory: not created here. */
 export function runtimeDir(place: Place): string {
   const { XDG_RUNTIME_DIR: configured } = place.env;

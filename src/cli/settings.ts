@@ -2,6 +2,7 @@
  * The valid values of each option of the daemon: one schema for the command line (where every value is
  * text) and for YAML.
  */
+import * as z from 'zod';
 import { NETWORK_SCHEMAS, type NetworkSettings } from '../network/network-settings.ts';
 import {
   integer,
@@ -15,7 +16,14 @@ import {
 } from '../network/option-schema.ts';
 import { type ApiSetting, parseApi, parseLink, parsePath } from '../network/option-values.ts';
 import { bad, ok, type Parsed } from '../network/parsed.ts';
-import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from './daemon-config.ts';
+import {
+  LOG_FORMATS,
+  LOG_LEVELS,
+  type LogFormat,
+  type LogLevel,
+  SANDBOX_MODES,
+  type SandboxMode,
+} from './daemon-config.ts';
 
 const GUEST_TIMEOUT_MAX_S = 86_400;
 const PID_MAX = 4_194_304;
@@ -30,6 +38,9 @@ export interface DaemonSettings extends NetworkSettings {
   readonly guestTimeout: number | undefined;
   readonly exitWithParent: boolean | number | undefined;
   readonly exitWithReadyFd: boolean | undefined;
+  readonly user: string | undefined;
+  readonly sandbox: SandboxMode | undefined;
+  readonly sandboxAllow: readonly string[] | undefined;
   readonly logLevel: LogLevel | undefined;
   readonly logFormat: LogFormat | undefined;
   readonly logFile: string | undefined;
@@ -44,6 +55,17 @@ export function parseName(value: string): Parsed<string> {
     : bad('must be 1 to 63 letters, digits, "-", "_" or ".", the first a letter or digit');
 }
 
+const parseUser = (value: string): Parsed<string> =>
+  /^[\w.@-]{1,64}\$?$/.test(value) ? ok(value) : bad('must be the name or number of a user');
+
+/** YAML reads a bare true or false where older ones had on and off. */
+function sandboxMode(): z.ZodType<SandboxMode> {
+  const message = `must be one of ${SANDBOX_MODES.join(', ')}`;
+  return z
+    .union([z.boolean(), z.enum(SANDBOX_MODES)], message)
+    .transform((value) => (typeof value === 'string' ? value : value ? 'on' : 'off'));
+}
+
 export const DAEMON_SCHEMAS: Schemas<DaemonSettings> = {
   ...NETWORK_SCHEMAS,
   name: () => text(parseName),
@@ -56,6 +78,9 @@ export const DAEMON_SCHEMAS: Schemas<DaemonSettings> = {
   guestTimeout: () => integer(0, GUEST_TIMEOUT_MAX_S),
   exitWithParent: () => yesOr('a process id', 1, PID_MAX),
   exitWithReadyFd: yesNo,
+  user: () => text(parseUser),
+  sandbox: sandboxMode,
+  sandboxAllow: () => list(text(parsePath)),
   logLevel: () => oneOf(LOG_LEVELS),
   logFormat: () => oneOf(LOG_FORMATS),
   logFile: () => text(parsePath),

@@ -7,7 +7,7 @@ import type { PortBook } from '../proxy/ports/port-table.ts';
 import { refusal, tokenAdmission, unixAdmission } from './admission.ts';
 import { type ApiListener, ListenError, listenTcp, listenUnix } from './api-listener.ts';
 import { createApiServer } from './api-server.ts';
-import type { NetworkView } from './network-view.ts';
+import type { NetworkView, SandboxView } from './network-view.ts';
 import { hostAccess } from './ports/port-access.ts';
 import { type ApiTarget, METRICS_TYPE, ROUTES } from './routes.ts';
 import { WaitingRoom } from './waiting-room.ts';
@@ -28,9 +28,13 @@ export interface ControlApiOptions {
   readonly view: NetworkView;
   readonly ports: PortBook;
   readonly log: Log;
+  /** Default: none. */
+  sandbox?(): SandboxView;
   /** A client requested the shutdown; called once its answer was sent. */
   onShutdown(): void;
 }
+
+const NO_SANDBOX: SandboxView = { mode: 'off', parts: [] };
 
 const TOKEN_MIN_CHARS = 16;
 
@@ -48,6 +52,7 @@ export async function serveControlApi(options: ControlApiOptions): Promise<ApiLi
       pid: process.pid,
       uptimeMs: Math.round(process.uptime() * 1_000),
       api: where,
+      sandbox: options.sandbox?.() ?? NO_SANDBOX,
     }),
     metrics: lazyMetrics(view, name, version),
     shutdown: () => options.onShutdown(),

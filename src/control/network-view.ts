@@ -4,6 +4,7 @@
  * text (dotted quads, RFC 5952); times are milliseconds before the call unless their
  * name says otherwise.
  */
+import type { PartState } from '../native/sandbox/parts.ts';
 
 export interface NetworkView {
   health(): HealthView;
@@ -47,6 +48,13 @@ export interface NetworkInfoView {
   /** Upstream resolvers in use, as `address#port`. */
   readonly dnsUpstreams: readonly string[];
   readonly dnsSearch: readonly string[];
+}
+
+/** What the process has given up. */
+export interface SandboxView {
+  readonly mode: 'on' | 'off' | 'strict';
+  /** Empty without one. */
+  readonly parts: readonly PartState[];
 }
 
 /** A link that guests attach to. */

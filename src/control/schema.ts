@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { once } from '../base/once.ts';
+import { SANDBOX_PARTS } from '../native/sandbox/parts.ts';
 import { CARRIERS, PROXY_PROTOCOLS, SOURCE_ADDRESSES } from '../proxy/ports/publish-spec.ts';
 import type {
   FlowView,
@@ -13,6 +14,7 @@ import type {
   MuxLinkView,
   NetworkInfoView,
   PortView,
+  SandboxView,
 } from './network-view.ts';
 import { FLOW_PROTOCOLS } from './network-view.ts';
 
@@ -32,6 +34,7 @@ export interface DaemonView {
   readonly uptimeMs: number;
   /** `unix:PATH` or `tcp:ADDRESS:PORT`. */
   readonly api: string;
+  readonly sandbox: SandboxView;
 }
 
 export type InfoAnswer = DaemonView & NetworkInfoView;
@@ -95,6 +98,10 @@ export const infoSchema: Schema<InfoAnswer> = once(() =>
     pid: count,
     uptimeMs: ms,
     api: text,
+    sandbox: z.object({
+      mode: z.enum(['on', 'off', 'strict']),
+      parts: z.array(z.object({ part: z.enum(SANDBOX_PARTS), holds: z.boolean(), detail: text })),
+    }),
     subnet: text,
     gateway: text,
     hostIp: text.nullable(),

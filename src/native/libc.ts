@@ -62,7 +62,14 @@ export interface Libc {
   munmap(address: number, len: number): number;
   madvise(bytes: Uint8Array, len: number, advice: number): number;
   getpagesize(): number;
+  /** A system call by its number, for those that libc has no function for. Addresses are those of {@link address}. */
+  syscall(number: number, ...args: readonly SyscallArgument[]): number;
+  /** @returns the address of a `struct passwd`, valid until the next call; 0n when there is no such user */
+  getpwnam(name: string): bigint;
+  getpwuid(uid: number): bigint;
 }
+
+export type SyscallArgument = number | bigint;
 
 /** @param instead what works without native calls, as in `use a qemu: link instead`; '' for nothing */
 export function bindLibc(wanted: string, instead: string, host: NativeHost): Libc {
@@ -83,6 +90,11 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
     throw new NativeUnavailableError(wanted, either, { cause });
   }
   const c = koffi.load(null); // the symbols of this process: glibc and musl alike
+  const syscall: (...all: SyscallArgument[]) => number = c.func(
+    'long syscall(long number, long a, long b, long c, long d, long e)',
+  );
+  const getpwnam: (name: string) => number = c.func('long getpwnam(const char *name)');
+  const getpwuid: (uid: number) => number = c.func('long getpwuid(unsigned int uid)');
   return {
     errno: () => koffi.errno(),
     address: (bytes) => koffi.address(bytes),
@@ -114,5 +126,8 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
     munmap: c.func('int munmap(long address, size_t len)'),
     madvise: c.func('int madvise(void *bytes, size_t len, int advice)'),
     getpagesize: c.func('int getpagesize()'),
+    syscall: (number, a = 0, b = 0, c3 = 0, d = 0, e = 0) => syscall(number, a, b, c3, d, e),
+    getpwnam: (name) => BigInt(getpwnam(name)),
+    getpwuid: (uid) => BigInt(getpwuid(uid)),
   };
 }

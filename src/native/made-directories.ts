@@ -3,8 +3,17 @@ import { mkdirSync, rmdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 export class MadeDirectories {
+  private readonly made: string[];
+
+  /** @param made by another start of the program, each before its parents */
+  constructor(made: readonly string[] = []) {
+    this.made = [...made];
+  }
+
   /** Each before its parents. */
-  private readonly made: string[] = [];
+  get list(): readonly string[] {
+    return this.made;
+  }
 
   /** Create the missing parents of `path`, for this user only. @throws the system's error */
   makeFor(path: string): void {

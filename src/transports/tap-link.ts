@@ -1,4 +1,5 @@
 import { loadPosix } from '../native/load.ts';
+import { takeOpenedTap } from '../native/opened-taps.ts';
 import { FdLink } from './fd-link.ts';
 import type { LinkContext } from './link-context.ts';
 
@@ -11,6 +12,7 @@ import type { LinkContext } from './link-context.ts';
 export function openTapLink(name: string, netns: string | undefined, context: LinkContext): FdLink {
   const description = netns === undefined ? `tap:${name}` : `tap:${name}@${netns}`;
   const posix = loadPosix(`open ${description}`, 'use a qemu: link instead');
-  const tap = posix.openTap({ name, netns, vnetHdr: true, mtu: context.mtu });
+  const tap =
+    takeOpenedTap(name, netns) ?? posix.openTap({ name, netns, vnetHdr: true, mtu: context.mtu });
   return new FdLink({ posix, fd: tap.fd, vnetHdrLen: tap.vnetHdrLen, description }, context);
 }

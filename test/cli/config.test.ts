@@ -35,6 +35,9 @@ const DEFAULTS: DaemonConfig = {
   guestTimeoutS: 300,
   exitWithParent: false,
   exitWithReadyFd: false,
+  user: undefined,
+  sandbox: 'on',
+  sandboxAllow: [],
   log: { level: 'info', format: undefined, file: undefined },
 };
 
@@ -61,6 +64,9 @@ exitWithGuest: true
 guestTimeout: 60
 exitWithParent: 4711
 exitWithReadyFd: true
+user: daemon
+sandbox: strict
+sandboxAllow: /srv/sockets
 socketMode: "0660"
 isolateGuests: false
 trustGuests: true
@@ -110,6 +116,9 @@ describe('configuration', () => {
       guestTimeoutS: 60,
       exitWithParent: 4711,
       exitWithReadyFd: true,
+      user: 'daemon',
+      sandbox: 'strict',
+      sandboxAllow: ['/srv/sockets'],
       socketMode: 0o660,
       log: { level: 'warn', format: 'json', file: '/var/log/hawser.log' },
       separation: {

@@ -131,6 +131,9 @@ export const optionsIn = (dir: string, more: Partial<DaemonConfig> = {}): Daemon
   guestTimeoutS: 0,
   exitWithParent: false,
   exitWithReadyFd: false,
+  user: undefined,
+  sandbox: 'off',
+  sandboxAllow: [],
   log: { level: 'info', format: 'json', file: undefined },
   ...more,
 });

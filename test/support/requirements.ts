@@ -8,6 +8,8 @@ import { networkInterfaces } from 'node:os';
 import { onPath } from '../../src/lab/on-path.ts';
 import { findBusybox, findKernel, findQemu } from '../../src/lab/vm/vm-parts.ts';
 import { loadPosix } from '../../src/native/load.ts';
+import { Kernel } from '../../src/native/sandbox/kernel.ts';
+import { landlockVersion } from '../../src/native/sandbox/landlock.ts';
 
 export type Requirement =
   | 'linux'
@@ -17,6 +19,7 @@ export type Requirement =
   | 'tun'
   | 'ipv6'
   | 'koffi'
+  | 'landlock'
   | 'vm'
   | 'bash'
   | 'zsh'
@@ -57,6 +60,9 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   tun: () => (opens('/dev/net/tun') ? undefined : '/dev/net/tun cannot be opened'),
   ipv6: () => (hasLoopback('::1') ? undefined : 'no IPv6 on the loopback'),
   koffi: () => reasonOf(() => [loadPosix()]),
+  landlock: () =>
+    reasonOf(() => [new Kernel()]) ??
+    (landlockVersion(new Kernel()) > 0 ? undefined : 'no Landlock in this kernel, or not in use'),
   vm: () => reasonOf(() => [findQemu(), findKernel(), findBusybox()]),
   bash: program('bash', 'bash'),
   zsh: program('zsh', 'zsh'),

@@ -2,7 +2,13 @@
 
 import { join } from 'node:path';
 import { ApiClient, type ApiEndpoint } from '../../control/client.ts';
-import type { FlowView, GuestView, LeaseView, MuxLinkView } from '../../control/network-view.ts';
+import type {
+  FlowView,
+  GuestView,
+  LeaseView,
+  MuxLinkView,
+  SandboxView,
+} from '../../control/network-view.ts';
 import {
   flowsSchema,
   guestsSchema,
@@ -81,6 +87,7 @@ export async function statusCommand(request: InspectRequest): Promise<string> {
     ['host', info.hostIp ?? 'closed'],
     ['DNS', orDash(info.dnsUpstreams.join(', '))],
     ['API', info.api],
+    ['sandbox', sandboxText(info.sandbox)],
     ...info.links.map(({ link, attachedGuests }): [string, string] => [
       'link',
       `${link} (${attachedGuests} attached)`,
@@ -89,6 +96,12 @@ export async function statusCommand(request: InspectRequest): Promise<string> {
   ];
   const attached = info.links.reduce((sum, link) => sum + link.attachedGuests, 0);
   return `${table([], facts)}\n${guestTable(guests, attached)}`;
+}
+
+/** `on, without files: this kernel has no Landlock`. */
+function sandboxText({ mode, parts }: SandboxView): string {
+  const missing = parts.filter(({ holds }) => !holds);
+  return [mode, ...missing.map(({ part, detail }) => `without ${part}: ${detail}`)].join(', ');
 }
 
 /** `guest:4099 (connected; peer 1 ready, 2 channels)`. */

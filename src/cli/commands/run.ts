@@ -2,15 +2,20 @@
 import { isatty } from 'node:tty';
 
 import { inheritListeners } from '../../native/inherited-listeners.ts';
+import { MadeDirectories } from '../../native/made-directories.ts';
+import { addOpenedTaps } from '../../native/opened-taps.ts';
 import type { DaemonNetwork } from '../../network/daemon-network.ts';
 import { UsageError } from '../../network/errors.ts';
 import { packageVersion } from '../../network/version.ts';
-import { type CommandLine, loadConfig } from '../config.ts';
-import { GRACE_MS, runDaemon } from '../daemon.ts';
+import type { CommandLine } from '../config.ts';
+import { type DaemonSandbox, GRACE_MS, runDaemon } from '../daemon.ts';
 import type { DaemonConfig } from '../daemon-config.ts';
 import { FileSink } from '../file-sink.ts';
 import { createLog } from '../log.ts';
-import { checkRuntimeDir, realPlace } from '../runtime-dir.ts';
+import { checkRuntimeDir, type Place, placeOfUser, realPlace } from '../runtime-dir.ts';
+import type { FirstStart } from '../sandbox/first-start.ts';
+import { takeHandOver } from '../sandbox/hand-over.ts';
+import { Sandbox } from '../sandbox/sandbox.ts';
 import { linkPaths } from '../socket-paths.ts';
 import { StderrSink } from '../stderr-sink.ts';
 
@@ -40,15 +45,60 @@ function checkInherited(options: DaemonConfig): void {
   }
 }
 
+/** What is to be run, and how the process came to be allowed no more. */
+interface Started {
+  readonly start: FirstStart;
+  readonly place: Place;
+  readonly sandbox: DaemonSandbox;
+  onListening(): void;
+}
+
 /** @returns the exit status */
 export async function runCommand(request: RunRequest): Promise<number> {
+  const { commandLine, config, onListening } = request;
   const place = realPlace();
-  const options = await loadConfig(request.commandLine, request.config, place);
+  const { loadConfig } = await import('../config.ts');
+  const asStarted = await loadConfig(commandLine, config, place);
+  const options =
+    asStarted.user === undefined
+      ? asStarted
+      : await loadConfig(commandLine, config, placeOfUser(place, await uidOf(asStarted.user)));
   if (request.printConfig) {
     const { printConfig } = await import('../print-config.ts');
     process.stdout.write(printConfig(options));
     return 0;
   }
+  const start = { options, commandLine, config };
+  const sandbox = await enterSandbox(start);
+  return await run({ start, place, sandbox, onListening });
+}
+
+/** A second start of the program: with the options of the first, and what it has opened. */
+export async function continueRun(onListening: () => void): Promise<number> {
+  const start = takeHandOver(process.env);
+  addOpenedTaps(start.taps);
+  const sandbox = new Sandbox(start.options.sandbox, start.made, start.parts);
+  process.on('exit', () => new MadeDirectories(start.made).remove()); // where it ends before it owns them
+  const place = realPlace();
+  const own = start.options.user === undefined ? place : placeOfUser(place, place.uid);
+  return await run({ start, place: own, sandbox, onListening });
+}
+
+async function uidOf(name: string): Promise<number> {
+  const { userNamed } = await import('../sandbox/first-start.ts');
+  return userNamed(name).uid;
+}
+
+/** Mostly it does not return: the program starts again, with fewer rights. */
+async function enterSandbox(start: FirstStart): Promise<DaemonSandbox> {
+  const { sandbox, user } = start.options;
+  if (sandbox === 'off' && user === undefined) return new Sandbox(sandbox, undefined, []);
+  const { startAgain } = await import('../sandbox/first-start.ts');
+  return new Sandbox(sandbox, undefined, startAgain(start).states);
+}
+
+async function run({ start, place, sandbox, onListening }: Started): Promise<number> {
+  const { options } = start;
   checkInherited(options);
   const file = options.log.file === undefined ? undefined : new FileSink(options.log.file);
   const [log, { openNetwork }] = await Promise.all([
@@ -57,7 +107,8 @@ export async function runCommand(request: RunRequest): Promise<number> {
   ]);
   const reload = async (network: DaemonNetwork | undefined): Promise<readonly string[]> => {
     file?.reopen();
-    const { dns } = await loadConfig(request.commandLine, request.config, place);
+    const { loadConfig } = await import('../config.ts');
+    const { dns } = await loadConfig(start.commandLine, start.config, place);
     return network?.reloadNames(dns.zones) ?? [];
   };
   const ended = runDaemon(options, {
@@ -66,6 +117,7 @@ export async function runCommand(request: RunRequest): Promise<number> {
     version: packageVersion(),
     events: process,
     graceMs: GRACE_MS,
+    sandbox,
     exit: (status) => process.exit(status),
     checkDirectories: () => checkRuntimeDir(place),
     reload,
@@ -73,6 +125,6 @@ export async function runCommand(request: RunRequest): Promise<number> {
       if (file === undefined && isatty(2)) void sayNext(network, options);
     },
   });
-  request.onListening();
+  onListening();
   return await ended;
 }

@@ -74,7 +74,7 @@ describe('SIGUSR1', () => {
     const at = /ws:\/\/127\.0\.0\.1:(\d+)/;
     try {
       const api = (name: string): string[] => ['--api', `unix:${place.path(name)}`];
-      const daemon = await place.daemon(api('a.sock'), {
+      const daemon = await place.daemon(['--sandbox', 'off', ...api('a.sock')], {
         env: { NODE_OPTIONS: `--require=${early}` },
       });
       await daemon.says(/a debugger was open.*a debugger was open/s);
@@ -83,7 +83,7 @@ describe('SIGUSR1', () => {
       for (const [, port] of opened) {
         await assert.rejects(fetch(`http://127.0.0.1:${port}/json/list`));
       }
-      const asked = await place.daemon(['--name', 'asked', ...api('b.sock')], {
+      const asked = await place.daemon(['--sandbox', 'off', '--name', 'asked', ...api('b.sock')], {
         env: { NODE_OPTIONS: '--inspect=127.0.0.1:0' },
       });
       const open = Number((await asked.says(at))[1]);

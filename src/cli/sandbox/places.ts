@@ -1,0 +1,73 @@
+/** The files that a daemon of a configuration reads and writes while it runs. */
+import { readlinkSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import type { FileGrant } from '../../native/sandbox/landlock.ts';
+import { parsePublish } from '../../proxy/ports/publish-text.ts';
+import type { DaemonConfig } from '../daemon-config.ts';
+import { linkPaths } from '../socket-paths.ts';
+
+/** Followed live, through symbolic links that others change. */
+const FOLLOWED = ['/etc/resolv.conf', '/etc/hosts', '/etc/nsswitch.conf', '/etc/localtime'];
+const LINKS_MAX = 40;
+const [STDOUT, STDERR] = [1, 2];
+
+export const socketPaths = (config: DaemonConfig): string[] => [
+  ...linkPaths(config),
+  ...(config.api.kind === 'unix' ? [config.api.path] : []),
+];
+
+/** Directories in which the daemon makes and removes files. */
+export function writtenDirectories(config: DaemonConfig): string[] {
+  const published = config.publish
+    .flatMap((text) => parsePublish(text))
+    .flatMap((spec) => (spec.protocol === 'unix' ? [spec.hostPath] : []));
+  const files = [config.leases.file, config.pidFile, config.log.file];
+  const paths = [...socketPaths(config), ...published, ...files.flatMap((path) => path ?? [])];
+  return [...new Set([...paths.map((path) => dirname(resolve(path))), ...config.sandboxAllow])];
+}
+
+/** @param made directories made for sockets, each before its parents, which are removed at the end */
+export function configuredFiles(
+  config: DaemonConfig,
+  configPath: string | undefined,
+  made: readonly string[],
+): FileGrant[] {
+  const token = config.api.kind === 'tcp' ? config.api.tokenFile : undefined;
+  const files = [configPath, config.dns.hostsFile, token].flatMap((path) => path ?? []);
+  const read = [...files, ...FOLLOWED].flatMap((path) => directoriesOf(resolve(path)));
+  const outermost = made.at(-1);
+  return [
+    ...read.map((path): FileGrant => ({ path, access: 'read' })),
+    ...writtenDirectories(config).map((path): FileGrant => ({ path, access: 'write' })),
+    ...[STDOUT, STDERR].flatMap(openedAgain),
+    ...(outermost === undefined
+      ? []
+      : [{ path: dirname(outermost), access: 'remove-directories' } as const]),
+  ];
+}
+
+/** Of a file, and of each file that it is a symbolic link to: any of them may be replaced. */
+function directoriesOf(path: string): string[] {
+  const directories: string[] = [];
+  let at = path;
+  for (let links = 0; links < LINKS_MAX; links++) {
+    const directory = dirname(at);
+    directories.push(directory === '/' ? at : directory); // never everything
+    try {
+      at = resolve(directory, readlinkSync(at));
+    } catch {
+      break;
+    }
+  }
+  return directories;
+}
+
+/** Pipes and terminals that the log goes to are opened a second time, by their name in /proc. */
+function openedAgain(fd: number): FileGrant[] {
+  try {
+    const path = readlinkSync(`/proc/self/fd/${fd}`);
+    return statSync(path).isCharacterDevice() ? [{ path, access: 'device' }] : [];
+  } catch {
+    return [];
+  }
+}
