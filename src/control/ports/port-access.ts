@@ -42,7 +42,7 @@ export const hostAccess = (book: PortBook): PortAccess => ({
   list: () => book.list(),
   publish: (spec, leased) => book.publish(spec, 'api', leased),
   unpublish: (id) => book.unpublish(id),
-  find: (protocol, address, port) => findAt(book.list(), protocol, address, port),
+  find: (protocol, address, port) => findAt(book.onPort(port), protocol, address, port),
 });
 
 /** Publications of a guest: at the addresses that the rules allow, and no Unix sockets of the host. */
@@ -83,11 +83,13 @@ abstract class ConfinedAccess implements PortAccess {
   }
 
   unpublish(id: string): boolean {
-    return this.list().some((port) => port.id === id) && this.book.unpublish(id);
+    const owner = this.book.ownerOf(id);
+    return owner !== undefined && isSameOwner(owner, this.owner) && this.book.unpublish(id);
   }
 
   find(protocol: 'tcp' | 'udp', address: HostAddress, port: number): PublishedPort | undefined {
-    return findAt(this.list(), protocol, this.narrow(address, port), port);
+    const own = this.book.onPort(port).filter(({ owner }) => isSameOwner(owner, this.owner));
+    return findAt(own, protocol, this.narrow(address, port), port);
   }
 
   /** The loopback, where a wildcard is asked for and only that is allowed. */

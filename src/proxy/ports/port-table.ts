@@ -8,6 +8,7 @@ import { LoopbackPair, listenOnLoopbacks } from './loopback-pair.ts';
 import { namingOwn } from './own-conflict.ts';
 import { type PortShare, PortShares } from './port-shares.ts';
 import type { Guests, GuestTarget } from './publication-guest.ts';
+import { Publications } from './publications.ts';
 import {
   formatHostSide,
   PublishError,
@@ -86,13 +87,16 @@ interface Publication {
 }
 
 /** The part of the table that the APIs use. */
-export type PortBook = Pick<PortTable, 'publish' | 'unpublish' | 'list' | 'hasAgent'>;
+export type PortBook = Pick<
+  PortTable,
+  'publish' | 'unpublish' | 'list' | 'onPort' | 'ownerOf' | 'hasAgent'
+>;
 
 export class PortTable {
   readonly budget: Budget;
   private readonly deps: PortTableDeps;
   private readonly options: PortTableOptions;
-  private readonly publications = new Map<string, Publication>();
+  private readonly publications = new Publications<Publication>();
   private readonly byShare = new Map<PortShare, string>();
   private readonly shares: PortShares;
   private nextId = 1;
@@ -134,13 +138,13 @@ export class PortTable {
       const id = String(this.nextId++);
       const bound = spec.protocol === 'unix' ? spec : { ...spec, hostPort: listener.hostPort };
       const publication = { spec: bound, owner, leased, useAgent, target, listener, share };
-      this.publications.set(id, publication);
+      this.publications.add(id, publication);
       this.byShare.set(share, id);
       const port = this.describe(id, publication);
       this.deps.onChange?.('published', port);
       return port;
     } catch (error) {
-      throw namingOwn(error, spec, this.publications.values());
+      throw namingOwn(error, spec, this.publications.beside(spec));
     } finally {
       if (listener === undefined) {
         target.release();
@@ -155,9 +159,8 @@ export class PortTable {
    * @returns false when there is no such port
    */
   unpublish(id: string): boolean {
-    const publication = this.publications.get(id);
+    const publication = this.publications.remove(id);
     if (publication === undefined) return false;
-    this.publications.delete(id);
     const port = this.describe(id, publication);
     publication.listener.stop();
     publication.target.release();
@@ -169,12 +172,22 @@ export class PortTable {
 
   /** In the order of publication. */
   list(): PublishedPort[] {
-    return [...this.publications].map(([id, publication]) => this.describe(id, publication));
+    return [...this.publications.all()].map((entry) => this.describe(...entry));
+  }
+
+  /** Those of one port of the host, of every protocol and address. */
+  onPort(hostPort: number): PublishedPort[] {
+    return [...this.publications.onPort(hostPort)].map((entry) => this.describe(...entry));
+  }
+
+  /** @returns undefined when there is no such port */
+  ownerOf(id: string): PortOwner | undefined {
+    return this.publications.get(id)?.owner;
   }
 
   /** Whether the TCP listener that is bound to `address`, in canonical form, and `port` is a published port. */
   listensAt(address: string, port: number): boolean {
-    for (const { listener } of this.publications.values()) {
+    for (const { listener } of this.publications.onPort(port).values()) {
       if (listener.isAt(address, port)) return true;
     }
     return false;
@@ -183,7 +196,7 @@ export class PortTable {
   /** Stop listening everywhere. Connections being served are ended by their proxies. */
   close(): void {
     this.closed = true;
-    for (const id of [...this.publications.keys()]) this.unpublish(id);
+    for (const id of [...this.publications.all().keys()]) this.unpublish(id);
   }
 
   private takeShare(spec: PublishSpec, owner: PortOwner): PortShare {
