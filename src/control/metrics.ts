@@ -39,6 +39,9 @@ export class Metrics {
   private readonly events: MirrorCounter<'group' | 'name'>;
   private readonly cpu: MirrorCounter<'mode'>;
   private readonly flows: Gauge<'protocol' | 'state'>;
+  private readonly whole: Gauge<'budget'>;
+  private readonly held: Gauge<'budget'>;
+  private readonly short: MirrorCounter<'budget' | 'outcome'>;
   private readonly guests: Gauge;
   private readonly leases: Gauge;
   private readonly ports: Gauge;
@@ -67,6 +70,14 @@ export class Metrics {
       labelNames: ['protocol', 'state'],
       registers: [registry],
     });
+    const ofBudget = (metric: string, help: string): Gauge<'budget'> =>
+      new Gauge({ name: metric, help, labelNames: ['budget'], registers: [registry] });
+    this.whole = ofBudget('hawser_budget_whole', 'What guests and the host share.');
+    this.held = ofBudget('hawser_budget_held', 'Of which so much is in use.');
+    this.short = counter('hawser_budget_short_total', 'Times that a budget ran short.', [
+      'budget',
+      'outcome',
+    ]);
     this.guests = gauge('hawser_guests_attached', 'Guests that have a link.');
     this.leases = gauge('hawser_leases', 'DHCP leases.');
     this.ports = gauge('hawser_published_ports', 'Published ports.');
@@ -119,6 +130,14 @@ export class Metrics {
         if (group === 'drops') this.drops.set({ reason: name }, value);
         else this.events.set({ group, name }, value);
       }
+    }
+
+    this.short.clear();
+    for (const { name: budget, ...one } of this.view.budgets()) {
+      this.whole.set({ budget }, one.whole);
+      this.held.set({ budget }, one.heldByHost + one.heldByGuests);
+      this.short.set({ budget, outcome: 'refused' }, one.refused);
+      this.short.set({ budget, outcome: 'evicted' }, one.evicted);
     }
 
     this.flows.reset();

@@ -11,6 +11,8 @@ export interface NetworkView {
   info(): NetworkInfoView;
   /** Every guest that has a link now, and those that left and still hold a lease. */
   guests(): readonly GuestView[];
+  /** What guests share. */
+  budgets(): readonly BudgetView[];
   /** Every flow of the table; the API filters and limits. */
   flows(): readonly FlowView[];
   /** Reset the flow. @returns false when no flow has this id */
@@ -64,7 +66,27 @@ export interface LinkView {
   readonly attachedGuests: number;
 }
 
+export interface BudgetView {
+  readonly name: string;
+  /** Descriptors, bytes or entries; of which `kept` are lent to the host alone. */
+  readonly whole: number;
+  readonly kept: number;
+  readonly heldByHost: number;
+  readonly heldByGuests: number;
+  /** Requests of guests refused, and times that one gave way to another. */
+  readonly refused: number;
+  readonly evicted: number;
+}
+
+export interface ShareView {
+  readonly held: number;
+  readonly refused: number;
+  readonly evicted: number;
+}
+
 export interface GuestView {
+  /** Of the guest that this machine belongs to: all that are behind one link are one guest. Null before it is heard. */
+  readonly id: number | null;
   readonly mac: string;
   /** Addresses seen or leased; the first is the one that publications use. */
   readonly addresses: readonly string[];
@@ -72,6 +94,10 @@ export interface GuestView {
   /** The attached link's name, e.g. `qemu:/run/x.sock#3`; null when it is not attached. */
   readonly link: string | null;
   readonly attachedMs: number | null;
+  /** Since the guest's first link. */
+  readonly knownMs: number | null;
+  /** What the guest holds of each budget that it has used, by name. */
+  readonly shares: Readonly<Record<string, ShareView>>;
   readonly framesToHost: number;
   readonly framesToGuest: number;
   readonly bytesToHost: number;

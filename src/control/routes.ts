@@ -16,6 +16,7 @@ import {
   type Route,
 } from './route.ts';
 import {
+  budgetsSchema,
   type DaemonView,
   flowsSchema,
   guestsSchema,
@@ -122,6 +123,14 @@ export const ROUTES: readonly Route<ApiTarget>[] = [
     ...target.daemon(),
     ...target.view.info(),
   })),
+  get(
+    '/v1/budgets',
+    'What guests share, and how much of it is in use.',
+    budgetsSchema,
+    (target) => ({
+      budgets: target.view.budgets(),
+    }),
+  ),
   get('/v1/guests', 'Guests, attached or still leasing.', guestsSchema, (target) => ({
     guests: target.view.guests(),
   })),

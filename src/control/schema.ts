@@ -7,6 +7,7 @@ import { once } from '../base/once.ts';
 import { SANDBOX_PARTS } from '../native/sandbox/parts.ts';
 import { CARRIERS, PROXY_PROTOCOLS, SOURCE_ADDRESSES } from '../proxy/ports/publish-spec.ts';
 import type {
+  BudgetView,
   FlowView,
   GuestView,
   HealthView,
@@ -116,11 +117,14 @@ export const infoSchema: Schema<InfoAnswer> = once(() =>
 
 const guest: Schema<GuestView> = once(() =>
   z.object({
+    id: count.nullable(),
     mac: text,
     addresses: z.array(text),
     hostname: text.nullable(),
     link: text.nullable(),
     attachedMs: ms.nullable(),
+    knownMs: ms.nullable(),
+    shares: z.record(text, z.object({ held: count, refused: count, evicted: count })),
     framesToHost: count,
     framesToGuest: count,
     bytesToHost: count,
@@ -128,6 +132,22 @@ const guest: Schema<GuestView> = once(() =>
     framesRefused: count,
   }),
 );
+export const budgetsSchema: Schema<{ readonly budgets: readonly BudgetView[] }> = once(() =>
+  z.object({
+    budgets: z.array(
+      z.object({
+        name: text,
+        whole: count,
+        kept: count,
+        heldByHost: count,
+        heldByGuests: count,
+        refused: count,
+        evicted: count,
+      }),
+    ),
+  }),
+);
+
 export const guestsSchema: Schema<{ readonly guests: readonly GuestView[] }> = once(() =>
   z.object({
     guests: z.array(guest()),

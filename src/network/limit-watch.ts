@@ -35,7 +35,7 @@ export class LimitWatch {
   problem(now: Instant): string | undefined {
     if (now - this.lastAt > RECENT_MS) return undefined;
     const limits = Object.entries(this.limits).map(([name, whole]) => `${whole} ${name}`);
-    return `Guests ask for more connections than there may be (${limits.join(', ')}); see which in "hawser guests". Raise the limit of open files (ulimit -n), if it is less than 65536.`;
+    return `Guests ask for more connections than there may be (${limits.join(', ')}); see whose in "hawser status". Raise the limit of open files (ulimit -n), if it is less than 65536.`;
   }
 
   private get limits(): Record<string, number> {

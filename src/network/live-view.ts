@@ -1,9 +1,10 @@
 /** The running network as the control API sees it: every answer is computed on demand. */
 
 import type { Counters } from '../base/counters.ts';
-import { plainCount } from '../base/no-bytes.ts';
+import type { Budget } from '../base/shares/budget.ts';
 import type { Clock } from '../base/time.ts';
 import type {
+  BudgetView,
   FlowView,
   GuestView,
   HealthView,
@@ -22,12 +23,12 @@ import type { Splice } from '../proxy/tcp/splice.ts';
 import type { TcpProxy } from '../proxy/tcp/tcp-proxy.ts';
 import type { UdpFlowInfo, UdpNat } from '../proxy/udp/udp-nat.ts';
 import type { DhcpServer } from '../services/dhcp/server.ts';
-import type { LinkPort } from '../stack/link-port.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { OpenLink } from '../transports/link-context.ts';
 import { formatMac } from '../wire/mac.ts';
 import type { NetworkConfig } from './config.ts';
 import { separationMode } from './guest-separation.ts';
+import { guestViews } from './guest-views.ts';
 import type { LimitWatch } from './limit-watch.ts';
 import type { MuxLinks } from './mux-links.ts';
 import type { NativeCalls } from './native-calls.ts';
@@ -47,6 +48,7 @@ export interface ViewParts {
   readonly dhcp: DhcpServer;
   readonly native: NativeCalls;
   readonly limitWatch: LimitWatch;
+  readonly budgets: readonly Budget[];
   readonly groups: Readonly<Record<string, Counters<string>>>;
 }
 
@@ -103,33 +105,18 @@ export class LiveView implements NetworkView {
   guests(): readonly GuestView[] {
     const { stack, dhcp, clock } = this.parts;
     const now = clock.now();
-    const leases = dhcp.leases(now, Date.now());
-    const byMac = new Map<string, { addresses: Set<string>; port: LinkPort | undefined }>();
-    stack.forEachNeighbor((neighbor) => {
-      if (neighbor.mac === 0) return;
-      const mac = neighbor.macText;
-      const guest = byMac.get(mac) ?? { addresses: new Set<string>(), port: undefined };
-      guest.addresses.add(neighbor.address.toString());
-      guest.port ??= neighbor.port;
-      byMac.set(mac, guest);
-    });
-    for (const lease of leases) {
-      if (lease.state !== 'bound') continue;
-      const guest = byMac.get(lease.mac) ?? { addresses: new Set<string>(), port: undefined };
-      guest.addresses.add(lease.address);
-      byMac.set(lease.mac, guest);
-    }
-    return [...byMac].map(([mac, { addresses, port }]) => ({
-      mac,
-      addresses: [...addresses],
-      hostname: leases.find((lease) => lease.mac === mac)?.hostname ?? null,
-      link: port?.name ?? null,
-      attachedMs: port === undefined ? null : wholeMs(now - port.attachedAt),
-      framesToHost: port?.framesToHost ?? 0,
-      framesToGuest: port?.framesToGuest ?? 0,
-      bytesToHost: plainCount(port?.bytesToHost ?? 0),
-      bytesToGuest: plainCount(port?.bytesToGuest ?? 0),
-      framesRefused: port?.guest.framesRefused ?? 0,
+    return guestViews(now, stack, dhcp.leases(now, Date.now()));
+  }
+
+  budgets(): readonly BudgetView[] {
+    return this.parts.budgets.map(({ name, whole, kept, host, guests }) => ({
+      name,
+      whole,
+      kept,
+      heldByHost: host.held,
+      heldByGuests: guests.held,
+      refused: guests.refused,
+      evicted: guests.evicted,
     }));
   }
 

@@ -189,6 +189,15 @@ class RunningNetwork implements Network, DaemonNetwork {
       dhcp,
       native,
       limitWatch: this.dataPath.limitWatch,
+      budgets: [
+        ...Object.values(stack.tcp.budgets),
+        this.dataPath.sockets,
+        udp.places,
+        published.places,
+        echo.places,
+        this.dns.queries,
+        this.ports.budget,
+      ],
       groups: {
         tcp: tcpCounts,
         udp: udp.counts,

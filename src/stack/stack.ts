@@ -56,6 +56,9 @@ import { UdpLayer, type UdpService } from './udp.ts';
 /** A guest that runs answers within milliseconds. */
 const ARP_ANSWER_MS = 1000;
 
+/** A guest that goes while it holds more than this part of a budget is waited for half as long. */
+const MUCH = 1 / 16;
+
 export interface StackConfig {
   /** First address of the segment, and its prefix length. */
   readonly subnet: IpAddress;
@@ -378,7 +381,10 @@ export class Stack
 
   onPortDown(now: Instant, port: LinkPort): void {
     this.neighbors.detach(now, port);
-    this.graceEndsAt = Math.min(this.graceEndsAt, now + this.tcp.config.linkDownGraceMs);
+    const grace = this.tcp.config.linkDownGraceMs;
+    const { guest } = port;
+    guest.graceMs = guest.owner.holdsMuch(MUCH) ? grace / 2 : grace;
+    this.graceEndsAt = Math.min(this.graceEndsAt, now + guest.graceMs);
     this.events.onLinkDown?.(now, port.id);
     this.events.onLinkCount(this.segment.ports.size);
   }
@@ -431,10 +437,9 @@ export class Stack
 
   /** End what waits for guests whose grace is over. */
   private endGone(now: Instant): void {
-    const grace = this.tcp.config.linkDownGraceMs;
     this.graceEndsAt = NEVER;
     this.neighbors.forEach((neighbor) => {
-      const endsAt = neighbor.goneAt + grace;
+      const endsAt = neighbor.goneAt + neighbor.guest.graceMs;
       if (endsAt > now) {
         this.graceEndsAt = Math.min(this.graceEndsAt, endsAt);
         return;

@@ -58,13 +58,27 @@ export class FakeNetwork implements DaemonNetwork {
         dnsUpstreams: ['9.9.9.9#53'],
         dnsSearch: [],
       }),
+      budgets: () => [
+        {
+          name: 'sockets',
+          whole: 100,
+          kept: 10,
+          heldByHost: 1,
+          heldByGuests: 2,
+          refused: 3,
+          evicted: 4,
+        },
+      ],
       guests: () => [
         {
           mac: '52:54:00:12:34:56',
           addresses: ['192.168.127.2'],
           hostname: 'build\u001b[31m',
           link: 'qemu:/run/x.sock#1',
+          id: 1,
           attachedMs: 100,
+          knownMs: 100,
+          shares: { sockets: { held: 2, refused: 0, evicted: 0 } },
           framesToHost: 1,
           framesToGuest: 2,
           bytesToHost: 3,

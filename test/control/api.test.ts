@@ -396,6 +396,7 @@ describe('control API', () => {
     assert.equal(document.openapi, '3.1.0');
     assert.deepEqual(Object.keys(document.paths).sort(), [
       '/metrics',
+      '/v1/budgets',
       '/v1/flows',
       '/v1/flows/{id}',
       '/v1/guests',

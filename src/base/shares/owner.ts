@@ -42,6 +42,14 @@ export class Owner {
     return false;
   }
 
+  /** Whether it holds more than `part` of any budget. */
+  holdsMuch(part: number): boolean {
+    for (const { budget, held } of this.accounts.values()) {
+      if (held > budget.whole * part) return true;
+    }
+    return false;
+  }
+
   holdings(): Holding[] {
     return [...this.accounts.values()].map(({ budget, held, refused, evicted }) => ({
       budget: budget.name,

@@ -119,11 +119,13 @@ function guestTable(guests: readonly GuestView[], attached: number): string {
       ? 'No guest has attached yet.\n'
       : 'A guest is attached, but has not been heard yet.\n';
   }
+  const isAnyShort = guests.some((guest) => shortOf(guest) !== '');
   const isAnyRefused = guests.some(({ framesRefused }) => framesRefused > 0);
   return table(
     [
       ...['guest', 'name', 'MAC', 'link', 'attached', 'to host', 'to guest'],
       ...(isAnyRefused ? ['frames refused'] : []),
+      ...(isAnyShort ? ['ran short of'] : []),
     ],
     guests.map((guest) => [
       orDash(guest.addresses.join('\n')),
@@ -134,9 +136,17 @@ function guestTable(guests: readonly GuestView[], attached: number): string {
       formatBytes(guest.bytesToHost),
       formatBytes(guest.bytesToGuest),
       ...(isAnyRefused ? [String(guest.framesRefused)] : []),
+      ...(isAnyShort ? [orDash(shortOf(guest))] : []),
     ]),
   );
 }
+
+/** Budgets of which it was refused more, or had to give some to another. */
+const shortOf = ({ shares }: GuestView): string =>
+  Object.entries(shares)
+    .filter(([, { refused, evicted }]) => refused + evicted > 0)
+    .map(([name]) => name)
+    .join('\n');
 
 export async function flowsCommand(request: FlowsRequest): Promise<string> {
   const query = new URLSearchParams();

@@ -98,7 +98,7 @@ export class DnsForwarder {
   private readonly pending = new Map<string, Pending>();
   private timing: ResolutionTiming;
   private rotate = false;
-  private readonly queries: Budget;
+  readonly queries: Budget;
   private readonly byGuest = new WeakMap<Guest, GuestQueries>();
   /** Counts configurations: pending queries of an old one are neither shared with a new one nor cached. */
   private generation = 0;

@@ -53,7 +53,7 @@ export abstract class IdleFlows<F extends IdleFlow<F>, C extends string> {
   readonly counts: Counters<C> = new Counters();
   protected readonly table: IdleTable<F>;
   private readonly ends: EndCounts<C>;
-  private readonly places: Budget;
+  readonly places: Budget;
   private readonly sockets: Budget | undefined;
   private readonly byGuest = new WeakMap<Guest, GuestFlows<F>>();
 

@@ -1,0 +1,89 @@
+/** Records of guests: who is behind a link, and who it was before. */
+import { strict as assert } from 'node:assert';
+import type { Guest } from '../../src/stack/guest.ts';
+import { GuestTable } from '../../src/stack/guest-table.ts';
+import type { Mac } from '../../src/wire/mac.ts';
+import { GUEST_MAC } from '../support/frames.ts';
+import { lend } from '../support/lend.ts';
+import { PLAIN, RecordingWriter, Script } from '../support/script.ts';
+
+const A = 0x0200_0000_0001 as Mac;
+const B = 0x0200_0000_0002 as Mac;
+
+function arrive(table: GuestTable, listener: string, mac: Mac): { guest: Guest } {
+  const port = { guest: table.attach(0, listener) };
+  table.hear(port, mac);
+  return port;
+}
+
+describe('stack/guests', () => {
+  it('a guest that comes back with its Ethernet address is the same guest', () => {
+    const table = new GuestTable(0);
+    const first = arrive(table, 'qemu:/a', A);
+    const { guest } = first;
+    table.hear(first, B);
+    table.detach(5, guest);
+    assert.equal(guest.goneAt, 5);
+    const again = arrive(table, 'qemu:/a', B);
+    assert.equal(again.guest, guest);
+    assert.equal(guest.goneAt, Number.POSITIVE_INFINITY);
+    assert.deepEqual([...table], [guest]);
+  });
+
+  it('another with the address while its link is up is another guest', () => {
+    const table = new GuestTable(0);
+    const one = arrive(table, 'qemu:/a', A);
+    const two = arrive(table, 'qemu:/a', A);
+    assert.notEqual(one.guest, two.guest);
+  });
+
+  it('a link that said nothing leaves no record, and those away are bounded', () => {
+    const table = new GuestTable(0);
+    table.detach(1, table.attach(0, 'qemu:/a'));
+    assert.deepEqual([...table], []);
+    for (let i = 0; i < 5000; i++) {
+      const { guest } = arrive(table, 'qemu:/a', (0x0200_0000_0000 + i) as Mac);
+      table.detach(i, guest);
+    }
+    assert.equal([...table].length, 1024);
+    const back = arrive(table, 'qemu:/a', (0x0200_0000_0000 + 4999) as Mac);
+    assert.equal(back.guest.id, 5001);
+    const lost = arrive(table, 'qemu:/a', 0x0200_0000_0000 as Mac);
+    assert.equal(lost.guest.id, 5003);
+  });
+
+  it('a guest keeps its flows and its debts over a re-attach', () => {
+    const s = new Script({ tcp: { maxConnections: 100 } });
+    for (let sport = 1; sport <= 10; sport++) s.in({ flags: 'S', ...PLAIN, sport });
+    const [guest] = s.stack.guests;
+    assert.ok(guest !== undefined);
+    assert.ok(guest.hasMac(GUEST_MAC));
+    const { owner } = guest;
+    const held = (): number | undefined =>
+      owner.holdings().find(({ budget }) => budget === 'connections')?.held;
+    assert.equal(held(), 10);
+    s.reader.onLinkDown(s.now);
+    const again = s.stack.attach(s.now, 'script', new RecordingWriter());
+    assert.ok(again);
+    assert.equal(held(), 10);
+    lend(again, s.now, s.segment({ flags: 'S', ...PLAIN, sport: 11 }));
+    again.onBatchEnd(s.now);
+    assert.equal(held(), 11);
+    assert.deepEqual([...s.stack.guests], [guest]);
+  });
+
+  it('one that goes while it holds much is waited for half as long', () => {
+    for (const [connections, endsMs] of [
+      [6, 60_000],
+      [7, 30_000],
+    ] as const) {
+      const s = new Script({ tcp: { maxConnections: 100, linkDownGraceMs: 60_000 } });
+      for (let sport = 1; sport <= connections; sport++) s.in({ flags: 'S', ...PLAIN, sport });
+      s.reader.onLinkDown(s.now);
+      s.advance(endsMs - 1);
+      assert.equal(s.stack.tcp.connectionCount, connections);
+      s.advance(1);
+      assert.equal(s.stack.tcp.connectionCount, 0);
+    }
+  });
+});
