@@ -8,7 +8,6 @@ import { formatEndpoint } from '../proxy/ports/publish-spec.ts';
 import { type DnsQuery, NXDOMAIN } from '../services/dns/message.ts';
 import type { StackDrop } from '../stack/drops.ts';
 import type { FlowId } from '../stack/flow.ts';
-import type { LinkPort } from '../stack/link-port.ts';
 import type { NetworkEvents } from './events.ts';
 
 /** Fields of a flow: source and destination. */
@@ -33,22 +32,28 @@ export function noteEvents(events: Emitter<NetworkEvents>, log: Log): void {
   });
 }
 
+interface RefusedLink {
+  readonly name: string;
+  readonly guest: { readonly framesRefused: number };
+}
+
 /** Frames between guests that are no sign of an attack: a bridge sends some. */
 const HARMLESS: ReadonlySet<StackDrop> = new Set<StackDrop>(['guest-not-ip', 'guest-isolated']);
 
 /** A frame of a guest was dropped: noted each time their number has doubled. */
-export function noteRefused({ name, guest }: LinkPort, reason: StackDrop, log: Log): void {
+export function noteRefused({ name, guest }: RefusedLink, reason: StackDrop, log: Log): void {
   const frames = guest.framesRefused;
   if ((frames & (frames - 1)) !== 0) return;
   const fields = { link: name, reason, frames };
   if (HARMLESS.has(reason)) log.debug(fields, 'frames between guests were dropped');
-  else {
-    log.warn(
-      fields,
-      'frames of a guest were dropped: it uses an address of another, or sends what only the gateway does',
-    );
-  }
+  else if (reason === 'ethernet-source-of-another') log.warn(fields, SAME_ETHERNET_ADDRESS);
+  else log.warn(fields, FOREIGN_ADDRESS);
 }
+
+const SAME_ETHERNET_ADDRESS =
+  'two links have one Ethernet address, and frames of the later one are dropped: give each guest its own, or see --allow-address';
+const FOREIGN_ADDRESS =
+  'frames of a guest were dropped: it uses an address of another, or sends what only the gateway does; see --allow-address and --trust-guests';
 
 /** By type; others are written as in RFC 3597. */
 const TYPES: Readonly<Record<number, string>> = {

@@ -8,7 +8,7 @@ import { startFileServer } from '../../src/lab/file-server.ts';
 import type { GuestAcceptor } from '../../src/lab/guest/embedded-guest.ts';
 import { SimulatedGuest } from '../../src/lab/guest/simulated-guest.ts';
 import { openNetwork } from '../../src/network/network.ts';
-import { noteName } from '../../src/network/notes.ts';
+import { noteName, noteRefused } from '../../src/network/notes.ts';
 import { NXDOMAIN, REFUSED, readQuery, SERVFAIL } from '../../src/services/dns/message.ts';
 import { optionsIn } from '../cli/fake-network.ts';
 import { queryBytes } from '../services/dns/dns-wire.ts';
@@ -29,6 +29,15 @@ describe('network/notes', () => {
       record.lines.map(({ message }) => message),
       ['name not resolved', 'name not found', 'name not resolved'],
     );
+  });
+
+  it('refused frames are noted each time their number has doubled, as warnings where they may harm', () => {
+    const record = new RecordingLog();
+    for (let framesRefused = 1; framesRefused <= 100; framesRefused++) {
+      const link = { name: 'tap:a', guest: { framesRefused } };
+      noteRefused(link, framesRefused < 8 ? 'guest-not-ip' : 'arp-claims-foreign-address', record);
+    }
+    assert.equal(record.lines.map(({ level }) => level[0]).join(''), 'dddwwww');
   });
 
   const lines: { readonly message: string; readonly fields: object }[] = [];

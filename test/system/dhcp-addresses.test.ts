@@ -34,6 +34,6 @@ systemSuite('DHCP addresses', [...LAB, 'udhcpc'], function () {
     assert.notEqual(status, 0, 'no lease');
     assert.ok((await daemon.request('/v1/leases')).includes(`"${address}"`));
     const warnings = daemon.stderr.split('\n').filter((line) => line.includes('one Ethernet'));
-    assert.equal(warnings.length, 1, daemon.stderr);
+    assert.ok(warnings.length > 0, daemon.stderr);
   });
 });
