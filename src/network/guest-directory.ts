@@ -30,7 +30,10 @@ interface Placed {
 
 export interface GuestDirectoryDeps {
   readonly forEachPlace: (visit: (place: GuestPlace) => void) => void;
+  readonly placeAt: (address: IpAddress) => GuestPlace | undefined;
   readonly leases: () => readonly Lease[];
+  /** The guest that an address is leased to, or reserved for; 0: none. */
+  readonly holderAt: (address: IpAddress) => Mac;
   /** Of the configuration; Ethernet addresses in lower case. */
   readonly staticLeases: readonly { readonly mac: string; readonly hostname: string | undefined }[];
   readonly log: Log;
@@ -98,9 +101,9 @@ export class GuestDirectory implements Guests {
       if (place.mac === wanted) places.push(place);
     });
     const attached = places.filter(({ port }) => port !== undefined);
-    if (attached.length === 1) return placed(attached[0]);
-    const leased = this.leasedTo(mac);
     const known = attached.length > 0 ? attached : places;
+    if (known.length === 1) return placed(known[0]);
+    const leased = this.leasedTo(mac);
     if (known.length === 0) {
       return leased === undefined ? undefined : { address: leased, attached: false };
     }
@@ -109,16 +112,9 @@ export class GuestDirectory implements Guests {
 
   /** @internal for targets */
   whoIsAt(address: IpAddress): { readonly mac: string | undefined; readonly attached: boolean } {
-    let mac: string | undefined;
-    let attached = false;
-    this.deps.forEachPlace((place) => {
-      if (!place.address.equals(address)) return;
-      if (place.mac !== 0) mac = formatMac(place.mac);
-      attached = place.port !== undefined;
-    });
-    const text = address.toString();
-    mac ??= this.deps.leases().find((lease) => isHeld(lease) && lease.address === text)?.mac;
-    return { mac, attached };
+    const place = this.deps.placeAt(address);
+    const mac = place !== undefined && place.mac !== 0 ? place.mac : this.deps.holderAt(address);
+    return { mac: mac === 0 ? undefined : formatMac(mac), attached: place?.port !== undefined };
   }
 
   /** @internal for targets */

@@ -105,7 +105,9 @@ class RunningNetwork implements Network, DaemonNetwork {
     );
     const directory = new GuestDirectory({
       forEachPlace: (visit) => this.dataPath.stack.forEachNeighbor(visit),
+      placeAt: (address) => this.dataPath.stack.neighborAt(address),
       leases: () => dhcp.leases(clock.now(), Date.now()),
+      holderAt: ({ family, d }) => (family === 4 ? dhcp.holderOf(d, clock.now(), Date.now()) : 0),
       staticLeases: config.leases.static,
       log,
     });

@@ -6,6 +6,7 @@ import { ip } from '../proxy/recording.ts';
 
 const A = '52:54:00:00:00:0a';
 const B = '52:54:00:00:00:0b';
+const HELD: ReadonlySet<LeaseState> = new Set(['bound', 'reserved']);
 const numberOf = (mac: string): number => Number.parseInt(mac.replaceAll(':', ''), 16);
 
 describe('network/guest-directory', () => {
@@ -14,11 +15,24 @@ describe('network/guest-directory', () => {
   let log: RecordingLog;
   let statics: { mac: string; hostname: string | undefined }[];
   let directory: GuestDirectory;
+  /** Passes over all places, or all leases. */
+  let scans: number;
 
   const make = (): GuestDirectory =>
     new GuestDirectory({
-      forEachPlace: (visit) => places.forEach(visit),
-      leases: () => leases,
+      forEachPlace: (visit) => {
+        scans++;
+        places.forEach(visit);
+      },
+      placeAt: (address) => places.find((place) => place.address.equals(address)),
+      leases: () => {
+        scans++;
+        return leases;
+      },
+      holderAt: (address) => {
+        const held = leases.find((lease) => lease.address === `${address}`);
+        return held === undefined || !HELD.has(held.state) ? 0 : numberOf(held.mac);
+      },
       staticLeases: statics,
       log,
     });
@@ -27,6 +41,7 @@ describe('network/guest-directory', () => {
     places = [];
     leases = [];
     statics = [];
+    scans = 0;
     log = new RecordingLog();
     directory = make();
   });
@@ -69,6 +84,21 @@ describe('network/guest-directory', () => {
     comes(B, '192.168.127.3', 2);
     assert.equal(target.mac, A);
     assert.equal(directory.targetOf(first).mac, B);
+  });
+
+  it('who is at an address is found without looking through all guests', () => {
+    comes(A, '192.168.127.2', 1);
+    leased(B, '192.168.127.3');
+    const before = scans;
+    for (const [address, mac, attached] of [
+      ['192.168.127.2', A, true],
+      ['192.168.127.3', B, false],
+      ['192.168.127.4', undefined, false],
+    ] as const) {
+      const target = directory.targetOf({ guestAddress: ip(address) });
+      assert.deepEqual([target.mac, target.attached], [mac, attached]);
+    }
+    assert.equal(scans, before);
   });
 
   it('a withdrawn port waits for nobody', () => {
