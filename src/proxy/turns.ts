@@ -20,13 +20,18 @@ import { reportFault } from '../base/faults.ts';
 import type { Clock, Instant } from '../base/time.ts';
 import type { TurnLimit } from '../base/turn.ts';
 
-/** For what one poll brings, and again for what waits in the queue. */
-const TURN_MS = 4;
-const QUANTUM_MS = 1;
+/**
+ * For what one poll brings, and again for what waits in the queue. As short as polls stay cheap beside it (15 us): whoever
+ * asks little waits for a turn or two.
+ */
+const TURN_MS = 1;
+/** When work outside of pieces, each source within its credit, is too much. */
+const CROWDED_MS = 4;
+const QUANTUM_MS = 0.5;
 /** A piece cannot be interrupted everywhere; a debt beyond this is forgiven. */
 const MAX_DEBT_MS = 64;
 /** Work of this length is noticed by others: the turn's end is looked for. */
-const NOTICED_MS = 0.5;
+const NOTICED_MS = 0.25;
 /** Flows with events, and the like, for the end of one batch: each costs up to some tens of microseconds. */
 const MAX_OWED = 128;
 /**
@@ -98,6 +103,11 @@ export class Turns implements TurnLimit {
   /** @internal for shares */
   get isTaken(): boolean {
     return this.pieceAt !== undefined || this.usedMs >= TURN_MS;
+  }
+
+  /** @internal for shares: those that have credit left have used up the turn together. */
+  get isCrowded(): boolean {
+    return this.usedMs >= CROWDED_MS;
   }
 
   /** @internal for shares */
@@ -227,7 +237,7 @@ export class TurnShare {
     if (this.serial !== turns.serial && !this.isWaiting) this.refill();
     this.creditMs = Math.max(this.creditMs - ms, -MAX_DEBT_MS);
     turns.add(ms);
-    return this.creditMs > 0 && !turns.isTaken;
+    return this.creditMs > 0 && !turns.isCrowded;
   }
 
   /** @internal Another quantum. @returns whether it may work */

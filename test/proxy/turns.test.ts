@@ -46,8 +46,8 @@ describe('proxy/turns', () => {
   it('does at once what fits', () => {
     const loop = new TurnLoop();
     const link = new Source(loop, 0.01);
-    link.read(30);
-    assert.equal(link.done, 30);
+    link.read(20);
+    assert.equal(link.done, 20);
     assert.ok(loop.isIdle);
   });
 
@@ -55,23 +55,23 @@ describe('proxy/turns', () => {
     const loop = new TurnLoop();
     const link = new Source(loop, 0.1);
     link.read(25);
-    assert.ok(link.done >= 10 && link.done <= 11, `${link.done} frames of 0.1 ms in 1 ms`);
+    assert.equal(link.done, 5, 'frames of 0.1 ms in 0.5 ms');
     loop.poll();
-    assert.equal(link.done, 25, 'alone it goes on without another poll in between');
+    assert.equal(link.done, 15, 'alone it goes on, for a whole turn');
   });
 
   it('bounds a turn, however much waits', () => {
     const loop = new TurnLoop();
     const links = Array.from({ length: 20 }, () => new Source(loop, 0.1));
     for (const link of links) link.read(1000);
-    assert.ok(loop.nowMs < 5.5, `${loop.nowMs} ms when the event loop polls`);
+    assert.ok(loop.nowMs < 2, `${loop.nowMs} ms when the event loop polls`);
     while (!loop.isIdle) {
       const before = loop.nowMs;
       loop.poll();
-      assert.ok(loop.nowMs - before < 5.5, `${loop.nowMs - before} ms`);
+      assert.ok(loop.nowMs - before < 2, `${loop.nowMs - before} ms`);
     }
     assert.ok(links.every(({ done }) => done === 1000));
-    assert.ok(loop.turns.longestMs < 10, `${loop.turns.longestMs} ms`);
+    assert.ok(loop.turns.longestMs < 3, `${loop.turns.longestMs} ms`);
   });
 
   it('gives everybody who waits the same time, whatever a frame costs', () => {
@@ -104,7 +104,7 @@ describe('proxy/turns', () => {
     flood.read(100_000);
     for (let i = 0; i < 50; i++) {
       loop.poll();
-      quiet.read(5);
+      quiet.read(4);
       assert.equal(quiet.waiting, 0);
     }
   });
