@@ -215,6 +215,12 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
       'let guests reach link-local addresses, and those where clouds serve metadata and credentials to this host (default: no)',
   },
   {
+    key: 'vhostMemory',
+    flags: '--vhost-memory <kind>',
+    description:
+      'of machines with vhost-user: or vhost-vsock:: sealed, or any, by which a machine can end hawser (default: sealed)',
+  },
+  {
     key: 'verifyChecksums',
     flags: '--no-verify-checksums',
     description: "trust TCP and UDP checksums of guests' frames",

@@ -49,6 +49,7 @@ export function printConfig(options: DaemonConfig): string {
     trustGuests: separation.trust,
     allowAddress: separation.allowed,
     allowMetadata: options.allowMetadata,
+    vhostMemory: options.vhostMemory,
     verifyChecksums: options.verifyChecksums,
     busyPoll: options.busyPollUs,
     linkGrace: options.linkGraceMs / 1000,

@@ -9,8 +9,11 @@ export const EIO = 5;
 export const EAGAIN = 11;
 export const EBUSY = 16;
 export const EINVAL = 22;
+export const ENOSYS = 38;
 export const EMSGSIZE = 90;
+export const EOPNOTSUPP = 95;
 export const ENOBUFS = 105;
+export const ETOOMANYREFS = 109;
 
 export const AF_UNIX = 1;
 export const AF_INET = 2;
@@ -51,10 +54,21 @@ export const PACKET_VNET_HDR = 15;
 export const PACKET_IGNORE_OUTGOING = 23;
 export const SCM_RIGHTS = 1;
 
+export const SO_PASSRIGHTS = 83;
+
+export const SHUT_RDWR = 2;
+
+export const MSG_PEEK = 0x2;
+export const MSG_CTRUNC = 0x8;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_ERRQUEUE = 0x2000;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x40000000;
+
+export const F_SETFL = 4;
+export const F_ADD_SEALS = 1033;
+export const F_GET_SEALS = 1034;
+export const F_SEAL_SHRINK = 2;
 
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
@@ -88,3 +102,16 @@ export const POLLFD_EVENTS = 4;
 export const POLLFD_REVENTS = 6;
 export const POLLERR = 0x8;
 export const POLLHUP = 0x10;
+
+/** Calls that glibc has no function for, or not every C library has one. */
+export const SYSCALLS: Readonly<Record<'x64' | 'arm64', SyscallNumbers>> = {
+  x64: { ioSetup: 206, ioGetEvents: 208, ioSubmit: 209, preadv2: 327 },
+  arm64: { ioSetup: 0, ioGetEvents: 4, ioSubmit: 2, preadv2: 286 },
+};
+
+export interface SyscallNumbers {
+  readonly ioSetup: number;
+  readonly ioGetEvents: number;
+  readonly ioSubmit: number;
+  readonly preadv2: number;
+}

@@ -1,5 +1,6 @@
 /** The C library, bound through koffi. Nothing outside this folder uses koffi. */
 import { createRequire } from 'node:module';
+import { SYSCALLS } from './constants.ts';
 import { NativeUnavailableError } from './errors.ts';
 
 /** The environment that {@link bindLibc} needs; an argument, so that tests can change it. */
@@ -45,10 +46,12 @@ export interface Libc {
   write(fd: number, bytes: Uint8Array, len: number): number;
   ioctl(fd: number, request: number, arg: Uint8Array): number;
   ioctlValue(fd: number, request: number, arg: number): number;
+  fcntl(fd: number, command: number, arg: number): number;
   setns(fd: number, type: number): number;
   socket(domain: number, type: number, protocol: number): number;
   socketpair(domain: number, type: number, protocol: number, fds: Uint8Array): number;
   bind(fd: number, address: Uint8Array, len: number): number;
+  shutdown(fd: number, how: number): number;
   setsockopt(fd: number, level: number, option: number, value: Uint8Array, len: number): number;
   recvmsg(fd: number, message: Uint8Array, flags: number): number;
   sendmsg(fd: number, message: Uint8Array, flags: number): number;
@@ -67,6 +70,14 @@ export interface Libc {
   /** @returns the address of a `struct passwd`, valid until the next call; 0n when there is no such user */
   getpwnam(name: string): bigint;
   getpwuid(uid: number): bigint;
+  // Addresses are numbers: of arrays above 64 bytes, which never move.
+  /** @param flags RWF_... of preadv2(2), at the file's own position */
+  preadv2(fd: number, iov: number, count: number, flags: number): number;
+  /** @param context where the kernel puts its 8 bytes */
+  ioSetup(events: number, context: number): number;
+  ioSubmit(context: number, count: number, requests: number): number;
+  /** Without waiting. */
+  ioGetEvents(context: number, max: number, events: number): number;
 }
 
 export type SyscallArgument = number | bigint;
@@ -89,9 +100,10 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
     const either = instead === '' ? why : `${why}, or ${instead}`;
     throw new NativeUnavailableError(wanted, either, { cause });
   }
+  const calls = SYSCALLS[host.arch];
   const c = koffi.load(null); // the symbols of this process: glibc and musl alike
   const syscall: (...all: SyscallArgument[]) => number = c.func(
-    'long syscall(long number, long a, long b, long c, long d, long e)',
+    'long syscall(long number, long a, long b, long c, long d, long e, long f)',
   );
   const getpwnam: (name: string) => number = c.func('long getpwnam(const char *name)');
   const getpwuid: (uid: number) => number = c.func('long getpwuid(unsigned int uid)');
@@ -105,9 +117,11 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
     write: c.func('long write(int fd, const void *bytes, size_t len)'),
     ioctl: c.func('int ioctl(int fd, unsigned long request, void *arg)'),
     ioctlValue: c.func('int ioctl(int fd, unsigned long request, unsigned long arg)'),
+    fcntl: c.func('int fcntl(int fd, int command, long arg)'),
     setns: c.func('int setns(int fd, int type)'),
     socket: c.func('int socket(int domain, int type, int protocol)'),
     socketpair: c.func('int socketpair(int domain, int type, int protocol, void *fds)'),
+    shutdown: c.func('int shutdown(int fd, int how)'),
     bind: c.func('int bind(int fd, const void *address, unsigned int len)'),
     setsockopt: c.func(
       'int setsockopt(int fd, int level, int option, const void *value, unsigned int len)',
@@ -126,8 +140,14 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
     munmap: c.func('int munmap(long address, size_t len)'),
     madvise: c.func('int madvise(void *bytes, size_t len, int advice)'),
     getpagesize: c.func('int getpagesize()'),
-    syscall: (number, a = 0, b = 0, c3 = 0, d = 0, e = 0) => syscall(number, a, b, c3, d, e),
+    syscall: (number, a = 0, b = 0, c3 = 0, d = 0, e = 0) => syscall(number, a, b, c3, d, e, 0),
     getpwnam: (name) => BigInt(getpwnam(name)),
     getpwuid: (uid) => BigInt(getpwuid(uid)),
+    preadv2: (fd, iov, count, flags) => syscall(calls.preadv2, fd, iov, count, -1, 0, flags),
+    ioSetup: (events, context) => syscall(calls.ioSetup, events, context, 0, 0, 0, 0),
+    ioSubmit: (context, count, requests) =>
+      syscall(calls.ioSubmit, context, count, requests, 0, 0, 0),
+    ioGetEvents: (context, max, events) =>
+      syscall(calls.ioGetEvents, context, 0, max, events, 0, 0),
   };
 }

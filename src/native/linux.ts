@@ -8,7 +8,8 @@ import { openDatagramSocket } from './datagram-socket.ts';
 import { discardPages } from './discard-pages.ts';
 import { readErrorQueue } from './error-queue.ts';
 import { PosixError } from './errors.ts';
-import { receiveWithFds, recvFd, sendFd, sendWithFds } from './fd-passing.ts';
+import { LinuxEventCounters } from './event-counters.ts';
+import { LinuxFdReceiver, recvFd, sendFd, sendWithFds } from './fd-passing.ts';
 import type { Libc } from './libc.ts';
 import { Message } from './message.ts';
 import { inNetns } from './netns.ts';
@@ -16,6 +17,8 @@ import { openPacketSocket } from './packet-socket.ts';
 import type {
   DatagramBatch,
   DatagramReader,
+  EventCounters,
+  FdReceiver,
   Posix,
   QueuedError,
   SharedMapping,
@@ -39,6 +42,7 @@ export class LinuxPosix implements Posix {
   private readonly wordView = new DataView(this.word.buffer);
 
   private ownMessage: Message | undefined = undefined;
+  private ownCounters: LinuxEventCounters | undefined = undefined;
 
   constructor(c: Libc) {
     this.c = c;
@@ -144,18 +148,37 @@ export class LinuxPosix implements Posix {
     return recvFd(this.c, socketFd);
   }
 
-  receiveWithFds(
-    socketFd: number,
-    bytes: Uint8Array,
-    off: number,
-    maxLen: number,
-    fds: number[],
-  ): number {
-    return receiveWithFds(this.message(), socketFd, bytes, off, maxLen, fds);
+  makeFdReceiver(socketFd: number): FdReceiver {
+    return new LinuxFdReceiver(this.message(), socketFd);
   }
 
   sendWithFds(socketFd: number, bytes: Uint8Array, fds: readonly number[]): number {
     return sendWithFds(this.message(), socketFd, bytes, fds);
+  }
+
+  shutdown(socketFd: number): void {
+    this.c.shutdown(socketFd, n.SHUT_RDWR);
+  }
+
+  refuseDescriptors(socketFd: number): boolean {
+    this.wordView.setInt32(0, 0, true);
+    return this.c.setsockopt(socketFd, n.SOL_SOCKET, n.SO_PASSRIGHTS, this.word, 4) === 0;
+  }
+
+  sealSize(fd: number): boolean {
+    const seals = this.c.fcntl(fd, n.F_GET_SEALS, 0);
+    if (seals < 0) return false;
+    if ((seals & n.F_SEAL_SHRINK) !== 0) return true;
+    return this.c.fcntl(fd, n.F_ADD_SEALS, n.F_SEAL_SHRINK) === 0;
+  }
+
+  isMemoryFile(fd: number): boolean {
+    return this.c.fcntl(fd, n.F_GET_SEALS, 0) >= 0;
+  }
+
+  get eventCounters(): EventCounters {
+    this.ownCounters ??= new LinuxEventCounters(this.c);
+    return this.ownCounters;
   }
 
   mapShared(fd: number, offset: number, len: number): SharedMapping {

@@ -37,8 +37,13 @@ export class Message {
   }
 
   /** @returns bytes received into `data`, at most `maxLen`, or -errno */
-  receive(fd: number, flags: number, maxLen: number = DATA_LEN): number {
-    this.prepare(NAME_LEN, CONTROL_LEN, Math.min(maxLen, DATA_LEN));
+  receive(
+    fd: number,
+    flags: number,
+    maxLen: number = DATA_LEN,
+    controlLen: number = CONTROL_LEN,
+  ): number {
+    this.prepare(NAME_LEN, controlLen, Math.min(maxLen, DATA_LEN));
     const len = this.c.recvmsg(fd, this.header.bytes, flags);
     return len < 0 ? -this.c.errno() : len;
   }

@@ -92,6 +92,31 @@ export interface DatagramReader {
   local(i: number, words: Int32Array): boolean;
 }
 
+/** Receives from a stream socket whose peer passes descriptors, which belong to the caller. */
+export interface FdReceiver {
+  /** Descriptors of a message that has not been received yet. */
+  readonly ahead: readonly number[];
+  /**
+   * Receive without waiting.
+   *
+   * @param fds those passed along are added to it, at most 8 for one message
+   * @returns bytes received, 0 at the end, or -errno: -ETOOMANYREFS when there are more descriptors, or no room for
+   *   them; the message stays in the queue then
+   */
+  receive(bytes: Uint8Array, off: number, maxLen: number, fds: number[]): number;
+}
+
+/**
+ * Counters (eventfd(2)) shared with a process that may be hostile. O_NONBLOCK belongs to the counter and not to the
+ * descriptor, and the other process can clear it at any time; neither call here ever waits.
+ */
+export interface EventCounters {
+  /** Reset it. @returns its bytes, 8, or -errno: -EAGAIN when it is 0 */
+  take(fd: number): number;
+  /** Add one. @returns 0, or -errno */
+  signal(fd: number): number;
+}
+
 /** Memory shared with another process. */
 export interface SharedMapping {
   /** `len` bytes from `off`; nothing of it may be touched after `unmap`: the process would crash. */
@@ -155,21 +180,23 @@ export interface Posix {
   sendFd(socketFd: number, fd: number): void;
   /** @returns the descriptor passed, or undefined when none is waiting or the peer has closed */
   recvFd(socketFd: number): number | undefined;
-  /**
-   * Receive from a stream socket without waiting. Descriptors passed along are added to `fds`; they belong
-   * to the caller, also when the message that they came with is invalid.
-   *
-   * @returns bytes received, 0 at the end, or -errno
-   */
-  receiveWithFds(
-    socketFd: number,
-    bytes: Uint8Array,
-    off: number,
-    maxLen: number,
-    fds: number[],
-  ): number;
+  /** @param socketFd a stream socket; nobody else receives from it */
+  makeFdReceiver(socketFd: number): FdReceiver;
   /** Send up to 2 KiB and descriptors. @returns bytes sent, or -errno */
   sendWithFds(socketFd: number, bytes: Uint8Array, fds: readonly number[]): number;
+  /** No more is received or sent; what has arrived can still be received. */
+  shutdown(socketFd: number): void;
+  /** Have the kernel refuse messages with descriptors to a Unix socket, and to those it accepts. @returns false before Linux 6.16 */
+  refuseDescriptors(socketFd: number): boolean;
+  /**
+   * Have a memory file (memfd_create(2)) never shrink again, so that a mapping of it has pages as long as it exists.
+   *
+   * @returns false for one that does not allow seals, and any other kind of file
+   */
+  sealSize(fd: number): boolean;
+  /** Whether it is a file in memory: a memfd, or one of tmpfs or hugetlbfs. No file system is asked. */
+  isMemoryFile(fd: number): boolean;
+  readonly eventCounters: EventCounters;
   /**
    * Map part of a file that another process writes too. The descriptor may be closed afterwards.
    *

@@ -15,6 +15,8 @@ interface PollHandle {
   onread: () => void;
   useUserBuffer(buffer: Uint8Array): void;
   readStart(): number;
+  readStop(): number;
+  unref(): void;
   close(): void;
 }
 
@@ -22,6 +24,10 @@ export interface Watch {
   readonly fd: number;
   /** Stop watching and close the descriptor. May be called from within `onReadable`. */
   close(): void;
+  pause(): void;
+  resume(): void;
+  /** Stop watching, and leave the descriptor open until the process ends. */
+  abandon(): void;
 }
 
 /**
@@ -52,6 +58,17 @@ function watch(handle: unknown, onReadable: () => void): Watch {
     close: () => {
       if (open) handle.close();
       open = false;
+    },
+    pause: () => {
+      handle.readStop();
+    },
+    resume: () => {
+      if (open) handle.readStart();
+    },
+    abandon: () => {
+      open = false;
+      handle.readStop();
+      handle.unref();
     },
   };
 }

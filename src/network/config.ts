@@ -1,5 +1,6 @@
 /** The effective configuration: every default filled in, every value checked. */
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
+import type { MachineMemory } from '../transports/vhost-user/machine-memory.ts';
 
 export interface NetworkConfig {
   /** Link specifications; `parseLinkSpec` of `transports/link-spec.ts` accepts each. */
@@ -26,6 +27,8 @@ export interface NetworkConfig {
   readonly socketMode: number;
   /** Guests reach link-local and metadata addresses. */
   readonly allowMetadata: boolean;
+  /** Of machines whose devices are served by vhost-user. */
+  readonly vhostMemory: MachineMemory;
   /** Verify TCP and UDP checksums of links that do not vouch for them. */
   readonly verifyChecksums: boolean;
   /** How long to poll before sleeping, in us; undefined: `defaultWindowUs` of `proxy/busy-poll.ts`. */

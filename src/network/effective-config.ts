@@ -65,6 +65,7 @@ export function effectiveConfig(settings: Partial<NetworkSettings>): NetworkConf
     },
     socketMode: settings.socketMode ?? PRIVATE_SOCKET_MODE,
     allowMetadata: settings.allowMetadata ?? false,
+    vhostMemory: settings.vhostMemory ?? 'sealed',
     verifyChecksums: settings.verifyChecksums ?? true,
     busyPollUs: settings.busyPoll,
     linkGraceMs: (settings.linkGrace ?? DEFAULT_LINK_GRACE_S) * 1000,

@@ -20,6 +20,7 @@ import type { DialGuest } from '../transports/mux/guest-link.ts';
 import type { OpenMuxLink } from '../transports/mux/mux-link.ts';
 import { parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import { openMuxLink } from '../transports/mux/open-mux-link.ts';
+import type { MachineMemory } from '../transports/vhost-user/machine-memory.ts';
 import { fineMs, wholeMs } from './view-numbers.ts';
 
 export interface MuxLinksDeps {
@@ -44,6 +45,7 @@ export interface MuxLinksDeps {
   readonly sockets: Budget;
   /** Of Unix sockets that links listen on. */
   readonly socketMode: number;
+  readonly vhostMemory: MachineMemory;
 }
 
 export class MuxLinks {

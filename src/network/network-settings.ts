@@ -1,6 +1,7 @@
 /** The valid values of each option of the network, for library, command line and YAML alike. */
 import { KEEPALIVE_MAX_S } from '../native/stream/keepalive-options.ts';
 import { SOURCE_ADDRESSES, type SourceAddress } from '../proxy/ports/publish-spec.ts';
+import { MACHINE_MEMORY, type MachineMemory } from '../transports/vhost-user/machine-memory.ts';
 import type { DnsUpstream, DnsZone, StaticLease } from './config.ts';
 import { parseAllowedAddress } from './guest-separation.ts';
 import { parseIpv4, parseNetwork } from './ipv4-text.ts';
@@ -62,6 +63,7 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly trustGuests: boolean | undefined;
   readonly allowAddress: readonly string[] | undefined;
   readonly allowMetadata: boolean | undefined;
+  readonly vhostMemory: MachineMemory | undefined;
   readonly verifyChecksums: boolean | undefined;
   readonly busyPoll: number | undefined;
   readonly linkGrace: number | undefined;
@@ -91,6 +93,7 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   trustGuests: yesNo,
   allowAddress: () => list(textAsIs(parseAllowedAddress)),
   allowMetadata: yesNo,
+  vhostMemory: () => oneOf(MACHINE_MEMORY),
   verifyChecksums: yesNo,
   busyPoll: () => integer(0, BUSY_POLL_MAX_US),
   linkGrace: () => integer(0, LINK_GRACE_MAX_S),

@@ -133,8 +133,17 @@ class RunningNetwork implements Network, DaemonNetwork {
       },
     });
     const { stack, flusher, listeners, addressMap, destinations, native, turns } = this.dataPath;
-    const { mtu, keepaliveS, socketMode } = config;
-    const context = { acceptor: stack, clock, log, turns, mtu, keepaliveS, socketMode };
+    const { mtu, keepaliveS, socketMode, vhostMemory } = config;
+    const context = {
+      acceptor: stack,
+      clock,
+      log,
+      turns,
+      mtu,
+      keepaliveS,
+      socketMode,
+      vhostMemory,
+    };
     this.links = new Links({ context, ownListeners, log });
     this.streams = new GuestStreams({
       stack,
@@ -160,6 +169,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       dialGuest: (guest, port, handler) => guests.dial(guest, port, handler),
       flusher,
       socketMode,
+      vhostMemory,
     });
     this.ports = this.makePorts(directory);
     this.names = new LocalNames({

@@ -1,5 +1,6 @@
 /** The options of a network, with the keys of the configuration file of `hawser run`. */
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
+import type { MachineMemory } from '../transports/vhost-user/machine-memory.ts';
 
 /** A list, or a single value. */
 export type OneOrMore = string | readonly string[];
@@ -68,6 +69,11 @@ export interface NetworkOptions {
   readonly socketMode?: number | string | undefined;
   /** Let guests reach link-local addresses and those where clouds serve metadata to this host. Default: no. */
   readonly allowMetadata?: boolean | undefined;
+  /**
+   * Which memory of machines with `vhost-user:` or `vhost-vsock:` is used: `sealed`, which cannot be taken away from this
+   * process, or `any`, by which a machine can end it. Default: `sealed`.
+   */
+  readonly vhostMemory?: MachineMemory | undefined;
   /** Verify TCP and UDP checksums of frames whose link does not vouch for them. Default: yes. */
   readonly verifyChecksums?: boolean | undefined;
   /**

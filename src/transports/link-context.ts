@@ -3,6 +3,7 @@ import type { Clock } from '../base/time.ts';
 import type { Turns } from '../proxy/turns.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
 import type { LinkStats } from './link-stats.ts';
+import type { MachineMemory } from './vhost-user/machine-memory.ts';
 
 /** What every kind of link needs of its environment. */
 export interface LinkContext {
@@ -17,6 +18,8 @@ export interface LinkContext {
   readonly keepaliveS?: number;
   /** Permission bits of the Unix sockets that the link listens on. */
   readonly socketMode: number;
+  /** Of machines whose network card we serve. */
+  readonly vhostMemory: MachineMemory;
 }
 
 /** One `--listen` in service. */

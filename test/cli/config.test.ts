@@ -72,6 +72,7 @@ isolateGuests: false
 trustGuests: true
 allowAddress: [qemu:/tmp/vm.sock=10.1.0.99, "tap:hawser0@guest=10.1.0.0/28"]
 allowMetadata: true
+vhostMemory: any
 verifyChecksums: false
 busyPoll: 50
 linkGrace: 5
@@ -120,6 +121,7 @@ describe('configuration', () => {
       sandbox: 'strict',
       sandboxAllow: ['/srv/sockets'],
       socketMode: 0o660,
+      vhostMemory: 'any',
       log: { level: 'warn', format: 'json', file: '/var/log/hawser.log' },
       separation: {
         isolate: false,

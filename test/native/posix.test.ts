@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { dgramFd } from '../../src/native/dgram-fd.ts';
 import { THIS_HOST } from '../../src/native/libc.ts';
 import { loadPosix } from '../../src/native/load.ts';
+import { eventCounter, MFD_ALLOW_SEALING, memoryFile } from '../support/native-files.ts';
 import { itNeeding, needsOf } from '../support/requirements.ts';
 
 const posix = loadPosix();
@@ -74,6 +75,39 @@ describe('native/posix', () => {
     posix.close(a);
     assert.equal(posix.recvFd(b), undefined);
     posix.close(b);
+  });
+
+  it('resets and signals a counter without waiting, whatever its flags say', () => {
+    const { eventCounters } = posix;
+    const counter = eventCounter();
+    assert.equal(eventCounters.take(counter), -11);
+    for (let i = 0; i < 1000; i++) assert.equal(eventCounters.signal(counter), 0);
+    const value = new BigUint64Array(1);
+    assert.equal(posix.read(counter, new Uint8Array(value.buffer), 0, 8), 8);
+    assert.equal(value[0], 1000n);
+    value[0] = 0xffff_ffff_ffff_fffen; // full: a write would wait
+    assert.equal(posix.write(counter, new Uint8Array(value.buffer), 0, 8), 8);
+    assert.equal(eventCounters.signal(counter), 0);
+    assert.equal(eventCounters.take(counter), 8);
+    assert.equal(eventCounters.take(counter), -11);
+    assert.notEqual(eventCounters.signal(0), 0);
+    posix.close(counter);
+  });
+
+  it('seals the size of memory files that allow it', () => {
+    const open = memoryFile(4096, MFD_ALLOW_SEALING);
+    const closed = memoryFile(4096, 0);
+    const disk = openSync('/dev/null', 'r');
+    assert.deepEqual(
+      [open, closed, disk].map((fd) => [posix.isMemoryFile(fd), posix.sealSize(fd)]),
+      [
+        [true, true],
+        [true, false],
+        [false, false],
+      ],
+    );
+    assert.throws(() => ftruncateSync(open, 0), { code: 'EPERM' });
+    for (const fd of [open, closed, disk]) closeSync(fd);
   });
 
   it('says what failed, with the name of the errno', () => {

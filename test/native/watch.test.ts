@@ -43,9 +43,10 @@ describe('native/watch', () => {
     const bytes = new Uint8Array(8);
     const lens = await new Promise<number[]>((done) => {
       const watch = watchAccepted(accepted, () => {
-        const first = posix.receiveWithFds(watch.fd, bytes, 2, 4, fds);
-        const rest = posix.receiveWithFds(watch.fd, bytes, 6, 2, fds);
-        const none = posix.receiveWithFds(watch.fd, bytes, 0, 8, fds);
+        const receiver = posix.makeFdReceiver(watch.fd);
+        const first = receiver.receive(bytes, 2, 4, fds);
+        const rest = receiver.receive(bytes, 6, 2, fds);
+        const none = receiver.receive(bytes, 0, 8, fds);
         watch.close();
         done([first, rest, none]);
       });

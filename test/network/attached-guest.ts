@@ -30,6 +30,7 @@ export function guestBehind(attach: (context: LinkContext) => OpenLink): GuestBe
         turns: ownTurns(),
         mtu: 1_500,
         socketMode: 0o600,
+        vhostMemory: 'sealed',
       });
     },
     attachPacketSocket: () => {},

@@ -17,6 +17,7 @@ export const DEFAULT_NETWORK: NetworkConfig = {
   separation: { isolate: false, trust: false, allowed: [] },
   socketMode: 0o600,
   allowMetadata: false,
+  vhostMemory: 'sealed',
   verifyChecksums: true,
   busyPollUs: undefined,
   linkGraceMs: 60_000,

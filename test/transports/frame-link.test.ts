@@ -60,6 +60,7 @@ describe('transports/frame-link', () => {
       turns: ownTurns({ now: () => 0 }),
       mtu: 1500,
       socketMode: 0o600,
+      vhostMemory: 'sealed',
     });
     return { link, segment: acceptor };
   };

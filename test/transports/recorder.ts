@@ -105,4 +105,5 @@ export const contextFor = (acceptor: LinkAcceptor, mtu = 1500): LinkContext => (
   turns: ownTurns({ now: () => 0 }), // nothing takes any time
   mtu,
   socketMode: 0o600,
+  vhostMemory: 'sealed',
 });

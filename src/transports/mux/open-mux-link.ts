@@ -6,6 +6,7 @@ import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
 import type { FlushScheduler } from '../../proxy/flush-scheduler.ts';
 import type { Guests } from '../../proxy/ports/publication-guest.ts';
 import type { Turns } from '../../proxy/turns.ts';
+import type { MachineMemory } from '../vhost-user/machine-memory.ts';
 import { type DialGuest, dialGuestLink } from './guest-link.ts';
 import { openHybridVsock } from './hybrid-vsock.ts';
 import type { OpenMuxLink } from './mux-link.ts';
@@ -27,6 +28,7 @@ export interface MuxLinkContext {
   readonly posix: (wanted: string, instead: string) => Posix;
   /** Of Unix sockets that links listen on. */
   readonly socketMode: number;
+  readonly vhostMemory: MachineMemory;
 }
 
 /** @throws Error whose message states what failed and what to do */

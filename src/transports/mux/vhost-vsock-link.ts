@@ -10,6 +10,7 @@ import type { MuxFlow } from '../../proxy/agent/mux-flow.ts';
 import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
 import { NO_FLUSH } from '../../proxy/flush-scheduler.ts';
 import type { Turns } from '../../proxy/turns.ts';
+import type { MachineMemory } from '../vhost-user/machine-memory.ts';
 import { VhostVsock } from '../vsock/open-vhost-vsock.ts';
 import type { VsockRequest, VsockStream } from '../vsock/stream.ts';
 import type { OpenMuxLink } from './mux-link.ts';
@@ -22,6 +23,7 @@ export interface VhostVsockLinkContext {
   readonly turns: Turns;
   readonly posix: (wanted: string, instead: string) => Posix;
   readonly socketMode: number;
+  readonly vhostMemory: MachineMemory;
 }
 
 export async function openVhostVsockLink(
@@ -30,7 +32,7 @@ export async function openVhostVsockLink(
   port: number,
   context: VhostVsockLinkContext,
 ): Promise<OpenMuxLink> {
-  const { peers, clock, log, turns, posix, socketMode } = context;
+  const { peers, clock, log, turns, posix, socketMode, vhostMemory } = context;
   const isHere = (): boolean => peers.list().some((peer) => peer.link === link);
   const dialled = new Redialer(link, log, (attempt) => {
     if (isHere()) {
@@ -65,6 +67,7 @@ export async function openVhostVsockLink(
   const device = await VhostVsock.open({
     path,
     socketMode,
+    memory: vhostMemory,
     posix: posix(`open --mux ${link.name}`, 'use a unix: link instead'),
     clock,
     log,

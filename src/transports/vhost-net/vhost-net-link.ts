@@ -32,15 +32,20 @@ export class VhostNetLink implements OpenLink {
     const description = `vhost-user:${path}`;
     const posix = loadPosix(`open ${description}`, 'use a qemu: link instead');
     const device = new VhostNetDevice(description, context, setImmediate);
-    const { log, socketMode } = context;
+    const { log, socketMode, vhostMemory } = context;
     const server = await VhostUserServer.open({
       path,
       socketMode,
       device: device.queues,
       posix,
       log,
+      memory: vhostMemory,
     });
     return new VhostNetLink(description, device, server);
+  }
+
+  get failure(): string | undefined {
+    return this.server.failure;
   }
 
   async close(): Promise<void> {

@@ -36,8 +36,9 @@ export interface VirtioDevice {
 
 /** What is done with descriptors; a seam for tests. */
 export interface FdPort {
-  /** @throws Error when it cannot be mapped in full */
-  map(fd: number, region: m.MemoryRegion): Mapped;
+  map(fd: number, region: m.MemoryRegion): Mapped | MapFault;
+  /** Whether it is an event counter: neither watching nor signalling any other descriptor is safe. */
+  isCounter(fd: number): boolean;
   /** Watch an event counter, which now belongs to the watch; it is emptied before each call. */
   watch(fd: number, onKick: () => void): { close(): void };
   signal(fd: number): void;
@@ -49,19 +50,24 @@ export interface Mapped {
   unmap(): void;
 }
 
+export type MapFault = 'not-a-memory-file' | 'memory-may-shrink' | 'map-failed';
+
 export type BackendFault =
+  | MapFault
   | 'malformed'
   | 'unknown-request'
   | 'unknown-feature'
   | 'no-such-queue'
   | 'bad-descriptors'
-  | 'map-failed';
+  | 'not-an-event-counter';
 
 export interface BackendReply {
   /** To be sent when there are any. */
   readonly bytes: Uint8Array | undefined;
   /** The connection must end; `bytes` may still be an error reply. */
   readonly fault: BackendFault | undefined;
+  /** Not done yet: call `proceed` before the next message, and have others served in between. */
+  readonly isPending?: boolean;
 }
 
 class Vring {
@@ -83,6 +89,10 @@ const RING_FEATURES =
   m.bit(m.VIRTIO_F_EVENT_IDX) |
   m.bit(m.VHOST_USER_F_PROTOCOL_FEATURES);
 
+const TAKE_DESCRIPTORS: ReadonlySet<number> = new Set([
+  ...[m.SET_MEM_TABLE, m.SET_VRING_KICK, m.SET_VRING_CALL, m.SET_VRING_ERR],
+]);
+
 export class VhostUserBackend {
   private readonly device: VirtioDevice;
   private readonly fds: FdPort;
@@ -91,6 +101,10 @@ export class VhostUserBackend {
   private features = 0n;
   private protocolFeatures = 0n;
   private memory: GuestMemory | undefined = undefined;
+  /** The next memory, until all of it is mapped. */
+  private mapping: GuestMemory | undefined = undefined;
+  /** The request to acknowledge then. */
+  private acked: number | undefined = undefined;
   private mapped: Mapped[] = [];
 
   constructor(device: VirtioDevice, fds: FdPort) {
@@ -105,13 +119,28 @@ export class VhostUserBackend {
   onMessage(header: DataView, payload: DataView, passed: readonly number[]): BackendReply {
     const request = m.requestOf(header);
     const fds = [...passed];
-    const result = this.handle(request, payload, fds);
+    const isStray = fds.length > 0 && !TAKE_DESCRIPTORS.has(request);
+    const result = isStray ? 'bad-descriptors' : this.handle(request, payload, fds);
     for (const fd of fds) this.fds.close(fd);
     if (result instanceof Uint8Array) return { bytes: result, fault: undefined };
     const ack =
       m.wantsReply(header) && (this.protocolFeatures & BigInt(m.PROTOCOL_F_REPLY_ACK)) !== 0n;
+    if (request === m.SET_MEM_TABLE && result === undefined) {
+      this.acked = ack ? request : undefined;
+      return this.proceed();
+    }
     const bytes = ack ? m.u64Reply(request, result === undefined ? 0n : 1n) : undefined;
     return { bytes, fault: result };
+  }
+
+  /** Map some more of a memory; once all is mapped, the queues go on. */
+  proceed(): BackendReply {
+    const { mapping, acked } = this;
+    if (mapping?.mapNext() === true) return { bytes: undefined, fault: undefined, isPending: true };
+    this.memory = mapping;
+    this.mapping = undefined;
+    for (const index of this.vrings.keys()) this.startIfReady(index, true);
+    return { bytes: acked === undefined ? undefined : m.u64Reply(acked, 0n), fault: undefined };
   }
 
   /** Notify the guest of used chains, if it wants notifications. */
@@ -198,18 +227,16 @@ export class VhostUserBackend {
     for (const index of this.vrings.keys()) this.pause(index);
     this.unmap();
     const memory = new GuestMemory();
-    try {
-      table.forEach((region, i) => {
-        const mapped = this.fds.map(fds[i] ?? -1, region);
-        this.mapped.push(mapped);
-        memory.add(region, (off, len) => mapped.view(off, len));
-      });
-    } catch {
-      this.unmap();
-      return 'map-failed';
+    for (const [i, region] of table.entries()) {
+      const mapped = this.fds.map(fds[i] ?? -1, region);
+      if (typeof mapped === 'string') {
+        this.unmap();
+        return mapped;
+      }
+      this.mapped.push(mapped);
+      memory.add(region, (off, len) => mapped.view(off, len));
     }
-    this.memory = memory;
-    for (const index of this.vrings.keys()) this.startIfReady(index, true);
+    this.mapping = memory;
     return undefined;
   }
 
@@ -247,6 +274,7 @@ export class VhostUserBackend {
     const vring = this.vrings[index];
     if (vring === undefined) return 'no-such-queue';
     if (fds.length !== (hasFd ? 1 : 0)) return 'bad-descriptors';
+    if (fds.some((fd) => !this.fds.isCounter(fd))) return 'not-an-event-counter';
     const fd = fds.pop() ?? -1;
     if (request === m.SET_VRING_CALL) {
       if (vring.callFd >= 0) this.fds.close(vring.callFd);
@@ -321,6 +349,7 @@ export class VhostUserBackend {
 
   private unmap(): void {
     this.memory = undefined;
+    this.mapping = undefined;
     for (const mapped of this.mapped) mapped.unmap();
     this.mapped = [];
   }

@@ -16,6 +16,10 @@ export const HEADER_LEN = 12;
 export const MAX_PAYLOAD_LEN = 1024;
 /** VHOST_MEMORY_BASELINE_NREGIONS. */
 export const MAX_REGIONS = 8;
+/** Rings are accessed by words, which must be aligned. */
+const FILE_ALIGN = 8;
+/** Of all regions, in bytes: 1 TiB. */
+export const MAX_MEMORY_LEN: number = 2 ** 40;
 
 export const GET_FEATURES = 1;
 export const SET_FEATURES = 2;
@@ -109,6 +113,7 @@ export function memoryTable(payload: DataView): readonly MemoryRegion[] | undefi
   const count = payload.getUint32(0, true);
   if (count > MAX_REGIONS || payload.byteLength < 8 + 32 * count) return undefined;
   const regions: MemoryRegion[] = [];
+  let total = 0;
   for (let i = 0; i < count; i++) {
     const at = 8 + 32 * i;
     const region = {
@@ -118,6 +123,9 @@ export function memoryTable(payload: DataView): readonly MemoryRegion[] | undefi
       fileOffset: u64(payload, at + 24),
     };
     const ends = [region.guestAddr, region.userAddr, region.fileOffset].map((a) => a + region.len);
+    total += region.len;
+    if (total > MAX_MEMORY_LEN) return undefined;
+    if (region.fileOffset % FILE_ALIGN !== 0) return undefined;
     if (region.len === 0 || ends.some((end) => end > Number.MAX_SAFE_INTEGER)) return undefined;
     regions.push(region);
   }

@@ -2,16 +2,30 @@
  * A Unix socket on which we serve a vhost-user device to virtual machine monitors, one at
  * a time: a second connection is closed at once, a new one is accepted when the first has ended.
  */
-import { fstatSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
 import type { Log } from '../../base/log.ts';
 import { makeSlab } from '../../base/slab.ts';
-import { EAGAIN } from '../../native/constants.ts';
-import type { Posix } from '../../native/posix.ts';
-import { type Watch, watchAccepted, watchReadable } from '../../native/watch.ts';
+import { EAGAIN, ETOOMANYREFS } from '../../native/constants.ts';
+import type { FdReceiver, Posix } from '../../native/posix.ts';
+import { type Watch, watchAccepted } from '../../native/watch.ts';
 import { closeServer, openServer } from '../stream-server.ts';
-import { type FdPort, VhostUserBackend, type VirtioDevice } from './backend.ts';
-import { checkHeader, HEADER_LEN, MAX_PAYLOAD_LEN, payloadLen, requestOf } from './message.ts';
+import {
+  type BackendFault,
+  type BackendReply,
+  VhostUserBackend,
+  type VirtioDevice,
+} from './backend.ts';
+import type { MachineMemory } from './machine-memory.ts';
+import {
+  checkHeader,
+  HEADER_LEN,
+  MAX_PAYLOAD_LEN,
+  MAX_REGIONS,
+  payloadLen,
+  requestOf,
+  SET_MEM_TABLE,
+} from './message.ts';
+import { PassedDescriptors } from './passed-descriptors.ts';
 
 /** Callbacks of a device while a frontend is connected. */
 export interface VhostUserDevice extends VirtioDevice {
@@ -27,19 +41,37 @@ export interface VhostUserServerOptions {
   readonly device: VhostUserDevice;
   readonly posix: Posix;
   readonly log: Log;
+  readonly memory: MachineMemory;
 }
+
+/** Messages read in one turn of the event loop; a table of memory is the last. QEMU needs about 30 to start a device. */
+const MESSAGES_PER_TURN = 16;
+
+/** How much longer than mapping memory took others are served before the next. */
+const REST = 4;
+
+const ADVICE: Partial<Record<BackendFault, string>> = {
+  'not-a-memory-file':
+    'the machine needs its memory in a file: -object memory-backend-memfd,share=on',
+  'memory-may-shrink':
+    'the machine could take its memory away, which would end this process: use -object memory-backend-memfd,share=on, which is sealed, or start hawser with --vhost-memory any if whoever runs the machine is trusted',
+};
 
 export class VhostUserServer {
   /** Connections ended because the frontend sent an invalid message, or memory that cannot be mapped. */
   faults = 0;
   /** Connections closed because another frontend is being served. */
   refused = 0;
+  /** Why no frontend is served any more. */
+  failure: string | undefined = undefined;
+  private readonly passed: PassedDescriptors;
   private readonly options: VhostUserServerOptions;
   private server: Server | undefined = undefined;
   private connection: Connection | undefined = undefined;
 
   private constructor(options: VhostUserServerOptions) {
     this.options = options;
+    this.passed = new PassedDescriptors(options.posix, options.memory);
   }
 
   /** @throws LinkError, LinkInUseError */
@@ -61,70 +93,91 @@ export class VhostUserServer {
   }
 
   private onSocket(socket: Socket): void {
-    const { path, log } = this.options;
-    if (this.connection !== undefined) {
+    const { path, log, posix } = this.options;
+    if (this.connection !== undefined || this.failure !== undefined) {
       this.refused++;
       log.warn({ path }, 'vhost-user connection refused: another frontend is connected');
-      socket.destroy();
-      return;
+      const watch = watchAccepted(socket, () => {});
+      this.passed.closeConnection(watch, posix.makeFdReceiver(watch.fd));
+    } else {
+      this.connection = new Connection(socket, this.options, this.passed, (fault, advice) => {
+        this.connection = undefined;
+        this.checkDescriptors();
+        if (fault === undefined) return;
+        this.faults++;
+        log.warn({ path, fault, advice }, 'vhost-user connection ended by a fault');
+      });
     }
-    this.connection = new Connection(socket, this.options, (fault) => {
-      this.connection = undefined;
-      if (fault === undefined) return;
-      this.faults++;
-      log.warn({ path, fault }, 'vhost-user connection ended by a fault');
-    });
+    this.checkDescriptors();
+  }
+
+  private checkDescriptors(): void {
+    const { server, passed, options } = this;
+    if (!passed.isFull || server === undefined || this.failure !== undefined) return;
+    this.failure = 'its frontends passed descriptors that cannot be closed; restart hawser';
+    options.log.error({ path: options.path }, `vhost-user socket closed: ${this.failure}`);
+    server.close();
   }
 }
+
+type OnEnd = (fault: string | undefined, advice: string | undefined) => void;
 
 /** One frontend: its messages are read in two steps, so that descriptors come with their own. */
 class Connection {
   private readonly posix: Posix;
   private readonly device: VhostUserDevice;
   private readonly backend: VhostUserBackend;
-  private readonly onEnd: (fault: string | undefined) => void;
+  private readonly passed: PassedDescriptors;
+  private readonly onEnd: OnEnd;
   private readonly watch: Watch;
+  private readonly receiver: FdReceiver;
   private readonly header = makeSlab(HEADER_LEN);
   private readonly payload = makeSlab(MAX_PAYLOAD_LEN);
   /** Bytes of header and payload received. */
   private got = 0;
+  /** Messages that may be read in this turn. */
+  private budget = 0;
   private fds: number[] = [];
   private ended = false;
 
   constructor(
     socket: Socket,
     { posix, device }: VhostUserServerOptions,
-    onEnd: (fault: string | undefined) => void,
+    passed: PassedDescriptors,
+    onEnd: OnEnd,
   ) {
     this.posix = posix;
     this.device = device;
+    this.passed = passed;
     this.onEnd = onEnd;
-    this.backend = new VhostUserBackend(device, new NativeFds(posix));
+    this.backend = new VhostUserBackend(device, passed);
     this.watch = watchAccepted(socket, () => this.onReadable());
+    this.receiver = posix.makeFdReceiver(this.watch.fd);
     device.onConnect(this.backend);
   }
 
-  end(fault: string | undefined): void {
+  end(fault: string | undefined, advice?: string): void {
     if (this.ended) return;
     this.ended = true;
-    this.watch.close();
     this.backend.close();
-    for (const fd of this.fds) this.posix.close(fd);
+    for (const fd of this.fds) this.passed.close(fd);
+    this.passed.closeConnection(this.watch, this.receiver);
     this.device.onDisconnect();
-    this.onEnd(fault);
+    this.onEnd(fault, advice);
   }
 
   private onReadable(): void {
-    while (!this.ended) {
+    this.budget = MESSAGES_PER_TURN;
+    while (!this.ended && this.budget > 0) {
       const { got } = this;
       const inHeader = got < HEADER_LEN;
       const need = inHeader ? HEADER_LEN - got : HEADER_LEN + payloadLen(this.header.view) - got;
       const into = inHeader ? this.header : this.payload;
       const at = inHeader ? got : got - HEADER_LEN;
-      const len =
-        need === 0 ? 0 : this.posix.receiveWithFds(this.watch.fd, into.bytes, at, need, this.fds);
+      const len = need === 0 ? 0 : this.receiver.receive(into.bytes, at, need, this.fds);
       if (len === -EAGAIN) return;
-      if (len < 0) this.end(`receive failed (errno ${-len})`);
+      if (len === -ETOOMANYREFS || this.fds.length > MAX_REGIONS) this.end('too many descriptors');
+      else if (len < 0) this.end(`receive failed (errno ${-len})`);
       else if (len === 0 && need > 0) this.end(got === 0 ? undefined : 'ended within a message');
       else this.onBytes(got + len);
     }
@@ -141,54 +194,48 @@ class Connection {
     const len = payloadLen(this.header.view);
     if (got < HEADER_LEN + len) return;
     this.got = 0;
+    this.budget--;
+    const request = requestOf(this.header.view);
+    if (request === SET_MEM_TABLE) this.budget = 0;
     const { fds } = this;
     this.fds = [];
     const payload = new DataView(this.payload.bytes.buffer, 0, len);
+    const start = performance.now();
     const reply = this.backend.onMessage(this.header.view, payload, fds);
+    if (request === SET_MEM_TABLE && reply.fault === undefined) this.rest(start, reply, request);
+    else this.answer(reply, request);
+  }
+
+  /** Others are served before this frontend again, for longer than it took. */
+  private rest(start: number, reply: BackendReply, request: number): void {
+    this.watch.pause();
+    setTimeout(
+      () => {
+        if (this.ended) return;
+        if (this.posix.isBroken(this.watch.fd)) {
+          this.end(undefined);
+          return;
+        }
+        const again = performance.now();
+        if (reply.isPending === true) {
+          this.rest(again, this.backend.proceed(), request);
+          return;
+        }
+        this.answer(reply, request);
+        this.watch.resume();
+      },
+      REST * (performance.now() - start),
+    );
+  }
+
+  private answer(reply: BackendReply, request: number): void {
     const { bytes } = reply;
-    if (bytes !== undefined && this.posix.write(this.watch.fd, bytes, 0, bytes.length) < 0) {
-      this.end('cannot reply'); // a few bytes into an empty socket
-      return;
-    }
+    // A few bytes into a socket that is empty, if the frontend reads replies.
+    const isSent =
+      bytes === undefined ||
+      this.posix.write(this.watch.fd, bytes, 0, bytes.length) === bytes.length;
     if (reply.fault !== undefined) {
-      this.end(`${reply.fault}: request ${requestOf(this.header.view)}`);
-    }
-  }
-}
-
-class NativeFds implements FdPort {
-  private readonly posix: Posix;
-  private readonly counter = new Uint8Array(8);
-  private readonly one = new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]);
-
-  constructor(posix: Posix) {
-    this.posix = posix;
-  }
-
-  map(fd: number, { fileOffset, len }: { fileOffset: number; len: number }) {
-    // Pages beyond the end of the file would kill the process when touched.
-    if (fstatSync(fd).size < fileOffset + len) throw new RangeError('memory file too short');
-    // An offset need not be a multiple of the page size: the mapping begins at the file's start.
-    const mapping = this.posix.mapShared(fd, 0, fileOffset + len);
-    return {
-      view: (off: number, viewLen: number) => mapping.view(fileOffset + off, viewLen),
-      unmap: () => mapping.unmap(),
-    };
-  }
-
-  watch(fd: number, onKick: () => void): Watch {
-    const watch = watchReadable(fd, () => {
-      this.posix.read(fd, this.counter, 0, 8);
-      onKick();
-    });
-    return watch;
-  }
-
-  signal(fd: number): void {
-    this.posix.write(fd, this.one, 0, 8);
-  }
-
-  close(fd: number): void {
-    this.posix.close(fd);
+      this.end(`${reply.fault}: request ${request}`, ADVICE[reply.fault]);
+    } else if (!isSent) this.end('cannot reply');
   }
 }

@@ -25,6 +25,7 @@ export type QueueFault =
   | 'bad-head'
   | 'bad-next'
   | 'descriptor-loop'
+  | 'chain-too-long'
   | 'bad-buffer-address'
   | 'bad-indirect-table'
   | 'readable-after-writable'
@@ -44,6 +45,8 @@ export interface QueueLayout {
 }
 
 const MAX_SIZE = 32_768;
+/** Descriptors of a chain, as in QEMU; drivers use a few dozen. Bounds the work for one chain. */
+const MAX_CHAIN = 1024;
 const DESC_LEN = 16;
 const DESC_F_NEXT = 1;
 const DESC_F_WRITE = 2;
@@ -186,7 +189,8 @@ export class SplitQueue {
     direct: boolean,
   ): boolean {
     let index = head;
-    for (let steps = 0; steps < count; steps++) {
+    const maxSteps = Math.min(count, MAX_CHAIN);
+    for (let steps = 0; steps < maxSteps; steps++) {
       const at = off + DESC_LEN * index;
       const addr = u64(table, at);
       const len = table.getUint32(at + 8, true);
@@ -206,7 +210,7 @@ export class SplitQueue {
       if (next >= count) return this.fault('bad-next');
       index = next;
     }
-    return this.fault('descriptor-loop');
+    return this.fault(count > MAX_CHAIN ? 'chain-too-long' : 'descriptor-loop');
   }
 
   private followIndirect(addr: number, len: number): boolean {

@@ -16,6 +16,7 @@ import { type Clock, type Instant, NEVER } from '../../base/time.ts';
 import type { Posix } from '../../native/posix.ts';
 import { PRIVATE_SOCKET_MODE } from '../../native/unix-listener.ts';
 import { Turns } from '../../proxy/turns.ts';
+import type { MachineMemory } from '../vhost-user/machine-memory.ts';
 import { VhostUserServer } from '../vhost-user/server.ts';
 import type { VsockSettings } from './endpoint.ts';
 import type { VsockRequest, VsockStream, VsockStreamHandler } from './stream.ts';
@@ -36,6 +37,8 @@ export interface VhostVsockOptions {
   readonly path: string;
   /** Its permission bits; 0600 when absent. */
   readonly socketMode?: number;
+  /** Which memory of the machine is used; `sealed` when absent. */
+  readonly memory?: MachineMemory;
   /** At least 3. */
   readonly guestCid?: number;
   readonly posix: Posix;
@@ -86,7 +89,14 @@ export class VhostVsock {
 
   /** @throws LinkError, LinkInUseError when the socket cannot be listened on */
   static async open(options: VhostVsockOptions): Promise<VhostVsock> {
-    const { path, posix, clock, log, socketMode = PRIVATE_SOCKET_MODE } = options;
+    const {
+      path,
+      posix,
+      clock,
+      log,
+      socketMode = PRIVATE_SOCKET_MODE,
+      memory = 'sealed',
+    } = options;
     const wake = new DeadlineTimer(clock);
     const { turns = new Turns({ clock, owed: () => 0 }) } = options;
     const device = new VhostVsockDevice({
@@ -108,6 +118,7 @@ export class VhostVsock {
       device: device.queues,
       posix,
       log,
+      memory,
     });
     return new VhostVsock(options, device, server, wake);
   }

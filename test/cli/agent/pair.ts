@@ -65,6 +65,7 @@ export class Pair {
       flusher: { schedule: () => {} },
       socketMode: 0o600,
       sockets: new Budget('sockets', 1 << 16),
+      vhostMemory: 'sealed',
     });
     await this.host.open();
     return this.host;

@@ -157,7 +157,10 @@ describe('transports/vhost-user/backend', () => {
   it('never throws on nonsense: it names the fault and closes what came along', () => {
     const cases: readonly [number, Uint8Array, number[], string][] = [
       [99, new Uint8Array(0), [], 'unknown-request'],
-      [6, new Uint8Array(16), [7], 'unknown-request'],
+      [6, new Uint8Array(16), [], 'unknown-request'],
+      [6, new Uint8Array(16), [7], 'bad-descriptors'],
+      [m.GET_FEATURES, new Uint8Array(0), [7], 'bad-descriptors'],
+      [m.SET_OWNER, new Uint8Array(0), [7, 8], 'bad-descriptors'],
       [m.SET_FEATURES, u32(1), [], 'malformed'],
       [m.SET_MEM_TABLE, u32(1, 0), [7], 'malformed'],
       [m.SET_MEM_TABLE, memoryTable(9), [7], 'malformed'],
@@ -175,6 +178,12 @@ describe('transports/vhost-user/backend', () => {
       const frontend = new Frontend(new Recorder());
       assert.equal(frontend.send(request, payload, fds).fault, fault, `request ${request}`);
       assert.deepEqual(frontend.fds.closed, fds);
+    }
+    for (const request of [m.SET_VRING_KICK, m.SET_VRING_CALL, m.SET_VRING_ERR]) {
+      const frontend = new Frontend(new Recorder());
+      frontend.fds.others.add(7);
+      assert.equal(frontend.send(request, u32(0, 0), [7]).fault, 'not-an-event-counter');
+      assert.deepEqual(frontend.fds.closed, [7]);
     }
     const frontend = new Frontend(new Recorder());
     frontend.fds.fail = true;
@@ -201,8 +210,11 @@ describe('transports/vhost-user/message', () => {
     table.view.setBigUint64(8, 1n << 52n, true);
     table.view.setBigUint64(16, 1n << 52n, true);
     assert.equal(m.memoryTable(table.view), undefined);
-    table.view.setBigUint64(16, 4096n, true);
+    table.view.setBigUint64(16, BigInt(m.MAX_MEMORY_LEN), true);
+    table.view.setBigUint64(8, 0n, true);
     assert.equal(m.memoryTable(table.view)?.length, 1);
+    table.view.setBigUint64(16, BigInt(m.MAX_MEMORY_LEN + 1), true);
+    assert.equal(m.memoryTable(table.view), undefined);
     table.view.setBigUint64(16, 0n, true);
     assert.equal(m.memoryTable(table.view), undefined);
   });

@@ -27,6 +27,7 @@ export const makeMemory = (slab: Slab): GuestMemory => {
     fileOffset: 0,
   };
   memory.add(region, (off, len) => slab.bytes.subarray(off, off + len));
+  memory.mapNext();
   return memory;
 };
 

@@ -218,6 +218,23 @@ describe('transports/vhost-user/split-queue', () => {
       });
     }
 
+    it('chains of more descriptors than any driver uses, also by an indirect table', () => {
+      const inRing = new GuestDriver(2048);
+      for (let i = 0; i < 1100; i++) inRing.descriptor(i, DATA, 1, F_NEXT, i + 1);
+      inRing.offer(0);
+      const indirect = new GuestDriver(2048);
+      indirect.descriptor(0, 0x4_0000, 16 * 1100, F_INDIRECT, 0);
+      for (let i = 0; i < 1100; i++) {
+        indirect.rawDescriptor(0x4_0000 + 16 * i, BigInt(GUEST_BASE + DATA), 1, F_NEXT, i + 1);
+      }
+      indirect.offer(0);
+      for (const driver of [inRing, indirect]) {
+        const queue = driver.queue();
+        assert.equal(queue.take(), false);
+        assert.equal(queue.broken, 'chain-too-long');
+      }
+    });
+
     it('addresses beyond 64 bits of any machine, and just below the memory', () => {
       for (const addr of [0xffff_ffff_ffff_ffffn, 1n << 53n, BigInt(GUEST_BASE - 1), 0n]) {
         const driver = new GuestDriver(4);
@@ -314,11 +331,15 @@ describe('transports/vhost-user/guest-memory', () => {
     const memory = new GuestMemory();
     const made: number[] = [];
     const region = { guestAddr: 2 ** 32, userAddr: 2 ** 40, len: 5 * 2 ** 30, fileOffset: 0 };
-    memory.add(region, (off) => {
+    memory.add(region, (off, len) => {
       made.push(off / 2 ** 30);
-      return Uint8Array.of(off / 2 ** 30);
+      const bytes = new Uint8Array(len); // of the system, which gives pages when they are touched
+      for (let at = 0; at < len; at += 2 ** 30) bytes[at] = (off + at) / 2 ** 30;
+      return bytes;
     });
-    assert.deepEqual(made, [0, 1, 2, 3, 4]);
+    assert.equal(memory.mapNext(), true);
+    assert.equal(memory.mapNext(), false);
+    assert.deepEqual(made, [0, 3]);
     const find = (off: number, len: number): readonly unknown[] => [
       memory.findGuest(2 ** 32 + off, len)?.bytes[0],
       memory.foundAt,
@@ -340,6 +361,8 @@ describe('transports/vhost-user/guest-memory', () => {
       const region = { guestAddr: at, userAddr: at, len: 4096, fileOffset: 0 };
       memory.add(region, (_, len) => new Uint8Array(len));
     }
+    assert.equal(memory.mapNext(), true);
+    assert.equal(memory.mapNext(), false);
     assert.equal(memory.findGuest(4090, 7), undefined);
     assert.ok(memory.findGuest(4096, 1));
     assert.ok(memory.findGuest(4090, 6));

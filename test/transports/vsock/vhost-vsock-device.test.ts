@@ -43,6 +43,7 @@ class Lab {
       onGuest: (up) => this.ups.push(up),
     });
     const fds = {
+      isCounter: () => true,
       map: () => ({ view: () => new Uint8Array(0), unmap: () => undefined }),
       watch: () => ({ close: () => undefined }),
       signal: () => undefined,
