@@ -102,16 +102,3 @@ export const POLLFD_EVENTS = 4;
 export const POLLFD_REVENTS = 6;
 export const POLLERR = 0x8;
 export const POLLHUP = 0x10;
-
-/** Calls that glibc has no function for, or not every C library has one. */
-export const SYSCALLS: Readonly<Record<'x64' | 'arm64', SyscallNumbers>> = {
-  x64: { ioSetup: 206, ioGetEvents: 208, ioSubmit: 209, preadv2: 327 },
-  arm64: { ioSetup: 0, ioGetEvents: 4, ioSubmit: 2, preadv2: 286 },
-};
-
-export interface SyscallNumbers {
-  readonly ioSetup: number;
-  readonly ioGetEvents: number;
-  readonly ioSubmit: number;
-  readonly preadv2: number;
-}

@@ -1,7 +1,8 @@
 /** The C library, bound through koffi. Nothing outside this folder uses koffi. */
 import { createRequire } from 'node:module';
-import { SYSCALLS } from './constants.ts';
 import { NativeUnavailableError } from './errors.ts';
+import { CALLS } from './sandbox/calls.ts';
+import { SERVICE_CALLS } from './sandbox/service-calls.ts';
 
 /** The environment that {@link bindLibc} needs; an argument, so that tests can change it. */
 export interface NativeHost {
@@ -100,7 +101,7 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
     const either = instead === '' ? why : `${why}, or ${instead}`;
     throw new NativeUnavailableError(wanted, either, { cause });
   }
-  const calls = SYSCALLS[host.arch];
+  const arch = host.arch === 'arm64' ? 1 : 0;
   const c = koffi.load(null); // the symbols of this process: glibc and musl alike
   const syscall: (...all: SyscallArgument[]) => number = c.func(
     'long syscall(long number, long a, long b, long c, long d, long e, long f)',
@@ -143,11 +144,12 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
     syscall: (number, a = 0, b = 0, c3 = 0, d = 0, e = 0) => syscall(number, a, b, c3, d, e, 0),
     getpwnam: (name) => BigInt(getpwnam(name)),
     getpwuid: (uid) => BigInt(getpwuid(uid)),
-    preadv2: (fd, iov, count, flags) => syscall(calls.preadv2, fd, iov, count, -1, 0, flags),
-    ioSetup: (events, context) => syscall(calls.ioSetup, events, context, 0, 0, 0, 0),
+    preadv2: (fd, iov, count, flags) =>
+      syscall(SERVICE_CALLS.preadv2[arch], fd, iov, count, -1, 0, flags),
+    ioSetup: (events, context) => syscall(CALLS.io_setup[arch], events, context, 0, 0, 0, 0),
     ioSubmit: (context, count, requests) =>
-      syscall(calls.ioSubmit, context, count, requests, 0, 0, 0),
+      syscall(SERVICE_CALLS.io_submit[arch], context, count, requests, 0, 0, 0),
     ioGetEvents: (context, max, events) =>
-      syscall(calls.ioGetEvents, context, 0, max, events, 0, 0),
+      syscall(SERVICE_CALLS.io_getevents[arch], context, 0, max, events, 0, 0),
   };
 }

@@ -20,6 +20,7 @@ export const CALLS = {
   fsopen: [430, 430],
   fspick: [433, 433],
   init_module: [175, 105],
+  io_setup: [206, 0],
   io_uring_enter: [426, 426],
   io_uring_register: [427, 427],
   io_uring_setup: [425, 425],

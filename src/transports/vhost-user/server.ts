@@ -72,6 +72,7 @@ export class VhostUserServer {
   private constructor(options: VhostUserServerOptions) {
     this.options = options;
     this.passed = new PassedDescriptors(options.posix, options.memory);
+    void options.posix.eventCounters; // made now: a sandbox forbids it later
   }
 
   /** @throws LinkError, LinkInUseError */
