@@ -47,6 +47,7 @@ export const UDP_SEGMENT = 103;
 export const TCP_KEEPINTVL = 5;
 export const TCP_KEEPCNT = 6;
 export const SO_SNDBUF = 7;
+export const SO_PEERCRED = 17;
 export const SO_RCVBUF = 8;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;

@@ -14,6 +14,7 @@ import type { Libc } from './libc.ts';
 import { Message } from './message.ts';
 import { inNetns } from './netns.ts';
 import { openPacketSocket } from './packet-socket.ts';
+import { peerUid } from './peer-uid.ts';
 import type {
   DatagramBatch,
   DatagramReader,
@@ -96,6 +97,10 @@ export class LinuxPosix implements Posix {
     if (this.c.setsockopt(fd, level, option, this.word, 4) < 0) {
       throw new PosixError(`cannot set socket option ${level}/${option}`, this.c.errno());
     }
+  }
+
+  peerUid(fd: number): number | undefined {
+    return peerUid(this.c, fd);
   }
 
   setSendBuffer(fd: number, bytes: number): void {

@@ -162,6 +162,8 @@ export interface Posix {
   /** Have a bound UDP socket report the destination address of each datagram. */
   reportDestinations(fd: number, family: 4 | 6): void;
   setSocketOption(fd: number, level: number, option: number, value: number): void;
+  /** The user at the other end of a Unix socket; undefined for another socket. */
+  peerUid(fd: number): number | undefined;
   /** Set the socket's send buffer to `bytes`, or as many as the system allows. */
   setSendBuffer(fd: number, bytes: number): void;
   /** Queue ICMP errors on the socket for {@link readErrorQueue}. */

@@ -24,6 +24,7 @@ export type StackDrop =
   | 'frame-forward-failed'
   | 'frame-bad-offload'
   | 'link-table-full'
+  | 'link-listener-full'
   | 'neighbor-table-full'
   | 'dial-guest-away'
   /** No room for another datagram to wait for a neighbour, or for another neighbour in question. */

@@ -3,11 +3,23 @@
  * for longest is forgotten first.
  */
 import { Owner } from '../base/shares/owner.ts';
+import { Rate } from '../base/shares/rate.ts';
 import { type Instant, NEVER } from '../base/time.ts';
 import type { Mac } from '../wire/mac.ts';
 import { Guest } from './guest.ts';
 
 const AWAY_MAX = 1024;
+/** Links of one listener at a time, and in a second. */
+const LINKS_MAX = 128;
+const LINKS_PER_SECOND = 50;
+/** Listeners known; one without links is forgotten first. */
+const LISTENERS_MAX = 1024;
+
+interface Listener {
+  readonly owner: Owner;
+  readonly attached: Set<Guest>;
+  readonly rate: Rate;
+}
 
 export class GuestTable {
   /** Owner of what is done for an address that no guest was heard with. */
@@ -16,7 +28,8 @@ export class GuestTable {
   /** In the order in which their links went. */
   private readonly away = new Set<Guest>();
   private readonly awayByMac = new Map<Mac, Guest>();
-  private readonly listeners = new Map<string, Owner>();
+  private readonly listeners = new Map<string, Listener>();
+  private readonly listenerOf = new WeakMap<Guest, Listener>();
   private nextId = 1;
 
   constructor(now: Instant) {
@@ -29,15 +42,17 @@ export class GuestTable {
     yield* this.away;
   }
 
-  /** Whoever came by `listener`; it may prove to be one that was here before, see {@link hear}. */
-  attach(now: Instant, listener: string): Guest {
-    const guest = new Guest(
-      this.nextId,
-      new Owner(`guest ${this.nextId}`, this.listenerOf(listener)),
-      now,
-    );
+  /**
+   * Whoever came by `listener`; it may prove to be one that was here before, see {@link hear}.
+   *
+   * @returns undefined when the listener has too many links, or they come too fast
+   */
+  attach(now: Instant, name: string): Guest | undefined {
+    const listener = this.listenerNamed(name);
+    if (listener.attached.size >= LINKS_MAX || !listener.rate.take(now)) return undefined;
+    const guest = new Guest(this.nextId, new Owner(`guest ${this.nextId}`, listener.owner), now);
     this.nextId++;
-    this.attached.add(guest);
+    this.enter(guest, listener);
     return guest;
   }
 
@@ -50,17 +65,18 @@ export class GuestTable {
       guest.addMac(mac);
       return;
     }
-    this.attached.delete(guest);
+    const listener = this.leave(guest);
+    if (listener === undefined) return;
     this.forgetAway(before);
     before.link = guest.link;
     before.goneAt = NEVER;
-    this.attached.add(before);
+    this.enter(before, listener);
     port.guest = before;
   }
 
   /** The link of `guest` is gone. */
   detach(now: Instant, guest: Guest): void {
-    if (!this.attached.delete(guest)) return;
+    if (this.leave(guest) === undefined) return;
     guest.link = undefined;
     guest.goneAt = now;
     if (guest.isNew) return; // never said a word: nothing to come back to
@@ -78,11 +94,35 @@ export class GuestTable {
     for (const mac of guest.macs) if (this.awayByMac.get(mac) === guest) this.awayByMac.delete(mac);
   }
 
-  private listenerOf(listener: string): Owner {
-    const known = this.listeners.get(listener);
+  private enter(guest: Guest, listener: Listener): void {
+    this.attached.add(guest);
+    listener.attached.add(guest);
+    this.listenerOf.set(guest, listener);
+  }
+
+  /** @returns the listener that it came by; undefined when it is not attached */
+  private leave(guest: Guest): Listener | undefined {
+    if (!this.attached.delete(guest)) return undefined;
+    const listener = this.listenerOf.get(guest);
+    listener?.attached.delete(guest);
+    return listener;
+  }
+
+  private listenerNamed(name: string): Listener {
+    const known = this.listeners.get(name);
     if (known !== undefined) return known;
-    const owner = new Owner(listener);
-    this.listeners.set(listener, owner);
-    return owner;
+    if (this.listeners.size >= LISTENERS_MAX) this.forgetListener();
+    const owner = new Owner(name);
+    const listener = { owner, attached: new Set<Guest>(), rate: new Rate(LINKS_PER_SECOND) };
+    this.listeners.set(name, listener);
+    return listener;
+  }
+
+  private forgetListener(): void {
+    for (const [name, { attached, owner }] of this.listeners) {
+      if (attached.size > 0 || owner.holds) continue;
+      this.listeners.delete(name);
+      return;
+    }
   }
 }

@@ -43,9 +43,16 @@ export interface FrameReader {
 export interface LinkAcceptor {
   /**
    * @param name for logs and the API, e.g. `qemu:/run/x.sock#3`
-   * @returns the reader to feed, or undefined when the table of links is full
+   * @param listener what the link came by, or the user at its other end: all links of one share its part of
+   *   every budget, and are bounded in number and rate. By default the name up to `#`
+   * @returns the reader to feed, or undefined when there are too many links
    */
-  attach(now: Instant, name: string, writer: FrameWriter): FrameReader | undefined;
+  attach(
+    now: Instant,
+    name: string,
+    writer: FrameWriter,
+    listener?: string,
+  ): FrameReader | undefined;
 }
 
 /** The stack's only use of time. */

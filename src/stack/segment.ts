@@ -74,13 +74,21 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     this.guests = guests;
   }
 
-  attach(now: Instant, name: string, writer: FrameWriter): FrameReader | undefined {
+  attach(
+    now: Instant,
+    name: string,
+    writer: FrameWriter,
+    listener: string = name.split('#', 1)[0] ?? name,
+  ): FrameReader | undefined {
     if (this.ports.size >= MAX_PORTS) {
       this.drops.add('link-table-full');
       return undefined;
     }
-    const listener = name.split('#', 1)[0] ?? name;
     const guest = this.guests.attach(now, listener);
+    if (guest === undefined) {
+      this.drops.add('link-listener-full');
+      return undefined;
+    }
     const allowed = allowedOn(name, this.allowed);
     const port = new LinkPort(this.nextId++, name, writer, this, guest, now, allowed);
     this.ports.add(port);

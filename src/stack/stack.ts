@@ -202,8 +202,13 @@ export class Stack
 
   // --- what the composition calls ---
 
-  attach(now: Instant, name: string, writer: FrameWriter): FrameReader | undefined {
-    return this.segment.attach(now, name, writer);
+  attach(
+    now: Instant,
+    name: string,
+    writer: FrameWriter,
+    listener?: string,
+  ): FrameReader | undefined {
+    return this.segment.attach(now, name, writer, listener);
   }
 
   /** Have `service` called for datagrams to `port` of the gateway. */

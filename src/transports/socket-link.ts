@@ -67,7 +67,9 @@ export class SocketLink implements HostStreamOwner, TurnWork {
    */
   start(early: Uint8Array = NOTHING): boolean {
     const { acceptor, clock, log } = this.context;
-    const reader = acceptor.attach(clock.now(), this.name, this.writer);
+    const { peerUid } = this.stream;
+    const listener = peerUid === undefined ? undefined : `uid ${peerUid}`;
+    const reader = acceptor.attach(clock.now(), this.name, this.writer, listener);
     if (reader === undefined) {
       this.stats.drops.add('too-many-links');
       log.warn({ link: this.name }, 'guest refused: too many links');

@@ -10,8 +10,13 @@ import { PLAIN, RecordingWriter, Script } from '../support/script.ts';
 const A = 0x0200_0000_0001 as Mac;
 const B = 0x0200_0000_0002 as Mac;
 
+let nextMs = 0;
+
 function arrive(table: GuestTable, listener: string, mac: Mac): { guest: Guest } {
-  const port = { guest: table.attach(0, listener) };
+  const guest = table.attach(nextMs, listener);
+  nextMs += 1000;
+  assert.ok(guest);
+  const port = { guest };
   table.hear(port, mac);
   return port;
 }
@@ -39,7 +44,9 @@ describe('stack/guests', () => {
 
   it('a link that said nothing leaves no record, and those away are bounded', () => {
     const table = new GuestTable(0);
-    table.detach(1, table.attach(0, 'qemu:/a'));
+    const silent = table.attach(0, 'qemu:/a');
+    assert.ok(silent);
+    table.detach(1, silent);
     assert.deepEqual([...table], []);
     for (let i = 0; i < 5000; i++) {
       const { guest } = arrive(table, 'qemu:/a', (0x0200_0000_0000 + i) as Mac);
@@ -50,6 +57,17 @@ describe('stack/guests', () => {
     assert.equal(back.guest.id, 5001);
     const lost = arrive(table, 'qemu:/a', 0x0200_0000_0000 as Mac);
     assert.equal(lost.guest.id, 5003);
+  });
+
+  it('the links of one listener are bounded in number and rate, and of another are not', () => {
+    const table = new GuestTable(0);
+    const attached = (listener: string, now: number): boolean =>
+      table.attach(now, listener) !== undefined;
+    for (let i = 0; i < 50; i++) assert.ok(attached('uid 1000', 0));
+    assert.ok(!attached('uid 1000', 999));
+    assert.ok(attached('uid 0', 999));
+    for (let now = 1000; now < 10_000; now += 50) attached('uid 1000', now);
+    assert.equal([...table].length, 128 + 1);
   });
 
   it('a guest keeps its flows and its debts over a re-attach', () => {

@@ -87,6 +87,11 @@ export class HandleStream implements HostStream {
     return false;
   }
 
+  get peerUid(): number | undefined {
+    const { fd = -1, reset } = this.handle;
+    return reset === undefined && fd >= 0 ? loadedPosix()?.peerUid(fd) : undefined;
+  }
+
   setSendBuffer(bytes: number): boolean {
     const posix = loadedPosix();
     const { fd = -1, reset } = this.handle;

@@ -37,6 +37,8 @@ export interface HostStream {
   readonly remotePort: number | undefined;
   readonly localAddress: string | undefined;
   readonly localPort: number | undefined;
+  /** The user at the other end of a Unix socket; undefined for another, and before native calls are loaded. */
+  readonly peerUid: number | undefined;
   /**
    * Call `owner` from now on, and read unless `paused`.
    *

@@ -75,6 +75,10 @@ export class SocketStream implements HostStream {
     return false;
   }
 
+  get peerUid(): undefined {
+    return undefined;
+  }
+
   setSendBuffer(): boolean {
     return false;
   }
