@@ -1,6 +1,6 @@
 /**
  * How long `hawser run` takes from its start to the line on `--ready-fd`, and its resident memory then and when
- * it has been idle: the bundled program that users start, and the modules it is made of.
+ * it has been idle: the bundled program that users start, with and without its sandbox, for which it starts twice, and the modules it is made of.
  *
  *     npm run bench:startup -- [starts]
  */
@@ -17,7 +17,11 @@ const STARTS = Number(process.argv[2] ?? 15);
 const READY_FD = 3;
 /** By then what is loaded after readiness is there. */
 const IDLE_MS = 2_000;
-const PROGRAMS = ['dist/bin/hawser.js', 'dist/src/cli/main.js'];
+const PROGRAMS = [
+  ['dist/bin/hawser.js', 'on'],
+  ['dist/bin/hawser.js', 'off'],
+  ['dist/src/cli/main.js', 'off'],
+] as const;
 
 interface Start {
   readonly ms: number;
@@ -25,9 +29,9 @@ interface Start {
   readonly idleMb: number;
 }
 
-async function start(program: string, dir: string): Promise<Start> {
+async function start(program: string, sandbox: string, dir: string): Promise<Start> {
   const links = ['--listen', `qemu:${dir}/qemu.sock`, '-p', '0:80', '-p', '0:53/udp'];
-  const options = ['--ready-fd', `${READY_FD}`, '--log-level', 'warn'];
+  const options = ['--ready-fd', `${READY_FD}`, '--log-level', 'warn', '--sandbox', sandbox];
   const argv = [process.execPath, join(PACKAGE_ROOT, program), 'run', ...links, ...options];
   const before = performance.now();
   const daemon = new Running(argv, { env: { XDG_RUNTIME_DIR: dir }, extraPipes: 1 });
@@ -49,14 +53,14 @@ function cell(values: readonly number[]): string {
 const dir = mkdtempSync(join(tmpdir(), 'hawser-bench-'));
 process.stdout.write('Medians (least–most).\n\n');
 process.stdout.write(
-  '| program | ready, ms | RSS when ready, MB | RSS idle, MB |\n|---|---|---|---|\n',
+  '| program | sandbox | ready, ms | RSS when ready, MB | RSS idle, MB |\n|---|---|---|---|---|\n',
 );
-for (const program of PROGRAMS) {
+for (const [program, sandbox] of PROGRAMS) {
   const starts: Start[] = [];
-  for (let i = 0; i < STARTS; i++) starts.push(await start(program, dir));
+  for (let i = 0; i < STARTS; i++) starts.push(await start(program, sandbox, dir));
   const cells = (['ms', 'readyMb', 'idleMb'] as const).map((key) =>
     cell(starts.map((one) => one[key])),
   );
-  process.stdout.write(`| ${[program, ...cells].join(' | ')} |\n`);
+  process.stdout.write(`| ${[program, sandbox, ...cells].join(' | ')} |\n`);
 }
 rmSync(dir, { recursive: true });

@@ -16,7 +16,7 @@ async function main(): Promise<number> {
   if (process.argv[2] === 'run' && isSecondStart(process.env)) {
     const [{ exitStatusOf }, { continueRun }] = await Promise.all([
       import('./exit-status.ts'),
-      import('./commands/run.ts'),
+      import('./commands/serve.ts'),
     ]);
     return await exitStatusOf(() => continueRun(keepOnSignals));
   }

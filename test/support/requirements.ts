@@ -42,6 +42,7 @@ export type Requirement =
   | 'ss'
   | 'tc'
   | 'nsenter'
+  | 'setpriv'
   | 'sysctl'
   | 'ethtool'
   | 'ping'
@@ -85,6 +86,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   ss: program('ss', 'iproute2'),
   tc: program('tc', 'iproute2'),
   nsenter: program('nsenter', 'util-linux'),
+  setpriv: program('setpriv', 'util-linux'),
   sysctl: program('sysctl', 'procps'),
   ethtool: program('ethtool', 'ethtool'),
   ping: program('ping', 'iputils-ping'),

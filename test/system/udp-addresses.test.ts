@@ -49,6 +49,7 @@ for (const native of [true, false]) {
       const spawned = lab.spawnDaemon([
         ...['--listen', `qemu:${socket}`],
         ...['-p', `*:${PORT}:${ECHO_PORT}/udp`],
+        ...(native ? [] : ['--sandbox', 'off']), // it needs koffi
       ]);
       if (NODE_OPTIONS === undefined) delete process.env['NODE_OPTIONS'];
       else process.env['NODE_OPTIONS'] = NODE_OPTIONS;

@@ -1,23 +1,8 @@
-/** `hawser run`. */
-import { isatty } from 'node:tty';
-
-import { inheritListeners } from '../../native/inherited-listeners.ts';
-import { MadeDirectories } from '../../native/made-directories.ts';
-import { addOpenedTaps } from '../../native/opened-taps.ts';
-import type { DaemonNetwork } from '../../network/daemon-network.ts';
-import { UsageError } from '../../network/errors.ts';
-import { packageVersion } from '../../network/version.ts';
+/** `hawser run`: reads its options and gives up rights; `serve.ts` does the rest, mostly in a second start. */
 import type { CommandLine } from '../config.ts';
-import { type DaemonSandbox, GRACE_MS, runDaemon } from '../daemon.ts';
-import type { DaemonConfig } from '../daemon-config.ts';
-import { FileSink } from '../file-sink.ts';
-import { createLog } from '../log.ts';
-import { checkRuntimeDir, type Place, placeOfUser, realPlace } from '../runtime-dir.ts';
+import type { DaemonSandbox } from '../daemon.ts';
+import { placeOfUser, realPlace } from '../runtime-dir.ts';
 import type { FirstStart } from '../sandbox/first-start.ts';
-import { takeHandOver } from '../sandbox/hand-over.ts';
-import { Sandbox } from '../sandbox/sandbox.ts';
-import { linkPaths } from '../socket-paths.ts';
-import { StderrSink } from '../stderr-sink.ts';
 
 export interface RunRequest {
   /** Options that were typed. */
@@ -25,31 +10,6 @@ export interface RunRequest {
   readonly config: string | undefined;
   readonly printConfig: boolean;
   /** Called once the daemon listens for signals. */
-  onListening(): void;
-}
-
-async function sayNext({ view }: DaemonNetwork, { name, log }: DaemonConfig): Promise<void> {
-  if (log.format === 'json' || log.level === 'error' || log.level === 'silent') return;
-  const { nextSteps } = await import('../next-steps.ts');
-  const links = view.info().links.map(({ link }) => link);
-  process.stderr.write(nextSteps({ name, links, ports: view.ports() }));
-}
-
-/** What systemd listens on for us must be for one of our sockets. */
-function checkInherited(options: DaemonConfig): void {
-  const { api } = options;
-  const paths = [...linkPaths(options), ...(api.kind === 'unix' ? [api.path] : [])];
-  for (const path of inheritListeners(process.env, process.pid)) {
-    if (paths.includes(path)) continue;
-    throw new UsageError([`LISTEN_FDS passes ${path}: name it by --listen, --mux or --api`]);
-  }
-}
-
-/** What is to be run, and how the process came to be allowed no more. */
-interface Started {
-  readonly start: FirstStart;
-  readonly place: Place;
-  readonly sandbox: DaemonSandbox;
   onListening(): void;
 }
 
@@ -70,18 +30,8 @@ export async function runCommand(request: RunRequest): Promise<number> {
   }
   const start = { options, commandLine, config };
   const sandbox = await enterSandbox(start);
-  return await run({ start, place, sandbox, onListening });
-}
-
-/** A second start of the program: with the options of the first, and what it has opened. */
-export async function continueRun(onListening: () => void): Promise<number> {
-  const start = takeHandOver(process.env);
-  addOpenedTaps(start.taps);
-  const sandbox = new Sandbox(start.options.sandbox, start.made, start.parts);
-  process.on('exit', () => new MadeDirectories(start.made).remove()); // where it ends before it owns them
-  const place = realPlace();
-  const own = start.options.user === undefined ? place : placeOfUser(place, place.uid);
-  return await run({ start, place: own, sandbox, onListening });
+  const { serve } = await import('./serve.ts');
+  return await serve({ start, place, sandbox, onListening });
 }
 
 async function uidOf(name: string): Promise<number> {
@@ -91,40 +41,12 @@ async function uidOf(name: string): Promise<number> {
 
 /** Mostly it does not return: the program starts again, with fewer rights. */
 async function enterSandbox(start: FirstStart): Promise<DaemonSandbox> {
-  const { sandbox, user } = start.options;
-  if (sandbox === 'off' && user === undefined) return new Sandbox(sandbox, undefined, []);
+  const { sandbox: mode, user } = start.options;
+  const { Sandbox } = await import('../sandbox/sandbox.ts');
+  if (mode === 'off' && user === undefined) return new Sandbox({ mode, isEntered: false });
+  const { partsOfLauncher } = await import('../sandbox/launcher.ts');
+  const given = user === undefined ? partsOfLauncher(process.env) : undefined;
+  if (given !== undefined) return new Sandbox({ mode, isEntered: true, parts: given });
   const { startAgain } = await import('../sandbox/first-start.ts');
-  return new Sandbox(sandbox, undefined, startAgain(start).states);
-}
-
-async function run({ start, place, sandbox, onListening }: Started): Promise<number> {
-  const { options } = start;
-  checkInherited(options);
-  const file = options.log.file === undefined ? undefined : new FileSink(options.log.file);
-  const [log, { openNetwork }] = await Promise.all([
-    createLog(options.log, file ?? new StderrSink()),
-    import('../../network/network.ts'),
-  ]);
-  const reload = async (network: DaemonNetwork | undefined): Promise<readonly string[]> => {
-    file?.reopen();
-    const { loadConfig } = await import('../config.ts');
-    const { dns } = await loadConfig(start.commandLine, start.config, place);
-    return network?.reloadNames(dns.zones) ?? [];
-  };
-  const ended = runDaemon(options, {
-    openNetwork,
-    log,
-    version: packageVersion(),
-    events: process,
-    graceMs: GRACE_MS,
-    sandbox,
-    exit: (status) => process.exit(status),
-    checkDirectories: () => checkRuntimeDir(place),
-    reload,
-    onReady: (network) => {
-      if (file === undefined && isatty(2)) void sayNext(network, options);
-    },
-  });
-  onListening();
-  return await ended;
+  return new Sandbox({ mode, isEntered: false, parts: startAgain(start).states });
 }

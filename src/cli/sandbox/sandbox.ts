@@ -3,7 +3,7 @@
  * shown of it was looked up in every thread, not assumed.
  */
 import type { SandboxView } from '../../control/network-view.ts';
-import { bit, CAP_NET_BIND_SERVICE } from '../../native/sandbox/capabilities.ts';
+import { hasNoCapabilities } from '../../native/sandbox/capabilities.ts';
 import { Kernel } from '../../native/sandbox/kernel.ts';
 import type { PartState, SandboxPart } from '../../native/sandbox/parts.ts';
 import { filterSystemCalls } from '../../native/sandbox/seccomp.ts';
@@ -12,20 +12,25 @@ import { type ThreadStatus, threadStatuses } from '../../native/sandbox/thread-s
 import type { SandboxMode } from '../daemon-config.ts';
 import { PartList } from './part-list.ts';
 
+export interface SandboxState {
+  readonly mode: SandboxMode;
+  /** Whether every thread has given up what is given up at a start. */
+  readonly isEntered: boolean;
+  readonly parts?: readonly PartState[];
+  /** Directories that were made for sockets, each before its parents. */
+  readonly made?: readonly string[];
+}
+
 export class Sandbox {
   readonly mode: SandboxMode;
   readonly made: readonly string[];
-  private readonly isSecondStart: boolean;
+  private readonly isEntered: boolean;
   private parts: readonly PartState[];
 
-  /**
-   * @param made directories that the first start has made; undefined when this is no second one
-   * @param parts as the first start left them
-   */
-  constructor(mode: SandboxMode, made: readonly string[] | undefined, parts: readonly PartState[]) {
+  constructor({ mode, isEntered, parts = [], made = [] }: SandboxState) {
     this.mode = mode;
-    this.made = made ?? [];
-    this.isSecondStart = made !== undefined;
+    this.made = made;
+    this.isEntered = isEntered;
     this.parts = parts;
   }
 
@@ -40,39 +45,40 @@ export class Sandbox {
    * @throws RunError in mode `strict` when something does not hold
    */
   enterService(): void {
-    if (!this.isSecondStart) return;
-    const parts = new PartList(this.mode === 'strict');
-    const filters = this.mode === 'off' ? 0 : 2;
-    const given = this.parts;
-    if (filters > 0) {
-      parts.attempt('system-calls', () => {
+    if (!this.isEntered) return;
+    const service = new PartList(this.mode === 'strict');
+    if (this.mode !== 'off') {
+      service.attempt('system-calls', () => {
         filterSystemCalls(new Kernel(), SERVICE_POLICY, 'all');
         return 'those of service; no programs, no io_uring';
       });
     }
-    const later = parts.states.map(({ part }) => part);
-    const kept = given.filter(({ part }) => !later.includes(part));
-    this.parts = [...kept, ...parts.states];
+    const replaced = service.states.map(({ part }) => part);
+    const others = this.parts.filter(({ part }) => !replaced.includes(part));
+    this.parts = this.lookedUp([...others, ...service.states]);
+  }
+
+  private lookedUp(parts: readonly PartState[]): readonly PartState[] {
     const threads = threadStatuses();
-    this.parts = this.parts.map((state) => {
-      const odd = threads.find((thread) => !holdsFor(state.part, thread, filters));
-      if (!state.holds || odd === undefined) return state;
-      const failed = new PartList(this.mode === 'strict');
-      failed.fail(state.part, `not for thread ${odd.name}`);
-      return { ...state, holds: false, detail: `not for thread ${odd.name}` };
-    });
+    const found = new PartList(this.mode === 'strict');
+    for (const { part, holds, detail } of parts) {
+      const odd = threads.find((thread) => !holdsFor(part, thread));
+      if (!holds || odd === undefined) found.states.push({ part, holds, detail });
+      else found.fail(part, `it does not hold for thread ${odd.name}`);
+    }
+    return found.states;
   }
 }
 
 /** As far as the kernel shows it; Landlock is not shown. */
-function holdsFor(part: SandboxPart, thread: ThreadStatus, filters: number): boolean {
+function holdsFor(part: SandboxPart, thread: ThreadStatus): boolean {
   switch (part) {
     case 'capabilities':
-      return (thread.capabilities & ~bit(CAP_NET_BIND_SERVICE)) === 0n;
+      return hasNoCapabilities(thread);
     case 'no-new-privileges':
       return thread.noNewPrivileges;
     case 'system-calls':
-      return thread.filters >= filters;
+      return thread.filters > 0;
     case 'user':
     case 'files':
       return true;

@@ -4,8 +4,9 @@
  */
 import { CALLS } from './calls.ts';
 import { type Kernel, memory } from './kernel.ts';
+import type { ThreadStatus } from './thread-status.ts';
 
-export const CAP_NET_BIND_SERVICE = 10;
+const CAP_NET_BIND_SERVICE = 10;
 
 const PR_CAPBSET_READ = 23;
 const PR_CAPBSET_DROP = 24;
@@ -21,15 +22,15 @@ const EPERM = 1;
 const CAPABILITIES_MAX = 64;
 
 /** Of the thread: bit by bit. */
-export interface CapabilitySets {
+interface CapabilitySets {
   readonly effective: bigint;
   readonly permitted: bigint;
   readonly inheritable: bigint;
 }
 
-export const bit = (capability: number): bigint => 1n << BigInt(capability);
+const bit = (capability: number): bigint => 1n << BigInt(capability);
 
-export function heldCapabilities(kernel: Kernel): CapabilitySets {
+function heldCapabilities(kernel: Kernel): CapabilitySets {
   const header = memory(8);
   const data = memory(WORDS * SET_LEN);
   header.setUint32(0, VERSION, true);
@@ -74,3 +75,7 @@ export function dropCapabilities(kernel: Kernel): bigint {
   }
   return kept;
 }
+
+/** But for {@link CAP_NET_BIND_SERVICE}. */
+export const hasNoCapabilities = ({ capabilities }: ThreadStatus): boolean =>
+  (capabilities & ~bit(CAP_NET_BIND_SERVICE)) === 0n;

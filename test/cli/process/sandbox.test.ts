@@ -1,7 +1,14 @@
 /** What a sandboxed daemon may and may not do, tried inside of it: by its own thread, and by libuv's. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { threadStatuses } from '../../../src/native/sandbox/thread-status.ts';
 import { describeNeeding, itNeeding } from '../../support/requirements.ts';
 import { HAWSER, type Program, Workplace } from './hawser.ts';
@@ -118,6 +125,12 @@ describeNeeding('hawser run --sandbox strict', ['linux', 'koffi', 'landlock'], (
       assert.deepEqual(outcome, { value: error });
     });
   }
+
+  it('the event loop has no io_uring', () => {
+    const dir = `/proc/${daemon.pid}/fd`;
+    const open = readdirSync(dir).map((fd) => readlinkSync(`${dir}/${fd}`));
+    assert.ok(!open.includes('anon_inode:[io_uring]'));
+  });
 
   it('it keeps leases in their directory, and reads its own program', async () => {
     const file = place.path('state/probe');
@@ -241,6 +254,33 @@ describeNeeding('a sandboxed daemon', ['linux', 'koffi', 'landlock'], () => {
     assert.match(ids, /CapEff:\t0000000000000400/);
     const owner = execFileSync('stat', ['-c', '%u', path], { encoding: 'utf8' });
     assert.equal(Number(owner), uid);
+  });
+
+  itNeeding(
+    'a launcher that has done the first part is taken at its word',
+    ['root', 'setpriv'],
+    async () => {
+      const privileges = ['--no-new-privs', '--inh-caps=-all', '--bounding-set=-all'];
+      const args = ['--reuid=65534', '--regid=65534', '--clear-groups', ...privileges];
+      const run = [process.execPath, HAWSER, 'run', '--sandbox', 'strict', '--log-format', 'json'];
+      execFileSync('chown', ['65534', place.dir]);
+      const env = { HAWSER_SANDBOX_INHERITED: '1', UV_USE_IO_URING: '0' };
+      const daemon = place.start('setpriv', [...args, ...run], { env });
+      await daemon.says(/hawser is ready/);
+      for (const { capabilities, noNewPrivileges, filters } of threadStatuses(daemon.pid)) {
+        assert.equal(capabilities, 0n);
+        assert.ok(noNewPrivileges);
+        assert.equal(filters, 1, 'the second one alone');
+      }
+    },
+  );
+
+  it('a launcher that claims to have done it, and has not, changes nothing', async () => {
+    const daemon = await place.daemon([], { env: { HAWSER_SANDBOX_INHERITED: '1' } });
+    for (const { noNewPrivileges, filters } of threadStatuses(daemon.pid)) {
+      assert.ok(noNewPrivileges);
+      assert.equal(filters, 2);
+    }
   });
 
   it('a user that does not exist is bad usage', async () => {

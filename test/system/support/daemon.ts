@@ -6,6 +6,9 @@ import { Background, residentBytes } from './processes.ts';
 
 const MAIN = fileURLToPath(new URL('../../../bin/hawser.js', import.meta.url));
 const READY_FD = 3;
+/** `HAWSER_TEST_SANDBOX=strict`: all that the suite tries is tried in a daemon that has given up everything it can. */
+const { HAWSER_TEST_SANDBOX: mode } = process.env;
+const SANDBOX = mode === undefined ? [] : ['--sandbox', mode];
 
 export interface Ready {
   readonly ready: true;
@@ -55,7 +58,9 @@ export class Daemon extends Background {
 
   static command(args: readonly string[]): readonly string[] {
     const log = args.includes('--log-level') ? [] : ['--log-level', 'warn'];
-    return [process.execPath, MAIN, 'run', '--ready-fd', String(READY_FD), ...log, ...args];
+    const sandbox = args.includes('--sandbox') ? [] : SANDBOX;
+    const options = ['--ready-fd', String(READY_FD), ...log, ...sandbox];
+    return [process.execPath, MAIN, 'run', ...options, ...args];
   }
 
   private async readReady(): Promise<Ready> {
