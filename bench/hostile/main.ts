@@ -2,6 +2,7 @@
  * What a good guest, the control API and the machine feel while another guest attacks.
  *
  *     npm run bench:hostile -- [--only NAME,...] [--seconds N] [--patience N] [--build DIR] [--out DIR] [--docs] [--list]
+ *         [-- more options of hawser run]
  *
  * Each attack meets a daemon of its own, which has `--patience` seconds to be as before; `--docs` puts the table into `docs/security.md`. As root, on Linux. Status 1 when a bound does not hold.
  */
@@ -25,7 +26,8 @@ const PRIORITY = -20;
 const WHY_CHARS = 400;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     only: { type: 'string' },
     seconds: { type: 'string', default: '10' },
@@ -65,6 +67,7 @@ async function inScene<T>(
   try {
     const root = resolve(values.build);
     const scene = await Scene.open(lab, {
+      args: positionals,
       root,
       ...(descriptors === undefined ? {} : { descriptors }),
     });
