@@ -88,6 +88,7 @@ class HostEnd implements TcpFlowHandler {
 class GuestLink implements FrameWriter {
   readonly slab: Slab = makePacketSlab(SLAB_LEN);
   readonly offload = false;
+  readonly isCrowded = false;
   frames = 0;
   /** By the guest's port: each is used by one flow of a capture. */
   readonly ends: Map<number, HostEnd> = new Map();

@@ -42,6 +42,8 @@ export class FdLink implements OpenLink, FrameWriter, TurnWork {
   readonly stats: LinkStats = new LinkStats();
   readonly slab: Slab = makePacketSlab(SLAB_LEN);
   readonly offload: boolean;
+  /** The queue is the kernel's, which does not tell. */
+  readonly isCrowded = false;
   failure: string | undefined = undefined;
   private readonly posix: Posix;
   private readonly fd: number;

@@ -46,6 +46,8 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
   readonly closed: Promise<void>;
   readonly slab: Slab = makePacketSlab(MAX_FRAME_LEN);
   readonly offload = false;
+  /** The queue is the program's. */
+  readonly isCrowded = false;
   private readonly writer: PlainFrameWriter;
   private readonly context: LinkContext;
   private readonly splitter: StreamFrameSplitter;

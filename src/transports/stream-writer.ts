@@ -11,6 +11,8 @@ import type { LinkStats } from './link-stats.ts';
 
 export const TX_SLAB_LEN: number = 256 << 10;
 export const TX_SLABS = 8;
+/** As many full slabs suffice to keep a guest busy that drains; the others are the stack's. */
+const CROWDED_SLABS = 2;
 
 export class StreamWriter implements FrameWriter {
   readonly offload = false;
@@ -28,6 +30,10 @@ export class StreamWriter implements FrameWriter {
     this.framing = framing;
     this.stats = stats;
     this.slab = this.queue.slab;
+  }
+
+  get isCrowded(): boolean {
+    return this.queue.backlog >= CROWDED_SLABS;
   }
 
   reserve(maxLen: number): number {

@@ -38,6 +38,7 @@ class Segment {
   readonly upper = new Script();
   readonly stack: Stack;
   private readonly reader: FrameReader;
+  private readonly other: FrameReader;
 
   constructor(mode: SeparationMode = 'separate') {
     this.stack = new Stack(
@@ -60,6 +61,7 @@ class Segment {
     const two = this.stack.attach(0, 'two', this.second);
     assert.ok(one !== undefined && two !== undefined);
     this.reader = one;
+    this.other = two;
     feed(one, frameOver(arpFrame(1, GUEST_MAC, GUEST_IP, GATEWAY_IP)));
     feed(two, frameOver(arpFrame(1, OTHER_MAC, OTHER_IP, GATEWAY_IP)));
     this.second.take();
@@ -71,6 +73,11 @@ class Segment {
     viewOf(bytes).setUint32(2, OTHER_MAC % 0x1_0000_0000);
     feed(this.reader, frameOf(bytes, work));
     return this.second.take();
+  }
+
+  /** The second guest asks the gateway, which answers. */
+  askAsSecond(): void {
+    feed(this.other, frameOver(arpFrame(1, OTHER_MAC, OTHER_IP, GATEWAY_IP)));
   }
 
   /** From the first guest to the gateway. */
@@ -195,6 +202,18 @@ function assertSound(carrier: Carrier, frame: Uint8Array, protocol: number): voi
 const NAMES = { [PROTOCOL_TCP]: 'TCP', [PROTOCOL_UDP]: 'UDP' };
 
 describe('stack/forward', () => {
+  it('a crowded link takes no more from guests, but what the stack sends', () => {
+    const segment = new Segment();
+    const datagram = (): Uint8Array => udpFrame(1, 2, body(20), to);
+    segment.second.isCrowded = true;
+    assert.deepEqual(segment.send(datagram()), []);
+    assert.equal(segment.stack.drops.get('frame-forward-failed'), 1);
+    segment.askAsSecond();
+    assert.equal(segment.second.take().length, 1);
+    segment.second.isCrowded = false;
+    assert.equal(segment.send(datagram()).length, 1);
+  });
+
   it('copies a frame that needs nothing as it is', () => {
     const frame = tcpFrame({ data: body(100) }, to);
     const [copy] = new Segment().send(frame);

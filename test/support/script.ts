@@ -41,6 +41,7 @@ import { lend } from './lend.ts';
 export class RecordingWriter implements FrameWriter {
   readonly slab: Slab = makeSlab(70_000);
   offload = false;
+  isCrowded = false;
   full = false;
   /** Frames taken before the link is full; each commit counts. */
   room: number = Number.POSITIVE_INFINITY;

@@ -41,6 +41,7 @@ interface InFlight {
 class SimWriter implements FrameWriter {
   readonly slab: Slab = makeSlab(70_000);
   readonly offload = false;
+  readonly isCrowded = false;
   private readonly onFrame: (frame: Uint8Array) => void;
 
   constructor(onFrame: (frame: Uint8Array) => void) {

@@ -172,4 +172,20 @@ describe('transports/stream-writer', () => {
     assert.equal(sink.writes, 0);
     assert.equal(writer.reserve(10), -1);
   });
+
+  it('is crowded when two slabs wait for a guest that does not drain, and takes more all the same', () => {
+    const { sink, writer } = setUp();
+    const fillSlab = (): void => {
+      for (let i = 0; i < 4; i++) assert.ok(put(writer, TX_SLAB_LEN / 4 - 4, i));
+    };
+    fillSlab();
+    writer.flush();
+    fillSlab();
+    assert.equal(writer.isCrowded, false, 'one is being written, one is being filled');
+    fillSlab();
+    assert.ok(writer.isCrowded);
+    assert.ok(put(writer, 60, 1));
+    while (sink.drain()) {}
+    assert.equal(writer.isCrowded, false);
+  });
 });

@@ -66,6 +66,11 @@ export class SlabQueue {
     return this.current.filled;
   }
 
+  /** Full slabs that wait, or are being written. */
+  get backlog(): number {
+    return this.full.length;
+  }
+
   /** Nothing is waiting or being written. */
   get drained(): boolean {
     return this.writing === undefined && this.current.sent === this.current.filled;

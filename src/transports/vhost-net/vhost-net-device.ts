@@ -135,6 +135,10 @@ export class VhostNetDevice implements PairDevice, FrameWriter {
 
   // --- the writer, for the stack ---
 
+  get isCrowded(): boolean {
+    return this.queues.isCrowded;
+  }
+
   reserve(maxLen: number): number {
     assert(maxLen <= MAX_FRAME_LEN, 'frame too long for the link');
     this.room = this.queues.reserve(this.headerLen + maxLen, this.maxMerged);

@@ -98,6 +98,11 @@ export class QueuePair implements VhostUserDevice, TurnWork {
     return -1;
   }
 
+  /** Less than a quarter of the guest's buffers is left. */
+  get isCrowded(): boolean {
+    return this.rx?.queue.isShort ?? true;
+  }
+
   /** What is reserved, to be written; undefined while the queue is stopped. */
   get buffers(): ReceiveBuffers | undefined {
     return this.rx;

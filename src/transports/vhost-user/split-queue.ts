@@ -99,6 +99,13 @@ export class SplitQueue {
     this.notifiedUsed = this.nextUsed;
   }
 
+  /** Less than a quarter of the chains that fit waits to be taken. */
+  get isShort(): boolean {
+    if (this.broken !== undefined) return true;
+    const waiting = (Atomics.load(this.avail.words, 1) - this.nextAvail) & 0xffff;
+    return waiting < this.size >> 2;
+  }
+
   /** Take the next chain of the guest. @returns false when there is none, or the queue is broken */
   take(): boolean {
     this.chain.clear();

@@ -367,4 +367,16 @@ describe('transports/vhost-user/guest-memory', () => {
     assert.ok(memory.findGuest(4096, 1));
     assert.ok(memory.findGuest(4090, 6));
   });
+
+  it('is short when less than a quarter of the chains waits', () => {
+    const driver = new GuestDriver(8);
+    const queue = driver.queue();
+    assert.ok(queue.isShort);
+    for (let i = 0; i < 2; i++) driver.lend([{ off: DATA, len: 10 }]);
+    assert.equal(queue.isShort, false);
+    assert.ok(queue.take());
+    assert.ok(queue.isShort);
+    queue.retire();
+    assert.ok(queue.isShort);
+  });
 });
