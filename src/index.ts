@@ -15,7 +15,17 @@ export { IpAddress, ipv4 } from './base/ip-address.ts';
 export type { Log } from './base/log.ts';
 export { ListenError as ApiListenError } from './control/api-listener.ts';
 export type {
+  BlockEvent,
+  BlockView,
+  FlowCount,
+  FlowEvent,
+  FlowFeedEvent,
+  FlowsView,
   FlowView,
+  MissedEvents,
+  TcpFlowView,
+} from './control/flow-view.ts';
+export type {
   GuestView,
   HealthView,
   LeaseView,
@@ -25,7 +35,6 @@ export type {
   NetworkInfoView,
   NetworkView,
   PortView,
-  TcpFlowView,
   TrafficView,
 } from './control/network-view.ts';
 export { NativeUnavailableError } from './native/errors.ts';

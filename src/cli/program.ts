@@ -136,18 +136,37 @@ function addInspectCommands(program: Command): void {
     process.stdout.write(await (await load()).statusCommand(inspectRequest(showStatus)));
   });
 
-  const flows = inspectCommand(program, 'flows', 'connections, UDP mappings and pings')
-    .option('--protocol <protocol>', 'only tcp, udp or icmp')
-    .option('--guest <ip>', 'only those of this guest')
-    .option('--limit <n>', 'at most so many (default: 1000)');
+  const flows = inspectCommand(
+    program,
+    'flows',
+    'connections, UDP mappings and clients, pings, channels',
+  )
+    .option('--protocol <protocol>', 'only tcp, udp, icmp or unix')
+    .option(
+      '--guest <guest>',
+      'only those of this guest: its address, id, or the name of its lease',
+    )
+    .option('--remote <ip>', 'only those to or from this address or network')
+    .option('--port <n>', 'only those with this port, at either end')
+    .option('--to <name>', 'only those to this name, or below it: *.example.com')
+    .option('--publication <id>', 'only those of this published port')
+    .option('--limit <n>', 'at most so many (default: 1000)')
+    .option('--follow', 'print what opens, ends or is refused, until interrupted');
   flows.action(async () => {
-    const { flowsCommand } = await load();
+    const { flowsCommand, followFlows } = await import('./commands/flows.ts');
     const filter = {
       protocol: textOption(flows, 'protocol'),
       guest: textOption(flows, 'guest'),
+      remote: textOption(flows, 'remote'),
+      port: textOption(flows, 'port'),
+      to: textOption(flows, 'to'),
+      publication: textOption(flows, 'publication'),
       limit: textOption(flows, 'limit'),
     };
-    process.stdout.write(await flowsCommand({ ...inspectRequest(flows), ...filter }));
+    const request = { ...inspectRequest(flows), filter };
+    const print = (text: string): boolean => process.stdout.write(text);
+    if (isSet(flows, 'follow')) await followFlows(request, print);
+    else print(await flowsCommand(request));
   });
 
   const stop = inspectCommand(program, 'stop', 'end a running daemon, and wait until it has');

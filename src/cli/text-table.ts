@@ -20,7 +20,8 @@ const NO_LINES = {
 };
 
 /** Text chosen by a guest (its host name) must not control the terminal. */
-const harmless = (text: string): string => text.replace(/[^\x20-\x7e\n\u00a0-\u{10ffff}]/gu, '?');
+export const harmless = (text: string): string =>
+  text.replace(/[^\x20-\x7e\n\u00a0-\u{10ffff}]/gu, '?');
 
 const GAP = 2;
 /** A column is not made narrower than this to fit a terminal. */

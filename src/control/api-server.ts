@@ -6,8 +6,10 @@
  * any other error is a bug and becomes a 500 and a log line. Limits: header size and time, body size and
  * time; the number of connections is limited elsewhere (`waiting-room.ts`, `ports/guest-api.ts`).
  */
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { reportFault } from '../base/faults.ts';
 import type { Log } from '../base/log.ts';
 import { keepaliveOptions } from '../native/stream/keepalive-options.ts';
 import { HeldConnections } from './held-connections.ts';
@@ -17,7 +19,7 @@ import type { PortTarget } from './ports/port-routes.ts';
 import { VPNKIT_PREFIX, vpnkitForwards } from './ports/vpnkit-forwards.ts';
 import { ProblemError, problem, problemBody, problemTitle, quoted } from './problem.ts';
 import { parseJsonBody, readBody } from './request-body.ts';
-import { type Answer, JSON_TYPE, type Route } from './route.ts';
+import { type Answer, JSON_TYPE, type Parts, type Route } from './route.ts';
 
 const PROBLEM_TYPE = 'application/problem+json';
 
@@ -192,8 +194,38 @@ function send(
     return;
   }
   response.setHeader('content-type', result.mediaType);
+  if (typeof result.body !== 'string') {
+    void writeParts(request, response, result.body);
+    return;
+  }
   response.setHeader('content-length', Buffer.byteLength(result.body));
   response.end(request.method === 'HEAD' ? undefined : result.body);
+}
+
+async function writeParts(
+  request: IncomingMessage,
+  response: ServerResponse,
+  parts: Parts,
+): Promise<void> {
+  if (request.method === 'HEAD') {
+    response.end();
+    return;
+  }
+  const left = new AbortController();
+  const { signal } = left;
+  response.once('close', () => left.abort());
+  response.flushHeaders();
+  try {
+    for await (const part of parts(signal)) {
+      if (signal.aborted) return;
+      if (part !== '' && !response.write(part)) await once(response, 'drain', { signal });
+    }
+    response.end();
+  } catch (fault) {
+    if (signal.aborted) return;
+    reportFault('api', fault);
+    response.destroy();
+  }
 }
 
 function onClientError(error: NodeJS.ErrnoException, socket: Socket | NodeJS.WritableStream): void {

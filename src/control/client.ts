@@ -1,5 +1,6 @@
 /** A client of the control API, for the commands. One request, one connection. */
 import { type IncomingMessage, request } from 'node:http';
+import { createInterface } from 'node:readline';
 import { problemSchema, type Schema } from './schema.ts';
 
 const TIMEOUT_MS = 10_000;
@@ -49,13 +50,34 @@ export class ApiClient {
     await this.exchange('DELETE', path);
   }
 
+  /** An answer that goes on: each line, until the daemon ends it. */
+  async *lines<T>(path: string, schema: Schema<T>): AsyncGenerator<T, void> {
+    const response = await this.open('GET', path, undefined, false).catch((error: unknown) => {
+      throw this.unreached(error);
+    });
+    if (response.statusCode !== 200) {
+      throw refusedBy(response.statusCode ?? 0, await readText(response));
+    }
+    response.on('error', () => {}); // the daemon has ended: so have the lines
+    try {
+      for await (const line of createInterface({ input: response, crlfDelay: Infinity })) {
+        yield this.checked(path, line, schema);
+      }
+    } finally {
+      response.destroy();
+    }
+  }
+
   private async call<T>(
     method: string,
     path: string,
     schema: Schema<T>,
     body?: object,
   ): Promise<T> {
-    const text = await this.exchange(method, path, body);
+    return this.checked(path, await this.exchange(method, path, body), schema);
+  }
+
+  private checked<T>(path: string, text: string, schema: Schema<T>): T {
     const parsed = schema().safeParse(parseJson(text));
     if (parsed.success) return parsed.data;
     throw new ApiClientError(
@@ -70,16 +92,25 @@ export class ApiClient {
       throw this.unreached(error);
     });
     if (status >= 200 && status < 300) return text;
-    const detail = problemSchema().safeParse(parseJson(text));
-    const why = detail.success ? detail.data.detail : text.slice(0, 200);
-    throw new ApiClientError(`the daemon refused (${status}): ${why}`, status);
+    throw refusedBy(status, text);
   }
 
-  private send(
+  private async send(
     method: string,
     path: string,
     body: object | undefined,
   ): Promise<{ status: number; text: string }> {
+    const response = await this.open(method, path, body, true);
+    return { status: response.statusCode ?? 0, text: await readText(response) };
+  }
+
+  /** @param isTimed whether a silence ends it */
+  private open(
+    method: string,
+    path: string,
+    body: object | undefined,
+    isTimed: boolean,
+  ): Promise<IncomingMessage> {
     const { endpoint } = this;
     const where =
       endpoint.kind === 'unix'
@@ -91,10 +122,8 @@ export class ApiClient {
           };
     return new Promise((resolve, reject) => {
       const outgoing = request({ method, path, agent: false, ...where }, (response) => {
-        readText(response).then(
-          (text) => resolve({ status: response.statusCode ?? 0, text }),
-          reject,
-        );
+        if (!isTimed) outgoing.setTimeout(0);
+        resolve(response);
       });
       outgoing.setTimeout(TIMEOUT_MS, () => {
         outgoing.destroy(new Error(`no answer within ${TIMEOUT_MS / 1_000} s`));
@@ -119,6 +148,12 @@ export class ApiClient {
           : String(error);
     return new ApiClientError(`cannot reach hawser at ${nameOf(this.endpoint)}: ${why}`, 0, error);
   }
+}
+
+function refusedBy(status: number, text: string): ApiClientError {
+  const detail = problemSchema().safeParse(parseJson(text));
+  const why = detail.success ? detail.data.detail : text.slice(0, 200);
+  return new ApiClientError(`the daemon refused (${status}): ${why}`, status);
 }
 
 function parseJson(text: string): unknown {

@@ -38,7 +38,8 @@ export class Metrics {
   private readonly drops: MirrorCounter<'reason'>;
   private readonly events: MirrorCounter<'group' | 'name'>;
   private readonly cpu: MirrorCounter<'mode'>;
-  private readonly flows: Gauge<'protocol' | 'state'>;
+  private readonly opened: MirrorCounter<'protocol'>;
+  private readonly flows: Gauge<'protocol'>;
   private readonly whole: Gauge<'budget'>;
   private readonly held: Gauge<'budget'>;
   private readonly short: MirrorCounter<'budget' | 'outcome'>;
@@ -64,10 +65,11 @@ export class Metrics {
     this.drops = counter('hawser_drops_total', 'Frames and packets dropped.', ['reason']);
     this.events = counter('hawser_events_total', 'Rare events, by owner.', ['group', 'name']);
     this.cpu = counter('hawser_cpu_seconds_total', 'CPU time of the daemon.', ['mode']);
+    this.opened = counter('hawser_flows_opened_total', 'Flows since the start.', ['protocol']);
     this.flows = new Gauge({
       name: 'hawser_flows',
-      help: 'Flows in the table.',
-      labelNames: ['protocol', 'state'],
+      help: 'Flows that are open.',
+      labelNames: ['protocol'],
       registers: [registry],
     });
     const ofBudget = (metric: string, help: string): Gauge<'budget'> =>
@@ -140,8 +142,11 @@ export class Metrics {
       this.short.set({ budget, outcome: 'evicted' }, one.evicted);
     }
 
-    this.flows.reset();
-    for (const { protocol, state } of this.view.flows()) this.flows.inc({ protocol, state });
+    this.opened.clear();
+    for (const { protocol, open, opened } of this.view.flowBook.counts()) {
+      this.flows.set({ protocol }, open);
+      this.opened.set({ protocol }, opened);
+    }
     this.guests.set(this.view.guests().filter(({ link }) => link !== null).length);
     this.leases.set(this.view.leases().length);
     this.ports.set(this.view.ports().length);

@@ -5,6 +5,7 @@
  * name says otherwise.
  */
 import type { PartState } from '../native/sandbox/parts.ts';
+import type { FlowsView, FlowView } from './flow-view.ts';
 
 export interface NetworkView {
   health(): HealthView;
@@ -13,10 +14,11 @@ export interface NetworkView {
   guests(): readonly GuestView[];
   /** What guests share. */
   budgets(): readonly BudgetView[];
-  /** Every flow of the table; the API filters and limits. */
+  /** Everything that flows. There may be tens of thousands: `flowBook` has them in parts. */
   flows(): readonly FlowView[];
-  /** Reset the flow. @returns false when no flow has this id */
+  /** End the flow at both ends. @returns false when no flow has this id */
   closeFlow(id: string): boolean;
+  readonly flowBook: FlowsView;
   leases(): readonly LeaseView[];
   ports(): readonly PortView[];
   /** The multiplexer's links to agents in guests. */
@@ -104,41 +106,6 @@ export interface GuestView {
   readonly bytesToGuest: number;
   /** Dropped for an address of another guest, or for what may not pass between guests. */
   readonly framesRefused: number;
-}
-
-export const FLOW_PROTOCOLS = ['tcp', 'udp', 'icmp'] as const;
-export type FlowProtocol = (typeof FLOW_PROTOCOLS)[number];
-
-export interface FlowView {
-  /** Stable for the life of the flow and never reused by this daemon; URL-safe. */
-  readonly id: string;
-  readonly protocol: FlowProtocol;
-  /** Who opened it. */
-  readonly openedBy: 'guest' | 'host';
-  readonly guestAddress: string;
-  /** For ICMP the echo identifier. */
-  readonly guestPort: number;
-  readonly remoteAddress: string;
-  /** 0 for ICMP. */
-  readonly remotePort: number;
-  /** For TCP RFC 9293's state in lower case or `connecting`; `active` for the others. */
-  readonly state: string;
-  /** Payload bytes. */
-  readonly bytesToHost: number;
-  readonly bytesToGuest: number;
-  readonly ageMs: number;
-  readonly idleMs: number;
-  /** Null unless the protocol is TCP. */
-  readonly tcp: TcpFlowView | null;
-}
-
-export interface TcpFlowView {
-  /** 0 before the first sample. */
-  readonly srttMs: number;
-  readonly cwndBytes: number;
-  readonly retransmits: number;
-  readonly bufferedToHost: number;
-  readonly bufferedToGuest: number;
 }
 
 export interface LeaseView {

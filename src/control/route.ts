@@ -18,10 +18,13 @@ export interface CallConnection {
   hold(onGone: () => void): void;
 }
 
+/** @param signal aborted when the client has left: it ends what waits */
+export type Parts = (signal: AbortSignal) => AsyncIterable<string>;
+
 export interface Answer {
   readonly status: number;
-  /** Undefined: no body. */
-  readonly body: string | undefined;
+  /** Undefined: no body. Parts are made as far as the client reads them. */
+  readonly body: string | Parts | undefined;
   readonly mediaType: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** Run once the answer has been written. */
@@ -51,6 +54,8 @@ export interface Route<T> {
 }
 
 export const JSON_TYPE = 'application/json';
+/** JSON objects, one a line. */
+export const NDJSON_TYPE = 'application/x-ndjson';
 
 export const json = (value: unknown, status = 200): Answer => ({
   status,

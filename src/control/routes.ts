@@ -2,23 +2,15 @@
  * The routes of the API: one table, by which requests are routed and from which the OpenAPI document is generated, so
  * that they always agree.
  */
-import { isIP } from 'node:net';
 import * as z from 'zod';
-import { FLOW_PROTOCOLS, type NetworkView } from './network-view.ts';
+import { FLOW_ROUTES } from './flow-routes.ts';
+import type { NetworkView } from './network-view.ts';
 import { PORT_ROUTES, type PortTarget } from './ports/port-routes.ts';
 import { problem, quoted } from './problem.ts';
-import {
-  type Answer,
-  type Call,
-  JSON_TYPE,
-  json,
-  type QueryParameter,
-  type Route,
-} from './route.ts';
+import { type Answer, JSON_TYPE, json, type Route } from './route.ts';
 import {
   budgetsSchema,
   type DaemonView,
-  flowsSchema,
   guestsSchema,
   healthSchema,
   infoSchema,
@@ -39,8 +31,6 @@ export interface ApiTarget extends PortTarget {
 }
 
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
-export const FLOW_LIMIT_DEFAULT = 1_000;
-export const FLOW_LIMIT_MAX = 100_000;
 
 function get(
   path: string,
@@ -59,59 +49,6 @@ function get(
     body: undefined,
     handle: (_call, target) => json(answer(target)),
   };
-}
-
-const FLOW_QUERY: readonly QueryParameter[] = [
-  {
-    name: 'protocol',
-    description: 'Only flows of this protocol.',
-    schema: { type: 'string', enum: FLOW_PROTOCOLS },
-  },
-  {
-    name: 'guest',
-    description: 'Only flows of the guest with this address.',
-    schema: { type: 'string' },
-  },
-  {
-    name: 'limit',
-    description: 'At most this many flows.',
-    schema: {
-      type: 'integer',
-      minimum: 1,
-      maximum: FLOW_LIMIT_MAX,
-      default: FLOW_LIMIT_DEFAULT,
-    },
-  },
-];
-
-function listFlows({ query }: Call, { view }: ApiTarget): Answer {
-  const protocol = query.get('protocol');
-  if (protocol !== undefined && !FLOW_PROTOCOLS.some((known) => known === protocol)) {
-    throw problem(
-      400,
-      `protocol=${quoted(protocol)}: must be one of ${FLOW_PROTOCOLS.join(', ')}.`,
-    );
-  }
-  const guest = query.get('guest');
-  if (guest !== undefined && isIP(guest) === 0) {
-    throw problem(400, `guest=${quoted(guest)}: must be an IP address.`);
-  }
-  const limitText = query.get('limit') ?? String(FLOW_LIMIT_DEFAULT);
-  const limit = /^\d{1,6}$/.test(limitText) ? Number(limitText) : 0;
-  if (limit < 1 || limit > FLOW_LIMIT_MAX) {
-    throw problem(
-      400,
-      `limit=${quoted(limitText)}: must be an integer from 1 to ${FLOW_LIMIT_MAX}.`,
-    );
-  }
-  const matching = view
-    .flows()
-    .filter(
-      (flow) =>
-        (protocol === undefined || flow.protocol === protocol) &&
-        (guest === undefined || flow.guestAddress === guest),
-    );
-  return json({ total: matching.length, flows: matching.slice(0, limit) });
 }
 
 /** Every route but `/v1/openapi.json`, which describes them. */
@@ -134,27 +71,7 @@ export const ROUTES: readonly Route<ApiTarget>[] = [
   get('/v1/guests', 'Guests, attached or still leasing.', guestsSchema, (target) => ({
     guests: target.view.guests(),
   })),
-  {
-    ...get('/v1/flows', 'Connections, UDP mappings and pings.', flowsSchema, () => undefined),
-    query: FLOW_QUERY,
-    handle: listFlows,
-  },
-  {
-    method: 'DELETE',
-    path: '/v1/flows/{id}',
-    summary: 'Reset a flow.',
-    query: [],
-    success: 204,
-    mediaType: JSON_TYPE,
-    schema: undefined,
-    body: undefined,
-    handle: ({ id }, { view }) => {
-      if (!view.closeFlow(id)) {
-        throw problem(404, `There is no flow ${quoted(id)}: see /v1/flows for those there are.`);
-      }
-      return { status: 204, body: undefined, mediaType: JSON_TYPE };
-    },
-  },
+  ...FLOW_ROUTES,
   get('/v1/leases', 'DHCP leases.', leasesSchema, (target) => ({ leases: target.view.leases() })),
   get('/v1/mux', "The multiplexer's links to agents in guests.", muxSchema, (target) => ({
     links: target.view.mux(),

@@ -5,10 +5,11 @@
 import * as z from 'zod';
 import { once } from '../base/once.ts';
 import { SANDBOX_PARTS } from '../native/sandbox/parts.ts';
+import { FLOW_PROTOCOLS, FLOW_SERVICES } from '../proxy/flows/flow.ts';
 import { CARRIERS, PROXY_PROTOCOLS, SOURCE_ADDRESSES } from '../proxy/ports/publish-spec.ts';
+import type { FlowFeedEvent, FlowView } from './flow-view.ts';
 import type {
   BudgetView,
-  FlowView,
   GuestView,
   HealthView,
   LeaseView,
@@ -17,7 +18,6 @@ import type {
   PortView,
   SandboxView,
 } from './network-view.ts';
-import { FLOW_PROTOCOLS } from './network-view.ts';
 
 /** Made at its first use: it must not delay the daemon's start. */
 export type Schema<T> = () => z.ZodType<T>;
@@ -41,10 +41,18 @@ export interface DaemonView {
 export type InfoAnswer = DaemonView & NetworkInfoView;
 
 export interface FlowsAnswer {
+  /** In the order in which they were opened. */
+  readonly flows: readonly FlowView[];
   /** Flows that match the query, before `limit`. */
   readonly total: number;
-  readonly flows: readonly FlowView[];
+  /** Of a query that asks for the others: its `after`. Null when there are none. */
+  readonly next: string | null;
 }
+
+/** One line of a stream of flows. `present`: it was open when the stream began. */
+export type FlowLine =
+  | { readonly kind: 'present'; readonly flow: FlowView; readonly why: null | string }
+  | FlowFeedEvent;
 
 export interface ProblemAnswer {
   readonly type: string;
@@ -154,18 +162,29 @@ export const guestsSchema: Schema<{ readonly guests: readonly GuestView[] }> = o
   }),
 );
 
-const flow: Schema<FlowView> = once(() =>
+const endNumber = count.nullable();
+export const flowSchema: Schema<FlowView> = once(() =>
   z.object({
     id: text,
     protocol: z.enum(FLOW_PROTOCOLS),
     openedBy: z.enum(['guest', 'host']),
-    guestAddress: text,
-    guestPort: count,
-    remoteAddress: text,
-    remotePort: count,
+    via: z.enum(CARRIERS),
+    service: z.enum(FLOW_SERVICES).nullable(),
+    publication: text.nullable(),
+    guestId: endNumber,
+    guestName: text.nullable(),
+    guestAddress: text.nullable(),
+    guestPort: endNumber,
+    guestPath: text.nullable(),
+    remoteAddress: text.nullable(),
+    remotePort: endNumber,
+    remotePath: text.nullable(),
+    name: text.nullable(),
     state: text,
     bytesToHost: count,
     bytesToGuest: count,
+    packetsToHost: count.nullable(),
+    packetsToGuest: count.nullable(),
     ageMs: ms,
     idleMs: ms,
     tcp: z
@@ -181,9 +200,32 @@ const flow: Schema<FlowView> = once(() =>
 );
 export const flowsSchema: Schema<FlowsAnswer> = once(() =>
   z.object({
+    flows: z.array(flowSchema()),
     total: count,
-    flows: z.array(flow()),
+    next: text.nullable(),
   }),
+);
+export const flowLineSchema: Schema<FlowLine> = once(() =>
+  z.discriminatedUnion('kind', [
+    z.object({
+      kind: z.enum(['present', 'opened', 'ended']),
+      flow: flowSchema(),
+      why: text.nullable(),
+    }),
+    z.object({
+      kind: z.literal('blocked'),
+      block: z.object({
+        guestId: count,
+        guestName: text.nullable(),
+        guestMac: text.nullable(),
+        protocol: z.enum(['tcp', 'udp', 'icmp']),
+        remoteAddress: text,
+        remotePort: count,
+        why: text,
+      }),
+    }),
+    z.object({ kind: z.literal('missed'), events: count }),
+  ]),
 );
 
 const lease: Schema<LeaseView> = once(() =>

@@ -12,6 +12,7 @@ import { type Clock, type Instant, NEVER } from '../base/time.ts';
 import { AddressMap } from '../proxy/address-map.ts';
 import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
 import { Destinations } from '../proxy/flows/destinations.ts';
+import { FlowBook } from '../proxy/flows/flow-book.ts';
 import { type FlushScheduler, ImmediateFlush } from '../proxy/flush-scheduler.ts';
 import { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import { Intakes } from '../proxy/intake.ts';
@@ -63,6 +64,7 @@ export interface TimedPart {
 export class DataPath {
   readonly addressMap: AddressMap;
   readonly destinations: Destinations;
+  readonly book: FlowBook;
   readonly stack: Stack;
   readonly flusher: FlushScheduler;
   readonly tcp: TcpProxy;
@@ -92,6 +94,7 @@ export class DataPath {
     const { config, addresses, ownListeners, clock, log, onGuestHeard, carried } = deps;
     const { subnet, gateway, host } = addresses;
     this.clock = clock;
+    this.book = new FlowBook(clock);
     this.addressMap = new AddressMap({
       subnet,
       gateway,
@@ -102,6 +105,7 @@ export class DataPath {
       addresses: this.addressMap,
       isOwnListener: (address, port) => ownListeners.includes(address, port),
       refusals: this.refusals,
+      onBlock: (block) => this.book.feed.add({ kind: 'blocked', block }),
     });
     this.sockets = socketBudget(openFilesLimit(), openFilesNow());
     const upstream = new ProxyUpstream();
@@ -137,7 +141,9 @@ export class DataPath {
     this.outboxes = outboxes;
     this.turns = new Turns({ clock, owed: () => stack.owed + outboxes.owed });
     this.share = this.turns.join({ onTurn: (now) => this.goOn(now) });
+    const { book } = this;
     const shared = {
+      book,
       downstream: stack,
       clock,
       flush,
@@ -154,7 +160,15 @@ export class DataPath {
       else log.debug(fields, 'connection failed');
     };
     const context = { clock, flusher: flush, intakes: new Intakes(this.turns) };
-    this.tcp = new TcpProxy(context, stack, this.tcpCounts, this.sockets, { keepaliveS }, onFailed);
+    this.tcp = new TcpProxy(
+      context,
+      stack,
+      this.tcpCounts,
+      this.sockets,
+      book,
+      { keepaliveS },
+      onFailed,
+    );
     this.udp = new UdpNat({
       ...shared,
       outboxes,
@@ -166,7 +180,7 @@ export class DataPath {
     this.echo = new EchoProxy({ ...shared, native, destinations, log });
     const { tcp, udp, published, echo, listeners } = this;
     upstream.parts = {
-      ...{ destinations, tcp, udp, published, echo, listeners },
+      ...{ book, destinations, tcp, udp, published, echo, listeners },
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'connection refused'),
       onGuestHeard,
     };

@@ -1,5 +1,6 @@
 /** The events of a network, for the embedding program. */
 import type { Emitter } from '../base/emitter.ts';
+import type { BlockEvent, FlowEvent } from '../control/flow-view.ts';
 import type { GuestView, LeaseView, NetworkView, PortView } from '../control/network-view.ts';
 import type { LeaseStore, StoredLease } from '../services/dhcp/lease.ts';
 
@@ -27,6 +28,10 @@ export interface NetworkEvents {
   readonly lease: LeaseEvent;
   /** A port was published or withdrawn, by any publisher. */
   readonly port: PortEvent;
+  /** Something that flows was opened or has ended, in this turn of the event loop or a few before. */
+  readonly flow: FlowEvent;
+  /** A guest asked for a destination that it may not reach. */
+  readonly block: BlockEvent;
 }
 
 /** A guest that changes its addresses with each packet costs one comparison in this time. */

@@ -3,6 +3,9 @@ import type { Duplex } from 'node:stream';
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Clock, Instant } from '../base/time.ts';
 import type { AddressMap } from '../proxy/address-map.ts';
+import { bookDuplex } from '../proxy/flows/duplex-flow.ts';
+import type { FlowBook } from '../proxy/flows/flow-book.ts';
+import { type StreamOrigin, tcpFacts } from '../proxy/flows/stream-facts.ts';
 import { ByteDuplex, type DuplexContext, namesOf } from '../proxy/stream/byte-duplex.ts';
 import type { VirtualListeners } from '../proxy/virtual-listeners.ts';
 import { parseAddress } from '../services/address-text.ts';
@@ -12,6 +15,9 @@ import type { Guests } from './guests.ts';
 
 const MAX_PORT = 65_535;
 const DEFAULT_BACKLOG = 128;
+
+const BY_PROGRAM: StreamOrigin = { openedBy: 'host', service: 'program' };
+const TO_PROGRAM: StreamOrigin = { openedBy: 'guest', service: 'program' };
 
 /** A TCP connection of a guest. The guest is the remote end; each direction ends by itself. */
 export interface GuestConnection extends Duplex {
@@ -64,6 +70,7 @@ export interface GuestStreamsDeps {
   readonly guests: Guests;
   readonly listeners: VirtualListeners;
   readonly addressMap: AddressMap;
+  readonly book: FlowBook;
   readonly gateway: IpAddress;
   readonly context: DuplexContext & { readonly clock: Pick<Clock, 'now'> };
 }
@@ -80,7 +87,7 @@ export class GuestStreams {
 
   /** @throws GuestStreamError, StreamError */
   async dial({ port, guest, signal }: DialOptions): Promise<GuestConnection> {
-    const { guests, stack, context } = this.deps;
+    const { guests, stack, context, book } = this.deps;
     checkPort('dial', port);
     this.checkOpen(`dial port ${port}`);
     signal?.throwIfAborted();
@@ -100,6 +107,7 @@ export class GuestStreams {
       const why = 'its link is gone, or there are too many connections';
       throw new GuestStreamError('EHOSTUNREACH', `cannot dial ${address} port ${port}: ${why}`);
     }
+    bookDuplex(book, duplex, flow.owner, () => tcpFacts(id, BY_PROGRAM, flow));
     duplex.join(flow);
     context.flusher.schedule();
     return await connected(duplex, `${address} port ${port}`, signal);
@@ -144,6 +152,7 @@ export class GuestStreams {
       duplex.destroy();
       return;
     }
+    bookDuplex(this.deps.book, duplex, flow.owner, () => tcpFacts(request.id, TO_PROGRAM, flow));
     duplex.join(flow);
     server.push(duplex);
   }

@@ -3,9 +3,9 @@
 import type { Counters } from '../base/counters.ts';
 import type { Budget } from '../base/shares/budget.ts';
 import type { Clock } from '../base/time.ts';
+import type { FlowView } from '../control/flow-view.ts';
 import type {
   BudgetView,
-  FlowView,
   GuestView,
   HealthView,
   LeaseView,
@@ -19,27 +19,25 @@ import { portView } from '../control/ports/port-view.ts';
 import type { DnsForwarder } from '../proxy/dns/forwarder.ts';
 import type { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import type { PortTable } from '../proxy/ports/port-table.ts';
-import type { Splice } from '../proxy/tcp/splice.ts';
-import type { TcpProxy } from '../proxy/tcp/tcp-proxy.ts';
-import type { UdpFlowInfo, UdpNat } from '../proxy/udp/udp-nat.ts';
+import type { UdpNat } from '../proxy/udp/udp-nat.ts';
 import type { DhcpServer } from '../services/dhcp/server.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { OpenLink } from '../transports/link-context.ts';
 import { formatMac } from '../wire/mac.ts';
 import type { NetworkConfig } from './config.ts';
+import type { FlowViews } from './flow-views.ts';
 import { separationMode } from './guest-separation.ts';
 import { guestViews } from './guest-views.ts';
 import type { LimitWatch } from './limit-watch.ts';
 import type { MuxLinks } from './mux-links.ts';
 import type { NativeCalls } from './native-calls.ts';
-import { fineMs, wholeMs } from './view-numbers.ts';
 
 export interface ViewParts {
   readonly options: NetworkConfig;
   readonly clock: Pick<Clock, 'now'>;
   readonly stack: Stack;
   readonly links: Iterable<OpenLink>;
-  readonly tcp: TcpProxy;
+  readonly flowBook: FlowViews;
   readonly udp: UdpNat;
   readonly echo: EchoProxy;
   readonly ports: PortTable;
@@ -53,9 +51,11 @@ export interface ViewParts {
 }
 
 export class LiveView implements NetworkView {
+  readonly flowBook: FlowViews;
   private readonly parts: ViewParts;
 
   constructor(parts: ViewParts) {
+    this.flowBook = parts.flowBook;
     this.parts = parts;
   }
 
@@ -121,25 +121,11 @@ export class LiveView implements NetworkView {
   }
 
   flows(): readonly FlowView[] {
-    const { tcp, udp, clock } = this.parts;
-    const now = clock.now();
-    const flows: FlowView[] = [];
-    for (const splice of tcp.splices()) flows.push(tcpFlow(splice, now));
-    for (const flow of udp.flows(now)) flows.push(udpFlow(flow));
-    return flows;
+    return [...this.flowBook.parts(0)].flat();
   }
 
   closeFlow(id: string): boolean {
-    const { tcp, udp } = this.parts;
-    const serial = Number(id.slice(1));
-    if (id.startsWith('u')) return udp.closeFlow(serial);
-    if (!id.startsWith('t')) return false;
-    for (const splice of tcp.splices()) {
-      if (splice.serial !== serial) continue;
-      splice.abort();
-      return true;
-    }
-    return false;
+    return this.flowBook.close(id);
   }
 
   leases(): readonly LeaseView[] {
@@ -203,48 +189,3 @@ export class LiveView implements NetworkView {
     return counters;
   }
 }
-
-function tcpFlow(splice: Splice, now: number): FlowView {
-  const { id, flow } = splice;
-  const tcp = flow?.describe();
-  return {
-    id: `t${splice.serial}`,
-    protocol: 'tcp',
-    openedBy: splice.openedBy,
-    guestAddress: id.guest.toString(),
-    guestPort: id.guestPort,
-    remoteAddress: id.remote.toString(),
-    remotePort: id.remotePort,
-    state: tcp?.state ?? 'connecting',
-    bytesToHost: tcp?.bytesToHost ?? 0,
-    bytesToGuest: tcp?.bytesToGuest ?? 0,
-    ageMs: wholeMs(now - splice.startedAt),
-    idleMs: wholeMs(now - splice.lastActive),
-    tcp:
-      tcp === undefined
-        ? null
-        : {
-            srttMs: fineMs(tcp.srttMs),
-            cwndBytes: tcp.cwndBytes,
-            retransmits: tcp.retransmits,
-            bufferedToHost: tcp.bufferedToHost,
-            bufferedToGuest: tcp.bufferedToGuest,
-          },
-  };
-}
-
-const udpFlow = (flow: UdpFlowInfo): FlowView => ({
-  id: `u${flow.serial}`,
-  protocol: 'udp',
-  openedBy: 'guest',
-  guestAddress: flow.guest.toString(),
-  guestPort: flow.guestPort,
-  remoteAddress: flow.remote.toString(),
-  remotePort: flow.remotePort,
-  state: 'active',
-  bytesToHost: flow.bytesToHost,
-  bytesToGuest: flow.bytesToGuest,
-  ageMs: wholeMs(flow.ageMs),
-  idleMs: wholeMs(flow.idleMs),
-  tcp: null,
-});

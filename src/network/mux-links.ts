@@ -12,10 +12,12 @@ import { MuxCarrier } from '../proxy/agent/mux-carrier.ts';
 import { dialectOf, MuxPeers, type Peer } from '../proxy/agent/peers.ts';
 import { TargetDialer } from '../proxy/agent/target-dialer.ts';
 import { isAllowed, parseTargetRule } from '../proxy/agent/target-rules.ts';
+import type { FlowBook } from '../proxy/flows/flow-book.ts';
 import type { FlushScheduler } from '../proxy/flush-scheduler.ts';
 import type { Guests } from '../proxy/ports/publication-guest.ts';
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
 import type { Turns } from '../proxy/turns.ts';
+import type { Guest } from '../stack/guest.ts';
 import type { DialGuest } from '../transports/mux/guest-link.ts';
 import type { OpenMuxLink } from '../transports/mux/mux-link.ts';
 import { parseMuxLink } from '../transports/mux/mux-link-spec.ts';
@@ -29,12 +31,13 @@ export interface MuxLinksDeps {
   /** Targets on the host that guests may have dialled; `parseTargetRule` accepts each. Empty: none. */
   readonly allow: readonly string[];
   /** Whether a target that a rule allows is open to guests. */
-  readonly opensTarget: (target: IpDestination) => boolean;
+  readonly opensTarget: (owner: Guest | undefined, target: IpDestination) => boolean;
   readonly sourceAddress: SourceAddress;
   /** Idle time before peers and targets on other hosts are probed, in s. */
   readonly keepaliveS: number;
   /** Channels that hawser itself serves. @returns false when the channel is to be dialled */
-  readonly serves: (now: Instant, request: ChannelRequest) => boolean;
+  readonly serves: (now: Instant, request: ChannelRequest, owner: Guest | undefined) => boolean;
+  readonly book: FlowBook;
   readonly clock: Clock;
   readonly log: Log;
   readonly turns: Turns;
@@ -57,13 +60,14 @@ export class MuxLinks {
 
   constructor(deps: MuxLinksDeps) {
     this.deps = deps;
-    const { clock, log, turns, sourceAddress, serves, keepaliveS, opensTarget } = deps;
+    const { book, clock, log, turns, sourceAddress, serves, keepaliveS, opensTarget } = deps;
     const rules = deps.allow.flatMap((text) => parseTargetRule(text) ?? []);
     this.dialer = new TargetDialer({
+      book,
       clock,
       log,
-      isAllowed: (target) =>
-        isAllowed(rules, target) && (target.proto === 'unix' || opensTarget(target)),
+      isAllowed: (target, owner) =>
+        isAllowed(rules, target) && (target.proto === 'unix' || opensTarget(owner, target)),
       sockets: deps.sockets,
       keepaliveS,
     });
@@ -71,11 +75,12 @@ export class MuxLinks {
       clock,
       log,
       turns,
-      onRequest: (now, request, { link }) => {
-        if (!serves(now, request)) this.dialer.onRequest(now, request, link.name);
+      onRequest: (now, request, { link, owner }) => {
+        if (serves(now, request, owner)) return;
+        this.dialer.onRequest(now, request, link.name, owner);
       },
     });
-    this.carrier = new MuxCarrier({ clock, log, peers: this.peers, sourceAddress });
+    this.carrier = new MuxCarrier({ book, clock, log, peers: this.peers, sourceAddress });
   }
 
   /** @throws Error whose message states which link cannot be opened, and why */

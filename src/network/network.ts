@@ -28,6 +28,8 @@ import type { DnsZone, NetworkConfig } from './config.ts';
 import type { DaemonNetwork } from './daemon-network.ts';
 import { DataPath } from './data-path.ts';
 import { GuestWatch, LeaseWatch, type NetworkEvents } from './events.ts';
+import { FlowEvents } from './flow-events.ts';
+import { FlowViews } from './flow-views.ts';
 import { dhcpSegment, makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
 import { serveNtp } from './gateway-ntp.ts';
 import { GuestDirectory } from './guest-directory.ts';
@@ -71,6 +73,7 @@ class RunningNetwork implements Network, DaemonNetwork {
   private readonly clock: Clock = new NodeClock();
   private readonly emitter = new Emitter<NetworkEvents>();
   private readonly guestWatch: GuestWatch;
+  private readonly flowEvents: FlowEvents;
   private readonly dataPath: DataPath;
   private readonly links: Links;
   private readonly streams: GuestStreams;
@@ -132,7 +135,8 @@ class RunningNetwork implements Network, DaemonNetwork {
         onRefused: (port, reason) => noteRefused(port, reason, log),
       },
     });
-    const { stack, flusher, listeners, addressMap, destinations, native, turns } = this.dataPath;
+    const { stack, flusher, listeners, addressMap, destinations, book, native, turns } =
+      this.dataPath;
     const { mtu, keepaliveS, socketMode, vhostMemory } = config;
     const context = {
       acceptor: stack,
@@ -150,18 +154,20 @@ class RunningNetwork implements Network, DaemonNetwork {
       guests,
       listeners,
       addressMap,
+      book,
       gateway,
       context: { clock, flusher },
     });
     this.mux = new MuxLinks({
       links: config.mux.links,
       allow: config.mux.allow,
-      opensTarget: ({ proto, address, port }) =>
-        destinations.opensTarget(stack.guests.nobody, proto, address, port),
+      opensTarget: (owner, { proto, address, port }) =>
+        destinations.opensTarget(owner ?? stack.guests.nobody, proto, address, port),
       sourceAddress: config.sourceAddress,
       sockets: this.dataPath.sockets,
       keepaliveS,
-      serves: (now, request) => this.guestApi?.onChannel(now, request) ?? false,
+      serves: (now, request, owner) => this.guestApi?.onChannel(now, request, owner) ?? false,
+      book,
       clock,
       log,
       turns,
@@ -178,7 +184,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       zones: userZones(config.dns.zones),
     });
     this.dns = this.makeDns(dhcp);
-    const gatewayDns = new GatewayDns(this.dns, stack, clock, flusher);
+    const gatewayDns = new GatewayDns(this.dns, stack, clock, flusher, book);
     this.dataPath.serveTime(gatewayDns);
     stack.serveUdp(DNS_PORT, gatewayDns.onDatagram);
     listeners.serve(gateway, DNS_PORT, (now, request) => gatewayDns.onRequest(now, request));
@@ -186,13 +192,18 @@ class RunningNetwork implements Network, DaemonNetwork {
     serveNtp(stack);
     serveDhcp(stack, dhcp, directory);
     this.expectGuests(dhcp);
-    const { tcp, udp, published, echo, tcpCounts, refusals } = this.dataPath;
+    const { udp, published, echo, tcpCounts, refusals } = this.dataPath;
+    const flowBook = new FlowViews({
+      ...{ book, clock },
+      leases: () => dhcp.leases(clock.now(), Date.now()),
+    });
+    this.flowEvents = new FlowEvents(flowBook, emitter);
     this.view = new LiveView({
       options: config,
       clock,
       stack,
       links: this.links,
-      tcp,
+      flowBook,
       udp,
       echo,
       ports: this.ports,
@@ -288,11 +299,13 @@ class RunningNetwork implements Network, DaemonNetwork {
 
   on<K extends keyof NetworkEvents>(name: K, listener: (event: NetworkEvents[K]) => void): this {
     this.emitter.on(name, listener);
+    this.flowEvents.changed();
     return this;
   }
 
   off<K extends keyof NetworkEvents>(name: K, listener: (event: NetworkEvents[K]) => void): this {
     this.emitter.off(name, listener);
+    this.flowEvents.changed();
     return this;
   }
 
@@ -346,6 +359,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.dns.close();
     this.guestWatch.close();
     this.leaseFile?.flush();
+    this.flowEvents.close();
     this.emitter.clear();
     this.faults.close();
   }
@@ -361,7 +375,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     const { config, mux, dataPath, emitter } = this;
     return new PortTable(
       {
-        serve: (stream, id, preface, onEnd) => dataPath.tcp.serve(stream, id, preface, onEnd),
+        serve: (...client) => dataPath.tcp.serve(...client),
         addresses: dataPath.addressMap,
         udp: dataPath.published,
         guests,
@@ -403,6 +417,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       ports: this.ports,
       gateway,
       rules: this.config.guestApi.bind.map(requiredRule),
+      book: this.dataPath.book,
       context: { clock: this.clock, flusher: this.dataPath.flusher },
       version: packageVersion(),
       log: this.log,

@@ -6,6 +6,7 @@ import type { Guest } from '../stack/guest.ts';
 import type { Mac } from '../wire/mac.ts';
 import type { RefusedWhy } from './address-map.ts';
 import type { Destinations } from './flows/destinations.ts';
+import type { FlowBook } from './flows/flow-book.ts';
 import type { EchoProxy } from './icmp/echo-proxy.ts';
 import type { UdpPublisher } from './ports/udp-publisher.ts';
 import type { TcpProxy } from './tcp/tcp-proxy.ts';
@@ -13,6 +14,7 @@ import type { UdpNat } from './udp/udp-nat.ts';
 import type { VirtualListeners } from './virtual-listeners.ts';
 
 export interface ProxyParts {
+  readonly book: FlowBook;
   readonly destinations: Destinations;
   readonly tcp: TcpProxy;
   readonly udp: UdpNat;
@@ -76,5 +78,6 @@ export class ProxyUpstream implements Upstream {
     parts.udp.endGuest(owner, address);
     parts.published.endGuest(owner, address);
     parts.echo.endGuest(owner, address);
+    if (owner.link === undefined) parts.book.names.forget(owner);
   }
 }

@@ -47,3 +47,15 @@ export function parsePrefix(text: string): Prefix | undefined {
   const bits = Number(digits);
   return bits > (address.family === 4 ? 32 : 128) ? undefined : { address, bits };
 }
+
+export function isInside({ address, bits }: Prefix, candidate: IpAddress): boolean {
+  if (address.family !== candidate.family) return false;
+  const skip = address.family === 4 ? 96 : 0;
+  const wordsOf = (one: IpAddress): readonly number[] => [one.a, one.b, one.c, one.d];
+  const have = wordsOf(candidate);
+  return wordsOf(address).every((word, i) => {
+    const n = Math.min(Math.max(bits + skip - i * 32, 0), 32);
+    const mask = n === 0 ? 0 : (-1 << (32 - n)) | 0;
+    return (word & mask) === ((have[i] ?? 0) & mask);
+  });
+}

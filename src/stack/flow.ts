@@ -74,6 +74,8 @@ export interface TcpFlowInfo {
   /** Payload bytes, guest to host and host to guest. */
   readonly bytesToHost: number;
   readonly bytesToGuest: number;
+  /** When the guest was heard last. */
+  readonly lastHeard: Instant;
   readonly retransmits: number;
   /** Smoothed round-trip time to the guest in ms; 0 before the first sample. */
   readonly srttMs: number;

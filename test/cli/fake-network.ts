@@ -1,7 +1,8 @@
 /** A network that only answers questions, for tests of the API and the daemon around it. */
 
 import type { DaemonConfig } from '../../src/cli/daemon-config.ts';
-import type { FlowView, NetworkView } from '../../src/control/network-view.ts';
+import type { FlowCount, FlowFeedEvent, FlowsView, FlowView } from '../../src/control/flow-view.ts';
+import type { NetworkView } from '../../src/control/network-view.ts';
 import { portView } from '../../src/control/ports/port-view.ts';
 import type { DnsZone } from '../../src/network/config.ts';
 import type { DaemonNetwork } from '../../src/network/daemon-network.ts';
@@ -10,16 +11,26 @@ import { DEFAULT_NETWORK } from '../network/default-config.ts';
 import { portTable } from '../proxy/ports/port-fixture.ts';
 
 export const TCP_FLOW: FlowView = {
-  id: 't1',
+  id: '1',
   protocol: 'tcp',
   openedBy: 'guest',
+  via: 'net',
+  service: null,
+  publication: null,
+  guestId: 3,
+  guestName: 'build',
   guestAddress: '192.168.127.2',
   guestPort: 40_000,
+  guestPath: null,
   remoteAddress: '203.0.113.5',
   remotePort: 443,
+  remotePath: null,
+  name: 'www.example.com',
   state: 'established',
   bytesToHost: 10,
   bytesToGuest: 2_048,
+  packetsToHost: null,
+  packetsToGuest: null,
   ageMs: 61_000,
   idleMs: 5,
   tcp: { srttMs: 0.4, cwndBytes: 14_600, retransmits: 1, bufferedToHost: 0, bufferedToGuest: 0 },
@@ -27,18 +38,59 @@ export const TCP_FLOW: FlowView = {
 
 export const UDP_FLOW: FlowView = {
   ...TCP_FLOW,
-  id: 'u2',
+  id: '2',
   protocol: 'udp',
+  openedBy: 'host',
+  publication: '7',
+  guestId: 4,
+  guestName: null,
   guestAddress: '192.168.127.3',
+  name: null,
+  packetsToHost: 2,
+  packetsToGuest: 3,
   state: 'active',
   tcp: null,
 };
+
+/** A book of two flows. */
+class FakeFlows implements FlowsView {
+  flows: readonly FlowView[] = [TCP_FLOW, UDP_FLOW];
+  readonly closed: string[] = [];
+  readonly listeners: Set<(event: FlowFeedEvent) => void> = new Set();
+
+  *parts(after: number): Generator<readonly FlowView[], void> {
+    for (const flow of this.flows) if (Number(flow.id) > after) yield [flow];
+  }
+
+  find(id: string): FlowView | undefined {
+    return this.flows.find((flow) => flow.id === id);
+  }
+
+  close(id: string): boolean {
+    if (this.find(id) === undefined) return false;
+    this.closed.push(id);
+    return true;
+  }
+
+  counts(): readonly FlowCount[] {
+    return [{ protocol: 'tcp', open: 1, opened: 5 }];
+  }
+
+  follow(listener: (event: FlowFeedEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  emit(event: FlowFeedEvent): void {
+    for (const listener of this.listeners) listener(event);
+  }
+}
 
 export class FakeNetwork implements DaemonNetwork {
   readonly view: NetworkView;
   /** Listens on real sockets; there is no guest behind it. */
   readonly ports: PortTable = portTable();
-  readonly closedFlows: string[] = [];
+  readonly flows: FakeFlows = new FakeFlows();
   readonly denied: string[] = [];
   zones: readonly DnsZone[] = [];
   isClosed = false;
@@ -86,13 +138,10 @@ export class FakeNetwork implements DaemonNetwork {
           framesRefused: 0,
         },
       ],
-      flows: () => [TCP_FLOW, UDP_FLOW],
+      flows: () => this.flows.flows,
+      flowBook: this.flows,
       mux: () => [],
-      closeFlow: (id) => {
-        if (id !== 't1') return false;
-        this.closedFlows.push(id);
-        return true;
-      },
+      closeFlow: (id) => this.flows.close(id),
       leases: () => [
         {
           mac: '52:54:00:12:34:56',

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SILENT } from '../../src/base/log.ts';
-import { flowsCommand, leasesCommand, statusCommand } from '../../src/cli/commands/inspect.ts';
+import { flowsCommand } from '../../src/cli/commands/flows.ts';
+import { leasesCommand, statusCommand } from '../../src/cli/commands/inspect.ts';
 import type { ApiListener } from '../../src/control/api-listener.ts';
 import { serveControlApi } from '../../src/control/control-api.ts';
 import { FakeNetwork } from './fake-network.ts';
@@ -94,7 +95,6 @@ describe('hawser status, flows, leases', () => {
     apiTokenFile: undefined,
     json: false,
   });
-  const noFilter = { protocol: undefined, guest: undefined, limit: undefined };
 
   before(async () => {
     dir = mkdtempSync(join(tmpdir(), 'hawser-test-'));
@@ -122,21 +122,25 @@ describe('hawser status, flows, leases', () => {
   });
 
   it('flows is a table, filtered on request', async () => {
-    const text = await flowsCommand({ ...request(), ...noFilter });
-    assert.match(text, /^t1 +tcp +192\.168\.127\.2:40000 +→ +203\.0\.113\.5:443 +established/m);
-    const udp = await flowsCommand({ ...request(), ...noFilter, protocol: 'udp' });
-    assert.doesNotMatch(udp, /^t1/m);
-    assert.match(udp, /^u2/m);
+    const text = await flowsCommand({ ...request(), filter: {} });
+    assert.match(
+      text,
+      /^1 +tcp +192\.168\.127\.2:40000 +→ +203\.0\.113\.5:443 +www\.example\.com +established/m,
+    );
+    const udp = await flowsCommand({ ...request(), filter: { protocol: 'udp' } });
+    assert.doesNotMatch(udp, /^1/m);
+    assert.match(udp, /^2 +udp +192\.168\.127\.3:40000 +← +203\.0\.113\.5:443 +port 7 /m);
   });
 
   it('flows --json is the answer of the API', async () => {
-    const text = await flowsCommand({ ...request(), ...noFilter, limit: '1', json: true });
-    assert.deepEqual(JSON.parse(text), { total: 2, flows: network.view.flows().slice(0, 1) });
+    const text = await flowsCommand({ ...request(), filter: { limit: '1' }, json: true });
+    const flows = network.view.flows().slice(0, 1);
+    assert.deepEqual(JSON.parse(text), { flows, total: 2, next: '1' });
   });
 
   it('a filter that the daemon refuses says why', () =>
     assert.rejects(
-      flowsCommand({ ...request(), ...noFilter, protocol: 'sctp' }),
+      flowsCommand({ ...request(), filter: { protocol: 'sctp' } }),
       /refused \(400\): protocol="sctp": must be one of tcp, udp, icmp/,
     ));
 

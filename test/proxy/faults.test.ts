@@ -18,6 +18,7 @@ import {
   addressMap,
   datagram,
   destinations,
+  flowBook,
   GUEST,
   ip,
   OWNER,
@@ -87,6 +88,7 @@ for (const [way, isNative] of [
         outboxes,
         seed: 1,
         sockets: SOCKETS,
+        book: flowBook(),
       };
       return {
         ...shared,
@@ -165,7 +167,7 @@ for (const [way, isNative] of [
         guestAddress: undefined,
         guestPort: 53,
       } as const;
-      const listener = publisher.listen(spec, guest);
+      const listener = publisher.listen('1', spec, guest);
       try {
         peer.send('x', listener.hostPort, '127.0.0.1');
         await until(() => watch.counts.get('datagram') === 1);

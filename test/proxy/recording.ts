@@ -14,6 +14,7 @@ import { slabOver } from '../../src/base/slab.ts';
 import type { Clock, Instant } from '../../src/base/time.ts';
 import { AddressMap, type AddressMapConfig } from '../../src/proxy/address-map.ts';
 import { type Block, Destinations } from '../../src/proxy/flows/destinations.ts';
+import { FlowBook } from '../../src/proxy/flows/flow-book.ts';
 import { parseAddress, parsePrefix } from '../../src/services/address-text.ts';
 import type {
   Datagram,
@@ -142,6 +143,9 @@ export class RecordingDownstream implements Downstream {
     this.flushes++;
   }
 }
+
+/** Of everything that a test opens. */
+export const flowBook = (): FlowBook => new FlowBook(new TestClock());
 
 export class TestClock implements Clock {
   time = 1000;

@@ -15,6 +15,7 @@ import { MuxCarrier } from '../../proxy/agent/mux-carrier.ts';
 import { MuxPeers } from '../../proxy/agent/peers.ts';
 import { TargetDialer } from '../../proxy/agent/target-dialer.ts';
 import { isAllowed } from '../../proxy/agent/target-rules.ts';
+import { FlowBook } from '../../proxy/flows/flow-book.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { OpenMuxLink } from '../../transports/mux/mux-link.ts';
 import { dialStream, listenForPeers } from '../../transports/mux/stream-links.ts';
@@ -42,8 +43,10 @@ export class Agent {
     this.request = request;
     this.deps = deps;
     const { allow, plain } = request;
+    const book = new FlowBook(deps.clock);
     this.dialer = new TargetDialer({
       ...deps,
+      book,
       isAllowed: (target) => allow === undefined || isAllowed(allow, target),
     });
     this.peers = new MuxPeers({
@@ -52,7 +55,7 @@ export class Agent {
       onRequest: (now, channelRequest, { link }) =>
         this.dialer.onRequest(now, channelRequest, link.name),
     });
-    this.carrier = new MuxCarrier({ ...deps, peers: this.peers });
+    this.carrier = new MuxCarrier({ ...deps, peers: this.peers, book });
   }
 
   /** @throws Error that says what failed and what to do */

@@ -1,16 +1,9 @@
-/** `hawser status`, `flows` and `leases`: the answers of a running daemon's control API. */
+/** `hawser status` and `leases`: the answers of a running daemon's control API. */
 
 import { join } from 'node:path';
 import { ApiClient, type ApiEndpoint } from '../../control/client.ts';
-import type {
-  FlowView,
-  GuestView,
-  LeaseView,
-  MuxLinkView,
-  SandboxView,
-} from '../../control/network-view.ts';
+import type { GuestView, LeaseView, MuxLinkView, SandboxView } from '../../control/network-view.ts';
 import {
-  flowsSchema,
   guestsSchema,
   healthSchema,
   infoSchema,
@@ -23,19 +16,12 @@ import { parseApi } from '../../network/option-values.ts';
 import { instanceDir, realPlace } from '../runtime-dir.ts';
 import { parseName } from '../settings.ts';
 import { formatBytes, formatDuration, table } from '../text-table.ts';
-import { endpoint } from './port-text.ts';
 
 export interface InspectRequest {
   readonly name: string;
   readonly api: string | undefined;
   readonly apiTokenFile: string | undefined;
   readonly json: boolean;
-}
-
-export interface FlowsRequest extends InspectRequest {
-  readonly protocol: string | undefined;
-  readonly guest: string | undefined;
-  readonly limit: string | undefined;
 }
 
 function endpointOf(request: InspectRequest): ApiEndpoint {
@@ -147,54 +133,6 @@ const shortOf = ({ shares }: GuestView): string =>
     .filter(([, { refused, evicted }]) => refused + evicted > 0)
     .map(([name]) => name)
     .join('\n');
-
-export async function flowsCommand(request: FlowsRequest): Promise<string> {
-  const query = new URLSearchParams();
-  for (const key of ['protocol', 'guest', 'limit'] as const) {
-    const value = request[key];
-    if (value !== undefined) query.set(key, value);
-  }
-  const answer = await clientOf(request).get(`/v1/flows?${query}`, flowsSchema);
-  if (request.json) return toJson(answer);
-  if (answer.total === 0) return 'No flows.\n';
-  const hidden = answer.total - answer.flows.length;
-  return (
-    table(
-      [
-        { title: 'id', leftOut: 6 },
-        'protocol',
-        { title: 'guest', isWhole: true },
-        '',
-        { title: 'remote', isWhole: true },
-        'state',
-        'to host',
-        'to guest',
-        { title: 'age', leftOut: 5 },
-        { title: 'idle', leftOut: 4 },
-        { title: 'RTT', leftOut: 3 },
-        { title: 'cwnd', leftOut: 1 },
-        { title: 'retx', leftOut: 2 },
-      ],
-      answer.flows.map(flowRow),
-    ) + (hidden > 0 ? `and ${hidden} more: see --limit\n` : '')
-  );
-}
-
-const flowRow = (flow: FlowView): string[] => [
-  flow.id,
-  flow.protocol,
-  endpoint(flow.guestAddress, flow.guestPort),
-  flow.openedBy === 'guest' ? '→' : '←',
-  endpoint(flow.remoteAddress, flow.remotePort),
-  flow.state,
-  formatBytes(flow.bytesToHost),
-  formatBytes(flow.bytesToGuest),
-  formatDuration(flow.ageMs),
-  formatDuration(flow.idleMs),
-  flow.tcp === null ? '' : `${flow.tcp.srttMs.toFixed(1)} ms`,
-  flow.tcp === null ? '' : formatBytes(flow.tcp.cwndBytes),
-  flow.tcp === null ? '' : String(flow.tcp.retransmits),
-];
 
 export async function leasesCommand(request: InspectRequest): Promise<string> {
   const answer = await clientOf(request).get('/v1/leases', leasesSchema);

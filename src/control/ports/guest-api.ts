@@ -17,7 +17,11 @@ import type { IpAddress } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
 import type { Instant } from '../../base/time.ts';
 import type { ChannelRequest } from '../../mux/request.ts';
-import { acceptStream } from '../../proxy/mux/channel-stream.ts';
+import { channelFacts, endOf, UNKNOWN_END } from '../../proxy/agent/channel-facts.ts';
+import { bookDuplex } from '../../proxy/flows/duplex-flow.ts';
+import type { FlowBook } from '../../proxy/flows/flow-book.ts';
+import { tcpFacts } from '../../proxy/flows/stream-facts.ts';
+import { NO_FLUSH } from '../../proxy/flush-scheduler.ts';
 import type { PortBook } from '../../proxy/ports/port-table.ts';
 import { type ServiceClient, ServiceClients } from '../../proxy/service-clients.ts';
 import { ByteDuplex, type DuplexContext, namesOf } from '../../proxy/stream/byte-duplex.ts';
@@ -64,6 +68,7 @@ export interface GuestApiDeps {
   readonly gateway: IpAddress;
   readonly rules: readonly BindRule[];
   readonly context: DuplexContext;
+  readonly book: FlowBook;
   readonly version: string;
   readonly log: Log;
 }
@@ -125,22 +130,32 @@ export class GuestApi {
       duplex.destroy();
       return;
     }
-    this.serve(duplex, request.owner, request.id.guest);
+    const { id, owner } = request;
+    const origin = { openedBy: 'guest', service: 'guest-api' } as const;
+    bookDuplex(this.deps.book, duplex, owner, () => tcpFacts(id, origin, flow));
+    this.serve(duplex, owner, id.guest);
     duplex.join(flow);
   }
 
   /** The agent opens a channel. @returns false when it is not meant for this API */
-  onChannel(now: Instant, request: ChannelRequest): boolean {
-    const { proto } = request.destination;
-    if (proto !== 'tcp' || request.destination.port !== GUEST_API_PORT) return false;
-    const { context, gateway } = this.deps;
-    if (!request.destination.address.equals(gateway)) return false;
+  onChannel(now: Instant, request: ChannelRequest, owner: Guest | undefined): boolean {
+    const { destination, client } = request;
+    const { context, gateway, book } = this.deps;
+    if (destination.proto !== 'tcp' || destination.port !== GUEST_API_PORT) return false;
+    if (!destination.address.equals(gateway)) return false;
     if (this.holdsTooMuch('agent')) {
       request.refuse(now, 'limit', 'there are too many connections');
       return true;
     }
-    const stream = acceptStream(context.clock, request);
-    if (stream !== undefined) this.serve(stream, 'agent', undefined);
+    const duplex = new ByteDuplex({ clock: context.clock, flusher: NO_FLUSH });
+    const channel = request.accept(now, duplex);
+    if (channel === undefined) return true;
+    const remote = endOf(destination);
+    const guest = client ?? UNKNOWN_END;
+    const origin = { openedBy: 'guest', service: 'guest-api', guest, remote } as const;
+    bookDuplex(book, duplex, owner, () => channelFacts(origin, channel, now));
+    this.serve(duplex, 'agent', undefined);
+    duplex.join(channel);
     return true;
   }
 

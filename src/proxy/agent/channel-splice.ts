@@ -1,13 +1,11 @@
-/** One channel of a multiplexer joined to one host stream. */
+/** One channel that we opened, joined to the host stream of a client. */
 import type { Chained } from '../../base/chain.ts';
-import type { MuxChannel } from '../../mux/mux-channel.ts';
-import type { ChannelEnd } from '../../mux/reason.ts';
-import { StreamPump } from '../stream/stream-pump.ts';
+import type { Flow } from '../flows/flow.ts';
+import { ChannelPump } from './channel-pump.ts';
 
-export class ChannelSplice
-  extends StreamPump<MuxChannel, ChannelEnd>
-  implements Chained<ChannelSplice>
-{
+export class ChannelSplice extends ChannelPump implements Chained<ChannelSplice> {
   chainNext: ChannelSplice | undefined = undefined;
   chainPrev: ChannelSplice | undefined = undefined;
+  /** In the book. */
+  entry: Flow | undefined = undefined;
 }

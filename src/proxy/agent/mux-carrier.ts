@@ -7,6 +7,7 @@ import type { Clock } from '../../base/time.ts';
 import { type Destination, formatDestination } from '../../mux/destination.ts';
 import type { ChannelEnd } from '../../mux/reason.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
+import type { FlowBook } from '../flows/flow-book.ts';
 import { NO_FLUSH } from '../flush-scheduler.ts';
 import type {
   AgentCarrier,
@@ -15,6 +16,7 @@ import type {
   PublishedListener,
 } from '../ports/agent-carrier.ts';
 import type { SocketSpec, SourceAddress } from '../ports/publish-spec.ts';
+import { endOf, UNKNOWN_END } from './channel-facts.ts';
 import { ChannelSplice } from './channel-splice.ts';
 import type { MuxPeers } from './peers.ts';
 import { type UdpChannelCount, UdpChannels } from './udp-channels.ts';
@@ -23,6 +25,7 @@ export interface MuxCarrierDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly peers: Pick<MuxPeers, 'current'>;
+  readonly book: FlowBook;
   /** Whether UDP ports without an explicit setting send their clients' addresses to the agent. */
   readonly sourceAddress?: SourceAddress;
 }
@@ -59,8 +62,9 @@ export class MuxCarrier implements AgentCarrier {
     client: AgentClient | undefined,
     preface: Uint8Array | undefined,
     onEnd: () => void,
+    publication: string,
   ): boolean {
-    return this.splice(accepted, destinationOf(target), client, preface, onEnd);
+    return this.splice(accepted, destinationOf(target), client, preface, onEnd, publication);
   }
 
   /** Like {@link AgentCarrier.serve}, to any destination of the peer. */
@@ -70,15 +74,19 @@ export class MuxCarrier implements AgentCarrier {
     client: AgentClient | undefined,
     preface: Uint8Array | undefined,
     onEnd: () => void,
+    publication?: string,
   ): boolean {
-    const { clock, peers } = this.deps;
+    const { clock, peers, book } = this.deps;
     const peer = peers.current;
     if (peer === undefined) {
       this.counts.add('no-agent');
       return false;
     }
-    const splice = new ChannelSplice({ clock, flusher: NO_FLUSH }, (reason, text) => {
+    const remote = client ?? UNKNOWN_END;
+    const origin = { openedBy: 'host', guest: endOf(destination), remote, publication } as const;
+    const splice = new ChannelSplice({ clock, flusher: NO_FLUSH }, origin, (reason, text) => {
       this.splices.delete(splice);
+      book.end(splice.entry, reason ?? 'finished');
       if (reason !== undefined) this.onRefused(destination, reason, text);
       onEnd();
     });
@@ -90,18 +98,20 @@ export class MuxCarrier implements AgentCarrier {
     }
     this.counts.add('served');
     this.splices.add(splice);
+    splice.entry = book.add(destination.proto, peer.owner, undefined, splice);
     if (preface !== undefined) channel.send(now, preface, 0, preface.length);
     splice.join(accepted, channel);
     return true;
   }
 
   /** @throws PublishError */
-  listenUdp(spec: SocketSpec): PublishedListener {
-    const { clock, peers, sourceAddress = 'preserve' } = this.deps;
+  listenUdp(publication: string, spec: SocketSpec): PublishedListener {
+    const { clock, peers, book, sourceAddress = 'preserve' } = this.deps;
     const address = spec.guestAddress ?? LOOPBACK;
     const target = { proto: 'udp', address, port: spec.guestPort } as const;
     const sendsClient = (spec.sourceAddress ?? sourceAddress) === 'preserve';
-    return new UdpChannels({ clock, peers, counts: this.udpCounts }, spec, target, sendsClient);
+    const deps = { clock, peers, book, publication, counts: this.udpCounts };
+    return new UdpChannels(deps, spec, target, sendsClient);
   }
 
   close(): void {

@@ -15,6 +15,7 @@ import type { MuxOptions } from '../../mux/options.ts';
 import type { ChannelRequest } from '../../mux/request.ts';
 import type { LinkSocket } from '../../native/socket-over-handle.ts';
 import { streamOverSocket } from '../../native/stream/stream-over-socket.ts';
+import type { Guest } from '../../stack/guest.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
 import type { MuxEnd } from '../mux/live-mux.ts';
 import { MuxSocket, type MuxSocketHandler } from '../mux/mux-socket.ts';
@@ -54,6 +55,8 @@ export interface FlowPeer {
   readonly dial: (handler: MuxFlow) => ByteStream | undefined;
   /** The flow is open already. */
   readonly isOpen: boolean;
+  /** The guest that the flow leads to, where it is known; asked after `dial`. */
+  readonly owner?: () => Guest | undefined;
   readonly onEnd: PeerEndHandler;
 }
 
@@ -66,6 +69,10 @@ export interface Peer {
   readonly connectedAt: Instant;
   /** Undefined before the handshake. */
   readonly readyAt: Instant | undefined;
+  /** The guest that it is in, where the link leads through the virtual network. */
+  readonly owner: Guest | undefined;
+  /** End the link. */
+  destroy(): void;
 }
 
 const DEFAULT_LIMIT = 64;
@@ -126,7 +133,7 @@ export class MuxPeers {
    *
    * @returns undefined when there is no flow: nothing was started, and `onEnd` is not called
    */
-  addFlow({ link, role, flusher, dial, isOpen, onEnd }: FlowPeer): Peer | undefined {
+  addFlow({ link, role, flusher, dial, isOpen, owner, onEnd }: FlowPeer): Peer | undefined {
     const { clock, options, turns } = this.deps;
     const peer = this.make(link, role, onEnd);
     const carrier = new MuxFlow(clock, { ...options, role }, peer, flusher, turns);
@@ -134,6 +141,7 @@ export class MuxPeers {
     peer.destroy = () => carrier.destroy();
     const flow = dial(carrier);
     if (flow === undefined) return undefined;
+    peer.owner = owner?.();
     this.all.add(peer);
     carrier.join(flow);
     if (isOpen) carrier.start(clock.now());
@@ -181,6 +189,7 @@ class LivePeer implements Peer, MuxSocketHandler {
   readyAt: Instant | undefined = undefined;
   /** It accepts no more channels. */
   leaving = false;
+  owner: Guest | undefined = undefined;
   destroy: () => void = () => {};
   readonly onEnd: PeerEndHandler;
   private readonly peers: MuxPeers;

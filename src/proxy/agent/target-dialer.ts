@@ -13,7 +13,11 @@ import type { RefusalReason } from '../../mux/reason.ts';
 import type { ChannelRequest } from '../../mux/request.ts';
 import { connectStream } from '../../native/stream/connect-stream.ts';
 import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/host-stream.ts';
+import type { Guest } from '../../stack/guest.ts';
+import type { Flow, FlowFacts, FlowSource } from '../flows/flow.ts';
+import type { FlowBook } from '../flows/flow-book.ts';
 import { NO_FLUSH } from '../flush-scheduler.ts';
+import { type ChannelOrigin, channelFacts, endOf, UNKNOWN_END } from './channel-facts.ts';
 import { DialedSplice } from './dialed-splice.ts';
 import { DialerSockets, type SocketHolder } from './dialer-sockets.ts';
 import { UdpTarget } from './udp-target.ts';
@@ -21,7 +25,9 @@ import { UdpTarget } from './udp-target.ts';
 export interface TargetDialerDeps {
   readonly clock: Clock;
   readonly log: Log;
-  isAllowed(target: Destination): boolean;
+  readonly book: FlowBook;
+  /** @param owner whose peer asks; undefined where it is not known */
+  isAllowed(target: Destination, owner: Guest | undefined): boolean;
   /** Descriptors, where they are shared with others. */
   readonly sockets?: Budget;
   readonly connectTimeoutMs?: number;
@@ -46,10 +52,13 @@ export class TargetDialer {
     this.deps = deps;
   }
 
-  /** @param link that the peer is behind: its name */
-  onRequest(now: Instant, request: ChannelRequest, link: string): void {
+  /**
+   * @param link that the peer is behind: its name
+   * @param owner of the peer; undefined where it is not known
+   */
+  onRequest(now: Instant, request: ChannelRequest, link: string, owner?: Guest): void {
     const target = resolved(request.destination);
-    if (!this.deps.isAllowed(target)) {
+    if (!this.deps.isAllowed(target, owner)) {
       this.counts.add('prohibited');
       const text = formatDestination(target);
       this.deps.log.warn({ target: text }, 'the peer requested a target that is not allowed');
@@ -57,8 +66,9 @@ export class TargetDialer {
     } else if (target.proto === 'udp' && target.port === 0) {
       this.counts.add('failed');
       request.refuse(now, 'unreachable', 'there is no UDP port 0');
-    } else if (target.proto === 'udp') this.dialUdp(now, request, target, this.socketsOf(link));
-    else this.dial(now, request, target, this.socketsOf(link));
+    } else if (target.proto === 'udp') {
+      this.dialUdp(now, request, target, this.socketsOf(link), owner);
+    } else this.dial(now, request, target, this.socketsOf(link), owner);
   }
 
   private dialUdp(
@@ -66,8 +76,9 @@ export class TargetDialer {
     request: ChannelRequest,
     target: IpDestination,
     sockets: DialerSockets,
+    owner: Guest | undefined,
   ): void {
-    const udp = new UdpTarget(this.deps.clock, target, sockets);
+    const udp = new UdpTarget(this.deps, target, sockets, originOf(request, target), owner);
     const channel = request.accept(now, udp);
     if (channel === undefined) return;
     this.counts.add('connected');
@@ -79,13 +90,14 @@ export class TargetDialer {
     request: ChannelRequest,
     target: Destination,
     sockets: DialerSockets,
+    owner: Guest | undefined,
   ): void {
     if (!sockets.take()) {
       this.counts.add('failed');
       request.refuse(now, 'limit', 'no descriptor is left for it');
       return;
     }
-    sockets.add(new TargetDial(this, this.deps, sockets, request, target));
+    sockets.add(new TargetDial(this, this.deps, sockets, request, target, owner));
   }
 
   close(): void {
@@ -102,7 +114,7 @@ export class TargetDialer {
 }
 
 /** One connect for a channel. */
-class TargetDial implements ConnectOwner, SocketHolder {
+class TargetDial implements ConnectOwner, SocketHolder, FlowSource {
   chainNext: SocketHolder | undefined = undefined;
   chainPrev: SocketHolder | undefined = undefined;
   activitySeen = 0;
@@ -112,6 +124,9 @@ class TargetDial implements ConnectOwner, SocketHolder {
   private readonly sockets: DialerSockets;
   private readonly request: ChannelRequest;
   private readonly target: Destination;
+  private readonly origin: ChannelOrigin;
+  private readonly startedAt: Instant;
+  private readonly entry: Flow;
   private readonly connecting: Connecting;
   private readonly timer: NodeJS.Timeout;
 
@@ -121,6 +136,7 @@ class TargetDial implements ConnectOwner, SocketHolder {
     sockets: DialerSockets,
     request: ChannelRequest,
     target: Destination,
+    owner: Guest | undefined,
   ) {
     const { connectTimeoutMs = CONNECT_TIMEOUT_MS, keepaliveS } = deps;
     this.dialer = dialer;
@@ -128,6 +144,10 @@ class TargetDial implements ConnectOwner, SocketHolder {
     this.sockets = sockets;
     this.request = request;
     this.target = target;
+    this.origin = originOf(request, target);
+    this.startedAt = deps.clock.now();
+    const remote = target.proto === 'unix' ? undefined : target.address;
+    this.entry = deps.book.add(target.proto, owner, remote, this);
     const at =
       target.proto === 'unix'
         ? { path: target.path }
@@ -142,22 +162,26 @@ class TargetDial implements ConnectOwner, SocketHolder {
 
   onConnected(stream: HostStream): void {
     clearTimeout(this.timer);
-    const { clock } = this.deps;
+    const { clock, book } = this.deps;
+    const { entry } = this;
     this.request.onCancelled = undefined;
     const { dialer, sockets } = this;
-    const splice = new DialedSplice({ clock, flusher: NO_FLUSH }, () => {
+    const splice = new DialedSplice({ clock, flusher: NO_FLUSH }, this.origin, (reason) => {
       dialer.active--;
       sockets.delete(splice);
+      book.end(entry, reason ?? 'finished');
     });
     const channel = this.request.accept(clock.now(), splice);
     if (channel === undefined) {
       sockets.delete(this);
       stream.reset();
+      book.end(entry, 'cancelled');
       return;
     }
     dialer.counts.add('connected');
     dialer.active++;
     sockets.replace(this, splice);
+    entry.source = splice;
     splice.join(stream, channel);
   }
 
@@ -169,6 +193,7 @@ class TargetDial implements ConnectOwner, SocketHolder {
   private cancel(): void {
     clearTimeout(this.timer);
     this.dialer.counts.add('cancelled');
+    this.deps.book.end(this.entry, 'cancelled');
     this.connecting.cancel();
     this.sockets.delete(this);
   }
@@ -178,16 +203,32 @@ class TargetDial implements ConnectOwner, SocketHolder {
     this.fail('limit', 'others need its descriptor');
   }
 
+  describeFlow(): FlowFacts {
+    return channelFacts(this.origin, undefined, this.startedAt);
+  }
+
+  endFlow(): void {
+    this.connecting.cancel();
+    this.fail('refused', 'ended by request');
+  }
+
   private fail(reason: RefusalReason, why: string): void {
     clearTimeout(this.timer);
     this.sockets.delete(this);
     this.dialer.counts.add(reason === 'refused' ? 'refused' : 'failed');
     this.request.onCancelled = undefined;
+    this.deps.book.end(this.entry, reason);
     const text = formatDestination(this.target);
     this.deps.log.debug({ target: text, reason, why }, 'target not reached');
     this.request.refuse(this.deps.clock.now(), reason, `cannot connect to ${text}: ${why}`);
   }
 }
+
+const originOf = ({ client }: ChannelRequest, target: Destination): ChannelOrigin => ({
+  openedBy: 'guest',
+  guest: client ?? UNKNOWN_END,
+  remote: endOf(target),
+});
 
 /** The unspecified address is the dialer's own loopback. */
 function resolved(target: Destination): Destination {

@@ -5,7 +5,7 @@
  */
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { Destination } from '../../mux/destination.ts';
-import { parseAddress, parsePrefix } from '../../services/address-text.ts';
+import { isInside, parseAddress, parsePrefix } from '../../services/address-text.ts';
 import { parsePorts, pathProblem, stripBrackets } from '../ports/publish-text.ts';
 
 export type TargetRule = UnixRule | IpRule;
@@ -69,22 +69,7 @@ function matches(rule: TargetRule, target: Destination): boolean {
   }
   if (rule.proto === 'unix' || (rule.proto !== 'both' && rule.proto !== target.proto)) return false;
   if (target.port < rule.first || target.port > rule.last) return false;
-  return rule.network === undefined || contains(rule.network, target.address);
-}
-
-function contains(
-  { address, bits }: { readonly address: IpAddress; readonly bits: number },
-  candidate: IpAddress,
-): boolean {
-  if (address.family !== candidate.family) return false;
-  const skip = address.family === 4 ? 96 : 0;
-  const wordsOf = (one: IpAddress): readonly number[] => [one.a, one.b, one.c, one.d];
-  const have = wordsOf(candidate);
-  return wordsOf(address).every((word, i) => {
-    const n = Math.min(Math.max(bits + skip - i * 32, 0), 32);
-    const mask = n === 0 ? 0 : (-1 << (32 - n)) | 0;
-    return (word & mask) === ((have[i] ?? 0) & mask);
-  });
+  return rule.network === undefined || isInside(rule.network, target.address);
 }
 
 /** A single target: `tcp:ADDRESS:PORT`, `udp:ADDRESS:PORT` or `unix:PATH`. @returns undefined for other text */

@@ -14,10 +14,13 @@ import {
   makeDatagramScratch,
 } from '../../mux/udp-encapsulation.ts';
 import { parseAddress } from '../../services/address-text.ts';
+import type { Flow, FlowFacts, FlowSource } from '../flows/flow.ts';
+import type { FlowBook } from '../flows/flow-book.ts';
 import type { PublishedListener } from '../ports/agent-carrier.ts';
 import { listenError, type SocketSpec } from '../ports/publish-spec.ts';
 import { Outboxes } from '../udp/outbox.ts';
 import { type FrontPeer, openUdpFront, type UdpFront } from '../udp/udp-front.ts';
+import { type ChannelOrigin, channelFacts, UNKNOWN_END } from './channel-facts.ts';
 import type { MuxPeers } from './peers.ts';
 
 export interface UdpChannelOptions {
@@ -57,6 +60,9 @@ export interface UdpChannelsDeps {
   readonly clock: Pick<Clock, 'now'>;
   readonly peers: Pick<MuxPeers, 'current'>;
   readonly counts: Counters<UdpChannelCount>;
+  readonly book: FlowBook;
+  /** Its id. */
+  readonly publication: string;
 }
 
 export class UdpChannels implements PublishedListener {
@@ -164,14 +170,17 @@ export class UdpChannels implements PublishedListener {
       counts.add('evicted');
       oldest.close();
     }
-    const client = new UdpClient(this, name, from);
+    const { book, publication } = this.deps;
+    const remote = endpointOf(from) ?? UNKNOWN_END;
+    const origin = { openedBy: 'host', guest: this.target, remote, publication } as const;
+    const client = new UdpClient(this, name, from, origin);
     const endpoint = this.sendsClient ? endpointOf(from) : undefined;
     const channel = peer.mux.open(now, this.target, client, endpoint);
     if (channel === undefined) {
       counts.add('no-channel');
       return undefined;
     }
-    client.join(channel);
+    client.join(channel, book.add('udp', peer.owner, undefined, client));
     return client;
   }
 
@@ -187,23 +196,27 @@ export class UdpChannels implements PublishedListener {
   }
 }
 
-class UdpClient implements MuxChannelHandler {
+class UdpClient implements MuxChannelHandler, FlowSource {
   usedAt: Instant = 0;
   /** The guest has answered. */
   settled = false;
   private readonly owner: UdpChannels;
   private readonly name: string;
   private readonly from: FrontPeer;
+  private readonly origin: ChannelOrigin;
+  private entry: Flow | undefined = undefined;
   private channel: MuxChannel | undefined = undefined;
   private datagrams: DatagramChannel | undefined = undefined;
 
-  constructor(owner: UdpChannels, name: string, from: FrontPeer) {
+  constructor(owner: UdpChannels, name: string, from: FrontPeer, origin: ChannelOrigin) {
     this.owner = owner;
+    this.origin = origin;
     this.name = name;
     this.from = from;
   }
 
-  join(channel: MuxChannel): void {
+  join(channel: MuxChannel, entry: Flow): void {
+    this.entry = entry;
     this.channel = channel;
     this.datagrams = new DatagramChannel(channel, SCRATCH);
   }
@@ -215,6 +228,14 @@ class UdpClient implements MuxChannelHandler {
   close(): void {
     this.forget();
     this.channel?.abort(this.owner.deps.clock.now());
+  }
+
+  describeFlow(): FlowFacts {
+    return channelFacts(this.origin, this.channel, this.usedAt);
+  }
+
+  endFlow(): void {
+    this.close();
   }
 
   onOpen(): void {}
@@ -241,6 +262,7 @@ class UdpClient implements MuxChannelHandler {
   }
 
   private forget(): void {
+    this.owner.deps.book.end(this.entry, 'finished');
     if (this.owner.clients.get(this.name) === this) this.owner.clients.delete(this.name);
   }
 }

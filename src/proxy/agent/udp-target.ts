@@ -15,7 +15,11 @@ import {
   type MuxDatagram,
   makeDatagramScratch,
 } from '../../mux/udp-encapsulation.ts';
+import type { Guest } from '../../stack/guest.ts';
+import type { Flow, FlowFacts, FlowSource } from '../flows/flow.ts';
+import type { FlowBook } from '../flows/flow-book.ts';
 import { closeQuietly, type HostSocket, openHostSocket } from '../udp/host-socket.ts';
+import { type ChannelOrigin, channelFacts } from './channel-facts.ts';
 import type { DialerSockets, SocketHolder } from './dialer-sockets.ts';
 
 const SCRATCH: Slab = makeDatagramScratch();
@@ -51,8 +55,18 @@ class Client implements SocketHolder {
   }
 }
 
-export class UdpTarget implements MuxChannelHandler {
+export interface UdpTargetDeps {
+  readonly clock: Pick<Clock, 'now'>;
+  readonly book: FlowBook;
+}
+
+export class UdpTarget implements MuxChannelHandler, FlowSource {
   private readonly clock: Pick<Clock, 'now'>;
+  private readonly book: FlowBook;
+  private readonly origin: ChannelOrigin;
+  private readonly owner: Guest | undefined;
+  private entry: Flow | undefined = undefined;
+  private usedAt: Instant = 0;
   private readonly target: IpDestination;
   private readonly targetText: string;
   private channel: MuxChannel | undefined = undefined;
@@ -64,9 +78,18 @@ export class UdpTarget implements MuxChannelHandler {
   private over = false;
   private readonly sockets: DialerSockets;
 
-  constructor(clock: Pick<Clock, 'now'>, target: IpDestination, sockets: DialerSockets) {
+  constructor(
+    { clock, book }: UdpTargetDeps,
+    target: IpDestination,
+    sockets: DialerSockets,
+    origin: ChannelOrigin,
+    owner: Guest | undefined,
+  ) {
     this.clock = clock;
     this.sockets = sockets;
+    this.book = book;
+    this.origin = origin;
+    this.owner = owner;
     this.target = target;
     this.targetText = target.address.toString();
   }
@@ -74,6 +97,8 @@ export class UdpTarget implements MuxChannelHandler {
   /** Use the channel that was accepted with this as its handler. */
   join(now: Instant, channel: MuxChannel): void {
     this.channel = channel;
+    this.usedAt = now;
+    this.entry = this.book.add('udp', this.owner, this.target.address, this);
     this.datagrams = new DatagramChannel(channel, SCRATCH);
     this.sweeper = setInterval(() => this.sweep(), SWEEP_MS);
     this.sweeper.unref();
@@ -87,6 +112,7 @@ export class UdpTarget implements MuxChannelHandler {
   }
 
   onReadable(now: Instant): void {
+    this.usedAt = now;
     const { datagrams } = this;
     if (datagrams === undefined || this.over) return;
     if (datagrams.receive(now, (datagram) => this.onDatagram(now, datagram))) return;
@@ -136,6 +162,7 @@ export class UdpTarget implements MuxChannelHandler {
           const at = this.clock.now();
           const client = this.clients.get(name);
           if (client !== undefined) client.usedAt = at;
+          this.usedAt = at;
           this.datagrams?.send(at, peer, bytes, 0, bytes.length);
         },
         onReceiveError: () => {},
@@ -172,8 +199,18 @@ export class UdpTarget implements MuxChannelHandler {
     closeQuietly(client.host.socket);
   }
 
+  describeFlow(): FlowFacts {
+    return channelFacts(this.origin, this.channel, this.usedAt);
+  }
+
+  endFlow(): void {
+    this.end();
+    this.channel?.abort(this.clock.now());
+  }
+
   private end(): void {
     this.over = true;
+    this.book.end(this.entry, 'finished');
     clearInterval(this.sweeper);
     for (const client of [...this.clients.values()]) this.drop(client);
   }

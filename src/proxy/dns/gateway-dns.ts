@@ -8,15 +8,20 @@
 import type { Chained } from '../../base/chain.ts';
 import { keyGuest, keyRemote } from '../../base/flow-key.ts';
 import type { Clock, Instant } from '../../base/time.ts';
+import { FRAME_HEADER_LEN } from '../../services/dns/tcp-framing.ts';
 import type {
   CloseReason,
   Datagram,
   Downstream,
+  FlowId,
   TcpFlow,
   TcpFlowHandler,
   TcpRequest,
 } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
+import type { Flow, FlowFacts, FlowSource } from '../flows/flow.ts';
+import type { FlowBook } from '../flows/flow-book.ts';
+import { tcpFacts } from '../flows/stream-facts.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
 import { type ServiceClient, ServiceClients, type ServiceLimits } from '../service-clients.ts';
 import type { DnsForwarder } from './forwarder.ts';
@@ -31,6 +36,7 @@ export class GatewayDns {
   private readonly downstream: Downstream;
   private readonly clock: Clock;
   private readonly flusher: FlushScheduler;
+  private readonly book: FlowBook;
   private readonly clients: ServiceClients<DnsFlow, Guest>;
 
   constructor(
@@ -38,12 +44,14 @@ export class GatewayDns {
     downstream: Downstream,
     clock: Clock,
     flusher: FlushScheduler,
+    book: FlowBook,
     limits: ServiceLimits = DNS_TCP_LIMITS,
   ) {
     this.forwarder = forwarder;
     this.downstream = downstream;
     this.clock = clock;
     this.flusher = flusher;
+    this.book = book;
     this.clients = new ServiceClients(limits);
   }
 
@@ -65,14 +73,16 @@ export class GatewayDns {
     const id = { guest: keyGuest(key), guestPort, remote: keyRemote(key), remotePort };
     const message = new Uint8Array(slab.bytes.subarray(off, off + len));
     this.forwarder.query(message, 'udp', owner, (reply) => {
-      this.downstream.sendDatagram(this.clock.now(), id, reply, 0, reply.length);
+      const at = this.clock.now();
+      this.book.names.learn(at, owner, reply);
+      this.downstream.sendDatagram(at, id, reply, 0, reply.length);
       this.flusher.schedule();
     });
   };
 
   onRequest(now: Instant, request: TcpRequest): void {
-    const { forwarder, clock, flusher, clients } = this;
-    const handler = new DnsFlow({ forwarder, clock, flusher, clients }, request.owner);
+    const { forwarder, clock, flusher, clients, book } = this;
+    const handler = new DnsFlow({ forwarder, clock, flusher, clients, book }, request);
     const flow = request.accept(now, handler);
     if (flow !== undefined) handler.join(now, flow);
   }
@@ -83,22 +93,28 @@ interface DnsFlowContext {
   readonly clock: Clock;
   readonly flusher: FlushScheduler;
   readonly clients: ServiceClients<DnsFlow, Guest>;
+  readonly book: FlowBook;
 }
 
 /** One guest connection: queries in, framed answers out; ended when the guest has ended it. */
-class DnsFlow implements TcpFlowHandler, ServiceClient<DnsFlow, Guest>, Chained<DnsFlow> {
+class DnsFlow
+  implements TcpFlowHandler, ServiceClient<DnsFlow, Guest>, Chained<DnsFlow>, FlowSource
+{
   chainNext: DnsFlow | undefined = undefined;
   chainPrev: DnsFlow | undefined = undefined;
   usedAt: Instant = 0;
   readonly owner: Guest;
+  private readonly id: FlowId;
   private readonly session: DnsTcpSession;
   private readonly context: DnsFlowContext;
   private flow: TcpFlow | undefined = undefined;
+  private entry: Flow | undefined = undefined;
   private guestEnded = false;
   private ended = false;
 
-  constructor(context: DnsFlowContext, owner: Guest) {
+  constructor(context: DnsFlowContext, { id, owner }: TcpRequest) {
     this.context = context;
+    this.id = id;
     this.owner = owner;
     this.session = new DnsTcpSession(context.forwarder, owner, (framed) => this.write(framed));
   }
@@ -106,6 +122,8 @@ class DnsFlow implements TcpFlowHandler, ServiceClient<DnsFlow, Guest>, Chained<
   join(now: Instant, flow: TcpFlow): void {
     this.flow = flow;
     this.context.clients.add(now, this);
+    const { book } = this.context;
+    this.entry = book.add('tcp', flow.owner, undefined, this);
   }
 
   onOpen(_now: Instant, _flow: TcpFlow): void {}
@@ -117,7 +135,7 @@ class DnsFlow implements TcpFlowHandler, ServiceClient<DnsFlow, Guest>, Chained<
       const problem = this.session.push(run);
       flow.release(now, run.length);
       if (problem !== undefined) {
-        this.reset(now);
+        this.reset(now, problem);
         return;
       }
       if (this.session.queries !== queries) this.context.clients.use(now, this);
@@ -131,7 +149,8 @@ class DnsFlow implements TcpFlowHandler, ServiceClient<DnsFlow, Guest>, Chained<
     if (this.session.idle) flow.shutdown(now);
   }
 
-  onClosed(_now: Instant, _flow: TcpFlow, _reason: CloseReason): void {
+  onClosed(_now: Instant, _flow: TcpFlow, reason: CloseReason): void {
+    this.context.book.end(this.entry, reason);
     this.session.close();
     this.flow = undefined;
     this.context.clients.remove(this);
@@ -147,16 +166,26 @@ class DnsFlow implements TcpFlowHandler, ServiceClient<DnsFlow, Guest>, Chained<
       this.flow?.shutdown(now);
       return true;
     }
-    this.reset(now);
+    this.reset(now, 'expired');
     return false;
   }
 
   evict(now: Instant): void {
     this.context.forwarder.counts.add('tcp-evicted');
-    this.reset(now);
+    this.reset(now, 'evicted');
   }
 
-  private reset(now: Instant): void {
+  describeFlow(): FlowFacts {
+    return tcpFacts(this.id, { openedBy: 'guest', service: 'dns' }, this.flow, this.usedAt);
+  }
+
+  endFlow(): void {
+    this.reset(this.context.clock.now(), 'ended-by-request');
+    this.context.flusher.schedule();
+  }
+
+  private reset(now: Instant, why: string): void {
+    this.context.book.end(this.entry, why);
     this.session.close();
     this.flow?.abort(now);
     this.flow = undefined;
@@ -170,8 +199,9 @@ class DnsFlow implements TcpFlowHandler, ServiceClient<DnsFlow, Guest>, Chained<
     if (flow.sendSpace < framed.length) {
       // A guest that sends queries without reading: its answers are not buffered.
       this.context.forwarder.counts.add('tcp-unread');
-      this.reset(now);
+      this.reset(now, 'unread');
     } else {
+      this.context.book.names.learn(now, flow.owner, framed.subarray(FRAME_HEADER_LEN));
       flow.send(now, framed, 0, framed.length);
       if (this.guestEnded && this.session.idle) flow.shutdown(now);
       else this.context.clients.use(now, this);

@@ -101,6 +101,7 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
     const { sessions, freshMs, settledMs } = options;
     super(
       'pings',
+      'icmp',
       { ...deps, outboxes: BY_NODE },
       { entries: sessions, freshMs, settledMs },
       COUNTS,
@@ -132,7 +133,7 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
       if (to.answered) this.prohibit(now, request);
       return;
     }
-    const session = known ?? this.openPing(now, to.kind, owner, keyGuest(key), identifier);
+    const session = known ?? this.openPing(now, request, to.kind, to.address);
     if (session !== undefined) {
       this.send(session, request, session.target.set(key, ANY_PORT, to.address));
     } else if (to.kind === 'host-loopback') {
@@ -151,21 +152,24 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
 
   protected toGuest(
     now: Instant,
-    { guest, identifier }: Session,
+    session: Session,
     remote: IpAddress,
     _port: number,
     bytes: Buffer,
   ): void {
-    const id = this.id.set(guest, remote, identifier, bytes.readUInt16BE(SEQUENCE));
+    const { guest, guestPort } = session;
+    const id = this.id.set(guest, remote, guestPort, bytes.readUInt16BE(SEQUENCE));
     const len = bytes.length - HEADER_LEN;
+    session.bytesToGuest += len;
+    session.packetsToGuest++;
     this.deps.downstream.sendEchoReply(now, id, bytes, HEADER_LEN, len);
   }
 
-  protected sendError(now: Instant, { guest, identifier }: Session, failure: Failure): boolean {
+  protected sendError(now: Instant, { guest, guestPort }: Session, failure: Failure): boolean {
     const { remote, error, from, bytes, len } = failure;
     if (len < HEADER_LEN) return false;
     const sequence = ((bytes[SEQUENCE] ?? 0) << 8) | (bytes[SEQUENCE + 1] ?? 0);
-    const id = this.id.set(guest, remote, identifier, sequence);
+    const id = this.id.set(guest, remote, guestPort, sequence);
     this.deps.downstream.sendEchoError(now, id, error, from);
     return true;
   }
@@ -190,6 +194,8 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
     slot.fill(HEADER_LEN, request.slab, request.off, len);
     slot.key.set(key);
     session.setTtl(request.ttl - 1); // RFC 1812 §5.3.1: we are a router; 1 is answered below us
+    session.bytesToHost += len;
+    session.packetsToHost++;
     session.transmit(slot);
   }
 
@@ -210,11 +216,11 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
 
   private openPing(
     now: Instant,
+    { owner, key, identifier }: EchoRequest,
     kind: 'outside' | 'host-loopback',
-    owner: Guest,
-    guest: IpAddress,
-    identifier: number,
+    address: string,
   ): Session | undefined {
+    const guest = keyGuest(key);
     const { posix } = this.deps.native;
     if (posix === undefined) {
       this.explain(
@@ -235,6 +241,7 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
       return undefined;
     }
     const session = new Session(this, this.scratchKey.slice(), owner, guest, identifier);
+    session.target.set(key, ANY_PORT, address); // the book shows it at once
     const failure = this.open(now, session, fd);
     if (failure === undefined) return session;
     this.givePlace(owner);
@@ -279,7 +286,7 @@ class ReusedEchoId implements EchoId {
 }
 
 class Session extends HostSession<Session> {
-  readonly identifier: number;
+  readonly guestPort: number;
 
   constructor(
     proxy: EchoProxy,
@@ -289,7 +296,7 @@ class Session extends HostSession<Session> {
     identifier: number,
   ) {
     super(proxy, key, owner, guest);
-    this.identifier = identifier;
+    this.guestPort = identifier;
   }
 
   protected get self(): Session {

@@ -35,6 +35,7 @@ export interface AgentCarrier {
    *
    * @param client undefined when it has no address, or the address is not to be sent
    * @param onEnd called once, when the stream has ended
+   * @param publication its id
    * @returns false when no agent is connected: nothing was started, and `onEnd` is not called
    */
   serve(
@@ -43,7 +44,8 @@ export interface AgentCarrier {
     client: AgentClient | undefined,
     preface: Uint8Array | undefined,
     onEnd: () => void,
+    publication: string,
   ): boolean;
   /** Publish a UDP port. @throws PublishError */
-  listenUdp(spec: SocketSpec): PublishedListener;
+  listenUdp(publication: string, spec: SocketSpec): PublishedListener;
 }

@@ -125,17 +125,17 @@ export class PortTable {
   async publish(spec: PublishSpec, owner: PortOwner, leased = false): Promise<PublishedPort> {
     this.checkReserved(spec, owner);
     const useAgent = this.checkSpec(spec);
+    const id = String(this.nextId++);
     const share = this.takeShare(spec, owner);
     const target = this.deps.guests.targetOf(spec);
     let listener: PublishedListener | undefined;
     try {
-      listener = await this.listen(spec, useAgent, target);
+      listener = await this.listen(id, spec, useAgent, target);
       if (this.closed) {
         listener.stop();
         listener = undefined;
         throw refused('ERR_HAWSER_PUBLISH_CLOSED', spec, 'hawser is shutting down');
       }
-      const id = String(this.nextId++);
       const bound = spec.protocol === 'unix' ? spec : { ...spec, hostPort: listener.hostPort };
       const publication = { spec: bound, owner, leased, useAgent, target, listener, share };
       this.publications.add(id, publication);
@@ -261,21 +261,23 @@ export class PortTable {
   }
 
   private async listen(
+    id: string,
     spec: PublishSpec,
     useAgent: boolean,
     guest: GuestTarget,
   ): Promise<PublishedListener> {
-    if (spec.protocol === 'unix') return await this.listenStream(spec, useAgent, guest);
+    if (spec.protocol === 'unix') return await this.listenStream(id, spec, useAgent, guest);
     const { hostAddress } = spec;
     const listen = async (one: SocketSpec): Promise<PublishedListener> =>
       one.protocol === 'udp'
-        ? this.listenUdp(one, useAgent, guest)
-        : await this.listenStream(one, useAgent, guest);
+        ? this.listenUdp(id, one, useAgent, guest)
+        : await this.listenStream(id, one, useAgent, guest);
     if (hostAddress === 'localhost') return await listenOnLoopbacks(spec, listen);
     return await listen({ ...spec, hostAddress });
   }
 
   private async listenStream(
+    publication: string,
     spec: SocketSpec | UnixSpec,
     useAgent: boolean,
     guest: GuestTarget,
@@ -283,16 +285,21 @@ export class PortTable {
     const { agent, serve, addresses, freePath } = this.deps;
     const { connections, sourceAddress, keepaliveS } = this.options;
     const shared = { agent, serve, addresses, freePath, guest };
-    const deps = { ...shared, connections, sourceAddress, keepaliveS };
+    const deps = { ...shared, publication, connections, sourceAddress, keepaliveS };
     const listener = new StreamListener(deps, spec, useAgent);
     await listener.listen();
     return listener;
   }
 
-  private listenUdp(spec: SocketSpec, useAgent: boolean, guest: GuestTarget): PublishedListener {
+  private listenUdp(
+    publication: string,
+    spec: SocketSpec,
+    useAgent: boolean,
+    guest: GuestTarget,
+  ): PublishedListener {
     const { agent, udp } = this.deps;
-    if (useAgent && agent !== undefined) return agent.listenUdp(spec);
-    return udp.listen(spec, guest, spec.sourceAddress ?? this.options.sourceAddress);
+    if (useAgent && agent !== undefined) return agent.listenUdp(publication, spec);
+    return udp.listen(publication, spec, guest, spec.sourceAddress ?? this.options.sourceAddress);
   }
 
   private describe(id: string, publication: Publication): PublishedPort {

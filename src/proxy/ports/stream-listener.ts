@@ -37,6 +37,7 @@ export type ServeTcp = (
   id: FlowId,
   preface: Uint8Array | undefined,
   onEnd: () => void,
+  publication: string,
 ) => boolean;
 
 /** Why the path for a Unix socket is not free. */
@@ -44,6 +45,8 @@ export type PlaceTaken = 'live' | 'not-a-socket';
 
 export interface StreamListenerDeps {
   readonly serve: ServeTcp;
+  /** Its id. */
+  readonly publication: string;
   /** Undefined: there is no link to an agent. */
   readonly agent: AgentCarrier | undefined;
   readonly addresses: AddressMap;
@@ -179,7 +182,7 @@ export class StreamListener implements PublishedListener {
   }
 
   private dial(stream: HostStream, onEnd: () => void): boolean {
-    const { addresses, serve, sourceAddress } = this.deps;
+    const { addresses, serve, publication, sourceAddress } = this.deps;
     const { spec } = this;
     const guest = this.deps.guest.address;
     if (guest === undefined) return false;
@@ -190,7 +193,8 @@ export class StreamListener implements PublishedListener {
     const preface = this.preface(stream);
     for (let attempt = 0; attempt < SOURCE_TRIES; attempt++) {
       const remotePort = sourcePort(clientPort, attempt);
-      if (serve(stream, { guest, guestPort, remote, remotePort }, preface, onEnd)) return true;
+      const id = { guest, guestPort, remote, remotePort };
+      if (serve(stream, id, preface, onEnd, publication)) return true;
     }
     return false;
   }
@@ -205,7 +209,7 @@ export class StreamListener implements PublishedListener {
         : { kind: 'path', path: spec.guestPath };
     const how = spec.sourceAddress ?? deps.sourceAddress;
     const client = how === 'preserve' ? clientOf(stream) : undefined;
-    return agent.serve(stream, target, client, this.preface(stream), onEnd);
+    return agent.serve(stream, target, client, this.preface(stream), onEnd, deps.publication);
   }
 
   /** The PROXY protocol carries the real client, whatever the connection's source is. */

@@ -15,11 +15,13 @@ import {
   setKeyPorts,
 } from '../../base/flow-key.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
+import { NO_BYTES, plainCount } from '../../base/no-bytes.ts';
 import { once } from '../../base/once.ts';
 import type { Instant } from '../../base/time.ts';
 import type { Posix } from '../../native/posix.ts';
 import type { Datagram, FlowId } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
+import type { Flow, FlowFacts } from '../flows/flow.ts';
 import type { SessionsDeps } from '../udp/host-sessions.ts';
 import { type EndCounts, type IdleFlow, IdleFlows } from '../udp/idle-flows.ts';
 import type { SendSlot } from '../udp/send-pool.ts';
@@ -83,14 +85,23 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
   constructor(deps: UdpPublisherDeps, options: UdpPublisherOptions = UDP_PUBLISHER_DEFAULTS) {
     const { clients, freshMs, settledMs } = options;
     const limits = { entries: clients, freshMs, settledMs };
-    super('udp-clients', KEY_WORDS, limits, deps.seed, ENDS, undefined);
+    const { seed, book } = deps;
+    super('udp-clients', KEY_WORDS, limits, seed, ENDS, undefined, { book, protocol: 'udp' });
     this.deps = deps;
     this.options = options;
   }
 
-  /** @throws PublishError */
-  listen(spec: SocketSpec, guest: GuestTarget, source: SourceAddress = 'preserve'): UdpListener {
-    const listener = new UdpListener(this, spec, guest, source);
+  /**
+   * @param publication its id
+   * @throws PublishError
+   */
+  listen(
+    publication: string,
+    spec: SocketSpec,
+    guest: GuestTarget,
+    source: SourceAddress = 'preserve',
+  ): UdpListener {
+    const listener = new UdpListener(this, publication, spec, guest, source);
     const { outboxes, native } = this.deps;
     const deps = { outboxes, native, reader: this.reader };
     const front = openUdpFront(spec.hostAddress, spec.hostPort, deps, listener);
@@ -116,6 +127,8 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
       return true;
     }
     slot.fill(0, datagram.slab, datagram.off, len);
+    client.bytesToHost += len;
+    client.packetsToHost++;
     listener.transmit(client.peer, slot);
     return true;
   }
@@ -138,6 +151,8 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
     } else {
       this.table.touch(now, client, false);
     }
+    client.bytesToGuest += len;
+    client.packetsToGuest++;
     if (!downstream.sendDatagram(now, client.id, bytes, off, len)) {
       this.counts.add('published-udp-guest-not-draining');
     }
@@ -147,7 +162,12 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
   /** @internal for listeners: what was done for a client has failed. Its next datagram makes a new one. */
   endClient(listener: UdpListener, name: string): void {
     const client = listener.clients.get(name);
-    if (client !== undefined) this.drop(client);
+    if (client !== undefined) this.drop(client, 'fault');
+  }
+
+  /** @internal for clients */
+  ended(client: UdpClient): void {
+    this.drop(client, 'ended-by-request');
   }
 
   /** @internal for listeners: the kernel is done with a datagram. */
@@ -158,7 +178,7 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
 
   /** @internal for listeners: one closes, and its clients with it. */
   forget(listener: UdpListener): void {
-    for (const client of listener.clients.values()) this.drop(client);
+    for (const client of listener.clients.values()) this.drop(client, 'withdrawn');
   }
 
   private admit(
@@ -185,7 +205,7 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
       const owner = this.deps.downstream.ownerOf(guest);
       if (!this.takePlace(owner)) break;
       const id: FlowId = { guest, guestPort, remote, remotePort };
-      const client = new UdpClient(listener, key.slice(), owner, id, name, peer);
+      const client = new UdpClient(this, listener, key.slice(), owner, id, name, peer);
       this.add(now, client);
       listener.clients.set(name, client);
       return client;
@@ -202,6 +222,7 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
 
 /** One published UDP port and its host socket. */
 export class UdpListener implements FrontOwner, PublishedListener {
+  readonly publication: string;
   readonly spec: SocketSpec;
   readonly guest: GuestTarget;
   readonly source: SourceAddress;
@@ -214,11 +235,13 @@ export class UdpListener implements FrontOwner, PublishedListener {
 
   constructor(
     publisher: UdpPublisher,
+    publication: string,
     spec: SocketSpec,
     guest: GuestTarget,
     source: SourceAddress,
   ) {
     this.publisher = publisher;
+    this.publication = publication;
     this.spec = spec;
     this.guest = guest;
     this.source = source;
@@ -270,6 +293,7 @@ export class UdpListener implements FrontOwner, PublishedListener {
   }
 }
 
+/** The flow between one client of a port and the guest. */
 class UdpClient implements IdleFlow<UdpClient> {
   readonly key: Int32Array;
   readonly owner: Guest;
@@ -280,13 +304,21 @@ class UdpClient implements IdleFlow<UdpClient> {
   chainNext: UdpClient | undefined = undefined;
   chainPrev: UdpClient | undefined = undefined;
   activitySeen = 0;
+  entry: Flow | undefined = undefined;
+  bytesToHost: number = NO_BYTES;
+  bytesToGuest: number = NO_BYTES;
+  packetsToHost: number = NO_BYTES;
+  packetsToGuest: number = NO_BYTES;
   chain: UdpClient | undefined = undefined;
   older: UdpClient | undefined = undefined;
   newer: UdpClient | undefined = undefined;
   usedAt: Instant = 0;
   settled = false;
 
+  private readonly publisher: UdpPublisher;
+
   constructor(
+    publisher: UdpPublisher,
     listener: UdpListener,
     key: Int32Array,
     owner: Guest,
@@ -294,6 +326,7 @@ class UdpClient implements IdleFlow<UdpClient> {
     name: string,
     peer: FrontPeer,
   ) {
+    this.publisher = publisher;
     this.owner = owner;
     this.listener = listener;
     this.key = key;
@@ -308,6 +341,27 @@ class UdpClient implements IdleFlow<UdpClient> {
 
   get guest(): IpAddress {
     return this.id.guest;
+  }
+
+  describeFlow(): FlowFacts {
+    const { guest, guestPort, remote, remotePort } = this.id;
+    return {
+      guest: { address: guest, port: guestPort },
+      remote: { address: remote, port: remotePort },
+      openedBy: 'host',
+      via: 'net',
+      publication: this.listener.publication,
+      state: 'active',
+      bytesToHost: plainCount(this.bytesToHost),
+      bytesToGuest: plainCount(this.bytesToGuest),
+      packetsToHost: plainCount(this.packetsToHost),
+      packetsToGuest: plainCount(this.packetsToGuest),
+      lastAt: this.usedAt,
+    };
+  }
+
+  endFlow(): void {
+    this.publisher.ended(this);
   }
 
   close(): void {

@@ -22,7 +22,7 @@ export class GuestSockets {
     const dial = dials.size > splices.size ? dials.first : undefined;
     const splice = splices.pick();
     if (dial !== undefined) dial.evict();
-    else if (splice !== undefined) splice.abort();
+    else if (splice !== undefined) splice.evict();
     else return false;
     return true;
   }

@@ -1,8 +1,11 @@
 /** One connect for a guest's SYN. */
 import type { Chained } from '../../base/chain.ts';
+import type { Instant } from '../../base/time.ts';
 import { type ConnectOptions, connectStream } from '../../native/stream/connect-stream.ts';
 import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/host-stream.ts';
 import type { TcpRequest } from '../../stack/flow.ts';
+import type { Flow, FlowFacts, FlowSource } from '../flows/flow.ts';
+import { tcpFacts } from '../flows/stream-facts.ts';
 
 export interface HostDialOwner {
   connected(dial: HostDial, stream: HostStream): void;
@@ -11,14 +14,24 @@ export interface HostDialOwner {
   cancelled(dial: HostDial): void;
 }
 
-export class HostDial implements ConnectOwner, Chained<HostDial> {
+export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   chainNext: HostDial | undefined = undefined;
   chainPrev: HostDial | undefined = undefined;
   readonly request: TcpRequest;
+  readonly startedAt: Instant;
+  /** In the book. */
+  entry: Flow | undefined = undefined;
   private readonly owner: HostDialOwner;
   private readonly connecting: Connecting;
 
-  constructor(owner: HostDialOwner, request: TcpRequest, host: string, options: ConnectOptions) {
+  constructor(
+    owner: HostDialOwner,
+    now: Instant,
+    request: TcpRequest,
+    host: string,
+    options: ConnectOptions,
+  ) {
+    this.startedAt = now;
     this.owner = owner;
     this.request = request;
     this.connecting = connectStream({ host, port: request.id.remotePort }, this, options);
@@ -40,6 +53,16 @@ export class HostDial implements ConnectOwner, Chained<HostDial> {
     this.request.onCancelled = undefined;
     this.connecting.cancel();
     this.owner.failed(this, 'ETIMEDOUT');
+  }
+
+  describeFlow(): FlowFacts {
+    return tcpFacts(this.request.id, { openedBy: 'guest' }, undefined, this.startedAt);
+  }
+
+  endFlow(): void {
+    this.request.onCancelled = undefined;
+    this.connecting.cancel();
+    this.owner.failed(this, 'ECONNREFUSED');
   }
 
   private cancel(): void {

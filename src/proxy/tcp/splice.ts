@@ -1,28 +1,45 @@
-/** One guest connection joined to one host stream, with its identity for lists. */
+/** One guest connection joined to one host stream. */
 import type { EvictionCandidate } from '../../base/shares/eviction-order.ts';
 import type { CloseReason, FlowId, TcpFlow } from '../../stack/flow.ts';
+import type { Flow, FlowFacts, FlowSource } from '../flows/flow.ts';
+import { type StreamOrigin, tcpFacts } from '../flows/stream-facts.ts';
 import { type PumpContext, StreamPump } from '../stream/stream-pump.ts';
 
-let nextSerial = 1;
-
-export class Splice extends StreamPump<TcpFlow, CloseReason> implements EvictionCandidate<Splice> {
+export class Splice
+  extends StreamPump<TcpFlow, CloseReason>
+  implements EvictionCandidate<Splice>, FlowSource
+{
   chainNext: Splice | undefined = undefined;
   chainPrev: Splice | undefined = undefined;
   activitySeen: number = Number.NEGATIVE_INFINITY;
-  /** Unique for the life of the process. */
-  readonly serial: number = nextSerial++;
   readonly id: FlowId;
-  readonly openedBy: 'guest' | 'host';
+  /** In the book. */
+  entry: Flow | undefined = undefined;
+  private evicted = false;
+  private readonly origin: StreamOrigin;
 
   constructor(
     context: PumpContext,
     id: FlowId,
-    openedBy: 'guest' | 'host',
-    whenOver: (splice: Splice) => void,
+    origin: StreamOrigin,
+    whenOver: (splice: Splice, why: string) => void,
   ) {
-    super(context, () => whenOver(this));
+    super(context, (reason) => whenOver(this, this.evicted ? 'evicted' : (reason ?? 'finished')));
     this.id = id;
-    this.openedBy = openedBy;
+    this.origin = origin;
+  }
+
+  evict(): void {
+    this.evicted = true;
+    this.abort();
+  }
+
+  describeFlow(): FlowFacts {
+    return tcpFacts(this.id, this.origin, this.flow, this.lastActive);
+  }
+
+  endFlow(): void {
+    this.abort();
   }
 
   get activity(): number {

@@ -9,10 +9,13 @@ import type { ConnectOptions } from '../../native/stream/connect-stream.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
 import type { Downstream, FlowId, RefuseReason, TcpRequest } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
+import type { FlowBook } from '../flows/flow-book.ts';
 import type { PumpContext } from '../stream/stream-pump.ts';
 import { GuestSockets } from './guest-sockets.ts';
 import { HostDial, type HostDialOwner } from './host-dial.ts';
 import { Splice } from './splice.ts';
+
+const BY_GUEST = { openedBy: 'guest' } as const;
 
 export type TcpProxyCount = 'connected' | 'refused' | 'failed' | 'cancelled' | 'no-socket';
 
@@ -22,6 +25,7 @@ export class TcpProxy implements HostDialOwner {
   private readonly counts: Counters<TcpProxyCount>;
   private readonly options: ConnectOptions;
   private readonly sockets: Budget;
+  private readonly book: FlowBook;
   private readonly byGuest = new WeakMap<Guest, GuestSockets>();
   private readonly active = new Set<GuestSockets>();
   private readonly onFailed: (id: FlowId, code: string) => void;
@@ -36,6 +40,7 @@ export class TcpProxy implements HostDialOwner {
     downstream: Downstream,
     counts: Counters<TcpProxyCount>,
     sockets: Budget,
+    book: FlowBook,
     options: ConnectOptions = {},
     onFailed: (id: FlowId, code: string) => void = () => {},
   ) {
@@ -44,6 +49,7 @@ export class TcpProxy implements HostDialOwner {
     this.downstream = downstream;
     this.counts = counts;
     this.sockets = sockets;
+    this.book = book;
     this.onFailed = onFailed;
   }
 
@@ -54,12 +60,16 @@ export class TcpProxy implements HostDialOwner {
 
   /** Connect to `address` and `id.remotePort`, and answer the request by the outcome. */
   open(request: TcpRequest, address: string): void {
-    const sockets = this.socketsOf(request.owner);
+    const { owner, id } = request;
+    const sockets = this.socketsOf(owner);
+    const now = this.context.clock.now();
     if (!this.take(sockets)) {
-      request.refuse(this.context.clock.now(), 'timed-out');
+      request.refuse(now, 'timed-out');
       return;
     }
-    sockets.dials.add(new HostDial(this, request, address, this.options));
+    const dial = new HostDial(this, now, request, address, this.options);
+    sockets.dials.add(dial);
+    dial.entry = this.book.add('tcp', owner, id.remote, dial);
   }
 
   /**
@@ -68,6 +78,7 @@ export class TcpProxy implements HostDialOwner {
    *
    * @param preface sent to the guest before anything of the client's
    * @param onEnd called once, when the client has ended
+   * @param publication id of the port
    * @returns false when the stack cannot create the flow; nothing was started
    */
   serve(
@@ -75,11 +86,14 @@ export class TcpProxy implements HostDialOwner {
     id: FlowId,
     preface: Uint8Array | undefined,
     onEnd: () => void,
+    publication: string,
   ): boolean {
-    const sockets = this.socketsOf(this.downstream.ownerOf(id.guest));
+    const owner = this.downstream.ownerOf(id.guest);
+    const sockets = this.socketsOf(owner);
     if (!this.take(sockets)) return false;
-    const splice = new Splice(this.context, id, 'host', (over) => {
-      this.forget(sockets, over);
+    const origin = { openedBy: 'host', publication } as const;
+    const splice = new Splice(this.context, id, origin, (over, why) => {
+      this.forget(sockets, over, why);
       onEnd();
     });
     const now = this.context.clock.now();
@@ -90,6 +104,7 @@ export class TcpProxy implements HostDialOwner {
     }
     if (preface !== undefined) flow.send(now, preface, 0, preface.length);
     sockets.splices.add(splice);
+    splice.entry = this.book.add('tcp', owner, undefined, splice);
     splice.join(accepted, flow, this.context.intakes?.of(flow.owner));
     this.context.flusher.schedule();
     return true;
@@ -105,16 +120,21 @@ export class TcpProxy implements HostDialOwner {
     const { request } = dial;
     const sockets = this.socketsOf(request.owner);
     sockets.dials.delete(dial);
-    const splice = new Splice(context, request.id, 'guest', (over) => this.forget(sockets, over));
+    const splice = new Splice(context, request.id, BY_GUEST, (over, why) => {
+      this.forget(sockets, over, why);
+    });
     const flow = request.accept(context.clock.now(), splice);
     context.flusher.schedule();
     if (flow === undefined) {
       stream.reset(); // the guest gave up, or there is no room for its connection
       this.give(sockets);
+      this.book.end(dial.entry, 'cancelled');
       return;
     }
     this.counts.add('connected');
     sockets.splices.add(splice);
+    splice.entry = dial.entry;
+    if (dial.entry !== undefined) dial.entry.source = splice;
     splice.join(stream, flow, this.context.intakes?.of(flow.owner));
   }
 
@@ -122,7 +142,7 @@ export class TcpProxy implements HostDialOwner {
   failed(dial: HostDial, code: string): void {
     const { request } = dial;
     const reason = refusalOf(code);
-    this.end(dial);
+    this.end(dial, code);
     this.counts.add(reason === 'refused' ? 'refused' : 'failed');
     this.onFailed(request.id, code);
     request.refuse(this.context.clock.now(), reason);
@@ -131,19 +151,21 @@ export class TcpProxy implements HostDialOwner {
 
   /** @internal for dials */
   cancelled(dial: HostDial): void {
-    this.end(dial);
+    this.end(dial, 'cancelled');
     this.counts.add('cancelled');
   }
 
-  private end(dial: HostDial): void {
+  private end(dial: HostDial, why: string): void {
     const sockets = this.socketsOf(dial.request.owner);
     sockets.dials.delete(dial);
     this.give(sockets);
+    this.book.end(dial.entry, why);
   }
 
-  private forget(sockets: GuestSockets, splice: Splice): void {
+  private forget(sockets: GuestSockets, splice: Splice, why: string): void {
     sockets.splices.delete(splice);
     this.give(sockets);
+    this.book.end(splice.entry, why);
   }
 
   private take(sockets: GuestSockets): boolean {

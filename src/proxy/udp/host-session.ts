@@ -5,9 +5,11 @@
 import type { RemoteInfo } from 'node:dgram';
 import { reportFault } from '../../base/faults.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
+import { NO_BYTES, plainCount } from '../../base/no-bytes.ts';
 import type { Instant } from '../../base/time.ts';
 import type { QueuedError } from '../../native/posix.ts';
 import type { Guest } from '../../stack/guest.ts';
+import type { Flow, FlowFacts } from '../flows/flow.ts';
 import { enableErrors, type HostErrors, isPendingError } from './host-errors.ts';
 import { closeQuietly, type HostSocket } from './host-socket.ts';
 import type { IdleFlow } from './idle-flows.ts';
@@ -26,6 +28,8 @@ export interface SessionOwner<S> {
   receiveFailed(): void;
   /** A callback of the session has thrown: it must end. */
   faulted(session: S): void;
+  /** It is asked to end. */
+  ended(session: S): void;
   /** `slot` could not be sent, and is not tried again. It still belongs to the session. */
   sendFailed(session: S, slot: SendSlot, code: string): void;
   /** The kernel is done with `slot`. */
@@ -45,6 +49,11 @@ export abstract class HostSession<S> implements IdleFlow<S>, Sender {
   chainNext: S | undefined = undefined;
   chainPrev: S | undefined = undefined;
   activitySeen = 0;
+  entry: Flow | undefined = undefined;
+  bytesToHost: number = NO_BYTES;
+  bytesToGuest: number = NO_BYTES;
+  packetsToHost: number = NO_BYTES;
+  packetsToGuest: number = NO_BYTES;
   inFlight = 0;
   inFlightBytes = 0;
   private closed = false;
@@ -68,6 +77,28 @@ export abstract class HostSession<S> implements IdleFlow<S>, Sender {
 
   /** `this`, with its own type. */
   protected abstract readonly self: S;
+  /** Of the guest: a port, or the identifier of pings. */
+  protected abstract readonly guestPort: number;
+
+  describeFlow(): FlowFacts {
+    const { target } = this;
+    return {
+      guest: { address: this.guest, port: this.guestPort },
+      remote: { address: target.remote, port: target.port },
+      openedBy: 'guest',
+      via: 'net',
+      state: 'active',
+      bytesToHost: plainCount(this.bytesToHost),
+      bytesToGuest: plainCount(this.bytesToGuest),
+      packetsToHost: plainCount(this.packetsToHost),
+      packetsToGuest: plainCount(this.packetsToGuest),
+      lastAt: this.usedAt,
+    };
+  }
+
+  endFlow(): void {
+    this.proxy.ended(this.self);
+  }
 
   /** @param fd the descriptor, where Node does not expose the socket's own */
   attach(host: HostSocket, outbox: Outbox, fd: number = host.fd): void {

@@ -11,6 +11,8 @@ import type { Clock, Instant } from '../../base/time.ts';
 import type { QueuedError } from '../../native/posix.ts';
 import type { Downstream, NetworkError } from '../../stack/flow.ts';
 import type { AddressMap } from '../address-map.ts';
+import type { FlowProtocol } from '../flows/flow.ts';
+import type { FlowBook } from '../flows/flow-book.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
 import { type HostErrors, networkErrorOf, sendError } from './host-errors.ts';
 import type { HostSession, SessionOwner } from './host-session.ts';
@@ -35,6 +37,7 @@ export interface SessionsDeps {
   readonly seed: number;
   /** Descriptors. */
   readonly sockets: Budget;
+  readonly book: FlowBook;
 }
 
 export interface SessionCounts<C> extends EndCounts<C> {
@@ -67,8 +70,15 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
   protected readonly scratchKey: Int32Array = new Int32Array(KEY_WORDS);
 
   /** @param name of the budget of places */
-  constructor(name: string, deps: SessionsDeps, limits: TableLimits, names: SessionCounts<C>) {
-    super(name, KEY_WORDS, limits, deps.seed, names, deps.sockets);
+  constructor(
+    name: string,
+    protocol: FlowProtocol,
+    deps: SessionsDeps,
+    limits: TableLimits,
+    names: SessionCounts<C>,
+  ) {
+    const { seed, sockets, book } = deps;
+    super(name, KEY_WORDS, limits, seed, names, sockets, { book, protocol });
     this.sessionDeps = deps;
     this.names = names;
   }
@@ -77,7 +87,7 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
   abstract readonly errors: HostErrors | undefined;
 
   close(): void {
-    for (const session of this.table.entries()) this.drop(session);
+    for (const session of this.table.entries()) this.drop(session, 'closed');
   }
 
   /** @internal for sessions: one has received. */
@@ -100,13 +110,18 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
   }
 
   /** @internal for sessions. */
+  ended(session: S): void {
+    this.drop(session, 'ended-by-request');
+  }
+
+  /** @internal for sessions. */
   receiveFailed(): void {
     this.counts.add(this.names.receiveFailed);
   }
 
   /** @internal for sessions. */
   faulted(session: S): void {
-    this.drop(session);
+    this.drop(session, 'fault');
   }
 
   /** @internal for sessions. */

@@ -8,13 +8,23 @@ import { type Account, Budget } from '../../base/shares/budget.ts';
 import { type EvictionCandidate, EvictionOrder } from '../../base/shares/eviction-order.ts';
 import type { Instant } from '../../base/time.ts';
 import type { Guest } from '../../stack/guest.ts';
+import type { Flow, FlowProtocol, FlowSource } from '../flows/flow.ts';
+import type { FlowBook } from '../flows/flow-book.ts';
 import { IdleTable, type TableEntry, type TableLimits } from './idle-table.ts';
 
-export interface IdleFlow<F> extends TableEntry<F>, EvictionCandidate<F> {
+export interface IdleFlow<F> extends TableEntry<F>, EvictionCandidate<F>, FlowSource {
+  /** In the book. */
+  entry: Flow | undefined;
   readonly owner: Guest;
   readonly guest: IpAddress;
   /** It is out of the table: last call. */
   close(): void;
+}
+
+/** Where flows are shown, and as what. */
+export interface BookedAs {
+  readonly book: FlowBook;
+  readonly protocol: FlowProtocol;
 }
 
 /** What the ends of flows are counted as. */
@@ -55,6 +65,7 @@ export abstract class IdleFlows<F extends IdleFlow<F>, C extends string> {
   private readonly ends: EndCounts<C>;
   readonly places: Budget;
   private readonly sockets: Budget | undefined;
+  private readonly booked: BookedAs;
   private readonly byGuest = new WeakMap<Guest, GuestFlows<F>>();
 
   /**
@@ -69,7 +80,9 @@ export abstract class IdleFlows<F extends IdleFlow<F>, C extends string> {
     seed: number,
     ends: EndCounts<C>,
     sockets: Budget | undefined,
+    booked: BookedAs,
   ) {
+    this.booked = booked;
     this.table = new IdleTable(keyWords, limits, seed);
     this.ends = ends;
     this.places = new Budget(name, limits.entries);
@@ -87,13 +100,15 @@ export abstract class IdleFlows<F extends IdleFlow<F>, C extends string> {
   onTimeout(now: Instant): void {
     for (let flow = this.table.expired(now); flow; flow = this.table.expired(now)) {
       this.counts.add(this.ends.expired);
-      this.drop(flow);
+      this.drop(flow, 'expired');
     }
   }
 
   /** The guest is gone for good from one of its addresses. */
   endGuest(owner: Guest, address: IpAddress): void {
-    for (const flow of this.flowsOf(owner).order) if (flow.guest.equals(address)) this.drop(flow);
+    for (const flow of this.flowsOf(owner).order) {
+      if (flow.guest.equals(address)) this.drop(flow, 'link-down');
+    }
   }
 
   /**
@@ -113,6 +128,8 @@ export abstract class IdleFlows<F extends IdleFlow<F>, C extends string> {
   protected add(now: Instant, flow: F): void {
     this.table.add(now, flow);
     this.flowsOf(flow.owner).order.add(flow);
+    const { book, protocol } = this.booked;
+    flow.entry = book.add(protocol, flow.owner, undefined, flow);
   }
 
   /** The guest's own oldest part makes room: an eighth of what it has, and one at least. */
@@ -121,11 +138,12 @@ export abstract class IdleFlows<F extends IdleFlow<F>, C extends string> {
     for (let n = 1 + (order.size >> 3); n > 0; n--) this.evictOldest(order);
   }
 
-  protected drop(flow: F): void {
+  protected drop(flow: F, why: string): void {
     const flows = this.flowsOf(flow.owner);
     flows.order.delete(flow);
     flows.give();
     this.table.remove(flow);
+    this.booked.book.end(flow.entry, why);
     flow.close();
   }
 
@@ -143,7 +161,7 @@ export abstract class IdleFlows<F extends IdleFlow<F>, C extends string> {
     const oldest = order.pick();
     if (oldest === undefined) return false;
     this.counts.add(this.ends.evicted);
-    this.drop(oldest);
+    this.drop(oldest, 'evicted');
     return true;
   }
 }

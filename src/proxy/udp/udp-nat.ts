@@ -13,7 +13,6 @@
 
 import { KEY_REMOTE, keyGuest, keyRemote } from '../../base/flow-key.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
-import { NO_BYTES, plainCount } from '../../base/no-bytes.ts';
 import type { Instant } from '../../base/time.ts';
 import type { Datagram, FlowId, NetworkError } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
@@ -68,17 +67,6 @@ export type UdpNatCount =
   | 'udp-peer-hidden'
   | 'udp-guest-not-draining';
 
-export interface UdpFlowInfo extends FlowId {
-  /** Unique for the life of the process. */
-  readonly serial: number;
-  readonly ageMs: number;
-  readonly bytesToHost: number;
-  readonly bytesToGuest: number;
-  readonly idleMs: number;
-}
-
-let nextSerial = 1;
-
 const COUNTS: SessionCounts<UdpNatCount> = {
   evicted: 'udp-evicted',
   expired: 'udp-expired',
@@ -94,7 +82,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
 
   constructor(deps: UdpNatDeps, options: UdpNatOptions = UDP_NAT_DEFAULTS) {
     const { bindings, freshMs, settledMs } = options;
-    super('udp-bindings', deps, { entries: bindings, freshMs, settledMs }, COUNTS);
+    super('udp-bindings', 'udp', deps, { entries: bindings, freshMs, settledMs }, COUNTS);
     this.deps = deps;
     this.options = options;
   }
@@ -123,26 +111,11 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
       if (to.answered) this.refuse(now, datagram, 'udp-refused', 'prohibited');
       else this.counts.add('udp-refused');
     } else {
-      const binding = known ?? this.bind(now, owner, keyGuest(key), guestPort);
+      const binding = known ?? this.bind(now, datagram, to.address);
       if (binding !== undefined) {
         this.send(binding, datagram, binding.target.set(key, remotePort, to.address));
       } else this.refuse(now, datagram, 'udp-no-socket', 'host-unreachable');
     }
-  }
-
-  /** @returns false when no binding has this serial */
-  closeFlow(serial: number): boolean {
-    for (const binding of this.table.entries()) {
-      if (binding.serial !== serial) continue;
-      this.drop(binding);
-      return true;
-    }
-    return false;
-  }
-
-  /** One line per binding, with the remote it last sent to. */
-  flows(now: Instant): UdpFlowInfo[] {
-    return [...this.table.entries()].map((binding) => binding.describe(now));
   }
 
   protected toGuest(
@@ -153,6 +126,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     bytes: Buffer,
   ): void {
     binding.bytesToGuest += bytes.length;
+    binding.packetsToGuest++;
     const { id } = binding;
     id.remote = remote;
     id.remotePort = remotePort;
@@ -183,6 +157,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     slot.key.set(key);
     binding.setTtl(datagram.ttl - 1); // RFC 1812 §5.3.1: we are a router; 1 is answered below us
     binding.bytesToHost += len;
+    binding.packetsToHost++;
     binding.transmit(slot);
   }
 
@@ -200,14 +175,11 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     this.deps.downstream.sendUdpError(now, id, error, gateway, datagram.len);
   }
 
-  private bind(
-    now: Instant,
-    owner: Guest,
-    guest: IpAddress,
-    guestPort: number,
-  ): Binding | undefined {
+  private bind(now: Instant, datagram: Datagram, address: string): Binding | undefined {
+    const { owner, key, guestPort, remotePort } = datagram;
     if (!this.takePlace(owner)) return undefined;
-    const binding = new Binding(this, now, this.scratchKey.slice(), owner, guest, guestPort);
+    const binding = new Binding(this, this.scratchKey.slice(), owner, keyGuest(key), guestPort);
+    binding.target.set(key, remotePort, address); // the book shows it at once
     if (this.open(now, binding) === undefined) return binding;
     this.evictSome(owner); // the system is out of descriptors or memory
     if (this.open(now, binding) === undefined) return binding;
@@ -225,41 +197,14 @@ interface MutableFlowId extends FlowId {
 class Binding extends HostSession<Binding> {
   readonly guestPort: number;
   readonly id: MutableFlowId;
-  readonly serial: number = nextSerial++;
-  readonly openedAt: Instant;
-  bytesToHost: number = NO_BYTES;
-  bytesToGuest: number = NO_BYTES;
 
-  constructor(
-    nat: UdpNat,
-    now: Instant,
-    key: Int32Array,
-    owner: Guest,
-    guest: IpAddress,
-    guestPort: number,
-  ) {
+  constructor(nat: UdpNat, key: Int32Array, owner: Guest, guest: IpAddress, guestPort: number) {
     super(nat, key, owner, guest);
-    this.openedAt = now;
     this.guestPort = guestPort;
     this.id = { guest, guestPort, remote: guest, remotePort: 0 };
   }
 
   protected get self(): Binding {
     return this;
-  }
-
-  describe(now: Instant): UdpFlowInfo {
-    const { guest, guestPort } = this;
-    return {
-      serial: this.serial,
-      ageMs: now - this.openedAt,
-      guest,
-      guestPort,
-      remote: this.target.remote,
-      remotePort: this.target.port,
-      bytesToHost: plainCount(this.bytesToHost),
-      bytesToGuest: plainCount(this.bytesToGuest),
-      idleMs: now - this.usedAt,
-    };
   }
 }

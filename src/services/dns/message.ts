@@ -212,7 +212,7 @@ export function skipQuestion(bytes: Uint8Array): number {
 }
 
 /** The name at `off` in the form of {@link DnsQuery.name}; it was checked to have no pointer. */
-function readName(bytes: Uint8Array, off: number): string {
+export function readName(bytes: Uint8Array, off: number): string {
   const labels: string[] = [];
   for (let at = off; (bytes[at] ?? 0) !== 0; at += 1 + (bytes[at] ?? 0)) {
     let label = '';

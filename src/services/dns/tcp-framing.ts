@@ -79,10 +79,13 @@ export class DnsTcpReader {
   }
 }
 
+/** The message's length. */
+export const FRAME_HEADER_LEN = 2;
+
 /** A message behind its length. */
 export function frameDnsMessage(message: Uint8Array): Uint8Array {
-  const framed = new Uint8Array(2 + message.length);
+  const framed = new Uint8Array(FRAME_HEADER_LEN + message.length);
   setU16(framed, 0, message.length);
-  framed.set(message, 2);
+  framed.set(message, FRAME_HEADER_LEN);
   return framed;
 }

@@ -156,6 +156,7 @@ export class TcpConnection extends Tcb implements TcpFlow, EvictionCandidate<Tcp
       state: this.state,
       bytesToHost: plainCount(this.bytesToHost),
       bytesToGuest: plainCount(this.bytesToGuest),
+      lastHeard: this.lastHeard,
       retransmits: this.retransmits,
       srttMs: this.rtt.srtt,
       cwndBytes: Math.round(this.cc.cwnd),

@@ -3,6 +3,7 @@ import type { Log } from '../../base/log.ts';
 import type { Clock } from '../../base/time.ts';
 import type { Posix } from '../../native/posix.ts';
 import type { MuxPeers, PeerLink } from '../../proxy/agent/peers.ts';
+import type { FlowBook } from '../../proxy/flows/flow-book.ts';
 import type { FlushScheduler } from '../../proxy/flush-scheduler.ts';
 import type { Guests } from '../../proxy/ports/publication-guest.ts';
 import type { Turns } from '../../proxy/turns.ts';
@@ -24,6 +25,7 @@ export interface MuxLinkContext {
   /** Open a connection to a guest through the virtual network. */
   readonly dialGuest: DialGuest;
   readonly flusher: FlushScheduler;
+  readonly book: FlowBook;
   /** For devices; called when one is needed. @throws NativeUnavailableError */
   readonly posix: (wanted: string, instead: string) => Posix;
   /** Of Unix sockets that links listen on. */

@@ -178,7 +178,7 @@ describe('agent', () => {
     });
     server.bind(0, '127.0.0.1');
     await once(server, 'listening');
-    const listener = pair.host?.carrier.listenUdp({
+    const listener = pair.host?.carrier.listenUdp('1', {
       protocol: 'udp',
       hostAddress: LOOPBACK,
       hostPort: 0,

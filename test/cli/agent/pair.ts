@@ -16,6 +16,7 @@ import { MuxLinks } from '../../../src/network/mux-links.ts';
 import type { AgentTarget } from '../../../src/proxy/ports/agent-carrier.ts';
 import { NodeClock } from '../../../src/transports/node-clock.ts';
 import { fixedGuests } from '../../proxy/ports/port-fixture.ts';
+import { flowBook } from '../../proxy/recording.ts';
 import { ownTurns } from '../../support/turns.ts';
 
 const DEADLINE_MS = 4_000;
@@ -52,6 +53,7 @@ export class Pair {
   async startHost(links: readonly string[], allow: readonly string[] = []): Promise<MuxLinks> {
     this.host = new MuxLinks({
       opensTarget: () => true,
+      book: flowBook(),
       links,
       allow,
       sourceAddress: 'preserve',
@@ -109,9 +111,10 @@ export class Pair {
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const onStream = (stream: HostStream): void => {
-      const served = this.host?.carrier.serve(stream, target, undefined, preface, () => {
+      const onEnd = (): void => {
         this.ended++;
-      });
+      };
+      const served = this.host?.carrier.serve(stream, target, undefined, preface, onEnd, '1');
       if (served !== true) stream.reset();
     };
     acceptStreams(server, { onStream, onFailed: () => {} });

@@ -12,6 +12,7 @@ import {
 import { hostTarget } from '../../../src/proxy/udp/host-target.ts';
 import { Outbox, Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import type { FrontPeer } from '../../../src/proxy/udp/udp-front.ts';
+import { flowBook } from '../recording.ts';
 
 const LOOPBACK = ipv4(0x7f00_0001);
 const DATAGRAM = { bytes: Buffer.from('..hello'), off: 2, len: 5, peer: undefined };
@@ -24,7 +25,8 @@ describe('proxy/agent/udp-channels', () => {
 
   const open = (options: Partial<UdpChannelOptions> = {}): void => {
     const clock = { now: () => 0 };
-    const deps = { clock, peers: { current: undefined }, counts };
+    const booked = { book: flowBook(), publication: '1' };
+    const deps = { clock, peers: { current: undefined }, counts, ...booked };
     const target = { proto: 'udp', address: LOOPBACK, port: 53 } as const;
     const spec = {
       protocol: 'udp',

@@ -1,6 +1,7 @@
 /** Guests' DNS connections: their ends, and how many there may be. */
 import assert from 'node:assert/strict';
 import { DNS_TCP_LIMITS, GatewayDns } from '../../../src/proxy/dns/gateway-dns.ts';
+import { FlowBook } from '../../../src/proxy/flows/flow-book.ts';
 import type { ServiceLimits } from '../../../src/proxy/service-clients.ts';
 import { frameDnsMessage } from '../../../src/services/dns/tcp-framing.ts';
 import type { TcpRequest } from '../../../src/stack/flow.ts';
@@ -16,12 +17,14 @@ const DPORT = 53;
 /** A script whose connections all go to the gateway's DNS, which has no upstream. */
 class DnsScript extends Script {
   readonly forwarder = makeForwarder({ upstreams: [], now: () => this.now });
+  readonly book = new FlowBook({ now: () => this.now });
   readonly dns: GatewayDns;
 
   constructor(limits: ServiceLimits = DNS_TCP_LIMITS) {
     super();
     const clock = { now: () => this.now, wakeAt: () => {} };
-    this.dns = new GatewayDns(this.forwarder, this.stack, clock, { schedule: () => {} }, limits);
+    const flusher = { schedule: (): void => {} };
+    this.dns = new GatewayDns(this.forwarder, this.stack, clock, flusher, this.book, limits);
   }
 
   override onTcpRequest(now: number, request: TcpRequest): void {

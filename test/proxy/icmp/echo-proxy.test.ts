@@ -12,6 +12,7 @@ import {
   addressMap,
   destinations,
   echoRequest,
+  flowBook,
   RecordingDownstream,
   SOCKETS,
   TestClock,
@@ -84,6 +85,7 @@ describe('proxy/icmp/echo-proxy', () => {
       pool,
       seed: 1,
       sockets: SOCKETS,
+      book: flowBook(),
     };
     return { down, echo: new EchoProxy({ ...deps, native: { posix }, log }, ECHO_DEFAULTS) };
   };

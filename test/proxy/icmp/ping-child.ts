@@ -12,6 +12,7 @@ import {
   datagram,
   destinations,
   echoRequest,
+  flowBook,
   RecordingDownstream,
   SOCKETS,
   TestClock,
@@ -32,6 +33,7 @@ const shared = {
   pool,
   seed: 3,
   sockets: SOCKETS,
+  book: flowBook(),
 };
 const echo = new EchoProxy({ ...shared, native: { posix }, log: SILENT });
 const outboxes = new Outboxes(() => posix.makeDatagramBatch());

@@ -11,7 +11,15 @@ import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
 import type { Guest } from '../../../src/stack/guest.ts';
 import { removeStaleSocket } from '../../../src/transports/stale-socket.ts';
-import { addressMap, GUEST, OWNER, RecordingDownstream, SOCKETS, TestClock } from '../recording.ts';
+import {
+  addressMap,
+  flowBook,
+  GUEST,
+  OWNER,
+  RecordingDownstream,
+  SOCKETS,
+  TestClock,
+} from '../recording.ts';
 
 /** Publications without an address are for whatever `first` says. */
 export const fixedGuests = (first: () => IpAddress | undefined): Guests => ({
@@ -38,6 +46,7 @@ export function portTable(
     outboxes: new Outboxes(() => undefined),
     native: { posix: undefined },
     sockets: SOCKETS,
+    book: flowBook(),
     seed: 9,
   });
   const serve = (): boolean => false;

@@ -21,6 +21,7 @@ import { answerAndEnd } from '../../support/stream-owner.ts';
 import {
   addressMap,
   datagram,
+  flowBook,
   GUEST,
   ip,
   RecordingDownstream,
@@ -80,6 +81,7 @@ describe('proxy/ports', () => {
         outboxes,
         native: { posix: undefined },
         sockets: SOCKETS,
+        book: flowBook(),
         seed: 9,
       },
       { ...UDP_PUBLISHER_DEFAULTS, ...udpOptions },

@@ -3,6 +3,7 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import type { Instant } from '../../../src/base/time.ts';
 import { loadPosix } from '../../../src/native/load.ts';
 import type { AddressMap } from '../../../src/proxy/address-map.ts';
+import type { FlowBook } from '../../../src/proxy/flows/flow-book.ts';
 import { ImmediateFlush } from '../../../src/proxy/flush-scheduler.ts';
 import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
@@ -20,6 +21,7 @@ import {
   addressMap,
   datagram,
   destinations,
+  flowBook,
   ip,
   RecordingDownstream,
   SOCKETS,
@@ -59,6 +61,7 @@ for (const [way, batches] of [
     let clock: TestClock;
     let pool: SendPool;
     let nats: UdpNat[];
+    let book: FlowBook;
     let peers: Peer[];
 
     beforeEach(() => {
@@ -67,6 +70,7 @@ for (const [way, batches] of [
       pool = new SendPool();
       nats = [];
       peers = [];
+      book = flowBook();
     });
     afterEach(() => {
       for (const nat of nats) nat.close();
@@ -91,6 +95,7 @@ for (const [way, batches] of [
         outboxes,
         native: { posix },
         sockets: SOCKETS,
+        book,
         seed: 5,
       };
       const nat = new BatchingNat(deps, { ...UDP_NAT_DEFAULTS, ...options });
@@ -236,6 +241,7 @@ for (const [way, batches] of [
         outboxes,
         native: { posix: undefined },
         sockets: SOCKETS,
+        book,
         seed: 5,
       };
       const nat = new UdpNat(deps);
@@ -310,8 +316,8 @@ for (const [way, batches] of [
       send(4, 5001);
       send(5, 5004);
       assert.deepEqual(
-        nat.flows(5).map(({ guestPort }) => guestPort),
-        [5003, 5001, 5004],
+        book.after(0, 9).map(({ source }) => source.describeFlow().guest.port),
+        [5001, 5003, 5004],
       );
       assert.equal(nat.counts.get('udp-evicted'), 1);
       await until(() => peer.got.length === 5);
@@ -325,6 +331,8 @@ for (const [way, batches] of [
         if (port % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
       }
       assert.equal(nat.size, 64);
+      assert.equal(book.size, 64);
+      assert.equal(book.opened.udp, 4000);
       assert.equal(nat.counts.get('udp-evicted'), 4000 - 64);
       nat.onDatagram(5000, datagram(5000, HOST, peer.port, Buffer.from('still here')));
       await until(() => down.datagrams.length > 0);
@@ -380,11 +388,13 @@ for (const [way, batches] of [
       const peer = await makePeer();
       const nat = makeNat();
       nat.onDatagram(0, datagram(5000, HOST, peer.port, Buffer.from('12345')));
-      const [flow] = nat.flows(10);
-      assert.equal(`${flow?.guest}:${flow?.guestPort}`, '192.168.127.2:5000');
-      assert.equal(`${flow?.remote}:${flow?.remotePort}`, `${HOST}:${peer.port}`);
-      assert.equal(flow?.bytesToHost, 5);
-      assert.equal(flow?.idleMs, 10);
+      const facts = book.after(0, 99).at(-1)?.source.describeFlow();
+      assert.equal(`${facts?.guest.address}:${facts?.guest.port}`, '192.168.127.2:5000');
+      assert.equal(`${facts?.remote.address}:${facts?.remote.port}`, `${HOST}:${peer.port}`);
+      assert.equal(facts?.bytesToHost, 5);
+      assert.equal(facts?.packetsToHost, 1);
+      nat.close();
+      assert.equal(book.size, 0);
     });
   });
 }

@@ -1,0 +1,131 @@
+/** `hawser flows`: what flows now, or with `--follow` what comes and goes. */
+import type { FlowView } from '../../control/flow-view.ts';
+import { type FlowLine, flowLineSchema, flowsSchema } from '../../control/schema.ts';
+import { RunError } from '../../network/errors.ts';
+import { formatBytes, formatDuration, harmless, table } from '../text-table.ts';
+import { clientOf, type InspectRequest, toJson } from './inspect.ts';
+import { endpoint } from './port-text.ts';
+
+/** In the query of the API, where they are given. */
+export interface FlowsFilter {
+  readonly protocol?: string | undefined;
+  readonly guest?: string | undefined;
+  readonly remote?: string | undefined;
+  readonly port?: string | undefined;
+  /** Of the remote. */
+  readonly to?: string | undefined;
+  readonly publication?: string | undefined;
+  readonly limit?: string | undefined;
+}
+
+export interface FlowsRequest extends InspectRequest {
+  readonly filter: FlowsFilter;
+}
+
+function queryOf({ to, ...others }: FlowsFilter, follow: boolean): string {
+  const query = new URLSearchParams(follow ? { follow: 'true' } : {});
+  for (const [key, value] of Object.entries({ ...others, name: to })) {
+    if (value !== undefined) query.set(key, value);
+  }
+  return query.toString();
+}
+
+/** @returns what to print */
+export async function flowsCommand(request: FlowsRequest): Promise<string> {
+  const path = `/v1/flows?${queryOf(request.filter, false)}`;
+  const answer = await clientOf(request).get(path, flowsSchema);
+  if (request.json) return toJson(answer);
+  if (answer.total === 0) return 'No flows.\n';
+  const hidden = answer.total - answer.flows.length;
+  return (
+    table(
+      [
+        { title: 'id', leftOut: 8 },
+        'protocol',
+        { title: 'guest', isWhole: true },
+        '',
+        { title: 'remote', isWhole: true },
+        { title: 'name', leftOut: 7 },
+        { title: 'by', leftOut: 6 },
+        'state',
+        'to host',
+        'to guest',
+        { title: 'age', leftOut: 5 },
+        { title: 'idle', leftOut: 4 },
+        { title: 'RTT', leftOut: 3 },
+        { title: 'cwnd', leftOut: 1 },
+        { title: 'retx', leftOut: 2 },
+      ],
+      answer.flows.map(flowRow),
+    ) + (hidden > 0 ? `and ${hidden} more: see --limit\n` : '')
+  );
+}
+
+const flowRow = (flow: FlowView): string[] => [
+  flow.id,
+  flow.protocol,
+  guestEnd(flow),
+  arrow(flow),
+  remoteEnd(flow),
+  flow.name ?? '',
+  cause(flow),
+  flow.state,
+  formatBytes(flow.bytesToHost),
+  formatBytes(flow.bytesToGuest),
+  formatDuration(flow.ageMs),
+  formatDuration(flow.idleMs),
+  flow.tcp === null ? '' : `${flow.tcp.srttMs.toFixed(1)} ms`,
+  flow.tcp === null ? '' : formatBytes(flow.tcp.cwndBytes),
+  flow.tcp === null ? '' : String(flow.tcp.retransmits),
+];
+
+const arrow = ({ openedBy }: FlowView): string => (openedBy === 'guest' ? '→' : '←');
+
+function guestEnd({ guestAddress, guestPort, guestPath, guestName }: FlowView): string {
+  if (guestAddress !== null) return endpoint(guestAddress, guestPort ?? 0);
+  return guestPath ?? guestName ?? '-';
+}
+
+function remoteEnd({ remoteAddress, remotePort, remotePath, protocol }: FlowView): string {
+  if (remoteAddress === null) return remotePath ?? '-';
+  return protocol === 'icmp' ? remoteAddress : endpoint(remoteAddress, remotePort ?? 0);
+}
+
+/** `port 3`, `dns`, `mux`. */
+function cause({ publication, service, via }: FlowView): string {
+  const how = publication === null ? service : `port ${publication}`;
+  if (how === null) return via === 'mux' ? 'mux' : '';
+  return via === 'mux' ? `${how}, mux` : how;
+}
+
+/** Prints until the daemon ends. */
+export async function followFlows(
+  request: FlowsRequest,
+  print: (text: string) => void,
+): Promise<void> {
+  const path = `/v1/flows?${queryOf(request.filter, true)}`;
+  for await (const line of clientOf(request).lines(path, flowLineSchema)) {
+    print(request.json ? `${JSON.stringify(line)}\n` : lineText(line));
+  }
+  throw new RunError('the daemon has ended');
+}
+
+function lineText(line: FlowLine): string {
+  const time = new Date().toTimeString().slice(0, 8);
+  if (line.kind === 'missed') return `${time} ${line.events} left out\n`;
+  if (line.kind === 'blocked') {
+    const { guestName, guestMac, guestId, protocol, remoteAddress, remotePort, why } = line.block;
+    const who = guestName ?? guestMac ?? `guest ${guestId}`;
+    const to = protocol === 'icmp' ? remoteAddress : endpoint(remoteAddress, remotePort);
+    return harmless(`${time} blocked  ${protocol} ${who} → ${to}: ${why}\n`);
+  }
+  const { flow, kind, why } = line;
+  const name = flow.name === null ? '' : ` (${flow.name})`;
+  const by = cause(flow) === '' ? '' : ` by ${cause(flow)}`;
+  const what = `${flow.id} ${flow.protocol} ${guestEnd(flow)} ${arrow(flow)} ${remoteEnd(flow)}`;
+  const end =
+    kind === 'ended'
+      ? `: ${why}, ${formatBytes(flow.bytesToHost)} to host, ${formatBytes(flow.bytesToGuest)} to guest, ${formatDuration(flow.ageMs)}`
+      : '';
+  return harmless(`${time} ${kind.padEnd(8)} ${what}${name}${by}${end}\n`);
+}

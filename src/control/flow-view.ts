@@ -1,0 +1,108 @@
+/** Flows as the control API and the library show them. */
+import type { FlowProtocol, FlowService } from '../proxy/flows/flow.ts';
+
+export interface FlowView {
+  /** Never reused by this daemon, and greater than those of flows before; URL-safe. */
+  readonly id: string;
+  readonly protocol: FlowProtocol;
+  /** Who opened it. */
+  readonly openedBy: 'guest' | 'host';
+  /** Through the stack, or through the agent. */
+  readonly via: 'net' | 'mux';
+  /**
+   * What it leads to inside of hawser: `dns` and `guest-api` of the gateway, the link to the agent (`mux`), the
+   * embedding program. Null: a socket of the host.
+   */
+  readonly service: FlowService | null;
+  /** The id of the published port that it came by. */
+  readonly publication: string | null;
+  /** The guest, as in the list of guests; null where it is not known. */
+  readonly guestId: number | null;
+  /** Of its lease. */
+  readonly guestName: string | null;
+  readonly guestAddress: string | null;
+  /** For ICMP the echo identifier. */
+  readonly guestPort: number | null;
+  /** Of a Unix socket in the guest. */
+  readonly guestPath: string | null;
+  readonly remoteAddress: string | null;
+  /** 0 for ICMP. */
+  readonly remotePort: number | null;
+  /** Of a Unix socket of the host. */
+  readonly remotePath: string | null;
+  /** Of the remote, as the guest has asked the gateway's DNS for it last. */
+  readonly name: string | null;
+  /** Of a stream through the stack RFC 9293's in lower case, or `connecting`; of others `active`, or the channel's. */
+  readonly state: string;
+  /** Payload. */
+  readonly bytesToHost: number;
+  readonly bytesToGuest: number;
+  /** Null for streams. */
+  readonly packetsToHost: number | null;
+  readonly packetsToGuest: number | null;
+  readonly ageMs: number;
+  readonly idleMs: number;
+  /** Null unless it is TCP through the stack. */
+  readonly tcp: TcpFlowView | null;
+}
+
+export interface TcpFlowView {
+  /** 0 before the first sample. */
+  readonly srttMs: number;
+  readonly cwndBytes: number;
+  readonly retransmits: number;
+  readonly bufferedToHost: number;
+  readonly bufferedToGuest: number;
+}
+
+/** A destination that a guest may not reach. */
+export interface BlockView {
+  readonly guestId: number;
+  readonly guestName: string | null;
+  /** The first Ethernet address that it was heard with. */
+  readonly guestMac: string | null;
+  readonly protocol: 'tcp' | 'udp' | 'icmp';
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /** `link-local`, `metadata`, `loopback`, `own-listener`, ... */
+  readonly why: string;
+}
+
+export interface FlowEvent {
+  readonly kind: 'opened' | 'ended';
+  readonly flow: FlowView;
+  /** Of an end: `finished`, or what else has ended it: `reset-by-guest`, `expired`, `evicted`, a code of the system. */
+  readonly why: string | null;
+}
+
+export interface BlockEvent {
+  readonly kind: 'blocked';
+  readonly block: BlockView;
+}
+
+/** Too many at a time: some before the next are left out. */
+export interface MissedEvents {
+  readonly kind: 'missed';
+  readonly events: number;
+}
+
+export type FlowFeedEvent = FlowEvent | BlockEvent | MissedEvents;
+
+export interface FlowCount {
+  readonly protocol: FlowProtocol;
+  readonly open: number;
+  /** Since the start. */
+  readonly opened: number;
+}
+
+/** The book of flows as the API uses it. */
+export interface FlowsView {
+  /** All of them, a part at a time: the caller lets others have their turn in between. */
+  parts(after: number): Iterable<readonly FlowView[]>;
+  find(id: string): FlowView | undefined;
+  /** End the flow at both ends. @returns false when none has this id */
+  close(id: string): boolean;
+  counts(): readonly FlowCount[];
+  /** @returns what ends it */
+  follow(listener: (event: FlowFeedEvent) => void): () => void;
+}

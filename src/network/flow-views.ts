@@ -1,0 +1,166 @@
+/** The flow book as the control API sees it. */
+import type { Clock } from '../base/time.ts';
+import type {
+  BlockView,
+  FlowCount,
+  FlowFeedEvent,
+  FlowsView,
+  FlowView,
+} from '../control/flow-view.ts';
+import type { Block } from '../proxy/flows/destinations.ts';
+import { FLOW_PROTOCOLS, type FlowRecord } from '../proxy/flows/flow.ts';
+import type { FlowBook } from '../proxy/flows/flow-book.ts';
+import type { FlowEvent } from '../proxy/flows/flow-feed.ts';
+import type { Lease } from '../services/dhcp/lease.ts';
+import type { TcpFlowInfo } from '../stack/flow.ts';
+import type { Guest } from '../stack/guest.ts';
+import { formatMac } from '../wire/mac.ts';
+import { fineMs, wholeMs } from './view-numbers.ts';
+
+const PART = 200;
+
+export interface FlowViewsDeps {
+  readonly book: FlowBook;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly leases: () => readonly Lease[];
+}
+
+type Names = ReadonlyMap<string, string>;
+
+export class FlowViews implements FlowsView {
+  private readonly deps: FlowViewsDeps;
+  /** Read again at most once in a turn, for events. */
+  private names: Names | undefined = undefined;
+
+  constructor(deps: FlowViewsDeps) {
+    this.deps = deps;
+  }
+
+  *parts(after: number): Generator<readonly FlowView[], void> {
+    const { book } = this.deps;
+    const names = this.readNames();
+    for (let last = after; ; ) {
+      const flows = book.after(last, PART);
+      const end = flows.at(-1);
+      if (end === undefined) return;
+      last = end.id;
+      yield flows.map((flow) => this.viewOf(book.record(flow), names));
+    }
+  }
+
+  find(id: string): FlowView | undefined {
+    const flow = this.deps.book.find(numberOf(id));
+    return flow && this.viewOf(this.deps.book.record(flow), this.readNames());
+  }
+
+  close(id: string): boolean {
+    return this.deps.book.close(numberOf(id));
+  }
+
+  counts(): readonly FlowCount[] {
+    const { open, opened } = this.deps.book;
+    return FLOW_PROTOCOLS.map((protocol) => ({
+      protocol,
+      open: open[protocol],
+      opened: opened[protocol],
+    }));
+  }
+
+  follow(listener: (event: FlowFeedEvent) => void): () => void {
+    return this.deps.book.feed.follow((event) => listener(this.eventOf(event)));
+  }
+
+  private eventOf(event: FlowEvent): FlowFeedEvent {
+    switch (event.kind) {
+      case 'opened':
+        return { kind: 'opened', flow: this.viewOf(event.flow, this.namesNow()), why: null };
+      case 'ended':
+        return { kind: 'ended', flow: this.viewOf(event.flow, this.namesNow()), why: event.why };
+      case 'blocked':
+        return { kind: 'blocked', block: this.blockOf(event.block, this.namesNow()) };
+      case 'missed':
+        return event;
+    }
+  }
+
+  private viewOf({ id, protocol, owner, since, name, facts }: FlowRecord, names: Names): FlowView {
+    const { guest, remote, tcp } = facts;
+    const now = this.deps.clock.now();
+    const guestAddress = guest.address?.toString() ?? null;
+    return {
+      id: String(id),
+      protocol,
+      openedBy: facts.openedBy,
+      via: facts.via,
+      service: facts.service ?? null,
+      publication: facts.publication ?? null,
+      guestId: owner === undefined || owner.id === 0 ? null : owner.id,
+      guestName: names.get(guestAddress ?? '') ?? nameOf(owner, names),
+      guestAddress,
+      guestPort: guest.port ?? null,
+      guestPath: guest.path ?? null,
+      remoteAddress: remote.address?.toString() ?? null,
+      remotePort: protocol === 'icmp' ? 0 : (remote.port ?? null),
+      remotePath: remote.path ?? null,
+      name: name ?? null,
+      state: facts.state,
+      bytesToHost: facts.bytesToHost,
+      bytesToGuest: facts.bytesToGuest,
+      packetsToHost: facts.packetsToHost ?? null,
+      packetsToGuest: facts.packetsToGuest ?? null,
+      ageMs: wholeMs(now - since),
+      idleMs: wholeMs(now - Math.max(facts.lastAt, since)),
+      tcp: tcp === undefined ? null : tcpView(tcp),
+    };
+  }
+
+  private blockOf({ owner, protocol, remote, port, why }: Block, names: Names): BlockView {
+    const [mac] = owner.macs;
+    return {
+      guestId: owner.id,
+      guestName: nameOf(owner, names),
+      guestMac: mac === undefined ? null : formatMac(mac),
+      protocol,
+      remoteAddress: remote.toString(),
+      remotePort: port,
+      why,
+    };
+  }
+
+  private namesNow(): Names {
+    if (this.names === undefined) {
+      this.names = this.readNames();
+      setImmediate(() => {
+        this.names = undefined;
+      });
+    }
+    return this.names;
+  }
+
+  /** By address, and by Ethernet address. */
+  private readNames(): Names {
+    const names = new Map<string, string>();
+    for (const { address, mac, hostname } of this.deps.leases()) {
+      if (hostname !== undefined) names.set(address, hostname).set(mac, hostname);
+    }
+    return names;
+  }
+}
+
+function nameOf(owner: Guest | undefined, names: Names): string | null {
+  for (const mac of owner?.macs ?? []) {
+    const name = names.get(formatMac(mac));
+    if (name !== undefined) return name;
+  }
+  return null;
+}
+
+const tcpView = (tcp: TcpFlowInfo): FlowView['tcp'] => ({
+  srttMs: fineMs(tcp.srttMs),
+  cwndBytes: tcp.cwndBytes,
+  retransmits: tcp.retransmits,
+  bufferedToHost: tcp.bufferedToHost,
+  bufferedToGuest: tcp.bufferedToGuest,
+});
+
+const numberOf = (id: string): number => (/^[1-9]\d{0,15}$/.test(id) ? Number(id) : 0);

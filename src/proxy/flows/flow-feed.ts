@@ -1,0 +1,99 @@
+/**
+ * Opens, ends and blocks of flows, for whoever follows them: later than they happen, in a turn of its own, so that a
+ * listener may do what it likes to any flow. Bounded: what is not delivered when the queue is full is counted, and the
+ * listeners know how many they have missed. A listener that throws is reported, and the others go on.
+ */
+import { reportFault } from '../../base/faults.ts';
+import type { Block } from './destinations.ts';
+import type { FlowRecord } from './flow.ts';
+
+export type FlowEvent =
+  | { readonly kind: 'opened'; readonly flow: FlowRecord }
+  | { readonly kind: 'ended'; readonly flow: FlowRecord; readonly why: string }
+  | { readonly kind: 'blocked'; readonly block: Block }
+  /** Some were left out before the next. */
+  | { readonly kind: 'missed'; readonly events: number };
+
+export type FlowListener = (event: FlowEvent) => void;
+
+export const FEED_LIMIT = 8192;
+/** Delivered in one turn of the loop. */
+export const FEED_BATCH = 256;
+
+export class FlowFeed {
+  private readonly limit: number;
+  private readonly listeners = new Set<FlowListener>();
+  private queue: FlowEvent[] = [];
+  private at = 0;
+  private missed = 0;
+  private isScheduled = false;
+
+  constructor(limit: number = FEED_LIMIT) {
+    this.limit = limit;
+  }
+
+  get isFollowed(): boolean {
+    return this.listeners.size > 0;
+  }
+
+  /** @returns what ends it */
+  follow(listener: FlowListener): () => void {
+    const own: FlowListener = (event) => listener(event);
+    this.listeners.add(own);
+    return () => {
+      this.listeners.delete(own);
+      if (!this.isFollowed) this.clear();
+    };
+  }
+
+  add(event: FlowEvent): void {
+    if (!this.isFollowed) return;
+    if (this.queue.length - this.at >= this.limit) {
+      this.missed++;
+      return;
+    }
+    if (this.missed > 0) {
+      this.queue.push({ kind: 'missed', events: this.missed });
+      this.missed = 0;
+    }
+    this.queue.push(event);
+    this.schedule();
+  }
+
+  private schedule(): void {
+    if (this.isScheduled) return;
+    this.isScheduled = true;
+    setImmediate(this.deliver);
+  }
+
+  private readonly deliver = (): void => {
+    this.isScheduled = false;
+    for (let n = 0; n < FEED_BATCH; n++) {
+      const event = this.queue[this.at];
+      if (event === undefined) break;
+      this.at++;
+      for (const listener of this.listeners) call(listener, event);
+    }
+    if (this.at < this.queue.length) {
+      this.schedule();
+      return;
+    }
+    const { missed } = this;
+    this.clear();
+    if (missed > 0) for (const one of this.listeners) call(one, { kind: 'missed', events: missed });
+  };
+
+  private clear(): void {
+    this.queue = [];
+    this.at = 0;
+    this.missed = 0;
+  }
+}
+
+function call(listener: FlowListener, event: FlowEvent): void {
+  try {
+    listener(event);
+  } catch (fault) {
+    reportFault('flow-listener', fault);
+  }
+}

@@ -1,0 +1,95 @@
+/** A flow in the book, and what its owner says about it. */
+import type { Chained } from '../../base/chain.ts';
+import type { IpAddress } from '../../base/ip-address.ts';
+import type { Instant } from '../../base/time.ts';
+import type { TcpFlowInfo } from '../../stack/flow.ts';
+import type { Guest } from '../../stack/guest.ts';
+
+/** `unix`: a stream to or from a Unix socket. */
+export const FLOW_PROTOCOLS = ['tcp', 'udp', 'icmp', 'unix'] as const;
+export type FlowProtocol = (typeof FLOW_PROTOCOLS)[number];
+
+/** What is at hawser's end instead of a socket of the host. */
+export const FLOW_SERVICES = ['dns', 'guest-api', 'mux', 'program'] as const;
+export type FlowService = (typeof FLOW_SERVICES)[number];
+
+export interface FlowEnd {
+  /** Undefined where it is not known, or a Unix socket. */
+  readonly address: IpAddress | undefined;
+  /** Of a ping the identifier. */
+  readonly port: number | undefined;
+  /** Of a Unix socket. */
+  readonly path?: string | undefined;
+}
+
+/** Made on demand: the counters are the owner's own. */
+export interface FlowFacts {
+  readonly guest: FlowEnd;
+  /** Where a flow changes it, the last one. */
+  readonly remote: FlowEnd;
+  readonly openedBy: 'guest' | 'host';
+  /** Through the stack, or through the agent. */
+  readonly via: 'net' | 'mux';
+  readonly service?: FlowService | undefined;
+  /** The id of the publication that it came by. */
+  readonly publication?: string | undefined;
+  readonly state: string;
+  /** Payload. */
+  readonly bytesToHost: number;
+  readonly bytesToGuest: number;
+  /** Undefined for streams. */
+  readonly packetsToHost?: number | undefined;
+  readonly packetsToGuest?: number | undefined;
+  readonly lastAt: Instant;
+  readonly tcp?: TcpFlowInfo | undefined;
+}
+
+/** What a flow belongs to: it opens the flow in the book, and ends it there. */
+export interface FlowSource {
+  describeFlow(): FlowFacts;
+  /** End it at both ends, as a reset does. */
+  endFlow(): void;
+}
+
+/** Only the book writes its fields, but for `source`. */
+export class Flow implements Chained<Flow> {
+  chainNext: Flow | undefined = undefined;
+  chainPrev: Flow | undefined = undefined;
+  /** Unique for the life of the book, of all protocols; later flows have greater ones. */
+  readonly id: number;
+  readonly protocol: FlowProtocol;
+  /** Undefined where it is not known, as behind a multiplexer's socket. */
+  readonly owner: Guest | undefined;
+  readonly since: Instant;
+  /** Replaced when a connect has become a connection. */
+  source: FlowSource;
+  isOpen = true;
+  /** Of the remote, as the guest asked for it before. */
+  readonly name: string | undefined;
+
+  constructor(
+    id: number,
+    protocol: FlowProtocol,
+    owner: Guest | undefined,
+    since: Instant,
+    source: FlowSource,
+    name: string | undefined,
+  ) {
+    this.id = id;
+    this.protocol = protocol;
+    this.owner = owner;
+    this.since = since;
+    this.source = source;
+    this.name = name;
+  }
+}
+
+/** A flow at one moment. */
+export interface FlowRecord {
+  readonly id: number;
+  readonly protocol: FlowProtocol;
+  readonly owner: Guest | undefined;
+  readonly since: Instant;
+  readonly name: string | undefined;
+  readonly facts: FlowFacts;
+}

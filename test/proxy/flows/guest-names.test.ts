@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { GuestNames, KEPT_MS } from '../../../src/proxy/flows/guest-names.ts';
+import { a, queryBytes, replyBytes } from '../../services/dns/dns-wire.ts';
+import { testGuest } from '../../support/test-guest.ts';
+import { ip } from '../recording.ts';
+
+const answer = (name: string, ...addresses: readonly string[]): Uint8Array =>
+  replyBytes(queryBytes(name), { answers: addresses.map((address) => a(name, address, 900)) });
+
+describe('proxy/flows/guest-names', () => {
+  it('the name asked for, of each address, whatever aliases lead there; the last one wins', () => {
+    const names = new GuestNames();
+    const guest = testGuest();
+    const asked = queryBytes('www.example.com');
+    names.learn(
+      0,
+      guest,
+      replyBytes(asked, {
+        answers: [
+          { type: 'CNAME', name: 'www.example.com', data: 'edge.cdn.example' },
+          a('edge.cdn.example', '192.0.2.1'),
+          a('edge.cdn.example', '192.0.2.2'),
+        ],
+        additionals: [a('ns.cdn.example', '192.0.2.3')],
+      }),
+    );
+    assert.equal(names.find(0, guest, ip('192.0.2.1')), 'www.example.com');
+    assert.equal(names.find(0, guest, ip('192.0.2.2')), 'www.example.com');
+    assert.equal(names.find(0, guest, ip('192.0.2.3')), undefined);
+    names.learn(0, guest, answer('other.example', '192.0.2.2'));
+    assert.equal(names.find(0, guest, ip('192.0.2.2')), 'other.example');
+    assert.equal(names.budget.held, 2);
+  });
+
+  it('IPv6 addresses', () => {
+    const names = new GuestNames();
+    const guest = testGuest();
+    const reply = replyBytes(queryBytes('six.example', 'AAAA'), {
+      answers: [{ type: 'AAAA', name: 'six.example', ttl: 9, data: '2001:db8::5' }],
+    });
+    names.learn(0, guest, reply);
+    assert.equal(names.find(0, guest, ip('2001:db8::5')), 'six.example');
+  });
+
+  it('of one guest are not those of another', () => {
+    const names = new GuestNames();
+    const [one, other] = [testGuest(), testGuest()];
+    names.learn(0, one, answer('one.example', '192.0.2.1'));
+    assert.equal(names.find(0, other, ip('192.0.2.1')), undefined);
+  });
+
+  it('for their TTL, and five minutes at least', () => {
+    const names = new GuestNames();
+    const guest = testGuest();
+    names.learn(0, guest, answer('long.example', '192.0.2.1'));
+    const short = { answers: [a('short.example', '192.0.2.2', 1)] };
+    names.learn(0, guest, replyBytes(queryBytes('short.example'), short));
+    assert.equal(names.find(KEPT_MS, guest, ip('192.0.2.2')), 'short.example');
+    assert.equal(names.find(KEPT_MS + 1, guest, ip('192.0.2.2')), undefined);
+    assert.equal(names.find(900_000, guest, ip('192.0.2.1')), 'long.example');
+    assert.equal(names.find(900_001, guest, ip('192.0.2.1')), undefined);
+  });
+
+  it('bounded: a guest that asks without end forgets its own oldest, and none of the others', () => {
+    const names = new GuestNames(100);
+    const [busy, quiet] = [testGuest(), testGuest()];
+    for (let n = 0; n < 10; n++) names.learn(0, quiet, answer('quiet.example', `192.0.2.${n}`));
+    for (let n = 0; n < 5_000; n++) {
+      names.learn(0, busy, answer(`n${n}.example`, `10.0.${n >> 8}.${n & 255}`));
+    }
+    assert.equal(names.budget.held, 100);
+    for (let n = 0; n < 10; n++) {
+      assert.equal(names.find(0, quiet, ip(`192.0.2.${n}`)), 'quiet.example');
+    }
+    assert.equal(names.find(0, busy, ip('10.0.19.135')), 'n4999.example');
+    assert.equal(names.find(0, busy, ip('10.0.0.0')), undefined);
+    names.forget(busy);
+    assert.equal(names.budget.held, 10);
+  });
+
+  it('learns nothing of queries, failures, other types and broken messages', () => {
+    const names = new GuestNames();
+    const guest = testGuest();
+    const asked = queryBytes('x.example');
+    const answers = [a('x.example', '192.0.2.1')];
+    names.learn(0, guest, asked);
+    names.learn(0, guest, replyBytes(asked, { rcode: 3, answers }));
+    names.learn(0, guest, replyBytes(queryBytes('x.example', 'TXT'), { answers }));
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 80 }), fc.nat(60), (noise, cut) => {
+        names.learn(0, guest, noise);
+        names.learn(0, guest, replyBytes(asked, { answers }).subarray(0, Math.min(cut, 30)));
+      }),
+    );
+    assert.equal(names.find(0, guest, ip('192.0.2.1')), undefined);
+  });
+});
