@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { costOf, MIN_BUFFER } from '../../src/base/buffer-pool.ts';
 import type { TcpFlow } from '../../src/stack/flow.ts';
 import { App, established, PLAIN, Script } from '../support/script.ts';
+import { dialFromGuest, makePair, Peer } from '../support/sim-pair.ts';
 
 const MSS = 1460;
 const WINDOW = 65_535;
@@ -29,7 +30,7 @@ describe('stack/tcp memory', () => {
     assert.equal(s.stack.tcp.pool.inUse, 6000 * 2 * costOf(MIN_BUFFER));
     assert.ok(s.stack.tcp.pool.inUse <= 6000 * 1024);
     assert.deepEqual(s.drops(), {});
-  }).timeout(20_000);
+  }).timeout(60_000);
 
   it('every other byte costs a bounded number of pieces', () => {
     const s = established();
@@ -72,6 +73,34 @@ describe('stack/tcp memory', () => {
     assert.equal(s.app.closed, 'finished');
     assert.equal(s.stack.tcp.pool.inUse, 0);
   });
+
+  it('a window with one loss is kept whole, and nothing of it is sent again', () => {
+    const total = 16 << 20;
+    const pair = makePair({ impairments: { delayMs: 10 } });
+    const host = new Peer(0);
+    const guest = new Peer(total);
+    pair.gatewayUpstream.answer = () => host;
+    const { pool } = pair.gateway.tcp;
+    let lost = false;
+    let most = 0;
+    pair.network.filter = (frame, fromGateway) => {
+      most = Math.max(most, pool.inUse);
+      const isDue = !fromGateway && !lost && host.received > total / 2 && frame.length > MSS;
+      lost ||= isDue;
+      return !isDue;
+    };
+    dialFromGuest(pair, 80, guest);
+    assert.ok(pair.network.run(() => host.closed !== undefined, 600_000));
+    assert.ok(lost);
+    assert.deepEqual([host.received, host.corruptAt], [total, -1]);
+    assert.ok(
+      (guest.flow?.describe().retransmits ?? 99) <= 2,
+      'the segment, and no more than a probe',
+    );
+    assert.deepEqual(pair.gateway.drops.snapshot(), {});
+    assert.ok(most >= 256 << 10, `${most} bytes waited for it`);
+    assert.ok(most <= 1 << 20);
+  }).timeout(60_000);
 
   it('500 downloads that the guest does not read hold 128 KiB each', () => {
     const s = new Script();
