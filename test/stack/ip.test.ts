@@ -25,7 +25,7 @@ import {
   udpPacket,
   viewOf,
 } from '../support/frames.ts';
-import { frameOver } from '../support/lend.ts';
+import { frameOver, lend } from '../support/lend.ts';
 import { RecordingWriter, Script } from '../support/script.ts';
 
 const OTHER_MAC = 0x5254_0000_0002;
@@ -225,6 +225,24 @@ describe('stack/fragments', () => {
     const s = new Script();
     for (let i = 0; i < 70; i++) s.frames(cut(l4, 24, { id: i })[0] ?? l4);
     assert.equal(s.drops()['fragment-evicted'], 6);
+  });
+
+  it('of the guest that holds the most: another one’s pieces wait whatever it sends', () => {
+    const s = new Script();
+    const good = s.stack.attach(s.now, 'second', new RecordingWriter());
+    assert.ok(good);
+    const other = { src: GUEST_IP + 1, srcMac: OTHER_MAC };
+    const flood = (n: number): void => {
+      for (let i = 0; i < n; i++) s.frames(cut(l4, 24, { id: i })[0] ?? l4);
+    };
+    flood(100);
+    for (const piece of cut(udpPacket(5, 6, payload, other), 24, { ...other, id: 7 })) {
+      lend(good, s.now, piece);
+      good.onBatchEnd(s.now);
+      flood(100);
+    }
+    assert.equal(s.datagrams.length, 1);
+    assert.equal(s.datagrams[0]?.key[3], GUEST_IP + 1);
   });
 
   it('counts too many pieces', () => {

@@ -108,7 +108,7 @@ export class Ipv4Input {
     packet.neighbor = neighbor;
     const word = ipv4Fragment(view, l3);
     if ((word & (OFFSET_MASK | IPV4_MF)) !== 0) {
-      const whole = this.reassembler.add(now, view, slab.bytes, l3);
+      const whole = this.reassembler.add(now, port.guest, view, slab.bytes, l3);
       if (whole === undefined) return;
       this.deliver(now, port, whole, 0, false);
       return;

@@ -5,8 +5,9 @@
  * -------------------
  * A datagram in pieces is a context: header and payload in one 64 KiB buffer, and the set of byte
  * ranges that have arrived. A fragment that overlaps another, or contradicts its end, kills the
- * context: nothing is delivered that two readers could see differently. Contexts are bounded in
- * number (the oldest gives way) and live for 30 seconds.
+ * context: nothing is delivered that two readers could see differently. Contexts live for 30 seconds, and are bounded in
+ * number: the oldest gives way, of the guest that has the most, so that a guest's datagrams in pieces are whole whatever
+ * others send. Fragments of two guests never meet in one.
  */
 
 import { assert } from '../../base/assert.ts';
@@ -26,6 +27,7 @@ import {
   ipv4Src,
   ipv4TotalLength,
 } from '../../wire/ipv4.ts';
+import type { Guest } from '../guest.ts';
 import { Intervals } from '../tcp/intervals.ts';
 
 const MAX_CONTEXTS = 64;
@@ -42,6 +44,7 @@ export type FragmentDrop =
   | 'fragment-timed-out';
 
 class Context {
+  readonly owner: Guest;
   readonly src: number;
   readonly dst: number;
   readonly id: number;
@@ -51,7 +54,8 @@ class Context {
   /** Payload length, known once the last fragment is here; -1 before. */
   total = -1;
 
-  constructor(src: number, dst: number, id: number, slab: Slab, expiresAt: Instant) {
+  constructor(owner: Guest, src: number, dst: number, id: number, slab: Slab, expiresAt: Instant) {
+    this.owner = owner;
     this.src = src;
     this.dst = dst;
     this.id = id;
@@ -70,6 +74,8 @@ const HEADER_AT = 0;
 export class Reassembler {
   private readonly contexts: Context[] = []; // oldest first
   private readonly spare: Slab[] = [];
+  /** Contexts of each guest, while one is evicted. */
+  private readonly held = new Map<Guest, number>();
   private readonly count: (reason: FragmentDrop) => void;
 
   constructor(count: (reason: FragmentDrop) => void) {
@@ -81,13 +87,19 @@ export class Reassembler {
   }
 
   /**
-   * Take in one fragment, whose header has been checked.
+   * Take in one fragment of `owner`, whose header has been checked.
    *
    * @returns a slab whose start is the whole packet, with a header of 20 bytes that has no fragment
    *   fields set (and no valid checksum), borrowed until the next call; undefined while pieces are
    *   missing
    */
-  add(now: Instant, view: DataView, bytes: Uint8Array, off: number): Slab | undefined {
+  add(
+    now: Instant,
+    owner: Guest,
+    view: DataView,
+    bytes: Uint8Array,
+    off: number,
+  ): Slab | undefined {
     const word = ipv4Fragment(view, off);
     const start = (word & 0x1fff) << 3;
     const headerLen = ipv4HeaderLen(view, off);
@@ -97,7 +109,7 @@ export class Reassembler {
       this.count('fragment-bad-length');
       return undefined;
     }
-    const context = this.contextOf(now, view, off);
+    const context = this.contextOf(now, owner, view, off);
     const at = IPV4_HEADER_LEN + start;
     const piece = bytes.subarray(off + headerLen, off + headerLen + len);
     let fault = this.place(context, start, len, more);
@@ -142,22 +154,41 @@ export class Reassembler {
     }
   }
 
-  private contextOf(now: Instant, view: DataView, off: number): Context {
+  private contextOf(now: Instant, owner: Guest, view: DataView, off: number): Context {
     const src = ipv4Src(view, off);
     const dst = ipv4Dst(view, off);
     const id = (ipv4Identification(view, off) << 8) | ipv4Protocol(view, off);
     for (const context of this.contexts) {
-      if (context.id === id && context.src === src && context.dst === dst) return context;
+      if (
+        context.id === id &&
+        context.src === src &&
+        context.dst === dst &&
+        context.owner === owner
+      ) {
+        return context;
+      }
     }
-    const oldest = this.contexts[0];
-    if (oldest !== undefined && this.contexts.length >= MAX_CONTEXTS) {
-      this.count('fragment-evicted');
-      this.remove(oldest);
-    }
+    if (this.contexts.length >= MAX_CONTEXTS) this.evict();
     const slab = this.spare.pop() ?? makeSlab(IPV4_MAX_LEN);
-    const context = new Context(src, dst, id, slab, now + LIFETIME_MS);
+    const context = new Context(owner, src, dst, id, slab, now + LIFETIME_MS);
     this.contexts.push(context);
     return context;
+  }
+
+  /** The oldest context gives way, of the guest that has the most. */
+  private evict(): void {
+    const { contexts, held } = this;
+    let most: Context | undefined;
+    for (const context of contexts) {
+      const n = (held.get(context.owner) ?? 0) + 1;
+      held.set(context.owner, n);
+      if (most === undefined || n > (held.get(most.owner) ?? 0)) most = context;
+    }
+    held.clear();
+    const oldest = contexts.find(({ owner }) => owner === most?.owner);
+    if (oldest === undefined) return;
+    this.count('fragment-evicted');
+    this.remove(oldest);
   }
 
   private place(
