@@ -7,7 +7,8 @@
  * `begin`, then `more` before each further frame, and reports `end`. When its credit for the turn is used up, or the turn is, it
  * stops in the middle, leaves the rest where it is, reads no more, and waits in a queue. After the event loop has
  * polled, the queue is served by deficit round robin (RFC 3290 §7.1.3): each share in it is given one quantum a round,
- * and what it used beyond that is a debt, which it keeps. So a source that is flooded gets what the others leave, and
+ * and what it used beyond that is a debt, which it keeps. Links of one listener divide a quantum among them, so that
+ * whoever opens more links gets no more. So a source that is flooded gets what the others leave, and
  * one that asks for less than a quantum waits for at most one turn.
  *
  * The currency is time, because nothing else measures a guest that makes us drop, refuse or evict. It is wall time: a
@@ -68,6 +69,8 @@ export class Turns implements TurnLimit {
   private readonly queue: TurnShare[] = [];
   /** To join the queue after the next poll. */
   private readonly polling: TurnShare[] = [];
+  /** How many shares of a group wait, where any do. */
+  private readonly waiting = new Map<string, number>();
   private usedMs = 0;
   private pieceAt: Instant | undefined = undefined;
   private readonly defer: (run: () => void) => unknown;
@@ -78,8 +81,9 @@ export class Turns implements TurnLimit {
     this.defer = deps.defer ?? setImmediate;
   }
 
-  join(work: TurnWork): TurnShare {
-    return new TurnShare(this, work);
+  /** @param group those that share a quantum: the name of their listener */
+  join(work: TurnWork, group = ''): TurnShare {
+    return new TurnShare(this, work, group);
   }
 
   /** A piece of work begins; one is open at a time. */
@@ -114,12 +118,19 @@ export class Turns implements TurnLimit {
   wait(share: TurnShare): void {
     this.postponed++;
     this.queue.push(share);
+    this.waiting.set(share.group, this.waitingOf(share.group) + 1);
     this.schedule();
+  }
+
+  /** @internal for shares */
+  waitingOf(group: string): number {
+    return this.waiting.get(group) ?? 0;
   }
 
   /** @internal for shares */
   waitForPoll(share: TurnShare): void {
     this.polling.push(share);
+    this.waiting.set(share.group, this.waitingOf(share.group) + 1);
     this.schedule();
   }
 
@@ -162,6 +173,9 @@ export class Turns implements TurnLimit {
       return;
     }
     share.isWaiting = false;
+    const others = this.waitingOf(share.group) - 1;
+    if (others > 0) this.waiting.set(share.group, others);
+    else this.waiting.delete(share.group);
     try {
       share.work.onTurn(this.deps.clock.now());
     } catch (fault) {
@@ -176,6 +190,8 @@ export class TurnShare {
   readonly work: TurnWork;
   /** It is in the queue: `onTurn` follows. */
   isWaiting = false;
+  /** @internal */
+  readonly group: string;
   private readonly turns: Turns;
   private creditMs = QUANTUM_MS;
   private serial = -1;
@@ -185,9 +201,10 @@ export class TurnShare {
   /** Frames until the next look. */
   private left = 1;
 
-  constructor(turns: Turns, work: TurnWork) {
+  constructor(turns: Turns, work: TurnWork, group: string) {
     this.turns = turns;
     this.work = work;
+    this.group = group;
   }
 
   /** @returns false when the work must wait: nothing more is to be read, and `onTurn` follows */
@@ -243,7 +260,9 @@ export class TurnShare {
   /** @internal Another quantum. @returns whether it may work */
   refill(): boolean {
     this.serial = this.turns.serial;
-    this.creditMs = Math.min(this.creditMs + QUANTUM_MS, QUANTUM_MS);
+    const sharers = this.turns.waitingOf(this.group) + (this.isWaiting ? 0 : 1);
+    const quantumMs = this.group === '' ? QUANTUM_MS : QUANTUM_MS / sharers;
+    this.creditMs = Math.min(this.creditMs + quantumMs, QUANTUM_MS);
     return this.creditMs > 0;
   }
 

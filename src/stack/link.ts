@@ -41,6 +41,9 @@ export interface FrameReader {
   onLinkDown(now: Instant): void;
 }
 
+/** @param link the name of one of its links: `qemu:/run/x.sock#3` */
+export const listenerOf = (link: string): string => link.split('#', 1)[0] ?? link;
+
 /** Something that accepts links: the stack's Ethernet segment. */
 export interface LinkAcceptor {
   /**

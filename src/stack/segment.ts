@@ -17,7 +17,7 @@ import type { StackDrop } from './drops.ts';
 import { forwardFrame } from './forward.ts';
 import { Frame } from './frame.ts';
 import type { GuestTable } from './guest-table.ts';
-import type { FrameReader, FrameWriter, LinkAcceptor } from './link.ts';
+import { type FrameReader, type FrameWriter, type LinkAcceptor, listenerOf } from './link.ts';
 import { LinkPort, type PortOwner } from './link-port.ts';
 import type { OwnAddresses } from './own-addresses.ts';
 import { Segmentation } from './segmentation.ts';
@@ -78,7 +78,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     now: Instant,
     name: string,
     writer: FrameWriter,
-    listener: string = name.split('#', 1)[0] ?? name,
+    listener: string = listenerOf(name),
   ): FrameReader | undefined {
     if (this.ports.size >= MAX_PORTS) {
       this.drops.add('link-table-full');

@@ -72,7 +72,7 @@ export class FdLink implements OpenLink, FrameWriter, TurnWork {
     this.offload = options.vnetHdrLen > 0;
     this.plain = !this.offload;
     this.context = context;
-    this.share = context.turns.join(this);
+    this.share = context.turns.join(this, options.description);
     this.reader = undefined;
     this.socket = adoptReadable(this.fd, this.received.bytes, (len) => this.onReadable(len));
     this.closed = new Promise((done) => {

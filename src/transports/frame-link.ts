@@ -65,7 +65,7 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
     this.description = description;
     this.writer = writer;
     this.context = context;
-    this.share = context.turns.join(this);
+    this.share = context.turns.join(this, description);
     this.splitter = new StreamFrameSplitter(QEMU_FRAMING, this.stats);
     const { buffer, byteOffset, byteLength } = this.splitter.target;
     this.view = new DataView(buffer, byteOffset, byteLength);

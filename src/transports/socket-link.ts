@@ -6,7 +6,7 @@
  */
 import type { HostStream, HostStreamOwner } from '../native/stream/host-stream.ts';
 import type { TurnShare, TurnWork } from '../proxy/turns.ts';
-import type { FrameReader } from '../stack/link.ts';
+import { type FrameReader, listenerOf } from '../stack/link.ts';
 import type { Framing } from './framing.ts';
 import type { LinkContext } from './link-context.ts';
 import type { LinkStats } from './link-stats.ts';
@@ -29,6 +29,8 @@ export class SocketLink implements HostStreamOwner, TurnWork {
   private readonly splitter: StreamFrameSplitter;
   private readonly writer: StreamWriter;
   private readonly onDown: () => void;
+  /** What the link came by, or the user at its other end. */
+  private readonly listener: string;
   private readonly share: TurnShare;
   /** Read before the stream belonged to the link, and not processed. */
   private early: Uint8Array = NOTHING;
@@ -52,7 +54,9 @@ export class SocketLink implements HostStreamOwner, TurnWork {
     this.stats = stats;
     this.stream = stream;
     this.onDown = onDown;
-    this.share = context.turns.join(this);
+    const { peerUid } = stream;
+    this.listener = peerUid === undefined ? listenerOf(name) : `uid ${peerUid}`;
+    this.share = context.turns.join(this, this.listener);
     this.splitter = new StreamFrameSplitter(framing, stats);
     this.writer = new StreamWriter(stream, framing, stats, () => {
       this.reader?.onWritable(context.clock.now());
@@ -67,9 +71,7 @@ export class SocketLink implements HostStreamOwner, TurnWork {
    */
   start(early: Uint8Array = NOTHING): boolean {
     const { acceptor, clock, log } = this.context;
-    const { peerUid } = this.stream;
-    const listener = peerUid === undefined ? undefined : `uid ${peerUid}`;
-    const reader = acceptor.attach(clock.now(), this.name, this.writer, listener);
+    const reader = acceptor.attach(clock.now(), this.name, this.writer, this.listener);
     if (reader === undefined) {
       this.stats.drops.add('too-many-links');
       log.warn({ link: this.name }, 'guest refused: too many links');

@@ -15,10 +15,10 @@ class Source {
   private readonly frameMs: number;
   private readonly share: TurnShare;
 
-  constructor(loop: TurnLoop, frameMs: number) {
+  constructor(loop: TurnLoop, frameMs: number, listener = '') {
     this.loop = loop;
     this.frameMs = frameMs;
-    this.share = loop.turns.join(this);
+    this.share = loop.turns.join(this, listener);
   }
 
   read(frames: number): void {
@@ -148,5 +148,17 @@ describe('proxy/turns', () => {
     loop.turns.leave();
     loop.poll();
     assert.equal(inner.done, 1);
+  });
+
+  it('gives the links of one listener no more than the only link of another', () => {
+    const loop = new TurnLoop();
+    const many = Array.from({ length: 64 }, () => new Source(loop, 0.05, 'qemu:/many'));
+    const one = new Source(loop, 0.05, 'qemu:/one');
+    for (const link of [...many, one]) link.read(1_000_000);
+    for (let i = 0; i < 3000; i++) loop.poll();
+    const ratio = many.reduce((sum, { spentMs }) => sum + spentMs, 0) / one.spentMs;
+    assert.ok(ratio > 0.8 && ratio < 1.25, `${ratio}`);
+    const spent = many.map(({ spentMs }) => spentMs);
+    assert.ok(Math.max(...spent) < 1.5 * Math.min(...spent), 'and as much to each of them');
   });
 });
