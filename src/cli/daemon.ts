@@ -214,6 +214,9 @@ class Daemon {
       announceReady(options.readyFd, readiness, deps.log, options.exitWithReadyFd);
     }
     this.isReady = true;
+    const missing = deps.sandbox?.view().parts.filter(({ holds }) => !holds) ?? [];
+    if (missing.length > 0)
+      deps.log.info({ missing }, 'this system cannot have all of the sandbox');
     closeEarlyDebugger(deps.log);
     deps.onReady?.(network);
     if (options.readyFd !== undefined && options.exitWithReadyFd) {

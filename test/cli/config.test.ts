@@ -145,6 +145,11 @@ describe('configuration', () => {
     });
   }
 
+  it('survives being handed to the second start of the program', () => {
+    const options = build({ hostIp: '10.1.0.3' }, FULL_YAML);
+    assert.deepEqual(JSON.parse(JSON.stringify(options)), options);
+  });
+
   it('the command line wins over YAML, key by key and list by list', () => {
     const options = build({ mtu: '1400', dns: ['1.1.1.1'] }, 'mtu: 9000\ndns: [9.9.9.9]\nname: x');
     assert.equal(options.mtu, 1_400);

@@ -11,6 +11,9 @@ const DEVICES = ['/dev/null', '/dev/zero', '/dev/random', '/dev/urandom', '/dev/
 /** Variables that name files which Node or OpenSSL read. */
 const FILE_VARIABLES = ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'OPENSSL_CONF', 'NODE_ICU_DATA'];
 
+/** Packages that are loaded from where they are, beside those that they need. */
+const NATIVE = ['koffi', 'node-vsock'];
+
 const LOADER = /\/ld-(linux|musl)[^/]*$/;
 
 /** @param program the folder of the program's own files */
@@ -21,7 +24,7 @@ export function ownFiles(program: string, env: NodeJS.ProcessEnv): FileGrant[] {
     ...KERNEL,
     program,
     ...moduleFolders(program),
-    ...mapped.map((path) => dirname(path)),
+    ...mapped.map((path) => (path.endsWith('.node') ? dirname(dirname(path)) : dirname(path))),
     ...FILE_VARIABLES.flatMap((name) => env[name] ?? []),
     ...filesOfOptions([...process.execArgv, ...(env['NODE_OPTIONS'] ?? '').split(' ')]),
   ];
@@ -52,7 +55,8 @@ function moduleFolders(program: string): string[] {
     folders.push(join(at, 'node_modules'));
     if (dirname(at) === at) break;
   }
-  return folders.flatMap((folder) => [folder, ...realPathOf(join(folder, 'koffi'))]);
+  const links = folders.flatMap((folder) => NATIVE.map((name) => join(folder, name)));
+  return [...folders, ...links.flatMap(realPathOf)];
 }
 
 /** The packages beside a package that is a symbolic link. */

@@ -175,6 +175,19 @@ describeNeeding('a sandboxed daemon', ['linux', 'koffi', 'landlock'], () => {
     assert.deepEqual(readdirSync(place.dir), []);
   });
 
+  it('has a configuration that is larger than a pipe', async () => {
+    const config = place.path('hawser.yaml');
+    const leases = Array.from({ length: 5_000 }, (_, i) => {
+      const [high, low] = [i >> 8, i & 0xff].map((byte) => byte.toString(16).padStart(2, '0'));
+      return `  - 02:00:00:00:${high}:${low}=10.77.${1 + (i >> 8)}.${i & 0xff}\n`;
+    });
+    writeFileSync(config, `subnet: 10.77.0.0/16\nstaticLease:\n${leases.join('')}`);
+    await place.daemon(['--sandbox', 'strict', '--config', config]);
+    const status = place.hawser(['status']);
+    assert.equal((await status.ended).status, 0);
+    assert.match(status.stdout, /10\.77\.0\.0\/16/);
+  });
+
   it('is the process that was started', async () => {
     const daemon = await place.daemon(['--sandbox', 'strict', '--pid-file', place.path('pid')]);
     assert.match(daemon.stderr, new RegExp(`"pid":${daemon.pid},`));
