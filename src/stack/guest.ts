@@ -35,6 +35,8 @@ export class Guest {
   goneAt: Instant = NEVER;
   /** Frames dropped for an address of another guest, or for what may not pass between guests. */
   framesRefused = 0;
+  /** Of its datagrams that are queued for the host's kernel. */
+  queuedBytes = 0;
   /** How long its flows wait for its return, in ms. Set when its link goes. */
   graceMs = 0;
   readonly icmpErrors: Rate = new Rate(ICMP_ERRORS_PER_SECOND);

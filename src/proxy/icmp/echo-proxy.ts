@@ -180,7 +180,7 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
     const slot =
       session.inFlight >= this.options.inFlight || len > MAX_DATA
         ? undefined
-        : pool.take(HEADER_LEN + len, target);
+        : pool.take(HEADER_LEN + len, target, request.owner);
     if (slot === undefined) {
       this.counts.add('echo-in-flight-limit');
       return;

@@ -121,7 +121,7 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
     const slot =
       listener.inFlightBytes + len > this.options.inFlightBytes
         ? undefined
-        : this.deps.pool.take(len, client.peer.target);
+        : this.deps.pool.take(len, client.peer.target, datagram.owner);
     if (slot === undefined) {
       this.counts.add('published-udp-in-flight-limit');
       return true;

@@ -4,7 +4,9 @@
  * recycled afterwards. Two sizes, both pieces of the arena: most datagrams fit the smaller one, and the
  * largest possible one fits 64 KiB.
  *
- * Bounded: `limitBytes` lent at once over all senders, after which `take` refuses.
+ * Bounded: `limitBytes` lent at once over all senders. What is lent cannot be taken back, so an owner may have as much as
+ * is free beside it and no more (Choudhury and Hahne, "Dynamic queue length thresholds"): one alone half of the whole,
+ * two a third each, and however many fill their parts, there is room for one more.
  */
 import { allocate, release } from '../../base/arena.ts';
 import { copyBytes } from '../../base/copy-bytes.ts';
@@ -18,6 +20,12 @@ const SMALL = 4096;
 const LARGE = 65_536;
 const KEEP_SMALL = 256;
 const KEEP_LARGE = 8;
+
+/** Whose datagrams they are: a guest. */
+export interface SlotOwner {
+  /** Written by the pool only. */
+  queuedBytes: number;
+}
 
 /** The sender that passed a slot to Node. */
 export interface SlotSender {
@@ -35,6 +43,8 @@ export class SendSlot {
   len = 0;
   /** Free for the sender. */
   retried = false;
+  /** Set by the pool. */
+  owner: SlotOwner | undefined = undefined;
   /** Used by the outbox: the next of its datagrams. */
   next: SendSlot | undefined = undefined;
   /** Used by the outbox that passed it to Node. */
@@ -65,19 +75,25 @@ export class SendPool {
   private readonly small: SendSlot[] = [];
   private readonly large: SendSlot[] = [];
 
-  constructor(limitBytes: number = 16 << 20) {
+  constructor(limitBytes: number = 32 << 20) {
     this.limitBytes = limitBytes;
   }
 
-  /** @returns a slot of at least `len` bytes, or undefined at the limit */
-  take(len: number, target: HostTarget): SendSlot | undefined {
+  /** @returns a slot of at least `len` bytes, or undefined at the limit, or at the owner's */
+  take(len: number, target: HostTarget, owner?: SlotOwner): SendSlot | undefined {
     const size = len <= SMALL ? SMALL : LARGE;
-    if (this.lentBytes + size > this.limitBytes) return undefined;
+    const free = this.limitBytes - this.lentBytes - size;
+    if (free < 0) return undefined;
+    if (owner !== undefined) {
+      if (owner.queuedBytes > free) return undefined;
+      owner.queuedBytes += size;
+    }
     this.lentBytes += size;
     const slot = (size === SMALL ? this.small : this.large).pop() ?? new SendSlot(size);
     slot.len = len;
     slot.retried = false;
     slot.target = target;
+    slot.owner = owner;
     return slot;
   }
 
@@ -85,6 +101,8 @@ export class SendPool {
     const size = slot.bytes.length;
     this.lentBytes -= size;
     slot.outbox = undefined;
+    if (slot.owner !== undefined) slot.owner.queuedBytes -= size;
+    slot.owner = undefined;
     const isSmall = size === SMALL;
     const list = isSmall ? this.small : this.large;
     if (list.length < (isSmall ? KEEP_SMALL : KEEP_LARGE)) list.push(slot);

@@ -148,7 +148,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
       binding.inFlight >= this.options.inFlight ||
       binding.inFlightBytes + len > this.options.inFlightBytes
         ? undefined
-        : this.deps.pool.take(len, target);
+        : this.deps.pool.take(len, target, datagram.owner);
     if (slot === undefined) {
       this.counts.add('udp-in-flight-limit');
       return;

@@ -29,4 +29,22 @@ describe('proxy/udp/send-pool', () => {
     slot.fill(2, slabOver(outer.subarray(2)), 0, 2);
     assert.deepEqual([...slot.bytes.subarray(0, 4)], [1, 2, 3, 4]);
   });
+
+  it('an owner may have as much as is free beside it, so that there is room for one more', () => {
+    const pool = new SendPool(12 * 4096);
+    const fill = (owner: { queuedBytes: number }): number => {
+      for (let n = 0; ; n++) if (pool.take(1, NO_TARGET, owner) === undefined) return n;
+    };
+    const [one, two, three] = [{ queuedBytes: 0 }, { queuedBytes: 0 }, { queuedBytes: 0 }];
+    assert.deepEqual([fill(one), fill(two), fill(three)], [6, 3, 2]);
+  });
+
+  it('takes off its owner what is given back', () => {
+    const pool = new SendPool();
+    const owner = { queuedBytes: 0 };
+    const slots = [100, 60_000].map((len) => pool.take(len, NO_TARGET, owner) ?? assert.fail());
+    assert.equal(owner.queuedBytes, 4096 + 65_536);
+    for (const slot of slots) pool.give(slot);
+    assert.deepEqual([owner.queuedBytes, pool.lentBytes], [0, 0]);
+  });
 });
