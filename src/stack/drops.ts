@@ -23,6 +23,7 @@ export type StackDrop =
   | 'frame-unknown-type'
   | 'frame-forward-failed'
   | 'frame-bad-offload'
+  | 'frame-storm'
   | 'link-table-full'
   | 'link-listener-full'
   | 'neighbor-table-full'

@@ -15,6 +15,8 @@ const MACS_MAX = 64;
 const ICMP_ERRORS_PER_SECOND = 1000;
 /** RFC 5961 §7. */
 const CHALLENGES_PER_SECOND = 200;
+/** Frames to all other guests, or to one that is not known (storm control). */
+const FLOODED_PER_SECOND = 4000;
 
 /** The link that a guest is behind. */
 export interface GuestLink {
@@ -40,6 +42,7 @@ export class Guest {
   /** How long its flows wait for its return, in ms. Set when its link goes. */
   graceMs = 0;
   readonly icmpErrors: Rate = new Rate(ICMP_ERRORS_PER_SECOND);
+  readonly flooded: Rate = new Rate(FLOODED_PER_SECOND);
   readonly challenges: Rate = new Rate(CHALLENGES_PER_SECOND);
   /** Destinations that it may not reach, by protocol and reason. */
   readonly refusals: Counters<string> = new Counters();

@@ -176,6 +176,10 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
       if (known !== port) this.forward(known, frame);
       return;
     }
+    if (!port.guest.flooded.take(now)) {
+      this.drops.add('frame-storm');
+      return;
+    }
     for (const other of this.ports) if (other !== port) this.forward(other, frame);
   }
 

@@ -67,6 +67,13 @@ class Segment {
     this.second.take();
   }
 
+  /** From the first guest to all others. */
+  broadcast(bytes: Uint8Array): void {
+    bytes.fill(0xff, 0, 6);
+    feed(this.reader, frameOf(bytes));
+    this.second.take();
+  }
+
   /** From the first guest to the second. */
   send(bytes: Uint8Array, work?: Partial<FrameWork>): Uint8Array[] {
     viewOf(bytes).setUint16(0, Math.floor(OTHER_MAC / 0x1_0000_0000));
@@ -328,6 +335,13 @@ describe('stack/forward', () => {
         assert.equal(segment.send(arpFrame(operation, GUEST_MAC, GUEST_IP, address)).length, 1);
       }
     }
+  });
+
+  it('frames to all guests are limited for each guest, and those to one are not', () => {
+    const segment = new Segment();
+    for (let i = 0; i < 5000; i++) segment.broadcast(tcpFrame({ data: body(10) }, to));
+    assert.equal(segment.stack.drops.get('frame-storm'), 1001, 'the ARP of before counts');
+    assert.equal(segment.send(tcpFrame({ data: body(10) }, to)).length, 1);
   });
 
   it('counts what it cannot forward: headers that are not what the link says, a full link', () => {
