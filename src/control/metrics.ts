@@ -47,6 +47,7 @@ export class Metrics {
   private readonly leases: Gauge;
   private readonly ports: Gauge;
   private readonly lag: Gauge;
+  private readonly longestTurn: Gauge;
   private readonly utilization: Gauge;
   private readonly rss: Gauge;
   private readonly heap: Gauge;
@@ -84,6 +85,10 @@ export class Metrics {
     this.leases = gauge('hawser_leases', 'DHCP leases.');
     this.ports = gauge('hawser_published_ports', 'Published ports.');
     this.lag = gauge('hawser_event_loop_lag_seconds', 'One turn of the event loop, at the scrape.');
+    this.longestTurn = gauge(
+      'hawser_turn_seconds_max',
+      "The longest that guests' traffic has kept the event loop in one turn, since the start.",
+    );
     this.utilization = gauge(
       'hawser_event_loop_utilization_ratio',
       'Share of the time since the last scrape that the event loop was busy.',
@@ -117,6 +122,7 @@ export class Metrics {
   }
 
   private collectNetwork(): void {
+    this.longestTurn.set(this.view.info().longestTurnMs / 1_000);
     const traffic = this.view.traffic();
     this.frames.clear();
     this.frames.set({ direction: 'to_host' }, traffic.framesToHost);

@@ -50,6 +50,8 @@ export interface NetworkInfoView {
   readonly separation: 'separate' | 'isolate' | 'trust';
   readonly links: readonly LinkView[];
   /** Upstream resolvers in use, as `address#port`. */
+  /** The longest that guests' traffic has kept the event loop in one turn. */
+  readonly longestTurnMs: number;
   readonly dnsUpstreams: readonly string[];
   readonly dnsSearch: readonly string[];
 }

@@ -118,6 +118,7 @@ export const infoSchema: Schema<InfoAnswer> = once(() =>
     mtu: count,
     separation: z.enum(['separate', 'isolate', 'trust']),
     links: z.array(z.object({ link: text, attachedGuests: count })),
+    longestTurnMs: fineMs,
     dnsUpstreams: z.array(text),
     dnsSearch: z.array(text),
   }),

@@ -19,6 +19,7 @@ import { portView } from '../control/ports/port-view.ts';
 import type { DnsForwarder } from '../proxy/dns/forwarder.ts';
 import type { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import type { PortTable } from '../proxy/ports/port-table.ts';
+import type { Turns } from '../proxy/turns.ts';
 import type { UdpNat } from '../proxy/udp/udp-nat.ts';
 import type { DhcpServer } from '../services/dhcp/server.ts';
 import type { Stack } from '../stack/stack.ts';
@@ -31,6 +32,7 @@ import { guestViews } from './guest-views.ts';
 import type { LimitWatch } from './limit-watch.ts';
 import type { MuxLinks } from './mux-links.ts';
 import type { NativeCalls } from './native-calls.ts';
+import { fineMs } from './view-numbers.ts';
 
 export interface ViewParts {
   readonly options: NetworkConfig;
@@ -46,6 +48,7 @@ export interface ViewParts {
   readonly dhcp: DhcpServer;
   readonly native: NativeCalls;
   readonly limitWatch: LimitWatch;
+  readonly turns: Turns;
   readonly budgets: readonly Budget[];
   readonly groups: Readonly<Record<string, Counters<string>>>;
 }
@@ -85,7 +88,7 @@ export class LiveView implements NetworkView {
   }
 
   info(): NetworkInfoView {
-    const { options, stack, links, dns } = this.parts;
+    const { options, stack, links, dns, turns } = this.parts;
     return {
       subnet: options.subnet,
       gateway: options.gateway,
@@ -97,6 +100,7 @@ export class LiveView implements NetworkView {
         link: description,
         attachedGuests: stats.linksOpen,
       })),
+      longestTurnMs: fineMs(turns.longestMs),
       dnsUpstreams: dns.upstreams.map(({ address, port }) => `${address}#${port}`),
       dnsSearch: options.dns.search ?? dns.search,
     };
@@ -162,10 +166,11 @@ export class LiveView implements NetworkView {
   }
 
   counters(): Readonly<Record<string, Readonly<Record<string, number>>>> {
-    const { stack, groups, links, udp, echo } = this.parts;
+    const { stack, groups, links, udp, echo, turns } = this.parts;
     const { tcp } = stack;
     const counters: Record<string, Readonly<Record<string, number>>> = {
       drops: stack.drops.snapshot(),
+      turns: { postponed: turns.postponed },
       stack: {
         connections: tcp.connectionCount,
         requests: tcp.requestCount,

@@ -212,6 +212,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       dhcp,
       native,
       limitWatch: this.dataPath.limitWatch,
+      turns: this.dataPath.turns,
       budgets: [
         ...Object.values(stack.tcp.budgets),
         this.dataPath.sockets,

@@ -107,6 +107,7 @@ export class FakeNetwork implements DaemonNetwork {
         mtu: 1_500,
         separation: 'separate',
         links: links.map((link) => ({ link, attachedGuests: 1 })),
+        longestTurnMs: 1.5,
         dnsUpstreams: ['9.9.9.9#53'],
         dnsSearch: [],
       }),

@@ -67,6 +67,7 @@ export async function statusCommand(request: InspectRequest): Promise<string> {
     ['status', [health.status, ...health.problems].join('\n')],
     ['instance', `${info.name} (process ${info.pid}, hawser ${info.version})`],
     ['up', formatDuration(info.uptimeMs)],
+    ['longest turn', `${info.longestTurnMs} ms`],
     ['subnet', `${info.subnet}, MTU ${info.mtu}`],
     ['guests', SEPARATION[info.separation]],
     ['gateway', info.gateway],

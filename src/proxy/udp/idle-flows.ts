@@ -59,6 +59,9 @@ class GuestFlows<F extends IdleFlow<F>> {
   }
 }
 
+/** Each closes a socket; where more are due, the next call is at once. */
+const EXPIRED_AT_ONCE = 64;
+
 export abstract class IdleFlows<F extends IdleFlow<F>, C extends string> {
   readonly counts: Counters<C> = new Counters();
   protected readonly table: IdleTable<F>;
@@ -98,7 +101,9 @@ export abstract class IdleFlows<F extends IdleFlow<F>, C extends string> {
   }
 
   onTimeout(now: Instant): void {
-    for (let flow = this.table.expired(now); flow; flow = this.table.expired(now)) {
+    for (let n = 0; n < EXPIRED_AT_ONCE; n++) {
+      const flow = this.table.expired(now);
+      if (flow === undefined) return;
       this.counts.add(this.ends.expired);
       this.drop(flow, 'expired');
     }

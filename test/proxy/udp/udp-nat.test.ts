@@ -305,6 +305,20 @@ for (const [way, batches] of [
       assert.equal(nat.counts.get('udp-expired'), 2);
     });
 
+    it('forgets a bounded number at once, and the rest in calls that are due at once', async () => {
+      const peer = await makePeer();
+      const nat = makeNat();
+      for (let port = 5000; port < 5150; port++) {
+        nat.onDatagram(0, datagram(port, HOST, peer.port, Buffer.from('x')));
+      }
+      nat.onTimeout(30_000);
+      assert.equal(nat.size, 86);
+      assert.equal(nat.nextTimeout(), 30_000);
+      nat.onTimeout(30_000);
+      nat.onTimeout(30_000);
+      assert.equal(nat.size, 0);
+    });
+
     it('a full table evicts the least recently used binding, and new flows go on', async () => {
       const peer = await makePeer();
       const nat = makeNat({ bindings: 3 });
