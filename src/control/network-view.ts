@@ -108,6 +108,8 @@ export interface GuestView {
   readonly bytesToGuest: number;
   /** Dropped for an address of another guest, or for what may not pass between guests. */
   readonly framesRefused: number;
+  /** Flows and datagrams to destinations that are closed to it, by protocol and reason: `tcp-link-local`. */
+  readonly blocked: Readonly<Record<string, number>>;
 }
 
 export interface LeaseView {

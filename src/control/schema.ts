@@ -139,6 +139,7 @@ const guest: Schema<GuestView> = once(() =>
     bytesToHost: count,
     bytesToGuest: count,
     framesRefused: count,
+    blocked: z.record(text, count),
   }),
 );
 export const budgetsSchema: Schema<{ readonly budgets: readonly BudgetView[] }> = once(() =>

@@ -48,6 +48,7 @@ export function guestViews(now: Instant, stack: Stack, leases: readonly Lease[])
     bytesToHost: plainCount(port?.bytesToHost ?? 0),
     bytesToGuest: plainCount(port?.bytesToGuest ?? 0),
     framesRefused: port?.guest.framesRefused ?? 0,
+    blocked: guest?.refusals.snapshot() ?? {},
     shares: guest === undefined ? {} : sharesOf(guest),
   }));
 }

@@ -137,6 +137,7 @@ export class FakeNetwork implements DaemonNetwork {
           bytesToHost: 3,
           bytesToGuest: 4,
           framesRefused: 0,
+          blocked: {},
         },
       ],
       flows: () => this.flows.flows,

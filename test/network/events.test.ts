@@ -61,6 +61,7 @@ describe('network/events', () => {
       bytesToHost: 0,
       bytesToGuest: 0,
       framesRefused: 0,
+      blocked: {},
     });
     let guests = [guest('a', 'x'), guest('b', null)];
     const watch = new GuestWatch(() => ({ guests: () => guests }), emitter);
