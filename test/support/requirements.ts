@@ -42,7 +42,6 @@ export type Requirement =
   | 'ss'
   | 'tc'
   | 'nsenter'
-  | 'setpriv'
   | 'sysctl'
   | 'ethtool'
   | 'ping'
@@ -86,7 +85,6 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   ss: program('ss', 'iproute2'),
   tc: program('tc', 'iproute2'),
   nsenter: program('nsenter', 'util-linux'),
-  setpriv: program('setpriv', 'util-linux'),
   sysctl: program('sysctl', 'procps'),
   ethtool: program('ethtool', 'ethtool'),
   ping: program('ping', 'iputils-ping'),

@@ -25,7 +25,10 @@ export function partsOfLauncher(env: NodeJS.ProcessEnv): PartState[] | undefined
   }));
 }
 
-/** The event loop's own, which the service filter would break: libuv makes none with UV_USE_IO_URING=0. */
+/**
+ * The event loop's own, which the service filter would break. libuv from 1.50 on makes one wherever it can, with
+ * UV_USE_IO_URING=0 too: only a launcher that refuses the system call keeps Node from it.
+ */
 const hasIoUring = (): boolean =>
   readdirSync('/proc/self/fd').some((fd) => {
     try {

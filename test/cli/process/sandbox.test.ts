@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   symlinkSync,
   writeFileSync,
@@ -14,6 +15,7 @@ import { describeNeeding, itNeeding } from '../../support/requirements.ts';
 import { HAWSER, type Program, Workplace } from './hawser.ts';
 import { inside, withInside } from './inside.ts';
 
+const NATIVE = new URL('../../../src/native/sandbox/', import.meta.url).href;
 const CAP_NET_BIND_SERVICE = 1n << 10n;
 
 /** A system call by its number on this machine. */
@@ -269,24 +271,33 @@ describeNeeding('a sandboxed daemon', ['linux', 'koffi', 'landlock'], () => {
     assert.equal(Number(owner), uid);
   });
 
-  itNeeding(
-    'a launcher that has done the first part is taken at its word',
-    ['root', 'setpriv'],
-    async () => {
-      const privileges = ['--no-new-privs', '--inh-caps=-all', '--bounding-set=-all'];
-      const args = ['--reuid=65534', '--regid=65534', '--clear-groups', ...privileges];
-      const run = [process.execPath, HAWSER, 'run', '--sandbox', 'strict', '--log-format', 'json'];
-      execFileSync('chown', ['65534', place.dir]);
-      const env = { HAWSER_SANDBOX_INHERITED: '1', UV_USE_IO_URING: '0' };
-      const daemon = place.start('setpriv', [...args, ...run], { env });
-      await daemon.says(/hawser is ready/);
-      for (const { capabilities, noNewPrivileges, filters } of threadStatuses(daemon.pid)) {
-        assert.equal(capabilities, 0n);
-        assert.ok(noNewPrivileges);
-        assert.equal(filters, 1, 'the second one alone');
-      }
-    },
-  );
+  it('a launcher that has done the first part is taken at its word', async () => {
+    const launcher = place.path('launcher.mjs');
+    writeFileSync(
+      launcher,
+      `const [{ Kernel }, seccomp, { dropCapabilities }, { START_POLICY }, { keepOpen, restart }] =
+        await Promise.all(['kernel', 'seccomp', 'capabilities', 'syscall-policy', 'restart'].map(
+          (name) => import(${JSON.stringify(NATIVE)} + name + '.js')));
+      const kernel = new Kernel();
+      dropCapabilities(kernel);
+      seccomp.forbidNewPrivileges(kernel);
+      seccomp.filterSystemCalls(kernel, START_POLICY, 'this');
+      for (const fd of [0, 1, 2]) keepOpen(kernel, fd);
+      process.argv.splice(1, 1, ${JSON.stringify(HAWSER)});
+      throw restart(kernel, { ...process.env, HAWSER_SANDBOX_INHERITED: '1' });`,
+    );
+    const run = ['run', '--sandbox', 'strict', '--log-format', 'json'];
+    const daemon = place.start(process.execPath, [launcher, ...run]);
+    await daemon.says(/hawser is ready/);
+    const environment = readFileSync(`/proc/${daemon.pid}/environ`, 'latin1');
+    assert.match(environment, /HAWSER_SANDBOX_INHERITED=1/, 'the start of the launcher');
+    assert.doesNotMatch(environment, /HAWSER_SECOND_START/);
+    for (const { capabilities, noNewPrivileges, filters } of threadStatuses(daemon.pid)) {
+      assert.equal(capabilities & ~CAP_NET_BIND_SERVICE, 0n);
+      assert.ok(noNewPrivileges);
+      assert.equal(filters, 2);
+    }
+  });
 
   it('a launcher that claims to have done it, and has not, changes nothing', async () => {
     const daemon = await place.daemon([], { env: { HAWSER_SANDBOX_INHERITED: '1' } });
