@@ -5,6 +5,7 @@
 import { reportFault } from '../base/faults.ts';
 import { NO_BYTES } from '../base/no-bytes.ts';
 import type { Instant } from '../base/time.ts';
+import type { Mac } from '../wire/mac.ts';
 import type { Frame } from './frame.ts';
 import type { Guest } from './guest.ts';
 import type { FrameReader, FrameWriter } from './link.ts';
@@ -35,6 +36,10 @@ export class LinkPort implements FrameReader {
   framesToGuest = 0;
   bytesToGuest: number = NO_BYTES;
   up = true;
+  /** Destination of the last frame to another guest, and the link that it is on as of this epoch of the bindings. */
+  lastDst: Mac = -1;
+  dstEpoch = -1;
+  dstPort: LinkPort | undefined = undefined;
   /** What its guests send from. */
   readonly addresses: LinkAddresses;
   /** Frames were committed since the last flush. */
@@ -93,6 +98,11 @@ export class LinkPort implements FrameReader {
     this.blocked = [];
     this.owner.onPortDown(now, this);
     for (const sender of waiting) sender.onLinkWritable(now); // they wait for the guest's return now
+  }
+
+  forgetDst(): void {
+    this.lastDst = -1;
+    this.dstPort = undefined;
   }
 
   /** Have `sender` called once, when the link drains. It must not wait twice. */

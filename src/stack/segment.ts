@@ -135,7 +135,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
       }
       this.guests.hear(port, src);
     }
-    const fault = rules.sourceFault(now, addresses, frame, src);
+    const fault = rules.sourceFault(now, addresses, frame);
     if (fault !== undefined) {
       this.refuse(port, fault);
       return;
@@ -146,7 +146,14 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
       return;
     }
     const group = isGroupMac(dst);
-    if (this.ports.size > 1) this.switch(now, port, frame, src, group ? -1 : dst);
+    if (this.ports.size > 1 && this.mayPass(now, port, frame, group)) {
+      if (group) this.flood(now, port, frame);
+      else {
+        if (dst !== port.lastDst || port.dstEpoch !== this.bindings.epoch) this.findDst(port, dst);
+        if (port.dstPort === undefined) this.flood(now, port, frame);
+        else if (port.dstPort !== port) this.forward(port.dstPort, frame);
+      }
+    }
     if (group) this.owner.onOwnFrame(now, port, frame);
   }
 
@@ -158,24 +165,30 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     this.ports.delete(port);
     this.portsById.delete(port.id);
     this.bindings.release(now, port.addresses, this.nextId - 1, this.ports.size === 0);
+    for (const other of this.ports) if (other.dstPort === port) other.forgetDst();
     this.owner.onPortDown(now, port);
     this.guests.detach(now, port.guest);
   }
 
-  /** @param dst -1: a group */
-  private switch(now: Instant, port: LinkPort, frame: Frame, src: Mac, dst: Mac): void {
-    const fault = this.rules.mayForward
-      ? this.rules.passageFault(now, port.addresses, frame, src)
-      : 'guest-isolated';
-    if (fault !== undefined) {
-      if (dst >= 0 || this.rules.mayForward) this.refuse(port, fault);
-      return;
+  private mayPass(now: Instant, port: LinkPort, frame: Frame, group: boolean): boolean {
+    const { rules } = this;
+    if (!rules.mayForward) {
+      if (!group) this.refuse(port, 'guest-isolated'); // a frame to a group is for us as well
+      return false;
     }
-    const known = dst < 0 ? undefined : this.portsById.get(this.bindings.linkOf(dst));
-    if (known !== undefined) {
-      if (known !== port) this.forward(known, frame);
-      return;
-    }
+    const fault = rules.passageFault(now, port.addresses, frame);
+    if (fault === undefined) return true;
+    this.refuse(port, fault);
+    return false;
+  }
+
+  private findDst(port: LinkPort, dst: Mac): void {
+    port.lastDst = dst;
+    port.dstEpoch = this.bindings.epoch;
+    port.dstPort = this.portsById.get(this.bindings.linkOf(dst));
+  }
+
+  private flood(now: Instant, port: LinkPort, frame: Frame): void {
     if (!port.guest.flooded.take(now)) {
       this.drops.add('frame-storm');
       return;

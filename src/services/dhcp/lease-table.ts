@@ -328,9 +328,15 @@ export class LeaseTable {
     return byClient ?? byMac;
   }
 
-  /** Whether the record is this client's: the same identifier, and not that of another guest on the segment. */
-  private isOf({ client, mac }: LeaseRecord, identity: ClientIdentity): boolean {
-    return client === identity.client && (mac === identity.mac || !this.segment.isPresent(mac));
+  /**
+   * Whether the record is this client's: the same identifier, and not that of another guest on the segment, nor of one
+   * that is away and whose link another has.
+   */
+  private isOf({ client, mac, link, state }: LeaseRecord, identity: ClientIdentity): boolean {
+    if (client !== identity.client) return false;
+    if (mac === identity.mac) return true;
+    if (this.segment.isPresent(mac)) return false;
+    return state !== 'bound' || link === undefined || link === identity.link;
   }
 
   private owned(identity: ClientIdentity, address: number): LeaseRecord | undefined {

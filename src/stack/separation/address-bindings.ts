@@ -57,9 +57,12 @@ export interface AddressBindingsConfig {
 
 export class AddressBindings {
   leases: LeaseHolders = NO_LEASES;
+  /** Changes when an Ethernet address comes, goes or moves. */
+  epoch = 0;
   /** The address that the next call is about. */
   readonly key: Int32Array = makeKey();
   private readonly config: AddressBindingsConfig;
+  private readonly stations = new Map<Mac, AddressBinding>();
   private readonly table: FlowTable<AddressBinding>;
   private readonly limits: Readonly<Record<AddressKind, number>>;
   private readonly totals: Record<AddressKind, number> = { ethernet: 0, subnet: 0, other: 0 };
@@ -70,11 +73,7 @@ export class AddressBindings {
     this.config = config;
     const subnet = Math.min(config.subnetSize, MAX_BINDINGS);
     this.limits = { ethernet: MAX_BINDINGS, subnet, other: MAX_BINDINGS };
-    this.table = new FlowTable(2 * MAX_BINDINGS + subnet, config.secret);
-  }
-
-  setEthernet(mac: Mac): void {
-    setEthernetKey(this.key, mac);
+    this.table = new FlowTable(MAX_BINDINGS + subnet, config.secret);
   }
 
   setIpv4(word: number): void {
@@ -87,7 +86,7 @@ export class AddressBindings {
 
   /** The number of the link that an Ethernet address was heard on; -1: of none that is up. */
   linkOf(mac: Mac): number {
-    const found = this.find(mac);
+    const found = this.stations.get(mac);
     return found?.holder === undefined ? -1 : found.link;
   }
 
@@ -103,10 +102,10 @@ export class AddressBindings {
    * @returns false when it is another's
    */
   claim(now: Instant, link: LinkAddresses, kind: AddressKind, mac: Mac): boolean {
-    const found = this.table.get(this.key);
+    const found = kind === 'ethernet' ? this.stations.get(mac) : this.table.get(this.key);
     if (found?.holder === link) {
       found.until = NEVER;
-      this.touch(found, mac);
+      found.mac = mac;
       return true;
     }
     if (!this.mayTake(now, link, kind, mac, found)) return false;
@@ -136,6 +135,7 @@ export class AddressBindings {
    */
   release(now: Instant, link: LinkAddresses, youngest: number, isAlone: boolean): void {
     link.forgetLast();
+    this.epoch++;
     for (const kind of ADDRESS_KINDS) {
       const from = link[kind];
       for (let binding = from.first; binding !== undefined; binding = from.first) {
@@ -161,11 +161,6 @@ export class AddressBindings {
     }
   }
 
-  private find(mac: Mac): AddressBinding | undefined {
-    setEthernetKey(this.scratch, mac);
-    return this.table.get(this.scratch);
-  }
-
   private mayTake(
     now: Instant,
     link: LinkAddresses,
@@ -177,8 +172,14 @@ export class AddressBindings {
     const leased = kind === 'subnet' ? this.leases.holderOf(now, this.key[3] ?? 0) : 0;
     if (leased !== 0) return leased === mac || this.linkOf(leased) === link.link;
     if (found === undefined || found.until <= now) return true;
-    if (isAllowed(link.allowed, this.key)) return true;
+    if (this.isListed(link, kind, mac)) return true;
     return found.holder === undefined && this.inherits(link, kind, mac, found);
+  }
+
+  private isListed({ allowed }: LinkAddresses, kind: AddressKind, mac: Mac): boolean {
+    if (allowed.length === 0) return false;
+    if (kind === 'ethernet') setEthernetKey(this.key, mac);
+    return isAllowed(allowed, this.key);
   }
 
   /** Whether `link` is the successor of the one that left the address behind. */
@@ -203,7 +204,7 @@ export class AddressBindings {
   ): boolean {
     let binding = found;
     if (binding === undefined) {
-      binding = this.make(link, kind);
+      binding = this.make(link, kind, mac);
       if (binding === undefined) return false;
     } else {
       if (binding.holder === undefined) {
@@ -214,6 +215,7 @@ export class AddressBindings {
         if (binding.holder !== link) binding.holder.forgetLast();
       }
     }
+    if (kind === 'ethernet') this.epoch++;
     binding.holder = link;
     binding.link = link.link;
     binding.mac = mac;
@@ -223,15 +225,14 @@ export class AddressBindings {
   }
 
   /** A record for the address in `key`, in no chain. */
-  private make(link: LinkAddresses, kind: AddressKind): AddressBinding | undefined {
-    const own = link[kind];
+  private make(link: LinkAddresses, kind: AddressKind, mac: Mac): AddressBinding | undefined {
     let binding: AddressBinding | undefined;
     if (!this.mayHold(link, kind, 0)) {
-      binding = own.first ?? this.gone[kind].first;
+      binding = this.oldest(link, kind);
       if (binding === undefined) return undefined;
       (binding.holder ?? this.gone)[kind].delete(binding);
       this.forget(binding);
-      link.forgetLast();
+      if (kind !== 'ethernet') link.forgetLastIp();
       if (kind === 'subnet') this.config.onForgotten(binding.d);
     }
     binding ??= new AddressBinding(kind);
@@ -240,9 +241,21 @@ export class AddressBindings {
     binding.b = key[1] ?? 0;
     binding.c = key[2] ?? 0;
     binding.d = key[3] ?? 0;
-    this.table.set(key, binding);
+    if (kind === 'ethernet') this.stations.set(mac, binding);
+    else this.table.set(key, binding);
     this.totals[kind]++;
     return binding;
+  }
+
+  /** What gives way to another address of `link`: never the Ethernet address of the frame at hand. */
+  private oldest(link: LinkAddresses, kind: AddressKind): AddressBinding | undefined {
+    const own = link[kind];
+    const { first } = own;
+    if (first === undefined) return this.gone[kind].first;
+    if (kind !== 'ethernet' || first.mac !== link.lastEthernet) return first;
+    own.delete(first);
+    own.add(first);
+    return own.first === first ? undefined : own.first;
   }
 
   /** @param counted how many of the total are to be given up */
@@ -250,22 +263,18 @@ export class AddressBindings {
     return mayHoldMore(holder[kind].size, this.totals[kind] - counted, this.limits[kind]);
   }
 
-  /** The youngest of its link from now on. */
-  private touch(binding: AddressBinding, mac: Mac): void {
-    binding.mac = mac;
-    const chain = binding.holder?.[binding.kind];
-    if (chain === undefined) return;
-    chain.delete(binding);
-    chain.add(binding);
-  }
-
   private forget(binding: AddressBinding): void {
+    this.totals[binding.kind]--;
+    if (binding.kind === 'ethernet') {
+      this.stations.delete(binding.mac);
+      this.epoch++;
+      return;
+    }
     const { scratch } = this;
     scratch[0] = binding.a;
     scratch[1] = binding.b;
     scratch[2] = binding.c;
     scratch[3] = binding.d;
     this.table.delete(scratch);
-    this.totals[binding.kind]--;
   }
 }

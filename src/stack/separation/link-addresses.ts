@@ -62,6 +62,10 @@ export class LinkAddresses {
 
   forgetLast(): void {
     this.lastEthernet = -1;
+    this.forgetLastIp();
+  }
+
+  forgetLastIp(): void {
     this.lastIpv4 = 0;
     this.lastIpv6a = 0;
     this.lastIpv6b = 0;

@@ -26,7 +26,6 @@ import {
   PROTOCOL_UDP,
 } from '../../wire/ipv4.ts';
 import { checkIpv6, IPV6_SRC, Ipv6Chain, type Ipv6Drop, ipv6HopLimit } from '../../wire/ipv6.ts';
-import type { Mac } from '../../wire/mac.ts';
 import {
   ICMPV6_HEADER_LEN,
   icmpv6Type,
@@ -72,7 +71,6 @@ export class Passage {
    * Whether a frame of `link`, whose sources are its own, may go to another guest.
    *
    * @param type of the frame
-   * @param mac its source
    * @returns why not
    */
   fault(
@@ -82,7 +80,6 @@ export class Passage {
     off: number,
     len: number,
     type: number,
-    mac: Mac,
   ): PassageDrop | undefined {
     const l3 = off + ETHERNET_HEADER_LEN;
     const avail = len - ETHERNET_HEADER_LEN;
@@ -90,7 +87,7 @@ export class Passage {
       case ETHERTYPE_IPV4:
         return ipv4Fault(view, l3, avail);
       case ETHERTYPE_IPV6:
-        return this.ipv6Fault(now, link, view, l3, avail, mac);
+        return this.ipv6Fault(now, link, view, l3, avail);
       case ETHERTYPE_ARP:
         return checkArp(view, l3, avail) === undefined ? undefined : 'guest-malformed';
       default:
@@ -104,7 +101,6 @@ export class Passage {
     view: DataView,
     l3: number,
     avail: number,
-    mac: Mac,
   ): PassageDrop | undefined {
     const { chain } = this;
     const fault = checkIpv6(view, l3, avail) ?? chain.walk(view, l3);
@@ -127,7 +123,7 @@ export class Passage {
     if (isFragment) return 'guest-fragmented-ndp'; // RFC 6980 §5
     if (ipv6HopLimit(view, l3) !== NDP_HOP_LIMIT) return 'guest-bad-hop-limit';
     const isProbe = isUnspecified(view, l3 + IPV6_SRC);
-    return this.sources.onNdp(now, link, view, upperOff, upperLen, mac, isProbe);
+    return this.sources.onNdp(now, link, view, upperOff, upperLen, isProbe);
   }
 }
 

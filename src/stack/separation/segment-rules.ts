@@ -37,17 +37,17 @@ export class SegmentRules {
   }
 
   /** Why a frame that {@link ethernetFault} let pass is dropped, before anybody sees it. */
-  sourceFault(now: Instant, link: LinkAddresses, frame: Frame, mac: Mac): SourceDrop | undefined {
+  sourceFault(now: Instant, link: LinkAddresses, frame: Frame): SourceDrop | undefined {
     if (this.mode === 'trust') return undefined;
     const { slab, off, len } = frame;
     const { view } = slab;
     switch (etherType(view, off)) {
       case ETHERTYPE_IPV4:
-        return this.sources.onIpv4(now, link, view, off, len, mac);
+        return this.sources.onIpv4(now, link, view, off, len);
       case ETHERTYPE_ARP:
-        return this.sources.onArp(now, link, view, off, len, mac);
+        return this.sources.onArp(now, link, view, off, len);
       case ETHERTYPE_IPV6:
-        return this.sources.onIpv6(now, link, view, off, len, mac);
+        return this.sources.onIpv6(now, link, view, off, len);
       default:
         return undefined;
     }
@@ -58,13 +58,13 @@ export class SegmentRules {
   }
 
   /** Why a frame that {@link sourceFault} let pass does not go to another guest. */
-  passageFault(now: Instant, link: LinkAddresses, frame: Frame, mac: Mac): PassageDrop | undefined {
+  passageFault(now: Instant, link: LinkAddresses, frame: Frame): PassageDrop | undefined {
     const { slab, off, len } = frame;
     const { view } = slab;
     const type = etherType(view, off);
     return this.mode === 'trust'
       ? this.ownAddressFault(view, off, len, type)
-      : this.passage.fault(now, link, view, off, len, type, mac);
+      : this.passage.fault(now, link, view, off, len, type);
   }
 
   /** Not even a trusted guest announces our addresses to another, which would then send all its traffic there. */

@@ -58,6 +58,7 @@ export type SourceDrop =
   | 'ndp-bad-message'
   | 'ndp-claims-foreign-address';
 
+/** The Ethernet source of the frame at hand is the `lastEthernet` of its link. */
 export class SourceGuard {
   private readonly own: OwnAddresses;
   private readonly bindings: AddressBindings;
@@ -83,7 +84,6 @@ export class SourceGuard {
     view: DataView,
     off: number,
     len: number,
-    mac: Mac,
   ): SourceDrop | undefined {
     const l3 = off + ETHERNET_HEADER_LEN;
     if (len < ETHERNET_HEADER_LEN + IPV4_HEADER_LEN) return undefined; // to be dropped as what it is
@@ -92,7 +92,7 @@ export class SourceGuard {
     if (src === 0) return maySendWithout(view, l3, off + len) ? undefined : 'ipv4-bad-source';
     const fault = this.ipv4Fault(link, src);
     if (fault !== undefined) return fault;
-    if (!this.claimIpv4(now, link, src, mac)) return 'ipv4-source-of-another';
+    if (!this.claimIpv4(now, link, src)) return 'ipv4-source-of-another';
     link.lastIpv4 = src;
     return undefined;
   }
@@ -103,13 +103,12 @@ export class SourceGuard {
     view: DataView,
     off: number,
     len: number,
-    mac: Mac,
   ): SourceDrop | undefined {
     const arp = off + ETHERNET_HEADER_LEN;
     if (checkArp(view, arp, len - ETHERNET_HEADER_LEN) !== undefined) return undefined;
     const { bindings } = this;
     const senderMac = arpSenderMac(view, arp);
-    if (senderMac !== mac && !this.isOfLink(now, link, senderMac)) {
+    if (senderMac !== link.lastEthernet && !this.isOfLink(now, link, senderMac)) {
       return 'arp-claims-foreign-address';
     }
     const sender = arpSenderIp(view, arp);
@@ -117,13 +116,13 @@ export class SourceGuard {
       const target = arpTargetIp(view, arp);
       if (this.ipv4Fault(link, target) !== undefined) return undefined;
       bindings.setIpv4(target);
-      bindings.probe(now, link, this.kindOf(target), mac);
+      bindings.probe(now, link, this.kindOf(target), link.lastEthernet);
       return undefined;
     }
     if (isOwnIpv4(this.own.ipv4, sender)) return 'arp-claims-our-address';
     if (sender === link.lastIpv4) return undefined;
     if (this.ipv4Fault(link, sender) !== undefined) return 'arp-claims-foreign-address';
-    return this.claimIpv4(now, link, sender, mac) ? undefined : 'arp-claims-foreign-address';
+    return this.claimIpv4(now, link, sender) ? undefined : 'arp-claims-foreign-address';
   }
 
   onIpv6(
@@ -132,7 +131,6 @@ export class SourceGuard {
     view: DataView,
     off: number,
     len: number,
-    mac: Mac,
   ): SourceDrop | undefined {
     if (len < IPV6_HEADER_END) return undefined;
     const l3 = off + ETHERNET_HEADER_LEN;
@@ -158,7 +156,7 @@ export class SourceGuard {
     const { bindings } = this;
     bindings.readIpv6(view, at);
     if (!this.isPossibleIpv6(link, a, b, c)) return 'ipv6-bad-source';
-    if (!bindings.claim(now, link, 'other', mac)) return 'ipv6-source-of-another';
+    if (!bindings.claim(now, link, 'other', link.lastEthernet)) return 'ipv6-source-of-another';
     link.lastIpv6a = a;
     link.lastIpv6b = b;
     link.lastIpv6c = c;
@@ -178,7 +176,6 @@ export class SourceGuard {
     view: DataView,
     at: number,
     len: number,
-    mac: Mac,
     isProbe: boolean,
   ): SourceDrop | undefined {
     const type = icmpv6Type(view, at);
@@ -189,7 +186,11 @@ export class SourceGuard {
       const next = nextNdpOption(view, option, end);
       if (next < 0) return 'ndp-bad-message';
       const linkLayer = ndpLinkLayerAddress(view, option);
-      if (linkLayer >= 0 && linkLayer !== mac && !this.isOfLink(now, link, linkLayer)) {
+      if (
+        linkLayer >= 0 &&
+        linkLayer !== link.lastEthernet &&
+        !this.isOfLink(now, link, linkLayer)
+      ) {
         return 'ndp-claims-foreign-address';
       }
       option = next;
@@ -202,16 +203,15 @@ export class SourceGuard {
     const [a, b, c] = [view.getInt32(target), view.getInt32(target + 4), view.getInt32(target + 8)];
     const isPossible = this.isPossibleIpv6(link, a, b, c);
     if (!isAnswer) {
-      if (isPossible) bindings.probe(now, link, 'other', mac);
+      if (isPossible) bindings.probe(now, link, 'other', link.lastEthernet);
       return undefined;
     }
-    return isPossible && bindings.claim(now, link, 'other', mac)
+    return isPossible && bindings.claim(now, link, 'other', link.lastEthernet)
       ? undefined
       : 'ndp-claims-foreign-address';
   }
 
   private claimEthernet(now: Instant, link: LinkAddresses, mac: Mac): boolean {
-    this.bindings.setEthernet(mac);
     return this.bindings.claim(now, link, 'ethernet', mac);
   }
 
@@ -221,9 +221,9 @@ export class SourceGuard {
     return this.claimEthernet(now, link, mac);
   }
 
-  private claimIpv4(now: Instant, link: LinkAddresses, word: number, mac: Mac): boolean {
+  private claimIpv4(now: Instant, link: LinkAddresses, word: number): boolean {
     this.bindings.setIpv4(word);
-    return this.bindings.claim(now, link, this.kindOf(word), mac);
+    return this.bindings.claim(now, link, this.kindOf(word), link.lastEthernet);
   }
 
   /** Why no guest on `link` has this address. */

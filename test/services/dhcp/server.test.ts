@@ -292,6 +292,16 @@ describe('DHCP server: one Ethernet address behind two links', () => {
     ['requested with an identifier', 'request', { wish: ip(2), ...CLONE }],
     ['discovered', 'discover', {}],
   ] as const) {
+    it('the identifier of a guest that is away leads nobody on another link to its lease', () => {
+      const lab = new Lab();
+      assert.equal(lab.join(1, { ...CLONE, link: 1 }), 2);
+      assert.equal(lab.join(3, { ...CLONE, link: 2 }), 3);
+      assert.equal(verdict(lab.send('request', 3, { ...CLONE, link: 2, wish: ip(2) })), 'nak');
+      lab.send('release', 3, { ...CLONE, link: 2, ciaddr: ip(2) });
+      assert.equal(lab.state(2), 'bound');
+      assert.equal(lab.join(5, { ...CLONE, link: 1 }), 2, 'its own link has another card');
+    });
+
     it(`the lease of a guest that is attached is not ${what} by another link`, () => {
       const lab = new Lab();
       lab.join(1);

@@ -521,4 +521,16 @@ describe('stack/separation: limits', () => {
     lab.evil.send(tcpFrame({}, { src: EVIL_IP, srcMac: GOOD_MAC }));
     assert.equal(lab.drops()['ethernet-source-of-another'], 1);
   });
+
+  it('ARP that names ever new Ethernet addresses leaves that of its frames', () => {
+    const lab = new Trial().settle();
+    for (let i = 1; i < 5000; i++) {
+      const frame = arpFrame(2, EVIL_MAC, EVIL_IP + 200, GATEWAY_IP, GATEWAY_MAC);
+      lab.evil.send(withSender(frame, EVIL_MAC + 4 * i));
+    }
+    lab.good.send(tcpFrame({}, { src: GOOD_IP, srcMac: EVIL_MAC }));
+    assert.deepEqual(lab.drops(), { 'ethernet-source-of-another': 1 });
+    lab.evil.send(udpFrame(1, 2, DATA, { src: EVIL_IP, dst: GOOD_IP, dstMac: GOOD_MAC }));
+    assert.equal(lab.good.heard().length, 1);
+  });
 });
