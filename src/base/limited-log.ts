@@ -1,7 +1,8 @@
 /**
  * A log in which a guest can cause any number of lines: of each message the first {@link LINES} in {@link WINDOW_MS}
- * are written, and how many were left out when the next one is.
+ * are written, and how many were left out when the next one is. Of each text, which may be a guest's, so much is written.
  */
+import { cutFields, cutText } from './cut-text.ts';
 import type { Log } from './log.ts';
 import type { Instant } from './time.ts';
 
@@ -58,7 +59,8 @@ export class LimitedLog implements Log {
     window.lines++;
     const { suppressed } = window;
     window.suppressed = 0;
-    this.log[level](suppressed === 0 ? fields : { ...fields, suppressed }, message);
+    const cut = cutFields(fields);
+    this.log[level](suppressed === 0 ? cut : { ...cut, suppressed }, cutText(message));
   }
 
   private windowOf(windows: Windows, message: string): Window {

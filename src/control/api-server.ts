@@ -78,6 +78,7 @@ async function answer<T extends PortTarget>(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<Answer> {
+  if (hosts(request) > 1) throw problem(400, 'The request has two Host headers.'); // RFC 9112 §3.2
   const refused = service.refusal(request);
   if (refused !== undefined) throw refused;
   const { method = '', url = '' } = request;
@@ -94,6 +95,10 @@ async function answer<T extends PortTarget>(
   const connection = held.connectionOf(request.socket, response.shouldKeepAlive);
   return await route.handle({ id, query, body, connection }, service.target(request));
 }
+
+/** Node keeps the first alone. */
+const hosts = ({ rawHeaders }: IncomingMessage): number =>
+  rawHeaders.filter((text, i) => i % 2 === 0 && text.toLowerCase() === 'host').length;
 
 function compatibleApi(path: string): typeof gvproxyForwarder | undefined {
   if (path.startsWith(GVPROXY_PREFIX)) return gvproxyForwarder;

@@ -40,4 +40,21 @@ describe('base/limited-log', () => {
     limited.warn({}, 'message 0');
     assert.equal(lines.length, MESSAGES_MAX + LINES + 1);
   });
+
+  it('cuts what a guest may have said, wherever it is', () => {
+    const long = 'x'.repeat(60_000);
+    const error = new Error(`no such name: ${long}`, { cause: new Error(long) });
+    Reflect.set(error, 'code', 'ENOENT');
+    limited.warn(
+      { path: long, names: [long, 'short'], deep: { a: { b: { c: { d: long } } } } },
+      long,
+    );
+    limited.warn({ err: error, [long]: 1, many: Array.from({ length: 1000 }, () => 1) }, 'failed');
+    for (const line of lines) assert.ok(JSON.stringify(line).length < 4_000);
+    assert.match(JSON.stringify(lines[0]), /"path":"x{256}\.\.\. \(60000 characters\)","names":/);
+    assert.match(JSON.stringify(lines[1]), /"code":"ENOENT"/);
+    const short = { err: new Error('short'), port: 1, names: ['a'] };
+    limited.warn(short, 'short');
+    assert.equal(lines[2]?.[0], short, 'as it is');
+  });
 });

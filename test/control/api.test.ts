@@ -336,6 +336,14 @@ describe('control API', () => {
       /16 KiB/,
     ],
     [
+      'a second Host',
+      'GET /v1/health',
+      ['Host: localhost', 'hOST: evil.example'],
+      '',
+      400,
+      /two Host/,
+    ],
+    [
       'two lengths',
       'POST /v1/shutdown',
       ['Host: localhost', 'Content-Length: 2', 'Content-Length: 3'],
