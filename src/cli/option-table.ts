@@ -209,6 +209,12 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     repeatable: true,
   },
   {
+    key: 'hostAccess',
+    flags: '--no-host-access',
+    description:
+      "close all of the host's own addresses to guests, of both families; --host-ip none closes its loopback alone",
+  },
+  {
     key: 'allowMetadata',
     flags: '--allow-metadata',
     description:

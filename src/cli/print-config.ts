@@ -48,6 +48,7 @@ export function printConfig(options: DaemonConfig): string {
     isolateGuests: separation.isolate,
     trustGuests: separation.trust,
     allowAddress: separation.allowed,
+    hostAccess: options.hostAccess,
     allowMetadata: options.allowMetadata,
     vhostMemory: options.vhostMemory,
     verifyChecksums: options.verifyChecksums,

@@ -25,6 +25,8 @@ export interface NetworkConfig {
   readonly separation: GuestSeparation;
   /** Permission bits of the Unix sockets where guests and agents attach. */
   readonly socketMode: number;
+  /** Guests reach addresses of the host itself; without, `hostIp` is undefined too. */
+  readonly hostAccess: boolean;
   /** Guests reach link-local and metadata addresses. */
   readonly allowMetadata: boolean;
   /** Of machines whose devices are served by vhost-user. */

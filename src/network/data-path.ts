@@ -9,10 +9,12 @@ import type { IpAddress } from '../base/ip-address.ts';
 import type { Log } from '../base/log.ts';
 import type { Budget } from '../base/shares/budget.ts';
 import { type Clock, type Instant, NEVER } from '../base/time.ts';
+import { isAddressOfHost } from '../native/address-of-host.ts';
 import { AddressMap } from '../proxy/address-map.ts';
 import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
 import { Destinations } from '../proxy/flows/destinations.ts';
 import { FlowBook } from '../proxy/flows/flow-book.ts';
+import { HostAddresses } from '../proxy/flows/host-addresses.ts';
 import { type FlushScheduler, ImmediateFlush } from '../proxy/flush-scheduler.ts';
 import { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import { Intakes } from '../proxy/intake.ts';
@@ -106,6 +108,7 @@ export class DataPath {
       isOwnListener: (address, port) => ownListeners.includes(address, port),
       refusals: this.refusals,
       onBlock: (block) => this.book.feed.add({ kind: 'blocked', block }),
+      isClosedHost: config.hostAccess ? undefined : closedHost(clock),
     });
     this.sockets = socketBudget(openFilesLimit(), openFilesNow());
     const upstream = new ProxyUpstream();
@@ -244,4 +247,9 @@ export class DataPath {
     this.turns.leave();
     this.arm();
   };
+}
+
+function closedHost(clock: Clock): (address: string) => boolean {
+  const own = new HostAddresses(isAddressOfHost, clock);
+  return (address) => own.has(address);
 }

@@ -36,7 +36,8 @@ export interface ConfiguredPath {
 export function effectiveConfig(settings: Partial<NetworkSettings>): NetworkConfig {
   const subnet = settings.subnet ?? DEFAULT_SUBNET;
   const network = networkOf(subnet);
-  const hostIp = settings.hostIp ?? lastUsable(network);
+  const hostAccess = settings.hostAccess ?? true;
+  const hostIp = settings.hostIp ?? (hostAccess ? lastUsable(network) : 'none');
   return {
     listen: settings.listen?.map(absoluteLink) ?? [],
     subnet,
@@ -64,6 +65,7 @@ export function effectiveConfig(settings: Partial<NetworkSettings>): NetworkConf
       allowed: settings.allowAddress?.map(absoluteAllowedAddress) ?? [],
     },
     socketMode: settings.socketMode ?? PRIVATE_SOCKET_MODE,
+    hostAccess,
     allowMetadata: settings.allowMetadata ?? false,
     vhostMemory: settings.vhostMemory ?? 'sealed',
     verifyChecksums: settings.verifyChecksums ?? true,
@@ -96,7 +98,7 @@ function absoluteAllowedAddress(text: string): string {
 
 /** @returns contradictions between addresses, publications and static leases */
 export function addressProblems(config: NetworkConfig): OptionProblem[] {
-  const { gateway, hostIp, publish, mux, leases } = config;
+  const { gateway, hostIp, hostAccess, publish, mux, leases } = config;
   const network = networkOf(config.subnet);
   const subnet = formatNetwork(network);
   const isInside = (address: string): boolean => isUsable(network, address);
@@ -105,6 +107,10 @@ export function addressProblems(config: NetworkConfig): OptionProblem[] {
   if (!isInside(gateway)) problems.push({ key: 'gateway', value: gateway, why: inside });
   if (hostIp !== undefined && !isInside(hostIp)) {
     problems.push({ key: 'hostIp', value: hostIp, why: inside });
+  }
+  if (hostIp !== undefined && !hostAccess) {
+    const why = 'must be none, or left out, where guests have no access to the host';
+    problems.push({ key: 'hostIp', value: hostIp, why });
   }
   if (hostIp === gateway) {
     problems.push({ key: 'hostIp', value: hostIp, why: 'must differ from the gateway' });

@@ -62,6 +62,7 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly isolateGuests: boolean | undefined;
   readonly trustGuests: boolean | undefined;
   readonly allowAddress: readonly string[] | undefined;
+  readonly hostAccess: boolean | undefined;
   readonly allowMetadata: boolean | undefined;
   readonly vhostMemory: MachineMemory | undefined;
   readonly verifyChecksums: boolean | undefined;
@@ -92,6 +93,7 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   isolateGuests: yesNo,
   trustGuests: yesNo,
   allowAddress: () => list(textAsIs(parseAllowedAddress)),
+  hostAccess: yesNo,
   allowMetadata: yesNo,
   vhostMemory: () => oneOf(MACHINE_MEMORY),
   verifyChecksums: yesNo,

@@ -67,6 +67,11 @@ export interface NetworkOptions {
    * `0600`, for this user alone.
    */
   readonly socketMode?: number | string | undefined;
+  /**
+   * Whether guests reach the host's own addresses, of both families. `false` closes them altogether, where `hostIp: 'none'`
+   * closes its loopback alone. Default: yes.
+   */
+  readonly hostAccess?: boolean | undefined;
   /** Let guests reach link-local addresses and those where clouds serve metadata to this host. Default: no. */
   readonly allowMetadata?: boolean | undefined;
   /**

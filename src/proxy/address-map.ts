@@ -32,7 +32,8 @@ export type RefusedWhy =
   | 'broadcast'
   | 'reserved'
   | 'subnet'
-  | 'own-listener';
+  | 'own-listener'
+  | 'host';
 
 export type AddressKind = 'host-loopback' | 'gateway' | 'outside' | RefusedWhy;
 

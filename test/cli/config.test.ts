@@ -71,6 +71,7 @@ socketMode: "0660"
 isolateGuests: false
 trustGuests: true
 allowAddress: [qemu:/tmp/vm.sock=10.1.0.99, "tap:hawser0@guest=10.1.0.0/28"]
+hostAccess: false
 allowMetadata: true
 vhostMemory: any
 verifyChecksums: false
@@ -128,6 +129,7 @@ describe('configuration', () => {
         trust: true,
         allowed: ['qemu:/tmp/vm.sock=10.1.0.99', 'tap:hawser0@guest=10.1.0.0/28'],
       },
+      hostAccess: false,
       allowMetadata: true,
       verifyChecksums: false,
       busyPollUs: 50,

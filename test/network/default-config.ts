@@ -16,6 +16,7 @@ export const DEFAULT_NETWORK: NetworkConfig = {
   leases: { file: undefined, static: [] },
   separation: { isolate: false, trust: false, allowed: [] },
   socketMode: 0o600,
+  hostAccess: true,
   allowMetadata: false,
   vhostMemory: 'sealed',
   verifyChecksums: true,

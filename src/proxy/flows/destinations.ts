@@ -4,9 +4,10 @@
  * for all and for its guest, and shown to whoever follows the blocks.
  */
 import type { Counters } from '../../base/counters.ts';
-import { addressFromWords, type IpAddress } from '../../base/ip-address.ts';
+import { addressFromWords, type IpAddress, ipv4 } from '../../base/ip-address.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { AddressMap, RefusedWhy } from '../address-map.ts';
+import { objectionToCarried } from './carried-ipv4.ts';
 
 export type DestinationProtocol = 'tcp' | 'udp' | 'icmp';
 
@@ -39,6 +40,8 @@ export interface DestinationsDeps {
   readonly addresses: AddressMap;
   /** Whether a TCP connection to `address` and `port` would reach hawser itself (API, guest links). */
   readonly isOwnListener: (address: string, port: number) => boolean;
+  /** Whether an address is the host's own, where those are closed to guests; absent where they are open. */
+  readonly isClosedHost?: ((address: string) => boolean) | undefined;
   /** Destinations refused, by protocol and reason. */
   readonly refusals: Counters<string>;
   /** Called for each, but for those of multicasts and broadcasts. */
@@ -46,7 +49,9 @@ export interface DestinationsDeps {
 }
 
 const GATEWAY: Destination = { kind: 'gateway' };
-const ANSWERED: ReadonlySet<RefusedWhy> = new Set(['link-local', 'metadata', 'own-listener']);
+const ANSWERED: ReadonlySet<RefusedWhy> = new Set([
+  ...(['link-local', 'metadata', 'own-listener', 'host'] as const),
+]);
 const QUIET: ReadonlySet<RefusedWhy> = new Set(['multicast', 'broadcast', 'unspecified']);
 
 /** Made once, so that refusing allocates nothing. */
@@ -101,8 +106,12 @@ export class Destinations {
       kind === 'outside'
         ? { kind, address: remote.toString() }
         : { kind, address: remote.family === 4 ? '127.0.0.1' : '::1' };
-    return protocol === 'tcp' && this.deps.isOwnListener(to.address, port)
-      ? this.refuse(owner, protocol, words, at, port, 'own-listener')
+    if (protocol === 'tcp' && this.deps.isOwnListener(to.address, port)) {
+      return this.refuse(owner, protocol, words, at, port, 'own-listener');
+    }
+    const { isClosedHost } = this.deps;
+    return isClosedHost !== undefined && reaches(isClosedHost, remote, to.address)
+      ? this.refuse(owner, protocol, words, at, port, 'host')
       : to;
   }
 
@@ -160,3 +169,14 @@ export class Destinations {
 
 const isLoopback6 = ({ a, b, c, d }: IpAddress): boolean =>
   a === 0 && b === 0 && c === 0 && d === 1;
+
+/** Whether packets to `remote`, by itself or by the IPv4 address that it carries, arrive at the host. */
+function reaches(
+  isHost: (address: string) => boolean,
+  { family, a, b, c, d }: IpAddress,
+  text: string,
+): boolean {
+  if (text === '127.0.0.1' || text === '::1' || isHost(text)) return true;
+  const isHost4 = (word: number): true | undefined => isHost(ipv4(word).toString()) || undefined;
+  return family === 6 && objectionToCarried(a, b, c, d, isHost4) === true;
+}

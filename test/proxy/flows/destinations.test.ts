@@ -137,6 +137,32 @@ describe('proxy/flows/destinations', () => {
     return { refusals, destinations, decide: decideOf(destinations) };
   };
 
+  describe("the host's own addresses, where they are closed", () => {
+    const HOST = ['10.0.0.5', '2001:db8::5', 'fd00::5'];
+    const destinations = new Destinations({
+      addresses: addressMap(six),
+      isOwnListener: own,
+      refusals: new Counters<string>(),
+      isClosedHost: (address) => HOST.includes(address),
+    });
+    const decide = decideOf(destinations);
+    const closed = ['192.168.127.254', 'fd12:3456::fe', ...HOST, '::ffff:10.0.0.5'];
+    const carried = ['64:ff9b::10.0.0.5', '2002:a00:5::1', '2001:db8:1::5efe:10.0.0.5'];
+    for (const address of [...closed, ...carried]) {
+      for (const protocol of ['tcp', 'udp', 'icmp'] as const) {
+        it(`${protocol} to ${address} is refused`, () =>
+          assert.equal(decide(address, protocol), '!host'));
+      }
+    }
+
+    it('all else is as open as before, with the gateway', () => {
+      for (const address of ['10.0.0.6', '2001:db8::6', '64:ff9b::808:808']) {
+        assert.equal(decide(address), address);
+      }
+      assert.equal(decide('192.168.127.1'), 'gateway');
+    });
+  });
+
   for (const [text, to] of TABLE) {
     it(`${text} leads to ${to}`, () => {
       const { decide } = make();
