@@ -48,5 +48,6 @@ export function refusal(request: IncomingMessage, admission: Admission): Problem
     return undefined;
   return problem(401, 'Send "Authorization: Bearer TOKEN" with the token of --api-token-file.', {
     'www-authenticate': 'Bearer realm="hawser"',
+    connection: 'close',
   });
 }

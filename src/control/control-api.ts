@@ -10,6 +10,7 @@ import { createApiServer } from './api-server.ts';
 import type { NetworkView, SandboxView } from './network-view.ts';
 import { hostAccess } from './ports/port-access.ts';
 import { type ApiTarget, METRICS_TYPE, ROUTES } from './routes.ts';
+import { UnprovenConnections } from './unproven-connections.ts';
 import { WaitingRoom } from './waiting-room.ts';
 
 export type ApiAddress =
@@ -63,12 +64,19 @@ export async function serveControlApi(options: ControlApiOptions): Promise<ApiLi
     {
       routes: ROUTES,
       version,
-      refusal: (request) => refusal(request, admission),
+      refusal: (request) => {
+        const refused = refusal(request, admission);
+        if (refused === undefined) unproven?.prove(request.socket);
+        return refused;
+      },
       target: () => target,
     },
     log,
   );
-  const room = new WaitingRoom(server, held);
+  const room = new WaitingRoom(server, {
+    has: (socket) => held.has(socket) || (unproven?.has(socket) ?? false),
+  });
+  const unproven = address.kind === 'tcp' ? new UnprovenConnections(server) : undefined;
   const listener =
     address.kind === 'unix'
       ? await listenUnix(server, address.path)

@@ -18,6 +18,9 @@ export interface WaitingRoomLimits {
 
 export const WAITING_ROOM_LIMITS: WaitingRoomLimits = { served: 64, waiting: 1024, idleMs: 1_000 };
 
+/** Connections that neither take a place nor are closed: those that hold a lease. */
+export type Uncounted = Pick<HeldConnections, 'has'>;
+
 interface Turn {
   idleSince: number;
   request: IncomingMessage | undefined;
@@ -27,7 +30,7 @@ export class WaitingRoom {
   /** Clients that were disconnected because the room was full. */
   turnedAway = 0;
   private readonly limits: WaitingRoomLimits;
-  private readonly held: HeldConnections;
+  private readonly uncounted: Uncounted;
   private readonly admit: (socket: Socket) => void;
   /** By connection, since when it waits for bytes of its client, and the request that it is sending or that is being answered. */
   private readonly served = new Map<Socket, Turn>();
@@ -37,11 +40,11 @@ export class WaitingRoom {
   /** Called before the server's own listeners of connections. */
   constructor(
     server: Server,
-    held: HeldConnections,
+    uncounted: Uncounted,
     limits: WaitingRoomLimits = WAITING_ROOM_LIMITS,
   ) {
     this.limits = limits;
-    this.held = held;
+    this.uncounted = uncounted;
     const listeners = server.listeners('connection');
     this.admit = (socket) => {
       for (const listener of listeners) listener.call(server, socket);
@@ -103,7 +106,7 @@ export class WaitingRoom {
 
   private hasRoom(): boolean {
     let count = 0;
-    for (const socket of this.served.keys()) if (!this.held.has(socket)) count++;
+    for (const socket of this.served.keys()) if (!this.uncounted.has(socket)) count++;
     return count < this.limits.served;
   }
 
@@ -118,7 +121,7 @@ export class WaitingRoom {
     for (const [socket, { idleSince, request }] of this.served) {
       if (wanted === 0) return;
       const isAnswered = request?.complete === true;
-      if (isAnswered || idleSince > before || this.held.has(socket)) continue;
+      if (isAnswered || idleSince > before || this.uncounted.has(socket)) continue;
       socket.destroy();
       wanted--;
     }

@@ -148,7 +148,7 @@ describe('configuration', () => {
   }
 
   it('survives being handed to the second start of the program', () => {
-    const options = build({ hostIp: '10.1.0.3' }, FULL_YAML);
+    const options = build({ hostIp: '10.1.0.3', hostAccess: true }, FULL_YAML);
     assert.deepEqual(JSON.parse(JSON.stringify(options)), options);
   });
 

@@ -71,6 +71,7 @@ describe('control API', () => {
   let network: FakeNetwork;
   let listener: ApiListener;
   let shutdowns: number;
+  const errors: string[] = [];
 
   const serve = (address: ApiAddress): Promise<ApiListener> =>
     serveControlApi({
@@ -79,7 +80,7 @@ describe('control API', () => {
       version: '1.2.3',
       view: network.view,
       ports: network.ports,
-      log: SILENT,
+      log: { ...SILENT, error: (_fields, message) => errors.push(message) },
       onShutdown: () => shutdowns++,
     });
 
@@ -533,6 +534,20 @@ describe('control API', () => {
     assert.equal(shutdowns, 0);
   });
 
+  it('a request that is reset in its body is not an error of ours', async () => {
+    errors.splice(0);
+    for (let i = 0; i < 20; i++) {
+      const socket = connect(path);
+      socket.on('error', () => {});
+      await once(socket, 'connect');
+      socket.write('POST /v1/shutdown HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{');
+      if (i % 2 === 0) await new Promise(setImmediate);
+      socket.destroy();
+    }
+    await isServing();
+    assert.deepEqual(errors, []);
+  });
+
   it('a hundred clients at once are all answered', async () => {
     const clients = Array.from({ length: 100 }, async () => {
       const { status } = await ask('GET /v1/health');
@@ -591,6 +606,43 @@ describe('control API', () => {
       port = Number(tcp.where.split(':').at(-1));
     });
     afterEach(() => tcp.close());
+
+    it('connections without the token do not keep the owner out, however fast they come', async () => {
+      const intruders = new Set<Socket>();
+      const intrude = (): void => {
+        const socket = connect(port, '127.0.0.1');
+        intruders.add(socket);
+        socket.on('error', () => {}); // cut
+        socket.once('close', () => {
+          if (intruders.delete(socket)) setImmediate(intrude);
+        });
+      };
+      for (let i = 0; i < 500; i++) intrude();
+      const client = new ApiClient({ kind: 'tcp', address: '127.0.0.1', port, token: TOKEN });
+      let served = 0;
+      let worst = 0;
+      for (let i = 0; i < 40; i++) {
+        const start = performance.now();
+        const { status } = await client
+          .get('/v1/health', healthSchema)
+          .catch(() => ({ status: '' }));
+        if (status === 'ok') served++;
+        worst = Math.max(worst, performance.now() - start);
+      }
+      assert.ok(served >= 36, `the owner was served ${served} times of 40`);
+      assert.ok(worst < 1_000, `the owner waited ${worst} ms`);
+      const all = [...intruders];
+      intruders.clear();
+      for (const socket of all) socket.destroy();
+    });
+
+    it('a connection whose request comes late, or is refused, is closed', async () => {
+      const late = connect(port, '127.0.0.1');
+      await once(late.resume(), 'close');
+      const refused = connect(port, '127.0.0.1');
+      refused.write('GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      await once(refused.resume(), 'close');
+    });
 
     it('the right token is let in, by our client too', async () => {
       const client = new ApiClient({ kind: 'tcp', address: '127.0.0.1', port, token: TOKEN });
