@@ -317,6 +317,7 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
 
   /** The guest is gone for good: end all that it has, and all that waits for it. */
   endGuest(neighbor: Neighbor): void {
+    if (neighbor.users === 0) return;
     for (const { connections, requests } of [...this.active]) {
       for (const c of connections) if (c.path.neighbor === neighbor) c.close('link-down');
       for (const request of requests) if (request.path.neighbor === neighbor) this.cancel(request);
