@@ -7,7 +7,6 @@
  * Each attack meets a daemon of its own, which has `--patience` seconds to be as before; `--docs` puts the table into `docs/security.md`. As root, on Linux. Status 1 when a bound does not hold.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { setPriority } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { describeMachine } from '../machine.ts';
@@ -16,13 +15,12 @@ import { Lab } from '../rig/lab.ts';
 import { PACKAGE_ROOT } from '../rig/tools.ts';
 import { ATTACKS, type Attack } from './attacks.ts';
 import { type Baseline, type Measured, measureAttack, measureBaseline } from './measure.ts';
+import { goFirst } from './priority.ts';
 import { attackTable, replaceTable } from './report.ts';
 import { Scene } from './scene.ts';
 import { failures } from './verdict.ts';
 
 const DOCUMENT = join(PACKAGE_ROOT, 'docs/security.md');
-const AUTOGROUP = '/proc/self/autogroup';
-const PRIORITY = -20;
 const WHY_CHARS = 400;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
@@ -41,18 +39,6 @@ const { values, positionals } = parseArgs({
 const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
 };
-
-/** Above what else runs on the machine. Where sessions are scheduled as groups, the group's own niceness counts. */
-function goFirst(): () => void {
-  setPriority(PRIORITY);
-  try {
-    const before = /nice (-?\d+)/.exec(readFileSync(AUTOGROUP, 'utf8'))?.[1] ?? '0';
-    writeFileSync(AUTOGROUP, `${PRIORITY}`);
-    return () => writeFileSync(AUTOGROUP, before);
-  } catch {
-    return () => {}; // the kernel has no such groups
-  }
-}
 
 async function inScene<T>(
   descriptors: number | undefined,

@@ -4,6 +4,7 @@
  */
 import { ATTACKS } from '../../bench/hostile/attacks.ts';
 import { measureBaseline, strike, waitUntilBack } from '../../bench/hostile/measure.ts';
+import { goFirst } from '../../bench/hostile/priority.ts';
 import { Scene } from '../../bench/hostile/scene.ts';
 import { backFailures, strikeFailures } from '../../bench/hostile/verdict.ts';
 import { Lab } from '../../bench/rig/lab.ts';
@@ -24,6 +25,7 @@ export interface AttackSoakOptions {
 export async function soakAttacks(
   options: AttackSoakOptions,
 ): Promise<{ readonly failed: number; readonly left: readonly string[] }> {
+  const restore = goFirst();
   const lab = new Lab();
   try {
     const scene = await Scene.open(lab);
@@ -34,6 +36,7 @@ export async function soakAttacks(
     }
   } finally {
     await lab.close();
+    restore();
   }
 }
 
