@@ -7,6 +7,8 @@ import { problem, quoted } from './problem.ts';
 import type { QueryParameter } from './route.ts';
 
 export interface FlowFilter {
+  /** Nothing is left out. */
+  readonly isOpen: boolean;
   /** Whether it may be one of `matches`, as far as a block tells. */
   blocks(block: BlockView): boolean;
   matches(flow: FlowView): boolean;
@@ -70,6 +72,7 @@ export function flowFilter(query: ReadonlyMap<string, string>): FlowFilter {
     return parsed !== undefined && isInside(remote, parsed);
   };
   return {
+    isOpen: FILTER_QUERY.every(({ name: key }) => !query.has(key)),
     matches: (flow) =>
       (protocol === undefined || flow.protocol === protocol) &&
       (publication === undefined || flow.publication === publication) &&

@@ -73,7 +73,10 @@ class FakeFlows implements FlowsView {
   }
 
   counts(): readonly FlowCount[] {
-    return [{ protocol: 'tcp', open: 1, opened: 5 }];
+    return [
+      { protocol: 'tcp', open: 1, opened: 5 },
+      { protocol: 'udp', open: 1, opened: 1 },
+    ];
   }
 
   follow(listener: (event: FlowFeedEvent) => void): () => void {
