@@ -449,8 +449,11 @@ export class Stack
         this.graceEndsAt = Math.min(this.graceEndsAt, endsAt);
         return;
       }
+      if (!this.tcp.endGuest(neighbor)) {
+        this.graceEndsAt = now; // the rest in a later turn
+        return;
+      }
       neighbor.goneAt = NEVER;
-      this.tcp.endGuest(neighbor);
       this.upstream.onGuestGone?.(now, neighbor.guest, neighbor.address);
     });
   }

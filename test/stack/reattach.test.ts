@@ -53,6 +53,29 @@ describe('stack/reattach', () => {
     assert.equal(script.stack.nextTimeout(), Number.POSITIVE_INFINITY);
   });
 
+  it('ends thousands in parts when there is no time, and the last of them before the guest is gone', () => {
+    let hasTime = true;
+    const script = new Script({
+      tcp: { linkDownGraceMs: 5000 },
+      events: { afterWork: () => {}, onLinkCount: () => {}, hasTime: () => hasTime },
+    });
+    script.policy = 'keep';
+    for (let port = 2000; port < 2100; port++) script.in({ flags: 'S', ...PLAIN, sport: port });
+    assert.equal(script.stack.tcp.requestCount, 100);
+    hasTime = false;
+    script.reader.onLinkDown(script.now);
+    let before = 100;
+    script.now += 5000;
+    while (before > 0) {
+      script.stack.onTimeout(script.now);
+      const left: number = script.stack.tcp.requestCount;
+      assert.ok(left < before && before - left <= 16, `${before} -> ${left}`);
+      assert.equal(script.guests.length === 2, left === 0);
+      before = left;
+    }
+    assert.equal(script.stack.nextTimeout(), Number.POSITIVE_INFINITY);
+  });
+
   it('cancels what the guest asked for and was not answered', () => {
     const script = new Script({ tcp: { linkDownGraceMs: 5000 } });
     script.policy = 'keep';

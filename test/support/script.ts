@@ -17,7 +17,7 @@ import type {
 import type { FrameWork } from '../../src/stack/frame.ts';
 import type { Guest } from '../../src/stack/guest.ts';
 import type { FrameReader, FrameWriter } from '../../src/stack/link.ts';
-import { Stack, type StackConfig } from '../../src/stack/stack.ts';
+import { Stack, type StackConfig, type StackEvents } from '../../src/stack/stack.ts';
 import type { TcpConfig } from '../../src/stack/tcp/config.ts';
 import { PROTOCOL_TCP } from '../../src/wire/ipv4.ts';
 import { formatMac } from '../../src/wire/mac.ts';
@@ -133,6 +133,7 @@ export interface ScriptOptions {
   readonly start?: number;
   readonly seed?: number;
   readonly config?: Partial<StackConfig>;
+  readonly events?: StackEvents;
 }
 
 type TcpIn = Partial<Omit<TcpRecord, 'data'>> & {
@@ -178,7 +179,7 @@ export class Script implements Upstream {
       tcp: options.tcp ?? {},
       ...options.config,
     };
-    this.stack = new Stack(config, this.now, seededRandom(options.seed ?? 1), this);
+    this.stack = new Stack(config, this.now, seededRandom(options.seed ?? 1), this, options.events);
     const reader = this.stack.attach(this.now, 'script', this.writer);
     if (reader === undefined) throw new Error('no room for a link');
     this.reader = reader;

@@ -315,13 +315,28 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
     return this.config.congestion === 'cubic' ? new Cubic(mss) : new NewReno(mss);
   }
 
-  /** The guest is gone for good: end all that it has, and all that waits for it. */
-  endGuest(neighbor: Neighbor): void {
-    if (neighbor.users === 0) return;
+  /**
+   * The guest is gone for good: end all that it has, and all that waits for it.
+   *
+   * @returns false when some is left, for lack of time
+   */
+  endGuest(neighbor: Neighbor): boolean {
+    if (neighbor.users === 0) return true;
+    let ended = 0;
+    const isOver = (): boolean => ++ended % SERVED_PER_LOOK === 0 && !this.limit.hasTime();
     for (const { connections, requests } of [...this.active]) {
-      for (const c of connections) if (c.path.neighbor === neighbor) c.close('link-down');
-      for (const request of requests) if (request.path.neighbor === neighbor) this.cancel(request);
+      for (const c of connections) {
+        if (c.path.neighbor !== neighbor) continue;
+        c.close('link-down');
+        if (isOver()) return false;
+      }
+      for (const request of requests) {
+        if (request.path.neighbor !== neighbor) continue;
+        this.cancel(request);
+        if (isOver()) return false;
+      }
     }
+    return true;
   }
 
   enterTimeWait(now: Instant, c: Tcb): void {
