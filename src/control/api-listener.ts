@@ -2,6 +2,7 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { isInherited, listenOnInherited } from '../native/inherited-listeners.ts';
+import { refuseDescriptors } from '../native/refuse-descriptors.ts';
 import { listenOnUnixPath, PRIVATE_SOCKET_MODE } from '../native/unix-listener.ts';
 import { type PlaceTaken, removeStaleSocket } from '../transports/stale-socket.ts';
 import { withPathLock } from './path-lock.ts';
@@ -41,6 +42,7 @@ export async function listenUnix(server: Server, path: string): Promise<ApiListe
       cause: error,
     });
   }
+  refuseDescriptors(server);
   return { where: `unix:${path}`, tcp: undefined, close: () => closeServer(server) };
 }
 

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { isInherited, listenOnInherited } from '../native/inherited-listeners.ts';
+import { refuseDescriptors } from '../native/refuse-descriptors.ts';
 import { KEEPALIVE_DEFAULT_S, keepaliveOptions } from '../native/stream/keepalive-options.ts';
 import { listenOnUnixPath } from '../native/unix-listener.ts';
 import { LinkError, LinkInUseError } from './link-context.ts';
@@ -75,6 +76,7 @@ function listen(server: Server, address: StreamAddress, socketMode: number): Pro
     server.once('listening', () => {
       server.off('error', fail);
       server.on('error', () => {}); // an accept failed; the next one may not
+      if ('path' in address) refuseDescriptors(server);
       done();
     });
     if (!('path' in address)) server.listen({ ...address });

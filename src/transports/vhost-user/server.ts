@@ -7,6 +7,7 @@ import type { Log } from '../../base/log.ts';
 import { makeSlab } from '../../base/slab.ts';
 import { EAGAIN, ETOOMANYREFS } from '../../native/constants.ts';
 import type { FdReceiver, Posix } from '../../native/posix.ts';
+import { acceptDescriptors } from '../../native/refuse-descriptors.ts';
 import { type Watch, watchAccepted } from '../../native/watch.ts';
 import { closeServer, openServer } from '../stream-server.ts';
 import {
@@ -81,6 +82,7 @@ export class VhostUserServer {
     self.server = await openServer({ path: options.path }, options.socketMode, (socket) =>
       self.onSocket(socket),
     );
+    acceptDescriptors(self.server);
     return self;
   }
 
