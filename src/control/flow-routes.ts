@@ -16,7 +16,7 @@ export const FLOW_LIMIT_MAX = 100_000;
 const UNREAD_MAX = 4_096;
 
 interface FlowTarget {
-  readonly view: NetworkView;
+  readonly view: Pick<NetworkView, 'flowBook'>;
 }
 
 /** Of the work on an answer, in one turn: while guests keep the loop busy, each turn that it waits for is as long as theirs. */
@@ -38,7 +38,7 @@ function listFlows({ query }: Call, { view }: FlowTarget): Answer {
 }
 
 async function* listed(
-  { flowBook }: NetworkView,
+  { flowBook }: FlowTarget['view'],
   filter: FlowFilter,
   after: number,
   limit: number,
@@ -53,9 +53,9 @@ async function* listed(
     if (shown.length > 0) yield `${total > 0 ? ',' : ''}${itemsOf(shown)}`;
     last = shown.at(-1)?.id ?? last;
     total += wanted.length;
-    if (total > limit && after === 0 && filter.isOpen) {
-      total = flowBook.counts().reduce((sum, { open }) => sum + open, 0);
-      break; // the others need not be looked at to be counted
+    if (filter.isOpen && total >= limit) {
+      total += flowBook.countAfter(Number(part.at(-1)?.id)); // the others need not be looked at
+      break;
     }
     if (performance.now() - began < TURN_MS) continue;
     await nextTurn();
@@ -69,7 +69,7 @@ const itemsOf = (flows: readonly FlowView[]): string => JSON.stringify(flows).sl
 
 /** First what flows now, then opens, ends and blocks, until the client leaves. */
 async function* followed(
-  { flowBook }: NetworkView,
+  { flowBook }: FlowTarget['view'],
   filter: FlowFilter,
   signal: AbortSignal,
 ): AsyncGenerator<string, void> {
@@ -190,7 +190,7 @@ export const FLOW_ROUTES: readonly Route<FlowTarget>[] = [
     schema: undefined,
     body: undefined,
     handle: ({ id }, { view }) => {
-      if (!view.closeFlow(id)) throw noFlow(id);
+      if (!view.flowBook.close(id)) throw noFlow(id);
       return { status: 204, body: undefined, mediaType: JSON_TYPE };
     },
   },

@@ -99,6 +99,7 @@ export interface FlowCount {
 export interface FlowsView {
   /** All of them, a part at a time: the caller lets others have their turn in between. */
   parts(after: number): Iterable<readonly FlowView[]>;
+  countAfter(id: number): number;
   find(id: string): FlowView | undefined;
   /** End the flow at both ends. @returns false when none has this id */
   close(id: string): boolean;

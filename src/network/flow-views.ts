@@ -17,7 +17,7 @@ import type { Guest } from '../stack/guest.ts';
 import { formatMac } from '../wire/mac.ts';
 import { fineMs, wholeMs } from './view-numbers.ts';
 
-const PART = 200;
+const PART = 100;
 
 export interface FlowViewsDeps {
   readonly book: FlowBook;
@@ -46,6 +46,10 @@ export class FlowViews implements FlowsView {
       last = end.id;
       yield flows.map((flow) => this.viewOf(book.record(flow), names));
     }
+  }
+
+  countAfter(id: number): number {
+    return this.deps.book.countAfter(id);
   }
 
   find(id: string): FlowView | undefined {

@@ -62,6 +62,10 @@ class FakeFlows implements FlowsView {
     for (const flow of this.flows) if (Number(flow.id) > after) yield [flow];
   }
 
+  countAfter(id: number): number {
+    return this.flows.filter((flow) => Number(flow.id) > id).length;
+  }
+
   find(id: string): FlowView | undefined {
     return this.flows.find((flow) => flow.id === id);
   }

@@ -92,6 +92,16 @@ export class FlowBook {
     return found;
   }
 
+  /** How many flows have ids above `id`. */
+  countAfter(id: number): number {
+    let before = 0;
+    for (const flow of this.flows) {
+      if (flow.id > id) break;
+      before++;
+    }
+    return this.flows.size - before;
+  }
+
   record(flow: Flow): FlowRecord {
     const { id, protocol, owner, since } = flow;
     const facts = flow.source.describeFlow();

@@ -107,7 +107,9 @@ describe('proxy/flows/flow-book', () => {
                 if (!model.has(one.id)) assert.equal(book.close(one.id), false);
                 break;
               case 'list': {
-                const expected = [...model.keys()].filter((id) => id > one.after).slice(0, one.n);
+                const above = [...model.keys()].filter((id) => id > one.after);
+                assert.equal(book.countAfter(one.after), above.length);
+                const expected = above.slice(0, one.n);
                 assert.deepEqual(
                   book.after(one.after, one.n).map(({ id }) => id),
                   expected,
