@@ -13,8 +13,8 @@ import type { FlowBook } from '../proxy/flows/flow-book.ts';
 import type { FlowEvent } from '../proxy/flows/flow-feed.ts';
 import type { Lease } from '../services/dhcp/lease.ts';
 import type { TcpFlowInfo } from '../stack/flow.ts';
-import type { Guest } from '../stack/guest.ts';
 import { formatMac } from '../wire/mac.ts';
+import { LeaseNames } from './lease-names.ts';
 import { fineMs, wholeMs } from './view-numbers.ts';
 
 const PART = 100;
@@ -25,12 +25,10 @@ export interface FlowViewsDeps {
   readonly leases: () => readonly Lease[];
 }
 
-type Names = ReadonlyMap<string, string>;
-
 export class FlowViews implements FlowsView {
   private readonly deps: FlowViewsDeps;
   /** Read again at most once in a turn, for events. */
-  private names: Names | undefined = undefined;
+  private names: LeaseNames | undefined = undefined;
 
   constructor(deps: FlowViewsDeps) {
     this.deps = deps;
@@ -87,7 +85,10 @@ export class FlowViews implements FlowsView {
     }
   }
 
-  private viewOf({ id, protocol, owner, since, name, facts }: FlowRecord, names: Names): FlowView {
+  private viewOf(
+    { id, protocol, owner, since, name, facts }: FlowRecord,
+    names: LeaseNames,
+  ): FlowView {
     const { guest, remote, tcp } = facts;
     const now = this.deps.clock.now();
     const guestAddress = guest.address?.toString() ?? null;
@@ -99,7 +100,7 @@ export class FlowViews implements FlowsView {
       service: facts.service ?? null,
       publication: facts.publication ?? null,
       guestId: owner === undefined || owner.id === 0 ? null : owner.id,
-      guestName: names.get(guestAddress ?? '') ?? nameOf(owner, names),
+      guestName: names.at(guestAddress) ?? names.of(owner),
       guestAddress,
       guestPort: guest.port ?? null,
       guestPath: guest.path ?? null,
@@ -118,11 +119,11 @@ export class FlowViews implements FlowsView {
     };
   }
 
-  private blockOf({ owner, protocol, remote, port, why }: Block, names: Names): BlockView {
+  private blockOf({ owner, protocol, remote, port, why }: Block, names: LeaseNames): BlockView {
     const [mac] = owner.macs;
     return {
       guestId: owner.id,
-      guestName: nameOf(owner, names),
+      guestName: names.of(owner),
       guestMac: mac === undefined ? null : formatMac(mac),
       protocol,
       remoteAddress: remote.toString(),
@@ -131,7 +132,7 @@ export class FlowViews implements FlowsView {
     };
   }
 
-  private namesNow(): Names {
+  private namesNow(): LeaseNames {
     if (this.names === undefined) {
       this.names = this.readNames();
       setImmediate(() => {
@@ -141,22 +142,9 @@ export class FlowViews implements FlowsView {
     return this.names;
   }
 
-  /** By address, and by Ethernet address. */
-  private readNames(): Names {
-    const names = new Map<string, string>();
-    for (const { address, mac, hostname } of this.deps.leases()) {
-      if (hostname !== undefined) names.set(address, hostname).set(mac, hostname);
-    }
-    return names;
+  private readNames(): LeaseNames {
+    return new LeaseNames(this.deps.leases());
   }
-}
-
-function nameOf(owner: Guest | undefined, names: Names): string | null {
-  for (const mac of owner?.macs ?? []) {
-    const name = names.get(formatMac(mac));
-    if (name !== undefined) return name;
-  }
-  return null;
 }
 
 const tcpView = (tcp: TcpFlowInfo): FlowView['tcp'] => ({
