@@ -24,7 +24,17 @@ export class AttachedStream implements OpenLink {
     this.closed = new Promise((resolve) => {
       onDown = resolve;
     });
-    this.link = new SocketLink(description, framing, stream, context, this.stats, () => onDown());
+    const ended = (): void => onDown();
+    // The program itself brings it: each is a listener of its own.
+    this.link = new SocketLink(
+      description,
+      framing,
+      stream,
+      context,
+      this.stats,
+      ended,
+      description,
+    );
     if (!this.link.start(received))
       throw new LinkError(`cannot attach ${description}: too many links`);
   }

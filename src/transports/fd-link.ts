@@ -87,7 +87,12 @@ export class FdLink implements OpenLink, FrameWriter, TurnWork {
       this.failure = failureOf(error);
       context.log.error({ link: this.description, error: this.failure }, 'guest link failed');
     });
-    this.reader = context.acceptor.attach(context.clock.now(), this.description, this);
+    this.reader = context.acceptor.attach(
+      context.clock.now(),
+      this.description,
+      this,
+      this.description,
+    );
     if (this.reader === undefined) {
       this.socket.destroy();
       throw new LinkError(`cannot attach ${this.description}: too many links`);

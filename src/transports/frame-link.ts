@@ -72,7 +72,7 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
     this.closed = new Promise((resolve) => {
       this.onDown = resolve;
     });
-    this.reader = context.acceptor.attach(context.clock.now(), description, this);
+    this.reader = context.acceptor.attach(context.clock.now(), description, this, description);
     if (this.reader === undefined) {
       this.release();
       throw new LinkError(`cannot attach ${description}: too many links`);

@@ -54,7 +54,10 @@ export class QemuListener implements OpenLink {
     const onDown = (): void => {
       this.links.delete(link);
     };
-    const link = new SocketLink(name, QEMU_FRAMING, stream, this.context, this.stats, onDown);
+    const { peerUid } = stream;
+    const listener = peerUid === undefined ? this.description : `uid ${peerUid}`;
+    const { context, stats } = this;
+    const link = new SocketLink(name, QEMU_FRAMING, stream, context, stats, onDown, listener);
     if (link.start()) this.links.add(link);
   }
 }

@@ -40,6 +40,7 @@ export class SocketLink implements HostStreamOwner, TurnWork {
   /**
    * @param name for logs and the API: `qemu:/run/x.sock#3`
    * @param onDown the link has ended; not called when {@link start} returns false
+   * @param listener whose links share one part of every budget, and are bounded together; see `LinkAcceptor`
    */
   constructor(
     name: string,
@@ -48,14 +49,14 @@ export class SocketLink implements HostStreamOwner, TurnWork {
     context: LinkContext,
     stats: LinkStats,
     onDown: () => void,
+    listener: string = listenerOf(name),
   ) {
     this.name = name;
     this.context = context;
     this.stats = stats;
     this.stream = stream;
     this.onDown = onDown;
-    const { peerUid } = stream;
-    this.listener = peerUid === undefined ? listenerOf(name) : `uid ${peerUid}`;
+    this.listener = listener;
     this.share = context.turns.join(this, this.listener);
     this.splitter = new StreamFrameSplitter(framing, stats);
     this.writer = new StreamWriter(stream, framing, stats, () => {
