@@ -122,14 +122,19 @@ export async function measureAttack(
   };
 }
 
-/**
- * @param idle before the first attack
- * @param served seconds of the good guest's traffic since then: its own sockets are no rest of an attack
- */
+export interface Patience {
+  /** Seconds of the good guest's traffic since `idle`: its own sockets are no rest of an attack. */
+  readonly served: number;
+  readonly endedAgoMs: number;
+  readonly patienceMs: number;
+  readonly aboveMb?: number;
+}
+
+/** @param idle before the first attack */
 export async function waitUntilBack(
   watch: DaemonWatch,
   idle: Held,
-  { served, endedAgoMs, patienceMs }: { served: number; endedAgoMs: number; patienceMs: number },
+  { served, endedAgoMs, patienceMs, aboveMb = BACK_MB }: Patience,
 ): Promise<Back> {
   const descriptorsMost = idle.descriptors + BACK_DESCRIPTORS + Math.ceil(served * OWN_A_SECOND);
   const ended = performance.now() - endedAgoMs;
@@ -138,7 +143,7 @@ export async function waitUntilBack(
   for (;;) {
     const { rssMb, descriptors } = watch.current();
     const seconds = (performance.now() - ended) / 1000;
-    if (rssMb <= idle.rssMb + BACK_MB) rssBackS ??= seconds;
+    if (rssMb <= idle.rssMb + aboveMb) rssBackS ??= seconds;
     if (descriptors <= descriptorsMost) descriptorsBackS ??= seconds;
     const isBack = rssBackS !== undefined && descriptorsBackS !== undefined;
     if (isBack || seconds * 1000 >= patienceMs || !watch.isRunning) {

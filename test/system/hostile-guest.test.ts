@@ -18,11 +18,13 @@ import { Lab } from '../../bench/rig/lab.ts';
 import { LAB, systemSuite } from '../support/requirements.ts';
 
 /**
- * Of 75 requests the 99th percentile is the slowest but one, on CPUs that are shared: it may be slower than where figures are
- * made. What is CPU time is not.
+ * Of 60 requests the 99th percentile is the slowest but one, on CPUs that are shared: it may be slower than where figures are
+ * made. CPU time is as well, by what others do to the caches.
  */
-const SHARED: Bounds = { ...BOUNDS, p99Ms: 150, p99Factor: 50, turnMs: 30, apiP99Ms: 200 };
-const TIMES = { attackMs: 1_500, clearMs: 200, afterMs: 600 };
+const SHARED: Bounds = { ...BOUNDS, p99Ms: 250, p99Factor: 250, turnMs: 40, apiP99Ms: 300 };
+/** A heap that has seen all attacks. */
+const ABOVE_MB = 160;
+const TIMES = { attackMs: 1_200, clearMs: 200, afterMs: 500 };
 const GRACE_S = 5;
 const BACK_MS = 30_000;
 /** The least that one of the attacks asks for. */
@@ -65,7 +67,7 @@ systemSuite('a good guest beside a hostile one', [...LAB, 'gcc'], function () {
   it('leaves no memory and no descriptor behind when the attackers have left', async () => {
     await scene.steady.stop();
     const served = (performance.now() - began) / 1000;
-    const times = { served, endedAgoMs: 0, patienceMs: BACK_MS };
+    const times = { served, endedAgoMs: 0, patienceMs: BACK_MS, aboveMb: ABOVE_MB };
     assert.deepEqual(backFailures(await waitUntilBack(scene.watch, idle, times), idle), []);
   });
 });
