@@ -300,20 +300,21 @@ static void open_links(uint32_t first, int sink) {
   }
 }
 // Announce ourselves, and learn where the gateway and the victim are.
+static int is_known(const uint8_t *mac) { return (mac[0] | mac[1] | mac[5]) != 0; }
 static void greet(void) {
-  for (unsigned i = 0; i < links; i++) {
-    struct link *l = link_of[i];
-    if (l->fd < 0) continue;
-    arp(l, 1, BROADCAST, l->ip, gateway_ip);
-    if (victim_ip) arp(l, 1, BROADCAST, l->ip, victim_ip);
-    give(l);
-  }
-  double until = now_s() + 2;
-  while (now_s() < until && (!(gateway_mac[0] | gateway_mac[5]) || (victim_ip && !(victim_mac[0] | victim_mac[5])))) {
+  double until = now_s() + 3;
+  while (now_s() < until && (!is_known(gateway_mac) || (victim_ip && !is_known(victim_mac)))) {
+    for (unsigned i = 0; i < links; i++) {
+      struct link *l = link_of[i];
+      if (l->fd < 0) continue;
+      arp(l, 1, BROADCAST, l->ip, gateway_ip);
+      if (victim_ip) arp(l, 1, BROADCAST, l->ip, victim_ip);
+      give(l);
+    }
     struct pollfd p = {link_of[0]->fd, POLLIN, 0};
-    if (poll(&p, 1, 50) > 0 && !take(link_of[0])) die("the daemon hung up");
+    if (poll(&p, 1, 200) > 0 && !take(link_of[0])) die("the daemon hung up");
   }
-  if (!(gateway_mac[0] | gateway_mac[5])) { fprintf(stderr, "attacker: no answer from the gateway\n"); exit(1); }
+  if (!is_known(gateway_mac)) { fprintf(stderr, "attacker: no answer from the gateway\n"); exit(1); }
 }
 static void run(void) {
   struct pollfd p[MAX_LINKS];
