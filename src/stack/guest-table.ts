@@ -29,6 +29,7 @@ export class GuestTable {
   private readonly away = new Set<Guest>();
   private readonly awayByMac = new Map<Mac, Guest>();
   private readonly listeners = new Map<string, Listener>();
+  private readonly users = new Map<number, Owner>();
   private readonly listenerOf = new WeakMap<Guest, Listener>();
   private nextId = 1;
 
@@ -43,12 +44,13 @@ export class GuestTable {
   }
 
   /**
-   * Whoever came by `listener`; it may prove to be one that was here before, see {@link hear}.
+   * Whoever came by the listener `name`; it may prove to be one that was here before, see {@link hear}.
    *
+   * @param uid the user at its other end: of several listeners of one user, each has a part of the user's share
    * @returns undefined when the listener has too many links, or they come too fast
    */
-  attach(now: Instant, name: string): Guest | undefined {
-    const listener = this.listenerNamed(name);
+  attach(now: Instant, name: string, uid?: number): Guest | undefined {
+    const listener = this.listenerNamed(name, uid);
     if (listener.attached.size >= LINKS_MAX || !listener.rate.take(now)) return undefined;
     const guest = new Guest(this.nextId, new Owner(`guest ${this.nextId}`, listener.owner), now);
     this.nextId++;
@@ -108,20 +110,29 @@ export class GuestTable {
     return listener;
   }
 
-  private listenerNamed(name: string): Listener {
-    const known = this.listeners.get(name);
+  private listenerNamed(name: string, uid: number | undefined): Listener {
+    const key = uid === undefined ? name : `${uid} ${name}`;
+    const known = this.listeners.get(key);
     if (known !== undefined) return known;
     if (this.listeners.size >= LISTENERS_MAX) this.forgetListener();
-    const owner = new Owner(name);
+    const owner = new Owner(name, uid === undefined ? undefined : this.user(uid));
     const listener = { owner, attached: new Set<Guest>(), rate: new Rate(LINKS_PER_SECOND) };
-    this.listeners.set(name, listener);
+    this.listeners.set(key, listener);
     return listener;
   }
 
+  private user(uid: number): Owner {
+    const known = this.users.get(uid);
+    if (known !== undefined) return known;
+    const owner = new Owner(`uid ${uid}`);
+    this.users.set(uid, owner);
+    return owner;
+  }
+
   private forgetListener(): void {
-    for (const [name, { attached, owner }] of this.listeners) {
+    for (const [key, { attached, owner }] of this.listeners) {
       if (attached.size > 0 || owner.holds) continue;
-      this.listeners.delete(name);
+      this.listeners.delete(key);
       return;
     }
   }

@@ -48,8 +48,9 @@ export const listenerOf = (link: string): string => link.split('#', 1)[0] ?? lin
 export interface LinkAcceptor {
   /**
    * @param name for logs and the API, e.g. `qemu:/run/x.sock#3`
-   * @param listener what the link came by, or the user at its other end: all links of one share its part of
-   *   every budget, and are bounded in number and rate. By default the name up to `#`
+   * @param listener what the link came by: all links of one share its part of every budget, and are bounded in
+   *   number and rate. By default the name up to `#`
+   * @param uid the user at its other end: all listeners that one user's links came by share the user's part
    * @returns the reader to feed, or undefined when there are too many links
    */
   attach(
@@ -57,6 +58,7 @@ export interface LinkAcceptor {
     name: string,
     writer: FrameWriter,
     listener?: string,
+    uid?: number,
   ): FrameReader | undefined;
 }
 

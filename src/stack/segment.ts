@@ -79,12 +79,13 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     name: string,
     writer: FrameWriter,
     listener: string = listenerOf(name),
+    uid?: number,
   ): FrameReader | undefined {
     if (this.ports.size >= MAX_PORTS) {
       this.drops.add('link-table-full');
       return undefined;
     }
-    const guest = this.guests.attach(now, listener);
+    const guest = this.guests.attach(now, listener, uid);
     if (guest === undefined) {
       this.drops.add('link-listener-full');
       return undefined;

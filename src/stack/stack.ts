@@ -207,8 +207,9 @@ export class Stack
     name: string,
     writer: FrameWriter,
     listener?: string,
+    uid?: number,
   ): FrameReader | undefined {
-    return this.segment.attach(now, name, writer, listener);
+    return this.segment.attach(now, name, writer, listener, uid);
   }
 
   /** Have `service` called for datagrams to `port` of the gateway. */

@@ -54,10 +54,8 @@ export class QemuListener implements OpenLink {
     const onDown = (): void => {
       this.links.delete(link);
     };
-    const { peerUid } = stream;
-    const listener = peerUid === undefined ? this.description : `uid ${peerUid}`;
     const { context, stats } = this;
-    const link = new SocketLink(name, QEMU_FRAMING, stream, context, stats, onDown, listener);
+    const link = new SocketLink(name, QEMU_FRAMING, stream, context, stats, onDown);
     if (link.start()) this.links.add(link);
   }
 }

@@ -72,7 +72,13 @@ export class SocketLink implements HostStreamOwner, TurnWork {
    */
   start(early: Uint8Array = NOTHING): boolean {
     const { acceptor, clock, log } = this.context;
-    const reader = acceptor.attach(clock.now(), this.name, this.writer, this.listener);
+    const reader = acceptor.attach(
+      clock.now(),
+      this.name,
+      this.writer,
+      this.listener,
+      this.stream.peerUid,
+    );
     if (reader === undefined) {
       this.stats.drops.add('too-many-links');
       log.warn({ link: this.name }, 'guest refused: too many links');

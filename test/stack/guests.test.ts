@@ -1,5 +1,6 @@
 /** Records of guests: who is behind a link, and who it was before. */
 import { strict as assert } from 'node:assert';
+import { type Account, Budget } from '../../src/base/shares/budget.ts';
 import type { Guest } from '../../src/stack/guest.ts';
 import { GuestTable } from '../../src/stack/guest-table.ts';
 import type { Mac } from '../../src/wire/mac.ts';
@@ -62,12 +63,40 @@ describe('stack/guests', () => {
   it('the links of one listener are bounded in number and rate, and of another are not', () => {
     const table = new GuestTable(0);
     const attached = (listener: string, now: number): boolean =>
-      table.attach(now, listener) !== undefined;
-    for (let i = 0; i < 50; i++) assert.ok(attached('uid 1000', 0));
-    assert.ok(!attached('uid 1000', 999));
-    assert.ok(attached('uid 0', 999));
-    for (let now = 1000; now < 10_000; now += 50) attached('uid 1000', now);
+      table.attach(now, listener, 1000) !== undefined;
+    for (let i = 0; i < 50; i++) assert.ok(attached('qemu:/a', 0));
+    assert.ok(!attached('qemu:/a', 999));
+    assert.ok(attached('qemu:/b', 999));
+    for (let now = 1000; now < 10_000; now += 50) attached('qemu:/a', now);
     assert.equal([...table].length, 128 + 1);
+  });
+
+  it('shares are of users first, then of their listeners, then of links', () => {
+    const table = new GuestTable(0);
+    const budget = new Budget('sockets', 120);
+    const share = (listener: string, uid: number): Account => {
+      const guest = table.attach(0, listener, uid);
+      assert.ok(guest);
+      const account: Account = guest.owner.share(budget, {
+        evict: () => {
+          account.give();
+          return true;
+        },
+      });
+      return account;
+    };
+    const many = Array.from({ length: 20 }, () => share('qemu:/a', 1000));
+    const one = share('qemu:/b', 1000);
+    const other = share('qemu:/a', 1001);
+    for (let round = 0; round < 200; round++) for (const a of [...many, one, other]) a.take();
+    const held = many.reduce((sum, account) => sum + account.held, 0);
+    for (const [got, wanted] of [
+      [held, 30],
+      [one.held, 30],
+      [other.held, 60],
+    ] as const) {
+      assert.ok(Math.abs(got - wanted) <= wanted / 8, `${got} of ${wanted}`);
+    }
   });
 
   it('a guest keeps its flows and its debts over a re-attach', () => {
