@@ -138,7 +138,7 @@ export class DataPath {
     this.stack = stack;
     this.flusher = new ImmediateFlush(() => stack.flush());
     this.native = new NativeCalls(log);
-    this.limitWatch = new LimitWatch([stack.tcp.budgets.connections, this.sockets], log);
+    this.limitWatch = new LimitWatch([stack.tcp.guests.budgets.connections, this.sockets], log);
     const { addressMap, destinations, flusher: flush, native } = this;
     const outboxes = new Outboxes(() => native.posix?.makeDatagramBatch());
     this.outboxes = outboxes;

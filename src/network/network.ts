@@ -214,7 +214,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       limitWatch: this.dataPath.limitWatch,
       turns: this.dataPath.turns,
       budgets: [
-        ...Object.values(stack.tcp.budgets),
+        ...Object.values(stack.tcp.guests.budgets),
         this.dataPath.sockets,
         udp.places,
         published.places,

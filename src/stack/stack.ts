@@ -258,7 +258,7 @@ export class Stack
 
   /** Flows with events to deliver, or segments to send, at the end of the batch. */
   get owed(): number {
-    return this.tcp.owed;
+    return this.tcp.due.owed;
   }
 
   get tcpConnections(): Iterable<TcpConnection> {
@@ -272,7 +272,7 @@ export class Stack
       this.wheel.next(),
       this.input.reassemblies.nextTimeout(),
       this.resolution.nextTimeout(),
-      this.tcp.nextStarvedRetry(this.lastNow),
+      this.tcp.due.nextStarvedRetry(this.lastNow),
       this.graceEndsAt,
     );
   }
@@ -284,7 +284,7 @@ export class Stack
     this.input.expire(now);
     if (now >= this.graceEndsAt) this.endGone(now);
     this.resolution.onTimeout(now);
-    this.tcp.feedStarved();
+    this.tcp.due.feedStarved();
     this.onBatchEnd(now);
   }
 
@@ -348,7 +348,7 @@ export class Stack
   }
 
   flush(): void {
-    this.tcp.uncork();
+    this.tcp.due.uncork();
     this.segment.flush();
     this.events.afterWork();
   }

@@ -21,15 +21,13 @@ import {
 import { FlowTable } from '../../base/flow-table.ts';
 import type { Random } from '../../base/random.ts';
 import { type Seq, seq, seqAdd, seqLe } from '../../base/seq.ts';
-import { Budget } from '../../base/shares/budget.ts';
-import { type Instant, NEVER } from '../../base/time.ts';
+import type { Instant } from '../../base/time.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
 import type { TurnLimit } from '../../base/turn.ts';
-import { WorkList } from '../../base/work-list.ts';
+import type { WorkList } from '../../base/work-list.ts';
 import { ACK, checkTcp, FIN, RST, SYN, tcpDstPort, tcpSrcPort } from '../../wire/tcp.ts';
 import type { StackDrop } from '../drops.ts';
 import type { FlowId, RefuseReason, TcpFlow, TcpFlowHandler, Upstream } from '../flow.ts';
-import type { Guest } from '../guest.ts';
 import type { IcmpOutput } from '../ipv4/icmp-output.ts';
 import { type IpOutput, type Path, pathTo } from '../ipv4/output.ts';
 import type { Neighbor } from '../neighbor.ts';
@@ -40,26 +38,22 @@ import { TcpConnection } from './connection.ts';
 import type { Evictable } from './connection-memory.ts';
 import { Cubic } from './cubic.ts';
 import { armTimer } from './deadlines.ts';
-import { GuestTcp, type TcpBudgets, type TcpEvictor } from './guest-tcp.ts';
+import { DueWork, SERVED_PER_LOOK } from './due-work.ts';
+import type { GuestTcp, TcpEvictor } from './guest-tcp.ts';
 import { IsnGenerator } from './isn.ts';
 import { NewReno } from './new-reno.ts';
 import { onPathMtu, onUnreachable } from './path-errors.ts';
 import { acceptSyn, receive } from './receive.ts';
 import { PendingRequest, type RequestOwner } from './request.ts';
 import { Segment } from './segment.ts';
-import { output, sendSyn } from './send.ts';
+import { sendSyn } from './send.ts';
 import { StrayAnswers } from './stray-answers.ts';
 import type { Tcb, TcpContext } from './tcb.ts';
+import { TcpGuests } from './tcp-guests.ts';
 import { TimeWait } from './time-wait.ts';
 import { TimeWaitTable } from './time-wait-table.ts';
 
 type Endpoint = TcpConnection | PendingRequest | TimeWait;
-
-const STARVED_RETRY_MS = 20;
-/** Starved connections looked at in one turn. */
-const STARVED_AT_ONCE = 64;
-/** Connections served at the end of a batch between two questions whether there is time for more. */
-const SERVED_PER_LOOK = 8;
 
 export interface TcpLayerDeps {
   readonly config: TcpConfig;
@@ -79,21 +73,17 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
   readonly out: IpOutput;
   readonly isn: IsnGenerator;
   readonly drops: Counters<StackDrop>;
-  readonly workList: WorkList<Tcb> = new WorkList();
-  readonly touchedList: WorkList<Tcb> = new WorkList();
-  readonly corkedList: WorkList<Tcb> = new WorkList();
-  readonly starved: Tcb[] = [];
+  readonly due: DueWork;
+  readonly guests: TcpGuests;
+  readonly workList: WorkList<Tcb>;
+  readonly touchedList: WorkList<Tcb>;
+  readonly corkedList: WorkList<Tcb>;
+  readonly starved: Tcb[];
   private lastNow: Instant = 0;
   /** Connections ever opened, by side. */
   accepted = 0;
   dialed = 0;
   private readonly endpoints: FlowTable<Endpoint>;
-  connectionCount = 0;
-  requestCount = 0;
-  readonly budgets: TcpBudgets;
-  private readonly byGuest = new WeakMap<Guest, GuestTcp>();
-  /** Those that have anything. */
-  private readonly active = new Set<GuestTcp>();
   private readonly timeWaits: TimeWaitTable;
   private readonly segment = new Segment();
   private readonly stray: StrayAnswers;
@@ -113,20 +103,25 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
     this.stray = new StrayAnswers(out, drops);
     this.upstream = deps.upstream;
     this.limit = deps.limit;
-    this.budgets = {
-      connections: new Budget('connections', config.maxConnections),
-      requests: new Budget('requests', config.maxRequests),
-      timeWaits: new Budget('time-wait', config.maxTimeWait),
-      memory: new Budget('memory', config.memoryBudget),
-    };
+    this.guests = new TcpGuests(config, this);
+    this.due = new DueWork(this.pool, deps.limit);
+    this.workList = this.due.workList;
+    this.touchedList = this.due.touchedList;
+    this.corkedList = this.due.corkedList;
+    this.starved = this.due.starved;
     const entries = config.maxConnections + config.maxRequests + config.maxTimeWait;
     this.endpoints = new FlowTable(entries, random.next32());
-    this.timeWaits = new TimeWaitTable(config, wheel, this.endpoints, (guest) => this.tcpOf(guest));
+    this.timeWaits = new TimeWaitTable(config, wheel, this.endpoints, (guest) =>
+      this.guests.of(guest),
+    );
   }
 
-  /** Connections with events to deliver, or segments to send. */
-  get owed(): number {
-    return this.workList.length + this.touchedList.length;
+  get connectionCount(): number {
+    return this.guests.connectionCount;
+  }
+
+  get requestCount(): number {
+    return this.guests.requestCount;
   }
 
   get timeWaitCount(): number {
@@ -135,11 +130,11 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
 
   /** Every connection, for people. */
   *[Symbol.iterator](): Generator<TcpConnection, void> {
-    for (const { connections } of this.active) yield* connections;
+    for (const { connections } of this.guests) yield* connections;
   }
 
   get guestCount(): number {
-    return this.active.size;
+    return this.guests.size;
   }
 
   onPacket(now: Instant, packet: Packet): void {
@@ -185,7 +180,7 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
       issFrom = holder.sndNxt;
       this.timeWaits.end(holder);
     } else if (holder !== undefined) return undefined;
-    const tcp = this.tcpOf(neighbor.guest);
+    const tcp = this.guests.of(neighbor.guest);
     const c = this.open(now, id, key, pathTo(neighbor, id.remote), tcp, issFrom, handler);
     if (c === undefined) return undefined;
     this.dialed++;
@@ -203,7 +198,7 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
   ): TcpFlow | undefined {
     this.settle(request);
     const { id, key, path, owner, issFrom } = request;
-    const tcp = this.tcpOf(owner);
+    const tcp = this.guests.of(owner);
     const c = this.open(now, id, key, path, tcp, issFrom, handler);
     if (c === undefined) return undefined;
     this.accepted++;
@@ -229,67 +224,10 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
     }
   }
 
-  // --- batches ---
-
   /** Deliver what the batch brought, then send what it made due, as far as there is time. */
   endBatch(now: Instant): void {
     this.lastNow = now;
-    this.feedStarved();
-    this.deliverEvents(now);
-    this.sendDue(now);
-  }
-
-  /** Handlers may cause more of both. */
-  private deliverEvents(now: Instant): void {
-    const { workList, limit } = this;
-    for (let served = 1; workList.length > 0; served++) {
-      const c = workList.take();
-      try {
-        c?.deliver(now);
-      } catch (fault) {
-        c?.onFault(now, fault);
-      }
-      if (served % SERVED_PER_LOOK === 0 && !limit.hasTime()) return;
-    }
-  }
-
-  private sendDue(now: Instant): void {
-    const { touchedList, limit } = this;
-    for (let served = 1; touchedList.length > 0; served++) {
-      const c = touchedList.take();
-      if (c === undefined) break;
-      c.touched = false;
-      try {
-        output(c, now);
-      } catch (fault) {
-        c.onFault(now, fault);
-      }
-      if (served % SERVED_PER_LOOK === 0 && !limit.hasTime()) return;
-    }
-  }
-
-  /** The links are about to be flushed: send what waited for more. */
-  uncork(): void {
-    const { corkedList } = this;
-    for (let c = corkedList.take(); c !== undefined; c = corkedList.take()) {
-      output(c, c.corkedAt);
-      c.corkedAt = NEVER;
-    }
-  }
-
-  /** When starved connections want to be looked at again; at once when events wait for delivery. */
-  nextStarvedRetry(now: Instant): Instant {
-    if (this.workList.length > 0) return now;
-    return this.starved.length > 0 ? now + STARVED_RETRY_MS : Number.POSITIVE_INFINITY;
-  }
-
-  feedStarved(): void {
-    if (this.starved.length === 0) return;
-    const isSpent = this.pool.spent;
-    for (const c of this.starved.splice(0, STARVED_AT_ONCE)) {
-      if (isSpent && c.isTight) this.starved.push(c);
-      else c.notifySpace();
-    }
+    this.due.endBatch(now);
   }
 
   // --- TcpEvictor ---
@@ -324,7 +262,7 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
     if (neighbor.users === 0) return true;
     let ended = 0;
     const isOver = (): boolean => ++ended % SERVED_PER_LOOK === 0 && !this.limit.hasTime();
-    for (const { connections, requests } of [...this.active]) {
+    for (const { connections, requests } of [...this.guests]) {
       for (const c of connections) {
         if (c.path.neighbor !== neighbor) continue;
         c.close('link-down');
@@ -345,15 +283,11 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
   }
 
   forget(c: Tcb): void {
-    const tcp = this.tcpOf(c.shares.guest);
-    if (c instanceof TcpConnection) tcp.connections.delete(c);
-    this.connectionCount--;
-    tcp.connectionShare.give();
+    if (c instanceof TcpConnection) this.guests.deleteConnection(c);
     this.endpoints.delete(c.key);
     this.wheel.cancel(c);
     c.path.neighbor.users--;
     c.path.neighbor.waiters.delete(c);
-    this.rest(tcp);
   }
 
   // --- segments that belong to no connection ---
@@ -371,7 +305,7 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
       if ((s.flags & RST) === 0) this.stray.refuse(key, neighbor, s);
       return;
     }
-    const tcp = this.tcpOf(neighbor.guest);
+    const tcp = this.guests.of(neighbor.guest);
     if (!tcp.connectionShare.take()) {
       this.drops.add('tcp-connection-table-full');
       return;
@@ -393,9 +327,7 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
       s,
       issFrom,
     );
-    this.requestCount++;
-    this.active.add(tcp);
-    tcp.requests.add(request);
+    this.guests.addRequest(tcp, request);
     neighbor.users++;
     this.endpoints.set(key, request);
     this.upstream.onTcpRequest(now, request);
@@ -452,9 +384,7 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
       tcp.connectionShare.give();
       return undefined;
     }
-    this.connectionCount++;
-    this.active.add(tcp);
-    tcp.connections.add(c);
+    this.guests.addConnection(tcp, c);
     path.neighbor.users++;
     return c;
   }
@@ -469,32 +399,15 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
   }
 
   private settle(request: PendingRequest): void {
-    const tcp = this.tcpOf(request.owner);
     request.settled = true;
     request.path.neighbor.users--;
-    this.requestCount--;
-    tcp.requests.delete(request);
-    tcp.requestShare.give();
-    tcp.connectionShare.give();
+    this.guests.deleteRequest(request);
     this.endpoints.delete(request.key);
-    this.rest(tcp);
   }
 
   private cancel(request: PendingRequest): void {
     this.settle(request);
     request.onCancelled?.();
-  }
-
-  private tcpOf(guest: Guest): GuestTcp {
-    const known = this.byGuest.get(guest);
-    if (known !== undefined) return known;
-    const tcp = new GuestTcp(guest, this.budgets, this);
-    this.byGuest.set(guest, tcp);
-    return tcp;
-  }
-
-  private rest(tcp: GuestTcp): void {
-    if (tcp.isIdle) this.active.delete(tcp);
   }
 }
 
