@@ -71,6 +71,24 @@ describe('stack/guests', () => {
     assert.equal([...table].length, 128 + 1);
   });
 
+  it('listeners without links are forgotten, so that there is always room for another', () => {
+    const table = new GuestTable(0);
+    for (let i = 0; i < 3000; i++) {
+      const guest = table.attach(i, `qemu:/${i}`, i % 7);
+      assert.ok(guest);
+      table.detach(i, guest);
+    }
+    assert.deepEqual([...table], []);
+  });
+
+  it('a listener whose links come too fast is refused more, and that is counted', () => {
+    const s = new Script();
+    const attach = (): unknown => s.stack.attach(s.now, 'qemu:/a#1', new RecordingWriter());
+    for (let i = 0; i < 50; i++) assert.ok(attach());
+    assert.equal(attach(), undefined);
+    assert.equal(s.drops()['link-listener-full'], 1);
+  });
+
   it('shares are of users first, then of their listeners, then of links', () => {
     const table = new GuestTable(0);
     const budget = new Budget('sockets', 120);

@@ -141,6 +141,43 @@ describe('stack limits', () => {
     );
   });
 
+  it('memory: the largest connection of the guest with the most gives way', () => {
+    const s = new Script({ tcp: { memoryBudget: 1 << 20 } });
+    s.app.hold = true;
+    const fill = (sport: number, from: number, feed: (frame: Uint8Array) => void): void => {
+      const ip = { src: GUEST_IP + from, srcMac: GUEST_MAC + 4 * from };
+      feed(s.segment({ flags: 'S', ...PLAIN, sport, ip }));
+      const c = [...s.stack.tcp].find(({ id }) => id.guestPort === sport && id.guest.d === ip.src);
+      s.iss = c?.iss ?? 0;
+      for (let seq = 1; seq < 60_000; seq += 1000) {
+        feed(s.segment({ flags: 'A', seq, ack: 1, sport, ip, data: new Uint8Array(1000) }));
+      }
+    };
+    for (let sport = 1; sport <= 16; sport++) {
+      fill(sport, 0, (frame) => {
+        lend(s.reader, s.now, frame);
+        s.reader.onBatchEnd(s.now);
+      });
+    }
+    const { pool } = s.stack.tcp;
+    assert.ok(pool.inUse > pool.budget / 2, `${pool.inUse}`);
+    const other = s.stack.attach(s.now, 'second', new RecordingWriter());
+    assert.ok(other);
+    const before = s.stack.tcp.connectionCount;
+    for (let sport = 1; sport <= 8; sport++) {
+      fill(sport, 1, (frame) => {
+        lend(other, s.now, frame);
+        other.onBatchEnd(s.now);
+      });
+    }
+    const held = [...s.stack.guests].map(
+      ({ owner }) => owner.holdings().find(({ budget }) => budget === 'memory')?.held ?? 0,
+    );
+    assert.ok((held[1] ?? 0) >= pool.budget / 4, `${held}`);
+    assert.ok((s.drops()['tcp-connection-evicted'] ?? 0) > 0);
+    assert.ok(s.stack.tcp.connectionCount < before + 8);
+  });
+
   it('what was heard of last gives way last', () => {
     const s = new Script({ tcp: { maxConnections: 4 } });
     const other = s.stack.attach(s.now, 'second', new RecordingWriter());
