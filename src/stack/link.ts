@@ -42,7 +42,7 @@ export interface FrameReader {
 }
 
 /** @param link the name of one of its links: `qemu:/run/x.sock#3` */
-export const listenerOf = (link: string): string => link.split('#', 1)[0] ?? link;
+export const listenerOf = (link: string): string => link.replace(/#.*$/s, '');
 
 /** Something that accepts links: the stack's Ethernet segment. */
 export interface LinkAcceptor {

@@ -67,12 +67,13 @@ export class DueWork {
   /** Handlers may cause more of both. */
   private deliverEvents(now: Instant): void {
     const { workList, limit } = this;
-    for (let served = 1; workList.length > 0; served++) {
+    for (let served = 1; ; served++) {
       const c = workList.take();
+      if (c === undefined) return;
       try {
-        c?.deliver(now);
+        c.deliver(now);
       } catch (fault) {
-        c?.onFault(now, fault);
+        c.onFault(now, fault);
       }
       if (served % SERVED_PER_LOOK === 0 && !limit.hasTime()) return;
     }
@@ -80,9 +81,9 @@ export class DueWork {
 
   private sendDue(now: Instant): void {
     const { touchedList, limit } = this;
-    for (let served = 1; touchedList.length > 0; served++) {
+    for (let served = 1; ; served++) {
       const c = touchedList.take();
-      if (c === undefined) break;
+      if (c === undefined) return;
       c.touched = false;
       try {
         output(c, now);

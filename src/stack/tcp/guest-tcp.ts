@@ -35,56 +35,36 @@ export class GuestTcp implements TcpShares {
   readonly requestShare: Account;
   readonly timeWaitShare: Account;
   readonly memoryShare: Account;
-  private readonly evictor: TcpEvictor;
 
   constructor(guest: Guest, budgets: TcpBudgets, evictor: TcpEvictor) {
     const { owner } = guest;
     this.guest = guest;
-    this.evictor = evictor;
+    // The oldest: the one that is most likely to wait for a black hole.
+    const evictRequest = (): boolean =>
+      give(this.requests.first, (request) => evictor.evictRequest(request));
     this.connectionShare = owner.share(budgets.connections, {
-      evict: () => this.evictConnection() || this.evictRequest(),
+      evict: () => give(this.connections.pick(), (c) => evictor.evict(c)) || evictRequest(),
     });
     this.requestShare = owner.share(budgets.requests, {
-      evict: () => this.evictRequest(),
+      evict: evictRequest,
       recycles: true,
     });
     this.timeWaitShare = owner.share(budgets.timeWaits, {
-      evict: () => this.evictTimeWait(),
+      evict: () => give(this.timeWaits.first, (entry) => evictor.evictTimeWait(entry)),
       recycles: true,
     });
-    this.memoryShare = owner.share(budgets.memory, { evict: () => this.evictMemory() });
+    this.memoryShare = owner.share(budgets.memory, {
+      evict: () => give(this.byMemory.get(), ({ connection }) => evictor.evict(connection)),
+    });
   }
 
   get isIdle(): boolean {
     return this.connections.size === 0 && this.requests.size === 0;
   }
+}
 
-  private evictConnection(): boolean {
-    const c = this.connections.pick();
-    if (c === undefined) return false;
-    this.evictor.evict(c);
-    return true;
-  }
-
-  /** Give up the oldest request: the one that is most likely to wait for a black hole. */
-  private evictRequest(): boolean {
-    const { first } = this.requests;
-    if (first === undefined) return false;
-    this.evictor.evictRequest(first);
-    return true;
-  }
-
-  private evictTimeWait(): boolean {
-    const { first } = this.timeWaits;
-    if (first === undefined) return false;
-    this.evictor.evictTimeWait(first);
-    return true;
-  }
-
-  private evictMemory(): boolean {
-    const largest = this.byMemory.get();
-    if (largest === undefined) return false;
-    this.evictor.evict(largest.connection);
-    return true;
-  }
+function give<T>(item: T | undefined, end: (item: T) => void): boolean {
+  if (item === undefined) return false;
+  end(item);
+  return true;
 }
