@@ -9,10 +9,12 @@
  * seen; frames to it are dropped and TCP retransmits, for the grace that a guest has to come back.
  * At the limit the entry longest unused and without flows is replaced.
  */
+
 import { KEY_GUEST, makeKey, setKeyAddress } from '../base/flow-key.ts';
 import { FlowTable } from '../base/flow-table.ts';
 import type { IpAddress } from '../base/ip-address.ts';
 import { type Instant, NEVER } from '../base/time.ts';
+import { wordAt } from '../base/word-at.ts';
 import { setEtherType } from '../wire/ethernet.ts';
 import { formatMac, type Mac, writeMac } from '../wire/mac.ts';
 import type { Guest } from './guest.ts';
@@ -103,7 +105,7 @@ export class NeighborTable {
   /** The entry of the address in four words of `words` from `at`. */
   find(words: Int32Array, at: number): Neighbor | undefined {
     const key = this.scratch;
-    for (let i = 0; i < 4; i++) key[i] = words[at + i] ?? 0;
+    for (let i = 0; i < 4; i++) key[i] = wordAt(words, at + i);
     return this.table.get(key);
   }
 

@@ -16,10 +16,12 @@
  * Each kind of address has a limit, and each link a share that leaves room for others (`link-share.ts`): beyond it the
  * link's own oldest address is forgotten, and its record reused. Links that are gone share as one.
  */
+
 import { makeKey } from '../../base/flow-key.ts';
 import { FlowTable } from '../../base/flow-table.ts';
 import { mayHoldMore } from '../../base/link-share.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
+import { wordAt } from '../../base/word-at.ts';
 import type { Mac } from '../../wire/mac.ts';
 import { readIpv6Key, setEthernetKey, setIpv4Key } from './address-key.ts';
 import {
@@ -169,7 +171,7 @@ export class AddressBindings {
     found: AddressBinding | undefined,
   ): boolean {
     if (kind === 'ethernet' && this.config.movesFreely) return true;
-    const leased = kind === 'subnet' ? this.leases.holderOf(now, this.key[3] ?? 0) : 0;
+    const leased = kind === 'subnet' ? this.leases.holderOf(now, wordAt(this.key, 3)) : 0;
     if (leased !== 0) return leased === mac || this.linkOf(leased) === link.link;
     if (found === undefined || found.until <= now) return true;
     if (this.isListed(link, kind, mac)) return true;
@@ -237,10 +239,10 @@ export class AddressBindings {
     }
     binding ??= new AddressBinding(kind);
     const { key } = this;
-    binding.a = key[0] ?? 0;
-    binding.b = key[1] ?? 0;
-    binding.c = key[2] ?? 0;
-    binding.d = key[3] ?? 0;
+    binding.a = wordAt(key, 0);
+    binding.b = wordAt(key, 1);
+    binding.c = wordAt(key, 2);
+    binding.d = wordAt(key, 3);
     if (kind === 'ethernet') this.stations.set(mac, binding);
     else this.table.set(key, binding);
     this.totals[kind]++;

@@ -1,4 +1,5 @@
 /** How guests are separated from each other: what the segment is configured with. */
+import { wordAt } from '../../base/word-at.ts';
 
 /**
  * - `separate`: guests may send frames to each other, but none with the address of another
@@ -41,7 +42,7 @@ export function isAllowed(allowed: readonly AllowedAddress[], key: Int32Array): 
     for (let i = 0; i < 4 && isEqual; i++) {
       const significant = Math.min(Math.max(bits - 32 * i, 0), 32);
       const mask = significant === 0 ? 0 : -1 << (32 - significant);
-      isEqual = (((key[i] ?? 0) ^ (words[i] ?? 0)) & mask) === 0;
+      isEqual = ((wordAt(key, i) ^ wordAt(words, i)) & mask) === 0;
     }
     if (isEqual) return true;
   }

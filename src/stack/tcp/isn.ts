@@ -2,10 +2,12 @@
  * Initial sequence numbers (RFC 6528): a clock of 4 us plus a keyed hash of the flow. The hash is
  * HalfSipHash-2-4 with a 32-bit result (Aumasson, Bernstein), over the nine words of the flow's key.
  */
+
 import { KEY_WORDS } from '../../base/flow-key.ts';
 import type { Random } from '../../base/random.ts';
 import { type Seq, seq, seqAdd, seqMax } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
+import { wordAt } from '../../base/word-at.ts';
 
 const rotl = (x: number, n: number): number => (x << n) | (x >>> (32 - n));
 
@@ -37,7 +39,7 @@ export class IsnGenerator {
     v[1] = this.k1 ^ purpose;
     v[2] = 0x6c79_6765 ^ this.k0;
     v[3] = 0x7465_6462 ^ this.k1;
-    for (let i = 0; i < KEY_WORDS; i++) this.absorb(key[i] ?? 0);
+    for (let i = 0; i < KEY_WORDS; i++) this.absorb(wordAt(key, i));
     this.absorb((KEY_WORDS * 4) << 24);
     v[2] ^= 0xff;
     for (let i = 0; i < 4; i++) this.round();
@@ -46,10 +48,10 @@ export class IsnGenerator {
 
   private absorb(word: number): void {
     const v = this.v;
-    v[3] = (v[3] ?? 0) ^ word;
+    v[3] = wordAt(v, 3) ^ word;
     this.round();
     this.round();
-    v[0] = (v[0] ?? 0) ^ word;
+    v[0] = wordAt(v, 0) ^ word;
   }
 
   private round(): void {
