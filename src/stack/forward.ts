@@ -13,7 +13,7 @@ import { completeSum, type Segmentation } from './segmentation.ts';
 /** @returns whether the frame is on its way; otherwise it is to be counted as dropped */
 export function forwardFrame(port: LinkPort, frame: Frame, segmentation: Segmentation): boolean {
   const { offload, isCrowded } = port.writer;
-  if (isCrowded) return false;
+  if (isCrowded === true) return false;
   if (frame.gsoSize > 0 && (!offload || frame.checksum !== 'partial')) {
     return cutFrame(port, frame, segmentation);
   }

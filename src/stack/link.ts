@@ -12,7 +12,7 @@ export interface FrameWriter {
    */
   readonly offload: boolean;
   /** What there is room for is for the stack's own frames: those of other guests are dropped, so that they crowd none out. */
-  readonly isCrowded: boolean;
+  readonly isCrowded?: boolean;
   /** Offset of `maxLen` writable bytes in `slab`, or -1 when the guest is not draining. */
   reserve(maxLen: number): number;
   /** Queue the first `len` bytes of the last reservation as one frame; 0 abandons it. */
