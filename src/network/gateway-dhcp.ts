@@ -61,11 +61,13 @@ export const dhcpSegment = (
 
 export function serveDhcp(stack: Stack, dhcp: DhcpServer, directory: GuestDirectory): void {
   const holderOf = (now: Instant, address: number): Mac => dhcp.holderOf(address, now, Date.now());
+  let seen = dhcp.revision;
   stack.serveDhcp(
     (now, request, out, off, port) => {
       const source = { mac: port.addresses.lastEthernet, link: port.id };
       const len = dhcp.answer(request, out, off, now, Date.now(), source);
-      directory.onLeases();
+      if (dhcp.revision !== seen) directory.onLeases();
+      seen = dhcp.revision;
       if (len > 0) directory.onGuestHeard(dhcpChaddr(request));
       return len;
     },

@@ -113,6 +113,8 @@ interface ReplyFields {
 }
 
 export class DhcpServer {
+  /** Counts the changes of leases. */
+  revision = 0;
   readonly drops: Counters<DhcpServerDrop> = new Counters();
   readonly counts: Counters<DhcpCount> = new Counters();
   private readonly config: DhcpConfig;
@@ -266,7 +268,7 @@ export class DhcpServer {
     }
     const hostname = hostnameOf(request);
     this.table.bind(identity, address, hostname, this.leaseSeconds(request) * 1000, now);
-    this.store?.save(this.table.stored(now, wallMs));
+    this.changed(now, wallMs);
     this.counts.add('acks');
     this.event('lease', identity, address, hostname);
     return this.reply(request, identity, { type: ACK, ciaddr, yiaddr: address }, out, outOff);
@@ -284,7 +286,7 @@ export class DhcpServer {
     if (!this.table.decline(identity, address, now)) return this.drop('dhcp-not-the-holder');
     this.counts.add('declines');
     this.event('declined', identity, address);
-    this.store?.save(this.table.stored(now, wallMs));
+    this.changed(now, wallMs);
     return 0;
   }
 
@@ -300,7 +302,7 @@ export class DhcpServer {
     }
     this.counts.add('releases');
     this.event('released', identity, dhcpCiaddr(request));
-    this.store?.save(this.table.stored(now, wallMs));
+    this.changed(now, wallMs);
     return 0;
   }
 
@@ -391,6 +393,11 @@ export class DhcpServer {
     const size = asked?.length === 2 ? ((asked[0] ?? 0) << 8) | (asked[1] ?? 0) : 0;
     const most = Math.min(this.config.mtu - IP_UDP_LEN, MAX_DHCP_REPLY_LEN);
     return Math.min(Math.max(size, MIN_MAX_SIZE) - IP_UDP_LEN, most);
+  }
+
+  private changed(now: Instant, wallMs: number): void {
+    this.revision++;
+    this.store?.save(this.table.stored(now, wallMs));
   }
 
   private event(event: string, { mac }: ClientIdentity, address: number, hostname?: string): void {
