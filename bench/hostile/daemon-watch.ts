@@ -2,6 +2,8 @@
 import { readdirSync } from 'node:fs';
 import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiClient } from '../../src/control/client.ts';
+import { guestsSchema } from '../../src/control/schema.ts';
 import { memoryOf } from '../rig/proc.ts';
 import type { Running } from '../rig/running.ts';
 
@@ -39,6 +41,7 @@ export interface Seen extends Held {
 export class DaemonWatch {
   readonly options: DaemonWatchOptions;
   readonly daemon: Running;
+  private readonly client: ApiClient;
   private readonly timers: NodeJS.Timeout[] = [];
   private turnMs = 0;
   private longTurns = 0;
@@ -57,6 +60,7 @@ export class DaemonWatch {
   constructor(daemon: Running, options: DaemonWatchOptions) {
     this.daemon = daemon;
     this.options = options;
+    this.client = new ApiClient({ kind: 'unix', path: options.api });
     let rest = '';
     daemon.child.stdio[options.probeFd]?.on('data', (chunk: Buffer) => {
       const lines = `${rest}${chunk.toString()}`.split('\n');
@@ -79,6 +83,16 @@ export class DaemonWatch {
   /** Now, and not the most of a phase. */
   current(): Held {
     return { rssMb: memoryOf([this.daemon.pid]).rssMb, descriptors: this.openDescriptors() };
+  }
+
+  /**
+   * Now, without the sockets of the guest at `address`: what others have left behind.
+   */
+  async heldByOthers(address: string): Promise<Held> {
+    const { guests } = await this.client.get('/v1/guests', guestsSchema);
+    const own = guests.find(({ addresses }) => addresses.includes(address));
+    const { rssMb, descriptors } = this.current();
+    return { rssMb, descriptors: descriptors - (own?.shares['sockets']?.held ?? 0) };
   }
 
   /** A phase begins. */

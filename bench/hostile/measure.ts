@@ -3,15 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { listenForNoise, type Noise } from '../rig/noise.ts';
 import type { Running } from '../rig/running.ts';
 import type { Attack } from './attacks.ts';
-import type { DaemonWatch, Held, Seen } from './daemon-watch.ts';
+import type { Held, Seen } from './daemon-watch.ts';
 import type { Scene } from './scene.ts';
 import type { Services } from './steady.ts';
 
 const WARM_MS = 2_000;
 const CLEAR_MS = 1_000;
 const AFTER_MS = 4_000;
-/** Sockets of the good guest's: its UDP bindings live on for minutes. */
-const OWN_A_SECOND = 5;
 /** Back is: this close to what it was. A heap breathes. */
 export const BACK_MB = 64;
 export const BACK_DESCRIPTORS = 16;
@@ -86,7 +84,7 @@ export async function measureBaseline(scene: Scene, ms: number): Promise<Baselin
 /** One attack, and service after it. The good guest's traffic goes on. */
 export async function strike(scene: Scene, attack: Attack, times: Times): Promise<Struck> {
   const { watch } = scene;
-  const idle = watch.current();
+  const idle = await scene.heldByOthers();
   const attackers = await scene.attack(attack);
   const during = await phase(scene, attack.name, times.attackMs, () => stopAll(attackers));
   await sleep(times.clearMs);
@@ -110,43 +108,38 @@ export async function measureAttack(
   patienceMs: number,
 ): Promise<Measured> {
   await sleep(WARM_MS);
-  const began = performance.now();
   const times = { attackMs: seconds * 1000, clearMs: CLEAR_MS, afterMs: AFTER_MS };
   const struck = await strike(scene, attack, times);
   await scene.steady.stop();
-  const served = (performance.now() - began) / 1000;
   const endedAgoMs = CLEAR_MS + AFTER_MS;
   return {
     ...struck,
-    ...(await waitUntilBack(scene.watch, struck.idle, { served, endedAgoMs, patienceMs })),
+    ...(await waitUntilBack(scene, struck.idle, { endedAgoMs, patienceMs })),
   };
 }
 
 export interface Patience {
-  /** Seconds of the good guest's traffic since `idle`: its own sockets are no rest of an attack. */
-  readonly served: number;
   readonly endedAgoMs: number;
   readonly patienceMs: number;
   readonly aboveMb?: number;
 }
 
-/** @param idle before the first attack */
+/** @param idle before the first attack. The good guest's own sockets, which live on for minutes, are no rest of an attack */
 export async function waitUntilBack(
-  watch: DaemonWatch,
+  scene: Scene,
   idle: Held,
-  { served, endedAgoMs, patienceMs, aboveMb = BACK_MB }: Patience,
+  { endedAgoMs, patienceMs, aboveMb = BACK_MB }: Patience,
 ): Promise<Back> {
-  const descriptorsMost = idle.descriptors + BACK_DESCRIPTORS + Math.ceil(served * OWN_A_SECOND);
   const ended = performance.now() - endedAgoMs;
   let rssBackS: number | undefined;
   let descriptorsBackS: number | undefined;
   for (;;) {
-    const { rssMb, descriptors } = watch.current();
+    const { rssMb, descriptors } = await scene.heldByOthers();
     const seconds = (performance.now() - ended) / 1000;
     if (rssMb <= idle.rssMb + aboveMb) rssBackS ??= seconds;
-    if (descriptors <= descriptorsMost) descriptorsBackS ??= seconds;
+    if (descriptors <= idle.descriptors + BACK_DESCRIPTORS) descriptorsBackS ??= seconds;
     const isBack = rssBackS !== undefined && descriptorsBackS !== undefined;
-    if (isBack || seconds * 1000 >= patienceMs || !watch.isRunning) {
+    if (isBack || seconds * 1000 >= patienceMs || !scene.watch.isRunning) {
       return { rssBackS, descriptorsBackS, endMb: rssMb, endDescriptors: descriptors };
     }
     await sleep(250);

@@ -16,7 +16,7 @@ import type { Running } from '../rig/running.ts';
 import { PACKAGE_ROOT, tool } from '../rig/tools.ts';
 import { waitFor } from '../rig/wait.ts';
 import { type Attack, DESCRIPTORS } from './attacks.ts';
-import { DaemonWatch } from './daemon-watch.ts';
+import { DaemonWatch, type Held } from './daemon-watch.ts';
 import { Steady } from './steady.ts';
 
 /** For `nice`: daemon and attacker, below what measures. */
@@ -54,6 +54,12 @@ export class Scene {
     this.steady = parts.steady;
     this.kernel = parts.kernel;
     this.address = parts.address;
+  }
+
+  /** Of the daemon, now, but for the good guest's sockets. Once it has ended: nothing. */
+  async heldByOthers(): Promise<Held> {
+    const { watch } = this;
+    return watch.isRunning ? await watch.heldByOthers(this.address) : watch.current();
   }
 
   /** The good guest has its lease and its traffic is on its way when this resolves. @param lab new; its owner closes it after the scene */

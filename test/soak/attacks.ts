@@ -45,8 +45,7 @@ async function soak(
   { durationMs, onAttack }: AttackSoakOptions,
 ): Promise<{ readonly failed: number; readonly left: readonly string[] }> {
   const base = await measureBaseline(scene, BASE_MS);
-  const idle = scene.watch.current();
-  const began = performance.now();
+  const idle = await scene.heldByOthers();
   const times = { attackMs: durationMs, clearMs: CLEAR_MS, afterMs: AFTER_MS };
   let failed = 0;
   for (const attack of ATTACKS) {
@@ -56,8 +55,7 @@ async function soak(
     onAttack(attack.name, wrong, struck.attacker);
   }
   await scene.steady.stop();
-  const served = (performance.now() - began) / 1000;
-  const patience = { served, endedAgoMs: CLEAR_MS + AFTER_MS, patienceMs: BACK_MS };
-  const back = await waitUntilBack(scene.watch, idle, patience);
+  const patience = { endedAgoMs: CLEAR_MS + AFTER_MS, patienceMs: BACK_MS };
+  const back = await waitUntilBack(scene, idle, patience);
   return { failed, left: backFailures(back, idle) };
 }
