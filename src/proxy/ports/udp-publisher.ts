@@ -15,15 +15,15 @@ import {
   setKeyPorts,
 } from '../../base/flow-key.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
-import { NO_BYTES, plainCount } from '../../base/no-bytes.ts';
 import { once } from '../../base/once.ts';
 import type { Instant } from '../../base/time.ts';
 import type { Posix } from '../../native/posix.ts';
 import type { Datagram, FlowId } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
-import type { Flow, FlowFacts } from '../flows/flow.ts';
+import type { FlowFacts } from '../flows/flow.ts';
 import type { SessionsDeps } from '../udp/host-sessions.ts';
-import { type EndCounts, type IdleFlow, IdleFlows } from '../udp/idle-flows.ts';
+import { IdleFlow } from '../udp/idle-flow.ts';
+import { type EndCounts, IdleFlows } from '../udp/idle-flows.ts';
 import type { SendSlot } from '../udp/send-pool.ts';
 import {
   type FrontCalls,
@@ -294,27 +294,11 @@ export class UdpListener implements FrontOwner, PublishedListener {
 }
 
 /** The flow between one client of a port and the guest. */
-class UdpClient implements IdleFlow<UdpClient> {
-  readonly key: Int32Array;
-  readonly owner: Guest;
+class UdpClient extends IdleFlow<UdpClient> {
   readonly listener: UdpListener;
   readonly id: FlowId;
   readonly name: string;
   readonly peer: FrontPeer;
-  chainNext: UdpClient | undefined = undefined;
-  chainPrev: UdpClient | undefined = undefined;
-  activitySeen = 0;
-  entry: Flow | undefined = undefined;
-  bytesToHost: number = NO_BYTES;
-  bytesToGuest: number = NO_BYTES;
-  packetsToHost: number = NO_BYTES;
-  packetsToGuest: number = NO_BYTES;
-  chain: UdpClient | undefined = undefined;
-  older: UdpClient | undefined = undefined;
-  newer: UdpClient | undefined = undefined;
-  usedAt: Instant = 0;
-  settled = false;
-
   private readonly publisher: UdpPublisher;
 
   constructor(
@@ -326,17 +310,12 @@ class UdpClient implements IdleFlow<UdpClient> {
     name: string,
     peer: FrontPeer,
   ) {
+    super(key, owner);
     this.publisher = publisher;
-    this.owner = owner;
     this.listener = listener;
-    this.key = key;
     this.id = id;
     this.name = name;
     this.peer = peer;
-  }
-
-  get activity(): Instant {
-    return this.usedAt;
   }
 
   get guest(): IpAddress {
@@ -352,11 +331,7 @@ class UdpClient implements IdleFlow<UdpClient> {
       via: 'net',
       publication: this.listener.publication,
       state: 'active',
-      bytesToHost: plainCount(this.bytesToHost),
-      bytesToGuest: plainCount(this.bytesToGuest),
-      packetsToHost: plainCount(this.packetsToHost),
-      packetsToGuest: plainCount(this.packetsToGuest),
-      lastAt: this.usedAt,
+      ...this.traffic,
     };
   }
 

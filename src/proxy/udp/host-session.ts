@@ -5,14 +5,12 @@
 import type { RemoteInfo } from 'node:dgram';
 import { reportFault } from '../../base/faults.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
-import { NO_BYTES, plainCount } from '../../base/no-bytes.ts';
-import type { Instant } from '../../base/time.ts';
 import type { QueuedError } from '../../native/posix.ts';
 import type { Guest } from '../../stack/guest.ts';
-import type { Flow, FlowFacts } from '../flows/flow.ts';
+import type { FlowFacts } from '../flows/flow.ts';
 import { enableErrors, type HostErrors, isPendingError } from './host-errors.ts';
 import { closeQuietly, type HostSocket } from './host-socket.ts';
-import type { IdleFlow } from './idle-flows.ts';
+import { IdleFlow } from './idle-flow.ts';
 import type { Outbox, Sender } from './outbox.ts';
 import type { SendSlot } from './send-pool.ts';
 import { TargetCache } from './target-cache.ts';
@@ -36,24 +34,9 @@ export interface SessionOwner<S> {
   release(slot: SendSlot): void;
 }
 
-export abstract class HostSession<S> implements IdleFlow<S>, Sender {
-  readonly key: Int32Array;
-  readonly owner: Guest;
+export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
   readonly guest: IpAddress;
   readonly target: TargetCache = new TargetCache();
-  chain: S | undefined = undefined;
-  older: S | undefined = undefined;
-  newer: S | undefined = undefined;
-  usedAt: Instant = 0;
-  settled = false;
-  chainNext: S | undefined = undefined;
-  chainPrev: S | undefined = undefined;
-  activitySeen = 0;
-  entry: Flow | undefined = undefined;
-  bytesToHost: number = NO_BYTES;
-  bytesToGuest: number = NO_BYTES;
-  packetsToHost: number = NO_BYTES;
-  packetsToGuest: number = NO_BYTES;
   inFlight = 0;
   inFlightBytes = 0;
   private closed = false;
@@ -65,14 +48,9 @@ export abstract class HostSession<S> implements IdleFlow<S>, Sender {
   private readonly proxy: SessionOwner<S>;
 
   constructor(proxy: SessionOwner<S>, key: Int32Array, owner: Guest, guest: IpAddress) {
+    super(key, owner);
     this.proxy = proxy;
-    this.owner = owner;
-    this.key = key;
     this.guest = guest;
-  }
-
-  get activity(): Instant {
-    return this.usedAt;
   }
 
   /** `this`, with its own type. */
@@ -88,11 +66,7 @@ export abstract class HostSession<S> implements IdleFlow<S>, Sender {
       openedBy: 'guest',
       via: 'net',
       state: 'active',
-      bytesToHost: plainCount(this.bytesToHost),
-      bytesToGuest: plainCount(this.bytesToGuest),
-      packetsToHost: plainCount(this.packetsToHost),
-      packetsToGuest: plainCount(this.packetsToGuest),
-      lastAt: this.usedAt,
+      ...this.traffic,
     };
   }
 

@@ -5,21 +5,13 @@
 import { Counters } from '../../base/counters.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
 import { type Account, Budget } from '../../base/shares/budget.ts';
-import { type EvictionCandidate, EvictionOrder } from '../../base/shares/eviction-order.ts';
+import { EvictionOrder } from '../../base/shares/eviction-order.ts';
 import type { Instant } from '../../base/time.ts';
 import type { Guest } from '../../stack/guest.ts';
-import type { Flow, FlowProtocol, FlowSource } from '../flows/flow.ts';
+import type { FlowProtocol } from '../flows/flow.ts';
 import type { FlowBook } from '../flows/flow-book.ts';
-import { IdleTable, type TableEntry, type TableLimits } from './idle-table.ts';
-
-export interface IdleFlow<F> extends TableEntry<F>, EvictionCandidate<F>, FlowSource {
-  /** In the book. */
-  entry: Flow | undefined;
-  readonly owner: Guest;
-  readonly guest: IpAddress;
-  /** It is out of the table: last call. */
-  close(): void;
-}
+import type { IdleFlow } from './idle-flow.ts';
+import { IdleTable, type TableLimits } from './idle-table.ts';
 
 /** Where flows are shown, and as what. */
 export interface BookedAs {
