@@ -214,13 +214,16 @@ class RunningNetwork implements Network, DaemonNetwork {
       limitWatch: this.dataPath.limitWatch,
       turns: this.dataPath.turns,
       budgets: [
-        ...Object.values(stack.tcp.guests.budgets),
+        ...stack.budgets,
         this.dataPath.sockets,
         udp.places,
         published.places,
         echo.places,
         this.dns.queries,
+        gatewayDns.connections,
+        book.names.budget,
         this.ports.budget,
+        ...(this.guestApi === undefined ? [] : [this.guestApi.budget]),
       ],
       groups: {
         tcp: tcpCounts,

@@ -2,16 +2,17 @@
  * The connections of guests to one service of the gateway, which hold no socket of the host but memory of the daemon.
  *
  * Each has so long between two uses, then it ends; a service decides what a use is, and a part of a request is none.
- * Beyond its limit a guest loses the connection that it has not used for the longest time, and beyond the limit of all
- * the guest with the most does: whoever has fewer is never shut out. The only scans are over guests, at that limit, and
- * over connections once a second.
+ * Beyond its limit a guest loses the connection that it has not used for the longest time; places are shares of guests
+ * (`base/shares`). The only scan is over connections, once a second.
  */
 import { Chain, type Chained } from '../base/chain.ts';
+import { type Account, Budget } from '../base/shares/budget.ts';
+import type { Owner } from '../base/shares/owner.ts';
 import { type Instant, NEVER } from '../base/time.ts';
 
-export interface ServiceClient<C, O> extends Chained<C> {
-  /** The guest that it counts for. */
-  readonly owner: O;
+export interface ServiceClient<C> extends Chained<C> {
+  /** Whom it counts for. */
+  readonly owner: Owner;
   /** Written by the table only. */
   usedAt: Instant;
   /** It has been idle for its time. @returns whether it is to have that time once more, to answer */
@@ -28,44 +29,61 @@ export interface ServiceLimits {
 
 const SWEEP_MS = 1000;
 
-export class ServiceClients<C extends ServiceClient<C, O>, O> {
-  size = 0;
-  private readonly limits: ServiceLimits;
-  /** Of each guest, those used last at the end. */
-  private readonly byOwner = new Map<O, Chain<C>>();
-  private sweepAt: Instant = NEVER;
+interface Held<C extends Chained<C>> {
+  /** Those used last at the end. */
+  readonly clients: Chain<C>;
+  readonly share: Account;
+}
 
-  constructor(limits: ServiceLimits) {
+export class ServiceClients<C extends ServiceClient<C>> {
+  readonly budget: Budget;
+  private readonly limits: ServiceLimits;
+  private readonly shares = new WeakMap<Owner, Held<C>>();
+  /** Those that have any. */
+  private readonly active = new Set<Held<C>>();
+  private sweepAt: Instant = NEVER;
+  private lastNow: Instant = 0;
+
+  /** @param name of the budget */
+  constructor(name: string, limits: ServiceLimits) {
     this.limits = limits;
+    this.budget = new Budget(name, limits.total);
   }
 
-  add(now: Instant, client: C): void {
-    const own = this.byOwner.get(client.owner);
-    if (own !== undefined && own.size >= this.limits.ofGuest) this.evictOldest(now, own);
-    else if (this.size >= this.limits.total) this.evictOldest(now, this.largest());
+  get size(): number {
+    return this.budget.held;
+  }
+
+  /** @returns false where there is no room and nobody gives way: `client` itself was evicted */
+  add(now: Instant, client: C): boolean {
+    this.lastNow = now;
+    const held = this.heldBy(client.owner);
+    if (held.clients.size >= this.limits.ofGuest) this.evictOldest(held);
+    if (!held.share.take()) {
+      client.evict(now);
+      return false;
+    }
     client.usedAt = now;
-    const chain = this.byOwner.get(client.owner) ?? new Chain<C>();
-    this.byOwner.set(client.owner, chain);
-    chain.add(client);
-    this.size++;
+    held.clients.add(client);
+    this.active.add(held);
     if (this.sweepAt === NEVER) this.sweepAt = now + SWEEP_MS;
+    return true;
   }
 
   /** Does nothing for a client that is not in the table. */
   remove(client: C): void {
-    const chain = this.byOwner.get(client.owner);
-    if (chain === undefined) return;
-    const before = chain.size;
-    chain.delete(client);
-    this.size -= before - chain.size;
-    if (chain.size === 0) this.byOwner.delete(client.owner);
+    const held = this.heldBy(client.owner);
+    const before = held.clients.size;
+    held.clients.delete(client);
+    held.share.give(before - held.clients.size);
+    if (held.clients.size === 0) this.active.delete(held);
   }
 
   use(now: Instant, client: C): void {
     client.usedAt = now;
-    const chain = this.byOwner.get(client.owner);
-    chain?.delete(client);
-    chain?.add(client);
+    const { clients } = this.heldBy(client.owner);
+    clients.delete(client);
+    clients.add(client);
   }
 
   nextTimeout(): Instant {
@@ -74,32 +92,36 @@ export class ServiceClients<C extends ServiceClient<C, O>, O> {
 
   onTimeout(now: Instant): void {
     if (now < this.sweepAt) return;
-    for (const chain of this.byOwner.values()) this.expire(now, chain);
+    this.lastNow = now;
+    for (const { clients } of this.active) this.expire(now, clients);
     this.sweepAt = this.size > 0 ? now + SWEEP_MS : NEVER;
   }
 
-  private expire(now: Instant, chain: Chain<C>): void {
+  private expire(now: Instant, clients: Chain<C>): void {
     const before = now - this.limits.idleMs;
     for (;;) {
-      const client = chain.first;
+      const client = clients.first;
       if (client === undefined || client.usedAt > before) return;
       if (client.expire(now)) this.use(now, client);
       else this.remove(client);
     }
   }
 
-  private evictOldest(now: Instant, chain: Chain<C> | undefined): void {
-    const oldest = chain?.first;
-    if (oldest === undefined) return;
-    this.remove(oldest);
-    oldest.evict(now);
+  private heldBy(owner: Owner): Held<C> {
+    const known = this.shares.get(owner);
+    if (known !== undefined) return known;
+    const evict = (): boolean => this.evictOldest(held);
+    const share = owner.share(this.budget, { evict, recycles: true });
+    const held: Held<C> = { clients: new Chain(), share };
+    this.shares.set(owner, held);
+    return held;
   }
 
-  private largest(): Chain<C> | undefined {
-    let largest: Chain<C> | undefined;
-    for (const chain of this.byOwner.values()) {
-      if (chain.size > (largest?.size ?? 0)) largest = chain;
-    }
-    return largest;
+  private evictOldest({ clients }: Held<C>): boolean {
+    const oldest = clients.first;
+    if (oldest === undefined) return false;
+    this.remove(oldest);
+    oldest.evict(this.lastNow);
+    return true;
   }
 }

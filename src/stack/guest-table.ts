@@ -12,7 +12,7 @@ const AWAY_MAX = 1024;
 /** Links of one listener at a time, and in a second. */
 const LINKS_MAX = 128;
 const LINKS_PER_SECOND = 50;
-/** Listeners known; one without links is forgotten first. */
+/** Listeners known, and users; one without links is forgotten first. */
 const LISTENERS_MAX = 1024;
 
 interface Listener {
@@ -124,9 +124,18 @@ export class GuestTable {
   private user(uid: number): Owner {
     const known = this.users.get(uid);
     if (known !== undefined) return known;
+    if (this.users.size >= LISTENERS_MAX) this.forgetUser();
     const owner = new Owner(`uid ${uid}`);
     this.users.set(uid, owner);
     return owner;
+  }
+
+  private forgetUser(): void {
+    for (const [uid, owner] of this.users) {
+      if (owner.holds) continue;
+      this.users.delete(uid);
+      return;
+    }
   }
 
   private forgetListener(): void {

@@ -14,11 +14,13 @@
 import { Counters } from '../base/counters.ts';
 import { type IpAddress, ipv4 } from '../base/ip-address.ts';
 import type { Random } from '../base/random.ts';
+import type { Budget } from '../base/shares/budget.ts';
 import { type Instant, NEVER } from '../base/time.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import type { TurnLimit } from '../base/turn.ts';
 import { ETHERTYPE_ARP, ETHERTYPE_IPV4, etherType } from '../wire/ethernet.ts';
 import type { Mac } from '../wire/mac.ts';
+import { Departures } from './departures.ts';
 import type { StackDrop } from './drops.ts';
 import type {
   Downstream,
@@ -55,9 +57,6 @@ import { UdpLayer, type UdpService } from './udp.ts';
 
 /** A guest that runs answers within milliseconds. */
 const ARP_ANSWER_MS = 1000;
-
-/** A guest that goes while it holds more than this part of a budget is waited for half as long. */
-const MUCH = 1 / 16;
 
 export interface StackConfig {
   /** First address of the segment, and its prefix length. */
@@ -121,12 +120,10 @@ export class Stack
   private readonly wheel: TimerWheel;
   private readonly resolution: Resolution;
   private readonly dhcp: DhcpLayer;
+  private readonly departures: Departures;
   private readonly events: StackEvents;
   private readonly limit: TurnLimit;
-  private readonly upstream: Upstream;
   private lastNow: Instant;
-  /** When the grace of a guest that is away may end. */
-  private graceEndsAt: Instant = NEVER;
 
   constructor(
     config: StackConfig,
@@ -165,7 +162,6 @@ export class Stack
       this.guests.nobody,
       (at, { address, mac }) => upstream.onGuestHeard?.(at, address, mac),
     );
-    this.upstream = upstream;
     this.out = new IpOutput(config.mtu, this);
     this.icmp = new IcmpOutput(this.out, config.gateway, this.drops);
     this.arp = new ArpLayer(own, this.neighbors, this.drops);
@@ -187,6 +183,8 @@ export class Stack
       upstream,
       limit: this.limit,
     });
+    const grace = tcpConfig.linkDownGraceMs;
+    this.departures = new Departures(grace, this.neighbors, this.tcp, upstream);
     this.icmpInput = new IcmpInput(this.icmp, config.gateway, this.drops, this.tcp, upstream);
     this.input = new Ipv4Input({
       own,
@@ -219,6 +217,11 @@ export class Stack
 
   serveDhcp(responder: DhcpResponder, leases: LeaseHolders = NO_LEASES): void {
     this.dhcp.serve(responder, leases);
+  }
+
+  /** What guests share here. */
+  get budgets(): readonly Budget[] {
+    return [...Object.values(this.tcp.guests.budgets), this.input.reassemblies.budget];
   }
 
   /** Links attached now. */
@@ -273,7 +276,7 @@ export class Stack
       this.input.reassemblies.nextTimeout(),
       this.resolution.nextTimeout(),
       this.tcp.due.nextStarvedRetry(this.lastNow),
-      this.graceEndsAt,
+      this.departures.nextAt,
     );
   }
 
@@ -282,7 +285,7 @@ export class Stack
     this.icmp.tick(now);
     this.wheel.advance(now, this.limit);
     this.input.expire(now);
-    if (now >= this.graceEndsAt) this.endGone(now);
+    this.departures.onTimeout(now);
     this.resolution.onTimeout(now);
     this.tcp.due.feedStarved();
     this.onBatchEnd(now);
@@ -387,10 +390,7 @@ export class Stack
 
   onPortDown(now: Instant, port: LinkPort): void {
     this.neighbors.detach(now, port);
-    const grace = this.tcp.config.linkDownGraceMs;
-    const { guest } = port;
-    guest.graceMs = guest.owner.holdsMuch(MUCH) ? grace / 2 : grace;
-    this.graceEndsAt = Math.min(this.graceEndsAt, now + guest.graceMs);
+    this.departures.add(now, port.guest);
     this.events.onLinkDown?.(now, port.id);
     this.events.onLinkCount(this.segment.ports.size);
   }
@@ -439,24 +439,6 @@ export class Stack
     if (port !== undefined) return true;
     if (this.segment.ports.size === 0) return false;
     return awaitedSince === NEVER || now - awaitedSince < ARP_ANSWER_MS;
-  }
-
-  /** End what waits for guests whose grace is over. */
-  private endGone(now: Instant): void {
-    this.graceEndsAt = NEVER;
-    this.neighbors.forEach((neighbor) => {
-      const endsAt = neighbor.goneAt + neighbor.guest.graceMs;
-      if (endsAt > now) {
-        this.graceEndsAt = Math.min(this.graceEndsAt, endsAt);
-        return;
-      }
-      if (!this.tcp.endGuest(neighbor)) {
-        this.graceEndsAt = now; // the rest in a later turn
-        return;
-      }
-      neighbor.goneAt = NEVER;
-      this.upstream.onGuestGone?.(now, neighbor.guest, neighbor.address);
-    });
   }
 }
 

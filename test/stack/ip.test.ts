@@ -1,6 +1,7 @@
 /** IPv4, fragments, ICMP, ARP, UDP and the switch, as packet scripts. One row a rule. */
 import assert from 'node:assert/strict';
 import { ipv4 } from '../../src/base/ip-address.ts';
+import type { FrameReader } from '../../src/stack/link.ts';
 import { sum16 } from '../../src/wire/checksum.ts';
 import { IPV4_DF, IPV4_MF, PROTOCOL_ICMP, PROTOCOL_UDP } from '../../src/wire/ipv4.ts';
 import { writeMac } from '../../src/wire/mac.ts';
@@ -15,6 +16,7 @@ import {
   GUEST_IP,
   GUEST_MAC,
   HOST_IP,
+  type IpFields,
   ipFrame,
   isArp,
   l3Of,
@@ -243,6 +245,38 @@ describe('stack/fragments', () => {
     }
     assert.equal(s.datagrams.length, 1);
     assert.equal(s.datagrams[0]?.key[3], GUEST_IP + 1);
+  });
+
+  it('of the listener that holds the most: more links give no more', () => {
+    const s = new Script();
+    const attach = (name: string): FrameReader => {
+      const reader = s.stack.attach(s.now, name, new RecordingWriter());
+      assert.ok(reader);
+      return reader;
+    };
+    const evil = Array.from({ length: 70 }, (_, i) => {
+      if (i % 40 === 0) s.advance(1000);
+      return attach(`evil#${i}`);
+    });
+    const good = attach('good');
+    const from = (i: number): IpFields => ({ src: GUEST_IP + i, srcMac: GUEST_MAC + 4 * i });
+    const flood = (id: number): void => {
+      for (const [i, reader] of evil.entries()) {
+        const ip = from(10 + i);
+        lend(reader, s.now, cut(udpPacket(1, 2, payload, ip), 24, { ...ip, id })[0] ?? l4);
+      }
+    };
+    flood(1);
+    const ip = from(1);
+    for (const [i, piece] of cut(udpPacket(5, 6, payload, ip), 24, { ...ip, id: 7 }).entries()) {
+      lend(good, s.now, piece);
+      good.onBatchEnd(s.now);
+      flood(2 + i);
+    }
+    assert.deepEqual(
+      s.datagrams.map(({ key }) => key[3]),
+      [GUEST_IP + 1],
+    );
   });
 
   it('counts too many pieces', () => {

@@ -15,6 +15,8 @@ import type { Chained } from '../../base/chain.ts';
 import { Counters } from '../../base/counters.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
+import type { Budget } from '../../base/shares/budget.ts';
+import { Owner } from '../../base/shares/owner.ts';
 import type { Instant } from '../../base/time.ts';
 import type { ChannelRequest } from '../../mux/request.ts';
 import { channelFacts, endOf, UNKNOWN_END } from '../../proxy/agent/channel-facts.ts';
@@ -57,9 +59,6 @@ export const GUEST_API_LIMITS: GuestApiLimits = {
 /** Connections ended late, or in favour of others; refused because their guest holds as many as it may. */
 export type GuestApiCount = 'late' | 'evicted' | 'refused';
 
-/** Whom a connection counts for: a guest, or all clients of the agent. */
-type Caller = Guest | 'agent';
-
 const SWEEP_MS = 1000;
 
 export interface GuestApiDeps {
@@ -79,9 +78,11 @@ export class GuestApi {
   private readonly limits: GuestApiLimits;
   private readonly connections = new Map<Duplex, Connection>();
   /** Of the connections, those that hold no lease. */
-  private readonly clients: ServiceClients<Connection, Caller>;
-  /** How many of the others a caller has. */
-  private readonly heldBy = new Map<Caller, number>();
+  private readonly clients: ServiceClients<Connection>;
+  /** All clients of the agent count as one. */
+  private readonly agent = new Owner('agent');
+  /** How many of the others an owner has. */
+  private readonly heldBy = new Map<Owner, number>();
   private readonly held: HeldConnections;
   private readonly admit: (connection: Duplex) => void;
   private sweeper: NodeJS.Timeout | undefined = undefined;
@@ -90,7 +91,7 @@ export class GuestApi {
     this.deps = deps;
     this.limits = limits;
     const { ofGuest, total, deadlineMs } = limits;
-    this.clients = new ServiceClients({ ofGuest, total, idleMs: deadlineMs });
+    this.clients = new ServiceClients('api-connections', { ofGuest, total, idleMs: deadlineMs });
     const { ports, rules, version, log } = deps;
     const { server, held } = createApiServer(
       {
@@ -120,7 +121,7 @@ export class GuestApi {
 
   /** A guest connects. */
   onRequest(now: Instant, request: TcpRequest): void {
-    if (this.holdsTooMuch(request.owner)) {
+    if (this.holdsTooMuch(request.owner.owner)) {
       request.refuse(now, 'refused');
       return;
     }
@@ -133,7 +134,7 @@ export class GuestApi {
     const { id, owner } = request;
     const origin = { openedBy: 'guest', service: 'guest-api' } as const;
     bookDuplex(this.deps.book, duplex, owner, () => tcpFacts(id, origin, flow));
-    this.serve(duplex, owner, id.guest);
+    this.serve(duplex, owner.owner, id.guest);
     duplex.join(flow);
   }
 
@@ -143,7 +144,7 @@ export class GuestApi {
     const { context, gateway, book } = this.deps;
     if (destination.proto !== 'tcp' || destination.port !== GUEST_API_PORT) return false;
     if (!destination.address.equals(gateway)) return false;
-    if (this.holdsTooMuch('agent')) {
+    if (this.holdsTooMuch(this.agent)) {
       request.refuse(now, 'limit', 'there are too many connections');
       return true;
     }
@@ -154,23 +155,28 @@ export class GuestApi {
     const guest = client ?? UNKNOWN_END;
     const origin = { openedBy: 'guest', service: 'guest-api', guest, remote } as const;
     bookDuplex(book, duplex, owner, () => channelFacts(origin, channel, now));
-    this.serve(duplex, 'agent', undefined);
+    this.serve(duplex, this.agent, undefined);
     duplex.join(channel);
     return true;
   }
 
-  private serve(duplex: Duplex, owner: Caller, guest: IpAddress | undefined): void {
+  private serve(duplex: Duplex, owner: Owner, guest: IpAddress | undefined): void {
     const connection = new Connection(duplex, owner, guest, this.counts);
     this.connections.set(duplex, connection);
-    this.clients.add(this.deps.context.clock.now(), connection);
-    this.sweeper ??= setInterval(() => this.sweep(), SWEEP_MS).unref();
     duplex.on('error', () => {}); // reset, or gone: 'close' follows
     duplex.once('close', () => {
       this.connections.delete(duplex);
       if (connection.isHeld) this.addHeld(owner, -1);
       else this.clients.remove(connection);
     });
+    if (!this.clients.add(this.deps.context.clock.now(), connection)) return;
+    this.sweeper ??= setInterval(() => this.sweep(), SWEEP_MS).unref();
     this.admit(duplex);
+  }
+
+  /** What connections without a lease share. */
+  get budget(): Budget {
+    return this.clients.budget;
   }
 
   close(): void {
@@ -198,13 +204,13 @@ export class GuestApi {
     this.addHeld(connection.owner, 1);
   }
 
-  private addHeld(owner: Caller, n: number): void {
+  private addHeld(owner: Owner, n: number): void {
     const count = (this.heldBy.get(owner) ?? 0) + n;
     if (count === 0) this.heldBy.delete(owner);
     else this.heldBy.set(owner, count);
   }
 
-  private holdsTooMuch(owner: Caller): boolean {
+  private holdsTooMuch(owner: Owner): boolean {
     if ((this.heldBy.get(owner) ?? 0) < this.limits.heldByGuest) return false;
     this.counts.add('refused');
     return true;
@@ -217,11 +223,11 @@ export class GuestApi {
   }
 }
 
-class Connection implements ServiceClient<Connection, Caller>, Chained<Connection> {
+class Connection implements ServiceClient<Connection>, Chained<Connection> {
   chainNext: Connection | undefined = undefined;
   chainPrev: Connection | undefined = undefined;
   usedAt: Instant = 0;
-  readonly owner: Caller;
+  readonly owner: Owner;
   /** Undefined for a client of the agent. */
   readonly guest: IpAddress | undefined;
   isHeld = false;
@@ -230,7 +236,7 @@ class Connection implements ServiceClient<Connection, Caller>, Chained<Connectio
 
   constructor(
     duplex: Duplex,
-    owner: Caller,
+    owner: Owner,
     guest: IpAddress | undefined,
     counts: Counters<GuestApiCount>,
   ) {

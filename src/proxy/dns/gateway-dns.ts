@@ -7,6 +7,8 @@
  */
 import type { Chained } from '../../base/chain.ts';
 import { keyGuest, keyRemote } from '../../base/flow-key.ts';
+import type { Budget } from '../../base/shares/budget.ts';
+import type { Owner } from '../../base/shares/owner.ts';
 import type { Clock, Instant } from '../../base/time.ts';
 import { FRAME_HEADER_LEN } from '../../services/dns/tcp-framing.ts';
 import type {
@@ -18,7 +20,6 @@ import type {
   TcpFlowHandler,
   TcpRequest,
 } from '../../stack/flow.ts';
-import type { Guest } from '../../stack/guest.ts';
 import type { Flow, FlowFacts, FlowSource } from '../flows/flow.ts';
 import type { FlowBook } from '../flows/flow-book.ts';
 import { tcpFacts } from '../flows/stream-facts.ts';
@@ -37,7 +38,7 @@ export class GatewayDns {
   private readonly clock: Clock;
   private readonly flusher: FlushScheduler;
   private readonly book: FlowBook;
-  private readonly clients: ServiceClients<DnsFlow, Guest>;
+  private readonly clients: ServiceClients<DnsFlow>;
 
   constructor(
     forwarder: DnsForwarder,
@@ -52,10 +53,14 @@ export class GatewayDns {
     this.clock = clock;
     this.flusher = flusher;
     this.book = book;
-    this.clients = new ServiceClients(limits);
+    this.clients = new ServiceClients('dns-connections', limits);
   }
 
   /** Connections of guests. */
+  get connections(): Budget {
+    return this.clients.budget;
+  }
+
   get connectionCount(): number {
     return this.clients.size;
   }
@@ -92,18 +97,16 @@ interface DnsFlowContext {
   readonly forwarder: DnsForwarder;
   readonly clock: Clock;
   readonly flusher: FlushScheduler;
-  readonly clients: ServiceClients<DnsFlow, Guest>;
+  readonly clients: ServiceClients<DnsFlow>;
   readonly book: FlowBook;
 }
 
 /** One guest connection: queries in, framed answers out; ended when the guest has ended it. */
-class DnsFlow
-  implements TcpFlowHandler, ServiceClient<DnsFlow, Guest>, Chained<DnsFlow>, FlowSource
-{
+class DnsFlow implements TcpFlowHandler, ServiceClient<DnsFlow>, Chained<DnsFlow>, FlowSource {
   chainNext: DnsFlow | undefined = undefined;
   chainPrev: DnsFlow | undefined = undefined;
   usedAt: Instant = 0;
-  readonly owner: Guest;
+  readonly owner: Owner;
   private readonly id: FlowId;
   private readonly session: DnsTcpSession;
   private readonly context: DnsFlowContext;
@@ -115,15 +118,15 @@ class DnsFlow
   constructor(context: DnsFlowContext, { id, owner }: TcpRequest) {
     this.context = context;
     this.id = id;
-    this.owner = owner;
+    this.owner = owner.owner;
     this.session = new DnsTcpSession(context.forwarder, owner, (framed) => this.write(framed));
   }
 
   join(now: Instant, flow: TcpFlow): void {
     this.flow = flow;
-    this.context.clients.add(now, this);
-    const { book } = this.context;
+    const { book, clients } = this.context;
     this.entry = book.add('tcp', flow.owner, undefined, this);
+    clients.add(now, this);
   }
 
   onOpen(_now: Instant, _flow: TcpFlow): void {}

@@ -5,14 +5,14 @@
  * -------------------
  * A datagram in pieces is a context: header and payload in one 64 KiB buffer, and the set of byte
  * ranges that have arrived. A fragment that overlaps another, or contradicts its end, kills the
- * context: nothing is delivered that two readers could see differently. Contexts live for 30 seconds, and are bounded in
- * number: the oldest gives way, of the guest that has the most, so that a guest's datagrams in pieces are whole whatever
- * others send. Fragments of two guests never meet in one.
+ * context: nothing is delivered that two readers could see differently. Contexts live for 30 seconds, and are shares of
+ * guests: a guest's datagrams in pieces are whole whatever others send. Fragments of two guests never meet in one.
  */
 
 import { assert } from '../../base/assert.ts';
 import { copyBytes } from '../../base/copy-bytes.ts';
 import { type Seq, seq, seqDiff } from '../../base/seq.ts';
+import { type Account, Budget } from '../../base/shares/budget.ts';
 import { makeSlab, type Slab } from '../../base/slab.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import {
@@ -40,11 +40,13 @@ export type FragmentDrop =
   | 'fragment-overlap'
   | 'fragment-duplicate'
   | 'fragment-too-many-pieces'
+  | 'fragment-table-full'
   | 'fragment-evicted'
   | 'fragment-timed-out';
 
 class Context {
   readonly owner: Guest;
+  readonly share: Account;
   readonly src: number;
   readonly dst: number;
   readonly id: number;
@@ -54,8 +56,17 @@ class Context {
   /** Payload length, known once the last fragment is here; -1 before. */
   total = -1;
 
-  constructor(owner: Guest, src: number, dst: number, id: number, slab: Slab, expiresAt: Instant) {
+  constructor(
+    owner: Guest,
+    share: Account,
+    src: number,
+    dst: number,
+    id: number,
+    slab: Slab,
+    expiresAt: Instant,
+  ) {
     this.owner = owner;
+    this.share = share;
     this.src = src;
     this.dst = dst;
     this.id = id;
@@ -74,8 +85,8 @@ const HEADER_AT = 0;
 export class Reassembler {
   private readonly contexts: Context[] = []; // oldest first
   private readonly spare: Slab[] = [];
-  /** Contexts of each guest, while one is evicted. */
-  private readonly held = new Map<Guest, number>();
+  readonly budget: Budget = new Budget('reassemblies', MAX_CONTEXTS);
+  private readonly shares = new WeakMap<Guest, Account>();
   private readonly count: (reason: FragmentDrop) => void;
 
   constructor(count: (reason: FragmentDrop) => void) {
@@ -110,6 +121,10 @@ export class Reassembler {
       return undefined;
     }
     const context = this.contextOf(now, owner, view, off);
+    if (context === undefined) {
+      this.count('fragment-table-full');
+      return undefined;
+    }
     const at = IPV4_HEADER_LEN + start;
     const piece = bytes.subarray(off + headerLen, off + headerLen + len);
     let fault = this.place(context, start, len, more);
@@ -154,7 +169,7 @@ export class Reassembler {
     }
   }
 
-  private contextOf(now: Instant, owner: Guest, view: DataView, off: number): Context {
+  private contextOf(now: Instant, owner: Guest, view: DataView, off: number): Context | undefined {
     const src = ipv4Src(view, off);
     const dst = ipv4Dst(view, off);
     const id = (ipv4Identification(view, off) << 8) | ipv4Protocol(view, off);
@@ -168,27 +183,29 @@ export class Reassembler {
         return context;
       }
     }
-    if (this.contexts.length >= MAX_CONTEXTS) this.evict();
+    const share = this.shareOf(owner);
+    if (!share.take()) return undefined;
     const slab = this.spare.pop() ?? makeSlab(IPV4_MAX_LEN);
-    const context = new Context(owner, src, dst, id, slab, now + LIFETIME_MS);
+    const context = new Context(owner, share, src, dst, id, slab, now + LIFETIME_MS);
     this.contexts.push(context);
     return context;
   }
 
-  /** The oldest context gives way, of the guest that has the most. */
-  private evict(): void {
-    const { contexts, held } = this;
-    let most: Context | undefined;
-    for (const context of contexts) {
-      const n = (held.get(context.owner) ?? 0) + 1;
-      held.set(context.owner, n);
-      if (most === undefined || n > (held.get(most.owner) ?? 0)) most = context;
-    }
-    held.clear();
-    const oldest = contexts.find(({ owner }) => owner === most?.owner);
-    if (oldest === undefined) return;
+  private shareOf(owner: Guest): Account {
+    const known = this.shares.get(owner);
+    if (known !== undefined) return known;
+    const evict = (): boolean => this.evictOldest(owner);
+    const share = owner.owner.share(this.budget, { evict, recycles: true });
+    this.shares.set(owner, share);
+    return share;
+  }
+
+  private evictOldest(guest: Guest): boolean {
+    const oldest = this.contexts.find(({ owner }) => owner === guest);
+    if (oldest === undefined) return false;
     this.count('fragment-evicted');
     this.remove(oldest);
+    return true;
   }
 
   private place(
@@ -217,6 +234,7 @@ export class Reassembler {
     const at = this.contexts.indexOf(context);
     assert(at >= 0, 'unknown reassembly context');
     this.contexts.splice(at, 1);
+    context.share.give();
     if (this.spare.length < 4) this.spare.push(context.slab);
   }
 }
