@@ -9,7 +9,9 @@ import {
   addressProblems,
   configuredFiles,
   configuredSockets,
+  DEFAULT_NAME,
   effectiveConfig,
+  ipv6Problems,
   linkProblems,
   namedFiles,
   pathProblems,
@@ -100,16 +102,17 @@ function effective(
   place: Place,
   config: string | undefined,
 ): DaemonConfig {
-  const name = settings.name ?? 'default';
+  const name = settings.name ?? DEFAULT_NAME;
   const dir = instanceDir(place, name);
   const listen = settings.listen ?? [`qemu:${join(dir, 'qemu.sock')}`];
-  const network = effectiveConfig({ ...settings, listen });
+  const network = effectiveConfig({ ...settings, listen }, name);
   const paths = [...configuredSockets(network), ...configuredFiles(network)];
   const pidFile = absolutePath(settings.pidFile);
   const logFile = absolutePath(settings.logFile);
   const api = apiAddress(settings, dir, locate);
   const problems = [
     ...addressProblems(network),
+    ...ipv6Problems(network),
     ...linkProblems(network),
     ...modeProblems(network.separation),
     ...allowedLinkProblems(network.listen, network.separation),

@@ -43,6 +43,34 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     description: "address of the host's loopback, or none (default: last of the subnet)",
   },
   {
+    key: 'subnet6',
+    flags: '--subnet6 <cidr|host|none>',
+    description:
+      "the guests' IPv6 network, a /64; host: the one of the host's own address (default: a unique local one, made from the name)",
+  },
+  {
+    key: 'ipv6',
+    flags: '--ipv6 <auto|on|off>',
+    description:
+      'auto: guests have a default route while the host has one; on: always (default: auto; off with an MTU below 1280)',
+  },
+  {
+    key: 'ipv6Mode',
+    flags: '--ipv6-mode <mode>',
+    description: 'how guests get their IPv6 addresses: slaac, dhcp, both (default: both)',
+  },
+  {
+    key: 'nat64',
+    flags: '--nat64 [auto|on|off]',
+    description:
+      'translate IPv6 to public IPv4 addresses, of 64:ff9b::/96, with DNS64; auto: while the host has IPv6 only (default: auto; --nat64 alone: on)',
+  },
+  {
+    key: 'nat64Private',
+    flags: '--nat64-private',
+    description: 'with NAT64: to private IPv4 addresses too, of 64:ff9b:1::/48',
+  },
+  {
     key: 'mtu',
     flags: '--mtu <bytes>',
     description: '576..65520 (default: 1500)',
@@ -99,6 +127,12 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     flags: '--dns <ip[#port]>',
     description: "upstream resolver (default: the host's, followed live)",
     repeatable: true,
+  },
+  {
+    key: 'dnsFamily',
+    flags: '--dns-family <auto|4|6|both>',
+    description:
+      'addresses of public names for guests; auto: of IPv6 only while guests have a route there (default: auto)',
   },
   {
     key: 'dnsSearch',

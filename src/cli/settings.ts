@@ -2,12 +2,12 @@
  * The valid values of each option of the daemon: one schema for the command line (where every value is
  * text) and for YAML.
  */
-import * as z from 'zod';
 import { NETWORK_SCHEMAS, type NetworkSettings } from '../network/network-settings.ts';
 import {
   integer,
   list,
   oneOf,
+  oneOfOnOff,
   type Schemas,
   text,
   textAsIs,
@@ -58,14 +58,6 @@ export function parseName(value: string): Parsed<string> {
 const parseUser = (value: string): Parsed<string> =>
   /^[\w.@-]{1,64}\$?$/.test(value) ? ok(value) : bad('must be the name or number of a user');
 
-/** YAML reads a bare true or false where older ones had on and off. */
-function sandboxMode(): z.ZodType<SandboxMode> {
-  const message = `must be one of ${SANDBOX_MODES.join(', ')}`;
-  return z
-    .union([z.boolean(), z.enum(SANDBOX_MODES)], message)
-    .transform((value) => (typeof value === 'string' ? value : value ? 'on' : 'off'));
-}
-
 export const DAEMON_SCHEMAS: Schemas<DaemonSettings> = {
   ...NETWORK_SCHEMAS,
   name: () => text(parseName),
@@ -79,7 +71,7 @@ export const DAEMON_SCHEMAS: Schemas<DaemonSettings> = {
   exitWithParent: () => yesOr('a process id', 1, PID_MAX),
   exitWithReadyFd: yesNo,
   user: () => text(parseUser),
-  sandbox: sandboxMode,
+  sandbox: () => oneOfOnOff(SANDBOX_MODES),
   sandboxAllow: () => list(text(parsePath)),
   logLevel: () => oneOf(LOG_LEVELS),
   logFormat: () => oneOf(LOG_FORMATS),

@@ -1,20 +1,68 @@
 /** The parsed addresses of a configuration. */
-import type { IpAddress } from '../base/ip-address.ts';
+import { IpAddress } from '../base/ip-address.ts';
 import { type Prefix, parseAddress, parsePrefix } from '../services/address-text.ts';
-import type { NetworkConfig } from './config.ts';
+import type { Ipv6Config, NetworkConfig } from './config.ts';
+import { MIN_IPV6_MTU } from './ipv6-text.ts';
 
 export interface Addresses {
   readonly subnet: Prefix;
   readonly gateway: IpAddress;
   /** Undefined: the host's loopback is closed to guests. */
   readonly host: IpAddress | undefined;
+  /** Undefined: guests have IPv4 only. */
+  readonly ipv6: Ipv6Addresses | undefined;
 }
 
-export function addressesOf({ subnet, gateway, hostIp }: NetworkConfig): Addresses {
+export interface Ipv6Addresses {
+  /** A /64. */
+  readonly prefix: IpAddress;
+  readonly gateway: IpAddress;
+  /** Undefined: the host's loopback is closed to guests. */
+  readonly host: IpAddress | undefined;
+  /** Guests share the prefix with the host's own network: only what they ask for is theirs (RFC 4861 §4.6.2, L=0). */
+  readonly isOffLink: boolean;
+}
+
+const GATEWAY_WORD = 1;
+const HOST_WORD = 0x254;
+/** Beside the host's network, where ::1 is a router: an interface identifier that no other host has by any of the usual rules. */
+const OFF_LINK_WORD = 0x6861_7773;
+
+/** @param ofHost the /64 of the host's own IPv6 address, where it has one */
+export function addressesOf(config: NetworkConfig, ofHost?: IpAddress): Addresses {
+  const { subnet, gateway, hostIp } = config;
   const prefix = parsePrefix(subnet);
   if (prefix === undefined) throw new Error(`${subnet} is not a network`);
   const host = hostIp === undefined ? undefined : requiredAddress(hostIp);
-  return { subnet: prefix, gateway: requiredAddress(gateway), host };
+  return {
+    subnet: prefix,
+    gateway: requiredAddress(gateway),
+    host,
+    ipv6: ipv6AddressesOf(config, ofHost),
+  };
+}
+
+export const isIpv6Wanted = ({ use, subnet }: Ipv6Config): boolean =>
+  use !== 'off' && subnet !== 'none';
+
+function ipv6AddressesOf(
+  { ipv6, mtu, hostIp }: NetworkConfig,
+  ofHost: IpAddress | undefined,
+): Ipv6Addresses | undefined {
+  if (!isIpv6Wanted(ipv6) || mtu < MIN_IPV6_MTU) return undefined;
+  const isOffLink = ipv6.subnet === 'host' && ofHost !== undefined;
+  const { a, b } = isOffLink
+    ? ofHost
+    : requiredPrefix(ipv6.subnet === 'host' ? ipv6.uniqueLocal : ipv6.subnet);
+  const at = (word: number): IpAddress => new IpAddress(a, b, isOffLink ? OFF_LINK_WORD : 0, word);
+  const host = hostIp === undefined ? undefined : at(HOST_WORD);
+  return { prefix: new IpAddress(a, b, 0, 0), gateway: at(GATEWAY_WORD), host, isOffLink };
+}
+
+function requiredPrefix(text: string): IpAddress {
+  const prefix = parsePrefix(text);
+  if (prefix === undefined) throw new Error(`${text} is not a network`);
+  return prefix.address;
 }
 
 /** @param text a valid address */

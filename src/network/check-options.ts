@@ -5,6 +5,7 @@ import {
   configuredFiles,
   configuredSockets,
   effectiveConfig,
+  ipv6Problems,
   linkProblems,
   pathProblems,
 } from './effective-config.ts';
@@ -24,6 +25,7 @@ export function checkOptions(options: NetworkOptions): NetworkConfig {
   const config = effectiveConfig(checked.settings);
   const problems = [
     ...addressProblems(config),
+    ...ipv6Problems(config),
     ...linkProblems(config),
     ...modeProblems(config.separation),
     ...pathProblems([...configuredSockets(config), ...configuredFiles(config)]),

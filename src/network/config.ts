@@ -10,6 +10,8 @@ export interface NetworkConfig {
   readonly gateway: string;
   /** Undefined: the host's loopback is closed to guests. */
   readonly hostIp: string | undefined;
+  readonly ipv6: Ipv6Config;
+  readonly nat64: Nat64Config;
   /** 576..65520. */
   readonly mtu: number;
   /** Publications as given; `parsePublish` of `proxy/ports/publish-text.ts` accepts each. */
@@ -39,6 +41,38 @@ export interface NetworkConfig {
   readonly linkGraceMs: number;
 }
 
+export const IPV6_USES = ['auto', 'on', 'off'] as const;
+/** `auto`: guests have a default route while the host has one. */
+export type Ipv6Use = (typeof IPV6_USES)[number];
+
+export const IPV6_MODES = ['slaac', 'dhcp', 'both'] as const;
+/** Where guests have their addresses from. */
+export type Ipv6Mode = (typeof IPV6_MODES)[number];
+
+export const DNS_FAMILIES = ['auto', '4', '6', 'both'] as const;
+/** Addresses of public names; `auto`: of IPv6 while guests have a default route. */
+export type DnsFamily = (typeof DNS_FAMILIES)[number];
+
+export const NAT64_USES = ['auto', 'on', 'off'] as const;
+/** `auto`: while the host has IPv6 only. */
+export type Nat64Use = (typeof NAT64_USES)[number];
+
+/** As configured: see `ipv6AddressesOf` of `addresses.ts` for what comes of it. */
+export interface Ipv6Config {
+  readonly use: Ipv6Use;
+  /** A /64 in canonical form; `host`: that of the host's own address, found at start; `none`. */
+  readonly subnet: string;
+  /** The /64 of the instance's name: the default, and in place of `host` where the host has none. */
+  readonly uniqueLocal: string;
+  readonly mode: Ipv6Mode;
+}
+
+export interface Nat64Config {
+  readonly use: Nat64Use;
+  /** Private IPv4 addresses are translated too, with a prefix of their own. */
+  readonly isForPrivate: boolean;
+}
+
 /** How guests are separated from each other; at most one of `isolate` and `trust`. */
 export interface GuestSeparation {
   readonly isolate: boolean;
@@ -65,6 +99,7 @@ export interface MuxLinkConfig {
 export interface DnsConfig {
   /** Undefined: the host's resolver configuration, followed live. */
   readonly upstreams: readonly DnsUpstream[] | undefined;
+  readonly family: DnsFamily;
   /** Undefined: the host's. */
   readonly search: readonly string[] | undefined;
   readonly zones: readonly DnsZone[];

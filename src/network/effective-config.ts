@@ -17,11 +17,14 @@ import {
   lastUsable,
   parseNetwork,
 } from './ipv4-text.ts';
+import { MIN_IPV6_MTU, uniqueLocalSubnet } from './ipv6-text.ts';
 import type { NetworkSettings } from './network-settings.ts';
 import type { OptionProblem } from './option-problem.ts';
 import { parseLink } from './option-values.ts';
 
 const DEFAULT_SUBNET = '192.168.127.0/24';
+/** Of an instance that was given none. */
+export const DEFAULT_NAME = 'default';
 const DEFAULT_MTU = 1_500;
 const DEFAULT_LINK_GRACE_S = 60;
 
@@ -32,17 +35,34 @@ export interface ConfiguredPath {
   readonly path: string;
 }
 
-/** @param settings as returned by `checkSettings` */
-export function effectiveConfig(settings: Partial<NetworkSettings>): NetworkConfig {
+/**
+ * @param settings as returned by `checkSettings`
+ * @param name of the instance
+ */
+export function effectiveConfig(
+  settings: Partial<NetworkSettings>,
+  name: string = DEFAULT_NAME,
+): NetworkConfig {
   const subnet = settings.subnet ?? DEFAULT_SUBNET;
   const network = networkOf(subnet);
   const hostAccess = settings.hostAccess ?? true;
+  const uniqueLocal = uniqueLocalSubnet(name);
   const hostIp = settings.hostIp ?? (hostAccess ? lastUsable(network) : 'none');
   return {
     listen: settings.listen?.map(absoluteLink) ?? [],
     subnet,
     gateway: settings.gateway ?? firstUsable(network),
     hostIp: hostIp === 'none' ? undefined : hostIp,
+    ipv6: {
+      use: settings.ipv6 ?? 'auto',
+      subnet: settings.subnet6 ?? uniqueLocal,
+      uniqueLocal,
+      mode: settings.ipv6Mode ?? 'both',
+    },
+    nat64: {
+      use: settings.nat64 ?? 'auto',
+      isForPrivate: settings.nat64Private ?? false,
+    },
     mtu: settings.mtu ?? DEFAULT_MTU,
     publish: settings.publish ?? [],
     sourceAddress: settings.sourceAddress ?? 'preserve',
@@ -54,6 +74,7 @@ export function effectiveConfig(settings: Partial<NetworkSettings>): NetworkConf
     },
     dns: {
       upstreams: settings.dns,
+      family: settings.dnsFamily ?? 'auto',
       search: settings.dnsSearch,
       zones: settings.dnsZone ?? [],
       hostsFile: absolutePath(settings.hosts),
@@ -134,6 +155,25 @@ export function addressProblems(config: NetworkConfig): OptionProblem[] {
     if (!isOurs && (isInside(guest) || mux.links.length > 0)) continue;
     const why = `the guest's address must be inside the subnet ${subnet}, and not hawser's own`;
     problems.push({ key: 'publish', index, value: text, why });
+  }
+  return problems;
+}
+
+/** @returns contradictions between the options of IPv6 */
+export function ipv6Problems({ ipv6, nat64, mtu }: NetworkConfig): OptionProblem[] {
+  const problems: OptionProblem[] = [];
+  if (ipv6.use === 'on' && ipv6.subnet === 'none') {
+    problems.push({ key: 'subnet6', value: 'none', why: 'contradicts ipv6: on' });
+  }
+  if (ipv6.use === 'on' && mtu < MIN_IPV6_MTU) {
+    const why = `must be ${MIN_IPV6_MTU} or more with ipv6: on (RFC 8200)`;
+    problems.push({ key: 'mtu', value: mtu, why });
+  }
+  if (nat64.use === 'on' && (ipv6.use === 'off' || ipv6.subnet === 'none')) {
+    problems.push({ key: 'nat64', value: 'on', why: 'needs IPv6 for guests, which is off' });
+  }
+  if (nat64.use === 'off' && nat64.isForPrivate) {
+    problems.push({ key: 'nat64Private', why: 'contradicts nat64: off' });
   }
   return problems;
 }

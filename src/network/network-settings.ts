@@ -2,13 +2,28 @@
 import { KEEPALIVE_MAX_S } from '../native/stream/keepalive-options.ts';
 import { SOURCE_ADDRESSES, type SourceAddress } from '../proxy/ports/publish-spec.ts';
 import { MACHINE_MEMORY, type MachineMemory } from '../transports/vhost-user/machine-memory.ts';
-import type { DnsUpstream, DnsZone, StaticLease } from './config.ts';
+import {
+  DNS_FAMILIES,
+  type DnsFamily,
+  type DnsUpstream,
+  type DnsZone,
+  IPV6_MODES,
+  IPV6_USES,
+  type Ipv6Mode,
+  type Ipv6Use,
+  NAT64_USES,
+  type Nat64Use,
+  type StaticLease,
+} from './config.ts';
 import { parseAllowedAddress } from './guest-separation.ts';
 import { parseIpv4, parseNetwork } from './ipv4-text.ts';
+import { parseSubnet6 } from './ipv6-text.ts';
 import {
   integer,
   list,
+  numberOrOneOf,
   oneOf,
+  oneOfOnOff,
   onOff,
   type Schemas,
   socketMode,
@@ -44,6 +59,12 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly gateway: string | undefined;
   /** `none` or an address. */
   readonly hostIp: string | undefined;
+  /** A /64, `host` or `none`. */
+  readonly subnet6: string | undefined;
+  readonly ipv6: Ipv6Use | undefined;
+  readonly ipv6Mode: Ipv6Mode | undefined;
+  readonly nat64: Nat64Use | undefined;
+  readonly nat64Private: boolean | undefined;
   readonly mtu: number | undefined;
   readonly publish: readonly string[] | undefined;
   readonly sourceAddress: SourceAddress | undefined;
@@ -53,6 +74,7 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly mux: readonly string[] | undefined;
   readonly muxAllow: readonly string[] | undefined;
   readonly dns: readonly DnsUpstream[] | undefined;
+  readonly dnsFamily: DnsFamily | undefined;
   readonly dnsSearch: readonly string[] | undefined;
   readonly dnsZone: readonly DnsZone[] | undefined;
   readonly hosts: string | undefined;
@@ -75,6 +97,11 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   subnet: () => textAsIs(parseNetwork),
   gateway: () => text(parseIpv4),
   hostIp: () => text(parseHostIp),
+  subnet6: () => text(parseSubnet6),
+  ipv6: () => oneOfOnOff(IPV6_USES),
+  ipv6Mode: () => oneOf(IPV6_MODES),
+  nat64: () => oneOfOnOff(NAT64_USES),
+  nat64Private: yesNo,
   mtu: () => integer(MTU_MIN, MTU_MAX),
   publish: () => list(textAsIs(parsePublication)),
   sourceAddress: () => oneOf(SOURCE_ADDRESSES),
@@ -84,6 +111,7 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   mux: () => list(text(parseMux)),
   muxAllow: () => list(textAsIs(parseMuxTarget)),
   dns: () => list(text(parseUpstream), 'must name at least one resolver'),
+  dnsFamily: () => numberOrOneOf(DNS_FAMILIES),
   dnsSearch: () => list(text(parseDomain)),
   dnsZone: () => list(text(parseZone)),
   hosts: () => text(parsePath),

@@ -45,7 +45,7 @@ import { type Attachment, type AttachOptions, type FrameAttachment, Links } from
 import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
-import { noteEvents, noteName, noteRefused } from './notes.ts';
+import { noteEvents, noteIpv6, noteName, noteRefused } from './notes.ts';
 import { serveNetworkApi } from './serve-api.ts';
 import { packageVersion } from './version.ts';
 
@@ -115,6 +115,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       log,
     });
     const guests = new Guests({ stack: () => this.dataPath.stack, directory, gateway, clock });
+    noteIpv6(config, log);
     noteEvents(emitter, log);
     this.dataPath = new DataPath({
       config,

@@ -8,13 +8,23 @@ import { formatEndpoint } from '../proxy/ports/publish-spec.ts';
 import { type DnsQuery, NXDOMAIN } from '../services/dns/message.ts';
 import type { StackDrop } from '../stack/drops.ts';
 import type { FlowId } from '../stack/flow.ts';
+import { isIpv6Wanted } from './addresses.ts';
+import type { NetworkConfig } from './config.ts';
 import type { NetworkEvents } from './events.ts';
+import { MIN_IPV6_MTU } from './ipv6-text.ts';
 
 /** Fields of a flow: source and destination. */
 export const flowFields = ({ guest, guestPort, remote, remotePort }: FlowId): object => ({
   guest: formatEndpoint(guest, guestPort, '*'),
   to: formatEndpoint(remote, remotePort, '*'),
 });
+
+/** IPv6 is off for a reason that the options do not say. */
+export function noteIpv6({ ipv6, mtu }: Pick<NetworkConfig, 'ipv6' | 'mtu'>, log: Log): void {
+  if (isIpv6Wanted(ipv6) && mtu < MIN_IPV6_MTU) {
+    log.info({ mtu }, `guests have no IPv6: it needs an MTU of ${MIN_IPV6_MTU} or more`);
+  }
+}
 
 export function noteEvents(events: Emitter<NetworkEvents>, log: Log): void {
   events.on('guest', ({ kind, guest }) => {

@@ -36,6 +36,18 @@ export function integer(min: number, max: number): z.ZodType<number> {
 export const oneOf = <const T extends readonly string[]>(values: T): z.ZodType<T[number]> =>
   z.enum(values, `must be one of ${values.join(', ')}`);
 
+/** Where YAML reads a bare word as a number. */
+export function numberOrOneOf<const T extends readonly string[]>(values: T): z.ZodType<T[number]> {
+  return z.preprocess((value) => (typeof value === 'number' ? `${value}` : value), oneOf(values));
+}
+
+/** Of words with `on` and `off` among them, which YAML of old read as true and false. */
+export function oneOfOnOff<const T extends readonly string[]>(values: T): z.ZodType<T[number]> {
+  const onOffOf = (value: unknown): unknown =>
+    typeof value === 'boolean' ? (value ? 'on' : 'off') : value;
+  return z.preprocess(onOffOf, oneOf(values));
+}
+
 export const yesNo = (): z.ZodType<boolean> => z.boolean('must be true or false');
 
 /** Or a number. @param what its meaning, for the message */

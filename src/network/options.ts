@@ -1,6 +1,7 @@
 /** The options of a network, with the keys of the configuration file of `hawser run`. */
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
 import type { MachineMemory } from '../transports/vhost-user/machine-memory.ts';
+import type { DnsFamily, Ipv6Mode, Ipv6Use, Nat64Use } from './config.ts';
 
 /** A list, or a single value. */
 export type OneOrMore = string | readonly string[];
@@ -21,6 +22,25 @@ export interface NetworkOptions {
   readonly gateway?: string | undefined;
   /** Represents the loopback of the host; `none` closes that to guests. Default: the last address of the subnet. */
   readonly hostIp?: string | undefined;
+  /**
+   * The guests' IPv6 network: a /64; `host`, that of the host's own address; or `none`. Default: a unique local one (RFC 4193)
+   * that is the same each time.
+   */
+  readonly subnet6?: string | undefined;
+  /**
+   * IPv6 for guests: `on`; `auto`, without a default route while the host has none; or `off`. With an MTU below 1280 it is off.
+   * Default: `auto`.
+   */
+  readonly ipv6?: Ipv6Use | boolean | undefined;
+  /** Where guests have their IPv6 addresses from: `slaac`, `dhcp`, or `both`. Default: `both`. */
+  readonly ipv6Mode?: Ipv6Mode | undefined;
+  /**
+   * Translate from IPv6 to the public IPv4 addresses of `64:ff9b::/96` (NAT64), and answer names that have none but IPv4
+   * addresses by these (DNS64): `on`, `off`, or `auto`, while the host has IPv6 only. Default: `auto`.
+   */
+  readonly nat64?: Nat64Use | boolean | undefined;
+  /** With NAT64: private IPv4 addresses too, by `64:ff9b:1::/48`. Default: no. */
+  readonly nat64Private?: boolean | undefined;
   /** Bytes of an IP packet: 576 to 65520. Default: 1500. */
   readonly mtu?: number | undefined;
   /** Ports to publish from the start, in the form of `parsePublish`. Default: none. */
@@ -42,6 +62,11 @@ export interface NetworkOptions {
   readonly muxAllow?: OneOrMore | undefined;
   /** Upstream resolvers, `IP` or `IP#PORT`. Default: those of the host, followed live. */
   readonly dns?: OneOrMore | undefined;
+  /**
+   * Which addresses of public names guests get: those of IPv4 (`4`), of IPv6 (`6`), `both`, or `auto`: those of IPv6 only
+   * while they have a route there. Default: `auto`.
+   */
+  readonly dnsFamily?: DnsFamily | undefined;
   /** Search domains for guests. Default: those of the host. */
   readonly dnsSearch?: OneOrMore | undefined;
   /** `ZONE=IPV4`: a zone and every name below it at one address. Default: none. */

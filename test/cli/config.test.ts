@@ -47,10 +47,16 @@ listen: [qemu:/tmp/vm.sock, "tap:hawser0@guest"]
 subnet: 10.1.0.0/16
 gateway: 10.1.0.2
 hostIp: none
+subnet6: fd12:3456:789a:1::/64
+ipv6: on
+ipv6Mode: slaac
+nat64: off
+nat64Private: false
 mtu: 9000
 keepalive: 7
 publish: ["8080:80", "127.0.0.1:5300-5301:10.1.0.9:53-54/udp"]
 dns: [9.9.9.9, "::1#5353"]
+dnsFamily: 4
 dnsSearch: Corp.Example.
 dnsZone: apps.example=10.1.0.7
 hosts: /etc/hosts
@@ -92,6 +98,13 @@ describe('configuration', () => {
       subnet: '10.1.0.0/16',
       gateway: '10.1.0.2',
       hostIp: undefined,
+      ipv6: {
+        use: 'on',
+        subnet: 'fd12:3456:789a:1::/64',
+        uniqueLocal: build({ name: 'build' }).ipv6.subnet,
+        mode: 'slaac',
+      },
+      nat64: { use: 'off', isForPrivate: false },
       mtu: 9_000,
       publish: ['8080:80', '127.0.0.1:5300-5301:10.1.0.9:53-54/udp'],
       sourceAddress: 'preserve',
@@ -103,6 +116,7 @@ describe('configuration', () => {
           { address: '9.9.9.9', port: 53 },
           { address: '::1', port: 5353 },
         ],
+        family: '4',
         search: ['corp.example'],
         zones: [{ zone: 'apps.example', address: '10.1.0.7' }],
         hostsFile: '/etc/hosts',

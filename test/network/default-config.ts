@@ -1,18 +1,23 @@
 /** What `hawser run` and `createNetwork` use when nothing is given. */
 import type { NetworkConfig } from '../../src/network/config.ts';
 
+/** Of the name `default`. */
+export const UNIQUE_LOCAL = 'fd32:7cc5:e92d:e67f::/64';
+
 export const DEFAULT_NETWORK: NetworkConfig = {
   listen: [],
   subnet: '192.168.127.0/24',
   gateway: '192.168.127.1',
   hostIp: '192.168.127.254',
+  ipv6: { use: 'auto', subnet: UNIQUE_LOCAL, uniqueLocal: UNIQUE_LOCAL, mode: 'both' },
+  nat64: { use: 'auto', isForPrivate: false },
   mtu: 1_500,
   publish: [],
   sourceAddress: 'preserve',
   keepaliveS: 120,
   mux: { links: [], allow: [] },
   guestApi: { enabled: false, bind: ['127.0.0.1:1024-65535', '[::1]:1024-65535'] },
-  dns: { upstreams: undefined, search: undefined, zones: [], hostsFile: undefined },
+  dns: { upstreams: undefined, family: 'auto', search: undefined, zones: [], hostsFile: undefined },
   leases: { file: undefined, static: [] },
   separation: { isolate: false, trust: false, allowed: [] },
   socketMode: 0o600,

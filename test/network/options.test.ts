@@ -3,7 +3,7 @@ import { checkOptions } from '../../src/network/check-options.ts';
 import { createNetwork } from '../../src/network/create-network.ts';
 import { OptionsError } from '../../src/network/option-problem.ts';
 import type { NetworkOptions } from '../../src/network/options.ts';
-import { DEFAULT_NETWORK } from './default-config.ts';
+import { DEFAULT_NETWORK, UNIQUE_LOCAL } from './default-config.ts';
 
 /** What a JavaScript caller may pass. */
 const check = (options: object | null | undefined): unknown =>
@@ -37,6 +37,11 @@ describe('network/options', () => {
       subnet: '10.1.0.0/16',
       gateway: '10.1.0.2',
       hostIp: 'none',
+      subnet6: '2001:DB8:0:1::/64',
+      ipv6: true,
+      ipv6Mode: 'dhcp',
+      nat64: 'on',
+      nat64Private: true,
       mtu: 9_000,
       publish: ['8080:80', '127.0.0.1:5300-5301:10.1.0.9:53-54/udp'],
       sourceAddress: 'gateway',
@@ -46,6 +51,7 @@ describe('network/options', () => {
       mux: 'guest:4099',
       muxAllow: ['tcp:127.0.0.1:22'],
       dns: ['9.9.9.9', '::1#5353'],
+      dnsFamily: '6',
       dnsSearch: 'Corp.Example.',
       dnsZone: 'apps.example=10.1.0.7',
       hosts: '/etc/hosts',
@@ -67,6 +73,13 @@ describe('network/options', () => {
       subnet: '10.1.0.0/16',
       gateway: '10.1.0.2',
       hostIp: undefined,
+      ipv6: {
+        use: 'on',
+        subnet: '2001:db8:0:1::/64',
+        uniqueLocal: UNIQUE_LOCAL,
+        mode: 'dhcp',
+      },
+      nat64: { use: 'on', isForPrivate: true },
       mtu: 9_000,
       publish: ['8080:80', '127.0.0.1:5300-5301:10.1.0.9:53-54/udp'],
       sourceAddress: 'gateway',
@@ -78,6 +91,7 @@ describe('network/options', () => {
           { address: '9.9.9.9', port: 53 },
           { address: '::1', port: 5353 },
         ],
+        family: '6',
         search: ['corp.example'],
         zones: [{ zone: 'apps.example', address: '10.1.0.7' }],
         hostsFile: '/etc/hosts',
@@ -130,6 +144,23 @@ describe('network/options', () => {
       { hostAccess: false, hostIp: '192.168.127.254' },
       /^hostIp must be none, or left out, where guests have no access to the host, got/,
     ],
+    [
+      { subnet6: 'fd00:1:2:3::/48' },
+      /^subnet6 must be an IPv6 network with a prefix of \/64, .* host or none, got "fd00:1:2:3::\/48"$/,
+    ],
+    [{ subnet6: '10.0.0.0/24' }, /^subnet6 must be an IPv6 network/],
+    [{ subnet6: 'fd00::' }, /^subnet6 must be an IPv6 network/],
+    [{ subnet6: 'fd00::1/64' }, /^subnet6 has bits set .*: must be fd00::\/64, got "fd00::1\/64"$/],
+    [{ subnet6: 'fe80::/64' }, /^subnet6 must not be loopback, link-local, /],
+    [{ ipv6: 'yes' }, /^ipv6 must be one of auto, on, off, got "yes"$/],
+    [{ ipv6Mode: 'ra' }, /^ipv6Mode must be one of slaac, dhcp, both, got "ra"$/],
+    [{ nat64: 1 }, /^nat64 must be one of auto, on, off, got 1$/],
+    [{ dnsFamily: 5 }, /^dnsFamily must be one of auto, 4, 6, both, got 5$/],
+    [{ ipv6: 'on', subnet6: 'none' }, /^subnet6 contradicts ipv6: on, got "none"$/],
+    [{ ipv6: 'on', mtu: 1_279 }, /^mtu must be 1280 or more with ipv6: on .*, got 1279$/],
+    [{ nat64: true, ipv6: false }, /^nat64 needs IPv6 for guests, which is off, got "on"$/],
+    [{ nat64: 'on', subnet6: 'none' }, /^nat64 needs IPv6 for guests/],
+    [{ nat64: 'off', nat64Private: true }, /^nat64Private contradicts nat64: off$/],
     [{ hostIp: null }, /^hostIp must be text, got null$/],
     [{ hostIp: 'off' }, /^hostIp must be an IPv4 address, or none .*, got "off"$/],
     [{ publish: ['8080:80', 80] }, /^publish\[1\] must be \[HOSTIP:\]HOSTPORT:.*, got 80$/],
