@@ -16,9 +16,11 @@ export interface AddressMapConfig {
   readonly gateway: IpAddress;
   /** Undefined closes the host's loopback to guests. */
   readonly host: IpAddress | undefined;
-  readonly subnet6?: Prefix;
-  readonly gateway6?: IpAddress;
-  readonly host6?: IpAddress;
+  readonly subnet6?: Prefix | undefined;
+  readonly gateway6?: IpAddress | undefined;
+  /** The gateway's link-local address: it is the guests' router. */
+  readonly linkLocal6?: IpAddress | undefined;
+  readonly host6?: IpAddress | undefined;
   /** Whether guests may reach the host's cloud: link-local and metadata addresses. */
   readonly allowMetadata?: boolean;
 }
@@ -68,6 +70,7 @@ export class AddressMap {
   kindOf(words: Int32Array, at: number): AddressKind {
     const config = this.config;
     if (matches(words, at, config.gateway) || matches(words, at, config.gateway6)) return 'gateway';
+    if (matches(words, at, config.linkLocal6)) return 'gateway';
     if (matches(words, at, config.host) || matches(words, at, config.host6)) {
       return 'host-loopback';
     }

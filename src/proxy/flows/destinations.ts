@@ -11,11 +11,25 @@ import { objectionToCarried } from './carried-ipv4.ts';
 
 export type DestinationProtocol = 'tcp' | 'udp' | 'icmp';
 
+export type Loopback = '127.0.0.1' | '::1';
+
 export type Destination =
-  | { readonly kind: 'host-loopback'; readonly address: '127.0.0.1' | '::1' }
-  | { readonly kind: 'outside'; readonly address: string }
+  | HostLoopback
+  | Outside
   | { readonly kind: 'gateway' }
   | RefusedDestination;
+
+interface HostLoopback {
+  readonly kind: 'host-loopback';
+  readonly address: Loopback;
+  /** For when nobody listens there: the loopback of the other family. Undefined: it is closed. */
+  readonly twin: Loopback | undefined;
+}
+
+interface Outside {
+  readonly kind: 'outside';
+  readonly address: string;
+}
 
 export interface RefusedDestination {
   readonly kind: 'refused';
@@ -49,6 +63,8 @@ export interface DestinationsDeps {
 }
 
 const GATEWAY: Destination = { kind: 'gateway' };
+const LOOPBACKS = ['127.0.0.1', '::1'] as const;
+const LOOPBACKS_OF_6 = ['::1', '127.0.0.1'] as const;
 const ANSWERED: ReadonlySet<RefusedWhy> = new Set([
   ...(['link-local', 'metadata', 'own-listener', 'host'] as const),
 ]);
@@ -102,11 +118,11 @@ export class Destinations {
       return this.refuse(owner, protocol, words, at, port, kind);
     }
     const remote = addressFromWords(words, at);
-    const to: Destination =
+    const to: HostLoopback | Outside =
       kind === 'outside'
         ? { kind, address: remote.toString() }
-        : { kind, address: remote.family === 4 ? '127.0.0.1' : '::1' };
-    if (protocol === 'tcp' && this.deps.isOwnListener(to.address, port)) {
+        : this.loopbackOf(protocol, remote.family, port);
+    if (this.isOwn(protocol, to.address, port)) {
       return this.refuse(owner, protocol, words, at, port, 'own-listener');
     }
     const { isClosedHost } = this.deps;
@@ -137,15 +153,24 @@ export class Destinations {
     words: Int32Array,
     port: number,
   ): RefusedWhy | undefined {
-    const { addresses, isOwnListener } = this.deps;
-    const kind = addresses.kindOf(words, 0);
-    if (protocol === 'tcp' && isOwnListener(address.toString(), port)) return 'own-listener';
+    const kind = this.deps.addresses.kindOf(words, 0);
+    if (this.isOwn(protocol, address.toString(), port)) return 'own-listener';
     if (kind === 'link-local' || kind === 'metadata') return kind;
     const isPlain = address.family === 4 || (kind === 'loopback' && isLoopback6(address));
     if (isPlain || kind === 'outside' || kind === 'gateway' || kind === 'host-loopback') {
       return undefined;
     }
     return kind === 'subnet' ? undefined : kind;
+  }
+
+  private loopbackOf(protocol: DestinationProtocol, family: 4 | 6, port: number): HostLoopback {
+    const [address, other] = family === 4 ? LOOPBACKS : LOOPBACKS_OF_6;
+    const twin = this.isOwn(protocol, other, port) ? undefined : other;
+    return { kind: 'host-loopback', address, twin };
+  }
+
+  private isOwn(protocol: DestinationProtocol, address: string, port: number): boolean {
+    return protocol === 'tcp' && this.deps.isOwnListener(address, port);
   }
 
   private refuse(

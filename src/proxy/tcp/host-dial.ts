@@ -1,4 +1,4 @@
-/** One connect for a guest's SYN. */
+/** One connect for a guest's SYN: to one address, and where nobody listens there, to a second one. */
 import type { Chained } from '../../base/chain.ts';
 import type { Instant } from '../../base/time.ts';
 import { type ConnectOptions, connectStream } from '../../native/stream/connect-stream.ts';
@@ -6,6 +6,11 @@ import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/h
 import type { TcpRequest } from '../../stack/flow.ts';
 import type { Flow, FlowFacts, FlowSource } from '../flows/flow.ts';
 import { tcpFacts } from '../flows/stream-facts.ts';
+
+/** Of a loopback: no listener, or no such address. */
+const NOBODY_THERE: ReadonlySet<string> = new Set([
+  ...['ECONNREFUSED', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'ENETUNREACH'],
+]);
 
 export interface HostDialOwner {
   connected(dial: HostDial, stream: HostStream): void;
@@ -21,20 +26,30 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   readonly startedAt: Instant;
   /** In the book. */
   entry: Flow | undefined = undefined;
+  /** What the connect is to. */
+  host: string;
+  private second: string | undefined;
+  private firstCode = '';
+  private readonly options: ConnectOptions;
   private readonly owner: HostDialOwner;
-  private readonly connecting: Connecting;
+  private connecting: Connecting;
 
+  /** @param second tried where nobody listens at `host`, or the host has no such address */
   constructor(
     owner: HostDialOwner,
     now: Instant,
     request: TcpRequest,
     host: string,
+    second: string | undefined,
     options: ConnectOptions,
   ) {
     this.startedAt = now;
     this.owner = owner;
     this.request = request;
-    this.connecting = connectStream({ host, port: request.id.remotePort }, this, options);
+    this.host = host;
+    this.second = second;
+    this.options = options;
+    this.connecting = this.connect();
     request.onCancelled = (): void => this.cancel();
   }
 
@@ -44,8 +59,16 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   }
 
   onConnectFailed(code: string): void {
+    const { second } = this;
+    if (second !== undefined && NOBODY_THERE.has(code)) {
+      this.second = undefined;
+      this.firstCode = code;
+      this.host = second;
+      this.connecting = this.connect();
+      return;
+    }
     this.request.onCancelled = undefined;
-    this.owner.failed(this, code);
+    this.owner.failed(this, this.firstCode === 'ECONNREFUSED' ? this.firstCode : code);
   }
 
   /** Give the socket back: to the guest it is as if nobody had answered. */
@@ -63,6 +86,11 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
     this.request.onCancelled = undefined;
     this.connecting.cancel();
     this.owner.failed(this, 'ECONNREFUSED');
+  }
+
+  private connect(): Connecting {
+    const { host, request, options } = this;
+    return connectStream({ host, port: request.id.remotePort }, this, options);
   }
 
   private cancel(): void {

@@ -58,8 +58,12 @@ export class TcpProxy implements HostDialOwner {
     for (const { splices } of this.active) yield* splices;
   }
 
-  /** Connect to `address` and `id.remotePort`, and answer the request by the outcome. */
-  open(request: TcpRequest, address: string): void {
+  /**
+   * Connect to `address` and `id.remotePort`, and answer the request by the outcome.
+   *
+   * @param twin the address to connect to where nobody listens at `address`
+   */
+  open(request: TcpRequest, address: string, twin?: string): void {
     const { owner, id } = request;
     const sockets = this.socketsOf(owner);
     const now = this.context.clock.now();
@@ -67,7 +71,7 @@ export class TcpProxy implements HostDialOwner {
       request.refuse(now, 'timed-out');
       return;
     }
-    const dial = new HostDial(this, now, request, address, this.options);
+    const dial = new HostDial(this, now, request, address, twin, this.options);
     sockets.dials.add(dial);
     dial.entry = this.book.add('tcp', owner, id.remote, dial);
   }
@@ -141,7 +145,7 @@ export class TcpProxy implements HostDialOwner {
   /** @internal for dials */
   failed(dial: HostDial, code: string): void {
     const { request } = dial;
-    const reason = refusalOf(code);
+    const reason = refusalOf(code, dial.host);
     this.end(dial, code);
     this.counts.add(reason === 'refused' ? 'refused' : 'failed');
     this.onFailed(request.id, code);
@@ -191,16 +195,17 @@ export class TcpProxy implements HostDialOwner {
   }
 }
 
-/** The guest's refusal for a connect that failed with `code`. */
-export function refusalOf(code: string): RefuseReason {
+/** The guest's refusal for a connect to `address` that failed with `code`. */
+export function refusalOf(code: string, address: string): RefuseReason {
   switch (code) {
     case 'ENETUNREACH':
     case 'ENETDOWN':
     case 'EAFNOSUPPORT':
       return 'net-unreachable';
+    case 'EADDRNOTAVAIL': // of IPv4: no port is left
+      return address.includes(':') ? 'net-unreachable' : 'host-unreachable';
     case 'EHOSTUNREACH':
     case 'EHOSTDOWN':
-    case 'EADDRNOTAVAIL':
     case 'EMFILE':
     case 'ENFILE':
       return 'host-unreachable';

@@ -13,13 +13,21 @@ import { addressMap, ip } from '../recording.ts';
 
 const subnet6 = parsePrefix('fd12:3456::/64');
 assert.ok(subnet6);
-const six = { subnet6, gateway6: ip('fd12:3456::1'), host6: ip('fd12:3456::fe') };
+const six = {
+  subnet6,
+  gateway6: ip('fd12:3456::1'),
+  host6: ip('fd12:3456::fe'),
+  linkLocal6: ip('fe80::5894:efff:fee4:cdd'),
+};
 
 /** What a guest asks for, and where it goes: an address for the socket, `gateway`, or the reason of the refusal. */
 const TABLE: readonly (readonly [string, string])[] = [
   ['192.168.127.1', 'gateway'],
   ['192.168.127.254', '127.0.0.1'],
   ['fd12:3456::fe', '::1'],
+  ['fd12:3456::1', 'gateway'],
+  ['fe80::5894:efff:fee4:cdd', 'gateway'],
+  ['fe80::5894:efff:fee4:cde', '!link-local'],
   ['1.2.3.4', '1.2.3.4'],
   ['10.0.0.1', '10.0.0.1'],
   ['2001:db8::1', '2001:db8::1'],
@@ -188,6 +196,21 @@ describe('proxy/flows/destinations', () => {
     assert.equal(decide('10.0.0.5', 'tcp', 7777), '!own-listener');
     assert.equal(decide('192.168.127.254', 'tcp', 7778), '127.0.0.1');
     assert.equal(decide('192.168.127.254', 'udp', 7777), '127.0.0.1');
+  });
+
+  it("the host's loopback has the other family's as its twin, unless hawser itself listens there", () => {
+    const { destinations } = make();
+    const twinAt = (text: string, protocol: DestinationProtocol, port: number): unknown => {
+      const words = new Int32Array(4);
+      setWords(words, ip(text));
+      const to = destinations.decide(testGuest(), protocol, words, 0, port);
+      return to.kind === 'host-loopback' ? to.twin : to.kind;
+    };
+    assert.equal(twinAt('192.168.127.254', 'tcp', 80), '::1');
+    assert.equal(twinAt('fd12:3456::fe', 'tcp', 80), '127.0.0.1');
+    assert.equal(twinAt('fd12:3456::fe', 'tcp', 7777), undefined);
+    assert.equal(twinAt('fd12:3456::fe', 'udp', 7777), '127.0.0.1');
+    assert.equal(twinAt('192.168.127.254', 'tcp', 7777), 'refused');
   });
 
   it('counts refusals, for all and for the guest, and shows them, but for those of multicasts', () => {
