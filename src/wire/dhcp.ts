@@ -3,6 +3,7 @@
  * which starts at byte 0 of the view.
  */
 import type { Slab } from '../base/slab.ts';
+import { labelsOf, type NameList, pushLabel } from './domain-names.ts';
 import { type Mac, readMac } from './mac.ts';
 
 const OP = 0;
@@ -258,20 +259,14 @@ const splitLen = (len: number): number => len + 2 * Math.max(1, Math.ceil(len / 
 /** Compression pointers hold 14 bits (RFC 1035 §4.1.4). */
 const MAX_POINTER = 0x3fff;
 
-export interface SearchList {
-  readonly data: Uint8Array;
-  /** Where each name ends: pointers lead back only, so that a shorter list is a prefix. */
-  readonly cuts: readonly number[];
-}
-
-/** Encode a search list (RFC 3397 §2), compressed. Names that DNS cannot hold are left out. */
-export function encodeSearchList(names: readonly string[]): SearchList {
+/** Encode a search list (RFC 3397 §2), compressed: pointers lead back only, so that a shorter list is a prefix. */
+export function encodeSearchList(names: readonly string[]): NameList {
   const bytes: number[] = [];
   const cuts: number[] = [];
   const known = new Map<string, number>();
   for (const name of names) {
-    const labels = name.replace(/\.$/, '').split('.');
-    if (name.length > 253 || labels.some((label) => !/^[\x21-\x7e]{1,63}$/.test(label))) continue;
+    const labels = labelsOf(name);
+    if (labels === undefined) continue;
     emitName(bytes, labels, known);
     cuts.push(bytes.length);
   }
@@ -287,8 +282,7 @@ function emitName(bytes: number[], labels: readonly string[], known: Map<string,
       return;
     }
     if (bytes.length <= MAX_POINTER) known.set(rest, bytes.length);
-    bytes.push(label.length);
-    for (let at = 0; at < label.length; at++) bytes.push(label.charCodeAt(at));
+    pushLabel(bytes, label);
   }
   bytes.push(0);
 }

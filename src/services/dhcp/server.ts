@@ -52,8 +52,8 @@ import {
   OPT_T2,
   RELEASE,
   REQUEST,
-  type SearchList,
 } from '../../wire/dhcp.ts';
+import type { NameList } from '../../wire/domain-names.ts';
 import { formatMac, type Mac } from '../../wire/mac.ts';
 import type { DhcpConfig, Lease, LeaseStore } from './lease.ts';
 import type { ClientIdentity } from './lease-record.ts';
@@ -121,7 +121,7 @@ export class DhcpServer {
   private readonly store: LeaseStore | undefined;
   private readonly table: LeaseTable;
   private readonly mask: number;
-  private search: SearchList;
+  private search: NameList;
   private readonly segment: DhcpSegment;
   /** The last guest that asked for an address got none. */
   poolIsEmpty = false;

@@ -1,6 +1,6 @@
 /** What the DHCP server warns of: each guest or list once, so many at most. */
 import type { Log } from '../../base/log.ts';
-import type { SearchList } from '../../wire/dhcp.ts';
+import type { NameList } from '../../wire/domain-names.ts';
 import type { ClientIdentity } from './lease-record.ts';
 
 const SEARCH = 'search';
@@ -34,7 +34,7 @@ export class DhcpWarnings {
   }
 
   /** @param len bytes of it that fit */
-  longSearch({ cuts }: SearchList, len: number): void {
+  longSearch({ cuts }: NameList, len: number): void {
     if (!this.isFirst(SEARCH)) return;
     const kept = cuts.filter((cut) => cut <= len).length;
     const of = cuts.length;

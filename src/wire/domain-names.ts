@@ -1,0 +1,34 @@
+/** Domain names in the form of DNS without compression (RFC 1035 §3.1), as lists of search domains in IPv6 are. */
+
+/** Names one behind the other. */
+export interface NameList {
+  readonly data: Uint8Array;
+  /** Where each name ends. */
+  readonly cuts: readonly number[];
+}
+
+/** @returns undefined when DNS cannot hold the name */
+export function labelsOf(name: string): readonly string[] | undefined {
+  const labels = name.replace(/\.$/, '').split('.');
+  const isSound = name.length <= 253 && labels.every((label) => /^[\x21-\x7e]{1,63}$/.test(label));
+  return isSound ? labels : undefined;
+}
+
+export function pushLabel(bytes: number[], label: string): void {
+  bytes.push(label.length);
+  for (let at = 0; at < label.length; at++) bytes.push(label.charCodeAt(at));
+}
+
+/** Names that DNS cannot hold are left out. */
+export function encodeNames(names: readonly string[]): NameList {
+  const bytes: number[] = [];
+  const cuts: number[] = [];
+  for (const name of names) {
+    const labels = labelsOf(name);
+    if (labels === undefined) continue;
+    for (const label of labels) pushLabel(bytes, label);
+    bytes.push(0);
+    cuts.push(bytes.length);
+  }
+  return { data: Uint8Array.from(bytes), cuts };
+}
