@@ -4,7 +4,8 @@ import { ipv4 } from '../base/ip-address.ts';
 import type { Log } from '../base/log.ts';
 import type { Clock, Instant } from '../base/time.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
-import { type DhcpSegment, DhcpServer } from '../services/dhcp/server.ts';
+import type { DhcpSegment } from '../services/dhcp/lease-server.ts';
+import { DhcpServer } from '../services/dhcp/server.ts';
 import type { Stack } from '../stack/stack.ts';
 import { dhcpChaddr } from '../wire/dhcp.ts';
 import { formatMac, type Mac, macOf } from '../wire/mac.ts';
@@ -18,7 +19,7 @@ export function makeDhcpServer(
   config: NetworkConfig,
   { subnet, gateway, host }: Addresses,
   store: LeaseStore,
-  segment: DhcpSegment,
+  segment: DhcpSegment<number>,
 ): DhcpServer {
   return new DhcpServer(
     {
@@ -49,7 +50,7 @@ export const dhcpSegment = (
   log: Log,
   clock: Pick<Clock, 'now'>,
   stack: () => Stack,
-): DhcpSegment => ({
+): DhcpSegment<number> => ({
   log,
   isPresent: (mac) => stack().hasStation(macOf(mac)),
   isAttached: (link) => stack().hasLink(link),

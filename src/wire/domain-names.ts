@@ -1,4 +1,7 @@
-/** Domain names in the form of DNS without compression (RFC 1035 §3.1), as lists of search domains in IPv6 are. */
+/** Domain names in the form of DNS without compression (RFC 1035 §3.1), as in options of IPv6. */
+
+const MAX_LABEL = 63;
+const MAX_ENCODED = 255;
 
 /** Names one behind the other. */
 export interface NameList {
@@ -31,4 +34,23 @@ export function encodeNames(names: readonly string[]): NameList {
     cuts.push(bytes.length);
   }
   return { data: Uint8Array.from(bytes), cuts };
+}
+
+/**
+ * Of an option that holds one name, fully qualified or the beginning of one (RFC 4704 §4.2).
+ *
+ * @returns the name without a dot at the end; undefined where it is none, or is compressed
+ */
+export function decodeName(bytes: Uint8Array): string | undefined {
+  const labels: string[] = [];
+  let at = 0;
+  while (at < bytes.length) {
+    const len = bytes[at] ?? 0;
+    at++;
+    if (len === 0) break;
+    if (len > MAX_LABEL || at + len > bytes.length) return undefined;
+    labels.push(String.fromCharCode(...bytes.subarray(at, at + len)));
+    at += len;
+  }
+  return at === bytes.length && at <= MAX_ENCODED ? labels.join('.') : undefined;
 }

@@ -1,6 +1,7 @@
 /** One address of the table of leases: which client has it, and until when. */
 import { type Instant, NEVER } from '../../base/time.ts';
 import { type Mac, macOf } from '../../wire/mac.ts';
+import type { AddressKey } from './lease.ts';
 
 /** The requesting client: `client` identifies it, `mac` is for display and for clients that change their identifier. */
 export interface ClientIdentity {
@@ -10,8 +11,8 @@ export interface ClientIdentity {
   readonly link?: number | undefined;
 }
 
-export class LeaseRecord {
-  readonly address: number;
+export class LeaseRecord<A extends AddressKey> {
+  readonly address: A;
   readonly fixed: boolean;
   client: string;
   private holder: string;
@@ -29,7 +30,7 @@ export class LeaseRecord {
   until: Instant;
   state: 'offered' | 'bound' | 'released' | 'declined';
 
-  constructor(address: number, fixed: boolean, identity: ClientIdentity) {
+  constructor(address: A, fixed: boolean, identity: ClientIdentity) {
     this.address = address;
     this.fixed = fixed;
     this.client = identity.client;

@@ -1,11 +1,16 @@
-/** Leases as the DHCP server keeps them, as the API shows them, and as they are stored over a restart. */
+/**
+ * Leases as the DHCP servers of both families keep them, as the API shows them, and as they are stored over a restart.
+ */
+
+/** An address as its family's server has it: IPv4 as int32, IPv6 as the interface identifier (64 bits). */
+export type AddressKey = number | bigint;
 
 /**
  * - `reserved`: a static lease that its guest does not hold now
  * - `offered`: promised for a few seconds, not yet asked for
  * - `bound`: in use until its expiry
  * - `expired`, `released`: free, but the guest that had it gets it again while no other needs it
- * - `declined`: the guest found it in use (RFC 2131 §4.3.3); not assigned for a while
+ * - `declined`: the guest found it in use (RFC 2131 §4.3.3, RFC 9915 §18.3.8); not assigned for a while
  */
 export type LeaseState = 'reserved' | 'offered' | 'bound' | 'expired' | 'released' | 'declined';
 
@@ -24,7 +29,10 @@ export interface Lease {
 export interface StoredLease {
   readonly address: string;
   readonly mac: string;
-  /** The holder: `id:` and the client identifier, or `hw:` and the MAC, in hexadecimal. */
+  /**
+   * The holder, in hexadecimal: `id:` and the client identifier, or `hw:` and the MAC; of DHCPv6 `duid:` and the DUID, a
+   * slash, and the identity association.
+   */
   readonly client: string;
   readonly hostname?: string | undefined;
   readonly expiresAtMs: number;
@@ -37,27 +45,18 @@ export interface LeaseStore {
   save(leases: readonly StoredLease[]): void;
 }
 
-export interface StaticLease {
+export interface StaticLease<A extends AddressKey> {
   /** Lower case, colons. */
   readonly mac: string;
-  /** int32. */
-  readonly address: number;
+  readonly address: A;
   readonly hostname?: string | undefined;
 }
 
-/** Addresses are int32. */
-export interface DhcpConfig {
-  readonly subnet: number;
-  readonly prefix: number;
-  readonly gateway: number;
-  readonly hostIp: number | undefined;
-  readonly mtu: number;
-  readonly dns: readonly number[];
-  readonly ntp: readonly number[];
+/** What both families are configured with. */
+export interface LeaseConfig<A extends AddressKey> {
   readonly search: readonly string[];
-  readonly domain: string | undefined;
   readonly leaseSeconds: number;
   /** How long a lease waits for its guest when the link of that is gone. */
   readonly awayMs: number;
-  readonly staticLeases: readonly StaticLease[];
+  readonly staticLeases: readonly StaticLease<A>[];
 }

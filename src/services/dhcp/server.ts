@@ -8,7 +8,6 @@
  */
 import { Counters } from '../../base/counters.ts';
 import { formatIpv4 } from '../../base/ip-address.ts';
-import { type Log, SILENT } from '../../base/log.ts';
 import type { Slab } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
 import {
@@ -53,12 +52,13 @@ import {
   RELEASE,
   REQUEST,
 } from '../../wire/dhcp.ts';
-import type { NameList } from '../../wire/domain-names.ts';
-import { formatMac, type Mac } from '../../wire/mac.ts';
-import type { DhcpConfig, Lease, LeaseStore } from './lease.ts';
+import { formatMac } from '../../wire/mac.ts';
+import type { DhcpConfig } from './config.ts';
+import { guestName } from './guest-name.ts';
+import { Ipv4Leases } from './ipv4-leases.ts';
+import type { LeaseStore } from './lease.ts';
 import type { ClientIdentity } from './lease-record.ts';
-import { LeaseTable, type SegmentState } from './lease-table.ts';
-import { DhcpWarnings } from './warnings.ts';
+import { type DhcpSegment, type DhcpSource, LeaseServer, NO_SEGMENT } from './lease-server.ts';
 
 const MIN_LEASE_SECONDS = 60;
 const INFINITE = 0xffff_ffff;
@@ -85,26 +85,6 @@ export type DhcpServerDrop =
 
 export type DhcpCount = 'offers' | 'acks' | 'naks' | 'releases' | 'declines' | 'informs';
 
-/** The server's own knowledge of its segment. */
-export interface DhcpSegment extends SegmentState {
-  readonly log: Log;
-}
-
-/** Where a request came from. A client only asks for itself. */
-export interface DhcpSource {
-  /** Of the frame. */
-  readonly mac: Mac;
-  /** The number of the link. */
-  readonly link: number;
-}
-
-const NO_SEGMENT: DhcpSegment = {
-  log: SILENT,
-  isPresent: () => false,
-  isAttached: () => false,
-  userOf: () => undefined,
-};
-
 /** What differs between the replies with addresses; IPv4 words. */
 interface ReplyFields {
   readonly type: number;
@@ -112,57 +92,27 @@ interface ReplyFields {
   readonly yiaddr: number;
 }
 
-export class DhcpServer {
-  /** Counts the changes of leases. */
-  revision = 0;
+const WORDS = {
+  protocol: 'DHCP',
+  noAddress: 'no address',
+  remedy: 'choose a larger --subnet',
+};
+
+export class DhcpServer extends LeaseServer<number, Ipv4Leases> {
   readonly drops: Counters<DhcpServerDrop> = new Counters();
   readonly counts: Counters<DhcpCount> = new Counters();
   private readonly config: DhcpConfig;
-  private readonly store: LeaseStore | undefined;
-  private readonly table: LeaseTable;
   private readonly mask: number;
-  private search: NameList;
-  private readonly segment: DhcpSegment;
-  /** The last guest that asked for an address got none. */
-  poolIsEmpty = false;
-  private readonly warnings: DhcpWarnings;
-  private restored = false;
 
-  constructor(config: DhcpConfig, store?: LeaseStore, segment: DhcpSegment = NO_SEGMENT) {
+  constructor(config: DhcpConfig, store?: LeaseStore, segment: DhcpSegment<number> = NO_SEGMENT) {
+    super(config, store, segment.log, {
+      table: new Ipv4Leases(config, segment),
+      words: WORDS,
+      encodeSearch: encodeSearchList,
+      parse: parseDotted,
+    });
     this.config = config;
-    this.store = store;
-    this.segment = segment;
-    this.warnings = new DhcpWarnings(segment.log);
-    this.table = new LeaseTable(config, segment);
     this.mask = config.prefix === 0 ? 0 : -(2 ** (32 - config.prefix)) | 0;
-    this.search = encodeSearchList(config.search);
-  }
-
-  /** Announce another search list from now on (the host's resolver configuration changed). */
-  setSearch(search: readonly string[]): void {
-    this.search = encodeSearchList(search);
-    this.warnings.onSearch();
-  }
-
-  leases(now: Instant, wallMs: number): readonly Lease[] {
-    this.restore(now, wallMs);
-    return this.table.leases(now, wallMs);
-  }
-
-  /** The Ethernet address that an IPv4 address is leased to, or reserved for; 0: it is free. */
-  holderOf(address: number, now: Instant, wallMs: number): Mac {
-    this.restore(now, wallMs);
-    return this.table.holderOf(address, now);
-  }
-
-  /** The link of this number is gone: its leases wait for their guests, and then are free. */
-  onLinkDown(link: number, now: Instant): void {
-    this.table.onLinkDown(link, now);
-  }
-
-  /** A guest is at an address, on a link: its lease waits no more. */
-  onHeard(address: number, mac: Mac, link: number): void {
-    this.table.onHeard(address, mac, link);
   }
 
   /**
@@ -186,10 +136,7 @@ export class DhcpServer {
       return this.drop('dhcp-foreign-address');
     }
     this.restore(now, wallMs);
-    if (this.table.isElsewhere(identity, now)) {
-      this.warnings.sameMac(identity);
-      return this.drop('dhcp-other-link');
-    }
+    if (this.isElsewhere(identity, now)) return this.drop('dhcp-other-link');
     const namesake = this.table.namesake(identity, now);
     if (namesake !== undefined) this.warnings.sameIdentifier(identity, namesake);
     switch (dhcpMessageType(request)) {
@@ -208,15 +155,6 @@ export class DhcpServer {
     }
   }
 
-  /** Called once there is a clock. */
-  private restore(now: Instant, wallMs: number): void {
-    if (this.restored) return;
-    this.restored = true;
-    const stored = this.store?.load() ?? [];
-    const leases = stored.map((lease) => ({ lease, address: parseDotted(lease.address) }));
-    this.table.restore(leases, now, wallMs);
-  }
-
   /** RFC 2131 §4.3.1. */
   private onDiscover(
     request: DataView,
@@ -226,20 +164,8 @@ export class DhcpServer {
     now: Instant,
   ): number {
     const wish = dhcpAddressOption(request, OPT_REQUESTED_IP);
-    if (!this.table.isWithinShare(identity, now)) {
-      this.warnings.linkShare(identity);
-      return this.drop('dhcp-link-share');
-    }
-    const address =
-      wish !== undefined && this.table.mayHave(identity, wish, now)
-        ? wish
-        : this.table.choose(identity, now);
-    this.poolIsEmpty = address === undefined;
-    if (address === undefined) {
-      this.warnings.emptyPool(identity);
-      return this.drop('dhcp-pool-exhausted');
-    }
-    this.warnings.onAddress();
+    const address = this.addressFor(identity, wish, now);
+    if (typeof address === 'string') return this.drop(`dhcp-${address}`);
     this.table.offer(identity, address, now);
     this.counts.add('offers');
     return this.reply(request, identity, { type: OFFER, ciaddr: 0, yiaddr: address }, out, outOff);
@@ -263,14 +189,14 @@ export class DhcpServer {
     const address = dhcpAddressOption(request, OPT_REQUESTED_IP) ?? ciaddr;
     if (address === 0) return this.drop('dhcp-no-address');
     if (!this.table.mayHave(identity, address, now) || !this.table.isWithinShare(identity, now)) {
-      this.event('refused', identity, address);
+      this.event('refused', identity, formatIpv4(address));
       return this.refuse(request, 'address not available', out, outOff);
     }
     const hostname = hostnameOf(request);
     this.table.bind(identity, address, hostname, this.leaseSeconds(request) * 1000, now);
     this.changed(now, wallMs);
     this.counts.add('acks');
-    this.event('lease', identity, address, hostname);
+    this.event('lease', identity, formatIpv4(address), hostname);
     return this.reply(request, identity, { type: ACK, ciaddr, yiaddr: address }, out, outOff);
   }
 
@@ -285,7 +211,7 @@ export class DhcpServer {
     if (address === undefined) return this.drop('dhcp-no-address');
     if (!this.table.decline(identity, address, now)) return this.drop('dhcp-not-the-holder');
     this.counts.add('declines');
-    this.event('declined', identity, address);
+    this.event('declined', identity, formatIpv4(address));
     this.changed(now, wallMs);
     return 0;
   }
@@ -301,7 +227,7 @@ export class DhcpServer {
       return this.drop('dhcp-not-the-holder');
     }
     this.counts.add('releases');
-    this.event('released', identity, dhcpCiaddr(request));
+    this.event('released', identity, formatIpv4(dhcpCiaddr(request)));
     this.changed(now, wallMs);
     return 0;
   }
@@ -395,15 +321,6 @@ export class DhcpServer {
     return Math.min(Math.max(size, MIN_MAX_SIZE) - IP_UDP_LEN, most);
   }
 
-  private changed(now: Instant, wallMs: number): void {
-    this.revision++;
-    this.store?.save(this.table.stored(now, wallMs));
-  }
-
-  private event(event: string, { mac }: ClientIdentity, address: number, hostname?: string): void {
-    this.segment.log.debug({ mac, address: formatIpv4(address), hostname }, `DHCP: ${event}`);
-  }
-
   private drop(reason: DhcpServerDrop): 0 {
     this.drops.add(reason);
     return 0;
@@ -422,18 +339,16 @@ function identityOf(request: DataView, link: number | undefined): ClientIdentity
   return { mac, link, client: text === `01${bare}` ? `hw:${bare}` : `id:${text}` };
 }
 
-/** Option 12 when it is a name that may be shown and resolved; guests may send anything. */
 function hostnameOf(request: DataView): string | undefined {
   const bytes = dhcpOption(request, OPT_HOSTNAME);
   if (bytes === undefined) return undefined;
-  const name = String.fromCharCode(...bytes).replace(/\0+$/, '');
-  return /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,62})$/.test(name) ? name : undefined;
+  return guestName(String.fromCharCode(...bytes).replace(/\0+$/, ''));
 }
 
-/** Dotted quad to int32; 0 for anything else. */
-function parseDotted(address: string): number {
+/** Dotted quad to int32. */
+function parseDotted(address: string): number | undefined {
   const parts = address.split('.').map(Number);
-  if (parts.length !== 4 || parts.some((part) => !(part >= 0 && part <= 255))) return 0;
+  if (parts.length !== 4 || parts.some((part) => !(part >= 0 && part <= 255))) return undefined;
   return parts.reduce((word, part) => (word << 8) | part, 0);
 }
 

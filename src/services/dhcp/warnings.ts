@@ -1,4 +1,4 @@
-/** What the DHCP server warns of: each guest or list once, so many at most. */
+/** What a DHCP server warns of: each guest or list once, so many at most. */
 import type { Log } from '../../base/log.ts';
 import type { NameList } from '../../wire/domain-names.ts';
 import type { ClientIdentity } from './lease-record.ts';
@@ -7,13 +7,24 @@ const SEARCH = 'search';
 const POOL = 'pool';
 const MAX_WARNED = 64;
 
+/** What differs between the families. */
+export interface WarningWords {
+  readonly protocol: string;
+  /** What a guest asks for, with its article. */
+  readonly noAddress: string;
+  /** What to do where too few are left. */
+  readonly remedy: string;
+}
+
 export class DhcpWarnings {
   private readonly log: Log;
+  private readonly words: WarningWords;
   /** Client identifiers and Ethernet addresses of several guests, the search list, and the pool. */
   private readonly warned = new Set<string>();
 
-  constructor(log: Log) {
+  constructor(log: Log, words: WarningWords) {
     this.log = log;
+    this.words = words;
   }
 
   /** @param other the Ethernet address of the other guest */
@@ -40,7 +51,7 @@ export class DhcpWarnings {
     const of = cuts.length;
     this.log.warn(
       { kept, of },
-      `the search list is too long for a DHCP message: guests get the first ${kept} of ${of} domains`,
+      `the search list is too long for a message of ${this.words.protocol}: guests get the first ${kept} of ${of} domains`,
     );
   }
 
@@ -48,7 +59,7 @@ export class DhcpWarnings {
     if (!this.isFirst(POOL)) return;
     this.log.warn(
       { mac },
-      'a guest gets no address: all of the subnet are leased or in use; choose a larger --subnet',
+      `a guest gets ${this.words.noAddress}: all are leased or in use; ${this.words.remedy}`,
     );
   }
 
@@ -56,7 +67,7 @@ export class DhcpWarnings {
     if (!this.isFirst(`link ${link}`)) return;
     this.log.warn(
       { mac },
-      'a guest gets no address: its link holds as many as one link may, so that some are left for others; choose a larger --subnet',
+      `a guest gets ${this.words.noAddress}: its link holds as many as one link may, so that some are left for others; ${this.words.remedy}`,
     );
   }
 

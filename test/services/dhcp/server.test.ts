@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { formatIpv4 } from '../../../src/base/ip-address.ts';
 import { makeSlab } from '../../../src/base/slab.ts';
-import type { DhcpConfig, LeaseStore, StoredLease } from '../../../src/services/dhcp/lease.ts';
+import type { DhcpConfig } from '../../../src/services/dhcp/config.ts';
+import type { LeaseStore, StoredLease } from '../../../src/services/dhcp/lease.ts';
 import type { AddressUser } from '../../../src/services/dhcp/lease-table.ts';
 import { DhcpServer, MAX_DHCP_REPLY_LEN } from '../../../src/services/dhcp/server.ts';
 import {
