@@ -27,6 +27,7 @@ import type {
   Tap,
   TapOptions,
 } from './posix.ts';
+import { reserveDescriptors } from './reserve-descriptors.ts';
 import { mapShared } from './shared-mapping.ts';
 import { setSendBuffer } from './socket-buffer.ts';
 import { openTap } from './tap.ts';
@@ -135,6 +136,10 @@ export class LinuxPosix implements Posix {
 
   close(fd: number): void {
     this.c.close(fd);
+  }
+
+  reserveDescriptors(count: number): void {
+    reserveDescriptors(this.c, count);
   }
 
   socketPair(type: SocketPairType): readonly [number, number] {

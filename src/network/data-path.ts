@@ -110,7 +110,8 @@ export class DataPath {
       onBlock: (block) => this.book.feed.add({ kind: 'blocked', block }),
       isClosedHost: config.hostAccess ? undefined : closedHost(clock),
     });
-    this.sockets = socketBudget(openFilesLimit(), openFilesNow());
+    const openFiles = openFilesNow();
+    this.sockets = socketBudget(openFilesLimit(), openFiles);
     const upstream = new ProxyUpstream();
     const stack = new Stack(
       {
@@ -137,7 +138,7 @@ export class DataPath {
     );
     this.stack = stack;
     this.flusher = new ImmediateFlush(() => stack.flush());
-    this.native = new NativeCalls(log);
+    this.native = new NativeCalls(log, openFiles + this.sockets.whole);
     this.limitWatch = new LimitWatch([stack.tcp.guests.budgets.connections, this.sockets], log);
     const { addressMap, destinations, flusher: flush, native } = this;
     const outboxes = new Outboxes(() => native.posix?.makeDatagramBatch());
