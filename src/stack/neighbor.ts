@@ -21,6 +21,7 @@ import type { Guest } from './guest.ts';
 import type { LinkPort } from './link-port.ts';
 
 const MAX_NEIGHBORS = 4096;
+const MAX_PATH_MTU = 65_535;
 
 /** Notified when a neighbour that flows wait for becomes reachable. */
 export interface NeighborWaiter {
@@ -46,6 +47,8 @@ export class Neighbor {
   asks = 0;
   /** It did not answer: until then a neighbour that has a link is not asked again. */
   restsUntil: Instant = Number.NEGATIVE_INFINITY;
+  /** What the way to it takes, as far as it said (RFC 8201). */
+  pathMtu: number = MAX_PATH_MTU;
   /** TCP connections and pending requests that hold this entry. */
   users = 0;
   readonly waiters: Set<NeighborWaiter> = new Set();
@@ -61,6 +64,12 @@ export class Neighbor {
 
   get macText(): string {
     return formatMac(this.mac);
+  }
+
+  /** Whether this is the neighbour with the address in four words of `words` from `at`. */
+  isAt(words: Int32Array, at: number): boolean {
+    const { a, b, c, d } = this.address;
+    return words[at + 3] === d && words[at + 2] === c && words[at + 1] === b && words[at] === a;
   }
 
   setMac(mac: Mac, ours: Mac): void {

@@ -49,7 +49,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
   private readonly drops: Counters<StackDrop>;
   private readonly guests: GuestTable;
   private readonly bindings: AddressBindings;
-  private readonly rules: SegmentRules;
+  readonly rules: SegmentRules;
   private readonly allowed: readonly AllowedAddress[];
   private readonly segmentation = new Segmentation();
   /** The datagram in service of those that came in one frame. */
