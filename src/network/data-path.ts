@@ -10,7 +10,7 @@ import type { Log } from '../base/log.ts';
 import type { Budget } from '../base/shares/budget.ts';
 import { type Clock, type Instant, NEVER } from '../base/time.ts';
 import { isAddressOfHost } from '../native/address-of-host.ts';
-import { AddressMap } from '../proxy/address-map.ts';
+import { AddressMap, type AddressMapConfig } from '../proxy/address-map.ts';
 import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
 import { Destinations } from '../proxy/flows/destinations.ts';
 import { FlowBook } from '../proxy/flows/flow-book.ts';
@@ -30,9 +30,10 @@ import { VirtualListeners } from '../proxy/virtual-listeners.ts';
 import type { FlowId } from '../stack/flow.ts';
 import { Stack, type StackEvents } from '../stack/stack.ts';
 import type { Mac } from '../wire/mac.ts';
-import type { Addresses } from './addresses.ts';
+import type { Addresses, Ipv6Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { cryptoRandom } from './crypto-random.ts';
+import { GATEWAY_LINK_LOCAL, GATEWAY_MAC } from './gateway.ts';
 import { separationConfig } from './guest-separation.ts';
 import { LimitWatch } from './limit-watch.ts';
 import { MemoryReturn } from './memory-return.ts';
@@ -41,7 +42,6 @@ import { flowFields } from './notes.ts';
 import { openFilesLimit, openFilesNow, socketBudget } from './open-files.ts';
 
 /** The gateway's Ethernet address, as gvproxy and VPNKit have it. */
-const GATEWAY_MAC = 0x5a94_efe4_0cdd;
 
 export interface DataPathDeps {
   readonly config: NetworkConfig;
@@ -94,13 +94,14 @@ export class DataPath {
 
   constructor(deps: DataPathDeps) {
     const { config, addresses, ownListeners, clock, log, onGuestHeard, carried } = deps;
-    const { subnet, gateway, host } = addresses;
+    const { subnet, gateway, host, ipv6 } = addresses;
     this.clock = clock;
     this.book = new FlowBook(clock);
     this.addressMap = new AddressMap({
       subnet,
       gateway,
       host,
+      ...ofIpv6(ipv6),
       allowMetadata: config.allowMetadata,
     });
     this.destinations = new Destinations({
@@ -119,6 +120,7 @@ export class DataPath {
         prefixLen: subnet.bits,
         gateway,
         host,
+        ipv6,
         mtu: config.mtu,
         mac: GATEWAY_MAC,
         verifyChecksums: config.verifyChecksums,
@@ -254,3 +256,14 @@ function closedHost(clock: Clock): (address: string) => boolean {
   const own = new HostAddresses(isAddressOfHost, clock);
   return (address) => own.has(address);
 }
+
+/** Beside the host's own network, only the gateway's addresses are known to be of this one. */
+const ofIpv6 = (ipv6: Ipv6Addresses | undefined): Partial<AddressMapConfig> =>
+  ipv6 === undefined
+    ? {}
+    : {
+        subnet6: ipv6.isOffLink ? undefined : { address: ipv6.prefix, bits: 64 },
+        gateway6: ipv6.gateway,
+        linkLocal6: GATEWAY_LINK_LOCAL,
+        host6: ipv6.host,
+      };

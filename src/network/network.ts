@@ -30,6 +30,7 @@ import { DataPath } from './data-path.ts';
 import { GuestWatch, LeaseWatch, type NetworkEvents } from './events.ts';
 import { FlowEvents } from './flow-events.ts';
 import { FlowViews } from './flow-views.ts';
+import { serveAtGateway } from './gateway.ts';
 import { dhcpSegment, makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
 import { serveNtp } from './gateway-ntp.ts';
 import { GuestDirectory } from './guest-directory.ts';
@@ -107,7 +108,10 @@ class RunningNetwork implements Network, DaemonNetwork {
       dhcpSegment(log, clock, () => this.dataPath.stack),
     );
     const directory = new GuestDirectory({
-      forEachPlace: (visit) => this.dataPath.stack.forEachNeighbor(visit),
+      forEachPlace: (visit) =>
+        this.dataPath.stack.forEachNeighbor((place) => {
+          if (place.address.family === 4) visit(place);
+        }),
       placeAt: (address) => this.dataPath.stack.neighborAt(address),
       leases: () => dhcp.leases(clock.now(), Date.now()),
       holderAt: ({ family, d }) => (family === 4 ? dhcp.holderOf(d, clock.now(), Date.now()) : 0),
@@ -125,7 +129,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       log,
       onGuestHeard: (address, mac) => {
         const port = this.dataPath.stack.neighborAt(address)?.port;
-        if (port !== undefined) dhcp.onHeard(address.d, mac, port.id);
+        if (port !== undefined && address.family === 4) dhcp.onHeard(address.d, mac, port.id);
         directory.onGuestHeard(mac);
         this.guestWatch.changed();
       },
@@ -188,7 +192,9 @@ class RunningNetwork implements Network, DaemonNetwork {
     const gatewayDns = new GatewayDns(this.dns, stack, clock, flusher, book);
     this.dataPath.serveTime(gatewayDns);
     stack.serveUdp(DNS_PORT, gatewayDns.onDatagram);
-    listeners.serve(gateway, DNS_PORT, (now, request) => gatewayDns.onRequest(now, request));
+    serveAtGateway(listeners, addresses, DNS_PORT, (now, request) =>
+      gatewayDns.onRequest(now, request),
+    );
     this.guestApi = config.guestApi.enabled ? this.makeGuestApi(addresses) : undefined;
     serveNtp(stack);
     serveDhcp(stack, dhcp, directory);
@@ -417,10 +423,10 @@ class RunningNetwork implements Network, DaemonNetwork {
     });
   }
 
-  private makeGuestApi({ gateway }: Addresses): GuestApi {
+  private makeGuestApi(addresses: Addresses): GuestApi {
     const api = new GuestApi({
       ports: this.ports,
-      gateway,
+      gateway: addresses.gateway,
       rules: this.config.guestApi.bind.map(requiredRule),
       book: this.dataPath.book,
       context: { clock: this.clock, flusher: this.dataPath.flusher },
@@ -428,7 +434,9 @@ class RunningNetwork implements Network, DaemonNetwork {
       log: this.log,
     });
     const { listeners } = this.dataPath;
-    listeners.serve(gateway, GUEST_API_PORT, (now, request) => api.onRequest(now, request));
+    serveAtGateway(listeners, addresses, GUEST_API_PORT, (now, request) =>
+      api.onRequest(now, request),
+    );
     return api;
   }
 }
