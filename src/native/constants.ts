@@ -39,6 +39,7 @@ export const SOL_PACKET = 263;
 export const IP_TTL = 2;
 export const IP_PKTINFO = 8;
 export const IP_RECVERR = 11;
+export const IPV6_UNICAST_HOPS = 16;
 export const IPV6_RECVERR = 25;
 export const IPV6_V6ONLY = 26;
 export const IPV6_RECVPKTINFO = 49;

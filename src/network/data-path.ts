@@ -15,19 +15,19 @@ import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
 import { Destinations } from '../proxy/flows/destinations.ts';
 import { FlowBook } from '../proxy/flows/flow-book.ts';
 import { HostAddresses } from '../proxy/flows/host-addresses.ts';
+import { Translation } from '../proxy/flows/translation.ts';
 import { type FlushScheduler, ImmediateFlush } from '../proxy/flush-scheduler.ts';
 import { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import { Intakes } from '../proxy/intake.ts';
 import type { OwnListeners } from '../proxy/own-listeners.ts';
 import { UdpPublisher } from '../proxy/ports/udp-publisher.ts';
-import { TcpProxy, type TcpProxyCount } from '../proxy/tcp/tcp-proxy.ts';
+import { type OnFailed, TcpProxy, type TcpProxyCount } from '../proxy/tcp/tcp-proxy.ts';
 import { type TurnShare, Turns } from '../proxy/turns.ts';
 import { Outboxes } from '../proxy/udp/outbox.ts';
 import { SendPool } from '../proxy/udp/send-pool.ts';
 import { UdpNat } from '../proxy/udp/udp-nat.ts';
 import { ProxyUpstream } from '../proxy/upstream.ts';
 import { VirtualListeners } from '../proxy/virtual-listeners.ts';
-import type { FlowId } from '../stack/flow.ts';
 import { Stack, type StackEvents } from '../stack/stack.ts';
 import type { Mac } from '../wire/mac.ts';
 import type { Addresses, Ipv6Addresses } from './addresses.ts';
@@ -64,6 +64,8 @@ export interface TimedPart {
 }
 
 export class DataPath {
+  /** NAT64: what guests and the host's network have of it now. */
+  readonly translation: Translation;
   readonly addressMap: AddressMap;
   readonly destinations: Destinations;
   readonly book: FlowBook;
@@ -97,12 +99,16 @@ export class DataPath {
     const { subnet, gateway, host, ipv6 } = addresses;
     this.clock = clock;
     this.book = new FlowBook(clock);
+    const { use, isForPrivate } = config.nat64;
+    const isOn = use === 'on';
+    this.translation = new Translation({ isOn, isForPrivate, hostPrefix: undefined });
     this.addressMap = new AddressMap({
       subnet,
       gateway,
       host,
       ...ofIpv6(ipv6),
       allowMetadata: config.allowMetadata,
+      translation: this.translation,
     });
     this.destinations = new Destinations({
       addresses: this.addressMap,
@@ -159,9 +165,9 @@ export class DataPath {
       sockets: this.sockets,
     };
     const { keepaliveS } = config;
-    const onFailed = (id: FlowId, reason: string): void => {
+    const onFailed: OnFailed = (id, reason, dialled) => {
       const isOutOfFiles = reason === 'EMFILE' || reason === 'ENFILE';
-      const fields = { ...flowFields(id), reason };
+      const fields = { ...flowFields(id), dialled, reason };
       if (isOutOfFiles) log.warn(fields, 'connection failed: raise the limit of open files');
       else log.debug(fields, 'connection failed');
     };

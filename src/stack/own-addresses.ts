@@ -2,7 +2,7 @@
  * The stack's own addresses, by family: one record for all code that answers for them, sends
  * from them, or denies them to guests.
  */
-import { IpAddress } from '../base/ip-address.ts';
+import type { IpAddress } from '../base/ip-address.ts';
 import type { Mac } from '../wire/mac.ts';
 
 export interface OwnAddresses {
@@ -70,10 +70,4 @@ export function isGuestIpv6(own: OwnIpv6, words: Int32Array, at: number): boolea
     words[at + 1] === own.prefix.b &&
     ((words[at + 2] ?? 0) | (words[at + 3] ?? 0)) !== 0;
   return (isOfPrefix || isIpv6LinkLocal(a)) && !isOwnIpv6(own, words, at);
-}
-
-/** The link-local address of a station with this Ethernet address (RFC 4291, appendix A). */
-export function linkLocalOf(mac: Mac): IpAddress {
-  const high = Math.floor(mac / 0x100_0000) ^ 0x2_0000;
-  return new IpAddress(0xfe80_0000, 0, (high << 8) | 0xff, 0xfe00_0000 | (mac & 0xff_ffff));
 }

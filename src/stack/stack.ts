@@ -20,6 +20,7 @@ import { type Instant, NEVER } from '../base/time.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import type { TurnLimit } from '../base/turn.ts';
 import { ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, etherType } from '../wire/ethernet.ts';
+import { eui64Address, LINK_LOCAL } from '../wire/eui64.ts';
 import type { Mac } from '../wire/mac.ts';
 import { Departures } from './departures.ts';
 import type { StackDrop } from './drops.ts';
@@ -46,7 +47,7 @@ import { type Ipv6Config, Ipv6Layer } from './ipv6/layer.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor, Timed } from './link.ts';
 import type { LinkPort } from './link-port.ts';
 import { type Neighbor, NeighborTable, type NeighborWaiter } from './neighbor.ts';
-import { linkLocalOf, type OwnAddresses } from './own-addresses.ts';
+import type { OwnAddresses } from './own-addresses.ts';
 import { Packet } from './packet.ts';
 import type { TcpErrorSink } from './path-errors.ts';
 import { Reassembler } from './reassembly.ts';
@@ -519,6 +520,6 @@ function ownAddresses(config: StackConfig): OwnAddresses {
   return {
     mac,
     ipv4: { base: subnet.d, mask: -1 << (32 - prefixLen), gateway, host },
-    ipv6: ipv6 === undefined ? undefined : { ...ipv6, linkLocal: linkLocalOf(mac) },
+    ipv6: ipv6 === undefined ? undefined : { ...ipv6, linkLocal: eui64Address(LINK_LOCAL, mac) },
   };
 }
