@@ -1,6 +1,5 @@
 /** The gateway on the segment: its station, and all addresses at which its services are. */
 import type { IpAddress } from '../base/ip-address.ts';
-import type { TcpService, VirtualListeners } from '../proxy/virtual-listeners.ts';
 import { eui64Address, LINK_LOCAL } from '../wire/eui64.ts';
 import type { Addresses } from './addresses.ts';
 
@@ -10,12 +9,3 @@ export const GATEWAY_LINK_LOCAL: IpAddress = eui64Address(LINK_LOCAL, GATEWAY_MA
 
 export const gatewayAddresses = ({ gateway, ipv6 }: Addresses): readonly IpAddress[] =>
   ipv6 === undefined ? [gateway] : [gateway, ipv6.gateway, GATEWAY_LINK_LOCAL];
-
-export function serveAtGateway(
-  listeners: VirtualListeners,
-  addresses: Addresses,
-  port: number,
-  service: TcpService,
-): void {
-  for (const address of gatewayAddresses(addresses)) listeners.serve(address, port, service);
-}

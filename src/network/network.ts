@@ -30,7 +30,7 @@ import { DataPath } from './data-path.ts';
 import { GuestWatch, LeaseWatch, type NetworkEvents } from './events.ts';
 import { FlowEvents } from './flow-events.ts';
 import { FlowViews } from './flow-views.ts';
-import { serveAtGateway } from './gateway.ts';
+import { gatewayAddresses } from './gateway.ts';
 import { dhcpSegment, makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
 import { serveNtp } from './gateway-ntp.ts';
 import { GuestDirectory } from './guest-directory.ts';
@@ -192,7 +192,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     const gatewayDns = new GatewayDns(this.dns, stack, clock, flusher, book);
     this.dataPath.serveTime(gatewayDns);
     stack.serveUdp(DNS_PORT, gatewayDns.onDatagram);
-    serveAtGateway(listeners, addresses, DNS_PORT, (now, request) =>
+    listeners.serve(gatewayAddresses(addresses), DNS_PORT, (now, request) =>
       gatewayDns.onRequest(now, request),
     );
     this.guestApi = config.guestApi.enabled ? this.makeGuestApi(addresses) : undefined;
@@ -434,7 +434,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       log: this.log,
     });
     const { listeners } = this.dataPath;
-    serveAtGateway(listeners, addresses, GUEST_API_PORT, (now, request) =>
+    listeners.serve(gatewayAddresses(addresses), GUEST_API_PORT, (now, request) =>
       api.onRequest(now, request),
     );
     return api;
