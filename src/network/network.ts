@@ -47,6 +47,7 @@ import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
 import { noteEvents, noteIpv6, noteName, noteRefused } from './notes.ts';
+import { serveRouter } from './router.ts';
 import { serveNetworkApi } from './serve-api.ts';
 import { packageVersion } from './version.ts';
 
@@ -197,6 +198,8 @@ class RunningNetwork implements Network, DaemonNetwork {
     );
     this.guestApi = config.guestApi.enabled ? this.makeGuestApi(addresses) : undefined;
     serveNtp(stack);
+    const router = serveRouter(config, addresses, stack, clock);
+    if (router !== undefined) this.dataPath.serveTime(router);
     serveDhcp(stack, dhcp, directory);
     this.expectGuests(dhcp);
     const { udp, published, echo, tcpCounts, refusals } = this.dataPath;

@@ -22,6 +22,8 @@ import type { LinkPort } from './link-port.ts';
 
 const MAX_NEIGHBORS = 4096;
 const MAX_PATH_MTU = 65_535;
+/** One that was silent for so long may have slept, and missed what is announced now and then. */
+export const ASLEEP_MS = 60_000;
 
 /** Notified when a neighbour that flows wait for becomes reachable. */
 export interface NeighborWaiter {
@@ -94,6 +96,8 @@ export class NeighborTable {
   private readonly scratch = makeKey();
   private readonly nobody: Guest;
   private readonly onHeard: (now: Instant, neighbor: Neighbor) => void;
+  /** Called when a neighbour is heard that was silent for {@link ASLEEP_MS}. */
+  onAwake: ((now: Instant, neighbor: Neighbor) => void) | undefined = undefined;
 
   /**
    * @param nobody owner of addresses that were not heard yet
@@ -137,7 +141,8 @@ export class NeighborTable {
 
   /** `neighbor` was heard with `mac` on `port`. */
   learn(now: Instant, neighbor: Neighbor, mac: Mac, port: LinkPort): void {
-    neighbor.lastSeen = now;
+    if (neighbor.port === undefined) neighbor.lastSeen = now;
+    else this.refresh(now, neighbor);
     if (neighbor.mac === mac && neighbor.port === port) return;
     neighbor.setMac(mac, this.ours);
     neighbor.port = port;
@@ -148,6 +153,13 @@ export class NeighborTable {
     neighbor.waiters.clear();
     for (const waiter of waiting) waiter.onNeighborUp(now);
     this.onHeard(now, neighbor);
+  }
+
+  /** `neighbor` was heard where it was before. */
+  refresh(now: Instant, neighbor: Neighbor): void {
+    const silentMs = now - neighbor.lastSeen;
+    neighbor.lastSeen = now;
+    if (silentMs >= ASLEEP_MS) this.onAwake?.(now, neighbor);
   }
 
   /** The link of `port` is gone. */

@@ -98,6 +98,11 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     return port;
   }
 
+  /** The link of this number, while it is attached. */
+  portOf(id: number): LinkPort | undefined {
+    return this.portsById.get(id);
+  }
+
   hasStation(mac: Mac): boolean {
     return this.bindings.linkOf(mac) >= 0;
   }

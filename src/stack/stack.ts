@@ -197,6 +197,7 @@ export class Stack
             mtu: config.mtu,
             verifyChecksums: config.verifyChecksums,
             rules: this.segment.rules,
+            portOf: (link) => this.segment.portOf(link),
             bindings: this.bindings,
             out,
             icmpErrors,
@@ -282,8 +283,7 @@ export class Stack
 
   /** Whether the link of this number is attached. */
   hasLink(id: number): boolean {
-    for (const port of this.segment.ports) if (port.id === id) return true;
-    return false;
+    return this.segment.portOf(id) !== undefined;
   }
 
   /** The guest that was heard with `address`, if any. */
@@ -436,6 +436,7 @@ export class Stack
       this.ask(port, neighbor.address);
       neighbor.awaitedSince = now;
     });
+    this.ipv6?.ndp.router?.onLinkUp(now, port.id);
     port.flush();
     this.events.onLinkCount(this.segment.ports.size);
   }
@@ -443,6 +444,7 @@ export class Stack
   onPortDown(now: Instant, port: LinkPort): void {
     this.neighbors.detach(now, port);
     this.departures.add(now, port.guest);
+    this.ipv6?.ndp.router?.onLinkDown(port.id);
     this.events.onLinkDown?.(now, port.id);
     this.events.onLinkCount(this.segment.ports.size);
   }

@@ -20,6 +20,7 @@ import { nextUnit, type Random } from '../../base/random.ts';
 import { Rate } from '../../base/shares/rate.ts';
 import type { Slab } from '../../base/slab.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
+import type { RouterService } from '../../stack/ipv6/ndp.ts';
 import type { Mac } from '../../wire/mac.ts';
 import { emitRouterAdvertisement } from '../../wire/router-advertisement.ts';
 
@@ -41,9 +42,6 @@ const SOLICITED_PER_SECOND = 4;
 
 const ALL_NODES = new IpAddress(0xff02_0000, 0, 0, 1);
 const ALL_NODES_MAC: Mac = 0x3333_0000_0001;
-
-/** A guest that was silent for so long gets an advertisement with its next frame: see {@link Advertiser.onAwake}. */
-export const ASLEEP_MS = 60_000;
 
 export interface AdvertiserConfig {
   readonly mac: Mac;
@@ -94,7 +92,7 @@ class LinkSchedule {
   }
 }
 
-export class Advertiser {
+export class Advertiser implements RouterService {
   readonly counts: Counters<AdvertiserCount> = new Counters();
   private readonly config: AdvertiserConfig;
   private readonly random: Random;
@@ -154,7 +152,7 @@ export class Advertiser {
     this.answer(now, link, 'solicited', from ?? ALL_NODES, mac);
   }
 
-  /** A host was heard that had been silent for {@link ASLEEP_MS} or more. */
+  /** A host was heard that had been silent for `ASLEEP_MS` or more. */
   onAwake(now: Instant, link: number, mac: Mac): void {
     this.answer(now, link, 'awake', ALL_NODES, mac);
   }

@@ -208,7 +208,7 @@ export class Ipv4Input {
     if (last !== undefined && last.address.d === src && last.port === port) {
       const mac = readMac(view, off + ETHERNET_SRC);
       if (last.mac === mac) {
-        last.lastSeen = now;
+        this.neighbors.refresh(now, last);
         return last;
       }
     }

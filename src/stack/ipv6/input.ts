@@ -265,7 +265,7 @@ export class Ipv6Input {
     const { key } = packet;
     const { last } = this;
     if (last !== undefined && last.port === port && last.mac === mac && last.isAt(key, KEY_GUEST)) {
-      last.lastSeen = now;
+      neighbors.refresh(now, last);
       return last;
     }
     if (!isGuestIpv6(own, key, KEY_GUEST)) {

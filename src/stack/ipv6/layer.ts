@@ -20,7 +20,7 @@ import { Dhcpv6Layer } from './dhcp.ts';
 import { Icmpv6Input } from './icmp-input.ts';
 import { Icmpv6Output } from './icmp-output.ts';
 import { Ipv6Input } from './input.ts';
-import { NdpLayer } from './ndp.ts';
+import { NdpLayer, type NdpWriter, type RouterService } from './ndp.ts';
 
 /** The gateway's addresses; its link-local one is made from its Ethernet address. */
 export type Ipv6Config = Omit<OwnIpv6, 'linkLocal'>;
@@ -31,6 +31,8 @@ export interface Ipv6LayerDeps {
   readonly mtu: number;
   readonly verifyChecksums: boolean;
   readonly rules: SegmentRules;
+  /** The link of a number, while it is attached. */
+  readonly portOf: (link: number) => LinkPort | undefined;
   readonly bindings: AddressBindings;
   readonly out: IpOutput;
   readonly icmpErrors: IcmpErrors;
@@ -60,6 +62,19 @@ export class Ipv6Layer {
     this.dhcp = new Dhcpv6Layer(own, out, drops);
     const icmpInput = new Icmpv6Input({ output: this.icmp, ndp: this.ndp, tcp, upstream, drops });
     this.input = new Ipv6Input({ ...deps, icmp: this.icmp, icmpInput });
+  }
+
+  /** Advertisements are sent by `sendAdvertisement`, to whom `router` wishes. */
+  serveRouter(router: RouterService): void {
+    this.ndp.router = router;
+    this.deps.neighbors.onAwake = (now, { port, mac }) => {
+      if (port !== undefined) router.onAwake(now, port.id, mac);
+    };
+  }
+
+  sendAdvertisement(link: number, to: IpAddress, mac: Mac, write: NdpWriter): void {
+    const port = this.deps.portOf(link);
+    if (port !== undefined) this.ndp.sendAsRouter(port, to, mac, write);
   }
 
   /** `address` was leased to the station `mac` on the link of `port`: it is reached there, and is nobody else's. */

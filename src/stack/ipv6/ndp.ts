@@ -6,6 +6,7 @@
  */
 import type { Counters } from '../../base/counters.ts';
 import { IpAddress } from '../../base/ip-address.ts';
+import type { Slab } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
 import { pseudoAddressSum } from '../../wire/checksum.ts';
 import { ETHERNET_HEADER_LEN, ETHERTYPE_IPV6 } from '../../wire/ethernet.ts';
@@ -39,12 +40,16 @@ const HEADERS = ETHERNET_HEADER_LEN + IPV6_HEADER_LEN;
 const MAX_MESSAGE = 1280 - IPV6_HEADER_LEN;
 
 /** Writes a message from its type on, without a sum. @returns its bytes; 0: there is nothing to say */
-export type NdpWriter = (view: DataView, off: number) => number;
+export type NdpWriter = (out: Slab, off: number, maxLen: number) => number;
 
-/** Hears what hosts ask of routers. */
-export interface SolicitationListener {
+/** The router's part: hears of links, and of hosts that ask, or may have missed what was announced. */
+export interface RouterService {
+  onLinkUp(now: Instant, link: number): void;
+  onLinkDown(link: number): void;
   /** @param from who asks; undefined: it has no address yet */
-  onSolicitation(now: Instant, port: LinkPort, from: IpAddress | undefined): void;
+  onSolicitation(now: Instant, link: number, from: IpAddress | undefined, mac: Mac): void;
+  /** A host was heard that had been silent for `ASLEEP_MS` or more. */
+  onAwake(now: Instant, link: number, mac: Mac): void;
 }
 
 export interface NdpLayerDeps {
@@ -56,7 +61,7 @@ export interface NdpLayerDeps {
 }
 
 export class NdpLayer implements AddressResolver {
-  listener: SolicitationListener | undefined = undefined;
+  router: RouterService | undefined = undefined;
   private readonly deps: NdpLayerDeps;
   private readonly target = new Int32Array(4);
   private readonly words = new Int32Array(8);
@@ -83,7 +88,12 @@ export class NdpLayer implements AddressResolver {
     }
     switch (type) {
       case ROUTER_SOLICITATION:
-        this.listener?.onSolicitation(now, port, isProbe ? undefined : src);
+        this.router?.onSolicitation(
+          now,
+          port.id,
+          isProbe ? undefined : src,
+          port.addresses.lastEthernet,
+        );
         return;
       case NEIGHBOR_SOLICITATION:
         this.onSolicited(packet, port, src, isProbe);
@@ -104,10 +114,9 @@ export class NdpLayer implements AddressResolver {
     this.solicit(port, address, address, mac);
   }
 
-  /** Send a message of the router. @param to a neighbour; undefined: all nodes */
-  sendAsRouter(port: LinkPort, to: Neighbor | undefined, write: NdpWriter): void {
-    const dst = to?.address ?? ALL_NODES;
-    this.emit(port, to?.mac ?? groupMacOf(ALL_NODES), dst, MAX_MESSAGE, write);
+  /** Send a message of the router to the station `mac`. */
+  sendAsRouter(port: LinkPort, to: IpAddress, mac: Mac, write: NdpWriter): void {
+    this.emit(port, mac, to, MAX_MESSAGE, write);
   }
 
   private onSolicited(packet: Packet, port: LinkPort, src: IpAddress, isProbe: boolean): void {
@@ -124,7 +133,7 @@ export class NdpLayer implements AddressResolver {
       dstMac,
       dst,
       NEIGHBOR_MESSAGE_LEN,
-      (view, off) => {
+      ({ view }, off) => {
         emitAdvertisement(view, off, target, mac, !isProbe);
         return NEIGHBOR_MESSAGE_LEN;
       },
@@ -158,7 +167,7 @@ export class NdpLayer implements AddressResolver {
 
   private solicit(port: LinkPort, target: IpAddress, dst: IpAddress, dstMac: Mac): void {
     const { mac } = this.deps;
-    this.emit(port, dstMac, dst, NEIGHBOR_MESSAGE_LEN, (view, off) => {
+    this.emit(port, dstMac, dst, NEIGHBOR_MESSAGE_LEN, ({ view }, off) => {
       emitSolicitation(view, off, target, mac);
       return NEIGHBOR_MESSAGE_LEN;
     });
@@ -177,9 +186,10 @@ export class NdpLayer implements AddressResolver {
       this.deps.drops.add('out-link-full');
       return;
     }
-    const { view } = port.writer.slab;
+    const { slab } = port.writer;
+    const { view } = slab;
     const l4 = off + HEADERS;
-    const len = write(view, l4);
+    const len = write(slab, l4, room);
     if (len === 0) {
       port.writer.commit(0);
       return;
