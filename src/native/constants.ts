@@ -18,6 +18,7 @@ export const ETOOMANYREFS = 109;
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+export const AF_NETLINK = 16;
 export const AF_PACKET = 17;
 
 export const SOCK_STREAM = 1;

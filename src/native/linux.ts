@@ -28,6 +28,7 @@ import type {
   TapOptions,
 } from './posix.ts';
 import { reserveDescriptors } from './reserve-descriptors.ts';
+import { openRouteEvents } from './route-events.ts';
 import { mapShared } from './shared-mapping.ts';
 import { setSendBuffer } from './socket-buffer.ts';
 import { openTap } from './tap.ts';
@@ -70,6 +71,10 @@ export class LinuxPosix implements Posix {
       );
     }
     return fd;
+  }
+
+  openRouteEvents(): number {
+    return openRouteEvents(this.c);
   }
 
   makeDatagramBatch(): DatagramBatch {

@@ -145,6 +145,8 @@ export interface Posix {
    * @throws PosixError `EACCES` where net.ipv4.ping_group_range leaves out our group
    */
   openPingSocket(family: 4 | 6): number;
+  /** A socket that becomes readable when links, addresses or routes of the host have changed. */
+  openRouteEvents(): number;
   makeDatagramBatch(): DatagramBatch;
   makeDatagramReader(): DatagramReader;
   /**
