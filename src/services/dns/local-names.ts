@@ -1,14 +1,15 @@
 /**
- * Names answered here, never asked of an upstream: hosts file, built-in names, the user's zones,
- * and those that RFC 6761 keeps local. The most specific wins: a whole name before a zone, a longer
- * zone before a shorter one, the user's before ours.
+ * Names answered here, never asked of an upstream: hosts file, built-in names, names of guests, the user's zones,
+ * those that RFC 6761 keeps local, and the reverse names of the guests' networks. The most specific wins: a whole name
+ * before a zone, a longer zone before a shorter one, the user's before ours.
  *
- * Only class IN and address types have local data. A local name exists: a query for any other type of it is answered
- * by an empty NOERROR, for names of a hosts file too. An upstream would answer NXDOMAIN, which denies the whole name
- * (RFC 8020).
+ * Only class IN and address types have local data. A local name exists: a query for any other type of it, the other
+ * family included, is answered by an empty NOERROR, for names of a hosts file too. An upstream would answer NXDOMAIN,
+ * which denies the whole name (RFC 8020), and which musl takes for both families.
  */
 import type { Answer } from 'dns-packet';
 import { IpAddress, ipv4 } from '../../base/ip-address.ts';
+import { isInside, type Prefix } from '../address-text.ts';
 import type { HostEntry } from './hosts.ts';
 import {
   CLASS_IN,
@@ -21,7 +22,8 @@ import {
   TYPE_PTR,
 } from './message.ts';
 import { localReply } from './reply.ts';
-import { reverseName } from './reverse-name.ts';
+import { isWhole, reverseName, reverseNetwork, reverseZone } from './reverse-name.ts';
+import { LOCAL_TTL_S, soa } from './soa.ts';
 
 /** Zones whose `gateway` and `host` are built in. Reverse names are in the first. */
 export const BUILT_IN_ZONES = [
@@ -29,9 +31,8 @@ export const BUILT_IN_ZONES = [
   'containers.internal',
   'docker.internal',
 ] as const;
-
-/** Short, because the control API changes the table. */
-const TTL_S = 10;
+/** Where guests have their names. */
+const GUESTS_ZONE = BUILT_IN_ZONES[0];
 
 /** `zone` and every name below it resolve to `address`. Lower case, no last dot. */
 export interface UserZone {
@@ -45,6 +46,16 @@ export interface LocalNamesConfig {
   /** Empty when the host's loopback is closed to guests. */
   readonly host: readonly IpAddress[];
   readonly zones: readonly UserZone[];
+  /** Of the guests, of either family: what their reverse names have here is all that there is. */
+  readonly networks?: readonly Prefix[] | undefined;
+  readonly guests?: NamedGuests | undefined;
+}
+
+/** Guests by the names that they have by their leases: one label each, lower case. */
+export interface NamedGuests {
+  /** Empty for a name that no guest has. */
+  addressesOf(name: string): readonly IpAddress[];
+  nameAt(address: IpAddress): string | undefined;
 }
 
 /** The data of a name: `undefined` for a name that does not exist. */
@@ -59,8 +70,12 @@ export class LocalNames {
   private zones: ReadonlyMap<string, readonly IpAddress[]> = new Map();
   private hosts: ReadonlyMap<string, readonly IpAddress[]> = new Map();
   private hostPointers: ReadonlyMap<string, string> = new Map();
+  private readonly networks: readonly Prefix[];
+  private readonly guests: NamedGuests | undefined;
 
   constructor(config: LocalNamesConfig) {
+    this.networks = config.networks ?? [];
+    this.guests = config.guests;
     for (const zone of BUILT_IN_ZONES) {
       if (config.gateway.length > 0) this.names.set(`gateway.${zone}`, config.gateway);
       if (config.host.length > 0) this.names.set(`host.${zone}`, config.host);
@@ -132,7 +147,29 @@ export class LocalNames {
       const addresses = this.names.get(name);
       if (addresses !== undefined) return { kind: 'addresses', addresses, zone: name };
     }
-    return this.findZone(name);
+    return name.endsWith('.arpa') ? this.findReverse(name) : this.findZone(name);
+  }
+
+  private findReverse(name: string): Found | undefined {
+    const asked = reverseNetwork(name);
+    if (asked === undefined) return this.findZone(name);
+    const network = this.networks.find(
+      (one) => asked.bits >= one.bits && isInside(one, asked.address),
+    );
+    if (network === undefined) return this.findZone(name);
+    const zone = reverseZone(network);
+    // A name on the way to those of addresses exists, whether or not any does.
+    if (!isWhole(asked)) return { kind: 'addresses', addresses: [], zone };
+    const guest = this.guests?.nameAt(asked.address);
+    return guest === undefined
+      ? { kind: 'missing', zone }
+      : { kind: 'pointer', target: `${guest}.${GUESTS_ZONE}` };
+  }
+
+  private guestAddresses(name: string): readonly IpAddress[] {
+    const label = name.slice(0, -GUESTS_ZONE.length - 1);
+    if (!name.endsWith(`.${GUESTS_ZONE}`) || label.includes('.')) return [];
+    return this.guests?.addressesOf(label) ?? [];
   }
 
   private findZone(name: string): Found | undefined {
@@ -142,8 +179,9 @@ export class LocalNames {
         return { kind: 'addresses', addresses: odd(name) ? [] : addresses, zone };
       }
       if (BUILT_IN_ZONES.some((own) => own === zone)) {
-        return zone === name
-          ? { kind: 'addresses', addresses: [], zone }
+        const addresses = this.guestAddresses(name);
+        return zone === name || addresses.length > 0
+          ? { kind: 'addresses', addresses, zone }
           : { kind: 'missing', zone };
       }
     }
@@ -151,7 +189,7 @@ export class LocalNames {
   }
 
   private setPointer(address: IpAddress, label: string): void {
-    this.builtInPointers.set(reverseName(address), `${label}.${BUILT_IN_ZONES[0]}`);
+    this.builtInPointers.set(reverseName(address), `${label}.${GUESTS_ZONE}`);
   }
 }
 
@@ -162,32 +200,14 @@ function addressAnswers(query: DnsQuery, addresses: readonly IpAddress[]): Answe
     .map((address) => ({
       type: address.family === 4 ? 'A' : 'AAAA',
       name,
-      ttl: TTL_S,
+      ttl: LOCAL_TTL_S,
       data: address.toString(),
     }));
 }
 
 function pointerAnswers(query: DnsQuery, target: string): Answer[] {
   if (query.type !== TYPE_PTR && query.type !== TYPE_ANY) return [];
-  return [{ type: 'PTR', name: query.name, ttl: TTL_S, data: target }];
-}
-
-/** RFC 2308 §3: lets the client cache a negative answer. */
-function soa(zone: string): Answer {
-  return {
-    type: 'SOA',
-    name: zone,
-    ttl: TTL_S,
-    data: {
-      mname: `gateway.${BUILT_IN_ZONES[0]}`,
-      rname: `hostmaster.${BUILT_IN_ZONES[0]}`,
-      serial: 1,
-      refresh: 3600,
-      retry: 600,
-      expire: 86_400,
-      minimum: TTL_S,
-    },
-  };
+  return [{ type: 'PTR', name: query.name, ttl: LOCAL_TTL_S, data: target }];
 }
 
 function grouped(

@@ -25,16 +25,25 @@ export const NOTIMP = 4;
 export const REFUSED = 5;
 
 export const TYPE_A = 1;
+export const TYPE_NS = 2;
+export const TYPE_CNAME = 5;
 export const TYPE_SOA = 6;
 export const TYPE_PTR = 12;
+export const TYPE_MX = 15;
 export const TYPE_AAAA = 28;
+export const TYPE_SRV = 33;
+export const TYPE_DNAME = 39;
 export const TYPE_OPT = 41;
+export const TYPE_RRSIG = 46;
+export const TYPE_SVCB = 64;
+export const TYPE_HTTPS = 65;
 export const TYPE_IXFR = 251;
 export const TYPE_AXFR = 252;
 export const TYPE_ANY = 255;
 export const CLASS_IN = 1;
 
-const MAX_NAME_LEN = 255;
+/** As in messages, RFC 1035 §2.3.4. */
+export const MAX_NAME_LEN = 255;
 const EDNS_DO = 0x8000;
 
 /** The query's OPT record. */

@@ -7,7 +7,11 @@ import {
   RECURSION_DESIRED,
   type RecordType,
 } from 'dns-packet';
+import { parseAddress } from '../../../src/services/address-text.ts';
 import { type DnsQuery, readQuery } from '../../../src/services/dns/message.ts';
+
+/** A type that dns-packet knows by its number alone. */
+export const HTTPS = 'UNKNOWN_65' as RecordType;
 
 export interface QueryOptions {
   readonly id?: number;
@@ -82,6 +86,29 @@ export const a = (name: string, data: string, ttl = 300): Answer => ({
   data,
 });
 
+export const aaaa = (name: string, data: string, ttl = 300): Answer => ({
+  type: 'AAAA',
+  name,
+  ttl,
+  data,
+});
+
+/** With a priority, the name itself, and parameters (RFC 9460 §2.2): alpn, hints. */
+export function https(name: string, ipv4?: string, ipv6?: string): Answer {
+  const parameters: Uint8Array[] = [Buffer.of(0, 1, 0, 3, 2, 0x68, 0x32)];
+  if (ipv4 !== undefined) parameters.push(Buffer.of(0, 4, 0, 4), addressBytes(ipv4).subarray(12));
+  if (ipv6 !== undefined) parameters.push(Buffer.of(0, 6, 0, 16), addressBytes(ipv6));
+  const data = Buffer.concat([Buffer.of(0, 1, 0), ...parameters]);
+  return { type: HTTPS as 'NULL', name, ttl: 300, data };
+}
+
+function addressBytes(text: string): Uint8Array {
+  const { a = 0, b = 0, c = 0, d = 0 } = parseAddress(text) ?? {};
+  const bytes = Buffer.alloc(16);
+  for (const [i, word] of [a, b, c, d].entries()) bytes.writeInt32BE(word, 4 * i);
+  return bytes;
+}
+
 export const soa = (name: string, ttl: number, minimum: number): Answer => ({
   type: 'SOA',
   name,
@@ -90,6 +117,7 @@ export const soa = (name: string, ttl: number, minimum: number): Answer => ({
 });
 
 export const unpack = (bytes: Uint8Array): DecodedPacket => decode(Buffer.from(bytes));
+export const flagsOf = (bytes: Uint8Array): number => ((bytes[2] ?? 0) << 8) | (bytes[3] ?? 0);
 export const rcodeOf = (bytes: Uint8Array): number => (bytes[3] ?? 0) & 15;
 
 /** The data of the answers, as text. */

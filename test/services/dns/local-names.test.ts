@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict';
 import type { RecordType } from 'dns-packet';
 import fc from 'fast-check';
-import { parseAddress } from '../../../src/services/address-text.ts';
+import { parseAddress, parsePrefix } from '../../../src/services/address-text.ts';
 import { parseHosts } from '../../../src/services/dns/hosts.ts';
 import { LocalNames } from '../../../src/services/dns/local-names.ts';
 import { readQuery } from '../../../src/services/dns/message.ts';
-import { dataOf, query, rcodeOf, unpack } from './dns-wire.ts';
+import { dataOf, HTTPS, query, rcodeOf, unpack } from './dns-wire.ts';
 
 function address(text: string): NonNullable<ReturnType<typeof parseAddress>> {
   const parsed = parseAddress(text);
+  assert.ok(parsed, text);
+  return parsed;
+}
+
+function prefix(text: string): NonNullable<ReturnType<typeof parsePrefix>> {
+  const parsed = parsePrefix(text);
   assert.ok(parsed, text);
   return parsed;
 }
@@ -23,12 +29,20 @@ function makeNames(): LocalNames {
       { zone: 'six.test', address: address('fd00::6') },
       { zone: 'special.docker.internal', address: address('10.3.3.3') },
     ],
+    networks: [prefix('10.77.0.0/20'), prefix('fd00:0:0:7::/64')],
+    guests: {
+      addressesOf: (name) =>
+        name === 'build' ? [address('10.77.0.9'), address('fd00:0:0:7::9')] : [],
+      nameAt: ({ d }) => ((d & 0xff) === 9 ? 'build' : undefined),
+    },
   });
   names.setHosts(
     parseHosts('10.9.9.9 Box.lan box # comment\nfd00::9 box.lan\n10.9.9.8 x.dev.test\n'),
   );
   return names;
 }
+
+const SUBNET6 = `7.${'0.'.repeat(13)}d.f.ip6.arpa`;
 
 /** What is answered: data, `empty`, `nxdomain`, or `upstream`. */
 function ask(name: string, type: RecordType = 'A'): string {
@@ -47,6 +61,9 @@ describe('local DNS names', () => {
     ['HOST.Docker.Internal', 'A', '192.168.127.254'],
     ['host.docker.internal', 'AAAA', 'empty'],
     ['host.docker.internal', 'SRV', 'empty'],
+    ['host.docker.internal', HTTPS, 'empty'],
+    ['any.dev.test', HTTPS, 'empty'],
+    ['box.lan', HTTPS, 'empty'],
     ['docker.internal', 'A', 'empty'],
     ['other.docker.internal', 'A', 'nxdomain'],
     ['below.host.docker.internal', 'A', 'nxdomain'],
@@ -75,6 +92,27 @@ describe('local DNS names', () => {
     ['2.127.168.192.in-addr.arpa', 'PTR', 'upstream'],
     [`1.${'0.'.repeat(27)}0.d.f.ip6.arpa`, 'PTR', 'upstream'],
     [`1.${'0.'.repeat(29)}d.f.ip6.arpa`, 'PTR', 'gateway.hawser.internal'],
+    ['build.hawser.internal', 'A', '10.77.0.9'],
+    ['Build.Hawser.internal', 'AAAA', 'fd00::7:0:0:0:9'],
+    ['build.hawser.internal', HTTPS, 'empty'],
+    ['x.build.hawser.internal', 'A', 'nxdomain'],
+    ['other.hawser.internal', 'AAAA', 'nxdomain'],
+    ['build.docker.internal', 'A', 'nxdomain'],
+    ['9.0.77.10.in-addr.arpa', 'PTR', 'build.hawser.internal'],
+    ['8.0.77.10.in-addr.arpa', 'PTR', 'nxdomain'],
+    ['8.15.77.10.in-addr.arpa', 'PTR', 'nxdomain'],
+    ['8.16.77.10.in-addr.arpa', 'PTR', 'upstream'],
+    ['0.77.10.in-addr.arpa', 'PTR', 'empty'],
+    ['77.10.in-addr.arpa', 'PTR', 'upstream'],
+    ['08.0.77.10.in-addr.arpa', 'PTR', 'upstream'],
+    [`9.${'0.'.repeat(15)}${SUBNET6}`, 'PTR', 'build.hawser.internal'],
+    [`9.${'0.'.repeat(15)}${SUBNET6}`, 'AAAA', 'empty'],
+    [`8.${'0.'.repeat(15)}${SUBNET6}`, 'PTR', 'nxdomain'],
+    [`0.0.${SUBNET6}`, 'PTR', 'empty'],
+    [SUBNET6, 'PTR', 'empty'],
+    [SUBNET6.slice(2), 'PTR', 'upstream'],
+    [`g.${'0.'.repeat(15)}${SUBNET6}`, 'PTR', 'upstream'],
+    [`9.9.${'0.'.repeat(15)}${SUBNET6}`, 'PTR', 'upstream'],
     ['localhost', 'A', '127.0.0.1'],
     ['a.localhost', 'AAAA', '::1'],
     ['localhost', 'MX', 'empty'],
@@ -100,6 +138,17 @@ describe('local DNS names', () => {
     for (const name of ['other.docker.internal', 'dev.test', 'a.invalid']) {
       const reply = makeNames().answer(query(name, 'AAAA'));
       assert.equal(reply && unpack(reply).authorities?.[0]?.type, 'SOA', name);
+    }
+  });
+
+  it('an SOA is that of the zone of the reverse name', () => {
+    const cases = [
+      ['8.0.77.10.in-addr.arpa', '77.10.in-addr.arpa'],
+      [`8.${'0.'.repeat(15)}${SUBNET6}`, SUBNET6],
+    ] as const;
+    for (const [name, zone] of cases) {
+      const reply = makeNames().answer(query(name, 'PTR'));
+      assert.equal(reply && unpack(reply).authorities?.[0]?.name, zone);
     }
   });
 
