@@ -26,8 +26,6 @@ export interface Watch {
   close(): void;
   pause(): void;
   resume(): void;
-  /** Do not keep the process up. */
-  unref(): void;
   /** Stop watching, and leave the descriptor open until the process ends. */
   abandon(): void;
 }
@@ -66,9 +64,6 @@ function watch(handle: unknown, onReadable: () => void): Watch {
     },
     resume: () => {
       if (open) handle.readStart();
-    },
-    unref: () => {
-      handle.unref();
     },
     abandon: () => {
       open = false;

@@ -2,7 +2,7 @@
 import { IpAddress } from '../base/ip-address.ts';
 import { type Prefix, parseAddress, parsePrefix } from '../services/address-text.ts';
 import type { Ipv6Config, NetworkConfig } from './config.ts';
-import { MIN_IPV6_MTU } from './ipv6-text.ts';
+import { MIN_IPV6_MTU, SUBNET6_BITS } from './ipv6-text.ts';
 
 export interface Addresses {
   readonly subnet: Prefix;
@@ -64,6 +64,10 @@ function requiredPrefix(text: string): IpAddress {
   if (prefix === undefined) throw new Error(`${text} is not a network`);
   return prefix.address;
 }
+
+/** Of guests, of both families. */
+export const networksOf = ({ subnet, ipv6 }: Addresses): readonly Prefix[] =>
+  ipv6 === undefined ? [subnet] : [subnet, { address: ipv6.prefix, bits: SUBNET6_BITS }];
 
 /** @param text a valid address */
 export function requiredAddress(text: string): IpAddress {

@@ -15,15 +15,12 @@ const SOON_MS = 1_000;
 
 export class NativeCalls {
   private readonly log: Log;
-  private readonly descriptors: number;
   private readonly load: (wanted: string) => Posix;
   private readonly get: () => Posix | undefined = once(() => this.tryLoad());
   private timer: NodeJS.Timeout | undefined = undefined;
 
-  /** @param descriptors that the process may come to use, all in all */
-  constructor(log: Log, descriptors: number, load: (wanted: string) => Posix = loadPosix) {
+  constructor(log: Log, load: (wanted: string) => Posix = loadPosix) {
     this.log = log;
-    this.descriptors = descriptors;
     this.load = load;
   }
 
@@ -44,9 +41,7 @@ export class NativeCalls {
   private tryLoad(): Posix | undefined {
     this.close();
     try {
-      const posix = this.load('let guests ping, or see ICMP errors for UDP');
-      posix.reserveDescriptors(this.descriptors);
-      return posix;
+      return this.load('let guests ping, or see ICMP errors for UDP');
     } catch (error) {
       if (!(error instanceof NativeUnavailableError)) throw error;
       this.log.warn({}, error.message);

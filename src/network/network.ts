@@ -18,19 +18,20 @@ import { PortTable } from '../proxy/ports/port-table.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
 import type { DhcpServer } from '../services/dhcp/server.ts';
+import type { FamilyPolicy } from '../services/dns/guest-answer.ts';
 import { LocalNames, type UserZone } from '../services/dns/local-names.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
 import { NodeClock } from '../transports/node-clock.ts';
 import { removeStaleSocket } from '../transports/stale-socket.ts';
-import { type Addresses, addressesOf, requiredAddress } from './addresses.ts';
+import { type Addresses, addressesOf, networksOf, requiredAddress } from './addresses.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
 import type { DaemonNetwork } from './daemon-network.ts';
 import { DataPath } from './data-path.ts';
+import { DnsFamilies } from './dns-families.ts';
 import { GuestWatch, LeaseWatch, type NetworkEvents } from './events.ts';
 import { FlowEvents } from './flow-events.ts';
 import { FlowViews } from './flow-views.ts';
-import { gatewayAddresses } from './gateway.ts';
 import { dhcpSegment, makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
 import { serveNtp } from './gateway-ntp.ts';
 import { GuestDirectory } from './guest-directory.ts';
@@ -47,7 +48,6 @@ import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
 import { noteEvents, noteIpv6, noteName, noteRefused } from './notes.ts';
-import { serveRouter } from './router.ts';
 import { serveNetworkApi } from './serve-api.ts';
 import { packageVersion } from './version.ts';
 
@@ -109,10 +109,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       dhcpSegment(log, clock, () => this.dataPath.stack),
     );
     const directory = new GuestDirectory({
-      forEachPlace: (visit) =>
-        this.dataPath.stack.forEachNeighbor((place) => {
-          if (place.address.family === 4) visit(place);
-        }),
+      forEachPlace: (visit) => this.dataPath.stack.forEachNeighbor(visit),
       placeAt: (address) => this.dataPath.stack.neighborAt(address),
       leases: () => dhcp.leases(clock.now(), Date.now()),
       holderAt: ({ family, d }) => (family === 4 ? dhcp.holderOf(d, clock.now(), Date.now()) : 0),
@@ -130,7 +127,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       log,
       onGuestHeard: (address, mac) => {
         const port = this.dataPath.stack.neighborAt(address)?.port;
-        if (port !== undefined && address.family === 4) dhcp.onHeard(address.d, mac, port.id);
+        if (port !== undefined) dhcp.onHeard(address.d, mac, port.id);
         directory.onGuestHeard(mac);
         this.guestWatch.changed();
       },
@@ -184,22 +181,21 @@ class RunningNetwork implements Network, DaemonNetwork {
       vhostMemory,
     });
     this.ports = this.makePorts(directory);
+    const networks = networksOf(addresses);
     this.names = new LocalNames({
       gateway: [gateway],
       host: addresses.host === undefined ? [] : [addresses.host],
       zones: userZones(config.dns.zones),
+      networks,
     });
-    this.dns = this.makeDns(dhcp);
+    const families = new DnsFamilies(config.dns.family, config.nat64, networks);
+    this.dns = this.makeDns(dhcp, families);
     const gatewayDns = new GatewayDns(this.dns, stack, clock, flusher, book);
     this.dataPath.serveTime(gatewayDns);
     stack.serveUdp(DNS_PORT, gatewayDns.onDatagram);
-    listeners.serve(gatewayAddresses(addresses), DNS_PORT, (now, request) =>
-      gatewayDns.onRequest(now, request),
-    );
+    listeners.serve(gateway, DNS_PORT, (now, request) => gatewayDns.onRequest(now, request));
     this.guestApi = config.guestApi.enabled ? this.makeGuestApi(addresses) : undefined;
     serveNtp(stack);
-    const router = serveRouter(config, addresses, stack, clock);
-    if (router !== undefined) this.dataPath.serveTime(router);
     serveDhcp(stack, dhcp, directory);
     this.expectGuests(dhcp);
     const { udp, published, echo, tcpCounts, refusals } = this.dataPath;
@@ -412,12 +408,13 @@ class RunningNetwork implements Network, DaemonNetwork {
     }
   }
 
-  private makeDns(dhcp: DhcpServer): DnsForwarder {
+  private makeDns(dhcp: DhcpServer, families: FamilyPolicy): DnsForwarder {
     const { dns } = this.config;
     return new DnsForwarder({
       names: this.names,
       log: this.log,
       now: () => this.clock.now(),
+      families,
       upstreams: dns.upstreams,
       hostsFile: dns.hostsFile,
       onFailure: (query, rcode) => noteName(query, rcode, this.log),
@@ -426,10 +423,10 @@ class RunningNetwork implements Network, DaemonNetwork {
     });
   }
 
-  private makeGuestApi(addresses: Addresses): GuestApi {
+  private makeGuestApi({ gateway }: Addresses): GuestApi {
     const api = new GuestApi({
       ports: this.ports,
-      gateway: addresses.gateway,
+      gateway,
       rules: this.config.guestApi.bind.map(requiredRule),
       book: this.dataPath.book,
       context: { clock: this.clock, flusher: this.dataPath.flusher },
@@ -437,9 +434,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       log: this.log,
     });
     const { listeners } = this.dataPath;
-    listeners.serve(gatewayAddresses(addresses), GUEST_API_PORT, (now, request) =>
-      api.onRequest(now, request),
-    );
+    listeners.serve(gateway, GUEST_API_PORT, (now, request) => api.onRequest(now, request));
     return api;
   }
 }

@@ -46,8 +46,10 @@ export class ProxyUpstream implements Upstream {
     const target = parts.destinations.decide(request.owner, 'tcp', this.words, 0, remotePort);
     switch (target.kind) {
       case 'host-loopback':
+        parts.tcp.open(request, target.address, target.twin);
+        return;
       case 'outside':
-        parts.tcp.open(request, target);
+        parts.tcp.open(request, target.address);
         return;
       case 'gateway':
         request.refuse(now, 'refused');

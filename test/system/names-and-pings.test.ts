@@ -44,7 +44,9 @@ systemSuite('DNS, UDP and ping', [...LAB, 'dig', 'dnsmasq', 'ping'], function ()
     );
     const hosts = lab.path('hosts');
     writeFileSync(hosts, '198.51.100.99 box.example\n');
-    ({ guest } = await lab.standard(['--dns', `127.0.0.1#${DNS_PORT}`, '--hosts', hosts]));
+    ({ guest } = await lab.standard([
+      ...['--dns', `127.0.0.1#${DNS_PORT}`, '--hosts', hosts, '--dns-family', 'both'],
+    ]));
   });
   after(() => lab.close());
 

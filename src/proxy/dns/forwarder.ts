@@ -12,6 +12,13 @@ import { Budget } from '../../base/shares/budget.ts';
 import type { Instant } from '../../base/time.ts';
 import { errorCode } from '../../native/errors.ts';
 import { DnsCache } from '../../services/dns/cache.ts';
+import {
+  answerGuest,
+  concerns,
+  type FamilyPolicy,
+  type Found,
+  type Shaping,
+} from '../../services/dns/guest-answer.ts';
 import { parseHosts } from '../../services/dns/hosts.ts';
 import type { LocalNames } from '../../services/dns/local-names.ts';
 import {
@@ -35,7 +42,13 @@ import { type DnsUpstream, parseResolvConf } from '../../services/dns/resolv-con
 import { fitUdp, withId } from '../../services/dns/surgery.ts';
 import type { Guest } from '../../stack/guest.ts';
 import { FileFollower, type FileFollowerOptions } from './file-follower.ts';
-import { type DnsReply, GuestQueries, Pending, type Waiter } from './guest-queries.ts';
+import {
+  type DnsReply,
+  GuestQueries,
+  Pending,
+  type UpstreamReply,
+  type Waiter,
+} from './guest-queries.ts';
 import { Resolution, type ResolutionTiming, type Transport } from './resolution.ts';
 import { Upstreams } from './upstreams.ts';
 
@@ -44,6 +57,8 @@ const MAX_WAITING = 1024;
 const TIMING: ResolutionTiming = { attemptMs: 1200, deadlineMs: 4800 };
 /** resolv.conf(5): without a nameserver line, the one on this machine. */
 const DEFAULT_UPSTREAM: DnsUpstream = { address: '127.0.0.1', port: 53 };
+
+const EVERYTHING: FamilyPolicy = { hidesIpv4: false, hidesIpv6: false, dns64: undefined };
 
 const RCODES: Readonly<Record<number, string>> = {
   [SERVFAIL]: 'SERVFAIL',
@@ -55,6 +70,8 @@ export interface DnsForwarderOptions {
   readonly names: LocalNames;
   readonly log: Log;
   readonly now: () => Instant;
+  /** Default: guests get everything as it is. */
+  readonly families?: FamilyPolicy | undefined;
   /** Fixed servers; without them those of `resolvConf`, followed live. */
   readonly upstreams?: readonly DnsUpstream[] | undefined;
   /** Default /etc/resolv.conf. */
@@ -74,6 +91,7 @@ export interface DnsForwarderOptions {
 
 export type DnsCount =
   | QueryProblem
+  | Shaping
   | 'queries-udp'
   | 'queries-tcp'
   | 'answered-locally'
@@ -154,20 +172,40 @@ export class DnsForwarder {
       if (rcode !== NOERROR) this.options.onFailure?.(query, rcode);
       reply(transport === 'tcp' ? bytes : fitUdp(bytes, udpLimit(query)));
     };
+    const { families = EVERYTHING } = this.options;
+    if (!concerns(families, query)) {
+      this.find(query, transport, owner, fitted);
+      return true;
+    }
+    answerGuest(
+      query,
+      families,
+      (asked, found) => this.find(asked, transport, owner, found),
+      (bytes, shaping) => {
+        if (shaping !== undefined) this.counts.add(shaping);
+        fitted(bytes);
+      },
+    );
+    return true;
+  }
+
+  /** Whatever guests may use: `found` is called at most once, perhaps before this returns. */
+  find(query: DnsQuery, transport: Transport, owner: Guest, found: Found): void {
     const local = this.options.names.answer(query);
     if (local !== undefined) {
       this.counts.add('answered-locally');
-      fitted(local);
-      return true;
+      found(local, 'ours');
+      return;
     }
     const cached = this.cache.get(query, this.options.now());
     if (cached !== undefined) {
       this.counts.add('answered-from-cache');
-      fitted(cached);
-      return true;
+      found(cached, 'dns');
+      return;
     }
-    this.forward(message, query, transport, owner, fitted);
-    return true;
+    this.forward(query.bytes, query, transport, owner, (bytes, isFailure) =>
+      found(bytes, isFailure ? 'failure' : 'dns'),
+    );
   }
 
   /**
@@ -211,18 +249,18 @@ export class DnsForwarder {
     query: DnsQuery | undefined,
     transport: Transport,
     owner: Guest,
-    reply: DnsReply,
+    reply: UpstreamReply,
   ): void {
     const order = this.upstreamList.inOrder(this.options.now(), this.rotate);
     if (order.length === 0) {
       this.onFailed(query, 'there is no nameserver');
-      reply(failureReply(message, query));
+      reply(failureReply(message, query), true);
       return;
     }
     const own = this.queriesOf(owner);
     if (!own.share.take()) {
       this.counts.add('too-many-waiting');
-      reply(failureReply(message, query));
+      reply(failureReply(message, query), true);
       return;
     }
     const waiter = { id: dnsId(message), reply };
@@ -238,18 +276,15 @@ export class DnsForwarder {
     }
     this.counts.add('forwarded');
     const now = this.options.now;
-    const { timing } = this;
-    const { sockets } = own;
-    const evict = (): void => this.evict(own, pending);
     const resolution = new Resolution(
-      { query: message, transport, order, timing, sockets, evict, now },
+      { query: message, transport, order, timing: this.timing, sockets: own.sockets, now },
       (answer) => {
         if (answer === undefined) this.onFailed(query, 'no nameserver answered');
         else if (query !== undefined && generation === this.generation) {
           this.cache.put(query, new Uint8Array(answer), now());
         }
         if (answer !== undefined && query !== undefined) this.logRefusal(query, answer);
-        this.end(own, pending, answer ?? failureReply(message, query));
+        this.end(own, pending, answer);
       },
     );
     const pending = new Pending(key, resolution, [waiter], () => failureReply(message, query));
@@ -258,12 +293,14 @@ export class DnsForwarder {
     resolution.start();
   }
 
-  private end(own: GuestQueries, pending: Pending, result: Uint8Array): void {
+  /** @param answer undefined: there is none */
+  private end(own: GuestQueries, pending: Pending, answer: Uint8Array | undefined): void {
     const { key, waiters } = pending;
     this.pending.delete(key);
     own.pending.delete(pending);
     own.share.give(waiters.length);
-    for (const waiter of waiters) deliver(waiter, result);
+    const result = answer ?? pending.failure();
+    for (const waiter of waiters) deliver(waiter, result, answer === undefined);
   }
 
   private queriesOf(guest: Guest): GuestQueries {
@@ -278,14 +315,11 @@ export class DnsForwarder {
 
   private evictOldest(own: GuestQueries): boolean {
     const oldest = own.pending.first;
-    if (oldest !== undefined) this.evict(own, oldest);
-    return oldest !== undefined;
-  }
-
-  private evict(own: GuestQueries, pending: Pending): void {
+    if (oldest === undefined) return false;
     this.counts.add('evicted');
-    pending.resolution.cancel();
-    this.end(own, pending, pending.failure());
+    oldest.resolution.cancel();
+    this.end(own, oldest, undefined);
+    return true;
   }
 
   private onFailed(query: DnsQuery | undefined, why: string): void {
@@ -329,9 +363,9 @@ export class DnsForwarder {
 }
 
 /** Where code of ours throws for one, the others that asked the same have their answer. */
-function deliver({ id, reply }: Waiter, message: Uint8Array): void {
+function deliver({ id, reply }: Waiter, message: Uint8Array, isFailure: boolean): void {
   try {
-    reply(withId(message, id));
+    reply(withId(message, id), isFailure);
   } catch (fault) {
     reportFault('dns', fault);
   }

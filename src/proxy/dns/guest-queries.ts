@@ -2,14 +2,16 @@
 import { Chain, type Chained } from '../../base/chain.ts';
 import type { Account, Budget } from '../../base/shares/budget.ts';
 import type { Guest } from '../../stack/guest.ts';
-import { AttemptSockets } from './attempt-sockets.ts';
 import type { Resolution } from './resolution.ts';
 
 export type DnsReply = (message: Uint8Array) => void;
 
+/** @param isFailure whether the reply is of our own making, because no upstream has given one */
+export type UpstreamReply = (message: Uint8Array, isFailure: boolean) => void;
+
 export interface Waiter {
   readonly id: number;
-  readonly reply: DnsReply;
+  readonly reply: UpstreamReply;
 }
 
 /** Queries of one guest that ask the same. */
@@ -34,10 +36,11 @@ export class GuestQueries {
   readonly pending: Chain<Pending> = new Chain();
   /** One for each query that waits. */
   readonly share: Account;
-  readonly sockets: AttemptSockets;
+  /** One for each attempt. */
+  readonly sockets: Account;
 
   constructor({ owner }: Guest, queries: Budget, sockets: Budget, evict: () => boolean) {
     this.share = owner.share(queries, { evict });
-    this.sockets = new AttemptSockets(owner, sockets);
+    this.sockets = owner.share(sockets, { evict });
   }
 }

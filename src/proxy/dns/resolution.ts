@@ -9,6 +9,7 @@
  * Servers are asked over UDP first, except with `use-vc`. For a query received over TCP, a server that does not answer
  * over UDP, or refuses it, is asked over TCP before it is given up: clients often use TCP for that very reason.
  */
+import type { Account } from '../../base/shares/budget.ts';
 import type { Instant } from '../../base/time.ts';
 import {
   dnsFlags,
@@ -18,8 +19,7 @@ import {
   REFUSED,
   SERVFAIL,
 } from '../../services/dns/message.ts';
-import { type AskEvents, askTcp, askUdp } from './ask.ts';
-import { Attempt, type AttemptSockets } from './attempt-sockets.ts';
+import { type AskEvents, askTcp, askUdp, type Cancel } from './ask.ts';
 import type { UpstreamState } from './upstreams.ts';
 
 /** Attempts that may be open at a time: each holds a descriptor. */
@@ -47,9 +47,7 @@ export interface ResolutionTask {
   readonly order: readonly UpstreamState[];
   readonly timing: ResolutionTiming;
   /** Of whoever asks: each attempt takes one. */
-  readonly sockets: AttemptSockets;
-  /** Others need a socket of this resolution: it is to be cancelled. */
-  readonly evict: () => void;
+  readonly sockets: Account;
   readonly now: () => Instant;
 }
 
@@ -59,7 +57,7 @@ export class Resolution {
   private readonly useless = new Set<UpstreamState>();
   /** Servers that did not answer over UDP. */
   private readonly mute = new Set<UpstreamState>();
-  private readonly open = new Map<Attempt, UpstreamState>();
+  private readonly open = new Map<Cancel, UpstreamState>();
   private readonly attemptMs: number;
   private next = 0;
   private asked = 0;
@@ -86,9 +84,9 @@ export class Resolution {
     this.ended = true;
     clearTimeout(this.attemptTimer);
     clearTimeout(this.deadlineTimer);
-    for (const attempt of this.open.keys()) {
-      attempt.cancel();
-      this.task.sockets.delete(attempt);
+    for (const cancel of this.open.keys()) {
+      cancel();
+      this.task.sockets.give();
     }
     this.open.clear();
   }
@@ -126,14 +124,15 @@ export class Resolution {
   }
 
   private ask(state: UpstreamState, transport: Transport): void {
-    const { sockets, query, evict } = this.task;
+    const { sockets, query } = this.task;
     if (!sockets.take()) {
       this.giveUpSoon(state);
       return;
     }
-    let attempt: Attempt | undefined;
+    let cancel: Cancel | undefined;
     const settle = (): void => {
-      if (attempt !== undefined && this.open.delete(attempt)) sockets.delete(attempt);
+      if (cancel === undefined || !this.open.delete(cancel)) return;
+      sockets.give();
     };
     const events: AskEvents = {
       onReply: (reply) => {
@@ -149,10 +148,8 @@ export class Resolution {
         else this.giveUpOn(state);
       },
     };
-    const cancel = (transport === 'udp' ? askUdp : askTcp)(state.server, query, events);
-    attempt = new Attempt(cancel, evict);
-    this.open.set(attempt, state);
-    sockets.add(attempt);
+    cancel = (transport === 'udp' ? askUdp : askTcp)(state.server, query, events);
+    this.open.set(cancel, state);
   }
 
   private onReply(state: UpstreamState, transport: Transport, reply: Uint8Array): void {

@@ -7,7 +7,6 @@ export interface StreamOrigin {
   readonly openedBy: FlowFacts['openedBy'];
   readonly service?: FlowFacts['service'];
   readonly publication?: string | undefined;
-  readonly dialled?: string | undefined;
 }
 
 /**
@@ -16,7 +15,7 @@ export interface StreamOrigin {
  */
 export function tcpFacts(
   { guest, guestPort, remote, remotePort }: FlowId,
-  { openedBy, service, publication, dialled }: StreamOrigin,
+  { openedBy, service, publication }: StreamOrigin,
   flow: TcpFlow | undefined,
   lastAt?: Instant,
 ): FlowFacts {
@@ -24,7 +23,7 @@ export function tcpFacts(
   return {
     guest: { address: guest, port: guestPort },
     remote: { address: remote, port: remotePort },
-    ...{ openedBy, via: 'net', service, publication, dialled },
+    ...{ openedBy, via: 'net', service, publication },
     state: tcp?.state ?? 'connecting',
     bytesToHost: tcp?.bytesToHost ?? 0,
     bytesToGuest: tcp?.bytesToGuest ?? 0,

@@ -4,11 +4,8 @@ import type { Instant } from '../../base/time.ts';
 import { type ConnectOptions, connectStream } from '../../native/stream/connect-stream.ts';
 import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/host-stream.ts';
 import type { TcpRequest } from '../../stack/flow.ts';
-import type { HostLoopback, Outside } from '../flows/destinations.ts';
 import type { Flow, FlowFacts, FlowSource } from '../flows/flow.ts';
-import { type StreamOrigin, tcpFacts } from '../flows/stream-facts.ts';
-
-const BY_GUEST: StreamOrigin = { openedBy: 'guest' };
+import { tcpFacts } from '../flows/stream-facts.ts';
 
 /** Of a loopback: no listener, or no such address. */
 const NOBODY_THERE: ReadonlySet<string> = new Set([
@@ -32,32 +29,28 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   /** What the connect is to. */
   host: string;
   private second: string | undefined;
-  private readonly isElsewhere: boolean;
   private firstCode = '';
   private readonly options: ConnectOptions;
   private readonly owner: HostDialOwner;
   private connecting: Connecting;
 
+  /** @param second tried where nobody listens at `host`, or the host has no such address */
   constructor(
     owner: HostDialOwner,
     now: Instant,
     request: TcpRequest,
-    to: HostLoopback | Outside,
+    host: string,
+    second: string | undefined,
     options: ConnectOptions,
   ) {
     this.startedAt = now;
     this.owner = owner;
     this.request = request;
-    this.host = to.address;
-    this.second = to.kind === 'outside' ? undefined : to.twin;
-    this.isElsewhere = to.kind !== 'outside' || to.isTranslated;
+    this.host = host;
+    this.second = second;
     this.options = options;
     this.connecting = this.connect();
     request.onCancelled = (): void => this.cancel();
-  }
-
-  get origin(): StreamOrigin {
-    return this.isElsewhere ? { openedBy: 'guest', dialled: this.host } : BY_GUEST;
   }
 
   onConnected(stream: HostStream): void {
@@ -86,7 +79,7 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   }
 
   describeFlow(): FlowFacts {
-    return tcpFacts(this.request.id, this.origin, undefined, this.startedAt);
+    return tcpFacts(this.request.id, { openedBy: 'guest' }, undefined, this.startedAt);
   }
 
   endFlow(): void {

@@ -9,17 +9,15 @@ import type { ConnectOptions } from '../../native/stream/connect-stream.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
 import type { Downstream, FlowId, RefuseReason, TcpRequest } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
-import type { HostLoopback, Outside } from '../flows/destinations.ts';
 import type { FlowBook } from '../flows/flow-book.ts';
 import type { PumpContext } from '../stream/stream-pump.ts';
 import { GuestSockets } from './guest-sockets.ts';
 import { HostDial, type HostDialOwner } from './host-dial.ts';
 import { Splice } from './splice.ts';
 
-export type TcpProxyCount = 'connected' | 'refused' | 'failed' | 'cancelled' | 'no-socket';
+const BY_GUEST = { openedBy: 'guest' } as const;
 
-/** @param dialled the address that the host's socket was for, where it is another than `id.remote` */
-export type OnFailed = (id: FlowId, code: string, dialled: string | undefined) => void;
+export type TcpProxyCount = 'connected' | 'refused' | 'failed' | 'cancelled' | 'no-socket';
 
 export class TcpProxy implements HostDialOwner {
   private readonly context: PumpContext;
@@ -30,7 +28,7 @@ export class TcpProxy implements HostDialOwner {
   private readonly book: FlowBook;
   private readonly byGuest = new WeakMap<Guest, GuestSockets>();
   private readonly active = new Set<GuestSockets>();
-  private readonly onFailed: OnFailed;
+  private readonly onFailed: (id: FlowId, code: string) => void;
 
   /**
    * @param sockets descriptors
@@ -44,7 +42,7 @@ export class TcpProxy implements HostDialOwner {
     sockets: Budget,
     book: FlowBook,
     options: ConnectOptions = {},
-    onFailed: OnFailed = () => {},
+    onFailed: (id: FlowId, code: string) => void = () => {},
   ) {
     this.context = context;
     this.options = options;
@@ -60,8 +58,12 @@ export class TcpProxy implements HostDialOwner {
     for (const { splices } of this.active) yield* splices;
   }
 
-  /** Connect to `to` and `id.remotePort`, and answer the request by the outcome. */
-  open(request: TcpRequest, to: HostLoopback | Outside): void {
+  /**
+   * Connect to `address` and `id.remotePort`, and answer the request by the outcome.
+   *
+   * @param twin the address to connect to where nobody listens at `address`
+   */
+  open(request: TcpRequest, address: string, twin?: string): void {
     const { owner, id } = request;
     const sockets = this.socketsOf(owner);
     const now = this.context.clock.now();
@@ -69,7 +71,7 @@ export class TcpProxy implements HostDialOwner {
       request.refuse(now, 'timed-out');
       return;
     }
-    const dial = new HostDial(this, now, request, to, this.options);
+    const dial = new HostDial(this, now, request, address, twin, this.options);
     sockets.dials.add(dial);
     dial.entry = this.book.add('tcp', owner, id.remote, dial);
   }
@@ -122,7 +124,7 @@ export class TcpProxy implements HostDialOwner {
     const { request } = dial;
     const sockets = this.socketsOf(request.owner);
     sockets.dials.delete(dial);
-    const splice = new Splice(context, request.id, dial.origin, (over, why) => {
+    const splice = new Splice(context, request.id, BY_GUEST, (over, why) => {
       this.forget(sockets, over, why);
     });
     const flow = request.accept(context.clock.now(), splice);
@@ -146,7 +148,7 @@ export class TcpProxy implements HostDialOwner {
     const reason = refusalOf(code, dial.host);
     this.end(dial, code);
     this.counts.add(reason === 'refused' ? 'refused' : 'failed');
-    this.onFailed(request.id, code, dial.origin.dialled);
+    this.onFailed(request.id, code);
     request.refuse(this.context.clock.now(), reason);
     this.context.flusher.schedule();
   }

@@ -13,7 +13,6 @@ export interface ClientIdentity {
 
 export class LeaseRecord<A extends AddressKey> {
   readonly address: A;
-  readonly text: string;
   readonly fixed: boolean;
   client: string;
   private holder: string;
@@ -31,9 +30,8 @@ export class LeaseRecord<A extends AddressKey> {
   until: Instant;
   state: 'offered' | 'bound' | 'released' | 'declined';
 
-  constructor(address: A, text: string, fixed: boolean, identity: ClientIdentity) {
+  constructor(address: A, fixed: boolean, identity: ClientIdentity) {
     this.address = address;
-    this.text = text;
     this.fixed = fixed;
     this.client = identity.client;
     this.holder = identity.mac;

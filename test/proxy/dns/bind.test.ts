@@ -3,10 +3,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DnsForwarder } from '../../../src/proxy/dns/forwarder.ts';
+import { Dns64 } from '../../../src/services/dns/dns64.ts';
+import type { FamilyPolicy } from '../../../src/services/dns/guest-answer.ts';
 import type { DnsUpstream } from '../../../src/services/dns/resolv-conf.ts';
+import { LOCAL_NAT64, WELL_KNOWN_NAT64 } from '../../../src/services/nat64-address.ts';
 import { describeNeeding } from '../../support/requirements.ts';
 import { Bind, dig, serve } from './bind.ts';
 import { makeForwarder, until } from './lab.ts';
+
+/** BIND's zone has addresses for documentation, which are private ones. */
+const DNS64 = new Dns64({ forPublic: WELL_KNOWN_NAT64, forPrivate: LOCAL_NAT64 }, []);
 
 describeNeeding('dig through the forwarder to BIND', ['named', 'dig'], function () {
   this.timeout(20_000);
@@ -14,14 +20,17 @@ describeNeeding('dig through the forwarder to BIND', ['named', 'dig'], function 
   let forwarder: DnsForwarder;
   let front: { readonly server: DnsUpstream; close(): void };
   let clockMs = 0;
+  let families: { -readonly [K in keyof FamilyPolicy]: FamilyPolicy[K] };
 
   before(async () => {
     bind = await Bind.start();
   });
   after(() => bind.stop());
   beforeEach(async () => {
+    families = { hidesIpv4: false, hidesIpv6: false, dns64: undefined };
     forwarder = makeForwarder({
       upstreams: [bind.server],
+      families,
       now: () => clockMs,
       timing: { attemptMs: 500, deadlineMs: 2000 },
     });
@@ -74,6 +83,80 @@ describeNeeding('dig through the forwarder to BIND', ['named', 'dig'], function 
       }
     });
   }
+
+  /** What guests get who cannot use IPv6, or have NAT64 to use IPv4 by. BIND compresses names. */
+  const shaped = async (
+    policy: Partial<FamilyPolicy>,
+    args: readonly string[],
+  ): Promise<string> => {
+    Object.assign(families, policy);
+    const rounds = [await dig(front.server, args), await dig(front.server, args)];
+    const [first, again] = rounds.map(({ status, answer }) =>
+      [status, ...answer.split('\n').sort()].join('\n'),
+    );
+    assert.equal(again, first, 'from the cache');
+    return first ?? '';
+  };
+  const SHAPED: readonly (readonly [string, Partial<FamilyPolicy>, readonly string[], string])[] = [
+    ['AAAA hidden', { hidesIpv6: true }, ['www.test.example', 'AAAA'], 'NOERROR\n'],
+    [
+      'AAAA hidden behind an alias',
+      { hidesIpv6: true },
+      ['alias.test.example', 'AAAA'],
+      'NOERROR\nalias.test.example. 300 IN CNAME www.test.example.',
+    ],
+    [
+      'of ANY, AAAA hidden',
+      { hidesIpv6: true },
+      ['+tcp', 'www.test.example', 'ANY'],
+      'NOERROR\nwww.test.example. 120 IN A 192.0.2.1\nwww.test.example. 120 IN A 192.0.2.2',
+    ],
+    ['A hidden', { hidesIpv4: true }, ['www.test.example'], 'NOERROR\n'],
+    [
+      'an HTTPS record without its hint',
+      { hidesIpv6: true },
+      ['hints.test.example', 'HTTPS'],
+      'NOERROR\nhints.test.example. 300 IN HTTPS 1 . alpn="h2" ipv4hint=192.0.2.1',
+    ],
+    [
+      'AAAA made of A',
+      { dns64: DNS64 },
+      ['v4only.test.example', 'AAAA'],
+      'NOERROR\nv4only.test.example. 60 IN AAAA 64:ff9b:1::c000:209',
+    ],
+    [
+      'AAAA made of A behind an alias',
+      { dns64: DNS64, hidesIpv6: true },
+      ['alias.test.example', 'AAAA'],
+      [
+        'NOERROR',
+        'alias.test.example. 300 IN CNAME www.test.example.',
+        'www.test.example. 120 IN AAAA 64:ff9b:1::c000:201',
+        'www.test.example. 120 IN AAAA 64:ff9b:1::c000:202',
+      ].join('\n'),
+    ],
+    [
+      'AAAA that there are',
+      { dns64: DNS64 },
+      ['www.test.example', 'AAAA'],
+      'NOERROR\nwww.test.example. 120 IN AAAA 2001:db8::1',
+    ],
+    ['no name, no AAAA', { dns64: DNS64 }, ['none.test.example', 'AAAA'], 'NXDOMAIN\n'],
+  ];
+  for (const [what, policy, args, expected] of SHAPED) {
+    it(`${what}: ${args.join(' ')}`, async () =>
+      assert.equal(await shaped(policy, args), expected));
+  }
+
+  it('what was hidden is there at once when the policy changes, from the cache too', async () => {
+    const args = ['www.test.example', 'AAAA'];
+    const there = 'NOERROR\nwww.test.example. 120 IN AAAA 2001:db8::1';
+    assert.equal(await shaped({ hidesIpv6: true }, args), 'NOERROR\n');
+    assert.equal(await shaped({ hidesIpv6: false }, args), there);
+    assert.equal(await shaped({ hidesIpv6: true }, args), 'NOERROR\n');
+    assert.equal(forwarder.counts.get('forwarded'), 1);
+    assert.equal(forwarder.counts.get('hidden-family'), 4);
+  });
 
   it('counts TTLs down in the cache, and asks anew when they end', async () => {
     const ttl = async (): Promise<string> =>

@@ -30,6 +30,7 @@ _sip._tcp IN SRV 1 2 5060 www
 txt IN TXT "one" "two"
 caa IN CAA 0 issue "ca.example"
 https IN HTTPS 1 . alpn=h2
+hints IN HTTPS 1 . alpn=h2 ipv4hint=192.0.2.1 ipv6hint=2001:db8::1
 sshfp IN SSHFP 1 1 123456789abcdef67890123456789abcdef67890
 loc IN LOC 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m
 unknown IN TYPE65280 \\# 4 0a000001
