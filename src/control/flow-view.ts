@@ -26,6 +26,11 @@ export interface FlowView {
   /** Of a Unix socket in the guest. */
   readonly guestPath: string | null;
   readonly remoteAddress: string | null;
+  /**
+   * The address that the host's socket is for, where it is another than the guest knows: IPv4 behind NAT64, the loopback
+   * behind the host address. Null: the same, or no socket of the host.
+   */
+  readonly dialledAddress: string | null;
   /** 0 for ICMP. */
   readonly remotePort: number | null;
   /** Of a Unix socket of the host. */

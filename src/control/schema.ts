@@ -179,6 +179,7 @@ export const flowSchema: Schema<FlowView> = once(() =>
     guestPort: endNumber,
     guestPath: text.nullable(),
     remoteAddress: text.nullable(),
+    dialledAddress: text.nullable(),
     remotePort: endNumber,
     remotePath: text.nullable(),
     name: text.nullable(),

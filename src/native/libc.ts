@@ -14,10 +14,15 @@ export interface NativeHost {
 
 /** The part of koffi in use. */
 export interface Koffi {
-  load(path: null): { func<F extends (...args: never) => unknown>(definition: string): F };
+  load(path: null): { func<F extends (...args: never) => unknown>(definition: string): F & Async };
   address(bytes: Uint8Array): bigint;
   view(address: bigint, len: number): ArrayBuffer;
   errno(): number;
+}
+
+/** The same call by a thread of the pool: the arguments, none of them memory, then what is called with its result. */
+interface Async {
+  async(...args: readonly unknown[]): void;
 }
 
 /** In a bundle that is CommonJS there is no `import.meta.url`. */
@@ -48,6 +53,8 @@ export interface Libc {
   ioctl(fd: number, request: number, arg: Uint8Array): number;
   ioctlValue(fd: number, request: number, arg: number): number;
   fcntl(fd: number, command: number, arg: number): number;
+  /** By another thread. @param done called with the result */
+  fcntlElsewhere(fd: number, command: number, arg: number, done: (result: number) => void): void;
   setns(fd: number, type: number): number;
   socket(domain: number, type: number, protocol: number): number;
   socketpair(domain: number, type: number, protocol: number, fds: Uint8Array): number;
@@ -108,6 +115,7 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
   const syscall: (...all: SyscallArgument[]) => number = c.func(
     'long syscall(long number, long a, long b, long c, long d, long e, long f)',
   );
+  const fcntl = c.func<Libc['fcntl']>('int fcntl(int fd, int command, long arg)');
   const getpwnam: (name: string) => number = c.func('long getpwnam(const char *name)');
   const getpwuid: (uid: number) => number = c.func('long getpwuid(unsigned int uid)');
   return {
@@ -120,7 +128,9 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
     write: c.func('long write(int fd, const void *bytes, size_t len)'),
     ioctl: c.func('int ioctl(int fd, unsigned long request, void *arg)'),
     ioctlValue: c.func('int ioctl(int fd, unsigned long request, unsigned long arg)'),
-    fcntl: c.func('int fcntl(int fd, int command, long arg)'),
+    fcntl,
+    fcntlElsewhere: (fd, command, arg, done) =>
+      fcntl.async(fd, command, arg, (_: unknown, result: number) => done(result)),
     setns: c.func('int setns(int fd, int type)'),
     socket: c.func('int socket(int domain, int type, int protocol)'),
     socketpair: c.func('int socketpair(int domain, int type, int protocol, void *fds)'),

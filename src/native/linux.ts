@@ -27,6 +27,8 @@ import type {
   Tap,
   TapOptions,
 } from './posix.ts';
+import { reserveDescriptors } from './reserve-descriptors.ts';
+import { openRouteEvents } from './route-events.ts';
 import { mapShared } from './shared-mapping.ts';
 import { setSendBuffer } from './socket-buffer.ts';
 import { openTap } from './tap.ts';
@@ -69,6 +71,10 @@ export class LinuxPosix implements Posix {
       );
     }
     return fd;
+  }
+
+  openRouteEvents(): number {
+    return openRouteEvents(this.c);
   }
 
   makeDatagramBatch(): DatagramBatch {
@@ -135,6 +141,10 @@ export class LinuxPosix implements Posix {
 
   close(fd: number): void {
     this.c.close(fd);
+  }
+
+  reserveDescriptors(count: number): void {
+    reserveDescriptors(this.c, count);
   }
 
   socketPair(type: SocketPairType): readonly [number, number] {

@@ -3,7 +3,7 @@
  * queue of a socket, descriptors passed between processes.
  *
  * They need the optional package koffi, which is loaded at the first call of `loadPosix` (load.ts), and never
- * without one. Everything here is synchronous: koffi's asynchronous calls
+ * without one. Everything here is synchronous, but for what waits in the kernel: koffi's asynchronous calls
  * keep no reference to their buffers and block the thread pool. Descriptors are non-blocking and
  * close-on-exec; they belong to the caller.
  */
@@ -145,6 +145,8 @@ export interface Posix {
    * @throws PosixError `EACCES` where net.ipv4.ping_group_range leaves out our group
    */
   openPingSocket(family: 4 | 6): number;
+  /** A socket that becomes readable when links, addresses or routes of the host have changed. */
+  openRouteEvents(): number;
   makeDatagramBatch(): DatagramBatch;
   makeDatagramReader(): DatagramReader;
   /**
@@ -175,6 +177,8 @@ export interface Posix {
   /** @returns bytes written, or -errno */
   write(fd: number, bytes: Uint8Array, off: number, len: number): number;
   close(fd: number): void;
+  /** Make room for so many descriptors, soon, in a thread of the pool. */
+  reserveDescriptors(count: number): void;
   /** Whether `fd` is one end of a pipe or connection whose other end is closed. */
   isBroken(fd: number): boolean;
   socketPair(type: SocketPairType): readonly [number, number];

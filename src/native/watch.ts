@@ -26,6 +26,8 @@ export interface Watch {
   close(): void;
   pause(): void;
   resume(): void;
+  /** Do not keep the process up. */
+  unref(): void;
   /** Stop watching, and leave the descriptor open until the process ends. */
   abandon(): void;
 }
@@ -64,6 +66,9 @@ function watch(handle: unknown, onReadable: () => void): Watch {
     },
     resume: () => {
       if (open) handle.readStart();
+    },
+    unref: () => {
+      handle.unref();
     },
     abandon: () => {
       open = false;

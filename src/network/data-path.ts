@@ -10,29 +10,30 @@ import type { Log } from '../base/log.ts';
 import type { Budget } from '../base/shares/budget.ts';
 import { type Clock, type Instant, NEVER } from '../base/time.ts';
 import { isAddressOfHost } from '../native/address-of-host.ts';
-import { AddressMap } from '../proxy/address-map.ts';
+import { AddressMap, type AddressMapConfig } from '../proxy/address-map.ts';
 import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
 import { Destinations } from '../proxy/flows/destinations.ts';
 import { FlowBook } from '../proxy/flows/flow-book.ts';
 import { HostAddresses } from '../proxy/flows/host-addresses.ts';
+import { Translation } from '../proxy/flows/translation.ts';
 import { type FlushScheduler, ImmediateFlush } from '../proxy/flush-scheduler.ts';
 import { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import { Intakes } from '../proxy/intake.ts';
 import type { OwnListeners } from '../proxy/own-listeners.ts';
 import { UdpPublisher } from '../proxy/ports/udp-publisher.ts';
-import { TcpProxy, type TcpProxyCount } from '../proxy/tcp/tcp-proxy.ts';
+import { type OnFailed, TcpProxy, type TcpProxyCount } from '../proxy/tcp/tcp-proxy.ts';
 import { type TurnShare, Turns } from '../proxy/turns.ts';
 import { Outboxes } from '../proxy/udp/outbox.ts';
 import { SendPool } from '../proxy/udp/send-pool.ts';
 import { UdpNat } from '../proxy/udp/udp-nat.ts';
 import { ProxyUpstream } from '../proxy/upstream.ts';
 import { VirtualListeners } from '../proxy/virtual-listeners.ts';
-import type { FlowId } from '../stack/flow.ts';
 import { Stack, type StackEvents } from '../stack/stack.ts';
 import type { Mac } from '../wire/mac.ts';
-import type { Addresses } from './addresses.ts';
+import type { Addresses, Ipv6Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { cryptoRandom } from './crypto-random.ts';
+import { GATEWAY_LINK_LOCAL, GATEWAY_MAC } from './gateway.ts';
 import { separationConfig } from './guest-separation.ts';
 import { LimitWatch } from './limit-watch.ts';
 import { MemoryReturn } from './memory-return.ts';
@@ -41,7 +42,6 @@ import { flowFields } from './notes.ts';
 import { openFilesLimit, openFilesNow, socketBudget } from './open-files.ts';
 
 /** The gateway's Ethernet address, as gvproxy and VPNKit have it. */
-const GATEWAY_MAC = 0x5a94_efe4_0cdd;
 
 export interface DataPathDeps {
   readonly config: NetworkConfig;
@@ -64,6 +64,8 @@ export interface TimedPart {
 }
 
 export class DataPath {
+  /** NAT64: what guests and the host's network have of it now. */
+  readonly translation: Translation;
   readonly addressMap: AddressMap;
   readonly destinations: Destinations;
   readonly book: FlowBook;
@@ -94,14 +96,19 @@ export class DataPath {
 
   constructor(deps: DataPathDeps) {
     const { config, addresses, ownListeners, clock, log, onGuestHeard, carried } = deps;
-    const { subnet, gateway, host } = addresses;
+    const { subnet, gateway, host, ipv6 } = addresses;
     this.clock = clock;
     this.book = new FlowBook(clock);
+    const { use, isForPrivate } = config.nat64;
+    const isOn = use === 'on';
+    this.translation = new Translation({ isOn, isForPrivate, hostPrefix: undefined });
     this.addressMap = new AddressMap({
       subnet,
       gateway,
       host,
+      ...ofIpv6(ipv6),
       allowMetadata: config.allowMetadata,
+      translation: this.translation,
     });
     this.destinations = new Destinations({
       addresses: this.addressMap,
@@ -110,7 +117,8 @@ export class DataPath {
       onBlock: (block) => this.book.feed.add({ kind: 'blocked', block }),
       isClosedHost: config.hostAccess ? undefined : closedHost(clock),
     });
-    this.sockets = socketBudget(openFilesLimit(), openFilesNow());
+    const openFiles = openFilesNow();
+    this.sockets = socketBudget(openFilesLimit(), openFiles);
     const upstream = new ProxyUpstream();
     const stack = new Stack(
       {
@@ -118,6 +126,7 @@ export class DataPath {
         prefixLen: subnet.bits,
         gateway,
         host,
+        ipv6,
         mtu: config.mtu,
         mac: GATEWAY_MAC,
         verifyChecksums: config.verifyChecksums,
@@ -137,7 +146,7 @@ export class DataPath {
     );
     this.stack = stack;
     this.flusher = new ImmediateFlush(() => stack.flush());
-    this.native = new NativeCalls(log);
+    this.native = new NativeCalls(log, openFiles + this.sockets.whole);
     this.limitWatch = new LimitWatch([stack.tcp.guests.budgets.connections, this.sockets], log);
     const { addressMap, destinations, flusher: flush, native } = this;
     const outboxes = new Outboxes(() => native.posix?.makeDatagramBatch());
@@ -156,9 +165,9 @@ export class DataPath {
       sockets: this.sockets,
     };
     const { keepaliveS } = config;
-    const onFailed = (id: FlowId, reason: string): void => {
+    const onFailed: OnFailed = (id, reason, dialled) => {
       const isOutOfFiles = reason === 'EMFILE' || reason === 'ENFILE';
-      const fields = { ...flowFields(id), reason };
+      const fields = { ...flowFields(id), dialled, reason };
       if (isOutOfFiles) log.warn(fields, 'connection failed: raise the limit of open files');
       else log.debug(fields, 'connection failed');
     };
@@ -253,3 +262,14 @@ function closedHost(clock: Clock): (address: string) => boolean {
   const own = new HostAddresses(isAddressOfHost, clock);
   return (address) => own.has(address);
 }
+
+/** Beside the host's own network, only the gateway's addresses are known to be of this one. */
+const ofIpv6 = (ipv6: Ipv6Addresses | undefined): Partial<AddressMapConfig> =>
+  ipv6 === undefined
+    ? {}
+    : {
+        subnet6: ipv6.isOffLink ? undefined : { address: ipv6.prefix, bits: 64 },
+        gateway6: ipv6.gateway,
+        linkLocal6: GATEWAY_LINK_LOCAL,
+        host6: ipv6.host,
+      };

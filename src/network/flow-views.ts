@@ -105,6 +105,7 @@ export class FlowViews implements FlowsView {
       guestPort: guest.port ?? null,
       guestPath: guest.path ?? null,
       remoteAddress: remote.address?.toString() ?? null,
+      dialledAddress: facts.dialled ?? null,
       remotePort: protocol === 'icmp' ? 0 : (remote.port ?? null),
       remotePath: remote.path ?? null,
       name: name ?? null,

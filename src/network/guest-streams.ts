@@ -128,7 +128,7 @@ export class GuestStreams {
       );
     }
     const server: Server = new Server(address, port, backlog, () => this.servers.delete(server));
-    server.stop = listeners.serve(address, port, (now, request) => {
+    server.stop = listeners.serve([address], port, (now, request) => {
       this.onRequest(now, request, server);
     });
     this.servers.add(server);

@@ -180,7 +180,7 @@ export class LiveView implements NetworkView {
         'ring-bytes': tcp.pool.inUse,
         'udp-bindings': udp.size,
         'echo-sessions': echo.size,
-        'icmp-errors-sent': stack.icmp.errorsSent,
+        'icmp-errors-sent': stack.icmpErrors.sent,
       },
     };
     const linkDrops: Record<string, number> = {};

@@ -15,12 +15,15 @@ const SOON_MS = 1_000;
 
 export class NativeCalls {
   private readonly log: Log;
+  private readonly descriptors: number;
   private readonly load: (wanted: string) => Posix;
   private readonly get: () => Posix | undefined = once(() => this.tryLoad());
   private timer: NodeJS.Timeout | undefined = undefined;
 
-  constructor(log: Log, load: (wanted: string) => Posix = loadPosix) {
+  /** @param descriptors that the process may come to use, all in all */
+  constructor(log: Log, descriptors: number, load: (wanted: string) => Posix = loadPosix) {
     this.log = log;
+    this.descriptors = descriptors;
     this.load = load;
   }
 
@@ -41,7 +44,9 @@ export class NativeCalls {
   private tryLoad(): Posix | undefined {
     this.close();
     try {
-      return this.load('let guests ping, or see ICMP errors for UDP');
+      const posix = this.load('let guests ping, or see ICMP errors for UDP');
+      posix.reserveDescriptors(this.descriptors);
+      return posix;
     } catch (error) {
       if (!(error instanceof NativeUnavailableError)) throw error;
       this.log.warn({}, error.message);

@@ -32,6 +32,7 @@ import { DnsFamilies } from './dns-families.ts';
 import { GuestWatch, LeaseWatch, type NetworkEvents } from './events.ts';
 import { FlowEvents } from './flow-events.ts';
 import { FlowViews } from './flow-views.ts';
+import { gatewayAddresses } from './gateway.ts';
 import { dhcpSegment, makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
 import { serveNtp } from './gateway-ntp.ts';
 import { GuestDirectory } from './guest-directory.ts';
@@ -48,6 +49,7 @@ import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
 import { noteEvents, noteIpv6, noteName, noteRefused } from './notes.ts';
+import { serveRouter } from './router.ts';
 import { serveNetworkApi } from './serve-api.ts';
 import { packageVersion } from './version.ts';
 
@@ -109,7 +111,10 @@ class RunningNetwork implements Network, DaemonNetwork {
       dhcpSegment(log, clock, () => this.dataPath.stack),
     );
     const directory = new GuestDirectory({
-      forEachPlace: (visit) => this.dataPath.stack.forEachNeighbor(visit),
+      forEachPlace: (visit) =>
+        this.dataPath.stack.forEachNeighbor((place) => {
+          if (place.address.family === 4) visit(place);
+        }),
       placeAt: (address) => this.dataPath.stack.neighborAt(address),
       leases: () => dhcp.leases(clock.now(), Date.now()),
       holderAt: ({ family, d }) => (family === 4 ? dhcp.holderOf(d, clock.now(), Date.now()) : 0),
@@ -127,7 +132,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       log,
       onGuestHeard: (address, mac) => {
         const port = this.dataPath.stack.neighborAt(address)?.port;
-        if (port !== undefined) dhcp.onHeard(address.d, mac, port.id);
+        if (port !== undefined && address.family === 4) dhcp.onHeard(address.d, mac, port.id);
         directory.onGuestHeard(mac);
         this.guestWatch.changed();
       },
@@ -193,9 +198,13 @@ class RunningNetwork implements Network, DaemonNetwork {
     const gatewayDns = new GatewayDns(this.dns, stack, clock, flusher, book);
     this.dataPath.serveTime(gatewayDns);
     stack.serveUdp(DNS_PORT, gatewayDns.onDatagram);
-    listeners.serve(gateway, DNS_PORT, (now, request) => gatewayDns.onRequest(now, request));
+    listeners.serve(gatewayAddresses(addresses), DNS_PORT, (now, request) =>
+      gatewayDns.onRequest(now, request),
+    );
     this.guestApi = config.guestApi.enabled ? this.makeGuestApi(addresses) : undefined;
     serveNtp(stack);
+    const router = serveRouter(config, addresses, stack, clock);
+    if (router !== undefined) this.dataPath.serveTime(router);
     serveDhcp(stack, dhcp, directory);
     this.expectGuests(dhcp);
     const { udp, published, echo, tcpCounts, refusals } = this.dataPath;
@@ -423,10 +432,10 @@ class RunningNetwork implements Network, DaemonNetwork {
     });
   }
 
-  private makeGuestApi({ gateway }: Addresses): GuestApi {
+  private makeGuestApi(addresses: Addresses): GuestApi {
     const api = new GuestApi({
       ports: this.ports,
-      gateway,
+      gateway: addresses.gateway,
       rules: this.config.guestApi.bind.map(requiredRule),
       book: this.dataPath.book,
       context: { clock: this.clock, flusher: this.dataPath.flusher },
@@ -434,7 +443,9 @@ class RunningNetwork implements Network, DaemonNetwork {
       log: this.log,
     });
     const { listeners } = this.dataPath;
-    listeners.serve(gateway, GUEST_API_PORT, (now, request) => api.onRequest(now, request));
+    listeners.serve(gatewayAddresses(addresses), GUEST_API_PORT, (now, request) =>
+      api.onRequest(now, request),
+    );
     return api;
   }
 }

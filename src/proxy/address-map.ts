@@ -6,10 +6,12 @@
  * Addresses are classified as words, so that the packet path allocates nothing. Whether a guest's flow may go there is
  * decided in `flows/destinations.ts`.
  */
-import { type IpAddress, V4_MAPPED } from '../base/ip-address.ts';
+import { IpAddress, V4_MAPPED } from '../base/ip-address.ts';
 import { type Prefix, parseAddress } from '../services/address-text.ts';
+import { extractIpv4 } from '../services/nat64-address.ts';
 import { objectionToCarried } from './flows/carried-ipv4.ts';
 import { isMetadata, isMetadata4, LINK_LOCAL_HIGH_HALF } from './flows/metadata-addresses.ts';
+import { Translation } from './flows/translation.ts';
 
 export interface AddressMapConfig {
   readonly subnet: Prefix;
@@ -23,6 +25,8 @@ export interface AddressMapConfig {
   readonly host6?: IpAddress | undefined;
   /** Whether guests may reach the host's cloud: link-local and metadata addresses. */
   readonly allowMetadata?: boolean;
+  /** NAT64; by default none. */
+  readonly translation?: Translation | undefined;
 }
 
 export type RefusedWhy =
@@ -33,6 +37,8 @@ export type RefusedWhy =
   | 'multicast'
   | 'broadcast'
   | 'reserved'
+  /** IPv4 that its NAT64 prefix must not carry. */
+  | 'not-global'
   | 'subnet'
   | 'own-listener'
   | 'host';
@@ -46,12 +52,15 @@ export class AddressMap {
   private readonly config: AddressMapConfig;
   private readonly subnet: WordPrefix;
   private readonly subnet6: WordPrefix | undefined;
+  readonly translation: Translation;
   private readonly allowMetadata: boolean;
-  private readonly peers = new Map<string, IpAddress | undefined>();
+  private readonly views = [new PeerViews(), new PeerViews(), new PeerViews(), new PeerViews()];
+  private viewsEpoch = 0;
 
   constructor(config: AddressMapConfig) {
     this.config = config;
     this.allowMetadata = config.allowMetadata ?? false;
+    this.translation = config.translation ?? new Translation();
     this.subnet = wordPrefix(config.subnet);
     this.subnet6 = config.subnet6 === undefined ? undefined : wordPrefix(config.subnet6);
   }
@@ -87,29 +96,33 @@ export class AddressMap {
    * peer as text with every datagram.
    *
    * @param text as Node prints it: the peer of a connection, the sender of a datagram
+   * @param family of the guest
+   * @param isTranslated the socket is for addresses other than those that the guest knows
    * @returns undefined when guests cannot see it: the host's loopback is closed to them, or the
    *   address is one of theirs or of no host
    */
-  guestView(text: string): IpAddress | undefined {
-    const known = this.peers.get(text);
-    if (known !== undefined || this.peers.has(text)) return known;
-    const seen = this.viewOf(text);
-    if (this.peers.size >= PEER_CACHE_LIMIT) this.peers.clear();
-    this.peers.set(text, seen);
+  guestView(text: string, family: 4 | 6, isTranslated: boolean): IpAddress | undefined {
+    if (this.viewsEpoch !== this.translation.epoch) {
+      this.viewsEpoch = this.translation.epoch;
+      for (const one of this.views) one.clear();
+    }
+    const views = this.views[(family === 4 ? 0 : 2) + (isTranslated ? 1 : 0)];
+    const known = views?.get(text);
+    if (known !== undefined || views?.has(text)) return known;
+    const address = parseAddress(text);
+    const seen = address && this.guestViewOf(address, family, isTranslated);
+    views?.add(text, seen);
     return seen;
   }
 
-  private viewOf(text: string): IpAddress | undefined {
-    const address = parseAddress(text);
-    return address === undefined ? undefined : this.guestViewOf(address);
-  }
-
   /** {@link guestView} of an address that is one already. */
-  guestViewOf(address: IpAddress): IpAddress | undefined {
+  guestViewOf(address: IpAddress, family: 4 | 6, isTranslated: boolean): IpAddress | undefined {
     const words = Int32Array.of(address.a, address.b, address.c, address.d);
     const kind = this.kindOf(words, 0);
-    if (kind === 'loopback') return this.hostOf(address.family);
-    return kind === 'outside' || kind === 'metadata' ? address : undefined;
+    if (kind === 'loopback') return this.hostOf(family);
+    if (kind !== 'outside' && kind !== 'metadata') return undefined;
+    if (isTranslated) return this.translation.guestSide(address, family);
+    return address.family === family ? address : undefined;
   }
 
   private kindOf4(word: number): AddressKind {
@@ -148,7 +161,22 @@ export class AddressMap {
     if (a === 0 && b === 0 && c === TRANSLATED) return 'reserved'; // RFC 7915: never on the wire
     if (this.subnet6 !== undefined && inside(words, at, this.subnet6)) return 'subnet';
     if (isMetadata(a, b, c, d) && !this.allowMetadata) return 'metadata';
-    return objectionToCarried(a, b, c, d, this.refusal4) ?? 'outside';
+    return this.objectionTo(a, b, c, d) ?? 'outside';
+  }
+
+  private objectionTo(a: number, b: number, c: number, d: number): RefusedWhy | undefined {
+    const { hostPrefix } = this.translation;
+    const word = hostPrefix && extractIpv4(hostPrefix, new IpAddress(a, b, c, d));
+    const objection = word === undefined ? undefined : this.refusal4(word);
+    return objection ?? objectionToCarried(a, b, c, d, this.refusal4);
+  }
+}
+
+/** What guests see for peers, by their text. */
+class PeerViews extends Map<string, IpAddress | undefined> {
+  add(text: string, seen: IpAddress | undefined): void {
+    if (this.size >= PEER_CACHE_LIMIT) this.clear();
+    this.set(text, seen);
   }
 }
 

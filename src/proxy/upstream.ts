@@ -46,10 +46,8 @@ export class ProxyUpstream implements Upstream {
     const target = parts.destinations.decide(request.owner, 'tcp', this.words, 0, remotePort);
     switch (target.kind) {
       case 'host-loopback':
-        parts.tcp.open(request, target.address, target.twin);
-        return;
       case 'outside':
-        parts.tcp.open(request, target.address);
+        parts.tcp.open(request, target);
         return;
       case 'gateway':
         request.refuse(now, 'refused');

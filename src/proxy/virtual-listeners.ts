@@ -23,7 +23,7 @@ export class VirtualListenError extends Error {
 }
 
 interface Listener {
-  readonly address: IpAddress;
+  readonly addresses: readonly IpAddress[];
   readonly service: TcpService;
 }
 
@@ -32,19 +32,20 @@ export class VirtualListeners {
   private count = 0;
 
   /**
+   * @param addresses at which it is one listener
    * @returns a function that closes the listener
    * @throws VirtualListenError
    */
-  serve(address: IpAddress, port: number, service: TcpService): () => void {
-    const where = `port ${port} of ${address} in the guests' network`;
-    if (this.find(address, port) !== undefined) {
+  serve(addresses: readonly IpAddress[], port: number, service: TcpService): () => void {
+    const where = `port ${port} of ${addresses.join(' and ')} in the guests' network`;
+    if (addresses.some((address) => this.find(address, port) !== undefined)) {
       throw new VirtualListenError('EADDRINUSE', `cannot listen at ${where}: it is served already`);
     }
     if (this.count >= MAX_LISTENERS) {
       const why = `there are ${MAX_LISTENERS} listeners already; close one`;
       throw new VirtualListenError('ERR_HAWSER_LIMIT', `cannot listen at ${where}: ${why}`);
     }
-    const listener = { address, service };
+    const listener = { addresses, service };
     this.byPort.set(port, [...(this.byPort.get(port) ?? []), listener]);
     this.count++;
     return () => this.remove(port, listener);
@@ -54,7 +55,7 @@ export class VirtualListeners {
     const listeners = this.byPort.get(port);
     if (listeners === undefined) return undefined;
     for (const listener of listeners) {
-      if (listener.address.equals(address)) return listener.service;
+      if (listener.addresses.some((one) => one.equals(address))) return listener.service;
     }
     return undefined;
   }

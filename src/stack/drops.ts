@@ -1,21 +1,25 @@
 /** Why the stack drops a frame, a packet or an answer: every drop has a reason and is counted. */
 import type { ArpDrop } from '../wire/arp.ts';
 import type { IcmpDrop } from '../wire/icmpv4.ts';
+import type { Icmpv6Drop } from '../wire/icmpv6.ts';
 import type { Ipv4Drop } from '../wire/ipv4.ts';
 import type { TcpDrop } from '../wire/tcp.ts';
 import type { UdpDrop } from '../wire/udp.ts';
-import type { OutputDrop } from './ipv4/output.ts';
-import type { FragmentDrop } from './ipv4/reassembly.ts';
+import type { OutputDrop } from './ip-output.ts';
+import type { ExtensionDrop } from './ipv6/extension-headers.ts';
+import type { FragmentDrop } from './reassembly.ts';
 import type { PassageDrop } from './separation/passage.ts';
 
 export type StackDrop =
   | ArpDrop
   | IcmpDrop
+  | Icmpv6Drop
   | Ipv4Drop
   | TcpDrop
   | UdpDrop
   | OutputDrop
   | FragmentDrop
+  | ExtensionDrop
   | TcpSegmentDrop
   | PassageDrop
   | 'frame-truncated'
@@ -38,9 +42,22 @@ export type StackDrop =
   | 'ipv4-ttl-expired'
   | 'ipv4-unknown-protocol'
   | 'ipv4-group-destination'
+  | 'ipv6-off'
+  | 'ipv6-too-big'
+  | 'ipv6-hop-limit-exceeded'
+  | 'ipv6-beyond-scope'
+  | 'ipv6-unknown-protocol'
+  | 'ipv6-source-not-on-subnet'
+  | 'ipv6-group-destination'
+  | 'ndp-fragmented'
+  | 'ndp-not-for-us'
+  /** A packet too big that says less than every link takes (RFC 8201 §4). */
+  | 'icmpv6-mtu-too-small'
   | 'icmp-not-for-us'
   | 'icmp-error-rate-limited'
   | 'udp-no-service'
+  /** RFC 8200 §8.1: over IPv6 there must be one. */
+  | 'udp-no-checksum'
   | 'udp-too-long';
 
 /** Segments that were well formed but not acceptable, and limits of the TCP layer. */

@@ -21,6 +21,9 @@ import type { Guest } from './guest.ts';
 import type { LinkPort } from './link-port.ts';
 
 const MAX_NEIGHBORS = 4096;
+const MAX_PATH_MTU = 65_535;
+/** One that was silent for so long may have slept, and missed what is announced now and then. */
+export const ASLEEP_MS = 60_000;
 
 /** Notified when a neighbour that flows wait for becomes reachable. */
 export interface NeighborWaiter {
@@ -46,6 +49,8 @@ export class Neighbor {
   asks = 0;
   /** It did not answer: until then a neighbour that has a link is not asked again. */
   restsUntil: Instant = Number.NEGATIVE_INFINITY;
+  /** What the way to it takes, as far as it said (RFC 8201). */
+  pathMtu: number = MAX_PATH_MTU;
   /** TCP connections and pending requests that hold this entry. */
   users = 0;
   readonly waiters: Set<NeighborWaiter> = new Set();
@@ -61,6 +66,12 @@ export class Neighbor {
 
   get macText(): string {
     return formatMac(this.mac);
+  }
+
+  /** Whether this is the neighbour with the address in four words of `words` from `at`. */
+  isAt(words: Int32Array, at: number): boolean {
+    const { a, b, c, d } = this.address;
+    return words[at + 3] === d && words[at + 2] === c && words[at + 1] === b && words[at] === a;
   }
 
   setMac(mac: Mac, ours: Mac): void {
@@ -85,6 +96,8 @@ export class NeighborTable {
   private readonly scratch = makeKey();
   private readonly nobody: Guest;
   private readonly onHeard: (now: Instant, neighbor: Neighbor) => void;
+  /** Called when a neighbour is heard that was silent for {@link ASLEEP_MS}. */
+  onAwake: ((now: Instant, neighbor: Neighbor) => void) | undefined = undefined;
 
   /**
    * @param nobody owner of addresses that were not heard yet
@@ -128,7 +141,8 @@ export class NeighborTable {
 
   /** `neighbor` was heard with `mac` on `port`. */
   learn(now: Instant, neighbor: Neighbor, mac: Mac, port: LinkPort): void {
-    neighbor.lastSeen = now;
+    if (neighbor.port === undefined) neighbor.lastSeen = now;
+    else this.refresh(now, neighbor);
     if (neighbor.mac === mac && neighbor.port === port) return;
     neighbor.setMac(mac, this.ours);
     neighbor.port = port;
@@ -139,6 +153,13 @@ export class NeighborTable {
     neighbor.waiters.clear();
     for (const waiter of waiting) waiter.onNeighborUp(now);
     this.onHeard(now, neighbor);
+  }
+
+  /** `neighbor` was heard where it was before. */
+  refresh(now: Instant, neighbor: Neighbor): void {
+    const silentMs = now - neighbor.lastSeen;
+    neighbor.lastSeen = now;
+    if (silentMs >= ASLEEP_MS) this.onAwake?.(now, neighbor);
   }
 
   /** The link of `port` is gone. */

@@ -9,6 +9,8 @@ export interface OwnAddresses {
   /** The gateway's station on the segment. */
   readonly mac: Mac;
   readonly ipv4: OwnIpv4;
+  /** Undefined: guests have no IPv6 through the gateway. */
+  readonly ipv6: OwnIpv6 | undefined;
 }
 
 export interface OwnIpv4 {
@@ -16,6 +18,16 @@ export interface OwnIpv4 {
   readonly base: number;
   readonly mask: number;
   readonly gateway: IpAddress;
+  /** Stands for the host's loopback; undefined when guests may not reach it. */
+  readonly host: IpAddress | undefined;
+}
+
+export interface OwnIpv6 {
+  /** The segment's network, of 64 bits. */
+  readonly prefix: IpAddress;
+  readonly gateway: IpAddress;
+  /** The gateway as router and neighbour. */
+  readonly linkLocal: IpAddress;
   /** Stands for the host's loopback; undefined when guests may not reach it. */
   readonly host: IpAddress | undefined;
 }
@@ -30,3 +42,32 @@ export const isIpv4Group = ({ base, mask }: OwnIpv4, word: number): boolean =>
 /** Whether a guest may have this address. */
 export const isGuestIpv4 = (own: OwnIpv4, word: number): boolean =>
   (word & own.mask) === own.base && !isOwnIpv4(own, word) && !isIpv4Group(own, word);
+
+/** Whether the address in four words of `words` is `address`. */
+export const isAddressAt = ({ a, b, c, d }: IpAddress, words: Int32Array, at: number): boolean =>
+  words[at + 3] === d && words[at + 2] === c && words[at + 1] === b && words[at] === a;
+
+export const isOwnIpv6 = (
+  { gateway, linkLocal, host }: OwnIpv6,
+  words: Int32Array,
+  at: number,
+): boolean =>
+  isAddressAt(gateway, words, at) ||
+  isAddressAt(linkLocal, words, at) ||
+  (host !== undefined && isAddressAt(host, words, at));
+
+/** fe80::/10 */
+export const isIpv6LinkLocal = (a: number): boolean => a >>> 22 === 0x3fa;
+
+/** ff00::/8 */
+export const isIpv6Group = (a: number): boolean => a >>> 24 === 0xff;
+
+/** Whether a guest may have the address in `words`: of the prefix (but no router's anycast address, RFC 4291 §2.6.1), or of the link. */
+export function isGuestIpv6(own: OwnIpv6, words: Int32Array, at: number): boolean {
+  const a = words[at] ?? 0;
+  const isOfPrefix =
+    a === own.prefix.a &&
+    words[at + 1] === own.prefix.b &&
+    ((words[at + 2] ?? 0) | (words[at + 3] ?? 0)) !== 0;
+  return (isOfPrefix || isIpv6LinkLocal(a)) && !isOwnIpv6(own, words, at);
+}

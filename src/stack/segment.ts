@@ -49,7 +49,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
   private readonly drops: Counters<StackDrop>;
   private readonly guests: GuestTable;
   private readonly bindings: AddressBindings;
-  private readonly rules: SegmentRules;
+  readonly rules: SegmentRules;
   private readonly allowed: readonly AllowedAddress[];
   private readonly segmentation = new Segmentation();
   /** The datagram in service of those that came in one frame. */
@@ -96,6 +96,11 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     this.portsById.set(port.id, port);
     this.owner.onPortUp(now, port);
     return port;
+  }
+
+  /** The link of this number, while it is attached. */
+  portOf(id: number): LinkPort | undefined {
+    return this.portsById.get(id);
   }
 
   hasStation(mac: Mac): boolean {

@@ -14,11 +14,13 @@
 import { Counters } from '../base/counters.ts';
 import { type IpAddress, ipv4 } from '../base/ip-address.ts';
 import type { Random } from '../base/random.ts';
+import type { Seq } from '../base/seq.ts';
 import type { Budget } from '../base/shares/budget.ts';
 import { type Instant, NEVER } from '../base/time.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import type { TurnLimit } from '../base/turn.ts';
-import { ETHERTYPE_ARP, ETHERTYPE_IPV4, etherType } from '../wire/ethernet.ts';
+import { ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, etherType } from '../wire/ethernet.ts';
+import { eui64Address, LINK_LOCAL } from '../wire/eui64.ts';
 import type { Mac } from '../wire/mac.ts';
 import { Departures } from './departures.ts';
 import type { StackDrop } from './drops.ts';
@@ -34,18 +36,22 @@ import type {
 import type { Frame } from './frame.ts';
 import type { Guest } from './guest.ts';
 import { GuestTable } from './guest-table.ts';
+import { FamilyIcmpSender, IcmpErrors, type IcmpSender } from './icmp-sender.ts';
+import { IpOutput, type Reachability } from './ip-output.ts';
 import { ArpLayer } from './ipv4/arp.ts';
 import { DhcpLayer, type DhcpResponder } from './ipv4/dhcp.ts';
 import { IcmpInput } from './ipv4/icmp-input.ts';
 import { IcmpOutput } from './ipv4/icmp-output.ts';
-import { Ipv4Input, type UpperLayers } from './ipv4/input.ts';
-import { IpOutput, type Reachability } from './ipv4/output.ts';
+import { Ipv4Input } from './ipv4/input.ts';
+import { type Ipv6Config, Ipv6Layer } from './ipv6/layer.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor, Timed } from './link.ts';
 import type { LinkPort } from './link-port.ts';
 import { type Neighbor, NeighborTable, type NeighborWaiter } from './neighbor.ts';
 import type { OwnAddresses } from './own-addresses.ts';
 import { Packet } from './packet.ts';
-import { Resolution } from './resolution.ts';
+import type { TcpErrorSink } from './path-errors.ts';
+import { Reassembler } from './reassembly.ts';
+import { type AddressResolver, Resolution } from './resolution.ts';
 import { EthernetSegment, type SegmentOwner } from './segment.ts';
 import { AddressBindings, type LeaseHolders, NO_LEASES } from './separation/address-bindings.ts';
 import type { PassageDrop } from './separation/passage.ts';
@@ -54,6 +60,7 @@ import { DEFAULT_TCP_CONFIG, type TcpConfig } from './tcp/config.ts';
 import type { TcpConnection } from './tcp/connection.ts';
 import { TcpLayer } from './tcp/tcp-layer.ts';
 import { UdpLayer, type UdpService } from './udp.ts';
+import type { UpperLayers } from './upper-layers.ts';
 
 /** A guest that runs answers within milliseconds. */
 const ARP_ANSWER_MS = 1000;
@@ -65,6 +72,8 @@ export interface StackConfig {
   readonly gateway: IpAddress;
   /** Undefined closes the host's loopback to guests. */
   readonly host: IpAddress | undefined;
+  /** Undefined: guests have no IPv6 through the gateway. */
+  readonly ipv6?: Ipv6Config | undefined;
   readonly mtu: number;
   /** The gateway's Ethernet address. */
   readonly mac: Mac;
@@ -102,14 +111,25 @@ const NO_EVENTS: StackEvents = {
 };
 
 export class Stack
-  implements LinkAcceptor, Downstream, Timed, SegmentOwner, UpperLayers, Reachability
+  implements
+    LinkAcceptor,
+    Downstream,
+    Timed,
+    SegmentOwner,
+    UpperLayers,
+    Reachability,
+    AddressResolver,
+    TcpErrorSink
 {
   readonly drops: Counters<StackDrop> = new Counters<StackDrop>();
   readonly tcp: TcpLayer;
   readonly config: StackConfig;
-  readonly icmp: IcmpOutput;
+  readonly icmpErrors: IcmpErrors;
+  /** Undefined where IPv6 is off. */
+  readonly ipv6: Ipv6Layer | undefined;
   readonly guests: GuestTable;
-  private readonly icmpInput: IcmpInput;
+  private readonly icmp: IcmpSender;
+  private readonly reassembler: Reassembler;
   private readonly bindings: AddressBindings;
   private readonly segment: EthernetSegment;
   private readonly neighbors: NeighborTable;
@@ -163,12 +183,38 @@ export class Stack
       (at, { address, mac }) => upstream.onGuestHeard?.(at, address, mac),
     );
     this.out = new IpOutput(config.mtu, this);
-    this.icmp = new IcmpOutput(this.out, config.gateway, this.drops);
+    this.icmpErrors = new IcmpErrors(this.drops);
+    this.reassembler = new Reassembler((reason) => this.drops.add(reason));
+    const { out, drops, neighbors, reassembler, icmpErrors } = this;
+    const icmp4 = new IcmpOutput(out, icmpErrors, config.gateway, drops);
+    const packet = new Packet();
+    this.ipv6 =
+      own.ipv6 === undefined
+        ? undefined
+        : new Ipv6Layer({
+            own: own.ipv6,
+            mac: config.mac,
+            mtu: config.mtu,
+            verifyChecksums: config.verifyChecksums,
+            rules: this.segment.rules,
+            portOf: (link) => this.segment.portOf(link),
+            bindings: this.bindings,
+            out,
+            icmpErrors,
+            drops,
+            neighbors,
+            reassembler,
+            packet,
+            upper: this,
+            upstream,
+            tcp: this,
+          });
+    this.icmp = this.ipv6 === undefined ? icmp4 : new FamilyIcmpSender(icmp4, this.ipv6.icmp);
     this.arp = new ArpLayer(own, this.neighbors, this.drops);
     this.dhcp = new DhcpLayer(own, this.neighbors, this.bindings, this.drops);
     this.udp = new UdpLayer(this.out, this.drops, upstream);
     this.resolution = new Resolution({
-      resolver: this.arp,
+      resolver: this,
       ports: this.segment.ports,
       drops: this.drops,
       sender: this.udp,
@@ -185,15 +231,16 @@ export class Stack
     });
     const grace = tcpConfig.linkDownGraceMs;
     this.departures = new Departures(grace, this.neighbors, this.tcp, upstream);
-    this.icmpInput = new IcmpInput(this.icmp, config.gateway, this.drops, this.tcp, upstream);
     this.input = new Ipv4Input({
       own,
       mtu: config.mtu,
       verifyChecksums: config.verifyChecksums,
-      neighbors: this.neighbors,
-      icmp: this.icmp,
-      drops: this.drops,
-      packet: new Packet(),
+      neighbors,
+      icmp: icmp4,
+      icmpInput: new IcmpInput(icmp4, config.gateway, drops, this.tcp, upstream),
+      reassembler,
+      drops,
+      packet,
       upper: this,
     });
   }
@@ -221,7 +268,7 @@ export class Stack
 
   /** What guests share here. */
   get budgets(): readonly Budget[] {
-    return [...Object.values(this.tcp.guests.budgets), this.input.reassemblies.budget];
+    return [...Object.values(this.tcp.guests.budgets), this.reassembler.budget];
   }
 
   /** Links attached now. */
@@ -236,8 +283,7 @@ export class Stack
 
   /** Whether the link of this number is attached. */
   hasLink(id: number): boolean {
-    for (const port of this.segment.ports) if (port.id === id) return true;
-    return false;
+    return this.segment.portOf(id) !== undefined;
   }
 
   /** The guest that was heard with `address`, if any. */
@@ -273,7 +319,7 @@ export class Stack
   nextTimeout(): Instant {
     return Math.min(
       this.wheel.next(),
-      this.input.reassemblies.nextTimeout(),
+      this.reassembler.nextTimeout(),
       this.resolution.nextTimeout(),
       this.tcp.due.nextStarvedRetry(this.lastNow),
       this.departures.nextAt,
@@ -282,9 +328,13 @@ export class Stack
 
   onTimeout(now: Instant): void {
     this.lastNow = now;
-    this.icmp.tick(now);
+    this.icmpErrors.tick(now);
     this.wheel.advance(now, this.limit);
-    this.input.expire(now);
+    this.reassembler.expire(now, (slab) => {
+      const isIpv4 = slab.view.getUint8(0) >>> 4 === 4;
+      if (isIpv4) this.input.onIncomplete(slab);
+      else this.ipv6?.input.onIncomplete(slab);
+    });
     this.departures.onTimeout(now);
     this.resolution.onTimeout(now);
     this.tcp.due.feedStarved();
@@ -362,7 +412,9 @@ export class Stack
     const { slab, off, len } = frame;
     const type = etherType(slab.view, off);
     if (type === ETHERTYPE_IPV4) this.input.onFrame(now, port, frame);
-    else if (type === ETHERTYPE_ARP) this.arp.onFrame(now, port, slab.view, off, len);
+    else if (type === ETHERTYPE_IPV6 && this.ipv6 !== undefined) {
+      this.ipv6.input.onFrame(now, port, frame);
+    } else if (type === ETHERTYPE_ARP) this.arp.onFrame(now, port, slab.view, off, len);
     else this.drops.add('frame-unknown-type');
   }
 
@@ -372,7 +424,7 @@ export class Stack
 
   onBatchEnd(now: Instant): void {
     this.lastNow = now;
-    this.icmp.tick(now);
+    this.icmpErrors.tick(now);
     this.tcp.endBatch(now);
     this.flush();
   }
@@ -381,9 +433,10 @@ export class Stack
     // A guest that was known may be behind the new link: ask, so that its flows go on at once.
     this.neighbors.forEach((neighbor) => {
       if (neighbor.port !== undefined) return;
-      this.arp.ask(port, neighbor.address);
+      this.ask(port, neighbor.address);
       neighbor.awaitedSince = now;
     });
+    this.ipv6?.ndp.router?.onLinkUp(now, port.id);
     port.flush();
     this.events.onLinkCount(this.segment.ports.size);
   }
@@ -391,6 +444,7 @@ export class Stack
   onPortDown(now: Instant, port: LinkPort): void {
     this.neighbors.detach(now, port);
     this.departures.add(now, port.guest);
+    this.ipv6?.ndp.router?.onLinkDown(port.id);
     this.events.onLinkDown?.(now, port.id);
     this.events.onLinkCount(this.segment.ports.size);
   }
@@ -402,13 +456,30 @@ export class Stack
   }
 
   onUdp(now: Instant, packet: Packet, port: LinkPort, toGateway: boolean): void {
-    if ((packet.group || toGateway) && this.dhcp.takes(packet)) {
-      this.dhcp.onPacket(now, packet, port);
+    const dhcp = packet.family === 4 ? this.dhcp : this.ipv6?.dhcp;
+    if (dhcp !== undefined && (packet.group || toGateway) && dhcp.takes(packet)) {
+      dhcp.onPacket(now, packet, port);
     } else this.udp.onPacket(now, packet, toGateway);
   }
 
-  onIcmp(now: Instant, packet: Packet, toGateway: boolean): void {
-    this.icmpInput.onPacket(now, packet, toGateway);
+  // --- TcpErrorSink ---
+
+  onPathMtu(now: Instant, key: Int32Array, quotedSeq: Seq, mtu: number): void {
+    this.tcp.onPathMtu(now, key, quotedSeq, mtu);
+  }
+
+  onUnreachable(key: Int32Array, quotedSeq: Seq, hard: boolean): void {
+    this.tcp.onUnreachable(key, quotedSeq, hard);
+  }
+
+  // --- AddressResolver ---
+
+  ask(port: LinkPort, address: IpAddress): void {
+    this.resolverOf(address)?.ask(port, address);
+  }
+
+  probe(port: LinkPort, neighbor: Neighbor): void {
+    this.resolverOf(neighbor.address)?.probe(port, neighbor);
   }
 
   // --- Reachability ---
@@ -422,6 +493,10 @@ export class Stack
   }
 
   // --- inside ---
+
+  private resolverOf({ family }: IpAddress): AddressResolver | undefined {
+    return family === 4 ? this.arp : this.ipv6?.ndp;
+  }
 
   private neighborFor(now: Instant, guest: IpAddress): Neighbor | undefined {
     const neighbor = this.neighbors.findAddress(guest);
@@ -443,6 +518,10 @@ export class Stack
 }
 
 function ownAddresses(config: StackConfig): OwnAddresses {
-  const { mac, subnet, prefixLen, gateway, host } = config;
-  return { mac, ipv4: { base: subnet.d, mask: -1 << (32 - prefixLen), gateway, host } };
+  const { mac, subnet, prefixLen, gateway, host, ipv6 } = config;
+  return {
+    mac,
+    ipv4: { base: subnet.d, mask: -1 << (32 - prefixLen), gateway, host },
+    ipv6: ipv6 === undefined ? undefined : { ...ipv6, linkLocal: eui64Address(LINK_LOCAL, mac) },
+  };
 }

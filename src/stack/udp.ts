@@ -17,9 +17,10 @@ import {
 } from '../wire/udp.ts';
 import type { StackDrop } from './drops.ts';
 import type { Datagram, FlowId, Upstream } from './flow.ts';
-import { type IpOutput, pathSum, pathTo } from './ipv4/output.ts';
+import type { IpOutput } from './ip-output.ts';
 import type { Neighbor } from './neighbor.ts';
 import type { Packet } from './packet.ts';
+import { pathSum, pathTo } from './path.ts';
 
 const MAX_PAYLOAD = 65_507;
 

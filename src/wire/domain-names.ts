@@ -42,10 +42,11 @@ export function encodeNames(names: readonly string[]): NameList {
  * @returns the name without a dot at the end; undefined where it is none, or is compressed
  */
 export function decodeName(bytes: Uint8Array): string | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const labels: string[] = [];
   let at = 0;
   while (at < bytes.length) {
-    const len = bytes[at] ?? 0;
+    const len = view.getUint8(at);
     at++;
     if (len === 0) break;
     if (len > MAX_LABEL || at + len > bytes.length) return undefined;

@@ -111,3 +111,10 @@ export function setIpv4Length(
   view.setUint16(off + CHECKSUM, 0);
   view.setUint16(off + CHECKSUM, ~sum16(view, off, ipv4HeaderLen(view, off)) & 0xffff);
 }
+
+/** Make the header of a first fragment that of the whole packet, without options. Its checksum is void. */
+export function setIpv4Whole(view: DataView, off: number, totalLength: number): void {
+  view.setUint8(off + VERSION_IHL, 0x45);
+  view.setUint16(off + TOTAL_LENGTH, totalLength);
+  view.setUint16(off + FRAGMENT, 0);
+}

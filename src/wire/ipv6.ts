@@ -1,21 +1,31 @@
 /** IPv6 header and its chain of extension headers (RFC 8200 §3, §4). Offsets are from the first byte of the header. */
+import type { IpAddress } from '../base/ip-address.ts';
+
 const PAYLOAD_LENGTH = 4;
 const NEXT_HEADER = 6;
 const HOP_LIMIT = 7;
 const SRC = 8;
+const DST = 24;
 
 export const IPV6_HEADER_LEN = 40;
 export const IPV6_SRC: number = SRC;
+export const IPV6_DST: number = DST;
+export const IPV6_NEXT_HEADER: number = NEXT_HEADER;
+export const IPV6_PAYLOAD_LENGTH: number = PAYLOAD_LENGTH;
+/** What every link and path takes (RFC 8200 §5). */
+export const IPV6_MIN_MTU = 1280;
+export const IPV6_MAX_PAYLOAD = 65_535;
 
-const HOP_BY_HOP = 0;
-const ROUTING = 43;
-const FRAGMENT = 44;
+export const PROTOCOL_HOP_BY_HOP = 0;
+export const PROTOCOL_ROUTING = 43;
+export const PROTOCOL_FRAGMENT = 44;
+export const PROTOCOL_NONE = 59;
+export const PROTOCOL_DESTINATION_OPTIONS = 60;
 const AUTHENTICATION = 51;
-const DESTINATION_OPTIONS = 60;
 const MOBILITY = 135;
 const HOST_IDENTITY = 139;
 const SHIM6 = 140;
-const FRAGMENT_LEN = 8;
+export const IPV6_FRAGMENT_LEN = 8;
 const FRAGMENT_OFFSET_MASK = 0xfff8;
 /** Each kind once, destination options twice (RFC 8200 §4.1). */
 const MAX_EXTENSION_HEADERS = 9;
@@ -25,6 +35,8 @@ export const ipv6PayloadLength = (view: DataView, off: number): number =>
   view.getUint16(off + PAYLOAD_LENGTH);
 export const setIpv6PayloadLength = (view: DataView, off: number, len: number): void =>
   view.setUint16(off + PAYLOAD_LENGTH, len);
+export const ipv6NextHeader = (view: DataView, off: number): number =>
+  view.getUint8(off + NEXT_HEADER);
 export const ipv6HopLimit = (view: DataView, off: number): number => view.getUint8(off + HOP_LIMIT);
 
 export type Ipv6Drop =
@@ -65,13 +77,13 @@ export class Ipv6Chain {
     let at = off + IPV6_HEADER_LEN;
     for (let headers = 0; isExtension(protocol); headers++) {
       if (headers === MAX_EXTENSION_HEADERS) return 'ipv6-too-many-headers';
-      if (at + FRAGMENT_LEN > end) return 'ipv6-incomplete-headers'; // RFC 7112 §5
+      if (at + IPV6_FRAGMENT_LEN > end) return 'ipv6-incomplete-headers'; // RFC 7112 §5
       const next = view.getUint8(at);
-      if (protocol === FRAGMENT) {
+      if (protocol === PROTOCOL_FRAGMENT) {
         this.isFragment = true;
         if ((view.getUint16(at + 2) & FRAGMENT_OFFSET_MASK) !== 0) {
           this.isLaterFragment = true;
-          this.end(next, at + FRAGMENT_LEN, end);
+          this.end(next, at + IPV6_FRAGMENT_LEN, end);
           return undefined;
         }
       }
@@ -91,13 +103,13 @@ export class Ipv6Chain {
 }
 
 /** Encryption (50) is none: nothing behind it can be read. */
-function isExtension(protocol: number): boolean {
+export function isExtension(protocol: number): boolean {
   switch (protocol) {
-    case HOP_BY_HOP:
-    case ROUTING:
-    case FRAGMENT:
+    case PROTOCOL_HOP_BY_HOP:
+    case PROTOCOL_ROUTING:
+    case PROTOCOL_FRAGMENT:
     case AUTHENTICATION:
-    case DESTINATION_OPTIONS:
+    case PROTOCOL_DESTINATION_OPTIONS:
     case MOBILITY:
     case HOST_IDENTITY:
     case SHIM6:
@@ -107,9 +119,66 @@ function isExtension(protocol: number): boolean {
   }
 }
 
-function extensionLen(view: DataView, at: number, protocol: number): number {
-  if (protocol === FRAGMENT) return FRAGMENT_LEN;
+/** Bytes of the extension header at `at`, of which at least 8 are there. */
+export function extensionLen(view: DataView, at: number, protocol: number): number {
+  if (protocol === PROTOCOL_FRAGMENT) return IPV6_FRAGMENT_LEN;
   const units = view.getUint8(at + 1);
   // RFC 4302 §2.2: the only one that counts in words of 4 bytes.
   return protocol === AUTHENTICATION ? (units + 2) << 2 : (units + 1) << 3;
+}
+
+/** Of a fragment header: where the piece begins in the payload, in bytes. */
+export const ipv6FragmentOffset = (view: DataView, at: number): number =>
+  view.getUint16(at + 2) & FRAGMENT_OFFSET_MASK;
+export const ipv6FragmentMore = (view: DataView, at: number): boolean =>
+  (view.getUint16(at + 2) & 1) !== 0;
+export const ipv6FragmentId = (view: DataView, at: number): number => view.getInt32(at + 4);
+
+/** Make the header of a first fragment that of the whole packet. */
+export function setIpv6Whole(
+  view: DataView,
+  off: number,
+  nextHeader: number,
+  payloadLen: number,
+): void {
+  view.setUint16(off + PAYLOAD_LENGTH, payloadLen);
+  view.setUint8(off + NEXT_HEADER, nextHeader);
+}
+
+/** Write a header. @param payloadLen bytes behind it, at most {@link IPV6_MAX_PAYLOAD} */
+export function emitIpv6(
+  view: DataView,
+  off: number,
+  src: IpAddress,
+  dst: IpAddress,
+  nextHeader: number,
+  hopLimit: number,
+  payloadLen: number,
+  flowLabel = 0,
+): void {
+  view.setInt32(off, 0x6000_0000 | flowLabel);
+  view.setInt32(off + PAYLOAD_LENGTH, (payloadLen << 16) | (nextHeader << 8) | hopLimit);
+  emitIpv6Address(view, off + SRC, src);
+  emitIpv6Address(view, off + DST, dst);
+}
+
+export function emitIpv6Address(view: DataView, off: number, { a, b, c, d }: IpAddress): void {
+  view.setInt32(off, a);
+  view.setInt32(off + 4, b);
+  view.setInt32(off + 8, c);
+  view.setInt32(off + 12, d);
+}
+
+/** @param start of the piece in the payload, a multiple of 8 */
+export function emitIpv6Fragment(
+  view: DataView,
+  at: number,
+  nextHeader: number,
+  identification: number,
+  start: number,
+  more: boolean,
+): void {
+  view.setUint16(at, nextHeader << 8);
+  view.setUint16(at + 2, start | (more ? 1 : 0));
+  view.setInt32(at + 4, identification);
 }

@@ -1,11 +1,10 @@
 /** Neighbor Discovery (RFC 4861) as far as it says who has an address. Offsets are from the ICMPv6 header. */
-import { type Mac, readMac } from './mac.ts';
+import type { IpAddress } from '../base/ip-address.ts';
+import { emitIpv6Address } from './ipv6.ts';
+import { type Mac, readMac, writeMac } from './mac.ts';
 
 const TARGET = 8;
 const ADDRESS_LEN = 16;
-
-export const PROTOCOL_ICMPV6 = 58;
-export const ICMPV6_HEADER_LEN = 8;
 
 export const MLD_QUERY = 130;
 export const MLD_REPORT = 131;
@@ -24,10 +23,18 @@ export const NDP_TARGET: number = TARGET;
 const SOURCE_LINK_LAYER = 1;
 const TARGET_LINK_LAYER = 2;
 const OPTION_UNIT = 8;
-
-export const icmpv6Type = (view: DataView, off: number): number => view.getUint8(off);
+const FLAGS = 4;
+const ROUTER_FLAG = 0x8000_0000;
+const SOLICITED_FLAG = 0x4000_0000;
+const OVERRIDE_FLAG = 0x2000_0000;
+/** A message about a neighbour with one Ethernet address. */
+export const NEIGHBOR_MESSAGE_LEN: number = TARGET + ADDRESS_LEN + OPTION_UNIT;
 
 export const isNdp = (type: number): boolean => type >= ROUTER_SOLICITATION && type <= REDIRECT;
+
+/** Multicast Listener Discovery (RFC 2710, RFC 3810). */
+export const isMld = (type: number): boolean =>
+  (type >= MLD_QUERY && type <= MLD_DONE) || type === MLDV2_REPORT;
 
 /** Where the options of a message begin; -1 where its fixed part is not whole. */
 export function ndpOptions(type: number, off: number, len: number): number {
@@ -50,4 +57,48 @@ export function nextNdpOption(view: DataView, at: number, end: number): number {
 export function ndpLinkLayerAddress(view: DataView, at: number): Mac {
   const kind = view.getUint8(at);
   return kind === SOURCE_LINK_LAYER || kind === TARGET_LINK_LAYER ? readMac(view, at + 2) : -1;
+}
+
+export const isSolicited = (view: DataView, off: number): boolean =>
+  (view.getUint32(off + FLAGS) & SOLICITED_FLAG) !== 0;
+
+/**
+ * Write a solicitation without its sum: who has `target`?
+ *
+ * @param mac of the sender
+ */
+export function emitSolicitation(view: DataView, off: number, target: IpAddress, mac: Mac): void {
+  emitMessage(view, off, NEIGHBOR_SOLICITATION, 0, target, SOURCE_LINK_LAYER, mac);
+}
+
+/**
+ * Write an advertisement of a router, without its sum: `target` is at `mac`.
+ *
+ * @param solicited it answers a solicitation from an address
+ */
+export function emitAdvertisement(
+  view: DataView,
+  off: number,
+  target: IpAddress,
+  mac: Mac,
+  solicited: boolean,
+): void {
+  const flags = ROUTER_FLAG + OVERRIDE_FLAG + (solicited ? SOLICITED_FLAG : 0);
+  emitMessage(view, off, NEIGHBOR_ADVERTISEMENT, flags, target, TARGET_LINK_LAYER, mac);
+}
+
+function emitMessage(
+  view: DataView,
+  off: number,
+  type: number,
+  flags: number,
+  target: IpAddress,
+  option: number,
+  mac: Mac,
+): void {
+  view.setUint32(off, type * 0x100_0000);
+  view.setUint32(off + FLAGS, flags);
+  emitIpv6Address(view, off + TARGET, target);
+  view.setUint16(off + TARGET + ADDRESS_LEN, (option << 8) | 1);
+  writeMac(view, off + TARGET + ADDRESS_LEN + 2, mac);
 }

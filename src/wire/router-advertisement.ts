@@ -48,12 +48,13 @@ export interface RouterAdvertisement {
   readonly source: Mac;
   readonly mtu: number;
   readonly prefix: AnnouncedPrefix;
-  /** How long DNS servers, domains and the prefix of NAT64 are good for. */
-  readonly servicesLifetimeS: number;
+  /** Of DNS servers and domains. */
+  readonly dnsLifetimeS: number;
   readonly dns: readonly IpAddress[];
   /** Search domains, the most important first: what does not fit is left out. */
   readonly search: readonly string[];
-  /** Of /96. */
+  readonly nat64LifetimeS: number;
+  /** Each of /96. */
   readonly nat64: readonly IpAddress[];
 }
 
@@ -79,7 +80,7 @@ export function emitRouterAdvertisement(
   maxLen: number,
 ): number {
   bytes.fill(0, off, off + maxLen);
-  const { isManaged, isOtherConfiguration, servicesLifetimeS } = message;
+  const { isManaged, isOtherConfiguration, dnsLifetimeS } = message;
   bytes[off] = ROUTER_ADVERTISEMENT;
   bytes[off + HOP_LIMIT] = message.hopLimit;
   bytes[off + FLAGS] = (isManaged ? MANAGED : 0) | (isOtherConfiguration ? OTHER_CONFIGURATION : 0);
@@ -89,9 +90,9 @@ export function emitRouterAdvertisement(
   at = emitSource(view, at, message.source);
   at = emitMtu(view, at, message.mtu);
   at = emitPrefix(view, at, message.prefix);
-  for (const prefix of message.nat64) at = emitNat64(view, at, prefix, servicesLifetimeS);
-  at = emitServers(view, at, message.dns, servicesLifetimeS);
-  at = emitDomains({ bytes, view }, at, message.search, servicesLifetimeS, end);
+  for (const prefix of message.nat64) at = emitNat64(view, at, prefix, message.nat64LifetimeS);
+  at = emitServers(view, at, message.dns, dnsLifetimeS);
+  at = emitDomains({ bytes, view }, at, message.search, dnsLifetimeS, end);
   return at - off;
 }
 

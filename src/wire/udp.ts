@@ -28,7 +28,7 @@ export function checkUdp(
   const len = udpLength(view, off);
   if (len < UDP_HEADER_LEN || len > avail) return 'udp-bad-length';
   // RFC 768: an all-zero checksum means that the sender computed none.
-  if (addressSum < 0 || view.getUint16(off + CHECKSUM) === 0) return undefined;
+  if (addressSum < 0 || udpChecksum(view, off) === 0) return undefined;
   return sum16(view, off, len, pseudoSum(addressSum, len)) === 0xffff
     ? undefined
     : 'udp-bad-checksum';
@@ -36,6 +36,8 @@ export function checkUdp(
 
 export const udpSrcPort = (view: DataView, off: number): number => view.getUint16(off + SRC_PORT);
 export const udpDstPort = (view: DataView, off: number): number => view.getUint16(off + DST_PORT);
+/** Zero: there is none. */
+export const udpChecksum = (view: DataView, off: number): number => view.getUint16(off + CHECKSUM);
 /** Header and payload, in bytes. */
 export const udpLength = (view: DataView, off: number): number => view.getUint16(off + LENGTH);
 

@@ -23,6 +23,7 @@ export const TCP_FLOW: FlowView = {
   guestPort: 40_000,
   guestPath: null,
   remoteAddress: '203.0.113.5',
+  dialledAddress: null,
   remotePort: 443,
   remotePath: null,
   name: 'www.example.com',

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { dgramFd } from '../../src/native/dgram-fd.ts';
 import { THIS_HOST } from '../../src/native/libc.ts';
 import { loadPosix } from '../../src/native/load.ts';
@@ -48,6 +49,16 @@ describe('native/load', () => {
 });
 
 describe('native/posix', () => {
+  it('makes room for descriptors in another thread, and leaves none of them open', async () => {
+    const room = (): number =>
+      Number(/^FDSize:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1]);
+    const open = readdirSync('/proc/self/fd').length;
+    const wanted = 2 * room();
+    posix.reserveDescriptors(wanted);
+    while (room() < wanted) await setImmediate();
+    while (readdirSync('/proc/self/fd').length > open) await setImmediate();
+  });
+
   it('reads and writes at an offset, and returns the errno when it cannot', () => {
     const [a, b] = posix.socketPair('seqpacket');
     const bytes = Buffer.from('....hello');

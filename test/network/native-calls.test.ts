@@ -17,7 +17,7 @@ describe('cli/native-calls', () => {
 
   it('are loaded at the first need, and once', () => {
     const { loads, load } = counting();
-    const native = new NativeCalls(SILENT, load);
+    const native = new NativeCalls(SILENT, 1, load);
     assert.equal(loads.length, 0);
     assert.equal(native.posix, native.posix);
     assert.equal(native.posix, loadPosix());
@@ -30,7 +30,7 @@ describe('cli/native-calls', () => {
         resolve();
         return loadPosix();
       };
-      new NativeCalls(SILENT, load).loadSoon(0);
+      new NativeCalls(SILENT, 1, load).loadSoon(0);
     });
     const alive = setInterval(() => {}, 1_000); // what is loaded soon keeps no process alive
     await loaded;
@@ -39,7 +39,7 @@ describe('cli/native-calls', () => {
 
   it('are not loaded once closed', async () => {
     const { loads, load } = counting();
-    const native = new NativeCalls(SILENT, load);
+    const native = new NativeCalls(SILENT, 1, load);
     native.loadSoon(0);
     native.close();
     await new Promise((resolve) => setTimeout(resolve, 0)); // timers of one delay go off in their order
@@ -54,7 +54,7 @@ describe('cli/native-calls', () => {
       warn: (fields, message) => warnings.push(`${message}${JSON.stringify(fields)}`),
       debug: (fields) => debug.push(fields),
     };
-    const native = new NativeCalls(log, (wanted) => {
+    const native = new NativeCalls(log, 1, (wanted) => {
       throw new NativeUnavailableError(wanted, 'not here');
     });
     assert.equal(native.posix, undefined);
@@ -64,7 +64,7 @@ describe('cli/native-calls', () => {
   });
 
   it('do not hide a mistake', () => {
-    const native = new NativeCalls(SILENT, () => {
+    const native = new NativeCalls(SILENT, 1, () => {
       throw new RangeError('mistake');
     });
     assert.throws(() => native.posix, RangeError);

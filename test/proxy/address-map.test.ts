@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { IpAddress, ipv4 } from '../../src/base/ip-address.ts';
+import { Translation } from '../../src/proxy/flows/translation.ts';
 import { parseAddress, parsePrefix } from '../../src/services/address-text.ts';
 import { addressMap, HOST, ip } from './recording.ts';
 
@@ -49,13 +50,19 @@ const MEANING: readonly (readonly [string, string])[] = [
   ['168.63.129.17', 'outside'],
 ];
 
-const SEEN: readonly (readonly [string, string | undefined])[] = [
+/** The family of the guest is the peer's unless it is said. */
+const SEEN: readonly (readonly [string, string | undefined, (4 | 6)?])[] = [
   ['127.0.0.1', '192.168.127.254'],
   ['127.0.0.53', '192.168.127.254'],
   ['::ffff:127.0.0.1', '192.168.127.254'],
   ['::1', 'fd12:3456::fe'],
   ['8.8.8.8', '8.8.8.8'],
   ['::ffff:8.8.8.8', '8.8.8.8'],
+  ['::ffff:127.0.0.1', 'fd12:3456::fe', 6],
+  ['::1', '192.168.127.254', 4],
+  ['8.8.8.8', undefined, 6],
+  ['2001:db8::8', '2001:db8::8', 6],
+  ['2001:db8::8', undefined, 4],
   ['168.63.129.16', '168.63.129.16'], // Azure's load balancers ask whether a published port is up
   ['192.168.127.2', undefined],
   ['192.168.127.1', undefined],
@@ -79,15 +86,36 @@ describe('proxy/address-map', () => {
     const closed = addressMap({ host: undefined });
     const { a, b, c, d } = HOST;
     assert.equal(closed.kindOf(Int32Array.of(a, b, c, d), 0), 'subnet');
-    assert.equal(closed.guestView('127.0.0.1'), undefined);
+    assert.equal(closed.guestView('127.0.0.1', 4, false), undefined);
   });
 
-  for (const [text, seen] of SEEN) {
-    it(`a peer ${text} of a host socket is ${seen ?? 'hidden'} to guests`, () => {
-      assert.equal(map.guestView(text)?.toString(), seen);
-      assert.equal(map.guestView(text)?.toString(), seen, 'and the same when asked again');
+  for (const [text, seen, family = parseAddress(text)?.family ?? 4] of SEEN) {
+    it(`a peer ${text} of a host socket is ${seen ?? 'hidden'} to guests of IPv${family}`, () => {
+      assert.equal(map.guestView(text, family, false)?.toString(), seen);
+      assert.equal(map.guestView(text, family, false)?.toString(), seen, 'and again');
     });
   }
+
+  it('a translated peer is the address that the guest knows, as the rules are now', () => {
+    const translation = new Translation();
+    const translating = addressMap({ ...six, translation });
+    const view = (text: string, family: 4 | 6): string | undefined =>
+      translating.guestView(text, family, true)?.toString();
+    assert.equal(view('8.8.8.8', 6), undefined);
+    translation.set({ isOn: true, isForPrivate: false, hostPrefix: undefined });
+    assert.equal(view('8.8.8.8', 6), '64:ff9b::808:808');
+    assert.equal(view('10.0.0.5', 6), undefined);
+    assert.equal(view('127.0.0.1', 6), 'fd12:3456::fe');
+    assert.equal(view('::1', 4), '192.168.127.254');
+    translation.set({ isOn: true, isForPrivate: true, hostPrefix: undefined });
+    assert.equal(view('10.0.0.5', 6), '64:ff9b:1::a00:5');
+    assert.equal(view('169.254.169.254', 6), undefined);
+    const hostPrefix = { address: ip('2001:db8:64::'), bits: 96 } as const;
+    translation.set({ isOn: true, isForPrivate: false, hostPrefix });
+    assert.equal(view('2001:db8:64::808:808', 6), '64:ff9b::808:808');
+    assert.equal(view('2001:db8:64::808:808', 4), '8.8.8.8');
+    assert.equal(view('2001:db8:65::808:808', 4), undefined);
+  });
 
   it('reads the text of every address back', () => {
     fc.assert(
@@ -104,7 +132,7 @@ describe('proxy/address-map', () => {
       fc.property(fc.string(), (text) => {
         parseAddress(text);
         parsePrefix(text);
-        map.guestView(text);
+        map.guestView(text, 4, true);
       }),
     );
     for (const text of ['', '1.2.3', '1.2.3.4.5', '256.1.1.1', '1.2.3.4/24', ':::', '1.2.3.4 ']) {

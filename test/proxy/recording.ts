@@ -37,6 +37,16 @@ export function ip(text: string): IpAddress {
 export const GUEST: IpAddress = ipv4(0xc0a8_7f02);
 export const GATEWAY: IpAddress = ipv4(0xc0a8_7f01);
 export const HOST: IpAddress = ipv4(0xc0a8_7ffe);
+export const GUEST6: IpAddress = ip('fd12:3456::2');
+export const GATEWAY6: IpAddress = ip('fd12:3456::1');
+export const HOST6: IpAddress = ip('fd12:3456::254');
+
+/** Of guests with IPv6 too. */
+export const SIX: Pick<AddressMapConfig, 'subnet6' | 'gateway6' | 'host6'> = {
+  subnet6: parsePrefix('fd12:3456::/64'),
+  gateway6: GATEWAY6,
+  host6: HOST6,
+};
 
 export function addressMap(changes: Partial<AddressMapConfig> = {}): AddressMap {
   const subnet = parsePrefix('192.168.127.0/24');
@@ -191,9 +201,10 @@ export function echoRequest(
   remote: string,
   payload: Uint8Array,
   ttl = 64,
+  guest: IpAddress = GUEST,
 ): EchoRequest {
   const key = makeKey();
-  setKeyAddress(key, KEY_GUEST, GUEST);
+  setKeyAddress(key, KEY_GUEST, guest);
   setKeyAddress(key, KEY_REMOTE, ip(remote));
   return {
     key,

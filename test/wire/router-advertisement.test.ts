@@ -28,7 +28,8 @@ const FULL: RouterAdvertisement = {
     validS: 86_400,
     preferredS: 14_400,
   },
-  servicesLifetimeS: 1_801,
+  dnsLifetimeS: 1_801,
+  nat64LifetimeS: 1_801,
   dns: [address('fd12:3456:789a:1::1')],
   search: ['corp.example', 'example.'],
   nat64: [address('64:ff9b::')],
@@ -83,12 +84,8 @@ describe('wire/router-advertisement', () => {
     ['without servers', { dns: [] }, { dns: [] }],
     ['without search domains', { search: [] }, { search: [] }],
     ['without NAT64', { nat64: [] }, { nat64: [] }],
-    [
-      'services that end',
-      { servicesLifetimeS: 0, dns: [], search: [] },
-      { nat64: ['64:ff9b:: 0'] },
-    ],
-    ['a lifetime beyond 13 bits', { servicesLifetimeS: 65_529 }, { nat64: ['64:ff9b:: 65528'] }],
+    ['NAT64 that ends', { nat64LifetimeS: 0 }, { nat64: ['64:ff9b:: 0'] }],
+    ['a lifetime beyond 13 bits', { nat64LifetimeS: 65_529 }, { nat64: ['64:ff9b:: 65528'] }],
     [
       'with DHCPv6 alone',
       { prefix: { ...FULL.prefix, isAutonomous: false } },
@@ -136,7 +133,8 @@ describe('wire/router-advertisement', () => {
         validS: lifetime,
         preferredS: lifetime,
       }),
-      servicesLifetimeS: lifetime,
+      dnsLifetimeS: lifetime,
+      nat64LifetimeS: lifetime,
       dns: fc.array(someAddress, { maxLength: 5 }),
       search: fc.array(fc.domain(), { maxLength: 3 }),
       nat64: fc.array(someAddress, { maxLength: 2 }),
@@ -145,7 +143,7 @@ describe('wire/router-advertisement', () => {
       items.length === 0 ? [] : [`${items.join(' ')} ${lifetimeS}`];
     fc.assert(
       fc.property(message, fc.nat(9), (given, off) => {
-        const { prefix, servicesLifetimeS: lifetimeS } = given;
+        const { prefix, dnsLifetimeS, nat64LifetimeS } = given;
         const flags = `${prefix.isOnLink ? 'L' : ''}${prefix.isAutonomous ? 'A' : ''}`;
         assert.deepEqual(read(given, ROOM, off), {
           hopLimit: given.hopLimit,
@@ -156,11 +154,11 @@ describe('wire/router-advertisement', () => {
           prefixes: [
             `${prefix.address}/${prefix.bits} ${flags} ${prefix.validS} ${prefix.preferredS}`,
           ],
-          dns: list(given.dns, lifetimeS),
-          search: list(given.search, lifetimeS),
+          dns: list(given.dns, dnsLifetimeS),
+          search: list(given.search, dnsLifetimeS),
           nat64: given.nat64.map(
             ({ a, b, c }) =>
-              `${new IpAddress(a, b, c, 0)} ${Math.min(Math.ceil(lifetimeS / 8) * 8, 65_528)}`,
+              `${new IpAddress(a, b, c, 0)} ${Math.min(Math.ceil(nat64LifetimeS / 8) * 8, 65_528)}`,
           ),
         });
       }),

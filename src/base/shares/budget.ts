@@ -7,7 +7,7 @@
  * budget lends to whoever asks, so that a guest that is alone has all of it. When it runs short, the heaviest gives
  * way: from the root down, the branch that holds the most, unless the asker's own would then hold as much. So nobody
  * below a fair share ever gives way, and nobody gains by asking twice, or by more links. `kept` is lent to the host
- * alone. Whom to evict is found in O(1); see `heaviest.ts`.
+ * alone. Whom to evict is found in O(1); see `heaviest.ts`. One that has nothing to give back now does not shield the others.
  */
 import { Heaviest, type Weighed } from './heaviest.ts';
 
@@ -133,7 +133,9 @@ export class Account implements Weighed<Account> {
   private makeRoom(n: number): boolean {
     const victim = this.budget.heaviest(this, n);
     if (victim === undefined || (victim === this && this.options.recycles !== true)) return false;
-    return victim.giveWay();
+    if (victim.giveWay()) return true;
+    victim.parent?.children?.set(victim, 0); // passed over, until what it holds changes
+    return victim !== this;
   }
 
   private giveWay(): boolean {

@@ -276,8 +276,11 @@ export class DnsForwarder {
     }
     this.counts.add('forwarded');
     const now = this.options.now;
+    const { timing } = this;
+    const { sockets } = own;
+    const evict = (): void => this.evict(own, pending);
     const resolution = new Resolution(
-      { query: message, transport, order, timing: this.timing, sockets: own.sockets, now },
+      { query: message, transport, order, timing, sockets, evict, now },
       (answer) => {
         if (answer === undefined) this.onFailed(query, 'no nameserver answered');
         else if (query !== undefined && generation === this.generation) {
@@ -315,11 +318,14 @@ export class DnsForwarder {
 
   private evictOldest(own: GuestQueries): boolean {
     const oldest = own.pending.first;
-    if (oldest === undefined) return false;
+    if (oldest !== undefined) this.evict(own, oldest);
+    return oldest !== undefined;
+  }
+
+  private evict(own: GuestQueries, pending: Pending): void {
     this.counts.add('evicted');
-    oldest.resolution.cancel();
-    this.end(own, oldest, undefined);
-    return true;
+    pending.resolution.cancel();
+    this.end(own, pending, undefined);
   }
 
   private onFailed(query: DnsQuery | undefined, why: string): void {

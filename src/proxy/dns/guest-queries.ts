@@ -2,6 +2,7 @@
 import { Chain, type Chained } from '../../base/chain.ts';
 import type { Account, Budget } from '../../base/shares/budget.ts';
 import type { Guest } from '../../stack/guest.ts';
+import { AttemptSockets } from './attempt-sockets.ts';
 import type { Resolution } from './resolution.ts';
 
 export type DnsReply = (message: Uint8Array) => void;
@@ -36,11 +37,10 @@ export class GuestQueries {
   readonly pending: Chain<Pending> = new Chain();
   /** One for each query that waits. */
   readonly share: Account;
-  /** One for each attempt. */
-  readonly sockets: Account;
+  readonly sockets: AttemptSockets;
 
   constructor({ owner }: Guest, queries: Budget, sockets: Budget, evict: () => boolean) {
     this.share = owner.share(queries, { evict });
-    this.sockets = owner.share(sockets, { evict });
+    this.sockets = new AttemptSockets(owner, sockets);
   }
 }

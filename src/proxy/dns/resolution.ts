@@ -9,7 +9,6 @@
  * Servers are asked over UDP first, except with `use-vc`. For a query received over TCP, a server that does not answer
  * over UDP, or refuses it, is asked over TCP before it is given up: clients often use TCP for that very reason.
  */
-import type { Account } from '../../base/shares/budget.ts';
 import type { Instant } from '../../base/time.ts';
 import {
   dnsFlags,
@@ -19,7 +18,8 @@ import {
   REFUSED,
   SERVFAIL,
 } from '../../services/dns/message.ts';
-import { type AskEvents, askTcp, askUdp, type Cancel } from './ask.ts';
+import { type AskEvents, askTcp, askUdp } from './ask.ts';
+import { Attempt, type AttemptSockets } from './attempt-sockets.ts';
 import type { UpstreamState } from './upstreams.ts';
 
 /** Attempts that may be open at a time: each holds a descriptor. */
@@ -47,7 +47,9 @@ export interface ResolutionTask {
   readonly order: readonly UpstreamState[];
   readonly timing: ResolutionTiming;
   /** Of whoever asks: each attempt takes one. */
-  readonly sockets: Account;
+  readonly sockets: AttemptSockets;
+  /** Others need a socket of this resolution: it is to be cancelled. */
+  readonly evict: () => void;
   readonly now: () => Instant;
 }
 
@@ -57,7 +59,7 @@ export class Resolution {
   private readonly useless = new Set<UpstreamState>();
   /** Servers that did not answer over UDP. */
   private readonly mute = new Set<UpstreamState>();
-  private readonly open = new Map<Cancel, UpstreamState>();
+  private readonly open = new Map<Attempt, UpstreamState>();
   private readonly attemptMs: number;
   private next = 0;
   private asked = 0;
@@ -84,9 +86,9 @@ export class Resolution {
     this.ended = true;
     clearTimeout(this.attemptTimer);
     clearTimeout(this.deadlineTimer);
-    for (const cancel of this.open.keys()) {
-      cancel();
-      this.task.sockets.give();
+    for (const attempt of this.open.keys()) {
+      attempt.cancel();
+      this.task.sockets.delete(attempt);
     }
     this.open.clear();
   }
@@ -124,15 +126,14 @@ export class Resolution {
   }
 
   private ask(state: UpstreamState, transport: Transport): void {
-    const { sockets, query } = this.task;
+    const { sockets, query, evict } = this.task;
     if (!sockets.take()) {
       this.giveUpSoon(state);
       return;
     }
-    let cancel: Cancel | undefined;
+    let attempt: Attempt | undefined;
     const settle = (): void => {
-      if (cancel === undefined || !this.open.delete(cancel)) return;
-      sockets.give();
+      if (attempt !== undefined && this.open.delete(attempt)) sockets.delete(attempt);
     };
     const events: AskEvents = {
       onReply: (reply) => {
@@ -148,8 +149,10 @@ export class Resolution {
         else this.giveUpOn(state);
       },
     };
-    cancel = (transport === 'udp' ? askUdp : askTcp)(state.server, query, events);
-    this.open.set(cancel, state);
+    const cancel = (transport === 'udp' ? askUdp : askTcp)(state.server, query, events);
+    attempt = new Attempt(cancel, evict);
+    this.open.set(attempt, state);
+    sockets.add(attempt);
   }
 
   private onReply(state: UpstreamState, transport: Transport, reply: Uint8Array): void {

@@ -5,9 +5,11 @@
  */
 import type { Counters } from '../../base/counters.ts';
 import { addressFromWords, type IpAddress, ipv4 } from '../../base/ip-address.ts';
+import { extractIpv4 } from '../../services/nat64-address.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { AddressMap, RefusedWhy } from '../address-map.ts';
 import { objectionToCarried } from './carried-ipv4.ts';
+import type { Translation } from './translation.ts';
 
 export type DestinationProtocol = 'tcp' | 'udp' | 'icmp';
 
@@ -19,16 +21,18 @@ export type Destination =
   | { readonly kind: 'gateway' }
   | RefusedDestination;
 
-interface HostLoopback {
+export interface HostLoopback {
   readonly kind: 'host-loopback';
   readonly address: Loopback;
   /** For when nobody listens there: the loopback of the other family. Undefined: it is closed. */
   readonly twin: Loopback | undefined;
 }
 
-interface Outside {
+export interface Outside {
   readonly kind: 'outside';
   readonly address: string;
+  /** It stands for another, which the guest asked for. */
+  readonly isTranslated: boolean;
 }
 
 export interface RefusedDestination {
@@ -66,7 +70,7 @@ const GATEWAY: Destination = { kind: 'gateway' };
 const LOOPBACKS = ['127.0.0.1', '::1'] as const;
 const LOOPBACKS_OF_6 = ['::1', '127.0.0.1'] as const;
 const ANSWERED: ReadonlySet<RefusedWhy> = new Set([
-  ...(['link-local', 'metadata', 'own-listener', 'host'] as const),
+  ...(['link-local', 'metadata', 'own-listener', 'host', 'not-global'] as const),
 ]);
 const QUIET: ReadonlySet<RefusedWhy> = new Set(['multicast', 'broadcast', 'unspecified']);
 
@@ -118,15 +122,15 @@ export class Destinations {
       return this.refuse(owner, protocol, words, at, port, kind);
     }
     const remote = addressFromWords(words, at);
-    const to: HostLoopback | Outside =
-      kind === 'outside'
-        ? { kind, address: remote.toString() }
-        : this.loopbackOf(protocol, remote.family, port);
+    const to =
+      kind === 'outside' ? this.outsideOf(remote) : this.loopbackOf(protocol, remote.family, port);
+    if (to === undefined) return this.refuse(owner, protocol, words, at, port, 'not-global');
     if (this.isOwn(protocol, to.address, port)) {
       return this.refuse(owner, protocol, words, at, port, 'own-listener');
     }
     const { isClosedHost } = this.deps;
-    return isClosedHost !== undefined && reaches(isClosedHost, remote, to.address)
+    return isClosedHost !== undefined &&
+      reaches(isClosedHost, remote, to.address, this.deps.addresses.translation)
       ? this.refuse(owner, protocol, words, at, port, 'host')
       : to;
   }
@@ -161,6 +165,12 @@ export class Destinations {
       return undefined;
     }
     return kind === 'subnet' ? undefined : kind;
+  }
+
+  private outsideOf(remote: IpAddress): Outside | undefined {
+    const actual = this.deps.addresses.translation.hostSide(remote);
+    if (actual === undefined) return undefined;
+    return { kind: 'outside', address: actual.toString(), isTranslated: actual !== remote };
   }
 
   private loopbackOf(protocol: DestinationProtocol, family: 4 | 6, port: number): HostLoopback {
@@ -198,10 +208,15 @@ const isLoopback6 = ({ a, b, c, d }: IpAddress): boolean =>
 /** Whether packets to `remote`, by itself or by the IPv4 address that it carries, arrive at the host. */
 function reaches(
   isHost: (address: string) => boolean,
-  { family, a, b, c, d }: IpAddress,
+  remote: IpAddress,
   text: string,
+  { hostPrefix }: Translation,
 ): boolean {
   if (text === '127.0.0.1' || text === '::1' || isHost(text)) return true;
   const isHost4 = (word: number): true | undefined => isHost(ipv4(word).toString()) || undefined;
-  return family === 6 && objectionToCarried(a, b, c, d, isHost4) === true;
+  const { family, a, b, c, d } = remote;
+  if (family === 4) return hostPrefix !== undefined && isHost4(d) === true;
+  const word = hostPrefix && extractIpv4(hostPrefix, remote);
+  if (word !== undefined && isHost4(word) === true) return true;
+  return objectionToCarried(a, b, c, d, isHost4) === true;
 }

@@ -28,6 +28,8 @@ export interface FlowFacts {
   /** Where a flow changes it, the last one. */
   readonly remote: FlowEnd;
   readonly openedBy: 'guest' | 'host';
+  /** The address that the host's socket is for, where it is another than the remote's: of NAT64, or of the loopback. */
+  readonly dialled?: string | undefined;
   /** Through the stack, or through the agent. */
   readonly via: 'net' | 'mux';
   readonly service?: FlowService | undefined;

@@ -7,6 +7,7 @@ export interface StreamOrigin {
   readonly openedBy: FlowFacts['openedBy'];
   readonly service?: FlowFacts['service'];
   readonly publication?: string | undefined;
+  readonly dialled?: string | undefined;
 }
 
 /**
@@ -15,7 +16,7 @@ export interface StreamOrigin {
  */
 export function tcpFacts(
   { guest, guestPort, remote, remotePort }: FlowId,
-  { openedBy, service, publication }: StreamOrigin,
+  { openedBy, service, publication, dialled }: StreamOrigin,
   flow: TcpFlow | undefined,
   lastAt?: Instant,
 ): FlowFacts {
@@ -23,7 +24,7 @@ export function tcpFacts(
   return {
     guest: { address: guest, port: guestPort },
     remote: { address: remote, port: remotePort },
-    ...{ openedBy, via: 'net', service, publication },
+    ...{ openedBy, via: 'net', service, publication, dialled },
     state: tcp?.state ?? 'connecting',
     bytesToHost: tcp?.bytesToHost ?? 0,
     bytesToGuest: tcp?.bytesToGuest ?? 0,

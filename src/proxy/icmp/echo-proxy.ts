@@ -15,24 +15,26 @@ import { KEY_REMOTE, keyGuest, keyRemote } from '../../base/flow-key.ts';
 import { type IpAddress, ipv4 } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
 import type { Instant } from '../../base/time.ts';
+import { IPV6_UNICAST_HOPS, SOL_IPV6 } from '../../native/constants.ts';
 import type { Posix } from '../../native/posix.ts';
 import type { EchoId, EchoRequest } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { Destinations } from '../flows/destinations.ts';
 import type { HostErrors } from '../udp/host-errors.ts';
-import { HostSession } from '../udp/host-session.ts';
+import { HostSession, PLAIN, type Side } from '../udp/host-session.ts';
 import {
   type Failure,
   HostSessions,
   type SessionCounts,
   type SessionsDeps,
+  sideOf,
 } from '../udp/host-sessions.ts';
 import type { HostTarget } from '../udp/host-target.ts';
 import { Outboxes } from '../udp/outbox.ts';
 
 export type PingCalls = Pick<
   Posix,
-  'openPingSocket' | 'enableErrorQueue' | 'readErrorQueue' | 'close'
+  'openPingSocket' | 'enableErrorQueue' | 'readErrorQueue' | 'setSocketOption' | 'close'
 >;
 
 export interface EchoProxyOptions {
@@ -117,10 +119,9 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
 
   onEcho(now: Instant, request: EchoRequest): void {
     const { key, identifier, owner } = request;
-    const known = this.sessionOf(now, key, identifier);
-    const target = known?.target.lookup(key, ANY_PORT);
-    if (known !== undefined && target !== undefined) {
-      this.send(known, request, target);
+    const known = this.sessionTo(now, key, identifier, ANY_PORT);
+    if (known !== undefined) {
+      this.send(known, request, known.target.current);
       return;
     }
     const to = this.deps.destinations.decide(owner, 'icmp', key, KEY_REMOTE, 0);
@@ -133,7 +134,10 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
       if (to.answered) this.prohibit(now, request);
       return;
     }
-    const session = known ?? this.openPing(now, request, to.kind, to.address);
+    const side = sideOf(keyGuest(key), to.address, to.kind === 'outside' && to.isTranslated);
+    const session =
+      this.sessionFor(now, key, identifier, side) ??
+      this.openPing(now, request, to.kind, to.address, side);
     if (session !== undefined) {
       this.send(session, request, session.target.set(key, ANY_PORT, to.address));
     } else if (to.kind === 'host-loopback') {
@@ -144,9 +148,14 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
     }
   }
 
+  /** @internal for sessions. */
+  setHopLimit(fd: number, limit: number): void {
+    this.deps.native.posix?.setSocketOption(fd, SOL_IPV6, IPV6_UNICAST_HOPS, limit);
+  }
+
   /** @internal for sessions: one has received. */
   override deliver(session: Session, bytes: Buffer, peer: RemoteInfo): void {
-    if (bytes.length < HEADER_LEN || bytes[0] !== echoReplyType(session.guest.family)) return;
+    if (bytes.length < HEADER_LEN || bytes[0] !== echoReplyType(session.hostFamily)) return;
     super.deliver(session, bytes, peer);
   }
 
@@ -186,7 +195,7 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
       return;
     }
     const { bytes } = slot;
-    bytes[0] = echoRequestType(session.guest.family);
+    bytes[0] = echoRequestType(session.hostFamily);
     bytes[1] = 0;
     bytes.writeUInt16BE(0, 2); // checksum and identifier are the kernel's
     bytes.writeUInt16BE(request.identifier, IDENTIFIER);
@@ -219,6 +228,7 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
     { owner, key, identifier }: EchoRequest,
     kind: 'outside' | 'host-loopback',
     address: string,
+    side: Side,
   ): Session | undefined {
     const guest = keyGuest(key);
     const { posix } = this.deps.native;
@@ -233,14 +243,14 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
     if (!this.takePlace(owner)) return undefined;
     let fd: number;
     try {
-      fd = posix.openPingSocket(guest.family);
+      fd = posix.openPingSocket(side === PLAIN ? guest.family : side);
     } catch (error) {
       this.givePlace(owner);
       const why = error instanceof Error ? error.message : 'unknown';
       this.explain(kind, why, 'sysctl -w net.ipv4.ping_group_range="0 2147483647" as root');
       return undefined;
     }
-    const session = new Session(this, this.scratchKey.slice(), owner, guest, identifier);
+    const session = new Session(this, this.scratchKey.slice(), owner, guest, side, identifier);
     session.target.set(key, ANY_PORT, address); // the book shows it at once
     const failure = this.open(now, session, fd);
     if (failure === undefined) return session;
@@ -287,16 +297,25 @@ class ReusedEchoId implements EchoId {
 
 class Session extends HostSession<Session> {
   readonly guestPort: number;
+  private readonly echo: EchoProxy;
 
   constructor(
     proxy: EchoProxy,
     key: Int32Array,
     owner: Guest,
     guest: IpAddress,
+    side: Side,
     identifier: number,
   ) {
-    super(proxy, key, owner, guest);
+    super(proxy, key, owner, guest, side);
     this.guestPort = identifier;
+    this.echo = proxy;
+  }
+
+  /** Of a socket that Node has only adopted, it knows no family. */
+  protected override applyTtl(ttl: number): void {
+    if (this.hostFamily === 4) super.applyTtl(ttl);
+    else this.echo.setHopLimit(this.fd, ttl);
   }
 
   protected get self(): Session {

@@ -4,8 +4,11 @@ import type { Instant } from '../../base/time.ts';
 import { type ConnectOptions, connectStream } from '../../native/stream/connect-stream.ts';
 import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/host-stream.ts';
 import type { TcpRequest } from '../../stack/flow.ts';
+import type { HostLoopback, Outside } from '../flows/destinations.ts';
 import type { Flow, FlowFacts, FlowSource } from '../flows/flow.ts';
-import { tcpFacts } from '../flows/stream-facts.ts';
+import { type StreamOrigin, tcpFacts } from '../flows/stream-facts.ts';
+
+const BY_GUEST: StreamOrigin = { openedBy: 'guest' };
 
 /** Of a loopback: no listener, or no such address. */
 const NOBODY_THERE: ReadonlySet<string> = new Set([
@@ -29,28 +32,32 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   /** What the connect is to. */
   host: string;
   private second: string | undefined;
+  private readonly isElsewhere: boolean;
   private firstCode = '';
   private readonly options: ConnectOptions;
   private readonly owner: HostDialOwner;
   private connecting: Connecting;
 
-  /** @param second tried where nobody listens at `host`, or the host has no such address */
   constructor(
     owner: HostDialOwner,
     now: Instant,
     request: TcpRequest,
-    host: string,
-    second: string | undefined,
+    to: HostLoopback | Outside,
     options: ConnectOptions,
   ) {
     this.startedAt = now;
     this.owner = owner;
     this.request = request;
-    this.host = host;
-    this.second = second;
+    this.host = to.address;
+    this.second = to.kind === 'outside' ? undefined : to.twin;
+    this.isElsewhere = to.kind !== 'outside' || to.isTranslated;
     this.options = options;
     this.connecting = this.connect();
     request.onCancelled = (): void => this.cancel();
+  }
+
+  get origin(): StreamOrigin {
+    return this.isElsewhere ? { openedBy: 'guest', dialled: this.host } : BY_GUEST;
   }
 
   onConnected(stream: HostStream): void {
@@ -79,7 +86,7 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   }
 
   describeFlow(): FlowFacts {
-    return tcpFacts(this.request.id, { openedBy: 'guest' }, undefined, this.startedAt);
+    return tcpFacts(this.request.id, this.origin, undefined, this.startedAt);
   }
 
   endFlow(): void {

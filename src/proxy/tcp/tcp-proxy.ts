@@ -9,15 +9,17 @@ import type { ConnectOptions } from '../../native/stream/connect-stream.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
 import type { Downstream, FlowId, RefuseReason, TcpRequest } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
+import type { HostLoopback, Outside } from '../flows/destinations.ts';
 import type { FlowBook } from '../flows/flow-book.ts';
 import type { PumpContext } from '../stream/stream-pump.ts';
 import { GuestSockets } from './guest-sockets.ts';
 import { HostDial, type HostDialOwner } from './host-dial.ts';
 import { Splice } from './splice.ts';
 
-const BY_GUEST = { openedBy: 'guest' } as const;
-
 export type TcpProxyCount = 'connected' | 'refused' | 'failed' | 'cancelled' | 'no-socket';
+
+/** @param dialled the address that the host's socket was for, where it is another than `id.remote` */
+export type OnFailed = (id: FlowId, code: string, dialled: string | undefined) => void;
 
 export class TcpProxy implements HostDialOwner {
   private readonly context: PumpContext;
@@ -28,7 +30,7 @@ export class TcpProxy implements HostDialOwner {
   private readonly book: FlowBook;
   private readonly byGuest = new WeakMap<Guest, GuestSockets>();
   private readonly active = new Set<GuestSockets>();
-  private readonly onFailed: (id: FlowId, code: string) => void;
+  private readonly onFailed: OnFailed;
 
   /**
    * @param sockets descriptors
@@ -42,7 +44,7 @@ export class TcpProxy implements HostDialOwner {
     sockets: Budget,
     book: FlowBook,
     options: ConnectOptions = {},
-    onFailed: (id: FlowId, code: string) => void = () => {},
+    onFailed: OnFailed = () => {},
   ) {
     this.context = context;
     this.options = options;
@@ -58,12 +60,8 @@ export class TcpProxy implements HostDialOwner {
     for (const { splices } of this.active) yield* splices;
   }
 
-  /**
-   * Connect to `address` and `id.remotePort`, and answer the request by the outcome.
-   *
-   * @param twin the address to connect to where nobody listens at `address`
-   */
-  open(request: TcpRequest, address: string, twin?: string): void {
+  /** Connect to `to` and `id.remotePort`, and answer the request by the outcome. */
+  open(request: TcpRequest, to: HostLoopback | Outside): void {
     const { owner, id } = request;
     const sockets = this.socketsOf(owner);
     const now = this.context.clock.now();
@@ -71,7 +69,7 @@ export class TcpProxy implements HostDialOwner {
       request.refuse(now, 'timed-out');
       return;
     }
-    const dial = new HostDial(this, now, request, address, twin, this.options);
+    const dial = new HostDial(this, now, request, to, this.options);
     sockets.dials.add(dial);
     dial.entry = this.book.add('tcp', owner, id.remote, dial);
   }
@@ -124,7 +122,7 @@ export class TcpProxy implements HostDialOwner {
     const { request } = dial;
     const sockets = this.socketsOf(request.owner);
     sockets.dials.delete(dial);
-    const splice = new Splice(context, request.id, BY_GUEST, (over, why) => {
+    const splice = new Splice(context, request.id, dial.origin, (over, why) => {
       this.forget(sockets, over, why);
     });
     const flow = request.accept(context.clock.now(), splice);
@@ -148,7 +146,7 @@ export class TcpProxy implements HostDialOwner {
     const reason = refusalOf(code, dial.host);
     this.end(dial, code);
     this.counts.add(reason === 'refused' ? 'refused' : 'failed');
-    this.onFailed(request.id, code);
+    this.onFailed(request.id, code, dial.origin.dialled);
     request.refuse(this.context.clock.now(), reason);
     this.context.flusher.schedule();
   }

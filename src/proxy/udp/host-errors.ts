@@ -42,13 +42,14 @@ function icmp6Error(type: number, code: number): NetworkError | undefined {
   return code === 1 || code === 5 ? 'prohibited' : 'host-unreachable';
 }
 
-/** The error for the guest after a failed send; undefined when it is only counted. */
-export function sendError(code: string): NetworkError | undefined {
+/** Whether the host has no address of the family, or does not know it at all. */
+export const lacksFamily = (code: string): boolean =>
+  code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT' || code === 'ENETUNREACH';
+
+/** The error for the guest after a failed send to `address`; undefined when it is only counted. */
+export function sendError(code: string, address: string): NetworkError | undefined {
+  if (lacksFamily(code)) return isLoopback(address) ? 'port-unreachable' : 'net-unreachable';
   switch (code) {
-    case 'ENETUNREACH':
-    case 'EADDRNOTAVAIL':
-    case 'EAFNOSUPPORT':
-      return 'net-unreachable';
     case 'EHOSTUNREACH':
     case 'EHOSTDOWN':
       return 'host-unreachable';
@@ -59,6 +60,8 @@ export function sendError(code: string): NetworkError | undefined {
       return undefined; // ENOBUFS, EMSGSIZE, ...
   }
 }
+
+const isLoopback = (address: string): boolean => address === '::1' || address === '127.0.0.1';
 
 /** Codes with which a send reports an ICMP error that an earlier datagram met (errno of ip(7)). */
 export const isPendingError = (code: string): boolean => code === 'ECONNREFUSED';

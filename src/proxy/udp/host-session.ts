@@ -15,6 +15,11 @@ import type { Outbox, Sender } from './outbox.ts';
 import type { SendSlot } from './send-pool.ts';
 import { TargetCache } from './target-cache.ts';
 
+/** The host's socket is of the guest's family, and for addresses as the guest knows them. */
+export const PLAIN = 0;
+/** Or it is translated: of IPv4, or of IPv6. */
+export type Side = typeof PLAIN | 4 | 6;
+
 /** What a session needs of its proxy. */
 export interface SessionOwner<S> {
   /** Undefined without native calls. */
@@ -36,21 +41,27 @@ export interface SessionOwner<S> {
 
 export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
   readonly guest: IpAddress;
+  readonly side: Side;
   readonly target: TargetCache = new TargetCache();
   inFlight = 0;
   inFlightBytes = 0;
   private closed = false;
   private reportsErrors = false;
-  private fd = -1;
+  protected fd = -1;
   private ttl = -1;
   private host: HostSocket | undefined = undefined;
   private outbox: Outbox | undefined = undefined;
   private readonly proxy: SessionOwner<S>;
 
-  constructor(proxy: SessionOwner<S>, key: Int32Array, owner: Guest, guest: IpAddress) {
+  constructor(proxy: SessionOwner<S>, key: Int32Array, owner: Guest, guest: IpAddress, side: Side) {
     super(key, owner);
     this.proxy = proxy;
     this.guest = guest;
+    this.side = side;
+  }
+
+  get hostFamily(): 4 | 6 {
+    return this.side === PLAIN ? this.guest.family : this.side;
   }
 
   /** `this`, with its own type. */
@@ -63,6 +74,7 @@ export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
     return {
       guest: { address: this.guest, port: this.guestPort },
       remote: { address: target.remote, port: target.port },
+      dialled: this.dialled,
       openedBy: 'guest',
       via: 'net',
       state: 'active',
@@ -79,7 +91,7 @@ export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
     this.host = host;
     this.outbox = outbox;
     this.fd = fd;
-    this.reportsErrors = enableErrors(this.proxy.errors, fd, this.guest.family);
+    this.reportsErrors = enableErrors(this.proxy.errors, fd, this.hostFamily);
   }
 
   /** Needed by traceroute. One system call, when a guest changes it. */
@@ -89,10 +101,14 @@ export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
     this.ttl = wanted;
     this.outbox?.flush(); // earlier datagrams keep their TTL
     try {
-      this.host?.socket.setTTL(wanted);
+      this.applyTtl(wanted);
     } catch {
       // The kernel's default is sent instead.
     }
+  }
+
+  protected applyTtl(ttl: number): void {
+    this.host?.socket.setTTL(ttl);
   }
 
   transmit(slot: SendSlot): void {
@@ -152,6 +168,11 @@ export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
     }
     this.proxy.sendFailed(this.self, slot, code);
     return false;
+  }
+
+  private get dialled(): string | undefined {
+    const { remote, current } = this.target;
+    return current.address === remote.toString() ? undefined : current.address;
   }
 
   /** @returns how many errors the kernel had waiting */

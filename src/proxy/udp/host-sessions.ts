@@ -15,15 +15,17 @@ import type { FlowProtocol } from '../flows/flow.ts';
 import type { FlowBook } from '../flows/flow-book.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
 import { type HostErrors, networkErrorOf, sendError } from './host-errors.ts';
-import type { HostSession, SessionOwner } from './host-session.ts';
+import { type HostSession, PLAIN, type SessionOwner, type Side } from './host-session.ts';
 import { openHostSocket } from './host-socket.ts';
 import { type EndCounts, IdleFlows } from './idle-flows.ts';
 import type { TableLimits } from './idle-table.ts';
 import { Outbox, type Outboxes } from './outbox.ts';
 import type { SendPool, SendSlot } from './send-pool.ts';
 
-/** Guest address, and port or identifier. */
+/** Guest address; port or identifier, and side. */
 const KEY_WORDS = 5;
+const SIDE_SHIFT = 16;
+const TRANSLATED_SIDES = [4, 6] as const;
 
 export interface SessionsDeps {
   readonly downstream: Downstream;
@@ -60,14 +62,22 @@ export interface Failure {
   readonly len: number;
 }
 
+/** Of the session for what `guest` sends to the host's address `address`. */
+export function sideOf(guest: IpAddress, address: string, isTranslated: boolean): Side {
+  const family = address.includes(':') ? 6 : 4;
+  return family === guest.family && !isTranslated ? PLAIN : family;
+}
+
 export abstract class HostSessions<S extends HostSession<S>, C extends string>
   extends IdleFlows<S, C>
   implements SessionOwner<S>
 {
   private readonly sessionDeps: SessionsDeps;
   private readonly names: SessionCounts<C>;
-  /** Of the packet that {@link HostSessions.sessionOf} was called for last. */
+  /** Of the session that was looked for last. */
   protected readonly scratchKey: Int32Array = new Int32Array(KEY_WORDS);
+  /** Sessions whose side is not plain. */
+  private translated = 0;
 
   /** @param name of the budget of places */
   constructor(
@@ -93,7 +103,8 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
   /** @internal for sessions: one has received. */
   deliver(session: S, bytes: Buffer, peer: RemoteInfo): void {
     const { addresses, clock, flush } = this.sessionDeps;
-    const remote = addresses.guestView(peer.address);
+    const { guest, side } = session;
+    const remote = addresses.guestView(peer.address, guest.family, side !== PLAIN);
     if (remote === undefined) {
       this.counts.add(this.names.peerHidden);
       return;
@@ -127,7 +138,7 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
   /** @internal for sessions. */
   sendFailed(session: S, { key, target, bytes, len }: SendSlot, code: string): void {
     this.counts.add(this.names.sendFailed);
-    const error = sendError(code);
+    const error = sendError(code, target.address);
     if (error === undefined) return;
     const from = this.sessionDeps.addresses.gatewayOf(session.guest.family);
     const remote = keyRemote(key);
@@ -138,23 +149,69 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
   reportError(session: S, entry: QueuedError): void {
     const { addresses } = this.sessionDeps;
     const error = networkErrorOf(entry);
-    const remote = entry.destination && addresses.guestViewOf(entry.destination);
+    const { family } = session.guest;
+    const seen = (address: IpAddress): IpAddress | undefined =>
+      addresses.guestViewOf(address, family, session.side !== PLAIN);
+    const remote = entry.destination && seen(entry.destination);
     if (error === undefined || remote === undefined) return;
-    const reporter = entry.offender && addresses.guestViewOf(entry.offender);
-    const from = reporter ?? addresses.gatewayOf(session.guest.family);
+    const from = (entry.offender && seen(entry.offender)) ?? addresses.gatewayOf(family);
     const { destinationPort: remotePort, payload: bytes } = entry;
     const failure = { remote, remotePort, error, from, bytes, len: bytes.length };
     if (this.report(session, failure)) this.counts.add(this.names.icmpError);
   }
 
-  /** The session of what a guest has just sent; undefined when there is none yet. */
-  protected sessionOf(now: Instant, key: Int32Array, portOrIdentifier: number): S | undefined {
-    const scratch = this.scratchKey;
-    for (let i = 0; i < 4; i++) scratch[i] = key[i] ?? 0;
-    scratch[4] = portOrIdentifier;
-    const session = this.table.find(scratch);
+  /** The session whose last packet went where the guest has sent one now; undefined when there is none. */
+  protected sessionTo(
+    now: Instant,
+    key: Int32Array,
+    portOrIdentifier: number,
+    remotePort: number,
+  ): S | undefined {
+    let session = this.find(key, portOrIdentifier, PLAIN);
+    if (session?.target.lookup(key, remotePort) === undefined) {
+      if (this.translated === 0) return undefined;
+      session = this.translatedTo(key, portOrIdentifier, remotePort);
+      if (session === undefined) return undefined;
+    }
+    this.table.touch(now, session, false);
+    return session;
+  }
+
+  /** The session of the guest's port or identifier for `to`; undefined when there is none yet. */
+  protected sessionFor(
+    now: Instant,
+    key: Int32Array,
+    portOrIdentifier: number,
+    side: Side,
+  ): S | undefined {
+    const session = this.find(key, portOrIdentifier, side);
     if (session !== undefined) this.table.touch(now, session, false);
     return session;
+  }
+
+  private translatedTo(key: Int32Array, portOrId: number, remotePort: number): S | undefined {
+    for (const side of TRANSLATED_SIDES) {
+      const session = this.find(key, portOrId, side);
+      if (session?.target.lookup(key, remotePort) !== undefined) return session;
+    }
+    return undefined;
+  }
+
+  private find(key: Int32Array, portOrIdentifier: number, side: Side): S | undefined {
+    const scratch = this.scratchKey;
+    for (let i = 0; i < 4; i++) scratch[i] = key[i] ?? 0;
+    scratch[4] = portOrIdentifier | (side << SIDE_SHIFT);
+    return this.table.find(scratch);
+  }
+
+  protected override add(now: Instant, session: S): void {
+    super.add(now, session);
+    if (session.side !== PLAIN) this.translated++;
+  }
+
+  protected override drop(session: S, why: string): void {
+    super.drop(session, why);
+    if (session.side !== PLAIN) this.translated--;
   }
 
   /**
@@ -164,7 +221,7 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
    * @returns the system's code for why there is none; undefined once it is added
    */
   protected open(now: Instant, session: S, fd?: number): string | undefined {
-    const { family } = session.guest;
+    const family = session.hostFamily;
     const host = openHostSocket(fd === undefined ? { family } : { family, fd }, session);
     if (typeof host === 'string') return host;
     session.attach(host, new Outbox(this.sessionDeps.outboxes, host, session), fd);

@@ -8,6 +8,11 @@ export class TargetCache {
   private readonly words: Int32Array = new Int32Array(4);
   private target: HostTarget = NO_TARGET;
 
+  /** Of the last packet. */
+  get current(): HostTarget {
+    return this.target;
+  }
+
   get remote(): IpAddress {
     return addressFromWords(this.words, 0);
   }
@@ -22,6 +27,11 @@ export class TargetCache {
       words[0] === key[KEY_REMOTE]
       ? this.target
       : undefined;
+  }
+
+  /** Have the next packet's destination decided on again. */
+  clear(): void {
+    this.port = -1;
   }
 
   /** @param address that stands for the destination of `key` */

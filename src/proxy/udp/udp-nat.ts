@@ -5,27 +5,41 @@
  * leave from one host port, and datagrams from any peer to that port reach the guest. A binding lives until
  * it has been idle for its time (shorter while nothing has answered) or until there is no room and its guest has
  * the most: a scan evicts the oldest bindings of the guest that scans, and causes no outage.
+ * A guest's port that sends to both families of the host, by NAT64 or to its two loopbacks, has a binding for each.
  *
  * Bytes: a guest's payload is copied into a slot of the {@link SendPool} and is the {@link Outbox}'s
  * until it is sent; each binding has a limit of queued bytes. Datagrams that the host
  * receives are passed on at once and not buffered here.
  */
 
-import { KEY_REMOTE, keyGuest, keyRemote } from '../../base/flow-key.ts';
+import {
+  KEY_GUEST,
+  KEY_REMOTE,
+  keyGuest,
+  keyRemote,
+  makeKey,
+  setKeyAddress,
+  setKeyPorts,
+} from '../../base/flow-key.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
+import { slabOver } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
+import type { QueuedError } from '../../native/posix.ts';
 import type { Datagram, FlowId, NetworkError } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
-import type { Destinations } from '../flows/destinations.ts';
-import type { HostErrors } from './host-errors.ts';
-import { HostSession } from './host-session.ts';
+import type { Destinations, HostLoopback, Outside } from '../flows/destinations.ts';
+import { type HostErrors, lacksFamily, networkErrorOf } from './host-errors.ts';
+import { HostSession, type Side } from './host-session.ts';
 import {
   type Failure,
   HostSessions,
   type SessionCounts,
   type SessionsDeps,
+  sideOf,
 } from './host-sessions.ts';
 import type { HostTarget } from './host-target.ts';
+import type { SendSlot } from './send-pool.ts';
+import { SilentLoopbacks } from './silent-loopbacks.ts';
 
 export interface UdpNatOptions {
   readonly bindings: number;
@@ -67,6 +81,9 @@ export type UdpNatCount =
   | 'udp-peer-hidden'
   | 'udp-guest-not-draining';
 
+/** Of an ICMP error, less its headers, nothing is cut off (RFC 1812 §4.3.2.3). */
+const MAX_WHOLE_QUOTE = 500;
+
 const COUNTS: SessionCounts<UdpNatCount> = {
   evicted: 'udp-evicted',
   expired: 'udp-expired',
@@ -79,6 +96,7 @@ const COUNTS: SessionCounts<UdpNatCount> = {
 export class UdpNat extends HostSessions<Binding, UdpNatCount> {
   private readonly deps: UdpNatDeps;
   private readonly options: UdpNatOptions;
+  private readonly silent = new SilentLoopbacks();
 
   constructor(deps: UdpNatDeps, options: UdpNatOptions = UDP_NAT_DEFAULTS) {
     const { bindings, freshMs, settledMs } = options;
@@ -98,10 +116,9 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
       this.counts.add('udp-port-zero');
       return;
     }
-    const known = this.sessionOf(now, key, guestPort);
-    const target = known?.target.lookup(key, remotePort);
-    if (known !== undefined && target !== undefined) {
-      this.send(known, datagram, target);
+    const known = this.sessionTo(now, key, guestPort, remotePort);
+    if (known !== undefined) {
+      this.send(known, datagram, known.target.current);
       return;
     }
     const to = this.deps.destinations.decide(owner, 'udp', key, KEY_REMOTE, remotePort);
@@ -111,11 +128,83 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
       if (to.answered) this.refuse(now, datagram, 'udp-refused', 'prohibited');
       else this.counts.add('udp-refused');
     } else {
-      const binding = known ?? this.bind(now, datagram, to.address);
-      if (binding !== undefined) {
-        this.send(binding, datagram, binding.target.set(key, remotePort, to.address));
-      } else this.refuse(now, datagram, 'udp-no-socket', 'host-unreachable');
+      this.sendTo(now, datagram, to);
     }
+  }
+
+  /** @internal for bindings. */
+  override reportError(binding: Binding, entry: QueuedError): void {
+    const { destination, destinationPort, payload } = entry;
+    const isNobody = networkErrorOf(entry) === 'port-unreachable' && destination !== undefined;
+    if (isNobody && this.triesTwin(binding, destination.toString(), destinationPort, payload)) {
+      return;
+    }
+    super.reportError(binding, entry);
+  }
+
+  /** @internal for bindings. */
+  override sendFailed(binding: Binding, slot: SendSlot, code: string): void {
+    const { target, bytes, len } = slot;
+    if (lacksFamily(code)) {
+      const payload = bytes.subarray(0, len);
+      if (this.triesTwin(binding, target.address, target.port, payload)) return;
+    }
+    super.sendFailed(binding, slot, code);
+  }
+
+  private sendTo(now: Instant, datagram: Datagram, to: HostLoopback | Outside): void {
+    const address = this.addressOf(now, to, datagram.remotePort);
+    const isTranslated = to.kind === 'outside' && to.isTranslated;
+    let binding = this.bindingFor(now, datagram, address, isTranslated);
+    if (typeof binding === 'string' && lacksFamily(binding) && to.kind === 'host-loopback') {
+      if (to.twin !== undefined && to.twin !== address) {
+        binding = this.bindingFor(now, datagram, to.twin, false);
+      }
+    }
+    if (typeof binding === 'string') {
+      const error = lacksFamily(binding) ? 'net-unreachable' : 'host-unreachable';
+      this.refuse(now, datagram, 'udp-no-socket', error);
+    } else this.send(binding, datagram, binding.target.current);
+  }
+
+  private addressOf(now: Instant, to: HostLoopback | Outside, port: number): string {
+    if (to.kind === 'outside' || to.twin === undefined) return to.address;
+    const isSilent = this.silent.has(now, to.address, port) && !this.silent.has(now, to.twin, port);
+    return isSilent ? to.twin : to.address;
+  }
+
+  /**
+   * Nobody listens at a port of the loopback: the guest's datagrams go to the other loopback from now on, with the one at
+   * hand unless it may be cut. When neither has a listener the guest gets the error.
+   *
+   * @returns false when it has to
+   */
+  private triesTwin(
+    { guest, guestPort, owner, target }: Binding,
+    loopback: string,
+    port: number,
+    payload: Uint8Array,
+  ): boolean {
+    if (loopback !== '127.0.0.1' && loopback !== '::1') return false;
+    const remote = this.deps.addresses.hostOf(guest.family);
+    if (remote === undefined) return false;
+    const now = this.deps.clock.now();
+    this.silent.add(now, loopback, port);
+    target.clear();
+    const other = loopback === '::1' ? '127.0.0.1' : '::1';
+    if (this.silent.has(now, other, port)) return false;
+    const key = makeKey();
+    setKeyAddress(key, KEY_GUEST, guest);
+    setKeyAddress(key, KEY_REMOTE, remote);
+    setKeyPorts(key, guestPort, port);
+    const to = this.deps.destinations.decide(owner, 'udp', key, KEY_REMOTE, port);
+    if (to.kind !== 'host-loopback' || to.twin === undefined) return false;
+    if (payload.length < MAX_WHOLE_QUOTE) {
+      const part = { slab: slabOver(payload), off: 0, len: payload.length, ttl: 64 };
+      this.sendTo(now, { key, owner, guestPort, remotePort: port, ...part }, to);
+      this.deps.flush.schedule();
+    }
+    return true;
   }
 
   protected toGuest(
@@ -175,16 +264,29 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     this.deps.downstream.sendUdpError(now, id, error, gateway, datagram.len);
   }
 
-  private bind(now: Instant, datagram: Datagram, address: string): Binding | undefined {
-    const { owner, key, guestPort, remotePort } = datagram;
-    if (!this.takePlace(owner)) return undefined;
-    const binding = new Binding(this, this.scratchKey.slice(), owner, keyGuest(key), guestPort);
+  /** @returns the system's code where there is none */
+  private bindingFor(
+    now: Instant,
+    { owner, key, guestPort, remotePort }: Datagram,
+    address: string,
+    isTranslated: boolean,
+  ): Binding | string {
+    const guest = keyGuest(key);
+    const side = sideOf(guest, address, isTranslated);
+    const known = this.sessionFor(now, key, guestPort, side);
+    if (known === undefined && !this.takePlace(owner)) return 'ENOBUFS';
+    const binding =
+      known ?? new Binding(this, this.scratchKey.slice(), owner, guest, side, guestPort);
     binding.target.set(key, remotePort, address); // the book shows it at once
-    if (this.open(now, binding) === undefined) return binding;
-    this.evictSome(owner); // the system is out of descriptors or memory
-    if (this.open(now, binding) === undefined) return binding;
+    if (known !== undefined) return known;
+    let failure = this.open(now, binding);
+    if (failure !== undefined && !lacksFamily(failure)) {
+      this.evictSome(owner); // the system is out of descriptors or memory
+      failure = this.open(now, binding);
+    }
+    if (failure === undefined) return binding;
     this.givePlace(owner);
-    return undefined;
+    return failure;
   }
 }
 
@@ -198,8 +300,15 @@ class Binding extends HostSession<Binding> {
   readonly guestPort: number;
   readonly id: MutableFlowId;
 
-  constructor(nat: UdpNat, key: Int32Array, owner: Guest, guest: IpAddress, guestPort: number) {
-    super(nat, key, owner, guest);
+  constructor(
+    nat: UdpNat,
+    key: Int32Array,
+    owner: Guest,
+    guest: IpAddress,
+    side: Side,
+    guestPort: number,
+  ) {
+    super(nat, key, owner, guest, side);
     this.guestPort = guestPort;
     this.id = { guest, guestPort, remote: guest, remotePort: 0 };
   }

@@ -13,6 +13,7 @@ export interface ClientIdentity {
 
 export class LeaseRecord<A extends AddressKey> {
   readonly address: A;
+  readonly text: string;
   readonly fixed: boolean;
   client: string;
   private holder: string;
@@ -30,8 +31,9 @@ export class LeaseRecord<A extends AddressKey> {
   until: Instant;
   state: 'offered' | 'bound' | 'released' | 'declined';
 
-  constructor(address: A, fixed: boolean, identity: ClientIdentity) {
+  constructor(address: A, text: string, fixed: boolean, identity: ClientIdentity) {
     this.address = address;
+    this.text = text;
     this.fixed = fixed;
     this.client = identity.client;
     this.holder = identity.mac;

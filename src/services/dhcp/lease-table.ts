@@ -138,7 +138,7 @@ export abstract class LeaseTable<A extends AddressKey> {
     for (const { lease, address } of stored.slice(0, MAX_RECORDS)) {
       const fixed = this.staticByMac.get(lease.mac)?.address === address;
       if (!fixed && !this.inPool(address)) continue;
-      const record = new LeaseRecord(address, fixed, lease);
+      const record = new LeaseRecord(address, this.pool.format(address), fixed, lease);
       record.hostname = lease.hostname;
       record.wasBound = true;
       record.expiresAt = now + Math.min(lease.expiresAtMs - wallMs, this.longestMs);
@@ -158,8 +158,8 @@ export abstract class LeaseTable<A extends AddressKey> {
     return false;
   }
 
-  staticFor(identity: ClientIdentity): StaticLease<A> | undefined {
-    return this.staticByMac.get(identity.mac);
+  staticFor({ mac }: Pick<ClientIdentity, 'mac'>): StaticLease<A> | undefined {
+    return this.staticByMac.get(mac);
   }
 
   /**
@@ -262,7 +262,7 @@ export abstract class LeaseTable<A extends AddressKey> {
     return [...this.byAddress.values()]
       .filter((record) => record.wasBound && record.state !== 'declined')
       .map((record) => ({
-        address: this.pool.format(record.address),
+        address: record.text,
         mac: record.mac,
         client: record.client,
         hostname: record.hostname,
@@ -292,7 +292,7 @@ export abstract class LeaseTable<A extends AddressKey> {
       const hostname = configured ?? record.hostname;
       const state: LeaseState = record.state === 'released' || !free ? record.state : 'expired';
       all.push({
-        address: this.pool.format(record.address),
+        address: record.text,
         mac: record.mac,
         ...(hostname === undefined ? {} : { hostname }),
         expiresAtMs: onTheWall(record, now, wallMs),
@@ -337,7 +337,7 @@ export abstract class LeaseTable<A extends AddressKey> {
       if (oldest !== undefined) this.byAddress.delete(oldest.address);
     }
     const fixed = this.staticFor(identity)?.address === address;
-    const record = new LeaseRecord(address, fixed, identity);
+    const record = new LeaseRecord(address, this.pool.format(address), fixed, identity);
     this.byAddress.set(address, record);
     return record;
   }

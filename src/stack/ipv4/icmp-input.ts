@@ -5,7 +5,7 @@
 import type { Counters } from '../../base/counters.ts';
 import { KEY_GUEST, KEY_REMOTE, makeKey, setKeyAddress, setKeyPorts } from '../../base/flow-key.ts';
 import { type IpAddress, ipv4 } from '../../base/ip-address.ts';
-import { type Seq, seq } from '../../base/seq.ts';
+import { seq } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import {
   checkIcmp,
@@ -30,6 +30,7 @@ import {
 import type { StackDrop } from '../drops.ts';
 import type { Upstream } from '../flow.ts';
 import type { Packet } from '../packet.ts';
+import type { TcpErrorSink } from '../path-errors.ts';
 import type { IcmpOutput } from './icmp-output.ts';
 
 /** Of the quoted upper layer: ports and sequence number (RFC 792). */
@@ -40,12 +41,6 @@ const MIN_QUOTED_L4 = 8;
  * service (RFC 1812 §5.2.7.1).
  */
 const SOFT_CODES: readonly number[] = [0, 1, 5, 11, 12];
-
-/** What the TCP layer does with an error about one of its segments. */
-export interface TcpErrorSink {
-  onPathMtu(now: Instant, key: Int32Array, quotedSeq: Seq, mtu: number): void;
-  onUnreachable(key: Int32Array, quotedSeq: Seq, hard: boolean): void;
-}
 
 export class IcmpInput {
   private readonly output: IcmpOutput;

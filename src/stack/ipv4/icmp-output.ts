@@ -1,13 +1,12 @@
 /**
  * ICMP to the guest (RFC 792, RFC 1122 §3.2.2, RFC 1812 §4.3): echo replies, and every error that the stack
- * or the proxy reports. Errors are rate-limited, for each guest (RFC 1812 §4.3.2.8).
+ * or the proxy reports.
  */
 import { copyBytes } from '../../base/copy-bytes.ts';
 import type { Counters } from '../../base/counters.ts';
 import { keyGuestPort, keyRemote, keyRemotePort } from '../../base/flow-key.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { Seq } from '../../base/seq.ts';
-import type { Instant } from '../../base/time.ts';
 import {
   emitEcho,
   emitIcmpError,
@@ -35,25 +34,27 @@ import {
 } from '../../wire/ipv4.ts';
 import type { StackDrop } from '../drops.ts';
 import type { EchoId, FlowId, NetworkError, RefuseReason } from '../flow.ts';
+import type { IcmpErrors, IcmpSender } from '../icmp-sender.ts';
+import type { IpOutput } from '../ip-output.ts';
 import type { Neighbor } from '../neighbor.ts';
 import type { Packet } from '../packet.ts';
-import { type IpOutput, type Path, pathTo } from './output.ts';
+import { type Path, pathTo } from '../path.ts';
+import { HOP_LIMIT } from './family.ts';
 
 /** RFC 1812 §4.3.2.3: as much of the packet as fits 576 bytes. */
 const MAX_QUOTE = 576 - IPV4_HEADER_LEN - ICMP_HEADER_LEN;
 const MIN_QUOTED_L4 = 8;
-const HOP_LIMIT = 64;
 
-export class IcmpOutput {
-  errorsSent = 0;
+export class IcmpOutput implements IcmpSender {
+  private readonly errors: IcmpErrors;
   private readonly out: IpOutput;
   private readonly quoted = new Ipv4Fields();
   private readonly gateway: IpAddress;
   private readonly drops: Counters<StackDrop>;
-  private now: Instant = 0;
 
-  constructor(out: IpOutput, gateway: IpAddress, drops: Counters<StackDrop>) {
+  constructor(out: IpOutput, errors: IcmpErrors, gateway: IpAddress, drops: Counters<StackDrop>) {
     this.out = out;
+    this.errors = errors;
     this.quoted.fragment = IPV4_DF;
     this.quoted.ttl = HOP_LIMIT - 1;
     this.gateway = gateway;
@@ -80,7 +81,7 @@ export class IcmpOutput {
   sendErrorFor(packet: Packet, type: number, code: number, mtu = 0): void {
     const { neighbor, slab, l3Off } = packet;
     if (neighbor === undefined || packet.group || isIcmpError(packet)) return;
-    if (!this.mayReport(neighbor)) return;
+    if (!this.errors.mayReport(neighbor)) return;
     const len = Math.min(ipv4TotalLength(slab.view, l3Off), MAX_QUOTE);
     const { scratch } = this.out;
     copyBytes(slab.bytes, l3Off, scratch.bytes, ICMP_HEADER_LEN, len);
@@ -89,15 +90,13 @@ export class IcmpOutput {
     this.sendError(pathTo(neighbor, from), type, code, mtu, len);
   }
 
-  /** Report that a SYN cannot be answered, in place of the router that knows why. */
   sendTcpError(
-    _now: Instant,
     path: Path,
     key: Int32Array,
     sequence: Seq,
     reason: Exclude<RefuseReason, 'refused' | 'timed-out'>,
   ): void {
-    if (!this.mayReport(path.neighbor)) return;
+    if (!this.errors.mayReport(path.neighbor)) return;
     const { view } = this.out.scratch;
     const at = this.quoteHeader(path.neighbor, path.source, PROTOCOL_TCP, IPV4_HEADER_LEN);
     view.setUint16(at, keyGuestPort(key));
@@ -114,7 +113,7 @@ export class IcmpOutput {
     from: IpAddress,
     payloadLen: number,
   ): void {
-    if (!this.mayReport(neighbor)) return;
+    if (!this.errors.mayReport(neighbor)) return;
     const { view } = this.out.scratch;
     const at = this.quoteHeader(neighbor, id.remote, PROTOCOL_UDP, 8 + payloadLen);
     view.setUint16(at, id.guestPort);
@@ -125,7 +124,7 @@ export class IcmpOutput {
   }
 
   sendEchoError(neighbor: Neighbor, id: EchoId, error: NetworkError, from: IpAddress): void {
-    if (!this.mayReport(neighbor)) return;
+    if (!this.errors.mayReport(neighbor)) return;
     const { view } = this.out.scratch;
     const at = this.quoteHeader(neighbor, id.remote, PROTOCOL_ICMP, ICMP_HEADER_LEN);
     emitEcho(view, at, ICMP_ECHO, id.identifier, id.sequence, 0);
@@ -154,24 +153,13 @@ export class IcmpOutput {
 
   private sendError(path: Path, type: number, code: number, mtu: number, quoteLen: number): void {
     emitIcmpError(this.out.scratch.view, 0, type, code, mtu, quoteLen);
-    if (this.sendScratch(path, ICMP_HEADER_LEN + quoteLen)) this.errorsSent++;
+    if (this.sendScratch(path, ICMP_HEADER_LEN + quoteLen)) this.errors.sent++;
   }
 
   private sendScratch(path: Path, len: number): boolean {
     if (this.out.sendScratch(path, PROTOCOL_ICMP, len)) return true;
     this.drops.add(this.out.drop);
     return false;
-  }
-
-  private mayReport({ guest }: Neighbor): boolean {
-    if (guest.icmpErrors.take(this.now)) return true;
-    this.drops.add('icmp-error-rate-limited');
-    return false;
-  }
-
-  /** Time for the rate limits. */
-  tick(now: Instant): void {
-    this.now = now;
   }
 }
 

@@ -19,10 +19,13 @@ import {
 import {
   checkIpv4,
   IPV4_DF,
+  IPV4_HEADER_LEN,
+  IPV4_MAX_LEN,
   IPV4_MF,
   ipv4Dst,
   ipv4Fragment,
   ipv4HeaderLen,
+  ipv4Identification,
   ipv4Protocol,
   ipv4Src,
   ipv4TotalLength,
@@ -30,6 +33,7 @@ import {
   PROTOCOL_ICMP,
   PROTOCOL_TCP,
   PROTOCOL_UDP,
+  setIpv4Whole,
 } from '../../wire/ipv4.ts';
 import { readMac } from '../../wire/mac.ts';
 import type { StackDrop } from '../drops.ts';
@@ -38,17 +42,12 @@ import type { LinkPort } from '../link-port.ts';
 import type { Neighbor, NeighborTable } from '../neighbor.ts';
 import { isGuestIpv4, isIpv4Group, type OwnAddresses, type OwnIpv4 } from '../own-addresses.ts';
 import type { Packet } from '../packet.ts';
+import { Fragment, type Reassembler } from '../reassembly.ts';
+import type { UpperLayers } from '../upper-layers.ts';
+import type { IcmpInput } from './icmp-input.ts';
 import type { IcmpOutput } from './icmp-output.ts';
-import { Reassembler } from './reassembly.ts';
 
 const OFFSET_MASK = 0x1fff;
-
-/** Where a packet goes from here. */
-export interface UpperLayers {
-  onTcp(now: Instant, packet: Packet): void;
-  onUdp(now: Instant, packet: Packet, port: LinkPort, toGateway: boolean): void;
-  onIcmp(now: Instant, packet: Packet, toGateway: boolean): void;
-}
 
 export interface Ipv4InputDeps {
   readonly own: OwnAddresses;
@@ -56,6 +55,8 @@ export interface Ipv4InputDeps {
   readonly verifyChecksums: boolean;
   readonly neighbors: NeighborTable;
   readonly icmp: IcmpOutput;
+  readonly icmpInput: IcmpInput;
+  readonly reassembler: Reassembler;
   readonly drops: Counters<StackDrop>;
   /** Reused for each packet; shared with input of other families. */
   readonly packet: Packet;
@@ -68,28 +69,30 @@ export class Ipv4Input {
   private readonly verify: boolean;
   private readonly neighbors: NeighborTable;
   private readonly icmp: IcmpOutput;
+  private readonly icmpInput: IcmpInput;
   private readonly drops: Counters<StackDrop>;
   private readonly upper: UpperLayers;
   private readonly packet: Packet;
   private readonly reassembler: Reassembler;
+  private readonly fragment = new Fragment();
   /** The sender of the last packet: nearly always the sender of the next. */
   private last: Neighbor | undefined = undefined;
 
   constructor(deps: Ipv4InputDeps) {
-    const { own, mtu, verifyChecksums, neighbors, icmp, drops, packet, upper } = deps;
+    const { own, mtu, verifyChecksums, neighbors, icmp, icmpInput } = deps;
+    const { reassembler, drops, packet, upper } = deps;
     this.own = own.ipv4;
     this.mtu = mtu;
     this.verify = verifyChecksums;
     this.neighbors = neighbors;
     this.icmp = icmp;
+    this.icmpInput = icmpInput;
     this.drops = drops;
     this.packet = packet;
     this.upper = upper;
-    this.reassembler = new Reassembler((reason) => drops.add(reason));
-  }
-
-  get reassemblies(): Reassembler {
-    return this.reassembler;
+    this.reassembler = reassembler;
+    this.fragment.headerLen = IPV4_HEADER_LEN;
+    this.fragment.maxPayload = IPV4_MAX_LEN - IPV4_HEADER_LEN;
   }
 
   onFrame(now: Instant, port: LinkPort, frame: Frame): void {
@@ -108,9 +111,7 @@ export class Ipv4Input {
     packet.neighbor = neighbor;
     const word = ipv4Fragment(view, l3);
     if ((word & (OFFSET_MASK | IPV4_MF)) !== 0) {
-      const whole = this.reassembler.add(now, port.guest, view, slab.bytes, l3);
-      if (whole === undefined) return;
-      this.deliver(now, port, whole, 0, false);
+      this.onFragment(now, port, slab, l3);
       return;
     }
     const trusted = frame.checksum !== 'unknown';
@@ -123,13 +124,30 @@ export class Ipv4Input {
     this.deliver(now, port, slab, l3, trusted);
   }
 
-  expire(now: Instant): void {
-    this.reassembler.expire(now, (slab) => {
-      const src = ipv4(ipv4Src(slab.view, 0));
-      this.packet.neighbor = this.neighbors.findAddress(src);
-      this.fill(slab, 0, false);
-      this.icmp.sendErrorFor(this.packet, ICMP_TIME_EXCEEDED, TIME_EXCEEDED_REASSEMBLY);
-    });
+  /** The rest of a packet whose first fragment is at the start of `slab` did not come. */
+  onIncomplete(slab: Slab): void {
+    this.packet.neighbor = this.neighbors.findAddress(ipv4(ipv4Src(slab.view, 0)));
+    this.fill(slab, 0, false);
+    this.icmp.sendErrorFor(this.packet, ICMP_TIME_EXCEEDED, TIME_EXCEEDED_REASSEMBLY);
+  }
+
+  private onFragment(now: Instant, port: LinkPort, slab: Slab, l3: number): void {
+    const { fragment } = this;
+    const { view } = slab;
+    const word = ipv4Fragment(view, l3);
+    const headerLen = ipv4HeaderLen(view, l3);
+    fragment.ends[0] = ipv4Src(view, l3);
+    fragment.ends[4] = ipv4Dst(view, l3);
+    fragment.id = (ipv4Identification(view, l3) << 8) | ipv4Protocol(view, l3);
+    fragment.headerOff = l3;
+    fragment.off = l3 + headerLen;
+    fragment.len = ipv4TotalLength(view, l3) - headerLen;
+    fragment.start = (word & OFFSET_MASK) << 3;
+    fragment.more = (word & IPV4_MF) !== 0;
+    const whole = this.reassembler.add(now, port.guest, slab, fragment);
+    if (whole === undefined) return;
+    setIpv4Whole(whole.slab.view, 0, IPV4_HEADER_LEN + whole.len);
+    this.deliver(now, port, whole.slab, 0, false);
   }
 
   private deliver(now: Instant, port: LinkPort, slab: Slab, l3: number, trusted: boolean): void {
@@ -145,7 +163,7 @@ export class Ipv4Input {
     const { protocol } = packet;
     if (protocol === PROTOCOL_TCP) this.upper.onTcp(now, packet);
     else if (protocol === PROTOCOL_UDP) this.upper.onUdp(now, packet, port, toGateway);
-    else if (protocol === PROTOCOL_ICMP) this.upper.onIcmp(now, packet, toGateway);
+    else if (protocol === PROTOCOL_ICMP) this.icmpInput.onPacket(now, packet, toGateway);
     else {
       this.drops.add('ipv4-unknown-protocol');
       this.icmp.sendErrorFor(packet, ICMP_UNREACHABLE, UNREACHABLE_PROTOCOL);
@@ -190,7 +208,7 @@ export class Ipv4Input {
     if (last !== undefined && last.address.d === src && last.port === port) {
       const mac = readMac(view, off + ETHERNET_SRC);
       if (last.mac === mac) {
-        last.lastSeen = now;
+        this.neighbors.refresh(now, last);
         return last;
       }
     }

@@ -14,6 +14,7 @@ import {
   ETHERTYPE_IPV4,
   ETHERTYPE_IPV6,
 } from '../../wire/ethernet.ts';
+import { ICMPV6_HEADER_LEN, icmpv6Type, PROTOCOL_ICMPV6 } from '../../wire/icmpv6.ts';
 import {
   IPV4_HEADER_LEN,
   IPV4_MF,
@@ -26,15 +27,7 @@ import {
   PROTOCOL_UDP,
 } from '../../wire/ipv4.ts';
 import { checkIpv6, IPV6_SRC, Ipv6Chain, type Ipv6Drop, ipv6HopLimit } from '../../wire/ipv6.ts';
-import {
-  ICMPV6_HEADER_LEN,
-  icmpv6Type,
-  isNdp,
-  NDP_HOP_LIMIT,
-  PROTOCOL_ICMPV6,
-  REDIRECT,
-  ROUTER_ADVERTISEMENT,
-} from '../../wire/ndp.ts';
+import { isNdp, NDP_HOP_LIMIT, REDIRECT, ROUTER_ADVERTISEMENT } from '../../wire/ndp.ts';
 import { UDP_HEADER_LEN, udpDstPort, udpSrcPort } from '../../wire/udp.ts';
 import type { LinkAddresses } from './link-addresses.ts';
 import type { SourceDrop, SourceGuard } from './source-guard.ts';

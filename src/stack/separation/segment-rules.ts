@@ -1,4 +1,6 @@
 /** The rules of the segment, by mode: which frames of a link are taken at all, and which of them go to other links. */
+
+import { makeKey } from '../../base/flow-key.ts';
 import type { Instant } from '../../base/time.ts';
 import { arpSenderIp, checkArp } from '../../wire/arp.ts';
 import {
@@ -9,10 +11,12 @@ import {
   etherType,
 } from '../../wire/ethernet.ts';
 import { IPV4_HEADER_LEN, ipv4Src } from '../../wire/ipv4.ts';
+import { IPV6_HEADER_LEN } from '../../wire/ipv6.ts';
 import type { Mac } from '../../wire/mac.ts';
 import type { Frame } from '../frame.ts';
-import { isOwnIpv4, type OwnAddresses } from '../own-addresses.ts';
+import { isOwnIpv4, isOwnIpv6, type OwnAddresses } from '../own-addresses.ts';
 import type { AddressBindings } from './address-bindings.ts';
+import { readIpv6Source } from './address-key.ts';
 import type { LinkAddresses } from './link-addresses.ts';
 import { Passage, type PassageDrop } from './passage.ts';
 import type { SeparationMode } from './separation.ts';
@@ -23,6 +27,7 @@ export class SegmentRules {
   private readonly mode: SeparationMode;
   private readonly sources: SourceGuard;
   private readonly passage: Passage;
+  private readonly key: Int32Array = makeKey();
 
   constructor(own: OwnAddresses, mode: SeparationMode, bindings: AddressBindings) {
     this.own = own;
@@ -53,6 +58,19 @@ export class SegmentRules {
     }
   }
 
+  /** Why a message of Neighbor Discovery to us is dropped. The parameters are those of {@link SourceGuard.onNdp}. */
+  ndpFault(
+    now: Instant,
+    link: LinkAddresses,
+    view: DataView,
+    at: number,
+    len: number,
+    isProbe: boolean,
+  ): SourceDrop | undefined {
+    if (this.mode === 'trust') return undefined;
+    return this.sources.onNdp(now, link, view, at, len, isProbe);
+  }
+
   get mayForward(): boolean {
     return this.mode !== 'isolate';
   }
@@ -74,13 +92,17 @@ export class SegmentRules {
     len: number,
     type: number,
   ): SourceDrop | undefined {
-    const { ipv4 } = this.own;
+    const { ipv4, ipv6 } = this.own;
     const l3 = off + ETHERNET_HEADER_LEN;
     const avail = len - ETHERNET_HEADER_LEN;
     if (type === ETHERTYPE_ARP) {
       const isOurs =
         checkArp(view, l3, avail) === undefined && isOwnIpv4(ipv4, arpSenderIp(view, l3));
       return isOurs ? 'arp-claims-our-address' : undefined;
+    }
+    if (type === ETHERTYPE_IPV6 && ipv6 !== undefined && avail >= IPV6_HEADER_LEN) {
+      readIpv6Source(this.key, view, l3);
+      return isOwnIpv6(ipv6, this.key, 0) ? 'ipv6-bad-source' : undefined;
     }
     if (type !== ETHERTYPE_IPV4 || avail < IPV4_HEADER_LEN) return undefined;
     return isOwnIpv4(ipv4, ipv4Src(view, l3)) ? 'ipv4-source-not-on-subnet' : undefined;

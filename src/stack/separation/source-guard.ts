@@ -6,11 +6,12 @@
  * which are behind the gateway and not on the segment. Sources without an address pass where a protocol begins without
  * one (DHCP, IGMP; for IPv6 duplicate address detection, router solicitations and MLD).
  */
-import { V4_MAPPED } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
+import { wordAt } from '../../base/word-at.ts';
 import { arpSenderIp, arpSenderMac, arpTargetIp, checkArp } from '../../wire/arp.ts';
 import { DHCP_SERVER_PORT } from '../../wire/dhcp.ts';
 import { ETHERNET_HEADER_LEN } from '../../wire/ethernet.ts';
+import { icmpv6Type, PROTOCOL_ICMPV6 } from '../../wire/icmpv6.ts';
 import {
   IPV4_HEADER_LEN,
   ipv4Fragment,
@@ -22,7 +23,6 @@ import {
 import { checkIpv6, IPV6_SRC, Ipv6Chain } from '../../wire/ipv6.ts';
 import { isGroupMac, type Mac } from '../../wire/mac.ts';
 import {
-  icmpv6Type,
   MLD_DONE,
   MLD_REPORT,
   MLDV2_REPORT,
@@ -32,11 +32,18 @@ import {
   ndpLinkLayerAddress,
   ndpOptions,
   nextNdpOption,
-  PROTOCOL_ICMPV6,
   ROUTER_SOLICITATION,
 } from '../../wire/ndp.ts';
 import { UDP_HEADER_LEN, udpDstPort } from '../../wire/udp.ts';
-import { isGuestIpv4, isIpv4Group, isOwnIpv4, type OwnAddresses } from '../own-addresses.ts';
+import {
+  isGuestIpv4,
+  isGuestIpv6,
+  isIpv4Group,
+  isIpv6LinkLocal,
+  isOwnIpv4,
+  isOwnIpv6,
+  type OwnAddresses,
+} from '../own-addresses.ts';
 import type { AddressBindings } from './address-bindings.ts';
 import type { AddressKind, LinkAddresses } from './link-addresses.ts';
 import { isAllowed } from './separation.ts';
@@ -155,7 +162,7 @@ export class SourceGuard {
     }
     const { bindings } = this;
     bindings.readIpv6(view, at);
-    if (!this.isPossibleIpv6(link, a, b, c)) return 'ipv6-bad-source';
+    if (!this.isPossibleIpv6(link)) return 'ipv6-bad-source';
     if (!bindings.claim(now, link, 'other', link.lastEthernet)) return 'ipv6-source-of-another';
     link.lastIpv6a = a;
     link.lastIpv6b = b;
@@ -199,9 +206,7 @@ export class SourceGuard {
     if (!isAnswer && !(isProbe && type === NEIGHBOR_SOLICITATION)) return undefined;
     const { bindings } = this;
     bindings.readIpv6(view, at + NDP_TARGET);
-    const target = at + NDP_TARGET;
-    const [a, b, c] = [view.getInt32(target), view.getInt32(target + 4), view.getInt32(target + 8)];
-    const isPossible = this.isPossibleIpv6(link, a, b, c);
+    const isPossible = this.isPossibleIpv6(link);
     if (!isAnswer) {
       if (isPossible) bindings.probe(now, link, 'other', link.lastEthernet);
       return undefined;
@@ -237,9 +242,15 @@ export class SourceGuard {
     return isAllowed(link.allowed, this.bindings.key) ? undefined : 'ipv4-source-not-on-subnet';
   }
 
-  /** Whether a guest on `link` can have the address in the key of the bindings, whose first words are given. */
-  private isPossibleIpv6(link: LinkAddresses, a: number, b: number, c: number): boolean {
-    return isIpv6OfGuest(a, b, c) || isAllowed(link.allowed, this.bindings.key);
+  /** Whether a guest on `link` can have the address in the key of the bindings. */
+  private isPossibleIpv6({ allowed }: LinkAddresses): boolean {
+    const { key } = this.bindings;
+    const { ipv6 } = this.own;
+    if (ipv6 !== undefined) {
+      if (isOwnIpv6(ipv6, key, 0)) return false;
+      if (isGuestIpv6(ipv6, key, 0)) return true;
+    }
+    return isIpv6OfSegment(key) || isAllowed(allowed, key);
   }
 
   private kindOf(word: number): AddressKind {
@@ -296,9 +307,8 @@ function isPrivateIpv4(word: number): boolean {
   );
 }
 
-/** Link-local and unique local unicast, and no address that carries one of IPv4. */
-function isIpv6OfGuest(a: number, b: number, c: number): boolean {
-  if (a === 0 && b === 0 && (c === 0 || c === V4_MAPPED)) return false;
-  const first = a >>> 16;
-  return (first & 0xfe00) === 0xfc00 || (first & 0xffc0) === 0xfe80;
+/** Link-local and unique local unicast: what a segment may have beside its prefix. No address that carries one of IPv4 is. */
+function isIpv6OfSegment(key: Int32Array): boolean {
+  const a = wordAt(key, 0);
+  return a >>> 25 === 0x7e || isIpv6LinkLocal(a);
 }

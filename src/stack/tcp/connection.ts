@@ -8,7 +8,7 @@ import { type Instant, NEVER } from '../../base/time.ts';
 import { ACK, RST } from '../../wire/tcp.ts';
 import type { FlowId, TcpFlow, TcpFlowHandler, TcpFlowInfo } from '../flow.ts';
 import type { Guest } from '../guest.ts';
-import type { Path } from '../ipv4/output.ts';
+import type { Path } from '../path.ts';
 import type { TcpShares } from './connection-memory.ts';
 import { armTimer } from './deadlines.ts';
 import { output, outputWhole, sendReset } from './send.ts';

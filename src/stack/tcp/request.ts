@@ -7,7 +7,7 @@ import { type Seq, seqAdd } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import type { FlowId, RefuseReason, TcpFlow, TcpFlowHandler, TcpRequest } from '../flow.ts';
 import type { Guest } from '../guest.ts';
-import type { Path } from '../ipv4/output.ts';
+import type { Path } from '../path.ts';
 import type { Segment } from './segment.ts';
 
 /** What the layer does for a request. */
@@ -17,7 +17,7 @@ export interface RequestOwner {
     request: PendingRequest,
     handler: TcpFlowHandler,
   ): TcpFlow | undefined;
-  refuseRequest(now: Instant, request: PendingRequest, reason: RefuseReason): void;
+  refuseRequest(request: PendingRequest, reason: RefuseReason): void;
 }
 
 export class PendingRequest implements TcpRequest, Chained<PendingRequest> {
@@ -77,9 +77,9 @@ export class PendingRequest implements TcpRequest, Chained<PendingRequest> {
     return this.layer.acceptRequest(now, this, handler);
   }
 
-  refuse(now: Instant, reason: RefuseReason): void {
+  refuse(_now: Instant, reason: RefuseReason): void {
     if (this.settled) return;
-    this.layer.refuseRequest(now, this, reason);
+    this.layer.refuseRequest(this, reason);
   }
 
   /** Put what the SYN said into `segment`, as if it had just come. */

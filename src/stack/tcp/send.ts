@@ -287,7 +287,7 @@ export function sendSyn(c: Tcb, now: Instant): void {
     tsEcr: c.tsRecent,
   });
   const headerLen = TCP_HEADER_LEN + optionsLen;
-  out.shorten(c.path, l4, headerLen); // the reservation was for the longest options
+  out.shorten(c.path, PROTOCOL_TCP, l4, headerLen); // the reservation was for the longest options
   finishSegment(c, now, l4, c.iss, headerLen, answer ? SYN | ACK : SYN, 0);
 }
 

@@ -7,8 +7,9 @@ import { PROTOCOL_TCP } from '../../wire/ipv4.ts';
 import { ACK, emitTcp, RST, TCP_HEADER_LEN, TcpFields } from '../../wire/tcp.ts';
 import { emitTimestamps, TIMESTAMPS_LEN } from '../../wire/tcp-options.ts';
 import type { StackDrop } from '../drops.ts';
-import { type IpOutput, type Path, pathSum, pathTo } from '../ipv4/output.ts';
+import type { IpOutput } from '../ip-output.ts';
 import type { Neighbor } from '../neighbor.ts';
+import { type Path, pathSum, pathTo } from '../path.ts';
 import type { Segment } from './segment.ts';
 import type { TimeWait } from './time-wait.ts';
 

@@ -28,10 +28,11 @@ import type { WorkList } from '../../base/work-list.ts';
 import { ACK, checkTcp, FIN, RST, SYN, tcpDstPort, tcpSrcPort } from '../../wire/tcp.ts';
 import type { StackDrop } from '../drops.ts';
 import type { FlowId, RefuseReason, TcpFlow, TcpFlowHandler, Upstream } from '../flow.ts';
-import type { IcmpOutput } from '../ipv4/icmp-output.ts';
-import { type IpOutput, type Path, pathTo } from '../ipv4/output.ts';
+import type { IcmpSender } from '../icmp-sender.ts';
+import type { IpOutput } from '../ip-output.ts';
 import type { Neighbor } from '../neighbor.ts';
 import type { Packet } from '../packet.ts';
+import { type Path, pathTo } from '../path.ts';
 import type { TcpConfig } from './config.ts';
 import type { CongestionControl } from './congestion.ts';
 import { TcpConnection } from './connection.ts';
@@ -59,7 +60,7 @@ export interface TcpLayerDeps {
   readonly config: TcpConfig;
   readonly wheel: TimerWheel;
   readonly out: IpOutput;
-  readonly icmp: IcmpOutput;
+  readonly icmp: IcmpSender;
   readonly drops: Counters<StackDrop>;
   readonly random: Random;
   readonly upstream: Upstream;
@@ -87,7 +88,7 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
   private readonly timeWaits: TimeWaitTable;
   private readonly segment = new Segment();
   private readonly stray: StrayAnswers;
-  private readonly icmp: IcmpOutput;
+  private readonly icmp: IcmpSender;
   private readonly upstream: Upstream;
   private readonly limit: TurnLimit;
 
@@ -209,7 +210,7 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
     return c;
   }
 
-  refuseRequest(now: Instant, request: PendingRequest, reason: RefuseReason): void {
+  refuseRequest(request: PendingRequest, reason: RefuseReason): void {
     this.settle(request);
     switch (reason) {
       case 'refused':
@@ -220,7 +221,7 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
       case 'host-unreachable':
       case 'net-unreachable':
       case 'prohibited':
-        this.icmp.sendTcpError(now, request.path, request.key, request.irs, reason);
+        this.icmp.sendTcpError(request.path, request.key, request.irs, reason);
     }
   }
 

@@ -8,7 +8,7 @@ import type { Instant } from '../../base/time.ts';
 import { Timer } from '../../base/timer-wheel.ts';
 import { ACK, RST, SYN } from '../../wire/tcp.ts';
 import type { Guest } from '../guest.ts';
-import type { Path } from '../ipv4/output.ts';
+import type { Path } from '../path.ts';
 import type { Segment } from './segment.ts';
 import type { Tcb } from './tcb.ts';
 

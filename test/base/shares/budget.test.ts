@@ -119,6 +119,29 @@ describe('base/shares/budget', () => {
     assert.equal(b.account.refused, 1);
   });
 
+  it('one that cannot give back shields nobody', () => {
+    const budget = new Budget('sockets', 100);
+    const guest = new Owner('guest');
+    let canGive = false;
+    const stuck: Account = guest.share(budget, {
+      evict: () => {
+        if (canGive) stuck.give();
+        return canGive;
+      },
+    });
+    const other = holderOf(guest, budget);
+    take(stuck, 60);
+    take(other.account, 40);
+    const good = holderOf(new Owner('good'), budget);
+    assert.equal(take(good.account, 20), 20);
+    assert.equal(other.account.held, 20);
+    canGive = true;
+    stuck.give();
+    assert.equal(take(good.account, 21), 21);
+    assert.equal(stuck.held, 39, 'what it holds has changed: it is asked again');
+    assert.equal(other.account.held, 20);
+  });
+
   it('holds of bytes: a large request takes from the heaviest as often as it needs', () => {
     const budget = new Budget('bytes', 1 << 20);
     const owner = new Owner('hog');

@@ -268,6 +268,27 @@ describe('DNS forwarder', () => {
     });
   }
 
+  it('a guest gives way whose oldest query could not have a socket itself', async () => {
+    const server = await upstream((asked, transport) =>
+      unpack(asked).questions?.[0]?.name === 'good.example'
+        ? says('1.1.1.1')(asked, transport)
+        : [],
+    );
+    const sockets = new Budget('sockets', 20);
+    const forwarder = forwarderTo([server], { ...SOON, sockets });
+    const ask = (name: string): void => {
+      forwarder.query(queryBytes(name), 'udp', OWNER, () => {});
+    };
+    sockets.host.take(20);
+    ask('none-left.example');
+    sockets.host.give(20);
+    for (let i = 0; i < 20; i++) ask(`evil${i}.example`);
+    const answer = await resolve(forwarder, queryBytes('good.example'), 'udp', testGuest());
+    assert.deepEqual(dataOf(answer), ['1.1.1.1']);
+    assert.equal(forwarder.counts.get('evicted'), 1);
+    await until(() => forwarder.waitingCount === 0);
+  });
+
   it('answers local names without asking anyone', async () => {
     const gateway = parseAddress('10.0.0.1');
     assert.ok(gateway);

@@ -7,7 +7,9 @@ import {
   type DestinationProtocol,
   Destinations,
 } from '../../../src/proxy/flows/destinations.ts';
+import { Translation } from '../../../src/proxy/flows/translation.ts';
 import { parsePrefix } from '../../../src/services/address-text.ts';
+import { embedIpv4, NAT64_BITS } from '../../../src/services/nat64-address.ts';
 import { testGuest } from '../../support/test-guest.ts';
 import { addressMap, ip } from '../recording.ts';
 
@@ -211,6 +213,74 @@ describe('proxy/flows/destinations', () => {
     assert.equal(twinAt('fd12:3456::fe', 'tcp', 7777), undefined);
     assert.equal(twinAt('fd12:3456::fe', 'udp', 7777), '127.0.0.1');
     assert.equal(twinAt('192.168.127.254', 'tcp', 7777), 'refused');
+  });
+
+  const NAT64: readonly (readonly [string, string, string])[] = [
+    // what a guest asks for; where it goes by a host with IPv4, and by one whose network translates
+    ['64:ff9b::8.8.8.8', '8.8.8.8', '2001:db8:64::808:808'],
+    ['64:ff9b::10.0.0.1', '!not-global', '!not-global'],
+    ['64:ff9b::100.64.0.1', '!not-global', '!not-global'],
+    ['64:ff9b::198.18.0.1', '!not-global', '!not-global'],
+    ['64:ff9b::127.0.0.1', '!loopback', '!loopback'],
+    ['64:ff9b::169.254.169.254', '!link-local', '!link-local'],
+    ['64:ff9b::168.63.129.16', '!metadata', '!metadata'],
+    ['64:ff9b::192.168.127.2', '!subnet', '!subnet'],
+    ['64:ff9b:1::10.0.0.1', '10.0.0.1', '10.0.0.1'],
+    ['64:ff9b:1::8.8.8.8', '8.8.8.8', '2001:db8:64::808:808'],
+    ['64:ff9b:1::127.0.0.1', '!loopback', '!loopback'],
+    ['64:ff9b:1::192.168.127.254', '!subnet', '!subnet'],
+    ['64:ff9b:1::100.100.100.200', '!metadata', '!metadata'],
+    ['64:ff9b:2::8.8.8.8', '64:ff9b:2::808:808', '64:ff9b:2::808:808'],
+    ['8.8.8.8', '8.8.8.8', '2001:db8:64::808:808'],
+    ['10.0.0.1', '10.0.0.1', '10.0.0.1'],
+    ['192.168.127.254', '127.0.0.1', '127.0.0.1'],
+    ['2001:db8::1', '2001:db8::1', '2001:db8::1'],
+    ['2001:db8:64::8.8.8.8', '2001:db8:64::808:808', '2001:db8:64::808:808'],
+    ['2001:db8:64::127.0.0.1', '2001:db8:64::7f00:1', '!loopback'],
+    ['2001:db8:64::169.254.169.254', '2001:db8:64::a9fe:a9fe', '!link-local'],
+  ];
+  for (const [text, to, toBehindNat64] of NAT64) {
+    it(`with NAT64, ${text} leads to ${to}, or ${toBehindNat64} where the host has IPv6 only`, () => {
+      const translation = new Translation();
+      const addresses = addressMap({ ...six, translation });
+      const refusals = new Counters<string>();
+      const decide = decideOf(new Destinations({ addresses, isOwnListener: own, refusals }));
+      for (const protocol of ['tcp', 'udp', 'icmp'] as const) {
+        translation.set({ isOn: true, isForPrivate: true, hostPrefix: undefined });
+        assert.equal(decide(text, protocol), to);
+        const hostPrefix = { address: ip('2001:db8:64::'), bits: 96 } as const;
+        translation.set({ isOn: true, isForPrivate: true, hostPrefix });
+        assert.equal(decide(text, protocol), toBehindNat64);
+      }
+    });
+  }
+
+  it("a host prefix of any length is decided on by the IPv4 inside, at that length's offset", () => {
+    for (const bits of NAT64_BITS) {
+      const hostPrefix = { address: ip('2001:db8::'), bits };
+      const translation = new Translation({ isOn: false, isForPrivate: false, hostPrefix });
+      const addresses = addressMap({ ...six, translation });
+      const refusals = new Counters<string>();
+      const isClosedHost = (address: string): boolean => address === '9.9.9.9';
+      const deps = { addresses, isOwnListener: own, refusals };
+      const decide = decideOf(new Destinations(deps));
+      const closed = decideOf(new Destinations({ ...deps, isClosedHost }));
+      const carrying = (text: string): string => embedIpv4(hostPrefix, ip(text).d).toString();
+      assert.equal(decide(carrying('169.254.169.254')), '!link-local', `${bits}`);
+      assert.equal(decide(carrying('8.8.8.8')), carrying('8.8.8.8'));
+      assert.equal(decide('8.8.8.8'), carrying('8.8.8.8'));
+      assert.equal(closed(carrying('9.9.9.9')), '!host');
+      assert.equal(closed('9.9.9.9'), '!host');
+      assert.equal(closed('8.8.8.8'), carrying('8.8.8.8'));
+    }
+  });
+
+  it('NAT64 for private networks by its option alone', () => {
+    const translation = new Translation({ isOn: true, isForPrivate: false, hostPrefix: undefined });
+    const addresses = addressMap({ ...six, translation });
+    const refusals = new Counters<string>();
+    const decide = decideOf(new Destinations({ addresses, isOwnListener: own, refusals }));
+    assert.equal(decide('64:ff9b:1::10.0.0.1'), '64:ff9b:1::a00:1');
   });
 
   it('counts refusals, for all and for the guest, and shows them, but for those of multicasts', () => {

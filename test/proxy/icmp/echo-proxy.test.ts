@@ -28,12 +28,13 @@ const NOT_PERMITTED: PingCalls = {
   },
   enableErrorQueue(): void {},
   readErrorQueue: () => undefined,
+  setSocketOption(): void {},
   close(): void {},
 };
 
 /**
  * A network of its own, without root: this side, a router (10.97.0.1) and behind it 10.99.0.1. The
- * router knows no way to 10.98.0.1, and this side none to anywhere else.
+ * router knows no way to 10.98.0.1, and this side none to anywhere else. The same with IPv6.
  */
 const NETWORK = `
 set -e
@@ -48,24 +49,65 @@ spawn; far=$!
 trap 'kill $router $far' EXIT
 ip link add a0 type veth peer name b0 netns $router
 ip addr add 10.97.0.2/24 dev a0
+ip addr add 2001:db8:97::2/64 dev a0 nodad
 ip link set a0 up
 nsenter -t $router -n sh -ec "
   sysctl -qw net.ipv4.ip_forward=1 net.ipv4.icmp_ratemask=0
+  sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.icmp.ratelimit=0
   ip link add c0 type veth peer name d0 netns $far
   ip addr add 10.97.0.1/24 dev b0
   ip addr add 10.99.0.254/24 dev c0
+  ip addr add 2001:db8:97::1/64 dev b0 nodad
+  ip addr add 2001:db8:99::254/64 dev c0 nodad
   ip link set b0 up
   ip link set c0 up"
 nsenter -t $far -n sh -ec "
   ip addr add 10.99.0.1/24 dev d0
+  ip addr add 2001:db8:99::1/64 dev d0 nodad
   ip link set d0 up
-  ip route add default via 10.99.0.254"
+  ip route add default via 10.99.0.254
+  ip route add default via 2001:db8:99::254"
 ip route add 10.99.0.0/24 via 10.97.0.1
 ip route add 10.98.0.0/24 via 10.97.0.1
+ip route add 2001:db8:99::/64 via 2001:db8:97::1
+ip route add 2001:db8:98::/64 via 2001:db8:97::1
 "$@"
 `;
 
-const REAL = ['userns', 'ip', 'nsenter', 'sysctl', 'koffi'] as const;
+const WAYS = [
+  {
+    name: 'IPv4',
+    guest: '192.168.127.2',
+    gateway: '192.168.127.1',
+    host: HOST,
+    far: '10.99.0.1',
+    router: '10.97.0.1',
+    lost: '10.98.0.1',
+    none: '8.8.8.8',
+  },
+  {
+    name: 'IPv6',
+    guest: 'fd12:3456::2',
+    gateway: 'fd12:3456::1',
+    host: 'fd12:3456::254',
+    far: '2001:db8:99::1',
+    router: '2001:db8:97::1',
+    lost: '2001:db8:98::1',
+    none: '2001:4860:4860::8888',
+  },
+  {
+    name: 'NAT64',
+    guest: 'fd12:3456::2',
+    gateway: 'fd12:3456::1',
+    host: 'fd12:3456::254',
+    far: '64:ff9b:1::a63:1',
+    router: '64:ff9b:1::a61:1',
+    lost: '64:ff9b:1::a62:1',
+    none: '64:ff9b::808:808',
+  },
+] as const;
+
+const REAL = ['ipv6', 'userns', 'ip', 'nsenter', 'sysctl', 'koffi'] as const;
 
 describe('proxy/icmp/echo-proxy', () => {
   const make = (
@@ -149,44 +191,47 @@ describe('proxy/icmp/echo-proxy', () => {
     assert.deepEqual(down.replies, []);
   });
 
-  itNeeding('pings, traces and fails honestly in a real network', REAL, async () => {
-    const child = fileURLToPath(new URL('./ping-child.js', import.meta.url));
-    const args = ['-Urn', 'sh', '-c', NETWORK, 'sh', process.execPath, child];
-    const { stdout } = await promisify(execFile)('unshare', args, { timeout: 20_000 });
-    const result = JSON.parse(stdout);
-    const guest = '192.168.127.2';
-    const reply = (remote: string, identifier: number, sequence: number, bytes = 16) => ({
-      guest,
-      remote,
-      identifier,
-      sequence,
-      bytes,
-      intact: true,
-    });
-    assert.deepEqual(
-      new Set(result.replies),
-      new Set([
-        reply(HOST, 1, 10),
-        reply(HOST, 2, 20),
-        reply(HOST, 2, 21, 65_479),
-        reply('10.99.0.1', 1, 11),
-        reply(HOST, 1, 15),
-      ]),
-    );
-    const udp = (remote: string, port: number): string => `${guest}:5000 > ${remote}:${port}`;
-    assert.deepEqual(
-      result.errors.map(({ about, error, from }: Record<string, unknown>) => [about, error, from]),
-      [
-        [`${guest} > 10.99.0.1 #1/12`, 'ttl-exceeded', '10.97.0.1'],
-        [`${guest} > 10.98.0.1 #1/13`, 'net-unreachable', '10.97.0.1'],
-        [`${guest} > 8.8.8.8 #1/14`, 'net-unreachable', '192.168.127.1'],
-        [udp('10.99.0.1', 33_434), 'ttl-exceeded', '10.97.0.1'],
-        [udp('10.99.0.1', 33_435), 'port-unreachable', '10.99.0.1'],
-        [udp('8.8.8.8', 53), 'net-unreachable', '192.168.127.1'],
-      ],
-    );
-    assert.equal(result.sessions, 2, 'one socket per identifier');
-    assert.deepEqual(result.faults, { datagram: 1, sessions: 2 });
-    assert.ok(result.idleCpuMs < 50, `an error queue left undrained spins: ${result.idleCpuMs} ms`);
-  }).timeout(25_000);
+  for (const { name, guest, gateway, host, far, router, lost, none } of WAYS) {
+    itNeeding(`pings, traces and fails honestly in a real network, ${name}`, REAL, async () => {
+      const child = fileURLToPath(new URL('./ping-child.js', import.meta.url));
+      const way = JSON.stringify({ guest, host, far, lost, none });
+      const args = ['-Urn', 'sh', '-c', NETWORK, 'sh', process.execPath, child, way];
+      const { stdout } = await promisify(execFile)('unshare', args, { timeout: 20_000 });
+      const result = JSON.parse(stdout);
+      const reply = (remote: string, identifier: number, sequence: number, bytes = 16) => ({
+        ...{ guest, remote, identifier, sequence, bytes },
+        intact: true,
+      });
+      assert.deepEqual(
+        new Set(result.replies),
+        new Set([
+          reply(host, 1, 10),
+          reply(host, 2, 20),
+          reply(host, 2, 21, 65_479),
+          reply(far, 1, 11),
+          reply(host, 1, 15),
+        ]),
+      );
+      const seen = (address: string, port: number): string => {
+        const end = (text: string, at: number): string => `${text}:${at}`;
+        return `${end(guest, 5000)} > ${end(address, port)}`;
+      };
+      assert.deepEqual(
+        result.errors.map(({ about, error, from }: Record<string, unknown>) => [
+          ...[about, error, from],
+        ]),
+        [
+          [`${guest} > ${far} #1/12`, 'ttl-exceeded', router],
+          [`${guest} > ${lost} #1/13`, 'net-unreachable', router],
+          [`${guest} > ${none} #1/14`, 'net-unreachable', gateway],
+          [seen(far, 33_434), 'ttl-exceeded', router],
+          [seen(far, 33_435), 'port-unreachable', far],
+          [seen(none, 53), 'net-unreachable', gateway],
+        ],
+      );
+      assert.equal(result.sessions, far.startsWith('64:') ? 3 : 2, 'one socket per identifier');
+      assert.deepEqual(result.faults, { datagram: 1, sessions: result.sessions });
+      assert.ok(result.idleCpuMs < 50, `an error queue not drained spins: ${result.idleCpuMs} ms`);
+    }).timeout(25_000);
+  }
 });

@@ -41,11 +41,13 @@ describe('proxy/udp/host-errors', () => {
   }
 
   it('reports failed sends to guests by ICMP errors', () => {
-    assert.equal(sendError('ENETUNREACH'), 'net-unreachable');
-    assert.equal(sendError('EHOSTUNREACH'), 'host-unreachable');
-    assert.equal(sendError('EPERM'), 'prohibited');
-    assert.equal(sendError('EACCES'), 'prohibited');
-    assert.equal(sendError('ENOBUFS'), undefined);
-    assert.equal(sendError('EMSGSIZE'), undefined);
+    assert.equal(sendError('ENETUNREACH', '192.0.2.1'), 'net-unreachable');
+    assert.equal(sendError('EADDRNOTAVAIL', '2001:db8::1'), 'net-unreachable');
+    assert.equal(sendError('EADDRNOTAVAIL', '::1'), 'port-unreachable');
+    assert.equal(sendError('EHOSTUNREACH', '192.0.2.1'), 'host-unreachable');
+    assert.equal(sendError('EPERM', '192.0.2.1'), 'prohibited');
+    assert.equal(sendError('EACCES', '192.0.2.1'), 'prohibited');
+    assert.equal(sendError('ENOBUFS', '192.0.2.1'), undefined);
+    assert.equal(sendError('EMSGSIZE', '192.0.2.1'), undefined);
   });
 });

@@ -4,9 +4,11 @@ import type { Instant } from '../../../src/base/time.ts';
 import { loadPosix } from '../../../src/native/load.ts';
 import type { AddressMap } from '../../../src/proxy/address-map.ts';
 import type { FlowBook } from '../../../src/proxy/flows/flow-book.ts';
+import { Translation, type TranslationRules } from '../../../src/proxy/flows/translation.ts';
 import { ImmediateFlush } from '../../../src/proxy/flush-scheduler.ts';
 import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
+import { SILENT_MS } from '../../../src/proxy/udp/silent-loopbacks.ts';
 import {
   UDP_NAT_DEFAULTS,
   UdpNat,
@@ -82,9 +84,12 @@ for (const [way, batches] of [
       addresses: AddressMap = addressMap(),
       isOwnListener: () => boolean = () => false,
     ): UdpNat => {
-      const flush = new ImmediateFlush(() => down.flush());
       const posix = loadPosix();
       const outboxes = new Outboxes(() => (batches ? posix.makeDatagramBatch() : undefined));
+      const flush = new ImmediateFlush(() => {
+        down.flush();
+        outboxes.flush(); // as after the stack's work
+      });
       const deps = {
         downstream: down,
         clock,
@@ -104,9 +109,10 @@ for (const [way, batches] of [
     };
 
     /** A server on the host's loopback; with `echo`, it sends back what it gets. */
-    const makePeer = async (echo = false, address = '127.0.0.1'): Promise<Peer> => {
-      const socket = createSocket('udp4');
-      await new Promise<void>((resolve) => socket.bind(0, address, resolve));
+    const makePeer = async (echo = false, address = '127.0.0.1', at = 0): Promise<Peer> => {
+      const type = address.includes(':') ? 'udp6' : 'udp4';
+      const socket = createSocket({ type, ipv6Only: type === 'udp6' });
+      await new Promise<void>((resolve) => socket.bind(at, address, resolve));
       const peer: Peer = { socket, port: socket.address().port, got: [] };
       socket.on('message', (bytes, from) => {
         peer.got.push({ bytes, from });
@@ -292,7 +298,8 @@ for (const [way, batches] of [
       const peer = await makePeer(true);
       const nat = makeNat();
       nat.onDatagram(1000, datagram(5000, HOST, peer.port, Buffer.from('x')));
-      nat.onDatagram(1000, datagram(5001, HOST, await closedPort(), Buffer.from('x')));
+      const silent = await makePeer();
+      nat.onDatagram(1000, datagram(5001, HOST, silent.port, Buffer.from('x')));
       await until(() => down.datagrams.length > 0);
       assert.equal(nat.nextTimeout(), 31_000);
       nat.onTimeout(30_999);
@@ -338,10 +345,10 @@ for (const [way, batches] of [
     });
 
     it('a scan from every source port leaves a bounded table and working service', async () => {
-      const peer = await makePeer(true);
+      const [peer, silent] = [await makePeer(true), await makePeer()];
       const nat = makeNat({ bindings: 64 });
       for (let port = 1; port <= 4000; port++) {
-        nat.onDatagram(port, datagram(port, HOST, 9, Buffer.from('x')));
+        nat.onDatagram(port, datagram(port, HOST, silent.port, Buffer.from('x')));
         if (port % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
       }
       assert.equal(nat.size, 64);
@@ -397,6 +404,90 @@ for (const [way, batches] of [
         assert.equal(down.errors[0]?.from, 'fd12:3456::fe');
       },
     );
+
+    describe('a guest of IPv6', () => {
+      const subnet6 = parsePrefix('fd12:3456::/64');
+      const guest6 = ip('fd12:3456::9');
+      const host6 = ip('fd12:3456::254');
+      const from6 = (remote: string, port: number, text: string, guestPort = 5000): Datagram =>
+        datagram(guestPort, remote, port, Buffer.from(text), 64, guest6);
+      const six = (rules?: TranslationRules): AddressMap =>
+        addressMap({
+          ...{ subnet6, gateway6: ip('fd12:3456::1'), host6 },
+          translation: new Translation(rules),
+        });
+
+      itNeeding('to the host address: ::1, there and back', ['ipv6'], async () => {
+        const peer = await makePeer(true, '::1');
+        const other = await makePeer(true, '127.0.0.1', peer.port);
+        const nat = makeNat({}, six());
+        nat.onDatagram(0, from6('fd12:3456::254', peer.port, 'hello'));
+        await until(() => down.datagrams.length > 0);
+        const [got] = down.datagrams;
+        assert.deepEqual([got?.from, got?.to], [`${host6}:${peer.port}`, `${guest6}:5000`]);
+        assert.equal(other.got.length, 0);
+      });
+
+      for (const [way, guest, host, own, twin] of [
+        ['::1', guest6, host6, '::1', '127.0.0.1'],
+        ['127.0.0.1', ip('192.168.127.2'), ip(HOST), '127.0.0.1', '::1'],
+      ] as const) {
+        itNeeding(
+          `nobody at ${way}: the other loopback, from the first datagram`,
+          ['ipv6'],
+          async () => {
+            const peer = await makePeer(true, twin);
+            const nat = makeNat({}, six());
+            const send = (text: string): void =>
+              nat.onDatagram(0, datagram(5000, `${host}`, peer.port, Buffer.from(text), 64, guest));
+            send('one');
+            await until(() => down.datagrams.length === 1);
+            send('two');
+            await until(() => down.datagrams.length === 2);
+            assert.deepEqual(
+              down.datagrams.map(({ from, to, bytes }) => `${from} ${to} ${bytes}`),
+              ['one', 'two'].map((text) => `${host}:${peer.port} ${guest}:5000 ${text}`),
+            );
+            assert.deepEqual(down.errors, []);
+            const late = await makePeer(true, own, peer.port);
+            clock.time += SILENT_MS;
+            nat.onDatagram(
+              clock.time,
+              datagram(5001, `${host}`, peer.port, Buffer.from('3'), 64, guest),
+            );
+            await until(() => late.got.length === 1);
+          },
+        );
+      }
+
+      itNeeding('nobody at either loopback: port-unreachable, each time', ['ipv6'], async () => {
+        const port = await closedPort();
+        const nat = makeNat({}, six());
+        for (const n of [1, 2, 3]) {
+          nat.onDatagram(0, from6('fd12:3456::254', port, 'x'));
+          await until(() => down.errors.length === n);
+        }
+        assert.deepEqual(
+          [...new Set(down.errors.map(({ error, from }) => `${error} ${from}`))],
+          [`port-unreachable ${host6}`],
+        );
+      });
+
+      it('what goes by NAT64 leaves by IPv4, and its peers are seen by their NAT64 addresses', async () => {
+        const nat = makeNat({}, six({ isOn: true, isForPrivate: true, hostPrefix: undefined }));
+        nat.onDatagram(0, from6('64:ff9b:1::a00:1', 9, 'x'));
+        const [flow] = book.after(0, 9);
+        assert.equal(flow?.source.describeFlow().dialled, '10.0.0.1');
+        assert.equal(`${flow?.source.describeFlow().remote.address}`, '64:ff9b:1::a00:1');
+        nat.onDatagram(0, from6('fd12:3456::254', 9, 'x'));
+        assert.equal(nat.size, 2, 'a binding for each family of the host');
+        nat.onDatagram(0, from6('64:ff9b:1::a00:1', 9, 'x'));
+        nat.onDatagram(0, from6('64:ff9b:1::a00:1', 10, 'x'));
+        assert.equal(nat.size, 2);
+        nat.onDatagram(0, from6('64:ff9b::10.0.0.1', 9, 'x'));
+        assert.equal(down.errors.at(-1)?.error, 'prohibited');
+      });
+    });
 
     it('describes its bindings', async () => {
       const peer = await makePeer();

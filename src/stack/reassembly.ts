@@ -1,5 +1,6 @@
 /**
- * IPv4 reassembly (RFC 791 §3.2, RFC 1122 §3.3.2, RFC 5722's rule on overlaps applied to IPv4).
+ * Reassembly of packets in pieces, of both families (RFC 791 §3.2, RFC 1122 §3.3.2, RFC 8200 §4.5, and RFC 5722's rule on
+ * overlaps).
  *
  * Theory of operation
  * -------------------
@@ -9,31 +10,20 @@
  * guests: a guest's datagrams in pieces are whole whatever others send. Fragments of two guests never meet in one.
  */
 
-import { assert } from '../../base/assert.ts';
-import { copyBytes } from '../../base/copy-bytes.ts';
-import { type Seq, seq, seqDiff } from '../../base/seq.ts';
-import { type Account, Budget } from '../../base/shares/budget.ts';
-import { makeSlab, type Slab } from '../../base/slab.ts';
-import { type Instant, NEVER } from '../../base/time.ts';
-import {
-  IPV4_HEADER_LEN,
-  IPV4_MAX_LEN,
-  IPV4_MF,
-  ipv4Dst,
-  ipv4Fragment,
-  ipv4HeaderLen,
-  ipv4Identification,
-  ipv4Protocol,
-  ipv4Src,
-  ipv4TotalLength,
-} from '../../wire/ipv4.ts';
-import type { Guest } from '../guest.ts';
-import { Intervals } from '../tcp/intervals.ts';
+import { assert } from '../base/assert.ts';
+import { copyBytes } from '../base/copy-bytes.ts';
+import { type Seq, seq, seqDiff } from '../base/seq.ts';
+import { type Account, Budget } from '../base/shares/budget.ts';
+import { makeSlab, type Slab } from '../base/slab.ts';
+import { type Instant, NEVER } from '../base/time.ts';
+import { IPV6_HEADER_LEN, IPV6_MAX_PAYLOAD } from '../wire/ipv6.ts';
+import type { Guest } from './guest.ts';
+import { Intervals } from './tcp/intervals.ts';
 
 const MAX_CONTEXTS = 64;
 const MAX_PIECES = 64;
 const LIFETIME_MS = 30_000;
-const MAX_PAYLOAD = IPV4_MAX_LEN - IPV4_HEADER_LEN;
+const SLAB_LEN = IPV6_HEADER_LEN + IPV6_MAX_PAYLOAD;
 
 export type FragmentDrop =
   | 'fragment-bad-length'
@@ -44,31 +34,58 @@ export type FragmentDrop =
   | 'fragment-evicted'
   | 'fragment-timed-out';
 
+/** One fragment as its family read it; one record, filled anew for each. */
+export class Fragment {
+  /** Source and destination, four words each. */
+  readonly ends: Int32Array = new Int32Array(8);
+  /** Tells the packets of the same two ends apart. */
+  id = 0;
+  /** What the payload is, as this fragment says. */
+  protocol = 0;
+  /** Of the header that is kept of the first fragment. */
+  headerOff = 0;
+  headerLen = 0;
+  /** What it carries: `len` bytes at `off`, which begin at `start` of the payload. */
+  off = 0;
+  len = 0;
+  start = 0;
+  more = false;
+  /** The longest payload that the family's header can say. */
+  maxPayload = 0;
+}
+
+/** A packet that is whole. Borrowed until the next fragment. */
+export class Whole {
+  /** The header of the first fragment at 0, as it came, and the payload behind it. */
+  slab: Slab = makeSlab(0);
+  /** Bytes of payload. */
+  len = 0;
+  /** As the first fragment said. */
+  protocol = 0;
+}
+
 class Context {
   readonly owner: Guest;
   readonly share: Account;
-  readonly src: number;
-  readonly dst: number;
+  readonly ends: Int32Array;
   readonly id: number;
   readonly slab: Slab;
   readonly expiresAt: Instant;
   readonly pieces = new Intervals(MAX_PIECES);
+  protocol = 0;
   /** Payload length, known once the last fragment is here; -1 before. */
   total = -1;
 
   constructor(
     owner: Guest,
     share: Account,
-    src: number,
-    dst: number,
-    id: number,
+    { ends, id }: Fragment,
     slab: Slab,
     expiresAt: Instant,
   ) {
     this.owner = owner;
     this.share = share;
-    this.src = src;
-    this.dst = dst;
+    this.ends = ends.slice();
     this.id = id;
     this.slab = slab;
     this.expiresAt = expiresAt;
@@ -77,14 +94,18 @@ class Context {
   get firstArrived(): boolean {
     return this.pieces.count > 0 && this.pieces.start(0) === 0;
   }
-}
 
-/** Where the header of a packet under reassembly stands in its slab; the payload follows it. */
-const HEADER_AT = 0;
+  isOf(owner: Guest, fragment: Fragment): boolean {
+    if (this.id !== fragment.id || this.owner !== owner) return false;
+    for (let i = 0; i < 8; i++) if (this.ends[i] !== fragment.ends[i]) return false;
+    return true;
+  }
+}
 
 export class Reassembler {
   private readonly contexts: Context[] = []; // oldest first
   private readonly spare: Slab[] = [];
+  private readonly whole = new Whole();
   readonly budget: Budget = new Budget('reassemblies', MAX_CONTEXTS);
   private readonly shares = new WeakMap<Guest, Account>();
   private readonly count: (reason: FragmentDrop) => void;
@@ -98,35 +119,23 @@ export class Reassembler {
   }
 
   /**
-   * Take in one fragment of `owner`, whose header has been checked.
+   * Take in one fragment of `owner`, whose headers have been checked.
    *
-   * @returns a slab whose start is the whole packet, with a header of 20 bytes that has no fragment
-   *   fields set (and no valid checksum), borrowed until the next call; undefined while pieces are
-   *   missing
+   * @returns undefined while pieces are missing
    */
-  add(
-    now: Instant,
-    owner: Guest,
-    view: DataView,
-    bytes: Uint8Array,
-    off: number,
-  ): Slab | undefined {
-    const word = ipv4Fragment(view, off);
-    const start = (word & 0x1fff) << 3;
-    const headerLen = ipv4HeaderLen(view, off);
-    const len = ipv4TotalLength(view, off) - headerLen;
-    const more = (word & IPV4_MF) !== 0;
-    if (len === 0 || (more && (len & 7) !== 0) || start + len > MAX_PAYLOAD) {
+  add(now: Instant, owner: Guest, { bytes }: Slab, fragment: Fragment): Whole | undefined {
+    const { headerOff, headerLen, off, len, start, more } = fragment;
+    if (len === 0 || (more && (len & 7) !== 0) || start + len > fragment.maxPayload) {
       this.count('fragment-bad-length');
       return undefined;
     }
-    const context = this.contextOf(now, owner, view, off);
+    const context = this.contextOf(now, owner, fragment);
     if (context === undefined) {
       this.count('fragment-table-full');
       return undefined;
     }
-    const at = IPV4_HEADER_LEN + start;
-    const piece = bytes.subarray(off + headerLen, off + headerLen + len);
+    const at = headerLen + start;
+    const piece = bytes.subarray(off, off + len);
     let fault = this.place(context, start, len, more);
     // An identical copy is harmless; one with other bytes is not.
     if (fault === 'fragment-duplicate' && !equalAt(context.slab.bytes, at, piece)) {
@@ -139,15 +148,16 @@ export class Reassembler {
     }
     context.slab.bytes.set(piece, at);
     if (start === 0) {
-      copyBytes(bytes, off, context.slab.bytes, HEADER_AT, IPV4_HEADER_LEN);
+      copyBytes(bytes, headerOff, context.slab.bytes, 0, headerLen);
+      context.protocol = fragment.protocol;
     }
     if (context.pieces.bytes !== context.total) return undefined;
     this.remove(context);
-    const whole = context.slab.view;
-    whole.setUint8(HEADER_AT, 0x45);
-    whole.setUint16(HEADER_AT + 2, IPV4_HEADER_LEN + context.total);
-    whole.setUint16(HEADER_AT + 6, 0);
-    return context.slab;
+    const { whole } = this;
+    whole.slab = context.slab;
+    whole.len = context.total;
+    whole.protocol = context.protocol;
+    return whole;
   }
 
   nextTimeout(): Instant {
@@ -169,24 +179,12 @@ export class Reassembler {
     }
   }
 
-  private contextOf(now: Instant, owner: Guest, view: DataView, off: number): Context | undefined {
-    const src = ipv4Src(view, off);
-    const dst = ipv4Dst(view, off);
-    const id = (ipv4Identification(view, off) << 8) | ipv4Protocol(view, off);
-    for (const context of this.contexts) {
-      if (
-        context.id === id &&
-        context.src === src &&
-        context.dst === dst &&
-        context.owner === owner
-      ) {
-        return context;
-      }
-    }
+  private contextOf(now: Instant, owner: Guest, fragment: Fragment): Context | undefined {
+    for (const context of this.contexts) if (context.isOf(owner, fragment)) return context;
     const share = this.shareOf(owner);
     if (!share.take()) return undefined;
-    const slab = this.spare.pop() ?? makeSlab(IPV4_MAX_LEN);
-    const context = new Context(owner, share, src, dst, id, slab, now + LIFETIME_MS);
+    const slab = this.spare.pop() ?? makeSlab(SLAB_LEN);
+    const context = new Context(owner, share, fragment, slab, now + LIFETIME_MS);
     this.contexts.push(context);
     return context;
   }

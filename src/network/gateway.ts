@@ -1,0 +1,11 @@
+/** The gateway on the segment: its station, and all addresses at which its services are. */
+import type { IpAddress } from '../base/ip-address.ts';
+import { eui64Address, LINK_LOCAL } from '../wire/eui64.ts';
+import type { Addresses } from './addresses.ts';
+
+export const GATEWAY_MAC = 0x5a94_efe4_0cdd;
+/** As guests know their router. */
+export const GATEWAY_LINK_LOCAL: IpAddress = eui64Address(LINK_LOCAL, GATEWAY_MAC);
+
+export const gatewayAddresses = ({ gateway, ipv6 }: Addresses): readonly IpAddress[] =>
+  ipv6 === undefined ? [gateway] : [gateway, ipv6.gateway, GATEWAY_LINK_LOCAL];

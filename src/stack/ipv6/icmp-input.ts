@@ -1,0 +1,151 @@
+/**
+ * ICMPv6 from the guest (RFC 4443): Neighbor Discovery, echo for the gateway's own addresses, echo requests to others,
+ * which are handed upward, and errors about what was sent.
+ */
+import type { Counters } from '../../base/counters.ts';
+import { KEY_GUEST, KEY_REMOTE, keyRemote, makeKey, setKeyPorts } from '../../base/flow-key.ts';
+import { seq } from '../../base/seq.ts';
+import type { Instant } from '../../base/time.ts';
+import {
+  checkIcmpv6,
+  echo6Identifier,
+  echo6Sequence,
+  ICMPV6_ECHO,
+  ICMPV6_HEADER_LEN,
+  ICMPV6_TOO_BIG,
+  ICMPV6_UNREACHABLE,
+  icmpv6Code,
+  icmpv6Mtu,
+  icmpv6Type,
+  UNREACHABLE6_ADDRESS,
+  UNREACHABLE6_BEYOND_SCOPE,
+  UNREACHABLE6_NO_ROUTE,
+} from '../../wire/icmpv6.ts';
+import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../wire/ipv4.ts';
+import {
+  IPV6_DST,
+  IPV6_HEADER_LEN,
+  IPV6_MIN_MTU,
+  IPV6_SRC,
+  ipv6NextHeader,
+} from '../../wire/ipv6.ts';
+import { isMld, isNdp } from '../../wire/ndp.ts';
+import type { StackDrop } from '../drops.ts';
+import type { Upstream } from '../flow.ts';
+import type { LinkPort } from '../link-port.ts';
+import type { Packet } from '../packet.ts';
+import type { TcpErrorSink } from '../path-errors.ts';
+import type { Icmpv6Output } from './icmp-output.ts';
+import type { NdpLayer } from './ndp.ts';
+
+/** Of the quoted upper layer: ports and sequence number. */
+const MIN_QUOTED_L4 = 8;
+
+/** Errors that may pass, as for IPv4 (RFC 1122 §4.2.3.9, RFC 5461 §2.1). */
+const SOFT_CODES: readonly number[] = [
+  UNREACHABLE6_NO_ROUTE,
+  UNREACHABLE6_BEYOND_SCOPE,
+  UNREACHABLE6_ADDRESS,
+];
+
+export interface Icmpv6InputDeps {
+  readonly output: Icmpv6Output;
+  readonly ndp: NdpLayer;
+  readonly tcp: TcpErrorSink;
+  readonly upstream: Upstream;
+  readonly drops: Counters<StackDrop>;
+}
+
+export class Icmpv6Input {
+  private readonly deps: Icmpv6InputDeps;
+  private readonly key = makeKey();
+
+  constructor(deps: Icmpv6InputDeps) {
+    this.deps = deps;
+  }
+
+  /** @param isWhole it came in no fragments */
+  onPacket(
+    now: Instant,
+    packet: Packet,
+    port: LinkPort,
+    toGateway: boolean,
+    isWhole: boolean,
+  ): void {
+    const { drops, ndp, upstream } = this.deps;
+    const { l4Off, l4Len, slab } = packet;
+    const { view } = slab;
+    const fault = checkIcmpv6(view, l4Off, l4Len, packet.addressSum);
+    if (fault !== undefined) {
+      drops.add(fault);
+      return;
+    }
+    const type = icmpv6Type(view, l4Off);
+    if (isNdp(type)) {
+      if (isWhole) ndp.onMessage(now, packet, port, type);
+      else drops.add('ndp-fragmented');
+      return;
+    }
+    if (isMld(type)) return; // membership is the segment's matter
+    if (l4Len < ICMPV6_HEADER_LEN) {
+      drops.add('icmpv6-truncated');
+      return;
+    }
+    if (type === ICMPV6_TOO_BIG || type === ICMPV6_UNREACHABLE) {
+      this.onError(now, packet, type);
+      return;
+    }
+    const { neighbor } = packet;
+    if (type !== ICMPV6_ECHO || packet.group || neighbor === undefined) {
+      drops.add('icmp-not-for-us');
+      return;
+    }
+    packet.identifier = echo6Identifier(view, l4Off);
+    packet.sequence = echo6Sequence(view, l4Off);
+    packet.off = l4Off + ICMPV6_HEADER_LEN;
+    packet.len = l4Len - ICMPV6_HEADER_LEN;
+    if (!toGateway) {
+      upstream.onEcho(now, packet);
+      return;
+    }
+    const { off, len } = packet;
+    this.deps.output.reply(neighbor, keyRemote(packet.key), packet, slab.bytes, off, len);
+  }
+
+  /** About a packet of ours without extension headers: nothing else of ours can be known again. */
+  private onError(now: Instant, { slab, l4Off, l4Len, neighbor }: Packet, type: number): void {
+    const { drops, tcp } = this.deps;
+    const { view } = slab;
+    const quote = l4Off + ICMPV6_HEADER_LEN;
+    if (l4Len < ICMPV6_HEADER_LEN + IPV6_HEADER_LEN + MIN_QUOTED_L4) {
+      drops.add('icmpv6-truncated');
+      return;
+    }
+    const mtu = icmpv6Mtu(view, l4Off);
+    if (type === ICMPV6_TOO_BIG && mtu < IPV6_MIN_MTU) {
+      drops.add('icmpv6-mtu-too-small'); // RFC 8201 §4
+      return;
+    }
+    const protocol = ipv6NextHeader(view, quote);
+    const { key } = this;
+    // The quoted packet is ours: its source is the remote side of the flow.
+    for (let i = 0; i < 4; i++) {
+      key[KEY_GUEST + i] = view.getInt32(quote + IPV6_DST + 4 * i);
+      key[KEY_REMOTE + i] = view.getInt32(quote + IPV6_SRC + 4 * i);
+    }
+    const l4 = quote + IPV6_HEADER_LEN;
+    setKeyPorts(key, view.getUint16(l4 + 2), view.getUint16(l4));
+    if (protocol === PROTOCOL_TCP) {
+      const quotedSeq = seq(view.getInt32(l4 + 4));
+      if (type === ICMPV6_TOO_BIG) tcp.onPathMtu(now, key, quotedSeq, mtu);
+      else tcp.onUnreachable(key, quotedSeq, !SOFT_CODES.includes(icmpv6Code(view, l4Off)));
+      return;
+    }
+    // A guest may say of itself what it takes; nobody else speaks for it.
+    if (type === ICMPV6_TOO_BIG && protocol === PROTOCOL_UDP && neighbor?.isAt(key, KEY_GUEST)) {
+      neighbor.pathMtu = Math.min(neighbor.pathMtu, mtu);
+      return;
+    }
+    drops.add('icmp-not-for-us');
+  }
+}

@@ -1,0 +1,89 @@
+/** IPv6 of the stack, put together: what is there only where guests have IPv6. */
+import type { Counters } from '../../base/counters.ts';
+import { type IpAddress, setWords } from '../../base/ip-address.ts';
+import type { Instant } from '../../base/time.ts';
+import type { Mac } from '../../wire/mac.ts';
+import type { StackDrop } from '../drops.ts';
+import type { Upstream } from '../flow.ts';
+import type { IcmpErrors } from '../icmp-sender.ts';
+import type { IpOutput } from '../ip-output.ts';
+import type { LinkPort } from '../link-port.ts';
+import type { NeighborTable } from '../neighbor.ts';
+import type { OwnIpv6 } from '../own-addresses.ts';
+import type { Packet } from '../packet.ts';
+import type { TcpErrorSink } from '../path-errors.ts';
+import type { Reassembler } from '../reassembly.ts';
+import type { AddressBindings } from '../separation/address-bindings.ts';
+import type { SegmentRules } from '../separation/segment-rules.ts';
+import type { UpperLayers } from '../upper-layers.ts';
+import { Dhcpv6Layer } from './dhcp.ts';
+import { Icmpv6Input } from './icmp-input.ts';
+import { Icmpv6Output } from './icmp-output.ts';
+import { Ipv6Input } from './input.ts';
+import { NdpLayer, type NdpWriter, type RouterService } from './ndp.ts';
+
+/** The gateway's addresses; its link-local one is made from its Ethernet address. */
+export type Ipv6Config = Omit<OwnIpv6, 'linkLocal'>;
+
+export interface Ipv6LayerDeps {
+  readonly own: OwnIpv6;
+  readonly mac: Mac;
+  readonly mtu: number;
+  readonly verifyChecksums: boolean;
+  readonly rules: SegmentRules;
+  /** The link of a number, while it is attached. */
+  readonly portOf: (link: number) => LinkPort | undefined;
+  readonly bindings: AddressBindings;
+  readonly out: IpOutput;
+  readonly icmpErrors: IcmpErrors;
+  readonly drops: Counters<StackDrop>;
+  readonly neighbors: NeighborTable;
+  readonly reassembler: Reassembler;
+  readonly packet: Packet;
+  readonly upper: UpperLayers;
+  readonly upstream: Upstream;
+  readonly tcp: TcpErrorSink;
+}
+
+export class Ipv6Layer {
+  readonly own: OwnIpv6;
+  readonly icmp: Icmpv6Output;
+  readonly ndp: NdpLayer;
+  readonly dhcp: Dhcpv6Layer;
+  readonly input: Ipv6Input;
+  private readonly deps: Ipv6LayerDeps;
+
+  constructor(deps: Ipv6LayerDeps) {
+    const { own, out, icmpErrors, drops, upstream, tcp } = deps;
+    this.own = own;
+    this.deps = deps;
+    this.icmp = new Icmpv6Output(out, icmpErrors, own, drops);
+    this.ndp = new NdpLayer(deps);
+    this.dhcp = new Dhcpv6Layer(own, out, drops);
+    const icmpInput = new Icmpv6Input({ output: this.icmp, ndp: this.ndp, tcp, upstream, drops });
+    this.input = new Ipv6Input({ ...deps, icmp: this.icmp, icmpInput });
+  }
+
+  /** Advertisements are sent by `sendAdvertisement`, to whom `router` wishes. */
+  serveRouter(router: RouterService): void {
+    this.ndp.router = router;
+    this.deps.neighbors.onAwake = (now, { port, mac }) => {
+      if (port !== undefined) router.onAwake(now, port.id, mac);
+    };
+  }
+
+  sendAdvertisement(link: number, to: IpAddress, mac: Mac, write: NdpWriter): void {
+    const port = this.deps.portOf(link);
+    if (port !== undefined) this.ndp.sendAsRouter(port, to, mac, write);
+  }
+
+  /** `address` was leased to the station `mac` on the link of `port`: it is reached there, and is nobody else's. */
+  assign(now: Instant, port: LinkPort, mac: Mac, address: IpAddress): void {
+    const { bindings, neighbors, drops } = this.deps;
+    setWords(bindings.key, address);
+    bindings.assign(port.addresses, 'other', mac);
+    const neighbor = neighbors.obtain(now, address);
+    if (neighbor === undefined) drops.add('neighbor-table-full');
+    else neighbors.learn(now, neighbor, mac, port);
+  }
+}
