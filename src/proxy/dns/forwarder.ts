@@ -80,6 +80,8 @@ export interface DnsForwarderOptions {
   readonly hostsFile?: string | undefined;
   /** The host's search list, at once and after each change; called before the constructor returns. */
   readonly onSearch?: ((search: readonly string[]) => void) | undefined;
+  /** The host's name servers may be others now. */
+  readonly onNameServers?: (() => void) | undefined;
   readonly maxWaiting?: number | undefined;
   /** Descriptors. */
   readonly sockets: Budget;
@@ -357,6 +359,7 @@ export class DnsForwarder {
     this.rotate = config.rotate;
     const upstreams = servers.map(({ address, port }) => `${address}#${port}`);
     this.options.log.info({ path, upstreams, search: config.search }, 'resolver configuration');
+    this.options.onNameServers?.();
   }
 
   private follow(path: string, onText: (text: string) => void): void {
