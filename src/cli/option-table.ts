@@ -143,7 +143,7 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
   {
     key: 'dnsZone',
     flags: '--dns-zone <zone=ip>',
-    description: 'a zone and all below it at one address',
+    description: 'a zone and all below it at one address of each family',
     repeatable: true,
   },
   { key: 'hosts', flags: '--hosts <file>', description: 'hosts file, followed live' },

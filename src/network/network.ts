@@ -2,6 +2,7 @@
 import { Duplex } from 'node:stream';
 import { Emitter } from '../base/emitter.ts';
 import { FaultWatch } from '../base/faults.ts';
+import type { IpAddress } from '../base/ip-address.ts';
 import { LimitedLog } from '../base/limited-log.ts';
 import type { Log } from '../base/log.ts';
 import type { Clock } from '../base/time.ts';
@@ -188,8 +189,8 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.ports = this.makePorts(directory);
     const networks = networksOf(addresses);
     this.names = new LocalNames({
-      gateway: [gateway],
-      host: addresses.host === undefined ? [] : [addresses.host],
+      gateway: present(gateway, addresses.ipv6?.gateway),
+      host: present(addresses.host, addresses.ipv6?.host),
       zones: userZones(config.dns.zones),
       networks,
     });
@@ -449,6 +450,9 @@ class RunningNetwork implements Network, DaemonNetwork {
     return api;
   }
 }
+
+const present = (...addresses: readonly (IpAddress | undefined)[]): readonly IpAddress[] =>
+  addresses.filter((address) => address !== undefined);
 
 const userZones = (zones: readonly DnsZone[]): UserZone[] =>
   zones.map(({ zone, address }) => ({ zone, address: requiredAddress(address) }));

@@ -4,6 +4,7 @@ import { type BindRule, parseBindRule } from '../control/ports/bind-rules.ts';
 import { parseTargetRule, TARGET_RULE_FORM, type TargetRule } from '../proxy/agent/target-rules.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { PublishSyntaxError, parsePublish } from '../proxy/ports/publish-text.ts';
+import { parseAddress } from '../services/address-text.ts';
 import { type LinkSpec, LinkSpecError, parseLinkSpec } from '../transports/link-spec.ts';
 import { formatMuxLink, MuxLinkSpecError, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import { parseEndpoint, unixPathProblem } from '../transports/stream-address.ts';
@@ -88,9 +89,9 @@ export function parseDomain(value: string): Parsed<string> {
 export function parseZone(value: string): Parsed<DnsZone> {
   const [zoneText = '', address = '', more] = value.split('=');
   const zone = parseDomain(zoneText);
-  const ip = parseIpv4(address);
-  return 'problem' in zone || 'problem' in ip || more !== undefined
-    ? bad('must be ZONE=IPV4, such as apps.example=192.168.127.2')
+  const ip = parseAddress(address);
+  return 'problem' in zone || ip === undefined || more !== undefined
+    ? bad('must be ZONE=IP, such as apps.example=192.168.127.2 or apps.example=fd12::2')
     : ok({ zone: zone.value, address });
 }
 

@@ -69,7 +69,7 @@ export interface NetworkOptions {
   readonly dnsFamily?: DnsFamily | undefined;
   /** Search domains for guests. Default: those of the host. */
   readonly dnsSearch?: OneOrMore | undefined;
-  /** `ZONE=IPV4`: a zone and every name below it at one address. Default: none. */
+  /** `ZONE=IP`: a zone and every name below it at one address, of each family. Default: none. */
   readonly dnsZone?: OneOrMore | undefined;
   /** A hosts file, followed live. Default: none. */
   readonly hosts?: string | undefined;

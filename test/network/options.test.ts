@@ -53,7 +53,7 @@ describe('network/options', () => {
       dns: ['9.9.9.9', '::1#5353'],
       dnsFamily: '6',
       dnsSearch: 'Corp.Example.',
-      dnsZone: 'apps.example=10.1.0.7',
+      dnsZone: ['apps.example=10.1.0.7', 'Apps.Example=fd12::7'],
       hosts: '/etc/hosts',
       leaseFile: 'leases.json',
       staticLease: '52-54-00-12-34-56=10.1.0.10,Build',
@@ -93,7 +93,10 @@ describe('network/options', () => {
         ],
         family: '6',
         search: ['corp.example'],
-        zones: [{ zone: 'apps.example', address: '10.1.0.7' }],
+        zones: [
+          { zone: 'apps.example', address: '10.1.0.7' },
+          { zone: 'apps.example', address: 'fd12::7' },
+        ],
         hostsFile: '/etc/hosts',
       },
       leases: {
@@ -192,7 +195,7 @@ describe('network/options', () => {
     [{ dns: [] }, /^dns must name at least one resolver, got \[\]$/],
     [{ dns: [{ address: '9.9.9.9' }] }, /^dns\[0\] must be text, got \{"address":"9\.9\.9\.9"\}$/],
     [{ dnsSearch: ['a..b'] }, /^dnsSearch\[0\] must be a domain name/],
-    [{ dnsZone: ['a=b'] }, /^dnsZone\[0\] must be ZONE=IPV4/],
+    [{ dnsZone: ['a=b'] }, /^dnsZone\[0\] must be ZONE=IP/],
     [{ hosts: '' }, /^hosts must name a file, got ""$/],
     [{ leaseFile: 7 }, /^leaseFile must be text, got 7$/],
     [

@@ -130,7 +130,7 @@ describe('hawser run as a process', function () {
     writeFileSync(config, 'dnsZone: nonsense\n');
     daemon.child.kill('SIGHUP');
     await until(() => /the previous settings stay in effect/.test(readFileSync(log, 'utf8')));
-    assert.match(readFileSync(log, 'utf8'), /c\.yaml:1: dnsZone: nonsense: must be ZONE=IPV4/);
+    assert.match(readFileSync(log, 'utf8'), /c\.yaml:1: dnsZone: nonsense: must be ZONE=IP/);
     daemon.child.kill('SIGTERM');
     assert.equal((await daemon.ended).status, 0);
     assert.equal(daemon.stderr, '');
