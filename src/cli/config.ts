@@ -21,6 +21,7 @@ import { allowedLinkProblems, modeProblems } from '../network/guest-separation.t
 import { type OptionProblem, printable } from '../network/option-problem.ts';
 import { checkSettings } from '../network/option-schema.ts';
 import { decimal } from '../network/parsed.ts';
+import { staticLeaseProblems } from '../network/static-leases.ts';
 import { unixPathProblem } from '../transports/stream-address.ts';
 import type { ConfigFile } from './config-file.ts';
 import type { DaemonConfig } from './daemon-config.ts';
@@ -113,6 +114,7 @@ function effective(
   const problems = [
     ...addressProblems(network),
     ...ipv6Problems(network),
+    ...staticLeaseProblems(network),
     ...linkProblems(network),
     ...modeProblems(network.separation),
     ...allowedLinkProblems(network.listen, network.separation),

@@ -151,7 +151,7 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
   {
     key: 'staticLease',
     flags: '--static-lease <mac=ip[,hostname]>',
-    description: 'a fixed address for a guest',
+    description: 'a fixed IPv4 or IPv6 address for a guest',
     repeatable: true,
   },
   {

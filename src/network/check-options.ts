@@ -14,6 +14,7 @@ import { NETWORK_SCHEMAS, type NetworkSettings } from './network-settings.ts';
 import { type OptionProblem, OptionsError, printable } from './option-problem.ts';
 import { checkSettings } from './option-schema.ts';
 import type { NetworkOptions } from './options.ts';
+import { staticLeaseProblems } from './static-leases.ts';
 
 /** @throws OptionsError that lists everything that is wrong */
 export function checkOptions(options: NetworkOptions): NetworkConfig {
@@ -26,6 +27,7 @@ export function checkOptions(options: NetworkOptions): NetworkConfig {
   const problems = [
     ...addressProblems(config),
     ...ipv6Problems(config),
+    ...staticLeaseProblems(config),
     ...linkProblems(config),
     ...modeProblems(config.separation),
     ...pathProblems([...configuredSockets(config), ...configuredFiles(config)]),

@@ -9,14 +9,7 @@ import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import type { NetworkConfig } from './config.ts';
 import { splitAllowedAddress } from './guest-separation.ts';
-import {
-  firstUsable,
-  formatNetwork,
-  type Ipv4Network,
-  isUsable,
-  lastUsable,
-  parseNetwork,
-} from './ipv4-text.ts';
+import { firstUsable, formatNetwork, isUsable, lastUsable, networkOf } from './ipv4-text.ts';
 import { MIN_IPV6_MTU, uniqueLocalSubnet } from './ipv6-text.ts';
 import type { NetworkSettings } from './network-settings.ts';
 import type { OptionProblem } from './option-problem.ts';
@@ -95,12 +88,6 @@ export function effectiveConfig(
   };
 }
 
-function networkOf(subnet: string): Ipv4Network {
-  const network = parseNetwork(subnet);
-  if ('problem' in network) throw new Error(`${subnet} was not checked: it ${network.problem}`);
-  return network.value;
-}
-
 export const absolutePath = (path: string | undefined): string | undefined =>
   path === undefined ? undefined : resolve(path);
 
@@ -117,9 +104,9 @@ function absoluteAllowedAddress(text: string): string {
   return 'value' in known ? `${absoluteLink(link)}=${address}` : text;
 }
 
-/** @returns contradictions between addresses, publications and static leases */
+/** @returns contradictions between addresses and publications */
 export function addressProblems(config: NetworkConfig): OptionProblem[] {
-  const { gateway, hostIp, hostAccess, publish, mux, leases } = config;
+  const { gateway, hostIp, hostAccess, publish, mux } = config;
   const network = networkOf(config.subnet);
   const subnet = formatNetwork(network);
   const isInside = (address: string): boolean => isUsable(network, address);
@@ -135,18 +122,6 @@ export function addressProblems(config: NetworkConfig): OptionProblem[] {
   }
   if (hostIp === gateway) {
     problems.push({ key: 'hostIp', value: hostIp, why: 'must differ from the gateway' });
-  }
-  const seen = new Set<string>();
-  for (const [index, { mac, address }] of leases.static.entries()) {
-    const about = { key: 'staticLease', index, value: `${mac}=${address}` };
-    if (!isInside(address)) problems.push({ ...about, why: inside });
-    if (address === gateway || address === hostIp) {
-      problems.push({ ...about, why: 'must differ from the gateway and the host address' });
-    }
-    if (seen.has(mac) || seen.has(address)) {
-      problems.push({ ...about, why: 'must not name a MAC or an address a second time' });
-    }
-    seen.add(mac).add(address);
   }
   for (const [index, text] of publish.entries()) {
     const guest = parsePublish(text)[0]?.guestAddress?.toString();

@@ -1,19 +1,22 @@
 /** The gateway's DHCP server: its configuration, and its connection to the stack. */
 
-import { ipv4 } from '../base/ip-address.ts';
+import { type IpAddress, ipv4 } from '../base/ip-address.ts';
 import type { Log } from '../base/log.ts';
 import type { Clock, Instant } from '../base/time.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
 import type { DhcpSegment } from '../services/dhcp/lease-server.ts';
+import type { AddressUser } from '../services/dhcp/lease-table.ts';
 import { DhcpServer } from '../services/dhcp/server.ts';
+import type { LeaseHolders } from '../stack/separation/address-bindings.ts';
 import type { Stack } from '../stack/stack.ts';
 import { dhcpChaddr } from '../wire/dhcp.ts';
-import { formatMac, type Mac, macOf } from '../wire/mac.ts';
-import { type Addresses, requiredAddress } from './addresses.ts';
+import { formatMac, macOf } from '../wire/mac.ts';
+import type { Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import type { GuestDirectory } from './guest-directory.ts';
+import { staticLeasesOf } from './static-leases.ts';
 
-const LEASE_SECONDS = 3600;
+export const LEASE_SECONDS = 3600;
 
 export function makeDhcpServer(
   config: NetworkConfig,
@@ -34,10 +37,10 @@ export function makeDhcpServer(
       domain: undefined,
       leaseSeconds: LEASE_SECONDS,
       awayMs: config.linkGraceMs,
-      staticLeases: config.leases.static.map((lease) => ({
-        mac: lease.mac,
-        address: requiredAddress(lease.address).d,
-        hostname: lease.hostname,
+      staticLeases: staticLeasesOf(config, 4).map(({ mac, address, hostname }) => ({
+        mac,
+        address: address.d,
+        hostname,
       })),
     },
     store,
@@ -54,24 +57,27 @@ export const dhcpSegment = (
   log,
   isPresent: (mac) => stack().hasStation(macOf(mac)),
   isAttached: (link) => stack().hasLink(link),
-  userOf: (address) => {
-    const user = stack().userOf(clock.now(), ipv4(address));
-    return user === undefined ? undefined : { mac: formatMac(user.mac), heardAt: user.heardAt };
-  },
+  userOf: (address) => userOf(stack(), clock.now(), ipv4(address)),
 });
 
-export function serveDhcp(stack: Stack, dhcp: DhcpServer, directory: GuestDirectory): void {
-  const holderOf = (now: Instant, address: number): Mac => dhcp.holderOf(address, now, Date.now());
+export function userOf(stack: Stack, now: Instant, address: IpAddress): AddressUser | undefined {
+  const user = stack.userOf(now, address);
+  return user === undefined ? undefined : { mac: formatMac(user.mac), heardAt: user.heardAt };
+}
+
+export function serveDhcp(
+  stack: Stack,
+  dhcp: DhcpServer,
+  leases: LeaseHolders,
+  directory: GuestDirectory,
+): void {
   let seen = dhcp.revision;
-  stack.serveDhcp(
-    (now, request, out, off, port) => {
-      const source = { mac: port.addresses.lastEthernet, link: port.id };
-      const len = dhcp.answer(request, out, off, now, Date.now(), source);
-      if (dhcp.revision !== seen) directory.onLeases();
-      seen = dhcp.revision;
-      if (len > 0) directory.onGuestHeard(dhcpChaddr(request));
-      return len;
-    },
-    { holderOf },
-  );
+  stack.serveDhcp((now, request, out, off, port) => {
+    const source = { mac: port.addresses.lastEthernet, link: port.id };
+    const len = dhcp.answer(request, out, off, now, Date.now(), source);
+    if (dhcp.revision !== seen) directory.onLeases();
+    seen = dhcp.revision;
+    if (len > 0) directory.onGuestHeard(dhcpChaddr(request));
+    return len;
+  }, leases);
 }

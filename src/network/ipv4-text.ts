@@ -55,3 +55,9 @@ export function isUsable({ base, prefix }: Ipv4Network, address: string): boolea
   const offset = ipv4Number(address) - base;
   return offset > 0 && offset < 2 ** (32 - prefix) - 1;
 }
+
+export function networkOf(subnet: string): Ipv4Network {
+  const network = parseNetwork(subnet);
+  if ('problem' in network) throw new Error(`${subnet} was not checked: it ${network.problem}`);
+  return network.value;
+}

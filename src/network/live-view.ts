@@ -21,12 +21,12 @@ import type { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import type { PortTable } from '../proxy/ports/port-table.ts';
 import type { Turns } from '../proxy/turns.ts';
 import type { UdpNat } from '../proxy/udp/udp-nat.ts';
-import type { DhcpServer } from '../services/dhcp/server.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { OpenLink } from '../transports/link-context.ts';
 import { formatMac } from '../wire/mac.ts';
 import type { NetworkConfig } from './config.ts';
 import type { FlowViews } from './flow-views.ts';
+import type { GuestLeases } from './guest-leases.ts';
 import { separationMode } from './guest-separation.ts';
 import { guestViews } from './guest-views.ts';
 import type { LimitWatch } from './limit-watch.ts';
@@ -45,7 +45,7 @@ export interface ViewParts {
   readonly ports: PortTable;
   readonly mux: MuxLinks;
   readonly dns: DnsForwarder;
-  readonly dhcp: DhcpServer;
+  readonly leases: GuestLeases;
   readonly native: NativeCalls;
   readonly limitWatch: LimitWatch;
   readonly turns: Turns;
@@ -63,7 +63,7 @@ export class LiveView implements NetworkView {
   }
 
   health(): HealthView {
-    const { native, dns, stack, dhcp, links, limitWatch, clock } = this.parts;
+    const { native, dns, stack, leases, links, limitWatch, clock } = this.parts;
     const problems: string[] = [];
     if (native.posix === undefined) {
       problems.push('Guests cannot ping: install the optional package koffi, on Linux.');
@@ -73,9 +73,7 @@ export class LiveView implements NetworkView {
         'No DNS upstream: give --dns, or a nameserver line in the resolver configuration.',
       );
     }
-    if (dhcp.poolIsEmpty) {
-      problems.push('No address is left for a guest that asks by DHCP: choose a larger --subnet.');
-    }
+    problems.push(...leases.problems);
     const refused = limitWatch.problem(clock.now());
     if (refused !== undefined) problems.push(refused);
     for (const { description, failure } of links) {
@@ -107,9 +105,8 @@ export class LiveView implements NetworkView {
   }
 
   guests(): readonly GuestView[] {
-    const { stack, dhcp, clock } = this.parts;
-    const now = clock.now();
-    return guestViews(now, stack, dhcp.leases(now, Date.now()));
+    const { stack, leases, clock } = this.parts;
+    return guestViews(clock.now(), stack, leases.list());
   }
 
   budgets(): readonly BudgetView[] {
@@ -133,9 +130,8 @@ export class LiveView implements NetworkView {
   }
 
   leases(): readonly LeaseView[] {
-    const { dhcp, clock } = this.parts;
-    return dhcp
-      .leases(clock.now(), Date.now())
+    return this.parts.leases
+      .list()
       .filter(({ state }) => state === 'bound' || state === 'reserved')
       .map((lease) => ({
         mac: lease.mac,

@@ -18,10 +18,11 @@ import { OwnListeners } from '../proxy/own-listeners.ts';
 import { PortTable } from '../proxy/ports/port-table.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
-import type { DhcpServer } from '../services/dhcp/server.ts';
+import type { LeaseStore } from '../services/dhcp/lease.ts';
 import type { FamilyPolicy } from '../services/dns/guest-answer.ts';
 import { LocalNames, type UserZone } from '../services/dns/local-names.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
+import type { Stack } from '../stack/stack.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
 import { NodeClock } from '../transports/node-clock.ts';
 import { removeStaleSocket } from '../transports/stale-socket.ts';
@@ -35,8 +36,10 @@ import { FlowEvents } from './flow-events.ts';
 import { FlowViews } from './flow-views.ts';
 import { gatewayAddresses } from './gateway.ts';
 import { dhcpSegment, makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
+import { makeDhcpv6Server, serveDhcpv6 } from './gateway-dhcpv6.ts';
 import { serveNtp } from './gateway-ntp.ts';
 import { GuestDirectory } from './guest-directory.ts';
+import { GuestLeases } from './guest-leases.ts';
 import {
   type DialOptions,
   type GuestConnection,
@@ -104,21 +107,22 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.guestWatch = new GuestWatch(() => this.view, emitter);
     const { file } = config.leases;
     this.leaseFile = file === undefined ? undefined : new LeaseFile(file, log);
-    const leases = new LeaseWatch(() => this.view, emitter, this.leaseFile);
-    const dhcp = makeDhcpServer(
-      config,
-      addresses,
-      leases,
-      dhcpSegment(log, clock, () => this.dataPath.stack),
-    );
+    const watched = (store: LeaseStore | undefined): LeaseWatch =>
+      new LeaseWatch(() => this.view, emitter, store);
+    const ofStack = (): Stack => this.dataPath.stack;
+    const segment = dhcpSegment(log, clock, ofStack);
+    const dhcp = makeDhcpServer(config, addresses, watched(this.leaseFile?.ipv4), segment);
+    const store6 = watched(this.leaseFile?.ipv6);
+    const dhcp6 = makeDhcpv6Server(config, addresses, store6, log, clock, ofStack);
+    const leases = new GuestLeases(dhcp, dhcp6, clock);
     const directory = new GuestDirectory({
       forEachPlace: (visit) =>
         this.dataPath.stack.forEachNeighbor((place) => {
           if (place.address.family === 4) visit(place);
         }),
       placeAt: (address) => this.dataPath.stack.neighborAt(address),
-      leases: () => dhcp.leases(clock.now(), Date.now()),
-      holderAt: ({ family, d }) => (family === 4 ? dhcp.holderOf(d, clock.now(), Date.now()) : 0),
+      leases: () => leases.list(),
+      holderAt: (address) => leases.holderAt(address),
       staticLeases: config.leases.static,
       log,
     });
@@ -133,14 +137,14 @@ class RunningNetwork implements Network, DaemonNetwork {
       log,
       onGuestHeard: (address, mac) => {
         const port = this.dataPath.stack.neighborAt(address)?.port;
-        if (port !== undefined && address.family === 4) dhcp.onHeard(address.d, mac, port.id);
+        if (port !== undefined) leases.onHeard(address, mac, port.id);
         directory.onGuestHeard(mac);
         this.guestWatch.changed();
       },
       carried: () => this.links.carried,
       events: {
         onLinkCount: (links) => this.onLinkCount(links),
-        onLinkDown: (now, link) => dhcp.onLinkDown(link, now),
+        onLinkDown: (now, link) => leases.onLinkDown(link, now),
         onRefused: (port, reason) => noteRefused(port, reason, log),
       },
     });
@@ -195,7 +199,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       networks,
     });
     const families = new DnsFamilies(config.dns.family, config.nat64, networks);
-    this.dns = this.makeDns(dhcp, families);
+    this.dns = this.makeDns(leases, families);
     const gatewayDns = new GatewayDns(this.dns, stack, clock, flusher, book);
     this.dataPath.serveTime(gatewayDns);
     stack.serveUdp(DNS_PORT, gatewayDns.onDatagram);
@@ -206,12 +210,13 @@ class RunningNetwork implements Network, DaemonNetwork {
     serveNtp(stack);
     const router = serveRouter(config, addresses, stack, clock);
     if (router !== undefined) this.dataPath.serveTime(router);
-    serveDhcp(stack, dhcp, directory);
-    this.expectGuests(dhcp);
+    serveDhcp(stack, dhcp, leases, directory);
+    if (dhcp6 !== undefined) serveDhcpv6(stack, dhcp6, directory);
+    this.expectGuests(leases);
     const { udp, published, echo, tcpCounts, refusals } = this.dataPath;
     const flowBook = new FlowViews({
       ...{ book, clock },
-      leases: () => dhcp.leases(clock.now(), Date.now()),
+      leases: () => leases.list(),
     });
     this.flowEvents = new FlowEvents(flowBook, emitter);
     this.view = new LiveView({
@@ -225,7 +230,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       ports: this.ports,
       mux: this.mux,
       dns: this.dns,
-      dhcp,
+      leases,
       native,
       limitWatch: this.dataPath.limitWatch,
       turns: this.dataPath.turns,
@@ -249,6 +254,7 @@ class RunningNetwork implements Network, DaemonNetwork {
         dns: this.dns.counts,
         dhcp: dhcp.counts,
         'dhcp-drops': dhcp.drops,
+        ...(dhcp6 === undefined ? {} : { dhcpv6: dhcp6.counts, 'dhcpv6-drops': dhcp6.drops }),
         ...(this.guestApi === undefined ? {} : { 'guest-api': this.guestApi.counts }),
         refusals,
         faults: this.faults.counts,
@@ -411,14 +417,14 @@ class RunningNetwork implements Network, DaemonNetwork {
   }
 
   /** Guests known from before a restart are solicited on every new link. */
-  private expectGuests(dhcp: DhcpServer): void {
+  private expectGuests(leases: GuestLeases): void {
     const now = this.clock.now();
-    for (const { address, state } of dhcp.leases(now, Date.now())) {
+    for (const { address, state } of leases.list()) {
       if (state === 'bound') this.dataPath.stack.expectGuest(now, requiredAddress(address));
     }
   }
 
-  private makeDns(dhcp: DhcpServer, families: FamilyPolicy): DnsForwarder {
+  private makeDns(leases: GuestLeases, families: FamilyPolicy): DnsForwarder {
     const { dns } = this.config;
     return new DnsForwarder({
       names: this.names,
@@ -429,7 +435,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       hostsFile: dns.hostsFile,
       onFailure: (query, rcode) => noteName(query, rcode, this.log),
       sockets: this.dataPath.sockets,
-      onSearch: dns.search === undefined ? (search) => dhcp.setSearch(search) : undefined,
+      onSearch: dns.search === undefined ? (search) => leases.setSearch(search) : undefined,
     });
   }
 

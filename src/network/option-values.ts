@@ -105,9 +105,10 @@ export function parseStaticLease(value: string): Parsed<StaticLease> {
       `must name its guest by one label: '${hostname}' has a dot; the domain is not part of a host name`,
     );
   }
-  return isUnicast && isNamed && 'value' in parseIpv4(address)
-    ? ok({ mac, address, hostname: hostname?.toLowerCase() })
-    : bad('must be MAC=IPV4[,HOSTNAME], such as 52:54:00:12:34:56=192.168.127.10,build');
+  const parsed = parseAddress(address);
+  return isUnicast && isNamed && parsed !== undefined
+    ? ok({ mac, address: parsed.toString(), hostname: hostname?.toLowerCase() })
+    : bad('must be MAC=IP[,HOSTNAME], such as 52:54:00:12:34:56=192.168.127.10,build');
 }
 
 export const parseHostIp = (value: string): Parsed<string> =>

@@ -1,5 +1,5 @@
 /**
- * DHCP leases in a JSON file, so that guests keep their addresses over a restart. Written a moment
+ * DHCP leases in a JSON file, so that guests keep their addresses of both families over a restart. Written a moment
  * after the last change, to a new file that replaces the old one: a crash leaves one or the other,
  * never a partial file. When the file cannot be read, guests lose their old addresses, not their network.
  */
@@ -13,55 +13,74 @@ import { replaceFile } from './replace-file.ts';
 
 const SETTLE_MS = 200;
 
+const lease = <A extends z.ZodType<string>>(address: A, client: RegExp) =>
+  z.object({
+    address,
+    mac: z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/),
+    client: z.string().regex(client),
+    hostname: z.string().max(64).optional(),
+    expiresAtMs: z.number().nonnegative(),
+  });
+
+/** Versions without IPv6 read `leases` alone. */
 const fileSchema = () =>
   z.object({
     version: z.literal(1),
-    leases: z.array(
-      z.object({
-        address: z.ipv4(),
-        mac: z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/),
-        client: z.string().regex(/^(id|hw):[0-9a-f]{1,510}$/),
-        hostname: z.string().max(64).optional(),
-        expiresAtMs: z.number().nonnegative(),
-      }),
-    ),
+    leases: z.array(lease(z.ipv4(), /^(id|hw):[0-9a-f]{1,510}$/)),
+    leases6: z.array(lease(z.ipv6(), /^duid:[0-9a-f]{6,260}\/[0-9a-f]{8}$/)).default([]),
   });
 
-export class LeaseFile implements LeaseStore {
+type Part = 'leases' | 'leases6';
+type Contents = Record<Part, readonly StoredLease[]>;
+
+export class LeaseFile {
+  readonly ipv4: LeaseStore;
+  readonly ipv6: LeaseStore;
   private readonly path: string;
   private readonly log: Log;
   private readonly settleMs: number;
-  private latest: readonly StoredLease[] = [];
+  /** Undefined: not read yet. What nobody saves stays as it was read. */
+  private contents: Contents | undefined = undefined;
   private timer: NodeJS.Timeout | undefined = undefined;
 
   constructor(path: string, log: Log, settleMs: number = SETTLE_MS) {
+    this.ipv4 = this.storeOf('leases');
+    this.ipv6 = this.storeOf('leases6');
     this.path = path;
     this.log = log;
     this.settleMs = settleMs;
   }
 
-  load(): readonly StoredLease[] {
+  private storeOf(part: Part): LeaseStore {
+    return {
+      load: () => this.read()[part],
+      save: (leases) => {
+        this.read()[part] = leases;
+        this.timer ??= setTimeout(() => this.flush(), this.settleMs).unref();
+      },
+    };
+  }
+
+  private read(): Contents {
+    this.contents ??= this.load();
+    return this.contents;
+  }
+
+  private load(): Contents {
     let text: string;
     try {
       text = readSmallFile(this.path);
     } catch (cause) {
       if (!isMissing(cause))
         this.warn(cause, 'cannot read the lease file: starting without leases');
-      return [];
+      return { leases: [], leases6: [] };
     }
     try {
-      return fileSchema().parse(JSON.parse(text)).leases;
+      return fileSchema().parse(JSON.parse(text));
     } catch (cause) {
       this.warn(cause, 'the lease file is damaged: starting without leases');
-      return [];
+      return { leases: [], leases6: [] };
     }
-  }
-
-  save(leases: readonly StoredLease[]): void {
-    this.latest = leases;
-    if (this.timer !== undefined) return;
-    this.timer = setTimeout(() => this.flush(), this.settleMs);
-    this.timer.unref();
   }
 
   /** Write pending changes now. Call it before the process ends. */
@@ -71,7 +90,7 @@ export class LeaseFile implements LeaseStore {
     this.timer = undefined;
     try {
       mkdirSync(dirname(this.path), { recursive: true });
-      const text = `${JSON.stringify({ version: 1, leases: this.latest }, undefined, 2)}\n`;
+      const text = `${JSON.stringify({ version: 1, ...this.read() }, undefined, 2)}\n`;
       replaceFile(this.path, text, 0o600);
     } catch (cause) {
       this.warn(cause, 'cannot write the lease file: leases will not survive a restart');

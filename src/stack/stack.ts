@@ -12,7 +12,7 @@
  * `nextTimeout` and `onTimeout` are the only use of time; one timer of the shell serves them all.
  */
 import { Counters } from '../base/counters.ts';
-import { type IpAddress, ipv4 } from '../base/ip-address.ts';
+import { type IpAddress, ipv4, setWords } from '../base/ip-address.ts';
 import type { Random } from '../base/random.ts';
 import type { Seq } from '../base/seq.ts';
 import type { Budget } from '../base/shares/budget.ts';
@@ -295,7 +295,7 @@ export class Stack
   userOf(now: Instant, address: IpAddress): AddressUser | undefined {
     const neighbor = this.neighbors.findAddress(address);
     if (neighbor?.port !== undefined) return { mac: neighbor.mac, heardAt: neighbor.lastSeen };
-    this.bindings.setIpv4(address.d);
+    setWords(this.bindings.key, address);
     const binding = this.bindings.user;
     return binding === undefined ? undefined : { mac: binding.mac, heardAt: now };
   }

@@ -250,7 +250,7 @@ describe('configuration', () => {
     [{ dns: ['9.9.9.9#0'] }, /must be IP or IP#PORT/],
     [{ dnsSearch: ['a..b'] }, /^--dns-search a\.\.b: must be a domain name/],
     [{ dnsZone: ['a=b'] }, /^--dns-zone a=b: must be ZONE=IP/],
-    [{ staticLease: ['53:54:00:12:34:56=192.168.127.9'] }, /must be MAC=IPV4/],
+    [{ staticLease: ['53:54:00:12:34:56=192.168.127.9'] }, /must be MAC=IP/],
     [{ staticLease: ['52:54:00:12:34:56=192.168.127.9,a.lan'] }, /'a\.lan' has a dot/],
     [
       { staticLease: ['52:54:00:12:34:56=192.168.127.1'] },

@@ -155,6 +155,25 @@ describe('network/options', () => {
     [{ subnet6: 'fd00::' }, /^subnet6 must be an IPv6 network/],
     [{ subnet6: 'fd00::1/64' }, /^subnet6 has bits set .*: must be fd00::\/64, got "fd00::1\/64"$/],
     [{ subnet6: 'fe80::/64' }, /^subnet6 must not be loopback, link-local, /],
+    [
+      { subnet6: 'fd00:1::/64', staticLease: '52:54:00:12:34:56=fd00:2::5' },
+      /^staticLease\[0\] must be inside fd00:1::\/64, got "52:54:00:12:34:56=fd00:2::5"$/,
+    ],
+    [
+      { subnet6: 'fd00:1::/64', staticLease: '52:54:00:12:34:56=fd00:1::254' },
+      /^staticLease\[0\] must differ from the gateway and the host address/,
+    ],
+    [
+      { ipv6: false, staticLease: '52:54:00:12:34:56=fd00:1::5' },
+      /^staticLease\[0\] needs IPv6 for guests, which is off/,
+    ],
+    [
+      {
+        subnet6: 'fd00:1::/64',
+        staticLease: ['52:54:00:12:34:56=fd00:1::5', '52:54:00:12:34:56=fd00:1::6'],
+      },
+      /^staticLease\[1\] must not name an address, or a MAC with the same family, a second time/,
+    ],
     [{ ipv6: 'yes' }, /^ipv6 must be one of auto, on, off, got "yes"$/],
     [{ ipv6Mode: 'ra' }, /^ipv6Mode must be one of slaac, dhcp, both, got "ra"$/],
     [{ nat64: 1 }, /^nat64 must be one of auto, on, off, got 1$/],

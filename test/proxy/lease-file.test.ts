@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -22,6 +23,12 @@ const LEASE = {
   expiresAtMs: 1_700_000_000_000,
 };
 
+const LEASE6 = {
+  ...LEASE,
+  address: 'fd00::1:2',
+  client: 'duid:000300010200000000aa/00000007',
+};
+
 describe('lease file', () => {
   let directory: string;
   let path: string;
@@ -33,18 +40,45 @@ describe('lease file', () => {
 
   it('reads back what it wrote, private and without leftovers', () => {
     const file = new LeaseFile(path, SILENT);
-    assert.deepEqual(file.load(), []);
-    file.save([]);
-    file.save([LEASE]);
+    assert.deepEqual(file.ipv4.load(), []);
+    file.ipv4.save([]);
+    file.ipv4.save([LEASE]);
     file.flush();
-    assert.deepEqual(new LeaseFile(path, SILENT).load(), [LEASE]);
+    assert.deepEqual(new LeaseFile(path, SILENT).ipv4.load(), [LEASE]);
     assert.equal(statSync(path).mode & 0o777, 0o600);
     assert.deepEqual(readdirSync(join(directory, 'sub')), ['leases.json']);
   });
 
+  it('keeps leases of both families, each by its own server', () => {
+    const file = new LeaseFile(path, SILENT);
+    assert.deepEqual(file.ipv6.load(), []);
+    file.ipv6.save([LEASE6]);
+    file.ipv4.save([LEASE]);
+    file.flush();
+    const next = new LeaseFile(path, SILENT);
+    assert.deepEqual([next.ipv4.load(), next.ipv6.load()], [[LEASE], [LEASE6]]);
+  });
+
+  it('keeps what it read of a family that has no server, until that has one again', () => {
+    const file = new LeaseFile(path, SILENT);
+    file.ipv6.save([LEASE6]);
+    file.flush();
+    const ipv4Only = new LeaseFile(path, SILENT);
+    ipv4Only.ipv4.save([LEASE]);
+    ipv4Only.flush();
+    assert.deepEqual(new LeaseFile(path, SILENT).ipv6.load(), [LEASE6]);
+  });
+
+  it('reads a file from before there were leases of IPv6', () => {
+    mkdirSync(join(directory, 'sub'));
+    writeFileSync(path, JSON.stringify({ version: 1, leases: [LEASE] }));
+    const file = new LeaseFile(path, SILENT);
+    assert.deepEqual([file.ipv4.load(), file.ipv6.load()], [[LEASE], []]);
+  });
+
   it('writes a moment after the change by itself', async () => {
     const file = new LeaseFile(path, SILENT, 0);
-    file.save([LEASE]);
+    file.ipv4.save([LEASE]);
     while (!existsSync(path)) await new Promise((resolve) => setImmediate(resolve));
     assert.match(readFileSync(path, 'utf8'), /192\.168\.127\.2/);
   });
@@ -59,7 +93,7 @@ describe('lease file', () => {
       const log: Log = { ...SILENT, warn: (_fields, message) => warnings.push(message) };
       const place = join(directory, 'broken.json');
       writeFileSync(place, text);
-      assert.deepEqual(new LeaseFile(place, log).load(), []);
+      assert.deepEqual(new LeaseFile(place, log).ipv4.load(), []);
       assert.equal(warnings.length, 1);
     });
   }
@@ -69,8 +103,8 @@ describe('lease file', () => {
     const log: Log = { ...SILENT, warn: (_fields, message) => warnings.push(message) };
     writeFileSync(join(directory, 'sub'), 'a file where a directory is needed');
     const file = new LeaseFile(path, log);
-    file.save([LEASE]);
+    file.ipv4.save([LEASE]);
     file.flush();
-    assert.equal(warnings.length, 1);
+    assert.match(warnings.at(-1) ?? '', /^cannot write the lease file/);
   });
 });

@@ -16,7 +16,7 @@ import type { Reassembler } from '../reassembly.ts';
 import type { AddressBindings } from '../separation/address-bindings.ts';
 import type { SegmentRules } from '../separation/segment-rules.ts';
 import type { UpperLayers } from '../upper-layers.ts';
-import { Dhcpv6Layer } from './dhcp.ts';
+import { Dhcpv6Layer, type Dhcpv6Responder } from './dhcp.ts';
 import { Icmpv6Input } from './icmp-input.ts';
 import { Icmpv6Output } from './icmp-output.ts';
 import { Ipv6Input } from './input.ts';
@@ -70,6 +70,10 @@ export class Ipv6Layer {
     this.deps.neighbors.onAwake = (now, { port, mac }) => {
       if (port !== undefined) router.onAwake(now, port.id, mac);
     };
+  }
+
+  serveDhcp(responder: Dhcpv6Responder): void {
+    this.dhcp.serve(responder);
   }
 
   sendAdvertisement(link: number, to: IpAddress, mac: Mac, write: NdpWriter): void {

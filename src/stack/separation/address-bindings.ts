@@ -36,10 +36,13 @@ export const MAX_BINDINGS = 4096;
 /** An ARP probe is repeated within 2 s, and 2 s pass before the address is announced (RFC 5227 §1.1). */
 export const PROBE_MS = 5000;
 
-/** Who has a lease of an IPv4 address. */
+/** Who has a lease of an address. */
 export interface LeaseHolders {
-  /** @returns the Ethernet address that it is reserved for; 0: it is free */
-  holderOf(now: Instant, address: number): Mac;
+  /**
+   * @param address its four words
+   * @returns the Ethernet address that it is reserved for; 0: it is free
+   */
+  holderOf(now: Instant, address: Int32Array): Mac;
 }
 
 export const NO_LEASES: LeaseHolders = { holderOf: () => 0 };
@@ -171,7 +174,7 @@ export class AddressBindings {
     found: AddressBinding | undefined,
   ): boolean {
     if (kind === 'ethernet' && this.config.movesFreely) return true;
-    const leased = kind === 'subnet' ? this.leases.holderOf(now, wordAt(this.key, 3)) : 0;
+    const leased = kind === 'ethernet' ? 0 : this.leases.holderOf(now, this.key);
     if (leased !== 0) return leased === mac || this.linkOf(leased) === link.link;
     if (found === undefined || found.until <= now) return true;
     if (this.isListed(link, kind, mac)) return true;

@@ -330,7 +330,9 @@ describe('stack/separation: leases', () => {
         options: [{ code: 53, data: Uint8Array.of(5) }],
         maxLen: 548,
       });
-    lab.stack.serveDhcp(respond, { holderOf: (_now, word) => holders.get(word) ?? 0 });
+    lab.stack.serveDhcp(respond, {
+      holderOf: (_now, address) => holders.get(address[3] ?? 0) ?? 0,
+    });
     return holders;
   }
   function request(mac: number): Uint8Array {
