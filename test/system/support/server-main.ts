@@ -71,7 +71,7 @@ await listen(6, (socket) => {
   });
   socket.on('end', () => socket.end());
 });
-const echo = createSocket('udp4');
+const echo = createSocket(address.includes(':') ? 'udp6' : 'udp4');
 echo.on('message', (message, from) => echo.send(message, from.port, from.address));
 echo.on('error', () => {});
 await new Promise<void>((resolve) => {
