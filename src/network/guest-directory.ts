@@ -12,7 +12,8 @@ import type { Log } from '../base/log.ts';
 import type { GuestChoice, Guests, GuestTarget } from '../proxy/ports/publication-guest.ts';
 import { parseAddress } from '../services/address-text.ts';
 import type { Lease } from '../services/dhcp/lease.ts';
-import { formatMac, type Mac } from '../wire/mac.ts';
+import { eui64Address, LINK_LOCAL } from '../wire/eui64.ts';
+import { formatMac, type Mac, macOf } from '../wire/mac.ts';
 
 /** A guest's place on the segment, as the stack knows it. */
 export interface GuestPlace {
@@ -30,6 +31,10 @@ interface Placed {
 
 export interface GuestDirectoryDeps {
   readonly forEachPlace: (visit: (place: GuestPlace) => void) => void;
+  /** Of the guest with this Ethernet address: see `Stack.forEachClaim`. */
+  readonly forEachClaim: (mac: Mac, visit: (address: IpAddress) => void) => void;
+  /** The guests' IPv6 network, a /64; undefined where they have none. */
+  readonly prefix6: IpAddress | undefined;
   readonly placeAt: (address: IpAddress) => GuestPlace | undefined;
   readonly leases: () => readonly Lease[];
   /** The guest that an address is leased to, or reserved for; 0: none. */
@@ -92,14 +97,65 @@ export class GuestDirectory implements Guests {
 
   /**
    * @internal for targets: the guest's current address, or that of its lease. Of several addresses, an
-   * attached one is preferred, then the leased one, then the lowest.
+   * attached one is preferred, then the leased one, then the lowest; one of IPv6 where there is no other.
    */
   placeOf(mac: string): Placed | undefined {
-    const wanted = Number.parseInt(mac.replaceAll(':', ''), 16);
+    const places = this.placesOf(mac);
+    const ipv4 = this.ipv4Of(mac, places.filter(isIpv4));
+    if (ipv4 !== undefined) return ipv4;
+    const [address] = this.ipv6Of(mac, places).flat();
+    const attached = places.some(({ port }) => port !== undefined);
+    return address === undefined ? undefined : { address, attached };
+  }
+
+  /** @internal for targets */
+  addressesOf(mac: string, client: 4 | 6 | undefined): readonly IpAddress[] {
+    const places = this.placesOf(mac);
+    const placed4 = this.ipv4Of(mac, places.filter(isIpv4));
+    const ipv4 = placed4 === undefined ? [] : [placed4.address];
+    const [stable, others] = this.ipv6Of(mac, places);
+    return client === 6 ? [...stable, ...ipv4, ...others] : [...ipv4, ...stable, ...others];
+  }
+
+  private placesOf(mac: string): GuestPlace[] {
+    const wanted = macOf(mac);
     const places: GuestPlace[] = [];
     this.deps.forEachPlace((place) => {
       if (place.mac === wanted) places.push(place);
     });
+    return places;
+  }
+
+  /**
+   * Addresses that a guest keeps: leased ones, then the one that it makes of its Ethernet address. Of others it cannot be
+   * known which are temporary (RFC 8981), unless there is one alone; they come last.
+   */
+  private ipv6Of(
+    mac: string,
+    places: readonly GuestPlace[],
+  ): readonly [stable: readonly IpAddress[], others: readonly IpAddress[]] {
+    const { prefix6, forEachClaim, holderAt } = this.deps;
+    if (prefix6 === undefined) return [[], []];
+    const number = macOf(mac);
+    const known = new Map<string, IpAddress>();
+    const add = (address: IpAddress): void => {
+      if (known.size < ADDRESSES_MAX && isOf(prefix6, address)) known.set(`${address}`, address);
+    };
+    forEachClaim(number, add);
+    for (const { address } of places) add(address);
+    const own = eui64Address(prefix6, number);
+    const ownLinkLocal = eui64Address(LINK_LOCAL, number);
+    if (places.some(({ address }) => address.equals(ownLinkLocal))) add(own);
+    const leased = [...known.values()].filter((address) => holderAt(address) === number);
+    const rest = [...known.values()].filter((address) => !leased.includes(address));
+    const made = rest.filter((address) => address.equals(own));
+    const others = rest.filter((address) => !address.equals(own));
+    return leased.length + rest.length === 1
+      ? [[...leased, ...rest], []]
+      : [[...leased, ...made], others];
+  }
+
+  private ipv4Of(mac: string, places: readonly GuestPlace[]): Placed | undefined {
     const attached = places.filter(({ port }) => port !== undefined);
     const known = attached.length > 0 ? attached : places;
     if (known.length === 1) return placed(known[0]);
@@ -154,10 +210,19 @@ export class GuestDirectory implements Guests {
   }
 
   private leasedTo(mac: string): IpAddress | undefined {
-    const lease = this.deps.leases().find((one) => one.mac === mac && isHeld(one));
+    const lease = this.deps
+      .leases()
+      .find((one) => one.mac === mac && isHeld(one) && !one.address.includes(':'));
     return lease === undefined ? undefined : parseAddress(lease.address);
   }
 }
+
+/** IPv6 addresses of one guest that are looked at. */
+const ADDRESSES_MAX = 16;
+
+const isIpv4 = ({ address }: GuestPlace): boolean => address.family === 4;
+
+const isOf = (prefix: IpAddress, { a, b }: IpAddress): boolean => a === prefix.a && b === prefix.b;
 
 /** A static lease belongs to its guest, whether or not the guest has requested it. */
 const isHeld = ({ state }: Lease): boolean => state === 'bound' || state === 'reserved';
@@ -189,6 +254,10 @@ class AddressTarget implements GuestTarget {
     return this.directory.whoIsAt(this.address).attached;
   }
 
+  addressesFor(): readonly IpAddress[] {
+    return [this.address];
+  }
+
   release(): void {}
 }
 
@@ -213,6 +282,10 @@ class MacTarget implements GuestTarget {
     return isAttached(this.directory, this.find());
   }
 
+  addressesFor(client: 4 | 6 | undefined): readonly IpAddress[] {
+    return addressesOf(this.directory, this.find(), client);
+  }
+
   release(): void {}
 }
 
@@ -233,6 +306,10 @@ class FirstGuest implements GuestTarget {
     return isAttached(this.directory, this.mac);
   }
 
+  addressesFor(client: 4 | 6 | undefined): readonly IpAddress[] {
+    return addressesOf(this.directory, this.mac, client);
+  }
+
   release(): void {
     this.directory.forget(this);
   }
@@ -243,3 +320,9 @@ const addressOf = (directory: GuestDirectory, mac: string | undefined): IpAddres
 
 const isAttached = (directory: GuestDirectory, mac: string | undefined): boolean =>
   mac !== undefined && directory.placeOf(mac)?.attached === true;
+
+const addressesOf = (
+  directory: GuestDirectory,
+  mac: string | undefined,
+  client: 4 | 6 | undefined,
+): readonly IpAddress[] => (mac === undefined ? [] : directory.addressesOf(mac, client));

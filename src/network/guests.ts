@@ -15,6 +15,7 @@ export interface GuestsDeps {
   readonly stack: () => Stack;
   readonly directory: GuestDirectory;
   readonly gateway: IpAddress;
+  readonly gateway6?: IpAddress | undefined;
   readonly clock: Pick<Clock, 'now'>;
 }
 
@@ -47,7 +48,9 @@ export class Guests {
   flowTo(guest: IpAddress, guestPort: number): FlowId {
     const remotePort = this.nextPort;
     this.nextPort = remotePort === LAST_PORT ? FIRST_PORT : remotePort + 1;
-    return { guest, guestPort, remote: this.deps.gateway, remotePort };
+    const { gateway, gateway6 } = this.deps;
+    const remote = guest.family === 6 ? (gateway6 ?? gateway) : gateway;
+    return { guest, guestPort, remote, remotePort };
   }
 
   /** Connect to a port of `guest`. */

@@ -116,17 +116,22 @@ class RunningNetwork implements Network, DaemonNetwork {
     const dhcp6 = makeDhcpv6Server(config, addresses, store6, log, clock, ofStack);
     const leases = new GuestLeases(dhcp, dhcp6, clock);
     const directory = new GuestDirectory({
-      forEachPlace: (visit) =>
-        this.dataPath.stack.forEachNeighbor((place) => {
-          if (place.address.family === 4) visit(place);
-        }),
+      forEachPlace: (visit) => this.dataPath.stack.forEachNeighbor(visit),
+      forEachClaim: (mac, visit) => this.dataPath.stack.forEachClaim(mac, visit),
+      prefix6: addresses.ipv6?.prefix,
       placeAt: (address) => this.dataPath.stack.neighborAt(address),
       leases: () => leases.list(),
       holderAt: (address) => leases.holderAt(address),
       staticLeases: config.leases.static,
       log,
     });
-    const guests = new Guests({ stack: () => this.dataPath.stack, directory, gateway, clock });
+    const guests = new Guests({
+      stack: () => this.dataPath.stack,
+      directory,
+      gateway,
+      gateway6: addresses.ipv6?.gateway,
+      clock,
+    });
     noteIpv6(config, log);
     noteEvents(emitter, log);
     this.dataPath = new DataPath({
@@ -401,7 +406,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     const { config, mux, dataPath, emitter } = this;
     return new PortTable(
       {
-        serve: (...client) => dataPath.tcp.serve(...client),
+        serve: (client) => dataPath.tcp.serve(client),
         addresses: dataPath.addressMap,
         udp: dataPath.published,
         guests,

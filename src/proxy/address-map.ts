@@ -25,6 +25,8 @@ export interface AddressMapConfig {
   readonly host6?: IpAddress | undefined;
   /** Whether guests may reach the host's cloud: link-local and metadata addresses. */
   readonly allowMetadata?: boolean;
+  /** Whether guests have a default route of IPv6; by default they do. */
+  readonly hasRoute6?: (() => boolean) | undefined;
   /** NAT64; by default none. */
   readonly translation?: Translation | undefined;
 }
@@ -73,6 +75,11 @@ export class AddressMap {
   /** The address that stands for the host's loopback, in a family. */
   hostOf(family: 4 | 6): IpAddress | undefined {
     return family === 6 ? this.config.host6 : this.config.host;
+  }
+
+  /** Whether guests can answer any address of the family. */
+  hasRoute(family: 4 | 6): boolean {
+    return family === 4 || (this.config.hasRoute6?.() ?? true);
   }
 
   /** What the four words of `words` at `at` mean to a guest. Allocates nothing. */

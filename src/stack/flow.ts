@@ -141,6 +141,8 @@ export type NetworkError =
 export interface Downstream {
   /** Whose address it is: the guest that was heard with it last. */
   ownerOf(guest: IpAddress): Guest;
+  /** Whether it was heard with this address, and its link is up. */
+  isThere(guest: IpAddress): boolean;
   /**
    * Open a connection to the guest at `id.guest`; `id.remote` is the source it will see.
    *

@@ -12,7 +12,7 @@
  * `nextTimeout` and `onTimeout` are the only use of time; one timer of the shell serves them all.
  */
 import { Counters } from '../base/counters.ts';
-import { type IpAddress, ipv4, setWords } from '../base/ip-address.ts';
+import { IpAddress, ipv4, setWords } from '../base/ip-address.ts';
 import type { Random } from '../base/random.ts';
 import type { Seq } from '../base/seq.ts';
 import type { Budget } from '../base/shares/budget.ts';
@@ -305,6 +305,15 @@ export class Stack
     this.neighbors.forEach(visit);
   }
 
+  /** IPv6 addresses that a station has asked for, or used, while its link is up: the first one first. */
+  forEachClaim(mac: Mac, visit: (address: IpAddress) => void): void {
+    for (const { addresses } of this.segment.ports) {
+      for (const { a, b, c, d, mac: claimant } of addresses.other) {
+        if (claimant === mac) visit(new IpAddress(a, b, c, d));
+      }
+    }
+  }
+
   /** Flows with events to deliver, or segments to send, at the end of the batch. */
   get owed(): number {
     return this.tcp.due.owed;
@@ -345,6 +354,10 @@ export class Stack
 
   ownerOf(guest: IpAddress): Guest {
     return this.neighbors.findAddress(guest)?.guest ?? this.guests.nobody;
+  }
+
+  isThere(guest: IpAddress): boolean {
+    return this.neighbors.findAddress(guest)?.port !== undefined;
   }
 
   dial(now: Instant, id: FlowId, handler: TcpFlowHandler): TcpFlow | undefined {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { IpAddress } from '../../src/base/ip-address.ts';
 import { GuestDirectory, type GuestPlace } from '../../src/network/guest-directory.ts';
 import type { Lease, LeaseState } from '../../src/services/dhcp/lease.ts';
 import { RecordingLog } from '../cli/agent/pair.ts';
@@ -12,6 +13,7 @@ const numberOf = (mac: string): number => Number.parseInt(mac.replaceAll(':', ''
 describe('network/guest-directory', () => {
   let places: GuestPlace[];
   let leases: Lease[];
+  let claims: { mac: number; address: IpAddress }[];
   let log: RecordingLog;
   let statics: { mac: string; hostname: string | undefined }[];
   let directory: GuestDirectory;
@@ -24,6 +26,10 @@ describe('network/guest-directory', () => {
         scans++;
         places.forEach(visit);
       },
+      forEachClaim: (mac, visit) => {
+        for (const claim of claims) if (claim.mac === mac) visit(claim.address);
+      },
+      prefix6: ip('fd12:3456::'),
       placeAt: (address) => places.find((place) => place.address.equals(address)),
       leases: () => {
         scans++;
@@ -40,6 +46,7 @@ describe('network/guest-directory', () => {
   beforeEach(() => {
     places = [];
     leases = [];
+    claims = [];
     statics = [];
     scans = 0;
     log = new RecordingLog();
@@ -151,6 +158,73 @@ describe('network/guest-directory', () => {
     assert.equal(`${target.address}`, '192.168.127.5');
     leased(A, '192.168.127.7');
     assert.equal(`${target.address}`, '192.168.127.7');
+  });
+
+  describe('the addresses of a guest of both families', () => {
+    const byMac = { ...first, guest: { kind: 'mac', mac: A } } as const;
+    const V4 = '192.168.127.2';
+    /** Of its Ethernet address. */
+    const OWN = 'fd12:3456::5054:ff:fe00:a';
+    const LEASED = 'fd12:3456::1:17';
+    const RANDOM = 'fd12:3456::a1b2:c3d4:e5f6:1';
+    const TEMPORARY = 'fd12:3456::9999:c3d4:e5f6:2';
+    const claims6 = (...addresses: string[]): void => {
+      for (const address of addresses) claims.push({ mac: numberOf(A), address: ip(address) });
+    };
+    const addressesFor = (client: 4 | 6 | undefined): string[] =>
+      directory.targetOf(byMac).addressesFor(client).map(String);
+
+    it("are tried from the client's family on", () => {
+      comes(A, V4, 1);
+      claims6(OWN);
+      assert.deepEqual(addressesFor(4), [V4, OWN]);
+      assert.deepEqual(addressesFor(6), [OWN, V4]);
+      assert.deepEqual(addressesFor(undefined), [V4, OWN]);
+      assert.equal(`${directory.targetOf(byMac).address}`, V4);
+    });
+
+    it('of IPv6: the leased one, then that of its Ethernet address; others after all', () => {
+      comes(A, V4, 1);
+      comes(A, TEMPORARY, 1);
+      claims6(TEMPORARY, OWN, LEASED, RANDOM);
+      leased(A, LEASED);
+      assert.deepEqual(addressesFor(6), [LEASED, OWN, V4, TEMPORARY, RANDOM]);
+      leased(A, LEASED, undefined, 'released');
+      assert.deepEqual(addressesFor(6), [OWN, V4, TEMPORARY, LEASED, RANDOM]);
+    });
+
+    it('of two random ones neither is known to stay: in the order in which they came, after IPv4', () => {
+      comes(A, V4, 1);
+      claims6(RANDOM, TEMPORARY);
+      assert.deepEqual(addressesFor(6), [V4, RANDOM, TEMPORARY]);
+    });
+
+    it('a random one alone is the one that stays', () => {
+      comes(A, V4, 1);
+      claims6(RANDOM);
+      assert.deepEqual(addressesFor(6), [RANDOM, V4]);
+    });
+
+    it('a link-local address says how the other is made, before that was heard', () => {
+      comes(A, V4, 1);
+      comes(A, 'fe80::5054:ff:fe00:a', 1);
+      assert.deepEqual(addressesFor(6), [OWN, V4]);
+    });
+
+    it('IPv6 alone, and what is on other links or another guest', () => {
+      comes(A, OWN, 1);
+      comes(B, 'fd12:3456::5054:ff:fe00:b', 1);
+      comes(A, 'fd77::1', 1);
+      assert.deepEqual(addressesFor(4), [OWN]);
+      const target = directory.targetOf(byMac);
+      assert.deepEqual([`${target.address}`, target.attached], [OWN, true]);
+    });
+
+    it('a bounded number of them, and none of a guest that is not known', () => {
+      assert.deepEqual(addressesFor(6), []);
+      for (let i = 0; i < 40; i++) claims6(`fd12:3456::a1b2:${i.toString(16)}`);
+      assert.equal(addressesFor(6).length, 16);
+    });
   });
 
   it('an address is what it says, and shows who has it', () => {

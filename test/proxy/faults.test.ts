@@ -79,7 +79,10 @@ for (const [way, isNative] of [
           })
         );
       });
-      const flush = new ImmediateFlush(() => down.flush());
+      const flush = new ImmediateFlush(() => {
+        down.flush();
+        outboxes.flush();
+      });
       const shared = {
         downstream: down,
         clock: new TestClock(),
@@ -136,7 +139,7 @@ for (const [way, isNative] of [
     if (isNative) {
       it('the NAT: a failed send that throws ends its binding, and its buffer is given back', async () => {
         isUnreachable = true;
-        send(HOST, peer.address().port, 'x');
+        send('203.0.113.9', 9, 'x');
         isUnreachable = false;
         assert.deepEqual(watch.counts.snapshot(), { 'datagram-send': 1 });
         assert.deepEqual([nat.size, pool.lentBytes], [0, 0]);
@@ -150,8 +153,8 @@ for (const [way, isNative] of [
         closed.close();
         await once(closed, 'close');
         send(HOST, port, 'x');
-        await until(() => nat.size === 0);
-        assert.deepEqual(watch.counts.snapshot(), { 'datagram-error': 1 });
+        await until(() => watch.counts.get('datagram-error') === 1);
+        assert.equal(nat.size, 1, 'the one to the loopback where nobody listens either is left');
         await assertWorks();
       });
     }
@@ -159,7 +162,8 @@ for (const [way, isNative] of [
     it('a published port: a datagram that throws ends its client, and the next one has another', async () => {
       const publisher = new UdpPublisher(deps());
       const release = (): void => {};
-      const guest = { address: GUEST, mac: undefined, attached: true, release };
+      const known = { address: GUEST, mac: undefined, attached: true, release };
+      const guest = { ...known, addressesFor: () => [GUEST] };
       const spec = {
         protocol: 'udp',
         hostAddress: ip('0.0.0.0'),

@@ -94,6 +94,12 @@ export class RecordingDownstream implements Downstream {
     return OWNER;
   }
 
+  isThere(guest: IpAddress): boolean {
+    return !this.away.has(`${guest}`);
+  }
+
+  /** Guests' addresses that nobody has. */
+  readonly away: Set<string> = new Set();
   readonly datagrams: SentDatagram[] = [];
   readonly errors: SentError[] = [];
   readonly replies: SentReply[] = [];

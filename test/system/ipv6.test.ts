@@ -3,14 +3,7 @@ import assert from 'node:assert/strict';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import { download, upload } from './support/clients.ts';
 import type { Daemon } from './support/daemon.ts';
-import {
-  addGuestIpv6,
-  addIpv6,
-  GATEWAY6,
-  HOST6,
-  OUTSIDE6,
-  SUBNET6,
-} from './support/ipv6.ts';
+import { addGuestIpv6, addIpv6, GATEWAY6, HOST6, OUTSIDE6, SUBNET6 } from './support/ipv6.ts';
 import { type Guest, HTTP_PORT, Lab } from './support/lab.ts';
 
 const MIB = 1 << 20;

@@ -2,12 +2,16 @@
  * The source that a guest sees for a client of a published port: the real client, so that servers
  * log it, where the guest can answer it. A client on the host's loopback or of a Unix socket
  * appears as the host address; one of the other family, or with an address of the guest's own
- * network, as the gateway.
+ * network, or that guests have no route to, as the gateway.
  */
 import type { IpAddress } from '../../base/ip-address.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { AddressMap } from '../address-map.ts';
 import type { SourceAddress } from './publish-spec.ts';
+
+/** Of a client in Node's text form; undefined for one of a Unix socket. */
+export const familyOf = (client: string | undefined): 4 | 6 | undefined =>
+  client === undefined ? undefined : (parseAddress(client)?.family ?? 6); // one with a zone
 
 /** @param client in Node's text form; undefined for a client of a Unix socket */
 export function clientSource(
@@ -25,7 +29,8 @@ export function clientSource(
   const words = Int32Array.of(address.a, address.b, address.c, address.d);
   const kind = addresses.kindOf(words, 0);
   if (kind === 'loopback') return local;
-  return kind === 'outside' && address.family === family ? address : gateway;
+  const isAnswered = address.family === family && addresses.hasRoute(family);
+  return kind === 'outside' && isAnswered ? address : gateway;
 }
 
 const FIRST_EPHEMERAL = 49_152;

@@ -68,7 +68,7 @@ export type PublishedPort = PublishSpec & {
   readonly leased: boolean;
   readonly useAgent: boolean;
   /** The guest that a client would reach now; undefined through the agent. */
-  readonly target: Omit<GuestTarget, 'release'> | undefined;
+  readonly target: Pick<GuestTarget, 'address' | 'mac' | 'attached'> | undefined;
   /** The only loopback that listens, where `localhost` was requested and the host lacks the other. */
   readonly onlyLoopback: IpAddress | undefined;
   readonly effectiveSource: SourceAddress;

@@ -18,8 +18,14 @@ export interface GuestChoice {
 
 /** The guest as currently known; resolved again for every client. */
 export interface GuestTarget {
-  /** Where to dial; undefined while it is not known. */
+  /** As it is shown; undefined while it is not known. */
   readonly address: IpAddress | undefined;
+  /**
+   * Where to dial it, the best first. A guest of both families is dialled by the client's, so that it sees the client.
+   *
+   * @param client family; undefined for one of a Unix socket
+   */
+  addressesFor(client: 4 | 6 | undefined): readonly IpAddress[];
   /** Lower case, colons; undefined while it is not known. */
   readonly mac: string | undefined;
   /** Its link is up. */

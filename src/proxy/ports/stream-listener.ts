@@ -10,11 +10,11 @@ import { acceptStreams } from '../../native/stream/accept-streams.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
 import { listenOnUnixPath, PRIVATE_SOCKET_MODE } from '../../native/unix-listener.ts';
 import { parseAddress } from '../../services/address-text.ts';
-import type { FlowId } from '../../stack/flow.ts';
 import { type ProxiedConnection, proxyHeader } from '../../wire/proxy-protocol.ts';
 import type { AddressMap } from '../address-map.ts';
+import type { PublishedClient } from '../tcp/guest-dial.ts';
 import type { AgentCarrier, AgentClient, AgentTarget, PublishedListener } from './agent-carrier.ts';
-import { clientSource, SOURCE_TRIES, sourcePort, unixClientPort } from './client-source.ts';
+import { clientSource, familyOf, unixClientPort } from './client-source.ts';
 import type { GuestTarget } from './publication-guest.ts';
 import {
   listenError,
@@ -25,20 +25,11 @@ import {
 } from './publish-spec.ts';
 
 /**
- * Dial the guest at `id.guest` and splice `stream` to the flow. `preface` goes
- * before any byte of the client; when the guest refuses, the client is reset.
+ * Connect the client to the guest. When the guest refuses at all of its addresses, the client is reset.
  *
- * @param onEnd called once, when the stream has ended
- * @returns false when the stack has that flow already or its table is full: nothing was started, and
- *   `onEnd` is not called
+ * @returns false when the stack can create no flow: nothing was started, and `onEnd` is not called
  */
-export type ServeTcp = (
-  stream: HostStream,
-  id: FlowId,
-  preface: Uint8Array | undefined,
-  onEnd: () => void,
-  publication: string,
-) => boolean;
+export type ServeTcp = (client: PublishedClient) => boolean;
 
 /** Why the path for a Unix socket is not free. */
 export type PlaceTaken = 'live' | 'not-a-socket';
@@ -184,19 +175,21 @@ export class StreamListener implements PublishedListener {
   private dial(stream: HostStream, onEnd: () => void): boolean {
     const { addresses, serve, publication, sourceAddress } = this.deps;
     const { spec } = this;
-    const guest = this.deps.guest.address;
-    if (guest === undefined) return false;
-    const { guestPort } = spec;
+    const { remoteAddress } = stream;
+    const family = familyOf(remoteAddress);
     const how = spec.sourceAddress ?? sourceAddress;
-    const remote = clientSource(addresses, stream.remoteAddress, guest.family, how);
-    const clientPort = stream.remotePort ?? unixClientPort();
-    const preface = this.preface(stream);
-    for (let attempt = 0; attempt < SOURCE_TRIES; attempt++) {
-      const remotePort = sourcePort(clientPort, attempt);
-      const id = { guest, guestPort, remote, remotePort };
-      if (serve(stream, id, preface, onEnd, publication)) return true;
-    }
-    return false;
+    return serve({
+      stream,
+      ends: this.deps.guest.addressesFor(family).map((guest) => ({
+        guest,
+        remote: clientSource(addresses, remoteAddress, guest.family, how),
+      })),
+      guestPort: spec.guestPort,
+      clientPort: stream.remotePort ?? unixClientPort(),
+      preface: this.preface(stream),
+      publication,
+      onEnd,
+    });
   }
 
   private serveByAgent(stream: HostStream, onEnd: () => void): boolean {

@@ -33,7 +33,7 @@ import {
   type UdpFront,
 } from '../udp/udp-front.ts';
 import type { PublishedListener } from './agent-carrier.ts';
-import { clientSource, SOURCE_TRIES, sourcePort } from './client-source.ts';
+import { clientSource, familyOf, SOURCE_TRIES, sourcePort } from './client-source.ts';
 import type { GuestTarget } from './publication-guest.ts';
 import { listenError, type SocketSpec, type SourceAddress } from './publish-spec.ts';
 
@@ -189,7 +189,8 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
   ): UdpClient | undefined {
     const { addresses } = this.deps;
     const { guestPort } = listener.spec;
-    const guest = listener.guest.address;
+    const ends = listener.guest.addressesFor(familyOf(peer.address));
+    const guest = ends.find((one) => this.deps.downstream.isThere(one)) ?? ends[0];
     if (guest === undefined) {
       this.counts.add('published-udp-no-guest');
       return undefined;

@@ -85,7 +85,7 @@ export class StreamPump<F extends ByteStream, R extends string>
 
   // --- flow to host ---
 
-  onOpen(): void {}
+  onOpen(_now: Instant): void {}
 
   onReadable(now: Instant): void {
     this.lastActive = now;

@@ -11,7 +11,9 @@ import type { Downstream, FlowId, RefuseReason, TcpRequest } from '../../stack/f
 import type { Guest } from '../../stack/guest.ts';
 import type { HostLoopback, Outside } from '../flows/destinations.ts';
 import type { FlowBook } from '../flows/flow-book.ts';
+import { SOURCE_TRIES, sourcePort } from '../ports/client-source.ts';
 import type { PumpContext } from '../stream/stream-pump.ts';
+import { GuestDial, type GuestEnd, PATIENCE_MS, type PublishedClient } from './guest-dial.ts';
 import { GuestSockets } from './guest-sockets.ts';
 import { HostDial, type HostDialOwner } from './host-dial.ts';
 import { Splice } from './splice.ts';
@@ -31,10 +33,12 @@ export class TcpProxy implements HostDialOwner {
   private readonly byGuest = new WeakMap<Guest, GuestSockets>();
   private readonly active = new Set<GuestSockets>();
   private readonly onFailed: OnFailed;
+  private readonly patienceMs: number;
 
   /**
    * @param sockets descriptors
    * @param options of the sockets dialled
+   * @param patienceMs how long a guest may take to answer at an address, when it has another
    * @param onFailed called with the reason when a connection for a guest has failed
    */
   constructor(
@@ -45,7 +49,9 @@ export class TcpProxy implements HostDialOwner {
     book: FlowBook,
     options: ConnectOptions = {},
     onFailed: OnFailed = () => {},
+    patienceMs: number = PATIENCE_MS,
   ) {
+    this.patienceMs = patienceMs;
     this.context = context;
     this.options = options;
     this.downstream = downstream;
@@ -75,41 +81,54 @@ export class TcpProxy implements HostDialOwner {
   }
 
   /**
-   * Serve a client of a published port: dial the guest, and buffer what the client sends until it answers. The
-   * client is read from the start, within the flow's send space, so that its end is noticed.
+   * Serve a client of a published port: dial the guest, and join the client to what answers.
    *
-   * @param preface sent to the guest before anything of the client's
-   * @param onEnd called once, when the client has ended
-   * @param publication id of the port
-   * @returns false when the stack cannot create the flow; nothing was started
+   * @returns false when the stack cannot create a flow; nothing was started
    */
-  serve(
-    accepted: HostStream,
-    id: FlowId,
-    preface: Uint8Array | undefined,
-    onEnd: () => void,
-    publication: string,
-  ): boolean {
-    const owner = this.downstream.ownerOf(id.guest);
+  serve(client: PublishedClient): boolean {
+    return this.dialFrom(client, 0);
+  }
+
+  private dialFrom(client: PublishedClient, first: number): boolean {
+    for (let i = first; i < client.ends.length; i++) {
+      const end = client.ends[i];
+      if (end !== undefined && this.dialAt(client, end, i)) return true;
+    }
+    return false;
+  }
+
+  private dialAt(client: PublishedClient, { guest, remote }: GuestEnd, index: number): boolean {
+    const { downstream, context } = this;
+    const { guestPort, clientPort, publication } = client;
+    const owner = downstream.ownerOf(guest);
     const sockets = this.socketsOf(owner);
     if (!this.take(sockets)) return false;
-    const origin = { openedBy: 'host', publication } as const;
-    const splice = new Splice(this.context, id, origin, (over, why) => {
-      this.forget(sockets, over, why);
-      onEnd();
-    });
-    const now = this.context.clock.now();
-    const flow = this.downstream.dial(now, id, splice);
-    if (flow === undefined) {
-      this.give(sockets);
-      return false;
+    const now = context.clock.now();
+    for (let attempt = 0; attempt < SOURCE_TRIES; attempt++) {
+      const id = { guest, guestPort, remote, remotePort: sourcePort(clientPort, attempt) };
+      const dial = new GuestDial(context, id, { openedBy: 'host', publication }, (over, why) => {
+        this.forget(sockets, over, why);
+        this.dialled(client, dial, index);
+      });
+      const flow = downstream.dial(now, id, dial);
+      if (flow === undefined) continue;
+      sockets.splices.add(dial);
+      dial.entry = this.book.add('tcp', owner, undefined, dial);
+      const intake = context.intakes?.of(flow.owner);
+      if (index + 1 < client.ends.length) dial.wait(client, flow, intake, this.patienceMs);
+      else dial.start(now, client, flow, intake);
+      context.flusher.schedule();
+      return true;
     }
-    if (preface !== undefined) flow.send(now, preface, 0, preface.length);
-    sockets.splices.add(splice);
-    splice.entry = this.book.add('tcp', owner, undefined, splice);
-    splice.join(accepted, flow, this.context.intakes?.of(flow.owner));
-    this.context.flusher.schedule();
-    return true;
+    this.give(sockets);
+    return false;
+  }
+
+  /** A dial for a client is over: it was served, or the guest may answer at another address. */
+  private dialled(client: PublishedClient, dial: GuestDial, index: number): void {
+    if (dial.hasFailed && this.dialFrom(client, index + 1)) return;
+    if (dial.isWaiting) client.stream.reset();
+    client.onEnd();
   }
 
   close(): void {

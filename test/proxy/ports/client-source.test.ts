@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { clientSource, SOURCE_TRIES, sourcePort } from '../../../src/proxy/ports/client-source.ts';
-import { addressMap } from '../recording.ts';
+import { addressMap, SIX } from '../recording.ts';
 
 const SOURCES: readonly (readonly [string, string])[] = [
   ['127.0.0.1', '192.168.127.254'],
@@ -13,10 +13,30 @@ const SOURCES: readonly (readonly [string, string])[] = [
   ['192.168.127.77', '192.168.127.1'],
 ];
 
+const SOURCES6: readonly (readonly [string | undefined, string, boolean?])[] = [
+  ['::1', 'fd12:3456::254'],
+  ['::1', 'fd12:3456::254', false],
+  ['127.0.0.1', 'fd12:3456::254'],
+  ['2001:db8::9', '2001:db8::9'],
+  ['2001:db8::9', 'fd12:3456::1', false],
+  ['203.0.113.9', 'fd12:3456::1'],
+  ['fd12:3456::77', 'fd12:3456::1'],
+  ['fe80::1%eth0', 'fd12:3456::1'],
+  [undefined, 'fd12:3456::254'],
+];
+
 describe('proxy/ports/client-source', () => {
   for (const [client, source] of SOURCES) {
     it(`a client ${client} appears to an IPv4 guest as ${source}`, () => {
       assert.equal(`${clientSource(addressMap(), client, 4)}`, source);
+    });
+  }
+
+  for (const [client, source, hasRoute = true] of SOURCES6) {
+    const how = hasRoute ? 'with a default route' : 'without one';
+    it(`a client ${client} appears to an IPv6 guest ${how} as ${source}`, () => {
+      const addresses = addressMap({ ...SIX, hasRoute6: () => hasRoute });
+      assert.equal(`${clientSource(addresses, client, 6)}`, source);
     });
   }
 

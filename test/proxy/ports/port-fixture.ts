@@ -27,6 +27,7 @@ export const fixedGuests = (first: () => IpAddress | undefined): Guests => ({
     get address() {
       return guestAddress ?? first();
     },
+    addressesFor: () => [guestAddress ?? first()].filter((one) => one !== undefined),
     mac: undefined,
     attached: false,
     release: () => {},
