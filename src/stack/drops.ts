@@ -41,14 +41,13 @@ export type StackDrop =
   | 'ipv4-too-big'
   | 'ipv4-ttl-expired'
   | 'ipv4-unknown-protocol'
-  | 'ipv4-group-destination'
   | 'ipv6-off'
   | 'ipv6-too-big'
   | 'ipv6-hop-limit-exceeded'
   | 'ipv6-beyond-scope'
   | 'ipv6-unknown-protocol'
   | 'ipv6-source-not-on-subnet'
-  | 'ipv6-group-destination'
+  | 'ipv6-bad-destination'
   | 'ndp-fragmented'
   | 'ndp-not-for-us'
   /** A packet too big that says less than every link takes (RFC 8201 §4). */
@@ -56,6 +55,7 @@ export type StackDrop =
   | 'icmp-not-for-us'
   | 'icmp-error-rate-limited'
   | 'udp-no-service'
+  | 'udp-group-destination'
   /** RFC 8200 §8.1: over IPv6 there must be one. */
   | 'udp-no-checksum'
   | 'udp-too-long';

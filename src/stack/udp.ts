@@ -56,7 +56,7 @@ export class UdpLayer {
     packet.off = l4Off + UDP_HEADER_LEN;
     packet.len = udpLength(slab.view, l4Off) - UDP_HEADER_LEN;
     if (packet.group || neighbor === undefined) {
-      this.drops.add('ipv4-group-destination'); // DHCP was taken before, see `stack.ts`
+      this.drops.add('udp-group-destination'); // DHCP was taken before, see `stack.ts`
       return;
     }
     const service = toGateway ? this.services.get(dstPort) : undefined;

@@ -7,10 +7,12 @@ import {
   ETHERNET_SRC,
   ETHERTYPE_ARP,
   ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
   etherType,
   setEtherType,
 } from '../../src/wire/ethernet.ts';
 import { emitEcho, emitIcmpError } from '../../src/wire/icmpv4.ts';
+import { PROTOCOL_ICMPV6 } from '../../src/wire/icmpv6.ts';
 import {
   emitIpv4,
   IPV4_DF,
@@ -23,6 +25,12 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from '../../src/wire/ipv4.ts';
+import {
+  emitIpv6,
+  IPV6_HEADER_LEN,
+  ipv6NextHeader,
+  ipv6PayloadLength,
+} from '../../src/wire/ipv6.ts';
 import { writeMac } from '../../src/wire/mac.ts';
 import {
   ACK,
@@ -39,6 +47,7 @@ import {
 } from '../../src/wire/tcp.ts';
 import { TcpOptions } from '../../src/wire/tcp-options.ts';
 import { emitUdp, UDP_HEADER_LEN } from '../../src/wire/udp.ts';
+import { family } from './family.ts';
 
 export const GATEWAY_MAC = 0x5a94_efe4_0cdd;
 export const GUEST_MAC = 0x5254_0012_3456;
@@ -80,8 +89,26 @@ export interface IpFields {
   readonly fragment?: number;
 }
 
-/** An IPv4 frame around `l4`. */
+/** A frame around `l4`, of the family that runs. */
 export function ipFrame(protocol: number, l4: Uint8Array, fields: IpFields = {}): Uint8Array {
+  return family().version === 4 ? ip4Frame(protocol, l4, fields) : ip6Frame(protocol, l4, fields);
+}
+
+function ip6Frame(protocol: number, l4: Uint8Array, fields: IpFields): Uint8Array {
+  const { src = GUEST_IP, dst = SERVER_IP, ttl = 64 } = fields;
+  const frame = ethernetFrame(
+    ETHERTYPE_IPV6,
+    IPV6_HEADER_LEN + l4.length,
+    fields.srcMac ?? GUEST_MAC,
+    fields.dstMac ?? GATEWAY_MAC,
+  );
+  const [from, to] = [family().address(src), family().address(dst)];
+  emitIpv6(viewOf(frame), L3, from, to, protocol, ttl, l4.length);
+  frame.set(l4, L3 + IPV6_HEADER_LEN);
+  return frame;
+}
+
+function ip4Frame(protocol: number, l4: Uint8Array, fields: IpFields): Uint8Array {
   const { src = GUEST_IP, dst = SERVER_IP, ttl = 64, id = 1, fragment = IPV4_DF } = fields;
   const frame = ethernetFrame(
     ETHERTYPE_IPV4,
@@ -96,8 +123,13 @@ export function ipFrame(protocol: number, l4: Uint8Array, fields: IpFields = {})
   return frame;
 }
 
-const sumOf = (src: number, dst: number, protocol: number): number =>
-  pseudoAddressSum(new Int32Array([0, 0, 0, src, 0, 0, 0, dst]), 0, 4, 4, protocol);
+function sumOf(src: number, dst: number, protocol: number): number {
+  const words = [src, dst].flatMap((word) => {
+    const { a, b, c, d } = family().address(word);
+    return [a, b, c, d];
+  });
+  return pseudoAddressSum(Int32Array.from(words), 0, 4, family().version, protocol);
+}
 
 export interface TcpRecord {
   readonly flags: string;
@@ -227,14 +259,27 @@ export function arpFrame(
 }
 
 export const isArp = (frame: Uint8Array): boolean => etherType(viewOf(frame), 0) === ETHERTYPE_ARP;
-export const protocolOf = (frame: Uint8Array): number =>
-  isArp(frame) ? -1 : ipv4Protocol(viewOf(frame), L3);
+const isIpv6 = (frame: Uint8Array): boolean => etherType(viewOf(frame), 0) === ETHERTYPE_IPV6;
+export function protocolOf(frame: Uint8Array): number {
+  const view = viewOf(frame);
+  if (isIpv6(frame)) return ipv6NextHeader(view, L3);
+  return isArp(frame) ? -1 : ipv4Protocol(view, L3);
+}
+/** How a guest is asked for: ARP, or Neighbor Discovery as all that is ICMPv6. */
+export const isQuestion = (frame: Uint8Array): boolean =>
+  isArp(frame) || (isIpv6(frame) && protocolOf(frame) === PROTOCOL_ICMPV6);
 export const fragmentOf = (frame: Uint8Array): number => ipv4Fragment(viewOf(frame), L3);
 /** The IP packet without the Ethernet header. */
-export const l3Of = (frame: Uint8Array): Uint8Array =>
-  frame.subarray(L3, L3 + ipv4TotalLength(viewOf(frame), L3));
+export function l3Of(frame: Uint8Array): Uint8Array {
+  const view = viewOf(frame);
+  const len = isIpv6(frame)
+    ? IPV6_HEADER_LEN + ipv6PayloadLength(view, L3)
+    : ipv4TotalLength(view, L3);
+  return frame.subarray(L3, L3 + len);
+}
+/** What is behind the IP header; extension headers are part of it. */
 export const l4Of = (frame: Uint8Array): Uint8Array =>
-  l3Of(frame).subarray(ipv4HeaderLen(viewOf(frame), L3));
+  l3Of(frame).subarray(isIpv6(frame) ? IPV6_HEADER_LEN : ipv4HeaderLen(viewOf(frame), L3));
 
 export function parseTcp(frame: Uint8Array): TcpRecord {
   const l4 = l4Of(frame);

@@ -1,9 +1,19 @@
 /** IPv6 frames of small parts, whole or spoilt on purpose. */
-import { ethernetFrame, GUEST_MAC, viewOf } from './frames.ts';
+import { sum16 } from '../../src/wire/checksum.ts';
+import { readIpv6Address } from '../../src/wire/ipv6-address.ts';
+import { formatMac, readMac } from '../../src/wire/mac.ts';
+import { ethernetFrame, GATEWAY_MAC, GUEST_MAC, viewOf } from './frames.ts';
 
 export const ICMPV6 = 58;
 export const UDP = 17;
 const ALL_NODES = 0x3333_0000_0001;
+/** As text, what `family.ts` makes of the words of `frames.ts`. */
+export const GUEST6 = 'fd12:3456:789a:1::2';
+export const GATEWAY6 = 'fd12:3456:789a:1::1';
+export const HOST6 = 'fd12:3456:789a:1::fe';
+export const SERVER6 = '2001:db8::808:808';
+/** Of the gateway as a router: made of its Ethernet address. */
+export const ROUTER6 = 'fe80::5894:efff:fee4:cdd';
 
 /** `fe80::1` as 16 bytes: the forms that tests need. */
 export function address6(text: string): number[] {
@@ -72,3 +82,75 @@ export const fragmentHeader = (offset: number, isMore: boolean): number[] => {
   const word = (offset << 3) | (isMore ? 1 : 0);
   return [0, word >> 8, word & 255, 0, 0, 0, 7];
 };
+
+/** `upper` with its sum, which stands at `at`. */
+export function summed(
+  protocol: number,
+  upper: readonly number[],
+  at: number,
+  { src = 'fe80::2', dst = 'ff02::1' }: Ip6Fields,
+): number[] {
+  const blank = upper.map((byte, i) => (i === at || i === at + 1 ? 0 : byte));
+  const { length } = upper;
+  const pseudo = [...address6(src), ...address6(dst), 0, 0, length >> 8, length & 255, 0, 0, 0];
+  const bytes = Uint8Array.from([...pseudo, protocol, ...blank]);
+  const sum = ~sum16(viewOf(bytes), 0, bytes.length) & 0xffff;
+  return blank.map((byte, i) => (i === at ? sum >> 8 : i === at + 1 ? sum & 255 : byte));
+}
+
+export const icmp6Frame = (message: readonly number[], fields: Ip6Fields = {}): Uint8Array =>
+  frame6(ICMPV6, summed(ICMPV6, message, 2, fields), fields);
+
+/** UDP header and data with its sum. */
+export function udp6(
+  sport: number,
+  dport: number,
+  data: readonly number[],
+  fields: Ip6Fields,
+): number[] {
+  const len = 8 + data.length;
+  const header = [sport >> 8, sport & 255, dport >> 8, dport & 255, len >> 8, len & 255, 0, 0];
+  return summed(UDP, [...header, ...data], 6, fields);
+}
+
+/** To somewhere behind the gateway, or to itself. */
+export const through = (dst: string = SERVER6, more: Ip6Fields = {}): Ip6Fields => ({
+  src: GUEST6,
+  dst,
+  dstMac: GATEWAY_MAC,
+  hopLimit: 64,
+  ...more,
+});
+
+/** The guest asks for the gateway, and says so who it is. */
+export const solicitationOfGateway = (): Uint8Array =>
+  icmp6Frame(ndp(135, GATEWAY6, linkLayerOption(1, GUEST_MAC)), {
+    src: GUEST6,
+    dst: 'ff02::1:ff00:1',
+    dstMac: 0x3333_ff00_0001,
+  });
+
+/** A packet of the stack in parts. */
+export interface Packet6 {
+  readonly dstMac: string;
+  readonly src: string;
+  readonly dst: string;
+  readonly protocol: number;
+  readonly hopLimit: number;
+  readonly flowLabel: number;
+  readonly upper: Uint8Array;
+}
+
+export function packet6(frame: Uint8Array): Packet6 {
+  const view = viewOf(frame);
+  const text = (at: number): string => readIpv6Address(view, at).toString();
+  return {
+    dstMac: formatMac(readMac(view, 0)),
+    src: text(22),
+    dst: text(38),
+    protocol: frame[20] ?? 0,
+    hopLimit: frame[21] ?? 0,
+    flowLabel: view.getUint32(14) & 0xf_ffff,
+    upper: frame.subarray(54, 54 + view.getUint16(18)),
+  };
+}

@@ -16,11 +16,13 @@ import type {
 } from '../../src/stack/flow.ts';
 import type { FrameWork } from '../../src/stack/frame.ts';
 import type { Guest } from '../../src/stack/guest.ts';
+import type { Ipv6Config } from '../../src/stack/ipv6/layer.ts';
 import type { FrameReader, FrameWriter } from '../../src/stack/link.ts';
 import { Stack, type StackConfig, type StackEvents } from '../../src/stack/stack.ts';
 import type { TcpConfig } from '../../src/stack/tcp/config.ts';
 import { PROTOCOL_TCP } from '../../src/wire/ipv4.ts';
 import { formatMac } from '../../src/wire/mac.ts';
+import { family, IPV6, PREFIX } from './family.ts';
 import {
   arpFrame,
   GATEWAY_IP,
@@ -35,7 +37,15 @@ import {
   type TcpRecord,
   tcpFrame,
 } from './frames.ts';
+import { solicitationOfGateway } from './frames6.ts';
 import { lend } from './lend.ts';
+
+/** The gateway's addresses in IPv6. */
+export const IPV6_CONFIG: Ipv6Config = {
+  prefix: PREFIX,
+  gateway: IPV6.address(GATEWAY_IP),
+  host: IPV6.address(HOST_IP),
+};
 
 /** A link whose frames are kept. */
 export class RecordingWriter implements FrameWriter {
@@ -173,7 +183,8 @@ export class Script implements Upstream {
       prefixLen: 24,
       gateway: ipv4(GATEWAY_IP),
       host: ipv4(HOST_IP),
-      mtu: options.mtu ?? 1500,
+      ipv6: family().version === 6 ? IPV6_CONFIG : undefined,
+      mtu: (options.mtu ?? 1500) + family().mtuMore,
       mac: GATEWAY_MAC,
       verifyChecksums: true,
       tcp: options.tcp ?? {},
@@ -301,15 +312,19 @@ export class Script implements Upstream {
 
   /** The guest says who it is, so that the stack can reach it. */
   announce(): this {
-    return this.frames(arpFrame(1, GUEST_MAC, GUEST_IP, GATEWAY_IP));
+    return this.frames(
+      family().version === 4
+        ? arpFrame(1, GUEST_MAC, GUEST_IP, GATEWAY_IP)
+        : solicitationOfGateway(),
+    );
   }
 
   /** Open a connection to the guest's port 40000 from SERVER_IP:80. */
   dial(): TcpFlow | undefined {
     const id = {
-      guest: ipv4(GUEST_IP),
+      guest: family().address(GUEST_IP),
       guestPort: 40_000,
-      remote: ipv4(SERVER_IP),
+      remote: family().address(SERVER_IP),
       remotePort: 80,
     };
     this.app.flow = this.stack.dial(this.now, id, this.app);

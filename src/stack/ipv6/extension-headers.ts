@@ -4,12 +4,7 @@
  * Hop-by-hop options come first or not at all; the others may come in any order, each kind as often as the chain's limit
  * lets it. Authentication and mobility headers are not known here: whoever sends them hears so.
  */
-import {
-  PROBLEM_FIELD,
-  PROBLEM_INCOMPLETE_HEADERS,
-  PROBLEM_NEXT_HEADER,
-  PROBLEM_OPTION,
-} from '../../wire/icmpv6.ts';
+import { PROBLEM_FIELD, PROBLEM_NEXT_HEADER, PROBLEM_OPTION } from '../../wire/icmpv6.ts';
 import {
   extensionLen,
   IPV6_FRAGMENT_LEN,
@@ -39,6 +34,7 @@ export type ExtensionDrop =
   | 'ipv6-bad-header-order'
   | 'ipv6-unknown-option'
   | 'ipv6-routing-header'
+  | 'ipv6-nested-fragment'
   | 'ipv6-no-next-header';
 
 /** The way through the headers of one packet. One record, filled anew for each. */
@@ -79,17 +75,17 @@ export class ExtensionHeaders {
         return protocol === PROTOCOL_NONE ? 'ipv6-no-next-header' : undefined;
       }
       if (headers === MAX_HEADERS) return 'ipv6-too-many-headers';
-      if (at + IPV6_FRAGMENT_LEN > end)
-        return this.refuse('ipv6-incomplete-headers', PROBLEM_INCOMPLETE_HEADERS, 0);
-      const len = extensionLen(view, at, protocol);
-      if (at + len > end)
-        return this.refuse('ipv6-incomplete-headers', PROBLEM_INCOMPLETE_HEADERS, 0);
-      const fault = this.look(view, l3, at, len, protocol, headers, pointer);
+      const len =
+        at + IPV6_FRAGMENT_LEN > end ? IPV6_FRAGMENT_LEN : extensionLen(view, at, protocol);
+      if (at + len > end) return this.refuse('ipv6-incomplete-headers', PROBLEM_FIELD, at - l3);
+      const isFirst = headers === 0 && !reassembled;
+      const fault = this.look(view, l3, at, len, protocol, isFirst, pointer);
       if (fault !== undefined) return fault;
       if (protocol === PROTOCOL_FRAGMENT) {
         this.isFragment = true;
         const isAlone = ipv6FragmentOffset(view, at) === 0 && !ipv6FragmentMore(view, at);
-        if (!isAlone) return undefined;
+        // What was put together is the packet: nobody sends pieces of pieces.
+        if (!isAlone) return reassembled ? 'ipv6-nested-fragment' : undefined;
       }
       protocol = view.getUint8(at);
       pointer = at - l3;
@@ -103,12 +99,12 @@ export class ExtensionHeaders {
     at: number,
     len: number,
     protocol: number,
-    headers: number,
+    isFirst: boolean,
     pointer: number,
   ): ExtensionDrop | undefined {
     switch (protocol) {
       case PROTOCOL_HOP_BY_HOP:
-        return headers === 0
+        return isFirst
           ? this.lookAtOptions(view, l3, at, len)
           : this.refuse('ipv6-bad-header-order', PROBLEM_NEXT_HEADER, pointer);
       case PROTOCOL_DESTINATION_OPTIONS:

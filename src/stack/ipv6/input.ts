@@ -4,11 +4,11 @@
  */
 import type { Counters } from '../../base/counters.ts';
 import { KEY_GUEST, KEY_REMOTE } from '../../base/flow-key.ts';
-import { addressFromWords } from '../../base/ip-address.ts';
+import { addressFromWords, V4_MAPPED } from '../../base/ip-address.ts';
 import type { Slab } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
 import { pseudoAddressSum } from '../../wire/checksum.ts';
-import { ETHERNET_HEADER_LEN, ETHERNET_SRC } from '../../wire/ethernet.ts';
+import { ETHERNET_DST, ETHERNET_HEADER_LEN, ETHERNET_SRC } from '../../wire/ethernet.ts';
 import {
   ICMPV6_PARAMETER_PROBLEM,
   ICMPV6_TIME_EXCEEDED,
@@ -36,11 +36,12 @@ import {
   ipv6FragmentMore,
   ipv6FragmentOffset,
   ipv6HopLimit,
+  ipv6NextHeader,
   ipv6PayloadLength,
   PROTOCOL_FRAGMENT,
   setIpv6Whole,
 } from '../../wire/ipv6.ts';
-import { readMac } from '../../wire/mac.ts';
+import { isGroupMac, readMac } from '../../wire/mac.ts';
 import { UDP_HEADER_LEN, udpChecksum } from '../../wire/udp.ts';
 import type { StackDrop } from '../drops.ts';
 import type { Frame } from '../frame.ts';
@@ -99,9 +100,11 @@ export class Ipv6Input {
       return;
     }
     if (!this.fillAddresses(now, port, slab, l3, readMac(view, off + ETHERNET_SRC))) return;
+    // RFC 4443 §2.4 (e.4), RFC 8200 §5: nothing that came to a group of stations is forwarded, or answered by an error.
+    if (isGroupMac(readMac(view, off + ETHERNET_DST))) packet.group = true;
     if (frame.gsoSize === 0 && IPV6_HEADER_LEN + ipv6PayloadLength(view, l3) > mtu) {
       drops.add('ipv6-too-big');
-      this.fillUpper(packet.protocol, l3 + IPV6_HEADER_LEN);
+      this.fillUpper(ipv6NextHeader(view, l3), l3 + IPV6_HEADER_LEN);
       icmp.sendErrorFor(packet, ICMPV6_TOO_BIG, 0, mtu);
       return;
     }
@@ -175,13 +178,17 @@ export class Ipv6Input {
     const toGateway = toLink || isAddressAt(own.gateway, key, KEY_REMOTE);
     const toHost = own.host !== undefined && isAddressAt(own.host, key, KEY_REMOTE);
     if (!toGateway && !toHost && !group) {
+      if (isOfNoRouter(key)) {
+        drops.add('ipv6-bad-destination');
+        return;
+      }
       if (packet.ttl <= 1) {
         drops.add('ipv6-hop-limit-exceeded');
         icmp.sendErrorFor(packet, ICMPV6_TIME_EXCEEDED, TIME_EXCEEDED6_HOP_LIMIT);
         return;
       }
       // RFC 4007 §9: what is of the link stays on it.
-      if (isIpv6LinkLocal(key[KEY_GUEST] ?? 0)) {
+      if (isIpv6LinkLocal(key[KEY_GUEST] ?? 0) || isIpv6LinkLocal(key[KEY_REMOTE] ?? 0)) {
         drops.add('ipv6-beyond-scope');
         icmp.sendErrorFor(packet, ICMPV6_UNREACHABLE, UNREACHABLE6_BEYOND_SCOPE);
         return;
@@ -281,4 +288,12 @@ export class Ipv6Input {
     this.last = neighbor;
     return neighbor;
   }
+}
+
+/** RFC 4291 §2.5.2, §2.5.3, §2.5.5: unspecified, loopback, and what carries an IPv4 address outside of a prefix for it. */
+function isOfNoRouter(key: Int32Array): boolean {
+  const c = key[KEY_REMOTE + 2] ?? 0;
+  return (
+    ((key[KEY_REMOTE] ?? 0) | (key[KEY_REMOTE + 1] ?? 0)) === 0 && (c === 0 || c === V4_MAPPED)
+  );
 }
