@@ -157,6 +157,7 @@ export function systemSuite(
 after(() => {
   if (leftOut.length === 0) return;
   const lines = leftOut
+    .splice(0) // each file has an end of its own where files run in parallel
     .filter(({ what }) => what.parent?.isPending() !== true) // its suite is named
     .map(({ what, why }) => `    ${what.titlePath().join(' > ')}${countOf(what)}: ${why}\n`);
   process.stderr.write(
