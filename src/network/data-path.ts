@@ -65,7 +65,7 @@ export interface TimedPart {
 
 export class DataPath {
   /** NAT64: what guests and the host's network have of it now. */
-  readonly translation: Translation;
+  readonly translation: Translation = new Translation();
   readonly addressMap: AddressMap;
   readonly destinations: Destinations;
   readonly book: FlowBook;
@@ -99,9 +99,6 @@ export class DataPath {
     const { subnet, gateway, host, ipv6 } = addresses;
     this.clock = clock;
     this.book = new FlowBook(clock);
-    const { use, isForPrivate } = config.nat64;
-    const isOn = use === 'on';
-    this.translation = new Translation({ isOn, isForPrivate, hostPrefix: undefined });
     this.addressMap = new AddressMap({
       subnet,
       gateway,

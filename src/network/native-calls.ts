@@ -18,6 +18,7 @@ export class NativeCalls {
   private readonly descriptors: number;
   private readonly load: (wanted: string) => Posix;
   private readonly get: () => Posix | undefined = once(() => this.tryLoad());
+  private readonly users: ((posix: Posix) => void)[] = [];
   private timer: NodeJS.Timeout | undefined = undefined;
 
   /** @param descriptors that the process may come to use, all in all */
@@ -30,6 +31,11 @@ export class NativeCalls {
   /** Undefined where they are not available, which is logged once. */
   get posix(): Posix | undefined {
     return this.get();
+  }
+
+  /** Call `use` when they are loaded; this does not load them. */
+  whenLoaded(use: (posix: Posix) => void): void {
+    this.users.push(use);
   }
 
   loadSoon(delayMs: number = SOON_MS): void {
@@ -46,6 +52,7 @@ export class NativeCalls {
     try {
       const posix = this.load('let guests ping, or see ICMP errors for UDP');
       posix.reserveDescriptors(this.descriptors);
+      for (const use of this.users) use(posix);
       return posix;
     } catch (error) {
       if (!(error instanceof NativeUnavailableError)) throw error;

@@ -13,14 +13,16 @@ import { GUEST_API_PORT, GuestApi } from '../control/ports/guest-api.ts';
 import { portView } from '../control/ports/port-view.ts';
 import { DnsForwarder } from '../proxy/dns/forwarder.ts';
 import { DNS_PORT, GatewayDns } from '../proxy/dns/gateway-dns.ts';
+import { HostNat64Prefix } from '../proxy/dns/nat64-prefix.ts';
+import { HostReach } from '../proxy/host-reach.ts';
 import { LeaseFile } from '../proxy/lease-file.ts';
 import { OwnListeners } from '../proxy/own-listeners.ts';
 import { PortTable } from '../proxy/ports/port-table.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
-import type { FamilyPolicy } from '../services/dns/guest-answer.ts';
 import { LocalNames, type UserZone } from '../services/dns/local-names.ts';
+import type { Advertiser, Announcement } from '../services/ra/advertiser.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
@@ -55,6 +57,7 @@ import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts
 import { noteEvents, noteIpv6, noteName, noteRefused } from './notes.ts';
 import { serveRouter } from './router.ts';
 import { serveNetworkApi } from './serve-api.ts';
+import { Uplink, type UplinkState } from './uplink.ts';
 import { packageVersion } from './version.ts';
 
 /** @throws Error whose message states what failed, on what, and what to do; nothing is left behind */
@@ -62,7 +65,9 @@ export async function openNetwork(
   config: NetworkConfig,
   log: Log,
 ): Promise<Network & DaemonNetwork> {
-  const network = new RunningNetwork(config, log);
+  const reach = new HostReach();
+  await reach.ask();
+  const network = new RunningNetwork(config, log, reach);
   try {
     await network.open();
   } catch (error) {
@@ -86,6 +91,10 @@ class RunningNetwork implements Network, DaemonNetwork {
   private readonly links: Links;
   private readonly streams: GuestStreams;
   private readonly mux: MuxLinks;
+  private readonly router: Advertiser | undefined;
+  private readonly uplink: Uplink;
+  private readonly hostNat64: HostNat64Prefix;
+  private readonly families: DnsFamilies;
   private readonly names: LocalNames;
   private readonly dns: DnsForwarder;
   private readonly leaseFile: LeaseFile | undefined;
@@ -96,13 +105,13 @@ class RunningNetwork implements Network, DaemonNetwork {
   private lastGuestGone: () => void = () => {};
   private closing: Promise<void> | undefined = undefined;
 
-  constructor(config: NetworkConfig, unlimited: Log) {
+  constructor(config: NetworkConfig, unlimited: Log, reach: HostReach) {
     this.config = config;
     const { clock, emitter, ownListeners } = this;
     const log = new LimitedLog(unlimited, clock);
     this.log = log;
     this.faults = new FaultWatch(log);
-    const addresses = addressesOf(config);
+    const addresses = addressesOf(config, reach.now.source6);
     const { gateway } = addresses;
     this.guestWatch = new GuestWatch(() => this.view, emitter);
     const { file } = config.leases;
@@ -203,8 +212,23 @@ class RunningNetwork implements Network, DaemonNetwork {
       zones: userZones(config.dns.zones),
       networks,
     });
-    const families = new DnsFamilies(config.dns.family, config.nat64, networks);
-    this.dns = this.makeDns(leases, families);
+    this.families = new DnsFamilies(config.dns.family, config.nat64, networks);
+    this.router = serveRouter(config, addresses, stack, clock);
+    if (this.router !== undefined) this.dataPath.serveTime(this.router);
+    this.hostNat64 = new HostNat64Prefix({
+      find: (query, found) => this.dns.find(query, 'udp', stack.guests.nobody, found),
+      onChange: () => this.onUplink(this.uplink.now),
+    });
+    this.dns = this.makeDns(leases);
+    this.uplink = new Uplink({
+      config,
+      addresses: addresses.ipv6,
+      reach,
+      log,
+      onChange: (state) => this.onUplink(state),
+    });
+    this.onUplink(this.uplink.now);
+    native.whenLoaded((posix) => this.uplink.watchWith(posix));
     const gatewayDns = new GatewayDns(this.dns, stack, clock, flusher, book);
     this.dataPath.serveTime(gatewayDns);
     stack.serveUdp(DNS_PORT, gatewayDns.onDatagram);
@@ -213,8 +237,6 @@ class RunningNetwork implements Network, DaemonNetwork {
     );
     this.guestApi = config.guestApi.enabled ? this.makeGuestApi(addresses) : undefined;
     serveNtp(stack);
-    const router = serveRouter(config, addresses, stack, clock);
-    if (router !== undefined) this.dataPath.serveTime(router);
     serveDhcp(stack, dhcp, leases, directory);
     if (dhcp6 !== undefined) serveDhcpv6(stack, dhcp6, directory);
     this.expectGuests(leases);
@@ -387,6 +409,8 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.dataPath.closeConnections();
     await this.links.close();
     this.dataPath.close();
+    this.uplink.close();
+    this.hostNat64.stop();
     this.dns.close();
     this.guestWatch.close();
     this.leaseFile?.flush();
@@ -429,7 +453,27 @@ class RunningNetwork implements Network, DaemonNetwork {
     }
   }
 
-  private makeDns(leases: GuestLeases, families: FamilyPolicy): DnsForwarder {
+  private onUplink({ hasRoute, hasIpv6, hasNat64, isHostWithoutIpv4 }: UplinkState): void {
+    if (isHostWithoutIpv4) this.hostNat64.start();
+    else this.hostNat64.stop();
+    this.dataPath.translation.set({
+      isOn: hasNat64,
+      isForPrivate: hasNat64 && this.config.nat64.isForPrivate,
+      hostPrefix: this.hostNat64.prefix,
+    });
+    this.families.hasIpv6Route = hasIpv6;
+    this.families.hasNat64 = hasNat64;
+    this.announce({ hasRoute, hasNat64 });
+  }
+
+  private announce(change: Partial<Announcement>): void {
+    const { router } = this;
+    router?.announce(this.clock.now(), { ...router.announced, ...change });
+    this.dataPath.flusher.schedule();
+  }
+
+  private makeDns(leases: GuestLeases): DnsForwarder {
+    const { families } = this;
     const { dns } = this.config;
     return new DnsForwarder({
       names: this.names,
@@ -440,7 +484,12 @@ class RunningNetwork implements Network, DaemonNetwork {
       hostsFile: dns.hostsFile,
       onFailure: (query, rcode) => noteName(query, rcode, this.log),
       sockets: this.dataPath.sockets,
-      onSearch: dns.search === undefined ? (search) => leases.setSearch(search) : undefined,
+      onNameServers: () => this.hostNat64.onNameServers(),
+      onSearch: (search) => {
+        if (dns.search !== undefined) return;
+        leases.setSearch(search);
+        this.announce({ search });
+      },
     });
   }
 

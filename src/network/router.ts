@@ -1,5 +1,6 @@
 /** The gateway as the guests' IPv6 router: what it announces, and its connection to the stack. */
 import type { Clock } from '../base/time.ts';
+import { LOCAL_NAT64, WELL_KNOWN_NAT64 } from '../services/nat64-address.ts';
 import { Advertiser, type Announcement } from '../services/ra/advertiser.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { Addresses } from './addresses.ts';
@@ -16,9 +17,9 @@ export function serveRouter(
 ): Advertiser | undefined {
   const layer = stack.ipv6;
   if (ipv6 === undefined || layer === undefined) return undefined;
-  const { mode, use } = config.ipv6;
+  const { mode } = config.ipv6;
   const announcement: Announcement = {
-    hasRoute: use === 'on',
+    hasRoute: false,
     hasNat64: false,
     search: config.dns.search ?? [],
   };
@@ -31,7 +32,7 @@ export function serveRouter(
       hasAutoconfiguration: mode !== 'dhcp',
       hasDhcp: mode !== 'slaac',
       dns: ipv6.gateway,
-      nat64: [],
+      nat64: [config.nat64.isForPrivate ? LOCAL_NAT64.address : WELL_KNOWN_NAT64.address],
     },
     announcement,
     cryptoRandom,

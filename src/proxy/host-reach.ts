@@ -22,11 +22,13 @@ export type Ipv6Reach = 'global' | 'unique-local' | 'none';
 export interface Reach {
   readonly ipv4: boolean;
   readonly ipv6: Ipv6Reach;
-  /** The source address, where there is one. */
+  /** The source address, unless it is `none`. */
   readonly source6: IpAddress | undefined;
   /** Why there is no way to IPv6: `ENETUNREACH`, `EAFNOSUPPORT`, ... */
   readonly code6: string | undefined;
 }
+
+export type ReachChanged = (reach: Reach, before: Reach) => void;
 
 export interface HostReachOptions {
   readonly pollMs?: number;
@@ -44,24 +46,32 @@ const SETTLE_MS = 100;
 const NOWHERE: Reach = { ipv4: false, ipv6: 'none', source6: undefined, code6: undefined };
 
 export class HostReach {
-  private readonly onChange: (reach: Reach, before: Reach) => void;
   private readonly probe: (destination: string) => Promise<SourceAddress>;
   private readonly settleMs: number;
-  private readonly poll: NodeJS.Timeout;
+  private readonly pollMs: number;
+  private onChange: ReachChanged = () => {};
+  private poll: NodeJS.Timeout | undefined = undefined;
   private settling: NodeJS.Timeout | undefined = undefined;
   private asking: Promise<void> | undefined = undefined;
   private isAskedAgain = false;
   private isClosed = false;
   private known: Reach = NOWHERE;
 
-  constructor(
-    onChange: (reach: Reach, before: Reach) => void,
-    { pollMs = POLL_MS, settleMs = SETTLE_MS, probe = sourceAddressTo }: HostReachOptions = {},
-  ) {
-    this.onChange = onChange;
-    this.probe = probe;
+  /** Nothing is asked before {@link ask} or {@link follow}. */
+  constructor({
+    pollMs = POLL_MS,
+    settleMs = SETTLE_MS,
+    probe = sourceAddressTo,
+  }: HostReachOptions = {}) {
+    this.pollMs = pollMs;
     this.settleMs = settleMs;
-    this.poll = setInterval(() => this.askSoon(), pollMs).unref();
+    this.probe = probe;
+  }
+
+  /** Ask every while from now on, and report what differs from before. */
+  follow(onChange: ReachChanged): void {
+    this.onChange = onChange;
+    this.poll = setInterval(() => this.askSoon(), this.pollMs).unref();
   }
 
   /** As far as it is known; nowhere before the first answer. */
@@ -125,8 +135,9 @@ const isShort = (source: SourceAddress): boolean => 'code' in source && SHORT.ha
 
 function reachOf(source: SourceAddress): Ipv6Of {
   if ('code' in source) return { ipv6: 'none', source6: undefined, code6: source.code };
-  const source6 = parseAddress(source.address);
-  return { ipv6: kindOf(source6), source6, code6: undefined };
+  const address = parseAddress(source.address);
+  const ipv6 = kindOf(address);
+  return { ipv6, source6: ipv6 === 'none' ? undefined : address, code6: undefined };
 }
 
 function kindOf(address: IpAddress | undefined): Ipv6Reach {

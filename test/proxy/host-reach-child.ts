@@ -7,12 +7,10 @@ import { watchRoutes } from '../../src/native/route-events.ts';
 import { HostReach } from '../../src/proxy/host-reach.ts';
 
 const watches = process.argv[2] === 'watch';
-const reach = new HostReach(
-  ({ ipv4, ipv6, source6, code6 }) => {
-    process.stdout.write(`${ipv4} ${ipv6} ${source6 ?? '-'} ${code6 ?? '-'}\n`);
-  },
-  { pollMs: watches ? 3_600_000 : 50 },
-);
+const reach = new HostReach({ pollMs: watches ? 3_600_000 : 50 });
+reach.follow(({ ipv4, ipv6, source6, code6 }) => {
+  process.stdout.write(`${ipv4} ${ipv6} ${source6 ?? '-'} ${code6 ?? '-'}\n`);
+});
 if (watches) watchRoutes(loadPosix(), reach.onNetworkChange);
 await reach.ask();
 process.stdout.write('asked\n');

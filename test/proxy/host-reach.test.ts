@@ -25,20 +25,18 @@ class Lab {
   private changed: () => void = () => {};
 
   constructor(pollMs = 3_600_000) {
-    this.reach = new HostReach(
-      (now) => {
-        this.changes.push(now);
-        this.changed();
+    this.reach = new HostReach({
+      pollMs,
+      settleMs: 1,
+      probe: (destination) => {
+        this.asked++;
+        return Promise.resolve(destination.includes(':') ? this.v6 : this.v4);
       },
-      {
-        pollMs,
-        settleMs: 1,
-        probe: (destination) => {
-          this.asked++;
-          return Promise.resolve(destination.includes(':') ? this.v6 : this.v4);
-        },
-      },
-    );
+    });
+    this.reach.follow((now) => {
+      this.changes.push(now);
+      this.changed();
+    });
   }
 
   async ask(v4: SourceAddress, v6: SourceAddress): Promise<Reach> {
