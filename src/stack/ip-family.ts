@@ -23,6 +23,8 @@ export interface IpFamily {
   readonly etherType: number;
   readonly gsoType: GsoType;
   readonly headerLen: number;
+  /** MSS of a TCP that names none (RFC 9293 §3.7.1). */
+  readonly defaultMss: number;
   /** Of what a fragment has beside the header. */
   readonly fragmentHeaderLen: number;
   /** Write the header of a packet that nobody may cut. */

@@ -149,6 +149,7 @@ export class NeighborTable {
     neighbor.guest = port.guest;
     neighbor.goneAt = NEVER;
     neighbor.awaitedSince = NEVER;
+    neighbor.pathMtu = MAX_PATH_MTU;
     const waiting = [...neighbor.waiters];
     neighbor.waiters.clear();
     for (const waiter of waiting) waiter.onNeighborUp(now);

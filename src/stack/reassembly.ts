@@ -153,11 +153,7 @@ export class Reassembler {
     }
     if (context.pieces.bytes !== context.total) return undefined;
     this.remove(context);
-    const { whole } = this;
-    whole.slab = context.slab;
-    whole.len = context.total;
-    whole.protocol = context.protocol;
-    return whole;
+    return this.fill(context, context.total);
   }
 
   nextTimeout(): Instant {
@@ -167,16 +163,24 @@ export class Reassembler {
   /**
    * Give up contexts that are overdue.
    *
-   * @param onTimedOut called with the start of the packet when its first fragment had arrived
+   * @param onTimedOut called with the start of the packet, as far as it came, when its first fragment had arrived
    */
-  expire(now: Instant, onTimedOut: (slab: Slab) => void): void {
+  expire(now: Instant, onTimedOut: (start: Whole) => void): void {
     for (;;) {
       const oldest = this.contexts[0];
       if (oldest === undefined || oldest.expiresAt > now) return;
       this.count('fragment-timed-out');
       this.remove(oldest);
-      if (oldest.firstArrived) onTimedOut(oldest.slab);
+      if (oldest.firstArrived) onTimedOut(this.fill(oldest, oldest.pieces.end(0)));
     }
+  }
+
+  private fill({ slab, protocol }: Context, len: number): Whole {
+    const { whole } = this;
+    whole.slab = slab;
+    whole.len = len;
+    whole.protocol = protocol;
+    return whole;
   }
 
   private contextOf(now: Instant, owner: Guest, fragment: Fragment): Context | undefined {

@@ -339,10 +339,10 @@ export class Stack
     this.lastNow = now;
     this.icmpErrors.tick(now);
     this.wheel.advance(now, this.limit);
-    this.reassembler.expire(now, (slab) => {
-      const isIpv4 = slab.view.getUint8(0) >>> 4 === 4;
-      if (isIpv4) this.input.onIncomplete(slab);
-      else this.ipv6?.input.onIncomplete(slab);
+    this.reassembler.expire(now, (start) => {
+      const isIpv4 = start.slab.view.getUint8(0) >>> 4 === 4;
+      if (isIpv4) this.input.onIncomplete(start.slab);
+      else this.ipv6?.input.onIncomplete(start);
     });
     this.departures.onTimeout(now);
     this.resolution.onTimeout(now);

@@ -75,7 +75,7 @@ export class UdpLayer {
     const path = pathTo(neighbor, id.remote);
     const l4Len = UDP_HEADER_LEN + len;
     const sum = pathSum(path, PROTOCOL_UDP);
-    if (path.headerLen + l4Len > out.mtu) {
+    if (path.headerLen + l4Len > Math.min(out.mtu, neighbor.pathMtu)) {
       const { scratch } = out;
       copyBytes(bytes, off, scratch.bytes, UDP_HEADER_LEN, len);
       emitUdp(scratch.view, 0, id.remotePort, id.guestPort, len, sum);

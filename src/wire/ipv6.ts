@@ -1,5 +1,9 @@
 /** IPv6 header and its chain of extension headers (RFC 8200 §3, §4). Offsets are from the first byte of the header. */
 import type { IpAddress } from '../base/ip-address.ts';
+import { ICMPV6_HEADER_LEN, PROTOCOL_ICMPV6 } from './icmpv6.ts';
+import { PROTOCOL_TCP, PROTOCOL_UDP } from './ipv4.ts';
+import { TCP_HEADER_LEN } from './tcp.ts';
+import { UDP_HEADER_LEN } from './udp.ts';
 
 const PAYLOAD_LENGTH = 4;
 const NEXT_HEADER = 6;
@@ -27,6 +31,12 @@ const HOST_IDENTITY = 139;
 const SHIM6 = 140;
 export const IPV6_FRAGMENT_LEN = 8;
 const FRAGMENT_OFFSET_MASK = 0xfff8;
+/** Of TCP, UDP and ICMPv6, at least. */
+const UPPER_HEADER_LEN: ReadonlyMap<number, number> = new Map([
+  [PROTOCOL_TCP, TCP_HEADER_LEN],
+  [PROTOCOL_UDP, UDP_HEADER_LEN],
+  [PROTOCOL_ICMPV6, ICMPV6_HEADER_LEN],
+]);
 /** Each kind once, destination options twice (RFC 8200 §4.1). */
 const MAX_EXTENSION_HEADERS = 9;
 
@@ -67,6 +77,11 @@ export class Ipv6Chain {
   isFragment = false;
   /** A fragment but the first: what it carries has no header. */
   isLaterFragment = false;
+
+  /** Whether the header of the upper layer is not whole. */
+  get isUpperCut(): boolean {
+    return this.upperLen < (UPPER_HEADER_LEN.get(this.protocol) ?? 0);
+  }
 
   /** @param off of a header that `checkIpv6` accepted */
   walk(view: DataView, off: number): Ipv6Drop | undefined {

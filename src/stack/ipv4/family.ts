@@ -9,6 +9,7 @@ class Ipv4Family implements IpFamily {
   readonly etherType = ETHERTYPE_IPV4;
   readonly gsoType = 'tcp4';
   readonly headerLen = IPV4_HEADER_LEN;
+  readonly defaultMss = 536;
   readonly fragmentHeaderLen = 0;
   private readonly fields = new Ipv4Fields();
 

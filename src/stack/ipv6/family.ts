@@ -15,6 +15,7 @@ class Ipv6Family implements IpFamily {
   readonly etherType = ETHERTYPE_IPV6;
   readonly gsoType = 'tcp6';
   readonly headerLen = IPV6_HEADER_LEN;
+  readonly defaultMss = 1220;
   readonly fragmentHeaderLen = IPV6_FRAGMENT_LEN;
 
   emit(view: DataView, off: number, ends: Ends, protocol: number, l4Len: number): void {

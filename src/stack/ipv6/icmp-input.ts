@@ -17,6 +17,7 @@ import {
   icmpv6Code,
   icmpv6Mtu,
   icmpv6Type,
+  PROTOCOL_ICMPV6,
   UNREACHABLE6_ADDRESS,
   UNREACHABLE6_BEYOND_SCOPE,
   UNREACHABLE6_NO_ROUTE,
@@ -28,6 +29,7 @@ import {
   IPV6_MIN_MTU,
   IPV6_SRC,
   ipv6NextHeader,
+  PROTOCOL_FRAGMENT,
 } from '../../wire/ipv6.ts';
 import { isMld, isNdp } from '../../wire/ndp.ts';
 import type { StackDrop } from '../drops.ts';
@@ -38,6 +40,8 @@ import type { TcpErrorSink } from '../path-errors.ts';
 import type { Icmpv6Output } from './icmp-output.ts';
 import type { NdpLayer } from './ndp.ts';
 
+/** ff02::/32 */
+const ALL_OF_LINK = 0xff02_0000 | 0;
 /** Of the quoted upper layer: ports and sequence number. */
 const MIN_QUOTED_L4 = 8;
 
@@ -96,7 +100,8 @@ export class Icmpv6Input {
       return;
     }
     const { neighbor } = packet;
-    if (type !== ICMPV6_ECHO || packet.group || neighbor === undefined) {
+    const { group, key } = packet;
+    if (type !== ICMPV6_ECHO || neighbor === undefined || (group && !isToAll(key))) {
       drops.add('icmp-not-for-us');
       return;
     }
@@ -104,15 +109,17 @@ export class Icmpv6Input {
     packet.sequence = echo6Sequence(view, l4Off);
     packet.off = l4Off + ICMPV6_HEADER_LEN;
     packet.len = l4Len - ICMPV6_HEADER_LEN;
-    if (!toGateway) {
+    if (!toGateway && !group) {
       upstream.onEcho(now, packet);
       return;
     }
     const { off, len } = packet;
-    this.deps.output.reply(neighbor, keyRemote(packet.key), packet, slab.bytes, off, len);
+    const { output } = this.deps;
+    const from = group ? output.routerOf(neighbor) : keyRemote(key);
+    output.reply(neighbor, from, packet, slab.bytes, off, len);
   }
 
-  /** About a packet of ours without extension headers: nothing else of ours can be known again. */
+  /** About a packet of ours: it had no extension headers but that of a fragment. */
   private onError(now: Instant, { slab, l4Off, l4Len, neighbor }: Packet, type: number): void {
     const { drops, tcp } = this.deps;
     const { view } = slab;
@@ -126,7 +133,7 @@ export class Icmpv6Input {
       drops.add('icmpv6-mtu-too-small'); // RFC 8201 §4
       return;
     }
-    const protocol = ipv6NextHeader(view, quote);
+    let protocol = ipv6NextHeader(view, quote);
     const { key } = this;
     // The quoted packet is ours: its source is the remote side of the flow.
     for (let i = 0; i < 4; i++) {
@@ -141,11 +148,19 @@ export class Icmpv6Input {
       else tcp.onUnreachable(key, quotedSeq, !SOFT_CODES.includes(icmpv6Code(view, l4Off)));
       return;
     }
+    if (protocol === PROTOCOL_FRAGMENT) protocol = view.getUint8(l4);
+    const isCut = protocol === PROTOCOL_UDP || protocol === PROTOCOL_ICMPV6;
     // A guest may say of itself what it takes; nobody else speaks for it.
-    if (type === ICMPV6_TOO_BIG && protocol === PROTOCOL_UDP && neighbor?.isAt(key, KEY_GUEST)) {
+    if (type === ICMPV6_TOO_BIG && isCut && neighbor?.isAt(key, KEY_GUEST)) {
       neighbor.pathMtu = Math.min(neighbor.pathMtu, mtu);
       return;
     }
     drops.add('icmp-not-for-us');
   }
 }
+
+/** To all nodes of the link, or all its routers (RFC 4443 §4.2). */
+const isToAll = (key: Int32Array): boolean =>
+  key[KEY_REMOTE] === ALL_OF_LINK &&
+  ((key[KEY_REMOTE + 1] ?? 0) | (key[KEY_REMOTE + 2] ?? 0)) === 0 &&
+  (key[KEY_REMOTE + 3] === 1 || key[KEY_REMOTE + 3] === 2);

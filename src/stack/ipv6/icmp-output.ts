@@ -94,7 +94,7 @@ export class Icmpv6Output implements IcmpSender {
     const len = Math.min(IPV6_HEADER_LEN + ipv6PayloadLength(slab.view, l3Off), MAX_QUOTE);
     copyBytes(slab.bytes, l3Off, this.out.scratch.bytes, ICMPV6_HEADER_LEN, len);
     const isOfPort = type === ICMPV6_UNREACHABLE && code === UNREACHABLE6_PORT;
-    const from = isOfPort ? keyRemote(packet.key) : this.router(neighbor);
+    const from = isOfPort ? keyRemote(packet.key) : this.routerOf(neighbor);
     this.sendError(pathTo(neighbor, from), type, code, parameter, len);
   }
 
@@ -111,7 +111,7 @@ export class Icmpv6Output implements IcmpSender {
     view.setUint16(at, keyGuestPort(key));
     view.setUint16(at + 2, keyRemotePort(key));
     view.setInt32(at + 4, sequence);
-    this.sendQuoted(neighbor, this.router(neighbor), reason);
+    this.sendQuoted(neighbor, this.routerOf(neighbor), reason);
   }
 
   sendUdpError(
@@ -154,7 +154,7 @@ export class Icmpv6Output implements IcmpSender {
   }
 
   private sendQuoted(neighbor: Neighbor, from: IpAddress, error: NetworkError): void {
-    const path = pathTo(neighbor, from.family === 6 ? from : this.router(neighbor));
+    const path = pathTo(neighbor, from.family === 6 ? from : this.routerOf(neighbor));
     this.sendError(path, typeOf(error), codeOf(error), 0, IPV6_HEADER_LEN + MIN_QUOTED_L4);
   }
 
@@ -177,7 +177,7 @@ export class Icmpv6Output implements IcmpSender {
   }
 
   /** The gateway, as it is known where `neighbor` is. */
-  private router({ address }: Neighbor): IpAddress {
+  routerOf({ address }: Neighbor): IpAddress {
     const { own } = this;
     return isIpv6LinkLocal(address.a) ? own.linkLocal : own.gateway;
   }

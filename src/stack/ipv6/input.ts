@@ -55,7 +55,7 @@ import {
   type OwnIpv6,
 } from '../own-addresses.ts';
 import type { Packet } from '../packet.ts';
-import { Fragment, type Reassembler } from '../reassembly.ts';
+import { Fragment, type Reassembler, type Whole } from '../reassembly.ts';
 import type { UpperLayers } from '../upper-layers.ts';
 import { ExtensionHeaders } from './extension-headers.ts';
 import type { Icmpv6Input } from './icmp-input.ts';
@@ -111,13 +111,13 @@ export class Ipv6Input {
     this.onHeaders(now, port, frame.checksum !== 'unknown', false);
   }
 
-  /** The rest of a packet whose first fragment is at the start of `slab` did not come. */
-  onIncomplete(slab: Slab): void {
+  /** The rest of a packet, of which this is the start, did not come. */
+  onIncomplete({ slab, protocol, len }: Whole): void {
     const { packet, neighbors, icmp } = this.deps;
+    setIpv6Whole(slab.view, 0, protocol, len);
     this.readEnds(slab, 0);
     packet.neighbor = neighbors.find(packet.key, KEY_GUEST);
-    setIpv6Whole(slab.view, 0, PROTOCOL_FRAGMENT, 0);
-    this.fillUpper(PROTOCOL_FRAGMENT, IPV6_HEADER_LEN);
+    this.fillUpper(protocol, IPV6_HEADER_LEN);
     icmp.sendErrorFor(packet, ICMPV6_TIME_EXCEEDED, TIME_EXCEEDED6_REASSEMBLY);
   }
 
@@ -151,7 +151,7 @@ export class Ipv6Input {
       return;
     }
     // RFC 7112 §5
-    if (start === 0 && chain.walk(view, l3Off) !== undefined) {
+    if (start === 0 && (chain.walk(view, l3Off) !== undefined || chain.isUpperCut)) {
       this.refuse('ipv6-incomplete-headers', PROBLEM_INCOMPLETE_HEADERS, 0);
       return;
     }

@@ -303,9 +303,9 @@ export abstract class Tcb extends Timer implements Evictable {
 
   /** Take the guest's MSS and the link's MTU into account. */
   setPeerMss(peerMss: number, timestamps: boolean): void {
-    const ours = this.context.out.mtu - this.path.headerLen - TCP_HEADER_LEN;
-    // RFC 9293 §3.7.1: no option means 536.
-    const mss = Math.min(Math.max(peerMss === 0 ? 536 : peerMss, 64), ours);
+    const { headerLen, ip } = this.path;
+    const ours = this.context.out.mtu - headerLen - TCP_HEADER_LEN;
+    const mss = Math.min(Math.max(peerMss === 0 ? ip.defaultMss : peerMss, 64), ours);
     this.sndMss = mss - (timestamps ? TIMESTAMPS_LEN : 0);
     this.rcvMss = this.sndMss;
     this.cc = this.context.makeCongestionControl(this.sndMss);
