@@ -29,6 +29,7 @@ export type Requirement =
   | 'systemd-analyze'
   | 'ldd'
   | 'gcc'
+  | 'musl-gcc'
   | 'perl'
   | 'curl'
   | 'iperf3'
@@ -72,6 +73,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   'systemd-analyze': program('systemd-analyze', 'systemd'),
   ldd: program('ldd', 'libc-bin'),
   gcc: program('gcc', 'gcc'),
+  'musl-gcc': program('musl-gcc', 'musl-tools'),
   perl: program('perl', 'perl-base'),
   curl: program('curl', 'curl'),
   iperf3: program('iperf3', 'iperf3'),

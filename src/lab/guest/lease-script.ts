@@ -23,13 +23,13 @@ PREINIT)
   command ip link set dev $interface up
   ;;
 deconfig | EXPIRE | RELEASE | STOP | FAIL)
-  command ip addr flush dev $interface
+  command ip -4 addr flush dev $interface
   command ip link set dev $interface up
   ;;
 bound | renew | BOUND | RENEW | REBIND | REBOOT)
   prefix=$(prefix_of "\${subnet:-255.255.255.0}")
   [ -n "$mtu" ] && command ip link set dev $interface mtu $mtu
-  command ip addr flush dev $interface
+  command ip -4 addr flush dev $interface
   command ip addr add $ip/$prefix broadcast + dev $interface
   while command ip route del default dev $interface 2>/dev/null; do :; done
   for hop in $router; do

@@ -43,6 +43,7 @@ export function ipv4OnlyReply(query: DnsQuery, dns64: Dns64): Uint8Array | undef
   return name === IPV4_ONLY ? replyOf(query, name, addressesOf(dns64)) : undefined;
 }
 
+/** In the prefix that translates the most: guests that translate by themselves use it for every address (RFC 6877). */
 const addressesOf = ({ prefixes }: Dns64): Answer[] =>
   IPV4_ONLY_ADDRESSES.flatMap((word): Answer[] => [
     { type: 'A', name: IPV4_ONLY, ttl: TTL_S, data: ipv4(word).toString() },
@@ -50,7 +51,7 @@ const addressesOf = ({ prefixes }: Dns64): Answer[] =>
       type: 'AAAA',
       name: IPV4_ONLY,
       ttl: TTL_S,
-      data: embedIpv4(prefixes.forPublic, word).toString(),
+      data: embedIpv4(prefixes.forPrivate ?? prefixes.forPublic, word).toString(),
     },
   ]);
 

@@ -311,6 +311,13 @@ describe('DNS64', () => {
     ['an alias (§5.1.5)', NAT64, 'alias.example', 'AAAA', 'v4.example 64:ff9b::102:304'],
     ['ipv4only.arpa (RFC 8880)', NAT64, 'ipv4only.arpa', 'A', '192.0.0.170 192.0.0.171'],
     ['... and its prefix', NAT64, 'ipv4only.arpa', 'AAAA', '64:ff9b::c000:aa 64:ff9b::c000:ab'],
+    [
+      '... that is for all addresses',
+      NAT64_PRIVATE,
+      'ipv4only.arpa',
+      'AAAA',
+      '64:ff9b:1::c000:aa 64:ff9b:1::c000:ab',
+    ],
     ['... and nothing else', NAT64, 'ipv4only.arpa', 'TXT', 'nodata'],
     ['... nor below', NAT64, 'x.ipv4only.arpa', 'AAAA', 'nxdomain'],
     ['its reverse name', NAT64, '170.0.0.192.in-addr.arpa', 'PTR', 'ipv4only.arpa'],

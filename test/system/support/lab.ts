@@ -130,8 +130,8 @@ export class Guest extends Namespace {
   }
 }
 
-/** In a mount namespace of its own. */
-const withEtc = (etc: string, argv: readonly string[]): readonly string[] => [
+/** A command that sees `etc` as /etc, in a mount namespace of its own. */
+export const withEtc = (etc: string, argv: readonly string[]): readonly string[] => [
   ...['unshare', '--mount', '--propagation', 'private', 'sh', '-c'],
   ...['mount --bind "$0" /etc && exec "$@"', etc, ...argv],
 ];
