@@ -1,5 +1,6 @@
 /** IPv6 in a lab: addresses of the networks that a lab has, and of a guest that has them by hand. */
 import type { Guest, Lab, Namespace } from './lab.ts';
+import { until } from './until.ts';
 
 export const SUBNET6 = 'fd12:3456:0:1::/64';
 export const GATEWAY6 = 'fd12:3456:0:1::1';
@@ -27,4 +28,24 @@ export async function addIpv6({ host, outside }: Lab): Promise<void> {
 export async function addGuestIpv6(guest: Guest, address: string = GUEST6): Promise<void> {
   await add(guest, `${address}/64`, 'eth0');
   await guest.run('ip', 'route', 'replace', 'default', 'via', GATEWAY6, 'dev', 'eth0');
+}
+
+/** The address that the guest's kernel has made of the prefix, once it may be used. */
+export async function slaacAddress(guest: Guest): Promise<string> {
+  const prefix = SUBNET6.slice(0, SUBNET6.indexOf('::'));
+  return await until('an address of the prefix', async () => {
+    const list = await guest.run(
+      'ip',
+      '-6',
+      '-o',
+      'addr',
+      'show',
+      'dev',
+      'eth0',
+      'scope',
+      'global',
+    );
+    const line = list.split('\n').find((one) => one.includes(prefix) && !one.includes('tentative'));
+    return /inet6 ([0-9a-f:]+)\//.exec(line ?? '')?.[1];
+  });
 }

@@ -1,0 +1,162 @@
+/**
+ * Published ports and IPv6: clients of either family, on the host and outside, to servers of either family in a guest whose
+ * kernel has made its own address.
+ */
+import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
+import { LAB, systemSuite } from '../support/requirements.ts';
+import { download, upload } from './support/clients.ts';
+import type { Daemon } from './support/daemon.ts';
+import {
+  addIpv6,
+  GATEWAY6,
+  HOST6,
+  HOST6_OUTER,
+  OUTSIDE6,
+  SUBNET6,
+  slaacAddress,
+} from './support/ipv6.ts';
+import { type Guest, HOST, HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
+import { until } from './support/until.ts';
+
+const MIB = 1 << 20;
+const HELD = fileURLToPath(new URL('./support/port-clients-main.js', import.meta.url));
+/** Where servers of the guest listen: on IPv4 alone, on IPv6 alone, on both. */
+const ON4 = HTTP_PORT;
+const ON6 = HTTP_PORT + 100;
+const PEER = 7000;
+const P4 = 18_300;
+const P6 = 18_310;
+const P_PEER = 18_320;
+const P_UDP = 18_330;
+const P_UDP4 = 18_331;
+const P_LOCAL = 18_340;
+const P_PROXY = 18_350;
+const HELLO = 'hello from the host\n';
+
+systemSuite('published ports and IPv6', [...LAB, 'ipv6', 'curl', 'nc'], function () {
+  this.timeout(60_000);
+  let lab: Lab;
+  let guest: Guest;
+  let daemon: Daemon;
+  let guest6: string;
+
+  before(async () => {
+    lab = await Lab.open();
+    await addIpv6(lab);
+    const ports = [
+      `*:${P4}-${P4 + 1}:${ON4}-${ON4 + 1}`,
+      `*:${P6}-${P6 + 1}:${ON6}-${ON6 + 1}`,
+      `*:${P_PEER}:${PEER}`,
+      `*:${P_UDP}:${ON6 + 5}/udp`,
+      `*:${P_UDP4}:${ON4 + 5}/udp`,
+      `${P_LOCAL}:${ON6}`,
+    ];
+    ({ daemon, guest } = await lab.standard([
+      ...['--subnet6', SUBNET6, '--ipv6', 'on'],
+      ...ports.flatMap((port) => ['-p', port]),
+    ]));
+    guest6 = await slaacAddress(guest);
+    await lab.startServers(guest, '0.0.0.0', ON4);
+    await lab.startServers(guest, guest6, ON6);
+    lab.track(guest.start([process.execPath, HELD, 'peer-names', String(PEER)]));
+    await until('the peer server', async () => (await guest.run('ss', '-Hltn')).includes(':7000'));
+  });
+  after(() => lab.close());
+  afterEach(() => assert.ok(daemon.isRunning, daemon.stderr));
+
+  const WAYS = [
+    ['the loopback, IPv4', 'host', '127.0.0.1'],
+    ['the loopback, IPv6', 'host', '[::1]'],
+    ['outside, IPv4', 'outside', HOST_OUTER],
+    ['outside, IPv6', 'outside', `[${HOST6_OUTER}]`],
+  ] as const;
+  const SERVERS = [
+    ['of IPv4 alone', P4],
+    ['of IPv6 alone', P6],
+  ] as const;
+  for (const [client, where, address] of WAYS) {
+    for (const [server, port] of SERVERS) {
+      it(`a client of ${client} reaches a server ${server}`, async () => {
+        const url = `http://${address}:${port}/`;
+        assert.equal(await lab[where].run('curl', '-gsS', '-m', '5', url), HELLO);
+      });
+    }
+    it(`16 MiB each way to a server of IPv6: ${client}`, async () => {
+      await download(lab[where], `http://${address}:${P6}`, 16 * MIB);
+      await upload(lab[where], `http://${address}:${P6}`, 16 * MIB);
+    });
+  }
+
+  const PEERS = [
+    ['the loopback, IPv4', 'host', '127.0.0.1', HOST],
+    ['the loopback, IPv6', 'host', '::1', HOST6],
+    ['outside, IPv4', 'outside', HOST_OUTER, OUTSIDE],
+    ['outside, IPv6', 'outside', HOST6_OUTER, OUTSIDE6],
+  ] as const;
+  for (const [client, where, address, source] of PEERS) {
+    it(`the guest sees a client of ${client} as ${source}`, async () => {
+      const command = `nc -N ${address} ${P_PEER} </dev/null`;
+      assert.equal(await lab[where].run('sh', '-c', command), `${source}\n`);
+    });
+  }
+
+  it('a port of localhost is on both loopbacks', async () => {
+    for (const address of ['127.0.0.1', '[::1]']) {
+      const url = `http://${address}:${P_LOCAL}/`;
+      assert.equal(await lab.host.run('curl', '-gsS', '-m', '5', url), HELLO);
+    }
+  });
+
+  for (const [client, where, address] of PEERS) {
+    for (const [server, port] of [
+      ['of IPv4 alone', P_UDP4],
+      ['of IPv6 alone', P_UDP],
+    ] as const) {
+      it(`UDP, 1 to 60,000 bytes, ${client}, to a server ${server}`, async () => {
+        for (const size of ['1', '1400', '60000']) {
+          const args = ['udp', address, String(port), size];
+          const { got } = JSON.parse(await lab[where].run(process.execPath, HELD, ...args));
+          assert.equal(got, 'equal', size);
+        }
+      });
+    }
+  }
+
+  it('UDP is answered from the address that was asked, be it another of the host', async () => {
+    await lab.host.run('ip', 'addr', 'add', '2001:db8:18::77/64', 'dev', 'up0', 'nodad');
+    const script = `const s = require('dgram').createSocket('udp6');
+      s.connect(${P_UDP}, '2001:db8:18::77', () => s.send('x'));
+      s.on('message', (m) => { console.log(String(m)); process.exit(); });
+      setTimeout(() => { console.log('silence'); process.exit(); }, 3000);`;
+    assert.equal(await lab.outside.run(process.execPath, '-e', script), 'x\n');
+  });
+
+  it('the PROXY protocol carries a client of IPv6 to a server of IPv4', async () => {
+    const spec = `*:${P_PROXY}:${ON4 + 1}`;
+    const main = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
+    const env = ['env', `XDG_RUNTIME_DIR=${lab.dir}`, process.execPath, main];
+    await lab.host.run(...env, 'expose', spec, '--proxy-protocol', 'v1');
+    const sum = await lab.outside.run(
+      ...['sh', '-c', `printf abc | nc -N -p 4444 ${HOST6_OUTER} ${P_PROXY}`],
+    );
+    const header = `PROXY TCP6 ${OUTSIDE6} ${HOST6_OUTER} 4444 ${P_PROXY}\r\nabc`;
+    assert.match(sum, new RegExp(`^bytes=${header.length} `));
+  });
+
+  it('a guest without IPv4 is reached by clients of IPv4, who are the gateway to it', async () => {
+    const addresses = await guest.run('ip', '-4', '-o', 'addr', 'show', 'dev', 'eth0');
+    const [address = ''] = /\d+\.\d+\.\d+\.\d+\/\d+/.exec(addresses) ?? [];
+    await guest.run('ip', 'addr', 'del', address, 'dev', 'eth0');
+    const command = `nc -N ${HOST_OUTER} ${P_PEER} </dev/null`;
+    assert.equal(await lab.outside.run('sh', '-c', command), `${GATEWAY6}\n`);
+    await guest.lease();
+  });
+
+  it('a guest that loses IPv6 is reached by clients of IPv6', async () => {
+    await guest.run('sysctl', '-qw', 'net.ipv6.conf.eth0.disable_ipv6=1');
+    const url = `http://[::1]:${P4}/`;
+    assert.equal(await lab.host.run('curl', '-gsS', '-m', '5', url), HELLO);
+    assert.equal(await lab.host.run('curl', '-gsS', '-m', '5', url), HELLO);
+  });
+});
