@@ -1,5 +1,6 @@
 /** Dispatches the guests' traffic by its destination to a service of the gateway or to a proxy. */
 import { type IpAddress, setWords } from '../base/ip-address.ts';
+import type { Slab } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
 import type { Datagram, EchoRequest, FlowId, TcpRequest, Upstream } from '../stack/flow.ts';
 import type { Guest } from '../stack/guest.ts';
@@ -62,6 +63,17 @@ export class ProxyUpstream implements Upstream {
     const { parts } = this;
     if (parts === undefined || parts.published.onDatagram(now, datagram)) return;
     parts.udp.onDatagram(now, datagram);
+  }
+
+  onDatagramRefused(
+    now: Instant,
+    owner: Guest,
+    key: Int32Array,
+    slab: Slab,
+    off: number,
+    len: number,
+  ): void {
+    this.parts?.published.onRefused(now, owner, key, slab.bytes, off, len);
   }
 
   onEcho(now: Instant, request: EchoRequest): void {

@@ -123,6 +123,21 @@ export interface Upstream {
   onTcpRequest(now: Instant, request: TcpRequest): void;
   onDatagram(now: Instant, datagram: Datagram): void;
   onEcho(now: Instant, request: EchoRequest): void;
+  /**
+   * A guest says that nobody takes a datagram that was sent to it.
+   *
+   * @param owner whoever says so
+   * @param key of the datagram, as in {@link Datagram.key}: the guest is the one that it was sent to
+   * @param len payload at `off` of `slab`, borrowed for the call; -1 where the message holds less than all of it
+   */
+  onDatagramRefused?(
+    now: Instant,
+    owner: Guest,
+    key: Int32Array,
+    slab: Slab,
+    off: number,
+    len: number,
+  ): void;
   /** A guest was heard at `address`: for the first time, by another link or with another Ethernet address. */
   onGuestHeard?(now: Instant, address: IpAddress, mac: Mac): void;
   /** The guest's link has been gone for the grace, and its connections have ended: so must all else of it. */

@@ -34,6 +34,12 @@ export function checkUdp(
     : 'udp-bad-checksum';
 }
 
+/** Payload of a datagram of which `avail` bytes are quoted; -1 where that is less than all of it. */
+export function udpQuotedLen(view: DataView, off: number, avail: number): number {
+  const len = udpLength(view, off);
+  return len < UDP_HEADER_LEN || len > avail ? -1 : len - UDP_HEADER_LEN;
+}
+
 export const udpSrcPort = (view: DataView, off: number): number => view.getUint16(off + SRC_PORT);
 export const udpDstPort = (view: DataView, off: number): number => view.getUint16(off + DST_PORT);
 /** Zero: there is none. */

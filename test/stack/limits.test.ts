@@ -269,6 +269,27 @@ describe('stack limits', () => {
     assert.deepEqual([...s.stack.tcpConnections], []);
   });
 
+  it('a datagram that the guest refuses goes up with its flow, whole where the error holds all of it', () => {
+    const s = new Script().announce();
+    const id = { guest: ipv4(GUEST_IP), guestPort: 1, remote: ipv4(SERVER_IP), remotePort: 2 };
+    s.writer.take();
+    for (const len of [4, 600]) s.stack.sendDatagram(s.now, id, new Uint8Array(len), 0, len);
+    for (const frame of s.writer.take()) {
+      s.frames(
+        icmpErrorFrame(3, 3, 0, frame.subarray(14, 562)),
+        icmpErrorFrame(3, 2, 0, frame.subarray(14, 562)),
+      );
+    }
+    assert.deepEqual(
+      s.refused.map(({ key, data }) => [key[3], key[7], key[8], data?.length]),
+      [
+        [GUEST_IP, SERVER_IP, (1 << 16) | 2, 4],
+        [GUEST_IP, SERVER_IP, (1 << 16) | 2, undefined],
+      ],
+    );
+    assert.deepEqual(s.drops(), { 'icmp-not-for-us': 2 });
+  });
+
   it('a quoted packet that is not ours, or cut short, changes nothing', () => {
     const s = new Script().announce();
     s.writer.take();

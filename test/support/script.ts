@@ -171,6 +171,7 @@ export class Script implements Upstream {
   cancelled = 0;
   datagrams: { key: number[]; data: Uint8Array; ttl: number }[] = [];
   echoes: { identifier: number; sequence: number; data: Uint8Array; ttl: number }[] = [];
+  refused: { key: number[]; data: Uint8Array | undefined }[] = [];
   /** Guests that came and went. */
   guests: string[] = [];
   /** What happens to requests: accepted at once, refused at once, or kept. */
@@ -213,6 +214,18 @@ export class Script implements Upstream {
   onEcho(_now: number, e: EchoRequest): void {
     const { identifier, sequence, ttl } = e;
     this.echoes.push({ identifier, sequence, ttl, data: e.slab.bytes.slice(e.off, e.off + e.len) });
+  }
+
+  onDatagramRefused(
+    _now: number,
+    _owner: Guest,
+    key: Int32Array,
+    slab: Slab,
+    off: number,
+    len: number,
+  ): void {
+    const data = len < 0 ? undefined : slab.bytes.slice(off, off + len);
+    this.refused.push({ key: [...key], data });
   }
 
   onGuestHeard(_now: number, address: IpAddress, mac: number): void {

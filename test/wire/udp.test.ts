@@ -7,6 +7,7 @@ import {
   UDP_HEADER_LEN,
   udpDstPort,
   udpLength,
+  udpQuotedLen,
   udpSrcPort,
 } from '../../src/wire/udp.ts';
 
@@ -40,6 +41,15 @@ describe('wire/udp', () => {
         },
       ),
     );
+  });
+
+  it('of a quoted datagram there is all or less', () => {
+    const view = new DataView(new ArrayBuffer(20));
+    view.setUint16(4, 12);
+    assert.deepEqual([udpQuotedLen(view, 0, 12), udpQuotedLen(view, 0, 20)], [4, 4]);
+    assert.equal(udpQuotedLen(view, 0, 11), -1);
+    view.setUint16(4, 7);
+    assert.equal(udpQuotedLen(view, 0, 20), -1);
   });
 
   it('never throws on hostile bytes: it names a reason or accepts', () => {

@@ -6,6 +6,8 @@
  * client from a port of its own. Flows are the share of the guest that they lead to, and end when idle, as in
  * the NAT.
  */
+
+import { ExpiringSet } from '../../base/expiring-set.ts';
 import {
   KEY_GUEST,
   KEY_REMOTE,
@@ -75,6 +77,10 @@ const ENDS: EndCounts<UdpPublisherCount> = {
   expired: 'published-udp-expired',
 };
 
+/** How long it is remembered that nobody takes datagrams at an address of the guest, and how many addresses. */
+const REFUSED_MS = 10_000;
+const REFUSED_MAX = 16;
+
 export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
   private readonly deps: UdpPublisherDeps;
   private readonly options: UdpPublisherOptions;
@@ -133,6 +139,36 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
     return true;
   }
 
+  /**
+   * Nobody takes a datagram at an address of the guest: before anything has answered, its client goes on to the next
+   * address, with the datagram if all of it is there. Clients that come later begin there.
+   *
+   * @param owner the guest that says so
+   * @param len of the datagram at `off` of `bytes`; -1: it is not all there
+   */
+  onRefused(
+    now: Instant,
+    owner: Guest,
+    key: Int32Array,
+    bytes: Uint8Array,
+    off: number,
+    len: number,
+  ): void {
+    const client = this.table.size === 0 ? undefined : this.table.find(key);
+    if (client === undefined || client.owner !== owner || client.settled) return;
+    const { listener, name, peer, id } = client;
+    listener.refused.add(now, `${id.guest}`);
+    const next = this.guestFor(now, listener, peer);
+    if (next === undefined || next.equals(id.guest)) return;
+    this.drop(client, 'refused');
+    const moved = this.admit(now, listener, name, peer);
+    if (moved === undefined || len < 0) return;
+    moved.bytesToGuest += len;
+    moved.packetsToGuest++;
+    this.deps.downstream.sendDatagram(now, moved.id, bytes, off, len);
+    this.deps.flush.schedule();
+  }
+
   /** @internal for listeners: a client sent. */
   deliver(
     listener: UdpListener,
@@ -189,8 +225,7 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
   ): UdpClient | undefined {
     const { addresses } = this.deps;
     const { guestPort } = listener.spec;
-    const ends = listener.guest.addressesFor(familyOf(peer.address));
-    const guest = ends.find((one) => this.deps.downstream.isThere(one)) ?? ends[0];
+    const guest = this.guestFor(now, listener, peer);
     if (guest === undefined) {
       this.counts.add('published-udp-no-guest');
       return undefined;
@@ -215,6 +250,16 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
     return undefined;
   }
 
+  private guestFor(
+    now: Instant,
+    listener: UdpListener,
+    { address }: FrontPeer,
+  ): IpAddress | undefined {
+    const all = listener.guest.addressesFor(familyOf(address));
+    const here = all.filter((one) => this.deps.downstream.isThere(one));
+    return here.find((one) => !listener.refused.has(now, `${one}`)) ?? here[0] ?? all[0];
+  }
+
   /** @internal for listeners. */
   receiveFailed(): void {
     this.counts.add('published-udp-receive-failed');
@@ -232,6 +277,8 @@ export class UdpListener implements FrontOwner, PublishedListener {
   hostPort = 0;
   inFlightBytes = 0;
   private front: UdpFront | undefined = undefined;
+  /** Addresses of the guest where nobody takes datagrams. */
+  readonly refused: ExpiringSet = new ExpiringSet(REFUSED_MAX, REFUSED_MS);
   private readonly publisher: UdpPublisher;
 
   constructor(

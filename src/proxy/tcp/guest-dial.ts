@@ -37,6 +37,7 @@ export interface PublishedClient {
 export class GuestDial extends Splice {
   /** The guest has refused, or not answered. */
   hasFailed = false;
+  isUnanswered = false;
   private whenOpen: ((now: Instant) => void) | undefined = undefined;
   private timer: NodeJS.Timeout | undefined = undefined;
 
@@ -57,6 +58,7 @@ export class GuestDial extends Splice {
       this.start(now, client, flow, intake);
     };
     this.timer = setTimeout(() => {
+      this.isUnanswered = true;
       this.hasFailed = true;
       this.abort();
     }, patienceMs);

@@ -4,6 +4,7 @@
  * to the guest. No connection waits for another: an unresponsive target delays only the guest that dialled it.
  */
 import type { Counters } from '../../base/counters.ts';
+import { ExpiringSet } from '../../base/expiring-set.ts';
 import type { Budget } from '../../base/shares/budget.ts';
 import type { ConnectOptions } from '../../native/stream/connect-stream.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
@@ -17,6 +18,9 @@ import { GuestDial, type GuestEnd, PATIENCE_MS, type PublishedClient } from './g
 import { GuestSockets } from './guest-sockets.ts';
 import { HostDial, type HostDialOwner } from './host-dial.ts';
 import { Splice } from './splice.ts';
+
+const UNANSWERED_MS = 10_000;
+const UNANSWERED_MAX = 1024;
 
 export type TcpProxyCount = 'connected' | 'refused' | 'failed' | 'cancelled' | 'no-socket';
 
@@ -34,6 +38,8 @@ export class TcpProxy implements HostDialOwner {
   private readonly active = new Set<GuestSockets>();
   private readonly onFailed: OnFailed;
   private readonly patienceMs: number;
+  /** Addresses of guests that did not answer in time: tried last for a while. */
+  private readonly unanswered = new ExpiringSet(UNANSWERED_MAX, UNANSWERED_MS);
 
   /**
    * @param sockets descriptors
@@ -86,7 +92,13 @@ export class TcpProxy implements HostDialOwner {
    * @returns false when the stack cannot create a flow; nothing was started
    */
   serve(client: PublishedClient): boolean {
-    return this.dialFrom(client, 0);
+    const { unanswered } = this;
+    if (unanswered.isEmpty || client.ends.length < 2) return this.dialFrom(client, 0);
+    const now = this.context.clock.now();
+    const isSilent = ({ guest }: GuestEnd): boolean => unanswered.has(now, `${guest}`);
+    const { ends } = client;
+    const ordered = [...ends.filter((end) => !isSilent(end)), ...ends.filter(isSilent)];
+    return this.dialFrom({ ...client, ends: ordered }, 0);
   }
 
   private dialFrom(client: PublishedClient, first: number): boolean {
@@ -126,6 +138,7 @@ export class TcpProxy implements HostDialOwner {
 
   /** A dial for a client is over: it was served, or the guest may answer at another address. */
   private dialled(client: PublishedClient, dial: GuestDial, index: number): void {
+    if (dial.isUnanswered) this.unanswered.add(this.context.clock.now(), `${dial.id.guest}`);
     if (dial.hasFailed && this.dialFrom(client, index + 1)) return;
     if (dial.isWaiting) client.stream.reset();
     client.onEnd();

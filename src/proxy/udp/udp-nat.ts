@@ -12,6 +12,7 @@
  * receives are passed on at once and not buffered here.
  */
 
+import { ExpiringSet } from '../../base/expiring-set.ts';
 import {
   KEY_GUEST,
   KEY_REMOTE,
@@ -39,7 +40,6 @@ import {
 } from './host-sessions.ts';
 import type { HostTarget } from './host-target.ts';
 import type { SendSlot } from './send-pool.ts';
-import { SilentLoopbacks } from './silent-loopbacks.ts';
 
 export interface UdpNatOptions {
   readonly bindings: number;
@@ -81,6 +81,9 @@ export type UdpNatCount =
   | 'udp-peer-hidden'
   | 'udp-guest-not-draining';
 
+/** How long it is remembered that nobody listens at a port of a loopback: a server may come. And how many ports. */
+export const SILENT_MS = 10_000;
+const SILENT_MAX = 1024;
 /** Of an ICMP error, less its headers, nothing is cut off (RFC 1812 §4.3.2.3). */
 const MAX_WHOLE_QUOTE = 500;
 
@@ -96,7 +99,8 @@ const COUNTS: SessionCounts<UdpNatCount> = {
 export class UdpNat extends HostSessions<Binding, UdpNatCount> {
   private readonly deps: UdpNatDeps;
   private readonly options: UdpNatOptions;
-  private readonly silent = new SilentLoopbacks();
+  /** Ports of the host's loopbacks where nobody listens, as an error has said. */
+  private readonly silent = new ExpiringSet(SILENT_MAX, SILENT_MS);
 
   constructor(deps: UdpNatDeps, options: UdpNatOptions = UDP_NAT_DEFAULTS) {
     const { bindings, freshMs, settledMs } = options;
@@ -169,8 +173,8 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
 
   private addressOf(now: Instant, to: HostLoopback | Outside, port: number): string {
     if (to.kind === 'outside' || to.twin === undefined) return to.address;
-    const isSilent = this.silent.has(now, to.address, port) && !this.silent.has(now, to.twin, port);
-    return isSilent ? to.twin : to.address;
+    if (this.silent.isEmpty || !this.silent.has(now, `${to.address} ${port}`)) return to.address;
+    return this.silent.has(now, `${to.twin} ${port}`) ? to.address : to.twin;
   }
 
   /**
@@ -189,10 +193,10 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     const remote = this.deps.addresses.hostOf(guest.family);
     if (remote === undefined) return false;
     const now = this.deps.clock.now();
-    this.silent.add(now, loopback, port);
+    this.silent.add(now, `${loopback} ${port}`);
     target.clear();
     const other = loopback === '::1' ? '127.0.0.1' : '::1';
-    if (this.silent.has(now, other, port)) return false;
+    if (this.silent.has(now, `${other} ${port}`)) return false;
     const key = makeKey();
     setKeyAddress(key, KEY_GUEST, guest);
     setKeyAddress(key, KEY_REMOTE, remote);

@@ -18,6 +18,7 @@ import {
   icmpNextHopMtu,
   icmpType,
   UNREACHABLE_NEEDS_FRAGMENTATION,
+  UNREACHABLE_PORT,
 } from '../../wire/icmpv4.ts';
 import {
   IPV4_HEADER_LEN,
@@ -26,7 +27,9 @@ import {
   ipv4Protocol,
   ipv4Src,
   PROTOCOL_TCP,
+  PROTOCOL_UDP,
 } from '../../wire/ipv4.ts';
+import { UDP_HEADER_LEN, udpQuotedLen } from '../../wire/udp.ts';
 import type { StackDrop } from '../drops.ts';
 import type { Upstream } from '../flow.ts';
 import type { Packet } from '../packet.ts';
@@ -74,7 +77,7 @@ export class IcmpInput {
     }
     const type = icmpType(view, l4Off);
     if (type === ICMP_UNREACHABLE) {
-      this.onUnreachable(now, view, l4Off, l4Len);
+      this.onUnreachable(now, packet);
       return;
     }
     if (type !== ICMP_ECHO || packet.group || neighbor === undefined) {
@@ -92,7 +95,8 @@ export class IcmpInput {
     this.output.reply(neighbor, this.gateway, packet, packet.slab.bytes, packet.off, packet.len);
   }
 
-  private onUnreachable(now: Instant, view: DataView, off: number, len: number): void {
+  private onUnreachable(now: Instant, { slab, l4Off: off, l4Len: len, neighbor }: Packet): void {
+    const { view } = slab;
     const quote = off + ICMP_HEADER_LEN;
     const quoteLen = len - ICMP_HEADER_LEN;
     if (quoteLen < IPV4_HEADER_LEN || view.getUint8(quote) >>> 4 !== 4) {
@@ -104,7 +108,10 @@ export class IcmpInput {
       this.drops.add('icmp-truncated');
       return;
     }
-    if (ipv4Protocol(view, quote) !== PROTOCOL_TCP) {
+    const protocol = ipv4Protocol(view, quote);
+    const code = icmpCode(view, off);
+    const isPort = protocol === PROTOCOL_UDP && code === UNREACHABLE_PORT;
+    if (protocol !== PROTOCOL_TCP && !isPort) {
       this.drops.add('icmp-not-for-us');
       return;
     }
@@ -114,8 +121,14 @@ export class IcmpInput {
     setKeyAddress(key, KEY_GUEST, ipv4(ipv4Dst(view, quote)));
     setKeyAddress(key, KEY_REMOTE, ipv4(ipv4Src(view, quote)));
     setKeyPorts(key, view.getUint16(l4 + 2), view.getUint16(l4));
+    if (isPort) {
+      if (neighbor === undefined) return;
+      const payload = udpQuotedLen(view, l4, quote + quoteLen - l4);
+      const at = l4 + UDP_HEADER_LEN;
+      this.upstream.onDatagramRefused?.(now, neighbor.guest, key, slab, at, payload);
+      return;
+    }
     const quotedSeq = seq(view.getInt32(l4 + 4));
-    const code = icmpCode(view, off);
     if (code === UNREACHABLE_NEEDS_FRAGMENTATION) {
       this.tcp.onPathMtu(now, key, quotedSeq, icmpNextHopMtu(view, off));
     } else {

@@ -21,6 +21,7 @@ import {
   UNREACHABLE6_ADDRESS,
   UNREACHABLE6_BEYOND_SCOPE,
   UNREACHABLE6_NO_ROUTE,
+  UNREACHABLE6_PORT,
 } from '../../wire/icmpv6.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../wire/ipv4.ts';
 import {
@@ -32,6 +33,7 @@ import {
   PROTOCOL_FRAGMENT,
 } from '../../wire/ipv6.ts';
 import { isMld, isNdp } from '../../wire/ndp.ts';
+import { UDP_HEADER_LEN, udpQuotedLen } from '../../wire/udp.ts';
 import type { StackDrop } from '../drops.ts';
 import type { Upstream } from '../flow.ts';
 import type { LinkPort } from '../link-port.ts';
@@ -121,7 +123,7 @@ export class Icmpv6Input {
 
   /** About a packet of ours: it had no extension headers but that of a fragment. */
   private onError(now: Instant, { slab, l4Off, l4Len, neighbor }: Packet, type: number): void {
-    const { drops, tcp } = this.deps;
+    const { drops, tcp, upstream } = this.deps;
     const { view } = slab;
     const quote = l4Off + ICMPV6_HEADER_LEN;
     if (l4Len < ICMPV6_HEADER_LEN + IPV6_HEADER_LEN + MIN_QUOTED_L4) {
@@ -146,6 +148,12 @@ export class Icmpv6Input {
       const quotedSeq = seq(view.getInt32(l4 + 4));
       if (type === ICMPV6_TOO_BIG) tcp.onPathMtu(now, key, quotedSeq, mtu);
       else tcp.onUnreachable(key, quotedSeq, !SOFT_CODES.includes(icmpv6Code(view, l4Off)));
+      return;
+    }
+    const isPort = type === ICMPV6_UNREACHABLE && icmpv6Code(view, l4Off) === UNREACHABLE6_PORT;
+    if (isPort && protocol === PROTOCOL_UDP && neighbor !== undefined) {
+      const len = udpQuotedLen(view, l4, l4Off + l4Len - l4);
+      upstream.onDatagramRefused?.(now, neighbor.guest, key, slab, l4 + UDP_HEADER_LEN, len);
       return;
     }
     if (protocol === PROTOCOL_FRAGMENT) protocol = view.getUint8(l4);

@@ -22,12 +22,15 @@ import {
 } from '../recording.ts';
 
 /** Publications without an address are for whatever `first` says. */
-export const fixedGuests = (first: () => IpAddress | undefined): Guests => ({
+export const fixedGuests = (
+  first: () => IpAddress | undefined,
+  more: () => readonly IpAddress[] = () => [],
+): Guests => ({
   targetOf: ({ guestAddress }) => ({
     get address() {
       return guestAddress ?? first();
     },
-    addressesFor: () => [guestAddress ?? first()].filter((one) => one !== undefined),
+    addressesFor: () => [guestAddress ?? first(), ...more()].filter((one) => one !== undefined),
     mac: undefined,
     attached: false,
     release: () => {},

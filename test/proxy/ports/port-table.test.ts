@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { connect, createServer, type Socket } from 'node:net';
+import { KEY_GUEST, setKeyAddress, setKeyPorts } from '../../../src/base/flow-key.ts';
 import type { IpAddress } from '../../../src/base/ip-address.ts';
 import { loadPosix } from '../../../src/native/load.ts';
 import type { AgentCarrier } from '../../../src/proxy/ports/agent-carrier.ts';
@@ -19,12 +20,15 @@ import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
 import type { Datagram, FlowId } from '../../../src/stack/flow.ts';
 import { itNeeding } from '../../support/requirements.ts';
 import { answerAndEnd } from '../../support/stream-owner.ts';
+import { testGuest } from '../../support/test-guest.ts';
 import {
   addressMap,
   datagram,
   flowBook,
   GUEST,
+  GUEST6,
   ip,
+  OWNER,
   RecordingDownstream,
   SOCKETS,
   TestClock,
@@ -56,6 +60,8 @@ describe('proxy/ports', () => {
   let clients: UdpSocket[];
   let pool: SendPool;
   let guest: IpAddress | undefined;
+  /** Its other addresses. */
+  let more: readonly IpAddress[];
 
   beforeEach(() => {
     down = new RecordingDownstream();
@@ -64,6 +70,7 @@ describe('proxy/ports', () => {
     pool = new SendPool();
     outboxes = new Outboxes(() => loadPosix().makeDatagramBatch());
     guest = GUEST;
+    more = [];
   });
   afterEach(() => {
     for (const table of tables) table.close();
@@ -77,7 +84,10 @@ describe('proxy/ports', () => {
   ): PortTable => {
     const addresses = addressMap();
     const flush = { schedule: (): void => down.flush() };
-    const guests = fixedGuests(() => guest);
+    const guests = fixedGuests(
+      () => guest,
+      () => more,
+    );
     udp = new UdpPublisher(
       {
         downstream: down,
@@ -377,6 +387,70 @@ describe('proxy/ports', () => {
     udp.onTimeout(udp.nextTimeout());
     assert.equal(udp.size, 0);
     assert.equal(table.list()[0]?.active, 0);
+  });
+
+  describe('UDP to a guest of both families', () => {
+    const V4 = '192.168.127.2:53';
+    const V6 = 'fd12:3456::2:53';
+    const refuse = (to: string, from: string, bytes: Buffer | undefined, owner = OWNER): void => {
+      const { key } = datagram(53, from.slice(0, from.lastIndexOf(':')), 0, Buffer.alloc(0));
+      const guestAt = ip(to.slice(0, to.lastIndexOf(':')));
+      setKeyAddress(key, KEY_GUEST, guestAt);
+      setKeyPorts(key, 53, Number(from.slice(from.lastIndexOf(':') + 1)));
+      const whole = bytes ?? Buffer.alloc(0);
+      udp.onRefused(0, owner, key, whole, 0, bytes === undefined ? -1 : whole.length);
+    };
+    let client: UdpSocket;
+    let hostPort: number;
+    const send = async (text: string): Promise<string[]> => {
+      const before = down.datagrams.length;
+      client.send(text, hostPort, '127.0.0.1');
+      await until(() => down.datagrams.length > before);
+      return down.datagrams.slice(before).map(({ to, bytes }) => `${to} ${bytes}`);
+    };
+    beforeEach(async () => {
+      more = [GUEST6];
+      guest = GUEST;
+      ({ hostPort } = await publish(make(), '0:53/udp'));
+      client = await udpClient();
+    });
+
+    it('where nobody has the first address, the other', async () => {
+      down.away.add(`${GUEST}`);
+      assert.deepEqual(await send('x'), [`${V6} x`]);
+    });
+
+    it('where the guest refuses it: the other with the same datagram, also for later clients', async () => {
+      assert.deepEqual(await send('one'), [`${V4} one`]);
+      const [sent] = down.datagrams;
+      refuse(V4, sent?.from ?? '', Buffer.from('one'));
+      assert.equal(`${down.datagrams[1]?.to} ${down.datagrams[1]?.bytes}`, `${V6} one`);
+      assert.deepEqual(await send('two'), [`${V6} two`]);
+      assert.equal(udp.size, 1);
+      client = await udpClient();
+      assert.deepEqual(await send('three'), [`${V6} three`]);
+    });
+
+    it('refused at both, it stays where it is; and what has answered does not move', async () => {
+      await send('one');
+      refuse(V4, down.datagrams[0]?.from ?? '', undefined);
+      assert.deepEqual(await send('two'), [`${V6} two`]);
+      refuse(V6, down.datagrams[1]?.from ?? '', Buffer.from('two'));
+      assert.equal(down.datagrams.length, 3, 'back to the first');
+      refuse(V4, down.datagrams[2]?.from ?? '', Buffer.from('two'));
+      assert.equal(down.datagrams.length, 3);
+      answer(datagram(53, HOST, client.address().port, Buffer.from('y')));
+      refuse(V4, down.datagrams[2]?.from ?? '', Buffer.from('two'));
+      assert.equal(down.datagrams.length, 3);
+    });
+
+    it('another guest may not say so, nor what was not sent', async () => {
+      await send('one');
+      refuse(V4, down.datagrams[0]?.from ?? '', Buffer.from('one'), testGuest());
+      refuse(V4, `${HOST}:9`, Buffer.from('one'));
+      assert.equal(down.datagrams.length, 1);
+      assert.deepEqual(await send('two'), [`${V4} two`]);
+    });
   });
 
   it('UDP: a withdrawn port takes its clients along', async () => {

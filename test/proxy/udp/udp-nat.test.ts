@@ -8,8 +8,8 @@ import { Translation, type TranslationRules } from '../../../src/proxy/flows/tra
 import { ImmediateFlush } from '../../../src/proxy/flush-scheduler.ts';
 import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
-import { SILENT_MS } from '../../../src/proxy/udp/silent-loopbacks.ts';
 import {
+  SILENT_MS,
   UDP_NAT_DEFAULTS,
   UdpNat,
   type UdpNatDeps,

@@ -56,6 +56,35 @@ const datagrams = (s: Script, len: number): number[] => {
 };
 
 describe('stack/ipv6 icmp', () => {
+  describe('a datagram that the guest refuses', () => {
+    const sent = (len: number): [Script, Uint8Array] => {
+      const s = known();
+      assert.ok(s.stack.sendDatagram(s.now, id, Uint8Array.from(numbers(len)), 0, len));
+      return [s, s.writer.take()[0] ?? assert.fail()];
+    };
+    it('goes up with the flow that it was of, whole where the error holds all of it', () => {
+      for (const [len, isWhole] of [
+        [5, true],
+        [1152, true],
+        [1153, false],
+      ] as const) {
+        const [s, frame] = sent(len);
+        s.frames(report(1, 4, 0, frame));
+        const [refused, ...more] = s.refused;
+        assert.deepEqual(more, []);
+        assert.deepEqual(refused?.key.slice(8), [(1111 << 16) | 53]);
+        const data = isWhole ? Uint8Array.from(numbers(len)) : undefined;
+        assert.deepEqual(refused?.data, data, `${len}`);
+      }
+    });
+
+    it('is no matter of other codes', () => {
+      const [s, frame] = sent(5);
+      for (const code of [0, 1, 2, 3, 5]) s.frames(report(1, code, 0, frame));
+      assert.deepEqual([s.refused, s.drops()], [[], { 'icmp-not-for-us': 5 }]);
+    });
+  });
+
   describe('echo', () => {
     for (const dst of [GATEWAY6, ROUTER6]) {
       it(`is answered for ${dst}, at any size`, () => {
@@ -373,7 +402,7 @@ describe('stack/ipv6 icmp', () => {
     s.stack.sendDatagram(s.now, id, new Uint8Array(100), 0, 100);
     const [frame] = s.writer.take();
     assert.ok(frame);
-    s.frames(report(3, 0, 0, frame), report(4, 1, 6, frame), report(1, 4, 0, frame));
+    s.frames(report(3, 0, 0, frame), report(4, 1, 6, frame), report(1, 3, 0, frame));
     assert.deepEqual(s.drops(), { 'icmp-not-for-us': 3 });
     assert.equal(l4Of(frame).length, 108);
     assert.deepEqual(icmp6Out(s), []);
