@@ -20,13 +20,15 @@ export const NDP_HOP_LIMIT = 255;
 /** Of the address in question, in solicitations and advertisements of neighbours. */
 export const NDP_TARGET: number = TARGET;
 
-const SOURCE_LINK_LAYER = 1;
-const TARGET_LINK_LAYER = 2;
+export const SOURCE_LINK_LAYER = 1;
+export const TARGET_LINK_LAYER = 2;
 const OPTION_UNIT = 8;
 const FLAGS = 4;
 const ROUTER_FLAG = 0x8000_0000;
 const SOLICITED_FLAG = 0x4000_0000;
 const OVERRIDE_FLAG = 0x2000_0000;
+/** A message about a neighbour without options. */
+export const NEIGHBOR_MESSAGE_MIN: number = TARGET + ADDRESS_LEN;
 /** A message about a neighbour with one Ethernet address. */
 export const NEIGHBOR_MESSAGE_LEN: number = TARGET + ADDRESS_LEN + OPTION_UNIT;
 
@@ -59,6 +61,31 @@ export function ndpLinkLayerAddress(view: DataView, at: number): Mac {
   return kind === SOURCE_LINK_LAYER || kind === TARGET_LINK_LAYER ? readMac(view, at + 2) : -1;
 }
 
+/**
+ * Where the first option of `kind` stands in a message of a host.
+ *
+ * @returns 0 where there is none; -1 where the message is not whole
+ */
+export function findNdpOption(
+  view: DataView,
+  type: number,
+  off: number,
+  len: number,
+  kind: number,
+): number {
+  const end = off + len;
+  let option = ndpOptions(type, off, len);
+  let found = 0;
+  while (option >= 0 && option < end) {
+    const next = nextNdpOption(view, option, end);
+    if (next >= 0 && found === 0 && view.getUint8(option) === kind) found = option;
+    option = next;
+  }
+  return option < 0 ? -1 : found;
+}
+
+export const isOverriding = (view: DataView, off: number): boolean =>
+  (view.getUint32(off + FLAGS) & OVERRIDE_FLAG) !== 0;
 export const isSolicited = (view: DataView, off: number): boolean =>
   (view.getUint32(off + FLAGS) & SOLICITED_FLAG) !== 0;
 

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { ipv4 } from '../../src/base/ip-address.ts';
 import type { FlowId } from '../../src/stack/flow.ts';
-import { readMac, writeMac } from '../../src/wire/mac.ts';
+import { isGroupMac, readMac, writeMac } from '../../src/wire/mac.ts';
+import { family, overBothFamilies } from '../support/family.ts';
 import {
   arpFrame,
   GATEWAY_IP,
@@ -10,24 +11,27 @@ import {
   GUEST_IP,
   GUEST_MAC,
   isArp,
+  isQuestion,
   l4Of,
   protocolOf,
   SERVER_IP,
   udpFrame,
   viewOf,
 } from '../support/frames.ts';
+import { advertisementOfGuest } from '../support/frames6.ts';
 import { frameOver } from '../support/lend.ts';
 import { established, Script } from '../support/script.ts';
 
 const NEW_MAC = 0x5254_0077_0001;
 const BROADCAST = 0xffff_ffff_ffff;
+const SOLICITATION = 135;
 const UDP = 17;
 const TCP = 6;
 
 const flowTo = (guest: number): FlowId => ({
-  guest: ipv4(guest),
+  guest: family().address(guest),
   guestPort: 7000,
-  remote: ipv4(SERVER_IP),
+  remote: family().address(SERVER_IP),
   remotePort: 53,
 });
 
@@ -39,11 +43,23 @@ const send = (s: Script, guest: number, text: string): boolean => {
   return sent;
 };
 
+const isAsking = (frame: Uint8Array): boolean =>
+  isArp(frame) || (isQuestion(frame) && l4Of(frame)[0] === SOLICITATION);
+
+/** The guest says that it has `mac`, as it was asked. */
+const answer = (mac: number): Uint8Array =>
+  family().version === 4
+    ? arpFrame(2, mac, GUEST_IP, GATEWAY_IP, GATEWAY_MAC)
+    : advertisementOfGuest(mac);
+
 /** Destination, asked address and payloads of what the stack sent. */
 function sent(s: Script): { asked: number[]; datagrams: string[]; segments: number } {
   const frames = s.writer.take();
   return {
-    asked: frames.filter(isArp).map((frame) => readMac(viewOf(frame), 0)),
+    asked: frames.filter(isAsking).map((frame) => {
+      const to = readMac(viewOf(frame), 0);
+      return isGroupMac(to) ? BROADCAST : to;
+    }),
     datagrams: frames
       .filter((frame) => protocolOf(frame) === UDP)
       .map((frame) => new TextDecoder().decode(l4Of(frame).subarray(8))),
@@ -51,12 +67,12 @@ function sent(s: Script): { asked: number[]; datagrams: string[]; segments: numb
   };
 }
 
-describe('stack/resolution', () => {
-  it('the first datagram to a guest not seen waits for ARP', () => {
+overBothFamilies('stack/resolution', ({ version }) => {
+  it('the first datagram to a guest not seen waits for its answer', () => {
     const s = new Script();
     assert.ok(send(s, GUEST_IP, 'first'));
     assert.deepEqual(sent(s), { asked: [BROADCAST], datagrams: [], segments: 0 });
-    s.frames(arpFrame(2, GUEST_MAC, GUEST_IP, GATEWAY_IP, GATEWAY_MAC));
+    s.frames(answer(GUEST_MAC));
     assert.deepEqual(sent(s).datagrams, ['first']);
     assert.deepEqual(s.drops(), {});
     send(s, GUEST_IP, 'second');
@@ -120,27 +136,28 @@ describe('stack/resolution', () => {
     assert.ok(send(s, GUEST_IP + 4, long), 'there is room again');
   });
 
-  it('a lease is an answer: the first datagram to a guest that has only done DHCP arrives', () => {
-    const s = new Script();
-    const lease = (type: number): void => {
-      s.stack.serveDhcp((_now, _request, out, off) => {
-        out.bytes.fill(0, off, off + 300);
-        out.view.setInt32(off + 16, GUEST_IP);
-        writeMac(out.view, off + 28, GUEST_MAC);
-        out.view.setUint32(off + 236, 0x6382_5363);
-        out.bytes.set([53, 1, type, 255], off + 240);
-        return 300;
-      });
-      s.frames(udpFrame(68, 67, new Uint8Array(250), { src: 0, dst: -1, dstMac: BROADCAST }));
-      s.writer.take();
-    };
-    lease(2);
-    send(s, GUEST_IP, 'offered only');
-    assert.deepEqual(sent(s), { asked: [BROADCAST], datagrams: [], segments: 0 });
-    lease(5);
-    send(s, GUEST_IP, 'leased');
-    assert.deepEqual(sent(s), { asked: [], datagrams: ['leased'], segments: 0 });
-  });
+  if (version === 4)
+    it('a lease is an answer: the first datagram to a guest that has only done DHCP arrives', () => {
+      const s = new Script();
+      const lease = (type: number): void => {
+        s.stack.serveDhcp((_now, _request, out, off) => {
+          out.bytes.fill(0, off, off + 300);
+          out.view.setInt32(off + 16, GUEST_IP);
+          writeMac(out.view, off + 28, GUEST_MAC);
+          out.view.setUint32(off + 236, 0x6382_5363);
+          out.bytes.set([53, 1, type, 255], off + 240);
+          return 300;
+        });
+        s.frames(udpFrame(68, 67, new Uint8Array(250), { src: 0, dst: -1, dstMac: BROADCAST }));
+        s.writer.take();
+      };
+      lease(2);
+      send(s, GUEST_IP, 'offered only');
+      assert.deepEqual(sent(s), { asked: [BROADCAST], datagrams: [], segments: 0 });
+      lease(5);
+      send(s, GUEST_IP, 'leased');
+      assert.deepEqual(sent(s), { asked: [], datagrams: ['leased'], segments: 0 });
+    });
 
   it('a guest that leaves segments unanswered is asked by its address, then by all', () => {
     const s = established();
@@ -159,7 +176,7 @@ describe('stack/resolution', () => {
     s.send(100);
     s.advance(3000);
     s.writer.take();
-    s.frames(arpFrame(2, NEW_MAC, GUEST_IP, GATEWAY_IP, GATEWAY_MAC));
+    s.frames(answer(NEW_MAC));
     s.advance(16);
     const frames = s.writer.take().filter((frame) => protocolOf(frame) === TCP);
     assert.equal(frames.length, 1);
@@ -178,7 +195,7 @@ describe('stack/resolution', () => {
     s.advance(2500);
     const { asked } = sent(s);
     assert.deepEqual(asked, [GUEST_MAC, BROADCAST]);
-    s.frames(arpFrame(2, NEW_MAC, GUEST_IP, GATEWAY_IP, GATEWAY_MAC)).advance(16);
+    s.frames(answer(NEW_MAC)).advance(16);
     const frames = s.writer.take();
     assert.deepEqual(
       frames.map((frame) => readMac(viewOf(frame), 0)),

@@ -130,6 +130,13 @@ export const solicitationOfGateway = (): Uint8Array =>
     dstMac: 0x3333_ff00_0001,
   });
 
+/** The guest says that it is at `mac`. */
+export const advertisementOfGuest = (mac: number, fields: Ip6Fields = {}): Uint8Array =>
+  icmp6Frame(ndp(136, GUEST6, linkLayerOption(2, mac)), {
+    ...through(ROUTER6, { src: GUEST6, srcMac: mac, hopLimit: 255 }),
+    ...fields,
+  });
+
 /** A packet of the stack in parts. */
 export interface Packet6 {
   readonly dstMac: string;

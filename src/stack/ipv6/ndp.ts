@@ -5,6 +5,7 @@
  * guests claim was judged by the segment's rules before; see `separation/source-guard.ts`.
  */
 import type { Counters } from '../../base/counters.ts';
+import { KEY_REMOTE } from '../../base/flow-key.ts';
 import { IpAddress } from '../../base/ip-address.ts';
 import type { Slab } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
@@ -16,14 +17,20 @@ import type { Mac } from '../../wire/mac.ts';
 import {
   emitAdvertisement,
   emitSolicitation,
+  findNdpOption,
+  isOverriding,
+  isSolicited,
   NDP_HOP_LIMIT,
   NDP_TARGET,
   NEIGHBOR_ADVERTISEMENT,
   NEIGHBOR_MESSAGE_LEN,
   NEIGHBOR_SOLICITATION,
   ndpLinkLayerAddress,
-  ndpOptions,
+  REDIRECT,
+  ROUTER_ADVERTISEMENT,
   ROUTER_SOLICITATION,
+  SOURCE_LINK_LAYER,
+  TARGET_LINK_LAYER,
 } from '../../wire/ndp.ts';
 import type { StackDrop } from '../drops.ts';
 import type { LinkPort } from '../link-port.ts';
@@ -81,6 +88,14 @@ export class NdpLayer implements AddressResolver {
       drops.add('ndp-bad-message');
       return;
     }
+    if (type === ROUTER_ADVERTISEMENT || type === REDIRECT) {
+      drops.add('ndp-not-for-us'); // there is no other router
+      return;
+    }
+    if (!isSound(packet, type, isProbe)) {
+      drops.add('ndp-bad-message');
+      return;
+    }
     const fault = this.deps.rules.ndpFault(now, port.addresses, view, l4Off, l4Len, isProbe);
     if (fault !== undefined) {
       drops.add(fault);
@@ -98,11 +113,8 @@ export class NdpLayer implements AddressResolver {
       case NEIGHBOR_SOLICITATION:
         this.onSolicited(packet, port, src, isProbe);
         return;
-      case NEIGHBOR_ADVERTISEMENT:
-        this.onAdvertised(now, packet, port);
-        return;
       default:
-        drops.add('ndp-not-for-us'); // there is no other router
+        this.onAdvertised(now, packet, port);
     }
   }
 
@@ -120,9 +132,8 @@ export class NdpLayer implements AddressResolver {
   }
 
   private onSolicited(packet: Packet, port: LinkPort, src: IpAddress, isProbe: boolean): void {
-    const { own, mac, drops } = this.deps;
+    const { own, mac } = this.deps;
     const target = this.readTarget(packet);
-    if (isIpv6Group(target.a)) drops.add('ndp-bad-message');
     if (!isOwnIpv6(own, this.target, 0)) return; // it asks for another guest
     const { neighbor } = packet;
     if (!isProbe && neighbor === undefined) return;
@@ -153,9 +164,10 @@ export class NdpLayer implements AddressResolver {
     }
     const { view } = packet.slab;
     const { l4Off, l4Len } = packet;
-    const option = ndpOptions(NEIGHBOR_ADVERTISEMENT, l4Off, l4Len);
-    const said = option < l4Off + l4Len ? ndpLinkLayerAddress(view, option) : -1;
-    const mac = said < 0 ? port.addresses.lastEthernet : said;
+    const option = findNdpOption(view, NEIGHBOR_ADVERTISEMENT, l4Off, l4Len, TARGET_LINK_LAYER);
+    const mac = option > 0 ? ndpLinkLayerAddress(view, option) : port.addresses.lastEthernet;
+    const isElsewhere = neighbor.port !== undefined && neighbor.mac !== mac;
+    if (isElsewhere && !isOverriding(view, l4Off)) return; // RFC 4861 §7.2.5
     neighbors.learn(now, neighbor, mac, port);
   }
 
@@ -222,3 +234,22 @@ const solicitedNode = ({ d }: IpAddress): IpAddress =>
 
 /** RFC 2464 §7 */
 const groupMacOf = ({ d }: IpAddress): Mac => 0x3333_0000_0000 + (d >>> 0);
+
+/** RFC 4861 §6.1.1, §7.1: what else is checked of a message of a host. */
+function isSound(packet: Packet, type: number, isProbe: boolean): boolean {
+  const { slab, l4Off, l4Len, key } = packet;
+  const { view } = slab;
+  const source = findNdpOption(view, type, l4Off, l4Len, SOURCE_LINK_LAYER);
+  if (source < 0 || (isProbe && source > 0)) return false;
+  if (type === ROUTER_SOLICITATION) return true;
+  if (isIpv6Group(view.getInt32(l4Off + NDP_TARGET))) return false;
+  if (type === NEIGHBOR_SOLICITATION) return !isProbe || isSolicitedNode(key);
+  return !isProbe && !(isIpv6Group(key[KEY_REMOTE] ?? 0) && isSolicited(view, l4Off));
+}
+
+/** ff02::1:ff00:0/104 */
+const isSolicitedNode = (key: Int32Array): boolean =>
+  key[KEY_REMOTE] === ALL_NODES.a &&
+  key[KEY_REMOTE + 1] === 0 &&
+  key[KEY_REMOTE + 2] === 1 &&
+  (key[KEY_REMOTE + 3] ?? 0) >>> 24 === 0xff;

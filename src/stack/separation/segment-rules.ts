@@ -10,13 +10,15 @@ import {
   ETHERTYPE_IPV6,
   etherType,
 } from '../../wire/ethernet.ts';
+import { icmpv6Type, PROTOCOL_ICMPV6 } from '../../wire/icmpv6.ts';
 import { IPV4_HEADER_LEN, ipv4Src } from '../../wire/ipv4.ts';
-import { IPV6_HEADER_LEN } from '../../wire/ipv6.ts';
+import { checkIpv6, IPV6_HEADER_LEN, Ipv6Chain } from '../../wire/ipv6.ts';
 import type { Mac } from '../../wire/mac.ts';
+import { NDP_TARGET, NEIGHBOR_ADVERTISEMENT, NEIGHBOR_MESSAGE_MIN } from '../../wire/ndp.ts';
 import type { Frame } from '../frame.ts';
-import { isOwnIpv4, isOwnIpv6, type OwnAddresses } from '../own-addresses.ts';
+import { isOwnIpv4, isOwnIpv6, type OwnAddresses, type OwnIpv6 } from '../own-addresses.ts';
 import type { AddressBindings } from './address-bindings.ts';
-import { readIpv6Source } from './address-key.ts';
+import { readIpv6Key, readIpv6Source } from './address-key.ts';
 import type { LinkAddresses } from './link-addresses.ts';
 import { Passage, type PassageDrop } from './passage.ts';
 import type { SeparationMode } from './separation.ts';
@@ -28,6 +30,7 @@ export class SegmentRules {
   private readonly sources: SourceGuard;
   private readonly passage: Passage;
   private readonly key: Int32Array = makeKey();
+  private readonly chain = new Ipv6Chain();
 
   constructor(own: OwnAddresses, mode: SeparationMode, bindings: AddressBindings) {
     this.own = own;
@@ -102,9 +105,23 @@ export class SegmentRules {
     }
     if (type === ETHERTYPE_IPV6 && ipv6 !== undefined && avail >= IPV6_HEADER_LEN) {
       readIpv6Source(this.key, view, l3);
-      return isOwnIpv6(ipv6, this.key, 0) ? 'ipv6-bad-source' : undefined;
+      if (isOwnIpv6(ipv6, this.key, 0)) return 'ipv6-bad-source';
+      return this.isOwnAdvertised(ipv6, view, l3, avail) ? 'ndp-claims-foreign-address' : undefined;
     }
     if (type !== ETHERTYPE_IPV4 || avail < IPV4_HEADER_LEN) return undefined;
     return isOwnIpv4(ipv4, ipv4Src(view, l3)) ? 'ipv4-source-not-on-subnet' : undefined;
+  }
+
+  /** Whether a neighbour is advertised that is one of us. */
+  private isOwnAdvertised(own: OwnIpv6, view: DataView, l3: number, avail: number): boolean {
+    const { chain, key } = this;
+    if (checkIpv6(view, l3, avail) !== undefined || chain.walk(view, l3) !== undefined)
+      return false;
+    const { protocol, upperOff, upperLen } = chain;
+    if (protocol !== PROTOCOL_ICMPV6 || chain.isLaterFragment) return false;
+    if (upperLen < NEIGHBOR_MESSAGE_MIN) return false;
+    if (icmpv6Type(view, upperOff) !== NEIGHBOR_ADVERTISEMENT) return false;
+    readIpv6Key(key, view, upperOff + NDP_TARGET);
+    return isOwnIpv6(own, key, 0);
   }
 }
