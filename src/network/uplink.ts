@@ -75,6 +75,7 @@ export class Uplink {
     const { reach, log } = this.deps;
     try {
       this.watch = watchRoutes(posix, reach.onNetworkChange);
+      reach.onNetworkChange(); // what has changed since the start
     } catch (error) {
       if (!(error instanceof PosixError || error instanceof NativeUnavailableError)) throw error;
       log.debug({ err: error }, "changes of the host's network are noticed late");

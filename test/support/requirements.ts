@@ -47,7 +47,8 @@ export type Requirement =
   | 'ethtool'
   | 'ping'
   | 'udhcpc'
-  | 'dhclient';
+  | 'dhclient'
+  | 'rdisc6';
 
 const program = (name: string, debianPackage: string) => (): string | undefined =>
   onPath(name) === undefined ? `no ${name} (package ${debianPackage})` : undefined;
@@ -92,6 +93,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   ping: program('ping', 'iputils-ping'),
   udhcpc: program('udhcpc', 'udhcpc'),
   dhclient: program('dhclient', 'isc-dhcp-client'),
+  rdisc6: program('rdisc6', 'ndisc6'),
 };
 
 /** To make namespaces with links of ours in them. */
