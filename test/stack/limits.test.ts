@@ -14,8 +14,8 @@ import {
 import { lend } from '../support/lend.ts';
 import { PLAIN, RecordingWriter, Script } from '../support/script.ts';
 import {
-  GATEWAY,
-  GUEST,
+  gatewayAddress,
+  guestAddress,
   makePair,
   type Pair,
   type PairOptions,
@@ -39,7 +39,12 @@ function crowd(
   for (let i = 0; i < count; i++) {
     const peer = new Peer(bytes);
     guests.push(peer);
-    const id = { guest: GATEWAY, guestPort: 80, remote: GUEST, remotePort: 10_000 + i };
+    const id = {
+      guest: gatewayAddress(),
+      guestPort: 80,
+      remote: guestAddress(),
+      remotePort: 10_000 + i,
+    };
     pair.guest.dial(pair.network.now, id, peer);
   }
   return { pair, hosts, guests };

@@ -1,10 +1,11 @@
 /** Attacks from off the path and stale segments: RFC 5961, RFC 7323 PAWS. One row a rule. */
 import assert from 'node:assert/strict';
+import { overBothFamilies } from '../support/family.ts';
 import { established, PLAIN } from '../support/script.ts';
 
 const TS = { ...PLAIN, ts: [1000, 0] as const };
 
-describe('stack/tcp blind segments', () => {
+overBothFamilies('stack/tcp blind segments', () => {
   it('a reset in the window, but not exact, is challenged (RFC 5961 §3.2)', () => {
     const s = established();
     s.in({ flags: 'R', seq: 2 });

@@ -1,5 +1,6 @@
 /** Closing, half-closing, resetting, TIME-WAIT. One row a rule. */
 import assert from 'node:assert/strict';
+import { overBothFamilies } from '../support/family.ts';
 import { established, PLAIN, Script } from '../support/script.ts';
 
 /** Closed by us first: in TIME-WAIT. */
@@ -11,7 +12,7 @@ function inTimeWait(offer: Parameters<typeof established>[0] = {}): Script {
   return s;
 }
 
-describe('stack/tcp closing', () => {
+overBothFamilies('stack/tcp closing', () => {
   it('the guest closes first: data goes on towards it until we close', () => {
     const s = established();
     s.in({ flags: 'FA', seq: 1, ack: 1 });

@@ -1,12 +1,13 @@
 /** Opening a connection, from either side. One row a rule. */
 import assert from 'node:assert/strict';
+import { family, overBothFamilies } from '../support/family.ts';
 import { GUEST_IP, icmpErrorFrame, l3Of, SERVER_IP } from '../support/frames.ts';
 import { established, PLAIN, Script } from '../support/script.ts';
 
 const MAX_INT = 0x7fff_ffff;
 const MIN_INT = -0x8000_0000;
 
-describe('stack/tcp handshake', () => {
+overBothFamilies('stack/tcp handshake', ({ version }) => {
   describe('passive', () => {
     it('holds the SYN until the request is accepted', () => {
       const s = new Script();
@@ -50,9 +51,10 @@ describe('stack/tcp handshake', () => {
       });
     }
 
-    it('sends segments of 536 bytes to a guest without an MSS option (RFC 9293 §3.7.1)', () => {
-      const s = established({ offer: {} }).send(1000);
-      assert.deepEqual(s.out(), ['A 1+536 ack 1', 'PA 537+464 ack 1']);
+    const least = version === 4 ? 536 : 1220;
+    it(`sends segments of ${least} bytes to a guest without an MSS option (RFC 9293 §3.7.1)`, () => {
+      const s = established({ offer: {} }).send(least + 464);
+      assert.deepEqual(s.out(), [`A 1+${least} ack 1`, `PA ${least + 1}+464 ack 1`]);
     });
 
     it('never sends more than the MTU allows, whatever the guest offers', () => {
@@ -283,48 +285,52 @@ describe('stack/tcp handshake', () => {
       assert.equal(s.app.closed, 'timed-out');
     });
 
-    const unreachable = (s: Script, code: number, change = 0): void => {
-      const [frame] = s.writer.take().slice(-1);
-      assert.ok(frame);
-      const quote = l3Of(frame).slice(0, 28);
-      quote[27] = (quote[27] ?? 0) ^ change; // of the sequence number
-      s.frames(icmpErrorFrame(3, code, 0, quote));
-    };
+    // Of IPv6: `ipv6/icmp.test.ts`.
+    if (version === 4)
+      describe('ICMP', () => {
+        const unreachable = (s: Script, code: number, change = 0): void => {
+          const [frame] = s.writer.take().slice(-1);
+          assert.ok(frame);
+          const quote = l3Of(frame).slice(0, 28);
+          quote[27] = (quote[27] ?? 0) ^ change; // of the sequence number
+          s.frames(icmpErrorFrame(3, code, 0, quote));
+        };
 
-    for (const code of [2, 3, 10, 13]) {
-      it(`an ICMP unreachable of code ${code} about the SYN ends the dial (RFC 1122 §4.2.3.9)`, () => {
-        const s = dialed();
-        unreachable(s, code);
-        assert.equal(s.app.closed, 'unreachable');
+        for (const code of [2, 3, 10, 13]) {
+          it(`an ICMP unreachable of code ${code} about the SYN ends the dial (RFC 1122 §4.2.3.9)`, () => {
+            const s = dialed();
+            unreachable(s, code);
+            assert.equal(s.app.closed, 'unreachable');
+          });
+        }
+
+        for (const code of [0, 1, 5]) {
+          it(`one of code ${code} may pass: the dial goes on (RFC 1122 §4.2.3.9)`, () => {
+            const s = new Script({ tcp: { maxSynRetransmits: 1 } }).announce();
+            s.dial();
+            unreachable(s, code);
+            assert.equal(s.app.closed, undefined);
+            s.advance(1010);
+            assert.deepEqual(s.out(), ['S 0+0 ack 0']);
+            s.advance(2010);
+            assert.equal(s.app.closed, 'unreachable', 'and is the reason when it fails');
+          });
+        }
+
+        it('one that quotes another sequence number is not believed (RFC 5927 §4.1)', () => {
+          const s = dialed();
+          unreachable(s, 3, 1);
+          assert.equal(s.app.closed, undefined);
+        });
+
+        it('an ICMP unreachable does not end an established connection', () => {
+          const s = established().send(10);
+          const [frame] = s.writer.take();
+          assert.ok(frame);
+          s.frames(icmpErrorFrame(3, 1, 0, l3Of(frame).slice(0, 28)));
+          assert.equal(s.app.closed, undefined);
+        });
       });
-    }
-
-    for (const code of [0, 1, 5]) {
-      it(`one of code ${code} may pass: the dial goes on (RFC 1122 §4.2.3.9)`, () => {
-        const s = new Script({ tcp: { maxSynRetransmits: 1 } }).announce();
-        s.dial();
-        unreachable(s, code);
-        assert.equal(s.app.closed, undefined);
-        s.advance(1010);
-        assert.deepEqual(s.out(), ['S 0+0 ack 0']);
-        s.advance(2010);
-        assert.equal(s.app.closed, 'unreachable', 'and is the reason when it fails');
-      });
-    }
-
-    it('one that quotes another sequence number is not believed (RFC 5927 §4.1)', () => {
-      const s = dialed();
-      unreachable(s, 3, 1);
-      assert.equal(s.app.closed, undefined);
-    });
-
-    it('an ICMP unreachable does not end an established connection', () => {
-      const s = established().send(10);
-      const [frame] = s.writer.take();
-      assert.ok(frame);
-      s.frames(icmpErrorFrame(3, 1, 0, l3Of(frame).slice(0, 28)));
-      assert.equal(s.app.closed, undefined);
-    });
 
     it('a guest not seen yet is asked for, and the SYN goes out when it answers', () => {
       const s = new Script();
@@ -444,8 +450,8 @@ describe('stack/tcp handshake', () => {
     s.in({ flags: 'S', ...PLAIN, sport: 1234, dport: 4321 });
     const id = s.requests[0]?.id;
     assert.deepEqual(
-      [id?.guest.d, id?.guestPort, id?.remote.d, id?.remotePort],
-      [GUEST_IP, 1234, SERVER_IP, 4321],
+      [`${id?.guest}`, id?.guestPort, `${id?.remote}`, id?.remotePort],
+      [`${family().address(GUEST_IP)}`, 1234, `${family().address(SERVER_IP)}`, 4321],
     );
   });
 });

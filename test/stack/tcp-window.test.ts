@@ -1,5 +1,6 @@
 /** Flow control, acknowledging, probes. One row a rule. */
 import assert from 'node:assert/strict';
+import { overBothFamilies } from '../support/family.ts';
 import type { TcpRecord } from '../support/frames.ts';
 import { frameOver } from '../support/lend.ts';
 import { established, PLAIN, type Script } from '../support/script.ts';
@@ -20,7 +21,7 @@ function fill(s: Script, from: number, bytes: number): number {
   return at;
 }
 
-describe('stack/tcp windows', () => {
+overBothFamilies('stack/tcp windows', () => {
   describe('receiving', () => {
     it('acknowledges every second full segment at once (RFC 9293 §3.8.6.3)', () => {
       const s = established(SMALL);

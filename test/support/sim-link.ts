@@ -7,7 +7,7 @@ import { makeSlab, type Slab } from '../../src/base/slab.ts';
 import type { Instant } from '../../src/base/time.ts';
 import type { FrameReader, FrameWriter } from '../../src/stack/link.ts';
 import type { Stack } from '../../src/stack/stack.ts';
-import { isArp } from './frames.ts';
+import { isQuestion } from './frames.ts';
 import { lend } from './lend.ts';
 
 export interface Impairments {
@@ -128,8 +128,8 @@ export class SimNetwork {
 
   private enter(frame: Uint8Array, to: FrameReader, from: number): void {
     const { loss, duplicate, reorder, corrupt, delayMs, queue } = this.impairments;
-    // Not ARP, which is asked three times and no more: a dial would end, as it should.
-    const isLost = (): boolean => nextUnit(this.random) < loss && !isArp(frame);
+    // Not ARP, nor Neighbor Discovery, which ask three times and no more: a dial would end, as it should.
+    const isLost = (): boolean => nextUnit(this.random) < loss && !isQuestion(frame);
     if (this.filter?.(frame, from === 0) === false || isLost()) {
       this.framesLost++;
       return;
@@ -139,7 +139,7 @@ export class SimNetwork {
       return;
     }
     // Not ARP: it has no checksum of its own, and real links have one of theirs.
-    if (nextUnit(this.random) < corrupt && (frame[13] ?? 0) === 0) {
+    if (nextUnit(this.random) < corrupt && !isQuestion(frame)) {
       const at = 14 + Math.floor(nextUnit(this.random) * (frame.length - 14));
       frame[at] = (frame[at] ?? 0) ^ (1 << Math.floor(nextUnit(this.random) * 8));
     }

@@ -13,11 +13,15 @@ import type {
 } from '../../src/stack/flow.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import type { TcpConfig } from '../../src/stack/tcp/config.ts';
+import { family, PREFIX } from './family.ts';
 import { type Impairments, PERFECT, SimNetwork } from './sim-link.ts';
 
-export const GATEWAY: IpAddress = ipv4(0xc0a8_7f01 | 0);
-export const GUEST: IpAddress = ipv4(0xc0a8_7f02 | 0);
+const GATEWAY = 0xc0a8_7f01 | 0;
+const GUEST = 0xc0a8_7f02 | 0;
 const SUBNET = ipv4(0xc0a8_7f00 | 0);
+/** Of the family that runs. */
+export const gatewayAddress = (): IpAddress => family().address(GATEWAY);
+export const guestAddress = (): IpAddress => family().address(GUEST);
 
 /** The byte at position `i` of every simulated stream. */
 export const patternByte = (i: number): number => (i ^ (i >>> 8) ^ (i >>> 16)) & 0xff;
@@ -159,7 +163,7 @@ export interface Pair {
 }
 
 export function makeStack(
-  own: IpAddress,
+  own: number,
   mac: number,
   start: Instant,
   seed: number,
@@ -171,9 +175,13 @@ export function makeStack(
     {
       subnet: SUBNET,
       prefixLen: 24,
-      gateway: own,
+      gateway: ipv4(own),
       host: undefined,
-      mtu,
+      ipv6:
+        family().version === 6
+          ? { prefix: PREFIX, gateway: family().address(own), host: undefined }
+          : undefined,
+      mtu: mtu + family().mtuMore,
       mac,
       verifyChecksums: true,
       tcp,
@@ -200,7 +208,12 @@ export function makePair(options: PairOptions = {}): Pair {
 export function dialFromGuest(pair: Pair, port: number, handler: TcpFlowHandler): TcpFlow {
   const flow = pair.guest.dial(
     pair.network.now,
-    { guest: GATEWAY, guestPort: port, remote: GUEST, remotePort: 40_000 },
+    {
+      guest: gatewayAddress(),
+      guestPort: port,
+      remote: guestAddress(),
+      remotePort: 40_000,
+    },
     handler,
   );
   pair.guest.flush();
