@@ -63,9 +63,18 @@ export const ALL_KINDS: readonly string[] = Object.values(GROUPS).flat();
 function serviceFailures({ services }: Phase, when: string, bounds: Bounds): string[] {
   return Object.entries(GROUPS).flatMap(([group, kinds]) => {
     const pct = answeredPct(services, kinds);
-    return pct >= bounds.answeredPct ? [] : [`${group} ${when}: ${pct.toFixed(1)} % answered`];
+    if (pct >= bounds.answeredPct) return [];
+    return [`${group} ${when}: ${pct.toFixed(1)} % answered (${countsOf(services, kinds)})`];
   });
 }
+
+/** Of those kinds of which some were lost: `udp 59 of 60`. */
+const countsOf = (services: Services, kinds: readonly string[]): string =>
+  kinds
+    .map((kind) => ({ kind, sent: 0, answered: 0, ...services[kind] }))
+    .filter(({ sent, answered }) => sent === 0 || answered < sent)
+    .map(({ kind, sent, answered }) => `${kind} ${answered} of ${sent}`)
+    .join(', ');
 
 /** @returns a line for each bound that does not hold while it lasts, and right after it */
 export function strikeFailures(struck: Struck, busy: Services, bounds: Bounds = BOUNDS): string[] {

@@ -50,8 +50,16 @@ describe('bench: hostile', () => {
   const ROWS: readonly (readonly [string, Partial<Measured>, RegExp | undefined])[] = [
     ['all is well', {}, undefined],
     ['5 of 500 lost', { during: phase({ dns: { ...GOOD, answered: 495 } }) }, undefined],
-    ['6 of 500 lost', { during: phase({ dns: { ...GOOD, answered: 494 } }) }, /^DNS during: 98.8/],
-    ['lost afterwards', { after: phase({ tcp: { ...GOOD, answered: 0 } }) }, /^TCP after: 0.0/],
+    [
+      '6 of 500 lost',
+      { during: phase({ dns: { ...GOOD, answered: 494 } }) },
+      /^DNS during: 98.8 % answered \(dns 494 of 500\)$/,
+    ],
+    [
+      'lost afterwards',
+      { after: phase({ tcp: { ...GOOD, answered: 0 } }) },
+      /^TCP after: 0.0 % answered \(tcp 0 of 500\)$/,
+    ],
     ['three times as slow', { during: phase({ udp: { ...GOOD, p99: 12 } }) }, undefined],
     ['four times as slow', { during: phase({ udp: { ...GOOD, p99: 16 } }) }, /^p99 factor: 4.0/],
     ['a long turn', { during: phase({}, { turnMs: 20.1 }) }, /^longest turn: 20.1 of 20 ms/],
