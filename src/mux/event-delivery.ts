@@ -13,6 +13,8 @@ import { ChannelRequest } from './request.ts';
 import type { Session } from './session.ts';
 
 const FAULT = 'an internal error';
+/** Of one flush: each has a connection made, which costs 50 to 150 us. The next flush goes on. */
+const REQUESTS_AT_ONCE = 16;
 
 export class EventDelivery {
   private readonly session: Session;
@@ -34,7 +36,12 @@ export class EventDelivery {
   }
 
   get pending(): boolean {
-    return this.queued.length > 0 || this.session.requests.length > 0;
+    return this.owed > 0;
+  }
+
+  /** Whether channels, rather than requests, have something to report. */
+  get hasChannels(): boolean {
+    return this.queued.length > 0;
   }
 
   queue(channel: Channel): void {
@@ -48,13 +55,14 @@ export class EventDelivery {
     this.downReason = reason;
   }
 
-  deliver(now: Instant): void {
+  /** @param isFirst of the flush */
+  deliver(now: Instant, isFirst: boolean): void {
     const { handler, session } = this;
     if (session.readyPending) {
       session.readyPending = false;
       handler.onReady(now, session.link.extended);
     }
-    this.deliverRequests(now);
+    if (isFirst) this.deliverRequests(now);
     this.deliverChannels(now);
     if (session.goAwayPending) {
       session.goAwayPending = false;
@@ -81,7 +89,7 @@ export class EventDelivery {
   }
 
   private deliverRequests(now: Instant): void {
-    for (const channel of this.session.requests.splice(0)) {
+    for (const channel of this.session.requests.splice(0, REQUESTS_AT_ONCE)) {
       if (channel.ending !== undefined) continue; // gone before its handler was notified
       channel.request = new ChannelRequest(channel);
       try {

@@ -220,9 +220,9 @@ export class Mux implements ChannelPort {
     this.running = true;
     let rounds = 0;
     do {
-      this.events.deliver(now);
+      this.events.deliver(now, rounds === 0);
       if (this.session.state === 'up') this.write(now);
-    } while (this.events.pending && ++rounds < MAX_ROUNDS);
+    } while (++rounds < MAX_ROUNDS && this.events.hasChannels);
     this.running = false;
     if (this.session.state === 'up') this.session.writer.flush();
     if (this.events.pending) this.requestWork();

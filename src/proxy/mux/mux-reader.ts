@@ -7,9 +7,9 @@ import type { Instant } from '../../base/time.ts';
 import type { Mux } from '../../mux/mux.ts';
 import type { TurnShare } from '../turns.ts';
 
-/** As many opens as this has room for are served in some milliseconds. */
+/** It has room for some 150 opens; the end of a batch serves a part of them. */
 const PART_LEN = 4096;
-/** Requests and channels to report about, after which a batch ends. */
+/** Requests and channels to report about, beyond which nothing more is taken in. */
 const MAX_OWED = 32;
 
 /**
@@ -31,11 +31,11 @@ export function feedMux(
     mux.onBytes(now, slab, off, len);
     done = len;
   }
-  while (done < len) {
+  while (done < len && (share === undefined || mux.owed < MAX_OWED)) {
     const part = Math.min(PART_LEN, len - done);
     mux.onBytes(now, slab, off + done, part);
     done += part;
-    if (mux.owed >= MAX_OWED || !share?.more()) break;
+    if (!share?.more()) break;
   }
   mux.onBatchEnd(now);
   return done;
