@@ -16,7 +16,7 @@ import { Destinations } from '../proxy/flows/destinations.ts';
 import { FlowBook } from '../proxy/flows/flow-book.ts';
 import { HostAddresses } from '../proxy/flows/host-addresses.ts';
 import { Translation } from '../proxy/flows/translation.ts';
-import { type FlushScheduler, ImmediateFlush } from '../proxy/flush-scheduler.ts';
+import { ImmediateFlush } from '../proxy/flush-scheduler.ts';
 import { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import { Intakes } from '../proxy/intake.ts';
 import type { OwnListeners } from '../proxy/own-listeners.ts';
@@ -70,7 +70,7 @@ export class DataPath {
   readonly destinations: Destinations;
   readonly book: FlowBook;
   readonly stack: Stack;
-  readonly flusher: FlushScheduler;
+  readonly flusher: ImmediateFlush;
   readonly tcp: TcpProxy;
   readonly tcpCounts: Counters<TcpProxyCount> = new Counters();
   readonly udp: UdpNat;
@@ -148,8 +148,12 @@ export class DataPath {
     const { addressMap, destinations, flusher: flush, native } = this;
     const outboxes = new Outboxes(() => native.posix?.makeDatagramBatch());
     this.outboxes = outboxes;
-    this.turns = new Turns({ clock, owed: () => stack.owed + outboxes.owed });
-    this.share = this.turns.join({ onTurn: (now) => this.goOn(now) });
+    this.turns = new Turns({
+      clock,
+      owed: () => stack.owed + outboxes.owed,
+      settle: () => this.flusher.flushNow(),
+    });
+    this.share = this.turns.assist({ onTurn: (now) => this.goOn(now) });
     const { book } = this;
     const shared = {
       book,

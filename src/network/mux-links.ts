@@ -69,6 +69,7 @@ export class MuxLinks {
       isAllowed: (target, owner) =>
         isAllowed(rules, target) && (target.proto === 'unix' || opensTarget(owner, target)),
       sockets: deps.sockets,
+      turns,
       keepaliveS,
     });
     this.peers = new MuxPeers({

@@ -13,17 +13,21 @@ export class ImmediateFlush implements FlushScheduler {
   private readonly flush: () => void;
   private pending = false;
   /** Bound once: `schedule` allocates no closure. */
-  private readonly run = (): void => {
+  private readonly run = (): void => this.flushNow();
+
+  constructor(flush: () => void) {
+    this.flush = flush;
+  }
+
+  /** What was scheduled, if anything, before its time. */
+  flushNow(): void {
+    if (!this.pending) return;
     this.pending = false;
     try {
       this.flush();
     } catch (fault) {
       reportFault('flush', fault);
     }
-  };
-
-  constructor(flush: () => void) {
-    this.flush = flush;
   }
 
   schedule(): void {

@@ -90,7 +90,7 @@ export class Intake implements TurnWork {
   private wasOverdrawn = false;
 
   constructor(turns: Turns) {
-    this.share = turns.join(this);
+    this.share = turns.assist(this);
   }
 
   /** Sources that wait to be read. */

@@ -22,13 +22,16 @@ import type { Clock, Instant } from '../base/time.ts';
 import type { TurnLimit } from '../base/turn.ts';
 
 /**
- * For what one poll brings, and again for what waits in the queue. As short as polls stay cheap beside it (15 us): whoever
- * asks little waits for a turn or two.
+ * For what one poll brings, and again for what waits in the queue; and what each share has of it. As short as polls stay
+ * cheap beside it (15 us) where several links have work: whoever asks little waits for a turn or two, four times
+ * in a connection and its first answer. A link that is alone has more done at a time, which costs less.
  */
-const TURN_MS = 1;
+const ALONE = { turnMs: 1, quantumMs: 0.5 };
+const SHARED = { turnMs: 0.3, quantumMs: 0.25 };
+/** How long the work of a second link is remembered. */
+const SHARED_MS = 200;
 /** When work outside of pieces, each source within its credit, is too much. */
 const CROWDED_MS = 4;
-const QUANTUM_MS = 0.5;
 /** A piece cannot be interrupted everywhere; a debt beyond this is forgiven. */
 const MAX_DEBT_MS = 64;
 /** Work of this length is noticed by others: the turn's end is looked for. */
@@ -53,6 +56,8 @@ export interface TurnsDeps {
   readonly clock: Pick<Clock, 'now'>;
   /** How much the frames of the batch have left for its end. */
   readonly owed: () => number;
+  /** Hand on what the poll has brought, before what waits is served. */
+  readonly settle?: () => void;
   /** Run `run` once, after the events that are waiting. Default: `setImmediate`. */
   readonly defer?: (run: () => void) => unknown;
 }
@@ -72,6 +77,10 @@ export class Turns implements TurnLimit {
   /** How many shares of a group wait, where any do. */
   private readonly waiting = new Map<string, number>();
   private usedMs = 0;
+  private length = ALONE;
+  private sharedUntil: Instant = 0;
+  /** The link that has worked last. */
+  private last: TurnShare | undefined = undefined;
   private pieceAt: Instant | undefined = undefined;
   private readonly defer: (run: () => void) => unknown;
   private isDue = false;
@@ -81,9 +90,14 @@ export class Turns implements TurnLimit {
     this.defer = deps.defer ?? setImmediate;
   }
 
-  /** @param group those that share a quantum: the name of their listener */
+  /** For a link. @param group those that share a quantum: the name of their listener */
   join(work: TurnWork, group = ''): TurnShare {
-    return new TurnShare(this, work, group);
+    return new TurnShare(this, work, group, undefined);
+  }
+
+  /** For work that links have caused, and that is done for them apart. */
+  assist(work: TurnWork, quantumMs: number = ALONE.quantumMs): TurnShare {
+    return new TurnShare(this, work, '', quantumMs);
   }
 
   /** A piece of work begins; one is open at a time. */
@@ -101,17 +115,29 @@ export class Turns implements TurnLimit {
   }
 
   hasTime(): boolean {
-    return this.usedMs + this.openMs() < TURN_MS;
+    return this.usedMs + this.openMs() < this.length.turnMs;
   }
 
   /** @internal for shares */
   get isTaken(): boolean {
-    return this.pieceAt !== undefined || this.usedMs >= TURN_MS;
+    return this.pieceAt !== undefined || this.usedMs >= this.length.turnMs;
   }
 
   /** @internal for shares: those that have credit left have used up the turn together. */
   get isCrowded(): boolean {
     return this.usedMs >= CROWDED_MS;
+  }
+
+  /** @internal for shares: of a link. */
+  get quantumMs(): number {
+    return this.length.quantumMs;
+  }
+
+  /** @internal for shares: its link has work. */
+  onLinkWork(share: TurnShare, now: Instant): void {
+    if (share !== this.last && this.last !== undefined) this.sharedUntil = now + SHARED_MS;
+    this.last = share;
+    this.length = now < this.sharedUntil ? SHARED : ALONE;
   }
 
   /** @internal for shares */
@@ -154,11 +180,12 @@ export class Turns implements TurnLimit {
   private readonly run = (): void => {
     this.isDue = false;
     this.pieceAt = undefined; // of a piece that has thrown
+    this.deps.settle?.();
     this.queue.push(...this.polling.splice(0));
     const polledMs = this.usedMs;
     this.usedMs = 0;
     this.serial++;
-    while (this.queue.length > 0 && this.usedMs < TURN_MS) this.serveNext();
+    while (this.queue.length > 0 && this.usedMs < this.length.turnMs) this.serveNext();
     this.longestMs = Math.max(this.longestMs, polledMs + this.usedMs);
     this.usedMs = 0;
     this.serial++;
@@ -193,7 +220,9 @@ export class TurnShare {
   /** @internal */
   readonly group: string;
   private readonly turns: Turns;
-  private creditMs = QUANTUM_MS;
+  /** Undefined for a link: as its neighbours have it. */
+  private readonly ownQuantumMs: number | undefined;
+  private creditMs: number;
   private serial = -1;
   private beganAt: Instant = 0;
   private lookedAt: Instant = 0;
@@ -201,16 +230,19 @@ export class TurnShare {
   /** Frames until the next look. */
   private left = 1;
 
-  constructor(turns: Turns, work: TurnWork, group: string) {
+  constructor(turns: Turns, work: TurnWork, group: string, ownQuantumMs: number | undefined) {
     this.turns = turns;
     this.work = work;
     this.group = group;
+    this.ownQuantumMs = ownQuantumMs;
+    this.creditMs = this.quantumMs;
   }
 
   /** @returns false when the work must wait: nothing more is to be read, and `onTurn` follows */
   begin(now: Instant): boolean {
     const { turns } = this;
     if (this.isWaiting) return false;
+    if (this.ownQuantumMs === undefined) turns.onLinkWork(this, now);
     if (this.serial !== turns.serial) this.refill();
     if (this.creditMs <= 0 || turns.isTaken) {
       this.wait();
@@ -261,9 +293,14 @@ export class TurnShare {
   refill(): boolean {
     this.serial = this.turns.serial;
     const sharers = this.turns.waitingOf(this.group) + (this.isWaiting ? 0 : 1);
-    const quantumMs = this.group === '' ? QUANTUM_MS : QUANTUM_MS / sharers;
-    this.creditMs = Math.min(this.creditMs + quantumMs, QUANTUM_MS);
+    const wholeMs = this.quantumMs;
+    const quantumMs = this.group === '' ? wholeMs : wholeMs / sharers;
+    this.creditMs = Math.min(this.creditMs + quantumMs, wholeMs);
     return this.creditMs > 0;
+  }
+
+  private get quantumMs(): number {
+    return this.ownQuantumMs ?? this.turns.quantumMs;
   }
 
   private look(): boolean {

@@ -5,10 +5,12 @@ export class TurnLoop {
   nowMs = 0;
   owed = 0;
   polls = 0;
+  settle: () => void = () => {};
   private deferred: (() => void)[] = [];
   readonly turns: Turns = new Turns({
     clock: { now: () => this.nowMs },
     owed: () => this.owed,
+    settle: () => this.settle(),
     defer: (run) => this.deferred.push(run),
   });
 

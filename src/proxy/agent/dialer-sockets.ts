@@ -1,7 +1,9 @@
-/** The sockets that are dialled for the peers of one link: each is of its share of the descriptors. */
+/** The sockets that are dialled for the peers of one link: each is of its share of the descriptors, and of the turn when it is read. */
 import type { Account, Budget } from '../../base/shares/budget.ts';
 import { type EvictionCandidate, EvictionOrder } from '../../base/shares/eviction-order.ts';
 import { Owner } from '../../base/shares/owner.ts';
+import { Intake } from '../intake.ts';
+import type { Turns } from '../turns.ts';
 
 /** Something with one socket. */
 export interface SocketHolder extends EvictionCandidate<SocketHolder> {
@@ -10,11 +12,14 @@ export interface SocketHolder extends EvictionCandidate<SocketHolder> {
 }
 
 export class DialerSockets {
+  /** Undefined where nobody else shares the event loop. */
+  readonly intake: Intake | undefined;
   private readonly share: Account | undefined;
   private readonly order: EvictionOrder<SocketHolder> = new EvictionOrder();
 
   /** @param sockets undefined: whatever the system has */
-  constructor(name: string, sockets: Budget | undefined) {
+  constructor(name: string, sockets: Budget | undefined, turns?: Turns) {
+    this.intake = turns === undefined ? undefined : new Intake(turns);
     if (sockets === undefined) return;
     this.share = new Owner(name).share(sockets, { evict: () => this.evict() });
   }

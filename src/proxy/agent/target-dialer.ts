@@ -17,10 +17,11 @@ import type { Guest } from '../../stack/guest.ts';
 import type { Flow, FlowFacts, FlowSource } from '../flows/flow.ts';
 import type { FlowBook } from '../flows/flow-book.ts';
 import { NO_FLUSH } from '../flush-scheduler.ts';
+import type { Turns } from '../turns.ts';
 import { type ChannelOrigin, channelFacts, endOf, UNKNOWN_END } from './channel-facts.ts';
 import { DialedSplice } from './dialed-splice.ts';
 import { DialerSockets, type SocketHolder } from './dialer-sockets.ts';
-import { UdpTarget } from './udp-target.ts';
+import { UdpTarget, type UdpTargetCount } from './udp-target.ts';
 
 export interface TargetDialerDeps {
   readonly clock: Clock;
@@ -30,12 +31,20 @@ export interface TargetDialerDeps {
   isAllowed(target: Destination, owner: Guest | undefined): boolean;
   /** Descriptors, where they are shared with others. */
   readonly sockets?: Budget;
+  /** Of the event loop, where it is shared with others. */
+  readonly turns?: Turns;
   readonly connectTimeoutMs?: number;
   /** Idle time before a target is probed, in s. */
   readonly keepaliveS?: number | undefined;
 }
 
-export type DialerCount = 'connected' | 'refused' | 'failed' | 'prohibited' | 'cancelled';
+export type DialerCount =
+  | 'connected'
+  | 'refused'
+  | 'failed'
+  | 'prohibited'
+  | 'cancelled'
+  | UdpTargetCount;
 
 const LOOPBACK = ipv4(0x7f00_0001);
 const CONNECT_TIMEOUT_MS = 20_000;
@@ -78,7 +87,13 @@ export class TargetDialer {
     sockets: DialerSockets,
     owner: Guest | undefined,
   ): void {
-    const udp = new UdpTarget(this.deps, target, sockets, originOf(request, target), owner);
+    const udp = new UdpTarget(
+      { ...this.deps, counts: this.counts },
+      target,
+      sockets,
+      originOf(request, target),
+      owner,
+    );
     const channel = request.accept(now, udp);
     if (channel === undefined) return;
     this.counts.add('connected');
@@ -107,7 +122,7 @@ export class TargetDialer {
   private socketsOf(link: string): DialerSockets {
     const known = this.byLink.get(link);
     if (known !== undefined) return known;
-    const sockets = new DialerSockets(link, this.deps.sockets);
+    const sockets = new DialerSockets(link, this.deps.sockets, this.deps.turns);
     this.byLink.set(link, sockets);
     return sockets;
   }
@@ -182,7 +197,7 @@ class TargetDial implements ConnectOwner, SocketHolder, FlowSource {
     dialer.active++;
     sockets.replace(this, splice);
     entry.source = splice;
-    splice.join(stream, channel);
+    splice.join(stream, channel, sockets.intake);
   }
 
   onConnectFailed(code: string): void {

@@ -55,14 +55,23 @@ class Client implements SocketHolder {
   }
 }
 
+/** Datagrams that went no further, the last kind towards the client. */
+export type UdpTargetCount =
+  | 'udp-no-socket'
+  | 'udp-in-flight-limit'
+  | 'udp-send-failed'
+  | 'udp-channel-full';
+
 export interface UdpTargetDeps {
   readonly clock: Pick<Clock, 'now'>;
   readonly book: FlowBook;
+  readonly counts: { add(count: UdpTargetCount): void };
 }
 
 export class UdpTarget implements MuxChannelHandler, FlowSource {
   private readonly clock: Pick<Clock, 'now'>;
   private readonly book: FlowBook;
+  private readonly counts: UdpTargetDeps['counts'];
   private readonly origin: ChannelOrigin;
   private readonly owner: Guest | undefined;
   private entry: Flow | undefined = undefined;
@@ -79,7 +88,7 @@ export class UdpTarget implements MuxChannelHandler, FlowSource {
   private readonly sockets: DialerSockets;
 
   constructor(
-    { clock, book }: UdpTargetDeps,
+    { clock, book, counts }: UdpTargetDeps,
     target: IpDestination,
     sockets: DialerSockets,
     origin: ChannelOrigin,
@@ -88,6 +97,7 @@ export class UdpTarget implements MuxChannelHandler, FlowSource {
     this.clock = clock;
     this.sockets = sockets;
     this.book = book;
+    this.counts = counts;
     this.origin = origin;
     this.owner = owner;
     this.target = target;
@@ -131,11 +141,19 @@ export class UdpTarget implements MuxChannelHandler, FlowSource {
 
   private onDatagram(now: Instant, { peer, bytes, off, len }: MuxDatagram): void {
     const client = this.clientOf(now, peer);
-    if (client === undefined || this.inFlight + len > MAX_IN_FLIGHT) return;
+    if (client === undefined) {
+      this.counts.add('udp-no-socket');
+      return;
+    }
+    if (this.inFlight + len > MAX_IN_FLIGHT) {
+      this.counts.add('udp-in-flight-limit');
+      return;
+    }
     this.inFlight += len;
     const copy = Buffer.from(bytes.subarray(off, off + len));
-    client.host.socket.send(copy, this.target.port, this.targetText, () => {
-      this.inFlight -= len; // the client sees a refusal as silence
+    client.host.socket.send(copy, this.target.port, this.targetText, (error) => {
+      this.inFlight -= len;
+      if (error !== null) this.counts.add('udp-send-failed'); // the client sees it as silence
     });
   }
 
@@ -163,7 +181,9 @@ export class UdpTarget implements MuxChannelHandler, FlowSource {
           const client = this.clients.get(name);
           if (client !== undefined) client.usedAt = at;
           this.usedAt = at;
-          this.datagrams?.send(at, peer, bytes, 0, bytes.length);
+          if (this.datagrams?.send(at, peer, bytes, 0, bytes.length) === false) {
+            this.counts.add('udp-channel-full');
+          }
         },
         onReceiveError: () => {},
         onFault: () => {
