@@ -6,6 +6,7 @@
  * Packets above the MTU are built in `scratch` and go out through `sendScratch`.
  */
 import { copyBytes } from '../base/copy-bytes.ts';
+import type { IpAddress } from '../base/ip-address.ts';
 import { makeSlab, type Slab } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
 import { ETHERNET_HEADER_LEN } from '../wire/ethernet.ts';
@@ -14,7 +15,7 @@ import { TCP_CHECKSUM_OFFSET } from '../wire/tcp.ts';
 import { Frame, type GsoType } from './frame.ts';
 import type { LinkPort } from './link-port.ts';
 import type { Neighbor, NeighborWaiter } from './neighbor.ts';
-import type { Path } from './path.ts';
+import { flowLabelOf, type Path, pathTo } from './path.ts';
 
 export type OutputDrop = 'out-no-link' | 'out-link-full';
 
@@ -35,16 +36,25 @@ export class IpOutput {
   slab: Slab = this.scratch;
   /** Why the last `open` returned -1. */
   drop: OutputDrop = 'out-no-link';
+  private readonly labelSecret: number;
   private readonly work = new Frame();
   private port: LinkPort | undefined = undefined;
   private gsoType: GsoType = 'none';
   private frameOff = 0;
   private readonly piece = { identification: 1, at: 0, more: false };
 
-  constructor(mtu: number, reachability: Reachability) {
+  /** @param labelSecret keys the labels of flows */
+  constructor(mtu: number, reachability: Reachability, labelSecret: number) {
     this.mtu = mtu;
+    this.labelSecret = labelSecret;
     this.reachability = reachability;
     this.work.csumOffset = TCP_CHECKSUM_OFFSET;
+  }
+
+  /** The path of a flow from `source`, with its label. */
+  flowPath(neighbor: Neighbor, source: IpAddress, guestPort: number, remotePort: number): Path {
+    const label = flowLabelOf(this.labelSecret, source, (guestPort << 16) | remotePort);
+    return pathTo(neighbor, source, label);
   }
 
   /**

@@ -182,7 +182,7 @@ export class Stack
       this.guests.nobody,
       (at, { address, mac }) => upstream.onGuestHeard?.(at, address, mac),
     );
-    this.out = new IpOutput(config.mtu, this);
+    this.out = new IpOutput(config.mtu, this, random.next32());
     this.icmpErrors = new IcmpErrors(this.drops);
     this.reassembler = new Reassembler((reason) => this.drops.add(reason));
     const { out, drops, neighbors, reassembler, icmpErrors } = this;

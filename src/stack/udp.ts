@@ -20,7 +20,7 @@ import type { Datagram, FlowId, Upstream } from './flow.ts';
 import type { IpOutput } from './ip-output.ts';
 import type { Neighbor } from './neighbor.ts';
 import type { Packet } from './packet.ts';
-import { pathSum, pathTo } from './path.ts';
+import { pathSum } from './path.ts';
 
 const MAX_PAYLOAD = 65_507;
 
@@ -72,7 +72,7 @@ export class UdpLayer {
       return false;
     }
     const { out } = this;
-    const path = pathTo(neighbor, id.remote);
+    const path = out.flowPath(neighbor, id.remote, id.guestPort, id.remotePort);
     const l4Len = UDP_HEADER_LEN + len;
     const sum = pathSum(path, PROTOCOL_UDP);
     if (path.headerLen + l4Len > Math.min(out.mtu, neighbor.pathMtu)) {

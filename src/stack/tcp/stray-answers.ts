@@ -9,7 +9,7 @@ import { emitTimestamps, TIMESTAMPS_LEN } from '../../wire/tcp-options.ts';
 import type { StackDrop } from '../drops.ts';
 import type { IpOutput } from '../ip-output.ts';
 import type { Neighbor } from '../neighbor.ts';
-import { type Path, pathSum, pathTo } from '../path.ts';
+import { type Path, pathSum } from '../path.ts';
 import type { Segment } from './segment.ts';
 import type { TimeWait } from './time-wait.ts';
 
@@ -25,7 +25,7 @@ export class StrayAnswers {
 
   /** RFC 9293 §3.10.7.1: a segment for a connection that does not exist is answered by a reset. */
   refuse(key: Int32Array, neighbor: Neighbor, s: Segment): void {
-    const path = pathTo(neighbor, keyRemote(key));
+    const path = this.out.flowPath(neighbor, keyRemote(key), keyGuestPort(key), keyRemotePort(key));
     if ((s.flags & ACK) !== 0) this.reset(path, key, s.ack, seq(0), RST);
     else this.reset(path, key, seq(0), seqAdd(s.seq, s.span), RST | ACK);
   }

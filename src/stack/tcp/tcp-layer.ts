@@ -32,7 +32,7 @@ import type { IcmpSender } from '../icmp-sender.ts';
 import type { IpOutput } from '../ip-output.ts';
 import type { Neighbor } from '../neighbor.ts';
 import type { Packet } from '../packet.ts';
-import { type Path, pathTo } from '../path.ts';
+import type { Path } from '../path.ts';
 import type { TcpConfig } from './config.ts';
 import type { CongestionControl } from './congestion.ts';
 import { TcpConnection } from './connection.ts';
@@ -182,7 +182,8 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
       this.timeWaits.end(holder);
     } else if (holder !== undefined) return undefined;
     const tcp = this.guests.of(neighbor.guest);
-    const c = this.open(now, id, key, pathTo(neighbor, id.remote), tcp, issFrom, handler);
+    const path = this.pathOf(neighbor, id);
+    const c = this.open(now, id, key, path, tcp, issFrom, handler);
     if (c === undefined) return undefined;
     this.dialed++;
     c.state = 'syn-sent';
@@ -317,7 +318,7 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
       return;
     }
     const id = flowIdOf(key);
-    const path = pathTo(neighbor, id.remote);
+    const path = this.pathOf(neighbor, id);
     const request = new PendingRequest(
       this,
       now,
@@ -388,6 +389,10 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
     this.guests.addConnection(tcp, c);
     path.neighbor.users++;
     return c;
+  }
+
+  private pathOf(neighbor: Neighbor, { remote, guestPort, remotePort }: FlowId): Path {
+    return this.out.flowPath(neighbor, remote, guestPort, remotePort);
   }
 
   private startHandshake(now: Instant, c: TcpConnection): void {
