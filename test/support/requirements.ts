@@ -3,7 +3,7 @@
  * would have run and named at the end; with `HAWSER_REQUIRE_ALL=1` it fails instead.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { onPath } from '../../src/lab/on-path.ts';
 import { findBusybox, findKernel, findQemu } from '../../src/lab/vm/vm-parts.ts';
@@ -48,10 +48,14 @@ export type Requirement =
   | 'ping'
   | 'udhcpc'
   | 'dhclient'
-  | 'rdisc6';
+  | 'rdisc6'
+  | 'dhcpcd'
+  | 'systemd-networkd';
 
 const program = (name: string, debianPackage: string) => (): string | undefined =>
   onPath(name) === undefined ? `no ${name} (package ${debianPackage})` : undefined;
+
+const NETWORKD = '/lib/systemd/systemd-networkd';
 
 /** Each returns why it is not met, or undefined. */
 const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
@@ -94,6 +98,8 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   udhcpc: program('udhcpc', 'udhcpc'),
   dhclient: program('dhclient', 'isc-dhcp-client'),
   rdisc6: program('rdisc6', 'ndisc6'),
+  dhcpcd: program('dhcpcd', 'dhcpcd-base'),
+  'systemd-networkd': () => (existsSync(NETWORKD) ? undefined : `no ${NETWORKD} (package systemd)`),
 };
 
 /** To make namespaces with links of ours in them. */

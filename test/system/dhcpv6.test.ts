@@ -1,0 +1,203 @@
+/** DHCPv6 with real clients. */
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import type { LeaseView } from '../../src/control/network-view.ts';
+import { itNeeding, LAB, systemSuite } from '../support/requirements.ts';
+import type { Daemon } from './support/daemon.ts';
+import { GATEWAY6, SUBNET6 } from './support/ipv6.ts';
+import { type Guest, Lab } from './support/lab.ts';
+import type { Background } from './support/processes.ts';
+import { until } from './support/until.ts';
+
+const LEASED = /^fd12:3456:0:1::1:[0-9a-f]{1,4}$/;
+const SEARCH = ['corp.example', 'example'];
+const DUID = 'default-duid "\\000\\004\\001\\002\\003\\004\\005\\006\\007\\010";\n';
+
+const DHCLIENT_SCRIPT = `#!/bin/sh
+case $reason in
+BOUND6|RENEW6|REBIND6) ip -6 addr replace $new_ip6_address/128 dev eth0;;
+RELEASE6|EXPIRE6|STOP6) ip -6 addr del $old_ip6_address/128 dev eth0;;
+esac
+exit 0
+`;
+
+systemSuite('DHCPv6 clients', [...LAB, 'dhclient', 'ping'], function () {
+  this.timeout(60_000);
+  let lab: Lab;
+  let daemon: Daemon;
+  let guests: Guest[];
+
+  beforeEach(async () => {
+    lab = await Lab.open();
+    guests = [await lab.addGuest(), await lab.addGuest()];
+    const links = guests.flatMap(({ link }) => ['--listen', link]);
+    const search = SEARCH.flatMap((domain) => ['--dns-search', domain]);
+    daemon = await lab.startDaemon([...links, ...search, '--subnet6', SUBNET6, '--ipv6', 'on']);
+  });
+  afterEach(() => lab.close());
+
+  const [first, second] = [0, 1].map((i) => (): Guest => {
+    const guest = guests[i];
+    assert.ok(guest !== undefined);
+    return guest;
+  });
+  assert.ok(first !== undefined && second !== undefined);
+
+  /** Up, with an address of the link. */
+  async function up(guest: Guest): Promise<void> {
+    await guest.run('ip', 'link', 'set', 'eth0', 'up');
+    await until('an address of the link', async () => {
+      const shown = await guest.run('ip', '-6', 'addr', 'show', 'dev', 'eth0', 'scope', 'link');
+      return shown.includes('fe80:') && !shown.includes('tentative');
+    });
+  }
+
+  interface Lease6 {
+    readonly address: string;
+    readonly text: string;
+    readonly client: Background;
+    /** Its arguments. */
+    readonly files: readonly string[];
+  }
+
+  let runs = 0;
+
+  /** @param before what its lease file has at first */
+  async function dhclient(guest: Guest, before = '', ...more: string[]): Promise<Lease6> {
+    const path = (part: string): string => lab.path(`dhclient-${runs}.${part}`);
+    runs++;
+    const [conf, script, file] = [path('conf'), path('script'), path('leases')];
+    const asked = 'dhcp6.name-servers, dhcp6.domain-search, dhcp6.sntp-servers, dhcp6.fqdn';
+    writeFileSync(conf, `request ${asked};\nsend fqdn.fqdn "vm-one";\n`);
+    writeFileSync(file, before);
+    writeFileSync(script, DHCLIENT_SCRIPT);
+    chmodSync(script, 0o755);
+    const files = ['-cf', conf, '-lf', file, '-pf', path('pid'), '-sf', script, ...more];
+    const client = guest.start(['dhclient', '-6', '-d', ...files, 'eth0']);
+    return await until(`${guest.name} to have a lease`, () => {
+      const text = readFileSync(file, 'latin1');
+      const address = /iaaddr ([\da-f:]+) \{/.exec(text.slice(before.length))?.[1];
+      const isWhole = text.endsWith('\n}\n');
+      return address !== undefined && isWhole && { address, text, client, files };
+    });
+  }
+  async function leases(): Promise<LeaseView[]> {
+    const answer: { leases: LeaseView[] } = JSON.parse(await daemon.request('/v1/leases'));
+    return answer.leases;
+  }
+
+  it('dhclient: a lease that carries traffic, with parameters; and its release', async () => {
+    const guest = first();
+    await up(guest);
+    const { address, text, client, files } = await dhclient(guest);
+    assert.match(address, LEASED);
+    assert.ok(text.includes(`option dhcp6.name-servers ${GATEWAY6};`), text);
+    assert.ok(text.includes(`option dhcp6.sntp-servers ${GATEWAY6};`), text);
+    assert.match(text, /option dhcp6\.domain-search "corp\.example\.", "example\.";/);
+    assert.deepEqual(
+      (await leases()).map((one) => [one.address, one.hostname]),
+      [[address, 'vm-one']],
+    );
+    assert.equal(await leased(guest), address);
+    await guest.run('ping', '-6', '-c', '1', '-W', '5', '-I', address, GATEWAY6);
+    await client.stop();
+    const releasing = guest.start(['dhclient', '-6', '-r', '-d', ...files, 'eth0']);
+    await until('no lease', async () => (await leases()).length === 0).catch((cause: unknown) => {
+      throw new Error(releasing.stderr, { cause });
+    });
+  });
+
+  it('clones with one DUID have two addresses', async () => {
+    await Promise.all([up(first()), up(second())]);
+    const one = await dhclient(first(), DUID);
+    const two = await dhclient(second(), DUID);
+    assert.notEqual(one.address, two.address);
+    assert.equal((await leases()).length, 2);
+    const renewed = await dhclient(first(), DUID);
+    assert.equal(renewed.address, one.address);
+  });
+
+  it('an installer and its system, with DUIDs of their own, have one address', async () => {
+    const guest = first();
+    await up(guest);
+    const installer = await dhclient(guest, DUID);
+    await installer.client.stop();
+    const system = await dhclient(guest, '', '-D', 'LLT');
+    assert.equal(system.address, installer.address);
+    assert.equal((await leases()).length, 1);
+  });
+
+  /** In namespaces of processes and mounts, which end with their first process, with directories of its own in place of those of the machine. */
+  function isolated(guest: Guest, hidden: readonly string[], argv: readonly string[]): Background {
+    const mounts = hidden.map((dir) => `mkdir -p ${dir} && mount -t tmpfs none ${dir}`);
+    const script = [...mounts, 'mount -t sysfs -o ro none /sys', '{ "$@"; true; }'].join(' && ');
+    const own = [
+      'unshare',
+      '--mount',
+      '--pid',
+      '--fork',
+      '--kill-child',
+      '--mount-proc',
+      'sh',
+      '-c',
+      script,
+      'sh',
+    ];
+    return guest.start([...own, ...argv]);
+  }
+  const addressesOf = async (guest: Guest): Promise<string[]> => {
+    const shown = await guest.run('ip', '-6', 'addr', 'show', 'dev', 'eth0', '-tentative');
+    return Array.from(shown.matchAll(/inet6 ([\da-f:]+\/\d+)/g), ([, address = '']) => address);
+  };
+  const leased = (guest: Guest): Promise<string> =>
+    until(`${guest.name} to have a leased address`, async () => {
+      const all = await addressesOf(guest);
+      return all.find((one) => one.endsWith('/128'))?.slice(0, -'/128'.length);
+    });
+
+  itNeeding('dhcpcd, as router advertisements ask of it', ['dhcpcd'], async () => {
+    const guest = first();
+    await up(guest);
+    const conf = lab.path('dhcpcd.conf');
+    writeFileSync(conf, 'noipv4\nduid\npersistent\nhostname vm-two\noption domain_name_servers\n');
+    const script = lab.path('dhcpcd.script');
+    const said = lab.path('dhcpcd.said');
+    writeFileSync(script, `#!/bin/sh\n[ "$reason" = BOUND6 ] && env > ${said}\nexit 0\n`);
+    chmodSync(script, 0o755);
+    const argv = ['dhcpcd', '-6', '-B', '-d', '-f', conf, '-c', script, 'eth0'];
+    const client = isolated(guest, ['/var/lib/dhcpcd', '/run/dhcpcd'], argv);
+    const address = await leased(guest).catch((error: unknown) => {
+      throw new Error(client.stderr, { cause: error });
+    });
+    assert.match(address, LEASED);
+    assert.deepEqual(
+      (await leases()).map((one) => one.address),
+      [address],
+    );
+    const about = await until('its script', () => existsSync(said) && readFileSync(said, 'utf8'));
+    assert.ok(about.includes(`dhcp6_name_servers=${GATEWAY6}`), about);
+  });
+
+  itNeeding(
+    'systemd-networkd, as router advertisements ask of it',
+    ['systemd-networkd'],
+    async () => {
+      const guest = first();
+      const network = lab.path('eth0.network');
+      writeFileSync(network, '[Match]\nName=eth0\n[Network]\nIPv6AcceptRA=yes\n');
+      const start = `cp ${network} /run/systemd/network/ && exec /lib/systemd/systemd-networkd`;
+      const hidden = ['/run/systemd', '/etc/systemd/network'];
+      const dirs = `mkdir -p /run/systemd/network /run/systemd/netif/links && ${start}`;
+      const client = isolated(guest, hidden, ['sh', '-c', dirs]);
+      const address = await leased(guest).catch((error: unknown) => {
+        throw new Error(client.stderr, { cause: error });
+      });
+      assert.match(address, LEASED);
+      assert.deepEqual(
+        (await leases()).map((one) => [one.address, one.hostname]),
+        [[address, hostname().replace(/\..*/, '')]],
+      );
+    },
+  );
+});
