@@ -50,7 +50,10 @@ export type Requirement =
   | 'dhclient'
   | 'rdisc6'
   | 'dhcpcd'
-  | 'systemd-networkd';
+  | 'systemd-networkd'
+  | 'dbus-daemon'
+  | 'NetworkManager'
+  | 'connmand';
 
 const program = (name: string, debianPackage: string) => (): string | undefined =>
   onPath(name) === undefined ? `no ${name} (package ${debianPackage})` : undefined;
@@ -100,6 +103,9 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   rdisc6: program('rdisc6', 'ndisc6'),
   dhcpcd: program('dhcpcd', 'dhcpcd-base'),
   'systemd-networkd': () => (existsSync(NETWORKD) ? undefined : `no ${NETWORKD} (package systemd)`),
+  'dbus-daemon': program('dbus-daemon', 'dbus-daemon'),
+  NetworkManager: program('NetworkManager', 'network-manager'),
+  connmand: program('connmand', 'connman'),
 };
 
 /** To make namespaces with links of ours in them. */
