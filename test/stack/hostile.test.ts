@@ -14,13 +14,12 @@ import {
   tcpFrame,
   udpFrame,
 } from '../support/frames.ts';
-import { App, PLAIN, Script } from '../support/script.ts';
+import { mutate, pick, stillServes } from '../support/mutate.ts';
+import { PLAIN, Script } from '../support/script.ts';
 
 /** More with HAWSER_FUZZ=1000000. */
 const { HAWSER_FUZZ = '60000' } = env;
 const FRAMES = Number(HAWSER_FUZZ);
-
-const pick = (random: Random, n: number): number => (random.next32() >>> 0) % n;
 
 function validFrames(random: Random): Uint8Array[] {
   const data = Uint8Array.from({ length: pick(random, 200) }, () => random.next32());
@@ -40,38 +39,6 @@ function validFrames(random: Random): Uint8Array[] {
     ipFrame(17, data, { id: pick(random, 100), fragment: pick(random, 0x3fff) }),
     ipFrame(pick(random, 256), data, { ttl: pick(random, 3) }),
   ];
-}
-
-function mutate(random: Random, frame: Uint8Array, other: Uint8Array): Uint8Array {
-  switch (pick(random, 6)) {
-    case 0:
-      for (let i = 0; i < 1 + pick(random, 4); i++) {
-        const at = pick(random, frame.length);
-        frame[at] = (frame[at] ?? 0) ^ (1 << pick(random, 8));
-      }
-      return frame;
-    case 1:
-      return frame.slice(0, pick(random, frame.length + 1));
-    case 2:
-      return Uint8Array.from([...frame, ...other.subarray(0, pick(random, 64))]);
-    case 3:
-      return Uint8Array.from([...frame.subarray(0, 34), ...other.subarray(34)]);
-    case 4:
-      return new Uint8Array(pick(random, 100)).fill(255);
-    default:
-      return frame;
-  }
-}
-
-function stillServes(s: Script): void {
-  s.advance(60_000);
-  s.writer.take();
-  s.irs = 5;
-  s.app = new App();
-  s.in({ flags: 'S', sport: 60_000, ...PLAIN });
-  s.records();
-  s.in({ seq: 1, ack: 1, sport: 60_000, data: 'alive' });
-  assert.equal(s.app.text, 'alive');
 }
 
 describe('hostile guests', () => {
