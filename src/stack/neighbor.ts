@@ -20,7 +20,8 @@ import { formatMac, type Mac, writeMac } from '../wire/mac.ts';
 import type { Guest } from './guest.ts';
 import type { LinkPort } from './link-port.ts';
 
-const MAX_NEIGHBORS = 4096;
+/** Twice the addresses that guests may hold where they are separated, so that nobody pushes out those of others. */
+const MAX_NEIGHBORS = 8192;
 const MAX_PATH_MTU = 65_535;
 /** One that was silent for so long may have slept, and missed what is announced now and then. */
 export const ASLEEP_MS = 60_000;

@@ -12,7 +12,7 @@
  * `nextTimeout` and `onTimeout` are the only use of time; one timer of the shell serves them all.
  */
 import { Counters } from '../base/counters.ts';
-import { IpAddress, ipv4, setWords } from '../base/ip-address.ts';
+import { IpAddress, setWords } from '../base/ip-address.ts';
 import type { Random } from '../base/random.ts';
 import type { Seq } from '../base/seq.ts';
 import type { Budget } from '../base/shares/budget.ts';
@@ -166,7 +166,7 @@ export class Stack
       secret: random.next32(),
       graceMs: tcpConfig.linkDownGraceMs,
       movesFreely: separation.mode === 'trust',
-      onForgotten: (address) => this.neighbors.forget(ipv4(address)),
+      onForgotten: (address) => this.neighbors.forget(address),
     });
     this.segment = new EthernetSegment(
       own,

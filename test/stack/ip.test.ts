@@ -501,10 +501,10 @@ describe('stack/arp', () => {
         host: undefined,
       },
     });
-    for (let i = 2; i < 4200; i++) s.stack.expectGuest(s.now, ipv4(0x0a00_0000 + i));
+    for (let i = 2; i < 8300; i++) s.stack.expectGuest(s.now, ipv4(0x0a00_0000 + i));
     let known = 0;
     s.stack.forEachNeighbor(() => known++);
-    assert.equal(known, 4096);
+    assert.equal(known, 8192);
   });
 });
 

@@ -19,6 +19,7 @@
 
 import { makeKey } from '../../base/flow-key.ts';
 import { FlowTable } from '../../base/flow-table.ts';
+import { IpAddress } from '../../base/ip-address.ts';
 import { mayHoldMore } from '../../base/link-share.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import { wordAt } from '../../base/word-at.ts';
@@ -56,8 +57,8 @@ export interface AddressBindingsConfig {
   readonly graceMs: number;
   /** Ethernet addresses move with every frame, as in a switch. */
   readonly movesFreely: boolean;
-  /** An address of the subnet gave its place to another. */
-  onForgotten(address: number): void;
+  /** An IP address gave its place to another. */
+  onForgotten(address: IpAddress): void;
 }
 
 export class AddressBindings {
@@ -237,8 +238,11 @@ export class AddressBindings {
       if (binding === undefined) return undefined;
       (binding.holder ?? this.gone)[kind].delete(binding);
       this.forget(binding);
-      if (kind !== 'ethernet') link.forgetLastIp();
-      if (kind === 'subnet') this.config.onForgotten(binding.d);
+      if (kind !== 'ethernet') {
+        link.forgetLastIp();
+        const { a, b, c, d } = binding;
+        this.config.onForgotten(new IpAddress(a, b, c, d));
+      }
     }
     binding ??= new AddressBinding(kind);
     const { key } = this;
