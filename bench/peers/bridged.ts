@@ -31,9 +31,11 @@ export interface GuestAddress {
 
 export function configureGuest(lab: Lab, mtu: number, address: GuestAddress): void {
   const { cidr, router, device = TAP } = address;
+  // No duplicate address detection: the address is there at once.
+  const isIpv6 = cidr.includes(':');
   lab.guest.ip(
-    `addr add ${cidr} dev ${device}`,
     `link set dev ${device} mtu ${mtu} up`,
-    ...(router === undefined ? [] : [`route add default via ${router}`]),
+    `addr add ${cidr} dev ${device}${isIpv6 ? ' nodad' : ''}`,
+    ...(router === undefined ? [] : [`route replace default via ${router}`]),
   );
 }

@@ -1,4 +1,4 @@
-/** Ours, by its two links: QEMU's socket through the bridge, and a TAP of its own. */
+/** Ours, by its two links (QEMU's socket through the bridge, and a TAP of its own), and over both families. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { GUEST_PORTS, type Lab } from '../rig/lab.ts';
@@ -7,9 +7,32 @@ import { PACKAGE_ROOT } from '../rig/tools.ts';
 import { attachBridge, configureGuest, TAP } from './bridged.ts';
 import type { Peer, Started } from './peer.ts';
 
-const GUEST = '192.168.127.2';
-const ROUTER = '192.168.127.1';
-const HOST = '192.168.127.254';
+/** How the guest is addressed, and how it reaches the host. */
+interface Family {
+  readonly guest: string;
+  readonly bits: number;
+  readonly router: string;
+  readonly host: string;
+  readonly loopback: string;
+  /** More options of `hawser run`. */
+  readonly options: readonly string[];
+}
+const V4: Family = {
+  guest: '192.168.127.2',
+  bits: 24,
+  router: '192.168.127.1',
+  host: '192.168.127.254',
+  loopback: '127.0.0.1',
+  options: [],
+};
+const V6: Family = {
+  guest: 'fd00:127::2',
+  bits: 64,
+  router: 'fd00:127::1',
+  host: 'fd00:127::254',
+  loopback: '::1',
+  options: ['--subnet6', 'fd00:127::/64', '--ipv6', 'on'],
+};
 const READY_FD = 3;
 
 interface Manifest {
@@ -23,38 +46,45 @@ function manifest(): Manifest {
 }
 
 /** The program that users start. */
-function startDaemon(lab: Lab, mtu: number, link: string): Running {
+function startDaemon(lab: Lab, mtu: number, link: string, family: Family): Running {
+  const { guest, loopback } = family;
+  if (family === V6) for (const side of [lab.host, lab.guest]) side.enableIpv6();
+  const at = (address: string): string => (address.includes(':') ? `[${address}]` : address);
   const publish = GUEST_PORTS.flatMap((port) =>
-    ['tcp', 'udp'].flatMap((protocol) => ['-p', `${port}:${GUEST}:${port}/${protocol}`]),
+    ['tcp', 'udp'].flatMap((protocol) => [
+      '-p',
+      `${at(loopback)}:${port}:${at(guest)}:${port}/${protocol}`,
+    ]),
   );
   const program = [process.execPath, join(PACKAGE_ROOT, manifest().bin.hawser), 'run'];
   const options = ['--ready-fd', String(READY_FD), '--log-level', 'warn', '--mtu', String(mtu)];
-  const argv = [...program, '--listen', link, ...options, ...publish];
+  const argv = [...program, '--listen', link, ...options, ...family.options, ...publish];
   return lab.start(lab.host, argv, { env: { XDG_RUNTIME_DIR: lab.dir }, extraPipes: 1 });
 }
 
-function started(lab: Lab, mtu: number, daemon: Running): Started {
-  configureGuest(lab, mtu, { cidr: `${GUEST}/24`, router: ROUTER });
-  return { daemons: [daemon], toHost: HOST, toGuest: '127.0.0.1' };
+function started(lab: Lab, mtu: number, daemon: Running, family: Family): Started {
+  const { guest, bits, router, host, loopback } = family;
+  configureGuest(lab, mtu, { cidr: `${guest}/${bits}`, router });
+  return { daemons: [daemon], toHost: host, toGuest: loopback };
 }
 
 const version = (): string => `hawser ${manifest().version}`;
 
-export const hawserQemu: Peer = {
-  name: 'hawser',
+const overQemu = (name: string, family: Family): Peer => ({
+  name,
   ours: true,
   missing: () => undefined,
   version,
   async start(lab, mtu) {
     const socket = lab.path('qemu.sock');
-    const daemon = startDaemon(lab, mtu, `qemu:${socket}`);
+    const daemon = startDaemon(lab, mtu, `qemu:${socket}`, family);
     await attachBridge(lab, mtu, socket, daemon);
-    return started(lab, mtu, daemon);
+    return started(lab, mtu, daemon, family);
   },
-};
+});
 
-export const hawserTap: Peer = {
-  name: 'hawser-tap',
+const overTap = (name: string, family: Family): Peer => ({
+  name,
   ours: true,
   missing() {
     try {
@@ -66,8 +96,14 @@ export const hawserTap: Peer = {
   },
   version,
   async start(lab, mtu) {
-    const daemon = startDaemon(lab, mtu, `tap:${TAP}@${lab.guest.name}`);
+    const daemon = startDaemon(lab, mtu, `tap:${TAP}@${lab.guest.name}`, family);
     await daemon.says(READY_FD);
-    return started(lab, mtu, daemon);
+    return started(lab, mtu, daemon, family);
   },
-};
+});
+
+export const hawserQemu: Peer = overQemu('hawser', V4);
+export const hawserTap: Peer = overTap('hawser-tap', V4);
+/** The same over IPv6, to be compared with them. */
+export const hawserQemu6: Peer = overQemu('hawser-ipv6', V6);
+export const hawserTap6: Peer = overTap('hawser-tap-ipv6', V6);

@@ -44,6 +44,12 @@ export class Namespace {
     return execute(this.enter(['sysctl', '-n', key])).trim();
   }
 
+  /** It is off where only IPv4 is measured. */
+  enableIpv6(): void {
+    const settings = ['all', 'default'].map((of) => `net.ipv6.conf.${of}.disable_ipv6=0`);
+    execute(this.enter(['sysctl', '-q', '-w', ...settings]));
+  }
+
   /** Commands of `ip`, all by one process. */
   ip(...commands: readonly string[]): void {
     execute(['ip', '-n', this.name, '-b', '-'], `${commands.join('\n')}\n`);

@@ -1,6 +1,6 @@
 // Load generator of the benchmarks and the system tests. Built on demand: gcc -O2 -o netbench netbench.c
 // netbench: small TCP/UDP latency, connection-rate and connection-holding tool.
-//   netbench srv PORT                 epoll TCP echo + UDP echo on 0.0.0.0:PORT
+//   netbench srv PORT                 epoll TCP echo + UDP echo on PORT of every address
 //   netbench rr   HOST PORT SECS [SIZE]    TCP ping-pong, one connection
 //   netbench udprr HOST PORT SECS [SIZE]   UDP ping-pong (200 ms timeout = a loss)
 //   netbench crr  HOST PORT SECS CONC      connect, 1 byte there and back, close
@@ -25,9 +25,20 @@
 #include <unistd.h>
 static void die(const char *s) { printf("{\"error\":\"%s: %s\"}\n", s, strerror(errno)); exit(1); }
 static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec + t.tv_nsec * 1e-9; }
-static struct sockaddr_in addr(const char *h, int p) {
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(p)};
-  inet_pton(AF_INET, h, &a.sin_addr); return a; }
+typedef union { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; } end;
+static end addr(const char *h, int p) {
+  end a = {.v4 = {.sin_family = AF_INET, .sin_port = htons(p)}};
+  if (inet_pton(AF_INET, h, &a.v4.sin_addr) == 1) return a;
+  a = (end){.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(p)}};
+  inet_pton(AF_INET6, h, &a.v6.sin6_addr); return a; }
+static socklen_t len(const end *a) { return a->any.sa_family == AF_INET ? sizeof a->v4 : sizeof a->v6; }
+static int bound(const end *a, int type) {
+  int one = 1, s = socket(a->any.sa_family, type | SOCK_NONBLOCK, 0);
+  if (s < 0) return -1;
+  setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (a->any.sa_family == AF_INET6) setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+  if (bind(s, &a->any, len(a)) || (type == SOCK_STREAM && listen(s, 4096))) die("bind");
+  return s; }
 #define NSAMP (1 << 22)
 static uint32_t *samp; static size_t ns;
 static void add(double us) { if (ns < NSAMP) samp[ns++] = us * 100 > 4e9 ? 4e9 : us * 100; }
@@ -41,24 +52,24 @@ static void out(double secs, unsigned long lost) {
          ns, ns / secs, mean, pct(.5), pct(.99), pct(1), lost);
 }
 static int srv(int port) {
-  int l = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
-  setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  struct sockaddr_in a = addr("0.0.0.0", port);
-  if (bind(l, (void *)&a, sizeof a) || listen(l, 4096)) die("listen");
-  int u = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-  if (bind(u, (void *)&a, sizeof a)) die("bind udp");
-  int ep = epoll_create1(0); struct epoll_event e = {EPOLLIN, {.fd = l}}, ev[256];
-  epoll_ctl(ep, EPOLL_CTL_ADD, l, &e); e.data.fd = u; epoll_ctl(ep, EPOLL_CTL_ADD, u, &e);
+  static const char *const any[] = {"0.0.0.0", "::"}; // on a machine without IPv6: the first alone
+  int l[2], u[2], one = 1, ep = epoll_create1(0); struct epoll_event e = {EPOLLIN, {0}}, ev[256];
+  for (int i = 0; i < 2; i++) {
+    end a = addr(any[i], port);
+    l[i] = bound(&a, SOCK_STREAM); u[i] = bound(&a, SOCK_DGRAM);
+    if (l[i] < 0 || u[i] < 0) continue;
+    e.data.fd = l[i]; epoll_ctl(ep, EPOLL_CTL_ADD, l[i], &e); e.data.fd = u[i]; epoll_ctl(ep, EPOLL_CTL_ADD, u[i], &e);
+  }
   static char buf[65536];
   for (;;) {
     int n = epoll_wait(ep, ev, 256, -1);
     for (int i = 0; i < n; i++) {
       int fd = ev[i].data.fd;
-      if (fd == l) { int s; while ((s = accept4(l, 0, 0, SOCK_NONBLOCK)) >= 0) {
+      if (fd == l[0] || fd == l[1]) { int s; while ((s = accept4(fd, 0, 0, SOCK_NONBLOCK)) >= 0) {
           setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
           e.events = EPOLLIN; e.data.fd = s; epoll_ctl(ep, EPOLL_CTL_ADD, s, &e); } }
-      else if (fd == u) { struct sockaddr_in f; socklen_t fl = sizeof f; ssize_t r;
-        while ((r = recvfrom(u, buf, sizeof buf, 0, (void *)&f, &fl)) >= 0) { sendto(u, buf, r, 0, (void *)&f, fl); fl = sizeof f; } }
+      else if (fd == u[0] || fd == u[1]) { end f; socklen_t fl = sizeof f; ssize_t r;
+        while ((r = recvfrom(fd, buf, sizeof buf, 0, (void *)&f, &fl)) >= 0) { sendto(fd, buf, r, 0, (void *)&f, fl); fl = sizeof f; } }
       else { ssize_t r = read(fd, buf, sizeof buf);
         if (r > 0) { if (write(fd, buf, r) < 0) close(fd); }
         else if (r == 0 || errno != EAGAIN) close(fd); }
@@ -66,8 +77,8 @@ static int srv(int port) {
   }
 }
 static int rr(const char *h, int p, double secs, int size) {
-  struct sockaddr_in a = addr(h, p); int s = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-  if (connect(s, (void *)&a, sizeof a)) die("connect");
+  end a = addr(h, p); int s = socket(a.any.sa_family, SOCK_STREAM, 0), one = 1;
+  if (connect(s, &a.any, len(&a))) die("connect");
   setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   char *b = calloc(1, size); double t0 = now(), t = t0, end = t0 + secs;
   while (t < end) {
@@ -78,8 +89,8 @@ static int rr(const char *h, int p, double secs, int size) {
   out(t - t0, 0); return 0;
 }
 static int udprr(const char *h, int p, double secs, int size) {
-  struct sockaddr_in a = addr(h, p); int s = socket(AF_INET, SOCK_DGRAM, 0);
-  if (connect(s, (void *)&a, sizeof a)) die("connect");
+  end a = addr(h, p); int s = socket(a.any.sa_family, SOCK_DGRAM, 0);
+  if (connect(s, &a.any, len(&a))) die("connect");
   struct timeval tv = {0, 200000}; setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
   char *b = calloc(1, size < 8 ? 8 : size), r[65536]; unsigned long lost = 0; uint32_t seq = 0;
   double t0 = now(), t = t0, end = t0 + secs;
@@ -92,14 +103,14 @@ static int udprr(const char *h, int p, double secs, int size) {
   out(t - t0, lost); return 0;
 }
 static int crr(const char *h, int p, double secs, int conc) {
-  struct sockaddr_in a = addr(h, p); int ep = epoll_create1(0), live = 0; unsigned long fail = 0;
+  end a = addr(h, p); int ep = epoll_create1(0), live = 0; unsigned long fail = 0;
   double *st = calloc(65536, sizeof *st); struct epoll_event e, ev[256];
   double t0 = now(), end = t0 + secs, t = t0; char b[16] = "x";
   for (;;) {
     t = now();
     while (live < conc && t < end) {
-      int s = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0); if (s < 0) die("socket");
-      if (connect(s, (void *)&a, sizeof a) && errno != EINPROGRESS) { close(s); fail++; if (fail > 100000) die("connect"); t = now(); continue; }
+      int s = socket(a.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0); if (s < 0) die("socket");
+      if (connect(s, &a.any, len(&a)) && errno != EINPROGRESS) { close(s); fail++; if (fail > 100000) die("connect"); t = now(); continue; }
       st[s] = now(); e.events = EPOLLOUT; e.data.u64 = s; epoll_ctl(ep, EPOLL_CTL_ADD, s, &e); live++;
     }
     if (t >= end + 1 || (t >= end && !live)) break;
@@ -114,12 +125,12 @@ static int crr(const char *h, int p, double secs, int conc) {
   out(secs, fail + live); return 0;
 }
 static int hold(const char *h, int p, int n) {
-  struct sockaddr_in a = addr(h, p); int ok = 0; char b;
+  end a = addr(h, p); int ok = 0; char b;
   struct timeval tv = {3, 0}; double t0 = now();
   for (int i = 0; i < n; i++) {
-    int s = socket(AF_INET, SOCK_STREAM, 0); if (s < 0) die("socket");
+    int s = socket(a.any.sa_family, SOCK_STREAM, 0); if (s < 0) die("socket");
     setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv); setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
-    if (connect(s, (void *)&a, sizeof a)) continue;
+    if (connect(s, &a.any, len(&a))) continue;
     if (write(s, "x", 1) == 1 && read(s, &b, 1) == 1) ok++;
   }
   printf("{\"held\":%d,\"asked\":%d,\"secs\":%.3f}\n", ok, n, now() - t0); fflush(stdout);
@@ -127,10 +138,10 @@ static int hold(const char *h, int p, int n) {
   return 0;
 }
 static int probe(const char *h, int p, int ms) {
-  double t0 = now(); struct sockaddr_in a = addr(h, p); int tries = 0;
+  double t0 = now(); end a = addr(h, p); int tries = 0;
   while ((now() - t0) * 1e3 < ms) {
-    int s = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0); char b; tries++;
-    int r = connect(s, (void *)&a, sizeof a);
+    int s = socket(a.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0); char b; tries++;
+    int r = connect(s, &a.any, len(&a));
     if (r == 0 || errno == EINPROGRESS) {
       struct pollfd pf = {s, POLLOUT, 0};
       if (poll(&pf, 1, 50) == 1 && write(s, "x", 1) == 1) { pf.events = POLLIN; if (poll(&pf, 1, 200) == 1 && read(s, &b, 1) == 1) {

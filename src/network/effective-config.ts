@@ -8,6 +8,7 @@ import { parsePublish } from '../proxy/ports/publish-text.ts';
 import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import type { NetworkConfig } from './config.ts';
+import { guestAddressFaults, OWN } from './guest-address.ts';
 import { splitAllowedAddress } from './guest-separation.ts';
 import { firstUsable, formatNetwork, isUsable, lastUsable, networkOf } from './ipv4-text.ts';
 import { MIN_IPV6_MTU, uniqueLocalSubnet } from './ipv6-text.ts';
@@ -124,12 +125,12 @@ export function addressProblems(config: NetworkConfig): OptionProblem[] {
     problems.push({ key: 'hostIp', value: hostIp, why: 'must differ from the gateway' });
   }
   for (const [index, text] of publish.entries()) {
-    const guest = parsePublish(text)[0]?.guestAddress?.toString();
+    const guest = parsePublish(text)[0]?.guestAddress;
     if (guest === undefined) continue;
-    const isOurs = guest === gateway || guest === hostIp;
-    if (!isOurs && (isInside(guest) || mux.links.length > 0)) continue;
-    const why = `the guest's address must be inside the subnet ${subnet}, and not hawser's own`;
-    problems.push({ key: 'publish', index, value: text, why });
+    for (const fault of guestAddressFaults(config, guest)) {
+      if (fault !== OWN && mux.links.length > 0) continue;
+      problems.push({ key: 'publish', index, value: text, why: `the guest's address ${fault}` });
+    }
   }
   return problems;
 }

@@ -13,8 +13,9 @@ import type { Addresses, Ipv6Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { GATEWAY_MAC } from './gateway.ts';
 import { LEASE_SECONDS, userOf } from './gateway-dhcp.ts';
+import { isInPrefix } from './guest-address.ts';
 import type { GuestDirectory } from './guest-directory.ts';
-import { isInPrefix, type ParsedLease, staticLeasesOf } from './static-leases.ts';
+import { type ParsedLease, staticLeasesOf } from './static-leases.ts';
 
 /** @returns undefined where guests have no IPv6 */
 export function makeDhcpv6Server(

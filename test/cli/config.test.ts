@@ -234,7 +234,7 @@ describe('configuration', () => {
     [{ publish: ['8080:0'] }, /"0" is no guest port: 1 to 65535/],
     [{ publish: ['8000-8001:80-83'] }, /differ in length/],
     [{ publish: ['1-2000:1-2000'] }, /a range has at most 1024 ports$/],
-    [{ publish: ['80:[fd00::2]:80'] }, /the guest's address must be inside the subnet/],
+    [{ publish: ['80:[fd00::2]:80'] }, /the guest's address must be inside fd/],
     [
       { publish: ['unix:a:/b'] },
       /^--publish unix:a:\/b: must be unix:.*"a" is not an absolute path/,
