@@ -5,6 +5,7 @@
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Slab } from '../base/slab.ts';
 import { encodeNames } from './domain-names.ts';
+import { writeIpv6Address } from './ipv6-address.ts';
 import { type Mac, writeMac } from './mac.ts';
 import { ROUTER_ADVERTISEMENT } from './ndp.ts';
 
@@ -115,7 +116,7 @@ function emitPrefix(view: DataView, at: number, prefix: AnnouncedPrefix): number
   view.setUint8(at + 3, (prefix.isOnLink ? ON_LINK : 0) | (prefix.isAutonomous ? AUTONOMOUS : 0));
   view.setUint32(at + 4, prefix.validS);
   view.setUint32(at + 8, prefix.preferredS);
-  writeAddress(view, at + 16, prefix.address);
+  writeIpv6Address(view, at + 16, prefix.address);
   return next;
 }
 
@@ -141,7 +142,7 @@ function emitServers(
   view.setUint32(at + 4, lifetimeS);
   let to = at + DNS_HEADER_LEN;
   for (const server of servers) {
-    writeAddress(view, to, server);
+    writeIpv6Address(view, to, server);
     to += ADDRESS_LEN;
   }
   return next;
@@ -169,11 +170,4 @@ function begin(view: DataView, at: number, kind: number, len: number): number {
   view.setUint8(at, kind);
   view.setUint8(at + 1, len / UNIT);
   return at + len;
-}
-
-function writeAddress(view: DataView, at: number, { a, b, c, d }: IpAddress): void {
-  view.setInt32(at, a);
-  view.setInt32(at + 4, b);
-  view.setInt32(at + 8, c);
-  view.setInt32(at + 12, d);
 }

@@ -260,6 +260,13 @@ describe('DHCPv6 server: an address for a guest', () => {
     });
   });
 
+  it('prefixes are not delegated', () => {
+    const extra = option(25, new Array<number>(12).fill(0));
+    const reply = new Lab().send(SOLICIT, 1, { ...NONE, extra });
+    assert.match(onlyAddress(reply), /^fd00:1:2:3::1:/);
+    assert.equal(reply?.options.has(25), false);
+  });
+
   it('a message without an association is answered with parameters', () => {
     const reply = new Lab().send(SOLICIT, 1);
     assert.deepEqual([reply?.type, reply?.associations], [ADVERTISE, []]);
@@ -566,6 +573,29 @@ describe('DHCPv6 server: parameters', () => {
     const address = onlyAddress(lab.send(SOLICIT, 1, { ...NONE, fqdn, rapid: true }));
     lab.send(RENEW, 1, at(address));
     assert.equal(lab.lease(address)?.hostname, 'vm');
+  });
+});
+
+/** As udhcpc6 of BusyBox 1.39 sends them: without a name, an address or the reason for one. */
+const UDHCPC6 = {
+  solicit:
+    '01d9884f0008000200000003000ce0ff81d7000000000000000000060004001700180027000200000001000a00030001b2fee0ff81d7',
+  request:
+    '03d9884f0008000200000002000a000300010200000000010003000ce0ff81d7000000000000000000060004001700180027000200000001000a00030001b2fee0ff81d7',
+} as const;
+
+describe('DHCPv6 server: udhcpc6', () => {
+  it('has an answer that it takes: an association of 40 bytes or more, the address first', () => {
+    const lab = new Lab();
+    for (const text of [UDHCPC6.solicit, UDHCPC6.request]) {
+      const request = new DataView(Uint8Array.from(Buffer.from(text, 'hex')).buffer);
+      const reply = lab.deliver(request, 1);
+      const association = reply?.options.get(3) ?? [];
+      assert.equal(association.length, 40);
+      assert.deepEqual(association.slice(12, 16), [0, 5, 0, 24]);
+      assert.equal(only(reply).id, 0xe0ff_81d7);
+    }
+    assert.equal(lab.server.counts.get('binds'), 1);
   });
 });
 
