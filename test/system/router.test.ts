@@ -8,6 +8,7 @@ import { until } from './support/until.ts';
 
 const SUBNET6 = 'fd12:3456:0:1::/64';
 const GATEWAY6 = 'fd12:3456:0:1::1';
+const HOST6 = 'fd12:3456:0:1::254';
 const ROUTER = 'fe80::5894:efff:fee4:cdd';
 const HOST6_OUTER = '2001:db8:18::10';
 const OUTSIDE6 = '2001:db8:18::1';
@@ -138,6 +139,87 @@ systemSuite('the router of a real guest', [...LAB, 'ipv6', 'rdisc6', 'ping'], fu
       }
     });
   }
+
+  describe('addresses of guests', () => {
+    let other: Guest;
+    beforeEach(async () => {
+      guest = await lab.addGuest();
+      other = await lab.addGuest();
+      const links = ['--listen', guest.link, '--listen', other.link];
+      daemon = await lab.startDaemon([...links, '--subnet6', SUBNET6]);
+      await until('an address', hasAddress);
+    });
+    const shown = (where: Guest): Promise<string> =>
+      where.run('ip', '-6', 'addr', 'show', 'dev', 'eth0');
+    const take = (where: Guest, address: string): Promise<string> =>
+      where.run('ip', 'addr', 'add', `${address}/64`, 'dev', 'eth0');
+    const fails = (where: Guest, address: string): Promise<boolean> =>
+      until(`${address} to be refused`, async () =>
+        new RegExp(`inet6 ${address}/64 .*dadfailed`).test(await shown(where)),
+      );
+    const holds = (where: Guest, address: string): Promise<boolean> =>
+      until(`${address} to be accepted`, async () =>
+        new RegExp(`inet6 ${address}/64 scope global\\s*$`, 'm').test(await shown(where)),
+      );
+
+    it("duplicate address detection of the kernel's finds those of the gateway", async () => {
+      for (const address of [GATEWAY6, HOST6]) {
+        await take(guest, address);
+        await fails(guest, address);
+      }
+    });
+
+    it("and one of another guest's, which goes on", async () => {
+      const address = 'fd12:3456:0:1::77';
+      await take(guest, address);
+      await holds(guest, address);
+      await take(other, address);
+      await fails(other, address);
+      const { stdout } = await guest.try(
+        'ping',
+        '-6',
+        '-c',
+        '1',
+        '-W',
+        '2',
+        '-I',
+        address,
+        GATEWAY6,
+      );
+      assert.match(stdout, / 1 received/);
+    });
+
+    it('temporary addresses (RFC 8981) reach the gateway as any', async () => {
+      await other.run('sysctl', '-qw', 'net.ipv6.conf.eth0.use_tempaddr=2');
+      await other.try('rdisc6', '-1', 'eth0');
+      const temporary = await until('a temporary address', async () => {
+        const text = await other.run('ip', '-6', 'addr', 'show', 'dev', 'eth0', 'temporary');
+        return /inet6 (\S+)\/64 scope global temporary dynamic/.exec(text)?.[1];
+      });
+      const { stdout } = await other.try(
+        'ping',
+        '-6',
+        '-c',
+        '1',
+        '-W',
+        '5',
+        '-I',
+        temporary,
+        GATEWAY6,
+      );
+      assert.match(stdout, / 1 received/);
+    });
+
+    it('guests reach each other by the addresses that they make', async () => {
+      const address = await until(
+        'the other address',
+        async () =>
+          /inet6 (fd12:\S+)\/64 scope global dynamic mngtmpaddr/.exec(await shown(other))?.[1],
+      );
+      const { stdout } = await guest.try('ping', '-6', '-c', '2', '-i', '0.2', '-W', '2', address);
+      assert.match(stdout, / 2 received/);
+    });
+  });
 
   it("with --subnet6 host the host's own network is announced off-link", async () => {
     await gain();
