@@ -71,6 +71,12 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     description: 'with NAT64: to private IPv4 addresses too, of 64:ff9b:1::/48',
   },
   {
+    key: 'ipv6Mostly',
+    flags: '--ipv6-mostly',
+    description:
+      'with NAT64: guests that can do without IPv4 get no address of it (DHCP option 108, RFC 8925)',
+  },
+  {
     key: 'mtu',
     flags: '--mtu <bytes>',
     description: '576..65520 (default: 1500)',

@@ -21,6 +21,7 @@ export function printConfig(options: DaemonConfig): string {
     ipv6Mode: options.ipv6.mode,
     nat64: options.nat64.use,
     nat64Private: options.nat64.isForPrivate,
+    ipv6Mostly: options.nat64.isIpv6Mostly,
     mtu: options.mtu,
     publish: options.publish,
     sourceAddress: options.sourceAddress,

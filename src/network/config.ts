@@ -71,6 +71,8 @@ export interface Nat64Config {
   readonly use: Nat64Use;
   /** Private IPv4 addresses are translated too, with a prefix of their own. */
   readonly isForPrivate: boolean;
+  /** Guests that can do without IPv4 have no address of it, while there is NAT64. */
+  readonly isIpv6Mostly: boolean;
 }
 
 /** How guests are separated from each other; at most one of `isolate` and `trust`. */

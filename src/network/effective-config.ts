@@ -56,6 +56,7 @@ export function effectiveConfig(
     nat64: {
       use: settings.nat64 ?? 'auto',
       isForPrivate: settings.nat64Private ?? false,
+      isIpv6Mostly: settings.ipv6Mostly ?? false,
     },
     mtu: settings.mtu ?? DEFAULT_MTU,
     publish: settings.publish ?? [],
@@ -150,6 +151,10 @@ export function ipv6Problems({ ipv6, nat64, mtu }: NetworkConfig): OptionProblem
   }
   if (nat64.use === 'off' && nat64.isForPrivate) {
     problems.push({ key: 'nat64Private', why: 'contradicts nat64: off' });
+  }
+  if (nat64.use === 'off' && nat64.isIpv6Mostly) {
+    const why = 'needs NAT64, by which such guests reach IPv4: it contradicts nat64: off';
+    problems.push({ key: 'ipv6Mostly', why });
   }
   return problems;
 }

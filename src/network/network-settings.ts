@@ -65,6 +65,7 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly ipv6Mode: Ipv6Mode | undefined;
   readonly nat64: Nat64Use | undefined;
   readonly nat64Private: boolean | undefined;
+  readonly ipv6Mostly: boolean | undefined;
   readonly mtu: number | undefined;
   readonly publish: readonly string[] | undefined;
   readonly sourceAddress: SourceAddress | undefined;
@@ -102,6 +103,7 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   ipv6Mode: () => oneOf(IPV6_MODES),
   nat64: () => oneOfOnOff(NAT64_USES),
   nat64Private: yesNo,
+  ipv6Mostly: yesNo,
   mtu: () => integer(MTU_MIN, MTU_MAX),
   publish: () => list(textAsIs(parsePublication)),
   sourceAddress: () => oneOf(SOURCE_ADDRESSES),

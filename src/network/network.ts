@@ -21,6 +21,7 @@ import { PortTable } from '../proxy/ports/port-table.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
+import type { DhcpServer } from '../services/dhcp/server.ts';
 import { LocalNames, type UserZone } from '../services/dns/local-names.ts';
 import type { Advertiser, Announcement } from '../services/ra/advertiser.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
@@ -91,6 +92,7 @@ class RunningNetwork implements Network, DaemonNetwork {
   private readonly links: Links;
   private readonly streams: GuestStreams;
   private readonly mux: MuxLinks;
+  private readonly dhcp: DhcpServer;
   private readonly router: Advertiser | undefined;
   private readonly uplink: Uplink;
   private readonly hostNat64: HostNat64Prefix;
@@ -121,6 +123,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     const ofStack = (): Stack => this.dataPath.stack;
     const segment = dhcpSegment(log, clock, ofStack);
     const dhcp = makeDhcpServer(config, addresses, watched(this.leaseFile?.ipv4), segment);
+    this.dhcp = dhcp;
     const store6 = watched(this.leaseFile?.ipv6);
     const dhcp6 = makeDhcpv6Server(config, addresses, store6, log, clock, ofStack);
     const leases = new GuestLeases(dhcp, dhcp6, clock);
@@ -282,6 +285,7 @@ class RunningNetwork implements Network, DaemonNetwork {
         dhcp: dhcp.counts,
         'dhcp-drops': dhcp.drops,
         ...(dhcp6 === undefined ? {} : { dhcpv6: dhcp6.counts, 'dhcpv6-drops': dhcp6.drops }),
+        ...(this.router === undefined ? {} : { router: this.router.counts }),
         ...(this.guestApi === undefined ? {} : { 'guest-api': this.guestApi.counts }),
         refusals,
         faults: this.faults.counts,
@@ -463,6 +467,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     });
     this.families.hasIpv6Route = hasIpv6;
     this.families.hasNat64 = hasNat64;
+    this.dhcp.isIpv6Mostly = hasNat64 && this.config.nat64.isIpv6Mostly;
     this.announce({ hasRoute, hasNat64 });
   }
 

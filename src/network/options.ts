@@ -41,6 +41,8 @@ export interface NetworkOptions {
   readonly nat64?: Nat64Use | boolean | undefined;
   /** With NAT64: private IPv4 addresses too, by `64:ff9b:1::/48`. Default: no. */
   readonly nat64Private?: boolean | undefined;
+  /** With NAT64: guests that can do without IPv4 are to do so (DHCP option 108, RFC 8925). Default: no. */
+  readonly ipv6Mostly?: boolean | undefined;
   /** Bytes of an IP packet: 576 to 65520. Default: 1500. */
   readonly mtu?: number | undefined;
   /** Ports to publish from the start, in the form of `parsePublish`. Default: none. */

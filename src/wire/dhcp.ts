@@ -52,6 +52,8 @@ export const OPT_MAX_SIZE = 57;
 export const OPT_T1 = 58;
 export const OPT_T2 = 59;
 export const OPT_CLIENT_ID = 61;
+/** RFC 8925 */
+export const OPT_IPV6_ONLY = 108;
 export const OPT_SEARCH = 119;
 export const OPT_END = 255;
 

@@ -52,6 +52,7 @@ ipv6: on
 ipv6Mode: slaac
 nat64: off
 nat64Private: false
+ipv6Mostly: false
 mtu: 9000
 keepalive: 7
 publish: ["8080:80", "127.0.0.1:5300-5301:10.1.0.9:53-54/udp"]
@@ -104,7 +105,7 @@ describe('configuration', () => {
         uniqueLocal: build({ name: 'build' }).ipv6.subnet,
         mode: 'slaac',
       },
-      nat64: { use: 'off', isForPrivate: false },
+      nat64: { use: 'off', isForPrivate: false, isIpv6Mostly: false },
       mtu: 9_000,
       publish: ['8080:80', '127.0.0.1:5300-5301:10.1.0.9:53-54/udp'],
       sourceAddress: 'preserve',

@@ -10,7 +10,7 @@ export const DEFAULT_NETWORK: NetworkConfig = {
   gateway: '192.168.127.1',
   hostIp: '192.168.127.254',
   ipv6: { use: 'auto', subnet: UNIQUE_LOCAL, uniqueLocal: UNIQUE_LOCAL, mode: 'both' },
-  nat64: { use: 'auto', isForPrivate: false },
+  nat64: { use: 'auto', isForPrivate: false, isIpv6Mostly: false },
   mtu: 1_500,
   publish: [],
   sourceAddress: 'preserve',

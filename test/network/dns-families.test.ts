@@ -5,7 +5,11 @@ import { DnsFamilies } from '../../src/network/dns-families.ts';
 describe('families of DNS answers', () => {
   /** A, AAAA and DNS64: what guests get. */
   const given = (family: DnsFamily, hasIpv6Route: boolean, hasNat64: boolean): string => {
-    const families = new DnsFamilies(family, { use: 'auto', isForPrivate: false }, []);
+    const families = new DnsFamilies(
+      family,
+      { use: 'auto', isForPrivate: false, isIpv6Mostly: false },
+      [],
+    );
     Object.assign(families, { hasIpv6Route, hasNat64 });
     const { hidesIpv4, hidesIpv6, dns64 } = families;
     return [!hidesIpv4 && 'A', !hidesIpv6 && 'AAAA', dns64 && 'DNS64'].filter(Boolean).join(' ');
@@ -25,7 +29,11 @@ describe('families of DNS answers', () => {
 
   it('private addresses are translated by option', () => {
     const prefixes = [true, false].map((isForPrivate) => {
-      const families = new DnsFamilies('auto', { use: 'on', isForPrivate }, []);
+      const families = new DnsFamilies(
+        'auto',
+        { use: 'on', isForPrivate, isIpv6Mostly: false },
+        [],
+      );
       families.hasNat64 = true;
       return families.dns64?.prefixes.forPrivate?.address.toString();
     });

@@ -35,6 +35,7 @@ import {
   OPT_DNS,
   OPT_DOMAIN,
   OPT_HOSTNAME,
+  OPT_IPV6_ONLY,
   OPT_LEASE_TIME,
   OPT_MAX_SIZE,
   OPT_MESSAGE,
@@ -61,6 +62,8 @@ import type { ClientIdentity } from './lease-record.ts';
 import { type DhcpSegment, type DhcpSource, LeaseServer, NO_SEGMENT } from './lease-server.ts';
 
 const MIN_LEASE_SECONDS = 60;
+/** RFC 8925 §3.2: after this time they ask again. */
+const IPV6_ONLY_WAIT_S = 1_800;
 const INFINITE = 0xffff_ffff;
 /** RFC 2131 §2: the message size that every client accepts, less the IP and UDP headers. */
 const MIN_MAX_SIZE = 576;
@@ -101,6 +104,8 @@ const WORDS = {
 export class DhcpServer extends LeaseServer<number, Ipv4Leases> {
   readonly drops: Counters<DhcpServerDrop> = new Counters();
   readonly counts: Counters<DhcpCount> = new Counters();
+  /** Guests that can do without an IPv4 address are to do so (RFC 8925 §3.3). */
+  isIpv6Mostly = false;
   private readonly config: DhcpConfig;
   private readonly mask: number;
 
@@ -299,6 +304,7 @@ export class DhcpServer extends LeaseServer<number, Ipv4Leases> {
       text(OPT_DOMAIN, config.domain ?? ''),
       words(OPT_NTP, config.ntp),
       { code: OPT_SEARCH, ...this.search },
+      ...(this.isIpv6Mostly ? [words(OPT_IPV6_ONLY, [IPV6_ONLY_WAIT_S])] : []),
     ];
     const asked = dhcpOption(request, OPT_PARAMETER_LIST);
     return known.filter(

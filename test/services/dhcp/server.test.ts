@@ -410,6 +410,19 @@ describe('DHCP server', () => {
     assert.equal(lab.server.drops.get('dhcp-pool-exhausted'), 344 - 251);
   });
 
+  it('says that IPv4 can be done without to those alone that ask (RFC 8925), while that holds', () => {
+    const lab = new Lab();
+    const waitS = (list: readonly number[]): string => {
+      const offer = lab.send('discover', 1, { list });
+      const data = offer === undefined ? undefined : dhcpOption(offer, 108);
+      return Buffer.from(data ?? []).toString('hex');
+    };
+    assert.equal(waitS([1, 108]), '');
+    lab.server.isIpv6Mostly = true;
+    assert.equal(waitS([1, 108]), '00000708');
+    assert.equal(waitS([1]), '');
+  });
+
   it('gives a static address to its guest only, with its host name', () => {
     const lab = new Lab();
     const offer = lab.send('discover', 0x63, { wish: ip(50), list: [12] });
