@@ -52,6 +52,8 @@ export class Metrics {
   private readonly rss: Gauge;
   private readonly heap: Gauge;
   private readonly uptime: Gauge;
+  private readonly route6: Gauge;
+  private readonly nat64: Gauge;
   private lastUtilization = performance.eventLoopUtilization();
 
   constructor(view: NetworkView, name: string, version: string) {
@@ -95,6 +97,8 @@ export class Metrics {
     );
     this.rss = gauge('hawser_resident_memory_bytes', 'Resident memory of the daemon.');
     this.heap = gauge('hawser_heap_used_bytes', 'JavaScript heap in use.');
+    this.route6 = gauge('hawser_ipv6_route', 'Whether guests have a default route of IPv6.');
+    this.nat64 = gauge('hawser_nat64', 'Whether guests reach IPv4 by NAT64.');
     this.uptime = gauge('hawser_uptime_seconds', 'Time since the daemon started.');
     new Gauge({
       name: 'hawser_info',
@@ -114,6 +118,9 @@ export class Metrics {
     this.rss.set(rss);
     this.heap.set(heapUsed);
     this.uptime.set(process.uptime());
+    const { ipv6 } = this.view.info();
+    this.route6.set(ipv6?.route === true ? 1 : 0);
+    this.nat64.set(ipv6?.nat64 === true ? 1 : 0);
     const { user, system } = process.cpuUsage();
     this.cpu.clear();
     this.cpu.set({ mode: 'user' }, user / 1e6);

@@ -44,16 +44,30 @@ export interface NetworkInfoView {
   readonly gateway: string;
   /** Null when the host's loopback is closed to guests. */
   readonly hostIp: string | null;
+  /** Null where guests have IPv4 only. */
+  readonly ipv6: Ipv6View | null;
   readonly gatewayMac: string;
   readonly mtu: number;
   /** What guests may send to each other: see `--isolate-guests` and `--trust-guests`. */
   readonly separation: 'separate' | 'isolate' | 'trust';
   readonly links: readonly LinkView[];
-  /** Upstream resolvers in use, as `address#port`. */
   /** The longest that guests' traffic has kept the event loop in one turn. */
   readonly longestTurnMs: number;
+  /** Upstream resolvers in use, as `address#port`. */
   readonly dnsUpstreams: readonly string[];
   readonly dnsSearch: readonly string[];
+}
+
+export interface Ipv6View {
+  /** A /64. */
+  readonly subnet: string;
+  readonly gateway: string;
+  /** Null when the host's loopback is closed to guests. */
+  readonly hostIp: string | null;
+  /** Guests have a default route, since the host has one, or by configuration. */
+  readonly route: boolean;
+  /** Guests reach IPv4 by 64:ff9b::/96. */
+  readonly nat64: boolean;
 }
 
 /** What the process has given up. */

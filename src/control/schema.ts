@@ -114,6 +114,15 @@ export const infoSchema: Schema<InfoAnswer> = once(() =>
     subnet: text,
     gateway: text,
     hostIp: text.nullable(),
+    ipv6: z
+      .object({
+        subnet: text,
+        gateway: text,
+        hostIp: text.nullable(),
+        route: z.boolean(),
+        nat64: z.boolean(),
+      })
+      .nullable(),
     gatewayMac: text,
     mtu: count,
     separation: z.enum(['separate', 'isolate', 'trust']),

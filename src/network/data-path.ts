@@ -269,7 +269,8 @@ const ofIpv6 = (ipv6: Ipv6Addresses | undefined): Partial<AddressMapConfig> =>
   ipv6 === undefined
     ? {}
     : {
-        subnet6: ipv6.isOffLink ? undefined : { address: ipv6.prefix, bits: 64 },
+        subnet6: { address: ipv6.prefix, bits: 64 },
+        isShared6: ipv6.isOffLink,
         gateway6: ipv6.gateway,
         linkLocal6: GATEWAY_LINK_LOCAL,
         host6: ipv6.host,

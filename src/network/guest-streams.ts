@@ -163,8 +163,8 @@ export class GuestStreams {
     return duplex;
   }
 
-  private isGuest({ a, b, c, d }: IpAddress): boolean {
-    return this.deps.addressMap.kindOf(Int32Array.of(a, b, c, d), 0) === 'subnet';
+  private isGuest(address: IpAddress): boolean {
+    return this.deps.addressMap.mayBeGuest(address);
   }
 
   private checkOpen(what: string): void {

@@ -8,6 +8,7 @@ import type {
   BudgetView,
   GuestView,
   HealthView,
+  Ipv6View,
   LeaseView,
   MuxLinkView,
   NetworkInfoView,
@@ -24,18 +25,24 @@ import type { UdpNat } from '../proxy/udp/udp-nat.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { OpenLink } from '../transports/link-context.ts';
 import { formatMac } from '../wire/mac.ts';
+import type { Ipv6Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import type { FlowViews } from './flow-views.ts';
 import type { GuestLeases } from './guest-leases.ts';
 import { separationMode } from './guest-separation.ts';
 import { guestViews } from './guest-views.ts';
+import { formatSubnet6 } from './ipv6-text.ts';
 import type { LimitWatch } from './limit-watch.ts';
 import type { MuxLinks } from './mux-links.ts';
 import type { NativeCalls } from './native-calls.ts';
+import type { UplinkState } from './uplink.ts';
 import { fineMs } from './view-numbers.ts';
 
 export interface ViewParts {
   readonly options: NetworkConfig;
+  /** Undefined: guests have IPv4 only. */
+  readonly ipv6: Ipv6Addresses | undefined;
+  readonly uplink: () => UplinkState;
   readonly clock: Pick<Clock, 'now'>;
   readonly stack: Stack;
   readonly links: Iterable<OpenLink>;
@@ -91,6 +98,7 @@ export class LiveView implements NetworkView {
       subnet: options.subnet,
       gateway: options.gateway,
       hostIp: options.hostIp ?? null,
+      ipv6: this.ipv6(),
       gatewayMac: formatMac(stack.config.mac),
       mtu: options.mtu,
       separation: separationMode(options.separation),
@@ -101,6 +109,19 @@ export class LiveView implements NetworkView {
       longestTurnMs: fineMs(turns.longestMs),
       dnsUpstreams: dns.upstreams.map(({ address, port }) => `${address}#${port}`),
       dnsSearch: options.dns.search ?? dns.search,
+    };
+  }
+
+  private ipv6(): Ipv6View | null {
+    const { ipv6, uplink } = this.parts;
+    if (ipv6 === undefined) return null;
+    const { hasRoute, hasNat64 } = uplink();
+    return {
+      subnet: formatSubnet6(ipv6.prefix),
+      gateway: ipv6.gateway.toString(),
+      hostIp: ipv6.host?.toString() ?? null,
+      route: hasRoute,
+      nat64: hasNat64,
     };
   }
 

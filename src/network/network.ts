@@ -251,6 +251,8 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.flowEvents = new FlowEvents(flowBook, emitter);
     this.view = new LiveView({
       options: config,
+      ipv6: addresses.ipv6,
+      uplink: () => this.uplink.now,
       clock,
       stack,
       links: this.links,
@@ -465,6 +467,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       isForPrivate: hasNat64 && this.config.nat64.isForPrivate,
       hostPrefix: this.hostNat64.prefix,
     });
+    this.dataPath.addressMap.hasRoute6 = hasRoute;
     this.families.hasIpv6Route = hasIpv6;
     this.families.hasNat64 = hasNat64;
     this.dhcp.isIpv6Mostly = hasNat64 && this.config.nat64.isIpv6Mostly;

@@ -19,14 +19,14 @@ export interface AddressMapConfig {
   /** Undefined closes the host's loopback to guests. */
   readonly host: IpAddress | undefined;
   readonly subnet6?: Prefix | undefined;
+  /** Guests share `subnet6` with the host's network: what is not theirs is outside. */
+  readonly isShared6?: boolean | undefined;
   readonly gateway6?: IpAddress | undefined;
   /** The gateway's link-local address: it is the guests' router. */
   readonly linkLocal6?: IpAddress | undefined;
   readonly host6?: IpAddress | undefined;
   /** Whether guests may reach the host's cloud: link-local and metadata addresses. */
   readonly allowMetadata?: boolean;
-  /** Whether guests have a default route of IPv6; by default they do. */
-  readonly hasRoute6?: (() => boolean) | undefined;
   /** NAT64; by default none. */
   readonly translation?: Translation | undefined;
 }
@@ -51,6 +51,8 @@ export type AddressKind = 'host-loopback' | 'gateway' | 'outside' | RefusedWhy;
 const PEER_CACHE_LIMIT = 1024;
 
 export class AddressMap {
+  /** Guests have a default route of IPv6. */
+  hasRoute6 = true;
   private readonly config: AddressMapConfig;
   private readonly subnet: WordPrefix;
   private readonly subnet6: WordPrefix | undefined;
@@ -79,7 +81,14 @@ export class AddressMap {
 
   /** Whether guests can answer any address of the family. */
   hasRoute(family: 4 | 6): boolean {
-    return family === 4 || (this.config.hasRoute6?.() ?? true);
+    return family === 4 || this.hasRoute6;
+  }
+
+  /** Whether a guest may have this address. */
+  mayBeGuest(address: IpAddress): boolean {
+    const words = Int32Array.of(address.a, address.b, address.c, address.d);
+    const kind = this.kindOf(words, 0);
+    return kind === 'subnet' || (kind === 'outside' && this.isOfGuests6(words, 0));
   }
 
   /** What the four words of `words` at `at` mean to a guest. Allocates nothing. */
@@ -166,9 +175,13 @@ export class AddressMap {
     if (a >>> 24 === 0xff) return 'multicast';
     if (a >>> 22 === 0xfe80 >>> 6) return 'link-local';
     if (a === 0 && b === 0 && c === TRANSLATED) return 'reserved'; // RFC 7915: never on the wire
-    if (this.subnet6 !== undefined && inside(words, at, this.subnet6)) return 'subnet';
+    if (this.isOfGuests6(words, at) && this.config.isShared6 !== true) return 'subnet';
     if (isMetadata(a, b, c, d) && !this.allowMetadata) return 'metadata';
     return this.objectionTo(a, b, c, d) ?? 'outside';
+  }
+
+  private isOfGuests6(words: Int32Array, at: number): boolean {
+    return this.subnet6 !== undefined && inside(words, at, this.subnet6);
   }
 
   private objectionTo(a: number, b: number, c: number, d: number): RefusedWhy | undefined {

@@ -111,6 +111,13 @@ export class FakeNetwork implements DaemonNetwork {
         subnet: '192.168.127.0/24',
         gateway: '192.168.127.1',
         hostIp: '192.168.127.254',
+        ipv6: {
+          subnet: 'fd12:3456::/64',
+          gateway: 'fd12:3456::1',
+          hostIp: 'fd12:3456::254',
+          route: true,
+          nat64: false,
+        },
         gatewayMac: '5a:94:ef:e4:0c:dd',
         mtu: 1_500,
         separation: 'separate',

@@ -117,6 +117,20 @@ describe('proxy/address-map', () => {
     assert.equal(view('2001:db8:65::808:808', 4), undefined);
   });
 
+  it('what guests may have: of their networks, also of one that they share with the host', () => {
+    const shared = addressMap({ ...six, isShared6: true });
+    const guests = ['192.168.127.3', 'fd12:3456::99', 'fd12:3456::1', '2001:db8::1', '10.0.0.1'];
+    const isThere = [true, true, false, false, false];
+    for (const one of [map, shared]) {
+      assert.deepEqual(
+        guests.map((text) => one.mayBeGuest(ip(text))),
+        isThere,
+      );
+    }
+    const { a, b, c, d } = ip('fd12:3456::99');
+    assert.equal(shared.kindOf(Int32Array.of(a, b, c, d), 0), 'outside');
+  });
+
   it('reads the text of every address back', () => {
     fc.assert(
       fc.property(int32, int32, int32, int32, (a, b, c, d) => {

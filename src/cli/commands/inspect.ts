@@ -2,7 +2,13 @@
 
 import { join } from 'node:path';
 import { ApiClient, type ApiEndpoint } from '../../control/client.ts';
-import type { GuestView, LeaseView, MuxLinkView, SandboxView } from '../../control/network-view.ts';
+import type {
+  GuestView,
+  Ipv6View,
+  LeaseView,
+  MuxLinkView,
+  SandboxView,
+} from '../../control/network-view.ts';
 import {
   guestsSchema,
   healthSchema,
@@ -70,8 +76,9 @@ export async function statusCommand(request: InspectRequest): Promise<string> {
     ['longest turn', `${info.longestTurnMs} ms`],
     ['subnet', `${info.subnet}, MTU ${info.mtu}`],
     ['guests', SEPARATION[info.separation]],
-    ['gateway', info.gateway],
-    ['host', info.hostIp ?? 'closed'],
+    ['IPv6', ipv6Text(info.ipv6)],
+    ['gateway', both(info.gateway, info.ipv6?.gateway)],
+    ['host', both(info.hostIp, info.ipv6?.hostIp) || 'closed'],
     ['DNS', orDash(info.dnsUpstreams.join(', '))],
     ['API', info.api],
     ['sandbox', sandboxText(info.sandbox)],
@@ -83,6 +90,16 @@ export async function statusCommand(request: InspectRequest): Promise<string> {
   ];
   const attached = info.links.reduce((sum, link) => sum + link.attachedGuests, 0);
   return `${table([], facts)}\n${guestTable(guests, attached)}`;
+}
+
+const both = (ipv4: string | null, ipv6: string | null | undefined): string =>
+  [ipv4, ipv6].filter((address) => address != null).join(', ');
+
+/** `fd12:3456::/64, default route, NAT64`. */
+function ipv6Text(ipv6: Ipv6View | null): string {
+  if (ipv6 === null) return 'off';
+  const route = ipv6.route ? 'default route' : 'no default route: the host has none';
+  return [ipv6.subnet, route, ...(ipv6.nat64 ? ['NAT64'] : [])].join(', ');
 }
 
 /** `on, without files: this kernel has no Landlock`. */

@@ -233,7 +233,7 @@ export class PortTable {
     if (guestPath !== undefined && (via === 'net' || spec.protocol === 'udp')) {
       throw refused('ERR_HAWSER_PUBLISH_SYNTAX', spec, 'a Unix socket in the guest needs via mux');
     }
-    const isBehind = guestAddress !== undefined && !this.isGuest(guestAddress);
+    const isBehind = guestAddress !== undefined && !this.deps.addresses.mayBeGuest(guestAddress);
     if (guest !== undefined && (via === 'mux' || guestPath !== undefined)) {
       throw refused('ERR_HAWSER_PUBLISH_SYNTAX', spec, 'the agent knows no names of guests');
     }
@@ -254,10 +254,6 @@ export class PortTable {
       );
     }
     return useAgent;
-  }
-
-  private isGuest({ a, b, c, d }: IpAddress): boolean {
-    return this.deps.addresses.kindOf(Int32Array.of(a, b, c, d), 0) === 'subnet';
   }
 
   private async listen(

@@ -35,7 +35,8 @@ describe('proxy/ports/client-source', () => {
   for (const [client, source, hasRoute = true] of SOURCES6) {
     const how = hasRoute ? 'with a default route' : 'without one';
     it(`a client ${client} appears to an IPv6 guest ${how} as ${source}`, () => {
-      const addresses = addressMap({ ...SIX, hasRoute6: () => hasRoute });
+      const addresses = addressMap(SIX);
+      addresses.hasRoute6 = hasRoute;
       assert.equal(`${clientSource(addresses, client, 6)}`, source);
     });
   }
