@@ -10,16 +10,20 @@
  * (4), RFC 4861 §7.3). Whatever it sends is an answer.
  *
  * Meanwhile the latest datagram to each unresolved neighbour is kept (RFC 1122 §2.3.2.2), up to the
- * limits below, and goes out with the answer. TCP keeps its own and is called by the neighbour.
+ * limits below, and goes out with the answer. TCP keeps its own and is called by the neighbour. Questions are shares of
+ * the guests whose addresses they are about, of those that have gone too: when there are too many, one of the
+ * guest with the most gives way.
  *
  * Independent of the address family: the resolver knows how a neighbour is asked.
  */
 import { copyBytes } from '../base/copy-bytes.ts';
 import type { Counters } from '../base/counters.ts';
 import type { IpAddress } from '../base/ip-address.ts';
+import { type Account, Budget } from '../base/shares/budget.ts';
 import { type Instant, NEVER } from '../base/time.ts';
 import type { StackDrop } from './drops.ts';
 import type { FlowId } from './flow.ts';
+import type { Guest } from './guest.ts';
 import type { LinkPort } from './link-port.ts';
 import type { Neighbor, NeighborWaiter } from './neighbor.ts';
 
@@ -69,6 +73,22 @@ class Held implements NeighborWaiter {
   }
 }
 
+/** The neighbours in question that are one guest's. */
+class Questions {
+  /** In the order in which they were first asked for. */
+  readonly open = new Set<Neighbor>();
+  readonly share: Account;
+
+  constructor({ owner }: Guest, budget: Budget, end: (neighbor: Neighbor) => void) {
+    const evict = (): boolean => {
+      const [first] = this.open;
+      if (first !== undefined) end(first);
+      return first !== undefined;
+    };
+    this.share = owner.share(budget, { evict });
+  }
+}
+
 export interface ResolutionDeps {
   readonly resolver: AddressResolver;
   readonly ports: ReadonlySet<LinkPort>;
@@ -78,8 +98,10 @@ export interface ResolutionDeps {
 
 export class Resolution {
   private readonly deps: ResolutionDeps;
-  /** Neighbours in question, in no order. */
-  private readonly open = new Set<Neighbor>();
+  private readonly budget = new Budget('resolutions', MAX_OPEN);
+  private readonly byGuest = new WeakMap<Guest, Questions>();
+  /** Neighbours in question, and of whose they were when that began. */
+  private readonly open = new Map<Neighbor, Questions>();
   private readonly held = new Map<Neighbor, Held>();
   private heldBytes = 0;
   private nextAt: Instant = NEVER;
@@ -141,7 +163,7 @@ export class Resolution {
   onTimeout(now: Instant): void {
     if (now < this.nextAt) return;
     this.nextAt = NEVER;
-    for (const neighbor of this.open) {
+    for (const neighbor of this.open.keys()) {
       const answered = neighbor.port !== undefined && neighbor.lastSeen > neighbor.askedAt;
       const due = neighbor.askedAt + ASK_INTERVAL_MS <= now;
       if (answered) this.end(neighbor);
@@ -156,11 +178,15 @@ export class Resolution {
   }
 
   private begin(now: Instant, neighbor: Neighbor): void {
-    if (this.open.size >= MAX_OPEN) {
-      this.deps.drops.add('neighbor-queue-full');
-      return;
+    if (!this.open.has(neighbor)) {
+      const questions = this.questionsOf(neighbor.guest);
+      if (!questions.share.take()) {
+        this.deps.drops.add('neighbor-queue-full');
+        return;
+      }
+      questions.open.add(neighbor);
+      this.open.set(neighbor, questions);
     }
-    this.open.add(neighbor);
     this.put(now, neighbor);
     this.nextAt = Math.min(this.nextAt, now + ASK_INTERVAL_MS);
   }
@@ -185,13 +211,26 @@ export class Resolution {
   }
 
   private end(neighbor: Neighbor): void {
-    this.open.delete(neighbor);
+    const questions = this.open.get(neighbor);
+    if (questions !== undefined) {
+      questions.open.delete(neighbor);
+      questions.share.give();
+      this.open.delete(neighbor);
+    }
     neighbor.asks = 0;
     const held = this.held.get(neighbor);
     if (held === undefined) return;
     this.forget(held);
     neighbor.waiters.delete(held);
     this.deps.drops.add('neighbor-unanswered');
+  }
+
+  private questionsOf(guest: Guest): Questions {
+    const known = this.byGuest.get(guest);
+    if (known !== undefined) return known;
+    const made = new Questions(guest, this.budget, (neighbor) => this.end(neighbor));
+    this.byGuest.set(guest, made);
+    return made;
   }
 
   private forget(held: Held): void {

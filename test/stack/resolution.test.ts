@@ -126,6 +126,16 @@ overBothFamilies('stack/resolution', ({ version }) => {
     assert.ok(send(s, 0x0a00_0200, 'x'), 'there is room again');
   });
 
+  it('when there are 256, the guest with the most gives way to one that has gone', () => {
+    const s = new Script({ config: { subnet: ipv4(0xc000_0000), prefixLen: 8 } });
+    s.announce();
+    s.reader.onLinkDown(s.now);
+    for (let i = 1; i <= 256; i++) assert.ok(send(s, 0xc000_0000 + i, 'x'));
+    assert.equal(send(s, 0xc000_0200, 'x'), false);
+    assert.ok(send(s, GUEST_IP, 'kept'));
+    assert.deepEqual(s.drops(), { 'neighbor-queue-full': 2, 'neighbor-unanswered': 1 });
+  });
+
   it('bytes that wait are at most 256 KiB', () => {
     const s = new Script();
     const long = 'x'.repeat(60_000);
