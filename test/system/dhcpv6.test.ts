@@ -31,11 +31,15 @@ systemSuite('DHCPv6 clients', [...LAB, 'dhclient', 'ping'], function () {
   beforeEach(async () => {
     lab = await Lab.open();
     guests = [await lab.addGuest(), await lab.addGuest()];
+    await start();
+  });
+  afterEach(() => lab.close());
+
+  async function start(): Promise<void> {
     const links = guests.flatMap(({ link }) => ['--listen', link]);
     const search = SEARCH.flatMap((domain) => ['--dns-search', domain]);
     daemon = await lab.startDaemon([...links, ...search, '--subnet6', SUBNET6, '--ipv6', 'on']);
-  });
-  afterEach(() => lab.close());
+  }
 
   const [first, second] = [0, 1].map((i) => (): Guest => {
     const guest = guests[i];
@@ -53,33 +57,40 @@ systemSuite('DHCPv6 clients', [...LAB, 'dhclient', 'ping'], function () {
     });
   }
 
-  interface Lease6 {
+  interface Running {
+    readonly client: Background;
+    readonly leaseFile: string;
+    /** Arguments that name its files. */
+    readonly files: readonly string[];
+  }
+  interface Lease6 extends Running {
     readonly address: string;
     readonly text: string;
-    readonly client: Background;
-    /** Its arguments. */
-    readonly files: readonly string[];
   }
 
   let runs = 0;
 
   /** @param before what its lease file has at first */
-  async function dhclient(guest: Guest, before = '', ...more: string[]): Promise<Lease6> {
+  function startDhclient(guest: Guest, before: string, ...more: string[]): Running {
     const path = (part: string): string => lab.path(`dhclient-${runs}.${part}`);
     runs++;
-    const [conf, script, file] = [path('conf'), path('script'), path('leases')];
+    const [conf, script, leaseFile] = [path('conf'), path('script'), path('leases')];
     const asked = 'dhcp6.name-servers, dhcp6.domain-search, dhcp6.sntp-servers, dhcp6.fqdn';
     writeFileSync(conf, `request ${asked};\nsend fqdn.fqdn "vm-one";\n`);
-    writeFileSync(file, before);
+    writeFileSync(leaseFile, before);
     writeFileSync(script, DHCLIENT_SCRIPT);
     chmodSync(script, 0o755);
-    const files = ['-cf', conf, '-lf', file, '-pf', path('pid'), '-sf', script, ...more];
+    const files = ['-cf', conf, '-lf', leaseFile, '-pf', path('pid'), '-sf', script, ...more];
     const client = guest.start(['dhclient', '-6', '-d', ...files, 'eth0']);
+    return { client, leaseFile, files };
+  }
+  async function dhclient(guest: Guest, before = '', ...more: string[]): Promise<Lease6> {
+    const running = startDhclient(guest, before, ...more);
     return await until(`${guest.name} to have a lease`, () => {
-      const text = readFileSync(file, 'latin1');
+      const text = readFileSync(running.leaseFile, 'latin1');
       const address = /iaaddr ([\da-f:]+) \{/.exec(text.slice(before.length))?.[1];
       const isWhole = text.endsWith('\n}\n');
-      return address !== undefined && isWhole && { address, text, client, files };
+      return address !== undefined && isWhole && { ...running, address, text };
     });
   }
   async function leases(): Promise<LeaseView[]> {
@@ -126,6 +137,30 @@ systemSuite('DHCPv6 clients', [...LAB, 'dhclient', 'ping'], function () {
     const system = await dhclient(guest, '', '-D', 'LLT');
     assert.equal(system.address, installer.address);
     assert.equal((await leases()).length, 1);
+  });
+
+  it('a daemon that has started anew, without a lease file, confirms the lease of a guest', async () => {
+    const guest = first();
+    await daemon.stop('SIGKILL');
+    // A TAP that outlives the daemon.
+    await guest.run('ip', 'tuntap', 'add', 'dev', 'eth0', 'mode', 'tap', 'vnet_hdr');
+    await start();
+    await up(guest);
+    const { address, text, client } = await dhclient(guest);
+    await client.stop();
+    await daemon.stop('SIGKILL');
+    await start();
+    assert.deepEqual(await leases(), []);
+    const again = startDhclient(guest, text);
+    const [lease] = await until('a lease', async () => {
+      const known = await leases();
+      return known.length > 0 && known;
+    }).catch((cause: unknown) => {
+      throw new Error(again.client.stderr, { cause });
+    });
+    assert.equal(lease?.address, address);
+    assert.match(again.client.stderr, /Confirm on eth0/);
+    assert.doesNotMatch(again.client.stderr, /Solicit on eth0/);
   });
 
   /** In namespaces of processes and mounts, which end with their first process, with directories of its own in place of those of the machine. */
