@@ -33,6 +33,8 @@ export interface GuestDirectoryDeps {
   readonly forEachPlace: (visit: (place: GuestPlace) => void) => void;
   /** Of the guest with this Ethernet address: see `Stack.forEachClaim`. */
   readonly forEachClaim: (mac: Mac, visit: (address: IpAddress) => void) => void;
+  /** Whoever uses the address, be it only with other guests; 0: nobody. */
+  readonly userAt: (address: IpAddress) => Mac;
   /** The guests' IPv6 network, a /64; undefined where they have none. */
   readonly prefix6: IpAddress | undefined;
   readonly placeAt: (address: IpAddress) => GuestPlace | undefined;
@@ -49,6 +51,8 @@ export class GuestDirectory implements Guests {
   /** Ethernet addresses by name: of the configuration, and of the guests that hold a name now. */
   private readonly configured = new Map<string, string>();
   private readonly holders = new Map<string, string>();
+  /** The first name of each. */
+  private readonly nameByMac = new Map<string, string>();
   private readonly disputed = new Set<string>();
   /** Publications for the first guest while there is none. */
   private readonly waiting = new Set<FirstGuest>();
@@ -93,6 +97,25 @@ export class GuestDirectory implements Guests {
     }
     for (const [name, claimants] of claims) this.settle(name, claimants);
     for (const name of this.disputed) if (!claims.has(name)) this.disputed.delete(name);
+    this.nameByMac.clear();
+    for (const [name, mac] of [...this.configured, ...this.holders]) {
+      if (!this.nameByMac.has(mac)) this.nameByMac.set(mac, name);
+    }
+  }
+
+  /** Where the guest of a name is to be found, by DNS: none of its addresses that may be temporary. */
+  namedAddresses(name: string): readonly IpAddress[] {
+    const mac = this.macOf(name);
+    if (mac === undefined) return [];
+    const places = this.placesOf(mac);
+    const ipv4 = this.ipv4Of(mac, places.filter(isIpv4));
+    const [stable] = this.ipv6Of(mac, places);
+    return ipv4 === undefined ? stable : [ipv4.address, ...stable];
+  }
+
+  nameAt(address: IpAddress): string | undefined {
+    const mac = this.whoIsAt(address).mac ?? formatMac(this.deps.userAt(address));
+    return this.nameByMac.get(mac);
   }
 
   /**

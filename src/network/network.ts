@@ -54,6 +54,7 @@ import { Guests } from './guests.ts';
 import { type Attachment, type AttachOptions, type FrameAttachment, Links } from './links.ts';
 import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
+import { namedGuests } from './named-guests.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
 import { noteEvents, noteIpv6, noteName, noteRefused } from './notes.ts';
 import { serveRouter } from './router.ts';
@@ -130,6 +131,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     const directory = new GuestDirectory({
       forEachPlace: (visit) => this.dataPath.stack.forEachNeighbor(visit),
       forEachClaim: (mac, visit) => this.dataPath.stack.forEachClaim(mac, visit),
+      userAt: (address) => this.dataPath.stack.userOf(clock.now(), address)?.mac ?? 0,
       prefix6: addresses.ipv6?.prefix,
       placeAt: (address) => this.dataPath.stack.neighborAt(address),
       leases: () => leases.list(),
@@ -214,6 +216,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       host: present(addresses.host, addresses.ipv6?.host),
       zones: userZones(config.dns.zones),
       networks,
+      guests: config.separation.isolate ? undefined : namedGuests(directory),
     });
     this.families = new DnsFamilies(config.dns.family, config.nat64, networks);
     this.router = serveRouter(config, addresses, stack, clock);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { IpAddress } from '../../src/base/ip-address.ts';
 import { GuestDirectory, type GuestPlace } from '../../src/network/guest-directory.ts';
+import { namedGuests } from '../../src/network/named-guests.ts';
 import type { Lease, LeaseState } from '../../src/services/dhcp/lease.ts';
 import { RecordingLog } from '../cli/agent/pair.ts';
 import { ip } from '../proxy/recording.ts';
@@ -29,6 +30,7 @@ describe('network/guest-directory', () => {
       forEachClaim: (mac, visit) => {
         for (const claim of claims) if (claim.mac === mac) visit(claim.address);
       },
+      userAt: (address) => claims.find((one) => one.address.equals(address))?.mac ?? 0,
       prefix6: ip('fd12:3456::'),
       placeAt: (address) => places.find((place) => place.address.equals(address)),
       leases: () => {
@@ -127,6 +129,39 @@ describe('network/guest-directory', () => {
     assert.equal(target.attached, true);
     leased(A, '192.168.127.2', 'other');
     assert.equal(target.address, undefined);
+  });
+
+  it('by DNS, a name leads to the addresses that its guest keeps, and they to the name', () => {
+    const own = 'fd12:3456::5054:ff:fe00:a';
+    leased(A, '192.168.127.2', 'Web');
+    assert.deepEqual(directory.namedAddresses('web').map(String), ['192.168.127.2']);
+    comes(A, '192.168.127.2', 1);
+    comes(A, own, 1);
+    comes(A, 'fd12:3456::7:7:7:7', 1); // perhaps a temporary one
+    comes(A, 'fe80::5054:ff:fe00:a', 1);
+    comes(B, '192.168.127.3', 2);
+    assert.deepEqual(directory.namedAddresses('web').map(String), ['192.168.127.2', own]);
+    assert.deepEqual(directory.namedAddresses('other'), []);
+    for (const [address, name] of [
+      ['192.168.127.2', 'web'],
+      [own, 'web'],
+      ['192.168.127.3', undefined],
+      ['192.168.127.4', undefined],
+    ] as const) {
+      assert.equal(directory.nameAt(ip(address)), name, address);
+    }
+    claims.push({ mac: numberOf(A), address: ip('fd12:3456::9') });
+    assert.equal(directory.nameAt(ip('fd12:3456::9')), 'web', 'used with other guests alone');
+    leased(A, '192.168.127.2', 'Web', 'released');
+    assert.deepEqual(directory.namedAddresses('web'), []);
+    assert.equal(directory.nameAt(ip('192.168.127.2')), undefined);
+  });
+
+  it('a name that is no label is none in DNS', () => {
+    const names = ['web.lan', 'a b', 'web'].map((name) =>
+      namedGuests({ namedAddresses: () => [], nameAt: () => name }).nameAt(ip('192.168.127.2')),
+    );
+    assert.deepEqual(names, [undefined, undefined, 'web']);
   });
 
   it('a name of two guests stays with the one that had it first, with one warning', () => {

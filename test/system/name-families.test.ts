@@ -12,6 +12,11 @@ import { until } from './support/until.ts';
 /** A name server of the outside that has an address on the link alone. */
 const SCOPED = 'fe80::53';
 
+const MAC = '52:54:00:00:00:42';
+const BUILD = '192.168.127.42';
+/** As the guest's kernel makes it of {@link MAC}. */
+const BUILD6 = 'fd12:3456:0:1:5054:ff:fe00:42';
+
 /** Prints the addresses of a name, in the order in which a program would try them. */
 const LOOKUP = `
 #include <arpa/inet.h>
@@ -73,11 +78,18 @@ systemSuite(
         [
           ...['--listen', guest.link, '--subnet6', SUBNET6, '--hosts', hosts],
           ...['--dns-zone', 'four.test=10.9.9.9', '--dns-zone', 'six.test=fd00::9'],
-          ...['--log-level', 'debug'],
+          ...['--log-level', 'debug', '--static-lease', `${MAC}=${BUILD},build`],
         ],
         hostEtc,
       );
+      await guest.run('ip', 'link', 'set', 'dev', 'eth0', 'down', 'address', MAC);
+      await guest.run('ip', 'link', 'set', 'dev', 'eth0', 'up');
       await guest.lease();
+      await until('an address by the advertised prefix', async () =>
+        (await guest.run('ip', '-6', 'addr', 'show', 'dev', 'eth0', '-tentative')).includes(
+          'fd12:',
+        ),
+      );
       programs = await compiled();
     });
     after(() => lab.close());
@@ -136,15 +148,23 @@ systemSuite(
       ['pinned6.example', 'fd00::99'],
       ['a.four.test', '10.9.9.9'],
       ['a.six.test', 'fd00::9'],
-      // RFC 6724 §2.1: IPv4 before a unique local address.
-      ['host.docker.internal', `${HOST} ${HOST6}`],
-      ['gateway.hawser.internal', `${GATEWAY} ${GATEWAY6}`],
       ['other.hawser.internal', 'no name'],
     ];
+    /** musl's order is that of RFC 6724 §2.1; glibc's is older (RFC 3484), without unique local addresses. */
+    const BOTH_OURS = [
+      ['host.docker.internal', HOST, HOST6],
+      ['gateway.hawser.internal', GATEWAY, GATEWAY6],
+    ] as const;
     for (const library of ['glibc', 'musl', 'Node']) {
       for (const [name, expected] of [...PUBLIC, ...OURS]) {
         it(`${library}, without a route for IPv6: ${name} is ${expected}`, async () => {
           assert.equal(await lookup(library, name), expected);
+        });
+      }
+      for (const [name, ipv4, ipv6] of BOTH_OURS) {
+        const order = library === 'musl' ? [ipv4, ipv6] : [ipv6, ipv4];
+        it(`${library}: ${name} is ${order.join(' and ')}`, async () => {
+          assert.equal(await lookup(library, name), order.join(' '));
         });
       }
     }
@@ -156,11 +176,6 @@ systemSuite(
     });
 
     it('the gateway answers at its IPv6 addresses', async () => {
-      await until('an address by the advertised prefix', async () =>
-        (await guest.run('ip', '-6', 'addr', 'show', 'dev', 'eth0', '-tentative')).includes(
-          'fd12:',
-        ),
-      );
       // The lease's script has taken the address of the link away.
       await guest.run('ip', 'addr', 'add', 'fe80::2/64', 'dev', 'eth0', 'nodad');
       const router = await guest.run('ip', '-6', 'neigh', 'show', 'dev', 'eth0');
@@ -182,6 +197,17 @@ systemSuite(
     for (const [address, name] of POINTERS) {
       it(`dig -x ${address}: ${name}`, async () => assert.equal(await short('-x', address), name));
     }
+
+    it('a guest has the name of its lease, at addresses of both families', async () => {
+      await until(
+        'its own IPv6 address to be known',
+        async () => (await short('build.hawser.internal', 'AAAA')) === BUILD6,
+      );
+      assert.equal(await lookup('musl', 'build.hawser.internal'), `${BUILD} ${BUILD6}`);
+      for (const address of [BUILD, BUILD6]) {
+        assert.equal(await short('-x', address), 'build.hawser.internal.');
+      }
+    });
 
     it('an address of the network that nobody has is NXDOMAIN', async () => {
       for (const address of ['fd12:3456:0:1::77', '192.168.127.77']) {
