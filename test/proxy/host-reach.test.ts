@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { DATAGRAM_BINDINGS } from '../../src/native/datagram-bindings.ts';
 import { type SourceAddress, sourceAddressTo } from '../../src/native/source-address.ts';
 import { HostReach, type Reach } from '../../src/proxy/host-reach.ts';
 import { Namespace } from '../native/namespace.ts';
@@ -133,9 +134,15 @@ describe('proxy/host-reach', () => {
     assert.deepEqual(lab.changes, []);
   });
 
-  it('of an address that no socket can be connected to is an error', async () => {
-    assert.deepEqual(await sourceAddressTo('255.255.255.255'), { code: 'EACCES' });
-  });
+  for (const [how, bindings] of [
+    ['a handle', DATAGRAM_BINDINGS],
+    ["Node's own socket", null],
+  ] as const) {
+    it(`${how} has the address that the kernel would send from, or its error`, async () => {
+      assert.deepEqual(await sourceAddressTo('127.0.0.9', bindings), { address: '127.0.0.1' });
+      assert.deepEqual(await sourceAddressTo('255.255.255.255', bindings), { code: 'EACCES' });
+    });
+  }
 });
 
 /** The child in a namespace, line by line. */
