@@ -3,6 +3,7 @@
  * from them, or denies them to guests.
  */
 import type { IpAddress } from '../base/ip-address.ts';
+import { wordAt } from '../base/word-at.ts';
 import type { Mac } from '../wire/mac.ts';
 
 export interface OwnAddresses {
@@ -64,10 +65,10 @@ export const isIpv6Group = (a: number): boolean => a >>> 24 === 0xff;
 
 /** Whether a guest may have the address in `words`: of the prefix (but no router's anycast address, RFC 4291 §2.6.1), or of the link. */
 export function isGuestIpv6(own: OwnIpv6, words: Int32Array, at: number): boolean {
-  const a = words[at] ?? 0;
+  const a = wordAt(words, at);
   const isOfPrefix =
     a === own.prefix.a &&
     words[at + 1] === own.prefix.b &&
-    ((words[at + 2] ?? 0) | (words[at + 3] ?? 0)) !== 0;
+    (wordAt(words, at + 2) | wordAt(words, at + 3)) !== 0;
   return (isOfPrefix || isIpv6LinkLocal(a)) && !isOwnIpv6(own, words, at);
 }

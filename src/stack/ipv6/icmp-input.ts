@@ -6,6 +6,7 @@ import type { Counters } from '../../base/counters.ts';
 import { KEY_GUEST, KEY_REMOTE, keyRemote, makeKey, setKeyPorts } from '../../base/flow-key.ts';
 import { seq } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
+import { wordAt } from '../../base/word-at.ts';
 import {
   checkIcmpv6,
   echo6Identifier,
@@ -170,5 +171,5 @@ export class Icmpv6Input {
 /** To all nodes of the link, or all its routers (RFC 4443 §4.2). */
 const isToAll = (key: Int32Array): boolean =>
   key[KEY_REMOTE] === ALL_OF_LINK &&
-  ((key[KEY_REMOTE + 1] ?? 0) | (key[KEY_REMOTE + 2] ?? 0)) === 0 &&
+  (wordAt(key, KEY_REMOTE + 1) | wordAt(key, KEY_REMOTE + 2)) === 0 &&
   (key[KEY_REMOTE + 3] === 1 || key[KEY_REMOTE + 3] === 2);

@@ -7,6 +7,7 @@ import { KEY_GUEST, KEY_REMOTE } from '../../base/flow-key.ts';
 import { addressFromWords, V4_MAPPED } from '../../base/ip-address.ts';
 import type { Slab } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
+import { wordAt } from '../../base/word-at.ts';
 import { pseudoAddressSum } from '../../wire/checksum.ts';
 import { ETHERNET_DST, ETHERNET_HEADER_LEN, ETHERNET_SRC } from '../../wire/ethernet.ts';
 import {
@@ -155,7 +156,7 @@ export class Ipv6Input {
       this.refuse('ipv6-incomplete-headers', PROBLEM_INCOMPLETE_HEADERS, 0);
       return;
     }
-    for (let i = 0; i < 8; i++) fragment.ends[i] = key[KEY_GUEST + i] ?? 0;
+    for (let i = 0; i < 8; i++) fragment.ends[i] = wordAt(key, KEY_GUEST + i);
     fragment.id = ipv6FragmentId(view, l4Off);
     fragment.protocol = view.getUint8(l4Off);
     fragment.headerOff = l3Off;
@@ -188,7 +189,7 @@ export class Ipv6Input {
         return;
       }
       // RFC 4007 §9: what is of the link stays on it.
-      if (isIpv6LinkLocal(key[KEY_GUEST] ?? 0) || isIpv6LinkLocal(key[KEY_REMOTE] ?? 0)) {
+      if (isIpv6LinkLocal(wordAt(key, KEY_GUEST)) || isIpv6LinkLocal(wordAt(key, KEY_REMOTE))) {
         drops.add('ipv6-beyond-scope');
         icmp.sendErrorFor(packet, ICMPV6_UNREACHABLE, UNREACHABLE6_BEYOND_SCOPE);
         return;
@@ -236,7 +237,7 @@ export class Ipv6Input {
     this.readEnds(slab, l3);
     const { key } = packet;
     packet.neighbor = undefined;
-    const isUnspecified = ((key[0] ?? 0) | (key[1] ?? 0) | (key[2] ?? 0) | (key[3] ?? 0)) === 0;
+    const isUnspecified = (wordAt(key, 0) | wordAt(key, 1) | wordAt(key, 2) | wordAt(key, 3)) === 0;
     if (isUnspecified) return true; // what may come without an address, the segment's rules have said
     packet.neighbor = this.sender(now, port, mac);
     return packet.neighbor !== undefined;
@@ -254,7 +255,7 @@ export class Ipv6Input {
     packet.family = 6;
     packet.l3Off = l3;
     packet.ttl = ipv6HopLimit(view, l3);
-    packet.group = isIpv6Group(key[KEY_REMOTE] ?? 0);
+    packet.group = isIpv6Group(wordAt(key, KEY_REMOTE));
   }
 
   private fillUpper(protocol: number, l4Off: number): void {
@@ -292,8 +293,8 @@ export class Ipv6Input {
 
 /** RFC 4291 §2.5.2, §2.5.3, §2.5.5: unspecified, loopback, and what carries an IPv4 address outside of a prefix for it. */
 function isOfNoRouter(key: Int32Array): boolean {
-  const c = key[KEY_REMOTE + 2] ?? 0;
+  const c = wordAt(key, KEY_REMOTE + 2);
   return (
-    ((key[KEY_REMOTE] ?? 0) | (key[KEY_REMOTE + 1] ?? 0)) === 0 && (c === 0 || c === V4_MAPPED)
+    (wordAt(key, KEY_REMOTE) | wordAt(key, KEY_REMOTE + 1)) === 0 && (c === 0 || c === V4_MAPPED)
   );
 }

@@ -9,6 +9,7 @@ import { KEY_REMOTE } from '../../base/flow-key.ts';
 import { IpAddress } from '../../base/ip-address.ts';
 import type { Slab } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
+import { wordAt } from '../../base/word-at.ts';
 import { pseudoAddressSum } from '../../wire/checksum.ts';
 import { ETHERNET_HEADER_LEN, ETHERTYPE_IPV6 } from '../../wire/ethernet.ts';
 import { finishIcmpv6, icmpv6Code, PROTOCOL_ICMPV6 } from '../../wire/icmpv6.ts';
@@ -244,7 +245,7 @@ function isSound(packet: Packet, type: number, isProbe: boolean): boolean {
   if (type === ROUTER_SOLICITATION) return true;
   if (isIpv6Group(view.getInt32(l4Off + NDP_TARGET))) return false;
   if (type === NEIGHBOR_SOLICITATION) return !isProbe || isSolicitedNode(key);
-  return !isProbe && !(isIpv6Group(key[KEY_REMOTE] ?? 0) && isSolicited(view, l4Off));
+  return !isProbe && !(isIpv6Group(wordAt(key, KEY_REMOTE)) && isSolicited(view, l4Off));
 }
 
 /** ff02::1:ff00:0/104 */
@@ -252,4 +253,4 @@ const isSolicitedNode = (key: Int32Array): boolean =>
   key[KEY_REMOTE] === ALL_NODES.a &&
   key[KEY_REMOTE + 1] === 0 &&
   key[KEY_REMOTE + 2] === 1 &&
-  (key[KEY_REMOTE + 3] ?? 0) >>> 24 === 0xff;
+  wordAt(key, KEY_REMOTE + 3) >>> 24 === 0xff;

@@ -11,9 +11,10 @@ export interface CapturedFrame {
   readonly bytes: Uint8Array;
 }
 
-export const captureNames = (): readonly string[] =>
+/** Of the captures of one family. */
+export const captureNames = (version: 4 | 6 = 4): readonly string[] =>
   readdirSync(CAPTURES)
-    .filter((file) => file.endsWith('.pcap'))
+    .filter((file) => file.endsWith('.pcap') && file.startsWith('ipv6-') === (version === 6))
     .map((file) => file.slice(0, -'.pcap'.length))
     .sort();
 

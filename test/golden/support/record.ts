@@ -10,6 +10,7 @@ import { copyFileSync, mkdirSync } from 'node:fs';
 import { startVm } from '../../../src/lab/vm/start-vm.ts';
 import { leaseStep, pingStep, resolveStep } from '../../../src/lab/vm/vm-steps.ts';
 import { download, upload } from '../../system/support/clients.ts';
+import { GATEWAY6, HOST6, SUBNET6, slaacAddress } from '../../system/support/ipv6.ts';
 import {
   GATEWAY,
   type Guest,
@@ -105,23 +106,64 @@ const PLANS: readonly Plan[] = [
   },
 ];
 
+/** IPv6 begins anew: duplicate address detection, router solicitation, reports of groups. */
+async function restartIpv6(guest: Guest): Promise<void> {
+  const sysctl = 'net.ipv6.conf.eth0.disable_ipv6';
+  for (const off of [1, 0]) await guest.run('sysctl', '-q', '-w', `${sysctl}=${off}`);
+  await slaacAddress(guest);
+}
+
+const IPV6_PLANS: readonly Plan[] = [
+  { name: 'ipv6-slaac', act: async () => {} },
+  {
+    name: 'ipv6-ping',
+    act: async (guest) => {
+      await ping(guest, '-6', GATEWAY6);
+      await ping(guest, '-6', '-s', BIG_PING, GATEWAY6);
+      await ping(guest, '-6', HOST6);
+      await ping(guest, '-6', '-s', BIG_PING, HOST6);
+      await guest.run('ping', '-6', '-c', '1', 'ff02::1%eth0');
+    },
+  },
+  {
+    name: 'ipv6-tcp',
+    act: async (guest, lab) => {
+      await lab.startServers(lab.host, '::1');
+      const at = `http://[${HOST6}]:${HTTP_PORT}`;
+      await download(guest, at, TRANSFER_BYTES);
+      await upload(guest, at, TRANSFER_BYTES);
+      await guest.try('nc', '-w', '2', HOST6, CLOSED_PORT); // refused
+    },
+  },
+  {
+    name: 'ipv6-udp',
+    act: async (guest, lab) => {
+      await lab.startServers(lab.host, '::1');
+      const echo = `nc -u -w 1 ${HOST6} ${HTTP_PORT + 5}`;
+      await guest.run('sh', '-c', `printf small | ${echo}`);
+      await guest.run('sh', '-c', `head -c 4000 /dev/zero | ${echo}`);
+    },
+  },
+];
+
 /** One capture, in a lab of its own. */
-async function record(plan: Plan): Promise<void> {
+async function record(plan: Plan, isIpv6: boolean): Promise<void> {
   const lab = await Lab.open();
   try {
     const socket = lab.path('qemu.sock');
-    await lab.startServers(lab.host);
-    const publish = ['-p', `${PUBLISHED}:${GUEST_PORT}`];
-    await lab.startDaemon(['--listen', `qemu:${socket}`, ...publish]);
+    if (!isIpv6) await lab.startServers(lab.host);
+    const more = isIpv6 ? ['--subnet6', SUBNET6] : ['-p', `${PUBLISHED}:${GUEST_PORT}`];
+    await lab.startDaemon(['--listen', `qemu:${socket}`, ...more]);
     const guest = await lab.addGuest({ bridgeTo: socket, ...plan });
     await guest.plug();
-    if (plan.withLease !== true) await guest.lease();
+    if (plan.withLease !== true && !isIpv6) await guest.lease();
     await guest.run('ip', 'link', 'set', 'eth0', 'up');
     const file = lab.path('capture.pcap');
     const dump = ['tcpdump', '-i', 'eth0', '-U', '--immediate-mode', '-Z', 'root', '-w', file];
     const tcpdump = guest.start(dump);
     await tcpdump.prints(/listening on/);
     if (plan.withLease === true) await guest.lease();
+    if (isIpv6) await restartIpv6(guest);
     await plan.act(guest, lab);
     await lab.host.run('sleep', '0.5'); // for the last ACKs; nothing says that there are no more
     await tcpdump.stop('SIGTERM');
@@ -164,5 +206,6 @@ function keep(file: string, name: string): void {
 const only = process.argv.slice(2);
 mkdirSync(CAPTURES, { recursive: true });
 const wanted = (name: string): boolean => only.length === 0 || only.includes(name);
-for (const plan of PLANS) if (wanted(plan.name)) await record(plan);
+for (const plan of PLANS) if (wanted(plan.name)) await record(plan, false);
+for (const plan of IPV6_PLANS) if (wanted(plan.name)) await record(plan, true);
 if (wanted(VM)) await recordVm();

@@ -6,8 +6,9 @@
  * the guest are moved by the difference, and its segments are otherwise as they were.
  */
 import { keyGuest, keyRemote } from '../../../src/base/flow-key.ts';
-import { formatIpv4, ipv4 } from '../../../src/base/ip-address.ts';
+import { type IpAddress, ipv4 } from '../../../src/base/ip-address.ts';
 import { seededRandom } from '../../../src/base/random.ts';
+import { parseAddress } from '../../../src/services/address-text.ts';
 import type {
   CloseReason,
   Datagram,
@@ -16,10 +17,16 @@ import type {
   TcpRequest,
   Upstream,
 } from '../../../src/stack/flow.ts';
+import type { Ipv6Config } from '../../../src/stack/ipv6/layer.ts';
 import type { FrameReader } from '../../../src/stack/link.ts';
 import { Stack } from '../../../src/stack/stack.ts';
 import { pseudoAddressSum, sum16 } from '../../../src/wire/checksum.ts';
-import { ETHERNET_SRC, ETHERTYPE_IPV4, etherType } from '../../../src/wire/ethernet.ts';
+import {
+  ETHERNET_SRC,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  etherType,
+} from '../../../src/wire/ethernet.ts';
 import {
   IPV4_MF,
   ipv4Dst,
@@ -28,6 +35,8 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from '../../../src/wire/ipv4.ts';
+import { IPV6_DST, IPV6_SRC } from '../../../src/wire/ipv6.ts';
+import { readIpv6Address } from '../../../src/wire/ipv6-address.ts';
 import { readMac } from '../../../src/wire/mac.ts';
 import {
   fragmentOf,
@@ -54,9 +63,11 @@ const TS_ECR_AT = 28;
 
 export const isFromGuest = ({ bytes }: CapturedFrame): boolean =>
   readMac(viewOf(bytes), ETHERNET_SRC) !== GATEWAY_MAC;
-/** IPv6 has captures of its own, or none. */
+/** IPv6 has captures of its own. */
 export const isOurs = ({ bytes }: CapturedFrame): boolean =>
   isArp(bytes) || etherType(viewOf(bytes), 0) === ETHERTYPE_IPV4;
+export const isOfIpv6 = ({ bytes }: CapturedFrame): boolean =>
+  etherType(viewOf(bytes), 0) === ETHERTYPE_IPV6;
 
 /** One connection of the capture, as it was and as it is now. */
 export class Conversation {
@@ -108,16 +119,20 @@ export class Replay implements Upstream {
   /** Every frame of the stack's. */
   readonly sent: Uint8Array[] = [];
   private readonly reader: FrameReader;
+  private readonly isOurs: (frame: CapturedFrame) => boolean;
   private now = START_MS;
 
-  constructor(mtu = 1500) {
+  /** @param ipv6 the gateway's addresses in a capture of IPv6 */
+  constructor(ipv6?: Ipv6Config) {
+    this.isOurs = ipv6 === undefined ? isOurs : isOfIpv6;
     this.stack = new Stack(
       {
         subnet: ipv4(0xc0a8_7f00 | 0),
         prefixLen: 24,
         gateway: ipv4(GATEWAY_IP),
         host: ipv4(HOST_IP),
-        mtu,
+        ipv6,
+        mtu: 1500,
         mac: GATEWAY_MAC,
         verifyChecksums: true,
         tcp: {},
@@ -137,7 +152,7 @@ export class Replay implements Upstream {
   }
 
   play(frames: readonly CapturedFrame[]): void {
-    for (const frame of frames.filter(isOurs)) {
+    for (const frame of frames.filter(this.isOurs)) {
       this.passTime(START_MS + frame.atMs);
       if (isFromGuest(frame)) this.fromGuest(frame.bytes);
       else this.fromGateway(frame.bytes);
@@ -148,12 +163,12 @@ export class Replay implements Upstream {
 
   onTcpRequest(_now: number, request: TcpRequest): void {
     const { guest, guestPort, remote, remotePort } = request.id;
-    this.conversation(`${guest}:${guestPort}`, `${remote}:${remotePort}`).request = request;
+    this.conversation(endOf(guest, guestPort), endOf(remote, remotePort)).request = request;
   }
 
   onDatagram(_now: number, { slab, off, len, key, guestPort, remotePort }: Datagram): void {
     this.datagrams.push(slab.bytes.slice(off, off + len));
-    this.peers.set(`${keyRemote(key)}:${remotePort}`, {
+    this.peers.set(endOf(keyRemote(key), remotePort), {
       guest: keyGuest(key),
       guestPort,
       remote: keyRemote(key),
@@ -189,16 +204,16 @@ export class Replay implements Upstream {
       view.setInt32(TS_ECR_AT, talk.tsNow);
     }
     view.setUint16(CHECKSUM_AT, 0);
-    const header = viewOf(l3Of(frame));
-    const words = Int32Array.of(0, 0, 0, ipv4Src(header, 0), 0, 0, 0, ipv4Dst(header, 0));
-    const pseudo = pseudoAddressSum(words, 0, 4, 4, PROTOCOL_TCP) + l4.length;
+    const [from, to] = addressesOf(frame);
+    const words = Int32Array.from([from, to].flatMap(({ a, b, c, d }) => [a, b, c, d]));
+    const pseudo = pseudoAddressSum(words, 0, 4, from.family, PROTOCOL_TCP) + l4.length;
     view.setUint16(CHECKSUM_AT, ~sum16(view, 0, l4.length, pseudo) & 0xffff);
   }
 
   /** What the layer above the stack did at this moment of the capture. */
   private fromGateway(frame: Uint8Array): void {
     const protocol = protocolOf(frame);
-    if (protocol === PROTOCOL_UDP && (fragmentOf(frame) & ~0x4000) === 0) this.sendDatagram(frame);
+    if (protocol === PROTOCOL_UDP && isWhole(frame)) this.sendDatagram(frame);
     if (protocol !== PROTOCOL_TCP) return;
     const record = parseTcp(frame);
     const [guest, remote] = endsOf(frame, false);
@@ -280,19 +295,33 @@ export class Replay implements Upstream {
   }
 }
 
-/** `address:port` of the guest's end and of the other. */
-function endsOf(frame: Uint8Array, fromGuest: boolean): readonly [string, string] {
+const isWhole = (frame: Uint8Array): boolean =>
+  addressesOf(frame)[0].family === 6 || (fragmentOf(frame) & ~0x4000) === 0;
+
+/** Source and destination. */
+function addressesOf(frame: Uint8Array): readonly [IpAddress, IpAddress] {
   const header = viewOf(l3Of(frame));
+  return header.getUint8(0) >>> 4 === 6
+    ? [readIpv6Address(header, IPV6_SRC), readIpv6Address(header, IPV6_DST)]
+    : [ipv4(ipv4Src(header, 0)), ipv4(ipv4Dst(header, 0))];
+}
+
+const endOf = (address: IpAddress, port: number): string => `${address}#${port}`;
+
+/** Address and port of the guest's end and of the other. */
+function endsOf(frame: Uint8Array, fromGuest: boolean): readonly [string, string] {
+  const [from, to] = addressesOf(frame);
   const l4 = viewOf(l4Of(frame));
-  const src = `${formatIpv4(ipv4Src(header, 0))}:${l4.getUint16(0)}`;
-  const dst = `${formatIpv4(ipv4Dst(header, 0))}:${l4.getUint16(2)}`;
+  const src = endOf(from, l4.getUint16(0));
+  const dst = endOf(to, l4.getUint16(2));
   return fromGuest ? [src, dst] : [dst, src];
 }
 
-function endpoint(text: string): readonly [ReturnType<typeof ipv4>, number] {
-  const [address = '', port = ''] = text.split(':');
-  const word = address.split('.').reduce((sum, part) => (sum << 8) | Number(part), 0);
-  return [ipv4(word), Number(port)];
+function endpoint(text: string): readonly [IpAddress, number] {
+  const [address = '', port = ''] = text.split('#');
+  const parsed = parseAddress(address);
+  if (parsed === undefined) throw new Error(`${text}: no address`);
+  return [parsed, Number(port)];
 }
 
 /** `offset+more bytes` of each ICMP packet to the guest, as text: what of a reply does not change. */
