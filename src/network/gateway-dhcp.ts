@@ -4,9 +4,8 @@ import { type IpAddress, ipv4 } from '../base/ip-address.ts';
 import type { Log } from '../base/log.ts';
 import type { Clock, Instant } from '../base/time.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
-import type { DhcpSegment } from '../services/dhcp/lease-server.ts';
 import type { AddressUser } from '../services/dhcp/lease-table.ts';
-import { DhcpServer } from '../services/dhcp/server.ts';
+import { DhcpServer, type Ipv4Segment } from '../services/dhcp/server.ts';
 import type { LeaseHolders } from '../stack/separation/address-bindings.ts';
 import type { Stack } from '../stack/stack.ts';
 import { dhcpChaddr } from '../wire/dhcp.ts';
@@ -22,7 +21,7 @@ export function makeDhcpServer(
   config: NetworkConfig,
   { subnet, gateway, host }: Addresses,
   store: LeaseStore,
-  segment: DhcpSegment<number>,
+  segment: Ipv4Segment,
 ): DhcpServer {
   return new DhcpServer(
     {
@@ -53,7 +52,7 @@ export const dhcpSegment = (
   log: Log,
   clock: Pick<Clock, 'now'>,
   stack: () => Stack,
-): DhcpSegment<number> => ({
+): Ipv4Segment => ({
   log,
   isPresent: (mac) => stack().hasStation(macOf(mac)),
   isAttached: (link) => stack().hasLink(link),

@@ -30,7 +30,6 @@ export function makeDhcpv6Server(
   const { gateway, prefix } = ipv6;
   const segment: DhcpSegment<bigint> = {
     log,
-    isPresent: () => false, // only DHCPv4 asks
     isAttached: (link) => stack().hasLink(link),
     userOf: (key) => userOf(stack(), clock.now(), addressIn(prefix, key)),
   };

@@ -77,7 +77,7 @@ export interface NetworkOptions {
   readonly hosts?: string | undefined;
   /** The file that keeps DHCP leases over restarts. Default: they are not kept. */
   readonly leaseFile?: string | undefined;
-  /** `MAC=IPV4[,HOSTNAME]`: fixed addresses. Default: none. */
+  /** `MAC=IP[,HOSTNAME]`: fixed addresses, of either family. Default: none. */
   readonly staticLease?: OneOrMore | undefined;
   /** No frame passes between guests. Default: no. */
   readonly isolateGuests?: boolean | undefined;

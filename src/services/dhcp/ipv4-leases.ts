@@ -10,16 +10,24 @@ import type { DhcpConfig } from './config.ts';
 import type { ClientIdentity, LeaseRecord } from './lease-record.ts';
 import { type AddressPool, LeaseTable, type SegmentState } from './lease-table.ts';
 
+export interface Ipv4SegmentState extends SegmentState<number> {
+  /** Whether an Ethernet address is on it. */
+  isPresent(mac: string): boolean;
+}
+
 export class Ipv4Leases extends LeaseTable<number> {
-  constructor(config: DhcpConfig, segment: SegmentState<number>) {
+  private readonly stations: Pick<Ipv4SegmentState, 'isPresent'>;
+
+  constructor(config: DhcpConfig, segment: Ipv4SegmentState) {
     super(config, new SubnetPool(config), segment);
+    this.stations = segment;
   }
 
   /** The holder of a lease with the same client identifier that is another guest. */
   namesake(identity: ClientIdentity, now: Instant): string | undefined {
     for (const record of this.byAddress.values()) {
       if (record.client !== identity.client || record.mac === identity.mac) continue;
-      if (!record.isFree(now) && this.segment.isPresent(record.mac)) return record.mac;
+      if (!record.isFree(now) && this.stations.isPresent(record.mac)) return record.mac;
     }
     return undefined;
   }
@@ -55,7 +63,7 @@ export class Ipv4Leases extends LeaseTable<number> {
   ): boolean {
     if (client !== identity.client) return false;
     if (mac === identity.mac) return true;
-    if (this.segment.isPresent(mac)) return false;
+    if (this.stations.isPresent(mac)) return false;
     return state !== 'bound' || link === undefined || link === identity.link;
   }
 

@@ -2,7 +2,7 @@
  * What the DHCP servers of both families have in common: a table of leases that survives restarts, what is counted,
  * and what is warned of.
  */
-import { type Log, SILENT } from '../../base/log.ts';
+import type { Log } from '../../base/log.ts';
 import type { Instant } from '../../base/time.ts';
 import type { NameList } from '../../wire/domain-names.ts';
 import type { Mac } from '../../wire/mac.ts';
@@ -23,13 +23,6 @@ export interface DhcpSource {
   /** The number of the link. */
   readonly link: number;
 }
-
-export const NO_SEGMENT: DhcpSegment<AddressKey> = {
-  log: SILENT,
-  isPresent: () => false,
-  isAttached: () => false,
-  userOf: () => undefined,
-};
 
 /** How a family's server differs from the other's. */
 export interface FamilyParts<A extends AddressKey, T extends LeaseTable<A>> {

@@ -43,8 +43,6 @@ export interface AddressUser {
 
 /** What is known of the segment now. */
 export interface SegmentState<A extends AddressKey> {
-  /** Whether an Ethernet address is on it. */
-  isPresent(mac: string): boolean;
   /** Whether a link, by its number, is attached. */
   isAttached(link: number): boolean;
   /** The attached guest that was heard last with an address. */

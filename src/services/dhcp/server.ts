@@ -8,6 +8,7 @@
  */
 import { Counters } from '../../base/counters.ts';
 import { formatIpv4 } from '../../base/ip-address.ts';
+import { SILENT } from '../../base/log.ts';
 import type { Slab } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
 import {
@@ -56,10 +57,10 @@ import {
 import { formatMac } from '../../wire/mac.ts';
 import type { DhcpConfig } from './config.ts';
 import { guestName } from './guest-name.ts';
-import { Ipv4Leases } from './ipv4-leases.ts';
+import { Ipv4Leases, type Ipv4SegmentState } from './ipv4-leases.ts';
 import type { LeaseStore } from './lease.ts';
 import type { ClientIdentity } from './lease-record.ts';
-import { type DhcpSegment, type DhcpSource, LeaseServer, NO_SEGMENT } from './lease-server.ts';
+import { type DhcpSegment, type DhcpSource, LeaseServer } from './lease-server.ts';
 
 const MIN_LEASE_SECONDS = 60;
 /** RFC 8925 §3.2: after this time they ask again. */
@@ -95,6 +96,16 @@ interface ReplyFields {
   readonly yiaddr: number;
 }
 
+/** The server's own knowledge of its segment. */
+export interface Ipv4Segment extends DhcpSegment<number>, Ipv4SegmentState {}
+
+const NO_SEGMENT: Ipv4Segment = {
+  log: SILENT,
+  isPresent: () => false,
+  isAttached: () => false,
+  userOf: () => undefined,
+};
+
 const WORDS = {
   protocol: 'DHCP',
   noAddress: 'no address',
@@ -109,7 +120,7 @@ export class DhcpServer extends LeaseServer<number, Ipv4Leases> {
   private readonly config: DhcpConfig;
   private readonly mask: number;
 
-  constructor(config: DhcpConfig, store?: LeaseStore, segment: DhcpSegment<number> = NO_SEGMENT) {
+  constructor(config: DhcpConfig, store?: LeaseStore, segment: Ipv4Segment = NO_SEGMENT) {
     super(config, store, segment.log, {
       table: new Ipv4Leases(config, segment),
       words: WORDS,

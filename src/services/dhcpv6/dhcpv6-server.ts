@@ -47,12 +47,7 @@ import { readIpv6Address } from '../../wire/ipv6-address.ts';
 import { formatMac, type Mac, writeMac } from '../../wire/mac.ts';
 import type { LeaseStore } from '../dhcp/lease.ts';
 import type { ClientIdentity } from '../dhcp/lease-record.ts';
-import {
-  type DhcpSegment,
-  type DhcpSource,
-  LeaseServer,
-  NO_SEGMENT,
-} from '../dhcp/lease-server.ts';
+import { type DhcpSegment, type DhcpSource, LeaseServer } from '../dhcp/lease-server.ts';
 import { addressIn, type Dhcpv6Config, interfaceIdOf } from './dhcpv6-config.ts';
 import { Ipv6Leases } from './ipv6-leases.ts';
 import { nameIn, parameters } from './parameters.ts';
@@ -115,8 +110,8 @@ export class Dhcpv6Server extends LeaseServer<bigint, Ipv6Leases> {
   constructor(
     config: Dhcpv6Config,
     parse: (text: string) => IpAddress | undefined,
-    store?: LeaseStore,
-    segment: DhcpSegment<bigint> = NO_SEGMENT,
+    store: LeaseStore,
+    segment: DhcpSegment<bigint>,
   ) {
     super(config, store, segment.log, {
       table: new Ipv6Leases(config, segment),

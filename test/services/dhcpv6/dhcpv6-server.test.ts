@@ -151,7 +151,6 @@ class Lab {
     };
     return new Dhcpv6Server(this.config, parseAddress, store, {
       log: this.log,
-      isPresent: () => false,
       isAttached: (link) => this.attached.has(link),
       userOf: (key) => this.users.get(addressIn(this.config.prefix, key).toString()),
     });
