@@ -36,6 +36,8 @@ export interface NetworkEvents {
 
 /** A guest that changes its addresses with each packet costs one comparison in this time. */
 const SETTLE_MS = 20;
+/** And comparisons take at most this fraction of the time: of thousands of addresses each takes some milliseconds. */
+const SHARE = 1 / 20;
 
 /** Compares the attached guests with those before, a short time after a change. */
 export class GuestWatch {
@@ -43,6 +45,7 @@ export class GuestWatch {
   private readonly emitter: Emitter<NetworkEvents>;
   private attached = new Map<string, GuestView>();
   private timer: NodeJS.Timeout | undefined = undefined;
+  private settleMs = SETTLE_MS;
 
   constructor(view: () => Pick<NetworkView, 'guests'>, emitter: Emitter<NetworkEvents>) {
     this.view = view;
@@ -51,7 +54,7 @@ export class GuestWatch {
 
   /** A guest may have attached or detached. */
   changed(): void {
-    this.timer ??= setTimeout(() => this.compare(), SETTLE_MS).unref();
+    this.timer ??= setTimeout(() => this.compare(), this.settleMs).unref();
   }
 
   close(): void {
@@ -61,7 +64,9 @@ export class GuestWatch {
   private compare(): void {
     this.timer = undefined;
     const before = this.attached;
+    const begunAt = performance.now();
     const guests = this.view().guests();
+    this.settleMs = Math.max(SETTLE_MS, (performance.now() - begunAt) / SHARE);
     this.attached = new Map(
       guests.filter(({ link }) => link !== null).map((guest) => [guest.mac, guest]),
     );

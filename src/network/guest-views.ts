@@ -6,6 +6,7 @@ import type { Lease } from '../services/dhcp/lease.ts';
 import type { Guest } from '../stack/guest.ts';
 import type { LinkPort } from '../stack/link-port.ts';
 import type { Stack } from '../stack/stack.ts';
+import type { Mac } from '../wire/mac.ts';
 import { wholeMs } from './view-numbers.ts';
 
 interface Machine {
@@ -23,9 +24,11 @@ export function guestViews(now: Instant, stack: Stack, leases: readonly Lease[])
     byMac.set(mac, machine);
     return machine;
   };
+  const heard = new Map<Mac, Machine>();
   stack.forEachNeighbor((neighbor) => {
     if (neighbor.mac === 0) return;
-    const machine = machineOf(neighbor.macText);
+    const machine = heard.get(neighbor.mac) ?? machineOf(neighbor.macText);
+    heard.set(neighbor.mac, machine);
     machine.addresses.add(neighbor.address.toString());
     machine.port ??= neighbor.port;
     machine.guest ??= neighbor.guest;

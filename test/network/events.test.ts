@@ -45,6 +45,27 @@ describe('network/events', () => {
     assert.deepEqual(saved, [1, 2, 2, 2, 2]);
   });
 
+  it('comparisons that take long are as much rarer', async () => {
+    const TAKES_MS = 8;
+    const began: number[] = [];
+    const view = {
+      guests: (): readonly GuestView[] => {
+        const at = performance.now();
+        began.push(at);
+        while (performance.now() < at + TAKES_MS);
+        return [];
+      },
+    };
+    const watch = new GuestWatch(() => view, new Emitter<NetworkEvents>());
+    while (began.length < 3) {
+      watch.changed();
+      await settled();
+    }
+    watch.close();
+    const [first = 0, second = 0, third = 0] = began;
+    assert.ok(Math.min(second - first, third - second) >= 20 * TAKES_MS, `${began}`);
+  });
+
   it('a guest is one event, however many changes there were', async () => {
     const emitter = new Emitter<NetworkEvents>();
     const guest = (mac: string, link: string | null): GuestView => ({
