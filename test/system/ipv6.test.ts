@@ -3,10 +3,20 @@ import assert from 'node:assert/strict';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import { download, upload } from './support/clients.ts';
 import type { Daemon } from './support/daemon.ts';
-import { addGuestIpv6, addIpv6, GATEWAY6, HOST6, OUTSIDE6, SUBNET6 } from './support/ipv6.ts';
+import {
+  addGuestIpv6,
+  addIpv6,
+  GATEWAY6,
+  HOST6,
+  NOWHERE6,
+  OUTSIDE6,
+  SUBNET6,
+} from './support/ipv6.ts';
 import { type Guest, HTTP_PORT, Lab } from './support/lab.ts';
 
 const MIB = 1 << 20;
+/** The outside forbids it. */
+const FAR = '2001:db8:f0::1';
 
 systemSuite('IPv6 of a real guest', [...LAB, 'ipv6', 'curl', 'ping', 'iperf3'], function () {
   this.timeout(60_000);
@@ -21,6 +31,7 @@ systemSuite('IPv6 of a real guest', [...LAB, 'ipv6', 'curl', 'ping', 'iperf3'], 
     await addGuestIpv6(guest);
     await lab.startServers(lab.host, '::1');
     await lab.startServers(lab.outside, OUTSIDE6);
+    await lab.outside.run('ip', 'route', 'add', 'prohibit', '2001:db8:f0::/48');
   });
   after(() => lab.close());
   afterEach(() => assert.ok(daemon.isRunning, daemon.stderr));
@@ -44,4 +55,56 @@ systemSuite('IPv6 of a real guest', [...LAB, 'ipv6', 'curl', 'ping', 'iperf3'], 
     const { stdout } = await guest.try('ping', '-6', '-c', '2', '-i', '0.2', '-W', '2', GATEWAY6);
     assert.match(stdout, / 2 received/);
   });
+
+  it('ping: in fragments', async () => {
+    const args = ['-6', '-c', '1', '-W', '2', '-s', '4000', OUTSIDE6];
+    assert.match((await guest.try('ping', ...args)).stdout, / 1 received/);
+  });
+
+  it('ping: hop limits and errors, by whoever reports them', async () => {
+    const ping = async (...args: string[]): Promise<string> =>
+      (await guest.try('ping', '-6', '-n', '-c', '1', '-W', '2', ...args)).stdout;
+    assert.match(await ping('-t', '1', OUTSIDE6), new RegExp(`From ${GATEWAY6}.*Hop limit`));
+    assert.match(await ping(NOWHERE6), new RegExp(`From ${GATEWAY6}.*[Uu]nreachable`));
+    assert.match(await ping(FAR), new RegExp(`From ${OUTSIDE6}.*Administratively prohibited`));
+    assert.match(await ping('fd00:ec2::254'), new RegExp(`From ${GATEWAY6}.*prohibited`));
+  });
+
+  it('TCP and UDP: refused by whoever does not listen', async () => {
+    for (const address of [HOST6, OUTSIDE6]) {
+      const script = (kind: string): string => `
+        const end = (what) => { console.log(what); process.exit(); };
+        if ('${kind}' === 'tcp') {
+          const s = require('net').connect(9, '${address}', () => end('connected'));
+          s.on('error', (e) => end(e.code));
+        } else {
+          const s = require('dgram').createSocket('udp6');
+          s.on('error', (e) => end(e.code));
+          s.connect(9, '${address}', () => s.send('x'));
+        }
+        setTimeout(end, 3000, 'silence');`;
+      for (const kind of ['tcp', 'udp']) {
+        const said = await guest.run(process.execPath, '-e', script(kind));
+        assert.equal(said, 'ECONNREFUSED\n', `${kind} ${address}`);
+      }
+    }
+  });
+
+  for (const [how, ...args] of [
+    ['TCP to the host'],
+    ['TCP to the guest', '-R'],
+    ['UDP to the host', '-u', '-b', '50M'],
+    ['UDP to the guest', '-u', '-b', '50M', '-R'],
+  ] as const) {
+    it(`iperf3 -6: ${how}`, async () => {
+      const server = lab.outside.start(['iperf3', '-s', '-1', '--forceflush', '-B', OUTSIDE6]);
+      await server.prints(/listening/);
+      const command = ['iperf3', '-6', '-J', '-t', '1', '-c', OUTSIDE6, ...args];
+      const { end } = JSON.parse(await guest.run(...command));
+      const { bytes, lost_percent: lost = 0 } = end.sum_received ?? end.sum;
+      assert.ok(bytes > 4 * MIB, `${bytes} bytes`);
+      assert.ok(lost < 5, `${lost} % lost`);
+      await server.exited;
+    });
+  }
 });
