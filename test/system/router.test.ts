@@ -140,6 +140,20 @@ systemSuite('the router of a real guest', [...LAB, 'ipv6', 'rdisc6', 'ping'], fu
     });
   }
 
+  it('a guest that re-attaches to another daemon has its advertisement at once, unasked', async () => {
+    const socket = lab.path('vm.sock');
+    const run = (...args: string[]): Promise<Daemon> =>
+      lab.startDaemon(['--listen', `qemu:${socket}`, '--subnet6', SUBNET6, ...args]);
+    guest = await lab.addGuest({ bridgeTo: socket });
+    const first = await run();
+    await guest.plug();
+    await until('an address', hasAddress);
+    assert.ok(!(await hasRoute()));
+    await first.stop();
+    daemon = await run('--ipv6', 'on');
+    await until('a default route', hasRoute, FOLLOW_MS);
+  });
+
   describe('addresses of guests', () => {
     let other: Guest;
     beforeEach(async () => {
