@@ -8,6 +8,7 @@ import type { Instant } from '../base/time.ts';
 import type { Mac } from '../wire/mac.ts';
 import type { Frame } from './frame.ts';
 import type { Guest } from './guest.ts';
+import { JoinedGroups } from './joined-groups.ts';
 import type { FrameReader, FrameWriter } from './link.ts';
 import { LinkAddresses } from './separation/link-addresses.ts';
 import type { AllowedAddress } from './separation/separation.ts';
@@ -42,6 +43,8 @@ export class LinkPort implements FrameReader {
   dstPort: LinkPort | undefined = undefined;
   /** What its guests send from. */
   readonly addresses: LinkAddresses;
+  /** What its guests have joined. */
+  readonly groups: JoinedGroups = new JoinedGroups();
   /** Frames were committed since the last flush. */
   dirty = false;
   private readonly owner: PortOwner;

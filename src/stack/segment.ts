@@ -28,6 +28,10 @@ import { type AllowedAddress, allowedOn, type SeparationConfig } from './separat
 
 const MAX_PORTS = 256;
 const CHECKSUM_LEN = 2;
+/** Of the Ethernet addresses of IPv6 groups, the first two bytes. */
+const IPV6_GROUPS = 0x3333;
+const ALL_NODES: Mac = 0x3333_0000_0001;
+const NO_GROUP = 0;
 const MAX_FRAME = 65_535 + ETHERNET_HEADER_LEN + MAX_VLAN_TAGS * VLAN_TAG_LEN;
 
 /** Decisions that the segment leaves to its owner. */
@@ -36,6 +40,8 @@ export interface SegmentOwner {
   onOwnFrame(now: Instant, port: LinkPort, frame: Frame): void;
   /** A frame of `port` was dropped: for an address of another, or for what may not pass between guests. */
   onRefused(port: LinkPort, reason: PassageDrop): void;
+  /** Ask which groups the guests on `port` have joined. */
+  askGroups(port: LinkPort): void;
   onBatchEnd(now: Instant): void;
   onPortUp(now: Instant, port: LinkPort): void;
   onPortDown(now: Instant, port: LinkPort): void;
@@ -56,6 +62,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
   private readonly piece = new Frame();
   private readonly pieceSlab: Slab = makeSlab(MAX_FRAME);
   private nextId = 1;
+  private snoops = true;
 
   constructor(
     own: OwnAddresses,
@@ -101,6 +108,11 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
   /** The link of this number, while it is attached. */
   portOf(id: number): LinkPort | undefined {
     return this.portsById.get(id);
+  }
+
+  /** Not every member of a group says so: frames to groups go everywhere from here on. */
+  stopSnooping(): void {
+    this.snoops = false;
   }
 
   hasStation(mac: Mac): boolean {
@@ -153,10 +165,10 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     }
     const group = isGroupMac(dst);
     if (this.ports.size > 1 && this.mayPass(now, port, frame, group)) {
-      if (group) this.flood(now, port, frame);
+      if (group) this.flood(now, port, frame, groupOf(dst));
       else {
         if (dst !== port.lastDst || port.dstEpoch !== this.bindings.epoch) this.findDst(port, dst);
-        if (port.dstPort === undefined) this.flood(now, port, frame);
+        if (port.dstPort === undefined) this.flood(now, port, frame, NO_GROUP);
         else if (port.dstPort !== port) this.forward(port.dstPort, frame);
       }
     }
@@ -194,12 +206,26 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     port.dstPort = this.portsById.get(this.bindings.linkOf(dst));
   }
 
-  private flood(now: Instant, port: LinkPort, frame: Frame): void {
+  /** @param group of IPv6, as `joined-groups.ts` knows it */
+  private flood(now: Instant, port: LinkPort, frame: Frame, group: number): void {
     if (!port.guest.flooded.take(now)) {
       this.drops.add('frame-storm');
       return;
     }
-    for (const other of this.ports) if (other !== port) this.forward(other, frame);
+    const isJoined = group !== NO_GROUP && this.snoops && this.hasMember(group);
+    for (const other of this.ports) {
+      if (other === port) continue;
+      if (group !== NO_GROUP && other.groups.isDue(now)) {
+        other.groups.onAsked(now);
+        this.owner.askGroups(other);
+      }
+      if (!isJoined || other.groups.wants(now, group)) this.forward(other, frame);
+    }
+  }
+
+  private hasMember(group: number): boolean {
+    for (const port of this.ports) if (port.groups.has(group)) return true;
+    return false;
   }
 
   private refuse(port: LinkPort, reason: PassageDrop): void {
@@ -232,3 +258,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
 
 const hasSumInside = ({ csumStart, csumOffset, len }: Frame): boolean =>
   csumStart >= ETHERNET_HEADER_LEN && csumStart + csumOffset + CHECKSUM_LEN <= len;
+
+/** RFC 2464 §7; all nodes are no group: nobody joins it. */
+const groupOf = (dst: Mac): number =>
+  Math.floor(dst / 0x1_0000_0000) === IPV6_GROUPS && dst !== ALL_NODES ? dst | 0 : NO_GROUP;

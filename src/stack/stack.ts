@@ -198,6 +198,7 @@ export class Stack
             verifyChecksums: config.verifyChecksums,
             rules: this.segment.rules,
             portOf: (link) => this.segment.portOf(link),
+            onOldReport: () => this.segment.stopSnooping(),
             bindings: this.bindings,
             out,
             icmpErrors,
@@ -429,6 +430,10 @@ export class Stack
       this.ipv6.input.onFrame(now, port, frame);
     } else if (type === ETHERTYPE_ARP) this.arp.onFrame(now, port, slab.view, off, len);
     else this.drops.add('frame-unknown-type');
+  }
+
+  askGroups(port: LinkPort): void {
+    this.ipv6?.mld.ask(port);
   }
 
   onRefused(port: LinkPort, reason: PassageDrop): void {

@@ -6,15 +6,11 @@ import { type Mac, readMac, writeMac } from './mac.ts';
 const TARGET = 8;
 const ADDRESS_LEN = 16;
 
-export const MLD_QUERY = 130;
-export const MLD_REPORT = 131;
-export const MLD_DONE = 132;
 export const ROUTER_SOLICITATION = 133;
 export const ROUTER_ADVERTISEMENT = 134;
 export const NEIGHBOR_SOLICITATION = 135;
 export const NEIGHBOR_ADVERTISEMENT = 136;
 export const REDIRECT = 137;
-export const MLDV2_REPORT = 143;
 /** No router has forwarded the packet (RFC 4861 §3.1). */
 export const NDP_HOP_LIMIT = 255;
 /** Of the address in question, in solicitations and advertisements of neighbours. */
@@ -33,10 +29,6 @@ export const NEIGHBOR_MESSAGE_MIN: number = TARGET + ADDRESS_LEN;
 export const NEIGHBOR_MESSAGE_LEN: number = TARGET + ADDRESS_LEN + OPTION_UNIT;
 
 export const isNdp = (type: number): boolean => type >= ROUTER_SOLICITATION && type <= REDIRECT;
-
-/** Multicast Listener Discovery (RFC 2710, RFC 3810). */
-export const isMld = (type: number): boolean =>
-  (type >= MLD_QUERY && type <= MLD_DONE) || type === MLDV2_REPORT;
 
 /** Where the options of a message begin; -1 where its fixed part is not whole. */
 export function ndpOptions(type: number, off: number, len: number): number {

@@ -33,7 +33,8 @@ import {
   ipv6NextHeader,
   PROTOCOL_FRAGMENT,
 } from '../../wire/ipv6.ts';
-import { isMld, isNdp } from '../../wire/ndp.ts';
+import { isMld } from '../../wire/mld.ts';
+import { isNdp } from '../../wire/ndp.ts';
 import { UDP_HEADER_LEN, udpQuotedLen } from '../../wire/udp.ts';
 import type { StackDrop } from '../drops.ts';
 import type { Upstream } from '../flow.ts';
@@ -41,6 +42,7 @@ import type { LinkPort } from '../link-port.ts';
 import type { Packet } from '../packet.ts';
 import type { TcpErrorSink } from '../path-errors.ts';
 import type { Icmpv6Output } from './icmp-output.ts';
+import type { MldLayer } from './mld.ts';
 import type { NdpLayer } from './ndp.ts';
 
 /** ff02::/32 */
@@ -58,6 +60,7 @@ const SOFT_CODES: readonly number[] = [
 export interface Icmpv6InputDeps {
   readonly output: Icmpv6Output;
   readonly ndp: NdpLayer;
+  readonly mld: MldLayer;
   readonly tcp: TcpErrorSink;
   readonly upstream: Upstream;
   readonly drops: Counters<StackDrop>;
@@ -79,7 +82,7 @@ export class Icmpv6Input {
     toGateway: boolean,
     isWhole: boolean,
   ): void {
-    const { drops, ndp, upstream } = this.deps;
+    const { drops, ndp, mld, upstream } = this.deps;
     const { l4Off, l4Len, slab } = packet;
     const { view } = slab;
     const fault = checkIcmpv6(view, l4Off, l4Len, packet.addressSum);
@@ -93,7 +96,10 @@ export class Icmpv6Input {
       else drops.add('ndp-fragmented');
       return;
     }
-    if (isMld(type)) return; // membership is the segment's matter
+    if (isMld(type)) {
+      mld.onMessage(packet, port, type);
+      return;
+    }
     if (l4Len < ICMPV6_HEADER_LEN) {
       drops.add('icmpv6-truncated');
       return;

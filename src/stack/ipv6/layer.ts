@@ -20,6 +20,7 @@ import { Dhcpv6Layer, type Dhcpv6Responder } from './dhcp.ts';
 import { Icmpv6Input } from './icmp-input.ts';
 import { Icmpv6Output } from './icmp-output.ts';
 import { Ipv6Input } from './input.ts';
+import { MldLayer } from './mld.ts';
 import { NdpLayer, type NdpWriter, type RouterService } from './ndp.ts';
 
 /** The gateway's addresses; its link-local one is made from its Ethernet address. */
@@ -33,6 +34,8 @@ export interface Ipv6LayerDeps {
   readonly rules: SegmentRules;
   /** The link of a number, while it is attached. */
   readonly portOf: (link: number) => LinkPort | undefined;
+  /** See {@link MldLayer}. */
+  readonly onOldReport: () => void;
   readonly bindings: AddressBindings;
   readonly out: IpOutput;
   readonly icmpErrors: IcmpErrors;
@@ -49,6 +52,7 @@ export class Ipv6Layer {
   readonly own: OwnIpv6;
   readonly icmp: Icmpv6Output;
   readonly ndp: NdpLayer;
+  readonly mld: MldLayer;
   readonly dhcp: Dhcpv6Layer;
   readonly input: Ipv6Input;
   private readonly deps: Ipv6LayerDeps;
@@ -59,8 +63,10 @@ export class Ipv6Layer {
     this.deps = deps;
     this.icmp = new Icmpv6Output(out, icmpErrors, own, drops);
     this.ndp = new NdpLayer(deps);
+    this.mld = new MldLayer(deps);
     this.dhcp = new Dhcpv6Layer(own, out, drops);
-    const icmpInput = new Icmpv6Input({ output: this.icmp, ndp: this.ndp, tcp, upstream, drops });
+    const { icmp: output, ndp, mld } = this;
+    const icmpInput = new Icmpv6Input({ output, ndp, mld, tcp, upstream, drops });
     this.input = new Ipv6Input({ ...deps, icmp: this.icmp, icmpInput });
   }
 

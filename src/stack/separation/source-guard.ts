@@ -22,10 +22,8 @@ import {
 } from '../../wire/ipv4.ts';
 import { checkIpv6, IPV6_SRC, Ipv6Chain } from '../../wire/ipv6.ts';
 import { isGroupMac, type Mac } from '../../wire/mac.ts';
+import { MLD_DONE, MLD_REPORT, MLDV2_REPORT } from '../../wire/mld.ts';
 import {
-  MLD_DONE,
-  MLD_REPORT,
-  MLDV2_REPORT,
   NDP_TARGET,
   NEIGHBOR_ADVERTISEMENT,
   NEIGHBOR_SOLICITATION,
