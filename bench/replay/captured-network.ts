@@ -1,6 +1,6 @@
 /** The network in which the captures were taken: the stack has the same addresses. */
 import { ipv4 } from '../../src/base/ip-address.ts';
-import type { StackConfig } from '../../src/stack/stack.ts';
+import type { StackConfig } from '../../src/stack/stack-config.ts';
 
 export const CAPTURED_NETWORK: StackConfig = {
   subnet: ipv4(0xc0a8_7f00 | 0),

@@ -28,7 +28,8 @@ import { SendPool } from '../proxy/udp/send-pool.ts';
 import { UdpNat } from '../proxy/udp/udp-nat.ts';
 import { ProxyUpstream } from '../proxy/upstream.ts';
 import { VirtualListeners } from '../proxy/virtual-listeners.ts';
-import { Stack, type StackEvents } from '../stack/stack.ts';
+import { Stack } from '../stack/stack.ts';
+import type { StackEvents } from '../stack/stack-config.ts';
 import type { Mac } from '../wire/mac.ts';
 import type { Addresses, Ipv6Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
@@ -40,8 +41,6 @@ import { MemoryReturn } from './memory-return.ts';
 import { NativeCalls } from './native-calls.ts';
 import { flowFields } from './notes.ts';
 import { openFilesLimit, openFilesNow, socketBudget } from './open-files.ts';
-
-/** The gateway's Ethernet address, as gvproxy and VPNKit have it. */
 
 export interface DataPathDeps {
   readonly config: NetworkConfig;

@@ -3,6 +3,7 @@ import type { IpAddress } from '../base/ip-address.ts';
 import { eui64Address, LINK_LOCAL } from '../wire/eui64.ts';
 import type { Addresses } from './addresses.ts';
 
+/** As gvproxy and VPNKit have it. */
 export const GATEWAY_MAC = 0x5a94_efe4_0cdd;
 /** As guests know their router. */
 export const GATEWAY_LINK_LOCAL: IpAddress = eui64Address(LINK_LOCAL, GATEWAY_MAC);

@@ -35,6 +35,7 @@ export type {
 export { Frame, type FrameChecksum, type FrameWork, type GsoType } from './frame.ts';
 export type { DhcpResponder } from './ipv4/dhcp.ts';
 export type { FrameReader, FrameWriter, LinkAcceptor, Timed } from './link.ts';
-export { Stack, type StackConfig, type StackEvents } from './stack.ts';
+export { Stack } from './stack.ts';
+export type { StackConfig, StackEvents } from './stack-config.ts';
 export { DEFAULT_TCP_CONFIG, type TcpConfig } from './tcp/config.ts';
 export type { UdpService } from './udp.ts';

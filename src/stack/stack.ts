@@ -16,11 +16,10 @@ import { IpAddress, setWords } from '../base/ip-address.ts';
 import type { Random } from '../base/random.ts';
 import type { Seq } from '../base/seq.ts';
 import type { Budget } from '../base/shares/budget.ts';
-import { type Instant, NEVER } from '../base/time.ts';
+import type { Instant } from '../base/time.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import type { TurnLimit } from '../base/turn.ts';
 import { ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, etherType } from '../wire/ethernet.ts';
-import { eui64Address, LINK_LOCAL } from '../wire/eui64.ts';
 import type { Mac } from '../wire/mac.ts';
 import { Departures } from './departures.ts';
 import type { StackDrop } from './drops.ts';
@@ -37,89 +36,38 @@ import type { Frame } from './frame.ts';
 import type { Guest } from './guest.ts';
 import { GuestTable } from './guest-table.ts';
 import { FamilyIcmpSender, IcmpErrors, type IcmpSender } from './icmp-sender.ts';
-import { IpOutput, type Reachability } from './ip-output.ts';
+import { IpOutput } from './ip-output.ts';
 import { ArpLayer } from './ipv4/arp.ts';
 import { DhcpLayer, type DhcpResponder } from './ipv4/dhcp.ts';
 import { IcmpInput } from './ipv4/icmp-input.ts';
 import { IcmpOutput } from './ipv4/icmp-output.ts';
 import { Ipv4Input } from './ipv4/input.ts';
-import { type Ipv6Config, Ipv6Layer } from './ipv6/layer.ts';
+import { Ipv6Layer } from './ipv6/layer.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor, Timed } from './link.ts';
 import type { LinkPort } from './link-port.ts';
-import { type Neighbor, NeighborTable, type NeighborWaiter } from './neighbor.ts';
-import type { OwnAddresses } from './own-addresses.ts';
+import { type Neighbor, NeighborTable } from './neighbor.ts';
 import { Packet } from './packet.ts';
 import type { TcpErrorSink } from './path-errors.ts';
+import { Reach } from './reach.ts';
 import { Reassembler } from './reassembly.ts';
-import { type AddressResolver, Resolution } from './resolution.ts';
 import { EthernetSegment, type SegmentOwner } from './segment.ts';
 import { AddressBindings, type LeaseHolders, NO_LEASES } from './separation/address-bindings.ts';
 import type { PassageDrop } from './separation/passage.ts';
-import { DEFAULT_SEPARATION, type SeparationConfig } from './separation/separation.ts';
-import { DEFAULT_TCP_CONFIG, type TcpConfig } from './tcp/config.ts';
+import { DEFAULT_SEPARATION } from './separation/separation.ts';
+import { NO_EVENTS, ownAddresses, type StackConfig, type StackEvents } from './stack-config.ts';
+import { DEFAULT_TCP_CONFIG } from './tcp/config.ts';
 import type { TcpConnection } from './tcp/connection.ts';
 import { TcpLayer } from './tcp/tcp-layer.ts';
 import { UdpLayer, type UdpService } from './udp.ts';
 import type { UpperLayers } from './upper-layers.ts';
-
-/** A guest that runs answers within milliseconds. */
-const ARP_ANSWER_MS = 1000;
-
-export interface StackConfig {
-  /** First address of the segment, and its prefix length. */
-  readonly subnet: IpAddress;
-  readonly prefixLen: number;
-  readonly gateway: IpAddress;
-  /** Undefined closes the host's loopback to guests. */
-  readonly host: IpAddress | undefined;
-  /** Undefined: guests have no IPv6 through the gateway. */
-  readonly ipv6?: Ipv6Config | undefined;
-  readonly mtu: number;
-  /** The gateway's Ethernet address. */
-  readonly mac: Mac;
-  /** Whether checksums of TCP and UDP are verified where the link does not vouch for them. */
-  readonly verifyChecksums: boolean;
-  readonly tcp: Partial<TcpConfig>;
-  /** How guests are separated from each other. Default: `separate`, with no list. */
-  readonly separation?: SeparationConfig | undefined;
-}
 
 export interface AddressUser {
   readonly mac: Mac;
   readonly heardAt: Instant;
 }
 
-/** Events for the composition. */
-export interface StackEvents {
-  /** After each batch and flush: deadlines may have moved. */
-  afterWork(): void;
-  /** A link came or went; `links` are left. */
-  onLinkCount(links: number): void;
-  onLinkDown?(now: Instant, link: number): void;
-  /** A frame of a guest was dropped: for an address of another, or for what may not pass between guests. */
-  onRefused?(port: LinkPort, reason: StackDrop): void;
-  /**
-   * Whether the work at hand may go on; absent: always. What is left at the end of a batch waits for the next, or for
-   * `onBatchEnd`; see `owed`.
-   */
-  hasTime?(): boolean;
-}
-
-const NO_EVENTS: StackEvents = {
-  afterWork: () => {},
-  onLinkCount: () => {},
-};
-
 export class Stack
-  implements
-    LinkAcceptor,
-    Downstream,
-    Timed,
-    SegmentOwner,
-    UpperLayers,
-    Reachability,
-    AddressResolver,
-    TcpErrorSink
+  implements LinkAcceptor, Downstream, Timed, SegmentOwner, UpperLayers, TcpErrorSink
 {
   readonly drops: Counters<StackDrop> = new Counters<StackDrop>();
   readonly tcp: TcpLayer;
@@ -138,7 +86,7 @@ export class Stack
   private readonly udp: UdpLayer;
   private readonly input: Ipv4Input;
   private readonly wheel: TimerWheel;
-  private readonly resolution: Resolution;
+  private readonly reach: Reach;
   private readonly dhcp: DhcpLayer;
   private readonly departures: Departures;
   private readonly events: StackEvents;
@@ -182,7 +130,8 @@ export class Stack
       this.guests.nobody,
       (at, { address, mac }) => upstream.onGuestHeard?.(at, address, mac),
     );
-    this.out = new IpOutput(config.mtu, this, random.next32());
+    this.reach = new Reach(this.neighbors, this.segment.ports, this.drops);
+    this.out = new IpOutput(config.mtu, this.reach, random.next32());
     this.icmpErrors = new IcmpErrors(this.drops);
     this.reassembler = new Reassembler((reason) => this.drops.add(reason));
     const { out, drops, neighbors, reassembler, icmpErrors } = this;
@@ -214,12 +163,7 @@ export class Stack
     this.arp = new ArpLayer(own, this.neighbors, this.drops);
     this.dhcp = new DhcpLayer(own, this.neighbors, this.bindings, this.drops);
     this.udp = new UdpLayer(this.out, this.drops, upstream);
-    this.resolution = new Resolution({
-      resolver: this,
-      ports: this.segment.ports,
-      drops: this.drops,
-      sender: this.udp,
-    });
+    this.reach.resolveBy({ ipv4: this.arp, ipv6: this.ipv6?.ndp, sender: this.udp });
     this.tcp = new TcpLayer({
       config: tcpConfig,
       wheel: this.wheel,
@@ -330,7 +274,7 @@ export class Stack
     return Math.min(
       this.wheel.next(),
       this.reassembler.nextTimeout(),
-      this.resolution.nextTimeout(),
+      this.reach.nextTimeout(),
       this.tcp.due.nextStarvedRetry(this.lastNow),
       this.departures.nextAt,
     );
@@ -338,6 +282,7 @@ export class Stack
 
   onTimeout(now: Instant): void {
     this.lastNow = now;
+    this.reach.tick(now);
     this.icmpErrors.tick(now);
     this.wheel.advance(now, this.limit);
     this.reassembler.expire(now, (start) => {
@@ -346,7 +291,7 @@ export class Stack
       else this.ipv6?.input.onIncomplete(start);
     });
     this.departures.onTimeout(now);
-    this.resolution.onTimeout(now);
+    this.reach.onTimeout(now);
     this.tcp.due.feedStarved();
     this.onBatchEnd(now);
   }
@@ -368,9 +313,8 @@ export class Stack
       return undefined;
     }
     this.lastNow = now;
-    if (!this.mayAnswer(now, neighbor)) {
+    if (!this.reach.mayAnswer(now, neighbor)) {
       this.drops.add('dial-guest-away');
-      this.resolution.ask(now, neighbor); // it may have come by a link that was there before
       return undefined;
     }
     return this.tcp.dial(now, id, neighbor, handler);
@@ -388,12 +332,11 @@ export class Stack
       return false;
     }
     if (neighbor.port !== undefined) return this.udp.send(neighbor, id, bytes, off, len);
-    this.resolution.ask(now, neighbor);
-    return this.resolution.hold(neighbor, id, bytes, off, len);
+    return this.reach.hold(now, neighbor, id, bytes, off, len);
   }
 
   sendEchoReply(now: Instant, id: EchoId, bytes: Uint8Array, off: number, len: number): boolean {
-    const neighbor = this.neighborFor(now, id.guest);
+    const neighbor = this.reach.find(now, id.guest);
     if (neighbor === undefined) return false;
     return this.icmp.reply(neighbor, id.remote, id, bytes, off, len);
   }
@@ -405,12 +348,12 @@ export class Stack
     from: IpAddress,
     payloadLen: number,
   ): void {
-    const neighbor = this.neighborFor(now, id.guest);
+    const neighbor = this.reach.find(now, id.guest);
     if (neighbor !== undefined) this.icmp.sendUdpError(neighbor, id, error, from, payloadLen);
   }
 
   sendEchoError(now: Instant, id: EchoId, error: NetworkError, from: IpAddress): void {
-    const neighbor = this.neighborFor(now, id.guest);
+    const neighbor = this.reach.find(now, id.guest);
     if (neighbor !== undefined) this.icmp.sendEchoError(neighbor, id, error, from);
   }
 
@@ -442,6 +385,7 @@ export class Stack
 
   onBatchEnd(now: Instant): void {
     this.lastNow = now;
+    this.reach.tick(now);
     this.icmpErrors.tick(now);
     this.tcp.endBatch(now);
     this.flush();
@@ -451,7 +395,7 @@ export class Stack
     // A guest that was known may be behind the new link: ask, so that its flows go on at once.
     this.neighbors.forEach((neighbor) => {
       if (neighbor.port !== undefined) return;
-      this.ask(port, neighbor.address);
+      this.reach.ask(port, neighbor.address);
       neighbor.awaitedSince = now;
     });
     this.ipv6?.ndp.router?.onLinkUp(now, port.id);
@@ -489,57 +433,4 @@ export class Stack
   onUnreachable(key: Int32Array, quotedSeq: Seq, hard: boolean): void {
     this.tcp.onUnreachable(key, quotedSeq, hard);
   }
-
-  // --- AddressResolver ---
-
-  ask(port: LinkPort, address: IpAddress): void {
-    this.resolverOf(address)?.ask(port, address);
-  }
-
-  probe(port: LinkPort, neighbor: Neighbor): void {
-    this.resolverOf(neighbor.address)?.probe(port, neighbor);
-  }
-
-  // --- Reachability ---
-
-  onUnresolved(neighbor: Neighbor): void {
-    this.resolution.ask(this.lastNow, neighbor);
-  }
-
-  onUnanswered(now: Instant, neighbor: Neighbor, waiter: NeighborWaiter): void {
-    this.resolution.doubt(now, neighbor, waiter);
-  }
-
-  // --- inside ---
-
-  private resolverOf({ family }: IpAddress): AddressResolver | undefined {
-    return family === 4 ? this.arp : this.ipv6?.ndp;
-  }
-
-  private neighborFor(now: Instant, guest: IpAddress): Neighbor | undefined {
-    const neighbor = this.neighbors.findAddress(guest);
-    if (neighbor?.port !== undefined) return neighbor;
-    this.lastNow = now;
-    const unknown = this.neighbors.obtain(now, guest);
-    if (unknown === undefined) this.drops.add('neighbor-table-full');
-    else this.resolution.ask(now, unknown); // so that the next packet arrives
-    this.drops.add('out-no-link');
-    return undefined;
-  }
-
-  /** Whether a dial is worth while: the guest is there, or has had no second to answer ARP in yet. */
-  private mayAnswer(now: Instant, { port, awaitedSince }: Neighbor): boolean {
-    if (port !== undefined) return true;
-    if (this.segment.ports.size === 0) return false;
-    return awaitedSince === NEVER || now - awaitedSince < ARP_ANSWER_MS;
-  }
-}
-
-function ownAddresses(config: StackConfig): OwnAddresses {
-  const { mac, subnet, prefixLen, gateway, host, ipv6 } = config;
-  return {
-    mac,
-    ipv4: { base: subnet.d, mask: -1 << (32 - prefixLen), gateway, host },
-    ipv6: ipv6 === undefined ? undefined : { ...ipv6, linkLocal: eui64Address(LINK_LOCAL, mac) },
-  };
 }
