@@ -445,6 +445,7 @@ class RunningNetwork implements Network, DaemonNetwork {
         guests,
         sockets: dataPath.sockets,
         ownerOf: (guest) => dataPath.stack.ownerOf(guest),
+        isSameGuest: (one, other) => isSameStation(dataPath.stack, one, other),
         freePath: removeStaleSocket,
         isReserved: (port) => this.ownListeners.hasPort(port),
         agent: config.mux.links.length > 0 ? mux.carrier : undefined,
@@ -524,6 +525,11 @@ class RunningNetwork implements Network, DaemonNetwork {
 
 const present = (...addresses: readonly (IpAddress | undefined)[]): readonly IpAddress[] =>
   addresses.filter((address) => address !== undefined);
+
+function isSameStation(stack: Stack, one: IpAddress, other: IpAddress): boolean {
+  const mac = stack.neighborAt(one)?.mac ?? 0;
+  return mac !== 0 && mac === stack.neighborAt(other)?.mac;
+}
 
 const userZones = (zones: readonly DnsZone[]): UserZone[] =>
   zones.map(({ zone, address }) => ({ zone, address: requiredAddress(address) }));

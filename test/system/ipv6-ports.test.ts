@@ -44,6 +44,7 @@ systemSuite('published ports and IPv6', [...LAB, 'ipv6', 'curl', 'nc'], function
   before(async () => {
     lab = await Lab.open();
     await addIpv6(lab);
+    await lab.host.run('sysctl', '-qw', 'net.ipv6.bindv6only=1'); // said for each socket
     const ports = [
       `*:${P4}-${P4 + 1}:${ON4}-${ON4 + 1}`,
       `*:${P6}-${P6 + 1}:${ON6}-${ON6 + 1}`,
@@ -53,7 +54,7 @@ systemSuite('published ports and IPv6', [...LAB, 'ipv6', 'curl', 'nc'], function
       `${P_LOCAL}:${ON6}`,
     ];
     ({ daemon, guest } = await lab.standard([
-      ...['--subnet6', SUBNET6, '--ipv6', 'on'],
+      ...['--subnet6', SUBNET6, '--ipv6', 'on', '--guest-api', 'on'],
       ...ports.flatMap((port) => ['-p', port]),
     ]));
     guest6 = await slaacAddress(guest);
@@ -122,6 +123,85 @@ systemSuite('published ports and IPv6', [...LAB, 'ipv6', 'curl', 'nc'], function
       });
     }
   }
+
+  it('a port is taken on both families or on neither', async () => {
+    const main = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
+    const env = ['env', `XDG_RUNTIME_DIR=${lab.dir}`, process.execPath, main];
+    for (const [held, port] of [
+      ['0.0.0.0', 18_360],
+      ['::1', 18_361],
+    ] as const) {
+      const listening = `require('net').createServer().listen({ port: ${port}, host: '${held}', ipv6Only: true }, () => console.log('held'))`;
+      const holder = lab.host.start([process.execPath, '-e', listening]);
+      await holder.prints(/held/);
+      for (const where of [`*:${port}`, `${port}`]) {
+        const { stderr } = await lab.host.try(...env, 'expose', `${where}:${ON4}`);
+        assert.match(stderr, /listens there already/);
+        const list = await lab.host.run('ss', '-Hltn', `sport = :${port}`);
+        assert.equal(list.trim().split('\n').length, 1, list);
+      }
+      await holder.stop();
+    }
+  });
+
+  it('the guest API, by IPv6: of any address of the guest, and no other', async () => {
+    const api = `http://[${GATEWAY6}]/v1/ports`;
+    const curl = (...args: string[]): Promise<string> =>
+      guest.run('curl', '-gsS', '-m', '10', '-H', 'content-type: application/json', ...args);
+    const post = async (body: object): Promise<{ id?: string; detail?: string }> =>
+      JSON.parse(await curl('-d', JSON.stringify(body), api));
+    const made = await post({ hostPort: 19_700, guestPort: ON6 });
+    const text = await lab.host.run('curl', '-gsS', '-m', '5', 'http://[::1]:19700/');
+    assert.equal(text, HELLO);
+    await post({ hostPort: 19_701, guestPort: ON4, guestAddress: '192.168.127.2' });
+    assert.equal(await lab.host.run('curl', '-gsS', '-m', '5', 'http://127.0.0.1:19701/'), HELLO);
+    const other = await post({ guestPort: 80, guestAddress: '192.168.127.3' });
+    assert.match(other.detail ?? '', /not yours/);
+    const by4 = JSON.parse(await curl('http://192.168.127.1/v1/ports'));
+    assert.equal(by4.ports.length, 2, 'its own, by either family');
+    await curl('-X', 'DELETE', `http://192.168.127.1/v1/ports/${made.id}`);
+    assert.equal(JSON.parse(await curl(api)).ports.length, 1);
+  });
+
+  it("gvproxy's API and VPNKit's take IPv6 addresses of the host and of guests", async () => {
+    const socket = `${lab.path('hawser')}/default/api.sock`;
+    const post = (path: string, body: object, method = 'POST'): Promise<string> =>
+      lab.host.run(
+        ...['curl', '-gsS', '-m', '5', '--unix-socket', socket, '-X', method],
+        ...['-H', 'content-type: application/json', '-d', JSON.stringify(body), `http://d/${path}`],
+      );
+    const gvproxy = { local: '[::1]:19710', remote: `[${guest6}]:${ON6}`, protocol: 'tcp' };
+    assert.equal(await post('services/forwarder/expose', gvproxy), '');
+    const all = JSON.parse(
+      await lab.host.run('curl', '-s', '--unix-socket', socket, 'http://d/services/forwarder/all'),
+    );
+    assert.ok(
+      JSON.stringify(all).includes(JSON.stringify(gvproxy).slice(1, -1)),
+      JSON.stringify(all),
+    );
+    const vpnkit = { proto: 'tcp', out_ip: '::1', out_port: 19_711, in_ip: guest6, in_port: ON6 };
+    assert.equal(await post('forwards/expose/port', vpnkit, 'PUT'), '');
+    for (const port of [19_710, 19_711]) {
+      const url = `http://[::1]:${port}/`;
+      assert.equal(await lab.host.run('curl', '-gsS', '-m', '5', url), HELLO);
+    }
+    assert.equal(await post('services/forwarder/unexpose', { local: '[::1]:19710' }), '');
+    assert.equal(await post('forwards/unexpose/port', vpnkit, 'DELETE'), '');
+    const left = await lab.host.run('ss', '-Hltn', 'sport >= :19710 and sport <= :19711');
+    assert.equal(left, '');
+  });
+
+  it('a guest by its IPv6 address in brackets', async () => {
+    const main = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
+    const env = ['env', `XDG_RUNTIME_DIR=${lab.dir}`, process.execPath, main];
+    await lab.host.run(...env, 'expose', `[::1]:19720:[${guest6}]:${ON6}`);
+    const text = await lab.host.run('curl', '-gsS', '-m', '5', 'http://[::1]:19720/');
+    assert.equal(text, HELLO);
+    assert.match(await lab.host.run(...env, 'ports'), /\[::1\]:19720/);
+    assert.match(await lab.host.run(...env, 'status'), /fd12:3456:0:1::\/64, default route/);
+    const guests = JSON.parse(await daemon.request('/v1/guests')).guests[0].addresses;
+    assert.ok(guests.includes(guest6) && guests.includes('192.168.127.2'), String(guests));
+  });
 
   it('UDP is answered from the address that was asked, be it another of the host', async () => {
     await lab.host.run('ip', 'addr', 'add', '2001:db8:18::77/64', 'dev', 'up0', 'nodad');

@@ -8,12 +8,7 @@
  */
 import type { IpAddress } from '../../base/ip-address.ts';
 import { LOOPBACK4, LOOPBACK6 } from '../../proxy/ports/loopback-pair.ts';
-import {
-  isSameOwner,
-  type PortBook,
-  type PortOwner,
-  type PublishedPort,
-} from '../../proxy/ports/port-table.ts';
+import type { PortBook, PortOwner, PublishedPort } from '../../proxy/ports/port-table.ts';
 import {
   formatEndpoint,
   formatHostSide,
@@ -62,7 +57,7 @@ abstract class ConfinedAccess implements PortAccess {
   protected abstract confine(spec: PortSpec): PortSpec;
 
   list(): readonly PublishedPort[] {
-    return this.book.list().filter(({ owner }) => isSameOwner(owner, this.owner));
+    return this.book.list().filter(({ owner }) => this.isOwn(owner));
   }
 
   async publish(spec: PublishSpec, leased: boolean): Promise<PublishedPort> {
@@ -84,12 +79,16 @@ abstract class ConfinedAccess implements PortAccess {
 
   unpublish(id: string): boolean {
     const owner = this.book.ownerOf(id);
-    return owner !== undefined && isSameOwner(owner, this.owner) && this.book.unpublish(id);
+    return owner !== undefined && this.isOwn(owner) && this.book.unpublish(id);
   }
 
   find(protocol: 'tcp' | 'udp', address: HostAddress, port: number): PublishedPort | undefined {
-    const own = this.book.onPort(port).filter(({ owner }) => isSameOwner(owner, this.owner));
+    const own = this.book.onPort(port).filter(({ owner }) => this.isOwn(owner));
     return findAt(own, protocol, this.narrow(address, port), port);
+  }
+
+  protected isOwn(owner: PortOwner): boolean {
+    return this.book.isSameOwner(owner, this.owner);
   }
 
   /** The loopback, where a wildcard is asked for and only that is allowed. */
@@ -105,7 +104,7 @@ abstract class ConfinedAccess implements PortAccess {
   }
 }
 
-/** A guest publishes ports of its own address. */
+/** A guest publishes ports of its own addresses, whichever it asks by. */
 export class GuestAccess extends ConfinedAccess {
   readonly hasAgent = false;
   private readonly guest: IpAddress;
@@ -120,13 +119,14 @@ export class GuestAccess extends ConfinedAccess {
     if (spec.via === 'mux' || spec.guestPath !== undefined) {
       throw forbidden(spec, 'guests may publish their own ports only, not through the agent');
     }
-    if (spec.guestAddress !== undefined && !spec.guestAddress.equals(guest)) {
-      throw forbidden(spec, `${spec.guestAddress} is not yours: you are ${guest}`);
+    const guestAddress = spec.guestAddress ?? guest;
+    if (!this.isOwn({ guest: guestAddress })) {
+      throw forbidden(spec, `${guestAddress} is not yours: you are ${guest}`);
     }
     if (spec.guest !== undefined) {
       throw forbidden(spec, `guests name no guests: leave it out, you are ${guest}`);
     }
-    return { ...spec, guestAddress: guest, guest: undefined, via: 'net' };
+    return { ...spec, guestAddress, guest: undefined, via: 'net' };
   }
 }
 

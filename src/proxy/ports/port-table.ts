@@ -27,6 +27,8 @@ export interface PortTableDeps
   readonly sockets: Budget;
   /** The guest with an address. */
   ownerOf(guest: IpAddress): Guest;
+  /** Whether one machine has both addresses; absent: if they are one. */
+  isSameGuest?(one: IpAddress, other: IpAddress): boolean;
   readonly udp: UdpPublisher;
   /** Undefined: no link to an agent is configured. */
   readonly agent?: AgentCarrier | undefined;
@@ -89,7 +91,7 @@ interface Publication {
 /** The part of the table that the APIs use. */
 export type PortBook = Pick<
   PortTable,
-  'publish' | 'unpublish' | 'list' | 'onPort' | 'ownerOf' | 'hasAgent'
+  'publish' | 'unpublish' | 'list' | 'onPort' | 'ownerOf' | 'isSameOwner' | 'hasAgent'
 >;
 
 export class PortTable {
@@ -183,6 +185,14 @@ export class PortTable {
   /** @returns undefined when there is no such port */
   ownerOf(id: string): PortOwner | undefined {
     return this.publications.get(id)?.owner;
+  }
+
+  /** Guests are the same by any of their addresses. */
+  isSameOwner(one: PortOwner, other: PortOwner): boolean {
+    if (typeof one !== 'object' || typeof other !== 'object') return one === other;
+    return (
+      one.guest.equals(other.guest) || this.deps.isSameGuest?.(one.guest, other.guest) === true
+    );
   }
 
   /** Whether the TCP listener that is bound to `address`, in canonical form, and `port` is a published port. */
@@ -316,10 +326,6 @@ export class PortTable {
 
 const isOfHost = (owner: PortOwner): boolean =>
   owner === 'config' || owner === 'library' || owner === 'api';
-
-export const isSameOwner = (one: PortOwner, other: PortOwner): boolean =>
-  one === other ||
-  (typeof one === 'object' && typeof other === 'object' && one.guest.equals(other.guest));
 
 const refused = (code: string, spec: PublishSpec, why: string): PublishError =>
   new PublishError(code, `cannot publish ${formatHostSide(spec)}: ${why}`);
