@@ -1,24 +1,23 @@
 /** A guest that leaves and comes back on another link keeps its connections. */
 import assert from 'node:assert/strict';
-import { ipv4 } from '../../src/base/ip-address.ts';
 import { formatMac } from '../../src/wire/mac.ts';
-import { arpFrame, GATEWAY_IP, GUEST_IP, GUEST_MAC } from '../support/frames.ts';
+import { family, overBothFamilies } from '../support/family.ts';
+import { GUEST_IP, GUEST_MAC } from '../support/frames.ts';
 import { frameOver } from '../support/lend.ts';
-import { established, PLAIN, RecordingWriter, Script } from '../support/script.ts';
+import { announcement, established, PLAIN, RecordingWriter, Script } from '../support/script.ts';
 
 /** Attach the guest of `script` by a new link. */
 function reattach(script: Script): RecordingWriter {
   const writer = new RecordingWriter();
   const reader = script.stack.attach(script.now, 'again', writer);
   assert.ok(reader !== undefined);
-  const frame = arpFrame(1, GUEST_MAC, GUEST_IP, GATEWAY_IP);
-  reader.onFrame(script.now, frameOver(frame));
+  reader.onFrame(script.now, frameOver(announcement()));
   reader.onBatchEnd(script.now);
   writer.take();
   return writer;
 }
 
-describe('stack/reattach', () => {
+overBothFamilies('stack/reattach', () => {
   it('sends what was due at once, whatever the back-off had come to', () => {
     const script = established();
     script.reader.onLinkDown(script.now);
@@ -42,14 +41,14 @@ describe('stack/reattach', () => {
 
   it('ends those with nothing to say as well, and says that the guest is gone', () => {
     const script = established({ tcp: { linkDownGraceMs: 5000 } });
-    const heard = `192.168.127.2 is ${formatMac(GUEST_MAC)}`;
+    const heard = `${family().address(GUEST_IP)} is ${formatMac(GUEST_MAC)}`;
     assert.deepEqual(script.guests, [heard]);
     script.reader.onLinkDown(script.now);
     script.advance(4999);
     assert.deepEqual(script.app.events, []);
     script.advance(1);
     assert.deepEqual(script.app.events, ['closed:link-down']);
-    assert.deepEqual(script.guests, [heard, '192.168.127.2 is gone']);
+    assert.deepEqual(script.guests, [heard, `${family().address(GUEST_IP)} is gone`]);
     assert.equal(script.stack.nextTimeout(), Number.POSITIVE_INFINITY);
   });
 
@@ -107,7 +106,7 @@ describe('stack/reattach', () => {
   it('a guest known by its lease only is not dialled without a link, nor a second after a silent one', () => {
     const script = new Script();
     script.reader.onLinkDown(script.now);
-    script.stack.expectGuest(script.now, ipv4(GUEST_IP));
+    script.stack.expectGuest(script.now, family().address(GUEST_IP));
     assert.equal(script.dial(), undefined);
     const writer = new RecordingWriter();
     script.stack.attach(script.now, 'of another', writer);

@@ -326,11 +326,7 @@ export class Script implements Upstream {
 
   /** The guest says who it is, so that the stack can reach it. */
   announce(): this {
-    return this.frames(
-      family().version === 4
-        ? arpFrame(1, GUEST_MAC, GUEST_IP, GATEWAY_IP)
-        : solicitationOfGateway(),
-    );
+    return this.frames(announcement());
   }
 
   /** Open a connection to the guest's port 40000 from SERVER_IP:80. */
@@ -345,6 +341,10 @@ export class Script implements Upstream {
     return this.app.flow;
   }
 }
+
+/** The guest says who it is. */
+export const announcement = (): Uint8Array =>
+  family().version === 4 ? arpFrame(1, GUEST_MAC, GUEST_IP, GATEWAY_IP) : solicitationOfGateway();
 
 export interface Offer {
   readonly mss?: number;

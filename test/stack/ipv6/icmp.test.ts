@@ -18,7 +18,8 @@ import {
   through,
   UDP,
 } from '../../support/frames6.ts';
-import { established, PLAIN, type Script } from '../../support/script.ts';
+import { lend } from '../../support/lend.ts';
+import { established, PLAIN, RecordingWriter, type Script } from '../../support/script.ts';
 import { icmp6Out, messages, numbers, script6 } from '../../support/script6.ts';
 
 const ECHO = 128;
@@ -222,6 +223,21 @@ describe('stack/ipv6 icmp', () => {
       assert.equal(s.drops()['icmp-error-rate-limited'], 102);
       s.advance(1000).frames(frame6(132, numbers(20), through()));
       assert.equal(messages(s).length, 1);
+    });
+
+    it('are limited for each guest on its own', () => {
+      const s = script6().settle();
+      const writer = new RecordingWriter();
+      const other = s.stack.attach(s.now, 'other', writer);
+      assert.ok(other);
+      for (let i = 0; i < 1100; i++) s.frames(frame6(132, numbers(20), through()));
+      const src = 'fd12:3456:789a:1::9';
+      lend(
+        other,
+        s.now,
+        frame6(132, numbers(20), through(SERVER6, { src, srcMac: 0x5254_0000_0009 })),
+      );
+      assert.equal(writer.take().length, 1);
     });
 
     it('and answers that a full link does not take are counted', () => {
