@@ -27,10 +27,6 @@ export class JoinedGroups {
   /** The last round in which there were too many. */
   private fullIn = Number.NEGATIVE_INFINITY;
 
-  get size(): number {
-    return this.rounds.size;
-  }
-
   isDue(now: Instant): boolean {
     return now >= this.dueAt;
   }

@@ -1,7 +1,7 @@
 /** ICMPv6 to the guest (RFC 4443): echo replies, and every error that the stack or the proxy reports. */
 import { copyBytes } from '../../base/copy-bytes.ts';
 import type { Counters } from '../../base/counters.ts';
-import { keyGuestPort, keyRemote, keyRemotePort } from '../../base/flow-key.ts';
+import { KEY_REMOTE, keyGuestPort, keyRemote, keyRemotePort } from '../../base/flow-key.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { Seq } from '../../base/seq.ts';
 import {
@@ -35,7 +35,7 @@ import type { EchoId, FlowId, NetworkError, RefuseReason } from '../flow.ts';
 import type { IcmpErrors, IcmpSender } from '../icmp-sender.ts';
 import type { IpOutput } from '../ip-output.ts';
 import type { Neighbor } from '../neighbor.ts';
-import { isIpv6LinkLocal, type OwnIpv6 } from '../own-addresses.ts';
+import { isIpv6LinkLocal, isOwnIpv6, type OwnIpv6 } from '../own-addresses.ts';
 import type { Packet } from '../packet.ts';
 import { type Path, pathSum, pathTo } from '../path.ts';
 import { HOP_LIMIT } from './family.ts';
@@ -93,8 +93,9 @@ export class Icmpv6Output implements IcmpSender {
     if (!this.errors.mayReport(neighbor)) return;
     const len = Math.min(IPV6_HEADER_LEN + ipv6PayloadLength(slab.view, l3Off), MAX_QUOTE);
     copyBytes(slab.bytes, l3Off, this.out.scratch.bytes, ICMPV6_HEADER_LEN, len);
-    const isOfPort = type === ICMPV6_UNREACHABLE && code === UNREACHABLE6_PORT;
-    const from = isOfPort ? keyRemote(packet.key) : this.routerOf(neighbor);
+    // RFC 4443 §2.2 (a)
+    const isToUs = isOwnIpv6(this.own, packet.key, KEY_REMOTE);
+    const from = isToUs ? keyRemote(packet.key) : this.routerOf(neighbor);
     this.sendError(pathTo(neighbor, from), type, code, parameter, len);
   }
 

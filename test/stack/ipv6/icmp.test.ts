@@ -182,8 +182,29 @@ describe('stack/ipv6 icmp', () => {
       assert.equal(packet6(s.writer.take()[0] ?? new Uint8Array(60)).src, GATEWAY6);
     });
 
+    for (const [dst, from] of [
+      [GATEWAY6, GATEWAY6],
+      [ROUTER6, ROUTER6],
+      [HOST6, HOST6],
+      [SERVER6, GATEWAY6],
+    ] as const) {
+      it(`about a packet to ${dst} come from ${from} (RFC 4443 §2.2)`, () => {
+        const s = script6().frames(frame6(132, numbers(8), through(dst)));
+        assert.deepEqual(
+          s.writer.take().map((frame) => packet6(frame).src),
+          [from],
+        );
+      });
+    }
+
     it('to a guest’s link-local address come from that of the router', () => {
-      const s = script6().frames(frame6(132, numbers(8), through(GATEWAY6, { src: 'fe80::2' })));
+      const s = script6().frames(
+        frame6(
+          132,
+          numbers(8),
+          through('ff02::1', { src: 'fe80::2', extensions: [[60, [0, 0x80, 4, 0, 0, 0, 0]]] }),
+        ),
+      );
       const [error] = s.writer.take().map(packet6);
       assert.deepEqual([error?.src, error?.dst], [ROUTER6, 'fe80::2']);
     });

@@ -12,7 +12,7 @@ import { script6 } from '../../support/script6.ts';
 const GOOD = IPV6.address(GUEST_IP + 3);
 const GOOD6 = 'fd12:3456:789a:1::5';
 const GOOD_MAC = 0x5254_0000_0005;
-const ATTEMPTS = 10_000;
+const ATTEMPTS = 6000;
 
 const echo = (src: string, srcMac: number, dst = GATEWAY6): Uint8Array =>
   icmp6Frame([128, 0, 0, 0, 0, 1, 0, 1], through(dst, { src, srcMac }));
@@ -47,7 +47,7 @@ describe('stack/ipv6 limits', () => {
         }),
     ],
   ] as const) {
-    it(`${name} from ten thousand addresses of one guest push nobody else out`, () => {
+    it(`${name} from thousands of addresses of one guest push nobody else out`, () => {
       const { s, writer } = withGoodGuest();
       s.advance(1000);
       for (let i = 1; i <= ATTEMPTS; i++) s.frames(frame(i));
@@ -70,7 +70,7 @@ describe('stack/ipv6 limits', () => {
     assert.equal(at(1), undefined);
   });
 
-  it('probes of ten thousand addresses make no neighbour', () => {
+  it('probes of thousands of addresses make no neighbour', () => {
     const { s } = withGoodGuest();
     for (let i = 1; i <= ATTEMPTS; i++) {
       s.frames(icmp6Frame(ndp(135, source(i)), { src: '::', dst: 'ff02::1:ff00:1' }));
