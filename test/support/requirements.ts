@@ -46,6 +46,7 @@ export type Requirement =
   | 'sysctl'
   | 'ethtool'
   | 'ping'
+  | 'tcpdump'
   | 'udhcpc'
   | 'dhclient'
   | 'rdisc6'
@@ -98,6 +99,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   sysctl: program('sysctl', 'procps'),
   ethtool: program('ethtool', 'ethtool'),
   ping: program('ping', 'iputils-ping'),
+  tcpdump: program('tcpdump', 'tcpdump'),
   udhcpc: program('udhcpc', 'udhcpc'),
   dhclient: program('dhclient', 'isc-dhcp-client'),
   rdisc6: program('rdisc6', 'ndisc6'),
