@@ -1,8 +1,9 @@
 /** The host's IPv6 comes and goes, is a black hole, or is not there at all: what guests have of IPv4 never suffers. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { LAB, systemSuite } from '../support/requirements.ts';
-import type { Daemon } from './support/daemon.ts';
+import { Daemon } from './support/daemon.ts';
 import {
   addIpv6,
   GATEWAY6,
@@ -19,11 +20,28 @@ import { until } from './support/until.ts';
 const HELD = fileURLToPath(new URL('./support/port-clients-main.js', import.meta.url));
 const PUBLISHED = 18_400;
 const PUBLISHED_UDP = 18_401;
+const PUBLISHED_LOCAL = 18_402;
 /** Routed to the outside, which drops it and says nothing. */
 const BLACK_HOLE = '2001:db8:77::1';
 const SLOW_BYTES = 6_000_000;
 
-systemSuite("the host's IPv6", [...LAB, 'ipv6', 'curl', 'ping'], function () {
+/** Has the kernel seem to be without the family, as it is with `ipv6.disable=1`, or under `RestrictAddressFamilies=`. */
+const NO_IPV6 = `
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <sys/socket.h>
+int socket(int domain, int type, int protocol) {
+  if (domain == AF_INET6) {
+    errno = EAFNOSUPPORT;
+    return -1;
+  }
+  int (*real)(int, int, int) = (int (*)(int, int, int))dlsym(RTLD_NEXT, "socket");
+  return real(domain, type, protocol);
+}
+`;
+
+systemSuite("the host's IPv6", [...LAB, 'ipv6', 'curl', 'ping', 'gcc'], function () {
   this.timeout(60_000);
   let lab: Lab;
   let guest: Guest;
@@ -48,11 +66,10 @@ systemSuite("the host's IPv6", [...LAB, 'ipv6', 'curl', 'ping'], function () {
     lab.host.run('curl', '-gsS', '-m', '5', `http://${address}:${PUBLISHED}/`);
 
   const ports = [
-    '-p',
     `*:${PUBLISHED}:${HTTP_PORT}`,
-    '-p',
     `*:${PUBLISHED_UDP}:${HTTP_PORT + 5}/udp`,
-  ];
+    `${PUBLISHED_LOCAL}:${HTTP_PORT}`,
+  ].flatMap((port) => ['-p', port]);
 
   describe('comes and goes', () => {
     before(async () => {
@@ -118,22 +135,23 @@ systemSuite("the host's IPv6", [...LAB, 'ipv6', 'curl', 'ping'], function () {
     });
   });
 
-  describe('is disabled', () => {
-    before(async () => {
-      lab = await Lab.open();
-      await lab.host.run('sysctl', '-qw', 'net.ipv6.conf.all.disable_ipv6=1');
-      await lab.host.run('sysctl', '-qw', 'net.ipv6.conf.lo.disable_ipv6=1');
-      ({ daemon, guest } = await lab.standard(['--subnet6', SUBNET6, ...ports]));
-      await lab.startServers(lab.outside);
-      await lab.startServers(guest, '0.0.0.0');
-      await slaacAddress(guest);
-    });
-    after(() => lab.close());
-
+  const withoutIpv6 = (): void => {
     it('guests reach IPv4, the gateway by IPv6, and by the host address the other loopback', async () => {
       assert.equal((await curl(at(OUTSIDE)))[0], got(OUTSIDE));
-      const { stdout } = await guest.try('ping', '-6', '-c', '2', '-i', '0.2', '-W', '2', GATEWAY6);
-      assert.match(stdout, / 2 received/);
+      for (const address of [GATEWAY6, HOST6]) {
+        const { stdout } = await guest.try(
+          'ping',
+          '-6',
+          '-c',
+          '2',
+          '-i',
+          '0.2',
+          '-W',
+          '2',
+          address,
+        );
+        assert.match(stdout, / 2 received/, address);
+      }
       assert.equal((await curl(at(HOST6)))[0], got(HOST6));
       const args = ['udp', HOST6, String(HTTP_PORT + 5), '100'];
       const { got: echoed } = JSON.parse(await guest.run(process.execPath, HELD, ...args));
@@ -146,6 +164,8 @@ systemSuite("the host's IPv6", [...LAB, 'ipv6', 'curl', 'ping'], function () {
       const [said, tookS] = await curl(at(OUTSIDE6));
       assert.match(said, /^7 000/);
       assert.ok(tookS < 0.5, `${tookS} s`);
+      const { stdout } = await guest.try('ping', '-6', '-c', '1', '-W', '2', OUTSIDE6);
+      assert.match(stdout, / 0 received/);
     });
 
     it('ports of every address and of localhost are published, TCP and UDP', async () => {
@@ -153,6 +173,50 @@ systemSuite("the host's IPv6", [...LAB, 'ipv6', 'curl', 'ping'], function () {
       const args = ['udp', '127.0.0.1', String(PUBLISHED_UDP), '100'];
       const { got: echoed } = JSON.parse(await lab.host.run(process.execPath, HELD, ...args));
       assert.equal(echoed, 'equal');
+      const url = `http://127.0.0.1:${PUBLISHED_LOCAL}/`;
+      assert.equal(await lab.host.run('curl', '-gsS', '-m', '5', url), 'hello from the host\n');
     });
+
+    it('the log says so once', () => {
+      assert.equal(daemon.stderr.split('this host has no IPv6').length, 2, daemon.stderr);
+      assert.doesNotMatch(daemon.stderr, /"level":"(error|fatal)"|ERROR|FATAL/);
+    });
+  };
+
+  describe('is disabled', () => {
+    before(async () => {
+      lab = await Lab.open();
+      await lab.host.run('sysctl', '-qw', 'net.ipv6.conf.all.disable_ipv6=1');
+      await lab.host.run('sysctl', '-qw', 'net.ipv6.conf.lo.disable_ipv6=1');
+      const log = ['--log-level', 'info'];
+      ({ daemon, guest } = await lab.standard(['--subnet6', SUBNET6, ...log, ...ports]));
+      await lab.startServers(lab.outside);
+      await lab.startServers(guest, '0.0.0.0');
+      await slaacAddress(guest);
+    });
+    after(() => lab.close());
+    withoutIpv6();
+  });
+
+  describe('is not known to the kernel', () => {
+    before(async () => {
+      lab = await Lab.open();
+      const [source, shim] = [lab.path('shim.c'), lab.path('shim.so')];
+      writeFileSync(source, NO_IPV6);
+      await lab.host.run('gcc', '-shared', '-fPIC', '-O1', '-o', shim, source, '-ldl');
+      guest = await lab.addGuest();
+      await lab.startServers(lab.host);
+      await lab.startServers(lab.outside);
+      const args = ['--subnet6', SUBNET6, '--log-level', 'info', '--listen', guest.link, ...ports];
+      const argv = lab.host.enter(['env', `LD_PRELOAD=${shim}`, ...Daemon.command(args)]);
+      daemon = new Daemon(argv, { XDG_RUNTIME_DIR: lab.dir }, lab.path('hawser'));
+      lab.track(daemon);
+      await daemon.ready();
+      await guest.lease();
+      await lab.startServers(guest, '0.0.0.0');
+      await slaacAddress(guest);
+    });
+    after(() => lab.close());
+    withoutIpv6();
   });
 });

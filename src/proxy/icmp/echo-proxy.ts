@@ -20,7 +20,7 @@ import type { Posix } from '../../native/posix.ts';
 import type { EchoId, EchoRequest } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { Destinations } from '../flows/destinations.ts';
-import type { HostErrors } from '../udp/host-errors.ts';
+import { type HostErrors, lacksFamily } from '../udp/host-errors.ts';
 import { HostSession, PLAIN, type Side } from '../udp/host-session.ts';
 import {
   type Failure,
@@ -31,6 +31,7 @@ import {
 } from '../udp/host-sessions.ts';
 import type { HostTarget } from '../udp/host-target.ts';
 import { Outboxes } from '../udp/outbox.ts';
+import type { SendSlot } from '../udp/send-pool.ts';
 
 export type PingCalls = Pick<
   Posix,
@@ -157,6 +158,22 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
   override deliver(session: Session, bytes: Buffer, peer: RemoteInfo): void {
     if (bytes.length < HEADER_LEN || bytes[0] !== echoReplyType(session.hostFamily)) return;
     super.deliver(session, bytes, peer);
+  }
+
+  /** @internal for sessions. A host without an address of the family is up nevertheless. */
+  override sendFailed(session: Session, slot: SendSlot, code: string): void {
+    const { address } = slot.target;
+    if (!lacksFamily(code) || (address !== '::1' && address !== '127.0.0.1')) {
+      super.sendFailed(session, slot, code);
+      return;
+    }
+    const { bytes, len, key } = slot;
+    const { clock, downstream, flush } = this.deps;
+    const sequence = bytes.readUInt16BE(SEQUENCE);
+    const id = this.id.set(session.guest, keyRemote(key), session.guestPort, sequence);
+    this.counts.add('echo-answered-for-host');
+    downstream.sendEchoReply(clock.now(), id, bytes, HEADER_LEN, len - HEADER_LEN);
+    flush.schedule();
   }
 
   protected toGuest(
