@@ -146,7 +146,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       gateway6: addresses.ipv6?.gateway,
       clock,
     });
-    noteIpv6(config, log);
+    noteIpv6(config, addresses, log);
     noteEvents(emitter, log);
     this.dataPath = new DataPath({
       config,

@@ -8,10 +8,10 @@ import { formatEndpoint } from '../proxy/ports/publish-spec.ts';
 import { type DnsQuery, NXDOMAIN } from '../services/dns/message.ts';
 import type { StackDrop } from '../stack/drops.ts';
 import type { FlowId } from '../stack/flow.ts';
-import { isIpv6Wanted } from './addresses.ts';
+import { type Addresses, isIpv6Wanted } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import type { NetworkEvents } from './events.ts';
-import { MIN_IPV6_MTU } from './ipv6-text.ts';
+import { formatSubnet6, MIN_IPV6_MTU } from './ipv6-text.ts';
 
 /** Fields of a flow: source and destination. */
 export const flowFields = ({ guest, guestPort, remote, remotePort }: FlowId): object => ({
@@ -19,12 +19,23 @@ export const flowFields = ({ guest, guestPort, remote, remotePort }: FlowId): ob
   to: formatEndpoint(remote, remotePort, '*'),
 });
 
-/** IPv6 is off for a reason that the options do not say. */
-export function noteIpv6({ ipv6, mtu }: Pick<NetworkConfig, 'ipv6' | 'mtu'>, log: Log): void {
+/** IPv6 is off, or another network, for a reason that the options do not say. */
+export function noteIpv6(
+  { ipv6, mtu }: Pick<NetworkConfig, 'ipv6' | 'mtu'>,
+  { ipv6: addresses }: Pick<Addresses, 'ipv6'>,
+  log: Log,
+): void {
   if (isIpv6Wanted(ipv6) && mtu < MIN_IPV6_MTU) {
     log.info({ mtu }, `guests have no IPv6: it needs an MTU of ${MIN_IPV6_MTU} or more`);
   }
+  if (ipv6.subnet === 'host' && addresses?.isOffLink === false) {
+    const fields = { subnet6: formatSubnet6(addresses.prefix) };
+    log.warn(fields, NO_HOST_PREFIX);
+  }
 }
+
+const NO_HOST_PREFIX =
+  'subnet6 is "host", and the host has no global IPv6 address: guests have a unique local network until hawser is started anew with one';
 
 export function noteEvents(events: Emitter<NetworkEvents>, log: Log): void {
   events.on('guest', ({ kind, guest }) => {

@@ -7,8 +7,11 @@ import { type Log, SILENT } from '../../src/base/log.ts';
 import { startFileServer } from '../../src/lab/file-server.ts';
 import type { GuestAcceptor } from '../../src/lab/guest/embedded-guest.ts';
 import { SimulatedGuest } from '../../src/lab/guest/simulated-guest.ts';
+import { addressesOf } from '../../src/network/addresses.ts';
+import { checkOptions } from '../../src/network/check-options.ts';
 import { openNetwork } from '../../src/network/network.ts';
-import { noteName, noteRefused } from '../../src/network/notes.ts';
+import { noteIpv6, noteName, noteRefused } from '../../src/network/notes.ts';
+import { parseAddress } from '../../src/services/address-text.ts';
 import { NXDOMAIN, REFUSED, readQuery, SERVFAIL } from '../../src/services/dns/message.ts';
 import { optionsIn } from '../cli/fake-network.ts';
 import { queryBytes } from '../services/dns/dns-wire.ts';
@@ -39,6 +42,30 @@ describe('network/notes', () => {
     }
     assert.equal(record.lines.map(({ level }) => level[0]).join(''), 'dddwwww');
   });
+
+  for (const [what, options, ofHost, expected] of [
+    ['guests have the network that was asked for', {}, undefined, []],
+    ['an MTU below 1280', { mtu: 1_000 }, undefined, ['info']],
+    ["the host's network, and it has one", { subnet6: 'host' }, '2001:db8::7', []],
+    ["the host's network, and it has none", { subnet6: 'host' }, undefined, ['warn']],
+    [
+      "the host's network, which guests are not to have",
+      { subnet6: 'host', ipv6: 'off' },
+      undefined,
+      [],
+    ],
+  ] as const) {
+    it(`IPv6 that is not what the options ask for is noted: ${what}`, () => {
+      const record = new RecordingLog();
+      const config = checkOptions(options);
+      const prefix = ofHost === undefined ? undefined : parseAddress(ofHost);
+      noteIpv6(config, addressesOf(config, prefix), record);
+      assert.deepEqual(
+        record.lines.map(({ level }) => level),
+        expected,
+      );
+    });
+  }
 
   const lines: { readonly message: string; readonly fields: object }[] = [];
   const log: Log = {
