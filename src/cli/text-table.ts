@@ -26,14 +26,19 @@ export const harmless = (text: string): string =>
 const GAP = 2;
 /** A column is not made narrower than this to fit a terminal. */
 const NARROWEST = 8;
+const NARROWEST_ADDRESS = '255.255.255.255:65535'.length;
+/** Columns are left out so that addresses have this much, not more. */
+const ENOUGH_FOR_ADDRESS = '[fd80:cdac:…08:469c]:65535'.length;
 
 /** A column, or its title alone. */
 export interface Column {
   readonly title: string;
   /** On a narrow terminal columns with the lowest number are left out first; absent: never. */
   readonly leftOut?: number;
-  /** Never cut, such as an address with its port. */
+  /** Never cut. */
   readonly isWhole?: true;
+  /** With a port, maybe. One of IPv4 is never cut, one of IPv6 in the middle: both its ends distinguish it from others. */
+  readonly isAddress?: true;
   /** A shorter form of the cells, for a terminal that the table does not fit. */
   readonly brief?: (cell: string) => string;
 }
@@ -58,7 +63,12 @@ export function table(
     chars: NO_LINES,
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
   });
-  const cell = (text: string, i: number): string => cut(harmless(text), fitted.widths?.[i]);
+  const cell = (text: string, i: number): string => {
+    const shorten = fitted.columns[i]?.isAddress ? cutMiddle : cutEnd;
+    const width = fitted.widths?.[i] ?? Number.POSITIVE_INFINITY;
+    const lines = harmless(text).split('\n');
+    return lines.map((line) => (line.length <= width ? line : shorten(line, width))).join('\n');
+  };
   for (const row of fitted.rows) made.push(row.map(cell));
   const lines = made.toString().split('\n');
   return `${lines.map((line) => line.trimEnd()).join('\n')}\n`;
@@ -81,21 +91,34 @@ function fit(columns: readonly Column[], rows: Rows, width: number): Fitted {
       width,
     );
   }
-  const least = Math.min(...columns.map(({ leftOut = Number.POSITIVE_INFINITY }) => leftOut));
-  const gone = columns.findIndex(({ leftOut }) => leftOut === least);
-  if (gone >= 0)
+  const gone = firstLeftOut(columns);
+  const wanted = widths.map((one, i) =>
+    columns[i]?.isAddress ? Math.min(one, ENOUGH_FOR_ADDRESS) : one,
+  );
+  if (total(wanted) > width && gone >= 0)
     return fit(
       columns.toSpliced(gone, 1),
       rows.map((row) => row.toSpliced(gone, 1)),
       width,
     );
-  const room = (i: number): number => (columns[i]?.isWhole ? 0 : (widths[i] ?? 0));
+  const room = (i: number): number => Math.max((widths[i] ?? 0) - narrowest(columns[i]), 0);
   while (total(widths) > width) {
     const widest = widths.reduce((best, _, i) => (room(i) > room(best) ? i : best), 0);
-    if (room(widest) <= NARROWEST) break; // the terminal wraps it
-    widths[widest] = room(widest) - 1;
+    if (room(widest) === 0) break; // the terminal wraps it
+    widths[widest] = (widths[widest] ?? 0) - 1;
   }
   return { columns, rows, widths };
+}
+
+/** -1: none may be. */
+function firstLeftOut(columns: readonly Column[]): number {
+  const least = Math.min(...columns.map(({ leftOut = Number.POSITIVE_INFINITY }) => leftOut));
+  return columns.findIndex(({ leftOut }) => leftOut === least);
+}
+
+function narrowest(column: Column | undefined): number {
+  if (column?.isWhole) return Number.POSITIVE_INFINITY;
+  return column?.isAddress ? NARROWEST_ADDRESS : NARROWEST;
 }
 
 function widthsOf(columns: readonly Column[], rows: Rows): number[] {
@@ -112,11 +135,13 @@ function widthsOf(columns: readonly Column[], rows: Rows): number[] {
 const total = (widths: readonly number[]): number =>
   widths.reduce((sum, width) => sum + width + GAP, -GAP);
 
-const cut = (text: string, width: number = Number.POSITIVE_INFINITY): string =>
-  text
-    .split('\n')
-    .map((line) => (line.length <= width ? line : `${line.slice(0, Math.max(width - 1, 0))}…`))
-    .join('\n');
+const cutEnd = (line: string, width: number): string => `${line.slice(0, Math.max(width - 1, 0))}…`;
+
+function cutMiddle(line: string, width: number): string {
+  const kept = Math.max(width - 1, 0);
+  const head = Math.floor(kept / 2);
+  return `${line.slice(0, head)}…${line.slice(line.length - (kept - head))}`;
+}
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 

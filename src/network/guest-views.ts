@@ -1,7 +1,9 @@
 /** The guests, as the control API shows them: one entry for each Ethernet address heard, or that holds a lease. */
+import { IpAddress } from '../base/ip-address.ts';
 import { plainCount } from '../base/no-bytes.ts';
 import type { Instant } from '../base/time.ts';
 import type { GuestView } from '../control/network-view.ts';
+import { parseAddress } from '../services/address-text.ts';
 import type { Lease } from '../services/dhcp/lease.ts';
 import type { Guest } from '../stack/guest.ts';
 import type { LinkPort } from '../stack/link-port.ts';
@@ -10,7 +12,10 @@ import type { Mac } from '../wire/mac.ts';
 import { wholeMs } from './view-numbers.ts';
 
 interface Machine {
-  readonly addresses: Set<string>;
+  /** By their text. */
+  readonly addresses: Map<string, IpAddress>;
+  /** Of these. */
+  readonly leased: Set<string>;
   port: LinkPort | undefined;
   guest: Guest | undefined;
 }
@@ -20,7 +25,12 @@ export function guestViews(now: Instant, stack: Stack, leases: readonly Lease[])
   const machineOf = (mac: string): Machine => {
     const known = byMac.get(mac);
     if (known !== undefined) return known;
-    const machine: Machine = { addresses: new Set(), port: undefined, guest: undefined };
+    const machine: Machine = {
+      addresses: new Map(),
+      leased: new Set(),
+      port: undefined,
+      guest: undefined,
+    };
     byMac.set(mac, machine);
     return machine;
   };
@@ -29,20 +39,40 @@ export function guestViews(now: Instant, stack: Stack, leases: readonly Lease[])
     if (neighbor.mac === 0) return;
     const machine = heard.get(neighbor.mac) ?? machineOf(neighbor.macText);
     heard.set(neighbor.mac, machine);
-    machine.addresses.add(neighbor.address.toString());
+    machine.addresses.set(`${neighbor.address}`, neighbor.address);
     machine.port ??= neighbor.port;
     machine.guest ??= neighbor.guest;
   });
+  for (const port of stack.links) {
+    for (const { a, b, c, d, mac } of port.addresses.other) {
+      const address = new IpAddress(a, b, c, d);
+      heard.get(mac)?.addresses.set(`${address}`, address);
+    }
+  }
   const leaseOf = new Map<string, Lease>();
   for (const lease of leases) {
     if (!leaseOf.has(lease.mac)) leaseOf.set(lease.mac, lease);
-    if (lease.state === 'bound') machineOf(lease.mac).addresses.add(lease.address);
+    const address = lease.state === 'bound' ? parseAddress(lease.address) : undefined;
+    if (address === undefined) continue;
+    const machine = machineOf(lease.mac);
+    machine.addresses.set(lease.address, address);
+    machine.leased.add(lease.address);
   }
-  return [...byMac].map(([mac, { addresses, port, guest }]) => ({
+  return [...byMac].map(([mac, machine]) => viewOf(now, mac, machine, leaseOf.get(mac)));
+}
+
+const viewOf = (
+  now: Instant,
+  mac: string,
+  machine: Machine,
+  lease: Lease | undefined,
+): GuestView => {
+  const { port, guest } = machine;
+  return {
     id: guest?.id ?? null,
     mac,
-    addresses: [...addresses],
-    hostname: leaseOf.get(mac)?.hostname ?? null,
+    addresses: inOrder(machine),
+    hostname: lease?.hostname ?? null,
     link: port?.name ?? null,
     attachedMs: port === undefined ? null : wholeMs(now - port.attachedAt),
     knownMs: guest === undefined ? null : wholeMs(now - guest.since),
@@ -53,8 +83,17 @@ export function guestViews(now: Instant, stack: Stack, leases: readonly Lease[])
     framesRefused: port?.guest.framesRefused ?? 0,
     blocked: guest?.refusals.snapshot() ?? {},
     shares: guest === undefined ? {} : sharesOf(guest),
-  }));
+  };
+};
+
+function inOrder({ addresses, leased }: Machine): string[] {
+  const rank = ([text, { family, a }]: readonly [string, IpAddress]): number =>
+    (family === 4 ? 0 : isLinkLocal(a) ? 4 : 2) + (leased.has(text) ? 0 : 1);
+  return [...addresses].sort((one, other) => rank(one) - rank(other)).map(([text]) => text);
 }
+
+/** fe80::/10 (RFC 4291 §2.5.6). @param word the first of the address */
+const isLinkLocal = (word: number): boolean => word >>> 22 === 0xfe80 >>> 6;
 
 const sharesOf = ({ owner }: Guest): GuestView['shares'] =>
   Object.fromEntries(

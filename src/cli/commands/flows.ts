@@ -42,9 +42,9 @@ export async function flowsCommand(request: FlowsRequest): Promise<string> {
       [
         { title: 'id', leftOut: 8 },
         'protocol',
-        { title: 'guest', isWhole: true },
+        { title: 'guest', isAddress: true },
         '',
-        { title: 'remote', isWhole: true },
+        { title: 'remote', isAddress: true },
         { title: 'name', leftOut: 7 },
         { title: 'by', leftOut: 6 },
         'state',

@@ -127,7 +127,13 @@ function guestTable(guests: readonly GuestView[], attached: number): string {
   const isAnyRefused = guests.some(({ framesRefused }) => framesRefused > 0);
   return table(
     [
-      ...['guest', 'name', 'MAC', 'link', 'attached', 'to host', 'to guest'],
+      { title: 'guest', isWhole: true },
+      { title: 'name', leftOut: 5 },
+      { title: 'MAC', leftOut: 4 },
+      'link',
+      { title: 'attached', leftOut: 3 },
+      { title: 'to host', leftOut: 1 },
+      { title: 'to guest', leftOut: 2 },
       ...(isAnyRefused ? ['frames refused'] : []),
       ...(isAnyShort ? ['ran short of'] : []),
     ],
@@ -156,7 +162,10 @@ export async function leasesCommand(request: InspectRequest): Promise<string> {
   const answer = await clientOf(request).get('/v1/leases', leasesSchema);
   if (request.json) return toJson(answer);
   if (answer.leases.length === 0) return 'No leases.\n';
-  return table(['address', 'MAC', 'name', 'expires'], answer.leases.map(leaseRow));
+  return table(
+    [{ title: 'address', isWhole: true }, { title: 'MAC', leftOut: 1 }, 'name', 'expires'],
+    answer.leases.map(leaseRow),
+  );
 }
 
 const leaseRow = (lease: LeaseView): string[] => [

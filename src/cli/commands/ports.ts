@@ -132,8 +132,8 @@ export async function portsCommand(request: InspectRequest): Promise<string> {
   return table(
     [
       'id',
-      { title: 'host', isWhole: true },
-      { title: 'guest', isWhole: true, brief: (text) => text.replace(/ \(.*\)$/, '') },
+      { title: 'host', isAddress: true },
+      { title: 'guest', isAddress: true, brief: (text) => text.replace(/ \(.*\)$/, '') },
       'via',
       'owner',
       { title: 'source', leftOut: 1 },

@@ -52,6 +52,19 @@ describe('hawser as a program for people', function () {
     assert.equal(mux.length, 2);
   });
 
+  it('status shows the addresses of both families', async () => {
+    await place.daemon(['--subnet6', 'fd12:3456:789a:1::/64', '--nat64']);
+    const status = await run('status');
+    assert.match(status, /^IPv6 +fd12:3456:789a:1::\/64, default route, NAT64$/m);
+    assert.match(status, /^gateway +192\.168\.127\.1, fd12:3456:789a:1::1$/m);
+    assert.match(status, /^host +192\.168\.127\.254, fd12:3456:789a:1::254$/m);
+  });
+
+  it('status shows that IPv6 is off', async () => {
+    await place.daemon(['--ipv6', 'off']);
+    assert.match(await run('status'), /^IPv6 +off$/m);
+  });
+
   it('status of a guest that is attached and silent says so', async () => {
     const daemon = await place.daemon(['--log-level', 'debug']);
     assert.match(await run('status'), /^No guest has attached yet\.$/m);
@@ -146,6 +159,25 @@ describe('hawser as a program for people', function () {
     assert.equal(at(44), `192.168.127.2:8080  ${'r'.repeat(20)}`);
     assert.equal(at(30), `192.168.127.2:8080  ${'r'.repeat(9)}…`);
     assert.equal(at(10), `192.168.127.2:8080  ${'r'.repeat(7)}…`);
+  });
+
+  it('an address of IPv6 is cut in its middle once the columns that may be left out are, one of IPv4 never', () => {
+    const head = [
+      { title: 'guest', isAddress: true },
+      { title: 'remote', isAddress: true },
+      { title: 'age', leftOut: 1 },
+    ] as const;
+    const rows = [
+      ['[fd80:cdac:953e:b259:449e:84ff:fe08:469c]:41234', '192.168.127.254:8000', '1 s'],
+    ];
+    const at = (width: number): string => table(head, rows, width).split('\n')[1] ?? '';
+    assert.equal(
+      at(74),
+      '[fd80:cdac:953e:b259:449e:84ff:fe08:469c]:41234  192.168.127.254:8000  1 s',
+    );
+    assert.equal(at(60), '[fd80:cdac:953e:…fe08:469c]:41234  192.168.127.254:8000  1 s');
+    assert.equal(at(45), '[fd80:cdac:…469c]:41234  192.168.127.254:8000');
+    assert.equal(at(20), '[fd80:cdac…69c]:41234  192.168.127.254:8000');
   });
 
   it('NO_COLOR and FORCE_COLOR are heard', () => {
