@@ -28,6 +28,7 @@ import {
   viewOf,
 } from '../support/frames.ts';
 import { frameOver, lend } from '../support/lend.ts';
+import { permute } from '../support/permute.ts';
 import { RecordingWriter, Script } from '../support/script.ts';
 
 const OTHER_MAC = 0x5254_0000_0002;
@@ -58,11 +59,6 @@ function cut(l4: Uint8Array, size: number, ip: { id?: number; dst?: number } = {
   }
   return out;
 }
-
-const permute = <T>(items: readonly T[]): T[][] =>
-  items.length < 2
-    ? [[...items]]
-    : items.flatMap((x, i) => permute(items.filter((_, j) => j !== i)).map((p) => [x, ...p]));
 
 describe('stack/ipv4', () => {
   const drops: readonly (readonly [string, Uint8Array])[] = [

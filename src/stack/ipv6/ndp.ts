@@ -137,7 +137,6 @@ export class NdpLayer implements AddressResolver {
     const target = this.readTarget(packet);
     if (!isOwnIpv6(own, this.target, 0)) return; // it asks for another guest
     const { neighbor } = packet;
-    if (!isProbe && neighbor === undefined) return;
     const [dst, dstMac] =
       neighbor === undefined ? [ALL_NODES, groupMacOf(ALL_NODES)] : [src, neighbor.mac];
     this.emit(

@@ -5,6 +5,7 @@
  * Initial sequence numbers and timestamp clocks differ from those of the capture: acknowledgements and echoes of
  * the guest are moved by the difference, and its segments are otherwise as they were.
  */
+import assert from 'node:assert/strict';
 import { keyGuest, keyRemote } from '../../../src/base/flow-key.ts';
 import { type IpAddress, ipv4 } from '../../../src/base/ip-address.ts';
 import { seededRandom } from '../../../src/base/random.ts';
@@ -106,6 +107,22 @@ class Sequence {
     if (!this.begun || skip < 0 || skip >= data.length) return;
     this.bytes.push(...data.subarray(skip));
     this.next = (this.next + data.length - skip) | 0;
+  }
+}
+
+/** Every connection carries what it carried, and begins as it did. */
+export function assertConversations({ conversations }: Replay): void {
+  for (const [ends, talk] of conversations) {
+    const { app, toHost, toGuest, sent, handshakes, handshakesThen } = talk;
+    assert.deepEqual(app.received, toHost.bytes, `${ends}: to the host`);
+    assert.deepEqual(sent.bytes, toGuest.bytes, `${ends}: to the guest`);
+    const [now] = handshakes;
+    const [then] = handshakesThen;
+    assert.deepEqual(
+      [now?.flags, now?.mss, now?.ws, now?.sackOk, now?.win],
+      [then?.flags, then?.mss, then?.ws, then?.sackOk, then?.win],
+      ends,
+    );
   }
 }
 

@@ -16,6 +16,7 @@ import {
   UDP,
   udp6,
 } from '../../support/frames6.ts';
+import { permute } from '../../support/permute.ts';
 import type { Script } from '../../support/script.ts';
 import { icmp6Out, messages, numbers, script6 } from '../../support/script6.ts';
 
@@ -57,11 +58,6 @@ function cut(whole: readonly number[], size: number, fields: PieceFields = {}): 
   }
   return out;
 }
-
-const permute = <T>(items: readonly T[]): T[][] =>
-  items.length < 2
-    ? [[...items]]
-    : items.flatMap((x, i) => permute(items.filter((_, j) => j !== i)).map((p) => [x, ...p]));
 
 const received = (s: Script): number[][] => s.datagrams.map(({ data }) => [...data]);
 
