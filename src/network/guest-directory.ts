@@ -158,24 +158,30 @@ export class GuestDirectory implements Guests {
     places: readonly GuestPlace[],
   ): readonly [stable: readonly IpAddress[], others: readonly IpAddress[]] {
     const { prefix6, forEachClaim, holderAt } = this.deps;
-    if (prefix6 === undefined) return [[], []];
+    if (prefix6 === undefined) return NONE;
     const number = macOf(mac);
-    const known = new Map<string, IpAddress>();
+    const own = eui64Address(prefix6, number);
+    const known: IpAddress[] = [];
     const add = (address: IpAddress): void => {
-      if (known.size < ADDRESSES_MAX && isOf(prefix6, address)) known.set(`${address}`, address);
+      if (known.length < ADDRESSES_MAX && isOf(prefix6, address) && !includes(known, address)) {
+        known.push(address);
+      }
     };
     forEachClaim(number, add);
-    for (const { address } of places) add(address);
-    const own = eui64Address(prefix6, number);
-    const ownLinkLocal = eui64Address(LINK_LOCAL, number);
-    if (places.some(({ address }) => address.equals(ownLinkLocal))) add(own);
-    const leased = [...known.values()].filter((address) => holderAt(address) === number);
-    const rest = [...known.values()].filter((address) => !leased.includes(address));
-    const made = rest.filter((address) => address.equals(own));
-    const others = rest.filter((address) => !address.equals(own));
-    return leased.length + rest.length === 1
-      ? [[...leased, ...rest], []]
-      : [[...leased, ...made], others];
+    for (const { address } of places) {
+      if (address.family === 4) continue;
+      // Its link-local address says how the other is made, which was not heard yet.
+      add(isLinkLocalOf(own, address) ? own : address);
+    }
+    if (known.length === 1) return [known, []];
+    const leased: IpAddress[] = [];
+    const made: IpAddress[] = [];
+    const others: IpAddress[] = [];
+    for (const address of known) {
+      const kind = holderAt(address) === number ? leased : address.equals(own) ? made : others;
+      kind.push(address);
+    }
+    return [[...leased, ...made], others];
   }
 
   private ipv4Of(mac: string, places: readonly GuestPlace[]): Placed | undefined {
@@ -242,6 +248,15 @@ export class GuestDirectory implements Guests {
 
 /** IPv6 addresses of one guest that are looked at. */
 const ADDRESSES_MAX = 16;
+
+const NONE = [[], []] as const;
+
+const includes = (all: readonly IpAddress[], address: IpAddress): boolean =>
+  all.some((one) => one.equals(address));
+
+/** Whether `address` is link-local, of the same Ethernet address as `own`. */
+const isLinkLocalOf = (own: IpAddress, { a, b, c, d }: IpAddress): boolean =>
+  a === LINK_LOCAL.a && b === 0 && c === own.c && d === own.d;
 
 const isIpv4 = ({ address }: GuestPlace): boolean => address.family === 4;
 

@@ -132,6 +132,20 @@ describe('hawser status, flows, leases', () => {
     assert.match(udp, /^2 +udp +192\.168\.127\.3:40000 +← +203\.0\.113\.5:443 +port 7 /m);
   });
 
+  it('flows shows both addresses of what is translated', async () => {
+    const { flows } = network.flows;
+    const [flow = assert.fail()] = flows;
+    const shown = async (remoteAddress: string, dialledAddress: string): Promise<string> => {
+      network.flows.flows = [{ ...flow, remoteAddress, dialledAddress }];
+      return await flowsCommand({ ...request(), filter: {} });
+    };
+    const translated = await shown('64:ff9b::808:808', '8.8.8.8');
+    const same = await shown('192.168.127.254', '127.0.0.1');
+    network.flows.flows = flows;
+    assert.match(translated, / \[64:ff9b::808:808\]:443 \(8\.8\.8\.8\) /);
+    assert.doesNotMatch(same, /127\.0\.0\.1/);
+  });
+
   it('flows --json is the answer of the API', async () => {
     const text = await flowsCommand({ ...request(), filter: { limit: '1' }, json: true });
     const flows = network.view.flows().slice(0, 1);

@@ -86,9 +86,13 @@ function guestEnd({ guestAddress, guestPort, guestPath, guestName }: FlowView): 
   return guestPath ?? guestName ?? '-';
 }
 
-function remoteEnd({ remoteAddress, remotePort, remotePath, protocol }: FlowView): string {
+function remoteEnd(flow: FlowView): string {
+  const { remoteAddress, remotePort, remotePath, dialledAddress, protocol } = flow;
   if (remoteAddress === null) return remotePath ?? '-';
-  return protocol === 'icmp' ? remoteAddress : endpoint(remoteAddress, remotePort ?? 0);
+  const text = protocol === 'icmp' ? remoteAddress : endpoint(remoteAddress, remotePort ?? 0);
+  // Of the other family: by NAT64, or to the other loopback.
+  const isTranslated = dialledAddress?.includes(':') === !remoteAddress.includes(':');
+  return isTranslated ? `${text} (${dialledAddress})` : text;
 }
 
 /** `port 3`, `dns`, `mux`. */
