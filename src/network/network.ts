@@ -13,7 +13,6 @@ import { GUEST_API_PORT, GuestApi } from '../control/ports/guest-api.ts';
 import { portView } from '../control/ports/port-view.ts';
 import { DnsForwarder } from '../proxy/dns/forwarder.ts';
 import { DNS_PORT, GatewayDns } from '../proxy/dns/gateway-dns.ts';
-import { HostNat64Prefix } from '../proxy/dns/nat64-prefix.ts';
 import { HostReach } from '../proxy/host-reach.ts';
 import { LeaseFile } from '../proxy/lease-file.ts';
 import { OwnListeners } from '../proxy/own-listeners.ts';
@@ -21,9 +20,7 @@ import { PortTable } from '../proxy/ports/port-table.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
-import type { DhcpServer } from '../services/dhcp/server.ts';
 import { LocalNames, type UserZone } from '../services/dns/local-names.ts';
-import type { Advertiser, Announcement } from '../services/ra/advertiser.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
@@ -33,7 +30,6 @@ import { type Addresses, addressesOf, networksOf, requiredAddress } from './addr
 import type { DnsZone, NetworkConfig } from './config.ts';
 import type { DaemonNetwork } from './daemon-network.ts';
 import { DataPath } from './data-path.ts';
-import { DnsFamilies } from './dns-families.ts';
 import { GuestWatch, LeaseWatch, type NetworkEvents } from './events.ts';
 import { FlowEvents } from './flow-events.ts';
 import { FlowViews } from './flow-views.ts';
@@ -51,15 +47,14 @@ import {
   type ListenOptions,
 } from './guest-streams.ts';
 import { Guests } from './guests.ts';
+import { Ipv6Service } from './ipv6-service.ts';
 import { type Attachment, type AttachOptions, type FrameAttachment, Links } from './links.ts';
 import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
 import { namedGuests } from './named-guests.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
 import { noteEvents, noteIpv6, noteName, noteRefused } from './notes.ts';
-import { serveRouter } from './router.ts';
 import { serveNetworkApi } from './serve-api.ts';
-import { Uplink, type UplinkState } from './uplink.ts';
 import { packageVersion } from './version.ts';
 
 /** @throws Error whose message states what failed, on what, and what to do; nothing is left behind */
@@ -93,11 +88,7 @@ class RunningNetwork implements Network, DaemonNetwork {
   private readonly links: Links;
   private readonly streams: GuestStreams;
   private readonly mux: MuxLinks;
-  private readonly dhcp: DhcpServer;
-  private readonly router: Advertiser | undefined;
-  private readonly uplink: Uplink;
-  private readonly hostNat64: HostNat64Prefix;
-  private readonly families: DnsFamilies;
+  private readonly ipv6: Ipv6Service;
   private readonly names: LocalNames;
   private readonly dns: DnsForwarder;
   private readonly leaseFile: LeaseFile | undefined;
@@ -124,7 +115,6 @@ class RunningNetwork implements Network, DaemonNetwork {
     const ofStack = (): Stack => this.dataPath.stack;
     const segment = dhcpSegment(log, clock, ofStack);
     const dhcp = makeDhcpServer(config, addresses, watched(this.leaseFile?.ipv4), segment);
-    this.dhcp = dhcp;
     const store6 = watched(this.leaseFile?.ipv6);
     const dhcp6 = makeDhcpv6Server(config, addresses, store6, log, clock, ofStack);
     const leases = new GuestLeases(dhcp, dhcp6, clock);
@@ -218,23 +208,14 @@ class RunningNetwork implements Network, DaemonNetwork {
       networks,
       guests: config.separation.isolate ? undefined : namedGuests(directory),
     });
-    this.families = new DnsFamilies(config.dns.family, config.nat64, networks);
-    this.router = serveRouter(config, addresses, stack, clock);
-    if (this.router !== undefined) this.dataPath.serveTime(this.router);
-    this.hostNat64 = new HostNat64Prefix({
+    this.ipv6 = new Ipv6Service({
+      ...{ config, addresses, networks, reach, dhcp, clock, log },
+      dataPath: this.dataPath,
       find: (query, found) => this.dns.find(query, 'udp', stack.guests.nobody, found),
-      onChange: () => this.onUplink(this.uplink.now),
     });
     this.dns = this.makeDns(leases);
-    this.uplink = new Uplink({
-      config,
-      addresses: addresses.ipv6,
-      reach,
-      log,
-      onChange: (state) => this.onUplink(state),
-    });
-    this.onUplink(this.uplink.now);
-    native.whenLoaded((posix) => this.uplink.watchWith(posix));
+    this.ipv6.start();
+    native.whenLoaded((posix) => this.ipv6.watchWith(posix));
     const gatewayDns = new GatewayDns(this.dns, stack, clock, flusher, book);
     this.dataPath.serveTime(gatewayDns);
     stack.serveUdp(DNS_PORT, gatewayDns.onDatagram);
@@ -255,7 +236,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.view = new LiveView({
       options: config,
       ipv6: addresses.ipv6,
-      uplink: () => this.uplink.now,
+      uplink: () => this.ipv6.now,
       clock,
       stack,
       links: this.links,
@@ -290,7 +271,7 @@ class RunningNetwork implements Network, DaemonNetwork {
         dhcp: dhcp.counts,
         'dhcp-drops': dhcp.drops,
         ...(dhcp6 === undefined ? {} : { dhcpv6: dhcp6.counts, 'dhcpv6-drops': dhcp6.drops }),
-        ...(this.router === undefined ? {} : { router: this.router.counts }),
+        ...(this.ipv6.router === undefined ? {} : { router: this.ipv6.router.counts }),
         ...(this.guestApi === undefined ? {} : { 'guest-api': this.guestApi.counts }),
         refusals,
         faults: this.faults.counts,
@@ -418,8 +399,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.dataPath.closeConnections();
     await this.links.close();
     this.dataPath.close();
-    this.uplink.close();
-    this.hostNat64.stop();
+    this.ipv6.close();
     this.dns.close();
     this.guestWatch.close();
     this.leaseFile?.flush();
@@ -463,44 +443,23 @@ class RunningNetwork implements Network, DaemonNetwork {
     }
   }
 
-  private onUplink({ hasRoute, hasIpv6, hasNat64, isHostWithoutIpv4 }: UplinkState): void {
-    if (isHostWithoutIpv4) this.hostNat64.start();
-    else this.hostNat64.stop();
-    this.dataPath.translation.set({
-      isOn: hasNat64,
-      isForPrivate: hasNat64 && this.config.nat64.isForPrivate,
-      hostPrefix: this.hostNat64.prefix,
-    });
-    this.dataPath.addressMap.hasRoute6 = hasRoute;
-    this.families.hasIpv6Route = hasIpv6;
-    this.families.hasNat64 = hasNat64;
-    this.dhcp.isIpv6Mostly = hasNat64 && this.config.nat64.isIpv6Mostly;
-    this.announce({ hasRoute, hasNat64 });
-  }
-
-  private announce(change: Partial<Announcement>): void {
-    const { router } = this;
-    router?.announce(this.clock.now(), { ...router.announced, ...change });
-    this.dataPath.flusher.schedule();
-  }
-
   private makeDns(leases: GuestLeases): DnsForwarder {
-    const { families } = this;
+    const { ipv6 } = this;
     const { dns } = this.config;
     return new DnsForwarder({
       names: this.names,
       log: this.log,
       now: () => this.clock.now(),
-      families,
+      families: ipv6.families,
       upstreams: dns.upstreams,
       hostsFile: dns.hostsFile,
       onFailure: (query, rcode) => noteName(query, rcode, this.log),
       sockets: this.dataPath.sockets,
-      onNameServers: () => this.hostNat64.onNameServers(),
+      onNameServers: () => ipv6.onNameServers(),
       onSearch: (search) => {
         if (dns.search !== undefined) return;
         leases.setSearch(search);
-        this.announce({ search });
+        ipv6.onSearch(search);
       },
     });
   }
