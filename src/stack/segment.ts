@@ -17,6 +17,7 @@ import type { StackDrop } from './drops.ts';
 import { forwardFrame } from './forward.ts';
 import { Frame } from './frame.ts';
 import type { GuestTable } from './guest-table.ts';
+import type { FrameForwarder } from './ipv6/relay.ts';
 import { type FrameReader, type FrameWriter, type LinkAcceptor, listenerOf } from './link.ts';
 import { LinkPort, type PortOwner } from './link-port.ts';
 import type { OwnAddresses } from './own-addresses.ts';
@@ -47,7 +48,7 @@ export interface SegmentOwner {
   onPortDown(now: Instant, port: LinkPort): void;
 }
 
-export class EthernetSegment implements LinkAcceptor, PortOwner {
+export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder {
   readonly ports: Set<LinkPort> = new Set();
   private readonly portsById = new Map<number, LinkPort>();
   private readonly ours: Mac;
@@ -188,6 +189,10 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     this.guests.detach(now, port.guest);
   }
 
+  mayRelay(now: Instant, from: LinkPort, frame: Frame): boolean {
+    return this.mayPass(now, from, frame, false);
+  }
+
   private mayPass(now: Instant, port: LinkPort, frame: Frame, group: boolean): boolean {
     const { rules } = this;
     if (!rules.mayForward) {
@@ -251,7 +256,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner {
     }
   }
 
-  private forward(port: LinkPort, frame: Frame): void {
+  forward(port: LinkPort, frame: Frame): void {
     if (!forwardFrame(port, frame, this.segmentation)) this.drops.add('frame-forward-failed');
   }
 }

@@ -146,6 +146,7 @@ export class Stack
             mtu: config.mtu,
             verifyChecksums: config.verifyChecksums,
             rules: this.segment.rules,
+            segment: this.segment,
             portOf: (link) => this.segment.portOf(link),
             onOldReport: () => this.segment.stopSnooping(),
             bindings: this.bindings,

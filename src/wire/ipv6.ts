@@ -12,6 +12,7 @@ const SRC = 8;
 const DST = 24;
 
 export const IPV6_HEADER_LEN = 40;
+export const IPV6_HOP_LIMIT: number = HOP_LIMIT;
 export const IPV6_SRC: number = SRC;
 export const IPV6_DST: number = DST;
 export const IPV6_NEXT_HEADER: number = NEXT_HEADER;

@@ -53,6 +53,7 @@ import {
   isGuestIpv6,
   isIpv6Group,
   isIpv6LinkLocal,
+  isOwnIpv6,
   type OwnIpv6,
 } from '../own-addresses.ts';
 import type { Packet } from '../packet.ts';
@@ -61,6 +62,7 @@ import type { UpperLayers } from '../upper-layers.ts';
 import { ExtensionHeaders } from './extension-headers.ts';
 import type { Icmpv6Input } from './icmp-input.ts';
 import type { Icmpv6Output } from './icmp-output.ts';
+import type { Ipv6Relay } from './relay.ts';
 
 export interface Ipv6InputDeps {
   readonly own: OwnIpv6;
@@ -69,6 +71,7 @@ export interface Ipv6InputDeps {
   readonly neighbors: NeighborTable;
   readonly icmp: Icmpv6Output;
   readonly icmpInput: Icmpv6Input;
+  readonly relay: Ipv6Relay;
   readonly reassembler: Reassembler;
   readonly drops: Counters<StackDrop>;
   /** Reused for each packet; shared with input of other families. */
@@ -109,7 +112,21 @@ export class Ipv6Input {
       icmp.sendErrorFor(packet, ICMPV6_TOO_BIG, 0, mtu);
       return;
     }
-    this.onHeaders(now, port, frame.checksum !== 'unknown', false);
+    const other = this.otherGuest();
+    if (other === undefined) this.onHeaders(now, port, frame.checksum !== 'unknown', false);
+    else this.deps.relay.send(now, port, frame, other);
+  }
+
+  /** Whom a packet is for that came to us as a router, if it is another guest. */
+  private otherGuest(): Neighbor | undefined {
+    const { packet, own, neighbors } = this.deps;
+    const { key, ttl, group, neighbor } = packet;
+    const { a, b } = own.prefix;
+    if (key[KEY_REMOTE] !== a || key[KEY_REMOTE + 1] !== b || group || ttl <= 1) return undefined;
+    if (isOwnIpv6(own, key, KEY_REMOTE) || isIpv6LinkLocal(wordAt(key, KEY_GUEST)))
+      return undefined;
+    const other = neighbors.find(key, KEY_REMOTE);
+    return other?.port === undefined || other === neighbor ? undefined : other;
   }
 
   /** The rest of a packet, of which this is the start, did not come. */

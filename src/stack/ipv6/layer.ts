@@ -22,6 +22,7 @@ import { Icmpv6Output } from './icmp-output.ts';
 import { Ipv6Input } from './input.ts';
 import { MldLayer } from './mld.ts';
 import { NdpLayer, type NdpWriter, type RouterService } from './ndp.ts';
+import { type FrameForwarder, Ipv6Relay } from './relay.ts';
 
 /** The gateway's addresses; its link-local one is made from its Ethernet address. */
 export type Ipv6Config = Omit<OwnIpv6, 'linkLocal'>;
@@ -32,6 +33,7 @@ export interface Ipv6LayerDeps {
   readonly mtu: number;
   readonly verifyChecksums: boolean;
   readonly rules: SegmentRules;
+  readonly segment: FrameForwarder;
   /** The link of a number, while it is attached. */
   readonly portOf: (link: number) => LinkPort | undefined;
   /** See {@link MldLayer}. */
@@ -67,7 +69,8 @@ export class Ipv6Layer {
     this.dhcp = new Dhcpv6Layer(own, out, drops);
     const { icmp: output, ndp, mld } = this;
     const icmpInput = new Icmpv6Input({ output, ndp, mld, tcp, upstream, drops });
-    this.input = new Ipv6Input({ ...deps, icmp: this.icmp, icmpInput });
+    const relay = new Ipv6Relay(deps.segment);
+    this.input = new Ipv6Input({ ...deps, icmp: this.icmp, icmpInput, relay });
   }
 
   /** Advertisements are sent by `sendAdvertisement`, to whom `router` wishes. */
