@@ -56,6 +56,8 @@ export type StackDrop =
   /** A packet too big that says less than every link takes (RFC 8201 §4). */
   | 'icmpv6-mtu-too-small'
   | 'icmp-not-for-us'
+  /** An error about a connection of another guest. */
+  | 'icmp-of-another'
   | 'icmp-error-rate-limited'
   | 'udp-no-service'
   | 'udp-group-destination'

@@ -427,11 +427,11 @@ export class Stack
 
   // --- TcpErrorSink ---
 
-  onPathMtu(now: Instant, key: Int32Array, quotedSeq: Seq, mtu: number): void {
-    this.tcp.onPathMtu(now, key, quotedSeq, mtu);
+  onPathMtu(now: Instant, from: Guest, key: Int32Array, quotedSeq: Seq, mtu: number): void {
+    this.tcp.onPathMtu(now, from, key, quotedSeq, mtu);
   }
 
-  onUnreachable(key: Int32Array, quotedSeq: Seq, hard: boolean): void {
-    this.tcp.onUnreachable(key, quotedSeq, hard);
+  onUnreachable(from: Guest, key: Int32Array, quotedSeq: Seq, hard: boolean): void {
+    this.tcp.onUnreachable(from, key, quotedSeq, hard);
   }
 }

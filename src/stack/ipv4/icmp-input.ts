@@ -121,8 +121,8 @@ export class IcmpInput {
     setKeyAddress(key, KEY_GUEST, ipv4(ipv4Dst(view, quote)));
     setKeyAddress(key, KEY_REMOTE, ipv4(ipv4Src(view, quote)));
     setKeyPorts(key, view.getUint16(l4 + 2), view.getUint16(l4));
+    if (neighbor === undefined) return;
     if (isPort) {
-      if (neighbor === undefined) return;
       const payload = udpQuotedLen(view, l4, quote + quoteLen - l4);
       const at = l4 + UDP_HEADER_LEN;
       this.upstream.onDatagramRefused?.(now, neighbor.guest, key, slab, at, payload);
@@ -130,9 +130,9 @@ export class IcmpInput {
     }
     const quotedSeq = seq(view.getInt32(l4 + 4));
     if (code === UNREACHABLE_NEEDS_FRAGMENTATION) {
-      this.tcp.onPathMtu(now, key, quotedSeq, icmpNextHopMtu(view, off));
+      this.tcp.onPathMtu(now, neighbor.guest, key, quotedSeq, icmpNextHopMtu(view, off));
     } else {
-      this.tcp.onUnreachable(key, quotedSeq, !SOFT_CODES.includes(code));
+      this.tcp.onUnreachable(neighbor.guest, key, quotedSeq, !SOFT_CODES.includes(code));
     }
   }
 }

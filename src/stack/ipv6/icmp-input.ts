@@ -142,6 +142,8 @@ export class Icmpv6Input {
       drops.add('icmpv6-mtu-too-small'); // RFC 8201 §4
       return;
     }
+    if (neighbor === undefined) return;
+    const { guest } = neighbor;
     let protocol = ipv6NextHeader(view, quote);
     const { key } = this;
     // The quoted packet is ours: its source is the remote side of the flow.
@@ -153,20 +155,20 @@ export class Icmpv6Input {
     setKeyPorts(key, view.getUint16(l4 + 2), view.getUint16(l4));
     if (protocol === PROTOCOL_TCP) {
       const quotedSeq = seq(view.getInt32(l4 + 4));
-      if (type === ICMPV6_TOO_BIG) tcp.onPathMtu(now, key, quotedSeq, mtu);
-      else tcp.onUnreachable(key, quotedSeq, !SOFT_CODES.includes(icmpv6Code(view, l4Off)));
+      if (type === ICMPV6_TOO_BIG) tcp.onPathMtu(now, guest, key, quotedSeq, mtu);
+      else tcp.onUnreachable(guest, key, quotedSeq, !SOFT_CODES.includes(icmpv6Code(view, l4Off)));
       return;
     }
     const isPort = type === ICMPV6_UNREACHABLE && icmpv6Code(view, l4Off) === UNREACHABLE6_PORT;
-    if (isPort && protocol === PROTOCOL_UDP && neighbor !== undefined) {
+    if (isPort && protocol === PROTOCOL_UDP) {
       const len = udpQuotedLen(view, l4, l4Off + l4Len - l4);
-      upstream.onDatagramRefused?.(now, neighbor.guest, key, slab, l4 + UDP_HEADER_LEN, len);
+      upstream.onDatagramRefused?.(now, guest, key, slab, l4 + UDP_HEADER_LEN, len);
       return;
     }
     if (protocol === PROTOCOL_FRAGMENT) protocol = view.getUint8(l4);
     const isCut = protocol === PROTOCOL_UDP || protocol === PROTOCOL_ICMPV6;
     // A guest may say of itself what it takes; nobody else speaks for it.
-    if (type === ICMPV6_TOO_BIG && isCut && neighbor?.isAt(key, KEY_GUEST)) {
+    if (type === ICMPV6_TOO_BIG && isCut && neighbor.isAt(key, KEY_GUEST)) {
       neighbor.pathMtu = Math.min(neighbor.pathMtu, mtu);
       return;
     }

@@ -28,6 +28,7 @@ import type { WorkList } from '../../base/work-list.ts';
 import { ACK, checkTcp, FIN, RST, SYN, tcpDstPort, tcpSrcPort } from '../../wire/tcp.ts';
 import type { StackDrop } from '../drops.ts';
 import type { FlowId, RefuseReason, TcpFlow, TcpFlowHandler, Upstream } from '../flow.ts';
+import type { Guest } from '../guest.ts';
 import type { IcmpSender } from '../icmp-sender.ts';
 import type { IpOutput } from '../ip-output.ts';
 import type { Neighbor } from '../neighbor.ts';
@@ -160,14 +161,23 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
     else this.onTimeWait(now, endpoint, neighbor);
   }
 
-  onPathMtu(now: Instant, key: Int32Array, quotedSeq: Seq, mtu: number): void {
-    const c = this.endpoints.get(key);
-    if (c instanceof TcpConnection) onPathMtu(c, now, quotedSeq, mtu);
+  onPathMtu(now: Instant, from: Guest, key: Int32Array, quotedSeq: Seq, mtu: number): void {
+    const c = this.connectionOf(from, key);
+    if (c !== undefined) onPathMtu(c, now, quotedSeq, mtu);
   }
 
-  onUnreachable(key: Int32Array, quotedSeq: Seq, hard: boolean): void {
+  onUnreachable(from: Guest, key: Int32Array, quotedSeq: Seq, hard: boolean): void {
+    const c = this.connectionOf(from, key);
+    if (c !== undefined) onUnreachable(c, quotedSeq, hard);
+  }
+
+  /** The connection that an error of `from` is about: nobody speaks for another guest. */
+  private connectionOf(from: Guest, key: Int32Array): TcpConnection | undefined {
     const c = this.endpoints.get(key);
-    if (c instanceof TcpConnection) onUnreachable(c, quotedSeq, hard);
+    if (!(c instanceof TcpConnection)) return undefined;
+    if (c.path.neighbor.guest === from) return c;
+    this.drops.add('icmp-of-another');
+    return undefined;
   }
 
   dial(now: Instant, id: FlowId, neighbor: Neighbor, handler: TcpFlowHandler): TcpFlow | undefined {
