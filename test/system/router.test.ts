@@ -15,7 +15,7 @@ const OUTSIDE6 = '2001:db8:18::1';
 /** A change of the host's is announced within this time; guests know it then. */
 const FOLLOW_MS = 3_000;
 
-systemSuite('the router of a real guest', [...LAB, 'ipv6', 'rdisc6', 'ping'], function () {
+systemSuite('the router of a real guest', [...LAB, 'ipv6', 'rdisc6', 'ping', 'nc'], function () {
   this.timeout(60_000);
   let lab: Lab;
   let guest: Guest;
@@ -243,5 +243,25 @@ systemSuite('the router of a real guest', [...LAB, 'ipv6', 'rdisc6', 'ping'], fu
     assert.doesNotMatch(await routes(), /^2001:db8:18::\/64 dev/m);
     const text = (await rdisc6()).stdout;
     assert.match(text, /On-link\s*:\s*No/);
+  });
+
+  it('... and guests reach each other by the gateway, their router', async () => {
+    await gain();
+    const other = await lab.addGuest();
+    await start('--listen', other.link, '--subnet6', 'host');
+    await until('two default routes', async () => (await hasRoute()) && (await hasRoute(other)));
+    const address = await until('the other address', async () => {
+      const text = await addresses(other);
+      return /inet6 (2001:db8:18:\S+)\/64 scope global dynamic/.exec(text)?.[1];
+    });
+    await until('a ping', async () => {
+      const { stdout } = await guest.try('ping', '-6', '-c', '1', '-W', '1', address);
+      return / 1 received/.test(stdout) && /ttl=63/.test(stdout);
+    });
+    const sink = other.run('sh', '-c', 'nc -6 -l 9000 | sha256sum');
+    await until('a listener', async () => (await other.run('ss', '-Hltn')).includes(':9000 '));
+    const noise = 'head -c 20000000 /dev/urandom | tee /dev/fd/3';
+    const send = `{ ${noise} | nc -6 -N -w 20 ${address} 9000 >/dev/null; } 3>&1 | sha256sum`;
+    assert.equal(await guest.run('sh', '-c', send), await sink);
   });
 });

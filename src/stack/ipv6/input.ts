@@ -46,6 +46,7 @@ import { isGroupMac, readMac } from '../../wire/mac.ts';
 import { UDP_HEADER_LEN, udpChecksum } from '../../wire/udp.ts';
 import type { StackDrop } from '../drops.ts';
 import type { Frame } from '../frame.ts';
+import type { IpOutput } from '../ip-output.ts';
 import type { LinkPort } from '../link-port.ts';
 import type { Neighbor, NeighborTable } from '../neighbor.ts';
 import {
@@ -58,6 +59,7 @@ import {
 } from '../own-addresses.ts';
 import type { Packet } from '../packet.ts';
 import { Fragment, type Reassembler, type Whole } from '../reassembly.ts';
+import type { AddressBindings } from '../separation/address-bindings.ts';
 import type { UpperLayers } from '../upper-layers.ts';
 import { ExtensionHeaders } from './extension-headers.ts';
 import type { Icmpv6Input } from './icmp-input.ts';
@@ -69,6 +71,8 @@ export interface Ipv6InputDeps {
   readonly mtu: number;
   readonly verifyChecksums: boolean;
   readonly neighbors: NeighborTable;
+  readonly bindings: AddressBindings;
+  readonly out: IpOutput;
   readonly icmp: Icmpv6Output;
   readonly icmpInput: Icmpv6Input;
   readonly relay: Ipv6Relay;
@@ -112,13 +116,17 @@ export class Ipv6Input {
       icmp.sendErrorFor(packet, ICMPV6_TOO_BIG, 0, mtu);
       return;
     }
-    const other = this.otherGuest();
+    const other = this.otherGuest(now);
     if (other === undefined) this.onHeaders(now, port, frame.checksum !== 'unknown', false);
-    else this.deps.relay.send(now, port, frame, other);
+    else if (other.port !== undefined) this.deps.relay.send(now, port, frame, other);
+    else {
+      drops.add('out-no-link');
+      this.deps.out.reachability.onUnresolved(other);
+    }
   }
 
   /** Whom a packet is for that came to us as a router, if it is another guest. */
-  private otherGuest(): Neighbor | undefined {
+  private otherGuest(now: Instant): Neighbor | undefined {
     const { packet, own, neighbors } = this.deps;
     const { key, ttl, group, neighbor } = packet;
     const { a, b } = own.prefix;
@@ -126,7 +134,20 @@ export class Ipv6Input {
     if (isOwnIpv6(own, key, KEY_REMOTE) || isIpv6LinkLocal(wordAt(key, KEY_GUEST)))
       return undefined;
     const other = neighbors.find(key, KEY_REMOTE);
-    return other?.port === undefined || other === neighbor ? undefined : other;
+    if (other?.port === undefined) return this.isClaimed() ? this.silentGuest(now) : undefined;
+    return other === neighbor ? undefined : other;
+  }
+
+  private isClaimed(): boolean {
+    const { bindings, packet } = this.deps;
+    for (let i = 0; i < 4; i++) bindings.key[i] = wordAt(packet.key, KEY_REMOTE + i);
+    return bindings.isClaimed;
+  }
+
+  /** It has made the address its own, by duplicate address detection, and was not heard with it yet: it is asked for. */
+  private silentGuest(now: Instant): Neighbor | undefined {
+    const { neighbors, packet } = this.deps;
+    return neighbors.obtain(now, addressFromWords(packet.key, KEY_REMOTE));
   }
 
   /** The rest of a packet, of which this is the start, did not come. */

@@ -102,6 +102,11 @@ export class AddressBindings {
     return found?.holder !== undefined && found.until === NEVER ? found : undefined;
   }
 
+  /** Whether a link that is up uses the address in `key`, or has asked for it. */
+  get isClaimed(): boolean {
+    return this.table.get(this.key)?.holder !== undefined;
+  }
+
   /**
    * `link` sends with the address in `key`, or says that it has it, by the Ethernet address `mac` of its own.
    *

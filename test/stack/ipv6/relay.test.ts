@@ -8,10 +8,13 @@ import { GATEWAY_MAC, viewOf } from '../../support/frames.ts';
 import {
   frame6,
   GATEWAY6,
+  ICMPV6,
   type Ip6Fields,
   icmp6Frame,
+  linkLayerOption,
   ndp,
   packet6,
+  ROUTER6,
   through,
   UDP,
   udp6,
@@ -111,6 +114,32 @@ describe('stack/ipv6 relay', () => {
     const { s } = lab();
     s.frames(datagram({ dst: 'fd12:3456:789a:1::77' }));
     assert.equal(s.datagrams.length, 1);
+  });
+
+  it('to a guest that has only detected duplicates of its address: it is asked for, and has the next one', () => {
+    const { s, writer, other } = lab();
+    const dst = 'fd12:3456:789a:1::a';
+    const hear = (frame: Uint8Array): void => {
+      lend(other, s.now, frame);
+      other.onBatchEnd(s.now);
+    };
+    const probe = { src: '::', dst: 'ff02::1:ff00:a', dstMac: 0x3333_ff00_000a };
+    hear(icmp6Frame(ndp(135, dst), { ...probe, srcMac: OTHER_MAC }));
+    writer.take();
+    s.frames(datagram({ dst }));
+    assert.deepEqual(
+      writer.take().map((frame) => [packet6(frame).protocol, packet6(frame).upper[0]]),
+      [[ICMPV6, 135]],
+    );
+    const answer = through(ROUTER6, { src: dst, srcMac: OTHER_MAC, hopLimit: 255 });
+    hear(icmp6Frame(ndp(136, dst, linkLayerOption(2, OTHER_MAC)), answer));
+    writer.take();
+    s.frames(datagram({ dst }));
+    assert.deepEqual(
+      writer.take().map((frame) => packet6(frame).protocol),
+      [UDP],
+    );
+    assert.deepEqual(s.datagrams, []);
   });
 
   it('to a guest that is away it goes up', () => {
