@@ -1,5 +1,6 @@
 /** IPv6 from a real guest kernel to the host, to the outside and back. The guest's address and route are set by hand. */
 import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import { download, upload } from './support/clients.ts';
 import type { Daemon } from './support/daemon.ts';
@@ -12,9 +13,10 @@ import {
   OUTSIDE6,
   SUBNET6,
 } from './support/ipv6.ts';
-import { type Guest, HTTP_PORT, Lab } from './support/lab.ts';
+import { type Guest, HOST, HTTP_PORT, Lab } from './support/lab.ts';
 
 const MIB = 1 << 20;
+const HELD = fileURLToPath(new URL('./support/port-clients-main.js', import.meta.url));
 /** The outside forbids it. */
 const FAR = '2001:db8:f0::1';
 
@@ -87,6 +89,22 @@ systemSuite('IPv6 of a real guest', [...LAB, 'ipv6', 'curl', 'ping', 'iperf3'], 
         const said = await guest.run(process.execPath, '-e', script(kind));
         assert.equal(said, 'ECONNREFUSED\n', `${kind} ${address}`);
       }
+    }
+  });
+
+  it('the host address of either family leads to a server of the other, by TCP and UDP', async () => {
+    const [only6, only4] = [HTTP_PORT + 200, HTTP_PORT + 300];
+    await lab.startServers(lab.host, '::1', only6);
+    await lab.startServers(lab.host, '127.0.0.1', only4);
+    for (const [address, port] of [
+      [HOST, only6],
+      [HOST6, only4],
+    ] as const) {
+      const url = `http://${address.includes(':') ? `[${address}]` : address}:${port}/`;
+      assert.equal(await guest.run('curl', '-gsS', '-m', '5', url), 'hello from the host\n');
+      const args = ['udp', address, String(port + 5), '400'];
+      const { got } = JSON.parse(await guest.run(process.execPath, HELD, ...args));
+      assert.equal(got, 'equal', address);
     }
   });
 
