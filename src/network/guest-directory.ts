@@ -35,6 +35,8 @@ export interface GuestDirectoryDeps {
   readonly forEachClaim: (mac: Mac, visit: (address: IpAddress) => void) => void;
   /** Whoever uses the address, be it only with other guests; 0: nobody. */
   readonly userAt: (address: IpAddress) => Mac;
+  /** See `Stack.firstClaimant`. */
+  readonly firstClaimant: (prefix: IpAddress) => Mac;
   /** The guests' IPv6 network, a /64; undefined where they have none. */
   readonly prefix6: IpAddress | undefined;
   readonly placeAt: (address: IpAddress) => GuestPlace | undefined;
@@ -78,8 +80,7 @@ export class GuestDirectory implements Guests {
   onGuestHeard(mac: Mac): void {
     if (this.waiting.size === 0) return;
     const text = formatMac(mac);
-    for (const first of this.waiting) first.mac = text;
-    this.waiting.clear();
+    for (const first of [...this.waiting]) first.settle(text);
   }
 
   /** Leases have changed: names may have been added and removed. */
@@ -127,8 +128,10 @@ export class GuestDirectory implements Guests {
     const ipv4 = this.ipv4Of(mac, places.filter(isIpv4));
     if (ipv4 !== undefined) return ipv4;
     const [address] = this.ipv6Of(mac, places).flat();
-    const attached = places.some(({ port }) => port !== undefined);
-    return address === undefined ? undefined : { address, attached };
+    if (address === undefined) return undefined;
+    const isKnown = places.some((place) => place.address.equals(address));
+    const attached = !isKnown || places.some(({ port }) => port !== undefined);
+    return { address, attached }; // claims are of links that are up
   }
 
   /** @internal for targets */
@@ -200,6 +203,13 @@ export class GuestDirectory implements Guests {
     const place = this.deps.placeAt(address);
     const mac = place !== undefined && place.mac !== 0 ? place.mac : this.deps.holderAt(address);
     return { mac: mac === 0 ? undefined : formatMac(mac), attached: place?.port !== undefined };
+  }
+
+  /** @internal for targets. A guest of IPv6 alone may have claimed its address, and said nothing since. */
+  claimant(): string | undefined {
+    const { prefix6, firstClaimant } = this.deps;
+    const mac = prefix6 === undefined ? 0 : firstClaimant(prefix6);
+    return mac === 0 ? undefined : formatMac(mac);
   }
 
   /** @internal for targets */
@@ -328,12 +338,24 @@ class MacTarget implements GuestTarget {
 }
 
 class FirstGuest implements GuestTarget {
-  mac: string | undefined;
+  private settled: string | undefined;
   private readonly directory: GuestDirectory;
 
   constructor(directory: GuestDirectory, mac: string | undefined) {
     this.directory = directory;
-    this.mac = mac;
+    this.settled = mac;
+  }
+
+  get mac(): string | undefined {
+    if (this.settled !== undefined) return this.settled;
+    const mac = this.directory.claimant();
+    if (mac !== undefined) this.settle(mac);
+    return mac;
+  }
+
+  settle(mac: string): void {
+    this.settled = mac;
+    this.directory.forget(this);
   }
 
   get address(): IpAddress | undefined {

@@ -122,6 +122,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       forEachPlace: (visit) => this.dataPath.stack.forEachNeighbor(visit),
       forEachClaim: (mac, visit) => this.dataPath.stack.forEachClaim(mac, visit),
       userAt: (address) => this.dataPath.stack.userOf(clock.now(), address)?.mac ?? 0,
+      firstClaimant: (prefix) => this.dataPath.stack.firstClaimant(prefix),
       prefix6: addresses.ipv6?.prefix,
       placeAt: (address) => this.dataPath.stack.neighborAt(address),
       leases: () => leases.list(),

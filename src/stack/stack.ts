@@ -260,6 +260,14 @@ export class Stack
     }
   }
 
+  /** The station that claims an address of the network on the link that was attached first; 0: none does. */
+  firstClaimant(prefix: IpAddress): Mac {
+    for (const { addresses } of this.segment.ports) {
+      for (const { a, b, mac } of addresses.other) if (a === prefix.a && b === prefix.b) return mac;
+    }
+    return 0;
+  }
+
   /** Flows with events to deliver, or segments to send, at the end of the batch. */
   get owed(): number {
     return this.tcp.due.owed;

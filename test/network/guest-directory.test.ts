@@ -31,6 +31,7 @@ describe('network/guest-directory', () => {
         for (const claim of claims) if (claim.mac === mac) visit(claim.address);
       },
       userAt: (address) => claims.find((one) => one.address.equals(address))?.mac ?? 0,
+      firstClaimant: () => claims[0]?.mac ?? 0,
       prefix6: ip('fd12:3456::'),
       placeAt: (address) => places.find((place) => place.address.equals(address)),
       leases: () => {
@@ -253,6 +254,17 @@ describe('network/guest-directory', () => {
       assert.deepEqual(addressesFor(4), [OWN]);
       const target = directory.targetOf(byMac);
       assert.deepEqual([`${target.address}`, target.attached], [OWN, true]);
+    });
+
+    it('a first guest that has claimed an address, and was not heard, is there, and stays the first', () => {
+      const target = directory.targetOf(first);
+      assert.deepEqual([target.mac, target.addressesFor(4)], [undefined, []]);
+      claims6(OWN);
+      assert.deepEqual(target.addressesFor(4).map(String), [OWN]);
+      assert.deepEqual([target.mac, `${target.address}`, target.attached], [A, OWN, true]);
+      claims = [];
+      comes(B, '192.168.127.3', 1);
+      assert.equal(target.mac, A);
     });
 
     it('a bounded number of them, and none of a guest that is not known', () => {
