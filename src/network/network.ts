@@ -8,11 +8,9 @@ import type { Log } from '../base/log.ts';
 import type { Clock } from '../base/time.ts';
 import type { ApiListener } from '../control/api-listener.ts';
 import type { NetworkView, PortView } from '../control/network-view.ts';
-import { type BindRule, parseBindRule } from '../control/ports/bind-rules.ts';
-import { GUEST_API_PORT, GuestApi } from '../control/ports/guest-api.ts';
+import type { GuestApi } from '../control/ports/guest-api.ts';
 import { portView } from '../control/ports/port-view.ts';
-import { DnsForwarder } from '../proxy/dns/forwarder.ts';
-import { DNS_PORT, GatewayDns } from '../proxy/dns/gateway-dns.ts';
+import type { DnsForwarder } from '../proxy/dns/forwarder.ts';
 import { HostReach } from '../proxy/host-reach.ts';
 import { LeaseFile } from '../proxy/lease-file.ts';
 import { OwnListeners } from '../proxy/own-listeners.ts';
@@ -20,22 +18,23 @@ import { PortTable } from '../proxy/ports/port-table.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
-import { LocalNames, type UserZone } from '../services/dns/local-names.ts';
+import type { LocalNames } from '../services/dns/local-names.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
 import { NodeClock } from '../transports/node-clock.ts';
 import { removeStaleSocket } from '../transports/stale-socket.ts';
-import { type Addresses, addressesOf, networksOf, requiredAddress } from './addresses.ts';
+import { addressesOf, networksOf, requiredAddress } from './addresses.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
 import type { DaemonNetwork } from './daemon-network.ts';
 import { DataPath } from './data-path.ts';
 import { GuestWatch, LeaseWatch, type NetworkEvents } from './events.ts';
 import { FlowEvents } from './flow-events.ts';
 import { FlowViews } from './flow-views.ts';
-import { gatewayAddresses } from './gateway.ts';
 import { dhcpSegment, makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
 import { makeDhcpv6Server, serveDhcpv6 } from './gateway-dhcpv6.ts';
+import { serveGuestApi } from './gateway-guest-api.ts';
+import { makeDns, makeLocalNames, serveDns, userZones } from './gateway-names.ts';
 import { serveNtp } from './gateway-ntp.ts';
 import { GuestDirectory } from './guest-directory.ts';
 import { GuestLeases } from './guest-leases.ts';
@@ -51,11 +50,9 @@ import { Ipv6Service } from './ipv6-service.ts';
 import { type Attachment, type AttachOptions, type FrameAttachment, Links } from './links.ts';
 import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
-import { namedGuests } from './named-guests.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
-import { noteEvents, noteIpv6, noteName, noteRefused } from './notes.ts';
+import { noteEvents, noteIpv6, noteRefused } from './notes.ts';
 import { serveNetworkApi } from './serve-api.ts';
-import { packageVersion } from './version.ts';
 
 /** @throws Error whose message states what failed, on what, and what to do; nothing is left behind */
 export async function openNetwork(
@@ -202,28 +199,21 @@ class RunningNetwork implements Network, DaemonNetwork {
     });
     this.ports = this.makePorts(directory);
     const networks = networksOf(addresses);
-    this.names = new LocalNames({
-      gateway: present(gateway, addresses.ipv6?.gateway),
-      host: present(addresses.host, addresses.ipv6?.host),
-      zones: userZones(config.dns.zones),
-      networks,
-      guests: config.separation.isolate ? undefined : namedGuests(directory),
-    });
+    this.names = makeLocalNames(config, addresses, networks, directory);
     this.ipv6 = new Ipv6Service({
       ...{ config, addresses, networks, reach, dhcp, clock, log },
       dataPath: this.dataPath,
       find: (query, found) => this.dns.find(query, 'udp', stack.guests.nobody, found),
     });
-    this.dns = this.makeDns(leases);
+    const { sockets } = this.dataPath;
+    this.dns = makeDns({ config, names: this.names, ipv6: this.ipv6, leases, sockets, clock, log });
     this.ipv6.start();
     native.whenLoaded((posix) => this.ipv6.watchWith(posix));
-    const gatewayDns = new GatewayDns(this.dns, stack, clock, flusher, book);
-    this.dataPath.serveTime(gatewayDns);
-    stack.serveUdp(DNS_PORT, gatewayDns.onDatagram);
-    listeners.serve(gatewayAddresses(addresses), DNS_PORT, (now, request) =>
-      gatewayDns.onRequest(now, request),
-    );
-    this.guestApi = config.guestApi.enabled ? this.makeGuestApi(addresses) : undefined;
+    const gatewayDns = serveDns(this.dns, this.dataPath, addresses, clock);
+    const { ports } = this;
+    this.guestApi = config.guestApi.enabled
+      ? serveGuestApi({ config, addresses, ports, dataPath: this.dataPath, clock, log })
+      : undefined;
     serveNtp(stack);
     serveDhcp(stack, dhcp, leases, directory);
     if (dhcp6 !== undefined) serveDhcpv6(stack, dhcp6, directory);
@@ -443,59 +433,9 @@ class RunningNetwork implements Network, DaemonNetwork {
       if (state === 'bound') this.dataPath.stack.expectGuest(now, requiredAddress(address));
     }
   }
-
-  private makeDns(leases: GuestLeases): DnsForwarder {
-    const { ipv6 } = this;
-    const { dns } = this.config;
-    return new DnsForwarder({
-      names: this.names,
-      log: this.log,
-      now: () => this.clock.now(),
-      families: ipv6.families,
-      upstreams: dns.upstreams,
-      hostsFile: dns.hostsFile,
-      onFailure: (query, rcode) => noteName(query, rcode, this.log),
-      sockets: this.dataPath.sockets,
-      onNameServers: () => ipv6.onNameServers(),
-      onSearch: (search) => {
-        if (dns.search !== undefined) return;
-        leases.setSearch(search);
-        ipv6.onSearch(search);
-      },
-    });
-  }
-
-  private makeGuestApi(addresses: Addresses): GuestApi {
-    const api = new GuestApi({
-      ports: this.ports,
-      gateway: addresses.gateway,
-      rules: this.config.guestApi.bind.map(requiredRule),
-      book: this.dataPath.book,
-      context: { clock: this.clock, flusher: this.dataPath.flusher },
-      version: packageVersion(),
-      log: this.log,
-    });
-    const { listeners } = this.dataPath;
-    listeners.serve(gatewayAddresses(addresses), GUEST_API_PORT, (now, request) =>
-      api.onRequest(now, request),
-    );
-    return api;
-  }
 }
-
-const present = (...addresses: readonly (IpAddress | undefined)[]): readonly IpAddress[] =>
-  addresses.filter((address) => address !== undefined);
 
 function isSameStation(stack: Stack, one: IpAddress, other: IpAddress): boolean {
   const mac = stack.neighborAt(one)?.mac ?? 0;
   return mac !== 0 && mac === stack.neighborAt(other)?.mac;
-}
-
-const userZones = (zones: readonly DnsZone[]): UserZone[] =>
-  zones.map(({ zone, address }) => ({ zone, address: requiredAddress(address) }));
-
-function requiredRule(text: string): BindRule {
-  const rule = parseBindRule(text);
-  if (rule === undefined) throw new Error(`${text} is not a rule for the ports of guests`);
-  return rule;
 }
