@@ -25,16 +25,21 @@ export function makeFileServer(place: ServerPlace = 'host'): Server {
   return server;
 }
 
-/** @returns a server that listens on `address`; port 0 picks one */
+/**
+ * @param address undefined: every address of both families, or of IPv4 where there is no other
+ * @param port 0 picks one
+ * @returns a server that listens
+ */
 export function startFileServer(
-  address: string,
+  address: string | undefined,
   port: number,
   place?: ServerPlace,
 ): Promise<Server> {
   const server = makeFileServer(place);
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ host: address, port, backlog: 4096 }, () => resolve(server));
+    const host = address === undefined ? {} : { host: address };
+    server.listen({ ...host, port, backlog: 4096 }, () => resolve(server));
   });
 }
 

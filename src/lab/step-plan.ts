@@ -5,10 +5,25 @@ import type { Outcome } from './step-report.ts';
 export interface StepPlan {
   readonly gateway: string;
   readonly hostIp: string;
+  /** Of the same network; undefined where guests have no IPv6, or do not reach the host by it. */
+  readonly ipv6?: Ipv6Plan | undefined;
   /** The file server's, on the host's loopback. */
   readonly port: number;
   readonly sizeBytes: number;
   readonly seed: number;
+}
+
+export interface Ipv6Plan {
+  readonly gateway: string;
+  readonly hostIp: string;
+}
+
+const IPV6_BYTES_MAX = 16 << 20;
+
+/** The same by IPv6, with fewer bytes: what is slow was shown by then. */
+export function planOfIpv6({ ipv6, ...plan }: StepPlan): StepPlan | undefined {
+  if (ipv6 === undefined) return undefined;
+  return { ...plan, ...ipv6, sizeBytes: Math.min(plan.sizeBytes, IPV6_BYTES_MAX) };
 }
 
 /** A name that hawser answers itself, so that the check needs no internet. */
@@ -18,8 +33,12 @@ export const HOST_NAME = 'host.hawser.internal';
 export const bytesPath = ({ sizeBytes, seed }: StepPlan): string =>
   `/bytes/${sizeBytes}?seed=${seed}`;
 
+/** As in a URL (RFC 3986 §3.2.2). */
+export const inUrl = (address: string): string =>
+  address.includes(':') ? `[${address}]` : address;
+
 const hostUrl = (plan: StepPlan, path: string): string =>
-  `http://${plan.hostIp}:${plan.port}${path}`;
+  `http://${inUrl(plan.hostIp)}:${plan.port}${path}`;
 export const downloadUrl = (plan: StepPlan): string => hostUrl(plan, bytesPath(plan));
 export const uploadUrl = (plan: StepPlan): string => hostUrl(plan, '/sink');
 

@@ -7,14 +7,24 @@ import { LAB, type Requirement, systemSuite } from '../support/requirements.ts';
 import { Background } from './support/processes.ts';
 
 const MAIN = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
-const Report = z.object({ step: z.string(), ok: z.boolean(), detail: z.string() });
+const Report = z.object({
+  step: z.string(),
+  ok: z.boolean(),
+  skipped: z.boolean().optional(),
+  detail: z.string(),
+});
 const STEPS = [
   ...['lease', 'resolve', 'ping-gateway', 'ping-host', 'download', 'upload'],
-  ...['mux-up', 'publish', 'fetch-port', 'fetch-mux'],
+  ...['address-ipv6', 'resolve-ipv6', 'ping-gateway-ipv6', 'ping-host-ipv6', 'download-ipv6'],
+  ...['mux-up', 'publish', 'fetch-port', 'fetch-mux', 'fetch-ipv6'],
 ];
+/** Of a guest that has IPv4 alone: the first step of IPv6 says so. */
+const STEPS_WITHOUT_IPV6 = STEPS.filter(
+  (step) => step === 'address-ipv6' || !step.endsWith('-ipv6'),
+);
 
 function suite(kind: string, needs: readonly Requirement[], args: readonly string[]): void {
-  systemSuite(`demo, ${kind}`, needs, function () {
+  systemSuite(`demo, ${[kind, ...args].join(' ')}`, needs, function () {
     this.timeout(180_000);
 
     it('every step succeeds, and so does the command', async () => {
@@ -32,14 +42,20 @@ function suite(kind: string, needs: readonly Requirement[], args: readonly strin
         .trimEnd()
         .split('\n')
         .map((line) => Report.parse(JSON.parse(line)));
-      for (const { step, ok, detail } of reports) assert.ok(ok, `${step}: ${detail}`);
+      const hasIpv6 = kind !== 'simulated' && !args.includes('off');
+      for (const { step, ok, skipped, detail } of reports) {
+        assert.equal(skipped, !hasIpv6 && step === 'address-ipv6' ? true : undefined, step);
+        assert.ok(ok || skipped, `${step}: ${detail}`);
+      }
       const steps = reports.map(({ step }) => step);
-      assert.deepEqual(steps, kind === 'vm' ? ['boot', ...STEPS] : STEPS);
+      const expected = hasIpv6 ? STEPS : STEPS_WITHOUT_IPV6;
+      assert.deepEqual(steps, kind === 'vm' ? ['boot', ...expected] : expected);
     });
   });
 }
 
-suite('tap', [...LAB, 'ping'], []);
-suite('packet', ['userns', 'ip', 'nsenter', 'koffi'], []);
+suite('tap', [...LAB, 'ipv6', 'ping'], []);
+suite('tap', [...LAB, 'ping'], ['--ipv6', 'off']);
+suite('packet', ['userns', 'ip', 'nsenter', 'koffi', 'ipv6'], []);
 suite('simulated', [], []);
-suite('vm', ['vm'], ['--vm']);
+suite('vm', ['vm', 'ipv6'], ['--vm']);

@@ -8,7 +8,7 @@ import { type FileServer, startFileServerThread } from '../../lab/file-server-wo
 import type { EmbeddedGuest, GuestAcceptor } from '../../lab/guest/embedded-guest.ts';
 import { asTransfer, runGuestCommand } from '../../lab/guest/run-guest-command.ts';
 import { openGuest } from '../../lab/open-guest.ts';
-import type { StepPlan } from '../../lab/step-plan.ts';
+import type { Ipv6Plan, StepPlan } from '../../lab/step-plan.ts';
 import { netdevArgs, type VmHandle } from '../../lab/vm/start-vm.ts';
 import type { DaemonNetwork, OpenNetwork } from '../../network/daemon-network.ts';
 import { EXIT_FAILURE, messageOf } from '../../network/errors.ts';
@@ -168,6 +168,7 @@ class Demo {
     const plan: StepPlan = {
       gateway: config.gateway,
       hostIp: config.hostIp ?? '',
+      ipv6: ipv6Of(network),
       port: this.files?.port ?? 0,
       sizeBytes: (this.options.sizeMiB ?? DEFAULT_SIZE_MIB) * 1024 * 1024,
       seed: SEED,
@@ -253,6 +254,12 @@ class Demo {
   private say(text: string): void {
     if (!this.options.json) screen.write(text);
   }
+}
+
+function ipv6Of(network: DaemonNetwork): Ipv6Plan | undefined {
+  const { ipv6 } = network.view.info();
+  if (ipv6 === null || ipv6.hostIp === null) return undefined;
+  return { gateway: ipv6.gateway, hostIp: ipv6.hostIp };
 }
 
 const isAcceptor = (network: object): network is GuestAcceptor => 'attachPacketSocket' in network;

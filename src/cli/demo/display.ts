@@ -16,10 +16,16 @@ const LABELS: Readonly<Record<string, string>> = {
   'ping-host': 'ping the host',
   download: 'download',
   upload: 'upload',
+  'address-ipv6': 'IPv6 address',
+  'resolve-ipv6': 'resolve, IPv6',
+  'ping-gateway-ipv6': 'ping gateway, IPv6',
+  'ping-host-ipv6': 'ping host, IPv6',
+  'download-ipv6': 'download, IPv6',
   'mux-up': 'multiplexer up',
   publish: 'publish a port',
   'fetch-port': 'fetch by the port',
   'fetch-mux': 'fetch by the mux',
+  'fetch-ipv6': 'fetch, IPv6',
 };
 const LABEL_CHARS = 18;
 const FIGURE_CHARS = 20;

@@ -8,9 +8,11 @@ import {
   downloadUrl,
   HOST_NAME,
   pings,
+  planOfIpv6,
   type StepPlan,
   uploadUrl,
 } from '../../lab/step-plan.ts';
+import { runIpv6Steps } from './ipv6-steps.ts';
 import { MUX_PORT, type PublishingHost, runPublishedSteps } from './published-steps.ts';
 import type { StepRunner } from './step-runner.ts';
 
@@ -50,7 +52,17 @@ export async function runGuestSteps(
     const transfer = await guest.upload(uploadUrl(plan), plan.seed, plan.sizeBytes, onProgress);
     return checkTransfer(transfer, plan.sizeBytes, sum);
   });
-  const serve = async () => ({ address, port: await guest.serve(), path: bytesPath(plan) });
+  const ipv6 = planOfIpv6(plan);
+  const address6 = await runIpv6Steps(guest, ipv6, runner);
+  const serve = async () => ({
+    address,
+    port: await guest.serve(),
+    path: bytesPath(plan),
+    ipv6:
+      ipv6 === undefined || address6 === undefined
+        ? undefined
+        : { address: address6, plan: ipv6, path: bytesPath(ipv6) },
+  });
   return await runPublishedSteps(runner, host, plan, sum, () => agent, serve);
 }
 

@@ -5,7 +5,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MuxLinkView, MuxPeerView } from '../../control/network-view.ts';
 import type { OnProgress, Transfer } from '../../lab/guest/embedded-guest.ts';
-import { checkTransfer, type StepPlan } from '../../lab/step-plan.ts';
+import { seededSha256 } from '../../lab/seeded-stream.ts';
+import { checkTransfer, inUrl, type StepPlan } from '../../lab/step-plan.ts';
 import { LeftOutError } from '../../lab/step-report.ts';
 import type { PortBook } from '../../proxy/ports/port-table.ts';
 import type { Carrier } from '../../proxy/ports/publish-spec.ts';
@@ -26,6 +27,14 @@ export interface Served {
   readonly address: string;
   readonly port: number;
   /** Of the plan's bytes, on that server. */
+  readonly path: string;
+  /** The same by IPv6. */
+  readonly ipv6: ServedIpv6 | undefined;
+}
+
+export interface ServedIpv6 {
+  readonly address: string;
+  readonly plan: StepPlan;
   readonly path: string;
 }
 
@@ -81,14 +90,53 @@ export async function runPublishedSteps(
     const at = `http://127.0.0.1:${port}${served.path}`;
     return await fetch(at, onProgress, `through 127.0.0.1:${port} and the multiplexer`);
   });
+  if (served?.ipv6 !== undefined) await runIpv6Fetch(runner, host, served, served.ipv6);
   return url;
 }
 
+async function runIpv6Fetch(
+  runner: StepRunner,
+  host: PublishingHost,
+  served: Served,
+  { address, plan, path }: ServedIpv6,
+): Promise<void> {
+  const { sizeBytes, seed } = plan;
+  await runner.run('fetch-ipv6', sizeBytes, async (onProgress) => {
+    const port = await publishIpv6(host, served, address);
+    const transfer = await host.fetch(`http://[::1]:${port}${path}`, onProgress);
+    const note = `, through [::1]:${port}`;
+    return checkTransfer(transfer, sizeBytes, seededSha256(seed, sizeBytes), note);
+  });
+}
+
+/** What the host's system says to `::1` where it has none. */
+const NO_LOOPBACK6: ReadonlySet<unknown> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT']);
+
+async function publishIpv6(host: PublishingHost, served: Served, address: string): Promise<number> {
+  try {
+    return await publish(host, { ...served, address }, 'net', '::1');
+  } catch (error) {
+    if (!NO_LOOPBACK6.has(codeOf(error))) throw error;
+    throw new LeftOutError('left out: this host has no ::1', { cause: error });
+  }
+}
+
+/** Of the system, be it inside another error. */
+function codeOf(error: unknown): unknown {
+  if (!(error instanceof Error)) return undefined;
+  return error.cause === undefined && 'code' in error ? error.code : codeOf(error.cause);
+}
+
 /** @returns the port of the host's loopback, picked by the system */
-async function publish(host: PublishingHost, served: Served, via: Carrier): Promise<number> {
+async function publish(
+  host: PublishingHost,
+  served: Served,
+  via: Carrier,
+  loopback: '127.0.0.1' | '::1' = '127.0.0.1',
+): Promise<number> {
   // The agent dials the guest's own loopback.
-  const target = via === 'net' ? `${served.address}:${served.port}` : `${served.port}`;
-  const [spec] = parsePublish(`127.0.0.1:0:${target}`);
+  const target = via === 'net' ? `${inUrl(served.address)}:${served.port}` : `${served.port}`;
+  const [spec] = parsePublish(`${inUrl(loopback)}:0:${target}`);
   if (spec === undefined) throw new Error(`${target} is nothing to publish`);
   const published = await host.ports.publish({ ...spec, via }, 'api');
   return published.protocol === 'unix' ? 0 : published.hostPort;

@@ -1,7 +1,7 @@
 /** The self-check of a QEMU VM: its own steps as it reports them, and the host's beside them. */
 
 import { seededSha256 } from '../../lab/seeded-stream.ts';
-import type { StepPlan } from '../../lab/step-plan.ts';
+import { planOfIpv6, type StepPlan } from '../../lab/step-plan.ts';
 import { LeftOutError } from '../../lab/step-report.ts';
 import { AGENT_MIB, type AgentInVm, agentInVm } from '../../lab/vm/agent-files.ts';
 import { checkVmStep, vmError, vmSteps } from '../../lab/vm/planned-steps.ts';
@@ -11,6 +11,7 @@ import {
   holdStep,
   RELEASE_PATH,
   SERVED_PATH,
+  SERVED_PATH_IPV6,
   serveStep,
 } from '../../lab/vm/vm-steps.ts';
 import { messageOf } from '../../network/errors.ts';
@@ -69,11 +70,13 @@ export async function checkVm(options: VmCheckOptions): Promise<void> {
     return result;
   };
   let address = '';
+  let address6: string | undefined;
   for (const step of ['boot', ...own.map(({ name }) => name)]) {
     runner.begin(step);
     try {
       const result = await next();
       if (step === 'lease') address = result.words['address'] ?? '';
+      if (step === 'address-ipv6') address6 = result.words['address'];
       runner.end(await checkVmStep(result, plan, sum));
     } catch (error) {
       runner.end({ step, ok: false, ms: 0, detail: messageOf(error) });
@@ -87,7 +90,16 @@ export async function checkVm(options: VmCheckOptions): Promise<void> {
   };
   const serve = async (): Promise<Served> => {
     const { words } = await passed();
-    return { address, port: Number(words['port']), path: SERVED_PATH };
+    const ipv6 = planOfIpv6(plan);
+    return {
+      address,
+      port: Number(words['port']),
+      path: SERVED_PATH,
+      ipv6:
+        ipv6 === undefined || address6 === undefined
+          ? undefined
+          : { address: address6, plan: ipv6, path: SERVED_PATH_IPV6 },
+    };
   };
   const url = await runPublishedSteps(runner, host, plan, sum, startAgent, serve);
   try {

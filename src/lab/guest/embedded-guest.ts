@@ -54,6 +54,13 @@ export interface EmbeddedGuest {
   lease(): Promise<LeaseInfo>;
   /** Ask the lease's DNS server for an A record. */
   resolve(name: string): Promise<string>;
+  /**
+   * @param gateway of the network
+   * @returns the guest's own address there, when it may be used
+   */
+  ipv6Address(gateway: string): Promise<string>;
+  /** Ask a DNS server, an IPv6 address, for an AAAA record. */
+  resolveIpv6(name: string, server: string): Promise<string>;
   /** @returns the mean round-trip time in ms */
   ping(address: string): Promise<number>;
   download(url: string, onProgress: OnProgress): Promise<Transfer>;

@@ -8,6 +8,8 @@
  * | `download URL` | `bytes`, `sha256`, `ms` |
  * | `upload URL SEED BYTES` | `bytes`, `sha256` as the server counted them, `ms` |
  * | `resolve NAME SERVER` | `address` |
+ * | `resolve-ipv6 NAME SERVER` | `address` |
+ * | `ipv6 INTERFACE GATEWAY` | `address` in the gateway's network |
  * | `ping ADDRESS` | `ms`, the mean of some |
  * | `serve PORT` | once the file server listens; it stays until it is killed |
  */
@@ -18,6 +20,7 @@ import { get, type IncomingMessage, request } from 'node:http';
 import { startFileServer } from '../file-server.ts';
 import { SeededStream } from '../seeded-stream.ts';
 import { LeftOutError } from '../step-report.ts';
+import { ownIpv6 } from './own-ipv6.ts';
 import { ping } from './ping.ts';
 
 const PROGRESS_EVERY_MS = 100;
@@ -92,17 +95,17 @@ async function send(
   post.end();
 }
 
-async function resolveName(name: string, server: string): Promise<object> {
+async function resolveName(name: string, server: string, type: 'A' | 'AAAA'): Promise<object> {
   const resolver = new Resolver({ timeout: 3000, tries: 2 });
   resolver.setServers([server]);
-  const [address] = await resolver.resolve4(name);
+  const [address] = await (type === 'A' ? resolver.resolve4(name) : resolver.resolve6(name));
   return { address };
 }
 
 const pingAddress = async (address: string): Promise<object> => ({ ms: await ping(address) });
 
 async function serve(port: number): Promise<object> {
-  await startFileServer('0.0.0.0', port, 'guest');
+  await startFileServer(undefined, port, 'guest');
   return {};
 }
 
@@ -110,7 +113,9 @@ function run([command, ...args]: readonly string[]): Promise<object> {
   const [first = '', second = '', third = ''] = args;
   if (command === 'download') return download(first);
   if (command === 'upload') return upload(first, Number(second), Number(third));
-  if (command === 'resolve') return resolveName(first, second);
+  if (command === 'resolve') return resolveName(first, second, 'A');
+  if (command === 'resolve-ipv6') return resolveName(first, second, 'AAAA');
+  if (command === 'ipv6') return ownIpv6(first, second).then((address) => ({ address }));
   if (command === 'ping') return pingAddress(first);
   if (command === 'serve') return serve(Number(first));
   return Promise.reject(new Error(`unknown command ${command}`));

@@ -94,6 +94,16 @@ export class KernelGuest implements EmbeddedGuest {
     return address ?? '';
   }
 
+  async ipv6Address(gateway: string): Promise<string> {
+    const { address } = await this.command(['ipv6', this.namespace.ifName, gateway]);
+    return address ?? '';
+  }
+
+  async resolveIpv6(name: string, server: string): Promise<string> {
+    const { address } = await this.command(['resolve-ipv6', name, server]);
+    return address ?? '';
+  }
+
   async ping(address: string): Promise<number> {
     const { ms = 0 } = await this.command(['ping', address]);
     return ms;

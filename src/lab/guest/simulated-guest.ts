@@ -15,6 +15,7 @@ import { parseAddress } from '../../services/address-text.ts';
 import { Stack } from '../../stack/stack.ts';
 import { NodeClock } from '../../transports/node-clock.ts';
 import { SeededStream } from '../seeded-stream.ts';
+import { LeftOutError } from '../step-report.ts';
 import { type DhcpAnswer, dhcpRequest, readDhcpAnswer } from './dhcp-messages.ts';
 import {
   type EmbeddedGuest,
@@ -109,6 +110,14 @@ export class SimulatedGuest implements EmbeddedGuest {
         stack.flush();
       };
     });
+  }
+
+  ipv6Address(): Promise<string> {
+    return Promise.reject(new LeftOutError('left out: the simulated guest has IPv4 alone'));
+  }
+
+  resolveIpv6(): Promise<string> {
+    return this.ipv6Address();
   }
 
   async ping(address: string): Promise<number> {

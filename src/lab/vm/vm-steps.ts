@@ -17,9 +17,10 @@ cat /tmp/lease
 `,
 });
 
-export const resolveStep = (name: string, type = 'a'): VmStep => ({
+/** @param server of DNS; that of the lease by default */
+export const resolveStep = (name: string, type = 'a', server = ''): VmStep => ({
   name: 'resolve',
-  script: `nslookup -type=${type} ${name} >/tmp/nslookup || { cat /tmp/nslookup >&2; exit 1; }
+  script: `nslookup -type=${type} ${name} ${server} >/tmp/nslookup || { cat /tmp/nslookup >&2; exit 1; }
 echo "name=${name} address=$(awk '/^Name:/ { seen = 1 } seen && /^Address/ { print $NF; exit }' /tmp/nslookup)"
 `,
 });
@@ -35,13 +36,33 @@ echo "address=${address}" $(awk -F '[ /=]+' '/round-trip/ { print "rtt=" $7 }' /
  * Fetch `url` into memory, then sum it. The time is the fetch's alone: sha256 takes busybox longer,
  * on an emulated CPU, than the network does.
  */
-export const downloadStep = (url: string): VmStep => ({
+export const downloadStep = (url: string, file = '/tmp/data'): VmStep => ({
   name: 'download',
   script: `. /hawser/functions
 begin=$(millis)
-wget -q -O /tmp/data ${url} || exit 1
-echo "ms=$(($(millis) - begin)) bytes=$(stat -c %s /tmp/data) sha256=$(sha256sum /tmp/data | cut -c1-64)"
+wget -q -O ${file} '${url}' || exit 1
+echo "ms=$(($(millis) - begin)) bytes=$(stat -c %s ${file}) sha256=$(sha256sum ${file} | cut -c1-64)"
 `,
+});
+
+/** Wait for the address that the kernel makes of the router's advertisement. */
+export const ipv6Step = (): VmStep => ({
+  name: 'address-ipv6',
+  script: `[ -e /proc/net/if_inet6 ] || { echo 'left out: the kernel of the VM has no IPv6' >&2; exit 1; }
+usable() {
+  ip -6 addr show dev eth0 scope global | awk '/inet6/ && !/tentative/ { sub("/.*", "", $2); print $2; exit }'
+}
+${waitFor('[ -n "$(usable)" ]', 'true', "echo 'no address within a minute' >&2")}
+: >${HAS_IPV6}
+echo "address=$(usable)"
+`,
+});
+
+/** The same by IPv6, where {@link ipv6Step} has found an address. */
+export const byIpv6 = ({ name, script }: VmStep): VmStep => ({
+  name: `${name}-ipv6`,
+  script: `[ -e ${HAS_IPV6} ] || { echo 'left out: the VM has no IPv6 address' >&2; exit 1; }
+${script}`,
 });
 
 /**
@@ -74,7 +95,7 @@ ${waitFor("grep -q 'agent ready' /tmp/agent", 'kill -0 $agent', 'cat /tmp/agent 
 `,
 });
 
-/** Serve what {@link downloadStep} fetched, as {@link SERVED_PATH}. */
+/** Serve what {@link downloadStep} fetched, as {@link SERVED_PATH}, and by IPv6, as {@link SERVED_PATH_IPV6}. */
 export const serveStep = (): VmStep => ({
   name: 'serve',
   script: `mkdir -p /tmp/www/cgi-bin
@@ -85,6 +106,7 @@ printf 'Content-Type: text/plain\r\n\r\nbye\n'
 END
 chmod +x /tmp/www${RELEASE_PATH}
 mv /tmp/data /tmp/www${SERVED_PATH}
+[ ! -e ${IPV6_FILE} ] || mv ${IPV6_FILE} /tmp/www${SERVED_PATH_IPV6}
 httpd -p ${SERVER_PORT} -h /tmp/www
 echo "port=${SERVER_PORT}"
 `,
@@ -98,6 +120,11 @@ export const holdStep = (): VmStep => ({
 
 const SERVER_PORT = 80;
 export const SERVED_PATH = '/data';
+export const SERVED_PATH_IPV6 = '/data-ipv6';
+/** What was fetched by IPv6. */
+export const IPV6_FILE = '/tmp/data-ipv6';
+/** It is there when the VM has an address. */
+const HAS_IPV6 = '/tmp/has-ipv6';
 export const RELEASE_PATH = '/cgi-bin/release';
 /** In steps of 50 ms. */
 const TRIES = 1200;

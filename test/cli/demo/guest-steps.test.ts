@@ -6,9 +6,15 @@ import { StepRunner } from '../../../src/cli/demo/step-runner.ts';
 import type { MuxLinkView } from '../../../src/control/network-view.ts';
 import type { EmbeddedGuest, Transfer } from '../../../src/lab/guest/embedded-guest.ts';
 import { LeftOutError, type StepReport } from '../../../src/lab/step-report.ts';
+import type { PortTable } from '../../../src/proxy/ports/port-table.ts';
 import { PLAN, SUM } from '../../lab/sample-plan.ts';
 import { portTable } from '../../proxy/ports/port-fixture.ts';
+import { addressMap, SIX } from '../../proxy/recording.ts';
 
+const IPV6_ADDRESS = 'fd12:3456::2';
+const IPV6_STEPS = [
+  ...['address-ipv6', 'resolve-ipv6', 'ping-gateway-ipv6', 'ping-host-ipv6', 'download-ipv6'],
+];
 const QUIET = { begin: (): void => {}, progress: (): void => {}, end: (): void => {} };
 
 function makeGuest(changes: Partial<EmbeddedGuest>): EmbeddedGuest {
@@ -27,6 +33,8 @@ function makeGuest(changes: Partial<EmbeddedGuest>): EmbeddedGuest {
       client: 'test',
     }),
     resolve: async () => PLAN.hostIp,
+    ipv6Address: async () => IPV6_ADDRESS,
+    resolveIpv6: async () => PLAN.ipv6?.hostIp ?? '',
     ping: async () => 0.5,
     download: async () => transfer,
     upload: async () => transfer,
@@ -69,13 +77,9 @@ interface Tried {
   readonly inGuest: string | undefined;
 }
 
-/** Run the steps against a table of ports that is real, and a guest and a client that are not. */
-async function runSteps(
-  guest: Partial<EmbeddedGuest>,
-  host: Partial<PublishingHost> = {},
-): Promise<Tried> {
-  const runner = new StepRunner(QUIET);
-  const ports = portTable({
+const tableWithAgent = (): PortTable =>
+  portTable({
+    addresses: addressMap(SIX),
     agent: {
       serve: () => false,
       listenUdp: () => {
@@ -83,6 +87,14 @@ async function runSteps(
       },
     },
   });
+
+/** Run the steps against a table of ports that is real, and a guest and a client that are not. */
+async function runSteps(
+  guest: Partial<EmbeddedGuest>,
+  host: Partial<PublishingHost> = {},
+): Promise<Tried> {
+  const runner = new StepRunner(QUIET);
+  const ports = tableWithAgent();
   const urls: string[] = [];
   try {
     const inGuest = await runGuestSteps(makeGuest(guest), PLAN, runner, {
@@ -114,16 +126,23 @@ describe('demo steps', () => {
       reports.map(({ step }) => step),
       [
         ...['lease', 'resolve', 'ping-gateway', 'ping-host', 'download', 'upload'],
-        ...['mux-up', 'publish', 'fetch-port', 'fetch-mux'],
+        ...IPV6_STEPS,
+        ...['mux-up', 'publish', 'fetch-port', 'fetch-mux', 'fetch-ipv6'],
       ],
     );
   });
 
   it("the guest's server is published on the host's loopback both ways, and fetched from by each", async () => {
     const { published, urls, inGuest } = await runSteps({});
-    assert.deepEqual(published, ['false,192.168.127.2,8000', 'true,undefined,8000']);
-    assert.equal(new Set(urls).size, 2);
-    for (const url of urls) assert.match(url, /^http:\/\/127\.0\.0\.1:\d+\/bytes\/5000\?seed=1$/);
+    assert.deepEqual(published, [
+      'false,192.168.127.2,8000',
+      'true,undefined,8000',
+      `false,${IPV6_ADDRESS},8000`,
+    ]);
+    assert.equal(new Set(urls).size, 3);
+    for (const url of urls) {
+      assert.match(url, /^http:\/\/(127\.0\.0\.1|\[::1\]):\d+\/bytes\/5000\?seed=1$/);
+    }
     assert.ok(inGuest !== undefined && urls[0]?.startsWith(`${inGuest}/`));
   });
 
@@ -146,7 +165,7 @@ describe('demo steps', () => {
       {},
       { fetch: async () => ({ bytes: 5000, sha256: 'f0', ms: 5 }) },
     );
-    assert.deepEqual(failed(reports), ['fetch-port', 'fetch-mux']);
+    assert.deepEqual(failed(reports), ['fetch-port', 'fetch-mux', 'fetch-ipv6']);
   });
 
   it('without a server in the guest neither fetch is a success', async () => {
@@ -167,7 +186,7 @@ describe('demo steps', () => {
         ['fetch-mux', false, 'no Node in this guest'],
       ],
     );
-    assert.equal(urls.length, 1);
+    assert.equal(urls.length, 2);
     for (const report of left)
       assert.match(reportLine(report), /^ {2}-- .*no Node in this guest\n$/);
   });
@@ -175,8 +194,35 @@ describe('demo steps', () => {
   it('a ping that cannot be tried is left out, and the others tried', async () => {
     const ping = () => Promise.reject(new LeftOutError('no ping socket'));
     const { reports } = await runSteps({ ping });
-    assert.deepEqual(failed(reports), ['ping-gateway', 'ping-host']);
+    const steps = ['ping-gateway', 'ping-host', 'ping-gateway-ipv6', 'ping-host-ipv6'];
+    assert.deepEqual(failed(reports), steps);
     assert.ok(reports.every(({ ok, skipped }) => ok || skipped === true));
+  });
+
+  it('a guest without IPv6 leaves it out by name, and the rest is tried', async () => {
+    const ipv6Address = () => Promise.reject(new LeftOutError('no IPv6 in this kernel'));
+    const { reports } = await runSteps({ ipv6Address });
+    assert.deepEqual(failed(reports), ['address-ipv6']);
+    assert.equal(reports.find(({ step }) => step === 'address-ipv6')?.skipped, true);
+    assert.equal(reports.length, 11);
+  });
+
+  it('a host without ::1 leaves the fetch from there out by name', async () => {
+    const none = Object.assign(new Error('no address'), { code: 'EADDRNOTAVAIL' });
+    const ports = tableWithAgent();
+    const publish: PublishingHost['ports']['publish'] = (spec, owner) =>
+      spec.protocol !== 'unix' && `${spec.hostAddress}` === '::1'
+        ? Promise.reject(new Error('cannot publish', { cause: none }))
+        : ports.publish(spec, owner);
+    try {
+      const { reports } = await runSteps({}, { ports: { publish } });
+      assert.deepEqual(
+        reports.filter(({ ok }) => !ok).map(({ step, detail }) => [step, detail]),
+        [['fetch-ipv6', 'left out: this host has no ::1']],
+      );
+    } finally {
+      ports.close();
+    }
   });
 
   it('nothing is tried after a failed lease', async () => {

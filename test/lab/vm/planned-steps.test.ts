@@ -28,6 +28,18 @@ describe('VM console', () => {
     assert.ok(result);
     return checkVmStep(result, PLAN, SUM);
   };
+  it('a step of IPv6 is compared with what IPv6 should have', async () => {
+    assert.ok((await check('HAWSER step=resolve-ipv6 ok=1 ms=5 address=fd12:3456::254')).ok);
+    assert.ok(!(await check('HAWSER step=resolve-ipv6 ok=1 ms=5 address=192.168.127.254')).ok);
+    assert.ok((await check(`HAWSER step=download-ipv6 ok=1 ms=5 bytes=5000 sha256=${SUM}`)).ok);
+  });
+
+  it('a step that cannot be taken is left out', async () => {
+    const report = await check('HAWSER step=address-ipv6 ok=0 ms=5 error=left_out:_no_IPv6_');
+    assert.equal(report.skipped, true);
+    assert.equal(report.detail, 'left out: no IPv6');
+  });
+
   it('the sum of a download is compared', async () => {
     assert.ok((await check(`HAWSER step=download ok=1 ms=5 bytes=5000 sha256=${SUM}`)).ok);
     assert.ok(!(await check('HAWSER step=download ok=1 ms=5 bytes=5000 sha256=00')).ok);
