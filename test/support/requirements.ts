@@ -47,6 +47,8 @@ export type Requirement =
   | 'ethtool'
   | 'ping'
   | 'tcpdump'
+  | 'traceroute'
+  | 'tracepath'
   | 'udhcpc'
   | 'dhclient'
   | 'rdisc6'
@@ -100,6 +102,8 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   ethtool: program('ethtool', 'ethtool'),
   ping: program('ping', 'iputils-ping'),
   tcpdump: program('tcpdump', 'tcpdump'),
+  traceroute: program('traceroute', 'traceroute'),
+  tracepath: program('tracepath', 'iputils-tracepath'),
   udhcpc: program('udhcpc', 'udhcpc'),
   dhclient: program('dhclient', 'isc-dhcp-client'),
   rdisc6: program('rdisc6', 'ndisc6'),
