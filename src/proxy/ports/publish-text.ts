@@ -53,7 +53,7 @@ export function parsePublish(text: string): PublishSpec[] {
   const nextGuest = (): GuestChoice => {
     const part = guestPart(parts, at);
     if (looksLikePorts(part)) return FIRST_GUEST;
-    at += part.split(':').length === MAC_PAIRS ? MAC_PAIRS : 1;
+    at += part === parts[at] ? 1 : MAC_PAIRS;
     const guest = parseGuest(part);
     if (guest === undefined) {
       throw syntax(text, `"${part}" is neither an address, nor a name, nor a port`);
