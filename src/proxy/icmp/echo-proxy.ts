@@ -16,8 +16,9 @@ import { type IpAddress, ipv4 } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
 import type { Instant } from '../../base/time.ts';
 import { IPV6_UNICAST_HOPS, SOL_IPV6 } from '../../native/constants.ts';
+import { errorCode } from '../../native/errors.ts';
 import type { Posix } from '../../native/posix.ts';
-import type { EchoId, EchoRequest } from '../../stack/flow.ts';
+import type { EchoId, EchoRequest, NetworkError } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { Destinations } from '../flows/destinations.ts';
 import { type HostErrors, lacksFamily } from '../udp/host-errors.ts';
@@ -132,14 +133,17 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
     }
     if (to.kind === 'refused') {
       this.counts.add('echo-refused');
-      if (to.answered) this.prohibit(now, request);
+      if (to.answered) this.refuse(now, request, 'prohibited');
       return;
     }
     const side = sideOf(keyGuest(key), to.address, to.kind === 'outside' && to.isTranslated);
     const session =
       this.sessionFor(now, key, identifier, side) ??
       this.openPing(now, request, to.kind, to.address, side);
-    if (session !== undefined) {
+    if (session === 'no-family' && to.kind === 'outside') {
+      this.counts.add('echo-no-socket');
+      this.refuse(now, request, 'net-unreachable');
+    } else if (session instanceof Session) {
       this.send(session, request, session.target.set(key, ANY_PORT, to.address));
     } else if (to.kind === 'host-loopback') {
       this.counts.add('echo-answered-for-host');
@@ -230,10 +234,10 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
     this.deps.downstream.sendEchoReply(now, this.idOfRequest(request), slab.bytes, off, len);
   }
 
-  private prohibit(now: Instant, request: EchoRequest): void {
+  private refuse(now: Instant, request: EchoRequest, error: NetworkError): void {
     const id = this.idOfRequest(request);
     const gateway = this.deps.addresses.gatewayOf(id.guest.family);
-    this.deps.downstream.sendEchoError(now, id, 'prohibited', gateway);
+    this.deps.downstream.sendEchoError(now, id, error, gateway);
   }
 
   private idOfRequest({ key, identifier, sequence }: EchoRequest): EchoId {
@@ -246,7 +250,7 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
     kind: 'outside' | 'host-loopback',
     address: string,
     side: Side,
-  ): Session | undefined {
+  ): Session | 'no-family' | undefined {
     const guest = keyGuest(key);
     const { posix } = this.deps.native;
     if (posix === undefined) {
@@ -263,6 +267,7 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
       fd = posix.openPingSocket(side === PLAIN ? guest.family : side);
     } catch (error) {
       this.givePlace(owner);
+      if (error instanceof Error && lacksFamily(errorCode(error))) return 'no-family';
       const why = error instanceof Error ? error.message : 'unknown';
       this.explain(kind, why, 'sysctl -w net.ipv4.ping_group_range="0 2147483647" as root');
       return undefined;

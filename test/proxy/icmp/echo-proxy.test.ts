@@ -21,6 +21,7 @@ import {
 const HOST = '192.168.127.254';
 const PAYLOAD = Buffer.from('abcdefgh');
 const EACCES = 13;
+const EAFNOSUPPORT = 97;
 
 const NOT_PERMITTED: PingCalls = {
   openPingSocket(): number {
@@ -172,6 +173,22 @@ describe('proxy/icmp/echo-proxy', () => {
     for (let i = 0; i < 3; i++) echo.onEcho(0, echoRequest(7, i, '8.8.8.8', PAYLOAD));
     assert.equal(lines.length, 2);
     assert.match(lines[1] ?? '', /^warn: guests cannot ping beyond the host/);
+  });
+
+  it('a kernel without the family: nothing is there, and nothing to permit', () => {
+    const lines: string[] = [];
+    const log: Log = { ...SILENT, warn: (_, message) => lines.push(message) };
+    const openPingSocket = (): number => {
+      throw new PosixError('open a ping socket', EAFNOSUPPORT);
+    };
+    const { down, echo } = make({ ...NOT_PERMITTED, openPingSocket }, log);
+    echo.onEcho(0, echoRequest(7, 1, HOST, PAYLOAD));
+    echo.onEcho(0, echoRequest(7, 2, '8.8.8.8', PAYLOAD));
+    assert.deepEqual(
+      down.errors.map(({ about, error }) => `${about} ${error}`),
+      ['192.168.127.2 > 8.8.8.8 #7/2 net-unreachable'],
+    );
+    assert.deepEqual([down.replies.length, lines], [1, []]);
   });
 
   it('refuses metadata with an error, broadcasts in silence', () => {
