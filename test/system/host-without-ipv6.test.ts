@@ -20,6 +20,10 @@ const CONNECT = `const s = require('net').connect({ host: process.argv[1], port:
   s.on('connect', () => end('connected'));
   s.on('error', (e) => end(e.code));`;
 
+const REFUSED = `const s = require('dgram').createSocket('udp6');
+  s.on('error', (e) => { console.log(e.code); s.close(); });
+  s.connect(+process.argv[2], process.argv[1], () => s.send('x'));`;
+
 for (const [what, isShim] of [
   ['a kernel without the family', true],
   ['net.ipv6.conf.all.disable_ipv6', false],
@@ -104,6 +108,12 @@ for (const [what, isShim] of [
     it("the host's loopback is reached by IPv6, since its twin is there", async () => {
       await until('an address', hasAddress);
       await download(guest, `http://[${HOST6}]:${HTTP_PORT}`, 64 * KIB);
+    });
+
+    it('a datagram to a port of the host where nobody listens is refused', async () => {
+      await until('an address', hasAddress);
+      const refused = await guest.run(process.execPath, '-e', REFUSED, HOST6, '9');
+      assert.equal(refused.trim(), 'ECONNREFUSED');
     });
 
     it('what is beyond is unreachable at once', async () => {

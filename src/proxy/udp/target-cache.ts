@@ -4,9 +4,10 @@ import { addressFromWords, type IpAddress } from '../../base/ip-address.ts';
 import { type HostTarget, hostTarget, NO_TARGET } from './host-target.ts';
 
 export class TargetCache {
-  port = -1;
+  port = 0;
   private readonly words: Int32Array = new Int32Array(4);
   private target: HostTarget = NO_TARGET;
+  private isValid = false;
 
   /** Of the last packet. */
   get current(): HostTarget {
@@ -20,7 +21,8 @@ export class TargetCache {
   /** @returns undefined when the destination is another than the last one */
   lookup(key: Int32Array, port: number): HostTarget | undefined {
     const words = this.words;
-    return port === this.port &&
+    return this.isValid &&
+      port === this.port &&
       words[3] === key[KEY_REMOTE + 3] &&
       words[2] === key[KEY_REMOTE + 2] &&
       words[1] === key[KEY_REMOTE + 1] &&
@@ -31,13 +33,14 @@ export class TargetCache {
 
   /** Have the next packet's destination decided on again. */
   clear(): void {
-    this.port = -1;
+    this.isValid = false;
   }
 
   /** @param address that stands for the destination of `key` */
   set(key: Int32Array, port: number, address: string): HostTarget {
     for (let i = 0; i < 4; i++) this.words[i] = key[KEY_REMOTE + i] ?? 0;
     this.port = port;
+    this.isValid = true;
     this.target = hostTarget(address, port);
     return this.target;
   }

@@ -29,7 +29,12 @@ import type { QueuedError } from '../../native/posix.ts';
 import type { Datagram, FlowId, NetworkError } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { Destinations, HostLoopback, Outside } from '../flows/destinations.ts';
-import { type HostErrors, lacksFamily, networkErrorOf } from './host-errors.ts';
+import {
+  sendError as errorOfSend,
+  type HostErrors,
+  lacksFamily,
+  networkErrorOf,
+} from './host-errors.ts';
 import { HostSession, type Side } from './host-session.ts';
 import {
   type Failure,
@@ -157,18 +162,29 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
   }
 
   private sendTo(now: Instant, datagram: Datagram, to: HostLoopback | Outside): void {
-    const address = this.addressOf(now, to, datagram.remotePort);
-    const isTranslated = to.kind === 'outside' && to.isTranslated;
-    let binding = this.bindingFor(now, datagram, address, isTranslated);
-    if (typeof binding === 'string' && lacksFamily(binding) && to.kind === 'host-loopback') {
-      if (to.twin !== undefined && to.twin !== address) {
-        binding = this.bindingFor(now, datagram, to.twin, false);
-      }
-    }
+    const binding = this.bindingTo(now, datagram, to);
     if (typeof binding === 'string') {
-      const error = lacksFamily(binding) ? 'net-unreachable' : 'host-unreachable';
+      const error = errorOfSend(binding, to.address) ?? 'host-unreachable';
       this.refuse(now, datagram, 'udp-no-socket', error);
     } else this.send(binding, datagram, binding.target.current);
+  }
+
+  /** @returns the system's code where there is none */
+  private bindingTo(
+    now: Instant,
+    datagram: Datagram,
+    to: HostLoopback | Outside,
+  ): Binding | string {
+    const port = datagram.remotePort;
+    const address = this.addressOf(now, to, port);
+    const isTranslated = to.kind === 'outside' && to.isTranslated;
+    const binding = this.bindingFor(now, datagram, address, isTranslated);
+    if (typeof binding !== 'string' || !lacksFamily(binding) || to.kind !== 'host-loopback') {
+      return binding;
+    }
+    this.silent.add(now, `${address} ${port}`);
+    if (to.twin === undefined || to.twin === address) return binding;
+    return this.bindingFor(now, datagram, to.twin, false);
   }
 
   private addressOf(now: Instant, to: HostLoopback | Outside, port: number): string {
@@ -203,9 +219,13 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     setKeyPorts(key, guestPort, port);
     const to = this.deps.destinations.decide(owner, 'udp', key, KEY_REMOTE, port);
     if (to.kind !== 'host-loopback' || to.twin === undefined) return false;
+    if (loopback !== to.address) return false; // never back again: two errors would take turns for good
     if (payload.length < MAX_WHOLE_QUOTE) {
       const part = { slab: slabOver(payload), off: 0, len: payload.length, ttl: 64 };
-      this.sendTo(now, { key, owner, guestPort, remotePort: port, ...part }, to);
+      const datagram = { key, owner, guestPort, remotePort: port, ...part };
+      const next = this.bindingTo(now, datagram, to);
+      if (typeof next === 'string') return false;
+      this.send(next, datagram, next.target.current);
       this.deps.flush.schedule();
     }
     return true;

@@ -54,6 +54,18 @@ class BatchingNat extends UdpNat {
   }
 }
 
+/** Of a host whose kernel does not know IPv6. */
+class NatWithoutIpv6 extends BatchingNat {
+  opened = 0;
+
+  protected override open(now: Instant, session: Session): string | undefined {
+    this.opened++;
+    return session.hostFamily === 6 ? 'EAFNOSUPPORT' : super.open(now, session);
+  }
+}
+
+type Session = Parameters<UdpNat['deliver']>[0];
+
 for (const [way, batches] of [
   ['by batches', true],
   ['by Node', false],
@@ -83,6 +95,7 @@ for (const [way, batches] of [
       options: Partial<UdpNatOptions> = {},
       addresses: AddressMap = addressMap(),
       isOwnListener: () => boolean = () => false,
+      Nat: typeof BatchingNat = BatchingNat,
     ): UdpNat => {
       const posix = loadPosix();
       const outboxes = new Outboxes(() => (batches ? posix.makeDatagramBatch() : undefined));
@@ -103,7 +116,7 @@ for (const [way, batches] of [
         book,
         seed: 5,
       };
-      const nat = new BatchingNat(deps, { ...UDP_NAT_DEFAULTS, ...options });
+      const nat = new Nat(deps, { ...UDP_NAT_DEFAULTS, ...options });
       nats.push(nat);
       return nat;
     };
@@ -472,6 +485,29 @@ for (const [way, batches] of [
           [`port-unreachable ${host6}`],
         );
       });
+
+      for (const [name, guest, host] of [
+        ['IPv6', guest6, host6],
+        ['IPv4', ip('192.168.127.2'), ip(HOST)],
+      ] as const) {
+        it(`a host without IPv6, a guest of ${name}: one error a datagram, and it is not sent again`, async () => {
+          const port = await closedPort();
+          const nat = makeNat({}, six(), () => false, NatWithoutIpv6);
+          for (const n of [1, 2, 3]) {
+            nat.onDatagram(0, datagram(5000, `${host}`, port, Buffer.from('x'), 64, guest));
+            await until(() => down.errors.length >= n);
+          }
+          await new Promise((resolve) => setImmediate(resolve));
+          await until(() => pool.lentBytes === 0);
+          assert.deepEqual(
+            down.errors.map(({ error, from }) => `${error} ${from}`),
+            new Array(3).fill(`port-unreachable ${host}`),
+          );
+          const [flow] = book.after(0, 9);
+          const { packetsToHost, remote } = flow?.source.describeFlow() ?? assert.fail();
+          assert.deepEqual([packetsToHost, remote.port], [3, port]);
+        });
+      }
 
       it('what goes by NAT64 leaves by IPv4, and its peers are seen by their NAT64 addresses', async () => {
         const nat = makeNat({}, six({ isOn: true, isForPrivate: true, hostPrefix: undefined }));
