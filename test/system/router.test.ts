@@ -12,6 +12,7 @@ const HOST6 = 'fd12:3456:0:1::254';
 const ROUTER = 'fe80::5894:efff:fee4:cdd';
 const HOST6_OUTER = '2001:db8:18::10';
 const OUTSIDE6 = '2001:db8:18::1';
+const ROUTER_LIFETIME_S = 1_800;
 /** A change of the host's is announced within this time; guests know it then. */
 const FOLLOW_MS = 3_000;
 
@@ -95,6 +96,20 @@ systemSuite('the router of a real guest', [...LAB, 'ipv6', 'rdisc6', 'ping', 'nc
     await guest.run('sysctl', '-qw', 'net.ipv6.conf.eth0.accept_ra=2');
     await rdisc6();
     await until('a default route', hasRoute, FOLLOW_MS);
+  });
+
+  it('the route of a guest that forwards is renewed by advertisements that nobody asked for', async () => {
+    await start('--ipv6', 'on');
+    await guest.run('sysctl', '-qw', 'net.ipv6.conf.eth0.accept_ra=2');
+    await guest.run('sysctl', '-qw', 'net.ipv6.conf.all.forwarding=1'); // it solicits no more
+    await rdisc6();
+    const leftS = async (): Promise<number> =>
+      Number(/^default .* expires (\d+)sec/m.exec(await routes())?.[1]);
+    await until(
+      'some of the lifetime to pass',
+      async () => (await leftS()) < ROUTER_LIFETIME_S - 1,
+    );
+    await until('all of it again', async () => (await leftS()) >= ROUTER_LIFETIME_S - 1, 40_000);
   });
 
   it('with --ipv6 on there is a default route whatever the host has', async () => {
