@@ -8,6 +8,7 @@ const SIZE = 20_000_000;
 const NOISE = `head -c ${SIZE} /dev/urandom`;
 const TCP_PORT = '9000';
 const UDP_PORT = '9001';
+const NO_OFFLOADS = ['tx', 'off', 'tso', 'off', 'gso', 'off', 'gro', 'off'];
 
 interface Address {
   readonly name: string;
@@ -22,7 +23,22 @@ const ADDRESSES: readonly Address[] = [
   { name: 'IPv6', nc: '-6', prefix: 'fd09::', bits: 64 },
 ];
 
-async function configure(guest: Guest, number: number): Promise<void> {
+interface Attached {
+  readonly guest: Guest;
+  readonly link: string;
+}
+
+const PAIRS: readonly (readonly [readonly ['tap' | 'qemu', 'tap' | 'qemu'], boolean])[] = [
+  [['tap', 'tap'], true],
+  [['tap', 'tap'], false],
+  [['tap', 'qemu'], true],
+  [['tap', 'qemu'], false],
+  [['qemu', 'qemu'], true],
+];
+let sockets = 0;
+
+async function configure(guest: Guest, number: number, offloads: boolean): Promise<void> {
+  if (!offloads) await guest.run('ethtool', '-K', 'eth0', ...NO_OFFLOADS);
   await guest.run('ip', 'link', 'set', 'eth0', 'up');
   for (const { nc, prefix, bits } of ADDRESSES) {
     const nodad = nc === '-6' ? ['nodad'] : [];
@@ -75,7 +91,7 @@ setTimeout(() => { throw new Error('no answer, still to come: ' + lengths); }, 1
 next();
 `;
 
-systemSuite('guest to guest', [...LAB, 'gcc', 'ping', 'nc'], function () {
+systemSuite('guest to guest', [...LAB, 'gcc', 'ping', 'nc', 'ethtool'], function () {
   this.timeout(120_000);
   let lab: Lab;
   beforeEach(async () => {
@@ -83,29 +99,42 @@ systemSuite('guest to guest', [...LAB, 'gcc', 'ping', 'nc'], function () {
   });
   afterEach(() => lab.close());
 
-  for (const kind of ['two taps', 'a tap and a qemu link'] as const) {
-    it(`${kind}: pings, TCP and UDP pass whole, both ways, in both families`, async () => {
-      const socket = lab.path('qemu.sock');
-      const one = await lab.addGuest();
-      const two = await lab.addGuest(kind === 'two taps' ? {} : { bridgeTo: socket });
-      const second = kind === 'two taps' ? two.link : `qemu:${socket}`;
-      const daemon = await lab.startDaemon(['--listen', one.link, '--listen', second]);
-      await two.plug();
-      await configure(one, 1);
-      await configure(two, 2);
-      for (const { name, nc, prefix } of ADDRESSES) {
-        for (const [from, to, target] of [
-          [one, two, `${prefix}2`],
-          [two, one, `${prefix}1`],
-        ] as const) {
-          const pinged = await from.run('ping', nc, '-c', '3', '-i', '0.05', '-W', '2', target);
-          assert.match(pinged, /3 received/, name);
-          const [sent, came] = await transfer(from, to, nc, target);
-          assert.equal(came, sent, name);
-          await echo(from, to, nc, target);
-        }
-      }
+  for (const [kinds, offloads] of PAIRS) {
+    const title = `${kinds.join(' and ')}, ${offloads ? 'with' : 'without'} offloads`;
+    it(`${title}: pings, TCP and UDP pass whole, both ways, in both families`, async () => {
+      const [one, two] = [await addGuest(kinds[0]), await addGuest(kinds[1])];
+      const links = [one, two].flatMap(({ link }) => ['--listen', link]);
+      const daemon = await lab.startDaemon(links);
+      await one.guest.plug();
+      await two.guest.plug();
+      await exchange(one.guest, two.guest, offloads);
       assert.doesNotMatch(await daemon.request('/metrics'), /bad-offload/);
     });
+  }
+
+  const addGuest = async (kind: 'tap' | 'qemu'): Promise<Attached> => {
+    if (kind === 'tap') {
+      const guest = await lab.addGuest();
+      return { guest, link: guest.link };
+    }
+    const socket = lab.path(`qemu-${++sockets}.sock`);
+    return { guest: await lab.addGuest({ bridgeTo: socket }), link: `qemu:${socket}` };
+  };
+
+  async function exchange(one: Guest, two: Guest, offloads: boolean): Promise<void> {
+    await configure(one, 1, offloads);
+    await configure(two, 2, offloads);
+    for (const { name, nc, prefix } of ADDRESSES) {
+      for (const [from, to, target] of [
+        [one, two, `${prefix}2`],
+        [two, one, `${prefix}1`],
+      ] as const) {
+        const pinged = await from.run('ping', nc, '-c', '3', '-i', '0.05', '-W', '2', target);
+        assert.match(pinged, /3 received/, name);
+        const [sent, came] = await transfer(from, to, nc, target);
+        assert.equal(came, sent, name);
+        await echo(from, to, nc, target);
+      }
+    }
   }
 });
