@@ -4,9 +4,10 @@
  *
  * Theory of operation
  * -------------------
- * An address belongs to the link that used it first, as long as that link is up. Three things come before that: a lease,
+ * An address belongs to the link that used it first, as long as that link is up. Four things come before that: a lease,
  * static or of DHCP, reserves its address for the link of the leaseholder's Ethernet address; an address on the list of
- * a link moves to it at once; and a DHCP answer binds what it gives. A duplicate address probe makes a binding that
+ * a link moves to it at once; one that is made of an Ethernet address (EUI-64), which everybody can foresee, is that of
+ * the link with the Ethernet address; and a DHCP answer binds what it gives. A duplicate address probe makes a binding that
  * lapses unless the address is used.
  *
  * A link that goes leaves its addresses behind for a grace, if other links are up. They go to its successor: a link that
@@ -23,6 +24,7 @@ import { IpAddress } from '../../base/ip-address.ts';
 import { mayHoldMore } from '../../base/link-share.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import { wordAt } from '../../base/word-at.ts';
+import { macOfEui64 } from '../../wire/eui64.ts';
 import type { Mac } from '../../wire/mac.ts';
 import { readIpv6Key, setEthernetKey, setIpv4Key } from './address-key.ts';
 import {
@@ -182,9 +184,16 @@ export class AddressBindings {
     if (kind === 'ethernet' && this.config.movesFreely) return true;
     const leased = kind === 'ethernet' ? 0 : this.leases.holderOf(now, this.key);
     if (leased !== 0) return leased === mac || this.linkOf(leased) === link.link;
-    if (found === undefined || found.until <= now) return true;
     if (this.isListed(link, kind, mac)) return true;
+    const maker = kind === 'other' ? this.makerLink() : -1;
+    if (maker >= 0) return maker === link.link;
+    if (found === undefined || found.until <= now) return true;
     return found.holder === undefined && this.inherits(link, kind, mac, found);
+  }
+
+  /** The link of the Ethernet address that the address in `key` is made of; -1: none that is up. */
+  private makerLink(): number {
+    return this.linkOf(macOfEui64(wordAt(this.key, 2), wordAt(this.key, 3)));
   }
 
   private isListed({ allowed }: LinkAddresses, kind: AddressKind, mac: Mac): boolean {

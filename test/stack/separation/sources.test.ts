@@ -442,6 +442,51 @@ describe('stack/separation: duplicate address detection', () => {
   });
 });
 
+describe('stack/separation: IPv6 addresses that are made of an Ethernet address', () => {
+  const MADE = 'fe80::5054:ff:fe12:9999';
+  const probe = frame6(ICMPV6, ndp(135, MADE), {
+    ...{ src: '::', dst: 'ff02::1:ff12:9999', hopLimit: 255, srcMac: GOOD_MAC },
+  });
+  const claim = frame6(ICMPV6, ndp(136, MADE, linkLayerOption(2, EVIL_MAC)), {
+    ...{ src: 'fe80::6', dst: 'ff02::1', hopLimit: 255 },
+  });
+  const used = (by: LabLink, srcMac: number, other: LabLink): number => {
+    other.heard();
+    by.send(
+      frame6(59, [], { src: MADE, srcMac, dstMac: srcMac === GOOD_MAC ? EVIL_MAC : GOOD_MAC }),
+    );
+    return other.heard().length;
+  };
+
+  it('nobody takes one before its owner uses it', () => {
+    const trial = new Trial().settle();
+    assert.equal(used(trial.evil, EVIL_MAC, trial.good), 0);
+    trial.evil.send(claim);
+    assert.deepEqual(trial.good.heard(), []);
+    trial.good.send(probe);
+    assert.equal(used(trial.good, GOOD_MAC, trial.evil), 1);
+    assert.equal(trial.drops()['ipv6-source-of-another'], 1);
+  });
+
+  it('its owner takes one from who had it, by asking whether it is free', () => {
+    const trial = new Trial();
+    trial.evil.send(frame6(59, [], { src: MADE, srcMac: EVIL_MAC }));
+    trial.settle();
+    trial.good.send(probe);
+    trial.good.heard();
+    trial.evil.send(claim);
+    assert.deepEqual(trial.good.heard(), []);
+    assert.equal(used(trial.evil, EVIL_MAC, trial.good), 0);
+    assert.equal(used(trial.good, GOOD_MAC, trial.evil), 1);
+  });
+
+  it('while the Ethernet address is away they are as any other', () => {
+    const trial = new Trial();
+    trial.evil.send(arpFrame(1, EVIL_MAC, EVIL_IP, GATEWAY_IP));
+    assert.equal(used(trial.evil, EVIL_MAC, trial.good), 1);
+  });
+});
+
 describe('stack/separation: addresses that move', () => {
   const words = (text: string): [number, number, number, number] => {
     const view = new DataView(Uint8Array.from(address6(text)).buffer);
