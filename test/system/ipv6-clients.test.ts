@@ -8,6 +8,7 @@ import { type Guest, HOST, HTTP_PORT, Lab, withEtc } from './support/lab.ts';
 import { until } from './support/until.ts';
 
 const BESIDE6 = '2001:db8:18::77';
+const ROUTER = 'fe80::5894:efff:fee4:cdd';
 /** Seconds from 1900 to 1970. */
 const NTP_EPOCH_S = 2_208_988_800;
 const MAX_CLOCK_ERROR_S = 2;
@@ -36,7 +37,7 @@ const hopsOf = (said: string): (string | undefined)[] =>
 
 systemSuite(
   'small clients of IPv6',
-  [...LAB, 'ipv6', 'vm', 'ping', 'curl', 'traceroute', 'tracepath'],
+  [...LAB, 'ipv6', 'vm', 'ping', 'curl', 'traceroute', 'tracepath', 'rdisc6'],
   function () {
     this.timeout(60_000);
     let lab: Lab;
@@ -102,6 +103,17 @@ systemSuite(
       const said = await guest.run('busybox', 'traceroute6', ...args);
       assert.deepEqual(hopsOf(said), [GATEWAY6]);
     });
+
+    for (const [what, address] of [
+      ['the gateway', GATEWAY6],
+      ["the host's loopback", HOST6],
+      ['the router', ROUTER],
+    ] as const) {
+      it(`ndisc6 asks for ${what}`, async () => {
+        const said = await guest.run('ndisc6', '-1', '-r', '1', '-w', '2000', address, 'eth0');
+        assert.match(said, /5A:94:EF:E4:0C:DD/i);
+      });
+    }
 
     it('busybox nslookup asks the gateway at its IPv6 address', async () => {
       const said = await guest.run('busybox', 'nslookup', 'host.hawser.internal', GATEWAY6);
