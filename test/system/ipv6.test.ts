@@ -111,8 +111,8 @@ systemSuite('IPv6 of a real guest', [...LAB, 'ipv6', 'curl', 'ping', 'iperf3'], 
   for (const [how, ...args] of [
     ['TCP to the host'],
     ['TCP to the guest', '-R'],
-    ['UDP to the host', '-u', '-b', '50M'],
-    ['UDP to the guest', '-u', '-b', '50M', '-R'],
+    ['UDP to the host', '-u', '-b', '10M'],
+    ['UDP to the guest', '-u', '-b', '10M', '-R'],
   ] as const) {
     it(`iperf3 -6: ${how}`, async () => {
       const server = lab.outside.start(['iperf3', '-s', '-1', '--forceflush', '-B', OUTSIDE6]);
@@ -120,7 +120,7 @@ systemSuite('IPv6 of a real guest', [...LAB, 'ipv6', 'curl', 'ping', 'iperf3'], 
       const command = ['iperf3', '-6', '-J', '-t', '1', '-c', OUTSIDE6, ...args];
       const { end } = JSON.parse(await guest.run(...command));
       const { bytes, lost_percent: lost = 0 } = end.sum_received ?? end.sum;
-      assert.ok(bytes > 4 * MIB, `${bytes} bytes`);
+      assert.ok(bytes > MIB, `${bytes} bytes`);
       assert.ok(lost < 5, `${lost} % lost`);
       await server.exited;
     });

@@ -69,8 +69,11 @@ systemSuite('a guest whose link goes', [...LAB, 'gcc', 'nc', 'curl'], function (
   /** Idle connections both ways, and a datagram. */
   const open = async (): Promise<Background> => {
     lab.host.start(['nc', '-dlk', String(ON_HOST)]);
-    await until('the server', async () =>
-      (await lab.host.run('ss', '-Hltn')).includes(`:${ON_HOST}`),
+    lab.host.start(['nc', '-dulk', String(ON_HOST)]);
+    const bound = new RegExp(`(tcp|udp).*:${ON_HOST} `, 'g');
+    await until(
+      'the servers',
+      async () => [...(await lab.host.run('ss', '-Hltun')).matchAll(bound)].length === 2,
     );
     guest.start(['nc', '-d', HOST, String(ON_HOST)]);
     const client = lab.host.start(['nc', '-d', '127.0.0.1', String(PUBLISHED)]);
