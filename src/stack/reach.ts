@@ -80,6 +80,12 @@ export class Reach implements Reachability, AddressResolver, Timed {
     return this.resolution?.hold(neighbor, id, bytes, off, len) ?? false;
   }
 
+  /** A guest asks whether anybody has `address`, since it wants to have it. */
+  onTentative(now: Instant, address: IpAddress): void {
+    const neighbor = this.neighbors.findAddress(address);
+    if (neighbor !== undefined) this.resolution?.prolong(now, neighbor);
+  }
+
   // --- Timed ---
 
   nextTimeout(): Instant {

@@ -128,6 +128,15 @@ export class Resolution {
     this.begin(now, neighbor);
   }
 
+  /** A neighbour in question is about to have its address, which is tentative: its answer comes later (RFC 4862 §5.4). */
+  prolong(now: Instant, neighbor: Neighbor): void {
+    if (!this.open.has(neighbor) || neighbor.port !== undefined) return;
+    neighbor.asks = 1;
+    neighbor.askedAt = now;
+    neighbor.awaitedSince = now;
+    this.nextAt = Math.min(this.nextAt, now + ASK_INTERVAL_MS);
+  }
+
   /**
    * Keep a copy of a datagram to a neighbour without a link in place of the one before.
    *

@@ -148,6 +148,7 @@ export class Stack
             rules: this.segment.rules,
             segment: this.segment,
             portOf: (link) => this.segment.portOf(link),
+            onTentative: (at, address) => this.reach.onTentative(at, address),
             onOldReport: () => this.segment.stopSnooping(),
             bindings: this.bindings,
             out,

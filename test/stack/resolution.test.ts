@@ -18,7 +18,7 @@ import {
   udpFrame,
   viewOf,
 } from '../support/frames.ts';
-import { advertisementOfGuest } from '../support/frames6.ts';
+import { advertisementOfGuest, probeOfGuest } from '../support/frames6.ts';
 import { frameOver } from '../support/lend.ts';
 import { established, Script } from '../support/script.ts';
 
@@ -87,6 +87,28 @@ overBothFamilies('stack/resolution', ({ version }) => {
     s.advance(200);
     assert.equal(s.app.closed, 'unreachable');
   });
+
+  if (version === 6) {
+    it('a guest that detects duplicates of its address has three seconds from then', () => {
+      const s = new Script();
+      send(s, GUEST_IP, 'waits');
+      s.advance(2500);
+      s.frames(probeOfGuest());
+      s.advance(1500);
+      s.frames(answer(GUEST_MAC));
+      assert.deepEqual(sent(s).datagrams, ['waits']);
+      assert.deepEqual(s.drops(), {});
+    });
+
+    it('and is asked for no more after these', () => {
+      const s = new Script();
+      send(s, GUEST_IP, 'waits');
+      s.advance(2500);
+      s.frames(probeOfGuest());
+      s.advance(3500);
+      assert.deepEqual(s.drops(), { 'neighbor-unanswered': 1 });
+    });
+  }
 
   it('keeps the latest datagram, and counts those it replaced', () => {
     const s = new Script();

@@ -130,6 +130,21 @@ export const solicitationOfGateway = (): Uint8Array =>
     dstMac: 0x3333_ff00_0001,
   });
 
+/** RFC 4291 §2.7.1, and RFC 2464 §7 */
+export const solicitedNode = (target: string): Pick<Ip6Fields, 'dst' | 'dstMac'> => {
+  const low = address6(target).slice(13);
+  const [x = 0, y = 0, z = 0] = low;
+  const hex = (n: number): string => n.toString(16);
+  return {
+    dst: `ff02::1:${hex(0xff00 | x)}:${hex((y << 8) | z)}`,
+    dstMac: 0x3333_ff00_0000 + (x << 16) + (y << 8) + z,
+  };
+};
+
+/** The guest wants its address, and asks whether anybody has it. */
+export const probeOfGuest = (): Uint8Array =>
+  icmp6Frame(ndp(135, GUEST6), { src: '::', ...solicitedNode(GUEST6) });
+
 /** The guest says that it is at `mac`. */
 export const advertisementOfGuest = (mac: number, fields: Ip6Fields = {}): Uint8Array =>
   icmp6Frame(ndp(136, GUEST6, linkLayerOption(2, mac)), {

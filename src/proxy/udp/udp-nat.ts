@@ -195,7 +195,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
 
   /**
    * Nobody listens at a port of the loopback: the guest's datagrams go to the other loopback from now on, with the one at
-   * hand unless it may be cut. When neither has a listener the guest gets the error.
+   * hand. The guest gets the error when neither has a listener, and when the one at hand is lost: of it the error has a part.
    *
    * @returns false when it has to
    */
@@ -220,14 +220,13 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     const to = this.deps.destinations.decide(owner, 'udp', key, KEY_REMOTE, port);
     if (to.kind !== 'host-loopback' || to.twin === undefined) return false;
     if (loopback !== to.address) return false; // never back again: two errors would take turns for good
-    if (payload.length < MAX_WHOLE_QUOTE) {
-      const part = { slab: slabOver(payload), off: 0, len: payload.length, ttl: 64 };
-      const datagram = { key, owner, guestPort, remotePort: port, ...part };
-      const next = this.bindingTo(now, datagram, to);
-      if (typeof next === 'string') return false;
-      this.send(next, datagram, next.target.current);
-      this.deps.flush.schedule();
-    }
+    if (payload.length >= MAX_WHOLE_QUOTE) return false; // the guest hears that it is lost, and may send it again
+    const part = { slab: slabOver(payload), off: 0, len: payload.length, ttl: 64 };
+    const datagram = { key, owner, guestPort, remotePort: port, ...part };
+    const next = this.bindingTo(now, datagram, to);
+    if (typeof next === 'string') return false;
+    this.send(next, datagram, next.target.current);
+    this.deps.flush.schedule();
     return true;
   }
 

@@ -21,13 +21,13 @@ import { Icmpv6Input } from './icmp-input.ts';
 import { Icmpv6Output } from './icmp-output.ts';
 import { Ipv6Input } from './input.ts';
 import { MldLayer } from './mld.ts';
-import { NdpLayer, type NdpWriter, type RouterService } from './ndp.ts';
+import { NdpLayer, type NdpLayerDeps, type NdpWriter, type RouterService } from './ndp.ts';
 import { type FrameForwarder, Ipv6Relay } from './relay.ts';
 
 /** The gateway's addresses; its link-local one is made from its Ethernet address. */
 export type Ipv6Config = Omit<OwnIpv6, 'linkLocal'>;
 
-export interface Ipv6LayerDeps {
+export interface Ipv6LayerDeps extends Pick<NdpLayerDeps, 'onTentative'> {
   readonly own: OwnIpv6;
   readonly mac: Mac;
   readonly mtu: number;

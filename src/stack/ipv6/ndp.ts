@@ -61,6 +61,8 @@ export interface RouterService {
 }
 
 export interface NdpLayerDeps {
+  /** A guest would have an address, and asks whether anybody has it. */
+  readonly onTentative: (now: Instant, address: IpAddress) => void;
   readonly own: OwnIpv6;
   readonly mac: Mac;
   readonly neighbors: NeighborTable;
@@ -112,7 +114,7 @@ export class NdpLayer implements AddressResolver {
         );
         return;
       case NEIGHBOR_SOLICITATION:
-        this.onSolicited(packet, port, src, isProbe);
+        this.onSolicited(now, packet, port, src, isProbe);
         return;
       default:
         this.onAdvertised(now, packet, port);
@@ -132,10 +134,19 @@ export class NdpLayer implements AddressResolver {
     this.emit(port, mac, to, MAX_MESSAGE, write);
   }
 
-  private onSolicited(packet: Packet, port: LinkPort, src: IpAddress, isProbe: boolean): void {
-    const { own, mac } = this.deps;
+  private onSolicited(
+    now: Instant,
+    packet: Packet,
+    port: LinkPort,
+    src: IpAddress,
+    isProbe: boolean,
+  ): void {
+    const { own, mac, onTentative } = this.deps;
     const target = this.readTarget(packet);
-    if (!isOwnIpv6(own, this.target, 0)) return; // it asks for another guest
+    if (!isOwnIpv6(own, this.target, 0)) {
+      if (isProbe) onTentative(now, target);
+      return; // it asks for another guest
+    }
     const { neighbor } = packet;
     const [dst, dstMac] =
       neighbor === undefined ? [ALL_NODES, groupMacOf(ALL_NODES)] : [src, neighbor.mac];

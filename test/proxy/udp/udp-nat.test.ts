@@ -473,6 +473,21 @@ for (const [way, batches] of [
         );
       }
 
+      itNeeding(
+        'one whose quote may be cut is reported as lost, and the next one goes to the other loopback',
+        ['ipv6'],
+        async () => {
+          const peer = await makePeer(true, '127.0.0.1');
+          const nat = makeNat({}, six());
+          nat.onDatagram(0, from6('fd12:3456::254', peer.port, 'x'.repeat(1400)));
+          await until(() => down.errors.length === 1);
+          assert.equal(down.errors[0]?.error, 'port-unreachable');
+          nat.onDatagram(0, from6('fd12:3456::254', peer.port, 'y'.repeat(1400)));
+          await until(() => down.datagrams.length === 1);
+          assert.equal(down.datagrams[0]?.bytes.length, 1400);
+        },
+      );
+
       itNeeding('nobody at either loopback: port-unreachable, each time', ['ipv6'], async () => {
         const port = await closedPort();
         const nat = makeNat({}, six());

@@ -17,6 +17,7 @@ import {
   packet6,
   ROUTER6,
   solicitationOfGateway,
+  solicitedNode,
   through,
 } from '../../support/frames6.ts';
 import { IPV6_CONFIG, RecordingWriter, type Script } from '../../support/script.ts';
@@ -32,17 +33,6 @@ const id = {
   guestPort: 7000,
   remote: IPV6.address(SERVER_IP),
   remotePort: 53,
-};
-
-/** RFC 4291 §2.7.1, and RFC 2464 §7 */
-const solicitedNode = (target: string): Pick<Ip6Fields, 'dst' | 'dstMac'> => {
-  const low = address6(target).slice(13);
-  const [x = 0, y = 0, z = 0] = low;
-  const hex = (n: number): string => n.toString(16);
-  return {
-    dst: `ff02::1:${hex(0xff00 | x)}:${hex((y << 8) | z)}`,
-    dstMac: 0x3333_ff00_0000 + (x << 16) + (y << 8) + z,
-  };
 };
 const own = linkLayerOption(1, GUEST_MAC);
 const ask = (
