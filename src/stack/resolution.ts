@@ -29,6 +29,8 @@ import type { Neighbor, NeighborWaiter } from './neighbor.ts';
 
 const ASK_INTERVAL_MS = 1000;
 const MAX_ASKS = 3;
+/** The address of a guest that probes for duplicates is its own after RETRANS_TIMER, a second, and a little (RFC 4862 §5.1). */
+const PROBED_MS = 100;
 /** A neighbour heard within this time is assumed to be at the same place. */
 const REACHABLE_MS = 1000;
 /** Between two series of questions about one neighbour that does not answer. */
@@ -132,9 +134,9 @@ export class Resolution {
   prolong(now: Instant, neighbor: Neighbor): void {
     if (!this.open.has(neighbor) || neighbor.port !== undefined) return;
     neighbor.asks = 1;
-    neighbor.askedAt = now;
+    neighbor.askedAt = now + PROBED_MS;
     neighbor.awaitedSince = now;
-    this.nextAt = Math.min(this.nextAt, now + ASK_INTERVAL_MS);
+    this.nextAt = Math.min(this.nextAt, neighbor.askedAt + ASK_INTERVAL_MS);
   }
 
   /**
