@@ -31,7 +31,8 @@ const V6: Family = {
   router: 'fd00:127::1',
   host: 'fd00:127::254',
   loopback: '::1',
-  options: ['--subnet6', 'fd00:127::/64', '--ipv6', 'on'],
+  // Without addresses of its own choice, from which the guest's UDP servers would answer.
+  options: ['--subnet6', 'fd00:127::/64', '--ipv6', 'on', '--ipv6-mode', 'dhcp'],
 };
 const READY_FD = 3;
 
