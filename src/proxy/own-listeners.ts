@@ -46,8 +46,11 @@ export class OwnListeners {
 
   /** Whether a connection to `address` and `port` would reach one. */
   includes(address: string, port: number): boolean {
-    const wanted = canonical(address);
-    for (const bound of this.boundAt(port)) if (this.reaches(bound, wanted)) return true;
+    let wanted: string | undefined; // parsed only where it matters: for few of the ports that guests connect to
+    for (const bound of this.boundAt(port)) {
+      wanted ??= canonical(address);
+      if (this.reaches(bound, wanted)) return true;
+    }
     return false;
   }
 
