@@ -26,14 +26,15 @@ const SHARED: Bounds = { ...BOUNDS, p99Ms: 250, p99Factor: 250, turnMs: 40, apiP
 const ABOVE_MB = 160;
 const TIMES = { attackMs: 1_200, clearMs: 200, afterMs: 500 };
 const GRACE_S = 5;
-const BACK_MS = 30_000;
+/** Longer than the good guest's own UDP bindings live: not all of them are told from what attacks have left. */
+const BACK_MS = 200_000;
 /** The least that one of the attacks asks for. */
 const DESCRIPTORS = Math.min(
   ...ATTACKS.filter(({ longOnly }) => longOnly !== true).map((one) => one.descriptors ?? 4096),
 );
 
 systemSuite('a good guest beside a hostile one', [...LAB, 'gcc'], function () {
-  this.timeout(60_000);
+  this.timeout(260_000);
   let lab: Lab;
   let scene: Scene;
   let base: Baseline;
