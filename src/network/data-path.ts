@@ -28,6 +28,7 @@ import { SendPool } from '../proxy/udp/send-pool.ts';
 import { UdpNat } from '../proxy/udp/udp-nat.ts';
 import { ProxyUpstream } from '../proxy/upstream.ts';
 import { VirtualListeners } from '../proxy/virtual-listeners.ts';
+import type { Guest } from '../stack/guest.ts';
 import { Stack } from '../stack/stack.ts';
 import type { StackEvents } from '../stack/stack-config.ts';
 import type { Mac } from '../wire/mac.ts';
@@ -50,6 +51,8 @@ export interface DataPathDeps {
   readonly log: Log;
   /** A guest was seen for the first time, or at another place than before. */
   readonly onGuestHeard: (address: IpAddress, mac: Mac) => void;
+  /** A guest's link was gone for the grace. */
+  readonly onGuestGone: (owner: Guest) => void;
   /** Frame bytes carried so far, over all links. */
   readonly carried: () => number;
   readonly events: Omit<StackEvents, 'afterWork' | 'hasTime'>;
@@ -195,6 +198,7 @@ export class DataPath {
       ...{ book, destinations, tcp, udp, published, echo, listeners },
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'connection refused'),
       onGuestHeard,
+      onGuestGone: deps.onGuestGone,
     };
     this.timed = [udp, published, echo, stack];
     const windowUs = config.busyPollUs ?? defaultWindowUs(availableParallelism());

@@ -148,6 +148,7 @@ class RunningNetwork implements Network, DaemonNetwork {
         directory.onGuestHeard(mac);
         this.guestWatch.changed();
       },
+      onGuestGone: (owner) => this.ports.endGuest(owner),
       carried: () => this.links.carried,
       events: {
         onLinkCount: (links) => this.onLinkCount(links),

@@ -27,6 +27,8 @@ export interface ProxyParts {
   readonly onRefused: (id: FlowId, why: RefusedWhy) => void;
   /** As `Upstream.onGuestHeard`. */
   readonly onGuestHeard: (address: IpAddress, mac: Mac) => void;
+  /** The guest is gone for good: its link, and all that waited for it. */
+  readonly onGuestGone: (owner: Guest) => void;
 }
 
 /** The stack needs its upstream before the proxies have their stack: `parts` is set in between. */
@@ -84,12 +86,16 @@ export class ProxyUpstream implements Upstream {
     this.parts?.onGuestHeard(address, mac);
   }
 
-  onGuestGone(_now: Instant, owner: Guest, address: IpAddress): void {
+  onAddressGone(_now: Instant, owner: Guest, address: IpAddress): void {
     const { parts } = this;
     if (parts === undefined) return;
     parts.udp.endGuest(owner, address);
     parts.published.endGuest(owner, address);
     parts.echo.endGuest(owner, address);
-    if (owner.link === undefined) parts.book.names.forget(owner);
+  }
+
+  onGuestGone(_now: Instant, owner: Guest): void {
+    this.parts?.book.names.forget(owner);
+    this.parts?.onGuestGone(owner);
   }
 }

@@ -11,6 +11,7 @@ const MUCH = 1 / 16;
 export class Departures {
   /** When a grace may be over. */
   nextAt: Instant = NEVER;
+  private readonly waitedFor = new Set<Guest>();
   private readonly graceMs: number;
   private readonly neighbors: NeighborTable;
   private readonly tcp: TcpLayer;
@@ -26,6 +27,7 @@ export class Departures {
   /** The link of `guest` is gone. */
   add(now: Instant, guest: Guest): void {
     guest.graceMs = guest.owner.holdsMuch(MUCH) ? this.graceMs / 2 : this.graceMs;
+    this.waitedFor.add(guest);
     this.nextAt = Math.min(this.nextAt, now + guest.graceMs);
   }
 
@@ -33,6 +35,7 @@ export class Departures {
   onTimeout(now: Instant): void {
     if (now < this.nextAt) return;
     this.nextAt = NEVER;
+    let isDone = true;
     this.neighbors.forEach((neighbor) => {
       const endsAt = neighbor.goneAt + neighbor.guest.graceMs;
       if (endsAt > now) {
@@ -41,10 +44,24 @@ export class Departures {
       }
       if (!this.tcp.endGuest(neighbor)) {
         this.nextAt = now; // the rest in a later turn
+        isDone = false;
         return;
       }
       neighbor.goneAt = NEVER;
-      this.upstream.onGuestGone?.(now, neighbor.guest, neighbor.address);
+      this.upstream.onAddressGone?.(now, neighbor.guest, neighbor.address);
     });
+    if (isDone) this.endGuests(now);
+  }
+
+  /** Those whose addresses have ended. */
+  private endGuests(now: Instant): void {
+    for (const guest of this.waitedFor) {
+      const endsAt = guest.goneAt + guest.graceMs;
+      if (guest.link === undefined && endsAt > now) this.nextAt = Math.min(this.nextAt, endsAt);
+      else {
+        this.waitedFor.delete(guest);
+        if (guest.link === undefined) this.upstream.onGuestGone?.(now, guest);
+      }
+    }
   }
 }

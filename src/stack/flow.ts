@@ -140,8 +140,10 @@ export interface Upstream {
   ): void;
   /** A guest was heard at `address`: for the first time, by another link or with another Ethernet address. */
   onGuestHeard?(now: Instant, address: IpAddress, mac: Mac): void;
-  /** The guest's link has been gone for the grace, and its connections have ended: so must all else of it. */
-  onGuestGone?(now: Instant, owner: Guest, address: IpAddress): void;
+  /** The link of the guest at `address` is gone for good, and its connections have ended: so must all else of that address. */
+  onAddressGone?(now: Instant, owner: Guest, address: IpAddress): void;
+  /** The guest's link has been gone for the grace: what it has beside its addresses must end. */
+  onGuestGone?(now: Instant, owner: Guest): void;
 }
 
 /** An error the network reported, to be passed on to the guest as ICMP. Codes are ICMPv4's. */

@@ -99,6 +99,8 @@ export class NeighborTable {
   private readonly onHeard: (now: Instant, neighbor: Neighbor) => void;
   /** Called when a neighbour is heard that was silent for {@link ASLEEP_MS}. */
   onAwake: ((now: Instant, neighbor: Neighbor) => void) | undefined = undefined;
+  /** Called when one whose link is gone gives its place to another, before its grace is over. */
+  onGivenUp: ((neighbor: Neighbor) => void) | undefined = undefined;
 
   /**
    * @param nobody owner of addresses that were not heard yet
@@ -181,6 +183,7 @@ export class NeighborTable {
     if (neighbor === undefined || neighbor.users > 0 || neighbor.waiters.size > 0) return;
     neighbor.port = undefined;
     this.table.delete(this.scratch);
+    this.giveUp(neighbor);
   }
 
   forEach(visit: (neighbor: Neighbor) => void): void {
@@ -196,7 +199,15 @@ export class NeighborTable {
     if (oldest === undefined) return false;
     oldest.port = undefined; // whoever still holds it must look the address up again
     setKeyAddress(this.scratch, KEY_GUEST, oldest.address);
-    return this.table.delete(this.scratch);
+    this.table.delete(this.scratch);
+    this.giveUp(oldest);
+    return true;
+  }
+
+  private giveUp(neighbor: Neighbor): void {
+    if (neighbor.goneAt === NEVER) return;
+    neighbor.goneAt = NEVER;
+    this.onGivenUp?.(neighbor);
   }
 }
 

@@ -130,6 +130,8 @@ export class Stack
       this.guests.nobody,
       (at, { address, mac }) => upstream.onGuestHeard?.(at, address, mac),
     );
+    this.neighbors.onGivenUp = ({ guest, address }) =>
+      upstream.onAddressGone?.(this.lastNow, guest, address);
     this.reach = new Reach(this.neighbors, this.segment.ports, this.drops);
     this.out = new IpOutput(config.mtu, this.reach, random.next32());
     this.icmpErrors = new IcmpErrors(this.drops);

@@ -1,10 +1,13 @@
 /** A guest that leaves and comes back on another link keeps its connections. */
 import assert from 'node:assert/strict';
+import type { IpAddress } from '../../src/base/ip-address.ts';
+import { NeighborTable } from '../../src/stack/neighbor.ts';
 import { formatMac } from '../../src/wire/mac.ts';
 import { family, overBothFamilies } from '../support/family.ts';
-import { GUEST_IP, GUEST_MAC } from '../support/frames.ts';
+import { GATEWAY_MAC, GUEST_IP, GUEST_MAC } from '../support/frames.ts';
 import { frameOver } from '../support/lend.ts';
 import { announcement, established, PLAIN, RecordingWriter, Script } from '../support/script.ts';
+import { testGuest } from '../support/test-guest.ts';
 
 /** Attach the guest of `script` by a new link. */
 function reattach(script: Script): RecordingWriter {
@@ -48,8 +51,35 @@ overBothFamilies('stack/reattach', () => {
     assert.deepEqual(script.app.events, []);
     script.advance(1);
     assert.deepEqual(script.app.events, ['closed:link-down']);
-    assert.deepEqual(script.guests, [heard, `${family().address(GUEST_IP)} is gone`]);
+    const address = `${family().address(GUEST_IP)}`;
+    assert.deepEqual(script.guests, [heard, `${address} is gone`, 'guest 1 is gone']);
     assert.equal(script.stack.nextTimeout(), Number.POSITIVE_INFINITY);
+  });
+
+  it('a guest that is back within the grace is not gone, and neither is its address', () => {
+    const script = established({ tcp: { linkDownGraceMs: 5000 } });
+    script.reader.onLinkDown(script.now);
+    reattach(script);
+    script.advance(10_000);
+    assert.ok(script.guests.every((line) => !line.endsWith('gone')));
+  });
+
+  it('an address that gives its place to another while its guest is away is gone before the grace is over', () => {
+    const gone: string[] = [];
+    const table = new NeighborTable(GATEWAY_MAC, 1, testGuest());
+    table.onGivenUp = ({ address }) => gone.push(`${address}`);
+    const [port] = new Script().stack.links;
+    assert.ok(port !== undefined);
+    const at = (word: number): IpAddress => family().address(word);
+    for (const word of [GUEST_IP, GUEST_IP + 1]) {
+      const neighbor = table.obtain(0, at(word)) ?? assert.fail();
+      table.learn(0, neighbor, GUEST_MAC, port);
+    }
+    table.forget(at(GUEST_IP));
+    assert.deepEqual(gone, [], 'its link is there');
+    table.detach(1, port);
+    table.forget(at(GUEST_IP + 1));
+    assert.deepEqual(gone, [`${at(GUEST_IP + 1)}`]);
   });
 
   it('ends thousands in parts when there is no time, and the last of them before the guest is gone', () => {
@@ -69,7 +99,7 @@ overBothFamilies('stack/reattach', () => {
       script.stack.onTimeout(script.now);
       const left: number = script.stack.tcp.requestCount;
       assert.ok(left < before && before - left <= 16, `${before} -> ${left}`);
-      assert.equal(script.guests.length === 2, left === 0);
+      assert.equal(script.guests.length === 3, left === 0); // heard, the address gone, the guest gone
       before = left;
     }
     assert.equal(script.stack.nextTimeout(), Number.POSITIVE_INFINITY);

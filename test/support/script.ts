@@ -233,8 +233,12 @@ export class Script implements Upstream {
     this.guests.push(`${address} is ${formatMac(mac)}`);
   }
 
-  onGuestGone(_now: number, _owner: Guest, address: IpAddress): void {
+  onAddressGone(_now: number, _owner: Guest, address: IpAddress): void {
     this.guests.push(`${address} is gone`);
+  }
+
+  onGuestGone(_now: number, owner: Guest): void {
+    this.guests.push(`guest ${owner.id} is gone`);
   }
 
   get flow(): TcpFlow {

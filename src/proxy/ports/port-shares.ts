@@ -68,6 +68,15 @@ export class PortShares {
     return undefined;
   }
 
+  /** The guest is gone for good: end what it has published. */
+  endGuest(owner: Guest): void {
+    const held = this.byGuest.get(owner)?.held;
+    for (let last = held?.last; last !== undefined; last = held?.last) {
+      this.deps.withdraw(last);
+      if (held?.last === last) return; // it is being published, and ends when it is
+    }
+  }
+
   private holderOf(owner: Guest | 'agent' | undefined): Holder {
     if (owner === undefined) return this.host;
     if (owner === 'agent') return this.agent;

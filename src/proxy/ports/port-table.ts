@@ -222,6 +222,11 @@ export class PortTable {
     throw refused('ERR_HAWSER_PUBLISH_LIMIT', spec, why);
   }
 
+  /** A guest is gone for good: what it has published would only keep others, or its next system, from these ports. */
+  endGuest(guest: Guest): void {
+    this.shares.endGuest(guest);
+  }
+
   private withdraw(share: PortShare): void {
     const id = this.byShare.get(share);
     if (id !== undefined) this.unpublish(id);

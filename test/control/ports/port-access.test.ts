@@ -110,6 +110,23 @@ describe('control/ports/port-access of a guest', () => {
     assert.equal(other.list().length, 1);
   });
 
+  it('what a guest has published ends with it, and nothing else', async () => {
+    const access = new GuestAccess(table, loopback, GUEST);
+    const other = new GuestAccess(table, loopback, ip('192.168.127.3'));
+    const wanted = { ...spec, hostAddress: ip('127.0.0.1'), hostPort: 0 };
+    const ours = await table.publish(wanted, 'config');
+    await access.publish(wanted, false);
+    const theirs = await other.publish(wanted, false);
+    await access.publish(wanted, false);
+    table.endGuest(OWNER);
+    table.endGuest(OWNER);
+    assert.deepEqual(
+      table.list().map(({ id }) => id),
+      [ours.id, theirs.id],
+    );
+    assert.equal(table.budget.held, 2);
+  });
+
   it('a picked port that the rules do not allow is withdrawn again', async () => {
     const access = new GuestAccess(table, rules('127.0.0.1:1-2'), GUEST);
     const wanted = { ...spec, hostAddress: ip('127.0.0.1'), hostPort: 0 };
