@@ -122,14 +122,13 @@ export interface Patience {
   readonly endedAgoMs: number;
   readonly patienceMs: number;
   readonly aboveMb?: number;
-  readonly aboveDescriptors?: number;
 }
 
 /** @param idle before the first attack. The good guest's own sockets, which live on for minutes, are no rest of an attack */
 export async function waitUntilBack(
   scene: Scene,
   idle: Held,
-  { endedAgoMs, patienceMs, aboveMb = BACK_MB, aboveDescriptors = BACK_DESCRIPTORS }: Patience,
+  { endedAgoMs, patienceMs, aboveMb = BACK_MB }: Patience,
 ): Promise<Back> {
   const ended = performance.now() - endedAgoMs;
   let rssBackS: number | undefined;
@@ -138,7 +137,7 @@ export async function waitUntilBack(
     const { rssMb, descriptors } = await scene.heldByOthers();
     const seconds = (performance.now() - ended) / 1000;
     if (rssMb <= idle.rssMb + aboveMb) rssBackS ??= seconds;
-    if (descriptors <= idle.descriptors + aboveDescriptors) descriptorsBackS ??= seconds;
+    if (descriptors <= idle.descriptors + BACK_DESCRIPTORS) descriptorsBackS ??= seconds;
     const isBack = rssBackS !== undefined && descriptorsBackS !== undefined;
     if (isBack || seconds * 1000 >= patienceMs || !scene.watch.isRunning) {
       return { rssBackS, descriptorsBackS, endMb: rssMb, endDescriptors: descriptors };
