@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiClient } from '../../src/control/client.ts';
-import { guestsSchema } from '../../src/control/schema.ts';
+import { guestsSchema, infoSchema } from '../../src/control/schema.ts';
 import { memoryOf } from '../rig/proc.ts';
 import type { Running } from '../rig/running.ts';
 
@@ -24,6 +24,11 @@ export interface DaemonWatchOptions {
 export interface Held {
   readonly rssMb: number;
   readonly descriptors: number;
+}
+/** What is there without an attack, and should be all that is there after one. */
+export interface Left extends Held {
+  /** Attached links. */
+  readonly links: number;
 }
 /** What was seen in a phase: of what is held, the most. */
 export interface Seen extends Held {
@@ -88,11 +93,16 @@ export class DaemonWatch {
   /**
    * Now, without the sockets of the guest at `address`: what others have left behind.
    */
-  async heldByOthers(address: string): Promise<Held> {
+  async leftByOthers(address: string): Promise<Left> {
     const { guests } = await this.client.get('/v1/guests', guestsSchema);
+    const info = await this.client.get('/v1/info', infoSchema);
     const own = guests.find(({ addresses }) => addresses.includes(address));
     const { rssMb, descriptors } = this.current();
-    return { rssMb, descriptors: descriptors - (own?.shares['sockets']?.held ?? 0) };
+    return {
+      rssMb,
+      descriptors: descriptors - (own?.shares['sockets']?.held ?? 0),
+      links: info.links.reduce((sum, { attachedGuests }) => sum + attachedGuests, 0),
+    };
   }
 
   /** A phase begins. */

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { listenForNoise, type Noise } from '../rig/noise.ts';
 import type { Running } from '../rig/running.ts';
 import type { Attack } from './attacks.ts';
-import type { Held, Seen } from './daemon-watch.ts';
+import type { Left, Seen } from './daemon-watch.ts';
 import type { Scene } from './scene.ts';
 import type { Services } from './steady.ts';
 
@@ -11,7 +11,7 @@ const WARM_MS = 2_000;
 const CLEAR_MS = 1_000;
 const AFTER_MS = 4_000;
 /** Back is: this close to what it was. A heap breathes. */
-export const BACK_MB = 64;
+const BACK_MB = 64;
 export const BACK_DESCRIPTORS = 16;
 
 export interface Phase {
@@ -28,7 +28,7 @@ export interface Struck {
   readonly attack: string;
   readonly during: Phase;
   readonly after: Phase;
-  readonly idle: Held;
+  readonly idle: Left;
   readonly limit: number;
   /** What the attacker says of itself. */
   readonly attacker: string;
@@ -39,8 +39,10 @@ export interface Back {
   /** Seconds from the attacker's end; undefined: not in time. */
   readonly rssBackS: number | undefined;
   readonly descriptorsBackS: number | undefined;
-  readonly endMb: number;
-  readonly endDescriptors: number;
+  readonly linksBackS: number | undefined;
+  readonly end: Left;
+  /** What was allowed above idle. */
+  readonly aboveMb: number;
 }
 export type Measured = Struck & Back;
 
@@ -84,7 +86,7 @@ export async function measureBaseline(scene: Scene, ms: number): Promise<Baselin
 /** One attack, and service after it. The good guest's traffic goes on. */
 export async function strike(scene: Scene, attack: Attack, times: Times): Promise<Struck> {
   const { watch } = scene;
-  const idle = await scene.heldByOthers();
+  const idle = await scene.leftByOthers();
   const attackers = await scene.attack(attack);
   const during = await phase(scene, attack.name, times.attackMs, () => stopAll(attackers));
   await sleep(times.clearMs);
@@ -127,20 +129,22 @@ export interface Patience {
 /** @param idle before the first attack. The good guest's own sockets, which live on for minutes, are no rest of an attack */
 export async function waitUntilBack(
   scene: Scene,
-  idle: Held,
+  idle: Left,
   { endedAgoMs, patienceMs, aboveMb = BACK_MB }: Patience,
 ): Promise<Back> {
   const ended = performance.now() - endedAgoMs;
   let rssBackS: number | undefined;
   let descriptorsBackS: number | undefined;
+  let linksBackS: number | undefined;
   for (;;) {
-    const { rssMb, descriptors } = await scene.heldByOthers();
+    const end = await scene.leftByOthers();
     const seconds = (performance.now() - ended) / 1000;
-    if (rssMb <= idle.rssMb + aboveMb) rssBackS ??= seconds;
-    if (descriptors <= idle.descriptors + BACK_DESCRIPTORS) descriptorsBackS ??= seconds;
-    const isBack = rssBackS !== undefined && descriptorsBackS !== undefined;
+    if (end.rssMb <= idle.rssMb + aboveMb) rssBackS ??= seconds;
+    if (end.descriptors <= idle.descriptors + BACK_DESCRIPTORS) descriptorsBackS ??= seconds;
+    if (end.links <= idle.links) linksBackS ??= seconds;
+    const isBack = ![rssBackS, descriptorsBackS, linksBackS].includes(undefined);
     if (isBack || seconds * 1000 >= patienceMs || !scene.watch.isRunning) {
-      return { rssBackS, descriptorsBackS, endMb: rssMb, endDescriptors: descriptors };
+      return { rssBackS, descriptorsBackS, linksBackS, end, aboveMb };
     }
     await sleep(250);
   }

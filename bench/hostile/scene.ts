@@ -16,7 +16,7 @@ import type { Running } from '../rig/running.ts';
 import { PACKAGE_ROOT, tool } from '../rig/tools.ts';
 import { waitFor } from '../rig/wait.ts';
 import { type Attack, DESCRIPTORS } from './attacks.ts';
-import { DaemonWatch, type Held } from './daemon-watch.ts';
+import { DaemonWatch, type Left } from './daemon-watch.ts';
 import { Steady } from './steady.ts';
 
 /** For `nice`: daemon and attacker, below what measures. */
@@ -57,9 +57,10 @@ export class Scene {
   }
 
   /** Of the daemon, now, but for the good guest's sockets. Once it has ended: nothing. */
-  async heldByOthers(): Promise<Held> {
+  async leftByOthers(): Promise<Left> {
     const { watch } = this;
-    return watch.isRunning ? await watch.heldByOthers(this.address) : watch.current();
+    if (watch.isRunning) return await watch.leftByOthers(this.address);
+    return { ...watch.current(), links: 0 };
   }
 
   /** The good guest has its lease and its traffic is on its way when this resolves. @param lab new; its owner closes it after the scene */

@@ -1,8 +1,7 @@
 /** What must hold while one guest attacks. */
-import type { Held } from './daemon-watch.ts';
+import type { Left } from './daemon-watch.ts';
 import {
   BACK_DESCRIPTORS,
-  BACK_MB,
   type Back,
   type Baseline,
   type Measured,
@@ -98,15 +97,19 @@ export function strikeFailures(struck: Struck, busy: Services, bounds: Bounds = 
   return found;
 }
 
-export function backFailures({ rssBackS, descriptorsBackS, ...end }: Back, idle: Held): string[] {
+export function backFailures(back: Back, idle: Left): string[] {
+  const { end, aboveMb } = back;
   const found: string[] = [];
-  if (rssBackS === undefined) {
-    const more = (end.endMb - idle.rssMb).toFixed(0);
-    found.push(`RSS stays ${more} MB above idle (${BACK_MB} are allowed)`);
+  if (back.rssBackS === undefined) {
+    const more = (end.rssMb - idle.rssMb).toFixed(0);
+    found.push(`RSS stays ${more} MB above idle (${aboveMb} are allowed)`);
   }
-  if (descriptorsBackS === undefined) {
-    const more = end.endDescriptors - idle.descriptors;
+  if (back.descriptorsBackS === undefined) {
+    const more = end.descriptors - idle.descriptors;
     found.push(`descriptors stay ${more} above idle (${BACK_DESCRIPTORS} are allowed)`);
+  }
+  if (back.linksBackS === undefined) {
+    found.push(`${end.links} links stay attached, of ${idle.links} before`);
   }
   return found;
 }

@@ -28,17 +28,20 @@ const phase = (services: Services = {}, seen: Partial<Seen> = {}): Phase => ({
 });
 const BASE = { quiet: phase(), busy: phase() };
 
+const LEFT = { rssMb: 60, descriptors: 30, links: 1 };
+
 const measured = (change: Partial<Measured>): Measured => ({
   attack: 'arp',
   during: phase(),
   after: phase(),
-  idle: { rssMb: 60, descriptors: 30 },
+  idle: { rssMb: 60, descriptors: 30, links: 1 },
   limit: 2048,
   attacker: '',
   rssBackS: 1,
   descriptorsBackS: 1,
-  endMb: 60,
-  endDescriptors: 30,
+  linksBackS: 1,
+  end: LEFT,
+  aboveMb: 64,
   ...change,
 });
 
@@ -66,8 +69,21 @@ describe('bench: hostile', () => {
     ['a slow API', { during: phase({}, { apiP99Ms: 101 }) }, /^API p99: 101.0/],
     ['memory', { during: phase({}, { rssMb: 661 }) }, /^RSS above idle: 601.0 of 600 MB/],
     ['all descriptors', { during: phase({}, { descriptors: 2048 }) }, /^descriptors: 2048/],
-    ['memory stays', { rssBackS: undefined, endMb: 200 }, /^RSS stays 140 MB above idle/],
-    ['descriptors stay', { descriptorsBackS: undefined, endDescriptors: 90 }, /stay 60 above/],
+    [
+      'memory stays',
+      { rssBackS: undefined, end: { ...LEFT, rssMb: 200 } },
+      /^RSS stays 140 MB above idle/,
+    ],
+    [
+      'descriptors stay',
+      { descriptorsBackS: undefined, end: { ...LEFT, descriptors: 90 } },
+      /stay 60 above/,
+    ],
+    [
+      'links stay',
+      { linksBackS: undefined, end: { ...LEFT, links: 99 } },
+      /^99 links stay attached, of 1 before$/,
+    ],
     ['the daemon ends', { died: 'out of memory' }, /^the daemon ended: out of memory$/],
   ];
   for (const [name, change, expected] of ROWS) {

@@ -284,6 +284,24 @@ for (const [way, bindings] of [
       assert.match(owner.closes[0] ?? '', /EPIPE|ECONNRESET/);
     });
 
+    for (const [what, closes] of [
+      ['is told to the owner', 1],
+      ['is not told to an owner that closes at once', 0],
+    ] as const) {
+      it(`a write that fails before there is an owner ${what}`, async () => {
+        const { stream, peer, owner } = await pair({ path: PATH });
+        peer.destroy();
+        await once(peer, 'close');
+        stream.write(Buffer.from('x'));
+        stream.start(owner);
+        if (closes === 0) stream.close();
+        else await until(() => owner.closes.length > 0);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        assert.equal(owner.closes.length, closes);
+        if (closes > 0) assert.match(owner.closes[0] ?? '', /EPIPE|ECONNRESET/);
+      });
+    }
+
     it('resets its peer; a Unix socket is closed', async () => {
       for (const [target, fate] of [
         [undefined, 'ECONNRESET'],

@@ -45,7 +45,7 @@ async function soak(
   { durationMs, onAttack }: AttackSoakOptions,
 ): Promise<{ readonly failed: number; readonly left: readonly string[] }> {
   const base = await measureBaseline(scene, BASE_MS);
-  const idle = await scene.heldByOthers();
+  const idle = await scene.leftByOthers();
   const times = { attackMs: durationMs, clearMs: CLEAR_MS, afterMs: AFTER_MS };
   let failed = 0;
   for (const attack of ATTACKS) {

@@ -82,6 +82,21 @@ describe('transports/qemu-listener', () => {
     await listener.close();
   });
 
+  it('a guest that is gone before what it is sent on attaching leaves no link', async () => {
+    acceptor.onAttach = (link) => {
+      assert.ok(link.send(Buffer.from('hello')));
+      link.writer.flush();
+    };
+    const listener = await open();
+    for (let n = 0; n < 3; n++) {
+      connect(path).destroy();
+      const link = await acceptor.link(n);
+      await link.until(() => link.downs === 1);
+      assert.equal(listener.stats.linksOpen, 0);
+    }
+    await listener.close();
+  });
+
   it('closes a guest when the table of links is full, and counts it', async () => {
     acceptor.limit = 1;
     const listener = await open();

@@ -75,6 +75,8 @@ export class RecordedLink implements FrameReader {
 export class RecordingAcceptor implements LinkAcceptor {
   readonly links: RecordedLink[] = [];
   limit = 8;
+  /** Called while a link is being attached. */
+  onAttach: (link: RecordedLink) => void = () => undefined;
   private waiting: (() => void)[] = [];
 
   attach(_now: number, name: string, writer: FrameWriter): FrameReader | undefined {
@@ -82,6 +84,7 @@ export class RecordingAcceptor implements LinkAcceptor {
     if (open >= this.limit) return undefined;
     const link = new RecordedLink(name, writer);
     this.links.push(link);
+    this.onAttach(link);
     for (const wake of this.waiting.splice(0)) wake();
     return link;
   }

@@ -33,6 +33,8 @@ export class HandleStream implements HostStream {
   private shuttingDown = false;
   private ended = false;
   private closed = false;
+  /** It failed while it had no owner, who hears of it once there is one. */
+  private failedEarly: string | undefined = undefined;
   private remote: SocketName | undefined = undefined;
   private local: SocketName | undefined = undefined;
 
@@ -60,6 +62,11 @@ export class HandleStream implements HostStream {
 
   start(owner: HostStreamOwner, paused = false, buffer: Uint8Array = READ_BUFFER): void {
     this.owner = owner;
+    const { failedEarly } = this;
+    if (failedEarly !== undefined) {
+      setImmediate(() => this.reportEarly(failedEarly));
+      return;
+    }
     this.ownBuffer = buffer;
     this.buffer = buffer;
     this.handle[OWNER] = this;
@@ -129,18 +136,18 @@ export class HandleStream implements HostStream {
    * that it had to send. So is a Unix socket.
    */
   reset(): void {
+    this.owner = undefined;
     if (this.closed) return;
     this.closed = true;
-    this.owner = undefined;
     if (this.shuttingDown || this.handle.reset === undefined || this.handle.reset() !== 0) {
       this.handle.close();
     }
   }
 
   close(): void {
+    this.owner = undefined;
     if (this.closed) return;
     this.closed = true;
-    this.owner = undefined;
     this.handle.close();
   }
 
@@ -241,7 +248,18 @@ export class HandleStream implements HostStream {
   private finish(code: string | undefined): void {
     const { owner } = this;
     this.close();
-    owner?.onHostClosed(code);
+    if (owner === undefined) this.failedEarly = code;
+    else owner.onHostClosed(code);
+  }
+
+  private reportEarly(code: string): void {
+    const { owner } = this;
+    this.owner = undefined;
+    try {
+      owner?.onHostClosed(code);
+    } catch (fault) {
+      reportFault('stream', fault);
+    }
   }
 }
 

@@ -40,7 +40,8 @@ export interface HostStream {
   /** The user at the other end of a Unix socket; undefined for another, and before native calls are loaded. */
   readonly peerUid: number | undefined;
   /**
-   * Call `owner` from now on, and read unless `paused`.
+   * Call `owner` from now on, and read unless `paused`. When the stream has failed before, by a write, `onHostClosed`
+   * follows.
    *
    * @param buffer the destination of reads; {@link READ_BUFFER} by default
    */

@@ -50,11 +50,12 @@ export class SocketStream implements HostStream {
       return more;
     };
     const options = { allowHalfOpen: true, paused };
-    const socket = this.takesHandle
+    const takesHandle = this.takesHandle && !hasFailed(this.socket);
+    const socket = takesHandle
       ? adoptAccepted(this.socket, { buffer, callback }, options)
       : this.socket;
     this.socket = socket;
-    if (!this.takesHandle) {
+    if (!takesHandle) {
       feedData(socket, { buffer, callback });
       if (paused) socket.pause();
     }
@@ -143,3 +144,6 @@ export class SocketStream implements HostStream {
     this.failure = errorCode(error);
   };
 }
+
+/** By a write that came before: its events are still to come. */
+const hasFailed = ({ errored }: LinkSocket): boolean => errored !== undefined && errored !== null;
