@@ -75,6 +75,8 @@ export interface Libc {
   munmap(address: number, len: number): number;
   madvise(bytes: Uint8Array, len: number, advice: number): number;
   getpagesize(): number;
+  /** Does nothing where the C library has no such call: musl. */
+  mallocTrim(pad: number): number;
   /** A system call by its number, for those that libc has no function for. Addresses are those of {@link address}. */
   syscall(number: number, ...args: readonly SyscallArgument[]): number;
   /** @returns the address of a `struct passwd`, valid until the next call; 0n when there is no such user */
@@ -154,6 +156,7 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
     munmap: c.func('int munmap(long address, size_t len)'),
     madvise: c.func('int madvise(void *bytes, size_t len, int advice)'),
     getpagesize: c.func('int getpagesize()'),
+    mallocTrim: bindMallocTrim(c),
     syscall: (number, a = 0, b = 0, c3 = 0, d = 0, e = 0) => syscall(number, a, b, c3, d, e, 0),
     getpwnam: (name) => BigInt(getpwnam(name)),
     getpwuid: (uid) => BigInt(getpwuid(uid)),
@@ -165,4 +168,12 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
     ioGetEvents: (context, max, events) =>
       syscall(SERVICE_CALLS.io_getevents[arch], context, 0, max, events, 0, 0),
   };
+}
+
+function bindMallocTrim(c: ReturnType<Koffi['load']>): Libc['mallocTrim'] {
+  try {
+    return c.func('int malloc_trim(size_t pad)');
+  } catch {
+    return () => 0;
+  }
 }

@@ -204,6 +204,10 @@ export class LinuxPosix implements Posix {
     discardPages(this.c, bytes);
   }
 
+  trimAllocator(): void {
+    this.c.mallocTrim(0);
+  }
+
   inNetns<T>(netns: string, run: () => T): T {
     return inNetns(this.c, netns, run);
   }

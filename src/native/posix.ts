@@ -215,6 +215,8 @@ export interface Posix {
    * where the system refuses what they held.
    */
   discard(bytes: Uint8Array): void;
+  /** Have the C library give back what it keeps of freed memory, where it can: some milliseconds. */
+  trimAllocator(): void;
   /**
    * Run `run` with this thread in another network namespace, and return to the current one. Sockets keep the
    * namespace they were created in.

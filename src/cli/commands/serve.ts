@@ -9,6 +9,7 @@ import { packageVersion } from '../../network/version.ts';
 import { type DaemonSandbox, GRACE_MS, runDaemon } from '../daemon.ts';
 import type { DaemonConfig } from '../daemon-config.ts';
 import { FileSink } from '../file-sink.ts';
+import { HeapReturn } from '../heap-return.ts';
 import { createLog } from '../log.ts';
 import { checkRuntimeDir, type Place, placeOfUser, realPlace } from '../runtime-dir.ts';
 import type { FirstStart } from '../sandbox/first-start.ts';
@@ -84,6 +85,7 @@ export async function serve({ start, place, sandbox, onListening }: Started): Pr
     checkDirectories: () => checkRuntimeDir(place),
     reload,
     onReady: (network) => {
+      new HeapReturn();
       if (file === undefined && isatty(2)) void sayNext(network, options);
     },
   });
