@@ -2,7 +2,7 @@
 import { bridgepair } from './bridgepair.ts';
 import { dockerProxy } from './docker-proxy.ts';
 import { gvproxy } from './gvproxy.ts';
-import { hawserQemu, hawserQemu6, hawserTap, hawserTap6 } from './hawser.ts';
+import { hawserQemu, hawserTap } from './hawser.ts';
 import { passt, pasta } from './passt.ts';
 import type { Peer } from './peer.ts';
 import { qemuUser } from './qemu-user.ts';
@@ -11,8 +11,6 @@ import { slirp4netns } from './slirp4netns.ts';
 export const PEERS: readonly Peer[] = [
   hawserQemu,
   hawserTap,
-  hawserQemu6,
-  hawserTap6,
   bridgepair,
   passt,
   gvproxy,

@@ -1,4 +1,4 @@
-/** Ours, by its two links (QEMU's socket through the bridge, and a TAP of its own), and over both families. */
+/** Ours, by its two links: QEMU's socket through the bridge, and a TAP of its own. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { GUEST_PORTS, type Lab } from '../rig/lab.ts';
@@ -14,8 +14,6 @@ interface Family {
   readonly router: string;
   readonly host: string;
   readonly loopback: string;
-  /** More options of `hawser run`. */
-  readonly options: readonly string[];
 }
 const V4: Family = {
   guest: '192.168.127.2',
@@ -23,7 +21,6 @@ const V4: Family = {
   router: '192.168.127.1',
   host: '192.168.127.254',
   loopback: '127.0.0.1',
-  options: [],
 };
 const V6: Family = {
   guest: 'fd00:127::2',
@@ -31,9 +28,9 @@ const V6: Family = {
   router: 'fd00:127::1',
   host: 'fd00:127::254',
   loopback: '::1',
-  // Without addresses of its own choice, from which the guest's UDP servers would answer.
-  options: ['--subnet6', 'fd00:127::/64', '--ipv6', 'on', '--ipv6-mode', 'dhcp'],
 };
+/** Without addresses of the guest's own choice, from which its UDP servers would answer. */
+const V6_OPTIONS = ['--subnet6', 'fd00:127::/64', '--ipv6', 'on', '--ipv6-mode', 'dhcp'];
 const READY_FD = 3;
 
 interface Manifest {
@@ -47,64 +44,77 @@ function manifest(): Manifest {
 }
 
 /** The program that users start. */
-function startDaemon(lab: Lab, mtu: number, link: string, family: Family): Running {
-  const { guest, loopback } = family;
-  if (family === V6) for (const side of [lab.host, lab.guest]) side.enableIpv6();
+function startDaemon(lab: Lab, mtu: number, link: string, families: readonly Family[]): Running {
+  const hasV6 = families.includes(V6);
+  if (hasV6) for (const side of [lab.host, lab.guest]) side.enableIpv6();
   const at = (address: string): string => (address.includes(':') ? `[${address}]` : address);
-  const publish = GUEST_PORTS.flatMap((port) =>
-    ['tcp', 'udp'].flatMap((protocol) => [
-      '-p',
-      `${at(loopback)}:${port}:${at(guest)}:${port}/${protocol}`,
-    ]),
+  const publish = families.flatMap(({ loopback, guest }) =>
+    GUEST_PORTS.flatMap((port) =>
+      ['tcp', 'udp'].flatMap((protocol) => [
+        '-p',
+        `${at(loopback)}:${port}:${at(guest)}:${port}/${protocol}`,
+      ]),
+    ),
   );
   const program = [process.execPath, join(PACKAGE_ROOT, manifest().bin.hawser), 'run'];
   const options = ['--ready-fd', String(READY_FD), '--log-level', 'warn', '--mtu', String(mtu)];
-  const argv = [...program, '--listen', link, ...options, ...family.options, ...publish];
+  const argv = [...program, '--listen', link, ...options, ...(hasV6 ? V6_OPTIONS : []), ...publish];
   return lab.start(lab.host, argv, { env: { XDG_RUNTIME_DIR: lab.dir }, extraPipes: 1 });
 }
 
-function started(lab: Lab, mtu: number, daemon: Running, family: Family): Started {
+/** How a guest attaches. */
+type Attach = (lab: Lab, mtu: number, families: readonly Family[]) => Promise<Running>;
+
+async function byQemu(lab: Lab, mtu: number, families: readonly Family[]): Promise<Running> {
+  const socket = lab.path('qemu.sock');
+  const daemon = startDaemon(lab, mtu, `qemu:${socket}`, families);
+  await attachBridge(lab, mtu, socket, daemon);
+  return daemon;
+}
+
+async function byTap(lab: Lab, mtu: number, families: readonly Family[]): Promise<Running> {
+  const daemon = startDaemon(lab, mtu, `tap:${TAP}@${lab.guest.name}`, families);
+  await daemon.says(READY_FD);
+  return daemon;
+}
+
+const version = (): string => `hawser ${manifest().version}`;
+
+function koffiMissing(): string | undefined {
+  try {
+    import.meta.resolve('koffi');
+    return undefined;
+  } catch {
+    return 'the package koffi is not installed';
+  }
+}
+
+function startedOver(lab: Lab, mtu: number, daemon: Running, family: Family): Started {
   const { guest, bits, router, host, loopback } = family;
   configureGuest(lab, mtu, { cidr: `${guest}/${bits}`, router });
   return { daemons: [daemon], toHost: host, toGuest: loopback };
 }
 
-const version = (): string => `hawser ${manifest().version}`;
-
-const overQemu = (name: string, family: Family): Peer => ({
+const peer = (name: string, attach: Attach, missing: Peer['missing']): Peer => ({
   name,
   ours: true,
-  missing: () => undefined,
+  missing,
   version,
-  async start(lab, mtu) {
-    const socket = lab.path('qemu.sock');
-    const daemon = startDaemon(lab, mtu, `qemu:${socket}`, family);
-    await attachBridge(lab, mtu, socket, daemon);
-    return started(lab, mtu, daemon, family);
-  },
+  start: async (lab, mtu) => startedOver(lab, mtu, await attach(lab, mtu, [V4]), V4),
 });
 
-const overTap = (name: string, family: Family): Peer => ({
-  name,
-  ours: true,
-  missing() {
-    try {
-      import.meta.resolve('koffi');
-      return undefined;
-    } catch {
-      return 'the package koffi is not installed';
-    }
-  },
-  version,
-  async start(lab, mtu) {
-    const daemon = startDaemon(lab, mtu, `tap:${TAP}@${lab.guest.name}`, family);
-    await daemon.says(READY_FD);
-    return started(lab, mtu, daemon, family);
-  },
-});
+export const hawserQemu: Peer = peer('hawser', byQemu, () => undefined);
+export const hawserTap: Peer = peer('hawser-tap', byTap, koffiMissing);
 
-export const hawserQemu: Peer = overQemu('hawser', V4);
-export const hawserTap: Peer = overTap('hawser-tap', V4);
-/** The same over IPv6, to be compared with them. */
-export const hawserQemu6: Peer = overQemu('hawser-ipv6', V6);
-export const hawserTap6: Peer = overTap('hawser-tap-ipv6', V6);
+/** One daemon and one guest that have both families: what goes over each is comparable. */
+export const LINKS: Readonly<Record<string, Attach>> = { 'qemu:': byQemu, 'tap:': byTap };
+
+export interface BothFamilies {
+  readonly v4: Started;
+  readonly v6: Started;
+}
+
+export async function startBoth(lab: Lab, mtu: number, attach: Attach): Promise<BothFamilies> {
+  const daemon = await attach(lab, mtu, [V4, V6]);
+  return { v4: startedOver(lab, mtu, daemon, V4), v6: startedOver(lab, mtu, daemon, V6) };
+}
