@@ -66,20 +66,38 @@ export class FamilyIcmpSender implements IcmpSender {
     this.v6 = v6;
   }
 
-  reply(...args: Parameters<IcmpSender['reply']>): boolean {
-    return this.to(args[0]).reply(...args);
+  reply(
+    neighbor: Neighbor,
+    from: IpAddress,
+    echo: Pick<EchoId, 'identifier' | 'sequence'>,
+    bytes: Uint8Array,
+    off: number,
+    len: number,
+  ): boolean {
+    return this.to(neighbor).reply(neighbor, from, echo, bytes, off, len);
   }
 
-  sendTcpError(...args: Parameters<IcmpSender['sendTcpError']>): void {
-    this.to(args[0].neighbor).sendTcpError(...args);
+  sendTcpError(
+    path: Path,
+    key: Int32Array,
+    sequence: Seq,
+    reason: Exclude<RefuseReason, 'refused' | 'timed-out'>,
+  ): void {
+    this.to(path.neighbor).sendTcpError(path, key, sequence, reason);
   }
 
-  sendUdpError(...args: Parameters<IcmpSender['sendUdpError']>): void {
-    this.to(args[0]).sendUdpError(...args);
+  sendUdpError(
+    neighbor: Neighbor,
+    id: FlowId,
+    error: NetworkError,
+    from: IpAddress,
+    payloadLen: number,
+  ): void {
+    this.to(neighbor).sendUdpError(neighbor, id, error, from, payloadLen);
   }
 
-  sendEchoError(...args: Parameters<IcmpSender['sendEchoError']>): void {
-    this.to(args[0]).sendEchoError(...args);
+  sendEchoError(neighbor: Neighbor, id: EchoId, error: NetworkError, from: IpAddress): void {
+    this.to(neighbor).sendEchoError(neighbor, id, error, from);
   }
 
   private to({ address }: Neighbor): IcmpSender {

@@ -40,7 +40,7 @@ import { IpOutput } from './ip-output.ts';
 import { ArpLayer } from './ipv4/arp.ts';
 import { DhcpLayer, type DhcpResponder } from './ipv4/dhcp.ts';
 import { IcmpInput } from './ipv4/icmp-input.ts';
-import { IcmpOutput } from './ipv4/icmp-output.ts';
+import { Icmpv4Output } from './ipv4/icmp-output.ts';
 import { Ipv4Input } from './ipv4/input.ts';
 import { Ipv6Layer } from './ipv6/layer.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor, Timed } from './link.ts';
@@ -137,7 +137,7 @@ export class Stack
     this.icmpErrors = new IcmpErrors(this.drops);
     this.reassembler = new Reassembler((reason) => this.drops.add(reason));
     const { out, drops, neighbors, reassembler, icmpErrors } = this;
-    const icmp4 = new IcmpOutput(out, icmpErrors, config.gateway, drops);
+    const icmp4 = new Icmpv4Output({ out, errors: icmpErrors, drops }, config.gateway);
     const packet = new Packet();
     this.ipv6 =
       own.ipv6 === undefined

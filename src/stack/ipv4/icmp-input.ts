@@ -34,7 +34,7 @@ import type { StackDrop } from '../drops.ts';
 import type { Upstream } from '../flow.ts';
 import type { Packet } from '../packet.ts';
 import type { TcpErrorSink } from '../path-errors.ts';
-import type { IcmpOutput } from './icmp-output.ts';
+import type { Icmpv4Output } from './icmp-output.ts';
 
 /** Of the quoted upper layer: ports and sequence number (RFC 792). */
 const MIN_QUOTED_L4 = 8;
@@ -46,7 +46,7 @@ const MIN_QUOTED_L4 = 8;
 const SOFT_CODES: readonly number[] = [0, 1, 5, 11, 12];
 
 export class IcmpInput {
-  private readonly output: IcmpOutput;
+  private readonly output: Icmpv4Output;
   private readonly gateway: IpAddress;
   private readonly drops: Counters<StackDrop>;
   private readonly tcp: TcpErrorSink;
@@ -54,7 +54,7 @@ export class IcmpInput {
   private readonly key = makeKey();
 
   constructor(
-    output: IcmpOutput,
+    output: Icmpv4Output,
     gateway: IpAddress,
     drops: Counters<StackDrop>,
     tcp: TcpErrorSink,

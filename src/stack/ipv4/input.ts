@@ -45,7 +45,7 @@ import type { Packet } from '../packet.ts';
 import { Fragment, type Reassembler } from '../reassembly.ts';
 import type { UpperLayers } from '../upper-layers.ts';
 import type { IcmpInput } from './icmp-input.ts';
-import type { IcmpOutput } from './icmp-output.ts';
+import type { Icmpv4Output } from './icmp-output.ts';
 
 const OFFSET_MASK = 0x1fff;
 
@@ -54,7 +54,7 @@ export interface Ipv4InputDeps {
   readonly mtu: number;
   readonly verifyChecksums: boolean;
   readonly neighbors: NeighborTable;
-  readonly icmp: IcmpOutput;
+  readonly icmp: Icmpv4Output;
   readonly icmpInput: IcmpInput;
   readonly reassembler: Reassembler;
   readonly drops: Counters<StackDrop>;
@@ -68,7 +68,7 @@ export class Ipv4Input {
   private readonly mtu: number;
   private readonly verify: boolean;
   private readonly neighbors: NeighborTable;
-  private readonly icmp: IcmpOutput;
+  private readonly icmp: Icmpv4Output;
   private readonly icmpInput: IcmpInput;
   private readonly drops: Counters<StackDrop>;
   private readonly upper: UpperLayers;

@@ -63,7 +63,7 @@ export class Ipv6Layer {
     const { own, out, icmpErrors, drops, upstream, tcp } = deps;
     this.own = own;
     this.deps = deps;
-    this.icmp = new Icmpv6Output(out, icmpErrors, own, drops);
+    this.icmp = new Icmpv6Output({ out, errors: icmpErrors, drops }, own);
     this.ndp = new NdpLayer(deps);
     this.mld = new MldLayer(deps);
     this.dhcp = new Dhcpv6Layer(own, out, drops);
