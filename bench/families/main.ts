@@ -6,8 +6,9 @@
  */
 import { CASES } from '../cases/all.ts';
 import type { Case, Values } from '../cases/case.ts';
-import { type BothFamilies, LINKS, startBoth } from '../peers/hawser.ts';
-import type { Started } from '../peers/peer.ts';
+import { joinBoth } from '../peers/bridgepair.ts';
+import { startBothByQemu, startBothByTap } from '../peers/hawser.ts';
+import type { BothFamilies, Started } from '../peers/peer.ts';
 import { figureOf } from '../report/statistics.ts';
 import { missingRequirements } from '../requirements.ts';
 import { Lab, PORTS } from '../rig/lab.ts';
@@ -17,6 +18,8 @@ const ROUNDS = Number(process.argv[2] ?? 9);
 const SECONDS = Number(process.argv[3] ?? 1);
 const MTUS = [1500, 65_520];
 const PROBE_S = 10;
+/** The last is what the kernels and the bridge make of the families, without a proxy between. */
+const LINKS = { 'qemu:': startBothByQemu, 'tap:': startBothByTap, 'bridges alone': joinBoth };
 
 /** What is compared of each case, and whether more is better. */
 const ROWS: readonly (readonly [string, string, string, 'more' | 'less'])[] = [
@@ -80,13 +83,13 @@ function rowOf(pairs: readonly Pair[], key: string, label: string, better: strin
 const missing = missingRequirements();
 if (missing.length > 0) throw new Error(missing.join('\n'));
 process.stdout.write(`Medians of ${ROUNDS} pairs (least–most).\n`);
-for (const [link, attach] of Object.entries(LINKS)) {
+for (const [link, start] of Object.entries(LINKS)) {
   for (const mtu of MTUS) {
     const lab = new Lab();
     try {
       lab.build();
       await startEchoServers(lab);
-      const both = await startBoth(lab, mtu, attach);
+      const both = await start(lab, mtu);
       for (const { toHost } of [both.v4, both.v6]) {
         const args = ['probe', toHost ?? '', PORTS.host.echo, PROBE_S * 1000];
         await netbench(lab, lab.guest, args, PROBE_S);

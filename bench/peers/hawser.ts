@@ -5,7 +5,7 @@ import { GUEST_PORTS, type Lab } from '../rig/lab.ts';
 import type { Running } from '../rig/running.ts';
 import { PACKAGE_ROOT } from '../rig/tools.ts';
 import { attachBridge, configureGuest, TAP } from './bridged.ts';
-import type { Peer, Started } from './peer.ts';
+import type { BothFamilies, Peer, Started } from './peer.ts';
 
 /** How the guest is addressed, and how it reaches the host. */
 interface Family {
@@ -106,15 +106,12 @@ const peer = (name: string, attach: Attach, missing: Peer['missing']): Peer => (
 export const hawserQemu: Peer = peer('hawser', byQemu, () => undefined);
 export const hawserTap: Peer = peer('hawser-tap', byTap, koffiMissing);
 
-/** One daemon and one guest that have both families: what goes over each is comparable. */
-export const LINKS: Readonly<Record<string, Attach>> = { 'qemu:': byQemu, 'tap:': byTap };
-
-export interface BothFamilies {
-  readonly v4: Started;
-  readonly v6: Started;
-}
-
-export async function startBoth(lab: Lab, mtu: number, attach: Attach): Promise<BothFamilies> {
+const startBoth = async (lab: Lab, mtu: number, attach: Attach): Promise<BothFamilies> => {
   const daemon = await attach(lab, mtu, [V4, V6]);
   return { v4: startedOver(lab, mtu, daemon, V4), v6: startedOver(lab, mtu, daemon, V6) };
-}
+};
+
+export const startBothByQemu = (lab: Lab, mtu: number): Promise<BothFamilies> =>
+  startBoth(lab, mtu, byQemu);
+export const startBothByTap = (lab: Lab, mtu: number): Promise<BothFamilies> =>
+  startBoth(lab, mtu, byTap);

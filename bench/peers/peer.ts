@@ -28,6 +28,12 @@ export interface Started {
   publish?(): Promise<void>;
 }
 
+/** One peer and one guest that have both families: what goes over each is comparable. */
+export interface BothFamilies {
+  readonly v4: Started;
+  readonly v6: Started;
+}
+
 /** The first line of what a program answers when asked for its version. */
 export function versionOf(program: string, ...args: readonly string[]): string {
   try {
