@@ -1,13 +1,17 @@
 import type { Log } from '../base/log.ts';
 import type { NetworkView } from '../control/network-view.ts';
 import type { PortBook } from '../proxy/ports/port-table.ts';
+import type { ZoneTable } from '../services/dns/zone-table.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
+import type { Network } from './network-interface.ts';
 
 /** The network as the daemon uses it. */
 export interface DaemonNetwork {
   readonly view: NetworkView;
   /** The published ports. */
   readonly ports: PortBook;
+  /** Names of the guests' DNS beside those of the configuration, which may be added to at any time. */
+  readonly recordZones: ZoneTable;
   /**
    * Register a callback for each time the last attached guest detaches. Registered once, before the
    * event loop runs again after creation.
@@ -38,6 +42,11 @@ export interface DaemonNetwork {
 /**
  * Start a network.
  *
+ * @param beforeLinks called when all is there but the links where guests attach
  * @throws Error whose message states what failed, on what, and what to do; nothing is left behind
  */
-export type OpenNetwork = (config: NetworkConfig, log: Log) => Promise<DaemonNetwork>;
+export type OpenNetwork = (
+  config: NetworkConfig,
+  log: Log,
+  beforeLinks?: (network: Network & DaemonNetwork) => Promise<void>,
+) => Promise<DaemonNetwork>;

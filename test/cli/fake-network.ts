@@ -7,6 +7,7 @@ import { portView } from '../../src/control/ports/port-view.ts';
 import type { DnsZone } from '../../src/network/config.ts';
 import type { DaemonNetwork } from '../../src/network/daemon-network.ts';
 import type { PortTable } from '../../src/proxy/ports/port-table.ts';
+import { ZoneTable } from '../../src/services/dns/zone-table.ts';
 import { DEFAULT_NETWORK } from '../network/default-config.ts';
 import { portTable } from '../proxy/ports/port-fixture.ts';
 
@@ -99,6 +100,7 @@ export class FakeNetwork implements DaemonNetwork {
   /** Listens on real sockets; there is no guest behind it. */
   readonly ports: PortTable = portTable();
   readonly flows: FakeFlows = new FakeFlows();
+  readonly recordZones: ZoneTable = new ZoneTable();
   readonly denied: string[] = [];
   zones: readonly DnsZone[] = [];
   isClosed = false;

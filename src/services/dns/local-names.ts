@@ -1,7 +1,8 @@
 /**
  * Names answered here, never asked of an upstream: hosts file, built-in names, names of guests, the user's zones,
  * those that RFC 6761 keeps local, and the reverse names of the guests' networks. The most specific wins: a whole name
- * before a zone, a longer zone before a shorter one, the user's before ours.
+ * before a zone, a longer zone before a shorter one, the user's before ours. Zones with records are asked before any of
+ * these but the hosts file, in their own order; a longer built-in zone goes before names that they lack.
  *
  * Only class IN and address types have local data. A local name exists: a query for any other type of it, the other
  * family included, is answered by an empty NOERROR, for names of a hosts file too. An upstream would answer NXDOMAIN,
@@ -24,6 +25,7 @@ import {
 import { localReply } from './reply.ts';
 import { isWhole, reverseName, reverseNetwork, reverseZone } from './reverse-name.ts';
 import { LOCAL_TTL_S, soa } from './soa.ts';
+import { ZoneTable } from './zone-table.ts';
 
 /** Zones whose `gateway` and `host` are built in. Reverse names are in the first. */
 export const BUILT_IN_ZONES = [
@@ -65,17 +67,22 @@ type Found =
   | { readonly kind: 'missing'; readonly zone: string };
 
 export class LocalNames {
+  /** Changed at any time. */
+  readonly recordZones: ZoneTable = new ZoneTable();
   private readonly names = new Map<string, readonly IpAddress[]>();
   private readonly builtInPointers = new Map<string, string>();
   private zones: ReadonlyMap<string, readonly IpAddress[]> = new Map();
   private hosts: ReadonlyMap<string, readonly IpAddress[]> = new Map();
   private hostPointers: ReadonlyMap<string, string> = new Map();
   private readonly networks: readonly Prefix[];
+  /** Of the gateway and of the host, of both families each. */
+  private readonly places: readonly (readonly IpAddress[])[];
   private readonly guests: NamedGuests | undefined;
 
   constructor(config: LocalNamesConfig) {
     this.networks = config.networks ?? [];
     this.guests = config.guests;
+    this.places = [config.gateway, config.host];
     for (const zone of BUILT_IN_ZONES) {
       if (config.gateway.length > 0) this.names.set(`gateway.${zone}`, config.gateway);
       if (config.host.length > 0) this.names.set(`host.${zone}`, config.host);
@@ -143,11 +150,29 @@ export class LocalNames {
     const target = this.hostPointers.get(name) ?? this.builtInPointers.get(name);
     if (target !== undefined) return { kind: 'pointer', target };
 
+    const recorded = this.findRecord(name);
+    if (recorded !== undefined) return recorded;
     if (!this.zones.has(name)) {
       const addresses = this.names.get(name);
       if (addresses !== undefined) return { kind: 'addresses', addresses, zone: name };
     }
     return name.endsWith('.arpa') ? this.findReverse(name) : this.findZone(name);
+  }
+
+  private findRecord(name: string): Found | undefined {
+    const match = this.recordZones.find(name);
+    if (match === undefined) return undefined;
+    const { zone, address, isDefault } = match;
+    const isOurs = (own: string): boolean => own.length > zone.length && isBelow(name, own);
+    if (isDefault && BUILT_IN_ZONES.some(isOurs)) return undefined;
+    if (address === undefined && isDefault && name !== zone) return { kind: 'missing', zone };
+    const isWithout = address === undefined || odd(name);
+    return { kind: 'addresses', addresses: isWithout ? [] : this.bothFamilies(address), zone };
+  }
+
+  /** An address of the gateway or the host stands for those of either family. */
+  private bothFamilies(address: IpAddress): readonly IpAddress[] {
+    return this.places.find((place) => place.some((one) => one.equals(address))) ?? [address];
   }
 
   private findReverse(name: string): Found | undefined {
