@@ -286,6 +286,11 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     isNumber: true,
   },
   {
+    key: 'pcap',
+    flags: '--pcap <file>',
+    description: "write all of the guests' frames to this file, for Wireshark and tcpdump",
+  },
+  {
     key: 'logLevel',
     flags: '--log-level <level>',
     description: 'debug, info, warn, error, silent (default: info)',
@@ -293,7 +298,8 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
   {
     key: 'logFormat',
     flags: '--log-format <format>',
-    description: 'pretty or json (default: pretty on a terminal)',
+    description:
+      'pretty, json, or logfmt: key=value, as logrus writes (default: pretty on a terminal, else json)',
   },
   {
     key: 'logFile',

@@ -1,11 +1,16 @@
 import { stringify } from 'yaml';
-import type { ApiAddress } from '../control/control-api.ts';
 import type { DaemonConfig } from './daemon-config.ts';
 
-const apiText = (api: ApiAddress): string =>
-  api.kind === 'unix'
-    ? `unix:${api.path}`
-    : `tcp:${api.address.includes(':') ? `[${api.address}]` : api.address}:${api.port}`;
+function apiText(api: DaemonConfig['api']): string | undefined {
+  switch (api.kind) {
+    case 'unix':
+      return `unix:${api.path}`;
+    case 'tcp':
+      return `tcp:${api.address.includes(':') ? `[${api.address}]` : api.address}:${api.port}`;
+    case 'none':
+      return undefined;
+  }
+}
 
 /** The effective configuration as YAML that `--config` reads back to the same. */
 export function printConfig(options: DaemonConfig): string {
@@ -61,6 +66,7 @@ export function printConfig(options: DaemonConfig): string {
     verifyChecksums: options.verifyChecksums,
     busyPoll: options.busyPollUs,
     linkGrace: options.linkGraceMs / 1000,
+    pcap: options.pcapFile,
     logLevel: log.level,
     logFormat: log.format,
     logFile: log.file,

@@ -39,6 +39,8 @@ export interface NetworkConfig {
   readonly busyPollUs: number | undefined;
   /** How long the flows of a guest whose link is gone wait for a re-attach. */
   readonly linkGraceMs: number;
+  /** A capture of all frames of guests. */
+  readonly pcapFile: string | undefined;
 }
 
 export const IPV6_USES = ['auto', 'on', 'off'] as const;

@@ -87,6 +87,7 @@ export function effectiveConfig(
     verifyChecksums: settings.verifyChecksums ?? true,
     busyPollUs: settings.busyPoll,
     linkGraceMs: (settings.linkGrace ?? DEFAULT_LINK_GRACE_S) * 1000,
+    pcapFile: absolutePath(settings.pcap),
   };
 }
 
@@ -184,8 +185,8 @@ export function configuredSockets({
   return sockets;
 }
 
-export const configuredFiles = ({ dns, leases }: NetworkConfig): ConfiguredPath[] =>
-  namedFiles({ hosts: dns.hostsFile, leaseFile: leases.file });
+export const configuredFiles = ({ dns, leases, pcapFile }: NetworkConfig): ConfiguredPath[] =>
+  namedFiles({ hosts: dns.hostsFile, leaseFile: leases.file, pcap: pcapFile });
 
 /** By the option. */
 export const namedFiles = (files: Readonly<Record<string, string | undefined>>): ConfiguredPath[] =>

@@ -91,6 +91,7 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly verifyChecksums: boolean | undefined;
   readonly busyPoll: number | undefined;
   readonly linkGrace: number | undefined;
+  readonly pcap: string | undefined;
 }
 
 export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
@@ -129,4 +130,5 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   verifyChecksums: yesNo,
   busyPoll: () => integer(0, BUSY_POLL_MAX_US),
   linkGrace: () => integer(0, LINK_GRACE_MAX_S),
+  pcap: () => text(parsePath),
 };

@@ -118,4 +118,6 @@ export interface NetworkOptions {
    * once. Default: 60.
    */
   readonly linkGrace?: number | undefined;
+  /** A pcap file to write all frames of guests to, with their Ethernet headers; what it held is lost. Default: none. */
+  readonly pcap?: string | undefined;
 }

@@ -21,14 +21,13 @@ import type { FrameForwarder } from './ipv6/relay.ts';
 import { type FrameReader, type FrameWriter, type LinkAcceptor, listenerOf } from './link.ts';
 import { LinkPort, type PortOwner } from './link-port.ts';
 import type { OwnAddresses } from './own-addresses.ts';
-import { Segmentation } from './segmentation.ts';
+import { hasSumInside, Segmentation } from './segmentation.ts';
 import type { AddressBindings } from './separation/address-bindings.ts';
 import type { PassageDrop } from './separation/passage.ts';
 import { SegmentRules } from './separation/segment-rules.ts';
 import { type AllowedAddress, allowedOn, type SeparationConfig } from './separation/separation.ts';
 
 const MAX_PORTS = 256;
-const CHECKSUM_LEN = 2;
 /** Of the Ethernet addresses of IPv6 groups, the first two bytes. */
 const IPV6_GROUPS = 0x3333;
 const ALL_NODES: Mac = 0x3333_0000_0001;
@@ -260,9 +259,6 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
     if (!forwardFrame(port, frame, this.segmentation)) this.drops.add('frame-forward-failed');
   }
 }
-
-const hasSumInside = ({ csumStart, csumOffset, len }: Frame): boolean =>
-  csumStart >= ETHERNET_HEADER_LEN && csumStart + csumOffset + CHECKSUM_LEN <= len;
 
 /** RFC 2464 §7; all nodes are no group: nobody joins it. */
 const groupOf = (dst: Mac): number =>

@@ -10,7 +10,12 @@ import { copyBytes } from '../base/copy-bytes.ts';
 import { seq } from '../base/seq.ts';
 import type { Slab } from '../base/slab.ts';
 import { fold16, sum16 } from '../wire/checksum.ts';
-import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, skipVlanTags } from '../wire/ethernet.ts';
+import {
+  ETHERNET_HEADER_LEN,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  skipVlanTags,
+} from '../wire/ethernet.ts';
 import { IPV4_HEADER_LEN, ipv4HeaderLen, ipv4Identification, setIpv4Length } from '../wire/ipv4.ts';
 import { IPV6_HEADER_LEN, setIpv6PayloadLength } from '../wire/ipv6.ts';
 import { setPieceFlags, setTcpSeq, TCP_HEADER_LEN, tcpHeaderLen, tcpSeq } from '../wire/tcp.ts';
@@ -19,6 +24,12 @@ import type { Frame } from './frame.ts';
 
 /** What 64 KiB make with the smallest MSS that a kernel agrees to (Linux: 48 bytes). */
 const MAX_PIECES = 1366;
+
+const CHECKSUM_LEN = 2;
+
+/** Whether the sum that a `partial` frame leaves to its receiver is one of its own bytes. */
+export const hasSumInside = ({ csumStart, csumOffset, len }: Frame): boolean =>
+  csumStart >= ETHERNET_HEADER_LEN && csumStart + csumOffset + CHECKSUM_LEN <= len;
 
 /** The frame that `slab` holds at `at` was copied from `frame`, whose sum is `partial`: complete it. */
 export function completeSum(frame: Frame, slab: Slab, at: number): void {

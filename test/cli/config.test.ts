@@ -84,6 +84,7 @@ vhostMemory: any
 verifyChecksums: false
 busyPoll: 50
 linkGrace: 5
+pcap: /tmp/all.pcap
 logLevel: warn
 logFormat: json
 logFile: /var/log/hawser.log
@@ -149,6 +150,7 @@ describe('configuration', () => {
       verifyChecksums: false,
       busyPollUs: 50,
       linkGraceMs: 5_000,
+      pcapFile: '/tmp/all.pcap',
     } satisfies DaemonConfig);
   });
 

@@ -27,4 +27,5 @@ export const DEFAULT_NETWORK: NetworkConfig = {
   verifyChecksums: true,
   busyPollUs: undefined,
   linkGraceMs: 60_000,
+  pcapFile: undefined,
 };

@@ -68,6 +68,7 @@ describe('network/options', () => {
       verifyChecksums: false,
       busyPoll: 50,
       linkGrace: 5,
+      pcap: '/tmp/all.pcap',
     };
     assert.deepEqual(checkOptions(options), {
       listen: ['tap:hawser0@guest'],
@@ -116,6 +117,7 @@ describe('network/options', () => {
       verifyChecksums: false,
       busyPollUs: 50,
       linkGraceMs: 5_000,
+      pcapFile: '/tmp/all.pcap',
     });
   });
 
