@@ -26,7 +26,10 @@ export const unixAdmission: Admission = { tokenDigest: undefined };
 export const tokenAdmission = (token: string): Admission => ({ tokenDigest: digest(token) });
 
 /** @returns why the request is refused, or undefined */
-export function refusal(request: IncomingMessage, admission: Admission): ProblemError | undefined {
+export function refusal(
+  request: Pick<IncomingMessage, 'headers' | 'httpVersion'>,
+  admission: Admission,
+): ProblemError | undefined {
   const { host, origin, authorization } = request.headers;
   if (host === undefined && request.httpVersion !== '1.0') {
     return problem(400, 'The request has no Host header.'); // RFC 9112 §3.2

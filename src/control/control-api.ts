@@ -6,7 +6,7 @@ import { readSmallFile } from '../native/read-small-file.ts';
 import type { PortBook } from '../proxy/ports/port-table.ts';
 import { refusal, tokenAdmission, unixAdmission } from './admission.ts';
 import { type ApiListener, ListenError, listenTcp, listenUnix } from './api-listener.ts';
-import { createApiServer } from './api-server.ts';
+import { type ApiServer, type ApiService, createApiServer } from './api-server.ts';
 import type { NetworkView, SandboxView } from './network-view.ts';
 import { hostAccess } from './ports/port-access.ts';
 import { type ApiTarget, METRICS_TYPE, ROUTES } from './routes.ts';
@@ -22,8 +22,11 @@ export type ApiAddress =
       readonly tokenFile: string;
     };
 
-export interface ControlApiOptions {
+export interface ControlApiOptions extends ControlServerOptions {
   readonly address: ApiAddress;
+}
+
+export interface ControlServerOptions {
   readonly name: string;
   readonly version: string;
   readonly view: NetworkView;
@@ -39,10 +42,16 @@ const NO_SANDBOX: SandboxView = { mode: 'off', parts: [] };
 
 const TOKEN_MIN_CHARS = 16;
 
-/** @throws ListenError; nothing is left behind */
-export async function serveControlApi(options: ControlApiOptions): Promise<ApiListener> {
-  const { address, name, version, view, log } = options;
-  let where = '';
+/**
+ * @param where it listens
+ * @param refusalOf why a request is refused
+ */
+export function createControlServer(
+  options: ControlServerOptions,
+  where: () => string,
+  refusalOf: ApiService<ApiTarget>['refusal'],
+): ApiServer {
+  const { name, version, view, log } = options;
   const target: ApiTarget = {
     view,
     ports: hostAccess(options.ports),
@@ -52,26 +61,30 @@ export async function serveControlApi(options: ControlApiOptions): Promise<ApiLi
       nodeVersion: process.version,
       pid: process.pid,
       uptimeMs: Math.round(process.uptime() * 1_000),
-      api: where,
+      api: where(),
       sandbox: options.sandbox?.() ?? NO_SANDBOX,
     }),
     metrics: lazyMetrics(view, name, version),
     shutdown: () => options.onShutdown(),
   };
+  const service = { routes: ROUTES, version, refusal: refusalOf, target: () => target };
+  return createApiServer(service, log);
+}
+
+/** @throws ListenError; nothing is left behind */
+export async function serveControlApi(options: ControlApiOptions): Promise<ApiListener> {
+  const { address, log } = options;
+  let where = '';
   const admission =
     address.kind === 'unix' ? unixAdmission : tokenAdmission(readToken(address.tokenFile, log));
-  const { server, held } = createApiServer(
-    {
-      routes: ROUTES,
-      version,
-      refusal: (request) => {
-        const refused = refusal(request, admission);
-        if (refused === undefined) unproven?.prove(request.socket);
-        return refused;
-      },
-      target: () => target,
+  const { server, held } = createControlServer(
+    options,
+    () => where,
+    (request) => {
+      const refused = refusal(request, admission);
+      if (refused === undefined) unproven?.prove(request.socket);
+      return refused;
     },
-    log,
   );
   const room = new WaitingRoom(server, {
     has: (socket) => held.has(socket) || (unproven?.has(socket) ?? false),

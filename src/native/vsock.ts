@@ -92,20 +92,28 @@ export interface VsockListener {
 /**
  * Listen on a port of this machine's own vsock.
  *
+ * @param cid an address of this machine; by default every one. node-vsock knows no other
  * @throws NativeUnavailableError; PosixError, or an error of node-vsock, when the port cannot be bound
  */
 export async function listenVsock(
   port: number,
   onSocket: (socket: LinkSocket) => void,
   host: NativeHost = THIS_HOST,
+  cid: number = VMADDR_CID_ANY,
 ): Promise<VsockListener> {
   const what = `cannot listen on vsock:${port}`;
   const nodeVsock = loadNodeVsock(host);
-  if (!(nodeVsock instanceof Error)) return listenByNodeVsock(nodeVsock, port, onSocket);
-  const c = bindVsock(`listen on vsock:${port}`, host, nodeVsock);
+  if (!(nodeVsock instanceof Error) && cid === VMADDR_CID_ANY) {
+    return listenByNodeVsock(nodeVsock, port, onSocket);
+  }
+  const c = bindVsock(
+    `listen on vsock:${port}`,
+    host,
+    nodeVsock instanceof Error ? nodeVsock : new Error('it listens on every CID'),
+  );
   const fd = c.socket(AF_VSOCK, n.SOCK_STREAM | n.SOCK_NONBLOCK | n.SOCK_CLOEXEC, 0);
   if (fd < 0) throw noSocket(what, c.errno());
-  if (c.bind(fd, vsockAddress(VMADDR_CID_ANY, port), SOCKADDR_VM_LEN) < 0) {
+  if (c.bind(fd, vsockAddress(cid, port), SOCKADDR_VM_LEN) < 0) {
     const errno = c.errno();
     c.close(fd);
     throw new PosixError(what, errno);

@@ -33,13 +33,16 @@ export interface GoSyntaxError {
   readonly message: string;
 }
 
-/** @returns the value, or why `encoding/json` would not read it */
+/** @returns the first value, or why `encoding/json` would not read it */
 export function parseGoJson(bytes: Buffer): { readonly value: unknown } | GoSyntaxError {
   const text = bytes.toString('utf8');
   try {
     return { value: JSON.parse(text) };
   } catch (error) {
-    return describe(text, error instanceof Error ? error.message : '');
+    const why = error instanceof Error ? error.message : '';
+    const [, end] = /after JSON at position (\d+)/.exec(why) ?? [];
+    if (end !== undefined) return { value: JSON.parse(text.slice(0, Number(end))) };
+    return describe(text, why);
   }
 }
 
@@ -68,7 +71,9 @@ export type HostPort =
 
 /** Go's `net.SplitHostPort`. */
 export function splitHostPort(text: string): HostPort {
-  const fail = (why: string): HostPort => ({ problem: `address ${text}: ${why}` });
+  const fail = (why: string): HostPort => ({
+    problem: text === '' ? why : `address ${text}: ${why}`,
+  });
   const colon = text.lastIndexOf(':');
   if (colon < 0) return fail('missing port in address');
   if (text.startsWith('[')) {

@@ -5,9 +5,7 @@
  * Differences: a remote that is a name is an error instead of a crash; an empty remote host is the first
  * guest for clients on the host; the listeners of hawser's other APIs are listed and may be withdrawn.
  */
-import * as z from 'zod';
 import type { IpAddress } from '../../base/ip-address.ts';
-import { once } from '../../base/once.ts';
 import type { PublishedPort } from '../../proxy/ports/port-table.ts';
 import {
   formatEndpoint,
@@ -17,38 +15,26 @@ import {
 } from '../../proxy/ports/publish-spec.ts';
 import { pathProblem } from '../../proxy/ports/publish-text.ts';
 import { parseAddress } from '../../services/address-text.ts';
+import { EMPTY, errorAnswer, GoHttpError, goJson, notFound } from '../gvproxy/go-http.ts';
+import { goStruct, textOf } from '../gvproxy/go-struct.ts';
 import type { Answer, CompatRequest } from '../route.ts';
 import { asGoListens } from './go-addresses.ts';
 import { goListenError, parseGoJson, splitHostPort } from './go-errors.ts';
 import { type PortAccess, shownHost } from './port-access.ts';
 
 export const GVPROXY_PREFIX = '/services/forwarder/';
-const TEXT_TYPE = 'text/plain; charset=utf-8';
 
-const bodySchema = once(() =>
-  z.object({
-    local: z.string().default(''),
-    remote: z.string().default(''),
-    protocol: z.string().default(''),
-  }),
-);
-type Body = z.infer<ReturnType<typeof bodySchema>>;
-
-/** The answer of Go's `http.Error`. */
-class TextError extends Error {
-  readonly status: number;
-
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
+export interface ExposeRequest {
+  readonly local: string;
+  readonly remote: string;
+  readonly protocol: string;
 }
 
 export async function gvproxyForwarder(request: CompatRequest, ports: PortAccess): Promise<Answer> {
   try {
     switch (request.path.slice(GVPROXY_PREFIX.length)) {
       case 'all':
-        return { status: 200, body: `${JSON.stringify(listing(ports))}\n`, mediaType: TEXT_TYPE };
+        return goJson(listing(ports));
       case 'expose':
         await expose(bodyOf(request), ports);
         return EMPTY;
@@ -56,69 +42,75 @@ export async function gvproxyForwarder(request: CompatRequest, ports: PortAccess
         unexpose(bodyOf(request), ports);
         return EMPTY;
       default:
-        throw new TextError(404, '404 page not found');
+        throw notFound();
     }
   } catch (error) {
-    if (!(error instanceof TextError)) throw error;
-    return { status: error.status, body: `${error.message}\n`, mediaType: TEXT_TYPE };
+    if (!(error instanceof GoHttpError)) throw error;
+    return errorAnswer(error);
   }
 }
 
-const EMPTY: Answer = { status: 200, body: '', mediaType: TEXT_TYPE };
-
-function bodyOf({ method, body }: CompatRequest): Body {
-  if (method !== 'POST') throw new TextError(400, 'post only');
+function bodyOf({ method, path, body }: CompatRequest): ExposeRequest {
+  if (method !== 'POST') throw new GoHttpError(400, 'post only');
   const parsed = parseGoJson(body);
-  if ('message' in parsed) throw new TextError(400, parsed.message);
-  const checked = bodySchema().safeParse(withLowerKeys(parsed.value));
-  if (checked.success) return checked.data;
-  const key = checked.error.issues[0]?.path.join('.') ?? '';
-  const field = key === '' ? 'value' : `struct field ExposeRequest.${key}`;
-  throw new TextError(400, `json: cannot unmarshal into Go ${field} of type string`);
+  if ('message' in parsed) throw new GoHttpError(400, parsed.message);
+  const isExpose = path.endsWith('/expose');
+  const type = isExpose ? 'ExposeRequest' : 'UnexposeRequest';
+  try {
+    const struct = goStruct(parsed.value, `types.${type}`, type);
+    const text = (key: string): string => textOf(struct, key, `${type}.${key}`);
+    return {
+      local: text('local'),
+      remote: isExpose ? text('remote') : '',
+      protocol: text('protocol') || 'tcp',
+    };
+  } catch (error) {
+    throw new GoHttpError(400, error instanceof Error ? error.message : String(error));
+  }
 }
 
-/** Go's decoder accepts keys in any case. */
-const withLowerKeys = (value: unknown): unknown =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? Object.fromEntries(Object.entries(value).map(([key, v]) => [key.toLowerCase(), v]))
-    : value;
-
-async function expose(body: Body, ports: PortAccess): Promise<void> {
-  const { local } = body;
-  const protocol = body.protocol === '' ? 'tcp' : body.protocol;
-  const spec = specOf(protocol, body);
+/** @throws GoHttpError */
+export async function expose(body: ExposeRequest, ports: PortAccess): Promise<void> {
+  const { local, protocol, remote } = body;
+  const hasPlainRemote = protocol !== 'unix' && protocol !== 'npipe';
+  const split = hasPlainRemote ? splitHostPort(remote) : undefined;
+  if (split !== undefined && 'problem' in split) throw new GoHttpError(400, split.problem);
   if (idOf(protocol, local, ports) !== undefined) {
-    throw new TextError(500, `proxy already running for ${protocol} on ${local}`);
+    throw new GoHttpError(500, `proxy already running for ${protocol} on ${local}`);
   }
+  const spec = specOf(protocol, body);
   try {
     await ports.publish(spec, false);
   } catch (error) {
-    if (error instanceof PublishError) throw new TextError(500, goListenError(spec, error));
+    if (error instanceof PublishError) throw new GoHttpError(500, goListenError(spec, error));
     throw error;
   }
 }
 
-function specOf(protocol: string, { local, remote }: Body): PublishSpec {
+function specOf(protocol: string, { local, remote }: ExposeRequest): PublishSpec {
   switch (protocol) {
     case 'tcp':
     case 'udp': {
       const { host, ...place } = localOf(protocol, local);
-      return { protocol, ...place, ...remoteOf(remote, 400), asked: { host, guest: remote } };
+      return { protocol, ...place, ...remoteOf(remote), asked: { host, guest: remote } };
     }
     case 'unix': {
       const [, scheme = '', rest = ''] = /^([a-z-]+):\/\/(.*)$/.exec(remote) ?? [];
       if (scheme !== 'tcp') {
         const what = scheme === '' ? remote : scheme;
-        throw new TextError(500, `remote protocol for unix forwarder is not implemented: ${what}`);
+        throw new GoHttpError(
+          500,
+          `remote protocol for unix forwarder is not implemented: ${what}`,
+        );
       }
       const why = pathProblem(local);
-      if (why !== undefined) throw new TextError(500, `listen unix ${local}: ${why}`);
-      return { protocol, hostPath: local, ...remoteOf(rest, 500) };
+      if (why !== undefined) throw new GoHttpError(500, `listen unix ${local}: ${why}`);
+      return { protocol, hostPath: local, ...remoteOf(rest) };
     }
     case 'npipe':
-      throw new TextError(500, 'named pipes are not supported by this platform');
+      throw new GoHttpError(500, 'named pipes are not supported by this platform');
     default:
-      throw new TextError(500, `unknown protocol ${protocol}`);
+      throw new GoHttpError(500, `unknown protocol ${protocol}`);
   }
 }
 
@@ -131,30 +123,30 @@ interface Local {
 
 function localOf(protocol: string, local: string): Local {
   const split = splitHostPort(local);
-  if ('problem' in split) throw new TextError(500, `listen ${protocol}: ${split.problem}`);
+  if ('problem' in split) throw new GoHttpError(500, `listen ${protocol}: ${split.problem}`);
   const { host, port } = split;
   const hostPort = portOf(port, 0);
   if (hostPort === undefined) {
-    throw new TextError(500, `listen ${protocol}: address ${port}: invalid port`);
+    throw new GoHttpError(500, `listen ${protocol}: address ${port}: invalid port`);
   }
   if (host === '') return { host, hostAddress: undefined, hostPort };
   const address = parseAddress(host === 'localhost' ? '127.0.0.1' : host);
   if (address === undefined) {
-    throw new TextError(500, `listen ${protocol}: lookup ${host}: no such host`);
+    throw new GoHttpError(500, `listen ${protocol}: lookup ${host}: no such host`);
   }
   return { host, hostAddress: asGoListens(address), hostPort };
 }
 
-function remoteOf(
-  remote: string,
-  syntaxStatus: number,
-): { readonly guestAddress: IpAddress | undefined; readonly guestPort: number } {
+function remoteOf(remote: string): {
+  readonly guestAddress: IpAddress | undefined;
+  readonly guestPort: number;
+} {
   const split = splitHostPort(remote);
-  if ('problem' in split) throw new TextError(syntaxStatus, split.problem);
+  if ('problem' in split) throw new GoHttpError(500, split.problem);
   const guestPort = portOf(split.port, 1);
   const guestAddress = split.host === '' ? undefined : parseAddress(split.host);
   if (guestPort === undefined || (split.host !== '' && guestAddress === undefined)) {
-    throw new TextError(500, 'invalid remote addr');
+    throw new GoHttpError(500, 'invalid remote addr');
   }
   return { guestAddress, guestPort };
 }
@@ -164,10 +156,9 @@ function portOf(text: string, min: number): number | undefined {
   return port >= min && port <= 65_535 ? port : undefined;
 }
 
-function unexpose({ local, protocol: given }: Body, ports: PortAccess): void {
-  const protocol = given === '' ? 'tcp' : given;
+function unexpose({ local, protocol }: ExposeRequest, ports: PortAccess): void {
   const id = idOf(protocol, local, ports);
-  if (id === undefined || !ports.unpublish(id)) throw new TextError(500, 'proxy not found');
+  if (id === undefined || !ports.unpublish(id)) throw new GoHttpError(500, 'proxy not found');
 }
 
 function idOf(protocol: string, local: string, ports: PortAccess): string | undefined {
@@ -179,7 +170,7 @@ function idOf(protocol: string, local: string, ports: PortAccess): string | unde
     const { hostAddress, hostPort } = localOf(protocol, local);
     return ports.find(protocol, hostAddress, hostPort)?.id;
   } catch (error) {
-    if (error instanceof TextError) return undefined;
+    if (error instanceof GoHttpError) return undefined;
     throw error;
   }
 }

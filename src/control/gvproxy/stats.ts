@@ -1,0 +1,49 @@
+/** The counters of `/stats`, under gVisor's names (`tcpip.Stats`), as far as hawser has the figure. */
+import type { NetworkView } from '../network-view.ts';
+
+type StatsView = Pick<NetworkView, 'traffic' | 'counters'>;
+
+export function gvisorStats(view: StatsView): object {
+  const { framesToHost, framesToGuest, bytesToHost, bytesToGuest } = view.traffic();
+  const groups = view.counters();
+  const of = (group: string, name: string): number => groups[group]?.[name] ?? 0;
+  const drops = Object.entries(groups['drops'] ?? {});
+  const dropped = (pattern: RegExp): number =>
+    drops.reduce((sum, [name, n]) => (pattern.test(name) ? sum + n : sum), 0);
+  return {
+    ARP: { MalformedPacketsReceived: dropped(/^arp-/) },
+    BytesReceived: bytesToHost,
+    BytesSent: bytesToGuest,
+    DroppedPackets: dropped(/./),
+    ICMP: { V4: { PacketsSent: { RateLimited: dropped(/^icmp-error-rate-limited$/) } } },
+    IP: {
+      Forwarding: {
+        ExhaustedTTL: dropped(/^ipv4-ttl-expired$/),
+        PacketTooBig: dropped(/^ipv[46]-too-big$/),
+      },
+      MalformedFragmentsReceived: dropped(/^fragment-/),
+      MalformedPacketsReceived: dropped(/^ipv4-(truncated|bad-)/),
+    },
+    NICs: {
+      MalformedL4RcvdPackets: dropped(/^(tcp|udp|icmp)-(truncated|bad-)/),
+      Rx: { Bytes: bytesToHost, Packets: framesToHost },
+      Tx: { Bytes: bytesToGuest, Packets: framesToGuest },
+      UnknownL3ProtocolRcvdPacketCounts: { Total: dropped(/^frame-unknown-type$/) },
+      UnknownL4ProtocolRcvdPacketCounts: { Total: dropped(/^ipv[46]-unknown-protocol$/) },
+    },
+    TCP: {
+      ActiveConnectionOpenings: of('stack', 'dialed'),
+      ChecksumErrors: dropped(/^tcp-bad-checksum$/),
+      CurrentConnected: of('stack', 'connections') + of('stack', 'time-waits'),
+      CurrentEstablished: of('stack', 'connections'),
+      ForwardMaxInFlightDrop: dropped(/^tcp-request-/),
+      InvalidSegmentsReceived: dropped(/^tcp-(truncated|bad-)/),
+      PassiveConnectionOpenings: of('stack', 'accepted'),
+    },
+    UDP: {
+      ChecksumErrors: dropped(/^udp-bad-checksum$/),
+      MalformedPacketsReceived: dropped(/^udp-(truncated|bad-length)$/),
+      UnknownPortErrors: dropped(/^udp-no-service$/),
+    },
+  };
+}
