@@ -3,7 +3,8 @@
  * linking one file for each module takes Node longer than all else that `hawser run` does until it is ready.
  *
  * - `dist/bin`: what hawser starts, itself included: a file each. `hawser` is started most, and in front of people,
- *   so that it has a code cache too; see `src/cli/boot`.
+ *   so that it has a code cache too; see `src/cli/boot`. Those that stand in for other programs are the same under
+ *   other names.
  * - `dist/hawser-agent.mjs`: one file that runs with Node alone, to be copied into a guest.
  *
  * Each begins with what takes SIGUSR1: Node's own answer to it is to open a debugger on a port of the loopback, which
@@ -71,6 +72,7 @@ const UDP_APART: Plugin = {
 
 const programs = {
   hawser: `${CLI}/boot/start.js`,
+  'hawser-gvproxy': `${CLI}/boot/start.js`,
   'docker-proxy': `${CLI}/docker-proxy/main.js`,
   'docker-proxy-udp': `${CLI}/docker-proxy/udp-forwarder.js`,
   'file-server-worker': `${LAB}/file-server-worker.js`,
@@ -87,7 +89,9 @@ await build({
 await build({
   ...PROGRAM,
   entryPoints: { [MAIN]: `${CLI}/main.js` },
-  banner: { js: `(function (require, __filename, importFile) { ${IMPORT_META_URL}` },
+  banner: {
+    js: `(function (require, __filename, importFile, HAWSER_PROGRAM) { ${IMPORT_META_URL}`,
+  },
   footer: { js: '})' },
 });
 writeFileSync(join(BIN, 'package.json'), '{ "type": "commonjs" }\n');

@@ -29,7 +29,7 @@ const options = [
 ];
 process.argv = [process.execPath, path, 'run', ...listen, ...options];
 const program = loadProgram(path);
-program.run();
+program.run('hawser');
 
 const begun = performance.now();
 setInterval(() => {

@@ -4,15 +4,20 @@ import type { NetworkConfig } from '../network/config.ts';
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
-export const LOG_FORMATS = ['pretty', 'json'] as const;
+export const LOG_FORMATS = ['pretty', 'json', 'logfmt'] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
 export const SANDBOX_MODES = ['on', 'off', 'strict'] as const;
 export type SandboxMode = (typeof SANDBOX_MODES)[number];
 
+/** The daemon serves no control API of its own. */
+export interface NoApi {
+  readonly kind: 'none';
+}
+
 export interface DaemonConfig extends NetworkConfig {
   readonly name: string;
-  readonly api: ApiAddress;
+  readonly api: ApiAddress | NoApi;
   readonly pidFile: string | undefined;
   /** Readiness is one line of JSON on this descriptor. */
   readonly readyFd: number | undefined;
@@ -33,7 +38,7 @@ export interface DaemonConfig extends NetworkConfig {
 
 export interface LogConfig {
   readonly level: LogLevel;
-  /** Undefined: pretty on a terminal, else JSON. */
+  /** Undefined: pretty on a terminal, else JSON. `logfmt`: as Go's logrus writes, `key=value`. */
   readonly format: LogFormat | undefined;
   /** Undefined: stderr. */
   readonly file: string | undefined;

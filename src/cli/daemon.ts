@@ -1,7 +1,8 @@
 /**
  * One run of the daemon, from its pid file to its exit status.
  *
- * Order of starting: pid file, network, control API, readiness; of ending: the reverse. The end is
+ * Order of starting: pid file, network, control API, readiness; of ending: the reverse. What a drop-in serves
+ * ({@link DaemonDeps.serveMore}) comes before the links of the network. The end is
  * wanted by a signal, by the API or by the last guest's leaving, and may be wanted at any time, while
  * starting too. It is graceful for {@link GRACE_MS}; then, or at a second signal, the process exits with
  * the remaining paths removed.
@@ -14,6 +15,7 @@ import type { SandboxView } from '../control/network-view.ts';
 import { isInherited } from '../native/inherited-listeners.ts';
 import type { DaemonNetwork, OpenNetwork } from '../network/daemon-network.ts';
 import { EXIT_FAILURE, messageOf, RunError } from '../network/errors.ts';
+import type { Network } from '../network/network-interface.ts';
 import type { DaemonConfig } from './daemon-config.ts';
 import { closeEarlyDebugger } from './early-debugger.ts';
 import { END_SIGNALS } from './early-signals.ts';
@@ -41,6 +43,29 @@ export interface DaemonSandbox {
   enterService(): void;
 }
 
+/** A part of the daemon that ends with it. */
+export interface Closable {
+  close(): Promise<void> | void;
+}
+
+/** The daemon, for what is served beside its network. */
+export interface ServingDaemon {
+  readonly log: Log;
+  readonly version: string;
+  /** Closed at the end, in the reverse order, also when a start fails. */
+  add(part: Closable): void;
+  /** Remove this file, which exists now, at any end of the daemon, unless another has taken its place. */
+  own(path: string): void;
+  /** Make what is missing of the directories above `path`, and remove them at the end. */
+  makeDirectoriesFor(path: string): void;
+  /** Call back once everything accepts, links included. */
+  whenReady(callback: () => void): void;
+  /** End with status 0. */
+  stop(why: string): void;
+  /** End with status 1. */
+  fail(why: Error): void;
+}
+
 export interface DaemonDeps {
   readonly openNetwork: OpenNetwork;
   readonly log: Log;
@@ -61,6 +86,10 @@ export interface DaemonDeps {
    * @throws Error that says what is wrong with it
    */
   reload?(network: DaemonNetwork | undefined): Promise<readonly string[]>;
+  /** Serve more: called when the network is there, and before guests can attach to its links. */
+  serveMore?(network: Network & DaemonNetwork, daemon: ServingDaemon): Promise<void>;
+  /** Behind the process id in the pid file. Default: a line feed. */
+  readonly pidFileEnd?: '' | '\n' | undefined;
   /** Called when everything accepts, after the readiness line. */
   onReady?(network: DaemonNetwork): void;
 }
@@ -112,6 +141,8 @@ class Daemon {
   private readonly watches: (() => void)[] = [];
   private network: DaemonNetwork | undefined;
   private api: ApiListener | undefined;
+  private readonly more: Closable[] = [];
+  private readonly awaitingReady: (() => void)[] = [];
   private hasPidFile = false;
   private readonly listeners: ReadonlyMap<string, (...args: unknown[]) => void>;
 
@@ -144,20 +175,33 @@ class Daemon {
       this.watches.push(watchParent(exitWithParent, onGone));
     }
     if (options.pidFile !== undefined) {
-      await claimPidFile(options.pidFile);
+      await claimPidFile(options.pidFile, deps.pidFileEnd);
       this.hasPidFile = true;
     }
     if (this.isStopping) return;
     this.makeDirectories();
-    const network = await deps.openNetwork(options, deps.log);
+    const network = await deps.openNetwork(options, deps.log, async (opened) => {
+      await deps.serveMore?.(opened, this.serving());
+    });
     this.network = network;
     network.denyProcess(deps.offered ?? []);
     if (options.exitWithGuest) this.awaitGuests(network);
     const links = network.view.info().links.map(({ link }) => link);
     for (const path of linkPaths(options)) this.own(path);
     if (this.isStopping) return;
+    await this.serveApi(network);
+    if (this.isStopping) return;
+    sandbox?.enterService();
+    await this.announce(network, links, this.api?.where ?? '');
+  }
+
+  private async serveApi(network: DaemonNetwork): Promise<void> {
+    const { options, deps } = this;
+    const { api: address } = options;
+    const { sandbox } = deps;
+    if (address.kind === 'none') return;
     this.api = await serveControlApi({
-      address: options.api,
+      address,
       name: options.name,
       version: deps.version,
       view: network.view,
@@ -168,10 +212,23 @@ class Daemon {
     });
     const { tcp } = this.api;
     if (tcp !== undefined) network.denyGuests(tcp.address, tcp.port);
-    if (options.api.kind === 'unix') this.own(options.api.path);
-    if (this.isStopping) return;
-    sandbox?.enterService();
-    await this.announce(network, links, this.api.where);
+    if (address.kind === 'unix') this.own(address.path);
+  }
+
+  private serving(): ServingDaemon {
+    return {
+      log: this.deps.log,
+      version: this.deps.version,
+      add: (part) => this.more.push(part),
+      own: (path) => this.own(path),
+      makeDirectoriesFor: (path) => this.owned.makeDirectoriesFor(path),
+      whenReady: (callback) => this.awaitingReady.push(callback),
+      stop: (why) => this.stop(why),
+      fail: (failure) => {
+        this.failure ??= failure;
+        this.stop(failure.message);
+      },
+    };
   }
 
   private own(path: string): void {
@@ -219,6 +276,7 @@ class Daemon {
       deps.log.info({ missing }, 'this system cannot have all of the sandbox');
     closeEarlyDebugger(deps.log);
     deps.onReady?.(network);
+    for (const callback of this.awaitingReady.splice(0)) callback();
     if (options.readyFd !== undefined && options.exitWithReadyFd) {
       const { watchReader } = await import('./reader-watch.ts');
       const onGone = (): void => this.stop('--ready-fd has no reader any more');
@@ -282,7 +340,7 @@ class Daemon {
     this.startGrace();
     clearTimeout(this.guestTimer);
     for (const stopWatch of this.watches.splice(0)) stopWatch();
-    for (const part of [this.api, this.network]) {
+    for (const part of [...this.more.splice(0).reverse(), this.api, this.network]) {
       try {
         await part?.close();
       } catch (error) {

@@ -1,9 +1,9 @@
-/** `base/log.ts` on pino: JSON lines for programs, pretty ones for terminals. */
+/** `base/log.ts` on pino: JSON lines for programs, pretty ones for terminals, `key=value` for those who know logrus. */
 import { isatty } from 'node:tty';
 import { pino } from 'pino';
 import type { Log } from '../base/log.ts';
 import { wantsColour } from './colour.ts';
-import type { LogConfig } from './daemon-config.ts';
+import type { LogConfig, LogFormat } from './daemon-config.ts';
 import type { LineSink } from './stderr-sink.ts';
 
 /** @param isTerminal whether people read along; decides the format when none was chosen */
@@ -12,9 +12,7 @@ export async function createLog(
   sink: LineSink,
   isTerminal: boolean = file === undefined && isatty(2),
 ): Promise<Log> {
-  const pretty = format === undefined ? isTerminal : format === 'pretty';
-  const colorize = wantsColour(process.env, isTerminal);
-  const destination = pretty ? await prettySink(sink, colorize) : sink;
+  const destination = await sinkOf(format ?? (isTerminal ? 'pretty' : 'json'), sink, isTerminal);
   const log: Log = pino(
     {
       level,
@@ -25,6 +23,17 @@ export async function createLog(
     destination,
   );
   return log;
+}
+
+async function sinkOf(format: LogFormat, sink: LineSink, isTerminal: boolean): Promise<LineSink> {
+  switch (format) {
+    case 'json':
+      return sink;
+    case 'logfmt':
+      return (await import('./logfmt-sink.ts')).logfmtSink(sink);
+    case 'pretty':
+      return await prettySink(sink, wantsColour(process.env, isTerminal));
+  }
 }
 
 async function prettySink(sink: LineSink, colorize: boolean): Promise<LineSink> {

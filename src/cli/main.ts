@@ -1,12 +1,20 @@
-/** The `hawser` program. Only what must be in place first is done here; the rest is in `program.ts`. */
+/** The `hawser` program, and those that stand in for others. Only what must be in place first is done here; the rest is in `program.ts`. */
+import type { DropIn } from './drop-ins/drop-in.ts';
+import { DROP_INS } from './drop-ins/programs.ts';
 import { exitOnSignals, keepOnSignals } from './early-signals.ts';
 import { isSecondStart } from './sandbox/second-start.ts';
 import './parent-watch.ts'; // first: records the parent process before it can have ended
 
+/** The name of the file in `dist/bin` that was started, without its extension; the bundle's parameter. */
+declare const HAWSER_PROGRAM: string;
+
 async function main(): Promise<number> {
-  if (process.argv[2] === 'run') exitOnSignals();
+  const dropIn = DROP_INS.get(HAWSER_PROGRAM);
+  if (dropIn !== undefined || process.argv[2] === 'run') exitOnSignals();
   // A reader that went away (`hawser flows | head`) is no failure of ours.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
+  if (dropIn !== undefined) return await runAsDropIn(await dropIn());
 
   // dockerd's arguments (`-proto tcp ...`) are no options of ours, and one process a port must start fast.
   if (process.argv[2] === 'docker-proxy') {
@@ -22,6 +30,20 @@ async function main(): Promise<number> {
   }
   const { runProgram } = await import('./program.ts');
   return await runProgram();
+}
+
+async function runAsDropIn(dropIn: DropIn<unknown>): Promise<number> {
+  const [{ exitStatusOf }, { continueDropIn, runDropIn }] = await Promise.all([
+    import('./exit-status.ts'),
+    import('./drop-ins/drop-in.ts'),
+  ]);
+  return await exitStatusOf(
+    () =>
+      isSecondStart(process.env)
+        ? continueDropIn(dropIn, keepOnSignals)
+        : runDropIn(dropIn, process.argv.slice(2), keepOnSignals),
+    dropIn.name,
+  );
 }
 
 // Handles of libraries must not keep a daemon alive that has ended; pipes were written synchronously.

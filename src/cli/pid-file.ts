@@ -15,9 +15,12 @@ const START_SLACK_MS = 2_000;
 /** USER_HZ, the unit of /proc times; 100 on every Linux that Node runs on. */
 const TICKS_PER_S = 100;
 
-/** @throws RunError that states the owner and what to do */
-export async function claimPidFile(path: string): Promise<void> {
-  const text = `${process.pid}\n`;
+/**
+ * @param end behind the process id
+ * @throws RunError that states the owner and what to do
+ */
+export async function claimPidFile(path: string, end: '' | '\n' = '\n'): Promise<void> {
+  const text = `${process.pid}${end}`;
   try {
     if (createWhole(path, text)) return;
     await withPathLock(path, () => replaceStale(path, text));

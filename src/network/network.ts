@@ -19,8 +19,11 @@ import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
 import type { LocalNames } from '../services/dns/local-names.ts';
+import type { ZoneTable } from '../services/dns/zone-table.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
 import type { Stack } from '../stack/stack.ts';
+import { PcapFile } from '../transports/capture/pcap-file.ts';
+import { TappedAcceptor } from '../transports/capture/tapped-acceptor.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
 import { NodeClock } from '../transports/node-clock.ts';
 import { removeStaleSocket } from '../transports/stale-socket.ts';
@@ -31,6 +34,7 @@ import { DataPath } from './data-path.ts';
 import { GuestWatch, LeaseWatch, type NetworkEvents } from './events.ts';
 import { FlowEvents } from './flow-events.ts';
 import { FlowViews } from './flow-views.ts';
+import { GATEWAY_MAC } from './gateway.ts';
 import { dhcpSegment, makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
 import { makeDhcpv6Server, serveDhcpv6 } from './gateway-dhcpv6.ts';
 import { serveGuestApi } from './gateway-guest-api.ts';
@@ -54,16 +58,22 @@ import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts
 import { noteEvents, noteIpv6, noteRefused } from './notes.ts';
 import { serveNetworkApi } from './serve-api.ts';
 
-/** @throws Error whose message states what failed, on what, and what to do; nothing is left behind */
+/**
+ * @param beforeLinks called when all is there but the links where guests attach
+ * @throws Error whose message states what failed, on what, and what to do; nothing is left behind
+ */
 export async function openNetwork(
   config: NetworkConfig,
   log: Log,
+  beforeLinks?: (network: Network & DaemonNetwork) => Promise<void>,
 ): Promise<Network & DaemonNetwork> {
   const reach = new HostReach();
   await reach.ask();
   const network = new RunningNetwork(config, log, reach);
   try {
     await network.open();
+    await beforeLinks?.(network);
+    await network.openLinks();
   } catch (error) {
     await network.close();
     throw error;
@@ -90,6 +100,7 @@ class RunningNetwork implements Network, DaemonNetwork {
   private readonly dns: DnsForwarder;
   private readonly leaseFile: LeaseFile | undefined;
   private readonly guestApi: GuestApi | undefined;
+  private readonly capture: PcapFile | undefined;
   private readonly ownListeners = new OwnListeners();
   private readonly apis = new Set<ApiListener>();
   private linkCount = 0;
@@ -159,8 +170,13 @@ class RunningNetwork implements Network, DaemonNetwork {
     const { stack, flusher, listeners, addressMap, destinations, book, native, turns } =
       this.dataPath;
     const { mtu, keepaliveS, socketMode, vhostMemory } = config;
+    const { pcapFile } = config;
+    this.capture = pcapFile === undefined ? undefined : new PcapFile(pcapFile, clock.now(), log);
     const context = {
-      acceptor: stack,
+      acceptor:
+        this.capture === undefined
+          ? stack
+          : new TappedAcceptor(stack, this.capture, GATEWAY_MAC, () => clock.now()),
       clock,
       log,
       turns,
@@ -274,11 +290,15 @@ class RunningNetwork implements Network, DaemonNetwork {
     });
   }
 
-  /** Open every link and publication. */
+  /** Open every publication, and links to agents. */
   async open(): Promise<void> {
-    for (const text of this.config.listen) await this.links.listen(text);
     await this.mux.open();
     for (const text of this.config.publish) await this.publishFor('config', text);
+  }
+
+  /** Open every link for guests: last, for launchers start a guest when its socket is there. */
+  async openLinks(): Promise<void> {
+    for (const text of this.config.listen) await this.links.listen(text);
     this.dataPath.native.loadSoon();
   }
 
@@ -358,6 +378,10 @@ class RunningNetwork implements Network, DaemonNetwork {
     );
   }
 
+  get recordZones(): ZoneTable {
+    return this.names.recordZones;
+  }
+
   reloadNames(zones: readonly DnsZone[]): readonly string[] {
     this.names.setZones(userZones(zones));
     return this.dns.reload();
@@ -390,6 +414,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.streams.close();
     this.dataPath.closeConnections();
     await this.links.close();
+    await this.capture?.close();
     this.dataPath.close();
     this.ipv6.close();
     this.dns.close();

@@ -14,14 +14,15 @@ import { Script } from 'node:vm';
 export interface LoadedProgram {
   /** Undefined where there is no cache. */
   readonly cacheAccepted: boolean | undefined;
-  run(): void;
+  /** @param name of the program in it */
+  run(name: string): void;
   /** With all that has been compiled so far. */
   makeCache(): Uint8Array;
 }
 
 export const cachePath = (path: string): string => `${path}.cache`;
 
-/** @param path a script whose value is a function of `require`, `__filename` and `importFile`, in ASCII */
+/** @param path a script whose value is a function of `require`, `__filename`, `importFile` and a name, in ASCII */
 export function loadProgram(path: string): LoadedProgram {
   const cachedData = readCache(path);
   const script = new Script(readFileSync(path, 'latin1'), {
@@ -31,7 +32,7 @@ export function loadProgram(path: string): LoadedProgram {
   const { cachedDataRejected } = script;
   return {
     cacheAccepted: cachedDataRejected === undefined ? undefined : !cachedDataRejected,
-    run: () => script.runInThisContext()(createRequire(path), path, importFile),
+    run: (name) => script.runInThisContext()(createRequire(path), path, importFile, name),
     makeCache: () => script.createCachedData(),
   };
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-/** `dist/bin/hawser.js`: runs the program beside it, `main.ts` bundled. */
+/** `dist/bin/hawser.js`, and others under their names: runs the program beside it, `main.ts` bundled. */
+import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadProgram } from './program-file.ts';
 
 const PROGRAM = fileURLToPath(new URL('hawser.main.js', import.meta.url));
 
-loadProgram(PROGRAM).run();
+loadProgram(PROGRAM).run(basename(fileURLToPath(import.meta.url), '.js'));

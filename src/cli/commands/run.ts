@@ -1,8 +1,6 @@
 /** `hawser run`: reads its options and gives up rights; `serve.ts` does the rest, mostly in a second start. */
 import type { CommandLine } from '../config.ts';
-import type { DaemonSandbox } from '../daemon.ts';
 import { placeOfUser, realPlace } from '../runtime-dir.ts';
-import type { FirstStart } from '../sandbox/first-start.ts';
 
 export interface RunRequest {
   /** Options that were typed. */
@@ -29,6 +27,7 @@ export async function runCommand(request: RunRequest): Promise<number> {
     return 0;
   }
   const start = { options, commandLine, config };
+  const { enterSandbox } = await import('../sandbox/enter.ts');
   const sandbox = await enterSandbox(start);
   const { serve } = await import('./serve.ts');
   return await serve({ start, place, sandbox, onListening });
@@ -37,16 +36,4 @@ export async function runCommand(request: RunRequest): Promise<number> {
 async function uidOf(name: string): Promise<number> {
   const { userNamed } = await import('../sandbox/first-start.ts');
   return userNamed(name).uid;
-}
-
-/** Mostly it does not return: the program starts again, with fewer rights. */
-async function enterSandbox(start: FirstStart): Promise<DaemonSandbox> {
-  const { sandbox: mode, user } = start.options;
-  const { Sandbox } = await import('../sandbox/sandbox.ts');
-  if (mode === 'off' && user === undefined) return new Sandbox({ mode, isEntered: false });
-  const { partsOfLauncher } = await import('../sandbox/launcher.ts');
-  const given = user === undefined ? partsOfLauncher(process.env) : undefined;
-  if (given !== undefined) return new Sandbox({ mode, isEntered: true, parts: given });
-  const { startAgain } = await import('../sandbox/first-start.ts');
-  return new Sandbox({ mode, isEntered: false, parts: startAgain(start).states });
 }

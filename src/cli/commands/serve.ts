@@ -6,7 +6,7 @@ import { addOpenedTaps } from '../../native/opened-taps.ts';
 import type { DaemonNetwork } from '../../network/daemon-network.ts';
 import { UsageError } from '../../network/errors.ts';
 import { packageVersion } from '../../network/version.ts';
-import { type DaemonSandbox, GRACE_MS, runDaemon } from '../daemon.ts';
+import { type DaemonDeps, type DaemonSandbox, GRACE_MS, runDaemon } from '../daemon.ts';
 import type { DaemonConfig } from '../daemon-config.ts';
 import { FileSink } from '../file-sink.ts';
 import { HeapReturn } from '../heap-return.ts';
@@ -23,11 +23,25 @@ export interface Started {
   readonly start: FirstStart;
   readonly place: Place;
   readonly sandbox: DaemonSandbox;
+  /** What a drop-in serves, in the place of hawser's own. */
+  readonly dialect?: Dialect | undefined;
   onListening(): void;
 }
 
-/** A second start of the program: with the options of the first, and what it has opened. */
-export async function continueRun(onListening: () => void): Promise<number> {
+export interface Dialect extends Pick<DaemonDeps, 'serveMore' | 'pidFileEnd'> {
+  /** Unix sockets that it listens on, which systemd may do instead. */
+  readonly sockets: readonly string[];
+}
+
+/**
+ * A second start of the program: with the options of the first, and what it has opened.
+ *
+ * @param dialectOf a drop-in's, of what its first start has handed over
+ */
+export async function continueRun(
+  onListening: () => void,
+  dialectOf?: (handedOver: unknown) => Dialect,
+): Promise<number> {
   const start = takeHandOver(process.env);
   addOpenedTaps(start.taps);
   const sandbox = new Sandbox({
@@ -39,7 +53,8 @@ export async function continueRun(onListening: () => void): Promise<number> {
   process.on('exit', () => new MadeDirectories(start.made).remove()); // where it ends before it owns them
   const place = realPlace();
   const own = start.options.user === undefined ? place : placeOfUser(place, place.uid);
-  return await serve({ start, place: own, sandbox, onListening });
+  const dialect = dialectOf?.(start.dialect);
+  return await serve({ start, place: own, sandbox, dialect, onListening });
 }
 
 async function sayNext({ view }: DaemonNetwork, { name, log }: DaemonConfig): Promise<void> {
@@ -50,9 +65,9 @@ async function sayNext({ view }: DaemonNetwork, { name, log }: DaemonConfig): Pr
 }
 
 /** What systemd listens on for us must be for one of our sockets. */
-function checkInherited(options: DaemonConfig): void {
+function checkInherited(options: DaemonConfig, more: readonly string[]): void {
   const { api } = options;
-  const paths = [...linkPaths(options), ...(api.kind === 'unix' ? [api.path] : [])];
+  const paths = [...linkPaths(options), ...(api.kind === 'unix' ? [api.path] : []), ...more];
   for (const path of inheritListeners(process.env, process.pid)) {
     if (paths.includes(path)) continue;
     throw new UsageError([`LISTEN_FDS passes ${path}: name it by --listen, --mux or --api`]);
@@ -60,9 +75,10 @@ function checkInherited(options: DaemonConfig): void {
 }
 
 /** @returns the exit status */
-export async function serve({ start, place, sandbox, onListening }: Started): Promise<number> {
+export async function serve(started: Started): Promise<number> {
+  const { start, place, sandbox, dialect, onListening } = started;
   const { options } = start;
-  checkInherited(options);
+  checkInherited(options, dialect?.sockets ?? []);
   const file = options.log.file === undefined ? undefined : new FileSink(options.log.file);
   const [log, { openNetwork }] = await Promise.all([
     createLog(options.log, file ?? new StderrSink()),
@@ -70,6 +86,7 @@ export async function serve({ start, place, sandbox, onListening }: Started): Pr
   ]);
   const reload = async (network: DaemonNetwork | undefined): Promise<readonly string[]> => {
     file?.reopen();
+    if (dialect !== undefined) return network?.reloadNames(options.dns.zones) ?? [];
     const { loadConfig } = await import('../config.ts');
     const { dns } = await loadConfig(start.commandLine, start.config, place);
     return network?.reloadNames(dns.zones) ?? [];
@@ -84,9 +101,12 @@ export async function serve({ start, place, sandbox, onListening }: Started): Pr
     exit: (status) => process.exit(status),
     checkDirectories: () => checkRuntimeDir(place),
     reload,
+    ...(dialect ?? {}),
     onReady: (network) => {
       new HeapReturn();
-      if (file === undefined && isatty(2)) void sayNext(network, options);
+      if (dialect === undefined && file === undefined && isatty(2)) {
+        void sayNext(network, options);
+      }
     },
   });
   onListening();

@@ -30,13 +30,14 @@ import { inheritedDescriptors, listenDescriptors } from './inherited-descriptors
 import { PartList } from './part-list.ts';
 import { configuredFiles, writtenDirectories } from './places.ts';
 
-export type FirstStart = Pick<HandOver, 'options' | 'commandLine' | 'config'>;
+export type FirstStart = Pick<HandOver, 'options' | 'commandLine' | 'config' | 'dialect'>;
 
 /**
+ * @param kept descriptors of the launcher's that are needed, beside that of `--ready-fd`
  * @returns only when there is no second start: what holds then
  * @throws UsageError, RunError, PosixError
  */
-export function startAgain(start: FirstStart): PartList {
+export function startAgain(start: FirstStart, kept: readonly number[] = []): PartList {
   const { options } = start;
   const parts = new PartList(options.sandbox === 'strict');
   const kernel = openKernel(parts);
@@ -53,6 +54,7 @@ export function startAgain(start: FirstStart): PartList {
       ...listenDescriptors(process.env, process.pid),
       ...(readyFd === undefined ? [] : [readyFd]),
       ...taps.map(({ tap }) => tap.fd),
+      ...kept,
     ];
     for (const fd of inheritedDescriptors(named)) keepOpen(kernel, fd);
     throw restart(kernel, env);

@@ -21,6 +21,8 @@ export interface HandOver {
   readonly options: DaemonConfig;
   readonly commandLine: CommandLine;
   readonly config: string | undefined;
+  /** Of a drop-in: what its dialect has beyond the options, as plain data. */
+  readonly dialect?: unknown;
   readonly parts: readonly PartState[];
   readonly taps: readonly OpenedTap[];
   /** Directories made for sockets, each before its parents. */

@@ -12,8 +12,8 @@ describe('cli/boot/program-file', () => {
   const write = (word: string): void => {
     writeFileSync(
       path,
-      `(function (require, __filename) {
-        process.programSaid = [${JSON.stringify(word)}, __filename, typeof require('node:fs').statSync];
+      `(function (require, __filename, importFile, name) {
+        process.programSaid = [name, ${JSON.stringify(word)}, __filename, typeof require('node:fs').statSync];
       })`,
     );
   };
@@ -36,13 +36,13 @@ describe('cli/boot/program-file', () => {
     write('hello');
     const first = loadProgram(path);
     assert.equal(first.cacheAccepted, undefined);
-    first.run();
-    assert.deepEqual(said(), ['hello', path, 'function']);
+    first.run('one');
+    assert.deepEqual(said(), ['one', 'hello', path, 'function']);
     writeFileSync(cachePath(path), first.makeCache());
     const second = loadProgram(path);
     assert.equal(second.cacheAccepted, true);
-    second.run();
-    assert.deepEqual(said(), ['hello', path, 'function']);
+    second.run('one');
+    assert.deepEqual(said(), ['one', 'hello', path, 'function']);
   });
 
   it('runs with a cache of another program, and with a broken one', () => {
@@ -53,8 +53,8 @@ describe('cli/boot/program-file', () => {
       if (broken !== undefined) writeFileSync(cachePath(path), broken);
       const program = loadProgram(path);
       assert.equal(program.cacheAccepted, false);
-      program.run();
-      assert.deepEqual(said(), [`other ${i}`, path, 'function']);
+      program.run('one');
+      assert.deepEqual(said(), ['one', `other ${i}`, path, 'function']);
     }
   });
 });

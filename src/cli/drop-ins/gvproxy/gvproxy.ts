@@ -1,0 +1,62 @@
+/** `hawser-gvproxy`: the `gvproxy` of gvisor-tap-vsock, as podman machine and scripts start it. */
+import { existsSync, readFileSync } from 'node:fs';
+import { messageOf, RunError } from '../../../network/errors.ts';
+import { packageVersion } from '../../../network/version.ts';
+import { realPlace } from '../../runtime-dir.ts';
+import type { DropIn, Plan } from '../drop-in.ts';
+import { EXIT_GO_USAGE, goUsage, parseGoFlags } from '../go-flags.ts';
+import type { GvproxyConfig, GvproxyFile } from './configuration.ts';
+import { configure } from './configure.ts';
+import { parseEndpoint } from './endpoint.ts';
+import { GVPROXY_FLAGS } from './flags.ts';
+import { daemonConfig } from './plan.ts';
+
+const NAME = 'hawser-gvproxy';
+
+export const GVPROXY: DropIn<GvproxyConfig> = {
+  name: NAME,
+  pidFileEnd: '',
+  plan: planOf,
+  sockets: ({ listen, services }) =>
+    [...listen, services].flatMap((url) => {
+      const endpoint = url === '' ? undefined : parseEndpoint(url);
+      return endpoint?.kind === 'unix' ? [endpoint.path] : [];
+    }),
+  serve: async (config, network, daemon) => {
+    const { serveGvproxy } = await import('./serve.ts');
+    await serveGvproxy(config, network, daemon);
+  },
+};
+
+async function planOf(argv: readonly string[]): Promise<Plan<GvproxyConfig> | number> {
+  const parsed = parseGoFlags(argv, GVPROXY_FLAGS);
+  if (parsed.kind !== 'values') {
+    const problem = parsed.kind === 'bad' ? `${parsed.problem}\n` : '';
+    process.stderr.write(`${problem}${goUsage(NAME, GVPROXY_FLAGS)}`);
+    return parsed.kind === 'bad' ? EXIT_GO_USAGE : 0;
+  }
+  const flags = parsed.values;
+  if (flags.isTrue('version')) {
+    process.stdout.write(`gvproxy version v${packageVersion()}-hawser\n`);
+    return 0;
+  }
+  const path = flags.text('config');
+  const file = path === '' ? undefined : await readFile(path);
+  const config = configure(flags, file, { exists: existsSync });
+  const own = { exitWithGuest: flags.text('exit-with-guest'), sandbox: flags.text('sandbox') };
+  return { options: daemonConfig(config, own, realPlace()), dialect: config };
+}
+
+async function readFile(path: string): Promise<GvproxyFile> {
+  const text = textOf(path);
+  const { parseFile } = await import('./file.ts');
+  return parseFile(text, path);
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new RunError(`failed to read config file: ${messageOf(error)}`, { cause: error });
+  }
+}

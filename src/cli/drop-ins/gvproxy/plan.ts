@@ -1,0 +1,143 @@
+/** From gvproxy's configuration to the options of `hawser run`, in which everything is that both have. */
+import { dirname, resolve } from 'node:path';
+import { RunError } from '../../../network/errors.ts';
+import { formatNetwork } from '../../../network/ipv4-text.ts';
+import { MTU_MAX, MTU_MIN } from '../../../network/network-settings.ts';
+import { buildConfig } from '../../config.ts';
+import type { DaemonConfig, LogLevel } from '../../daemon-config.ts';
+import type { Place } from '../../runtime-dir.ts';
+import type { GvproxyConfig, Interface, StackConfig } from './configuration.ts';
+import { GATEWAY_MAC, maskedNetwork } from './configure.ts';
+import { parseEndpoint } from './endpoint.ts';
+
+export const EXIT_MODES = ['auto', 'always', 'never'] as const;
+export type ExitMode = (typeof EXIT_MODES)[number];
+
+/** Of the daemon, what gvproxy has no configuration for. */
+export interface OwnFlags {
+  readonly exitWithGuest: string;
+  readonly sandbox: string;
+}
+
+/** Links that have one guest at a time in gvproxy, which ends with it. */
+const ENDING: readonly Interface[] = ['qemu', 'bess', 'vfkit', 'stdio'];
+
+/** @throws UsageError, RunError */
+export function daemonConfig(config: GvproxyConfig, own: OwnFlags, place: Place): DaemonConfig {
+  const { stack, interfaces } = config;
+  const listen = linksOf(interfaces);
+  const built = buildConfig(
+    {
+      ...(listen.length === 0 ? {} : { listen }),
+      name: 'gvproxy',
+      subnet: formatNetwork(maskedNetwork(stack.subnet)),
+      gateway: stack.gatewayIP,
+      hostIp: hostAddress(stack),
+      mtu: `${mtuOf(stack.mtu)}`,
+      staticLease: Object.entries(stack.dhcpStaticLeases).map(([ip, mac]) => `${mac}=${ip}`),
+      guestApi: 'on',
+      guestApiBind: ['*:1-65535'],
+      allowMetadata: stack.ec2MetadataAccess,
+      linkGrace: '0',
+      exitWithGuest: exitsWithGuest(own.exitWithGuest, interfaces),
+      guestTimeout: '0',
+      sandbox: own.sandbox,
+      sandboxAllow: writtenDirectories(config),
+      logLevel: LEVELS[config.logLevel.toLowerCase()] ?? 'info',
+      logFormat: 'logfmt',
+      ...(stack.dnsSearchDomains === undefined ? {} : { dnsSearch: stack.dnsSearchDomains }),
+      ...(stack.captureFile === '' ? {} : { pcap: stack.captureFile }),
+      ...(config.pidFile === '' ? {} : { pidFile: config.pidFile }),
+      ...(config.logFile === '' ? {} : { logFile: config.logFile }),
+    },
+    undefined,
+    place,
+  );
+  return { ...built, api: { kind: 'none' }, listen: listen.length === 0 ? [] : built.listen };
+}
+
+/** As logrus names them. */
+const LEVELS: Readonly<Record<string, LogLevel>> = {
+  trace: 'debug',
+  debug: 'debug',
+  info: 'info',
+  warn: 'warn',
+  warning: 'warn',
+  error: 'error',
+  fatal: 'error',
+  panic: 'error',
+};
+
+function linksOf(interfaces: GvproxyConfig['interfaces']): string[] {
+  const links: string[] = [];
+  for (const scheme of ['qemu', 'vpnkit', 'bess', 'vfkit'] as const) {
+    const url = interfaces[scheme];
+    if (url !== '') links.push(`${scheme}:${placeOf(url)}`);
+  }
+  if (interfaces.stdio !== '') links.push('stdio');
+  return links;
+}
+
+function placeOf(url: string): string {
+  const endpoint = parseEndpoint(url);
+  switch (endpoint.kind) {
+    case 'unix':
+      return resolve(endpoint.path);
+    case 'tcp': {
+      const host = endpoint.host.replace(/^localhost$/, '127.0.0.1') || '0.0.0.0';
+      return `${host.includes(':') ? `[${host}]` : host}:${endpoint.port}`;
+    }
+    case 'vsock':
+      throw new RunError(
+        `${url}: a guest that attaches over vsock does so by -listen and /connect`,
+      );
+  }
+}
+
+/** The address that stands for the host's loopback. */
+function hostAddress({ nat, gatewayMacAddress }: StackConfig): string {
+  if (gatewayMacAddress.toLowerCase() !== GATEWAY_MAC) {
+    throw new RunError(
+      `stack.gatewayMacAddress ${gatewayMacAddress}: the gateway of hawser has ${GATEWAY_MAC}, always: leave it out`,
+    );
+  }
+  const [entry, ...others] = Object.entries(nat);
+  const isLoopback = /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(entry?.[1] ?? '');
+  if (entry !== undefined && others.length === 0 && isLoopback) return entry[0];
+  throw new RunError(
+    `stack.nat ${JSON.stringify(nat)}: hawser translates one address, to 127.0.0.1: leave the others out`,
+  );
+}
+
+function mtuOf(mtu: number): number {
+  if (mtu < MTU_MIN)
+    throw new RunError(`mtu is out of range: ${mtu}, it must be ${MTU_MIN} or more`);
+  return Math.min(mtu, MTU_MAX);
+}
+
+function exitsWithGuest(mode: string, interfaces: GvproxyConfig['interfaces']): boolean {
+  switch (mode) {
+    case 'always':
+      return true;
+    case 'never':
+      return false;
+    case 'auto':
+      return ENDING.some((name) => interfaces[name] !== '');
+    default:
+      throw new RunError(`-exit-with-guest ${mode}: must be one of ${EXIT_MODES.join(', ')}`);
+  }
+}
+
+/** Of the sockets of its APIs and of forwards. */
+function writtenDirectories({ listen, services, forwards }: GvproxyConfig): string[] {
+  const sockets = [...listen, services, ...forwards.map(({ socket }) => socketUrl(socket))];
+  const paths = sockets.flatMap((url) => {
+    const endpoint = url === '' ? undefined : parseEndpoint(url);
+    return endpoint?.kind === 'unix' ? [endpoint.path] : [];
+  });
+  return [...new Set(paths.map((path) => dirname(resolve(path))))];
+}
+
+/** A forward's socket is a path or a URL. */
+export const socketUrl = (socket: string): string =>
+  socket.includes('://') ? socket : `unix://${socket}`;

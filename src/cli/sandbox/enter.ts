@@ -1,0 +1,22 @@
+/** How a daemon comes into its sandbox, from the first start of its program. */
+import type { DaemonSandbox } from '../daemon.ts';
+import type { FirstStart } from './first-start.ts';
+import { Sandbox } from './sandbox.ts';
+
+/**
+ * Mostly it does not return: the program starts again, with fewer rights.
+ *
+ * @param kept descriptors of the launcher's that are needed, beside that of `--ready-fd`
+ */
+export async function enterSandbox(
+  start: FirstStart,
+  kept: readonly number[] = [],
+): Promise<DaemonSandbox> {
+  const { sandbox: mode, user } = start.options;
+  if (mode === 'off' && user === undefined) return new Sandbox({ mode, isEntered: false });
+  const { partsOfLauncher } = await import('./launcher.ts');
+  const given = user === undefined ? partsOfLauncher(process.env) : undefined;
+  if (given !== undefined) return new Sandbox({ mode, isEntered: true, parts: given });
+  const { startAgain } = await import('./first-start.ts');
+  return new Sandbox({ mode, isEntered: false, parts: startAgain(start, kept).states });
+}
