@@ -19,8 +19,9 @@ import { type Attack, DESCRIPTORS } from './attacks.ts';
 import { DaemonWatch, type Left } from './daemon-watch.ts';
 import { Steady } from './steady.ts';
 
-/** For `nice`: daemon and attacker, below what measures. */
-const LOWER = '5';
+/** For `nice`: the daemon, below what measures; attackers, below the daemon, for how a host shares its CPUs is not measured. */
+const DAEMON = '5';
+const ATTACKER = '9';
 /** For the daemon's Node, separated by spaces: a profile, say. */
 const NODE_ARGS = (process.env['DAEMON_NODE_ARGS'] ?? '').split(' ').filter(Boolean);
 const PROBE = join(PACKAGE_ROOT, 'dist/bench/hostile/probe.js');
@@ -104,7 +105,7 @@ export class Scene {
   private async send(attack: Attack, target: readonly string[]): Promise<Running> {
     const about = ['-a', attack.frames ?? attack.name, '-n', `${attack.links ?? 1}`];
     const argv = [tool('attacker'), ...target, ...about, '-v', this.address];
-    const attacker = this.lab.start(this.lab.host, ['nice', '-n', LOWER, ...argv]);
+    const attacker = this.lab.start(this.lab.host, ['nice', '-n', ATTACKER, ...argv]);
     await attacker.prints(/ready/);
     return attacker;
   }
@@ -112,7 +113,7 @@ export class Scene {
   private async openChannels(count: number): Promise<readonly Running[]> {
     const { lab } = this;
     const main = join(PACKAGE_ROOT, 'dist/bin/hawser.js');
-    const lower = ['nice', '-n', LOWER];
+    const lower = ['nice', '-n', ATTACKER];
     const forward = `tcp:127.0.0.1:${PORTS.agent}=tcp:127.0.0.1:${PORTS.evil}`;
     const connect = ['--connect', `unix:${lab.path('mux.sock')}`, '--forward-to-host', forward];
     const agent = lab.start(lab.host, [...lower, process.execPath, main, 'agent', ...connect]);
@@ -130,8 +131,8 @@ interface Leased {
 async function startServers(lab: Lab): Promise<void> {
   const servers: [string, readonly string[], number][] = [
     ['0', [tool('netbench'), 'srv', `${PORTS.good}`], PORTS.good],
-    [LOWER, [tool('netbench'), 'srv', `${PORTS.evil}`], PORTS.evil],
-    [LOWER, [tool('target'), 'source', `${PORTS.source}`], PORTS.source],
+    [ATTACKER, [tool('netbench'), 'srv', `${PORTS.evil}`], PORTS.evil],
+    [ATTACKER, [tool('target'), 'source', `${PORTS.source}`], PORTS.source],
   ];
   lab.start(lab.host, [tool('target'), 'dns', `${PORTS.dns}`]);
   for (const [nice, argv, port] of servers) {
@@ -146,7 +147,7 @@ function startDaemon(lab: Lab, options: SceneOptions): Running {
   return lab.start(
     lab.host,
     [
-      ...['nice', '-n', LOWER, 'prlimit', `--nofile=${descriptors}`, process.execPath],
+      ...['nice', '-n', DAEMON, 'prlimit', `--nofile=${descriptors}`, process.execPath],
       ...[...NODE_ARGS, main, 'run'],
       ...['--ready-fd', `${READY_FD}`, '--log-format', 'json'],
       ...['--listen', `qemu:${lab.path('good.sock')}`, '--listen', `qemu:${lab.path('evil.sock')}`],
