@@ -3,7 +3,8 @@
  * for those that leave no time for a clean close, a hard exit or an uncaught exception. A path is removed only while
  * it is still the very file that we made, a directory only when nothing is left in it.
  */
-import { lstatSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
+import { fileIdentity } from '../native/file-identity.ts';
 import { MadeDirectories } from '../native/made-directories.ts';
 
 export class OwnedPaths {
@@ -17,7 +18,7 @@ export class OwnedPaths {
 
   /** Remember the file at `path`, which exists now. */
   add(path: string): void {
-    const id = identity(path);
+    const id = fileIdentity(path);
     if (id !== undefined) this.inodes.set(path, id);
   }
 
@@ -28,18 +29,9 @@ export class OwnedPaths {
 
   removeAll(): void {
     for (const [path, id] of this.inodes) {
-      if (identity(path) === id) rmSync(path, { force: true });
+      if (fileIdentity(path) === id) rmSync(path, { force: true });
     }
     this.inodes.clear();
     this.directories.remove();
-  }
-}
-
-function identity(path: string): string | undefined {
-  try {
-    const { dev, ino, birthtimeMs } = lstatSync(path);
-    return `${dev}:${ino}:${birthtimeMs}`;
-  } catch {
-    return undefined;
   }
 }

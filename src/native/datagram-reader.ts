@@ -8,12 +8,15 @@
 import { makeSlab, type Slab } from '../base/slab.ts';
 import * as n from './constants.ts';
 import type { Libc } from './libc.ts';
-import type { DatagramReader } from './posix.ts';
+import type { DatagramReader, DatagramRoom } from './posix.ts';
 
+/** For UDP. */
 const CAPACITY = 16;
-const DATA_ROOM = 65_536;
-const NAME_ROOM = 32;
+const DATA_LEN = 65_536;
+const NAME_LEN = 32;
 const CONTROL_ROOM = 64;
+/** Of data and names. */
+const ALIGNMENT = 16;
 const MMSGHDR_LEN = 64;
 const IOVEC_LEN = 16;
 /** Offsets in struct mmsghdr. */
@@ -34,48 +37,62 @@ const IPI_SPEC_DST = 4;
 const MAPPED = 0xffff;
 
 export class LinuxDatagramReader implements DatagramReader {
-  readonly capacity: number = CAPACITY;
+  readonly capacity: number;
   readonly bytes: Uint8Array;
-  readonly names: Slab = makeSlab(CAPACITY * NAME_ROOM);
+  readonly names: Slab;
   private readonly c: Libc;
-  private readonly data: Slab = makeSlab(CAPACITY * DATA_ROOM);
-  private readonly headers: Slab = makeSlab(CAPACITY * MMSGHDR_LEN);
-  private readonly iovecs: Slab = makeSlab(CAPACITY * IOVEC_LEN);
-  private readonly controls: Slab = makeSlab(CAPACITY * CONTROL_ROOM);
+  private readonly dataRoom: number;
+  private readonly nameRoom: number;
+  private readonly headers: Slab;
+  private readonly iovecs: Slab;
+  private readonly controls: Slab;
 
-  constructor(c: Libc) {
+  constructor(c: Libc, room?: DatagramRoom) {
     this.c = c;
-    this.bytes = this.data.bytes;
-    const [data, names, controls, iovecs] = [
-      c.address(this.data.bytes),
+    const { data, messages, nameLen } = room ?? {
+      data: makeSlab(CAPACITY * DATA_LEN),
+      messages: CAPACITY,
+      nameLen: NAME_LEN,
+    };
+    this.capacity = messages;
+    this.bytes = data.bytes;
+    this.dataRoom = Math.floor(data.bytes.length / messages) & ~(ALIGNMENT - 1);
+    this.nameRoom = (nameLen + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
+    this.names = makeSlab(messages * this.nameRoom);
+    this.headers = makeSlab(messages * MMSGHDR_LEN);
+    this.iovecs = makeSlab(messages * IOVEC_LEN);
+    this.controls = makeSlab(messages * CONTROL_ROOM);
+    const [dataAt, names, controls, iovecs] = [
+      c.address(data.bytes),
       c.address(this.names.bytes),
       c.address(this.controls.bytes),
       c.address(this.iovecs.bytes),
     ];
-    for (let i = 0; i < CAPACITY; i++) {
+    for (let i = 0; i < messages; i++) {
       const at = i * MMSGHDR_LEN;
       const { view } = this.headers;
-      view.setBigUint64(at + NAME, names + BigInt(i * NAME_ROOM), true);
+      view.setBigUint64(at + NAME, names + BigInt(this.nameOff(i)), true);
       view.setBigUint64(at + IOV, iovecs + BigInt(i * IOVEC_LEN), true);
       view.setBigUint64(at + IOVLEN, 1n, true);
       view.setBigUint64(at + CONTROL, controls + BigInt(i * CONTROL_ROOM), true);
-      this.iovecs.view.setBigUint64(i * IOVEC_LEN, data + BigInt(i * DATA_ROOM), true);
-      this.iovecs.view.setBigUint64(i * IOVEC_LEN + 8, BigInt(DATA_ROOM), true);
+      this.iovecs.view.setBigUint64(i * IOVEC_LEN, dataAt + BigInt(this.off(i)), true);
+      this.iovecs.view.setBigUint64(i * IOVEC_LEN + 8, BigInt(this.dataRoom), true);
     }
   }
 
   receive(fd: number): number {
     const { view } = this.headers;
-    for (let i = 0; i < CAPACITY; i++) {
-      view.setUint32(i * MMSGHDR_LEN + NAMELEN, NAME_ROOM, true);
+    const { capacity, nameRoom } = this;
+    for (let i = 0; i < capacity; i++) {
+      view.setUint32(i * MMSGHDR_LEN + NAMELEN, nameRoom, true);
       view.setUint32(i * MMSGHDR_LEN + CONTROLLEN, CONTROL_ROOM, true);
     }
-    const got = this.c.recvmmsg(fd, this.headers.bytes, CAPACITY, n.MSG_DONTWAIT, 0);
+    const got = this.c.recvmmsg(fd, this.headers.bytes, capacity, n.MSG_DONTWAIT, 0);
     return got < 0 ? -this.c.errno() : got;
   }
 
   off(i: number): number {
-    return i * DATA_ROOM;
+    return i * this.dataRoom;
   }
 
   len(i: number): number {
@@ -83,7 +100,7 @@ export class LinuxDatagramReader implements DatagramReader {
   }
 
   nameOff(i: number): number {
-    return i * NAME_ROOM;
+    return i * this.nameRoom;
   }
 
   nameLen(i: number): number {

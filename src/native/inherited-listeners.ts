@@ -37,6 +37,9 @@ export function inheritListeners(env: NodeJS.ProcessEnv, pid: number): string[] 
 
 export const isInherited = (path: string): boolean => byPath.has(path);
 
+/** The descriptor inherited for `path`, for those that Node's servers do not take. */
+export const inheritedDescriptor = (path: string): number | undefined => byPath.get(path);
+
 /** Listen on the socket inherited for `path`. @returns false when there is none */
 export function listenOnInherited(server: Server, path: string): boolean {
   const fd = byPath.get(path);

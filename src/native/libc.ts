@@ -59,6 +59,10 @@ export interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   socketpair(domain: number, type: number, protocol: number, fds: Uint8Array): number;
   bind(fd: number, address: Uint8Array, len: number): number;
+  connect(fd: number, address: Uint8Array, len: number): number;
+  listen(fd: number, backlog: number): number;
+  /** @param address 0: nobody asks for it */
+  accept4(fd: number, address: number, len: number, flags: number): number;
   shutdown(fd: number, how: number): number;
   setsockopt(fd: number, level: number, option: number, value: Uint8Array, len: number): number;
   /** @param len one word: room in `value`, and then what was written */
@@ -138,6 +142,9 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
     socketpair: c.func('int socketpair(int domain, int type, int protocol, void *fds)'),
     shutdown: c.func('int shutdown(int fd, int how)'),
     bind: c.func('int bind(int fd, const void *address, unsigned int len)'),
+    connect: c.func('int connect(int fd, const void *address, unsigned int len)'),
+    listen: c.func('int listen(int fd, int backlog)'),
+    accept4: c.func('int accept4(int fd, long address, long len, int flags)'),
     setsockopt: c.func(
       'int setsockopt(int fd, int level, int option, const void *value, unsigned int len)',
     ),

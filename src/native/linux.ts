@@ -10,16 +10,21 @@ import { readErrorQueue } from './error-queue.ts';
 import { PosixError } from './errors.ts';
 import { LinuxEventCounters } from './event-counters.ts';
 import { LinuxFdReceiver, recvFd, sendFd, sendWithFds } from './fd-passing.ts';
+import { LinuxFrameBatch } from './frame-batch.ts';
 import type { Libc } from './libc.ts';
 import { Message } from './message.ts';
+import { LinuxMessageSockets } from './message-sockets.ts';
 import { inNetns } from './netns.ts';
 import { openPacketSocket } from './packet-socket.ts';
 import { peerUid } from './peer-uid.ts';
 import type {
   DatagramBatch,
   DatagramReader,
+  DatagramRoom,
   EventCounters,
   FdReceiver,
+  FrameBatch,
+  MessageSockets,
   Posix,
   QueuedError,
   SharedMapping,
@@ -46,6 +51,7 @@ export class LinuxPosix implements Posix {
 
   private ownMessage: Message | undefined = undefined;
   private ownCounters: LinuxEventCounters | undefined = undefined;
+  private ownMessageSockets: LinuxMessageSockets | undefined = undefined;
 
   constructor(c: Libc) {
     this.c = c;
@@ -81,8 +87,17 @@ export class LinuxPosix implements Posix {
     return new LinuxDatagramBatch(this.c);
   }
 
-  makeDatagramReader(): DatagramReader {
-    return new LinuxDatagramReader(this.c);
+  makeDatagramReader(room?: DatagramRoom): DatagramReader {
+    return new LinuxDatagramReader(this.c, room);
+  }
+
+  makeFrameBatch(): FrameBatch {
+    return new LinuxFrameBatch(this.c);
+  }
+
+  get messageSockets(): MessageSockets {
+    this.ownMessageSockets ??= new LinuxMessageSockets(this.c);
+    return this.ownMessageSockets;
   }
 
   openDatagramSocket(

@@ -92,6 +92,58 @@ export interface DatagramReader {
   local(i: number, words: Int32Array): boolean;
 }
 
+/** Where datagrams are received to. */
+export interface DatagramRoom {
+  /** Divided among the messages. */
+  readonly data: Slab;
+  readonly messages: number;
+  /** Of the longest address. */
+  readonly nameLen: number;
+}
+
+/** Frames of one slab for one system call, each a message of its own. Start with `begin`. */
+export interface FrameBatch {
+  readonly capacity: number;
+  /**
+   * @param bytes where the frames are; they must stay as they are until sent
+   * @param name the receiver's `struct sockaddr`, the same object for the same receiver; none on a connected socket
+   */
+  begin(bytes: Uint8Array, name: Uint8Array | undefined): void;
+  add(off: number, len: number): void;
+  /** @returns how many frames the kernel took, from the first; -errno when it refused the first */
+  send(fd: number): number;
+}
+
+export type MessageSocketType = 'dgram' | 'seqpacket';
+
+/** Unix sockets that keep the boundaries of messages. */
+export interface MessageSockets {
+  /**
+   * Bind one to a path, and have it listen if it is of connections.
+   *
+   * @param mode permission bits of the path, from its first moment on
+   * @throws PosixError
+   */
+  open(type: MessageSocketType, path: string, mode: number): number;
+  /** @returns the descriptor, or -errno */
+  accept(fd: number): number;
+  /** Send to `path`, and receive from it alone. @returns 0, or -errno */
+  connect(fd: number, path: string): number;
+  /** The opposite. */
+  disconnect(fd: number): void;
+  /** @returns another descriptor of the same socket, or -errno */
+  duplicate(fd: number): number;
+  /** Whether a process has a datagram socket of this name, a `struct sockaddr_un`. */
+  isServed(name: Uint8Array): boolean;
+  /** @returns undefined for what is no such socket */
+  typeOf(fd: number): MessageSocketType | undefined;
+  isListening(fd: number): boolean;
+  /** As large as the system allows, up to this. @returns the size of the one to send from, with the kernel's overhead */
+  setBuffers(fd: number, sendBytes: number, receiveBytes: number): number;
+  /** Bytes that were sent and not received yet, by anybody, with the kernel's overhead. */
+  unread(fd: number): number;
+}
+
 /** Receives from a stream socket whose peer passes descriptors, which belong to the caller. */
 export interface FdReceiver {
   /** Descriptors of a message that has not been received yet. */
@@ -148,7 +200,10 @@ export interface Posix {
   /** A socket that becomes readable when links, addresses or routes of the host have changed. */
   openRouteEvents(): number;
   makeDatagramBatch(): DatagramBatch;
-  makeDatagramReader(): DatagramReader;
+  /** @param room by default, that of UDP */
+  makeDatagramReader(room?: DatagramRoom): DatagramReader;
+  makeFrameBatch(): FrameBatch;
+  readonly messageSockets: MessageSockets;
   /**
    * A UDP socket that reports the destination address of each datagram.
    *

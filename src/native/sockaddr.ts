@@ -1,6 +1,6 @@
-/** `struct sockaddr_in` and `sockaddr_in6`. */
+/** `struct sockaddr_in`, `sockaddr_in6` and `sockaddr_un`. */
 import { IpAddress, ipv4 } from '../base/ip-address.ts';
-import { AF_INET, AF_INET6 } from './constants.ts';
+import { AF_INET, AF_INET6, AF_UNIX } from './constants.ts';
 
 const PORT = 2;
 const IN_ADDR = 4;
@@ -39,3 +39,23 @@ export function sockaddrAddress(view: DataView, off: number): IpAddress | undefi
 }
 
 export const sockaddrPort = (view: DataView, off: number): number => view.getUint16(off + PORT);
+
+export const SOCKADDR_UN_LEN = 110;
+/** Bytes before the name of a Unix socket. A socket without a name has no more, and an abstract name begins with a 0. */
+export const UNIX_NAME = 2;
+
+/** @param path at most 107 bytes */
+export function unixSockaddr(path: string): Uint8Array {
+  const name = Buffer.from(path);
+  const bytes = new Uint8Array(UNIX_NAME + name.length + 1);
+  new DataView(bytes.buffer).setUint16(0, AF_UNIX, true);
+  bytes.set(name, UNIX_NAME);
+  return bytes;
+}
+
+/** The path that a Unix socket is bound to; undefined for one with another name, or none. */
+export function unixPathOf(name: Uint8Array): string | undefined {
+  if (name.length <= UNIX_NAME || name[UNIX_NAME] === 0) return undefined;
+  const end = name.indexOf(0, UNIX_NAME);
+  return Buffer.from(name.subarray(UNIX_NAME, end < 0 ? undefined : end)).toString();
+}

@@ -1,7 +1,7 @@
 /**
  * Unix sockets that have their mode from the moment they exist.
  *
- * The system derives the mode from the umask, which the whole process shares. Node binds within `listen`, so the umask
+ * The system derives the mode from the umask, which the whole process shares. Node binds within `listen`, as bind(2) does, so the umask
  * is restrictive for that call only; a file that another thread creates during it gets a more restrictive mode, never a
  * less restrictive one. A wider mode is set afterwards. In a worker thread, which may not set the umask, every mode is
  * set afterwards.
@@ -19,12 +19,21 @@ export function listenOnUnixPath(
   options: ListenOptions & { readonly path: string },
   mode: number,
 ): void {
-  const before = isMainThread ? process.umask(PRIVATE_UMASK) : undefined;
-  try {
+  makePrivately(options.path, mode, () => {
     server.listen(options);
+    return server.listening;
+  });
+}
+
+/** @param make makes the socket at `path`, and returns whether it did */
+export function makePrivately(path: string, mode: number, make: () => boolean): void {
+  const before = isMainThread ? process.umask(PRIVATE_UMASK) : undefined;
+  let isMade = false;
+  try {
+    isMade = make();
   } finally {
     if (before !== undefined) process.umask(before);
   }
   const isAsWanted = before !== undefined && mode === PRIVATE_SOCKET_MODE;
-  if (server.listening && !isAsWanted) chmodSync(options.path, mode);
+  if (isMade && !isAsWanted) chmodSync(path, mode);
 }

@@ -8,6 +8,7 @@ const LENGTH = 4;
 const CHECKSUM = 6;
 
 export const UDP_HEADER_LEN = 8;
+export const UDP_CHECKSUM_OFFSET: number = CHECKSUM;
 
 export type UdpDrop = 'udp-truncated' | 'udp-bad-length' | 'udp-bad-checksum';
 
