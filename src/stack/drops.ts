@@ -26,6 +26,7 @@ export type StackDrop =
   | 'frame-oversized'
   | 'frame-unknown-type'
   | 'frame-forward-failed'
+  | 'frame-above-mtu'
   | 'frame-bad-offload'
   | 'frame-storm'
   | 'link-table-full'

@@ -37,6 +37,8 @@ export class LinkPort implements FrameReader {
   framesToGuest = 0;
   bytesToGuest: number = NO_BYTES;
   up = true;
+  /** The longest frame that came from it whole, in bytes. */
+  longestLen = 0;
   /** Destination of the last frame to another guest, and the link that it is on as of this epoch of the bindings. */
   lastDst: Mac = -1;
   dstEpoch = -1;

@@ -11,6 +11,8 @@ export interface FrameWriter {
    * TCP above the MTU, of both families (virtio-net).
    */
   readonly offload: boolean;
+  /** Its guests may send packets above the MTU: what they cut is not for us to say. */
+  readonly takesLarge?: boolean;
   /** What there is room for is for the stack's own frames: those of other guests are dropped, so that they crowd none out. */
   readonly isCrowded?: boolean;
   /** Offset of `maxLen` writable bytes in `slab`, or -1 when the guest is not draining. */

@@ -40,6 +40,8 @@ export interface SegmentOwner {
   onOwnFrame(now: Instant, port: LinkPort, frame: Frame): void;
   /** A frame of `port` was dropped: for an address of another, or for what may not pass between guests. */
   onRefused(port: LinkPort, reason: PassageDrop): void;
+  /** A frame of `port` was dropped: the guest that it is for may not take one as long. */
+  onTooBig(now: Instant, port: LinkPort, frame: Frame): void;
   /** Ask which groups the guests on `port` have joined. */
   askGroups(port: LinkPort): void;
   onBatchEnd(now: Instant): void;
@@ -57,6 +59,8 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
   private readonly bindings: AddressBindings;
   readonly rules: SegmentRules;
   private readonly allowed: readonly AllowedAddress[];
+  /** What every guest takes. */
+  private readonly maxLen: number;
   private readonly segmentation = new Segmentation();
   /** The datagram in service of those that came in one frame. */
   private readonly piece = new Frame();
@@ -66,6 +70,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
 
   constructor(
     own: OwnAddresses,
+    mtu: number,
     bindings: AddressBindings,
     separation: SeparationConfig,
     owner: SegmentOwner,
@@ -73,6 +78,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
     guests: GuestTable,
   ) {
     this.ours = own.mac;
+    this.maxLen = mtu + ETHERNET_HEADER_LEN + MAX_VLAN_TAGS * VLAN_TAG_LEN;
     this.bindings = bindings;
     this.rules = new SegmentRules(own, separation.mode, bindings);
     this.allowed = separation.allowed;
@@ -153,6 +159,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
       }
       this.guests.hear(port, src);
     }
+    if (len > port.longestLen && frame.gsoSize === 0) port.longestLen = len;
     const fault = rules.sourceFault(now, addresses, frame);
     if (fault !== undefined) {
       this.refuse(port, fault);
@@ -169,7 +176,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
       else {
         if (dst !== port.lastDst || port.dstEpoch !== this.bindings.epoch) this.findDst(port, dst);
         if (port.dstPort === undefined) this.flood(now, port, frame, NO_GROUP);
-        else if (port.dstPort !== port) this.forward(port.dstPort, frame);
+        else if (port.dstPort !== port) this.switchTo(now, port.dstPort, port, frame);
       }
     }
     if (group) this.owner.onOwnFrame(now, port, frame);
@@ -204,6 +211,21 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
     return false;
   }
 
+  private switchTo(now: Instant, to: LinkPort, from: LinkPort, frame: Frame): void {
+    if (this.takes(to, frame)) {
+      this.forward(to, frame);
+      return;
+    }
+    this.drops.add('frame-above-mtu');
+    this.owner.onTooBig(now, from, frame);
+  }
+
+  /** Frames above the MTU go to guests that send some themselves. */
+  private takes(to: LinkPort, { len, gsoSize, headerLen }: Frame): boolean {
+    const wholeLen = gsoSize > 0 ? headerLen + gsoSize : len;
+    return wholeLen <= this.maxLen || wholeLen <= to.longestLen;
+  }
+
   private findDst(port: LinkPort, dst: Mac): void {
     port.lastDst = dst;
     port.dstEpoch = this.bindings.epoch;
@@ -223,7 +245,9 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
         other.groups.onAsked(now);
         this.owner.askGroups(other);
       }
-      if (!isJoined || other.groups.wants(now, group)) this.forward(other, frame);
+      if (isJoined && !other.groups.wants(now, group)) continue;
+      if (this.takes(other, frame)) this.forward(other, frame);
+      else this.drops.add('frame-above-mtu');
     }
   }
 

@@ -118,6 +118,7 @@ export class Stack
     });
     this.segment = new EthernetSegment(
       own,
+      config.mtu,
       this.bindings,
       separation,
       this,
@@ -385,6 +386,12 @@ export class Stack
       this.ipv6.input.onFrame(now, port, frame);
     } else if (type === ETHERTYPE_ARP) this.arp.onFrame(now, port, slab.view, off, len);
     else this.drops.add('frame-unknown-type');
+  }
+
+  onTooBig(now: Instant, port: LinkPort, frame: Frame): void {
+    const type = etherType(frame.slab.view, frame.off);
+    if (type === ETHERTYPE_IPV4) this.input.onTooBig(now, port, frame);
+    else if (type === ETHERTYPE_IPV6) this.ipv6?.input.onTooBig(now, port, frame);
   }
 
   askGroups(port: LinkPort): void {

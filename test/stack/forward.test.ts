@@ -82,6 +82,11 @@ class Segment {
     return this.second.take();
   }
 
+  /** From the second guest to the first. */
+  sendBack(bytes: Uint8Array): void {
+    feed(this.other, frameOver(bytes));
+  }
+
   /** The second guest asks the gateway, which answers. */
   askAsSecond(): void {
     feed(this.other, frameOver(arpFrame(1, OTHER_MAC, OTHER_IP, GATEWAY_IP)));
@@ -209,6 +214,65 @@ function assertSound(carrier: Carrier, frame: Uint8Array, protocol: number): voi
 const NAMES = { [PROTOCOL_TCP]: 'TCP', [PROTOCOL_UDP]: 'UDP' };
 
 describe('stack/forward', () => {
+  describe('a frame above the MTU', () => {
+    const [v4, v6] = CARRIERS;
+    const largeOf = (carrier: Carrier | undefined): Uint8Array => {
+      assert.ok(carrier !== undefined);
+      return carrier.wrap(PROTOCOL_UDP, udpOf(3000));
+    };
+    const udpOf = (len: number): Uint8Array => {
+      const l4 = new Uint8Array(8 + len);
+      viewOf(l4).setUint16(4, l4.length);
+      return l4;
+    };
+    const last = (frames: Uint8Array[]): Uint8Array => {
+      const frame = frames.at(-1);
+      assert.ok(frame !== undefined);
+      return frame;
+    };
+
+    it('for a guest that sends none as long is dropped, counted, and answered with the MTU', () => {
+      const segment = new Segment('trust');
+      segment.first.take();
+      assert.deepEqual(segment.send(largeOf(v4)), []);
+      assert.equal(segment.stack.drops.get('frame-above-mtu'), 1);
+      const error = last(segment.first.take());
+      assert.deepEqual([error[L4], error[L4 + 1], viewOf(error).getUint16(L4 + 6)], [3, 4, 1500]);
+    });
+
+    it('is dropped in silence where its sender lets it be cut, or where it is not IP', () => {
+      const segment = new Segment('trust');
+      segment.first.take();
+      const mayCut = udpFrame(1, 2, body(3000), to);
+      assert.deepEqual(segment.send(mayCut), []);
+      assert.deepEqual(segment.send(ethernetFrame(0x88b5, 3000, GUEST_MAC, OTHER_MAC)), []);
+      assert.equal(segment.stack.drops.get('frame-above-mtu'), 2);
+      assert.deepEqual(segment.first.take(), []);
+    });
+
+    it('goes to a guest that has sent one as long', () => {
+      const segment = new Segment('trust');
+      segment.sendBack(ethernetFrame(0x88b5, 3042, OTHER_MAC, GUEST_MAC));
+      assert.equal(segment.send(largeOf(v4)).length, 1);
+      assert.equal(segment.send(largeOf(v6)).length, 0, 'it is longer');
+    });
+
+    it('is dropped on its way to all, but for those that take it', () => {
+      const segment = new Segment('trust');
+      const frame = ethernetFrame(0x88b5, 3000, GUEST_MAC, OTHER_MAC).fill(0xff, 0, 6);
+      segment.sendUp(frame);
+      assert.deepEqual(segment.second.take(), []);
+      assert.equal(segment.stack.drops.get('frame-above-mtu'), 1);
+    });
+
+    it('for a host is taken from a link whose guests may send it', () => {
+      const segment = new Segment();
+      Object.assign(segment.first, { takesLarge: true });
+      segment.sendUp(udpFrame(1, 2, body(3000), { fragment: 0x4000 }));
+      assert.equal(segment.upper.datagrams[0]?.data.length, 3000);
+    });
+  });
+
   it('a crowded link takes no more from guests, but what the stack sends', () => {
     const segment = new Segment();
     const datagram = (): Uint8Array => udpFrame(1, 2, body(20), to);

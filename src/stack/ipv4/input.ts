@@ -115,13 +115,31 @@ export class Ipv4Input {
       return;
     }
     const trusted = frame.checksum !== 'unknown';
-    if (frame.gsoSize === 0 && (word & IPV4_DF) !== 0 && ipv4TotalLength(view, l3) > this.mtu) {
+    const isTooBig = frame.gsoSize === 0 && ipv4TotalLength(view, l3) > this.mtu;
+    if (isTooBig && (word & IPV4_DF) !== 0 && port.writer.takesLarge !== true) {
       this.drops.add('ipv4-too-big');
-      this.fill(slab, l3, false);
-      this.icmp.sendErrorFor(packet, ICMP_UNREACHABLE, UNREACHABLE_NEEDS_FRAGMENTATION, this.mtu);
+      this.sendTooBig(slab, l3);
       return;
     }
     this.deliver(now, port, slab, l3, trusted);
+  }
+
+  /** A packet of `port` is longer than what the guest that it is for takes. */
+  onTooBig(now: Instant, port: LinkPort, frame: Frame): void {
+    const { slab, off, len } = frame;
+    const { view } = slab;
+    const l3 = off + ETHERNET_HEADER_LEN;
+    if (checkIpv4(view, l3, len - ETHERNET_HEADER_LEN) !== undefined) return;
+    const word = ipv4Fragment(view, l3);
+    if ((word & IPV4_DF) === 0 || (word & OFFSET_MASK) !== 0) return; // RFC 1122 §3.2.2: not for later fragments
+    this.packet.neighbor = this.sender(now, port, view, off, ipv4Src(view, l3));
+    if (this.packet.neighbor !== undefined) this.sendTooBig(slab, l3);
+  }
+
+  private sendTooBig(slab: Slab, l3: number): void {
+    const { packet, icmp, mtu } = this;
+    this.fill(slab, l3, false);
+    icmp.sendErrorFor(packet, ICMP_UNREACHABLE, UNREACHABLE_NEEDS_FRAGMENTATION, mtu);
   }
 
   /** The rest of a packet whose first fragment is at the start of `slab` did not come. */

@@ -98,7 +98,7 @@ export class Ipv6Input {
   }
 
   onFrame(now: Instant, port: LinkPort, frame: Frame): void {
-    const { packet, drops, mtu, icmp } = this.deps;
+    const { packet, drops, mtu } = this.deps;
     const { slab, off, len } = frame;
     const { view } = slab;
     const l3 = off + ETHERNET_HEADER_LEN;
@@ -110,19 +110,36 @@ export class Ipv6Input {
     if (!this.fillAddresses(now, port, slab, l3, readMac(view, off + ETHERNET_SRC))) return;
     // RFC 4443 §2.4 (e.4), RFC 8200 §5: nothing that came to a group of stations is forwarded, or answered by an error.
     if (isGroupMac(readMac(view, off + ETHERNET_DST))) packet.group = true;
-    if (frame.gsoSize === 0 && IPV6_HEADER_LEN + ipv6PayloadLength(view, l3) > mtu) {
+    const other = this.otherGuest(now);
+    const isTooBig = frame.gsoSize === 0 && IPV6_HEADER_LEN + ipv6PayloadLength(view, l3) > mtu;
+    if (isTooBig && (other !== undefined || port.writer.takesLarge !== true)) {
       drops.add('ipv6-too-big');
-      this.fillUpper(ipv6NextHeader(view, l3), l3 + IPV6_HEADER_LEN);
-      icmp.sendErrorFor(packet, ICMPV6_TOO_BIG, 0, mtu);
+      this.sendTooBig(view, l3);
       return;
     }
-    const other = this.otherGuest(now);
     if (other === undefined) this.onHeaders(now, port, frame.checksum !== 'unknown', false);
     else if (other.port !== undefined) this.deps.relay.send(now, port, frame, other);
     else {
       drops.add('out-no-link');
       this.deps.out.reachability.onUnresolved(other);
     }
+  }
+
+  /** A packet of `port` is longer than what the guest that it is for takes. */
+  onTooBig(now: Instant, port: LinkPort, frame: Frame): void {
+    const { slab, off, len } = frame;
+    const { view } = slab;
+    const l3 = off + ETHERNET_HEADER_LEN;
+    if (checkIpv6(view, l3, len - ETHERNET_HEADER_LEN) !== undefined) return;
+    if (this.fillAddresses(now, port, slab, l3, readMac(view, off + ETHERNET_SRC))) {
+      this.sendTooBig(view, l3);
+    }
+  }
+
+  private sendTooBig(view: DataView, l3: number): void {
+    const { packet, icmp, mtu } = this.deps;
+    this.fillUpper(ipv6NextHeader(view, l3), l3 + IPV6_HEADER_LEN);
+    icmp.sendErrorFor(packet, ICMPV6_TOO_BIG, 0, mtu);
   }
 
   /** Whom a packet is for that came to us as a router, if it is another guest. */
