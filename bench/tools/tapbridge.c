@@ -1,9 +1,16 @@
 // tapbridge: moves Ethernet frames between a TAP device inside a network namespace and a QEMU
-// "stream" Unix socket (4-byte big-endian length before each frame). It stands where QEMU would, so
+// "stream" Unix socket (4-byte big-endian length before each frame), or another kind. It stands where QEMU would, so
 // that a guest can be a kernel in a namespace. Built on demand: gcc -O2 -pthread -o tapbridge tapbridge.c
 //
 //   tapbridge -n /run/netns/NAME -t TAP -m MTU (-c|-l) SOCKET [-b SOCKBUF] [-r RETRY_MS] [-R]
-//             [-I LOSS_PERMILLE,DELAY_US,JITTER_US,REORDER_PERMILLE,SEED]
+//             [-k KIND [-o OWN] [-O]] [-I LOSS_PERMILLE,DELAY_US,JITTER_US,REORDER_PERMILLE,SEED]
+//
+// -k: a socket on which each message is a frame, to be connected to (-c):
+//   bess   SOCK_SEQPACKET
+//   vfkit  SOCK_DGRAM bound to OWN and connected, which says VFKT first
+//   dgram  SOCK_DGRAM bound to OWN, not connected, as QEMU's "dgram" with two paths
+//   fd     one end of a pair of SOCK_DGRAM, passed over a stream socket, as Lima does
+// -O leaves checksums and segmentation to the other side without saying what is undone, as libkrun does.
 //
 // -c connects (hawser, passt and gvproxy listen), -l listens. -R reconnects whenever the peer goes
 // away. -I impairs both directions: frames are lost at random, delayed, and some are held back by
@@ -37,8 +44,9 @@
 #define BUFSZ (1024 * 1024)
 #define QUEUE 8192 // frames under way in one impaired direction; more are lost, as on a real wire
 
-static int tapfd, sk = -1, listener = -1, reconnect, listenmode, bufsz = 1 << 20, retry = 5000;
-static const char *path;
+static int tapfd, sk = -1, listener = -1, reconnect, listenmode, bufsz = 1 << 20, retry = 5000, vnet;
+static const char *path, *own, *kind;
+static struct sockaddr_un peer = {.sun_family = AF_UNIX};
 static size_t batch_limit = 256 * 1024;
 static volatile unsigned long long t2s_f, t2s_b, t2s_calls, s2t_f, s2t_b, s2t_calls, s2t_err, lost, late;
 static unsigned loss_pm, delay_us, jitter_us, reorder_pm, seed = 1;
@@ -61,7 +69,49 @@ static uint64_t now_us(void) {
 }
 
 // ---- the socket ----
+#define VNET_LEN 10
+static void set_buffers(int s) {
+  if (setsockopt(s, SOL_SOCKET, SO_SNDBUFFORCE, &bufsz, sizeof bufsz)) setsockopt(s, SOL_SOCKET, SO_SNDBUF, &bufsz, sizeof bufsz);
+  if (setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &bufsz, sizeof bufsz)) setsockopt(s, SOL_SOCKET, SO_RCVBUF, &bufsz, sizeof bufsz);
+}
+static int pass_pair(int s) {
+  int pair[2]; char byte = 0; struct iovec iov = {&byte, 1};
+  union { struct cmsghdr align; char bytes[CMSG_SPACE(sizeof(int))]; } control = {0};
+  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+  if (socketpair(AF_UNIX, SOCK_DGRAM, 0, pair)) die("socketpair");
+  struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+  c->cmsg_level = SOL_SOCKET; c->cmsg_type = SCM_RIGHTS; c->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(c), &pair[1], sizeof(int));
+  if (sendmsg(s, &m, 0) != 1) die("pass");
+  close(s); close(pair[1]);
+  return pair[0];
+}
+static int try_messages(void) {
+  int packet = !strcmp(kind, "bess"), stream = !strcmp(kind, "fd");
+  int s = socket(AF_UNIX, packet ? SOCK_SEQPACKET : stream ? SOCK_STREAM : SOCK_DGRAM, 0);
+  strncpy(peer.sun_path, path, sizeof peer.sun_path - 1);
+  if (own) {
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    strncpy(sa.sun_path, own, sizeof sa.sun_path - 1); unlink(own);
+    if (bind(s, (void *)&sa, sizeof sa)) die("bind");
+  }
+  if (!strcmp(kind, "dgram")) return s;
+  if (connect(s, (void *)&peer, sizeof peer)) { close(s); return -1; }
+  if (stream) return pass_pair(s);
+  if (!strcmp(kind, "vfkit") && send(s, "VFKT", 4, 0) != 4) die("hello");
+  return s;
+}
+static int dial_messages(void) {
+  int s;
+  for (int i = 0; (s = try_messages()) < 0; i++) {
+    if (i > retry && !reconnect) die("connect");
+    struct timespec ts = {0, 1000000}; nanosleep(&ts, 0);
+  }
+  set_buffers(s);
+  return s;
+}
 static int dial(void) {
+  if (kind) return dial_messages();
   struct sockaddr_un sa = {.sun_family = AF_UNIX};
   strncpy(sa.sun_path, path, sizeof sa.sun_path - 1);
   int s;
@@ -80,8 +130,7 @@ static int dial(void) {
       struct timespec ts = {0, 1000000}; nanosleep(&ts, 0);
     }
   }
-  if (setsockopt(s, SOL_SOCKET, SO_SNDBUFFORCE, &bufsz, sizeof bufsz)) setsockopt(s, SOL_SOCKET, SO_SNDBUF, &bufsz, sizeof bufsz);
-  if (setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &bufsz, sizeof bufsz)) setsockopt(s, SOL_SOCKET, SO_RCVBUF, &bufsz, sizeof bufsz);
+  set_buffers(s);
   return s;
 }
 // With -R the receiving thread replaces the socket under the same descriptor number; the sending
@@ -155,7 +204,41 @@ static void start_lane(struct lane *l, int to_tap) {
   pthread_t t; pthread_create(&t, 0, deliver, l);
 }
 
-// ---- the two directions ----
+// ---- the two directions, of messages ----
+static void *tap2messages(void *a) {
+  uint8_t *buf = malloc(MAXF + VNET_LEN); int skip = vnet ? VNET_LEN : 0;
+  (void)a;
+  for (;;) {
+    struct pollfd p = {tapfd, POLLIN, 0};
+    if (poll(&p, 1, -1) < 0) { if (errno == EINTR) continue; die("poll"); }
+    ssize_t n = read(tapfd, buf, MAXF + skip);
+    if (n <= skip) { if (n < 0 && (errno == EINTR || errno == EAGAIN) && !(p.revents & (POLLERR | POLLHUP))) continue; report(0); }
+    t2s_f++; t2s_b += n - skip; t2s_calls++;
+    int unconnected = !strcmp(kind, "dgram");
+    if (sendto(sk, buf + skip, n - skip, MSG_NOSIGNAL, unconnected ? (void *)&peer : 0, unconnected ? sizeof peer : 0) >= 0) continue;
+    // QEMU loses the frame; the end of a connection is seen by the other thread.
+    if (unconnected || errno == EINTR || !strcmp(kind, "bess")) continue;
+    redial();
+  }
+}
+static void *messages2tap(void *a) {
+  uint8_t *buf = calloc(1, MAXF + VNET_LEN); int skip = vnet ? VNET_LEN : 0;
+  (void)a;
+  for (;;) {
+    struct pollfd p = {sk, POLLIN, 0}; // not for long: another socket may take its number
+    if (poll(&p, 1, 100) <= 0) continue;
+    ssize_t n = recv(sk, buf + skip, MAXF, MSG_DONTWAIT);
+    if (n <= 0) {
+      if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+      if (!strcmp(kind, "bess")) redial();
+      continue;
+    }
+    s2t_f++; s2t_b += n; s2t_calls++;
+    if (write(tapfd, buf, n + skip) < 0) s2t_err++;
+  }
+}
+
+// ---- the two directions, of a stream ----
 static void *tap2sock(void *a) {
   int impair = a != 0; uint8_t *buf = malloc(BUFSZ + MAXF + 8);
   for (;;) {
@@ -196,11 +279,12 @@ static void *sock2tap(void *a) {
 
 int main(int argc, char **argv) {
   const char *ns = 0, *tap = "tap0"; int c, mtu = 1500, impair = 0;
-  while ((c = getopt(argc, argv, "n:t:m:c:l:b:r:B:RI:")) != -1) switch (c) {
+  while ((c = getopt(argc, argv, "n:t:m:c:l:b:r:B:RI:k:o:O")) != -1) switch (c) {
     case 'n': ns = optarg; break; case 't': tap = optarg; break; case 'm': mtu = atoi(optarg); break;
     case 'c': path = optarg; break; case 'l': path = optarg; listenmode = 1; break;
     case 'b': bufsz = atoi(optarg); break; case 'r': retry = atoi(optarg); break; case 'R': reconnect = 1; break;
     case 'B': batch_limit = atoi(optarg); if (batch_limit > BUFSZ) batch_limit = BUFSZ; break;
+    case 'k': kind = optarg; break; case 'o': own = optarg; break; case 'O': vnet = 1; break;
     case 'I': impair = 1; if (sscanf(optarg, "%u,%u,%u,%u,%u", &loss_pm, &delay_us, &jitter_us, &reorder_pm, &seed) != 5) return 2; break;
     default: return 2; }
   if (!path) { fprintf(stderr, "usage: tapbridge -n netns -t tap -m mtu (-c|-l) sock [-R] [-I ...]\n"); return 2; }
@@ -208,8 +292,9 @@ int main(int argc, char **argv) {
   tapfd = open("/dev/net/tun", O_RDWR | O_NONBLOCK);
   if (tapfd < 0) die("open tun");
   struct ifreq ifr; memset(&ifr, 0, sizeof ifr);
-  ifr.ifr_flags = IFF_TAP | IFF_NO_PI; strncpy(ifr.ifr_name, tap, IFNAMSIZ - 1);
+  ifr.ifr_flags = IFF_TAP | IFF_NO_PI | (vnet ? IFF_VNET_HDR : 0); strncpy(ifr.ifr_name, tap, IFNAMSIZ - 1);
   if (ioctl(tapfd, TUNSETIFF, &ifr)) die("TUNSETIFF");
+  if (vnet && ioctl(tapfd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6)) die("TUNSETOFFLOAD");
   int cs = socket(AF_INET, SOCK_DGRAM, 0);
   ifr.ifr_mtu = mtu; if (ioctl(cs, SIOCSIFMTU, &ifr)) die("SIOCSIFMTU");
   if (ioctl(cs, SIOCGIFFLAGS, &ifr)) die("GIFFLAGS");
@@ -220,6 +305,11 @@ int main(int argc, char **argv) {
   fprintf(stderr, "ready\n");
   if (impair) { start_lane(&lanes[0], 0); start_lane(&lanes[1], 1); }
   pthread_t t1, t2;
+  if (kind) {
+    pthread_create(&t1, 0, tap2messages, 0); pthread_create(&t2, 0, messages2tap, 0);
+    pthread_join(t1, 0); pthread_join(t2, 0);
+    return 0;
+  }
   pthread_create(&t1, 0, tap2sock, impair ? &lanes[0] : 0); pthread_create(&t2, 0, sock2tap, impair ? &lanes[1] : 0);
   pthread_join(t1, 0); pthread_join(t2, 0);
   return 0;

@@ -35,6 +35,12 @@ function attachText(link: string): string | undefined {
     }
     case 'vhost-user':
       return `  attach: qemu-system-x86_64 ... -chardev socket,id=c,path=${spec.path},reconnect=1 -netdev vhost-user,id=n,chardev=c ${DEVICE}`;
+    case 'vfkit':
+      return `  attach: vfkit ... --device virtio-net,unixSocketPath=${spec.path}`;
+    case 'qemu-dgram':
+      return `  attach: qemu-system-x86_64 ... -netdev dgram,id=n,local.type=unix,local.path=${spec.remote},remote.type=unix,remote.path=${spec.path} ${DEVICE}`;
+    case 'bess':
+    case 'fd-socket':
     case 'qemu-connect':
     case 'tap':
       return undefined;

@@ -19,7 +19,7 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     key: 'listen',
     flags: '-l, --listen <link>',
     description:
-      'where guests attach: qemu:PATH, qemu:IP:PORT, vhost-user:PATH, tap:NAME[@NETNS], or where QEMU listens: qemu-connect:PATH or IP:PORT (default: qemu:<runtime dir>/hawser/<name>/qemu.sock)',
+      'where guests attach: qemu:PATH, qemu:IP:PORT, vhost-user:PATH, vfkit:PATH, bess:PATH, qemu-dgram:LOCAL,REMOTE, fd-socket:PATH, tap:NAME[@NETNS], or where QEMU listens: qemu-connect:PATH or IP:PORT (default: qemu:<runtime dir>/hawser/<name>/qemu.sock)',
     repeatable: true,
   },
   {

@@ -96,6 +96,8 @@ export const absolutePath = (path: string | undefined): string | undefined =>
 
 function absoluteLink(text: string): string {
   const spec = parseLinkSpec(text);
+  if ('remote' in spec) return `${spec.scheme}:${resolve(spec.path)},${resolve(spec.remote)}`;
+  if ('path' in spec) return `${spec.scheme}:${resolve(spec.path)}`;
   return 'address' in spec && 'path' in spec.address
     ? `${spec.scheme}:${resolve(spec.address.path)}`
     : text;

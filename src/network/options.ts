@@ -13,7 +13,7 @@ export type OneOrMore = string | readonly string[];
 export interface NetworkOptions {
   /**
    * Where guests attach from outside: `qemu:PATH`, `qemu:IP:PORT`, `qemu-connect:PATH`, `qemu-connect:IP:PORT`,
-   * `vhost-user:PATH`, `tap:NAME[@NETNS]`. Default: nowhere.
+   * `vhost-user:PATH`, `vfkit:PATH`, `bess:PATH`, `qemu-dgram:LOCAL,REMOTE`, `fd-socket:PATH`, `tap:NAME[@NETNS]`. Default: nowhere.
    */
   readonly listen?: OneOrMore | undefined;
   /** The guests' network: IPv4, a prefix of /8 to /29. Default: `192.168.127.0/24`. */

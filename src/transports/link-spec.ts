@@ -6,7 +6,8 @@ import { parseEndpoint, type StreamAddress, unixPathProblem } from './stream-add
 /** A parsed `--listen LINK`. */
 export type LinkSpec =
   | { readonly scheme: 'qemu' | 'qemu-connect'; readonly address: StreamAddress }
-  | { readonly scheme: 'vhost-user'; readonly path: string }
+  | { readonly scheme: 'vhost-user' | 'vfkit' | 'bess' | 'fd-socket'; readonly path: string }
+  | { readonly scheme: 'qemu-dgram'; readonly path: string; readonly remote: string }
   | { readonly scheme: 'tap'; readonly name: string; readonly netns: string | undefined };
 
 /** The text is not a valid link. */
@@ -23,7 +24,7 @@ export class LinkSpecError extends Error {
 }
 
 const FORMS =
-  'qemu:PATH, qemu:IP:PORT, qemu-connect:PATH, qemu-connect:IP:PORT, vhost-user:PATH, tap:NAME[@NETNS]';
+  'qemu:PATH, qemu:IP:PORT, qemu-connect:PATH, qemu-connect:IP:PORT, vhost-user:PATH, vfkit:PATH, bess:PATH, qemu-dgram:LOCAL,REMOTE, fd-socket:PATH, tap:NAME[@NETNS]';
 
 const OF_MUX = new Set(['unix', 'connect', 'guest', 'vsock', 'hybrid-vsock', 'vhost-vsock']);
 
@@ -35,18 +36,30 @@ export function parseLinkSpec(text: string): LinkSpec {
   if (scheme === 'qemu' || scheme === 'qemu-connect') {
     return { scheme, address: parseStreamAddress(text, scheme, rest) };
   }
-  if (scheme === 'vhost-user') return { scheme, path: parsePath(text, scheme, rest) };
+  if (
+    scheme === 'vhost-user' ||
+    scheme === 'vfkit' ||
+    scheme === 'bess' ||
+    scheme === 'fd-socket'
+  ) {
+    return { scheme, path: parsePath(text, scheme, rest) };
+  }
+  if (scheme === 'qemu-dgram') return parseQemuDgram(text, rest);
   if (scheme === 'tap') return parseTap(text, rest);
   const elsewhere = OF_MUX.has(scheme) ? `; ${scheme}: is a link of the multiplexer: --mux` : '';
   throw new LinkSpecError(text, `must be a link: one of ${FORMS}${elsewhere}`);
 }
 
-/** Where the link accepts guests on a stream socket; undefined for one that does not listen. */
+/** Where the link waits for guests; undefined where it does not. */
 export function listensAt(spec: LinkSpec): StreamAddress | undefined {
   switch (spec.scheme) {
     case 'qemu':
       return spec.address;
     case 'vhost-user':
+    case 'vfkit':
+    case 'bess':
+    case 'fd-socket':
+    case 'qemu-dgram':
       return { path: spec.path };
     case 'qemu-connect':
     case 'tap':
@@ -81,6 +94,16 @@ function parsePath(text: string, scheme: string, path: string): string {
   const problem = unixPathProblem(path);
   if (problem !== undefined) throw new LinkSpecError(text, problem);
   return path;
+}
+
+function parseQemuDgram(text: string, rest: string): LinkSpec {
+  const [path = '', remote = '', ...others] = rest.split(',');
+  if (path === '' || remote === '' || others.length > 0 || path === remote) {
+    const why = "must be qemu-dgram:LOCAL,REMOTE: the paths of our socket and of QEMU's";
+    throw new LinkSpecError(text, why);
+  }
+  const form = 'qemu-dgram';
+  return { scheme: form, path: parsePath(text, form, path), remote: parsePath(text, form, remote) };
 }
 
 function parseTap(text: string, rest: string): LinkSpec {

@@ -6,9 +6,9 @@ export type LinkDrop =
   | 'bad-frame-length'
   /** A link refused because the segment's table of links is full. */
   | 'too-many-links'
-  /** From a TAP, packet socket or virtual card: shorter than its headers. */
+  /** From a TAP, packet socket, message socket or virtual card: shorter than its headers. */
   | 'runt-frame'
-  /** From a virtual card: longer than any frame. */
+  /** From a virtual card or a message socket: longer than any frame. */
   | 'oversized-frame'
   /** From a TAP, packet socket or virtual card: an invalid virtio-net header, or a segmentation type that was never offered. */
   | 'bad-offload'
@@ -20,6 +20,10 @@ export type LinkDrop =
   | 'write-failed'
   /** The buffers that the guest lent its virtual card hold less than the frame. */
   | 'guest-buffer-too-small'
+  /** From a socket that is not the guest's, or has no name to answer to. */
+  | 'foreign-sender'
+  /** Over a connection that is to pass one connected message socket. */
+  | 'bad-descriptor'
   /** The guest broke a ring of its virtual card, which is dead until its driver restarts. */
   | 'queue-fault';
 

@@ -1,5 +1,9 @@
 import type { LinkContext, OpenLink } from './link-context.ts';
 import type { LinkSpec } from './link-spec.ts';
+import { BessListener } from './messages/bess-listener.ts';
+import { FdSocket } from './messages/fd-socket.ts';
+import { QemuDgramLink } from './messages/qemu-dgram-link.ts';
+import { VfkitListener } from './messages/vfkit-listener.ts';
 import { QemuConnector } from './qemu-connector.ts';
 import { QemuListener } from './qemu-listener.ts';
 import { openTapLink } from './tap-link.ts';
@@ -18,6 +22,14 @@ export async function openLink(spec: LinkSpec, context: LinkContext): Promise<Op
       return new QemuConnector(spec.address, context);
     case 'vhost-user':
       return await VhostNetLink.open(spec.path, context);
+    case 'vfkit':
+      return await VfkitListener.open(spec.path, context);
+    case 'bess':
+      return await BessListener.open(spec.path, context);
+    case 'fd-socket':
+      return await FdSocket.open(spec.path, context);
+    case 'qemu-dgram':
+      return await QemuDgramLink.open(spec.path, spec.remote, context);
     case 'tap':
       return openTapLink(spec.name, spec.netns, context);
   }

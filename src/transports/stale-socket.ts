@@ -29,8 +29,8 @@ function isLive(path: string): Promise<boolean> {
     });
     probe.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(false);
-      else if (error.code === 'EAGAIN')
-        resolve(true); // alive, with a full backlog
+      // Alive, with a full backlog; alive, and of another type.
+      else if (error.code === 'EAGAIN' || error.code === 'EPROTOTYPE') resolve(true);
       else reject(error);
     });
   });

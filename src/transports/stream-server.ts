@@ -48,13 +48,18 @@ export const closeServer = (server: Server): Promise<void> =>
     server.close(() => done());
   });
 
-const inUse = (where: string, cause?: unknown): LinkInUseError =>
+export const inUse = (where: string, cause?: unknown): LinkInUseError =>
   new LinkInUseError(
     `${where} is in use by another process; stop it, or choose another --name or --listen`,
     { cause },
   );
 
-async function freePlace(path: string): Promise<void> {
+/**
+ * Remove the socket at `path` that nobody serves any more.
+ *
+ * @throws LinkError, LinkInUseError
+ */
+export async function freePlace(path: string): Promise<void> {
   const problem = unixPathProblem(path);
   if (problem !== undefined) throw new LinkError(`cannot listen on ${path}: it ${problem}`);
   if (!existsSync(dirname(path))) {

@@ -16,6 +16,7 @@ const CROWDED_SLABS = 2;
 
 export class StreamWriter implements FrameWriter {
   readonly offload = false;
+  readonly takesLarge = true;
   slab: Slab;
   private readonly queue: SlabQueue;
   private readonly framing: Framing;

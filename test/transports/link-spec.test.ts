@@ -9,6 +9,10 @@ const GOOD: readonly (readonly [string, LinkSpec])[] = [
   ['qemu:[::1]:0', { scheme: 'qemu', address: { host: '::1', port: 0 } }],
   ['qemu-connect:/q', { scheme: 'qemu-connect', address: { path: '/q' } }],
   ['vhost-user:/run/v.sock', { scheme: 'vhost-user', path: '/run/v.sock' }],
+  ['vfkit:/run/v.sock', { scheme: 'vfkit', path: '/run/v.sock' }],
+  ['bess:b.sock', { scheme: 'bess', path: 'b.sock' }],
+  ['fd-socket:/run/f.sock', { scheme: 'fd-socket', path: '/run/f.sock' }],
+  ['qemu-dgram:/a,/b', { scheme: 'qemu-dgram', path: '/a', remote: '/b' }],
   ['tap:tap0', { scheme: 'tap', name: 'tap0', netns: undefined }],
   ['tap:tap0@guest', { scheme: 'tap', name: 'tap0', netns: 'guest' }],
   ['tap:t@/proc/1/ns/net', { scheme: 'tap', name: 't', netns: '/proc/1/ns/net' }],
@@ -33,6 +37,14 @@ const BAD: readonly (readonly [string, RegExp])[] = [
   ['vhost-user:', /must be vhost-user:PATH/],
   ['vhost-user', /must be vhost-user:PATH/],
   [`vhost-user:/${'x'.repeat(120)}`, /a path of 121 bytes: must be at most/],
+  ['vfkit:', /must be vfkit:PATH/],
+  ['bess:', /must be bess:PATH/],
+  ['fd-socket', /must be fd-socket:PATH/],
+  ['qemu-dgram:/a', /must be qemu-dgram:LOCAL,REMOTE/],
+  ['qemu-dgram:/a,', /must be qemu-dgram:LOCAL,REMOTE/],
+  ['qemu-dgram:/a,/a', /must be qemu-dgram:LOCAL,REMOTE/],
+  ['qemu-dgram:/a,/b,/c', /must be qemu-dgram:LOCAL,REMOTE/],
+  [`qemu-dgram:/a,/${'x'.repeat(120)}`, /a path of 121 bytes: must be at most/],
   ['tap:', /TAP name/],
   ['tap:a-name-that-is-long', /TAP name/],
   ['tap:a/b', /TAP name/],
@@ -45,7 +57,11 @@ describe('transports/link-spec', () => {
   for (const [text, spec] of GOOD) {
     it(`understands ${text}`, () => assert.deepEqual(parseLinkSpec(text), spec));
   }
-  it('qemu: and vhost-user: listen, others do not', () => {
+  it('a link that waits for guests says where', () => {
+    assert.deepEqual(listensAt(parseLinkSpec('vfkit:/a')), { path: '/a' });
+    assert.deepEqual(listensAt(parseLinkSpec('bess:/a')), { path: '/a' });
+    assert.deepEqual(listensAt(parseLinkSpec('fd-socket:/a')), { path: '/a' });
+    assert.deepEqual(listensAt(parseLinkSpec('qemu-dgram:/a,/b')), { path: '/a' });
     assert.deepEqual(listensAt(parseLinkSpec('qemu:/a')), { path: '/a' });
     assert.deepEqual(listensAt(parseLinkSpec('qemu:[::1]:7')), { host: '::1', port: 7 });
     assert.deepEqual(listensAt(parseLinkSpec('vhost-user:/a')), { path: '/a' });

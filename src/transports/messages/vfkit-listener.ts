@@ -1,0 +1,217 @@
+/**
+ * `vfkit:PATH`: a datagram socket that hypervisors of macOS and libkrun send frames to, one a datagram.
+ *
+ * Theory of operation
+ * -------------------
+ * A guest is whoever sends from one path. It may introduce itself by the four bytes `VFKT`; from a known path these
+ * mean that it was started anew. Clients without a name cannot be answered. They connect their sockets to ours and receive
+ * from no other, so that answers leave from the listening one, which all guests share: what one leaves unread takes
+ * room from the others, and is bounded.
+ *
+ * A datagram socket has no end. That a guest is gone shows when something is sent to it; besides, its socket is looked for
+ * now and then. Frames may be of any length, and their checksums undone: see `unsummed.ts`.
+ *
+ * libkrun takes its network down at the first frame that finds our queue full, which the system bounds by a number of
+ * datagrams (net.unix.max_dgram_qlen).
+ */
+import { readFileSync } from 'node:fs';
+import { loadPosix } from '../../native/load.ts';
+import type { Posix } from '../../native/posix.ts';
+import { UNIX_NAME } from '../../native/sockaddr.ts';
+import { type Watch, watchReadable } from '../../native/watch.ts';
+import type { TurnShare, TurnWork } from '../../proxy/turns.ts';
+import { Frame } from '../../stack/frame.ts';
+import type { LinkContext, OpenLink } from '../link-context.ts';
+import { LinkStats } from '../link-stats.ts';
+import { type MessageCalls, messageCalls, readFrame } from './message-calls.ts';
+import { RECEIVE_BUFFER, SEND_BUFFER } from './message-link.ts';
+import { type MessagePlace, openPlace } from './place.ts';
+import { markUnsummed } from './unsummed.ts';
+import { type SharedSocket, VfkitPeer } from './vfkit-peer.ts';
+
+const HELLO = [0x56, 0x46, 0x4b, 0x54];
+/** System calls in one turn. */
+const READS = 8;
+const CHECK_MS = 1000;
+const MIN_PARTS = 4;
+const QUEUE_SYSCTL = '/proc/sys/net/unix/max_dgram_qlen';
+const QUEUE_ADVISED = 128;
+
+export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
+  readonly description: string;
+  readonly stats: LinkStats = new LinkStats();
+  readonly posix: Posix;
+  readonly fd: number;
+  private readonly context: LinkContext;
+  private readonly place: MessagePlace;
+  private readonly sendBuffer: number;
+  private readonly calls: MessageCalls;
+  private readonly watch: Watch;
+  private readonly share: TurnShare;
+  private readonly frame = new Frame();
+  private readonly peers = new Set<VfkitPeer>();
+  /** Who sent the last datagram: nearly always who sends the next. */
+  private last: VfkitPeer | undefined = undefined;
+  private timer: NodeJS.Timeout | undefined = undefined;
+  private isPaused = false;
+  private isOpen = true;
+  private serial = 0;
+
+  private constructor(path: string, place: MessagePlace, posix: Posix, context: LinkContext) {
+    this.description = `vfkit:${path}`;
+    this.posix = posix;
+    this.fd = place.fd;
+    this.place = place;
+    this.context = context;
+    this.calls = messageCalls(posix);
+    this.share = context.turns.join(this, this.description);
+    this.sendBuffer = posix.messageSockets.setBuffers(place.fd, SEND_BUFFER, RECEIVE_BUFFER);
+    posix.refuseDescriptors(place.fd);
+    this.watch = watchReadable(place.fd, () => this.onTurn());
+  }
+
+  /** @throws NativeUnavailableError, LinkError, LinkInUseError */
+  static async open(path: string, context: LinkContext): Promise<VfkitListener> {
+    const posix = loadPosix(`open vfkit:${path}`, 'use a qemu: link instead');
+    const place = await openPlace('dgram', path, context.socketMode, posix);
+    const queue = datagramQueue();
+    if (queue < QUEUE_ADVISED) {
+      context.log.warn(
+        { link: `vfkit:${path}` },
+        `net.unix.max_dgram_qlen is ${queue}: a machine of libkrun may lose its network in a burst; raise it with \`sysctl -w net.unix.max_dgram_qlen=512\` before the start`,
+      );
+    }
+    return new VfkitListener(path, place, posix, context);
+  }
+
+  async close(): Promise<void> {
+    this.isOpen = false;
+    for (const peer of this.peers) peer.close();
+    this.watch.close();
+    this.place.remove();
+  }
+
+  /** Half of the buffer is for who comes next, and for what estimates miss. */
+  get allowance(): number {
+    const { sendBuffer, peers } = this;
+    const parts = peers.size < 2 ? 1 : Math.max(peers.size, MIN_PARTS);
+    return Math.floor(sendBuffer / 2 / parts);
+  }
+
+  unreadBeside(peer: VfkitPeer): number {
+    let sum = 0;
+    for (const other of this.peers) if (other !== peer) sum += other.unread;
+    return sum;
+  }
+
+  onDown(peer: VfkitPeer): void {
+    this.peers.delete(peer);
+    if (this.last === peer) this.last = undefined;
+    if (this.peers.size > 0) return;
+    clearInterval(this.timer);
+    this.timer = undefined;
+  }
+
+  onTurn(): void {
+    const { share, context, watch } = this;
+    const now = context.clock.now();
+    if (!this.isOpen) return;
+    const isLeft = !share.begin(now) || this.read(now);
+    if (isLeft === this.isPaused || !this.isOpen) return;
+    this.isPaused = isLeft;
+    if (isLeft) watch.pause();
+    else watch.resume();
+  }
+
+  /** @returns whether it was cut short by the link's share */
+  private read(now: number): boolean {
+    const { share, fd } = this;
+    const { reader } = this.calls;
+    let isCut = false;
+    for (let reads = 0; reads < READS && !isCut && this.isOpen; reads++) {
+      const got = reader.receive(fd);
+      for (let i = 0; i < got && this.isOpen; i++) {
+        this.onDatagram(now, i);
+        isCut ||= !share.more();
+      }
+      if (got < reader.capacity) break;
+    }
+    for (const peer of this.peers) {
+      if (!peer.isTouched) continue;
+      peer.isTouched = false;
+      peer.reader?.onBatchEnd(now);
+    }
+    share.end(isCut && this.isOpen);
+    return isCut;
+  }
+
+  private onDatagram(now: number, i: number): void {
+    const { calls, frame, stats, context } = this;
+    const { reader } = calls;
+    if (reader.nameLen(i) <= UNIX_NAME) {
+      stats.drops.add('foreign-sender');
+      return;
+    }
+    let peer = this.peerOf(i);
+    const isHello = this.isHello(i);
+    if (isHello && peer !== undefined) {
+      peer.close();
+      peer = undefined;
+    }
+    peer ??= this.attach(i);
+    if (isHello || peer === undefined) return;
+    peer.onHeard();
+    if (!readFrame(calls, i, frame, stats)) return;
+    markUnsummed(frame, context.mtu);
+    peer.isTouched = true;
+    peer.reader?.onFrame(now, frame);
+  }
+
+  private isHello(i: number): boolean {
+    const { reader } = this.calls;
+    const off = reader.off(i);
+    return (
+      reader.len(i) === HELLO.length && HELLO.every((byte, at) => reader.bytes[off + at] === byte)
+    );
+  }
+
+  private peerOf(i: number): VfkitPeer | undefined {
+    const { reader } = this.calls;
+    const { bytes } = reader.names;
+    const off = reader.nameOff(i);
+    const len = reader.nameLen(i);
+    if (this.last?.isNamed(bytes, off, len) === true) return this.last;
+    for (const peer of this.peers) {
+      if (!peer.isNamed(bytes, off, len)) continue;
+      this.last = peer;
+      return peer;
+    }
+    return undefined;
+  }
+
+  private attach(i: number): VfkitPeer | undefined {
+    const { reader } = this.calls;
+    const off = reader.nameOff(i);
+    const name = reader.names.bytes.slice(off, off + reader.nameLen(i));
+    const link = `${this.description}#${++this.serial}`;
+    const peer = new VfkitPeer(link, name, this, this.context);
+    if (!peer.start()) return undefined;
+    this.peers.add(peer);
+    this.last = peer;
+    this.timer ??= setInterval(() => this.check(), CHECK_MS);
+    return peer;
+  }
+
+  private check(): void {
+    for (const peer of this.peers) if (!peer.isAlive) peer.close();
+  }
+}
+
+/** Datagrams in a socket's queue at most; what the system says, or no matter where it does not. */
+function datagramQueue(): number {
+  try {
+    return Number(readFileSync(QUEUE_SYSCTL, 'latin1'));
+  } catch {
+    return QUEUE_ADVISED;
+  }
+}

@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { VfkitListener } from '../../../src/transports/messages/vfkit-listener.ts';
+import { contextFor, RecordingAcceptor } from '../recorder.ts';
+import { frameOf, MessageClient, until } from './message-client.ts';
+
+const HELLO = Buffer.from('VFKT');
+
+describe('transports/messages/vfkit-listener', () => {
+  let dir: string;
+  let path: string;
+  let acceptor: RecordingAcceptor;
+  let listener: VfkitListener;
+  let clients: MessageClient[];
+  beforeEach(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'hawser-vfkit-'));
+    path = join(dir, 'net.sock');
+    acceptor = new RecordingAcceptor();
+    listener = await VfkitListener.open(path, contextFor(acceptor));
+    clients = [];
+  });
+  afterEach(async () => {
+    for (const client of clients) client.close();
+    await listener.close();
+    rmSync(dir, { recursive: true });
+  });
+
+  const add = (client: MessageClient): MessageClient => {
+    clients.push(client);
+    return client;
+  };
+  const connected = (name: string): MessageClient =>
+    add(MessageClient.datagrams(join(dir, name)).connect(path));
+
+  it('has its mode, and is removed at the end', async () => {
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    await listener.close();
+    assert.equal(existsSync(path), false);
+  });
+
+  it('consumes the hello, and answers a client whose socket is connected', async () => {
+    const client = connected('krun');
+    client.send(HELLO);
+    client.send(frameOf(7));
+    const link = await acceptor.link(0);
+    await link.until(() => link.frames.length === 1);
+    assert.deepEqual(link.frames[0]?.bytes, frameOf(7));
+    assert.equal(link.name, `vfkit:${path}#1`);
+    assert.ok(link.send(frameOf(8, 1500)));
+    link.writer.flush();
+    assert.deepEqual(await client.next(), frameOf(8, 1500));
+    const { framesToHost, framesToGuest, linksOpen } = listener.stats;
+    assert.deepEqual([framesToHost, framesToGuest, linksOpen], [1, 1, 1]);
+  });
+
+  it('takes the first datagram of a client that does not say hello for a frame', async () => {
+    const client = add(MessageClient.datagrams(join(dir, 'plain')));
+    assert.equal(client.sendTo(path, frameOf(1)), 'ok');
+    const link = await acceptor.link(0);
+    await link.until(() => link.frames.length === 1);
+  });
+
+  it('sends what is sent while a guest is being attached', async () => {
+    acceptor.onAttach = (link) => {
+      assert.ok(link.send(frameOf(3)));
+      link.writer.flush();
+    };
+    const client = connected('early');
+    client.send(HELLO);
+    assert.deepEqual(await client.next(), frameOf(3));
+  });
+
+  it('ends the link of a client that is gone before it is attached', async () => {
+    acceptor.onAttach = (link) => {
+      link.send(frameOf(3));
+      link.writer.flush();
+    };
+    const client = connected('gone');
+    client.send(frameOf(1));
+    client.close();
+    rmSync(join(dir, 'gone'));
+    const link = await acceptor.link(0);
+    await link.until(() => link.downs === 1);
+    assert.equal(listener.stats.linksOpen, 0);
+  });
+
+  it('keeps guests apart by their paths, and answers each', async () => {
+    const all = [connected('one'), connected('two'), connected('three')];
+    for (const [i, client] of all.entries()) client.send(frameOf(i));
+    for (const [i, client] of all.entries()) {
+      const link = await acceptor.link(i);
+      await link.until(() => link.frames.length === 1);
+      assert.deepEqual(link.frames[0]?.bytes, frameOf(i));
+      link.send(frameOf(10 + i));
+      link.writer.flush();
+      assert.deepEqual(await client.next(), frameOf(10 + i));
+      assert.equal(link.batches, 1);
+    }
+  });
+
+  it('refuses and counts clients without a name', async () => {
+    const client = add(MessageClient.datagrams()).connect(path);
+    client.send(HELLO);
+    client.send(frameOf(1));
+    await until(() => listener.stats.drops.get('foreign-sender') === 2);
+    assert.equal(acceptor.links.length, 0);
+  });
+
+  it('attaches a client anew that says hello again, or has made its socket anew', async () => {
+    connected('same').send(HELLO);
+    const first = await acceptor.link(0);
+    clients[0]?.send(HELLO);
+    await first.until(() => first.downs === 1);
+    const second = await acceptor.link(1);
+    clients[0]?.close();
+    rmSync(join(dir, 'same'));
+    const again = connected('same');
+    await second.until(() => second.downs === 1);
+    again.send(frameOf(1));
+    const third = await acceptor.link(2);
+    await third.until(() => third.frames.length === 1);
+    assert.equal(listener.stats.linksOpen, 1);
+  });
+
+  it('ends the link of a client whose socket nobody has open, also without sending', async () => {
+    const client = connected('dead');
+    client.send(HELLO);
+    const link = await acceptor.link(0);
+    client.close();
+    await link.until(() => link.downs === 1);
+  });
+
+  it('leaves the link of a client that is there', async () => {
+    const client = connected('quiet');
+    client.send(HELLO);
+    const link = await acceptor.link(0);
+    const other = connected('dead');
+    other.send(HELLO);
+    const dead = await acceptor.link(1);
+    other.close();
+    await dead.until(() => dead.downs === 1);
+    assert.equal(link.downs, 0);
+  });
+
+  it('a guest that does not read takes no room from another', async () => {
+    const stuck = connected('stuck');
+    const other = connected('other');
+    stuck.send(HELLO);
+    other.send(HELLO);
+    const [one, two] = [await acceptor.link(0), await acceptor.link(1)];
+    const fill = (): boolean => one.send(frameOf(1, 9000));
+    while (fill()) one.writer.flush();
+    for (let i = 0; i < 500; i++) {
+      assert.ok(two.send(frameOf(2, 9000)));
+      two.writer.flush();
+      assert.equal((await other.next()).length, 9000);
+    }
+    let read = 0;
+    while (stuck.receive() !== undefined) read++;
+    assert.ok(read > 10);
+    await one.until(() => one.writable > 0);
+    assert.ok(fill());
+  });
+
+  it('drops and counts what is no frame', async () => {
+    const client = connected('odd');
+    client.send(frameOf(1));
+    client.send(Buffer.alloc(13));
+    client.send(Buffer.alloc(65_561));
+    client.send(frameOf(1, 65_550));
+    const link = await acceptor.link(0);
+    await link.until(() => link.frames.length === 2);
+    assert.equal(link.frames[1]?.bytes.length, 65_550);
+    const { drops } = listener.stats;
+    assert.deepEqual([drops.get('runt-frame'), drops.get('oversized-frame')], [1, 1]);
+  });
+
+  it('counts guests that the segment has no room for', async () => {
+    acceptor.limit = 1;
+    connected('first').send(HELLO);
+    await acceptor.link(0);
+    connected('second').send(HELLO);
+    await until(() => listener.stats.drops.get('too-many-links') === 1);
+    assert.equal(listener.stats.linksOpen, 1);
+  });
+
+  it('may be closed while it delivers', async () => {
+    const client = connected('closing');
+    client.send(frameOf(1));
+    const link = await acceptor.link(0);
+    link.onFrameHook = () => void listener.close();
+    for (let i = 0; i < 5; i++) client.send(frameOf(2));
+    await link.until(() => link.downs === 1);
+  });
+
+  it('takes over a socket that nobody serves, and no other', async () => {
+    await assert.rejects(VfkitListener.open(path, contextFor(acceptor)), {
+      code: 'ERR_HAWSER_LINK_IN_USE',
+    });
+    const stale = join(dir, 'stale');
+    add(MessageClient.datagrams(stale)).close();
+    const again = await VfkitListener.open(stale, contextFor(acceptor));
+    await again.close();
+    writeFileSync(join(dir, 'file'), '');
+    await assert.rejects(VfkitListener.open(join(dir, 'file'), contextFor(acceptor)), {
+      code: 'ERR_HAWSER_LINK_IN_USE',
+    });
+  });
+});
