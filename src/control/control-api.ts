@@ -8,7 +8,8 @@ import { refusal, tokenAdmission, unixAdmission } from './admission.ts';
 import { type ApiListener, ListenError, listenTcp, listenUnix } from './api-listener.ts';
 import { type ApiServer, type ApiService, createApiServer } from './api-server.ts';
 import type { NetworkView, SandboxView } from './network-view.ts';
-import { hostAccess } from './ports/port-access.ts';
+import type { BindRule } from './ports/bind-rules.ts';
+import { hostAccess, limitedHostAccess } from './ports/port-access.ts';
 import { type ApiTarget, METRICS_TYPE, ROUTES } from './routes.ts';
 import { UnprovenConnections } from './unproven-connections.ts';
 import { WaitingRoom } from './waiting-room.ts';
@@ -32,6 +33,8 @@ export interface ControlServerOptions {
   readonly view: NetworkView;
   readonly ports: PortBook;
   readonly log: Log;
+  /** Where clients may publish ports. Default: anywhere. */
+  readonly bind?: readonly BindRule[] | undefined;
   /** Default: none. */
   sandbox?(): SandboxView;
   /** A client requested the shutdown; called once its answer was sent. */
@@ -54,7 +57,10 @@ export function createControlServer(
   const { name, version, view, log } = options;
   const target: ApiTarget = {
     view,
-    ports: hostAccess(options.ports),
+    ports:
+      options.bind === undefined
+        ? hostAccess(options.ports)
+        : limitedHostAccess(options.ports, options.bind),
     daemon: () => ({
       name,
       version,
