@@ -74,6 +74,7 @@ class TappedReader implements FrameReader {
 
 class TappedWriter implements FrameWriter {
   readonly offload: boolean;
+  readonly takesLarge: boolean;
   private readonly inner: FrameWriter;
   private readonly observer: FrameObserver;
   private readonly ours: Mac;
@@ -88,6 +89,7 @@ class TappedWriter implements FrameWriter {
     this.ours = ours;
     this.now = now;
     this.offload = inner.offload;
+    this.takesLarge = inner.takesLarge === true;
   }
 
   get slab(): Slab {
