@@ -57,7 +57,7 @@ const KINDS: readonly Kind[] = [
   },
 ];
 
-systemSuite('links of messages', [...LAB, 'gcc', 'ipv6', 'ping', 'curl'], function () {
+systemSuite('links of messages', [...LAB, 'gcc', 'ipv6', 'ping', 'curl', 'tcpdump'], function () {
   this.timeout(120_000);
   let lab: Lab;
   beforeEach(async () => {
@@ -132,6 +132,22 @@ systemSuite('links of messages', [...LAB, 'gcc', 'ipv6', 'ping', 'curl'], functi
       assert.ok(daemon.isRunning);
     });
   }
+
+  it('vfkit: as libkrun leaves frames, captured: every sum is complete, and segments are whole', async () => {
+    const kind = KINDS[2];
+    assert.ok(kind !== undefined);
+    const capture = lab.path('all.pcap');
+    const daemon = await start(kind, ['--pcap', capture]);
+    const guest = await addGuest(kind);
+    await guest.plug();
+    await guest.lease();
+    await upload(guest, `http://${HOST}:${HTTP_PORT}`, SMALL);
+    await daemon.stop();
+    const text = await lab.host.run('tcpdump', '-nn', '-vv', '-r', capture, 'tcp');
+    assert.doesNotMatch(text, /incorrect|bad cksum/);
+    const lens = [...text.matchAll(/, length (\d+)$/gm)].map(([, len]) => Number(len));
+    assert.ok(Math.max(...lens) > 30_000);
+  });
 
   it('vfkit: with a queue of ten datagrams, the least that a system has, nothing is lost for good', async () => {
     const kind = KINDS[1];
