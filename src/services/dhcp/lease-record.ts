@@ -14,7 +14,8 @@ export interface ClientIdentity {
 export class LeaseRecord<A extends AddressKey> {
   readonly address: A;
   readonly text: string;
-  readonly fixed: boolean;
+  /** It is that of a static lease, or kept for its guest. */
+  fixed: boolean;
   client: string;
   private holder: string;
   ethernet: Mac;

@@ -35,6 +35,17 @@ export const MAX_RECORDS = 1024;
 /** After a lease has ended, the last packets of the guest that had it. */
 const PARTING_MS = 2_000;
 
+/** Addresses kept for guests at a time. */
+export const MAX_KEPT = 256;
+
+/** Why an address is not kept for a guest. */
+export type KeepFault =
+  | 'pool-exhausted'
+  | 'not-in-pool'
+  | 'taken'
+  | 'has-static-lease'
+  | 'too-many';
+
 /** Who uses an address. */
 export interface AddressUser {
   readonly mac: string;
@@ -73,6 +84,8 @@ export abstract class LeaseTable<A extends AddressKey> {
   private readonly longestMs: number;
   private readonly awayMs: number;
   private readonly reservedFor = new Map<A, Mac>();
+  /** Ethernet addresses of the guests whose static leases are not of the configuration. */
+  private readonly kept = new Set<string>();
 
   constructor(config: LeaseConfig<A>, pool: AddressPool<A>, segment: SegmentState<A>) {
     this.pool = pool;
@@ -154,6 +167,43 @@ export abstract class LeaseTable<A extends AddressKey> {
       if (this.segment.isAttached(record.link)) return true;
     }
     return false;
+  }
+
+  /**
+   * Give the guest of `identity`, and no other, one address from now on, as a static lease does.
+   *
+   * @param wanted undefined: its own, or else any that is free
+   * @returns why not
+   */
+  keep(identity: ClientIdentity, wanted: A | undefined, now: Instant): KeepFault | undefined {
+    const { mac } = identity;
+    const held = this.staticByMac.get(mac);
+    const address = wanted ?? held?.address ?? this.choose(identity, now);
+    if (address === undefined) return 'pool-exhausted';
+    if (held?.address === address) return undefined;
+    if (held !== undefined && !this.kept.has(mac)) return 'has-static-lease';
+    if (!this.pool.has(address)) return 'not-in-pool';
+    const record = this.byAddress.get(address);
+    const isOfAnother = record !== undefined && record.mac !== mac;
+    if (this.reservedFor.has(address) || (isOfAnother && !record.isFree(now))) return 'taken';
+    if (this.isTaken(identity, address)) return 'taken';
+    if (held === undefined && this.kept.size >= MAX_KEPT) return 'too-many';
+    this.stopKeeping(mac);
+    if (isOfAnother) this.byAddress.delete(address);
+    else if (record !== undefined) record.fixed = true;
+    this.kept.add(mac);
+    this.staticByMac.set(mac, { mac, address });
+    this.reservedFor.set(address, macOf(mac));
+    return undefined;
+  }
+
+  stopKeeping(mac: string): void {
+    const lease = this.staticByMac.get(mac);
+    if (lease === undefined || !this.kept.delete(mac)) return;
+    this.staticByMac.delete(mac);
+    this.reservedFor.delete(lease.address);
+    const record = this.byAddress.get(lease.address);
+    if (record !== undefined) record.fixed = false;
   }
 
   staticFor({ mac }: Pick<ClientIdentity, 'mac'>): StaticLease<A> | undefined {

@@ -54,13 +54,14 @@ import {
   RELEASE,
   REQUEST,
 } from '../../wire/dhcp.ts';
-import { formatMac } from '../../wire/mac.ts';
+import { formatMac, type Mac } from '../../wire/mac.ts';
 import type { DhcpConfig } from './config.ts';
 import { guestName } from './guest-name.ts';
 import { Ipv4Leases, type Ipv4SegmentState } from './ipv4-leases.ts';
 import type { LeaseStore } from './lease.ts';
 import type { ClientIdentity } from './lease-record.ts';
 import { type DhcpSegment, type DhcpSource, LeaseServer } from './lease-server.ts';
+import type { KeepFault } from './lease-table.ts';
 
 const MIN_LEASE_SECONDS = 60;
 /** RFC 8925 §3.2: after this time they ask again. */
@@ -169,6 +170,17 @@ export class DhcpServer extends LeaseServer<number, Ipv4Leases> {
       default:
         return this.drop('dhcp-unknown-type');
     }
+  }
+
+  /** Keep an address for a guest: see {@link Ipv4Leases.keep}. */
+  keep(mac: Mac, wanted: number | undefined, now: Instant, wallMs: number): KeepFault | undefined {
+    this.restore(now, wallMs);
+    const text = formatMac(mac);
+    return this.table.keep({ mac: text, client: bareClient(text) }, wanted, now);
+  }
+
+  stopKeeping(mac: Mac): void {
+    this.table.stopKeeping(formatMac(mac));
   }
 
   /** RFC 2131 §4.3.1. */
@@ -353,8 +365,10 @@ function identityOf(request: DataView, link: number | undefined): ClientIdentity
   const bare = mac.replaceAll(':', '');
   const id = dhcpOption(request, OPT_CLIENT_ID);
   const text = id === undefined || id.length < 2 ? `01${bare}` : hex(id, '');
-  return { mac, link, client: text === `01${bare}` ? `hw:${bare}` : `id:${text}` };
+  return { mac, link, client: text === `01${bare}` ? bareClient(mac) : `id:${text}` };
 }
+
+const bareClient = (mac: string): string => `hw:${mac.replaceAll(':', '')}`;
 
 function hostnameOf(request: DataView): string | undefined {
   const bytes = dhcpOption(request, OPT_HOSTNAME);

@@ -337,6 +337,84 @@ describe('DHCP server: one Ethernet address behind two links', () => {
   });
 });
 
+describe('DHCP server: addresses kept for guests', () => {
+  const MAC = 0x0200_0000_0000;
+  const keep = (lab: Lab, mac: number, wanted?: number): string | undefined =>
+    lab.server.keep(MAC + mac, wanted, lab.now, WALL + lab.now);
+
+  it('the guest gets it, whatever it asks for, and no other does', () => {
+    const lab = new Lab();
+    assert.equal(keep(lab, 5, ip(2)), undefined);
+    assert.equal(lab.state(2), 'reserved');
+    assert.equal(lab.join(6), 3);
+    assert.equal(lab.join(7, { wish: ip(2) }), 4);
+    assert.equal(lab.join(5, { wish: ip(9) }), 2);
+    lab.now += 2 * HOUR;
+    assert.equal(lab.join(8), 5);
+    assert.equal(lab.join(5), 2);
+  });
+
+  it('without a wish it is the one that the guest had before, or the first that is free', () => {
+    const lab = new Lab();
+    assert.equal(lab.join(5), 2);
+    lab.now += 2 * HOUR;
+    assert.equal(keep(lab, 5), undefined);
+    assert.equal(keep(lab, 5), undefined);
+    assert.equal(keep(lab, 6), undefined);
+    assert.equal(lab.join(6), 3);
+    assert.equal(lab.join(5), 2);
+  });
+
+  it('another address takes the place of the one before, which is free then', () => {
+    const lab = new Lab();
+    assert.equal(keep(lab, 5, ip(2)), undefined);
+    assert.equal(lab.join(5), 2);
+    assert.equal(keep(lab, 5, ip(7)), undefined);
+    assert.equal(lab.join(5), 7);
+    assert.equal(lab.join(6, { wish: ip(2) }), 2);
+    lab.server.stopKeeping(MAC + 5);
+    lab.server.stopKeeping(MAC + 5);
+    lab.now += 2 * HOUR;
+    assert.equal(lab.join(8, { wish: ip(7) }), 7);
+  });
+
+  it('refuses what another has, what no guest can have, and what a static lease says otherwise', () => {
+    const lab = new Lab();
+    assert.equal(lab.join(6), 2);
+    lab.users.set(ip(9), { mac: '02:00:00:00:00:77', heardAt: 0 });
+    assert.equal(keep(lab, 7, ip(8)), undefined);
+    for (const [wanted, why] of [
+      [ip(2), 'taken'],
+      [ip(8), 'taken'],
+      [ip(9), 'taken'],
+      [ip(99), 'taken'],
+      [ip(1), 'not-in-pool'],
+      [ip(254), 'not-in-pool'],
+      [ip(255), 'not-in-pool'],
+      [0x0a00_0001, 'not-in-pool'],
+    ] as const) {
+      assert.equal(keep(lab, 5, wanted), why, formatIpv4(wanted));
+    }
+    assert.equal(keep(lab, 0x63, ip(10)), 'has-static-lease');
+    assert.equal(keep(lab, 0x63), undefined);
+    lab.server.stopKeeping(MAC + 0x63);
+    assert.equal(lab.join(0x63), 99);
+  });
+
+  it('as many as there are addresses, and 256 at most', () => {
+    const small = new Lab({ prefix: 29, hostIp: undefined, staticLeases: [] });
+    for (let i = 1; i <= 5; i++) assert.equal(keep(small, i), undefined);
+    assert.equal(keep(small, 6), 'pool-exhausted');
+    assert.equal(small.send('discover', 6), undefined);
+    small.server.stopKeeping(MAC + 3);
+    assert.equal(keep(small, 6), undefined);
+    const large = new Lab({ prefix: 22 });
+    for (let i = 1; i <= 256; i++) assert.equal(keep(large, 0x100 + i), undefined);
+    assert.equal(keep(large, 0x900), 'too-many');
+    assert.equal(keep(large, 0x101), undefined);
+  });
+});
+
 describe('DHCP server: time and names', () => {
   for (const jump of [-10 * HOUR, 10 * HOUR]) {
     it(`a lease lives for its time whatever the wall clock does (${jump / HOUR} h)`, () => {
@@ -421,16 +499,6 @@ describe('DHCP server', () => {
     lab.server.isIpv6Mostly = true;
     assert.equal(waitS([1, 108]), '00000708');
     assert.equal(waitS([1]), '');
-  });
-
-  it('gives addresses of its range alone, DNS not among them', () => {
-    const range = { first: ip(10), last: ip(12) };
-    const lab = new Lab({ range, dns: [ip(11)], staticLeases: [] });
-    assert.deepEqual(
-      [1, 2, 3].map((mac) => lab.join(mac, { wish: ip(50), link: mac })),
-      [10, 12, 0],
-    );
-    assert.equal(lab.server.poolIsEmpty, true);
   });
 
   it('gives a static address to its guest only, with its host name', () => {
