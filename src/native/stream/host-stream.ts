@@ -41,9 +41,9 @@ export interface HostStream {
   readonly peerUid: number | undefined;
   /**
    * Call `owner` from now on, and read unless `paused`. When the stream has failed before, by a write, `onHostClosed`
-   * follows.
+   * follows. Called again, while the stream is paused, it passes the stream to another owner.
    *
-   * @param buffer the destination of reads; {@link READ_BUFFER} by default
+   * @param buffer the destination of reads, no shorter than that of the owner before; {@link READ_BUFFER} by default
    */
   start(owner: HostStreamOwner, paused?: boolean, buffer?: Uint8Array): void;
   /**

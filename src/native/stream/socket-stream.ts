@@ -11,6 +11,8 @@ export class SocketStream implements HostStream {
   private socket: LinkSocket;
   private readonly takesHandle: boolean;
   private owner: HostStreamOwner | undefined = undefined;
+  private buffer: Uint8Array = READ_BUFFER;
+  private isStarted = false;
   private failure: string | undefined = undefined;
   private ended = false;
 
@@ -42,13 +44,13 @@ export class SocketStream implements HostStream {
 
   start(owner: HostStreamOwner, paused = false, buffer: Uint8Array = READ_BUFFER): void {
     this.owner = owner;
-    const callback = (len: number, bytes: Uint8Array): boolean => {
-      let more = false;
-      this.guard((to) => {
-        more = to.onHostBytes(bytes, len);
-      });
-      return more;
-    };
+    this.buffer = buffer;
+    if (this.isStarted) {
+      if (!paused) this.resume();
+      return;
+    }
+    this.isStarted = true;
+    const callback = (len: number, bytes: Uint8Array): boolean => this.onRead(bytes, len);
     const options = { allowHalfOpen: true, paused };
     const takesHandle = this.takesHandle && !hasFailed(this.socket);
     const socket = takesHandle
@@ -119,6 +121,16 @@ export class SocketStream implements HostStream {
   close(): void {
     this.owner = undefined;
     this.socket.destroy();
+  }
+
+  private onRead(bytes: Uint8Array, len: number): boolean {
+    const { buffer } = this;
+    if (buffer !== bytes) buffer.set(bytes.subarray(0, len)); // that of an owner before
+    let more = false;
+    this.guard((to) => {
+      more = to.onHostBytes(buffer, len);
+    });
+    return more;
   }
 
   /** Call the owner; where it throws, both sides of its flow are reset. */
