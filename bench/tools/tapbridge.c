@@ -3,7 +3,8 @@
 // that a guest can be a kernel in a namespace. Built on demand: gcc -O2 -pthread -o tapbridge tapbridge.c
 //
 //   tapbridge -n /run/netns/NAME -t TAP -m MTU (-c|-l) SOCKET [-b SOCKBUF] [-r RETRY_MS] [-R]
-//             [-k KIND [-o OWN] [-O]] [-I LOSS_PERMILLE,DELAY_US,JITTER_US,REORDER_PERMILLE,SEED]
+//             [-k KIND [-o OWN] [-O]] [-I LOSS_PERMILLE,DELAY_US,JITTER_US,REORDER_PERMILLE,SEED] [-F qemu|u16|vmn3t[=UUID]]
+//   tapbridge -n ... -t ... -m ... (-s FD | -x PROGRAM ARGUMENTS...)
 //
 // -k: a socket on which each message is a frame, to be connected to (-c):
 //   bess   SOCK_SEQPACKET
@@ -12,7 +13,9 @@
 //   fd     one end of a pair of SOCK_DGRAM, passed over a stream socket, as Lima does
 // -O leaves checksums and segmentation to the other side without saying what is undone, as libkrun does.
 //
-// -c connects (hawser, passt and gvproxy listen), -l listens. -R reconnects whenever the peer goes
+// -c connects (hawser, passt and gvproxy listen), -l listens, -s takes a descriptor, -x starts a program and speaks to its
+// standard input and output, by pipes. -F is how frames are delimited: as QEMU does; by a length of 16 bits,
+// little-endian; or so after VPNKit's handshake, whose Ethernet address the TAP takes on. -R reconnects whenever the peer goes
 // away. -I impairs both directions: frames are lost at random, delayed, and some are held back by
 // another DELAY_US, so that later ones overtake them; jitter alone never reorders.
 //
@@ -44,8 +47,8 @@
 #define BUFSZ (1024 * 1024)
 #define QUEUE 8192 // frames under way in one impaired direction; more are lost, as on a real wire
 
-static int tapfd, sk = -1, listener = -1, reconnect, listenmode, bufsz = 1 << 20, retry = 5000, vnet;
-static const char *path, *own, *kind;
+static int tapfd, ctl, sk = -1, wk = -1, hl = 4, vmn3t, listener = -1, reconnect, listenmode, bufsz = 1 << 20, retry = 5000, vnet;
+static const char *path, *own, *kind, *uuid, *tap = "tap0";
 static struct sockaddr_un peer = {.sun_family = AF_UNIX};
 static size_t batch_limit = 256 * 1024;
 static volatile unsigned long long t2s_f, t2s_b, t2s_calls, s2t_f, s2t_b, s2t_calls, s2t_err, lost, late;
@@ -66,6 +69,40 @@ static void report(int sig) {
 static uint64_t now_us(void) {
   struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t);
   return (uint64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+// ---- how frames are delimited ----
+static void put_len(uint8_t *at, uint32_t len) {
+  if (hl == 2) { at[0] = len & 255; at[1] = len >> 8; return; }
+  len = htonl(len); memcpy(at, &len, 4);
+}
+static uint32_t get_len(const uint8_t *at) {
+  uint32_t len;
+  if (hl == 2) return at[0] | at[1] << 8;
+  memcpy(&len, at, 4); return ntohl(len);
+}
+// As VPNKit's own C client does: whole structures, whatever they hold.
+static int read_all(int s, uint8_t *buf, size_t len) {
+  for (size_t o = 0; o < len;) {
+    ssize_t n = read(s, buf + o, len - o);
+    if (n <= 0) { if (n < 0 && errno == EINTR) continue; return -1; }
+    o += n;
+  }
+  return 0;
+}
+static int greet(int s) {
+  uint8_t init[49] = "VMN3T", cmd[41] = {1}, vif[258];
+  init[5] = 22;
+  if (uuid) memcpy(cmd + 1, uuid, strnlen(uuid, 36));
+  if (write(s, init, sizeof init) != sizeof init || read_all(s, init, sizeof init)) return -1;
+  if (memcmp(init, "VMN3T\x16\0\0\0", 9)) { fprintf(stderr, "another version\n"); return -1; }
+  if (write(s, cmd, sizeof cmd) != sizeof cmd || read_all(s, vif, sizeof vif)) return -1;
+  if (vif[0] != 1) { fprintf(stderr, "refused: %.*s\n", vif[1], vif + 2); return -1; }
+  struct ifreq ifr; memset(&ifr, 0, sizeof ifr);
+  strncpy(ifr.ifr_name, tap, IFNAMSIZ - 1);
+  ifr.ifr_hwaddr.sa_family = 1; memcpy(ifr.ifr_hwaddr.sa_data, vif + 5, 6);
+  if (ioctl(ctl, SIOCSIFHWADDR, &ifr)) die("SIOCSIFHWADDR");
+  return 0;
 }
 
 // ---- the socket ----
@@ -110,7 +147,7 @@ static int dial_messages(void) {
   set_buffers(s);
   return s;
 }
-static int dial(void) {
+static int dial_once(void) {
   if (kind) return dial_messages();
   struct sockaddr_un sa = {.sun_family = AF_UNIX};
   strncpy(sa.sun_path, path, sizeof sa.sun_path - 1);
@@ -133,6 +170,15 @@ static int dial(void) {
   set_buffers(s);
   return s;
 }
+static int dial(void) {
+  for (;;) {
+    int s = dial_once();
+    if (!vmn3t || !greet(s)) return s;
+    close(s);
+    if (!reconnect) exit(1);
+    struct timespec ts = {0, 10000000}; nanosleep(&ts, 0);
+  }
+}
 // With -R the receiving thread replaces the socket under the same descriptor number; the sending
 // thread loses what it was about to send, as a cable would.
 static void redial(void) {
@@ -143,7 +189,7 @@ static void redial(void) {
 static void send_all(const uint8_t *buf, size_t len) {
   size_t o = 0;
   while (o < len) {
-    ssize_t n = send(sk, buf + o, len - o, MSG_NOSIGNAL);
+    ssize_t n = write(wk, buf + o, len - o);
     if (n < 0) { if (errno == EINTR) continue; if (reconnect) return; report(0); }
     o += n; t2s_calls++;
   }
@@ -193,7 +239,7 @@ static void *deliver(void *a) {
     }
     pthread_mutex_unlock(&l->lock);
     if (l->to_tap) { if (write(tapfd, f.data, f.len) < 0) s2t_err++; }
-    else { uint32_t n = htonl(f.len); memcpy(out, &n, 4); memcpy(out + 4, f.data, f.len); send_all(out, f.len + 4); }
+    else { put_len(out, f.len); memcpy(out + hl, f.data, f.len); send_all(out, f.len + hl); }
     free(f.data);
   }
 }
@@ -246,13 +292,12 @@ static void *tap2sock(void *a) {
     if (poll(&p, 1, -1) < 0) { if (errno == EINTR) continue; die("poll"); }
     size_t off = 0;
     while (off < batch_limit) {
-      ssize_t n = read(tapfd, buf + off + 4, MAXF);
+      ssize_t n = read(tapfd, buf + off + hl, hl == 2 ? 65535 : MAXF);
       if (n <= 0) { if (n < 0 && errno == EINTR) continue; break; }
       t2s_f++; t2s_b += n;
-      if (impair) { enqueue(&lanes[0], buf + off + 4, n); continue; }
-      uint32_t l = htonl((uint32_t)n);
-      memcpy(buf + off, &l, 4);
-      off += 4 + n;
+      if (impair) { enqueue(&lanes[0], buf + off + hl, n); continue; }
+      put_len(buf + off, n);
+      off += hl + n;
     }
     if (off) send_all(buf, off);
     else if (p.revents & (POLLERR | POLLHUP)) report(0);
@@ -261,25 +306,42 @@ static void *tap2sock(void *a) {
 static void *sock2tap(void *a) {
   int impair = a != 0; uint8_t *buf = malloc(BUFSZ + MAXF); size_t have = 0;
   for (;;) {
-    ssize_t n = recv(sk, buf + have, BUFSZ - have, 0);
+    ssize_t n = read(sk, buf + have, BUFSZ - have);
     if (n <= 0) { if (n < 0 && errno == EINTR) continue; redial(); have = 0; continue; }
     have += n; s2t_calls++;
     size_t o = 0;
-    while (have - o >= 4) {
-      uint32_t l; memcpy(&l, buf + o, 4); l = ntohl(l);
+    while (have - o >= (size_t)hl) {
+      uint32_t l = get_len(buf + o);
       if (l > MAXF) { fprintf(stderr, "bad frame length %u\n", l); report(0); }
-      if (have - o < 4 + l) break;
-      if (impair) enqueue(&lanes[1], buf + o + 4, l);
-      else if (write(tapfd, buf + o + 4, l) < 0) s2t_err++;
-      s2t_f++; s2t_b += l; o += 4 + l;
+      if (have - o < hl + l) break;
+      if (impair) enqueue(&lanes[1], buf + o + hl, l);
+      else if (write(tapfd, buf + o + hl, l) < 0) s2t_err++;
+      s2t_f++; s2t_b += l; o += hl + l;
     }
     if (o) { memmove(buf, buf + o, have - o); have -= o; }
   }
 }
 
+static void start_program(char **argv) {
+  int in[2], out[2];
+  if (pipe(in) || pipe(out)) die("pipe");
+  pid_t pid = fork();
+  if (pid < 0) die("fork");
+  if (!pid) {
+    dup2(in[0], 0); dup2(out[1], 1);
+    close(in[0]); close(in[1]); close(out[0]); close(out[1]);
+    execvp(argv[0], argv); die(argv[0]);
+  }
+  close(in[0]); close(out[1]); wk = in[1]; sk = out[0];
+}
+
 int main(int argc, char **argv) {
-  const char *ns = 0, *tap = "tap0"; int c, mtu = 1500, impair = 0;
-  while ((c = getopt(argc, argv, "n:t:m:c:l:b:r:B:RI:k:o:O")) != -1) switch (c) {
+  const char *ns = 0; int c, mtu = 1500, impair = 0, starts = 0;
+  while ((c = getopt(argc, argv, "+n:t:m:c:l:b:r:B:RI:F:s:xk:o:O")) != -1) switch (c) {
+    case 's': sk = wk = atoi(optarg); fcntl(sk, F_SETFL, fcntl(sk, F_GETFL) & ~O_NONBLOCK); break; case 'x': starts = 1; break;
+    case 'F': hl = strcmp(optarg, "qemu") ? 2 : 4; vmn3t = !strncmp(optarg, "vmn3t", 5);
+      if (vmn3t && optarg[5] == '=') uuid = optarg + 6;
+      break;
     case 'n': ns = optarg; break; case 't': tap = optarg; break; case 'm': mtu = atoi(optarg); break;
     case 'c': path = optarg; break; case 'l': path = optarg; listenmode = 1; break;
     case 'b': bufsz = atoi(optarg); break; case 'r': retry = atoi(optarg); break; case 'R': reconnect = 1; break;
@@ -287,7 +349,8 @@ int main(int argc, char **argv) {
     case 'k': kind = optarg; break; case 'o': own = optarg; break; case 'O': vnet = 1; break;
     case 'I': impair = 1; if (sscanf(optarg, "%u,%u,%u,%u,%u", &loss_pm, &delay_us, &jitter_us, &reorder_pm, &seed) != 5) return 2; break;
     default: return 2; }
-  if (!path) { fprintf(stderr, "usage: tapbridge -n netns -t tap -m mtu (-c|-l) sock [-R] [-I ...]\n"); return 2; }
+  if (starts) start_program(argv + optind);
+  if (!path && sk < 0) { fprintf(stderr, "usage: tapbridge -n netns -t tap -m mtu (-c|-l) sock [-R] [-I ...]\n"); return 2; }
   if (ns) { int f = open(ns, O_RDONLY); if (f < 0 || setns(f, CLONE_NEWNET)) die("setns"); close(f); }
   tapfd = open("/dev/net/tun", O_RDWR | O_NONBLOCK);
   if (tapfd < 0) die("open tun");
@@ -299,9 +362,9 @@ int main(int argc, char **argv) {
   ifr.ifr_mtu = mtu; if (ioctl(cs, SIOCSIFMTU, &ifr)) die("SIOCSIFMTU");
   if (ioctl(cs, SIOCGIFFLAGS, &ifr)) die("GIFFLAGS");
   ifr.ifr_flags |= IFF_UP; if (ioctl(cs, SIOCSIFFLAGS, &ifr)) die("SIFFLAGS");
-  close(cs);
+  ctl = cs;
   signal(SIGTERM, report); signal(SIGINT, report); signal(SIGPIPE, SIG_IGN);
-  sk = dial();
+  if (sk < 0) sk = wk = dial();
   fprintf(stderr, "ready\n");
   if (impair) { start_lane(&lanes[0], 0); start_lane(&lanes[1], 1); }
   pthread_t t1, t2;

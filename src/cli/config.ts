@@ -22,6 +22,7 @@ import { type OptionProblem, printable } from '../network/option-problem.ts';
 import { checkSettings } from '../network/option-schema.ts';
 import { decimal } from '../network/parsed.ts';
 import { staticLeaseProblems } from '../network/static-leases.ts';
+import { descriptorsOf, parseLinkSpec } from '../transports/link-spec.ts';
 import { unixPathProblem } from '../transports/stream-address.ts';
 import type { ConfigFile } from './config-file.ts';
 import type { DaemonConfig } from './daemon-config.ts';
@@ -130,6 +131,13 @@ function effective(
   if (settings.exitWithReadyFd === true && settings.readyFd === undefined) {
     const why = 'needs --ready-fd, the descriptor whose reader is watched';
     problems.push({ key: 'exitWithReadyFd', why });
+  }
+  const { readyFd } = settings;
+  const isOfLink = (text: string): boolean =>
+    readyFd !== undefined && descriptorsOf(parseLinkSpec(text)).includes(readyFd);
+  if (network.listen.some(isOfLink)) {
+    const why = 'must be a descriptor that no link has: its guest would take the line for a frame';
+    problems.push({ key: 'readyFd', value: readyFd, why });
   }
   if (problems.length > 0) {
     throw new UsageError(problems.map((problem) => sentence(problem, locate)));

@@ -207,6 +207,9 @@ class Daemon {
       view: network.view,
       ports: network.ports,
       log: deps.log,
+      attach: (socket, framing) => {
+        network.attachConnection(socket, framing, 'connect');
+      },
       ...(sandbox === undefined ? {} : { sandbox: () => sandbox.view() }),
       onShutdown: () => this.stop('the control API asked for it'),
     });

@@ -42,7 +42,11 @@ function attachText(link: string): string | undefined {
     case 'bess':
     case 'fd-socket':
     case 'qemu-connect':
+    case 'vpnkit':
+    case 'ws':
     case 'tap':
+    case 'fd':
+    case 'stdio':
       return undefined;
   }
 }

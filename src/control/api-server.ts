@@ -251,7 +251,7 @@ function onClientError(error: NodeJS.ErrnoException, socket: Socket | NodeJS.Wri
 }
 
 /** Answer where there is no response object, and close. */
-function endRaw(
+export function endRaw(
   socket: NodeJS.WritableStream & { destroy?: () => void },
   status: number,
   detail: string,

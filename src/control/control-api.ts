@@ -1,5 +1,6 @@
 /** The control API of one daemon: its server, metrics and listener put together. */
 import { statSync } from 'node:fs';
+import type { Duplex } from 'node:stream';
 import type { Log } from '../base/log.ts';
 import { once } from '../base/once.ts';
 import { readSmallFile } from '../native/read-small-file.ts';
@@ -7,9 +8,10 @@ import type { PortBook } from '../proxy/ports/port-table.ts';
 import { refusal, tokenAdmission, unixAdmission } from './admission.ts';
 import { type ApiListener, ListenError, listenTcp, listenUnix } from './api-listener.ts';
 import { type ApiServer, type ApiService, createApiServer } from './api-server.ts';
+import { type AttachConnection, serveGuestConnections } from './guest-connections.ts';
 import type { NetworkView, SandboxView } from './network-view.ts';
-import type { BindRule } from './ports/bind-rules.ts';
-import { hostAccess, limitedHostAccess } from './ports/port-access.ts';
+import { hostAccess } from './ports/port-access.ts';
+import type { ProblemError } from './problem.ts';
 import { type ApiTarget, METRICS_TYPE, ROUTES } from './routes.ts';
 import { UnprovenConnections } from './unproven-connections.ts';
 import { WaitingRoom } from './waiting-room.ts';
@@ -25,6 +27,8 @@ export type ApiAddress =
 
 export interface ControlApiOptions extends ControlServerOptions {
   readonly address: ApiAddress;
+  /** Where clients may attach guests. */
+  readonly attach?: AttachConnection | undefined;
 }
 
 export interface ControlServerOptions {
@@ -33,8 +37,6 @@ export interface ControlServerOptions {
   readonly view: NetworkView;
   readonly ports: PortBook;
   readonly log: Log;
-  /** Where clients may publish ports. Default: anywhere. */
-  readonly bind?: readonly BindRule[] | undefined;
   /** Default: none. */
   sandbox?(): SandboxView;
   /** A client requested the shutdown; called once its answer was sent. */
@@ -57,10 +59,7 @@ export function createControlServer(
   const { name, version, view, log } = options;
   const target: ApiTarget = {
     view,
-    ports:
-      options.bind === undefined
-        ? hostAccess(options.ports)
-        : limitedHostAccess(options.ports, options.bind),
+    ports: hostAccess(options.ports),
     daemon: () => ({
       name,
       version,
@@ -83,17 +82,27 @@ export async function serveControlApi(options: ControlApiOptions): Promise<ApiLi
   let where = '';
   const admission =
     address.kind === 'unix' ? unixAdmission : tokenAdmission(readToken(address.tokenFile, log));
+  const admit = (
+    request: Parameters<typeof refusal>[0],
+    connection: Duplex,
+  ): ProblemError | undefined => {
+    const refused = refusal(request, admission);
+    if (refused === undefined) unproven?.prove(connection);
+    return refused;
+  };
   const { server, held } = createControlServer(
     options,
     () => where,
-    (request) => {
-      const refused = refusal(request, admission);
-      if (refused === undefined) unproven?.prove(request.socket);
-      return refused;
-    },
+    (request) => admit(request, request.socket),
   );
+  const { attach } = options;
+  const guests =
+    attach === undefined
+      ? undefined
+      : serveGuestConnections(server, attach, (connection, head) => admit(head, connection));
   const room = new WaitingRoom(server, {
-    has: (socket) => held.has(socket) || (unproven?.has(socket) ?? false),
+    has: (socket) =>
+      held.has(socket) || (unproven?.has(socket) ?? false) || (guests?.has(socket) ?? false),
   });
   const unproven = address.kind === 'tcp' ? new UnprovenConnections(server) : undefined;
   const listener =
@@ -103,6 +112,7 @@ export async function serveControlApi(options: ControlApiOptions): Promise<ApiLi
   where = listener.where;
   const close = (): Promise<void> => {
     room.close();
+    guests?.close();
     return listener.close();
   };
   return { ...listener, close };

@@ -31,19 +31,21 @@ import type {
   SocketPairType,
   Tap,
   TapOptions,
-  TapTools,
 } from './posix.ts';
 import { reserveDescriptors } from './reserve-descriptors.ts';
 import { openRouteEvents } from './route-events.ts';
 import { mapShared } from './shared-mapping.ts';
 import { setSendBuffer } from './socket-buffer.ts';
-import { makeTap, openTap, openTapTools } from './tap.ts';
+import { openTap } from './tap.ts';
 
 const SOCKET_TYPES: Readonly<Record<SocketPairType, number>> = {
   stream: n.SOCK_STREAM,
   dgram: n.SOCK_DGRAM,
   seqpacket: n.SOCK_SEQPACKET,
 };
+
+const SOCKET_PAIR_TYPES = ['stream', 'dgram', 'seqpacket'] as const;
+const SOCKET_TYPE_LEN = 4;
 
 export class LinuxPosix implements Posix {
   private readonly c: Libc;
@@ -60,14 +62,6 @@ export class LinuxPosix implements Posix {
 
   openTap(options: TapOptions): Tap {
     return openTap(this.c, options);
-  }
-
-  openTapTools(netns?: string): TapTools {
-    return openTapTools(this.c, netns);
-  }
-
-  makeTap(tools: TapTools, options: TapOptions): Tap {
-    return makeTap(this.c, tools, options);
   }
 
   openPacketSocket(ifName: string, netns?: string, vnetHdr = false): number {
@@ -127,6 +121,13 @@ export class LinuxPosix implements Posix {
     if (this.c.setsockopt(fd, level, option, this.word, 4) < 0) {
       throw new PosixError(`cannot set socket option ${level}/${option}`, this.c.errno());
     }
+  }
+
+  socketType(fd: number): SocketPairType | undefined {
+    const len = new Uint8Array(Int32Array.of(SOCKET_TYPE_LEN).buffer);
+    if (this.c.getsockopt(fd, n.SOL_SOCKET, n.SO_TYPE, this.word, len) < 0) return undefined;
+    const type = this.wordView.getInt32(0, true);
+    return SOCKET_PAIR_TYPES.find((name) => SOCKET_TYPES[name] === type);
   }
 
   peerUid(fd: number): number | undefined {

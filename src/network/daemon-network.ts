@@ -1,8 +1,10 @@
+import type { Duplex } from 'node:stream';
 import type { Log } from '../base/log.ts';
 import type { NetworkView } from '../control/network-view.ts';
 import type { PortBook } from '../proxy/ports/port-table.ts';
 import type { ZoneTable } from '../services/dns/zone-table.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
+import type { Attachment, StreamFraming } from './links.ts';
 import type { Network } from './network-interface.ts';
 
 /** The network as the daemon uses it. */
@@ -12,6 +14,14 @@ export interface DaemonNetwork {
   readonly ports: PortBook;
   /** Names of the guests' DNS beside those of the configuration, which may be added to at any time. */
   readonly recordZones: ZoneTable;
+  /**
+   * Attach guests by a connection to a server of this process.
+   *
+   * @param socket it belongs to the link from now on
+   * @param server of which all connections share one part of every budget; for names too
+   * @throws LinkError
+   */
+  attachConnection(socket: Duplex, framing: StreamFraming, server: string): Attachment;
   /**
    * Register a callback for each time the last attached guest detaches. Registered once, before the
    * event loop runs again after creation.

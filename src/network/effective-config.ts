@@ -5,7 +5,7 @@ import { DEFAULT_BIND_RULES } from '../control/ports/bind-rules.ts';
 import { KEEPALIVE_DEFAULT_S } from '../native/stream/keepalive-options.ts';
 import { PRIVATE_SOCKET_MODE } from '../native/unix-listener.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
-import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
+import { descriptorsOf, listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import type { NetworkConfig } from './config.ts';
 import { guestAddressFaults, OWN } from './guest-address.ts';
@@ -15,7 +15,6 @@ import { MIN_IPV6_MTU, uniqueLocalSubnet } from './ipv6-text.ts';
 import type { NetworkSettings } from './network-settings.ts';
 import type { OptionProblem } from './option-problem.ts';
 import { parseLink } from './option-values.ts';
-import { dnsAddressProblems, gateway6Problems, outboundProblems } from './own-address-problems.ts';
 
 const DEFAULT_SUBNET = '192.168.127.0/24';
 /** Of an instance that was given none. */
@@ -51,7 +50,6 @@ export function effectiveConfig(
     ipv6: {
       use: settings.ipv6 ?? 'auto',
       subnet: settings.subnet6 ?? uniqueLocal,
-      gateway: settings.gateway6,
       uniqueLocal,
       mode: settings.ipv6Mode ?? 'both',
     },
@@ -65,31 +63,24 @@ export function effectiveConfig(
     sourceAddress: settings.sourceAddress ?? 'preserve',
     keepaliveS: settings.keepalive ?? KEEPALIVE_DEFAULT_S,
     mux: { links: settings.mux ?? [], allow: settings.muxAllow ?? [] },
-    outbound: settings.outboundAddress ?? [],
     guestApi: {
       enabled: settings.guestApi ?? false,
       bind: settings.guestApiBind ?? DEFAULT_BIND_RULES,
     },
     dns: {
-      isServed: settings.dnsServer ?? true,
       upstreams: settings.dns,
-      addresses: settings.dnsAddress ?? [],
       family: settings.dnsFamily ?? 'auto',
       search: settings.dnsSearch,
       zones: settings.dnsZone ?? [],
       hostsFile: absolutePath(settings.hosts),
-      resolvConf: absolutePath(settings.resolvConf),
     },
-    leases: {
-      file: absolutePath(settings.leaseFile),
-      range: settings.dhcpRange,
-      static: settings.staticLease ?? [],
-    },
+    leases: { file: absolutePath(settings.leaseFile), static: settings.staticLease ?? [] },
     separation: {
       isolate: settings.isolateGuests ?? false,
       trust: settings.trustGuests ?? false,
       allowed: settings.allowAddress?.map(absoluteAllowedAddress) ?? [],
     },
+    wsOrigins: settings.wsOrigin ?? [],
     socketMode: settings.socketMode ?? PRIVATE_SOCKET_MODE,
     hostAccess,
     allowMetadata: settings.allowMetadata ?? false,
@@ -107,6 +98,7 @@ export const absolutePath = (path: string | undefined): string | undefined =>
 function absoluteLink(text: string): string {
   const spec = parseLinkSpec(text);
   if ('remote' in spec) return `${spec.scheme}:${resolve(spec.path)},${resolve(spec.remote)}`;
+  if (spec.scheme === 'ws') return text;
   if ('path' in spec) return `${spec.scheme}:${resolve(spec.path)}`;
   return 'address' in spec && 'path' in spec.address
     ? `${spec.scheme}:${resolve(spec.address.path)}`
@@ -135,11 +127,9 @@ export function addressProblems(config: NetworkConfig): OptionProblem[] {
     const why = 'must be none, or left out, where guests have no access to the host';
     problems.push({ key: 'hostIp', value: hostIp, why });
   }
-  const { range } = config.leases;
-  if (range !== undefined && !(isInside(range.first) && isInside(range.last))) {
-    problems.push({ key: 'dhcpRange', value: `${range.first}-${range.last}`, why: inside });
+  if (hostIp === gateway) {
+    problems.push({ key: 'hostIp', value: hostIp, why: 'must differ from the gateway' });
   }
-  problems.push(...dnsAddressProblems(config), ...outboundProblems(config));
   for (const [index, text] of publish.entries()) {
     const guest = parsePublish(text)[0]?.guestAddress;
     if (guest === undefined) continue;
@@ -152,9 +142,8 @@ export function addressProblems(config: NetworkConfig): OptionProblem[] {
 }
 
 /** @returns contradictions between the options of IPv6 */
-export function ipv6Problems(config: NetworkConfig): OptionProblem[] {
-  const { ipv6, nat64, mtu } = config;
-  const problems = gateway6Problems(config);
+export function ipv6Problems({ ipv6, nat64, mtu }: NetworkConfig): OptionProblem[] {
+  const problems: OptionProblem[] = [];
   if (ipv6.use === 'on' && ipv6.subnet === 'none') {
     problems.push({ key: 'subnet6', value: 'none', why: 'contradicts ipv6: on' });
   }
@@ -175,12 +164,24 @@ export function ipv6Problems(config: NetworkConfig): OptionProblem[] {
   return problems;
 }
 
-/** @returns links whose path is too long once it is absolute */
+/** @returns links whose path is too long once it is absolute, and those on one descriptor */
 export function linkProblems({ listen }: NetworkConfig): OptionProblem[] {
-  return listen.flatMap((text, index) => {
+  const problems: OptionProblem[] = [];
+  const taken = new Set<number>();
+  for (const [index, text] of listen.entries()) {
     const link = parseLink(text);
-    return 'problem' in link ? [{ key: 'listen', index, value: text, why: link.problem }] : [];
-  });
+    const about = { key: 'listen', index, value: text };
+    if ('problem' in link) {
+      problems.push({ ...about, why: link.problem });
+      continue;
+    }
+    const descriptors = descriptorsOf(link.value);
+    if (descriptors.some((fd) => taken.has(fd))) {
+      problems.push({ ...about, why: 'must be on a descriptor that no other link has' });
+    }
+    for (const fd of descriptors) taken.add(fd);
+  }
+  return problems;
 }
 
 export function configuredSockets({
@@ -201,10 +202,7 @@ export function configuredSockets({
 }
 
 export const configuredFiles = ({ dns, leases, pcapFile }: NetworkConfig): ConfiguredPath[] =>
-  namedFiles({
-    ...{ hosts: dns.hostsFile, resolvConf: dns.resolvConf },
-    ...{ leaseFile: leases.file, pcap: pcapFile },
-  });
+  namedFiles({ hosts: dns.hostsFile, leaseFile: leases.file, pcap: pcapFile });
 
 /** By the option. */
 export const namedFiles = (files: Readonly<Record<string, string | undefined>>): ConfiguredPath[] =>

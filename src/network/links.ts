@@ -3,21 +3,21 @@ import type { Duplex } from 'node:stream';
 import type { Log } from '../base/log.ts';
 import type { OwnListeners } from '../proxy/own-listeners.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
-import { AttachedStream, socketOfDescriptor } from '../transports/attached-stream.ts';
+import { AttachedStream, streamOf } from '../transports/attached-stream.ts';
+import { openDescriptorLink } from '../transports/descriptor-link.ts';
 import {
   FrameLink,
   type PlainFrameReader,
   type PlainFrameWriter,
 } from '../transports/frame-link.ts';
-import { type Framing, QEMU_FRAMING } from '../transports/framing.ts';
+import { type Framing, STREAM_FRAMINGS, type StreamFramingName } from '../transports/framing.ts';
 import { type LinkContext, LinkError, type OpenLink } from '../transports/link-context.ts';
 import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { MemoryLink } from '../transports/memory-link.ts';
 import { openLink } from '../transports/open-link.ts';
-import { openPacketLink } from '../transports/packet-link.ts';
 
-/** How frames are delimited in a stream of bytes: like QEMU's, or by a {@link Framing}. */
-export type StreamFraming = 'qemu' | Framing;
+/** How frames are delimited in a stream of bytes: like QEMU's, VPNKit's (`hyperkit` is the same), or by a {@link Framing}. */
+export type StreamFraming = StreamFramingName | Framing;
 
 /**
  * The same, or of a descriptor that moves one frame a call (TAP, packet socket, `SOCK_SEQPACKET`), without headers or
@@ -87,7 +87,16 @@ export class Links {
   attachStream(stream: Duplex, { framing, name }: AttachOptions<StreamFraming>): Attachment {
     const description = this.nameOf('stream', name);
     const { context } = this.deps;
-    return this.add(new AttachedStream(stream, framingOf(framing), description, context));
+    const source = streamOf(stream, description);
+    return this.add(new AttachedStream(source, framingOf(framing), description, context));
+  }
+
+  /** @param server whose connections share one part of every budget */
+  attachConnection(stream: Duplex, framing: StreamFraming, server: string): Attachment {
+    const description = this.nameOf(server, undefined);
+    const source = streamOf(stream, description);
+    const { context } = this.deps;
+    return this.add(new AttachedStream(source, framingOf(framing), description, context, server));
   }
 
   attachDescriptor(fd: number, options: AttachOptions<DescriptorFraming>): Attachment {
@@ -96,12 +105,9 @@ export class Links {
     if (!Number.isInteger(fd) || fd < 0) {
       throw new LinkError(`cannot attach ${description}: ${fd} is not a descriptor`);
     }
-    const { context } = this.deps;
-    if (framing === 'packet' || framing === 'packet-vnet') {
-      return this.add(openPacketLink(fd, framing === 'packet-vnet', description, context));
-    }
-    const socket = socketOfDescriptor(fd, description);
-    return this.add(new AttachedStream(socket, framingOf(framing), description, context));
+    const isPacket = framing === 'packet' || framing === 'packet-vnet';
+    const how = isPacket ? framing : framingOf(framing);
+    return this.add(openDescriptorLink(fd, how, description, this.deps.context));
   }
 
   attachWriter(writer: PlainFrameWriter, name: string | undefined): FrameAttachment {
@@ -156,4 +162,4 @@ function writerProblem(writer: unknown): string | undefined {
 }
 
 const framingOf = (framing: StreamFraming = 'qemu'): Framing =>
-  framing === 'qemu' ? QEMU_FRAMING : framing;
+  typeof framing === 'string' ? STREAM_FRAMINGS[framing] : framing;

@@ -51,7 +51,14 @@ import {
 } from './guest-streams.ts';
 import { Guests } from './guests.ts';
 import { Ipv6Service } from './ipv6-service.ts';
-import { type Attachment, type AttachOptions, type FrameAttachment, Links } from './links.ts';
+import { keptAddresses } from './kept-addresses.ts';
+import {
+  type Attachment,
+  type AttachOptions,
+  type FrameAttachment,
+  Links,
+  type StreamFraming,
+} from './links.ts';
 import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
@@ -169,7 +176,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     });
     const { stack, flusher, listeners, addressMap, destinations, book, native, turns } =
       this.dataPath;
-    const { mtu, keepaliveS, socketMode, vhostMemory } = config;
+    const { mtu, keepaliveS, socketMode, vhostMemory, wsOrigins } = config;
     const { pcapFile } = config;
     this.capture = pcapFile === undefined ? undefined : new PcapFile(pcapFile, clock.now(), log);
     const context = {
@@ -184,6 +191,8 @@ class RunningNetwork implements Network, DaemonNetwork {
       keepaliveS,
       socketMode,
       vhostMemory,
+      addresses: keptAddresses(dhcp, clock),
+      wsOrigins,
     };
     this.links = new Links({ context, ownListeners, log });
     this.streams = new GuestStreams({
@@ -226,7 +235,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.dns = makeDns({ config, names: this.names, ipv6: this.ipv6, leases, sockets, clock, log });
     this.ipv6.start();
     native.whenLoaded((posix) => this.ipv6.watchWith(posix));
-    const gatewayDns = serveDns(this.dns, this.dataPath, addresses, config.dns, clock);
+    const gatewayDns = serveDns(this.dns, this.dataPath, addresses, clock);
     const { ports } = this;
     this.guestApi = config.guestApi.enabled
       ? serveGuestApi({ config, addresses, ports, dataPath: this.dataPath, clock, log })
@@ -310,6 +319,10 @@ class RunningNetwork implements Network, DaemonNetwork {
     if (typeof link === 'number') return this.links.attachDescriptor(link, options);
     if (link instanceof Duplex) return this.links.attachStream(link, options);
     return this.links.attachWriter(link, options.name);
+  }
+
+  attachConnection(socket: Duplex, framing: StreamFraming, server: string): Attachment {
+    return this.links.attachConnection(socket, framing, server);
   }
 
   publish(publication: string | PublishSpec): Promise<readonly PortView[]> {

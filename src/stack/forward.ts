@@ -18,6 +18,7 @@ export function forwardFrame(port: LinkPort, frame: Frame, segmentation: Segment
     return cutFrame(port, frame, segmentation);
   }
   const { len } = frame;
+  if (len > (port.writer.longestFrame ?? len)) return false;
   const at = port.writer.reserve(len);
   if (at < 0) return false;
   const { slab } = port.writer;

@@ -15,6 +15,8 @@ export interface FrameWriter {
   readonly takesLarge?: boolean;
   /** What there is room for is for the stack's own frames: those of other guests are dropped, so that they crowd none out. */
   readonly isCrowded?: boolean;
+  /** Frames of other guests that are longer are dropped, bytes. Default: no frame is too long. */
+  readonly longestFrame?: number;
   /** Offset of `maxLen` writable bytes in `slab`, or -1 when the guest is not draining. */
   reserve(maxLen: number): number;
   /** Queue the first `len` bytes of the last reservation as one frame; 0 abandons it. */

@@ -1,4 +1,4 @@
-/** A guest on a stream that the embedding program has: a child's descriptor, a connection, any Node stream. */
+/** A guest on a stream that somebody else has made: the embedding program, or whoever started this one. */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type StreamOverDuplex, streamOverDuplex } from '../native/stream/stream-over-duplex.ts';
@@ -14,28 +14,25 @@ export class AttachedStream implements OpenLink {
   private readonly link: SocketLink;
 
   /**
-   * @param duplex it belongs to the link from now on
-   * @throws LinkError when it is not a stream of bytes, or there are too many links
+   * @param source it belongs to the link from now on
+   * @param listener what it came by; see `LinkAcceptor`. By default it is one of its own, as the program itself brings it
+   * @throws LinkError when there are too many links
    */
-  constructor(duplex: Duplex, framing: Framing, description: string, context: LinkContext) {
+  constructor(
+    { stream, received }: StreamOverDuplex,
+    framing: Framing,
+    description: string,
+    context: LinkContext,
+    listener: string = description,
+  ) {
     this.description = description;
-    const { stream, received } = openStream(duplex, description);
     let onDown = (): void => {};
     this.closed = new Promise((resolve) => {
       onDown = resolve;
     });
     const ended = (): void => onDown();
-    // The program itself brings it: each is a listener of its own.
-    this.link = new SocketLink(
-      description,
-      framing,
-      stream,
-      context,
-      this.stats,
-      ended,
-      description,
-    );
-    if (!this.link.start(received))
+    this.link = new SocketLink(description, framing, stream, context, this.stats, ended, listener);
+    if (!this.link.start({ early: received }))
       throw new LinkError(`cannot attach ${description}: too many links`);
   }
 
@@ -45,7 +42,12 @@ export class AttachedStream implements OpenLink {
   }
 }
 
-function openStream(duplex: Duplex, description: string): StreamOverDuplex {
+/**
+ * A program's stream, as links use it.
+ *
+ * @throws LinkError when it is not a stream of bytes
+ */
+export function streamOf(duplex: Duplex, description: string): StreamOverDuplex {
   const { readable, writable, readableObjectMode, readableEncoding } = duplex;
   if (!readable || !writable) {
     throw new LinkError(`cannot attach ${description}: it must be readable and writable`);

@@ -24,6 +24,15 @@ export interface PlainFrameWriter {
   write(frame: Uint8Array): unknown;
   /** The frames of one batch were written. */
   flush?(): void;
+  /** Every frame that the network was given is processed: there is room for others. */
+  onTaken?(): void;
+}
+
+/** What a link came by, where that is not the program itself. */
+export interface FrameLinkOrigin {
+  readonly listener: string;
+  /** Of all its links. */
+  readonly stats: LinkStats;
 }
 
 /** Takes the program's frames from the guests of a link. */
@@ -42,7 +51,7 @@ const ETHERNET_HEADER_LEN = 14;
 
 export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnWork {
   readonly description: string;
-  readonly stats: LinkStats = new LinkStats();
+  readonly stats: LinkStats;
   readonly closed: Promise<void>;
   readonly slab: Slab = makePacketSlab(MAX_FRAME_LEN);
   readonly offload = false;
@@ -61,25 +70,36 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
   private onDown: () => void = () => {};
 
   /** @throws LinkError when there are too many links */
-  constructor(writer: PlainFrameWriter, description: string, context: LinkContext) {
+  constructor(
+    writer: PlainFrameWriter,
+    description: string,
+    context: LinkContext,
+    { listener, stats }: FrameLinkOrigin = { listener: description, stats: new LinkStats() },
+  ) {
+    this.stats = stats;
     this.description = description;
     this.writer = writer;
     this.context = context;
-    this.share = context.turns.join(this, description);
+    this.share = context.turns.join(this, listener);
     this.splitter = new StreamFrameSplitter(QEMU_FRAMING, this.stats);
     const { buffer, byteOffset, byteLength } = this.splitter.target;
     this.view = new DataView(buffer, byteOffset, byteLength);
     this.closed = new Promise((resolve) => {
       this.onDown = resolve;
     });
-    this.reader = context.acceptor.attach(context.clock.now(), description, this, description);
+    this.reader = context.acceptor.attach(context.clock.now(), description, this, listener);
     if (this.reader === undefined) {
       this.release();
       throw new LinkError(`cannot attach ${description}: too many links`);
     }
-    this.stats.linksOpen = 1;
-    this.stats.linksOpened = 1;
+    this.stats.linksOpen++;
+    this.stats.linksOpened++;
     context.log.info({ link: description }, 'guest link up');
+  }
+
+  /** Bytes of frames, with a few for each, that may be passed now. */
+  get room(): number {
+    return this.splitter.target.length - this.waiting;
   }
 
   // --- from the program ---
@@ -125,6 +145,7 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
       this.delivering = 0;
     }
     share.end(this.waiting > 0);
+    if (this.waiting === 0) this.writer.onTaken?.();
   }
 
   // --- from the stack ---
@@ -161,7 +182,7 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
     if (reader === undefined) return this.closed;
     this.reader = undefined;
     this.splitter.stop();
-    this.stats.linksOpen = 0;
+    this.stats.linksOpen--;
     this.context.log.info({ link: this.description }, 'guest link down');
     reader.onLinkDown(this.context.clock.now());
     setImmediate(() => this.release()); // not now: the link may be closed from inside the processing of a frame

@@ -5,6 +5,8 @@ export interface Framing {
   /** Length of the frame whose header is at `off`; -1 when that length is impossible. */
   readLength(view: DataView, off: number): number;
   writeLength(view: DataView, off: number, len: number): void;
+  /** The longest frame whose length it can write, bytes. Default: the longest of any link. */
+  readonly longestFrame?: number;
 }
 
 /** Longest frame on any link, bytes: an Ethernet header with two VLAN tags and an IP packet, with some slack. */
@@ -23,3 +25,23 @@ export const QEMU_FRAMING: Framing = {
     view.setInt32(off, len);
   },
 };
+
+/** VPNKit's and HyperKit's, and of what speaks with them: u16, little-endian. */
+export const VPNKIT_FRAMING: Framing = {
+  headerLen: 2,
+  longestFrame: 0xffff,
+  readLength: (view, off) => view.getUint16(off, true),
+  writeLength: (view, off, len) => view.setUint16(off, len, true),
+};
+
+/** By the names that options have for them. */
+export const STREAM_FRAMINGS: Readonly<Record<StreamFramingName, Framing>> = {
+  qemu: QEMU_FRAMING,
+  vpnkit: VPNKIT_FRAMING,
+  hyperkit: VPNKIT_FRAMING,
+};
+
+export type StreamFramingName = 'qemu' | 'vpnkit' | 'hyperkit';
+
+export const isStreamFraming = (name: string): name is StreamFramingName =>
+  Object.hasOwn(STREAM_FRAMINGS, name);

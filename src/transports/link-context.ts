@@ -2,8 +2,22 @@ import type { Log } from '../base/log.ts';
 import type { Clock } from '../base/time.ts';
 import type { Turns } from '../proxy/turns.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
+import type { Mac } from '../wire/mac.ts';
 import type { LinkStats } from './link-stats.ts';
 import type { MachineMemory } from './vhost-user/machine-memory.ts';
+
+/** IPv4 addresses of guests that a link knows by more than their frames. */
+export interface GuestAddresses {
+  /**
+   * Keep an address for the guest with this Ethernet address, which DHCP then gives to it and to no other.
+   *
+   * @param wanted as int32; undefined: the one that the guest had before, or any
+   * @returns why there is none, as the end of a sentence that begins with the address
+   */
+  reserve(mac: Mac, wanted: number | undefined): string | undefined;
+  /** The guest is not expected any more. */
+  release(mac: Mac): void;
+}
 
 /** What every kind of link needs of its environment. */
 export interface LinkContext {
@@ -20,6 +34,9 @@ export interface LinkContext {
   readonly socketMode: number;
   /** Of machines whose network card we serve. */
   readonly vhostMemory: MachineMemory;
+  readonly addresses: GuestAddresses;
+  /** Web pages that may attach guests by WebSocket; none: those of the same host. */
+  readonly wsOrigins: readonly string[];
 }
 
 /** One `--listen` in service. */

@@ -1,14 +1,36 @@
 /** Link specifications: where guests attach, as `--listen` takes them. */
 import { isIPv4 } from 'node:net';
 import { isIfName } from '../native/ifreq.ts';
-import { parseEndpoint, type StreamAddress, unixPathProblem } from './stream-address.ts';
+import { isStreamFraming, type StreamFramingName } from './framing.ts';
+import {
+  type Endpoint,
+  parseEndpoint,
+  type StreamAddress,
+  unixPathProblem,
+} from './stream-address.ts';
 
 /** A parsed `--listen LINK`. */
 export type LinkSpec =
-  | { readonly scheme: 'qemu' | 'qemu-connect'; readonly address: StreamAddress }
+  | { readonly scheme: 'qemu' | 'qemu-connect' | 'vpnkit'; readonly address: StreamAddress }
   | { readonly scheme: 'vhost-user' | 'vfkit' | 'bess' | 'fd-socket'; readonly path: string }
   | { readonly scheme: 'qemu-dgram'; readonly path: string; readonly remote: string }
+  | {
+      readonly scheme: 'fd';
+      readonly fd: number;
+      /** Undefined: what the kind of the descriptor suggests. */
+      readonly framing: DescriptorFramingName | undefined;
+    }
+  | { readonly scheme: 'stdio' }
+  | {
+      readonly scheme: 'ws';
+      readonly address: Endpoint;
+      /** Undefined: any. */
+      readonly path: string | undefined;
+    }
   | { readonly scheme: 'tap'; readonly name: string; readonly netns: string | undefined };
+
+/** How a descriptor delimits frames: in a stream of bytes, or one a message, without or with virtio-net headers. */
+export type DescriptorFramingName = StreamFramingName | 'packet' | 'packet-vnet';
 
 /** The text is not a valid link. */
 export class LinkSpecError extends Error {
@@ -24,7 +46,11 @@ export class LinkSpecError extends Error {
 }
 
 const FORMS =
-  'qemu:PATH, qemu:IP:PORT, qemu-connect:PATH, qemu-connect:IP:PORT, vhost-user:PATH, vfkit:PATH, bess:PATH, qemu-dgram:LOCAL,REMOTE, fd-socket:PATH, tap:NAME[@NETNS]';
+  'qemu:PATH, qemu:IP:PORT, qemu-connect:PATH, qemu-connect:IP:PORT, vpnkit:PATH, vpnkit:IP:PORT, vhost-user:PATH, vfkit:PATH, bess:PATH, qemu-dgram:LOCAL,REMOTE, fd-socket:PATH, tap:NAME[@NETNS], ws:IP:PORT[/PATH], fd:N[:FRAMING], stdio';
+
+const STDIO = [0, 1] as const;
+const FD_MAX = 1_048_575;
+const FRAMINGS = 'qemu, vpnkit (or hyperkit), packet or packet-vnet';
 
 const OF_MUX = new Set(['unix', 'connect', 'guest', 'vsock', 'hybrid-vsock', 'vhost-vsock']);
 
@@ -33,7 +59,7 @@ export function parseLinkSpec(text: string): LinkSpec {
   const colon = text.indexOf(':');
   const scheme = colon < 0 ? text : text.slice(0, colon);
   const rest = colon < 0 ? '' : text.slice(colon + 1);
-  if (scheme === 'qemu' || scheme === 'qemu-connect') {
+  if (scheme === 'qemu' || scheme === 'qemu-connect' || scheme === 'vpnkit') {
     return { scheme, address: parseStreamAddress(text, scheme, rest) };
   }
   if (
@@ -46,6 +72,9 @@ export function parseLinkSpec(text: string): LinkSpec {
   }
   if (scheme === 'qemu-dgram') return parseQemuDgram(text, rest);
   if (scheme === 'tap') return parseTap(text, rest);
+  if (scheme === 'fd') return parseDescriptor(text, rest);
+  if (scheme === 'ws') return parseWs(text, rest);
+  if (text === 'stdio') return { scheme: 'stdio' };
   const elsewhere = OF_MUX.has(scheme) ? `; ${scheme}: is a link of the multiplexer: --mux` : '';
   throw new LinkSpecError(text, `must be a link: one of ${FORMS}${elsewhere}`);
 }
@@ -54,6 +83,8 @@ export function parseLinkSpec(text: string): LinkSpec {
 export function listensAt(spec: LinkSpec): StreamAddress | undefined {
   switch (spec.scheme) {
     case 'qemu':
+    case 'vpnkit':
+    case 'ws':
       return spec.address;
     case 'vhost-user':
     case 'vfkit':
@@ -63,8 +94,16 @@ export function listensAt(spec: LinkSpec): StreamAddress | undefined {
       return { path: spec.path };
     case 'qemu-connect':
     case 'tap':
+    case 'fd':
+    case 'stdio':
       return undefined;
   }
+}
+
+/** Descriptors that the process was started with and that belong to the link. */
+export function descriptorsOf(spec: LinkSpec): readonly number[] {
+  if (spec.scheme === 'stdio') return STDIO;
+  return spec.scheme === 'fd' ? [spec.fd] : [];
 }
 
 /** A text with a colon is IP:PORT, unless it has a slash: a path with special characters is written with one. */
@@ -118,4 +157,29 @@ function parseTap(text: string, rest: string): LinkSpec {
   }
   if (netns === '') throw new LinkSpecError(text, 'must name a network namespace after @');
   return { scheme: 'tap', name, netns };
+}
+
+function parseDescriptor(text: string, rest: string): LinkSpec {
+  const [, digits = '', framing] = /^(\d{1,7})(?::(.*))?$/.exec(rest) ?? [];
+  const fd = digits === '' ? FD_MAX + 1 : Number(digits);
+  if (fd > FD_MAX || fd === 1 || fd === 2) {
+    throw new LinkSpecError(
+      text,
+      'must be fd:N[:FRAMING], with the number of a descriptor that hawser was started with, 3 or more',
+    );
+  }
+  if (framing === undefined || isDescriptorFraming(framing)) return { scheme: 'fd', fd, framing };
+  throw new LinkSpecError(text, `must name a framing after fd:${fd}: one of ${FRAMINGS}`);
+}
+
+const isDescriptorFraming = (name: string): name is DescriptorFramingName =>
+  name === 'packet' || name === 'packet-vnet' || isStreamFraming(name);
+
+function parseWs(text: string, rest: string): LinkSpec {
+  const slash = rest.indexOf('/');
+  const address = parseEndpoint(slash < 0 ? rest : rest.slice(0, slash));
+  const path = slash < 0 ? undefined : rest.slice(slash);
+  const isPath = path === undefined || /^\/[\w\-.~%!$&'()*+,;=:@/]*$/.test(path);
+  if (address !== undefined && isPath) return { scheme: 'ws', address, path };
+  throw new LinkSpecError(text, 'must be ws:IP:PORT[/PATH], such as ws:127.0.0.1:8080');
 }

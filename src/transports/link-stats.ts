@@ -24,6 +24,10 @@ export type LinkDrop =
   | 'foreign-sender'
   /** Over a connection that is to pass one connected message socket. */
   | 'bad-descriptor'
+  /** A client that did not finish the handshake in time, or gave way to others that are at it. */
+  | 'handshake-unfinished'
+  /** A client of another protocol or version, or one that was refused by name. */
+  | 'handshake-refused'
   /** The guest broke a ring of its virtual card, which is dead until its driver restarts. */
   | 'queue-fault';
 

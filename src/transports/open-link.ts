@@ -1,3 +1,4 @@
+import { openInheritedDescriptor } from './descriptor-link.ts';
 import type { LinkContext, OpenLink } from './link-context.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { BessListener } from './messages/bess-listener.ts';
@@ -6,8 +7,10 @@ import { QemuDgramLink } from './messages/qemu-dgram-link.ts';
 import { VfkitListener } from './messages/vfkit-listener.ts';
 import { QemuConnector } from './qemu-connector.ts';
 import { QemuListener } from './qemu-listener.ts';
+import { openStdioLink } from './stdio-link.ts';
 import { openTapLink } from './tap-link.ts';
 import { VhostNetLink } from './vhost-net/vhost-net-link.ts';
+import { VpnkitListener } from './vpnkit/vpnkit-listener.ts';
 
 /**
  * Put a link into service.
@@ -20,6 +23,12 @@ export async function openLink(spec: LinkSpec, context: LinkContext): Promise<Op
       return await QemuListener.open(spec.address, context);
     case 'qemu-connect':
       return new QemuConnector(spec.address, context);
+    case 'vpnkit':
+      return await VpnkitListener.open(spec.address, context);
+    case 'ws': {
+      const { WsListener } = await import('./ws/ws-listener.ts');
+      return await WsListener.open(spec.address, spec.path, context);
+    }
     case 'vhost-user':
       return await VhostNetLink.open(spec.path, context);
     case 'vfkit':
@@ -32,5 +41,9 @@ export async function openLink(spec: LinkSpec, context: LinkContext): Promise<Op
       return await QemuDgramLink.open(spec.path, spec.remote, context);
     case 'tap':
       return openTapLink(spec.name, spec.netns, context);
+    case 'fd':
+      return openInheritedDescriptor(spec.fd, spec.framing, context);
+    case 'stdio':
+      return openStdioLink(context);
   }
 }

@@ -4,6 +4,7 @@
  *
  * What it sends is processed within its share of each turn; while a part waits, the socket is not read.
  */
+import { endStream } from '../native/stream/end-stream.ts';
 import type { HostStream, HostStreamOwner } from '../native/stream/host-stream.ts';
 import type { TurnShare, TurnWork } from '../proxy/turns.ts';
 import { type FrameReader, listenerOf } from '../stack/link.ts';
@@ -21,6 +22,19 @@ const SEND_BUFFER = 512 << 10;
 
 const NOTHING = new Uint8Array(0);
 
+/** What is exchanged around a guest's frames. */
+export interface LinkOpening {
+  /** Bytes that were read before the stream belonged to the link. */
+  readonly early?: Uint8Array;
+  /** Sent before any frame. */
+  readonly greeting?: Uint8Array;
+  /** Sent in place of it where the segment has no room. Default: nothing. */
+  readonly refusal?: Uint8Array;
+}
+
+/** For a peer to read what it was sent, and to end in its turn. */
+const END_LIMIT_MS = 1_000;
+
 export class SocketLink implements HostStreamOwner, TurnWork {
   private readonly name: string;
   private readonly context: LinkContext;
@@ -36,6 +50,7 @@ export class SocketLink implements HostStreamOwner, TurnWork {
   private early: Uint8Array = NOTHING;
   private reader: FrameReader | undefined = undefined;
   private isWide = false;
+  private isClosed = false;
 
   /**
    * @param name for logs and the API: `qemu:/run/x.sock#3`
@@ -67,11 +82,11 @@ export class SocketLink implements HostStreamOwner, TurnWork {
   /**
    * Attach the guest. Its socket is closed when the segment has no room for it.
    *
-   * @param early bytes that were read before the stream belonged to the link
    * @returns false when there was no room
    */
-  start(early: Uint8Array = NOTHING): boolean {
+  start({ early = NOTHING, greeting, refusal }: LinkOpening = {}): boolean {
     const { acceptor, clock, log } = this.context;
+    if (greeting !== undefined) this.writer.greet(greeting);
     const reader = acceptor.attach(
       clock.now(),
       this.name,
@@ -82,7 +97,9 @@ export class SocketLink implements HostStreamOwner, TurnWork {
     if (reader === undefined) {
       this.stats.drops.add('too-many-links');
       log.warn({ link: this.name }, 'guest refused: too many links');
-      this.stream.close();
+      this.writer.close();
+      if (refusal === undefined) this.stream.close();
+      else void refuseStream(this.stream, refusal);
       this.release();
       return false;
     }
@@ -92,6 +109,7 @@ export class SocketLink implements HostStreamOwner, TurnWork {
     log.info({ link: this.name }, 'guest link up');
     this.early = early;
     this.stream.start(this, early.length > 0, this.splitter.target);
+    if (greeting !== undefined) this.writer.flush();
     if (early.length > 0) this.readEarly();
     return true;
   }
@@ -142,10 +160,11 @@ export class SocketLink implements HostStreamOwner, TurnWork {
   }
 
   onHostEnd(): void {
-    this.close();
+    void this.end();
   }
 
   onHostClosed(code: string | undefined): void {
+    this.isClosed = true;
     if (code !== undefined) {
       this.context.log.debug({ link: this.name, error: code }, 'guest link failed');
     }
@@ -154,22 +173,43 @@ export class SocketLink implements HostStreamOwner, TurnWork {
 
   /** Detach the guest. */
   close(): void {
-    const reader = this.reader;
-    if (reader === undefined) return;
-    this.reader = undefined;
-    this.splitter.stop();
+    if (!this.detach()) return;
     this.writer.close();
     this.stream.close();
-    this.stats.linksOpen--;
-    this.context.log.info({ link: this.name }, 'guest link down');
-    reader.onLinkDown(this.context.clock.now());
     // Not now: the link may be closed from inside the splitter.
     setImmediate(() => this.release());
     this.onDown();
+  }
+
+  /** Detach the guest, which reads whole frames and then the end, and is never reset unless it takes too long. */
+  async end(): Promise<void> {
+    if (!this.detach()) return;
+    this.writer.flush();
+    this.writer.close();
+    this.onDown();
+    if (!this.isClosed) await endStream(this.stream, END_LIMIT_MS);
+    this.release();
+  }
+
+  private detach(): boolean {
+    const { reader } = this;
+    if (reader === undefined) return false;
+    this.reader = undefined;
+    this.splitter.stop();
+    this.stats.linksOpen--;
+    this.context.log.info({ link: this.name }, 'guest link down');
+    reader.onLinkDown(this.context.clock.now());
+    return true;
   }
 
   private release(): void {
     this.splitter.release();
     this.writer.release();
   }
+}
+
+/** Send `why`, and end. */
+export async function refuseStream(stream: HostStream, why: Uint8Array): Promise<void> {
+  stream.write(why);
+  await endStream(stream, END_LIMIT_MS);
 }

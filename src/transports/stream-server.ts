@@ -31,6 +31,16 @@ export async function openServer(
   if ('path' in address && !isInherited(resolve(address.path))) {
     await freePlace(resolve(address.path));
   }
+  await startServer(server, address, socketMode);
+  return server;
+}
+
+/** @throws LinkInUseError, LinkError */
+export async function startServer(
+  server: Server,
+  address: StreamAddress,
+  socketMode: number,
+): Promise<void> {
   try {
     await listen(server, address, socketMode);
   } catch (cause) {
@@ -39,7 +49,6 @@ export async function openServer(
     if (code === 'EADDRINUSE') throw inUse(where, cause);
     throw new LinkError(`cannot listen on ${where}: ${code}`, { cause });
   }
-  return server;
 }
 
 /** Stop listening. A Unix socket's file is removed. Connections must be closed by their owner. */

@@ -17,6 +17,7 @@ const CROWDED_SLABS = 2;
 export class StreamWriter implements FrameWriter {
   readonly offload = false;
   readonly takesLarge = true;
+  readonly longestFrame: number;
   slab: Slab;
   private readonly queue: SlabQueue;
   private readonly framing: Framing;
@@ -29,8 +30,17 @@ export class StreamWriter implements FrameWriter {
     const options = { slabs: TX_SLABS, slabLen: TX_SLAB_LEN, makeSlab: makePacketSlab };
     this.queue = new SlabQueue(sink, options, onRoom);
     this.framing = framing;
+    this.longestFrame = framing.longestFrame ?? MAX_FRAME_LEN;
     this.stats = stats;
     this.slab = this.queue.slab;
+  }
+
+  /** Send bytes that are no frame, before all frames. */
+  greet(bytes: Uint8Array): void {
+    const { queue } = this;
+    assert(queue.makeRoom(bytes.length), 'a greeting comes first');
+    queue.slab.bytes.set(bytes, queue.filled);
+    queue.fill(bytes.length);
   }
 
   get isCrowded(): boolean {

@@ -176,6 +176,10 @@ export class FakeNetwork implements DaemonNetwork {
     };
   }
 
+  attachConnection(): never {
+    throw new Error('there is no guest behind it');
+  }
+
   onLastGuestGone(callback: () => void): void {
     this.lastGuestGone = callback;
   }

@@ -5,10 +5,11 @@ import { Duplex } from 'node:stream';
 import { SILENT } from '../../src/base/log.ts';
 import { SimulatedGuest } from '../../src/lab/guest/simulated-guest.ts';
 import type { LinkAcceptor } from '../../src/stack/link.ts';
-import { AttachedStream } from '../../src/transports/attached-stream.ts';
-import { QEMU_FRAMING } from '../../src/transports/framing.ts';
+import { AttachedStream, streamOf } from '../../src/transports/attached-stream.ts';
+import { type Framing, QEMU_FRAMING } from '../../src/transports/framing.ts';
 import type { LinkContext, OpenLink } from '../../src/transports/link-context.ts';
 import { NodeClock } from '../../src/transports/node-clock.ts';
+import { ANY_ADDRESS } from '../support/any-address.ts';
 import { ownTurns } from '../support/turns.ts';
 
 export interface GuestBehind {
@@ -31,6 +32,8 @@ export function guestBehind(attach: (context: LinkContext) => OpenLink): GuestBe
         mtu: 1_500,
         socketMode: 0o600,
         vhostMemory: 'sealed',
+        addresses: ANY_ADDRESS,
+        wsOrigins: [],
       });
     },
     attachPacketSocket: () => {},
@@ -39,8 +42,10 @@ export function guestBehind(attach: (context: LinkContext) => OpenLink): GuestBe
   return { guest, link };
 }
 
-export const guestOnStream = (stream: Duplex): GuestBehind =>
-  guestBehind((context) => new AttachedStream(stream, QEMU_FRAMING, 'guest', context));
+export const guestOnStream = (stream: Duplex, framing: Framing = QEMU_FRAMING): GuestBehind =>
+  guestBehind(
+    (context) => new AttachedStream(streamOf(stream, 'guest'), framing, 'guest', context),
+  );
 
 /** Two ends of a connection, and the server that made it. */
 export interface SocketPair {

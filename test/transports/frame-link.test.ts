@@ -3,6 +3,7 @@ import { type Log, SILENT } from '../../src/base/log.ts';
 import type { Frame } from '../../src/stack/frame.ts';
 import type { FrameReader, FrameWriter } from '../../src/stack/link.ts';
 import { FrameLink, type PlainFrameWriter } from '../../src/transports/frame-link.ts';
+import { ANY_ADDRESS } from '../support/any-address.ts';
 import { ownTurns } from '../support/turns.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -61,6 +62,8 @@ describe('transports/frame-link', () => {
       mtu: 1500,
       socketMode: 0o600,
       vhostMemory: 'sealed',
+      addresses: ANY_ADDRESS,
+      wsOrigins: [],
     });
     return { link, segment: acceptor };
   };

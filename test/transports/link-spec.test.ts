@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict';
-import { type LinkSpec, listensAt, parseLinkSpec } from '../../src/transports/link-spec.ts';
+import {
+  descriptorsOf,
+  type LinkSpec,
+  listensAt,
+  parseLinkSpec,
+} from '../../src/transports/link-spec.ts';
 
 const GOOD: readonly (readonly [string, LinkSpec])[] = [
   ['qemu:/run/x.sock', { scheme: 'qemu', address: { path: '/run/x.sock' } }],
@@ -8,6 +13,10 @@ const GOOD: readonly (readonly [string, LinkSpec])[] = [
   ['qemu:127.0.0.1:7000', { scheme: 'qemu', address: { host: '127.0.0.1', port: 7000 } }],
   ['qemu:[::1]:0', { scheme: 'qemu', address: { host: '::1', port: 0 } }],
   ['qemu-connect:/q', { scheme: 'qemu-connect', address: { path: '/q' } }],
+  ['vpnkit:/run/k', { scheme: 'vpnkit', address: { path: '/run/k' } }],
+  ['vpnkit:127.0.0.1:0', { scheme: 'vpnkit', address: { host: '127.0.0.1', port: 0 } }],
+  ['ws:127.0.0.1:80', { scheme: 'ws', address: { host: '127.0.0.1', port: 80 }, path: undefined }],
+  ['ws:[::1]:0/a/b', { scheme: 'ws', address: { host: '::1', port: 0 }, path: '/a/b' }],
   ['vhost-user:/run/v.sock', { scheme: 'vhost-user', path: '/run/v.sock' }],
   ['vfkit:/run/v.sock', { scheme: 'vfkit', path: '/run/v.sock' }],
   ['bess:b.sock', { scheme: 'bess', path: 'b.sock' }],
@@ -15,6 +24,11 @@ const GOOD: readonly (readonly [string, LinkSpec])[] = [
   ['qemu-dgram:/a,/b', { scheme: 'qemu-dgram', path: '/a', remote: '/b' }],
   ['tap:tap0', { scheme: 'tap', name: 'tap0', netns: undefined }],
   ['tap:tap0@guest', { scheme: 'tap', name: 'tap0', netns: 'guest' }],
+  ['fd:3', { scheme: 'fd', fd: 3, framing: undefined }],
+  ['fd:7:qemu', { scheme: 'fd', fd: 7, framing: 'qemu' }],
+  ['fd:7:hyperkit', { scheme: 'fd', fd: 7, framing: 'hyperkit' }],
+  ['fd:0:packet-vnet', { scheme: 'fd', fd: 0, framing: 'packet-vnet' }],
+  ['stdio', { scheme: 'stdio' }],
   ['tap:t@/proc/1/ns/net', { scheme: 'tap', name: 't', netns: '/proc/1/ns/net' }],
 ];
 
@@ -49,7 +63,21 @@ const BAD: readonly (readonly [string, RegExp])[] = [
   ['tap:a-name-that-is-long', /TAP name/],
   ['tap:a/b', /TAP name/],
   ['tap:t@', /must name a network namespace/],
-  ['vpnkit:/x', /one of qemu:PATH/],
+  ['vpnkit:', /must be vpnkit:PATH/],
+  ['fd:', /must be fd:N\[:FRAMING\]/],
+  ['fd:1', /3 or more/],
+  ['fd:2:qemu', /3 or more/],
+  ['fd:-3', /must be fd:N/],
+  ['fd:x', /must be fd:N/],
+  ['fd:1048576', /must be fd:N/],
+  ['fd:3:', /one of qemu, vpnkit/],
+  ['fd:3:frames', /one of qemu, vpnkit/],
+  ['ws:', /must be ws:IP:PORT\[\/PATH\]/],
+  ['ws:/x', /must be ws:IP:PORT/],
+  ['ws:localhost:80', /must be ws:IP:PORT/],
+  ['ws:127.0.0.1:80/a b', /must be ws:IP:PORT/],
+  ['ws:127.0.0.1:80/a?b', /must be ws:IP:PORT/],
+  ['stdio:', /one of qemu:PATH/],
   ['slirp:x', /must be a link: one of/],
 ];
 
@@ -67,6 +95,13 @@ describe('transports/link-spec', () => {
     assert.deepEqual(listensAt(parseLinkSpec('vhost-user:/a')), { path: '/a' });
     assert.equal(listensAt(parseLinkSpec('qemu-connect:/a')), undefined);
     assert.equal(listensAt(parseLinkSpec('tap:t')), undefined);
+    assert.equal(listensAt(parseLinkSpec('fd:3')), undefined);
+    assert.equal(listensAt(parseLinkSpec('stdio')), undefined);
+  });
+  it("says which inherited descriptors are a link's own", () => {
+    assert.deepEqual(descriptorsOf(parseLinkSpec('stdio')), [0, 1]);
+    assert.deepEqual(descriptorsOf(parseLinkSpec('fd:9:vpnkit')), [9]);
+    assert.deepEqual(descriptorsOf(parseLinkSpec('tap:t')), []);
   });
   for (const [text, why] of BAD) {
     it(`refuses '${text}', naming it`, () => {

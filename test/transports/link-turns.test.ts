@@ -1,7 +1,7 @@
 /** A link whose frames cost much is read no further than its share of each turn, and loses nothing. */
 import assert from 'node:assert/strict';
 import { Duplex } from 'node:stream';
-import { AttachedStream } from '../../src/transports/attached-stream.ts';
+import { AttachedStream, streamOf } from '../../src/transports/attached-stream.ts';
 import { QEMU_FRAMING } from '../../src/transports/framing.ts';
 import { TurnLoop } from '../support/turn-loop.ts';
 import { contextFor, RecordingAcceptor } from './recorder.ts';
@@ -28,7 +28,7 @@ describe('transports: turns of links', () => {
       clock: { now: () => loop.nowMs },
       turns: loop.turns,
     };
-    const attached = new AttachedStream(stream, QEMU_FRAMING, 'link', context);
+    const attached = new AttachedStream(streamOf(stream, 'link'), QEMU_FRAMING, 'link', context);
     const link = await acceptor.link(0);
     link.onFrameHook = () => {
       loop.nowMs += COST_MS;

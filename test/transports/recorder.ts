@@ -3,6 +3,7 @@ import { SILENT } from '../../src/base/log.ts';
 import type { Frame, FrameChecksum } from '../../src/stack/frame.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor } from '../../src/stack/link.ts';
 import type { LinkContext } from '../../src/transports/link-context.ts';
+import { ANY_ADDRESS } from '../support/any-address.ts';
 import { ownTurns } from '../support/turns.ts';
 
 export interface Received {
@@ -109,4 +110,6 @@ export const contextFor = (acceptor: LinkAcceptor, mtu = 1500): LinkContext => (
   mtu,
   socketMode: 0o600,
   vhostMemory: 'sealed',
+  addresses: ANY_ADDRESS,
+  wsOrigins: [],
 });

@@ -11,7 +11,7 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadPosix } from '../../native/load.ts';
 import { MadeDirectories } from '../../native/made-directories.ts';
-import { type OpenedTap, takeOpenedTap } from '../../native/opened-taps.ts';
+import type { OpenedTap } from '../../native/opened-taps.ts';
 import { dropBoundingSet, dropCapabilities } from '../../native/sandbox/capabilities.ts';
 import { Kernel } from '../../native/sandbox/kernel.ts';
 import { landlockVersion, makeRuleset, restrictFiles } from '../../native/sandbox/landlock.ts';
@@ -22,7 +22,7 @@ import { START_POLICY } from '../../native/sandbox/syscall-policy.ts';
 import { becomeUser, findUser, type User } from '../../native/sandbox/user.ts';
 import { messageOf, RunError, UsageError } from '../../network/errors.ts';
 import { distFile } from '../../network/own-files.ts';
-import { parseLinkSpec } from '../../transports/link-spec.ts';
+import { descriptorsOf, parseLinkSpec } from '../../transports/link-spec.ts';
 import type { DaemonConfig } from '../daemon-config.ts';
 import { makeSocketDirectories } from '../socket-paths.ts';
 import { giveHandOver, type HandOver } from './hand-over.ts';
@@ -55,6 +55,7 @@ export function startAgain(start: FirstStart, kept: readonly number[] = []): Par
       ...(readyFd === undefined ? [] : [readyFd]),
       ...taps.map(({ tap }) => tap.fd),
       ...kept,
+      ...options.listen.flatMap((text) => descriptorsOf(parseLinkSpec(text))),
     ];
     for (const fd of inheritedDescriptors(named)) keepOpen(kernel, fd);
     throw restart(kernel, env);
@@ -91,8 +92,7 @@ function openTaps({ listen, mtu }: DaemonConfig): OpenedTap[] {
     if (spec.scheme !== 'tap') return [];
     const { name, netns } = spec;
     const posix = loadPosix(`open ${text}`, 'use a qemu: link instead');
-    const tap = takeOpenedTap(name, netns) ?? posix.openTap({ name, netns, vnetHdr: true, mtu });
-    return [{ name, netns, tap }];
+    return [{ name, netns, tap: posix.openTap({ name, netns, vnetHdr: true, mtu }) }];
   });
 }
 

@@ -3,15 +3,8 @@
  * requests to others are handed upward, errors about our segments go to the TCP layer.
  */
 import type { Counters } from '../../base/counters.ts';
-import {
-  KEY_GUEST,
-  KEY_REMOTE,
-  keyRemote,
-  makeKey,
-  setKeyAddress,
-  setKeyPorts,
-} from '../../base/flow-key.ts';
-import { ipv4 } from '../../base/ip-address.ts';
+import { KEY_GUEST, KEY_REMOTE, makeKey, setKeyAddress, setKeyPorts } from '../../base/flow-key.ts';
+import { type IpAddress, ipv4 } from '../../base/ip-address.ts';
 import { seq } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import {
@@ -54,6 +47,7 @@ const SOFT_CODES: readonly number[] = [0, 1, 5, 11, 12];
 
 export class IcmpInput {
   private readonly output: Icmpv4Output;
+  private readonly gateway: IpAddress;
   private readonly drops: Counters<StackDrop>;
   private readonly tcp: TcpErrorSink;
   private readonly upstream: Upstream;
@@ -61,11 +55,13 @@ export class IcmpInput {
 
   constructor(
     output: Icmpv4Output,
+    gateway: IpAddress,
     drops: Counters<StackDrop>,
     tcp: TcpErrorSink,
     upstream: Upstream,
   ) {
     this.output = output;
+    this.gateway = gateway;
     this.drops = drops;
     this.tcp = tcp;
     this.upstream = upstream;
@@ -96,8 +92,7 @@ export class IcmpInput {
       this.upstream.onEcho(now, packet);
       return;
     }
-    const from = keyRemote(packet.key);
-    this.output.reply(neighbor, from, packet, packet.slab.bytes, packet.off, packet.len);
+    this.output.reply(neighbor, this.gateway, packet, packet.slab.bytes, packet.off, packet.len);
   }
 
   private onUnreachable(now: Instant, { slab, l4Off: off, l4Len: len, neighbor }: Packet): void {

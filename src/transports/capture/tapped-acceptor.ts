@@ -11,6 +11,7 @@ import { Frame, type FrameWork } from '../../stack/frame.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor } from '../../stack/link.ts';
 import { ETHERNET_SRC } from '../../wire/ethernet.ts';
 import { type Mac, readMac } from '../../wire/mac.ts';
+import { MAX_FRAME_LEN } from '../framing.ts';
 
 export interface FrameObserver {
   /** @param frame is borrowed until the return */
@@ -75,6 +76,7 @@ class TappedReader implements FrameReader {
 class TappedWriter implements FrameWriter {
   readonly offload: boolean;
   readonly takesLarge: boolean;
+  readonly longestFrame: number;
   private readonly inner: FrameWriter;
   private readonly observer: FrameObserver;
   private readonly ours: Mac;
@@ -90,6 +92,7 @@ class TappedWriter implements FrameWriter {
     this.now = now;
     this.offload = inner.offload;
     this.takesLarge = inner.takesLarge === true;
+    this.longestFrame = inner.longestFrame ?? MAX_FRAME_LEN;
   }
 
   get slab(): Slab {

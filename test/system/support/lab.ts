@@ -77,22 +77,14 @@ export class Namespace {
   }
 }
 
-/** How tapbridge connects where each message is a frame. */
-export interface MessageBridge {
-  readonly kind: 'bess' | 'vfkit' | 'dgram' | 'fd';
-  /** The path of its own socket. */
-  readonly own?: string;
-  /** Checksums and segmentation are left undone, without a word. */
-  readonly undone?: boolean;
-}
-
 export interface GuestOptions {
-  /** Undefined: a `tap:` link of the daemon's. Else through tapbridge to this socket, of qemu: or as `messages` says. */
+  /** Undefined: a `tap:` link of the daemon's. Else through tapbridge to this qemu: socket. */
   readonly bridgeTo?: string;
-  readonly messages?: MessageBridge | undefined;
   readonly mtu?: number;
   /** For tapbridge: `LOSS_PERMILLE,DELAY_US,JITTER_US,REORDER_PERMILLE,SEED`. */
   readonly impair?: string;
+  /** For tapbridge: `qemu`, `u16` or `vmn3t=UUID`. */
+  readonly framing?: string;
   readonly client?: DhcpClient;
 }
 
@@ -109,15 +101,19 @@ export class Guest extends Namespace {
 
   /** Put the bridge in place of QEMU. With a `tap:` link the daemon does it. */
   async plug(): Promise<Background | undefined> {
-    const { bridgeTo, mtu = 1500, impair, messages } = this.options;
+    const { bridgeTo, impair } = this.options;
     if (bridgeTo === undefined) return undefined;
-    const args = ['-n', this.path, '-t', 'eth0', '-m', String(mtu), '-R', '-c', bridgeTo];
-    if (impair !== undefined) args.push('-I', impair);
-    if (messages !== undefined) args.push('-k', messages.kind);
-    if (messages?.own !== undefined) args.push('-o', messages.own);
-    if (messages?.undone === true) args.push('-O');
-    const bridge = this.lab.track(new Background([tool('tapbridge'), ...args], {}));
-    await bridge.prints(/ready/);
+    const impaired = impair === undefined ? [] : ['-I', impair];
+    return await this.bridge(['-R', '-c', bridgeTo, ...impaired]);
+  }
+
+  /** Start a bridge. @param args where to */
+  async bridge(args: readonly string[], options: SpawnOptions = {}): Promise<Background> {
+    const { mtu = 1500, framing = 'qemu' } = this.options;
+    const device = ['-n', this.path, '-t', 'eth0', '-m', String(mtu), '-F', framing];
+    const argv = [tool('tapbridge'), ...device, ...args];
+    const bridge = this.lab.track(new Background(argv, options));
+    await bridge.prints(/^ready$/m);
     return bridge;
   }
 

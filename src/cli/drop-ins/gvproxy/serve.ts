@@ -12,19 +12,12 @@ import { hostAccess } from '../../../control/ports/port-access.ts';
 import type { DaemonNetwork } from '../../../network/daemon-network.ts';
 import { messageOf, RunError } from '../../../network/errors.ts';
 import type { Network } from '../../../network/network-interface.ts';
-import type { Framing } from '../../../transports/framing.ts';
 import type { ServingDaemon } from '../../daemon.ts';
 import type { GvproxyConfig } from './configuration.ts';
 import { ConnectionNumbers } from './connection-numbers.ts';
 import { type Endpoint, parseEndpoint } from './endpoint.ts';
 import { listenAt } from './listen.ts';
 import { Notifications } from './notifications.ts';
-
-const HYPERKIT_FRAMING: Framing = {
-  headerLen: 2,
-  readLength: (view, off) => view.getUint16(off, true),
-  writeLength: (view, off, len) => view.setUint16(off, len, true),
-};
 
 type OpenNetwork = Network & DaemonNetwork;
 
@@ -126,7 +119,7 @@ async function serveApi(
     () => where,
     (request) => refusal(request, unixAdmission),
   );
-  const framing = config.interfaces.qemu === '' ? HYPERKIT_FRAMING : 'qemu';
+  const framing = config.interfaces.qemu === '' ? 'hyperkit' : 'qemu';
   const attach = (connection: Duplex): void => {
     network.attach(connection, { framing });
   };

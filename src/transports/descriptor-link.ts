@@ -1,0 +1,56 @@
+/** A guest on a descriptor that this process was started with, or was handed: `fd:`. */
+import { fstatSync } from 'node:fs';
+import { loadPosix } from '../native/load.ts';
+import { AttachedStream, socketOfDescriptor, streamOf } from './attached-stream.ts';
+import type { FdLink } from './fd-link.ts';
+import { type Framing, STREAM_FRAMINGS } from './framing.ts';
+import { InheritedLink } from './inherited-link.ts';
+import { type LinkContext, LinkError, type OpenLink } from './link-context.ts';
+import type { DescriptorFramingName } from './link-spec.ts';
+import { openPacketLink } from './packet-link.ts';
+
+/**
+ * @param fd it belongs to the link from now on
+ * @throws LinkError, NativeUnavailableError
+ */
+export function openDescriptorLink(
+  fd: number,
+  framing: Framing | 'packet' | 'packet-vnet',
+  description: string,
+  context: LinkContext,
+): AttachedStream | FdLink {
+  if (framing === 'packet' || framing === 'packet-vnet') {
+    return openPacketLink(fd, framing === 'packet-vnet', description, context);
+  }
+  const socket = socketOfDescriptor(fd, description);
+  return new AttachedStream(streamOf(socket, description), framing, description, context);
+}
+
+/** @throws LinkError, NativeUnavailableError */
+export function openInheritedDescriptor(
+  fd: number,
+  named: DescriptorFramingName | undefined,
+  context: LinkContext,
+): OpenLink {
+  const framing = named ?? usualFraming(fd);
+  const description = `fd:${fd}:${framing}`;
+  const how =
+    framing === 'packet' || framing === 'packet-vnet' ? framing : STREAM_FRAMINGS[framing];
+  return new InheritedLink(openDescriptorLink(fd, how, description, context));
+}
+
+/** By what the descriptor is of. @throws LinkError where it is not open */
+function usualFraming(fd: number): DescriptorFramingName {
+  let isSocket: boolean;
+  try {
+    isSocket = fstatSync(fd).isSocket();
+  } catch (cause) {
+    const why = `descriptor ${fd} is not open: start hawser with it, as in "hawser run ... ${fd}<>..."`;
+    throw new LinkError(`cannot attach fd:${fd}: ${why}`, { cause });
+  }
+  if (!isSocket) return 'packet';
+  const type = loadPosix(`tell the type of fd:${fd}`, `name its framing: fd:${fd}:qemu`).socketType(
+    fd,
+  );
+  return type === 'stream' ? 'qemu' : 'packet';
+}

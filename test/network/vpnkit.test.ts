@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createNetwork } from '../../src/network/create-network.ts';
+import type { Network } from '../../src/network/network-interface.ts';
+import { Vmn3tClient } from '../support/vmn3t-client.ts';
+
+const UUID = '11111111-2222-4333-8444-555555555555';
+const OTHER = '99999999-2222-4333-8444-555555555555';
+const NOBODY = [0, 0, 0, 0];
+const GATEWAY = [192, 168, 127, 1];
+
+const macBytes = (mac: string): number[] => mac.split(':').map((part) => Number.parseInt(part, 16));
+
+/** As VPNKit's Go package builds it: checksums of IPv4 and UDP zero, and 244 bytes of BOOTP. */
+function goDiscover(mac: string): Buffer {
+  const bootp = Buffer.alloc(244);
+  bootp.set([1, 1, 6, 0, 1, 0, 0, 0, 0, 0, 0x80, 0]);
+  bootp.set(macBytes(mac), 28);
+  bootp.set([0x63, 0x82, 0x53, 0x63, 53, 1, 1, 255], 236);
+  const udp = Buffer.from([0, 68, 0, 67, 0, 252, 0, 0]);
+  const ip = Buffer.from([0x45, 0, 1, 16, 0, 0, 0, 0, 64, 17, 0, 0, ...NOBODY, 255, 255, 255, 255]);
+  const ethernet = Buffer.from([...Array(6).fill(0xff), ...macBytes(mac), 8, 0]);
+  return Buffer.concat([ethernet, ip, udp, bootp]);
+}
+
+/** An ARP request, padded to 60 bytes as HyperKit pads. */
+function arp(mac: string, from: readonly number[], to: readonly number[]): Buffer {
+  const frame = Buffer.alloc(60);
+  frame.set([...Array(6).fill(0xff), ...macBytes(mac), 8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+  frame.set([...macBytes(mac), ...from, 0, 0, 0, 0, 0, 0, ...to], 22);
+  return frame;
+}
+
+/** The address that a server offers: as the Go package looks for it. */
+async function offered(client: Vmn3tClient): Promise<string> {
+  for (;;) {
+    const frame = await client.readFrame();
+    const isDhcp = frame.readUInt16BE(12) === 0x0800 && frame.readUInt16BE(36) === 68;
+    if (isDhcp && frame.length >= 243) return frame.subarray(58, 62).join('.');
+  }
+}
+
+/** Who answers for an address. */
+async function arpAnswer(client: Vmn3tClient): Promise<string> {
+  for (;;) {
+    const frame = await client.readFrame();
+    if (frame.readUInt16BE(12) === 0x0806 && frame.readUInt16BE(20) === 2) {
+      return frame.subarray(28, 32).join('.');
+    }
+  }
+}
+
+describe('network/vpnkit', () => {
+  let dir = '';
+  let path = '';
+  let network: Network;
+  const clients: Vmn3tClient[] = [];
+  const client = async (): Promise<Vmn3tClient> => {
+    const made = await Vmn3tClient.at(path);
+    clients.push(made);
+    return made;
+  };
+
+  beforeEach(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'hawser-vpnkit-'));
+    path = join(dir, 'v.sock');
+    network = await createNetwork({ listen: `vpnkit:${path}` });
+  });
+  afterEach(async () => {
+    for (const made of clients.splice(0)) made.close();
+    await network.close();
+    rmSync(dir, { recursive: true });
+  });
+
+  it('the Go client, which sums nothing, is offered the address that it prefers', async () => {
+    const go = await client();
+    const { mac } = await go.open(UUID, '192.168.127.77');
+    assert.deepEqual(
+      network.view.leases().map(({ mac: of, address }) => [of, address]),
+      [[mac, '192.168.127.77']],
+    );
+    go.send(goDiscover(mac));
+    assert.equal(await offered(go), '192.168.127.77');
+  });
+
+  it('the next is refused what the first has, and addresses that no guest can have', async () => {
+    await (await client()).open(UUID, '192.168.127.77');
+    for (const [address, why] of [
+      ['192.168.127.77', /192\.168\.127\.77 is taken by another guest$/],
+      ['192.168.127.1', /192\.168\.127\.1 is no guest's address of this network$/],
+      ['10.0.0.1', /10\.0\.0\.1 is no guest's address/],
+    ] as const) {
+      const next = await client();
+      await assert.rejects(next.open(OTHER, address), why);
+      await next.readToEnd();
+    }
+  });
+
+  it("RootlessKit: the parent takes an address and reads no more, the child's traffic goes on", async () => {
+    const parent = await client();
+    const { mac } = await parent.open(UUID);
+    parent.send(goDiscover(mac));
+    const address = await offered(parent);
+    parent.stopReading();
+    const child = await client();
+    assert.equal((await child.open(UUID)).mac, mac);
+    const own = address.split('.').map(Number);
+    for (let i = 0; i < 500; i++) {
+      child.send(arp(mac, own, GATEWAY));
+      assert.equal(await arpAnswer(child), '192.168.127.1');
+    }
+    const [guest, ...others] = network.view.guests();
+    assert.deepEqual(guest?.addresses, [address]);
+    assert.deepEqual(others, []);
+  });
+
+  it('a guest that comes back has its address again, which is kept in between', async () => {
+    const first = await client();
+    const { mac } = await first.open(UUID);
+    first.send(goDiscover(mac));
+    const address = await offered(first);
+    first.close();
+    const second = await client();
+    const other = await second.open(OTHER);
+    second.send(goDiscover(other.mac));
+    assert.notEqual(await offered(second), address);
+    const again = await client();
+    assert.equal((await again.open(UUID)).mac, mac);
+    again.send(goDiscover(mac));
+    assert.equal(await offered(again), address);
+  });
+
+  it('its end is in order for clients that the end of the stream alone does not alarm', async () => {
+    const go = await client();
+    await go.open(UUID);
+    go.stopReading();
+    const closed = network.close();
+    go.readOn();
+    await go.readToEnd();
+    go.socket.end();
+    await closed;
+    assert.equal(go.failure, undefined);
+  });
+});

@@ -1,0 +1,145 @@
+/** Real kernels as guests on links over streams: leases, names, pings, both families, bytes, and restarts of either side. */
+import assert from 'node:assert/strict';
+import { openSync } from 'node:fs';
+import { loadPosix } from '../../src/native/load.ts';
+import { LAB, systemSuite } from '../support/requirements.ts';
+import { download, upload } from './support/clients.ts';
+import { Daemon } from './support/daemon.ts';
+import { addIpv6, GATEWAY6, HOST6, SUBNET6, slaacAddress } from './support/ipv6.ts';
+import { GATEWAY, type Guest, HOST, HTTP_PORT, Lab } from './support/lab.ts';
+import { Background } from './support/processes.ts';
+import { until } from './support/until.ts';
+
+const SIZE = 100_000_000;
+const UUID = '4a1b2c3d-0000-4000-8000-00000000000';
+const IPV6 = ['--subnet6', SUBNET6, '--ipv6', 'on'];
+
+const isOnline = (guest: Guest): Promise<true> =>
+  until('the guest to be online', async () => {
+    const { stdout } = await guest.try('curl', '-sS', '-m', '1', `http://${HOST}:${HTTP_PORT}/`);
+    return stdout === 'hello from the host\n';
+  });
+
+/** Everything that a guest does with a network. */
+async function works(guest: Guest): Promise<void> {
+  await guest.run('ping', '-c', '2', '-W', '2', GATEWAY);
+  await guest.run('ping', '-c', '2', '-W', '2', GATEWAY6);
+  await slaacAddress(guest);
+  for (const host of [HOST, `[${HOST6}]`]) {
+    const url = `http://${host}:${HTTP_PORT}`;
+    await download(guest, url, SIZE);
+    await upload(guest, url, SIZE);
+  }
+}
+
+systemSuite('links over streams', [...LAB, 'gcc', 'curl', 'ping', 'ipv6'], function () {
+  this.timeout(120_000);
+  let lab: Lab;
+  beforeEach(async () => {
+    lab = await Lab.open();
+    await addIpv6(lab);
+    await lab.startServers(lab.host, '::');
+  });
+  afterEach(() => lab.close());
+
+  it('vpnkit: two guests at once, each with 100 MB each way by each family', async () => {
+    const path = lab.path('vpnkit.sock');
+    await lab.startDaemon(['--listen', `vpnkit:${path}`, ...IPV6]);
+    const guests: Guest[] = [];
+    for (const number of [1, 2]) {
+      const guest = await lab.addGuest({ bridgeTo: path, framing: `vmn3t=${UUID}${number}` });
+      await guest.plug();
+      await guest.lease();
+      guests.push(guest);
+    }
+    for (const guest of guests) await works(guest);
+    const [first, second] = guests;
+    assert.ok(first !== undefined && second !== undefined);
+    const { address } = await second.lease();
+    await first.run('ping', '-c', '2', '-W', '2', address);
+  });
+
+  it('vpnkit: the guest outlives the daemon, and the daemon the guest; address and Ethernet address stay', async () => {
+    const path = lab.path('vpnkit.sock');
+    const args = ['--listen', `vpnkit:${path}`, '--lease-file', lab.path('leases'), ...IPV6];
+    const first = await lab.startDaemon(args);
+    const guest = await lab.addGuest({ bridgeTo: path, framing: `vmn3t=${UUID}1` });
+    const bridge = await guest.plug();
+    const { address } = await guest.lease();
+    await isOnline(guest);
+    await first.stop('SIGKILL');
+    const daemon = await lab.startDaemon(args);
+    await isOnline(guest);
+    await bridge?.stop('SIGKILL');
+    await guest.plug();
+    assert.equal((await guest.lease()).address, address);
+    await isOnline(guest);
+    assert.ok(daemon.isRunning);
+  });
+
+  it('vpnkit: without a UUID', async () => {
+    const daemon = await lab.startDaemon(['--listen', `vpnkit:${lab.path('v')}`, ...IPV6]);
+    const guest = await lab.addGuest({ bridgeTo: lab.path('v'), framing: 'vmn3t' });
+    await guest.plug();
+    await guest.lease();
+    await isOnline(guest);
+    assert.ok(daemon.isRunning);
+  });
+
+  for (const [framing, type, word] of [
+    ['vpnkit', 'stream', 'u16'],
+    ['qemu', 'stream', 'qemu'],
+    [undefined, 'stream', 'qemu'],
+  ] as const) {
+    it(`fd: with ${framing ?? 'no'} framing: a guest on an inherited ${type} socket, until it leaves`, async () => {
+      const [ours, theirs] = loadPosix().socketPair(type);
+      const named = framing === undefined ? '' : `:${framing}`;
+      const guest = await lab.addGuest({ framing: word });
+      const daemon = new Background(
+        lab.host.enter(Daemon.command(['--listen', `fd:4${named}`, '--exit-with-guest', ...IPV6])),
+        { stdio: ['ignore', 'pipe', 'pipe', 'pipe', ours], env: { XDG_RUNTIME_DIR: lab.dir } },
+      );
+      lab.track(daemon);
+      const bridge = await guest.bridge(['-s', '3'], {
+        stdio: ['ignore', 'pipe', 'pipe', theirs],
+      });
+      for (const fd of [ours, theirs]) loadPosix().close(fd);
+      await guest.lease();
+      await works(guest);
+      await bridge.stop('SIGKILL');
+      assert.equal(await daemon.exited, 0, daemon.stderr);
+    });
+  }
+
+  it('stdio: by two pipes, as gvforwarder starts it; nothing but frames is written there', async () => {
+    const guest = await lab.addGuest({ framing: 'u16' });
+    const daemon = lab.host.enter(
+      Daemon.command(['--listen', 'stdio', '--exit-with-guest', '--log-level', 'debug', ...IPV6]),
+    );
+    const ready = openSync(lab.path('ready'), 'w');
+    const bridge = await guest.bridge(['-x', ...daemon], {
+      stdio: ['ignore', 'pipe', 'pipe', ready],
+      env: { XDG_RUNTIME_DIR: lab.dir },
+    });
+    await guest.lease();
+    await works(guest);
+    assert.ok(bridge.isRunning, bridge.stderr); // it ends at an impossible length
+    await bridge.stop('SIGTERM');
+    await bridge.prints(/hawser ends: the last guest has left/);
+  });
+
+  it('stdio: is refused where standard output is a file, and where it would carry the readiness line', async () => {
+    const args = (readyFd: number): readonly string[] => [
+      ...Daemon.command(['--listen', 'stdio', '--ready-fd', String(readyFd)]),
+    ];
+    const env = { XDG_RUNTIME_DIR: lab.dir };
+    const file = openSync(lab.path('out'), 'w');
+    const toFile = new Background(args(3), { stdio: ['pipe', file, 'pipe', 'pipe'], env });
+    assert.equal(await toFile.exited, 1);
+    assert.match(toFile.stderr, /cannot attach stdio: standard output must be a pipe or a socket/);
+    const twice = new Background(args(1), { stdio: ['pipe', 'pipe', 'pipe', 'pipe'], env });
+    assert.equal(await twice.exited, 2);
+    assert.match(twice.stderr, /--ready-fd 1: must be a descriptor that no link has/);
+    assert.equal(twice.stdout, '');
+  });
+});
