@@ -3,8 +3,8 @@
  *
  * Theory of operation
  * -------------------
- * A guest is whoever sends from one path. It may introduce itself by the four bytes `VFKT`; from a known path these
- * mean that it was started anew. Clients without a name cannot be answered. They connect their sockets to ours and receive
+ * A guest is whoever sends from one path. It may introduce itself by the four bytes `VFKT`; from a known path, but
+ * another socket, these mean that it was started anew. From the same one they mean nothing: a guest could send them as well. Clients without a name cannot be answered. They connect their sockets to ours and receive
  * from no other, so that answers leave from the listening one, which all guests share: what one leaves unread takes
  * room from the others, and is bounded.
  *
@@ -154,7 +154,7 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
     }
     let peer = this.peerOf(i);
     const isHello = this.isHello(i);
-    if (isHello && peer !== undefined) {
+    if (isHello && peer !== undefined && !peer.isSame) {
       peer.close();
       peer = undefined;
     }

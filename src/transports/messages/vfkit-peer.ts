@@ -88,10 +88,14 @@ export class VfkitPeer {
     this.queue.unread = 0;
   }
 
+  /** Whether its socket is the one that it was first heard from: a machine that is started anew makes another. */
+  get isSame(): boolean {
+    return identityOf(this.path) === this.identity;
+  }
+
   /** Whether the socket that it was heard from is still there. */
   get isAlive(): boolean {
-    const { identity, path, name, socket } = this;
-    return identityOf(path) === identity && socket.posix.messageSockets.isServed(name);
+    return this.isSame && this.socket.posix.messageSockets.isServed(this.name);
   }
 
   close(): void {

@@ -108,20 +108,42 @@ describe('transports/messages/vfkit-listener', () => {
     assert.equal(acceptor.links.length, 0);
   });
 
-  it('attaches a client anew that says hello again, or has made its socket anew', async () => {
-    connected('same').send(HELLO);
+  const restart = (client: MessageClient, name: string): MessageClient => {
+    client.close();
+    rmSync(join(dir, name));
+    return connected(name);
+  };
+
+  it('attaches a client anew that has made its socket anew, at its hello', async () => {
+    const before = connected('same');
+    before.send(HELLO);
     const first = await acceptor.link(0);
-    clients[0]?.send(HELLO);
-    await first.until(() => first.downs === 1);
+    const after = restart(before, 'same');
+    after.send(HELLO);
+    after.send(frameOf(1));
     const second = await acceptor.link(1);
-    clients[0]?.close();
-    rmSync(join(dir, 'same'));
-    const again = connected('same');
-    await second.until(() => second.downs === 1);
-    again.send(frameOf(1));
-    const third = await acceptor.link(2);
-    await third.until(() => third.frames.length === 1);
-    assert.equal(listener.stats.linksOpen, 1);
+    await second.until(() => second.frames.length === 1);
+    assert.deepEqual([first.downs, listener.stats.linksOpen], [1, 1]);
+  });
+
+  it('attaches a client anew that has made its socket anew, also without a hello', async () => {
+    const before = connected('same');
+    before.send(HELLO);
+    const first = await acceptor.link(0);
+    const after = restart(before, 'same');
+    await first.until(() => first.downs === 1);
+    after.send(frameOf(1));
+    const second = await acceptor.link(1);
+    await second.until(() => second.frames.length === 1);
+  });
+
+  it('a guest that sends the hello itself does not lose its link', async () => {
+    const client = connected('same');
+    for (let i = 0; i < 5; i++) client.send(HELLO);
+    client.send(frameOf(1));
+    const link = await acceptor.link(0);
+    await link.until(() => link.frames.length === 1);
+    assert.deepEqual([link.downs, acceptor.links.length], [0, 1]);
   });
 
   it('ends the link of a client whose socket nobody has open, also without sending', async () => {
