@@ -8,7 +8,7 @@ import type { AddressUser } from '../services/dhcp/lease-table.ts';
 import { DhcpServer, type Ipv4Segment } from '../services/dhcp/server.ts';
 import type { LeaseHolders } from '../stack/separation/address-bindings.ts';
 import type { Stack } from '../stack/stack.ts';
-import { dhcpChaddr } from '../wire/dhcp.ts';
+import { DISCOVER, dhcpChaddr, dhcpCiaddr, dhcpMessageType, REQUEST } from '../wire/dhcp.ts';
 import { formatMac, macOf } from '../wire/mac.ts';
 import type { Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
@@ -64,6 +64,10 @@ export function userOf(stack: Stack, now: Instant, address: IpAddress): AddressU
   return user === undefined ? undefined : { mac: formatMac(user.mac), heardAt: user.heardAt };
 }
 
+/** A client without an address: a new one, or that of a system that has started anew (RFC 2131 §4.4.1, §4.4.2). */
+const isFirstOfClient = (request: DataView): boolean =>
+  dhcpCiaddr(request) === 0 && [DISCOVER, REQUEST].includes(dhcpMessageType(request));
+
 export function serveDhcp(
   stack: Stack,
   dhcp: DhcpServer,
@@ -77,6 +81,7 @@ export function serveDhcp(
     if (dhcp.revision !== seen) directory.onLeases();
     seen = dhcp.revision;
     if (len > 0) directory.onGuestHeard(dhcpChaddr(request));
+    if (len > 0 && isFirstOfClient(request)) port.guest.starts++;
     return len;
   }, leases);
 }

@@ -35,6 +35,8 @@ export class Guest {
   link: GuestLink | undefined = undefined;
   /** When its link went; `NEVER` while it is attached. */
   goneAt: Instant = NEVER;
+  /** Times that a DHCP client of it began from nothing, as at the start of its system. */
+  starts = 0;
   /** Frames dropped for an address of another guest, or for what may not pass between guests. */
   framesRefused = 0;
   /** Of its datagrams that are queued for the host's kernel. */

@@ -75,7 +75,7 @@ export async function expose(body: ExposeRequest, ports: PortAccess): Promise<vo
   const hasPlainRemote = protocol !== 'unix' && protocol !== 'npipe';
   const split = hasPlainRemote ? splitHostPort(remote) : undefined;
   if (split !== undefined && 'problem' in split) throw new GoHttpError(400, split.problem);
-  if (idOf(protocol, local, ports) !== undefined) {
+  if (find(protocol, local, ports)?.outdated === false) {
     throw new GoHttpError(500, `proxy already running for ${protocol} on ${local}`);
   }
   const spec = specOf(protocol, body);
@@ -157,18 +157,18 @@ function portOf(text: string, min: number): number | undefined {
 }
 
 function unexpose({ local, protocol }: ExposeRequest, ports: PortAccess): void {
-  const id = idOf(protocol, local, ports);
+  const id = find(protocol, local, ports)?.id;
   if (id === undefined || !ports.unpublish(id)) throw new GoHttpError(500, 'proxy not found');
 }
 
-function idOf(protocol: string, local: string, ports: PortAccess): string | undefined {
+function find(protocol: string, local: string, ports: PortAccess): PublishedPort | undefined {
   if (protocol === 'unix') {
-    return ports.list().find((port) => port.protocol === 'unix' && port.hostPath === local)?.id;
+    return ports.list().find((port) => port.protocol === 'unix' && port.hostPath === local);
   }
   if (protocol !== 'tcp' && protocol !== 'udp') return undefined;
   try {
     const { hostAddress, hostPort } = localOf(protocol, local);
-    return ports.find(protocol, hostAddress, hostPort)?.id;
+    return ports.find(protocol, hostAddress, hostPort);
   } catch (error) {
     if (error instanceof GoHttpError) return undefined;
     throw error;

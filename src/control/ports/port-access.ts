@@ -69,6 +69,8 @@ abstract class ConfinedAccess implements PortAccess {
     const wanted = this.confine({ ...spec, hostAddress });
     const asked = spec.hostPort === 0 ? undefined : spec.hostPort;
     if (!isAllowed(rules, hostAddress, asked)) throw forbidden(spec, this.allowed());
+    const before = this.find(spec.protocol, spec.hostAddress, spec.hostPort);
+    if (before?.outdated === true) book.unpublish(before.id);
     const port = await book.publish(wanted, owner, leased);
     if (port.protocol !== 'unix' && !isAllowed(rules, hostAddress, port.hostPort)) {
       book.unpublish(port.id); // the system picked one that the rules do not allow

@@ -68,6 +68,8 @@ export type PublishedPort = PublishSpec & {
   readonly owner: PortOwner;
   /** It ends with its owner's connection. */
   readonly leased: boolean;
+  /** The guest that has published it may have started anew since: it may publish it again. */
+  readonly outdated: boolean;
   readonly useAgent: boolean;
   /** The guest that a client would reach now; undefined through the agent. */
   readonly target: Pick<GuestTarget, 'address' | 'mac' | 'attached'> | undefined;
@@ -86,6 +88,8 @@ interface Publication {
   readonly target: GuestTarget;
   readonly listener: PublishedListener;
   readonly share: PortShare;
+  /** Of the guest that owns it, then; see `Guest`. */
+  readonly starts: number;
 }
 
 /** The part of the table that the APIs use. */
@@ -139,7 +143,8 @@ export class PortTable {
         throw refused('ERR_HAWSER_PUBLISH_CLOSED', spec, 'hawser is shutting down');
       }
       const bound = spec.protocol === 'unix' ? spec : { ...spec, hostPort: listener.hostPort };
-      const publication = { spec: bound, owner, leased, useAgent, target, listener, share };
+      const starts = this.startsOf(owner);
+      const publication = { spec: bound, owner, leased, useAgent, target, listener, share, starts };
       this.publications.add(id, publication);
       this.byShare.set(share, id);
       const port = this.describe(id, publication);
@@ -207,6 +212,10 @@ export class PortTable {
   close(): void {
     this.closed = true;
     for (const id of [...this.publications.all().keys()]) this.unpublish(id);
+  }
+
+  private startsOf(owner: PortOwner): number {
+    return typeof owner === 'object' ? this.deps.ownerOf(owner.guest).starts : 0;
   }
 
   private takeShare(spec: PublishSpec, owner: PortOwner): PortShare {
@@ -314,12 +323,13 @@ export class PortTable {
   }
 
   private describe(id: string, publication: Publication): PublishedPort {
-    const { spec, owner, leased, useAgent, target, listener } = publication;
+    const { spec, owner, leased, useAgent, target, listener, starts } = publication;
     return {
       ...spec,
       id,
       owner,
       leased,
+      outdated: this.startsOf(owner) !== starts,
       useAgent,
       target: useAgent ? undefined : target,
       onlyLoopback: listener instanceof LoopbackPair ? listener.only : undefined,

@@ -127,6 +127,21 @@ describe('control/ports/port-access of a guest', () => {
     assert.equal(table.budget.held, 2);
   });
 
+  it('once the guest has started anew, what it publishes again replaces what was there', async () => {
+    const access = new GuestAccess(table, loopback, GUEST);
+    const wanted = { ...spec, hostAddress: ip('127.0.0.1') };
+    const { id, ...before } = await access.publish({ ...wanted, hostPort: 0 }, false);
+    assert.ok(before.protocol !== 'unix');
+    const again = { ...wanted, hostPort: before.hostPort };
+    await assert.rejects(access.publish(again, false), { code: 'EADDRINUSE' });
+    OWNER.starts++;
+    assert.equal(access.find('tcp', again.hostAddress, again.hostPort)?.outdated, true);
+    const after = await access.publish(again, false);
+    assert.notEqual(after.id, id);
+    assert.equal(table.list().length, 1);
+    await assert.rejects(access.publish(again, false), { code: 'EADDRINUSE' });
+  });
+
   it('a picked port that the rules do not allow is withdrawn again', async () => {
     const access = new GuestAccess(table, rules('127.0.0.1:1-2'), GUEST);
     const wanted = { ...spec, hostAddress: ip('127.0.0.1'), hostPort: 0 };

@@ -1,0 +1,243 @@
+/**
+ * podman machine's own sequence with `hawser-gvproxy` in the place of gvproxy (`pkg/machine/shim/networking.go`,
+ * `libpod/networking_machine.go`): the helper under its name, flags in its order, the socket waited for as it does, the guest
+ * that publishes for itself, and the end by SIGKILL. The guest is a kernel behind the socket that QEMU would connect to.
+ */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { LAB, systemSuite } from '../support/requirements.ts';
+import { download, upload } from './support/clients.ts';
+import { GATEWAY, type Guest, HOST, HOST_OUTER, HTTP_PORT, Lab } from './support/lab.ts';
+import { Background } from './support/processes.ts';
+import { until } from './support/until.ts';
+
+const GVPROXY = fileURLToPath(new URL('../../bin/hawser-gvproxy.js', import.meta.url));
+const MACHINE_MAC = '5a:94:ef:e4:0c:ee';
+const MACHINE = '192.168.127.2';
+const SSH_PORT = 42_022;
+const MIB = 1 << 20;
+const METADATA = '169.254.169.254';
+/** podman's: `waitForSocket`, and the end after SIGKILL. */
+const SOCKET_TRIES = 6;
+const KILL_MS = 255;
+
+/** A greeting on port 22, and a server on 8080, as a container's port is for the machine. */
+const SERVERS = `const net = require('net');
+  net.createServer((s) => s.end('SSH-2.0-stand-in\\r\\n')).listen(22);
+  require('http').createServer((q, r) => r.end('from the container')).listen(8080);
+  console.log('serving');`;
+
+class Machine {
+  readonly lab: Lab;
+  readonly guest: Guest;
+  readonly helpers: string;
+  readonly socket: string;
+  readonly pidFile: string;
+  readonly logFile: string;
+  process: Background;
+
+  private constructor(lab: Lab, guest: Guest, process: Background, helpers: string) {
+    this.lab = lab;
+    this.guest = guest;
+    this.process = process;
+    this.helpers = helpers;
+    this.socket = lab.path('m-gvproxy.sock');
+    this.pidFile = lab.path('gvproxy.pid');
+    this.logFile = lab.path('gvproxy.log');
+  }
+
+  /** @param more flags of tests, before podman's */
+  static async start(lab: Lab, ...more: string[]): Promise<Machine> {
+    const helpers = lab.path('helpers');
+    mkdirSync(helpers, { recursive: true });
+    if (!existsSync(join(helpers, 'gvproxy'))) symlinkSync(GVPROXY, join(helpers, 'gvproxy'));
+    const guest = await lab.addGuest({ bridgeTo: lab.path('m-gvproxy.sock') });
+    const process = Machine.launch(lab, helpers, more);
+    const machine = new Machine(lab, guest, process, helpers);
+    await machine.waitForSocket();
+    return machine;
+  }
+
+  static launch(lab: Lab, helpers: string, more: readonly string[]): Background {
+    const socket = lab.path('m-gvproxy.sock');
+    rmSync(socket, { force: true });
+    const flags = [
+      ...more,
+      ...['-mtu', '1500', '-ssh-port', `${SSH_PORT}`, '-listen-qemu', `unix://${socket}`],
+      ...['-pid-file', lab.path('gvproxy.pid'), '-log-file', lab.path('gvproxy.log')],
+    ];
+    // As `cmd.Start()` does: nothing is read, and nobody waits.
+    const stdio = 'ignore' as const;
+    const argv = lab.host.enter([join(helpers, 'gvproxy'), ...flags]);
+    return lab.track(new Background(argv, { stdio }));
+  }
+
+  private async waitForSocket(): Promise<void> {
+    for (let i = 0, ms = 500; i < SOCKET_TRIES; i++, ms *= 2) {
+      if (existsSync(this.socket)) return;
+      await sleep(ms);
+    }
+    throw new Error(`no socket: ${this.log}`);
+  }
+
+  get log(): string {
+    return existsSync(this.logFile) ? readFileSync(this.logFile, 'utf8') : 'no log';
+  }
+
+  async boot(): Promise<Background> {
+    const bridge = await this.guest.plug();
+    assert.ok(bridge !== undefined);
+    await this.guest.run('ip', 'link', 'set', 'dev', 'eth0', 'address', MACHINE_MAC);
+    const { address } = await this.guest.lease();
+    assert.equal(address, MACHINE);
+    return bridge;
+  }
+
+  /** As podman does in the machine. @returns status and body */
+  async post(path: string, body: object): Promise<string> {
+    const url = `http://gateway.containers.internal/services/forwarder/${path}`;
+    const resolve = ['--resolve', `gateway.containers.internal:80:${GATEWAY}`];
+    const data = ['-d', JSON.stringify(body), '-H', 'content-type: application/json'];
+    return await this.guest.run('curl', '-sS', '-w', '%{http_code} ', ...resolve, ...data, url);
+  }
+}
+
+const PORT = { local: ':8080', remote: ':8080', protocol: 'tcp' };
+
+systemSuite(
+  'hawser-gvproxy for podman machine',
+  [...LAB, 'curl', 'dig', 'nc', 'ping'],
+  function () {
+    this.timeout(90_000);
+    let lab: Lab;
+    let machine: Machine;
+    let bridge: Background;
+    beforeEach(async () => {
+      lab = await Lab.open();
+    });
+    afterEach(() => lab.close());
+
+    it('the whole of it', async () => {
+      await lab.startServers(lab.host);
+      machine = await Machine.start(lab);
+      const { guest } = machine;
+      assert.equal(readFileSync(machine.pidFile, 'utf8'), `${machine.process.pid}`);
+      bridge = await machine.boot();
+      const servers = guest.start(['node', '-e', SERVERS]);
+      await servers.prints(/serving/);
+
+      const greeting = await lab.host.run('nc', '-w', '3', '127.0.0.1', `${SSH_PORT}`);
+      assert.equal(greeting, 'SSH-2.0-stand-in\r\n');
+      for (const [name, address] of [
+        ['gateway.containers.internal', GATEWAY],
+        ['host.containers.internal', HOST],
+        ['host.docker.internal', HOST],
+      ] as const) {
+        assert.equal((await guest.run('dig', `@${GATEWAY}`, '+short', name)).trim(), address);
+      }
+      await guest.run('ping', '-c', '1', '-W', '2', HOST);
+
+      assert.equal(await machine.post('expose', PORT), '200 ');
+      for (const [from, to] of [
+        [lab.host, '127.0.0.1'],
+        [lab.outside, HOST_OUTER],
+      ] as const) {
+        assert.equal(
+          await from.run('curl', '-sS', '-m', '5', `http://${to}:8080/`),
+          'from the container',
+        );
+      }
+      assert.equal(
+        await machine.post('expose', PORT),
+        'proxy already running for tcp on :8080\n500 ',
+      );
+      assert.match(await machine.post('all', {}), /^\[\{"local":":8080","remote":"192\.168\.127\.2:8080"/);
+
+      // A machine that boots anew with restart policies: it asks for a lease, then publishes what it had.
+      await guest.lease();
+      assert.equal(await machine.post('expose', PORT), '200 ');
+      assert.equal(
+        await machine.post('expose', PORT),
+        'proxy already running for tcp on :8080\n500 ',
+      );
+      assert.equal(await machine.post('unexpose', { local: ':8080', protocol: 'tcp' }), '200 ');
+      assert.equal(
+        await machine.post('unexpose', { local: ':8080', protocol: 'tcp' }),
+        'proxy not found\n500 ',
+      );
+
+      // `podman machine stop`
+      const pid = Number(readFileSync(machine.pidFile, 'utf8'));
+      const before = performance.now();
+      process.kill(pid, 'SIGKILL');
+      await machine.process.exited;
+      assert.ok(performance.now() - before < KILL_MS, 'it is gone in time');
+      assert.doesNotMatch(await lab.host.run('ss', '-Hltn'), new RegExp(`:${SSH_PORT}`));
+
+      // `podman machine start`, with all that SIGKILL has left
+      machine.process = Machine.launch(lab, machine.helpers, []);
+      await until('the socket', () => existsSync(machine.socket));
+      assert.equal(readFileSync(machine.pidFile, 'utf8'), `${machine.process.pid}`);
+      await bridge.stop();
+      bridge = await machine.boot();
+      assert.equal(
+        await lab.host.run('nc', '-w', '3', '127.0.0.1', `${SSH_PORT}`),
+        'SSH-2.0-stand-in\r\n',
+      );
+
+      // The machine ends by itself: so does its network.
+      await bridge.stop();
+      assert.equal(await machine.process.exited, 0);
+      assert.ok(!existsSync(machine.socket) && !existsSync(machine.pidFile));
+    });
+
+    it('100 MB each way', async () => {
+      machine = await Machine.start(lab);
+      await lab.startServers(lab.host, HOST_OUTER);
+      await machine.boot();
+      for (const transfer of [download, upload]) {
+        await transfer(machine.guest, `http://${HOST_OUTER}:${HTTP_PORT}`, 100 * MIB);
+      }
+      assert.doesNotMatch(machine.log, /level=(error|warning)/);
+    });
+
+    for (const [flags, isOpen] of [
+      [[], false],
+      [['-ec2-metadata-access'], true],
+    ] as const) {
+      it(`metadata of EC2 with ${flags.join() || 'no flag'}: ${isOpen ? 'open' : 'closed'}`, async () => {
+        await lab.host.run('ip', 'addr', 'add', `${METADATA}/32`, 'dev', 'lo');
+        await lab.startServers(lab.host, METADATA);
+        machine = await Machine.start(lab, ...flags);
+        await machine.boot();
+        const url = `http://${METADATA}:${HTTP_PORT}/`;
+        const { status } = await machine.guest.try(
+          'curl',
+          '-sS',
+          '-m',
+          '5',
+          '-o',
+          '/dev/null',
+          url,
+        );
+        assert.equal(status === 0, isOpen);
+      });
+    }
+
+    it('what a guest has published ends with its link', async () => {
+      machine = await Machine.start(lab, '-exit-with-guest=never');
+      bridge = await machine.boot();
+      assert.equal(await machine.post('expose', PORT), '200 ');
+      const listening = async (): Promise<boolean> =>
+        (await lab.host.run('ss', '-Hltn')).includes(':8080');
+      assert.ok(await listening());
+      await bridge.stop();
+      await until('the port to be free', async () => !(await listening()));
+      await machine.boot();
+      assert.equal(await machine.post('expose', PORT), '200 ');
+    });
+  },
+);
