@@ -154,7 +154,10 @@ systemSuite(
         await machine.post('expose', PORT),
         'proxy already running for tcp on :8080\n500 ',
       );
-      assert.match(await machine.post('all', {}), /^\[\{"local":":8080","remote":"192\.168\.127\.2:8080"/);
+      assert.match(
+        await machine.post('all', {}),
+        /^\[\{"local":":8080","remote":"192\.168\.127\.2:8080"/,
+      );
 
       // A machine that boots anew with restart policies: it asks for a lease, then publishes what it had.
       await guest.lease();
@@ -177,11 +180,12 @@ systemSuite(
       assert.ok(performance.now() - before < KILL_MS, 'it is gone in time');
       assert.doesNotMatch(await lab.host.run('ss', '-Hltn'), new RegExp(`:${SSH_PORT}`));
 
+      await bridge.stop();
+
       // `podman machine start`, with all that SIGKILL has left
       machine.process = Machine.launch(lab, machine.helpers, []);
       await until('the socket', () => existsSync(machine.socket));
       assert.equal(readFileSync(machine.pidFile, 'utf8'), `${machine.process.pid}`);
-      await bridge.stop();
       bridge = await machine.boot();
       assert.equal(
         await lab.host.run('nc', '-w', '3', '127.0.0.1', `${SSH_PORT}`),
