@@ -73,6 +73,9 @@ const UDP_APART: Plugin = {
 const programs = {
   hawser: `${CLI}/boot/start.js`,
   'hawser-gvproxy': `${CLI}/boot/start.js`,
+  'hawser-slirp4netns': `${CLI}/boot/start.js`,
+  'hawser-vpnkit': `${CLI}/boot/start.js`,
+  'tap-tools': `${CLI}/tap/opener.js`,
   'docker-proxy': `${CLI}/docker-proxy/main.js`,
   'docker-proxy-udp': `${CLI}/docker-proxy/udp-forwarder.js`,
   'file-server-worker': `${LAB}/file-server-worker.js`,

@@ -14,6 +14,7 @@ import { flagOf } from './option-table.ts';
 export function checkFiles({ dns, leases }: Pick<NetworkConfig, 'dns' | 'leases'>): void {
   const problems = [
     ...problemOf('hosts', dns.hostsFile, 'cannot be read', checkReadable),
+    ...problemOf('resolvConf', dns.resolvConf, 'cannot be read', checkReadable),
     ...problemOf('leaseFile', leases.file, 'cannot be written', checkReplaceable),
   ];
   if (problems.length > 0) throw new UsageError(problems);

@@ -40,13 +40,19 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
   {
     key: 'hostIp',
     flags: '--host-ip <ip>',
-    description: "address of the host's loopback, or none (default: last of the subnet)",
+    description:
+      "address of the host's loopback, or none; may be the gateway, whose services come first (default: last of the subnet)",
   },
   {
     key: 'subnet6',
     flags: '--subnet6 <cidr|host|none>',
     description:
       "the guests' IPv6 network, a /64; host: the one of the host's own address (default: a unique local one, made from the name)",
+  },
+  {
+    key: 'gateway6',
+    flags: '--gateway6 <ip>',
+    description: "the gateway's IPv6 address (default: ::1 of --subnet6)",
   },
   {
     key: 'ipv6',
@@ -103,6 +109,13 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     isNumber: true,
   },
   {
+    key: 'outboundAddress',
+    flags: '--outbound-address <ip>',
+    description:
+      "source address for what guests send to other hosts by TCP and UDP; one of each family (default: as the host's routes have it)",
+    repeatable: true,
+  },
+  {
     key: 'mux',
     flags: '--mux <link>',
     description:
@@ -135,6 +148,18 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     repeatable: true,
   },
   {
+    key: 'dnsServer',
+    flags: '--dns-server <on|off>',
+    description: 'whether the gateway serves DNS to guests (default: on)',
+  },
+  {
+    key: 'dnsAddress',
+    flags: '--dns-address <ip>',
+    description:
+      'another address of the gateway, which guests are given as DNS server; one of each family (default: none, DNS is at the gateway)',
+    repeatable: true,
+  },
+  {
     key: 'dnsFamily',
     flags: '--dns-family <auto|4|6|both>',
     description:
@@ -153,7 +178,18 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     repeatable: true,
   },
   { key: 'hosts', flags: '--hosts <file>', description: 'hosts file, followed live' },
+  {
+    key: 'resolvConf',
+    flags: '--resolv-conf <file>',
+    description:
+      'resolver configuration, followed live; nameserver IP#PORT for another port (default: /etc/resolv.conf)',
+  },
   { key: 'leaseFile', flags: '--lease-file <file>', description: 'keep DHCP leases over restarts' },
+  {
+    key: 'dhcpRange',
+    flags: '--dhcp-range <first-last>',
+    description: 'the IPv4 addresses that DHCP gives out (default: all of the subnet)',
+  },
   {
     key: 'staticLease',
     flags: '--static-lease <mac=ip[,hostname]>',

@@ -1,5 +1,5 @@
 /**
- * Watches for the end of the reader of a launcher's descriptor. Closing the other end of a socket is an
+ * Watches for the end of the other side of a launcher's descriptor. Closing the other end of a socket is an
  * event; that of a pipe is visible to the writer only by polling (poll(2): POLLERR), which Node cannot do.
  */
 import { fstatSync } from 'node:fs';
@@ -16,12 +16,17 @@ const POLL_MS = 500;
  */
 export async function watchReader(fd: number, onGone: () => void): Promise<() => void> {
   const stat = fstatSync(fd);
-  if (stat.isSocket()) return watchSocket(fd, onGone);
+  if (stat.isSocket()) return watchEnd(fd, onGone);
   if (stat.isFIFO()) return await watchPipe(fd, onGone);
   throw new UsageError([`--exit-with-ready-fd: descriptor ${fd} must be a pipe or a socket`]);
 }
 
-function watchSocket(fd: number, onGone: () => void): () => void {
+/**
+ * @param fd a socket, or a pipe to read from; what comes of it is discarded
+ * @param onGone called once, when nothing more can come
+ * @returns a function that stops the watch, and closes the descriptor
+ */
+export function watchEnd(fd: number, onGone: () => void): () => void {
   const socket = new Socket({ fd });
   let stopped = false;
   socket.on('error', () => {}); // `close` follows

@@ -1,6 +1,6 @@
 /** The listener of the control API: a Unix socket of mode 0600 or a TCP port. */
 import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server as NetServer } from 'node:net';
 import { isInherited, listenOnInherited } from '../native/inherited-listeners.ts';
 import { refuseDescriptors } from '../native/refuse-descriptors.ts';
 import { listenOnUnixPath, PRIVATE_SOCKET_MODE } from '../native/unix-listener.ts';
@@ -30,6 +30,12 @@ const ADVICE: Readonly<Record<PlaceTaken, string>> = {
 
 /** Serve on the Unix socket `path`: a stale one is taken over, a live one refused. */
 export async function listenUnix(server: Server, path: string): Promise<ApiListener> {
+  await bindUnix(server, path, 'the control API');
+  return { where: `unix:${path}`, tcp: undefined, close: () => closeServer(server) };
+}
+
+/** @throws ListenError that names `what` is served */
+export async function bindUnix(server: NetServer, path: string, what: string): Promise<void> {
   try {
     if (isInherited(path)) await bound(server, () => listenOnInherited(server, path));
     else
@@ -38,12 +44,11 @@ export async function listenUnix(server: Server, path: string): Promise<ApiListe
         await bound(server, () => listenOnUnixPath(server, { path }, PRIVATE_SOCKET_MODE));
       });
   } catch (error) {
-    throw new ListenError(`cannot serve the control API at ${path}: ${messageOf(error)}`, {
+    throw new ListenError(`cannot serve ${what} at ${path}: ${messageOf(error)}`, {
       cause: error,
     });
   }
   refuseDescriptors(server);
-  return { where: `unix:${path}`, tcp: undefined, close: () => closeServer(server) };
 }
 
 async function free(path: string): Promise<void> {
@@ -74,7 +79,7 @@ export async function listenTcp(
   };
 }
 
-function bound(server: Server, listen: () => void): Promise<void> {
+function bound(server: NetServer, listen: () => void): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.once('listening', () => {

@@ -10,7 +10,8 @@ import { type ApiListener, ListenError, listenTcp, listenUnix } from './api-list
 import { type ApiServer, type ApiService, createApiServer } from './api-server.ts';
 import { type AttachConnection, serveGuestConnections } from './guest-connections.ts';
 import type { NetworkView, SandboxView } from './network-view.ts';
-import { hostAccess } from './ports/port-access.ts';
+import type { BindRule } from './ports/bind-rules.ts';
+import { hostAccess, limitedHostAccess } from './ports/port-access.ts';
 import type { ProblemError } from './problem.ts';
 import { type ApiTarget, METRICS_TYPE, ROUTES } from './routes.ts';
 import { UnprovenConnections } from './unproven-connections.ts';
@@ -37,6 +38,8 @@ export interface ControlServerOptions {
   readonly view: NetworkView;
   readonly ports: PortBook;
   readonly log: Log;
+  /** Where clients may publish ports. Default: anywhere. */
+  readonly bind?: readonly BindRule[] | undefined;
   /** Default: none. */
   sandbox?(): SandboxView;
   /** A client requested the shutdown; called once its answer was sent. */
@@ -59,7 +62,10 @@ export function createControlServer(
   const { name, version, view, log } = options;
   const target: ApiTarget = {
     view,
-    ports: hostAccess(options.ports),
+    ports:
+      options.bind === undefined
+        ? hostAccess(options.ports)
+        : limitedHostAccess(options.ports, options.bind),
     daemon: () => ({
       name,
       version,

@@ -109,11 +109,24 @@ export const TUN_F_CSUM = 1;
 export const TUN_F_TSO4 = 2;
 export const TUN_F_TSO6 = 4;
 export const SIOCOUTQ = 0x5411;
+export const SIOCADDRT = 0x890b;
 export const SIOCGIFFLAGS = 0x8913;
 export const SIOCSIFFLAGS = 0x8914;
+export const SIOCSIFADDR = 0x8916;
+export const SIOCSIFNETMASK = 0x891c;
 export const SIOCSIFMTU = 0x8922;
 export const SIOCSIFHWADDR = 0x8924;
+export const SIOCGIFINDEX = 0x8933;
 export const ARPHRD_ETHER = 1;
+
+// `struct rtentry`: a route of IPv4 (SIOCADDRT)
+export const RTENTRY_LEN = 120;
+export const RTENTRY_DST = 8;
+export const RTENTRY_GATEWAY = 24;
+export const RTENTRY_GENMASK = 40;
+export const RTENTRY_FLAGS = 56;
+export const RTF_UP = 1;
+export const RTF_GATEWAY = 2;
 
 // poll(2): `struct pollfd` and what it reports without being asked
 export const POLLFD_EVENTS = 4;

@@ -35,6 +35,20 @@ export function inheritListeners(env: NodeJS.ProcessEnv, pid: number): string[] 
   return [...byPath.keys()];
 }
 
+/**
+ * A Unix socket that listens on a descriptor that was inherited.
+ *
+ * @returns its path
+ * @throws InheritError
+ */
+export const listenerPath = (fd: number): string =>
+  pathOf(fd, readFileSync('/proc/self/net/unix', 'latin1'));
+
+/** Have a listener on its path use the descriptor. @throws InheritError */
+export function adoptListener(fd: number): void {
+  byPath.set(listenerPath(fd), fd);
+}
+
 export const isInherited = (path: string): boolean => byPath.has(path);
 
 /** The descriptor inherited for `path`, for those that Node's servers do not take. */
@@ -53,10 +67,10 @@ function pathOf(fd: number, table: string): string {
   try {
     inode = fstatSync(fd).ino;
   } catch {
-    throw new InheritError(`descriptor ${fd} of LISTEN_FDS is not open`);
+    throw new InheritError(`descriptor ${fd} is not open`);
   }
   // Num RefCount Protocol Flags Type St Inode Path
   const [, path] = new RegExp(`^(?:\\S+ +){6}${inode} (/.*)$`, 'm').exec(table) ?? [];
   if (path !== undefined) return path;
-  throw new InheritError(`descriptor ${fd} of LISTEN_FDS is no Unix socket with a path`);
+  throw new InheritError(`descriptor ${fd} is no Unix socket with a path`);
 }

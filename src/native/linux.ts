@@ -31,12 +31,13 @@ import type {
   SocketPairType,
   Tap,
   TapOptions,
+  TapTools,
 } from './posix.ts';
 import { reserveDescriptors } from './reserve-descriptors.ts';
 import { openRouteEvents } from './route-events.ts';
 import { mapShared } from './shared-mapping.ts';
 import { setSendBuffer } from './socket-buffer.ts';
-import { openTap } from './tap.ts';
+import { makeTap, openTap, openTapTools } from './tap.ts';
 
 const SOCKET_TYPES: Readonly<Record<SocketPairType, number>> = {
   stream: n.SOCK_STREAM,
@@ -62,6 +63,14 @@ export class LinuxPosix implements Posix {
 
   openTap(options: TapOptions): Tap {
     return openTap(this.c, options);
+  }
+
+  openTapTools(netns?: string): TapTools {
+    return openTapTools(this.c, netns);
+  }
+
+  makeTap(tools: TapTools, options: TapOptions): Tap {
+    return makeTap(this.c, tools, options);
   }
 
   openPacketSocket(ifName: string, netns?: string, vnetHdr = false): number {

@@ -18,6 +18,32 @@ export interface TapOptions {
   /** Frames carry a virtio-net header, so that checksums and segmentation are left to the kernel. */
   readonly vnetHdr: boolean;
   readonly mtu: number;
+  /** Whether it is brought up, with its MTU. Default: yes. */
+  readonly up?: boolean | undefined;
+  /** Also do what a guest does by itself otherwise. Default: no. */
+  readonly guest?: TapGuest | undefined;
+}
+
+/** Settings of the interface, which is the guest's. */
+export interface TapGuest {
+  /** Default: one that is made from the names. */
+  readonly mac: Uint8Array | undefined;
+  /** Of IPv4. */
+  readonly address: IpAddress;
+  readonly prefixLen: number;
+  /** The default route. */
+  readonly gateway: IpAddress;
+}
+
+/**
+ * Descriptors by which a TAP is made. They are of the network namespace in which they were opened, also in a process that
+ * they were passed to; that needs CAP_NET_ADMIN over the namespace, which the user has who made its user namespace.
+ */
+export interface TapTools {
+  /** Of /dev/net/tun. */
+  readonly tunnel: number;
+  /** A socket. */
+  readonly control: number;
 }
 
 export interface Tap {
@@ -183,6 +209,15 @@ export interface Posix {
    * @throws PosixError
    */
   openTap(options: TapOptions): Tap;
+  /** @throws PosixError */
+  openTapTools(netns?: string): TapTools;
+  /**
+   * As {@link openTap}.
+   *
+   * @param tools of the TAP's network namespace; they belong to the call
+   * @throws PosixError
+   */
+  makeTap(tools: TapTools, options: TapOptions): Tap;
   /**
    * A raw packet socket on an interface: whole Ethernet frames; own frames are not echoed.
    *

@@ -4,27 +4,43 @@ import { PosixError } from './errors.ts';
 import { checkIfName, makeIfreq } from './ifreq.ts';
 import type { Libc } from './libc.ts';
 import { inNetns } from './netns.ts';
-import type { Tap, TapOptions } from './posix.ts';
+import type { Tap, TapOptions, TapTools } from './posix.ts';
 import { VNET_HDR_LEN } from './vnet-header.ts';
 
 /** See `Posix.openTap`. */
 export function openTap(c: Libc, options: TapOptions): Tap {
   checkIfName(options.name);
-  const open = (): Tap => openHere(c, options);
-  return options.netns === undefined ? open() : inNetns(c, options.netns, open);
+  return makeTap(c, openTapTools(c, options.netns), options);
 }
 
-function openHere(c: Libc, { name, netns, vnetHdr, mtu }: TapOptions): Tap {
-  const fd = c.open('/dev/net/tun', n.O_RDWR | n.O_NONBLOCK | n.O_CLOEXEC);
-  if (fd < 0) {
+/** See `Posix.openTapTools`. */
+export function openTapTools(c: Libc, netns: string | undefined): TapTools {
+  return netns === undefined ? openTools(c) : inNetns(c, netns, () => openTools(c));
+}
+
+function openTools(c: Libc): TapTools {
+  const tunnel = c.open('/dev/net/tun', n.O_RDWR | n.O_NONBLOCK | n.O_CLOEXEC);
+  if (tunnel < 0) {
     throw new PosixError(
       'cannot open /dev/net/tun',
       c.errno(),
       'load the module tun and allow this user to read and write the device',
     );
   }
+  const control = c.socket(n.AF_INET, n.SOCK_DGRAM | n.SOCK_CLOEXEC, 0);
+  if (control >= 0) return { tunnel, control };
+  const errno = c.errno();
+  c.close(tunnel);
+  throw new PosixError('cannot open a control socket', errno);
+}
+
+/** See `Posix.makeTap`. */
+export function makeTap(c: Libc, tools: TapTools, options: TapOptions): Tap {
+  const { tunnel: fd, control } = tools;
+  const { name, netns, vnetHdr, mtu, guest } = options;
   try {
-    const isNew = c.ifNameToIndex(name) === 0;
+    checkIfName(name);
+    const isNew = !exists(c, control, name);
     const ifreq = makeIfreq(name);
     const flags = n.IFF_TAP | n.IFF_NO_PI | (vnetHdr ? n.IFF_VNET_HDR : 0);
     ifreq.view.setUint16(n.IFNAMSIZ, flags, true);
@@ -33,11 +49,16 @@ function openHere(c: Libc, { name, netns, vnetHdr, mtu }: TapOptions): Tap {
       throw new PosixError(`cannot attach to TAP ${name}`, errno, attachAdvice(errno));
     }
     if (vnetHdr) leaveWorkToKernel(c, fd, name);
-    bringUp(c, name, mtu, isNew ? tapAddress(name, netns) : undefined);
+    const mac = guest?.mac ?? (isNew ? tapAddress(name, netns) : undefined);
+    if (mac !== undefined) setEthernetAddress(c, control, name, mac);
+    if (options.up !== false) bringUp(c, control, name, mtu);
+    if (guest !== undefined) configure(c, control, name, guest);
     return { fd, ifName: name, vnetHdrLen: vnetHdr ? VNET_HDR_LEN : 0 };
   } catch (error) {
     c.close(fd);
     throw error;
+  } finally {
+    c.close(control);
   }
 }
 
@@ -56,6 +77,9 @@ const rightsAdvice = (errno: number): string =>
   errno === n.EPERM
     ? 'permission is missing: it needs root, or CAP_NET_ADMIN in that network namespace'
     : '';
+
+const exists = (c: Libc, control: number, name: string): boolean =>
+  c.ioctl(control, n.SIOCGIFINDEX, makeIfreq(name).bytes) >= 0;
 
 /** The kernel's side of the TAP may send us TCP segments of up to 64 KiB without checksum. */
 function leaveWorkToKernel(c: Libc, fd: number, name: string): void {
@@ -82,37 +106,66 @@ export function tapAddress(name: string, netns: string | undefined): Uint8Array 
   return mac;
 }
 
-/** @param mac absent: keep the interface's own */
-function bringUp(c: Libc, name: string, mtu: number, mac: Uint8Array | undefined): void {
-  const control = c.socket(n.AF_INET, n.SOCK_DGRAM | n.SOCK_CLOEXEC, 0);
-  if (control < 0) fail(c, 'cannot open a control socket');
-  try {
-    if (mac !== undefined) setAddress(c, control, name, mac);
-    const ifreq = makeIfreq(name);
-    ifreq.view.setInt32(n.IFNAMSIZ, mtu, true);
-    if (c.ioctl(control, n.SIOCSIFMTU, ifreq.bytes) < 0) {
-      fail(c, `cannot set the MTU of TAP ${name} to ${mtu}`);
-    }
-    ifreq.view.setInt32(n.IFNAMSIZ, 0, true);
-    if (c.ioctl(control, n.SIOCGIFFLAGS, ifreq.bytes) < 0) {
-      fail(c, `cannot read the flags of TAP ${name}`);
-    }
-    ifreq.view.setUint16(n.IFNAMSIZ, ifreq.view.getUint16(n.IFNAMSIZ, true) | n.IFF_UP, true);
-    if (c.ioctl(control, n.SIOCSIFFLAGS, ifreq.bytes) < 0) {
-      fail(c, `cannot bring TAP ${name} up`);
-    }
-  } finally {
-    c.close(control);
+function bringUp(c: Libc, control: number, name: string, mtu: number): void {
+  const ifreq = makeIfreq(name);
+  ifreq.view.setInt32(n.IFNAMSIZ, mtu, true);
+  if (c.ioctl(control, n.SIOCSIFMTU, ifreq.bytes) < 0) {
+    fail(c, `cannot set the MTU of TAP ${name} to ${mtu}`);
   }
+  setUp(c, control, name);
 }
 
-function setAddress(c: Libc, control: number, name: string, mac: Uint8Array): void {
+function setUp(c: Libc, control: number, name: string): void {
+  const ifreq = makeIfreq(name);
+  if (c.ioctl(control, n.SIOCGIFFLAGS, ifreq.bytes) < 0) {
+    fail(c, `cannot read the flags of ${name}`);
+  }
+  ifreq.view.setUint16(n.IFNAMSIZ, ifreq.view.getUint16(n.IFNAMSIZ, true) | n.IFF_UP, true);
+  if (c.ioctl(control, n.SIOCSIFFLAGS, ifreq.bytes) < 0) fail(c, `cannot bring ${name} up`);
+}
+
+function setEthernetAddress(c: Libc, control: number, name: string, mac: Uint8Array): void {
   const ifreq = makeIfreq(name);
   ifreq.view.setUint16(n.IFNAMSIZ, n.ARPHRD_ETHER, true);
   ifreq.bytes.set(mac, n.IFNAMSIZ + 2);
   if (c.ioctl(control, n.SIOCSIFHWADDR, ifreq.bytes) < 0) {
     fail(c, `cannot set the Ethernet address of TAP ${name}`);
   }
+}
+
+/** netdevice(7): the loopback up, an address, a default route. */
+function configure(
+  c: Libc,
+  control: number,
+  name: string,
+  { address, prefixLen, gateway }: NonNullable<TapOptions['guest']>,
+): void {
+  setUp(c, control, 'lo');
+  const mask = prefixLen === 0 ? 0 : -1 << (32 - prefixLen);
+  for (const [request, word] of [
+    [n.SIOCSIFADDR, address.d],
+    [n.SIOCSIFNETMASK, mask],
+  ] as const) {
+    const ifreq = makeIfreq(name);
+    setSockaddr(ifreq.view, n.IFNAMSIZ, word);
+    if (c.ioctl(control, request, ifreq.bytes) < 0) {
+      fail(c, `cannot give TAP ${name} the address ${address}/${prefixLen}`);
+    }
+  }
+  const route = new DataView(new ArrayBuffer(n.RTENTRY_LEN));
+  setSockaddr(route, n.RTENTRY_DST, 0);
+  setSockaddr(route, n.RTENTRY_GATEWAY, gateway.d);
+  setSockaddr(route, n.RTENTRY_GENMASK, 0);
+  route.setUint16(n.RTENTRY_FLAGS, n.RTF_UP | n.RTF_GATEWAY, true);
+  if (c.ioctl(control, n.SIOCADDRT, new Uint8Array(route.buffer)) < 0) {
+    fail(c, `cannot make ${gateway} the default route of TAP ${name}`);
+  }
+}
+
+/** Of IPv4, without a port. */
+function setSockaddr(view: DataView, at: number, word: number): void {
+  view.setUint16(at, n.AF_INET, true);
+  view.setInt32(at + 4, word);
 }
 
 function fail(c: Libc, what: string): never {

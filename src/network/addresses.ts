@@ -7,7 +7,9 @@ import { MIN_IPV6_MTU, SUBNET6_BITS } from './ipv6-text.ts';
 export interface Addresses {
   readonly subnet: Prefix;
   readonly gateway: IpAddress;
-  /** Undefined: the host's loopback is closed to guests. */
+  /** Of DNS; undefined: the gateway's alone. */
+  readonly dns: IpAddress | undefined;
+  /** Undefined: the host's loopback is closed to guests. May be the gateway's. */
   readonly host: IpAddress | undefined;
   /** Undefined: guests have IPv4 only. */
   readonly ipv6: Ipv6Addresses | undefined;
@@ -17,7 +19,9 @@ export interface Ipv6Addresses {
   /** A /64. */
   readonly prefix: IpAddress;
   readonly gateway: IpAddress;
-  /** Undefined: the host's loopback is closed to guests. */
+  /** Of DNS; undefined: the gateway's alone. */
+  readonly dns: IpAddress | undefined;
+  /** Undefined: the host's loopback is closed to guests. May be the gateway's. */
   readonly host: IpAddress | undefined;
   /** Guests share the prefix with the host's own network: only what they ask for is theirs (RFC 4861 §4.6.2, L=0). */
   readonly isOffLink: boolean;
@@ -37,6 +41,7 @@ export function addressesOf(config: NetworkConfig, ofHost?: IpAddress): Addresse
   return {
     subnet: prefix,
     gateway: requiredAddress(gateway),
+    dns: dnsAddressOf(config, 4),
     host,
     ipv6: ipv6AddressesOf(config, ofHost),
   };
@@ -45,18 +50,29 @@ export function addressesOf(config: NetworkConfig, ofHost?: IpAddress): Addresse
 export const isIpv6Wanted = ({ use, subnet }: Ipv6Config): boolean =>
   use !== 'off' && subnet !== 'none';
 
+const dnsAddressOf = ({ dns }: NetworkConfig, family: 4 | 6): IpAddress | undefined =>
+  dns.addresses.map(requiredAddress).find((address) => address.family === family);
+
 function ipv6AddressesOf(
-  { ipv6, mtu, hostIp }: NetworkConfig,
+  config: NetworkConfig,
   ofHost: IpAddress | undefined,
 ): Ipv6Addresses | undefined {
+  const { ipv6, mtu, hostIp } = config;
   if (!isIpv6Wanted(ipv6) || mtu < MIN_IPV6_MTU) return undefined;
   const isOffLink = ipv6.subnet === 'host' && ofHost !== undefined;
   const { a, b } = isOffLink
     ? ofHost
     : requiredPrefix(ipv6.subnet === 'host' ? ipv6.uniqueLocal : ipv6.subnet);
   const at = (word: number): IpAddress => new IpAddress(a, b, isOffLink ? OFF_LINK_WORD : 0, word);
-  const host = hostIp === undefined ? undefined : at(HOST_WORD);
-  return { prefix: new IpAddress(a, b, 0, 0), gateway: at(GATEWAY_WORD), host, isOffLink };
+  const gateway = ipv6.gateway === undefined ? at(GATEWAY_WORD) : requiredAddress(ipv6.gateway);
+  const hostAddress = hostIp === config.gateway ? gateway : at(HOST_WORD);
+  return {
+    prefix: new IpAddress(a, b, 0, 0),
+    gateway,
+    dns: dnsAddressOf(config, 6),
+    host: hostIp === undefined ? undefined : hostAddress,
+    isOffLink,
+  };
 }
 
 function requiredPrefix(text: string): IpAddress {

@@ -20,6 +20,8 @@ export interface NetworkConfig {
   readonly sourceAddress: SourceAddress;
   /** Idle time before host TCP sockets, dialled and accepted, are probed, in s; 0: never. */
   readonly keepaliveS: number;
+  /** Where guests' connections and datagrams to other hosts come from, of each family at most one; without: as the host's routes say. */
+  readonly outbound: readonly string[];
   readonly guestApi: GuestApiConfig;
   readonly mux: MuxLinkConfig;
   readonly dns: DnsConfig;
@@ -66,6 +68,8 @@ export interface Ipv6Config {
   readonly use: Ipv6Use;
   /** A /64 in canonical form; `host`: that of the host's own address, found at start; `none`. */
   readonly subnet: string;
+  /** Of the gateway; undefined: the first of the subnet. */
+  readonly gateway: string | undefined;
   /** The /64 of the instance's name: the default, and in place of `host` where the host has none. */
   readonly uniqueLocal: string;
   readonly mode: Ipv6Mode;
@@ -103,13 +107,19 @@ export interface MuxLinkConfig {
 }
 
 export interface DnsConfig {
+  /** Whether there is a server for guests. */
+  readonly isServed: boolean;
   /** Undefined: the host's resolver configuration, followed live. */
   readonly upstreams: readonly DnsUpstream[] | undefined;
+  /** Where guests are to ask, of each family at most one; without one: at the gateway, which answers in any case. */
+  readonly addresses: readonly string[];
   readonly family: DnsFamily;
   /** Undefined: the host's. */
   readonly search: readonly string[] | undefined;
   readonly zones: readonly DnsZone[];
   readonly hostsFile: string | undefined;
+  /** In place of /etc/resolv.conf. */
+  readonly resolvConf: string | undefined;
 }
 
 export interface DnsUpstream {
@@ -125,7 +135,15 @@ export interface DnsZone {
 
 export interface LeaseConfig {
   readonly file: string | undefined;
+  /** Of IPv4; undefined: all of the subnet. */
+  readonly range: LeaseRange | undefined;
   readonly static: readonly StaticLease[];
+}
+
+/** Both addresses are part of it. */
+export interface LeaseRange {
+  readonly first: string;
+  readonly last: string;
 }
 
 export interface StaticLease {

@@ -10,6 +10,7 @@ import type { Log } from '../base/log.ts';
 import type { Budget } from '../base/shares/budget.ts';
 import { type Clock, type Instant, NEVER } from '../base/time.ts';
 import { isAddressOfHost } from '../native/address-of-host.ts';
+import type { OutboundAddresses } from '../native/stream/connect-stream.ts';
 import { AddressMap, type AddressMapConfig } from '../proxy/address-map.ts';
 import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
 import { Destinations } from '../proxy/flows/destinations.ts';
@@ -32,7 +33,7 @@ import type { Guest } from '../stack/guest.ts';
 import { Stack } from '../stack/stack.ts';
 import type { StackEvents } from '../stack/stack-config.ts';
 import type { Mac } from '../wire/mac.ts';
-import type { Addresses, Ipv6Addresses } from './addresses.ts';
+import { type Addresses, type Ipv6Addresses, requiredAddress } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { cryptoRandom } from './crypto-random.ts';
 import { GATEWAY_LINK_LOCAL, GATEWAY_MAC } from './gateway.ts';
@@ -98,12 +99,13 @@ export class DataPath {
 
   constructor(deps: DataPathDeps) {
     const { config, addresses, ownListeners, clock, log, onGuestHeard, carried } = deps;
-    const { subnet, gateway, host, ipv6 } = addresses;
+    const { subnet, gateway, dns, host, ipv6 } = addresses;
     this.clock = clock;
     this.book = new FlowBook(clock);
     this.addressMap = new AddressMap({
       subnet,
       gateway,
+      alias: dns,
       host,
       ...ofIpv6(ipv6),
       allowMetadata: config.allowMetadata,
@@ -124,8 +126,9 @@ export class DataPath {
         subnet: subnet.address,
         prefixLen: subnet.bits,
         gateway,
+        alias: dns,
         host,
-        ipv6,
+        ipv6: ipv6 === undefined ? undefined : { ...ipv6, alias: ipv6.dns },
         mtu: config.mtu,
         mac: GATEWAY_MAC,
         verifyChecksums: config.verifyChecksums,
@@ -168,6 +171,7 @@ export class DataPath {
       sockets: this.sockets,
     };
     const { keepaliveS } = config;
+    const outbound = outboundOf(config);
     const onFailed: OnFailed = (id, reason, dialled) => {
       const isOutOfFiles = reason === 'EMFILE' || reason === 'ENFILE';
       const fields = { ...flowFields(id), dialled, reason };
@@ -181,13 +185,14 @@ export class DataPath {
       this.tcpCounts,
       this.sockets,
       book,
-      { keepaliveS },
+      { keepaliveS, outbound },
       onFailed,
     );
     this.udp = new UdpNat({
       ...shared,
       outboxes,
       native,
+      outbound,
       destinations,
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'datagram refused'),
     });
@@ -262,6 +267,12 @@ export class DataPath {
   };
 }
 
+function outboundOf({ outbound }: NetworkConfig): OutboundAddresses {
+  const of = (family: 4 | 6): string | undefined =>
+    outbound.find((text) => requiredAddress(text).family === family);
+  return { ipv4: of(4), ipv6: of(6) };
+}
+
 function closedHost(clock: Clock): (address: string) => boolean {
   const own = new HostAddresses(isAddressOfHost, clock);
   return (address) => own.has(address);
@@ -275,6 +286,7 @@ const ofIpv6 = (ipv6: Ipv6Addresses | undefined): Partial<AddressMapConfig> =>
         subnet6: { address: ipv6.prefix, bits: 64 },
         isShared6: ipv6.isOffLink,
         gateway6: ipv6.gateway,
+        alias6: ipv6.dns,
         linkLocal6: GATEWAY_LINK_LOCAL,
         host6: ipv6.host,
       };

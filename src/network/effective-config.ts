@@ -15,6 +15,7 @@ import { MIN_IPV6_MTU, uniqueLocalSubnet } from './ipv6-text.ts';
 import type { NetworkSettings } from './network-settings.ts';
 import type { OptionProblem } from './option-problem.ts';
 import { parseLink } from './option-values.ts';
+import { dnsAddressProblems, gateway6Problems, outboundProblems } from './own-address-problems.ts';
 
 const DEFAULT_SUBNET = '192.168.127.0/24';
 /** Of an instance that was given none. */
@@ -50,6 +51,7 @@ export function effectiveConfig(
     ipv6: {
       use: settings.ipv6 ?? 'auto',
       subnet: settings.subnet6 ?? uniqueLocal,
+      gateway: settings.gateway6,
       uniqueLocal,
       mode: settings.ipv6Mode ?? 'both',
     },
@@ -63,18 +65,26 @@ export function effectiveConfig(
     sourceAddress: settings.sourceAddress ?? 'preserve',
     keepaliveS: settings.keepalive ?? KEEPALIVE_DEFAULT_S,
     mux: { links: settings.mux ?? [], allow: settings.muxAllow ?? [] },
+    outbound: settings.outboundAddress ?? [],
     guestApi: {
       enabled: settings.guestApi ?? false,
       bind: settings.guestApiBind ?? DEFAULT_BIND_RULES,
     },
     dns: {
+      isServed: settings.dnsServer ?? true,
       upstreams: settings.dns,
+      addresses: settings.dnsAddress ?? [],
       family: settings.dnsFamily ?? 'auto',
       search: settings.dnsSearch,
       zones: settings.dnsZone ?? [],
       hostsFile: absolutePath(settings.hosts),
+      resolvConf: absolutePath(settings.resolvConf),
     },
-    leases: { file: absolutePath(settings.leaseFile), static: settings.staticLease ?? [] },
+    leases: {
+      file: absolutePath(settings.leaseFile),
+      range: settings.dhcpRange,
+      static: settings.staticLease ?? [],
+    },
     separation: {
       isolate: settings.isolateGuests ?? false,
       trust: settings.trustGuests ?? false,
@@ -127,9 +137,11 @@ export function addressProblems(config: NetworkConfig): OptionProblem[] {
     const why = 'must be none, or left out, where guests have no access to the host';
     problems.push({ key: 'hostIp', value: hostIp, why });
   }
-  if (hostIp === gateway) {
-    problems.push({ key: 'hostIp', value: hostIp, why: 'must differ from the gateway' });
+  const { range } = config.leases;
+  if (range !== undefined && !(isInside(range.first) && isInside(range.last))) {
+    problems.push({ key: 'dhcpRange', value: `${range.first}-${range.last}`, why: inside });
   }
+  problems.push(...dnsAddressProblems(config), ...outboundProblems(config));
   for (const [index, text] of publish.entries()) {
     const guest = parsePublish(text)[0]?.guestAddress;
     if (guest === undefined) continue;
@@ -142,8 +154,9 @@ export function addressProblems(config: NetworkConfig): OptionProblem[] {
 }
 
 /** @returns contradictions between the options of IPv6 */
-export function ipv6Problems({ ipv6, nat64, mtu }: NetworkConfig): OptionProblem[] {
-  const problems: OptionProblem[] = [];
+export function ipv6Problems(config: NetworkConfig): OptionProblem[] {
+  const { ipv6, nat64, mtu } = config;
+  const problems = gateway6Problems(config);
   if (ipv6.use === 'on' && ipv6.subnet === 'none') {
     problems.push({ key: 'subnet6', value: 'none', why: 'contradicts ipv6: on' });
   }
@@ -202,7 +215,10 @@ export function configuredSockets({
 }
 
 export const configuredFiles = ({ dns, leases, pcapFile }: NetworkConfig): ConfiguredPath[] =>
-  namedFiles({ hosts: dns.hostsFile, leaseFile: leases.file, pcap: pcapFile });
+  namedFiles({
+    ...{ hosts: dns.hostsFile, resolvConf: dns.resolvConf },
+    ...{ leaseFile: leases.file, pcap: pcapFile },
+  });
 
 /** By the option. */
 export const namedFiles = (files: Readonly<Record<string, string | undefined>>): ConfiguredPath[] =>

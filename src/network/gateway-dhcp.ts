@@ -3,6 +3,7 @@
 import { type IpAddress, ipv4 } from '../base/ip-address.ts';
 import type { Log } from '../base/log.ts';
 import type { Clock, Instant } from '../base/time.ts';
+import type { DhcpRange } from '../services/dhcp/config.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
 import type { AddressUser } from '../services/dhcp/lease-table.ts';
 import { DhcpServer, type Ipv4Segment } from '../services/dhcp/server.ts';
@@ -10,7 +11,7 @@ import type { LeaseHolders } from '../stack/separation/address-bindings.ts';
 import type { Stack } from '../stack/stack.ts';
 import { DISCOVER, dhcpChaddr, dhcpCiaddr, dhcpMessageType, REQUEST } from '../wire/dhcp.ts';
 import { formatMac, macOf } from '../wire/mac.ts';
-import type { Addresses } from './addresses.ts';
+import { type Addresses, requiredAddress } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import type { GuestDirectory } from './guest-directory.ts';
 import { staticLeasesOf } from './static-leases.ts';
@@ -19,7 +20,7 @@ export const LEASE_SECONDS = 3600;
 
 export function makeDhcpServer(
   config: NetworkConfig,
-  { subnet, gateway, host }: Addresses,
+  { subnet, gateway, dns, host }: Addresses,
   store: LeaseStore,
   segment: Ipv4Segment,
 ): DhcpServer {
@@ -29,8 +30,9 @@ export function makeDhcpServer(
       prefix: subnet.bits,
       gateway: gateway.d,
       hostIp: host?.d,
+      range: rangeOf(config),
       mtu: config.mtu,
-      dns: [gateway.d],
+      dns: config.dns.isServed ? [(dns ?? gateway).d] : [],
       ntp: [gateway.d],
       search: config.dns.search ?? [],
       domain: undefined,
@@ -46,6 +48,9 @@ export function makeDhcpServer(
     segment,
   );
 }
+
+const rangeOf = ({ leases: { range } }: NetworkConfig): DhcpRange | undefined =>
+  range && { first: requiredAddress(range.first).d, last: requiredAddress(range.last).d };
 
 /** @param stack made after the server */
 export const dhcpSegment = (

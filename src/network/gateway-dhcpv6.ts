@@ -27,7 +27,7 @@ export function makeDhcpv6Server(
   stack: () => Stack,
 ): Dhcpv6Server | undefined {
   if (ipv6 === undefined) return undefined;
-  const { gateway, prefix } = ipv6;
+  const { gateway, dns = gateway, prefix } = ipv6;
   const segment: DhcpSegment<bigint> = {
     log,
     isAttached: (link) => stack().hasLink(link),
@@ -41,7 +41,7 @@ export function makeDhcpv6Server(
       prefix,
       gateway,
       mac: GATEWAY_MAC,
-      dns: [gateway],
+      dns: config.dns.isServed ? [dns] : [],
       ntp: [gateway],
       search: config.dns.search ?? [],
       leaseSeconds: LEASE_SECONDS,

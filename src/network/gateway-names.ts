@@ -8,7 +8,7 @@ import { DNS_PORT, GatewayDns } from '../proxy/dns/gateway-dns.ts';
 import type { Prefix } from '../services/address-text.ts';
 import { LocalNames, type UserZone } from '../services/dns/local-names.ts';
 import { type Addresses, requiredAddress } from './addresses.ts';
-import type { DnsZone, NetworkConfig } from './config.ts';
+import type { DnsConfig, DnsZone, NetworkConfig } from './config.ts';
 import type { DataPath } from './data-path.ts';
 import { gatewayAddresses } from './gateway.ts';
 import type { GuestDirectory } from './guest-directory.ts';
@@ -59,6 +59,7 @@ export function makeDns({
     families: ipv6.families,
     upstreams: dns.upstreams,
     hostsFile: dns.hostsFile,
+    resolvConf: dns.resolvConf,
     onFailure: (query, rcode) => noteName(query, rcode, log),
     sockets,
     onNameServers: () => ipv6.onNameServers(),
@@ -74,11 +75,13 @@ export function serveDns(
   dns: DnsForwarder,
   dataPath: DataPath,
   addresses: Addresses,
+  { isServed }: DnsConfig,
   clock: Clock,
 ): GatewayDns {
   const { stack, flusher, book, listeners } = dataPath;
   const served = new GatewayDns(dns, stack, clock, flusher, book);
   dataPath.serveTime(served);
+  if (!isServed) return served;
   stack.serveUdp(DNS_PORT, served.onDatagram);
   listeners.serve(gatewayAddresses(addresses), DNS_PORT, (now, request) =>
     served.onRequest(now, request),

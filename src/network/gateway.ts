@@ -8,5 +8,8 @@ export const GATEWAY_MAC = 0x5a94_efe4_0cdd;
 /** As guests know their router. */
 export const GATEWAY_LINK_LOCAL: IpAddress = eui64Address(LINK_LOCAL, GATEWAY_MAC);
 
-export const gatewayAddresses = ({ gateway, ipv6 }: Addresses): readonly IpAddress[] =>
-  ipv6 === undefined ? [gateway] : [gateway, ipv6.gateway, GATEWAY_LINK_LOCAL];
+export const gatewayAddresses = ({ gateway, dns, ipv6 }: Addresses): readonly IpAddress[] =>
+  [
+    ...[gateway, dns],
+    ...(ipv6 === undefined ? [] : [ipv6.gateway, ipv6.dns, GATEWAY_LINK_LOCAL]),
+  ].filter((address) => address !== undefined);

@@ -1,7 +1,7 @@
 /** IPv6 networks in the form of the configuration: each a /64, as stateless autoconfiguration needs (RFC 4862 §5.5.3). */
 import { createHash } from 'node:crypto';
 import { IpAddress } from '../base/ip-address.ts';
-import { parsePrefix } from '../services/address-text.ts';
+import { parseAddress, parsePrefix } from '../services/address-text.ts';
 import { bad, ok, type Parsed } from './parsed.ts';
 
 export const SUBNET6_BITS = 64;
@@ -28,6 +28,13 @@ export function parseSubnet6(text: string): Parsed<string> {
   return isReserved(address)
     ? bad('must not be loopback, link-local, multicast, or one that stands for IPv4 addresses')
     : ok(subnet);
+}
+
+export function parseIpv6(text: string): Parsed<string> {
+  const address = parseAddress(text);
+  return address?.family === 6
+    ? ok(address.toString())
+    : bad('must be an IPv6 address such as fd12:3456:789a:1::1');
 }
 
 function isReserved({ a }: IpAddress): boolean {

@@ -92,6 +92,8 @@ export interface ServeApiOptions {
   readonly tokenFile?: string | undefined;
   /** Of the instance, in its answers. Default: `default`. */
   readonly name?: string | undefined;
+  /** Where clients may publish ports: `ADDRESS:PORTS`, `*` for every address. Default: anywhere. */
+  readonly bind?: readonly string[] | undefined;
   /** A client requested the shutdown. Default: nothing happens. */
   readonly onShutdown?: (() => void) | undefined;
 }

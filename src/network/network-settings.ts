@@ -11,13 +11,14 @@ import {
   IPV6_USES,
   type Ipv6Mode,
   type Ipv6Use,
+  type LeaseRange,
   NAT64_USES,
   type Nat64Use,
   type StaticLease,
 } from './config.ts';
 import { parseAllowedAddress } from './guest-separation.ts';
 import { parseIpv4, parseNetwork } from './ipv4-text.ts';
-import { parseSubnet6 } from './ipv6-text.ts';
+import { parseIpv6, parseSubnet6 } from './ipv6-text.ts';
 import {
   integer,
   list,
@@ -34,12 +35,14 @@ import {
 import {
   parseDomain,
   parseHostIp,
+  parseIp,
   parseLink,
   parseMux,
   parseMuxTarget,
   parseOrigin,
   parsePath,
   parsePublication,
+  parseRange,
   parseRule,
   parseStaticLease,
   parseUpstream,
@@ -62,6 +65,7 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly hostIp: string | undefined;
   /** A /64, `host` or `none`. */
   readonly subnet6: string | undefined;
+  readonly gateway6: string | undefined;
   readonly ipv6: Ipv6Use | undefined;
   readonly ipv6Mode: Ipv6Mode | undefined;
   readonly nat64: Nat64Use | undefined;
@@ -71,16 +75,21 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly publish: readonly string[] | undefined;
   readonly sourceAddress: SourceAddress | undefined;
   readonly keepalive: number | undefined;
+  readonly outboundAddress: readonly string[] | undefined;
   readonly guestApi: boolean | undefined;
   readonly guestApiBind: readonly string[] | undefined;
   readonly mux: readonly string[] | undefined;
   readonly muxAllow: readonly string[] | undefined;
   readonly dns: readonly DnsUpstream[] | undefined;
+  readonly dnsServer: boolean | undefined;
+  readonly dnsAddress: readonly string[] | undefined;
   readonly dnsFamily: DnsFamily | undefined;
   readonly dnsSearch: readonly string[] | undefined;
   readonly dnsZone: readonly DnsZone[] | undefined;
   readonly hosts: string | undefined;
+  readonly resolvConf: string | undefined;
   readonly leaseFile: string | undefined;
+  readonly dhcpRange: LeaseRange | undefined;
   readonly staticLease: readonly StaticLease[] | undefined;
   readonly wsOrigin: readonly string[] | undefined;
   readonly socketMode: number | undefined;
@@ -102,6 +111,7 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   gateway: () => text(parseIpv4),
   hostIp: () => text(parseHostIp),
   subnet6: () => text(parseSubnet6),
+  gateway6: () => text(parseIpv6),
   ipv6: () => oneOfOnOff(IPV6_USES),
   ipv6Mode: () => oneOf(IPV6_MODES),
   nat64: () => oneOfOnOff(NAT64_USES),
@@ -111,16 +121,21 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   publish: () => list(textAsIs(parsePublication)),
   sourceAddress: () => oneOf(SOURCE_ADDRESSES),
   keepalive: () => integer(0, KEEPALIVE_MAX_S),
+  outboundAddress: () => list(text(parseIp)),
   guestApi: onOff,
   guestApiBind: () => list(textAsIs(parseRule)),
   mux: () => list(text(parseMux)),
   muxAllow: () => list(textAsIs(parseMuxTarget)),
   dns: () => list(text(parseUpstream), 'must name at least one resolver'),
+  dnsServer: onOff,
+  dnsAddress: () => list(text(parseIp)),
   dnsFamily: () => numberOrOneOf(DNS_FAMILIES),
   dnsSearch: () => list(text(parseDomain)),
   dnsZone: () => list(text(parseZone)),
   hosts: () => text(parsePath),
+  resolvConf: () => text(parsePath),
   leaseFile: () => text(parsePath),
+  dhcpRange: () => text(parseRange),
   staticLease: () => list(text(parseStaticLease)),
   wsOrigin: () => list(text(parseOrigin)),
   socketMode,

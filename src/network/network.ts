@@ -235,7 +235,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.dns = makeDns({ config, names: this.names, ipv6: this.ipv6, leases, sockets, clock, log });
     this.ipv6.start();
     native.whenLoaded((posix) => this.ipv6.watchWith(posix));
-    const gatewayDns = serveDns(this.dns, this.dataPath, addresses, clock);
+    const gatewayDns = serveDns(this.dns, this.dataPath, addresses, config.dns, clock);
     const { ports } = this;
     this.guestApi = config.guestApi.enabled
       ? serveGuestApi({ config, addresses, ports, dataPath: this.dataPath, clock, log })

@@ -1,5 +1,5 @@
 /** The forms of option values that are text. */
-import { isIP } from 'node:net';
+import { isIP, isIPv4 } from 'node:net';
 import { type BindRule, parseBindRule } from '../control/ports/bind-rules.ts';
 import { parseTargetRule, TARGET_RULE_FORM, type TargetRule } from '../proxy/agent/target-rules.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
@@ -9,8 +9,8 @@ import { type LinkSpec, LinkSpecError, parseLinkSpec } from '../transports/link-
 import { formatMuxLink, MuxLinkSpecError, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import { parseEndpoint, unixPathProblem } from '../transports/stream-address.ts';
 import { isOrigin } from '../transports/ws/ws-origin.ts';
-import type { DnsUpstream, DnsZone, StaticLease } from './config.ts';
-import { parseIpv4 } from './ipv4-text.ts';
+import type { DnsUpstream, DnsZone, LeaseRange, StaticLease } from './config.ts';
+import { ipv4Number, parseIpv4 } from './ipv4-text.ts';
 import { bad, decimal, ok, type Parsed } from './parsed.ts';
 
 export type ApiSetting =
@@ -116,6 +116,21 @@ export const parseHostIp = (value: string): Parsed<string> =>
   value === 'none' || 'value' in parseIpv4(value)
     ? ok(value)
     : bad('must be an IPv4 address, or none to close the loopback of the host to guests');
+
+export function parseIp(value: string): Parsed<string> {
+  const address = parseAddress(value);
+  return address === undefined
+    ? bad('must be an IP address such as 192.168.127.3 or fd12::3')
+    : ok(address.toString());
+}
+
+export function parseRange(value: string): Parsed<LeaseRange> {
+  const [first = '', last = '', more] = value.split('-');
+  const isRange = isIPv4(first) && isIPv4(last) && more === undefined;
+  return isRange && ipv4Number(first) <= ipv4Number(last)
+    ? ok({ first, last })
+    : bad('must be FIRST-LAST, two IPv4 addresses such as 192.168.127.10-192.168.127.99');
+}
 
 export const parsePath = (value: string): Parsed<string> =>
   value === '' || value.includes('\0') ? bad('must name a file') : ok(value);

@@ -22,13 +22,18 @@ export interface NetworkOptions {
   readonly subnet?: string | undefined;
   /** Router, DNS, DHCP and NTP server. Default: the first address of the subnet. */
   readonly gateway?: string | undefined;
-  /** Represents the loopback of the host; `none` closes that to guests. Default: the last address of the subnet. */
+  /**
+   * Represents the loopback of the host; `none` closes that to guests. It may be the gateway, whose own services come
+   * first then, in both families. Default: the last address of the subnet.
+   */
   readonly hostIp?: string | undefined;
   /**
    * The guests' IPv6 network: a /64; `host`, that of the host's own address; or `none`. Default: a unique local one (RFC 4193)
    * that is the same each time.
    */
   readonly subnet6?: string | undefined;
+  /** The gateway's IPv6 address, of `subnet6`. Default: the first one, `::1`. */
+  readonly gateway6?: string | undefined;
   /**
    * IPv6 for guests: `on`; `auto`, without a default route while the host has none; or `off`. With an MTU below 1280 it is off.
    * Default: `auto`.
@@ -53,6 +58,11 @@ export interface NetworkOptions {
   readonly sourceAddress?: SourceAddress | undefined;
   /** Idle seconds before TCP sockets of the host, dialled and accepted, are probed; 0: never. Default: 120. */
   readonly keepalive?: number | undefined;
+  /**
+   * Source addresses of the host for what guests send to other hosts by TCP and UDP, of each family at most one. Default: as
+   * the host's routes have it.
+   */
+  readonly outboundAddress?: OneOrMore | undefined;
   /** Whether guests may publish ports through `http://GATEWAY/`. Default: no. */
   readonly guestApi?: boolean | 'on' | 'off' | undefined;
   /** Where they may: `ADDRESS:PORTS`, `*` for every address. Default: 127.0.0.1 and ::1, ports 1024 to 65535. */
@@ -66,6 +76,13 @@ export interface NetworkOptions {
   readonly muxAllow?: OneOrMore | undefined;
   /** Upstream resolvers, `IP` or `IP#PORT`. Default: those of the host, followed live. */
   readonly dns?: OneOrMore | undefined;
+  /** Whether the gateway serves DNS, and names itself as the server. Default: yes. */
+  readonly dnsServer?: boolean | 'on' | 'off' | undefined;
+  /**
+   * Another address of the gateway, of each family at most one, which guests are given as their DNS server. Default:
+   * none, DNS is at the gateway.
+   */
+  readonly dnsAddress?: OneOrMore | undefined;
   /**
    * Which addresses of public names guests get: those of IPv4 (`4`), of IPv6 (`6`), `both`, or `auto`: those of IPv6 only
    * while they have a route there. Default: `auto`.
@@ -77,8 +94,15 @@ export interface NetworkOptions {
   readonly dnsZone?: OneOrMore | undefined;
   /** A hosts file, followed live. Default: none. */
   readonly hosts?: string | undefined;
+  /**
+   * The resolver configuration that is followed where `dns` names no servers, in the form of resolv.conf(5), with
+   * `nameserver IP#PORT` for another port. Default: `/etc/resolv.conf`.
+   */
+  readonly resolvConf?: string | undefined;
   /** The file that keeps DHCP leases over restarts. Default: they are not kept. */
   readonly leaseFile?: string | undefined;
+  /** `FIRST-LAST`: the IPv4 addresses that DHCP gives out. Default: all of the subnet. */
+  readonly dhcpRange?: string | undefined;
   /** `MAC=IP[,HOSTNAME]`: fixed addresses, of either family. Default: none. */
   readonly staticLease?: OneOrMore | undefined;
   /** No frame passes between guests. Default: no. */

@@ -31,7 +31,7 @@ export function serveRouter(
       isOffLink: ipv6.isOffLink,
       hasAutoconfiguration: mode !== 'dhcp',
       hasDhcp: mode !== 'slaac',
-      dns: ipv6.gateway,
+      dns: config.dns.isServed ? [ipv6.dns ?? ipv6.gateway] : [],
       nat64: [config.nat64.isForPrivate ? LOCAL_NAT64.address : WELL_KNOWN_NAT64.address],
     },
     announcement,

@@ -1,29 +1,38 @@
 import type { Log } from '../base/log.ts';
 import type { ApiListener } from '../control/api-listener.ts';
 import { type ApiAddress, serveControlApi } from '../control/control-api.ts';
+import type { BindRule } from '../control/ports/bind-rules.ts';
 import type { DaemonNetwork } from './daemon-network.ts';
 import type { ServeApiOptions } from './network-interface.ts';
 import { OptionsError } from './option-problem.ts';
-import { parseApi } from './option-values.ts';
+import { parseApi, parseRule } from './option-values.ts';
 import { packageVersion } from './version.ts';
 
 /** Serve a network's control API, out of its guests' reach. */
 export async function serveNetworkApi(
-  { address: text, tokenFile, name = 'default', onShutdown = () => {} }: ServeApiOptions,
+  { address: text, tokenFile, name = 'default', bind, onShutdown = () => {} }: ServeApiOptions,
   network: Pick<DaemonNetwork, 'view' | 'ports' | 'denyGuests' | 'attachConnection'>,
   log: Log,
 ): Promise<ApiListener> {
   const { view, ports } = network;
   const address = apiAddress(text, tokenFile);
   const version = packageVersion();
+  const rules = bind?.map(bindRule);
   const listener = await serveControlApi({
     ...{ address, name, version, view, ports, log, onShutdown },
+    bind: rules,
     attach: (socket, framing) => {
       network.attachConnection(socket, framing, 'connect');
     },
   });
   if (listener.tcp !== undefined) network.denyGuests(listener.tcp.address, listener.tcp.port);
   return listener;
+}
+
+function bindRule(text: string): BindRule {
+  const rule = parseRule(text);
+  if ('value' in rule) return rule.value;
+  throw new OptionsError([`bind ${rule.problem}, got ${text}`]);
 }
 
 function apiAddress(text: string, tokenFile: string | undefined): ApiAddress {

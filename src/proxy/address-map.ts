@@ -16,12 +16,15 @@ import { Translation } from './flows/translation.ts';
 export interface AddressMapConfig {
   readonly subnet: Prefix;
   readonly gateway: IpAddress;
-  /** Undefined closes the host's loopback to guests. */
+  /** Another address of the gateway. */
+  readonly alias?: IpAddress | undefined;
+  /** Undefined closes the host's loopback to guests. May be the gateway's, whose services come first. */
   readonly host: IpAddress | undefined;
   readonly subnet6?: Prefix | undefined;
   /** Guests share `subnet6` with the host's network: what is not theirs is outside. */
   readonly isShared6?: boolean | undefined;
   readonly gateway6?: IpAddress | undefined;
+  readonly alias6?: IpAddress | undefined;
   /** The gateway's link-local address: it is the guests' router. */
   readonly linkLocal6?: IpAddress | undefined;
   readonly host6?: IpAddress | undefined;
@@ -94,11 +97,12 @@ export class AddressMap {
   /** What the four words of `words` at `at` mean to a guest. Allocates nothing. */
   kindOf(words: Int32Array, at: number): AddressKind {
     const config = this.config;
-    if (matches(words, at, config.gateway) || matches(words, at, config.gateway6)) return 'gateway';
-    if (matches(words, at, config.linkLocal6)) return 'gateway';
     if (matches(words, at, config.host) || matches(words, at, config.host6)) {
       return 'host-loopback';
     }
+    if (matches(words, at, config.gateway) || matches(words, at, config.gateway6)) return 'gateway';
+    if (matches(words, at, config.alias) || matches(words, at, config.alias6)) return 'gateway';
+    if (matches(words, at, config.linkLocal6)) return 'gateway';
     const a = words[at] ?? 0;
     const b = words[at + 1] ?? 0;
     const c = words[at + 2] ?? 0;

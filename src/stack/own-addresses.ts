@@ -19,7 +19,9 @@ export interface OwnIpv4 {
   readonly base: number;
   readonly mask: number;
   readonly gateway: IpAddress;
-  /** Stands for the host's loopback; undefined when guests may not reach it. */
+  /** Another address of the gateway. */
+  readonly alias?: IpAddress | undefined;
+  /** Stands for the host's loopback; undefined when guests may not reach it. May be the gateway's. */
   readonly host: IpAddress | undefined;
 }
 
@@ -27,14 +29,19 @@ export interface OwnIpv6 {
   /** The segment's network, of 64 bits. */
   readonly prefix: IpAddress;
   readonly gateway: IpAddress;
+  /** Another address of the gateway. */
+  readonly alias?: IpAddress | undefined;
   /** The gateway as router and neighbour. */
   readonly linkLocal: IpAddress;
-  /** Stands for the host's loopback; undefined when guests may not reach it. */
+  /** Stands for the host's loopback; undefined when guests may not reach it. May be the gateway's. */
   readonly host: IpAddress | undefined;
 }
 
-export const isOwnIpv4 = ({ gateway, host }: OwnIpv4, word: number): boolean =>
-  word === gateway.d || word === host?.d;
+export const isGatewayIpv4 = ({ gateway, alias }: OwnIpv4, word: number): boolean =>
+  word === gateway.d || word === alias?.d;
+
+export const isOwnIpv4 = (own: OwnIpv4, word: number): boolean =>
+  isGatewayIpv4(own, word) || word === own.host?.d;
 
 /** Limited or directed broadcast, or multicast. */
 export const isIpv4Group = ({ base, mask }: OwnIpv4, word: number): boolean =>
@@ -48,14 +55,17 @@ export const isGuestIpv4 = (own: OwnIpv4, word: number): boolean =>
 export const isAddressAt = ({ a, b, c, d }: IpAddress, words: Int32Array, at: number): boolean =>
   words[at + 3] === d && words[at + 2] === c && words[at + 1] === b && words[at] === a;
 
-export const isOwnIpv6 = (
-  { gateway, linkLocal, host }: OwnIpv6,
+export const isGatewayIpv6 = (
+  { gateway, alias, linkLocal }: OwnIpv6,
   words: Int32Array,
   at: number,
 ): boolean =>
   isAddressAt(gateway, words, at) ||
   isAddressAt(linkLocal, words, at) ||
-  (host !== undefined && isAddressAt(host, words, at));
+  (alias !== undefined && isAddressAt(alias, words, at));
+
+export const isOwnIpv6 = (own: OwnIpv6, words: Int32Array, at: number): boolean =>
+  isGatewayIpv6(own, words, at) || (own.host !== undefined && isAddressAt(own.host, words, at));
 
 /** fe80::/10 */
 export const isIpv6LinkLocal = (a: number): boolean => a >>> 22 === 0x3fa;

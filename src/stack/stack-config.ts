@@ -15,6 +15,8 @@ export interface StackConfig {
   readonly subnet: IpAddress;
   readonly prefixLen: number;
   readonly gateway: IpAddress;
+  /** Another address of the gateway. */
+  readonly alias?: IpAddress | undefined;
   /** Undefined closes the host's loopback to guests. */
   readonly host: IpAddress | undefined;
   /** Undefined: guests have no IPv6 through the gateway. */
@@ -51,10 +53,10 @@ export const NO_EVENTS: StackEvents = {
 };
 
 export function ownAddresses(config: StackConfig): OwnAddresses {
-  const { mac, subnet, prefixLen, gateway, host, ipv6 } = config;
+  const { mac, subnet, prefixLen, gateway, alias, host, ipv6 } = config;
   return {
     mac,
-    ipv4: { base: subnet.d, mask: -1 << (32 - prefixLen), gateway, host },
+    ipv4: { base: subnet.d, mask: -1 << (32 - prefixLen), gateway, alias, host },
     ipv6: ipv6 === undefined ? undefined : { ...ipv6, linkLocal: eui64Address(LINK_LOCAL, mac) },
   };
 }

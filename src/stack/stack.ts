@@ -187,7 +187,7 @@ export class Stack
       verifyChecksums: config.verifyChecksums,
       neighbors,
       icmp: icmp4,
-      icmpInput: new IcmpInput(icmp4, config.gateway, drops, this.tcp, upstream),
+      icmpInput: new IcmpInput(icmp4, drops, this.tcp, upstream),
       reassembler,
       drops,
       packet,

@@ -1,6 +1,7 @@
 /** Distinguishes the Unix socket that a dead process left behind from one that is served. */
 import { lstatSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import { isListenedOn } from '../native/unix-table.ts';
 
 export type PlaceTaken = 'live' | 'not-a-socket';
 
@@ -22,6 +23,8 @@ export async function removeStaleSocket(path: string): Promise<PlaceTaken | unde
 
 /** Whether someone accepts connections at `path`. */
 function isLive(path: string): Promise<boolean> {
+  // To connect is to be a guest, for a moment: a daemon that ends with its guest would end.
+  if (isListenedOn(path)) return Promise.resolve(true);
   return new Promise((resolve, reject) => {
     const probe = connect(path, () => {
       probe.destroy();

@@ -57,11 +57,17 @@ mtu: 9000
 keepalive: 7
 publish: ["8080:80", "127.0.0.1:5300-5301:10.1.0.9:53-54/udp"]
 dns: [9.9.9.9, "::1#5353"]
+dnsServer: on
+dnsAddress: 10.1.0.3
+outboundAddress: 192.0.2.7
+gateway6: fd12:3456:789a:1::2
 dnsFamily: 4
 dnsSearch: Corp.Example.
 dnsZone: apps.example=10.1.0.7
 hosts: /etc/hosts
+resolvConf: /etc/resolv.vpn
 leaseFile: /var/lib/leases.json
+dhcpRange: 10.1.0.10-10.1.1.20
 staticLease: 52-54-00-12-34-56=10.1.0.10,Build
 api: tcp:127.0.0.1:7777
 apiTokenFile: /etc/token
@@ -104,6 +110,7 @@ describe('configuration', () => {
       ipv6: {
         use: 'on',
         subnet: 'fd12:3456:789a:1::/64',
+        gateway: 'fd12:3456:789a:1::2',
         uniqueLocal: build({ name: 'build' }).ipv6.subnet,
         mode: 'slaac',
       },
@@ -114,18 +121,23 @@ describe('configuration', () => {
       keepaliveS: 7,
       mux: { links: [], allow: [] },
       guestApi: { enabled: false, bind: ['127.0.0.1:1024-65535', '[::1]:1024-65535'] },
+      outbound: ['192.0.2.7'],
       dns: {
+        isServed: true,
         upstreams: [
           { address: '9.9.9.9', port: 53 },
           { address: '::1', port: 5353 },
         ],
+        addresses: ['10.1.0.3'],
         family: '4',
         search: ['corp.example'],
         zones: [{ zone: 'apps.example', address: '10.1.0.7' }],
         hostsFile: '/etc/hosts',
+        resolvConf: '/etc/resolv.vpn',
       },
       leases: {
         file: '/var/lib/leases.json',
+        range: { first: '10.1.0.10', last: '10.1.1.20' },
         static: [{ mac: '52:54:00:12:34:56', address: '10.1.0.10', hostname: 'build' }],
       },
       api: { kind: 'tcp', address: '127.0.0.1', port: 7_777, tokenFile: '/etc/token' },
@@ -167,7 +179,7 @@ describe('configuration', () => {
   }
 
   it('survives being handed to the second start of the program', () => {
-    const options = build({ hostIp: '10.1.0.3', hostAccess: true }, FULL_YAML);
+    const options = build({ hostIp: '10.1.0.4', hostAccess: true }, FULL_YAML);
     assert.deepEqual(JSON.parse(JSON.stringify(options)), options);
   });
 
@@ -231,8 +243,7 @@ describe('configuration', () => {
     ],
     [{ gateway: '192.168.127.0' }, /neither its first nor its last address/],
     [{ hostIp: '192.168.127.255' }, /^--host-ip 192\.168\.127\.255: must be inside/],
-    [{ hostIp: '192.168.127.1' }, /^--host-ip 192\.168\.127\.1: must differ from the gateway$/],
-    [{ gateway: '192.168.127.254' }, /^hostIp \(default\) 192\.168\.127\.254: must differ/],
+    [{ dnsAddress: ['192.168.127.1'] }, /^--dns-address 192\.168\.127\.1: must differ from/],
     [{ hostIp: 'off' }, /or none to close/],
     [{ publish: ['80'] }, /^--publish 80: must be \[HOSTIP:\]HOSTPORT:/],
     [{ publish: ['8080:80/sctp'] }, /tcp or udp/],

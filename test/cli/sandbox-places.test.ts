@@ -17,7 +17,7 @@ describe('files of a sandboxed daemon', () => {
       listen: [`qemu:${dir}/links/q`],
       publish: [`unix:${dir}/published/s:192.168.127.2:80`],
       mux: { links: [`unix:${dir}/mux/m`], allow: [`unix:${dir}/never/s`] },
-      leases: { file: `${dir}/state/leases`, static: [] },
+      leases: { file: `${dir}/state/leases`, range: undefined, static: [] },
       pidFile: `${dir}/pid/file`,
       log: { level: 'info', format: 'json', file: `${dir}/log/file` },
       api: { kind: 'unix', path: `${dir}/api/sock` },

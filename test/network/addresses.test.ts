@@ -30,6 +30,22 @@ describe('network/addresses', () => {
     assert.deepEqual(ipv6Of({ subnet6: SUBNET6, hostAccess: false }), { ...OWN, host: undefined });
   });
 
+  it('a host that shares the address of the gateway does so in both families', () => {
+    const options = { gateway: '192.168.127.2', hostIp: '192.168.127.2', subnet6: SUBNET6 };
+    const { gateway, host } = addressesOf(checkOptions(options));
+    assert.equal(`${gateway} ${host}`, '192.168.127.2 192.168.127.2');
+    assert.deepEqual(ipv6Of(options), { ...OWN, host: OWN.gateway });
+    const two = 'fd12:3456:789a:1::2';
+    const moved = { ...OWN, gateway: two, host: two };
+    assert.deepEqual(ipv6Of({ ...options, gateway6: two }), moved);
+  });
+
+  it('DNS may have an address of its own in each family', () => {
+    const dnsAddress = ['fd12:3456:789a:1::3', '192.168.127.3'];
+    const { dns, ipv6 } = addressesOf(checkOptions({ subnet6: SUBNET6, dnsAddress }));
+    assert.deepEqual([`${ipv6?.dns}`, `${dns}`], dnsAddress);
+  });
+
   for (const off of [{ ipv6: 'off' }, { subnet6: 'none' }, { mtu: 1_279 }] as const) {
     it(`there is no IPv6 with ${JSON.stringify(off)}`, () =>
       assert.equal(ipv6Of({ ...off }), undefined));

@@ -38,6 +38,7 @@ describe('network/options', () => {
       gateway: '10.1.0.2',
       hostIp: 'none',
       subnet6: '2001:DB8:0:1::/64',
+      gateway6: '2001:DB8:0:1:0::2',
       ipv6: true,
       ipv6Mode: 'dhcp',
       nat64: 'on',
@@ -47,16 +48,21 @@ describe('network/options', () => {
       publish: ['8080:80', '127.0.0.1:5300-5301:10.1.0.9:53-54/udp'],
       sourceAddress: 'gateway',
       keepalive: 7,
+      outboundAddress: ['192.0.2.7', '2001:DB8::7'],
       guestApi: true,
       guestApiBind: '*:8080',
       mux: 'guest:4099',
       muxAllow: ['tcp:127.0.0.1:22'],
       dns: ['9.9.9.9', '::1#5353'],
+      dnsServer: 'on',
+      dnsAddress: ['10.1.0.3', '2001:DB8:0:1::3'],
       dnsFamily: '6',
       dnsSearch: 'Corp.Example.',
       dnsZone: ['apps.example=10.1.0.7', 'Apps.Example=fd12::7'],
       hosts: '/etc/hosts',
+      resolvConf: '/etc/resolv.vpn',
       leaseFile: 'leases.json',
+      dhcpRange: '10.1.0.10-10.1.1.20',
       staticLease: '52-54-00-12-34-56=10.1.0.10,Build',
       wsOrigin: 'https://vm.example',
       socketMode: '0660',
@@ -79,6 +85,7 @@ describe('network/options', () => {
       ipv6: {
         use: 'on',
         subnet: '2001:db8:0:1::/64',
+        gateway: '2001:db8:0:1::2',
         uniqueLocal: UNIQUE_LOCAL,
         mode: 'dhcp',
       },
@@ -89,11 +96,14 @@ describe('network/options', () => {
       keepaliveS: 7,
       mux: { links: ['guest:4099'], allow: ['tcp:127.0.0.1:22'] },
       guestApi: { enabled: true, bind: ['*:8080'] },
+      outbound: ['192.0.2.7', '2001:db8::7'],
       dns: {
+        isServed: true,
         upstreams: [
           { address: '9.9.9.9', port: 53 },
           { address: '::1', port: 5353 },
         ],
+        addresses: ['10.1.0.3', '2001:db8:0:1::3'],
         family: '6',
         search: ['corp.example'],
         zones: [
@@ -101,9 +111,11 @@ describe('network/options', () => {
           { zone: 'apps.example', address: 'fd12::7' },
         ],
         hostsFile: '/etc/hosts',
+        resolvConf: '/etc/resolv.vpn',
       },
       leases: {
         file: `${process.cwd()}/leases.json`,
+        range: { first: '10.1.0.10', last: '10.1.1.20' },
         static: [{ mac: '52:54:00:12:34:56', address: '10.1.0.10', hostname: 'build' }],
       },
       separation: {
@@ -150,8 +162,40 @@ describe('network/options', () => {
     ],
     [{ gateway: '192.168.127.255' }, /^gateway must be .* neither its first nor its last address/],
     [{ gateway: 'fd00::1' }, /^gateway must be an IPv4 address/],
-    [{ hostIp: '192.168.127.1' }, /^hostIp must differ from the gateway, got "192\.168\.127\.1"$/],
-    [{ gateway: '192.168.127.254' }, /^hostIp \(default\) must differ from the gateway/],
+    [{ dnsAddress: 'dns' }, /^dnsAddress must be an IP address such as .* got "dns"$/],
+    [{ dnsAddress: '192.168.127.1' }, /^dnsAddress\[0\] must differ from the gateway and the host/],
+    [{ dnsAddress: '192.168.127.254' }, /^dnsAddress\[0\] must differ from the gateway and the/],
+    [{ dnsAddress: '10.0.0.3' }, /^dnsAddress\[0\] must be inside the subnet 192\.168\.127\.0\/24/],
+    [
+      { dnsAddress: ['192.168.127.3', '192.168.127.4'] },
+      /^dnsAddress\[1\] .* the only one of IPv4/,
+    ],
+    [
+      { dnsAddress: 'fd00::3', ipv6: false },
+      /^dnsAddress\[0\] needs IPv6 for guests, which is off/,
+    ],
+    [
+      { dnsAddress: 'fd00::3', subnet6: 'host' },
+      /^dnsAddress\[0\] needs a network of guests alone/,
+    ],
+    [{ dnsAddress: 'fd00::3', subnet6: 'fd00:1::/64' }, /^dnsAddress\[0\] must be inside fd00:1::/],
+    [
+      { dnsAddress: 'fd00::1', subnet6: 'fd00::/64' },
+      /^dnsAddress\[0\] must differ from the gateway/,
+    ],
+    [{ dnsAddress: '192.168.127.3', dnsServer: 'off' }, /^dnsAddress contradicts dnsServer: off/],
+    [{ outboundAddress: 'eth0' }, /^outboundAddress must be an IP address such as/],
+    [{ outboundAddress: ['::1', '::2'] }, /^outboundAddress\[1\] must be the only one of IPv6/],
+    [{ gateway6: '10.0.0.1' }, /^gateway6 must be an IPv6 address such as/],
+    [{ gateway6: 'fd00::', subnet6: 'fd00::/64' }, /^gateway6 must differ from/],
+    [{ gateway6: 'fd00::254', subnet6: 'fd00::/64' }, /^gateway6 must differ from/],
+    [{ dhcpRange: '192.168.127.9' }, /^dhcpRange must be FIRST-LAST, .* got "192\.168\.127\.9"$/],
+    [{ dhcpRange: '192.168.127.9-192.168.127.8' }, /^dhcpRange must be FIRST-LAST/],
+    [{ dhcpRange: '192.168.127.9-192.168.128.8' }, /^dhcpRange must be inside the subnet/],
+    [
+      { dnsAddress: '192.168.127.3', staticLease: '52:54:00:12:34:56=192.168.127.3' },
+      /^staticLease\[0\] must differ from the gateway and the host address, and that of DNS/,
+    ],
     [
       { hostAccess: false, hostIp: '192.168.127.254' },
       /^hostIp must be none, or left out, where guests have no access to the host, got/,
@@ -255,7 +299,7 @@ describe('network/options', () => {
     const { problems, message } = complaint({ mtu: 1, gateway: 7, colour: 'red' });
     assert.equal(problems.length, 3);
     assert.equal(message, problems.join('\n'));
-    assert.equal(complaint({ gateway: '10.0.0.1', hostIp: '10.0.0.1' }).problems.length, 3);
+    assert.equal(complaint({ gateway: '10.0.0.1', hostIp: '10.0.0.1' }).problems.length, 2);
   });
 
   it('a network is refused by them before anything is opened', async () => {

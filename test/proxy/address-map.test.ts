@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { IpAddress, ipv4 } from '../../src/base/ip-address.ts';
 import { Translation } from '../../src/proxy/flows/translation.ts';
 import { parseAddress, parsePrefix } from '../../src/services/address-text.ts';
-import { addressMap, HOST, ip } from './recording.ts';
+import { addressMap, GATEWAY, HOST, ip } from './recording.ts';
 
 const subnet6 = parsePrefix('fd12:3456::/64');
 assert.ok(subnet6);
@@ -81,6 +81,18 @@ describe('proxy/address-map', () => {
       assert.equal(map.kindOf(Int32Array.of(9, a, b, c, d), 1), meaning);
     });
   }
+
+  it('the address that host and gateway share leads to the host; a further one of the gateway does not', () => {
+    const shared = addressMap({ host: GATEWAY, alias: HOST, ...six, host6: six.gateway6 });
+    const meaning = ({ a, b, c, d }: IpAddress): string =>
+      shared.kindOf(Int32Array.of(a, b, c, d), 0);
+    assert.deepEqual([GATEWAY, HOST, six.gateway6].map(meaning), [
+      'host-loopback',
+      'gateway',
+      'host-loopback',
+    ]);
+    assert.equal(shared.guestView('127.0.0.1', 4, false)?.toString(), `${GATEWAY}`);
+  });
 
   it('without a host address, its place in the subnet is like the rest', () => {
     const closed = addressMap({ host: undefined });

@@ -328,6 +328,21 @@ describe('stack/icmp and udp', () => {
     }
   });
 
+  it('answers for a further address of the gateway, from that address', () => {
+    const alias = GATEWAY_IP + 2;
+    const s = new Script({ config: { alias: ipv4(alias) } });
+    s.frames(arpFrame(1, GUEST_MAC, GUEST_IP, alias), echoFrame(7, 9, bytes(5), { dst: alias }));
+    const [arp, echo] = s.writer.take();
+    assert.ok(arp !== undefined && isArp(arp) && echo !== undefined);
+    assert.equal(viewOf(l3Of(arp)).getInt32(14), alias);
+    assert.equal(viewOf(l3Of(echo)).getInt32(12), alias);
+    let served = 0;
+    s.stack.serveUdp(53, () => served++);
+    s.frames(udpFrame(9, 53, bytes(4), { dst: alias }), udpFrame(9, 53, bytes(4), { src: alias }));
+    assert.equal(served, 1);
+    assert.equal(s.drops()['ipv4-source-not-on-subnet'], 1);
+  });
+
   it('hands echo to others upward, and sends their replies and errors', () => {
     const s = new Script().frames(echoFrame(7, 9, bytes(5), { ttl: 3 }));
     assert.deepEqual(s.echoes, [{ identifier: 7, sequence: 9, ttl: 3, data: bytes(5) }]);

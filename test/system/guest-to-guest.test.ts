@@ -1,7 +1,7 @@
 /** Two kernels on one segment, whose frames the stack only carries: of either family, and whatever their cards leave undone. */
 import assert from 'node:assert/strict';
 import { LAB, systemSuite } from '../support/requirements.ts';
-import { type Guest, Lab } from './support/lab.ts';
+import { type Guest, Lab, type MessageBridge } from './support/lab.ts';
 import { until } from './support/until.ts';
 
 const SIZE = 20_000_000;
@@ -28,14 +28,38 @@ interface Attached {
   readonly link: string;
 }
 
-const PAIRS: readonly (readonly [readonly ['tap' | 'qemu', 'tap' | 'qemu'], boolean])[] = [
+/** `krun`: a `vfkit:` link whose frames have sums and segments undone, without a word. */
+type Kind = 'tap' | 'qemu' | 'bess' | 'vfkit' | 'krun' | 'dgram' | 'fd';
+
+const PAIRS: readonly (readonly [readonly [Kind, Kind], boolean])[] = [
   [['tap', 'tap'], true],
   [['tap', 'tap'], false],
   [['tap', 'qemu'], true],
   [['tap', 'qemu'], false],
   [['qemu', 'qemu'], true],
+  [['krun', 'krun'], true],
+  [['krun', 'tap'], true],
+  [['krun', 'tap'], false],
+  [['krun', 'qemu'], true],
+  [['vfkit', 'bess'], true],
+  [['fd', 'tap'], true],
+  [['dgram', 'krun'], true],
 ];
 let sockets = 0;
+
+function linkOf(kind: Exclude<Kind, 'tap' | 'qemu'>, socket: string, own: string): string {
+  switch (kind) {
+    case 'bess':
+      return `bess:${socket}`;
+    case 'vfkit':
+    case 'krun':
+      return `vfkit:${socket}`;
+    case 'dgram':
+      return `qemu-dgram:${socket},${own}`;
+    case 'fd':
+      return `fd-socket:${socket}`;
+  }
+}
 
 async function configure(guest: Guest, number: number, offloads: boolean): Promise<void> {
   if (!offloads) await guest.run('ethtool', '-K', 'eth0', ...NO_OFFLOADS);
@@ -112,13 +136,26 @@ systemSuite('guest to guest', [...LAB, 'gcc', 'ping', 'nc', 'ethtool'], function
     });
   }
 
-  const addGuest = async (kind: 'tap' | 'qemu'): Promise<Attached> => {
+  const addGuest = async (kind: Kind): Promise<Attached> => {
     if (kind === 'tap') {
       const guest = await lab.addGuest();
       return { guest, link: guest.link };
     }
-    const socket = lab.path(`qemu-${++sockets}.sock`);
-    return { guest: await lab.addGuest({ bridgeTo: socket }), link: `qemu:${socket}` };
+    const number = ++sockets;
+    const socket = lab.path(`link-${number}.sock`);
+    if (kind === 'qemu') {
+      return { guest: await lab.addGuest({ bridgeTo: socket }), link: `qemu:${socket}` };
+    }
+    const own = lab.path(`own-${number}.sock`);
+    const messages: MessageBridge = {
+      kind: kind === 'krun' ? 'vfkit' : kind,
+      ...(kind === 'bess' || kind === 'fd' ? {} : { own }),
+      undone: kind === 'krun',
+    };
+    return {
+      guest: await lab.addGuest({ bridgeTo: socket, messages }),
+      link: linkOf(kind, socket, own),
+    };
   };
 
   async function exchange(one: Guest, two: Guest, offloads: boolean): Promise<void> {

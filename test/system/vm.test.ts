@@ -14,6 +14,7 @@ import {
   type VmStep,
 } from '../../src/lab/vm/vm-steps.ts';
 import { LAB, systemSuite } from '../support/requirements.ts';
+import { MessageClient } from '../transports/messages/message-client.ts';
 import { GATEWAY6, HOST6, SUBNET6 } from './support/ipv6.ts';
 import { GATEWAY, HOST, HTTP_PORT, Lab } from './support/lab.ts';
 import { takesSteps } from './support/vm-steps.ts';
@@ -70,6 +71,24 @@ systemSuite('a QEMU virtual machine', [...LAB, 'vm', 'ipv6', 'curl'], function (
     await takesSteps(vm, PLAN);
     assert.ok(daemon.isRunning);
   });
+
+  for (const [name, listen, mode] of [
+    ['a packet socket', (path: string) => `bess:${path}`, 'dgram-fd'],
+    ['two paths', (path: string) => `qemu-dgram:${path},${path}.vm`, 'dgram'],
+  ] as const) {
+    it(`-netdev dgram over ${name}: the same`, async () => {
+      const socket = lab.path('link.sock');
+      await lab.startServers(lab.host);
+      await lab.startDaemon(['--listen', listen(socket), '--subnet6', SUBNET6]);
+      const card = mode === 'dgram-fd' ? MessageClient.packets(socket) : undefined;
+      vm = startVm({
+        ...{ link: `${socket}.vm,${socket}`, mode, memoryMiB: 320, steps: vmSteps(PLAN) },
+        ...(card === undefined ? {} : { card: card.fd }),
+      });
+      card?.close();
+      await takesSteps(vm, PLAN);
+    });
+  }
 
   for (const [scheme, mode] of [
     ['qemu', 'connect'],

@@ -1,6 +1,10 @@
 /** The drop-ins, by the name of the program in `dist/bin`; each is loaded when it is started. */
 import type { DropIn } from './drop-in.ts';
 
-export const DROP_INS: ReadonlyMap<string, () => Promise<DropIn<unknown>>> = new Map([
+type Load = () => Promise<DropIn<unknown>>;
+
+export const DROP_INS: ReadonlyMap<string, Load> = new Map<string, Load>([
   ['hawser-gvproxy', async () => (await import('./gvproxy/gvproxy.ts')).GVPROXY],
+  ['hawser-slirp4netns', async () => (await import('./slirp4netns/slirp4netns.ts')).SLIRP4NETNS],
+  ['hawser-vpnkit', async () => (await import('./vpnkit/vpnkit.ts')).VPNKIT],
 ]);

@@ -11,7 +11,7 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadPosix } from '../../native/load.ts';
 import { MadeDirectories } from '../../native/made-directories.ts';
-import type { OpenedTap } from '../../native/opened-taps.ts';
+import { type OpenedTap, takeOpenedTap } from '../../native/opened-taps.ts';
 import { dropBoundingSet, dropCapabilities } from '../../native/sandbox/capabilities.ts';
 import { Kernel } from '../../native/sandbox/kernel.ts';
 import { landlockVersion, makeRuleset, restrictFiles } from '../../native/sandbox/landlock.ts';
@@ -92,7 +92,8 @@ function openTaps({ listen, mtu }: DaemonConfig): OpenedTap[] {
     if (spec.scheme !== 'tap') return [];
     const { name, netns } = spec;
     const posix = loadPosix(`open ${text}`, 'use a qemu: link instead');
-    return [{ name, netns, tap: posix.openTap({ name, netns, vnetHdr: true, mtu }) }];
+    const tap = takeOpenedTap(name, netns) ?? posix.openTap({ name, netns, vnetHdr: true, mtu });
+    return [{ name, netns, tap }];
   });
 }
 

@@ -33,7 +33,9 @@ export function configuredFiles(
   made: readonly string[],
 ): FileGrant[] {
   const token = config.api.kind === 'tcp' ? config.api.tokenFile : undefined;
-  const files = [configPath, config.dns.hostsFile, token].flatMap((path) => path ?? []);
+  const files = [configPath, config.dns.hostsFile, config.dns.resolvConf, token].flatMap(
+    (path) => path ?? [],
+  );
   const read = [...files, ...FOLLOWED].flatMap((path) => directoriesOf(resolve(path)));
   const outermost = made.at(-1);
   return [

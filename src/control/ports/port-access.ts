@@ -40,6 +40,18 @@ export const hostAccess = (book: PortBook): PortAccess => ({
   find: (protocol, address, port) => findAt(book.onPort(port), protocol, address, port),
 });
 
+/** The same, but for ports at addresses that no rule allows. */
+export const limitedHostAccess = (book: PortBook, rules: readonly BindRule[]): PortAccess => ({
+  ...hostAccess(book),
+  publish: async (spec, leased) => {
+    const asked = spec.protocol === 'unix' || spec.hostPort === 0 ? undefined : spec.hostPort;
+    if (spec.protocol !== 'unix' && !isAllowed(rules, spec.hostAddress, asked)) {
+      throw forbidden(spec, `ports may be published at ${rules.map(formatBindRule).join(', ')}`);
+    }
+    return await book.publish(spec, 'api', leased);
+  },
+});
+
 /** Publications of a guest: at the addresses that the rules allow, and no Unix sockets of the host. */
 abstract class ConfinedAccess implements PortAccess {
   abstract readonly hasAgent: boolean;

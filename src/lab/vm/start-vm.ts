@@ -19,15 +19,18 @@ import type { VmStep } from './vm-steps.ts';
 
 /**
  * How the VM's network card is served: by a stream socket of 4-byte lengths and frames to which QEMU
- * connects, or which it makes (`listen`), or that is a descriptor of its own from the start (`fd`); by a
- * vhost-user socket; by QEMU itself (`user`).
+ * connects, or which it makes (`listen`), or that is a descriptor of its own from the start (`fd`); by
+ * messages between two paths (`dgram`), or over a descriptor that it is given (`dgram-fd`); by a vhost-user socket; by QEMU
+ * itself (`user`).
  */
-export type VmLinkMode = 'connect' | 'listen' | 'fd' | 'vhost-user' | 'user';
+export type VmLinkMode = 'connect' | 'listen' | 'fd' | 'dgram' | 'dgram-fd' | 'vhost-user' | 'user';
 
 export interface VmOptions {
-  /** Path of the socket; for `fd` nothing. */
+  /** Path of the socket; for `fd` nothing; for `dgram` QEMU's own and the other's, with a comma in between. */
   readonly link: string;
   readonly mode: VmLinkMode;
+  /** With `dgram-fd`: a connected socket of messages, which stays the caller's. */
+  readonly card?: number;
   readonly steps: readonly VmStep[];
   readonly memoryMiB: number;
   /** Modules and programs that the steps use beyond busybox. */
@@ -82,6 +85,13 @@ function netdev(link: string, mode: VmLinkMode): readonly string[] {
       return ['-netdev', `stream,id=n,server=on,addr.type=unix,addr.path=${link}`];
     case 'fd':
       return ['-netdev', `stream,id=n,server=off,addr.type=fd,addr.str=${CARD_FD}`];
+    case 'dgram': {
+      const [local = '', remote = ''] = link.split(',');
+      const paths = `local.type=unix,local.path=${local},remote.type=unix,remote.path=${remote}`;
+      return ['-netdev', `dgram,id=n,${paths}`];
+    }
+    case 'dgram-fd':
+      return ['-netdev', `dgram,id=n,local.type=fd,local.str=${CARD_FD}`];
     case 'vhost-user': {
       const chardev = `socket,id=c,path=${link},reconnect=1`;
       return ['-chardev', chardev, '-netdev', 'vhost-user,id=n,chardev=c'];
@@ -124,7 +134,14 @@ export function startVm(options: VmOptions): VmHandle {
         ? []
         : ['-object', `filter-dump,id=dump,netdev=n,file=${options.pcap}`]),
     ],
-    { stdio: ['ignore', 'pipe', 'pipe', options.mode === 'fd' ? 'pipe' : 'ignore'] },
+    {
+      stdio: [
+        'ignore',
+        'pipe',
+        'pipe',
+        options.mode === 'fd' ? 'pipe' : (options.card ?? 'ignore'),
+      ],
+    },
   );
   return watch(child, dir, options);
 }

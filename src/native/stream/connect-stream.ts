@@ -17,7 +17,17 @@ import { setKeepalive } from './keepalive.ts';
 import { KEEPALIVE_DEFAULT_S } from './keepalive-options.ts';
 import { SocketStream } from './socket-stream.ts';
 
+/** Of the host, as sources. Undefined: the system picks one. */
+export interface OutboundAddresses {
+  readonly ipv4: string | undefined;
+  readonly ipv6: string | undefined;
+}
+
+export const ANY_OUTBOUND: OutboundAddresses = { ipv4: undefined, ipv6: undefined };
+
 export interface ConnectOptions {
+  /** Where the connection comes from, to other hosts. Default: {@link ANY_OUTBOUND}. */
+  readonly outbound?: OutboundAddresses;
   /** Idle time before the peer is probed, in s; 0: never. */
   readonly keepaliveS?: number;
   readonly bindings?: StreamBindings | null;
@@ -35,14 +45,20 @@ export function connectStream(
   options: ConnectOptions = {},
 ): Connecting {
   const { keepaliveS = KEEPALIVE_DEFAULT_S, bindings = STREAM_BINDINGS } = options;
+  const from = sourceFor(target, options.outbound ?? ANY_OUTBOUND);
   return bindings === null
-    ? new SocketConnect(target, owner, keepaliveS)
-    : new HandleConnect(bindings, target, owner, keepaliveS);
+    ? new SocketConnect(target, from, owner, keepaliveS)
+    : new HandleConnect(bindings, target, from, owner, keepaliveS);
 }
 
 /** A peer on this host cannot vanish silently. */
 const isLocal = (target: StreamTarget): boolean =>
   'path' in target || target.host.startsWith('127.') || target.host === '::1';
+
+function sourceFor(target: StreamTarget, { ipv4, ipv6 }: OutboundAddresses): string | undefined {
+  if ('path' in target || isLocal(target)) return undefined;
+  return target.host.includes(':') ? ipv6 : ipv4;
+}
 
 class HandleConnect implements Connecting {
   private readonly bindings: StreamBindings;
@@ -54,6 +70,7 @@ class HandleConnect implements Connecting {
   constructor(
     bindings: StreamBindings,
     target: StreamTarget,
+    from: string | undefined,
     owner: ConnectOwner,
     keepaliveS: number,
   ) {
@@ -73,7 +90,10 @@ class HandleConnect implements Connecting {
       req = new bindings.TCPConnectWrap();
       // Not Node's isIPv6: its expression takes milliseconds at the first use.
       const is6 = host.includes(':');
-      status = is6 ? handle.connect6(req, host, port) : handle.connect(req, host, port);
+      status = from === undefined ? 0 : bindFrom(handle, from, is6);
+      if (status === 0) {
+        status = is6 ? handle.connect6(req, host, port) : handle.connect(req, host, port);
+      }
       this.handle = handle;
     }
     req.oncomplete = (result): void => this.onComplete(result);
@@ -100,13 +120,22 @@ class HandleConnect implements Connecting {
   }
 }
 
+const bindFrom = (handle: TcpHandle, from: string, is6: boolean): number =>
+  is6 ? handle.bind6(from, 0, 0) : handle.bind(from, 0, 0);
+
 class SocketConnect implements Connecting {
   private readonly socket: Socket;
   private readonly owner: ConnectOwner;
 
-  constructor(target: StreamTarget, owner: ConnectOwner, keepaliveS: number) {
+  constructor(
+    target: StreamTarget,
+    from: string | undefined,
+    owner: ConnectOwner,
+    keepaliveS: number,
+  ) {
     this.owner = owner;
-    this.socket = connect({ ...target, allowHalfOpen: true, noDelay: true });
+    const source = from === undefined ? {} : { localAddress: from };
+    this.socket = connect({ ...target, ...source, allowHalfOpen: true, noDelay: true });
     if (keepaliveS > 0 && !isLocal(target)) this.socket.setKeepAlive(true, keepaliveS * 1000);
     this.socket.pause();
     this.socket.once('connect', this.onConnect);

@@ -274,7 +274,7 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
     }
     const session = new Session(this, this.scratchKey.slice(), owner, guest, side, identifier);
     session.target.set(key, ANY_PORT, address); // the book shows it at once
-    const failure = this.open(now, session, fd);
+    const failure = this.open(now, session, { fd });
     if (failure === undefined) return session;
     this.givePlace(owner);
     posix.close(fd);

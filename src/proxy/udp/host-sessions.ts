@@ -16,7 +16,7 @@ import type { FlowBook } from '../flows/flow-book.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
 import { type HostErrors, networkErrorOf, sendError } from './host-errors.ts';
 import { type HostSession, PLAIN, type SessionOwner, type Side } from './host-session.ts';
-import { openHostSocket } from './host-socket.ts';
+import { type HostSocketOptions, openHostSocket } from './host-socket.ts';
 import { type EndCounts, IdleFlows } from './idle-flows.ts';
 import type { TableLimits } from './idle-table.ts';
 import { Outbox, type Outboxes } from './outbox.ts';
@@ -217,14 +217,17 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
   /**
    * Open the session's socket, and add the session, which was admitted.
    *
-   * @param fd a descriptor to use instead of a new socket; the caller's still when this fails
+   * @param by a descriptor to use instead of a new socket, the caller's still when this fails; or where to bind one
    * @returns the system's code for why there is none; undefined once it is added
    */
-  protected open(now: Instant, session: S, fd?: number): string | undefined {
-    const family = session.hostFamily;
-    const host = openHostSocket(fd === undefined ? { family } : { family, fd }, session);
+  protected open(
+    now: Instant,
+    session: S,
+    by: Pick<HostSocketOptions, 'fd' | 'address'>,
+  ): string | undefined {
+    const host = openHostSocket({ family: session.hostFamily, ...by }, session);
     if (typeof host === 'string') return host;
-    session.attach(host, new Outbox(this.sessionDeps.outboxes, host, session), fd);
+    session.attach(host, new Outbox(this.sessionDeps.outboxes, host, session), by.fd);
     this.add(now, session);
     return undefined;
   }

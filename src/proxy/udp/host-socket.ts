@@ -27,12 +27,12 @@ export interface HostSocketEvents {
 export interface HostSocketOptions {
   readonly family: 4 | 6;
   /** Text of the address to bind; every address by default. */
-  readonly address?: string;
+  readonly address?: string | undefined;
   readonly port?: number;
   /** An IPv6 socket that accepts IPv4 too. */
   readonly dualStack?: boolean;
   /** A descriptor to use instead of a new socket; it belongs to the socket from then on. */
-  readonly fd?: number;
+  readonly fd?: number | undefined;
 }
 
 export interface HostSocket {

@@ -26,6 +26,7 @@ import type { IpAddress } from '../../base/ip-address.ts';
 import { slabOver } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
 import type { QueuedError } from '../../native/posix.ts';
+import { ANY_OUTBOUND, type OutboundAddresses } from '../../native/stream/connect-stream.ts';
 import type { Datagram, FlowId, NetworkError } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { Destinations, HostLoopback, Outside } from '../flows/destinations.ts';
@@ -66,6 +67,8 @@ export const UDP_NAT_DEFAULTS: UdpNatOptions = {
 
 export interface UdpNatDeps extends SessionsDeps {
   readonly destinations: Destinations;
+  /** Where datagrams come from. Default: the system picks the address. */
+  readonly outbound?: OutboundAddresses;
   /** Called for a datagram that is answered by an ICMP error, with why. */
   readonly onRefused?: (id: FlowId, why: UdpNatCount) => void;
   /** Undefined without native calls: ICMP errors then do not reach guests. Asked when a socket is opened. */
@@ -302,10 +305,12 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
       known ?? new Binding(this, this.scratchKey.slice(), owner, guest, side, guestPort);
     binding.target.set(key, remotePort, address); // the book shows it at once
     if (known !== undefined) return known;
-    let failure = this.open(now, binding);
+    const { ipv4, ipv6 } = this.deps.outbound ?? ANY_OUTBOUND;
+    const from = { address: binding.hostFamily === 6 ? ipv6 : ipv4 };
+    let failure = this.open(now, binding, from);
     if (failure !== undefined && !lacksFamily(failure)) {
       this.evictSome(owner); // the system is out of descriptors or memory
-      failure = this.open(now, binding);
+      failure = this.open(now, binding, from);
     }
     if (failure === undefined) return binding;
     this.givePlace(owner);

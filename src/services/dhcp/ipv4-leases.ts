@@ -74,17 +74,18 @@ class SubnetPool implements AddressPool<number> {
   readonly size: number;
   private readonly first: number;
   private readonly last: number;
-  private readonly own: readonly (number | undefined)[];
+  private readonly own: readonly number[];
 
-  constructor({ prefix, subnet, gateway, hostIp, staticLeases }: DhcpConfig) {
+  constructor({ prefix, subnet, gateway, hostIp, dns, range, staticLeases }: DhcpConfig) {
     const size = 2 ** (32 - prefix);
     const base = (subnet & (prefix === 0 ? 0 : -size)) >>> 0;
-    this.first = base + 1; // not the network's, and below not the broadcast address
-    this.last = base + size - 2;
-    this.own = [gateway, hostIp];
-    const reserved = new Set([gateway, hostIp ?? gateway, ...staticLeases.map((l) => l.address)]);
+    // Neither the network's nor the broadcast address.
+    this.first = Math.max(base + 1, (range?.first ?? 0) >>> 0);
+    this.last = Math.min(base + size - 2, (range?.last ?? -1) >>> 0);
+    this.own = [gateway, hostIp ?? gateway, ...dns];
+    const reserved = new Set([...this.own, ...staticLeases.map((l) => l.address)]);
     const inside = [...reserved].filter((word) => this.isInside(word));
-    this.size = size - 2 - inside.length;
+    this.size = this.last - this.first + 1 - inside.length;
   }
 
   has(address: number): boolean {

@@ -77,15 +77,18 @@ class PrefixPool implements AddressPool<bigint> {
   readonly size: number = POOL_SIZE;
   private readonly prefix: IpAddress;
   private readonly first: bigint;
+  private readonly own: readonly bigint[];
 
-  constructor({ prefix, gateway }: Dhcpv6Config) {
+  constructor({ prefix, gateway, dns }: Dhcpv6Config) {
     this.prefix = prefix;
+    this.own = [gateway, ...dns].map(interfaceIdOf);
     const { a, b, c } = gateway;
     this.first = interfaceIdOf(new IpAddress(a, b, c, POOL_SIZE));
   }
 
   has(address: bigint): boolean {
-    return address >> BigInt(POOL_BITS) === this.first >> BigInt(POOL_BITS);
+    const isInside = address >> BigInt(POOL_BITS) === this.first >> BigInt(POOL_BITS);
+    return isInside && !this.own.includes(address);
   }
 
   /** In steps of an odd number, which leads to each: neighbours in the order of one are not those of another. */

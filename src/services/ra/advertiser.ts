@@ -53,7 +53,7 @@ export interface AdvertiserConfig {
   /** Addresses are to be had by stateless autoconfiguration, and by DHCPv6. */
   readonly hasAutoconfiguration: boolean;
   readonly hasDhcp: boolean;
-  readonly dns: IpAddress;
+  readonly dns: readonly IpAddress[];
   /** Of translation to IPv4, each a /96, where there is any. */
   readonly nat64: readonly IpAddress[];
 }
@@ -243,7 +243,7 @@ export class Advertiser implements RouterService {
           preferredS: PREFERRED_S,
         },
         dnsLifetimeS: LIFETIME_S,
-        dns: [config.dns],
+        dns: config.dns,
         search: announcement.search,
         nat64LifetimeS: announcement.hasNat64 ? LIFETIME_S : 0,
         nat64: this.hadNat64 ? config.nat64 : [],

@@ -3,8 +3,15 @@
  * requests to others are handed upward, errors about our segments go to the TCP layer.
  */
 import type { Counters } from '../../base/counters.ts';
-import { KEY_GUEST, KEY_REMOTE, makeKey, setKeyAddress, setKeyPorts } from '../../base/flow-key.ts';
-import { type IpAddress, ipv4 } from '../../base/ip-address.ts';
+import {
+  KEY_GUEST,
+  KEY_REMOTE,
+  keyRemote,
+  makeKey,
+  setKeyAddress,
+  setKeyPorts,
+} from '../../base/flow-key.ts';
+import { ipv4 } from '../../base/ip-address.ts';
 import { seq } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import {
@@ -47,7 +54,6 @@ const SOFT_CODES: readonly number[] = [0, 1, 5, 11, 12];
 
 export class IcmpInput {
   private readonly output: Icmpv4Output;
-  private readonly gateway: IpAddress;
   private readonly drops: Counters<StackDrop>;
   private readonly tcp: TcpErrorSink;
   private readonly upstream: Upstream;
@@ -55,13 +61,11 @@ export class IcmpInput {
 
   constructor(
     output: Icmpv4Output,
-    gateway: IpAddress,
     drops: Counters<StackDrop>,
     tcp: TcpErrorSink,
     upstream: Upstream,
   ) {
     this.output = output;
-    this.gateway = gateway;
     this.drops = drops;
     this.tcp = tcp;
     this.upstream = upstream;
@@ -92,7 +96,8 @@ export class IcmpInput {
       this.upstream.onEcho(now, packet);
       return;
     }
-    this.output.reply(neighbor, this.gateway, packet, packet.slab.bytes, packet.off, packet.len);
+    const from = keyRemote(packet.key);
+    this.output.reply(neighbor, from, packet, packet.slab.bytes, packet.off, packet.len);
   }
 
   private onUnreachable(now: Instant, { slab, l4Off: off, l4Len: len, neighbor }: Packet): void {

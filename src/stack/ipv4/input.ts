@@ -40,7 +40,13 @@ import type { StackDrop } from '../drops.ts';
 import type { Frame } from '../frame.ts';
 import type { LinkPort } from '../link-port.ts';
 import type { Neighbor, NeighborTable } from '../neighbor.ts';
-import { isGuestIpv4, isIpv4Group, type OwnAddresses, type OwnIpv4 } from '../own-addresses.ts';
+import {
+  isGatewayIpv4,
+  isGuestIpv4,
+  isIpv4Group,
+  type OwnAddresses,
+  type OwnIpv4,
+} from '../own-addresses.ts';
 import type { Packet } from '../packet.ts';
 import { Fragment, type Reassembler } from '../reassembly.ts';
 import type { UpperLayers } from '../upper-layers.ts';
@@ -172,7 +178,7 @@ export class Ipv4Input {
     const { packet, own } = this;
     this.fill(slab, l3, trusted);
     const dst = ipv4Dst(slab.view, l3);
-    const toGateway = dst === own.gateway.d;
+    const toGateway = isGatewayIpv4(own, dst);
     if (!toGateway && dst !== own.host?.d && packet.ttl <= 1 && !packet.group) {
       this.drops.add('ipv4-ttl-expired');
       this.icmp.sendErrorFor(packet, ICMP_TIME_EXCEEDED, TIME_EXCEEDED_TRANSIT);

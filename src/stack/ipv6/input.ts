@@ -51,6 +51,7 @@ import type { LinkPort } from '../link-port.ts';
 import type { Neighbor, NeighborTable } from '../neighbor.ts';
 import {
   isAddressAt,
+  isGatewayIpv6,
   isGuestIpv6,
   isIpv6Group,
   isIpv6LinkLocal,
@@ -230,8 +231,7 @@ export class Ipv6Input {
   private deliver(now: Instant, port: LinkPort, trusted: boolean): void {
     const { packet, own, upper, icmp, icmpInput, drops } = this.deps;
     const { key, protocol, slab, l4Off, group } = packet;
-    const toLink = isAddressAt(own.linkLocal, key, KEY_REMOTE);
-    const toGateway = toLink || isAddressAt(own.gateway, key, KEY_REMOTE);
+    const toGateway = isGatewayIpv6(own, key, KEY_REMOTE);
     const toHost = own.host !== undefined && isAddressAt(own.host, key, KEY_REMOTE);
     if (!toGateway && !toHost && !group) {
       if (isOfNoRouter(key)) {

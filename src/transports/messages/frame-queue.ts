@@ -50,6 +50,8 @@ export interface FrameQueueOptions {
   readonly onRoom: () => void;
   /** Nobody receives any more; no frame is sent from here on. */
   readonly onGone: () => void;
+  /** The kernel refuses a frame for a reason that lasts, for the first time. */
+  readonly onRefused: (errno: number) => void;
 }
 
 export class FrameQueue implements FrameWriter {
@@ -68,6 +70,7 @@ export class FrameQueue implements FrameWriter {
   private at = 0;
   private reserved = -1;
   private isWaiting = false;
+  private isRefused = false;
   private isUp = true;
   private spins = 0;
   private delayMs = 1;
@@ -192,8 +195,11 @@ export class FrameQueue implements FrameWriter {
       setImmediate(this.options.onGone);
       return false;
     }
-    this.options.stats.drops.add('write-failed');
+    const { stats, onRefused } = this.options;
+    stats.drops.add('write-failed');
     this.takeFirst();
+    if (!this.isRefused) onRefused(code);
+    this.isRefused = true;
     return true;
   }
 

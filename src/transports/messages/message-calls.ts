@@ -1,4 +1,6 @@
 /** What all links over message sockets have in common: room to receive to, and headers to send by, used by one at a time. */
+import { getSystemErrorName } from 'node:util';
+import type { Log } from '../../base/log.ts';
 import { makePacketSlab, type Slab } from '../../base/slab.ts';
 import type { DatagramReader, FrameBatch, Posix } from '../../native/posix.ts';
 import { SOCKADDR_UN_LEN } from '../../native/sockaddr.ts';
@@ -45,4 +47,13 @@ export function readFrame(
   stats.bytesToHost += len;
   frame.set(slab, reader.off(i), len);
   return true;
+}
+
+/** EACCES: its socket is another user's, who has not let us write to it. */
+export function warnRefused(log: Log, link: string, errno: number): void {
+  const error = getSystemErrorName(-errno);
+  log.warn(
+    { link, error },
+    'frames to a guest are refused: its socket must be writable for hawser',
+  );
 }

@@ -15,7 +15,7 @@ import type { FrameReader } from '../../stack/link.ts';
 import type { LinkContext } from '../link-context.ts';
 import type { LinkStats } from '../link-stats.ts';
 import { FrameQueue } from './frame-queue.ts';
-import { type MessageCalls, messageCalls, readFrame } from './message-calls.ts';
+import { type MessageCalls, messageCalls, readFrame, warnRefused } from './message-calls.ts';
 
 /** As far as the system allows. */
 export const SEND_BUFFER: number = 1 << 20;
@@ -61,6 +61,7 @@ export class MessageLink implements TurnWork {
       stats,
       onRoom: () => this.reader?.onWritable(context.clock.now()),
       onGone: () => this.close(),
+      onRefused: (errno) => warnRefused(context.log, options.name, errno),
     });
   }
 

@@ -7,7 +7,7 @@ import type { FrameReader } from '../../stack/link.ts';
 import type { LinkContext } from '../link-context.ts';
 import type { LinkStats } from '../link-stats.ts';
 import { FrameQueue } from './frame-queue.ts';
-import { messageCalls } from './message-calls.ts';
+import { messageCalls, warnRefused } from './message-calls.ts';
 
 export interface SharedSocket {
   readonly posix: Posix;
@@ -49,6 +49,7 @@ export class VfkitPeer {
       isBehind: () => this.isBehind(),
       onRoom: () => this.attached?.onWritable(context.clock.now()),
       onGone: () => this.close(),
+      onRefused: (errno) => warnRefused(context.log, link, errno),
     });
   }
 

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { loadPosix } from '../../../src/native/load.ts';
 import { itNeeding } from '../../support/requirements.ts';
+import { frameOf, MessageClient } from '../../transports/messages/message-client.ts';
 import { HAWSER, Workplace } from './hawser.ts';
 
 const CONTRIB = fileURLToPath(new URL('../../../../contrib', import.meta.url));
@@ -62,6 +65,37 @@ describe('socket activation', function () {
       await stop.ended;
     }
     await launcher.ended;
+  });
+
+  it('links of messages are served on sockets that were passed, of the right type', async () => {
+    const { messageSockets } = loadPosix();
+    const paths = ['v.sock', 'b.sock', 'd.sock'].map((name) => place.path(name));
+    const [vfkit = '', bess = '', dgram = ''] = paths;
+    const fds = [
+      messageSockets.open('dgram', vfkit, 0o600),
+      messageSockets.open('seqpacket', bess, 0o600),
+      messageSockets.open('dgram', dgram, 0o600),
+    ];
+    const links = [`vfkit:${vfkit}`, `bess:${bess}`, `qemu-dgram:${dgram},${dgram}.vm`];
+    const daemon = activated(
+      fds,
+      links.flatMap((link) => ['--listen', link]),
+    );
+    const guests = [
+      MessageClient.datagrams(place.path('guest.sock')).connect(vfkit),
+      MessageClient.packets(bess),
+      MessageClient.datagrams(`${dgram}.vm`).connect(dgram),
+    ];
+    for (const guest of guests) assert.equal(guest.send(frameOf(1)), 'ok');
+    await daemon.says(/(guest link up[\s\S]*){3}/);
+    for (const guest of guests) guest.close();
+    daemon.child.kill();
+    assert.equal((await daemon.ended).status, 0);
+    assert.deepEqual(paths.map(existsSync), [true, true, true]);
+    const wrong = activated(fds.slice(0, 1), ['--listen', `bess:${vfkit}`]);
+    assert.equal((await wrong.ended).status, 1);
+    assert.match(wrong.stderr, /needs ListenSequentialPacket= in the unit/);
+    for (const fd of fds) closeSync(fd);
   });
 
   it('one that no option names is bad usage', async () => {

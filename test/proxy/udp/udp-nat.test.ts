@@ -58,9 +58,9 @@ class BatchingNat extends UdpNat {
 class NatWithoutIpv6 extends BatchingNat {
   opened = 0;
 
-  protected override open(now: Instant, session: Session): string | undefined {
+  protected override open(now: Instant, session: Session, by: object): string | undefined {
     this.opened++;
-    return session.hostFamily === 6 ? 'EAFNOSUPPORT' : super.open(now, session);
+    return session.hostFamily === 6 ? 'EAFNOSUPPORT' : super.open(now, session, by);
   }
 }
 

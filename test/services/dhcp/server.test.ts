@@ -501,6 +501,16 @@ describe('DHCP server', () => {
     assert.equal(waitS([1]), '');
   });
 
+  it('gives addresses of its range alone, DNS not among them', () => {
+    const range = { first: ip(10), last: ip(12) };
+    const lab = new Lab({ range, dns: [ip(11)], staticLeases: [] });
+    assert.deepEqual(
+      [1, 2, 3].map((mac) => lab.join(mac, { wish: ip(50), link: mac })),
+      [10, 12, 0],
+    );
+    assert.equal(lab.server.poolIsEmpty, true);
+  });
+
   it('gives a static address to its guest only, with its host name', () => {
     const lab = new Lab();
     const offer = lab.send('discover', 0x63, { wish: ip(50), list: [12] });

@@ -26,7 +26,7 @@ const CONFIG: AdvertiserConfig = {
   isOffLink: false,
   hasAutoconfiguration: true,
   hasDhcp: true,
-  dns: address('fd12:3456:789a:1::1'),
+  dns: [address('fd12:3456:789a:1::1')],
   nat64: [address('64:ff9b::')],
 };
 const ANNOUNCED: Announcement = { hasRoute: true, hasNat64: false, search: ['corp.example'] };

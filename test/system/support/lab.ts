@@ -77,9 +77,19 @@ export class Namespace {
   }
 }
 
+/** How tapbridge connects where each message is a frame. */
+export interface MessageBridge {
+  readonly kind: 'bess' | 'vfkit' | 'dgram' | 'fd';
+  /** The path of its own socket. */
+  readonly own?: string;
+  /** Checksums and segmentation are left undone, without a word. */
+  readonly undone?: boolean;
+}
+
 export interface GuestOptions {
-  /** Undefined: a `tap:` link of the daemon's. Else through tapbridge to this qemu: socket. */
+  /** Undefined: a `tap:` link of the daemon's. Else through tapbridge to this socket, of qemu: or as `messages` says. */
   readonly bridgeTo?: string;
+  readonly messages?: MessageBridge | undefined;
   readonly mtu?: number;
   /** For tapbridge: `LOSS_PERMILLE,DELAY_US,JITTER_US,REORDER_PERMILLE,SEED`. */
   readonly impair?: string;
@@ -101,10 +111,14 @@ export class Guest extends Namespace {
 
   /** Put the bridge in place of QEMU. With a `tap:` link the daemon does it. */
   async plug(): Promise<Background | undefined> {
-    const { bridgeTo, impair } = this.options;
+    const { bridgeTo, impair, messages } = this.options;
     if (bridgeTo === undefined) return undefined;
-    const impaired = impair === undefined ? [] : ['-I', impair];
-    return await this.bridge(['-R', '-c', bridgeTo, ...impaired]);
+    const args = ['-R', '-c', bridgeTo];
+    if (impair !== undefined) args.push('-I', impair);
+    if (messages !== undefined) args.push('-k', messages.kind);
+    if (messages?.own !== undefined) args.push('-o', messages.own);
+    if (messages?.undone === true) args.push('-O');
+    return await this.bridge(args);
   }
 
   /** Start a bridge. @param args where to */

@@ -48,6 +48,7 @@ class Rig {
   readonly stats = new LinkStats();
   rooms = 0;
   gone = 0;
+  readonly refused: number[] = [];
   isBehind = false;
   readonly queue: FrameQueue;
 
@@ -63,6 +64,7 @@ class Rig {
       onGone: () => {
         this.gone++;
       },
+      onRefused: (errno) => this.refused.push(errno),
     });
   }
 
@@ -138,13 +140,15 @@ describe('transports/messages/frame-queue', () => {
 
   it('drops and counts a frame that the kernel refuses, and goes on with the next', () => {
     rig.put(1, 60);
+    rig.put(1, 60);
     rig.kernel.refuses = EACCES;
     rig.queue.flush();
     rig.kernel.refuses = 0;
     rig.put(2, 60);
     rig.queue.flush();
     assert.deepEqual(rig.kernel.taken, ['2x60']);
-    assert.equal(rig.stats.drops.get('write-failed'), 1);
+    assert.equal(rig.stats.drops.get('write-failed'), 2);
+    assert.deepEqual(rig.refused, [EACCES], 'said once');
   });
 
   it('reports in a later turn, once, that nobody receives any more, and sends no more', async () => {

@@ -1,0 +1,203 @@
+/** The command line of slirp4netns 1.3: what it asks for, and what is wrong with it. */
+import { isIPv4, isIPv6 } from 'node:net';
+import { type CommandWords, GetoptError, getopt, type OptionShape } from '../getopt.ts';
+
+/** Where the TAP is, or what is there in its place. */
+export type SlirpTarget =
+  | { readonly kind: 'pid'; readonly pid: number; readonly tapName: string }
+  | { readonly kind: 'path'; readonly path: string; readonly tapName: string }
+  | { readonly kind: 'tapfd'; readonly fd: number }
+  | { readonly kind: 'bess'; readonly path: string };
+
+export interface SlirpRequest {
+  readonly target: SlirpTarget;
+  readonly usernsPath: string | undefined;
+  readonly configure: boolean;
+  readonly mac: string | undefined;
+  readonly mtu: number;
+  readonly cidr: SlirpCidr;
+  readonly ipv6: boolean;
+  readonly hostLoopback: boolean;
+  readonly dns: boolean;
+  readonly outbound: string | undefined;
+  readonly outbound6: string | undefined;
+  readonly sandbox: boolean;
+  readonly exitFd: number | undefined;
+  readonly readyFd: number | undefined;
+  readonly apiSocket: string | undefined;
+}
+
+/** A network in text, and its parts. */
+export interface SlirpCidr {
+  readonly text: string;
+  /** A uint32. */
+  readonly base: number;
+  readonly prefixLen: number;
+}
+
+export type SlirpCommand =
+  | { readonly kind: 'run'; readonly request: SlirpRequest }
+  | { readonly kind: 'help' }
+  | { readonly kind: 'version' }
+  | { readonly kind: 'bad'; readonly problem: string };
+
+const flag = (name: string, short?: string): OptionShape => ({ name, short, takesValue: false });
+const valued = (name: string, short?: string): OptionShape => ({ name, short, takesValue: true });
+
+const SHAPES: readonly OptionShape[] = [
+  flag('configure', 'c'),
+  valued('exit-fd', 'e'),
+  valued('ready-fd', 'r'),
+  valued('mtu', 'm'),
+  valued('cidr'),
+  flag('disable-host-loopback'),
+  flag('no-host-loopback'),
+  valued('netns-type'),
+  valued('userns-path'),
+  valued('api-socket', 'a'),
+  flag('enable-ipv6', '6'),
+  flag('enable-sandbox'),
+  flag('create-sandbox'),
+  flag('enable-seccomp'),
+  flag('help', 'h'),
+  flag('version', 'v'),
+  valued('outbound-addr'),
+  valued('outbound-addr6'),
+  flag('disable-dns'),
+  valued('macaddress'),
+  valued('target-type'),
+];
+
+const DEFAULT_MTU = 1_500;
+const MTU_MAX = 65_521;
+const DEFAULT_CIDR = '10.0.2.0/24';
+/** The guest is at 100 of it. */
+const PREFIX_MAX = 25;
+const PREFIX_MIN = 8;
+const FD_MAX = 1_048_575;
+const PID_MAX = 4_194_304;
+
+class BadArguments extends Error {}
+
+export function parseSlirpArguments(argv: readonly string[]): SlirpCommand {
+  try {
+    const words = getopt(SHAPES, argv);
+    const asked = words.options.find(({ name }) => name === 'help' || name === 'version')?.name;
+    if (asked === 'help' || asked === 'version') return { kind: asked };
+    return { kind: 'run', request: requestOf(words) };
+  } catch (error) {
+    if (error instanceof GetoptError || error instanceof BadArguments) {
+      return { kind: 'bad', problem: error.message };
+    }
+    throw error;
+  }
+}
+
+function requestOf({ options, operands }: CommandWords): SlirpRequest {
+  const given = (...names: readonly string[]): boolean =>
+    options.some(({ name }) => names.includes(name));
+  const value = (wanted: string): string | undefined =>
+    options.findLast(({ name }) => name === wanted)?.value;
+  const number = (name: string, min: number, max: number): number | undefined => {
+    const text = value(name);
+    return text === undefined ? undefined : numberOf(`--${name}`, text, min, max);
+  };
+  const configure = given('configure');
+  const mac = value('macaddress');
+  if (mac !== undefined && !configure) {
+    throw new BadArguments('--macaddress: needs --configure, by which the interface is set up');
+  }
+  return {
+    target: targetOf(value('target-type') ?? 'netns', value('netns-type'), operands, {
+      configure,
+      usernsPath: value('userns-path'),
+    }),
+    usernsPath: value('userns-path'),
+    configure,
+    mac: mac === undefined ? undefined : macOf(mac),
+    mtu: number('mtu', 1, MTU_MAX) ?? DEFAULT_MTU,
+    cidr: cidrOf(value('cidr') ?? DEFAULT_CIDR),
+    ipv6: given('enable-ipv6'),
+    hostLoopback: !given('disable-host-loopback', 'no-host-loopback'),
+    dns: !given('disable-dns'),
+    outbound: outboundOf('outbound-addr', value('outbound-addr'), isIPv4),
+    outbound6: outboundOf('outbound-addr6', value('outbound-addr6'), isIPv6),
+    sandbox: given('enable-sandbox', 'create-sandbox', 'enable-seccomp'),
+    exitFd: number('exit-fd', 0, FD_MAX),
+    readyFd: number('ready-fd', 0, FD_MAX),
+    apiSocket: value('api-socket'),
+  };
+}
+
+function targetOf(
+  type: string,
+  netnsType: string | undefined,
+  operands: readonly string[],
+  { configure, usernsPath }: Pick<SlirpRequest, 'configure' | 'usernsPath'>,
+): SlirpTarget {
+  const [first = '', tapName] = operands;
+  if (type === 'bess') {
+    const odd = {
+      '--configure': configure,
+      '--netns-type': netnsType,
+      '--userns-path': usernsPath,
+    };
+    const wrong = Object.entries(odd).find(([, set]) => set !== undefined && set !== false)?.[0];
+    if (wrong !== undefined) throw new BadArguments(`${wrong} conflicts with --target-type=bess`);
+    if (first === '' || operands.length > 1) {
+      throw new BadArguments('--target-type=bess takes one operand, the path of the socket');
+    }
+    return { kind: 'bess', path: first };
+  }
+  if (type !== 'netns') {
+    throw new BadArguments(`--target-type ${type}: must be netns or bess`);
+  }
+  if (netnsType === 'tapfd') return { kind: 'tapfd', fd: numberOf('TAPFD', first, 0, FD_MAX) };
+  if (first === '' || tapName === undefined) {
+    throw new BadArguments('two operands are needed: PID or PATH of the namespace, and TAPNAME');
+  }
+  switch (netnsType ?? 'pid') {
+    case 'pid':
+      return { kind: 'pid', pid: numberOf('PID', first, 1, PID_MAX), tapName };
+    case 'path':
+      return { kind: 'path', path: first, tapName };
+    default:
+      throw new BadArguments(`--netns-type ${netnsType}: must be pid, path or tapfd`);
+  }
+}
+
+function numberOf(what: string, text: string, min: number, max: number): number {
+  const number = /^\d{1,7}$/.test(text) ? Number(text) : -1;
+  if (number >= min && number <= max) return number;
+  throw new BadArguments(`${what} ${text}: must be an integer from ${min} to ${max}`);
+}
+
+function cidrOf(text: string): SlirpCidr {
+  const [, address = '', prefixText = ''] = /^([\d.]+)\/(\d{1,2})$/.exec(text) ?? [];
+  if (!isIPv4(address)) throw new BadArguments(`--cidr ${text}: must be a network: 10.0.2.0/24`);
+  const prefixLen = Number(prefixText);
+  if (prefixLen < PREFIX_MIN || prefixLen > PREFIX_MAX) {
+    const why = `its prefix length must be ${PREFIX_MIN} to ${PREFIX_MAX}`;
+    throw new BadArguments(`--cidr ${text}: ${why}`);
+  }
+  const base = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+  if (base % 2 ** (32 - prefixLen) !== 0) {
+    throw new BadArguments(`--cidr ${text}: must be a network, not an address in it: 10.0.2.0/24`);
+  }
+  return { text, base, prefixLen };
+}
+
+function macOf(text: string): string {
+  if (/^[\da-f]{1,2}(:[\da-f]{1,2}){5}$/i.test(text)) return text.toLowerCase();
+  throw new BadArguments(`--macaddress ${text}: must be six bytes: 52:54:00:12:34:56`);
+}
+
+/** An address, or the name of an interface. */
+function outboundOf(
+  name: string,
+  text: string | undefined,
+  isAddress: (text: string) => boolean,
+): string | undefined {
+  if (text === undefined || isAddress(text) || /^[^/:\s]{1,15}$/.test(text)) return text;
+  throw new BadArguments(`--${name} ${text}: must be an address or the name of an interface`);
+}

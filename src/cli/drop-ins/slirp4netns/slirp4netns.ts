@@ -1,0 +1,123 @@
+/**
+ * `hawser-slirp4netns`: the command line of slirp4netns, for launchers of rootless containers. The TAP is made before
+ * anything is given up, in the namespaces of the launcher's child; then it is a link like any other.
+ */
+import { closeSync, writeSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { RunError } from '../../../network/errors.ts';
+import { parseAddress } from '../../../services/address-text.ts';
+import type { ServingDaemon } from '../../daemon.ts';
+import type { DropIn, Plan } from '../drop-in.ts';
+import { parseSlirpArguments, type SlirpRequest } from './arguments.ts';
+import { SLIRP_HELP, slirpVersion } from './help.ts';
+import { type PlannedTap, planSlirp } from './plan.ts';
+
+/** What is served beside the network. */
+export interface SlirpDialect {
+  readonly apiSocket: string | undefined;
+  /** Where ports of the API lead without an address. */
+  readonly guest: string;
+  readonly readyFd: number | undefined;
+  readonly exitFd: number | undefined;
+}
+
+export const SLIRP4NETNS: DropIn<SlirpDialect> = {
+  name: 'hawser-slirp4netns',
+  plan: async (argv) => {
+    const parsed = parseSlirpArguments(argv);
+    switch (parsed.kind) {
+      case 'help':
+        process.stdout.write(SLIRP_HELP);
+        return 0;
+      case 'version': {
+        const { packageVersion } = await import('../../../network/version.ts');
+        process.stdout.write(slirpVersion(packageVersion()));
+        return 0;
+      }
+      case 'bad':
+        process.stderr.write(`hawser-slirp4netns: ${parsed.problem}\n${SLIRP_HELP}`);
+        return 1;
+      case 'run':
+        return await planRun(parsed.request);
+    }
+  },
+  sockets: ({ apiSocket }) => (apiSocket === undefined ? [] : [apiSocket]),
+  serve: async ({ apiSocket, guest, readyFd, exitFd }, network, daemon) => {
+    if (exitFd !== undefined) await watchExitFd(exitFd, daemon);
+    if (apiSocket !== undefined) {
+      const [{ HostForwards }, { serveHostForwards }] = await Promise.all([
+        import('../../../control/slirp4netns/host-forwards.ts'),
+        import('../../../control/slirp4netns/forwards-server.ts'),
+      ]);
+      const address = parseAddress(guest);
+      if (address === undefined) throw new Error(`${guest} is not an address`);
+      const forwards = new HostForwards(network.ports, address);
+      daemon.makeDirectoriesFor(apiSocket);
+      daemon.add(await serveHostForwards(apiSocket, forwards, daemon.log));
+      daemon.own(apiSocket);
+    }
+    if (readyFd !== undefined) daemon.whenReady(() => announce(readyFd, daemon));
+  },
+};
+
+async function planRun(request: SlirpRequest): Promise<Plan<SlirpDialect>> {
+  const [{ buildConfig }, { realPlace }] = await Promise.all([
+    import('../../config.ts'),
+    import('../../runtime-dir.ts'),
+  ]);
+  const { options, tap, guest } = planSlirp(request, {
+    pid: process.pid,
+    addressOf: (name, family) =>
+      networkInterfaces()[name]?.find((one) => one.family === `IPv${family}`)?.address,
+  });
+  const config = buildConfig(options, undefined, realPlace());
+  if (tap !== undefined) await openTap(tap);
+  const { apiSocket, readyFd, exitFd } = request;
+  return {
+    options: { ...config, api: { kind: 'none' } },
+    dialect: { apiSocket, guest: guest.toString(), readyFd, exitFd },
+    descriptors: [readyFd, exitFd].filter((fd) => fd !== undefined),
+  };
+}
+
+async function openTap(planned: PlannedTap): Promise<void> {
+  const [{ loadPosix }, { addOpenedTaps }, { openTapTools }] = await Promise.all([
+    import('../../../native/load.ts'),
+    import('../../../native/opened-taps.ts'),
+    import('../../tap/tap-tools.ts'),
+  ]);
+  const { place, name, mtu, mac, configure, address, prefixLen, gateway } = planned;
+  const { netns } = place;
+  const bytes = mac?.split(':').map((byte) => Number.parseInt(byte, 16));
+  const tap = loadPosix(`open a TAP in ${netns}`).makeTap(openTapTools(place), {
+    ...{ name, netns, mtu },
+    vnetHdr: true,
+    up: configure,
+    guest: configure
+      ? { mac: bytes && Uint8Array.from(bytes), address, prefixLen, gateway }
+      : undefined,
+  });
+  addOpenedTaps([{ name, netns, tap }]);
+}
+
+/** slirp4netns ends when nobody can write to the descriptor any more. */
+async function watchExitFd(fd: number, daemon: ServingDaemon): Promise<void> {
+  const { watchEnd } = await import('../../reader-watch.ts');
+  const onGone = (): void => daemon.stop('the other end of --exit-fd is closed');
+  try {
+    daemon.add({ close: watchEnd(fd, onGone) });
+  } catch (cause) {
+    const why = 'must be an open pipe or socket whose other end is watched';
+    throw new RunError(`--exit-fd ${fd}: ${why}`, { cause });
+  }
+}
+
+/** Launchers wait for one byte. */
+function announce(fd: number, { log }: ServingDaemon): void {
+  try {
+    writeSync(fd, '1');
+    closeSync(fd);
+  } catch (error) {
+    log.warn({ fd, err: error }, '--ready-fd has no reader');
+  }
+}

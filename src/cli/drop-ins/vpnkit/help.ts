@@ -1,0 +1,31 @@
+/** The help of `hawser-vpnkit`. */
+
+export const VPNKIT_HELP = `Usage: hawser-vpnkit --ethernet=PATH [OPTION]...
+The command line of vpnkit, served by hawser.
+
+--ethernet=PATH|fd:N            where virtual machines attach (VMN3T); required
+--port=PATH|fd:N                control API over HTTP: /forwards/*, and hawser's own (repeatable)
+--port-forwards=PATH            socket of the virtual machine for the multiplexer of published ports
+--vsock-path=PATH               the same
+--gateway-ip=IP                 default 192.168.65.1; DNS is there
+--host-ip=IP                    stands for the host's loopback (192.168.65.2); 0.0.0.0: none
+--lowest-ip=IP --highest-ip=IP  addresses of clients (192.168.65.3 to 192.168.65.254)
+--mtu=BYTES                     default 1500
+--dns=FILE                      servers in the form of resolv.conf, followed live (default: the host's)
+--hosts=FILE                    followed live; '' for none (/etc/hosts)
+--host-names=NAMES              default host.internal
+--gateway-names=NAMES           default gateway.internal
+--vm-names=NAMES                default vm.internal: the client at --lowest-ip
+--domain=NAME                   search domain for clients
+--dhcp-path=FILE                JSON: searchDomains, domainName
+--tcpv4-forwards=LIST           PORT:IP:PORT,...: ports of the gateway that lead to the host's network
+--gateway-forwards=FILE         JSON: protocol, external_port, internal_ip, internal_port
+--allowed-bind-addresses=LIST   where ports may be published; 0.0.0.0 for anywhere (default)
+--diagnostics=PATH              each client of this socket is sent the state of the network as JSON
+--introspection=PATH            the same
+--debug                         log more
+
+Accepted without effect: --gc-compact-interval, --http, --http-api-path, --listen-backlog, --max-connections, --pcap,
+--pcap-snaplen, --port-max-idle-time (idle connections are kept), --server-macaddr. Not served: 9P, Hyper-V sockets,
+--forwards, gateway forwards of UDP.
+`;

@@ -1,0 +1,77 @@
+/** From what a command line of vpnkit asks for to options of the daemon. */
+import { UsageError } from '../../../network/errors.ts';
+import type { CommandLine } from '../../config.ts';
+import type { ListeningPlace, VpnkitRequest } from './arguments.ts';
+
+/** vpnkit's `--dhcp-path`. */
+export interface DhcpFile {
+  readonly domainName?: string | undefined;
+  readonly searchDomains?: readonly string[] | undefined;
+}
+
+export interface VpnkitHost {
+  /** Of this process: the instance's name is its own. */
+  readonly pid: number;
+  /** The path of the socket that listens on a descriptor. @throws Error when there is none */
+  listenerPath(fd: number): string;
+}
+
+export interface VpnkitPlan {
+  /** Keys and values as those of `hawser run`. */
+  readonly options: CommandLine;
+  /** Of the sockets of the control API. */
+  readonly apiPaths: readonly string[];
+}
+
+/** The smallest network that vpnkit's clients are ever told. */
+const LONGEST_PREFIX = 24;
+const SHORTEST_PREFIX = 8;
+
+/** @throws UsageError */
+export function planVpnkit(request: VpnkitRequest, dhcp: DhcpFile, host: VpnkitHost): VpnkitPlan {
+  const { gatewayIp, hostIp, lowestIp, highestIp } = request;
+  const pathOf = (place: ListeningPlace): string =>
+    place.kind === 'path' ? place.path : host.listenerPath(place.fd);
+  const names = [
+    ...request.gatewayNames.map((name) => `${name}=${gatewayIp}`),
+    ...(hostIp === undefined ? [] : request.hostNames.map((name) => `${name}=${hostIp}`)),
+    ...request.vmNames.map((name) => `${name}=${lowestIp}`),
+  ];
+  const domain = request.domain ?? dhcp.domainName;
+  const search = [...(domain === undefined ? [] : [domain]), ...(dhcp.searchDomains ?? [])];
+  const options: CommandLine = {
+    name: `vpnkit-${host.pid}`,
+    listen: [`vpnkit:${pathOf(request.ethernet)}`],
+    subnet: subnetOf([gatewayIp, ...(hostIp === undefined ? [] : [hostIp]), lowestIp, highestIp]),
+    gateway: gatewayIp,
+    hostIp: hostIp ?? 'none',
+    dhcpRange: `${lowestIp}-${highestIp}`,
+    mtu: `${request.mtu}`,
+    dnsZone: names,
+    ...(search.length === 0 ? {} : { dnsSearch: search }),
+    ...(request.dnsFile === undefined ? {} : { resolvConf: request.dnsFile }),
+    ...(request.hostsFile === undefined ? {} : { hosts: request.hostsFile }),
+    ...(request.muxPath === undefined ? {} : { mux: [`connect:unix:${request.muxPath}`] }),
+    ...(request.isDebug ? { logLevel: 'debug' } : {}),
+  };
+  return { options, apiPaths: request.ports.map(pathOf) };
+}
+
+/** @throws UsageError where the addresses are too far from each other */
+function subnetOf(addresses: readonly string[]): string {
+  const words = addresses.map((text) =>
+    text.split('.').reduce((word, byte) => word * 256 + Number(byte), 0),
+  );
+  const [first = 0] = words;
+  for (let bits = LONGEST_PREFIX; bits >= SHORTEST_PREFIX; bits--) {
+    const size = 2 ** (32 - bits);
+    const base = first - (first % size);
+    if (words.every((word) => word >= base && word < base + size)) {
+      return `${[24, 16, 8, 0].map((shift) => Math.floor(base / 2 ** shift) % 256).join('.')}/${bits}`;
+    }
+  }
+  const all = addresses.join(', ');
+  throw new UsageError([
+    `--gateway-ip, --host-ip, --lowest-ip, --highest-ip: no network has ${all}`,
+  ]);
+}

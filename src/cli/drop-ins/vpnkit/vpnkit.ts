@@ -1,0 +1,139 @@
+/** `hawser-vpnkit`: the command line of vpnkit, for RootlessKit, hyperkit's launchers and dockerd-rootless.sh. */
+import { existsSync } from 'node:fs';
+import type { NetworkView } from '../../../control/network-view.ts';
+import { UsageError } from '../../../network/errors.ts';
+import type { ServingDaemon } from '../../daemon.ts';
+import type { DropIn, Plan } from '../drop-in.ts';
+import { type GatewayForward, parseVpnkitArguments, type VpnkitRequest } from './arguments.ts';
+import { VPNKIT_HELP } from './help.ts';
+import { planVpnkit } from './plan.ts';
+
+/** What is served beside the network. */
+export interface VpnkitDialect {
+  readonly apiPaths: readonly string[];
+  readonly diagnostics: readonly string[];
+  readonly forwards: readonly GatewayForward[];
+  readonly bindAddresses: readonly string[];
+  /** Descriptors that listen already. */
+  readonly listening: readonly number[];
+  readonly withoutEffect: readonly string[];
+}
+
+export const VPNKIT: DropIn<VpnkitDialect> = {
+  name: 'hawser-vpnkit',
+  plan: async (argv) => {
+    const parsed = parseVpnkitArguments(argv);
+    switch (parsed.kind) {
+      case 'help':
+        process.stdout.write(VPNKIT_HELP);
+        return 0;
+      case 'version': {
+        const { packageVersion } = await import('../../../network/version.ts');
+        process.stdout.write(`${packageVersion()}\n`);
+        return 0;
+      }
+      case 'bad':
+        process.stderr.write(`hawser-vpnkit: ${parsed.problem}\n`);
+        return 1;
+      case 'run':
+        return await planRun(parsed.request);
+    }
+  },
+  sockets: ({ apiPaths, diagnostics }) => [...apiPaths, ...diagnostics],
+  serve: async (dialect, network, daemon) => {
+    if (dialect.listening.length > 0) {
+      const { adoptListener } = await import('../../../native/inherited-listeners.ts');
+      for (const fd of dialect.listening) adoptListener(fd);
+    }
+    for (const why of dialect.withoutEffect) daemon.log.warn({}, `without effect: ${why}`);
+    if (dialect.forwards.length > 0) {
+      const { serveForwards } = await import('./gateway-forwards.ts');
+      serveForwards(dialect.forwards, network, daemon);
+    }
+    for (const path of dialect.apiPaths) {
+      daemon.makeDirectoriesFor(path);
+      const onShutdown = (): void => daemon.stop('the control API asked for it');
+      const bind = dialect.bindAddresses.map(bindRule);
+      daemon.add(await network.serveApi({ address: `unix:${path}`, bind, onShutdown }));
+      daemon.own(path);
+    }
+    for (const path of dialect.diagnostics) await serveDiagnostics(path, network.view, daemon);
+  },
+};
+
+/** Of any address, the rule is for IPv6 too. */
+const bindRule = (address: string): string => `${address === '0.0.0.0' ? '*' : address}:1-65535`;
+
+async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
+  const [{ buildConfig }, { realPlace }, { listenerPath }, files] = await Promise.all([
+    import('../../config.ts'),
+    import('../../runtime-dir.ts'),
+    import('../../../native/inherited-listeners.ts'),
+    import('./files.ts'),
+  ]);
+  const { dhcpFile, forwardsFile, hostsFile, allowedBindAddresses, diagnostics } = request;
+  const forwards = [
+    ...request.forwards,
+    ...(forwardsFile === undefined ? [] : files.readForwards(forwardsFile)),
+  ];
+  const udp = forwards.find(({ protocol }) => protocol === 'udp');
+  if (udp !== undefined) {
+    throw new UsageError([`gateway forward of UDP port ${udp.port}: only TCP is forwarded`]);
+  }
+  const isThere = hostsFile !== undefined && existsSync(hostsFile);
+  const { options, apiPaths } = planVpnkit(
+    isThere ? request : { ...request, hostsFile: undefined },
+    dhcpFile === undefined ? {} : files.readDhcpFile(dhcpFile),
+    { pid: process.pid, listenerPath },
+  );
+  const listening = [request.ethernet, ...request.ports].flatMap((place) =>
+    place.kind === 'fd' ? [place.fd] : [],
+  );
+  const config = buildConfig(options, undefined, realPlace());
+  return {
+    options: { ...config, api: { kind: 'none' } },
+    dialect: {
+      apiPaths,
+      diagnostics,
+      forwards,
+      bindAddresses: allowedBindAddresses,
+      listening,
+      withoutEffect: request.withoutEffect,
+    },
+    descriptors: listening,
+  };
+}
+
+/** Each client is sent everything that there is to see, and the end. */
+async function serveDiagnostics(
+  path: string,
+  view: NetworkView,
+  daemon: ServingDaemon,
+): Promise<void> {
+  const [{ createServer }, { bindUnix }] = await Promise.all([
+    import('node:net'),
+    import('../../../control/api-listener.ts'),
+  ]);
+  const server = createServer((socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.end(`${JSON.stringify(stateOf(view))}\n`);
+  });
+  server.maxConnections = 16;
+  daemon.makeDirectoriesFor(path);
+  await bindUnix(server, path, 'diagnostics');
+  daemon.add({ close: () => void server.close() });
+  daemon.own(path);
+}
+
+const stateOf = (view: NetworkView): object => ({
+  health: view.health(),
+  info: view.info(),
+  guests: view.guests(),
+  flows: view.flows(),
+  leases: view.leases(),
+  ports: view.ports(),
+  mux: view.mux(),
+  budgets: view.budgets(),
+  traffic: view.traffic(),
+  counters: view.counters(),
+});

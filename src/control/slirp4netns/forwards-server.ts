@@ -1,0 +1,72 @@
+/**
+ * The server of slirp4netns' API: one request a connection, on a Unix socket of mode 0600. Clients may or may not end their
+ * side: a request is complete when it is JSON. What does not become JSON is refused at the client's end, or when nothing
+ * more comes.
+ */
+import { createServer, type Socket } from 'node:net';
+import type { Log } from '../../base/log.ts';
+import { bindUnix } from '../api-listener.ts';
+import { type HostForwards, MAX_REQUEST, parseJson } from './host-forwards.ts';
+
+const MAX_CONNECTIONS = 64;
+/** Between two parts of a request; and for the client to go, once it is answered. */
+const QUIET_MS = 1_000;
+
+export interface HostForwardsServer {
+  close(): Promise<void>;
+}
+
+/** @throws ListenError */
+export async function serveHostForwards(
+  path: string,
+  forwards: HostForwards,
+  log: Log,
+): Promise<HostForwardsServer> {
+  const sockets = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    onConnection(socket, forwards, log);
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  await bindUnix(server, path, 'the API of slirp4netns');
+  return {
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        for (const socket of sockets) socket.destroy();
+      }),
+  };
+}
+
+function onConnection(socket: Socket, forwards: HostForwards, log: Log): void {
+  let text = '';
+  let isAnswered = false;
+  const send = (answer: object): void => {
+    socket.setTimeout(QUIET_MS, () => socket.destroy());
+    socket.end(JSON.stringify(answer));
+  };
+  const answer = (): void => {
+    if (isAnswered) return;
+    isAnswered = true;
+    socket.setTimeout(0);
+    socket.removeAllListeners('timeout');
+    const isTooLarge = text.length >= MAX_REQUEST;
+    const answered = isTooLarge
+      ? Promise.resolve({ error: { desc: 'bad request: too large message' } })
+      : forwards.answer(text);
+    void answered.then(send, (error: unknown) => {
+      log.error({ err: error }, 'the API of slirp4netns failed to answer: a bug in hawser');
+      socket.destroy();
+    });
+  };
+  socket.setEncoding('utf8');
+  socket.on('error', () => socket.destroy());
+  socket.setTimeout(QUIET_MS, answer);
+  socket.on('end', answer);
+  socket.on('data', (part: string) => {
+    if (isAnswered) return;
+    text += part;
+    if (text.length >= MAX_REQUEST || parseJson(text) !== undefined) answer();
+  });
+}

@@ -1,0 +1,293 @@
+/** `hawser-gvproxy` as launchers start it, with a simulated guest or raw frames on its links. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { connect, createServer, type Socket } from 'node:net';
+import { text as textOf } from 'node:stream/consumers';
+import { setImmediate as turn } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { SimulatedGuest } from '../../../../src/lab/guest/simulated-guest.ts';
+import { guestOnStream } from '../../../network/attached-guest.ts';
+import { until } from '../../../proxy/recording.ts';
+import { arpFrame, GATEWAY_IP, GUEST_MAC } from '../../../support/frames.ts';
+import { freePort } from '../../../support/free-port.ts';
+import { HAWSER, type Program, Workplace } from '../../process/hawser.ts';
+
+const GVPROXY = fileURLToPath(new URL('../../../../bin/hawser-gvproxy.js', import.meta.url));
+const GUEST_MAC_TEXT = '52:54:00:12:34:56';
+/** Nobody has it by a lease. */
+const FREE_IP = GATEWAY_IP + 9;
+
+describe('hawser-gvproxy as a process', function () {
+  this.timeout(60_000);
+  let place: Workplace;
+  let port: number;
+  const guests: SimulatedGuest[] = [];
+  beforeEach(async () => {
+    place = new Workplace();
+    port = await freePort();
+  });
+  afterEach(async () => {
+    for (const guest of guests.splice(0)) await guest.close();
+    await place.close();
+  });
+
+  const start = (...args: string[]): Program =>
+    place.start(process.execPath, [GVPROXY, `-ssh-port=${port}`, ...args]);
+  const qemu = (): string => `unix://${place.path('q.sock')}`;
+  /** Ready. */
+  const started = async (...args: string[]): Promise<Program> => {
+    const program = start('-listen-qemu', qemu(), ...args);
+    await program.says(/hawser is ready/);
+    return program;
+  };
+  const ask = async (method: string, path: string, body = ''): Promise<string> => {
+    const asked = request({ socketPath: place.path('net.sock'), method, path, agent: false });
+    asked.end(body);
+    const [response] = await once(asked, 'response');
+    return `${response.statusCode} ${await textOf(response)}`;
+  };
+  const guestOnline = async (): Promise<SimulatedGuest> => {
+    const { guest } = guestOnStream(connect(place.path('q.sock')));
+    guests.push(guest);
+    await guest.lease();
+    return guest;
+  };
+
+  it('-version, -help, an unknown flag, and a configuration that cannot be', () => {
+    const run = (...args: string[]) => {
+      const { status, stdout, stderr } = spawnSync(process.execPath, [GVPROXY, ...args], {
+        encoding: 'utf8',
+      });
+      return { status, stdout, stderr };
+    };
+    const version = run('-version');
+    assert.match(version.stdout, /^gvproxy version v\d+\.\d+\.\d+/);
+    assert.equal(version.status, 0);
+    const help = run('--help');
+    assert.equal(help.status, 0);
+    assert.match(help.stderr, /^Usage of hawser-gvproxy:\n.* {2}-ssh-port int\n/s);
+    const unknown = run('-x');
+    assert.equal(unknown.status, 2);
+    assert.match(unknown.stderr, /^flag provided but not defined: -x\nUsage of /);
+    const wrong = run('-mtu=-1');
+    assert.deepEqual([wrong.status, wrong.stderr], [1, 'hawser-gvproxy: mtu is out of range\n']);
+    const missing = run('-config', '/does/not/exist');
+    assert.equal(missing.status, 1);
+    assert.match(missing.stderr, /failed to read config file: ENOENT/);
+  });
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    it(`${signal}: status 0, and nothing left but the log`, async () => {
+      const api = `unix://${place.path('net.sock')}`;
+      const services = `unix://${place.path('s.sock')}`;
+      const files = ['-pid-file', place.path('pid'), '-log-file', place.path('log')];
+      const program = start(
+        '-listen',
+        api,
+        '-services',
+        services,
+        '-listen-qemu',
+        qemu(),
+        ...files,
+      );
+      await until(() => existsSync(place.path('q.sock')));
+      assert.equal(readFileSync(place.path('pid'), 'utf8'), `${program.pid}`);
+      program.child.kill(signal);
+      assert.deepEqual(await program.ended, { status: 0, signal: null });
+      assert.deepEqual(readdirSync(place.dir), ['log']);
+      assert.match(
+        readFileSync(place.path('log'), 'utf8'),
+        /^time="[\dT:-]+Z" level=info msg="waiting for clients\.\.\."$/m,
+      );
+      assert.equal(program.stderr + program.stdout, '');
+    });
+  }
+
+  it("the socket of the guest's link appears last, and accepts", async () => {
+    const api = `unix://${place.path('net.sock')}`;
+    const program = start('-listen', api, '-listen-qemu', qemu(), '-pid-file', place.path('pid'));
+    while (!existsSync(place.path('q.sock'))) await turn();
+    assert.equal(readFileSync(place.path('pid'), 'utf8'), `${program.pid}`);
+    for (const where of [place.path('q.sock'), place.path('net.sock'), port]) {
+      const socket = typeof where === 'number' ? connect(where, '127.0.0.1') : connect(where);
+      await once(socket, 'connect');
+      socket.destroy();
+    }
+  });
+
+  it('ends with the link of its guest', async () => {
+    const program = await started('-pid-file', place.path('pid'));
+    const guest = connect(place.path('q.sock'));
+    await program.says(/guest link up/);
+    guest.destroy();
+    assert.deepEqual(await program.ended, { status: 0, signal: null });
+    assert.deepEqual(readdirSync(place.dir), []);
+  });
+
+  it('-exit-with-guest=never: accepts the next', async () => {
+    const program = await started('-exit-with-guest=never');
+    for (let i = 0; i < 2; i++) {
+      const guest = connect(place.path('q.sock'));
+      await program.says(/guest link up/);
+      guest.destroy();
+      await program.says(/guest link down/);
+      program.stderr = '';
+    }
+  });
+
+  it('SIGKILL frees everything at once: the same command line starts again', async () => {
+    const args = ['-pid-file', place.path('pid'), '-listen', `unix://${place.path('net.sock')}`];
+    const killed = await started(...args);
+    await guestOnline();
+    const before = performance.now();
+    killed.child.kill('SIGKILL');
+    await killed.ended;
+    const probe = createServer().listen(port, '127.0.0.1');
+    await once(probe, 'listening');
+    assert.ok(performance.now() - before < 255);
+    probe.close();
+    await once(probe, 'close');
+    const again = await started(...args);
+    assert.equal(readFileSync(place.path('pid'), 'utf8'), `${again.pid}`);
+    assert.match(await ask('GET', '/services/forwarder/all'), /^200 \[\{/);
+  });
+
+  it('a socket, port or pid file of another that lives: status 1, and says so', async () => {
+    await started('-pid-file', place.path('pid'));
+    const same = start('-listen-qemu', qemu());
+    assert.equal((await same.ended).status, 1);
+    assert.match(same.stderr, /cannot forward 127\.0\.0\.1:\d+.*address already in use/);
+    port = await freePort();
+    const socket = start('-listen-qemu', qemu());
+    assert.equal((await socket.ended).status, 1);
+    assert.match(socket.stderr, /q\.sock/);
+    const pid = start('-pid-file', place.path('pid'));
+    assert.equal((await pid.ended).status, 1);
+    assert.match(pid.stderr, /belongs to the running process/);
+  });
+
+  it('notifications: ready, then of each Ethernet address; an end of the link', async () => {
+    const { socket, messages } = await notified(place.path('n'));
+    const program = await started(
+      '-notification',
+      `unix://${place.path('n')}`,
+      '-exit-with-guest=never',
+    );
+    await until(() => messages.length === 1);
+    const guest = connect(place.path('q.sock'));
+    sendFrame(guest, arpFrame(1, GUEST_MAC, FREE_IP, GATEWAY_IP));
+    await until(() => messages.length === 2);
+    guest.destroy();
+    await until(() => messages.length === 3);
+    assert.deepEqual(messages, [
+      '{"notification_type":"ready"}\n',
+      `{"notification_type":"connection_established","mac_address":"${GUEST_MAC_TEXT}"}\n`,
+      `{"notification_type":"connection_closed","mac_address":"${GUEST_MAC_TEXT}"}\n`,
+    ]);
+    program.child.kill();
+    await program.ended;
+    socket.close();
+  });
+
+  it('notifications: a link that cannot be opened; and a launcher that is not there is no harm', async () => {
+    const { socket, messages } = await notified(place.path('n'));
+    writeFileSync(place.path('q.sock'), 'not a socket');
+    const program = start('-notification', `unix://${place.path('n')}`, '-listen-qemu', qemu());
+    assert.equal((await program.ended).status, 1);
+    assert.deepEqual(messages, ['{"notification_type":"hypervisor_error"}\n']);
+    socket.close();
+    const alone = start('-notification', 'unix:///does/not/exist');
+    await alone.says(/hawser is ready/);
+    await alone.says(/failed to send notification/);
+  });
+
+  it("a guest's lease, names and forwards; hawser's own commands work beside", async () => {
+    await started('-listen', `unix://${place.path('net.sock')}`);
+    const guest = await guestOnline();
+    assert.equal(await guest.resolve('gateway.containers.internal'), '192.168.127.1');
+    assert.equal(await guest.resolve('HOST.Docker.internal'), '192.168.127.254');
+    const zone = { Name: 'Test.', Records: [{ Regexp: '^api-\\d+$', IP: '10.1.2.3' }] };
+    assert.equal(await ask('POST', '/services/dns/add', JSON.stringify(zone)), '200 ');
+    assert.equal(await guest.resolve('api-7.test'), '10.1.2.3');
+    assert.match(await ask('GET', '/leases'), /"192\.168\.127\.3":"/);
+    assert.match(await ask('GET', '/cam'), /^200 \{"[\da-f:]+":0\}\n$/);
+    const stats = JSON.parse((await ask('GET', '/stats')).slice('200 '.length));
+    assert.ok(stats.BytesReceived > 0 && stats.NICs.Rx.Packets > 0);
+    const status = spawnSync(
+      process.execPath,
+      [HAWSER, 'status', '--api', `unix:${place.path('net.sock')}`],
+      { encoding: 'utf8' },
+    );
+    assert.equal(status.status, 0, status.stderr);
+    assert.match(status.stdout, /192\.168\.127\.1/);
+  });
+
+  it('-services has no /connect, -listen has', async () => {
+    const services = place.path('s.sock');
+    const program = await started(
+      ...['-listen', `unix://${place.path('net.sock')}`, '-services', `unix://${services}`],
+      '-exit-with-guest=never',
+    );
+    const refused = connect(services);
+    refused.write('POST /connect HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    assert.match(await textOf(refused), /^HTTP\/1\.1 404 /);
+    const link = connect(place.path('net.sock'));
+    link.write('POST /connect HTTP/1.1\r\nHost: \r\n\r\n');
+    sendFrame(link, arpFrame(1, GUEST_MAC, FREE_IP, GATEWAY_IP));
+    await program.says(/guest link up/);
+    const [answer] = await once(link, 'data');
+    assert.equal(answer.readUInt32BE(0) + 4, answer.length); // with -listen-qemu, as QEMU delimits frames
+    link.destroy();
+  });
+
+  it('-pcap: Ethernet frames, ARP too', async () => {
+    const program = await started('-pcap', place.path('all.pcap'), '-exit-with-guest=never');
+    const frame = arpFrame(1, GUEST_MAC, FREE_IP, GATEWAY_IP);
+    const guest = connect(place.path('q.sock'));
+    sendFrame(guest, frame);
+    await once(guest, 'data');
+    guest.destroy();
+    await program.says(/guest link down/);
+    program.child.kill();
+    await program.ended;
+    const bytes = readFileSync(place.path('all.pcap'));
+    assert.equal(bytes.readUInt32LE(0), 0xa1b2c3d4);
+    assert.equal(bytes.readUInt32LE(20), 1);
+    const captured = records(bytes).map((one) => one.toString('hex'));
+    assert.ok(captured.includes(Buffer.from(frame).toString('hex')), 'what the guest sent');
+    const answer = GUEST_MAC_TEXT.replaceAll(':', '');
+    assert.ok(
+      captured.some((one) => one.startsWith(answer)),
+      'what it got',
+    );
+  });
+});
+
+function records(pcap: Buffer): Buffer[] {
+  const found: Buffer[] = [];
+  for (let at = 24; at < pcap.length; ) {
+    const len = pcap.readUInt32LE(at + 8);
+    found.push(pcap.subarray(at + 16, at + 16 + len));
+    at += 16 + len;
+  }
+  return found;
+}
+
+function sendFrame(link: Socket, frame: Uint8Array): void {
+  const head = Buffer.alloc(4);
+  head.writeUInt32BE(frame.length);
+  link.write(Buffer.concat([head, frame]));
+}
+
+async function notified(path: string) {
+  const messages: string[] = [];
+  const socket = createServer((connection) => {
+    void textOf(connection).then((message) => messages.push(message));
+  });
+  socket.listen(path);
+  await once(socket, 'listening');
+  return { socket, messages };
+}

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import {
+  parseVpnkitArguments,
+  type VpnkitRequest,
+} from '../../../../src/cli/drop-ins/vpnkit/arguments.ts';
+import { VPNKIT_HELP } from '../../../../src/cli/drop-ins/vpnkit/help.ts';
+
+const PLAIN: VpnkitRequest = {
+  ethernet: { kind: 'path', path: '/e' },
+  ports: [],
+  muxPath: undefined,
+  gatewayIp: '192.168.65.1',
+  hostIp: '192.168.65.2',
+  lowestIp: '192.168.65.3',
+  highestIp: '192.168.65.254',
+  mtu: 1_500,
+  dnsFile: undefined,
+  hostsFile: '/etc/hosts',
+  hostNames: ['host.internal'],
+  gatewayNames: ['gateway.internal'],
+  vmNames: ['vm.internal'],
+  domain: undefined,
+  dhcpFile: undefined,
+  forwards: [],
+  forwardsFile: undefined,
+  allowedBindAddresses: ['0.0.0.0'],
+  diagnostics: [],
+  isDebug: false,
+  withoutEffect: [],
+};
+
+const parse = (line: string): ReturnType<typeof parseVpnkitArguments> =>
+  parseVpnkitArguments(line.split(' ').filter((word) => word !== ''));
+
+const RUN: readonly [string, string, Partial<VpnkitRequest>][] = [
+  ['nothing but a socket', '--ethernet=/e', {}],
+  [
+    'what RootlessKit passes',
+    '--ethernet /run/vpnkit-ethernet.sock --mtu 1500 --host-ip 0.0.0.0',
+    { ethernet: { kind: 'path', path: '/run/vpnkit-ethernet.sock' }, hostIp: undefined },
+  ],
+  [
+    "what Docker Desktop's launcher passed",
+    '--ethernet fd:3 --diagnostics fd.sock --pcap /p --vsock-path /v --host-names host.docker.internal,host.lan --gateway-names gateway.docker.internal --vm-names docker-desktop --listen-backlog 32 --mtu 1500 --allowed-bind-addresses 127.0.0.1,192.0.2.7 --http /h --dhcp-path /d --port-max-idle-time 300 --max-connections 2000 --gateway-ip 192.168.65.1 --lowest-ip 192.168.65.3 --highest-ip 192.168.65.254 --udpv4-forwards= --gc-compact-interval 1800',
+    {
+      ethernet: { kind: 'fd', fd: 3 },
+      diagnostics: ['fd.sock'],
+      muxPath: '/v',
+      hostNames: ['host.docker.internal', 'host.lan'],
+      gatewayNames: ['gateway.docker.internal'],
+      vmNames: ['docker-desktop'],
+      allowedBindAddresses: ['127.0.0.1', '192.0.2.7'],
+      dhcpFile: '/d',
+      withoutEffect: [
+        '--gc-compact-interval: there is no garbage collector to be asked',
+        '--http: HTTP proxies are not served',
+        '--listen-backlog: it is that of the system',
+        '--max-connections: guests share a limit of their own',
+        '--pcap: there is no capture here',
+        '--port-max-idle-time: idle connections are kept',
+      ],
+    },
+  ],
+  [
+    'ports',
+    '--ethernet /e --port /a --port fd:4',
+    {
+      ports: [
+        { kind: 'path', path: '/a' },
+        { kind: 'fd', fd: 4 },
+      ],
+    },
+  ],
+  ['a URL', '--ethernet unix:///e', {}],
+  ['no hosts file', '--ethernet /e --hosts=', { hostsFile: undefined }],
+  ['no names', '--ethernet /e --host-names=', { hostNames: [] }],
+  [
+    'forwards',
+    '--ethernet /e --tcpv4-forwards 80:127.0.0.1:8080,443:10.0.0.1:8443',
+    {
+      forwards: [
+        { protocol: 'tcp', port: 80, address: '127.0.0.1', addressPort: 8_080 },
+        { protocol: 'tcp', port: 443, address: '10.0.0.1', addressPort: 8_443 },
+      ],
+    },
+  ],
+  [
+    'UDP forwards',
+    '--ethernet /e --udpv4-forwards 123:127.0.0.1:123',
+    {
+      forwards: [{ protocol: 'udp', port: 123, address: '127.0.0.1', addressPort: 123 }],
+    },
+  ],
+  ['debugging', '--ethernet /e --debug', { isDebug: true }],
+  ['introspection', '--ethernet /e --introspection /i', { diagnostics: ['/i'] }],
+];
+
+const BAD: readonly [string, RegExp][] = [
+  ['', /^Please provide an --ethernet argument$/],
+  ['--ethernet hyperv-connect://x', /--ethernet hyperv-connect:\/\/x: must be the path/],
+  ['--ethernet fd:x', /--ethernet x: must be an integer/],
+  ['--ethernet /e more', /"more" is not expected/],
+  ['--ethernet /e --mtu 100', /--mtu 100: must be an integer from 576 to 65520/],
+  ['--ethernet /e --gateway-ip host', /--gateway-ip host: must be an IPv4 address/],
+  ['--ethernet /e --allowed-bind-addresses ::1', /must be an IPv4 address/],
+  ['--ethernet /e --tcpv4-forwards 80:8080', /must be PORT:IP:PORT/],
+  ['--ethernet /e --tcpv4-forwards 0:1.2.3.4:80', /--tcpv4-forwards 0: must be an integer/],
+  ['--ethernet /e --forwards /f', /tunnels to Unix sockets are not served/],
+  ['--ethernet /e --quick', /unrecognized option '--quick'/],
+];
+
+describe('cli/drop-ins/vpnkit/arguments', () => {
+  for (const [what, line, changes] of RUN) {
+    it(`reads ${what}`, () =>
+      assert.deepEqual(parse(line), { kind: 'run', request: { ...PLAIN, ...changes } }));
+  }
+  for (const [line, problem] of BAD) {
+    it(`refuses "${line}"`, () => {
+      const parsed = parse(line);
+      assert.ok(parsed.kind === 'bad');
+      assert.match(parsed.problem, problem);
+    });
+  }
+  for (const kind of ['help', 'version'] as const) {
+    it(`--${kind} goes before what is missing`, () =>
+      assert.deepEqual(parse(`--${kind}`), { kind }));
+  }
+  it('the help says what is not served', () => assert.match(VPNKIT_HELP, /Not served: 9P/));
+});

@@ -1,0 +1,212 @@
+/** `hawser-slirp4netns`, as an ordinary user starts it for namespaces of its own. */
+import assert from 'node:assert/strict';
+import { readlinkSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { LAB, systemSuite } from '../support/requirements.ts';
+import { HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
+import type { Background } from './support/processes.ts';
+import { RootlessUser } from './support/rootless.ts';
+import { until } from './support/until.ts';
+
+const READY_FD = 3;
+const EXIT_FD = 4;
+const MIB = 1 << 20;
+
+systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], function () {
+  this.timeout(120_000);
+  let lab: Lab;
+  let user: RootlessUser;
+  let target: Background;
+  let slirp: Background;
+
+  before(async () => {
+    lab = await Lab.open();
+    await lab.startServers(lab.host);
+    await lab.startServers(lab.outside);
+    user = await RootlessUser.open(lab, { slirp4netns: 'hawser-slirp4netns.js' });
+  });
+  after(async () => await lab?.close());
+  beforeEach(async () => {
+    target = user.start(['unshare', '--user', '--map-root-user', '--net', 'sleep', 'infinity']);
+    await until('the namespaces to be there', () => isApart(target.pid));
+  });
+  afterEach(async () => {
+    await slirp?.stop('SIGTERM');
+    await target?.stop();
+  });
+
+  /** Start it, and wait for its byte. */
+  async function start(...args: readonly string[]): Promise<Background> {
+    slirp = user.start(['slirp4netns', '-r', `${READY_FD}`, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
+    });
+    const ready = slirp.child.stdio[READY_FD];
+    assert.ok(ready !== null && ready !== undefined && 'on' in ready);
+    let said = '';
+    ready.on('data', (chunk) => {
+      said += chunk;
+    });
+    await until('slirp4netns to be ready', () => said !== '' || !slirp.isRunning);
+    assert.equal(said, '1', slirp.stderr);
+    return slirp;
+  }
+
+  const inside = (...argv: string[]): Promise<string> =>
+    user.run('nsenter', '-t', `${target.pid}`, '-U', '--preserve-credentials', '-n', '--', ...argv);
+  const fetch = (url: string): Promise<string> =>
+    inside('curl', '-sS', '--max-time', '20', '-o', '/dev/null', '-w', '%{size_download}', url);
+
+  it('sets up the interface with -c: address, route, MTU, Ethernet address', async () => {
+    const mac = '52:54:00:12:34:56';
+    await start('-c', '-m', '65520', '--macaddress', mac, `${target.pid}`, 'tap0');
+    const link = await inside('ip', '-o', 'link', 'show');
+    assert.match(link, /lo: <LOOPBACK,UP/);
+    assert.match(link, /tap0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 65520/);
+    assert.match(link, new RegExp(mac));
+    assert.match(await inside('ip', '-4', 'addr', 'show', 'tap0'), /inet 10\.0\.2\.100\/24/);
+    assert.match(await inside('ip', 'route'), /default via 10\.0\.2\.2 dev tap0/);
+  });
+
+  it('leaves the interface alone without -c', async () => {
+    await start(`${target.pid}`, 'tap0');
+    const link = await inside('ip', '-o', 'link', 'show', 'tap0');
+    assert.doesNotMatch(link, /UP/);
+    await inside('ip', 'addr', 'add', '10.0.2.100/24', 'dev', 'tap0');
+    await inside('ip', 'link', 'set', 'tap0', 'up');
+    await inside('ip', 'route', 'add', 'default', 'via', '10.0.2.2');
+    assert.equal(await fetch(`http://${OUTSIDE}:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
+  });
+
+  it('leads to other hosts, to the host and to its loopback', async () => {
+    await start('-c', `${target.pid}`, 'tap0');
+    for (const address of [OUTSIDE, HOST_OUTER, '10.0.2.2']) {
+      assert.equal(await fetch(`http://${address}:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`, address);
+    }
+    await inside('ping', '-c', '1', '-W', '5', '10.0.2.2');
+    await inside('ping', '-c', '1', '-W', '5', OUTSIDE);
+  });
+
+  it('closes the loopback with --disable-host-loopback, and nothing else', async () => {
+    await start('-c', '--disable-host-loopback', `${target.pid}`, 'tap0');
+    assert.equal(await fetch(`http://${OUTSIDE}:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
+    await assert.rejects(
+      fetch(`http://10.0.2.2:${HTTP_PORT}/bytes/${MIB}`),
+      /Failed to connect|refused/,
+    );
+    await inside('ping', '-c', '1', '-W', '5', '10.0.2.2');
+  });
+
+  it('answers names at .3', async () => {
+    await start('-c', `${target.pid}`, 'tap0');
+    const dig = ['dig', '+short', '+time=5', '@10.0.2.3'];
+    assert.equal((await inside(...dig, 'host.hawser.internal')).trim(), '10.0.2.2');
+    assert.equal((await inside(...dig, '+tcp', 'gateway.hawser.internal')).trim(), '10.0.2.2');
+  });
+
+  it('answers no names with --disable-dns', async () => {
+    await start('-c', '--disable-dns', '--disable-host-loopback', `${target.pid}`, 'tap0');
+    await assert.rejects(inside('dig', '+time=1', '+tries=1', '@10.0.2.2', 'host.hawser.internal'));
+  });
+
+  it('has IPv6 with -6: fd00::2 is the host, fd00::3 answers names', async () => {
+    await start('-c', '-6', `${target.pid}`, 'tap0');
+    await until('an address', async () =>
+      /inet6 fd00::[\da-f:]+\/\d+ scope global (?!.*tentative)/.test(
+        await inside('ip', '-6', 'addr', 'show', 'tap0'),
+      ),
+    );
+    assert.equal(await fetch(`http://[fd00::2]:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
+    const dig = ['dig', '+short', '+time=5', '@fd00::3', 'AAAA'];
+    assert.equal((await inside(...dig, 'host.hawser.internal')).trim(), 'fd00::2');
+  });
+
+  it('takes another network', async () => {
+    await start('-c', '--cidr', '10.77.0.0/16', `${target.pid}`, 'tap0');
+    assert.match(await inside('ip', 'addr'), /inet 10\.77\.0\.100\/16/);
+    assert.equal(await fetch(`http://10.77.0.2:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
+  });
+
+  it('enters namespaces by their paths', async () => {
+    const ns = `/proc/${target.pid}/ns`;
+    await start('-c', `--userns-path=${ns}/user`, '--netns-type=path', `${ns}/net`, 'tap0');
+    assert.equal(await fetch(`http://${OUTSIDE}:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
+  });
+
+  it('publishes ports by its API', async () => {
+    const path = join(user.runtimeDir, 'slirp.sock');
+    await start('-c', '--api-socket', path, `${target.pid}`, 'tap0');
+    const server = user.start([
+      ...['nsenter', '-t', `${target.pid}`, '-U', '--preserve-credentials', '-n', '--'],
+      ...['nc', '-lk', '-p', '80'],
+    ]);
+    const ask = async (execute: string, args: object): Promise<unknown> =>
+      JSON.parse(await request(path, JSON.stringify({ execute, arguments: args })));
+    const add = { proto: 'tcp', host_addr: '127.0.0.1', host_port: 18_080, guest_port: 80 };
+    assert.deepEqual(await ask('add_hostfwd', add), { return: { id: 1 } });
+    const send = (): Promise<string> =>
+      user.run('sh', '-c', 'echo hello | nc -N -w 5 127.0.0.1 18080');
+    await send();
+    await until('the bytes to arrive', () => server.stdout.includes('hello'));
+    assert.deepEqual(await ask('remove_hostfwd', { id: 1 }), { return: {} });
+    await assert.rejects(send());
+    await server.stop();
+  });
+
+  it('ends with the other end of --exit-fd, and its socket with it', async () => {
+    const path = join(user.runtimeDir, 'exit.sock');
+    await start('-c', '-e', `${EXIT_FD}`, '-a', path, `${target.pid}`, 'tap0');
+    const exit = slirp.child.stdio[EXIT_FD];
+    assert.ok(exit !== null && exit !== undefined && 'destroy' in exit);
+    exit.destroy();
+    assert.equal(await slirp.exited, 0, slirp.stderr);
+    await assert.rejects(request(path, '{}'), /ENOENT/);
+  });
+
+  for (const sandbox of ['--enable-sandbox', '--enable-seccomp']) {
+    it(`serves with ${sandbox} too, and publishes`, async () => {
+      const path = join(user.runtimeDir, 'sandboxed.sock');
+      const args = ['-c', '-6', sandbox, '-e', `${EXIT_FD}`, '-a', path];
+      await start(...args, `${target.pid}`, 'tap0');
+      assert.equal(await fetch(`http://${OUTSIDE}:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
+      const list = JSON.parse(await request(path, '{"execute": "list_hostfwd"}'));
+      assert.deepEqual(list, { return: { entries: [] }, entries: [] });
+    });
+  }
+
+  it('says what is wrong', async () => {
+    const cases: readonly [readonly string[], RegExp][] = [
+      [[`${target.pid}`], /two operands are needed/],
+      [['-c', '1', 'tap0'], /cannot open network namespace \/proc\/1\/ns\/net: EACCES/],
+      [['--netns-type=path', '/nonexistent', 'tap0'], /\/nonexistent: ENOENT/],
+      [['-m', '100', `${target.pid}`, 'tap0'], /--mtu 100: must be an integer from 576/],
+    ];
+    for (const [args, message] of cases) {
+      const { status, stderr } = await user.try('slirp4netns', ...args);
+      assert.notEqual(status, 0);
+      assert.match(stderr, message);
+    }
+  });
+});
+
+/** Whether the process has a user namespace of its own, and with it a network. */
+const isApart = (pid: number): boolean => {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/user`) !== readlinkSync(`/proc/${process.pid}/ns/user`);
+  } catch {
+    return false;
+  }
+};
+
+/** One request, and its answer. */
+function request(path: string, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = '';
+    const socket = connect(path, () => socket.end(text));
+    socket.on('data', (chunk) => {
+      answer += chunk;
+    });
+    socket.on('error', reject);
+    socket.on('close', () => resolve(answer));
+  });
+}
