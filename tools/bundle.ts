@@ -97,10 +97,19 @@ await build({
   },
   footer: { js: '})' },
 });
+/** The SSH library, which few daemons read: our part of it, that package, and those that it needs. */
+const SSH_PACKAGES = ['ssh2', 'asn1', 'bcrypt-pbkdf', 'safer-buffer', 'tweetnacl'];
+await build({
+  ...PROGRAM,
+  entryPoints: { 'ssh-client': 'dist/src/proxy/ssh/ssh-client.js' },
+  external: [...(COMMON.external ?? []), 'cpu-features', '*.node'], // optional: it does without
+  banner: { js: licencesOf(SSH_PACKAGES) },
+});
 writeFileSync(join(BIN, 'package.json'), '{ "type": "commonjs" }\n');
 
 const made = new Set(['package.json']);
-for (const name of [...Object.keys(programs), MAIN]) made.add(`${name}.js`).add(`${name}.js.map`);
+for (const name of [...Object.keys(programs), MAIN, 'ssh-client'])
+  made.add(`${name}.js`).add(`${name}.js.map`);
 
 // A file that hawser looks for must be there: `distFile('bin/x.js')`.
 for (const name of made) {
@@ -118,3 +127,14 @@ const cached = spawnSync(process.execPath, ['dist/tools/code-cache.js', join(BIN
   stdio: 'inherit',
 });
 if (cached.status !== 0) throw new Error(`the code cache was not made: status ${cached.status}`);
+
+/** Of packages that are part of a file, and of no dependency of ours: they ask for it. */
+function licencesOf(packages: readonly string[]): string {
+  const texts = packages.map((name) => {
+    const folder = join('node_modules', name);
+    const file = readdirSync(folder).find((one) => /^licen[cs]e/i.test(one)) ?? '';
+    const text = readFileSync(join(folder, file), 'utf8').replaceAll('*/', '* /').trim();
+    return `/*\n${name}\n\n${text}\n*/`;
+  });
+  return texts.join('\n');
+}

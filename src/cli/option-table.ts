@@ -92,7 +92,7 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     key: 'publish',
     flags: '-p, --publish <port>',
     description:
-      '[HOSTIP:]HOSTPORT:[GUEST:]GUESTPORT[/tcp|udp], ports or ranges; unix:HOSTPATH:GUESTIP:PORT, or through the agent unix:HOSTPATH:GUESTPATH',
+      '[HOSTIP:]HOSTPORT:[GUEST:]GUESTPORT[/tcp|udp], ports or ranges; unix:HOSTPATH:GUESTIP:PORT, through the agent unix:HOSTPATH:GUESTPATH, or by SSH unix:HOSTPATH:ssh-tunnel://USER@GUEST[:PORT]/PATH?key=FILE',
     repeatable: true,
   },
   {

@@ -7,11 +7,11 @@ export interface FlowView {
   readonly protocol: FlowProtocol;
   /** Who opened it. */
   readonly openedBy: 'guest' | 'host';
-  /** Through the stack, or through the agent. */
-  readonly via: 'net' | 'mux';
+  /** Through the stack, the agent, or the guest's SSH server. */
+  readonly via: 'net' | 'mux' | 'ssh';
   /**
-   * What it leads to inside of hawser: `dns` and `guest-api` of the gateway, the link to the agent (`mux`), the
-   * embedding program. Null: a socket of the host.
+   * What it leads to inside of hawser: `dns` and `guest-api` of the gateway, the link to the agent (`mux`), the login of
+   * SSH forwards (`ssh`), the embedding program. Null: a socket of the host.
    */
   readonly service: FlowService | null;
   /** The id of the published port that it came by. */

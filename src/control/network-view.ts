@@ -153,11 +153,11 @@ export interface PortView {
   readonly guest: string | null;
   /** The guest that a client would reach now; null through the agent. */
   readonly guestNow: GuestNowView | null;
-  /** Null when it leads to a Unix socket. */
+  /** Of the SSH server, where it leads through that; else null when it leads to a Unix socket. */
   readonly guestPort: number | null;
   readonly guestPath: string | null;
-  /** Through the stack, or through the agent. */
-  readonly via: 'net' | 'mux';
+  /** Through the stack, the agent, or the guest's SSH server. */
+  readonly via: 'net' | 'mux' | 'ssh';
   readonly sourceAddress: 'preserve' | 'gateway';
   readonly proxyProtocol: 'v1' | 'v2' | null;
   /** `connection`: it ends with the connection that requested it. */

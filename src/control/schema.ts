@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { once } from '../base/once.ts';
 import { SANDBOX_PARTS } from '../native/sandbox/parts.ts';
 import { FLOW_PROTOCOLS, FLOW_SERVICES } from '../proxy/flows/flow.ts';
-import { CARRIERS, PROXY_PROTOCOLS, SOURCE_ADDRESSES } from '../proxy/ports/publish-spec.ts';
+import { PROXY_PROTOCOLS, SOURCE_ADDRESSES, WAYS } from '../proxy/ports/publish-spec.ts';
 import type { FlowFeedEvent, FlowView } from './flow-view.ts';
 import type {
   BudgetView,
@@ -179,7 +179,7 @@ export const flowSchema: Schema<FlowView> = once(() =>
     id: text,
     protocol: z.enum(FLOW_PROTOCOLS),
     openedBy: z.enum(['guest', 'host']),
-    via: z.enum(CARRIERS),
+    via: z.enum(WAYS),
     service: z.enum(FLOW_SERVICES).nullable(),
     publication: text.nullable(),
     guestId: endNumber,
@@ -269,7 +269,7 @@ export const portSchema: Schema<PortView> = once(() =>
       .nullable(),
     guestPort: count.nullable(),
     guestPath: text.nullable(),
-    via: z.enum(CARRIERS),
+    via: z.enum(WAYS),
     sourceAddress: z.enum(SOURCE_ADDRESSES),
     proxyProtocol: z.enum(PROXY_PROTOCOLS).nullable(),
     lease: z.literal('connection').nullable(),

@@ -85,8 +85,14 @@ export class GuestStreams {
     this.deps = deps;
   }
 
-  /** @throws GuestStreamError, StreamError */
-  async dial({ port, guest, signal }: DialOptions): Promise<GuestConnection> {
+  /**
+   * @param origin in the book
+   * @throws GuestStreamError, StreamError
+   */
+  async dial(
+    { port, guest, signal }: DialOptions,
+    origin: StreamOrigin = BY_PROGRAM,
+  ): Promise<GuestConnection> {
     const { guests, stack, context, book } = this.deps;
     checkPort('dial', port);
     this.checkOpen(`dial port ${port}`);
@@ -107,7 +113,7 @@ export class GuestStreams {
       const why = 'its link is gone, or there are too many connections';
       throw new GuestStreamError('EHOSTUNREACH', `cannot dial ${address} port ${port}: ${why}`);
     }
-    bookDuplex(book, duplex, flow.owner, () => tcpFacts(id, BY_PROGRAM, flow));
+    bookDuplex(book, duplex, flow.owner, () => tcpFacts(id, origin, flow));
     duplex.join(flow);
     context.flusher.schedule();
     return await connected(duplex, `${address} port ${port}`, signal);

@@ -17,6 +17,7 @@ import { OwnListeners } from '../proxy/own-listeners.ts';
 import { PortTable } from '../proxy/ports/port-table.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
+import type { SshForwards } from '../proxy/ssh/ssh-forwards.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
 import type { LocalNames } from '../services/dns/local-names.ts';
 import type { ZoneTable } from '../services/dns/zone-table.ts';
@@ -64,6 +65,7 @@ import { MuxLinks } from './mux-links.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
 import { noteEvents, noteIpv6, noteRefused } from './notes.ts';
 import { serveNetworkApi } from './serve-api.ts';
+import { makeSshForwards } from './ssh.ts';
 
 /**
  * @param beforeLinks called when all is there but the links where guests attach
@@ -102,6 +104,7 @@ class RunningNetwork implements Network, DaemonNetwork {
   private readonly links: Links;
   private readonly streams: GuestStreams;
   private readonly mux: MuxLinks;
+  private readonly ssh: SshForwards;
   private readonly ipv6: Ipv6Service;
   private readonly names: LocalNames;
   private readonly dns: DnsForwarder;
@@ -223,6 +226,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       socketMode,
       vhostMemory,
     });
+    this.ssh = makeSshForwards({ streams: this.streams, stack, book, clock, log });
     this.ports = this.makePorts(directory);
     const networks = networksOf(addresses);
     this.names = makeLocalNames(config, addresses, networks, directory);
@@ -295,6 +299,7 @@ class RunningNetwork implements Network, DaemonNetwork {
         mux: this.mux.carrier.counts,
         'mux-udp': this.mux.carrier.udpCounts,
         'mux-dialer': this.mux.dialer.counts,
+        ssh: this.ssh.counts,
       },
     });
   }
@@ -423,6 +428,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     for (const api of this.apis) await api.close();
     this.guestApi?.close();
     this.ports.close();
+    this.ssh.close();
     await this.mux.close();
     this.streams.close();
     this.dataPath.closeConnections();
@@ -446,7 +452,7 @@ class RunningNetwork implements Network, DaemonNetwork {
   }
 
   private makePorts(guests: GuestDirectory): PortTable {
-    const { config, mux, dataPath, emitter } = this;
+    const { config, mux, ssh, dataPath, emitter } = this;
     return new PortTable(
       {
         serve: (client) => dataPath.tcp.serve(client),
@@ -459,6 +465,7 @@ class RunningNetwork implements Network, DaemonNetwork {
         freePath: removeStaleSocket,
         isReserved: (port) => this.ownListeners.hasPort(port),
         agent: config.mux.links.length > 0 ? mux.carrier : undefined,
+        ssh,
         onChange: (kind, port) => emitter.emit('port', { kind, port: portView(port) }),
       },
       { sourceAddress: config.sourceAddress, keepaliveS: config.keepaliveS },

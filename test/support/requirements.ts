@@ -56,7 +56,9 @@ export type Requirement =
   | 'systemd-networkd'
   | 'dbus-daemon'
   | 'NetworkManager'
-  | 'connmand';
+  | 'connmand'
+  | 'sshd'
+  | 'ssh-keygen';
 
 const program = (name: string, debianPackage: string) => (): string | undefined =>
   onPath(name) === undefined ? `no ${name} (package ${debianPackage})` : undefined;
@@ -112,6 +114,8 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   'dbus-daemon': program('dbus-daemon', 'dbus-daemon'),
   NetworkManager: program('NetworkManager', 'network-manager'),
   connmand: program('connmand', 'connman'),
+  sshd: program('sshd', 'openssh-server'),
+  'ssh-keygen': program('ssh-keygen', 'openssh-client'),
 };
 
 /** To make namespaces with links of ours in them. */

@@ -82,8 +82,9 @@ const flowRow = (flow: FlowView): string[] => [
 const arrow = ({ openedBy }: FlowView): string => (openedBy === 'guest' ? '→' : '←');
 
 function guestEnd({ guestAddress, guestPort, guestPath, guestName }: FlowView): string {
+  if (guestPath !== null) return guestPath;
   if (guestAddress !== null) return endpoint(guestAddress, guestPort ?? 0);
-  return guestPath ?? guestName ?? '-';
+  return guestName ?? '-';
 }
 
 function remoteEnd(flow: FlowView): string {
@@ -98,8 +99,8 @@ function remoteEnd(flow: FlowView): string {
 /** `port 3`, `dns`, `mux`. */
 function cause({ publication, service, via }: FlowView): string {
   const how = publication === null ? service : `port ${publication}`;
-  if (how === null) return via === 'mux' ? 'mux' : '';
-  return via === 'mux' ? `${how}, mux` : how;
+  if (how === null) return via === 'net' ? '' : via;
+  return via === 'net' ? how : `${how}, ${via}`;
 }
 
 /** Prints until the daemon ends. */

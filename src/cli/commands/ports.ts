@@ -84,7 +84,12 @@ function bodyOf(spec: PublishSpec): PortRequest {
     spec.guestPath === undefined
       ? { guest: name ?? spec.guestAddress?.toString(), guestPort: spec.guestPort }
       : { guestPath: spec.guestPath };
-  return { protocol: spec.protocol, ...host, ...guest };
+  if (spec.protocol !== 'unix' || spec.ssh === undefined) {
+    return { protocol: spec.protocol, ...host, ...guest };
+  }
+  const { guestPort, guestPath, ssh } = spec;
+  const at = name ?? spec.guestAddress?.toString();
+  return { protocol: spec.protocol, ...host, guest: at, guestPort, guestPath, ssh };
 }
 
 export interface UnexposeRequest extends InspectRequest {

@@ -33,7 +33,8 @@ export function configuredFiles(
   made: readonly string[],
 ): FileGrant[] {
   const token = config.api.kind === 'tcp' ? config.api.tokenFile : undefined;
-  const files = [configPath, config.dns.hostsFile, config.dns.resolvConf, token].flatMap(
+  const { hostsFile, resolvConf } = config.dns;
+  const files = [configPath, hostsFile, resolvConf, token, ...sshKeys(config)].flatMap(
     (path) => path ?? [],
   );
   const read = [...files, ...FOLLOWED].flatMap((path) => directoriesOf(resolve(path)));
@@ -47,6 +48,11 @@ export function configuredFiles(
       : [{ path: dirname(outermost), access: 'remove-directories' } as const]),
   ];
 }
+
+const sshKeys = ({ publish }: DaemonConfig): string[] =>
+  publish
+    .flatMap((text) => parsePublish(text))
+    .flatMap((spec) => (spec.protocol === 'unix' && spec.ssh ? [spec.ssh.keyFile] : []));
 
 /** Of a file, and of each file that it is a symbolic link to: any of them may be replaced. */
 function directoriesOf(path: string): string[] {

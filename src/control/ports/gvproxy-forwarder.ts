@@ -12,8 +12,15 @@ import {
   type PortSpec,
   PublishError,
   type PublishSpec,
+  type UnixSpec,
 } from '../../proxy/ports/publish-spec.ts';
 import { pathProblem } from '../../proxy/ports/publish-text.ts';
+import {
+  formatSshTunnel,
+  parseSshTunnel,
+  type SshSide,
+  type SshTunnelProblem,
+} from '../../proxy/ports/ssh-tunnel.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import { EMPTY, errorAnswer, GoHttpError, goJson, notFound } from '../gvproxy/go-http.ts';
 import { goStruct, textOf } from '../gvproxy/go-struct.ts';
@@ -96,6 +103,11 @@ function specOf(protocol: string, { local, remote }: ExposeRequest): PublishSpec
     }
     case 'unix': {
       const [, scheme = '', rest = ''] = /^([a-z-]+):\/\/(.*)$/.exec(remote) ?? [];
+      const why = pathProblem(local);
+      if (why !== undefined) throw new GoHttpError(500, `listen unix ${local}: ${why}`);
+      if (scheme === 'ssh-tunnel') {
+        return { protocol, hostPath: local, ...sshSideOf(remote) };
+      }
       if (scheme !== 'tcp') {
         const what = scheme === '' ? remote : scheme;
         throw new GoHttpError(
@@ -103,8 +115,6 @@ function specOf(protocol: string, { local, remote }: ExposeRequest): PublishSpec
           `remote protocol for unix forwarder is not implemented: ${what}`,
         );
       }
-      const why = pathProblem(local);
-      if (why !== undefined) throw new GoHttpError(500, `listen unix ${local}: ${why}`);
       return { protocol, hostPath: local, ...remoteOf(rest) };
     }
     case 'npipe':
@@ -112,6 +122,20 @@ function specOf(protocol: string, { local, remote }: ExposeRequest): PublishSpec
     default:
       throw new GoHttpError(500, `unknown protocol ${protocol}`);
   }
+}
+
+const TUNNEL_ERRORS: Readonly<Record<SshTunnelProblem, string>> = {
+  'not-a-url': 'failed to parse remote uri',
+  'no-key': 'key not provided for unix-ssh connection',
+  'no-path': 'remote uri must contain a path to a socket file',
+  'no-guest': 'invalid remote addr',
+  'no-user': 'remote uri must contain a user',
+};
+
+function sshSideOf(remote: string): SshSide {
+  const side = parseSshTunnel(remote);
+  if (typeof side === 'string') throw new GoHttpError(500, TUNNEL_ERRORS[side]);
+  return side;
 }
 
 interface Local {
@@ -186,12 +210,16 @@ function listing(ports: PortAccess): readonly Listed[] {
     const { protocol } = port;
     const remote = formatEndpoint(port.guestAddress, port.guestPort, '');
     if (protocol !== 'unix') return { local: localText(port), remote, protocol };
-    const target = port.guestPath === undefined ? `tcp://${remote}` : `unix://${port.guestPath}`;
-    return { local: port.hostPath, remote: target, protocol };
+    return { local: port.hostPath, remote: unixTarget(port, remote), protocol };
   });
   return listed.sort(
     (one, other) => compare(one.local, other.local) || compare(one.protocol, other.protocol),
   );
+}
+
+function unixTarget({ guestPath, ssh }: PublishedPort & UnixSpec, remote: string): string {
+  if (guestPath === undefined) return `tcp://${remote}`;
+  return ssh === undefined ? `unix://${guestPath}` : formatSshTunnel(remote, guestPath, ssh);
 }
 
 /** As it was requested through this API, with the port that was bound. */

@@ -1,4 +1,5 @@
 /** The body of `POST /v1/ports`, and the publication that it requests. */
+import { isAbsolute } from 'node:path';
 import * as z from 'zod';
 import type { IpAddress } from '../../base/ip-address.ts';
 import { once } from '../../base/once.ts';
@@ -18,6 +19,7 @@ import {
   parseGuest,
   pathProblem,
 } from '../../proxy/ports/publish-text.ts';
+import { SSH_PORT } from '../../proxy/ports/ssh-tunnel.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { ProxyProtocol } from '../../wire/proxy-protocol.ts';
 import { problem, quoted } from '../problem.ts';
@@ -34,11 +36,19 @@ export interface PortRequest {
   readonly guestAddress?: Maybe<string>;
   readonly guestPort?: Maybe<number>;
   readonly guestPath?: Maybe<string>;
+  readonly ssh?: Maybe<SshRequest>;
   readonly via?: Maybe<Carrier>;
   readonly sourceAddress?: Maybe<SourceAddress>;
   readonly proxyProtocol?: Maybe<ProxyProtocol>;
   readonly annotation?: Maybe<string>;
   readonly lease?: Maybe<'connection'>;
+}
+
+/** The login at the guest's SSH server, whose port is `guestPort`. */
+export interface SshRequest {
+  readonly user: string;
+  readonly keyFile: string;
+  readonly passphrase?: Maybe<string>;
 }
 
 /** No defaults and no transformations: it is shown in the OpenAPI document as it is. */
@@ -63,6 +73,14 @@ export const portRequestSchema: Schema<PortRequest> = once(() => {
     guestAddress: z.string().max(64).nullish().describe('as guest, an address only'),
     guestPort: z.int().min(1).max(MAX_PORT).nullish(),
     guestPath: path.nullish().describe('absolute path of a Unix socket in the guest'),
+    ssh: z
+      .strictObject({
+        user: z.string().min(1).max(256),
+        keyFile: z.string().max(4096).describe('absolute path of the private key'),
+        passphrase: z.string().max(1024).nullish(),
+      })
+      .nullish()
+      .describe("to guestPath by the guest's SSH server, whose port is guestPort (22)"),
     via: z
       .enum(CARRIERS)
       .nullish()
@@ -92,6 +110,7 @@ export function specOf(request: PortRequest): PublishSpec {
   if (guestPath == null && guestPort == null) {
     throw problem(400, 'guestPort is missing: an integer from 1 to 65535.');
   }
+  if (request.ssh != null) return sshSpecOf(request, request.ssh);
   if (guestPath != null && (guestPort ?? request.guestAddress ?? request.guest) != null) {
     throw problem(400, 'guestPath: a Unix socket has no guest, guestAddress or guestPort.');
   }
@@ -115,6 +134,25 @@ export function specOf(request: PortRequest): PublishSpec {
   if (hostPath != null) throw problem(400, 'hostPath: needs the protocol unix.');
   const hostAddress = hostAddressOf(request.hostAddress);
   return { protocol: protocol ?? 'tcp', hostAddress, hostPort: request.hostPort ?? 0, ...guest };
+}
+
+function sshSpecOf(request: PortRequest, { user, keyFile, passphrase }: SshRequest): PublishSpec {
+  const hostPath = pathOf('hostPath', request.hostPath);
+  const guestPath = pathOf('guestPath', request.guestPath);
+  if (request.protocol !== 'unix' || hostPath === undefined || guestPath === undefined) {
+    throw problem(400, 'ssh: needs the protocol unix, hostPath and guestPath.');
+  }
+  if (!isAbsolute(keyFile)) throw problem(400, `ssh.keyFile: ${quoted(keyFile)} is not absolute.`);
+  const { hostAddress, hostPort, sourceAddress, proxyProtocol, via } = request;
+  if ((hostAddress ?? hostPort ?? sourceAddress ?? proxyProtocol ?? via) != null) {
+    throw problem(400, 'ssh: takes no hostAddress, hostPort, sourceAddress, proxyProtocol or via.');
+  }
+  return {
+    ...{ protocol: 'unix', hostPath, ...choiceOf(request), guestPath },
+    guestPort: request.guestPort ?? SSH_PORT,
+    ssh: { user, keyFile, passphrase: passphrase ?? undefined },
+    annotation: request.annotation ?? undefined,
+  };
 }
 
 function hostAddressOf(text: string | null | undefined): HostAddress {

@@ -11,6 +11,7 @@ const LOOPBACK_TEXT = '127.0.0.1';
 export function portView(port: PublishedPort): PortView {
   const isUnix = port.protocol === 'unix';
   const { owner } = port;
+  const isBySsh = isUnix && port.ssh !== undefined;
   const isDialledByAgent = port.useAgent && port.guestPath === undefined;
   return {
     id: port.id,
@@ -21,9 +22,9 @@ export function portView(port: PublishedPort): PortView {
     guestAddress: port.guestAddress?.toString() ?? (isDialledByAgent ? LOOPBACK_TEXT : null),
     guest: port.guest === undefined ? null : formatGuestName(port.guest),
     guestNow: port.target === undefined ? null : guestNow(port.target),
-    guestPort: port.guestPath === undefined ? port.guestPort : null,
+    guestPort: port.guestPath === undefined || isBySsh ? port.guestPort : null,
     guestPath: port.guestPath ?? null,
-    via: port.useAgent ? 'mux' : 'net',
+    via: wayOf(port),
     sourceAddress: port.effectiveSource,
     proxyProtocol: port.proxyProtocol ?? null,
     lease: port.leased ? 'connection' : null,
@@ -32,6 +33,11 @@ export function portView(port: PublishedPort): PortView {
     active: port.active,
   };
 }
+
+const wayOf = (port: PublishedPort): PortView['via'] => {
+  if (port.protocol === 'unix' && port.ssh !== undefined) return 'ssh';
+  return port.useAgent ? 'mux' : 'net';
+};
 
 const guestNow = ({ address, mac, attached }: TargetNow): PortView['guestNow'] => ({
   address: address?.toString() ?? null,

@@ -4,13 +4,14 @@ import type { IpAddress } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
 import type { TcpFlowInfo } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
+import type { Way } from '../ports/publish-spec.ts';
 
 /** `unix`: a stream to or from a Unix socket. */
 export const FLOW_PROTOCOLS = ['tcp', 'udp', 'icmp', 'unix'] as const;
 export type FlowProtocol = (typeof FLOW_PROTOCOLS)[number];
 
 /** What is at hawser's end instead of a socket of the host. */
-export const FLOW_SERVICES = ['dns', 'guest-api', 'mux', 'program'] as const;
+export const FLOW_SERVICES = ['dns', 'guest-api', 'mux', 'ssh', 'program'] as const;
 export type FlowService = (typeof FLOW_SERVICES)[number];
 
 export interface FlowEnd {
@@ -30,8 +31,8 @@ export interface FlowFacts {
   readonly openedBy: 'guest' | 'host';
   /** The address that the host's socket is for, where it is another than the remote's: of NAT64, or of the loopback. */
   readonly dialled?: string | undefined;
-  /** Through the stack, or through the agent. */
-  readonly via: 'net' | 'mux';
+  /** Through the stack, the agent, or the guest's SSH server. */
+  readonly via: Way;
   readonly service?: FlowService | undefined;
   /** The id of the publication that it came by. */
   readonly publication?: string | undefined;

@@ -17,6 +17,7 @@ import {
   type SourceAddress,
   type UnixSpec,
 } from './publish-spec.ts';
+import type { SshCarrier } from './ssh-carrier.ts';
 import { StreamListener, type StreamListenerDeps } from './stream-listener.ts';
 import type { UdpPublisher } from './udp-publisher.ts';
 
@@ -32,6 +33,8 @@ export interface PortTableDeps
   readonly udp: UdpPublisher;
   /** Undefined: no link to an agent is configured. */
   readonly agent?: AgentCarrier | undefined;
+  /** Undefined: none is supported. */
+  readonly ssh?: SshCarrier | undefined;
   /** Whether the process itself listens on a TCP port: guests may not publish it, at whatever address. */
   isReserved?(port: number): boolean;
   onChange?(kind: 'published' | 'withdrawn', port: PublishedPort): void;
@@ -254,6 +257,10 @@ export class PortTable {
     if (spec.protocol === 'udp' && spec.proxyProtocol !== undefined) {
       throw refused('ERR_HAWSER_PUBLISH_UNSUPPORTED', spec, 'the PROXY protocol is for TCP only');
     }
+    if (isBySsh(spec)) {
+      this.checkSsh(spec);
+      return false;
+    }
     if (guestPath !== undefined && (via === 'net' || spec.protocol === 'udp')) {
       throw refused('ERR_HAWSER_PUBLISH_SYNTAX', spec, 'a Unix socket in the guest needs via mux');
     }
@@ -262,13 +269,7 @@ export class PortTable {
       throw refused('ERR_HAWSER_PUBLISH_SYNTAX', spec, 'the agent knows no names of guests');
     }
     const useAgent = via === 'mux' || (via === undefined && (guestPath !== undefined || isBehind));
-    if (!useAgent && isBehind) {
-      throw refused(
-        'ERR_HAWSER_PUBLISH_SYNTAX',
-        spec,
-        `${guestAddress} is not an address of a guest; use one of the guests' network`,
-      );
-    }
+    if (!useAgent && isBehind) throw noGuest(spec, guestAddress);
     if (useAgent && this.deps.agent === undefined) {
       const what = guestPath === undefined ? 'a port behind the guest' : 'a Unix socket of it';
       throw refused(
@@ -278,6 +279,20 @@ export class PortTable {
       );
     }
     return useAgent;
+  }
+
+  private checkSsh(spec: UnixSpec): void {
+    const { guestAddress, via, proxyProtocol } = spec;
+    if (this.deps.ssh === undefined) {
+      throw refused('ERR_HAWSER_PUBLISH_UNSUPPORTED', spec, 'SSH forwards are not available here');
+    }
+    if (via !== undefined || proxyProtocol !== undefined) {
+      const why = 'an SSH forward takes neither via nor the PROXY protocol';
+      throw refused('ERR_HAWSER_PUBLISH_UNSUPPORTED', spec, why);
+    }
+    if (guestAddress !== undefined && !this.deps.addresses.mayBeGuest(guestAddress)) {
+      throw noGuest(spec, guestAddress);
+    }
   }
 
   private async listen(
@@ -304,10 +319,16 @@ export class PortTable {
   ): Promise<PublishedListener> {
     const { agent, serve, addresses, freePath } = this.deps;
     const { connections, sourceAddress, keepaliveS } = this.options;
-    const shared = { agent, serve, addresses, freePath, guest };
+    const ssh = isBySsh(spec) ? await this.deps.ssh?.open(publication, spec, guest) : undefined;
+    const shared = { agent, serve, addresses, freePath, guest, ssh };
     const deps = { ...shared, publication, connections, sourceAddress, keepaliveS };
     const listener = new StreamListener(deps, spec, useAgent);
-    await listener.listen();
+    try {
+      await listener.listen();
+    } catch (error) {
+      ssh?.release();
+      throw error;
+    }
     return listener;
   }
 
@@ -339,8 +360,18 @@ export class PortTable {
   }
 }
 
+const isBySsh = (spec: PublishSpec): spec is UnixSpec =>
+  spec.protocol === 'unix' && spec.ssh !== undefined;
+
 const isOfHost = (owner: PortOwner): boolean =>
   owner === 'config' || owner === 'library' || owner === 'api';
+
+const noGuest = (spec: PublishSpec, address: IpAddress): PublishError =>
+  refused(
+    'ERR_HAWSER_PUBLISH_SYNTAX',
+    spec,
+    `${address} is not an address of a guest; use one of the guests' network`,
+  );
 
 const refused = (code: string, spec: PublishSpec, why: string): PublishError =>
   new PublishError(code, `cannot publish ${formatHostSide(spec)}: ${why}`);

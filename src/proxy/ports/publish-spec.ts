@@ -16,6 +16,18 @@ export const PROXY_PROTOCOLS = ['v1', 'v2'] as const;
 export const CARRIERS = ['net', 'mux'] as const;
 export type Carrier = (typeof CARRIERS)[number];
 
+/** The ways that a publication may take: the guest's SSH server where it has a login there. */
+export const WAYS = ['net', 'mux', 'ssh'] as const;
+export type Way = (typeof WAYS)[number];
+
+/** A login at the guest's SSH server. */
+export interface SshLogin {
+  readonly user: string;
+  /** Of the private key: an absolute path. */
+  readonly keyFile: string;
+  readonly passphrase: string | undefined;
+}
+
 /** The target of a publication, and how it is reached. */
 export interface GuestSide {
   /** Undefined without a `guest`: the first guest. Through the agent: its own loopback. */
@@ -62,6 +74,8 @@ export interface SocketSpec extends PortSpec {
 export interface UnixSpec extends GuestSide {
   readonly protocol: 'unix';
   readonly hostPath: string;
+  /** By the guest's SSH server, whose port is `guestPort`, to `guestPath`. */
+  readonly ssh?: SshLogin | undefined;
 }
 
 export type PublishSpec = PortSpec | UnixSpec;
@@ -74,6 +88,7 @@ export type PublishSpec = PortSpec | UnixSpec;
  * |---|---|
  * | `ERR_HAWSER_PUBLISH_SYNTAX` | the specification is invalid, or contradicts itself |
  * | `ERR_HAWSER_PUBLISH_UNSUPPORTED` | it requests something that is not supported |
+ * | `ERR_HAWSER_PUBLISH_KEY` | the private key of an SSH forward cannot be read or used |
  * | `ERR_HAWSER_PUBLISH_NO_AGENT` | it needs the agent, and no link to one is configured |
  * | `ERR_HAWSER_PUBLISH_FORBIDDEN` | this owner may not publish there |
  * | `ERR_HAWSER_PUBLISH_LIMIT` | there are too many already |

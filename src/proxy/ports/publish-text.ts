@@ -1,12 +1,19 @@
 /**
- * Publications as text: `[HOSTIP:]HOSTPORT:[GUEST:]GUESTPORT[/tcp|udp]`, `unix:HOSTPATH:GUEST:PORT` or
- * `unix:HOSTPATH:GUESTPATH`. GUEST is an address, a name or an Ethernet address; the six pairs of the last
+ * Publications as text: `[HOSTIP:]HOSTPORT:[GUEST:]GUESTPORT[/tcp|udp]`, `unix:HOSTPATH:GUEST:PORT`,
+ * `unix:HOSTPATH:GUESTPATH` or `unix:HOSTPATH:ssh-tunnel://...`. GUEST is an address, a name or an Ethernet address; the six pairs of the last
  * may be joined by colons too, for nothing else in a publication has so many parts.
  */
 import { IpAddress } from '../../base/ip-address.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import { type GuestChoice, parseGuestName } from './publication-guest.ts';
 import { type HostAddress, PublishError, type PublishSpec, type UnixSpec } from './publish-spec.ts';
+import {
+  parseSshTunnel,
+  SSH_TUNNEL,
+  SSH_TUNNEL_FORM,
+  type SshSide,
+  TUNNEL_PROBLEMS,
+} from './ssh-tunnel.ts';
 
 /** The text is not a publication. */
 export class PublishSyntaxError extends PublishError {
@@ -24,7 +31,7 @@ export const MAX_PORT = 65_535;
 /** A range opens one socket per port. */
 const MAX_RANGE = 1024;
 const FORM = '[HOSTIP:]HOSTPORT:[GUEST:]GUESTPORT[/tcp|udp]';
-const UNIX_FORM = 'unix:HOSTPATH:GUEST:PORT or unix:HOSTPATH:GUESTPATH';
+const UNIX_FORM = `unix:HOSTPATH:GUEST:PORT, unix:HOSTPATH:GUESTPATH or unix:HOSTPATH:${SSH_TUNNEL_FORM}`;
 const ANY6 = new IpAddress(0, 0, 0, 0);
 /** The capacity of `sun_path`, without the NUL. */
 export const MAX_UNIX_PATH = 107;
@@ -101,6 +108,7 @@ function parseUnix(text: string): UnixSpec {
   const problem = pathProblem(hostPath);
   if (problem !== undefined) throw syntax(text, `"${hostPath}" ${problem}`, UNIX_FORM);
   const unix = { protocol: 'unix', hostPath } as const;
+  if (target.startsWith(SSH_TUNNEL)) return { ...unix, ...parseTunnel(text, target) };
   if (target.startsWith('/')) {
     const guestProblem = pathProblem(target);
     if (guestProblem !== undefined) throw syntax(text, `"${target}" ${guestProblem}`, UNIX_FORM);
@@ -117,6 +125,16 @@ function parseUnix(text: string): UnixSpec {
     throw syntax(text, `"${portText}" is no guest port: 1 to ${MAX_PORT}`, UNIX_FORM);
   }
   return { ...unix, ...guest, guestPort: ports.first };
+}
+
+function parseTunnel(text: string, target: string): SshSide {
+  const side = parseSshTunnel(target);
+  if (typeof side === 'string') throw syntax(text, TUNNEL_PROBLEMS[side], UNIX_FORM);
+  const { guestPath, ssh } = side;
+  const problem = pathProblem(guestPath);
+  if (problem !== undefined) throw syntax(text, `"${guestPath}" ${problem}`, UNIX_FORM);
+  if (ssh.keyFile.startsWith('/')) return side;
+  throw syntax(text, `the key "${ssh.keyFile}" is not an absolute path`, UNIX_FORM);
 }
 
 const FIRST_GUEST: GuestChoice = { guestAddress: undefined };

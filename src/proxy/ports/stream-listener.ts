@@ -23,6 +23,7 @@ import {
   type SourceAddress,
   type UnixSpec,
 } from './publish-spec.ts';
+import type { SshRoute } from './ssh-carrier.ts';
 
 /**
  * Connect the client to the guest. When the guest refuses at all of its addresses, the client is reset.
@@ -42,6 +43,8 @@ export interface StreamListenerDeps {
   readonly agent: AgentCarrier | undefined;
   readonly addresses: AddressMap;
   readonly guest: GuestTarget;
+  /** Undefined: it does not lead through the guest's SSH server. */
+  readonly ssh?: SshRoute | undefined;
   /** Remove the socket at a path if no process serves it. */
   readonly freePath: (path: string) => Promise<PlaceTaken | undefined>;
   readonly connections: number;
@@ -109,6 +112,7 @@ export class StreamListener implements PublishedListener {
   stop(): void {
     if (this.server.listening) this.server.close(); // removes a socket at once
     this.directories.remove();
+    this.deps.ssh?.release();
   }
 
   private async listenUnix(path: string): Promise<void> {
@@ -166,10 +170,15 @@ export class StreamListener implements PublishedListener {
     const onEnd = (): void => {
       this.active--;
     };
-    const isServed = this.useAgent ? this.serveByAgent(stream, onEnd) : this.dial(stream, onEnd);
-    if (isServed) return;
+    if (this.serve(stream, onEnd)) return;
     onEnd();
     this.refuse(stream); // no guest yet, no agent, or no flow available
+  }
+
+  private serve(stream: HostStream, onEnd: () => void): boolean {
+    const { ssh } = this.deps;
+    if (ssh !== undefined) return ssh.serve(stream, onEnd);
+    return this.useAgent ? this.serveByAgent(stream, onEnd) : this.dial(stream, onEnd);
   }
 
   private dial(stream: HostStream, onEnd: () => void): boolean {
