@@ -54,6 +54,8 @@ export type StackDrop =
   | 'mld-bad-report'
   /** A link has joined more groups than there is room for: it is sent the frames of all. */
   | 'mld-group-table-full'
+  | 'igmp-bad-message'
+  | 'igmp-group-table-full'
   /** A packet too big that says less than every link takes (RFC 8201 §4). */
   | 'icmpv6-mtu-too-small'
   | 'icmp-not-for-us'

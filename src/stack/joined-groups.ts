@@ -1,5 +1,5 @@
 /**
- * The groups of IPv6 that the stations of one link have joined, as far as they said (snooping, RFC 4541 §3).
+ * The groups of one family of IP that the stations of one link have joined, as far as they said (snooping, RFC 4541).
  *
  * Theory of operation
  * -------------------
@@ -8,12 +8,16 @@
  * is left is not heard, because another station of the link may have stayed: a group is forgotten when it was missing
  * from the reports that followed two questions in a row. A link with more groups than the limit is sent everything.
  *
- * A group is known by the last four bytes of its address, as its Ethernet address is (RFC 2464 §7).
+ * A group is known as its Ethernet address is: by the last four bytes of an IPv6 address (RFC 2464 §7), the last 23 bits of
+ * one of IPv4 (RFC 1112 §6.4).
  */
 import { type Instant, NEVER } from '../base/time.ts';
 
+/** Of frames that go to all: nobody joins what they are for. */
+export const NO_GROUP = 0;
+
 export const MAX_JOINED_GROUPS = 256;
-export const MLD_INTERVAL_S = 125;
+export const ASK_INTERVAL_S = 125;
 /** Every station has answered the first question by then, the second time at the latest. */
 const LEARNING_MS = 10_000;
 const ROUNDS_KEPT = 2;
@@ -34,7 +38,7 @@ export class JoinedGroups {
   /** The link is asked now. */
   onAsked(now: Instant): void {
     if (this.countsFrom === NEVER) this.countsFrom = now + LEARNING_MS;
-    this.dueAt = now + MLD_INTERVAL_S * 1000;
+    this.dueAt = now + ASK_INTERVAL_S * 1000;
     this.round++;
     for (const [group, round] of this.rounds) {
       if (this.isPast(round)) this.rounds.delete(group);
@@ -64,4 +68,14 @@ export class JoinedGroups {
   private isPast(round: number): boolean {
     return round < this.round - ROUNDS_KEPT;
   }
+}
+
+const IPV4_GROUP_BITS = 0x7f_ffff;
+/** 224.0.0.0/24, and what has the same Ethernet addresses: not everybody reports these (RFC 4541 §2.1.2). */
+const LAST_LOCAL = 0xff;
+
+/** @param address of IPv4, or the end of an Ethernet address */
+export function ipv4GroupOf(address: number): number {
+  const group = address & IPV4_GROUP_BITS;
+  return group > LAST_LOCAL ? group : NO_GROUP;
 }

@@ -45,8 +45,9 @@ export class LinkPort implements FrameReader {
   dstPort: LinkPort | undefined = undefined;
   /** What its guests send from. */
   readonly addresses: LinkAddresses;
-  /** What its guests have joined. */
+  /** What its guests have joined, of IPv6 and of IPv4. */
   readonly groups: JoinedGroups = new JoinedGroups();
+  readonly groups4: JoinedGroups = new JoinedGroups();
   /** Frames were committed since the last flush. */
   dirty = false;
   private readonly owner: PortOwner;
@@ -103,6 +104,10 @@ export class LinkPort implements FrameReader {
     this.blocked = [];
     this.owner.onPortDown(now, this);
     for (const sender of waiting) sender.onLinkWritable(now); // they wait for the guest's return now
+  }
+
+  groupsOf(family: 4 | 6): JoinedGroups {
+    return family === 4 ? this.groups4 : this.groups;
   }
 
   forgetDst(): void {

@@ -18,6 +18,7 @@ import { forwardFrame } from './forward.ts';
 import { Frame } from './frame.ts';
 import type { GuestTable } from './guest-table.ts';
 import type { FrameForwarder } from './ipv6/relay.ts';
+import { ipv4GroupOf, NO_GROUP } from './joined-groups.ts';
 import { type FrameReader, type FrameWriter, type LinkAcceptor, listenerOf } from './link.ts';
 import { LinkPort, type PortOwner } from './link-port.ts';
 import type { OwnAddresses } from './own-addresses.ts';
@@ -28,10 +29,10 @@ import { SegmentRules } from './separation/segment-rules.ts';
 import { type AllowedAddress, allowedOn, type SeparationConfig } from './separation/separation.ts';
 
 const MAX_PORTS = 256;
-/** Of the Ethernet addresses of IPv6 groups, the first two bytes. */
+/** Of the Ethernet addresses of groups, the first two bytes of six, and the first three. */
 const IPV6_GROUPS = 0x3333;
+const IPV4_GROUPS = 0x01_005e;
 const ALL_NODES: Mac = 0x3333_0000_0001;
-const NO_GROUP = 0;
 const MAX_FRAME = 65_535 + ETHERNET_HEADER_LEN + MAX_VLAN_TAGS * VLAN_TAG_LEN;
 
 /** Decisions that the segment leaves to its owner. */
@@ -42,8 +43,8 @@ export interface SegmentOwner {
   onRefused(port: LinkPort, reason: PassageDrop): void;
   /** A frame of `port` was dropped: the guest that it is for may not take one as long. */
   onTooBig(now: Instant, port: LinkPort, frame: Frame): void;
-  /** Ask which groups the guests on `port` have joined. */
-  askGroups(port: LinkPort): void;
+  /** Ask which groups of a family the guests on `port` have joined. */
+  askGroups(port: LinkPort, family: 4 | 6): void;
   onBatchEnd(now: Instant): void;
   onPortUp(now: Instant, port: LinkPort): void;
   onPortDown(now: Instant, port: LinkPort): void;
@@ -66,7 +67,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
   private readonly piece = new Frame();
   private readonly pieceSlab: Slab = makeSlab(MAX_FRAME);
   private nextId = 1;
-  private snoops = true;
+  private readonly snoops = { 4: true, 6: true };
 
   constructor(
     own: OwnAddresses,
@@ -116,9 +117,9 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
     return this.portsById.get(id);
   }
 
-  /** Not every member of a group says so: frames to groups go everywhere from here on. */
-  stopSnooping(): void {
-    this.snoops = false;
+  /** Not every member of a group says so: frames to groups of the family go everywhere from here on. */
+  stopSnooping(family: 4 | 6): void {
+    this.snoops[family] = false;
   }
 
   hasStation(mac: Mac): boolean {
@@ -172,7 +173,8 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
     }
     const group = isGroupMac(dst);
     if (this.ports.size > 1 && this.mayPass(now, port, frame, group)) {
-      if (group) this.flood(now, port, frame, groupOf(dst));
+      if (isIpv4GroupMac(dst)) this.flood(now, port, frame, ipv4GroupOf(dst), 4);
+      else if (group) this.flood(now, port, frame, ipv6GroupOf(dst));
       else {
         if (dst !== port.lastDst || port.dstEpoch !== this.bindings.epoch) this.findDst(port, dst);
         if (port.dstPort === undefined) this.flood(now, port, frame, NO_GROUP);
@@ -232,27 +234,34 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
     port.dstPort = this.portsById.get(this.bindings.linkOf(dst));
   }
 
-  /** @param group of IPv6, as `joined-groups.ts` knows it */
-  private flood(now: Instant, port: LinkPort, frame: Frame, group: number): void {
+  /** @param group as `joined-groups.ts` knows it */
+  private flood(
+    now: Instant,
+    port: LinkPort,
+    frame: Frame,
+    group: number,
+    family: 4 | 6 = 6,
+  ): void {
     if (!port.guest.flooded.take(now)) {
       this.drops.add('frame-storm');
       return;
     }
-    const isJoined = group !== NO_GROUP && this.snoops && this.hasMember(group);
+    const isJoined = group !== NO_GROUP && this.snoops[family] && this.hasMember(group, family);
     for (const other of this.ports) {
       if (other === port) continue;
-      if (group !== NO_GROUP && other.groups.isDue(now)) {
-        other.groups.onAsked(now);
-        this.owner.askGroups(other);
+      const groups = other.groupsOf(family);
+      if (group !== NO_GROUP && groups.isDue(now)) {
+        groups.onAsked(now);
+        this.owner.askGroups(other, family);
       }
-      if (isJoined && !other.groups.wants(now, group)) continue;
+      if (isJoined && !groups.wants(now, group)) continue;
       if (this.takes(other, frame)) this.forward(other, frame);
       else this.drops.add('frame-above-mtu');
     }
   }
 
-  private hasMember(group: number): boolean {
-    for (const port of this.ports) if (port.groups.has(group)) return true;
+  private hasMember(group: number, family: 4 | 6): boolean {
+    for (const port of this.ports) if (port.groupsOf(family).has(group)) return true;
     return false;
   }
 
@@ -285,5 +294,8 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
 }
 
 /** RFC 2464 §7; all nodes are no group: nobody joins it. */
-const groupOf = (dst: Mac): number =>
+const ipv6GroupOf = (dst: Mac): number =>
   Math.floor(dst / 0x1_0000_0000) === IPV6_GROUPS && dst !== ALL_NODES ? dst | 0 : NO_GROUP;
+
+/** RFC 1112 §6.4. */
+const isIpv4GroupMac = (dst: Mac): boolean => Math.floor(dst / 0x100_0000) === IPV4_GROUPS;

@@ -41,6 +41,7 @@ import { ArpLayer } from './ipv4/arp.ts';
 import { DhcpLayer, type DhcpResponder } from './ipv4/dhcp.ts';
 import { IcmpInput } from './ipv4/icmp-input.ts';
 import { Icmpv4Output } from './ipv4/icmp-output.ts';
+import { IgmpLayer } from './ipv4/igmp.ts';
 import { Ipv4Input } from './ipv4/input.ts';
 import { Ipv6Layer } from './ipv6/layer.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor, Timed } from './link.ts';
@@ -83,6 +84,7 @@ export class Stack
   private readonly neighbors: NeighborTable;
   private readonly out: IpOutput;
   private readonly arp: ArpLayer;
+  private readonly igmp: IgmpLayer;
   private readonly udp: UdpLayer;
   private readonly input: Ipv4Input;
   private readonly wheel: TimerWheel;
@@ -152,7 +154,7 @@ export class Stack
             segment: this.segment,
             portOf: (link) => this.segment.portOf(link),
             onTentative: (at, address) => this.reach.onTentative(at, address),
-            onOldReport: () => this.segment.stopSnooping(),
+            onOldReport: () => this.segment.stopSnooping(6),
             bindings: this.bindings,
             out,
             icmpErrors,
@@ -165,6 +167,12 @@ export class Stack
             tcp: this,
           });
     this.icmp = this.ipv6 === undefined ? icmp4 : new FamilyIcmpSender(icmp4, this.ipv6.icmp);
+    this.igmp = new IgmpLayer({
+      own: own.ipv4,
+      mac: config.mac,
+      drops,
+      onOldReport: () => this.segment.stopSnooping(4),
+    });
     this.arp = new ArpLayer(own, this.neighbors, this.drops);
     this.dhcp = new DhcpLayer(own, this.neighbors, this.bindings, this.drops);
     this.udp = new UdpLayer(this.out, this.drops, upstream);
@@ -187,6 +195,7 @@ export class Stack
       verifyChecksums: config.verifyChecksums,
       neighbors,
       icmp: icmp4,
+      igmp: this.igmp,
       icmpInput: new IcmpInput(icmp4, drops, this.tcp, upstream),
       reassembler,
       drops,
@@ -394,8 +403,9 @@ export class Stack
     else if (type === ETHERTYPE_IPV6) this.ipv6?.input.onTooBig(now, port, frame);
   }
 
-  askGroups(port: LinkPort): void {
-    this.ipv6?.mld.ask(port);
+  askGroups(port: LinkPort, family: 4 | 6): void {
+    if (family === 4) this.igmp.ask(port);
+    else this.ipv6?.mld.ask(port);
   }
 
   onRefused(port: LinkPort, reason: PassageDrop): void {

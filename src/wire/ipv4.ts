@@ -99,6 +99,14 @@ export function emitIpv4(view: DataView, off: number, fields: Readonly<Ipv4Field
   view.setUint16(off + CHECKSUM, ~headerSum(view, off) & 0xffff);
 }
 
+/** Add four bytes of options to a header whose total length counts them already. */
+export function setIpv4Options(view: DataView, off: number, options: number): void {
+  view.setUint8(off + VERSION_IHL, 0x46);
+  view.setInt32(off + IPV4_HEADER_LEN, options);
+  view.setUint16(off + CHECKSUM, 0);
+  view.setUint16(off + CHECKSUM, ~sum16(view, off, IPV4_HEADER_LEN + 4) & 0xffff);
+}
+
 /** Rewrite the total length and identification of a header, and its checksum. */
 export function setIpv4Length(
   view: DataView,

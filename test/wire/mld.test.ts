@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { emitMldQuery, forEachJoinedGroup, isMld, MLD_QUERY_LEN } from '../../src/wire/mld.ts';
+import { forEachJoinedGroup } from '../../src/wire/group-records.ts';
+import { emitMldQuery, isMld, MLD_QUERY_LEN } from '../../src/wire/mld.ts';
 import { address6 } from '../support/frames6.ts';
 
 const viewOf = (bytes: readonly number[]): DataView => new DataView(Uint8Array.from(bytes).buffer);
@@ -20,7 +21,7 @@ function joined(
   len: number = bytes.length,
 ): readonly [boolean, number[]] {
   const groups: number[] = [];
-  const isWhole = forEachJoinedGroup(viewOf(bytes), 0, len, (low) => groups.push(low));
+  const isWhole = forEachJoinedGroup(viewOf(bytes), 0, len, 16, (low) => groups.push(low));
   return [isWhole, groups];
 }
 

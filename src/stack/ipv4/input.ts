@@ -16,6 +16,7 @@ import {
   UNREACHABLE_NEEDS_FRAGMENTATION,
   UNREACHABLE_PROTOCOL,
 } from '../../wire/icmpv4.ts';
+import { PROTOCOL_IGMP } from '../../wire/igmp.ts';
 import {
   checkIpv4,
   IPV4_DF,
@@ -52,6 +53,7 @@ import { Fragment, type Reassembler } from '../reassembly.ts';
 import type { UpperLayers } from '../upper-layers.ts';
 import type { IcmpInput } from './icmp-input.ts';
 import type { Icmpv4Output } from './icmp-output.ts';
+import type { IgmpLayer } from './igmp.ts';
 
 const OFFSET_MASK = 0x1fff;
 
@@ -62,6 +64,7 @@ export interface Ipv4InputDeps {
   readonly neighbors: NeighborTable;
   readonly icmp: Icmpv4Output;
   readonly icmpInput: IcmpInput;
+  readonly igmp: IgmpLayer;
   readonly reassembler: Reassembler;
   readonly drops: Counters<StackDrop>;
   /** Reused for each packet; shared with input of other families. */
@@ -76,6 +79,7 @@ export class Ipv4Input {
   private readonly neighbors: NeighborTable;
   private readonly icmp: Icmpv4Output;
   private readonly icmpInput: IcmpInput;
+  private readonly igmp: IgmpLayer;
   private readonly drops: Counters<StackDrop>;
   private readonly upper: UpperLayers;
   private readonly packet: Packet;
@@ -85,7 +89,7 @@ export class Ipv4Input {
   private last: Neighbor | undefined = undefined;
 
   constructor(deps: Ipv4InputDeps) {
-    const { own, mtu, verifyChecksums, neighbors, icmp, icmpInput } = deps;
+    const { own, mtu, verifyChecksums, neighbors, icmp, igmp, icmpInput } = deps;
     const { reassembler, drops, packet, upper } = deps;
     this.own = own.ipv4;
     this.mtu = mtu;
@@ -93,6 +97,7 @@ export class Ipv4Input {
     this.neighbors = neighbors;
     this.icmp = icmp;
     this.icmpInput = icmpInput;
+    this.igmp = igmp;
     this.drops = drops;
     this.packet = packet;
     this.upper = upper;
@@ -188,6 +193,7 @@ export class Ipv4Input {
     if (protocol === PROTOCOL_TCP) this.upper.onTcp(now, packet);
     else if (protocol === PROTOCOL_UDP) this.upper.onUdp(now, packet, port, toGateway);
     else if (protocol === PROTOCOL_ICMP) this.icmpInput.onPacket(now, packet, toGateway);
+    else if (protocol === PROTOCOL_IGMP) this.igmp.onMessage(packet, port);
     else {
       this.drops.add('ipv4-unknown-protocol');
       this.icmp.sendErrorFor(packet, ICMP_UNREACHABLE, UNREACHABLE_PROTOCOL);

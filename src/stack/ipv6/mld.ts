@@ -3,18 +3,13 @@ import type { Counters } from '../../base/counters.ts';
 import { IpAddress } from '../../base/ip-address.ts';
 import { pseudoAddressSum } from '../../wire/checksum.ts';
 import { ETHERNET_HEADER_LEN, ETHERTYPE_IPV6 } from '../../wire/ethernet.ts';
+import { forEachJoinedGroup } from '../../wire/group-records.ts';
 import { finishIcmpv6, PROTOCOL_ICMPV6 } from '../../wire/icmpv6.ts';
 import { emitIpv6, IPV6_HEADER_LEN, PROTOCOL_HOP_BY_HOP } from '../../wire/ipv6.ts';
 import type { Mac } from '../../wire/mac.ts';
-import {
-  emitMldQuery,
-  forEachJoinedGroup,
-  MLD_QUERY_LEN,
-  MLD_REPORT,
-  MLDV2_REPORT,
-} from '../../wire/mld.ts';
+import { emitMldQuery, MLD_QUERY_LEN, MLD_REPORT, MLDV2_REPORT } from '../../wire/mld.ts';
 import type { StackDrop } from '../drops.ts';
-import { MLD_INTERVAL_S } from '../joined-groups.ts';
+import { ASK_INTERVAL_S } from '../joined-groups.ts';
 import type { LinkPort } from '../link-port.ts';
 import { emitEthernetTo } from '../neighbor.ts';
 import type { OwnIpv6 } from '../own-addresses.ts';
@@ -22,6 +17,7 @@ import type { Packet } from '../packet.ts';
 
 const ALL_NODES = new IpAddress(0xff02_0000, 0, 0, 1);
 const ALL_NODES_MAC: Mac = 0x3333_0000_0001;
+const ADDRESS_LEN = 16;
 const MAX_RESPONSE_MS = 1000;
 /** Router alert for MLD, and padding (RFC 2711, RFC 3810 §5). */
 const ROUTER_ALERT = 0x0502_0000;
@@ -54,7 +50,7 @@ export class MldLayer {
     if (type === MLD_REPORT) this.deps.onOldReport();
     if (type !== MLDV2_REPORT) return;
     this.port = port;
-    if (!forEachJoinedGroup(slab.view, l4Off, l4Len, this.onJoined)) {
+    if (!forEachJoinedGroup(slab.view, l4Off, l4Len, ADDRESS_LEN, this.onJoined)) {
       this.deps.drops.add('mld-bad-report');
     }
   }
@@ -78,7 +74,7 @@ export class MldLayer {
     view.setUint16(options, PROTOCOL_ICMPV6 << 8);
     view.setUint32(options + 2, ROUTER_ALERT);
     view.setUint16(options + 6, PADDING);
-    emitMldQuery(view, l4, MAX_RESPONSE_MS, MLD_INTERVAL_S);
+    emitMldQuery(view, l4, MAX_RESPONSE_MS, ASK_INTERVAL_S);
     finishIcmpv6(view, l4, MLD_QUERY_LEN, this.sum);
     port.writer.commit(len);
     port.sent(len);

@@ -1,6 +1,6 @@
 /** Groups that guests join, and where frames to groups go (RFC 4541). One row a rule. */
 import assert from 'node:assert/strict';
-import { MAX_JOINED_GROUPS, MLD_INTERVAL_S } from '../../../src/stack/joined-groups.ts';
+import { ASK_INTERVAL_S, MAX_JOINED_GROUPS } from '../../../src/stack/joined-groups.ts';
 import type { FrameReader } from '../../../src/stack/link.ts';
 import { viewOf } from '../../support/frames.ts';
 import {
@@ -20,7 +20,7 @@ import { script6 } from '../../support/script6.ts';
 const QUERY = 130;
 const OLD_REPORT = 131;
 const LEARNING_MS = 10_000;
-const INTERVAL_MS = MLD_INTERVAL_S * 1000;
+const INTERVAL_MS = ASK_INTERVAL_S * 1000;
 const ALERT = [[0, [0, 5, 2, 0, 0, 1, 0]]] as const;
 
 /** Links on one segment; each has one station. */
