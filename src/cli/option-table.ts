@@ -329,6 +329,13 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     isNumber: true,
   },
   {
+    key: 'vpnkitMac',
+    flags: '--vpnkit-mac <uuid=mac>',
+    description:
+      'the Ethernet address of the guest with this UUID on a vpnkit: link (default: made of the UUID)',
+    repeatable: true,
+  },
+  {
     key: 'pcap',
     flags: '--pcap <file>',
     description: "write all of the guests' frames to this file, for Wireshark and tcpdump",

@@ -73,6 +73,7 @@ export function printConfig(options: DaemonConfig): string {
     verifyChecksums: options.verifyChecksums,
     busyPoll: options.busyPollUs,
     linkGrace: options.linkGraceMs / 1000,
+    vpnkitMac: options.vpnkitMacs.map(({ uuid, mac }) => `${uuid}=${mac}`),
     pcap: options.pcapFile,
     logLevel: log.level,
     logFormat: log.format,

@@ -43,6 +43,8 @@ export interface NetworkConfig {
   readonly busyPollUs: number | undefined;
   /** How long the flows of a guest whose link is gone wait for a re-attach. */
   readonly linkGraceMs: number;
+  /** Guests of `vpnkit:` links whose Ethernet address is given, not made of their UUID. */
+  readonly vpnkitMacs: readonly VpnkitMac[];
   /** A capture of all frames of guests. */
   readonly pcapFile: string | undefined;
 }
@@ -144,6 +146,13 @@ export interface LeaseConfig {
 export interface LeaseRange {
   readonly first: string;
   readonly last: string;
+}
+
+export interface VpnkitMac {
+  /** Lower case. */
+  readonly uuid: string;
+  /** Lower case, colons. */
+  readonly mac: string;
 }
 
 export interface StaticLease {

@@ -98,6 +98,7 @@ export function effectiveConfig(
     verifyChecksums: settings.verifyChecksums ?? true,
     busyPollUs: settings.busyPoll,
     linkGraceMs: (settings.linkGrace ?? DEFAULT_LINK_GRACE_S) * 1000,
+    vpnkitMacs: settings.vpnkitMac ?? [],
     pcapFile: absolutePath(settings.pcap),
   };
 }

@@ -15,6 +15,7 @@ import {
   NAT64_USES,
   type Nat64Use,
   type StaticLease,
+  type VpnkitMac,
 } from './config.ts';
 import { parseAllowedAddress } from './guest-separation.ts';
 import { parseIpv4, parseNetwork } from './ipv4-text.ts';
@@ -46,6 +47,7 @@ import {
   parseRule,
   parseStaticLease,
   parseUpstream,
+  parseVpnkitMac,
   parseZone,
 } from './option-values.ts';
 import type { NetworkOptions } from './options.ts';
@@ -102,6 +104,7 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly verifyChecksums: boolean | undefined;
   readonly busyPoll: number | undefined;
   readonly linkGrace: number | undefined;
+  readonly vpnkitMac: readonly VpnkitMac[] | undefined;
   readonly pcap: string | undefined;
 }
 
@@ -148,5 +151,6 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   verifyChecksums: yesNo,
   busyPoll: () => integer(0, BUSY_POLL_MAX_US),
   linkGrace: () => integer(0, LINK_GRACE_MAX_S),
+  vpnkitMac: () => list(text(parseVpnkitMac)),
   pcap: () => text(parsePath),
 };

@@ -28,6 +28,7 @@ import { TappedAcceptor } from '../transports/capture/tapped-acceptor.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
 import { NodeClock } from '../transports/node-clock.ts';
 import { removeStaleSocket } from '../transports/stale-socket.ts';
+import { macOf } from '../wire/mac.ts';
 import { addressesOf, networksOf, requiredAddress } from './addresses.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
 import type { DaemonNetwork } from './daemon-network.ts';
@@ -195,6 +196,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       socketMode,
       vhostMemory,
       addresses: keptAddresses(dhcp, clock),
+      vpnkitMacs: new Map(config.vpnkitMacs.map(({ uuid, mac }) => [uuid, macOf(mac)])),
       wsOrigins,
     };
     this.links = new Links({ context, ownListeners, log });

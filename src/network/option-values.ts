@@ -9,7 +9,7 @@ import { type LinkSpec, LinkSpecError, parseLinkSpec } from '../transports/link-
 import { formatMuxLink, MuxLinkSpecError, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import { parseEndpoint, unixPathProblem } from '../transports/stream-address.ts';
 import { isOrigin } from '../transports/ws/ws-origin.ts';
-import type { DnsUpstream, DnsZone, LeaseRange, StaticLease } from './config.ts';
+import type { DnsUpstream, DnsZone, LeaseRange, StaticLease, VpnkitMac } from './config.ts';
 import { ipv4Number, parseIpv4 } from './ipv4-text.ts';
 import { bad, decimal, ok, type Parsed } from './parsed.ts';
 
@@ -98,8 +98,7 @@ export function parseZone(value: string): Parsed<DnsZone> {
 
 export function parseStaticLease(value: string): Parsed<StaticLease> {
   const [, macText = '', address = '', hostname] = /^([^=]*)=([^,]*)(?:,(.*))?$/.exec(value) ?? [];
-  const mac = macText.toLowerCase().replaceAll('-', ':');
-  const isUnicast = /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(mac);
+  const mac = parseMac(macText);
   const isNamed = hostname === undefined || LABEL.test(hostname.toLowerCase());
   if (hostname?.includes('.')) {
     return bad(
@@ -107,9 +106,23 @@ export function parseStaticLease(value: string): Parsed<StaticLease> {
     );
   }
   const parsed = parseAddress(address);
-  return isUnicast && isNamed && parsed !== undefined
+  return mac !== undefined && isNamed && parsed !== undefined
     ? ok({ mac, address: parsed.toString(), hostname: hostname?.toLowerCase() })
     : bad('must be MAC=IP[,HOSTNAME], such as 52:54:00:12:34:56=192.168.127.10,build');
+}
+
+export function parseVpnkitMac(value: string): Parsed<VpnkitMac> {
+  const [, uuid = '', macText = ''] = /^([\da-f-]{36})=(.*)$/i.exec(value) ?? [];
+  const mac = parseMac(macText);
+  return uuid === '' || mac === undefined
+    ? bad('must be UUID=MAC, such as c3d68012-0208-11ea-9fd7-f2189899ab08=5a:94:ef:e4:0c:ee')
+    : ok({ uuid: uuid.toLowerCase(), mac });
+}
+
+/** @returns in lower case with colons; undefined for what is no address of one station */
+function parseMac(text: string): string | undefined {
+  const mac = text.toLowerCase().replaceAll('-', ':');
+  return /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(mac) ? mac : undefined;
 }
 
 export const parseHostIp = (value: string): Parsed<string> =>

@@ -149,6 +149,8 @@ export interface NetworkOptions {
    * once. Default: 60.
    */
   readonly linkGrace?: number | undefined;
+  /** `UUID=MAC`: the Ethernet address of a guest of a `vpnkit:` link. Default: made of its UUID. */
+  readonly vpnkitMac?: OneOrMore | undefined;
   /** A pcap file to write all frames of guests to, with their Ethernet headers; what it held is lost. Default: none. */
   readonly pcap?: string | undefined;
 }

@@ -35,6 +35,8 @@ export interface LinkContext {
   /** Of machines whose network card we serve. */
   readonly vhostMemory: MachineMemory;
   readonly addresses: GuestAddresses;
+  /** Ethernet addresses of guests of `vpnkit:` links, by their UUID in lower case; others are made of it. */
+  readonly vpnkitMacs?: ReadonlyMap<string, Mac>;
   /** Web pages that may attach guests by WebSocket; none: those of the same host. */
   readonly wsOrigins: readonly string[];
 }

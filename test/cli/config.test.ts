@@ -91,6 +91,7 @@ vhostMemory: any
 verifyChecksums: false
 busyPoll: 50
 linkGrace: 5
+vpnkitMac: c3d68012-0208-11ea-9fd7-f2189899ab08=5a:94:ef:e4:0c:ee
 pcap: /tmp/all.pcap
 logLevel: warn
 logFormat: json
@@ -164,6 +165,7 @@ describe('configuration', () => {
       verifyChecksums: false,
       busyPollUs: 50,
       linkGraceMs: 5_000,
+      vpnkitMacs: [{ uuid: 'c3d68012-0208-11ea-9fd7-f2189899ab08', mac: '5a:94:ef:e4:0c:ee' }],
       pcapFile: '/tmp/all.pcap',
     } satisfies DaemonConfig);
   });

@@ -44,5 +44,6 @@ export const DEFAULT_NETWORK: NetworkConfig = {
   verifyChecksums: true,
   busyPollUs: undefined,
   linkGraceMs: 60_000,
+  vpnkitMacs: [],
   pcapFile: undefined,
 };

@@ -75,6 +75,7 @@ describe('network/options', () => {
       verifyChecksums: false,
       busyPoll: 50,
       linkGrace: 5,
+      vpnkitMac: 'C3D68012-0208-11ea-9fd7-f2189899ab08=5A-94-ef-e4-0c-ee',
       pcap: '/tmp/all.pcap',
     };
     assert.deepEqual(checkOptions(options), {
@@ -131,6 +132,7 @@ describe('network/options', () => {
       verifyChecksums: false,
       busyPollUs: 50,
       linkGraceMs: 5_000,
+      vpnkitMacs: [{ uuid: 'c3d68012-0208-11ea-9fd7-f2189899ab08', mac: '5a:94:ef:e4:0c:ee' }],
       pcapFile: '/tmp/all.pcap',
     });
   });

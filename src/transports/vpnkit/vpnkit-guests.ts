@@ -33,6 +33,8 @@ export interface VpnkitGuest {
 export interface VpnkitGuestsDeps {
   readonly segment: LinkAcceptor;
   readonly addresses: GuestAddresses;
+  /** By UUID, of guests whose Ethernet address is not made of it. */
+  readonly macs: ReadonlyMap<string, Mac>;
   readonly longestFrame: number;
   readonly stats: LinkStats;
 }
@@ -72,7 +74,7 @@ export class VpnkitGuests {
     before: VpnkitGuest | undefined,
   ): VpnkitGuest | string {
     const uuid = named ?? randomUUID();
-    const mac = before?.mac ?? macOfUuid(uuid);
+    const mac = before?.mac ?? this.deps.macs.get(uuid.toLowerCase()) ?? macOfUuid(uuid);
     if (before === undefined) {
       if (this.hasMac(mac)) return 'its Ethernet address is in use';
       if (this.byUuid.size >= GUESTS_MAX && !this.forgetOne()) return 'there are too many guests';

@@ -5,6 +5,7 @@
  * Checksums of IPv4 and UDP may be zero here as on any link: the DHCP client of VPNKit's Go package computes none.
  */
 import type { HostStream } from '../../native/stream/host-stream.ts';
+import type { Mac } from '../../wire/mac.ts';
 import { emitVmn3tVif, VMN3T_RESPONSE_LEN, type Vmn3tCommand } from '../../wire/vmn3t.ts';
 import { VPNKIT_FRAMING } from '../framing.ts';
 import type { LinkContext, OpenLink } from '../link-context.ts';
@@ -19,6 +20,8 @@ import { type VpnkitGuest, VpnkitGuests } from './vpnkit-guests.ts';
 /** Beyond the MTU, of a frame: VPNKit's. */
 const FRAME_MARGIN = 50;
 const FRAME_MAX = 0xffff;
+
+const NO_MACS: ReadonlyMap<string, Mac> = new Map();
 
 export interface VpnkitLimits {
   /** Clients in their handshake; the one that has been for longest gives way. */
@@ -44,9 +47,9 @@ export class VpnkitListener implements OpenLink {
     this.context = context;
     this.limits = limits;
     this.longestFrame = Math.min(context.mtu + FRAME_MARGIN, FRAME_MAX);
-    const { acceptor: segment, addresses } = context;
+    const { acceptor: segment, addresses, vpnkitMacs: macs = NO_MACS } = context;
     const { longestFrame, stats } = this;
-    this.guests = new VpnkitGuests({ segment, addresses, longestFrame, stats });
+    this.guests = new VpnkitGuests({ segment, addresses, macs, longestFrame, stats });
   }
 
   /** @throws LinkInUseError, LinkError */

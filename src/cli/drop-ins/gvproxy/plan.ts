@@ -35,6 +35,7 @@ export function daemonConfig(config: GvproxyConfig, own: OwnFlags, place: Place)
       hostIp: hostAddress(stack),
       mtu: `${mtuOf(stack.mtu)}`,
       staticLease: Object.entries(stack.dhcpStaticLeases).map(([ip, mac]) => `${mac}=${ip}`),
+      vpnkitMac: Object.entries(stack.vpnKitUUIDMacAddresses).map((entry) => entry.join('=')),
       guestApi: 'on',
       guestApiBind: ['*:1-65535'],
       allowMetadata: stack.ec2MetadataAccess,

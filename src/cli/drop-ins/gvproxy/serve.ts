@@ -121,7 +121,12 @@ async function serveApi(
   );
   const framing = config.interfaces.qemu === '' ? 'hyperkit' : 'qemu';
   const attach = (connection: Duplex): void => {
-    network.attach(connection, { framing });
+    try {
+      network.attach(connection, { framing });
+    } catch (error) {
+      log.warn({ reason: messageOf(error) }, 'a connection cannot be a link');
+      connection.destroy();
+    }
   };
   const served = createGvproxyServer({
     target,
