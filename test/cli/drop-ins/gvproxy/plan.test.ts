@@ -33,6 +33,7 @@ const ROWS: readonly Row[] = [
       mtu: 1500,
       leases: {
         file: undefined,
+        range: undefined,
         static: [{ mac: '5a:94:ef:e4:0c:ee', address: '192.168.127.2', hostname: undefined }],
       },
       vpnkitMacs: [{ uuid: 'c3d68012-0208-11ea-9fd7-f2189899ab08', mac: '5a:94:ef:e4:0c:ee' }],
@@ -74,7 +75,7 @@ const ROWS: readonly Row[] = [
     { subnet: '10.0.0.0/16', gateway: '10.0.0.1', hostIp: '10.0.255.254' },
   ],
   [[], { hostIp: '192.168.127.9' }, 'stack: {nat: {192.168.127.9: 127.0.0.1}}'],
-  [[], { leases: { file: undefined, static: [] }, vpnkitMacs: [] }, ''],
+  [[], { leases: { file: undefined, static: [], range: undefined }, vpnkitMacs: [] }, ''],
 ];
 
 const ERRORS: readonly (readonly [

@@ -5,14 +5,18 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { text as textOf } from 'node:stream/consumers';
 import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { SimulatedGuest } from '../../../../src/lab/guest/simulated-guest.ts';
+import { VPNKIT_FRAMING } from '../../../../src/transports/framing.ts';
 import { guestOnStream } from '../../../network/attached-guest.ts';
 import { until } from '../../../proxy/recording.ts';
 import { arpFrame, GATEWAY_IP, GUEST_MAC } from '../../../support/frames.ts';
 import { freePort } from '../../../support/free-port.ts';
+import { itNeeding } from '../../../support/requirements.ts';
+import { Vmn3tClient } from '../../../support/vmn3t-client.ts';
 import { HAWSER, type Program, Workplace } from '../../process/hawser.ts';
 
 const GVPROXY = fileURLToPath(new URL('../../../../bin/hawser-gvproxy.js', import.meta.url));
@@ -241,6 +245,55 @@ describe('hawser-gvproxy as a process', function () {
     const [answer] = await once(link, 'data');
     assert.equal(answer.readUInt32BE(0) + 4, answer.length); // with -listen-qemu, as QEMU delimits frames
     link.destroy();
+  });
+
+  it('stdio: frames and nothing else, as gvforwarder starts it; its end is the end', async () => {
+    const flags = ['-debug=0', '-ssh-port=-1', '-listen-stdio=accept', '-mtu=4000'];
+    const program = place.start(process.execPath, [GVPROXY, ...flags], { stdio: 'pipe' });
+    const { stdin, stdout } = program.child;
+    assert.ok(stdin !== null && stdout !== null);
+    stdout.removeAllListeners('data');
+    const wire = Duplex.from({ readable: stdout, writable: stdin });
+    const { guest } = guestOnStream(wire, VPNKIT_FRAMING);
+    guests.push(guest);
+    const lease = await guest.lease();
+    assert.equal(lease.mtu, 4000);
+    assert.equal(await guest.resolve('gateway.containers.internal'), '192.168.127.1');
+    stdin.end();
+    assert.deepEqual(await program.ended, { status: 0, signal: null });
+  });
+
+  const arp = arpFrame(1, GUEST_MAC, FREE_IP, GATEWAY_IP);
+  const isAnswer = (frame: Buffer): boolean =>
+    frame.subarray(0, 6).toString('hex') === GUEST_MAC_TEXT.replaceAll(':', '');
+
+  itNeeding('vfkit: datagrams; bess: packets', ['koffi'], async () => {
+    const { MessageClient } = await import('../../../transports/messages/message-client.ts');
+    for (const [flag, scheme] of [
+      ['-listen-vfkit', 'unixgram'],
+      ['-listen-bess', 'unixpacket'],
+    ] as const) {
+      const socket = place.path(`${scheme}.sock`);
+      const program = start(flag, `${scheme}://${socket}`);
+      await program.says(/hawser is ready/);
+      const machine =
+        scheme === 'unixgram'
+          ? MessageClient.datagrams(place.path('machine.sock')).connect(socket)
+          : MessageClient.packets(socket);
+      if (scheme === 'unixgram') machine.send(Buffer.from('VFKT'));
+      assert.equal(machine.send(arp), 'ok');
+      while (!isAnswer(await machine.next()));
+      machine.close();
+      assert.deepEqual(await program.ended, { status: 0, signal: null });
+    }
+  });
+
+  it('vpnkit: the Ethernet address that the UUID has in the configuration', async () => {
+    await start('-listen-vpnkit', `unix://${place.path('v.sock')}`).says(/hawser is ready/);
+    const client = await Vmn3tClient.at(place.path('v.sock'));
+    const { mac, mtu } = await client.open('c3d68012-0208-11ea-9fd7-f2189899ab08');
+    assert.deepEqual([mac, mtu], ['5a:94:ef:e4:0c:ee', 1500]);
+    client.socket.destroy();
   });
 
   it('-pcap: Ethernet frames, ARP too', async () => {
