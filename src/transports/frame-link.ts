@@ -67,6 +67,8 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
   private waiting = 0;
   private delivering = 0;
   private isFull = false;
+  /** Frames may be sent: from the attaching on, which sends some. */
+  private isUp = true;
   private onDown: () => void = () => {};
 
   /** @throws LinkError when there are too many links */
@@ -151,7 +153,7 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
   // --- from the stack ---
 
   reserve(): number {
-    if (this.reader !== undefined && !this.isFull) return 0;
+    if (this.isUp && !this.isFull) return 0;
     this.stats.stalls++;
     return -1;
   }
@@ -181,6 +183,7 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
     const { reader } = this;
     if (reader === undefined) return this.closed;
     this.reader = undefined;
+    this.isUp = false;
     this.splitter.stop();
     this.stats.linksOpen--;
     this.context.log.info({ link: this.description }, 'guest link down');
