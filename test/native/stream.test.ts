@@ -10,6 +10,7 @@ import { loadPosix } from '../../src/native/load.ts';
 import { acceptStreams } from '../../src/native/stream/accept-streams.ts';
 import { STREAM_BINDINGS } from '../../src/native/stream/bindings.ts';
 import { connectStream } from '../../src/native/stream/connect-stream.ts';
+import { endStream } from '../../src/native/stream/end-stream.ts';
 import {
   type Connecting,
   type HostStream,
@@ -117,6 +118,65 @@ for (const [way, bindings] of [
         assert.deepEqual(owner.closes, [undefined]);
       });
     }
+
+    it('passes from one owner to another while it is paused, with nothing lost', async () => {
+      const { stream, peer, owner } = await pair({ path: PATH });
+      stream.start(owner);
+      owner.reads = false;
+      peer.write('first');
+      await until(() => owner.chunks.length === 1);
+      const next = new StreamOwner();
+      const buffer = new Uint8Array(READ_BUFFER.length);
+      stream.start(
+        {
+          onHostBytes: (bytes, len) => {
+            assert.equal(bytes, buffer);
+            return next.onHostBytes(bytes, len);
+          },
+          onHostEnd: () => next.onHostEnd(),
+          onHostWritten: () => next.onHostWritten(),
+          onHostClosed: (code) => next.onHostClosed(code),
+        },
+        false,
+        buffer,
+      );
+      peer.end('second');
+      await until(() => next.ended);
+      stream.end();
+      await until(() => next.closes.length === 1);
+      assert.equal(owner.bytes.toString(), 'first');
+      assert.equal(next.bytes.toString(), 'second');
+      assert.deepEqual(owner.closes, []);
+    });
+
+    it('ends in order: all that was written, no reset, and what the peer still sends is read', async () => {
+      const { stream, peer, owner } = await pair({ path: PATH });
+      const failures: Error[] = [];
+      peer.on('error', (error) => failures.push(error));
+      stream.start(owner);
+      stream.write(pattern(BIG));
+      const ended = endStream(stream, 5_000);
+      peer.write(pattern(BIG));
+      let got = 0;
+      peer.on('data', (chunk: Buffer) => {
+        got += chunk.length;
+      });
+      peer.resume();
+      await once(peer, 'end');
+      assert.equal(got, BIG);
+      peer.end();
+      await ended;
+      assert.deepEqual(failures, []);
+      assert.deepEqual(owner.closes, []);
+    });
+
+    it('ends at its limit where the peer does neither', async () => {
+      const { stream, owner } = await pair({ path: PATH });
+      stream.start(owner);
+      stream.write(pattern(BIG));
+      await endStream(stream, 20);
+      assert.deepEqual(owner.closes, []);
+    });
 
     for (const where of ['onHostBytes', 'onHostEnd', 'onHostWritten', 'onHostClosed'] as const) {
       it(`an owner that throws in ${where}: the stream is reset, and the owner hears of it`, async () => {

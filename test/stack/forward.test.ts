@@ -285,6 +285,16 @@ describe('stack/forward', () => {
     assert.equal(segment.send(datagram()).length, 1);
   });
 
+  it('a link whose frames have a longest one takes none longer', () => {
+    const segment = new Segment();
+    const frame = tcpFrame({ data: body(100) }, to);
+    segment.second.longestFrame = frame.length - 1;
+    assert.deepEqual(segment.send(frame), []);
+    assert.equal(segment.stack.drops.get('frame-forward-failed'), 1);
+    segment.second.longestFrame = frame.length;
+    assert.equal(segment.send(frame).length, 1);
+  });
+
   it('copies a frame that needs nothing as it is', () => {
     const frame = tcpFrame({ data: body(100) }, to);
     const [copy] = new Segment().send(frame);

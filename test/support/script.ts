@@ -53,6 +53,7 @@ export class RecordingWriter implements FrameWriter {
   readonly slab: Slab = makeSlab(70_000);
   offload = false;
   isCrowded = false;
+  longestFrame: number = Number.POSITIVE_INFINITY;
   full = false;
   /** Frames taken before the link is full; each commit counts. */
   room: number = Number.POSITIVE_INFINITY;
