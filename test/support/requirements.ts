@@ -10,6 +10,7 @@ import { findBusybox, findKernel, findQemu } from '../../src/lab/vm/vm-parts.ts'
 import { loadPosix } from '../../src/native/load.ts';
 import { Kernel } from '../../src/native/sandbox/kernel.ts';
 import { landlockVersion } from '../../src/native/sandbox/landlock.ts';
+import { findI386, findSeabios } from '../system/support/i386.ts';
 
 export type Requirement =
   | 'linux'
@@ -21,6 +22,7 @@ export type Requirement =
   | 'koffi'
   | 'landlock'
   | 'vm'
+  | 'v86'
   | 'bash'
   | 'zsh'
   | 'fish'
@@ -78,6 +80,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
     reasonOf(() => [new Kernel()]) ??
     (landlockVersion(new Kernel()) > 0 ? undefined : 'no Landlock in this kernel, or not in use'),
   vm: () => reasonOf(() => [findQemu(), findKernel(), findBusybox()]),
+  v86: () => reasonOf(() => [findI386(), findSeabios()]),
   bash: program('bash', 'bash'),
   zsh: program('zsh', 'zsh'),
   fish: program('fish', 'fish'),

@@ -1,6 +1,7 @@
 /** Real kernels as guests on links over streams: leases, names, pings, both families, bytes, and restarts of either side. */
 import assert from 'node:assert/strict';
-import { openSync } from 'node:fs';
+import { existsSync, openSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { loadPosix } from '../../src/native/load.ts';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import { download, upload } from './support/clients.ts';
@@ -10,6 +11,7 @@ import { GATEWAY, type Guest, HOST, HTTP_PORT, Lab } from './support/lab.ts';
 import { Background } from './support/processes.ts';
 import { until } from './support/until.ts';
 
+const WS_RELAY = fileURLToPath(new URL('./support/ws-relay-main.js', import.meta.url));
 const SIZE = 100_000_000;
 const UUID = '4a1b2c3d-0000-4000-8000-00000000000';
 const IPV6 = ['--subnet6', SUBNET6, '--ipv6', 'on'];
@@ -84,6 +86,24 @@ systemSuite('links over streams', [...LAB, 'gcc', 'curl', 'ping', 'ipv6'], funct
     await guest.lease();
     await isOnline(guest);
     assert.ok(daemon.isRunning);
+  });
+
+  it('ws: a guest with 100 MB each way by each family, which outlives the daemon', async () => {
+    const args = ['--listen', 'ws:127.0.0.1:8080/vm', ...IPV6]; // of the lab's own host
+    const first = await lab.startDaemon(args);
+    const guest = await lab.addGuest({ framing: 'u16' });
+    const path = lab.path('bridge.sock');
+    const bridging = guest.bridge(['-l', path]);
+    await until('the bridge to listen', () => existsSync(path));
+    const relay = [process.execPath, WS_RELAY, path, 'ws://127.0.0.1:8080/vm'];
+    const joined = lab.host.start(relay);
+    await bridging;
+    await joined.prints(/joined/);
+    await guest.lease();
+    await works(guest);
+    await first.stop('SIGKILL');
+    await lab.startDaemon(args);
+    await isOnline(guest);
   });
 
   for (const [framing, type, word] of [
