@@ -8,16 +8,12 @@ export function inNetns<T>(c: Libc, netns: string, run: () => T): T {
   const home = openNetns(c, '/proc/thread-self/ns/net');
   try {
     const there = openNetns(c, path);
-    const entered = c.setns(there, CLONE_NEWNET);
+    // Who may not enter where they are could not come back: the root of a user namespace whose network is another's.
+    const mayReturn = c.setns(home, CLONE_NEWNET) >= 0;
+    const entered = mayReturn ? c.setns(there, CLONE_NEWNET) : -1;
     const errno = c.errno();
     c.close(there);
-    if (entered < 0) {
-      throw new PosixError(
-        `cannot enter network namespace ${path}`,
-        errno,
-        'it needs CAP_SYS_ADMIN over that namespace',
-      );
-    }
+    if (entered < 0) throw notEntered(path, errno);
     try {
       return run();
     } finally {
@@ -28,6 +24,13 @@ export function inNetns<T>(c: Libc, netns: string, run: () => T): T {
     c.close(home);
   }
 }
+
+const notEntered = (path: string, errno: number): PosixError =>
+  new PosixError(
+    `cannot enter network namespace ${path}`,
+    errno,
+    'it needs CAP_SYS_ADMIN over that namespace and the current one',
+  );
 
 function openNetns(c: Libc, path: string): number {
   const fd = c.open(path, O_CLOEXEC);

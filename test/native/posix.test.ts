@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readlinkSync, writeSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { dgramFd } from '../../src/native/dgram-fd.ts';
 import { THIS_HOST } from '../../src/native/libc.ts';
@@ -128,6 +130,28 @@ describe('native/posix', () => {
     assert.throws(() => ftruncateSync(open, 0), { code: 'EPERM' });
     for (const fd of [open, closed, disk]) closeSync(fd);
   });
+
+  itNeeding(
+    'enters no network from which it could not come back',
+    ['userns', 'nsenter'],
+    async () => {
+      const other = spawn('unshare', ['-Urn', 'sleep', 'infinity']);
+      try {
+        const child = fileURLToPath(new URL('./netns-child.js', import.meta.url));
+        const user = `/proc/${other.pid}/ns/user`;
+        const own = readlinkSync('/proc/self/ns/user');
+        while (readlinkSync(user) === own) await delay(5);
+        const enter = [`--user=${user}`, '--preserve-credentials', process.execPath, child];
+        const { stdout } = await promisify(execFile)('nsenter', [
+          ...enter,
+          `/proc/${other.pid}/ns/net`,
+        ]);
+        assert.equal(stdout, 'EPERM');
+      } finally {
+        other.kill('SIGKILL');
+      }
+    },
+  );
 
   it('says what failed, with the name of the errno', () => {
     assert.throws(() => posix.setSocketOption(-1, 0, 2, 64), { code: 'EBADF' });
