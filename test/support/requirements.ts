@@ -39,6 +39,9 @@ export type Requirement =
   | 'dig'
   | 'named'
   | 'docker'
+  | 'newuidmap'
+  | 'podman'
+  | 'rootlesskit'
   | 'dnsmasq'
   | 'nc'
   | 'ip'
@@ -97,6 +100,9 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   dig: program('dig', 'bind9-dnsutils'),
   named: program('named', 'bind9'),
   docker: () => program('dockerd', 'docker.io')() ?? program('docker', 'docker.io')(),
+  newuidmap: program('newuidmap', 'uidmap'),
+  podman: program('podman', 'podman'),
+  rootlesskit: program('rootlesskit', 'rootlesskit'),
   dnsmasq: program('dnsmasq', 'dnsmasq-base'),
   nc: program('nc', 'netcat-openbsd'),
   ip: program('ip', 'iproute2'),

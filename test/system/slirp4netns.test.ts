@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { readlinkSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import { HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
 import type { Background } from './support/processes.ts';
@@ -134,14 +133,15 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], func
   });
 
   it('publishes ports by its API', async () => {
-    const path = join(user.runtimeDir, 'slirp.sock');
+    const path = `${user.runtimeDir}/slirp.sock`;
+    const reached = user.runtimeFile('slirp.sock');
     await start('-c', '--api-socket', path, `${target.pid}`, 'tap0');
     const server = user.start([
       ...['nsenter', '-t', `${target.pid}`, '-U', '--preserve-credentials', '-n', '--'],
       ...['nc', '-lk', '-p', '80'],
     ]);
     const ask = async (execute: string, args: object): Promise<unknown> =>
-      JSON.parse(await request(path, JSON.stringify({ execute, arguments: args })));
+      JSON.parse(await request(reached, JSON.stringify({ execute, arguments: args })));
     const add = { proto: 'tcp', host_addr: '127.0.0.1', host_port: 18_080, guest_port: 80 };
     assert.deepEqual(await ask('add_hostfwd', add), { return: { id: 1 } });
     const send = (): Promise<string> =>
@@ -154,22 +154,24 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], func
   });
 
   it('ends with the other end of --exit-fd, and its socket with it', async () => {
-    const path = join(user.runtimeDir, 'exit.sock');
+    const path = `${user.runtimeDir}/exit.sock`;
     await start('-c', '-e', `${EXIT_FD}`, '-a', path, `${target.pid}`, 'tap0');
     const exit = slirp.child.stdio[EXIT_FD];
     assert.ok(exit !== null && exit !== undefined && 'destroy' in exit);
     exit.destroy();
     assert.equal(await slirp.exited, 0, slirp.stderr);
-    await assert.rejects(request(path, '{}'), /ENOENT/);
+    await assert.rejects(request(user.runtimeFile('exit.sock'), '{}'), /ENOENT/);
   });
 
   for (const sandbox of ['--enable-sandbox', '--enable-seccomp']) {
     it(`serves with ${sandbox} too, and publishes`, async () => {
-      const path = join(user.runtimeDir, 'sandboxed.sock');
+      const path = `${user.runtimeDir}/sandboxed.sock`;
       const args = ['-c', '-6', sandbox, '-e', `${EXIT_FD}`, '-a', path];
       await start(...args, `${target.pid}`, 'tap0');
       assert.equal(await fetch(`http://${OUTSIDE}:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
-      const list = JSON.parse(await request(path, '{"execute": "list_hostfwd"}'));
+      const list = JSON.parse(
+        await request(user.runtimeFile('sandboxed.sock'), '{"execute": "list_hostfwd"}'),
+      );
       assert.deepEqual(list, { return: { entries: [] }, entries: [] });
     });
   }
@@ -177,8 +179,14 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], func
   it('says what is wrong', async () => {
     const cases: readonly [readonly string[], RegExp][] = [
       [[`${target.pid}`], /two operands are needed/],
-      [['-c', '1', 'tap0'], /cannot open network namespace \/proc\/1\/ns\/net: EACCES/],
-      [['--netns-type=path', '/nonexistent', 'tap0'], /\/nonexistent: ENOENT/],
+      [
+        ['-c', '1', 'tap0'],
+        /cannot open network namespace \/proc\/1\/ns\/net: EACCES/,
+      ],
+      [
+        ['--netns-type=path', '/nonexistent', 'tap0'],
+        /cannot open network namespace \/nonexistent: ENOENT/,
+      ],
       [['-m', '100', `${target.pid}`, 'tap0'], /--mtu 100: must be an integer from 576/],
     ];
     for (const [args, message] of cases) {

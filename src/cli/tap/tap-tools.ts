@@ -1,9 +1,11 @@
 /**
- * What a TAP is made with, from a network namespace that belongs to another user namespace. A process with several threads
- * cannot enter that, and every Node has several: a program inside, started by nsenter(1), opens them and passes them out. It
- * needs no rights there: making the TAP is allowed to the user who made the user namespace, from outside too.
+ * What a TAP is made with, from a network namespace that this process cannot enter: a process with several threads, as every
+ * Node is, enters no user namespace; and the root of one cannot come back from a network namespace to one that is not its
+ * own. A program inside, started by nsenter(1), opens them and passes them out. It needs no rights there: making the TAP is
+ * allowed to the user who made the user namespace, from outside too.
  */
 import { spawnSync } from 'node:child_process';
+import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { loadPosix } from '../../native/load.ts';
 import type { TapTools } from '../../native/posix.ts';
@@ -27,11 +29,13 @@ export function openTapTools({ netns, userns }: TapPlace): TapTools {
   try {
     return posix.openTapTools(netns);
   } catch (error) {
-    if (userns === undefined || errorCode(error) !== 'EPERM') throw error;
+    if (errorCode(error) !== 'EPERM') throw error;
   }
   const [ours, theirs] = posix.socketPair('stream');
   try {
-    const enter = [`--user=${userns}`, '--preserve-credentials', `--net=${netns}`, '--'];
+    const user =
+      userns === undefined || isOurs(userns) ? [] : [`--user=${userns}`, '--preserve-credentials'];
+    const enter = [...user, `--net=${netns}`, '--'];
     const { error, stderr, status } = spawnSync('nsenter', [...enter, process.execPath, OPENER], {
       stdio: ['ignore', 'ignore', 'pipe', theirs],
       timeout: START_MS,
@@ -39,7 +43,7 @@ export function openTapTools({ netns, userns }: TapPlace): TapTools {
     });
     const what = `cannot open a TAP in ${netns}`;
     if (error !== undefined && errorCode(error) === 'ENOENT') {
-      const why = 'nsenter is missing, by which its user namespace is entered; install util-linux';
+      const why = 'nsenter is missing, by which namespaces are entered; install util-linux';
       throw new RunError(`${what}: ${why}`, { cause: error });
     }
     const fds: number[] = [];
@@ -47,9 +51,17 @@ export function openTapTools({ netns, userns }: TapPlace): TapTools {
     const [tunnel, control] = fds;
     if (tunnel !== undefined && control !== undefined) return { tunnel, control };
     const said = error?.message ?? (stderr.trim() || `nsenter ended with status ${status}`);
-    throw new RunError(`${what}, of user namespace ${userns}: ${said}`);
+    throw new RunError(`${what}: ${said}`);
   } finally {
     posix.close(ours);
     posix.close(theirs);
+  }
+}
+
+function isOurs(userns: string): boolean {
+  try {
+    return statSync(userns).ino === statSync('/proc/self/ns/user').ino;
+  } catch {
+    return false; // nsenter says what is wrong with it
   }
 }

@@ -22,15 +22,14 @@ const SUBORDINATE = 'user:100000:65536\n';
 
 export class RootlessUser {
   readonly dir: string;
-  /** `XDG_RUNTIME_DIR`. */
-  readonly runtimeDir: string;
+  /** `XDG_RUNTIME_DIR`: short, as programs make sockets with long names in it. */
+  readonly runtimeDir: string = `/run/user/${UID}`;
   private readonly lab: Lab;
   private holder: Background | undefined;
 
   private constructor(lab: Lab) {
     this.lab = lab;
     this.dir = lab.path('rootless');
-    this.runtimeDir = join(this.dir, 'runtime');
   }
 
   /** @param standIns names on PATH, and the programs of `dist/bin` that they are */
@@ -41,11 +40,10 @@ export class RootlessUser {
   }
 
   private async build(standIns: Readonly<Record<string, string>>): Promise<void> {
-    const { dir, runtimeDir } = this;
+    const { dir } = this;
     chmodSync(this.lab.dir, 0o755); // its parent is for its owner alone
     for (const name of ['bin', 'home']) mkdirSync(join(dir, name), { recursive: true });
-    mkdirSync(runtimeDir, { mode: 0o700 });
-    for (const path of [join(dir, 'home'), runtimeDir]) chownSync(path, UID, UID);
+    chownSync(join(dir, 'home'), UID, UID);
     for (const [name, program] of Object.entries(standIns)) {
       chmodSync(join(BIN, program), 0o755);
       symlinkSync(join(BIN, program), join(dir, 'bin', name));
@@ -63,12 +61,20 @@ export class RootlessUser {
       'mknod -m 666 "$0/tun" c 10 200',
       'mount --bind "$0/tun" /dev/net/tun',
       'mount --bind "$0/etc" /etc',
+      'mount -t tmpfs tmpfs /run',
+      `mkdir -p /run/user/${UID}`,
+      `chown ${UID}:${UID} /run/user/${UID}`,
       'echo mounted',
       'exec sleep infinity',
     ];
     const argv = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c'];
     this.holder = this.lab.host.start([...argv, mounts.join(' && '), dir]);
     await this.holder.prints(/mounted/);
+  }
+
+  /** A file of the user's runtime directory, as others reach it. */
+  runtimeFile(name: string): string {
+    return `/proc/${this.holder?.pid}/root${this.runtimeDir}/${name}`;
   }
 
   /** `argv` so that the user runs it. */

@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { type IpAddress, ipv4 } from '../../../base/ip-address.ts';
 import { UsageError } from '../../../network/errors.ts';
 import { MTU_MAX } from '../../../network/network-settings.ts';
+import { unixPathProblem } from '../../../transports/stream-address.ts';
 import type { CommandLine } from '../../config.ts';
 import type { TapPlace } from '../../tap/tap-tools.ts';
 import type { SlirpCidr, SlirpRequest } from './arguments.ts';
@@ -51,6 +52,8 @@ export interface SlirpHost {
 /** @throws UsageError */
 export function planSlirp(request: SlirpRequest, host: SlirpHost): SlirpPlan {
   const { cidr, apiSocket } = request;
+  const problem = apiSocket === undefined ? undefined : unixPathProblem(resolve(apiSocket));
+  if (problem !== undefined) throw new UsageError([`--api-socket ${apiSocket}: ${problem}`]);
   const at = (place: number): string => addressAt(cidr, place).toString();
   const mtu = Math.min(request.mtu, MTU_MAX);
   const six = request.ipv6

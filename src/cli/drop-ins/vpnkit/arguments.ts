@@ -1,5 +1,6 @@
 /** The command line of vpnkit: what it asks for, and what is wrong with it. */
 import { isIPv4 } from 'node:net';
+import { unixPathProblem } from '../../../transports/stream-address.ts';
 import { type CommandWords, GetoptError, getopt, type OptionShape } from '../getopt.ts';
 
 /** A Unix socket to listen on: a path, or a descriptor that listens already. */
@@ -171,7 +172,10 @@ function placeOf(option: string, text: string): ListeningPlace {
 /** A path, also as a URL. */
 function pathOf(option: string, text: string): string {
   const path = text.replace(/^(unix|file):\/\//, '');
-  if (path !== '' && !/^[a-z-]+:/.test(path)) return path;
+  const isPath = path !== '' && !/^[a-z-]+:/.test(path);
+  const problem = isPath ? unixPathProblem(path) : undefined;
+  if (problem !== undefined) throw new BadArguments(`${option} ${text}: ${problem}`);
+  if (isPath) return path;
   throw new BadArguments(`${option} ${text}: must be the path of a Unix socket`);
 }
 

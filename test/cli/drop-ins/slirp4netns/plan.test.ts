@@ -50,6 +50,8 @@ describe('cli/drop-ins/slirp4netns/plan', () => {
     const { isServed, addresses } = config('--disable-dns 42 tap0').dns;
     assert.deepEqual([isServed, addresses], [false, []]);
   });
+  it('a path that is too long for a socket is refused', () =>
+    assert.throws(() => plan(`-a /${'x'.repeat(120)} 42 tap0`), /--api-socket .*: must be/));
   it('it is sandboxed when that is asked for', () => {
     assert.equal(config('42 tap0').sandbox, 'off');
     assert.equal(config('--enable-seccomp 42 tap0').sandbox, 'on');
