@@ -179,10 +179,7 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], func
   it('says what is wrong', async () => {
     const cases: readonly [readonly string[], RegExp][] = [
       [[`${target.pid}`], /two operands are needed/],
-      [
-        ['-c', '1', 'tap0'],
-        /cannot open network namespace \/proc\/1\/ns\/net: EACCES/,
-      ],
+      [['-c', '1', 'tap0'], /cannot open network namespace \/proc\/1\/ns\/net: EACCES/],
       [
         ['--netns-type=path', '/nonexistent', 'tap0'],
         /cannot open network namespace \/nonexistent: ENOENT/,
