@@ -255,10 +255,14 @@ static void *tap2messages(void *a) {
   uint8_t *buf = malloc(MAXF + VNET_LEN); int skip = vnet ? VNET_LEN : 0;
   (void)a;
   for (;;) {
-    struct pollfd p = {tapfd, POLLIN, 0};
-    if (poll(&p, 1, -1) < 0) { if (errno == EINTR) continue; die("poll"); }
     ssize_t n = read(tapfd, buf, MAXF + skip);
-    if (n <= skip) { if (n < 0 && (errno == EINTR || errno == EAGAIN) && !(p.revents & (POLLERR | POLLHUP))) continue; report(0); }
+    if (n < 0 && errno == EAGAIN) {
+      struct pollfd p = {tapfd, POLLIN, 0};
+      if (poll(&p, 1, -1) < 0 && errno != EINTR) die("poll");
+      if (p.revents & (POLLERR | POLLHUP)) report(0);
+      continue;
+    }
+    if (n <= skip) { if (n < 0 && errno == EINTR) continue; report(0); }
     t2s_f++; t2s_b += n - skip; t2s_calls++;
     int unconnected = !strcmp(kind, "dgram");
     if (sendto(sk, buf + skip, n - skip, MSG_NOSIGNAL, unconnected ? (void *)&peer : 0, unconnected ? sizeof peer : 0) >= 0) continue;
@@ -271,11 +275,14 @@ static void *messages2tap(void *a) {
   uint8_t *buf = calloc(1, MAXF + VNET_LEN); int skip = vnet ? VNET_LEN : 0;
   (void)a;
   for (;;) {
-    struct pollfd p = {sk, POLLIN, 0}; // not for long: another socket may take its number
-    if (poll(&p, 1, 100) <= 0) continue;
     ssize_t n = recv(sk, buf + skip, MAXF, MSG_DONTWAIT);
     if (n <= 0) {
-      if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+      if (n < 0 && errno == EAGAIN) {
+        struct pollfd p = {sk, POLLIN, 0};
+        poll(&p, 1, 100); // not for long: another socket may take its number
+        continue;
+      }
+      if (n < 0 && errno == EINTR) continue;
       if (!strcmp(kind, "bess")) redial();
       continue;
     }

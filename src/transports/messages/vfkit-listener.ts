@@ -33,6 +33,7 @@ const HELLO = [0x56, 0x46, 0x4b, 0x54];
 /** System calls in one turn. */
 const READS = 8;
 const CHECK_MS = 1000;
+const RECHECK_MS = 100;
 const MIN_PARTS = 4;
 const QUEUE_SYSCTL = '/proc/sys/net/unix/max_dgram_qlen';
 const QUEUE_ADVISED = 128;
@@ -53,6 +54,7 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
   /** Who sent the last datagram: nearly always who sends the next. */
   private last: VfkitPeer | undefined = undefined;
   private timer: NodeJS.Timeout | undefined = undefined;
+  private checkedAt = Number.NEGATIVE_INFINITY;
   private isPaused = false;
   private isOpen = true;
   private serial = 0;
@@ -158,7 +160,7 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
       peer.close();
       peer = undefined;
     }
-    peer ??= this.attach(i);
+    peer ??= this.attach(now, i);
     if (isHello || peer === undefined) return;
     peer.onHeard();
     if (!readFrame(calls, i, frame, stats)) return;
@@ -189,13 +191,15 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
     return undefined;
   }
 
-  private attach(i: number): VfkitPeer | undefined {
+  private attach(now: number, i: number): VfkitPeer | undefined {
     const { reader } = this.calls;
     const off = reader.nameOff(i);
     const name = reader.names.bytes.slice(off, off + reader.nameLen(i));
     const link = `${this.description}#${++this.serial}`;
     const peer = new VfkitPeer(link, name, this, this.context);
     if (!peer.start()) return undefined;
+    // A machine that is started anew may send from another path: its addresses are free at once.
+    if (this.peers.size > 0 && now - this.checkedAt >= RECHECK_MS) this.check();
     this.peers.add(peer);
     this.last = peer;
     this.timer ??= setInterval(() => this.check(), CHECK_MS);
@@ -203,6 +207,7 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
   }
 
   private check(): void {
+    this.checkedAt = this.context.clock.now();
     for (const peer of this.peers) if (!peer.isAlive) peer.close();
   }
 }

@@ -154,6 +154,18 @@ describe('transports/messages/vfkit-listener', () => {
     await link.until(() => link.downs === 1);
   });
 
+  it('ends the link of a machine that is gone when its successor comes, before that is heard', async () => {
+    const before = connected('krun-1');
+    before.send(HELLO);
+    const first = await acceptor.link(0);
+    before.close();
+    connected('krun-2').send(frameOf(1));
+    const second = await acceptor.link(1);
+    second.onFrameHook = () => assert.equal(first.downs, 1);
+    await second.until(() => second.frames.length === 1);
+    assert.equal(first.downs, 1);
+  });
+
   it('leaves the link of a client that is there', async () => {
     const client = connected('quiet');
     client.send(HELLO);
