@@ -4,7 +4,7 @@
  * that publishes for itself, and the end by SIGKILL. The guest is a kernel behind the socket that QEMU would connect to.
  */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,7 @@ import { LAB, systemSuite } from '../support/requirements.ts';
 import { download, upload } from './support/clients.ts';
 import { GATEWAY, type Guest, HOST, HOST_OUTER, HTTP_PORT, Lab } from './support/lab.ts';
 import { Background } from './support/processes.ts';
+import { SshGuest } from './support/ssh-guest.ts';
 import { until } from './support/until.ts';
 
 const GVPROXY = fileURLToPath(new URL('../../bin/hawser-gvproxy.js', import.meta.url));
@@ -24,10 +25,8 @@ const METADATA = '169.254.169.254';
 const SOCKET_TRIES = 6;
 const KILL_MS = 255;
 
-/** A greeting on port 22, and a server on 8080, as a container's port is for the machine. */
-const SERVERS = `const net = require('net');
-  net.createServer((s) => s.end('SSH-2.0-stand-in\\r\\n')).listen(22);
-  require('http').createServer((q, r) => r.end('from the container')).listen(8080);
+/** As a container's port is for the machine. */
+const SERVER = `require('http').createServer((q, r) => r.end('from the container')).listen(8080);
   console.log('serving');`;
 
 class Machine {
@@ -39,10 +38,10 @@ class Machine {
   readonly logFile: string;
   process: Background;
 
-  private constructor(lab: Lab, guest: Guest, process: Background, helpers: string) {
+  private constructor(lab: Lab, guest: Guest, helpers: string, more: readonly string[]) {
     this.lab = lab;
     this.guest = guest;
-    this.process = process;
+    this.process = Machine.launch(lab, helpers, more);
     this.helpers = helpers;
     this.socket = lab.path('m-gvproxy.sock');
     this.pidFile = lab.path('gvproxy.pid');
@@ -50,13 +49,11 @@ class Machine {
   }
 
   /** @param more flags of tests, before podman's */
-  static async start(lab: Lab, ...more: string[]): Promise<Machine> {
+  static async start(lab: Lab, guest: Guest, ...more: string[]): Promise<Machine> {
     const helpers = lab.path('helpers');
     mkdirSync(helpers, { recursive: true });
     if (!existsSync(join(helpers, 'gvproxy'))) symlinkSync(GVPROXY, join(helpers, 'gvproxy'));
-    const guest = await lab.addGuest({ bridgeTo: lab.path('m-gvproxy.sock') });
-    const process = Machine.launch(lab, helpers, more);
-    const machine = new Machine(lab, guest, process, helpers);
+    const machine = new Machine(lab, guest, helpers, more);
     await machine.waitForSocket();
     return machine;
   }
@@ -105,32 +102,52 @@ class Machine {
   }
 }
 
+const machineIn = (lab: Lab): Promise<Guest> =>
+  lab.addGuest({ bridgeTo: lab.path('m-gvproxy.sock') });
+
 const PORT = { local: ':8080', remote: ':8080', protocol: 'tcp' };
 
 systemSuite(
   'hawser-gvproxy for podman machine',
-  [...LAB, 'curl', 'dig', 'nc', 'ping'],
+  [...LAB, 'curl', 'dig', 'nc', 'ping', 'sshd', 'ssh-keygen', 'gcc'],
   function () {
     this.timeout(90_000);
     let lab: Lab;
     let machine: Machine;
     let bridge: Background;
+    let ssh: SshGuest | undefined;
     beforeEach(async () => {
       lab = await Lab.open();
     });
-    afterEach(() => lab.close());
+    afterEach(async () => {
+      await ssh?.stopServer();
+      ssh = undefined;
+      await lab.close();
+    });
 
     it('the whole of it', async () => {
       await lab.startServers(lab.host);
-      machine = await Machine.start(lab);
-      const { guest } = machine;
+      const guest = await machineIn(lab);
+      ssh = new SshGuest(lab, guest);
+      const api = lab.path('m-api.sock');
+      const forward = [
+        ...['-forward-sock', api, '-forward-dest', ssh.httpSocket],
+        ...['-forward-user', 'root', '-forward-identity', await ssh.makeKey('ed25519')],
+      ];
+      machine = await Machine.start(lab, guest, ...forward);
       assert.equal(readFileSync(machine.pidFile, 'utf8'), `${machine.process.pid}`);
       bridge = await machine.boot();
-      const servers = guest.start(['node', '-e', SERVERS]);
-      await servers.prints(/serving/);
+      const server = guest.start(['node', '-e', SERVER]);
+      await server.prints(/serving/);
+      await ssh.startServer();
+      await ssh.startService();
 
-      const greeting = await lab.host.run('nc', '-w', '3', '127.0.0.1', `${SSH_PORT}`);
-      assert.equal(greeting, 'SSH-2.0-stand-in\r\n');
+      const greeting = (): Promise<string> =>
+        lab.host.run('sh', '-c', `nc -w 3 127.0.0.1 ${SSH_PORT} </dev/null | head -1`);
+      const ping = ['-sS', '-m', '20', '--unix-socket', api, 'http://d/_ping'];
+      assert.match(await greeting(), /^SSH-2\.0-OpenSSH/);
+      assert.equal(statSync(api).mode & 0o777, 0o600);
+      assert.equal(await lab.host.run('curl', ...ping), 'OK');
       for (const [name, address] of [
         ['gateway.containers.internal', GATEWAY],
         ['host.containers.internal', HOST],
@@ -183,14 +200,12 @@ systemSuite(
       await bridge.stop();
 
       // `podman machine start`, with all that SIGKILL has left
-      machine.process = Machine.launch(lab, machine.helpers, []);
+      machine.process = Machine.launch(lab, machine.helpers, forward);
       await until('the socket', () => existsSync(machine.socket));
       assert.equal(readFileSync(machine.pidFile, 'utf8'), `${machine.process.pid}`);
       bridge = await machine.boot();
-      assert.equal(
-        await lab.host.run('nc', '-w', '3', '127.0.0.1', `${SSH_PORT}`),
-        'SSH-2.0-stand-in\r\n',
-      );
+      assert.match(await greeting(), /^SSH-2\.0-OpenSSH/);
+      assert.equal(await lab.host.run('curl', ...ping), 'OK');
 
       // The machine ends by itself: so does its network.
       await bridge.stop();
@@ -199,7 +214,7 @@ systemSuite(
     });
 
     it('100 MB each way', async () => {
-      machine = await Machine.start(lab);
+      machine = await Machine.start(lab, await machineIn(lab));
       await lab.startServers(lab.host, HOST_OUTER);
       await machine.boot();
       for (const transfer of [download, upload]) {
@@ -215,7 +230,7 @@ systemSuite(
       it(`metadata of EC2 with ${flags.join() || 'no flag'}: ${isOpen ? 'open' : 'closed'}`, async () => {
         await lab.host.run('ip', 'addr', 'add', `${METADATA}/32`, 'dev', 'lo');
         await lab.startServers(lab.host, METADATA);
-        machine = await Machine.start(lab, ...flags);
+        machine = await Machine.start(lab, await machineIn(lab), ...flags);
         await machine.boot();
         const url = `http://${METADATA}:${HTTP_PORT}/`;
         const { status } = await machine.guest.try(
@@ -232,7 +247,7 @@ systemSuite(
     }
 
     it('what a guest has published ends with its link', async () => {
-      machine = await Machine.start(lab, '-exit-with-guest=never');
+      machine = await Machine.start(lab, await machineIn(lab), '-exit-with-guest=never');
       bridge = await machine.boot();
       assert.equal(await machine.post('expose', PORT), '200 ');
       const listening = async (): Promise<boolean> =>

@@ -3,10 +3,11 @@ import { dirname, resolve } from 'node:path';
 import { RunError } from '../../../network/errors.ts';
 import { formatNetwork } from '../../../network/ipv4-text.ts';
 import { MTU_MAX, MTU_MIN } from '../../../network/network-settings.ts';
+import { SSH_TUNNEL } from '../../../proxy/ports/ssh-tunnel.ts';
 import { buildConfig } from '../../config.ts';
 import type { DaemonConfig, LogLevel } from '../../daemon-config.ts';
 import type { Place } from '../../runtime-dir.ts';
-import type { GvproxyConfig, Interface, StackConfig } from './configuration.ts';
+import type { GvproxyConfig, Interface, SshForward, StackConfig } from './configuration.ts';
 import { GATEWAY_MAC, maskedNetwork } from './configure.ts';
 import { parseEndpoint } from './endpoint.ts';
 
@@ -35,6 +36,7 @@ export function daemonConfig(config: GvproxyConfig, own: OwnFlags, place: Place)
       hostIp: hostAddress(stack),
       mtu: `${mtuOf(stack.mtu)}`,
       staticLease: Object.entries(stack.dhcpStaticLeases).map(([ip, mac]) => `${mac}=${ip}`),
+      publish: config.forwards.map((forward) => sshPublication(forward, stack.deviceIP)),
       vpnkitMac: Object.entries(stack.vpnKitUUIDMacAddresses).map((entry) => entry.join('=')),
       guestApi: 'on',
       guestApiBind: ['*:1-65535'],
@@ -129,16 +131,21 @@ function exitsWithGuest(mode: string, interfaces: GvproxyConfig['interfaces']): 
   }
 }
 
-/** Of the sockets of its APIs and of forwards. */
-function writtenDirectories({ listen, services, forwards }: GvproxyConfig): string[] {
-  const sockets = [...listen, services, ...forwards.map(({ socket }) => socketUrl(socket))];
-  const paths = sockets.flatMap((url) => {
+/** Of the sockets of its APIs. */
+function writtenDirectories({ listen, services }: GvproxyConfig): string[] {
+  const paths = [...listen, services].flatMap((url) => {
     const endpoint = url === '' ? undefined : parseEndpoint(url);
     return endpoint?.kind === 'unix' ? [endpoint.path] : [];
   });
   return [...new Set(paths.map((path) => dirname(resolve(path))))];
 }
 
-/** A forward's socket is a path or a URL. */
-export const socketUrl = (socket: string): string =>
-  socket.includes('://') ? socket : `unix://${socket}`;
+/** As a publication. Its socket is a path or a URL. */
+function sshPublication({ socket, dest, user, identity }: SshForward, deviceIP: string): string {
+  const endpoint = parseEndpoint(socket.includes('://') ? socket : `unix://${resolve(socket)}`);
+  if (endpoint.kind !== 'unix')
+    throw new RunError(`-forward-sock ${socket}: must be a Unix socket`);
+  const login = `${encodeURIComponent(user)}@${deviceIP}`;
+  const key = encodeURIComponent(resolve(identity));
+  return `unix:${endpoint.path}:${SSH_TUNNEL}${login}${encodeURI(dest)}?key=${key}`;
+}

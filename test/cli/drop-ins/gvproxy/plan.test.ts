@@ -59,6 +59,20 @@ const ROWS: readonly Row[] = [
   [['-listen-stdio', 'accept'], { listen: ['stdio'], exitWithGuest: true }],
   [['-listen-stdio', 'x', '-exit-with-guest=never'], { exitWithGuest: false }],
   [['-listen', 'vsock://:1024', '-exit-with-guest', 'always'], { exitWithGuest: true }],
+  [
+    [
+      ...['-forward-sock', '/run/api.sock', '-forward-dest', '/run/user/1000/podman/podman.sock'],
+      ...['-forward-user', 'core', '-forward-identity', '/home/me/a key'],
+      ...['-forward-sock', 'unix:///run/root.sock', '-forward-dest', '/run/podman/podman.sock'],
+      ...['-forward-user', 'root', '-forward-identity', '/home/me/key'],
+    ],
+    {
+      publish: [
+        'unix:/run/api.sock:ssh-tunnel://core@192.168.127.2/run/user/1000/podman/podman.sock?key=%2Fhome%2Fme%2Fa%20key',
+        'unix:/run/root.sock:ssh-tunnel://root@192.168.127.2/run/podman/podman.sock?key=%2Fhome%2Fme%2Fkey',
+      ],
+    },
+  ],
   [['-mtu', '4000'], { mtu: 4000 }],
   [['-mtu', '65535'], { mtu: 65_520 }],
   [['-ec2-metadata-access'], { allowMetadata: true }],
