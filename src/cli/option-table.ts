@@ -19,7 +19,7 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     key: 'listen',
     flags: '-l, --listen <link>',
     description:
-      'where guests attach: qemu:PATH, qemu:IP:PORT, vpnkit:PATH, vhost-user:PATH, vfkit:PATH, bess:PATH, qemu-dgram:LOCAL,REMOTE, fd-socket:PATH, tap:NAME[@NETNS], ws:IP:PORT[/PATH], stdio, fd:N[:FRAMING], or where QEMU listens: qemu-connect:PATH or IP:PORT (default: qemu:<runtime dir>/hawser/<name>/qemu.sock)',
+      'where guests attach: qemu:PATH, qemu:IP:PORT, vpnkit:PATH, vhost-user:PATH, vfkit:PATH, bess:PATH, qemu-dgram:LOCAL,REMOTE, fd-socket:PATH, tap:NAME[@NETNS], ws:IP:PORT[/PATH][?framing=qemu], stdio, fd:N[:FRAMING], or where QEMU listens: qemu-connect:PATH or IP:PORT (default: qemu:<runtime dir>/hawser/<name>/qemu.sock)',
     repeatable: true,
   },
   {

@@ -14,7 +14,7 @@ export interface NetworkOptions {
   /**
    * Where guests attach from outside: `qemu:PATH`, `qemu:IP:PORT`, `qemu-connect:PATH`, `qemu-connect:IP:PORT`,
    * `vpnkit:PATH`, `vpnkit:IP:PORT`, `vhost-user:PATH`, `vfkit:PATH`, `bess:PATH`,
-   * `qemu-dgram:LOCAL,REMOTE`, `fd-socket:PATH`, `tap:NAME[@NETNS]`, `ws:IP:PORT[/PATH]`,
+   * `qemu-dgram:LOCAL,REMOTE`, `fd-socket:PATH`, `tap:NAME[@NETNS]`, `ws:IP:PORT[/PATH][?framing=qemu]`,
    * `fd:N[:FRAMING]`, `stdio`. Default: nowhere.
    */
   readonly listen?: OneOrMore | undefined;

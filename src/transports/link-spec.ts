@@ -26,6 +26,8 @@ export type LinkSpec =
       readonly address: Endpoint;
       /** Undefined: any. */
       readonly path: string | undefined;
+      /** Undefined: a message is a frame. */
+      readonly framing: StreamFramingName | undefined;
     }
   | { readonly scheme: 'tap'; readonly name: string; readonly netns: string | undefined };
 
@@ -46,7 +48,7 @@ export class LinkSpecError extends Error {
 }
 
 const FORMS =
-  'qemu:PATH, qemu:IP:PORT, qemu-connect:PATH, qemu-connect:IP:PORT, vpnkit:PATH, vpnkit:IP:PORT, vhost-user:PATH, vfkit:PATH, bess:PATH, qemu-dgram:LOCAL,REMOTE, fd-socket:PATH, tap:NAME[@NETNS], ws:IP:PORT[/PATH], fd:N[:FRAMING], stdio';
+  'qemu:PATH, qemu:IP:PORT, qemu-connect:PATH, qemu-connect:IP:PORT, vpnkit:PATH, vpnkit:IP:PORT, vhost-user:PATH, vfkit:PATH, bess:PATH, qemu-dgram:LOCAL,REMOTE, fd-socket:PATH, tap:NAME[@NETNS], ws:IP:PORT[/PATH][?framing=qemu], fd:N[:FRAMING], stdio';
 
 const STDIO = [0, 1] as const;
 const FD_MAX = 1_048_575;
@@ -176,10 +178,13 @@ const isDescriptorFraming = (name: string): name is DescriptorFramingName =>
   name === 'packet' || name === 'packet-vnet' || isStreamFraming(name);
 
 function parseWs(text: string, rest: string): LinkSpec {
-  const slash = rest.indexOf('/');
-  const address = parseEndpoint(slash < 0 ? rest : rest.slice(0, slash));
-  const path = slash < 0 ? undefined : rest.slice(slash);
+  const [, where = '', path, framing] = /^([^/?]*)(\/[^?]*)?(?:\?framing=(\w*))?$/.exec(rest) ?? [];
+  const address = parseEndpoint(where);
   const isPath = path === undefined || /^\/[\w\-.~%!$&'()*+,;=:@/]*$/.test(path);
-  if (address !== undefined && isPath) return { scheme: 'ws', address, path };
-  throw new LinkSpecError(text, 'must be ws:IP:PORT[/PATH], such as ws:127.0.0.1:8080');
+  const isFraming = framing === undefined || isStreamFraming(framing);
+  if (address !== undefined && isPath && isFraming) return { scheme: 'ws', address, path, framing };
+  throw new LinkSpecError(
+    text,
+    'must be ws:IP:PORT[/PATH][?framing=qemu|vpnkit], such as ws:127.0.0.1:8080',
+  );
 }

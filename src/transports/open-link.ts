@@ -27,7 +27,7 @@ export async function openLink(spec: LinkSpec, context: LinkContext): Promise<Op
       return await VpnkitListener.open(spec.address, context);
     case 'ws': {
       const { WsListener } = await import('./ws/ws-listener.ts');
-      return await WsListener.open(spec.address, spec.path, context);
+      return await WsListener.open(spec, context);
     }
     case 'vhost-user':
       return await VhostNetLink.open(spec.path, context);

@@ -8,6 +8,7 @@ import { FrameLink, type PlainFrameWriter } from '../frame-link.ts';
 import { MAX_FRAME_LEN } from '../framing.ts';
 import type { LinkContext } from '../link-context.ts';
 import type { LinkStats } from '../link-stats.ts';
+import { WsProbe } from './ws-probe.ts';
 
 /** Unsent bytes from which the stack waits, and down to which. */
 const UNSENT_MAX = 1 << 20;
@@ -29,18 +30,28 @@ export interface WsLinkOptions {
   onDown(): void;
 }
 
-export class WsLink implements PlainFrameWriter {
+/** The link of one client. */
+export interface WsGuest {
+  /** Ask whether the client is there: see {@link WsProbe}. */
+  probe(): void;
+  close(): Promise<void>;
+  /** Close at once, whatever is under way. */
+  terminate(): void;
+}
+
+export class WsLink implements PlainFrameWriter, WsGuest {
   private readonly socket: WebSocket;
   private readonly connection: Duplex;
   private readonly link: FrameLink;
   private isStalled = false;
   private isCorked = false;
-  private isAlive = true;
+  private readonly probes: WsProbe;
 
   /** @throws LinkError when there are too many links: the client is told to try again */
   constructor(socket: WebSocket, options: WsLinkOptions, context: LinkContext) {
     this.socket = socket;
     this.connection = options.connection;
+    this.probes = new WsProbe(socket);
     const { name, listener, stats } = options;
     try {
       this.link = new FrameLink(this, name, context, { listener, stats });
@@ -49,9 +60,6 @@ export class WsLink implements PlainFrameWriter {
       throw error;
     }
     socket.on('message', (data, isBinary) => this.onMessage(data, isBinary));
-    socket.on('pong', () => {
-      this.isAlive = true;
-    });
     socket.on('close', () => void this.link.close());
     socket.on('error', (error) => {
       context.log.debug({ link: name, err: error }, 'guest link failed');
@@ -62,21 +70,14 @@ export class WsLink implements PlainFrameWriter {
     });
   }
 
-  /** Ask whether the client is there; one that did not answer the last time is gone. */
   probe(): void {
-    if (!this.isAlive) {
-      this.socket.terminate();
-      return;
-    }
-    this.isAlive = false;
-    this.socket.ping();
+    this.probes.probe();
   }
 
   async close(): Promise<void> {
     await this.link.close();
   }
 
-  /** Close at once, whatever is under way. */
   terminate(): void {
     this.socket.terminate();
   }

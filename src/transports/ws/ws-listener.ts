@@ -1,36 +1,50 @@
 /** `ws:`: guests that speak Ethernet by WebSocket, as emulators in a browser do (v86, container2wasm), any number of them. */
 import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { WebSocketServer } from 'ws';
+import { type WebSocket, WebSocketServer } from 'ws';
 import { keepaliveOptions } from '../../native/stream/keepalive-options.ts';
-import { MAX_FRAME_LEN } from '../framing.ts';
+import { MAX_FRAME_LEN, STREAM_FRAMINGS, type StreamFramingName } from '../framing.ts';
 import type { LinkContext, OpenLink } from '../link-context.ts';
 import { LinkStats } from '../link-stats.ts';
 import { type Endpoint, formatStreamAddress } from '../stream-address.ts';
 import { closeServer, startServer } from '../stream-server.ts';
-import { WsLink } from './ws-link.ts';
+import { type WsGuest, WsLink, type WsLinkOptions } from './ws-link.ts';
 import { mayAttach } from './ws-origin.ts';
+import { WsStreamLink } from './ws-stream-link.ts';
 
 const PROBE_MS = 30_000;
 /** For clients to answer that the connection ends. */
 const END_LIMIT_MS = 500;
 const HEAD_LIMIT_MS = 10_000;
 const CONNECTIONS_MAX = 256;
+/** Of a message that is a part of a stream. */
+const STREAM_MESSAGE_MAX = 1 << 20;
+
+/** Where guests connect, and how. */
+export interface WsAddress {
+  readonly address: Endpoint;
+  /** Undefined: any. */
+  readonly path: string | undefined;
+  /** Of the bytes of all messages; undefined: a message is a frame. */
+  readonly framing: StreamFramingName | undefined;
+}
 
 export class WsListener implements OpenLink {
   readonly stats: LinkStats = new LinkStats();
   description: string;
   private readonly context: LinkContext;
   private readonly path: string | undefined;
-  private readonly links = new Set<WsLink>();
+  private readonly framing: StreamFramingName | undefined;
+  private readonly links = new Set<WsGuest>();
   private readonly server: Server;
   private readonly sockets: WebSocketServer;
   private serial = 0;
   private timer: NodeJS.Timeout | undefined = undefined;
 
-  private constructor(address: Endpoint, path: string | undefined, context: LinkContext) {
+  private constructor({ address, path, framing }: WsAddress, context: LinkContext) {
     this.context = context;
     this.path = path;
+    this.framing = framing;
     this.description = '';
     this.server = createServer(
       {
@@ -48,7 +62,7 @@ export class WsListener implements OpenLink {
     this.sockets = new WebSocketServer({
       noServer: true,
       perMessageDeflate: false,
-      maxPayload: MAX_FRAME_LEN,
+      maxPayload: this.framing === undefined ? MAX_FRAME_LEN : STREAM_MESSAGE_MAX,
       clientTracking: false,
     });
     this.server.on('upgrade', (request, socket, head) => this.onUpgrade(request, socket, head));
@@ -57,11 +71,12 @@ export class WsListener implements OpenLink {
 
   /** @throws LinkInUseError, LinkError */
   static async open(
-    address: Endpoint,
-    path: string | undefined,
+    where: WsAddress,
     context: LinkContext,
+    probeMs: number = PROBE_MS,
   ): Promise<WsListener> {
-    const link = new WsListener(address, path, context);
+    const { address } = where;
+    const link = new WsListener(where, context);
     const { server } = link;
     await startServer(server, address, context.socketMode);
     const bound = server.address();
@@ -70,7 +85,7 @@ export class WsListener implements OpenLink {
     }
     link.timer = setInterval(() => {
       for (const one of link.links) one.probe();
-    }, PROBE_MS).unref();
+    }, probeMs).unref();
     return link;
   }
 
@@ -89,7 +104,8 @@ export class WsListener implements OpenLink {
   }
 
   private describe(address: Endpoint): void {
-    this.description = `ws:${formatStreamAddress(address)}${this.path ?? ''}`;
+    const framing = this.framing === undefined ? '' : `?framing=${this.framing}`;
+    this.description = `ws:${formatStreamAddress(address)}${this.path ?? ''}${framing}`;
   }
 
   private onUpgrade(request: IncomingMessage, connection: Duplex, head: Buffer): void {
@@ -112,18 +128,28 @@ export class WsListener implements OpenLink {
         listener: this.description,
         stats: this.stats,
         connection,
-        onDown: () => this.links.delete(link),
+        onDown: () => {
+          if (link !== undefined) this.links.delete(link);
+        },
       };
-      let link: WsLink;
-      try {
-        link = new WsLink(socket, options, this.context);
-      } catch (error) {
-        this.stats.drops.add('too-many-links');
-        this.context.log.warn({ link: options.name, err: error }, 'guest refused');
-        return;
-      }
-      this.links.add(link);
+      const link = this.join(socket, options);
+      if (link !== undefined) this.links.add(link);
     });
+  }
+
+  private join(socket: WebSocket, options: WsLinkOptions): WsGuest | undefined {
+    const { framing, context } = this;
+    if (framing !== undefined) {
+      const link = new WsStreamLink(socket, STREAM_FRAMINGS[framing], options, context);
+      return link.start() ? link : undefined;
+    }
+    try {
+      return new WsLink(socket, options, context);
+    } catch (error) {
+      this.stats.drops.add('too-many-links');
+      context.log.warn({ link: options.name, err: error }, 'guest refused');
+      return undefined;
+    }
   }
 }
 

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadPosix } from '../../../src/native/load.ts';
 import { itNeeding } from '../../support/requirements.ts';
+import { Vmn3tClient } from '../../support/vmn3t-client.ts';
 import { frameOf, MessageClient } from '../../transports/messages/message-client.ts';
 import { HAWSER, Workplace } from './hawser.ts';
 
@@ -39,17 +40,18 @@ describe('socket activation', function () {
     });
 
   it('links and the API are served on sockets that were passed, and stay when the daemon ends', async () => {
-    const [link, api] = [place.path('q.sock'), place.path('a.sock')];
-    const args = [HAWSER, 'run', '--listen', `qemu:${link}`, '--api', `unix:${api}`];
+    const [link, vpnkit, api] = [place.path('q.sock'), place.path('v.sock'), place.path('a.sock')];
+    const links = ['--listen', `qemu:${link}`, '--listen', `vpnkit:${vpnkit}`];
+    const args = [HAWSER, 'run', ...links, '--api', `unix:${api}`];
     // It accepts nothing itself: it waits for the daemon without a turn of its loop.
     const script = `const { existsSync } = require('fs');
-      const paths = ${JSON.stringify([api, link])};
+      const paths = ${JSON.stringify([api, link, vpnkit])};
       const servers = paths.map((path) => require('net').createServer().listen(path));
-      servers[1].once('listening', () => {
+      servers[2].once('listening', () => {
         for (const round of [1, 2]) {
           const { status } = require('child_process').spawnSync('sh',
             ['-c', ${JSON.stringify(ACTIVATE)}, process.execPath, ...${JSON.stringify(args)}],
-            { env: { ...process.env, LISTEN_FDS: '2' }, stdio: ['ignore', 1, 2, ...servers.map((s) => s._handle.fd)] });
+            { env: { ...process.env, LISTEN_FDS: '3' }, stdio: ['ignore', 1, 2, ...servers.map((s) => s._handle.fd)] });
           require('fs').writeSync(1, 'round ' + round + ': ' + status + paths.map(existsSync) + '\\n');
         }
         process.exit();
@@ -58,10 +60,13 @@ describe('socket activation', function () {
     for (const round of [1, 2]) {
       await launcher.says(new RegExp(`(is ready[^]*){${round}}`));
       const guest = connect(link);
-      await launcher.says(new RegExp(`(guest link up[^]*){${round}}`));
+      const other = await Vmn3tClient.at(vpnkit);
+      await other.open('11111111-2222-4333-8444-555555555555');
+      await launcher.says(new RegExp(`(guest link up[^]*){${2 * round}}`));
       guest.destroy();
+      other.close();
       const stop = place.hawser(['stop', '--api', `unix:${api}`]);
-      await launcher.says(new RegExp(`round ${round}: 0true,true`), 'stdout');
+      await launcher.says(new RegExp(`round ${round}: 0true,true,true`), 'stdout');
       await stop.ended;
     }
     await launcher.ended;

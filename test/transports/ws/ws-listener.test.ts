@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { get } from 'node:http';
 import { WebSocket } from 'ws';
+import type { StreamFramingName } from '../../../src/transports/framing.ts';
 import { WsListener } from '../../../src/transports/ws/ws-listener.ts';
 import { mayAttach } from '../../../src/transports/ws/ws-origin.ts';
 import { contextFor, RecordingAcceptor } from '../recorder.ts';
@@ -12,9 +13,15 @@ describe('transports/ws-listener', () => {
   let url = '';
   const clients: WebSocket[] = [];
 
-  const open = async (path?: string, wsOrigins: readonly string[] = []): Promise<void> => {
+  const open = async (
+    path?: string,
+    wsOrigins: readonly string[] = [],
+    framing?: StreamFramingName,
+    probeMs?: number,
+  ): Promise<void> => {
     const context = { ...contextFor(acceptor), wsOrigins };
-    listener = await WsListener.open({ host: '127.0.0.1', port: 0 }, path, context);
+    const address = { host: '127.0.0.1', port: 0 };
+    listener = await WsListener.open({ address, path, framing }, context, probeMs);
     url = listener.description.replace(/^ws:/, 'ws://');
   };
   const connect = (to = url, origin?: string): WebSocket => {
@@ -180,10 +187,64 @@ describe('transports/ws-listener', () => {
     assert.equal(listener.stats.linksOpen, 0);
   });
 
+  it('a guest that answers no probe is gone', async () => {
+    await open(undefined, [], undefined, 20);
+    const silent = await online();
+    const live = await online();
+    const links = [await acceptor.link(0), await acceptor.link(1)];
+    silent.pause();
+    await links[0]?.until(() => links[0]?.downs === 1);
+    assert.equal(links[1]?.downs, 0);
+    assert.equal(live.readyState, WebSocket.OPEN);
+  });
+
+  it("carries container2wasm's frames: QEMU's, in messages that are cut anywhere", async () => {
+    await open(undefined, [], 'qemu');
+    assert.match(url, /\?framing=qemu$/);
+    const client = await online();
+    const link = await acceptor.link(0);
+    const frames = Buffer.concat(
+      [1, 2, 3].map((fill) => Buffer.from([0, 0, 0, 60, ...Buffer.alloc(60, fill)])),
+    );
+    for (const [from, to] of [
+      [0, 2],
+      [2, 4],
+      [4, 130],
+      [130, undefined],
+    ]) {
+      client.send(frames.subarray(from, to));
+    }
+    await link.until(() => link.frames.length === 3);
+    assert.deepEqual(
+      link.frames.map(({ bytes }) => bytes[0]),
+      [1, 2, 3],
+    );
+    let got = Buffer.alloc(0);
+    client.on('message', (data: Buffer) => {
+      got = Buffer.concat([got, data]);
+    });
+    assert.ok(link.send(Buffer.alloc(60, 7)));
+    link.writer.flush();
+    while (got.length < 64) await once(client, 'message');
+    assert.deepEqual(got, Buffer.from([0, 0, 0, 60, ...Buffer.alloc(60, 7)]));
+    client.close();
+    await link.until(() => link.downs === 1);
+    assert.equal(listener.stats.linksOpen, 0);
+  });
+
+  it('a stream out of sync is closed', async () => {
+    await open(undefined, [], 'qemu');
+    const client = await online();
+    client.send(Buffer.alloc(8, 0xff));
+    await once(client, 'close');
+    assert.equal(listener.stats.drops.get('bad-frame-length'), 1);
+  });
+
   it('refuses a port that is in use', async () => {
     await open();
     const port = Number(/:(\d+)$/.exec(url)?.[1]);
-    const again = WsListener.open({ host: '127.0.0.1', port }, undefined, contextFor(acceptor));
+    const where = { address: { host: '127.0.0.1', port }, path: undefined, framing: undefined };
+    const again = WsListener.open(where, contextFor(acceptor));
     await assert.rejects(again, { code: 'ERR_HAWSER_LINK_IN_USE' });
   });
 });
