@@ -133,6 +133,18 @@ systemSuite('links of messages', [...LAB, 'gcc', 'ipv6', 'ping', 'curl', 'tcpdum
     });
   }
 
+  // A pair of datagram sockets has no end that could be seen before something is sent.
+  for (const kind of KINDS.filter(({ messages }) => messages.kind !== 'fd')) {
+    it(`${kind.name} with --exit-with-guest the daemon ends with its machine`, async () => {
+      const daemon = await start(kind, ['--exit-with-guest']);
+      const guest = await addGuest(kind);
+      const bridge = await guest.plug();
+      await guest.lease();
+      await bridge?.stop('SIGKILL');
+      assert.equal(await daemon.exited, 0, daemon.stderr);
+    });
+  }
+
   it('vfkit: as libkrun leaves frames, captured: every sum is complete, and segments are whole', async () => {
     const kind = KINDS[2];
     assert.ok(kind !== undefined);

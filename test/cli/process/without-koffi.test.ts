@@ -36,6 +36,10 @@ describeNeeding('hawser without koffi', ['linux'], function () {
   for (const [args, what, instead] of [
     [['--mux', 'vhost-vsock:/nowhere/v:3'], '--mux vhost-vsock:/nowhere/v:3', 'unix:'],
     [['--listen', 'tap:t0'], 'tap:t0', 'qemu:'],
+    [['--listen', 'vfkit:/nowhere/v'], 'vfkit:/nowhere/v', 'qemu:'],
+    [['--listen', 'bess:/nowhere/b'], 'bess:/nowhere/b', 'qemu:'],
+    [['--listen', 'fd-socket:/nowhere/f'], 'fd-socket:/nowhere/f', 'qemu:'],
+    [['--listen', 'qemu-dgram:/nowhere/d,/v'], 'qemu-dgram:/nowhere/d,/v', 'qemu:'],
   ] as const) {
     it(`${args.join(' ')} names what is missing, and what would do instead`, async () => {
       const [flag, link] = args;
