@@ -11,7 +11,12 @@ import {
   type PlainFrameWriter,
 } from '../transports/frame-link.ts';
 import { type Framing, STREAM_FRAMINGS, type StreamFramingName } from '../transports/framing.ts';
-import { type LinkContext, LinkError, type OpenLink } from '../transports/link-context.ts';
+import {
+  type EndingLink,
+  type LinkContext,
+  LinkError,
+  type OpenLink,
+} from '../transports/link-context.ts';
 import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { MemoryLink } from '../transports/memory-link.ts';
 import { openLink } from '../transports/open-link.ts';
@@ -45,10 +50,6 @@ export interface Attachment {
 export interface FrameAttachment extends Attachment {
   /** Takes the guests' frames from the program. */
   readonly reader: PlainFrameReader;
-}
-
-interface EndingLink extends OpenLink {
-  readonly closed: Promise<void>;
 }
 
 export interface LinksDeps {

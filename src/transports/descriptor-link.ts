@@ -2,11 +2,11 @@
 import { fstatSync } from 'node:fs';
 import { loadPosix } from '../native/load.ts';
 import { AttachedStream, socketOfDescriptor, streamOf } from './attached-stream.ts';
-import type { FdLink } from './fd-link.ts';
 import { type Framing, STREAM_FRAMINGS } from './framing.ts';
 import { InheritedLink } from './inherited-link.ts';
-import { type LinkContext, LinkError, type OpenLink } from './link-context.ts';
+import { type EndingLink, type LinkContext, LinkError, type OpenLink } from './link-context.ts';
 import type { DescriptorFramingName } from './link-spec.ts';
+import { AttachedMessages } from './messages/attached-messages.ts';
 import { openPacketLink } from './packet-link.ts';
 
 /**
@@ -18,9 +18,13 @@ export function openDescriptorLink(
   framing: Framing | 'packet' | 'packet-vnet',
   description: string,
   context: LinkContext,
-): AttachedStream | FdLink {
-  if (framing === 'packet' || framing === 'packet-vnet') {
-    return openPacketLink(fd, framing === 'packet-vnet', description, context);
+): EndingLink {
+  if (framing === 'packet-vnet') return openPacketLink(fd, true, description, context);
+  if (framing === 'packet') {
+    const posix = loadPosix(`open ${description}`);
+    return posix.messageSockets.typeOf(fd) === undefined
+      ? openPacketLink(fd, false, description, context)
+      : new AttachedMessages(posix, fd, description, context);
   }
   const socket = socketOfDescriptor(fd, description);
   return new AttachedStream(streamOf(socket, description), framing, description, context);

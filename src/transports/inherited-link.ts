@@ -1,10 +1,6 @@
 /** The link of a guest that was there when the process was started, and cannot come back once it is gone. */
-import type { OpenLink } from './link-context.ts';
+import type { EndingLink, OpenLink } from './link-context.ts';
 import type { LinkStats } from './link-stats.ts';
-
-interface EndingLink extends OpenLink {
-  readonly closed: Promise<void>;
-}
 
 export class InheritedLink implements OpenLink {
   readonly description: string;

@@ -52,6 +52,11 @@ export interface OpenLink {
   close(): Promise<void>;
 }
 
+/** A link of one guest, which ends with it. */
+export interface EndingLink extends OpenLink {
+  readonly closed: Promise<void>;
+}
+
 /** Another program serves the socket, or its path is not a socket. */
 export class LinkInUseError extends Error {
   readonly code = 'ERR_HAWSER_LINK_IN_USE';

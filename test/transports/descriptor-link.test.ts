@@ -49,6 +49,27 @@ describeNeeding('transports/descriptor-link', ['koffi'], () => {
     });
   }
 
+  for (const type of ['dgram', 'seqpacket'] as const) {
+    it(`a ${type} socket is waited for while it is full, and nothing is lost`, async () => {
+      const posix = loadPosix();
+      const [ours, theirs] = pair(type);
+      const acceptor = new RecordingAcceptor();
+      links.push(openInheritedDescriptor(ours, 'packet', contextFor(acceptor)));
+      const guest = await acceptor.link(0);
+      let sent = 0;
+      while (guest.send(Buffer.alloc(1500, sent & 255))) {
+        guest.writer.flush();
+        sent++;
+      }
+      const read = Buffer.alloc(2000);
+      for (let i = 0; i < sent; ) {
+        if (posix.read(theirs, read, 0, read.length) < 0) await new Promise(setImmediate);
+        else assert.equal(read[0], i++ & 255);
+      }
+      assert.ok(guest.writable > 0);
+    });
+  }
+
   it('with VPNKit framing where it is named, until the guest leaves', async () => {
     const posix = loadPosix();
     const [ours, theirs] = pair('stream');
