@@ -24,6 +24,8 @@ export type LinkDrop =
   | 'foreign-sender'
   /** Over a connection that is to pass one connected message socket. */
   | 'bad-descriptor'
+  /** For a connection that has sent nothing yet, where it is to speak first. */
+  | 'guest-not-heard'
   /** A client that did not finish the handshake in time, or gave way to others that are at it. */
   | 'handshake-unfinished'
   /** A client of another protocol or version, or one that was refused by name. */

@@ -85,6 +85,14 @@ describe('network/vpnkit', () => {
     assert.equal(await offered(go), '192.168.127.77');
   });
 
+  it('a client is sent nothing before it has asked for an address', async () => {
+    const go = await client();
+    const { mac } = await go.open(UUID);
+    go.send(goDiscover(mac));
+    const first = await go.readFrame();
+    assert.deepEqual([first.readUInt16BE(12), first.readUInt16BE(36)], [0x0800, 68]);
+  });
+
   it('the next is refused what the first has, and addresses that no guest can have', async () => {
     await (await client()).open(UUID, '192.168.127.77');
     for (const [address, why] of [

@@ -5,6 +5,9 @@
  *
  * What the guest sends counts whichever connection it came by. Frames for it go where it was heard last, which is the
  * connection that pushes back; frames for all go to each, and are dropped where one does not drain.
+ *
+ * A connection is sent nothing before it has sent something, as VPNKit does: its Go package, which asks for an address
+ * first, sends again what it has received last in place of what it asked.
  */
 import type { Slab } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
@@ -66,7 +69,10 @@ export class Twins implements LinkAcceptor, FrameWriter {
   /** @internal */
   onFrame(now: Instant, twin: Twin, frame: Frame): void {
     if (twin !== this.active) this.activate(now, twin);
+    const isFirst = !twin.isHeard;
+    twin.isHeard = true;
     this.reader?.onFrame(now, frame);
+    if (isFirst) this.reader?.onWritable(now);
   }
 
   /** @internal */
@@ -113,7 +119,9 @@ export class Twins implements LinkAcceptor, FrameWriter {
   }
 
   reserve(maxLen: number): number {
-    this.reserved = this.active?.writer.reserve(maxLen) ?? -1;
+    const { active } = this;
+    if (active?.isHeard === false) this.stats.drops.add('guest-not-heard');
+    this.reserved = active?.isHeard === true ? active.writer.reserve(maxLen) : -1;
     return this.reserved;
   }
 
@@ -135,8 +143,8 @@ export class Twins implements LinkAcceptor, FrameWriter {
   private copyToOthers(active: Twin, off: number, len: number): void {
     const { slab } = active.writer;
     if (!isGroupMac(readMac(slab.view, off + ETHERNET_DST))) return;
-    for (const { writer } of this.all) {
-      if (writer === active.writer) continue;
+    for (const { writer, isHeard } of this.all) {
+      if (writer === active.writer || !isHeard) continue;
       const at = writer.isCrowded === true ? -1 : writer.reserve(len);
       if (at < 0) {
         this.stats.drops.add('guest-queue-full');
@@ -150,6 +158,7 @@ export class Twins implements LinkAcceptor, FrameWriter {
 
 /** One of the connections, as its transport sees it. */
 class Twin implements FrameReader {
+  isHeard = false;
   readonly writer: FrameWriter;
   private readonly twins: Twins;
 

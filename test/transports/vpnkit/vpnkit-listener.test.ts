@@ -98,6 +98,10 @@ describe('transports/vpnkit-listener', () => {
       'padding',
     );
     const link = await acceptor.link(0);
+    assert.equal(send(link, frameTo('one', 6)), false, 'it has not asked for anything yet');
+    assert.equal(listener.stats.drops.get('guest-not-heard'), 1);
+    c.send(frameTo('all', 1));
+    await link.until(() => link.frames.length === 1);
     assert.ok(send(link, frameTo('one', 7)));
     assert.deepEqual(await c.readFrame(), frameTo('one', 7));
   });
@@ -238,12 +242,14 @@ describe('transports/vpnkit-listener', () => {
     await open();
     const parent = await client();
     await parent.open(UUID);
+    const link = await acceptor.link(0);
+    parent.send(frameTo('all', 1));
+    await link.until(() => link.frames.length === 1);
     parent.stopReading();
     const child = await client();
     await child.open(UUID);
-    const link = await acceptor.link(0);
     child.send(frameTo('all', 1));
-    await link.until(() => link.frames.length === 1);
+    await link.until(() => link.frames.length === 2);
     const total = 4_000;
     for (let i = 0; i < total; i++) {
       assert.ok(send(link, frameTo('all', i & 0x7f, 1514)));
