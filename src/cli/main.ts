@@ -5,11 +5,12 @@ import { exitOnSignals, keepOnSignals } from './early-signals.ts';
 import { isSecondStart } from './sandbox/second-start.ts';
 import './parent-watch.ts'; // first: records the parent process before it can have ended
 
-/** The name of the file in `dist/bin` that was started, without its extension; the bundle's parameter. */
+/** The name of the file in `dist/bin` that was started, without its extension; the bundle's parameter: only there. */
 declare const HAWSER_PROGRAM: string;
 
 async function main(): Promise<number> {
-  const dropIn = DROP_INS.get(HAWSER_PROGRAM);
+  const program = typeof HAWSER_PROGRAM === 'string' ? HAWSER_PROGRAM : 'hawser';
+  const dropIn = DROP_INS.get(program);
   if (dropIn !== undefined || process.argv[2] === 'run') exitOnSignals();
   // A reader that went away (`hawser flows | head`) is no failure of ours.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});

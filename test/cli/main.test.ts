@@ -38,7 +38,7 @@ describe('hawser', () => {
     const { status, stdout } = hawser('run', '--help');
     assert.equal(status, 0);
     assert.match(stdout, /--host-ip <ip>/);
-    assert.doesNotMatch(stdout, /--pcap/);
+    assert.doesNotMatch(stdout, /--shape/);
   });
 
   const misused: [string[], RegExp][] = [
@@ -48,7 +48,7 @@ describe('hawser', () => {
     [['run', '--mtu'], /argument missing/],
     [['run', 'extra'], /too many arguments/],
     [['run', '--mtu', '1'], /hawser: --mtu 1: must be an integer from 576 to 65520/],
-    [['run', '--pcap', 'x'], /hawser: unknown option '--pcap'/],
+    [['run', '--shape', 'x'], /hawser: unknown option '--shape'/],
     [['run', '--config', '/nonexistent'], /hawser: --config \/nonexistent: cannot be read: ENOENT/],
     [['run', '--print-config', '--name', '/'], /hawser: --name/],
     [['status', '--api', 'x'], /hawser: --api x: must be unix:PATH or tcp:IP:PORT/],
