@@ -29,6 +29,25 @@ const KILL_MS = 255;
 const SERVER = `require('http').createServer((q, r) => r.end('from the container')).listen(8080);
   console.log('serving');`;
 
+const EXPOSE_MANY = `const http = require('http');
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  const connections = new Set();
+  const post = (port) => new Promise((resolve, reject) => {
+    const asked = http.request({ host: process.argv[1], method: 'POST', agent, path: '/services/forwarder/expose' });
+    asked.on('socket', (socket) => connections.add(socket.localPort || socket));
+    asked.on('error', reject);
+    asked.on('response', (answer) => { answer.resume(); answer.on('end', () => resolve(answer.statusCode)); });
+    asked.end(JSON.stringify({ local: ':' + port, remote: ':' + port, protocol: 'tcp' }));
+  });
+  (async () => {
+    let good = 0;
+    const used = new Set();
+    for (let port = 21000; port < 22000; port++) if ((await post(port)) === 200) good++;
+    for (const one of connections) used.add(typeof one === 'number' ? one : one.localPort);
+    console.log(good + ' of 1000 on ' + used.size + ' connections');
+    process.exit();
+  })();`;
+
 class Machine {
   readonly lab: Lab;
   readonly guest: Guest;
@@ -245,6 +264,18 @@ systemSuite(
         assert.equal(status === 0, isOpen);
       });
     }
+
+    it('a machine publishes 1,000 ports by as many requests on one connection', async () => {
+      machine = await Machine.start(lab, await machineIn(lab), '-exit-with-guest=never');
+      bridge = await machine.boot();
+      const printed = await machine.guest.run('node', '-e', EXPOSE_MANY, GATEWAY);
+      assert.equal(printed, '1000 of 1000 on 1 connections\n');
+      const listening = async (): Promise<number> =>
+        (await lab.host.run('ss', '-Hltn')).match(/:2[1-2]\d{3}\b/g)?.length ?? 0;
+      assert.equal(await listening(), 1000);
+      await bridge.stop();
+      await until('all of them to be free', async () => (await listening()) === 0);
+    });
 
     it('what a guest has published ends with its link', async () => {
       machine = await Machine.start(lab, await machineIn(lab), '-exit-with-guest=never');

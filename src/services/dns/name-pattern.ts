@@ -4,6 +4,7 @@ import type { NamePattern } from './zone-table.ts';
 
 /** @throws Error in the words of Go's `regexp` package */
 export function namePattern(text: string): NamePattern {
+  RE2JS.compile(text); // its errors show the pattern as it is
   const compiled = RE2JS.compile(text, RE2JS.CASE_INSENSITIVE);
   return { text, matches: (name) => compiled.matcher(name).find() };
 }

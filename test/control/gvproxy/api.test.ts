@@ -364,6 +364,29 @@ describe('control/gvproxy: the API', () => {
     client.destroy();
   });
 
+  it('a connection that HTTP has is not taken over: the words of Go', async () => {
+    for (const path of ['/connect', '/tunnel?ip=192.168.127.2&port=22']) {
+      await ask('GET', '/cam'); // on the same connection
+      const { status, body } = await ask('POST', path);
+      assert.deepEqual([status, body], [500, "webserver doesn't support hijacking\n"]);
+    }
+    assert.deepEqual([dialled, attached], [[], []]);
+  });
+
+  it('a head beyond the limit, and none at all', async () => {
+    for (const [bytes, answer] of [
+      [`POST /connect HTTP/1.1\r\nX: ${'x'.repeat(20_000)}`, /^HTTP\/1\.1 431 /],
+      ['x'.repeat(20_000), /^HTTP\/1\.1 400 /],
+      ['POST /connect HTTP/1.1\r\n', /^(HTTP\/1\.1 400 .*)?$/s],
+      ['', /^$/],
+    ] as const) {
+      const client = connect(path);
+      client.end(bytes);
+      assert.match(await textOf(client), answer);
+    }
+    assert.deepEqual(attached, []);
+  });
+
   it('a web page gets nothing', async () => {
     const client = connect(path);
     client.write('POST /connect HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\n\r\n');

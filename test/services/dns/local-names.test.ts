@@ -5,6 +5,7 @@ import { parseAddress, parsePrefix } from '../../../src/services/address-text.ts
 import { parseHosts } from '../../../src/services/dns/hosts.ts';
 import { LocalNames } from '../../../src/services/dns/local-names.ts';
 import { readQuery } from '../../../src/services/dns/message.ts';
+import { namePattern } from '../../../src/services/dns/name-pattern.ts';
 import { dataOf, HTTPS, query, rcodeOf, unpack } from './dns-wire.ts';
 
 function address(text: string): NonNullable<ReturnType<typeof parseAddress>> {
@@ -45,8 +46,8 @@ function makeNames(): LocalNames {
 const SUBNET6 = `7.${'0.'.repeat(13)}d.f.ip6.arpa`;
 
 /** What is answered: data, `empty`, `nxdomain`, or `upstream`. */
-function ask(name: string, type: RecordType = 'A'): string {
-  const reply = makeNames().answer(query(name, type));
+function ask(name: string, type: RecordType = 'A', names: LocalNames = makeNames()): string {
+  const reply = names.answer(query(name, type));
   if (reply === undefined) return 'upstream';
   if (rcodeOf(reply) === 3) return 'nxdomain';
   return dataOf(reply).join(' ') || 'empty';
@@ -189,5 +190,67 @@ describe('local DNS names', () => {
         },
       ),
     );
+  });
+});
+
+describe('local DNS names: zones with records', () => {
+  const names = makeNames();
+  const zone = (name: string, records: object, defaultIP?: string): void => {
+    names.recordZones.add({
+      name,
+      records: Object.entries(records).map(([label, ip]) =>
+        label.startsWith('^')
+          ? { name: '', address: address(ip), pattern: namePattern(label) }
+          : { name: label, address: ip === '' ? undefined : address(ip), pattern: undefined },
+      ),
+      defaultAddress: defaultIP === undefined ? undefined : address(defaultIP),
+    });
+  };
+  before(() => {
+    zone('containers.internal.', { gateway: '192.168.127.1', host: '192.168.127.254' });
+    zone('Apps.Test.', { 'a.b': '10.4.4.4', none: '', '^Crc-\\d+$': '10.5.5.5' });
+    zone('all.test.', { x: '10.6.6.6' }, '10.7.7.7');
+    zone('internal.', { 'host.lima': '10.8.8.8' });
+    zone('dev.test.', { one: '10.9.9.1' });
+  });
+
+  const ANSWERS: readonly (readonly [string, RecordType, string])[] = [
+    ['gateway.containers.internal', 'A', '192.168.127.1'],
+    ['GATEWAY.containers.internal', 'AAAA', 'fd00::1'],
+    ['host.containers.internal', 'AAAA', 'empty'],
+    ['other.containers.internal', 'A', 'nxdomain'],
+    ['containers.internal', 'A', 'empty'],
+    ['A.B.apps.test', 'A', '10.4.4.4'],
+    ['a.b.apps.test', 'AAAA', 'empty'],
+    ['a.b.apps.test', 'MX', 'empty'],
+    ['none.apps.test', 'A', 'empty'],
+    ['CRC-12.apps.test', 'A', '10.5.5.5'],
+    ['crc-x.apps.test', 'A', 'nxdomain'],
+    ['any.thing.all.test', 'A', '10.7.7.7'],
+    ['x.all.test', 'A', '10.6.6.6'],
+    ['host.lima.internal', 'A', '10.8.8.8'],
+    ['gateway.hawser.internal', 'A', '192.168.127.1'],
+    ['build.hawser.internal', 'A', '10.77.0.9'],
+    ['other.internal', 'A', 'nxdomain'],
+    ['one.dev.test', 'A', '10.9.9.1'],
+    ['x.dev.test', 'A', '10.9.9.8'],
+    ['localhost', 'A', '127.0.0.1'],
+    ['example.com', 'A', 'upstream'],
+  ];
+  for (const [name, type, expected] of ANSWERS) {
+    it(`${name} ${type}: ${expected}`, () => assert.equal(ask(name, type, names), expected));
+  }
+
+  it('a pattern takes time in proportion to the name, whatever it is', () => {
+    zone('slow.test.', { '^(a+)+$': '10.1.1.1' });
+    const begun = performance.now();
+    ask(`${'a'.repeat(60)}.${'a'.repeat(60)}!.slow.test`, 'A', names);
+    assert.ok(performance.now() - begun < 1_000);
+  });
+
+  it('a pattern that is none is an error in the words of Go', () => {
+    assert.throws(() => namePattern('('), {
+      message: 'error parsing regexp: missing closing ): `(`',
+    });
   });
 });

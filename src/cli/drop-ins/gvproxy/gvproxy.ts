@@ -1,5 +1,5 @@
 /** `hawser-gvproxy`: the `gvproxy` of gvisor-tap-vsock, as podman machine and scripts start it. */
-import { existsSync, readFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs';
 import { messageOf, RunError } from '../../../network/errors.ts';
 import { packageVersion } from '../../../network/version.ts';
 import { realPlace } from '../../runtime-dir.ts';
@@ -43,8 +43,19 @@ async function planOf(argv: readonly string[]): Promise<Plan<GvproxyConfig> | nu
   const path = flags.text('config');
   const file = path === '' ? undefined : await readFile(path);
   const config = configure(flags, file, { exists: existsSync });
+  if (config.logFile !== '') emptyFile(config.logFile);
   const own = { exitWithGuest: flags.text('exit-with-guest'), sandbox: flags.text('sandbox') };
   return { options: daemonConfig(config, own, realPlace()), dialect: config };
+}
+
+/** Each start begins its log anew; what cannot be is reported when the log is opened. */
+function emptyFile(path: string): void {
+  const { O_NOFOLLOW, O_NONBLOCK, O_TRUNC, O_WRONLY } = constants;
+  try {
+    closeSync(openSync(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_NONBLOCK));
+  } catch {
+    // It is not there, mostly.
+  }
 }
 
 async function readFile(path: string): Promise<GvproxyFile> {
