@@ -11,6 +11,7 @@ import { ARENA_BUFFER } from '../base/arena.ts';
 import { makeSlab, type Slab } from '../base/slab.ts';
 import * as n from './constants.ts';
 import type { Libc } from './libc.ts';
+import { setLong } from './long.ts';
 import type { DatagramBatch } from './posix.ts';
 import { SOCKADDR_IN6_LEN } from './sockaddr.ts';
 
@@ -34,7 +35,6 @@ const NAME_ROOM = 32;
 const SEGMENT_ROOM = 24;
 const SEGMENT_LEN = 18;
 const CONTROL_ROOM = 64;
-const WORD = 0x1_0000_0000;
 
 export class LinuxDatagramBatch implements DatagramBatch {
   readonly capacity: number = CAPACITY;
@@ -161,12 +161,6 @@ export class LinuxDatagramBatch implements DatagramBatch {
     this.headerWords[header + CONTROLLEN] = SEGMENT_ROOM + this.sourceLen;
     this.controls.view.setUint16(message * CONTROL_ROOM + 16, this.segmentLen, true);
   }
-}
-
-/** Addresses of a 64-bit process are below 2^53. */
-function setLong(words: Uint32Array, at: number, value: number): void {
-  words[at] = value % WORD;
-  words[at + 1] = Math.floor(value / WORD);
 }
 
 /** A kernel before 4.18 would send the segments as one datagram. */

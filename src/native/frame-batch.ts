@@ -8,6 +8,7 @@ import { ARENA_BUFFER } from '../base/arena.ts';
 import { makeSlab, type Slab } from '../base/slab.ts';
 import * as n from './constants.ts';
 import type { Libc } from './libc.ts';
+import { setLong } from './long.ts';
 import type { FrameBatch } from './posix.ts';
 import { SOCKADDR_UN_LEN } from './sockaddr.ts';
 
@@ -20,7 +21,6 @@ const IOV = 4;
 const IOVLEN = 6;
 const IOVEC_WORDS = 4;
 const IOV_LEN = 2;
-const WORD = 0x1_0000_0000;
 
 export class LinuxFrameBatch implements FrameBatch {
   readonly capacity: number = CAPACITY;
@@ -82,10 +82,4 @@ export class LinuxFrameBatch implements FrameBatch {
       this.headerWords[header + NAMELEN] = name?.length ?? 0;
     }
   }
-}
-
-/** Addresses of a 64-bit process are below 2^53. */
-function setLong(words: Uint32Array, at: number, value: number): void {
-  words[at] = value % WORD;
-  words[at + 1] = Math.floor(value / WORD);
 }

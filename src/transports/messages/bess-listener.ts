@@ -7,8 +7,8 @@ import { loadPosix } from '../../native/load.ts';
 import type { Posix } from '../../native/posix.ts';
 import { type Watch, watchReadable } from '../../native/watch.ts';
 import type { LinkContext, OpenLink } from '../link-context.ts';
-import { LinkStats } from '../link-stats.ts';
-import { MessageLink } from './message-link.ts';
+import type { LinkStats } from '../link-stats.ts';
+import { MessageLinks } from './message-links.ts';
 import { type MessagePlace, openPlace } from './place.ts';
 
 /** Accepted in one turn. */
@@ -18,20 +18,21 @@ const REST_MS = 100;
 
 export class BessListener implements OpenLink {
   readonly description: string;
-  readonly stats: LinkStats = new LinkStats();
+  readonly stats: LinkStats;
   private readonly posix: Posix;
   private readonly context: LinkContext;
   private readonly place: MessagePlace;
   private readonly watch: Watch;
-  private readonly links = new Set<MessageLink>();
+  private readonly links: MessageLinks;
   private timer: NodeJS.Timeout | undefined = undefined;
-  private serial = 0;
 
   private constructor(path: string, place: MessagePlace, posix: Posix, context: LinkContext) {
     this.description = `bess:${path}`;
     this.posix = posix;
     this.context = context;
     this.place = place;
+    this.links = new MessageLinks(this.description, posix, context);
+    this.stats = this.links.stats;
     posix.refuseDescriptors(place.fd);
     this.watch = watchReadable(place.fd, () => this.onReadable());
   }
@@ -46,15 +47,15 @@ export class BessListener implements OpenLink {
   async close(): Promise<void> {
     clearTimeout(this.timer);
     this.watch.close();
-    for (const link of this.links) link.close();
+    this.links.close();
     this.place.remove();
   }
 
   private onReadable(): void {
-    const { posix, place, watch, context, description } = this;
+    const { posix, place, watch, context, description, links } = this;
     for (let i = 0; i < ACCEPTS; i++) {
       const fd = posix.messageSockets.accept(place.fd);
-      if (fd >= 0) this.onAccepted(fd);
+      if (fd >= 0) links.add(fd);
       else if (fd === -errno.EAGAIN) return;
       else if (fd !== -errno.ECONNABORTED) {
         context.log.error({ link: description, errno: -fd }, 'accept failed');
@@ -63,18 +64,5 @@ export class BessListener implements OpenLink {
         return;
       }
     }
-  }
-
-  private onAccepted(fd: number): void {
-    const { posix, stats, context, description } = this;
-    const name = `${description}#${++this.serial}`;
-    const onDown = (): void => {
-      this.links.delete(link);
-    };
-    const link = new MessageLink(
-      { posix, fd, name, listener: description, stats, onDown },
-      context,
-    );
-    if (link.start()) this.links.add(link);
   }
 }

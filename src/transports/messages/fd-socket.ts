@@ -12,10 +12,10 @@ import type { FdReceiver, Posix } from '../../native/posix.ts';
 import { acceptDescriptors } from '../../native/refuse-descriptors.ts';
 import { type Watch, watchAccepted } from '../../native/watch.ts';
 import type { LinkContext, OpenLink } from '../link-context.ts';
-import { LinkStats } from '../link-stats.ts';
+import type { LinkStats } from '../link-stats.ts';
 import { closeServer, openServer } from '../stream-server.ts';
 import { PassedDescriptors } from '../vhost-user/passed-descriptors.ts';
-import { MessageLink } from './message-link.ts';
+import { MessageLinks } from './message-links.ts';
 
 /** Connections that have not passed anything yet. */
 const PENDING_MAX = 64;
@@ -24,21 +24,22 @@ const DATA_LEN = 64;
 
 export class FdSocket implements OpenLink {
   readonly description: string;
-  readonly stats: LinkStats = new LinkStats();
+  readonly stats: LinkStats;
   failure: string | undefined = undefined;
   private readonly posix: Posix;
   private readonly context: LinkContext;
   private readonly passed: PassedDescriptors;
   private readonly pending = new Set<Pending>();
-  private readonly links = new Set<MessageLink>();
+  private readonly links: MessageLinks;
   private server: Server | undefined = undefined;
-  private serial = 0;
 
   private constructor(path: string, posix: Posix, context: LinkContext) {
     this.description = `fd-socket:${path}`;
     this.posix = posix;
     this.context = context;
     this.passed = new PassedDescriptors(posix, 'sealed');
+    this.links = new MessageLinks(this.description, posix, context);
+    this.stats = this.links.stats;
   }
 
   /** @throws NativeUnavailableError, LinkError, LinkInUseError */
@@ -53,7 +54,7 @@ export class FdSocket implements OpenLink {
 
   async close(): Promise<void> {
     for (const one of this.pending) one.end();
-    for (const link of this.links) link.close();
+    this.links.close();
     if (this.server !== undefined) await closeServer(this.server);
   }
 
@@ -82,15 +83,7 @@ export class FdSocket implements OpenLink {
       );
       return;
     }
-    const name = `${description}#${++this.serial}`;
-    const onDown = (): void => {
-      this.links.delete(link);
-    };
-    const link = new MessageLink(
-      { posix, fd, name, listener: description, stats, onDown },
-      context,
-    );
-    if (link.start()) this.links.add(link);
+    this.links.add(fd);
   }
 
   private checkKept(): void {
