@@ -4,26 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createNetwork } from '../../src/network/create-network.ts';
 import type { Network } from '../../src/network/network-interface.ts';
+import { goDiscover, macBytes, offered } from '../support/go-vmnet.ts';
 import { Vmn3tClient } from '../support/vmn3t-client.ts';
 
 const UUID = '11111111-2222-4333-8444-555555555555';
 const OTHER = '99999999-2222-4333-8444-555555555555';
-const NOBODY = [0, 0, 0, 0];
 const GATEWAY = [192, 168, 127, 1];
-
-const macBytes = (mac: string): number[] => mac.split(':').map((part) => Number.parseInt(part, 16));
-
-/** As VPNKit's Go package builds it: checksums of IPv4 and UDP zero, and 244 bytes of BOOTP. */
-function goDiscover(mac: string): Buffer {
-  const bootp = Buffer.alloc(244);
-  bootp.set([1, 1, 6, 0, 1, 0, 0, 0, 0, 0, 0x80, 0]);
-  bootp.set(macBytes(mac), 28);
-  bootp.set([0x63, 0x82, 0x53, 0x63, 53, 1, 1, 255], 236);
-  const udp = Buffer.from([0, 68, 0, 67, 0, 252, 0, 0]);
-  const ip = Buffer.from([0x45, 0, 1, 16, 0, 0, 0, 0, 64, 17, 0, 0, ...NOBODY, 255, 255, 255, 255]);
-  const ethernet = Buffer.from([...Array(6).fill(0xff), ...macBytes(mac), 8, 0]);
-  return Buffer.concat([ethernet, ip, udp, bootp]);
-}
 
 /** An ARP request, padded to 60 bytes as HyperKit pads. */
 function arp(mac: string, from: readonly number[], to: readonly number[]): Buffer {
@@ -31,15 +17,6 @@ function arp(mac: string, from: readonly number[], to: readonly number[]): Buffe
   frame.set([...Array(6).fill(0xff), ...macBytes(mac), 8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
   frame.set([...macBytes(mac), ...from, 0, 0, 0, 0, 0, 0, ...to], 22);
   return frame;
-}
-
-/** The address that a server offers: as the Go package looks for it. */
-async function offered(client: Vmn3tClient): Promise<string> {
-  for (;;) {
-    const frame = await client.readFrame();
-    const isDhcp = frame.readUInt16BE(12) === 0x0800 && frame.readUInt16BE(36) === 68;
-    if (isDhcp && frame.length >= 243) return frame.subarray(58, 62).join('.');
-  }
 }
 
 /** Who answers for an address. */

@@ -1,5 +1,6 @@
 /** `hawser-vpnkit`: the command line of vpnkit, for RootlessKit, hyperkit's launchers and dockerd-rootless.sh. */
 import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
 import type { NetworkView } from '../../../control/network-view.ts';
 import { UsageError } from '../../../network/errors.ts';
 import type { ServingDaemon } from '../../daemon.ts';
@@ -110,10 +111,7 @@ async function serveDiagnostics(
   view: NetworkView,
   daemon: ServingDaemon,
 ): Promise<void> {
-  const [{ createServer }, { bindUnix }] = await Promise.all([
-    import('node:net'),
-    import('../../../control/api-listener.ts'),
-  ]);
+  const { bindUnix } = await import('../../../control/api-listener.ts');
   const server = createServer((socket) => {
     socket.on('error', () => socket.destroy());
     socket.end(`${JSON.stringify(stateOf(view))}\n`);

@@ -1,0 +1,147 @@
+/** `hawser-vpnkit` as RootlessKit and Docker's launchers start it. */
+import assert from 'node:assert/strict';
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { goDiscover, offered } from '../support/go-vmnet.ts';
+import { LAB, systemSuite } from '../support/requirements.ts';
+import { Vmn3tClient } from '../support/vmn3t-client.ts';
+import { type Guest, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
+import type { Background } from './support/processes.ts';
+import { until } from './support/until.ts';
+
+const PROGRAM = fileURLToPath(new URL('../../bin/hawser-vpnkit.js', import.meta.url));
+const UUID = '4a1b2c3d-0000-4000-8000-000000000001';
+const BYTES = 100_000_000;
+/** RootlessKit polls without a pause, and gives up. */
+const START_MS = 10_000;
+
+systemSuite('vpnkit', [...LAB, 'gcc', 'curl', 'dig', 'nc'], function () {
+  this.timeout(120_000);
+  let lab: Lab;
+  let ethernet: string;
+
+  beforeEach(async () => {
+    lab = await Lab.open();
+    ethernet = lab.path('vpnkit-ethernet.sock');
+    await lab.startServers(lab.host);
+    await lab.startServers(lab.outside);
+  });
+  afterEach(() => lab.close());
+
+  const start = (...args: readonly string[]): Background =>
+    lab.host.start([process.execPath, PROGRAM, '--ethernet', ethernet, ...args]);
+  /** The first connection that is accepted. */
+  const connected = (): Promise<Vmn3tClient> =>
+    until('the socket to accept', () => Vmn3tClient.at(ethernet).catch(() => undefined), START_MS);
+
+  /** A guest as RootlessKit sets it up: with what it knows by heart. */
+  async function child(address: string): Promise<Guest> {
+    const guest = await lab.addGuest({ bridgeTo: ethernet, framing: `vmn3t=${UUID}` });
+    await guest.plug();
+    await guest.run('ip', 'addr', 'add', `${address}/24`, 'dev', 'eth0');
+    await guest.run('ip', 'link', 'set', 'eth0', 'up');
+    await guest.run('ip', 'route', 'add', 'default', 'via', '192.168.65.1');
+    return guest;
+  }
+  const fetch = (guest: Guest, address: string, bytes = BYTES): Promise<string> =>
+    guest.run(
+      ...['curl', '-sS', '--max-time', '60', '-o', '/dev/null', '-w', '%{size_download}'],
+      `http://${address}:${HTTP_PORT}/bytes/${bytes}`,
+    );
+  const dig = async (guest: Guest, name: string): Promise<string> =>
+    (await guest.run('dig', '+short', '+time=5', '@192.168.65.1', name)).trim();
+
+  it("RootlessKit: its parent takes an address and reads no more, its child's traffic goes on", async () => {
+    const vpnkit = start('--mtu', '1500', '--host-ip', '0.0.0.0');
+    const parent = await connected();
+    const { mac, mtu } = await parent.open(UUID);
+    parent.send(goDiscover(mac));
+    const address = await offered(parent);
+    assert.deepEqual([address, mtu], ['192.168.65.3', 1_500]);
+    parent.stopReading();
+    const guest = await child(address);
+    assert.equal(await fetch(guest, OUTSIDE), `${BYTES}`);
+    assert.equal(await dig(guest, 'gateway.internal'), '192.168.65.1');
+    await assert.rejects(fetch(guest, '192.168.65.2', 1));
+    await vpnkit.stop('SIGKILL');
+    parent.close();
+  });
+
+  it('a socket that a killed one left behind is taken over', async () => {
+    await connectedTo(start());
+    const again = start();
+    const client = await connected();
+    await client.open(UUID);
+    client.close();
+    assert.ok(again.isRunning, again.stderr);
+    assert.equal(await again.stop('SIGTERM'), 0);
+    await assert.rejects(Vmn3tClient.at(ethernet), { code: 'ENOENT' });
+  });
+  async function connectedTo(vpnkit: Background): Promise<void> {
+    (await connected()).close();
+    await vpnkit.stop('SIGKILL');
+  }
+
+  it('ports are published by the API, at the addresses that are allowed', async () => {
+    const port = lab.path('port.sock');
+    start('--port', port, '--allowed-bind-addresses', '127.0.0.1');
+    (await connected()).close();
+    const guest = await child('192.168.65.3');
+    const server = guest.start(['nc', '-lk', '-p', '80']);
+    const forward = { proto: 'tcp', out_port: 18_080, in_ip: '192.168.65.3', in_port: 80 };
+    const expose = (out_ip: string): Promise<string> =>
+      ask(port, 'PUT', '/forwards/expose/port', { ...forward, out_ip });
+    assert.match(await expose('0.0.0.0'), /^400 .*permission denied|^400 .*may be published at/);
+    assert.equal(await expose('127.0.0.1'), '200 ');
+    await lab.host.run('sh', '-c', 'echo hello | nc -N -w 5 127.0.0.1 18080');
+    await until('the bytes to arrive', () => server.stdout.includes('hello'));
+    assert.match(await ask(port, 'GET', '/forwards/list'), /^200 \[\{.*"out_ip":"127\.0\.0\.1"/);
+  });
+
+  it('names, forwards of the gateway, and the state of the network as JSON', async () => {
+    const diagnostics = lab.path('diagnostics.sock');
+    const names = ['--host-names', 'host.docker.internal', '--gateway-names', 'gw.docker.internal'];
+    const forwards = ['--tcpv4-forwards', `9000:127.0.0.1:${HTTP_PORT}`];
+    start('--diagnostics', diagnostics, ...names, ...forwards, '--hosts=');
+    (await connected()).close();
+    const guest = await child('192.168.65.3');
+    assert.equal(await dig(guest, 'host.docker.internal'), '192.168.65.2');
+    assert.equal(await dig(guest, 'gw.docker.internal'), '192.168.65.1');
+    assert.equal(await fetch(guest, '192.168.65.2'), `${BYTES}`);
+    const page = await guest.run('curl', '-sS', '-m', '10', 'http://192.168.65.1:9000/bytes/1000');
+    assert.equal(page.length > 0, true);
+    const state = JSON.parse(await readAll(diagnostics));
+    assert.equal(state.info.gateway, '192.168.65.1');
+    assert.equal(state.health.status, 'ok');
+  });
+});
+
+/** @returns the status, and the body */
+function ask(socketPath: string, method: string, path: string, body?: object): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json' };
+    const asked = request({ socketPath, method, path, headers }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (part) => {
+        text += part;
+      });
+      response.on('end', () => resolve(`${response.statusCode} ${text}`));
+    });
+    asked.on('error', reject);
+    asked.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
+function readAll(path: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const socket = connect(path);
+    socket.on('data', (part) => {
+      text += part;
+    });
+    socket.on('error', reject);
+    socket.on('end', () => resolve(text));
+  });
+}
