@@ -9,6 +9,10 @@
 import type { Socket } from 'node:net';
 import { pipeOver } from './adopt.ts';
 import { NativeUnavailableError } from './errors.ts';
+import { STREAM_BINDINGS, type WriteRequest } from './stream/bindings.ts';
+
+/** `waits`: it is called when the message was sent, or cannot be. `cannot`: nothing has happened, and nothing will. */
+export type LaterSend = 'sent' | 'waits' | 'cannot';
 
 interface PollHandle {
   readonly fd: number;
@@ -18,6 +22,7 @@ interface PollHandle {
   readStop(): number;
   unref(): void;
   close(): void;
+  writeBuffer(request: WriteRequest, bytes: Uint8Array): number;
 }
 
 export interface Watch {
@@ -26,6 +31,13 @@ export interface Watch {
   close(): void;
   pause(): void;
   resume(): void;
+  /**
+   * Send a message as soon as there is room for it: for connected sockets, which report that.
+   *
+   * @param bytes stay as they are until it is sent
+   * @param onSent its status is 0, or -errno
+   */
+  sendLater(bytes: Uint8Array, onSent: (status: number) => void): LaterSend;
   /** Do not keep the process up. */
   unref(): void;
   /** Stop watching, and leave the descriptor open until the process ends. */
@@ -67,6 +79,7 @@ function watch(handle: unknown, onReadable: () => void): Watch {
     resume: () => {
       if (open) handle.readStart();
     },
+    sendLater: (bytes, onSent) => (open ? sendLater(handle, bytes, onSent) : 'cannot'),
     unref: () => {
       handle.unref();
     },
@@ -78,12 +91,27 @@ function watch(handle: unknown, onReadable: () => void): Watch {
   };
 }
 
+function sendLater(
+  handle: PollHandle,
+  bytes: Uint8Array,
+  onSent: (status: number) => void,
+): LaterSend {
+  if (STREAM_BINDINGS === null) return 'cannot';
+  const { WriteWrap, streamBaseState, kLastWriteWasAsync } = STREAM_BINDINGS;
+  const request = new WriteWrap();
+  request.bytes = bytes;
+  request.oncomplete = onSent;
+  if (handle.writeBuffer(request, bytes) !== 0) return 'cannot';
+  return streamBaseState[kLastWriteWasAsync] === 0 ? 'sent' : 'waits';
+}
+
 function isPollHandle(handle: unknown): handle is PollHandle {
   return (
     typeof handle === 'object' &&
     handle !== null &&
     'useUserBuffer' in handle &&
     'readStart' in handle &&
+    'writeBuffer' in handle &&
     'fd' in handle
   );
 }

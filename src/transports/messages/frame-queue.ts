@@ -4,10 +4,9 @@
  * Theory of operation
  * -------------------
  * Frames are built in place in a ring, and leave in order, as many at once as the kernel takes. What it does not take
- * stays, and is tried again: soon at first, because a guest that is at work drains its socket in microseconds, then
- * after a millisecond, and less and less often while nothing moves. Such sockets do not report that they are writable when
- * the receiver is not connected to them. When the ring is full the guest is not draining: `reserve` returns -1, and
- * `onRoom` follows.
+ * stays. A connected socket reports when there is room again. Another does not, and is tried again: soon at first, because a
+ * guest that is at work drains its socket in microseconds, then after a millisecond, and less and less often while nothing
+ * moves. When the ring is full the guest is not draining: `reserve` returns -1, and `onRoom` follows.
  *
  * Frames may be written while the link is being attached. That the receiver is gone is reported once, in a later turn.
  */
@@ -15,6 +14,7 @@ import { assert } from '../../base/assert.ts';
 import { makePacketSlab, releaseSlab, type Slab } from '../../base/slab.ts';
 import * as errno from '../../native/constants.ts';
 import type { FrameBatch } from '../../native/posix.ts';
+import type { Watch } from '../../native/watch.ts';
 import type { FrameWriter } from '../../stack/link.ts';
 import { MAX_FRAME_LEN } from '../framing.ts';
 import type { LinkStats } from '../link-stats.ts';
@@ -46,6 +46,8 @@ export interface FrameQueueOptions {
   readonly stats: LinkStats;
   /** Whether the receiver leaves too much unread, where the socket is shared. */
   readonly isBehind?: () => boolean;
+  /** See `Watch`; for a connected socket. */
+  readonly sendLater?: Watch['sendLater'];
   /** `reserve` works again after it returned -1. */
   readonly onRoom: () => void;
   /** Nobody receives any more; no frame is sent from here on. */
@@ -71,6 +73,8 @@ export class FrameQueue implements FrameWriter {
   private reserved = -1;
   private isWaiting = false;
   private isRefused = false;
+  /** The first frame is being sent later. */
+  private isSending = false;
   private isUp = true;
   private spins = 0;
   private delayMs = 1;
@@ -133,7 +137,7 @@ export class FrameQueue implements FrameWriter {
   }
 
   private get isRetrying(): boolean {
-    return this.spin !== undefined || this.timer !== undefined;
+    return this.isSending || this.spin !== undefined || this.timer !== undefined;
   }
 
   /** @returns where `len` bytes are free, in one piece; -1 where they are not */
@@ -187,7 +191,7 @@ export class FrameQueue implements FrameWriter {
   /** @returns whether the next frame may be tried */
   private onRefused(code: number): boolean {
     if (FULL.has(code)) {
-      this.retry();
+      this.wait();
       return false;
     }
     if (GONE.has(code)) {
@@ -202,6 +206,26 @@ export class FrameQueue implements FrameWriter {
     this.isRefused = true;
     return true;
   }
+
+  private wait(): void {
+    const { sendLater } = this.options;
+    const off = this.offs[this.head] ?? 0;
+    const first = this.slab.bytes.subarray(off, off + (this.lens[this.head] ?? 0));
+    this.isSending = true; // it may be sent at once
+    const outcome = sendLater?.(first, this.onSentLater) ?? 'cannot';
+    if (outcome === 'waits') return;
+    this.isSending = false;
+    if (outcome === 'sent') this.onSent(1);
+    this.retry();
+  }
+
+  private readonly onSentLater = (status: number): void => {
+    this.isSending = false;
+    if (!this.isUp) return;
+    if (status === 0) this.onSent(1);
+    else if (!this.onRefused(-status)) return;
+    this.onRetry();
+  };
 
   private retry(): void {
     if (this.spins < SPINS) {

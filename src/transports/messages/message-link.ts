@@ -59,6 +59,7 @@ export class MessageLink implements TurnWork {
       batch: this.calls.batch,
       fd,
       stats,
+      sendLater: (bytes, onSent) => this.watch?.sendLater(bytes, onSent) ?? 'cannot',
       onRoom: () => this.reader?.onWritable(context.clock.now()),
       onGone: () => this.close(),
       onRefused: (errno) => warnRefused(context.log, options.name, errno),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { EAGAIN, ECONNREFUSED } from '../../../src/native/constants.ts';
 import type { FrameBatch } from '../../../src/native/posix.ts';
+import type { LaterSend } from '../../../src/native/watch.ts';
 import { LinkStats } from '../../../src/transports/link-stats.ts';
 import {
   FrameQueue,
@@ -50,6 +51,9 @@ class Rig {
   gone = 0;
   readonly refused: number[] = [];
   isBehind = false;
+  /** Of a connected socket: what the first frame does that there is no room for, and what says that it is sent. */
+  later: LaterSend = 'cannot';
+  onSentLater: (status: number) => void = () => undefined;
   readonly queue: FrameQueue;
 
   constructor() {
@@ -58,6 +62,11 @@ class Rig {
       fd: -1,
       stats: this.stats,
       isBehind: () => this.isBehind,
+      sendLater: (bytes, onSent) => {
+        if (this.later === 'sent') this.kernel.taken.push(`${bytes[0]}x${bytes.length}`);
+        this.onSentLater = onSent;
+        return this.later;
+      },
       onRoom: () => {
         this.rooms++;
       },
@@ -161,6 +170,42 @@ describe('transports/messages/frame-queue', () => {
     assert.equal(rig.put(2, 60), false);
     rig.queue.flush();
     assert.deepEqual([rig.kernel.taken, rig.gone], [[], 1]);
+  });
+
+  it('waits for a connected socket to have room, and tries nothing meanwhile', async () => {
+    rig.later = 'waits';
+    rig.kernel.room = 1;
+    for (let i = 0; i < 4; i++) rig.put(i, 60);
+    rig.queue.flush();
+    const { calls } = rig.kernel;
+    rig.put(4, 60);
+    rig.queue.flush();
+    await new Promise(setImmediate);
+    assert.equal(rig.kernel.calls, calls);
+    rig.kernel.room = Number.POSITIVE_INFINITY;
+    rig.onSentLater(0);
+    assert.deepEqual(rig.kernel.taken, ['0x60', '2x60', '3x60', '4x60'], 'the first was sent');
+    assert.equal(rig.stats.framesToGuest, 5);
+  });
+
+  it('a connected socket that had room at last is gone on with', async () => {
+    rig.later = 'sent';
+    rig.kernel.room = 0;
+    rig.put(1, 60);
+    rig.put(2, 60);
+    rig.queue.flush();
+    rig.kernel.room = 5;
+    await until(() => rig.kernel.taken.length === 2);
+    assert.deepEqual(rig.kernel.taken, ['1x60', '2x60']);
+  });
+
+  it('a connected socket whose receiver is gone meanwhile ends it', async () => {
+    rig.later = 'waits';
+    rig.kernel.refuses = EAGAIN;
+    rig.put(1, 60);
+    rig.queue.flush();
+    rig.onSentLater(-ECONNREFUSED);
+    await until(() => rig.gone === 1);
   });
 
   it('waits while its receiver is behind', async () => {
