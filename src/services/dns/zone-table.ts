@@ -81,20 +81,23 @@ export class ZoneTable {
   }
 
   /**
-   * By the first zone that the name is in or below.
+   * By the first zone that the name is in or below, and that has an address for it: one that has none hides no other, for Lima
+   * adds `internal.` and `lima.internal.` in any order.
    *
    * @param name in lower case, no last dot
    */
   find(name: string): ZoneMatch | undefined {
+    let without: ZoneMatch | undefined;
     for (const { zone, suffix } of this.known) {
       const label = labelsBefore(name, suffix);
       if (label === undefined) continue;
-      if (label === '') return { zone: suffix, address: zone.defaultAddress, isDefault: true };
-      const record = zone.records.find((one) => isOf(one, label));
+      const record = label === '' ? undefined : zone.records.find((one) => isOf(one, label));
       if (record !== undefined) return { zone: suffix, address: record.address, isDefault: false };
-      return { zone: suffix, address: zone.defaultAddress, isDefault: true };
+      const match = { zone: suffix, address: zone.defaultAddress, isDefault: true };
+      if (match.address !== undefined) return match;
+      without ??= match;
     }
-    return undefined;
+    return without;
   }
 }
 

@@ -70,6 +70,14 @@ describe('services/dns/zone-table', () => {
     assert.equal(found('web.test.internal'), '192.168.127.7');
   });
 
+  it('a zone without an address for a name hides no other zone', () => {
+    table.add(zone('internal.', [record('vm', 7)]));
+    table.add(zone('lima.internal.', [record('host', 2)]));
+    assert.equal(found('host.lima.internal'), '192.168.127.2');
+    assert.equal(found('vm.internal'), '192.168.127.7');
+    assert.equal(found('other.lima.internal'), 'missing');
+  });
+
   it('a zone without a name has all names', () => {
     table.add(zone('', [record('web.example', 2)]));
     assert.equal(found('web.example'), '192.168.127.2');
