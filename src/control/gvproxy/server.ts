@@ -6,6 +6,7 @@
  * and the like.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { Log } from '../../base/log.ts';
 import { keepaliveOptions } from '../../native/stream/keepalive-options.ts';
 import { refusal, unixAdmission } from '../admission.ts';
@@ -23,6 +24,8 @@ export const CONNECT_PATH = '/connect';
 export const TUNNEL_PATH = '/tunnel';
 
 const TIMEOUT_MS = 10_000;
+/** Clients of a path that takes long, beside those that are served at a time. */
+const WAITS_MAX = 256;
 /** Of its own API, on the same socket. */
 const OWN_PATHS = /^\/(v1\/|metrics$)/;
 
@@ -34,7 +37,15 @@ export interface GvproxyServerOptions {
   readonly isOpenToBrowsers: boolean;
   /** hawser's own API, on listeners that are not. */
   readonly own: ApiServer | undefined;
+  /** A path that may take minutes to answer. */
+  readonly long?: LongAnswer | undefined;
   readonly log: Log;
+}
+
+export interface LongAnswer {
+  readonly path: string;
+  /** @param gone aborted when the client has left */
+  answer(query: URLSearchParams, gone: AbortSignal): Promise<Answer>;
 }
 
 export interface GvproxyServer {
@@ -45,6 +56,7 @@ export interface GvproxyServer {
 
 export function createGvproxyServer(options: GvproxyServerOptions): GvproxyServer {
   const { target, attach, own } = options;
+  const waits = new Set<Duplex>();
   const server = createServer(
     {
       maxHeaderSize: 16 * 1024,
@@ -60,7 +72,7 @@ export function createGvproxyServer(options: GvproxyServerOptions): GvproxyServe
         own.server.emit('request', request, response);
         return;
       }
-      void answer(options, request)
+      void answer(options, request, waits)
         .catch((error: unknown) => failure(error, options.log))
         .then((result) => send(request, response, result));
     },
@@ -71,7 +83,8 @@ export function createGvproxyServer(options: GvproxyServerOptions): GvproxyServe
     return admitted(serveTunnel(target.dial, options.log), options);
   });
   const room = new WaitingRoom(server, {
-    has: (connection) => hijacked.has(connection) || (own?.held.has(connection) ?? false),
+    has: (connection) =>
+      hijacked.has(connection) || waits.has(connection) || (own?.held.has(connection) ?? false),
   });
   return {
     server,
@@ -107,23 +120,50 @@ function objection(
 /** An address, or a name that no DNS server decides on. */
 const LOCAL_HOST = /^((\d{1,3}\.){3}\d{1,3}|\[[\da-f:.]+\]|localhost)?(:\d{1,5})?$/i;
 
-async function answer(options: GvproxyServerOptions, request: IncomingMessage): Promise<Answer> {
+async function answer(
+  options: GvproxyServerOptions,
+  request: IncomingMessage,
+  waits: Set<Duplex>,
+): Promise<Answer> {
   const refused = objection(request, options);
   if (refused !== undefined) throw refused;
   const { method = '', url = '' } = request;
   const path = pathOf(request);
   const contentType = request.headers['content-type'];
+  const query = new URLSearchParams(url.slice(path.length + 1));
   const body = await readBody(request);
   if (path === TUNNEL_PATH) {
-    const why = tunnelProblem(new URLSearchParams(url.slice(path.length + 1)));
+    const why = tunnelProblem(query);
     throw new GoHttpError(500, why ?? "webserver doesn't support hijacking");
   }
   if (path === CONNECT_PATH && options.attach !== undefined) {
     throw new GoHttpError(500, "webserver doesn't support hijacking");
   }
+  if (path === options.long?.path) {
+    return await answerLong(options.long, query, request.socket, waits);
+  }
   const made = await answerService({ method, path, contentType, body }, options.target);
   if (made === undefined) throw notFound();
   return made;
+}
+
+async function answerLong(
+  long: LongAnswer,
+  query: URLSearchParams,
+  client: Duplex,
+  waits: Set<Duplex>,
+): Promise<Answer> {
+  if (waits.size >= WAITS_MAX) throw new GoHttpError(503, `${WAITS_MAX} clients wait already`);
+  const gone = new AbortController();
+  const onClose = (): void => gone.abort();
+  client.once('close', onClose);
+  waits.add(client);
+  try {
+    return await long.answer(query, gone.signal);
+  } finally {
+    waits.delete(client);
+    client.off('close', onClose);
+  }
 }
 
 function failure(error: unknown, log: Log): Answer {

@@ -5,17 +5,15 @@
 import type { Duplex } from 'node:stream';
 import type { Log } from '../../base/log.ts';
 import type { Hijacker } from '../hijacked-requests.ts';
+import { parseGoUint16 } from './go-number.ts';
 
 export type DialGuest = (ip: string, port: number, signal: AbortSignal) => Promise<Duplex>;
 
 /** @returns why a request gets an error, in the words of Go's `strconv` */
 export function tunnelProblem(query: URLSearchParams): string | undefined {
   if ((query.get('ip') ?? '') === '') return 'ip is mandatory';
-  const text = query.get('port') ?? '';
-  const fail = (why: string): string =>
-    `strconv.ParseUint: parsing ${JSON.stringify(text)}: ${why}`;
-  if (!/^\d+$/.test(text)) return fail('invalid syntax');
-  return Number(text) > 65_535 ? fail('value out of range') : undefined;
+  const port = parseGoUint16(query.get('port') ?? '');
+  return typeof port === 'string' ? port : undefined;
 }
 
 export const serveTunnel =

@@ -1,25 +1,14 @@
 /** What gvproxy serves beside its guests' network: its APIs, forwards, names and notifications. */
-import type { Duplex } from 'node:stream';
-import { refusal, unixAdmission } from '../../../control/admission.ts';
-import { createControlServer } from '../../../control/control-api.ts';
 import { addZone } from '../../../control/gvproxy/dns.ts';
 import { GoHttpError } from '../../../control/gvproxy/go-http.ts';
-import { createGvproxyServer } from '../../../control/gvproxy/server.ts';
 import type { GvproxyTarget } from '../../../control/gvproxy/services.ts';
-import { gvisorStats } from '../../../control/gvproxy/stats.ts';
 import { expose } from '../../../control/ports/gvproxy-forwarder.ts';
-import { hostAccess } from '../../../control/ports/port-access.ts';
-import type { DaemonNetwork } from '../../../network/daemon-network.ts';
 import { messageOf, RunError } from '../../../network/errors.ts';
-import type { Network } from '../../../network/network-interface.ts';
 import type { ServingDaemon } from '../../daemon.ts';
 import type { GvproxyConfig } from './configuration.ts';
-import { ConnectionNumbers } from './connection-numbers.ts';
-import { type Endpoint, parseEndpoint } from './endpoint.ts';
-import { listenAt } from './listen.ts';
+import { parseEndpoint } from './endpoint.ts';
 import { Notifications } from './notifications.ts';
-
-type OpenNetwork = Network & DaemonNetwork;
+import { type OpenNetwork, serveApi, targetOf } from './serve-api.ts';
 
 /** @throws RunError, ListenError */
 export async function serveGvproxy(
@@ -28,7 +17,13 @@ export async function serveGvproxy(
   daemon: ServingDaemon,
 ): Promise<void> {
   const { stack } = config;
-  const target = targetOf(config, network);
+  const gateway = { address: stack.gatewayIP, mac: stack.gatewayMacAddress };
+  const target = targetOf(gateway, network);
+  const framing = config.interfaces.qemu === '' ? 'hyperkit' : 'qemu';
+  const serve = async (url: string, withConnect: boolean): Promise<void> => {
+    const api = { endpoint: parseEndpoint(url), target, name: 'gvproxy' };
+    await serveApi({ ...api, framing: withConnect ? framing : undefined }, network, daemon);
+  };
   for (const zone of stack.dns) {
     try {
       await addZone(network.recordZones, zone);
@@ -42,31 +37,12 @@ export async function serveGvproxy(
   daemon.log.info({}, 'waiting for clients...');
   for (const url of config.listen) {
     daemon.log.info({}, `listening ${url}`);
-    await serveApi(parseEndpoint(url), true, config, network, target, daemon);
+    await serve(url, true);
   }
   if (config.services !== '') {
     daemon.log.info({}, `enabling services API. Listening ${config.services}`);
-    await serveApi(parseEndpoint(config.services), false, config, network, target, daemon);
+    await serve(config.services, false);
   }
-}
-
-function targetOf({ stack }: GvproxyConfig, network: OpenNetwork): GvproxyTarget {
-  const { view, ports, recordZones: zones } = network;
-  const numbers = new ConnectionNumbers();
-  return {
-    ports: hostAccess(ports),
-    zones,
-    dial: (guest, port, signal) => network.dial({ guest, port, signal }),
-    leases: () => [
-      [stack.gatewayIP, stack.gatewayMacAddress] as const,
-      ...view
-        .leases()
-        .filter(({ address }) => !address.includes(':'))
-        .map(({ address, mac }) => [address, mac] as const),
-    ],
-    cam: () => numbers.of(view.guests()),
-    stats: () => gvisorStats(view),
-  };
 }
 
 async function forward(target: GvproxyTarget, local: string, remote: string): Promise<void> {
@@ -97,49 +73,4 @@ function notify(path: string, network: OpenNetwork, daemon: ServingDaemon): void
     isReady = true;
     notifications.send({ notification_type: 'ready' });
   });
-}
-
-async function serveApi(
-  endpoint: Endpoint,
-  hasConnect: boolean,
-  config: GvproxyConfig,
-  network: OpenNetwork,
-  target: GvproxyTarget,
-  daemon: ServingDaemon,
-): Promise<void> {
-  const { log, version } = daemon;
-  const { view, ports } = network;
-  let where = '';
-  const isUnix = endpoint.kind === 'unix';
-  const own = createControlServer(
-    {
-      ...{ name: 'gvproxy', version, view, ports, log },
-      onShutdown: () => daemon.stop('the API asked for it'),
-    },
-    () => where,
-    (request) => refusal(request, unixAdmission),
-  );
-  const framing = config.interfaces.qemu === '' ? 'hyperkit' : 'qemu';
-  const attach = (connection: Duplex): void => {
-    try {
-      network.attach(connection, { framing });
-    } catch (error) {
-      log.warn({ reason: messageOf(error) }, 'a connection cannot be a link');
-      connection.destroy();
-    }
-  };
-  const served = createGvproxyServer({
-    target,
-    attach: hasConnect ? attach : undefined,
-    isOpenToBrowsers: endpoint.kind === 'tcp',
-    own: isUnix ? own : undefined,
-    log,
-  });
-  daemon.add(served);
-  if (isUnix) daemon.makeDirectoriesFor(endpoint.path);
-  const listener = await listenAt(endpoint, served.server);
-  daemon.add(listener);
-  where = listener.where;
-  if (isUnix) daemon.own(endpoint.path);
-  if (listener.tcp !== undefined) network.denyGuests(listener.tcp.address, listener.tcp.port);
 }
