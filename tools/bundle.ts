@@ -27,7 +27,7 @@ const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 
 const TAKE_SIGUSR1 = "process.on('SIGUSR1', () => {});";
 const DAEMONS_TAKE_SIGHUP =
-  "if (['run', 'agent'].includes(process.argv[2])) process.on('SIGHUP', () => {});";
+  "if (['run', 'agent', 'usernet'].includes(process.argv[2])) process.on('SIGHUP', () => {});";
 const TAKE_SIGHUP = "process.on('SIGHUP', () => {});";
 
 const COMMON: BuildOptions = {

@@ -1,6 +1,6 @@
 /** The `hawser` program, and those that stand in for others. Only what must be in place first is done here; the rest is in `program.ts`. */
 import type { DropIn } from './drop-ins/drop-in.ts';
-import { DROP_INS } from './drop-ins/programs.ts';
+import { COMMANDS, DROP_INS } from './drop-ins/programs.ts';
 import { exitOnSignals, keepOnSignals } from './early-signals.ts';
 import { isSecondStart } from './sandbox/second-start.ts';
 import './parent-watch.ts'; // first: records the parent process before it can have ended
@@ -9,20 +9,22 @@ import './parent-watch.ts'; // first: records the parent process before it can h
 declare const HAWSER_PROGRAM: string;
 
 async function main(): Promise<number> {
+  const [, , command = ''] = process.argv;
+  const again = isSecondStart(process.env);
   const program = typeof HAWSER_PROGRAM === 'string' ? HAWSER_PROGRAM : 'hawser';
-  const dropIn = DROP_INS.get(program);
-  if (dropIn !== undefined || process.argv[2] === 'run') exitOnSignals();
+  const dropIn = DROP_INS.get(program) ?? (again ? COMMANDS.get(command) : undefined);
+  if (dropIn !== undefined || command === 'run' || COMMANDS.has(command)) exitOnSignals();
   // A reader that went away (`hawser flows | head`) is no failure of ours.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
   if (dropIn !== undefined) return await runAsDropIn(await dropIn());
 
   // dockerd's arguments (`-proto tcp ...`) are no options of ours, and one process a port must start fast.
-  if (process.argv[2] === 'docker-proxy') {
+  if (command === 'docker-proxy') {
     const { dockerProxyCommand } = await import('./commands/docker-proxy.ts');
     return await dockerProxyCommand(process.argv.slice(3));
   }
-  if (process.argv[2] === 'run' && isSecondStart(process.env)) {
+  if (command === 'run' && again) {
     const [{ exitStatusOf }, { continueRun }] = await Promise.all([
       import('./exit-status.ts'),
       import('./commands/serve.ts'),

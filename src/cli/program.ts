@@ -230,6 +230,24 @@ function addAgentCommand(program: Command): void {
   });
 }
 
+/** Its arguments are those of `limactl usernet`. */
+function addUsernetCommand(program: Command): void {
+  const usernet = program
+    .command('usernet')
+    .description("the daemon of Lima's network user-v2")
+    .helpOption(false)
+    .allowUnknownOption()
+    .passThroughOptions()
+    .argument('[arguments...]');
+  usernet.action(async () => {
+    const [{ runDropIn }, { USERNET }] = await Promise.all([
+      import('./drop-ins/drop-in.ts'),
+      import('./drop-ins/usernet/usernet.ts'),
+    ]);
+    status = await runDropIn(USERNET, usernet.args, keepOnSignals);
+  });
+}
+
 function addBenchCommand(program: Command): void {
   const bench = program
     .command('bench')
@@ -291,6 +309,7 @@ export function makeProgram(): Command {
   addInspectCommands(program);
   addPortCommands(program);
   addAgentCommand(program);
+  addUsernetCommand(program);
   addBenchCommand(program);
   addMetaCommands(program);
   return program;

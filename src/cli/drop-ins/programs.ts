@@ -8,3 +8,8 @@ export const DROP_INS: ReadonlyMap<string, Load> = new Map<string, Load>([
   ['hawser-slirp4netns', async () => (await import('./slirp4netns/slirp4netns.ts')).SLIRP4NETNS],
   ['hawser-vpnkit', async () => (await import('./vpnkit/vpnkit.ts')).VPNKIT],
 ]);
+
+/** Those that are commands of `hawser`. */
+export const COMMANDS: ReadonlyMap<string, Load> = new Map<string, Load>([
+  ['usernet', async () => (await import('./usernet/usernet.ts')).USERNET],
+]);

@@ -1,0 +1,46 @@
+/** `hawser usernet`: the daemon of Lima's network `user-v2`, which is a command of Lima's own otherwise. */
+import { resolve } from 'node:path';
+import { formatMac } from '../../../wire/mac.ts';
+import { realPlace } from '../../runtime-dir.ts';
+import type { DropIn, Plan } from '../drop-in.ts';
+import { parseUsernetArguments, USERNET_HELP } from './usernet-arguments.ts';
+import { usernetConfig } from './usernet-config.ts';
+
+/** What is served beside the network. */
+export interface UsernetDialect {
+  readonly endpoint: string;
+  readonly name: string;
+  readonly gateway: string;
+}
+
+export const USERNET: DropIn<UsernetDialect> = {
+  name: 'hawser usernet',
+  plan: (argv) => Promise.resolve(planOf(argv)),
+  sockets: ({ endpoint }) => [endpoint],
+  serve: async ({ endpoint: path, name, gateway }, network, daemon) => {
+    const [{ serveApi, targetOf }, { WAIT_PORT_PATH, waitPort }, { GATEWAY_MAC }] =
+      await Promise.all([
+        import('../gvproxy/serve-api.ts'),
+        import('../../../control/usernet/wait-port.ts'),
+        import('../../../network/gateway.ts'),
+      ]);
+    const target = targetOf({ address: gateway, mac: formatMac(GATEWAY_MAC) }, network);
+    const endpoint = { kind: 'unix', path } as const;
+    const long = {
+      path: WAIT_PORT_PATH,
+      answer: (query: URLSearchParams, gone: AbortSignal) => waitPort(query, target.dial, gone),
+    };
+    await serveApi({ endpoint, target, name, framing: 'hyperkit', long }, network, daemon);
+  },
+};
+
+function planOf(argv: readonly string[]): Plan<UsernetDialect> | number {
+  const given = parseUsernetArguments(argv);
+  if (given === undefined) {
+    process.stdout.write(USERNET_HELP);
+    return 0;
+  }
+  const endpoint = resolve(given.endpoint);
+  const options = usernetConfig({ ...given, endpoint }, realPlace());
+  return { options, dialect: { endpoint, name: options.name, gateway: options.gateway } };
+}
