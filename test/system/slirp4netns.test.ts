@@ -2,17 +2,20 @@
 import assert from 'node:assert/strict';
 import { readlinkSync } from 'node:fs';
 import { connect } from 'node:net';
+import { loadPosix } from '../../src/native/load.ts';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import { HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
-import type { Background } from './support/processes.ts';
+import { type Background, succeed } from './support/processes.ts';
 import { RootlessUser } from './support/rootless.ts';
 import { until } from './support/until.ts';
 
 const READY_FD = 3;
 const EXIT_FD = 4;
 const MIB = 1 << 20;
+/** Another address of the host. */
+const SECOND = '198.18.0.77';
 
-systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], function () {
+systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc', 'gcc'], function () {
   this.timeout(120_000);
   let lab: Lab;
   let user: RootlessUser;
@@ -36,9 +39,12 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], func
   });
 
   /** Start it, and wait for its byte. */
-  async function start(...args: readonly string[]): Promise<Background> {
+  async function start(
+    { more = [] }: { readonly more?: readonly number[] },
+    ...args: readonly string[]
+  ): Promise<Background> {
     slirp = user.start(['slirp4netns', '-r', `${READY_FD}`, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', ...more],
     });
     const ready = slirp.child.stdio[READY_FD];
     assert.ok(ready !== null && ready !== undefined && 'on' in ready);
@@ -56,9 +62,16 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], func
   const fetch = (url: string): Promise<string> =>
     inside('curl', '-sS', '--max-time', '20', '-o', '/dev/null', '-w', '%{size_download}', url);
 
+  /** As RootlessKit's child does. */
+  async function configureInside(): Promise<void> {
+    await inside('ip', 'addr', 'add', '10.0.2.100/24', 'dev', 'tap0');
+    await inside('ip', 'link', 'set', 'tap0', 'up');
+    await inside('ip', 'route', 'add', 'default', 'via', '10.0.2.2');
+  }
+
   it('sets up the interface with -c: address, route, MTU, Ethernet address', async () => {
     const mac = '52:54:00:12:34:56';
-    await start('-c', '-m', '65520', '--macaddress', mac, `${target.pid}`, 'tap0');
+    await start({}, '-c', '-m', '65520', '--macaddress', mac, `${target.pid}`, 'tap0');
     const link = await inside('ip', '-o', 'link', 'show');
     assert.match(link, /lo: <LOOPBACK,UP/);
     assert.match(link, /tap0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 65520/);
@@ -68,17 +81,15 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], func
   });
 
   it('leaves the interface alone without -c', async () => {
-    await start(`${target.pid}`, 'tap0');
+    await start({}, `${target.pid}`, 'tap0');
     const link = await inside('ip', '-o', 'link', 'show', 'tap0');
     assert.doesNotMatch(link, /UP/);
-    await inside('ip', 'addr', 'add', '10.0.2.100/24', 'dev', 'tap0');
-    await inside('ip', 'link', 'set', 'tap0', 'up');
-    await inside('ip', 'route', 'add', 'default', 'via', '10.0.2.2');
+    await configureInside();
     assert.equal(await fetch(`http://${OUTSIDE}:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
   });
 
   it('leads to other hosts, to the host and to its loopback', async () => {
-    await start('-c', `${target.pid}`, 'tap0');
+    await start({}, '-c', `${target.pid}`, 'tap0');
     for (const address of [OUTSIDE, HOST_OUTER, '10.0.2.2']) {
       assert.equal(await fetch(`http://${address}:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`, address);
     }
@@ -87,7 +98,7 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], func
   });
 
   it('closes the loopback with --disable-host-loopback, and nothing else', async () => {
-    await start('-c', '--disable-host-loopback', `${target.pid}`, 'tap0');
+    await start({}, '-c', '--disable-host-loopback', `${target.pid}`, 'tap0');
     assert.equal(await fetch(`http://${OUTSIDE}:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
     await assert.rejects(
       fetch(`http://10.0.2.2:${HTTP_PORT}/bytes/${MIB}`),
@@ -97,19 +108,19 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], func
   });
 
   it('answers names at .3', async () => {
-    await start('-c', `${target.pid}`, 'tap0');
+    await start({}, '-c', `${target.pid}`, 'tap0');
     const dig = ['dig', '+short', '+time=5', '@10.0.2.3'];
     assert.equal((await inside(...dig, 'host.hawser.internal')).trim(), '10.0.2.2');
     assert.equal((await inside(...dig, '+tcp', 'gateway.hawser.internal')).trim(), '10.0.2.2');
   });
 
   it('answers no names with --disable-dns', async () => {
-    await start('-c', '--disable-dns', '--disable-host-loopback', `${target.pid}`, 'tap0');
+    await start({}, '-c', '--disable-dns', '--disable-host-loopback', `${target.pid}`, 'tap0');
     await assert.rejects(inside('dig', '+time=1', '+tries=1', '@10.0.2.2', 'host.hawser.internal'));
   });
 
   it('has IPv6 with -6: fd00::2 is the host, fd00::3 answers names', async () => {
-    await start('-c', '-6', `${target.pid}`, 'tap0');
+    await start({}, '-c', '-6', `${target.pid}`, 'tap0');
     await until('an address', async () =>
       /inet6 fd00::[\da-f:]+\/\d+ scope global (?!.*tentative)/.test(
         await inside('ip', '-6', 'addr', 'show', 'tap0'),
@@ -121,21 +132,61 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], func
   });
 
   it('takes another network', async () => {
-    await start('-c', '--cidr', '10.77.0.0/16', `${target.pid}`, 'tap0');
+    await start({}, '-c', '--cidr', '10.77.0.0/16', `${target.pid}`, 'tap0');
     assert.match(await inside('ip', 'addr'), /inet 10\.77\.0\.100\/16/);
     assert.equal(await fetch(`http://10.77.0.2:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
   });
 
   it('enters namespaces by their paths', async () => {
     const ns = `/proc/${target.pid}/ns`;
-    await start('-c', `--userns-path=${ns}/user`, '--netns-type=path', `${ns}/net`, 'tap0');
+    await start({}, '-c', `--userns-path=${ns}/user`, '--netns-type=path', `${ns}/net`, 'tap0');
     assert.equal(await fetch(`http://${OUTSIDE}:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
+  });
+
+  it('connections to other hosts come from the address that is asked for', async () => {
+    await succeed(['ip', '-n', lab.host.name, 'addr', 'add', `${SECOND}/24`, 'dev', 'up0']);
+    await start({}, '-c', '--outbound-addr', SECOND, `${target.pid}`, 'tap0');
+    for (const [protocol, listen, send] of [
+      ['TCP', '-lvk', '-N'],
+      ['UDP', '-luv', '-u'],
+    ] as const) {
+      const server = lab.outside.start(['nc', '-n', listen, '9100']);
+      await until(`${protocol} at the other host`, async () => {
+        await inside('sh', '-c', `echo hello | nc ${send} -w 1 ${OUTSIDE} 9100 || true`);
+        return server.stdout.includes('hello');
+      });
+      assert.match(server.stderr, new RegExp(`received on ${SECOND.replaceAll('.', '\\.')} `));
+      await server.stop();
+    }
+    assert.equal(await fetch(`http://10.0.2.2:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
+  });
+
+  it('takes a TAP that is open', async () => {
+    const netns = `/proc/${target.pid}/ns/net`;
+    const posix = loadPosix();
+    const { fd } = posix.openTap({ name: 'tap0', netns, vnetHdr: false, mtu: 1_500 });
+    await start({ more: [fd] }, '--enable-sandbox', '--netns-type=tapfd', '5');
+    posix.close(fd);
+    await configureInside();
+    assert.equal(await fetch(`http://${OUTSIDE}:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
+  });
+
+  it('serves User Mode Linux over a BESS socket', async () => {
+    const path = `${user.dir}/home/bess.sock`;
+    await start({}, '--target-type=bess', path);
+    const guest = await lab.addGuest({ bridgeTo: path, messages: { kind: 'bess' } });
+    await guest.plug();
+    await guest.run('ip', 'addr', 'add', '10.0.2.100/24', 'dev', 'eth0');
+    await guest.run('ip', 'route', 'add', 'default', 'via', '10.0.2.2');
+    const url = `http://${OUTSIDE}:${HTTP_PORT}/bytes/${MIB}`;
+    const size = await guest.run('curl', '-sS', '-o', '/dev/null', '-w', '%{size_download}', url);
+    assert.equal(size, `${MIB}`);
   });
 
   it('publishes ports by its API', async () => {
     const path = `${user.runtimeDir}/slirp.sock`;
     const reached = user.runtimeFile('slirp.sock');
-    await start('-c', '--api-socket', path, `${target.pid}`, 'tap0');
+    await start({}, '-c', '--api-socket', path, `${target.pid}`, 'tap0');
     const server = user.start([
       ...['nsenter', '-t', `${target.pid}`, '-U', '--preserve-credentials', '-n', '--'],
       ...['nc', '-lk', '-p', '80'],
@@ -155,7 +206,7 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], func
 
   it('ends with the other end of --exit-fd, and its socket with it', async () => {
     const path = `${user.runtimeDir}/exit.sock`;
-    await start('-c', '-e', `${EXIT_FD}`, '-a', path, `${target.pid}`, 'tap0');
+    await start({}, '-c', '-e', `${EXIT_FD}`, '-a', path, `${target.pid}`, 'tap0');
     const exit = slirp.child.stdio[EXIT_FD];
     assert.ok(exit !== null && exit !== undefined && 'destroy' in exit);
     exit.destroy();
@@ -167,7 +218,7 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], func
     it(`serves with ${sandbox} too, and publishes`, async () => {
       const path = `${user.runtimeDir}/sandboxed.sock`;
       const args = ['-c', '-6', sandbox, '-e', `${EXIT_FD}`, '-a', path];
-      await start(...args, `${target.pid}`, 'tap0');
+      await start({}, ...args, `${target.pid}`, 'tap0');
       assert.equal(await fetch(`http://${OUTSIDE}:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
       const list = JSON.parse(
         await request(user.runtimeFile('sandboxed.sock'), '{"execute": "list_hostfwd"}'),
