@@ -38,6 +38,11 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     description: 'router, DNS, DHCP, NTP (default: first of the subnet)',
   },
   {
+    key: 'gatewayMac',
+    flags: '--gateway-mac <mac>',
+    description: 'its Ethernet address (default: 5a:94:ef:e4:0c:dd)',
+  },
+  {
     key: 'hostIp',
     flags: '--host-ip <ip>',
     description:

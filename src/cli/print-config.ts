@@ -20,6 +20,7 @@ export function printConfig(options: DaemonConfig): string {
     listen: options.listen,
     subnet: options.subnet,
     gateway: options.gateway,
+    gatewayMac: options.gatewayMac,
     hostIp: options.hostIp ?? 'none',
     subnet6: options.ipv6.subnet,
     gateway6: options.ipv6.gateway,

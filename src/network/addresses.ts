@@ -1,10 +1,14 @@
 /** The parsed addresses of a configuration. */
 import { IpAddress } from '../base/ip-address.ts';
 import { type Prefix, parseAddress, parsePrefix } from '../services/address-text.ts';
+import { eui64Address, LINK_LOCAL } from '../wire/eui64.ts';
+import { type Mac, macOf } from '../wire/mac.ts';
 import type { Ipv6Config, NetworkConfig } from './config.ts';
 import { MIN_IPV6_MTU, SUBNET6_BITS } from './ipv6-text.ts';
 
 export interface Addresses {
+  /** The gateway's Ethernet address. */
+  readonly mac: Mac;
   readonly subnet: Prefix;
   readonly gateway: IpAddress;
   /** Of DNS; undefined: the gateway's alone. */
@@ -19,6 +23,8 @@ export interface Ipv6Addresses {
   /** A /64. */
   readonly prefix: IpAddress;
   readonly gateway: IpAddress;
+  /** The gateway, as guests know their router. */
+  readonly linkLocal: IpAddress;
   /** Of DNS; undefined: the gateway's alone. */
   readonly dns: IpAddress | undefined;
   /** Undefined: the host's loopback is closed to guests. May be the gateway's. */
@@ -39,6 +45,7 @@ export function addressesOf(config: NetworkConfig, ofHost?: IpAddress): Addresse
   if (prefix === undefined) throw new Error(`${subnet} is not a network`);
   const host = hostIp === undefined ? undefined : requiredAddress(hostIp);
   return {
+    mac: macOf(config.gatewayMac),
     subnet: prefix,
     gateway: requiredAddress(gateway),
     dns: dnsAddressOf(config, 4),
@@ -69,6 +76,7 @@ function ipv6AddressesOf(
   return {
     prefix: new IpAddress(a, b, 0, 0),
     gateway,
+    linkLocal: eui64Address(LINK_LOCAL, macOf(config.gatewayMac)),
     dns: dnsAddressOf(config, 6),
     host: hostIp === undefined ? undefined : hostAddress,
     isOffLink,

@@ -8,6 +8,8 @@ export interface NetworkConfig {
   /** IPv4 CIDR in canonical form (host bits zero), prefix /8 to /29. */
   readonly subnet: string;
   readonly gateway: string;
+  /** Its Ethernet address: lower case, colons. */
+  readonly gatewayMac: string;
   /** Undefined: the host's loopback is closed to guests. */
   readonly hostIp: string | undefined;
   readonly ipv6: Ipv6Config;

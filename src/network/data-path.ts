@@ -36,7 +36,6 @@ import type { Mac } from '../wire/mac.ts';
 import { type Addresses, type Ipv6Addresses, requiredAddress } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { cryptoRandom } from './crypto-random.ts';
-import { GATEWAY_LINK_LOCAL, GATEWAY_MAC } from './gateway.ts';
 import { separationConfig } from './guest-separation.ts';
 import { LimitWatch } from './limit-watch.ts';
 import { MemoryReturn } from './memory-return.ts';
@@ -130,7 +129,7 @@ export class DataPath {
         host,
         ipv6: ipv6 === undefined ? undefined : { ...ipv6, alias: ipv6.dns },
         mtu: config.mtu,
-        mac: GATEWAY_MAC,
+        mac: addresses.mac,
         verifyChecksums: config.verifyChecksums,
         tcp: {
           linkDownGraceMs: config.linkGraceMs,
@@ -287,6 +286,6 @@ const ofIpv6 = (ipv6: Ipv6Addresses | undefined): Partial<AddressMapConfig> =>
         isShared6: ipv6.isOffLink,
         gateway6: ipv6.gateway,
         alias6: ipv6.dns,
-        linkLocal6: GATEWAY_LINK_LOCAL,
+        linkLocal6: ipv6.linkLocal,
         host6: ipv6.host,
       };

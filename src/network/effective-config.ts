@@ -20,6 +20,8 @@ import { dnsAddressProblems, gateway6Problems, outboundProblems } from './own-ad
 const DEFAULT_SUBNET = '192.168.127.0/24';
 /** Of an instance that was given none. */
 export const DEFAULT_NAME = 'default';
+/** As gvproxy and VPNKit have it. */
+export const GATEWAY_MAC = '5a:94:ef:e4:0c:dd';
 const DEFAULT_MTU = 1_500;
 const DEFAULT_LINK_GRACE_S = 60;
 
@@ -47,6 +49,7 @@ export function effectiveConfig(
     listen: settings.listen?.map(absoluteLink) ?? [],
     subnet,
     gateway: settings.gateway ?? firstUsable(network),
+    gatewayMac: settings.gatewayMac ?? GATEWAY_MAC,
     hostIp: hostIp === 'none' ? undefined : hostIp,
     ipv6: {
       use: settings.ipv6 ?? 'auto',

@@ -11,7 +11,6 @@ import { grantedAddress } from '../wire/dhcpv6.ts';
 import { readIpv6Address } from '../wire/ipv6-address.ts';
 import type { Addresses, Ipv6Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
-import { GATEWAY_MAC } from './gateway.ts';
 import { LEASE_SECONDS, userOf } from './gateway-dhcp.ts';
 import { isInPrefix } from './guest-address.ts';
 import type { GuestDirectory } from './guest-directory.ts';
@@ -20,7 +19,7 @@ import { type ParsedLease, staticLeasesOf } from './static-leases.ts';
 /** @returns undefined where guests have no IPv6 */
 export function makeDhcpv6Server(
   config: NetworkConfig,
-  { ipv6 }: Addresses,
+  { ipv6, mac }: Addresses,
   store: LeaseStore,
   log: Log,
   clock: Pick<Clock, 'now'>,
@@ -35,12 +34,12 @@ export function makeDhcpv6Server(
   };
   const staticLeases = staticLeasesOf(config, 6)
     .filter((lease) => isInPrefix(ipv6, lease.address) || noteForeign(lease, ipv6, log))
-    .map(({ mac, address, hostname }) => ({ mac, address: interfaceIdOf(address), hostname }));
+    .map(({ address, ...lease }) => ({ ...lease, address: interfaceIdOf(address) }));
   return new Dhcpv6Server(
     {
       prefix,
       gateway,
-      mac: GATEWAY_MAC,
+      mac,
       dns: config.dns.isServed ? [dns] : [],
       ntp: [gateway],
       search: config.dns.search ?? [],

@@ -35,6 +35,7 @@ import {
 } from './option-schema.ts';
 import {
   parseDomain,
+  parseGatewayMac,
   parseHostIp,
   parseIp,
   parseLink,
@@ -63,6 +64,7 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly listen: readonly string[] | undefined;
   readonly subnet: string | undefined;
   readonly gateway: string | undefined;
+  readonly gatewayMac: string | undefined;
   /** `none` or an address. */
   readonly hostIp: string | undefined;
   /** A /64, `host` or `none`. */
@@ -112,6 +114,7 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   listen: () => list(textAsIs(parseLink)),
   subnet: () => textAsIs(parseNetwork),
   gateway: () => text(parseIpv4),
+  gatewayMac: () => text(parseGatewayMac),
   hostIp: () => text(parseHostIp),
   subnet6: () => text(parseSubnet6),
   gateway6: () => text(parseIpv6),

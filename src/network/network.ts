@@ -36,7 +36,6 @@ import { DataPath } from './data-path.ts';
 import { GuestWatch, LeaseWatch, type NetworkEvents } from './events.ts';
 import { FlowEvents } from './flow-events.ts';
 import { FlowViews } from './flow-views.ts';
-import { GATEWAY_MAC } from './gateway.ts';
 import { dhcpSegment, makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
 import { makeDhcpv6Server, serveDhcpv6 } from './gateway-dhcpv6.ts';
 import { serveGuestApi } from './gateway-guest-api.ts';
@@ -187,7 +186,7 @@ class RunningNetwork implements Network, DaemonNetwork {
       acceptor:
         this.capture === undefined
           ? stack
-          : new TappedAcceptor(stack, this.capture, GATEWAY_MAC, () => clock.now()),
+          : new TappedAcceptor(stack, this.capture, addresses.mac, () => clock.now()),
       clock,
       log,
       turns,

@@ -119,6 +119,13 @@ export function parseVpnkitMac(value: string): Parsed<VpnkitMac> {
     : ok({ uuid: uuid.toLowerCase(), mac });
 }
 
+export function parseGatewayMac(value: string): Parsed<string> {
+  const mac = parseMac(value);
+  return mac === undefined
+    ? bad('must be the Ethernet address of one station, such as 5a:94:ef:e4:0c:dd')
+    : ok(mac);
+}
+
 /** @returns in lower case with colons; undefined for what is no address of one station */
 function parseMac(text: string): string | undefined {
   const mac = text.toLowerCase().replaceAll('-', ':');

@@ -22,6 +22,8 @@ export interface NetworkOptions {
   readonly subnet?: string | undefined;
   /** Router, DNS, DHCP and NTP server. Default: the first address of the subnet. */
   readonly gateway?: string | undefined;
+  /** Its Ethernet address. Default: `5a:94:ef:e4:0c:dd`, that of gvproxy and VPNKit. */
+  readonly gatewayMac?: string | undefined;
   /**
    * Represents the loopback of the host; `none` closes that to guests. It may be the gateway, whose own services come
    * first then, in both families. Default: the last address of the subnet.

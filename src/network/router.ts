@@ -6,12 +6,11 @@ import type { Stack } from '../stack/stack.ts';
 import type { Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { cryptoRandom } from './crypto-random.ts';
-import { GATEWAY_MAC } from './gateway.ts';
 
 /** @returns undefined where guests have no IPv6 */
 export function serveRouter(
   config: NetworkConfig,
-  { ipv6 }: Addresses,
+  { ipv6, mac }: Addresses,
   stack: Stack,
   clock: Clock,
 ): Advertiser | undefined {
@@ -25,7 +24,7 @@ export function serveRouter(
   };
   const advertiser = new Advertiser(
     {
-      mac: GATEWAY_MAC,
+      mac,
       mtu: config.mtu,
       prefix: ipv6.prefix,
       isOffLink: ipv6.isOffLink,

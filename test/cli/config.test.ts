@@ -46,6 +46,7 @@ name: build
 listen: [qemu:/tmp/vm.sock, "tap:hawser0@guest"]
 subnet: 10.1.0.0/16
 gateway: 10.1.0.2
+gatewayMac: 52:54:00:00:00:01
 hostIp: none
 subnet6: fd12:3456:789a:1::/64
 ipv6: on
@@ -107,6 +108,7 @@ describe('configuration', () => {
       listen: ['qemu:/tmp/vm.sock', 'tap:hawser0@guest'],
       subnet: '10.1.0.0/16',
       gateway: '10.1.0.2',
+      gatewayMac: '52:54:00:00:00:01',
       hostIp: undefined,
       ipv6: {
         use: 'on',

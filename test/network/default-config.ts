@@ -8,6 +8,7 @@ export const DEFAULT_NETWORK: NetworkConfig = {
   listen: [],
   subnet: '192.168.127.0/24',
   gateway: '192.168.127.1',
+  gatewayMac: '5a:94:ef:e4:0c:dd',
   hostIp: '192.168.127.254',
   ipv6: {
     use: 'auto',

@@ -3,7 +3,6 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createNetwork } from '../../src/network/create-network.ts';
-import { GATEWAY_LINK_LOCAL, GATEWAY_MAC } from '../../src/network/gateway.ts';
 import type { FrameAttachment } from '../../src/network/links.ts';
 import type { Network } from '../../src/network/network-interface.ts';
 import type { NetworkOptions } from '../../src/network/options.ts';
@@ -15,6 +14,7 @@ import {
   REQUEST6,
   SOLICIT,
 } from '../../src/wire/dhcpv6.ts';
+import { eui64Address, LINK_LOCAL } from '../../src/wire/eui64.ts';
 import { readIpv6Address } from '../../src/wire/ipv6-address.ts';
 import { formatMac, readMac, writeMac } from '../../src/wire/mac.ts';
 import { emitUdp } from '../../src/wire/udp.ts';
@@ -24,10 +24,11 @@ import {
   type ReadReply,
   readDhcpv6Reply,
 } from '../support/dhcpv6-message.ts';
-import { viewOf } from '../support/frames.ts';
+import { GATEWAY_MAC, viewOf } from '../support/frames.ts';
 import { frame6, UDP } from '../support/frames6.ts';
 
 const PREFIX = 'fd00:1:2:3';
+const GATEWAY_LINK_LOCAL = eui64Address(LINK_LOCAL, GATEWAY_MAC);
 const SERVER_ID = [0, 3, 0, 1, ...macBytes(GATEWAY_MAC)];
 
 function macBytes(mac: number): number[] {

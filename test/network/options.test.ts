@@ -36,6 +36,7 @@ describe('network/options', () => {
       listen: 'tap:hawser0@guest',
       subnet: '10.1.0.0/16',
       gateway: '10.1.0.2',
+      gatewayMac: '52-54-00-00-00-01',
       hostIp: 'none',
       subnet6: '2001:DB8:0:1::/64',
       gateway6: '2001:DB8:0:1:0::2',
@@ -82,6 +83,7 @@ describe('network/options', () => {
       listen: ['tap:hawser0@guest'],
       subnet: '10.1.0.0/16',
       gateway: '10.1.0.2',
+      gatewayMac: '52:54:00:00:00:01',
       hostIp: undefined,
       ipv6: {
         use: 'on',

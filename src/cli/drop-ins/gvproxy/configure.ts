@@ -6,6 +6,7 @@
  * and without; an IPv6 subnet is an error.
  */
 import { formatIpv4 } from '../../../base/ip-address.ts';
+import { GATEWAY_MAC } from '../../../network/effective-config.ts';
 import { RunError } from '../../../network/errors.ts';
 import {
   firstUsable,
@@ -27,7 +28,6 @@ import type {
   StackConfig,
 } from './configuration.ts';
 
-export const GATEWAY_MAC = '5a:94:ef:e4:0c:dd';
 const DEVICE_MAC = '5a:94:ef:e4:0c:ee';
 /** That of the machines which Hyperkit starts. */
 const VPNKIT_UUID = 'c3d68012-0208-11ea-9fd7-f2189899ab08';

@@ -8,7 +8,7 @@ import { buildConfig } from '../../config.ts';
 import type { DaemonConfig, LogLevel } from '../../daemon-config.ts';
 import type { Place } from '../../runtime-dir.ts';
 import type { GvproxyConfig, Interface, SshForward, StackConfig } from './configuration.ts';
-import { GATEWAY_MAC, maskedNetwork } from './configure.ts';
+import { maskedNetwork } from './configure.ts';
 import { parseEndpoint } from './endpoint.ts';
 
 export const EXIT_MODES = ['auto', 'always', 'never'] as const;
@@ -33,6 +33,7 @@ export function daemonConfig(config: GvproxyConfig, own: OwnFlags, place: Place)
       name: 'gvproxy',
       subnet: formatNetwork(maskedNetwork(stack.subnet)),
       gateway: stack.gatewayIP,
+      gatewayMac: stack.gatewayMacAddress,
       hostIp: hostAddress(stack),
       mtu: `${mtuOf(stack.mtu)}`,
       staticLease: Object.entries(stack.dhcpStaticLeases).map(([ip, mac]) => `${mac}=${ip}`),
@@ -98,12 +99,7 @@ function placeOf(url: string): string {
 }
 
 /** The address that stands for the host's loopback. */
-function hostAddress({ nat, gatewayMacAddress }: StackConfig): string {
-  if (gatewayMacAddress.toLowerCase() !== GATEWAY_MAC) {
-    throw new RunError(
-      `stack.gatewayMacAddress ${gatewayMacAddress}: the gateway of hawser has ${GATEWAY_MAC}, always: leave it out`,
-    );
-  }
+function hostAddress({ nat }: StackConfig): string {
   const [entry, ...others] = Object.entries(nat);
   const isLoopback = /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(entry?.[1] ?? '');
   if (entry !== undefined && others.length === 0 && isLoopback) return entry[0];

@@ -1,6 +1,5 @@
 /** `hawser usernet`: the daemon of Lima's network `user-v2`, which is a command of Lima's own otherwise. */
 import { resolve } from 'node:path';
-import { formatMac } from '../../../wire/mac.ts';
 import { realPlace } from '../../runtime-dir.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
 import { parseUsernetArguments, USERNET_HELP } from './usernet-arguments.ts';
@@ -18,13 +17,12 @@ export const USERNET: DropIn<UsernetDialect> = {
   plan: (argv) => Promise.resolve(planOf(argv)),
   sockets: ({ endpoint }) => [endpoint],
   serve: async ({ endpoint: path, name, gateway }, network, daemon) => {
-    const [{ serveApi, targetOf }, { WAIT_PORT_PATH, waitPort }, { GATEWAY_MAC }] =
-      await Promise.all([
-        import('../gvproxy/serve-api.ts'),
-        import('../../../control/usernet/wait-port.ts'),
-        import('../../../network/gateway.ts'),
-      ]);
-    const target = targetOf({ address: gateway, mac: formatMac(GATEWAY_MAC) }, network);
+    const [{ serveApi, targetOf }, { WAIT_PORT_PATH, waitPort }] = await Promise.all([
+      import('../gvproxy/serve-api.ts'),
+      import('../../../control/usernet/wait-port.ts'),
+    ]);
+    const { gatewayMac: mac } = network.view.info();
+    const target = targetOf({ address: gateway, mac }, network);
     const endpoint = { kind: 'unix', path } as const;
     const long = {
       path: WAIT_PORT_PATH,

@@ -88,6 +88,7 @@ const ROWS: readonly Row[] = [
     ['-subnet', '10.0.1.7/16'],
     { subnet: '10.0.0.0/16', gateway: '10.0.0.1', hostIp: '10.0.255.254' },
   ],
+  [[], { gatewayMac: '10:11:11:11:11:00' }, 'stack: {gatewayMacAddress: "10:11:11:11:11:00"}'],
   [[], { hostIp: '192.168.127.9' }, 'stack: {nat: {192.168.127.9: 127.0.0.1}}'],
   [[], { leases: { file: undefined, static: [], range: undefined }, vpnkitMacs: [] }, ''],
 ];
@@ -105,7 +106,7 @@ const ERRORS: readonly (readonly [
   [['-listen', 'unix://'], undefined, /has no path/],
   [['-listen', 'npipe:////./pipe/x'], undefined, /unexpected scheme/],
   [[], 'stack: {nat: {192.168.127.9: 192.168.1.1}}', /hawser translates one address/],
-  [[], 'stack: {gatewayMacAddress: "10:11:11:11:11:00"}', /has 5a:94:ef:e4:0c:dd, always/],
+  [[], 'stack: {gatewayMacAddress: "11:11:11:11:11:00"}', /must be the Ethernet address of one/],
   [[], 'stack: {dhcpStaticLeases: {192.168.127.2: x}}', /must be MAC=IP/],
 ];
 

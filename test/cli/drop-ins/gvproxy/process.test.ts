@@ -239,6 +239,7 @@ log-file: ${place.path('log')}
 interfaces: {qemu: ${qemu()}}
 stack:
   mtu: 4000
+  gatewayMacAddress: 52:54:00:00:00:01
   dns:
     - name: apps-crc.testing.
       defaultIP: 192.168.127.2
@@ -268,6 +269,7 @@ stack:
       assert.equal(await guest.resolve(name), address);
     }
     assert.equal(await guest.resolve('other.crc.testing'), '');
+    assert.match(await ask('GET', '/leases'), /"192\.168\.127\.1":"52:54:00:00:00:01"/);
     assert.equal(
       await ask('GET', '/services/forwarder/all'),
       `200 ${JSON.stringify(
