@@ -26,7 +26,10 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc', 'gcc'
     lab = await Lab.open();
     await lab.startServers(lab.host);
     await lab.startServers(lab.outside);
-    user = await RootlessUser.open(lab, { slirp4netns: 'hawser-slirp4netns.js' });
+    user = await RootlessUser.open(lab, {
+      slirp4netns: 'hawser-slirp4netns.js',
+      hawser: 'hawser.js',
+    });
   });
   after(async () => await lab?.close());
   beforeEach(async () => {
@@ -40,10 +43,13 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc', 'gcc'
 
   /** Start it, and wait for its byte. */
   async function start(
-    { more = [] }: { readonly more?: readonly number[] },
+    {
+      more = [],
+      env = [],
+    }: { readonly more?: readonly number[]; readonly env?: readonly string[] },
     ...args: readonly string[]
   ): Promise<Background> {
-    slirp = user.start(['slirp4netns', '-r', `${READY_FD}`, ...args], {
+    slirp = user.start(['env', ...env, 'slirp4netns', '-r', `${READY_FD}`, ...args], {
       stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', ...more],
     });
     const ready = slirp.child.stdio[READY_FD];
@@ -159,6 +165,17 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc', 'gcc'
       await server.stop();
     }
     assert.equal(await fetch(`http://10.0.2.2:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
+  });
+
+  it("hawser's own commands see it, where the launcher's environment says so", async () => {
+    const env = ['HAWSER_API=on'];
+    await start({ env }, '-c', '--enable-sandbox', '-e', `${EXIT_FD}`, `${target.pid}`, 'tap0');
+    await inside('ping', '-c', '1', '-W', '5', '10.0.2.2');
+    const name = `slirp4netns-${slirp.pid}`;
+    const status = await user.run('hawser', 'status', '--name', name);
+    assert.match(status, /10\.0\.2\.100/);
+    assert.equal(await slirp.stop('SIGTERM'), 0);
+    assert.deepEqual(await user.run('ls', `${user.runtimeDir}/hawser`).catch(() => ''), '');
   });
 
   it('takes a TAP that is open', async () => {

@@ -24,6 +24,8 @@ The command line of slirp4netns, served by hawser.
 -v, --version            show version and exit
 
 As an ordinary user it needs nsenter (util-linux) to enter a user namespace.
+HAWSER_API=on in the environment: hawser's own commands find it as slirp4netns-PID, as in
+"hawser status --name slirp4netns-4711".
 `;
 
 /** Of slirp4netns, whose command line this is. */

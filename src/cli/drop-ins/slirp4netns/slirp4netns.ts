@@ -8,6 +8,7 @@ import { RunError } from '../../../network/errors.ts';
 import { parseAddress } from '../../../services/address-text.ts';
 import type { ServingDaemon } from '../../daemon.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
+import { withOwnApi } from '../own-api.ts';
 import { parseSlirpArguments, type SlirpRequest } from './arguments.ts';
 import { SLIRP_HELP, slirpVersion } from './help.ts';
 import { type PlannedTap, planSlirp } from './plan.ts';
@@ -74,7 +75,7 @@ async function planRun(request: SlirpRequest): Promise<Plan<SlirpDialect>> {
   if (tap !== undefined) await openTap(tap);
   const { apiSocket, readyFd, exitFd } = request;
   return {
-    options: { ...config, api: { kind: 'none' } },
+    options: withOwnApi(config, process.env),
     dialect: { apiSocket, guest: guest.toString(), readyFd, exitFd },
     descriptors: [readyFd, exitFd].filter((fd) => fd !== undefined),
   };

@@ -28,4 +28,5 @@ The command line of vpnkit, served by hawser.
 Accepted without effect: --gc-compact-interval, --http, --http-api-path, --listen-backlog, --max-connections, --pcap,
 --pcap-snaplen, --port-max-idle-time (idle connections are kept), --server-macaddr. Not served: 9P, Hyper-V sockets,
 --forwards, gateway forwards of UDP.
+HAWSER_API=on in the environment: hawser's own commands find it as vpnkit-PID.
 `;

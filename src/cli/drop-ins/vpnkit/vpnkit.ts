@@ -5,6 +5,7 @@ import type { NetworkView } from '../../../control/network-view.ts';
 import { UsageError } from '../../../network/errors.ts';
 import type { ServingDaemon } from '../../daemon.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
+import { withOwnApi } from '../own-api.ts';
 import { type GatewayForward, parseVpnkitArguments, type VpnkitRequest } from './arguments.ts';
 import { VPNKIT_HELP } from './help.ts';
 import { planVpnkit } from './plan.ts';
@@ -92,7 +93,7 @@ async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
   );
   const config = buildConfig(options, undefined, realPlace());
   return {
-    options: { ...config, api: { kind: 'none' } },
+    options: withOwnApi(config, process.env),
     dialect: {
       apiPaths,
       diagnostics,
