@@ -21,7 +21,8 @@
 //
 // Two threads, one per direction; each drains what is ready into one big buffer and passes it on
 // with one send() (socket) or one write() per frame (a TAP takes one frame a call). Prints "ready" on
-// stderr when the first connection stands and one JSON line of counters on SIGTERM, SIGINT or EOF.
+// stderr when the first connection stands and one JSON line of counters on SIGTERM, SIGINT or EOF; "tap2sock_full" of
+// messages that the socket had no room for at first.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -51,7 +52,7 @@ static int tapfd, ctl, sk = -1, wk = -1, hl = 4, vmn3t, listener = -1, reconnect
 static const char *path, *own, *kind, *uuid, *tap = "tap0";
 static struct sockaddr_un peer = {.sun_family = AF_UNIX};
 static size_t batch_limit = 256 * 1024;
-static volatile unsigned long long t2s_f, t2s_b, t2s_calls, s2t_f, s2t_b, s2t_calls, s2t_err, lost, late;
+static volatile unsigned long long t2s_f, t2s_b, t2s_calls, s2t_f, s2t_b, s2t_calls, s2t_err, lost, late, t2s_full;
 static unsigned loss_pm, delay_us, jitter_us, reorder_pm, seed = 1;
 
 static void die(const char *s) { perror(s); exit(1); }
@@ -61,8 +62,8 @@ static void report(int sig) {
   int n = snprintf(b, sizeof b,
     "{\"tap2sock_frames\":%llu,\"tap2sock_bytes\":%llu,\"tap2sock_sends\":%llu,"
     "\"sock2tap_frames\":%llu,\"sock2tap_bytes\":%llu,\"sock2tap_recvs\":%llu,\"sock2tap_err\":%llu,"
-    "\"lost\":%llu,\"reordered\":%llu}\n",
-    t2s_f, t2s_b, t2s_calls, s2t_f, s2t_b, s2t_calls, s2t_err, lost, late);
+    "\"lost\":%llu,\"reordered\":%llu,\"tap2sock_full\":%llu}\n",
+    t2s_f, t2s_b, t2s_calls, s2t_f, s2t_b, s2t_calls, s2t_err, lost, late, t2s_full);
   if (write(1, b, n) < 0) {}
   _exit(0);
 }
@@ -265,7 +266,9 @@ static void *tap2messages(void *a) {
     if (n <= skip) { if (n < 0 && errno == EINTR) continue; report(0); }
     t2s_f++; t2s_b += n - skip; t2s_calls++;
     int unconnected = !strcmp(kind, "dgram");
-    if (sendto(sk, buf + skip, n - skip, MSG_NOSIGNAL, unconnected ? (void *)&peer : 0, unconnected ? sizeof peer : 0) >= 0) continue;
+    void *to = unconnected ? &peer : 0; socklen_t tolen = unconnected ? sizeof peer : 0;
+    if (sendto(sk, buf + skip, n - skip, MSG_NOSIGNAL | MSG_DONTWAIT, to, tolen) >= 0) continue;
+    if (errno == EAGAIN) { t2s_full++; if (sendto(sk, buf + skip, n - skip, MSG_NOSIGNAL, to, tolen) >= 0) continue; }
     // QEMU loses the frame; the end of a connection is seen by the other thread.
     if (unconnected || errno == EINTR || !strcmp(kind, "bess")) continue;
     redial();
