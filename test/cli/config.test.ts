@@ -201,11 +201,17 @@ describe('configuration', () => {
 
   it('relative socket paths become absolute', () => {
     const { listen, api } = build({
-      listen: ['qemu:vm.sock', 'qemu-connect:vm.sock'],
+      listen: ['qemu:vm.sock', 'qemu-connect:vm.sock', 'vfkit:v', 'qemu-dgram:ours,theirs'],
       api: 'unix:./api.sock',
     });
     const path = `${process.cwd()}/vm.sock`;
-    assert.deepEqual(listen, [`qemu:${path}`, `qemu-connect:${path}`]);
+    const at = process.cwd();
+    assert.deepEqual(listen, [
+      `qemu:${path}`,
+      `qemu-connect:${path}`,
+      `vfkit:${at}/v`,
+      `qemu-dgram:${at}/ours,${at}/theirs`,
+    ]);
     assert.deepEqual(api, { kind: 'unix', path: `${process.cwd()}/api.sock` });
   });
 

@@ -112,6 +112,22 @@ describe('transports/messages/fd-socket', () => {
     });
   }
 
+  it('keeps a number of connections that have passed nothing yet, and closes those beyond', async () => {
+    let closed = 0;
+    for (let i = 0; i < 70; i++) {
+      const { socket } = await dial();
+      socket.resume().once('close', () => {
+        closed++;
+      });
+    }
+    await until(() => closed === 6);
+    opened[0]?.destroy();
+    while (acceptor.links.length === 0) {
+      await pass('dgram').catch(() => undefined); // refused until the end of the other is seen
+      await new Promise(setImmediate);
+    }
+  });
+
   it('lets go of connections that end without a descriptor', async () => {
     const { socket } = await dial();
     socket.end('hello');
