@@ -4,6 +4,8 @@ import { existsSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { loadPosix } from '../../src/native/load.ts';
 import { LAB, systemSuite } from '../support/requirements.ts';
+import { goDiscover, offered } from '../support/go-vmnet.ts';
+import { Vmn3tClient } from '../support/vmn3t-client.ts';
 import { download, upload } from './support/clients.ts';
 import { Daemon } from './support/daemon.ts';
 import { addIpv6, GATEWAY6, HOST6, SUBNET6, slaacAddress } from './support/ipv6.ts';
@@ -77,6 +79,31 @@ systemSuite('links over streams', [...LAB, 'gcc', 'curl', 'ping', 'ipv6'], funct
     assert.equal((await guest.lease()).address, address);
     await isOnline(guest);
     assert.ok(daemon.isRunning);
+  });
+
+  it('vpnkit: as RootlessKit uses it: its parent takes an address and never reads, its child has the traffic', async () => {
+    const path = lab.path('vpnkit.sock');
+    const daemon = await lab.startDaemon(['--listen', `vpnkit:${path}`, ...IPV6]);
+    const parent = await Vmn3tClient.at(path);
+    const { mac } = await parent.open(`${UUID}1`);
+    parent.send(goDiscover(mac));
+    const address = await offered(parent);
+    parent.stopReading();
+    const child = await lab.addGuest({ bridgeTo: path, framing: `vmn3t=${UUID}1` });
+    await child.plug();
+    await child.run('ip', 'addr', 'add', `${address}/24`, 'dev', 'eth0');
+    await child.run('ip', 'route', 'add', 'default', 'via', GATEWAY);
+    const noisy = await lab.addGuest({ bridgeTo: path, framing: `vmn3t=${UUID}2` });
+    await noisy.plug();
+    await noisy.lease();
+    await noisy.try('ping', '-b', '-f', '-c', '4000', '-s', '1400', '-w', '5', '192.168.127.255');
+    await works(child);
+    const { links } = JSON.parse(await daemon.request('/v1/info'));
+    assert.deepEqual(links, [{ link: `vpnkit:${path}`, attachedGuests: 2 }]);
+    parent.readOn();
+    assert.ok((await parent.readFrame()).length >= 42); // whole frames, for all
+    parent.close();
+    await works(child);
   });
 
   it('vpnkit: without a UUID', async () => {

@@ -132,12 +132,17 @@ export class VpnkitListener implements OpenLink {
     const onDown = (): void => {
       this.links.delete(link);
       this.guests.onLeft(guest);
+      if (!guest.twins.isEmpty) this.stats.linksOpen++;
     };
     const context = { ...this.context, acceptor: guest.twins };
     const link = new SocketLink(name, VPNKIT_FRAMING, stream, context, this.stats, onDown);
     const refusal = disconnectFor('there are too many links');
-    if (link.start({ early, greeting, refusal })) this.links.add(link);
-    else this.guests.onLeft(guest);
+    if (!link.start({ early, greeting, refusal })) {
+      this.guests.onLeft(guest);
+      return;
+    }
+    this.links.add(link);
+    if (guest.twins.size > 1) this.stats.linksOpen--; // a guest counts once, whatever its connections
   }
 
   private refused(link: string, why: string): void {

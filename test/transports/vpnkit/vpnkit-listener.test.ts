@@ -231,11 +231,14 @@ describe('transports/vpnkit-listener', () => {
     assert.equal((await child.readFrame())[20], 5);
     assert.equal((await parent.readFrame())[20], 5);
     assert.equal(acceptor.links.length, 1);
+    assert.equal(listener.stats.linksOpen, 1);
+    const before = link.writable;
     child.close();
-    await link.until(() => listener.stats.linksOpen === 1 || link.writable > 1);
-    assert.equal(link.downs, 0);
+    await link.until(() => link.writable > before); // by the other now
+    assert.deepEqual([link.downs, listener.stats.linksOpen], [0, 1]);
     parent.close();
     await link.until(() => link.downs === 1);
+    assert.equal(listener.stats.linksOpen, 0);
   });
 
   it('a twin that never reads costs a bounded queue, and holds up nothing', async () => {
