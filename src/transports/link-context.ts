@@ -1,6 +1,7 @@
 import type { Log } from '../base/log.ts';
 import type { Clock } from '../base/time.ts';
 import type { Turns } from '../proxy/turns.ts';
+import type { KeepFault } from '../services/dhcp/lease-table.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
 import type { Mac } from '../wire/mac.ts';
 import type { LinkStats } from './link-stats.ts';
@@ -12,9 +13,9 @@ export interface GuestAddresses {
    * Keep an address for the guest with this Ethernet address, which DHCP then gives to it and to no other.
    *
    * @param wanted as int32; undefined: the one that the guest had before, or any
-   * @returns why there is none, as the end of a sentence that begins with the address
+   * @returns why there is none
    */
-  reserve(mac: Mac, wanted: number | undefined): string | undefined;
+  reserve(mac: Mac, wanted: number | undefined): KeepFault | undefined;
   /** The guest is not expected any more. */
   release(mac: Mac): void;
 }

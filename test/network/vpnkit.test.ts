@@ -117,6 +117,26 @@ describe('network/vpnkit', () => {
     assert.equal(await offered(again), address);
   });
 
+  it('whoever makes up UUIDs leaves addresses for others', async () => {
+    await network.close();
+    network = await createNetwork({ listen: `vpnkit:${path}`, subnet: '10.9.0.0/29' });
+    for (let i = 1; i <= 12; i++) {
+      const one = await client();
+      await one.open(`11111111-2222-4333-8444-${String(i).padStart(12, '0')}`);
+      one.close();
+    }
+    const kept = (): readonly string[] => network.view.leases().map(({ address }) => address);
+    assert.equal(kept().length, 2); // of four: a gateway and a host address are none
+    const held = [await client(), await client(), await client()];
+    for (const [i, one] of held.entries()) {
+      const { mac } = await one.open(`99999999-2222-4333-8444-00000000000${i}`);
+      one.send(goDiscover(mac));
+      assert.match(await offered(one), /^10\.9\.0\.[2-5]$/);
+    }
+    const last = await client();
+    await assert.rejects(last.open(OTHER, '10.9.0.2'), /10\.9\.0\.2 is /);
+  });
+
   it('its end is in order for clients that the end of the stream alone does not alarm', async () => {
     const go = await client();
     await go.open(UUID);

@@ -187,7 +187,7 @@ export abstract class LeaseTable<A extends AddressKey> {
     const isOfAnother = record !== undefined && record.mac !== mac;
     if (this.reservedFor.has(address) || (isOfAnother && !record.isFree(now))) return 'taken';
     if (this.isTaken(identity, address)) return 'taken';
-    if (held === undefined && this.kept.size >= MAX_KEPT) return 'too-many';
+    if (held === undefined && this.kept.size >= this.keptMax) return 'too-many';
     this.stopKeeping(mac);
     if (isOfAnother) this.byAddress.delete(address);
     else if (record !== undefined) record.fixed = true;
@@ -195,6 +195,11 @@ export abstract class LeaseTable<A extends AddressKey> {
     this.staticByMac.set(mac, { mac, address });
     this.reservedFor.set(address, macOf(mac));
     return undefined;
+  }
+
+  /** Others find as many. */
+  private get keptMax(): number {
+    return Math.min(MAX_KEPT, Math.ceil(this.pool.size / 2));
   }
 
   stopKeeping(mac: string): void {

@@ -6,6 +6,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { formatIpv4 } from '../../base/ip-address.ts';
+import type { KeepFault } from '../../services/dhcp/lease-table.ts';
 import type { LinkAcceptor } from '../../stack/link.ts';
 import type { Mac } from '../../wire/mac.ts';
 import type { Vmn3tCommand } from '../../wire/vmn3t.ts';
@@ -18,6 +19,16 @@ const GUESTS_MAX = 256;
 const TWINS_MAX = 4;
 /** VPNKit's own begin with these bytes. */
 const MAC_PREFIX = 0x0250_0000_0000;
+
+/** As the end of a sentence that begins with the address. */
+const FAULTS: Readonly<Record<KeepFault, string>> = {
+  'pool-exhausted': "is not to be had: the guests' network has none left",
+  'not-in-pool': "is no guest's address of this network",
+  taken: 'is taken by another guest',
+  'has-static-lease': 'is not the one of its static lease',
+  'too-many': 'is one too many to be kept for guests',
+};
+const SHORT: ReadonlySet<KeepFault> = new Set(['pool-exhausted', 'too-many']);
 
 export interface VpnkitGuest {
   readonly uuid: string;
@@ -91,10 +102,16 @@ export class VpnkitGuests {
     return guest;
   }
 
+  /** An address is kept for those that are known and away as long as there is another for who comes. */
   private keep(mac: Mac, preferred: number | undefined): string | undefined {
-    const why = this.deps.addresses.reserve(mac, preferred);
+    const { addresses } = this.deps;
+    let why = addresses.reserve(mac, preferred);
+    while (why !== undefined && SHORT.has(why) && this.forgetOne()) {
+      why = addresses.reserve(mac, preferred);
+    }
     if (why === undefined) return undefined;
-    return `${preferred === undefined ? 'an address' : formatIpv4(preferred)} ${why}`;
+    if (why === 'too-many' && preferred === undefined) return undefined; // it has one as long as its lease lasts
+    return `${preferred === undefined ? 'an address' : formatIpv4(preferred)} ${FAULTS[why]}`;
   }
 
   private hasMac(mac: Mac): boolean {

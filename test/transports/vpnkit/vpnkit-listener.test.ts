@@ -182,7 +182,7 @@ describe('transports/vpnkit-listener', () => {
     await open(VPNKIT_LIMITS, {
       reserve: (mac, wanted) => {
         asked.push([mac, wanted]);
-        return wanted === (0xc0a8_414e | 0) ? 'is taken' : undefined;
+        return wanted === (0xc0a8_414e | 0) ? 'taken' : undefined;
       },
       release: () => {},
     });
@@ -191,7 +191,7 @@ describe('transports/vpnkit-listener', () => {
     const refused = await client();
     await assert.rejects(
       refused.open(OTHER, '192.168.65.78'),
-      /refused: 192\.168\.65\.78 is taken$/,
+      /refused: 192\.168\.65\.78 is taken by another guest$/,
     );
     await refused.readToEnd();
     // While it is connected it stays where it is.
