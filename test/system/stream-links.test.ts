@@ -27,8 +27,8 @@ const isOnline = (guest: Guest): Promise<true> =>
 /** Everything that a guest does with a network. */
 async function works(guest: Guest): Promise<void> {
   await guest.run('ping', '-c', '2', '-W', '2', GATEWAY);
-  await guest.run('ping', '-c', '2', '-W', '2', GATEWAY6);
   await slaacAddress(guest);
+  await guest.run('ping', '-c', '2', '-W', '2', GATEWAY6);
   for (const host of [HOST, `[${HOST6}]`]) {
     const url = `http://${host}:${HTTP_PORT}`;
     await download(guest, url, SIZE);

@@ -6,34 +6,47 @@
  * What the guest sends counts whichever connection it came by. Frames for it go where it was heard last, which is the
  * connection that pushes back; frames for all go to each, and are dropped where one does not drain.
  *
- * A connection is sent nothing before it has sent something, as VPNKit does: its Go package, which asks for an address
- * first, sends again what it has received last in place of what it asked.
+ * A guest is sent nothing before it has said something, as with VPNKit, or a while has passed: the Go package, which asks
+ * for an address first, sends again what it has received last in place of what it asked. Until then a few frames are held.
  */
 import type { Slab } from '../../base/slab.ts';
-import type { Instant } from '../../base/time.ts';
+import type { Clock, Instant } from '../../base/time.ts';
 import type { Frame, FrameWork } from '../../stack/frame.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor } from '../../stack/link.ts';
 import { ETHERNET_DST } from '../../wire/ethernet.ts';
 import { isGroupMac, readMac } from '../../wire/mac.ts';
 import type { LinkStats } from '../link-stats.ts';
+import { HeldFrames } from './held-frames.ts';
+
+export interface TwinsDeps {
+  readonly segment: LinkAcceptor;
+  readonly clock: Pick<Clock, 'now'>;
+  /** Of the other guests' for this one, bytes. */
+  readonly longestFrame: number;
+  readonly stats: LinkStats;
+  /** How long a guest is waited for to speak first. */
+  readonly speakMs: number;
+}
 
 export class Twins implements LinkAcceptor, FrameWriter {
   readonly offload = false;
   readonly takesLarge = true;
   readonly longestFrame: number;
-  private readonly segment: LinkAcceptor;
-  private readonly stats: LinkStats;
+  private readonly deps: TwinsDeps;
   private readonly all = new Set<Twin>();
   private reader: FrameReader | undefined = undefined;
   /** Where the guest was heard last; undefined without a connection. */
   private active: Twin | undefined = undefined;
   private reserved = -1;
+  /** Until the guest is heard. */
+  private held: HeldFrames | undefined = undefined;
+  private timer: NodeJS.Timeout | undefined = undefined;
+  /** Its first frames are being processed: what answers them goes out. */
+  private isAnswering = false;
 
-  /** @param longestFrame of the other guests' for this one */
-  constructor(segment: LinkAcceptor, longestFrame: number, stats: LinkStats) {
-    this.segment = segment;
-    this.longestFrame = longestFrame;
-    this.stats = stats;
+  constructor(deps: TwinsDeps) {
+    this.deps = deps;
+    this.longestFrame = deps.longestFrame;
   }
 
   /** How many there are. */
@@ -54,13 +67,19 @@ export class Twins implements LinkAcceptor, FrameWriter {
     uid?: number,
   ): FrameReader | undefined {
     const twin = new Twin(this, writer);
-    this.active ??= twin;
+    if (this.active === undefined) {
+      this.active = twin;
+      this.held = new HeldFrames();
+      const { clock, speakMs } = this.deps;
+      this.timer = setTimeout(() => this.onHeard(clock.now()), speakMs).unref();
+    }
     this.all.add(twin);
     if (this.reader !== undefined) return twin;
-    this.reader = this.segment.attach(now, name, this, listener, uid);
+    this.reader = this.deps.segment.attach(now, name, this, listener, uid);
     if (this.reader !== undefined) return twin;
     this.all.clear();
     this.active = undefined;
+    this.stopHolding();
     return undefined;
   }
 
@@ -69,15 +88,15 @@ export class Twins implements LinkAcceptor, FrameWriter {
   /** @internal */
   onFrame(now: Instant, twin: Twin, frame: Frame): void {
     if (twin !== this.active) this.activate(now, twin);
-    const isFirst = !twin.isHeard;
     twin.isHeard = true;
+    this.isAnswering = true;
     this.reader?.onFrame(now, frame);
-    if (isFirst) this.reader?.onWritable(now);
   }
 
   /** @internal */
   onBatchEnd(now: Instant): void {
     this.reader?.onBatchEnd(now);
+    if (this.held !== undefined) this.onHeard(now);
   }
 
   /** @internal */
@@ -92,6 +111,7 @@ export class Twins implements LinkAcceptor, FrameWriter {
     if (this.all.size === 0) {
       this.active = undefined;
       this.reader = undefined;
+      this.stopHolding();
       reader?.onLinkDown(now);
       return;
     }
@@ -106,10 +126,33 @@ export class Twins implements LinkAcceptor, FrameWriter {
     this.reader?.onWritable(now); // what waited for the other need not wait for this one
   }
 
+  /** The guest has spoken, or had the time to. */
+  private onHeard(now: Instant): void {
+    const { held, active } = this;
+    if (held === undefined || active === undefined) return;
+    active.isHeard = true;
+    held.sendBy(active.writer);
+    this.stopHolding();
+    this.reader?.onWritable(now);
+  }
+
+  private stopHolding(): void {
+    clearTimeout(this.timer);
+    this.held?.release();
+    this.held = undefined;
+    this.isAnswering = false;
+  }
+
+  /** Where frames are to be held now. */
+  private get holding(): HeldFrames | undefined {
+    return this.isAnswering ? undefined : this.held;
+  }
+
   // --- from the segment ---
 
   get slab(): Slab {
-    const { active } = this;
+    const { active, holding } = this;
+    if (holding !== undefined) return holding.slab;
     if (active === undefined) throw new Error('a guest without a connection is not written to');
     return active.writer.slab;
   }
@@ -119,15 +162,22 @@ export class Twins implements LinkAcceptor, FrameWriter {
   }
 
   reserve(maxLen: number): number {
-    const { active } = this;
-    if (active?.isHeard === false) this.stats.drops.add('guest-not-heard');
-    this.reserved = active?.isHeard === true ? active.writer.reserve(maxLen) : -1;
+    const { active, holding } = this;
+    if (holding === undefined) this.reserved = active?.writer.reserve(maxLen) ?? -1;
+    else {
+      this.reserved = holding.reserve(maxLen);
+      if (this.reserved < 0) this.deps.stats.drops.add('guest-not-heard');
+    }
     return this.reserved;
   }
 
   commit(len: number): void {
-    const { active, reserved } = this;
+    const { active, reserved, holding } = this;
     if (active === undefined) return;
+    if (holding !== undefined) {
+      holding.commit(len);
+      return;
+    }
     if (len > 0 && this.all.size > 1) this.copyToOthers(active, reserved, len);
     active.writer.commit(len);
   }
@@ -147,7 +197,7 @@ export class Twins implements LinkAcceptor, FrameWriter {
       if (writer === active.writer || !isHeard) continue;
       const at = writer.isCrowded === true ? -1 : writer.reserve(len);
       if (at < 0) {
-        this.stats.drops.add('guest-queue-full');
+        this.deps.stats.drops.add('guest-queue-full');
         continue;
       }
       writer.slab.bytes.set(slab.bytes.subarray(off, off + len), at);

@@ -7,12 +7,10 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { formatIpv4 } from '../../base/ip-address.ts';
 import type { KeepFault } from '../../services/dhcp/lease-table.ts';
-import type { LinkAcceptor } from '../../stack/link.ts';
 import type { Mac } from '../../wire/mac.ts';
 import type { Vmn3tCommand } from '../../wire/vmn3t.ts';
 import type { GuestAddresses } from '../link-context.ts';
-import type { LinkStats } from '../link-stats.ts';
-import { Twins } from './twins.ts';
+import { Twins, type TwinsDeps } from './twins.ts';
 
 const GUESTS_MAX = 256;
 /** Connections with one UUID. */
@@ -42,12 +40,10 @@ export interface VpnkitGuest {
 }
 
 export interface VpnkitGuestsDeps {
-  readonly segment: LinkAcceptor;
+  readonly twins: TwinsDeps;
   readonly addresses: GuestAddresses;
   /** By UUID, of guests whose Ethernet address is not made of it. */
   readonly macs: ReadonlyMap<string, Mac>;
-  readonly longestFrame: number;
-  readonly stats: LinkStats;
 }
 
 export class VpnkitGuests {
@@ -95,8 +91,7 @@ export class VpnkitGuests {
       const why = this.keep(mac, preferred);
       if (why !== undefined) return why;
     }
-    const { segment, longestFrame, stats } = this.deps;
-    const twins = new Twins(segment, longestFrame, stats);
+    const twins = new Twins(this.deps.twins);
     const guest = { uuid, isNameless, mac, uid: uid ?? before?.uid, twins, preferred };
     this.byUuid.set(uuid, guest);
     return guest;

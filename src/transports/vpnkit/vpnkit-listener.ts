@@ -27,9 +27,11 @@ export interface VpnkitLimits {
   /** Clients in their handshake; the one that has been for longest gives way. */
   readonly handshakes: number;
   readonly handshakeMs: number;
+  /** For a guest to speak first: to ask for an address, which clients do at once. */
+  readonly speakMs: number;
 }
 
-export const VPNKIT_LIMITS: VpnkitLimits = { handshakes: 32, handshakeMs: 10_000 };
+export const VPNKIT_LIMITS: VpnkitLimits = { handshakes: 32, handshakeMs: 10_000, speakMs: 2_000 };
 
 export class VpnkitListener implements OpenLink {
   readonly stats: LinkStats = new LinkStats();
@@ -47,9 +49,11 @@ export class VpnkitListener implements OpenLink {
     this.context = context;
     this.limits = limits;
     this.longestFrame = Math.min(context.mtu + FRAME_MARGIN, FRAME_MAX);
-    const { acceptor: segment, addresses, vpnkitMacs: macs = NO_MACS } = context;
+    const { acceptor: segment, clock, addresses, vpnkitMacs: macs = NO_MACS } = context;
     const { longestFrame, stats } = this;
-    this.guests = new VpnkitGuests({ segment, addresses, macs, longestFrame, stats });
+    const { speakMs } = limits;
+    const twins = { segment, clock, longestFrame, stats, speakMs };
+    this.guests = new VpnkitGuests({ twins, addresses, macs });
   }
 
   /** @throws LinkInUseError, LinkError */

@@ -98,12 +98,36 @@ describe('transports/vpnkit-listener', () => {
       'padding',
     );
     const link = await acceptor.link(0);
-    assert.equal(send(link, frameTo('one', 6)), false, 'it has not asked for anything yet');
-    assert.equal(listener.stats.drops.get('guest-not-heard'), 1);
     c.send(frameTo('all', 1));
     await link.until(() => link.frames.length === 1);
     assert.ok(send(link, frameTo('one', 7)));
     assert.deepEqual(await c.readFrame(), frameTo('one', 7));
+  });
+
+  it('a guest is to speak first: what it is sent before comes behind the answer, as far as it is held', async () => {
+    await open();
+    const go = await client();
+    await go.open(UUID);
+    const link = await acceptor.link(0);
+    for (let i = 1; i <= 5; i++) assert.ok(send(link, frameTo('all', i, 1514)));
+    assert.equal(send(link, frameTo('all', 6, 1514)), false);
+    assert.equal(listener.stats.drops.get('guest-not-heard'), 1);
+    link.onFrameHook = () => assert.ok(send(link, frameTo('one', 9)));
+    go.send(frameTo('all', 1));
+    assert.equal((await go.readFrame())[20], 9);
+    for (let i = 1; i <= 5; i++) assert.equal((await go.readFrame())[20], i);
+    assert.ok(link.writable > 0);
+  });
+
+  it('a guest that says nothing is sent what there is after a while', async () => {
+    await open({ ...VPNKIT_LIMITS, speakMs: 20 });
+    const silent = await client();
+    await silent.open(UUID);
+    const link = await acceptor.link(0);
+    assert.ok(send(link, frameTo('one', 4)));
+    assert.equal((await silent.readFrame())[20], 4);
+    assert.ok(send(link, frameTo('one', 5)));
+    assert.equal((await silent.readFrame())[20], 5);
   });
 
   it('takes a handshake in single bytes, and frames that come with it', async () => {
@@ -272,7 +296,7 @@ describe('transports/vpnkit-listener', () => {
   });
 
   it('clients in their handshake are bounded: the oldest gives way', async () => {
-    await open({ handshakes: 2, handshakeMs: 60_000 });
+    await open({ ...VPNKIT_LIMITS, handshakes: 2 });
     const first = await client();
     first.socket.resume();
     const second = await client();
@@ -287,7 +311,7 @@ describe('transports/vpnkit-listener', () => {
   });
 
   it('a handshake that takes too long is over', async () => {
-    await open({ handshakes: 2, handshakeMs: 20 });
+    await open({ ...VPNKIT_LIMITS, handshakeMs: 20 });
     const late = await client();
     late.socket.write(GO_INIT);
     await late.read(49);
