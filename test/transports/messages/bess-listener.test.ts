@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BessListener } from '../../../src/transports/messages/bess-listener.ts';
 import { contextFor, RecordingAcceptor } from '../recorder.ts';
-import { frameOf, MessageClient, until } from './message-client.ts';
+import { checkNothingIsLeft, frameOf, MessageClient, until } from './message-client.ts';
 
 describe('transports/messages/bess-listener', () => {
   let dir: string;
@@ -111,6 +111,14 @@ describe('transports/messages/bess-listener', () => {
     await until(() => listener.stats.drops.get('too-many-links') === 1);
     assert.equal((await refused.next()).length, 0, 'the end');
   });
+
+  it('leaves nothing of guests that have gone', () =>
+    checkNothingIsLeft(async (i) => {
+      const client = MessageClient.packets(path);
+      const link = await acceptor.link(i);
+      client.close();
+      await link.until(() => link.downs === 1);
+    }));
 
   it('may be closed while it delivers', async () => {
     const client = connected();

@@ -1,10 +1,13 @@
 /** Sockets as machines have them: of messages, with a name or without, connected or not. */
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
+import { ARENA_BUFFER, allocate, release } from '../../../src/base/arena.ts';
 import * as n from '../../../src/native/constants.ts';
 import { bindLibc, THIS_HOST } from '../../../src/native/libc.ts';
 import { loadPosix } from '../../../src/native/load.ts';
 import { unixSockaddr } from '../../../src/native/sockaddr.ts';
+import { QUEUE_LEN } from '../../../src/transports/messages/frame-queue.ts';
 
 const c = bindLibc('test a socket', '', THIS_HOST);
 const posix = loadPosix();
@@ -81,6 +84,20 @@ export function frameOf(number: number, len = 60): Buffer {
   const frame = Buffer.alloc(len, number);
   frame.set([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5]);
   return frame;
+}
+
+/** Links come and go; what they used is given back, and no descriptor is left. @param comeAndGo one link */
+export async function checkNothingIsLeft(comeAndGo: (i: number) => Promise<void>): Promise<void> {
+  const LINKS = 600; // more than the arena has room for, with a queue each
+  const open = (): number => readdirSync('/proc/self/fd').length;
+  await comeAndGo(0);
+  const before = open();
+  for (let i = 1; i < LINKS; i++) await comeAndGo(i);
+  await new Promise(setImmediate);
+  assert.equal(open(), before);
+  const piece = allocate(QUEUE_LEN);
+  assert.equal(piece.buffer, ARENA_BUFFER);
+  release(piece);
 }
 
 /** Let the event loop turn until something is so. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VfkitListener } from '../../../src/transports/messages/vfkit-listener.ts';
 import { contextFor, RecordingAcceptor } from '../recorder.ts';
-import { frameOf, MessageClient, until } from './message-client.ts';
+import { checkNothingIsLeft, frameOf, MessageClient, until } from './message-client.ts';
 
 const HELLO = Buffer.from('VFKT');
 
@@ -219,6 +219,17 @@ describe('transports/messages/vfkit-listener', () => {
     await until(() => listener.stats.drops.get('too-many-links') === 1);
     assert.equal(listener.stats.linksOpen, 1);
   });
+
+  it('leaves nothing of guests that have gone', () =>
+    checkNothingIsLeft(async (i) => {
+      const client = MessageClient.datagrams(join(dir, `guest-${i}`)).connect(path);
+      client.send(HELLO);
+      const link = await acceptor.link(i);
+      client.close();
+      link.send(frameOf(1));
+      link.writer.flush();
+      await link.until(() => link.downs === 1);
+    }));
 
   it('may be closed while it delivers', async () => {
     const client = connected('closing');
