@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import type { GuestAddresses } from '../../../src/transports/link-context.ts';
 import {
   VPNKIT_LIMITS,
@@ -379,6 +380,30 @@ describe('transports/vpnkit-listener', () => {
     await (await client()).open(UUID);
     const link = await acceptor.link(0);
     assert.equal(link.writer.longestFrame, 1550);
+  });
+
+  it('serves on, whatever others send', async () => {
+    await open();
+    const starts = [Buffer.alloc(0), GO_INIT, Buffer.concat([GO_INIT, commandOf(UUID)])];
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(...starts),
+        fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 4 }),
+        async (start, chunks) => {
+          const stranger = connect(path);
+          stranger.on('error', () => {}).resume();
+          await once(stranger, 'connect');
+          stranger.write(start);
+          for (const chunk of chunks) stranger.write(chunk);
+          stranger.end();
+          await once(stranger, 'close');
+        },
+      ),
+      { numRuns: 60 },
+    );
+    const vif = await (await client()).open(OTHER);
+    assert.equal(vif.mtu, 1500);
+    assert.equal(listener.stats.linksOpen, 1);
   });
 
   it('promises no more than 16 bits hold', async () => {
