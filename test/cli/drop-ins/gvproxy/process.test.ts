@@ -345,6 +345,24 @@ stack:
     }
   });
 
+  it('-exit-with-guest=always: with a guest of /connect, and one of vpnkit, too', async () => {
+    const always = '-exit-with-guest=always';
+    const api = start('-listen', `unix://${place.path('net.sock')}`, always);
+    await api.says(/hawser is ready/);
+    const link = connect(place.path('net.sock'));
+    link.write('POST /connect HTTP/1.1\r\nHost: \r\n\r\n');
+    await api.says(/guest link up/);
+    link.destroy();
+    assert.deepEqual(await api.ended, { status: 0, signal: null });
+    const vpnkit = start('-listen-vpnkit', `unix://${place.path('v.sock')}`, always);
+    await vpnkit.says(/hawser is ready/);
+    const client = await Vmn3tClient.at(place.path('v.sock'));
+    await client.open('c3d68012-0208-11ea-9fd7-f2189899ab08');
+    await vpnkit.says(/guest link up/);
+    client.socket.destroy();
+    assert.deepEqual(await vpnkit.ended, { status: 0, signal: null });
+  });
+
   it('vpnkit: the Ethernet address that the UUID has in the configuration', async () => {
     await start('-listen-vpnkit', `unix://${place.path('v.sock')}`).says(/hawser is ready/);
     const client = await Vmn3tClient.at(place.path('v.sock'));
