@@ -9,11 +9,11 @@ declare const importFile: ((url: string) => Promise<unknown>) | undefined;
 export const bundledVersion: string | undefined =
   typeof HAWSER_VERSION === 'string' ? HAWSER_VERSION : undefined;
 
-/** A bundle is in `dist/bin`; this module, compiled, in `dist/src/cli`. */
-const DIST = new URL(bundledVersion === undefined ? '../../' : '../', import.meta.url);
+/** A bundle is in `dist/bin`; this module, compiled, in `dist/src/network`. Others' bundles of it may have no URL. */
+const dist = (): URL => new URL(bundledVersion === undefined ? '../../' : '../', import.meta.url);
 
 /** @param path from `dist`, where the build puts everything */
-export const distFile = (path: string): URL => new URL(path, DIST);
+export const distFile = (path: string): URL => new URL(path, dist());
 
 /** A module that is not part of a bundle. */
 export const importOwn = (file: URL): Promise<unknown> =>

@@ -4,13 +4,12 @@ import type { Clock } from '../base/time.ts';
 import type { FlowBook } from '../proxy/flows/flow-book.ts';
 import type { StreamOrigin } from '../proxy/flows/stream-facts.ts';
 import { SshForwards } from '../proxy/ssh/ssh-forwards.ts';
-import type { SshLibrary } from '../proxy/ssh/ssh-library.ts';
+import { SshError, type SshLibrary } from '../proxy/ssh/ssh-library.ts';
 import type { Stack } from '../stack/stack.ts';
+import { messageOf } from './errors.ts';
 import type { GuestStreams } from './guest-streams.ts';
 import { distFile, importOwn } from './own-files.ts';
 
-/** A file of its own, also for the library: the SSH library is read by those alone who have forwards. */
-const CLIENT = distFile('bin/ssh-client.js');
 const BY_SSH: StreamOrigin = { openedBy: 'host', service: 'ssh' };
 
 export interface SshDeps {
@@ -29,10 +28,20 @@ export const makeSshForwards = ({ streams, stack, book, clock, log }: SshDeps): 
     ownerOf: (guest) => stack.ownerOf(guest),
   });
 
+/** A file of its own, also for the library: the SSH library is read by those alone who have forwards. */
 async function loadSshLibrary(): Promise<SshLibrary> {
-  const module = await importOwn(CLIENT);
-  if (isSshLibrary(module)) return module;
-  throw new Error(`${CLIENT.pathname} is of another version: install hawser again`);
+  let why = 'it is of another version';
+  try {
+    const module = await importOwn(distFile('bin/ssh-client.js'));
+    if (isSshLibrary(module)) return module;
+  } catch (error) {
+    why = messageOf(error); // a program that another bundler has made lacks it
+  }
+  const advice = 'install hawser beside the program rather than into its bundle';
+  throw new SshError(
+    'no-library',
+    `cannot load hawser's dist/bin/ssh-client.js: ${why}; ${advice}`,
+  );
 }
 
 const isSshLibrary = (module: unknown): module is SshLibrary =>

@@ -48,6 +48,7 @@ export type OpenOutcome =
  * | reason | |
  * |---|---|
  * | `unreachable` | there is no connection to the SSH server |
+ * | `no-library` | the library cannot be loaded: it is a file beside hawser's own |
  * | `key` | the private key cannot be used |
  * | `denied` | the server does not accept user and key |
  * | `failed` | it speaks no SSH, or not ours, or was too slow |
@@ -57,6 +58,7 @@ export type OpenOutcome =
  */
 const FAILURES = [
   'unreachable',
+  'no-library',
   'key',
   'denied',
   'failed',

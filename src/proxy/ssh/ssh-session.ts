@@ -56,7 +56,7 @@ const REFUSED_RETRY_MS = 200;
 export type SshSessionCount = 'connected' | 'connect-failed' | 'denied' | 'retired' | 'lost';
 
 export interface SshSessionDeps {
-  /** Called when the first client comes. */
+  /** Called when the first client comes. @throws SshError */
   load(): Promise<SshLibrary>;
   readonly identity: SshIdentity;
   /** The server, for the log. */
@@ -162,9 +162,10 @@ export class SshSession {
         this.ending.signal.throwIfAborted();
         const failure = sshFailureOf(error);
         const isDenied = failure === 'denied';
-        const isHopeless = failure === 'key';
-        if (isHopeless) log.error({ server: where, err: error }, 'SSH: the key cannot be used');
-        if (isHopeless) throw error;
+        if (failure === 'key' || failure === 'no-library') {
+          log.error({ server: where, err: error }, 'SSH: no login is possible');
+          throw error;
+        }
         counts.add(isDenied ? 'denied' : 'connect-failed');
         if (isDenied) log.warn({ server: where, err: error }, 'SSH: the login was denied');
         else log.debug({ server: where, err: error }, 'SSH: no connection yet');

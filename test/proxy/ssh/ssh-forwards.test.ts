@@ -89,6 +89,7 @@ class FakeLibrary implements SshLibrary {
   readonly logins: OnLogin[] = [];
   readonly connections: FakeConnection[] = [];
   attempts = 0;
+  isMissing = false;
 
   identify({ key }: SshIdentity): SshLogin {
     if (!key.endsWith('good')) throw new SshError('key', 'Malformed');
@@ -117,7 +118,10 @@ describe('SSH forwards', () => {
     library = new FakeLibrary();
     forwards = new SshForwards(
       {
-        load: () => Promise.resolve(library),
+        load: () =>
+          library.isMissing
+            ? Promise.reject(new SshError('no-library', 'not there'))
+            : Promise.resolve(library),
         dial: () => Promise.resolve(new PassThrough()),
         ownerOf: () => OWNER,
         book: flowBook(),
@@ -307,6 +311,13 @@ describe('SSH forwards', () => {
     assert.equal(await readAll(client()), '');
     assert.equal(count('client-key'), 1);
     assert.equal(library.attempts, 0);
+  });
+
+  it('a library that is not there ends the wait', async () => {
+    library.isMissing = true;
+    await publish();
+    assert.equal(await readAll(client()), '');
+    assert.equal(count('client-no-library'), 1);
   });
 
   it('a key with a passphrase is read at once', async () => {
