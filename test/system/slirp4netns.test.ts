@@ -244,6 +244,19 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc', 'gcc'
     });
   }
 
+  for (const sandbox of ['on', 'off']) {
+    it(`hawser run makes TAPs in the user's namespaces too, with --sandbox ${sandbox}`, async () => {
+      const link = `tap:eth0@/proc/${target.pid}/ns/net`;
+      const own = ['--api', `unix:${user.runtimeDir}/api.sock`, '--sandbox', sandbox];
+      const daemon = user.start(['hawser', 'run', '--listen', link, '--ready-fd', '1', ...own]);
+      await daemon.prints(/"ready":true/);
+      await inside('ip', 'addr', 'add', '192.168.127.9/24', 'dev', 'eth0');
+      await inside('ip', 'route', 'add', 'default', 'via', '192.168.127.1');
+      assert.equal(await fetch(`http://${OUTSIDE}:${HTTP_PORT}/bytes/${MIB}`), `${MIB}`);
+      assert.equal(await daemon.stop('SIGTERM'), 0);
+    });
+  }
+
   it('says what is wrong', async () => {
     const cases: readonly [readonly string[], RegExp][] = [
       [[`${target.pid}`], /two operands are needed/],

@@ -13,10 +13,26 @@ export async function enterSandbox(
   kept: readonly number[] = [],
 ): Promise<DaemonSandbox> {
   const { sandbox: mode, user } = start.options;
-  if (mode === 'off' && user === undefined) return new Sandbox({ mode, isEntered: false });
+  if (mode === 'off' && user === undefined) {
+    await openTapsHere(start);
+    return new Sandbox({ mode, isEntered: false });
+  }
   const { partsOfLauncher } = await import('./launcher.ts');
   const given = user === undefined ? partsOfLauncher(process.env) : undefined;
-  if (given !== undefined) return new Sandbox({ mode, isEntered: true, parts: given });
+  if (given !== undefined) {
+    await openTapsHere(start);
+    return new Sandbox({ mode, isEntered: true, parts: given });
+  }
   const { startAgain } = await import('./first-start.ts');
   return new Sandbox({ mode, isEntered: false, parts: startAgain(start, kept).states });
+}
+
+/** Where there is no second start, for this one. */
+async function openTapsHere({ options }: FirstStart): Promise<void> {
+  if (!options.listen.some((link) => link.startsWith('tap:'))) return;
+  const [{ addOpenedTaps }, { openTaps }] = await Promise.all([
+    import('../../native/opened-taps.ts'),
+    import('../tap/open-taps.ts'),
+  ]);
+  addOpenedTaps(openTaps(options));
 }

@@ -9,9 +9,7 @@
 import { accessSync, chownSync, constants, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { loadPosix } from '../../native/load.ts';
 import { MadeDirectories } from '../../native/made-directories.ts';
-import { type OpenedTap, takeOpenedTap } from '../../native/opened-taps.ts';
 import { dropBoundingSet, dropCapabilities } from '../../native/sandbox/capabilities.ts';
 import { Kernel } from '../../native/sandbox/kernel.ts';
 import { landlockVersion, makeRuleset, restrictFiles } from '../../native/sandbox/landlock.ts';
@@ -25,6 +23,7 @@ import { distFile } from '../../network/own-files.ts';
 import { descriptorsOf, parseLinkSpec } from '../../transports/link-spec.ts';
 import type { DaemonConfig } from '../daemon-config.ts';
 import { makeSocketDirectories } from '../socket-paths.ts';
+import { openTaps } from '../tap/open-taps.ts';
 import { giveHandOver, type HandOver } from './hand-over.ts';
 import { inheritedDescriptors, listenDescriptors } from './inherited-descriptors.ts';
 import { PartList } from './part-list.ts';
@@ -84,17 +83,6 @@ export function userNamed(name: string): User {
   }
   if (user !== undefined) return user;
   throw new UsageError([`--user ${name}: must be a user of this system, by name or number`]);
-}
-
-function openTaps({ listen, mtu }: DaemonConfig): OpenedTap[] {
-  return listen.flatMap((text) => {
-    const spec = parseLinkSpec(text);
-    if (spec.scheme !== 'tap') return [];
-    const { name, netns } = spec;
-    const posix = loadPosix(`open ${text}`, 'use a qemu: link instead');
-    const tap = takeOpenedTap(name, netns) ?? posix.openTap({ name, netns, vnetHdr: true, mtu });
-    return [{ name, netns, tap }];
-  });
 }
 
 /** Those of sockets, and of the leases, which stays. */
