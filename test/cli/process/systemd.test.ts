@@ -82,10 +82,8 @@ describe('socket activation', function () {
       messageSockets.open('dgram', dgram, 0o600),
     ];
     const links = [`vfkit:${vfkit}`, `bess:${bess}`, `qemu-dgram:${dgram},${dgram}.vm`];
-    const daemon = activated(
-      fds,
-      links.flatMap((link) => ['--listen', link]),
-    );
+    const args = links.flatMap((link) => ['--listen', link]);
+    const daemon = activated(fds, args);
     const guests = [
       MessageClient.datagrams(place.path('guest.sock')).connect(vfkit),
       MessageClient.packets(bess),
@@ -93,10 +91,17 @@ describe('socket activation', function () {
     ];
     for (const guest of guests) assert.equal(guest.send(frameOf(1)), 'ok');
     await daemon.says(/(guest link up[\s\S]*){3}/);
-    for (const guest of guests) guest.close();
     daemon.child.kill();
     assert.equal((await daemon.ended).status, 0);
     assert.deepEqual(paths.map(existsSync), [true, true, true]);
+    // Datagram sockets of machines do not see that the daemon is another one.
+    const next = activated(fds, args);
+    for (const guest of [guests[0], guests[2]]) assert.equal(guest?.send(frameOf(2)), 'ok');
+    await next.says(/vfkit:.*guest link up/);
+    await next.says(/qemu-dgram:.*guest link up/);
+    next.child.kill();
+    assert.equal((await next.ended).status, 0);
+    for (const guest of guests) guest.close();
     const wrong = activated(fds.slice(0, 1), ['--listen', `bess:${vfkit}`]);
     assert.equal((await wrong.ended).status, 1);
     assert.match(wrong.stderr, /needs ListenSequentialPacket= in the unit/);
