@@ -9,10 +9,11 @@ import { findBusybox, findKernel } from '../../src/lab/vm/vm-parts.ts';
 import { systemSuite } from '../support/requirements.ts';
 import { parsePage, scriptOf } from './support/doc-script.ts';
 
-const PAGES = ['README.md', ...readdirSync('docs').map((name) => `docs/${name}`)].filter((name) =>
-  name.endsWith('.md'),
-);
-const HAWSER = resolve('dist/bin/hawser.js');
+const PAGES = [
+  'README.md',
+  ...readdirSync('docs', { encoding: 'utf8', recursive: true }).map((name) => `docs/${name}`),
+].filter((name) => name.endsWith('.md'));
+const PROGRAMS = ['hawser', 'hawser-gvproxy', 'hawser-slirp4netns', 'hawser-vpnkit'];
 const MAIN_COMMANDS = ['npm ci && npm start', 'npm ci && npm test'];
 /** Of what is tested here already. */
 const BUILD = 'npm run build';
@@ -38,6 +39,18 @@ await_daemon() {
   done
   return 1
 }
+await_sockets() {
+  local pid=$1 path
+  shift
+  for path in "$@"; do
+    for _ in $(seq 100); do
+      [ -S "$path" ] && break
+      kill -0 $pid || return 1
+      sleep 0.1
+    done
+    [ -S "$path" ] || return 1
+  done
+}
 await_vm() { for _ in $(seq 300); do grep -qs 'HTTP accepts' console && return 0; sleep 0.1; done; cat console; return 1; }
 await_line() { sleep 0.5; }
 `;
@@ -60,7 +73,9 @@ systemSuite(
     before(() => {
       dir = mkdtempSync(join(tmpdir(), 'hawser-docs-'));
       mkdirSync(join(dir, 'bin'));
-      writeProgram('hawser', `exec ${process.execPath} ${HAWSER} "$@"`);
+      for (const name of PROGRAMS) {
+        writeProgram(name, `exec ${process.execPath} ${resolve('dist/bin', name)}.js "$@"`);
+      }
       const kernel = findKernel();
       const initramfs = buildInitramfs(kernel, findBusybox());
       const serve = stepsArchive([{ name: 'serve', script: SERVE }], initramfs.length, kernel);

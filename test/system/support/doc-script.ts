@@ -55,7 +55,8 @@ function commandsOf(body: string): readonly string[] {
 
 const STAYS =
   /^(?:\S+=\S+ )*(?:ip netns exec \S+ )?hawser (?:run|agent|demo)\b(?!.*--(?:print-config|help|once))/;
-const QEMU = /^qemu-system-x86_64 /;
+const DROP_IN = /^hawser(?: usernet|-gvproxy|-slirp4netns|-vpnkit) /;
+const QEMU = /^(?:ip netns exec \S+ )?qemu-system-x86_64 /;
 const ASKS = /^hawser (?:status|flows|leases|ports|expose|unexpose|stop)\b/;
 
 /** @returns the script's lines behind its prelude */
@@ -69,7 +70,10 @@ export function scriptOf({ commands }: DocSection): readonly string[] {
     }
     lines.push(`at ${quote(command)}`);
     if (QEMU.test(command)) lines.push('rm -f console', `${command} &`, 'await_vm');
-    else if (STAYS.test(command)) {
+    else if (DROP_IN.test(command)) {
+      lines.push(`${command} &`, `await_sockets $! ${socketsOf(command).join(' ')}`);
+      running = true;
+    } else if (STAYS.test(command)) {
       lines.push(...stays(command));
       running = true;
     } else lines.push(command);
@@ -83,5 +87,9 @@ const stays = (command: string): readonly string[] => [
 ];
 
 const nameOf = (command: string): string => / --name (\S+)/.exec(command)?.[1] ?? 'default';
+
+/** As launchers wait for them: by the files of their sockets. */
+const socketsOf = (command: string): readonly string[] =>
+  [...command.matchAll(/[^\s=:]*\/[^\s=:]*\.sock/g)].map(([path]) => path.replace(/^\/\//, ''));
 
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
