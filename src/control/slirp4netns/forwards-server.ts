@@ -8,9 +8,14 @@ import type { Log } from '../../base/log.ts';
 import { bindUnix } from '../api-listener.ts';
 import { type HostForwards, MAX_REQUEST, parseJson } from './host-forwards.ts';
 
-const MAX_CONNECTIONS = 64;
-/** Between two parts of a request; and for the client to go, once it is answered. */
-const QUIET_MS = 1_000;
+export const MAX_CONNECTIONS = 64;
+
+export interface HostForwardsTiming {
+  /** Between two parts of a request; and for the client to go, once it is answered. */
+  readonly quietMs: number;
+}
+
+const TIMING: HostForwardsTiming = { quietMs: 1_000 };
 
 export interface HostForwardsServer {
   close(): Promise<void>;
@@ -21,12 +26,13 @@ export async function serveHostForwards(
   path: string,
   forwards: HostForwards,
   log: Log,
+  timing: HostForwardsTiming = TIMING,
 ): Promise<HostForwardsServer> {
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
-    onConnection(socket, forwards, log);
+    onConnection(socket, forwards, log, timing);
   });
   server.maxConnections = MAX_CONNECTIONS;
   await bindUnix(server, path, 'the API of slirp4netns');
@@ -39,11 +45,16 @@ export async function serveHostForwards(
   };
 }
 
-function onConnection(socket: Socket, forwards: HostForwards, log: Log): void {
+function onConnection(
+  socket: Socket,
+  forwards: HostForwards,
+  log: Log,
+  { quietMs }: HostForwardsTiming,
+): void {
   let text = '';
   let isAnswered = false;
   const send = (answer: object): void => {
-    socket.setTimeout(QUIET_MS, () => socket.destroy());
+    socket.setTimeout(quietMs, () => socket.destroy());
     socket.end(JSON.stringify(answer));
   };
   const answer = (): void => {
@@ -62,7 +73,7 @@ function onConnection(socket: Socket, forwards: HostForwards, log: Log): void {
   };
   socket.setEncoding('utf8');
   socket.on('error', () => socket.destroy());
-  socket.setTimeout(QUIET_MS, answer);
+  socket.setTimeout(quietMs, answer);
   socket.on('end', answer);
   socket.on('data', (part: string) => {
     if (isAnswered) return;
