@@ -52,6 +52,8 @@ export interface Closable {
 export interface ServingDaemon {
   readonly log: Log;
   readonly version: string;
+  /** Undefined: there is none. */
+  readonly sandbox: (() => SandboxView) | undefined;
   /** Closed at the end, in the reverse order, also when a start fails. */
   add(part: Closable): void;
   /** Remove this file, which exists now, at any end of the daemon, unless another has taken its place. */
@@ -219,9 +221,11 @@ class Daemon {
   }
 
   private serving(): ServingDaemon {
+    const { sandbox } = this.deps;
     return {
       log: this.deps.log,
       version: this.deps.version,
+      sandbox: sandbox && (() => sandbox.view()),
       add: (part) => this.more.push(part),
       own: (path) => this.own(path),
       makeDirectoriesFor: (path) => this.owned.makeDirectoriesFor(path),

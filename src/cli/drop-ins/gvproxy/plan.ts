@@ -6,7 +6,7 @@ import { MTU_MAX, MTU_MIN } from '../../../network/network-settings.ts';
 import { SSH_TUNNEL } from '../../../proxy/ports/ssh-tunnel.ts';
 import { buildConfig } from '../../config.ts';
 import type { DaemonConfig, LogLevel } from '../../daemon-config.ts';
-import type { Place } from '../../runtime-dir.ts';
+import { type Place, runtimeDir } from '../../runtime-dir.ts';
 import type { GvproxyConfig, Interface, SshForward, StackConfig } from './configuration.ts';
 import { maskedNetwork } from './configure.ts';
 import { parseEndpoint } from './endpoint.ts';
@@ -46,7 +46,7 @@ export function daemonConfig(config: GvproxyConfig, own: OwnFlags, place: Place)
       exitWithGuest: exitsWithGuest(own.exitWithGuest, interfaces),
       guestTimeout: '0',
       sandbox: own.sandbox,
-      sandboxAllow: writtenDirectories(config),
+      sandboxAllow: writtenDirectories(config, place),
       logLevel: LEVELS[config.logLevel.toLowerCase()] ?? 'info',
       logFormat: 'logfmt',
       ...(stack.dnsSearchDomains === undefined ? {} : { dnsSearch: stack.dnsSearchDomains }),
@@ -127,13 +127,14 @@ function exitsWithGuest(mode: string, interfaces: GvproxyConfig['interfaces']): 
   }
 }
 
-/** Of the sockets of its APIs. */
-function writtenDirectories({ listen, services }: GvproxyConfig): string[] {
+/** Of the sockets of its APIs, and where clients of these may have others made. */
+function writtenDirectories({ listen, services }: GvproxyConfig, place: Place): string[] {
+  if (listen.length === 0 && services === '') return [];
   const paths = [...listen, services].flatMap((url) => {
     const endpoint = url === '' ? undefined : parseEndpoint(url);
     return endpoint?.kind === 'unix' ? [endpoint.path] : [];
   });
-  return [...new Set(paths.map((path) => dirname(resolve(path))))];
+  return [...new Set([...paths.map((path) => dirname(resolve(path))), runtimeDir(place)])];
 }
 
 /** As a publication. Its socket is a path or a URL. */

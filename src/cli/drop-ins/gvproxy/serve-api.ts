@@ -56,13 +56,14 @@ export async function serveApi(
   network: OpenNetwork,
   daemon: ServingDaemon,
 ): Promise<void> {
-  const { log, version } = daemon;
+  const { log, version, sandbox } = daemon;
   const { view, ports } = network;
   let where = '';
   const isUnix = endpoint.kind === 'unix';
   const own = createControlServer(
     {
       ...{ name, version, view, ports, log },
+      ...(sandbox === undefined ? {} : { sandbox }),
       onShutdown: () => daemon.stop('the API asked for it'),
     },
     () => where,

@@ -82,7 +82,7 @@ const ROWS: readonly Row[] = [
   [['-pcap', '/p', '-pid-file', '/q'], { pcapFile: '/p', pidFile: '/q' }],
   [
     ['-listen', 'unix:///run/x/a.sock', '-services', 'tcp://127.0.0.1:9'],
-    { sandboxAllow: ['/run/x'] },
+    { sandboxAllow: ['/run/x', '/run/user/1000'] },
   ],
   [
     ['-subnet', '10.0.1.7/16'],

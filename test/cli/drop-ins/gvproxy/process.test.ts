@@ -227,6 +227,8 @@ describe('hawser-gvproxy as a process', function () {
     );
     assert.equal(status.status, 0, status.stderr);
     assert.match(status.stdout, /192\.168\.127\.1/);
+    const { sandbox } = JSON.parse((await ask('GET', '/v1/info')).slice('200 '.length));
+    assert.equal(sandbox.mode, 'on');
   });
 
   it('a file as CRC has it: zones with patterns and a default, an MTU, forwards of both protocols', async () => {
@@ -282,6 +284,24 @@ stack:
     assert.doesNotMatch(readFileSync(place.path('log'), 'utf8'), /of an earlier start/);
     assert.match(readFileSync(place.path('log'), 'utf8'), /level=debug/);
     assert.ok(program.child.exitCode === null);
+  });
+
+  it('a Unix socket that is published by the API, in the runtime directory, leads to the guest', async () => {
+    await started('-listen', `unix://${place.path('net.sock')}`);
+    const guest = await guestOnline();
+    const remote = `tcp://192.168.127.3:${await guest.serve()}`;
+    const local = place.path('forward.sock');
+    const body = JSON.stringify({ local, remote, protocol: 'unix' });
+    assert.equal(await ask('POST', '/services/forwarder/expose', body), '200 ');
+    assert.match(
+      await ask('GET', '/services/forwarder/all'),
+      /"local":"[^"]*forward\.sock","remote":"tcp:/,
+    );
+    const client = connect(local);
+    await once(client, 'connect');
+    client.destroy();
+    assert.equal(await ask('POST', '/services/forwarder/unexpose', body), '200 ');
+    assert.equal(existsSync(local), false);
   });
 
   it('-services has no /connect, -listen has', async () => {
