@@ -101,6 +101,10 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc', 'gcc'
     }
     await inside('ping', '-c', '1', '-W', '5', '10.0.2.2');
     await inside('ping', '-c', '1', '-W', '5', OUTSIDE);
+    for (const address of [OUTSIDE, '10.0.2.2']) {
+      const send = `echo hello | nc -u -w 2 ${address} ${HTTP_PORT + 5}`;
+      assert.equal(await inside('sh', '-c', send), 'hello\n', `UDP, ${address}`);
+    }
   });
 
   it('closes the loopback with --disable-host-loopback, and nothing else', async () => {
@@ -219,6 +223,19 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc', 'gcc'
     assert.deepEqual(await ask('remove_hostfwd', { id: 1 }), { return: {} });
     await assert.rejects(send());
     await server.stop();
+    const udp = { ...add, proto: 'udp', host_port: 18_053, guest_port: 53 };
+    assert.deepEqual(await ask('add_hostfwd', udp), { return: { id: 2 } });
+    const receiver = user.start([
+      ...['nsenter', '-t', `${target.pid}`, '-U', '--preserve-credentials', '-n', '--'],
+      ...['nc', '-nluv', '53'],
+    ]);
+    await receiver.prints(/Bound on/);
+    await until('a datagram to arrive', async () => {
+      await user.run('sh', '-c', 'echo hello | nc -u -w 1 127.0.0.1 18053');
+      return receiver.stdout.includes('hello');
+    });
+    assert.match(receiver.stderr, /received on 10\.0\.2\.2 /, 'the host, to the guest');
+    await receiver.stop();
   });
 
   it('ends with the other end of --exit-fd, and its socket with it', async () => {
