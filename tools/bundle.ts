@@ -72,9 +72,6 @@ const UDP_APART: Plugin = {
 
 const programs = {
   hawser: `${CLI}/boot/start.js`,
-  'hawser-gvproxy': `${CLI}/boot/start.js`,
-  'hawser-slirp4netns': `${CLI}/boot/start.js`,
-  'hawser-vpnkit': `${CLI}/boot/start.js`,
   'tap-tools': `${CLI}/tap/opener.js`,
   'docker-proxy': `${CLI}/docker-proxy/main.js`,
   'docker-proxy-udp': `${CLI}/docker-proxy/udp-forwarder.js`,
@@ -88,6 +85,15 @@ await build({
   entryPoints: programs,
   plugins: [UDP_APART],
   banner: { js: `${TAKE_SIGUSR1} ${DAEMONS_TAKE_SIGHUP} ${IMPORT_META_URL}` },
+});
+/** Each is a daemon, whatever its arguments. */
+const dropIns = Object.fromEntries(
+  ['gvproxy', 'slirp4netns', 'vpnkit'].map((name) => [`hawser-${name}`, programs.hawser]),
+);
+await build({
+  ...PROGRAM,
+  entryPoints: dropIns,
+  banner: { js: `${TAKE_SIGUSR1} ${TAKE_SIGHUP} ${IMPORT_META_URL}` },
 });
 await build({
   ...PROGRAM,
@@ -108,7 +114,7 @@ await build({
 writeFileSync(join(BIN, 'package.json'), '{ "type": "commonjs" }\n');
 
 const made = new Set(['package.json']);
-for (const name of [...Object.keys(programs), MAIN, 'ssh-client'])
+for (const name of [...Object.keys({ ...programs, ...dropIns }), MAIN, 'ssh-client'])
   made.add(`${name}.js`).add(`${name}.js.map`);
 
 // A file that hawser looks for must be there: `distFile('bin/x.js')`.

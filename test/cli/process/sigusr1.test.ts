@@ -8,10 +8,10 @@ import { type Program, Workplace } from './hawser.ts';
 
 const DIST = fileURLToPath(new URL('../../../', import.meta.url));
 /** Loaded by `hawser.js`, which has taken the signal. */
-const LOADED = 'hawser.main.js';
+const LOADED = ['hawser.main.js', 'ssh-client.js'];
 const programs = [
   ...readdirSync(join(DIST, 'bin'))
-    .filter((name) => name.endsWith('.js') && name !== LOADED)
+    .filter((name) => name.endsWith('.js') && !LOADED.includes(name))
     .map((name) => join(DIST, 'bin', name)),
   join(DIST, 'hawser-agent.mjs'),
 ];
@@ -96,8 +96,15 @@ describe('SIGUSR1', () => {
   it('SIGHUP is taken by the first statements of what stays', () => {
     const first = (name: string): string => readFileSync(join(DIST, name), 'utf8').slice(0, 400);
     assert.match(first('hawser-agent.mjs'), /process\.on\('SIGHUP', \(\) => \{\}\);/);
-    const some = /if \(\['run', 'agent'\]\.includes\(process\.argv\[2\]\)\) process\.on\('SIGHUP'/;
+    const some =
+      /if \(\['run', 'agent', 'usernet'\]\.includes\(process\.argv\[2\]\)\) process\.on\('SIGHUP'/;
     assert.match(first('bin/hawser.js'), some);
+    for (const dropIn of ['gvproxy', 'slirp4netns', 'vpnkit']) {
+      assert.match(
+        first(`bin/hawser-${dropIn}.js`),
+        /^[^;]*; process\.on\('SIGHUP', \(\) => \{\}\);/m,
+      );
+    }
   });
 
   it('SIGHUP does not end the agent', async () => {
