@@ -1,9 +1,9 @@
 /**
- * The command line that dockerd passes to a proxy, parsed like Go's `flag` package does: one dash or two,
- * `-x v` or `-x=v`, a boolean only as `-x` or `-x=true`. dockerd cannot be configured to add arguments, so
+ * The command line that dockerd passes to a proxy, a Go program's. dockerd cannot be configured to add arguments, so
  * hawser's own have environment variables too.
  */
 import { isIP, isIPv4 } from 'node:net';
+import { type GoFlags, parseGoFlags } from '../drop-ins/go-flags.ts';
 
 export type Protocol = 'tcp' | 'udp';
 /** Whether the guest itself listens as well, as Docker's own proxy does. */
@@ -42,10 +42,11 @@ const TEXT_OPTIONS: Readonly<Record<string, string | undefined>> = {
   local: 'HAWSER_LOCAL',
   'source-address': 'HAWSER_SOURCE_ADDRESS',
 };
-const FLAGS: ReadonlySet<string> = new Set(['use-listen-fd', 'v', 'version', 'h', 'help']);
-/** The values that Go's `strconv.ParseBool` accepts. */
-const TRUE: ReadonlySet<string> = new Set(['1', 't', 'T', 'true', 'TRUE', 'True']);
-const FALSE: ReadonlySet<string> = new Set(['0', 'f', 'F', 'false', 'FALSE', 'False']);
+const BOOLEANS = ['use-listen-fd', 'v', 'version', 'h', 'help'];
+const FLAGS: GoFlags = Object.fromEntries([
+  ...Object.keys(TEXT_OPTIONS).map((name) => [name, { kind: 'text', usage: '' }] as const),
+  ...BOOLEANS.map((name) => [name, { kind: 'boolean', usage: '' }] as const),
+]);
 const MAX_PORT = 65_535;
 
 class BadArguments extends Error {}
@@ -55,15 +56,20 @@ export function parseArguments(
   env: Readonly<Record<string, string | undefined>>,
 ): ParsedArguments {
   try {
-    const { values, flags } = readFlags(argv);
-    if (flags.has('h') || flags.has('help')) return { kind: 'help' };
-    if (flags.has('v') || flags.has('version')) return { kind: 'version' };
+    const parsed = parseGoFlags(argv, FLAGS);
+    if (parsed.kind !== 'values') return parsed;
+    const { values, rest } = parsed;
+    const [word] = rest;
+    if (word !== undefined) throw new BadArguments(`"${word}" is not expected: see -help`);
+    if (values.isTrue('h') || values.isTrue('help')) return { kind: 'help' };
+    if (values.isTrue('v') || values.isTrue('version')) return { kind: 'version' };
     const text = (name: string): string | undefined => {
       const variable = TEXT_OPTIONS[name];
-      const value = values.get(name) ?? (variable === undefined ? undefined : env[variable]);
+      const byVariable = variable === undefined ? undefined : env[variable];
+      const value = values.has(name) ? values.text(name) : byVariable;
       return value === '' ? undefined : value;
     };
-    return { kind: 'serve', request: checked(text, flags.has('use-listen-fd')) };
+    return { kind: 'serve', request: checked(text, values.isTrue('use-listen-fd')) };
   } catch (error) {
     if (error instanceof BadArguments) return { kind: 'bad', problem: error.message };
     throw error;
@@ -89,31 +95,6 @@ function checked(text: (name: string) => string | undefined, useListenFd: boolea
       'gateway',
     ]),
   };
-}
-
-function readFlags(argv: readonly string[]): {
-  values: Map<string, string>;
-  flags: Set<string>;
-} {
-  const values = new Map<string, string>();
-  const flags = new Set<string>();
-  for (let i = 0; i < argv.length; i++) {
-    const match = /^--?([^-=][^=]*)(?:=(.*))?$/s.exec(argv[i] ?? '');
-    if (match === null) throw new BadArguments(`"${argv[i]}" is not expected: see -help`);
-    const [, name = '', inline] = match;
-    if (FLAGS.has(name)) {
-      if (inline === undefined || TRUE.has(inline)) flags.add(name);
-      else if (FALSE.has(inline)) flags.delete(name);
-      else throw new BadArguments(`-${name}=${inline}: must be true or false`);
-    } else if (Object.hasOwn(TEXT_OPTIONS, name)) {
-      const value = inline ?? argv[++i];
-      if (value === undefined) throw new BadArguments(`-${name} needs a value`);
-      values.set(name, value);
-    } else {
-      throw new BadArguments(`-${name} is not known: see -help`);
-    }
-  }
-  return { values, flags };
 }
 
 function protocolOf(text: string): Protocol {

@@ -49,16 +49,20 @@ const SERVED: readonly [string, string, Partial<ProxyRequest>][] = [
 const BAD: readonly [string, string, RegExp][] = [
   ['SCTP', DOCKERD.replace('tcp', 'sctp'), /SCTP/],
   ['another protocol', DOCKERD.replace('tcp', 'icmp'), /-proto icmp: must be one of tcp, udp/],
-  ['an unknown option', `${DOCKERD} -quick`, /-quick is not known/],
+  ['an unknown option', `${DOCKERD} -quick`, /^flag provided but not defined: -quick$/],
   ['a word', `${DOCKERD} quick`, /"quick" is not expected/],
-  ['no value', `${DOCKERD} -control`, /-control needs a value/],
+  ['no value', `${DOCKERD} -control`, /^flag needs an argument: -control$/],
   ['no port', DOCKERD.replace('-host-port 8080', ''), /-host-port is missing/],
   ['port 0', DOCKERD.replace('8080', '0'), /-host-port 0: must be a port/],
   ['port 65536', DOCKERD.replace('8080', '65536'), /-host-port 65536/],
   ["Go's default port", DOCKERD.replace('8080', '-1'), /-host-port -1/],
   ['no container', DOCKERD.replace('-container-ip 172.17.0.2', ''), /-container-ip is missing/],
   ['a name', DOCKERD.replace('172.17.0.2', 'web'), /-container-ip web: must be an IP address/],
-  ['a bad boolean', `${DOCKERD} -use-listen-fd=yes`, /must be true or false/],
+  [
+    'a bad boolean',
+    `${DOCKERD} -use-listen-fd=yes`,
+    /^invalid boolean value "yes" for -use-listen-fd: parse error$/,
+  ],
   ['a bad mode', `${DOCKERD} -local maybe`, /-local maybe: must be one of best-effort/],
 ];
 
