@@ -40,15 +40,18 @@ export const hostAccess = (book: PortBook): PortAccess => ({
   find: (protocol, address, port) => findAt(book.onPort(port), protocol, address, port),
 });
 
-/** The same, but for ports at addresses that no rule allows. */
+/** The same, but for ports at addresses that no rule allows. Of the two loopbacks at once, those that are allowed. */
 export const limitedHostAccess = (book: PortBook, rules: readonly BindRule[]): PortAccess => ({
   ...hostAccess(book),
   publish: async (spec, leased) => {
-    const asked = spec.protocol === 'unix' || spec.hostPort === 0 ? undefined : spec.hostPort;
-    if (spec.protocol !== 'unix' && !isAllowed(rules, spec.hostAddress, asked)) {
+    if (spec.protocol === 'unix') return await book.publish(spec, 'api', leased);
+    const asked = spec.hostPort === 0 ? undefined : spec.hostPort;
+    const places = spec.hostAddress === 'localhost' ? loopbacksOf('localhost') : [spec.hostAddress];
+    const at = places.findIndex((address) => isAllowed(rules, address, asked));
+    if (at < 0) {
       throw forbidden(spec, `ports may be published at ${rules.map(formatBindRule).join(', ')}`);
     }
-    return await book.publish(spec, 'api', leased);
+    return await book.publish({ ...spec, hostAddress: places[at] }, 'api', leased);
   },
 });
 

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import type { IpAddress } from '../../../src/base/ip-address.ts';
 import { formatBindRule, isAllowed, parseBindRule } from '../../../src/control/ports/bind-rules.ts';
-import { AgentAccess, GuestAccess } from '../../../src/control/ports/port-access.ts';
+import {
+  AgentAccess,
+  GuestAccess,
+  limitedHostAccess,
+} from '../../../src/control/ports/port-access.ts';
 import type { PortTable } from '../../../src/proxy/ports/port-table.ts';
-import { formatHostSide } from '../../../src/proxy/ports/publish-spec.ts';
+import { formatHostSide, type HostAddress } from '../../../src/proxy/ports/publish-spec.ts';
 import type { Guest } from '../../../src/stack/guest.ts';
 import { portTable } from '../../proxy/ports/port-fixture.ts';
 import { GUEST, ip, OWNER } from '../../proxy/recording.ts';
@@ -49,6 +53,36 @@ describe('control/ports/bind-rules', () => {
     '127.0.0.1:x',
   ]) {
     it(`"${text}" is no rule`, () => assert.equal(parseBindRule(text), undefined));
+  }
+});
+
+describe('control/ports/port-access of the host, within rules', () => {
+  let table: PortTable;
+  beforeEach(() => {
+    table = portTable();
+  });
+  afterEach(() => table.close());
+
+  const at = async (rule: string, hostAddress: HostAddress): Promise<string> => {
+    const access = limitedHostAccess(table, rules(rule));
+    const spec = { protocol: 'tcp', hostPort: 0, guestAddress: GUEST, guestPort: 80 } as const;
+    const port = await access.publish({ ...spec, hostAddress }, false);
+    return formatHostSide(port).replace(/:\d+\//, '/');
+  };
+
+  for (const [rule, address, published] of [
+    ['*:1-65535', undefined, '*/tcp'],
+    ['127.0.0.1:1-65535', ip('127.0.0.1'), '127.0.0.1/tcp'],
+    ['127.0.0.1:1-65535', 'localhost', '127.0.0.1/tcp'],
+    ['*:1-65535', 'localhost', 'localhost/tcp'],
+  ] as const) {
+    itNeeding(`${rule}: ${address ?? '*'} is published at ${published}`, ['ipv6'], async () =>
+      assert.equal(await at(rule, address), published),
+    );
+  }
+  for (const address of [undefined, ip('0.0.0.0'), ip('127.0.0.2')]) {
+    it(`127.0.0.1: ${address ?? '*'} is refused`, () =>
+      assert.rejects(at('127.0.0.1:1-65535', address), { code: 'ERR_HAWSER_PUBLISH_FORBIDDEN' }));
   }
 });
 
