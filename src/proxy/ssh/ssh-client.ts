@@ -5,7 +5,12 @@
  * nothing else.
  */
 import type { Duplex } from 'node:stream';
-import { Client, type ClientChannel, type ParsedKey, type PublicKeyAuthMethod, utils } from 'ssh2';
+import ssh2, {
+  type Client,
+  type ClientChannel,
+  type ParsedKey,
+  type PublicKeyAuthMethod,
+} from 'ssh2';
 import {
   type OpenOutcome,
   type SshConnection,
@@ -22,7 +27,7 @@ const LOGIN_MS = 10_000;
 
 /** @throws SshError */
 export function identify({ user, key, passphrase }: SshIdentity): SshLogin {
-  const parsed = utils.parseKey(key, passphrase);
+  const parsed = ssh2.utils.parseKey(key, passphrase);
   if (parsed instanceof Error) throw new SshError('key', parsed.message, { cause: parsed });
   const own = Array.isArray(parsed) ? parsed[0] : parsed;
   if (own?.isPrivateKey() !== true) throw new SshError('key', 'it is not a private key');
@@ -37,8 +42,8 @@ function connect(
 ): Promise<SshConnection> {
   const method: PublicKeyAuthMethod = { type: 'publickey', username, key: '' };
   Reflect.set(method, 'key', key); // which its declaration does not have: decrypting it again takes long
-  const client = new Client();
-  const connection = new Connection(client);
+  const client = new ssh2.Client();
+  const connection = new Connection(client, stream);
   // Before the library's own listener, which ends the channels as if their peers had.
   stream.once('close', () => {
     connection.isLost = true;
@@ -52,6 +57,7 @@ function connect(
     client.on('error', (error) => {
       const reason = error.level === 'client-authentication' ? 'denied' : 'failed';
       reject(new SshError(reason, error.message, { cause: error }));
+      stream.destroy();
     });
     client.on('close', () => {
       if (isReady) onLost();
@@ -74,9 +80,11 @@ class Connection implements SshConnection {
   channels = 0;
   onIdle: () => void = () => {};
   private readonly client: Client;
+  private readonly stream: Duplex;
 
-  constructor(client: Client) {
+  constructor(client: Client, stream: Duplex) {
     this.client = client;
+    this.stream = stream;
   }
 
   openUnix(path: string, timeoutMs: number): Promise<OpenOutcome> {
@@ -88,8 +96,10 @@ class Connection implements SshConnection {
       }, timeoutMs);
       const answer = (error: Error | undefined, channel: ClientChannel): void => {
         clearTimeout(timer);
-        if (error !== undefined) {
-          resolve(this.isLost ? { kind: 'no-answer' } : { kind: 'refused', text: error.message });
+        if (this.isLost) {
+          resolve({ kind: 'no-answer' });
+        } else if (error !== undefined) {
+          resolve({ kind: 'refused', text: error.message });
         } else if (isLate) {
           channel.close();
         } else {
@@ -107,8 +117,9 @@ class Connection implements SshConnection {
   }
 
   close(): void {
+    this.isLost = true;
     this.client.end();
-    this.client.destroy();
+    this.stream.destroy(); // the library leaves one open that it has ended, and grants channels on it
   }
 
   private count(channel: ClientChannel): void {

@@ -197,9 +197,9 @@ export class SshSession {
 
   private onLost(connection: SshConnection): void {
     const { counts, log, where } = this.deps;
-    this.retired.delete(connection);
+    const isKept = this.retired.delete(connection) || this.current === connection;
     if (this.current === connection) this.current = undefined;
-    if (this.ending.signal.aborted) return;
+    if (!isKept || this.ending.signal.aborted) return;
     counts.add('lost');
     log.info({ server: where }, 'SSH: the connection has ended');
   }
