@@ -11,6 +11,7 @@ import type { Background } from './support/processes.ts';
 import { until } from './support/until.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../bin/hawser-vpnkit.js', import.meta.url));
+const AGENT = fileURLToPath(new URL('../../hawser-agent.mjs', import.meta.url));
 const UUID = '4a1b2c3d-0000-4000-8000-000000000001';
 const BYTES = 100_000_000;
 /** RootlessKit polls without a pause, and gives up. */
@@ -97,6 +98,40 @@ systemSuite('vpnkit', [...LAB, 'gcc', 'curl', 'dig', 'nc'], function () {
     await lab.host.run('sh', '-c', 'echo hello | nc -N -w 5 127.0.0.1 18080');
     await until('the bytes to arrive', () => server.stdout.includes('hello'));
     assert.match(await ask(port, 'GET', '/forwards/list'), /^200 \[\{.*"out_ip":"127\.0\.0\.1"/);
+  });
+
+  it('sockets may listen already', async () => {
+    const [link, port] = [lab.path('link.sock'), lab.path('api.sock')];
+    // They accept nothing themselves: what they start does.
+    const launcher = `
+      const { createServer } = require('node:net');
+      const servers = ${JSON.stringify([link, port])}.map((path) => createServer().listen(path));
+      const fds = servers.map(({ _handle }) => _handle.fd);
+      const { status } = require('node:child_process').spawnSync(
+        process.execPath, ${JSON.stringify([PROGRAM, '--ethernet', 'fd:3', '--port', 'fd:4'])},
+        { stdio: ['ignore', 'inherit', 'inherit', ...fds] });
+      process.exit(status ?? 1);`;
+    const vpnkit = lab.host.start([process.execPath, '-e', launcher]);
+    await vpnkit.prints(/hawser is ready/);
+    const client = await Vmn3tClient.at(link);
+    assert.equal((await client.open(UUID)).mtu, 1_500);
+    client.close();
+    assert.equal(await ask(port, 'GET', '/forwards/list'), '200 null\n');
+    await ask(port, 'POST', '/v1/shutdown');
+    assert.equal(await vpnkit.exited, 0, vpnkit.stderr);
+  });
+
+  it('ports are published through the multiplexer to what the agent reaches', async () => {
+    const [mux, port] = [lab.path('mux.sock'), lab.path('port.sock')];
+    const agent = lab.outside.start([process.execPath, AGENT, '--listen', `unix:${mux}`]);
+    await agent.prints(/agent ready/);
+    start('--port', port, '--vsock-path', mux);
+    (await connected()).close();
+    const forward = { proto: 'tcp', out_ip: '127.0.0.1', out_port: 18_081, in_port: HTTP_PORT };
+    assert.equal(await ask(port, 'PUT', '/forwards/expose/port', forward), '200 ');
+    const url = `http://127.0.0.1:18081/bytes/${BYTES}`;
+    const size = ['-sS', '--max-time', '60', '-o', '/dev/null', '-w', '%{size_download}'];
+    assert.equal(await lab.host.run('curl', ...size, url), `${BYTES}`);
   });
 
   it('names, forwards of the gateway, and the state of the network as JSON', async () => {
