@@ -2,7 +2,7 @@
  * IPv4 beside IPv6: the same daemon and the same guest, case by case in turn, so that what changes from one start to the
  * next is in both.
  *
- *     npm run bench:families -- [rounds] [seconds]
+ *     npm run bench:families -- [rounds] [seconds] [case,...]
  */
 import { CASES } from '../cases/all.ts';
 import type { Case, Values } from '../cases/case.ts';
@@ -22,7 +22,7 @@ const PROBE_S = 10;
 const LINKS = { 'qemu:': startBothByQemu, 'tap:': startBothByTap, 'bridges alone': joinBoth };
 
 /** What is compared of each case, and whether more is better. */
-const ROWS: readonly (readonly [string, string, string, 'more' | 'less'])[] = [
+const ALL_ROWS: readonly (readonly [string, string, string, 'more' | 'less'])[] = [
   ['tcp-g2h-1', 'gbps', 'TCP guest to host, Gbit/s', 'more'],
   ['tcp-g2h-1', 'cpuSPerGb', 'CPU s/GB', 'less'],
   ['tcp-h2g-1', 'gbps', 'TCP host to guest, Gbit/s', 'more'],
@@ -36,6 +36,9 @@ const ROWS: readonly (readonly [string, string, string, 'more' | 'less'])[] = [
   ['udp-1400-g2h', 'kpps', 'UDP guest to host, 1400 bytes, kpps', 'more'],
   ['udp-1400-h2g', 'kpps', 'UDP host to guest, 1400 bytes, kpps', 'more'],
 ];
+
+const WANTED = process.argv[4]?.split(',');
+const ROWS = ALL_ROWS.filter(([name]) => WANTED?.includes(name) ?? true);
 
 interface Pair {
   readonly v4: Values;
