@@ -1,0 +1,330 @@
+/** Makes every object of a running network and passes each its dependencies; and ends them in order. */
+import type { Emitter } from '../base/emitter.ts';
+import { FaultWatch } from '../base/faults.ts';
+import type { IpAddress } from '../base/ip-address.ts';
+import { LimitedLog } from '../base/limited-log.ts';
+import type { Log } from '../base/log.ts';
+import type { Clock } from '../base/time.ts';
+import type { NetworkView } from '../control/network-view.ts';
+import type { GuestApi } from '../control/ports/guest-api.ts';
+import { portView } from '../control/ports/port-view.ts';
+import type { DnsForwarder } from '../proxy/dns/forwarder.ts';
+import type { HostReach } from '../proxy/host-reach.ts';
+import { LeaseFile } from '../proxy/lease-file.ts';
+import { OwnListeners } from '../proxy/own-listeners.ts';
+import { PortTable } from '../proxy/ports/port-table.ts';
+import type { SshForwards } from '../proxy/ssh/ssh-forwards.ts';
+import type { LeaseStore } from '../services/dhcp/lease.ts';
+import type { LocalNames } from '../services/dns/local-names.ts';
+import type { Stack } from '../stack/stack.ts';
+import { PcapFile } from '../transports/capture/pcap-file.ts';
+import { TappedAcceptor } from '../transports/capture/tapped-acceptor.ts';
+import { NodeClock } from '../transports/node-clock.ts';
+import { removeStaleSocket } from '../transports/stale-socket.ts';
+import { macOf } from '../wire/mac.ts';
+import { addressesOf, networksOf, requiredAddress } from './addresses.ts';
+import type { NetworkConfig } from './config.ts';
+import { DataPath } from './data-path.ts';
+import { GuestWatch, LeaseWatch, type NetworkEvents } from './events.ts';
+import { FlowEvents } from './flow-events.ts';
+import { FlowViews } from './flow-views.ts';
+import { dhcpSegment, makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
+import { makeDhcpv6Server, serveDhcpv6 } from './gateway-dhcpv6.ts';
+import { serveGuestApi } from './gateway-guest-api.ts';
+import { makeDns, makeLocalNames, serveDns } from './gateway-names.ts';
+import { serveNtp } from './gateway-ntp.ts';
+import { GuestDirectory } from './guest-directory.ts';
+import { GuestLeases } from './guest-leases.ts';
+import { GuestStreams } from './guest-streams.ts';
+import { Guests } from './guests.ts';
+import { Ipv6Service } from './ipv6-service.ts';
+import { keptAddresses } from './kept-addresses.ts';
+import { Links } from './links.ts';
+import { LiveView } from './live-view.ts';
+import { MuxLinks } from './mux-links.ts';
+import { noteEvents, noteIpv6, noteRefused } from './notes.ts';
+import { makeSshForwards } from './ssh.ts';
+
+export interface NetworkPartsDeps {
+  readonly config: NetworkConfig;
+  readonly log: Log;
+  readonly reach: HostReach;
+  readonly emitter: Emitter<NetworkEvents>;
+  onLastGuestGone(): void;
+}
+
+export class NetworkParts {
+  readonly view: NetworkView;
+  readonly ports: PortTable;
+  readonly log: Log;
+  readonly flowEvents: FlowEvents;
+  readonly dataPath: DataPath;
+  readonly links: Links;
+  readonly streams: GuestStreams;
+  readonly mux: MuxLinks;
+  readonly names: LocalNames;
+  readonly dns: DnsForwarder;
+  readonly ownListeners: OwnListeners = new OwnListeners();
+  private readonly config: NetworkConfig;
+  private readonly faults: FaultWatch;
+  private readonly clock: Clock = new NodeClock();
+  private readonly emitter: Emitter<NetworkEvents>;
+  private readonly onLastGuestGone: () => void;
+  private readonly guestWatch: GuestWatch;
+  private readonly ssh: SshForwards;
+  private readonly ipv6: Ipv6Service;
+  private readonly leaseFile: LeaseFile | undefined;
+  private readonly guestApi: GuestApi | undefined;
+  private readonly capture: PcapFile | undefined;
+  private linkCount = 0;
+
+  constructor({ config, log: unlimited, reach, emitter, onLastGuestGone }: NetworkPartsDeps) {
+    this.config = config;
+    this.emitter = emitter;
+    this.onLastGuestGone = onLastGuestGone;
+    const { clock, ownListeners } = this;
+    const log = new LimitedLog(unlimited, clock);
+    this.log = log;
+    this.faults = new FaultWatch(log);
+    const addresses = addressesOf(config, reach.now.source6);
+    const { gateway } = addresses;
+    this.guestWatch = new GuestWatch(() => this.view, emitter);
+    const { file } = config.leases;
+    this.leaseFile = file === undefined ? undefined : new LeaseFile(file, log);
+    const watched = (store: LeaseStore | undefined): LeaseWatch =>
+      new LeaseWatch(() => this.view, emitter, store);
+    const ofStack = (): Stack => this.dataPath.stack;
+    const segment = dhcpSegment(log, clock, ofStack);
+    const dhcp = makeDhcpServer(config, addresses, watched(this.leaseFile?.ipv4), segment);
+    const store6 = watched(this.leaseFile?.ipv6);
+    const dhcp6 = makeDhcpv6Server(config, addresses, store6, log, clock, ofStack);
+    const leases = new GuestLeases(dhcp, dhcp6, clock);
+    const directory = new GuestDirectory({
+      forEachPlace: (visit) => this.dataPath.stack.forEachNeighbor(visit),
+      forEachClaim: (mac, visit) => this.dataPath.stack.forEachClaim(mac, visit),
+      userAt: (address) => this.dataPath.stack.userOf(clock.now(), address)?.mac ?? 0,
+      firstClaimant: (prefix) => this.dataPath.stack.firstClaimant(prefix),
+      prefix6: addresses.ipv6?.prefix,
+      placeAt: (address) => this.dataPath.stack.neighborAt(address),
+      leases: () => leases.list(),
+      holderAt: (address) => leases.holderAt(address),
+      staticLeases: config.leases.static,
+      log,
+    });
+    const guests = new Guests({
+      stack: () => this.dataPath.stack,
+      directory,
+      gateway,
+      gateway6: addresses.ipv6?.gateway,
+      clock,
+    });
+    noteIpv6(config, addresses, log);
+    noteEvents(emitter, log);
+    this.dataPath = new DataPath({
+      config,
+      addresses,
+      ownListeners,
+      clock,
+      log,
+      onGuestHeard: (address, mac) => {
+        const port = this.dataPath.stack.neighborAt(address)?.port;
+        if (port !== undefined) leases.onHeard(address, mac, port.id);
+        directory.onGuestHeard(mac);
+        this.guestWatch.changed();
+      },
+      onGuestGone: (owner) => this.ports.endGuest(owner),
+      carried: () => this.links.carried,
+      events: {
+        onLinkCount: (links) => this.onLinkCount(links),
+        onLinkDown: (now, link) => leases.onLinkDown(link, now),
+        onRefused: (port, reason) => noteRefused(port, reason, log),
+      },
+    });
+    const { stack, flusher, listeners, addressMap, destinations, book, native, turns } =
+      this.dataPath;
+    const { mtu, keepaliveS, socketMode, vhostMemory, wsOrigins } = config;
+    const { pcapFile } = config;
+    this.capture = pcapFile === undefined ? undefined : new PcapFile(pcapFile, clock.now(), log);
+    const context = {
+      acceptor:
+        this.capture === undefined
+          ? stack
+          : new TappedAcceptor(stack, this.capture, addresses.mac, () => clock.now()),
+      clock,
+      log,
+      turns,
+      mtu,
+      keepaliveS,
+      socketMode,
+      vhostMemory,
+      addresses: keptAddresses(dhcp, clock),
+      vpnkitMacs: new Map(config.vpnkitMacs.map(({ uuid, mac }) => [uuid, macOf(mac)])),
+      wsOrigins,
+    };
+    this.links = new Links({ context, ownListeners, log });
+    this.streams = new GuestStreams({
+      stack,
+      guests,
+      listeners,
+      addressMap,
+      book,
+      gateway,
+      context: { clock, flusher },
+    });
+    this.mux = new MuxLinks({
+      links: config.mux.links,
+      allow: config.mux.allow,
+      opensTarget: (owner, { proto, address, port }) =>
+        destinations.opensTarget(owner ?? stack.guests.nobody, proto, address, port),
+      sourceAddress: config.sourceAddress,
+      sockets: this.dataPath.sockets,
+      keepaliveS,
+      serves: (now, request, owner) => this.guestApi?.onChannel(now, request, owner) ?? false,
+      book,
+      clock,
+      log,
+      turns,
+      guests: directory,
+      dialGuest: (guest, port, handler) => guests.dial(guest, port, handler),
+      flusher,
+      socketMode,
+      vhostMemory,
+    });
+    this.ssh = makeSshForwards({ streams: this.streams, stack, book, clock, log });
+    this.ports = this.makePorts(directory);
+    const networks = networksOf(addresses);
+    this.names = makeLocalNames(config, addresses, networks, directory);
+    this.ipv6 = new Ipv6Service({
+      ...{ config, addresses, networks, reach, dhcp, clock, log },
+      dataPath: this.dataPath,
+      find: (query, found) => this.dns.find(query, 'udp', stack.guests.nobody, found),
+    });
+    const { sockets } = this.dataPath;
+    this.dns = makeDns({ config, names: this.names, ipv6: this.ipv6, leases, sockets, clock, log });
+    this.ipv6.start();
+    native.whenLoaded((posix) => this.ipv6.watchWith(posix));
+    const gatewayDns = serveDns(this.dns, this.dataPath, addresses, config.dns, clock);
+    const { ports } = this;
+    this.guestApi = config.guestApi.enabled
+      ? serveGuestApi({ config, addresses, ports, dataPath: this.dataPath, clock, log })
+      : undefined;
+    serveNtp(stack);
+    serveDhcp(stack, dhcp, leases, directory);
+    if (dhcp6 !== undefined) serveDhcpv6(stack, dhcp6, directory);
+    this.expectGuests(leases);
+    const { udp, published, echo, tcpCounts, refusals } = this.dataPath;
+    const flowBook = new FlowViews({
+      ...{ book, clock },
+      leases: () => leases.list(),
+    });
+    this.flowEvents = new FlowEvents(flowBook, emitter);
+    this.view = new LiveView({
+      options: config,
+      ipv6: addresses.ipv6,
+      uplink: () => this.ipv6.now,
+      clock,
+      stack,
+      links: this.links,
+      flowBook,
+      udp,
+      echo,
+      ports: this.ports,
+      mux: this.mux,
+      dns: this.dns,
+      leases,
+      native,
+      limitWatch: this.dataPath.limitWatch,
+      turns: this.dataPath.turns,
+      budgets: [
+        ...stack.budgets,
+        this.dataPath.sockets,
+        udp.places,
+        published.places,
+        echo.places,
+        this.dns.queries,
+        gatewayDns.connections,
+        book.names.budget,
+        this.ports.budget,
+        ...(this.guestApi === undefined ? [] : [this.guestApi.budget]),
+      ],
+      groups: {
+        tcp: tcpCounts,
+        udp: udp.counts,
+        published: published.counts,
+        icmp: echo.counts,
+        dns: this.dns.counts,
+        dhcp: dhcp.counts,
+        'dhcp-drops': dhcp.drops,
+        ...(dhcp6 === undefined ? {} : { dhcpv6: dhcp6.counts, 'dhcpv6-drops': dhcp6.drops }),
+        ...(this.ipv6.router === undefined ? {} : { router: this.ipv6.router.counts }),
+        ...(this.guestApi === undefined ? {} : { 'guest-api': this.guestApi.counts }),
+        refusals,
+        faults: this.faults.counts,
+        mux: this.mux.carrier.counts,
+        'mux-udp': this.mux.carrier.udpCounts,
+        'mux-dialer': this.mux.dialer.counts,
+        ssh: this.ssh.counts,
+      },
+    });
+  }
+
+  async close(): Promise<void> {
+    this.guestApi?.close();
+    this.ports.close();
+    this.ssh.close();
+    await this.mux.close();
+    this.streams.close();
+    this.dataPath.closeConnections();
+    await this.links.close();
+    await this.capture?.close();
+    this.dataPath.close();
+    this.ipv6.close();
+    this.dns.close();
+    this.guestWatch.close();
+    this.leaseFile?.flush();
+    this.flowEvents.close();
+    this.emitter.clear();
+    this.faults.close();
+  }
+
+  private onLinkCount(links: number): void {
+    const before = this.linkCount;
+    this.linkCount = links;
+    this.guestWatch.changed();
+    if (links === 0 && before > 0) this.onLastGuestGone();
+  }
+
+  private makePorts(guests: GuestDirectory): PortTable {
+    const { config, mux, ssh, dataPath, emitter } = this;
+    return new PortTable(
+      {
+        serve: (client) => dataPath.tcp.serve(client),
+        addresses: dataPath.addressMap,
+        udp: dataPath.published,
+        guests,
+        sockets: dataPath.sockets,
+        ownerOf: (guest) => dataPath.stack.ownerOf(guest),
+        isSameGuest: (one, other) => isSameStation(dataPath.stack, one, other),
+        freePath: removeStaleSocket,
+        isReserved: (port) => this.ownListeners.hasPort(port),
+        agent: config.mux.links.length > 0 ? mux.carrier : undefined,
+        ssh,
+        onChange: (kind, port) => emitter.emit('port', { kind, port: portView(port) }),
+      },
+      { sourceAddress: config.sourceAddress, keepaliveS: config.keepaliveS },
+    );
+  }
+
+  /** Guests known from before a restart are solicited on every new link. */
+  private expectGuests(leases: GuestLeases): void {
+    const now = this.clock.now();
+    for (const { address, state } of leases.list()) {
+      if (state === 'bound') this.dataPath.stack.expectGuest(now, requiredAddress(address));
+    }
+  }
+}
+
+function isSameStation(stack: Stack, one: IpAddress, other: IpAddress): boolean {
+  const mac = stack.neighborAt(one)?.mac ?? 0;
+  return mac !== 0 && mac === stack.neighborAt(other)?.mac;
+}
