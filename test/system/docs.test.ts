@@ -65,7 +65,7 @@ sleep 3600
 
 systemSuite(
   'commands of the documentation',
-  ['root', 'netns', 'tun', 'vm', 'curl', 'udhcpc'],
+  ['root', 'netns', 'tun', 'vm', 'curl', 'udhcpc', 'nc', 'ping'],
   function () {
     this.timeout(120_000);
     let dir = '';
