@@ -28,6 +28,8 @@ export interface VpnkitRequest {
   readonly lowestIp: string;
   readonly highestIp: string;
   readonly mtu: number;
+  /** Of the gateway; undefined: hawser's own. */
+  readonly serverMac: string | undefined;
   /** Names servers in the form of resolv.conf(5). */
   readonly dnsFile: string | undefined;
   readonly hostsFile: string | undefined;
@@ -62,7 +64,6 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   'pcap-snaplen': 'there is no capture here',
   pcap: 'there is no capture here',
   'port-max-idle-time': 'idle connections are kept',
-  'server-macaddr': 'the gateway has one that is always the same',
 };
 
 const FLAGS: readonly OptionShape[] = ['debug', 'help', 'version'].map((name) => ({
@@ -72,7 +73,15 @@ const FLAGS: readonly OptionShape[] = ['debug', 'help', 'version'].map((name) =>
 const VALUED: readonly OptionShape[] = [
   ...['ethernet', 'port', 'vsock-path', 'port-forwards', 'introspection', 'diagnostics'],
   ...['dns', 'hosts', 'host-names', 'gateway-names', 'vm-names', 'domain', 'dhcp-path'],
-  ...['gateway-ip', 'host-ip', 'lowest-ip', 'highest-ip', 'mtu', 'allowed-bind-addresses'],
+  ...[
+    'gateway-ip',
+    'host-ip',
+    'lowest-ip',
+    'highest-ip',
+    'mtu',
+    'server-macaddr',
+    'allowed-bind-addresses',
+  ],
   ...['tcpv4-forwards', 'udpv4-forwards', 'gateway-forwards', 'forwards'],
   ...Object.keys(WITHOUT_EFFECT),
 ].map((name) => ({ name, takesValue: true }));
@@ -130,6 +139,7 @@ function requestOf({ options, operands }: CommandWords): VpnkitRequest {
     lowestIp: address('lowest-ip', '192.168.65.3'),
     highestIp: address('highest-ip', '192.168.65.254'),
     mtu: integerOf('--mtu', text('mtu') ?? '1500', MTU_MIN, MTU_MAX),
+    serverMac: text('server-macaddr'),
     dnsFile: text('dns'),
     hostsFile: (all('hosts').at(-1) ?? '/etc/hosts') || undefined,
     hostNames: names('host-names', 'host.internal'),

@@ -16,6 +16,7 @@ The command line of vpnkit, served by hawser.
 --host-names=NAMES              default host.internal
 --gateway-names=NAMES           default gateway.internal
 --vm-names=NAMES                default vm.internal: the client at --lowest-ip
+--server-macaddr=MAC           of the gateway
 --domain=NAME                   search domain for clients
 --dhcp-path=FILE                JSON: searchDomains, domainName
 --tcpv4-forwards=LIST           PORT:IP:PORT,...: ports of the gateway that lead to the host's network
@@ -26,7 +27,7 @@ The command line of vpnkit, served by hawser.
 --debug                         log more
 
 Accepted without effect: --gc-compact-interval, --http, --http-api-path, --listen-backlog, --max-connections, --pcap,
---pcap-snaplen, --port-max-idle-time (idle connections are kept), --server-macaddr. Not served: 9P, Hyper-V sockets,
+--pcap-snaplen, --port-max-idle-time (idle connections are kept). Not served: 9P, Hyper-V sockets,
 --forwards, gateway forwards of UDP.
 HAWSER_API=on in the environment: hawser's own commands find it as vpnkit-PID.
 `;

@@ -47,6 +47,7 @@ export function planVpnkit(request: VpnkitRequest, dhcp: DhcpFile, host: VpnkitH
     hostIp: hostIp ?? 'none',
     dhcpRange: `${lowestIp}-${highestIp}`,
     mtu: `${request.mtu}`,
+    ...(request.serverMac === undefined ? {} : { gatewayMac: request.serverMac }),
     dnsZone: names,
     ...(search.length === 0 ? {} : { dnsSearch: search }),
     ...(request.dnsFile === undefined ? {} : { resolvConf: request.dnsFile }),

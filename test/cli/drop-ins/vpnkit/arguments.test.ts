@@ -14,6 +14,7 @@ const PLAIN: VpnkitRequest = {
   lowestIp: '192.168.65.3',
   highestIp: '192.168.65.254',
   mtu: 1_500,
+  serverMac: undefined,
   dnsFile: undefined,
   hostsFile: '/etc/hosts',
   hostNames: ['host.internal'],
@@ -60,6 +61,11 @@ const RUN: readonly [string, string, Partial<VpnkitRequest>][] = [
         '--port-max-idle-time: idle connections are kept',
       ],
     },
+  ],
+  [
+    'an Ethernet address',
+    '--ethernet /e --server-macaddr F6:16:36:BC:F9:C6',
+    { serverMac: 'F6:16:36:BC:F9:C6' },
   ],
   [
     'ports',

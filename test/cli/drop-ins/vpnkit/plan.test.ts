@@ -48,6 +48,7 @@ describe('cli/drop-ins/vpnkit/plan', () => {
     ['--dns /d', 'resolvConf', '/d'],
     ['--hosts /h', 'hosts', '/h'],
     ['--vsock-path /v', 'mux', ['connect:unix:/v']],
+    ['--server-macaddr f6:16:36:bc:f9:c6', 'gatewayMac', 'f6:16:36:bc:f9:c6'],
     ['--debug', 'logLevel', 'debug'],
     ['--domain corp.example', 'dnsSearch', ['corp.example']],
   ];
