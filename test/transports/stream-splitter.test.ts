@@ -13,6 +13,9 @@ const nowhere = new StreamWriter(
   () => undefined,
 );
 
+/** Their slabs are given back after each test. */
+const made: StreamFrameSplitter[] = [];
+
 function framed(...frames: Uint8Array[]): Buffer {
   return Buffer.concat(
     frames.flatMap((frame) => {
@@ -31,6 +34,7 @@ function setUp(): {
 } {
   const stats = new LinkStats();
   const splitter = new StreamFrameSplitter(QEMU_FRAMING, stats);
+  made.push(splitter);
   const link = new RecordedLink('test', nowhere);
   const feed = (bytes: Uint8Array): boolean => {
     splitter.target.set(bytes);
@@ -45,6 +49,10 @@ const received = (link: RecordedLink): string[] =>
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 describe('transports/stream-splitter', () => {
+  afterEach(() => {
+    for (const splitter of made.splice(0)) splitter.release();
+  });
+
   it('finds the same frames however the stream is cut into reads', () => {
     const frames = fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 12 });
     fc.assert(

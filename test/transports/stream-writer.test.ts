@@ -37,6 +37,9 @@ class SlowSink {
   }
 }
 
+/** Their slabs are given back after each test. */
+const made: StreamWriter[] = [];
+
 function setUp(): { sink: SlowSink; writer: StreamWriter; stats: LinkStats; rooms: () => number } {
   const sink = new SlowSink();
   const stats = new LinkStats();
@@ -44,6 +47,7 @@ function setUp(): { sink: SlowSink; writer: StreamWriter; stats: LinkStats; room
   const writer = new StreamWriter(sink, QEMU_FRAMING, stats, () => {
     rooms++;
   });
+  made.push(writer);
   sink.done = (): void => writer.onWritten();
   return { sink, writer, stats, rooms: () => rooms };
 }
@@ -63,6 +67,10 @@ const frame = (len: number, fill: number): Buffer => {
 };
 
 describe('transports/stream-writer', () => {
+  afterEach(() => {
+    for (const writer of made.splice(0)) writer.release();
+  });
+
   it('sends a batch with one write', () => {
     const { sink, writer } = setUp();
     put(writer, 3, 1);

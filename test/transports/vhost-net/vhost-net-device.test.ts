@@ -35,6 +35,9 @@ const frameOf = (len: number): Buffer => {
   return frame;
 };
 
+/** Their slabs are given back after each test. */
+const made: Lab[] = [];
+
 class Lab {
   readonly acceptor = new RecordingAcceptor();
   readonly deferred: (() => void)[] = [];
@@ -49,6 +52,7 @@ class Lab {
   tx = this.driver(TX_RING);
 
   constructor(features = ALL) {
+    made.push(this);
     this.device.queues.onConnect(this.frontend.backend);
     this.start(features);
   }
@@ -131,6 +135,10 @@ class Lab {
 }
 
 describe('transports/vhost-net/vhost-net-device', () => {
+  afterEach(() => {
+    for (const { device } of made.splice(0)) device.release();
+  });
+
   it('attaches a link when a driver runs both queues', () => {
     const lab = new Lab();
     assert.deepEqual(
