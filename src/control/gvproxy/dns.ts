@@ -4,6 +4,7 @@ import { parseAddress } from '../../services/address-text.ts';
 import type {
   NamePattern,
   RecordZone,
+  ZoneLimit,
   ZoneRecord,
   ZoneTable,
 } from '../../services/dns/zone-table.ts';
@@ -60,8 +61,12 @@ function zoneText(value: unknown): ZoneText {
 /** @throws Error that says what is wrong with it */
 export async function addZone(zones: ZoneTable, zone: ZoneText): Promise<void> {
   const records: ZoneRecord[] = [];
+  let steps = 0;
   for (const { name, ip, regexp } of zone.records) {
-    records.push({ name, address: addressOf(ip), pattern: await patternOf(regexp) });
+    const pattern = await patternOf(regexp);
+    steps += pattern?.steps ?? 0;
+    if (steps > zones.freePatternSteps) throw noRoom('patterns'); // before the next is compiled
+    records.push({ name, address: addressOf(ip), pattern });
   }
   const made: RecordZone = {
     name: zone.name,
@@ -69,8 +74,11 @@ export async function addZone(zones: ZoneTable, zone: ZoneText): Promise<void> {
     defaultAddress: addressOf(zone.defaultIP),
   };
   const limit = zones.add(made);
-  if (limit !== undefined) throw new Error(`there is no room for more ${limit} of DNS zones`);
+  if (limit !== undefined) throw noRoom(limit);
 }
+
+const noRoom = (limit: ZoneLimit): Error =>
+  new Error(`there is no room for more ${limit} of DNS zones`);
 
 async function patternOf(text: string | undefined): Promise<NamePattern | undefined> {
   if (text === undefined) return undefined;

@@ -6,5 +6,9 @@ import type { NamePattern } from './zone-table.ts';
 export function namePattern(text: string): NamePattern {
   RE2JS.compile(text); // its errors show the pattern as it is
   const compiled = RE2JS.compile(text, RE2JS.CASE_INSENSITIVE);
-  return { text, matches: (name) => compiled.matcher(name).find() };
+  return {
+    text,
+    steps: compiled.programSize(),
+    matches: (name) => compiled.matcher(name).find(),
+  };
 }

@@ -3,12 +3,18 @@
  * of what stands before it, each with an address, and perhaps an address for every other name. It knows all names below
  * it: others do not exist.
  *
- * Bounded: zones, records in all, and the length of each text; patterns take linear time (RE2), for guests choose the
- * names.
+ * Bounded: zones, records in all, the length of each text, and what patterns are made of. Guests choose the names: a
+ * pattern takes time in proportion to a name's length and to its own steps (RE2), and a query may have to try them all.
  */
 import type { IpAddress } from '../../base/ip-address.ts';
 
-export const ZONE_LIMITS = { zones: 1_024, records: 16_384, textChars: 1_024 } as const;
+export const ZONE_LIMITS = {
+  zones: 1_024,
+  records: 16_384,
+  textChars: 1_024,
+  /** Of all patterns: some milliseconds for the longest name. Simple patterns have a dozen. */
+  patternSteps: 8_192,
+} as const;
 
 export interface ZoneRecord {
   /** Of the labels before the zone; empty: see `pattern`. */
@@ -20,6 +26,8 @@ export interface ZoneRecord {
 
 export interface NamePattern {
   readonly text: string;
+  /** What it is made of: a measure of its memory and time. */
+  readonly steps: number;
   /** @param name in lower case */
   matches(name: string): boolean;
 }
@@ -44,14 +52,20 @@ interface Known {
   readonly suffix: string;
 }
 
-export type ZoneLimit = 'zones' | 'records' | 'text';
+export type ZoneLimit = 'zones' | 'records' | 'text' | 'patterns';
 
 export class ZoneTable {
   private known: readonly Known[] = [];
   private recordCount = 0;
+  private patternSteps = 0;
 
   get zones(): readonly RecordZone[] {
     return this.known.map(({ zone }) => zone);
+  }
+
+  /** How many more patterns may have. */
+  get freePatternSteps(): number {
+    return ZONE_LIMITS.patternSteps - this.patternSteps;
   }
 
   /**
@@ -68,9 +82,12 @@ export class ZoneTable {
       ...zone.records.flatMap((one) => [one.name, one.pattern?.text ?? '']),
     ];
     if (texts.some((text) => text.length > ZONE_LIMITS.textChars)) return 'text';
+    const steps = zone.records.reduce((sum, { pattern }) => sum + (pattern?.steps ?? 0), 0);
+    if (steps > this.freePatternSteps) return 'patterns';
     const at = this.known.findIndex((known) => known.zone.name === zone.name);
     if (at < 0 && this.known.length >= ZONE_LIMITS.zones) return 'zones';
     this.recordCount = records;
+    this.patternSteps += steps;
     const before = this.known[at]?.zone.records ?? [];
     const made: Known = {
       zone: { ...zone, records: [...zone.records, ...before] },

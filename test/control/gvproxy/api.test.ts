@@ -326,6 +326,21 @@ describe('control/gvproxy: the API', () => {
     assert.equal(network.recordZones.find('box.test')?.address?.toString(), '10.0.0.2');
   });
 
+  it('zones: patterns that would take long for every name are refused, and not even compiled', async () => {
+    const regexp = '([a-z]{0,30}[0-9]{0,30}){15}x$';
+    const records = Array.from({ length: 1_000 }, () => ({ regexp, ip: '10.0.0.1' }));
+    const begun = performance.now();
+    const answer = await ask(
+      'POST',
+      '/services/dns/add',
+      JSON.stringify({ name: 'slow.', records }),
+    );
+    assert.equal(answer.status, 400);
+    assert.equal(answer.body, 'there is no room for more patterns of DNS zones\n');
+    assert.ok(performance.now() - begun < 1_000);
+    assert.equal(network.recordZones.find('x.slow'), undefined);
+  });
+
   it("stats have gVisor's names", async () => {
     const stats = JSON.parse((await ask('GET', '/stats')).body);
     assert.equal(stats.BytesSent, 800);

@@ -18,7 +18,7 @@ const record = (name: string, last: number): ZoneRecord => ({
 const pattern = (text: string, last: number): ZoneRecord => ({
   name: '',
   address: at(last),
-  pattern: { text, matches: (name) => new RegExp(text).test(name) },
+  pattern: { text, steps: 16, matches: (name) => new RegExp(text).test(name) },
 });
 
 const zone = (name: string, records: readonly ZoneRecord[], last?: number): RecordZone => ({
@@ -110,5 +110,16 @@ describe('services/dns/zone-table', () => {
     const long = 'x'.repeat(ZONE_LIMITS.textChars + 1);
     assert.equal(table.add(zone(long, [])), 'text');
     assert.equal(table.zones.length, ZONE_LIMITS.zones);
+  });
+
+  it('is bounded: what patterns are made of', () => {
+    const one = pattern('^a', 2);
+    const many = Array.from({ length: ZONE_LIMITS.patternSteps / 16 - 1 }, () => one);
+    assert.equal(table.add(zone('a.', many)), undefined);
+    assert.equal(table.add(zone('b.', [one, one])), 'patterns');
+    assert.equal(table.add(zone('b.', [one])), undefined);
+    assert.equal(table.freePatternSteps, 0);
+    assert.equal(table.add(zone('c.', [one])), 'patterns');
+    assert.equal(table.add(zone('c.', [record('x', 2)])), undefined);
   });
 });
