@@ -14,6 +14,7 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
+import { Deadline } from '../../native/deadline.ts';
 import {
   type SshConnection,
   SshError,
@@ -187,8 +188,8 @@ export class SshSession {
   private async connectOnce(): Promise<SshConnection> {
     const { limits } = this.deps;
     const login = await this.identified();
-    const signal = AbortSignal.any([this.ending.signal, AbortSignal.timeout(limits.dialMs)]);
-    const stream = await this.deps.dial(signal);
+    const deadline = new Deadline(limits.dialMs, this.ending.signal);
+    const stream = await this.deps.dial(deadline.signal).finally(() => deadline.end());
     const made = login.connect(stream, () => {
       void made.then((connection) => this.onLost(connection));
     });

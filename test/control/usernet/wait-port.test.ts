@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import type { Answer } from '../../../src/control/route.ts';
 import { waitPort } from '../../../src/control/usernet/wait-port.ts';
+import { collectGarbage } from '../../support/collect-garbage.ts';
 
 const HERE = new AbortController().signal;
 
@@ -44,6 +45,15 @@ describe('wait_port', () => {
     const { status, body } = await ask('&timeout=0', 1e9);
     assert.equal(status, 408);
     assert.equal(body, 'timed out waiting for port to become available on 192.168.104.1:22\n');
+  });
+
+  it('answers in time, whatever is collected as garbage meanwhile', async () => {
+    const collector = setInterval(collectGarbage, 20);
+    try {
+      assert.equal((await ask('&timeout=1', 1e9)).status, 408);
+    } finally {
+      clearInterval(collector);
+    }
   });
 
   it('waits for no client that has left', async () => {
