@@ -36,6 +36,7 @@ interface Kernel {
 
 const kernel: Kernel | undefined = loadKernel();
 const blocks: Block[] = [];
+let inUse = 0;
 if (kernel !== undefined) {
   const pieces = new Buddy(ARENA_SHIFT);
   pieces.allocate(Math.log2(PAGE)); // the first page stays unused: no piece has address 0
@@ -51,13 +52,18 @@ export const arenaSum: Kernel['sum'] = kernel?.sum ?? (() => 0);
 /** Only for bytes of `ARENA_BUFFER`; nothing else is checked. */
 export const arenaCopy: Kernel['copy'] = kernel?.copy ?? (() => {});
 
+/** Bytes of pieces that were not given back. */
+export const arenaInUse = (): number => inUse;
+
 /** At least `lenBytes` bytes, not cleared. */
 export function allocate(lenBytes: number): Uint8Array {
   const shift = Math.max(32 - Math.clz32(lenBytes - 1), MIN_SHIFT);
   const size = 2 ** shift;
   for (const { buffer, pieces } of blocks) {
     const offset = pieces.allocate(shift);
-    if (offset >= 0) return new Uint8Array(buffer, offset, size);
+    if (offset < 0) continue;
+    inUse += size;
+    return new Uint8Array(buffer, offset, size);
   }
   if (shift > BLOCK_SHIFT || blocks.length > MAX_BLOCKS) return new Uint8Array(size);
   blocks.push({ buffer: new ArrayBuffer(2 ** BLOCK_SHIFT), pieces: new Buddy(BLOCK_SHIFT) });
@@ -68,6 +74,7 @@ export function allocate(lenBytes: number): Uint8Array {
 export function release(bytes: Uint8Array): void {
   for (const { buffer, pieces } of blocks) {
     if (bytes.buffer !== buffer) continue;
+    inUse -= bytes.length;
     pieces.release(bytes.byteOffset, 31 - Math.clz32(bytes.length));
     return;
   }

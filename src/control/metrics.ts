@@ -4,6 +4,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { Counter, Gauge, Registry } from 'prom-client';
+import { arenaInUse } from '../base/arena.ts';
 import type { NetworkView } from './network-view.ts';
 
 /** A counter whose value is kept elsewhere. */
@@ -51,6 +52,7 @@ export class Metrics {
   private readonly utilization: Gauge;
   private readonly rss: Gauge;
   private readonly heap: Gauge;
+  private readonly arena: Gauge;
   private readonly uptime: Gauge;
   private readonly route6: Gauge;
   private readonly nat64: Gauge;
@@ -97,6 +99,10 @@ export class Metrics {
     );
     this.rss = gauge('hawser_resident_memory_bytes', 'Resident memory of the daemon.');
     this.heap = gauge('hawser_heap_used_bytes', 'JavaScript heap in use.');
+    this.arena = gauge(
+      'hawser_arena_in_use_bytes',
+      'Memory of rings and of slabs of packets in use.',
+    );
     this.route6 = gauge('hawser_ipv6_route', 'Whether guests have a default route of IPv6.');
     this.nat64 = gauge('hawser_nat64', 'Whether guests reach IPv4 by NAT64.');
     this.uptime = gauge('hawser_uptime_seconds', 'Time since the daemon started.');
@@ -117,6 +123,7 @@ export class Metrics {
     const { rss, heapUsed } = process.memoryUsage();
     this.rss.set(rss);
     this.heap.set(heapUsed);
+    this.arena.set(arenaInUse());
     this.uptime.set(process.uptime());
     const { ipv6 } = this.view.info();
     this.route6.set(ipv6?.route === true ? 1 : 0);

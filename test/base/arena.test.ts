@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict';
-import { ARENA_BUFFER, ageFree, allocate, discardStale, release } from '../../src/base/arena.ts';
+import {
+  ARENA_BUFFER,
+  ageFree,
+  allocate,
+  arenaInUse,
+  discardStale,
+  release,
+} from '../../src/base/arena.ts';
 import { makePacketSlab, makeSlab } from '../../src/base/slab.ts';
 import { sum16 } from '../../src/wire/checksum.ts';
 
@@ -10,9 +17,12 @@ describe('base/arena', () => {
   });
 
   it('gives pieces of a power of two, and the same place again after its release', () => {
+    const before = arenaInUse();
     const piece = allocate(5000);
     assert.equal(piece.length, 8192);
+    assert.equal(arenaInUse(), before + 8192);
     release(piece);
+    assert.equal(arenaInUse(), before);
     const again = allocate(8000);
     assert.deepEqual([again.byteOffset, again.length], [piece.byteOffset, 8192]);
     release(again);

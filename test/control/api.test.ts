@@ -474,6 +474,7 @@ describe('control API', () => {
     assert.match(first, /^hawser_flows\{protocol="tcp"\} 1$/m);
     assert.match(first, /^hawser_event_loop_lag_seconds [\d.e-]+$/m);
     assert.match(first, /^hawser_resident_memory_bytes \d{7,}$/m);
+    assert.match(first, /^hawser_arena_in_use_bytes \d+$/m);
     assert.match(first, /^hawser_flows_opened_total\{protocol="tcp"\} 5$/m);
     Object.assign(network.view, { counters: () => ({ drops: { other: 1 } }) });
     const second = (await ask('GET /metrics')).body;
