@@ -13,9 +13,11 @@ export const MAX_CONNECTIONS = 64;
 export interface HostForwardsTiming {
   /** Between two parts of a request; and for the client to go, once it is answered. */
   readonly quietMs: number;
+  /** For all of a request: one of the few places is not kept by a client that sends a byte now and then. */
+  readonly requestMs: number;
 }
 
-const TIMING: HostForwardsTiming = { quietMs: 1_000 };
+const TIMING: HostForwardsTiming = { quietMs: 1_000, requestMs: 10_000 };
 
 export interface HostForwardsServer {
   close(): Promise<void>;
@@ -49,7 +51,7 @@ function onConnection(
   socket: Socket,
   forwards: HostForwards,
   log: Log,
-  { quietMs }: HostForwardsTiming,
+  { quietMs, requestMs }: HostForwardsTiming,
 ): void {
   let text = '';
   let isAnswered = false;
@@ -60,6 +62,7 @@ function onConnection(
   const answer = (): void => {
     if (isAnswered) return;
     isAnswered = true;
+    clearTimeout(timer);
     socket.setTimeout(0);
     socket.removeAllListeners('timeout');
     const isTooLarge = text.length >= MAX_REQUEST;
@@ -71,6 +74,8 @@ function onConnection(
       socket.destroy();
     });
   };
+  const timer = setTimeout(answer, requestMs);
+  socket.once('close', () => clearTimeout(timer));
   socket.setEncoding('utf8');
   socket.on('error', () => socket.destroy());
   socket.setTimeout(quietMs, answer);

@@ -28,14 +28,17 @@ describe('control/slirp4netns/forwards-server', () => {
     path = join(dir, 'api.sock');
     await serve(60_000);
   });
-  async function serve(quietMs: number): Promise<void> {
+  async function serve(quietMs: number, requestMs = 60_000): Promise<void> {
     const ports = {
       publish: () => Promise.reject(new Error('a fault')),
       unpublish: () => false,
       ownerOf: () => undefined,
     };
     const forwards = new HostForwards(ports, ipv4(0x0a00_0264));
-    server = await serveHostForwards(path, forwards, new RecordingLog(), { quietMs });
+    server = await serveHostForwards(path, forwards, new RecordingLog(), {
+      quietMs,
+      requestMs,
+    });
   }
   afterEach(async () => {
     for (const socket of sockets.splice(0)) socket.destroy();
@@ -83,6 +86,18 @@ describe('control/slirp4netns/forwards-server', () => {
     await server.close();
     await serve(10);
     assert.deepEqual(await answerTo('{"execute"'), broken);
+  });
+
+  it('answers what is no JSON in time, though something comes now and then', async () => {
+    await server.close();
+    await serve(60_000, 100);
+    const socket = await client();
+    const drip = setInterval(() => socket.write(' '), 10);
+    try {
+      assert.deepEqual(JSON.parse(await all(socket)), broken);
+    } finally {
+      clearInterval(drip);
+    }
   });
 
   it('refuses a request that is too large, and reads no more of it', async () => {
