@@ -25,6 +25,8 @@ systemSuite('v86, an emulator for browsers, by WebSocket', ['v86'], function () 
       'chmod +x /lease',
       'udhcpc -i eth0 -n -q -t 20 -T 1 -s /lease',
       `ping -c 2 ${gateway}`,
+      'i=0',
+      'until ip -6 addr show dev eth0 scope global | grep -v tentative | grep -q inet6 || [ $i -gt 30 ]; do sleep 1; i=$((i+1)); done',
       `ping -6 -c 5 ${ipv6?.gateway}`,
       `wget -q -O - http://${hostIp}:${address.port}/bytes/${SIZE}?seed=${SEED} | sha256sum`,
     ].join('\n');
