@@ -1,6 +1,7 @@
 /** The command line of slirp4netns 1.3: what it asks for, and what is wrong with it. */
 import { isIPv4, isIPv6 } from 'node:net';
-import { type CommandWords, GetoptError, getopt, type OptionShape } from '../getopt.ts';
+import { BadArguments, type Command, integerOf, readCommand } from '../command-line.ts';
+import type { CommandWords, OptionShape } from '../getopt.ts';
 
 /** Where the TAP is, or what is there in its place. */
 export type SlirpTarget =
@@ -35,11 +36,7 @@ export interface SlirpCidr {
   readonly prefixLen: number;
 }
 
-export type SlirpCommand =
-  | { readonly kind: 'run'; readonly request: SlirpRequest }
-  | { readonly kind: 'help' }
-  | { readonly kind: 'version' }
-  | { readonly kind: 'bad'; readonly problem: string };
+export type SlirpCommand = Command<SlirpRequest>;
 
 const flag = (name: string, short?: string): OptionShape => ({ name, short, takesValue: false });
 const valued = (name: string, short?: string): OptionShape => ({ name, short, takesValue: true });
@@ -77,21 +74,8 @@ const PREFIX_MIN = 8;
 const FD_MAX = 1_048_575;
 const PID_MAX = 4_194_304;
 
-class BadArguments extends Error {}
-
-export function parseSlirpArguments(argv: readonly string[]): SlirpCommand {
-  try {
-    const words = getopt(SHAPES, argv);
-    const asked = words.options.find(({ name }) => name === 'help' || name === 'version')?.name;
-    if (asked === 'help' || asked === 'version') return { kind: asked };
-    return { kind: 'run', request: requestOf(words) };
-  } catch (error) {
-    if (error instanceof GetoptError || error instanceof BadArguments) {
-      return { kind: 'bad', problem: error.message };
-    }
-    throw error;
-  }
-}
+export const parseSlirpArguments = (argv: readonly string[]): SlirpCommand =>
+  readCommand(SHAPES, argv, requestOf);
 
 function requestOf({ options, operands }: CommandWords): SlirpRequest {
   const given = (...names: readonly string[]): boolean =>
@@ -100,7 +84,7 @@ function requestOf({ options, operands }: CommandWords): SlirpRequest {
     options.findLast(({ name }) => name === wanted)?.value;
   const number = (name: string, min: number, max: number): number | undefined => {
     const text = value(name);
-    return text === undefined ? undefined : numberOf(`--${name}`, text, min, max);
+    return text === undefined ? undefined : integerOf(`--${name}`, text, min, max);
   };
   const configure = given('configure');
   const mac = value('macaddress');
@@ -152,24 +136,18 @@ function targetOf(
   if (type !== 'netns') {
     throw new BadArguments(`--target-type ${type}: must be netns or bess`);
   }
-  if (netnsType === 'tapfd') return { kind: 'tapfd', fd: numberOf('TAPFD', first, 0, FD_MAX) };
+  if (netnsType === 'tapfd') return { kind: 'tapfd', fd: integerOf('TAPFD', first, 0, FD_MAX) };
   if (first === '' || tapName === undefined) {
     throw new BadArguments('two operands are needed: PID or PATH of the namespace, and TAPNAME');
   }
   switch (netnsType ?? 'pid') {
     case 'pid':
-      return { kind: 'pid', pid: numberOf('PID', first, 1, PID_MAX), tapName };
+      return { kind: 'pid', pid: integerOf('PID', first, 1, PID_MAX), tapName };
     case 'path':
       return { kind: 'path', path: first, tapName };
     default:
       throw new BadArguments(`--netns-type ${netnsType}: must be pid, path or tapfd`);
   }
-}
-
-function numberOf(what: string, text: string, min: number, max: number): number {
-  const number = /^\d{1,7}$/.test(text) ? Number(text) : -1;
-  if (number >= min && number <= max) return number;
-  throw new BadArguments(`${what} ${text}: must be an integer from ${min} to ${max}`);
 }
 
 function cidrOf(text: string): SlirpCidr {

@@ -1,7 +1,8 @@
 /** The command line of vpnkit: what it asks for, and what is wrong with it. */
 import { isIPv4 } from 'node:net';
 import { unixPathProblem } from '../../../transports/stream-address.ts';
-import { type CommandWords, GetoptError, getopt, type OptionShape } from '../getopt.ts';
+import { BadArguments, type Command, integerOf, readCommand } from '../command-line.ts';
+import type { CommandWords, OptionShape } from '../getopt.ts';
 
 /** A Unix socket to listen on: a path, or a descriptor that listens already. */
 export type ListeningPlace =
@@ -48,11 +49,7 @@ export interface VpnkitRequest {
   readonly withoutEffect: readonly string[];
 }
 
-export type VpnkitCommand =
-  | { readonly kind: 'run'; readonly request: VpnkitRequest }
-  | { readonly kind: 'help' }
-  | { readonly kind: 'version' }
-  | { readonly kind: 'bad'; readonly problem: string };
+export type VpnkitCommand = Command<VpnkitRequest>;
 
 /** By the option: why it does nothing. */
 const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
@@ -91,21 +88,8 @@ const MTU_MIN = 576;
 const FD_MAX = 1_048_575;
 const PORT_MAX = 65_535;
 
-class BadArguments extends Error {}
-
-export function parseVpnkitArguments(argv: readonly string[]): VpnkitCommand {
-  try {
-    const words = getopt([...FLAGS, ...VALUED], argv);
-    const asked = words.options.find(({ name }) => name === 'help' || name === 'version')?.name;
-    if (asked === 'help' || asked === 'version') return { kind: asked };
-    return { kind: 'run', request: requestOf(words) };
-  } catch (error) {
-    if (error instanceof GetoptError || error instanceof BadArguments) {
-      return { kind: 'bad', problem: error.message };
-    }
-    throw error;
-  }
-}
+export const parseVpnkitArguments = (argv: readonly string[]): VpnkitCommand =>
+  readCommand([...FLAGS, ...VALUED], argv, requestOf);
 
 function requestOf({ options, operands }: CommandWords): VpnkitRequest {
   const [odd] = operands;
@@ -191,12 +175,6 @@ function pathOf(option: string, text: string): string {
 
 const muxPathOf = (text: string | undefined): string | undefined =>
   text === undefined ? undefined : pathOf('--port-forwards', text);
-
-function integerOf(option: string, text: string, min: number, max: number): number {
-  const value = /^\d{1,7}$/.test(text) ? Number(text) : -1;
-  if (value >= min && value <= max) return value;
-  throw new BadArguments(`${option} ${text}: must be an integer from ${min} to ${max}`);
-}
 
 /** `PORT:IP:PORT,...` */
 function forwardsOf(protocol: GatewayForward['protocol'], text: string): GatewayForward[] {
