@@ -10,12 +10,9 @@
  */
 import { isAddressOfHost } from '../native/address-of-host.ts';
 import { parseAddress } from '../services/address-text.ts';
-import { ProcessListeners } from './process-listeners.ts';
+import { type IsOffered, ProcessListeners } from './process-listeners.ts';
 
 const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
-
-/** @param address as it is bound, in canonical form */
-export type IsOffered = (address: string, port: number) => boolean;
 
 export class OwnListeners {
   private readonly byPort = new Map<number, Set<string>>();
@@ -61,7 +58,7 @@ export class OwnListeners {
 
   private *boundAt(port: number): Generator<string> {
     yield* this.byPort.get(port) ?? [];
-    for (const address of this.process?.addressesAt(port) ?? []) {
+    for (const address of this.process?.addressesAt(port, this.isOffered) ?? []) {
       if (!this.isOffered(address, port)) yield address;
     }
   }

@@ -25,6 +25,9 @@ interface Entry {
   readonly inode: string;
 }
 
+/** @param address as it is bound, in canonical form */
+export type IsOffered = (address: string, port: number) => boolean;
+
 export interface ProcFiles {
   /** The text of a table, read until `isEnough` returns true; '' where there is none; undefined: it cannot be read now. */
   read(path: string, isEnough: (text: string) => boolean): string | undefined;
@@ -45,10 +48,15 @@ export class ProcessListeners {
     this.now = now;
   }
 
-  /** The addresses, as bound, at which this process listens on `port`. */
-  addressesAt(port: number): ReadonlySet<string> | undefined {
+  /**
+   * The addresses, as bound, at which this process listens on `port`.
+   *
+   * @param isOffered listeners that do not count; one that was offered when the tables were read does not count until they
+   *   are read again, for it may have been withdrawn since
+   */
+  addressesAt(port: number, isOffered: IsOffered = () => false): ReadonlySet<string> | undefined {
     const begun = this.now();
-    if (begun >= this.goodUntil && this.scan()) {
+    if (begun >= this.goodUntil && this.scan(isOffered)) {
       const tookMs = this.now() - begun;
       this.goodUntil = begun + tookMs + Math.max(KEEP_MS, tookMs / SHARE);
     }
@@ -56,7 +64,7 @@ export class ProcessListeners {
   }
 
   /** @returns false when not everything could be read */
-  private scan(): boolean {
+  private scan(isOffered: IsOffered): boolean {
     const ipv4 = listening(this.files, 'tcp');
     const ipv6 = listening(this.files, 'tcp6');
     if (ipv4 === undefined || ipv6 === undefined) return false;
@@ -64,7 +72,7 @@ export class ProcessListeners {
     const isComplete = entries.every(({ inode }) => this.isOurs.has(inode)) || this.learn(entries);
     const found = new Map<number, Set<string>>();
     for (const { address, port, inode } of entries) {
-      if (this.isOurs.get(inode) === false) continue;
+      if (this.isOurs.get(inode) === false || isOffered(address, port)) continue;
       found.set(port, (found.get(port) ?? new Set()).add(address));
     }
     this.byPort = found;

@@ -167,6 +167,15 @@ describeNeeding('proxy/own-listeners of a process', ['linux'], () => {
     assert.equal(own.hasPort(port), false);
   });
 
+  it('a port that has been withdrawn may be published again at once', () => {
+    let isPublished = true;
+    const own = new OwnListeners();
+    own.addProcess(() => isPublished);
+    assert.equal(own.hasPort(port), false);
+    isPublished = false; // its socket is in what was read
+    assert.equal(own.hasPort(port), false);
+  });
+
   it('what is offered is not', () => {
     const own = new OwnListeners();
     own.addProcess((address, offered) => address === '127.0.0.1' && offered === port);
