@@ -55,6 +55,8 @@ export class FdLink implements OpenLink, FrameWriter, TurnWork {
   readonly closed: Promise<void>;
   private readonly share: TurnShare;
   private reader: FrameReader | undefined;
+  /** Frames may be sent: from the attaching on, which sends some. */
+  private isUp = true;
   /** Of a frame in `received` that waits for its turn. */
   private heldLen = 0;
   /** The vnet header in `slab` requests no offload. False at first: a new slab is not zeroed. */
@@ -104,7 +106,7 @@ export class FdLink implements OpenLink, FrameWriter, TurnWork {
 
   reserve(maxLen: number): number {
     assert(maxLen <= MAX_FRAME_LEN, 'frame too long for the link');
-    return this.reader === undefined ? -1 : this.vnetHdrLen;
+    return this.isUp ? this.vnetHdrLen : -1;
   }
 
   commit(len: number): void {
@@ -134,7 +136,7 @@ export class FdLink implements OpenLink, FrameWriter, TurnWork {
   }
 
   private send(len: number): void {
-    if (this.reader === undefined) return;
+    if (!this.isUp) return;
     const sent = this.posix.write(this.fd, this.slab.bytes, 0, this.vnetHdrLen + len);
     if (sent >= 0) {
       this.stats.framesToGuest++;
@@ -196,6 +198,7 @@ export class FdLink implements OpenLink, FrameWriter, TurnWork {
   }
 
   private down(): void {
+    this.isUp = false;
     const reader = this.reader;
     if (reader === undefined) return;
     this.reader = undefined;

@@ -37,7 +37,10 @@ systemSuite('a guest with IPv6 alone', [...LAB, 'ipv6', 'curl'], function () {
 
   // Detection of duplicates takes a second or two, in which the address answers nobody.
   it('a client waits for an address that is still tentative, and is not reset', async () => {
-    await until('a tentative address', async () => (await addresses()).includes('tentative'));
+    const isKnown = async (): Promise<boolean> =>
+      (await daemon.request('/v1/guests')).includes(`"${prefix}`);
+    await until('the question whether the address is a duplicate', isKnown);
+    assert.match(await addresses(), /tentative/);
     assert.equal(await curl('host', '[::1]'), HELLO);
   });
 

@@ -15,9 +15,11 @@ interface Wire {
 }
 
 /** A seqpacket pair keeps message boundaries, as a TAP does. */
-async function wire(vnetHdrLen: number): Promise<Wire> {
+async function wire(
+  vnetHdrLen: number,
+  acceptor: RecordingAcceptor = new RecordingAcceptor(),
+): Promise<Wire> {
   const [fd, far] = posix.socketPair('seqpacket');
-  const acceptor = new RecordingAcceptor();
   const fdLink = new FdLink({ posix, fd, vnetHdrLen, description: 'test' }, contextFor(acceptor));
   const link = await acceptor.link(0);
   const close = async (): Promise<void> => {
@@ -62,6 +64,14 @@ describe('transports/fd-link', () => {
   it('sends a frame when it is committed', async () => {
     const { link, far, close } = await wire(0);
     link.send(FRAME);
+    assert.equal(take(far), FRAME.toString('hex'));
+    await close();
+  });
+
+  it('sends what is sent while it is attached', async () => {
+    const acceptor = new RecordingAcceptor();
+    acceptor.onAttach = (link) => assert.ok(link.send(FRAME));
+    const { far, close } = await wire(0, acceptor);
     assert.equal(take(far), FRAME.toString('hex'));
     await close();
   });
