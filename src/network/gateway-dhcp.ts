@@ -59,13 +59,13 @@ export const dhcpSegment = (
   stack: () => Stack,
 ): Ipv4Segment => ({
   log,
-  isPresent: (mac) => stack().hasStation(macOf(mac)),
-  isAttached: (link) => stack().hasLink(link),
+  isPresent: (mac) => stack().stations.hasStation(macOf(mac)),
+  isAttached: (link) => stack().stations.hasLink(link),
   userOf: (address) => userOf(stack(), clock.now(), ipv4(address)),
 });
 
 export function userOf(stack: Stack, now: Instant, address: IpAddress): AddressUser | undefined {
-  const user = stack.userOf(now, address);
+  const user = stack.stations.userOf(now, address);
   return user === undefined ? undefined : { mac: formatMac(user.mac), heardAt: user.heardAt };
 }
 

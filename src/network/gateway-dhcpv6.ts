@@ -29,7 +29,7 @@ export function makeDhcpv6Server(
   const { gateway, dns = gateway, prefix } = ipv6;
   const segment: DhcpSegment<bigint> = {
     log,
-    isAttached: (link) => stack().hasLink(link),
+    isAttached: (link) => stack().stations.hasLink(link),
     userOf: (key) => userOf(stack(), clock.now(), addressIn(prefix, key)),
   };
   const staticLeases = staticLeasesOf(config, 6)

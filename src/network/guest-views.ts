@@ -35,7 +35,7 @@ export function guestViews(now: Instant, stack: Stack, leases: readonly Lease[])
     return machine;
   };
   const heard = new Map<Mac, Machine>();
-  stack.forEachNeighbor((neighbor) => {
+  stack.stations.forEachNeighbor((neighbor) => {
     if (neighbor.mac === 0) return;
     const machine = heard.get(neighbor.mac) ?? machineOf(neighbor.macText);
     heard.set(neighbor.mac, machine);

@@ -100,12 +100,12 @@ export class NetworkParts {
     const dhcp6 = makeDhcpv6Server(config, addresses, store6, log, clock, ofStack);
     const leases = new GuestLeases(dhcp, dhcp6, clock);
     const directory = new GuestDirectory({
-      forEachPlace: (visit) => this.dataPath.stack.forEachNeighbor(visit),
-      forEachClaim: (mac, visit) => this.dataPath.stack.forEachClaim(mac, visit),
-      userAt: (address) => this.dataPath.stack.userOf(clock.now(), address)?.mac ?? 0,
-      firstClaimant: (prefix) => this.dataPath.stack.firstClaimant(prefix),
+      forEachPlace: (visit) => this.dataPath.stack.stations.forEachNeighbor(visit),
+      forEachClaim: (mac, visit) => this.dataPath.stack.stations.forEachClaim(mac, visit),
+      userAt: (address) => this.dataPath.stack.stations.userOf(clock.now(), address)?.mac ?? 0,
+      firstClaimant: (prefix) => this.dataPath.stack.stations.firstClaimant(prefix),
       prefix6: addresses.ipv6?.prefix,
-      placeAt: (address) => this.dataPath.stack.neighborAt(address),
+      placeAt: (address) => this.dataPath.stack.stations.neighborAt(address),
       leases: () => leases.list(),
       holderAt: (address) => leases.holderAt(address),
       staticLeases: config.leases.static,
@@ -127,7 +127,7 @@ export class NetworkParts {
       clock,
       log,
       onGuestHeard: (address, mac) => {
-        const port = this.dataPath.stack.neighborAt(address)?.port;
+        const port = this.dataPath.stack.stations.neighborAt(address)?.port;
         if (port !== undefined) leases.onHeard(address, mac, port.id);
         directory.onGuestHeard(mac);
         this.guestWatch.changed();
@@ -325,6 +325,6 @@ export class NetworkParts {
 }
 
 function isSameStation(stack: Stack, one: IpAddress, other: IpAddress): boolean {
-  const mac = stack.neighborAt(one)?.mac ?? 0;
-  return mac !== 0 && mac === stack.neighborAt(other)?.mac;
+  const mac = stack.stations.neighborAt(one)?.mac ?? 0;
+  return mac !== 0 && mac === stack.stations.neighborAt(other)?.mac;
 }

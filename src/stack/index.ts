@@ -37,5 +37,6 @@ export type { DhcpResponder } from './ipv4/dhcp.ts';
 export type { FrameReader, FrameWriter, LinkAcceptor, Timed } from './link.ts';
 export { Stack } from './stack.ts';
 export type { StackConfig, StackEvents } from './stack-config.ts';
+export type { AddressUser, Stations } from './stations.ts';
 export { DEFAULT_TCP_CONFIG, type TcpConfig } from './tcp/config.ts';
 export type { UdpService } from './udp.ts';

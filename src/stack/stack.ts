@@ -12,7 +12,7 @@
  * `nextTimeout` and `onTimeout` are the only use of time; one timer of the shell serves them all.
  */
 import { Counters } from '../base/counters.ts';
-import { IpAddress, setWords } from '../base/ip-address.ts';
+import type { IpAddress } from '../base/ip-address.ts';
 import type { Random } from '../base/random.ts';
 import type { Seq } from '../base/seq.ts';
 import type { Budget } from '../base/shares/budget.ts';
@@ -20,7 +20,6 @@ import type { Instant } from '../base/time.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import type { TurnLimit } from '../base/turn.ts';
 import { ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, etherType } from '../wire/ethernet.ts';
-import type { Mac } from '../wire/mac.ts';
 import { Departures } from './departures.ts';
 import type { StackDrop } from './drops.ts';
 import type {
@@ -46,7 +45,7 @@ import { Ipv4Input } from './ipv4/input.ts';
 import { Ipv6Layer } from './ipv6/layer.ts';
 import type { FrameReader, FrameWriter, LinkAcceptor, Timed } from './link.ts';
 import type { LinkPort } from './link-port.ts';
-import { type Neighbor, NeighborTable } from './neighbor.ts';
+import { NeighborTable } from './neighbor.ts';
 import { Packet } from './packet.ts';
 import type { TcpErrorSink } from './path-errors.ts';
 import { Reach } from './reach.ts';
@@ -56,16 +55,12 @@ import { AddressBindings, type LeaseHolders, NO_LEASES } from './separation/addr
 import type { PassageDrop } from './separation/passage.ts';
 import { DEFAULT_SEPARATION } from './separation/separation.ts';
 import { NO_EVENTS, ownAddresses, type StackConfig, type StackEvents } from './stack-config.ts';
+import { Stations } from './stations.ts';
 import { DEFAULT_TCP_CONFIG } from './tcp/config.ts';
 import type { TcpConnection } from './tcp/connection.ts';
 import { TcpLayer } from './tcp/tcp-layer.ts';
 import { UdpLayer, type UdpService } from './udp.ts';
 import type { UpperLayers } from './upper-layers.ts';
-
-export interface AddressUser {
-  readonly mac: Mac;
-  readonly heardAt: Instant;
-}
 
 export class Stack
   implements LinkAcceptor, Downstream, Timed, SegmentOwner, UpperLayers, TcpErrorSink
@@ -77,6 +72,7 @@ export class Stack
   /** Undefined where IPv6 is off. */
   readonly ipv6: Ipv6Layer | undefined;
   readonly guests: GuestTable;
+  readonly stations: Stations;
   private readonly icmp: IcmpSender;
   private readonly reassembler: Reassembler;
   private readonly bindings: AddressBindings;
@@ -133,6 +129,7 @@ export class Stack
       this.guests.nobody,
       (at, { address, mac }) => upstream.onGuestHeard?.(at, address, mac),
     );
+    this.stations = new Stations(this.segment, this.neighbors, this.bindings);
     this.neighbors.onGivenUp = ({ guest, address }) =>
       upstream.onAddressGone?.(this.lastNow, guest, address);
     this.reach = new Reach(this.neighbors, this.segment.ports, this.drops);
@@ -233,52 +230,6 @@ export class Stack
   /** Links attached now. */
   get links(): Iterable<LinkPort> {
     return this.segment.ports;
-  }
-
-  /** Whether a station with this Ethernet address has been seen on a link that is attached. */
-  hasStation(mac: Mac): boolean {
-    return this.segment.hasStation(mac);
-  }
-
-  /** Whether the link of this number is attached. */
-  hasLink(id: number): boolean {
-    return this.segment.portOf(id) !== undefined;
-  }
-
-  /** The guest that was heard with `address`, if any. */
-  neighborAt(address: IpAddress): Neighbor | undefined {
-    return this.neighbors.findAddress(address);
-  }
-
-  /** Who uses `address` now, be it only with other guests. */
-  userOf(now: Instant, address: IpAddress): AddressUser | undefined {
-    const neighbor = this.neighbors.findAddress(address);
-    if (neighbor?.port !== undefined) return { mac: neighbor.mac, heardAt: neighbor.lastSeen };
-    setWords(this.bindings.key, address);
-    const binding = this.bindings.user;
-    return binding === undefined ? undefined : { mac: binding.mac, heardAt: now };
-  }
-
-  /** Every guest address seen. */
-  forEachNeighbor(visit: (neighbor: Neighbor) => void): void {
-    this.neighbors.forEach(visit);
-  }
-
-  /** IPv6 addresses that a station has asked for, or used, while its link is up: the first one first. */
-  forEachClaim(mac: Mac, visit: (address: IpAddress) => void): void {
-    for (const { addresses } of this.segment.ports) {
-      for (const { a, b, c, d, mac: claimant } of addresses.other) {
-        if (claimant === mac) visit(new IpAddress(a, b, c, d));
-      }
-    }
-  }
-
-  /** The station that claims an address of the network on the link that was attached first; 0: none does. */
-  firstClaimant(prefix: IpAddress): Mac {
-    for (const { addresses } of this.segment.ports) {
-      for (const { a, b, mac } of addresses.other) if (a === prefix.a && b === prefix.b) return mac;
-    }
-    return 0;
   }
 
   /** Flows with events to deliver, or segments to send, at the end of the batch. */

@@ -135,7 +135,7 @@ describe('golden captures of IPv6', () => {
     const replay = new Replay(OWN);
     replay.play(framesOf('ipv6-slaac'));
     const known: string[] = [];
-    replay.stack.forEachNeighbor(({ address }) => known.push(`${address}`));
+    replay.stack.stations.forEachNeighbor(({ address }) => known.push(`${address}`));
     const [source] = framesOf('ipv6-slaac')
       .map(({ bytes }) => packet6(bytes).src)
       .filter((src) => src !== '::');

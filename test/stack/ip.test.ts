@@ -477,7 +477,7 @@ describe('stack/arp', () => {
     const s = new Script().frames(arpFrame(1, GUEST_MAC, 0, GATEWAY_IP));
     assert.equal(s.writer.take().length, 1);
     let known = 0;
-    s.stack.forEachNeighbor(() => known++);
+    s.stack.stations.forEachNeighbor(() => known++);
     assert.equal(known, 0);
   });
   it('believes nobody who claims our addresses, or a group’s', () => {
@@ -487,7 +487,7 @@ describe('stack/arp', () => {
       arpFrame(2, GUEST_MAC, 0x0101_0101, GUEST_IP),
     );
     let known = 0;
-    s.stack.forEachNeighbor(() => known++);
+    s.stack.stations.forEachNeighbor(() => known++);
     assert.equal(known, 0);
   });
   it('a closed host address is nobody’s', () => {
@@ -514,7 +514,7 @@ describe('stack/arp', () => {
     });
     for (let i = 2; i < 8300; i++) s.stack.expectGuest(s.now, ipv4(0x0a00_0000 + i));
     let known = 0;
-    s.stack.forEachNeighbor(() => known++);
+    s.stack.stations.forEachNeighbor(() => known++);
     assert.equal(known, 8192);
   });
 });

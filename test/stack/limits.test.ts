@@ -234,7 +234,7 @@ describe('stack limits', () => {
     }
     assert.equal(s.drops()['dial-guest-away'], 50);
     let waiting = 0;
-    s.stack.forEachNeighbor((n) => {
+    s.stack.stations.forEachNeighbor((n) => {
       waiting += n.waiters.size + n.users;
     });
     assert.equal(waiting, 0);

@@ -20,7 +20,7 @@ const source = (i: number): string => `fd12:3456:789a:1:1::${i.toString(16)}`;
 
 function neighbors(s: Script): number {
   let known = 0;
-  s.stack.forEachNeighbor(() => known++);
+  s.stack.stations.forEachNeighbor(() => known++);
   return known;
 }
 
@@ -52,7 +52,7 @@ describe('stack/ipv6 limits', () => {
       s.advance(1000);
       for (let i = 1; i <= ATTEMPTS; i++) s.frames(frame(i));
       assert.ok(neighbors(s) < 4096, `${neighbors(s)}`);
-      assert.ok(s.stack.neighborAt(GOOD)?.port, 'the good guest is where it was');
+      assert.ok(s.stack.stations.neighborAt(GOOD)?.port, 'the good guest is where it was');
       const id = { guest: GOOD, guestPort: 1, remote: IPV6.address(0x0808_0808), remotePort: 2 };
       assert.ok(s.stack.sendDatagram(s.now, id, new Uint8Array(4), 0, 4));
       assert.equal(writer.take().length, 1);
@@ -65,7 +65,8 @@ describe('stack/ipv6 limits', () => {
     for (let i = 1; i <= ATTEMPTS; i++) s.frames(echo(source(i), 0x5254_0012_3456));
     s.writer.take();
     const { a, b } = GOOD;
-    const at = (i: number): unknown => s.stack.neighborAt(new IpAddress(a, b, 0x1_0000, i));
+    const at = (i: number): unknown =>
+      s.stack.stations.neighborAt(new IpAddress(a, b, 0x1_0000, i));
     assert.ok(at(ATTEMPTS));
     assert.equal(at(1), undefined);
   });
@@ -83,7 +84,7 @@ describe('stack/ipv6 limits', () => {
     const other = 'fd12:3456:789a:1::7';
     const ends = { src: other, dst: GOOD6, srcMac: GOOD_MAC, dstMac: 0x5254_0012_3456 };
     lend(good, s.now, icmp6Frame([128, 0, 0, 0, 0, 1, 0, 1], ends));
-    assert.equal(s.stack.userOf(s.now, IPV6.address(GUEST_IP + 5))?.mac, GOOD_MAC);
-    assert.equal(s.stack.userOf(s.now, IPV6.address(GUEST_IP + 6)), undefined);
+    assert.equal(s.stack.stations.userOf(s.now, IPV6.address(GUEST_IP + 5))?.mac, GOOD_MAC);
+    assert.equal(s.stack.stations.userOf(s.now, IPV6.address(GUEST_IP + 6)), undefined);
   });
 });

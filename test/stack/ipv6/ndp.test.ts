@@ -53,7 +53,7 @@ const solicitRouters = (src: string, options: readonly number[]): Uint8Array =>
 /** With an IPv6 address: what the stack knows. */
 function known(s: Script): string[] {
   const all: string[] = [];
-  s.stack.forEachNeighbor(({ address, mac }) => all.push(`${address} ${formatMac(mac)}`));
+  s.stack.stations.forEachNeighbor(({ address, mac }) => all.push(`${address} ${formatMac(mac)}`));
   return all;
 }
 

@@ -233,7 +233,7 @@ describe('stack/separation: hostile frames', () => {
           const source = numberOf(heard.subarray(6, 12));
           if (source !== GATEWAY_MAC) assert.equal(wrongWith(heard), '', hex(heard));
         }
-        const neighbor = lab.stack.neighborAt(ipv4(GOOD_IP));
+        const neighbor = lab.stack.stations.neighborAt(ipv4(GOOD_IP));
         assert.deepEqual([neighbor?.mac, neighbor?.port?.name], [GOOD_MAC, 'good']);
       }),
       { numRuns: RUNS },

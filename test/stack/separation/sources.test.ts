@@ -42,7 +42,7 @@ class Trial extends SegmentLab {
 
   /** Who the host believes to be at an address. */
   at(address: number): number | undefined {
-    const neighbor = this.stack.neighborAt(ipv4(address));
+    const neighbor = this.stack.stations.neighborAt(ipv4(address));
     return neighbor?.port === undefined ? undefined : neighbor.mac;
   }
 
@@ -541,7 +541,7 @@ describe('stack/separation: limits', () => {
     }
     assert.equal(lab.at(GOOD_IP), GOOD_MAC);
     let evil = 0;
-    lab.stack.forEachNeighbor(({ mac }) => {
+    lab.stack.stations.forEachNeighbor(({ mac }) => {
       if (mac !== GOOD_MAC) evil++;
     });
     assert.ok(evil > 150 && evil <= 190, `${evil}`);

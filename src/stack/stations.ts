@@ -1,0 +1,70 @@
+/** Who is on the segment, and where: what is known of stations by their frames. */
+import { IpAddress, setWords } from '../base/ip-address.ts';
+import type { Instant } from '../base/time.ts';
+import type { Mac } from '../wire/mac.ts';
+import type { Neighbor, NeighborTable } from './neighbor.ts';
+import type { EthernetSegment } from './segment.ts';
+import type { AddressBindings } from './separation/address-bindings.ts';
+
+export interface AddressUser {
+  readonly mac: Mac;
+  readonly heardAt: Instant;
+}
+
+export class Stations {
+  private readonly segment: EthernetSegment;
+  private readonly neighbors: NeighborTable;
+  private readonly bindings: AddressBindings;
+
+  constructor(segment: EthernetSegment, neighbors: NeighborTable, bindings: AddressBindings) {
+    this.segment = segment;
+    this.neighbors = neighbors;
+    this.bindings = bindings;
+  }
+
+  /** Whether a station with this Ethernet address has been seen on a link that is attached. */
+  hasStation(mac: Mac): boolean {
+    return this.segment.hasStation(mac);
+  }
+
+  /** Whether the link of this number is attached. */
+  hasLink(id: number): boolean {
+    return this.segment.portOf(id) !== undefined;
+  }
+
+  /** The guest that was heard with `address`, if any. */
+  neighborAt(address: IpAddress): Neighbor | undefined {
+    return this.neighbors.findAddress(address);
+  }
+
+  /** Who uses `address` now, be it only with other guests. */
+  userOf(now: Instant, address: IpAddress): AddressUser | undefined {
+    const neighbor = this.neighbors.findAddress(address);
+    if (neighbor?.port !== undefined) return { mac: neighbor.mac, heardAt: neighbor.lastSeen };
+    setWords(this.bindings.key, address);
+    const binding = this.bindings.user;
+    return binding === undefined ? undefined : { mac: binding.mac, heardAt: now };
+  }
+
+  /** Every guest address seen. */
+  forEachNeighbor(visit: (neighbor: Neighbor) => void): void {
+    this.neighbors.forEach(visit);
+  }
+
+  /** IPv6 addresses that a station has asked for, or used, while its link is up: the first one first. */
+  forEachClaim(mac: Mac, visit: (address: IpAddress) => void): void {
+    for (const { addresses } of this.segment.ports) {
+      for (const { a, b, c, d, mac: claimant } of addresses.other) {
+        if (claimant === mac) visit(new IpAddress(a, b, c, d));
+      }
+    }
+  }
+
+  /** The station that claims an address of the network on the link that was attached first; 0: none does. */
+  firstClaimant(prefix: IpAddress): Mac {
+    for (const { addresses } of this.segment.ports) {
+      for (const { a, b, mac } of addresses.other) if (a === prefix.a && b === prefix.b) return mac;
+    }
+    return 0;
+  }
+}
