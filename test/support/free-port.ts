@@ -3,11 +3,29 @@ import { createServer } from 'node:net';
 
 /** A TCP port where nobody listens, at least now. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '0.0.0.0');
-  await once(server, 'listening');
+  const port = await listeningOn(0);
+  if (port === undefined) throw new Error('no port is free');
+  return port;
+}
+
+/** As {@link freePort}, and one that only the privileged may bind: by chance, so that runs side by side differ. */
+export async function freePrivilegedPort(): Promise<number> {
+  for (let tries = 0; tries < 100; tries++) {
+    const port = await listeningOn(256 + Math.floor(Math.random() * 768));
+    if (port !== undefined) return port;
+  }
+  throw new Error('no port below 1024 is free');
+}
+
+async function listeningOn(port: number): Promise<number | undefined> {
+  const server = createServer().listen(port, '0.0.0.0');
+  try {
+    await once(server, 'listening');
+  } catch {
+    return undefined;
+  }
   const address = server.address();
   server.close();
   await once(server, 'close');
-  if (typeof address !== 'object' || address === null) throw new Error('no port is free');
-  return address.port;
+  return typeof address === 'object' ? address?.port : undefined;
 }

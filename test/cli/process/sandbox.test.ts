@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { threadStatuses } from '../../../src/native/sandbox/thread-status.ts';
+import { freePrivilegedPort } from '../../support/free-port.ts';
 import { describeNeeding, itNeeding } from '../../support/requirements.ts';
 import { HAWSER, type Program, Workplace } from './hawser.ts';
 import { inside, withInside } from './inside.ts';
@@ -259,7 +260,12 @@ describeNeeding('a sandboxed daemon', ['linux', 'koffi', 'landlock'], () => {
     const path = place.path('made/q');
     const daemon = await place.daemon([
       ...['--sandbox', 'strict', '--user', 'nobody', '-l', `qemu:${path}`],
-      ...['--api', `unix:${place.path('made/api')}`, '-p', '127.0.0.1:997:80'],
+      ...[
+        '--api',
+        `unix:${place.path('made/api')}`,
+        '-p',
+        `127.0.0.1:${await freePrivilegedPort()}:80`,
+      ],
     ]);
     const ids = readFileSync(`/proc/${daemon.pid}/status`, 'utf8');
     const uid = Number(execFileSync('id', ['-u', 'nobody'], { encoding: 'utf8' }));

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../../support/free-port.ts';
 import { type Program, Workplace } from './hawser.ts';
 
 const DIST = fileURLToPath(new URL('../../../', import.meta.url));
@@ -39,7 +40,7 @@ describe('SIGUSR1', () => {
       await new Promise((resolve) => silent.once('connection', resolve));
       const proxy = place.start(process.execPath, [
         join(DIST, 'bin', 'docker-proxy.js'),
-        ...['-proto', 'tcp', '-host-ip', '127.0.0.1', '-host-port', '1024'],
+        ...['-proto', 'tcp', '-host-ip', '127.0.0.1', '-host-port', `${await freePort()}`],
         ...['-container-ip', '172.17.0.2', '-container-port', '80'],
         ...['-control', `unix:${place.path('silent.sock')}`],
       ]);
