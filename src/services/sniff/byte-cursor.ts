@@ -58,15 +58,20 @@ export class ByteCursor {
     return new ByteCursor(this.bytes, this.at - len, this.at);
   }
 
+  /** What is left, not copied. */
+  rest(): Uint8Array {
+    const bytes = this.bytes.subarray(this.at, this.end);
+    this.at = this.end;
+    return bytes;
+  }
+
   /** What is left, each byte as a character of this code. */
   text(): string {
-    const text = String.fromCharCode(...this.bytes.subarray(this.at, this.end));
-    this.at = this.end;
-    return text;
+    return String.fromCharCode(...this.rest());
   }
 
   private has(len: number): boolean {
-    if (this.isSound && len <= this.end - this.at) return true;
+    if (this.isSound && len >= 0 && len <= this.end - this.at) return true;
     this.isSound = false;
     this.at = this.end;
     return false;

@@ -118,7 +118,7 @@ export class HttpReader implements Reader {
       const first = firstLineOf(line);
       if (first === 'other') return 'free';
       if (first === 'proxy') return 'proxy-header';
-      if (first === 'h2c') return 'h2c';
+      if (first === 'h2c') return this.isPreface(line) ? 'h2c' : 'http-malformed';
     }
     if (!line.endsWith('\r\n')) return 'http-malformed';
     const text = line.slice(0, -2);
@@ -134,6 +134,10 @@ export class HttpReader implements Reader {
       default:
         return this.takeChunkEnd(text);
     }
+  }
+
+  private isPreface(line: string): boolean {
+    return line === 'PRI * HTTP/2.0\r\n' && this.held === line.length;
   }
 
   private takeRequestLine(text: string): Step {

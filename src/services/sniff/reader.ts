@@ -3,7 +3,7 @@ import type { ClientHello } from './client-hello.ts';
 
 /** What a client says, in the clear, about where it wants to go. */
 export interface Claim {
-  readonly by: 'tls' | 'http' | 'quic';
+  readonly by: 'tls' | 'http' | 'h2c' | 'quic';
   /** In lower case; an address as it was written; undefined when the client states none. */
   readonly name: string | undefined;
   /** Of TLS and QUIC. */
@@ -16,8 +16,8 @@ export type Unreadable =
   | 'tls-too-long'
   | 'http-malformed'
   | 'http-too-long'
-  /** HTTP/2 in the clear. */
-  | 'h2c'
+  | 'h2c-malformed'
+  | 'h2c-too-long'
   | 'quic-malformed'
   | 'quic-too-long'
   /** Of a version, or with keys, that are not known. */
@@ -31,9 +31,10 @@ export type Unreadable =
  * - `more`: all but the last {@link Reader.held} bytes may go on; those wait for what follows.
  * - `free`: nothing that follows names anything: the rest of the stream may go on unread.
  * - `again`: the client may speak another protocol from the byte at {@link Reader.at}.
+ * - `h2c`: HTTP/2 follows, behind the first line of its preface.
  * - `refused`: a claim was.
  */
-export type Step = 'more' | 'free' | 'again' | 'refused' | Unreadable;
+export type Step = 'more' | 'free' | 'again' | 'h2c' | 'refused' | Unreadable;
 
 export interface Reader {
   /** Bytes read that may not go on yet. */

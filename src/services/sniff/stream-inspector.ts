@@ -1,11 +1,12 @@
 /**
  * What a client says on a stream about where it wants to go, read from the bytes that it sends: the server name of TLS,
- * the host of every HTTP/1 request. Each claim is decided by the owner before the bytes that make it may go on.
+ * the host of every HTTP request. Each claim is decided by the owner before the bytes that make it may go on.
  *
  * The first bytes decide which protocol it is; what is none of those (SSH, a database's) is `free`. A stream that is,
  * costs its owner nothing from then on. Bytes are borrowed for the call: the owner keeps those that are held.
  */
 import { Gathered } from './gathered.ts';
+import { H2cReader } from './h2c-reader.ts';
 import { HttpReader } from './http-reader.ts';
 import type { Claim, OnClaim, Reader, Step, Unreadable } from './reader.ts';
 import { isTlsRecord, TlsReader } from './tls-reader.ts';
@@ -63,13 +64,14 @@ export class StreamInspector {
   end(): Inspection {
     if (this.result !== 'more') return this.result;
     const step = this.reader?.end() ?? 'free';
-    this.result = step === 'again' ? 'free' : step;
+    this.result = step === 'again' || step === 'h2c' ? 'free' : step;
     return this.result;
   }
 
   /** @returns where reading goes on */
   private take(step: Step, at: number): number {
     if (step === 'again') this.reader = undefined;
+    else if (step === 'h2c') this.reader = new H2cReader(this.onClaim, this.held);
     else this.result = step;
     return at;
   }
