@@ -25,7 +25,13 @@ export class Lab {
   readonly dir: string = mkdtempSync(join(tmpdir(), 'hawser-bench-'));
   readonly host: Namespace = new Namespace(`hawser-b${process.pid}h`);
   readonly guest: Namespace = new Namespace(`hawser-b${process.pid}g`);
+  /** More options of the bridges' program. */
+  readonly bridgeArgs: readonly string[];
   private readonly processes: Running[] = [];
+
+  constructor(bridgeArgs: readonly string[] = []) {
+    this.bridgeArgs = bridgeArgs;
+  }
 
   /** @returns the congestion control in use */
   build(): string {

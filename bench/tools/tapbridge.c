@@ -3,7 +3,7 @@
 // that a guest can be a kernel in a namespace. Built on demand: gcc -O2 -pthread -o tapbridge tapbridge.c
 //
 //   tapbridge -n /run/netns/NAME -t TAP -m MTU (-c|-l) SOCKET [-b SOCKBUF] [-r RETRY_MS] [-R]
-//             [-k KIND [-o OWN] [-O]] [-I LOSS_PERMILLE,DELAY_US,JITTER_US,REORDER_PERMILLE,SEED] [-F qemu|u16|vmn3t[=UUID]]
+//             [-N] [-k KIND [-o OWN] [-O]] [-I LOSS_PERMILLE,DELAY_US,JITTER_US,REORDER_PERMILLE,SEED] [-F qemu|u16|vmn3t[=UUID]]
 //   tapbridge -n ... -t ... -m ... (-s FD | -x PROGRAM ARGUMENTS...)
 //
 // -k: a socket on which each message is a frame, to be connected to (-c):
@@ -11,6 +11,8 @@
 //   vfkit  SOCK_DGRAM bound to OWN and connected, which says VFKT first
 //   dgram  SOCK_DGRAM bound to OWN, not connected, as QEMU's "dgram" with two paths
 //   fd     one end of a pair of SOCK_DGRAM, passed over a stream socket, as Lima does
+// -N receives as network cards do: frames that come together are merged before the kernel handles them (NAPI, GRO, with
+// an interrupt's delay of 20 us), where a TAP by itself handles each on its own.
 // -O leaves checksums and segmentation to the other side without saying what is undone, as libkrun does.
 //
 // -c connects (hawser, passt and gvproxy listen), -l listens, -s takes a descriptor, -x starts a program and speaks to its
@@ -39,6 +41,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -48,7 +51,7 @@
 #define BUFSZ (1024 * 1024)
 #define QUEUE 8192 // frames under way in one impaired direction; more are lost, as on a real wire
 
-static int tapfd, ctl, sk = -1, wk = -1, hl = 4, vmn3t, listener = -1, reconnect, listenmode, bufsz = 1 << 20, retry = 5000, vnet;
+static int tapfd, ctl, sk = -1, wk = -1, hl = 4, vmn3t, listener = -1, reconnect, listenmode, bufsz = 1 << 20, retry = 5000, vnet, napi;
 static const char *path, *own, *kind, *uuid, *tap = "tap0";
 static struct sockaddr_un peer = {.sun_family = AF_UNIX};
 static size_t batch_limit = 256 * 1024;
@@ -332,6 +335,22 @@ static void *sock2tap(void *a) {
   }
 }
 
+// The kernel shows a namespace's devices in a sysfs that was mounted in it.
+static void set_receive(const char *key, const char *value) {
+  char name[256];
+  snprintf(name, sizeof name, "/sys/class/net/%s/%s", tap, key);
+  int f = open(name, O_WRONLY);
+  if (f < 0 || write(f, value, strlen(value)) < 0) die(name);
+  close(f);
+}
+
+static void receive_as_card(void) {
+  if (unshare(CLONE_NEWNS)) die("unshare");
+  if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL)) die("private");
+  if (mount("sysfs", "/sys", "sysfs", 0, NULL)) die("sysfs");
+  set_receive("napi_defer_hard_irqs", "2"); set_receive("gro_flush_timeout", "20000");
+}
+
 static void start_program(char **argv) {
   int in[2], out[2];
   if (pipe(in) || pipe(out)) die("pipe");
@@ -347,7 +366,7 @@ static void start_program(char **argv) {
 
 int main(int argc, char **argv) {
   const char *ns = 0; int c, mtu = 1500, impair = 0, starts = 0;
-  while ((c = getopt(argc, argv, "+n:t:m:c:l:b:r:B:RI:F:s:xk:o:O")) != -1) switch (c) {
+  while ((c = getopt(argc, argv, "+n:t:m:c:l:b:r:B:RI:F:s:xk:o:ON")) != -1) switch (c) {
     case 's': sk = wk = atoi(optarg); fcntl(sk, F_SETFL, fcntl(sk, F_GETFL) & ~O_NONBLOCK); break; case 'x': starts = 1; break;
     case 'F': hl = strcmp(optarg, "qemu") ? 2 : 4; vmn3t = !strncmp(optarg, "vmn3t", 5);
       if (vmn3t && optarg[5] == '=') uuid = optarg + 6;
@@ -356,7 +375,7 @@ int main(int argc, char **argv) {
     case 'c': path = optarg; break; case 'l': path = optarg; listenmode = 1; break;
     case 'b': bufsz = atoi(optarg); break; case 'r': retry = atoi(optarg); break; case 'R': reconnect = 1; break;
     case 'B': batch_limit = atoi(optarg); if (batch_limit > BUFSZ) batch_limit = BUFSZ; break;
-    case 'k': kind = optarg; break; case 'o': own = optarg; break; case 'O': vnet = 1; break;
+    case 'k': kind = optarg; break; case 'o': own = optarg; break; case 'O': vnet = 1; break; case 'N': napi = 1; break;
     case 'I': impair = 1; if (sscanf(optarg, "%u,%u,%u,%u,%u", &loss_pm, &delay_us, &jitter_us, &reorder_pm, &seed) != 5) return 2; break;
     default: return 2; }
   if (starts) start_program(argv + optind);
@@ -365,11 +384,12 @@ int main(int argc, char **argv) {
   tapfd = open("/dev/net/tun", O_RDWR | O_NONBLOCK);
   if (tapfd < 0) die("open tun");
   struct ifreq ifr; memset(&ifr, 0, sizeof ifr);
-  ifr.ifr_flags = IFF_TAP | IFF_NO_PI | (vnet ? IFF_VNET_HDR : 0); strncpy(ifr.ifr_name, tap, IFNAMSIZ - 1);
+  ifr.ifr_flags = IFF_TAP | IFF_NO_PI | (vnet ? IFF_VNET_HDR : 0) | (napi ? IFF_NAPI : 0); strncpy(ifr.ifr_name, tap, IFNAMSIZ - 1);
   if (ioctl(tapfd, TUNSETIFF, &ifr)) die("TUNSETIFF");
   if (vnet && ioctl(tapfd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6)) die("TUNSETOFFLOAD");
   int cs = socket(AF_INET, SOCK_DGRAM, 0);
   ifr.ifr_mtu = mtu; if (ioctl(cs, SIOCSIFMTU, &ifr)) die("SIOCSIFMTU");
+  if (napi) receive_as_card();
   if (ioctl(cs, SIOCGIFFLAGS, &ifr)) die("GIFFLAGS");
   ifr.ifr_flags |= IFF_UP; if (ioctl(cs, SIOCSIFFLAGS, &ifr)) die("SIFFLAGS");
   ctl = cs;
