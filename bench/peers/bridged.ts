@@ -18,7 +18,17 @@ export async function attachBridge(
     if (!listener.isRunning) throw new Error(`it ended: ${listener.stderr.slice(0, 300)}`);
     return existsSync(socket);
   });
-  const args = ['-n', lab.guest.path, '-t', TAP, '-m', String(mtu), ...lab.bridgeArgs, '-c', socket];
+  const args = [
+    '-n',
+    lab.guest.path,
+    '-t',
+    TAP,
+    '-m',
+    String(mtu),
+    ...lab.bridgeArgs,
+    '-c',
+    socket,
+  ];
   const bridge = lab.start(lab.host, [tool('tapbridge'), ...args]);
   await bridge.prints(/ready/);
 }

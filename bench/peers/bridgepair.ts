@@ -11,7 +11,17 @@ const HOST_TAP = 'tapx';
 
 async function join(lab: Lab, mtu: number): Promise<Running> {
   const socket = lab.path('pair.sock');
-  const args = ['-n', lab.host.path, '-t', HOST_TAP, '-m', String(mtu), ...lab.bridgeArgs, '-l', socket];
+  const args = [
+    '-n',
+    lab.host.path,
+    '-t',
+    HOST_TAP,
+    '-m',
+    String(mtu),
+    ...lab.bridgeArgs,
+    '-l',
+    socket,
+  ];
   const other = lab.start(lab.host, [tool('tapbridge'), ...args]);
   await attachBridge(lab, mtu, socket, other);
   return other;

@@ -3,6 +3,7 @@ import type { Emitter } from '../base/emitter.ts';
 import type { BlockEvent, FlowEvent } from '../control/flow-view.ts';
 import type { GuestView, LeaseView, NetworkView, PortView } from '../control/network-view.ts';
 import type { LeaseStore, StoredLease } from '../services/dhcp/lease.ts';
+import { formatMac, type Mac } from '../wire/mac.ts';
 
 export interface GuestEvent {
   /** `attached`: seen on a link, for the first time or again; `detached`: on none any more. */
@@ -36,19 +37,29 @@ export interface NetworkEvents {
 
 /** A guest that changes its addresses with each packet costs one comparison in this time. */
 const SETTLE_MS = 20;
-/** And comparisons take at most this fraction of the time: of thousands of addresses each takes some milliseconds. */
+/** And comparisons take at most this fraction of the time. */
 const SHARE = 1 / 20;
+/** Of one comparison; more are for the next. A guest that invents stations makes thousands. */
+const MOST_CHANGES = 64;
+
+/** The stations of the segment. */
+export interface Stations {
+  /** Calls `visit` for each that is attached, once or more. */
+  forEachAttached(visit: (mac: Mac) => void): void;
+  /** Of those that are known. */
+  viewsOf(macs: ReadonlySet<Mac>): readonly GuestView[];
+}
 
 /** Compares the attached guests with those before, a short time after a change. */
 export class GuestWatch {
-  private readonly view: () => Pick<NetworkView, 'guests'>;
+  private readonly stations: Stations;
   private readonly emitter: Emitter<NetworkEvents>;
-  private attached = new Map<string, GuestView>();
+  private readonly attached = new Map<Mac, GuestView>();
   private timer: NodeJS.Timeout | undefined = undefined;
   private settleMs = SETTLE_MS;
 
-  constructor(view: () => Pick<NetworkView, 'guests'>, emitter: Emitter<NetworkEvents>) {
-    this.view = view;
+  constructor(stations: Stations, emitter: Emitter<NetworkEvents>) {
+    this.stations = stations;
     this.emitter = emitter;
   }
 
@@ -63,23 +74,38 @@ export class GuestWatch {
 
   private compare(): void {
     this.timer = undefined;
-    const before = this.attached;
     const begunAt = performance.now();
-    const guests = this.view().guests();
-    this.settleMs = Math.max(SETTLE_MS, (performance.now() - begunAt) / SHARE);
-    this.attached = new Map(
-      guests.filter(({ link }) => link !== null).map((guest) => [guest.mac, guest]),
-    );
-    for (const [mac, guest] of this.attached) {
-      if (!before.has(mac)) this.emitter.emit('guest', { kind: 'attached', guest });
+    const now = new Set<Mac>();
+    this.stations.forEachAttached((mac) => now.add(mac));
+    const changes = this.changes(now);
+    if (changes.size > 0) {
+      const views = this.stations.viewsOf(changes);
+      const byMac = new Map(views.map((view) => [view.mac, view]));
+      for (const mac of changes) this.announce(mac, now.has(mac), byMac.get(formatMac(mac)));
     }
-    for (const [mac, last] of before) {
-      if (this.attached.has(mac)) continue;
-      const guest = guests.find((one) => one.mac === mac) ?? {
-        ...last,
-        link: null,
-        attachedMs: null,
-      };
+    this.settleMs = Math.max(SETTLE_MS, (performance.now() - begunAt) / SHARE);
+    if (changes.size === MOST_CHANGES) this.changed();
+  }
+
+  private changes(now: ReadonlySet<Mac>): ReadonlySet<Mac> {
+    const changes = new Set<Mac>();
+    for (const mac of this.attached.keys()) {
+      if (changes.size < MOST_CHANGES && !now.has(mac)) changes.add(mac);
+    }
+    for (const mac of now) {
+      if (changes.size < MOST_CHANGES && !this.attached.has(mac)) changes.add(mac);
+    }
+    return changes;
+  }
+
+  private announce(mac: Mac, isAttached: boolean, view: GuestView | undefined): void {
+    const last = this.attached.get(mac);
+    this.attached.delete(mac);
+    if (isAttached && view !== undefined) {
+      this.attached.set(mac, view);
+      this.emitter.emit('guest', { kind: 'attached', guest: view });
+    } else if (last !== undefined) {
+      const guest = view ?? { ...last, link: null, attachedMs: null };
       this.emitter.emit('guest', { kind: 'detached', guest });
     }
   }

@@ -8,7 +8,7 @@ import type { Lease } from '../services/dhcp/lease.ts';
 import type { Guest } from '../stack/guest.ts';
 import type { LinkPort } from '../stack/link-port.ts';
 import type { Stack } from '../stack/stack.ts';
-import type { Mac } from '../wire/mac.ts';
+import { type Mac, macOf } from '../wire/mac.ts';
 import { wholeMs } from './view-numbers.ts';
 
 interface Machine {
@@ -20,7 +20,13 @@ interface Machine {
   guest: Guest | undefined;
 }
 
-export function guestViews(now: Instant, stack: Stack, leases: readonly Lease[]): GuestView[] {
+/** @param only of these Ethernet addresses; absent: all */
+export function guestViews(
+  now: Instant,
+  stack: Stack,
+  leases: readonly Lease[],
+  only?: ReadonlySet<Mac>,
+): GuestView[] {
   const byMac = new Map<string, Machine>();
   const machineOf = (mac: string): Machine => {
     const known = byMac.get(mac);
@@ -36,7 +42,7 @@ export function guestViews(now: Instant, stack: Stack, leases: readonly Lease[])
   };
   const heard = new Map<Mac, Machine>();
   stack.stations.forEachNeighbor((neighbor) => {
-    if (neighbor.mac === 0) return;
+    if (neighbor.mac === 0 || only?.has(neighbor.mac) === false) return;
     const machine = heard.get(neighbor.mac) ?? machineOf(neighbor.macText);
     heard.set(neighbor.mac, machine);
     machine.addresses.set(`${neighbor.address}`, neighbor.address);
@@ -51,6 +57,7 @@ export function guestViews(now: Instant, stack: Stack, leases: readonly Lease[])
   }
   const leaseOf = new Map<string, Lease>();
   for (const lease of leases) {
+    if (only?.has(macOf(lease.mac)) === false) continue;
     if (!leaseOf.has(lease.mac)) leaseOf.set(lease.mac, lease);
     const address = lease.state === 'bound' ? parseAddress(lease.address) : undefined;
     if (address === undefined) continue;

@@ -24,7 +24,7 @@ import type { Turns } from '../proxy/turns.ts';
 import type { UdpNat } from '../proxy/udp/udp-nat.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { OpenLink } from '../transports/link-context.ts';
-import { formatMac } from '../wire/mac.ts';
+import { formatMac, type Mac } from '../wire/mac.ts';
 import type { Ipv6Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import type { FlowViews } from './flow-views.ts';
@@ -125,9 +125,10 @@ export class LiveView implements NetworkView {
     };
   }
 
-  guests(): readonly GuestView[] {
+  /** @param only of these Ethernet addresses; absent: all */
+  guests(only?: ReadonlySet<Mac>): readonly GuestView[] {
     const { stack, leases, clock } = this.parts;
-    return guestViews(clock.now(), stack, leases.list());
+    return guestViews(clock.now(), stack, leases.list(), only);
   }
 
   budgets(): readonly BudgetView[] {

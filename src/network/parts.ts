@@ -5,7 +5,6 @@ import type { IpAddress } from '../base/ip-address.ts';
 import { LimitedLog } from '../base/limited-log.ts';
 import type { Log } from '../base/log.ts';
 import type { Clock } from '../base/time.ts';
-import type { NetworkView } from '../control/network-view.ts';
 import type { GuestApi } from '../control/ports/guest-api.ts';
 import { portView } from '../control/ports/port-view.ts';
 import type { DnsForwarder } from '../proxy/dns/forwarder.ts';
@@ -54,7 +53,7 @@ export interface NetworkPartsDeps {
 }
 
 export class NetworkParts {
-  readonly view: NetworkView;
+  readonly view: LiveView;
   readonly ports: PortTable;
   readonly log: Log;
   readonly flowEvents: FlowEvents;
@@ -88,7 +87,13 @@ export class NetworkParts {
     this.faults = new FaultWatch(log);
     const addresses = addressesOf(config, reach.now.source6);
     const { gateway } = addresses;
-    this.guestWatch = new GuestWatch(() => this.view, emitter);
+    this.guestWatch = new GuestWatch(
+      {
+        forEachAttached: (visit) => this.dataPath.stack.stations.forEachAttached(visit),
+        viewsOf: (macs) => this.view.guests(macs),
+      },
+      emitter,
+    );
     const { file } = config.leases;
     this.leaseFile = file === undefined ? undefined : new LeaseFile(file, log);
     const watched = (store: LeaseStore | undefined): LeaseWatch =>

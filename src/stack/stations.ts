@@ -51,6 +51,13 @@ export class Stations {
     this.neighbors.forEach(visit);
   }
 
+  /** Every station that is on a link, once for each of its addresses. */
+  forEachAttached(visit: (mac: Mac) => void): void {
+    this.neighbors.forEach(({ mac, port }) => {
+      if (mac !== 0 && port !== undefined) visit(mac);
+    });
+  }
+
   /** IPv6 addresses that a station has asked for, or used, while its link is up: the first one first. */
   forEachClaim(mac: Mac, visit: (address: IpAddress) => void): void {
     for (const { addresses } of this.segment.ports) {
