@@ -130,6 +130,13 @@ export class ByteRing {
     return runOf(this.buffer, this.head, Math.min(this.length, this.buffer.length - this.head));
   }
 
+  /** The longest contiguous run from `offset` past the oldest byte: a look at it, not a loan. */
+  peek(offset: number): Run {
+    assert(offset <= this.length, 'ring read beyond its end');
+    const at = (this.head + offset) & (this.buffer.length - 1);
+    return runOf(this.buffer, at, Math.min(this.length - offset, this.buffer.length - at));
+  }
+
   /** Drop the `n` oldest bytes; ends a loan. */
   release(n: number): void {
     assert(n <= this.length, 'ring released beyond its end');

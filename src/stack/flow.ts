@@ -6,6 +6,7 @@
 
 import type { ByteStream, ByteStreamHandler } from '../base/byte-stream.ts';
 import type { IpAddress } from '../base/ip-address.ts';
+import type { Run } from '../base/run.ts';
 import type { Slab } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
 import type { Mac } from '../wire/mac.ts';
@@ -63,6 +64,8 @@ export interface TcpRequest {
 export interface TcpFlow extends ByteStream {
   readonly id: FlowId;
   readonly owner: Guest;
+  /** The longest contiguous run of received bytes from the one at `offset` on, borrowed for the call. */
+  peek(offset: number): Run;
   reserve(min: number): Uint8Array | undefined;
   fill(now: Instant, n: number): void;
   /** State and counters for people; made on demand. */

@@ -122,6 +122,12 @@ describe('base/byte-ring', () => {
           const out = new Uint8Array(len);
           real.ring.copyOut(0, len, out, 0);
           assert.deepEqual(out, Uint8Array.from(model.bytes));
+          for (let at = 0; at < len; at += real.ring.peek(at).len) {
+            const run = real.ring.peek(at);
+            assert.ok(run.len > 0);
+            assert.deepEqual(viewOf(run), out.subarray(at, at + run.len));
+          }
+          assert.equal(real.ring.peek(len).len, 0);
           if (model.lent !== undefined)
             assert.deepEqual(model.lent.view, model.lent.copy, 'a lent run moved');
           if (model.lent === undefined) assert.equal(pool.inUse, heldBy(real.ring));

@@ -23,6 +23,24 @@ import {
 import type { FlushScheduler } from '../flush-scheduler.ts';
 import type { Intake, IntakeList, IntakeSource, Intakes } from '../intake.ts';
 
+/** How long a peer may take to end, once it was turned away. */
+const FAREWELL_MS = 1000;
+
+/** Decides how many of a flow's bytes may go to the host. Absent: all. */
+export interface PumpGate {
+  /**
+   * May end the pump.
+   *
+   * @param isEnd nothing follows what was received
+   * @returns how many received bytes, from the oldest on, may be written now; at the end, all of them
+   */
+  admit(isEnd: boolean): number;
+  /** The `n` oldest were written. */
+  released(n: number): void;
+  /** The pump is over. */
+  close(): void;
+}
+
 /** The environment that pumps share. */
 export interface PumpContext {
   readonly clock: Clock;
@@ -43,6 +61,7 @@ export class StreamPump<F extends ByteStream, R extends string>
   readonly startedAt: Instant;
   lastActive: Instant;
   flow: F | undefined = undefined;
+  gate: PumpGate | undefined = undefined;
   private readonly context: PumpContext;
   private stream: HostStream | undefined = undefined;
   /** Bytes lent to `write`; 0 when none are. */
@@ -50,6 +69,8 @@ export class StreamPump<F extends ByteStream, R extends string>
   /** Lent by the flow's ring, for the stream to read into. */
   private reserved: Uint8Array | undefined = undefined;
   private paused = false;
+  /** Runs once the peer was turned away with words. */
+  private farewell: NodeJS.Timeout | undefined = undefined;
   private peerEnded = false;
   private ended = false;
   private over = false;
@@ -89,7 +110,8 @@ export class StreamPump<F extends ByteStream, R extends string>
 
   onReadable(now: Instant): void {
     this.lastActive = now;
-    if (this.lent === 0) this.writeToHost(now);
+    if (this.farewell !== undefined) this.discard(now);
+    else if (this.lent === 0) this.writeToHost(now);
   }
 
   onPeerEnd(now: Instant): void {
@@ -105,7 +127,7 @@ export class StreamPump<F extends ByteStream, R extends string>
 
   onClosed(_now: Instant, _flow: F, reason: R, text = ''): void {
     // After both ends the host's stream finishes its pending write and closes by itself.
-    if (reason === 'finished' || this.over) return;
+    if ((reason === 'finished' && this.farewell === undefined) || this.over) return;
     this.reason = reason;
     this.text = text;
     this.stream?.reset();
@@ -116,12 +138,12 @@ export class StreamPump<F extends ByteStream, R extends string>
     const { flow, stream } = this;
     if (flow === undefined || stream === undefined) return;
     while (!this.over) {
+      const admitted = this.gate === undefined ? flow.receivedLen : this.gate.admit(this.peerEnded);
+      if (admitted === 0) break;
       const { bytes, off, len } = flow.lend();
-      if (len === 0) break;
-      this.lent = len;
-      if (!stream.write(bytes, off, len)) return; // waiting, or failed
-      this.lent = 0;
-      flow.release(now, len);
+      this.lent = Math.min(len, admitted);
+      if (!stream.write(bytes, off, this.lent)) return; // waiting, or failed
+      this.written(now, flow);
     }
     if (this.peerEnded && !this.ended && !this.over) {
       this.ended = true;
@@ -130,13 +152,18 @@ export class StreamPump<F extends ByteStream, R extends string>
   }
 
   onHostWritten(): void {
-    const { flow, lent } = this;
-    this.lent = 0;
+    const { flow } = this;
     if (flow === undefined || this.over) return;
     const now = this.context.clock.now();
-    flow.release(now, lent);
+    this.written(now, flow);
     this.context.flusher.schedule();
     this.writeToHost(now);
+  }
+
+  private written(now: Instant, flow: F): void {
+    flow.release(now, this.lent);
+    this.gate?.released(this.lent);
+    this.lent = 0;
   }
 
   // --- host to flow ---
@@ -207,8 +234,38 @@ export class StreamPump<F extends ByteStream, R extends string>
     this.finish();
   }
 
+  /**
+   * Reset the host's side, and the flow; or end the flow with `words`, where there are any, and discard what its peer
+   * still sends.
+   */
+  turnAway(words: Uint8Array | undefined): void {
+    const { flow, stream } = this;
+    if (this.over || this.farewell !== undefined) return;
+    const isHeard = words !== undefined && flow !== undefined && flow.sendSpace >= words.length;
+    if (!isHeard || this.lent > 0) {
+      this.abort();
+      return;
+    }
+    stream?.reset();
+    this.stream = undefined;
+    this.intake?.stop(this);
+    this.gate?.close();
+    this.farewell = setTimeout(() => this.abort(), FAREWELL_MS).unref();
+    const now = this.context.clock.now();
+    flow.send(now, words, 0, words.length);
+    flow.shutdown(now);
+    this.discard(now);
+  }
+
+  private discard(now: Instant): void {
+    this.flow?.release(now, this.flow.receivedLen);
+    this.context.flusher.schedule();
+  }
+
   private finish(): void {
     this.over = true;
+    clearTimeout(this.farewell);
+    this.gate?.close();
     this.intake?.stop(this);
     this.whenOver(this.reason, this.text);
   }

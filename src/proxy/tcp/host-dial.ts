@@ -7,6 +7,7 @@ import type { TcpRequest } from '../../stack/flow.ts';
 import type { HostLoopback, Outside } from '../flows/destinations.ts';
 import type { Flow, FlowFacts, FlowSource } from '../flows/flow.ts';
 import { type StreamOrigin, tcpFacts } from '../flows/stream-facts.ts';
+import type { NameCheck } from '../inspect/name-check.ts';
 
 const BY_GUEST: StreamOrigin = { openedBy: 'guest' };
 
@@ -27,6 +28,7 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   chainPrev: HostDial | undefined = undefined;
   readonly request: TcpRequest;
   readonly startedAt: Instant;
+  readonly check: NameCheck | undefined;
   /** In the book. */
   entry: Flow | undefined = undefined;
   /** What the connect is to. */
@@ -44,7 +46,9 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
     request: TcpRequest,
     to: HostLoopback | Outside,
     options: ConnectOptions,
+    check?: NameCheck,
   ) {
+    this.check = check;
     this.startedAt = now;
     this.owner = owner;
     this.request = request;

@@ -16,6 +16,7 @@ export class Splice
   /** In the book. */
   entry: Flow | undefined = undefined;
   private evicted = false;
+  private denied = false;
   private readonly origin: StreamOrigin;
 
   constructor(
@@ -24,7 +25,7 @@ export class Splice
     origin: StreamOrigin,
     whenOver: (splice: Splice, why: string) => void,
   ) {
-    super(context, (reason) => whenOver(this, this.evicted ? 'evicted' : (reason ?? 'finished')));
+    super(context, (reason) => whenOver(this, this.why ?? reason ?? 'finished'));
     this.id = id;
     this.origin = origin;
   }
@@ -32,6 +33,16 @@ export class Splice
   evict(): void {
     this.evicted = true;
     this.abort();
+  }
+
+  override turnAway(words: Uint8Array | undefined): void {
+    this.denied = true;
+    super.turnAway(words);
+  }
+
+  private get why(): string | undefined {
+    if (this.denied) return 'denied';
+    return this.evicted ? 'evicted' : undefined;
   }
 
   describeFlow(): FlowFacts {

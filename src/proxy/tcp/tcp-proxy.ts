@@ -12,6 +12,8 @@ import type { Downstream, FlowId, RefuseReason, TcpRequest } from '../../stack/f
 import type { Guest } from '../../stack/guest.ts';
 import type { HostLoopback, Outside } from '../flows/destinations.ts';
 import type { FlowBook } from '../flows/flow-book.ts';
+import type { NameCheck } from '../inspect/name-check.ts';
+import { StreamGate } from '../inspect/stream-gate.ts';
 import { SOURCE_TRIES, sourcePort } from '../ports/client-source.ts';
 import type { PumpContext } from '../stream/stream-pump.ts';
 import { GuestDial, type GuestEnd, PATIENCE_MS, type PublishedClient } from './guest-dial.ts';
@@ -72,8 +74,12 @@ export class TcpProxy implements HostDialOwner {
     for (const { splices } of this.active) yield* splices;
   }
 
-  /** Connect to `to` and `id.remotePort`, and answer the request by the outcome. */
-  open(request: TcpRequest, to: HostLoopback | Outside): void {
+  /**
+   * Connect to `to` and `id.remotePort`, and answer the request by the outcome.
+   *
+   * @param check decides by what the guest says first; absent where that makes no difference
+   */
+  open(request: TcpRequest, to: HostLoopback | Outside, check?: NameCheck): void {
     const { owner, id } = request;
     const sockets = this.socketsOf(owner);
     const now = this.context.clock.now();
@@ -81,7 +87,7 @@ export class TcpProxy implements HostDialOwner {
       request.refuse(now, 'timed-out');
       return;
     }
-    const dial = new HostDial(this, now, request, to, this.options);
+    const dial = new HostDial(this, now, request, to, this.options, check);
     sockets.dials.add(dial);
     dial.entry = this.book.add('tcp', owner, id.remote, dial);
   }
@@ -166,6 +172,7 @@ export class TcpProxy implements HostDialOwner {
       return;
     }
     this.counts.add('connected');
+    if (dial.check !== undefined) splice.gate = new StreamGate(splice, dial.check);
     sockets.splices.add(splice);
     splice.entry = dial.entry;
     if (dial.entry !== undefined) dial.entry.source = splice;

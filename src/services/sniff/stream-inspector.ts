@@ -30,20 +30,25 @@ export class StreamInspector {
   private reader: Reader | undefined = undefined;
   private http: HttpReader | undefined = undefined;
   private result: Inspection = 'more';
-  /** Claims made. */
-  claims = 0;
+  private isAllowed = false;
 
   /** @param onClaim called from within `push`, for each claim */
   constructor(onClaim: OnClaim) {
     this.onClaim = (claim: Claim): boolean => {
-      this.claims++;
-      return onClaim(claim);
+      const allowed = onClaim(claim);
+      this.isAllowed ||= allowed;
+      return allowed;
     };
   }
 
   /** Bytes read last that may not go on yet. */
   get held(): number {
     return this.prefix.length + (this.reader?.held ?? 0);
+  }
+
+  /** Whether the first request of HTTP/1 is read, or was refused: its client waits for an answer. */
+  get isFirstRequest(): boolean {
+    return this.http !== undefined && !this.isAllowed;
   }
 
   push(bytes: Uint8Array, from: number, to: number): Inspection {

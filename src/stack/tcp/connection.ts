@@ -75,6 +75,10 @@ export class TcpConnection extends Tcb implements TcpFlow, EvictionCandidate<Tcp
     return this.received.lend();
   }
 
+  peek(offset: number): Run {
+    return this.received.peek(offset);
+  }
+
   release(now: Instant, n: number): void {
     // After a reset the ring is empty, and a pending write may still complete.
     if (n > this.received.length) return;

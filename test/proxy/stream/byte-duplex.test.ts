@@ -30,6 +30,9 @@ class FakeFlow implements TcpFlow {
   lend(): Run {
     return runOf(this.received, 0, this.received.length);
   }
+  peek(offset: number): Run {
+    return runOf(this.received, offset, this.received.length - offset);
+  }
   release(_now: number, n: number): void {
     this.received = this.received.subarray(n);
   }

@@ -57,6 +57,7 @@ class Flow implements TcpFlow {
   }
   readable = (): Uint8Array => NO_RUN.bytes;
   lend = (): Run => NO_RUN;
+  peek = (): Run => NO_RUN;
   release(): void {}
   wantSpace(): void {}
   reserve(): undefined {}
