@@ -8,6 +8,7 @@ import { addressFromWords, type IpAddress, ipv4 } from '../../base/ip-address.ts
 import { extractIpv4 } from '../../services/nat64-address.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { AddressMap, RefusedWhy } from '../address-map.ts';
+import type { NameCheck } from '../inspect/name-check.ts';
 import { objectionToCarried } from './carried-ipv4.ts';
 import type { Translation } from './translation.ts';
 
@@ -26,6 +27,8 @@ export interface HostLoopback {
   readonly address: Loopback;
   /** For when nobody listens there: the loopback of the other family. Undefined: it is closed. */
   readonly twin: Loopback | undefined;
+  /** As that of {@link Outside}. */
+  readonly check?: NameCheck | undefined;
 }
 
 export interface Outside {
@@ -33,6 +36,8 @@ export interface Outside {
   readonly address: string;
   /** It stands for another, which the guest asked for. */
   readonly isTranslated: boolean;
+  /** Decides by what the guest says first; absent where that makes no difference. */
+  readonly check?: NameCheck | undefined;
 }
 
 export interface RefusedDestination {

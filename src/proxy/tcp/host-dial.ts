@@ -46,9 +46,8 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
     request: TcpRequest,
     to: HostLoopback | Outside,
     options: ConnectOptions,
-    check?: NameCheck,
   ) {
-    this.check = check;
+    this.check = to.check;
     this.startedAt = now;
     this.owner = owner;
     this.request = request;

@@ -12,7 +12,6 @@ import type { Downstream, FlowId, RefuseReason, TcpRequest } from '../../stack/f
 import type { Guest } from '../../stack/guest.ts';
 import type { HostLoopback, Outside } from '../flows/destinations.ts';
 import type { FlowBook } from '../flows/flow-book.ts';
-import type { NameCheck } from '../inspect/name-check.ts';
 import { StreamGate } from '../inspect/stream-gate.ts';
 import { SOURCE_TRIES, sourcePort } from '../ports/client-source.ts';
 import type { PumpContext } from '../stream/stream-pump.ts';
@@ -74,12 +73,8 @@ export class TcpProxy implements HostDialOwner {
     for (const { splices } of this.active) yield* splices;
   }
 
-  /**
-   * Connect to `to` and `id.remotePort`, and answer the request by the outcome.
-   *
-   * @param check decides by what the guest says first; absent where that makes no difference
-   */
-  open(request: TcpRequest, to: HostLoopback | Outside, check?: NameCheck): void {
+  /** Connect to `to` and `id.remotePort`, and answer the request by the outcome. */
+  open(request: TcpRequest, to: HostLoopback | Outside): void {
     const { owner, id } = request;
     const sockets = this.socketsOf(owner);
     const now = this.context.clock.now();
@@ -87,7 +82,7 @@ export class TcpProxy implements HostDialOwner {
       request.refuse(now, 'timed-out');
       return;
     }
-    const dial = new HostDial(this, now, request, to, this.options, check);
+    const dial = new HostDial(this, now, request, to, this.options);
     sockets.dials.add(dial);
     dial.entry = this.book.add('tcp', owner, id.remote, dial);
   }

@@ -30,6 +30,9 @@ import { ANY_OUTBOUND, type OutboundAddresses } from '../../native/stream/connec
 import type { Datagram, FlowId, NetworkError } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { Destinations, HostLoopback, Outside } from '../flows/destinations.ts';
+import type { DatagramGate } from '../inspect/datagram-gate.ts';
+import { DatagramGates } from '../inspect/datagram-gates.ts';
+import type { NameCheck } from '../inspect/name-check.ts';
 import {
   sendError as errorOfSend,
   type HostErrors,
@@ -44,7 +47,6 @@ import {
   type SessionsDeps,
   sideOf,
 } from './host-sessions.ts';
-import type { HostTarget } from './host-target.ts';
 import type { SendSlot } from './send-pool.ts';
 
 export interface UdpNatOptions {
@@ -130,7 +132,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     }
     const known = this.sessionTo(now, key, guestPort, remotePort);
     if (known !== undefined) {
-      this.send(known, datagram, known.target.current);
+      this.send(now, known, datagram);
       return;
     }
     const to = this.deps.destinations.decide(owner, 'udp', key, KEY_REMOTE, remotePort);
@@ -169,7 +171,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     if (typeof binding === 'string') {
       const error = errorOfSend(binding, to.address) ?? 'host-unreachable';
       this.refuse(now, datagram, 'udp-no-socket', error);
-    } else this.send(binding, datagram, binding.target.current);
+    } else this.send(now, binding, datagram);
   }
 
   /** @returns the system's code where there is none */
@@ -181,13 +183,13 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     const port = datagram.remotePort;
     const address = this.addressOf(now, to, port);
     const isTranslated = to.kind === 'outside' && to.isTranslated;
-    const binding = this.bindingFor(now, datagram, address, isTranslated);
+    const binding = this.bindingFor(now, datagram, address, isTranslated, to.check);
     if (typeof binding !== 'string' || !lacksFamily(binding) || to.kind !== 'host-loopback') {
       return binding;
     }
     this.silent.add(now, `${address} ${port}`);
     if (to.twin === undefined || to.twin === address) return binding;
-    return this.bindingFor(now, datagram, to.twin, false);
+    return this.bindingFor(now, datagram, to.twin, false, to.check);
   }
 
   private addressOf(now: Instant, to: HostLoopback | Outside, port: number): string {
@@ -228,7 +230,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     const datagram = { key, owner, guestPort, remotePort: port, ...part };
     const next = this.bindingTo(now, datagram, to);
     if (typeof next === 'string') return false;
-    this.send(next, datagram, next.target.current);
+    this.send(now, next, datagram);
     this.deps.flush.schedule();
     return true;
   }
@@ -257,13 +259,15 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     return true;
   }
 
-  private send(binding: Binding, datagram: Datagram, target: HostTarget): void {
+  private readonly give = (slot: SendSlot): void => this.release(slot);
+
+  private send(now: Instant, binding: Binding, datagram: Datagram): void {
     const { key, len } = datagram;
     const slot =
       binding.inFlight >= this.options.inFlight ||
       binding.inFlightBytes + len > this.options.inFlightBytes
         ? undefined
-        : this.deps.pool.take(len, target, datagram.owner);
+        : this.deps.pool.take(len, binding.target.current, datagram.owner);
     if (slot === undefined) {
       this.counts.add('udp-in-flight-limit');
       return;
@@ -271,9 +275,31 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     slot.fill(0, datagram.slab, datagram.off, len);
     slot.key.set(key);
     binding.setTtl(datagram.ttl - 1); // RFC 1812 §5.3.1: we are a router; 1 is answered below us
-    binding.bytesToHost += len;
+    if (binding.gate === undefined) this.transmit(binding, slot);
+    else this.inspect(now, binding, binding.gate, slot, datagram);
+  }
+
+  private transmit(binding: Binding, slot: SendSlot): void {
+    binding.bytesToHost += slot.len;
     binding.packetsToHost++;
     binding.transmit(slot);
+  }
+
+  private inspect(
+    now: Instant,
+    binding: Binding,
+    gate: DatagramGate,
+    slot: SendSlot,
+    datagram: Datagram,
+  ): void {
+    const result = gate.judge(slot);
+    if (result === 'pass') {
+      for (const held of gate.takeHeld()) this.transmit(binding, held);
+      this.transmit(binding, slot);
+    } else if (result === 'denied') {
+      this.release(slot);
+      this.refuse(now, datagram, 'udp-refused', 'prohibited');
+    }
   }
 
   private refuse(now: Instant, datagram: Datagram, count: UdpNatCount, error: NetworkError): void {
@@ -296,6 +322,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     { owner, key, guestPort, remotePort }: Datagram,
     address: string,
     isTranslated: boolean,
+    check: NameCheck | undefined,
   ): Binding | string {
     const guest = keyGuest(key);
     const side = sideOf(guest, address, isTranslated);
@@ -304,6 +331,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     const binding =
       known ?? new Binding(this, this.scratchKey.slice(), owner, guest, side, guestPort);
     binding.target.set(key, remotePort, address); // the book shows it at once
+    binding.useCheck(check, this.give);
     if (known !== undefined) return known;
     const { ipv4, ipv6 } = this.deps.outbound ?? ANY_OUTBOUND;
     const from = { address: binding.hostFamily === 6 ? ipv6 : ipv4 };
@@ -327,6 +355,9 @@ interface MutableFlowId extends FlowId {
 class Binding extends HostSession<Binding> {
   readonly guestPort: number;
   readonly id: MutableFlowId;
+  /** Of the destination of its last datagram; undefined where none is inspected. */
+  gate: DatagramGate | undefined = undefined;
+  private gates: DatagramGates | undefined = undefined;
 
   constructor(
     nat: UdpNat,
@@ -339,6 +370,24 @@ class Binding extends HostSession<Binding> {
     super(nat, key, owner, guest, side);
     this.guestPort = guestPort;
     this.id = { guest, guestPort, remote: guest, remotePort: 0 };
+  }
+
+  /**
+   * Have `check` decide about what is sent to the destination that was just set.
+   *
+   * @param give takes back the slots of datagrams that are not sent
+   */
+  useCheck(check: NameCheck | undefined, give: (slot: SendSlot) => void): void {
+    this.gate = undefined;
+    if (check === undefined) return;
+    const { remote, port } = this.target;
+    this.gates ??= new DatagramGates(give);
+    this.gate = this.gates.of(remote, port, check);
+  }
+
+  override close(): void {
+    this.gates?.close();
+    super.close();
   }
 
   protected get self(): Binding {

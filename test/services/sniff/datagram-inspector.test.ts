@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { quicCrypto } from '../../../src/proxy/inspect/quic-crypto.ts';
 import { DatagramInspector } from '../../../src/services/sniff/datagram-inspector.ts';
 import { cryptoFrames, openInitial } from '../../../src/services/sniff/quic-initial.ts';
 import { clientInitialKeys } from '../../../src/services/sniff/quic-keys.ts';
 import { readLongPacket } from '../../../src/services/sniff/quic-packet.ts';
 import type { Claim } from '../../../src/services/sniff/reader.ts';
 import { helloMessage, KEY_SHARE, ML_KEM_SHARE_LEN } from './hello-bytes.ts';
-import { cryptoFrame, type InitialShape, initialPacket, NODE_CRYPTO } from './quic-bytes.ts';
+import { cryptoFrame, type InitialShape, initialPacket } from './quic-bytes.ts';
 
 const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'hex'));
 const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
@@ -30,7 +31,7 @@ class Inspected {
   private readonly inspector: DatagramInspector;
 
   constructor(isQuicOnly = true, allows: (name: string | undefined) => boolean = () => true) {
-    this.inspector = new DatagramInspector(NODE_CRYPTO, isQuicOnly, (claim) => {
+    this.inspector = new DatagramInspector(quicCrypto, isQuicOnly, (claim) => {
       this.claims.push(claim);
       return allows(claim.name);
     });
@@ -91,7 +92,7 @@ describe('Initial packets of QUIC', () => {
   ] as const;
   for (const { rfc, version, starts, ends, ...keys } of vectors) {
     it(`are those of RFC ${rfc}, appendix A`, () => {
-      const derived = clientInitialKeys(NODE_CRYPTO, version, ID);
+      const derived = clientInitialKeys(quicCrypto, version, ID);
       assert.deepEqual(
         { key: textOf(derived.key), iv: textOf(derived.iv), hp: textOf(derived.hp) },
         keys,
@@ -100,7 +101,7 @@ describe('Initial packets of QUIC', () => {
       assert.ok(textOf(bytes).startsWith(starts) && textOf(bytes).endsWith(ends));
       const packet = readLongPacket(bytes, 0, bytes.length);
       assert.ok(packet?.isInitial && packet.to === 1200);
-      const opened = openInitial(NODE_CRYPTO, derived, bytes, packet, -1);
+      const opened = openInitial(quicCrypto, derived, bytes, packet, -1);
       assert.equal(opened?.number, 2);
       assert.deepEqual(cryptoFrames(opened?.payload ?? new Uint8Array(0))?.[0]?.bytes.length, 241);
       const stream = new Inspected().push(bytes);

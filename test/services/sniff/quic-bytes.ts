@@ -1,27 +1,10 @@
-/** Initial packets as a client makes them, and the primitives for those that read them. */
-import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
-import { clientInitialKeys, type QuicCrypto } from '../../../src/services/sniff/quic-keys.ts';
+/** Initial packets as a client makes them. */
+import { createCipheriv } from 'node:crypto';
+import { quicCrypto } from '../../../src/proxy/inspect/quic-crypto.ts';
+import { clientInitialKeys } from '../../../src/services/sniff/quic-keys.ts';
 import type { QuicVersion } from '../../../src/services/sniff/quic-packet.ts';
 
 const TAG_LEN = 16;
-
-export const NODE_CRYPTO: QuicCrypto = {
-  hmac: (key, message) => createHmac('sha256', key).update(message).digest(),
-  encryptBlock: (key, block) =>
-    createCipheriv('aes-128-ecb', key, null).setAutoPadding(false).update(block),
-  open: (key, nonce, associated, sealed) => {
-    const end = sealed.length - TAG_LEN;
-    const decipher = createDecipheriv('aes-128-gcm', key, nonce);
-    decipher.setAAD(associated).setAuthTag(sealed.subarray(end));
-    const opened = decipher.update(sealed.subarray(0, end));
-    try {
-      decipher.final();
-      return opened;
-    } catch {
-      return undefined;
-    }
-  },
-};
 
 export interface InitialShape {
   readonly version?: QuicVersion;
@@ -57,14 +40,14 @@ export function initialPacket(shape: InitialShape): Uint8Array {
   const left = 4 + payload.length + TAG_LEN;
   const numberBytes = [number >>> 24, (number >>> 16) & 0xff, (number >>> 8) & 0xff, number & 0xff];
   const header = Uint8Array.from([...start, 0x40 | (left >>> 8), left & 0xff, ...numberBytes]);
-  const keys = clientInitialKeys(NODE_CRYPTO, version, destination);
+  const keys = clientInitialKeys(quicCrypto, version, destination);
   const nonce = new Uint8Array(keys.iv);
   numberBytes.forEach((byte, i) => {
     nonce[8 + i] = (nonce[8 + i] ?? 0) ^ byte;
   });
   const cipher = createCipheriv('aes-128-gcm', keys.key, nonce).setAAD(header);
   const sealed = Buffer.concat([cipher.update(payload), cipher.final(), cipher.getAuthTag()]);
-  const mask = NODE_CRYPTO.encryptBlock(keys.hp, sealed.subarray(0, 16));
+  const mask = quicCrypto.encryptBlock(keys.hp, sealed.subarray(0, 16));
   header[0] = (header[0] ?? 0) ^ ((mask[0] ?? 0) & 0x0f);
   for (let i = 0; i < 4; i++) {
     const at = header.length - 4 + i;
