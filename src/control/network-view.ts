@@ -106,7 +106,7 @@ export interface GuestView {
   /** Of the guest that this machine belongs to: all that are behind one link are one guest. Null before it is heard. */
   readonly id: number | null;
   readonly mac: string;
-  /** Addresses seen, asked for or leased: of IPv4, of IPv6, link-local ones. Those that are leased come first of their kind. */
+  /** Addresses seen, asked for or leased (of the first two at most 256): of IPv4, of IPv6, link-local ones. Those that are leased come first of their kind. */
   readonly addresses: readonly string[];
   readonly hostname: string | null;
   /** The attached link's name, e.g. `qemu:/run/x.sock#3`; null when it is not attached. */

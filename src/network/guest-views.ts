@@ -11,6 +11,9 @@ import type { Stack } from '../stack/stack.ts';
 import { type Mac, macOf } from '../wire/mac.ts';
 import { wholeMs } from './view-numbers.ts';
 
+/** Shown of those that a guest was heard with: it can make up thousands. */
+const ADDRESSES_MAX = 256;
+
 interface Machine {
   /** By their text. */
   readonly addresses: Map<string, IpAddress>;
@@ -45,14 +48,14 @@ export function guestViews(
     if (neighbor.mac === 0 || only?.has(neighbor.mac) === false) return;
     const machine = heard.get(neighbor.mac) ?? machineOf(neighbor.macText);
     heard.set(neighbor.mac, machine);
-    machine.addresses.set(`${neighbor.address}`, neighbor.address);
+    hear(machine, neighbor.address);
     machine.port ??= neighbor.port;
     machine.guest ??= neighbor.guest;
   });
   for (const port of stack.links) {
     for (const { a, b, c, d, mac } of port.addresses.other) {
-      const address = new IpAddress(a, b, c, d);
-      heard.get(mac)?.addresses.set(`${address}`, address);
+      const machine = heard.get(mac);
+      if (machine !== undefined) hear(machine, new IpAddress(a, b, c, d));
     }
   }
   const leaseOf = new Map<string, Lease>();
@@ -66,6 +69,10 @@ export function guestViews(
     machine.leased.add(lease.address);
   }
   return [...byMac].map(([mac, machine]) => viewOf(now, mac, machine, leaseOf.get(mac)));
+}
+
+function hear({ addresses }: Machine, address: IpAddress): void {
+  if (addresses.size < ADDRESSES_MAX) addresses.set(`${address}`, address);
 }
 
 const viewOf = (

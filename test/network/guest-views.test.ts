@@ -31,4 +31,22 @@ describe('guests, as the API shows them', () => {
     const addresses = network.view.guests().find(({ mac }) => mac === formatMac(MAC))?.addresses;
     assert.deepEqual(addresses, [`${PREFIX}::77`, linkLocal]);
   });
+
+  it('of a guest that makes up thousands of addresses some are shown', async () => {
+    const linkLocal = `${eui64Address(LINK_LOCAL, MAC)}`;
+    const { reader } = network.attach({ write: () => {} });
+    const fields = { dst: 'ff02::1:ff00:1', srcMac: MAC, dstMac: 0x3333_ff00_0001 };
+    const ask = (target: string, src: string, options: readonly number[] = []): void => {
+      reader.onFrame(icmp6Frame(ndp(SOLICITATION, target, options), { ...fields, src }));
+    };
+    const SOME = 20;
+    for (let n = 0; n < 600; n += SOME) {
+      ask(`${PREFIX}::1`, linkLocal, linkLayerOption(1, MAC));
+      for (let k = n; k < n + SOME; k++) ask(`${PREFIX}::a:${k.toString(16)}`, '::');
+      await new Promise(setImmediate);
+    }
+    const [guest] = network.view.guests();
+    assert.equal(guest?.addresses.length, 256);
+    assert.ok(guest.addresses.includes(linkLocal));
+  });
 });
