@@ -34,6 +34,7 @@ export type Requirement =
   | 'musl-gcc'
   | 'perl'
   | 'curl'
+  | 'gtlsclient'
   | 'iperf3'
   | 'iptables'
   | 'dig'
@@ -48,6 +49,7 @@ export type Requirement =
   | 'ss'
   | 'tc'
   | 'nsenter'
+  | 'openssl'
   | 'sysctl'
   | 'ethtool'
   | 'ping'
@@ -95,6 +97,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   'musl-gcc': program('musl-gcc', 'musl-tools'),
   perl: program('perl', 'perl-base'),
   curl: program('curl', 'curl'),
+  gtlsclient: program('gtlsclient', 'ngtcp2-client'),
   iperf3: program('iperf3', 'iperf3'),
   iptables: program('iptables', 'iptables'),
   dig: program('dig', 'bind9-dnsutils'),
@@ -109,6 +112,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   ss: program('ss', 'iproute2'),
   tc: program('tc', 'iproute2'),
   nsenter: program('nsenter', 'util-linux'),
+  openssl: program('openssl', 'openssl'),
   sysctl: program('sysctl', 'procps'),
   ethtool: program('ethtool', 'ethtool'),
   ping: program('ping', 'iputils-ping'),

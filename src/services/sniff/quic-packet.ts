@@ -16,9 +16,10 @@ export interface LongPacket {
 }
 
 const LONG = 0x80;
-const FIXED = 0x40;
 const VERSION_1 = 1;
 const VERSION_2 = 0x6b3343cf;
+/** draft-ietf-quic-v2, before it was RFC 9369. */
+const DRAFT_OF_VERSION_2 = 0x709a50c4;
 const MAX_ID = 20;
 /** RFC 9001 §5.4.2: the sample for header protection. */
 const MIN_PROTECTED = 4 + 16;
@@ -45,12 +46,12 @@ export function isUnreadableVersion(bytes: Uint8Array, from: number, to: number)
   const version = versionField(bytes, from, to);
   if (version === undefined) return false;
   const maker = version >>> 24;
-  const isDraft = version >>> 8 === 0xff0000;
+  const isDraft = version >>> 8 === 0xff0000 || version === DRAFT_OF_VERSION_2;
   const isGoogle = (maker === 0x51 || maker === 0x54) && /^[0-9]{3}$/.test(textOf(version));
   return isDraft || isGoogle || (version & 0x0f0f0f0f) === 0x0a0a0a0a;
 }
 
-/** @returns undefined when it is malformed, or of another version */
+/** The fixed bit may be of either value (RFC 9287). @returns undefined when it is malformed, or of another version */
 export function readLongPacket(
   bytes: Uint8Array,
   from: number,
@@ -59,7 +60,7 @@ export function readLongPacket(
   const version = quicVersion(bytes, from, to);
   const cursor = new ByteCursor(bytes, from, to);
   const first = cursor.u8();
-  if (version === undefined || !isLong(first) || (first & FIXED) === 0) return undefined;
+  if (version === undefined || !isLong(first)) return undefined;
   cursor.skip(4);
   const destinationLen = cursor.u8();
   const destination = bytes.subarray(cursor.at, cursor.at + destinationLen);

@@ -165,12 +165,12 @@ describe('Initial packets of QUIC', () => {
   it('have short headers and later packets behind them', () => {
     const handshake = Uint8Array.of(0xe0, 0, 0, 0, 1, 8, ...ID, 0, 20, ...new Uint8Array(20));
     const short = Uint8Array.of(0x40, 1, 2, 3);
+    const greased = Uint8Array.of(0xa0, ...handshake.subarray(1)); // RFC 9287
     const stream = new Inspected().push(
       joined(initial(0, whole(MESSAGE)), handshake),
-      short,
-      handshake,
+      ...[short, handshake, greased],
     );
-    assert.deepEqual(stream.results, ['pass', 'pass', 'pass']);
+    assert.deepEqual(stream.results, ['pass', 'pass', 'pass', 'pass']);
   });
 
   const refused: readonly (readonly [string, readonly Uint8Array[], readonly string[]])[] = [
@@ -233,6 +233,11 @@ describe('Initial packets of QUIC', () => {
     ],
     ['keys of its own', [initial(0, whole(MESSAGE), { to: OTHER_ID })], 'quic-unreadable'],
     ['a draft', [Uint8Array.of(0xc0, 0xff, 0, 0, 29, 0, 0)], 'quic-unreadable'],
+    [
+      'the draft of version 2',
+      [Uint8Array.of(0xc0, 0x70, 0x9a, 0x50, 0xc4, 0, 0)],
+      'quic-unreadable',
+    ],
     ['a version of Google', [Uint8Array.of(0xc0, 0x51, 0x30, 0x35, 0x30, 0, 0)], 'quic-unreadable'],
     ['a reserved version', [Uint8Array.of(0xc0, 0x1a, 0x2a, 0x3a, 0x4a, 0, 0)], 'quic-unreadable'],
     [
