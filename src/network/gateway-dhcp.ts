@@ -85,7 +85,7 @@ export function serveDhcp(
     const len = dhcp.answer(request, out, off, now, Date.now(), source);
     if (dhcp.revision !== seen) directory.onLeases();
     seen = dhcp.revision;
-    if (len > 0) directory.onGuestHeard(dhcpChaddr(request));
+    if (len > 0) directory.onGuestHeard(dhcpChaddr(request), true);
     if (len > 0 && isFirstOfClient(request)) port.guest.starts++;
     return len;
   }, leases);

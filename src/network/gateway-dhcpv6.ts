@@ -65,7 +65,7 @@ export function serveDhcpv6(stack: Stack, dhcp: Dhcpv6Server, directory: GuestDi
     const reply = new DataView(out.bytes.buffer, out.bytes.byteOffset + off, len);
     const granted = grantedAddress(reply);
     if (granted >= 0) layer.assign(now, port, mac, readIpv6Address(reply, granted));
-    directory.onGuestHeard(mac);
+    directory.onGuestHeard(mac, true);
     return len;
   });
 }

@@ -5,7 +5,8 @@
  * A name of the configuration's static leases is that lease's Ethernet address, whatever names guests
  * send. A name that guests claim by DHCP belongs to the first claimant for as long as it holds its lease
  * under that name. "The first guest" is the one attached for longest when the port was published, or else
- * the next one to attach, and does not change then.
+ * the next one to attach, and does not change then. Behind one link may be a bridge, which is heard by IPv6 before those
+ * that it joins: who has a lease or uses IPv4 goes before a station of the same link that has neither.
  */
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Log } from '../base/log.ts';
@@ -14,6 +15,15 @@ import { parseAddress } from '../services/address-text.ts';
 import type { Lease } from '../services/dhcp/lease.ts';
 import { eui64Address, LINK_LOCAL } from '../wire/eui64.ts';
 import { formatMac, type Mac, macOf } from '../wire/mac.ts';
+import {
+  AddressTarget,
+  type Behind,
+  type Candidate,
+  FirstGuest,
+  MacTarget,
+  type Placed,
+  type TargetDirectory,
+} from './guest-targets.ts';
 
 /** A guest's place on the segment, as the stack knows it. */
 export interface GuestPlace {
@@ -21,12 +31,7 @@ export interface GuestPlace {
   /** 0: not known yet. */
   readonly mac: Mac;
   /** Undefined while its link is gone. */
-  readonly port: { readonly attachedAt: number } | undefined;
-}
-
-interface Placed {
-  readonly address: IpAddress;
-  readonly attached: boolean;
+  readonly port: { readonly attachedAt: number; readonly guest: Behind } | undefined;
 }
 
 export interface GuestDirectoryDeps {
@@ -39,6 +44,8 @@ export interface GuestDirectoryDeps {
   readonly firstClaimant: (prefix: IpAddress) => Mac;
   /** The guests' IPv6 network, a /64; undefined where they have none. */
   readonly prefix6: IpAddress | undefined;
+  /** Undefined: no station with this Ethernet address is there. */
+  readonly guestOf: (mac: Mac) => Behind | undefined;
   readonly placeAt: (address: IpAddress) => GuestPlace | undefined;
   readonly leases: () => readonly Lease[];
   /** The guest that an address is leased to, or reserved for; 0: none. */
@@ -48,7 +55,7 @@ export interface GuestDirectoryDeps {
   readonly log: Log;
 }
 
-export class GuestDirectory implements Guests {
+export class GuestDirectory implements Guests, TargetDirectory {
   private readonly deps: GuestDirectoryDeps;
   /** Ethernet addresses by name: of the configuration, and of the guests that hold a name now. */
   private readonly configured = new Map<string, string>();
@@ -56,7 +63,7 @@ export class GuestDirectory implements Guests {
   /** The first name of each. */
   private readonly nameByMac = new Map<string, string>();
   private readonly disputed = new Set<string>();
-  /** Publications for the first guest while there is none. */
+  /** Publications for the first guest while it is not certain. */
   private readonly waiting = new Set<FirstGuest>();
 
   constructor(deps: GuestDirectoryDeps) {
@@ -71,16 +78,22 @@ export class GuestDirectory implements Guests {
     if (guestAddress !== undefined) return new AddressTarget(this, guestAddress);
     if (guest?.kind === 'mac') return new MacTarget(this, () => guest.mac);
     if (guest?.kind === 'name') return new MacTarget(this, () => this.macOf(guest.name));
-    const first = new FirstGuest(this, this.firstAttached());
-    if (first.mac === undefined) this.waiting.add(first);
+    const first = new FirstGuest(this);
+    this.waiting.add(first);
+    const attached = this.firstAttached();
+    if (attached !== undefined) first.consider(attached);
     return first;
   }
 
-  /** A guest attached, or reattached. */
-  onGuestHeard(mac: Mac): void {
+  /**
+   * A guest attached, or reattached.
+   *
+   * @param isCertain it has a lease, or uses IPv4
+   */
+  onGuestHeard(mac: Mac, isCertain: boolean): void {
     if (this.waiting.size === 0) return;
-    const text = formatMac(mac);
-    for (const first of [...this.waiting]) first.settle(text);
+    const heard = this.candidate(mac, isCertain);
+    for (const first of [...this.waiting]) first.consider(heard);
   }
 
   /** Leases have changed: names may have been added and removed. */
@@ -120,8 +133,8 @@ export class GuestDirectory implements Guests {
   }
 
   /**
-   * @internal for targets: the guest's current address, or that of its lease. Of several addresses, an
-   * attached one is preferred, then the leased one, then the lowest; one of IPv6 where there is no other.
+   * Of several addresses, an attached one is preferred, then the leased one, then the lowest; one of IPv6 where there is
+   * no other.
    */
   placeOf(mac: string): Placed | undefined {
     const places = this.placesOf(mac);
@@ -134,7 +147,6 @@ export class GuestDirectory implements Guests {
     return { address, attached }; // claims are of links that are up
   }
 
-  /** @internal for targets */
   addressesOf(mac: string, client: 4 | 6 | undefined): readonly IpAddress[] {
     const places = this.placesOf(mac);
     const placed4 = this.ipv4Of(mac, places.filter(isIpv4));
@@ -198,21 +210,18 @@ export class GuestDirectory implements Guests {
     return placed(known.find(({ address }) => leased?.equals(address) === true) ?? lowest(known));
   }
 
-  /** @internal for targets */
   whoIsAt(address: IpAddress): { readonly mac: string | undefined; readonly attached: boolean } {
     const place = this.deps.placeAt(address);
     const mac = place !== undefined && place.mac !== 0 ? place.mac : this.deps.holderAt(address);
     return { mac: mac === 0 ? undefined : formatMac(mac), attached: place?.port !== undefined };
   }
 
-  /** @internal for targets. A guest of IPv6 alone may have claimed its address, and said nothing since. */
-  claimant(): string | undefined {
+  claimant(): Candidate | undefined {
     const { prefix6, firstClaimant } = this.deps;
     const mac = prefix6 === undefined ? 0 : firstClaimant(prefix6);
-    return mac === 0 ? undefined : formatMac(mac);
+    return mac === 0 ? undefined : this.candidate(mac, false);
   }
 
-  /** @internal for targets */
   forget(first: FirstGuest): void {
     this.waiting.delete(first);
   }
@@ -222,16 +231,37 @@ export class GuestDirectory implements Guests {
   }
 
   /** The guest that has been attached for longest. */
-  private firstAttached(): string | undefined {
+  private firstAttached(): Candidate | undefined {
     let first: GuestPlace | undefined;
     let since = Number.POSITIVE_INFINITY;
+    let isCertain = false;
     this.deps.forEachPlace((place) => {
       const attachedAt = place.port?.attachedAt ?? Number.POSITIVE_INFINITY;
-      if (place.mac === 0 || attachedAt >= since) return;
+      if (place.mac === 0 || attachedAt > since) return;
+      const isBetter = !isCertain && this.isOfGuest(place);
+      if (attachedAt === since && !isBetter) return;
       first = place;
       since = attachedAt;
+      isCertain = this.isOfGuest(place);
     });
-    return first === undefined ? undefined : formatMac(first.mac);
+    if (first?.port === undefined) return undefined;
+    if (isCertain) return this.candidate(first.mac, true);
+    const { guest } = first.port;
+    const leased = this.deps
+      .leases()
+      .find(({ state, mac }) => state === 'bound' && this.deps.guestOf(macOf(mac)) === guest);
+    return leased === undefined
+      ? this.candidate(first.mac, false)
+      : this.candidate(macOf(leased.mac), true);
+  }
+
+  /** Rather than of a bridge. */
+  private isOfGuest({ address, mac }: GuestPlace): boolean {
+    return address.family === 4 || this.deps.holderAt(address) === mac;
+  }
+
+  private candidate(mac: Mac, isCertain: boolean): Candidate {
+    return { mac: formatMac(mac), behind: this.deps.guestOf(mac), isCertain };
   }
 
   private settle(name: string, claimants: readonly string[]): void {
@@ -284,105 +314,3 @@ const lowest = (places: readonly GuestPlace[]): GuestPlace | undefined =>
       low === undefined || place.address.d >>> 0 < low.address.d >>> 0 ? place : low,
     undefined,
   );
-
-class AddressTarget implements GuestTarget {
-  readonly address: IpAddress;
-  private readonly directory: GuestDirectory;
-
-  constructor(directory: GuestDirectory, address: IpAddress) {
-    this.directory = directory;
-    this.address = address;
-  }
-
-  get mac(): string | undefined {
-    return this.directory.whoIsAt(this.address).mac;
-  }
-
-  get attached(): boolean {
-    return this.directory.whoIsAt(this.address).attached;
-  }
-
-  addressesFor(): readonly IpAddress[] {
-    return [this.address];
-  }
-
-  release(): void {}
-}
-
-class MacTarget implements GuestTarget {
-  private readonly directory: GuestDirectory;
-  private readonly find: () => string | undefined;
-
-  constructor(directory: GuestDirectory, find: () => string | undefined) {
-    this.directory = directory;
-    this.find = find;
-  }
-
-  get mac(): string | undefined {
-    return this.find();
-  }
-
-  get address(): IpAddress | undefined {
-    return addressOf(this.directory, this.find());
-  }
-
-  get attached(): boolean {
-    return isAttached(this.directory, this.find());
-  }
-
-  addressesFor(client: 4 | 6 | undefined): readonly IpAddress[] {
-    return addressesOf(this.directory, this.find(), client);
-  }
-
-  release(): void {}
-}
-
-class FirstGuest implements GuestTarget {
-  private settled: string | undefined;
-  private readonly directory: GuestDirectory;
-
-  constructor(directory: GuestDirectory, mac: string | undefined) {
-    this.directory = directory;
-    this.settled = mac;
-  }
-
-  get mac(): string | undefined {
-    if (this.settled !== undefined) return this.settled;
-    const mac = this.directory.claimant();
-    if (mac !== undefined) this.settle(mac);
-    return mac;
-  }
-
-  settle(mac: string): void {
-    this.settled = mac;
-    this.directory.forget(this);
-  }
-
-  get address(): IpAddress | undefined {
-    return addressOf(this.directory, this.mac);
-  }
-
-  get attached(): boolean {
-    return isAttached(this.directory, this.mac);
-  }
-
-  addressesFor(client: 4 | 6 | undefined): readonly IpAddress[] {
-    return addressesOf(this.directory, this.mac, client);
-  }
-
-  release(): void {
-    this.directory.forget(this);
-  }
-}
-
-const addressOf = (directory: GuestDirectory, mac: string | undefined): IpAddress | undefined =>
-  mac === undefined ? undefined : directory.placeOf(mac)?.address;
-
-const isAttached = (directory: GuestDirectory, mac: string | undefined): boolean =>
-  mac !== undefined && directory.placeOf(mac)?.attached === true;
-
-const addressesOf = (
-  directory: GuestDirectory,
-  mac: string | undefined,
-  client: 4 | 6 | undefined,
-): readonly IpAddress[] => (mac === undefined ? [] : directory.addressesOf(mac, client));

@@ -110,6 +110,7 @@ export class NetworkParts {
       userAt: (address) => this.dataPath.stack.stations.userOf(clock.now(), address)?.mac ?? 0,
       firstClaimant: (prefix) => this.dataPath.stack.stations.firstClaimant(prefix),
       prefix6: addresses.ipv6?.prefix,
+      guestOf: (mac) => this.dataPath.stack.stations.guestOf(mac),
       placeAt: (address) => this.dataPath.stack.stations.neighborAt(address),
       leases: () => leases.list(),
       holderAt: (address) => leases.holderAt(address),
@@ -134,7 +135,7 @@ export class NetworkParts {
       onGuestHeard: (address, mac) => {
         const port = this.dataPath.stack.stations.neighborAt(address)?.port;
         if (port !== undefined) leases.onHeard(address, mac, port.id);
-        directory.onGuestHeard(mac);
+        directory.onGuestHeard(mac, address.family === 4);
         this.guestWatch.changed();
       },
       onGuestGone: (owner) => this.ports.endGuest(owner),

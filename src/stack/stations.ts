@@ -2,6 +2,7 @@
 import { IpAddress, setWords } from '../base/ip-address.ts';
 import type { Instant } from '../base/time.ts';
 import type { Mac } from '../wire/mac.ts';
+import type { Guest } from './guest.ts';
 import type { Neighbor, NeighborTable } from './neighbor.ts';
 import type { EthernetSegment } from './segment.ts';
 import type { AddressBindings } from './separation/address-bindings.ts';
@@ -30,6 +31,11 @@ export class Stations {
   /** Whether the link of this number is attached. */
   hasLink(id: number): boolean {
     return this.segment.portOf(id) !== undefined;
+  }
+
+  /** Whatever is behind the link of the station with this Ethernet address. */
+  guestOf(mac: Mac): Guest | undefined {
+    return this.segment.portOf(this.bindings.linkOf(mac))?.guest;
   }
 
   /** The guest that was heard with `address`, if any. */

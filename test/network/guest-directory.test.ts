@@ -15,6 +15,8 @@ describe('network/guest-directory', () => {
   let places: GuestPlace[];
   let leases: Lease[];
   let claims: { mac: number; address: IpAddress }[];
+  /** Whatever is behind the link of an Ethernet address. */
+  let links: Map<number, object>;
   let log: RecordingLog;
   let statics: { mac: string; hostname: string | undefined }[];
   let directory: GuestDirectory;
@@ -33,6 +35,7 @@ describe('network/guest-directory', () => {
       userAt: (address) => claims.find((one) => one.address.equals(address))?.mac ?? 0,
       firstClaimant: () => claims[0]?.mac ?? 0,
       prefix6: ip('fd12:3456::'),
+      guestOf: (mac) => links.get(mac),
       placeAt: (address) => places.find((place) => place.address.equals(address)),
       leases: () => {
         scans++;
@@ -51,6 +54,7 @@ describe('network/guest-directory', () => {
     leases = [];
     claims = [];
     statics = [];
+    links = new Map([A, B].map((mac) => [numberOf(mac), { mac }]));
     scans = 0;
     log = new RecordingLog();
     directory = make();
@@ -58,8 +62,14 @@ describe('network/guest-directory', () => {
 
   const comes = (mac: string, address: string, attachedAt: number): void => {
     places = places.filter((place) => `${place.address}` !== address);
-    places.push({ mac: numberOf(mac), address: ip(address), port: { attachedAt } });
-    directory.onGuestHeard(numberOf(mac));
+    const guest = links.get(numberOf(mac)) ?? {};
+    places.push({ mac: numberOf(mac), address: ip(address), port: { attachedAt, guest } });
+    directory.onGuestHeard(numberOf(mac), !address.includes(':'));
+  };
+  /** One link, of a bridge. */
+  const joined = (...macs: readonly string[]): void => {
+    const bridge = {};
+    for (const mac of macs) links.set(numberOf(mac), bridge);
   };
   const goes = (mac: string): void => {
     places = places.map((place) =>
@@ -94,6 +104,57 @@ describe('network/guest-directory', () => {
     comes(B, '192.168.127.3', 2);
     assert.equal(target.mac, A);
     assert.equal(directory.targetOf(first).mac, B);
+  });
+
+  describe('behind a bridge, which is heard by IPv6 before the guests that it joins', () => {
+    const BRIDGE = A;
+    const LOCAL = 'fe80::5054:ff:fe00:a';
+    beforeEach(() => joined(BRIDGE, B));
+
+    it('a port that was published before is for the first that uses IPv4', () => {
+      const target = directory.targetOf(first);
+      comes(BRIDGE, LOCAL, 1);
+      assert.equal(target.mac, BRIDGE); // there may be no other
+      comes(B, '192.168.127.2', 1);
+      assert.deepEqual([target.mac, `${target.address}`], [B, '192.168.127.2']);
+      comes(BRIDGE, '192.168.127.3', 1);
+      assert.equal(target.mac, B);
+    });
+
+    it('a port that is published afterwards, too', () => {
+      comes(BRIDGE, LOCAL, 1);
+      comes(B, '192.168.127.2', 1);
+      assert.equal(directory.targetOf(first).mac, B);
+    });
+
+    it('a lease does as well, of either family', () => {
+      comes(BRIDGE, LOCAL, 1);
+      const target = directory.targetOf(first);
+      directory.onGuestHeard(numberOf(B), true);
+      assert.equal(target.mac, B);
+      leased(B, '192.168.127.2');
+      assert.equal(directory.targetOf(first).mac, B);
+      leases = [];
+      leased(B, 'fd12:3456::2');
+      comes(B, 'fd12:3456::2', 1);
+      assert.equal(directory.targetOf(first).mac, B);
+    });
+
+    it('the bridge itself, once it has a lease', () => {
+      comes(BRIDGE, LOCAL, 1);
+      const target = directory.targetOf(first);
+      directory.onGuestHeard(numberOf(BRIDGE), true);
+      comes(B, '192.168.127.2', 1);
+      assert.equal(target.mac, BRIDGE);
+    });
+
+    it('a guest of another link takes nothing from one of IPv6 alone', () => {
+      joined(BRIDGE);
+      const target = directory.targetOf(first);
+      comes(BRIDGE, LOCAL, 1);
+      comes(B, '192.168.127.2', 2);
+      assert.deepEqual([target.mac, directory.targetOf(first).mac], [BRIDGE, BRIDGE]);
+    });
   });
 
   it('who is at an address is found without looking through all guests', () => {
