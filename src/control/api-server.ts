@@ -4,7 +4,8 @@
  * Theory of operation: a request passes, in this order, admission (Host, Origin, token), routing,
  * reading its bounded body, and its handler. Any step may throw a `ProblemError`, which becomes the answer;
  * any other error is a bug and becomes a 500 and a log line. Limits: header size and time, body size and
- * time; the number of connections is limited elsewhere (`waiting-room.ts`, `ports/guest-api.ts`).
+ * time; one request of a connection at a time (`request-line.ts`); the number of connections is limited elsewhere
+ * (`waiting-room.ts`, `ports/guest-api.ts`).
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -19,6 +20,7 @@ import type { PortTarget } from './ports/port-routes.ts';
 import { VPNKIT_PREFIX, vpnkitForwards } from './ports/vpnkit-forwards.ts';
 import { ProblemError, problem, problemBody, problemTitle, quoted } from './problem.ts';
 import { parseJsonBody, readBody } from './request-body.ts';
+import { serveInTurn } from './request-line.ts';
 import { type Answer, JSON_TYPE, type Parts, type Route } from './route.ts';
 
 const PROBLEM_TYPE = 'application/problem+json';
@@ -47,22 +49,20 @@ export interface ApiServer {
 export function createApiServer<T extends PortTarget>(service: ApiService<T>, log: Log): ApiServer {
   const routes = [...service.routes, openApiRoute(service.routes, service.version)];
   const held = new HeldConnections();
-  const server = createServer(
-    {
-      maxHeaderSize: 16 * 1024,
-      headersTimeout: 10_000,
-      requestTimeout: 30_000,
-      keepAliveTimeout: 5_000,
-      connectionsCheckingInterval: 5_000,
-      ...keepaliveOptions(), // a client that vanished while it was answered
-      requireHostHeader: false, // checked by admission, which answers with a problem document
-    },
-    (request, response) => {
-      void answer(routes, service, held, request, response)
-        .catch((error: unknown) => problemAnswer(error, log))
-        .then((result) => send(request, response, held, result));
-    },
-  );
+  const server = createServer({
+    maxHeaderSize: 16 * 1024,
+    headersTimeout: 10_000,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 5_000,
+    connectionsCheckingInterval: 5_000,
+    ...keepaliveOptions(), // a client that vanished while it was answered
+    requireHostHeader: false, // checked by admission, which answers with a problem document
+  });
+  serveInTurn(server, (request, response) => {
+    void answer(routes, service, held, request, response)
+      .catch((error: unknown) => problemAnswer(error, log))
+      .then((result) => send(request, response, held, result));
+  });
   server.on('clientError', onClientError);
   // Refused like any method that no route has; without a listener Node drops the connection.
   server.on('connect', (_request, socket) => {

@@ -14,6 +14,7 @@ import type { ApiServer } from '../api-server.ts';
 import { type Hijacker, hijackRequests } from '../hijacked-requests.ts';
 import { ProblemError, quoted } from '../problem.ts';
 import { readBody } from '../request-body.ts';
+import { serveInTurn } from '../request-line.ts';
 import type { Answer } from '../route.ts';
 import { WaitingRoom } from '../waiting-room.ts';
 import { errorAnswer, GoHttpError, notFound } from './go-http.ts';
@@ -57,26 +58,24 @@ export interface GvproxyServer {
 export function createGvproxyServer(options: GvproxyServerOptions): GvproxyServer {
   const { target, attach, own } = options;
   const waits = new Set<Duplex>();
-  const server = createServer(
-    {
-      maxHeaderSize: 16 * 1024,
-      headersTimeout: TIMEOUT_MS,
-      requestTimeout: TIMEOUT_MS,
-      keepAliveTimeout: TIMEOUT_MS,
-      connectionsCheckingInterval: TIMEOUT_MS / 2,
-      ...keepaliveOptions(),
-      requireHostHeader: false,
-    },
-    (request, response) => {
-      if (own !== undefined && OWN_PATHS.test(pathOf(request))) {
-        own.server.emit('request', request, response);
-        return;
-      }
-      void answer(options, request, waits)
-        .catch((error: unknown) => failure(error, options.log))
-        .then((result) => send(request, response, result));
-    },
-  );
+  const server = createServer({
+    maxHeaderSize: 16 * 1024,
+    headersTimeout: TIMEOUT_MS,
+    requestTimeout: TIMEOUT_MS,
+    keepAliveTimeout: TIMEOUT_MS,
+    connectionsCheckingInterval: TIMEOUT_MS / 2,
+    ...keepaliveOptions(),
+    requireHostHeader: false,
+  });
+  serveInTurn(server, (request, response) => {
+    if (own !== undefined && OWN_PATHS.test(pathOf(request))) {
+      own.server.emit('request', request, response);
+      return;
+    }
+    void answer(options, request, waits)
+      .catch((error: unknown) => failure(error, options.log))
+      .then((result) => send(request, response, result));
+  });
   const hijacked = hijackRequests(server, ({ path, query }) => {
     if (path === CONNECT_PATH && attach !== undefined) return admitted(attach, options);
     if (path !== TUNNEL_PATH || tunnelProblem(query) !== undefined) return undefined;
