@@ -99,6 +99,12 @@ export class HandleStream implements HostStream {
     return reset === undefined && fd >= 0 ? loadedPosix()?.peerUid(fd) : undefined;
   }
 
+  get isPeerGone(): boolean {
+    const { fd = -1, reset } = this.handle;
+    if (reset !== undefined || this.closed || fd < 0) return false;
+    return loadedPosix()?.isBroken(fd) === true;
+  }
+
   setSendBuffer(bytes: number): boolean {
     const posix = loadedPosix();
     const { fd = -1, reset } = this.handle;

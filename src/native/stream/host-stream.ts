@@ -39,6 +39,8 @@ export interface HostStream {
   readonly localPort: number | undefined;
   /** The user at the other end of a Unix socket; undefined for another, and before native calls are loaded. */
   readonly peerUid: number | undefined;
+  /** The peer of a Unix socket has closed it: seen also while nothing is read, and not before native calls are loaded. */
+  readonly isPeerGone: boolean;
   /**
    * Call `owner` from now on, and read unless `paused`. When the stream has failed before, by a write, `onHostClosed`
    * follows. Called again, while the stream is paused, it passes the stream to another owner.

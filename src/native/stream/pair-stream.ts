@@ -32,6 +32,10 @@ export class PairStream implements HostStream {
     return this.reading.peerUid;
   }
 
+  get isPeerGone(): boolean {
+    return this.reading.isPeerGone;
+  }
+
   start(owner: HostStreamOwner, paused?: boolean, buffer?: Uint8Array): void {
     const onHostClosed = (code: string | undefined): void => {
       if (this.isClosed) return;

@@ -82,6 +82,10 @@ export class SocketStream implements HostStream {
     return undefined;
   }
 
+  get isPeerGone(): boolean {
+    return false;
+  }
+
   setSendBuffer(): boolean {
     return false;
   }

@@ -31,6 +31,8 @@ export interface ForwardLimits extends SshLimits {
   readonly waiting: number;
   /** How long each waits: a guest may take that long to boot. */
   readonly patienceMs: number;
+  /** Between two looks at a client that waits, and has sent more than is read before it is served. */
+  readonly lookMs: number;
 }
 
 export const FORWARD_LIMITS: ForwardLimits = {
@@ -38,6 +40,7 @@ export const FORWARD_LIMITS: ForwardLimits = {
   clients: 1024,
   waiting: 256,
   patienceMs: 120_000,
+  lookMs: 1_000,
 };
 
 /** `served` and `overflow` are clients; `client-...`, how others have ended than by an end of each side. */
@@ -166,7 +169,11 @@ export class SshForwards implements SshCarrier {
   }
 
   private async join(splice: SshSplice, session: SshSession, path: string): Promise<void> {
-    const timer = setTimeout(() => splice.end('timed-out'), this.limits.patienceMs);
+    const { patienceMs, lookMs } = this.limits;
+    const timer = setTimeout(() => splice.end('timed-out'), patienceMs);
+    const look = setInterval(() => {
+      if (splice.hasLeft) splice.end('left');
+    }, lookMs);
     try {
       splice.join(await session.open(path, splice.signal));
     } catch (error) {
@@ -175,6 +182,7 @@ export class SshForwards implements SshCarrier {
       splice.end(sshFailureOf(error) ?? 'unreachable');
     } finally {
       clearTimeout(timer);
+      clearInterval(look);
     }
   }
 

@@ -1,6 +1,6 @@
 /**
  * A client of an SSH forward, joined to its channel once that is granted. Until then what the client sends is kept, up to
- * {@link EARLY_MAX}: it is read so that a client that leaves is noticed.
+ * {@link EARLY_MAX}: it is read so that a client that leaves is noticed. One that has sent more is looked at now and then.
  *
  * Each direction ends by itself. A channel that goes with its connection has not ended: its client is reset, so that it
  * does not take half of an answer for all of it.
@@ -69,6 +69,11 @@ export class SshSplice implements HostStreamOwner, FlowSource, Chained<SshSplice
 
   start(): void {
     this.stream.start(this);
+  }
+
+  /** Whether the client has gone without having been read: nothing else shows it while it is not read. */
+  get hasLeft(): boolean {
+    return this.isPaused && this.isWaiting && this.stream.isPeerGone;
   }
 
   join(channel: SshChannel): void {

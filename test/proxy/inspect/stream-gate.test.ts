@@ -71,6 +71,7 @@ class Host implements HostStream {
   readonly localAddress = undefined;
   readonly localPort = undefined;
   readonly peerUid = undefined;
+  readonly isPeerGone = false;
   readonly calls: string[] = [];
   private readonly got: Buffer[] = [];
   private owner: HostStreamOwner | undefined = undefined;

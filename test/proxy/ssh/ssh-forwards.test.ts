@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Duplex, PassThrough } from 'node:stream';
 import { SILENT } from '../../../src/base/log.ts';
+import { loadPosix } from '../../../src/native/load.ts';
 import type { PortTable, PublishedPort } from '../../../src/proxy/ports/port-table.ts';
 import { parsePublish } from '../../../src/proxy/ports/publish-text.ts';
 import { type ForwardLimits, SshForwards } from '../../../src/proxy/ssh/ssh-forwards.ts';
@@ -269,6 +270,19 @@ describe('SSH forwards', () => {
     next.end('y');
     assert.equal(await readAll(next), 'y');
     assert.equal(count('connected'), 2);
+  });
+
+  it('a client that leaves while it waits is noticed, however much of it was not read', async () => {
+    loadPosix();
+    open({ firstRetryMs: NEVER_MS, lookMs: 1 });
+    library.logins.push('unreachable');
+    await publish();
+    const socket = client();
+    socket.write('x'.repeat(1 << 20));
+    await until(() => table.list()[0]?.active === 1 && socket.bytesWritten > 0);
+    socket.destroy();
+    await until(() => count('client-left') === 1);
+    assert.equal(table.list()[0]?.active, 0);
   });
 
   it('so many clients wait; one that has ended its side makes room', async () => {

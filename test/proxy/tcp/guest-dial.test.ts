@@ -91,6 +91,7 @@ class Client implements HostStream {
   readonly localAddress = '::1';
   readonly localPort = 8080;
   readonly peerUid = undefined;
+  readonly isPeerGone = false;
   readonly did: string[] = [];
   ends = 0;
 
