@@ -32,12 +32,14 @@ import type {
   Tap,
   TapOptions,
   TapTools,
+  UnreadSockets,
 } from './posix.ts';
 import { reserveDescriptors } from './reserve-descriptors.ts';
 import { openRouteEvents } from './route-events.ts';
 import { mapShared } from './shared-mapping.ts';
 import { setSendBuffer } from './socket-buffer.ts';
 import { makeTap, openTap, openTapTools } from './tap.ts';
+import { LinuxUnreadSockets } from './unread-sockets.ts';
 
 const SOCKET_TYPES: Readonly<Record<SocketPairType, number>> = {
   stream: n.SOCK_STREAM,
@@ -105,6 +107,10 @@ export class LinuxPosix implements Posix {
 
   makeFrameBatch(): FrameBatch {
     return new LinuxFrameBatch(this.c);
+  }
+
+  openUnreadSockets(): UnreadSockets {
+    return new LinuxUnreadSockets(this.c);
   }
 
   get messageSockets(): MessageSockets {

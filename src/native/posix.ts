@@ -140,6 +140,13 @@ export interface FrameBatch {
   send(fd: number): number;
 }
 
+/** Which Unix sockets of other processes, in this network namespace, have something that was not read. */
+export interface UnreadSockets {
+  /** @returns undefined where the system does not tell */
+  hasUnread(inode: number): boolean | undefined;
+  close(): void;
+}
+
 export type MessageSocketType = 'dgram' | 'seqpacket';
 
 /** Unix sockets that keep the boundaries of messages. */
@@ -238,6 +245,7 @@ export interface Posix {
   /** @param room by default, that of UDP */
   makeDatagramReader(room?: DatagramRoom): DatagramReader;
   makeFrameBatch(): FrameBatch;
+  openUnreadSockets(): UnreadSockets;
   readonly messageSockets: MessageSockets;
   /**
    * A UDP socket that reports the destination address of each datagram.

@@ -27,8 +27,8 @@ const HALF = QUEUE_LEN / 2;
 /** Tries without success in turns of the event loop, before those that wait. */
 const SPINS = 4;
 const MAX_DELAY_MS = 64;
-/** Of a frame in the kernel's queue, in bytes, beside half of its length. */
-const OVERHEAD = 512;
+/** What a frame takes of a socket's buffer, in bytes: at least what the kernel reckons for all but few lengths. */
+const costOf = (len: number): number => len * 1.5 + 1024;
 
 /** The kernel has no room now. */
 const FULL: ReadonlySet<number> = new Set([errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM]);
@@ -44,8 +44,12 @@ export interface FrameQueueOptions {
   /** Of the receiver, as a `struct sockaddr`; none on a connected socket. */
   readonly name?: Uint8Array | undefined;
   readonly stats: LinkStats;
-  /** Whether the receiver leaves too much unread, where the socket is shared. */
-  readonly isBehind?: () => boolean;
+  /**
+   * How much more the receiver may leave unread, where the socket is shared: in bytes, as {@link FrameQueue.unread}.
+   *
+   * @param wanted for the next frame
+   */
+  readonly room?: (wanted: number) => number;
   /** See `Watch`; for a connected socket. */
   readonly sendLater?: Watch['sendLater'];
   /** `reserve` works again after it returned -1. */
@@ -152,13 +156,13 @@ export class FrameQueue implements FrameWriter {
   }
 
   private pump(): void {
-    const { batch, fd, name, isBehind } = this.options;
+    const { batch, fd, name } = this.options;
     while (this.isUp && this.count > 0) {
-      if (isBehind?.() === true) {
+      const frames = this.allowed();
+      if (frames === 0) {
         this.retry();
         return;
       }
-      const frames = Math.min(this.count, batch.capacity);
       batch.begin(this.slab.bytes, name);
       for (let i = 0; i < frames; i++) {
         const at = (this.head + i) & (QUEUE_FRAMES - 1);
@@ -170,14 +174,35 @@ export class FrameQueue implements FrameWriter {
     }
   }
 
+  /** How many frames may be sent now: one at least to who has nothing unread. */
+  private allowed(): number {
+    const { batch, room } = this.options;
+    const most = Math.min(this.count, batch.capacity);
+    if (room === undefined) return most;
+    let left = room(this.costAt(0));
+    let frames = 0;
+    while (frames < most) {
+      left -= this.costAt(frames);
+      if (left < 0 && (frames > 0 || this.unread > 0)) break;
+      frames++;
+    }
+    return frames;
+  }
+
+  private costAt(place: number): number {
+    return costOf(this.lens[(this.head + place) & (QUEUE_FRAMES - 1)] ?? 0);
+  }
+
   private onSent(frames: number): void {
     const { stats } = this.options;
     this.spins = 0;
     this.delayMs = 1;
     const before = this.bytes;
-    for (let i = 0; i < frames; i++) this.takeFirst();
+    for (let i = 0; i < frames; i++) {
+      this.unread += costOf(this.lens[this.head] ?? 0);
+      this.takeFirst();
+    }
     const sentBytes = before - this.bytes;
-    this.unread += sentBytes * 1.5 + frames * OVERHEAD;
     stats.bytesToGuest += sentBytes;
     stats.framesToGuest += frames;
   }

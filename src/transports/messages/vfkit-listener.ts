@@ -6,7 +6,7 @@
  * A guest is whoever sends from one path. It may introduce itself by the four bytes `VFKT`; from a known path, but
  * another socket, these mean that it was started anew. From the same one they mean nothing: a guest could send them as well. Clients without a name cannot be answered. They connect their sockets to ours and receive
  * from no other, so that answers leave from the listening one, which all guests share: what one leaves unread takes
- * room from the others, and is bounded.
+ * room from the others, and is bounded for each.
  *
  * A datagram socket has no end. That a guest is gone shows when something is sent to it; besides, its socket is looked for
  * now and then. Frames may be of any length, and their checksums undone: see `unsummed.ts`.
@@ -16,7 +16,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { loadPosix } from '../../native/load.ts';
-import type { Posix } from '../../native/posix.ts';
+import type { Posix, UnreadSockets } from '../../native/posix.ts';
 import { UNIX_NAME } from '../../native/sockaddr.ts';
 import { type Watch, watchReadable } from '../../native/watch.ts';
 import type { TurnShare, TurnWork } from '../../proxy/turns.ts';
@@ -49,6 +49,7 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
   private readonly calls: MessageCalls;
   private readonly watch: Watch;
   private readonly share: TurnShare;
+  private readonly unreadSockets: UnreadSockets;
   private readonly frame = new Frame();
   private readonly peers = new Set<VfkitPeer>();
   /** Who sent the last datagram: nearly always who sends the next. */
@@ -69,6 +70,7 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
     this.share = context.turns.join(this, this.description);
     this.sendBuffer = posix.messageSockets.setBuffers(place.fd, SEND_BUFFER, RECEIVE_BUFFER);
     posix.refuseDescriptors(place.fd);
+    this.unreadSockets = posix.openUnreadSockets();
     this.watch = watchReadable(place.fd, () => this.onTurn());
   }
 
@@ -90,6 +92,7 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
     this.isOpen = false;
     for (const peer of this.peers) peer.close();
     this.watch.close();
+    this.unreadSockets.close();
     this.place.remove();
   }
 
@@ -98,6 +101,10 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
     const { sendBuffer, peers } = this;
     const parts = peers.size < 2 ? 1 : Math.max(peers.size, MIN_PARTS);
     return Math.floor(sendBuffer / 2 / parts);
+  }
+
+  hasUnread(inode: number): boolean | undefined {
+    return this.unreadSockets.hasUnread(inode);
   }
 
   unreadBeside(peer: VfkitPeer): number {
@@ -162,7 +169,6 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
     }
     peer ??= this.attach(now, i);
     if (isHello || peer === undefined) return;
-    peer.onHeard();
     if (!readFrame(calls, i, frame, stats)) return;
     markUnsummed(frame, context.mtu);
     peer.isTouched = true;

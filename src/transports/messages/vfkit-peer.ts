@@ -3,6 +3,7 @@ import { lstatSync } from 'node:fs';
 import { fileIdentity } from '../../native/file-identity.ts';
 import type { Posix } from '../../native/posix.ts';
 import { unixPathOf } from '../../native/sockaddr.ts';
+import { inodeOfSocket } from '../../native/unix-table.ts';
 import type { FrameReader } from '../../stack/link.ts';
 import type { LinkContext } from '../link-context.ts';
 import type { LinkStats } from '../link-stats.ts';
@@ -17,6 +18,8 @@ export interface SharedSocket {
   readonly allowance: number;
   /** What all but `peer` may not have read. */
   unreadBeside(peer: VfkitPeer): number;
+  /** Of a guest's socket; undefined where the system does not tell. */
+  hasUnread(inode: number): boolean | undefined;
   /** The guest's link has ended. */
   onDown(peer: VfkitPeer): void;
 }
@@ -31,6 +34,7 @@ export class VfkitPeer {
   private readonly name: Uint8Array;
   private readonly path: string | undefined;
   private readonly identity: string | undefined;
+  private readonly inode: number | undefined;
   private readonly queue: FrameQueue;
   private attached: FrameReader | undefined = undefined;
 
@@ -41,12 +45,13 @@ export class VfkitPeer {
     this.context = context;
     this.path = unixPathOf(name);
     this.identity = identityOf(this.path);
+    this.inode = this.path === undefined ? undefined : inodeOfSocket(this.path);
     this.queue = new FrameQueue({
       batch: messageCalls(socket.posix).batch,
       fd: socket.fd,
       name,
       stats: socket.stats,
-      isBehind: () => this.isBehind(),
+      room: (wanted) => this.room(wanted),
       onRoom: () => this.attached?.onWritable(context.clock.now()),
       onGone: () => this.close(),
       onRefused: (errno) => warnRefused(context.log, link, errno),
@@ -84,11 +89,6 @@ export class VfkitPeer {
     return true;
   }
 
-  /** It was heard, and so is at work. */
-  onHeard(): void {
-    this.queue.unread = 0;
-  }
-
   /** Whether its socket is the one that it was first heard from: a machine that is started anew makes another. */
   get isSame(): boolean {
     return identityOf(this.path) === this.identity;
@@ -117,14 +117,19 @@ export class VfkitPeer {
 
   /**
    * All that a socket has sent and that is unread counts against its one buffer: who does not read would stop the others.
-   * The kernel knows the sum alone.
+   * Of the sum the kernel says how much it is, of a guest whether it has read everything. Where it does not say that, what
+   * the others may have unread is taken off the sum.
    */
-  private isBehind(): boolean {
-    const { socket, queue } = this;
+  private room(wanted: number): number {
+    const { socket, queue, inode } = this;
     const { allowance, posix, fd } = socket;
-    if (queue.unread < allowance) return false;
-    queue.unread = Math.max(0, posix.messageSockets.unread(fd) - socket.unreadBeside(this));
-    return queue.unread >= allowance;
+    if (queue.unread + wanted <= allowance) return allowance - queue.unread;
+    const sum = posix.messageSockets.unread(fd);
+    const hasUnread = inode === undefined ? undefined : socket.hasUnread(inode);
+    if (hasUnread === false) queue.unread = 0;
+    else if (hasUnread === undefined) queue.unread = Math.max(0, sum - socket.unreadBeside(this));
+    else queue.unread = Math.min(queue.unread, sum);
+    return allowance - queue.unread;
   }
 }
 

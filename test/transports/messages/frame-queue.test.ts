@@ -50,7 +50,8 @@ class Rig {
   rooms = 0;
   gone = 0;
   readonly refused: number[] = [];
-  isBehind = false;
+  /** What the receiver may still leave unread. */
+  allowance = Number.POSITIVE_INFINITY;
   /** Of a connected socket: what the first frame does that there is no room for, and what says that it is sent. */
   later: LaterSend = 'cannot';
   onSentLater: (status: number) => void = () => undefined;
@@ -61,7 +62,7 @@ class Rig {
       batch: this.kernel,
       fd: -1,
       stats: this.stats,
-      isBehind: () => this.isBehind,
+      room: () => this.allowance - this.queue.unread,
       sendLater: (bytes, onSent) => {
         if (this.later === 'sent') this.kernel.taken.push(`${bytes[0]}x${bytes.length}`);
         this.onSentLater = onSent;
@@ -208,13 +209,25 @@ describe('transports/messages/frame-queue', () => {
     await until(() => rig.gone === 1);
   });
 
-  it('waits while its receiver is behind', async () => {
-    rig.isBehind = true;
-    rig.put(1, 60);
+  it('sends no more than its receiver may leave unread, and waits until that has read', async () => {
+    rig.kernel.room = 100;
+    rig.allowance = 10_000;
+    for (let i = 0; i < 10; i++) rig.put(i, 1500);
     rig.queue.flush();
-    assert.equal(rig.kernel.calls, 0);
-    rig.isBehind = false;
-    await until(() => rig.kernel.taken.length === 1);
+    assert.deepEqual(rig.kernel.taken, ['0x1500', '1x1500', '2x1500']);
+    rig.queue.unread = 0;
+    await until(() => rig.kernel.taken.length === 6);
+    rig.allowance = Number.POSITIVE_INFINITY;
+    await until(() => rig.kernel.taken.length === 10);
+  });
+
+  it('sends a frame that is more than that to a receiver that has read everything, and one alone', () => {
+    rig.kernel.room = 100;
+    rig.allowance = 10_000;
+    rig.put(1, 60_000);
+    rig.put(2, 60);
+    rig.queue.flush();
+    assert.deepEqual(rig.kernel.taken, ['1x60000']);
   });
 
   it('keeps frames whole and in order, whatever their lengths and however many are taken (model)', () => {

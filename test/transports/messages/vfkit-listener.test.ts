@@ -198,6 +198,25 @@ describe('transports/messages/vfkit-listener', () => {
     assert.ok(fill());
   });
 
+  it('nor do several that send all the while', async () => {
+    const stuck = ['a', 'b', 'c', 'd', 'e'].map(connected);
+    const other = connected('other');
+    for (const client of [...stuck, other]) client.send(HELLO);
+    const links = await Promise.all(stuck.map((_, i) => acceptor.link(i)));
+    const theirs = await acceptor.link(stuck.length);
+    for (let i = 0; i < 500; i++) {
+      for (const [at, client] of stuck.entries()) {
+        client.send(frameOf(at));
+        const link = links[at];
+        for (let frames = 0; frames < 20 && link?.send(frameOf(at, 1500)) === true; frames++);
+        link?.writer.flush();
+      }
+      assert.ok(theirs.send(frameOf(9, 1500)));
+      theirs.writer.flush();
+      assert.equal((await other.next()).length, 1500);
+    }
+  });
+
   it('drops and counts what is no frame', async () => {
     const client = connected('odd');
     client.send(frameOf(1));
