@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { ByteRing } from '../../../src/base/byte-ring.ts';
 import type { Run } from '../../../src/base/run.ts';
-import type { HostStream, HostStreamOwner } from '../../../src/native/stream/host-stream.ts';
 import type { NameCheck } from '../../../src/proxy/inspect/name-check.ts';
 import { StreamGate } from '../../../src/proxy/inspect/stream-gate.ts';
 import { Splice } from '../../../src/proxy/tcp/splice.ts';
 import type { CloseReason, FlowId, TcpFlow } from '../../../src/stack/flow.ts';
 import { GUEST, HOST, OWNER, TestClock } from '../recording.ts';
+import { RecordedHost } from './recorded-host.ts';
 
 const hello = (): Uint8Array =>
   readFileSync(new URL('../../../../fixtures/hello/curl.bin', import.meta.url));
@@ -64,59 +64,9 @@ class Flow implements TcpFlow {
   }
 }
 
-/** The host's side: a kernel that takes what it is given at once, or later. */
-class Host implements HostStream {
-  readonly remoteAddress = undefined;
-  readonly remotePort = undefined;
-  readonly localAddress = undefined;
-  readonly localPort = undefined;
-  readonly peerUid = undefined;
-  readonly isPeerGone = false;
-  readonly calls: string[] = [];
-  private readonly got: Buffer[] = [];
-  private owner: HostStreamOwner | undefined = undefined;
-  isBusy = false;
-  private isWriting = false;
-
-  get received(): string {
-    return Buffer.concat(this.got).toString('latin1');
-  }
-  start(owner: HostStreamOwner): void {
-    this.owner = owner;
-  }
-  write(bytes: Uint8Array, off = 0, len: number = bytes.length): boolean {
-    assert.ok(len > 0, 'nothing is not written');
-    this.got.push(Buffer.from(bytes.slice(off, off + len)));
-    this.isWriting = this.isBusy;
-    return !this.isBusy;
-  }
-  catchUp(): void {
-    while (this.isWriting) {
-      this.isWriting = false;
-      this.owner?.onHostWritten();
-    }
-  }
-  says(text: string): void {
-    const bytes = bytesOf(text);
-    this.owner?.onHostBytes(bytes, bytes.length);
-  }
-  setSendBuffer(): boolean {
-    return true;
-  }
-  end(): void {
-    this.calls.push('end');
-  }
-  pause(): void {}
-  resume(): void {}
-  reset(): void {
-    this.calls.push('reset');
-  }
-  close(): void {}
-}
-
 class Joined implements NameCheck {
   readonly flow: Flow;
-  readonly host = new Host();
+  readonly host = new RecordedHost();
   readonly splice: Splice;
   readonly names: (string | undefined)[] = [];
   readonly faults: string[] = [];
