@@ -3,7 +3,7 @@
  * The host's connection is open meanwhile, and what the server sends passes, so that a protocol in which the server speaks
  * first sees no delay. Bytes are held in the flow's own ring, so what is sent on is what was inspected.
  *
- * A flow that states names no more is let go: its gate admits everything from then on without a look.
+ * A flow that states names no more is let go, and costs nothing from then on.
  */
 import type { Claim } from '../../services/sniff/reader.ts';
 import { type Inspection, StreamInspector } from '../../services/sniff/stream-inspector.ts';
@@ -18,6 +18,8 @@ export const HELD_MS = 10_000;
 /** The two ends of the flow. */
 export interface GatedEnds {
   readonly flow: TcpFlow | undefined;
+  /** This one, until it is not needed any more. */
+  gate: PumpGate | undefined;
   /** End both at once; the guest's behind `words`, if there are any. */
   turnAway(words: Uint8Array | undefined): void;
 }
@@ -29,7 +31,6 @@ export class StreamGate implements PumpGate {
   private readonly check: NameCheck;
   private readonly heldMs: number;
   private readonly inspector: StreamInspector;
-  private isFree = false;
   private isOver = false;
   private denial: Denial = '';
   /** Of the bytes in the flow's ring, those that were inspected, and those that may go on. */
@@ -48,12 +49,11 @@ export class StreamGate implements PumpGate {
   admit(isEnd: boolean): number {
     const { flow } = this.ends;
     if (flow === undefined || this.isOver) return 0;
-    if (this.isFree) return flow.receivedLen;
     const before = this.admitted;
     const result = this.inspect(flow, isEnd);
     if (result === 'free') {
-      this.isFree = true;
       this.stopTimer();
+      this.ends.gate = undefined;
       return flow.receivedLen;
     }
     if (result === 'more') {

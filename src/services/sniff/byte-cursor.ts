@@ -1,3 +1,5 @@
+import { latin1 } from './latin1.ts';
+
 /** Reads fields one behind the other. What is beyond the end reads as zeros, and the cursor is then not sound any more. */
 export class ByteCursor {
   private readonly bytes: Uint8Array;
@@ -67,7 +69,7 @@ export class ByteCursor {
 
   /** What is left, each byte as a character of this code. */
   text(): string {
-    return String.fromCharCode(...this.rest());
+    return latin1(this.rest());
   }
 
   private has(len: number): boolean {

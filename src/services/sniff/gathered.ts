@@ -1,4 +1,7 @@
 /** Bytes gathered from pieces, up to a limit; memory follows the bytes that came, not what was announced. */
+/** Memory that is kept for the next bytes. */
+const KEPT = 512;
+
 export class Gathered {
   length = 0;
   private readonly limit: number;
@@ -22,14 +25,15 @@ export class Gathered {
     return true;
   }
 
+  /** Bytes that were looked at before are not valid any more. */
   clear(): void {
     this.length = 0;
-    this.buffer = new Uint8Array(0);
+    if (this.buffer.length > KEPT) this.buffer = new Uint8Array(0);
   }
 
   private grow(length: number): void {
     const grown = new Uint8Array(
-      Math.min(this.limit, Math.max(512, length, 2 * this.buffer.length)),
+      Math.min(this.limit, Math.max(KEPT, length, 2 * this.buffer.length)),
     );
     grown.set(this.bytes);
     this.buffer = grown;

@@ -8,6 +8,7 @@
 import { Gathered } from './gathered.ts';
 import { HttpHead } from './http-head.ts';
 import { readChunkSize, readRequestLine } from './http-line.ts';
+import { latin1 } from './latin1.ts';
 import { MAX_HELD, type OnClaim, type Reader, type Step } from './reader.ts';
 
 const CR = 0x0d;
@@ -67,7 +68,7 @@ export class HttpReader implements Reader {
   }
 
   private get text(): string {
-    return String.fromCharCode(...this.line.bytes);
+    return latin1(this.line.bytes);
   }
 
   private skipBody(to: number): Step {
@@ -90,7 +91,9 @@ export class HttpReader implements Reader {
     }
     this.at = end;
     this.held += end - from;
-    if (this.held > MAX_HELD || !this.line.add(bytes, from, end)) return 'http-too-long';
+    if (this.held > MAX_HELD) return 'http-too-long';
+    if (isWhole && this.line.length === 0) return this.takeLine(latin1(bytes, from, end));
+    if (!this.line.add(bytes, from, end)) return 'http-too-long';
     if (!isWhole) return 'more';
     const text = this.text;
     this.line.clear();

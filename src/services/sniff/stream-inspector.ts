@@ -85,7 +85,7 @@ export class StreamInspector {
     this.prefix.add(bytes, at, at + 1);
     const protocol = protocolOf(this.prefix.bytes);
     if (protocol === undefined) return at + 1;
-    const prefix = this.prefix.bytes;
+    const prefix = new Uint8Array(this.prefix.bytes);
     this.prefix.clear();
     if (protocol === 'ssl2') {
       // It has no extensions: SSL 2's form of a ClientHello (RFC 5246 appendix E.2)
