@@ -2,6 +2,7 @@
  * Holds what a guest sends to one destination over UDP until it has said where it wants to go: see `DatagramInspector`.
  * Datagrams are held in slots of the send pool, which bounds them for each guest and for all; one flow's are few.
  */
+import type { Chained } from '../../base/chain.ts';
 import { DatagramInspector } from '../../services/sniff/datagram-inspector.ts';
 import { MAX_HELD } from '../../services/sniff/reader.ts';
 import type { SendSlot } from '../udp/send-pool.ts';
@@ -16,14 +17,20 @@ const NONE: readonly SendSlot[] = [];
 /** - `hold`: the gate has taken the slot. */
 export type GateResult = 'pass' | 'hold' | 'denied';
 
-export class DatagramGate {
+export class DatagramGate implements Chained<DatagramGate> {
+  chainNext: DatagramGate | undefined = undefined;
+  chainPrev: DatagramGate | undefined = undefined;
+  /** Called once. */
+  onClosed: (() => void) | undefined = undefined;
   private readonly check: NameCheck;
   private readonly give: (slot: SendSlot) => void;
   private readonly heldMs: number;
-  private readonly inspector: DatagramInspector;
+  /** Undefined once it is closed. */
+  private inspector: DatagramInspector | undefined;
+  /** For good: nothing that a client sends later makes up for what it has sent. */
+  isDenied = false;
   private held: SendSlot[] = [];
   private heldBytes = 0;
-  private isDenied = false;
   private timer: NodeJS.Timeout | undefined = undefined;
 
   /** @param give takes back the slots of datagrams that are not sent */
@@ -44,13 +51,16 @@ export class DatagramGate {
   }
 
   judge(slot: SendSlot): GateResult {
-    if (this.isDenied) return 'denied';
-    const result = this.inspector.push(slot.bytes, 0, slot.len);
+    const result = this.inspector?.push(slot.bytes, 0, slot.len) ?? 'refused';
     if (result === 'pass') return result;
     if (result === 'hold') return this.hold(slot);
-    if (result === 'refused') this.close();
+    if (result === 'refused') this.deny();
     else this.onFault(result);
     return 'denied';
+  }
+
+  get isClosed(): boolean {
+    return this.inspector === undefined;
   }
 
   /** What was held and may go on, in its order, in front of the datagram that passes. */
@@ -61,12 +71,19 @@ export class DatagramGate {
     return held;
   }
 
-  /** The flow is over, or denied for good: nothing that a client sends later makes up for what it has sent. */
+  /** Everything is denied from now on. */
   close(): void {
-    this.isDenied = true;
-    const { held } = this;
+    const { held, onClosed } = this;
+    this.inspector = undefined;
+    this.onClosed = undefined;
     this.empty();
     for (const slot of held) this.give(slot);
+    onClosed?.();
+  }
+
+  private deny(): void {
+    this.isDenied = true;
+    this.close();
   }
 
   private hold(slot: SendSlot): GateResult {
@@ -89,6 +106,6 @@ export class DatagramGate {
 
   private onFault(fault: InspectionFault): void {
     this.check.onFault(fault);
-    this.close();
+    this.deny();
   }
 }

@@ -32,6 +32,7 @@ import type { Guest } from '../../stack/guest.ts';
 import type { Destinations, HostLoopback, Outside } from '../flows/destinations.ts';
 import type { DatagramGate } from '../inspect/datagram-gate.ts';
 import { DatagramGates } from '../inspect/datagram-gates.ts';
+import { GateShares } from '../inspect/gate-shares.ts';
 import type { NameCheck } from '../inspect/name-check.ts';
 import {
   sendError as errorOfSend,
@@ -259,6 +260,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     return true;
   }
 
+  private readonly gateShares = new GateShares();
   private readonly give = (slot: SendSlot): void => this.release(slot);
 
   private send(now: Instant, binding: Binding, datagram: Datagram): void {
@@ -331,7 +333,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     const binding =
       known ?? new Binding(this, this.scratchKey.slice(), owner, guest, side, guestPort);
     binding.target.set(key, remotePort, address); // the book shows it at once
-    binding.useCheck(check, this.give);
+    binding.useCheck(check, this.gateShares, this.give);
     if (known !== undefined) return known;
     const { ipv4, ipv6 } = this.deps.outbound ?? ANY_OUTBOUND;
     const from = { address: binding.hostFamily === 6 ? ipv6 : ipv4 };
@@ -377,11 +379,11 @@ class Binding extends HostSession<Binding> {
    *
    * @param give takes back the slots of datagrams that are not sent
    */
-  useCheck(check: NameCheck | undefined, give: (slot: SendSlot) => void): void {
+  useCheck(check: NameCheck | undefined, shares: GateShares, give: (slot: SendSlot) => void): void {
     this.gate = undefined;
     if (check === undefined) return;
     const { remote, port } = this.target;
-    this.gates ??= new DatagramGates(give);
+    this.gates ??= new DatagramGates(this.owner, shares, give);
     this.gate = this.gates.of(remote, port, check);
   }
 

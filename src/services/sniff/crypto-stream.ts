@@ -6,15 +6,32 @@ import type { CryptoFrame } from './quic-initial.ts';
 import { MAX_HELD } from './reader.ts';
 
 const FIRST_CAPACITY = 2048;
+const NONE = new Uint8Array(0);
 
 export class CryptoStream {
-  private data = new Uint8Array(0);
+  private data: Uint8Array = NONE;
   /** 1 where a byte of `data` has come. */
-  private seen = new Uint8Array(0);
+  private seen: Uint8Array = NONE;
+  private readonly limit: number;
   /** Bytes from the start without a gap. */
   length = 0;
   /** Of all that has come, the end. */
   end = 0;
+
+  constructor(limit: number = MAX_HELD) {
+    this.limit = Math.min(limit, MAX_HELD);
+  }
+
+  /** Bytes of memory for what has come. */
+  get capacity(): number {
+    return this.data.length;
+  }
+
+  /** Keep no more memory than for what has come. */
+  trim(): void {
+    this.data = this.data.slice(0, this.end);
+    this.seen = this.seen.slice(0, this.end);
+  }
 
   /** Without a gap, from `from` on. */
   bytesFrom(from: number): Uint8Array {
@@ -23,7 +40,7 @@ export class CryptoStream {
 
   add({ offset, bytes }: CryptoFrame): 'differs' | 'too-long' | undefined {
     const end = offset + bytes.length;
-    if (end > MAX_HELD) return 'too-long';
+    if (end > this.limit) return 'too-long';
     if (end > this.data.length) this.grow(end);
     const { data, seen } = this;
     for (let i = 0; i < bytes.length; i++) {
@@ -38,7 +55,7 @@ export class CryptoStream {
   }
 
   private grow(end: number): void {
-    const capacity = Math.min(MAX_HELD, Math.max(FIRST_CAPACITY, end, 2 * this.data.length));
+    const capacity = Math.min(this.limit, Math.max(FIRST_CAPACITY, end, 2 * this.data.length));
     const data = new Uint8Array(capacity);
     const seen = new Uint8Array(capacity);
     data.set(this.data);

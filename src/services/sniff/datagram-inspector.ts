@@ -14,7 +14,7 @@ import {
   quicVersion,
   readLongPacket,
 } from './quic-packet.ts';
-import type { OnClaim, Unreadable } from './reader.ts';
+import { MAX_HELD, type OnClaim, type Unreadable } from './reader.ts';
 
 /**
  * - `pass`: the datagram may go on, behind all that are held.
@@ -58,6 +58,11 @@ export class DatagramInspector {
     return this.connections.some(({ isPending }) => isPending);
   }
 
+  /** Bytes that hellos may still take: all connections of a flow together have what one may have. */
+  private get room(): number {
+    return this.connections.reduce((room, { capacity }) => room - capacity, MAX_HELD);
+  }
+
   private read(bytes: Uint8Array, from: number, to: number): 'refused' | Unreadable | undefined {
     if (quicVersion(bytes, from, to) === undefined) return this.readOther(bytes, from, to);
     let initials = 0;
@@ -88,7 +93,7 @@ export class DatagramInspector {
       if (opened !== undefined) return connection.read(opened.payload, this.onClaim);
     }
     if (this.connections.length >= MAX_CONNECTIONS) return 'quic-unreadable';
-    const connection = new QuicConnection(this.crypto, packet.destination);
+    const connection = new QuicConnection(this.crypto, packet.destination, this.room);
     const opened = connection.open(bytes, packet);
     if (opened === undefined) return 'quic-unreadable';
     this.connections.push(connection);

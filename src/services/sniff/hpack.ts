@@ -11,9 +11,8 @@ type Field = readonly [name: string, value: string];
 
 /** RFC 7541 §4.1. */
 const ENTRY_OVERHEAD = 32;
-const DEFAULT_TABLE = 4096;
-/** A server may offer more than that of RFC 9113 §6.5.2, which is not seen here. */
-const MAX_TABLE = 64 * 1024;
+/** Of RFC 9113 §6.5.2. A client that a server has offered more, which is not seen here, seldom takes it. */
+const MAX_TABLE = 4096;
 const MAX_BLOCK = 64 * 1024;
 
 const sizeOf = ([name, value]: Field): number => name.length + value.length + ENTRY_OVERHEAD;
@@ -22,7 +21,7 @@ export class HpackDecoder {
   /** The newest last. */
   private readonly entries: Field[] = [];
   private size = 0;
-  private limit = DEFAULT_TABLE;
+  private limit = MAX_TABLE;
 
   /** @returns false when the block is malformed, or beyond the limits: none can be decoded after it */
   decode(block: ByteCursor, onField: OnField): boolean {

@@ -16,14 +16,21 @@ export class QuicConnection {
   private readonly destination: Uint8Array;
   /** A server may go on in another version (RFC 9368), with keys of the same destination. */
   private readonly keys = new Map<QuicVersion, QuicKeys>();
-  private readonly stream = new CryptoStream();
+  private readonly stream: CryptoStream;
   private largest = -1;
   /** Where the next message begins; a server may have the client say hello again. */
   private messageAt = 0;
 
-  constructor(crypto: QuicCrypto, destination: Uint8Array) {
+  /** @param limit bytes that its hellos may take */
+  constructor(crypto: QuicCrypto, destination: Uint8Array, limit: number) {
+    this.stream = new CryptoStream(limit);
     this.crypto = crypto;
     this.destination = new Uint8Array(destination);
+  }
+
+  /** Bytes of memory for its hellos. */
+  get capacity(): number {
+    return this.stream.capacity;
   }
 
   /** Whether a hello is to come, or is not whole. */
@@ -66,6 +73,7 @@ export class QuicConnection {
       if (hello === undefined) return 'quic-malformed';
       if (!onClaim({ by: 'quic', name: hello.serverName, hello })) return 'refused';
       this.messageAt += end;
+      if (!this.isPending) this.stream.trim();
     }
   }
 

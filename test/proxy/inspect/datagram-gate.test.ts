@@ -6,6 +6,7 @@ import { type Destination, Destinations } from '../../../src/proxy/flows/destina
 import { ImmediateFlush } from '../../../src/proxy/flush-scheduler.ts';
 import { DatagramGate } from '../../../src/proxy/inspect/datagram-gate.ts';
 import { DatagramGates } from '../../../src/proxy/inspect/datagram-gates.ts';
+import { GateShares } from '../../../src/proxy/inspect/gate-shares.ts';
 import type { NameCheck } from '../../../src/proxy/inspect/name-check.ts';
 import { NO_TARGET } from '../../../src/proxy/udp/host-target.ts';
 import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
@@ -13,11 +14,13 @@ import { SendPool, type SendSlot } from '../../../src/proxy/udp/send-pool.ts';
 import { UdpNat } from '../../../src/proxy/udp/udp-nat.ts';
 import { helloMessage } from '../../services/sniff/hello-bytes.ts';
 import { cryptoFrame, initialPacket } from '../../services/sniff/quic-bytes.ts';
+import { testGuest } from '../../support/test-guest.ts';
 import {
   addressMap,
   datagram,
   flowBook,
   HOST,
+  OWNER,
   RecordingDownstream,
   SOCKETS,
   TestClock,
@@ -110,7 +113,7 @@ describe('proxy/inspect: a gate in front of datagrams', () => {
   });
 
   it('is one for each destination of a port, of which a limited number is kept', () => {
-    const gates = new DatagramGates(give);
+    const gates = new DatagramGates(OWNER, new GateShares(), give);
     const gate = gates.of(HOST, 443, check);
     gate.judge(slotOf(HALVES[0]));
     for (let port = 1; port < 64; port++) gates.of(HOST, port, check);
@@ -122,6 +125,46 @@ describe('proxy/inspect: a gate in front of datagrams', () => {
     assert.notEqual(gates.of(HOST, 443, check), gate);
     assert.equal(pool.lentBytes, 0);
     gates.close();
+  });
+});
+
+describe('proxy/inspect: the gates of all guests', () => {
+  const give = (): void => {};
+  const check = new Check();
+
+  it('are a budget, of which the guest that has the most gives its oldest to another', () => {
+    const shares = new GateShares(4);
+    const [many, few] = [testGuest(), testGuest()];
+    const ofMany = new DatagramGates(many, shares, give);
+    const gates = [1, 2, 3, 4].map((port) => ofMany.of(HOST, port, check));
+    const one = new DatagramGates(few, shares, give).of(HOST, 1, check);
+    assert.deepEqual(
+      [one.isClosed, ...gates.map(({ isClosed }) => isClosed)],
+      [false, true, false, false, false],
+    );
+    assert.equal(shares.budget.held, 4);
+    const next = ofMany.of(HOST, 5, check);
+    assert.deepEqual([next.isClosed, gates[1]?.isClosed, shares.budget.held], [false, true, 4]);
+    assert.notEqual(ofMany.of(HOST, 1, check), gates[0], 'one that was evicted begins anew');
+    ofMany.close();
+    assert.equal(shares.budget.held, 1);
+  });
+
+  it('deny everything where there is no room for another', () => {
+    const gate = new DatagramGates(testGuest(), new GateShares(0), give).of(HOST, 1, check);
+    const slot = new SendPool().take(4, NO_TARGET);
+    assert.ok(slot !== undefined);
+    assert.equal(gate.judge(slot), 'denied');
+  });
+
+  it('remember a denial without being one of them', () => {
+    const shares = new GateShares(1);
+    const gates = new DatagramGates(testGuest(), shares, give);
+    const gate = gates.of(HOST, 443, check);
+    const slot = new SendPool().take(4, NO_TARGET);
+    assert.ok(slot !== undefined);
+    assert.equal(gate.judge(slot), 'denied');
+    assert.deepEqual([shares.budget.held, gates.of(HOST, 443, check)], [0, gate]);
   });
 });
 

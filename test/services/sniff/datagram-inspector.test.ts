@@ -268,6 +268,15 @@ describe('Initial packets of QUIC', () => {
     assert.deepEqual(stream.results, ['pass', 'pass', 'pass', 'pass', 'quic-unreadable']);
   });
 
+  it('take of all connections no more memory than one may', () => {
+    const pending = (id: number): Uint8Array =>
+      initial(0, cryptoFrame(8000, MESSAGE.subarray(0, 50)), {
+        destination: new Uint8Array(8).fill(id),
+      });
+    const stream = new Inspected().push(pending(1), pending(2), pending(3));
+    assert.deepEqual(stream.results, ['hold', 'hold', 'quic-too-long']);
+  });
+
   it('have the packet numbers of RFC 9000, appendix A.3', () => {
     const stream = new Inspected();
     for (const number of [0, 1, 0x7fffffff, 5]) stream.push(initial(number, whole(MESSAGE)));
