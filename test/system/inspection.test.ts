@@ -237,6 +237,20 @@ systemSuite('inspection of what a guest states', [...LAB, 'curl', 'openssl'], fu
     assert.equal(await reached(25), 0);
   });
 
+  itNeeding('lets SSH pass as if it were not there', ['sshd', 'ssh-keygen'], async () => {
+    const [key, config] = [lab.path('ssh-key'), lab.path('sshd_config')];
+    await lab.outside.run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', key);
+    writeFileSync(config, `HostKey ${key}\nPort 22\nUsePAM no\nPidFile none\n`);
+    const run =
+      'mount -t tmpfs none /run && mkdir -m 755 /run/sshd && exec /usr/sbin/sshd -D -e -f "$0"';
+    const ssh = lab.outside.start(['unshare', '-m', 'sh', '-c', run, config]);
+    await ssh.prints(/Server listening/);
+    const scanned = await guest.run('ssh-keyscan', '-t', 'ed25519', '-T', '3', OUTSIDE);
+    assert.match(scanned, /^198\.18\.0\.1 ssh-ed25519 /m);
+    assert.equal(hawser.stdout, '');
+    await ssh.stop();
+  });
+
   it('resets a client that ends in the middle of a hello, and lets go of one that resets', async () => {
     isReset(await sends(443, hex(helloRecords({ name: EVIL }).subarray(0, 50)), 'end'));
     assert.equal(await reached(443), 0);

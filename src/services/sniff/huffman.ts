@@ -1,5 +1,7 @@
 /** HPACK's code for strings (RFC 7541 §5.2, appendix B): canonical, so that the lengths of its codes say everything. */
 
+import { once } from '../../base/once.ts';
+
 const LENGTHS: readonly number[] = [
   ...[13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28],
   ...[28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 28],
@@ -29,21 +31,23 @@ interface CodesOfLength {
   readonly symbols: readonly number[];
 }
 
-const CODES: readonly CodesOfLength[] = codesByLength();
+/** Made for the first string. */
+const codes = once(codesByLength);
 
 function codesByLength(): readonly CodesOfLength[] {
-  const codes: CodesOfLength[] = [];
+  const made: CodesOfLength[] = [];
   let first = 0;
   for (let len = 0; len <= LONGEST; len++) {
     const symbols = [...LENGTHS.keys()].filter((symbol) => LENGTHS[symbol] === len);
-    codes.push({ first, symbols });
+    made.push({ first, symbols });
     first = (first + symbols.length) * 2;
   }
-  return codes;
+  return made;
 }
 
 /** @returns each byte as a character; undefined for a code that is none, or padding that is not of ones */
 export function decodeHuffman(bytes: Uint8Array): string | undefined {
+  const byLength = codes();
   let text = '';
   let code = 0;
   let len = 0;
@@ -51,7 +55,7 @@ export function decodeHuffman(bytes: Uint8Array): string | undefined {
     for (let bit = 7; bit >= 0; bit--) {
       code = code * 2 + ((byte >>> bit) & 1);
       len++;
-      const { first, symbols } = CODES[len] ?? NONE;
+      const { first, symbols } = byLength[len] ?? NONE;
       const symbol = symbols[code - first];
       if (symbol === undefined && len < LONGEST) continue;
       if (symbol === undefined || symbol === END) return undefined;
