@@ -20,11 +20,17 @@ export interface GatedEnds {
   readonly flow: TcpFlow | undefined;
   /** This one, until it is not needed any more. */
   gate: PumpGate | undefined;
+  /** The gate admits more than it did. */
+  resume(): void;
   /** End both at once; the guest's behind `words`, if there are any. */
   turnAway(words: Uint8Array | undefined): void;
 }
 
 const HTTP_PORT = 80;
+/** Requests that one turn of the event loop reads: a guest may send a hundred thousand at once. */
+const CLAIMS_A_TURN = 256;
+/** Bytes that are read without a look at their number. */
+const SLICE = 16 * 1024;
 
 export class StreamGate implements PumpGate {
   private readonly ends: GatedEnds;
@@ -32,6 +38,9 @@ export class StreamGate implements PumpGate {
   private readonly heldMs: number;
   private readonly inspector: StreamInspector;
   private isOver = false;
+  /** Claims since the last turn that was full; and whether the next is awaited. */
+  private claims = 0;
+  private isFull = false;
   private denial: Denial = '';
   /** Of the bytes in the flow's ring, those that were inspected, and those that may go on. */
   private seen = 0;
@@ -77,15 +86,28 @@ export class StreamGate implements PumpGate {
 
   private inspect(flow: TcpFlow, isEnd: boolean): Inspection {
     while (this.seen < flow.receivedLen) {
+      if (this.isFull) return 'more';
       const { bytes, off, len } = flow.peek(this.seen);
-      this.seen += len;
-      const result = this.inspector.push(bytes, off, off + len);
+      const n = Math.min(len, SLICE);
+      this.seen += n;
+      const result = this.inspector.push(bytes, off, off + n);
       if (result !== 'more') return result;
+      if (this.claims >= CLAIMS_A_TURN) this.waitForTurn();
     }
     return isEnd ? this.inspector.end() : 'more';
   }
 
+  private waitForTurn(): void {
+    this.isFull = true;
+    setImmediate(() => {
+      this.isFull = false;
+      this.claims = 0;
+      if (!this.isOver) this.ends.resume();
+    });
+  }
+
   private decide(claim: Claim): boolean {
+    this.claims++;
     const denial = this.check.onClaim(claim);
     this.denial = denial ?? '';
     return denial === undefined;

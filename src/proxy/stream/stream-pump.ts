@@ -145,7 +145,7 @@ export class StreamPump<F extends ByteStream, R extends string>
       if (!stream.write(bytes, off, this.lent)) return; // waiting, or failed
       this.written(now, flow);
     }
-    if (this.peerEnded && !this.ended && !this.over) {
+    if (this.peerEnded && !this.ended && !this.over && flow.receivedLen === 0) {
       this.ended = true;
       stream.end();
     }
@@ -158,6 +158,13 @@ export class StreamPump<F extends ByteStream, R extends string>
     this.written(now, flow);
     this.context.flusher.schedule();
     this.writeToHost(now);
+  }
+
+  /** The gate may admit more than it did. */
+  resume(): void {
+    if (this.over || this.lent > 0) return;
+    this.writeToHost(this.context.clock.now());
+    this.context.flusher.schedule();
   }
 
   private written(now: Instant, flow: F): void {

@@ -27,6 +27,8 @@ export type DatagramInspection = 'pass' | 'hold' | 'refused' | Unreadable;
 const MAX_CONNECTIONS = 4;
 /** In a datagram: each costs the opening of it. */
 const MAX_INITIALS = 4;
+/** Of one connection: a client sends a few, and those again that get no answer. */
+const MAX_OPENED = 64;
 /** Datagrams that cannot be read, before no more are tried. */
 const MAX_FAULTS = 8;
 
@@ -87,10 +89,18 @@ export class DatagramInspector {
     return this.isQuicOnly && !isOfConnection ? 'quic-unreadable' : undefined;
   }
 
+  /** No more are tried. */
+  private fail(fault: Unreadable): Unreadable {
+    this.faults = MAX_FAULTS;
+    return fault;
+  }
+
   private readInitial(bytes: Uint8Array, packet: LongPacket): 'refused' | Unreadable | undefined {
     for (const connection of this.connections) {
       const opened = connection.open(bytes, packet);
-      if (opened !== undefined) return connection.read(opened.payload, this.onClaim);
+      if (opened === undefined) continue;
+      if (connection.opened > MAX_OPENED) return this.fail('quic-malformed');
+      return connection.read(opened.payload, this.onClaim);
     }
     if (this.connections.length >= MAX_CONNECTIONS) return 'quic-unreadable';
     const connection = new QuicConnection(this.crypto, packet.destination, this.room);

@@ -18,6 +18,8 @@ export class QuicConnection {
   private readonly keys = new Map<QuicVersion, QuicKeys>();
   private readonly stream: CryptoStream;
   private largest = -1;
+  /** Packets opened. */
+  opened = 0;
   /** Where the next message begins; a server may have the client say hello again. */
   private messageAt = 0;
 
@@ -47,7 +49,9 @@ export class QuicConnection {
       packet,
       this.largest,
     );
-    if (opened !== undefined) this.largest = Math.max(this.largest, opened.number);
+    if (opened === undefined) return undefined;
+    this.largest = Math.max(this.largest, opened.number);
+    this.opened++;
     return opened;
   }
 

@@ -19,7 +19,7 @@ import { isTlsRecord, TlsReader } from './tls-reader.ts';
 export type Inspection = 'more' | 'free' | 'refused' | Unreadable;
 
 /** Bytes that tell a record of TLS, or SSL 2's hello in which a server may be asked for TLS, from other protocols. */
-const PREFIX_MAX = 4;
+const PREFIX_MAX = 5;
 
 type Protocol = 'tls' | 'ssl2' | 'other' | undefined;
 
@@ -83,7 +83,7 @@ export class StreamInspector {
 
   private recognize(bytes: Uint8Array, at: number): number {
     this.prefix.add(bytes, at, at + 1);
-    const protocol = protocolOf(this.prefix.bytes);
+    const protocol = protocolOf(this.prefix.bytes, this.http === undefined);
     if (protocol === undefined) return at + 1;
     const prefix = new Uint8Array(this.prefix.bytes);
     this.prefix.clear();
@@ -102,16 +102,23 @@ export class StreamInspector {
   }
 }
 
-/** @param prefix 1 to {@link PREFIX_MAX} bytes. @returns undefined when more are needed */
-function protocolOf(prefix: Uint8Array): Protocol {
-  const [first = 0, second, third, fourth] = prefix;
+/**
+ * @param prefix 1 to {@link PREFIX_MAX} bytes
+ * @param isStart of the stream: frames of WebSocket, behind an upgrade, may look like SSL 2
+ * @returns undefined when more are needed
+ */
+function protocolOf(prefix: Uint8Array, isStart: boolean): Protocol {
+  const [first = 0, second, third, fourth, fifth] = prefix;
   if (isTlsRecord(first)) {
     if (second === undefined) return undefined;
     return second === 3 ? 'tls' : 'other';
   }
-  if (first < 0x80) return 'other';
+  if (first < 0x80 || !isStart) return 'other';
   if (third === undefined) return undefined;
   if (third !== 1) return 'other';
   if (fourth === undefined) return undefined;
-  return fourth === 3 || fourth === 0 ? 'ssl2' : 'other';
+  if (fourth === 3) return 'ssl2';
+  if (fourth !== 0) return 'other';
+  if (fifth === undefined) return undefined;
+  return fifth === 2 ? 'ssl2' : 'other';
 }

@@ -7,7 +7,7 @@ import type { NameCheck } from '../../../src/proxy/inspect/name-check.ts';
 import { StreamGate } from '../../../src/proxy/inspect/stream-gate.ts';
 import { Splice } from '../../../src/proxy/tcp/splice.ts';
 import type { CloseReason, FlowId, TcpFlow } from '../../../src/stack/flow.ts';
-import { GUEST, HOST, OWNER, TestClock } from '../recording.ts';
+import { GUEST, HOST, OWNER, TestClock, until } from '../recording.ts';
 import { RecordedHost } from './recorded-host.ts';
 
 const hello = (): Uint8Array =>
@@ -262,6 +262,18 @@ describe('proxy/inspect: a gate in front of the host', () => {
     assert.deepEqual(timers.waiting, [10_000]);
     other.closes('reset-by-guest');
     assert.deepEqual([timers.waiting, other.ends, other.faults], [[], ['reset-by-guest'], []]);
+  });
+
+  it('reads a limited number of requests in a turn, and the end behind them', async () => {
+    const joined = new Joined({ port: 80 });
+    const requests = get('a.test').repeat(3000);
+    joined.guestSends(requests);
+    joined.guestEnds();
+    assert.ok(joined.names.length < 1000, `${joined.names.length} in a turn`);
+    assert.deepEqual(joined.host.calls, []);
+    await until(() => joined.host.calls.length > 0);
+    assert.deepEqual([joined.host.calls, joined.names.length], [['end'], 3000]);
+    assert.equal(joined.host.received, requests);
   });
 
   it('passes the end on behind what it held, or ends a client that ends in the middle', () => {

@@ -192,6 +192,10 @@ describe('A stream of TLS', () => {
       [stream.names, stream.result, stream.forwarded.length],
       [[undefined], 'refused', 0],
     );
+    assert.equal(
+      new Inspected(() => false).push(Uint8Array.of(0x80, 0x2e, 1, 0, 2), 1).result,
+      'refused',
+    );
     const allowed = new Inspected().push(Uint8Array.of(0x80, 0x2e, 1, 3, 1, 0, 0x15), 1);
     assert.deepEqual([allowed.result, allowed.forwarded.length], ['free', 7]);
   });

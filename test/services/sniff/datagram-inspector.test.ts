@@ -268,6 +268,14 @@ describe('Initial packets of QUIC', () => {
     assert.deepEqual(stream.results, ['pass', 'pass', 'pass', 'pass', 'quic-unreadable']);
   });
 
+  it('are not many of one connection', () => {
+    const stream = new Inspected();
+    for (let n = 0; n < 64; n++) stream.push(initial(n, whole(MESSAGE)));
+    assert.equal(stream.results.at(-1), 'pass');
+    stream.push(initial(64, whole(MESSAGE)), initial(0, whole(MESSAGE), { destination: OTHER_ID }));
+    assert.deepEqual(stream.results.slice(-2), ['quic-malformed', 'quic-malformed']);
+  });
+
   it('take of all connections no more memory than one may', () => {
     const pending = (id: number): Uint8Array =>
       initial(0, cryptoFrame(8000, MESSAGE.subarray(0, 50)), {

@@ -176,6 +176,8 @@ describe('A stream of HTTP/1', () => {
     const frame = Uint8Array.of(0x81, 0x85, 1, 2, 3, 4, 5, 6, 7, 8, 9);
     const socket = new Inspected(onlyA).push(upgrade).push(frame, 1);
     assert.deepEqual([socket.result, socket.forwarded.length], ['free', upgrade.length + 11]);
+    const likeSsl2 = Uint8Array.of(0x81, 0x85, 1, 3, 3, 4, 5, 6, 7, 8, 9);
+    assert.equal(new Inspected(onlyA).push(upgrade).push(likeSsl2, 1).result, 'free');
     const other = new Inspected(onlyA).push(upgrade + get('b.test'), 1);
     assert.deepEqual([other.result, other.text], ['refused', upgrade]);
   });
@@ -264,6 +266,7 @@ describe('A stream of another protocol', () => {
     ['telnet', Uint8Array.of(0xff, 0xfd, 0x03)],
     ['bytes that begin like TLS', Uint8Array.of(0x16, 0x04, 0x00)],
     ['bytes that begin like SSL 2', Uint8Array.of(0x80, 0x10, 0x01, 0x20)],
+    ['bytes that begin like SSL 2.0', Uint8Array.of(0x80, 0x10, 0x01, 0, 3)],
     ['UTF-8', '\xc3\xa4\xc3'],
   ];
   for (const [protocol, bytes] of others) {
