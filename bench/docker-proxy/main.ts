@@ -1,19 +1,23 @@
 /**
- * How long dockerd waits for `hawser-docker-proxy`: from the start of a process to "0\n" on descriptor 3,
- * against a real daemon on this machine. Ports go through the agent's way, which needs no guest to be
- * published; the guest's own listener is left out, since host and guest are one here.
+ * How long dockerd waits for `hawser-docker-proxy`, from the start of a process to "0\n" on descriptor 3, and the memory
+ * that the proxies of so many ports share (PSS of the proxies and of their broker), against a real daemon on this machine.
+ * Ports go through the agent's way, which needs no guest to be published; the guest's own listener is left out
+ * where dockerd does not make it, since host and guest are one here. With `-use-listen-fd` it is a socket on 127.0.0.2.
  *
  *     npm run bench:docker-proxy
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const STARTS = 20;
 const PORTS = 400;
+const COUNTS = [1, 100, 400];
+const MIB = 1024;
 const FIRST_PORT = 20_000;
 const STATUS_FD = 3;
 const bin = (name: string): string => fileURLToPath(new URL(`../../bin/${name}`, import.meta.url));
@@ -25,17 +29,17 @@ const env = {
   ...process.env,
   XDG_RUNTIME_DIR: dir,
   HAWSER_CONTROL: `agent:${dir}/hawser/default/api.sock`,
-  HAWSER_LOCAL: 'never',
   HAWSER_DOCKER_PROXY_MAIN: bin('docker-proxy.js'),
 };
 const running: ChildProcess[] = [];
 let nextPort = FIRST_PORT;
 
 /** Start a process and read its descriptor 3 once. */
-async function start(argv: readonly string[]): Promise<string> {
+async function start(argv: readonly string[], fd?: number): Promise<string> {
   const [file = '', ...args] = argv;
-  const stdio = ['ignore', 'ignore', 'ignore', 'pipe'] as const;
-  const child = spawn(file, args, { env, stdio: [...stdio] });
+  const stdio = ['ignore', 'ignore', 'ignore', 'pipe', fd ?? 'ignore'] as const;
+  const local = fd === undefined ? 'never' : 'always';
+  const child = spawn(file, args, { env: { ...env, HAWSER_LOCAL: local }, stdio: [...stdio] });
   running.push(child);
   const pipe = child.stdio[STATUS_FD];
   if (pipe === null || pipe === undefined) throw new Error('no descriptor 3');
@@ -54,6 +58,56 @@ async function proxy(program: readonly string[]): Promise<number> {
   ]);
   if (said !== '0\n') throw new Error(`port ${port}: ${said}`);
   return performance.now() - before;
+}
+
+/** The same with a socket that listens already. @returns ms until the port is served */
+async function listeningProxy(program: readonly string[]): Promise<number> {
+  const port = nextPort++;
+  const listener: Server = createServer().listen(port, '127.0.0.2');
+  await once(listener, 'listening');
+  const fd: unknown = Reflect.get(Object(Reflect.get(listener, '_handle')), 'fd');
+  if (typeof fd !== 'number') throw new Error('the listener has no descriptor');
+  const before = performance.now();
+  const said = await start(
+    [
+      ...program,
+      ...['-proto', 'tcp', '-host-ip', '127.0.0.1', '-host-port', `${port}`],
+      ...['-container-ip', '172.17.0.2', '-container-port', '80', '-use-listen-fd'],
+    ],
+    fd,
+  );
+  const tookMs = performance.now() - before;
+  listener.close();
+  if (said !== '0\n') throw new Error(`port ${port}: ${said}`);
+  return tookMs;
+}
+
+/** In KiB. */
+function memory(pid: number): number {
+  return Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1]);
+}
+
+function brokers(): number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 0 && commandOf(pid).startsWith('hawser-broker'));
+}
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8');
+  } catch {
+    return ''; // it has ended
+  }
+}
+
+async function listening(what: string, program: readonly string[], count: number): Promise<void> {
+  const times: number[] = [];
+  for (let i = 0; i < count; i++) times.push(await listeningProxy(program));
+  const pids = [...running.map(({ pid }) => pid ?? 0), ...brokers()];
+  const mib = pids.reduce((sum, pid) => sum + memory(pid), 0) / MIB;
+  say(`-use-listen-fd, ${count} ports, ${what}: ${mib.toFixed(0)} MiB in all, start`, times);
+  await stopAll();
 }
 
 async function stopAll(): Promise<void> {
@@ -91,8 +145,10 @@ try {
   await start([process.execPath, bin('hawser.js'), 'run', ...links, ...ready]);
   const [daemon] = running.splice(0);
 
-  say(`${STARTS} starts of Node for one port each (-use-listen-fd)`, await inTurn(NODE, STARTS));
+  say(`${STARTS} starts of Node for one port each`, await inTurn(NODE, STARTS));
   await stopAll();
+  for (const count of COUNTS) await listening('shell and broker', SHELL, count);
+  await listening('a Node for each', NODE, STARTS);
   say('first start of the shell, and of its broker', await inTurn(SHELL, 1));
   say(`${STARTS} starts of the shell`, await inTurn(SHELL, STARTS));
   await stopAll();

@@ -10,6 +10,11 @@ import { until } from './support/until.ts';
 const MANY = 60;
 const MANY_TIMEOUT_MS = 120_000;
 const FILE_MIB = 32;
+const RUNS = 200;
+const RUNS_TIMEOUT_MS = 600_000;
+const TEST_CONTAINERS = 8;
+
+const SLEEPER = ['hawser-test', 'sh', '-c', 'exec sleep 1000'];
 
 systemSuite('dockerd', [...LAB, 'docker', 'iptables', 'gcc', 'curl', 'nc'], function () {
   this.timeout(180_000);
@@ -203,6 +208,75 @@ systemSuite('dockerd', [...LAB, 'docker', 'iptables', 'gcc', 'curl', 'nc'], func
     assert.equal((await published()).length, 2 * MANY);
     assert.ok(tookMs < MANY_TIMEOUT_MS, `${tookMs} ms`);
     process.stderr.write(`      ${MANY} ports took ${(tookMs / 1000).toFixed(1)} s\n`);
+  });
+
+  it(`a port accepts when docker run returns: ${RUNS} of ${RUNS}`, async function () {
+    this.timeout(RUNS_TIMEOUT_MS);
+    const refused: number[] = [];
+    for (let i = 0; i < RUNS; i++) {
+      const port = 12_000 + i;
+      await docker.run('run', '-d', '--rm', '--name', 'web', '-p', `${port}:80`, ...SLEEPER);
+      const { status } = await lab.host.try('nc', '-z', '-w', '1', '127.0.0.1', `${port}`);
+      if (status !== 0) refused.push(port);
+      await docker.run('rm', '-f', 'web');
+    }
+    assert.deepEqual(refused, []);
+  });
+
+  it('as Testcontainers does: ports of its choice, several at once, asked for and dialled', async () => {
+    const ids = await Promise.all(
+      Array.from({ length: TEST_CONTAINERS }, (_, i) =>
+        docker.container(`test${i}`, ['80', '80/udp'], HTTPD),
+      ),
+    );
+    const bodies = ids.map(async (id) => {
+      const port = /:(\d+)/.exec(await docker.run('port', id, '80/tcp'))?.[1];
+      const { status } = await lab.host.try('nc', '-z', '-w', '1', '127.0.0.1', `${port}`);
+      assert.equal(status, 0, `port ${port}`);
+      const hello = await answers(`http://127.0.0.1:${port}/`);
+      await docker.run('rm', '-f', '-v', id);
+      return hello;
+    });
+    const expected = ids.map((id) => `hello from ${id.slice(0, 12)}\n`);
+    assert.deepEqual(await Promise.all(bodies), expected);
+  });
+
+  it('as docker compose does: up, a network more, restart, down, up again, UDP too', async () => {
+    const up = async (): Promise<void> => {
+      await docker.run('network', 'create', 'app_default');
+      for (const [name, port, script] of [
+        ['app_web_1', '8095:80', HTTPD],
+        ['app_dns_1', '8096:80/udp', ECHO],
+      ] as const) {
+        await docker.run(
+          ...['create', '--name', name, '--network', 'app_default', '--stop-timeout', '1'],
+          ...['-p', port, 'hawser-test', 'sh', '-c', script],
+        );
+        await docker.run('start', name);
+      }
+    };
+    const works = async (): Promise<void> => {
+      assert.match(await answers('http://127.0.0.1:8095/'), /hello/);
+      await until('the datagram to come back', async () => {
+        const script = 'echo ping | nc -u -w 1 127.0.0.1 8096';
+        return (await lab.host.run('sh', '-c', script)) === 'ping\n';
+      });
+    };
+    await up();
+    await works();
+    await docker.run('network', 'create', 'app_more');
+    await docker.run('network', 'connect', 'app_more', 'app_web_1');
+    await works();
+    await docker.run('restart', 'app_web_1', 'app_dns_1');
+    await works();
+    for (let round = 0; round < 2; round++) {
+      await docker.run('rm', '-f', 'app_web_1', 'app_dns_1');
+      await docker.run('network', 'rm', 'app_default');
+      await up();
+      await works();
+    }
+    await docker.run('rm', '-f', 'app_web_1', 'app_dns_1');
+    await docker.run('network', 'rm', 'app_default', 'app_more');
   });
 
   it('dockerd --iptables=false: the proxies carry it all', async () => {

@@ -16,8 +16,8 @@ export interface ProxyRequest {
   readonly hostPort: number;
   readonly containerAddress: string;
   readonly containerPort: number;
-  /** Descriptor 4 is the guest's listening (TCP) or bound (UDP) socket. */
-  readonly useListenFd: boolean;
+  /** The guest's listening (TCP) or bound (UDP) socket, which dockerd has made. */
+  readonly listenFd: number | undefined;
   readonly control: string | undefined;
   readonly controlTokenFile: string | undefined;
   readonly local: LocalMode;
@@ -48,6 +48,8 @@ const FLAGS: GoFlags = Object.fromEntries([
   ...BOOLEANS.map((name) => [name, { kind: 'boolean', usage: '' }] as const),
 ]);
 const MAX_PORT = 65_535;
+/** Where dockerd puts the socket of `-use-listen-fd`. */
+export const LISTEN_FD = 4;
 
 class BadArguments extends Error {}
 
@@ -69,14 +71,20 @@ export function parseArguments(
       const value = values.has(name) ? values.text(name) : byVariable;
       return value === '' ? undefined : value;
     };
-    return { kind: 'serve', request: checked(text, values.isTrue('use-listen-fd')) };
+    return {
+      kind: 'serve',
+      request: checked(text, values.isTrue('use-listen-fd') ? LISTEN_FD : undefined),
+    };
   } catch (error) {
     if (error instanceof BadArguments) return { kind: 'bad', problem: error.message };
     throw error;
   }
 }
 
-function checked(text: (name: string) => string | undefined, useListenFd: boolean): ProxyRequest {
+function checked(
+  text: (name: string) => string | undefined,
+  listenFd: number | undefined,
+): ProxyRequest {
   const containerAddress = addressOf(text('container-ip'), 'container-ip');
   const isV4 = isIPv4(containerAddress);
   return {
@@ -86,7 +94,7 @@ function checked(text: (name: string) => string | undefined, useListenFd: boolea
     hostPort: portOf(text('host-port'), 'host-port'),
     containerAddress,
     containerPort: portOf(text('container-port'), 'container-port'),
-    useListenFd,
+    listenFd,
     control: text('control'),
     controlTokenFile: text('control-token-file'),
     local: oneOf(text('local') ?? 'best-effort', 'local', ['best-effort', 'always', 'never']),

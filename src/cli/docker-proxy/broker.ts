@@ -7,7 +7,12 @@
  * | `broker`    | this process's id; it stands there once requests are taken                       |
  * | `requests`  | FIFO: a line `PID ARGUMENT...` from each proxy, written at once                  |
  * | `PID.life`  | FIFO: the proxy holds it open; its end is the proxy's                            |
- * | `PID.reply` | FIFO: `0\n`, and open for as long as the port is served; or `1\n` and a message  |
+ * | `PID.reply` | FIFO: `0\n`, and open for as long as the port is served; or `1\n` and a message; |
+ * |             | or `2\n`: the proxy has to serve the port itself                                |
+ *
+ * With `-use-listen-fd` dockerd gives the proxy a socket as descriptor 4. A shell cannot pass it on, and
+ * /proc/PID/fd/4 cannot be opened as it is a socket; so it is taken: see `takeDescriptor`. Where that cannot be done,
+ * without koffi or on Linux before 5.6, the answer is `2`.
  *
  * It ends with dockerd, never before: a request must never be without a broker.
  */
@@ -18,6 +23,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  readSync,
   renameSync,
   rmSync,
   unlinkSync,
@@ -26,7 +32,9 @@ import {
 } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
-import { parseArguments } from './arguments.ts';
+import { errorCode } from '../../native/errors.ts';
+import { takeDescriptor } from '../../native/take-descriptor.ts';
+import { LISTEN_FD, type ProxyRequest, parseArguments } from './arguments.ts';
 import { DockerProxy, DockerProxyError } from './docker-proxy.ts';
 
 const { O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants;
@@ -94,16 +102,29 @@ function takeRequest(dir: string, line: string): void {
     return; // the proxy was killed before its turn
   }
   const [lifeFd = -1, replyFd = -1] = fds;
-  new Client(lifeFd, replyFd).serve(argv).catch(() => {});
+  new Client(Number(pid), lifeFd, replyFd).serve(argv).catch(() => {});
+}
+
+/** Whether the proxy at the other end still lives: its end would be read as an end. */
+function isHeld(lifeFd: number): boolean {
+  try {
+    return readSync(lifeFd, new Uint8Array(1)) > 0;
+  } catch (error) {
+    return error instanceof Error && errorCode(error) === 'EAGAIN';
+  }
 }
 
 class Client {
+  private readonly pid: number;
+  private readonly lifeFd: number;
   private readonly life: Socket;
   private readonly replyFd: number;
   private proxy: DockerProxy | undefined;
   private hasLeft = false;
 
-  constructor(lifeFd: number, replyFd: number) {
+  constructor(pid: number, lifeFd: number, replyFd: number) {
+    this.pid = pid;
+    this.lifeFd = lifeFd;
     this.replyFd = replyFd;
     this.life = new Socket({ fd: lifeFd, readable: true, writable: false });
     this.life.on('error', () => {}); // 'close' follows
@@ -121,7 +142,13 @@ class Client {
       if (parsed.kind !== 'serve') {
         throw new DockerProxyError(parsed.kind === 'bad' ? parsed.problem : 'nothing to serve');
       }
-      this.proxy = new DockerProxy(parsed.request, () => {});
+      const request = this.withListenFd(parsed.request);
+      if (request === undefined) {
+        this.reply('2\n');
+        this.life.destroy();
+        return;
+      }
+      this.proxy = new DockerProxy(request, () => {});
       await this.proxy.start();
       this.reply('0\n');
     } catch (error) {
@@ -129,6 +156,21 @@ class Client {
       this.life.destroy();
     }
     if (this.hasLeft) this.proxy?.close(); // while it was started
+  }
+
+  /** @returns undefined when the descriptor cannot be taken */
+  private withListenFd(request: ProxyRequest): ProxyRequest | undefined {
+    if (request.listenFd === undefined || request.local === 'never') {
+      return { ...request, listenFd: undefined }; // the shell closes its own
+    }
+    try {
+      const listenFd = takeDescriptor(this.pid, LISTEN_FD);
+      if (isHeld(this.lifeFd)) return { ...request, listenFd };
+      closeSync(listenFd); // of whoever has its process id now
+    } catch {
+      // it serves the port itself, or has ended
+    }
+    return undefined;
   }
 
   private reply(text: string): void {

@@ -38,7 +38,6 @@ import {
 } from './lease.ts';
 import { type Listening, listen } from './listening.ts';
 
-const LISTEN_FD = 4;
 const EVERY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 /** How a host without IPv6 answers, and one whose rules leave guests without it. */
 const NO_IPV6: ReadonlySet<string> = new Set([
@@ -120,12 +119,12 @@ export class DockerProxy {
   }
 
   private async listenLocally(): Promise<void> {
-    const { local, useListenFd, protocol, hostAddress, hostPort } = this.request;
+    const { local, listenFd, protocol, hostAddress, hostPort } = this.request;
     if (local === 'never') {
-      if (useListenFd) closeSync(LISTEN_FD); // or its backlog would swallow connections
+      if (listenFd !== undefined) closeSync(listenFd); // or its backlog would swallow connections
       return;
     }
-    const bound = useListenFd ? { fd: LISTEN_FD } : {};
+    const bound = listenFd === undefined ? {} : { fd: listenFd };
     const at = { address: hostAddress, port: hostPort, ...bound };
     try {
       this.local = await listen(protocol, at, this.container);

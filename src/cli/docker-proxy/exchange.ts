@@ -54,7 +54,7 @@ export function exchange(
       reject(new UnreachableError(code, why, cause === undefined ? {} : { cause }));
     };
     const timer = setTimeout(
-      () => fail('ETIMEDOUT', `no answer within ${timeoutMs / 1000} s`),
+      () => fail('ETIMEDOUT', `no answer within ${(timeoutMs / 1000).toFixed(1)} s`),
       timeoutMs,
     );
     const evaluate = (atEnd: boolean): void => {

@@ -7,7 +7,8 @@
 # shell ends, however it is killed, the broker sees that FIFO's end and frees the port. When the broker
 # ends, the shells see the end of their replies, and ask a new one.
 #
-# Descriptor 3 is dockerd's: "0\n", or "1\n" and the message for the user.
+# Descriptor 3 is dockerd's: "0\n", or "1\n" and the message for the user. With -use-listen-fd descriptor 4 is the
+# socket to serve, which the broker takes out of this process (broker.ts); where it cannot, Node is run for this port.
 
 program() {
   self=$(readlink -f "$0")
@@ -17,9 +18,9 @@ alone() {
   exec node "$(program)" "$@"
 }
 
-# A descriptor cannot be handed on by a shell; and words that need quotes are not dockerd's.
+# Words that need quotes are not dockerd's.
 case " $* " in
-*[!a-zA-Z0-9.:=\ -]* | *-use-listen-fd* | *-v* | *-help* | *' -h '* | *'--h '*) alone "$@" ;;
+*[!a-zA-Z0-9.:=\ -]* | *-v* | *-help* | *' -h '* | *'--h '*) alone "$@" ;;
 esac
 
 dir=${XDG_RUNTIME_DIR:-/run}/hawser/docker-proxy-$PPID
@@ -35,7 +36,7 @@ start() {
   mkdir -p "${dir%/*}" 2>/dev/null
   if mkdir "$dir.starting" 2>/dev/null; then
     live && rmdir "$dir.starting" && return # another was quicker
-    said=$(node "$(program)" --broker "$dir" "$PPID" 3>&- 7>&- 8>&- 9>&- </dev/null 2>/dev/null &)
+    said=$(node "$(program)" --broker "$dir" "$PPID" 3>&- 4>&- 7>&- 8>&- 9>&- </dev/null 2>/dev/null &)
     rmdir "$dir.starting"
     [ "$said" = ready ]
     return
@@ -57,11 +58,30 @@ ask() {
   exec 8>&- # now its end can be seen
 }
 
-trap 'exit 0' INT TERM HUP QUIT USR2
+# dockerd may publish the same port next: it is free when this process has ended. A broker that hangs is not waited for.
+leave() {
+  trap 'exit 0' INT TERM HUP QUIT USR2
+  [ -n "$asked" ] || exit 0
+  exec 4>&- 7>&-
+  (sleep 2 && kill -KILL "$$") 3>&- 9>&- </dev/null >/dev/null 2>&1 &
+  read -r code <&9
+  kill -KILL "$!"
+  exit 0
+}
+
+# Nobody would accept what comes there.
+case " $* " in
+*-local[\ =]never*) exec 4>&- ;;
+*-local[\ =]*) ;;
+*) [ "$HAWSER_LOCAL" != never ] || exec 4>&- ;;
+esac
+
+trap leave INT TERM HUP QUIT USR2
 trap '' USR1
 asked=
 while :; do
   { live || start; } && ask "$@" || alone "$@"
+  [ "$code" = 2 ] && exec 7>&- 9>&- && alone "$@"
   if [ "$code" = 0 ]; then
     [ -n "$asked" ] || printf '0\n' >&3
     exec 3>&-

@@ -33,13 +33,22 @@ export interface LeaseDeps {
 }
 
 export interface LeaseTimes {
+  /** For one endpoint. */
   readonly answerMs: number;
+  /** For all of them, in `open`. */
+  readonly openMs: number;
   readonly firstRetryMs: number;
   readonly lastRetryMs: number;
 }
 
-/** dockerd gives up on a proxy after 16 s; by then it must have heard why. */
-export const LEASE_TIMES: LeaseTimes = { answerMs: 5_000, firstRetryMs: 100, lastRetryMs: 5_000 };
+/** dockerd gives up on a proxy after 16 s: by then it has heard why, though a list was asked for, and a broker started. */
+export const LEASE_TIMES: LeaseTimes = {
+  answerMs: 5_000,
+  openMs: 8_000,
+  firstRetryMs: 100,
+  lastRetryMs: 5_000,
+};
+const LIST_MS = 3_000;
 
 export class Lease {
   private readonly deps: LeaseDeps;
@@ -58,9 +67,12 @@ export class Lease {
   /** @throws RefusedError, UnreachableError; nothing is held then, and nothing tried again */
   async open(): Promise<void> {
     let unreachable: Error | undefined;
+    const endMs = performance.now() + this.times.openMs;
     for (const endpoint of this.deps.endpoints()) {
+      const leftMs = endMs - performance.now();
+      if (leftMs <= 0) break;
       try {
-        await this.openAt(endpoint);
+        await this.openAt(endpoint, Math.min(this.times.answerMs, leftMs));
         return;
       } catch (error) {
         if (!(error instanceof UnreachableError)) throw error;
@@ -90,8 +102,8 @@ export class Lease {
     this.socket?.destroy();
   }
 
-  private async openAt(endpoint: ControlEndpoint): Promise<void> {
-    const answer = await ask(endpoint, 'POST', this.deps.ask(endpoint), this.times.answerMs);
+  private async openAt(endpoint: ControlEndpoint, answerMs: number): Promise<void> {
+    const answer = await ask(endpoint, 'POST', this.deps.ask(endpoint), answerMs);
     if (answer.status === 201) {
       this.hold(answer.socket);
       return;
@@ -152,7 +164,7 @@ function advice(endpoint: ControlEndpoint): string {
 /** What `/v1/ports` lists, where it may be listed. */
 export async function listPorts(endpoint: ControlEndpoint): Promise<readonly object[]> {
   try {
-    const answer = await ask(endpoint, 'GET', undefined, LEASE_TIMES.answerMs);
+    const answer = await ask(endpoint, 'GET', undefined, LIST_MS);
     answer.socket.destroy();
     const ports = answer.status === 200 ? member(parseJson(answer.body), 'ports') : undefined;
     return Array.isArray(ports) ? ports.filter((port) => typeof port === 'object') : [];

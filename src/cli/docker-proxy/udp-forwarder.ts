@@ -87,8 +87,7 @@ class UdpForwarder implements FrontOwner {
   onMessage(key: string, bytes: Uint8Array, off: number, len: number, peer: () => FrontPeer): void {
     const client = this.clients.get(key) ?? this.admit(key, peer());
     if (client === undefined) return;
-    this.clients.delete(key);
-    this.clients.set(key, client);
+    this.renew(key, client);
     client.send(Buffer.from(bytes.subarray(off, off + len)));
   }
 
@@ -131,6 +130,7 @@ class UdpForwarder implements FrontOwner {
     const client = new Client(this.container, {
       onMessage: (bytes) => {
         client.usedAtMs = performance.now();
+        this.renew(key, client);
         this.answer(peer, bytes);
       },
       onFailure: (code) => {
@@ -140,6 +140,12 @@ class UdpForwarder implements FrontOwner {
       },
     });
     return client;
+  }
+
+  /** Either side has sent. */
+  private renew(key: string, client: Client): void {
+    this.clients.delete(key);
+    this.clients.set(key, client);
   }
 
   private sweep(): void {

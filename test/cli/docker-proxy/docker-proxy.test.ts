@@ -4,10 +4,12 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { ProxyRequest } from '../../../src/cli/docker-proxy/arguments.ts';
 import { DockerProxy } from '../../../src/cli/docker-proxy/docker-proxy.ts';
+import { parseEndpoint } from '../../../src/cli/docker-proxy/endpoint.ts';
+import { Lease } from '../../../src/cli/docker-proxy/lease.ts';
 import { freePort } from '../../support/free-port.ts';
 import { FakeControl, refusedWith } from './fake-control.ts';
 
-const TIMES = { answerMs: 2_000, firstRetryMs: 2, lastRetryMs: 10 };
+const TIMES = { answerMs: 2_000, openMs: 4_000, firstRetryMs: 2, lastRetryMs: 10 };
 const IN_USE = 'cannot publish 0.0.0.0:1/tcp: something on the host listens there already.';
 
 describe('docker-proxy: a port', () => {
@@ -33,7 +35,7 @@ describe('docker-proxy: a port', () => {
       hostPort: port,
       containerAddress: '127.0.0.1',
       containerPort: 80,
-      useListenFd: false,
+      listenFd: undefined,
       control: control.path,
       controlTokenFile: undefined,
       local: 'never',
@@ -115,6 +117,26 @@ describe('docker-proxy: a port', () => {
   it('what is not hawser is named', async () => {
     control.answer = () => [404, { error: 'not found' }];
     await assert.rejects(make().start(), /status 404 and is not hawser's API/);
+  });
+
+  it('endpoints that do not answer have one time for all of them', async () => {
+    const silent = createServer(() => {}).listen(join(control.dir, 'silent.sock'));
+    const lease = new Lease(
+      {
+        endpoints: () =>
+          Array.from({ length: 50 }, () =>
+            parseEndpoint(join(control.dir, 'silent.sock'), undefined),
+          ),
+        ask: () => ({}),
+        isCovered: () => Promise.resolve(false),
+        say: () => {},
+      },
+      { ...TIMES, answerMs: 50, openMs: 120 },
+    );
+    const before = performance.now();
+    await assert.rejects(lease.open(), { code: 'ETIMEDOUT' });
+    assert.ok(performance.now() - before < 1_000);
+    silent.close();
   });
 
   it('nobody there: says so, and what to do', async () => {

@@ -1,14 +1,16 @@
 /** The program as dockerd starts it: descriptors 3 and 4, signals, exit statuses. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FakeControl, refusedWith } from './fake-control.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/cli/docker-proxy/main.js', import.meta.url));
+const BUNDLE = fileURLToPath(new URL('../../../bin/docker-proxy.js', import.meta.url));
 const SHELL = resolve('src/cli/docker-proxy/hawser-docker-proxy.sh');
 const STATUS_FD = 3;
 const PORT = 18_081;
@@ -17,6 +19,8 @@ const IN_USE = 'cannot publish 0.0.0.0:1/tcp:\nsomething on the host listens the
 class Program {
   readonly child: ChildProcess;
   stdout = '';
+  /** One for each read of dockerd's. */
+  readonly said: string[] = [];
   /** What dockerd reads, to the end of the pipe. */
   readonly status: Promise<string>;
 
@@ -31,6 +35,7 @@ class Program {
       let text = '';
       this.child.stdio[STATUS_FD]?.on('data', (chunk) => {
         text += chunk;
+        this.said.push(String(chunk));
       });
       this.child.stdio[STATUS_FD]?.once('close', () => resolve(text));
     });
@@ -43,9 +48,14 @@ class Program {
   }
 }
 
-/** A listening socket to be handed to a child. */
-function fdOf(server: Server): number {
-  const fd: unknown = Reflect.get(Object(Reflect.get(server, '_handle')), 'fd');
+/** Of a socket to be handed to a child. */
+function fdOf(socket: Server | Socket): number {
+  const state = Object.getOwnPropertySymbols(socket).find(
+    ({ description }) => description === 'state symbol',
+  );
+  const owner = state === undefined ? socket : Object(Reflect.get(socket, state));
+  const handle = Object(Reflect.get(owner, state === undefined ? '_handle' : 'handle'));
+  const fd: unknown = Reflect.get(handle, 'fd');
   assert.ok(typeof fd === 'number');
   return fd;
 }
@@ -111,6 +121,7 @@ describe('docker-proxy: the program', function () {
       it('says 0 when the port is served; SIGINT frees it', async () => {
         const program = start([...argv, ...words()]);
         assert.equal(await program.status, '0\n');
+        assert.deepEqual(program.said, ['0\n']); // dockerd reads once
         assert.equal(control.held.size, 1);
         program.child.kill('SIGINT');
         assert.equal(await program.exit(), 0);
@@ -165,6 +176,123 @@ describe('docker-proxy: the program', function () {
       });
     });
   }
+
+  describe('-use-listen-fd by the broker', () => {
+    let container: Server;
+    let listener: Server;
+    let port: number;
+    const listening = async (at: number): Promise<Server> => {
+      const server = createServer().listen(at, '127.0.0.1');
+      await once(server, 'listening');
+      return server;
+    };
+    const portOf = (server: Server): number => {
+      const at = server.address();
+      assert.ok(typeof at === 'object' && at !== null);
+      return at.port;
+    };
+    /** What the container says to a client. */
+    const hello = async (): Promise<string> => {
+      const client = connect(port, '127.0.0.1');
+      const [text] = await once(client, 'data');
+      client.destroy();
+      return String(text);
+    };
+    const serve = async (env: Readonly<Record<string, string>> = {}): Promise<Program> => {
+      const line = `-use-listen-fd -container-port ${portOf(container)}`;
+      const all = { ...environment(), HAWSER_LOCAL: 'always', ...env };
+      const program = new Program([SHELL, ...words(line)], all, fdOf(listener));
+      programs.push(program);
+      listener.close(); // as dockerd does
+      assert.equal(await program.status, '0\n');
+      return program;
+    };
+
+    beforeEach(async () => {
+      container = await listening(0);
+      container.on('connection', (socket) => socket.end('hello'));
+      listener = await listening(0);
+      port = portOf(listener);
+    });
+    afterEach(() => {
+      container.close();
+      listener.close();
+    });
+
+    it('serves it without a Node of its own; the port is free when it has ended', async () => {
+      const program = await serve();
+      assert.equal(brokers().length, 1);
+      const status = readFileSync(`/proc/${program.child.pid}/comm`, 'utf8');
+      assert.equal(status.trim(), 'hawser-docker-p');
+      assert.equal(await hello(), 'hello');
+      program.child.kill('SIGINT');
+      assert.equal(await program.exit(), 0);
+      (await listening(port)).close();
+    });
+
+    it('the next broker takes it again', async () => {
+      await serve();
+      const [broker = 0] = brokers();
+      process.kill(broker, 'SIGKILL');
+      await eventually(() => brokers().some((pid) => pid !== broker));
+      assert.equal(await hello(), 'hello');
+    });
+
+    it('SIGKILL of the shell and of the broker frees it', async () => {
+      const program = await serve();
+      const [broker = 0] = brokers();
+      program.child.kill('SIGKILL');
+      process.kill(broker, 'SIGKILL');
+      await program.exit();
+      await eventually(() => brokers().length === 0);
+      (await listening(port)).close();
+    });
+
+    it('a broker that hangs does not keep the shell from ending', async () => {
+      const program = await serve();
+      const [broker = 0] = brokers();
+      process.kill(broker, 'SIGSTOP');
+      program.child.kill('SIGINT');
+      await program.exit();
+      process.kill(broker, 'SIGCONT');
+    });
+
+    it('where nobody can take it: Node for this port', async () => {
+      // No koffi is found from there.
+      const main = join(control.dir, 'docker-proxy.cjs');
+      cpSync(BUNDLE, main);
+      const program = await serve({ HAWSER_DOCKER_PROXY_MAIN: main });
+      assert.match(readFileSync(`/proc/${program.child.pid}/comm`, 'utf8'), /^(node|MainThread)/);
+      assert.equal(await hello(), 'hello');
+    });
+
+    it('UDP: the bound socket', async () => {
+      const echo = createSocket('udp4', (bytes, { port: at, address }) => {
+        echo.send(bytes, at, address);
+      });
+      const bound = createSocket('udp4');
+      echo.bind(0, '127.0.0.1');
+      bound.bind(0, '127.0.0.1');
+      await Promise.all([once(echo, 'listening'), once(bound, 'listening')]);
+      const at = bound.address().port;
+      const line = `-proto udp -use-listen-fd -container-port ${echo.address().port}`;
+      const all = { ...environment(), HAWSER_LOCAL: 'always' };
+      const program = new Program([SHELL, ...words(line)], all, fdOf(bound));
+      programs.push(program);
+      bound.close();
+      assert.equal(await program.status, '0\n');
+      const client = createSocket('udp4');
+      client.connect(at, '127.0.0.1');
+      await once(client, 'connect');
+      client.send('ping');
+      const [answer] = await once(client, 'message');
+      assert.equal(String(answer), 'ping');
+      client.close();
+      echo.close();
+      program.child.kill('SIGINT');
+      assert.equal(await program.exit(), 0);
+    });
+  });
 
   it('node: ends when its parent does', async () => {
     // A parent that asks for no signal at its death, unlike dockerd.
