@@ -22,7 +22,14 @@ import { dialStream, listenForPeers } from '../../transports/mux/stream-links.ts
 import { dialVsock, listenVsockLink } from '../../transports/mux/vsock-links.ts';
 import { removeStaleSocket } from '../../transports/stale-socket.ts';
 import { closeServer } from '../../transports/stream-server.ts';
-import { type AgentRequest, type Forward, formatForward, type NamedLink } from './arguments.ts';
+import {
+  type AgentRequest,
+  type Forward,
+  formatForward,
+  guestApiPath,
+  type NamedLink,
+} from './arguments.ts';
+import { type ContainerPorts, watchContainers } from './containers/container-ports.ts';
 
 export interface AgentDeps {
   readonly clock: Clock;
@@ -37,6 +44,7 @@ export class Agent {
   private readonly carrier: MuxCarrier;
   private readonly links: OpenMuxLink[] = [];
   private readonly servers: Server[] = [];
+  private readonly containers: ContainerPorts[] = [];
   private readonly directories = new MadeDirectories();
 
   constructor(request: AgentRequest, deps: AgentDeps) {
@@ -63,9 +71,15 @@ export class Agent {
     for (const link of this.request.listen) this.links.push(await this.listen(link));
     for (const forward of this.request.forwards) await this.forward(forward);
     for (const link of this.request.connect) this.links.push(this.connect(link));
+    const api = guestApiPath(this.request.forwards);
+    if (api === undefined) return;
+    for (const path of this.request.watchDocker) {
+      this.containers.push(watchContainers(path, api, this.deps.log));
+    }
   }
 
   async close(): Promise<void> {
+    for (const containers of this.containers) containers.close();
     for (const server of this.servers) void closeServer(server);
     for (const link of this.links) void link.close();
     this.carrier.close();

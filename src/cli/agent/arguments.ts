@@ -30,6 +30,10 @@ the host, and forwards sockets of the guest to the host. VPNKit's host side may 
                               (tcp:IP:PORT or unix:PATH); the host must allow it with --mux-allow; repeatable.
                               REMOTE tcp:GATEWAY:80 is its guest API (--guest-api on), for hawser-docker-proxy
                               at LOCAL unix:/run/hawser/agent.sock
+  --watch-docker [SOCKET]     publish on the host what containers have published, by the API of Docker or Podman (default:
+                              /var/run/docker.sock, else /run/podman/podman.sock); repeatable. It asks the
+                              host's guest API, so --forward-to-host unix:PATH=tcp:GATEWAY:80 must be given.
+                              Labels of containers: hawser.publish=no, hawser.port.8080=no, hawser.port.8080=9090
   --plain                     speak VPNKit's dialect only
   --log-level LEVEL           debug, info, warn, error or silent (default: info)
   -h, --help; -V, --version
@@ -61,6 +65,8 @@ export interface AgentRequest {
   /** Undefined: everything. */
   readonly allow: readonly TargetRule[] | undefined;
   readonly forwards: readonly Forward[];
+  /** Unix sockets of container engines; '' is the one at a known place. */
+  readonly watchDocker: readonly string[];
   readonly plain: boolean;
   readonly level: Level;
 }
@@ -77,6 +83,7 @@ const OPTIONS = {
   peer: { type: 'string', multiple: true },
   allow: { type: 'string', multiple: true },
   'forward-to-host': { type: 'string', multiple: true },
+  'watch-docker': { type: 'string', multiple: true },
   plain: { type: 'boolean' },
   'log-level': { type: 'string' },
   help: { type: 'boolean', short: 'h' },
@@ -87,13 +94,20 @@ class BadArgument extends Error {}
 
 export function parseAgentArguments(argv: readonly string[]): ParsedArguments {
   try {
-    const { values } = parseArgs({ args: [...argv], options: OPTIONS, strict: true });
+    const { values } = parseArgs({ args: withSocket(argv), options: OPTIONS, strict: true });
     if (values.help === true) return { kind: 'help' };
     if (values.version === true) return { kind: 'version' };
     const listen = (values.listen ?? []).map((text) => link(text, 'listen'));
     const connect = (values.connect ?? []).map((text) => link(text, 'connect'));
     if (listen.length + connect.length === 0) {
       throw new BadArgument('--listen or --connect must name a link; try --help');
+    }
+    const forwards = (values['forward-to-host'] ?? []).map(forward);
+    const watchDocker = values['watch-docker'] ?? [];
+    if (watchDocker.length > 0 && guestApiPath(forwards) === undefined) {
+      throw new BadArgument(
+        '--watch-docker asks the host to publish: add --forward-to-host unix:PATH=tcp:GATEWAY:80, its guest API',
+      );
     }
     return {
       kind: 'run',
@@ -102,7 +116,8 @@ export function parseAgentArguments(argv: readonly string[]): ParsedArguments {
         connect,
         peers: values.peer?.map(peer),
         allow: values.allow?.map(rule),
-        forwards: (values['forward-to-host'] ?? []).map(forward),
+        forwards,
+        watchDocker,
         plain: values.plain ?? false,
         level: level(values['log-level'] ?? 'info'),
       },
@@ -113,6 +128,24 @@ export function parseAgentArguments(argv: readonly string[]): ParsedArguments {
     }
     throw error;
   }
+}
+
+/** An option whose value may be left out is one that `parseArgs` does not know. */
+const withSocket = (argv: readonly string[]): string[] =>
+  argv.map((arg, i) =>
+    arg === '--watch-docker' && (argv[i + 1] ?? '-').startsWith('-') ? `${arg}=` : arg,
+  );
+
+const GUEST_API_PORT = 80;
+
+/** The Unix socket of the guest that leads to the host's guest API. */
+export function guestApiPath(forwards: readonly Forward[]): string | undefined {
+  for (const { local, remote } of forwards) {
+    if (local.proto === 'unix' && remote.proto === 'tcp' && remote.port === GUEST_API_PORT) {
+      return local.path;
+    }
+  }
+  return undefined;
 }
 
 const isParseArgsError = (error: unknown): error is Error =>

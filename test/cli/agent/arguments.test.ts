@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {
   AGENT_HELP,
   formatForward,
+  guestApiPath,
   parseAgentArguments,
 } from '../../../src/cli/agent/arguments.ts';
 
@@ -26,6 +27,23 @@ describe("the agent's arguments", () => {
     assert.equal(request.level, 'debug');
   });
 
+  it('watches the engine at a known place, or those that are named', () => {
+    const api = ['--listen', 'unix:/a', '--forward-to-host', 'unix:/run/h=tcp:192.168.127.1:80'];
+    for (const [argv, expected] of [
+      [['--watch-docker'], ['']],
+      [['--watch-docker', '--plain'], ['']],
+      [
+        ['--watch-docker', '/run/d', '--watch-docker=/run/p'],
+        ['/run/d', '/run/p'],
+      ],
+    ] as const) {
+      const parsed = parseAgentArguments([...api, ...argv]);
+      assert.ok(parsed.kind === 'run');
+      assert.deepEqual(parsed.request.watchDocker, expected);
+      assert.equal(guestApiPath(parsed.request.forwards), '/run/h');
+    }
+  });
+
   it('allows everything, and the default gateway as peer, by default', () => {
     const parsed = parseAgentArguments(['--listen', 'unix:/run/a']);
     assert.ok(parsed.kind === 'run');
@@ -45,6 +63,7 @@ describe("the agent's arguments", () => {
     ],
     [['--listen', 'unix:/a', '--log-level', 'x'], /must be one of debug/],
     [['--listen', 'unix:/a', '--nonsense'], /nonsense/],
+    [['--listen', 'unix:/a', '--watch-docker'], /--watch-docker asks the host/],
     [['stray'], /stray/],
   ] as const) {
     it(`refuses ${JSON.stringify(argv)}`, () => {

@@ -49,7 +49,7 @@ export class Docker {
   private readonly guest: Guest;
   /** Its `XDG_RUNTIME_DIR`, and its proxies'. */
   readonly dir: string;
-  private readonly socket: string;
+  readonly socket: string;
   private readonly cgroup: string;
   private readonly options: DockerdOptions;
   private daemon: Background | undefined;

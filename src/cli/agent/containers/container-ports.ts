@@ -1,0 +1,46 @@
+/** The ports of one container engine, published on the host for as long as the agent runs. */
+import { existsSync } from 'node:fs';
+import type { Log } from '../../../base/log.ts';
+import { EngineWatch } from './engine-watch.ts';
+import { Publications } from './publications.ts';
+import { publishedPorts } from './published-ports.ts';
+
+export interface ContainerPorts {
+  close(): void;
+}
+
+const [DOCKER, ...OTHERS] = ['/var/run/docker.sock', '/run/podman/podman.sock'] as const;
+/** Each is a connection to the host. */
+const PORTS_MAX = 1_000;
+
+/**
+ * @param path the engine's Unix socket; '' is the one at a known place
+ * @param api the socket that leads to the host's guest API
+ */
+export function watchContainers(path: string, api: string, log: Log): ContainerPorts {
+  const found = [DOCKER, ...OTHERS].find((known) => existsSync(known)) ?? DOCKER;
+  const publications = new Publications({
+    log,
+    endpoint: { kind: 'unix', path: api, carrier: 'mux', token: undefined },
+  });
+  let wasCapped = false;
+  const watch = new EngineWatch({
+    log,
+    path: path === '' ? found : path,
+    onList: (containers) => {
+      const wanted = publishedPorts(containers, PORTS_MAX);
+      const isCapped = wanted.size >= PORTS_MAX;
+      if (isCapped && !wasCapped) {
+        log.warn({ ports: PORTS_MAX }, 'so many ports of containers are published, and no more');
+      }
+      wasCapped = isCapped;
+      publications.reconcile(wanted);
+    },
+  });
+  watch.start();
+  const close = (): void => {
+    watch.close();
+    publications.close();
+  };
+  return { close };
+}

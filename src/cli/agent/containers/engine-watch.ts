@@ -1,0 +1,163 @@
+/**
+ * Follows a container engine by its API (Docker's, which Podman has too): it subscribes to events, then lists the
+ * containers, and lists them again whenever something happens; and all of that again when the engine has restarted. An event
+ * says only that the list is to be read, so that none has to be understood, and nothing depends on their order.
+ *
+ * While the engine is away, what it had published stays; the next list corrects it.
+ */
+import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import type { Log } from '../../../base/log.ts';
+
+export interface EngineWatchDeps {
+  readonly log: Log;
+  /** A Unix socket. */
+  readonly path: string;
+  /** The containers that run, as the engine lists them. */
+  readonly onList: (containers: unknown) => void;
+  readonly times?: EngineWatchTimes;
+}
+
+export interface EngineWatchTimes {
+  readonly firstRetryMs: number;
+  readonly lastRetryMs: number;
+  /** Between two lists. */
+  readonly pauseMs: number;
+  readonly listMs: number;
+}
+
+const TIMES: EngineWatchTimes = {
+  firstRetryMs: 100,
+  lastRetryMs: 5_000,
+  pauseMs: 50,
+  listMs: 10_000,
+};
+const LIST_BYTES_MAX = 16 << 20;
+/** Of Docker and, where it has names of its own, Podman. */
+const EVENTS = [
+  ...['start', 'restart', 'die', 'died', 'stop', 'destroy', 'remove', 'pause', 'unpause'],
+  ...['connect', 'disconnect', 'update', 'rename'],
+];
+const FILTERS = encodeURIComponent(
+  JSON.stringify({ type: ['container', 'network'], event: EVENTS }),
+);
+/** The engine may answer before it has subscribed: what happened meanwhile is sent again. */
+const SINCE_S = 2;
+
+export class EngineWatch {
+  private readonly deps: EngineWatchDeps;
+  private readonly times: EngineWatchTimes;
+  private readonly requests = new Set<ClientRequest>();
+  private retryMs: number;
+  private timer: NodeJS.Timeout | undefined;
+  private isListing = false;
+  private isStale = false;
+  private isClosed = false;
+  private lastFailure = '';
+  /** Counts subscriptions: a list for an older one is not heeded. */
+  private round = 0;
+
+  constructor(deps: EngineWatchDeps) {
+    this.deps = deps;
+    this.times = deps.times ?? TIMES;
+    this.retryMs = this.times.firstRetryMs;
+  }
+
+  start(): void {
+    this.subscribe();
+  }
+
+  close(): void {
+    this.isClosed = true;
+    clearTimeout(this.timer);
+    for (const one of this.requests) one.destroy();
+  }
+
+  private subscribe(): void {
+    const since = Math.floor(Date.now() / 1_000) - SINCE_S;
+    const round = ++this.round;
+    const lost = (why: string): void => {
+      if (round === this.round && !this.isClosed) this.retry(why);
+    };
+    const events = this.get(`/events?since=${since}&filters=${FILTERS}`, (answer) => {
+      if (answer.statusCode !== 200) {
+        events.destroy();
+        lost(`it answers with status ${answer.statusCode}`);
+        return;
+      }
+      this.retryMs = this.times.firstRetryMs;
+      this.lastFailure = '';
+      this.deps.log.info({ path: this.deps.path }, 'containers are watched');
+      this.list();
+      answer.on('data', () => this.list());
+      answer.on('close', () => lost('its events ended'));
+      answer.on('error', () => {}); // 'close' follows
+    });
+    events.on('error', (error) => lost(error.message));
+  }
+
+  private retry(why: string): void {
+    this.round++;
+    if (why !== this.lastFailure) {
+      this.deps.log.info({ path: this.deps.path, why }, 'containers are not watched: trying again');
+    }
+    this.lastFailure = why;
+    const delay = this.retryMs;
+    this.retryMs = Math.min(2 * delay, this.times.lastRetryMs);
+    clearTimeout(this.timer);
+    this.isListing = false;
+    this.timer = setTimeout(() => this.subscribe(), delay);
+  }
+
+  /** One at a time: what happens meanwhile is in the next. */
+  private list(): void {
+    this.isStale = true;
+    if (this.isListing) return;
+    this.isListing = true;
+    this.isStale = false;
+    const { round } = this;
+    const done = (containers: unknown): void => {
+      if (round !== this.round || this.isClosed) return;
+      if (containers === undefined) this.isStale = true;
+      else this.deps.onList(containers);
+      this.timer = setTimeout(() => {
+        this.isListing = false;
+        if (this.isStale) this.list();
+      }, this.times.pauseMs);
+    };
+    this.readList().then(done, () => done(undefined));
+  }
+
+  private readList(): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const asked = this.get('/containers/json', (answer) => {
+        const parts: Buffer[] = [];
+        let len = 0;
+        answer.on('data', (part: Buffer) => {
+          len += part.length;
+          if (len > LIST_BYTES_MAX) asked.destroy(new Error('its list is too long'));
+          else parts.push(part);
+        });
+        answer.on('error', reject);
+        answer.on('end', () => {
+          try {
+            const list: unknown = JSON.parse(Buffer.concat(parts).toString('utf8'));
+            resolve(answer.statusCode === 200 ? list : undefined);
+          } catch (error) {
+            reject(error instanceof Error ? error : new Error('the list is not JSON'));
+          }
+        });
+      });
+      asked.setTimeout(this.times.listMs, () => asked.destroy(new Error('it does not answer')));
+      asked.on('error', reject);
+    });
+  }
+
+  private get(path: string, onAnswer: (answer: IncomingMessage) => void): ClientRequest {
+    const options = { socketPath: this.deps.path, path, headers: { host: 'localhost' } };
+    const asked = request({ ...options, agent: false }, onAnswer);
+    this.requests.add(asked);
+    asked.once('close', () => this.requests.delete(asked));
+    asked.end();
+    return asked;
+  }
+}

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EngineWatch } from '../../../../src/cli/agent/containers/engine-watch.ts';
+import { Publications } from '../../../../src/cli/agent/containers/publications.ts';
+import { publishedPorts } from '../../../../src/cli/agent/containers/published-ports.ts';
+import { RecordingLog } from '../../../support/recording-log.ts';
+import { FakeControl, refusedWith } from '../../docker-proxy/fake-control.ts';
+
+const TIMES = { firstRetryMs: 2, lastRetryMs: 10, pauseMs: 1, listMs: 1_000 };
+const LEASES = { answerMs: 2_000, openMs: 4_000, firstRetryMs: 2, lastRetryMs: 10 };
+
+/** An engine that lists what it is given, and keeps who has subscribed. */
+class FakeEngine {
+  readonly path: string;
+  ports: readonly object[] = [];
+  readonly asked: string[] = [];
+  private readonly subscribers = new Set<ServerResponse>();
+  private server: Server | undefined;
+
+  constructor(dir: string) {
+    this.path = join(dir, 'docker.sock');
+  }
+
+  start(): Promise<void> {
+    const server = createServer((request, response) => {
+      const path = request.url?.replace(/\?.*/, '') ?? '';
+      this.asked.push(path);
+      response.writeHead(200, { 'content-type': 'application/json' });
+      if (path === '/events') {
+        response.flushHeaders();
+        this.subscribers.add(response);
+        response.once('close', () => this.subscribers.delete(response));
+      } else response.end(JSON.stringify([{ Ports: this.ports }]));
+    });
+    this.server = server;
+    return new Promise((resolve) => server.listen(this.path, resolve));
+  }
+
+  publish(...numbers: readonly number[]): void {
+    this.ports = numbers.map((number) => ({ IP: '0.0.0.0', PublicPort: number, Type: 'tcp' }));
+  }
+
+  event(): void {
+    for (const subscriber of this.subscribers) subscriber.write('{"Action":"start"}\n');
+  }
+
+  stop(): Promise<void> {
+    const { server } = this;
+    this.server = undefined;
+    if (server === undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  }
+}
+
+describe('agent: containers that are watched', () => {
+  let dir: string;
+  let engine: FakeEngine;
+  let control: FakeControl;
+  let watch: EngineWatch;
+  let publications: Publications;
+
+  beforeEach(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'hawser-engine-'));
+    engine = new FakeEngine(dir);
+    control = new FakeControl();
+    await control.start();
+    const log = new RecordingLog();
+    publications = new Publications({
+      log,
+      endpoint: { kind: 'unix', path: control.path, carrier: 'mux', token: undefined },
+      times: LEASES,
+    });
+    watch = new EngineWatch({
+      log,
+      path: engine.path,
+      onList: (list) => publications.reconcile(publishedPorts(list, 100)),
+      times: TIMES,
+    });
+  });
+  afterEach(async () => {
+    watch.close();
+    publications.close();
+    await engine.stop();
+    await control.close();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  const eventually = async (condition: () => boolean): Promise<void> => {
+    while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
+  };
+  const isPublished = (count: number) => (): boolean =>
+    control.held.size === count && publications.size === count;
+
+  it('subscribes first, then lists', async () => {
+    engine.publish(8080);
+    await engine.start();
+    watch.start();
+    await eventually(isPublished(1));
+    assert.deepEqual(engine.asked.slice(0, 2), ['/events', '/containers/json']);
+    const { hostAddress, guestAddress, via, lease } = control.asked[0] ?? {};
+    assert.deepEqual(
+      { hostAddress, guestAddress, via, lease },
+      { hostAddress: '127.0.0.1', guestAddress: '127.0.0.1', via: 'mux', lease: 'connection' },
+    );
+  });
+
+  it('an event has it list again: ports come and go, and others stay', async () => {
+    engine.publish(8080, 8081);
+    await engine.start();
+    watch.start();
+    await eventually(isPublished(2));
+    engine.publish(8081, 8082, 8083);
+    engine.event();
+    await eventually(isPublished(3));
+    assert.equal(control.asked.length, 4);
+    engine.publish();
+    engine.event();
+    await eventually(isPublished(0));
+  });
+
+  it('an engine that starts later, and one that restarts with other containers', async () => {
+    watch.start();
+    engine.publish(8080);
+    await engine.start();
+    await eventually(isPublished(1));
+    await engine.stop();
+    engine.publish(8081, 8082);
+    await engine.start();
+    await eventually(isPublished(2));
+    assert.deepEqual(
+      control.asked.map(({ hostPort }) => hostPort),
+      [8080, 8081, 8082],
+    );
+  });
+
+  it('a port that is taken on the host is asked for until it is free', async () => {
+    control.answer = () => refusedWith('EADDRINUSE', 'taken');
+    engine.publish(8080);
+    await engine.start();
+    watch.start();
+    await eventually(() => control.asked.length > 2);
+    control.answer = (body) => [201, { id: '1', ...body }];
+    await eventually(isPublished(1));
+  });
+});
