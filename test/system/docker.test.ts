@@ -216,8 +216,10 @@ systemSuite('dockerd', [...LAB, 'docker', 'iptables', 'gcc', 'curl', 'nc'], func
     for (let i = 0; i < RUNS; i++) {
       const port = 12_000 + i;
       await docker.run('run', '-d', '--rm', '--name', 'web', '-p', `${port}:80`, ...SLEEPER);
-      const { status } = await lab.host.try('nc', '-z', '-w', '1', '127.0.0.1', `${port}`);
-      if (status !== 0) refused.push(port);
+      const client = ['nc', '-zv', '-w', '1', '127.0.0.1', `${port}`];
+      const { status, stderr } = await lab.host.try(...client);
+      // Nothing listens in the container: its reset, after the host has accepted, may be what nc sees.
+      if (status !== 0 && !stderr.includes('reset by peer')) refused.push(port);
       await docker.run('rm', '-f', 'web');
     }
     assert.deepEqual(refused, []);
@@ -231,8 +233,6 @@ systemSuite('dockerd', [...LAB, 'docker', 'iptables', 'gcc', 'curl', 'nc'], func
     );
     const bodies = ids.map(async (id) => {
       const port = /:(\d+)/.exec(await docker.run('port', id, '80/tcp'))?.[1];
-      const { status } = await lab.host.try('nc', '-z', '-w', '1', '127.0.0.1', `${port}`);
-      assert.equal(status, 0, `port ${port}`);
       const hello = await answers(`http://127.0.0.1:${port}/`);
       await docker.run('rm', '-f', '-v', id);
       return hello;
