@@ -47,7 +47,7 @@ export function startAgain(start: FirstStart, kept: readonly number[] = []): Par
   try {
     restrict(kernel, start, user, made.list, parts);
     const handOver = { ...start, taps, made: made.list, parts: parts.states };
-    const env = giveHandOver(kernel, handOver, process.env);
+    const env = withoutCertificates(giveHandOver(kernel, handOver, process.env));
     const { readyFd } = options;
     const named = [
       ...listenDescriptors(process.env, process.pid),
@@ -63,6 +63,10 @@ export function startAgain(start: FirstStart, kept: readonly number[] = []): Par
     throw error;
   }
 }
+
+/** Node parses them at its start, which takes longer than the rest of that, and speaks no TLS here. */
+const withoutCertificates = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => name !== 'NODE_EXTRA_CA_CERTS'));
 
 function openKernel(parts: PartList): Kernel | undefined {
   try {

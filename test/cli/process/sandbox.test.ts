@@ -43,7 +43,8 @@ describeNeeding('hawser run --sandbox strict', ['linux', 'koffi', 'landlock'], (
     place = new Workplace();
     mkdirSync(place.path('state'));
     const args = ['--lease-file', place.path('state/leases.json'), '-p', '0:80', '-p', '0:53/udp'];
-    daemon = await place.daemon(['--sandbox', 'strict', ...args], { env: withInside(place.dir) });
+    const env = { ...withInside(place.dir), NODE_EXTRA_CA_CERTS: '/dev/null' };
+    daemon = await place.daemon(['--sandbox', 'strict', ...args], { env });
   });
   after(() => place.close());
 
@@ -57,6 +58,12 @@ describeNeeding('hawser run --sandbox strict', ['linux', 'koffi', 'landlock'], (
       assert.ok(noNewPrivileges);
       assert.ok(filters >= 2);
     }
+  });
+
+  it('its second start is without certificates, which Node would parse', () => {
+    const variables = readFileSync(`/proc/${daemon.pid}/environ`, 'latin1').split('\0');
+    assert.ok(!variables.some((text) => text.startsWith('NODE_EXTRA_CA_CERTS=')));
+    assert.ok(variables.includes(`XDG_RUNTIME_DIR=${place.dir}`));
   });
 
   it('threads that start later are no exception', async () => {

@@ -70,7 +70,7 @@ export const GVPROXY_FLAGS: GoFlags = {
   },
   sandbox: {
     kind: 'text',
-    usage: 'Give up what is not needed, as of "hawser run": on, strict, off (hawser)',
-    byDefault: 'on',
+    usage:
+      'Give up what is not needed, as of "hawser run": on, strict, off; default that of HAWSER_SANDBOX, or off (hawser)',
   },
 };

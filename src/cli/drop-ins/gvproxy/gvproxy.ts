@@ -12,6 +12,8 @@ import { GVPROXY_FLAGS } from './flags.ts';
 import { daemonConfig } from './plan.ts';
 
 const NAME = 'hawser-gvproxy';
+/** For launchers with flags of their own. Off by default: the second start of the program takes too long for some. */
+const SANDBOX_VARIABLE = 'HAWSER_SANDBOX';
 
 export const GVPROXY: DropIn<GvproxyConfig> = {
   name: NAME,
@@ -44,7 +46,10 @@ async function planOf(argv: readonly string[]): Promise<Plan<GvproxyConfig> | nu
   const file = path === '' ? undefined : await readFile(path);
   const config = configure(flags, file, { exists: existsSync });
   if (config.logFile !== '') emptyFile(config.logFile);
-  const own = { exitWithGuest: flags.text('exit-with-guest'), sandbox: flags.text('sandbox') };
+  const own = {
+    exitWithGuest: flags.text('exit-with-guest'),
+    sandbox: flags.text('sandbox') || process.env[SANDBOX_VARIABLE] || 'off',
+  };
   return { options: daemonConfig(config, own, realPlace()), dialect: config };
 }
 

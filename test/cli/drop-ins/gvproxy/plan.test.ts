@@ -15,7 +15,7 @@ function planOf(args: readonly string[], file?: string): DaemonConfig {
   const { values } = parsed;
   const given = file === undefined ? undefined : parseFile(file, 'config.yaml');
   const config = configure(values, given, { exists: () => true });
-  const own = { exitWithGuest: values.text('exit-with-guest'), sandbox: values.text('sandbox') };
+  const own = { exitWithGuest: values.text('exit-with-guest'), sandbox: 'strict' };
   return daemonConfig(config, own, PLACE);
 }
 
@@ -42,7 +42,7 @@ const ROWS: readonly Row[] = [
       guestTimeoutS: 0,
       linkGraceMs: 0,
       allowMetadata: false,
-      sandbox: 'on',
+      sandbox: 'strict',
       pidFile: undefined,
       pcapFile: undefined,
       log: { level: 'info', format: 'logfmt', file: undefined },

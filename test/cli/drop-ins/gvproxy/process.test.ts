@@ -209,7 +209,7 @@ describe('hawser-gvproxy as a process', function () {
   });
 
   it("a guest's lease, names and forwards; hawser's own commands work beside", async () => {
-    await started('-listen', `unix://${place.path('net.sock')}`);
+    await started('-sandbox=on', '-listen', `unix://${place.path('net.sock')}`);
     const guest = await guestOnline();
     assert.equal(await guest.resolve('gateway.containers.internal'), '192.168.127.1');
     assert.equal(await guest.resolve('HOST.Docker.internal'), '192.168.127.254');
@@ -227,9 +227,22 @@ describe('hawser-gvproxy as a process', function () {
     );
     assert.equal(status.status, 0, status.stderr);
     assert.match(status.stdout, /192\.168\.127\.1/);
-    const { sandbox } = JSON.parse((await ask('GET', '/v1/info')).slice('200 '.length));
-    assert.equal(sandbox.mode, 'on');
   });
+
+  for (const [args, env, mode] of [
+    [[], {}, 'off'],
+    [[], { HAWSER_SANDBOX: 'on' }, 'on'],
+    [['-sandbox=on'], {}, 'on'],
+    [['-sandbox=off'], { HAWSER_SANDBOX: 'on' }, 'off'],
+  ] as const) {
+    it(`the sandbox with ${JSON.stringify([args, env])}: ${mode}`, async () => {
+      const links = ['-listen-qemu', qemu(), '-listen', `unix://${place.path('net.sock')}`];
+      const argv = [GVPROXY, '-ssh-port=-1', ...links, ...args];
+      await place.start(process.execPath, argv, { env }).says(/hawser is ready/);
+      const { sandbox } = JSON.parse((await ask('GET', '/v1/info')).slice('200 '.length));
+      assert.equal(sandbox.mode, mode);
+    });
+  }
 
   it('a file as CRC has it: zones with patterns and a default, an MTU, forwards of both protocols', async () => {
     const [tcp, udp] = [await freePort(), await freePort()];
