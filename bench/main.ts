@@ -11,7 +11,7 @@ import { CASES } from './cases/all.ts';
 import { describeMachine, describeSettings, describeVersions } from './machine.ts';
 import { measurePeer } from './measure-peer.ts';
 import { type BenchOptions, benchOptions } from './options.ts';
-import { PEERS } from './peers/all.ts';
+import { DROP_INS, PEERS } from './peers/all.ts';
 import type { Peer } from './peers/peer.ts';
 import { writeReport } from './report/write.ts';
 import { missingRequirements } from './requirements.ts';
@@ -61,7 +61,7 @@ function saySample({ peer, repetition, case: name, values, noise, error }: Sampl
 }
 
 function list(): number {
-  for (const peer of PEERS) {
+  for (const peer of [...PEERS, ...DROP_INS]) {
     const why = peer.missing();
     process.stdout.write(
       `${peer.name.padEnd(22)} ${why === undefined ? 'peer' : `peer, left out: ${why}`}\n`,

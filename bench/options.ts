@@ -5,7 +5,7 @@ import { UsageError } from '../src/network/errors.ts';
 import { decimal } from '../src/network/parsed.ts';
 import { CASES } from './cases/all.ts';
 import type { Case } from './cases/case.ts';
-import { PEERS } from './peers/all.ts';
+import { DROP_INS, PEERS } from './peers/all.ts';
 import type { Peer } from './peers/peer.ts';
 
 export interface BenchOptions {
@@ -75,7 +75,7 @@ export function benchOptions(request: BenchCommandRequest): BenchOptions {
   const { quick, out } = request;
   const defaults = quick ? QUICK : FULL;
   const problems: string[] = [];
-  const peers = choose('--peers', request.peers, PEERS, problems);
+  const peers = choose('--peers', request.peers, [...PEERS, ...DROP_INS], problems);
   const cases = choose('--cases', request.cases, CASES, problems);
   const mtus = integers('--mtu', request.mtu, MTU, problems);
   const seconds = integer('--duration', request.duration, SECONDS, problems);

@@ -1,7 +1,8 @@
-/** gvisor-tap-vsock's gvproxy; ports are published over its HTTP API. */
+/** gvisor-tap-vsock's gvproxy, and hawser by its command line; ports are published over the HTTP API. */
 import { request } from 'node:http';
 import { onPath } from '../../src/lab/on-path.ts';
 import { GUEST_PORTS } from '../rig/lab.ts';
+import { ownProgram } from '../rig/tools.ts';
 import { attachBridge, configureGuest } from './bridged.ts';
 import { type Peer, versionOf } from './peer.ts';
 
@@ -25,19 +26,17 @@ function expose(api: string, protocol: string, port: number): Promise<void> {
   });
 }
 
-export const gvproxy: Peer = {
-  name: 'gvproxy',
-  ours: false,
-  missing: () =>
-    onPath('gvproxy') === undefined
-      ? 'no gvproxy on PATH (github.com/containers/gvisor-tap-vsock)'
-      : undefined,
-  version: () => versionOf('gvproxy', '-version') || 'gvproxy of an unknown version',
+const gvproxyPeer = (
+  program: readonly [string, ...string[]],
+  peer: Pick<Peer, 'name' | 'ours' | 'missing'>,
+): Peer => ({
+  ...peer,
+  version: () => versionOf(...program, '-version') || 'gvproxy of an unknown version',
   async start(lab, mtu) {
     const socket = lab.path('gv.sock');
     const api = lab.path('gv.api');
     const links = ['-listen-qemu', `unix://${socket}`, '-listen', `unix://${api}`];
-    const argv = ['gvproxy', ...links, '-mtu', String(mtu), '-ssh-port', SSH_PORT];
+    const argv = [...program, ...links, '-mtu', String(mtu), '-ssh-port', SSH_PORT];
     const daemon = lab.start(lab.host, argv);
     await attachBridge(lab, mtu, socket, daemon);
     configureGuest(lab, mtu, { cidr: `${GUEST}/24`, router: '192.168.127.1' });
@@ -52,4 +51,19 @@ export const gvproxy: Peer = {
       },
     };
   },
-};
+});
+
+export const gvproxy: Peer = gvproxyPeer(['gvproxy'], {
+  name: 'gvproxy',
+  ours: false,
+  missing: () =>
+    onPath('gvproxy') === undefined
+      ? 'no gvproxy on PATH (github.com/containers/gvisor-tap-vsock)'
+      : undefined,
+});
+
+export const hawserGvproxy: Peer = gvproxyPeer(ownProgram('hawser-gvproxy'), {
+  name: 'hawser-gvproxy',
+  ours: true,
+  missing: () => undefined,
+});

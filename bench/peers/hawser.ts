@@ -80,7 +80,7 @@ async function byTap(lab: Lab, mtu: number, families: readonly Family[]): Promis
 
 const version = (): string => `hawser ${manifest().version}`;
 
-function koffiMissing(): string | undefined {
+export function koffiMissing(): string | undefined {
   try {
     import.meta.resolve('koffi');
     return undefined;

@@ -1,9 +1,11 @@
-/** slirp4netns on a TAP of its own; ports are published over its API socket. */
+/** slirp4netns on a TAP of its own, and hawser by its command line; ports are published over the API socket. */
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { onPath } from '../../src/lab/on-path.ts';
 import { GUEST_PORTS } from '../rig/lab.ts';
+import { ownProgram } from '../rig/tools.ts';
 import { TAP } from './bridged.ts';
+import { koffiMissing } from './hawser.ts';
 import { type Peer, versionOf } from './peer.ts';
 
 const READY_FD = 3;
@@ -22,19 +24,17 @@ async function publish(api: string, protocol: string, port: number): Promise<voi
   if (String(answer).includes('error')) throw new Error(`slirp4netns: ${String(answer)}`);
 }
 
-export const slirp4netns: Peer = {
-  name: 'slirp4netns',
-  ours: false,
-  missing: () =>
-    onPath('slirp4netns') === undefined
-      ? 'no slirp4netns on PATH (Debian package slirp4netns)'
-      : undefined,
-  version: () => versionOf('slirp4netns', '--version'),
+const slirpPeer = (
+  program: readonly [string, ...string[]],
+  peer: Pick<Peer, 'name' | 'ours' | 'missing'>,
+): Peer => ({
+  ...peer,
+  version: () => versionOf(...program, '--version'),
   async start(lab, mtu) {
     const api = lab.path('slirp.api');
     const options = ['--netns-type=path', '-c', '-a', api, '-r', String(READY_FD)];
     if (mtu !== DEFAULT_MTU) options.push(`--mtu=${mtu}`);
-    const argv = ['slirp4netns', ...options, lab.guest.path, TAP];
+    const argv = [...program, ...options, lab.guest.path, TAP];
     const daemon = lab.start(lab.host, argv, { extraPipes: 1 });
     await daemon.says(READY_FD);
     return {
@@ -48,4 +48,19 @@ export const slirp4netns: Peer = {
       },
     };
   },
-};
+});
+
+export const slirp4netns: Peer = slirpPeer(['slirp4netns'], {
+  name: 'slirp4netns',
+  ours: false,
+  missing: () =>
+    onPath('slirp4netns') === undefined
+      ? 'no slirp4netns on PATH (Debian package slirp4netns)'
+      : undefined,
+});
+
+export const hawserSlirp4netns: Peer = slirpPeer(ownProgram('hawser-slirp4netns'), {
+  name: 'hawser-slirp4netns',
+  ours: true,
+  missing: koffiMissing,
+});

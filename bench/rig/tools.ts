@@ -6,6 +6,11 @@ import { fileURLToPath } from 'node:url';
 
 /** This file stands three directories below, once compiled. */
 export const PACKAGE_ROOT: string = fileURLToPath(new URL('../../../', import.meta.url));
+/** One of those that users start. */
+export const ownProgram = (name: string): [string, string] => [
+  process.execPath,
+  join(PACKAGE_ROOT, 'dist/bin', `${name}.js`),
+];
 const SOURCES = join(PACKAGE_ROOT, 'bench/tools');
 const BUILT = join(PACKAGE_ROOT, 'dist/tools');
 
