@@ -6,7 +6,8 @@ import { ownProgram } from '../rig/tools.ts';
 import { attachBridge, configureGuest } from './bridged.ts';
 import { type Peer, versionOf } from './peer.ts';
 
-const GUEST = '192.168.127.2';
+/** Not the one that is reserved for podman's Ethernet address. */
+const GUEST = '192.168.127.3';
 const SSH_PORT = '2222';
 
 /** @throws with its error */

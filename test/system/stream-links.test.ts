@@ -1,6 +1,8 @@
 /** Real kernels as guests on links over streams: leases, names, pings, both families, bytes, and restarts of either side. */
 import assert from 'node:assert/strict';
 import { existsSync, openSync } from 'node:fs';
+import { connect } from 'node:net';
+import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { loadPosix } from '../../src/native/load.ts';
 import { goDiscover, offered } from '../support/go-vmnet.ts';
@@ -132,6 +134,28 @@ systemSuite('links over streams', [...LAB, 'gcc', 'curl', 'ping', 'ipv6'], funct
     await lab.startDaemon(args);
     await isOnline(guest);
   });
+
+  for (const [query, word] of [
+    ['', 'u16'],
+    ['?framing=qemu', 'qemu'],
+  ] as const) {
+    it(`POST /connect${query}: a guest with 100 MB each way by each family, until its connection ends`, async () => {
+      const daemon = await lab.startDaemon(['--exit-with-guest', ...IPV6]);
+      const guest = await lab.addGuest({ framing: word });
+      const path = lab.path('bridge.sock');
+      const bridging = guest.bridge(['-l', path]);
+      await until('the bridge to listen', () => existsSync(path));
+      const [bridge, api] = [connect(path), connect(lab.path('hawser/default/api.sock'))];
+      api.write(`POST /connect${query} HTTP/1.1\r\nHost: x\r\n\r\n`);
+      const relayed = pipeline(bridge, api, bridge).catch(() => {}); // it ends with either
+      await bridging;
+      await guest.lease();
+      await works(guest);
+      bridge.destroy();
+      await relayed;
+      await until('the daemon to end', () => !daemon.isRunning);
+    });
+  }
 
   for (const [framing, type, word] of [
     ['vpnkit', 'stream', 'u16'],
