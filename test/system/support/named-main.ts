@@ -6,6 +6,7 @@
  * |---|---|
  * | 80 | HTTP: answers each request with its host |
  * | 443 | TLS with HTTP/1 in it |
+ * | 8443 | the same, but has clients say hello again (HelloRetryRequest) |
  * | 443, UDP | counts |
  * | 25 | speaks first, sends lines back |
  * | 9000 | reads to the end, then answers with the number of bytes |
@@ -22,7 +23,9 @@ const answer = (request: IncomingMessage, response: ServerResponse): void => {
   request.resume().on('end', () => response.end(`host ${request.headers.host}\n`));
 };
 const http = createHttp(answer);
-const https = createHttps({ key: readFileSync(key), cert: readFileSync(cert) }, answer);
+const identity = { key: readFileSync(key), cert: readFileSync(cert) };
+const https = createHttps(identity, answer);
+const retrying = createHttps({ ...identity, ecdhCurve: 'P-384' }, answer);
 http.on('clientError', (_error, socket) => socket.destroy());
 https.on('tlsClientError', (_error, socket) => socket.destroy());
 
@@ -38,6 +41,7 @@ async function listen(port: number, onSocket: (socket: Socket) => void): Promise
 
 await listen(80, (socket) => http.emit('connection', socket));
 await listen(443, (socket) => https.emit('connection', socket));
+await listen(8443, (socket) => retrying.emit('connection', socket));
 await listen(25, (socket) => {
   socket.write('220 hello\r\n');
   socket.on('data', (bytes: Buffer) => socket.write(bytes));
