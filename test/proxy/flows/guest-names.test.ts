@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { GuestNames, KEPT_MS } from '../../../src/proxy/flows/guest-names.ts';
+import {
+  GuestNames,
+  KEPT_MOST_MS,
+  KEPT_MS,
+  NAMES_OF_ADDRESS,
+} from '../../../src/proxy/flows/guest-names.ts';
 import { a, queryBytes, replyBytes } from '../../services/dns/dns-wire.ts';
 import { testGuest } from '../../support/test-guest.ts';
 import { ip } from '../recording.ts';
@@ -30,7 +35,30 @@ describe('proxy/flows/guest-names', () => {
     assert.equal(names.find(0, guest, ip('192.0.2.3')), undefined);
     names.learn(0, guest, answer('other.example', '192.0.2.2'));
     assert.equal(names.find(0, guest, ip('192.0.2.2')), 'other.example');
-    assert.equal(names.budget.held, 2);
+    assert.equal(names.budget.held, 3);
+  });
+
+  it('all names of an address, those asked for last of many, none for longer than an hour', () => {
+    const names = new GuestNames();
+    const guest = testGuest();
+    const at = ip('192.0.2.1');
+    assert.deepEqual(names.all(0, guest, at), []);
+    const day = { answers: [a('day.example', '192.0.2.1', 86_400)] };
+    names.learn(0, guest, replyBytes(queryBytes('day.example'), day));
+    for (const name of ['a.example', 'b.example', 'a.example']) {
+      names.learn(0, guest, answer(name, '192.0.2.1'));
+    }
+    assert.deepEqual(names.all(0, guest, at), ['day.example', 'b.example', 'a.example']);
+    assert.equal(names.budget.held, 3);
+    assert.deepEqual(names.all(900_001, guest, at), ['day.example']);
+    assert.deepEqual(names.all(KEPT_MOST_MS, guest, at), ['day.example']);
+    assert.deepEqual(names.all(KEPT_MOST_MS + 1, guest, at), []);
+    for (let n = 0; n < 100; n++) names.learn(0, guest, answer(`n${n}.example`, '192.0.2.1'));
+    const last = Array.from({ length: NAMES_OF_ADDRESS }, (_, n) => `n${68 + n}.example`);
+    assert.deepEqual(names.all(0, guest, at), last);
+    assert.equal(names.budget.held, NAMES_OF_ADDRESS);
+    names.forget(guest);
+    assert.equal(names.budget.held, 0);
   });
 
   it('IPv6 addresses', () => {
