@@ -279,6 +279,24 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
       'of the Unix sockets where guests and agents attach: who may connect, as for chmod (default: 0600)',
   },
   {
+    key: 'policy',
+    flags: '--policy <file>',
+    description: 'where guests may go, as a document of YAML or JSON; see docs/policy.md',
+  },
+  {
+    key: 'allow',
+    flags: '--allow <rule>',
+    description:
+      'before those of --policy, a rule: TARGET[:PORTS][/tcp|udp|icmp], such as *.example.com:443/tcp, 10.0.0.0/8, host:5432; without --policy everything else is denied',
+    repeatable: true,
+  },
+  {
+    key: 'deny',
+    flags: '--deny <rule>',
+    description: 'before those of --allow, a rule of what guests may not do',
+    repeatable: true,
+  },
+  {
     key: 'isolateGuests',
     flags: '--isolate-guests',
     description: 'let no frame pass between guests',

@@ -14,7 +14,7 @@ function apiText(api: DaemonConfig['api']): string | undefined {
 
 /** The effective configuration as YAML that `--config` reads back to the same. */
 export function printConfig(options: DaemonConfig): string {
-  const { dns, leases, api, log, separation } = options;
+  const { dns, leases, api, log, policy, separation } = options;
   const settings = {
     name: options.name,
     listen: options.listen,
@@ -65,6 +65,9 @@ export function printConfig(options: DaemonConfig): string {
     sandboxAllow: options.sandboxAllow,
     wsOrigin: options.wsOrigins,
     socketMode: options.socketMode.toString(8).padStart(4, '0'),
+    policy: policy.file,
+    allow: policy.allow,
+    deny: policy.deny,
     isolateGuests: separation.isolate,
     trustGuests: separation.trust,
     allowAddress: separation.allowed,

@@ -215,6 +215,27 @@ function addPortCommands(program: Command): void {
   });
 }
 
+function addPolicyCommand(program: Command): void {
+  const policy = inspectCommand(program, 'policy', 'where guests may go: show, change, ask')
+    .argument('<action>', 'show, set FILE, allow RULE, deny RULE, or test GUEST DESTINATION')
+    .argument('[arguments...]')
+    .option('--guest <name>', 'of allow and deny: for this guest alone, a link or a static lease')
+    .option('--for <time>', 'of allow and deny: for so long, such as 10m')
+    .option('--protocol <protocol>', 'of test: tcp, udp or icmp (default: tcp)');
+  policy.action(async () => {
+    const { policyCommand } = await import('./commands/policy.ts');
+    const answer = await policyCommand({
+      ...inspectRequest(policy),
+      args: policy.args,
+      guest: textOption(policy, 'guest'),
+      for: textOption(policy, 'for'),
+      protocol: textOption(policy, 'protocol'),
+    });
+    process.stdout.write(answer.text);
+    status = answer.status;
+  });
+}
+
 /** Its arguments are read by the program that it also is. */
 function addAgentCommand(program: Command): void {
   const agent = program
@@ -308,6 +329,7 @@ export function makeProgram(): Command {
   addDaemonCommands(program);
   addInspectCommands(program);
   addPortCommands(program);
+  addPolicyCommand(program);
   addAgentCommand(program);
   addUsernetCommand(program);
   addBenchCommand(program);

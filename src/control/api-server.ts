@@ -90,10 +90,11 @@ async function answer<T extends PortTarget>(
     return await compatible({ method, path, contentType, body }, service.target(request).ports);
   }
   const { route, id, query } = findRoute(routes, method, url);
-  const bytes = await readBody(request);
+  const bytes = await readBody(request, route.bodyLimit);
   const body = route.body === undefined ? undefined : parseJsonBody(bytes, contentType);
   const connection = held.connectionOf(request.socket, response.shouldKeepAlive);
-  return await route.handle({ id, query, body, connection }, service.target(request));
+  const ifMatch = request.headers['if-match'];
+  return await route.handle({ id, query, body, ifMatch, connection }, service.target(request));
 }
 
 /** Node keeps the first alone. */

@@ -46,6 +46,11 @@ export class ApiClient {
     return this.call('POST', path, schema, body);
   }
 
+  /** @param body a JSON object */
+  put<T>(path: string, schema: Schema<T>, body: object): Promise<T> {
+    return this.call('PUT', path, schema, body);
+  }
+
   async delete(path: string): Promise<void> {
     await this.exchange('DELETE', path);
   }

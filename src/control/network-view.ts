@@ -4,8 +4,10 @@
  * text (dotted quads, RFC 5952); times are milliseconds before the call unless their
  * name says otherwise.
  */
+
 import type { PartState } from '../native/sandbox/parts.ts';
 import type { FlowsView, FlowView } from './flow-view.ts';
+import type { PolicyBook } from './policy-view.ts';
 
 export interface NetworkView {
   health(): HealthView;
@@ -19,6 +21,7 @@ export interface NetworkView {
   /** End the flow at both ends. @returns false when no flow has this id */
   closeFlow(id: string): boolean;
   readonly flowBook: FlowsView;
+  readonly policy: PolicyBook;
   leases(): readonly LeaseView[];
   ports(): readonly PortView[];
   /** The multiplexer's links to agents in guests. */

@@ -32,6 +32,7 @@ const TITLES: ReadonlyMap<number, string> = new Map([
   [405, 'Method Not Allowed'],
   [408, 'Request Timeout'],
   [409, 'Conflict'],
+  [412, 'Precondition Failed'],
   [413, 'Content Too Large'],
   [415, 'Unsupported Media Type'],
   [431, 'Request Header Fields Too Large'],

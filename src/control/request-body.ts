@@ -3,21 +3,21 @@ import { type ProblemError, problem, quoted } from './problem.ts';
 
 export const BODY_LIMIT = 65_536;
 
-const tooLarge = (): ProblemError =>
-  problem(413, `The body is larger than ${BODY_LIMIT} bytes.`, { connection: 'close' });
+const tooLarge = (limit: number): ProblemError =>
+  problem(413, `The body is larger than ${limit} bytes.`, { connection: 'close' });
 
-/** Read at most {@link BODY_LIMIT} bytes. Once, before the answer, so that keep-alive stays in sync. */
-export function readBody(request: IncomingMessage): Promise<Buffer> {
-  if (Number(request.headers['content-length'] ?? 0) > BODY_LIMIT)
-    return Promise.reject(tooLarge());
+/** Read at most `limit` bytes. Once, before the answer, so that keep-alive stays in sync. */
+export function readBody(request: IncomingMessage, limit: number = BODY_LIMIT): Promise<Buffer> {
+  if (Number(request.headers['content-length'] ?? 0) > limit)
+    return Promise.reject(tooLarge(limit));
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let total = 0;
     request.on('data', (chunk: Buffer) => {
       total += chunk.length;
-      if (total > BODY_LIMIT) {
+      if (total > limit) {
         request.pause();
-        reject(tooLarge());
+        reject(tooLarge(limit));
       } else {
         chunks.push(chunk);
       }

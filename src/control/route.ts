@@ -7,6 +7,8 @@ export interface Call {
   readonly query: ReadonlyMap<string, string>;
   /** The parsed JSON body; undefined when there was none. */
   readonly body: unknown;
+  /** The header `If-Match`. */
+  readonly ifMatch: string | undefined;
   readonly connection: CallConnection;
 }
 
@@ -38,7 +40,7 @@ export interface QueryParameter {
 }
 
 export interface Route<T> {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** May end in `/{id}`. */
   readonly path: string;
   readonly summary: string;
@@ -50,6 +52,8 @@ export interface Route<T> {
   readonly schema: Schema<unknown> | undefined;
   /** Of the JSON object that is accepted as the body; the route checks it. */
   readonly body: Schema<unknown> | undefined;
+  /** Bytes of it. */
+  readonly bodyLimit?: number | undefined;
   handle(call: Call, target: T): Answer | Promise<Answer>;
 }
 

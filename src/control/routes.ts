@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import { FLOW_ROUTES } from './flow-routes.ts';
 import type { NetworkView } from './network-view.ts';
+import { POLICY_ROUTES } from './policy-routes.ts';
 import { PORT_ROUTES, type PortTarget } from './ports/port-routes.ts';
 import { problem, quoted } from './problem.ts';
 import { type Answer, JSON_TYPE, json, type Route } from './route.ts';
@@ -76,6 +77,7 @@ export const ROUTES: readonly Route<ApiTarget>[] = [
   get('/v1/mux', "The multiplexer's links to agents in guests.", muxSchema, (target) => ({
     links: target.view.mux(),
   })),
+  ...POLICY_ROUTES,
   ...PORT_ROUTES,
   {
     ...get('/metrics', 'Prometheus metrics.', undefined, () => undefined),

@@ -2,7 +2,15 @@
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
 import type { MachineMemory } from '../transports/vhost-user/machine-memory.ts';
 
+export interface PolicyConfig {
+  readonly file: string | undefined;
+  /** Rules in front of the file's, those that deny first. */
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
+}
+
 export interface NetworkConfig {
+  readonly policy: PolicyConfig;
   /** Link specifications; `parseLinkSpec` of `transports/link-spec.ts` accepts each. */
   readonly listen: readonly string[];
   /** IPv4 CIDR in canonical form (host bits zero), prefix /8 to /29. */

@@ -21,6 +21,7 @@ import { ImmediateFlush } from '../proxy/flush-scheduler.ts';
 import { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import { Intakes } from '../proxy/intake.ts';
 import type { OwnListeners } from '../proxy/own-listeners.ts';
+import { GuestPolicy } from '../proxy/policy/guest-policy.ts';
 import { UdpPublisher } from '../proxy/ports/udp-publisher.ts';
 import { type OnFailed, TcpProxy, type TcpProxyCount } from '../proxy/tcp/tcp-proxy.ts';
 import { type TurnShare, Turns } from '../proxy/turns.ts';
@@ -51,6 +52,8 @@ export interface DataPathDeps {
   readonly log: Log;
   /** A guest was seen for the first time, or at another place than before. */
   readonly onGuestHeard: (address: IpAddress, mac: Mac) => void;
+  /** What the rules of a policy may call a guest. */
+  readonly policyNamesOf: (guest: Guest) => readonly string[];
   /** A guest's link was gone for the grace. */
   readonly onGuestGone: (owner: Guest) => void;
   /** Frame bytes carried so far, over all links. */
@@ -70,6 +73,7 @@ export class DataPath {
   readonly translation: Translation = new Translation();
   readonly addressMap: AddressMap;
   readonly destinations: Destinations;
+  readonly policy: GuestPolicy;
   readonly book: FlowBook;
   readonly stack: Stack;
   readonly flusher: ImmediateFlush;
@@ -110,12 +114,21 @@ export class DataPath {
       allowMetadata: config.allowMetadata,
       translation: this.translation,
     });
+    const hostAddresses = new HostAddresses(isAddressOfHost, clock);
+    const isHost = (address: string): boolean => hostAddresses.has(address);
+    this.policy = new GuestPolicy({
+      clock,
+      names: this.book.names,
+      namesOf: deps.policyNamesOf,
+      isHost,
+    });
     this.destinations = new Destinations({
       addresses: this.addressMap,
       isOwnListener: (address, port) => ownListeners.includes(address, port),
       refusals: this.refusals,
       onBlock: (block) => this.book.feed.add({ kind: 'blocked', block }),
-      isClosedHost: config.hostAccess ? undefined : closedHost(clock),
+      isClosedHost: config.hostAccess ? undefined : isHost,
+      policy: this.policy,
     });
     const openFiles = openFilesNow();
     this.sockets = socketBudget(openFilesLimit(), openFiles);
@@ -270,11 +283,6 @@ function outboundOf({ outbound }: NetworkConfig): OutboundAddresses {
   const of = (family: 4 | 6): string | undefined =>
     outbound.find((text) => requiredAddress(text).family === family);
   return { ipv4: of(4), ipv6: of(6) };
-}
-
-function closedHost(clock: Clock): (address: string) => boolean {
-  const own = new HostAddresses(isAddressOfHost, clock);
-  return (address) => own.has(address);
 }
 
 /** Beside the host's own network, only the gateway's addresses are known to be of this one. */

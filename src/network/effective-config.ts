@@ -88,6 +88,11 @@ export function effectiveConfig(
       range: settings.dhcpRange,
       static: settings.staticLease ?? [],
     },
+    policy: {
+      file: absolutePath(settings.policy),
+      allow: settings.allow ?? [],
+      deny: settings.deny ?? [],
+    },
     separation: {
       isolate: settings.isolateGuests ?? false,
       trust: settings.trustGuests ?? false,
@@ -218,10 +223,15 @@ export function configuredSockets({
   return sockets;
 }
 
-export const configuredFiles = ({ dns, leases, pcapFile }: NetworkConfig): ConfiguredPath[] =>
+export const configuredFiles = ({
+  dns,
+  leases,
+  pcapFile,
+  policy,
+}: NetworkConfig): ConfiguredPath[] =>
   namedFiles({
     ...{ hosts: dns.hostsFile, resolvConf: dns.resolvConf },
-    ...{ leaseFile: leases.file, pcap: pcapFile },
+    ...{ leaseFile: leases.file, pcap: pcapFile, policy: policy.file },
   });
 
 /** By the option. */

@@ -13,7 +13,9 @@ export class RunError extends Error {
 }
 
 /** By its code: the benchmark harness, outside the bundle, has a class of its own. */
-export const isUsageError = (error: unknown): boolean => errorCode(error) === 'ERR_HAWSER_USAGE';
+const OF_USAGE = ['ERR_HAWSER_USAGE', 'ERR_HAWSER_OPTIONS'];
+
+export const isUsageError = (error: unknown): boolean => OF_USAGE.includes(errorCode(error));
 
 export const EXIT_FAILURE = 1;
 export const EXIT_USAGE = 2;

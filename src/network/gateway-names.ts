@@ -5,6 +5,7 @@ import type { Budget } from '../base/shares/budget.ts';
 import type { Clock } from '../base/time.ts';
 import { DnsForwarder } from '../proxy/dns/forwarder.ts';
 import { DNS_PORT, GatewayDns } from '../proxy/dns/gateway-dns.ts';
+import type { DnsPolicy } from '../proxy/policy/dns-policy.ts';
 import type { Prefix } from '../services/address-text.ts';
 import { LocalNames, type UserZone } from '../services/dns/local-names.ts';
 import { type Addresses, requiredAddress } from './addresses.ts';
@@ -38,6 +39,7 @@ export interface DnsParts {
   readonly ipv6: Ipv6Service;
   readonly leases: GuestLeases;
   readonly sockets: Budget;
+  readonly policy: DnsPolicy;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -49,6 +51,7 @@ export function makeDns({
   leases,
   sockets,
   clock,
+  policy,
   log,
 }: DnsParts): DnsForwarder {
   const { dns } = config;
@@ -62,6 +65,7 @@ export function makeDns({
     resolvConf: dns.resolvConf,
     onFailure: (query, rcode) => noteName(query, rcode, log),
     sockets,
+    policy,
     onNameServers: () => ipv6.onNameServers(),
     onSearch: (search) => {
       if (dns.search !== undefined) return;

@@ -16,6 +16,7 @@ import type {
   PortView,
   TrafficView,
 } from '../control/network-view.ts';
+import type { PolicyBook } from '../control/policy-view.ts';
 import { portView } from '../control/ports/port-view.ts';
 import type { DnsForwarder } from '../proxy/dns/forwarder.ts';
 import type { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
@@ -47,6 +48,7 @@ export interface ViewParts {
   readonly stack: Stack;
   readonly links: Iterable<OpenLink>;
   readonly flowBook: FlowViews;
+  readonly policy: PolicyBook;
   readonly udp: UdpNat;
   readonly echo: EchoProxy;
   readonly ports: PortTable;
@@ -62,10 +64,12 @@ export interface ViewParts {
 
 export class LiveView implements NetworkView {
   readonly flowBook: FlowViews;
+  readonly policy: PolicyBook;
   private readonly parts: ViewParts;
 
   constructor(parts: ViewParts) {
     this.flowBook = parts.flowBook;
+    this.policy = parts.policy;
     this.parts = parts;
   }
 

@@ -52,6 +52,7 @@ import {
   parseZone,
 } from './option-values.ts';
 import type { NetworkOptions } from './options.ts';
+import { parseRuleText } from './policy/rule-text.ts';
 
 export const MTU_MIN = 576;
 export const MTU_MAX = 65_520;
@@ -95,6 +96,9 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly leaseFile: string | undefined;
   readonly dhcpRange: LeaseRange | undefined;
   readonly staticLease: readonly StaticLease[] | undefined;
+  readonly policy: string | undefined;
+  readonly allow: readonly string[] | undefined;
+  readonly deny: readonly string[] | undefined;
   readonly wsOrigin: readonly string[] | undefined;
   readonly socketMode: number | undefined;
   readonly isolateGuests: boolean | undefined;
@@ -143,6 +147,9 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   leaseFile: () => text(parsePath),
   dhcpRange: () => text(parseRange),
   staticLease: () => list(text(parseStaticLease)),
+  policy: () => text(parsePath),
+  allow: () => list(textAsIs(parseRuleText)),
+  deny: () => list(textAsIs(parseRuleText)),
   wsOrigin: () => list(text(parseOrigin)),
   socketMode,
   isolateGuests: yesNo,

@@ -12,6 +12,7 @@ import { parsePublish } from '../proxy/ports/publish-text.ts';
 import type { ZoneTable } from '../services/dns/zone-table.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
+import { NodeClock } from '../transports/node-clock.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
 import type { DaemonNetwork } from './daemon-network.ts';
 import type { NetworkEvents } from './events.ts';
@@ -20,6 +21,7 @@ import type { DialOptions, GuestConnection, GuestServer, ListenOptions } from '.
 import type { Attachment, AttachOptions, FrameAttachment, StreamFraming } from './links.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
 import { NetworkParts } from './parts.ts';
+import { hostTexts, readStartPolicy, type StartPolicy } from './policy/live-policy.ts';
 import { serveNetworkApi } from './serve-api.ts';
 
 /**
@@ -33,7 +35,8 @@ export async function openNetwork(
 ): Promise<Network & DaemonNetwork> {
   const reach = new HostReach();
   await reach.ask();
-  const network = new RunningNetwork(config, log, reach);
+  const start = await readStartPolicy(config.policy, hostTexts(config), new NodeClock());
+  const network = new RunningNetwork(config, start, log, reach);
   try {
     await network.open();
     await beforeLinks?.(network);
@@ -55,10 +58,10 @@ class RunningNetwork implements Network, DaemonNetwork {
   private lastGuestGone: () => void = () => {};
   private closing: Promise<void> | undefined = undefined;
 
-  constructor(config: NetworkConfig, log: Log, reach: HostReach) {
+  constructor(config: NetworkConfig, start: StartPolicy, log: Log, reach: HostReach) {
     this.config = config;
     this.parts = new NetworkParts({
-      ...{ config, log, reach, emitter: this.emitter },
+      ...{ config, start, log, reach, emitter: this.emitter },
       onLastGuestGone: () => this.lastGuestGone(),
     });
     this.view = this.parts.view;

@@ -117,6 +117,15 @@ export interface NetworkOptions {
    * Default: none.
    */
   readonly allowAddress?: OneOrMore | undefined;
+  /** A policy document, of YAML or JSON: where guests may go; see docs/policy.md. Default: none. */
+  readonly policy?: string | undefined;
+  /**
+   * Rules in front of those of `policy`: `TARGET[:PORTS][/PROTOCOL]`, such as `*.example.com:443/tcp`, `10.0.0.0/8`, `host:5432`.
+   * Without `policy`, everything else is denied. Default: none.
+   */
+  readonly allow?: OneOrMore | undefined;
+  /** Likewise, in front of those of `allow`: what guests may not do. Default: none. */
+  readonly deny?: OneOrMore | undefined;
   /**
    * Web pages that may attach guests by `ws:`, by their `Origin`: `https://vm.example`. Default: those of the same host,
    * where that is an address or localhost.

@@ -11,8 +11,10 @@ import type { DnsForwarder } from '../proxy/dns/forwarder.ts';
 import type { HostReach } from '../proxy/host-reach.ts';
 import { LeaseFile } from '../proxy/lease-file.ts';
 import { OwnListeners } from '../proxy/own-listeners.ts';
+import { DnsPolicy } from '../proxy/policy/dns-policy.ts';
 import { PortTable } from '../proxy/ports/port-table.ts';
 import type { SshForwards } from '../proxy/ssh/ssh-forwards.ts';
+import { parseAddress } from '../services/address-text.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
 import type { LocalNames } from '../services/dns/local-names.ts';
 import type { Stack } from '../stack/stack.ts';
@@ -42,10 +44,13 @@ import { Links } from './links.ts';
 import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
 import { noteEvents, noteIpv6, noteRefused } from './notes.ts';
+import { hostTexts, LivePolicy, type StartPolicy } from './policy/live-policy.ts';
+import { policyNames } from './policy/policy-names.ts';
 import { makeSshForwards } from './ssh.ts';
 
 export interface NetworkPartsDeps {
   readonly config: NetworkConfig;
+  readonly start: StartPolicy;
   readonly log: Log;
   readonly reach: HostReach;
   readonly emitter: Emitter<NetworkEvents>;
@@ -62,6 +67,7 @@ export class NetworkParts {
   readonly streams: GuestStreams;
   readonly mux: MuxLinks;
   readonly names: LocalNames;
+  readonly policy: LivePolicy;
   readonly dns: DnsForwarder;
   readonly ownListeners: OwnListeners = new OwnListeners();
   private readonly config: NetworkConfig;
@@ -77,7 +83,8 @@ export class NetworkParts {
   private readonly capture: PcapFile | undefined;
   private linkCount = 0;
 
-  constructor({ config, log: unlimited, reach, emitter, onLastGuestGone }: NetworkPartsDeps) {
+  constructor(deps: NetworkPartsDeps) {
+    const { config, start, log: unlimited, reach, emitter, onLastGuestGone } = deps;
     this.config = config;
     this.emitter = emitter;
     this.onLastGuestGone = onLastGuestGone;
@@ -138,6 +145,7 @@ export class NetworkParts {
         directory.onGuestHeard(mac, address.family === 4);
         this.guestWatch.changed();
       },
+      policyNamesOf: (guest) => policyNames(guest, config.leases.static),
       onGuestGone: (owner) => this.ports.endGuest(owner),
       carried: () => this.links.carried,
       events: {
@@ -206,7 +214,23 @@ export class NetworkParts {
       find: (query, found) => this.dns.find(query, 'udp', stack.guests.nobody, found),
     });
     const { sockets } = this.dataPath;
-    this.dns = makeDns({ config, names: this.names, ipv6: this.ipv6, leases, sockets, clock, log });
+    const policy = new DnsPolicy(this.dataPath.policy, stack.guests.nobody);
+    this.dns = makeDns({
+      ...{ config, names: this.names, ipv6: this.ipv6, leases, sockets, policy, clock, log },
+    });
+    this.policy = new LivePolicy({
+      start,
+      policy: this.dataPath.policy,
+      ...{ book, clock, log },
+      isolate: (isIsolated) => stack.isolateGuests(isIsolated),
+      addresses: addressMap,
+      hosts: hostTexts(config),
+      callsOf: (text) => {
+        const address = parseAddress(text);
+        const guest = address && stack.stations.neighborAt(address)?.guest;
+        return guest === undefined ? [text] : policyNames(guest, config.leases.static);
+      },
+    });
     this.ipv6.start();
     native.whenLoaded((posix) => this.ipv6.watchWith(posix));
     const gatewayDns = serveDns(this.dns, this.dataPath, addresses, config.dns, clock);
@@ -232,6 +256,7 @@ export class NetworkParts {
       stack,
       links: this.links,
       flowBook,
+      policy: this.policy,
       udp,
       echo,
       ports: this.ports,

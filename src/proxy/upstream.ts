@@ -2,11 +2,17 @@
 import { type IpAddress, setWords } from '../base/ip-address.ts';
 import type { Slab } from '../base/slab.ts';
 import type { Instant } from '../base/time.ts';
-import type { Datagram, EchoRequest, FlowId, TcpRequest, Upstream } from '../stack/flow.ts';
+import type {
+  Datagram,
+  EchoRequest,
+  FlowId,
+  RefuseReason,
+  TcpRequest,
+  Upstream,
+} from '../stack/flow.ts';
 import type { Guest } from '../stack/guest.ts';
 import type { Mac } from '../wire/mac.ts';
-import type { RefusedWhy } from './address-map.ts';
-import type { Destinations } from './flows/destinations.ts';
+import type { BlockedWhy, Destinations, RefusalAnswer } from './flows/destinations.ts';
 import type { FlowBook } from './flows/flow-book.ts';
 import type { EchoProxy } from './icmp/echo-proxy.ts';
 import type { UdpPublisher } from './ports/udp-publisher.ts';
@@ -24,12 +30,19 @@ export interface ProxyParts {
   /** Called before all others. */
   readonly listeners: VirtualListeners;
   /** Called for a connection that is refused for its destination. */
-  readonly onRefused: (id: FlowId, why: RefusedWhy) => void;
+  readonly onRefused: (id: FlowId, why: BlockedWhy) => void;
   /** As `Upstream.onGuestHeard`. */
   readonly onGuestHeard: (address: IpAddress, mac: Mac) => void;
   /** The guest is gone for good: its link, and all that waited for it. */
   readonly onGuestGone: (owner: Guest) => void;
 }
+
+/** A policy's `drop` has its guest wait for an answer. */
+const SYN_ANSWERS: Readonly<Record<RefusalAnswer, RefuseReason>> = {
+  prohibited: 'prohibited',
+  refused: 'refused',
+  none: 'timed-out',
+};
 
 /** The stack needs its upstream before the proxies have their stack: `parts` is set in between. */
 export class ProxyUpstream implements Upstream {
@@ -41,11 +54,14 @@ export class ProxyUpstream implements Upstream {
     if (parts === undefined) return;
     const { remote, remotePort } = request.id;
     const service = parts.listeners.find(remote, remotePort);
+    setWords(this.words, remote);
     if (service !== undefined) {
-      service(now, request);
+      const { destinations } = parts;
+      const answer = destinations.refusesService(request.owner, 'tcp', this.words, 0, remotePort);
+      if (answer === undefined) service(now, request);
+      else request.refuse(now, SYN_ANSWERS[answer]);
       return;
     }
-    setWords(this.words, remote);
     const target = parts.destinations.decide(request.owner, 'tcp', this.words, 0, remotePort);
     switch (target.kind) {
       case 'host-loopback':
@@ -57,7 +73,7 @@ export class ProxyUpstream implements Upstream {
         return;
       case 'refused':
         parts.onRefused(request.id, target.why);
-        request.refuse(now, 'prohibited');
+        request.refuse(now, target.why === 'policy' ? SYN_ANSWERS[target.answer] : 'prohibited');
     }
   }
 

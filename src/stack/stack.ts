@@ -293,6 +293,11 @@ export class Stack
     return this.tcp.dial(now, id, neighbor, handler);
   }
 
+  /** No frame passes between guests from now on; false: as the separation's mode says. */
+  isolateGuests(isIsolated: boolean): void {
+    this.segment.rules.isIsolated = isIsolated;
+  }
+
   /** A guest may be at `address`, though it was not heard: every link that comes is asked for it. */
   expectGuest(now: Instant, address: IpAddress): void {
     this.neighbors.obtain(now, address);

@@ -83,6 +83,9 @@ sandbox: strict
 sandboxAllow: /srv/sockets
 wsOrigin: [https://vm.example, "null"]
 socketMode: "0660"
+policy: /tmp/policy.yaml
+allow: ['*.example.com:443/tcp']
+deny: ['10.0.0.0/8']
 isolateGuests: false
 trustGuests: true
 allowAddress: [qemu:/tmp/vm.sock=10.1.0.99, "tap:hawser0@guest=10.1.0.0/28"]
@@ -157,6 +160,11 @@ describe('configuration', () => {
       socketMode: 0o660,
       vhostMemory: 'any',
       log: { level: 'warn', format: 'json', file: '/var/log/hawser.log' },
+      policy: {
+        file: '/tmp/policy.yaml',
+        allow: ['*.example.com:443/tcp'],
+        deny: ['10.0.0.0/8'],
+      },
       separation: {
         isolate: false,
         trust: true,

@@ -3,6 +3,13 @@
 import type { DaemonConfig } from '../../src/cli/daemon-config.ts';
 import type { FlowCount, FlowFeedEvent, FlowsView, FlowView } from '../../src/control/flow-view.ts';
 import type { NetworkView } from '../../src/control/network-view.ts';
+import {
+  type PolicyBook,
+  PolicyError,
+  type PolicyProbe,
+  type PolicyStateView,
+  type PolicyVerdictView,
+} from '../../src/control/policy-view.ts';
 import { portView } from '../../src/control/ports/port-view.ts';
 import type { DnsZone } from '../../src/network/config.ts';
 import type { DaemonNetwork } from '../../src/network/daemon-network.ts';
@@ -54,6 +61,36 @@ export const UDP_FLOW: FlowView = {
   tcp: null,
 };
 
+/** Takes every document. */
+export class FakePolicy implements PolicyBook {
+  private generation = 0;
+  private document: Readonly<Record<string, unknown>> | null = null;
+
+  state(): PolicyStateView {
+    const { generation, document } = this;
+    return { generation, hash: `hash ${generation}`, document, warnings: [] };
+  }
+
+  async replace(document: unknown): Promise<PolicyStateView> {
+    if (typeof document !== 'object' || document === null || 'bad' in document) {
+      throw new PolicyError('rules[0]: must be good');
+    }
+    this.document = { ...document };
+    this.generation++;
+    return this.state();
+  }
+
+  test({ guest, destination, protocol }: PolicyProbe): PolicyVerdictView {
+    const action = destination === 'a.test:443' ? 'allow' : 'deny';
+    return {
+      action,
+      rule: `${guest} ${protocol}`,
+      index: 0,
+      bestEffort: destination === 'b.test:1',
+    };
+  }
+}
+
 /** A book of two flows. */
 class FakeFlows implements FlowsView {
   flows: readonly FlowView[] = [TCP_FLOW, UDP_FLOW];
@@ -100,6 +137,7 @@ export class FakeNetwork implements DaemonNetwork {
   /** Listens on real sockets; there is no guest behind it. */
   readonly ports: PortTable = portTable();
   readonly flows: FakeFlows = new FakeFlows();
+  readonly policy: FakePolicy = new FakePolicy();
   readonly recordZones: ZoneTable = new ZoneTable();
   readonly denied: string[] = [];
   zones: readonly DnsZone[] = [];
@@ -159,6 +197,7 @@ export class FakeNetwork implements DaemonNetwork {
       ],
       flows: () => this.flows.flows,
       flowBook: this.flows,
+      policy: this.policy,
       mux: () => [],
       closeFlow: (id) => this.flows.close(id),
       leases: () => [

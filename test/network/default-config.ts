@@ -36,6 +36,7 @@ export const DEFAULT_NETWORK: NetworkConfig = {
     resolvConf: undefined,
   },
   leases: { file: undefined, range: undefined, static: [] },
+  policy: { file: undefined, allow: [], deny: [] },
   separation: { isolate: false, trust: false, allowed: [] },
   wsOrigins: [],
   socketMode: 0o600,

@@ -36,7 +36,12 @@ describe('network/flow-views', () => {
 
   /** @returns the answer, and how many turns of the loop others had until it was whole */
   const list = async (query: Readonly<Record<string, string>>) => {
-    const call = { id: '', query: new Map(Object.entries(query)), body: undefined };
+    const call = {
+      id: '',
+      query: new Map(Object.entries(query)),
+      body: undefined,
+      ifMatch: undefined,
+    };
     const connection = { staysOpen: false, hold: () => {} };
     const answer = await listing?.handle({ ...call, connection }, { view: { flowBook } });
     assert.ok(answer !== undefined && typeof answer.body === 'function');

@@ -67,6 +67,9 @@ describe('network/options', () => {
       staticLease: '52-54-00-12-34-56=10.1.0.10,Build',
       wsOrigin: 'https://vm.example',
       socketMode: '0660',
+      policy: '/tmp/policy.yaml',
+      allow: '*.example.com:443/tcp',
+      deny: ['10.0.0.0/8'],
       isolateGuests: true,
       trustGuests: false,
       allowAddress: ['tap:hawser0@guest=10.1.0.99', 'vm=52-54-00-12-34-56'],
@@ -120,6 +123,11 @@ describe('network/options', () => {
         file: `${process.cwd()}/leases.json`,
         range: { first: '10.1.0.10', last: '10.1.1.20' },
         static: [{ mac: '52:54:00:12:34:56', address: '10.1.0.10', hostname: 'build' }],
+      },
+      policy: {
+        file: '/tmp/policy.yaml',
+        allow: ['*.example.com:443/tcp'],
+        deny: ['10.0.0.0/8'],
       },
       separation: {
         isolate: true,

@@ -34,7 +34,8 @@ export function configuredFiles(
 ): FileGrant[] {
   const token = config.api.kind === 'tcp' ? config.api.tokenFile : undefined;
   const { hostsFile, resolvConf } = config.dns;
-  const files = [configPath, hostsFile, resolvConf, token, ...sshKeys(config)].flatMap(
+  const { file: policy } = config.policy;
+  const files = [configPath, hostsFile, resolvConf, policy, token, ...sshKeys(config)].flatMap(
     (path) => path ?? [],
   );
   const read = [...files, ...FOLLOWED].flatMap((path) => directoriesOf(resolve(path)));

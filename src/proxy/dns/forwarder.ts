@@ -41,6 +41,7 @@ import { errorReply, headerReply } from '../../services/dns/reply.ts';
 import { type DnsUpstream, parseResolvConf } from '../../services/dns/resolv-conf.ts';
 import { fitUdp, withId } from '../../services/dns/surgery.ts';
 import type { Guest } from '../../stack/guest.ts';
+import type { DnsPolicy } from '../policy/dns-policy.ts';
 import { FileFollower, type FileFollowerOptions } from './file-follower.ts';
 import {
   type DnsReply,
@@ -85,6 +86,8 @@ export interface DnsForwarderOptions {
   readonly maxWaiting?: number | undefined;
   /** Descriptors. */
   readonly sockets: Budget;
+  /** What a guest may ask upstreams for. Default: everything. */
+  readonly policy?: DnsPolicy | undefined;
   /** Called for each query that is answered by an error, with its code. */
   readonly onFailure?: ((query: DnsQuery, rcode: number) => void) | undefined;
   readonly timing?: ResolutionTiming | undefined;
@@ -102,6 +105,8 @@ export type DnsCount =
   | 'joined'
   | 'failed'
   | 'zone-transfer'
+  /** By the policy. */
+  | 'denied'
   | 'too-many-waiting'
   | 'evicted'
   /** Connections ended: idle, in favour of others beyond a limit, or with answers that the guest did not read. */
@@ -199,6 +204,12 @@ export class DnsForwarder {
       found(local, 'ours');
       return;
     }
+    const refusal = this.options.policy?.refusal(owner, query, this.options.now());
+    if (refusal !== undefined) {
+      this.counts.add('denied');
+      found(refusal, 'ours');
+      return;
+    }
     const cached = this.cache.get(query, this.options.now());
     if (cached !== undefined) {
       this.counts.add('answered-from-cache');
@@ -241,6 +252,11 @@ export class DnsForwarder {
         reply(headerReply(message, FORMERR));
         return true;
       case 'dns-opaque':
+        if (this.options.policy?.refusesUnreadable === true) {
+          this.counts.add('denied');
+          reply(headerReply(message, REFUSED));
+          return true;
+        }
         this.forward(message, undefined, transport, owner, reply);
         return true;
     }

@@ -5,10 +5,14 @@
  */
 import type { Counters } from '../../base/counters.ts';
 import { addressFromWords, type IpAddress, ipv4 } from '../../base/ip-address.ts';
+import { parseAddress } from '../../services/address-text.ts';
 import { extractIpv4 } from '../../services/nat64-address.ts';
+import type { PolicyAction } from '../../services/policy/policy.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { AddressMap, RefusedWhy } from '../address-map.ts';
 import type { NameCheck } from '../inspect/name-check.ts';
+import type { GuestPolicy, PolicyTarget } from '../policy/guest-policy.ts';
+import { PolicyCheck } from '../policy/policy-check.ts';
 import { objectionToCarried } from './carried-ipv4.ts';
 import type { Translation } from './translation.ts';
 
@@ -16,11 +20,11 @@ export type DestinationProtocol = 'tcp' | 'udp' | 'icmp';
 
 export type Loopback = '127.0.0.1' | '::1';
 
-export type Destination =
-  | HostLoopback
-  | Outside
-  | { readonly kind: 'gateway' }
-  | RefusedDestination;
+export type Destination = HostLoopback | Outside | Gateway | RefusedDestination;
+
+export interface Gateway {
+  readonly kind: 'gateway';
+}
 
 export interface HostLoopback {
   readonly kind: 'host-loopback';
@@ -42,12 +46,15 @@ export interface Outside {
 
 export interface RefusedDestination {
   readonly kind: 'refused';
-  readonly why: RefusedWhy;
+  readonly why: BlockedWhy;
   /** Of {@link DestinationsDeps.refusals}. */
   readonly count: string;
-  /** Whether the sender is informed (ICMP): never about what was sent to many, or from nowhere (RFC 1122 §3.2.2). */
-  readonly answered: boolean;
+  /** How the sender is informed; never about what was sent to many, or from nowhere (RFC 1122 §3.2.2). */
+  readonly answer: RefusalAnswer;
 }
+
+/** - `refused`: as if nobody listened there */
+export type RefusalAnswer = 'prohibited' | 'refused' | 'none';
 
 /** What a guest has asked for in vain. */
 export interface Block {
@@ -56,8 +63,12 @@ export interface Block {
   readonly remote: IpAddress;
   /** 0 for pings. */
   readonly port: number;
-  readonly why: RefusedWhy;
+  readonly why: BlockedWhy;
+  /** Of a policy: the rule that forbids it, or what the guest said that does not agree with one. */
+  readonly rule?: string | undefined;
 }
+
+export type BlockedWhy = RefusedWhy | 'policy';
 
 export interface DestinationsDeps {
   readonly addresses: AddressMap;
@@ -65,19 +76,28 @@ export interface DestinationsDeps {
   readonly isOwnListener: (address: string, port: number) => boolean;
   /** Whether an address is the host's own, where those are closed to guests; absent where they are open. */
   readonly isClosedHost?: ((address: string) => boolean) | undefined;
+  readonly policy?: GuestPolicy | undefined;
   /** Destinations refused, by protocol and reason. */
   readonly refusals: Counters<string>;
   /** Called for each, but for those of multicasts and broadcasts. */
   readonly onBlock?: (block: Block) => void;
 }
 
-const GATEWAY: Destination = { kind: 'gateway' };
+const GATEWAY: Gateway = { kind: 'gateway' };
+const DNS_PORT = 53;
 const LOOPBACKS = ['127.0.0.1', '::1'] as const;
 const LOOPBACKS_OF_6 = ['::1', '127.0.0.1'] as const;
 const ANSWERED: ReadonlySet<RefusedWhy> = new Set([
   ...(['link-local', 'metadata', 'own-listener', 'host', 'not-global'] as const),
 ]);
 const QUIET: ReadonlySet<RefusedWhy> = new Set(['multicast', 'broadcast', 'unspecified']);
+
+const POLICY_ANSWERS: Readonly<Record<PolicyAction, RefusalAnswer>> = {
+  allow: 'none',
+  deny: 'prohibited',
+  reject: 'refused',
+  drop: 'none',
+};
 
 /** Made once, so that refusing allocates nothing. */
 class Refusals {
@@ -92,7 +112,8 @@ class Refusals {
     const known = this.made.get(why);
     if (known !== undefined) return known;
     const count = `${this.protocol}-${why}`;
-    const made: RefusedDestination = { kind: 'refused', why, count, answered: ANSWERED.has(why) };
+    const answer = ANSWERED.has(why) ? 'prohibited' : 'none';
+    const made: RefusedDestination = { kind: 'refused', why, count, answer };
     this.made.set(why, made);
     return made;
   }
@@ -122,7 +143,7 @@ export class Destinations {
     port: number,
   ): Destination {
     const kind = this.deps.addresses.kindOf(words, at);
-    if (kind === 'gateway') return GATEWAY;
+    if (kind === 'gateway') return this.byPolicy(owner, protocol, words, at, port, GATEWAY);
     if (kind !== 'outside' && kind !== 'host-loopback') {
       return this.refuse(owner, protocol, words, at, port, kind);
     }
@@ -137,7 +158,65 @@ export class Destinations {
     return isClosedHost !== undefined &&
       reaches(isClosedHost, remote, to.address, this.deps.addresses.translation)
       ? this.refuse(owner, protocol, words, at, port, 'host')
-      : to;
+      : this.byPolicy(owner, protocol, words, at, port, to);
+  }
+
+  /**
+   * Whether a guest may use a service that hawser has at this address: of the gateway, or of the embedding program. DNS,
+   * which obeys the policy by itself, is always there.
+   *
+   * @returns how a refusal is answered; undefined: it may
+   */
+  refusesService(
+    owner: Guest,
+    protocol: DestinationProtocol,
+    words: Int32Array,
+    at: number,
+    port: number,
+  ): RefusalAnswer | undefined {
+    if (this.deps.policy?.engine === undefined || port === DNS_PORT) return undefined;
+    const to = this.byPolicy(owner, protocol, words, at, port, GATEWAY);
+    return to.kind === 'refused' ? to.answer : undefined;
+  }
+
+  private byPolicy(
+    owner: Guest,
+    protocol: DestinationProtocol,
+    words: Int32Array,
+    at: number,
+    port: number,
+    to: HostLoopback | Outside | Gateway,
+  ): Destination {
+    const { policy } = this.deps;
+    const engine = policy?.engine;
+    if (policy === undefined || engine === undefined) return to;
+    const remote = addressFromWords(words, at);
+    const address = to.kind === 'gateway' ? remote : (parseAddress(to.address) ?? remote);
+    const target: PolicyTarget = { protocol, kind: to.kind, remote, address, port };
+    const judged = policy.judge(engine, owner, target);
+    const { verdict } = judged;
+    if (verdict.action !== 'allow') {
+      policy.counts.add(engine.mode === 'observe' ? 'observed' : 'denied');
+      this.onPolicyBlock(owner, target, verdict.text);
+      if (engine.mode === 'observe') return to;
+      const count = `${protocol}-policy`;
+      this.deps.refusals.add(count);
+      owner.refusals.add(count);
+      return { kind: 'refused', why: 'policy', count, answer: POLICY_ANSWERS[verdict.action] };
+    }
+    policy.counts.add('allowed');
+    if (!verdict.byName || to.kind === 'gateway' || protocol === 'icmp') return to;
+    if (engine.mode === 'observe') return to;
+    const onDenied = (why: string): void => this.onPolicyBlock(owner, target, why);
+    return { ...to, check: new PolicyCheck({ policy, owner, target, judged, onDenied }) };
+  }
+
+  private onPolicyBlock(
+    owner: Guest,
+    { protocol, remote, port }: PolicyTarget,
+    rule: string,
+  ): void {
+    this.deps.onBlock?.({ owner, protocol, remote, port, why: 'policy', rule });
   }
 
   /**

@@ -68,10 +68,10 @@ export class FlowBook {
   }
 
   /** End a flow at both ends. @returns false when none has this id */
-  close(id: number): boolean {
+  close(id: number, why = 'ended-by-request'): boolean {
     const flow = this.find(id);
     if (flow === undefined) return false;
-    this.end(flow, 'ended-by-request');
+    this.end(flow, why);
     flow.source.endFlow();
     return true;
   }

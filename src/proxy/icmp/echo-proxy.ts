@@ -133,7 +133,7 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
     }
     if (to.kind === 'refused') {
       this.counts.add('echo-refused');
-      if (to.answered) this.refuse(now, request, 'prohibited');
+      if (to.answer !== 'none') this.refuse(now, request, 'prohibited');
       return;
     }
     const side = sideOf(keyGuest(key), to.address, to.kind === 'outside' && to.isTranslated);

@@ -107,6 +107,8 @@ const COUNTS: SessionCounts<UdpNatCount> = {
   peerHidden: 'udp-peer-hidden',
 };
 
+const ERRORS = { prohibited: 'prohibited', refused: 'port-unreachable' } as const;
+
 export class UdpNat extends HostSessions<Binding, UdpNatCount> {
   private readonly deps: UdpNatDeps;
   private readonly options: UdpNatOptions;
@@ -140,8 +142,9 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     if (to.kind === 'gateway') {
       this.refuse(now, datagram, 'udp-gateway-port-closed', 'port-unreachable');
     } else if (to.kind === 'refused') {
-      if (to.answered) this.refuse(now, datagram, 'udp-refused', 'prohibited');
-      else this.counts.add('udp-refused');
+      const { answer } = to;
+      if (answer === 'none') this.counts.add('udp-refused');
+      else this.refuse(now, datagram, 'udp-refused', ERRORS[answer]);
     } else {
       this.sendTo(now, datagram, to);
     }

@@ -20,7 +20,20 @@ const OPCODE = 0x7800;
 export interface LocalRecords {
   readonly answers: readonly Answer[];
   readonly authorities: readonly Answer[];
+  /** Why (RFC 8914), for a client that understands EDNS. */
+  readonly error?: ExtendedError | undefined;
 }
+
+export interface ExtendedError {
+  readonly code: number;
+  readonly text: string;
+}
+
+/** RFC 8914 §4.16: the operator of the resolver does not want it. */
+export const EDE_BLOCKED = 15;
+const OPTION_EDE = 15;
+/** Code and length of the option, and the error's code. */
+const EDE_HEADER_LEN = 6;
 
 /** An authoritative answer; names in `records` must be plain host names. */
 export function localReply(query: DnsQuery, rcode: number, records: LocalRecords): Uint8Array {
@@ -55,7 +68,22 @@ export function localReply(query: DnsQuery, rcode: number, records: LocalRecords
   const kept = query.flags & (FLAG_RD | FLAG_CD);
   setU16(reply, 2, FLAG_QR | FLAG_RA | (rcode === 0 || rcode === 3 ? FLAG_AA : 0) | kept | rcode);
   setU16(reply, 4, 1);
-  return reply;
+  const { error } = records;
+  return error === undefined || query.edns === undefined ? reply : withError(reply, error);
+}
+
+/** `reply` ends with an OPT record without options: its length, which is 0, is its last two bytes. */
+function withError(reply: Uint8Array, { code, text }: ExtendedError): Uint8Array {
+  const words = new TextEncoder().encode(text);
+  const longer = new Uint8Array(reply.length + EDE_HEADER_LEN + words.length);
+  longer.set(reply);
+  const dataLen = EDE_HEADER_LEN - 4 + words.length;
+  setU16(longer, reply.length - 2, 4 + dataLen);
+  setU16(longer, reply.length, OPTION_EDE);
+  setU16(longer, reply.length + 2, dataLen);
+  setU16(longer, reply.length + 4, code);
+  longer.set(words, reply.length + EDE_HEADER_LEN);
+  return longer;
 }
 
 const NONE: LocalRecords = { answers: [], authorities: [] };

@@ -9,11 +9,12 @@ export const LOCAL_TTL_S = 10;
 
 const SERVER = 'hawser.internal';
 
-export function soa(zone: string): Answer {
+/** @param ttlS how long the client remembers that there is nothing */
+export function soa(zone: string, ttlS: number = LOCAL_TTL_S): Answer {
   return {
     type: 'SOA',
     name: zone,
-    ttl: LOCAL_TTL_S,
+    ttl: ttlS,
     data: {
       mname: `gateway.${SERVER}`,
       rname: `hostmaster.${SERVER}`,
@@ -21,7 +22,7 @@ export function soa(zone: string): Answer {
       refresh: 3600,
       retry: 600,
       expire: 86_400,
-      minimum: LOCAL_TTL_S,
+      minimum: ttlS,
     },
   };
 }

@@ -25,6 +25,8 @@ import type { SeparationMode } from './separation.ts';
 import { type SourceDrop, SourceGuard } from './source-guard.ts';
 
 export class SegmentRules {
+  /** No frame passes between guests, whatever the mode. */
+  isIsolated = false;
   private readonly own: OwnAddresses;
   private readonly mode: SeparationMode;
   private readonly sources: SourceGuard;
@@ -74,8 +76,9 @@ export class SegmentRules {
     return this.sources.onNdp(now, link, view, at, len, isProbe);
   }
 
+  /** Whether frames may go between guests at all. */
   get mayForward(): boolean {
-    return this.mode !== 'isolate';
+    return this.mode !== 'isolate' && !this.isIsolated;
   }
 
   /** Why a frame that {@link sourceFault} let pass does not go to another guest. */

@@ -1,0 +1,101 @@
+/** The routes of the policy: where guests may go. */
+import * as z from 'zod';
+import { once } from '../base/once.ts';
+import { policyStateSchema, policyVerdictSchema } from './policy-schema.ts';
+import { type PolicyBook, PolicyError, type PolicyStateView } from './policy-view.ts';
+import { problem, quoted } from './problem.ts';
+import { type Answer, type Call, JSON_TYPE, json, type Route } from './route.ts';
+import type { Schema } from './schema.ts';
+
+const BODY_MAX = 8 * 1024 * 1024;
+
+const anyDocument: Schema<object> = once(() => z.record(z.string(), z.unknown()));
+
+export interface PolicyTarget {
+  readonly view: { readonly policy: PolicyBook };
+}
+
+async function put({ body, ifMatch }: Call, { view }: PolicyTarget): Promise<Answer> {
+  const { policy } = view;
+  const now = policy.state();
+  if (ifMatch !== undefined && ifMatch !== '*' && ifMatch !== tagOf(now)) {
+    throw problem(412, `The policy is another by now: its generation is ${now.generation}.`);
+  }
+  if (body === undefined) throw problem(400, 'The body must be a policy document.');
+  return answerOf(await orProblem(() => policy.replace(body)));
+}
+
+async function test({ query }: Call, { view }: PolicyTarget): Promise<Answer> {
+  const [guest = '', destination = ''] = [query.get('guest'), query.get('destination')];
+  const protocol = query.get('protocol') ?? 'tcp';
+  if (protocol !== 'tcp' && protocol !== 'udp' && protocol !== 'icmp') {
+    throw problem(400, `protocol=${quoted(protocol)}: must be tcp, udp or icmp.`);
+  }
+  const probe = { guest, destination, protocol } as const;
+  return json(await orProblem(() => view.policy.test(probe)));
+}
+
+async function orProblem<T>(act: () => T | Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (error instanceof PolicyError) throw problem(400, error.message);
+    throw error;
+  }
+}
+
+const tagOf = ({ generation }: PolicyStateView): string => `"${generation}"`;
+const answerOf = (state: PolicyStateView): Answer => ({
+  ...json(state),
+  headers: { etag: tagOf(state) },
+});
+
+export const POLICY_ROUTES: readonly Route<PolicyTarget>[] = [
+  {
+    method: 'GET',
+    path: '/v1/policy',
+    summary: 'The policy in force: where guests may go.',
+    query: [],
+    success: 200,
+    mediaType: JSON_TYPE,
+    schema: policyStateSchema,
+    body: undefined,
+    handle: (_call, { view }) => answerOf(view.policy.state()),
+  },
+  {
+    method: 'PUT',
+    path: '/v1/policy',
+    summary:
+      'Replace the policy, all of it. It is in force once this is answered, for open flows as well. `If-Match` with the ETag of a GET refuses to replace another.',
+    query: [],
+    success: 200,
+    mediaType: JSON_TYPE,
+    schema: policyStateSchema,
+    body: anyDocument,
+    bodyLimit: BODY_MAX,
+    handle: put,
+  },
+  {
+    method: 'GET',
+    path: '/v1/policy/test',
+    summary: 'What the policy decides about a flow, by what enforces it.',
+    query: [
+      {
+        name: 'guest',
+        description: 'A link, a static lease’s name, or the address of a guest. Default: any.',
+        schema: { type: 'string' },
+      },
+      {
+        name: 'destination',
+        description: '`NAME:PORT`, `IP:PORT`, `[IPV6]:PORT`; without a port for icmp.',
+        schema: { type: 'string' },
+      },
+      { name: 'protocol', description: 'Default: tcp.', schema: { enum: ['tcp', 'udp', 'icmp'] } },
+    ],
+    success: 200,
+    mediaType: JSON_TYPE,
+    schema: policyVerdictSchema,
+    body: undefined,
+    handle: test,
+  },
+];

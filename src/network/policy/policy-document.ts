@@ -1,0 +1,305 @@
+/** Policies as documents, of YAML and JSON: checked, and made into rules. */
+import { domainToASCII } from 'node:url';
+import * as z from 'zod';
+import { once } from '../../base/once.ts';
+import { PolicyError } from '../../control/policy-view.ts';
+import type { Schema } from '../../control/schema.ts';
+import { type Prefix, parseAddress, parsePrefix } from '../../services/address-text.ts';
+import {
+  POLICY_ACTIONS,
+  POLICY_MODES,
+  POLICY_PLACES,
+  POLICY_PROTOCOLS,
+  type PolicyAction,
+  type PolicyMode,
+  type PolicyRule,
+  type PolicyRules,
+  type PortRange,
+} from '../../services/policy/policy.ts';
+import { parsePattern, type SuffixFacts } from '../../services/policy/policy-name.ts';
+
+export const POLICY_PRESETS = ['internet-only', 'host-only', 'offline'] as const;
+export type PolicyPreset = (typeof POLICY_PRESETS)[number];
+
+/** Beside its address for guests. */
+export const HOST_TEXTS: readonly string[] = [
+  ...['containers', 'docker', 'hawser'].map((one) => `host.${one}.internal`),
+  ...['127.0.0.1', '::1', '127.0.0.1/32', '::1/128'],
+];
+
+const MAX_RULES = 100_000;
+const MAX_PORT = 65_535;
+
+/** What a rule is for; what is absent is for everything. */
+export interface RuleFields {
+  readonly name?: string | undefined;
+  readonly cidr?: string | undefined;
+  readonly to?: string | undefined;
+  /** `443`, `'8000-8010'`, `'80,443'`, or a list of these. */
+  readonly port?: number | string | readonly (number | string)[] | undefined;
+  readonly protocol?: string | undefined;
+  readonly guest?: string | undefined;
+  readonly sni?: 'required' | 'optional' | undefined;
+  /** A date (RFC 3339), after which the rule is none. */
+  readonly until?: string | undefined;
+}
+
+/** With one of the keys. */
+export type RuleEntry = { readonly [A in PolicyAction]?: RuleFields | undefined };
+
+export interface PolicyDocument {
+  readonly default?: 'allow' | 'deny' | undefined;
+  readonly preset?: PolicyPreset | undefined;
+  readonly mode?: PolicyMode | undefined;
+  readonly rules?: readonly RuleEntry[] | undefined;
+}
+
+/** The shape of a document; what is in it is checked further. */
+export const policySchema: Schema<PolicyDocument> = once(() => {
+  const one = z.union([z.int(), z.string()]);
+  const fields = z.strictObject({
+    name: z.string().optional(),
+    cidr: z.string().optional(),
+    to: z.enum(POLICY_PLACES, `must be one of ${POLICY_PLACES.join(', ')}`).optional(),
+    port: z.union([one, z.array(one)], 'must be ports, such as 443 or 8000-8010').optional(),
+    protocol: z.enum(POLICY_PROTOCOLS, `must be one of ${POLICY_PROTOCOLS.join(', ')}`).optional(),
+    guest: z.string().min(1).optional(),
+    sni: z.enum(['required', 'optional'], 'must be required or optional').optional(),
+    until: z.iso.datetime({ offset: true, error: 'must be a date as in RFC 3339' }).optional(),
+  });
+  const entry = z.strictObject({
+    allow: fields.optional(),
+    deny: fields.optional(),
+    reject: fields.optional(),
+    drop: fields.optional(),
+  });
+  return z.strictObject({
+    default: z.enum(['allow', 'deny'], 'must be allow or deny').optional(),
+    preset: z.enum(POLICY_PRESETS, `must be one of ${POLICY_PRESETS.join(', ')}`).optional(),
+    mode: z.enum(POLICY_MODES, `must be one of ${POLICY_MODES.join(', ')}`).optional(),
+    rules: z.array(entry).max(MAX_RULES, `must be at most ${MAX_RULES} rules`).optional(),
+  });
+});
+
+export interface DocumentProblem {
+  /** To what is wrong: `['rules', 2, 'allow', 'cidr']`. */
+  readonly path: readonly PropertyKey[];
+  readonly why: string;
+}
+
+export interface ReadPolicy {
+  readonly document: PolicyDocument;
+  readonly rules: PolicyRules;
+  readonly warnings: readonly string[];
+}
+
+export class PolicyProblems extends PolicyError {
+  readonly problems: readonly DocumentProblem[];
+
+  constructor(problems: readonly DocumentProblem[]) {
+    super(problems.map(({ path, why }) => `${placeOf(path)}${why}`).join('\n'));
+    this.name = 'PolicyProblems';
+    this.problems = problems;
+  }
+}
+
+/** `rules[2].allow.cidr: `. */
+export const placeOf = (path: readonly PropertyKey[]): string =>
+  path.length === 0
+    ? ''
+    : `${path.map((part, i) => (typeof part === 'number' ? `[${part}]` : `${i > 0 ? '.' : ''}${String(part)}`)).join('')}: `;
+
+/**
+ * @param value as parsed of YAML or JSON
+ * @param instantOf the instant of a date, in ms since 1970
+ * @param hosts texts that all mean the host: its address for guests, beside its loopback and names
+ * @throws PolicyProblems that lists everything that is wrong
+ */
+export function readPolicy(
+  value: unknown,
+  facts: SuffixFacts,
+  instantOf: (epochMs: number) => number,
+  hosts: readonly string[] = [],
+): ReadPolicy {
+  const parsed = policySchema().safeParse(value);
+  if (!parsed.success) {
+    throw new PolicyProblems(
+      parsed.error.issues.map((issue) => ({ path: issue.path, why: issue.message })),
+    );
+  }
+  const document = parsed.data;
+  const reader = new RuleReader(facts, instantOf, [...HOST_TEXTS, ...hosts]);
+  const rules = (document.rules ?? []).flatMap((one, index) => reader.read(one, index));
+  const byDefault = defaultOf(document, reader.problems);
+  if (reader.problems.length > 0) throw new PolicyProblems(reader.problems);
+  const all = [...rules, ...presetRules(document.preset)];
+  const mode = document.mode ?? 'enforce';
+  return { document, rules: { byDefault, mode, rules: all }, warnings: reader.warnings };
+}
+
+function defaultOf(document: PolicyDocument, problems: DocumentProblem[]): 'allow' | 'deny' {
+  const { preset, default: given } = document;
+  if (preset !== undefined && given !== undefined) {
+    problems.push({ path: ['default'], why: `contradicts the preset ${preset}: give one of them` });
+  } else if (preset === undefined && given === undefined) {
+    problems.push({ path: [], why: 'has neither a default (allow or deny) nor a preset' });
+  }
+  if (preset === undefined) return given ?? 'deny';
+  return preset === 'internet-only' ? 'allow' : 'deny';
+}
+
+function presetRules(preset: PolicyPreset | undefined): PolicyRule[] {
+  const text = `preset ${preset}`;
+  switch (preset) {
+    case 'internet-only':
+      return [
+        { ...EMPTY, action: 'deny', place: 'host', text },
+        { ...EMPTY, action: 'deny', place: 'private', text },
+      ];
+    case 'host-only':
+      return [
+        { ...EMPTY, action: 'allow', place: 'host', protocol: 'icmp', text },
+        { ...EMPTY, action: 'allow', place: 'host', ports: [{ from: 1, to: MAX_PORT }], text },
+      ];
+    default:
+      return [];
+  }
+}
+
+const EMPTY: Omit<PolicyRule, 'action' | 'text'> = {
+  guest: undefined,
+  protocol: undefined,
+  ports: undefined,
+  prefix: undefined,
+  name: undefined,
+  place: undefined,
+  isSniOptional: false,
+  until: undefined,
+};
+
+class RuleReader {
+  readonly problems: DocumentProblem[] = [];
+  readonly warnings: string[] = [];
+  private readonly facts: SuffixFacts;
+  private readonly instantOf: (epochMs: number) => number;
+  private readonly hosts: readonly string[];
+  private path: readonly PropertyKey[] = [];
+
+  constructor(
+    facts: SuffixFacts,
+    instantOf: (epochMs: number) => number,
+    hosts: readonly string[],
+  ) {
+    this.facts = facts;
+    this.instantOf = instantOf;
+    this.hosts = hosts;
+  }
+
+  read(one: RuleEntry, index: number): PolicyRule[] {
+    this.path = ['rules', index];
+    const given = POLICY_ACTIONS.filter((action) => one[action] !== undefined);
+    const [action] = given;
+    const fields = action === undefined ? undefined : one[action];
+    if (action === undefined || fields === undefined || given.length > 1) {
+      this.wrong(undefined, `must have one key of ${POLICY_ACTIONS.join(', ')}`);
+      return [];
+    }
+    this.path = ['rules', index, action];
+    return [this.ruleOf(action, this.withHost(fields))];
+  }
+
+  /** The host has many names, which are one thing. */
+  private withHost(fields: RuleFields): RuleFields {
+    const target = fields.name?.toLowerCase() ?? fields.cidr;
+    if (target === undefined || !this.hosts.includes(target)) return fields;
+    return { ...fields, name: undefined, cidr: undefined, to: 'host' };
+  }
+
+  private ruleOf(action: PolicyAction, fields: RuleFields): PolicyRule {
+    if (fields.name !== undefined && fields.cidr !== undefined) {
+      this.wrong('cidr', 'a rule is for a name or for a network: give it as two rules');
+    }
+    const place = POLICY_PLACES.find((one) => one === fields.to);
+    const protocol = POLICY_PROTOCOLS.find((one) => one === fields.protocol);
+    const ports = this.portsOf(fields.port);
+    if (protocol === 'icmp' && ports !== undefined) this.wrong('port', 'icmp has no ports');
+    if (action === 'allow' && place === 'host' && ports === undefined && protocol !== 'icmp') {
+      this.wrong('to', 'the host is opened by port, never as a whole: give port');
+    }
+    const { until, guest, sni } = fields;
+    return {
+      action,
+      guest,
+      protocol,
+      ports,
+      prefix: this.prefixOf(fields.cidr),
+      name: this.nameOf(fields.name),
+      place,
+      isSniOptional: sni === 'optional',
+      until: until === undefined ? undefined : this.instantOf(Date.parse(until)),
+      text: formatRule(action, fields),
+    };
+  }
+
+  private nameOf(text: string | undefined): PolicyRule['name'] {
+    if (text === undefined) return undefined;
+    const parsed = parsePattern(asciiOf(text), this.facts);
+    if (typeof parsed === 'string') {
+      this.wrong('name', parsed);
+      return undefined;
+    }
+    const { pattern, warning } = parsed;
+    if (warning !== undefined) this.warnings.push(warning);
+    return pattern;
+  }
+
+  private prefixOf(text: string | undefined): Prefix | undefined {
+    if (text === undefined) return undefined;
+    const address = parseAddress(text);
+    const prefix =
+      address === undefined
+        ? parsePrefix(text)
+        : { address, bits: address.family === 4 ? 32 : 128 };
+    if (prefix === undefined) {
+      this.wrong('cidr', 'must be an address or a network, such as 192.0.2.0/24 or 2001:db8::/32');
+    }
+    return prefix;
+  }
+
+  private portsOf(port: RuleFields['port']): readonly PortRange[] | undefined {
+    if (port === undefined) return undefined;
+    const texts = (Array.isArray(port) ? port : [port]).flatMap((one) => `${one}`.split(','));
+    return texts.flatMap((text) => {
+      const [, first = '', last = first] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text.trim()) ?? [];
+      const [from, to] = [Number(first), Number(last)];
+      if (first !== '' && from >= 1 && to <= MAX_PORT && from <= to) return [{ from, to }];
+      this.wrong('port', `must be ports from 1 to ${MAX_PORT}, such as 443 or 8000-8010`);
+      return [];
+    });
+  }
+
+  private wrong(key: string | undefined, why: string): void {
+    this.problems.push({ path: key === undefined ? this.path : [...this.path, key], why });
+  }
+}
+
+/** A-labels. A text that none can be made of is kept, for the message. */
+function asciiOf(text: string): string {
+  if (!/[^\x20-\x7e]/.test(text)) return text;
+  const wildcard = text.startsWith('*.') ? '*.' : '';
+  return `${wildcard}${domainToASCII(text.slice(wildcard.length))}`;
+}
+
+/** `allow *.example.com:443/tcp of build`. */
+export function formatRule(action: PolicyAction, fields: RuleFields): string {
+  const { name, cidr, to, port, protocol, guest, until } = fields;
+  const target = name ?? cidr ?? to ?? '*';
+  const isIpv6 = cidr?.includes(':') === true && port !== undefined;
+  const ports = port === undefined ? '' : `:${Array.isArray(port) ? port.join(',') : port}`;
+  const place = (name ?? cidr) === undefined || to === undefined ? '' : ` in ${to}`;
+  return [
+    `${action} ${isIpv6 ? `[${target}]` : target}${ports}${protocol === undefined ? '' : `/${protocol}`}${place}`,
+    ...(guest === undefined ? [] : [`of ${guest}`]),
+    ...(until === undefined ? [] : [`until ${until}`]),
+  ].join(' ');
+}

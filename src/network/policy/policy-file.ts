@@ -1,0 +1,51 @@
+/** Policies as text, of YAML or JSON: a value, and where each part of it stands. */
+import { isNode, LineCounter, parseDocument } from 'yaml';
+import { readSmallFile } from '../../native/read-small-file.ts';
+import { messageOf } from '../errors.ts';
+import { type DocumentProblem, PolicyProblems, placeOf } from './policy-document.ts';
+
+export interface PolicyText {
+  readonly value: unknown;
+  /** A sentence for each problem: `FILE:LINE: rules[2].allow.cidr: must be ...`. */
+  sentences(problems: readonly DocumentProblem[]): readonly string[];
+}
+
+/** @throws PolicyProblems */
+export function readPolicyFile(path: string): PolicyText {
+  let text: string;
+  try {
+    text = readSmallFile(path);
+  } catch (error) {
+    throw new PolicyProblems([{ path: [], why: `${path} cannot be read: ${messageOf(error)}` }]);
+  }
+  return parsePolicyText(text, path);
+}
+
+/** @throws PolicyProblems when it is neither YAML nor JSON */
+export function parsePolicyText(text: string, file: string): PolicyText {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const at = (offset: number): string => `${file}:${lines.linePos(offset).line}: `;
+  const [error] = document.errors;
+  if (error !== undefined) {
+    throw new PolicyProblems([{ path: [], why: `${at(error.pos[0])}not YAML: ${error.message}` }]);
+  }
+  let value: unknown;
+  try {
+    value = document.toJS();
+  } catch (cause) {
+    throw new PolicyProblems([{ path: [], why: `${file}: not usable: ${messageOf(cause)}` }]);
+  }
+  const whereIs = (path: readonly PropertyKey[]): string => {
+    for (let n = path.length; n >= 0; n--) {
+      const node = n === 0 ? document.contents : document.getIn(path.slice(0, n), true);
+      if (isNode(node) && node.range) return at(node.range[0]);
+    }
+    return `${file}: `;
+  };
+  return {
+    value,
+    sentences: (problems) =>
+      problems.map(({ path, why }) => `${whereIs(path)}${placeOf(path)}${why}`),
+  };
+}

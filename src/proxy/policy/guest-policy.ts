@@ -1,0 +1,134 @@
+/**
+ * The policy that is in force: where guests may go, and which names they may ask for. `flows/destinations.ts` asks it for
+ * each flow, the resolver for each name that is not ours. Without a policy everything may go.
+ */
+import { Counters } from '../../base/counters.ts';
+import { type IpAddress, ipv4, setWords } from '../../base/ip-address.ts';
+import type { Clock, Instant } from '../../base/time.ts';
+import type { PolicyPlace, PolicyProtocol, Verdict } from '../../services/policy/policy.ts';
+import type {
+  NameVerdict,
+  PolicyEngine,
+  PolicyQuestion,
+} from '../../services/policy/policy-engine.ts';
+import type { Guest } from '../../stack/guest.ts';
+import { objectionToCarried } from '../flows/carried-ipv4.ts';
+import type { GuestNames } from '../flows/guest-names.ts';
+import { isPrivate } from './private-networks.ts';
+
+export type PolicyCount =
+  | 'allowed'
+  | 'denied'
+  /** Would have been denied, but the policy observes. */
+  | 'observed'
+  /** Ended because of what the client said first. */
+  | 'denied-by-inspection'
+  | 'names-denied'
+  /** Open flows that a new policy has ended. */
+  | 'flows-ended';
+
+export interface GuestPolicyDeps {
+  readonly clock: Pick<Clock, 'now'>;
+  readonly names: GuestNames;
+  /** What rules may call a guest: its link, its static leases. */
+  readonly namesOf: (guest: Guest) => readonly string[];
+  /** Whether an address is one of the host's own. */
+  readonly isHost: (address: string) => boolean;
+}
+
+/** Where a flow wants to go. */
+export interface PolicyTarget {
+  readonly protocol: PolicyProtocol;
+  readonly kind: 'host-loopback' | 'gateway' | 'outside';
+  /** As the guest sees it, and asked for it. */
+  readonly remote: IpAddress;
+  /** As the host's socket has it. */
+  readonly address: IpAddress;
+  readonly port: number;
+}
+
+/** A verdict, and what it was made of. */
+export interface Judged {
+  readonly verdict: Verdict;
+  readonly place: PolicyPlace;
+  /** That the guest asked for. */
+  readonly names: readonly string[];
+}
+
+export class GuestPolicy {
+  readonly counts: Counters<PolicyCount> = new Counters();
+  private readonly deps: GuestPolicyDeps;
+  private current: PolicyEngine | undefined = undefined;
+  private readonly words = new Int32Array(4);
+
+  constructor(deps: GuestPolicyDeps) {
+    this.deps = deps;
+  }
+
+  /** Undefined: there is none. */
+  get engine(): PolicyEngine | undefined {
+    return this.current;
+  }
+
+  replace(engine: PolicyEngine | undefined): void {
+    this.current = engine;
+  }
+
+  /** What rules may call a guest. */
+  callsOf(owner: Guest): readonly string[] {
+    return this.deps.namesOf(owner);
+  }
+
+  /** By the names that the guest has asked for. */
+  judge(engine: PolicyEngine, owner: Guest, target: PolicyTarget): Judged {
+    const names = this.deps.names.all(this.deps.clock.now(), owner, target.remote);
+    return this.judgeBy(engine, this.deps.namesOf(owner), target, names);
+  }
+
+  /** @param guests what rules may call the guest */
+  judgeBy(
+    engine: PolicyEngine,
+    guests: readonly string[],
+    target: PolicyTarget,
+    names: readonly string[],
+  ): Judged {
+    const { protocol, port } = target;
+    const address = meantAddress(target);
+    const place = this.placeOf(target, address);
+    setWords(this.words, address);
+    const question: PolicyQuestion = {
+      ...{ guests, protocol, port, place, names },
+      words: this.words,
+      at: 0,
+    };
+    return { verdict: engine.decide(question, this.deps.clock.now()), place, names };
+  }
+
+  /** Whether `owner` may ask for the addresses of `name`, which is not one of ours. */
+  judgeName(owner: Guest, name: string, now: Instant): NameVerdict {
+    const { current } = this;
+    if (current === undefined) return 'allow';
+    const verdict = current.decideName(this.deps.namesOf(owner), name, now);
+    if (verdict === 'allow') return verdict;
+    if (current.mode === 'observe') {
+      this.counts.add('observed');
+      return 'allow';
+    }
+    this.counts.add('names-denied');
+    return verdict;
+  }
+
+  private placeOf({ kind }: PolicyTarget, address: IpAddress): PolicyPlace {
+    if (kind === 'host-loopback') return 'host';
+    if (kind === 'gateway') return 'gateway';
+    if (this.deps.isHost(address.toString())) return 'host';
+    return isPrivate(address) ? 'private' : 'outside';
+  }
+}
+
+/** The address that a packet arrives at: of one that carries another (NAT64, 6to4, Teredo), that one. */
+function meantAddress({ address }: PolicyTarget): IpAddress {
+  const { a, b, c, d, family } = address;
+  if (family === 4) return address;
+  return objectionToCarried(a, b, c, d, ipv4) ?? address;
+}

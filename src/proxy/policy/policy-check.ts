@@ -1,0 +1,49 @@
+/**
+ * A flow that a rule of names has allowed may go where its guest says first, when that is one of the names by which the
+ * guest found the address, and a rule allows it. The names are those of when the flow was opened.
+ */
+
+import type { Claim } from '../../services/sniff/reader.ts';
+import type { Guest } from '../../stack/guest.ts';
+import type { Denial, InspectionFault, NameCheck } from '../inspect/name-check.ts';
+import type { GuestPolicy, Judged, PolicyTarget } from './guest-policy.ts';
+
+export interface PolicyCheckDeps {
+  readonly policy: GuestPolicy;
+  readonly owner: Guest;
+  readonly target: PolicyTarget;
+  /** As the flow was allowed. */
+  readonly judged: Judged;
+  readonly onDenied: (why: Denial) => void;
+}
+
+export class PolicyCheck implements NameCheck {
+  private readonly deps: PolicyCheckDeps;
+
+  constructor(deps: PolicyCheckDeps) {
+    this.deps = deps;
+  }
+
+  onClaim({ name, by }: Claim): Denial | undefined {
+    const { policy, owner, target, judged } = this.deps;
+    const { engine } = policy;
+    if (engine === undefined) return undefined;
+    if (name === undefined) {
+      if (judged.verdict.isSniOptional) return undefined;
+      return this.deny(`no name is stated (${by}), and ${judged.verdict.text} is for a name`);
+    }
+    if (!judged.names.includes(name)) return this.deny(`${name} was not looked up to come here`);
+    const { verdict } = policy.judgeBy(engine, policy.callsOf(owner), target, [name]);
+    return verdict.action === 'allow' ? undefined : this.deny(`${name}: ${verdict.text}`);
+  }
+
+  onFault(fault: InspectionFault): Denial {
+    return this.deny(`${fault}: ${this.deps.judged.verdict.text} is for a name`);
+  }
+
+  private deny(why: Denial): Denial {
+    this.deps.policy.counts.add('denied-by-inspection');
+    this.deps.onDenied(why);
+    return why;
+  }
+}

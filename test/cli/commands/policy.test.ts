@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SILENT } from '../../../src/base/log.ts';
+import { type PolicyRequest, policyCommand } from '../../../src/cli/commands/policy.ts';
+import type { ApiListener } from '../../../src/control/api-listener.ts';
+import { ApiClient, ApiClientError } from '../../../src/control/client.ts';
+import { serveControlApi } from '../../../src/control/control-api.ts';
+import { policyStateSchema } from '../../../src/control/policy-schema.ts';
+import { FakeNetwork } from '../fake-network.ts';
+
+describe('hawser policy', () => {
+  let dir: string;
+  let path: string;
+  let listener: ApiListener;
+  let network: FakeNetwork;
+
+  beforeEach(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'hawser-test-'));
+    path = join(dir, 'api.sock');
+    network = new FakeNetwork();
+    const { view, ports } = network;
+    const about = { name: 'default', version: '0', log: SILENT, onShutdown: () => {} };
+    listener = await serveControlApi({ address: { kind: 'unix', path }, view, ports, ...about });
+  });
+  afterEach(async () => {
+    await listener.close();
+    rmSync(dir, { recursive: true });
+  });
+
+  const request = (args: readonly string[], more: Partial<PolicyRequest> = {}): PolicyRequest => ({
+    ...{ name: 'default', api: `unix:${path}`, apiTokenFile: undefined, json: false },
+    ...{ args, guest: undefined, for: undefined, protocol: undefined, ...more },
+  });
+  const said = async (args: readonly string[], more?: Partial<PolicyRequest>): Promise<string> =>
+    (await policyCommand(request(args, more))).text;
+  const client = (): ApiClient => new ApiClient({ kind: 'unix', path });
+
+  it('shows that there is none, sets one, and adds rules in front', async () => {
+    assert.equal(await said(['show']), 'There is no policy: guests may go where they like.\n');
+    const file = join(dir, 'p.yaml');
+    writeFileSync(file, 'preset: internet-only\nmode: observe\nrules: [{deny: {port: 25}}]\n');
+    assert.equal(
+      await said(['set', file]),
+      'generation 1, observes\ndeny *:25\npreset internet-only\n',
+    );
+    const text = await said(['allow', 'a.test:443/tcp'], { guest: 'build', for: '10m' });
+    assert.match(
+      text,
+      /^generation 2, observes\nallow a\.test:443\/tcp of build until 20\S+Z\ndeny/,
+    );
+    const { document } = network.policy.state();
+    const [rule] = (document?.['rules'] ?? []) as { allow: { until: string } }[];
+    const leftMs = Date.parse(rule?.allow.until ?? '') - Date.now();
+    assert.ok(leftMs > 590_000 && leftMs <= 600_000, `${leftMs}`);
+  });
+
+  it('without a policy the first rule that denies leaves the rest allowed', async () => {
+    assert.equal(
+      await said(['deny', '10.0.0.0/8']),
+      'generation 1\ndeny 10.0.0.0/8\ndefault allow\n',
+    );
+  });
+
+  it('a test says why, and its status is the verdict', async () => {
+    const yes = await policyCommand(request(['test', 'build', 'a.test:443'], { protocol: 'udp' }));
+    assert.deepEqual(yes, { text: 'allow: build udp\n', status: 0 });
+    const no = await policyCommand(request(['test', '*', 'b.test:1']));
+    assert.equal(no.status, 1);
+    assert.match(no.text, /^deny: {2}tcp \(best effort/);
+    const json = await said(['test', 'build', 'a.test:443'], { json: true });
+    assert.equal(JSON.parse(json).action, 'allow');
+  });
+
+  const wrong: readonly (readonly [readonly string[], RegExp, Partial<PolicyRequest>?])[] = [
+    [['delete'], /must be show, set, allow, deny or test/],
+    [['set'], /takes a file/],
+    [['set', '/nowhere'], /\/nowhere cannot be read/],
+    [['allow'], /takes a rule/],
+    [['allow', 'a.test:x'], /must be TARGET/],
+    [['deny', 'a.test'], /must be a time/, { for: '10 minutes' }],
+    [['test', 'build'], /takes a guest and a destination/],
+    [['test', '*', 'a.test:1'], /must be tcp, udp or icmp/, { protocol: 'sctp' }],
+  ];
+  for (const [args, message, more] of wrong) {
+    it(`wrong: ${args.join(' ')}`, async () => {
+      await assert.rejects(policyCommand(request(args, more)), message);
+    });
+  }
+
+  it('PUT: the ETag of another policy, no document, and a wrong one are refused', async () => {
+    const put = (body: object, headers: Record<string, string>): Promise<Response> =>
+      send(path, 'PUT', body, headers);
+    assert.equal((await put({ default: 'deny' }, { 'if-match': '"7"' })).status, 412);
+    const first = await put({ default: 'deny' }, { 'if-match': '"0"' });
+    assert.deepEqual([first.status, first.etag], [200, '"1"']);
+    assert.equal((await put({ default: 'deny' }, { 'if-match': '*' })).status, 200);
+    const bad = await put({ bad: true }, {});
+    assert.equal(bad.status, 400);
+    assert.match(bad.body, /rules\[0\]: must be good/);
+    assert.equal((await client().get('/v1/policy', policyStateSchema)).generation, 2);
+    const large = { rules: Array.from({ length: 10_000 }, (_, n) => ({ deny: { port: n } })) };
+    assert.equal((await put(large, {})).status, 200);
+    await assert.rejects(
+      client().put('/v1/policy', policyStateSchema, [] as object),
+      ApiClientError,
+    );
+  });
+});
+
+interface Response {
+  readonly status: number;
+  readonly etag: string | undefined;
+  readonly body: string;
+}
+
+async function send(
+  socketPath: string,
+  method: string,
+  value: object,
+  headers: Readonly<Record<string, string>>,
+): Promise<Response> {
+  return await new Promise((resolve, reject) => {
+    const type = { 'content-type': 'application/json', host: 'hawser', ...headers };
+    const outgoing = httpRequest(
+      { socketPath, method, path: '/v1/policy', headers: type },
+      (answer) => {
+        let body = '';
+        answer.setEncoding('utf8').on('data', (text: string) => {
+          body += text;
+        });
+        answer.on('end', () =>
+          resolve({ status: answer.statusCode ?? 0, etag: answer.headers.etag, body }),
+        );
+      },
+    );
+    outgoing.on('error', reject).end(JSON.stringify(value));
+  });
+}

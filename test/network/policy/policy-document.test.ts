@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { PolicyProblems, readPolicy } from '../../../src/network/policy/policy-document.ts';
+import { parsePolicyText } from '../../../src/network/policy/policy-file.ts';
+import { publicSuffixes } from '../../../src/network/policy/public-suffixes.ts';
+import type { SuffixFacts } from '../../../src/services/policy/policy-name.ts';
+
+const EXAMPLE = `default: deny
+rules:
+  - allow: { name: '*.example.com', port: 443, protocol: tcp }
+  - allow: { guest: build, cidr: 192.0.2.0/24, port: 1024-65535, protocol: udp }
+  - deny: { cidr: 10.0.0.0/8 }
+  - reject: { name: bücher.example, port: [80, '8000-8010'] }
+  - allow: { name: host.docker.internal, port: 5432 }
+  - drop: { until: '2030-01-01T00:00:00Z' }
+`;
+
+describe('network/policy/policy-document', () => {
+  let facts: SuffixFacts;
+  before(async () => {
+    facts = await publicSuffixes();
+  });
+  const read = (text: string): ReturnType<typeof readPolicy> =>
+    readPolicy(parsePolicyText(text, 'p.yaml').value, facts, (epochMs) => epochMs);
+  const sentences = (text: string): readonly string[] => {
+    const parsed = parsePolicyText(text, 'p.yaml');
+    try {
+      readPolicy(parsed.value, facts, (epochMs) => epochMs);
+    } catch (error) {
+      assert.ok(error instanceof PolicyProblems);
+      return parsed.sentences(error.problems);
+    }
+    return [];
+  };
+
+  it('a document becomes rules', () => {
+    const { rules, warnings } = read(EXAMPLE);
+    assert.deepEqual(warnings, []);
+    assert.equal(rules.byDefault, 'deny');
+    assert.equal(rules.mode, 'enforce');
+    assert.deepEqual(
+      rules.rules.map(({ text }) => text),
+      [
+        'allow *.example.com:443/tcp',
+        'allow 192.0.2.0/24:1024-65535/udp of build',
+        'deny 10.0.0.0/8',
+        'reject bücher.example:80,8000-8010',
+        'allow host:5432',
+        'drop * until 2030-01-01T00:00:00Z',
+      ],
+    );
+    assert.deepEqual(rules.rules[3]?.name, { name: 'xn--bcher-kva.example', isWildcard: false });
+    assert.deepEqual(rules.rules[3]?.ports, [
+      { from: 80, to: 80 },
+      { from: 8_000, to: 8_010 },
+    ]);
+    assert.equal(rules.rules[4]?.place, 'host');
+    assert.equal(rules.rules[5]?.until, Date.UTC(2030, 0, 1));
+  });
+
+  it('JSON is read as well', () => {
+    assert.equal(read('{"default":"allow","rules":[]}').rules.byDefault, 'allow');
+  });
+
+  it('presets', () => {
+    const texts = (text: string): string[] =>
+      read(text).rules.rules.map(({ action, place }) => `${action} ${place}`);
+    assert.deepEqual(texts('preset: internet-only'), ['deny host', 'deny private']);
+    assert.deepEqual(texts('preset: host-only'), ['allow host', 'allow host']);
+    assert.deepEqual(texts('preset: offline'), []);
+    assert.equal(read('preset: offline').rules.byDefault, 'deny');
+    assert.equal(read('preset: internet-only').rules.byDefault, 'allow');
+  });
+
+  const rule = (text: string): string => `default: deny\nrules:\n  - ${text}\n`;
+  const wrong: readonly (readonly [string, string, RegExp])[] = [
+    ['nothing', '', /^p\.yaml: .*expected object/i],
+    ['a list', '[]', /^p\.yaml:1: .*expected object/i],
+    ['no default', 'rules: []', /^p\.yaml:1: has neither a default/],
+    [
+      'two defaults',
+      'default: deny\npreset: offline',
+      /^p\.yaml:1: default: contradicts the preset/,
+    ],
+    ['an unknown key', 'default: deny\nmod: x', /^p\.yaml:1: .*mod/],
+    ['an unknown default', 'default: ask', /^p\.yaml:1: default: must be allow or deny$/],
+    ['no action', rule('{}'), /^p\.yaml:3: rules\[0\]: must have one key of allow, deny/],
+    ['two actions', rule('{allow: {}, deny: {}}'), /rules\[0\]: must have one key/],
+    ['a key', rule('{allow: {nam: a.test}}'), /^p\.yaml:3: rules\[0\]\.allow: .*nam/],
+    [
+      'a network',
+      rule('{deny: {cidr: 10.0.0.0/33}}'),
+      /^p\.yaml:3: rules\[0\]\.deny\.cidr: must be/,
+    ],
+    ['a port', rule('{allow: {port: 0}}'), /allow\.port: must be ports from 1/],
+    ['a range', rule('{allow: {port: 9-8}}'), /allow\.port: must be ports/],
+    ['a protocol', rule('{allow: {protocol: sctp}}'), /protocol: must be one of tcp, udp, icmp/],
+    ['ports of icmp', rule('{allow: {protocol: icmp, port: 1}}'), /port: icmp has no ports/],
+    ['the whole host', rule('{allow: {to: host}}'), /to: the host is opened by port/],
+    ['the whole host by name', rule('{allow: {name: HOST.hawser.internal}}'), /opened by port/],
+    ['both', rule('{allow: {name: a.test, cidr: 10.0.0.0/8}}'), /cidr: a rule is for a name or/],
+    ['**', rule("{allow: {name: '**.a.test'}}"), /name: must be a name or \*\.NAME, .*\*\* is not/],
+    ['a NUL', rule('{allow: {name: "a\\0.test"}}'), /name: must be a host name/],
+    ['an empty label', rule('{allow: {name: a..test}}'), /name: must be a host name/],
+    ['a wildcard at its end', rule("{allow: {name: 'api.*'}}"), /name: must be a host name/],
+    [
+      'every name',
+      rule("{allow: {name: '*.com'}}"),
+      /covers every name that is registered below com/,
+    ],
+    ['a registry', rule("{allow: {name: '*.co.uk'}}"), /registered below co\.uk/],
+    ['a date', rule('{allow: {until: tomorrow}}'), /until: must be a date/],
+    ['YAML', 'default: [', /^p\.yaml:\d: not YAML/],
+  ];
+  for (const [what, text, expected] of wrong) {
+    it(`wrong: ${what}`, () => {
+      let all: readonly string[];
+      try {
+        all = sentences(text);
+      } catch (error) {
+        all = [error instanceof Error ? error.message : ''];
+      }
+      assert.equal(all.length, 1);
+      assert.match(all[0] ?? '', expected);
+    });
+  }
+
+  it('every problem is listed', () => {
+    assert.equal(sentences('default: x\nmode: y').length, 2);
+  });
+
+  it('warns of suffixes that strangers share', () => {
+    const { warnings } = read(rule("{allow: {name: '*.github.io'}}"));
+    assert.match(warnings.join(), /^\*\.github\.io is shared/);
+    assert.deepEqual(read(rule('{allow: {name: me.github.io}}')).warnings, []);
+  });
+});

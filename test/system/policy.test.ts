@@ -1,0 +1,195 @@
+/** A guest that may reach some names and addresses, and what it tries to reach others: a real kernel, real clients. */
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { LAB, systemSuite } from '../support/requirements.ts';
+import type { Daemon } from './support/daemon.ts';
+import { GATEWAY, type Guest, HOST, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
+import { type Background, succeed } from './support/processes.ts';
+import { until } from './support/until.ts';
+
+const OTHER = '198.18.0.2';
+const PLAIN = '198.18.0.3';
+const DENIED_MS = 100;
+const MAIN = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
+const NAMED_MAIN = fileURLToPath(new URL('./support/named-main.js', import.meta.url));
+
+const POLICY = `default: deny
+rules:
+  - allow: { name: a.test, port: [25, 80, 443], protocol: tcp }
+  - allow: { name: '*.w.test', port: 443 }
+  - reject: { cidr: ${PLAIN}, port: 25 }
+  - drop: { cidr: ${PLAIN}, port: 80 }
+  - allow: { cidr: ${PLAIN}, protocol: tcp }
+  - allow: { to: host, port: ${HTTP_PORT}, protocol: tcp }
+  - allow: { guest: named, cidr: ${OTHER}, protocol: icmp }
+`;
+
+systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping'], function () {
+  this.timeout(60_000);
+
+  let lab: Lab;
+  let guest: Guest;
+  let other: Guest;
+  let daemon: Daemon;
+  let upstream: Background;
+  let servers: Background;
+
+  before(async () => {
+    lab = await Lab.open();
+    for (const address of [OTHER, PLAIN]) {
+      await succeed(['ip', '-n', lab.outside.name, 'addr', 'add', `${address}/24`, 'dev', 'up0']);
+    }
+    const keys = [lab.path('key.pem'), lab.path('cert.pem')];
+    await lab.outside.run(
+      ...['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'],
+      ...['-nodes', '-subj', '/CN=a.test', '-days', '1'],
+      ...['-keyout', lab.path('key.pem'), '-out', lab.path('cert.pem')],
+    );
+    servers = lab.outside.start([process.execPath, NAMED_MAIN, '0.0.0.0', ...keys]);
+    await servers.prints(/serving/);
+    upstream = lab.outside.start([
+      ...['dnsmasq', '-k', '-u', 'root', '--pid-file=', '--no-resolv', '--no-hosts', '-C'],
+      ...['/dev/null', '--log-queries', '--log-facility=-', '--local-ttl=300'],
+      ...[`--address=/a.test/b.test/w.test/${OUTSIDE}`, `--address=/evil.test/${OTHER}`],
+      '--address=/rebind.w.test/10.0.0.9',
+    ]);
+    await until('dnsmasq', async () => (await lab.outside.run('ss', '-Hlun')).includes(':53 '));
+    await lab.startServers(lab.host);
+    guest = await lab.addGuest();
+    other = await lab.addGuest();
+    writeFileSync(lab.path('policy.yaml'), POLICY);
+    daemon = await lab.startDaemon([
+      ...['--listen', guest.link, '--listen', other.link, '--dns', OUTSIDE],
+      ...['--policy', lab.path('policy.yaml'), '--guest-api', 'on'],
+    ]);
+    await guest.lease();
+    await other.lease();
+  });
+  after(() => lab.close());
+
+  const dig = async (...args: readonly string[]): Promise<string> =>
+    await guest.run('dig', `@${GATEWAY}`, '+tries=1', '+timeout=2', ...args);
+  const curl = async (by: Guest, ...args: readonly string[]): Promise<string> => {
+    const options = ['-sS', '-k', '-m', '5', '-w', ' %{time_total}'];
+    const { stdout, status } = await by.try('curl', ...options, ...args);
+    const [seconds = ''] = /[\d.]+$/.exec(stdout) ?? [];
+    const took = Number(seconds) * 1_000 <= DENIED_MS ? 'soon' : 'late';
+    return status === 0 ? `0 ${stdout.split('\n')[0]}` : `${status} ${took}`;
+  };
+  const to = (name: string, port = 443, address = OUTSIDE): readonly string[] => [
+    ...['--resolve', `${name}:${port}:${address}`],
+    `${port === 80 ? 'http' : 'https'}://${name}:${port}/`,
+  ];
+  const argvOf = (...args: readonly string[]): readonly string[] => [
+    ...['env', `XDG_RUNTIME_DIR=${lab.dir}`, process.execPath, MAIN, ...args],
+  ];
+  const hawser = async (...args: readonly string[]): Promise<string> =>
+    await lab.host.run(...argvOf(...args));
+
+  it('an allowed name is reached once it was asked for, and by nobody else', async () => {
+    assert.equal(await curl(guest, ...to('a.test')), '7 soon');
+    assert.match(await dig('+short', 'a.test'), new RegExp(OUTSIDE));
+    assert.equal(await curl(guest, ...to('a.test')), '0 host a.test');
+    assert.equal(await curl(guest, ...to('a.test', 80)), '0 host a.test:80'.replace(':80', ''));
+    assert.equal(await curl(other, ...to('a.test')), '7 soon');
+  });
+
+  it('the address of an allowed name under another name, or none, is reset', async () => {
+    assert.match(await curl(guest, ...to('evil.test')), /^35 soon/);
+    assert.match(await curl(guest, `https://${OUTSIDE}/`), /^35 soon/);
+    assert.match(await curl(guest, '-H', 'Host: evil.test', ...to('a.test', 80)), /^0 evil|^0 /);
+  });
+
+  for (const args of [[], ['+tcp'], ['-t', 'TXT'], ['-t', 'NULL'], ['-t', 'MX']]) {
+    it(`a denied name does not exist, and never leaves: ${args.join(' ')}`, async () => {
+      const answer = await dig(...args, 'secret.evil.test');
+      assert.match(answer, /status: NXDOMAIN/);
+      assert.match(answer, /EDE: 15 \(Blocked\)/);
+      const [, ttl = ''] = /^secret\.evil\.test\.\s+(\d+)\s+IN\s+SOA/m.exec(answer) ?? [];
+      assert.ok(ttl !== '' && Number(ttl) <= 5, answer);
+      assert.doesNotMatch(upstream.stderr + upstream.stdout, /evil/);
+    });
+  }
+
+  it('above an allowed name there is no data, pointers are denied, and aliases of types', async () => {
+    assert.match(await dig('w.test'), /status: NOERROR.*(.|\n)*ANSWER: 0/);
+    assert.match(await dig('+short', 'x.y.w.test'), new RegExp(OUTSIDE));
+    assert.match(await dig('-x', OTHER), /status: NXDOMAIN/);
+    assert.match(await dig('-t', 'HTTPS', 'a.test'), /status: NOERROR.*(.|\n)*ANSWER: 0/);
+    assert.doesNotMatch(upstream.stderr + upstream.stdout, /HTTPS|in-addr/);
+  });
+
+  it('a name that leads into a private network opens nothing there', async () => {
+    assert.match(await dig('+short', 'rebind.w.test'), /10\.0\.0\.9/);
+    assert.equal(await curl(guest, ...to('rebind.w.test', 443, '10.0.0.9')), '7 soon');
+  });
+
+  it('addresses: allowed, denied, rejected, dropped', async () => {
+    assert.match(await curl(guest, `https://${PLAIN}/`), /^0 host/);
+    assert.equal(await curl(guest, `https://${OTHER}/`), '7 soon');
+    assert.equal(await curl(guest, `telnet://${PLAIN}:25`), '7 soon');
+    assert.equal(await curl(guest, '--connect-timeout', '1', `http://${PLAIN}/`), '28 late');
+  });
+
+  it('of the host one port', async () => {
+    const { status } = await guest.try('nc', '-z', '-w', '2', HOST, `${HTTP_PORT}`);
+    assert.equal(status, 0);
+    assert.notEqual((await guest.try('nc', '-z', '-w', '2', HOST, '22')).status, 0);
+    assert.equal(await curl(guest, `http://198.18.0.10:22/`), '7 soon');
+  });
+
+  it('neither pings, nor UDP, nor the guest API, nor another guest, nor another resolver', async () => {
+    const fails = async (...argv: readonly string[]): Promise<void> =>
+      assert.notEqual((await guest.try(...argv)).status, 0, argv.join(' '));
+    const neighbor = (await other.run('ip', '-4', '-br', 'addr', 'show', 'eth0')).split(/[ /]+/)[2];
+    await fails('ping', '-c', '1', '-W', '1', OTHER);
+    await fails('ping', '-c', '1', '-W', '1', neighbor ?? '');
+    await fails('curl', '-sS', '-m', '2', `http://${GATEWAY}/v1/ports`);
+    await fails('dig', `@${OUTSIDE}`, '+tries=1', '+timeout=1', 'evil.test');
+    await fails('dig', `@${OUTSIDE}`, '+tcp', '+tries=1', '+timeout=1', 'evil.test');
+    assert.doesNotMatch(upstream.stderr + upstream.stdout, /evil/);
+    assert.doesNotMatch(servers.stdout, /^udp/m);
+  });
+
+  it('the command asks what enforces, changes it while it runs, and open flows follow', async () => {
+    assert.match(await hawser('policy', 'show'), /^generation 1\nallow a\.test:25,80,443\/tcp\n/);
+    assert.match(await hawser('policy', 'test', '*', 'a.test:443'), /^allow: allow a\.test/);
+    const denied = await lab.host.try(...argvOf('policy', 'test', '*', 'evil.test:443'));
+    assert.equal(denied.status, 1);
+    assert.match(denied.stdout, /^deny: default: deny/);
+    await dig('a.test');
+    const flow = guest.start(['nc', '-d', OUTSIDE, '25']);
+    await flow.prints(/220 hello/);
+    assert.match(
+      await hawser('policy', 'allow', 'evil.test:443/tcp', '--for', '10m'),
+      /generation 2/,
+    );
+    assert.match(await hawser('flows', '--port', '25'), /a\.test/);
+    await dig('evil.test');
+    assert.equal(await curl(guest, ...to('evil.test', 443, OTHER)), '0 host evil.test');
+    assert.match(await hawser('policy', 'deny', 'a.test'), /generation 3/);
+    await flow.exited;
+    assert.equal(await curl(guest, ...to('a.test')), '7 soon');
+    const bad = lab.path('bad.yaml');
+    writeFileSync(bad, 'default: deny\nrules:\n  - allow: { cidr: nowhere }\n');
+    const refused = await lab.host.try(...argvOf('policy', 'set', bad));
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /rules\[0\]\.allow\.cidr: must be an address/);
+    assert.match(await hawser('policy', 'show'), /^generation 3/);
+    assert.equal(daemon.isRunning, true);
+  });
+
+  it('a file that is wrong or missing ends the start', async () => {
+    writeFileSync(lab.path('worse.yaml'), 'default: allow\nrules:\n  - deny: { port: 0 }\n');
+    for (const [file, message] of [
+      ['worse.yaml', /worse\.yaml:3: rules\[0\]\.deny\.port: must be ports/],
+      ['missing.yaml', /missing\.yaml cannot be read/],
+    ] as const) {
+      const args = ['run', '--name', 'x', '--listen', `qemu:${lab.path('x.sock')}`];
+      const ended = await lab.host.try(...argvOf(...args, '--policy', lab.path(file)));
+      assert.equal(ended.status, 2);
+      assert.match(ended.stderr, message);
+    }
+  });
+});
