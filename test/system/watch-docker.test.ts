@@ -5,6 +5,7 @@ import { LAB, systemSuite } from '../support/requirements.ts';
 import type { Daemon } from './support/daemon.ts';
 import { Docker, ECHO, HTTPD } from './support/docker.ts';
 import { GATEWAY, type Guest, Lab } from './support/lab.ts';
+import { succeed } from './support/processes.ts';
 import { published as publishedBy } from './support/published.ts';
 import { until } from './support/until.ts';
 
@@ -68,6 +69,16 @@ systemSuite(
       await answers(8080);
       await docker.run('restart', 'web');
       await answers(8080);
+    });
+
+    it('a listener that drops everything, as Docker Engine 29 makes them', async () => {
+      await docker.container('web', ['8087:80'], HTTPD);
+      await answers(8087);
+      const dockerd = docker.processes().find(({ argv }) => argv[0] === 'dockerd')?.pid;
+      const dropAll = lab.path('drop-all');
+      await succeed(['gcc', '-O2', '-o', dropAll, 'test/system/support/drop-all.c']);
+      assert.equal(await succeed([dropAll, `${dockerd}`, '8087']), '1\n');
+      assert.match(await answers(8087), /hello/);
     });
 
     it('published on the loopback of the guest only', async () => {
