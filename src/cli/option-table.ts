@@ -148,8 +148,9 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
   },
   {
     key: 'dns',
-    flags: '--dns <ip[#port]>',
-    description: "upstream resolver (default: the host's, followed live)",
+    flags: '--dns <server>',
+    description:
+      "upstream resolver: IP, IP#PORT, over TLS tls://IP#NAME (default: the host's, followed live)",
     repeatable: true,
   },
   {

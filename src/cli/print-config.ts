@@ -1,4 +1,5 @@
 import { stringify } from 'yaml';
+import { upstreamText } from '../services/dns/upstream-text.ts';
 import type { DaemonConfig } from './daemon-config.ts';
 
 function apiText(api: DaemonConfig['api']): string | undefined {
@@ -38,7 +39,7 @@ export function printConfig(options: DaemonConfig): string {
     muxAllow: options.mux.allow,
     guestApi: options.guestApi.enabled ? 'on' : 'off',
     guestApiBind: options.guestApi.bind,
-    dns: dns.upstreams?.map(({ address, port }) => `${address}#${port}`),
+    dns: dns.upstreams?.map(upstreamText),
     dnsServer: dns.isServed ? 'on' : 'off',
     dnsAddress: dns.addresses,
     dnsFamily: dns.family,

@@ -137,6 +137,8 @@ export interface DnsConfig {
 export interface DnsUpstream {
   readonly address: string;
   readonly port: number;
+  /** Over TLS alone (RFC 7858): what its certificate has to name, which may be the address. */
+  readonly tlsName?: string | undefined;
 }
 
 /** `zone` itself and every name below it resolve to `address`. Lower case, no trailing dot. */

@@ -23,6 +23,7 @@ import type { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import type { PortTable } from '../proxy/ports/port-table.ts';
 import type { Turns } from '../proxy/turns.ts';
 import type { UdpNat } from '../proxy/udp/udp-nat.ts';
+import { upstreamText } from '../services/dns/upstream-text.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { OpenLink } from '../transports/link-context.ts';
 import { formatMac, type Mac } from '../wire/mac.ts';
@@ -111,7 +112,7 @@ export class LiveView implements NetworkView {
         attachedGuests: stats.linksOpen,
       })),
       longestTurnMs: fineMs(turns.longestMs),
-      dnsUpstreams: dns.upstreams.map(({ address, port }) => `${address}#${port}`),
+      dnsUpstreams: dns.upstreams.map(upstreamText),
       dnsSearch: options.dns.search ?? dns.search,
     };
   }

@@ -1,10 +1,12 @@
 /** The forms of option values that are text. */
+
 import { isIP, isIPv4 } from 'node:net';
 import { type BindRule, parseBindRule } from '../control/ports/bind-rules.ts';
 import { parseTargetRule, TARGET_RULE_FORM, type TargetRule } from '../proxy/agent/target-rules.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { PublishSyntaxError, parsePublish } from '../proxy/ports/publish-text.ts';
 import { parseAddress } from '../services/address-text.ts';
+import { parseTlsUpstream } from '../services/dns/upstream-text.ts';
 import { type LinkSpec, LinkSpecError, parseLinkSpec } from '../transports/link-spec.ts';
 import { formatMuxLink, MuxLinkSpecError, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import { parseEndpoint, unixPathProblem } from '../transports/stream-address.ts';
@@ -71,10 +73,16 @@ export function parseMuxTarget(value: string): Parsed<TargetRule> {
 }
 
 export function parseUpstream(value: string): Parsed<DnsUpstream> {
+  if (/^tls:/i.test(value)) {
+    const upstream = parseTlsUpstream(value);
+    return upstream === undefined
+      ? bad('must be tls://IP#NAME or tls://IP:PORT#NAME, such as tls://9.9.9.9#dns.quad9.net')
+      : ok(upstream);
+  }
   const [address = '', portText = '53', more] = value.split('#');
   const port = decimal(portText, 1, 65_535);
   return isIP(address) === 0 || port === undefined || more !== undefined
-    ? bad('must be IP or IP#PORT, such as 9.9.9.9 or 127.0.0.1#5353')
+    ? bad('must be IP, IP#PORT or tls://IP#NAME, such as 9.9.9.9 or 127.0.0.1#5353')
     : ok({ address, port });
 }
 

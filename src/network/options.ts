@@ -76,7 +76,7 @@ export interface NetworkOptions {
   readonly mux?: OneOrMore | undefined;
   /** Targets on the host that agents may have dialled: `tcp:ADDRESS:PORT`, `unix:PATH`. Default: none. */
   readonly muxAllow?: OneOrMore | undefined;
-  /** Upstream resolvers, `IP` or `IP#PORT`. Default: those of the host, followed live. */
+  /** Upstream resolvers, `IP`, `IP#PORT` or, over TLS, `tls://IP#NAME`. Default: those of the host, followed live. */
   readonly dns?: OneOrMore | undefined;
   /** Whether the gateway serves DNS, and names itself as the server. Default: yes. */
   readonly dnsServer?: boolean | 'on' | 'off' | undefined;

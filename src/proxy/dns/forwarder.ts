@@ -40,6 +40,7 @@ import {
 import { errorReply, headerReply } from '../../services/dns/reply.ts';
 import { type DnsUpstream, parseResolvConf } from '../../services/dns/resolv-conf.ts';
 import { fitUdp, withId } from '../../services/dns/surgery.ts';
+import { upstreamText } from '../../services/dns/upstream-text.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { DnsPolicy } from '../policy/dns-policy.ts';
 import { FileFollower, type FileFollowerOptions } from './file-follower.ts';
@@ -92,6 +93,8 @@ export interface DnsForwarderOptions {
   readonly onFailure?: ((query: DnsQuery, rcode: number) => void) | undefined;
   readonly timing?: ResolutionTiming | undefined;
   readonly following?: FileFollowerOptions | undefined;
+  /** Authorities that vouch for upstreams over TLS, in PEM; default: Node's. */
+  readonly tlsAuthorities?: string | undefined;
 }
 
 export type DnsCount =
@@ -118,7 +121,7 @@ export class DnsForwarder {
   readonly counts: Counters<DnsCount> = new Counters();
   readonly cache: DnsCache = new DnsCache();
   private readonly options: DnsForwarderOptions;
-  private readonly upstreamList = new Upstreams();
+  private readonly upstreamList: Upstreams;
   private readonly followers: FileFollower[] = [];
   private readonly pending = new Map<string, Pending>();
   private timing: ResolutionTiming;
@@ -133,6 +136,7 @@ export class DnsForwarder {
     this.options = options;
     this.queries = new Budget('queries', options.maxWaiting ?? MAX_WAITING);
     this.timing = options.timing ?? TIMING;
+    this.upstreamList = new Upstreams(options.tlsAuthorities);
     if (options.upstreams !== undefined) this.upstreamList.replace(options.upstreams);
     // Followed even when the upstreams are fixed: for the search list.
     const resolvConf = options.resolvConf ?? '/etc/resolv.conf';
@@ -234,6 +238,7 @@ export class DnsForwarder {
     for (const follower of this.followers) follower.close();
     for (const { resolution } of this.pending.values()) resolution.cancel();
     this.pending.clear();
+    this.upstreamList.close();
   }
 
   private onProblem(
@@ -348,7 +353,7 @@ export class DnsForwarder {
 
   private onFailed(query: DnsQuery | undefined, why: string): void {
     this.counts.add('failed');
-    const upstreams = this.upstreams.map(({ address, port }) => `${address}#${port}`);
+    const upstreams = this.upstreams.map(upstreamText);
     const { name, type } = query ?? {};
     this.options.log.debug({ name, type, why, upstreams }, 'DNS query failed');
   }
@@ -373,7 +378,7 @@ export class DnsForwarder {
     const attemptMs = this.options.timing?.attemptMs ?? timeoutMs ?? TIMING.attemptMs;
     this.timing = { ...given, attemptMs, attempts, useVc };
     this.rotate = config.rotate;
-    const upstreams = servers.map(({ address, port }) => `${address}#${port}`);
+    const upstreams = servers.map(upstreamText);
     this.options.log.info({ path, upstreams, search: config.search }, 'resolver configuration');
     this.options.onNameServers?.();
   }

@@ -7,7 +7,8 @@
  * first such answer is the result. No answer before the deadline is `undefined`, never NXDOMAIN.
  *
  * Servers are asked over UDP first, except with `use-vc`. For a query received over TCP, a server that does not answer
- * over UDP, or refuses it, is asked over TCP before it is given up: clients often use TCP for that very reason.
+ * over UDP, or refuses it, is asked over TCP before it is given up: clients often use TCP for that very reason. One that
+ * is to be asked over TLS is asked over nothing else.
  */
 import type { Instant } from '../../base/time.ts';
 import {
@@ -101,7 +102,8 @@ export class Resolution {
       return; // else: wait for an open attempt or the deadline
     }
     this.asked++;
-    const byTcp = this.task.timing.useVc === true || this.mute.has(state);
+    const { useVc } = this.task.timing;
+    const byTcp = useVc === true || state.tls !== undefined || this.mute.has(state);
     this.ask(state, byTcp ? 'tcp' : 'udp');
     this.attemptTimer = setTimeout(() => this.onSilence(state), this.attemptMs);
     this.attemptTimer.unref();
@@ -149,7 +151,9 @@ export class Resolution {
         else this.giveUpOn(state);
       },
     };
-    const cancel = (transport === 'udp' ? askUdp : askTcp)(state.server, query, events);
+    const { server, tls } = state;
+    const askPlain = transport === 'udp' ? askUdp : askTcp;
+    const cancel = tls?.ask(query, events) ?? askPlain(server, query, events);
     attempt = new Attempt(cancel, evict);
     this.open.set(attempt, state);
     sockets.add(attempt);

@@ -4,15 +4,20 @@
  */
 import type { Instant } from '../../base/time.ts';
 import type { DnsUpstream } from '../../services/dns/resolv-conf.ts';
+import { TlsUpstream } from './tls-upstream.ts';
 
 const AVOID_MS = 30_000;
 
 export class UpstreamState {
   readonly server: DnsUpstream;
+  /** Undefined: it is asked in the clear. */
+  readonly tls: TlsUpstream | undefined;
   avoidUntil: Instant = 0;
 
-  constructor(server: DnsUpstream) {
+  constructor(server: DnsUpstream, authorities: string | undefined) {
     this.server = server;
+    const { tlsName } = server;
+    this.tls = tlsName === undefined ? undefined : new TlsUpstream(server, tlsName, authorities);
   }
 
   onAnswer(): void {
@@ -27,13 +32,23 @@ export class UpstreamState {
 export class Upstreams {
   private states: readonly UpstreamState[] = [];
   private turn = 0;
+  private readonly authorities: string | undefined;
+
+  constructor(authorities?: string) {
+    this.authorities = authorities;
+  }
 
   get servers(): readonly DnsUpstream[] {
     return this.states.map((state) => state.server);
   }
 
   replace(servers: readonly DnsUpstream[]): void {
-    this.states = servers.map((server) => new UpstreamState(server));
+    this.close();
+    this.states = servers.map((server) => new UpstreamState(server, this.authorities));
+  }
+
+  close(): void {
+    for (const { tls } of this.states) tls?.close();
   }
 
   /** @param rotate start with the next server each time, among those that are not avoided */

@@ -8,6 +8,8 @@ export interface DnsUpstream {
   /** IPv4 or IPv6, the latter perhaps with a zone: `fe80::1%eth0`. */
   readonly address: string;
   readonly port: number;
+  /** Over TLS alone (RFC 7858): what its certificate has to name, which may be the address. */
+  readonly tlsName?: string | undefined;
 }
 
 export interface ResolverConfig {

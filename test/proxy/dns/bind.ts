@@ -1,9 +1,9 @@
 /** A real name server (BIND) as upstream, and dig as client, on loopback ports of their own. */
 
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,17 +40,30 @@ ${Array.from({ length: 40 }, (_, i) => `big IN TXT "${String(i).padStart(3, '0')
 
 export class Bind {
   readonly server: DnsUpstream;
+  /** Over TLS, with a certificate for dns.example alone. */
+  readonly tlsServer: DnsUpstream;
+  /** That certificate. */
+  readonly certificate: string;
   private readonly directory: string;
   private readonly child: ChildProcess;
 
-  private constructor(directory: string, port: number) {
+  private constructor(directory: string, port: number, tlsPort: number) {
     this.directory = directory;
     this.server = { address: '127.0.0.1', port };
+    this.tlsServer = { address: '127.0.0.1', port: tlsPort, tlsName: 'dns.example' };
+    const [key, certificate] = [join(directory, 'tls-key'), join(directory, 'tls-certificate')];
+    const subject = ['-subj', '/CN=test', '-addext', 'subjectAltName=DNS:dns.example'];
+    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+    const files = ['-keyout', key, '-out', certificate];
+    execFileSync('openssl', ['req', '-x509', ...curve, ...subject, ...files], { stdio: 'ignore' });
+    this.certificate = readFileSync(certificate, 'utf8');
     const configuration = join(directory, 'named.conf');
     writeFileSync(join(directory, 'zone'), ZONE);
     writeFileSync(
       configuration,
-      `options { directory "${directory}"; listen-on port ${port} { 127.0.0.1; }; listen-on-v6 { none; };
+      `tls own { key-file "${key}"; cert-file "${certificate}"; };
+options { directory "${directory}"; listen-on port ${port} { 127.0.0.1; };
+  listen-on port ${tlsPort} tls own { 127.0.0.1; }; listen-on-v6 { none; };
   recursion no; pid-file none; session-keyfile "${directory}/key"; minimal-responses no; rrset-order { order none; };
   max-udp-size 4096; dnssec-validation no; };
 controls { };
@@ -63,7 +76,11 @@ zone "broken.example" { type secondary; primaries { 127.0.0.1 port 1; }; file "$
   }
 
   static async start(): Promise<Bind> {
-    const bind = new Bind(mkdtempSync(join(tmpdir(), 'hawser-named-')), await freePort());
+    const bind = new Bind(
+      mkdtempSync(join(tmpdir(), 'hawser-named-')),
+      await freePort(),
+      await freePort(),
+    );
     await until(async () => (await dig(bind.server, ['ns.test.example'])).status === 'NOERROR');
     return bind;
   }

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import type { DnsForwarder } from '../../../src/proxy/dns/forwarder.ts';
+import type { DnsUpstream } from '../../../src/services/dns/resolv-conf.ts';
+import { describeNeeding } from '../../support/requirements.ts';
+import { Bind, dig, serve } from './bind.ts';
+import { makeForwarder } from './lab.ts';
+
+/** Between hawser and a server: counts connections, cuts them, keeps silent. */
+class Relay {
+  readonly connections: Socket[] = [];
+  bytesToServer: Buffer = Buffer.alloc(0);
+  private readonly server = createServer((client) => {
+    this.connections.push(client);
+    const upstream = connect(this.target.port, this.target.address);
+    client.on('data', (bytes) => {
+      this.bytesToServer = Buffer.concat([this.bytesToServer, bytes]);
+    });
+    client.pipe(upstream).pipe(client);
+    client.on('error', () => upstream.destroy());
+    client.on('close', () => upstream.destroy());
+    upstream.on('error', () => client.destroy());
+  });
+  private readonly target: DnsUpstream;
+
+  constructor(target: DnsUpstream) {
+    this.target = target;
+  }
+
+  async start(port = 0): Promise<DnsUpstream> {
+    this.server.listen(port, '127.0.0.1');
+    await once(this.server, 'listening');
+    return { ...this.target, port: (this.server.address() as AddressInfo).port };
+  }
+
+  cut(): void {
+    for (const connection of this.connections) connection.destroy();
+  }
+
+  async stop(): Promise<void> {
+    this.cut();
+    this.server.close();
+    await once(this.server, 'close');
+  }
+}
+
+describeNeeding('an upstream over TLS', ['named', 'dig', 'openssl'], function () {
+  this.timeout(20_000);
+  let bind: Bind;
+  let relay: Relay;
+  const closing: (() => void)[] = [];
+
+  before(async () => {
+    bind = await Bind.start();
+  });
+  after(() => bind.stop());
+  beforeEach(() => {
+    relay = new Relay(bind.tlsServer);
+  });
+  afterEach(async () => {
+    for (const close of closing.splice(0)) close();
+    await relay.stop().catch(() => {});
+  });
+
+  async function guestOf(...upstreams: readonly DnsUpstream[]): Promise<DnsUpstream> {
+    const forwarder: DnsForwarder = makeForwarder({
+      upstreams,
+      tlsAuthorities: bind.certificate,
+      timing: { attemptMs: 1000, deadlineMs: 2500 },
+    });
+    const { server, close } = await serve(forwarder);
+    closing.push(close, () => forwarder.close());
+    return server;
+  }
+
+  it('answers by UDP and TCP, on one connection that no name can be read from', async () => {
+    const server = await guestOf(await relay.start());
+    const names = ['www', 'v4only', 'mail', 'alias'];
+    const asked = names.map((name, i) =>
+      dig(server, [`${name}.test.example`, i % 2 === 0 ? '+notcp' : '+tcp']),
+    );
+    for (const { status } of await Promise.all(asked)) assert.equal(status, 'NOERROR');
+    assert.equal((await dig(server, ['nothing.test.example'])).status, 'NXDOMAIN');
+    assert.equal(relay.connections.length, 1);
+    assert.equal(relay.bytesToServer.includes('v4only'), false);
+  });
+
+  it('is asked again on a new connection where one that worked has been cut', async () => {
+    const server = await guestOf(await relay.start());
+    assert.equal((await dig(server, ['www.test.example'])).status, 'NOERROR');
+    relay.cut();
+    assert.equal((await dig(server, ['v4only.test.example'])).status, 'NOERROR');
+    assert.equal(relay.connections.length, 2);
+  });
+
+  it('is left for a new connection where one that worked has gone silent', async () => {
+    const server = await guestOf(await relay.start());
+    assert.equal((await dig(server, ['www.test.example'])).status, 'NOERROR');
+    relay.connections[0]?.unpipe();
+    assert.equal((await dig(server, ['v4only.test.example'])).status, 'NOERROR');
+    assert.equal(relay.connections.length, 2);
+  });
+
+  it('is asked where it comes up after hawser', async () => {
+    const upstream = await relay.start();
+    await relay.stop();
+    const server = await guestOf(upstream);
+    assert.equal((await dig(server, ['www.test.example'])).status, 'SERVFAIL');
+    relay = new Relay(bind.tlsServer);
+    await relay.start(upstream.port);
+    assert.equal((await dig(server, ['www.test.example'])).status, 'NOERROR');
+  });
+
+  for (const tlsName of ['other.example', '127.0.0.1']) {
+    it(`is told nothing where its certificate is not for ${tlsName}`, async () => {
+      const server = await guestOf({ ...(await relay.start()), tlsName });
+      assert.equal((await dig(server, ['www.test.example'])).status, 'SERVFAIL');
+      assert.ok(relay.connections.length > 0);
+    });
+  }
+
+  it('is never asked in the clear', async () => {
+    const server = await guestOf({ ...bind.server, tlsName: 'dns.example' });
+    assert.equal((await dig(server, ['www.test.example'])).status, 'SERVFAIL');
+  });
+
+  it('gives way to the next where it cannot be reached', async () => {
+    const upstream = await relay.start();
+    await relay.stop();
+    const server = await guestOf(upstream, bind.tlsServer);
+    assert.equal((await dig(server, ['www.test.example'])).status, 'NOERROR');
+  });
+});
