@@ -1,4 +1,4 @@
-/** The addresses in an answer, and the name that was asked for, whatever names lead to them. */
+/** The addresses in an answer, of the name that was asked for and its aliases alone, whatever else is there. */
 import { IpAddress, ipv4 } from '../../base/ip-address.ts';
 import {
   CLASS_IN,
@@ -13,6 +13,7 @@ import {
   skipQuestion,
   TYPE_A,
   TYPE_AAAA,
+  TYPE_CNAME,
   u16,
   u32,
 } from './message.ts';
@@ -27,6 +28,8 @@ export interface AddressAnswers {
 const TTL_MAX_S = 604_800;
 /** More in one answer are ignored. */
 const ADDRESSES_MAX = 32;
+/** More lead nowhere: resolvers follow 8 to 16. */
+const ALIASES_MAX = 16;
 
 /** @returns undefined for what is no answer with addresses to a question for them */
 export function addressAnswers(message: Uint8Array): AddressAnswers | undefined {
@@ -38,15 +41,28 @@ export function addressAnswers(message: Uint8Array): AddressAnswers | undefined 
   if ((asked !== TYPE_A && asked !== TYPE_AAAA) || u16(message, end - 2) !== CLASS_IN) {
     return undefined;
   }
-  const addresses: { address: IpAddress; ttlS: number }[] = [];
-  const isSound = eachRecord(message, ({ section, type, klass, ttlOff, dataOff, dataLen }) => {
-    if (section !== 'answer' || type !== asked || klass !== CLASS_IN) return;
-    if (dataLen !== (type === TYPE_A ? 4 : 16) || addresses.length === ADDRESSES_MAX) return;
+  const found: { owner: string; address: IpAddress; ttlS: number }[] = [];
+  const aliases = new Map<string, string>();
+  const isSound = eachRecord(message, ({ section, off, type, klass, ttlOff, dataOff, dataLen }) => {
+    if (section !== 'answer' || klass !== CLASS_IN) return;
+    if (type === TYPE_CNAME && aliases.size < ALIASES_MAX) {
+      aliases.set(readName(message, off), readName(message, dataOff));
+    }
+    if (type !== asked || found.length === ADDRESSES_MAX) return;
+    if (dataLen !== (type === TYPE_A ? 4 : 16)) return;
     const word = (at: number): number => u32(message, dataOff + at);
     const address =
       type === TYPE_A ? ipv4(word(0)) : new IpAddress(word(0), word(4), word(8), word(12));
-    addresses.push({ address, ttlS: Math.min(u32(message, ttlOff), TTL_MAX_S) });
+    const ttlS = Math.min(u32(message, ttlOff), TTL_MAX_S);
+    found.push({ owner: readName(message, off), address, ttlS });
   });
-  if (!isSound || addresses.length === 0) return undefined;
-  return { name: readName(message, DNS_HEADER_LEN), addresses };
+  if (!isSound) return undefined;
+  const name = readName(message, DNS_HEADER_LEN);
+  const owners = new Set<string>();
+  for (let owner: string | undefined = name; owner !== undefined && !owners.has(owner); ) {
+    owners.add(owner);
+    owner = aliases.get(owner);
+  }
+  const addresses = found.filter(({ owner }) => owners.has(owner));
+  return addresses.length === 0 ? undefined : { name, addresses };
 }

@@ -38,6 +38,24 @@ describe('proxy/flows/guest-names', () => {
     assert.equal(names.budget.held, 3);
   });
 
+  it('of the name and its aliases, in any order, and of no other name in the answer', () => {
+    const names = new GuestNames();
+    const guest = testGuest();
+    const asked = queryBytes('www.example.com');
+    const answers = [
+      a('unrelated.example', '192.0.2.1'),
+      a('edge.cdn.example', '192.0.2.2'),
+      { type: 'CNAME', name: 'cdn.example', data: 'edge.cdn.example' },
+      { type: 'CNAME', name: 'WWW.example.com', data: 'cdn.example' },
+      { type: 'CNAME', name: 'edge.cdn.example', data: 'cdn.example' },
+      { type: 'CNAME', name: 'unrelated.example', data: 'www.example.com' },
+    ] as const;
+    names.learn(0, guest, replyBytes(asked, { answers: [...answers] }));
+    assert.equal(names.find(0, guest, ip('192.0.2.1')), undefined);
+    assert.equal(names.find(0, guest, ip('192.0.2.2')), 'www.example.com');
+    assert.equal(names.budget.held, 1);
+  });
+
   it('all names of an address, those asked for last of many, none for longer than an hour', () => {
     const names = new GuestNames();
     const guest = testGuest();
