@@ -496,6 +496,8 @@ describe('control API', () => {
       '/v1/leases',
       '/v1/mux',
       '/v1/openapi.json',
+      '/v1/policy',
+      '/v1/policy/test',
       '/v1/ports',
       '/v1/ports/{id}',
       '/v1/shutdown',
