@@ -17,6 +17,7 @@ import {
   u16,
   u32,
 } from './message.ts';
+import { expandName } from './wire-name.ts';
 
 export interface AddressAnswers {
   /** In the form of `DnsQuery.name`. */
@@ -46,7 +47,7 @@ export function addressAnswers(message: Uint8Array): AddressAnswers | undefined 
   const isSound = eachRecord(message, ({ section, off, type, klass, ttlOff, dataOff, dataLen }) => {
     if (section !== 'answer' || klass !== CLASS_IN) return;
     if (type === TYPE_CNAME && aliases.size < ALIASES_MAX) {
-      aliases.set(readName(message, off), readName(message, dataOff));
+      aliases.set(nameAt(message, off), nameAt(message, dataOff));
     }
     if (type !== asked || found.length === ADDRESSES_MAX) return;
     if (dataLen !== (type === TYPE_A ? 4 : 16)) return;
@@ -54,7 +55,7 @@ export function addressAnswers(message: Uint8Array): AddressAnswers | undefined 
     const address =
       type === TYPE_A ? ipv4(word(0)) : new IpAddress(word(0), word(4), word(8), word(12));
     const ttlS = Math.min(u32(message, ttlOff), TTL_MAX_S);
-    found.push({ owner: readName(message, off), address, ttlS });
+    found.push({ owner: nameAt(message, off), address, ttlS });
   });
   if (!isSound) return undefined;
   const name = readName(message, DNS_HEADER_LEN);
@@ -65,4 +66,10 @@ export function addressAnswers(message: Uint8Array): AddressAnswers | undefined 
   }
   const addresses = found.filter(({ owner }) => owners.has(owner));
   return addresses.length === 0 ? undefined : { name, addresses };
+}
+
+/** @returns NUL, which is nobody's, for what is no name */
+function nameAt(message: Uint8Array, off: number): string {
+  const name = expandName(message, off);
+  return name === undefined ? '\0' : readName(name, 0);
 }

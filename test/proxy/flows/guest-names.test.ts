@@ -56,6 +56,18 @@ describe('proxy/flows/guest-names', () => {
     assert.equal(names.budget.held, 1);
   });
 
+  it('of names that are compressed', () => {
+    const names = new GuestNames();
+    const guest = testGuest();
+    const asked = queryBytes('www.example.com');
+    const head = Uint8Array.from(asked.subarray(0, 33));
+    head.set([0x81, 0x80, 0, 1, 0, 2, 0, 0, 0, 0], 2);
+    const alias = [0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, 6, 3, 99, 100, 110, 0xc0, 16];
+    const address = [0xc0, 45, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1];
+    names.learn(0, guest, Uint8Array.from([...head, ...alias, ...address]));
+    assert.equal(names.find(0, guest, ip('192.0.2.1')), 'www.example.com');
+  });
+
   it('all names of an address, those asked for last of many, none for longer than an hour', () => {
     const names = new GuestNames();
     const guest = testGuest();
