@@ -6,6 +6,8 @@ import { problemSchema, type Schema } from './schema.ts';
 const TIMEOUT_MS = 10_000;
 const ANSWER_LIMIT = 64 * 1024 * 1024;
 
+type Headers = Readonly<Record<string, string>>;
+
 export type ApiEndpoint =
   | { readonly kind: 'unix'; readonly path: string }
   | {
@@ -46,9 +48,12 @@ export class ApiClient {
     return this.call('POST', path, schema, body);
   }
 
-  /** @param body a JSON object */
-  put<T>(path: string, schema: Schema<T>, body: object): Promise<T> {
-    return this.call('PUT', path, schema, body);
+  /**
+   * @param body a JSON object
+   * @param tag of what is replaced, and must be there still
+   */
+  put<T>(path: string, schema: Schema<T>, body: object, tag?: string): Promise<T> {
+    return this.call('PUT', path, schema, body, tag === undefined ? {} : { 'if-match': tag });
   }
 
   async delete(path: string): Promise<void> {
@@ -78,8 +83,9 @@ export class ApiClient {
     path: string,
     schema: Schema<T>,
     body?: object,
+    headers: Headers = {},
   ): Promise<T> {
-    return this.checked(path, await this.exchange(method, path, body), schema);
+    return this.checked(path, await this.exchange(method, path, body, headers), schema);
   }
 
   private checked<T>(path: string, text: string, schema: Schema<T>): T {
@@ -92,10 +98,17 @@ export class ApiClient {
     );
   }
 
-  private async exchange(method: string, path: string, body?: object): Promise<string> {
-    const { status, text } = await this.send(method, path, body).catch((error: unknown) => {
-      throw this.unreached(error);
-    });
+  private async exchange(
+    method: string,
+    path: string,
+    body?: object,
+    headers: Headers = {},
+  ): Promise<string> {
+    const { status, text } = await this.send(method, path, body, headers).catch(
+      (error: unknown) => {
+        throw this.unreached(error);
+      },
+    );
     if (status >= 200 && status < 300) return text;
     throw refusedBy(status, text);
   }
@@ -104,8 +117,9 @@ export class ApiClient {
     method: string,
     path: string,
     body: object | undefined,
+    headers: Headers,
   ): Promise<{ status: number; text: string }> {
-    const response = await this.open(method, path, body, true);
+    const response = await this.open(method, path, body, true, headers);
     return { status: response.statusCode ?? 0, text: await readText(response) };
   }
 
@@ -115,6 +129,7 @@ export class ApiClient {
     path: string,
     body: object | undefined,
     isTimed: boolean,
+    headers: Headers = {},
   ): Promise<IncomingMessage> {
     const { endpoint } = this;
     const where =
@@ -134,6 +149,7 @@ export class ApiClient {
         outgoing.destroy(new Error(`no answer within ${TIMEOUT_MS / 1_000} s`));
       });
       outgoing.on('error', reject);
+      for (const [name, value] of Object.entries(headers)) outgoing.setHeader(name, value);
       if (body === undefined) {
         outgoing.end();
         return;

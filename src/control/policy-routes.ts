@@ -2,7 +2,13 @@
 import * as z from 'zod';
 import { once } from '../base/once.ts';
 import { policyStateSchema, policyVerdictSchema } from './policy-schema.ts';
-import { type PolicyBook, PolicyError, type PolicyStateView } from './policy-view.ts';
+import { tagOf } from './policy-tag.ts';
+import {
+  type PolicyBook,
+  PolicyConflict,
+  PolicyError,
+  type PolicyStateView,
+} from './policy-view.ts';
 import { problem, quoted } from './problem.ts';
 import { type Answer, type Call, JSON_TYPE, json, type Route } from './route.ts';
 import type { Schema } from './schema.ts';
@@ -17,12 +23,10 @@ export interface PolicyTarget {
 
 async function put({ body, ifMatch }: Call, { view }: PolicyTarget): Promise<Answer> {
   const { policy } = view;
-  const now = policy.state();
-  if (ifMatch !== undefined && ifMatch !== '*' && ifMatch !== tagOf(now)) {
-    throw problem(412, `The policy is another by now: its generation is ${now.generation}.`);
-  }
   if (body === undefined) throw problem(400, 'The body must be a policy document.');
-  return answerOf(await orProblem(() => policy.replace(body)));
+  const isExpected = (now: PolicyStateView): boolean =>
+    ifMatch === undefined || ifMatch === '*' || ifMatch === tagOf(now);
+  return answerOf(await orProblem(() => policy.replace(body, isExpected)));
 }
 
 async function test({ query }: Call, { view }: PolicyTarget): Promise<Answer> {
@@ -39,12 +43,12 @@ async function orProblem<T>(act: () => T | Promise<T>): Promise<T> {
   try {
     return await act();
   } catch (error) {
+    if (error instanceof PolicyConflict) throw problem(412, error.message);
     if (error instanceof PolicyError) throw problem(400, error.message);
     throw error;
   }
 }
 
-const tagOf = ({ generation }: PolicyStateView): string => `"${generation}"`;
 const answerOf = (state: PolicyStateView): Answer => ({
   ...json(state),
   headers: { etag: tagOf(state) },

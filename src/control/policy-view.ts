@@ -30,8 +30,14 @@ export interface PolicyVerdictView {
 
 export interface PolicyBook {
   state(): PolicyStateView;
-  /** @throws PolicyError, and then nothing has changed */
-  replace(document: unknown): Promise<PolicyStateView>;
+  /**
+   * @param isExpected whether the policy that is replaced is the one that was meant to be
+   * @throws PolicyError, PolicyConflict, and then nothing has changed
+   */
+  replace(
+    document: unknown,
+    isExpected?: (now: PolicyStateView) => boolean,
+  ): Promise<PolicyStateView>;
   /** @throws PolicyError when it names nothing */
   test(probe: PolicyProbe): PolicyVerdictView;
 }
@@ -39,4 +45,9 @@ export interface PolicyBook {
 /** A document, or a question about one, that is not usable; its message has a line for each problem. */
 export class PolicyError extends Error {
   readonly code = 'ERR_HAWSER_POLICY';
+}
+
+/** Another policy is in force than the one to be replaced. */
+export class PolicyConflict extends Error {
+  readonly code = 'ERR_HAWSER_POLICY_CONFLICT';
 }

@@ -5,6 +5,7 @@ import type { FlowCount, FlowFeedEvent, FlowsView, FlowView } from '../../src/co
 import type { NetworkView } from '../../src/control/network-view.ts';
 import {
   type PolicyBook,
+  PolicyConflict,
   PolicyError,
   type PolicyProbe,
   type PolicyStateView,
@@ -71,7 +72,11 @@ export class FakePolicy implements PolicyBook {
     return { generation, hash: `hash ${generation}`, document, warnings: [] };
   }
 
-  async replace(document: unknown): Promise<PolicyStateView> {
+  async replace(
+    document: unknown,
+    isExpected: (now: PolicyStateView) => boolean = () => true,
+  ): Promise<PolicyStateView> {
+    if (!isExpected(this.state())) throw new PolicyConflict('another');
     if (typeof document !== 'object' || document === null || 'bad' in document) {
       throw new PolicyError('rules[0]: must be good');
     }

@@ -98,7 +98,8 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
   it('the address of an allowed name under another name, or none, is reset', async () => {
     assert.match(await curl(guest, ...to('evil.test')), /^35 soon/);
     assert.match(await curl(guest, `https://${OUTSIDE}/`), /^35 soon/);
-    assert.match(await curl(guest, '-H', 'Host: evil.test', ...to('a.test', 80)), /^0 evil|^0 /);
+    const asked = await curl(guest, '-H', 'Host: evil.test', ...to('a.test', 80));
+    assert.equal(asked.replace(/ [\d.]+$/, ''), '0 evil.test was not looked up to come here');
   });
 
   for (const args of [[], ['+tcp'], ['-t', 'TXT'], ['-t', 'NULL'], ['-t', 'MX']]) {

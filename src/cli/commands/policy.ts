@@ -1,6 +1,7 @@
 /** `hawser policy`: where the guests of a running daemon may go. */
 import type { ApiClient } from '../../control/client.ts';
 import { policyStateSchema, policyVerdictSchema } from '../../control/policy-schema.ts';
+import { tagOf } from '../../control/policy-tag.ts';
 import type { PolicyStateView } from '../../control/policy-view.ts';
 import { RunError, UsageError } from '../../network/errors.ts';
 import {
@@ -93,10 +94,11 @@ async function add(
     ...(request.for === undefined ? {} : { until: untilOf(request.for) }),
   };
   const client = clientOf(request);
-  const before: PolicyDocument | null = (await client.get(PATH, policyStateSchema)).document;
+  const now = await client.get(PATH, policyStateSchema);
+  const before: PolicyDocument | null = now.document;
   const rest = before ?? { default: 'allow' };
   const document = { ...rest, rules: [{ [action]: fields }, ...(rest.rules ?? [])] };
-  return await client.put(PATH, policyStateSchema, document);
+  return await client.put(PATH, policyStateSchema, document, tagOf(now));
 }
 
 function untilOf(text: string): string {

@@ -5,6 +5,7 @@ import type { Log } from '../../base/log.ts';
 import type { Clock } from '../../base/time.ts';
 import {
   type PolicyBook,
+  PolicyConflict,
   PolicyError,
   type PolicyProbe,
   type PolicyStateView,
@@ -124,11 +125,21 @@ export class LivePolicy implements PolicyBook {
     return { generation, hash, document, warnings: current?.warnings ?? [] };
   }
 
-  async replace(value: unknown): Promise<PolicyStateView> {
+  async replace(
+    value: unknown,
+    isExpected: (now: PolicyStateView) => boolean = () => true,
+  ): Promise<PolicyStateView> {
     this.facts ??= publicSuffixes();
     const facts = await this.facts;
     const { clock, hosts } = this.deps;
-    this.enforce(readPolicy(value, facts, instants(clock), hosts));
+    const read = readPolicy(value, facts, instants(clock), hosts);
+    const now = this.state();
+    if (!isExpected(now)) {
+      throw new PolicyConflict(
+        `The policy is another by now: its generation is ${now.generation}.`,
+      );
+    }
+    this.enforce(read);
     return this.state();
   }
 
@@ -138,13 +149,19 @@ export class LivePolicy implements PolicyBook {
     const asked = parseDestination(destination, protocol);
     const guests = guest === '' ? [] : this.deps.callsOf(guest);
     const { port } = asked;
-    if (engine === undefined) return { ...FREE, action: 'allow' };
     if ('name' in asked) {
+      if (engine === undefined) return FREE;
       const remote = ANYWHERE;
       const kind = HOST_TEXTS.includes(asked.name) ? 'host-loopback' : 'outside';
       const target = { protocol, kind, remote, address: remote, port } as const;
       const { verdict } = policy.judgeBy(engine, guests, target, [asked.name]);
       const literal = policy.judgeBy(engine, guests, target, []).verdict;
+      const isAsked =
+        kind === 'host-loopback' ||
+        engine.decideName(guests, asked.name, this.deps.clock.now()) === 'allow';
+      if (verdict.action === 'allow' && !isAsked) {
+        return { action: 'deny', rule: NOT_ASKED, index: null, bestEffort: true };
+      }
       return viewOf(verdict, verdict.action !== 'allow' && literal.action === 'allow');
     }
     const { address } = asked;
@@ -152,6 +169,7 @@ export class LivePolicy implements PolicyBook {
     if (kind !== 'outside' && kind !== 'gateway' && kind !== 'host-loopback') {
       return { ...FREE, action: 'deny', rule: `${kind}: no guest may go there` };
     }
+    if (engine === undefined) return FREE;
     const target = { protocol, kind, remote: address, address, port } as const;
     return viewOf(policy.judgeBy(engine, guests, target, []).verdict, false);
   }
@@ -162,8 +180,9 @@ export class LivePolicy implements PolicyBook {
     this.current = read;
     this.generation++;
     policy.replace(engine);
-    const isStrict = engine?.byDefault.action === 'deny' && engine.mode === 'enforce';
-    isolate(isStrict);
+    const isStrict =
+      engine?.byDefault.action === 'deny' || read?.document.preset === 'internet-only';
+    isolate(isStrict && engine?.mode === 'enforce');
     if (engine !== undefined) this.decideAnew(engine);
     for (const warning of read?.warnings ?? []) log.warn({ warning }, 'a rule of the policy');
     const { generation } = this;
@@ -193,7 +212,10 @@ export class LivePolicy implements PolicyBook {
   }
 }
 
-const FREE = { rule: 'there is no policy', index: null, bestEffort: false } as const;
+const FREE: PolicyVerdictView = {
+  ...{ action: 'allow', rule: 'there is no policy', index: null, bestEffort: false },
+};
+const NOT_ASKED = 'no rule of names allows that it is asked for';
 /** An address of the Internet that no rule is for (RFC 5737). */
 const ANYWHERE = ipv4(0xc000_0201 | 0);
 

@@ -85,15 +85,35 @@ export class GuestPolicy {
     return this.judgeBy(engine, this.deps.namesOf(owner), target, names);
   }
 
-  /** @param guests what rules may call the guest */
+  /**
+   * An address that carries others (NAT64, 6to4, Teredo, ISATAP) is decided on by each of them: packets may arrive there.
+   *
+   * @param guests what rules may call the guest
+   */
   judgeBy(
     engine: PolicyEngine,
     guests: readonly string[],
     target: PolicyTarget,
     names: readonly string[],
   ): Judged {
+    const { a, b, c, d, family } = target.address;
+    if (family === 4) return this.judgeAt(engine, guests, target, names, target.address);
+    let last: Judged | undefined;
+    const refused = objectionToCarried(a, b, c, d, (word): Judged | undefined => {
+      last = this.judgeAt(engine, guests, target, names, ipv4(word));
+      return last.verdict.action === 'allow' ? undefined : last;
+    });
+    return refused ?? last ?? this.judgeAt(engine, guests, target, names, target.address);
+  }
+
+  private judgeAt(
+    engine: PolicyEngine,
+    guests: readonly string[],
+    target: PolicyTarget,
+    names: readonly string[],
+    address: IpAddress,
+  ): Judged {
     const { protocol, port } = target;
-    const address = meantAddress(target);
     const place = this.placeOf(target, address);
     setWords(this.words, address);
     const question: PolicyQuestion = {
@@ -124,11 +144,4 @@ export class GuestPolicy {
     if (this.deps.isHost(address.toString())) return 'host';
     return isPrivate(address) ? 'private' : 'outside';
   }
-}
-
-/** The address that a packet arrives at: of one that carries another (NAT64, 6to4, Teredo), that one. */
-function meantAddress({ address }: PolicyTarget): IpAddress {
-  const { a, b, c, d, family } = address;
-  if (family === 4) return address;
-  return objectionToCarried(a, b, c, d, ipv4) ?? address;
 }

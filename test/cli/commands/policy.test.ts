@@ -94,8 +94,8 @@ describe('hawser policy', () => {
     const put = (body: object, headers: Record<string, string>): Promise<Response> =>
       send(path, 'PUT', body, headers);
     assert.equal((await put({ default: 'deny' }, { 'if-match': '"7"' })).status, 412);
-    const first = await put({ default: 'deny' }, { 'if-match': '"0"' });
-    assert.deepEqual([first.status, first.etag], [200, '"1"']);
+    const first = await put({ default: 'deny' }, { 'if-match': '"0-hash 0"' });
+    assert.deepEqual([first.status, first.etag], [200, '"1-hash 1"']);
     assert.equal((await put({ default: 'deny' }, { 'if-match': '*' })).status, 200);
     const bad = await put({ bad: true }, {});
     assert.equal(bad.status, 400);

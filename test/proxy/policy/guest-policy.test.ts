@@ -1,0 +1,256 @@
+import assert from 'node:assert/strict';
+import { Counters } from '../../../src/base/counters.ts';
+import { setWords } from '../../../src/base/ip-address.ts';
+import { readPolicy } from '../../../src/network/policy/policy-document.ts';
+import {
+  type Block,
+  type Destination,
+  type DestinationProtocol,
+  Destinations,
+} from '../../../src/proxy/flows/destinations.ts';
+import { GuestNames } from '../../../src/proxy/flows/guest-names.ts';
+import { DnsPolicy } from '../../../src/proxy/policy/dns-policy.ts';
+import { GuestPolicy } from '../../../src/proxy/policy/guest-policy.ts';
+import { parsePrefix } from '../../../src/services/address-text.ts';
+import { dnsRcode, NOERROR, NXDOMAIN, readQuery } from '../../../src/services/dns/message.ts';
+import { PolicyEngine } from '../../../src/services/policy/policy-engine.ts';
+import type { Claim } from '../../../src/services/sniff/reader.ts';
+import { a, queryBytes, replyBytes } from '../../services/dns/dns-wire.ts';
+import { testGuest } from '../../support/test-guest.ts';
+import { addressMap, ip } from '../recording.ts';
+
+const subnet6 = parsePrefix('fd12:3456::/64');
+assert.ok(subnet6);
+
+/** A policy, what asks it, and a guest. */
+function world(document: object, hosts: readonly string[] = []) {
+  const names = new GuestNames();
+  const guest = testGuest();
+  const policy = new GuestPolicy({
+    clock: { now: () => 0 },
+    names,
+    namesOf: (owner) => (owner === guest ? ['build'] : []),
+    isHost: (address) => hosts.includes(address),
+  });
+  const facts = { isRegistry: () => false, isShared: () => false };
+  const { rules } = readPolicy(document, facts, (epochMs) => epochMs, ['192.168.127.254']);
+  policy.replace(new PolicyEngine(rules));
+  const blocks: Block[] = [];
+  const destinations = new Destinations({
+    addresses: addressMap({ subnet6, gateway6: ip('fd12:3456::1'), host6: ip('fd12:3456::fe') }),
+    isOwnListener: () => false,
+    refusals: new Counters<string>(),
+    onBlock: (block) => blocks.push(block),
+    policy,
+  });
+  const learn = (name: string, address: string): void =>
+    names.learn(0, guest, replyBytes(queryBytes(name), { answers: [a(name, address, 60)] }));
+  const decide = (
+    to: string,
+    port = 443,
+    protocol: DestinationProtocol = 'tcp',
+    owner = guest,
+  ): Destination => {
+    const words = new Int32Array(4);
+    setWords(words, ip(to));
+    return destinations.decide(owner, protocol, words, 0, port);
+  };
+  const answer = (...args: Parameters<typeof decide>): string => {
+    const to = decide(...args);
+    return to.kind === 'refused' ? to.answer : 'may';
+  };
+  const service = (port: number): string | undefined => {
+    const words = new Int32Array(4);
+    setWords(words, ip('192.168.127.1'));
+    return destinations.refusesService(guest, 'tcp', words, 0, port);
+  };
+  return { policy, names, guest, blocks, learn, decide, answer, service };
+}
+
+const rules = (...list: readonly object[]): object => ({ default: 'deny', rules: list });
+
+describe('proxy/policy', () => {
+  it('without a policy everything may go', () => {
+    const { policy, answer, service } = world({ default: 'deny' });
+    policy.replace(undefined);
+    assert.equal(answer('192.0.2.1'), 'may');
+    assert.equal(service(80), undefined);
+  });
+
+  it('each action has its answer, and what is refused is counted and shown with its rule', () => {
+    const { answer, blocks, guest, policy } = world(
+      rules(
+        { reject: { port: 1 } },
+        { drop: { port: 2 } },
+        { deny: { port: 3 } },
+        { allow: { port: 4 } },
+      ),
+    );
+    assert.deepEqual(
+      [1, 2, 3, 4, 5].map((port) => answer('192.0.2.1', port)),
+      ['refused', 'none', 'prohibited', 'may', 'prohibited'],
+    );
+    assert.deepEqual(
+      blocks.map(({ rule, why, port }) => `${why} ${port} ${rule}`),
+      ['policy 1 reject *:1', 'policy 2 drop *:2', 'policy 3 deny *:3', 'policy 5 default: deny'],
+    );
+    assert.deepEqual(guest.refusals.snapshot(), { 'tcp-policy': 4 });
+    assert.deepEqual(policy.counts.snapshot(), { denied: 4, allowed: 1 });
+  });
+
+  it('a policy that observes refuses nothing, and shows what it would', () => {
+    const { answer, blocks, policy, decide, learn } = world({
+      ...rules({ allow: { name: 'a.test' } }),
+      mode: 'observe',
+    });
+    assert.equal(answer('192.0.2.1'), 'may');
+    assert.equal(blocks.length, 1);
+    assert.deepEqual(policy.counts.snapshot(), { observed: 1 });
+    assert.equal(policy.judgeName(testGuest(), 'evil.test', 0), 'allow');
+    learn('a.test', '192.0.2.2');
+    assert.ok(!('check' in decide('192.0.2.2')));
+  });
+
+  it('the host, by every address that it has, by port', () => {
+    const { answer } = world(
+      rules({ allow: { to: 'host', port: 80 } }, { allow: { cidr: '0.0.0.0/0' } }),
+      ['198.51.100.7', '10.0.0.7'],
+    );
+    for (const host of ['192.168.127.254', 'fd12:3456::fe', '198.51.100.7', '10.0.0.7']) {
+      assert.equal(answer(host, 80), 'may', host);
+      assert.equal(answer(host, 81), 'prohibited', host);
+    }
+    assert.equal(answer('198.51.100.8', 81), 'may');
+  });
+
+  it('the gateway is opened by its place alone, and its DNS is always there', () => {
+    const closed = world(rules({ allow: { cidr: '0.0.0.0/0' } }));
+    assert.equal(closed.service(80), 'prohibited');
+    assert.equal(closed.service(53), undefined);
+    assert.equal(closed.answer('192.168.127.1', 0, 'icmp'), 'prohibited');
+    assert.equal(world(rules({ allow: { to: 'gateway' } })).service(80), undefined);
+  });
+
+  const carrying = ['64:ff9b::a00:5', '2002:a00:5::1', '2001:db8::5efe:a00:5', '::ffff:10.0.0.5'];
+  for (const address of [
+    ...carrying,
+    '2001:0:808:808:0:0:f5ff:fffa',
+    '2001:0:a00:5:0:0:f7f7:f7f7',
+  ]) {
+    it(`${address} carries what a rule denies`, () => {
+      const denies = world({ default: 'allow', rules: [{ deny: { cidr: '10.0.0.0/8' } }] });
+      assert.equal(denies.answer(address), 'prohibited');
+      const internet = world({ preset: 'internet-only' });
+      assert.equal(internet.answer(address), 'prohibited');
+      assert.equal(internet.answer('64:ff9b::808:808'), 'may');
+    });
+  }
+
+  it('private networks of both families', () => {
+    const { answer } = world({ preset: 'internet-only' });
+    for (const address of ['10.1.2.3', '172.31.0.1', '192.168.1.1', '100.64.0.1', 'fd00::1']) {
+      assert.equal(answer(address), 'prohibited', address);
+    }
+    for (const address of ['11.0.0.1', '172.32.0.1', '100.128.0.1', '2001:db8::1']) {
+      assert.equal(answer(address), 'may', address);
+    }
+  });
+
+  it('rules for a guest are for what it cannot say of itself', () => {
+    const { answer } = world(rules({ allow: { guest: 'build' } }));
+    assert.equal(answer('192.0.2.1'), 'may');
+    assert.equal(answer('192.0.2.1', 443, 'tcp', testGuest()), 'prohibited');
+  });
+
+  describe('a flow that a name has allowed', () => {
+    const claim = (name: string | undefined): Claim => ({ by: 'tls', name, hello: undefined });
+    const opened = (document: object) => {
+      const all = world(document);
+      for (const name of ['a.test', 'b.test', 'a.x.test']) all.learn(name, '192.0.2.1');
+      const to = all.decide('192.0.2.1');
+      assert.ok(to.kind === 'outside' && to.check !== undefined);
+      return { ...all, check: to.check };
+    };
+
+    it('is held to the names by which its address was found, and to the rules', () => {
+      const { check, blocks, policy } = opened(
+        rules(
+          { allow: { name: '*.x.test', port: 443 } },
+          {
+            allow: { name: 'c.test' },
+          },
+        ),
+      );
+      assert.equal(check.onClaim(claim('a.x.test')), undefined);
+      assert.match(check.onClaim(claim('b.x.test')) ?? '', /was not looked up/);
+      assert.match(check.onClaim(claim(undefined)) ?? '', /no name is stated/);
+      assert.match(check.onFault('first-bytes-late'), /first-bytes-late/);
+      assert.equal(blocks.length, 3);
+      assert.equal(policy.counts.snapshot()['denied-by-inspection'], 3);
+    });
+
+    it('may not go on by a name of the same address that is denied, also one that is denied later', () => {
+      const { check, policy } = opened(rules({ allow: { name: 'a.test' } }));
+      assert.match(check.onClaim(claim('b.test')) ?? '', /b\.test: default: deny/);
+      assert.equal(check.onClaim(claim('a.test')), undefined);
+      policy.replace(new PolicyEngine({ byDefault: 'deny', mode: 'enforce', rules: [] }));
+      assert.match(check.onClaim(claim('a.test')) ?? '', /default: deny/);
+      policy.replace(undefined);
+      assert.equal(check.onClaim(claim('c.test')), undefined);
+    });
+
+    it('need not state it where the rule says so', () => {
+      const { check } = opened(rules({ allow: { name: 'a.test', sni: 'optional' } }));
+      assert.equal(check.onClaim(claim(undefined)), undefined);
+    });
+
+    it('is checked by nothing where a network allows it, nor as a ping', () => {
+      const all = world(
+        rules({ allow: { cidr: '192.0.2.0/24', port: 443 } }, { allow: { name: 'a.test' } }),
+      );
+      all.learn('a.test', '192.0.2.1');
+      assert.ok(!('check' in all.decide('192.0.2.1')));
+      assert.ok('check' in all.decide('192.0.2.1', 80));
+      assert.ok(!('check' in all.decide('192.0.2.1', 0, 'icmp')));
+    });
+  });
+
+  describe('the resolver', () => {
+    const ourselves = testGuest();
+    const asked = (
+      document: object,
+      name: string,
+      type = 'A',
+      owner?: typeof ourselves,
+    ): number | 'asks' => {
+      const { policy, guest } = world(document);
+      const query = readQuery(queryBytes(name, type as 'A'));
+      assert.ok(typeof query === 'object');
+      const reply = new DnsPolicy(policy, ourselves).refusal(owner ?? guest, query, 0);
+      return reply === undefined ? 'asks' : dnsRcode(reply);
+    };
+    const allow = rules(
+      { allow: { name: 'a.test' } },
+      { allow: { name: '*.w.test', guest: 'build' } },
+    );
+
+    it('asks for what is allowed, and answers the rest itself', () => {
+      assert.equal(asked(allow, 'a.test'), 'asks');
+      assert.equal(asked(allow, 'x.w.test', 'TXT'), 'asks');
+      assert.equal(asked(allow, 'x.w.test', 'A', testGuest()), NXDOMAIN);
+      assert.equal(asked(allow, 'w.test'), NOERROR);
+      assert.equal(asked(allow, 'evil.test'), NXDOMAIN);
+      assert.equal(asked(allow, 'a.test', 'NULL'), NOERROR);
+      assert.equal(asked(allow, '1.2.0.192.in-addr.arpa', 'PTR'), NXDOMAIN);
+      assert.equal(asked(allow, 'evil.test', 'A', ourselves), 'asks');
+    });
+
+    it('where the default allows: all but what is denied', () => {
+      const document = { default: 'allow', rules: [{ deny: { name: '*.evil.test' } }] };
+      assert.equal(asked(document, 'x.evil.test'), NXDOMAIN);
+      assert.equal(asked(document, 'evil.test'), 'asks');
+      assert.equal(asked(document, '1.2.0.192.in-addr.arpa', 'PTR'), 'asks');
+      assert.equal(asked(document, 'a.test', 'NULL'), 'asks');
+    });
+  });
+});
