@@ -10,7 +10,8 @@ import { until } from './support/until.ts';
 const MANY = 60;
 const MANY_TIMEOUT_MS = 120_000;
 const FILE_MIB = 32;
-const RUNS = 200;
+/** More of them for a showing. */
+const RUNS = Number(process.env['HAWSER_TEST_DOCKER_RUNS'] ?? 60);
 const RUNS_TIMEOUT_MS = 600_000;
 const TEST_CONTAINERS = 8;
 
