@@ -62,7 +62,7 @@ ask() {
 leave() {
   trap 'exit 0' INT TERM HUP QUIT USR2
   [ -n "$asked" ] || exit 0
-  exec 4>&- 7>&-
+  exec 4>&- 7>&- 8>&- # the signal may have come within ask
   (sleep 2 && kill -KILL "$$") 3>&- 9>&- </dev/null >/dev/null 2>&1 &
   read -r code <&9
   kill -KILL "$!"
