@@ -15,6 +15,18 @@ export { IpAddress, ipv4 } from './base/ip-address.ts';
 export type { Log } from './base/log.ts';
 export { ListenError as ApiListenError } from './control/api-listener.ts';
 export type {
+  EventReader,
+  EventsView,
+  GapEvent,
+  GuestEvent,
+  KeptEvent,
+  LeaseEvent,
+  NetworkEvents,
+  PortEvent,
+  StreamEvent,
+} from './control/events/network-events.ts';
+export type { ServedView } from './control/events/served-view.ts';
+export type {
   BlockEvent,
   BlockView,
   FlowCount,
@@ -39,7 +51,8 @@ export type {
 } from './control/network-view.ts';
 export { NativeUnavailableError } from './native/errors.ts';
 export { createNetwork } from './network/create-network.ts';
-export type { GuestEvent, LeaseEvent, NetworkEvents, PortEvent } from './network/events.ts';
+
+export type { ChannelMessage } from './network/event-hub.ts';
 export {
   type DialOptions,
   type GuestConnection,

@@ -94,7 +94,14 @@ async function answer<T extends PortTarget>(
   const body = route.body === undefined ? undefined : parseJsonBody(bytes, contentType);
   const connection = held.connectionOf(request.socket, response.shouldKeepAlive);
   const ifMatch = request.headers['if-match'];
-  return await route.handle({ id, query, body, ifMatch, connection }, service.target(request));
+  const lastEventId = lastEventIdOf(request);
+  const call = { id, query, body, ifMatch, connection, lastEventId };
+  return await route.handle(call, service.target(request));
+}
+
+function lastEventIdOf({ headers }: IncomingMessage): string | undefined {
+  const id = headers['last-event-id'];
+  return typeof id === 'string' ? id : undefined;
 }
 
 /** Node keeps the first alone. */
@@ -192,6 +199,10 @@ function send(
   // An unread body would be parsed as the next request.
   if (!request.complete) response.setHeader('connection', 'close');
   const { afterwards } = result;
+  if (response.closed) {
+    afterwards?.();
+    return;
+  }
   if (afterwards !== undefined) response.once('close', afterwards);
   // Node's own listener has just armed the timeout of idle connections.
   response.once('finish', () => held.keep(request.socket));
@@ -201,7 +212,7 @@ function send(
   }
   response.setHeader('content-type', result.mediaType);
   if (typeof result.body !== 'string') {
-    void writeParts(request, response, result.body);
+    void writeParts(request, response, result.body, result.unreadMs);
     return;
   }
   response.setHeader('content-length', Buffer.byteLength(result.body));
@@ -212,6 +223,7 @@ async function writeParts(
   request: IncomingMessage,
   response: ServerResponse,
   parts: Parts,
+  unreadMs: number | undefined,
 ): Promise<void> {
   if (request.method === 'HEAD') {
     response.end();
@@ -224,13 +236,26 @@ async function writeParts(
   try {
     for await (const part of parts(signal)) {
       if (signal.aborted) return;
-      if (part !== '' && !response.write(part)) await once(response, 'drain', { signal });
+      if (part !== '' && !response.write(part)) await drained(response, signal, unreadMs);
     }
     response.end();
   } catch (fault) {
     if (signal.aborted) return;
     reportFault('api', fault);
     response.destroy();
+  }
+}
+
+async function drained(
+  response: ServerResponse,
+  signal: AbortSignal,
+  unreadMs: number | undefined,
+): Promise<void> {
+  const timer = unreadMs === undefined ? undefined : setTimeout(() => response.destroy(), unreadMs);
+  try {
+    await once(response, 'drain', { signal });
+  } finally {
+    clearTimeout(timer);
   }
 }
 

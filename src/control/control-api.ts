@@ -1,4 +1,5 @@
 /** The control API of one daemon: its server, metrics and listener put together. */
+
 import { statSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import type { Log } from '../base/log.ts';
@@ -8,8 +9,9 @@ import type { PortBook } from '../proxy/ports/port-table.ts';
 import { refusal, tokenAdmission, unixAdmission } from './admission.ts';
 import { type ApiListener, ListenError, listenTcp, listenUnix } from './api-listener.ts';
 import { type ApiServer, type ApiService, createApiServer } from './api-server.ts';
+import type { ServedView } from './events/served-view.ts';
 import { type AttachConnection, serveGuestConnections } from './guest-connections.ts';
-import type { NetworkView, SandboxView } from './network-view.ts';
+import type { SandboxView } from './network-view.ts';
 import type { BindRule } from './ports/bind-rules.ts';
 import { hostAccess, limitedHostAccess } from './ports/port-access.ts';
 import type { ProblemError } from './problem.ts';
@@ -35,7 +37,7 @@ export interface ControlApiOptions extends ControlServerOptions {
 export interface ControlServerOptions {
   readonly name: string;
   readonly version: string;
-  readonly view: NetworkView;
+  readonly view: ServedView;
   readonly ports: PortBook;
   readonly log: Log;
   /** Where clients may publish ports. Default: anywhere. */
@@ -125,7 +127,7 @@ export async function serveControlApi(options: ControlApiOptions): Promise<ApiLi
 }
 
 /** prom-client is loaded by the first scrape. */
-function lazyMetrics(view: NetworkView, name: string, version: string): ApiTarget['metrics'] {
+function lazyMetrics(view: ServedView, name: string, version: string): ApiTarget['metrics'] {
   const metrics = once(async () => {
     const { Metrics } = await import('./metrics.ts');
     return new Metrics(view, name, version);

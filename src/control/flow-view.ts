@@ -71,6 +71,8 @@ export interface BlockView {
   readonly remotePort: number;
   /** `link-local`, `metadata`, `loopback`, `own-listener`, ... */
   readonly why: string;
+  /** Of the policy: the rule that forbids it; null where it is not the policy's. */
+  readonly rule: string | null;
 }
 
 export interface FlowEvent {

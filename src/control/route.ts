@@ -10,6 +10,8 @@ export interface Call {
   /** The header `If-Match`. */
   readonly ifMatch: string | undefined;
   readonly connection: CallConnection;
+  /** The header of this name: of the last event that the client has. */
+  readonly lastEventId?: string | undefined;
 }
 
 /** The connection that carries a request. */
@@ -29,7 +31,9 @@ export interface Answer {
   readonly body: string | Parts | undefined;
   readonly mediaType: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Run once the answer has been written. */
+  /** A client that does not read for so long is disconnected. Of parts; default: it may take its time. */
+  readonly unreadMs?: number | undefined;
+  /** Run once the answer has been written, or its client has left. */
   readonly afterwards?: () => void;
 }
 
@@ -58,6 +62,7 @@ export interface Route<T> {
 }
 
 export const JSON_TYPE = 'application/json';
+export const EVENT_STREAM_TYPE = 'text/event-stream';
 /** JSON objects, one a line. */
 export const NDJSON_TYPE = 'application/x-ndjson';
 

@@ -2,9 +2,11 @@
  * The routes of the API: one table, by which requests are routed and from which the OpenAPI document is generated, so
  * that they always agree.
  */
+
 import * as z from 'zod';
+import { eventRoutes } from './events/event-routes.ts';
+import type { ServedView } from './events/served-view.ts';
 import { FLOW_ROUTES } from './flow-routes.ts';
-import type { NetworkView } from './network-view.ts';
 import { POLICY_ROUTES } from './policy-routes.ts';
 import { PORT_ROUTES, type PortTarget } from './ports/port-routes.ts';
 import { problem, quoted } from './problem.ts';
@@ -23,7 +25,7 @@ import {
 
 /** The objects that handlers act on. */
 export interface ApiTarget extends PortTarget {
-  readonly view: NetworkView;
+  readonly view: ServedView;
   daemon(): DaemonView;
   /** The Prometheus text, and its media type. */
   metrics(): Promise<Answer>;
@@ -73,6 +75,7 @@ export const ROUTES: readonly Route<ApiTarget>[] = [
     guests: target.view.guests(),
   })),
   ...FLOW_ROUTES,
+  ...eventRoutes(),
   get('/v1/leases', 'DHCP leases.', leasesSchema, (target) => ({ leases: target.view.leases() })),
   get('/v1/mux', "The multiplexer's links to agents in guests.", muxSchema, (target) => ({
     links: target.view.mux(),

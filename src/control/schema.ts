@@ -7,7 +7,7 @@ import { once } from '../base/once.ts';
 import { SANDBOX_PARTS } from '../native/sandbox/parts.ts';
 import { FLOW_PROTOCOLS, FLOW_SERVICES } from '../proxy/flows/flow.ts';
 import { PROXY_PROTOCOLS, SOURCE_ADDRESSES, WAYS } from '../proxy/ports/publish-spec.ts';
-import type { FlowFeedEvent, FlowView } from './flow-view.ts';
+import type { BlockView, FlowFeedEvent, FlowView } from './flow-view.ts';
 import type {
   BudgetView,
   GuestView,
@@ -133,7 +133,7 @@ export const infoSchema: Schema<InfoAnswer> = once(() =>
   }),
 );
 
-const guest: Schema<GuestView> = once(() =>
+export const guestSchema: Schema<GuestView> = once(() =>
   z.object({
     id: count.nullable(),
     mac: text,
@@ -169,7 +169,7 @@ export const budgetsSchema: Schema<{ readonly budgets: readonly BudgetView[] }> 
 
 export const guestsSchema: Schema<{ readonly guests: readonly GuestView[] }> = once(() =>
   z.object({
-    guests: z.array(guest()),
+    guests: z.array(guestSchema()),
   }),
 );
 
@@ -217,6 +217,18 @@ export const flowsSchema: Schema<FlowsAnswer> = once(() =>
     next: text.nullable(),
   }),
 );
+export const blockSchema: Schema<BlockView> = once(() =>
+  z.object({
+    guestId: count,
+    guestName: text.nullable(),
+    guestMac: text.nullable(),
+    protocol: z.enum(['tcp', 'udp', 'icmp']),
+    remoteAddress: text,
+    remotePort: count,
+    why: text,
+    rule: text.nullable(),
+  }),
+);
 export const flowLineSchema: Schema<FlowLine> = once(() =>
   z.discriminatedUnion('kind', [
     z.object({
@@ -226,21 +238,13 @@ export const flowLineSchema: Schema<FlowLine> = once(() =>
     }),
     z.object({
       kind: z.literal('blocked'),
-      block: z.object({
-        guestId: count,
-        guestName: text.nullable(),
-        guestMac: text.nullable(),
-        protocol: z.enum(['tcp', 'udp', 'icmp']),
-        remoteAddress: text,
-        remotePort: count,
-        why: text,
-      }),
+      block: blockSchema(),
     }),
     z.object({ kind: z.literal('missed'), events: count }),
   ]),
 );
 
-const lease: Schema<LeaseView> = once(() =>
+export const leaseSchema: Schema<LeaseView> = once(() =>
   z.object({
     mac: text,
     address: text,
@@ -251,7 +255,7 @@ const lease: Schema<LeaseView> = once(() =>
 );
 export const leasesSchema: Schema<{ readonly leases: readonly LeaseView[] }> = once(() =>
   z.object({
-    leases: z.array(lease()),
+    leases: z.array(leaseSchema()),
   }),
 );
 

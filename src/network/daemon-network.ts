@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Log } from '../base/log.ts';
-import type { NetworkView } from '../control/network-view.ts';
+import type { ServedView } from '../control/events/served-view.ts';
 import type { PortBook } from '../proxy/ports/port-table.ts';
 import type { ZoneTable } from '../services/dns/zone-table.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
@@ -9,7 +9,7 @@ import type { Network } from './network-interface.ts';
 
 /** The network as the daemon uses it. */
 export interface DaemonNetwork {
-  readonly view: NetworkView;
+  readonly view: ServedView;
   /** The published ports. */
   readonly ports: PortBook;
   /** Names of the guests' DNS beside those of the configuration, which may be added to at any time. */

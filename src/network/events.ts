@@ -1,39 +1,9 @@
-/** The events of a network, for the embedding program. */
+/** What notices that guests and leases come and go. */
 import type { Emitter } from '../base/emitter.ts';
-import type { BlockEvent, FlowEvent } from '../control/flow-view.ts';
-import type { GuestView, LeaseView, NetworkView, PortView } from '../control/network-view.ts';
+import type { LeaseEvent, NetworkEvents } from '../control/events/network-events.ts';
+import type { GuestView, NetworkView } from '../control/network-view.ts';
 import type { LeaseStore, StoredLease } from '../services/dhcp/lease.ts';
 import { formatMac, type Mac } from '../wire/mac.ts';
-
-export interface GuestEvent {
-  /** `attached`: seen on a link, for the first time or again; `detached`: on none any more. */
-  readonly kind: 'attached' | 'detached';
-  readonly guest: GuestView;
-}
-
-export interface LeaseEvent {
-  readonly kind: 'granted' | 'renewed' | 'released';
-  readonly lease: LeaseView;
-}
-
-export interface PortEvent {
-  readonly kind: 'published' | 'withdrawn';
-  readonly port: PortView;
-}
-
-/** The argument of listeners, by event name. */
-export interface NetworkEvents {
-  /** A guest attached or detached, at most 20 ms ago. */
-  readonly guest: GuestEvent;
-  /** A DHCP lease was granted, renewed or released. Expiry is not an event. */
-  readonly lease: LeaseEvent;
-  /** A port was published or withdrawn, by any publisher. */
-  readonly port: PortEvent;
-  /** Something that flows was opened or has ended, in this turn of the event loop or a few before. */
-  readonly flow: FlowEvent;
-  /** A guest asked for a destination that it may not reach. */
-  readonly block: BlockEvent;
-}
 
 /** A guest that changes its addresses with each packet costs one comparison in this time. */
 const SETTLE_MS = 20;

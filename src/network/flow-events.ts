@@ -1,32 +1,20 @@
-/** Events of flows for the embedding program: made only while it listens. */
-import type { Emitter } from '../base/emitter.ts';
-import type { FlowsView } from '../control/flow-view.ts';
-import type { NetworkEvents } from './events.ts';
+/** Events of flows for the hub: made only while it wants them. */
+import type { EventHub } from './event-hub.ts';
+import type { FlowViews } from './flow-views.ts';
 
-export class FlowEvents {
-  private readonly flows: Pick<FlowsView, 'follow'>;
-  private readonly emitter: Emitter<NetworkEvents>;
-  private unfollow: (() => void) | undefined = undefined;
-
-  constructor(flows: Pick<FlowsView, 'follow'>, emitter: Emitter<NetworkEvents>) {
-    this.flows = flows;
-    this.emitter = emitter;
-  }
-
-  /** A listener came or went. */
-  changed(): void {
-    const { emitter } = this;
-    if (!emitter.has('flow') && !emitter.has('block')) this.close();
-    else {
-      this.unfollow ??= this.flows.follow((event) => {
-        if (event.kind === 'blocked') emitter.emit('block', event);
-        else if (event.kind !== 'missed') emitter.emit('flow', event);
-      });
+export function emitFlowEvents(flows: Pick<FlowViews, 'followWhile'>, hub: EventHub): void {
+  const isWanted = (): boolean => hub.has('flow') || hub.has('block');
+  flows.followWhile(isWanted, (event) => {
+    switch (event.kind) {
+      case 'opened':
+      case 'ended':
+        if (hub.has('flow')) hub.emit('flow', event);
+        return;
+      case 'blocked':
+        if (hub.has('block')) hub.emit('block', event);
+        return;
+      case 'missed':
+        hub.gap({ why: 'overrun', events: event.events });
     }
-  }
-
-  close(): void {
-    this.unfollow?.();
-    this.unfollow = undefined;
-  }
+  });
 }

@@ -72,6 +72,11 @@ export class FlowViews implements FlowsView {
     return this.deps.book.feed.follow((event) => listener(this.eventOf(event)));
   }
 
+  /** As {@link FlowFeed.followWhile}. */
+  followWhile(isWanted: () => boolean, listener: (event: FlowFeedEvent) => void): void {
+    this.deps.book.feed.followWhile(isWanted, (event) => listener(this.eventOf(event)));
+  }
+
   private eventOf(event: FlowEvent): FlowFeedEvent {
     switch (event.kind) {
       case 'opened':
@@ -120,7 +125,10 @@ export class FlowViews implements FlowsView {
     };
   }
 
-  private blockOf({ owner, protocol, remote, port, why }: Block, names: LeaseNames): BlockView {
+  private blockOf(
+    { owner, protocol, remote, port, why, rule }: Block,
+    names: LeaseNames,
+  ): BlockView {
     const [mac] = owner.macs;
     return {
       guestId: owner.id,
@@ -130,6 +138,7 @@ export class FlowViews implements FlowsView {
       remoteAddress: remote.toString(),
       remotePort: port,
       why,
+      rule: rule ?? null,
     };
   }
 

@@ -3,6 +3,8 @@
 import type { Counters } from '../base/counters.ts';
 import type { Budget } from '../base/shares/budget.ts';
 import type { Clock } from '../base/time.ts';
+import type { EventsView } from '../control/events/network-events.ts';
+import type { ServedView } from '../control/events/served-view.ts';
 import type { FlowView } from '../control/flow-view.ts';
 import type {
   BudgetView,
@@ -12,7 +14,6 @@ import type {
   LeaseView,
   MuxLinkView,
   NetworkInfoView,
-  NetworkView,
   PortView,
   TrafficView,
 } from '../control/network-view.ts';
@@ -50,6 +51,7 @@ export interface ViewParts {
   readonly links: Iterable<OpenLink>;
   readonly flowBook: FlowViews;
   readonly policy: PolicyBook;
+  readonly events: EventsView;
   readonly udp: UdpNat;
   readonly echo: EchoProxy;
   readonly ports: PortTable;
@@ -63,14 +65,16 @@ export interface ViewParts {
   readonly groups: Readonly<Record<string, Counters<string>>>;
 }
 
-export class LiveView implements NetworkView {
+export class LiveView implements ServedView {
   readonly flowBook: FlowViews;
   readonly policy: PolicyBook;
+  readonly events: EventsView;
   private readonly parts: ViewParts;
 
   constructor(parts: ViewParts) {
     this.flowBook = parts.flowBook;
     this.policy = parts.policy;
+    this.events = parts.events;
     this.parts = parts;
   }
 

@@ -1,9 +1,11 @@
 /** A running network, for the embedding program. */
+
 import type { Duplex } from 'node:stream';
-import type { NetworkView, PortView } from '../control/network-view.ts';
+import type { NetworkEvents } from '../control/events/network-events.ts';
+import type { ServedView } from '../control/events/served-view.ts';
+import type { PortView } from '../control/network-view.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
-import type { NetworkEvents } from './events.ts';
 import type { DialOptions, GuestConnection, GuestServer, ListenOptions } from './guest-streams.ts';
 import type {
   Attachment,
@@ -16,7 +18,7 @@ import type {
 /** A running network: every link and publication of its options accepts. */
 export interface Network extends AsyncDisposable {
   /** The state of the network: guests, flows, leases, ports, counters. Each answer is computed on demand. */
-  readonly view: NetworkView;
+  readonly view: ServedView;
 
   /**
    * Attach a link for guests over a stream of bytes: one end of a child's `stdio`, a connection, any Duplex. It belongs to

@@ -1,9 +1,11 @@
 /** A running network: what its users may ask of it. */
+
 import { Duplex } from 'node:stream';
-import { Emitter } from '../base/emitter.ts';
 import type { Log } from '../base/log.ts';
 import type { ApiListener } from '../control/api-listener.ts';
-import type { NetworkView, PortView } from '../control/network-view.ts';
+import type { NetworkEvents } from '../control/events/network-events.ts';
+import type { ServedView } from '../control/events/served-view.ts';
+import type { PortView } from '../control/network-view.ts';
 import { portView } from '../control/ports/port-view.ts';
 import { HostReach } from '../proxy/host-reach.ts';
 import type { PortTable } from '../proxy/ports/port-table.ts';
@@ -15,7 +17,7 @@ import type { PlainFrameWriter } from '../transports/frame-link.ts';
 import { NodeClock } from '../transports/node-clock.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
 import type { DaemonNetwork } from './daemon-network.ts';
-import type { NetworkEvents } from './events.ts';
+import { EventHub } from './event-hub.ts';
 import { userZones } from './gateway-names.ts';
 import type { DialOptions, GuestConnection, GuestServer, ListenOptions } from './guest-streams.ts';
 import type { Attachment, AttachOptions, FrameAttachment, StreamFraming } from './links.ts';
@@ -49,10 +51,10 @@ export async function openNetwork(
 }
 
 class RunningNetwork implements Network, DaemonNetwork {
-  readonly view: NetworkView;
+  readonly view: ServedView;
   readonly ports: PortTable;
   private readonly config: NetworkConfig;
-  private readonly emitter = new Emitter<NetworkEvents>();
+  private readonly hub = new EventHub();
   private readonly parts: NetworkParts;
   private readonly apis = new Set<ApiListener>();
   private lastGuestGone: () => void = () => {};
@@ -61,9 +63,10 @@ class RunningNetwork implements Network, DaemonNetwork {
   constructor(config: NetworkConfig, start: StartPolicy, log: Log, reach: HostReach) {
     this.config = config;
     this.parts = new NetworkParts({
-      ...{ config, start, log, reach, emitter: this.emitter },
+      ...{ config, start, log, reach, hub: this.hub },
       onLastGuestGone: () => this.lastGuestGone(),
     });
+    this.hub.network = this;
     this.view = this.parts.view;
     this.ports = this.parts.ports;
   }
@@ -135,14 +138,12 @@ class RunningNetwork implements Network, DaemonNetwork {
   }
 
   on<K extends keyof NetworkEvents>(name: K, listener: (event: NetworkEvents[K]) => void): this {
-    this.emitter.on(name, listener);
-    this.parts.flowEvents.changed();
+    this.hub.on(name, listener);
     return this;
   }
 
   off<K extends keyof NetworkEvents>(name: K, listener: (event: NetworkEvents[K]) => void): this {
-    this.emitter.off(name, listener);
-    this.parts.flowEvents.changed();
+    this.hub.off(name, listener);
     return this;
   }
 

@@ -4,13 +4,13 @@
  */
 import type { Emitter } from '../base/emitter.ts';
 import type { Log } from '../base/log.ts';
+import type { NetworkEvents } from '../control/events/network-events.ts';
 import { formatEndpoint } from '../proxy/ports/publish-spec.ts';
 import { type DnsQuery, NXDOMAIN } from '../services/dns/message.ts';
 import type { StackDrop } from '../stack/drops.ts';
 import type { FlowId } from '../stack/flow.ts';
 import { type Addresses, isIpv6Wanted } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
-import type { NetworkEvents } from './events.ts';
 import { formatSubnet6, MIN_IPV6_MTU } from './ipv6-text.ts';
 
 /** Fields of a flow: source and destination. */

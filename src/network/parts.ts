@@ -1,5 +1,4 @@
 /** Makes every object of a running network and passes each its dependencies; and ends them in order. */
-import type { Emitter } from '../base/emitter.ts';
 import { FaultWatch } from '../base/faults.ts';
 import type { IpAddress } from '../base/ip-address.ts';
 import { LimitedLog } from '../base/limited-log.ts';
@@ -26,8 +25,9 @@ import { macOf } from '../wire/mac.ts';
 import { addressesOf, networksOf, requiredAddress } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { DataPath } from './data-path.ts';
-import { GuestWatch, LeaseWatch, type NetworkEvents } from './events.ts';
-import { FlowEvents } from './flow-events.ts';
+import type { EventHub } from './event-hub.ts';
+import { GuestWatch, LeaseWatch } from './events.ts';
+import { emitFlowEvents } from './flow-events.ts';
 import { FlowViews } from './flow-views.ts';
 import { dhcpSegment, makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
 import { makeDhcpv6Server, serveDhcpv6 } from './gateway-dhcpv6.ts';
@@ -53,7 +53,7 @@ export interface NetworkPartsDeps {
   readonly start: StartPolicy;
   readonly log: Log;
   readonly reach: HostReach;
-  readonly emitter: Emitter<NetworkEvents>;
+  readonly hub: EventHub;
   onLastGuestGone(): void;
 }
 
@@ -61,7 +61,6 @@ export class NetworkParts {
   readonly view: LiveView;
   readonly ports: PortTable;
   readonly log: Log;
-  readonly flowEvents: FlowEvents;
   readonly dataPath: DataPath;
   readonly links: Links;
   readonly streams: GuestStreams;
@@ -73,7 +72,7 @@ export class NetworkParts {
   private readonly config: NetworkConfig;
   private readonly faults: FaultWatch;
   private readonly clock: Clock = new NodeClock();
-  private readonly emitter: Emitter<NetworkEvents>;
+  private readonly hub: EventHub;
   private readonly onLastGuestGone: () => void;
   private readonly guestWatch: GuestWatch;
   private readonly ssh: SshForwards;
@@ -84,9 +83,9 @@ export class NetworkParts {
   private linkCount = 0;
 
   constructor(deps: NetworkPartsDeps) {
-    const { config, start, log: unlimited, reach, emitter, onLastGuestGone } = deps;
+    const { config, start, log: unlimited, reach, hub, onLastGuestGone } = deps;
     this.config = config;
-    this.emitter = emitter;
+    this.hub = hub;
     this.onLastGuestGone = onLastGuestGone;
     const { clock, ownListeners } = this;
     const log = new LimitedLog(unlimited, clock);
@@ -99,12 +98,12 @@ export class NetworkParts {
         forEachAttached: (visit) => this.dataPath.stack.stations.forEachAttached(visit),
         viewsOf: (macs) => this.view.guests(macs),
       },
-      emitter,
+      hub,
     );
     const { file } = config.leases;
     this.leaseFile = file === undefined ? undefined : new LeaseFile(file, log);
     const watched = (store: LeaseStore | undefined): LeaseWatch =>
-      new LeaseWatch(() => this.view, emitter, store);
+      new LeaseWatch(() => this.view, hub, store);
     const ofStack = (): Stack => this.dataPath.stack;
     const segment = dhcpSegment(log, clock, ofStack);
     const dhcp = makeDhcpServer(config, addresses, watched(this.leaseFile?.ipv4), segment);
@@ -132,7 +131,7 @@ export class NetworkParts {
       clock,
     });
     noteIpv6(config, addresses, log);
-    noteEvents(emitter, log);
+    noteEvents(hub, log);
     this.dataPath = new DataPath({
       config,
       addresses,
@@ -247,7 +246,7 @@ export class NetworkParts {
       ...{ book, clock },
       leases: () => leases.list(),
     });
-    this.flowEvents = new FlowEvents(flowBook, emitter);
+    emitFlowEvents(flowBook, hub);
     this.view = new LiveView({
       options: config,
       ipv6: addresses.ipv6,
@@ -257,6 +256,7 @@ export class NetworkParts {
       links: this.links,
       flowBook,
       policy: this.policy,
+      events: hub,
       udp,
       echo,
       ports: this.ports,
@@ -313,8 +313,7 @@ export class NetworkParts {
     this.dns.close();
     this.guestWatch.close();
     this.leaseFile?.flush();
-    this.flowEvents.close();
-    this.emitter.clear();
+    this.hub.clear();
     this.faults.close();
   }
 
@@ -326,7 +325,7 @@ export class NetworkParts {
   }
 
   private makePorts(guests: GuestDirectory): PortTable {
-    const { config, mux, ssh, dataPath, emitter } = this;
+    const { config, mux, ssh, dataPath, hub } = this;
     return new PortTable(
       {
         serve: (client) => dataPath.tcp.serve(client),
@@ -340,7 +339,7 @@ export class NetworkParts {
         isReserved: (port) => this.ownListeners.hasPort(port),
         agent: config.mux.links.length > 0 ? mux.carrier : undefined,
         ssh,
-        onChange: (kind, port) => emitter.emit('port', { kind, port: portView(port) }),
+        onChange: (kind, port) => hub.emit('port', { kind, port: portView(port) }),
       },
       { sourceAddress: config.sourceAddress, keepaliveS: config.keepaliveS },
     );

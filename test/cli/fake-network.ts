@@ -1,8 +1,9 @@
 /** A network that only answers questions, for tests of the API and the daemon around it. */
 
 import type { DaemonConfig } from '../../src/cli/daemon-config.ts';
+import { EventRing } from '../../src/control/events/event-ring.ts';
+import type { ServedView } from '../../src/control/events/served-view.ts';
 import type { FlowCount, FlowFeedEvent, FlowsView, FlowView } from '../../src/control/flow-view.ts';
-import type { NetworkView } from '../../src/control/network-view.ts';
 import {
   type PolicyBook,
   PolicyConflict,
@@ -138,11 +139,12 @@ class FakeFlows implements FlowsView {
 }
 
 export class FakeNetwork implements DaemonNetwork {
-  readonly view: NetworkView;
+  readonly view: ServedView;
   /** Listens on real sockets; there is no guest behind it. */
   readonly ports: PortTable = portTable();
   readonly flows: FakeFlows = new FakeFlows();
   readonly policy: FakePolicy = new FakePolicy();
+  readonly events: EventRing = new EventRing('test', () => Date.parse('2026-11-28T02:00:00Z'), 100);
   readonly recordZones: ZoneTable = new ZoneTable();
   readonly denied: string[] = [];
   zones: readonly DnsZone[] = [];
@@ -203,6 +205,10 @@ export class FakeNetwork implements DaemonNetwork {
       flows: () => this.flows.flows,
       flowBook: this.flows,
       policy: this.policy,
+      events: {
+        read: (lastId) => this.events.read(lastId),
+        kept: () => [...this.events.kept()],
+      },
       mux: () => [],
       closeFlow: (id) => this.flows.close(id),
       leases: () => [

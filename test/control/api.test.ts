@@ -415,7 +415,7 @@ describe('control API', () => {
     assert.deepEqual(await next(), opened);
     const block: BlockView = {
       ...{ guestId: 3, guestName: 'build', guestMac: null, protocol: 'tcp' },
-      ...{ remoteAddress: '169.254.169.254', remotePort: 80, why: 'link-local' },
+      ...{ remoteAddress: '169.254.169.254', remotePort: 80, why: 'link-local', rule: null },
     };
     network.flows.emit({ kind: 'blocked', block: { ...block, guestName: 'other' } });
     network.flows.emit({ kind: 'blocked', block });
@@ -488,6 +488,7 @@ describe('control API', () => {
     assert.deepEqual(Object.keys(document.paths).sort(), [
       '/metrics',
       '/v1/budgets',
+      '/v1/events',
       '/v1/flows',
       '/v1/flows/{id}',
       '/v1/guests',

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { Emitter } from '../../src/base/emitter.ts';
+import type { NetworkEvents } from '../../src/control/events/network-events.ts';
 import type { GuestView } from '../../src/control/network-view.ts';
-import { GuestWatch, LeaseWatch, type NetworkEvents } from '../../src/network/events.ts';
+import { GuestWatch, LeaseWatch } from '../../src/network/events.ts';
 import type { LeaseStore, StoredLease } from '../../src/services/dhcp/lease.ts';
 import { formatMac, type Mac } from '../../src/wire/mac.ts';
 

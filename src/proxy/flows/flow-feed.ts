@@ -16,6 +16,11 @@ export type FlowEvent =
 
 export type FlowListener = (event: FlowEvent) => void;
 
+interface ConditionalListener {
+  readonly isWanted: () => boolean;
+  readonly listener: FlowListener;
+}
+
 export const FEED_LIMIT = 8192;
 /** Delivered in one turn of the loop. */
 export const FEED_BATCH = 256;
@@ -23,6 +28,7 @@ export const FEED_BATCH = 256;
 export class FlowFeed {
   private readonly limit: number;
   private readonly listeners = new Set<FlowListener>();
+  private conditional: ConditionalListener | undefined = undefined;
   private queue: FlowEvent[] = [];
   private at = 0;
   private missed = 0;
@@ -33,7 +39,7 @@ export class FlowFeed {
   }
 
   get isFollowed(): boolean {
-    return this.listeners.size > 0;
+    return this.listeners.size > 0 || this.conditional?.isWanted() === true;
   }
 
   /** @returns what ends it */
@@ -44,6 +50,11 @@ export class FlowFeed {
       this.listeners.delete(own);
       if (!this.isFollowed) this.clear();
     };
+  }
+
+  /** Follow whenever `isWanted`, which is asked for each event. There is one such listener. */
+  followWhile(isWanted: () => boolean, listener: FlowListener): void {
+    this.conditional = { isWanted, listener };
   }
 
   add(event: FlowEvent): void {
@@ -72,7 +83,7 @@ export class FlowFeed {
       const event = this.queue[this.at];
       if (event === undefined) break;
       this.at++;
-      for (const listener of this.listeners) call(listener, event);
+      this.call(event);
     }
     if (this.at < this.queue.length) {
       this.schedule();
@@ -80,8 +91,13 @@ export class FlowFeed {
     }
     const { missed } = this;
     this.clear();
-    if (missed > 0) for (const one of this.listeners) call(one, { kind: 'missed', events: missed });
+    if (missed > 0) this.call({ kind: 'missed', events: missed });
   };
+
+  private call(event: FlowEvent): void {
+    for (const listener of this.listeners) call(listener, event);
+    if (this.conditional?.isWanted() === true) call(this.conditional.listener, event);
+  }
 
   private clear(): void {
     this.queue = [];

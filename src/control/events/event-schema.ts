@@ -1,0 +1,38 @@
+/** The events of the API: one definition for the OpenAPI document and for the client's check. */
+import * as z from 'zod';
+import { once } from '../../base/once.ts';
+import {
+  blockSchema,
+  flowSchema,
+  guestSchema,
+  leaseSchema,
+  portSchema,
+  type Schema,
+} from '../schema.ts';
+import type { EventType, StreamEvent } from './network-events.ts';
+
+const text = z.string();
+const count = z.int().nonnegative();
+const heading = { id: text, at: text };
+const of = <K extends EventType, S extends z.ZodRawShape>(type: K, shape: S) =>
+  z.object({ ...heading, type: z.literal(type), ...shape });
+
+export const eventSchema: Schema<StreamEvent> = once(() =>
+  z.discriminatedUnion('type', [
+    of('guest', { kind: z.enum(['attached', 'detached']), guest: guestSchema() }),
+    of('lease', { kind: z.enum(['granted', 'renewed', 'released']), lease: leaseSchema() }),
+    of('port', { kind: z.enum(['published', 'withdrawn']), port: portSchema() }),
+    of('flow', { kind: z.enum(['opened', 'ended']), flow: flowSchema(), why: text.nullable() }),
+    of('block', { kind: z.literal('blocked'), block: blockSchema() }),
+    z.object({
+      ...heading,
+      type: z.literal('gap'),
+      why: z.enum(['overrun', 'idle', 'restarted']),
+      events: count.nullable(),
+    }),
+  ]),
+);
+
+export const eventsSchema: Schema<{ readonly events: readonly StreamEvent[] }> = once(() =>
+  z.object({ events: z.array(eventSchema()) }),
+);

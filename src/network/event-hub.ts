@@ -1,0 +1,114 @@
+/**
+ * The events of a network, for all that may follow them: listeners of the embedding program, subscribers of
+ * `node:diagnostics_channel`, and readers of the API. Frequent kinds are made only while somebody follows: ask
+ * {@link EventHub.has} first. Of the others the last are kept, for who comes later.
+ *
+ * Recording goes on for {@link LINGER_MS} after the last reader of the API, which may come again and want what it missed.
+ */
+import { channel } from 'node:diagnostics_channel';
+import { Emitter } from '../base/emitter.ts';
+import { plainValue } from '../base/plain-text.ts';
+import { EventRing } from '../control/events/event-ring.ts';
+import {
+  EVENT_TYPES,
+  type EventReader,
+  type EventsView,
+  type EventType,
+  type GapEvent,
+  type KeptEvent,
+  type NetworkEvents,
+} from '../control/events/network-events.ts';
+import type { Network } from './network-interface.ts';
+
+export const LINGER_MS = 60_000;
+export const READERS_MAX = 32;
+
+/** The message on `hawser:guest`, `hawser:flow` and so on. */
+export interface ChannelMessage<K extends EventType = EventType> {
+  readonly network: Network | undefined;
+  readonly event: NetworkEvents[K];
+}
+
+/** A guest can cause any number of them. */
+const FREQUENT: ReadonlySet<string> = new Set<EventType>(['flow', 'block']);
+
+const channelName = (type: EventType): string => `hawser:${type}`;
+
+export class EventHub extends Emitter<NetworkEvents> implements EventsView {
+  /** In messages of channels, which are those of all networks of the process. */
+  network: Network | undefined = undefined;
+  private readonly channels = new Map(
+    EVENT_TYPES.map((type) => [type, channel(channelName(type))]),
+  );
+  private readonly ring: EventRing;
+  private readonly lingerMs: number;
+  private readers = 0;
+  private isRecording = false;
+  private timer: NodeJS.Timeout | undefined = undefined;
+
+  constructor(
+    ring: EventRing = new EventRing(Date.now().toString(36), Date.now),
+    lingerMs: number = LINGER_MS,
+  ) {
+    super();
+    this.ring = ring;
+    this.lingerMs = lingerMs;
+  }
+
+  /** Whether anybody follows events of this type. */
+  override has(type: EventType): boolean {
+    if (this.isRecording || super.has(type)) return true;
+    return this.channels.get(type)?.hasSubscribers === true;
+  }
+
+  override emit<K extends EventType>(type: K, made: NetworkEvents[K]): void {
+    const event = plainValue(made);
+    if (this.isRecording || !FREQUENT.has(type)) this.ring.add(type, event);
+    const { network } = this;
+    const subscribed = this.channels.get(type);
+    if (subscribed?.hasSubscribers === true) subscribed.publish({ network, event });
+    super.emit(type, event);
+  }
+
+  /** Some were lost before they came here. */
+  gap(gap: GapEvent): void {
+    if (this.isRecording) this.ring.addGap(gap);
+  }
+
+  read(lastId: string | undefined): EventReader | undefined {
+    if (this.readers >= READERS_MAX) return undefined;
+    this.readers++;
+    clearTimeout(this.timer);
+    if (!this.isRecording) {
+      this.isRecording = true;
+      this.ring.begin();
+    }
+    const reader = this.ring.read(lastId);
+    let isOpen = true;
+    const close = (): void => {
+      if (!isOpen) return;
+      isOpen = false;
+      reader.close();
+      this.onReaderGone();
+    };
+    return { ...reader, close };
+  }
+
+  kept(): readonly KeptEvent[] {
+    return [...this.ring.kept()];
+  }
+
+  override clear(): void {
+    super.clear();
+    clearTimeout(this.timer);
+  }
+
+  private onReaderGone(): void {
+    this.readers--;
+    if (this.readers > 0) return;
+    this.timer = setTimeout(() => {
+      this.isRecording = false;
+      this.ring.thin((type) => !FREQUENT.has(type));
+    }, this.lingerMs).unref();
+  }
+}
