@@ -3,7 +3,7 @@
  * next is in both. The bridges' TAPs receive as network cards do (NAPI and GRO), as a virtual machine's does: by itself a
  * TAP's kernel handles each frame on its own, and then its costs of a family are most of what is measured.
  *
- *     npm run bench:families -- [rounds] [seconds] [case,...]
+ *     npm run bench:families -- [rounds] [seconds] [case,...|all] [link] [MTU]
  */
 import { CASES } from '../cases/all.ts';
 import type { Case, Values } from '../cases/case.ts';
@@ -17,7 +17,7 @@ import { netbench, startEchoServers } from '../rig/netbench.ts';
 
 const ROUNDS = Number(process.argv[2] ?? 9);
 const SECONDS = Number(process.argv[3] ?? 1);
-const MTUS = [1500, 65_520];
+const MTUS = process.argv[6] === undefined ? [1500, 65_520] : [Number(process.argv[6])];
 const PROBE_S = 10;
 const AS_CARDS = ['-N'];
 /** The last is what the kernels and the bridge make of the families, without a proxy between. */
@@ -39,8 +39,8 @@ const ALL_ROWS: readonly (readonly [string, string, string, 'more' | 'less'])[] 
   ['udp-1400-h2g', 'kpps', 'UDP host to guest, 1400 bytes, kpps', 'more'],
 ];
 
-const WANTED = process.argv[4]?.split(',');
-const ROWS = ALL_ROWS.filter(([name]) => WANTED?.includes(name) ?? true);
+const WANTED = process.argv[4] ?? 'all';
+const ROWS = ALL_ROWS.filter(([name]) => WANTED === 'all' || WANTED.split(',').includes(name));
 
 interface Pair {
   readonly v4: Values;
@@ -88,7 +88,9 @@ function rowOf(pairs: readonly Pair[], key: string, label: string, better: strin
 const missing = missingRequirements();
 if (missing.length > 0) throw new Error(missing.join('\n'));
 process.stdout.write(`Medians of ${ROUNDS} pairs (least–most).\n`);
+const ONLY = process.argv[5];
 for (const [link, start] of Object.entries(LINKS)) {
+  if (link !== (ONLY ?? link)) continue;
   for (const mtu of MTUS) {
     const lab = new Lab(AS_CARDS);
     try {
