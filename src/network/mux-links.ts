@@ -36,7 +36,12 @@ export interface MuxLinksDeps {
   /** Idle time before peers and targets on other hosts are probed, in s. */
   readonly keepaliveS: number;
   /** Channels that hawser itself serves. @returns false when the channel is to be dialled */
-  readonly serves: (now: Instant, request: ChannelRequest, owner: Guest | undefined) => boolean;
+  readonly serves: (
+    now: Instant,
+    request: ChannelRequest,
+    owner: Guest | undefined,
+    link: string,
+  ) => boolean;
   readonly book: FlowBook;
   readonly clock: Clock;
   readonly log: Log;
@@ -77,7 +82,7 @@ export class MuxLinks {
       log,
       turns,
       onRequest: (now, request, { link, owner }) => {
-        if (serves(now, request, owner)) return;
+        if (serves(now, request, owner, link.name)) return;
         this.dialer.onRequest(now, request, link.name, owner);
       },
     });

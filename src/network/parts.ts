@@ -192,7 +192,8 @@ export class NetworkParts {
       sourceAddress: config.sourceAddress,
       sockets: this.dataPath.sockets,
       keepaliveS,
-      serves: (now, request, owner) => this.guestApi?.onChannel(now, request, owner) ?? false,
+      serves: (now, request, owner, link) =>
+        this.guestApi?.onChannel(now, request, owner, link) ?? false,
       book,
       clock,
       log,

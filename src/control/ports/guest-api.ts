@@ -6,7 +6,7 @@
  * Node's HTTP server runs on the stack's own connections, and on channels. Guests are hostile: a connection that holds no
  * lease has a deadline for its request and its answer, whatever it sends; beyond a number of a guest, and in total, the
  * one that waits longest gives way, of the guest that has most; leases are bounded by the table's ports of one guest.
- * Ports belong to the address of a guest; all clients of the agent count as one. Browsers are kept out: they send an Origin with
+ * Ports belong to the address of a guest; all clients of the agent behind one link count as one. Browsers are kept out: they send an Origin with
  * every request that changes something.
  */
 import type { IncomingMessage } from 'node:http';
@@ -79,8 +79,8 @@ export class GuestApi {
   private readonly connections = new Map<Duplex, Connection>();
   /** Of the connections, those that hold no lease. */
   private readonly clients: ServiceClients<Connection>;
-  /** All clients of the agent count as one. */
-  private readonly agent = new Owner('agent');
+  /** By their links; all clients of one agent count as one. */
+  private readonly agents = new Map<string, Owner>();
   /** How many of the others an owner has. */
   private readonly heldBy = new Map<Owner, number>();
   private readonly held: HeldConnections;
@@ -99,12 +99,12 @@ export class GuestApi {
         version,
         refusal: guestRefusal,
         target: (request) => {
-          const { guest } = this.connectionOf(request);
+          const { by } = this.connectionOf(request);
           return {
             ports:
-              guest === undefined
-                ? new AgentAccess(ports, rules)
-                : new GuestAccess(ports, rules, guest),
+              typeof by === 'string'
+                ? new AgentAccess(ports, rules, by)
+                : new GuestAccess(ports, rules, by),
           };
         },
       },
@@ -138,13 +138,25 @@ export class GuestApi {
     duplex.join(flow);
   }
 
-  /** The agent opens a channel. @returns false when it is not meant for this API */
-  onChannel(now: Instant, request: ChannelRequest, owner: Guest | undefined): boolean {
+  /**
+   * An agent opens a channel.
+   *
+   * @param owner of the guest that it is in, where that is known
+   * @param link its name
+   * @returns false when it is not meant for this API
+   */
+  onChannel(
+    now: Instant,
+    request: ChannelRequest,
+    owner: Guest | undefined,
+    link: string,
+  ): boolean {
     const { destination, client } = request;
     const { context, gateway, book } = this.deps;
     if (destination.proto !== 'tcp' || destination.port !== GUEST_API_PORT) return false;
     if (!destination.address.equals(gateway)) return false;
-    if (this.holdsTooMuch(this.agent)) {
+    const agent = this.agentOf(link);
+    if (this.holdsTooMuch(agent)) {
       request.refuse(now, 'limit', 'there are too many connections');
       return true;
     }
@@ -155,13 +167,21 @@ export class GuestApi {
     const guest = client ?? UNKNOWN_END;
     const origin = { openedBy: 'guest', service: 'guest-api', guest, remote } as const;
     bookDuplex(book, duplex, owner, () => channelFacts(origin, channel, now));
-    this.serve(duplex, this.agent, undefined);
+    this.serve(duplex, agent, link);
     duplex.join(channel);
     return true;
   }
 
-  private serve(duplex: Duplex, owner: Owner, guest: IpAddress | undefined): void {
-    const connection = new Connection(duplex, owner, guest, this.counts);
+  private agentOf(link: string): Owner {
+    const known = this.agents.get(link);
+    if (known !== undefined) return known;
+    const owner = new Owner(`agent ${link}`);
+    this.agents.set(link, owner);
+    return owner;
+  }
+
+  private serve(duplex: Duplex, owner: Owner, by: Publisher): void {
+    const connection = new Connection(duplex, owner, by, this.counts);
     this.connections.set(duplex, connection);
     duplex.on('error', () => {}); // reset, or gone: 'close' follows
     duplex.once('close', () => {
@@ -223,26 +243,23 @@ export class GuestApi {
   }
 }
 
+/** A guest by its address, or an agent by the name of its link. */
+type Publisher = IpAddress | string;
+
 class Connection implements ServiceClient<Connection>, Chained<Connection> {
   chainNext: Connection | undefined = undefined;
   chainPrev: Connection | undefined = undefined;
   usedAt: Instant = 0;
   readonly owner: Owner;
-  /** Undefined for a client of the agent. */
-  readonly guest: IpAddress | undefined;
+  readonly by: Publisher;
   isHeld = false;
   private readonly duplex: Duplex;
   private readonly counts: Counters<GuestApiCount>;
 
-  constructor(
-    duplex: Duplex,
-    owner: Owner,
-    guest: IpAddress | undefined,
-    counts: Counters<GuestApiCount>,
-  ) {
+  constructor(duplex: Duplex, owner: Owner, by: Publisher, counts: Counters<GuestApiCount>) {
     this.duplex = duplex;
     this.owner = owner;
-    this.guest = guest;
+    this.by = by;
     this.counts = counts;
   }
 

@@ -151,8 +151,9 @@ export class GuestAccess extends ConfinedAccess {
 export class AgentAccess extends ConfinedAccess {
   readonly hasAgent = true;
 
-  constructor(book: PortBook, rules: readonly BindRule[]) {
-    super(book, rules, 'agent');
+  /** @param agent the name of its link */
+  constructor(book: PortBook, rules: readonly BindRule[], agent: string) {
+    super(book, rules, { agent });
   }
 
   protected override confine(spec: PortSpec): PortSpec {

@@ -1,4 +1,4 @@
-import type { PublishedPort } from '../../proxy/ports/port-table.ts';
+import type { PortOwner, PublishedPort } from '../../proxy/ports/port-table.ts';
 import { formatGuestName } from '../../proxy/ports/publication-guest.ts';
 import type { PortView } from '../network-view.ts';
 
@@ -29,9 +29,14 @@ export function portView(port: PublishedPort): PortView {
     proxyProtocol: port.proxyProtocol ?? null,
     lease: port.leased ? 'connection' : null,
     annotation: port.annotation ?? null,
-    owner: typeof owner === 'string' ? owner : owner.guest.toString(),
+    owner: ownerText(owner),
     active: port.active,
   };
+}
+
+function ownerText(owner: PortOwner): string {
+  if (typeof owner === 'string') return owner;
+  return 'agent' in owner ? 'agent' : owner.guest.toString();
 }
 
 const wayOf = (port: PublishedPort): PortView['via'] => {

@@ -11,6 +11,7 @@ import type { FlowBook } from '../flows/flow-book.ts';
 import { NO_FLUSH } from '../flush-scheduler.ts';
 import type {
   AgentCarrier,
+  AgentCarriers,
   AgentClient,
   AgentTarget,
   PublishedListener,
@@ -24,7 +25,7 @@ import { type UdpChannelCount, UdpChannels } from './udp-channels.ts';
 export interface MuxCarrierDeps {
   readonly clock: Clock;
   readonly log: Log;
-  readonly peers: Pick<MuxPeers, 'current'>;
+  readonly peers: Pick<MuxPeers, 'current' | 'of'>;
   readonly book: FlowBook;
   /** Whether UDP ports without an explicit setting send their clients' addresses to the agent. */
   readonly sourceAddress?: SourceAddress;
@@ -38,10 +39,12 @@ export type MuxCarrierCount =
   | 'reset'
   | 'link-down';
 
+type CurrentPeer = Pick<MuxPeers, 'current'>;
+
 /** Of the guest that the agent runs in. */
 const LOOPBACK = ipv4(0x7f00_0001);
 
-export class MuxCarrier implements AgentCarrier {
+export class MuxCarrier implements AgentCarriers {
   readonly counts: Counters<MuxCarrierCount> = new Counters();
   readonly udpCounts: Counters<UdpChannelCount> = new Counters();
   private readonly deps: MuxCarrierDeps;
@@ -67,6 +70,15 @@ export class MuxCarrier implements AgentCarrier {
     return this.splice(accepted, destinationOf(target), client, preface, onEnd, publication);
   }
 
+  of(link: string): AgentCarrier {
+    const peers = this.deps.peers.of(link);
+    return {
+      serve: (accepted, target, client, preface, onEnd, publication) =>
+        this.spliceBy(peers, accepted, destinationOf(target), client, preface, onEnd, publication),
+      listenUdp: (publication, spec) => this.listenUdpBy(peers, publication, spec),
+    };
+  }
+
   /** Like {@link AgentCarrier.serve}, to any destination of the peer. */
   splice(
     accepted: HostStream,
@@ -76,7 +88,20 @@ export class MuxCarrier implements AgentCarrier {
     onEnd: () => void,
     publication?: string,
   ): boolean {
-    const { clock, peers, book } = this.deps;
+    const { peers } = this.deps;
+    return this.spliceBy(peers, accepted, destination, client, preface, onEnd, publication);
+  }
+
+  private spliceBy(
+    peers: CurrentPeer,
+    accepted: HostStream,
+    destination: Destination,
+    client: AgentClient | undefined,
+    preface: Uint8Array | undefined,
+    onEnd: () => void,
+    publication: string | undefined,
+  ): boolean {
+    const { clock, book } = this.deps;
     const peer = peers.current;
     if (peer === undefined) {
       this.counts.add('no-agent');
@@ -106,7 +131,15 @@ export class MuxCarrier implements AgentCarrier {
 
   /** @throws PublishError */
   listenUdp(publication: string, spec: SocketSpec): PublishedListener {
-    const { clock, peers, book, sourceAddress = 'preserve' } = this.deps;
+    return this.listenUdpBy(this.deps.peers, publication, spec);
+  }
+
+  private listenUdpBy(
+    peers: CurrentPeer,
+    publication: string,
+    spec: SocketSpec,
+  ): PublishedListener {
+    const { clock, book, sourceAddress = 'preserve' } = this.deps;
     const address = spec.guestAddress ?? LOOPBACK;
     const target = { proto: 'udp', address, port: spec.guestPort } as const;
     const sendsClient = (spec.sourceAddress ?? sourceAddress) === 'preserve';

@@ -97,6 +97,18 @@ export class MuxPeers {
     return this.choose((peer) => !peer.mux.unresponsive) ?? this.best;
   }
 
+  /** Those of one link alone. */
+  of(link: string): Pick<MuxPeers, 'current'> {
+    const isOf = (peer: LivePeer): boolean => peer.link.name === link;
+    const choose = (): LivePeer | undefined =>
+      this.choose((peer) => isOf(peer) && !peer.mux.unresponsive) ?? this.choose(isOf);
+    return {
+      get current() {
+        return choose();
+      },
+    };
+  }
+
   list(): readonly Peer[] {
     return [...this.all];
   }

@@ -49,3 +49,9 @@ export interface AgentCarrier {
   /** Publish a UDP port. @throws PublishError */
   listenUdp(publication: string, spec: SocketSpec): PublishedListener;
 }
+
+/** To the agents of all links. */
+export interface AgentCarriers extends AgentCarrier {
+  /** To the agent behind one link, and to no other: for what has been published through it. */
+  of(link: string): AgentCarrier;
+}

@@ -1,11 +1,17 @@
 /**
- * Whose share a publication is: the host's own, the agent's, or a guest's. It takes a place and its sockets. When either
+ * Whose share a publication is: the host's own, an agent's, or a guest's. It takes a place and its sockets. When either
  * runs short, the guest that has the most loses the one that it published last.
  */
 import { Chain, type Chained } from '../../base/chain.ts';
 import type { Account, Budget } from '../../base/shares/budget.ts';
 import { Owner } from '../../base/shares/owner.ts';
 import type { Guest } from '../../stack/guest.ts';
+
+/** A client of the agent behind a link of the multiplexer. */
+export interface AgentOwner {
+  /** The link's name. */
+  readonly agent: string;
+}
 
 export interface PortShareDeps {
   readonly places: Budget;
@@ -45,14 +51,14 @@ interface Holder {
 export class PortShares {
   private readonly deps: PortShareDeps;
   private readonly host: Holder;
-  private readonly agent: Holder;
+  /** By their links, which the configuration names. */
+  private readonly byAgent = new Map<string, Holder>();
   private readonly byGuest = new WeakMap<Guest, Holder>();
 
   constructor(deps: PortShareDeps) {
     const { places, sockets } = deps;
     this.deps = deps;
     this.host = { held: new Chain(), places: places.host, sockets: sockets.host };
-    this.agent = this.holderFor(new Owner('agent'));
   }
 
   /**
@@ -60,7 +66,7 @@ export class PortShares {
    * @param sockets that it listens on
    * @returns undefined when there is no room
    */
-  take(owner: Guest | 'agent' | undefined, sockets: number): PortShare | undefined {
+  take(owner: Guest | AgentOwner | undefined, sockets: number): PortShare | undefined {
     const holder = this.holderOf(owner);
     if (!holder.places.take()) return undefined;
     if (holder.sockets.take(sockets)) return new PortShare(holder, sockets);
@@ -77,13 +83,21 @@ export class PortShares {
     }
   }
 
-  private holderOf(owner: Guest | 'agent' | undefined): Holder {
+  private holderOf(owner: Guest | AgentOwner | undefined): Holder {
     if (owner === undefined) return this.host;
-    if (owner === 'agent') return this.agent;
+    if ('agent' in owner) return this.holderOfAgent(owner);
     const known = this.byGuest.get(owner);
     if (known !== undefined) return known;
     const holder = this.holderFor(owner.owner);
     this.byGuest.set(owner, holder);
+    return holder;
+  }
+
+  private holderOfAgent({ agent }: AgentOwner): Holder {
+    const known = this.byAgent.get(agent);
+    if (known !== undefined) return known;
+    const holder = this.holderFor(new Owner(`agent ${agent}`));
+    this.byAgent.set(agent, holder);
     return holder;
   }
 

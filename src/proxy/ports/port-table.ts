@@ -3,10 +3,10 @@ import type { IpAddress } from '../../base/ip-address.ts';
 import { Budget } from '../../base/shares/budget.ts';
 import { KEEPALIVE_DEFAULT_S } from '../../native/stream/keepalive-options.ts';
 import type { Guest } from '../../stack/guest.ts';
-import type { AgentCarrier, PublishedListener } from './agent-carrier.ts';
+import type { AgentCarrier, AgentCarriers, PublishedListener } from './agent-carrier.ts';
 import { LoopbackPair, listenOnLoopbacks } from './loopback-pair.ts';
 import { namingOwn } from './own-conflict.ts';
-import { type PortShare, PortShares } from './port-shares.ts';
+import { type AgentOwner, type PortShare, PortShares } from './port-shares.ts';
 import type { Guests, GuestTarget } from './publication-guest.ts';
 import { Publications } from './publications.ts';
 import {
@@ -32,7 +32,7 @@ export interface PortTableDeps
   isSameGuest?(one: IpAddress, other: IpAddress): boolean;
   readonly udp: UdpPublisher;
   /** Undefined: no link to an agent is configured. */
-  readonly agent?: AgentCarrier | undefined;
+  readonly agent?: AgentCarriers | undefined;
   /** Undefined: none is supported. */
   readonly ssh?: SshCarrier | undefined;
   /** Whether the process itself listens on a TCP port: guests may not publish it, at whatever address. */
@@ -60,10 +60,10 @@ export const PORT_TABLE_DEFAULTS: PortTableOptions = {
 };
 
 /**
- * The publisher: the configuration, the embedding program, a client of the control API, one of the agent, or a
- * guest by its address.
+ * The publisher: the configuration, the embedding program, a client of the control API, one of the agent behind a link
+ * of the multiplexer, or a guest by its address.
  */
-export type PortOwner = 'config' | 'library' | 'api' | 'agent' | { readonly guest: IpAddress };
+export type PortOwner = 'config' | 'library' | 'api' | AgentOwner | { readonly guest: IpAddress };
 
 /** A port as it is now. `hostPort` is the one listened on. */
 export type PublishedPort = PublishSpec & {
@@ -139,7 +139,7 @@ export class PortTable {
     const target = this.deps.guests.targetOf(spec);
     let listener: PublishedListener | undefined;
     try {
-      listener = await this.listen(id, spec, useAgent, target);
+      listener = await this.listen(id, spec, this.carrierOf(owner, useAgent), target);
       if (this.closed) {
         listener.stop();
         listener = undefined;
@@ -198,6 +198,9 @@ export class PortTable {
   /** Guests are the same by any of their addresses. */
   isSameOwner(one: PortOwner, other: PortOwner): boolean {
     if (typeof one !== 'object' || typeof other !== 'object') return one === other;
+    if ('agent' in one || 'agent' in other) {
+      return 'agent' in one && 'agent' in other && one.agent === other.agent;
+    }
     return (
       one.guest.equals(other.guest) || this.deps.isSameGuest?.(one.guest, other.guest) === true
     );
@@ -218,16 +221,15 @@ export class PortTable {
   }
 
   private startsOf(owner: PortOwner): number {
-    return typeof owner === 'object' ? this.deps.ownerOf(owner.guest).starts : 0;
+    const address = guestOf(owner);
+    return address === undefined ? 0 : this.deps.ownerOf(address).starts;
   }
 
   private takeShare(spec: PublishSpec, owner: PortOwner): PortShare {
-    const holder = typeof owner === 'object' ? this.deps.ownerOf(owner.guest) : owner;
+    const address = guestOf(owner);
+    const holder = address === undefined ? agentOf(owner) : this.deps.ownerOf(address);
     const isBoth = spec.protocol !== 'unix' && spec.hostAddress === 'localhost';
-    const share = this.shares.take(
-      typeof holder === 'object' || holder === 'agent' ? holder : undefined,
-      isBoth ? 2 : 1,
-    );
+    const share = this.shares.take(holder, isBoth ? 2 : 1);
     if (share !== undefined) return share;
     const { whole } = this.budget;
     const why = `no more ports can be published now: there may be ${whole}, and fewer where open files are few`;
@@ -295,18 +297,26 @@ export class PortTable {
     }
   }
 
+  /** @returns undefined: no agent serves it */
+  private carrierOf(owner: PortOwner, useAgent: boolean): AgentCarrier | undefined {
+    const { agent } = this.deps;
+    if (!useAgent) return undefined;
+    const by = agentOf(owner);
+    return by === undefined ? agent : agent?.of(by.agent);
+  }
+
   private async listen(
     id: string,
     spec: PublishSpec,
-    useAgent: boolean,
+    agent: AgentCarrier | undefined,
     guest: GuestTarget,
   ): Promise<PublishedListener> {
-    if (spec.protocol === 'unix') return await this.listenStream(id, spec, useAgent, guest);
+    if (spec.protocol === 'unix') return await this.listenStream(id, spec, agent, guest);
     const { hostAddress } = spec;
     const listen = async (one: SocketSpec): Promise<PublishedListener> =>
       one.protocol === 'udp'
-        ? this.listenUdp(id, one, useAgent, guest)
-        : await this.listenStream(id, one, useAgent, guest);
+        ? this.listenUdp(id, one, agent, guest)
+        : await this.listenStream(id, one, agent, guest);
     if (hostAddress === 'localhost') return await listenOnLoopbacks(spec, listen);
     return await listen({ ...spec, hostAddress });
   }
@@ -314,15 +324,15 @@ export class PortTable {
   private async listenStream(
     publication: string,
     spec: SocketSpec | UnixSpec,
-    useAgent: boolean,
+    agent: AgentCarrier | undefined,
     guest: GuestTarget,
   ): Promise<PublishedListener> {
-    const { agent, serve, addresses, freePath } = this.deps;
+    const { serve, addresses, freePath } = this.deps;
     const { connections, sourceAddress, keepaliveS } = this.options;
     const ssh = isBySsh(spec) ? await this.deps.ssh?.open(publication, spec, guest) : undefined;
     const shared = { agent, serve, addresses, freePath, guest, ssh };
     const deps = { ...shared, publication, connections, sourceAddress, keepaliveS };
-    const listener = new StreamListener(deps, spec, useAgent);
+    const listener = new StreamListener(deps, spec);
     try {
       await listener.listen();
     } catch (error) {
@@ -335,11 +345,11 @@ export class PortTable {
   private listenUdp(
     publication: string,
     spec: SocketSpec,
-    useAgent: boolean,
+    agent: AgentCarrier | undefined,
     guest: GuestTarget,
   ): PublishedListener {
-    const { agent, udp } = this.deps;
-    if (useAgent && agent !== undefined) return agent.listenUdp(publication, spec);
+    const { udp } = this.deps;
+    if (agent !== undefined) return agent.listenUdp(publication, spec);
     return udp.listen(publication, spec, guest, spec.sourceAddress ?? this.options.sourceAddress);
   }
 
@@ -363,8 +373,13 @@ export class PortTable {
 const isBySsh = (spec: PublishSpec): spec is UnixSpec =>
   spec.protocol === 'unix' && spec.ssh !== undefined;
 
-const isOfHost = (owner: PortOwner): boolean =>
-  owner === 'config' || owner === 'library' || owner === 'api';
+const isOfHost = (owner: PortOwner): boolean => typeof owner !== 'object';
+
+const guestOf = (owner: PortOwner): IpAddress | undefined =>
+  typeof owner === 'object' && 'guest' in owner ? owner.guest : undefined;
+
+const agentOf = (owner: PortOwner): AgentOwner | undefined =>
+  typeof owner === 'object' && 'agent' in owner ? owner : undefined;
 
 const noGuest = (spec: PublishSpec, address: IpAddress): PublishError =>
   refused(

@@ -39,7 +39,7 @@ export interface StreamListenerDeps {
   readonly serve: ServeTcp;
   /** Its id. */
   readonly publication: string;
-  /** Undefined: there is no link to an agent. */
+  /** Undefined: no agent serves it. */
   readonly agent: AgentCarrier | undefined;
   readonly addresses: AddressMap;
   readonly guest: GuestTarget;
@@ -64,14 +64,12 @@ export class StreamListener implements PublishedListener {
   refused = 0;
   private readonly deps: StreamListenerDeps;
   private readonly spec: SocketSpec | UnixSpec;
-  private readonly useAgent: boolean;
   private readonly server: Server;
   private readonly directories = new MadeDirectories();
 
-  constructor(deps: StreamListenerDeps, spec: SocketSpec | UnixSpec, useAgent: boolean) {
+  constructor(deps: StreamListenerDeps, spec: SocketSpec | UnixSpec) {
     this.deps = deps;
     this.spec = spec;
-    this.useAgent = useAgent;
     this.server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
   }
 
@@ -176,9 +174,9 @@ export class StreamListener implements PublishedListener {
   }
 
   private serve(stream: HostStream, onEnd: () => void): boolean {
-    const { ssh } = this.deps;
+    const { ssh, agent } = this.deps;
     if (ssh !== undefined) return ssh.serve(stream, onEnd);
-    return this.useAgent ? this.serveByAgent(stream, onEnd) : this.dial(stream, onEnd);
+    return agent === undefined ? this.dial(stream, onEnd) : this.serveByAgent(agent, stream, onEnd);
   }
 
   private dial(stream: HostStream, onEnd: () => void): boolean {
@@ -201,10 +199,8 @@ export class StreamListener implements PublishedListener {
     });
   }
 
-  private serveByAgent(stream: HostStream, onEnd: () => void): boolean {
+  private serveByAgent(agent: AgentCarrier, stream: HostStream, onEnd: () => void): boolean {
     const { spec, deps } = this;
-    const { agent } = deps;
-    if (agent === undefined) return false;
     const target: AgentTarget =
       spec.guestPath === undefined
         ? { kind: 'port', address: spec.guestAddress, port: spec.guestPort }

@@ -105,6 +105,55 @@ describe('the guest API by way of the agent', () => {
     assert.equal(flows.status, 404);
   });
 
+  it('of two agents each publishes what it reaches itself, and has nothing of the other', async () => {
+    const other = new Pair();
+    try {
+      const links = [pair.path('mux.sock'), pair.path('other.sock')];
+      network = await openNetwork(
+        optionsIn(pair.dir, {
+          listen: [],
+          mux: { links: links.map((path) => `unix:${path}`), allow: [] },
+          guestApi: { enabled: true, bind: ['127.0.0.1:1024-65535'] },
+        }),
+        SILENT,
+      );
+      for (const [i, one] of [pair, other].entries()) {
+        const forward = `unix:${one.path('hawser/agent.sock')}=tcp:${GATEWAY}:80`;
+        await one.startAgent('--connect', `unix:${links[i]}`, '--forward-to-host', forward);
+        await turns('the multiplexer', () => one.agent?.peers.current !== undefined);
+      }
+      const by = async (
+        one: Pair,
+        method: 'GET' | 'POST',
+        path: string,
+        body?: object,
+      ): Promise<Answer> => {
+        const api = { ...endpoint(), path: one.path('hawser/agent.sock') } as const;
+        const answer = await exchange(api, method, path, body, 2_000);
+        answers.push(answer);
+        return answer;
+      };
+      const opened = (): (number | undefined)[] =>
+        network.view.mux().map(({ peers }) => peers[0]?.opened);
+      const guestPort = await other.serve((socket) => socket.end('from the other'));
+      assert.equal((await by(other, 'POST', '/v1/ports', { ...LEASED, guestPort })).status, 201);
+      const [port] = ports();
+      const client = connect(port?.hostPort ?? 0, '127.0.0.1');
+      assert.equal((await readAll(client)).toString(), 'from the other');
+      assert.deepEqual(opened(), [0, 1]);
+      assert.doesNotMatch((await by(pair, 'GET', '/v1/ports')).body, /"id"/);
+      const local = { local: `127.0.0.1:${port?.hostPort}` };
+      const refused = await by(pair, 'POST', '/services/forwarder/unexpose', local);
+      assert.match(refused.body, /not found/);
+      assert.equal(ports().length, 1);
+      assert.match((await by(other, 'GET', '/v1/ports')).body, /"id"/);
+      await other.agent?.close();
+      await turns('the port to be withdrawn', () => ports().length === 0);
+    } finally {
+      await other.close();
+    }
+  });
+
   it('is bounded in connections', async () => {
     await start();
     const { ofGuest } = GUEST_API_LIMITS;

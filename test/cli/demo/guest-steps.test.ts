@@ -85,6 +85,7 @@ const tableWithAgent = (): PortTable =>
       listenUdp: () => {
         throw new Error('not in this test');
       },
+      of: () => assert.fail('not in this test'),
     },
   });
 

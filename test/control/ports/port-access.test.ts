@@ -192,10 +192,11 @@ describe('control/ports/port-access of a guest', () => {
 
 describe('control/ports/port-access of the agent', () => {
   it('has a limit of its own, and sees no port of a guest', async () => {
-    const agent = { serve: () => false, listenUdp: () => assert.fail('no UDP here') };
+    const carrier = { serve: () => false, listenUdp: () => assert.fail('no UDP here') };
+    const agent = { ...carrier, of: () => carrier };
     const table = portTable({ agent }, { ports: 5, kept: 1 });
     const loopback = rules('127.0.0.1:1024-65535');
-    const access = new AgentAccess(table, loopback);
+    const access = new AgentAccess(table, loopback, 'unix:/agent');
     const guest = new GuestAccess(table, loopback, GUEST);
     const spec = { protocol: 'tcp', guestAddress: ip('172.17.0.2'), guestPort: 80 } as const;
     const wanted = { ...spec, hostAddress: ip('127.0.0.1'), hostPort: 0 };

@@ -281,7 +281,7 @@ describe('proxy/ports', () => {
         stop: () => asked.push('stopped'),
       }),
     };
-    const table = portTable({ agent });
+    const table = portTable({ agent: { ...agent, of: () => assert.fail('of all links') } });
     tables.push(table);
     const port = await table.publish(spec, 'api');
     assert.ok(port.protocol !== 'unix');
