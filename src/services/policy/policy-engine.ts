@@ -3,30 +3,17 @@
  * rules of the networks that its address is in, of the names that its guest asked for, and at those of neither.
  */
 import type { Instant } from '../../base/time.ts';
-import type {
-  PolicyAction,
-  PolicyMode,
-  PolicyPlace,
-  PolicyProtocol,
-  PolicyRule,
-  PolicyRules,
-  PortRange,
-  Verdict,
-} from './policy.ts';
+import type { PolicyAction, PolicyMode, PolicyRule, PolicyRules, Verdict } from './policy.ts';
 import { suffixesOf } from './policy-name.ts';
+import { NO_RULE } from './port-map.ts';
 import { PrefixTrie } from './prefix-trie.ts';
+import { type FlowKind, RuleList } from './rule-list.ts';
 
 /** What a flow is, or would be. */
-export interface PolicyQuestion {
-  /** What rules may call the guest. */
-  readonly guests: readonly string[];
-  readonly protocol: PolicyProtocol;
+export interface PolicyQuestion extends FlowKind {
   /** Of which four at `at` are the address: the one that it stands for, where it carries another. */
   readonly words: Int32Array;
   readonly at: number;
-  /** 0 for ICMP. */
-  readonly port: number;
-  readonly place: PolicyPlace;
   /** By which the guest found the address. */
   readonly names: readonly string[];
 }
@@ -36,7 +23,8 @@ export interface PolicyQuestion {
  */
 export type NameVerdict = 'allow' | 'deny' | 'below';
 
-const NO_RULE = -1;
+/** Names whose rules are known; guests choose them. */
+const NAMES_KNOWN = 4096;
 
 export class PolicyEngine {
   readonly mode: PolicyMode;
@@ -46,10 +34,11 @@ export class PolicyEngine {
   private readonly rules: readonly PolicyRule[];
   private readonly verdicts: readonly Verdict[];
   /** Without an address or name. */
-  private readonly anywhere: number[] = [];
-  private readonly networks = new PrefixTrie();
-  private readonly exact = new Map<string, number[]>();
-  private readonly wildcards = new Map<string, number[]>();
+  private readonly anywhere: RuleList;
+  private readonly networks = new PrefixTrie<RuleList>();
+  private readonly exact = new Map<string, RuleList>();
+  private readonly wildcards = new Map<string, RuleList>();
+  private readonly byName = new Map<string, readonly RuleList[]>();
   /** Names above those that rules allow. */
   private readonly above = new Set<string>();
   private readonly hasNames: boolean;
@@ -64,6 +53,7 @@ export class PolicyEngine {
     this.byDefault = verdictOf(byDefault, NO_RULE, `default: ${byDefault}`, undefined);
     this.isRestricting = byDefault === 'deny' || rules.some(({ action }) => action !== 'allow');
     this.verdicts = rules.map((rule, index) => verdictOf(rule.action, index, rule.text, rule));
+    this.anywhere = new RuleList(rules);
     for (const [index, rule] of rules.entries()) this.file(rule, index);
     this.hasNames = rules.some(({ name }) => name !== undefined);
   }
@@ -72,10 +62,9 @@ export class PolicyEngine {
   decide(question: PolicyQuestion, now: Instant): Verdict {
     this.question = question;
     this.now = now;
-    this.best = this.rules.length;
-    this.consider(this.anywhere);
+    this.best = this.anywhere.first(question, now, this.rules.length);
     this.networks.walk(question.words, question.at, this.consider);
-    if (this.hasNames) for (const name of question.names) this.considerName(name);
+    if (this.hasNames) for (const name of question.names) this.listsOf(name).forEach(this.consider);
     this.question = undefined;
     return this.verdicts[this.best] ?? this.byDefault;
   }
@@ -85,34 +74,24 @@ export class PolicyEngine {
    * allowed by that name. Rules of networks allow no name.
    */
   decideName(guests: readonly string[], name: string, now: Instant): NameVerdict {
-    const of = [...suffixesOf(name)].flatMap((suffix, i) =>
-      i === 0 ? (this.exact.get(suffix) ?? []) : (this.wildcards.get(suffix) ?? []),
-    );
-    const candidates = [...this.anywhere, ...of].sort((one, other) => one - other);
-    for (const index of candidates) {
-      const rule = this.rules[index];
-      if (rule === undefined || !isInForce(rule, guests, now)) continue;
-      if (rule.place === 'host' || rule.place === 'gateway') continue;
-      if (rule.action === 'allow') return 'allow';
-      if (isWhole(rule)) return this.refusalOf(name);
-    }
-    return this.byDefault.action === 'allow' ? 'allow' : this.refusalOf(name);
-  }
-
-  private refusalOf(name: string): NameVerdict {
+    let best = this.anywhere.firstOfNames(guests, now, this.rules.length);
+    for (const list of this.listsOf(name)) best = list.firstOfNames(guests, now, best);
+    const { action } = this.rules[best] ?? this.byDefault;
+    if (action === 'allow') return 'allow';
     return this.above.has(name) ? 'below' : 'deny';
   }
 
   private file(rule: PolicyRule, index: number): void {
     const { name, prefix } = rule;
+    const make = (): RuleList => new RuleList(this.rules);
     if (name !== undefined) {
       const map = name.isWildcard ? this.wildcards : this.exact;
-      const list = map.get(name.name);
-      if (list === undefined) map.set(name.name, [index]);
-      else list.push(index);
+      const list = map.get(name.name) ?? make();
+      map.set(name.name, list);
+      list.add(index);
       if (rule.action === 'allow') this.noteAbove(name.name, name.isWildcard);
-    } else if (prefix === undefined) this.anywhere.push(index);
-    else this.networks.add(prefix, index);
+    } else if (prefix === undefined) this.anywhere.add(index);
+    else this.networks.at(prefix, make).add(index);
   }
 
   private noteAbove(name: string, isWildcard: boolean): void {
@@ -123,27 +102,28 @@ export class PolicyEngine {
     }
   }
 
-  private considerName(name: string): void {
-    let isFirst = true;
+  private listsOf(name: string): readonly RuleList[] {
+    const known = this.byName.get(name);
+    if (known !== undefined) return known;
+    const lists: RuleList[] = [];
+    let map = this.exact;
     for (const suffix of suffixesOf(name)) {
-      const list = isFirst ? this.exact.get(suffix) : this.wildcards.get(suffix);
-      if (list !== undefined) this.consider(list);
-      isFirst = false;
+      const list = map.get(suffix);
+      if (list !== undefined) lists.push(list);
+      map = this.wildcards;
     }
+    if (this.byName.size === NAMES_KNOWN) this.byName.clear();
+    this.byName.set(name, lists.length === 0 ? NONE : lists);
+    return lists;
   }
 
-  private readonly consider = (list: readonly number[]): void => {
-    const { question, now } = this;
-    if (question === undefined) return;
-    for (const index of list) {
-      if (index >= this.best) return;
-      const rule = this.rules[index];
-      if (rule === undefined || !matches(rule, question, now)) continue;
-      this.best = index;
-      return;
-    }
+  private readonly consider = (list: RuleList): void => {
+    const { question } = this;
+    if (question !== undefined) this.best = list.first(question, this.now, this.best);
   };
 }
+
+const NONE: readonly RuleList[] = [];
 
 const verdictOf = (
   action: PolicyAction,
@@ -157,44 +137,3 @@ const verdictOf = (
   byName: of?.name !== undefined,
   isSniOptional: of?.isSniOptional ?? false,
 });
-
-function isInForce({ guest, until }: PolicyRule, guests: readonly string[], now: Instant): boolean {
-  return (until === undefined || now < until) && (guest === undefined || guests.includes(guest));
-}
-
-/** Whether nothing of a name is left to allow behind it. */
-const isWhole = ({ protocol, ports, place }: PolicyRule): boolean =>
-  protocol === undefined && ports === undefined && place === undefined;
-
-/** All but the address and the name. */
-function matches(rule: PolicyRule, question: PolicyQuestion, now: Instant): boolean {
-  const { protocol, port } = question;
-  if (!isInForce(rule, question.guests, now)) return false;
-  if (rule.protocol !== undefined && rule.protocol !== protocol) return false;
-  if (rule.ports !== undefined && !(protocol !== 'icmp' && hasPort(rule.ports, port))) return false;
-  if (rule.place !== undefined && rule.place !== question.place) return false;
-  return rule.action !== 'allow' || opens(rule, question);
-}
-
-/**
- * What lies near is opened only by a rule that means it: the host by its place and a port, networks of the neighbourhood
- * by an address or their place, never by a name, whose addresses somebody else chooses.
- */
-function opens(
-  { place, prefix, name, ports, protocol }: PolicyRule,
-  question: PolicyQuestion,
-): boolean {
-  switch (question.place) {
-    case 'host':
-      return place === 'host' && (ports !== undefined || protocol === 'icmp');
-    case 'gateway':
-      return place === 'gateway';
-    case 'private':
-      return place === 'private' || (name === undefined && prefix !== undefined);
-    case 'outside':
-      return true;
-  }
-}
-
-const hasPort = (ranges: readonly PortRange[], port: number): boolean =>
-  ranges.some(({ from, to }) => port >= from && port <= to);

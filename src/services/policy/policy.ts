@@ -17,10 +17,11 @@ export type PolicyProtocol = (typeof POLICY_PROTOCOLS)[number];
 /**
  * - `host`: the host's loopback, by the host address, and every address of the host's interfaces
  * - `gateway`: what hawser itself serves, but DNS, which has names to obey
+ * - `guest`: another guest, by a port that it has published
  * - `private`: networks that are not of the Internet, of the host's neighbourhood for one
  * - `outside`: everything else
  */
-export const POLICY_PLACES = ['host', 'gateway', 'private', 'outside'] as const;
+export const POLICY_PLACES = ['host', 'gateway', 'guest', 'private', 'outside'] as const;
 export type PolicyPlace = (typeof POLICY_PLACES)[number];
 
 export const POLICY_MODES = ['enforce', 'observe'] as const;

@@ -1,42 +1,47 @@
-/** Lists of numbers by network: those of each network that an address is in, in as many steps as the address has bits. */
+/** Values by network: those of each network that an address is in, in as many steps as the address has bits. */
 import { V4_MAPPED } from '../../base/ip-address.ts';
 import type { Prefix } from '../address-text.ts';
 
 const NONE = 0;
-const ROOT = 1;
+const ROOT4 = 1;
+const ROOT6 = 2;
 const MAPPED_BITS = 96;
 
-export class PrefixTrie {
+export class PrefixTrie<T> {
   /** Two for each node, for a bit of 0 and of 1. */
   private children = new Int32Array(64);
-  private nodes = 2;
-  private readonly lists = new Map<number, number[]>();
+  /** Of each node: the place of its value, from 1 on. */
+  private places = new Int32Array(32);
+  private nodes = 3;
+  private readonly values: T[] = [];
 
-  /** Numbers are added in ascending order. */
-  add({ address, bits }: Prefix, value: number): void {
+  /** The value of a network; `make` makes one where there is none yet. */
+  at({ address, bits }: Prefix, make: () => T): T {
     const words = [address.a, address.b, address.c, address.d];
-    const length = address.family === 4 ? bits + MAPPED_BITS : bits;
-    let node = ROOT;
-    for (let i = 0; i < length; i++) {
+    const from = address.family === 4 ? MAPPED_BITS : 0;
+    let node = address.family === 4 ? ROOT4 : ROOT6;
+    for (let i = from; i < from + bits; i++) {
       const slot = node * 2 + bitOf(words[i >> 5] ?? 0, i);
       const next = this.children[slot] ?? NONE;
       node = next === NONE ? this.grow(slot) : next;
     }
-    const list = this.lists.get(node);
-    if (list === undefined) this.lists.set(node, [value]);
-    else list.push(value);
+    const known = this.values[(this.places[node] ?? 0) - 1];
+    if (known !== undefined) return known;
+    const made = make();
+    this.places[node] = this.values.push(made);
+    return made;
   }
 
   /**
    * @param words of which four at `at` are the address
-   * @param visit is handed each list of a network that the address is in
+   * @param visit is handed the value of each network that the address is in
    */
-  walk(words: Int32Array, at: number, visit: (list: readonly number[]) => void): void {
-    const from = isMapped(words, at) ? MAPPED_BITS : 0; // ::/0 is not for IPv4
-    let node = ROOT;
-    for (let i = 0; ; i++) {
-      const list = i < from ? undefined : this.lists.get(node);
-      if (list !== undefined) visit(list);
+  walk(words: Int32Array, at: number, visit: (value: T) => void): void {
+    const isOf4 = isMapped(words, at); // ::/0 is not for IPv4
+    let node = isOf4 ? ROOT4 : ROOT6;
+    for (let i = isOf4 ? MAPPED_BITS : 0; ; i++) {
+      const value = this.values[(this.places[node] ?? 0) - 1];
+      if (value !== undefined) visit(value);
       if (i === 128) return;
       node = this.children[node * 2 + bitOf(words[at + (i >> 5)] ?? 0, i)] ?? NONE;
       if (node === NONE) return;
@@ -45,14 +50,19 @@ export class PrefixTrie {
 
   private grow(slot: number): number {
     const node = this.nodes++;
-    if (node * 2 + 2 > this.children.length) {
-      const larger = new Int32Array(this.children.length * 2);
-      larger.set(this.children);
-      this.children = larger;
+    if (node === this.places.length) {
+      this.children = doubled(this.children);
+      this.places = doubled(this.places);
     }
     this.children[slot] = node;
     return node;
   }
+}
+
+function doubled(array: Int32Array): Int32Array<ArrayBuffer> {
+  const larger = new Int32Array(array.length * 2);
+  larger.set(array);
+  return larger;
 }
 
 const isMapped = (words: Int32Array, at: number): boolean =>

@@ -1,0 +1,68 @@
+/** For each port the first of the rules that are for it, found by halving. */
+import type { PortRange } from './policy.ts';
+
+export const NO_RULE = -1;
+const MAX_PORT = 65_535;
+
+export interface RuleOfPorts {
+  readonly index: number;
+  /** Undefined: all of them. */
+  readonly ports: readonly PortRange[] | undefined;
+}
+
+export class PortMap {
+  /** Where each run of ports begins that have the same rule; the first begins at 0. */
+  private readonly starts: Int32Array;
+  private readonly rules: Int32Array;
+
+  /** @param list in the order of the rules */
+  constructor(list: readonly RuleOfPorts[]) {
+    const edges = new Set([0]);
+    for (const { ports } of list) {
+      for (const { from, to } of ports ?? []) edges.add(from).add(to + 1);
+    }
+    this.starts = Int32Array.from(edges).sort();
+    this.rules = new Int32Array(this.starts.length).fill(NO_RULE);
+    this.fill(list);
+  }
+
+  /** @returns the first rule's index, or {@link NO_RULE} */
+  find(port: number): number {
+    const { starts } = this;
+    let low = 0;
+    let high = starts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((starts[middle] ?? 0) <= port) low = middle;
+      else high = middle - 1;
+    }
+    return this.rules[low] ?? NO_RULE;
+  }
+
+  /** Runs that have a rule are skipped, by a chain to the next one without, so that each is filled once. */
+  private fill(list: readonly RuleOfPorts[]): void {
+    const { starts, rules } = this;
+    const places = new Map(Array.from(starts, (start, at): [number, number] => [start, at]));
+    const next = Int32Array.from(starts, (_, at) => at);
+    const end = starts.length;
+    const freeFrom = (at: number): number => {
+      let found = at;
+      while (found < end && next[found] !== found) found = next[found] ?? end;
+      for (let i = at; i < found; ) {
+        const after = next[i] ?? end;
+        next[i] = found;
+        i = after;
+      }
+      return found;
+    };
+    for (const { index, ports = [{ from: 0, to: MAX_PORT }] } of list) {
+      for (const { from, to } of ports) {
+        const until = places.get(to + 1) ?? end;
+        for (let at = freeFrom(places.get(from) ?? 0); at < until; at = freeFrom(at)) {
+          rules[at] = index;
+          next[at] = at + 1;
+        }
+      }
+    }
+  }
+}
