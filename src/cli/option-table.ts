@@ -198,8 +198,8 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
   },
   {
     key: 'staticLease',
-    flags: '--static-lease <mac=ip[,hostname]>',
-    description: 'a fixed IPv4 or IPv6 address for a guest',
+    flags: '--static-lease <mac=ip[,hostname[,link]]>',
+    description: 'a fixed address for a guest; its name on that link, for rules of a policy',
     repeatable: true,
   },
   {

@@ -50,8 +50,8 @@ export function printConfig(options: DaemonConfig): string {
     leaseFile: leases.file,
     dhcpRange: leases.range && `${leases.range.first}-${leases.range.last}`,
     staticLease: leases.static.map(
-      ({ mac, address, hostname }) =>
-        `${mac}=${address}${hostname === undefined ? '' : `,${hostname}`}`,
+      ({ mac, address, hostname, link }) =>
+        `${mac}=${[address, hostname, link].filter((part) => part !== undefined).join()}`,
     ),
     api: apiText(api),
     apiTokenFile: api.kind === 'tcp' ? api.tokenFile : undefined,

@@ -172,4 +172,6 @@ export interface StaticLease {
   readonly mac: string;
   readonly address: string;
   readonly hostname: string | undefined;
+  /** Where the host name is the guest's for rules of a policy; undefined: nowhere. */
+  readonly link: string | undefined;
 }

@@ -54,6 +54,8 @@ export interface DataPathDeps {
   readonly onGuestHeard: (address: IpAddress, mac: Mac) => void;
   /** What the rules of a policy may call a guest. */
   readonly policyNamesOf: (guest: Guest) => readonly string[];
+  /** Whether a port of the host leads to a guest. */
+  readonly isPublished: (protocol: 'tcp' | 'udp' | 'icmp', port: number) => boolean;
   /** A guest's link was gone for the grace. */
   readonly onGuestGone: (owner: Guest) => void;
   /** Frame bytes carried so far, over all links. */
@@ -121,6 +123,7 @@ export class DataPath {
       names: this.book.names,
       namesOf: deps.policyNamesOf,
       isHost,
+      isPublished: deps.isPublished,
     });
     this.destinations = new Destinations({
       addresses: this.addressMap,
@@ -215,7 +218,10 @@ export class DataPath {
       ...{ book, destinations, tcp, udp, published, echo, listeners },
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'connection refused'),
       onGuestHeard,
-      onGuestGone: deps.onGuestGone,
+      onGuestGone: (owner) => {
+        this.policy.denials.forget(owner);
+        deps.onGuestGone(owner);
+      },
     };
     this.timed = [udp, published, echo, stack];
     const windowUs = config.busyPollUs ?? defaultWindowUs(availableParallelism());

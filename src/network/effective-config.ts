@@ -86,7 +86,10 @@ export function effectiveConfig(
     leases: {
       file: absolutePath(settings.leaseFile),
       range: settings.dhcpRange,
-      static: settings.staticLease ?? [],
+      static: (settings.staticLease ?? []).map(({ link, ...lease }) => ({
+        ...lease,
+        link: link === undefined ? undefined : absoluteName(link),
+      })),
     },
     policy: {
       file: absolutePath(settings.policy),
@@ -123,6 +126,10 @@ function absoluteLink(text: string): string {
     ? `${spec.scheme}:${resolve(spec.address.path)}`
     : text;
 }
+
+/** Of a link, which may be one that the embedding program names. */
+const absoluteName = (text: string): string =>
+  'value' in parseLink(text) ? absoluteLink(text) : text;
 
 function absoluteAllowedAddress(text: string): string {
   const [link, address] = splitAllowedAddress(text);

@@ -21,11 +21,15 @@ export interface GuestApiParts {
 
 export function serveGuestApi(parts: GuestApiParts): GuestApi {
   const { config, addresses, ports, dataPath, clock, log } = parts;
-  const { book, flusher, listeners } = dataPath;
+  const { book, flusher, listeners, destinations, stack } = dataPath;
+  const { a, b, c, d } = addresses.gateway;
+  const words = Int32Array.of(a, b, c, d);
   const api = new GuestApi({
     ports,
     gateway: addresses.gateway,
     rules: config.guestApi.bind.map(requiredRule),
+    isOpenTo: (owner = stack.guests.nobody, link) =>
+      destinations.refusesService(owner, 'tcp', words, 0, GUEST_API_PORT, link) === undefined,
     book,
     context: { clock, flusher },
     version: packageVersion(),

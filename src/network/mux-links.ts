@@ -5,7 +5,7 @@ import { plainCount } from '../base/no-bytes.ts';
 import type { Budget } from '../base/shares/budget.ts';
 import type { Clock, Instant } from '../base/time.ts';
 import type { MuxLinkView, MuxPeerView } from '../control/network-view.ts';
-import type { IpDestination } from '../mux/destination.ts';
+import type { Destination } from '../mux/destination.ts';
 import type { ChannelRequest } from '../mux/request.ts';
 import { loadPosix } from '../native/load.ts';
 import { MuxCarrier } from '../proxy/agent/mux-carrier.ts';
@@ -31,7 +31,7 @@ export interface MuxLinksDeps {
   /** Targets on the host that guests may have dialled; `parseTargetRule` accepts each. Empty: none. */
   readonly allow: readonly string[];
   /** Whether a target that a rule allows is open to guests. */
-  readonly opensTarget: (owner: Guest | undefined, target: IpDestination) => boolean;
+  readonly opensTarget: (owner: Guest | undefined, target: Destination, link: string) => boolean;
   readonly sourceAddress: SourceAddress;
   /** Idle time before peers and targets on other hosts are probed, in s. */
   readonly keepaliveS: number;
@@ -71,8 +71,8 @@ export class MuxLinks {
       book,
       clock,
       log,
-      isAllowed: (target, owner) =>
-        isAllowed(rules, target) && (target.proto === 'unix' || opensTarget(owner, target)),
+      isAllowed: (target, owner, link) =>
+        isAllowed(rules, target) && opensTarget(owner, target, link),
       sockets: deps.sockets,
       turns,
       keepaliveS,

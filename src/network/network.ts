@@ -23,7 +23,7 @@ import type { DialOptions, GuestConnection, GuestServer, ListenOptions } from '.
 import type { Attachment, AttachOptions, FrameAttachment, StreamFraming } from './links.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
 import { NetworkParts } from './parts.ts';
-import { hostTexts, readStartPolicy, type StartPolicy } from './policy/live-policy.ts';
+import { readStartPolicy, type StartPolicy, surroundingsOf } from './policy/live-policy.ts';
 import { serveNetworkApi } from './serve-api.ts';
 
 /**
@@ -37,7 +37,7 @@ export async function openNetwork(
 ): Promise<Network & DaemonNetwork> {
   const reach = new HostReach();
   await reach.ask();
-  const start = await readStartPolicy(config.policy, hostTexts(config), new NodeClock());
+  const start = await readStartPolicy(config.policy, surroundingsOf(config, new NodeClock()));
   const network = new RunningNetwork(config, start, log, reach);
   try {
     await network.open();

@@ -105,7 +105,8 @@ export function parseZone(value: string): Parsed<DnsZone> {
 }
 
 export function parseStaticLease(value: string): Parsed<StaticLease> {
-  const [, macText = '', address = '', hostname] = /^([^=]*)=([^,]*)(?:,(.*))?$/.exec(value) ?? [];
+  const [, macText = '', address = '', hostname, link] =
+    /^([^=]*)=([^,]*)(?:,([^,]*)(?:,(.+))?)?$/.exec(value) ?? [];
   const mac = parseMac(macText);
   const isNamed = hostname === undefined || LABEL.test(hostname.toLowerCase());
   if (hostname?.includes('.')) {
@@ -115,8 +116,8 @@ export function parseStaticLease(value: string): Parsed<StaticLease> {
   }
   const parsed = parseAddress(address);
   return mac !== undefined && isNamed && parsed !== undefined
-    ? ok({ mac, address: parsed.toString(), hostname: hostname?.toLowerCase() })
-    : bad('must be MAC=IP[,HOSTNAME], such as 52:54:00:12:34:56=192.168.127.10,build');
+    ? ok({ mac, address: parsed.toString(), hostname: hostname?.toLowerCase(), link })
+    : bad('must be MAC=IP[,HOSTNAME[,LINK]], such as 52:54:00:12:34:56=192.168.127.10,build');
 }
 
 export function parseVpnkitMac(value: string): Parsed<VpnkitMac> {

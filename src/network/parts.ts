@@ -1,6 +1,6 @@
 /** Makes every object of a running network and passes each its dependencies; and ends them in order. */
 import { FaultWatch } from '../base/faults.ts';
-import type { IpAddress } from '../base/ip-address.ts';
+import { type IpAddress, ipv4 } from '../base/ip-address.ts';
 import { LimitedLog } from '../base/limited-log.ts';
 import type { Log } from '../base/log.ts';
 import type { Clock } from '../base/time.ts';
@@ -44,9 +44,11 @@ import { Links } from './links.ts';
 import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
 import { noteEvents, noteIpv6, noteRefused } from './notes.ts';
-import { hostTexts, LivePolicy, type StartPolicy } from './policy/live-policy.ts';
-import { policyNames } from './policy/policy-names.ts';
+import { LivePolicy, type StartPolicy, surroundingsOf } from './policy/live-policy.ts';
+import { PolicyNames } from './policy/policy-names.ts';
 import { makeSshForwards } from './ssh.ts';
+
+const LOOPBACK = ipv4(0x7f00_0001);
 
 export interface NetworkPartsDeps {
   readonly config: NetworkConfig;
@@ -130,6 +132,7 @@ export class NetworkParts {
       gateway6: addresses.ipv6?.gateway,
       clock,
     });
+    const policyNames = new PolicyNames(config.leases.static).of;
     noteIpv6(config, addresses, log);
     noteEvents(hub, log);
     this.dataPath = new DataPath({
@@ -144,7 +147,8 @@ export class NetworkParts {
         directory.onGuestHeard(mac, address.family === 4);
         this.guestWatch.changed();
       },
-      policyNamesOf: (guest) => policyNames(guest, config.leases.static),
+      policyNamesOf: policyNames,
+      isPublished: (protocol, port) => this.ports.publishes(protocol, port),
       onGuestGone: (owner) => this.ports.endGuest(owner),
       carried: () => this.links.carried,
       events: {
@@ -187,8 +191,12 @@ export class NetworkParts {
     this.mux = new MuxLinks({
       links: config.mux.links,
       allow: config.mux.allow,
-      opensTarget: (owner, { proto, address, port }) =>
-        destinations.opensTarget(owner ?? stack.guests.nobody, proto, address, port),
+      opensTarget: (owner, target, link) => {
+        const by = owner ?? stack.guests.nobody;
+        if (target.proto === 'unix') return destinations.opensTarget(by, 'tcp', LOOPBACK, 0, link);
+        const { proto, address, port } = target;
+        return destinations.opensTarget(by, proto, address, port, link);
+      },
       sourceAddress: config.sourceAddress,
       sockets: this.dataPath.sockets,
       keepaliveS,
@@ -224,11 +232,11 @@ export class NetworkParts {
       ...{ book, clock, log },
       isolate: (isIsolated) => stack.isolateGuests(isIsolated),
       addresses: addressMap,
-      hosts: hostTexts(config),
+      surroundings: surroundingsOf(config, clock),
       callsOf: (text) => {
         const address = parseAddress(text);
         const guest = address && stack.stations.neighborAt(address)?.guest;
-        return guest === undefined ? [text] : policyNames(guest, config.leases.static);
+        return guest === undefined ? [text] : policyNames(guest);
       },
     });
     this.ipv6.start();
@@ -238,7 +246,7 @@ export class NetworkParts {
     this.guestApi = config.guestApi.enabled
       ? serveGuestApi({ config, addresses, ports, dataPath: this.dataPath, clock, log })
       : undefined;
-    serveNtp(stack);
+    serveNtp(stack, destinations);
     serveDhcp(stack, dhcp, leases, directory);
     if (dhcp6 !== undefined) serveDhcpv6(stack, dhcp6, directory);
     this.expectGuests(leases);
@@ -276,6 +284,7 @@ export class NetworkParts {
         this.dns.queries,
         gatewayDns.connections,
         book.names.budget,
+        this.dataPath.policy.denials.budget,
         this.ports.budget,
         ...(this.guestApi === undefined ? [] : [this.guestApi.budget]),
       ],

@@ -69,7 +69,7 @@ hosts: /etc/hosts
 resolvConf: /etc/resolv.vpn
 leaseFile: /var/lib/leases.json
 dhcpRange: 10.1.0.10-10.1.1.20
-staticLease: 52-54-00-12-34-56=10.1.0.10,Build
+staticLease: 52-54-00-12-34-56=10.1.0.10,Build,tap:vm
 api: tcp:127.0.0.1:7777
 apiTokenFile: /etc/token
 pidFile: /run/h.pid
@@ -144,7 +144,9 @@ describe('configuration', () => {
       leases: {
         file: '/var/lib/leases.json',
         range: { first: '10.1.0.10', last: '10.1.1.20' },
-        static: [{ mac: '52:54:00:12:34:56', address: '10.1.0.10', hostname: 'build' }],
+        static: [
+          { mac: '52:54:00:12:34:56', address: '10.1.0.10', hostname: 'build', link: 'tap:vm' },
+        ],
       },
       api: { kind: 'tcp', address: '127.0.0.1', port: 7_777, tokenFile: '/etc/token' },
       pidFile: '/run/h.pid',

@@ -64,7 +64,7 @@ describe('network/options', () => {
       resolvConf: '/etc/resolv.vpn',
       leaseFile: 'leases.json',
       dhcpRange: '10.1.0.10-10.1.1.20',
-      staticLease: '52-54-00-12-34-56=10.1.0.10,Build',
+      staticLease: '52-54-00-12-34-56=10.1.0.10,Build,qemu:/run/a,b.sock',
       wsOrigin: 'https://vm.example',
       socketMode: '0660',
       policy: '/tmp/policy.yaml',
@@ -122,7 +122,12 @@ describe('network/options', () => {
       leases: {
         file: `${process.cwd()}/leases.json`,
         range: { first: '10.1.0.10', last: '10.1.1.20' },
-        static: [{ mac: '52:54:00:12:34:56', address: '10.1.0.10', hostname: 'build' }],
+        static: [
+          {
+            ...{ mac: '52:54:00:12:34:56', address: '10.1.0.10' },
+            ...{ hostname: 'build', link: 'qemu:/run/a,b.sock' },
+          },
+        ],
       },
       policy: {
         file: '/tmp/policy.yaml',

@@ -66,6 +66,8 @@ export interface GuestApiDeps {
   /** Of a channel that is meant for this API. */
   readonly gateway: IpAddress;
   readonly rules: readonly BindRule[];
+  /** Whether an agent behind a link may use it. Default: all may. */
+  readonly isOpenTo?: (owner: Guest | undefined, link: string) => boolean;
   readonly context: DuplexContext;
   readonly book: FlowBook;
   readonly version: string;
@@ -155,6 +157,10 @@ export class GuestApi {
     const { context, gateway, book } = this.deps;
     if (destination.proto !== 'tcp' || destination.port !== GUEST_API_PORT) return false;
     if (!destination.address.equals(gateway)) return false;
+    if (this.deps.isOpenTo?.(owner, link) === false) {
+      request.refuse(now, 'prohibited', 'the policy does not allow the guest API');
+      return true;
+    }
     const agent = this.agentOf(link);
     if (this.holdsTooMuch(agent)) {
       request.refuse(now, 'limit', 'there are too many connections');

@@ -13,7 +13,7 @@ import {
 } from '../../control/policy-view.ts';
 import type { AddressMap } from '../../proxy/address-map.ts';
 import type { FlowBook } from '../../proxy/flows/flow-book.ts';
-import type { GuestPolicy } from '../../proxy/policy/guest-policy.ts';
+import { type GuestPolicy, NOT_ASKED } from '../../proxy/policy/guest-policy.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { Verdict } from '../../services/policy/policy.ts';
 import { PolicyEngine } from '../../services/policy/policy-engine.ts';
@@ -23,6 +23,7 @@ import type { NetworkConfig, PolicyConfig } from '../config.ts';
 import { OptionsError } from '../option-problem.ts';
 import {
   HOST_TEXTS,
+  type PolicyContext,
   type PolicyDocument,
   PolicyProblems,
   type ReadPolicy,
@@ -40,16 +41,31 @@ export interface StartPolicy {
   readonly policy: ReadPolicy | undefined;
 }
 
-export const hostTexts = ({ hostIp }: Pick<NetworkConfig, 'hostIp'>): readonly string[] =>
-  hostIp === undefined ? [] : [hostIp, `${hostIp}/32`];
+/** What documents are read with, but for the suffixes. */
+export type PolicySurroundings = Omit<PolicyContext, 'facts'>;
+
+export function surroundingsOf(
+  { hostIp, leases }: Pick<NetworkConfig, 'hostIp' | 'leases'>,
+  clock: Pick<Clock, 'now'>,
+): PolicySurroundings {
+  const bound = new Set(leases.static.flatMap((one) => (one.link ? [one.hostname] : [])));
+  return {
+    hosts: hostIp === undefined ? [] : [hostIp, `${hostIp}/32`],
+    unbound: new Set(
+      leases.static.flatMap(({ hostname }) =>
+        hostname === undefined || bound.has(hostname) ? [] : [hostname],
+      ),
+    ),
+    instantOf: (epochMs) => clock.now() + epochMs - Date.now(),
+  };
+}
 
 const NO_FACTS: SuffixFacts = { isRegistry: () => false, isShared: () => false };
 
 /** @throws OptionsError with a sentence for each problem: there is no network without the policy that was asked for */
 export async function readStartPolicy(
   config: PolicyConfig,
-  hosts: readonly string[],
-  clock: Pick<Clock, 'now'>,
+  surroundings: PolicySurroundings,
 ): Promise<StartPolicy> {
   const { file, allow, deny } = config;
   if (file === undefined && allow.length + deny.length === 0) {
@@ -60,8 +76,8 @@ export async function readStartPolicy(
   try {
     const text = file === undefined ? undefined : readPolicyFile(file);
     if (text !== undefined) sentences = ({ problems }) => text.sentences(problems);
-    const own =
-      text === undefined ? undefined : readPolicy(text.value, facts, instants(clock), hosts);
+    const context = { ...surroundings, facts };
+    const own = text === undefined ? undefined : readPolicy(text.value, context);
     sentences = ({ message }) => message.split('\n').map((line) => `--allow, --deny: ${line}`);
     const rules: RuleEntry[] = [
       ...deny.map((rule) => ({ deny: fieldsOf(rule) })),
@@ -71,7 +87,7 @@ export async function readStartPolicy(
       default: allow.length > 0 ? 'deny' : 'allow',
     };
     const document = { ...before, rules: [...rules, ...(before.rules ?? [])] };
-    return { facts, policy: readPolicy(document, facts, instants(clock), hosts) };
+    return { facts, policy: readPolicy(document, context) };
   } catch (error) {
     if (!(error instanceof PolicyProblems)) throw error;
     throw new OptionsError([...sentences(error)]);
@@ -84,22 +100,16 @@ function fieldsOf(text: string): NonNullable<RuleEntry['allow']> {
   throw new PolicyProblems([{ path: [], why: `${text}: ${parsed.problem}` }]);
 }
 
-const instants =
-  (clock: Pick<Clock, 'now'>) =>
-  (epochMs: number): number =>
-    clock.now() + epochMs - Date.now();
-
 export interface LivePolicyDeps {
   readonly start: StartPolicy;
   readonly policy: GuestPolicy;
   readonly book: FlowBook;
   readonly clock: Pick<Clock, 'now'>;
   readonly log: Log;
-  /** Where everything is not allowed, guests do not reach each other either. */
+  /** Where something is denied, guests do not reach each other either. */
   readonly isolate: (isIsolated: boolean) => void;
   readonly addresses: Pick<AddressMap, 'kindOf'>;
-  /** Texts of the host's addresses for guests. */
-  readonly hosts: readonly string[];
+  readonly surroundings: PolicySurroundings;
   /** What rules may call the guest that somebody calls so. */
   readonly callsOf: (guest: string) => readonly string[];
 }
@@ -131,8 +141,7 @@ export class LivePolicy implements PolicyBook {
   ): Promise<PolicyStateView> {
     this.facts ??= publicSuffixes();
     const facts = await this.facts;
-    const { clock, hosts } = this.deps;
-    const read = readPolicy(value, facts, instants(clock), hosts);
+    const read = readPolicy(value, { ...this.deps.surroundings, facts });
     const now = this.state();
     if (!isExpected(now)) {
       throw new PolicyConflict(
@@ -180,9 +189,7 @@ export class LivePolicy implements PolicyBook {
     this.current = read;
     this.generation++;
     policy.replace(engine);
-    const isStrict =
-      engine?.byDefault.action === 'deny' || read?.document.preset === 'internet-only';
-    isolate(isStrict && engine?.mode === 'enforce');
+    isolate(engine?.mode === 'enforce' && !engine.opensGuests);
     if (engine !== undefined) this.decideAnew(engine);
     for (const warning of read?.warnings ?? []) log.warn({ warning }, 'a rule of the policy');
     const { generation } = this;
@@ -215,7 +222,6 @@ export class LivePolicy implements PolicyBook {
 const FREE: PolicyVerdictView = {
   ...{ action: 'allow', rule: 'there is no policy', index: null, bestEffort: false },
 };
-const NOT_ASKED = 'no rule of names allows that it is asked for';
 /** An address of the Internet that no rule is for (RFC 5737). */
 const ANYWHERE = ipv4(0xc000_0201 | 0);
 

@@ -27,6 +27,13 @@ export const HOST_TEXTS: readonly string[] = [
   ...['127.0.0.1', '::1', '127.0.0.1/32', '::1/128'],
 ];
 
+/** Of the host: the Unix sockets that `--mux-allow` names. */
+const UNIX = 'unix';
+const UNIX_PORTS: PortRange = { from: 0, to: 0 };
+
+const UNBOUND =
+  'is the static lease of whoever has its Ethernet address first: bind it to a link (MAC=IP,HOSTNAME,LINK), or name the link here';
+
 const MAX_RULES = 100_000;
 const MAX_PORT = 65_535;
 
@@ -35,7 +42,7 @@ export interface RuleFields {
   readonly name?: string | undefined;
   readonly cidr?: string | undefined;
   readonly to?: string | undefined;
-  /** `443`, `'8000-8010'`, `'80,443'`, or a list of these. */
+  /** `443`, `'8000-8010'`, `'80,443'`, `unix`, or a list of these. */
   readonly port?: number | string | readonly (number | string)[] | undefined;
   readonly protocol?: string | undefined;
   readonly guest?: string | undefined;
@@ -109,18 +116,22 @@ export const placeOf = (path: readonly PropertyKey[]): string =>
     ? ''
     : `${path.map((part, i) => (typeof part === 'number' ? `[${part}]` : `${i > 0 ? '.' : ''}${String(part)}`)).join('')}: `;
 
+/** What a document is read with. */
+export interface PolicyContext {
+  readonly facts: SuffixFacts;
+  /** The instant of a date, in ms since 1970. */
+  readonly instantOf: (epochMs: number) => number;
+  /** Texts that all mean the host: its address for guests, beside its loopback and names. */
+  readonly hosts: readonly string[];
+  /** Host names of static leases that are bound to no link. */
+  readonly unbound: ReadonlySet<string>;
+}
+
 /**
  * @param value as parsed of YAML or JSON
- * @param instantOf the instant of a date, in ms since 1970
- * @param hosts texts that all mean the host: its address for guests, beside its loopback and names
  * @throws PolicyProblems that lists everything that is wrong
  */
-export function readPolicy(
-  value: unknown,
-  facts: SuffixFacts,
-  instantOf: (epochMs: number) => number,
-  hosts: readonly string[] = [],
-): ReadPolicy {
+export function readPolicy(value: unknown, context: PolicyContext): ReadPolicy {
   const parsed = policySchema().safeParse(value);
   if (!parsed.success) {
     throw new PolicyProblems(
@@ -128,7 +139,7 @@ export function readPolicy(
     );
   }
   const document = parsed.data;
-  const reader = new RuleReader(facts, instantOf, [...HOST_TEXTS, ...hosts]);
+  const reader = new RuleReader(context);
   const rules = (document.rules ?? []).flatMap((one, index) => reader.read(one, index));
   const byDefault = defaultOf(document, reader.problems);
   if (reader.problems.length > 0) throw new PolicyProblems(reader.problems);
@@ -154,12 +165,13 @@ function presetRules(preset: PolicyPreset | undefined): PolicyRule[] {
     case 'internet-only':
       return [
         { ...EMPTY, action: 'deny', place: 'host', text },
+        { ...EMPTY, action: 'deny', place: 'guest', text },
         { ...EMPTY, action: 'deny', place: 'private', text },
       ];
     case 'host-only':
       return [
         { ...EMPTY, action: 'allow', place: 'host', protocol: 'icmp', text },
-        { ...EMPTY, action: 'allow', place: 'host', ports: [{ from: 1, to: MAX_PORT }], text },
+        { ...EMPTY, action: 'allow', place: 'host', ports: [{ from: 0, to: MAX_PORT }], text },
       ];
     default:
       return [];
@@ -180,19 +192,13 @@ const EMPTY: Omit<PolicyRule, 'action' | 'text'> = {
 class RuleReader {
   readonly problems: DocumentProblem[] = [];
   readonly warnings: string[] = [];
-  private readonly facts: SuffixFacts;
-  private readonly instantOf: (epochMs: number) => number;
+  private readonly context: PolicyContext;
   private readonly hosts: readonly string[];
   private path: readonly PropertyKey[] = [];
 
-  constructor(
-    facts: SuffixFacts,
-    instantOf: (epochMs: number) => number,
-    hosts: readonly string[],
-  ) {
-    this.facts = facts;
-    this.instantOf = instantOf;
-    this.hosts = hosts;
+  constructor(context: PolicyContext) {
+    this.context = context;
+    this.hosts = [...HOST_TEXTS, ...context.hosts];
   }
 
   read(one: RuleEntry, index: number): PolicyRule[] {
@@ -227,6 +233,7 @@ class RuleReader {
       this.wrong('to', 'the host is opened by port, never as a whole: give port');
     }
     const { until, guest, sni } = fields;
+    if (guest !== undefined && this.context.unbound.has(guest)) this.wrong('guest', UNBOUND);
     return {
       action,
       guest,
@@ -236,14 +243,14 @@ class RuleReader {
       name: this.nameOf(fields.name),
       place,
       isSniOptional: sni === 'optional',
-      until: until === undefined ? undefined : this.instantOf(Date.parse(until)),
+      until: until === undefined ? undefined : this.context.instantOf(Date.parse(until)),
       text: formatRule(action, fields),
     };
   }
 
   private nameOf(text: string | undefined): PolicyRule['name'] {
     if (text === undefined) return undefined;
-    const parsed = parsePattern(asciiOf(text), this.facts);
+    const parsed = parsePattern(asciiOf(text), this.context.facts);
     if (typeof parsed === 'string') {
       this.wrong('name', parsed);
       return undefined;
@@ -270,10 +277,11 @@ class RuleReader {
     if (port === undefined) return undefined;
     const texts = (Array.isArray(port) ? port : [port]).flatMap((one) => `${one}`.split(','));
     return texts.flatMap((text) => {
+      if (text.trim() === UNIX) return [UNIX_PORTS];
       const [, first = '', last = first] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text.trim()) ?? [];
       const [from, to] = [Number(first), Number(last)];
       if (first !== '' && from >= 1 && to <= MAX_PORT && from <= to) return [{ from, to }];
-      this.wrong('port', `must be ports from 1 to ${MAX_PORT}, such as 443 or 8000-8010`);
+      this.wrong('port', `must be ports from 1 to ${MAX_PORT}, such as 443 or 8000-8010, or unix`);
       return [];
     });
   }

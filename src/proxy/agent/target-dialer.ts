@@ -28,7 +28,7 @@ export interface TargetDialerDeps {
   readonly log: Log;
   readonly book: FlowBook;
   /** @param owner whose peer asks; undefined where it is not known */
-  isAllowed(target: Destination, owner: Guest | undefined): boolean;
+  isAllowed(target: Destination, owner: Guest | undefined, link: string): boolean;
   /** Descriptors, where they are shared with others. */
   readonly sockets?: Budget;
   /** Of the event loop, where it is shared with others. */
@@ -67,7 +67,7 @@ export class TargetDialer {
    */
   onRequest(now: Instant, request: ChannelRequest, link: string, owner?: Guest): void {
     const target = resolved(request.destination);
-    if (!this.deps.isAllowed(target, owner)) {
+    if (!this.deps.isAllowed(target, owner, link)) {
       this.counts.add('prohibited');
       const text = formatDestination(target);
       this.deps.log.warn({ target: text }, 'the peer requested a target that is not allowed');

@@ -8,10 +8,11 @@ import { addressFromWords, type IpAddress, ipv4 } from '../../base/ip-address.ts
 import { parseAddress } from '../../services/address-text.ts';
 import { extractIpv4 } from '../../services/nat64-address.ts';
 import type { PolicyAction } from '../../services/policy/policy.ts';
+import type { PolicyEngine } from '../../services/policy/policy-engine.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { AddressMap, RefusedWhy } from '../address-map.ts';
 import type { NameCheck } from '../inspect/name-check.ts';
-import type { GuestPolicy, PolicyTarget } from '../policy/guest-policy.ts';
+import type { GuestPolicy, Judged, PolicyTarget } from '../policy/guest-policy.ts';
 import { PolicyCheck } from '../policy/policy-check.ts';
 import { objectionToCarried } from './carried-ipv4.ts';
 import type { Translation } from './translation.ts';
@@ -56,6 +57,9 @@ export interface RefusedDestination {
 /** - `refused`: as if nobody listened there */
 export type RefusalAnswer = 'prohibited' | 'refused' | 'none';
 
+/** Of a datagram. */
+export const REFUSAL_ERRORS = { prohibited: 'prohibited', refused: 'port-unreachable' } as const;
+
 /** What a guest has asked for in vain. */
 export interface Block {
   readonly owner: Guest;
@@ -66,6 +70,8 @@ export interface Block {
   readonly why: BlockedWhy;
   /** Of a policy: the rule that forbids it, or what the guest said that does not agree with one. */
   readonly rule?: string | undefined;
+  /** It was let pass: the policy observes. */
+  readonly isObserved?: boolean | undefined;
 }
 
 export type BlockedWhy = RefusedWhy | 'policy';
@@ -165,6 +171,7 @@ export class Destinations {
    * Whether a guest may use a service that hawser has at this address: of the gateway, or of the embedding program. DNS,
    * which obeys the policy by itself, is always there.
    *
+   * @param link of the multiplexer, where it comes by one
    * @returns how a refusal is answered; undefined: it may
    */
   refusesService(
@@ -173,9 +180,10 @@ export class Destinations {
     words: Int32Array,
     at: number,
     port: number,
+    link?: string,
   ): RefusalAnswer | undefined {
     if (this.deps.policy?.engine === undefined || port === DNS_PORT) return undefined;
-    const to = this.byPolicy(owner, protocol, words, at, port, GATEWAY);
+    const to = this.byPolicy(owner, protocol, words, at, port, GATEWAY, link);
     return to.kind === 'refused' ? to.answer : undefined;
   }
 
@@ -186,6 +194,7 @@ export class Destinations {
     at: number,
     port: number,
     to: HostLoopback | Outside | Gateway,
+    link?: string,
   ): Destination {
     const { policy } = this.deps;
     const engine = policy?.engine;
@@ -193,12 +202,10 @@ export class Destinations {
     const remote = addressFromWords(words, at);
     const address = to.kind === 'gateway' ? remote : (parseAddress(to.address) ?? remote);
     const target: PolicyTarget = { protocol, kind: to.kind, remote, address, port };
-    const judged = policy.judge(engine, owner, target);
+    const judged = policy.judge(engine, owner, target, link);
     const { verdict } = judged;
     if (verdict.action !== 'allow') {
-      policy.counts.add(engine.mode === 'observe' ? 'observed' : 'denied');
-      this.onPolicyBlock(owner, target, verdict.text);
-      if (engine.mode === 'observe') return to;
+      if (!this.onDenied(policy, engine, owner, target, judged, verdict.text)) return to;
       const count = `${protocol}-policy`;
       this.deps.refusals.add(count);
       owner.refusals.add(count);
@@ -207,32 +214,62 @@ export class Destinations {
     policy.counts.add('allowed');
     if (!verdict.byName || to.kind === 'gateway' || protocol === 'icmp') return to;
     if (engine.mode === 'observe') return to;
-    const onDenied = (why: string): void => this.onPolicyBlock(owner, target, why);
+    const onDenied = (why: string): void => {
+      policy.counts.add('denied-by-inspection');
+      this.onPolicyBlock(policy, engine, owner, target, judged, why);
+    };
     return { ...to, check: new PolicyCheck({ policy, owner, target, judged, onDenied }) };
   }
 
+  /** @returns whether it is denied, and not only observed */
+  private onDenied(...of: Parameters<Destinations['onPolicyBlock']>): boolean {
+    const [policy] = of;
+    const isDenied = this.onPolicyBlock(...of);
+    policy.counts.add(isDenied ? 'denied' : 'observed');
+    return isDenied;
+  }
+
   private onPolicyBlock(
+    policy: GuestPolicy,
+    engine: PolicyEngine,
     owner: Guest,
     { protocol, remote, port }: PolicyTarget,
-    rule: string,
-  ): void {
-    this.deps.onBlock?.({ owner, protocol, remote, port, why: 'policy', rule });
+    { place, names }: Judged,
+    why: string,
+  ): boolean {
+    const name = names.at(-1);
+    const isDenied = policy.deny(engine, {
+      ...{ owner, protocol, name, address: remote, port, place, why },
+    });
+    const block: Block = { owner, protocol, remote, port, why: 'policy', rule: why };
+    this.deps.onBlock?.(isDenied ? block : { ...block, isObserved: true });
+    return isDenied;
   }
 
   /**
    * Whether a channel of the multiplexer may lead to a target that a rule of the configuration allows. A rule opens
-   * the host's loopback, and networks; nothing but an option opens metadata, and nothing hawser's own listeners.
+   * the host's loopback, and networks; nothing but an option opens metadata, and nothing hawser's own listeners; and the
+   * policy has to allow it too.
+   *
+   * @param port 0: a Unix socket of the host, `address` is its loopback
    */
   opensTarget(
     owner: Guest,
     protocol: DestinationProtocol,
     address: IpAddress,
     port: number,
+    link: string,
   ): boolean {
     const words = Int32Array.of(address.a, address.b, address.c, address.d);
-    const why = this.targetRefusal(protocol, address, words, port);
+    const why = port === 0 ? undefined : this.targetRefusal(protocol, address, words, port);
     if (why !== undefined) this.refuse(owner, protocol, words, 0, port, why);
-    return why === undefined;
+    if (why !== undefined) return false;
+    const text = address.toString();
+    const to: HostLoopback | Outside =
+      isLoopback6(address) || (address.family === 4 && address.d >>> 24 === 127)
+        ? { kind: 'host-loopback', address: '127.0.0.1', twin: undefined }
+        : { kind: 'outside', address: text, isTranslated: false };
+    return this.byPolicy(owner, protocol, words, 0, port, to, link).kind !== 'refused';
   }
 
   private targetRefusal(

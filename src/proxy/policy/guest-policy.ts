@@ -14,6 +14,7 @@ import type {
 import type { Guest } from '../../stack/guest.ts';
 import { objectionToCarried } from '../flows/carried-ipv4.ts';
 import type { GuestNames } from '../flows/guest-names.ts';
+import { type Attempt, Denials } from './denials.ts';
 import { isPrivate } from './private-networks.ts';
 
 export type PolicyCount =
@@ -34,6 +35,8 @@ export interface GuestPolicyDeps {
   readonly namesOf: (guest: Guest) => readonly string[];
   /** Whether an address is one of the host's own. */
   readonly isHost: (address: string) => boolean;
+  /** Whether a port of the host leads to a guest. */
+  readonly isPublished: (protocol: PolicyProtocol, port: number) => boolean;
 }
 
 /** Where a flow wants to go. */
@@ -55,8 +58,12 @@ export interface Judged {
   readonly names: readonly string[];
 }
 
+const NO_NAMES: readonly string[] = [];
+export const NOT_ASKED = 'no rule of names allows that it is asked for';
+
 export class GuestPolicy {
   readonly counts: Counters<PolicyCount> = new Counters();
+  readonly denials: Denials = new Denials();
   private readonly deps: GuestPolicyDeps;
   private current: PolicyEngine | undefined = undefined;
   private readonly words = new Int32Array(4);
@@ -79,10 +86,16 @@ export class GuestPolicy {
     return this.deps.namesOf(owner);
   }
 
-  /** By the names that the guest has asked for. */
-  judge(engine: PolicyEngine, owner: Guest, target: PolicyTarget): Judged {
+  /**
+   * By the names that the guest has asked for.
+   *
+   * @param link of the multiplexer that it comes by, where nobody reads what a client states: names open nothing
+   */
+  judge(engine: PolicyEngine, owner: Guest, target: PolicyTarget, link?: string): Judged {
+    const calls = this.deps.namesOf(owner);
+    if (link !== undefined) return this.judgeBy(engine, [...calls, link], target, NO_NAMES);
     const names = this.deps.names.all(this.deps.clock.now(), owner, target.remote);
-    return this.judgeBy(engine, this.deps.namesOf(owner), target, names);
+    return this.judgeBy(engine, calls, target, names);
   }
 
   /**
@@ -106,6 +119,7 @@ export class GuestPolicy {
     return refused ?? last ?? this.judgeAt(engine, guests, target, names, target.address);
   }
 
+  /** A port of the host that leads to a guest is decided on as both. */
   private judgeAt(
     engine: PolicyEngine,
     guests: readonly string[],
@@ -121,7 +135,19 @@ export class GuestPolicy {
       words: this.words,
       at: 0,
     };
-    return { verdict: engine.decide(question, this.deps.clock.now()), place, names };
+    const now = this.deps.clock.now();
+    const verdict = engine.decide(question, now);
+    if (place !== 'host' || verdict.action !== 'allow') return { verdict, place, names };
+    if (!this.deps.isPublished(protocol, port)) return { verdict, place, names };
+    const behind = { ...question, place: 'guest' } as const;
+    return { verdict: engine.decide(behind, now), place: 'guest', names };
+  }
+
+  /** An attempt that is denied, or would be. @returns whether it is */
+  deny(engine: PolicyEngine, attempt: Omit<Attempt, 'isObserved'>): boolean {
+    const isObserved = engine.mode === 'observe';
+    this.denials.add(this.deps.clock.now(), { ...attempt, isObserved });
+    return !isObserved;
   }
 
   /** Whether `owner` may ask for the addresses of `name`, which is not one of ours. */
@@ -130,12 +156,11 @@ export class GuestPolicy {
     if (current === undefined) return 'allow';
     const verdict = current.decideName(this.deps.namesOf(owner), name, now);
     if (verdict === 'allow') return verdict;
-    if (current.mode === 'observe') {
-      this.counts.add('observed');
-      return 'allow';
-    }
-    this.counts.add('names-denied');
-    return verdict;
+    const why = NOT_ASKED;
+    const asked = { owner, protocol: 'dns', name, why, port: 0 } as const;
+    const isDenied = this.deny(current, { ...asked, address: undefined, place: undefined });
+    this.counts.add(isDenied ? 'names-denied' : 'observed');
+    return isDenied ? verdict : 'allow';
   }
 
   private placeOf({ kind }: PolicyTarget, address: IpAddress): PolicyPlace {

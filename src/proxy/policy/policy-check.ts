@@ -42,7 +42,6 @@ export class PolicyCheck implements NameCheck {
   }
 
   private deny(why: Denial): Denial {
-    this.deps.policy.counts.add('denied-by-inspection');
     this.deps.onDenied(why);
     return why;
   }

@@ -214,6 +214,14 @@ export class PortTable {
     return false;
   }
 
+  /** Whether a port of the host leads to a guest, by whatever address of it. */
+  publishes(protocol: 'tcp' | 'udp' | 'icmp', port: number): boolean {
+    for (const { spec } of this.publications.onPort(port).values()) {
+      if (spec.protocol === protocol) return true;
+    }
+    return false;
+  }
+
   /** Stop listening everywhere. Connections being served are ended by their proxies. */
   close(): void {
     this.closed = true;

@@ -29,7 +29,12 @@ import type { QueuedError } from '../../native/posix.ts';
 import { ANY_OUTBOUND, type OutboundAddresses } from '../../native/stream/connect-stream.ts';
 import type { Datagram, FlowId, NetworkError } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
-import type { Destinations, HostLoopback, Outside } from '../flows/destinations.ts';
+import {
+  type Destinations,
+  type HostLoopback,
+  type Outside,
+  REFUSAL_ERRORS,
+} from '../flows/destinations.ts';
 import type { DatagramGate } from '../inspect/datagram-gate.ts';
 import { DatagramGates } from '../inspect/datagram-gates.ts';
 import { GateShares } from '../inspect/gate-shares.ts';
@@ -107,8 +112,6 @@ const COUNTS: SessionCounts<UdpNatCount> = {
   peerHidden: 'udp-peer-hidden',
 };
 
-const ERRORS = { prohibited: 'prohibited', refused: 'port-unreachable' } as const;
-
 export class UdpNat extends HostSessions<Binding, UdpNatCount> {
   private readonly deps: UdpNatDeps;
   private readonly options: UdpNatOptions;
@@ -144,7 +147,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     } else if (to.kind === 'refused') {
       const { answer } = to;
       if (answer === 'none') this.counts.add('udp-refused');
-      else this.refuse(now, datagram, 'udp-refused', ERRORS[answer]);
+      else this.refuse(now, datagram, 'udp-refused', REFUSAL_ERRORS[answer]);
     } else {
       this.sendTo(now, datagram, to);
     }

@@ -3,7 +3,14 @@
  * rules of the networks that its address is in, of the names that its guest asked for, and at those of neither.
  */
 import type { Instant } from '../../base/time.ts';
-import type { PolicyAction, PolicyMode, PolicyRule, PolicyRules, Verdict } from './policy.ts';
+import type {
+  PolicyAction,
+  PolicyMode,
+  PolicyPlace,
+  PolicyRule,
+  PolicyRules,
+  Verdict,
+} from './policy.ts';
 import { suffixesOf } from './policy-name.ts';
 import { NO_RULE } from './port-map.ts';
 import { PrefixTrie } from './prefix-trie.ts';
@@ -81,6 +88,17 @@ export class PolicyEngine {
     return this.above.has(name) ? 'below' : 'deny';
   }
 
+  /**
+   * Whether frames may pass between guests: where nothing is denied, or all guests are allowed everything of each other
+   * in front of what is. A guest that may reach another may do what that one may.
+   */
+  get opensGuests(): boolean {
+    const decisive = this.rules.find(({ action, place, ...rule }) =>
+      action === 'allow' ? place === 'guest' && isForAll(rule) : isGuestsOrAny(place),
+    );
+    return !this.isRestricting || decisive?.action === 'allow';
+  }
+
   private file(rule: PolicyRule, index: number): void {
     const { name, prefix } = rule;
     const make = (): RuleList => new RuleList(this.rules);
@@ -124,6 +142,14 @@ export class PolicyEngine {
 }
 
 const NONE: readonly RuleList[] = [];
+
+const isGuestsOrAny = (place: PolicyPlace | undefined): boolean =>
+  place === undefined || place === 'guest';
+
+const isForAll = (rule: Omit<PolicyRule, 'action' | 'place'>): boolean =>
+  [rule.guest, rule.protocol, rule.ports, rule.prefix, rule.name, rule.until].every(
+    (part) => part === undefined,
+  );
 
 const verdictOf = (
   action: PolicyAction,

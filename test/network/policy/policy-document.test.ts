@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
-import { PolicyProblems, readPolicy } from '../../../src/network/policy/policy-document.ts';
+import {
+  type PolicyContext,
+  PolicyProblems,
+  readPolicy,
+} from '../../../src/network/policy/policy-document.ts';
 import { parsePolicyText } from '../../../src/network/policy/policy-file.ts';
 import { publicSuffixes } from '../../../src/network/policy/public-suffixes.ts';
-import type { SuffixFacts } from '../../../src/services/policy/policy-name.ts';
 
 const EXAMPLE = `default: deny
 rules:
@@ -15,16 +18,18 @@ rules:
 `;
 
 describe('network/policy/policy-document', () => {
-  let facts: SuffixFacts;
+  let context: PolicyContext;
   before(async () => {
-    facts = await publicSuffixes();
+    const facts = await publicSuffixes();
+    const unbound = new Set(['anyone']);
+    context = { facts, instantOf: (epochMs) => epochMs, hosts: [], unbound };
   });
   const read = (text: string): ReturnType<typeof readPolicy> =>
-    readPolicy(parsePolicyText(text, 'p.yaml').value, facts, (epochMs) => epochMs);
+    readPolicy(parsePolicyText(text, 'p.yaml').value, context);
   const sentences = (text: string): readonly string[] => {
     const parsed = parsePolicyText(text, 'p.yaml');
     try {
-      readPolicy(parsed.value, facts, (epochMs) => epochMs);
+      readPolicy(parsed.value, context);
     } catch (error) {
       assert.ok(error instanceof PolicyProblems);
       return parsed.sentences(error.problems);
@@ -57,6 +62,23 @@ describe('network/policy/policy-document', () => {
     assert.equal(rules.rules[5]?.until, Date.UTC(2030, 0, 1));
   });
 
+  it('the name of a static lease that is bound to no link is nobody for sure', () => {
+    assert.match(
+      sentences('default: deny\nrules:\n - allow: {guest: anyone}\n').join(),
+      /p\.yaml:3: .*guest: .*bind/,
+    );
+  });
+
+  it('Unix sockets of the host are a port of it', () => {
+    const [rule] = read('default: deny\nrules: [{allow: {to: host, port: [unix, 22]}}]').rules
+      .rules;
+    assert.deepEqual(rule?.ports, [
+      { from: 0, to: 0 },
+      { from: 22, to: 22 },
+    ]);
+    assert.equal(rule?.text, 'allow host:unix,22');
+  });
+
   it('JSON is read as well', () => {
     assert.equal(read('{"default":"allow","rules":[]}').rules.byDefault, 'allow');
   });
@@ -64,7 +86,7 @@ describe('network/policy/policy-document', () => {
   it('presets', () => {
     const texts = (text: string): string[] =>
       read(text).rules.rules.map(({ action, place }) => `${action} ${place}`);
-    assert.deepEqual(texts('preset: internet-only'), ['deny host', 'deny private']);
+    assert.deepEqual(texts('preset: internet-only'), ['deny host', 'deny guest', 'deny private']);
     assert.deepEqual(texts('preset: host-only'), ['allow host', 'allow host']);
     assert.deepEqual(texts('preset: offline'), []);
     assert.equal(read('preset: offline').rules.byDefault, 'deny');

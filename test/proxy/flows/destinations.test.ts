@@ -326,15 +326,21 @@ describe('proxy/flows/destinations', () => {
     it(`a rule for targets of the multiplexer ${open ? 'opens' : 'does not open'} ${text}`, () => {
       const { destinations } = make();
       for (const protocol of ['tcp', 'udp'] as const) {
-        assert.equal(destinations.opensTarget(testGuest(), protocol, ip(text), 80), open);
+        assert.equal(destinations.opensTarget(testGuest(), protocol, ip(text), 80, 'mux'), open);
       }
     });
   }
 
   it("no rule opens hawser's own listeners, and metadata only the option", () => {
-    assert.equal(make().destinations.opensTarget(testGuest(), 'tcp', ip('127.0.0.1'), 7777), false);
-    assert.equal(make().destinations.opensTarget(testGuest(), 'udp', ip('127.0.0.1'), 7777), true);
+    assert.equal(
+      make().destinations.opensTarget(testGuest(), 'tcp', ip('127.0.0.1'), 7777, 'mux'),
+      false,
+    );
+    assert.equal(
+      make().destinations.opensTarget(testGuest(), 'udp', ip('127.0.0.1'), 7777, 'mux'),
+      true,
+    );
     const { destinations } = make(true);
-    assert.ok(destinations.opensTarget(testGuest(), 'tcp', ip('169.254.169.254'), 80));
+    assert.ok(destinations.opensTarget(testGuest(), 'tcp', ip('169.254.169.254'), 80, 'mux'));
   });
 });

@@ -31,9 +31,13 @@ function world(document: object, hosts: readonly string[] = []) {
     names,
     namesOf: (owner) => (owner === guest ? ['build'] : []),
     isHost: (address) => hosts.includes(address),
+    isPublished: (protocol, port) => protocol === 'tcp' && port === 8080,
   });
   const facts = { isRegistry: () => false, isShared: () => false };
-  const { rules } = readPolicy(document, facts, (epochMs) => epochMs, ['192.168.127.254']);
+  const { rules } = readPolicy(document, {
+    ...{ facts, instantOf: (epochMs: number) => epochMs, unbound: new Set<string>() },
+    hosts: ['192.168.127.254'],
+  });
   policy.replace(new PolicyEngine(rules));
   const blocks: Block[] = [];
   const destinations = new Destinations({
@@ -64,7 +68,9 @@ function world(document: object, hosts: readonly string[] = []) {
     setWords(words, ip('192.168.127.1'));
     return destinations.refusesService(guest, 'tcp', words, 0, port);
   };
-  return { policy, names, guest, blocks, learn, decide, answer, service };
+  const opensTarget = (to: string, port: number): boolean =>
+    destinations.opensTarget(guest, 'tcp', ip(to), port, 'agent');
+  return { policy, names, guest, blocks, learn, decide, answer, service, opensTarget };
 }
 
 const rules = (...list: readonly object[]): object => ({ default: 'deny', rules: list });
@@ -154,6 +160,69 @@ describe('proxy/policy', () => {
     for (const address of ['11.0.0.1', '172.32.0.1', '100.128.0.1', '2001:db8::1']) {
       assert.equal(answer(address), 'may', address);
     }
+  });
+
+  it('a port of the host that leads to a guest is opened as both', () => {
+    const host = { allow: { to: 'host', port: '80,8080' } };
+    const { answer, blocks } = world(rules(host));
+    assert.equal(answer('192.168.127.254', 80), 'may');
+    assert.equal(answer('192.168.127.254', 8080), 'prohibited');
+    assert.equal(answer('192.168.127.254', 8080, 'udp'), 'may');
+    assert.equal(blocks.length, 1);
+    const guests = { allow: { to: 'guest', port: 8080 } };
+    assert.equal(world(rules(host, guests)).answer('192.168.127.254', 8080), 'may');
+    assert.equal(world(rules(guests)).answer('192.168.127.254', 8080), 'prohibited');
+    assert.equal(
+      world({ default: 'allow', rules: [{ reject: { to: 'guest' } }] }).answer(
+        '192.168.127.254',
+        8080,
+      ),
+      'refused',
+    );
+    assert.equal(world({ preset: 'internet-only' }).answer('192.168.127.254', 8080), 'prohibited');
+  });
+
+  it('targets of the multiplexer are opened by rules of addresses, and the link is a guest', () => {
+    const { opensTarget, learn, blocks } = world(
+      rules(
+        { allow: { to: 'host', port: '5432,unix', guest: 'agent' } },
+        { allow: { cidr: '10.0.0.5' } },
+        { allow: { name: 'a.test' } },
+      ),
+    );
+    learn('a.test', '192.0.2.1');
+    assert.equal(opensTarget('127.0.0.1', 5432), true);
+    assert.equal(opensTarget('127.0.0.1', 5433), false);
+    assert.equal(opensTarget('127.0.0.1', 0), true);
+    assert.equal(opensTarget('10.0.0.5', 22), true);
+    assert.equal(opensTarget('10.0.0.6', 22), false);
+    assert.equal(opensTarget('192.0.2.1', 443), false);
+    assert.equal(blocks.length, 3);
+    assert.equal(
+      world(rules({ allow: { to: 'host', port: 5432 } })).opensTarget('127.0.0.1', 0),
+      false,
+    );
+  });
+
+  it('what is denied is listed, and what would be', () => {
+    const { answer, policy, guest, learn } = world(rules({ allow: { to: 'host', port: 80 } }));
+    learn('a.test', '192.0.2.1');
+    for (let n = 0; n < 3; n++) answer('192.0.2.1');
+    policy.judgeName(guest, 'b.test', 0);
+    policy.replace(new PolicyEngine({ byDefault: 'deny', mode: 'observe', rules: [] }));
+    answer('192.0.2.2', 53, 'udp');
+    assert.deepEqual(
+      policy.denials
+        .list(guest)
+        .map(({ count, attempt: { protocol, name, port, place, why, isObserved } }) => [
+          ...[count, protocol, name, port, place, why, isObserved],
+        ]),
+      [
+        [3, 'tcp', 'a.test', 443, 'outside', 'default: deny', false],
+        [1, 'dns', 'b.test', 0, undefined, 'no rule of names allows that it is asked for', false],
+        [1, 'udp', undefined, 53, 'outside', 'default: deny', true],
+      ],
+    );
   });
 
   it('rules for a guest are for what it cannot say of itself', () => {

@@ -274,6 +274,37 @@ describe('services/policy/policy-engine', () => {
     assert.equal(new PolicyEngine(rules([rule({ action: 'drop' })], 'allow')).isRestricting, true);
   });
 
+  const passing: readonly (readonly [string, PolicyRule[], 'allow' | 'deny', boolean])[] = [
+    ['where nothing is denied', [rule({ place: 'guest' })], 'allow', true],
+    ['not where something is', [rule({ action: 'deny', guest: 'one' })], 'allow', false],
+    ['not by default', [], 'deny', false],
+    ['by a rule for all of it', [rule({ place: 'guest' })], 'deny', true],
+    ['not by one that names nobody', [rule({})], 'deny', false],
+    [
+      'not by one for a port',
+      [rule({ place: 'guest', ports: [{ from: 1, to: 9 }] })],
+      'deny',
+      false,
+    ],
+    [
+      'not behind a denial',
+      [rule({ action: 'drop', protocol: 'udp' }), rule({ place: 'guest' })],
+      'allow',
+      false,
+    ],
+    [
+      'behind a denial of something else',
+      [rule({ action: 'drop', place: 'host' }), rule({ place: 'guest' })],
+      'deny',
+      true,
+    ],
+  ];
+  for (const [what, list, byDefault, expected] of passing) {
+    it(`frames pass between guests ${what}`, () => {
+      assert.equal(new PolicyEngine(rules(list, byDefault)).opensGuests, expected);
+    });
+  }
+
   const ports = (n: number): PolicyRule['ports'] => [
     { from: (n % 60_000) + 1, to: (n % 60_000) + 9 },
   ];

@@ -34,7 +34,14 @@ const ROWS: readonly Row[] = [
       leases: {
         file: undefined,
         range: undefined,
-        static: [{ mac: '5a:94:ef:e4:0c:ee', address: '192.168.127.2', hostname: undefined }],
+        static: [
+          {
+            mac: '5a:94:ef:e4:0c:ee',
+            address: '192.168.127.2',
+            hostname: undefined,
+            link: undefined,
+          },
+        ],
       },
       vpnkitMacs: [{ uuid: 'c3d68012-0208-11ea-9fd7-f2189899ab08', mac: '5a:94:ef:e4:0c:ee' }],
       guestApi: { enabled: true, bind: ['*:1-65535'] },
