@@ -172,6 +172,28 @@ export interface PortView {
   readonly active: number;
 }
 
+/** A port that an agent wants, and the host does not give it: it is tried again. */
+export interface WaitingPortView {
+  readonly protocol: 'tcp' | 'udp';
+  readonly hostAddress: string;
+  readonly hostPort: number;
+  readonly guestAddress: string;
+  readonly guestPort: number;
+  /** As of a port. */
+  readonly owner: string;
+  /** To the agent. */
+  readonly link: string | null;
+  readonly code: string;
+  readonly problem: string;
+}
+
+/** Ports that an agent wants beyond the number that it may want. */
+export interface LeftOutView {
+  readonly owner: string;
+  readonly link: string | null;
+  readonly ports: number;
+}
+
 export interface GuestNowView {
   /** Null while it is not known. */
   readonly address: string | null;

@@ -13,10 +13,12 @@ import type {
   GuestView,
   HealthView,
   LeaseView,
+  LeftOutView,
   MuxLinkView,
   NetworkInfoView,
   PortView,
   SandboxView,
+  WaitingPortView,
 } from './network-view.ts';
 
 /** Made at its first use: it must not delay the daemon's start. */
@@ -282,9 +284,30 @@ export const portSchema: Schema<PortView> = once(() =>
     active: count,
   }),
 );
-export const portsSchema: Schema<{ readonly ports: readonly PortView[] }> = once(() =>
+export interface PortsAnswer {
+  readonly ports: readonly PortView[];
+  /** Wanted, and not published yet. */
+  readonly waiting: readonly WaitingPortView[];
+  readonly leftOut: readonly LeftOutView[];
+}
+
+export const portsSchema: Schema<PortsAnswer> = once(() =>
   z.object({
     ports: z.array(portSchema()),
+    waiting: z.array(
+      z.object({
+        protocol: z.enum(['tcp', 'udp']),
+        hostAddress: text,
+        hostPort: count,
+        guestAddress: text,
+        guestPort: count,
+        owner: text,
+        link: text.nullable(),
+        code: text,
+        problem: text,
+      }),
+    ),
+    leftOut: z.array(z.object({ owner: text, link: text.nullable(), ports: count })),
   }),
 );
 

@@ -6,6 +6,7 @@ import type { Log } from '../base/log.ts';
 import type { Clock } from '../base/time.ts';
 import type { GuestApi } from '../control/ports/guest-api.ts';
 import { portView } from '../control/ports/port-view.ts';
+import { allListening, PROC_TABLES } from '../native/listening-tables.ts';
 import type { DnsForwarder } from '../proxy/dns/forwarder.ts';
 import type { HostReach } from '../proxy/host-reach.ts';
 import { LeaseFile } from '../proxy/lease-file.ts';
@@ -347,6 +348,9 @@ export class NetworkParts {
         isSameGuest: (one, other) => isSameStation(dataPath.stack, one, other),
         freePath: removeStaleSocket,
         isReserved: (port) => this.ownListeners.hasPort(port),
+        keeping: config.guestApi.enabled
+          ? { now: () => this.clock.now(), listening: () => allListening(PROC_TABLES) }
+          : undefined,
         agent: config.mux.links.length > 0 ? mux.carrier : undefined,
         ssh,
         onChange: (kind, port) => hub.emit('port', { kind, port: portView(port) }),

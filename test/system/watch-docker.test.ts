@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import type { Daemon } from './support/daemon.ts';
 import { Docker, ECHO, HTTPD } from './support/docker.ts';
-import { GATEWAY, type Guest, Lab } from './support/lab.ts';
+import { type Guest, Lab } from './support/lab.ts';
 import { succeed } from './support/processes.ts';
 import { published as publishedBy } from './support/published.ts';
 import { until } from './support/until.ts';
@@ -28,8 +28,7 @@ systemSuite(
       ({ guest, daemon } = await lab.standard(api));
       // As Docker Engine 29 may be run: ports are translated, on the loopback too, and no proxy serves them.
       docker = new Docker(lab, guest, { args: ['--userland-proxy=false'] });
-      const forward = `unix:${docker.dir}/hawser/agent.sock=tcp:${GATEWAY}:80`;
-      const args = ['--listen', `tcp:0.0.0.0:${MUX_PORT}`, '--forward-to-host', forward];
+      const args = ['--listen', `tcp:0.0.0.0:${MUX_PORT}`];
       const watched = ['--watch-docker', docker.socket];
       const agent = guest.start([process.execPath, AGENT, ...args, ...watched]);
       await agent.prints(/multiplexer up/);

@@ -4,6 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { ipv4 } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
 import type { Clock } from '../../base/time.ts';
 import { type Destination, formatDestination } from '../../mux/destination.ts';
@@ -16,20 +18,19 @@ import { MuxPeers } from '../../proxy/agent/peers.ts';
 import { TargetDialer } from '../../proxy/agent/target-dialer.ts';
 import { isAllowed } from '../../proxy/agent/target-rules.ts';
 import { FlowBook } from '../../proxy/flows/flow-book.ts';
+import { NO_FLUSH } from '../../proxy/flush-scheduler.ts';
+import { ByteDuplex } from '../../proxy/stream/byte-duplex.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { OpenMuxLink } from '../../transports/mux/mux-link.ts';
 import { dialStream, listenForPeers } from '../../transports/mux/stream-links.ts';
 import { dialVsock, listenVsockLink } from '../../transports/mux/vsock-links.ts';
 import { removeStaleSocket } from '../../transports/stale-socket.ts';
 import { closeServer } from '../../transports/stream-server.ts';
-import {
-  type AgentRequest,
-  type Forward,
-  formatForward,
-  guestApiPath,
-  type NamedLink,
-} from './arguments.ts';
+import { type AgentRequest, type Forward, formatForward, type NamedLink } from './arguments.ts';
 import { type ContainerPorts, watchContainers } from './containers/container-ports.ts';
+
+/** The host's, whatever the address of its gateway. */
+const GUEST_API = { proto: 'tcp', address: ipv4(0), port: 80 } as const;
 
 export interface AgentDeps {
   readonly clock: Clock;
@@ -71,12 +72,24 @@ export class Agent {
     for (const link of this.request.listen) this.links.push(await this.listen(link));
     for (const forward of this.request.forwards) await this.forward(forward);
     for (const link of this.request.connect) this.links.push(this.connect(link));
-    const api = guestApiPath(this.request.forwards);
-    if (api === undefined) return;
     for (const path of this.request.watchDocker) {
-      this.containers.push(watchContainers(path, api, this.deps.log));
+      this.containers.push(watchContainers(path, this.openApi, this.deps.log));
     }
   }
+
+  /** A connection to the guest API of the host that is connected now. */
+  private readonly openApi = (): Duplex | undefined => {
+    const { clock } = this.deps;
+    const peer = this.peers.current;
+    if (peer === undefined) return undefined;
+    const duplex = new ByteDuplex({ clock, flusher: NO_FLUSH });
+    const channel = peer.mux.open(clock.now(), GUEST_API, duplex);
+    if (channel === undefined) {
+      duplex.destroy();
+      return undefined;
+    }
+    return duplex.join(channel);
+  };
 
   async close(): Promise<void> {
     for (const containers of this.containers) containers.close();

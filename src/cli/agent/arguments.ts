@@ -31,9 +31,8 @@ the host, and forwards sockets of the guest to the host. VPNKit's host side may 
                               REMOTE tcp:GATEWAY:80 is its guest API (--guest-api on), for hawser-docker-proxy
                               at LOCAL unix:/run/hawser/agent.sock
   --watch-docker [SOCKET]     publish on the host what containers have published, by the API of Docker or Podman (default:
-                              /var/run/docker.sock, else /run/podman/podman.sock); repeatable. It asks the
-                              host's guest API, so --forward-to-host unix:PATH=tcp:GATEWAY:80 must be given.
-                              Labels of containers: hawser.publish=no, hawser.port.8080=no, hawser.port.8080=9090
+                              /var/run/docker.sock, else /run/podman/podman.sock); repeatable. The host must
+                              run with --guest-api on. Labels of containers: hawser.publish=no, hawser.port.8080=no, hawser.port.8080=9090
   --plain                     speak VPNKit's dialect only
   --log-level LEVEL           debug, info, warn, error or silent (default: info)
   -h, --help; -V, --version
@@ -104,11 +103,6 @@ export function parseAgentArguments(argv: readonly string[]): ParsedArguments {
     }
     const forwards = (values['forward-to-host'] ?? []).map(forward);
     const watchDocker = values['watch-docker'] ?? [];
-    if (watchDocker.length > 0 && guestApiPath(forwards) === undefined) {
-      throw new BadArgument(
-        '--watch-docker asks the host to publish: add --forward-to-host unix:PATH=tcp:GATEWAY:80, its guest API',
-      );
-    }
     return {
       kind: 'run',
       request: {
@@ -135,18 +129,6 @@ const withSocket = (argv: readonly string[]): string[] =>
   argv.map((arg, i) =>
     arg === '--watch-docker' && (argv[i + 1] ?? '-').startsWith('-') ? `${arg}=` : arg,
   );
-
-const GUEST_API_PORT = 80;
-
-/** The Unix socket of the guest that leads to the host's guest API. */
-export function guestApiPath(forwards: readonly Forward[]): string | undefined {
-  for (const { local, remote } of forwards) {
-    if (local.proto === 'unix' && remote.proto === 'tcp' && remote.port === GUEST_API_PORT) {
-      return local.path;
-    }
-  }
-  return undefined;
-}
 
 const isParseArgsError = (error: unknown): error is Error =>
   error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS_');

@@ -1,8 +1,8 @@
 /** `hawser expose`, `unexpose` and `ports`: the published ports of a running daemon. */
 import type { ApiClient } from '../../control/client.ts';
-import type { GuestNowView, PortView } from '../../control/network-view.ts';
+import type { GuestNowView, LeftOutView, PortView } from '../../control/network-view.ts';
 import type { PortRequest } from '../../control/ports/port-request.ts';
-import { portSchema, portsSchema } from '../../control/schema.ts';
+import { type PortsAnswer, portSchema, portsSchema } from '../../control/schema.ts';
 import { RunError, UsageError } from '../../network/errors.ts';
 import { formatGuestName } from '../../proxy/ports/publication-guest.ts';
 import {
@@ -16,6 +16,7 @@ import {
   parseHostAddress,
   parsePublish,
 } from '../../proxy/ports/publish-text.ts';
+import { isUsual } from '../../proxy/ports/waiting-ports.ts';
 import { table } from '../text-table.ts';
 import { clientOf, type InspectRequest, toJson } from './inspect.ts';
 import { endpoint, hostSide } from './port-text.ts';
@@ -133,7 +134,11 @@ function canonical(text: string): string[] {
 export async function portsCommand(request: InspectRequest): Promise<string> {
   const answer = await clientOf(request).get('/v1/ports', portsSchema);
   if (request.json) return toJson(answer);
-  if (answer.ports.length === 0) return 'No published ports.\n';
+  return publishedText(answer.ports) + waitingText(answer);
+}
+
+function publishedText(ports: readonly PortView[]): string {
+  if (ports.length === 0) return 'No published ports.\n';
   return table(
     [
       'id',
@@ -144,7 +149,7 @@ export async function portsCommand(request: InspectRequest): Promise<string> {
       { title: 'source', leftOut: 1 },
       'active',
     ],
-    answer.ports.map((port) => [
+    ports.map((port) => [
       port.id,
       hostSide(port),
       guestSide(port),
@@ -157,6 +162,32 @@ export async function portsCommand(request: InspectRequest): Promise<string> {
     ]),
   );
 }
+
+/** What guests want, and do not get. Ports that hosts mostly have themselves are one line. */
+function waitingText({ waiting, leftOut }: PortsAnswer): string {
+  const usual = waiting.filter(isUsual);
+  const rows = waiting
+    .filter((port) => !isUsual(port))
+    .map((port) => [
+      `${endpoint(port.hostAddress, port.hostPort)}/${port.protocol}`,
+      endpoint(port.guestAddress, port.guestPort),
+      whoWants(port),
+      port.problem.replace(/^cannot publish \S+: /, ''),
+    ]);
+  const host = { title: 'waiting', isAddress: true } as const;
+  const guest = { title: 'guest', isAddress: true } as const;
+  const titles = [host, guest, 'owner', 'because'];
+  const lines = rows.length === 0 ? '' : `\n${table(titles, rows)}`;
+  const numbers = [...new Set(usual.map(({ hostPort }) => hostPort))].sort((a, b) => a - b);
+  const quiet = numbers.length === 0 ? '' : `\nNot published, as is usual: ${numbers.join(', ')}\n`;
+  return `${lines}${quiet}${leftOut.map(leftOutText).join('')}`;
+}
+
+const leftOutText = (beyond: LeftOutView): string =>
+  `\n${whoWants(beyond)} wants ${beyond.ports} more ports than may be published.\n`;
+
+const whoWants = ({ owner, link }: Pick<LeftOutView, 'owner' | 'link'>): string =>
+  link === null ? owner : `${owner} ${link}`;
 
 function guestSide({ guestAddress, guest, guestPort, guestPath, guestNow }: PortView): string {
   if (guestPath !== null) return guestPath;

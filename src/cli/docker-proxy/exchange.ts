@@ -81,7 +81,7 @@ export function exchange(
 const codeOf = (error: Error): string =>
   'code' in error && typeof error.code === 'string' ? error.code : 'EIO';
 
-function requestText(
+export function requestText(
   endpoint: ControlEndpoint,
   method: string,
   path: string,

@@ -13,7 +13,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Chained } from '../../base/chain.ts';
 import { Counters } from '../../base/counters.ts';
-import type { IpAddress } from '../../base/ip-address.ts';
+import { type IpAddress, ipv4 } from '../../base/ip-address.ts';
 import type { Log } from '../../base/log.ts';
 import type { Budget } from '../../base/shares/budget.ts';
 import { Owner } from '../../base/shares/owner.ts';
@@ -36,8 +36,12 @@ import { type ProblemError, problem, quoted } from '../problem.ts';
 import type { BindRule } from './bind-rules.ts';
 import { AgentAccess, GuestAccess } from './port-access.ts';
 import { PORT_ROUTES } from './port-routes.ts';
+import { WANTED_ROUTE, type WantedTarget } from './wanted-routes.ts';
+import { WantedSets } from './wanted-sets.ts';
 
 export const GUEST_API_PORT = 80;
+/** As an agent calls the gateway, whose address it need not know. */
+export const ANY_GATEWAY: IpAddress = ipv4(0);
 
 export interface GuestApiLimits {
   /** Connections of one guest, and in total, that hold no lease; beyond them one gives way. */
@@ -60,6 +64,7 @@ export const GUEST_API_LIMITS: GuestApiLimits = {
 export type GuestApiCount = 'late' | 'evicted' | 'refused';
 
 const SWEEP_MS = 1000;
+const SAMPLE_MS = 1000;
 
 export interface GuestApiDeps {
   readonly ports: PortBook;
@@ -88,30 +93,33 @@ export class GuestApi {
   private readonly held: HeldConnections;
   private readonly admit: (connection: Duplex) => void;
   private sweeper: NodeJS.Timeout | undefined = undefined;
+  private readonly sampler: NodeJS.Timeout;
 
   constructor(deps: GuestApiDeps, limits: GuestApiLimits = GUEST_API_LIMITS) {
     this.deps = deps;
     this.limits = limits;
     const { ofGuest, total, deadlineMs } = limits;
     this.clients = new ServiceClients('api-connections', { ofGuest, total, idleMs: deadlineMs });
-    const { ports, rules, version, log } = deps;
+    const { ports, rules, version, log, context } = deps;
+    const sets = new WantedSets({ waiting: ports.waiting, clock: context.clock, log });
     const { server, held } = createApiServer(
       {
-        routes: PORT_ROUTES,
+        routes: [...PORT_ROUTES, WANTED_ROUTE],
         version,
         refusal: guestRefusal,
-        target: (request) => {
+        target: (request): WantedTarget => {
           const { by } = this.connectionOf(request);
-          return {
-            ports:
-              typeof by === 'string'
-                ? new AgentAccess(ports, rules, by)
-                : new GuestAccess(ports, rules, by),
-          };
+          if (typeof by !== 'string') {
+            return { ports: new GuestAccess(ports, rules, by), wanted: undefined };
+          }
+          const access = new AgentAccess(ports, rules, by);
+          return { ports: access, wanted: () => sets.of(by, request.socket, access) };
         },
       },
       log,
     );
+    ports.kept?.sample();
+    this.sampler = setInterval(() => ports.kept?.sample(), SAMPLE_MS).unref();
     server.keepAliveTimeout = 0; // the deadline does it
     this.held = held;
     this.admit = (connection) => server.emit('connection', connection);
@@ -156,7 +164,8 @@ export class GuestApi {
     const { destination, client } = request;
     const { context, gateway, book } = this.deps;
     if (destination.proto !== 'tcp' || destination.port !== GUEST_API_PORT) return false;
-    if (!destination.address.equals(gateway)) return false;
+    const { address } = destination;
+    if (!address.equals(gateway) && !address.equals(ANY_GATEWAY)) return false;
     if (this.deps.isOpenTo?.(owner, link) === false) {
       request.refuse(now, 'prohibited', 'the policy does not allow the guest API');
       return true;
@@ -207,6 +216,7 @@ export class GuestApi {
 
   close(): void {
     clearInterval(this.sweeper);
+    clearInterval(this.sampler);
     for (const duplex of this.connections.keys()) duplex.destroy();
   }
 

@@ -8,7 +8,8 @@
  */
 import type { IpAddress } from '../../base/ip-address.ts';
 import { LOOPBACK4, LOOPBACK6 } from '../../proxy/ports/loopback-pair.ts';
-import type { PortBook, PortOwner, PublishedPort } from '../../proxy/ports/port-table.ts';
+import type { PortOwner } from '../../proxy/ports/port-owner.ts';
+import type { PortBook, PublicationEnd, PublishedPort } from '../../proxy/ports/port-table.ts';
 import {
   formatEndpoint,
   formatHostSide,
@@ -17,6 +18,7 @@ import {
   PublishError,
   type PublishSpec,
 } from '../../proxy/ports/publish-spec.ts';
+import type { WaitingPort, WantingPublisher } from '../../proxy/ports/waiting-ports.ts';
 import { type BindRule, formatBindRule, isAllowed } from './bind-rules.ts';
 import { isWildcard } from './go-addresses.ts';
 
@@ -24,8 +26,19 @@ export interface PortAccess {
   readonly hasAgent: boolean;
   /** In the order of publication. */
   list(): readonly PublishedPort[];
-  /** @throws PublishError */
-  publish(spec: PublishSpec, leased: boolean): Promise<PublishedPort>;
+  /**
+   * @param onEnd it has ended, whoever ended it
+   * @throws PublishError
+   */
+  publish(
+    spec: PublishSpec,
+    leased: boolean,
+    onEnd?: (why: PublicationEnd) => void,
+  ): Promise<PublishedPort>;
+  /** Ports that are wanted, and are not published yet. */
+  waiting(): readonly WaitingPort[];
+  /** Who wants more ports than may be, and how many of them are left out. */
+  beyond(): readonly Pick<WantingPublisher, 'owner' | 'leftOut'>[];
   /** @returns false when this client has no such port */
   unpublish(id: string): boolean;
   /** The published port that `publish` would have made of these arguments; undefined when there is none. */
@@ -35,7 +48,9 @@ export interface PortAccess {
 export const hostAccess = (book: PortBook): PortAccess => ({
   hasAgent: book.hasAgent,
   list: () => book.list(),
-  publish: (spec, leased) => book.publish(spec, 'api', leased),
+  publish: (spec, leased, onEnd) => book.publish(spec, 'api', leased, onEnd),
+  waiting: () => [...book.waiting.list()],
+  beyond: () => [...book.waiting.beyond()],
   unpublish: (id) => book.unpublish(id),
   find: (protocol, address, port) => findAt(book.onPort(port), protocol, address, port),
 });
@@ -75,7 +90,19 @@ abstract class ConfinedAccess implements PortAccess {
     return this.book.list().filter(({ owner }) => this.isOwn(owner));
   }
 
-  async publish(spec: PublishSpec, leased: boolean): Promise<PublishedPort> {
+  waiting(): readonly WaitingPort[] {
+    return [...this.book.waiting.list()].filter(({ owner }) => this.isOwn(owner));
+  }
+
+  beyond(): readonly Pick<WantingPublisher, 'owner' | 'leftOut'>[] {
+    return [...this.book.waiting.beyond()].filter(({ owner }) => this.isOwn(owner));
+  }
+
+  async publish(
+    spec: PublishSpec,
+    leased: boolean,
+    onEnd?: (why: PublicationEnd) => void,
+  ): Promise<PublishedPort> {
     const { book, rules, owner } = this;
     if (spec.protocol === 'unix') {
       throw forbidden(spec, 'guests may not create sockets in the file system of the host');
@@ -86,7 +113,7 @@ abstract class ConfinedAccess implements PortAccess {
     if (!isAllowed(rules, hostAddress, asked)) throw forbidden(spec, this.allowed());
     const before = this.find(spec.protocol, spec.hostAddress, spec.hostPort);
     if (before?.outdated === true) book.unpublish(before.id);
-    const port = await book.publish(wanted, owner, leased);
+    const port = await book.publish(wanted, owner, leased, onEnd);
     if (port.protocol !== 'unix' && !isAllowed(rules, hostAddress, port.hostPort)) {
       book.unpublish(port.id); // the system picked one that the rules do not allow
       throw forbidden(spec, this.allowed());

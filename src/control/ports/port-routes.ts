@@ -5,7 +5,7 @@ import { type Answer, type Call, JSON_TYPE, json, type Route } from '../route.ts
 import { portSchema, portsSchema } from '../schema.ts';
 import type { PortAccess } from './port-access.ts';
 import { parsePortRequest, portRequestSchema, specOf } from './port-request.ts';
-import { portView } from './port-view.ts';
+import { leftOutView, portView, waitingPortView } from './port-view.ts';
 
 export interface PortTarget {
   readonly ports: PortAccess;
@@ -21,7 +21,12 @@ export const PORT_ROUTES: readonly Route<PortTarget>[] = [
     mediaType: JSON_TYPE,
     schema: portsSchema,
     body: undefined,
-    handle: (_call, { ports }) => json({ ports: ports.list().map(portView) }),
+    handle: (_call, { ports }) =>
+      json({
+        ports: ports.list().map(portView),
+        waiting: ports.waiting().map(waitingPortView),
+        leftOut: ports.beyond().map(leftOutView),
+      }),
   },
   {
     method: 'POST',
@@ -71,6 +76,7 @@ async function publish(call: Call, { ports }: PortTarget): Promise<Answer> {
 const STATUS: Readonly<Record<string, number>> = {
   EADDRINUSE: 409,
   EEXIST: 409,
+  ERR_HAWSER_PUBLISH_KEPT: 409,
   EACCES: 403,
   EPERM: 403,
   ERR_HAWSER_PUBLISH_FORBIDDEN: 403,

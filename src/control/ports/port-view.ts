@@ -1,6 +1,8 @@
-import type { PortOwner, PublishedPort } from '../../proxy/ports/port-table.ts';
+import type { PortOwner } from '../../proxy/ports/port-owner.ts';
+import type { PublishedPort } from '../../proxy/ports/port-table.ts';
 import { formatGuestName } from '../../proxy/ports/publication-guest.ts';
-import type { PortView } from '../network-view.ts';
+import type { WaitingPort, WantingPublisher } from '../../proxy/ports/waiting-ports.ts';
+import type { LeftOutView, PortView, WaitingPortView } from '../network-view.ts';
 
 type TargetNow = NonNullable<PublishedPort['target']>;
 
@@ -33,6 +35,32 @@ export function portView(port: PublishedPort): PortView {
     active: port.active,
   };
 }
+
+export function waitingPortView({ spec, owner, problem }: WaitingPort): WaitingPortView {
+  return {
+    protocol: spec.protocol,
+    hostAddress: (spec.hostAddress ?? '*').toString(),
+    hostPort: spec.hostPort,
+    guestAddress: spec.guestAddress?.toString() ?? LOOPBACK_TEXT,
+    guestPort: spec.guestPort,
+    owner: ownerText(owner),
+    link: linkOf(owner),
+    code: problem.code,
+    problem: problem.message,
+  };
+}
+
+export const leftOutView = ({
+  owner,
+  leftOut,
+}: Pick<WantingPublisher, 'owner' | 'leftOut'>): LeftOutView => ({
+  owner: ownerText(owner),
+  link: linkOf(owner),
+  ports: leftOut,
+});
+
+const linkOf = (owner: PortOwner): string | null =>
+  typeof owner === 'object' && 'agent' in owner ? owner.agent : null;
 
 function ownerText(owner: PortOwner): string {
   if (typeof owner === 'string') return owner;

@@ -16,12 +16,16 @@ export function namingOwn(
 ): unknown {
   if (!(error instanceof PublishError) || error.code !== 'EADDRINUSE') return error;
   for (const other of published) {
-    if (!collide(spec, other.spec)) continue;
-    const what = `hawser itself publishes ${formatHostSide(other.spec)} already: see "hawser ports"`;
-    const message = `cannot publish ${formatHostSide(spec)}: ${what}`;
-    return new PublishError(error.code, message, { cause: error });
+    if (collide(spec, other.spec)) return ownConflict(spec, other.spec, error);
   }
   return error;
+}
+
+/** @param other what is in the way of `spec` */
+export function ownConflict(spec: PublishSpec, other: PublishSpec, cause?: Error): PublishError {
+  const what = `hawser itself publishes ${formatHostSide(other)} already: see "hawser ports"`;
+  const message = `cannot publish ${formatHostSide(spec)}: ${what}`;
+  return new PublishError('EADDRINUSE', message, cause === undefined ? {} : { cause });
 }
 
 function collide(one: PublishSpec, other: PublishSpec): boolean {

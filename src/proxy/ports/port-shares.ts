@@ -6,12 +6,7 @@ import { Chain, type Chained } from '../../base/chain.ts';
 import type { Account, Budget } from '../../base/shares/budget.ts';
 import { Owner } from '../../base/shares/owner.ts';
 import type { Guest } from '../../stack/guest.ts';
-
-/** A client of the agent behind a link of the multiplexer. */
-export interface AgentOwner {
-  /** The link's name. */
-  readonly agent: string;
-}
+import type { AgentOwner } from './port-owner.ts';
 
 export interface PortShareDeps {
   readonly places: Budget;

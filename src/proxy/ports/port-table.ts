@@ -4,13 +4,16 @@ import { Budget } from '../../base/shares/budget.ts';
 import { KEEPALIVE_DEFAULT_S } from '../../native/stream/keepalive-options.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { AgentCarrier, AgentCarriers, PublishedListener } from './agent-carrier.ts';
+import { checkSpec, isBySsh, refused } from './check-spec.ts';
+import { KeptPlaces, type KeptPlacesDeps, shadows } from './kept-places.ts';
 import { LoopbackPair, listenOnLoopbacks } from './loopback-pair.ts';
-import { namingOwn } from './own-conflict.ts';
-import { type AgentOwner, type PortShare, PortShares } from './port-shares.ts';
+import { namingOwn, ownConflict } from './own-conflict.ts';
+import { agentOf, guestOf, isOfHost, ownerKey, type PortOwner } from './port-owner.ts';
+import { type PortShare, PortShares } from './port-shares.ts';
 import type { Guests, GuestTarget } from './publication-guest.ts';
 import { Publications } from './publications.ts';
 import {
-  formatHostSide,
+  type PortSpec,
   PublishError,
   type PublishSpec,
   type SocketSpec,
@@ -20,6 +23,7 @@ import {
 import type { SshCarrier } from './ssh-carrier.ts';
 import { StreamListener, type StreamListenerDeps } from './stream-listener.ts';
 import type { UdpPublisher } from './udp-publisher.ts';
+import { WaitingPorts } from './waiting-ports.ts';
 
 export interface PortTableDeps
   extends Pick<StreamListenerDeps, 'serve' | 'addresses' | 'freePath'> {
@@ -37,6 +41,8 @@ export interface PortTableDeps
   readonly ssh?: SshCarrier | undefined;
   /** Whether the process itself listens on a TCP port: guests may not publish it, at whatever address. */
   isReserved?(port: number): boolean;
+  /** Guests publish: places that others hold are kept from them. Absent: none is. */
+  readonly keeping?: Pick<KeptPlacesDeps<PortOwner>, 'now' | 'listening'> | undefined;
   onChange?(kind: 'published' | 'withdrawn', port: PublishedPort): void;
 }
 
@@ -59,12 +65,6 @@ export const PORT_TABLE_DEFAULTS: PortTableOptions = {
   keepaliveS: KEEPALIVE_DEFAULT_S,
 };
 
-/**
- * The publisher: the configuration, the embedding program, a client of the control API, one of the agent behind a link
- * of the multiplexer, or a guest by its address.
- */
-export type PortOwner = 'config' | 'library' | 'api' | AgentOwner | { readonly guest: IpAddress };
-
 /** A port as it is now. `hostPort` is the one listened on. */
 export type PublishedPort = PublishSpec & {
   readonly id: string;
@@ -83,7 +83,11 @@ export type PublishedPort = PublishSpec & {
   readonly active: number;
 };
 
+/** Evicted: others need its place. */
+export type PublicationEnd = 'withdrawn' | 'evicted';
+
 interface Publication {
+  readonly onEnd: ((why: PublicationEnd) => void) | undefined;
   readonly spec: PublishSpec;
   readonly owner: PortOwner;
   readonly leased: boolean;
@@ -98,11 +102,23 @@ interface Publication {
 /** The part of the table that the APIs use. */
 export type PortBook = Pick<
   PortTable,
-  'publish' | 'unpublish' | 'list' | 'onPort' | 'ownerOf' | 'isSameOwner' | 'hasAgent'
+  | 'publish'
+  | 'unpublish'
+  | 'list'
+  | 'onPort'
+  | 'ownerOf'
+  | 'isSameOwner'
+  | 'hasAgent'
+  | 'waiting'
+  | 'kept'
+  | 'kept'
 >;
 
 export class PortTable {
   readonly budget: Budget;
+  readonly waiting: WaitingPorts = new WaitingPorts();
+  /** Absent where no guest publishes. */
+  readonly kept: KeptPlaces<PortOwner> | undefined;
   private readonly deps: PortTableDeps;
   private readonly options: PortTableOptions;
   private readonly publications = new Publications<Publication>();
@@ -119,8 +135,16 @@ export class PortTable {
     this.shares = new PortShares({
       places: this.budget,
       sockets: deps.sockets,
-      withdraw: (share) => this.withdraw(share),
+      withdraw: (share) => this.evict(share),
     });
+    const { keeping } = deps;
+    this.kept =
+      keeping &&
+      new KeptPlaces({
+        ...keeping,
+        isSameOwner: (one, other) => this.isSameOwner(one, other),
+        isPublished: (address, port) => this.listensAt(address, port),
+      });
   }
 
   get hasAgent(): boolean {
@@ -129,11 +153,19 @@ export class PortTable {
 
   /**
    * @param leased the caller withdraws it when its owner's connection ends
+   * @param onEnd it has ended, whoever ended it
    * @throws PublishError
    */
-  async publish(spec: PublishSpec, owner: PortOwner, leased = false): Promise<PublishedPort> {
-    this.checkReserved(spec, owner);
-    const useAgent = this.checkSpec(spec);
+  async publish(
+    spec: PublishSpec,
+    owner: PortOwner,
+    leased = false,
+    onEnd?: (why: PublicationEnd) => void,
+  ): Promise<PublishedPort> {
+    if (!isOfHost(owner) && spec.protocol !== 'unix') this.checkPlace(spec, owner);
+    const { addresses, ssh } = this.deps;
+    const context = { addresses, hasAgent: this.hasAgent, hasSsh: ssh !== undefined };
+    const useAgent = checkSpec(spec, context);
     const id = String(this.nextId++);
     const share = this.takeShare(spec, owner);
     const target = this.deps.guests.targetOf(spec);
@@ -147,14 +179,17 @@ export class PortTable {
       }
       const bound = spec.protocol === 'unix' ? spec : { ...spec, hostPort: listener.hostPort };
       const starts = this.startsOf(owner);
-      const publication = { spec: bound, owner, leased, useAgent, target, listener, share, starts };
+      const made = { spec: bound, owner, leased, useAgent, target, listener, share, starts };
+      const publication = { ...made, onEnd };
       this.publications.add(id, publication);
       this.byShare.set(share, id);
       const port = this.describe(id, publication);
       this.deps.onChange?.('published', port);
       return port;
     } catch (error) {
-      throw namingOwn(error, spec, this.publications.beside(spec));
+      const named = namingOwn(error, spec, this.publications.beside(spec));
+      if (named === error && isTaken(error) && spec.protocol !== 'unix') this.kept?.onTaken(spec);
+      throw named;
     } finally {
       if (listener === undefined) {
         target.release();
@@ -169,14 +204,21 @@ export class PortTable {
    * @returns false when there is no such port
    */
   unpublish(id: string): boolean {
+    return this.end(id, 'withdrawn');
+  }
+
+  private end(id: string, why: PublicationEnd): boolean {
     const publication = this.publications.remove(id);
     if (publication === undefined) return false;
+    const { spec, owner, onEnd } = publication;
+    if (spec.protocol !== 'unix') this.kept?.onEnded(ownerKey(owner), owner, spec);
     const port = this.describe(id, publication);
     publication.listener.stop();
     publication.target.release();
     this.byShare.delete(publication.share);
     publication.share.give();
     this.deps.onChange?.('withdrawn', port);
+    onEnd?.(why);
     return true;
   }
 
@@ -249,60 +291,27 @@ export class PortTable {
     this.shares.endGuest(guest);
   }
 
-  private withdraw(share: PortShare): void {
+  private evict(share: PortShare): void {
     const id = this.byShare.get(share);
-    if (id !== undefined) this.unpublish(id);
+    if (id !== undefined) this.end(id, 'evicted');
   }
 
-  private checkReserved(spec: PublishSpec, owner: PortOwner): void {
-    if (isOfHost(owner) || spec.protocol !== 'tcp' || spec.hostPort === 0) return;
-    if (this.deps.isReserved?.(spec.hostPort) !== true) return;
-    const why = 'hawser itself listens on that port; choose another';
-    throw refused('ERR_HAWSER_PUBLISH_FORBIDDEN', spec, why);
-  }
-
-  /** @returns whether the agent serves it */
-  private checkSpec(spec: PublishSpec): boolean {
-    const { guest, guestAddress, guestPath, via } = spec;
-    if (spec.protocol === 'udp' && spec.proxyProtocol !== undefined) {
-      throw refused('ERR_HAWSER_PUBLISH_UNSUPPORTED', spec, 'the PROXY protocol is for TCP only');
+  /** What guests may not have, whether it is bound at the moment or not. */
+  private checkPlace(spec: PortSpec, owner: PortOwner): void {
+    if (spec.hostPort === 0) return;
+    if (spec.protocol === 'tcp' && this.deps.isReserved?.(spec.hostPort) === true) {
+      const why = 'hawser itself listens on that port; choose another';
+      throw refused('ERR_HAWSER_PUBLISH_FORBIDDEN', spec, why);
     }
-    if (isBySsh(spec)) {
-      this.checkSsh(spec);
-      return false;
+    for (const other of this.publications.beside(spec)) {
+      const isOther = other.spec.protocol !== 'unix' && shadows(other.spec, spec);
+      if (isOther && !this.isSameOwner(other.owner, owner)) throw ownConflict(spec, other.spec);
     }
-    if (guestPath !== undefined && (via === 'net' || spec.protocol === 'udp')) {
-      throw refused('ERR_HAWSER_PUBLISH_SYNTAX', spec, 'a Unix socket in the guest needs via mux');
-    }
-    const isBehind = guestAddress !== undefined && !this.deps.addresses.mayBeGuest(guestAddress);
-    if (guest !== undefined && (via === 'mux' || guestPath !== undefined)) {
-      throw refused('ERR_HAWSER_PUBLISH_SYNTAX', spec, 'the agent knows no names of guests');
-    }
-    const useAgent = via === 'mux' || (via === undefined && (guestPath !== undefined || isBehind));
-    if (!useAgent && isBehind) throw noGuest(spec, guestAddress);
-    if (useAgent && this.deps.agent === undefined) {
-      const what = guestPath === undefined ? 'a port behind the guest' : 'a Unix socket of it';
-      throw refused(
-        'ERR_HAWSER_PUBLISH_NO_AGENT',
-        spec,
-        `there is no agent in the guest to reach ${what}; start "hawser agent" there, and hawser with --mux`,
-      );
-    }
-    return useAgent;
-  }
-
-  private checkSsh(spec: UnixSpec): void {
-    const { guestAddress, via, proxyProtocol } = spec;
-    if (this.deps.ssh === undefined) {
-      throw refused('ERR_HAWSER_PUBLISH_UNSUPPORTED', spec, 'SSH forwards are not available here');
-    }
-    if (via !== undefined || proxyProtocol !== undefined) {
-      const why = 'an SSH forward takes neither via nor the PROXY protocol';
-      throw refused('ERR_HAWSER_PUBLISH_UNSUPPORTED', spec, why);
-    }
-    if (guestAddress !== undefined && !this.deps.addresses.mayBeGuest(guestAddress)) {
-      throw noGuest(spec, guestAddress);
-    }
+    const holder = this.kept?.keptFor(spec, owner);
+    if (holder === undefined) return;
+    const who = holder === 'host' ? 'a process of the host' : 'another publisher';
+    const why = `${who} has that port, or had it a moment ago; choose another`;
+    throw refused('ERR_HAWSER_PUBLISH_KEPT', spec, why);
   }
 
   /** @returns undefined: no agent serves it */
@@ -378,23 +387,5 @@ export class PortTable {
   }
 }
 
-const isBySsh = (spec: PublishSpec): spec is UnixSpec =>
-  spec.protocol === 'unix' && spec.ssh !== undefined;
-
-const isOfHost = (owner: PortOwner): boolean => typeof owner !== 'object';
-
-const guestOf = (owner: PortOwner): IpAddress | undefined =>
-  typeof owner === 'object' && 'guest' in owner ? owner.guest : undefined;
-
-const agentOf = (owner: PortOwner): AgentOwner | undefined =>
-  typeof owner === 'object' && 'agent' in owner ? owner : undefined;
-
-const noGuest = (spec: PublishSpec, address: IpAddress): PublishError =>
-  refused(
-    'ERR_HAWSER_PUBLISH_SYNTAX',
-    spec,
-    `${address} is not an address of a guest; use one of the guests' network`,
-  );
-
-const refused = (code: string, spec: PublishSpec, why: string): PublishError =>
-  new PublishError(code, `cannot publish ${formatHostSide(spec)}: ${why}`);
+const isTaken = (error: unknown): boolean =>
+  error instanceof PublishError && error.code === 'EADDRINUSE';

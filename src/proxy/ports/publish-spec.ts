@@ -91,6 +91,7 @@ export type PublishSpec = PortSpec | UnixSpec;
  * | `ERR_HAWSER_PUBLISH_KEY` | the private key of an SSH forward cannot be read or used |
  * | `ERR_HAWSER_PUBLISH_NO_AGENT` | it needs the agent, and no link to one is configured |
  * | `ERR_HAWSER_PUBLISH_FORBIDDEN` | this owner may not publish there |
+ * | `ERR_HAWSER_PUBLISH_KEPT` | somebody else has the place, or had it a moment ago |
  * | `ERR_HAWSER_PUBLISH_LIMIT` | there are too many already |
  * | `ERR_HAWSER_PUBLISH_CLOSED` | hawser is shutting down |
  */

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import {
   AGENT_HELP,
   formatForward,
-  guestApiPath,
   parseAgentArguments,
 } from '../../../src/cli/agent/arguments.ts';
 
@@ -28,7 +27,7 @@ describe("the agent's arguments", () => {
   });
 
   it('watches the engine at a known place, or those that are named', () => {
-    const api = ['--listen', 'unix:/a', '--forward-to-host', 'unix:/run/h=tcp:192.168.127.1:80'];
+    const api = ['--listen', 'unix:/a'];
     for (const [argv, expected] of [
       [['--watch-docker'], ['']],
       [['--watch-docker', '--plain'], ['']],
@@ -40,7 +39,6 @@ describe("the agent's arguments", () => {
       const parsed = parseAgentArguments([...api, ...argv]);
       assert.ok(parsed.kind === 'run');
       assert.deepEqual(parsed.request.watchDocker, expected);
-      assert.equal(guestApiPath(parsed.request.forwards), '/run/h');
     }
   });
 
@@ -63,7 +61,6 @@ describe("the agent's arguments", () => {
     ],
     [['--listen', 'unix:/a', '--log-level', 'x'], /must be one of debug/],
     [['--listen', 'unix:/a', '--nonsense'], /nonsense/],
-    [['--listen', 'unix:/a', '--watch-docker'], /--watch-docker asks the host/],
     [['stray'], /stray/],
   ] as const) {
     it(`refuses ${JSON.stringify(argv)}`, () => {

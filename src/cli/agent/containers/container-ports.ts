@@ -1,8 +1,8 @@
 /** The ports of one container engine, published on the host for as long as the agent runs. */
 import { existsSync } from 'node:fs';
 import type { Log } from '../../../base/log.ts';
+import { Publications, type PublicationsDeps } from '../publications.ts';
 import { EngineWatch } from './engine-watch.ts';
-import { Publications } from './publications.ts';
 import { publishedPorts } from './published-ports.ts';
 
 export interface ContainerPorts {
@@ -15,14 +15,15 @@ const PORTS_MAX = 1_000;
 
 /**
  * @param path the engine's Unix socket; '' is the one at a known place
- * @param api the socket that leads to the host's guest API
+ * @param connect to the host's guest API
  */
-export function watchContainers(path: string, api: string, log: Log): ContainerPorts {
+export function watchContainers(
+  path: string,
+  connect: PublicationsDeps['connect'],
+  log: Log,
+): ContainerPorts {
   const found = [DOCKER, ...OTHERS].find((known) => existsSync(known)) ?? DOCKER;
-  const publications = new Publications({
-    log,
-    endpoint: { kind: 'unix', path: api, carrier: 'mux', token: undefined },
-  });
+  const publications = new Publications({ log, source: 'containers', connect });
   let wasCapped = false;
   const watch = new EngineWatch({
     log,

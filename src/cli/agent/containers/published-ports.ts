@@ -14,14 +14,7 @@
  */
 import { isIPv4, isIPv6 } from 'node:net';
 import { member } from '../../docker-proxy/lease.ts';
-
-export interface WantedPort {
-  readonly protocol: 'tcp' | 'udp';
-  readonly hostAddress: string;
-  readonly hostPort: number;
-  readonly guestAddress: string;
-  readonly guestPort: number;
-}
+import { portKey, type WantedPort } from '../wanted-port.ts';
 
 /** Leaves a container out. */
 const PUBLISH = 'hawser.publish';
@@ -29,9 +22,6 @@ const PUBLISH = 'hawser.publish';
 const PORT_PREFIX = 'hawser.port.';
 const NO: ReadonlySet<unknown> = new Set(['no', 'false', 'off', '0']);
 const PORT_MAX = 65_535;
-
-export const portKey = ({ protocol, hostAddress, hostPort }: WantedPort): string =>
-  `${protocol} ${hostAddress} ${hostPort}`;
 
 /**
  * @param containers the answer to `GET /containers/json`

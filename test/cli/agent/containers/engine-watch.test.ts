@@ -4,13 +4,13 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EngineWatch } from '../../../../src/cli/agent/containers/engine-watch.ts';
-import { Publications } from '../../../../src/cli/agent/containers/publications.ts';
 import { publishedPorts } from '../../../../src/cli/agent/containers/published-ports.ts';
+import { Publications } from '../../../../src/cli/agent/publications.ts';
 import { RecordingLog } from '../../../support/recording-log.ts';
-import { FakeControl, refusedWith } from '../../docker-proxy/fake-control.ts';
+import { FakeHost } from '../fake-host.ts';
 
 const TIMES = { firstRetryMs: 2, lastRetryMs: 10, pauseMs: 1, listMs: 1_000 };
-const LEASES = { answerMs: 2_000, openMs: 4_000, firstRetryMs: 2, lastRetryMs: 10 };
+const RETRIES = { answerMs: 2_000, lookMs: 2, firstRetryMs: 2, lastRetryMs: 10 };
 
 /** An engine that lists what it is given, and keeps who has subscribed. */
 class FakeEngine {
@@ -61,20 +61,21 @@ class FakeEngine {
 describe('agent: containers that are watched', () => {
   let dir: string;
   let engine: FakeEngine;
-  let control: FakeControl;
+  let host: FakeHost;
   let watch: EngineWatch;
   let publications: Publications;
 
   beforeEach(async () => {
     dir = mkdtempSync(join(tmpdir(), 'hawser-engine-'));
     engine = new FakeEngine(dir);
-    control = new FakeControl();
-    await control.start();
+    host = new FakeHost(join(dir, 'host.sock'));
+    await host.start();
     const log = new RecordingLog();
     publications = new Publications({
       log,
-      endpoint: { kind: 'unix', path: control.path, carrier: 'mux', token: undefined },
-      times: LEASES,
+      source: 'containers',
+      connect: host.connect,
+      times: RETRIES,
     });
     watch = new EngineWatch({
       log,
@@ -87,7 +88,7 @@ describe('agent: containers that are watched', () => {
     watch.close();
     publications.close();
     await engine.stop();
-    await control.close();
+    await host.stop();
     rmSync(dir, { recursive: true, force: true });
   });
 
@@ -95,7 +96,7 @@ describe('agent: containers that are watched', () => {
     while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
   };
   const isPublished = (count: number) => (): boolean =>
-    control.held.size === count && publications.size === count;
+    host.ports.length === count && publications.size === count;
 
   it('subscribes first, then lists', async () => {
     engine.publish(8080);
@@ -103,11 +104,7 @@ describe('agent: containers that are watched', () => {
     watch.start();
     await eventually(isPublished(1));
     assert.deepEqual(engine.asked.slice(0, 2), ['/events', '/containers/json']);
-    const { hostAddress, guestAddress, via, lease } = control.asked[0] ?? {};
-    assert.deepEqual(
-      { hostAddress, guestAddress, via, lease },
-      { hostAddress: '127.0.0.1', guestAddress: '127.0.0.1', via: 'mux', lease: 'connection' },
-    );
+    assert.deepEqual(host.ports, ['127.0.0.1:8080:127.0.0.1:8080/tcp']);
   });
 
   it('an event has it list again: ports come and go, and others stay', async () => {
@@ -118,7 +115,7 @@ describe('agent: containers that are watched', () => {
     engine.publish(8081, 8082, 8083);
     engine.event();
     await eventually(isPublished(3));
-    assert.equal(control.asked.length, 4);
+    assert.equal(host.sets.length, 2);
     engine.publish();
     engine.event();
     await eventually(isPublished(0));
@@ -133,19 +130,6 @@ describe('agent: containers that are watched', () => {
     engine.publish(8081, 8082);
     await engine.start();
     await eventually(isPublished(2));
-    assert.deepEqual(
-      control.asked.map(({ hostPort }) => hostPort),
-      [8080, 8081, 8082],
-    );
-  });
-
-  it('a port that is taken on the host is asked for until it is free', async () => {
-    control.answer = () => refusedWith('EADDRINUSE', 'taken');
-    engine.publish(8080);
-    await engine.start();
-    watch.start();
-    await eventually(() => control.asked.length > 2);
-    control.answer = (body) => [201, { id: '1', ...body }];
-    await eventually(isPublished(1));
+    assert.deepEqual(host.sets.at(-1)?.length, 2);
   });
 });

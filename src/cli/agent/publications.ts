@@ -1,0 +1,207 @@
+/**
+ * The ports that one source in the guest wants on the host: the whole set is sent to the host's guest API (`PUT /v1/ports`)
+ * at each change, on one connection, and again on the next when that ends. What the host refuses it tries again by itself,
+ * and shows; the ports end with the connection, and so with this process.
+ */
+import type { Duplex } from 'node:stream';
+import type { Log } from '../../base/log.ts';
+import { parseAnswer, requestText } from '../docker-proxy/exchange.ts';
+import { member } from '../docker-proxy/lease.ts';
+import { type WantedPort, wantedText } from './wanted-port.ts';
+
+export interface PublicationsDeps {
+  readonly log: Log;
+  /** The source, for logs: `containers`. */
+  readonly source: string;
+  /** Open a connection to the host's guest API. Undefined: no host is connected. */
+  connect(): Duplex | undefined;
+  readonly times?: PublicationTimes;
+}
+
+export interface PublicationTimes {
+  readonly firstRetryMs: number;
+  readonly lastRetryMs: number;
+  /** While no host is connected. */
+  readonly lookMs: number;
+  readonly answerMs: number;
+}
+
+const TIMES: PublicationTimes = {
+  firstRetryMs: 100,
+  lastRetryMs: 15_000,
+  lookMs: 250,
+  answerMs: 30_000,
+};
+const ANSWER_BYTES_MAX = 1 << 20;
+const STATUS_GOOD = 200;
+
+export class Publications {
+  private readonly deps: PublicationsDeps;
+  private readonly times: PublicationTimes;
+  private wanted: ReadonlyMap<string, WantedPort> = new Map();
+  private leftOut = 0;
+  private connection: Duplex | undefined = undefined;
+  private state: 'idle' | 'asking' | 'waiting' = 'idle';
+  private isDirty = false;
+  private isClosed = false;
+  private timer: NodeJS.Timeout | undefined = undefined;
+  private retryMs: number;
+  private lastWords = '';
+
+  constructor(deps: PublicationsDeps) {
+    this.deps = deps;
+    this.times = deps.times ?? TIMES;
+    this.retryMs = this.times.firstRetryMs;
+  }
+
+  get size(): number {
+    return this.wanted.size;
+  }
+
+  /**
+   * Let exactly these be published.
+   *
+   * @param wanted by what distinguishes them
+   * @param leftOut how many more there are than may be sent
+   */
+  reconcile(wanted: ReadonlyMap<string, WantedPort>, leftOut = 0): void {
+    if (leftOut === this.leftOut && isSame(wanted, this.wanted)) return;
+    this.wanted = wanted;
+    this.leftOut = leftOut;
+    this.isDirty = true;
+    this.advance();
+  }
+
+  close(): void {
+    this.isClosed = true;
+    clearTimeout(this.timer);
+    this.connection?.destroy();
+  }
+
+  private advance(): void {
+    if (this.isClosed || !this.isDirty || this.state !== 'idle') return;
+    const connection = this.connection ?? this.open();
+    if (connection === undefined) {
+      if (this.wanted.size > 0) this.retry(this.times.lookMs);
+      return;
+    }
+    this.isDirty = false;
+    this.state = 'asking';
+    const ports = [...this.wanted.values()].map(wantedText);
+    const body = { ports, leftOut: this.leftOut };
+    this.ask(connection, body).then(
+      (words) => {
+        if (this.connection !== connection) return;
+        this.retryMs = this.times.firstRetryMs;
+        this.state = 'idle';
+        this.say(words);
+        this.advance();
+      },
+      (error: unknown) => {
+        if (this.connection !== connection) return;
+        this.say(error instanceof Error ? error.message : String(error));
+        connection.destroy(); // 'close' follows
+      },
+    );
+  }
+
+  private open(): Duplex | undefined {
+    if (this.wanted.size === 0) return undefined; // there is nothing to withdraw either
+    const connection = this.deps.connect();
+    this.connection = connection;
+    connection?.on('error', () => {}); // 'close' follows
+    connection?.once('close', () => {
+      if (this.connection !== connection || this.isClosed) return;
+      this.connection = undefined;
+      this.isDirty = true;
+      const delay = this.retryMs * (0.5 + Math.random());
+      this.retryMs = Math.min(this.retryMs * 2, this.times.lastRetryMs);
+      this.retry(delay);
+    });
+    return connection;
+  }
+
+  private retry(delayMs: number): void {
+    this.state = 'waiting';
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.state = 'idle';
+      this.advance();
+    }, delayMs);
+  }
+
+  /** @returns the outcome in words */
+  private ask(connection: Duplex, body: object): Promise<string> {
+    const { answerMs } = this.times;
+    return new Promise((resolve, reject) => {
+      let received: Buffer = Buffer.alloc(0);
+      const finish = (): void => {
+        clearTimeout(timer);
+        connection.off('data', onData);
+        connection.off('close', onClose);
+      };
+      const fail = (why: string): void => {
+        finish();
+        reject(new Error(`cannot publish: ${why}`));
+      };
+      const onClose = (): void => fail(UNREACHABLE);
+      const onData = (part: Buffer): void => {
+        received = received.length === 0 ? part : Buffer.concat([received, part]);
+        const answer = parseAnswer(received, false);
+        if (answer === 'bad') fail('the answer is not HTTP');
+        else if (answer !== 'more') {
+          finish();
+          if (answer.status === STATUS_GOOD) resolve(wordsOf(answer.body));
+          else reject(new Error(refusalOf(answer.status, answer.body)));
+        } else if (received.length > ANSWER_BYTES_MAX) fail('its answer is too long');
+      };
+      const timer = setTimeout(() => fail('the host does not answer'), answerMs);
+      connection.on('data', onData);
+      connection.once('close', onClose);
+      connection.write(requestText(HOST, 'PUT', '/v1/ports', body));
+    });
+  }
+
+  private say(words: string): void {
+    const { log, source } = this.deps;
+    if (words !== this.lastWords) log.info({ source, words }, 'ports of the guest on the host');
+    this.lastWords = words;
+  }
+}
+
+const HOST = { kind: 'unix', path: '', carrier: 'mux', token: undefined } as const;
+const UNREACHABLE = 'the host does not serve its guest API: run it with --guest-api on';
+
+function isSame(
+  one: ReadonlyMap<string, WantedPort>,
+  other: ReadonlyMap<string, WantedPort>,
+): boolean {
+  if (one.size !== other.size) return false;
+  for (const [key, port] of one) {
+    const its = other.get(key);
+    if (its === undefined || wantedText(its) !== wantedText(port)) return false;
+  }
+  return true;
+}
+
+function wordsOf(body: string): string {
+  const answer = parseJson(body);
+  const problems = member(answer, 'problems');
+  const why = (Array.isArray(problems) ? problems : []).map((one) => `${member(one, 'detail')}`);
+  const waiting = Number(member(answer, 'waiting'));
+  const published = `${Number(member(answer, 'published'))} published`;
+  return waiting > 0 ? `${published}, ${waiting} waiting: ${why.join('; ')}` : published;
+}
+
+function refusalOf(status: number, body: string): string {
+  const detail = member(parseJson(body), 'detail');
+  return `cannot publish: ${typeof detail === 'string' ? detail : `the host answers ${status}`}`;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

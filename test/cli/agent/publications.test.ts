@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Publications } from '../../../src/cli/agent/publications.ts';
+import { portKey, type WantedPort } from '../../../src/cli/agent/wanted-port.ts';
+import { RecordingLog } from '../../support/recording-log.ts';
+import { FakeHost } from './fake-host.ts';
+import { turns } from './pair.ts';
+
+const TIMES = { firstRetryMs: 2, lastRetryMs: 10, lookMs: 2, answerMs: 1_000 };
+
+const port = (hostPort: number, guestAddress = '127.0.0.1'): WantedPort => ({
+  protocol: 'tcp',
+  hostAddress: '127.0.0.1',
+  hostPort,
+  guestAddress,
+  guestPort: hostPort,
+});
+const set = (...ports: readonly WantedPort[]): Map<string, WantedPort> =>
+  new Map(ports.map((one) => [portKey(one), one]));
+const text = (number: number): string => `127.0.0.1:${number}:127.0.0.1:${number}/tcp`;
+
+describe('agent: what it wants on the host', () => {
+  let dir: string;
+  let host: FakeHost;
+  let log: RecordingLog;
+  let publications: Publications;
+
+  beforeEach(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'hawser-publications-'));
+    host = new FakeHost(join(dir, 'api.sock'));
+    await host.start();
+    log = new RecordingLog();
+    publications = new Publications({ log, source: 'a test', connect: host.connect, times: TIMES });
+  });
+  afterEach(async () => {
+    publications.close();
+    await host.stop();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  const published = (what: string, ...numbers: readonly number[]): Promise<void> =>
+    turns(what, () => host.ports.join() === numbers.map(text).join());
+
+  it('sends the whole set at each change, on one connection', async () => {
+    publications.reconcile(set(port(1), port(2)));
+    await published('two', 1, 2);
+    publications.reconcile(set(port(2), port(3)), 7);
+    await published('the next', 2, 3);
+    publications.reconcile(set());
+    await published('none');
+    assert.deepEqual([host.sets.length, host.connections, host.leftOut], [3, 1, 0]);
+  });
+
+  it('sends nothing where nothing has changed, and opens no connection for nothing', async () => {
+    publications.reconcile(set());
+    publications.reconcile(set(port(1)));
+    await published('one', 1);
+    publications.reconcile(set(port(1)));
+    publications.reconcile(set(port(1), port(2)));
+    await published('two', 1, 2);
+    assert.equal(host.sets.length, 2);
+  });
+
+  it('what changes while the host has not answered is sent once, as it is then', async () => {
+    let open = (): void => {};
+    host.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    publications.reconcile(set(port(1)));
+    await turns('the connection', () => host.connections === 1);
+    for (let i = 2; i < 20; i++) publications.reconcile(set(port(i)));
+    open();
+    await published('the last', 19);
+    assert.equal(host.sets.length, 2);
+  });
+
+  it('another target of the same place is a change', async () => {
+    publications.reconcile(set(port(1)));
+    await published('one', 1);
+    publications.reconcile(set(port(1, '192.168.127.2')));
+    await turns('the other', () => host.ports.join() === '127.0.0.1:1:192.168.127.2:1/tcp');
+  });
+
+  it('when the connection ends, everything is sent on another', async () => {
+    publications.reconcile(set(port(1)));
+    await published('one', 1);
+    host.drop();
+    await turns('another connection', () => host.connections === 2);
+    await published('one again', 1);
+  });
+
+  it('while no host is connected it waits', async () => {
+    host.isListening = false;
+    publications.reconcile(set(port(1)));
+    publications.reconcile(set(port(2)));
+    host.isListening = true;
+    await published('the last', 2);
+    assert.equal(host.sets.length, 1);
+  });
+
+  it('a host that refuses is asked again, and says why once', async () => {
+    host.refusal = { status: 503, detail: 'there are too many' };
+    publications.reconcile(set(port(1)));
+    await turns('several requests', () => host.sets.length > 3);
+    host.refusal = undefined;
+    await published('one', 1);
+    const refusals = log.lines.filter((line) => JSON.stringify(line).includes('too many'));
+    assert.equal(refusals.length, 1);
+  });
+
+  it('the ports end with it', async () => {
+    publications.reconcile(set(port(1)));
+    await published('one', 1);
+    publications.close();
+    await published('none');
+    publications.reconcile(set(port(2)));
+    assert.equal(host.connections, 1);
+  });
+});
