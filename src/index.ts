@@ -15,12 +15,16 @@ export { IpAddress, ipv4 } from './base/ip-address.ts';
 export type { Log } from './base/log.ts';
 export { ListenError as ApiListenError } from './control/api-listener.ts';
 export type {
+  DnsEvent,
+  DnsQueryView,
   EventReader,
   EventsView,
   GapEvent,
   GuestEvent,
   KeptEvent,
   LeaseEvent,
+  LimitEvent,
+  MuxEvent,
   NetworkEvents,
   PortEvent,
   StreamEvent,

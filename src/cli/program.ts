@@ -125,6 +125,27 @@ const inspectRequest = (command: Command) => ({
   json: isSet(command, 'json'),
 });
 
+const withFilter = (command: Command): Command =>
+  command
+    .option('--protocol <protocol>', 'only tcp, udp, icmp or unix')
+    .option(
+      '--guest <guest>',
+      'only those of this guest: its address, id, or the name of its lease',
+    )
+    .option('--remote <ip>', 'only those to or from this address or network')
+    .option('--port <n>', 'only those with this port, at either end')
+    .option('--to <name>', 'only those to this name, or below it: *.example.com')
+    .option('--publication <id>', 'only those of this published port');
+
+const filterOf = (command: Command) => ({
+  protocol: textOption(command, 'protocol'),
+  guest: textOption(command, 'guest'),
+  remote: textOption(command, 'remote'),
+  port: textOption(command, 'port'),
+  to: textOption(command, 'to'),
+  publication: textOption(command, 'publication'),
+});
+
 function addInspectCommands(program: Command): void {
   const load = () => import('./commands/inspect.ts');
   const showStatus = inspectCommand(
@@ -136,37 +157,37 @@ function addInspectCommands(program: Command): void {
     process.stdout.write(await (await load()).statusCommand(inspectRequest(showStatus)));
   });
 
-  const flows = inspectCommand(
-    program,
-    'flows',
-    'connections, UDP mappings and clients, pings, channels',
+  const flows = withFilter(
+    inspectCommand(program, 'flows', 'connections, UDP mappings and clients, pings, channels'),
   )
-    .option('--protocol <protocol>', 'only tcp, udp, icmp or unix')
-    .option(
-      '--guest <guest>',
-      'only those of this guest: its address, id, or the name of its lease',
-    )
-    .option('--remote <ip>', 'only those to or from this address or network')
-    .option('--port <n>', 'only those with this port, at either end')
-    .option('--to <name>', 'only those to this name, or below it: *.example.com')
-    .option('--publication <id>', 'only those of this published port')
     .option('--limit <n>', 'at most so many (default: 1000)')
     .option('--follow', 'print what opens, ends or is refused, until interrupted');
   flows.action(async () => {
     const { flowsCommand, followFlows } = await import('./commands/flows.ts');
-    const filter = {
-      protocol: textOption(flows, 'protocol'),
-      guest: textOption(flows, 'guest'),
-      remote: textOption(flows, 'remote'),
-      port: textOption(flows, 'port'),
-      to: textOption(flows, 'to'),
-      publication: textOption(flows, 'publication'),
-      limit: textOption(flows, 'limit'),
-    };
+    const filter = { ...filterOf(flows), limit: textOption(flows, 'limit') };
     const request = { ...inspectRequest(flows), filter };
     const print = (text: string): boolean => process.stdout.write(text);
     if (isSet(flows, 'follow')) await followFlows(request, print);
     else print(await flowsCommand(request));
+  });
+
+  const events = withFilter(
+    inspectCommand(program, 'events', 'what has happened: guests, leases, ports, agents, limits'),
+  )
+    .option(
+      '--types <types>',
+      'only these, with commas: guest, lease, port, flow, block, mux, limit, dns',
+    )
+    .option('--follow', 'print what happens, flows and refusals too, until interrupted')
+    .option('--after <id>', 'with --follow: go on behind this event');
+  events.action(async () => {
+    const { eventsCommand, followEvents } = await import('./commands/events.ts');
+    const types = textOption(events, 'types');
+    const after = textOption(events, 'after');
+    const request = { ...inspectRequest(events), filter: filterOf(events), types, after };
+    const print = (text: string): boolean => process.stdout.write(text);
+    if (isSet(events, 'follow')) await followEvents(request, print);
+    else print(await eventsCommand(request));
   });
 
   const stop = inspectCommand(program, 'stop', 'end a running daemon, and wait until it has');

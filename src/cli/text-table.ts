@@ -19,9 +19,9 @@ const NO_LINES = {
   middle: '  ',
 };
 
-/** Text chosen by a guest (its host name) must not control the terminal. */
+/** Text chosen by a guest (its host name) must not control the terminal, nor reorder what is on it. */
 export const harmless = (text: string): string =>
-  text.replace(/[^\x20-\x7e\n\u00a0-\u{10ffff}]/gu, '?');
+  text.replace(/[^\x20-\x7e\n\u00a0-\u{10ffff}]|[\p{Cf}\u2028\u2029]/gu, '?');
 
 const GAP = 2;
 /** A column is not made narrower than this to fit a terminal. */

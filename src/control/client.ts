@@ -4,6 +4,8 @@ import { createInterface } from 'node:readline';
 import { problemSchema, type Schema } from './schema.ts';
 
 const TIMEOUT_MS = 10_000;
+/** Before the data of a server-sent event. */
+const DATA = 'data: ';
 const ANSWER_LIMIT = 64 * 1024 * 1024;
 
 type Headers = Readonly<Record<string, string>>;
@@ -62,6 +64,17 @@ export class ApiClient {
 
   /** An answer that goes on: each line, until the daemon ends it. */
   async *lines<T>(path: string, schema: Schema<T>): AsyncGenerator<T, void> {
+    for await (const line of this.textLines(path)) yield this.checked(path, line, schema);
+  }
+
+  /** Server-sent events, each with its data on one line, until the daemon ends them. */
+  async *events<T>(path: string, schema: Schema<T>): AsyncGenerator<T, void> {
+    for await (const line of this.textLines(path)) {
+      if (line.startsWith(DATA)) yield this.checked(path, line.slice(DATA.length), schema);
+    }
+  }
+
+  private async *textLines(path: string): AsyncGenerator<string, void> {
     const response = await this.open('GET', path, undefined, false).catch((error: unknown) => {
       throw this.unreached(error);
     });
@@ -71,7 +84,7 @@ export class ApiClient {
     response.on('error', () => {}); // the daemon has ended: so have the lines
     try {
       for await (const line of createInterface({ input: response, crlfDelay: Infinity })) {
-        yield this.checked(path, line, schema);
+        yield line;
       }
     } finally {
       response.destroy();

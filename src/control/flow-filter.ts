@@ -83,7 +83,7 @@ export function flowFilter(query: ReadonlyMap<string, string>): FlowFilter {
     blocks: (block) =>
       (protocol === undefined || block.protocol === protocol) &&
       publication === undefined &&
-      name === undefined &&
+      isNamed(name, block.name) &&
       (port === undefined || block.remotePort === port) &&
       isGuest(block.guestId, null, block.guestName) &&
       isRemote(block.remoteAddress),

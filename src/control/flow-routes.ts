@@ -110,7 +110,7 @@ const lineOf = (event: object): string => `${JSON.stringify(event)}\n`;
 
 function isWanted(filter: FlowFilter, event: FlowFeedEvent): boolean {
   if (event.kind === 'missed') return true;
-  return event.kind === 'blocked' ? filter.blocks(event.block) : filter.matches(event.flow);
+  return 'block' in event ? filter.blocks(event.block) : filter.matches(event.flow);
 }
 
 function numberIn(

@@ -1,5 +1,5 @@
 /** Flows as the control API and the library show them. */
-import type { FlowProtocol, FlowService } from '../proxy/flows/flow.ts';
+import type { Evidence, FlowProtocol, FlowService } from '../proxy/flows/flow.ts';
 
 export interface FlowView {
   /** Never reused by this daemon, and greater than those of flows before; URL-safe. */
@@ -35,8 +35,15 @@ export interface FlowView {
   readonly remotePort: number | null;
   /** Of a Unix socket of the host. */
   readonly remotePath: string | null;
-  /** Of the remote, as the guest has asked the gateway's DNS for it last. */
+  /** Of the remote. */
   readonly name: string | null;
+  /**
+   * How the name is known. `sni`: the guest has stated it in the clear; `asked`: of the names that the guest has asked
+   * the gateway's DNS for, only this one had the address; `inferred`: several had, and this one was asked for last.
+   */
+  readonly evidence: Evidence | null;
+  /** Of the policy: what allows it. Null: no policy was asked. */
+  readonly rule: string | null;
   /** Of a stream through the stack RFC 9293's in lower case, or `connecting`; of others `active`, or the channel's. */
   readonly state: string;
   /** Payload. */
@@ -66,9 +73,13 @@ export interface BlockView {
   readonly guestName: string | null;
   /** The first Ethernet address that it was heard with. */
   readonly guestMac: string | null;
-  readonly protocol: 'tcp' | 'udp' | 'icmp';
-  readonly remoteAddress: string;
+  /** `dns`: it may not ask for a name. */
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns';
+  /** Null for `dns`. */
+  readonly remoteAddress: string | null;
   readonly remotePort: number;
+  /** That it asked for, or by which it found the address; null where there is none. */
+  readonly name: string | null;
   /** `link-local`, `metadata`, `loopback`, `own-listener`, ... */
   readonly why: string;
   /** Of the policy: the rule that forbids it; null where it is not the policy's. */
@@ -83,7 +94,8 @@ export interface FlowEvent {
 }
 
 export interface BlockEvent {
-  readonly kind: 'blocked';
+  /** `observed`: a policy that enforces would have blocked it. */
+  readonly kind: 'blocked' | 'observed';
   readonly block: BlockView;
 }
 

@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { once } from '../base/once.ts';
 import { SANDBOX_PARTS } from '../native/sandbox/parts.ts';
-import { FLOW_PROTOCOLS, FLOW_SERVICES } from '../proxy/flows/flow.ts';
+import { EVIDENCES, FLOW_PROTOCOLS, FLOW_SERVICES } from '../proxy/flows/flow.ts';
 import { PROXY_PROTOCOLS, SOURCE_ADDRESSES, WAYS } from '../proxy/ports/publish-spec.ts';
 import type { BlockView, FlowFeedEvent, FlowView } from './flow-view.ts';
 import type {
@@ -194,6 +194,8 @@ export const flowSchema: Schema<FlowView> = once(() =>
     remotePort: endNumber,
     remotePath: text.nullable(),
     name: text.nullable(),
+    evidence: z.enum(EVIDENCES).nullable(),
+    rule: text.nullable(),
     state: text,
     bytesToHost: count,
     bytesToGuest: count,
@@ -224,9 +226,10 @@ export const blockSchema: Schema<BlockView> = once(() =>
     guestId: count,
     guestName: text.nullable(),
     guestMac: text.nullable(),
-    protocol: z.enum(['tcp', 'udp', 'icmp']),
-    remoteAddress: text,
+    protocol: z.enum(['tcp', 'udp', 'icmp', 'dns']),
+    remoteAddress: text.nullable(),
     remotePort: count,
+    name: text.nullable(),
     why: text,
     rule: text.nullable(),
   }),
@@ -239,7 +242,7 @@ export const flowLineSchema: Schema<FlowLine> = once(() =>
       why: text.nullable(),
     }),
     z.object({
-      kind: z.literal('blocked'),
+      kind: z.enum(['blocked', 'observed']),
       block: blockSchema(),
     }),
     z.object({ kind: z.literal('missed'), events: count }),

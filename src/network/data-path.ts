@@ -240,6 +240,7 @@ export class DataPath {
     this.echo.close();
     this.native.close();
     this.memoryReturn.close();
+    this.limitWatch.close();
     this.isClosed = true;
     this.clock.wakeAt(NEVER, () => {});
   }

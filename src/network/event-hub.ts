@@ -30,7 +30,7 @@ export interface ChannelMessage<K extends EventType = EventType> {
 }
 
 /** A guest can cause any number of them. */
-const FREQUENT: ReadonlySet<string> = new Set<EventType>(['flow', 'block']);
+const FREQUENT: ReadonlySet<string> = new Set<EventType>(['flow', 'block', 'limit', 'dns']);
 
 const channelName = (type: EventType): string => `hawser:${type}`;
 
@@ -44,6 +44,8 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
   private readonly lingerMs: number;
   private readers = 0;
   private isRecording = false;
+  /** Queries of DNS too. */
+  private isDnsRecorded = false;
   private timer: NodeJS.Timeout | undefined = undefined;
 
   constructor(
@@ -57,13 +59,13 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
 
   /** Whether anybody follows events of this type. */
   override has(type: EventType): boolean {
-    if (this.isRecording || super.has(type)) return true;
+    if (this.isRecorded(type) || super.has(type)) return true;
     return this.channels.get(type)?.hasSubscribers === true;
   }
 
   override emit<K extends EventType>(type: K, made: NetworkEvents[K]): void {
     const event = plainValue(made);
-    if (this.isRecording || !FREQUENT.has(type)) this.ring.add(type, event);
+    if (this.isRecorded(type) || !FREQUENT.has(type)) this.ring.add(type, event);
     const { network } = this;
     const subscribed = this.channels.get(type);
     if (subscribed?.hasSubscribers === true) subscribed.publish({ network, event });
@@ -75,7 +77,7 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
     if (this.isRecording) this.ring.addGap(gap);
   }
 
-  read(lastId: string | undefined): EventReader | undefined {
+  read(lastId: string | undefined, wantsDns = false): EventReader | undefined {
     if (this.readers >= READERS_MAX) return undefined;
     this.readers++;
     clearTimeout(this.timer);
@@ -83,6 +85,7 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
       this.isRecording = true;
       this.ring.begin();
     }
+    this.isDnsRecorded ||= wantsDns;
     const reader = this.ring.read(lastId);
     let isOpen = true;
     const close = (): void => {
@@ -103,11 +106,16 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
     clearTimeout(this.timer);
   }
 
+  private isRecorded(type: EventType): boolean {
+    return type === 'dns' ? this.isDnsRecorded : this.isRecording;
+  }
+
   private onReaderGone(): void {
     this.readers--;
     if (this.readers > 0) return;
     this.timer = setTimeout(() => {
       this.isRecording = false;
+      this.isDnsRecorded = false;
       this.ring.thin((type) => !FREQUENT.has(type));
     }, this.lingerMs).unref();
   }

@@ -11,6 +11,7 @@ export function emitFlowEvents(flows: Pick<FlowViews, 'followWhile'>, hub: Event
         if (hub.has('flow')) hub.emit('flow', event);
         return;
       case 'blocked':
+      case 'observed':
         if (hub.has('block')) hub.emit('block', event);
         return;
       case 'missed':

@@ -13,6 +13,7 @@ import type { FlowBook } from '../proxy/flows/flow-book.ts';
 import type { FlowEvent } from '../proxy/flows/flow-feed.ts';
 import type { Lease } from '../services/dhcp/lease.ts';
 import type { TcpFlowInfo } from '../stack/flow.ts';
+import type { Guest } from '../stack/guest.ts';
 import { formatMac } from '../wire/mac.ts';
 import { LeaseNames } from './lease-names.ts';
 import { fineMs, wholeMs } from './view-numbers.ts';
@@ -84,14 +85,17 @@ export class FlowViews implements FlowsView {
       case 'ended':
         return { kind: 'ended', flow: this.viewOf(event.flow, this.namesNow()), why: event.why };
       case 'blocked':
-        return { kind: 'blocked', block: this.blockOf(event.block, this.namesNow()) };
+        return {
+          kind: event.block.isObserved === true ? 'observed' : 'blocked',
+          block: this.blockOf(event.block, this.namesNow()),
+        };
       case 'missed':
         return event;
     }
   }
 
   private viewOf(
-    { id, protocol, owner, since, name, facts }: FlowRecord,
+    { id, protocol, owner, since, name, evidence, facts }: FlowRecord,
     names: LeaseNames,
   ): FlowView {
     const { guest, remote, tcp } = facts;
@@ -114,6 +118,8 @@ export class FlowViews implements FlowsView {
       remotePort: protocol === 'icmp' ? 0 : (remote.port ?? null),
       remotePath: remote.path ?? null,
       name: name ?? null,
+      evidence: evidence ?? null,
+      rule: facts.verdict?.rule ?? null,
       state: facts.state,
       bytesToHost: facts.bytesToHost,
       bytesToGuest: facts.bytesToGuest,
@@ -126,20 +132,23 @@ export class FlowViews implements FlowsView {
   }
 
   private blockOf(
-    { owner, protocol, remote, port, why, rule }: Block,
+    { owner, protocol, remote, port, name, why, rule }: Block,
     names: LeaseNames,
   ): BlockView {
-    const [mac] = owner.macs;
     return {
-      guestId: owner.id,
-      guestName: names.of(owner),
-      guestMac: mac === undefined ? null : formatMac(mac),
+      ...guestOf(owner, names),
       protocol,
-      remoteAddress: remote.toString(),
+      remoteAddress: remote?.toString() ?? null,
       remotePort: port,
+      name: name ?? null,
       why,
       rule: rule ?? null,
     };
+  }
+
+  /** A guest, in an event. */
+  whoIs(owner: Guest): GuestName {
+    return guestOf(owner, this.namesNow());
   }
 
   private namesNow(): LeaseNames {
@@ -155,6 +164,14 @@ export class FlowViews implements FlowsView {
   private readNames(): LeaseNames {
     return new LeaseNames(this.deps.leases());
   }
+}
+
+type GuestName = Pick<BlockView, 'guestId' | 'guestName' | 'guestMac'>;
+
+function guestOf(owner: Guest, names: LeaseNames): GuestName {
+  const [mac] = owner.macs;
+  const guestMac = mac === undefined ? null : formatMac(mac);
+  return { guestId: owner.id, guestName: names.of(owner), guestMac };
 }
 
 const tcpView = (tcp: TcpFlowInfo): FlowView['tcp'] => ({

@@ -3,7 +3,7 @@ import type { IpAddress } from '../base/ip-address.ts';
 import type { Log } from '../base/log.ts';
 import type { Budget } from '../base/shares/budget.ts';
 import type { Clock } from '../base/time.ts';
-import { DnsForwarder } from '../proxy/dns/forwarder.ts';
+import { DnsForwarder, type DnsForwarderOptions } from '../proxy/dns/forwarder.ts';
 import { DNS_PORT, GatewayDns } from '../proxy/dns/gateway-dns.ts';
 import type { DnsPolicy } from '../proxy/policy/dns-policy.ts';
 import type { Prefix } from '../services/address-text.ts';
@@ -40,6 +40,7 @@ export interface DnsParts {
   readonly leases: GuestLeases;
   readonly sockets: Budget;
   readonly policy: DnsPolicy;
+  readonly onAnswer: DnsForwarderOptions['onAnswer'];
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -52,6 +53,7 @@ export function makeDns({
   sockets,
   clock,
   policy,
+  onAnswer,
   log,
 }: DnsParts): DnsForwarder {
   const { dns } = config;
@@ -66,6 +68,7 @@ export function makeDns({
     onFailure: (query, rcode) => noteName(query, rcode, log),
     sockets,
     policy,
+    onAnswer,
     onNameServers: () => ipv6.onNameServers(),
     onSearch: (search) => {
       if (dns.search !== undefined) return;

@@ -4,6 +4,7 @@ import type { Log } from '../base/log.ts';
 import { plainCount } from '../base/no-bytes.ts';
 import type { Budget } from '../base/shares/budget.ts';
 import type { Clock, Instant } from '../base/time.ts';
+import type { MuxEvent } from '../control/events/network-events.ts';
 import type { MuxLinkView, MuxPeerView } from '../control/network-view.ts';
 import type { Destination } from '../mux/destination.ts';
 import type { ChannelRequest } from '../mux/request.ts';
@@ -54,6 +55,7 @@ export interface MuxLinksDeps {
   /** Of Unix sockets that links listen on. */
   readonly socketMode: number;
   readonly vhostMemory: MachineMemory;
+  readonly onEvent: (event: MuxEvent) => void;
 }
 
 export class MuxLinks {
@@ -85,6 +87,8 @@ export class MuxLinks {
         if (serves(now, request, owner, link.name)) return;
         this.dialer.onRequest(now, request, link.name, owner);
       },
+      onUp: (peer) => deps.onEvent({ kind: 'up', mux: nameOf(peer), why: null }),
+      onDown: (peer, why) => deps.onEvent({ kind: 'down', mux: nameOf(peer), why }),
     });
     this.carrier = new MuxCarrier({ book, clock, log, peers: this.peers, sourceAddress });
   }
@@ -117,6 +121,13 @@ export class MuxLinks {
     await Promise.all(closing);
   }
 }
+
+const nameOf = ({ id, link, mux, owner }: Peer): MuxEvent['mux'] => ({
+  link: link.name,
+  peer: id,
+  dialect: dialectOf(mux.extended),
+  guestId: owner?.id ?? null,
+});
 
 function stateOf(isReady: boolean, isUnresponsive: boolean): MuxPeerView['state'] {
   if (!isReady) return 'greeting';

@@ -87,13 +87,17 @@ const TYPES: Readonly<Record<number, string>> = {
   16: 'TXT',
   28: 'AAAA',
   33: 'SRV',
+  64: 'SVCB',
   65: 'HTTPS',
+  255: 'ANY',
 };
 const RCODES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'] as const;
 
+export const typeText = (type: number): string => TYPES[type] ?? `TYPE${type}`;
+export const rcodeText = (rcode: number): string => RCODES[rcode] ?? `RCODE${rcode}`;
+
 /** A query that is answered by an error. */
 export function noteName({ name, type }: DnsQuery, rcode: number, log: Log): void {
-  const answer = RCODES[rcode] ?? `RCODE${rcode}`;
   const message = rcode === NXDOMAIN ? 'name not found' : 'name not resolved';
-  log.debug({ name, type: TYPES[type] ?? `TYPE${type}`, answer }, message);
+  log.debug({ name, type: typeText(type), answer: rcodeText(rcode) }, message);
 }

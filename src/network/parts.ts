@@ -26,6 +26,7 @@ import { macOf } from '../wire/mac.ts';
 import { addressesOf, networksOf, requiredAddress } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { DataPath } from './data-path.ts';
+import { dnsQueryView } from './dns-events.ts';
 import type { EventHub } from './event-hub.ts';
 import { GuestWatch, LeaseWatch } from './events.ts';
 import { emitFlowEvents } from './flow-events.ts';
@@ -212,6 +213,7 @@ export class NetworkParts {
       flusher,
       socketMode,
       vhostMemory,
+      onEvent: (event) => hub.emit('mux', event),
     });
     this.ssh = makeSshForwards({ streams: this.streams, stack, book, clock, log });
     this.ports = this.makePorts(directory);
@@ -223,9 +225,19 @@ export class NetworkParts {
       find: (query, found) => this.dns.find(query, 'udp', stack.guests.nobody, found),
     });
     const { sockets } = this.dataPath;
-    const policy = new DnsPolicy(this.dataPath.policy, stack.guests.nobody);
+    const policy = new DnsPolicy(this.dataPath.policy, stack.guests.nobody, (owner, name, rule) => {
+      const to = { protocol: 'dns', remote: undefined, port: 0, name } as const;
+      book.feed.add({ kind: 'blocked', block: { owner, ...to, why: 'policy', rule } });
+    });
     this.dns = makeDns({
       ...{ config, names: this.names, ipv6: this.ipv6, leases, sockets, policy, clock, log },
+      onAnswer: (owner, query, reply) => {
+        if (!hub.has('dns')) return;
+        hub.emit('dns', {
+          kind: 'answered',
+          query: dnsQueryView(this.view.flowBook, owner, query, reply),
+        });
+      },
     });
     this.policy = new LivePolicy({
       start,
@@ -257,6 +269,20 @@ export class NetworkParts {
       leases: () => leases.list(),
     });
     emitFlowEvents(flowBook, hub);
+    const budgets = [
+      ...stack.budgets,
+      this.dataPath.sockets,
+      udp.places,
+      published.places,
+      echo.places,
+      this.dns.queries,
+      gatewayDns.connections,
+      book.names.budget,
+      this.dataPath.policy.denials.budget,
+      this.ports.budget,
+      ...(this.guestApi === undefined ? [] : [this.guestApi.budget]),
+    ];
+    this.dataPath.limitWatch.watch(budgets, (event) => hub.emit('limit', event));
     this.view = new LiveView({
       options: config,
       ipv6: addresses.ipv6,
@@ -276,19 +302,7 @@ export class NetworkParts {
       native,
       limitWatch: this.dataPath.limitWatch,
       turns: this.dataPath.turns,
-      budgets: [
-        ...stack.budgets,
-        this.dataPath.sockets,
-        udp.places,
-        published.places,
-        echo.places,
-        this.dns.queries,
-        gatewayDns.connections,
-        book.names.budget,
-        this.dataPath.policy.denials.budget,
-        this.ports.budget,
-        ...(this.guestApi === undefined ? [] : [this.guestApi.budget]),
-      ],
+      budgets,
       groups: {
         tcp: tcpCounts,
         udp: udp.counts,

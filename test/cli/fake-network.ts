@@ -37,6 +37,8 @@ export const TCP_FLOW: FlowView = {
   remotePort: 443,
   remotePath: null,
   name: 'www.example.com',
+  evidence: 'asked',
+  rule: null,
   state: 'established',
   bytesToHost: 10,
   bytesToGuest: 2_048,

@@ -5,11 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SILENT } from '../../src/base/log.ts';
+import { eventsCommand, followEvents } from '../../src/cli/commands/events.ts';
 import { flowsCommand } from '../../src/cli/commands/flows.ts';
 import { leasesCommand, statusCommand } from '../../src/cli/commands/inspect.ts';
 import type { ApiListener } from '../../src/control/api-listener.ts';
 import { serveControlApi } from '../../src/control/control-api.ts';
-import { FakeNetwork } from './fake-network.ts';
+import { FakeNetwork, TCP_FLOW } from './fake-network.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
@@ -29,7 +30,7 @@ describe('hawser', () => {
   it('--help names the commands', () => {
     const { status, stdout } = hawser('--help');
     assert.equal(status, 0);
-    for (const command of ['run', 'demo', 'status', 'flows', 'leases']) {
+    for (const command of ['run', 'demo', 'status', 'flows', 'events', 'leases']) {
       assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
     }
   });
@@ -85,7 +86,7 @@ describe('hawser', () => {
   });
 });
 
-describe('hawser status, flows, leases', () => {
+describe('hawser status, flows, events, leases', () => {
   let dir: string;
   let listener: ApiListener;
   const network = new FakeNetwork();
@@ -157,6 +158,55 @@ describe('hawser status, flows, leases', () => {
       flowsCommand({ ...request(), filter: { protocol: 'sctp' } }),
       /refused \(400\): protocol="sctp": must be one of tcp, udp, icmp/,
     ));
+
+  const eventsRequest = () => ({ ...request(), filter: {}, types: undefined, after: undefined });
+  const openFlow = (name: string): void =>
+    network.events.add('flow', { kind: 'opened', flow: { ...TCP_FLOW, name }, why: null });
+
+  it('events are lines, of the types and flows that are wanted', async () => {
+    openFlow('www.example.com');
+    openFlow('other.test');
+    const limit = { name: 'sockets', whole: 9, held: 9, refused: 3, evicted: 1 };
+    network.events.add('limit', { kind: 'hit', limit });
+    const text = await eventsCommand(eventsRequest());
+    assert.match(
+      text,
+      /^\d\d:\d\d:\d\d flow {2}opened +1 tcp 192\.168\.127\.2:40000 → 203\.0\.113\.5:443 \(www\.example\.com\)$/m,
+    );
+    assert.match(text, /^\S+ limit hit +sockets: 9 of 9, 3 refused, 1 ended for others$/m);
+    const only = await eventsCommand({ ...eventsRequest(), filter: { to: '*.test' } });
+    assert.match(only, /other\.test/);
+    assert.doesNotMatch(only, /www\.example\.com/);
+    const limits = await eventsCommand({ ...eventsRequest(), types: 'limit', json: true });
+    assert.deepEqual(JSON.parse(limits).limit, limit);
+    await assert.rejects(eventsCommand({ ...eventsRequest(), types: 'x' }), /must be of guest, /);
+  });
+
+  it('events that are followed go on behind the last one, and carry no escape of a guest', async () => {
+    const lines: string[] = [];
+    let isEnough = (): void => {};
+    const enough = new Promise<void>((resolve) => {
+      isEnough = resolve;
+    });
+    const [last] = [...network.events.kept()].slice(-1);
+    const following = followEvents({ ...eventsRequest(), after: last?.event.id }, (line) => {
+      lines.push(line);
+      if (lines.length === 3) isEnough();
+    });
+    openFlow('\u001b[31mred\u009b\u202e');
+    const block = {
+      ...{ guestId: 3, guestName: '\u001b]0;x\u0007', guestMac: null, protocol: 'dns' as const },
+      ...{ remoteAddress: null, remotePort: 0, name: 'evil.test', why: 'policy', rule: 'deny *' },
+    };
+    network.events.add('block', { kind: 'blocked', block });
+    openFlow('third.test');
+    await enough;
+    const text = lines.join('');
+    assert.doesNotMatch(text, /[^\n\P{Cc}]|\p{Cf}/u);
+    assert.match(text, /block blocked +dns \?\]0;x\? → evil\.test: policy \(deny \*\)$/m);
+    assert.match(lines[2] ?? '', /third\.test/);
+    void following.catch(() => {}); // ends with the daemon
+  });
 
   it('leases is a table', async () => {
     assert.match(

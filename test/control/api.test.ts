@@ -415,7 +415,13 @@ describe('control API', () => {
     assert.deepEqual(await next(), opened);
     const block: BlockView = {
       ...{ guestId: 3, guestName: 'build', guestMac: null, protocol: 'tcp' },
-      ...{ remoteAddress: '169.254.169.254', remotePort: 80, why: 'link-local', rule: null },
+      ...{
+        remoteAddress: '169.254.169.254',
+        remotePort: 80,
+        name: null,
+        why: 'link-local',
+        rule: null,
+      },
     };
     network.flows.emit({ kind: 'blocked', block: { ...block, guestName: 'other' } });
     network.flows.emit({ kind: 'blocked', block });

@@ -64,6 +64,25 @@ describe('network/event-hub', () => {
     await until(() => !hub.has('flow'));
   });
 
+  it('queries of DNS are made on wish alone: for a reader that wants them, until the last has gone', async () => {
+    const query = {
+      ...{ guestId: 3, guestName: null, guestMac: null, name: 'a.test' },
+      ...{ type: 'A', rcode: 'NOERROR', addresses: [] },
+    };
+    const reader = hub.read(undefined);
+    assert.ok(!hub.has('dns') && hub.has('flow'));
+    const wishing = hub.read(undefined, true);
+    assert.ok(hub.has('dns'));
+    hub.emit('dns', { kind: 'answered', query });
+    assert.deepEqual(
+      wishing?.next(9).map(({ event }) => event.type),
+      ['dns'],
+    );
+    wishing?.close();
+    reader?.close();
+    await until(() => !hub.has('dns'));
+  });
+
   it('there are so many readers and no more, until one has gone', () => {
     const readers = Array.from({ length: READERS_MAX }, () => hub.read(undefined));
     assert.ok(readers.every((reader) => reader !== undefined));

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { DnsQueryView } from '../../src/control/events/network-events.ts';
 import type { BlockEvent, FlowEvent } from '../../src/control/flow-view.ts';
 import { makeFileServer } from '../../src/lab/file-server.ts';
 import type { SimulatedGuest } from '../../src/lab/guest/simulated-guest.ts';
@@ -55,6 +56,18 @@ describe('network: events of flows', () => {
     assert.equal(ended?.flow.remotePort, address.port);
     assert.ok((ended?.flow.bytesToGuest ?? 0) > 20);
     assert.deepEqual(network.view.flows(), []);
+  });
+
+  it('a query, on wish: who asked for what, and the answer', async () => {
+    const queries: DnsQueryView[] = [];
+    network.on('dns', ({ query }) => queries.push(query));
+    await guest.resolve('host.containers.internal');
+    const [query] = queries;
+    assert.deepEqual(
+      [query?.name, query?.type, query?.rcode, query?.addresses],
+      ['host.containers.internal', 'A', 'NOERROR', [HOST]],
+    );
+    assert.ok((query?.guestId ?? 0) > 0);
   });
 
   it('a connection that the program dials, and ends by its id', async () => {

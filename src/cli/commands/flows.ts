@@ -1,5 +1,5 @@
 /** `hawser flows`: what flows now, or with `--follow` what comes and goes. */
-import type { FlowView } from '../../control/flow-view.ts';
+import type { BlockView, FlowEvent, FlowView } from '../../control/flow-view.ts';
 import { type FlowLine, flowLineSchema, flowsSchema } from '../../control/schema.ts';
 import { RunError } from '../../network/errors.ts';
 import { formatBytes, formatDuration, harmless, table } from '../text-table.ts';
@@ -22,17 +22,17 @@ export interface FlowsRequest extends InspectRequest {
   readonly filter: FlowsFilter;
 }
 
-function queryOf({ to, ...others }: FlowsFilter, follow: boolean): string {
-  const query = new URLSearchParams(follow ? { follow: 'true' } : {});
+export function filterQuery({ to, ...others }: FlowsFilter): URLSearchParams {
+  const query = new URLSearchParams();
   for (const [key, value] of Object.entries({ ...others, name: to })) {
     if (value !== undefined) query.set(key, value);
   }
-  return query.toString();
+  return query;
 }
 
 /** @returns what to print */
 export async function flowsCommand(request: FlowsRequest): Promise<string> {
-  const path = `/v1/flows?${queryOf(request.filter, false)}`;
+  const path = `/v1/flows?${filterQuery(request.filter)}`;
   const answer = await clientOf(request).get(path, flowsSchema);
   if (request.json) return toJson(answer);
   if (answer.total === 0) return 'No flows.\n';
@@ -108,7 +108,9 @@ export async function followFlows(
   request: FlowsRequest,
   print: (text: string) => void,
 ): Promise<void> {
-  const path = `/v1/flows?${queryOf(request.filter, true)}`;
+  const query = filterQuery(request.filter);
+  query.set('follow', 'true');
+  const path = `/v1/flows?${query}`;
   for await (const line of clientOf(request).lines(path, flowLineSchema)) {
     print(request.json ? `${JSON.stringify(line)}\n` : lineText(line));
   }
@@ -118,13 +120,25 @@ export async function followFlows(
 function lineText(line: FlowLine): string {
   const time = new Date().toTimeString().slice(0, 8);
   if (line.kind === 'missed') return `${time} ${line.events} left out\n`;
-  if (line.kind === 'blocked') {
-    const { guestName, guestMac, guestId, protocol, remoteAddress, remotePort, why } = line.block;
-    const who = guestName ?? guestMac ?? `guest ${guestId}`;
-    const to = protocol === 'icmp' ? remoteAddress : endpoint(remoteAddress, remotePort);
-    return harmless(`${time} blocked  ${protocol} ${who} → ${to}: ${why}\n`);
-  }
-  const { flow, kind, why } = line;
+  if ('block' in line) return harmless(`${time} ${line.kind.padEnd(8)} ${blockText(line.block)}\n`);
+  return harmless(`${time} ${line.kind.padEnd(8)} ${flowText(line)}\n`);
+}
+
+/** `udp build → 192.0.2.1:53: policy (deny 192.0.2.0/24)`. */
+export function blockText(block: BlockView): string {
+  const { guestName, guestMac, guestId, protocol, remoteAddress, remotePort, name } = block;
+  const who = guestName ?? guestMac ?? `guest ${guestId}`;
+  const isPort = protocol === 'tcp' || protocol === 'udp';
+  const at = remoteAddress !== null && isPort ? endpoint(remoteAddress, remotePort) : remoteAddress;
+  const named = name === null || at === null ? '' : ` (${name})`;
+  const rule = block.rule === null ? '' : ` (${block.rule})`;
+  return `${protocol} ${who} → ${at ?? name}${named}: ${block.why}${rule}`;
+}
+
+type FlowText = Pick<FlowEvent, 'flow' | 'why'> & { readonly kind: string };
+
+/** `17 tcp 192.168.127.2:40000 → 203.0.113.5:443 (www.example.com)`, and of an end how and with what. */
+export function flowText({ flow, kind, why }: FlowText): string {
   const name = flow.name === null ? '' : ` (${flow.name})`;
   const by = cause(flow) === '' ? '' : ` by ${cause(flow)}`;
   const what = `${flow.id} ${flow.protocol} ${guestEnd(flow)} ${arrow(flow)} ${remoteEnd(flow)}`;
@@ -132,5 +146,5 @@ function lineText(line: FlowLine): string {
     kind === 'ended'
       ? `: ${why}, ${formatBytes(flow.bytesToHost)} to host, ${formatBytes(flow.bytesToGuest)} to guest, ${formatDuration(flow.ageMs)}`
       : '';
-  return harmless(`${time} ${kind.padEnd(8)} ${what}${name}${by}${end}\n`);
+  return `${what}${name}${by}${end}`;
 }

@@ -9,7 +9,7 @@ import { problem, quoted } from '../problem.ts';
 import { type Answer, type Call, EVENT_STREAM_TYPE, JSON_TYPE, type Route } from '../route.ts';
 import { eventsSchema } from './event-schema.ts';
 import type { EventReader, EventsView, KeptEvent, StreamEvent } from './network-events.ts';
-import { EVENT_TYPES } from './network-events.ts';
+import { DEFAULT_TYPES, EVENT_TYPES } from './network-events.ts';
 
 interface EventTarget {
   readonly view: { readonly events: EventsView };
@@ -32,7 +32,8 @@ type Wanted = (event: StreamEvent) => boolean;
 
 function listen(call: Call, { view }: EventTarget, limits: StreamLimits): Answer {
   const { query } = call;
-  const isWanted = wantedBy(query);
+  const types = typesOf(query);
+  const isWanted = wantedBy(query, types);
   const follow = query.get('follow') ?? 'true';
   if (follow !== 'true' && follow !== 'false') {
     throw problem(400, `follow=${quoted(follow)}: must be true or false.`);
@@ -42,7 +43,7 @@ function listen(call: Call, { view }: EventTarget, limits: StreamLimits): Answer
     const body = `{"events":[${kept.map(({ json }) => json).join(',')}]}\n`;
     return { status: 200, body, mediaType: JSON_TYPE };
   }
-  const reader = view.events.read(call.lastEventId ?? query.get('after'));
+  const reader = view.events.read(call.lastEventId ?? query.get('after'), types.has('dns'));
   if (reader === undefined) {
     throw problem(503, 'Too many clients follow events: let one stream serve many views.');
   }
@@ -93,13 +94,17 @@ const messageOf = ({ event, json }: KeptEvent): string =>
   `id: ${event.id}\nevent: ${event.type}\ndata: ${json}\n\n`;
 
 /** @throws ProblemError */
-function wantedBy(query: ReadonlyMap<string, string>): Wanted {
+function typesOf(query: ReadonlyMap<string, string>): ReadonlySet<string> {
   const given = query.get('types')?.split(',');
   const unknown = given?.find((type) => !EVENT_TYPES.some((known) => known === type));
   if (unknown !== undefined) {
     throw problem(400, `types=${quoted(unknown)}: must be of ${EVENT_TYPES.join(', ')}.`);
   }
-  const types = new Set<string>(given ?? EVENT_TYPES);
+  return new Set(given ?? DEFAULT_TYPES);
+}
+
+/** @throws ProblemError */
+function wantedBy(query: ReadonlyMap<string, string>, types: ReadonlySet<string>): Wanted {
   const filter = flowFilter(query);
   const guest = query.get('guest');
   return (event) => event.type === 'gap' || (types.has(event.type) && isOf(event, filter, guest));
@@ -129,6 +134,11 @@ function isOfGuest(event: StreamEvent, guest: string): boolean {
       return isIt(event.lease.mac, event.lease.address, event.lease.hostname);
     case 'port':
       return isIt(event.port.guest, event.port.guestAddress, event.port.guestNow?.address ?? null);
+    case 'dns':
+      return isIt(event.query.guestId, event.query.guestName, event.query.guestMac);
+    case 'mux':
+      return isIt(event.mux.guestId);
+    case 'limit':
     case 'gap':
       return true;
     case 'flow':
@@ -146,7 +156,7 @@ export const eventRoutes = (limits: StreamLimits = LIMITS): readonly Route<Event
     query: [
       {
         name: 'types',
-        description: `Only these, with commas: ${EVENT_TYPES.join(', ')}. Default: all.`,
+        description: `Only these, with commas: ${EVENT_TYPES.join(', ')}. Default: all but dns.`,
         schema: { type: 'string' },
       },
       {

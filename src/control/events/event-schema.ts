@@ -23,7 +23,33 @@ export const eventSchema: Schema<StreamEvent> = once(() =>
     of('lease', { kind: z.enum(['granted', 'renewed', 'released']), lease: leaseSchema() }),
     of('port', { kind: z.enum(['published', 'withdrawn']), port: portSchema() }),
     of('flow', { kind: z.enum(['opened', 'ended']), flow: flowSchema(), why: text.nullable() }),
-    of('block', { kind: z.literal('blocked'), block: blockSchema() }),
+    of('block', { kind: z.enum(['blocked', 'observed']), block: blockSchema() }),
+    of('mux', {
+      kind: z.enum(['up', 'down']),
+      mux: z.object({
+        link: text,
+        peer: count,
+        dialect: z.enum(['hawser', 'vpnkit']),
+        guestId: count.nullable(),
+      }),
+      why: text.nullable(),
+    }),
+    of('limit', {
+      kind: z.literal('hit'),
+      limit: z.object({ name: text, whole: count, held: count, refused: count, evicted: count }),
+    }),
+    of('dns', {
+      kind: z.literal('answered'),
+      query: z.object({
+        guestId: count,
+        guestName: text.nullable(),
+        guestMac: text.nullable(),
+        name: text,
+        type: text,
+        rcode: text,
+        addresses: z.array(text),
+      }),
+    }),
     z.object({
       ...heading,
       type: z.literal('gap'),

@@ -18,6 +18,54 @@ export interface PortEvent {
   readonly port: PortView;
 }
 
+export interface MuxEvent {
+  /** An agent's handshake has come in; or the agent is gone. */
+  readonly kind: 'up' | 'down';
+  readonly mux: {
+    /** Its specification. */
+    readonly link: string;
+    readonly peer: number;
+    readonly dialect: 'hawser' | 'vpnkit';
+    /** That it is in, where that is known. */
+    readonly guestId: number | null;
+  };
+  /** Of `down`. */
+  readonly why: string | null;
+}
+
+export interface LimitEvent {
+  /** Guests wanted more than there may be. */
+  readonly kind: 'hit';
+  readonly limit: {
+    /** As in the list of budgets: `sockets`, `connections`, `queries`, ... */
+    readonly name: string;
+    readonly whole: number;
+    readonly held: number;
+    /** Since the last such event: requests refused, and things of guests that were ended for others. */
+    readonly refused: number;
+    readonly evicted: number;
+  };
+}
+
+/** A query that a guest has had an answer to. */
+export interface DnsQueryView {
+  readonly guestId: number;
+  readonly guestName: string | null;
+  readonly guestMac: string | null;
+  readonly name: string;
+  /** `A`, `HTTPS`, or `TYPE64`. */
+  readonly type: string;
+  /** `NOERROR`, `NXDOMAIN`, `SERVFAIL`, ... */
+  readonly rcode: string;
+  /** Of the answer, the first ones. */
+  readonly addresses: readonly string[];
+}
+
+export interface DnsEvent {
+  readonly kind: 'answered';
+  readonly query: DnsQueryView;
+}
+
 /** The argument of listeners, by event name. */
 export interface NetworkEvents {
   /** A guest attached or detached, at most 20 ms ago. */
@@ -28,13 +76,31 @@ export interface NetworkEvents {
   readonly port: PortEvent;
   /** Something that flows was opened or has ended, in this turn of the event loop or a few before. */
   readonly flow: FlowEvent;
-  /** A guest asked for a destination that it may not reach. */
+  /** A guest asked for a destination that it may not reach, or for a name. */
   readonly block: BlockEvent;
+  /** An agent came or went. */
+  readonly mux: MuxEvent;
+  /** A budget of guests was spent, at most a second ago. */
+  readonly limit: LimitEvent;
+  /** The resolver answered a guest. Made on wish alone: a stream names it among its types. */
+  readonly dns: DnsEvent;
 }
 
 export type EventType = keyof NetworkEvents;
 
-export const EVENT_TYPES: readonly EventType[] = ['guest', 'lease', 'port', 'flow', 'block'];
+export const EVENT_TYPES: readonly EventType[] = [
+  'guest',
+  'lease',
+  'port',
+  'flow',
+  'block',
+  'mux',
+  'limit',
+  'dns',
+];
+
+/** Those that a stream has unless it says otherwise. */
+export const DEFAULT_TYPES: readonly EventType[] = EVENT_TYPES.filter((type) => type !== 'dns');
 
 /** Of a stream, or of a list of events: some are not there. */
 export interface GapEvent {
@@ -62,11 +128,12 @@ export type StreamEvent =
 /** The events of a network as the API uses them. */
 export interface EventsView {
   /**
-   * Read events from `lastId` on, or from now on. While there is a reader, all kinds of events are made.
+   * Read events from `lastId` on, or from now on. While there is a reader, all kinds of events are made but those of
+   * `dns`, which are while one wishes so.
    *
    * @returns undefined when there are too many readers
    */
-  read(lastId: string | undefined): EventReader | undefined;
+  read(lastId: string | undefined, wantsDns?: boolean): EventReader | undefined;
   /** Those that are kept now, the oldest first. */
   kept(): readonly KeptEvent[];
 }

@@ -210,8 +210,7 @@ export class LivePolicy implements PolicyBook {
       const address = actual ?? remote.address;
       const kind = isLoopback(dialled) ? 'host-loopback' : 'outside';
       const target = { protocol, kind, remote: remote.address, address, port } as const;
-      const names = flow.name === undefined ? [] : [flow.name];
-      const { verdict } = policy.judgeBy(engine, policy.callsOf(owner), target, names);
+      const { verdict } = policy.judgeBy(engine, policy.callsOf(owner), target, flow.names);
       if (verdict.action === 'allow') continue;
       policy.counts.add('flows-ended');
       book.close(flow.id, 'denied-by-policy');

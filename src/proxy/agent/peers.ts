@@ -40,6 +40,10 @@ export interface PeersDeps {
   readonly limit?: number;
   /** The peer opens a channel. */
   onRequest(now: Instant, request: ChannelRequest, peer: Peer): void;
+  /** A handshake has come in. */
+  onUp?(peer: Peer): void;
+  /** A peer whose handshake had come in is gone. */
+  onDown?(peer: Peer, why: MuxEnd): void;
 }
 
 /** Called once, when the peer is gone. `wasReady`: its handshake had come in. */
@@ -241,6 +245,7 @@ class LivePeer implements Peer, MuxSocketHandler {
       'multiplexer up',
     );
     this.peers.onReady();
+    this.deps.onUp?.(this);
   }
 
   onRequest(now: Instant, request: ChannelRequest): void {
@@ -259,6 +264,7 @@ class LivePeer implements Peer, MuxSocketHandler {
       const { name } = this.link;
       const fields = { link: name, peer: this.id, reason, error: error?.message };
       this.deps.log.info(fields, 'multiplexer down');
+      this.deps.onDown?.(this, reason);
     }
     this.onEnd(reason, error, wasReady);
   }

@@ -91,6 +91,8 @@ export interface DnsForwarderOptions {
   readonly policy?: DnsPolicy | undefined;
   /** Called for each query that is answered by an error, with its code. */
   readonly onFailure?: ((query: DnsQuery, rcode: number) => void) | undefined;
+  /** Called for each answer to a query; borrows it. */
+  readonly onAnswer?: ((owner: Guest, query: DnsQuery, reply: Uint8Array) => void) | undefined;
   readonly timing?: ResolutionTiming | undefined;
   readonly following?: FileFollowerOptions | undefined;
   /** Authorities that vouch for upstreams over TLS, in PEM; default: Node's. */
@@ -181,6 +183,7 @@ export class DnsForwarder {
     const fitted: DnsReply = (bytes) => {
       const rcode = dnsRcode(bytes);
       if (rcode !== NOERROR) this.options.onFailure?.(query, rcode);
+      this.options.onAnswer?.(owner, query, bytes);
       reply(transport === 'tcp' ? bytes : fitUdp(bytes, udpLimit(query)));
     };
     const { families = EVERYTHING } = this.options;

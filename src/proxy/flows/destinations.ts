@@ -15,6 +15,7 @@ import type { NameCheck } from '../inspect/name-check.ts';
 import type { GuestPolicy, Judged, PolicyTarget } from '../policy/guest-policy.ts';
 import { PolicyCheck } from '../policy/policy-check.ts';
 import { objectionToCarried } from './carried-ipv4.ts';
+import type { FlowVerdict } from './flow.ts';
 import type { Translation } from './translation.ts';
 
 export type DestinationProtocol = 'tcp' | 'udp' | 'icmp';
@@ -32,8 +33,9 @@ export interface HostLoopback {
   readonly address: Loopback;
   /** For when nobody listens there: the loopback of the other family. Undefined: it is closed. */
   readonly twin: Loopback | undefined;
-  /** As that of {@link Outside}. */
+  /** As those of {@link Outside}. */
   readonly check?: NameCheck | undefined;
+  readonly verdict?: FlowVerdict | undefined;
 }
 
 export interface Outside {
@@ -43,6 +45,8 @@ export interface Outside {
   readonly isTranslated: boolean;
   /** Decides by what the guest says first; absent where that makes no difference. */
   readonly check?: NameCheck | undefined;
+  /** Undefined where there is no policy. */
+  readonly verdict?: FlowVerdict | undefined;
 }
 
 export interface RefusedDestination {
@@ -63,10 +67,13 @@ export const REFUSAL_ERRORS = { prohibited: 'prohibited', refused: 'port-unreach
 /** What a guest has asked for in vain. */
 export interface Block {
   readonly owner: Guest;
-  readonly protocol: DestinationProtocol;
-  readonly remote: IpAddress;
+  readonly protocol: DestinationProtocol | 'dns';
+  /** Undefined for a name that it may not ask for. */
+  readonly remote: IpAddress | undefined;
   /** 0 for pings. */
   readonly port: number;
+  /** That it asked for, or by which it found the address. */
+  readonly name?: string | undefined;
   readonly why: BlockedWhy;
   /** Of a policy: the rule that forbids it, or what the guest said that does not agree with one. */
   readonly rule?: string | undefined;
@@ -212,13 +219,16 @@ export class Destinations {
       return { kind: 'refused', why: 'policy', count, answer: POLICY_ANSWERS[verdict.action] };
     }
     policy.counts.add('allowed');
-    if (!verdict.byName || to.kind === 'gateway' || protocol === 'icmp') return to;
-    if (engine.mode === 'observe') return to;
+    if (to.kind === 'gateway') return to;
+    if (!verdict.byName || protocol === 'icmp' || engine.mode === 'observe') {
+      return { ...to, verdict: { rule: verdict.text, stated: undefined } };
+    }
     const onDenied = (why: string): void => {
       policy.counts.add('denied-by-inspection');
       this.onPolicyBlock(policy, engine, owner, target, judged, why);
     };
-    return { ...to, check: new PolicyCheck({ policy, owner, target, judged, onDenied }) };
+    const check = new PolicyCheck({ policy, owner, target, judged, onDenied });
+    return { ...to, check, verdict: check };
   }
 
   /** @returns whether it is denied, and not only observed */
@@ -241,7 +251,7 @@ export class Destinations {
     const isDenied = policy.deny(engine, {
       ...{ owner, protocol, name, address: remote, port, place, why },
     });
-    const block: Block = { owner, protocol, remote, port, why: 'policy', rule: why };
+    const block: Block = { owner, protocol, remote, port, name, why: 'policy', rule: why };
     this.deps.onBlock?.(isDenied ? block : { ...block, isObserved: true });
     return isDenied;
   }

@@ -8,11 +8,13 @@
  */
 import { Chain } from '../../base/chain.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
-import type { Clock } from '../../base/time.ts';
+import type { Clock, Instant } from '../../base/time.ts';
 import type { Guest } from '../../stack/guest.ts';
 import { Flow, type FlowProtocol, type FlowRecord, type FlowSource } from './flow.ts';
 import { FlowFeed } from './flow-feed.ts';
 import { GuestNames } from './guest-names.ts';
+
+const NO_NAMES: readonly string[] = [];
 
 export class FlowBook {
   readonly feed: FlowFeed = new FlowFeed();
@@ -45,8 +47,8 @@ export class FlowBook {
     source: FlowSource,
   ): Flow {
     const now = this.clock.now();
-    const name = this.names.find(now, owner, remote);
-    const flow = new Flow(this.nextId++, protocol, owner, now, source, name);
+    const names = this.namesOf(now, owner, remote);
+    const flow = new Flow(this.nextId++, protocol, owner, now, source, names);
     this.flows.add(flow);
     this.opened[protocol]++;
     this.open[protocol]++;
@@ -105,7 +107,26 @@ export class FlowBook {
   record(flow: Flow): FlowRecord {
     const { id, protocol, owner, since } = flow;
     const facts = flow.source.describeFlow();
-    const name = flow.name ?? this.names.find(this.clock.now(), owner, facts.remote.address);
-    return { id, protocol, owner, since, name, facts };
+    const stated = facts.verdict?.stated;
+    if (stated !== undefined) {
+      return { id, protocol, owner, since, name: stated, evidence: 'sni', facts };
+    }
+    const asked =
+      flow.names.length > 0
+        ? flow.names
+        : this.namesOf(this.clock.now(), owner, facts.remote.address);
+    const name = asked.at(-1);
+    const evidence = name === undefined ? undefined : asked.length > 1 ? 'inferred' : 'asked';
+    return { id, protocol, owner, since, name, evidence, facts };
+  }
+
+  private namesOf(
+    now: Instant,
+    owner: Guest | undefined,
+    remote: IpAddress | undefined,
+  ): readonly string[] {
+    return owner === undefined || remote === undefined
+      ? NO_NAMES
+      : this.names.all(now, owner, remote);
   }
 }

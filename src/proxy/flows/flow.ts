@@ -23,6 +23,23 @@ export interface FlowEnd {
   readonly path?: string | undefined;
 }
 
+/** What the policy has said about a flow, when it was opened. */
+export interface FlowVerdict {
+  /** That allows it. */
+  readonly rule: string;
+  /** The name that its guest has stated in the clear since, and that was allowed. */
+  readonly stated: string | undefined;
+}
+
+/**
+ * How the name of a flow is known:
+ * - `sni`: the guest has stated it in the clear: a server name of TLS or QUIC, a Host of HTTP
+ * - `asked`: of the names that the guest has asked for, only this one had the address
+ * - `inferred`: several had, and this one was asked for last
+ */
+export const EVIDENCES = ['asked', 'sni', 'inferred'] as const;
+export type Evidence = (typeof EVIDENCES)[number];
+
 /** Made on demand: the counters are the owner's own. */
 export interface FlowFacts {
   readonly guest: FlowEnd;
@@ -34,6 +51,8 @@ export interface FlowFacts {
   /** Through the stack, the agent, or the guest's SSH server. */
   readonly via: Way;
   readonly service?: FlowService | undefined;
+  /** Undefined: no policy was asked. */
+  readonly verdict?: FlowVerdict | undefined;
   /** The id of the publication that it came by. */
   readonly publication?: string | undefined;
   readonly state: string;
@@ -67,8 +86,8 @@ export class Flow implements Chained<Flow> {
   /** Replaced when a connect has become a connection. */
   source: FlowSource;
   isOpen = true;
-  /** Of the remote, as the guest asked for it before. */
-  readonly name: string | undefined;
+  /** Of the remote, as the guest had asked for them when the flow was opened: the last one last. */
+  readonly names: readonly string[];
 
   constructor(
     id: number,
@@ -76,14 +95,14 @@ export class Flow implements Chained<Flow> {
     owner: Guest | undefined,
     since: Instant,
     source: FlowSource,
-    name: string | undefined,
+    names: readonly string[],
   ) {
     this.id = id;
     this.protocol = protocol;
     this.owner = owner;
     this.since = since;
     this.source = source;
-    this.name = name;
+    this.names = names;
   }
 }
 
@@ -94,5 +113,7 @@ export interface FlowRecord {
   readonly owner: Guest | undefined;
   readonly since: Instant;
   readonly name: string | undefined;
+  /** Of the name; undefined without one. */
+  readonly evidence: Evidence | undefined;
   readonly facts: FlowFacts;
 }

@@ -1,13 +1,14 @@
 /** What is the same for all flows that are a guest's TCP connection. */
 import type { Instant } from '../../base/time.ts';
 import type { FlowId, TcpFlow } from '../../stack/flow.ts';
-import type { FlowFacts } from './flow.ts';
+import type { FlowFacts, FlowVerdict } from './flow.ts';
 
 export interface StreamOrigin {
   readonly openedBy: FlowFacts['openedBy'];
   readonly service?: FlowFacts['service'];
   readonly publication?: string | undefined;
   readonly dialled?: string | undefined;
+  readonly verdict?: FlowVerdict | undefined;
 }
 
 /**
@@ -16,7 +17,7 @@ export interface StreamOrigin {
  */
 export function tcpFacts(
   { guest, guestPort, remote, remotePort }: FlowId,
-  { openedBy, service, publication, dialled }: StreamOrigin,
+  { openedBy, service, publication, dialled, verdict }: StreamOrigin,
   flow: TcpFlow | undefined,
   lastAt?: Instant,
 ): FlowFacts {
@@ -24,7 +25,7 @@ export function tcpFacts(
   return {
     guest: { address: guest, port: guestPort },
     remote: { address: remote, port: remotePort },
-    ...{ openedBy, via: 'net', service, publication, dialled },
+    ...{ openedBy, via: 'net', service, publication, dialled, verdict },
     state: tcp?.state ?? 'connecting',
     bytesToHost: tcp?.bytesToHost ?? 0,
     bytesToGuest: tcp?.bytesToGuest ?? 0,

@@ -20,7 +20,7 @@ import { errorCode } from '../../native/errors.ts';
 import type { Posix } from '../../native/posix.ts';
 import type { EchoId, EchoRequest, NetworkError } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
-import type { Destinations } from '../flows/destinations.ts';
+import type { Destinations, HostLoopback, Outside } from '../flows/destinations.ts';
 import { type HostErrors, lacksFamily } from '../udp/host-errors.ts';
 import { HostSession, PLAIN, type Side } from '../udp/host-session.ts';
 import {
@@ -138,12 +138,12 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
     }
     const side = sideOf(keyGuest(key), to.address, to.kind === 'outside' && to.isTranslated);
     const session =
-      this.sessionFor(now, key, identifier, side) ??
-      this.openPing(now, request, to.kind, to.address, side);
+      this.sessionFor(now, key, identifier, side) ?? this.openPing(now, request, to, side);
     if (session === 'no-family' && to.kind === 'outside') {
       this.counts.add('echo-no-socket');
       this.refuse(now, request, 'net-unreachable');
     } else if (session instanceof Session) {
+      session.verdict = to.verdict;
       this.send(session, request, session.target.set(key, ANY_PORT, to.address));
     } else if (to.kind === 'host-loopback') {
       this.counts.add('echo-answered-for-host');
@@ -247,10 +247,10 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
   private openPing(
     now: Instant,
     { owner, key, identifier }: EchoRequest,
-    kind: 'outside' | 'host-loopback',
-    address: string,
+    to: HostLoopback | Outside,
     side: Side,
   ): Session | 'no-family' | undefined {
+    const { kind, address } = to;
     const guest = keyGuest(key);
     const { posix } = this.deps.native;
     if (posix === undefined) {
@@ -273,6 +273,7 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
       return undefined;
     }
     const session = new Session(this, this.scratchKey.slice(), owner, guest, side, identifier);
+    session.verdict = to.verdict;
     session.target.set(key, ANY_PORT, address); // the book shows it at once
     const failure = this.open(now, session, { fd });
     if (failure === undefined) return session;

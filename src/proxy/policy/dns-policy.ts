@@ -28,14 +28,21 @@ const TYPES: ReadonlySet<number> = new Set([
   ...[TYPE_A, TYPE_AAAA, TYPE_CNAME, TYPE_MX, TYPE_SRV, TYPE_TXT],
 ]);
 
+/** Called for each name that a guest may not ask for. */
+export type OnNameDenied = (owner: Guest, name: string, why: string) => void;
+
+const WHY = 'the policy does not allow this name';
+
 export class DnsPolicy {
   private readonly policy: GuestPolicy;
   private readonly ourselves: Guest;
+  private readonly onDenied: OnNameDenied;
 
   /** @param ourselves who asks for hawser's own needs, which are no guest's */
-  constructor(policy: GuestPolicy, ourselves: Guest) {
+  constructor(policy: GuestPolicy, ourselves: Guest, onDenied: OnNameDenied = () => {}) {
     this.policy = policy;
     this.ourselves = ourselves;
+    this.onDenied = onDenied;
   }
 
   /** Whether a query whose name cannot be read is refused. */
@@ -46,6 +53,12 @@ export class DnsPolicy {
 
   /** @returns the answer to a query that may not be asked; undefined: it may */
   refusal(owner: Guest, query: DnsQuery, now: Instant): Uint8Array | undefined {
+    const refusal = this.refusalOf(owner, query, now);
+    if (refusal !== undefined) this.onDenied(owner, query.name, WHY);
+    return refusal;
+  }
+
+  private refusalOf(owner: Guest, query: DnsQuery, now: Instant): Uint8Array | undefined {
     const { policy } = this;
     if (policy.engine === undefined || owner === this.ourselves) return undefined;
     const name = statedName(query.name);
@@ -61,6 +74,6 @@ export class DnsPolicy {
 
 function nothing(query: DnsQuery, rcode: number): Uint8Array {
   const zone = statedName(query.name) ?? '.';
-  const error = { code: EDE_BLOCKED, text: 'the policy does not allow this name' };
+  const error = { code: EDE_BLOCKED, text: WHY };
   return localReply(query, rcode, { answers: [], authorities: [soa(zone, TTL_S)], error });
 }

@@ -5,6 +5,7 @@
 
 import type { Claim } from '../../services/sniff/reader.ts';
 import type { Guest } from '../../stack/guest.ts';
+import type { FlowVerdict } from '../flows/flow.ts';
 import type { Denial, InspectionFault, NameCheck } from '../inspect/name-check.ts';
 import type { GuestPolicy, Judged, PolicyTarget } from './guest-policy.ts';
 
@@ -17,11 +18,14 @@ export interface PolicyCheckDeps {
   readonly onDenied: (why: Denial) => void;
 }
 
-export class PolicyCheck implements NameCheck {
+export class PolicyCheck implements NameCheck, FlowVerdict {
+  readonly rule: string;
+  stated: string | undefined = undefined;
   private readonly deps: PolicyCheckDeps;
 
   constructor(deps: PolicyCheckDeps) {
     this.deps = deps;
+    this.rule = deps.judged.verdict.text;
   }
 
   onClaim({ name, by }: Claim): Denial | undefined {
@@ -34,7 +38,9 @@ export class PolicyCheck implements NameCheck {
     }
     if (!judged.names.includes(name)) return this.deny(`${name} was not looked up to come here`);
     const { verdict } = policy.judgeBy(engine, policy.callsOf(owner), target, [name]);
-    return verdict.action === 'allow' ? undefined : this.deny(`${name}: ${verdict.text}`);
+    if (verdict.action !== 'allow') return this.deny(`${name}: ${verdict.text}`);
+    this.stated = name;
+    return undefined;
   }
 
   onFault(fault: InspectionFault): Denial {

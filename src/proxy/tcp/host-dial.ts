@@ -5,7 +5,7 @@ import { type ConnectOptions, connectStream } from '../../native/stream/connect-
 import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/host-stream.ts';
 import type { TcpRequest } from '../../stack/flow.ts';
 import type { HostLoopback, Outside } from '../flows/destinations.ts';
-import type { Flow, FlowFacts, FlowSource } from '../flows/flow.ts';
+import type { Flow, FlowFacts, FlowSource, FlowVerdict } from '../flows/flow.ts';
 import { type StreamOrigin, tcpFacts } from '../flows/stream-facts.ts';
 import type { NameCheck } from '../inspect/name-check.ts';
 
@@ -29,6 +29,7 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   readonly request: TcpRequest;
   readonly startedAt: Instant;
   readonly check: NameCheck | undefined;
+  private readonly verdict: FlowVerdict | undefined;
   /** In the book. */
   entry: Flow | undefined = undefined;
   /** What the connect is to. */
@@ -48,6 +49,7 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
     options: ConnectOptions,
   ) {
     this.check = to.check;
+    this.verdict = to.verdict;
     this.startedAt = now;
     this.owner = owner;
     this.request = request;
@@ -60,7 +62,9 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   }
 
   get origin(): StreamOrigin {
-    return this.isElsewhere ? { openedBy: 'guest', dialled: this.host } : BY_GUEST;
+    const { isElsewhere, verdict } = this;
+    if (!isElsewhere && verdict === undefined) return BY_GUEST;
+    return { openedBy: 'guest', dialled: isElsewhere ? this.host : undefined, verdict };
   }
 
   onConnected(stream: HostStream): void {

@@ -7,7 +7,7 @@ import { reportFault } from '../../base/faults.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { QueuedError } from '../../native/posix.ts';
 import type { Guest } from '../../stack/guest.ts';
-import type { FlowFacts } from '../flows/flow.ts';
+import type { FlowFacts, FlowVerdict } from '../flows/flow.ts';
 import { enableErrors, type HostErrors, isPendingError } from './host-errors.ts';
 import { closeQuietly, type HostSocket } from './host-socket.ts';
 import { IdleFlow } from './idle-flow.ts';
@@ -43,6 +43,8 @@ export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
   readonly guest: IpAddress;
   readonly side: Side;
   readonly target: TargetCache = new TargetCache();
+  /** Of the destination of its last datagram. */
+  verdict: FlowVerdict | undefined = undefined;
   inFlight = 0;
   inFlightBytes = 0;
   private closed = false;
@@ -75,6 +77,7 @@ export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
       guest: { address: this.guest, port: this.guestPort },
       remote: { address: target.remote, port: target.port },
       dialled: this.dialled,
+      verdict: this.verdict,
       openedBy: 'guest',
       via: 'net',
       state: 'active',

@@ -190,13 +190,13 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     const port = datagram.remotePort;
     const address = this.addressOf(now, to, port);
     const isTranslated = to.kind === 'outside' && to.isTranslated;
-    const binding = this.bindingFor(now, datagram, address, isTranslated, to.check);
+    const binding = this.bindingFor(now, datagram, address, isTranslated, to);
     if (typeof binding !== 'string' || !lacksFamily(binding) || to.kind !== 'host-loopback') {
       return binding;
     }
     this.silent.add(now, `${address} ${port}`);
     if (to.twin === undefined || to.twin === address) return binding;
-    return this.bindingFor(now, datagram, to.twin, false, to.check);
+    return this.bindingFor(now, datagram, to.twin, false, to);
   }
 
   private addressOf(now: Instant, to: HostLoopback | Outside, port: number): string {
@@ -330,7 +330,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     { owner, key, guestPort, remotePort }: Datagram,
     address: string,
     isTranslated: boolean,
-    check: NameCheck | undefined,
+    { check, verdict }: HostLoopback | Outside,
   ): Binding | string {
     const guest = keyGuest(key);
     const side = sideOf(guest, address, isTranslated);
@@ -339,6 +339,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     const binding =
       known ?? new Binding(this, this.scratchKey.slice(), owner, guest, side, guestPort);
     binding.target.set(key, remotePort, address); // the book shows it at once
+    binding.verdict = verdict;
     binding.useCheck(check, this.gateShares, this.give);
     if (known !== undefined) return known;
     const { ipv4, ipv6 } = this.deps.outbound ?? ANY_OUTBOUND;

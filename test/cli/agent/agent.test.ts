@@ -141,6 +141,13 @@ describe('agent', () => {
     client.resume();
     await pair.agent?.close();
     assert.equal(await reset, 'ECONNRESET');
+    assert.deepEqual(
+      pair.events.map(({ kind, mux, why }) => [kind, mux.link, mux.dialect, why]),
+      [
+        ['up', `unix:${path}`, 'hawser', null],
+        ['down', `unix:${path}`, 'hawser', 'link-down'],
+      ],
+    );
     assert.match(pair.log.lines.join('\n'), /"reason":"link-down"/);
     await turns('the server to be notified', () => server?.destroyed === true);
     assert.equal(pair.host?.view()[0]?.peers.length, 0);

@@ -10,6 +10,7 @@ import type { Log } from '../../../src/base/log.ts';
 import { Budget } from '../../../src/base/shares/budget.ts';
 import { Agent } from '../../../src/cli/agent/agent.ts';
 import { parseAgentArguments } from '../../../src/cli/agent/arguments.ts';
+import type { MuxEvent } from '../../../src/control/events/network-events.ts';
 import { acceptStreams } from '../../../src/native/stream/accept-streams.ts';
 import type { HostStream } from '../../../src/native/stream/host-stream.ts';
 import { MuxLinks } from '../../../src/network/mux-links.ts';
@@ -41,6 +42,7 @@ export class Pair {
   readonly agentLog: RecordingLog = new RecordingLog();
   host: MuxLinks | undefined;
   agent: Agent | undefined;
+  readonly events: MuxEvent[] = [];
   /** Clients that are done with. */
   ended = 0;
   private readonly servers: Server[] = [];
@@ -68,6 +70,7 @@ export class Pair {
       socketMode: 0o600,
       sockets: new Budget('sockets', 1 << 16),
       vhostMemory: 'sealed',
+      onEvent: (event) => this.events.push(event),
     });
     await this.host.open();
     return this.host;

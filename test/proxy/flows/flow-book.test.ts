@@ -160,6 +160,32 @@ describe('proxy/flows/flow-book', () => {
     assert.deepEqual(ends, ['ended-by-request']);
   });
 
+  it('a name has its evidence: stated, the only one of its address, or one of several', () => {
+    const book = new FlowBook(new TestClock());
+    const owner = testGuest();
+    const source = { describeFlow: () => facts(1), endFlow: () => {} };
+    book.names.learn(0, owner, answerOf('www.example.com', '1.2.3.4'));
+    const only = book.add('tcp', owner, ip('1.2.3.4'), source);
+    book.names.learn(0, owner, answerOf('other.example.com', '1.2.3.4'));
+    const one = book.add('tcp', owner, ip('1.2.3.4'), source);
+    const verdict = { rule: 'allow *.example.com', stated: 'www.example.com' };
+    const stating = { ...source, describeFlow: () => ({ ...source.describeFlow(), verdict }) };
+    const stated = book.add('tcp', owner, ip('1.2.3.4'), stating);
+    const nameless = book.add('tcp', testGuest(), ip('1.2.3.4'), source);
+    assert.deepEqual(
+      [only, one, stated, nameless].map((flow) => {
+        const { name, evidence } = book.record(flow);
+        return `${name} ${evidence}`;
+      }),
+      [
+        'www.example.com asked',
+        'other.example.com inferred',
+        'www.example.com sni',
+        'undefined undefined',
+      ],
+    );
+  });
+
   it('a flow has the name that its guest asked for when it was opened, or asks for now', () => {
     const book = new FlowBook(new TestClock());
     const owner = testGuest();

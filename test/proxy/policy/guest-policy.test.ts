@@ -238,11 +238,11 @@ describe('proxy/policy', () => {
       for (const name of ['a.test', 'b.test', 'a.x.test']) all.learn(name, '192.0.2.1');
       const to = all.decide('192.0.2.1');
       assert.ok(to.kind === 'outside' && to.check !== undefined);
-      return { ...all, check: to.check };
+      return { ...all, check: to.check, verdict: to.verdict };
     };
 
     it('is held to the names by which its address was found, and to the rules', () => {
-      const { check, blocks, policy } = opened(
+      const { check, verdict, blocks, policy } = opened(
         rules(
           { allow: { name: '*.x.test', port: 443 } },
           {
@@ -250,7 +250,9 @@ describe('proxy/policy', () => {
           },
         ),
       );
+      assert.equal(verdict?.stated, undefined);
       assert.equal(check.onClaim(claim('a.x.test')), undefined);
+      assert.equal(verdict?.stated, 'a.x.test');
       assert.match(check.onClaim(claim('b.x.test')) ?? '', /was not looked up/);
       assert.match(check.onClaim(claim(undefined)) ?? '', /no name is stated/);
       assert.match(check.onFault('first-bytes-late'), /first-bytes-late/);

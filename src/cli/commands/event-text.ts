@@ -1,0 +1,56 @@
+/** Events as lines for people: nothing in them controls a terminal. */
+import type { StreamEvent } from '../../control/events/network-events.ts';
+import type { LeaseView, PortView } from '../../control/network-view.ts';
+import { harmless } from '../text-table.ts';
+import { blockText, flowText } from './flows.ts';
+import { endpoint } from './port-text.ts';
+
+/** `12:00:00 flow  opened   17 tcp 192.168.127.2:40000 → 203.0.113.5:443 (www.example.com)`, with a line feed. */
+export function eventText(event: StreamEvent): string {
+  const time = new Date(event.at).toTimeString().slice(0, 8);
+  const kind = event.type === 'gap' ? event.why : event.kind;
+  return `${harmless(`${time} ${event.type.padEnd(5)} ${kind.padEnd(9)} ${textOf(event)}`)}\n`;
+}
+
+function textOf(event: StreamEvent): string {
+  switch (event.type) {
+    case 'guest': {
+      const { mac, addresses, hostname, link } = event.guest;
+      return words(mac, hostname, addresses.join(', '), link && `at ${link}`);
+    }
+    case 'lease':
+      return leaseText(event.lease);
+    case 'port':
+      return portText(event.port);
+    case 'flow':
+      return flowText(event);
+    case 'block':
+      return blockText(event.block);
+    case 'mux':
+      return words(event.mux.link, event.why && `: ${event.why}`);
+    case 'limit': {
+      const { name, held, whole, refused, evicted } = event.limit;
+      return `${name}: ${held} of ${whole}, ${refused} refused, ${evicted} ended for others`;
+    }
+    case 'dns': {
+      const { guestName, guestMac, guestId, name, type, rcode, addresses } = event.query;
+      const who = guestName ?? guestMac ?? `guest ${guestId}`;
+      return words(`${who} ${name} ${type}: ${rcode}`, addresses.join(', '));
+    }
+    case 'gap':
+      return `${event.events ?? 'some'} events are missing here`;
+  }
+}
+
+const words = (...texts: readonly (string | null)[]): string =>
+  texts.filter((text) => text !== null && text !== '').join(' ');
+
+const leaseText = ({ mac, address, hostname, expiresAt }: LeaseView): string =>
+  words(address, mac, hostname, expiresAt && `until ${expiresAt}`);
+
+function portText(port: PortView): string {
+  const { id, protocol, hostAddress, hostPort, hostPath, guestPort, guestPath, guestNow } = port;
+  const at = hostPath ?? endpoint(hostAddress ?? '*', hostPort ?? 0);
+  const to = guestPath ?? endpoint(guestNow?.address ?? port.guest ?? '*', guestPort ?? 0);
+  return `${id} ${protocol} ${at} → ${to} of ${port.owner}`;
+}
