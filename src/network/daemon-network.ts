@@ -4,6 +4,7 @@ import type { ServedView } from '../control/events/served-view.ts';
 import type { PortBook } from '../proxy/ports/port-table.ts';
 import type { ZoneTable } from '../services/dns/zone-table.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
+import type { GatewayForward } from './gateway-forwards.ts';
 import type { Attachment, StreamFraming } from './links.ts';
 import type { Network } from './network-interface.ts';
 
@@ -39,6 +40,12 @@ export interface DaemonNetwork {
    * @param offered ports that guests may reach nevertheless
    */
   denyProcess(offered: readonly number[]): void;
+  /**
+   * Have ports of the gateway lead to the host's network: these, and no others.
+   *
+   * @returns those that there is no room for
+   */
+  forwardGateway(forwards: readonly GatewayForward[]): readonly GatewayForward[];
   /**
    * Answer names by these zones from now on, and read the hosts file and the resolver configuration again.
    *

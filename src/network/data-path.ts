@@ -27,6 +27,7 @@ import { type OnFailed, TcpProxy, type TcpProxyCount } from '../proxy/tcp/tcp-pr
 import { type TurnShare, Turns } from '../proxy/turns.ts';
 import { Outboxes } from '../proxy/udp/outbox.ts';
 import { SendPool } from '../proxy/udp/send-pool.ts';
+import { UdpForwards } from '../proxy/udp/udp-forwards.ts';
 import { UdpNat } from '../proxy/udp/udp-nat.ts';
 import { ProxyUpstream } from '../proxy/upstream.ts';
 import { VirtualListeners } from '../proxy/virtual-listeners.ts';
@@ -82,6 +83,8 @@ export class DataPath {
   readonly tcp: TcpProxy;
   readonly tcpCounts: Counters<TcpProxyCount> = new Counters();
   readonly udp: UdpNat;
+  /** UDP ports of the gateway that lead elsewhere. */
+  readonly forwards: UdpForwards;
   readonly published: UdpPublisher;
   readonly echo: EchoProxy;
   /** TCP servers inside the guests' network. */
@@ -211,11 +214,12 @@ export class DataPath {
       destinations,
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'datagram refused'),
     });
+    this.forwards = new UdpForwards({ ...shared, outboxes, native, outbound, destinations });
     this.published = new UdpPublisher({ ...shared, outboxes, native });
     this.echo = new EchoProxy({ ...shared, native, destinations, log });
-    const { tcp, udp, published, echo, listeners } = this;
+    const { tcp, udp, forwards, published, echo, listeners } = this;
     upstream.parts = {
-      ...{ book, destinations, tcp, udp, published, echo, listeners },
+      ...{ book, destinations, tcp, udp, forwards, published, echo, listeners },
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'connection refused'),
       onGuestHeard,
       onGuestGone: (owner) => {
@@ -223,7 +227,7 @@ export class DataPath {
         deps.onGuestGone(owner);
       },
     };
-    this.timed = [udp, published, echo, stack];
+    this.timed = [udp, forwards, published, echo, stack];
     const windowUs = config.busyPollUs ?? defaultWindowUs(availableParallelism());
     this.busyPoll = new BusyPoll({ clock, carried }, windowUs);
   }
@@ -237,6 +241,7 @@ export class DataPath {
   /** Once no link is left. */
   close(): void {
     this.udp.close();
+    this.forwards.close();
     this.echo.close();
     this.native.close();
     this.memoryReturn.close();

@@ -18,6 +18,7 @@ import { NodeClock } from '../transports/node-clock.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
 import type { DaemonNetwork } from './daemon-network.ts';
 import { EventHub } from './event-hub.ts';
+import type { GatewayForward } from './gateway-forwards.ts';
 import { userZones } from './gateway-names.ts';
 import type { DialOptions, GuestConnection, GuestServer, ListenOptions } from './guest-streams.ts';
 import type { Attachment, AttachOptions, FrameAttachment, StreamFraming } from './links.ts';
@@ -159,6 +160,10 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.parts.ownListeners.addProcess(
       (address, port) => offered.includes(port) || this.ports.listensAt(address, port),
     );
+  }
+
+  forwardGateway(forwards: readonly GatewayForward[]): readonly GatewayForward[] {
+    return this.parts.forwards.set(forwards);
   }
 
   get recordZones(): ZoneTable {

@@ -33,6 +33,7 @@ import { emitFlowEvents } from './flow-events.ts';
 import { FlowViews } from './flow-views.ts';
 import { dhcpSegment, makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
 import { makeDhcpv6Server, serveDhcpv6 } from './gateway-dhcpv6.ts';
+import { GatewayForwards } from './gateway-forwards.ts';
 import { serveGuestApi } from './gateway-guest-api.ts';
 import { makeDns, makeLocalNames, serveDns } from './gateway-names.ts';
 import { serveNtp } from './gateway-ntp.ts';
@@ -73,6 +74,7 @@ export class NetworkParts {
   readonly policy: LivePolicy;
   readonly dns: DnsForwarder;
   readonly ownListeners: OwnListeners = new OwnListeners();
+  readonly forwards: GatewayForwards;
   private readonly config: NetworkConfig;
   private readonly faults: FaultWatch;
   private readonly clock: Clock = new NodeClock();
@@ -260,10 +262,11 @@ export class NetworkParts {
       ? serveGuestApi({ config, addresses, ports, dataPath: this.dataPath, clock, log })
       : undefined;
     serveNtp(stack, destinations);
+    this.forwards = new GatewayForwards(this.dataPath, addresses);
     serveDhcp(stack, dhcp, leases, directory);
     if (dhcp6 !== undefined) serveDhcpv6(stack, dhcp6, directory);
     this.expectGuests(leases);
-    const { udp, published, echo, tcpCounts, refusals } = this.dataPath;
+    const { udp, forwards, published, echo, tcpCounts, refusals } = this.dataPath;
     const flowBook = new FlowViews({
       ...{ book, clock },
       leases: () => leases.list(),
@@ -273,6 +276,7 @@ export class NetworkParts {
       ...stack.budgets,
       this.dataPath.sockets,
       udp.places,
+      forwards.places,
       published.places,
       echo.places,
       this.dns.queries,
@@ -306,6 +310,7 @@ export class NetworkParts {
       groups: {
         tcp: tcpCounts,
         udp: udp.counts,
+        'udp-forwards': forwards.counts,
         published: published.counts,
         icmp: echo.counts,
         dns: this.dns.counts,

@@ -17,6 +17,7 @@ import type { FlowBook } from './flows/flow-book.ts';
 import type { EchoProxy } from './icmp/echo-proxy.ts';
 import type { UdpPublisher } from './ports/udp-publisher.ts';
 import type { TcpProxy } from './tcp/tcp-proxy.ts';
+import type { UdpForwards } from './udp/udp-forwards.ts';
 import type { UdpNat } from './udp/udp-nat.ts';
 import type { VirtualListeners } from './virtual-listeners.ts';
 
@@ -25,6 +26,7 @@ export interface ProxyParts {
   readonly destinations: Destinations;
   readonly tcp: TcpProxy;
   readonly udp: UdpNat;
+  readonly forwards: UdpForwards;
   readonly published: UdpPublisher;
   readonly echo: EchoProxy;
   /** Called before all others. */
@@ -106,6 +108,7 @@ export class ProxyUpstream implements Upstream {
     const { parts } = this;
     if (parts === undefined) return;
     parts.udp.endGuest(owner, address);
+    parts.forwards.endGuest(owner, address);
     parts.published.endGuest(owner, address);
     parts.echo.endGuest(owner, address);
   }

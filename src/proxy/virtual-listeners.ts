@@ -37,16 +37,26 @@ export class VirtualListeners {
    * @throws VirtualListenError
    */
   serve(addresses: readonly IpAddress[], port: number, service: TcpService): () => void {
-    const where = `port ${port} of ${addresses.join(' and ')} in the guests' network`;
     if (addresses.some((address) => this.find(address, port) !== undefined)) {
+      const where = placeText(addresses, port);
       throw new VirtualListenError('EADDRINUSE', `cannot listen at ${where}: it is served already`);
     }
+    return this.replace(addresses, port, service);
+  }
+
+  /**
+   * The same, in the place of what serves the port, which is back when this is closed.
+   *
+   * @throws VirtualListenError
+   */
+  replace(addresses: readonly IpAddress[], port: number, service: TcpService): () => void {
     if (this.count >= MAX_LISTENERS) {
+      const where = placeText(addresses, port);
       const why = `there are ${MAX_LISTENERS} listeners already; close one`;
       throw new VirtualListenError('ERR_HAWSER_LIMIT', `cannot listen at ${where}: ${why}`);
     }
     const listener = { addresses, service };
-    this.byPort.set(port, [...(this.byPort.get(port) ?? []), listener]);
+    this.byPort.set(port, [listener, ...(this.byPort.get(port) ?? [])]);
     this.count++;
     return () => this.remove(port, listener);
   }
@@ -69,3 +79,6 @@ export class VirtualListeners {
     else this.byPort.set(port, rest);
   }
 }
+
+const placeText = (addresses: readonly IpAddress[], port: number): string =>
+  `port ${port} of ${addresses.join(' and ')} in the guests' network`;

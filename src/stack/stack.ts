@@ -213,9 +213,9 @@ export class Stack
     return this.segment.attach(now, name, writer, listener, uid);
   }
 
-  /** Have `service` called for datagrams to `port` of the gateway. */
-  serveUdp(port: number, service: UdpService): void {
-    this.udp.serve(port, service);
+  /** As {@link UdpLayer.serve}. */
+  serveUdp(port: number, service: UdpService): () => void {
+    return this.udp.serve(port, service);
   }
 
   serveDhcp(responder: DhcpResponder, leases: LeaseHolders = NO_LEASES): void {

@@ -39,9 +39,18 @@ export class UdpLayer {
     this.upstream = upstream;
   }
 
-  /** Have `service` called for datagrams to `port` of the gateway. */
-  serve(port: number, service: UdpService): void {
+  /**
+   * Have `service` called for datagrams to `port` of the gateway, in the place of what served it.
+   *
+   * @returns a function that undoes it: the last is undone first
+   */
+  serve(port: number, service: UdpService): () => void {
+    const before = this.services.get(port);
     this.services.set(port, service);
+    return () => {
+      if (before === undefined) this.services.delete(port);
+      else this.services.set(port, before);
+    };
   }
 
   onPacket(now: Instant, packet: Packet, toGateway: boolean): void {

@@ -244,6 +244,10 @@ export class FakeNetwork implements DaemonNetwork {
     this.denied.push('process');
   }
 
+  forwardGateway(): readonly [] {
+    return [];
+  }
+
   reloadNames(zones: readonly DnsZone[]): readonly string[] {
     this.zones = zones;
     return [];

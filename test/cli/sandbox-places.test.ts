@@ -38,7 +38,7 @@ describe('files of a sandboxed daemon', () => {
     symlinkSync(join(dir, 'b/hosts'), join(dir, 'a/hosts'));
     const { dns } = optionsIn(dir, {});
     const config = optionsIn(dir, { dns: { ...dns, hostsFile: join(dir, 'a/hosts') } });
-    const read = configuredFiles(config, '/etc/hawser/hawser.yaml', [])
+    const read = configuredFiles(config, ['/etc/hawser/hawser.yaml'], [])
       .filter(({ access }) => access === 'read')
       .map(({ path }) => path);
     for (const name of ['a', 'b', 'c']) assert.ok(read.includes(join(dir, name)));
@@ -47,14 +47,14 @@ describe('files of a sandboxed daemon', () => {
   });
 
   it('a file in the root directory is granted alone', () => {
-    const read = configuredFiles(optionsIn(dir, {}), '/hawser.yaml', []);
+    const read = configuredFiles(optionsIn(dir, {}), ['/hawser.yaml'], []);
     assert.ok(read.some(({ path }) => path === '/hawser.yaml'));
     assert.ok(!read.some(({ path }) => path === '/'));
   });
 
   it('above directories made for sockets, only empty directories may be removed', () => {
     const made = [`${dir}/x/y/z`, `${dir}/x/y`];
-    const grant = configuredFiles(optionsIn(dir, {}), undefined, made).find(
+    const grant = configuredFiles(optionsIn(dir, {}), [], made).find(
       ({ path }) => path === join(dir, 'x'),
     );
     assert.equal(grant?.access, 'remove-directories');

@@ -417,6 +417,22 @@ describe('stack/icmp and udp', () => {
     assert.equal(s.datagrams.length, 1);
   });
 
+  it('a service stands in for another until it is undone', () => {
+    const s = new Script();
+    const calls: string[] = [];
+    s.stack.serveUdp(53, () => calls.push('own'));
+    const undo = s.stack.serveUdp(53, () => calls.push('other'));
+    const undoNew = s.stack.serveUdp(54, () => calls.push('new'));
+    const ask = (...ports: readonly number[]): void => {
+      for (const port of ports) s.frames(udpFrame(1, port, bytes(4), { dst: GATEWAY_IP }));
+    };
+    ask(53, 54);
+    undo();
+    undoNew();
+    ask(53, 54);
+    assert.deepEqual(calls, ['other', 'new', 'own']);
+  });
+
   it('DHCP: from nobody, to all, answered by Ethernet address or broadcast', () => {
     const s = new Script();
     const seen: number[] = [];

@@ -1,5 +1,6 @@
 /** `hawser-vpnkit` as RootlessKit and Docker's launchers start it. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +15,11 @@ const PROGRAM = fileURLToPath(new URL('../../bin/hawser-vpnkit.js', import.meta.
 const AGENT = fileURLToPath(new URL('../../hawser-agent.mjs', import.meta.url));
 const UUID = '4a1b2c3d-0000-4000-8000-000000000001';
 const BYTES = 100_000_000;
+const UDP_SERVER = `
+  const socket = require('node:dgram').createSocket('udp4');
+  socket.on('message', (bytes, { port, address }) =>
+    socket.send(String(bytes).toUpperCase(), port, address));
+  socket.bind(9053, '127.0.0.1');`;
 /** RootlessKit polls without a pause, and gives up. */
 const START_MS = 10_000;
 
@@ -132,6 +138,37 @@ systemSuite('vpnkit', [...LAB, 'gcc', 'curl', 'dig', 'nc'], function () {
     const url = `http://127.0.0.1:18081/bytes/${BYTES}`;
     const size = ['-sS', '--max-time', '60', '-o', '/dev/null', '-w', '%{size_download}'];
     assert.equal(await lab.host.run('curl', ...size, url), `${BYTES}`);
+  });
+
+  it('ports of the gateway that lead elsewhere: UDP, its own DNS, a file that changes', async () => {
+    const file = lab.path('forwards.json');
+    const forward = (protocol: string, external_port: number, internal_port: number): object => ({
+      ...{ protocol, external_port, internal_ip: '127.0.0.1', internal_port },
+    });
+    const write = (...forwards: readonly object[]): void => {
+      writeFileSync(file, JSON.stringify(forwards));
+    };
+    write(forward('udp', 53, 9_053));
+    const udp = ['--udpv4-forwards', '7000:127.0.0.1:9053'];
+    start('--host-ip', '0.0.0.0', '--gateway-forwards', file, ...udp);
+    (await connected()).close();
+    const guest = await child('192.168.65.3');
+    lab.host.start([process.execPath, '-e', UDP_SERVER]);
+    const ask = (port: number): Promise<string> =>
+      guest.run('sh', '-c', `echo hello | nc -u -w 1 192.168.65.1 ${port}`);
+    const answers = async (port: number): Promise<void> => {
+      await until(`UDP port ${port}`, async () => (await ask(port)) === 'HELLO\n');
+    };
+    await answers(7_000);
+    await answers(53);
+    write(forward('tcp', 9_001, HTTP_PORT), forward('udp', 7_001, 9_053));
+    await answers(7_001);
+    await answers(7_000);
+    const page = ['-sS', '-m', '10', 'http://192.168.65.1:9001/bytes/10'];
+    assert.equal((await guest.run('curl', ...page)).length, 10);
+    assert.equal(await dig(guest, 'gateway.internal'), '192.168.65.1'); // its own again
+    writeFileSync(file, 'not JSON');
+    await answers(7_001);
   });
 
   it('names, forwards of the gateway, and the state of the network as JSON', async () => {

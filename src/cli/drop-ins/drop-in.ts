@@ -11,6 +11,7 @@ import type { Network } from '../../network/network-interface.ts';
 import type { Dialect } from '../commands/serve.ts';
 import type { ServingDaemon } from '../daemon.ts';
 import type { DaemonConfig } from '../daemon-config.ts';
+import type { Kept } from '../sandbox/first-start.ts';
 
 export interface DropIn<D> {
   /** What its messages begin with. */
@@ -33,8 +34,8 @@ export interface Plan<D> {
   readonly options: DaemonConfig;
   /** What `serve` needs beyond that: plain data. */
   readonly dialect: D;
-  /** Descriptors of the launcher's that are needed, beside `readyFd`. */
-  readonly descriptors?: readonly number[];
+  /** What `serve` needs of the system, beside what the options name. */
+  readonly kept?: Kept;
 }
 
 /** @returns the exit status */
@@ -51,7 +52,7 @@ export async function runDropIn(
     import('../runtime-dir.ts'),
   ]);
   const start = { options, dialect, commandLine: {}, config: undefined };
-  const sandbox = await enterSandbox(start, plan.descriptors);
+  const sandbox = await enterSandbox(start, plan.kept);
   const { serve } = await import('../commands/serve.ts');
   return await serve({
     start,

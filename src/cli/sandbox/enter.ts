@@ -1,17 +1,10 @@
 /** How a daemon comes into its sandbox, from the first start of its program. */
 import type { DaemonSandbox } from '../daemon.ts';
-import type { FirstStart } from './first-start.ts';
+import type { FirstStart, Kept } from './first-start.ts';
 import { Sandbox } from './sandbox.ts';
 
-/**
- * Mostly it does not return: the program starts again, with fewer rights.
- *
- * @param kept descriptors of the launcher's that are needed, beside that of `--ready-fd`
- */
-export async function enterSandbox(
-  start: FirstStart,
-  kept: readonly number[] = [],
-): Promise<DaemonSandbox> {
+/** Mostly it does not return: the program starts again, with fewer rights. */
+export async function enterSandbox(start: FirstStart, kept: Kept = {}): Promise<DaemonSandbox> {
   const { sandbox: mode, user } = start.options;
   if (mode === 'off' && user === undefined) {
     await openTapsHere(start);

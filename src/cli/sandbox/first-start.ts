@@ -31,12 +31,19 @@ import { configuredFiles, writtenDirectories } from './places.ts';
 
 export type FirstStart = Pick<HandOver, 'options' | 'commandLine' | 'config' | 'dialect'>;
 
+/** What is needed beside that which the options name. */
+export interface Kept {
+  /** Of the launcher's. */
+  readonly descriptors?: readonly number[] | undefined;
+  /** To be read. */
+  readonly files?: readonly string[] | undefined;
+}
+
 /**
- * @param kept descriptors of the launcher's that are needed, beside that of `--ready-fd`
  * @returns only when there is no second start: what holds then
  * @throws UsageError, RunError, PosixError
  */
-export function startAgain(start: FirstStart, kept: readonly number[] = []): PartList {
+export function startAgain(start: FirstStart, kept: Kept = {}): PartList {
   const { options } = start;
   const parts = new PartList(options.sandbox === 'strict');
   const kernel = openKernel(parts);
@@ -45,7 +52,7 @@ export function startAgain(start: FirstStart, kept: readonly number[] = []): Par
   const taps = openTaps(options);
   const made = makeDirectories(options, user);
   try {
-    restrict(kernel, start, user, made.list, parts);
+    restrict(kernel, start, [start.config, ...(kept.files ?? [])], user, made.list, parts);
     const handOver = { ...start, taps, made: made.list, parts: parts.states };
     const env = withoutCertificates(giveHandOver(kernel, handOver, process.env));
     const { readyFd } = options;
@@ -53,7 +60,7 @@ export function startAgain(start: FirstStart, kept: readonly number[] = []): Par
       ...listenDescriptors(process.env, process.pid),
       ...(readyFd === undefined ? [] : [readyFd]),
       ...taps.map(({ tap }) => tap.fd),
-      ...kept,
+      ...(kept.descriptors ?? []),
       ...options.listen.flatMap((text) => descriptorsOf(parseLinkSpec(text))),
     ];
     for (const fd of inheritedDescriptors(named)) keepOpen(kernel, fd);
@@ -110,7 +117,8 @@ function makeDirectories(options: DaemonConfig, user: User | undefined): MadeDir
 /** From here on there is no return: what fails ends the start. */
 function restrict(
   kernel: Kernel,
-  { options, config }: FirstStart,
+  { options }: FirstStart,
+  read: readonly (string | undefined)[],
   user: User | undefined,
   made: readonly string[],
   parts: PartList,
@@ -120,7 +128,7 @@ function restrict(
   let ruleset: number | undefined;
   if (isOn && version > 0) {
     const program = fileURLToPath(distFile('..'));
-    const grants = [...ownFiles(program, process.env), ...configuredFiles(options, config, made)];
+    const grants = [...ownFiles(program, process.env), ...configuredFiles(options, read, made)];
     ruleset = makeRuleset(kernel, version, grants);
   }
   const writable = writtenDirectories(options).filter(isWritable);

@@ -26,16 +26,19 @@ export function writtenDirectories(config: DaemonConfig): string[] {
   return [...new Set([...paths.map((path) => dirname(resolve(path))), ...config.sandboxAllow])];
 }
 
-/** @param made directories made for sockets, each before its parents, which are removed at the end */
+/**
+ * @param more files that are read beside those of the configuration
+ * @param made directories made for sockets, each before its parents, which are removed at the end
+ */
 export function configuredFiles(
   config: DaemonConfig,
-  configPath: string | undefined,
+  more: readonly (string | undefined)[],
   made: readonly string[],
 ): FileGrant[] {
   const token = config.api.kind === 'tcp' ? config.api.tokenFile : undefined;
   const { hostsFile, resolvConf } = config.dns;
   const { file: policy } = config.policy;
-  const files = [configPath, hostsFile, resolvConf, policy, token, ...sshKeys(config)].flatMap(
+  const files = [...more, hostsFile, resolvConf, policy, token, ...sshKeys(config)].flatMap(
     (path) => path ?? [],
   );
   const read = [...files, ...FOLLOWED].flatMap((path) => directoriesOf(resolve(path)));

@@ -41,6 +41,8 @@ export interface HostLoopback {
 export interface Outside {
   readonly kind: 'outside';
   readonly address: string;
+  /** Of TCP. Default: that which the guest asked for. */
+  readonly port?: number | undefined;
   /** It stands for another, which the guest asked for. */
   readonly isTranslated: boolean;
   /** Decides by what the guest says first; absent where that makes no difference. */

@@ -34,6 +34,7 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   entry: Flow | undefined = undefined;
   /** What the connect is to. */
   host: string;
+  private readonly port: number;
   private second: string | undefined;
   private readonly isElsewhere: boolean;
   private firstCode = '';
@@ -54,6 +55,8 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
     this.owner = owner;
     this.request = request;
     this.host = to.address;
+    const { remotePort } = request.id;
+    this.port = to.kind === 'outside' ? (to.port ?? remotePort) : remotePort;
     this.second = to.kind === 'outside' ? undefined : to.twin;
     this.isElsewhere = to.kind !== 'outside' || to.isTranslated;
     this.options = options;
@@ -103,8 +106,8 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   }
 
   private connect(): Connecting {
-    const { host, request, options } = this;
-    return connectStream({ host, port: request.id.remotePort }, this, options);
+    const { host, port, options } = this;
+    return connectStream({ host, port }, this, options);
   }
 
   private cancel(): void {

@@ -36,12 +36,15 @@ export class TargetCache {
     this.isValid = false;
   }
 
-  /** @param address that stands for the destination of `key` */
-  set(key: Int32Array, port: number, address: string): HostTarget {
+  /**
+   * @param address that stands for the destination of `key`
+   * @param addressPort that stands for `port`
+   */
+  set(key: Int32Array, port: number, address: string, addressPort: number = port): HostTarget {
     for (let i = 0; i < 4; i++) this.words[i] = key[KEY_REMOTE + i] ?? 0;
     this.port = port;
     this.isValid = true;
-    this.target = hostTarget(address, port);
+    this.target = hostTarget(address, addressPort);
     return this.target;
   }
 }

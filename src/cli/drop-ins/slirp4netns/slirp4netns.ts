@@ -77,7 +77,7 @@ async function planRun(request: SlirpRequest): Promise<Plan<SlirpDialect>> {
   return {
     options: withOwnApi(config, process.env),
     dialect: { apiSocket, guest: guest.toString(), readyFd, exitFd },
-    descriptors: [readyFd, exitFd].filter((fd) => fd !== undefined),
+    kept: { descriptors: [readyFd, exitFd].filter((fd) => fd !== undefined) },
   };
 }
 

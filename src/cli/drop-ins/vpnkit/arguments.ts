@@ -1,5 +1,6 @@
 /** The command line of vpnkit: what it asks for, and what is wrong with it. */
 import { isIPv4 } from 'node:net';
+import type { GatewayForward } from '../../../network/gateway-forwards.ts';
 import { unixPathProblem } from '../../../transports/stream-address.ts';
 import { BadArguments, type Command, integerOf, readCommand } from '../command-line.ts';
 import type { CommandWords, OptionShape } from '../getopt.ts';
@@ -8,14 +9,6 @@ import type { CommandWords, OptionShape } from '../getopt.ts';
 export type ListeningPlace =
   | { readonly kind: 'path'; readonly path: string }
   | { readonly kind: 'fd'; readonly fd: number };
-
-/** A port of the gateway, and where the host forwards it to. */
-export interface GatewayForward {
-  readonly protocol: 'tcp' | 'udp';
-  readonly port: number;
-  readonly address: string;
-  readonly addressPort: number;
-}
 
 export interface VpnkitRequest {
   readonly ethernet: ListeningPlace;

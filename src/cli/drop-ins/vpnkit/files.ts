@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { readSmallFile } from '../../../native/read-small-file.ts';
 import { messageOf, UsageError } from '../../../network/errors.ts';
-import type { GatewayForward } from './arguments.ts';
+import type { GatewayForward } from '../../../network/gateway-forwards.ts';
 import type { DhcpFile } from './plan.ts';
 
 const dhcpSchema = (): z.ZodType<DhcpFile> =>
@@ -34,12 +34,28 @@ export const readDhcpFile = (path: string): DhcpFile => read('--dhcp-path', path
 
 /** `--gateway-forwards`. @throws UsageError */
 export const readForwards = (path: string): readonly GatewayForward[] =>
-  read('--gateway-forwards', path, forwardsSchema());
+  read(FORWARDS, path, forwardsSchema());
+
+/** @param text of that file. @throws UsageError */
+export const parseForwards = (path: string, text: string): readonly GatewayForward[] =>
+  parse(FORWARDS, path, text, forwardsSchema());
+
+const FORWARDS = '--gateway-forwards';
 
 function read<T>(option: string, path: string, schema: z.ZodType<T>): T {
+  let text: string;
+  try {
+    text = readSmallFile(path);
+  } catch (error) {
+    throw new UsageError([`${option} ${path}: cannot be read: ${messageOf(error)}`]);
+  }
+  return parse(option, path, text, schema);
+}
+
+function parse<T>(option: string, path: string, text: string, schema: z.ZodType<T>): T {
   let value: unknown;
   try {
-    value = JSON.parse(readSmallFile(path));
+    value = JSON.parse(text);
   } catch (error) {
     throw new UsageError([`${option} ${path}: cannot be read: ${messageOf(error)}`]);
   }

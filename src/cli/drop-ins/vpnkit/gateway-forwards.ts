@@ -1,34 +1,37 @@
-/** Ports of the gateway that lead to the host's network. */
-import { connect } from 'node:net';
-import { pipeline } from 'node:stream';
-import type { GuestConnection } from '../../../network/guest-streams.ts';
-import type { Network } from '../../../network/network-interface.ts';
-import type { ServingDaemon } from '../../daemon.ts';
-import type { GatewayForward } from './arguments.ts';
+/** Ports of the gateway that lead to the host's network: of the command line, and of a file that is followed live. */
 
-/** @throws VirtualListenError where the gateway serves the port itself */
-export function serveForwards(
-  forwards: readonly GatewayForward[],
-  network: Network,
-  daemon: ServingDaemon,
-): void {
-  for (const forward of forwards) {
-    const server = network.listen({ port: forward.port });
-    daemon.add(server);
-    void (async () => {
-      for await (const connection of server) join(connection, forward, daemon);
-    })();
-  }
+import type { DaemonNetwork } from '../../../network/daemon-network.ts';
+import { messageOf } from '../../../network/errors.ts';
+import type { GatewayForward } from '../../../network/gateway-forwards.ts';
+import { FileFollower } from '../../../proxy/dns/file-follower.ts';
+import type { ServingDaemon } from '../../daemon.ts';
+import { parseForwards } from './files.ts';
+
+export interface ForwardsWanted {
+  readonly forwards: readonly GatewayForward[];
+  readonly forwardsFile: string | undefined;
 }
 
-function join(
-  guest: GuestConnection,
-  { address, addressPort, port }: GatewayForward,
-  { log }: ServingDaemon,
+export function serveForwards(
+  { forwards, forwardsFile: path }: ForwardsWanted,
+  network: DaemonNetwork,
+  daemon: Pick<ServingDaemon, 'add' | 'log'>,
 ): void {
-  const host = connect({ host: address, port: addressPort, allowHalfOpen: true, noDelay: true });
-  const onEnd = (error: Error | null | undefined): void => {
-    if (error) log.debug({ port, address, addressPort, err: error }, 'a gateway forward failed');
+  const { log } = daemon;
+  const forward = (ofFile: readonly GatewayForward[]): void => {
+    const left = network.forwardGateway([...forwards, ...ofFile]);
+    if (left.length > 0) log.warn({ forwards: left.length }, 'gateway forwards: too many');
   };
-  pipeline(guest, host, guest, onEnd);
+  if (path === undefined) {
+    forward([]);
+    return;
+  }
+  const follower = new FileFollower(path, (text) => {
+    try {
+      forward(text === '' ? [] : parseForwards(path, text));
+    } catch (error) {
+      log.warn({ why: messageOf(error) }, 'gateway forwards stay as they were');
+    }
+  });
+  daemon.add(follower);
 }

@@ -20,7 +20,8 @@ The command line of vpnkit, served by hawser.
 --domain=NAME                   search domain for clients
 --dhcp-path=FILE                JSON: searchDomains, domainName
 --tcpv4-forwards=LIST           PORT:IP:PORT,...: ports of the gateway that lead to the host's network
---gateway-forwards=FILE         JSON: protocol, external_port, internal_ip, internal_port
+--udpv4-forwards=LIST           the same for UDP
+--gateway-forwards=FILE         JSON: protocol, external_port, internal_ip, internal_port; followed live
 --allowed-bind-addresses=LIST   where ports may be published; 0.0.0.0 for anywhere (default)
 --diagnostics=PATH              each client of this socket is sent the state of the network as JSON
 --introspection=PATH            the same
@@ -28,6 +29,6 @@ The command line of vpnkit, served by hawser.
 
 Accepted without effect: --gc-compact-interval, --http, --http-api-path, --listen-backlog, --max-connections, --pcap,
 --pcap-snaplen, --port-max-idle-time (idle connections are kept). Not served: 9P, Hyper-V sockets,
---forwards, gateway forwards of UDP.
+--forwards.
 HAWSER_API=on in the environment: hawser's own commands find it as vpnkit-PID.
 `;

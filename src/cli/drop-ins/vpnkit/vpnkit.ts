@@ -2,11 +2,11 @@
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { NetworkView } from '../../../control/network-view.ts';
-import { UsageError } from '../../../network/errors.ts';
+import type { GatewayForward } from '../../../network/gateway-forwards.ts';
 import type { ServingDaemon } from '../../daemon.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
 import { withOwnApi } from '../own-api.ts';
-import { type GatewayForward, parseVpnkitArguments, type VpnkitRequest } from './arguments.ts';
+import { parseVpnkitArguments, type VpnkitRequest } from './arguments.ts';
 import { VPNKIT_HELP } from './help.ts';
 import { planVpnkit } from './plan.ts';
 
@@ -15,6 +15,8 @@ export interface VpnkitDialect {
   readonly apiPaths: readonly string[];
   readonly diagnostics: readonly string[];
   readonly forwards: readonly GatewayForward[];
+  /** Beside them, followed live. */
+  readonly forwardsFile: string | undefined;
   readonly bindAddresses: readonly string[];
   /** Descriptors that listen already. */
   readonly listening: readonly number[];
@@ -48,9 +50,9 @@ export const VPNKIT: DropIn<VpnkitDialect> = {
       for (const fd of dialect.listening) adoptListener(fd);
     }
     for (const why of dialect.withoutEffect) daemon.log.warn({}, `without effect: ${why}`);
-    if (dialect.forwards.length > 0) {
+    if (dialect.forwards.length > 0 || dialect.forwardsFile !== undefined) {
       const { serveForwards } = await import('./gateway-forwards.ts');
-      serveForwards(dialect.forwards, network, daemon);
+      serveForwards(dialect, network, daemon);
     }
     for (const path of dialect.apiPaths) {
       daemon.makeDirectoriesFor(path);
@@ -73,15 +75,9 @@ async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
     import('../../../native/inherited-listeners.ts'),
     import('./files.ts'),
   ]);
-  const { dhcpFile, forwardsFile, hostsFile, allowedBindAddresses, diagnostics } = request;
-  const forwards = [
-    ...request.forwards,
-    ...(forwardsFile === undefined ? [] : files.readForwards(forwardsFile)),
-  ];
-  const udp = forwards.find(({ protocol }) => protocol === 'udp');
-  if (udp !== undefined) {
-    throw new UsageError([`gateway forward of UDP port ${udp.port}: only TCP is forwarded`]);
-  }
+  const { dhcpFile, forwards, forwardsFile, hostsFile } = request;
+  const { allowedBindAddresses, diagnostics } = request;
+  if (forwardsFile !== undefined) files.readForwards(forwardsFile);
   const isThere = hostsFile !== undefined && existsSync(hostsFile);
   const { options, apiPaths } = planVpnkit(
     isThere ? request : { ...request, hostsFile: undefined },
@@ -98,11 +94,12 @@ async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
       apiPaths,
       diagnostics,
       forwards,
+      forwardsFile,
       bindAddresses: allowedBindAddresses,
       listening,
       withoutEffect: request.withoutEffect,
     },
-    descriptors: listening,
+    kept: { descriptors: listening, files: forwardsFile === undefined ? [] : [forwardsFile] },
   };
 }
 
