@@ -238,10 +238,16 @@ function addPortCommands(program: Command): void {
 
 function addPolicyCommand(program: Command): void {
   const policy = inspectCommand(program, 'policy', 'where guests may go: show, change, ask')
-    .argument('<action>', 'show, set FILE, allow RULE, deny RULE, or test GUEST DESTINATION')
+    .argument(
+      '<action>',
+      'show, set FILE, allow RULE, deny RULE, test GUEST DESTINATION, denials, approve ID, suggest [GUEST], or schema',
+    )
     .argument('[arguments...]')
     .option('--guest <name>', 'of allow and deny: for this guest alone, a link or a static lease')
-    .option('--for <time>', 'of allow and deny: for so long, such as 10m')
+    .option('--for <time>', 'of allow, deny and approve: for so long, such as 10m')
+    .option('--any-guest', 'of approve: for all guests')
+    .option('--any-port', 'of approve: of every port and protocol')
+    .option('--port <port>', 'of approve: of these instead, such as 443/tcp')
     .option('--protocol <protocol>', 'of test: tcp, udp or icmp (default: tcp)');
   policy.action(async () => {
     const { policyCommand } = await import('./commands/policy.ts');
@@ -251,6 +257,9 @@ function addPolicyCommand(program: Command): void {
       guest: textOption(policy, 'guest'),
       for: textOption(policy, 'for'),
       protocol: textOption(policy, 'protocol'),
+      port: textOption(policy, 'port'),
+      anyGuest: policy.getOptionValue('anyGuest') === true,
+      anyPort: policy.getOptionValue('anyPort') === true,
     });
     process.stdout.write(answer.text);
     status = answer.status;

@@ -24,10 +24,13 @@ export class ApiClientError extends Error {
   readonly code = 'ERR_HAWSER_API_CLIENT';
   /** The HTTP status; 0 when there was no answer. */
   readonly status: number;
+  /** What was wrong with the request, as the daemon says it. */
+  readonly detail: string | undefined;
 
-  constructor(message: string, status: number, cause?: unknown) {
+  constructor(message: string, status: number, cause?: unknown, detail?: string) {
     super(message, { cause });
     this.status = status;
+    this.detail = detail;
   }
 }
 
@@ -187,7 +190,7 @@ export class ApiClient {
 function refusedBy(status: number, text: string): ApiClientError {
   const detail = problemSchema().safeParse(parseJson(text));
   const why = detail.success ? detail.data.detail : text.slice(0, 200);
-  return new ApiClientError(`the daemon refused (${status}): ${why}`, status);
+  return new ApiClientError(`the daemon refused (${status}): ${why}`, status, undefined, why);
 }
 
 function parseJson(text: string): unknown {

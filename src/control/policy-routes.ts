@@ -1,7 +1,13 @@
 /** The routes of the policy: where guests may go. */
 import * as z from 'zod';
 import { once } from '../base/once.ts';
-import { policyStateSchema, policyVerdictSchema } from './policy-schema.ts';
+import {
+  approvalSchema,
+  policyDenialsSchema,
+  policyStateSchema,
+  policySuggestionSchema,
+  policyVerdictSchema,
+} from './policy-schema.ts';
 import { tagOf } from './policy-tag.ts';
 import {
   type PolicyBook,
@@ -37,6 +43,12 @@ async function test({ query }: Call, { view }: PolicyTarget): Promise<Answer> {
   }
   const probe = { guest, destination, protocol } as const;
   return json(await orProblem(() => view.policy.test(probe)));
+}
+
+async function approve({ id, body }: Call, { view }: PolicyTarget): Promise<Answer> {
+  const scope = approvalSchema().safeParse(body ?? {});
+  if (!scope.success) throw problem(400, `The body is no scope: ${z.prettifyError(scope.error)}`);
+  return answerOf(await orProblem(() => view.policy.approve(id, scope.data)));
 }
 
 async function orProblem<T>(act: () => T | Promise<T>): Promise<T> {
@@ -101,5 +113,48 @@ export const POLICY_ROUTES: readonly Route<PolicyTarget>[] = [
     schema: policyVerdictSchema,
     body: undefined,
     handle: test,
+  },
+  {
+    method: 'GET',
+    path: '/v1/policy/denials',
+    summary:
+      'What guests have tried in vain, or would have where the policy observes: how often, when first and last, and why. Those of the last attempts at the end.',
+    query: [],
+    success: 200,
+    mediaType: JSON_TYPE,
+    schema: policyDenialsSchema,
+    body: undefined,
+    handle: (_call, { view }) => json({ denials: view.policy.denials() }),
+  },
+  {
+    method: 'POST',
+    path: '/v1/policy/denials/{id}',
+    summary:
+      'Allow what was denied, in front of all other rules: the same name (in the neighbourhood: the address), port and protocol to the same guest, unless the body says otherwise. Gone after a restart.',
+    query: [],
+    success: 200,
+    mediaType: JSON_TYPE,
+    schema: policyStateSchema,
+    body: approvalSchema,
+    handle: approve,
+  },
+  {
+    method: 'GET',
+    path: '/v1/policy/suggestion',
+    summary:
+      'A policy for what guests do: by the flows that are open, and by what a policy that observes would have denied.',
+    query: [
+      {
+        name: 'guest',
+        description: 'A link, a static lease’s name, or the address of a guest. Default: all.',
+        schema: { type: 'string' },
+      },
+    ],
+    success: 200,
+    mediaType: JSON_TYPE,
+    schema: policySuggestionSchema,
+    body: undefined,
+    handle: async ({ query }, { view }) =>
+      json(await orProblem(() => view.policy.suggest(query.get('guest') ?? ''))),
   },
 ];

@@ -26,6 +26,49 @@ export interface PolicyVerdictView {
   readonly index: number | null;
   /** Names are denied, and the address by itself is not. */
   readonly bestEffort: boolean;
+  /** The policy observes: whatever is said here passes. */
+  readonly observed: boolean;
+  /** It is allowed by a name: what the client states in the clear has to agree, what it states inside TLS is not seen. */
+  readonly inspected: boolean;
+}
+
+/** What a guest has tried in vain. */
+export interface PolicyDenialView {
+  readonly id: string;
+  readonly guestId: number;
+  /** What rules may call the guest. */
+  readonly guest: string | null;
+  /** `dns`: it has asked for a name. */
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns';
+  /** That it asked for, or by which it found the address. */
+  readonly name: string | null;
+  readonly address: string | null;
+  /** 0 for pings, names, and Unix sockets of the host. */
+  readonly port: number;
+  readonly place: 'host' | 'gateway' | 'guest' | 'private' | 'outside' | null;
+  /** The rule that forbids it, or what the guest said that does not agree with one. */
+  readonly why: string;
+  /** It was let pass: the policy observes. */
+  readonly observed: boolean;
+  readonly count: number;
+  readonly first: string;
+  readonly last: string;
+  /** What else guests have found at the address: an approval of the address is for these as well. */
+  readonly others: readonly string[];
+}
+
+/** Of what was denied: more, or other, than the same again by the same guest. */
+export interface ApprovalScope {
+  readonly anyGuest?: boolean | undefined;
+  readonly anyPort?: boolean | undefined;
+  /** `443/tcp`, `8000-8010`. */
+  readonly port?: string | undefined;
+  /** A date (RFC 3339). Default: until the policy is another, or hawser ends. */
+  readonly until?: string | undefined;
+}
+
+export interface PolicySuggestionView {
+  readonly document: Readonly<Record<string, unknown>>;
 }
 
 export interface PolicyBook {
@@ -40,6 +83,12 @@ export interface PolicyBook {
   ): Promise<PolicyStateView>;
   /** @throws PolicyError when it names nothing */
   test(probe: PolicyProbe): PolicyVerdictView;
+  /** Those of the last attempts at the end. */
+  denials(): readonly PolicyDenialView[];
+  /** In front of all other rules. @throws PolicyError */
+  approve(id: string, scope: ApprovalScope): Promise<PolicyStateView>;
+  /** A document for what guests do. @param guest all, when it is empty @throws PolicyError */
+  suggest(guest: string): PolicySuggestionView;
 }
 
 /** A document, or a question about one, that is not usable; its message has a line for each problem. */

@@ -57,7 +57,9 @@ export interface DataPathDeps {
   readonly policyNamesOf: (guest: Guest) => readonly string[];
   /** Whether a port of the host leads to a guest. */
   readonly isPublished: (protocol: 'tcp' | 'udp' | 'icmp', port: number) => boolean;
-  /** A guest's link was gone for the grace. */
+  /** A guest's link was gone for the grace: it is known still. */
+  readonly beforeGuestForgotten: (owner: Guest) => void;
+  /** And it is forgotten. */
   readonly onGuestGone: (owner: Guest) => void;
   /** Frame bytes carried so far, over all links. */
   readonly carried: () => number;
@@ -223,6 +225,8 @@ export class DataPath {
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'connection refused'),
       onGuestHeard,
       onGuestGone: (owner) => {
+        deps.beforeGuestForgotten(owner);
+        this.book.names.forget(owner);
         this.policy.denials.forget(owner);
         deps.onGuestGone(owner);
       },

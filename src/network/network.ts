@@ -24,7 +24,7 @@ import type { DialOptions, GuestConnection, GuestServer, ListenOptions } from '.
 import type { Attachment, AttachOptions, FrameAttachment, StreamFraming } from './links.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
 import { NetworkParts } from './parts.ts';
-import { readStartPolicy, type StartPolicy, surroundingsOf } from './policy/live-policy.ts';
+import { readStartPolicy, type StartPolicy, surroundingsOf } from './policy/start-policy.ts';
 import { serveNetworkApi } from './serve-api.ts';
 
 /**

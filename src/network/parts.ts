@@ -17,6 +17,8 @@ import type { SshForwards } from '../proxy/ssh/ssh-forwards.ts';
 import { parseAddress } from '../services/address-text.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
 import type { LocalNames } from '../services/dns/local-names.ts';
+import type { Guest } from '../stack/guest.ts';
+import type { LinkPort } from '../stack/link-port.ts';
 import type { Stack } from '../stack/stack.ts';
 import { PcapFile } from '../transports/capture/pcap-file.ts';
 import { TappedAcceptor } from '../transports/capture/tapped-acceptor.ts';
@@ -43,12 +45,15 @@ import { GuestStreams } from './guest-streams.ts';
 import { Guests } from './guests.ts';
 import { Ipv6Service } from './ipv6-service.ts';
 import { keptAddresses } from './kept-addresses.ts';
+import { KeptNames } from './kept-names.ts';
 import { Links } from './links.ts';
 import { LiveView } from './live-view.ts';
 import { MuxLinks } from './mux-links.ts';
 import { noteEvents, noteIpv6, noteRefused } from './notes.ts';
-import { LivePolicy, type StartPolicy, surroundingsOf } from './policy/live-policy.ts';
+import { LivePolicy } from './policy/live-policy.ts';
 import { PolicyNames } from './policy/policy-names.ts';
+import { PolicyProber } from './policy/policy-prober.ts';
+import { type StartPolicy, surroundingsOf } from './policy/start-policy.ts';
 import { makeSshForwards } from './ssh.ts';
 
 const LOOPBACK = ipv4(0x7f00_0001);
@@ -84,6 +89,7 @@ export class NetworkParts {
   private readonly ssh: SshForwards;
   private readonly ipv6: Ipv6Service;
   private readonly leaseFile: LeaseFile | undefined;
+  private readonly keptNames: KeptNames;
   private readonly guestApi: GuestApi | undefined;
   private readonly capture: PcapFile | undefined;
   private linkCount = 0;
@@ -136,7 +142,7 @@ export class NetworkParts {
       gateway6: addresses.ipv6?.gateway,
       clock,
     });
-    const policyNames = new PolicyNames(config.leases.static).of;
+    const policyNames = new PolicyNames(config.leases.static);
     noteIpv6(config, addresses, log);
     noteEvents(hub, log);
     this.dataPath = new DataPath({
@@ -146,13 +152,15 @@ export class NetworkParts {
       clock,
       log,
       onGuestHeard: (address, mac) => {
-        const port = this.dataPath.stack.stations.neighborAt(address)?.port;
+        const { port, guest } = this.dataPath.stack.stations.neighborAt(address) ?? {};
+        if (guest !== undefined) this.keptNames.onHeard(guest, mac);
         if (port !== undefined) leases.onHeard(address, mac, port.id);
         directory.onGuestHeard(mac, address.family === 4);
         this.guestWatch.changed();
       },
-      policyNamesOf: policyNames,
+      policyNamesOf: policyNames.of,
       isPublished: (protocol, port) => this.ports.publishes(protocol, port),
+      beforeGuestForgotten: (owner) => this.keptNames.onGone(owner),
       onGuestGone: (owner) => this.ports.endGuest(owner),
       carried: () => this.links.carried,
       events: {
@@ -163,6 +171,10 @@ export class NetworkParts {
     });
     const { stack, flusher, listeners, addressMap, destinations, book, native, turns } =
       this.dataPath;
+    this.keptNames = new KeptNames({
+      ...{ names: book.names, clock, log, linkOf: policyNames.linkOf },
+      file: file === undefined ? undefined : `${file}.names`,
+    });
     const { mtu, keepaliveS, socketMode, vhostMemory, wsOrigins } = config;
     const { pcapFile } = config;
     this.capture = pcapFile === undefined ? undefined : new PcapFile(pcapFile, clock.now(), log);
@@ -241,18 +253,20 @@ export class NetworkParts {
         });
       },
     });
+    const guestOf = (text: string): Guest | undefined => {
+      const address = parseAddress(text);
+      if (address !== undefined) return stack.stations.neighborAt(address)?.guest;
+      const isCalled = ({ guest }: LinkPort): boolean => policyNames.of(guest).includes(text);
+      return [...stack.links].find(isCalled)?.guest;
+    };
+    const asked = { policy: this.dataPath.policy, clock, guestOf };
+    const localAddresses = (name: string): readonly IpAddress[] | undefined =>
+      this.names.addressesOf(name);
     this.policy = new LivePolicy({
-      start,
-      policy: this.dataPath.policy,
-      ...{ book, clock, log },
+      ...{ ...asked, start, book, log },
+      prober: new PolicyProber({ ...asked, destinations, names: book.names, localAddresses }),
       isolate: (isIsolated) => stack.isolateGuests(isIsolated),
-      addresses: addressMap,
       surroundings: surroundingsOf(config, clock),
-      callsOf: (text) => {
-        const address = parseAddress(text);
-        const guest = address && stack.stations.neighborAt(address)?.guest;
-        return guest === undefined ? [text] : policyNames(guest);
-      },
     });
     this.ipv6.start();
     native.whenLoaded((posix) => this.ipv6.watchWith(posix));
@@ -343,6 +357,8 @@ export class NetworkParts {
     this.dns.close();
     this.guestWatch.close();
     this.leaseFile?.flush();
+    this.keptNames.close();
+    this.policy.close();
     this.hub.clear();
     this.faults.close();
   }

@@ -114,7 +114,6 @@ export class ProxyUpstream implements Upstream {
   }
 
   onGuestGone(_now: Instant, owner: Guest): void {
-    this.parts?.book.names.forget(owner);
     this.parts?.onGuestGone(owner);
   }
 }

@@ -5,11 +5,14 @@ import { EventRing } from '../../src/control/events/event-ring.ts';
 import type { ServedView } from '../../src/control/events/served-view.ts';
 import type { FlowCount, FlowFeedEvent, FlowsView, FlowView } from '../../src/control/flow-view.ts';
 import {
+  type ApprovalScope,
   type PolicyBook,
   PolicyConflict,
+  type PolicyDenialView,
   PolicyError,
   type PolicyProbe,
   type PolicyStateView,
+  type PolicySuggestionView,
   type PolicyVerdictView,
 } from '../../src/control/policy-view.ts';
 import { portView } from '../../src/control/ports/port-view.ts';
@@ -69,6 +72,7 @@ export const UDP_FLOW: FlowView = {
 export class FakePolicy implements PolicyBook {
   private generation = 0;
   private document: Readonly<Record<string, unknown>> | null = null;
+  denied: readonly PolicyDenialView[] = [];
 
   state(): PolicyStateView {
     const { generation, document } = this;
@@ -95,7 +99,25 @@ export class FakePolicy implements PolicyBook {
       rule: `${guest} ${protocol}`,
       index: 0,
       bestEffort: destination === 'b.test:1',
+      observed: false,
+      inspected: action === 'allow',
     };
+  }
+
+  denials(): readonly PolicyDenialView[] {
+    return this.denied;
+  }
+
+  async approve(id: string, scope: ApprovalScope): Promise<PolicyStateView> {
+    if (this.denied.every((one) => one.id !== id)) throw new PolicyError(`no denial ${id}`);
+    return await this.replace({
+      default: 'deny',
+      rules: [{ allow: { name: 'a.test', ...scope } }],
+    });
+  }
+
+  suggest(guest: string): PolicySuggestionView {
+    return { document: { default: 'deny', rules: [{ allow: { name: 'a.test', guest } }] } };
   }
 }
 

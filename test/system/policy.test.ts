@@ -70,7 +70,12 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
 
   const dig = async (...args: readonly string[]): Promise<string> =>
     await guest.run('dig', `@${GATEWAY}`, '+tries=1', '+timeout=2', ...args);
+  /** On a busy machine a denial may take its time once. */
   const curl = async (by: Guest, ...args: readonly string[]): Promise<string> => {
+    const first = await curlOnce(by, ...args);
+    return first.endsWith(' late') ? await curlOnce(by, ...args) : first;
+  };
+  const curlOnce = async (by: Guest, ...args: readonly string[]): Promise<string> => {
     const options = ['-sS', '-k', '-m', '5', '-w', ' %{time_total}'];
     const { stdout, status } = await by.try('curl', ...options, ...args);
     const [seconds = ''] = /[\d.]+$/.exec(stdout) ?? [];
@@ -158,7 +163,7 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
     assert.match(await hawser('policy', 'test', '*', 'a.test:443'), /^allow: allow a\.test/);
     const denied = await lab.host.try(...argvOf('policy', 'test', '*', 'evil.test:443'));
     assert.equal(denied.status, 1);
-    assert.match(denied.stdout, /^deny: default: deny/);
+    assert.match(denied.stdout, /^deny: no rule of names allows/);
     await dig('a.test');
     const flow = guest.start(['nc', '-d', OUTSIDE, '25']);
     await flow.prints(/220 hello/);

@@ -88,6 +88,10 @@ export const policySchema: Schema<PolicyDocument> = once(() => {
   });
 });
 
+/** For editors and checkers. */
+export const policyJsonSchema = (): object =>
+  z.toJSONSchema(policySchema(), { target: 'draft-2020-12' });
+
 export interface DocumentProblem {
   /** To what is wrong: `['rules', 2, 'allow', 'cidr']`. */
   readonly path: readonly PropertyKey[];

@@ -1,8 +1,11 @@
 /** Policies as text, of YAML or JSON: a value, and where each part of it stands. */
-import { isNode, LineCounter, parseDocument } from 'yaml';
+import { isNode, LineCounter, parseDocument, stringify } from 'yaml';
 import { readSmallFile } from '../../native/read-small-file.ts';
 import { messageOf } from '../errors.ts';
 import { type DocumentProblem, PolicyProblems, placeOf } from './policy-document.ts';
+
+/** As the API's. */
+const POLICY_MAX = 8 * 1024 * 1024;
 
 export interface PolicyText {
   readonly value: unknown;
@@ -10,11 +13,21 @@ export interface PolicyText {
   sentences(problems: readonly DocumentProblem[]): readonly string[];
 }
 
+/** Of a {@link PolicyProblems}' message that has come from elsewhere. */
+export const problemsIn = (message: string): readonly DocumentProblem[] =>
+  message.split('\n').map((line) => {
+    const [, place = '', why = line] = /^([a-z]+(?:\.[a-z]+|\[\d+\])*): (.*)$/.exec(line) ?? [];
+    const path = place.match(/[a-z]+|\d+/g) ?? [];
+    return { path: path.map((part) => (/^\d/.test(part) ? Number(part) : part)), why };
+  });
+
+export const policyYaml = (document: object): string => stringify(document, { lineWidth: 0 });
+
 /** @throws PolicyProblems */
 export function readPolicyFile(path: string): PolicyText {
   let text: string;
   try {
-    text = readSmallFile(path);
+    text = readSmallFile(path, POLICY_MAX);
   } catch (error) {
     throw new PolicyProblems([{ path: [], why: `${path} cannot be read: ${messageOf(error)}` }]);
   }

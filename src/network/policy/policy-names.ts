@@ -40,6 +40,9 @@ export class PolicyNames {
     return [...known.own, ...bound];
   };
 
+  /** What its link is called, or was last, without the number of the connection. */
+  readonly linkOf = (guest: Guest): string | undefined => this.knownOf(guest)?.own.at(-1);
+
   private knownOf(guest: Guest): Known | undefined {
     const { link } = guest;
     const before = this.known.get(guest);

@@ -10,6 +10,8 @@ export interface ChannelOrigin {
   readonly remote: FlowEnd;
   readonly service?: FlowFacts['service'];
   readonly publication?: string | undefined;
+  /** Of the multiplexer: its name, where rules of a policy are for it. */
+  readonly link?: string | undefined;
 }
 
 export const UNKNOWN_END: FlowEnd = { address: undefined, port: undefined };
@@ -21,13 +23,13 @@ export const endOf = (target: Destination): FlowEnd =>
 
 /** @param channel undefined before it is open */
 export function channelFacts(
-  { openedBy, guest, remote, service, publication }: ChannelOrigin,
+  { openedBy, guest, remote, service, publication, link }: ChannelOrigin,
   channel: MuxChannel | undefined,
   lastAt: Instant,
 ): FlowFacts {
   const info = channel?.describe();
   return {
-    ...{ guest, remote, openedBy, via: 'mux', service, publication },
+    ...{ guest, remote, openedBy, via: 'mux', service, publication, link },
     state: info?.state ?? 'connecting',
     bytesToHost: info?.bytesReceived ?? 0,
     bytesToGuest: info?.bytesSent ?? 0,

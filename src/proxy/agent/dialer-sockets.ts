@@ -12,16 +12,18 @@ export interface SocketHolder extends EvictionCandidate<SocketHolder> {
 }
 
 export class DialerSockets {
+  readonly link: string;
   /** Undefined where nobody else shares the event loop. */
   readonly intake: Intake | undefined;
   private readonly share: Account | undefined;
   private readonly order: EvictionOrder<SocketHolder> = new EvictionOrder();
 
   /** @param sockets undefined: whatever the system has */
-  constructor(name: string, sockets: Budget | undefined, turns?: Turns) {
+  constructor(link: string, sockets: Budget | undefined, turns?: Turns) {
+    this.link = link;
     this.intake = turns === undefined ? undefined : new Intake(turns);
     if (sockets === undefined) return;
-    this.share = new Owner(name).share(sockets, { evict: () => this.evict() });
+    this.share = new Owner(link).share(sockets, { evict: () => this.evict() });
   }
 
   /** @returns false when there is no descriptor for it */

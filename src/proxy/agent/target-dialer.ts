@@ -91,7 +91,7 @@ export class TargetDialer {
       { ...this.deps, counts: this.counts },
       target,
       sockets,
-      originOf(request, target),
+      originOf(request, target, sockets.link),
       owner,
     );
     const channel = request.accept(now, udp);
@@ -159,7 +159,7 @@ class TargetDial implements ConnectOwner, SocketHolder, FlowSource {
     this.sockets = sockets;
     this.request = request;
     this.target = target;
-    this.origin = originOf(request, target);
+    this.origin = originOf(request, target, sockets.link);
     this.startedAt = deps.clock.now();
     const remote = target.proto === 'unix' ? undefined : target.address;
     this.entry = deps.book.add(target.proto, owner, remote, this);
@@ -239,8 +239,13 @@ class TargetDial implements ConnectOwner, SocketHolder, FlowSource {
   }
 }
 
-const originOf = ({ client }: ChannelRequest, target: Destination): ChannelOrigin => ({
+const originOf = (
+  { client }: ChannelRequest,
+  target: Destination,
+  link: string,
+): ChannelOrigin => ({
   openedBy: 'guest',
+  link,
   guest: client ?? UNKNOWN_END,
   remote: endOf(target),
 });

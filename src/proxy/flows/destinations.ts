@@ -3,7 +3,7 @@
  * Asked once for each flow, and for UDP and pings once more when the flow changes its destination. A refusal is counted,
  * for all and for its guest, and shown to whoever follows the blocks.
  */
-import type { Counters } from '../../base/counters.ts';
+import { Counters } from '../../base/counters.ts';
 import { addressFromWords, type IpAddress, ipv4 } from '../../base/ip-address.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import { extractIpv4 } from '../../services/nat64-address.ts';
@@ -146,6 +146,12 @@ export class Destinations {
     this.deps = deps;
   }
 
+  /** The same decisions by another policy, of which nobody hears. */
+  decidingBy(policy: GuestPolicy): Destinations {
+    const { onBlock: _nobody, ...deps } = this.deps;
+    return new Destinations({ ...deps, policy, refusals: new Counters() });
+  }
+
   /**
    * @param words of which four at `at` are the destination's address, borrowed for the call
    * @param port 0 for pings
@@ -223,11 +229,11 @@ export class Destinations {
     policy.counts.add('allowed');
     if (to.kind === 'gateway') return to;
     if (!verdict.byName || protocol === 'icmp' || engine.mode === 'observe') {
-      return { ...to, verdict: { rule: verdict.text, stated: undefined } };
+      return { ...to, verdict: { rule: verdict.text, stated: undefined, allStated: [] } };
     }
     const onDenied = (why: string): void => {
       policy.counts.add('denied-by-inspection');
-      this.onPolicyBlock(policy, engine, owner, target, judged, why);
+      this.onPolicyBlock(policy, engine, owner, target, judged, why, true);
     };
     const check = new PolicyCheck({ policy, owner, target, judged, onDenied });
     return { ...to, check, verdict: check };
@@ -248,10 +254,11 @@ export class Destinations {
     { protocol, remote, port }: PolicyTarget,
     { place, names }: Judged,
     why: string,
+    isStated = false,
   ): boolean {
     const name = names.at(-1);
     const isDenied = policy.deny(engine, {
-      ...{ owner, protocol, name, address: remote, port, place, why },
+      ...{ owner, protocol, name, address: remote, port, place, why, isStated },
     });
     const block: Block = { owner, protocol, remote, port, name, why: 'policy', rule: why };
     this.deps.onBlock?.(isDenied ? block : { ...block, isObserved: true });

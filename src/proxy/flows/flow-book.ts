@@ -48,7 +48,8 @@ export class FlowBook {
   ): Flow {
     const now = this.clock.now();
     const names = this.namesOf(now, owner, remote);
-    const flow = new Flow(this.nextId++, protocol, owner, now, source, names);
+    const flow = new Flow(this.nextId++, protocol, owner, remote, now, source, names);
+    this.names.use(owner, remote, 1);
     this.flows.add(flow);
     this.opened[protocol]++;
     this.open[protocol]++;
@@ -66,6 +67,7 @@ export class FlowBook {
     flow.isOpen = false;
     this.flows.delete(flow);
     this.open[flow.protocol]--;
+    this.names.use(flow.owner, flow.remote, -1);
     if (this.feed.isFollowed) this.feed.add({ kind: 'ended', flow: this.record(flow), why });
   }
 
@@ -114,7 +116,7 @@ export class FlowBook {
     const asked =
       flow.names.length > 0
         ? flow.names
-        : this.namesOf(this.clock.now(), owner, facts.remote.address);
+        : (facts.names ?? this.namesOf(this.clock.now(), owner, facts.remote.address));
     const name = asked.at(-1);
     const evidence = name === undefined ? undefined : asked.length > 1 ? 'inferred' : 'asked';
     return { id, protocol, owner, since, name, evidence, facts };

@@ -27,8 +27,10 @@ export interface FlowEnd {
 export interface FlowVerdict {
   /** That allows it. */
   readonly rule: string;
-  /** The name that its guest has stated in the clear since, and that was allowed. */
+  /** The name that its guest has stated in the clear since, and that was allowed: the last one. */
   readonly stated: string | undefined;
+  /** Every one of these. */
+  readonly allStated: readonly string[];
 }
 
 /**
@@ -51,10 +53,14 @@ export interface FlowFacts {
   /** Through the stack, the agent, or the guest's SSH server. */
   readonly via: Way;
   readonly service?: FlowService | undefined;
+  /** By which the guest had found the remote, where a flow changes it. */
+  readonly names?: readonly string[] | undefined;
   /** Undefined: no policy was asked. */
   readonly verdict?: FlowVerdict | undefined;
   /** The id of the publication that it came by. */
   readonly publication?: string | undefined;
+  /** Of the multiplexer: its name, where rules of a policy are for it. */
+  readonly link?: string | undefined;
   readonly state: string;
   /** Payload. */
   readonly bytesToHost: number;
@@ -82,6 +88,8 @@ export class Flow implements Chained<Flow> {
   readonly protocol: FlowProtocol;
   /** Undefined where it is not known, as behind a multiplexer's socket. */
   readonly owner: Guest | undefined;
+  /** Of a flow that does not change it. */
+  readonly remote: IpAddress | undefined;
   readonly since: Instant;
   /** Replaced when a connect has become a connection. */
   source: FlowSource;
@@ -93,6 +101,7 @@ export class Flow implements Chained<Flow> {
     id: number,
     protocol: FlowProtocol,
     owner: Guest | undefined,
+    remote: IpAddress | undefined,
     since: Instant,
     source: FlowSource,
     names: readonly string[],
@@ -100,6 +109,7 @@ export class Flow implements Chained<Flow> {
     this.id = id;
     this.protocol = protocol;
     this.owner = owner;
+    this.remote = remote;
     this.since = since;
     this.source = source;
     this.names = names;

@@ -4,8 +4,10 @@
  * names of its own, for it alone.
  *
  * Names are a budget of shares (`base/shares`): a guest alone has all of them, and whoever asks for the most forgets its
- * oldest first. A name is known for its TTL, and for {@link KEPT_MS} at least, because programs use addresses longer;
- * but not for longer than {@link KEPT_MOST_MS}, for the address may be another's by then.
+ * oldest first, but none of an address that it has a connection to. A rule's name is granted for the answer's TTL, and
+ * for {@link GRANTED_MS} at least, because programs use addresses longer; but not for longer than {@link KEPT_MOST_MS},
+ * for the address may be another's by then. It is shown for {@link KEPT_MS} at least. All of it is the same whether or
+ * not there is a policy: the first one finds what guests have asked for before.
  */
 import { type IpAddress, V4_MAPPED } from '../../base/ip-address.ts';
 import { type Account, Budget } from '../../base/shares/budget.ts';
@@ -14,23 +16,40 @@ import { addressAnswers } from '../../services/dns/address-answers.ts';
 import type { Guest } from '../../stack/guest.ts';
 
 export const NAMES_MAX = 16_384;
+export const GRANTED_MS = 30_000;
 export const KEPT_MS = 300_000;
 export const KEPT_MOST_MS = 3_600_000;
 /** Of many names at one address, as of a content network, those asked for last are known. */
 export const NAMES_OF_ADDRESS = 32;
+/** Addresses in use that one name too many passes over, before the oldest in use gives way. */
+const PASSED_MAX = 256;
 
 interface Known {
   readonly name: string;
+  /** Until then it is shown, and until then a flow may go there by it. */
   readonly until: Instant;
+  readonly granted: Instant;
+}
+
+export interface GuestName extends Known {
+  readonly address: IpAddress;
+}
+
+interface AtAddress {
+  readonly address: IpAddress;
+  /** In the order in which they were asked for. */
+  names: readonly Known[];
+  /** Connections to it. */
+  flows: number;
 }
 
 const NO_NAMES: readonly Known[] = [];
 
-/** Of one guest, those asked for last at the end. */
 class NamesOfGuest {
   readonly share: Account;
-  /** By address; its names likewise in the order in which they were asked for. */
-  private readonly known = new Map<string | number, Known[]>();
+  private readonly known = new Map<AddressKey, AtAddress>();
+  /** Of which address: those asked for last at the end. */
+  private readonly order = new Map<Known, AddressKey>();
 
   constructor({ owner }: Guest, budget: Budget) {
     this.share = owner.share(budget, { evict: () => this.forgetOldest(), recycles: true });
@@ -38,43 +57,84 @@ class NamesOfGuest {
 
   set(address: IpAddress, entry: Known): void {
     const key = keyOf(address);
-    const before = this.known.get(key) ?? NO_NAMES;
-    const others = before.filter(({ name }) => name !== entry.name);
-    if (others.length === NAMES_OF_ADDRESS) others.shift();
-    this.known.delete(key);
-    this.share.give(before.length - others.length);
-    if (this.share.take()) others.push(entry);
-    if (others.length > 0) this.known.set(key, others);
+    const names = this.known.get(key)?.names ?? NO_NAMES;
+    const same = names.find(({ name }) => name === entry.name);
+    if (same !== undefined) this.forget(key, same);
+    else if (names[0] !== undefined && names.length === NAMES_OF_ADDRESS)
+      this.forget(key, names[0]);
+    if (!this.share.take()) return;
+    const at = this.known.get(key); // what gave way may have been of the same address
+    if (at === undefined) this.known.set(key, { address, names: [entry], flows: 0 });
+    else at.names = [...at.names, entry];
+    this.order.set(entry, key);
   }
 
   find(now: Instant, address: IpAddress): string | undefined {
-    return this.known.get(keyOf(address))?.findLast(({ until }) => until >= now)?.name;
+    return this.known.get(keyOf(address))?.names.findLast(({ until }) => until >= now)?.name;
   }
 
   all(now: Instant, address: IpAddress): readonly string[] {
-    const known = this.known.get(keyOf(address)) ?? NO_NAMES;
-    return known.filter(({ until }) => until >= now).map(({ name }) => name);
+    const names = this.known.get(keyOf(address))?.names ?? NO_NAMES;
+    return names.filter(({ granted }) => granted >= now).map(({ name }) => name);
+  }
+
+  addressesOf(now: Instant, name: string): readonly IpAddress[] {
+    const isOf = (one: Known): boolean => one.name === name && one.granted >= now;
+    const found = [...this.known.values()].filter(({ names }) => names.some(isOf));
+    return found.map(({ address }) => address);
+  }
+
+  use(address: IpAddress, n: 1 | -1): void {
+    const key = keyOf(address);
+    const at = this.known.get(key);
+    if (at === undefined) return;
+    at.flows = Math.max(0, at.flows + n);
+    if (at.flows === 0 && at.names.length === 0) this.known.delete(key);
+  }
+
+  *entries(): Generator<GuestName, void> {
+    for (const { address, names } of this.known.values()) {
+      for (const one of names) yield { ...one, address };
+    }
   }
 
   clear(): void {
-    for (const names of this.known.values()) this.share.give(names.length);
+    this.share.give(this.order.size);
+    this.order.clear();
     this.known.clear();
   }
 
   private forgetOldest(): boolean {
-    for (const [key, names] of this.known) {
-      names.shift();
-      if (names.length === 0) this.known.delete(key);
-      this.share.give();
+    let passed = 0;
+    for (const [one, key] of this.order) {
+      const isUsed = (this.known.get(key)?.flows ?? 0) > 0;
+      if (isUsed && passed < PASSED_MAX && passed < this.order.size) {
+        passed++;
+        this.order.delete(one);
+        this.order.set(one, key);
+        continue;
+      }
+      this.forget(key, one);
       return true;
     }
     return false;
   }
+
+  private forget(key: AddressKey, one: Known): void {
+    this.order.delete(one);
+    this.share.give();
+    const at = this.known.get(key);
+    if (at === undefined) return;
+    at.names = at.names.filter((other) => other !== one);
+    if (at.names.length === 0 && at.flows === 0) this.known.delete(key);
+  }
 }
+
+type AddressKey = string | number;
 
 export class GuestNames {
   readonly budget: Budget;
-  private readonly byGuest = new WeakMap<Guest, NamesOfGuest>();
+  private readonly byGuest = new Map<Guest, NamesOfGuest>();
 
   constructor(limit: number = NAMES_MAX) {
     this.budget = new Budget('names', limit);
@@ -86,8 +146,11 @@ export class GuestNames {
     if (answers === undefined) return;
     const { name } = answers;
     for (const { address, ttlS } of answers.addresses) {
-      const until = now + Math.min(Math.max(ttlS * 1000, KEPT_MS), KEPT_MOST_MS);
-      this.namesOf(guest).set(address, { name, until });
+      const [granted, until] = [GRANTED_MS, KEPT_MS].map(
+        (leastMs) => now + Math.min(Math.max(ttlS * 1000, leastMs), KEPT_MOST_MS),
+      );
+      if (granted === undefined || until === undefined) return;
+      this.namesOf(guest).set(address, { name, until, granted });
     }
   }
 
@@ -96,9 +159,38 @@ export class GuestNames {
     return this.byGuest.get(guest)?.find(now, address);
   }
 
-  /** Every name that the guest has asked for and `address` was an answer to. */
+  /** Every name that the guest has asked for, may use still, and `address` was an answer to. */
   all(now: Instant, guest: Guest, address: IpAddress): readonly string[] {
     return this.byGuest.get(guest)?.all(now, address) ?? [];
+  }
+
+  /** Those that the guest may use. */
+  addressesOf(now: Instant, guest: Guest, name: string): readonly IpAddress[] {
+    return this.byGuest.get(guest)?.addressesOf(now, name) ?? [];
+  }
+
+  /** Those of all guests. */
+  everyName(now: Instant, address: IpAddress | undefined): readonly string[] {
+    if (address === undefined) return [];
+    return [...new Set([...this.byGuest.values()].flatMap((own) => own.all(now, address)))];
+  }
+
+  /** The guest has one connection more to an address, or less. */
+  use(guest: Guest | undefined, address: IpAddress | undefined, n: 1 | -1): void {
+    if (guest !== undefined && address !== undefined) this.byGuest.get(guest)?.use(address, n);
+  }
+
+  /** What the guest has asked for, to be handed to {@link restore} again. */
+  entriesOf(guest: Guest): Iterable<GuestName> {
+    return this.byGuest.get(guest)?.entries() ?? [];
+  }
+
+  restore(guest: Guest, { address, ...entry }: GuestName): void {
+    this.namesOf(guest).set(address, entry);
+  }
+
+  guests(): Iterable<Guest> {
+    return this.byGuest.keys();
   }
 
   /** The guest is gone for good. */
@@ -116,7 +208,7 @@ export class GuestNames {
   }
 }
 
-const keyOf = (address: IpAddress): string | number =>
+const keyOf = (address: IpAddress): AddressKey =>
   address.a === 0 && address.b === 0 && address.c === V4_MAPPED
     ? address.d
     : `${address.a} ${address.b} ${address.c} ${address.d}`;

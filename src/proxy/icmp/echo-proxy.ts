@@ -144,7 +144,9 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
       this.refuse(now, request, 'net-unreachable');
     } else if (session instanceof Session) {
       session.verdict = to.verdict;
-      this.send(session, request, session.target.set(key, ANY_PORT, to.address));
+      const target = session.target.set(key, ANY_PORT, to.address);
+      session.names = this.namesOf(now, session);
+      this.send(session, request, target);
     } else if (to.kind === 'host-loopback') {
       this.counts.add('echo-answered-for-host');
       this.answer(now, request);

@@ -27,6 +27,8 @@ export interface Attempt {
   readonly place: PolicyPlace | undefined;
   /** The rule that forbids it, or what the guest said that does not agree with one. */
   readonly why: string;
+  /** What the guest said does not agree with how it came there. */
+  readonly isStated: boolean;
   /** It was let pass. */
   readonly isObserved: boolean;
 }

@@ -30,7 +30,7 @@ export type PolicyCount =
 
 export interface GuestPolicyDeps {
   readonly clock: Pick<Clock, 'now'>;
-  readonly names: GuestNames;
+  readonly names: Pick<GuestNames, 'all'>;
   /** What rules may call a guest: its link, its static leases. */
   readonly namesOf: (guest: Guest) => readonly string[];
   /** Whether an address is one of the host's own. */
@@ -79,6 +79,11 @@ export class GuestPolicy {
 
   replace(engine: PolicyEngine | undefined): void {
     this.current = engine;
+  }
+
+  /** What it knows beside guests and their names. */
+  get surroundings(): Omit<GuestPolicyDeps, 'names' | 'namesOf'> {
+    return this.deps;
   }
 
   /** What rules may call a guest. */
@@ -137,8 +142,9 @@ export class GuestPolicy {
     };
     const now = this.deps.clock.now();
     const verdict = engine.decide(question, now);
-    if (place !== 'host' || verdict.action !== 'allow') return { verdict, place, names };
-    if (!this.deps.isPublished(protocol, port)) return { verdict, place, names };
+    if (verdict.action !== 'allow' || !this.leadsToGuest(target, address)) {
+      return { verdict, place, names };
+    }
     const behind = { ...question, place: 'guest' } as const;
     return { verdict: engine.decide(behind, now), place: 'guest', names };
   }
@@ -157,13 +163,21 @@ export class GuestPolicy {
     const verdict = current.decideName(this.deps.namesOf(owner), name, now);
     if (verdict === 'allow') return verdict;
     const why = NOT_ASKED;
-    const asked = { owner, protocol: 'dns', name, why, port: 0 } as const;
+    const asked = { owner, protocol: 'dns', name, why, port: 0, isStated: false } as const;
     const isDenied = this.deny(current, { ...asked, address: undefined, place: undefined });
     this.counts.add(isDenied ? 'names-denied' : 'observed');
     return isDenied ? verdict : 'allow';
   }
 
-  private placeOf({ kind }: PolicyTarget, address: IpAddress): PolicyPlace {
+  /** Whether it is a port of the host where another guest serves. */
+  leadsToGuest(target: PolicyTarget, address: IpAddress): boolean {
+    return (
+      this.placeOf(target, address) === 'host' &&
+      this.deps.isPublished(target.protocol, target.port)
+    );
+  }
+
+  placeOf({ kind }: PolicyTarget, address: IpAddress): PolicyPlace {
     if (kind === 'host-loopback') return 'host';
     if (kind === 'gateway') return 'gateway';
     if (this.deps.isHost(address.toString())) return 'host';

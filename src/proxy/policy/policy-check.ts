@@ -21,6 +21,7 @@ export interface PolicyCheckDeps {
 export class PolicyCheck implements NameCheck, FlowVerdict {
   readonly rule: string;
   stated: string | undefined = undefined;
+  private readonly claims = new Set<string>();
   private readonly deps: PolicyCheckDeps;
 
   constructor(deps: PolicyCheckDeps) {
@@ -40,7 +41,12 @@ export class PolicyCheck implements NameCheck, FlowVerdict {
     const { verdict } = policy.judgeBy(engine, policy.callsOf(owner), target, [name]);
     if (verdict.action !== 'allow') return this.deny(`${name}: ${verdict.text}`);
     this.stated = name;
+    this.claims.add(name);
     return undefined;
+  }
+
+  get allStated(): readonly string[] {
+    return [...this.claims];
   }
 
   onFault(fault: InspectionFault): Denial {

@@ -39,12 +39,16 @@ export interface SessionOwner<S> {
   release(slot: SendSlot): void;
 }
 
+const NO_NAMES: readonly string[] = [];
+
 export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
   readonly guest: IpAddress;
   readonly side: Side;
   readonly target: TargetCache = new TargetCache();
   /** Of the destination of its last datagram. */
   verdict: FlowVerdict | undefined = undefined;
+  /** By which its guest had found it. */
+  names: readonly string[] = NO_NAMES;
   inFlight = 0;
   inFlightBytes = 0;
   private closed = false;
@@ -77,7 +81,7 @@ export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
       guest: { address: this.guest, port: this.guestPort },
       remote: { address: target.remote, port: target.port },
       dialled: this.dialled,
-      verdict: this.verdict,
+      ...{ verdict: this.verdict, names: this.names },
       openedBy: 'guest',
       via: 'net',
       state: 'active',

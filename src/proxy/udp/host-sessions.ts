@@ -177,6 +177,11 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
     return session;
   }
 
+  /** By which its guest has found where its last packet went. */
+  protected namesOf(now: Instant, { owner, target }: S): readonly string[] {
+    return this.sessionDeps.book.names.all(now, owner, target.remote);
+  }
+
   /** The session of the guest's port or identifier for `to`; undefined when there is none yet. */
   protected sessionFor(
     now: Instant,

@@ -340,6 +340,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
       known ?? new Binding(this, this.scratchKey.slice(), owner, guest, side, guestPort);
     binding.target.set(key, remotePort, address); // the book shows it at once
     binding.verdict = verdict;
+    binding.names = this.namesOf(now, binding);
     binding.useCheck(check, this.gateShares, this.give);
     if (known !== undefined) return known;
     const { ipv4, ipv6 } = this.deps.outbound ?? ANY_OUTBOUND;

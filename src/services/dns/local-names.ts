@@ -134,8 +134,14 @@ export class LocalNames {
     });
   }
 
-  private find(query: DnsQuery): Found | undefined {
-    const { name } = query;
+  /** Of a name that is ours; undefined: it is not. */
+  addressesOf(name: string): readonly IpAddress[] | undefined {
+    const found = this.find({ name });
+    if (found === undefined) return undefined;
+    return found.kind === 'addresses' ? found.addresses : [];
+  }
+
+  private find({ name }: Pick<DnsQuery, 'name'>): Found | undefined {
     // RFC 6761 §6.3, §6.4: not even a hosts file overrides this.
     if (isBelow(name, 'localhost')) {
       const addresses = [ipv4(0x7f00_0001), new IpAddress(0, 0, 0, 1)];

@@ -2,6 +2,7 @@
  * The rules of a policy, ready to decide: the first that matches, in the order of the document. A flow looks only at the
  * rules of the networks that its address is in, of the names that its guest asked for, and at those of neither.
  */
+import type { IpAddress } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
 import type {
   PolicyAction,
@@ -92,11 +93,21 @@ export class PolicyEngine {
    * Whether frames may pass between guests: where nothing is denied, or all guests are allowed everything of each other
    * in front of what is. A guest that may reach another may do what that one may.
    */
-  get opensGuests(): boolean {
-    const decisive = this.rules.find(({ action, place, ...rule }) =>
-      action === 'allow' ? place === 'guest' && isForAll(rule) : isGuestsOrAny(place),
-    );
+  opensGuests(now: Instant): boolean {
+    const decisive = this.rules.find(({ action, place, ...rule }) => {
+      if (action === 'allow') return place === 'guest' && isForAll(rule);
+      return isGuestsOrAny(place) && (rule.until === undefined || now < rule.until);
+    });
     return !this.isRestricting || decisive?.action === 'allow';
+  }
+
+  /** Whether there are rules for a network that it is in. */
+  hasNetworkFor({ a, b, c, d }: IpAddress): boolean {
+    let found = false;
+    this.networks.walk(Int32Array.of(a, b, c, d), 0, () => {
+      found = true;
+    });
+    return found;
   }
 
   private file(rule: PolicyRule, index: number): void {

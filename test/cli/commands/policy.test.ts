@@ -9,6 +9,7 @@ import type { ApiListener } from '../../../src/control/api-listener.ts';
 import { ApiClient, ApiClientError } from '../../../src/control/client.ts';
 import { serveControlApi } from '../../../src/control/control-api.ts';
 import { policyStateSchema } from '../../../src/control/policy-schema.ts';
+import type { PolicyDenialView } from '../../../src/control/policy-view.ts';
 import { FakeNetwork } from '../fake-network.ts';
 
 describe('hawser policy', () => {
@@ -32,7 +33,8 @@ describe('hawser policy', () => {
 
   const request = (args: readonly string[], more: Partial<PolicyRequest> = {}): PolicyRequest => ({
     ...{ name: 'default', api: `unix:${path}`, apiTokenFile: undefined, json: false },
-    ...{ args, guest: undefined, for: undefined, protocol: undefined, ...more },
+    ...{ args, guest: undefined, for: undefined, protocol: undefined },
+    ...{ port: undefined, anyGuest: false, anyPort: false, ...more },
   });
   const said = async (args: readonly string[], more?: Partial<PolicyRequest>): Promise<string> =>
     (await policyCommand(request(args, more))).text;
@@ -66,7 +68,10 @@ describe('hawser policy', () => {
 
   it('a test says why, and its status is the verdict', async () => {
     const yes = await policyCommand(request(['test', 'build', 'a.test:443'], { protocol: 'udp' }));
-    assert.deepEqual(yes, { text: 'allow: build udp\n', status: 0 });
+    assert.deepEqual(yes, {
+      text: 'allow: build udp (as far as the client states the name in the clear)\n',
+      status: 0,
+    });
     const no = await policyCommand(request(['test', '*', 'b.test:1']));
     assert.equal(no.status, 1);
     assert.match(no.text, /^deny: {2}tcp \(best effort/);
@@ -74,8 +79,79 @@ describe('hawser policy', () => {
     assert.equal(JSON.parse(json).action, 'allow');
   });
 
+  const denial: PolicyDenialView = {
+    id: '7',
+    guestId: 1,
+    guest: 'tap:vm',
+    protocol: 'tcp',
+    name: 'a.test',
+    address: '192.0.2.1',
+    port: 443,
+    place: 'outside',
+    why: 'default: deny',
+    observed: false,
+    count: 2,
+    first: '2030-01-01T00:00:00.000Z',
+    last: '2030-01-01T00:00:01.000Z',
+    others: ['b.test'],
+  };
+
+  it('denials are listed, with what is at the same address; nothing of a guest reaches the terminal raw', async () => {
+    assert.equal(await said(['denials']), 'Nothing was denied.\n');
+    network.policy.denied = [
+      denial,
+      { ...denial, id: '8', name: '\u001b[31mred.test', others: [], count: 1, observed: true },
+      { ...denial, id: '9', name: null, address: '2001:db8::1', others: [] },
+      { ...denial, id: '10', protocol: 'dns', port: 0, address: null, place: null, others: [] },
+    ];
+    assert.equal(
+      await said(['denials']),
+      [
+        '7: tap:vm a.test:443/tcp, 2 times, last 2030-01-01T00:00:01.000Z: default: deny',
+        '    also there: b.test',
+        '8: tap:vm \\u{1b}[31mred.test:443/tcp, 1 time, last 2030-01-01T00:00:01.000Z: default: deny (observed)',
+        '9: tap:vm [2001:db8::1]:443/tcp, 2 times, last 2030-01-01T00:00:01.000Z: default: deny',
+        '10: tap:vm name a.test, 2 times, last 2030-01-01T00:00:01.000Z: default: deny',
+        '',
+      ].join('\n'),
+    );
+    assert.equal(JSON.parse(await said(['denials'], { json: true })).denials.length, 4);
+  });
+
+  it('an approval says the rule, and what is at the same address', async () => {
+    network.policy.denied = [denial];
+    const more = { anyGuest: true, anyPort: true, port: '443/tcp' };
+    assert.equal(
+      await said(['approve', '7'], more),
+      'allow a.test:443/tcp\nat the same address: b.test\n',
+    );
+    assert.match(await said(['approve', '7'], { for: '1h' }), /^allow a\.test until 20/);
+    await assert.rejects(said(['approve', '9']), /no denial 9/);
+    await assert.rejects(said(['approve']), /takes the id of a denial/);
+  });
+
+  it('a suggestion is a document', async () => {
+    assert.equal(
+      await said(['suggest', 'vm']),
+      'default: deny\nrules:\n  - allow:\n      name: a.test\n      guest: vm\n',
+    );
+    await assert.rejects(said(['suggest', 'a', 'b']), /takes a guest at most/);
+  });
+
+  it('the schema of documents', async () => {
+    const schema = JSON.parse(await said(['schema']));
+    assert.equal(schema.$schema, 'https://json-schema.org/draft/2020-12/schema');
+    assert.deepEqual(Object.keys(schema.properties), ['default', 'preset', 'mode', 'rules']);
+  });
+
+  it('what a daemon says about a file is said with the lines of it', async () => {
+    const file = join(dir, 'wrong.yaml');
+    writeFileSync(file, 'default: deny\nbad: true\nrules:\n  - allow:\n      cidr: nowhere\n');
+    await assert.rejects(said(['set', file]), /wrong\.yaml:4: rules\[0\]: must be good$/);
+  });
+
   const wrong: readonly (readonly [readonly string[], RegExp, Partial<PolicyRequest>?])[] = [
-    [['delete'], /must be show, set, allow, deny or test/],
+    [['delete'], /must be one of show, set, allow, deny, test, denials, approve, suggest, schema/],
     [['set'], /takes a file/],
     [['set', '/nowhere'], /\/nowhere cannot be read/],
     [['allow'], /takes a rule/],

@@ -4,7 +4,7 @@ import {
   PolicyProblems,
   readPolicy,
 } from '../../../src/network/policy/policy-document.ts';
-import { parsePolicyText } from '../../../src/network/policy/policy-file.ts';
+import { parsePolicyText, problemsIn } from '../../../src/network/policy/policy-file.ts';
 import { publicSuffixes } from '../../../src/network/policy/public-suffixes.ts';
 
 const EXAMPLE = `default: deny
@@ -77,6 +77,27 @@ describe('network/policy/policy-document', () => {
       { from: 22, to: 22 },
     ]);
     assert.equal(rule?.text, 'allow host:unix,22');
+  });
+
+  it('suffixes below which strangers have names are warned of', () => {
+    for (const name of ['github.io', 'amazonaws.com', 's3.amazonaws.com', 'googleapis.com']) {
+      const { warnings } = read(`{default: deny, rules: [{allow: {name: '*.${name}'}}]}`);
+      assert.equal(warnings.length, 1, name);
+    }
+    assert.deepEqual(
+      read(`{default: deny, rules: [{allow: {name: '*.example.com'}}]}`).warnings,
+      [],
+    );
+  });
+
+  it('problems that were said are found again in the text', () => {
+    const text = 'default: deny\nrules:\n  - allow:\n      cidr: nowhere\n      port: 0\n';
+    const parsed = parsePolicyText(text, 'p.yaml');
+    const said = sentences(text).map((line) => line.replace(/^p\.yaml:\d+: /, ''));
+    assert.deepEqual(parsed.sentences(problemsIn(said.join('\n'))), sentences(text));
+    assert.deepEqual(parsed.sentences(problemsIn('something else: entirely')), [
+      'p.yaml:1: something else: entirely',
+    ]);
   });
 
   it('JSON is read as well', () => {

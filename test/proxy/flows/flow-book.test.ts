@@ -168,7 +168,11 @@ describe('proxy/flows/flow-book', () => {
     const only = book.add('tcp', owner, ip('1.2.3.4'), source);
     book.names.learn(0, owner, answerOf('other.example.com', '1.2.3.4'));
     const one = book.add('tcp', owner, ip('1.2.3.4'), source);
-    const verdict = { rule: 'allow *.example.com', stated: 'www.example.com' };
+    const verdict = {
+      rule: 'allow *.example.com',
+      stated: 'www.example.com',
+      allStated: ['www.example.com'],
+    };
     const stating = { ...source, describeFlow: () => ({ ...source.describeFlow(), verdict }) };
     const stated = book.add('tcp', owner, ip('1.2.3.4'), stating);
     const nameless = book.add('tcp', testGuest(), ip('1.2.3.4'), source);

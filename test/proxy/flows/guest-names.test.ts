@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import {
+  GRANTED_MS,
   GuestNames,
   KEPT_MOST_MS,
   KEPT_MS,
@@ -118,6 +119,53 @@ describe('proxy/flows/guest-names', () => {
     assert.equal(names.find(KEPT_MS + 1, guest, ip('192.0.2.2')), undefined);
     assert.equal(names.find(900_000, guest, ip('192.0.2.1')), 'long.example');
     assert.equal(names.find(900_001, guest, ip('192.0.2.1')), undefined);
+  });
+
+  it('a flow may go there by it for its TTL, and half a minute at least', () => {
+    const names = new GuestNames();
+    const guest = testGuest();
+    const at = ip('192.0.2.2');
+    const short = { answers: [a('short.example', '192.0.2.2', 1)] };
+    names.learn(0, guest, replyBytes(queryBytes('short.example'), short));
+    assert.deepEqual(names.all(GRANTED_MS, guest, at), ['short.example']);
+    assert.deepEqual(names.addressesOf(GRANTED_MS, guest, 'short.example').map(String), [
+      '192.0.2.2',
+    ]);
+    assert.deepEqual(names.all(GRANTED_MS + 1, guest, at), []);
+    assert.deepEqual(names.addressesOf(GRANTED_MS + 1, guest, 'short.example'), []);
+    assert.equal(names.find(GRANTED_MS + 1, guest, at), 'short.example');
+  });
+
+  it('neither the newest answer nor the address of an open connection is forgotten for others', () => {
+    const names = new GuestNames(100);
+    const guest = testGuest();
+    const used = ip('192.0.2.1');
+    names.learn(0, guest, answer('used.example', '192.0.2.1'));
+    names.use(guest, used, 1);
+    names.use(guest, used, 1);
+    const many = Array.from({ length: 32 }, (_, n) => `198.51.100.${n}`);
+    for (let n = 0; n < 1_000; n++) {
+      names.learn(0, guest, answer(`n${n}.example`, ...many.slice(0, 1 + (n % 32))));
+    }
+    names.learn(0, guest, answer('newest.example', ...many));
+    for (const text of many) assert.equal(names.find(0, guest, ip(text)), 'newest.example');
+    assert.deepEqual(names.all(0, guest, used), ['used.example']);
+    names.use(guest, used, -1);
+    names.use(guest, used, -1);
+    for (let n = 0; n < 200; n++) names.learn(0, guest, answer('x.example', `10.0.0.${n}`));
+    assert.deepEqual(names.all(0, guest, used), []);
+    assert.equal(names.budget.held, 100);
+  });
+
+  it('where every address is in use the oldest gives way', () => {
+    const names = new GuestNames(3);
+    const guest = testGuest();
+    for (let n = 1; n < 6; n++) {
+      names.learn(0, guest, answer('x.example', `192.0.2.${n}`));
+      names.use(guest, ip(`192.0.2.${n}`), 1);
+    }
+    assert.equal(names.budget.held, 3);
+    assert.deepEqual(names.all(0, guest, ip('192.0.2.5')), ['x.example']);
   });
 
   it('bounded: a guest that asks without end forgets its own oldest, and none of the others', () => {

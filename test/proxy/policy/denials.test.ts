@@ -5,7 +5,7 @@ import { ip } from '../recording.ts';
 
 const attempt = (more: Partial<Attempt> & Pick<Attempt, 'owner'>): Attempt => ({
   ...{ protocol: 'tcp', name: undefined, address: ip('192.0.2.1'), port: 443 },
-  ...{ place: 'outside', why: 'default: deny', isObserved: false, ...more },
+  ...{ place: 'outside', why: 'default: deny', isStated: false, isObserved: false, ...more },
 });
 
 describe('proxy/policy/denials', () => {

@@ -301,7 +301,7 @@ describe('services/policy/policy-engine', () => {
   ];
   for (const [what, list, byDefault, expected] of passing) {
     it(`frames pass between guests ${what}`, () => {
-      assert.equal(new PolicyEngine(rules(list, byDefault)).opensGuests, expected);
+      assert.equal(new PolicyEngine(rules(list, byDefault)).opensGuests(0), expected);
     });
   }
 

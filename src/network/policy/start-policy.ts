@@ -1,0 +1,82 @@
+/** The policy that a network starts with: of its options, or none. */
+import type { Clock } from '../../base/time.ts';
+import type { SuffixFacts } from '../../services/policy/policy-name.ts';
+import type { NetworkConfig, PolicyConfig } from '../config.ts';
+import { OptionsError } from '../option-problem.ts';
+import {
+  type PolicyContext,
+  type PolicyDocument,
+  PolicyProblems,
+  type ReadPolicy,
+  type RuleEntry,
+  readPolicy,
+} from './policy-document.ts';
+import { readPolicyFile } from './policy-file.ts';
+import { publicSuffixes } from './public-suffixes.ts';
+import { parseRuleText } from './rule-text.ts';
+
+/** What the options say, before there is a network. */
+export interface StartPolicy {
+  readonly facts: SuffixFacts;
+  /** Undefined: guests may go where they like. */
+  readonly policy: ReadPolicy | undefined;
+}
+
+/** What documents are read with, but for the suffixes. */
+export type PolicySurroundings = Omit<PolicyContext, 'facts'>;
+
+export function surroundingsOf(
+  { hostIp, leases }: Pick<NetworkConfig, 'hostIp' | 'leases'>,
+  clock: Pick<Clock, 'now'>,
+): PolicySurroundings {
+  const bound = new Set(leases.static.flatMap((one) => (one.link ? [one.hostname] : [])));
+  return {
+    hosts: hostIp === undefined ? [] : [hostIp, `${hostIp}/32`],
+    unbound: new Set(
+      leases.static.flatMap(({ hostname }) =>
+        hostname === undefined || bound.has(hostname) ? [] : [hostname],
+      ),
+    ),
+    instantOf: (epochMs) => clock.now() + epochMs - Date.now(),
+  };
+}
+
+const NO_FACTS: SuffixFacts = { isRegistry: () => false, isShared: () => false };
+
+/** @throws OptionsError with a sentence for each problem: there is no network without the policy that was asked for */
+export async function readStartPolicy(
+  config: PolicyConfig,
+  surroundings: PolicySurroundings,
+): Promise<StartPolicy> {
+  const { file, allow, deny } = config;
+  if (file === undefined && allow.length + deny.length === 0) {
+    return { facts: NO_FACTS, policy: undefined };
+  }
+  const facts = await publicSuffixes();
+  let sentences = (problems: PolicyProblems): readonly string[] => problems.message.split('\n');
+  try {
+    const text = file === undefined ? undefined : readPolicyFile(file);
+    if (text !== undefined) sentences = ({ problems }) => text.sentences(problems);
+    const context = { ...surroundings, facts };
+    const own = text === undefined ? undefined : readPolicy(text.value, context);
+    sentences = ({ message }) => message.split('\n').map((line) => `--allow, --deny: ${line}`);
+    const rules: RuleEntry[] = [
+      ...deny.map((rule) => ({ deny: fieldsOf(rule) })),
+      ...allow.map((rule) => ({ allow: fieldsOf(rule) })),
+    ];
+    const before: PolicyDocument = own?.document ?? {
+      default: allow.length > 0 ? 'deny' : 'allow',
+    };
+    const document = { ...before, rules: [...rules, ...(before.rules ?? [])] };
+    return { facts, policy: readPolicy(document, context) };
+  } catch (error) {
+    if (!(error instanceof PolicyProblems)) throw error;
+    throw new OptionsError([...sentences(error)]);
+  }
+}
+
+function fieldsOf(text: string): NonNullable<RuleEntry['allow']> {
+  const parsed = parseRuleText(text);
+  if ('value' in parsed) return parsed.value;
+  throw new PolicyProblems([{ path: [], why: `${text}: ${parsed.problem}` }]);
+}

@@ -1,0 +1,403 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { Counters } from '../../../src/base/counters.ts';
+import { setWords } from '../../../src/base/ip-address.ts';
+import { SILENT } from '../../../src/base/log.ts';
+import type { PolicyVerdictView } from '../../../src/control/policy-view.ts';
+import { LivePolicy } from '../../../src/network/policy/live-policy.ts';
+import { PolicyProber } from '../../../src/network/policy/policy-prober.ts';
+import {
+  type Block,
+  type Destination,
+  type DestinationProtocol,
+  Destinations,
+} from '../../../src/proxy/flows/destinations.ts';
+import type { FlowFacts } from '../../../src/proxy/flows/flow.ts';
+import { FlowBook } from '../../../src/proxy/flows/flow-book.ts';
+import { GuestPolicy } from '../../../src/proxy/policy/guest-policy.ts';
+import type { Guest } from '../../../src/stack/guest.ts';
+import { addressMap, ip } from '../../proxy/recording.ts';
+import { a, queryBytes, replyBytes } from '../../services/dns/dns-wire.ts';
+import { testGuest } from '../../support/test-guest.ts';
+
+const HOST = '192.168.127.254';
+const ANSWERS = { prohibited: 'deny', refused: 'reject', none: 'drop' } as const;
+
+/** Two guests, and a policy that is live. */
+function world() {
+  const clock = { ms: 0, now: () => clock.ms };
+  const book = new FlowBook(clock);
+  const guests: Readonly<Record<string, Guest>> = { one: testGuest(), two: testGuest() };
+  const blocks: Block[] = [];
+  const isolated: boolean[] = [];
+  const policy = new GuestPolicy({
+    clock,
+    names: book.names,
+    namesOf: (owner) => Object.keys(guests).filter((name) => guests[name] === owner),
+    isHost: (address) => address === '198.51.100.9',
+    isPublished: (protocol, port) => protocol === 'tcp' && port === 4,
+  });
+  const destinations = new Destinations({
+    addresses: addressMap(),
+    isOwnListener: () => false,
+    refusals: new Counters<string>(),
+    onBlock: (block) => blocks.push(block),
+    policy,
+  });
+  const guestOf = (text: string): Guest | undefined => guests[text];
+  const localAddresses = (name: string) =>
+    name === 'host.docker.internal' ? [ip(HOST)] : undefined;
+  const facts = { isRegistry: () => false, isShared: () => false };
+  const live = new LivePolicy({
+    ...{ policy, book, clock, guestOf, log: SILENT },
+    start: { facts, policy: undefined },
+    prober: new PolicyProber({
+      ...{ policy, destinations, clock, guestOf, localAddresses },
+      names: book.names,
+    }),
+    isolate: (isIsolated) => isolated.push(isIsolated),
+    surroundings: { hosts: [HOST], unbound: new Set(), instantOf: (epochMs) => epochMs },
+  });
+  const guest = (name: string): Guest => {
+    const found = guests[name];
+    assert.ok(found);
+    return found;
+  };
+  const learn = (who: string, name: string, address: string): void =>
+    book.names.learn(
+      clock.ms,
+      guest(who),
+      replyBytes(queryBytes(name), { answers: [a(name, address, 60)] }),
+    );
+  const decide = (
+    who: string,
+    to: string,
+    port: number,
+    protocol: DestinationProtocol = 'tcp',
+  ): Destination => {
+    const words = new Int32Array(4);
+    setWords(words, ip(to));
+    return destinations.decide(guest(who), protocol, words, 0, protocol === 'icmp' ? 0 : port);
+  };
+  const test = (
+    who: string,
+    destination: string,
+    protocol: DestinationProtocol = 'tcp',
+  ): PolicyVerdictView => live.test({ guest: who, destination, protocol });
+  const open = (
+    who: string | undefined,
+    to: string,
+    more: Partial<FlowFacts> = {},
+    protocol: 'tcp' | 'udp' | 'icmp' | 'unix' = 'tcp',
+  ): { readonly isOpen: boolean } => {
+    const owner = who === undefined ? undefined : guest(who);
+    const remote = { address: ip(to), port: 443 };
+    const source = {
+      describeFlow: (): FlowFacts => ({
+        ...{ guest: { address: undefined, port: undefined }, remote, openedBy: 'guest' },
+        ...{ via: 'net', state: 'established', bytesToHost: 0, bytesToGuest: 0, lastAt: 0 },
+        ...more,
+      }),
+      endFlow: () => {},
+    };
+    return book.add(protocol, owner, more.names === undefined ? remote.address : undefined, source);
+  };
+  return {
+    ...{ clock, book, policy, destinations, live, blocks, isolated, guest },
+    ...{ learn, decide, test, open },
+  };
+}
+
+const maybe = <T>(one: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
+  fc.option(one, { nil: undefined });
+const NAMES = ['a.test', 'b.test', 'x.w.test', 'w.test'];
+const ADDRESSES = ['198.18.0.1', '198.18.0.2', '10.0.0.1', '198.51.100.9', HOST, '192.168.127.1'];
+const target = fc.oneof(
+  fc.constant({}),
+  fc
+    .constantFrom('198.18.0.1', '198.18.0.0/24', '10.0.0.0/8', '0.0.0.0/0')
+    .map((cidr) => ({ cidr })),
+  fc.constantFrom('a.test', 'b.test', '*.w.test').map((name) => ({ name })),
+);
+const anyRule = fc
+  .record({
+    action: fc.constantFrom('allow', 'allow', 'deny', 'reject', 'drop'),
+    target,
+    to: maybe(fc.constantFrom('host', 'gateway', 'guest', 'private', 'outside')),
+    port: fc.constantFrom(1, '2-4', '1-4', 443),
+    protocol: maybe(fc.constantFrom('tcp', 'udp')),
+    guest: maybe(fc.constantFrom('one', 'two')),
+    isForAll: fc.boolean(),
+  })
+  .map(({ action, target: of, to, port, protocol, guest, isForAll }) => ({
+    [action]: {
+      ...of,
+      ...(to === undefined ? {} : { to }),
+      ...(isForAll && to !== 'host' ? {} : { port }),
+      ...(protocol === undefined ? {} : { protocol }),
+      ...(guest === undefined ? {} : { guest }),
+    },
+  }));
+const anyDocument = fc.record({
+  default: fc.constantFrom('allow', 'deny'),
+  rules: fc.array(anyRule, { maxLength: 6 }),
+});
+const anyLearnt = fc.array(
+  fc.tuple(fc.constantFrom('one', 'two'), fc.constantFrom(...NAMES), fc.constantFrom(...ADDRESSES)),
+  { maxLength: 6 },
+);
+const anyProbe = fc.record({
+  who: fc.constantFrom('one', 'two'),
+  to: fc.constantFrom(...ADDRESSES),
+  name: fc.constantFrom(...NAMES),
+  port: fc.integer({ min: 1, max: 5 }),
+  protocol: fc.constantFrom('tcp' as const, 'udp' as const, 'icmp' as const),
+});
+
+describe('network/policy/live-policy', () => {
+  it('a test of an address says what becomes of the flow, and by which rule', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        anyDocument,
+        anyLearnt,
+        fc.array(anyProbe, { minLength: 1, maxLength: 6 }),
+        async (document, learnt, probes) => {
+          const { live, learn, decide, test, blocks, policy } = world();
+          for (const one of learnt) learn(...one);
+          await live.replace(document);
+          for (const { who, to, port, protocol } of probes) {
+            const counts = policy.counts.snapshot();
+            const said = test(who, `${to}:${port}`, protocol);
+            assert.deepEqual([blocks.length, policy.counts.snapshot()], [0, counts]);
+            const real = decide(who, to, port, protocol);
+            const action = real.kind === 'refused' ? ANSWERS[real.answer] : 'allow';
+            assert.equal(said.action, action);
+            const rule = blocks.pop()?.rule ?? ('verdict' in real ? real.verdict?.rule : undefined);
+            if (rule !== undefined) assert.equal(said.rule, rule);
+            assert.equal(said.inspected, 'check' in real && real.check !== undefined);
+          }
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('a test of a name says what becomes of the question and of the flow that follows', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyDocument, anyLearnt, anyProbe, async (document, learnt, probe) => {
+        const { live, learn, decide, test, policy, guest, book } = world();
+        for (const one of learnt) learn(...one);
+        await live.replace(document);
+        const { who, name, port, protocol } = probe;
+        const said = test(who, `${name}:${port}`, protocol);
+        const isAsked = policy.judgeName(guest(who), name, 0) === 'allow';
+        const pinned = book.names.addressesOf(0, guest(who), name);
+        if (pinned.length === 0) learn(who, name, '192.0.2.1');
+        const addresses = pinned.length === 0 ? ['192.0.2.1'] : pinned.map(String);
+        const passes = addresses.every((address) => {
+          const real = decide(who, address, port, protocol);
+          if (real.kind === 'refused') return false;
+          const check = 'check' in real ? real.check : undefined;
+          return check?.onClaim({ by: 'tls', name, hello: undefined }) === undefined;
+        });
+        assert.equal(said.action === 'allow', isAsked && passes, JSON.stringify(said));
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('a test: names of ours, guests that are not there, best effort, no policy, nonsense', async () => {
+    const { live, test } = world();
+    assert.equal(test('', '198.18.0.1:1').rule, 'there is no policy');
+    assert.match(test('', '169.254.169.254:80').rule, /no guest may go there/);
+    await live.replace({
+      default: 'allow',
+      rules: [
+        { deny: { name: 'a.test' } },
+        { deny: { to: 'host', port: 22 } },
+        { drop: { guest: 'away', port: 25 } },
+      ],
+    });
+    assert.deepEqual(test('', 'a.test:443'), {
+      ...{ action: 'deny', rule: 'no rule of names allows that it is asked for', index: null },
+      ...{ bestEffort: true, observed: false, inspected: false },
+    });
+    assert.equal(test('', 'host.docker.internal:22').action, 'deny');
+    assert.equal(test('', 'host.docker.internal:23').action, 'allow');
+    assert.deepEqual(
+      ['away', 'one'].map((who) => test(who, '198.18.0.1:25').action),
+      ['drop', 'allow'],
+    );
+    await live.replace({ preset: 'offline', mode: 'observe' });
+    const { action, observed } = test('one', 'b.test:1');
+    assert.deepEqual([action, observed], ['deny', true]);
+    for (const text of ['a.test', 'a.test:0', '', 'a b:1', '1.2.3.4:70000', 'a\0.test:1']) {
+      assert.throws(() => test('', text), { code: 'ERR_HAWSER_POLICY' });
+    }
+  });
+
+  it('open flows go on by all that was known when they were opened, and by nothing else', async () => {
+    const { live, learn, open, clock, policy } = world();
+    for (const name of ['a.test', 'b.test']) learn('one', name, '198.18.0.1');
+    const verdict = (...allStated: string[]) => ({
+      verdict: { rule: 'a rule', stated: allStated.at(-1), allStated },
+    });
+    const asked = open('one', '198.18.0.1');
+    const stated = open('one', '198.18.0.1', verdict('a.test'));
+    const both = open('one', '198.18.0.1', verdict('a.test', 'b.test'));
+    const other = open('two', '198.18.0.1');
+    const datagrams = open('one', '198.18.0.1', { names: ['b.test'] }, 'udp');
+    const before = open('one', '198.18.0.2');
+    learn('one', 'b.test', '198.18.0.2');
+    const channel = open(undefined, '10.0.0.1', { via: 'mux', link: 'agent' });
+    const unix = open(
+      undefined,
+      HOST,
+      { via: 'mux', remote: { address: undefined, port: undefined, path: '/s' } },
+      'unix',
+    );
+    const api = open('one', '192.168.127.1', { service: 'guest-api' });
+    const dns = open('one', '192.168.127.1', { service: 'dns' });
+    const published = open('one', '198.18.0.1', { openedBy: 'host' });
+    clock.ms = 3_600_001;
+    await live.replace({
+      default: 'deny',
+      rules: [{ allow: { name: 'b.test' } }, { allow: { cidr: '10.0.0.1', guest: 'agent' } }],
+    });
+    assert.deepEqual(
+      [asked, stated, both, other, datagrams, before, channel, unix, api, dns, published].map(
+        ({ isOpen }) => isOpen,
+      ),
+      [true, false, false, false, true, false, true, false, false, true, true],
+    );
+    assert.equal(policy.counts.get('flows-ended'), 6);
+    await live.replace({
+      default: 'deny',
+      rules: [{ allow: { name: 'b.test' } }],
+      mode: 'observe',
+    });
+    assert.equal(channel.isOpen, true);
+    await live.replace({ default: 'deny', rules: [{ allow: { to: 'gateway' } }] });
+    assert.deepEqual([asked.isOpen, channel.isOpen, dns.isOpen], [false, false, true]);
+  });
+
+  it('what was denied is listed with what is at the same address, and approved', async () => {
+    const { live, learn, decide, policy, guest, test } = world();
+    await live.replace({ default: 'deny', rules: [{ allow: { port: 1 } }] });
+    learn('one', 'a.test', '198.18.0.1');
+    learn('two', 'b.test', '198.18.0.1');
+    decide('one', '198.18.0.1', 443);
+    decide('one', '10.0.0.1', 5432);
+    decide('one', HOST, 22);
+    policy.judgeName(guest('one'), 'w.test', 0);
+    const list = live.denials();
+    assert.deepEqual(
+      list.map(({ id, guest: who, name, address, port, place, others }) => [
+        ...[id, who, name, address, port, place, others.join()],
+      ]),
+      [
+        ['1', 'one', 'a.test', '198.18.0.1', 443, 'outside', 'b.test'],
+        ['2', 'one', null, '10.0.0.1', 5432, 'private', ''],
+        ['3', 'one', null, HOST, 22, 'host', ''],
+      ],
+    );
+    for (const id of ['1', '2', '3']) await live.approve(id, {});
+    assert.equal(test('one', 'a.test:443').action, 'allow');
+    assert.equal(test('one', 'a.test:444').action, 'deny');
+    assert.equal(test('two', 'a.test:443').action, 'deny');
+    assert.equal(test('one', '198.18.0.9:443').action, 'deny');
+    assert.equal(test('one', '10.0.0.1:5432').action, 'allow');
+    assert.equal(test('one', 'host.docker.internal:22').action, 'allow');
+    const scope = { anyGuest: true, port: '8000-8010/tcp', until: '1970-01-01T00:00:01Z' };
+    const { document } = await live.approve('1', scope);
+    const [first] = (document?.['rules'] ?? []) as unknown[];
+    assert.deepEqual(first, {
+      allow: { name: 'a.test', port: '8000-8010', protocol: 'tcp', until: scope.until },
+    });
+    await live.approve('1', { anyGuest: true, anyPort: true });
+    assert.equal(test('two', 'a.test:7', 'udp').action, 'allow');
+    for (const [id, wrong] of [
+      ['9', {}],
+      ['x', {}],
+      ['1', { port: 'http' }],
+      ['1', { until: 'soon' }],
+    ] as const) {
+      await assert.rejects(live.approve(id, wrong), { code: 'ERR_HAWSER_POLICY' });
+    }
+    live.close();
+  });
+
+  it('a name that was asked for is approved with a port; what was stated is not', async () => {
+    const { live, learn, decide, policy, guest, test } = world();
+    await live.replace({ default: 'deny', rules: [{ allow: { name: 'a.test' } }] });
+    policy.judgeName(guest('one'), 'b.test', 0);
+    await assert.rejects(live.approve('1', {}), /say which/);
+    await live.approve('1', { port: '443/tcp' });
+    assert.equal(test('one', 'b.test:443').action, 'allow');
+    learn('one', 'a.test', '198.18.0.1');
+    const to = decide('one', '198.18.0.1', 443);
+    assert.ok('check' in to);
+    to.check?.onClaim({ by: 'tls', name: 'evil.test', hello: undefined });
+    assert.match(live.denials().at(-1)?.why ?? '', /evil\.test was not looked up/);
+    await assert.rejects(live.approve('2', {}), /has to agree/);
+  });
+
+  it('rules for what guests do: open flows, and what would have been denied', async () => {
+    const { live, learn, decide, open } = world();
+    await live.replace({ default: 'deny', mode: 'observe' });
+    learn('one', 'a.test', '198.18.0.1');
+    open('one', '198.18.0.1');
+    open('two', '198.18.0.2', { openedBy: 'host' });
+    open('one', HOST, { dialled: '127.0.0.1', remote: { address: ip(HOST), port: 5432 } });
+    decide('two', '10.0.0.1', 53, 'udp');
+    decide('two', '198.18.0.2', 0, 'icmp');
+    decide('two', HOST, 4);
+    const rules = (guest: string): readonly unknown[] =>
+      live.suggest(guest).document['rules'] as unknown[];
+    assert.deepEqual(rules(''), [
+      { allow: { cidr: '10.0.0.1', port: 53, protocol: 'udp' } },
+      { allow: { cidr: '198.18.0.2', protocol: 'icmp' } },
+      { allow: { name: 'a.test', port: 443, protocol: 'tcp' } },
+      { allow: { to: 'host', port: 4, protocol: 'tcp' } },
+      { allow: { to: 'host', port: 5432, protocol: 'tcp' } },
+    ]);
+    assert.deepEqual(rules('one'), [
+      { allow: { name: 'a.test', port: 443, protocol: 'tcp', guest: 'one' } },
+      { allow: { to: 'host', port: 5432, protocol: 'tcp', guest: 'one' } },
+    ]);
+    assert.throws(() => live.suggest('nobody'), { code: 'ERR_HAWSER_POLICY' });
+    await live.replace({ ...live.suggest('').document });
+    assert.equal(decide('two', '10.0.0.1', 53, 'udp').kind, 'outside');
+    assert.equal(decide('two', HOST, 4).kind, 'refused');
+  });
+
+  it('guests are isolated where something is denied, until the time of the rule is over', async () => {
+    const { live, isolated, clock, open } = world();
+    await live.replace({ default: 'allow' });
+    await live.replace({ default: 'allow', rules: [{ deny: { to: 'host' } }], mode: 'observe' });
+    await live.replace({ default: 'deny' });
+    await live.replace({ default: 'deny', rules: [{ allow: { to: 'guest' } }] });
+    assert.deepEqual(isolated, [false, false, true, false]);
+    const until = new Date(5).toISOString();
+    await live.replace({
+      default: 'deny',
+      rules: [
+        { deny: { to: 'guest', until } },
+        { allow: { to: 'guest' } },
+        { allow: { cidr: '198.18.0.1', until } },
+      ],
+    });
+    const flow = open('one', '198.18.0.1');
+    assert.equal(isolated.at(-1), true);
+    clock.ms = 5;
+    await new Promise<void>((resolve) => {
+      const wait = (): void => {
+        if (flow.isOpen) setImmediate(wait);
+        else resolve();
+      };
+      wait();
+    });
+    assert.equal(isolated.at(-1), false);
+    live.close();
+  });
+});
