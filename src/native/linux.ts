@@ -1,6 +1,7 @@
 /** {@link Posix} on Linux: the small calls here, the larger ones in files of their own. */
 
 import type { IpAddress } from '../base/ip-address.ts';
+import { LinuxBoundSockets } from './bound-sockets.ts';
 import * as n from './constants.ts';
 import { LinuxDatagramBatch } from './datagram-batch.ts';
 import { LinuxDatagramReader } from './datagram-reader.ts';
@@ -18,6 +19,7 @@ import { inNetns } from './netns.ts';
 import { openPacketSocket } from './packet-socket.ts';
 import { peerUid } from './peer-uid.ts';
 import type {
+  BoundSockets,
   DatagramBatch,
   DatagramReader,
   DatagramRoom,
@@ -38,6 +40,7 @@ import { reserveDescriptors } from './reserve-descriptors.ts';
 import { openRouteEvents } from './route-events.ts';
 import { mapShared } from './shared-mapping.ts';
 import { setSendBuffer } from './socket-buffer.ts';
+import { openSocketEnds } from './socket-ends.ts';
 import { makeTap, openTap, openTapTools } from './tap.ts';
 import { LinuxUnreadSockets } from './unread-sockets.ts';
 
@@ -111,6 +114,14 @@ export class LinuxPosix implements Posix {
 
   openUnreadSockets(): UnreadSockets {
     return new LinuxUnreadSockets(this.c);
+  }
+
+  openBoundSockets(withUdp: boolean): BoundSockets {
+    return new LinuxBoundSockets(this.c, withUdp);
+  }
+
+  openSocketEnds(): number {
+    return openSocketEnds(this.c);
   }
 
   get messageSockets(): MessageSockets {

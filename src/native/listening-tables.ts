@@ -6,7 +6,6 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { parseAddress } from '../services/address-text.ts';
 import { errorCode } from './errors.ts';
 
-const LISTEN = '0A';
 const CHUNK_BYTES = 16_384;
 
 export interface ListeningEntry {
@@ -21,33 +20,39 @@ export interface TableFiles {
   read(path: string, isEnough: (text: string) => boolean): string | undefined;
 }
 
-/** @returns undefined when the table cannot be read now */
-export function listeningIn(files: TableFiles, path: string): ListeningEntry[] | undefined {
-  const text = files.read(path, (part) => !allListen(part));
-  return text?.split('\n').flatMap((line) => entryOf(line) ?? []);
-}
+export type TableState = 'listening' | 'unconnected';
 
-/** Of both families, in this network namespace. */
+const CODES: Readonly<Record<TableState, string>> = { listening: '0A', unconnected: '07' };
+
+/** @returns the table as far as it is needed; undefined when it cannot be read now */
+export const textOf = (files: TableFiles, path: string, state: TableState): string | undefined =>
+  files.read(path, (part) => state === 'listening' && !allListen(part));
+
+export const parseTable = (text: string, state: TableState): ListeningEntry[] =>
+  text.split('\n').flatMap((line) => entryOf(line, CODES[state]) ?? []);
+
+/** Of TCP and both families, in this network namespace. @returns undefined when they cannot be read now */
 export function allListening(files: TableFiles): ListeningEntry[] | undefined {
-  const ipv4 = listeningIn(files, '/proc/self/net/tcp');
-  const ipv6 = listeningIn(files, '/proc/self/net/tcp6');
-  return ipv4 === undefined || ipv6 === undefined ? undefined : [...ipv4, ...ipv6];
+  const ipv4 = textOf(files, '/proc/self/net/tcp', 'listening');
+  const ipv6 = textOf(files, '/proc/self/net/tcp6', 'listening');
+  if (ipv4 === undefined || ipv6 === undefined) return undefined;
+  return [...parseTable(ipv4, 'listening'), ...parseTable(ipv6, 'listening')];
 }
 
 /** Whether the last complete line, if there is one besides the heading, is a listening socket. */
 function allListen(text: string): boolean {
   const end = text.lastIndexOf('\n');
   const begin = text.lastIndexOf('\n', end - 1);
-  return end < 0 || begin < 0 || stateOf(text.slice(begin + 1, end)) === LISTEN;
+  return end < 0 || begin < 0 || stateOf(text.slice(begin + 1, end)) === CODES.listening;
 }
 
 const stateOf = (line: string): string | undefined => line.trim().split(/\s+/)[3];
 
-function entryOf(line: string): ListeningEntry | undefined {
+function entryOf(line: string, code: string): ListeningEntry | undefined {
   const fields = line.trim().split(/\s+/);
   const [, local = '', , state, , , , , , inode] = fields;
   const [hex = '', port = ''] = local.split(':');
-  if (state !== LISTEN || inode === undefined) return undefined;
+  if (state !== code || inode === undefined) return undefined;
   return { address: addressOf(hex), port: Number.parseInt(port, 16), inode };
 }
 

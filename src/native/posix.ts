@@ -147,6 +147,28 @@ export interface UnreadSockets {
   close(): void;
 }
 
+/** A socket that waits for peers. */
+export interface BoundSocket {
+  readonly protocol: 'tcp' | 'udp';
+  /** As it is bound. */
+  readonly address: IpAddress;
+  readonly port: number;
+  /** Of one of IPv6: whether clients of IPv4 do not reach it. Undefined: it is not known. */
+  readonly v6Only: boolean | undefined;
+  readonly inode: number;
+}
+
+/** Sockets of this network namespace that wait for peers: TCP that listens, UDP that is not connected. */
+export interface BoundSockets {
+  /**
+   * Read them again.
+   *
+   * @returns `same`: there are the same as before. Undefined: they cannot be read now
+   */
+  read(): readonly BoundSocket[] | 'same' | undefined;
+  close(): void;
+}
+
 export type MessageSocketType = 'dgram' | 'seqpacket';
 
 /** Unix sockets that keep the boundaries of messages. */
@@ -246,6 +268,10 @@ export interface Posix {
   makeDatagramReader(room?: DatagramRoom): DatagramReader;
   makeFrameBatch(): FrameBatch;
   openUnreadSockets(): UnreadSockets;
+  /** @throws PosixError */
+  openBoundSockets(withUdp: boolean): BoundSockets;
+  /** A socket that is readable when sockets without a peer have ended. @throws PosixError */
+  openSocketEnds(): number;
   readonly messageSockets: MessageSockets;
   /**
    * A UDP socket that reports the destination address of each datagram.

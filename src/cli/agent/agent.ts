@@ -28,6 +28,7 @@ import { removeStaleSocket } from '../../transports/stale-socket.ts';
 import { closeServer } from '../../transports/stream-server.ts';
 import { type AgentRequest, type Forward, formatForward, type NamedLink } from './arguments.ts';
 import { type ContainerPorts, watchContainers } from './containers/container-ports.ts';
+import { ListeningPorts } from './listening/listening-ports.ts';
 
 /** The host's, whatever the address of its gateway. */
 const GUEST_API = { proto: 'tcp', address: ipv4(0), port: 80 } as const;
@@ -46,6 +47,7 @@ export class Agent {
   private readonly links: OpenMuxLink[] = [];
   private readonly servers: Server[] = [];
   private readonly containers: ContainerPorts[] = [];
+  private readonly listening: ListeningPorts | undefined;
   private readonly directories = new MadeDirectories();
 
   constructor(request: AgentRequest, deps: AgentDeps) {
@@ -53,9 +55,11 @@ export class Agent {
     this.deps = deps;
     const { allow, plain } = request;
     const book = new FlowBook(deps.clock);
+    this.listening = this.listeningPorts();
     this.dialer = new TargetDialer({
       ...deps,
       book,
+      waysTo: (target) => this.listening?.waysTo(target),
       isAllowed: (target) => allow === undefined || isAllowed(allow, target),
     });
     this.peers = new MuxPeers({
@@ -75,6 +79,20 @@ export class Agent {
     for (const path of this.request.watchDocker) {
       this.containers.push(watchContainers(path, this.openApi, this.deps.log));
     }
+    this.listening?.start();
+  }
+
+  private listeningPorts(): ListeningPorts | undefined {
+    const { listen, forwards, publishListening: rules } = this.request;
+    if (rules === undefined) return undefined;
+    const own = [
+      ...listen.flatMap(({ spec }) => (spec.kind === 'tcp' ? [ownKey(spec.host, spec.port)] : [])),
+      ...forwards.flatMap(({ local }) =>
+        local.proto === 'tcp' ? [ownKey(local.address.toString(), local.port)] : [],
+      ),
+    ];
+    const isOwn = (address: string, port: number): boolean => own.includes(ownKey(address, port));
+    return new ListeningPorts({ ...this.deps, rules, isOwn, connect: () => this.openApi() });
   }
 
   /** A connection to the guest API of the host that is connected now. */
@@ -93,6 +111,7 @@ export class Agent {
 
   async close(): Promise<void> {
     for (const containers of this.containers) containers.close();
+    this.listening?.close();
     for (const server of this.servers) void closeServer(server);
     for (const link of this.links) void link.close();
     this.carrier.close();
@@ -152,6 +171,9 @@ export class Agent {
     stream.reset();
   }
 }
+
+const ownKey = (address: string, port: number): string =>
+  `${parseAddress(address)?.toString() ?? address} ${port}`;
 
 /** Half-open sockets, unlike those of links. A Unix socket is for its owner alone. */
 async function listenAt(

@@ -13,6 +13,12 @@ import {
   MuxLinkSpecError,
   parseAgentLink,
 } from '../../transports/mux/mux-link-spec.ts';
+import {
+  EVERYTHING,
+  LISTENING_RULE_FORM,
+  type ListeningRule,
+  parseListeningRules,
+} from './listening/listening-rules.ts';
 
 export const AGENT_HELP: string = `Usage: hawser agent --listen LINK | --connect LINK ... [options]
 
@@ -33,12 +39,18 @@ the host, and forwards sockets of the guest to the host. VPNKit's host side may 
   --watch-docker [SOCKET]     publish on the host what containers have published, by the API of Docker or Podman (default:
                               /var/run/docker.sock, else /run/podman/podman.sock); repeatable. The host must
                               run with --guest-api on. Labels of containers: hawser.publish=no, hawser.port.8080=no, hawser.port.8080=9090
+  --publish-listening [RULES] publish on the host's loopback the TCP ports that the guest listens on; the host must run with
+                              --guest-api on. RULES (default: *, all of TCP) are separated by commas, and the first
+                              that matches a socket decides: ${LISTENING_RULE_FORM}.
+                              ADDRESS is what a socket is bound to (default: any; 0.0.0.0: those that chose it);
+                              repeatable
   --plain                     speak VPNKit's dialect only
   --log-level LEVEL           debug, info, warn, error or silent (default: info)
   -h, --help; -V, --version
 
 Examples:
   hawser agent --listen tcp:0.0.0.0:4099             host: hawser run --mux guest:4099
+  hawser agent --listen tcp:0.0.0.0:4099 --publish-listening no:22,*
   hawser agent --listen vsock:4099                   host: hawser run --mux hybrid-vsock:/run/fc.vsock:4099
   hawser agent --connect vsock:2:4099 --forward-to-host unix:/run/ssh-agent.sock=unix:/run/user/1000/agent.sock
 `;
@@ -66,6 +78,8 @@ export interface AgentRequest {
   readonly forwards: readonly Forward[];
   /** Unix sockets of container engines; '' is the one at a known place. */
   readonly watchDocker: readonly string[];
+  /** Which sockets that listen in the guest appear on the host. Undefined: none are looked at. */
+  readonly publishListening: readonly ListeningRule[] | undefined;
   readonly plain: boolean;
   readonly level: Level;
 }
@@ -83,6 +97,7 @@ const OPTIONS = {
   allow: { type: 'string', multiple: true },
   'forward-to-host': { type: 'string', multiple: true },
   'watch-docker': { type: 'string', multiple: true },
+  'publish-listening': { type: 'string', multiple: true },
   plain: { type: 'boolean' },
   'log-level': { type: 'string' },
   help: { type: 'boolean', short: 'h' },
@@ -93,7 +108,7 @@ class BadArgument extends Error {}
 
 export function parseAgentArguments(argv: readonly string[]): ParsedArguments {
   try {
-    const { values } = parseArgs({ args: withSocket(argv), options: OPTIONS, strict: true });
+    const { values } = parseArgs({ args: withDefaults(argv), options: OPTIONS, strict: true });
     if (values.help === true) return { kind: 'help' };
     if (values.version === true) return { kind: 'version' };
     const listen = (values.listen ?? []).map((text) => link(text, 'listen'));
@@ -112,6 +127,7 @@ export function parseAgentArguments(argv: readonly string[]): ParsedArguments {
         allow: values.allow?.map(rule),
         forwards,
         watchDocker,
+        publishListening: listening(values['publish-listening']),
         plain: values.plain ?? false,
         level: level(values['log-level'] ?? 'info'),
       },
@@ -124,11 +140,26 @@ export function parseAgentArguments(argv: readonly string[]): ParsedArguments {
   }
 }
 
-/** An option whose value may be left out is one that `parseArgs` does not know. */
-const withSocket = (argv: readonly string[]): string[] =>
-  argv.map((arg, i) =>
-    arg === '--watch-docker' && (argv[i + 1] ?? '-').startsWith('-') ? `${arg}=` : arg,
-  );
+/** Options whose value may be left out are some that `parseArgs` does not know. */
+const DEFAULTS: ReadonlyMap<string, string> = new Map([
+  ['--watch-docker', ''],
+  ['--publish-listening', EVERYTHING],
+]);
+
+const withDefaults = (argv: readonly string[]): string[] =>
+  argv.map((arg, i) => {
+    const value = DEFAULTS.get(arg);
+    const isLeftOut = value !== undefined && (argv[i + 1] ?? '-').startsWith('-');
+    return isLeftOut ? `${arg}=${value}` : arg;
+  });
+
+function listening(texts: readonly string[] | undefined): readonly ListeningRule[] | undefined {
+  return texts?.flatMap((text) => {
+    const rules = parseListeningRules(text);
+    if (typeof rules === 'string') throw new BadArgument(`--publish-listening: ${rules}`);
+    return rules;
+  });
+}
 
 const isParseArgsError = (error: unknown): error is Error =>
   error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS_');

@@ -34,8 +34,16 @@ export interface TargetDialerDeps {
   /** Of the event loop, where it is shared with others. */
   readonly turns?: Turns;
   readonly connectTimeoutMs?: number;
+  /** Where a server is reached by several addresses: they are dialled one after the other. Undefined: by one alone. */
+  waysTo?(target: Destination): Ways | undefined;
   /** Idle time before a target is probed, in s. */
   readonly keepaliveS?: number | undefined;
+}
+
+export interface Ways {
+  readonly targets: readonly Destination[];
+  /** For each. */
+  readonly timeoutMs: number;
 }
 
 export type DialerCount =
@@ -77,7 +85,9 @@ export class TargetDialer {
       request.refuse(now, 'unreachable', 'there is no UDP port 0');
     } else if (target.proto === 'udp') {
       this.dialUdp(now, request, target, this.socketsOf(link), owner);
-    } else this.dial(now, request, target, this.socketsOf(link), owner);
+    } else {
+      this.dial(now, request, this.waysTo(target, owner, link), this.socketsOf(link), owner);
+    }
   }
 
   private dialUdp(
@@ -103,7 +113,7 @@ export class TargetDialer {
   private dial(
     now: Instant,
     request: ChannelRequest,
-    target: Destination,
+    ways: Ways,
     sockets: DialerSockets,
     owner: Guest | undefined,
   ): void {
@@ -112,7 +122,16 @@ export class TargetDialer {
       request.refuse(now, 'limit', 'no descriptor is left for it');
       return;
     }
-    sockets.add(new TargetDial(this, this.deps, sockets, request, target, owner));
+    sockets.add(new TargetDial(this, this.deps, sockets, request, ways, owner));
+  }
+
+  private waysTo(target: Destination, owner: Guest | undefined, link: string): Ways {
+    const { connectTimeoutMs: timeoutMs = CONNECT_TIMEOUT_MS, isAllowed } = this.deps;
+    const ways = this.deps.waysTo?.(target);
+    const targets = ways?.targets.filter((one) => isAllowed(one, owner, link)) ?? [];
+    return ways === undefined || targets.length === 0
+      ? { targets: [target], timeoutMs }
+      : { targets, timeoutMs: ways.timeoutMs };
   }
 
   close(): void {
@@ -138,22 +157,28 @@ class TargetDial implements ConnectOwner, SocketHolder, FlowSource {
   private readonly deps: TargetDialerDeps;
   private readonly sockets: DialerSockets;
   private readonly request: ChannelRequest;
-  private readonly target: Destination;
-  private readonly origin: ChannelOrigin;
+  private readonly ways: Ways;
+  /** The way that is tried. */
+  private way = 0;
+  private target: Destination;
+  private origin: ChannelOrigin;
   private readonly startedAt: Instant;
   private readonly entry: Flow;
-  private readonly connecting: Connecting;
-  private readonly timer: NodeJS.Timeout;
+  private connecting: Connecting;
+  private timer: NodeJS.Timeout;
+  /** Of the ways before. */
+  private problems = '';
 
   constructor(
     dialer: TargetDialer,
     deps: TargetDialerDeps,
     sockets: DialerSockets,
     request: ChannelRequest,
-    target: Destination,
+    ways: Ways,
     owner: Guest | undefined,
   ) {
-    const { connectTimeoutMs = CONNECT_TIMEOUT_MS, keepaliveS } = deps;
+    const [target = request.destination] = ways.targets;
+    this.ways = ways;
     this.dialer = dialer;
     this.deps = deps;
     this.sockets = sockets;
@@ -163,16 +188,23 @@ class TargetDial implements ConnectOwner, SocketHolder, FlowSource {
     this.startedAt = deps.clock.now();
     const remote = target.proto === 'unix' ? undefined : target.address;
     this.entry = deps.book.add(target.proto, owner, remote, this);
+    [this.connecting, this.timer] = this.connect();
+    request.onCancelled = (): void => this.cancel();
+  }
+
+  private connect(): [Connecting, NodeJS.Timeout] {
+    const { target } = this;
+    const { keepaliveS } = this.deps;
     const at =
       target.proto === 'unix'
         ? { path: target.path }
         : { host: target.address.toString(), port: target.port };
-    this.connecting = connectStream(at, this, keepaliveS === undefined ? {} : { keepaliveS });
-    this.timer = setTimeout(() => {
+    const { timeoutMs } = this.ways;
+    const timer = setTimeout(() => {
       this.connecting.cancel();
-      this.fail('timed-out', `no answer in ${connectTimeoutMs} ms`);
-    }, connectTimeoutMs);
-    request.onCancelled = (): void => this.cancel();
+      this.failWay('timed-out', `no answer in ${timeoutMs} ms`);
+    }, timeoutMs);
+    return [connectStream(at, this, keepaliveS === undefined ? {} : { keepaliveS }), timer];
   }
 
   onConnected(stream: HostStream): void {
@@ -201,7 +233,21 @@ class TargetDial implements ConnectOwner, SocketHolder, FlowSource {
   }
 
   onConnectFailed(code: string): void {
-    this.fail(refusalOf(code), code);
+    this.failWay(refusalOf(code), code);
+  }
+
+  private failWay(reason: RefusalReason, why: string): void {
+    const next = this.ways.targets[this.way + 1];
+    if (next === undefined) {
+      this.fail(reason, why);
+      return;
+    }
+    clearTimeout(this.timer);
+    this.problems += `${formatDestination(this.target)}: ${why}; `;
+    this.way++;
+    this.target = next;
+    this.origin = originOf(this.request, next);
+    [this.connecting, this.timer] = this.connect();
   }
 
   /** The peer has given up. */
@@ -235,7 +281,8 @@ class TargetDial implements ConnectOwner, SocketHolder, FlowSource {
     this.deps.book.end(this.entry, reason);
     const text = formatDestination(this.target);
     this.deps.log.debug({ target: text, reason, why }, 'target not reached');
-    this.request.refuse(this.deps.clock.now(), reason, `cannot connect to ${text}: ${why}`);
+    const all = `cannot connect to ${this.problems}${text}: ${why}`;
+    this.request.refuse(this.deps.clock.now(), reason, all);
   }
 }
 

@@ -1,0 +1,111 @@
+/**
+ * Looks at the guest's sockets, and says which places of the host they want.
+ *
+ * The kernel tells of a socket that has ended, but of none that begins to listen, short of BPF; so they are read every
+ * {@link LOOK_MS}, which is what a port's way to the host takes at most, besides the second look {@link CONFIRM_MS} later
+ * at what is new. Looks come in such pairs, so that many binds a second cost no more than twice the looks; where a look
+ * takes long, as without native calls, they are rarer: {@link SHARE} of a processor at most.
+ */
+import type { Log } from '../../../base/log.ts';
+import { Allowance } from '../../../base/shares/allowance.ts';
+import type { Clock, Instant, Timers } from '../../../base/time.ts';
+import type { BoundSocket, BoundSockets } from '../../../native/posix.ts';
+import type { Places } from './places.ts';
+import { CONFIRM_MS, Sightings } from './sightings.ts';
+
+export const LOOK_MS = 250;
+const SHARE = 1 / 200;
+const COST_WEIGHT = 1 / 16;
+/** Looks because a socket has ended: at once, and a second. */
+const END_LOOKS_BURST = 4;
+const END_LOOKS_PER_SECOND = 2;
+
+export interface ListeningWatchDeps {
+  readonly clock: Pick<Clock, 'now'>;
+  readonly timers: Timers;
+  readonly log: Log;
+  readonly sockets: BoundSockets;
+  readonly places: Places;
+  /** Ports of sockets that end; 0: of any. Absent: the kernel does not tell. */
+  watchEnds?(onEnd: (port: number) => void): { close(): void };
+  /** The places may be others now. */
+  onPlaces(): void;
+}
+
+export class ListeningWatch {
+  looks = 0;
+  private costMs = 0;
+  private readonly deps: ListeningWatchDeps;
+  private readonly sightings = new Sightings();
+  private readonly endLooks = new Allowance(END_LOOKS_BURST, END_LOOKS_PER_SECOND);
+  private counted = new Set<number>();
+  private cancel: (() => void) | undefined = undefined;
+  private ends: { close(): void } | undefined = undefined;
+  private isConfirming = false;
+  private isEndDue = false;
+  private wasUnread = false;
+  private isClosed = false;
+
+  constructor(deps: ListeningWatchDeps) {
+    this.deps = deps;
+  }
+
+  start(): void {
+    this.ends = this.deps.watchEnds?.((port) => this.onEnd(port));
+    this.look();
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.cancel?.();
+    this.ends?.close();
+    this.deps.sockets.close();
+  }
+
+  private look(): void {
+    if (this.isClosed) return;
+    this.read();
+    const isFirst = !this.isConfirming && this.sightings.candidates > 0;
+    const delay = isFirst ? CONFIRM_MS : Math.max(LOOK_MS, this.costMs / SHARE);
+    this.isConfirming = isFirst;
+    this.cancel = this.deps.timers.after(delay, () => this.look());
+  }
+
+  private read(): void {
+    const { clock, sockets } = this.deps;
+    const begun = clock.now();
+    this.looks++;
+    const read = sockets.read();
+    if (read === undefined) this.onUnread();
+    else this.see(begun, read);
+    const tookMs = clock.now() - begun;
+    // Some take longer because others run meanwhile.
+    this.costMs = Math.min(tookMs, this.costMs + (tookMs - this.costMs) * COST_WEIGHT);
+  }
+
+  private see(now: Instant, read: readonly BoundSocket[] | 'same'): void {
+    const { places, onPlaces } = this.deps;
+    this.wasUnread = false;
+    if (!this.sightings.see(now, read) && now < places.nextAt) return;
+    const counted = [...this.sightings.counted()];
+    this.counted = new Set(counted.map(({ port }) => port));
+    places.update(now, counted);
+    onPlaces();
+  }
+
+  private onUnread(): void {
+    if (this.wasUnread) return;
+    this.wasUnread = true;
+    this.deps.log.warn({}, 'the sockets that listen cannot be read now: what is published stays');
+  }
+
+  private onEnd(port: number): void {
+    if (this.isEndDue || (port !== 0 && !this.counted.has(port))) return;
+    if (this.endLooks.take(this.deps.clock.now()) > 0) return; // the next look is near
+    this.isEndDue = true;
+    this.deps.timers.after(0, () => {
+      this.isEndDue = false;
+      if (!this.isClosed) this.read();
+    });
+  }
+}
