@@ -33,6 +33,7 @@ export type Requirement =
   | 'gcc'
   | 'musl-gcc'
   | 'perl'
+  | 'python3'
   | 'curl'
   | 'gtlsclient'
   | 'iperf3'
@@ -96,6 +97,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   gcc: program('gcc', 'gcc'),
   'musl-gcc': program('musl-gcc', 'musl-tools'),
   perl: program('perl', 'perl-base'),
+  python3: program('python3', 'python3'),
   curl: program('curl', 'curl'),
   gtlsclient: program('gtlsclient', 'ngtcp2-client'),
   iperf3: program('iperf3', 'iperf3'),
