@@ -246,7 +246,7 @@ class TargetDial implements ConnectOwner, SocketHolder, FlowSource {
     this.problems += `${formatDestination(this.target)}: ${why}; `;
     this.way++;
     this.target = next;
-    this.origin = originOf(this.request, next);
+    this.origin = originOf(this.request, next, this.sockets.link);
     [this.connecting, this.timer] = this.connect();
   }
 
