@@ -18,7 +18,7 @@ import { formatMac } from '../wire/mac.ts';
 import { LeaseNames } from './lease-names.ts';
 import { fineMs, wholeMs } from './view-numbers.ts';
 
-const PART = 100;
+const PART = 32;
 
 export interface FlowViewsDeps {
   readonly book: FlowBook;

@@ -34,6 +34,14 @@ const SHARED_MS = 200;
 const CROWDED_MS = 4;
 /** A piece cannot be interrupted everywhere; a debt beyond this is forgiven. */
 const MAX_DEBT_MS = 64;
+/**
+ * A piece that is much longer than its credit was most likely stopped by the collector, or its thread by the system, which
+ * is nobody's doing, and a debt of 10 ms would keep a guest that asks little away for as long again. So what goes beyond
+ * the first is forgiven, as far as a twenty-fifth of the time goes: whoever overdraws all the time pays.
+ */
+const PAUSE_DEBT_MS = 0.5;
+const PAUSE_SHARE = 0.04;
+const MAX_PAUSES_MS = 32;
 /** Work of this length is noticed by others: the turn's end is looked for. */
 const NOTICED_MS = 0.25;
 /** Flows with events, and the like, for the end of one batch: each costs up to some tens of microseconds. */
@@ -226,6 +234,9 @@ export class TurnShare {
   private serial = -1;
   private beganAt: Instant = 0;
   private lookedAt: Instant = 0;
+  /** Debt that will be forgiven, as of the last one. */
+  private pausesMs = 0;
+  private pausedAt: Instant = 0;
   private stride = 1;
   /** Frames until the next look. */
   private left = 1;
@@ -262,7 +273,7 @@ export class TurnShare {
 
   /** @param isLeft there is more, and `onTurn` is to follow */
   end(isLeft: boolean): void {
-    this.creditMs = Math.max(this.creditMs - this.turns.leave(), -MAX_DEBT_MS);
+    this.spend(this.turns.leave(), this.beganAt);
     if (isLeft) this.wait();
   }
 
@@ -284,7 +295,7 @@ export class TurnShare {
   charge(ms: number): boolean {
     const { turns } = this;
     if (this.serial !== turns.serial && !this.isWaiting) this.refill();
-    this.creditMs = Math.max(this.creditMs - ms, -MAX_DEBT_MS);
+    this.spend(ms, this.turns.deps.clock.now());
     turns.add(ms);
     return this.creditMs > 0 && !turns.isCrowded;
   }
@@ -297,6 +308,19 @@ export class TurnShare {
     const quantumMs = this.group === '' ? wholeMs : wholeMs / sharers;
     this.creditMs = Math.min(this.creditMs + quantumMs, wholeMs);
     return this.creditMs > 0;
+  }
+
+  private spend(ms: number, now: Instant): void {
+    let creditMs = this.creditMs - ms;
+    if (creditMs < -PAUSE_DEBT_MS) {
+      const earnedMs = (now - this.pausedAt) * PAUSE_SHARE;
+      this.pausesMs = Math.min(this.pausesMs + earnedMs, MAX_PAUSES_MS);
+      this.pausedAt = now;
+      const forgivenMs = Math.min(-PAUSE_DEBT_MS - creditMs, this.pausesMs);
+      this.pausesMs -= forgivenMs;
+      creditMs += forgivenMs;
+    }
+    this.creditMs = Math.max(creditMs, -MAX_DEBT_MS);
   }
 
   private get quantumMs(): number {

@@ -110,9 +110,24 @@ describe('proxy/turns', () => {
     const other = new Source(loop, 0.1);
     flood.read(100_000);
     other.read(100_000);
-    for (let i = 0; i < 200; i++) loop.poll();
+    for (let i = 0; i < 500; i++) loop.poll();
     const ratio = flood.spentMs / other.spentMs;
     assert.ok(ratio > 0.8 && ratio < 1.25, `${ratio}`);
+  });
+
+  it('whom the collector has stopped in its piece waits no longer for that', () => {
+    const loop = new TurnLoop();
+    loop.nowMs = 1_000;
+    const flood = new Source(loop, 0.1);
+    const quiet = new Source(loop, 0.1);
+    flood.read(100_000);
+    quiet.endMs = 12;
+    quiet.read(1);
+    quiet.endMs = 0;
+    const { nowMs } = loop;
+    quiet.read(1);
+    while (quiet.waiting > 0) loop.poll();
+    assert.ok(loop.nowMs - nowMs < 2, `${loop.nowMs - nowMs} ms`);
   });
 
   it('serves little work at once beside a flood', () => {

@@ -21,6 +21,7 @@ import { becomeUser, findUser, type User } from '../../native/sandbox/user.ts';
 import { messageOf, RunError, UsageError } from '../../network/errors.ts';
 import { distFile } from '../../network/own-files.ts';
 import { descriptorsOf, parseLinkSpec } from '../../transports/link-spec.ts';
+import { memoryArgs, withAllocator } from '../boot/memory.ts';
 import type { DaemonConfig } from '../daemon-config.ts';
 import { makeSocketDirectories } from '../socket-paths.ts';
 import { openTaps } from '../tap/open-taps.ts';
@@ -64,7 +65,7 @@ export function startAgain(start: FirstStart, kept: Kept = {}): PartList {
       ...options.listen.flatMap((text) => descriptorsOf(parseLinkSpec(text))),
     ];
     for (const fd of inheritedDescriptors(named)) keepOpen(kernel, fd);
-    throw restart(kernel, env);
+    throw restart(kernel, withAllocator(env), memoryArgs(process.execArgv, env));
   } catch (error) {
     made.remove();
     throw error;

@@ -17,11 +17,18 @@ export function keepOpen(kernel: Kernel, fd: number): boolean {
   return kernel.try(CALLS.fcntl, fd, F_SETFD, flags & ~FD_CLOEXEC) === 0;
 }
 
-/** @returns only when it fails */
-export function restart(kernel: Kernel, env: NodeJS.ProcessEnv): PosixError {
+/**
+ * @param nodeArgs more of Node's, before those of this start
+ * @returns only when it fails
+ */
+export function restart(
+  kernel: Kernel,
+  env: NodeJS.ProcessEnv,
+  nodeArgs: readonly string[] = [],
+): PosixError {
   const { execPath, execArgv, argv, argv0 } = process;
   const path = textOf(execPath);
-  const args = listOf(kernel, [argv0, ...execArgv, ...argv.slice(1)]);
+  const args = listOf(kernel, [argv0, ...nodeArgs, ...execArgv, ...argv.slice(1)]);
   const variables = listOf(
     kernel,
     Object.entries(env).map(([name, value]) => `${name}=${value ?? ''}`),
