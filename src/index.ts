@@ -65,6 +65,15 @@ export {
   type ListenOptions,
 } from './network/guest-streams.ts';
 export type {
+  AskingGuest,
+  DnsAnswer,
+  DnsRequest,
+  FlowAnswer,
+  FlowRequest,
+  NetworkHooks,
+  PublishedClientRequest,
+} from './network/hooks/hooks.ts';
+export type {
   Attachment,
   AttachOptions,
   DescriptorFraming,

@@ -7,6 +7,7 @@ import type { ApiAddress } from '../control/control-api.ts';
 import {
   absolutePath,
   addressProblems,
+  auditProblems,
   configuredFiles,
   configuredSockets,
   DEFAULT_NAME,
@@ -116,6 +117,7 @@ function effective(
     ...addressProblems(network),
     ...ipv6Problems(network),
     ...staticLeaseProblems(network),
+    ...auditProblems(network),
     ...linkProblems(network),
     ...modeProblems(network.separation),
     ...allowedLinkProblems(network.listen, network.separation),

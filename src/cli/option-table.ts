@@ -360,6 +360,24 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     repeatable: true,
   },
   {
+    key: 'auditLog',
+    flags: '--audit-log <file>',
+    description:
+      'append every event to this file, a line of JSON each: flows, refusals, leases, ports (opened again at SIGHUP)',
+  },
+  {
+    key: 'audit',
+    flags: '--audit <how>',
+    description:
+      'required: no new flow without a record of it in --audit-log; best-effort: what cannot be written is counted (default: best-effort)',
+  },
+  {
+    key: 'auditSize',
+    flags: '--audit-size <MiB>',
+    description: 'rotate the audit log after so many, 0: never (default: 64)',
+    isNumber: true,
+  },
+  {
     key: 'pcap',
     flags: '--pcap <file>',
     description: "write all of the guests' frames to this file, for Wireshark and tcpdump",

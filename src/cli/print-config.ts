@@ -1,4 +1,5 @@
 import { stringify } from 'yaml';
+import { MIB } from '../network/effective-config.ts';
 import { upstreamText } from '../services/dns/upstream-text.ts';
 import type { DaemonConfig } from './daemon-config.ts';
 
@@ -15,7 +16,7 @@ function apiText(api: DaemonConfig['api']): string | undefined {
 
 /** The effective configuration as YAML that `--config` reads back to the same. */
 export function printConfig(options: DaemonConfig): string {
-  const { dns, leases, api, log, policy, separation } = options;
+  const { dns, leases, api, log, policy, separation, audit } = options;
   const settings = {
     name: options.name,
     listen: options.listen,
@@ -79,6 +80,9 @@ export function printConfig(options: DaemonConfig): string {
     busyPoll: options.busyPollUs,
     linkGrace: options.linkGraceMs / 1000,
     vpnkitMac: options.vpnkitMacs.map(({ uuid, mac }) => `${uuid}=${mac}`),
+    auditLog: audit.file,
+    audit: audit.isRequired ? 'required' : 'best-effort',
+    auditSize: audit.maxBytes / MIB,
     pcap: options.pcapFile,
     logLevel: log.level,
     logFormat: log.format,

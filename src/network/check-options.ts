@@ -2,6 +2,7 @@
 import type { NetworkConfig } from './config.ts';
 import {
   addressProblems,
+  auditProblems,
   configuredFiles,
   configuredSockets,
   effectiveConfig,
@@ -28,6 +29,7 @@ export function checkOptions(options: NetworkOptions): NetworkConfig {
     ...addressProblems(config),
     ...ipv6Problems(config),
     ...staticLeaseProblems(config),
+    ...auditProblems(config),
     ...linkProblems(config),
     ...modeProblems(config.separation),
     ...pathProblems([...configuredSockets(config), ...configuredFiles(config)]),

@@ -2,6 +2,18 @@
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
 import type { MachineMemory } from '../transports/vhost-user/machine-memory.ts';
 
+export interface AuditConfig {
+  /** Has a line for each event; undefined: there is none. */
+  readonly file: string | undefined;
+  /** No record, no new flow. */
+  readonly isRequired: boolean;
+  /** It is rotated when it has so many; 0: never. */
+  readonly maxBytes: number;
+}
+
+export const AUDIT_USES = ['best-effort', 'required'] as const;
+export type AuditUse = (typeof AUDIT_USES)[number];
+
 export interface PolicyConfig {
   readonly file: string | undefined;
   /** Rules in front of the file's, those that deny first. */
@@ -55,6 +67,7 @@ export interface NetworkConfig {
   readonly linkGraceMs: number;
   /** Guests of `vpnkit:` links whose Ethernet address is given, not made of their UUID. */
   readonly vpnkitMacs: readonly VpnkitMac[];
+  readonly audit: AuditConfig;
   /** A capture of all frames of guests. */
   readonly pcapFile: string | undefined;
 }

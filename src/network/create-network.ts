@@ -1,5 +1,7 @@
 import { type Log, SILENT } from '../base/log.ts';
 import { checkOptions } from './check-options.ts';
+import { checkHooks } from './hooks/check-hooks.ts';
+import type { NetworkHooks } from './hooks/hooks.ts';
 import { openNetwork } from './network.ts';
 import type { Network } from './network-interface.ts';
 import type { NetworkOptions } from './options.ts';
@@ -11,8 +13,9 @@ import type { NetworkOptions } from './options.ts';
  *   what, and what to do. Nothing is left behind
  */
 export async function createNetwork(
-  options: NetworkOptions = {},
+  options: NetworkOptions & NetworkHooks = {},
   log: Log = SILENT,
 ): Promise<Network> {
-  return await openNetwork(checkOptions(options), log);
+  const { hooks, others } = checkHooks(options);
+  return await openNetwork(checkOptions(others), log, undefined, hooks);
 }

@@ -52,6 +52,8 @@ export interface DaemonNetwork {
    * @returns what could not be read, and why
    */
   reloadNames(zones: readonly DnsZone[]): readonly string[];
+  /** Open the file of the audit log anew, if there is one. @throws AuditError */
+  reopenAudit(): void;
   /** Detach every guest, reset every flow, write leases, remove the links' sockets. */
   close(): Promise<void>;
 }

@@ -15,6 +15,8 @@ import { AddressMap, type AddressMapConfig } from '../proxy/address-map.ts';
 import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
 import { Destinations } from '../proxy/flows/destinations.ts';
 import { FlowBook } from '../proxy/flows/flow-book.ts';
+import type { FlowGate } from '../proxy/flows/flow-gate.ts';
+import { GatedTcp } from '../proxy/flows/gated-tcp.ts';
 import { HostAddresses } from '../proxy/flows/host-addresses.ts';
 import { Translation } from '../proxy/flows/translation.ts';
 import { ImmediateFlush } from '../proxy/flush-scheduler.ts';
@@ -38,6 +40,7 @@ import type { Mac } from '../wire/mac.ts';
 import { type Addresses, type Ipv6Addresses, requiredAddress } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { cryptoRandom } from './crypto-random.ts';
+import { GuestDenials } from './guest-denials.ts';
 import { separationConfig } from './guest-separation.ts';
 import { LimitWatch } from './limit-watch.ts';
 import { MemoryReturn } from './memory-return.ts';
@@ -61,6 +64,8 @@ export interface DataPathDeps {
   readonly beforeGuestForgotten: (owner: Guest) => void;
   /** And it is forgotten. */
   readonly onGuestGone: (owner: Guest) => void;
+  /** Asked about each flow. */
+  readonly gate?: FlowGate | undefined;
   /** Frame bytes carried so far, over all links. */
   readonly carried: () => number;
   readonly events: Omit<StackEvents, 'afterWork' | 'hasTime'>;
@@ -79,6 +84,8 @@ export class DataPath {
   readonly addressMap: AddressMap;
   readonly destinations: Destinations;
   readonly policy: GuestPolicy;
+  /** As guests may read them. */
+  readonly denials: GuestDenials;
   readonly book: FlowBook;
   readonly stack: Stack;
   readonly flusher: ImmediateFlush;
@@ -130,13 +137,18 @@ export class DataPath {
       isHost,
       isPublished: deps.isPublished,
     });
+    this.denials = new GuestDenials(this.policy.denials, clock);
     this.destinations = new Destinations({
       addresses: this.addressMap,
       isOwnListener: (address, port) => ownListeners.includes(address, port),
       refusals: this.refusals,
-      onBlock: (block) => this.book.feed.add({ kind: 'blocked', block }),
+      onBlock: (block) => {
+        this.denials.onBlock(block);
+        this.book.feed.add({ kind: 'blocked', block });
+      },
       isClosedHost: config.hostAccess ? undefined : isHost,
       policy: this.policy,
+      gate: deps.gate,
     });
     const openFiles = openFilesNow();
     this.sockets = socketBudget(openFilesLimit(), openFiles);
@@ -217,17 +229,20 @@ export class DataPath {
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'datagram refused'),
     });
     this.forwards = new UdpForwards({ ...shared, outboxes, native, outbound, destinations });
-    this.published = new UdpPublisher({ ...shared, outboxes, native });
+    const { gate } = deps;
+    this.published = new UdpPublisher({ ...shared, outboxes, native, gate });
     this.echo = new EchoProxy({ ...shared, native, destinations, log });
     const { tcp, udp, forwards, published, echo, listeners } = this;
     upstream.parts = {
       ...{ book, destinations, tcp, udp, forwards, published, echo, listeners },
+      gated: gate && new GatedTcp({ gate, book, tcp, destinations, context }),
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'connection refused'),
       onGuestHeard,
       onGuestGone: (owner) => {
         deps.beforeGuestForgotten(owner);
         this.book.names.forget(owner);
         this.policy.denials.forget(owner);
+        this.denials.forget(owner);
         deps.onGuestGone(owner);
       },
     };

@@ -7,7 +7,7 @@ import { PRIVATE_SOCKET_MODE } from '../native/unix-listener.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
 import { descriptorsOf, listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
-import type { NetworkConfig } from './config.ts';
+import type { AuditConfig, NetworkConfig } from './config.ts';
 import { guestAddressFaults, OWN } from './guest-address.ts';
 import { splitAllowedAddress } from './guest-separation.ts';
 import { firstUsable, formatNetwork, isUsable, lastUsable, networkOf } from './ipv4-text.ts';
@@ -24,6 +24,8 @@ export const DEFAULT_NAME = 'default';
 export const GATEWAY_MAC = '5a:94:ef:e4:0c:dd';
 const DEFAULT_MTU = 1_500;
 const DEFAULT_LINK_GRACE_S = 60;
+const AUDIT_SIZE_MIB = 64;
+export const MIB: number = 1024 * 1024;
 
 /** A Unix socket or file of the configuration, and the option that it comes from. */
 export interface ConfiguredPath {
@@ -110,8 +112,18 @@ export function effectiveConfig(
     busyPollUs: settings.busyPoll,
     linkGraceMs: (settings.linkGrace ?? DEFAULT_LINK_GRACE_S) * 1000,
     vpnkitMacs: settings.vpnkitMac ?? [],
+    audit: auditOf(settings),
     pcapFile: absolutePath(settings.pcap),
   };
+}
+
+function auditOf({
+  auditLog,
+  audit,
+  auditSize = AUDIT_SIZE_MIB,
+}: Partial<NetworkSettings>): AuditConfig {
+  const maxBytes = auditSize * MIB;
+  return { file: absolutePath(auditLog), isRequired: audit === 'required', maxBytes };
 }
 
 export const absolutePath = (path: string | undefined): string | undefined =>
@@ -167,6 +179,11 @@ export function addressProblems(config: NetworkConfig): OptionProblem[] {
     }
   }
   return problems;
+}
+
+export function auditProblems({ audit }: Pick<NetworkConfig, 'audit'>): OptionProblem[] {
+  if (!audit.isRequired || audit.file !== undefined) return [];
+  return [{ key: 'audit', value: 'required', why: 'needs auditLog (--audit-log), the file' }];
 }
 
 /** @returns contradictions between the options of IPv6 */
@@ -235,10 +252,12 @@ export const configuredFiles = ({
   leases,
   pcapFile,
   policy,
+  audit,
 }: NetworkConfig): ConfiguredPath[] =>
   namedFiles({
     ...{ hosts: dns.hostsFile, resolvConf: dns.resolvConf },
     ...{ leaseFile: leases.file, pcap: pcapFile, policy: policy.file },
+    auditLog: audit.file,
   });
 
 /** By the option. */

@@ -42,6 +42,7 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
   );
   private readonly ring: EventRing;
   private readonly lingerMs: number;
+  private readonly gapListeners = new Set<(gap: GapEvent) => void>();
   private readers = 0;
   private isRecording = false;
   /** Queries of DNS too. */
@@ -75,6 +76,13 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
   /** Some were lost before they came here. */
   gap(gap: GapEvent): void {
     if (this.isRecording) this.ring.addGap(gap);
+    for (const listener of this.gapListeners) listener(gap);
+  }
+
+  /** @returns what ends it */
+  onGap(listener: (gap: GapEvent) => void): () => void {
+    this.gapListeners.add(listener);
+    return () => this.gapListeners.delete(listener);
   }
 
   read(lastId: string | undefined, wantsDns = false): EventReader | undefined {

@@ -30,6 +30,7 @@ export function serveGuestApi(parts: GuestApiParts): GuestApi {
     rules: config.guestApi.bind.map(requiredRule),
     isOpenTo: (owner = stack.guests.nobody, link) =>
       destinations.refusesService(owner, 'tcp', words, 0, GUEST_API_PORT, link) === undefined,
+    denialsOf: (owner) => dataPath.denials.of(owner),
     book,
     context: { clock, flusher },
     version: packageVersion(),

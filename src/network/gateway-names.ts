@@ -3,7 +3,11 @@ import type { IpAddress } from '../base/ip-address.ts';
 import type { Log } from '../base/log.ts';
 import type { Budget } from '../base/shares/budget.ts';
 import type { Clock } from '../base/time.ts';
-import { DnsForwarder, type DnsForwarderOptions } from '../proxy/dns/forwarder.ts';
+import {
+  type AskAboutName,
+  DnsForwarder,
+  type DnsForwarderOptions,
+} from '../proxy/dns/forwarder.ts';
 import { DNS_PORT, GatewayDns } from '../proxy/dns/gateway-dns.ts';
 import type { DnsPolicy } from '../proxy/policy/dns-policy.ts';
 import type { Prefix } from '../services/address-text.ts';
@@ -40,6 +44,7 @@ export interface DnsParts {
   readonly leases: GuestLeases;
   readonly sockets: Budget;
   readonly policy: DnsPolicy;
+  readonly ask: AskAboutName | undefined;
   readonly onAnswer: DnsForwarderOptions['onAnswer'];
   readonly clock: Clock;
   readonly log: Log;
@@ -53,6 +58,7 @@ export function makeDns({
   sockets,
   clock,
   policy,
+  ask,
   onAnswer,
   log,
 }: DnsParts): DnsForwarder {
@@ -68,6 +74,7 @@ export function makeDns({
     onFailure: (query, rcode) => noteName(query, rcode, log),
     sockets,
     policy,
+    ask,
     onAnswer,
     onNameServers: () => ipv6.onNameServers(),
     onSearch: (search) => {

@@ -60,9 +60,11 @@ export interface ViewParts {
   readonly leases: GuestLeases;
   readonly native: NativeCalls;
   readonly limitWatch: LimitWatch;
+  /** Undefined: there is none. */
+  readonly audit: { readonly problem: string | undefined } | undefined;
   readonly turns: Turns;
   readonly budgets: readonly Budget[];
-  readonly groups: Readonly<Record<string, Counters<string>>>;
+  readonly groups: Readonly<Record<string, Pick<Counters<string>, 'snapshot'>>>;
 }
 
 export class LiveView implements ServedView {
@@ -79,7 +81,7 @@ export class LiveView implements ServedView {
   }
 
   health(): HealthView {
-    const { native, dns, stack, leases, links, limitWatch, clock } = this.parts;
+    const { native, dns, stack, leases, links, limitWatch, audit, clock } = this.parts;
     const problems: string[] = [];
     if (native.posix === undefined) {
       problems.push('Guests cannot ping: install the optional package koffi, on Linux.');
@@ -92,6 +94,7 @@ export class LiveView implements ServedView {
     problems.push(...leases.problems);
     const refused = limitWatch.problem(clock.now());
     if (refused !== undefined) problems.push(refused);
+    if (audit?.problem !== undefined) problems.push(audit.problem);
     for (const { description, failure } of links) {
       if (failure !== undefined) problems.push(`The link ${description} has ended: ${failure}.`);
     }

@@ -3,6 +3,8 @@ import { KEEPALIVE_MAX_S } from '../native/stream/keepalive-options.ts';
 import { SOURCE_ADDRESSES, type SourceAddress } from '../proxy/ports/publish-spec.ts';
 import { MACHINE_MEMORY, type MachineMemory } from '../transports/vhost-user/machine-memory.ts';
 import {
+  AUDIT_USES,
+  type AuditUse,
   DNS_FAMILIES,
   type DnsFamily,
   type DnsUpstream,
@@ -57,6 +59,8 @@ import { parseRuleText } from './policy/rule-text.ts';
 export const MTU_MIN = 576;
 export const MTU_MAX = 65_520;
 export const BUSY_POLL_MAX_US = 10_000;
+/** A TiB. */
+const AUDIT_SIZE_MAX_MIB = 1024 * 1024;
 /** A day. */
 const LINK_GRACE_MAX_S = 86_400;
 
@@ -111,6 +115,9 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly busyPoll: number | undefined;
   readonly linkGrace: number | undefined;
   readonly vpnkitMac: readonly VpnkitMac[] | undefined;
+  readonly auditLog: string | undefined;
+  readonly audit: AuditUse | undefined;
+  readonly auditSize: number | undefined;
   readonly pcap: string | undefined;
 }
 
@@ -162,5 +169,8 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   busyPoll: () => integer(0, BUSY_POLL_MAX_US),
   linkGrace: () => integer(0, LINK_GRACE_MAX_S),
   vpnkitMac: () => list(text(parseVpnkitMac)),
+  auditLog: () => text(parsePath),
+  audit: () => oneOf(AUDIT_USES),
+  auditSize: () => integer(0, AUDIT_SIZE_MAX_MIB),
   pcap: () => text(parsePath),
 };

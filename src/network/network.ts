@@ -21,6 +21,7 @@ import { EventHub } from './event-hub.ts';
 import type { GatewayForward } from './gateway-forwards.ts';
 import { userZones } from './gateway-names.ts';
 import type { DialOptions, GuestConnection, GuestServer, ListenOptions } from './guest-streams.ts';
+import type { NetworkHooks } from './hooks/hooks.ts';
 import type { Attachment, AttachOptions, FrameAttachment, StreamFraming } from './links.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
 import { NetworkParts } from './parts.ts';
@@ -35,11 +36,12 @@ export async function openNetwork(
   config: NetworkConfig,
   log: Log,
   beforeLinks?: (network: Network & DaemonNetwork) => Promise<void>,
+  hooks: NetworkHooks = {},
 ): Promise<Network & DaemonNetwork> {
   const reach = new HostReach();
   await reach.ask();
   const start = await readStartPolicy(config.policy, surroundingsOf(config, new NodeClock()));
-  const network = new RunningNetwork(config, start, log, reach);
+  const network = new RunningNetwork(config, start, log, reach, hooks);
   try {
     await network.open();
     await beforeLinks?.(network);
@@ -61,10 +63,16 @@ class RunningNetwork implements Network, DaemonNetwork {
   private lastGuestGone: () => void = () => {};
   private closing: Promise<void> | undefined = undefined;
 
-  constructor(config: NetworkConfig, start: StartPolicy, log: Log, reach: HostReach) {
+  constructor(
+    config: NetworkConfig,
+    start: StartPolicy,
+    log: Log,
+    reach: HostReach,
+    hooks: NetworkHooks,
+  ) {
     this.config = config;
     this.parts = new NetworkParts({
-      ...{ config, start, log, reach, hub: this.hub },
+      ...{ config, start, log, reach, hooks, hub: this.hub },
       onLastGuestGone: () => this.lastGuestGone(),
     });
     this.hub.network = this;
@@ -168,6 +176,10 @@ class RunningNetwork implements Network, DaemonNetwork {
 
   get recordZones(): ZoneTable {
     return this.parts.names.recordZones;
+  }
+
+  reopenAudit(): void {
+    this.parts.audit?.reopen();
   }
 
   reloadNames(zones: readonly DnsZone[]): readonly string[] {

@@ -1,7 +1,7 @@
 /** The options of a network, with the keys of the configuration file of `hawser run`. */
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
 import type { MachineMemory } from '../transports/vhost-user/machine-memory.ts';
-import type { DnsFamily, Ipv6Mode, Ipv6Use, Nat64Use } from './config.ts';
+import type { AuditUse, DnsFamily, Ipv6Mode, Ipv6Use, Nat64Use } from './config.ts';
 
 /** A list, or a single value. */
 export type OneOrMore = string | readonly string[];
@@ -162,6 +162,18 @@ export interface NetworkOptions {
   readonly linkGrace?: number | undefined;
   /** `UUID=MAC`: the Ethernet address of a guest of a `vpnkit:` link. Default: made of its UUID. */
   readonly vpnkitMac?: OneOrMore | undefined;
+  /**
+   * A file to append every event to, but for queries of DNS: a line of JSON each, readable by this user alone. With
+   * `auditSize` it becomes `FILE.1` and so on, four of them. Default: none.
+   */
+  readonly auditLog?: string | undefined;
+  /**
+   * `required`: no new flow begins of which the audit log cannot have a record. `best-effort`: what cannot be written is
+   * counted and told, and nothing waits. Default: `best-effort`.
+   */
+  readonly audit?: AuditUse | undefined;
+  /** MiB after which the audit log is rotated: 0 to 1048576, 0 for never. Default: 64. */
+  readonly auditSize?: number | undefined;
   /** A pcap file to write all frames of guests to, with their Ethernet headers; what it held is lost. Default: none. */
   readonly pcap?: string | undefined;
 }

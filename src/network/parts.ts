@@ -26,6 +26,7 @@ import { NodeClock } from '../transports/node-clock.ts';
 import { removeStaleSocket } from '../transports/stale-socket.ts';
 import { macOf } from '../wire/mac.ts';
 import { addressesOf, networksOf, requiredAddress } from './addresses.ts';
+import { type AuditLog, openAuditLog } from './audit/audit-log.ts';
 import type { NetworkConfig } from './config.ts';
 import { DataPath } from './data-path.ts';
 import { dnsQueryView } from './dns-events.ts';
@@ -43,6 +44,9 @@ import { GuestDirectory } from './guest-directory.ts';
 import { GuestLeases } from './guest-leases.ts';
 import { GuestStreams } from './guest-streams.ts';
 import { Guests } from './guests.ts';
+import type { NetworkHooks } from './hooks/hooks.ts';
+import { type Asking, makeDnsHook, makeGate } from './hooks/make-gate.ts';
+import type { ProgramGate } from './hooks/program-gate.ts';
 import { Ipv6Service } from './ipv6-service.ts';
 import { keptAddresses } from './kept-addresses.ts';
 import { KeptNames } from './kept-names.ts';
@@ -64,6 +68,7 @@ export interface NetworkPartsDeps {
   readonly log: Log;
   readonly reach: HostReach;
   readonly hub: EventHub;
+  readonly hooks: NetworkHooks;
   onLastGuestGone(): void;
 }
 
@@ -78,6 +83,7 @@ export class NetworkParts {
   readonly names: LocalNames;
   readonly policy: LivePolicy;
   readonly dns: DnsForwarder;
+  readonly audit: AuditLog | undefined;
   readonly ownListeners: OwnListeners = new OwnListeners();
   readonly forwards: GatewayForwards;
   private readonly config: NetworkConfig;
@@ -92,16 +98,19 @@ export class NetworkParts {
   private readonly keptNames: KeptNames;
   private readonly guestApi: GuestApi | undefined;
   private readonly capture: PcapFile | undefined;
+  /** Undefined where nobody has to be asked about flows. */
+  private readonly gate: ProgramGate | undefined;
   private linkCount = 0;
 
   constructor(deps: NetworkPartsDeps) {
-    const { config, start, log: unlimited, reach, hub, onLastGuestGone } = deps;
+    const { config, start, log: unlimited, reach, hub, hooks, onLastGuestGone } = deps;
     this.config = config;
     this.hub = hub;
     this.onLastGuestGone = onLastGuestGone;
     const { clock, ownListeners } = this;
     const log = new LimitedLog(unlimited, clock);
     this.log = log;
+    this.audit = openAuditLog(config.audit, hub, log);
     this.faults = new FaultWatch(log);
     const addresses = addressesOf(config, reach.now.source6);
     const { gateway } = addresses;
@@ -145,6 +154,13 @@ export class NetworkParts {
     const policyNames = new PolicyNames(config.leases.static);
     noteIpv6(config, addresses, log);
     noteEvents(hub, log);
+    const asking: Asking = {
+      ...{ hooks, audit: this.audit, clock, log },
+      ourselves: () => this.dataPath.stack.guests.nobody,
+      whoIs: (owner) => this.view.flowBook.whoIs(owner),
+      nameOf: ({ owner, remote }) => this.dataPath.book.names.find(clock.now(), owner, remote),
+    };
+    this.gate = makeGate(asking);
     this.dataPath = new DataPath({
       config,
       addresses,
@@ -162,6 +178,7 @@ export class NetworkParts {
       isPublished: (protocol, port) => this.ports.publishes(protocol, port),
       beforeGuestForgotten: (owner) => this.keptNames.onGone(owner),
       onGuestGone: (owner) => this.ports.endGuest(owner),
+      gate: this.gate,
       carried: () => this.links.carried,
       events: {
         onLinkCount: (links) => this.onLinkCount(links),
@@ -245,6 +262,7 @@ export class NetworkParts {
     });
     this.dns = makeDns({
       ...{ config, names: this.names, ipv6: this.ipv6, leases, sockets, policy, clock, log },
+      ask: makeDnsHook(asking, this.gate),
       onAnswer: (owner, query, reply) => {
         if (!hub.has('dns')) return;
         hub.emit('dns', {
@@ -297,8 +315,10 @@ export class NetworkParts {
       gatewayDns.connections,
       book.names.budget,
       this.dataPath.policy.denials.budget,
+      this.dataPath.denials.others.budget,
       this.ports.budget,
       ...(this.guestApi === undefined ? [] : [this.guestApi.budget]),
+      ...(this.gate === undefined ? [] : [this.gate.questions.budget]),
     ];
     this.dataPath.limitWatch.watch(budgets, (event) => hub.emit('limit', event));
     this.view = new LiveView({
@@ -319,6 +339,7 @@ export class NetworkParts {
       leases,
       native,
       limitWatch: this.dataPath.limitWatch,
+      audit: this.audit,
       turns: this.dataPath.turns,
       budgets,
       groups: {
@@ -339,11 +360,14 @@ export class NetworkParts {
         'mux-udp': this.mux.carrier.udpCounts,
         'mux-dialer': this.mux.dialer.counts,
         ssh: this.ssh.counts,
+        ...(this.gate === undefined ? {} : { hooks: this.gate.questions.counts }),
+        ...(this.audit === undefined ? {} : { audit: this.audit }),
       },
     });
   }
 
   async close(): Promise<void> {
+    this.gate?.close();
     this.guestApi?.close();
     this.ports.close();
     this.ssh.close();
@@ -359,6 +383,8 @@ export class NetworkParts {
     this.leaseFile?.flush();
     this.keptNames.close();
     this.policy.close();
+    this.dataPath.book.feed.settle();
+    await this.audit?.close();
     this.hub.clear();
     this.faults.close();
   }
@@ -386,6 +412,7 @@ export class NetworkParts {
         keeping: config.guestApi.enabled
           ? { now: () => this.clock.now(), listening: () => allListening(PROC_TABLES) }
           : undefined,
+        gate: this.gate,
         agent: config.mux.links.length > 0 ? mux.carrier : undefined,
         ssh,
         onChange: (kind, port) => hub.emit('port', { kind, port: portView(port) }),

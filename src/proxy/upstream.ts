@@ -14,6 +14,7 @@ import type { Guest } from '../stack/guest.ts';
 import type { Mac } from '../wire/mac.ts';
 import type { BlockedWhy, Destinations, RefusalAnswer } from './flows/destinations.ts';
 import type { FlowBook } from './flows/flow-book.ts';
+import type { GatedTcp } from './flows/gated-tcp.ts';
 import type { EchoProxy } from './icmp/echo-proxy.ts';
 import type { UdpPublisher } from './ports/udp-publisher.ts';
 import type { TcpProxy } from './tcp/tcp-proxy.ts';
@@ -25,6 +26,8 @@ export interface ProxyParts {
   readonly book: FlowBook;
   readonly destinations: Destinations;
   readonly tcp: TcpProxy;
+  /** Undefined: nobody is asked about connections. */
+  readonly gated?: GatedTcp | undefined;
   readonly udp: UdpNat;
   readonly forwards: UdpForwards;
   readonly published: UdpPublisher;
@@ -60,15 +63,15 @@ export class ProxyUpstream implements Upstream {
     if (service !== undefined) {
       const { destinations } = parts;
       const answer = destinations.refusesService(request.owner, 'tcp', this.words, 0, remotePort);
-      if (answer === undefined) service(now, request);
-      else request.refuse(now, SYN_ANSWERS[answer]);
+      if (answer !== undefined) request.refuse(now, SYN_ANSWERS[answer]);
+      else if (parts.gated?.refuses(now, request) !== true) service(now, request);
       return;
     }
     const target = parts.destinations.decide(request.owner, 'tcp', this.words, 0, remotePort);
     switch (target.kind) {
       case 'host-loopback':
       case 'outside':
-        parts.tcp.open(request, target);
+        (parts.gated ?? parts.tcp).open(request, target);
         return;
       case 'gateway':
         request.refuse(now, 'refused');

@@ -96,6 +96,9 @@ verifyChecksums: false
 busyPoll: 50
 linkGrace: 5
 vpnkitMac: c3d68012-0208-11ea-9fd7-f2189899ab08=5a:94:ef:e4:0c:ee
+auditLog: /tmp/audit.log
+audit: required
+auditSize: 10
 pcap: /tmp/all.pcap
 logLevel: warn
 logFormat: json
@@ -178,6 +181,7 @@ describe('configuration', () => {
       busyPollUs: 50,
       linkGraceMs: 5_000,
       vpnkitMacs: [{ uuid: 'c3d68012-0208-11ea-9fd7-f2189899ab08', mac: '5a:94:ef:e4:0c:ee' }],
+      audit: { file: '/tmp/audit.log', isRequired: true, maxBytes: 10 << 20 },
       pcapFile: '/tmp/all.pcap',
     } satisfies DaemonConfig);
   });

@@ -269,6 +269,7 @@ export class FakeNetwork implements DaemonNetwork {
   forwardGateway(): readonly [] {
     return [];
   }
+  reopenAudit(): void {}
 
   reloadNames(zones: readonly DnsZone[]): readonly string[] {
     this.zones = zones;

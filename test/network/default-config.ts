@@ -47,5 +47,6 @@ export const DEFAULT_NETWORK: NetworkConfig = {
   busyPollUs: undefined,
   linkGraceMs: 60_000,
   vpnkitMacs: [],
+  audit: { file: undefined, isRequired: false, maxBytes: 64 << 20 },
   pcapFile: undefined,
 };

@@ -80,6 +80,9 @@ describe('network/options', () => {
       busyPoll: 50,
       linkGrace: 5,
       vpnkitMac: 'C3D68012-0208-11ea-9fd7-f2189899ab08=5A-94-ef-e4-0c-ee',
+      auditLog: '/tmp/audit.log',
+      audit: 'required',
+      auditSize: 10,
       pcap: '/tmp/all.pcap',
     };
     assert.deepEqual(checkOptions(options), {
@@ -148,11 +151,13 @@ describe('network/options', () => {
       busyPollUs: 50,
       linkGraceMs: 5_000,
       vpnkitMacs: [{ uuid: 'c3d68012-0208-11ea-9fd7-f2189899ab08', mac: '5a:94:ef:e4:0c:ee' }],
+      audit: { file: '/tmp/audit.log', isRequired: true, maxBytes: 10 << 20 },
       pcapFile: '/tmp/all.pcap',
     });
   });
 
   const refused: [object | null, RegExp][] = [
+    [{ audit: 'required' }, /^audit needs auditLog .*, got "required"$/],
     [null, /^options must be an object, got null$/],
     [[], /^options must be an object, got \[\]$/],
     [

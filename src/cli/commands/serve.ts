@@ -86,6 +86,7 @@ export async function serve(started: Started): Promise<number> {
   ]);
   const reload = async (network: DaemonNetwork | undefined): Promise<readonly string[]> => {
     file?.reopen();
+    network?.reopenAudit();
     if (dialect !== undefined) return network?.reloadNames(options.dns.zones) ?? [];
     const { loadConfig } = await import('../config.ts');
     const { dns } = await loadConfig(start.commandLine, start.config, place);

@@ -21,7 +21,8 @@ export function writtenDirectories(config: DaemonConfig): string[] {
   const published = config.publish
     .flatMap((text) => parsePublish(text))
     .flatMap((spec) => (spec.protocol === 'unix' ? [spec.hostPath] : []));
-  const files = [config.leases.file, config.pidFile, config.log.file, config.pcapFile];
+  const { leases, pidFile, log, audit, pcapFile } = config;
+  const files = [leases.file, pidFile, log.file, audit.file, pcapFile];
   const paths = [...socketPaths(config), ...published, ...files.flatMap((path) => path ?? [])];
   return [...new Set([...paths.map((path) => dirname(resolve(path))), ...config.sandboxAllow])];
 }

@@ -34,6 +34,7 @@ import { createApiServer } from '../api-server.ts';
 import type { HeldConnections } from '../held-connections.ts';
 import { type ProblemError, problem, quoted } from '../problem.ts';
 import type { BindRule } from './bind-rules.ts';
+import { DENIAL_ROUTES, type DenialTarget, type GuestDenialView } from './denial-routes.ts';
 import { AgentAccess, GuestAccess } from './port-access.ts';
 import { PORT_ROUTES } from './port-routes.ts';
 import { WANTED_ROUTE, type WantedTarget } from './wanted-routes.ts';
@@ -74,6 +75,8 @@ export interface GuestApiDeps {
   /** Whether an agent behind a link may use it. Default: all may. */
   readonly isOpenTo?: (owner: Guest | undefined, link: string) => boolean;
   readonly context: DuplexContext;
+  /** What a guest was denied, the last one first. */
+  readonly denialsOf: (guest: Guest) => readonly GuestDenialView[];
   readonly book: FlowBook;
   readonly version: string;
   readonly log: Log;
@@ -102,18 +105,20 @@ export class GuestApi {
     this.clients = new ServiceClients('api-connections', { ofGuest, total, idleMs: deadlineMs });
     const { ports, rules, version, log, context } = deps;
     const sets = new WantedSets({ waiting: ports.waiting, clock: context.clock, log });
-    const { server, held } = createApiServer(
+    const { server, held } = createApiServer<WantedTarget & DenialTarget>(
       {
-        routes: [...PORT_ROUTES, WANTED_ROUTE],
+        routes: [...PORT_ROUTES, WANTED_ROUTE, ...DENIAL_ROUTES],
         version,
         refusal: guestRefusal,
-        target: (request): WantedTarget => {
-          const { by } = this.connectionOf(request);
+        target: (request) => {
+          const { by, guest } = this.connectionOf(request);
+          const denials = () => (guest === undefined ? [] : this.deps.denialsOf(guest));
           if (typeof by !== 'string') {
-            return { ports: new GuestAccess(ports, rules, by), wanted: undefined };
+            return { ports: new GuestAccess(ports, rules, by), wanted: undefined, denials };
           }
           const access = new AgentAccess(ports, rules, by);
-          return { ports: access, wanted: () => sets.of(by, request.socket, access) };
+          const wanted = () => sets.of(by, request.socket, access);
+          return { ports: access, wanted, denials };
         },
       },
       log,
@@ -144,7 +149,7 @@ export class GuestApi {
     const { id, owner } = request;
     const origin = { openedBy: 'guest', service: 'guest-api' } as const;
     bookDuplex(this.deps.book, duplex, owner, () => tcpFacts(id, origin, flow));
-    this.serve(duplex, owner.owner, id.guest);
+    this.serve(duplex, owner.owner, id.guest, owner);
     duplex.join(flow);
   }
 
@@ -182,7 +187,7 @@ export class GuestApi {
     const guest = client ?? UNKNOWN_END;
     const origin = { openedBy: 'guest', service: 'guest-api', guest, remote } as const;
     bookDuplex(book, duplex, owner, () => channelFacts(origin, channel, now));
-    this.serve(duplex, agent, link);
+    this.serve(duplex, agent, link, owner);
     duplex.join(channel);
     return true;
   }
@@ -195,8 +200,8 @@ export class GuestApi {
     return owner;
   }
 
-  private serve(duplex: Duplex, owner: Owner, by: Publisher): void {
-    const connection = new Connection(duplex, owner, by, this.counts);
+  private serve(duplex: Duplex, owner: Owner, by: Publisher, guest: Guest | undefined): void {
+    const connection = new Connection(duplex, owner, by, guest, this.counts);
     this.connections.set(duplex, connection);
     duplex.on('error', () => {}); // reset, or gone: 'close' follows
     duplex.once('close', () => {
@@ -268,14 +273,23 @@ class Connection implements ServiceClient<Connection>, Chained<Connection> {
   usedAt: Instant = 0;
   readonly owner: Owner;
   readonly by: Publisher;
+  /** Undefined where it is not known which one an agent is in. */
+  readonly guest: Guest | undefined;
   isHeld = false;
   private readonly duplex: Duplex;
   private readonly counts: Counters<GuestApiCount>;
 
-  constructor(duplex: Duplex, owner: Owner, by: Publisher, counts: Counters<GuestApiCount>) {
+  constructor(
+    duplex: Duplex,
+    owner: Owner,
+    by: Publisher,
+    guest: Guest | undefined,
+    counts: Counters<GuestApiCount>,
+  ) {
     this.duplex = duplex;
     this.owner = owner;
     this.by = by;
+    this.guest = guest;
     this.counts = counts;
   }
 

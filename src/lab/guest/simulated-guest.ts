@@ -156,6 +156,16 @@ export class SimulatedGuest implements EmbeddedGuest {
     return { bytes, sha256: hash.digest('hex'), ms };
   }
 
+  /** @returns the body of the answer */
+  async text(url: string): Promise<string> {
+    const parts: Buffer[] = [];
+    await this.exchange(url, 'GET', undefined, {
+      onBody: (part) => parts.push(Buffer.from(part)),
+      onSent: () => {},
+    });
+    return Buffer.concat(parts).toString();
+  }
+
   async upload(
     url: string,
     seed: number,

@@ -89,6 +89,8 @@ export interface DnsForwarderOptions {
   readonly sockets: Budget;
   /** What a guest may ask upstreams for. Default: everything. */
   readonly policy?: DnsPolicy | undefined;
+  /** Asked about names that are not ours and that the policy allows. */
+  readonly ask?: AskAboutName | undefined;
   /** Called for each query that is answered by an error, with its code. */
   readonly onFailure?: ((query: DnsQuery, rcode: number) => void) | undefined;
   /** Called for each answer to a query; borrows it. */
@@ -98,6 +100,13 @@ export interface DnsForwarderOptions {
   /** Authorities that vouch for upstreams over TLS, in PEM; default: Node's. */
   readonly tlsAuthorities?: string | undefined;
 }
+
+/** @param answered called at most once, maybe at once: with an answer, or undefined for one of the upstreams */
+export type AskAboutName = (
+  owner: Guest,
+  query: DnsQuery,
+  answered: (reply: Uint8Array | undefined) => void,
+) => void;
 
 export type DnsCount =
   | QueryProblem
@@ -217,6 +226,18 @@ export class DnsForwarder {
       found(refusal, 'ours');
       return;
     }
+    const { ask } = this.options;
+    if (ask === undefined) {
+      this.resolve(query, transport, owner, found);
+      return;
+    }
+    ask(owner, query, (reply) => {
+      if (reply === undefined) this.resolve(query, transport, owner, found);
+      else found(reply, 'ours');
+    });
+  }
+
+  private resolve(query: DnsQuery, transport: Transport, owner: Guest, found: Found): void {
     const cached = this.cache.get(query, this.options.now());
     if (cached !== undefined) {
       this.counts.add('answered-from-cache');

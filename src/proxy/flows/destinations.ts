@@ -16,6 +16,7 @@ import type { GuestPolicy, Judged, PolicyTarget } from '../policy/guest-policy.t
 import { PolicyCheck } from '../policy/policy-check.ts';
 import { objectionToCarried } from './carried-ipv4.ts';
 import type { FlowVerdict } from './flow.ts';
+import type { FlowGate, GateDenial, GateWhy } from './flow-gate.ts';
 import type { Translation } from './translation.ts';
 
 export type DestinationProtocol = 'tcp' | 'udp' | 'icmp';
@@ -83,7 +84,7 @@ export interface Block {
   readonly isObserved?: boolean | undefined;
 }
 
-export type BlockedWhy = RefusedWhy | 'policy';
+export type BlockedWhy = RefusedWhy | GateWhy | 'policy';
 
 export interface DestinationsDeps {
   readonly addresses: AddressMap;
@@ -92,6 +93,8 @@ export interface DestinationsDeps {
   /** Whether an address is the host's own, where those are closed to guests; absent where they are open. */
   readonly isClosedHost?: ((address: string) => boolean) | undefined;
   readonly policy?: GuestPolicy | undefined;
+  /** Asked last; of TCP by whoever holds the SYN. */
+  readonly gate?: FlowGate | undefined;
   /** Destinations refused, by protocol and reason. */
   readonly refusals: Counters<string>;
   /** Called for each, but for those of multicasts and broadcasts. */
@@ -157,6 +160,52 @@ export class Destinations {
    * @param port 0 for pings
    */
   decide(
+    owner: Guest,
+    protocol: DestinationProtocol,
+    words: Int32Array,
+    at: number,
+    port: number,
+  ): Destination {
+    const to = this.destinationOf(owner, protocol, words, at, port);
+    if (this.deps.gate === undefined || protocol === 'tcp') return to;
+    return to.kind === 'refused' || to.kind === 'gateway'
+      ? to
+      : (this.byGate(this.deps.gate, owner, protocol, addressFromWords(words, at), port, to) ?? to);
+  }
+
+  /** The gate has denied a flow. */
+  refuseByGate(
+    owner: Guest,
+    protocol: DestinationProtocol,
+    remote: IpAddress,
+    port: number,
+    { why, text, isPending }: GateDenial,
+  ): RefusedDestination {
+    const count = `${protocol}-${why}`;
+    if (isPending === true) return { kind: 'refused', why, count, answer: 'none' };
+    this.deps.refusals.add(count);
+    owner.refusals.add(count);
+    this.deps.onBlock?.({ owner, protocol, remote, port, why, rule: text });
+    return { kind: 'refused', why, count, answer: 'prohibited' };
+  }
+
+  private byGate(
+    gate: FlowGate,
+    owner: Guest,
+    protocol: DestinationProtocol,
+    remote: IpAddress,
+    port: number,
+    { verdict }: HostLoopback | Outside,
+  ): RefusedDestination | undefined {
+    const denial = gate.askNow({
+      ...{ owner, protocol, remote, remotePort: port, rule: verdict?.rule },
+      guest: undefined,
+      guestPort: undefined,
+    });
+    return denial && this.refuseByGate(owner, protocol, remote, port, denial);
+  }
+
+  private destinationOf(
     owner: Guest,
     protocol: DestinationProtocol,
     words: Int32Array,
@@ -288,7 +337,12 @@ export class Destinations {
       isLoopback6(address) || (address.family === 4 && address.d >>> 24 === 127)
         ? { kind: 'host-loopback', address: '127.0.0.1', twin: undefined }
         : { kind: 'outside', address: text, isTranslated: false };
-    return this.byPolicy(owner, protocol, words, 0, port, to, link).kind !== 'refused';
+    const decided = this.byPolicy(owner, protocol, words, 0, port, to, link);
+    if (decided.kind === 'refused' || decided.kind === 'gateway') return false;
+    const { gate } = this.deps;
+    return (
+      gate === undefined || this.byGate(gate, owner, protocol, address, port, decided) === undefined
+    );
   }
 
   private targetRefusal(

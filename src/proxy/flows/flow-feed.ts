@@ -71,6 +71,11 @@ export class FlowFeed {
     this.schedule();
   }
 
+  /** Deliver what waits, now. */
+  settle(): void {
+    while (this.at < this.queue.length || this.missed > 0) this.deliver();
+  }
+
   private schedule(): void {
     if (this.isScheduled) return;
     this.isScheduled = true;

@@ -72,8 +72,8 @@ export class Denials {
   private readonly byGuest = new Map<Guest, DenialsOfGuest>();
   private nextId = 1;
 
-  constructor(limit: number = DENIALS_MAX) {
-    this.budget = new Budget('denials', limit);
+  constructor(limit: number = DENIALS_MAX, name = 'denials') {
+    this.budget = new Budget(name, limit);
   }
 
   add(now: Instant, attempt: Attempt): void {

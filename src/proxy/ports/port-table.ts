@@ -26,7 +26,7 @@ import type { UdpPublisher } from './udp-publisher.ts';
 import { WaitingPorts } from './waiting-ports.ts';
 
 export interface PortTableDeps
-  extends Pick<StreamListenerDeps, 'serve' | 'addresses' | 'freePath'> {
+  extends Pick<StreamListenerDeps, 'serve' | 'addresses' | 'freePath' | 'gate'> {
   readonly guests: Guests;
   /** Descriptors. */
   readonly sockets: Budget;
@@ -344,10 +344,10 @@ export class PortTable {
     agent: AgentCarrier | undefined,
     guest: GuestTarget,
   ): Promise<PublishedListener> {
-    const { serve, addresses, freePath } = this.deps;
+    const { serve, addresses, freePath, gate } = this.deps;
     const { connections, sourceAddress, keepaliveS } = this.options;
     const ssh = isBySsh(spec) ? await this.deps.ssh?.open(publication, spec, guest) : undefined;
-    const shared = { agent, serve, addresses, freePath, guest, ssh };
+    const shared = { agent, serve, addresses, freePath, gate, guest, ssh };
     const deps = { ...shared, publication, connections, sourceAddress, keepaliveS };
     const listener = new StreamListener(deps, spec);
     try {

@@ -12,6 +12,7 @@ import { listenOnUnixPath, PRIVATE_SOCKET_MODE } from '../../native/unix-listene
 import { parseAddress } from '../../services/address-text.ts';
 import { type ProxiedConnection, proxyHeader } from '../../wire/proxy-protocol.ts';
 import type { AddressMap } from '../address-map.ts';
+import type { ClientAttempt, FlowGate } from '../flows/flow-gate.ts';
 import type { PublishedClient } from '../tcp/guest-dial.ts';
 import type { AgentCarrier, AgentClient, AgentTarget, PublishedListener } from './agent-carrier.ts';
 import { clientSource, familyOf, unixClientPort } from './client-source.ts';
@@ -37,6 +38,8 @@ export type PlaceTaken = 'live' | 'not-a-socket';
 
 export interface StreamListenerDeps {
   readonly serve: ServeTcp;
+  /** Asked about each client, which is not read meanwhile. */
+  readonly gate?: FlowGate | undefined;
   /** Its id. */
   readonly publication: string;
   /** Undefined: no agent serves it. */
@@ -168,9 +171,33 @@ export class StreamListener implements PublishedListener {
     const onEnd = (): void => {
       this.active--;
     };
+    if (deps.gate === undefined) this.begin(stream, onEnd);
+    else this.askAbout(deps.gate, stream, onEnd);
+  }
+
+  private begin(stream: HostStream, onEnd: () => void): void {
     if (this.serve(stream, onEnd)) return;
     onEnd();
     this.refuse(stream); // no guest yet, no agent, or no flow available
+  }
+
+  private askAbout(gate: FlowGate, stream: HostStream, onEnd: () => void): void {
+    const { spec, deps } = this;
+    const { protocol, guestPort } = spec;
+    const client: ClientAttempt = {
+      ...{ publication: deps.publication, protocol, guestPort },
+      address: protocol === 'unix' ? undefined : stream.remoteAddress,
+      port: protocol === 'unix' ? undefined : stream.remotePort,
+      guest: deps.guest.address,
+    };
+    gate.askClient(client, (denial) => {
+      if (denial === undefined) {
+        this.begin(stream, onEnd);
+        return;
+      }
+      onEnd();
+      this.refuse(stream);
+    });
   }
 
   private serve(stream: HostStream, onEnd: () => void): boolean {

@@ -23,6 +23,7 @@ import type { Posix } from '../../native/posix.ts';
 import type { Datagram, FlowId } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { FlowFacts } from '../flows/flow.ts';
+import type { FlowGate } from '../flows/flow-gate.ts';
 import type { SessionsDeps } from '../udp/host-sessions.ts';
 import { IdleFlow } from '../udp/idle-flow.ts';
 import { type EndCounts, IdleFlows } from '../udp/idle-flows.ts';
@@ -60,10 +61,14 @@ export type PublisherCalls = FrontCalls & Pick<Posix, 'makeDatagramReader'>;
 export interface UdpPublisherDeps extends SessionsDeps {
   /** Undefined without native calls. Asked when a port is published on a wildcard. */
   readonly native: { readonly posix: PublisherCalls | undefined };
+  /** Asked about each client. */
+  readonly gate?: FlowGate | undefined;
 }
 
 export type UdpPublisherCount =
   | 'published-udp-no-guest'
+  /** By a hook, or for lack of a record; or it is not known yet. */
+  | 'published-udp-denied'
   | 'published-udp-no-source-port'
   | 'published-udp-evicted'
   | 'published-udp-expired'
@@ -230,6 +235,10 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
       this.counts.add('published-udp-no-guest');
       return undefined;
     }
+    if (this.deps.gate !== undefined && !this.isLetIn(this.deps.gate, listener, guest, peer)) {
+      this.counts.add('published-udp-denied');
+      return undefined;
+    }
     const remote = clientSource(addresses, peer.address, guest.family, listener.source);
     const key = this.scratchKey;
     setKeyAddress(key, KEY_GUEST, guest);
@@ -248,6 +257,17 @@ export class UdpPublisher extends IdleFlows<UdpClient, UdpPublisherCount> {
     }
     this.counts.add('published-udp-no-source-port');
     return undefined;
+  }
+
+  private isLetIn(
+    gate: FlowGate,
+    { publication, spec }: UdpListener,
+    guest: IpAddress,
+    { address, port }: FrontPeer,
+  ): boolean {
+    const { guestPort } = spec;
+    const client = { publication, protocol: 'udp', address, port, guest, guestPort } as const;
+    return gate.askClientNow(client) === undefined;
   }
 
   private guestFor(

@@ -1,0 +1,27 @@
+/** What is made of the hooks of a program, where there are any. */
+import type { AskAboutName } from '../../proxy/dns/forwarder.ts';
+import type { Guest } from '../../stack/guest.ts';
+import { dnsHook } from './dns-hook.ts';
+import { ProgramGate, type ProgramGateDeps } from './program-gate.ts';
+
+export interface Asking extends ProgramGateDeps {
+  /** Who asks for hawser's own needs. */
+  readonly ourselves: () => Guest;
+}
+
+/** @returns undefined: nobody has to be asked about anything */
+export function makeGate(asking: Asking): ProgramGate | undefined {
+  const { hooks, audit } = asking;
+  const { onFlow, onDns, onPublishedClient } = hooks;
+  const isAsked = (onFlow ?? onDns ?? onPublishedClient) !== undefined;
+  return isAsked || audit?.isRequired === true ? new ProgramGate(asking) : undefined;
+}
+
+export function makeDnsHook(
+  { hooks, ourselves, whoIs }: Asking,
+  gate: ProgramGate | undefined,
+): AskAboutName | undefined {
+  const { onDns } = hooks;
+  if (onDns === undefined || gate === undefined) return undefined;
+  return dnsHook({ onDns, questions: gate.questions, ourselves, whoIs });
+}

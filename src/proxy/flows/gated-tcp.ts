@@ -1,0 +1,103 @@
+/** A guest's connections that somebody is asked about: the SYN waits for the answer. */
+import { type Duplex, pipeline } from 'node:stream';
+import type { Clock, Instant } from '../../base/time.ts';
+import type { TcpRequest } from '../../stack/flow.ts';
+import { ByteDuplex, type DuplexContext, namesOf } from '../stream/byte-duplex.ts';
+import type { TcpProxy } from '../tcp/tcp-proxy.ts';
+import type { Destinations, HostLoopback, Outside } from './destinations.ts';
+import { bookDuplex } from './duplex-flow.ts';
+import type { FlowBook } from './flow-book.ts';
+import { type FlowGate, type GateDenial, type TcpAnswer, tcpAttempt } from './flow-gate.ts';
+import { tcpFacts } from './stream-facts.ts';
+
+export interface GatedTcpDeps {
+  readonly gate: FlowGate;
+  readonly book: FlowBook;
+  readonly tcp: Pick<TcpProxy, 'open'>;
+  readonly destinations: Pick<Destinations, 'refuseByGate'>;
+  readonly context: DuplexContext & { readonly clock: Pick<Clock, 'now'> };
+}
+
+export class GatedTcp {
+  private readonly deps: GatedTcpDeps;
+
+  constructor(deps: GatedTcpDeps) {
+    this.deps = deps;
+  }
+
+  open(request: TcpRequest, to: HostLoopback | Outside): void {
+    let isCancelled = false;
+    request.onCancelled = (): void => {
+      isCancelled = true;
+    };
+    const attempt = tcpAttempt(request.owner, request.id, to.verdict?.rule);
+    this.deps.gate.askTcp(attempt, (answer) => {
+      request.onCancelled = undefined;
+      if (!isCancelled) this.answer(request, to, answer);
+      else if (answer.kind === 'duplex') answer.duplex.destroy();
+    });
+  }
+
+  /** Of a service of ours. @returns whether it is refused */
+  refuses(now: Instant, request: TcpRequest): boolean {
+    const denial = this.deps.gate.askService(tcpAttempt(request.owner, request.id, undefined));
+    if (denial !== undefined) this.refuse(now, request, denial);
+    return denial !== undefined;
+  }
+
+  private answer(request: TcpRequest, to: HostLoopback | Outside, answer: TcpAnswer): void {
+    const { tcp, context } = this.deps;
+    const now = context.clock.now();
+    switch (answer.kind) {
+      case 'allow':
+        tcp.open(request, to);
+        break;
+      case 'redirect': {
+        const { address, port } = answer;
+        const { check, verdict } = to;
+        const elsewhere = { kind: 'outside', address, port, isTranslated: true } as const;
+        tcp.open(request, { ...elsewhere, check, verdict });
+        break;
+      }
+      case 'deny':
+        this.refuse(now, request, answer);
+        break;
+      case 'duplex':
+        this.join(now, request, to, answer.duplex);
+    }
+    context.flusher.schedule();
+  }
+
+  private refuse(now: Instant, request: TcpRequest, denial: GateDenial): void {
+    const { remote, remotePort } = request.id;
+    this.deps.destinations.refuseByGate(request.owner, 'tcp', remote, remotePort, denial);
+    request.refuse(now, 'prohibited');
+  }
+
+  /** The program is at the other end. */
+  private join(
+    now: Instant,
+    request: TcpRequest,
+    { verdict }: HostLoopback | Outside,
+    duplex: Duplex,
+  ): void {
+    const { context, book } = this.deps;
+    const guest = new ByteDuplex(context, namesOf(request.id));
+    const flow = request.accept(now, guest);
+    if (flow === undefined) {
+      guest.destroy();
+      duplex.destroy();
+      return;
+    }
+    const origin = { openedBy: 'guest', service: 'program', verdict } as const;
+    bookDuplex(book, guest, flow.owner, () => tcpFacts(request.id, origin, flow));
+    guest.join(flow);
+    // An end or an error of either is passed on; one that comes after both ends is nobody's.
+    guest.on('error', ignore);
+    duplex.on('error', ignore);
+    pipeline(guest, duplex, ignore);
+    pipeline(duplex, guest, ignore);
+  }
+}
+
+const ignore = (): void => {};

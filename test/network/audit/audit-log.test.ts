@@ -1,0 +1,121 @@
+/** Networks with an audit log, and a guest. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as z from 'zod';
+import { makeFileServer } from '../../../src/lab/file-server.ts';
+import type { SimulatedGuest } from '../../../src/lab/guest/simulated-guest.ts';
+import { createNetwork } from '../../../src/network/create-network.ts';
+import type { Network } from '../../../src/network/network-interface.ts';
+import type { NetworkOptions } from '../../../src/network/options.ts';
+import { itNeeding } from '../../support/requirements.ts';
+import { duplexPair, guestOnStream } from '../attached-guest.ts';
+
+const HOST = '192.168.127.254';
+const LINE = z.looseObject({
+  at: z.iso.datetime(),
+  type: z.string(),
+  kind: z.string().optional(),
+  why: z.string().nullish(),
+  flow: z.looseObject({ remotePort: z.number().nullable() }).optional(),
+  block: z.looseObject({ name: z.string().nullable(), why: z.string() }).optional(),
+});
+
+describe('network: an audit log', () => {
+  let dir: string;
+  let file: string;
+  let server: Server;
+  let port: number;
+  let network: Network | undefined;
+  let guest: SimulatedGuest | undefined;
+
+  beforeEach(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'hawser-test-'));
+    file = join(dir, 'audit.log');
+    server = makeFileServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    port = typeof address === 'object' && address !== null ? address.port : 0;
+  });
+  afterEach(async () => {
+    await network?.close();
+    await guest?.close();
+    server.close();
+    rmSync(dir, { recursive: true });
+  });
+
+  const start = async (options: NetworkOptions): Promise<SimulatedGuest> => {
+    network = await createNetwork({ auditLog: file, ...options });
+    const [ours, theirs] = duplexPair();
+    network.attach(ours, { name: 'pair' });
+    const behind = guestOnStream(theirs);
+    guest = behind.guest;
+    await guest.lease();
+    return guest;
+  };
+  const url = (): string => `http://${HOST}:${port}/bytes/1000?seed=1`;
+  const lines = () =>
+    readFileSync(file, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => LINE.parse(JSON.parse(line)));
+  const kinds = (): string[] => lines().map(({ type, kind }) => `${type} ${kind}`);
+
+  it('has all that happened in its order, to the end of the network', async () => {
+    const one = await start({});
+    await one.download(url(), () => {});
+    await one.resolve('host.containers.internal');
+    await network?.close();
+    const all = kinds();
+    for (const kind of ['guest attached', 'lease granted', 'flow opened', 'flow ended']) {
+      assert.ok(all.includes(kind), `${kind} of ${all}`);
+    }
+    assert.ok(all.indexOf('flow opened') < all.indexOf('flow ended'));
+    assert.ok(!all.some((kind) => /dns|verdict/.test(kind)), 'neither queries nor verdicts');
+  });
+
+  it('has what a policy denies, names too', async () => {
+    const one = await start({ allow: `host:${port}` });
+    await assert.rejects(one.download(`http://${HOST}:${port ^ 1}/`, () => {}));
+    assert.equal(await one.resolve('evil.test'), '');
+    await network?.close();
+    const blocks = lines().flatMap(({ block }) => block ?? []);
+    assert.ok(blocks.every(({ why }) => why === 'policy'));
+    assert.ok(blocks.some(({ name }) => name === 'evil.test'));
+  });
+
+  it('that is required has a verdict before each flow', async () => {
+    const one = await start({ audit: 'required' });
+    await one.download(url(), () => {});
+    await network?.close();
+    const all = kinds();
+    assert.ok(all.includes('verdict allowed'), all.join());
+    assert.ok(all.indexOf('verdict allowed') < all.indexOf('flow opened'));
+    assert.equal(lines().find(({ type }) => type === 'verdict')?.flow?.remotePort, port);
+  });
+
+  itNeeding(
+    'that is required and cannot be written lets no flow begin, and the health says so',
+    ['linux'],
+    async () => {
+      const one = await start({ auditLog: '/dev/full', audit: 'required' });
+      const began = performance.now();
+      await assert.rejects(one.download(url(), () => {}));
+      assert.ok(performance.now() - began < 1_000);
+      const health = network?.view.health();
+      assert.match(health?.problems.join() ?? '', /ENOSPC\): new flows are refused/);
+      assert.ok((network?.view.counters()['audit']?.['flows-refused'] ?? 0) > 0);
+      assert.equal(network?.view.counters()['refusals']?.['tcp-audit'], 1);
+    },
+  );
+
+  itNeeding('that is not required and cannot be written holds nothing up', ['linux'], async () => {
+    const one = await start({ auditLog: '/dev/full' });
+    await one.download(url(), () => {});
+    assert.match(network?.view.health().problems.join() ?? '', /audit log cannot be written/);
+  });
+});
