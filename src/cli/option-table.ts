@@ -298,6 +298,37 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     repeatable: true,
   },
   {
+    key: 'upstreamProxy',
+    flags: '--upstream-proxy <url>',
+    description:
+      'a proxy between the host and the Internet for what guests send there: http://HOST:PORT for TCP to ports 80 and 443, socks5://HOST:PORT (socks5h: it alone resolves names) for TCP and UDP; http= or https= in front: for that port alone; env: those of the environment; see docs/upstream-proxies.md',
+    repeatable: true,
+  },
+  {
+    key: 'proxyExclude',
+    flags: '--proxy-exclude <list>',
+    description:
+      'what is not for the proxy: names, addresses, networks, *, each with :PORT perhaps',
+    repeatable: true,
+  },
+  {
+    key: 'proxyAuthFile',
+    flags: '--proxy-auth-file <file>',
+    description: 'holds USER:PASSWORD for the proxy',
+  },
+  {
+    key: 'proxyUnnamed',
+    flags: '--proxy-unnamed <connect|direct>',
+    description:
+      'connections that state no name: ask the proxy by address, or go without it (default: connect)',
+  },
+  {
+    key: 'proxyNames',
+    flags: '--proxy-names <host|proxy>',
+    description:
+      'who resolves the names that guests ask for; proxy: guests get synthetic addresses (default: proxy with socks5h, else host)',
+  },
+  {
     key: 'isolateGuests',
     flags: '--isolate-guests',
     description: 'let no frame pass between guests',

@@ -16,7 +16,7 @@ function apiText(api: DaemonConfig['api']): string | undefined {
 
 /** The effective configuration as YAML that `--config` reads back to the same. */
 export function printConfig(options: DaemonConfig): string {
-  const { dns, leases, api, log, policy, separation, audit } = options;
+  const { dns, leases, api, log, policy, separation, audit, upstreamProxy } = options;
   const settings = {
     name: options.name,
     listen: options.listen,
@@ -70,6 +70,11 @@ export function printConfig(options: DaemonConfig): string {
     policy: policy.file,
     allow: policy.allow,
     deny: policy.deny,
+    upstreamProxy: upstreamProxy.servers,
+    proxyExclude: upstreamProxy.exclude,
+    proxyAuthFile: upstreamProxy.authFile,
+    proxyUnnamed: upstreamProxy.unnamed,
+    proxyNames: upstreamProxy.names,
     isolateGuests: separation.isolate,
     trustGuests: separation.trust,
     allowAddress: separation.allowed,

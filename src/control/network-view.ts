@@ -8,6 +8,7 @@
 import type { PartState } from '../native/sandbox/parts.ts';
 import type { FlowsView, FlowView } from './flow-view.ts';
 import type { PolicyBook } from './policy-view.ts';
+import type { ProxyBook } from './proxy-view.ts';
 
 export interface NetworkView {
   health(): HealthView;
@@ -22,6 +23,7 @@ export interface NetworkView {
   closeFlow(id: string): boolean;
   readonly flowBook: FlowsView;
   readonly policy: PolicyBook;
+  readonly proxy: ProxyBook;
   leases(): readonly LeaseView[];
   ports(): readonly PortView[];
   /** The multiplexer's links to agents in guests. */

@@ -10,6 +10,7 @@ import { FLOW_ROUTES } from './flow-routes.ts';
 import { POLICY_ROUTES } from './policy-routes.ts';
 import { PORT_ROUTES, type PortTarget } from './ports/port-routes.ts';
 import { problem, quoted } from './problem.ts';
+import { PROXY_ROUTES } from './proxy-routes.ts';
 import { type Answer, JSON_TYPE, json, type Route } from './route.ts';
 import {
   budgetsSchema,
@@ -81,6 +82,7 @@ export const ROUTES: readonly Route<ApiTarget>[] = [
     links: target.view.mux(),
   })),
   ...POLICY_ROUTES,
+  ...PROXY_ROUTES,
   ...PORT_ROUTES,
   {
     ...get('/metrics', 'Prometheus metrics.', undefined, () => undefined),

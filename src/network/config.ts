@@ -1,6 +1,8 @@
 /** The effective configuration: every default filled in, every value checked. */
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
+import type { UnnamedRule } from '../services/upstream-proxy/proxy-rules.ts';
 import type { MachineMemory } from '../transports/vhost-user/machine-memory.ts';
+import type { ProxyNamesUse } from './upstream-proxy/proxy-options.ts';
 
 export interface AuditConfig {
   /** Has a line for each event; undefined: there is none. */
@@ -21,8 +23,21 @@ export interface PolicyConfig {
   readonly deny: readonly string[];
 }
 
+/** Proxies between the host and the Internet. */
+export interface UpstreamProxyConfig {
+  /** As given; `parseUpstreamProxy` of `upstream-proxy/proxy-options.ts` accepts each. Empty: none. */
+  readonly servers: readonly string[];
+  readonly exclude: readonly string[];
+  /** Holds `USER:PASSWORD`. */
+  readonly authFile: string | undefined;
+  readonly unnamed: UnnamedRule;
+  /** Undefined: as the scheme of the proxy has it. */
+  readonly names: ProxyNamesUse | undefined;
+}
+
 export interface NetworkConfig {
   readonly policy: PolicyConfig;
+  readonly upstreamProxy: UpstreamProxyConfig;
   /** Link specifications; `parseLinkSpec` of `transports/link-spec.ts` accepts each. */
   readonly listen: readonly string[];
   /** IPv4 CIDR in canonical form (host bits zero), prefix /8 to /29. */

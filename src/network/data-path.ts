@@ -10,16 +10,16 @@ import type { Log } from '../base/log.ts';
 import type { Budget } from '../base/shares/budget.ts';
 import { type Clock, type Instant, NEVER } from '../base/time.ts';
 import { isAddressOfHost } from '../native/address-of-host.ts';
-import type { OutboundAddresses } from '../native/stream/connect-stream.ts';
+import type { ConnectOptions, OutboundAddresses } from '../native/stream/connect-stream.ts';
 import { AddressMap, type AddressMapConfig } from '../proxy/address-map.ts';
 import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
-import { Destinations } from '../proxy/flows/destinations.ts';
+import { Destinations, type ProxiesInUse } from '../proxy/flows/destinations.ts';
 import { FlowBook } from '../proxy/flows/flow-book.ts';
 import type { FlowGate } from '../proxy/flows/flow-gate.ts';
 import { GatedTcp } from '../proxy/flows/gated-tcp.ts';
 import { HostAddresses } from '../proxy/flows/host-addresses.ts';
 import { Translation } from '../proxy/flows/translation.ts';
-import { ImmediateFlush } from '../proxy/flush-scheduler.ts';
+import { type FlushScheduler, ImmediateFlush } from '../proxy/flush-scheduler.ts';
 import { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import { Intakes } from '../proxy/intake.ts';
 import type { OwnListeners } from '../proxy/own-listeners.ts';
@@ -33,6 +33,7 @@ import { UdpForwards } from '../proxy/udp/udp-forwards.ts';
 import { UdpNat } from '../proxy/udp/udp-nat.ts';
 import { ProxyUpstream } from '../proxy/upstream.ts';
 import { VirtualListeners } from '../proxy/virtual-listeners.ts';
+import type { Downstream } from '../stack/flow.ts';
 import type { Guest } from '../stack/guest.ts';
 import { Stack } from '../stack/stack.ts';
 import type { StackEvents } from '../stack/stack-config.ts';
@@ -71,6 +72,17 @@ export interface DataPathDeps {
   readonly events: Omit<StackEvents, 'afterWork' | 'hasTime'>;
 }
 
+export interface SharedDeps {
+  readonly book: FlowBook;
+  readonly downstream: Downstream;
+  readonly clock: Clock;
+  readonly flush: FlushScheduler;
+  readonly addresses: AddressMap;
+  readonly pool: SendPool;
+  readonly seed: number;
+  readonly sockets: Budget;
+}
+
 /** A part with deadlines, which the data path's timer serves. */
 export interface TimedPart {
   /** When {@link onTimeout} has work next, or `NEVER`. */
@@ -86,6 +98,8 @@ export class DataPath {
   readonly policy: GuestPolicy;
   /** As guests may read them. */
   readonly denials: GuestDenials;
+  /** Of upstream proxies; those in use. */
+  readonly proxies: ProxiesInUse = { current: undefined, relays: undefined };
   readonly book: FlowBook;
   readonly stack: Stack;
   readonly flusher: ImmediateFlush;
@@ -102,6 +116,10 @@ export class DataPath {
   readonly refusals: Counters<string> = new Counters();
   /** Descriptors, of all kinds. */
   readonly sockets: Budget;
+  /** What parts for datagrams have in common. */
+  readonly shared: SharedDeps;
+  /** Of connections to other hosts. */
+  readonly connectOptions: ConnectOptions;
   readonly native: NativeCalls;
   readonly limitWatch: LimitWatch;
   readonly turns: Turns;
@@ -149,6 +167,7 @@ export class DataPath {
       isClosedHost: config.hostAccess ? undefined : isHost,
       policy: this.policy,
       gate: deps.gate,
+      proxies: this.proxies,
     });
     const openFiles = openFilesNow();
     this.sockets = socketBudget(openFilesLimit(), openFiles);
@@ -192,7 +211,7 @@ export class DataPath {
     });
     this.share = this.turns.assist({ onTurn: (now) => this.goOn(now) });
     const { book } = this;
-    const shared = {
+    const shared: SharedDeps = {
       book,
       downstream: stack,
       clock,
@@ -202,8 +221,10 @@ export class DataPath {
       seed: cryptoRandom.next32(),
       sockets: this.sockets,
     };
+    this.shared = shared;
     const { keepaliveS } = config;
     const outbound = outboundOf(config);
+    this.connectOptions = { keepaliveS, outbound };
     const onFailed: OnFailed = (id, reason, dialled) => {
       const isOutOfFiles = reason === 'EMFILE' || reason === 'ENFILE';
       const fields = { ...flowFields(id), dialled, reason };
@@ -217,7 +238,7 @@ export class DataPath {
       this.tcpCounts,
       this.sockets,
       book,
-      { keepaliveS, outbound },
+      this.connectOptions,
       onFailed,
     );
     this.udp = new UdpNat({
@@ -236,6 +257,7 @@ export class DataPath {
     upstream.parts = {
       ...{ book, destinations, tcp, udp, forwards, published, echo, listeners },
       gated: gate && new GatedTcp({ gate, book, tcp, destinations, context }),
+      proxies: this.proxies,
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'connection refused'),
       onGuestHeard,
       onGuestGone: (owner) => {

@@ -98,6 +98,13 @@ export function effectiveConfig(
       allow: settings.allow ?? [],
       deny: settings.deny ?? [],
     },
+    upstreamProxy: {
+      servers: settings.upstreamProxy ?? [],
+      exclude: settings.proxyExclude ?? [],
+      authFile: absolutePath(settings.proxyAuthFile),
+      unnamed: settings.proxyUnnamed ?? 'connect',
+      names: settings.proxyNames,
+    },
     separation: {
       isolate: settings.isolateGuests ?? false,
       trust: settings.trustGuests ?? false,
@@ -253,11 +260,13 @@ export const configuredFiles = ({
   pcapFile,
   policy,
   audit,
+  upstreamProxy,
 }: NetworkConfig): ConfiguredPath[] =>
   namedFiles({
     ...{ hosts: dns.hostsFile, resolvConf: dns.resolvConf },
     ...{ leaseFile: leases.file, pcap: pcapFile, policy: policy.file },
     auditLog: audit.file,
+    proxyAuthFile: upstreamProxy.authFile,
   });
 
 /** By the option. */

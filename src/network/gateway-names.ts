@@ -9,6 +9,7 @@ import {
   type DnsForwarderOptions,
 } from '../proxy/dns/forwarder.ts';
 import { DNS_PORT, GatewayDns } from '../proxy/dns/gateway-dns.ts';
+import type { ProxiedNames } from '../proxy/dns/proxied-names.ts';
 import type { DnsPolicy } from '../proxy/policy/dns-policy.ts';
 import type { Prefix } from '../services/address-text.ts';
 import { LocalNames, type UserZone } from '../services/dns/local-names.ts';
@@ -46,6 +47,7 @@ export interface DnsParts {
   readonly policy: DnsPolicy;
   readonly ask: AskAboutName | undefined;
   readonly onAnswer: DnsForwarderOptions['onAnswer'];
+  readonly proxied: { readonly current: ProxiedNames | undefined };
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -60,6 +62,7 @@ export function makeDns({
   policy,
   ask,
   onAnswer,
+  proxied,
   log,
 }: DnsParts): DnsForwarder {
   const { dns } = config;
@@ -76,6 +79,7 @@ export function makeDns({
     policy,
     ask,
     onAnswer,
+    proxied,
     onNameServers: () => ipv6.onNameServers(),
     onSearch: (search) => {
       if (dns.search !== undefined) return;

@@ -39,6 +39,7 @@ import type { LimitWatch } from './limit-watch.ts';
 import type { MuxLinks } from './mux-links.ts';
 import type { NativeCalls } from './native-calls.ts';
 import type { UplinkState } from './uplink.ts';
+import type { LiveProxy } from './upstream-proxy/live-proxy.ts';
 import { fineMs } from './view-numbers.ts';
 
 export interface ViewParts {
@@ -51,6 +52,7 @@ export interface ViewParts {
   readonly links: Iterable<OpenLink>;
   readonly flowBook: FlowViews;
   readonly policy: PolicyBook;
+  readonly proxy: LiveProxy;
   readonly events: EventsView;
   readonly udp: UdpNat;
   readonly echo: EchoProxy;
@@ -70,12 +72,14 @@ export interface ViewParts {
 export class LiveView implements ServedView {
   readonly flowBook: FlowViews;
   readonly policy: PolicyBook;
+  readonly proxy: LiveProxy;
   readonly events: EventsView;
   private readonly parts: ViewParts;
 
   constructor(parts: ViewParts) {
     this.flowBook = parts.flowBook;
     this.policy = parts.policy;
+    this.proxy = parts.proxy;
     this.events = parts.events;
     this.parts = parts;
   }
@@ -144,15 +148,17 @@ export class LiveView implements ServedView {
   }
 
   budgets(): readonly BudgetView[] {
-    return this.parts.budgets.map(({ name, whole, kept, host, guests }) => ({
-      name,
-      whole,
-      kept,
-      heldByHost: host.held,
-      heldByGuests: guests.held,
-      refused: guests.refused,
-      evicted: guests.evicted,
-    }));
+    return [...this.parts.budgets, ...this.proxy.budgets].map(
+      ({ name, whole, kept, host, guests }) => ({
+        name,
+        whole,
+        kept,
+        heldByHost: host.held,
+        heldByGuests: guests.held,
+        refused: guests.refused,
+        evicted: guests.evicted,
+      }),
+    );
   }
 
   flows(): readonly FlowView[] {
@@ -221,6 +227,10 @@ export class LiveView implements ServedView {
     }
     counters['links'] = linkDrops;
     for (const [name, group] of Object.entries(groups)) counters[name] = group.snapshot();
+    const proxied = this.proxy.counts;
+    if (proxied !== undefined) counters['upstream-proxy'] = proxied.snapshot();
+    const { relayed } = this.proxy;
+    if (relayed !== undefined) counters['upstream-proxy-udp'] = relayed.snapshot();
     return counters;
   }
 }

@@ -1,6 +1,7 @@
 /** The valid values of each option of the network, for library, command line and YAML alike. */
 import { KEEPALIVE_MAX_S } from '../native/stream/keepalive-options.ts';
 import { SOURCE_ADDRESSES, type SourceAddress } from '../proxy/ports/publish-spec.ts';
+import { UNNAMED_RULES, type UnnamedRule } from '../services/upstream-proxy/proxy-rules.ts';
 import { MACHINE_MEMORY, type MachineMemory } from '../transports/vhost-user/machine-memory.ts';
 import {
   AUDIT_USES,
@@ -55,6 +56,12 @@ import {
 } from './option-values.ts';
 import type { NetworkOptions } from './options.ts';
 import { parseRuleText } from './policy/rule-text.ts';
+import {
+  PROXY_NAMES,
+  type ProxyNamesUse,
+  parseNoProxy,
+  parseUpstreamProxy,
+} from './upstream-proxy/proxy-options.ts';
 
 export const MTU_MIN = 576;
 export const MTU_MAX = 65_520;
@@ -103,6 +110,11 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly policy: string | undefined;
   readonly allow: readonly string[] | undefined;
   readonly deny: readonly string[] | undefined;
+  readonly upstreamProxy: readonly string[] | undefined;
+  readonly proxyExclude: readonly string[] | undefined;
+  readonly proxyAuthFile: string | undefined;
+  readonly proxyUnnamed: UnnamedRule | undefined;
+  readonly proxyNames: ProxyNamesUse | undefined;
   readonly wsOrigin: readonly string[] | undefined;
   readonly socketMode: number | undefined;
   readonly isolateGuests: boolean | undefined;
@@ -157,6 +169,11 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   policy: () => text(parsePath),
   allow: () => list(textAsIs(parseRuleText)),
   deny: () => list(textAsIs(parseRuleText)),
+  upstreamProxy: () => list(textAsIs(parseUpstreamProxy)),
+  proxyExclude: () => list(textAsIs(parseNoProxy)),
+  proxyAuthFile: () => text(parsePath),
+  proxyUnnamed: () => oneOf(UNNAMED_RULES),
+  proxyNames: () => oneOf(PROXY_NAMES),
   wsOrigin: () => list(text(parseOrigin)),
   socketMode,
   isolateGuests: yesNo,

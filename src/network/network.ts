@@ -24,9 +24,10 @@ import type { DialOptions, GuestConnection, GuestServer, ListenOptions } from '.
 import type { NetworkHooks } from './hooks/hooks.ts';
 import type { Attachment, AttachOptions, FrameAttachment, StreamFraming } from './links.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
-import { NetworkParts } from './parts.ts';
-import { readStartPolicy, type StartPolicy, surroundingsOf } from './policy/start-policy.ts';
+import { NetworkParts, type NetworkStart } from './parts.ts';
+import { readStartPolicy, surroundingsOf } from './policy/start-policy.ts';
 import { serveNetworkApi } from './serve-api.ts';
+import { readStartProxy } from './upstream-proxy/live-proxy.ts';
 
 /**
  * @param beforeLinks called when all is there but the links where guests attach
@@ -40,8 +41,9 @@ export async function openNetwork(
 ): Promise<Network & DaemonNetwork> {
   const reach = new HostReach();
   await reach.ask();
-  const start = await readStartPolicy(config.policy, surroundingsOf(config, new NodeClock()));
-  const network = new RunningNetwork(config, start, log, reach, hooks);
+  const policy = await readStartPolicy(config.policy, surroundingsOf(config, new NodeClock()));
+  const proxy = await readStartProxy(config.upstreamProxy);
+  const network = new RunningNetwork(config, { policy, proxy }, log, reach, hooks);
   try {
     await network.open();
     await beforeLinks?.(network);
@@ -65,7 +67,7 @@ class RunningNetwork implements Network, DaemonNetwork {
 
   constructor(
     config: NetworkConfig,
-    start: StartPolicy,
+    start: NetworkStart,
     log: Log,
     reach: HostReach,
     hooks: NetworkHooks,
@@ -184,7 +186,7 @@ class RunningNetwork implements Network, DaemonNetwork {
 
   reloadNames(zones: readonly DnsZone[]): readonly string[] {
     this.parts.names.setZones(userZones(zones));
-    return this.parts.dns.reload();
+    return [...this.parts.dns.reload(), ...this.parts.proxy.reload()];
   }
 
   /** Serve the guest of another segment in this process (the demo's, where nothing else is permitted). */

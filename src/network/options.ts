@@ -1,7 +1,9 @@
 /** The options of a network, with the keys of the configuration file of `hawser run`. */
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
+import type { UnnamedRule } from '../services/upstream-proxy/proxy-rules.ts';
 import type { MachineMemory } from '../transports/vhost-user/machine-memory.ts';
 import type { AuditUse, DnsFamily, Ipv6Mode, Ipv6Use, Nat64Use } from './config.ts';
+import type { ProxyNamesUse } from './upstream-proxy/proxy-options.ts';
 
 /** A list, or a single value. */
 export type OneOrMore = string | readonly string[];
@@ -126,6 +128,23 @@ export interface NetworkOptions {
   readonly allow?: OneOrMore | undefined;
   /** Likewise, in front of those of `allow`: what guests may not do. Default: none. */
   readonly deny?: OneOrMore | undefined;
+  /**
+   * Proxies between the host and the Internet, for what guests send there: `http://HOST:PORT` for TCP to ports 80 and 443,
+   * `socks5://HOST:PORT` for all of TCP and UDP, `http=` or `https=` in front of one for that port alone; `env` for the
+   * proxies of the environment. Default: none.
+   */
+  readonly upstreamProxy?: OneOrMore | undefined;
+  /** Destinations that are not for the proxy: names, addresses, networks, `*`, each with `:PORT` perhaps. Default: none. */
+  readonly proxyExclude?: OneOrMore | undefined;
+  /** A file whose first line is `USER:PASSWORD`, for the proxy. Default: the URL's. */
+  readonly proxyAuthFile?: string | undefined;
+  /** What becomes of connections that state no name: the proxy is asked by address, or they go `direct`. Default: `connect`. */
+  readonly proxyUnnamed?: UnnamedRule | undefined;
+  /**
+   * Who resolves the names that guests ask for: the `host`, or the `proxy` alone, and guests get synthetic addresses.
+   * Default: `proxy` with `socks5h://`, else `host`.
+   */
+  readonly proxyNames?: ProxyNamesUse | undefined;
   /**
    * Web pages that may attach guests by `ws:`, by their `Origin`: `https://vm.example`. Default: those of the same host,
    * where that is an address or localhost.

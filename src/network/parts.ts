@@ -8,6 +8,7 @@ import type { GuestApi } from '../control/ports/guest-api.ts';
 import { portView } from '../control/ports/port-view.ts';
 import { allListening, PROC_TABLES } from '../native/listening-tables.ts';
 import type { DnsForwarder } from '../proxy/dns/forwarder.ts';
+import type { ProxiedNames } from '../proxy/dns/proxied-names.ts';
 import type { HostReach } from '../proxy/host-reach.ts';
 import { LeaseFile } from '../proxy/lease-file.ts';
 import { OwnListeners } from '../proxy/own-listeners.ts';
@@ -34,6 +35,7 @@ import type { EventHub } from './event-hub.ts';
 import { GuestWatch, LeaseWatch } from './events.ts';
 import { emitFlowEvents } from './flow-events.ts';
 import { FlowViews } from './flow-views.ts';
+import { gatewayAddresses } from './gateway.ts';
 import { dhcpSegment, makeDhcpServer, serveDhcp } from './gateway-dhcp.ts';
 import { makeDhcpv6Server, serveDhcpv6 } from './gateway-dhcpv6.ts';
 import { GatewayForwards } from './gateway-forwards.ts';
@@ -59,12 +61,19 @@ import { PolicyNames } from './policy/policy-names.ts';
 import { PolicyProber } from './policy/policy-prober.ts';
 import { type StartPolicy, surroundingsOf } from './policy/start-policy.ts';
 import { makeSshForwards } from './ssh.ts';
+import { LiveProxy, type StartProxy } from './upstream-proxy/live-proxy.ts';
+
+/** What the options name, read. */
+export interface NetworkStart {
+  readonly policy: StartPolicy;
+  readonly proxy: StartProxy | undefined;
+}
 
 const LOOPBACK = ipv4(0x7f00_0001);
 
 export interface NetworkPartsDeps {
   readonly config: NetworkConfig;
-  readonly start: StartPolicy;
+  readonly start: NetworkStart;
   readonly log: Log;
   readonly reach: HostReach;
   readonly hub: EventHub;
@@ -82,6 +91,7 @@ export class NetworkParts {
   readonly mux: MuxLinks;
   readonly names: LocalNames;
   readonly policy: LivePolicy;
+  readonly proxy: LiveProxy;
   readonly dns: DnsForwarder;
   readonly audit: AuditLog | undefined;
   readonly ownListeners: OwnListeners = new OwnListeners();
@@ -177,7 +187,10 @@ export class NetworkParts {
       policyNamesOf: policyNames.of,
       isPublished: (protocol, port) => this.ports.publishes(protocol, port),
       beforeGuestForgotten: (owner) => this.keptNames.onGone(owner),
-      onGuestGone: (owner) => this.ports.endGuest(owner),
+      onGuestGone: (owner) => {
+        this.ports.endGuest(owner);
+        this.proxy.forget(owner);
+      },
       gate: this.gate,
       carried: () => this.links.carried,
       events: {
@@ -256,6 +269,7 @@ export class NetworkParts {
       find: (query, found) => this.dns.find(query, 'udp', stack.guests.nobody, found),
     });
     const { sockets } = this.dataPath;
+    const dnsProxied: { current: ProxiedNames | undefined } = { current: undefined };
     const policy = new DnsPolicy(this.dataPath.policy, stack.guests.nobody, (owner, name, rule) => {
       const to = { protocol: 'dns', remote: undefined, port: 0, name } as const;
       book.feed.add({ kind: 'blocked', block: { owner, ...to, why: 'policy', rule } });
@@ -263,6 +277,7 @@ export class NetworkParts {
     this.dns = makeDns({
       ...{ config, names: this.names, ipv6: this.ipv6, leases, sockets, policy, clock, log },
       ask: makeDnsHook(asking, this.gate),
+      proxied: dnsProxied,
       onAnswer: (owner, query, reply) => {
         if (!hub.has('dns')) return;
         hub.emit('dns', {
@@ -281,10 +296,23 @@ export class NetworkParts {
     const localAddresses = (name: string): readonly IpAddress[] | undefined =>
       this.names.addressesOf(name);
     this.policy = new LivePolicy({
-      ...{ ...asked, start, book, log },
+      ...{ ...asked, start: start.policy, book, log },
       prober: new PolicyProber({ ...asked, destinations, names: book.names, localAddresses }),
       isolate: (isIsolated) => stack.isolateGuests(isIsolated),
       surroundings: surroundingsOf(config, clock),
+    });
+    this.proxy = new LiveProxy({
+      start: start.proxy,
+      log,
+      makeParts: (load, rules) =>
+        new load.ProxyParts(
+          {
+            ...{ dataPath: this.dataPath, dns: this.dns, names: this.names, clock, log },
+            ...{ gateway: gatewayAddresses(addresses), dnsProxied },
+            options: this.dataPath.connectOptions,
+          },
+          rules,
+        ),
     });
     this.ipv6.start();
     native.whenLoaded((posix) => this.ipv6.watchWith(posix));
@@ -330,6 +358,7 @@ export class NetworkParts {
       links: this.links,
       flowBook,
       policy: this.policy,
+      proxy: this.proxy,
       events: hub,
       udp,
       echo,
@@ -370,6 +399,7 @@ export class NetworkParts {
     this.gate?.close();
     this.guestApi?.close();
     this.ports.close();
+    this.proxy.close();
     this.ssh.close();
     await this.mux.close();
     this.streams.close();

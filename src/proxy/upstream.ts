@@ -12,7 +12,12 @@ import type {
 } from '../stack/flow.ts';
 import type { Guest } from '../stack/guest.ts';
 import type { Mac } from '../wire/mac.ts';
-import type { BlockedWhy, Destinations, RefusalAnswer } from './flows/destinations.ts';
+import type {
+  BlockedWhy,
+  Destinations,
+  ProxiesInUse,
+  RefusalAnswer,
+} from './flows/destinations.ts';
 import type { FlowBook } from './flows/flow-book.ts';
 import type { GatedTcp } from './flows/gated-tcp.ts';
 import type { EchoProxy } from './icmp/echo-proxy.ts';
@@ -31,6 +36,7 @@ export interface ProxyParts {
   readonly udp: UdpNat;
   readonly forwards: UdpForwards;
   readonly published: UdpPublisher;
+  readonly proxies: Pick<ProxiesInUse, 'relays'>;
   readonly echo: EchoProxy;
   /** Called before all others. */
   readonly listeners: VirtualListeners;
@@ -85,6 +91,8 @@ export class ProxyUpstream implements Upstream {
   onDatagram(now: Instant, datagram: Datagram): void {
     const { parts } = this;
     if (parts === undefined || parts.published.onDatagram(now, datagram)) return;
+    const { relays } = parts.proxies;
+    if (relays?.onDatagram(now, datagram) === true) return;
     parts.udp.onDatagram(now, datagram);
   }
 
@@ -113,6 +121,7 @@ export class ProxyUpstream implements Upstream {
     parts.udp.endGuest(owner, address);
     parts.forwards.endGuest(owner, address);
     parts.published.endGuest(owner, address);
+    parts.proxies.relays?.endGuest(owner, address);
     parts.echo.endGuest(owner, address);
   }
 

@@ -86,6 +86,11 @@ socketMode: "0660"
 policy: /tmp/policy.yaml
 allow: ['*.example.com:443/tcp']
 deny: ['10.0.0.0/8']
+upstreamProxy: [http://proxy.example:3128, 'https=http://u:p@[fd00::1]:8080']
+proxyExclude: ['localhost, *.corp.example', 10.0.0.0/8]
+proxyAuthFile: /etc/hawser/proxy
+proxyUnnamed: direct
+proxyNames: proxy
 isolateGuests: false
 trustGuests: true
 allowAddress: [qemu:/tmp/vm.sock=10.1.0.99, "tap:hawser0@guest=10.1.0.0/28"]
@@ -169,6 +174,13 @@ describe('configuration', () => {
         file: '/tmp/policy.yaml',
         allow: ['*.example.com:443/tcp'],
         deny: ['10.0.0.0/8'],
+      },
+      upstreamProxy: {
+        servers: ['http://proxy.example:3128', 'https=http://u:p@[fd00::1]:8080'],
+        exclude: ['localhost, *.corp.example', '10.0.0.0/8'],
+        authFile: '/etc/hawser/proxy',
+        unnamed: 'direct',
+        names: 'proxy',
       },
       separation: {
         isolate: false,

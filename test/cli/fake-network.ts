@@ -16,6 +16,7 @@ import {
   type PolicyVerdictView,
 } from '../../src/control/policy-view.ts';
 import { portView } from '../../src/control/ports/port-view.ts';
+import { type ProxyBook, ProxyError, type ProxyStateView } from '../../src/control/proxy-view.ts';
 import type { DnsZone } from '../../src/network/config.ts';
 import type { DaemonNetwork } from '../../src/network/daemon-network.ts';
 import type { PortTable } from '../../src/proxy/ports/port-table.ts';
@@ -162,12 +163,28 @@ class FakeFlows implements FlowsView {
   }
 }
 
+class FakeProxy implements ProxyBook {
+  document: Readonly<Record<string, unknown>> | null = null;
+
+  state(): ProxyStateView {
+    return { generation: this.document === null ? 0 : 1, document: this.document };
+  }
+
+  replace(document: unknown): Promise<ProxyStateView> {
+    const given = { ...(document as Record<string, unknown>) };
+    if ('bad' in given) return Promise.reject(new ProxyError('bad: is not known'));
+    this.document = given;
+    return Promise.resolve(this.state());
+  }
+}
+
 export class FakeNetwork implements DaemonNetwork {
   readonly view: ServedView;
   /** Listens on real sockets; there is no guest behind it. */
   readonly ports: PortTable = portTable();
   readonly flows: FakeFlows = new FakeFlows();
   readonly policy: FakePolicy = new FakePolicy();
+  readonly proxy: FakeProxy = new FakeProxy();
   readonly events: EventRing = new EventRing('test', () => Date.parse('2026-11-28T02:00:00Z'), 100);
   readonly recordZones: ZoneTable = new ZoneTable();
   readonly denied: string[] = [];
@@ -229,6 +246,7 @@ export class FakeNetwork implements DaemonNetwork {
       flows: () => this.flows.flows,
       flowBook: this.flows,
       policy: this.policy,
+      proxy: this.proxy,
       events: {
         read: (lastId) => this.events.read(lastId),
         kept: () => [...this.events.kept()],

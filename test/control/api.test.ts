@@ -510,6 +510,7 @@ describe('control API', () => {
       '/v1/policy/test',
       '/v1/ports',
       '/v1/ports/{id}',
+      '/v1/proxy',
       '/v1/shutdown',
     ]);
     for (const key of [

@@ -37,6 +37,10 @@ export const DEFAULT_NETWORK: NetworkConfig = {
   },
   leases: { file: undefined, range: undefined, static: [] },
   policy: { file: undefined, allow: [], deny: [] },
+  upstreamProxy: {
+    ...{ servers: [], exclude: [], authFile: undefined },
+    ...{ unnamed: 'connect', names: undefined },
+  },
   separation: { isolate: false, trust: false, allowed: [] },
   wsOrigins: [],
   socketMode: 0o600,

@@ -65,6 +65,9 @@ export type Requirement =
   | 'dbus-daemon'
   | 'NetworkManager'
   | 'connmand'
+  | 'squid'
+  | 'tinyproxy'
+  | 'danted'
   | 'sshd'
   | 'ssh-keygen';
 
@@ -129,6 +132,9 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   'dbus-daemon': program('dbus-daemon', 'dbus-daemon'),
   NetworkManager: program('NetworkManager', 'network-manager'),
   connmand: program('connmand', 'connman'),
+  squid: program('squid', 'squid'),
+  tinyproxy: program('tinyproxy', 'tinyproxy-bin'),
+  danted: program('danted', 'dante-server'),
   sshd: program('sshd', 'openssh-server'),
   'ssh-keygen': program('ssh-keygen', 'openssh-client'),
 };

@@ -38,8 +38,8 @@ export function configuredFiles(
 ): FileGrant[] {
   const token = config.api.kind === 'tcp' ? config.api.tokenFile : undefined;
   const { hostsFile, resolvConf } = config.dns;
-  const { file: policy } = config.policy;
-  const files = [...more, hostsFile, resolvConf, policy, token, ...sshKeys(config)].flatMap(
+  const own = [config.policy.file, config.upstreamProxy.authFile];
+  const files = [...more, hostsFile, resolvConf, ...own, token, ...sshKeys(config)].flatMap(
     (path) => path ?? [],
   );
   const read = [...files, ...FOLLOWED].flatMap((path) => directoriesOf(resolve(path)));

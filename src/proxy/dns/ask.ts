@@ -4,7 +4,7 @@
  * upstream only and a refusal is reported at once.
  */
 import { randomInt } from 'node:crypto';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { reportFault } from '../../base/faults.ts';
 import { errorCode } from '../../native/errors.ts';
 import { answers, dnsId } from '../../services/dns/message.ts';
@@ -44,8 +44,13 @@ export function askUdp(upstream: DnsUpstream, query: Uint8Array, events: AskEven
 }
 
 export function askTcp(upstream: DnsUpstream, query: Uint8Array, events: AskEvents): Cancel {
+  const { address: host, port } = upstream;
+  return askOn(connect({ host, port, noDelay: true }), query, events);
+}
+
+/** @param socket the query's own from now on */
+export function askOn(socket: Socket, query: Uint8Array, events: AskEvents): Cancel {
   const sent = withId(query, randomInt(0x1_0000));
-  const socket = connect({ host: upstream.address, port: upstream.port, noDelay: true });
   let open = true;
   const close = (): void => {
     open = false;

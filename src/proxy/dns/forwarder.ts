@@ -51,6 +51,7 @@ import {
   type UpstreamReply,
   type Waiter,
 } from './guest-queries.ts';
+import type { ProxiedNames } from './proxied-names.ts';
 import { Resolution, type ResolutionTiming, type Transport } from './resolution.ts';
 import { Upstreams } from './upstreams.ts';
 
@@ -91,6 +92,8 @@ export interface DnsForwarderOptions {
   readonly policy?: DnsPolicy | undefined;
   /** Asked about names that are not ours and that the policy allows. */
   readonly ask?: AskAboutName | undefined;
+  /** Those in use; undefined where there are none. */
+  readonly proxied?: { readonly current: ProxiedNames | undefined } | undefined;
   /** Called for each query that is answered by an error, with its code. */
   readonly onFailure?: ((query: DnsQuery, rcode: number) => void) | undefined;
   /** Called for each answer to a query; borrows it. */
@@ -238,6 +241,12 @@ export class DnsForwarder {
   }
 
   private resolve(query: DnsQuery, transport: Transport, owner: Guest, found: Found): void {
+    const proxied = this.options.proxied?.current?.answer(owner, query, this.options.now());
+    if (proxied !== undefined) {
+      this.counts.add('answered-locally');
+      found(proxied, 'ours');
+      return;
+    }
     const cached = this.cache.get(query, this.options.now());
     if (cached !== undefined) {
       this.counts.add('answered-from-cache');
@@ -325,9 +334,12 @@ export class DnsForwarder {
     const now = this.options.now;
     const { timing } = this;
     const { sockets } = own;
+    const proxied = this.options.proxied?.current;
+    const isProxied = query !== undefined && proxied?.asks(owner, query) === true;
+    const ask = isProxied ? proxied.ask.bind(proxied) : undefined;
     const evict = (): void => this.evict(own, pending);
     const resolution = new Resolution(
-      { query: message, transport, order, timing, sockets, evict, now },
+      { query: message, transport, order, timing, sockets, evict, now, ask },
       (answer) => {
         if (answer === undefined) this.onFailed(query, 'no nameserver answered');
         else if (query !== undefined && generation === this.generation) {

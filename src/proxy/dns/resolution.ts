@@ -52,6 +52,8 @@ export interface ResolutionTask {
   /** Others need a socket of this resolution: it is to be cancelled. */
   readonly evict: () => void;
   readonly now: () => Instant;
+  /** In place of a connection to the server. */
+  readonly ask?: typeof askTcp | undefined;
 }
 
 export class Resolution {
@@ -152,7 +154,7 @@ export class Resolution {
       },
     };
     const { server, tls } = state;
-    const askPlain = transport === 'udp' ? askUdp : askTcp;
+    const askPlain = this.task.ask ?? (transport === 'udp' ? askUdp : askTcp);
     const cancel = tls?.ask(query, events) ?? askPlain(server, query, events);
     attempt = new Attempt(cancel, evict);
     this.open.set(attempt, state);

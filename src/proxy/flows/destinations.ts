@@ -18,6 +18,7 @@ import { objectionToCarried } from './carried-ipv4.ts';
 import type { FlowVerdict } from './flow.ts';
 import type { FlowGate, GateDenial, GateWhy } from './flow-gate.ts';
 import type { Translation } from './translation.ts';
+import type { DatagramRelays, DatagramVia, Via } from './via.ts';
 
 export type DestinationProtocol = 'tcp' | 'udp' | 'icmp';
 
@@ -37,6 +38,8 @@ export interface HostLoopback {
   /** As those of {@link Outside}. */
   readonly check?: NameCheck | undefined;
   readonly verdict?: FlowVerdict | undefined;
+  readonly via?: undefined;
+  readonly relay?: undefined;
 }
 
 export interface Outside {
@@ -50,6 +53,10 @@ export interface Outside {
   readonly check?: NameCheck | undefined;
   /** Undefined where there is no policy. */
   readonly verdict?: FlowVerdict | undefined;
+  /** Through an upstream proxy; absent where there is none for it. */
+  readonly via?: Via | undefined;
+  /** Of UDP, likewise. */
+  readonly relay?: DatagramVia | undefined;
 }
 
 export interface RefusedDestination {
@@ -84,7 +91,8 @@ export interface Block {
   readonly isObserved?: boolean | undefined;
 }
 
-export type BlockedWhy = RefusedWhy | GateWhy | 'policy';
+/** - `proxied`: an upstream proxy has no way for it */
+export type BlockedWhy = RefusedWhy | GateWhy | 'policy' | 'proxied';
 
 export interface DestinationsDeps {
   readonly addresses: AddressMap;
@@ -95,10 +103,42 @@ export interface DestinationsDeps {
   readonly policy?: GuestPolicy | undefined;
   /** Asked last; of TCP by whoever holds the SYN. */
   readonly gate?: FlowGate | undefined;
+  /** Those in use; undefined where there are none. */
+  readonly proxies?: Pick<ProxiesInUse, 'current'> | undefined;
   /** Destinations refused, by protocol and reason. */
   readonly refusals: Counters<string>;
   /** Called for each, but for those of multicasts and broadcasts. */
   readonly onBlock?: (block: Block) => void;
+}
+
+/** A flow that may go to `to`. */
+export interface ProxyQuestion {
+  readonly owner: Guest;
+  readonly protocol: DestinationProtocol;
+  /** As the guest knows it. */
+  readonly remote: IpAddress;
+  readonly port: number;
+  readonly to: Outside;
+  /**
+   * Whether a policy allows the flow by this name too. Absent: there is no policy that forbids any.
+   *
+   * @returns the rule that does not
+   */
+  readonly objectionTo?: ((name: string) => string | undefined) | undefined;
+  /** Called where a flow is ended for what the guest says. */
+  readonly onDenied: (why: string) => void;
+}
+
+/** Upstream proxies that are in use; undefined while there are none. */
+export interface ProxiesInUse {
+  current: ProxyChoice | undefined;
+  relays: DatagramRelays | undefined;
+}
+
+/** Which flows go through an upstream proxy. */
+export interface ProxyChoice {
+  /** @returns `to` itself, or with its way; undefined: it must not go anywhere */
+  choose(question: ProxyQuestion): Outside | undefined;
 }
 
 const GATEWAY: Gateway = { kind: 'gateway' };
@@ -224,11 +264,52 @@ export class Destinations {
     if (this.isOwn(protocol, to.address, port)) {
       return this.refuse(owner, protocol, words, at, port, 'own-listener');
     }
-    const { isClosedHost } = this.deps;
-    return isClosedHost !== undefined &&
+    const { isClosedHost, proxies } = this.deps;
+    if (
+      isClosedHost !== undefined &&
       reaches(isClosedHost, remote, to.address, this.deps.addresses.translation)
-      ? this.refuse(owner, protocol, words, at, port, 'host')
-      : this.byPolicy(owner, protocol, words, at, port, to);
+    ) {
+      return this.refuse(owner, protocol, words, at, port, 'host');
+    }
+    const judged = this.byPolicy(owner, protocol, words, at, port, to);
+    const choice = proxies?.current;
+    return choice === undefined || judged.kind !== 'outside'
+      ? judged
+      : this.byProxy(choice, owner, protocol, remote, port, judged);
+  }
+
+  private byProxy(
+    choice: ProxyChoice,
+    owner: Guest,
+    protocol: DestinationProtocol,
+    remote: IpAddress,
+    port: number,
+    to: Outside,
+  ): Outside | RefusedDestination {
+    const { policy } = this.deps;
+    const engine = policy?.engine;
+    const address = parseAddress(to.address) ?? remote;
+    const target: PolicyTarget = { protocol, kind: 'outside', remote, address, port };
+    const objectionTo = (name: string): string | undefined => {
+      if (policy === undefined || engine === undefined) return undefined;
+      const { verdict } = policy.judgeBy(engine, policy.callsOf(owner), target, [name]);
+      return verdict.action === 'allow' ? undefined : `${name}: ${verdict.text}`;
+    };
+    const chosen = choice.choose({
+      ...{ owner, protocol, remote, port, to },
+      objectionTo: engine?.mode === 'enforce' ? objectionTo : undefined,
+      onDenied: (why) => {
+        if (policy === undefined || engine === undefined) return;
+        policy.counts.add('denied-by-inspection');
+        const judged = policy.judge(engine, owner, target);
+        this.onPolicyBlock(policy, engine, owner, target, judged, why, true);
+      },
+    });
+    if (chosen !== undefined) return chosen;
+    const count = `${protocol}-proxied`;
+    this.deps.refusals.add(count);
+    owner.refusals.add(count);
+    return { kind: 'refused', why: 'proxied', count, answer: 'refused' };
   }
 
   /**

@@ -9,7 +9,7 @@ import type { Claim } from '../../services/sniff/reader.ts';
 import { type Inspection, StreamInspector } from '../../services/sniff/stream-inspector.ts';
 import type { TcpFlow } from '../../stack/flow.ts';
 import type { PumpGate } from '../stream/stream-pump.ts';
-import { forbidden } from './forbidden.ts';
+import { errorPage } from './error-page.ts';
 import type { Denial, NameCheck } from './name-check.ts';
 
 /** How long bytes may be held for what completes them. */
@@ -117,7 +117,7 @@ export class StreamGate implements PumpGate {
     const { inspector, ends } = this;
     this.close();
     const isHttp = ends.flow?.id.remotePort === HTTP_PORT && inspector.isFirstRequest;
-    ends.turnAway(isHttp ? forbidden(denial) : undefined);
+    ends.turnAway(isHttp ? errorPage(403, denial) : undefined);
   }
 
   /** @param isProgress what is held now is not what was held before */

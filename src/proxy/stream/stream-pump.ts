@@ -269,7 +269,8 @@ export class StreamPump<F extends ByteStream, R extends string>
     this.context.flusher.schedule();
   }
 
-  private finish(): void {
+  protected finish(): void {
+    if (this.over) return;
     this.over = true;
     clearTimeout(this.farewell);
     this.gate?.close();

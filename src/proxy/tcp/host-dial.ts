@@ -7,6 +7,7 @@ import type { TcpRequest } from '../../stack/flow.ts';
 import type { HostLoopback, Outside } from '../flows/destinations.ts';
 import type { Flow, FlowFacts, FlowSource, FlowVerdict } from '../flows/flow.ts';
 import { type StreamOrigin, tcpFacts } from '../flows/stream-facts.ts';
+import type { Tunnelling, Via } from '../flows/via.ts';
 import type { NameCheck } from '../inspect/name-check.ts';
 
 const BY_GUEST: StreamOrigin = { openedBy: 'guest' };
@@ -39,8 +40,10 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   private readonly isElsewhere: boolean;
   private firstCode = '';
   private readonly options: ConnectOptions;
+  private readonly via: Via | undefined;
   private readonly owner: HostDialOwner;
   private connecting: Connecting;
+  private tunnelling: Tunnelling | undefined = undefined;
 
   constructor(
     owner: HostDialOwner,
@@ -60,6 +63,7 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
     this.second = to.kind === 'outside' ? undefined : to.twin;
     this.isElsewhere = to.kind !== 'outside' || to.isTranslated;
     this.options = options;
+    this.via = to.via;
     this.connecting = this.connect();
     request.onCancelled = (): void => this.cancel();
   }
@@ -68,6 +72,11 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
     const { isElsewhere, verdict } = this;
     if (!isElsewhere && verdict === undefined) return BY_GUEST;
     return { openedBy: 'guest', dialled: isElsewhere ? this.host : undefined, verdict };
+  }
+
+  /** What came behind the answer of a proxy. */
+  get early(): Uint8Array | undefined {
+    return this.tunnelling?.early;
   }
 
   onConnected(stream: HostStream): void {
@@ -106,7 +115,11 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   }
 
   private connect(): Connecting {
-    const { host, port, options } = this;
+    const { host, port, options, via } = this;
+    if (via !== undefined) {
+      this.tunnelling = via.connect(this);
+      return this.tunnelling;
+    }
     return connectStream({ host, port }, this, options);
   }
 

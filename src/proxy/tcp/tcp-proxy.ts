@@ -12,6 +12,7 @@ import type { Downstream, FlowId, RefuseReason, TcpRequest } from '../../stack/f
 import type { Guest } from '../../stack/guest.ts';
 import type { HostLoopback, Outside } from '../flows/destinations.ts';
 import type { FlowBook } from '../flows/flow-book.ts';
+import type { Via } from '../flows/via.ts';
 import { StreamGate } from '../inspect/stream-gate.ts';
 import { SOURCE_TRIES, sourcePort } from '../ports/client-source.ts';
 import type { PumpContext } from '../stream/stream-pump.ts';
@@ -75,6 +76,34 @@ export class TcpProxy implements HostDialOwner {
 
   /** Connect to `to` and `id.remotePort`, and answer the request by the outcome. */
   open(request: TcpRequest, to: HostLoopback | Outside): void {
+    const { via } = to;
+    if (via?.waitsForGuest === true) this.accept(request, via);
+    else this.dial(request, to);
+  }
+
+  /** Accept the request, and leave it to `via` where it leads. */
+  accept(request: TcpRequest, via: Pick<Via, 'accept'>): void {
+    const { context, book } = this;
+    const { owner, id } = request;
+    const sockets = this.socketsOf(owner);
+    const now = context.clock.now();
+    if (!this.take(sockets)) {
+      request.refuse(now, 'timed-out');
+      return;
+    }
+    const splice = via.accept(context, id, (over, why) => this.forget(sockets, over, why));
+    const flow = request.accept(now, splice);
+    context.flusher.schedule();
+    if (flow === undefined) {
+      this.give(sockets);
+      return;
+    }
+    sockets.splices.add(splice);
+    splice.entry = book.add('tcp', owner, id.remote, splice);
+    splice.begin(flow, context.intakes?.of(flow.owner));
+  }
+
+  private dial(request: TcpRequest, to: HostLoopback | Outside): void {
     const { owner, id } = request;
     const sockets = this.socketsOf(owner);
     const now = this.context.clock.now();
@@ -171,6 +200,8 @@ export class TcpProxy implements HostDialOwner {
     sockets.splices.add(splice);
     splice.entry = dial.entry;
     if (dial.entry !== undefined) dial.entry.source = splice;
+    const { early } = dial;
+    if (early !== undefined) flow.send(context.clock.now(), early, 0, early.length);
     splice.join(stream, flow, this.context.intakes?.of(flow.owner));
   }
 

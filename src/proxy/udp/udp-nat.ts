@@ -148,9 +148,8 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
       const { answer } = to;
       if (answer === 'none') this.counts.add('udp-refused');
       else this.refuse(now, datagram, 'udp-refused', REFUSAL_ERRORS[answer]);
-    } else {
-      this.sendTo(now, datagram, to);
-    }
+    } else if (to.relay === undefined) this.sendTo(now, datagram, to);
+    else to.relay.relay(now, datagram);
   }
 
   /** @internal for bindings. */

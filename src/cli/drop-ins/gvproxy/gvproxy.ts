@@ -5,6 +5,7 @@ import { packageVersion } from '../../../network/version.ts';
 import { realPlace } from '../../runtime-dir.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
 import { EXIT_GO_USAGE, goUsage, parseGoFlags } from '../go-flags.ts';
+import { ownProxy } from '../own-proxy.ts';
 import type { GvproxyConfig, GvproxyFile } from './configuration.ts';
 import { configure } from './configure.ts';
 import { parseEndpoint } from './endpoint.ts';
@@ -49,6 +50,7 @@ async function planOf(argv: readonly string[]): Promise<Plan<GvproxyConfig> | nu
   const own = {
     exitWithGuest: flags.text('exit-with-guest'),
     sandbox: flags.text('sandbox') || process.env[SANDBOX_VARIABLE] || 'off',
+    proxy: ownProxy(process.env),
   };
   return { options: daemonConfig(config, own, realPlace()), dialect: config };
 }

@@ -4,7 +4,7 @@ import { RunError } from '../../../network/errors.ts';
 import { formatNetwork } from '../../../network/ipv4-text.ts';
 import { MTU_MAX, MTU_MIN } from '../../../network/network-settings.ts';
 import { SSH_TUNNEL } from '../../../proxy/ports/ssh-tunnel.ts';
-import { buildConfig } from '../../config.ts';
+import { buildConfig, type CommandLine } from '../../config.ts';
 import type { DaemonConfig, LogLevel } from '../../daemon-config.ts';
 import { type Place, runtimeDir } from '../../runtime-dir.ts';
 import type { GvproxyConfig, Interface, SshForward, StackConfig } from './configuration.ts';
@@ -18,6 +18,8 @@ export type ExitMode = (typeof EXIT_MODES)[number];
 export interface OwnFlags {
   readonly exitWithGuest: string;
   readonly sandbox: string;
+  /** Options of upstream proxies. */
+  readonly proxy: CommandLine;
 }
 
 /** Links that have one guest at a time in gvproxy, which ends with it. */
@@ -46,6 +48,7 @@ export function daemonConfig(config: GvproxyConfig, own: OwnFlags, place: Place)
       exitWithGuest: exitsWithGuest(own.exitWithGuest, interfaces),
       guestTimeout: '0',
       sandbox: own.sandbox,
+      ...own.proxy,
       sandboxAllow: writtenDirectories(config, place),
       logLevel: LEVELS[config.logLevel.toLowerCase()] ?? 'info',
       logFormat: 'logfmt',

@@ -35,6 +35,10 @@ export interface VpnkitRequest {
   readonly forwards: readonly GatewayForward[];
   readonly forwardsFile: string | undefined;
   readonly allowedBindAddresses: readonly string[];
+  /** Names the HTTP proxies of the host. */
+  readonly httpFile: string | undefined;
+  /** A socket on which they can be changed. */
+  readonly httpApiPath: string | undefined;
   /** Sockets on which each client is sent the state of the network. */
   readonly diagnostics: readonly string[];
   readonly isDebug: boolean;
@@ -47,8 +51,6 @@ export type VpnkitCommand = Command<VpnkitRequest>;
 /** By the option: why it does nothing. */
 const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   'gc-compact-interval': 'there is no garbage collector to be asked',
-  'http-api-path': 'HTTP proxies are not served',
-  http: 'HTTP proxies are not served',
   'listen-backlog': 'it is that of the system',
   'max-connections': 'guests share a limit of their own',
   'pcap-snaplen': 'there is no capture here',
@@ -62,7 +64,17 @@ const FLAGS: readonly OptionShape[] = ['debug', 'help', 'version'].map((name) =>
 }));
 const VALUED: readonly OptionShape[] = [
   ...['ethernet', 'port', 'vsock-path', 'port-forwards', 'introspection', 'diagnostics'],
-  ...['dns', 'hosts', 'host-names', 'gateway-names', 'vm-names', 'domain', 'dhcp-path'],
+  ...[
+    'http',
+    'http-api-path',
+    'dns',
+    'hosts',
+    'host-names',
+    'gateway-names',
+    'vm-names',
+    'domain',
+    'dhcp-path',
+  ],
   ...[
     'gateway-ip',
     'host-ip',
@@ -136,6 +148,8 @@ function requestOf({ options, operands }: CommandWords): VpnkitRequest {
     diagnostics: [...all('diagnostics'), ...all('introspection')].map((value) =>
       pathOf('--diagnostics', value),
     ),
+    httpFile: text('http'),
+    httpApiPath: httpApiPathOf(text('http-api-path')),
     isDebug: options.some(({ name }) => name === 'debug'),
     withoutEffect: Object.entries(WITHOUT_EFFECT)
       .filter(([name]) => text(name) !== undefined)
@@ -168,6 +182,9 @@ function pathOf(option: string, text: string): string {
 
 const muxPathOf = (text: string | undefined): string | undefined =>
   text === undefined ? undefined : pathOf('--port-forwards', text);
+
+const httpApiPathOf = (text: string | undefined): string | undefined =>
+  text === undefined ? undefined : pathOf('--http-api-path', text);
 
 /** `PORT:IP:PORT,...` */
 function forwardsOf(protocol: GatewayForward['protocol'], text: string): GatewayForward[] {

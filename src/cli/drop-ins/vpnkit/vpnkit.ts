@@ -6,6 +6,7 @@ import type { GatewayForward } from '../../../network/gateway-forwards.ts';
 import type { ServingDaemon } from '../../daemon.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
 import { withOwnApi } from '../own-api.ts';
+import { ownProxy } from '../own-proxy.ts';
 import { parseVpnkitArguments, type VpnkitRequest } from './arguments.ts';
 import { VPNKIT_HELP } from './help.ts';
 import { planVpnkit } from './plan.ts';
@@ -14,6 +15,8 @@ import { planVpnkit } from './plan.ts';
 export interface VpnkitDialect {
   readonly apiPaths: readonly string[];
   readonly diagnostics: readonly string[];
+  readonly httpFile: string | undefined;
+  readonly httpApiPath: string | undefined;
   readonly forwards: readonly GatewayForward[];
   /** Beside them, followed live. */
   readonly forwardsFile: string | undefined;
@@ -43,7 +46,11 @@ export const VPNKIT: DropIn<VpnkitDialect> = {
         return await planRun(parsed.request);
     }
   },
-  sockets: ({ apiPaths, diagnostics }) => [...apiPaths, ...diagnostics],
+  sockets: ({ apiPaths, diagnostics, httpApiPath }) => [
+    ...apiPaths,
+    ...diagnostics,
+    ...(httpApiPath === undefined ? [] : [httpApiPath]),
+  ],
   serve: async (dialect, network, daemon) => {
     if (dialect.listening.length > 0) {
       const { adoptListener } = await import('../../../native/inherited-listeners.ts');
@@ -53,6 +60,13 @@ export const VPNKIT: DropIn<VpnkitDialect> = {
     if (dialect.forwards.length > 0 || dialect.forwardsFile !== undefined) {
       const { serveForwards } = await import('./gateway-forwards.ts');
       serveForwards(dialect, network, daemon);
+    }
+    const { httpFile, httpApiPath } = dialect;
+    if (httpFile !== undefined || httpApiPath !== undefined) {
+      const { HttpProxies } = await import('./http-proxy.ts');
+      const proxies = new HttpProxies(network.view.proxy, daemon);
+      if (httpFile !== undefined) await proxies.follow(httpFile);
+      if (httpApiPath !== undefined) await proxies.serve(httpApiPath);
     }
     for (const path of dialect.apiPaths) {
       daemon.makeDirectoriesFor(path);
@@ -76,7 +90,7 @@ async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
     import('./files.ts'),
   ]);
   const { dhcpFile, forwards, forwardsFile, hostsFile } = request;
-  const { allowedBindAddresses, diagnostics } = request;
+  const { allowedBindAddresses, diagnostics, httpFile, httpApiPath } = request;
   if (forwardsFile !== undefined) files.readForwards(forwardsFile);
   const isThere = hostsFile !== undefined && existsSync(hostsFile);
   const { options, apiPaths } = planVpnkit(
@@ -87,19 +101,25 @@ async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
   const listening = [request.ethernet, ...request.ports].flatMap((place) =>
     place.kind === 'fd' ? [place.fd] : [],
   );
-  const config = buildConfig(options, undefined, realPlace());
+  const own = ownProxy(process.env);
+  const config = buildConfig({ ...options, ...own }, undefined, realPlace());
   return {
     options: withOwnApi(config, process.env),
     dialect: {
       apiPaths,
       diagnostics,
+      httpFile,
+      httpApiPath,
       forwards,
       forwardsFile,
       bindAddresses: allowedBindAddresses,
       listening,
       withoutEffect: request.withoutEffect,
     },
-    kept: { descriptors: listening, files: forwardsFile === undefined ? [] : [forwardsFile] },
+    kept: {
+      descriptors: listening,
+      files: [forwardsFile, httpFile].filter((path) => path !== undefined),
+    },
   };
 }
 

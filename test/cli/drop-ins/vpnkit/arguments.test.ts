@@ -25,6 +25,8 @@ const PLAIN: VpnkitRequest = {
   forwards: [],
   forwardsFile: undefined,
   allowedBindAddresses: ['0.0.0.0'],
+  httpFile: undefined,
+  httpApiPath: undefined,
   diagnostics: [],
   isDebug: false,
   withoutEffect: [],
@@ -52,9 +54,9 @@ const RUN: readonly [string, string, Partial<VpnkitRequest>][] = [
       vmNames: ['docker-desktop'],
       allowedBindAddresses: ['127.0.0.1', '192.0.2.7'],
       dhcpFile: '/d',
+      httpFile: '/h',
       withoutEffect: [
         '--gc-compact-interval: there is no garbage collector to be asked',
-        '--http: HTTP proxies are not served',
         '--listen-backlog: it is that of the system',
         '--max-connections: guests share a limit of their own',
         '--pcap: there is no capture here',
@@ -66,6 +68,11 @@ const RUN: readonly [string, string, Partial<VpnkitRequest>][] = [
     'an Ethernet address',
     '--ethernet /e --server-macaddr F6:16:36:BC:F9:C6',
     { serverMac: 'F6:16:36:BC:F9:C6' },
+  ],
+  [
+    'HTTP proxies',
+    '--ethernet /e --http /p.json --http-api-path unix:///h.sock',
+    { httpFile: '/p.json', httpApiPath: '/h.sock' },
   ],
   [
     'ports',

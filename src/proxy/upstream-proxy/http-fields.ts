@@ -1,0 +1,42 @@
+/** Fields of messages of HTTP/1 that are passed on: those for the next hop alone are not (RFC 9110 §7.6.1). */
+
+/** Of each hop; and `Expect`, which is answered here. */
+const OF_A_HOP: ReadonlySet<string> = new Set([
+  ...['connection', 'proxy-connection', 'keep-alive', 'te', 'upgrade', 'expect'],
+  ...['proxy-authenticate', 'proxy-authorization', 'proxy-authentication-info'],
+]);
+/** Whose loss would make another message of it, whatever `Connection` says. */
+const FRAMING: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding', 'host']);
+
+export type RawFields = readonly string[];
+
+export interface Kept {
+  /** Names of the hop that are passed on nevertheless, in lower case. */
+  readonly only?: readonly string[];
+  /** Of answers: how they are framed is up to the server. */
+  readonly withoutChunks?: boolean;
+}
+
+/** @param raw names and values by turns, as Node has them */
+export function endToEnd(
+  raw: RawFields,
+  { only = [], withoutChunks = false }: Kept = {},
+): string[] {
+  const named = new Set(
+    fieldsOf(raw)
+      .filter(([name]) => name.toLowerCase() === 'connection')
+      .flatMap(([, value]) => value.split(',').map((one) => one.trim().toLowerCase())),
+  );
+  return fieldsOf(raw).flatMap(([name, value]) => {
+    const key = name.toLowerCase();
+    if (withoutChunks && key === 'transfer-encoding') return [];
+    const isOfHop = OF_A_HOP.has(key) || (named.has(key) && !FRAMING.has(key));
+    return isOfHop && !only.includes(key) ? [] : [name, value];
+  });
+}
+
+export function fieldsOf(raw: RawFields): (readonly [name: string, value: string])[] {
+  const fields: (readonly [string, string])[] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) fields.push([raw[i] ?? '', raw[i + 1] ?? '']);
+  return fields;
+}

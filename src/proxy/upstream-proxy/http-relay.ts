@@ -1,0 +1,422 @@
+/**
+ * Requests of HTTP/1 passed on one by one, by Node's server and client: to a proxy in absolute form, so that one
+ * connection of a guest may ask for many hosts; to a host itself where that is excluded; by a tunnel where the proxy is
+ * one of SOCKS, or the guest asks for another protocol (`Upgrade`, CONNECT).
+ *
+ * A connection has one request under way, and one connection of the host, which is kept for the next request that goes
+ * the same way. Fields of the hop are not passed on. A request that cannot be served is answered by a page: 403 where it
+ * is not allowed, 502 where the proxy refuses or cannot be reached. It never goes past the proxy for that.
+ */
+import {
+  Agent,
+  type ClientRequest,
+  type ClientRequestArgs,
+  createServer,
+  type IncomingMessage,
+  type ServerResponse,
+  request as sendRequest,
+} from 'node:http';
+import type { Socket } from 'node:net';
+import { type Duplex, pipeline } from 'node:stream';
+import { reportFault } from '../../base/faults.ts';
+import { statedAuthority } from '../../services/sniff/host-name.ts';
+import { basicAuthorization } from '../../services/upstream-proxy/connect-handshake.ts';
+import { openHandshake } from '../../services/upstream-proxy/open-handshake.ts';
+import { authority, type ProxyTarget } from '../../services/upstream-proxy/proxy-server.ts';
+import { errorPage, PAGE_TYPE, type PageStatus, pageText, REASONS } from '../inspect/error-page.ts';
+import { endToEnd, fieldsOf } from './http-fields.ts';
+import type { ProxyDialDeps } from './proxy-dial.ts';
+import type { ProxiedCount, RelayClient, RouteStep } from './route-step.ts';
+import { openSocket } from './tunnel-socket.ts';
+
+const IDLE_MS = 60_000;
+const HTTP_PORT = 80;
+
+interface Connection {
+  readonly client: RelayClient;
+  /** The request before. */
+  before: Promise<void>;
+  hop: Hop | undefined;
+}
+
+class PageError extends Error {
+  readonly status: PageStatus;
+
+  constructor(status: PageStatus, why: string) {
+    super(why);
+    this.status = status;
+  }
+}
+
+export class HttpRelay {
+  private readonly dial: ProxyDialDeps;
+  private readonly count: (what: ProxiedCount) => void;
+  private readonly connections = new WeakMap<Duplex, Connection>();
+  private readonly server = createServer({ keepAliveTimeout: IDLE_MS, requestTimeout: 0 });
+
+  constructor(dial: ProxyDialDeps, count: (what: ProxiedCount) => void) {
+    this.dial = dial;
+    this.count = count;
+    const { server } = this;
+    server.timeout = 0;
+    server.on('request', (request, response) => this.onRequest(request, response));
+    server.on('upgrade', (request, socket, head) => this.onUpgrade(request, socket, head));
+    server.on('connect', (request, socket, head) => this.onConnect(request, socket, head));
+    server.on('clientError', (_error, socket) => {
+      if (socket.writable) socket.end(errorPage(400, 'the request cannot be read'));
+      else socket.destroy();
+    });
+  }
+
+  serve(duplex: Duplex, client: RelayClient): void {
+    const connection: Connection = { client, before: Promise.resolve(), hop: undefined };
+    this.connections.set(duplex, connection);
+    duplex.on('error', () => {}); // reset, or gone: 'close' follows
+    duplex.once('close', () => connection.hop?.close());
+    this.server.emit('connection', duplex);
+  }
+
+  /** One after the other: the answers have the order of the requests, whatever ways these take. */
+  private inTurn(socket: Duplex, act: (connection: Connection) => Promise<void>): void {
+    const connection = this.connections.get(socket);
+    if (connection === undefined) {
+      socket.destroy();
+      return;
+    }
+    connection.before = connection.before
+      .then(() => act(connection))
+      .catch((fault: unknown) => {
+        reportFault('http-relay', fault);
+        socket.destroy();
+      });
+  }
+
+  private onRequest(request: IncomingMessage, response: ServerResponse): void {
+    this.count('http-requests');
+    this.inTurn(request.socket, async (connection) => {
+      try {
+        const ask = readAsk(request, connection.client.isExplicit);
+        const step = await stepFor(connection.client, ask);
+        await this.passOn(connection, request, response, ask, step);
+      } catch (error) {
+        if (!(error instanceof PageError)) throw error;
+        this.count('http-errors');
+        answerPage(response, error);
+        await closed(response);
+      }
+    });
+  }
+
+  private async passOn(
+    connection: Connection,
+    request: IncomingMessage,
+    response: ServerResponse,
+    ask: Ask,
+    step: Way,
+  ): Promise<void> {
+    const isOver = closed(response);
+    const answer = await this.answerTo(connection, request, isOver, ask, step);
+    if (answer === undefined) return;
+    if (answer.statusCode === 407 && step.kind === 'proxy') {
+      answer.destroy(); // what the proxy wants of hawser is not the guest's to answer
+      throw new PageError(502, 'the proxy answers 407: it wants a user name and password');
+    }
+    response.sendDate = false;
+    response.writeHead(
+      answer.statusCode ?? 502,
+      answer.statusMessage ?? '',
+      endToEnd(answer.rawHeaders, { withoutChunks: true }),
+    );
+    answer.on('error', () => response.destroy());
+    answer.on('end', () => {
+      const trailers = fieldsOf(answer.rawTrailers);
+      if (trailers.length > 0)
+        response.addTrailers(trailers.map((one): [string, string] => [...one]));
+    });
+    answer.pipe(response);
+    await isOver;
+  }
+
+  /** @returns undefined where the guest has left */
+  private async answerTo(
+    connection: Connection,
+    request: IncomingMessage,
+    isOver: Promise<void>,
+    ask: Ask,
+    step: Way,
+  ): Promise<IncomingMessage | undefined> {
+    const isBodiless =
+      request.headers['content-length'] === undefined &&
+      request.headers['transfer-encoding'] === undefined;
+    for (;;) {
+      const passed = this.requestBy(connection, request, ask, step);
+      const answered = new Promise<IncomingMessage>((resolve, reject) => {
+        passed.once('response', resolve);
+        passed.on('error', reject);
+      });
+      void isOver.then(() => passed.destroy());
+      if (isBodiless) passed.end();
+      else request.pipe(passed);
+      try {
+        return await Promise.race([answered, isOver.then(() => undefined)]);
+      } catch (error) {
+        request.unpipe(passed);
+        if (error instanceof PageError) throw error;
+        // The kept connection was closed at the moment that it was used (RFC 9112 §9.3.1).
+        if (!passed.reusedSocket || !isBodiless) throw new PageError(502, failureText(error, step));
+      }
+    }
+  }
+
+  private requestBy(
+    connection: Connection,
+    { method, rawHeaders }: IncomingMessage,
+    ask: Ask,
+    step: Way,
+  ): ClientRequest {
+    const isForwarded = step.kind === 'proxy' && step.server.scheme === 'http';
+    const own = isForwarded ? step.server.credentials : undefined;
+    const headers = endToEnd(rawHeaders);
+    if (own !== undefined) headers.push('Proxy-Authorization', basicAuthorization(own));
+    const target = step.kind === 'proxy' ? step.target : undefined;
+    const path =
+      isForwarded && target !== undefined ? `http://${hostText(target)}${ask.path}` : ask.path;
+    return sendRequest({
+      ...{ method, path, headers, setHost: false, host: 'next', port: 1 },
+      agent: this.hopFor(connection, step).agent,
+    });
+  }
+
+  private hopFor(connection: Connection, step: Way): Hop {
+    const key = keyOf(step);
+    if (connection.hop?.key !== key) {
+      connection.hop?.close();
+      connection.hop = new Hop(key, (onSocket) => this.open(step, onSocket));
+    }
+    return connection.hop;
+  }
+
+  /** @param isTunnel to the destination itself, also where a proxy of HTTP would take requests */
+  private open(step: Way, onSocket: SocketCallback, isTunnel = false): void {
+    const done = (result: Parameters<Parameters<typeof openSocket>[3]>[0]): void => {
+      if ('code' in result) onSocket(new PageError(result.status === 403 ? 403 : 502, result.text));
+      else onSocket(null, result);
+    };
+    if (step.kind === 'direct') {
+      openSocket(this.dial, { host: step.address, port: step.port }, undefined, done);
+      return;
+    }
+    const { server, target } = step;
+    const isAsked = isTunnel || server.scheme !== 'http';
+    openSocket(this.dial, server, isAsked ? openHandshake(server, target) : undefined, done);
+  }
+
+  private onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.count('upgrades');
+    this.throughTunnel(request, socket, async (connection) => {
+      const ask = readAsk(request, connection.client.isExplicit);
+      const step = await stepFor(connection.client, ask);
+      const tunnel = await this.tunnelTo(step, socket);
+      await upgrade(request, ask, tunnel, socket, head);
+    });
+  }
+
+  private onConnect(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.throughTunnel(request, socket, async (connection) => {
+      const target = statedAuthority(request.url ?? '');
+      if (target?.port === undefined) throw new PageError(400, 'CONNECT must name HOST:PORT');
+      const step = await stepFor(connection.client, { ...target, port: target.port, path: '' });
+      const tunnel = await this.tunnelTo(step, socket);
+      socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+      if (head.length > 0) tunnel.write(head);
+      join(socket, tunnel);
+    });
+  }
+
+  private throughTunnel(
+    request: IncomingMessage,
+    socket: Duplex,
+    act: (connection: Connection) => Promise<void>,
+  ): void {
+    this.inTurn(request.socket, async (connection) => {
+      try {
+        await act(connection);
+      } catch (error) {
+        if (!(error instanceof PageError)) throw error;
+        this.count('http-errors');
+        socket.end(errorPage(error.status, error.message));
+        socket.resume();
+      }
+    });
+  }
+
+  private async tunnelTo(step: Way, guest: Duplex): Promise<Socket> {
+    const tunnel = await new Promise<Socket>((resolve, reject) => {
+      this.open(
+        step,
+        (error, socket) => (socket === undefined ? reject(error) : resolve(socket)),
+        true,
+      );
+    });
+    tunnel.on('error', () => guest.destroy());
+    if (guest.destroyed) tunnel.destroy();
+    guest.once('close', () => tunnel.destroy());
+    return tunnel;
+  }
+}
+
+/** What a request is for. */
+interface Ask {
+  readonly host: string | undefined;
+  readonly port: number;
+  /** In origin form. */
+  readonly path: string;
+}
+
+type Way = Exclude<RouteStep, { readonly why: string }>;
+type OnConnection = (error: Error | null, stream: Duplex) => void;
+type SocketCallback = (error: Error | null, socket?: Socket) => void;
+
+/** @throws PageError */
+function readAsk({ url = '/', headers }: IncomingMessage, isExplicit: boolean): Ask {
+  const [, stated, rest] = /^http:\/\/([^/?#]+)([^#]*)/i.exec(url) ?? [];
+  if (stated !== undefined) {
+    const target = statedAuthority(stated);
+    if (target === undefined) throw new PageError(400, 'the request names no host');
+    const path = rest === undefined || rest === '' ? '/' : rest;
+    return {
+      ...{ host: target.host, port: target.port ?? HTTP_PORT },
+      path: path.startsWith('/') ? path : `/${path}`,
+    };
+  }
+  if (isExplicit)
+    throw new PageError(400, 'this is a proxy: the request must name a URL of http://');
+  const { host } = headers;
+  const target = host === undefined ? undefined : statedAuthority(host);
+  if (host !== undefined && target === undefined) throw new PageError(400, 'Host cannot be read');
+  return { host: target?.host, port: target?.port ?? HTTP_PORT, path: url };
+}
+
+/** @throws PageError */
+async function stepFor(client: RelayClient, { host, port }: Ask): Promise<Way> {
+  const step = await client.stepOf(host, port);
+  if (step.kind === 'denied') throw new PageError(403, step.why);
+  if (step.kind === 'failed') throw new PageError(502, step.why);
+  return step;
+}
+
+const hostText = (target: ProxyTarget): string =>
+  target.port === HTTP_PORT ? authority(target).replace(/:80$/, '') : authority(target);
+
+const keyOf = (step: Way): string =>
+  step.kind === 'direct'
+    ? `direct ${step.address} ${step.port}`
+    : step.server.scheme === 'http'
+      ? `proxy ${authority(step.server)}`
+      : `socks ${authority(step.server)} ${authority(step.target)}`;
+
+const failureText = (error: unknown, step: Way): string => {
+  const why = error instanceof Error ? error.message : String(error);
+  return step.kind === 'proxy' ? `the proxy has failed: ${why}` : `the host has failed: ${why}`;
+};
+
+const closed = (response: ServerResponse): Promise<void> =>
+  response.destroyed || response.closed
+    ? Promise.resolve()
+    : new Promise((resolve) => response.once('close', resolve));
+
+function answerPage(response: ServerResponse, { status, message }: PageError): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const text = pageText(message);
+  response.writeHead(status, REASONS[status], {
+    ...{ 'Content-Type': PAGE_TYPE, 'Content-Length': text.length },
+    ...{ 'Cache-Control': 'no-store', Connection: 'close' },
+  });
+  response.end(text);
+}
+
+/** The host's connection of a guest's, used for one request after the other. */
+class Hop {
+  readonly key: string;
+  readonly agent: Agent;
+
+  constructor(key: string, open: (onSocket: SocketCallback) => void) {
+    this.key = key;
+    this.agent = new HopAgent(open);
+  }
+
+  close(): void {
+    this.agent.destroy();
+  }
+}
+
+class HopAgent extends Agent {
+  private readonly open: (onSocket: SocketCallback) => void;
+
+  constructor(open: (onSocket: SocketCallback) => void) {
+    super({ keepAlive: true, maxSockets: 1, maxFreeSockets: 1 });
+    this.open = open;
+  }
+
+  override createConnection(_options: ClientRequestArgs, done?: OnConnection): undefined {
+    this.open((error, socket) => {
+      if (socket !== undefined) done?.(null, socket);
+      else if (error !== null) (done as ((error: Error) => void) | undefined)?.(error);
+    });
+    return undefined;
+  }
+}
+
+/** Asks the host for another protocol, in a tunnel: it may grant that, or answer as to any request. */
+function upgrade(
+  { method, rawHeaders }: IncomingMessage,
+  { path }: Ask,
+  tunnel: Socket,
+  guest: Duplex,
+  head: Buffer,
+): Promise<void> {
+  return new Promise((resolve) => {
+    const headers = endToEnd(rawHeaders, {
+      only: ['connection', 'upgrade', ...namedBy(rawHeaders)],
+    });
+    const request = sendRequest({
+      ...{ method, path, headers, setHost: false, createConnection: () => tunnel },
+    });
+    request.once('upgrade', (answer, socket, early) => {
+      guest.write(headOf(answer, endToEnd(answer.rawHeaders, { only: ['connection', 'upgrade'] })));
+      if (early.length > 0) guest.write(early);
+      if (head.length > 0) socket.write(head);
+      join(guest, socket);
+      resolve();
+    });
+    request.once('response', (answer) => {
+      const fields = endToEnd(answer.rawHeaders, { withoutChunks: true });
+      guest.write(headOf(answer, [...fields, 'Connection', 'close']));
+      pipeline(answer, guest, () => resolve());
+    });
+    request.on('error', (error) => {
+      if (guest.writable) guest.end(errorPage(502, `the host has failed: ${error.message}`));
+      resolve();
+    });
+    request.end();
+  });
+}
+
+const namedBy = (raw: readonly string[]): readonly string[] =>
+  fieldsOf(raw)
+    .filter(([name]) => name.toLowerCase() === 'connection')
+    .flatMap(([, value]) => value.split(',').map((one) => one.trim().toLowerCase()));
+
+function headOf({ statusCode, statusMessage }: IncomingMessage, raw: readonly string[]): string {
+  const lines = fieldsOf(raw).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${statusCode} ${statusMessage}\r\n${lines.join('')}\r\n`;
+}
+
+/** Bytes and ends in both directions; what fails at one end is reset at the other. */
+function join(one: Duplex, other: Duplex): void {
+  pipeline(one, other, () => {});
+  pipeline(other, one, () => {});
+}

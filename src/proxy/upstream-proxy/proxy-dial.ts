@@ -1,0 +1,175 @@
+/**
+ * A connection through a proxy: to the proxy, then the exchange in which it is asked for the destination. The stream is
+ * handed on, paused, once the proxy has granted it, and not before; what the destination has sent by then is `early`.
+ *
+ * The proxy is not trusted to answer: everything together has {@link PATIENCE_MS}, and an answer its limit of bytes.
+ */
+import { reportFault } from '../../base/faults.ts';
+import { type ConnectOptions, connectStream } from '../../native/stream/connect-stream.ts';
+import type {
+  Connecting,
+  ConnectOwner,
+  HostStream,
+  HostStreamOwner,
+} from '../../native/stream/host-stream.ts';
+import {
+  type Handshake,
+  type HandshakeStep,
+  isFailure,
+  type ProxyFailure,
+  proxyFailure,
+} from '../../services/upstream-proxy/handshake.ts';
+import type { ProxyServer } from '../../services/upstream-proxy/proxy-server.ts';
+import type { Tunnelling } from '../flows/via.ts';
+import type { ProxyNames } from './proxy-names.ts';
+
+export const PATIENCE_MS = 10_000;
+const NOTHING = new Uint8Array(0);
+
+export interface ProxyDialDeps {
+  readonly names: ProxyNames;
+  readonly options: ConnectOptions;
+  readonly patienceMs?: number | undefined;
+}
+
+export class ProxyDial implements Tunnelling, ConnectOwner, HostStreamOwner {
+  early: Uint8Array = NOTHING;
+  /** Once it has failed. */
+  failure: ProxyFailure | undefined = undefined;
+  private readonly deps: ProxyDialDeps;
+  private readonly server: ProxyServer;
+  private readonly handshake: Handshake;
+  private readonly owner: ConnectOwner;
+  private readonly timer: NodeJS.Timeout;
+  private addresses: readonly string[] = [];
+  private connecting: Connecting | undefined = undefined;
+  private stream: HostStream | undefined = undefined;
+  /** What waits for the write before it. */
+  private unsent: Uint8Array[] = [];
+  private isWriting = false;
+  /** `granted`: the stream is handed on at the end of this turn. */
+  private state: 'asking' | 'granted' | 'over' = 'asking';
+
+  constructor(deps: ProxyDialDeps, server: ProxyServer, handshake: Handshake, owner: ConnectOwner) {
+    const { patienceMs = PATIENCE_MS } = deps;
+    this.deps = deps;
+    this.server = server;
+    this.handshake = handshake;
+    this.owner = owner;
+    this.timer = setTimeout(() => {
+      this.fail(proxyFailure('ETIMEDOUT', `the proxy does not answer within ${patienceMs} ms`));
+    }, patienceMs).unref();
+    deps.names.resolve(server.host, (found) => {
+      if (typeof found === 'string') {
+        const text = `the proxy's name ${server.host} cannot be resolved: ${found}`;
+        setImmediate(() => this.fail(proxyFailure('EHOSTUNREACH', text)));
+        return;
+      }
+      this.addresses = found;
+      this.connectNext();
+    });
+  }
+
+  cancel(): void {
+    if (this.state === 'over') return;
+    this.finish('over');
+    this.connecting?.cancel();
+    this.stream?.reset();
+  }
+
+  onConnected(stream: HostStream): void {
+    this.connecting = undefined;
+    this.stream = stream;
+    stream.start(this);
+    this.send(this.handshake.hello);
+  }
+
+  onConnectFailed(code: string): void {
+    this.connecting = undefined;
+    if (this.addresses.length > 0) this.connectNext();
+    else this.fail(proxyFailure('EHOSTUNREACH', `the proxy cannot be reached: ${code}`));
+  }
+
+  onHostBytes(bytes: Uint8Array, len: number): boolean {
+    if (this.state !== 'asking') return false;
+    this.take(this.handshake.push(bytes, 0, len), bytes, len);
+    return this.isAsking;
+  }
+
+  onHostEnd(): void {
+    this.fail(proxyFailure('EHOSTUNREACH', 'the proxy has ended the connection without an answer'));
+  }
+
+  onHostWritten(): void {
+    this.isWriting = false;
+    const next = this.unsent.shift();
+    if (next !== undefined) this.send(next);
+  }
+
+  onHostClosed(code: string | undefined): void {
+    const why = code ?? 'without an answer';
+    this.fail(proxyFailure('EHOSTUNREACH', `the proxy has closed the connection: ${why}`));
+  }
+
+  private connectNext(): void {
+    const [host, ...rest] = this.addresses;
+    this.addresses = rest;
+    if (host === undefined || this.state !== 'asking') return;
+    const { port } = this.server;
+    this.connecting = connectStream({ host, port }, this, this.deps.options);
+  }
+
+  private take(step: HandshakeStep, bytes: Uint8Array, len: number): void {
+    if (step === 'more') return;
+    if (isFailure(step)) {
+      this.fail(step);
+      return;
+    }
+    if ('send' in step) {
+      this.send(step.send);
+      return;
+    }
+    this.early = bytes.slice(step.at, len);
+    this.finish('granted');
+    setImmediate(() => this.handOn()); // not from within the read, which is stopped behind it
+  }
+
+  private handOn(): void {
+    const { stream } = this;
+    if (this.state !== 'granted' || stream === undefined) return;
+    this.state = 'over';
+    try {
+      this.owner.onConnected(stream);
+    } catch (fault) {
+      reportFault('proxy', fault);
+      stream.reset();
+    }
+  }
+
+  private send(bytes: Uint8Array): void {
+    if (this.isWriting) this.unsent.push(bytes);
+    else this.isWriting = this.stream?.write(bytes) === false;
+  }
+
+  private fail(failure: ProxyFailure): void {
+    if (this.state === 'over') return;
+    this.finish('over');
+    this.failure = failure;
+    this.connecting?.cancel();
+    this.stream?.reset();
+    try {
+      this.owner.onConnectFailed(failure.code);
+    } catch (fault) {
+      reportFault('proxy', fault);
+    }
+  }
+
+  private get isAsking(): boolean {
+    return this.state === 'asking';
+  }
+
+  private finish(state: 'granted' | 'over'): void {
+    this.state = state;
+    clearTimeout(this.timer);
+  }
+}

@@ -1,0 +1,91 @@
+/** A connection through a proxy, or without one, as a Node socket: for requests of HTTP that are passed on. */
+import { connect, type Socket } from 'node:net';
+import { errorCode } from '../../native/errors.ts';
+import { ANY_OUTBOUND } from '../../native/stream/connect-stream.ts';
+import {
+  type Handshake,
+  type HandshakeStep,
+  isFailure,
+  type ProxyFailure,
+  proxyFailure,
+} from '../../services/upstream-proxy/handshake.ts';
+import { PATIENCE_MS, type ProxyDialDeps } from './proxy-dial.ts';
+
+export interface SocketPlace {
+  /** A name is resolved by the host. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What became of it: a socket, which is read from the end of this turn on; or why there is none. */
+export type OnSocket = (result: Socket | ProxyFailure) => void;
+
+/**
+ * @param handshake by which the proxy at `place` is asked; absent: nothing is asked
+ * @returns a function that gives up
+ */
+export function openSocket(
+  deps: ProxyDialDeps,
+  place: SocketPlace,
+  handshake: Handshake | undefined,
+  onSocket: OnSocket,
+): () => void {
+  const { patienceMs = PATIENCE_MS } = deps;
+  let socket: Socket | undefined;
+  let isOver = false;
+  const end = (result: Socket | ProxyFailure): void => {
+    if (isOver) return;
+    isOver = true;
+    clearTimeout(timer);
+    if (result !== socket) socket?.destroy();
+    onSocket(result);
+  };
+  const timer = setTimeout(
+    () => end(proxyFailure('ETIMEDOUT', `${place.host} does not answer within ${patienceMs} ms`)),
+    patienceMs,
+  ).unref();
+  deps.names.resolve(place.host, (found) => {
+    if (isOver) return;
+    const [address] = typeof found === 'string' ? [] : found;
+    if (address === undefined) {
+      end(proxyFailure('EHOSTUNREACH', `${place.host} cannot be resolved: ${String(found)}`));
+      return;
+    }
+    const { ipv4, ipv6 } = deps.options.outbound ?? ANY_OUTBOUND;
+    const isLocal = address.startsWith('127.') || address === '::1';
+    const from = isLocal ? undefined : address.includes(':') ? ipv6 : ipv4;
+    const source = from === undefined ? {} : { localAddress: from };
+    const connecting = connect({
+      ...{ host: address, port: place.port, ...source },
+      ...{ noDelay: true, allowHalfOpen: handshake !== undefined },
+    });
+    socket = connecting;
+    connecting.on('error', (error) =>
+      end(proxyFailure('EHOSTUNREACH', `${place.host} cannot be reached: ${errorCode(error)}`)),
+    );
+    connecting.once('connect', () => {
+      if (handshake === undefined) end(connecting);
+      else ask(connecting, handshake, end);
+    });
+  });
+  return () => end(proxyFailure('ECANCELED', 'given up'));
+}
+
+function ask(socket: Socket, handshake: Handshake, end: OnSocket): void {
+  const onData = (bytes: Buffer): void => take(handshake.push(bytes, 0, bytes.length), bytes);
+  const onEnd = (): void =>
+    end(proxyFailure('EHOSTUNREACH', 'the proxy has ended the connection without an answer'));
+  const take = (step: HandshakeStep, bytes: Buffer): void => {
+    if (step === 'more') return;
+    if (isFailure(step)) end(step);
+    else if ('send' in step) socket.write(step.send);
+    else {
+      socket.off('data', onData).off('end', onEnd).off('close', onEnd).pause();
+      if (step.at < bytes.length) socket.unshift(bytes.subarray(step.at));
+      end(socket);
+      setImmediate(() => socket.resume()); // a listener alone does not, where a stream was paused
+    }
+  };
+  socket.on('data', onData).on('end', onEnd).on('close', onEnd);
+  socket.write(handshake.hello);
+}

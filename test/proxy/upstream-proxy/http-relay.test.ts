@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { HttpRelay } from '../../../src/proxy/upstream-proxy/http-relay.ts';
+import { ProxyNames } from '../../../src/proxy/upstream-proxy/proxy-names.ts';
+import type { ProxiedCount, RouteStep } from '../../../src/proxy/upstream-proxy/route-step.ts';
+
+const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+
+describe('proxy/upstream-proxy: requests that are passed on', () => {
+  let upstream: Server;
+  let front: Server;
+  let sockets: Socket[];
+  /** What each connection to the proxy has brought. */
+  let got: string[];
+  let counts: ProxiedCount[];
+  let onBytes: (socket: Socket, text: string) => void;
+  let client: Socket;
+  let said: string;
+
+  beforeEach(async () => {
+    [sockets, got, counts, said] = [[], [], [], ''];
+    onBytes = (socket) => socket.write(OK);
+    upstream = createServer((socket) => {
+      const index = got.push('') - 1;
+      sockets.push(socket);
+      socket.on('error', () => {});
+      socket.on('data', (bytes: Buffer) => {
+        got[index] += bytes.toString('latin1');
+        onBytes(socket, got[index] ?? '');
+      });
+    });
+    upstream.listen(0, '127.0.0.1');
+    await once(upstream, 'listening');
+    const { port } = upstream.address() as AddressInfo;
+    const server = { scheme: 'http', host: '127.0.0.1', port, credentials: undefined } as const;
+    const relay = new HttpRelay({ names: new ProxyNames(), options: {}, patienceMs: 200 }, (what) =>
+      counts.push(what),
+    );
+    const stepOf = (host: string | undefined): RouteStep => {
+      if (host === 'denied.test') return { kind: 'denied', why: 'not \x1b[1m here' };
+      if (host === 'free.test') return { kind: 'direct', address: '127.0.0.1', port };
+      return { kind: 'proxy', server, target: { host: host ?? '192.0.2.1', port: 80 } };
+    };
+    front = createServer({ allowHalfOpen: true }, (socket) => {
+      sockets.push(socket);
+      relay.serve(socket, { isExplicit: false, stepOf });
+    });
+    front.listen(0, '127.0.0.1');
+    await once(front, 'listening');
+    client = connect((front.address() as AddressInfo).port, '127.0.0.1');
+    client.on('data', (bytes: Buffer) => {
+      said += bytes.toString('latin1');
+    });
+    client.on('error', () => {});
+  });
+  afterEach(() => {
+    client.destroy();
+    for (const socket of sockets) socket.destroy();
+    upstream.close();
+    front.close();
+  });
+
+  const until = async (condition: () => boolean): Promise<void> => {
+    while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+  };
+  const answers = (): number => said.match(/HTTP\/1\.1 /g)?.length ?? 0;
+
+  it('are in absolute form, without fields of the hop, on one connection', async () => {
+    client.write(
+      'GET /x?y HTTP/1.1\r\nHost: a.test\r\nX-One: 1\r\nConnection: keep-alive, X-Two\r\nX-Two: 2\r\n' +
+        'Proxy-Authorization: Basic eA==\r\nTE: trailers\r\nCookie: a\r\nCookie: b\r\n\r\n',
+    );
+    await until(() => answers() === 1);
+    client.write('GET / HTTP/1.1\r\nHost: b.test:8080\r\n\r\n');
+    await until(() => answers() === 2);
+    assert.equal(got.length, 1);
+    const [one = '', two = ''] = (got[0] ?? '').split('\r\n\r\n');
+    assert.match(one, /^GET http:\/\/a\.test\/x\?y HTTP\/1\.1\r\n/);
+    assert.match(one, /\r\nX-One: 1\r\nCookie: a\r\nCookie: b/);
+    assert.doesNotMatch(one, /X-Two|Proxy-Auth|TE:/);
+    assert.match(two, /^GET http:\/\/b\.test\/ HTTP\/1\.1\r\nHost: b\.test:8080\r\n/);
+  });
+
+  it('are answered in their order, whichever way they take', async () => {
+    client.write(
+      ['a.test', 'denied.test', 'free.test', 'b.test']
+        .map((host) => `GET /${host} HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
+        .join(''),
+    );
+    await until(() => answers() >= 2);
+    assert.match(
+      said,
+      /^HTTP\/1\.1 200 OK[\s\S]*HTTP\/1\.1 403 Forbidden[\s\S]*not \?\[1m here\n$/,
+    );
+  });
+
+  it('go directly in origin form where the host is excluded', async () => {
+    client.write('GET /x HTTP/1.1\r\nHost: free.test\r\n\r\n');
+    await until(() => answers() === 1);
+    client.write('GET /y HTTP/1.1\r\nHost: a.test\r\n\r\n');
+    await until(() => answers() === 2);
+    assert.match(got[0] ?? '', /^GET \/x HTTP/);
+    assert.match(got[1] ?? '', /^GET http:\/\/a\.test\/y HTTP/);
+  });
+
+  it('are asked again where a kept connection was closed at that moment', async () => {
+    client.write('GET /first HTTP/1.1\r\nHost: a.test\r\n\r\n');
+    await until(() => answers() === 1);
+    onBytes = (socket, text) => {
+      if (text.includes('/first')) socket.resetAndDestroy();
+      else socket.write(OK);
+    };
+    client.write('GET /2 HTTP/1.1\r\nHost: a.test\r\n\r\n');
+    await until(() => answers() === 2);
+    assert.equal(got.length, 2);
+    assert.doesNotMatch(said, /502/);
+  });
+
+  const failures: readonly (readonly [string, (socket: Socket) => void])[] = [
+    ['garbage', (socket) => socket.write('\x00\x01garbage\r\n\r\n')],
+    ['nothing', (socket) => socket.end()],
+    [
+      'a head that is too large',
+      (socket) => socket.write(`HTTP/1.1 200 OK\r\nX: ${'y'.repeat(40_000)}\r\n\r\n`),
+    ],
+    [
+      'a wish for a password',
+      (socket) => socket.write('HTTP/1.1 407 x\r\nContent-Length: 0\r\n\r\n'),
+    ],
+  ];
+  for (const [what, act] of failures) {
+    it(`are answered by 502 where the proxy sends ${what}`, async () => {
+      onBytes = act;
+      client.write('POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc');
+      await until(() => answers() === 1);
+      assert.match(said, /^HTTP\/1\.1 502 Bad Gateway\r\n/);
+    });
+  }
+
+  it('end with a reset where the proxy ends in the middle of an answer', async () => {
+    onBytes = (socket) => {
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart');
+      setImmediate(() => socket.destroy());
+    };
+    client.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
+    await once(client, 'close');
+    assert.match(said, /part$/);
+  });
+
+  it('that cannot be read are answered by 400, and never passed on', async () => {
+    client.write('GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\nContent-Length: x\r\n\r\n');
+    await until(() => answers() === 1);
+    assert.match(said, /^HTTP\/1\.1 400 /);
+    assert.equal(got.length, 0);
+  });
+
+  it('for another protocol make a tunnel, which is asked for by CONNECT', async () => {
+    onBytes = (socket, text) => {
+      if (text.endsWith('CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n')) {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n');
+      } else if (text.endsWith('ping')) socket.write('pong');
+      else
+        socket.write(
+          'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n',
+        );
+    };
+    client.write('GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
+    await until(() => said.includes('101'));
+    client.write('ping');
+    await until(() => said.endsWith('pong'));
+    assert.match(got[0] ?? '', /GET \/ws HTTP\/1\.1\r\n[\s\S]*Upgrade: x/);
+  });
+
+  it('say that a tunnel is refused, or that nothing answers', async () => {
+    onBytes = (socket) => socket.write('HTTP/1.1 403 No\r\n\r\n');
+    client.write('GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
+    await until(() => answers() === 1);
+    assert.match(said, /^HTTP\/1\.1 403 [\s\S]*the proxy answers 403 No/);
+  });
+
+  it('by CONNECT wait no longer than the patience for a proxy that hangs', async () => {
+    onBytes = () => {};
+    client.write('CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n');
+    await until(() => answers() === 1);
+    assert.match(said, /^HTTP\/1\.1 502 [\s\S]*does not answer within 200 ms/);
+  });
+});
