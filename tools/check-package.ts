@@ -214,6 +214,16 @@ example(
 );
 const hello = 'cat </dev/tcp/192.168.127.1/8000; getent hosts gateway.hawser.internal || true';
 example('sandbox', ['bash', '-c', hello], ['hello 192.168.127.2']);
+example(
+  'allow-list',
+  [],
+  [
+    ...['hello\n  allowed', 'ready for query\n  allowed', '  denied, status 6, '],
+    ...['opened api.example port 80: allow api.example:80/tcp', 'opened db.example port 5432'],
+    ...['blocked dns evil.example', 'blocked tcp api.example port 8080: default: deny'],
+  ],
+);
+example('invented-service', [], ['GET /token: the secret of this sandbox']);
 const machine = launcherArguments();
 if (machine !== undefined) {
   const wanted = [
