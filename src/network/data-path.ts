@@ -98,6 +98,8 @@ export class DataPath {
   readonly policy: GuestPolicy;
   /** As guests may read them. */
   readonly denials: GuestDenials;
+  /** Whether an address is one of the host's own. */
+  readonly isHost: (address: string) => boolean;
   /** Of upstream proxies; those in use. */
   readonly proxies: ProxiesInUse = { current: undefined, relays: undefined };
   readonly book: FlowBook;
@@ -148,6 +150,7 @@ export class DataPath {
     });
     const hostAddresses = new HostAddresses(isAddressOfHost, clock);
     const isHost = (address: string): boolean => hostAddresses.has(address);
+    this.isHost = isHost;
     this.policy = new GuestPolicy({
       clock,
       names: this.book.names,

@@ -1,6 +1,7 @@
 /** A guest behind tinyproxy, and behind dante: a proxy that wants a password, and one of SOCKS with names and datagrams. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import { BehindProxy, ORIGIN, putProxy } from './support/behind-proxy.ts';
 import type { Daemon } from './support/daemon.ts';
@@ -9,6 +10,8 @@ import type { Background } from './support/processes.ts';
 import { DANTE_PORT, startDante, startTinyproxy, TINYPROXY_PORT } from './support/proxies.ts';
 import { until } from './support/until.ts';
 
+const VPNKIT_MAIN = fileURLToPath(new URL('../../bin/hawser-vpnkit.js', import.meta.url));
+const UUID = '4a1b2c3d-0000-4000-8000-000000000001';
 const ok = (host: string, body = 0, method = 'GET'): string =>
   `0 ${method} host ${host} body ${body}`;
 const SEND_UDP = `const s = require('dgram').createSocket('udp4');
@@ -48,6 +51,32 @@ systemSuite(
       );
       const urls = ['http://a.test/1', 'http://b.test/2', 'http://a.test/3'];
       assert.equal((await behind.curl(...urls)).match(/host (a|b)\.test/g)?.length, 3);
+    });
+
+    it('finds its proxy by name, with all of the sandbox', async () => {
+      const { lab } = behind;
+      await daemon.stop('SIGTERM');
+      const etc = lab.path('host-etc');
+      mkdirSync(etc);
+      for (const name of ['passwd', 'group']) cpSync(`/etc/${name}`, `${etc}/${name}`);
+      writeFileSync(`${etc}/hosts`, `${OUTSIDE} proxy.test\n`);
+      writeFileSync(`${etc}/nsswitch.conf`, 'hosts: files dns\n');
+      writeFileSync(`${etc}/resolv.conf`, `nameserver ${OUTSIDE}\n`);
+      daemon = await behind.start(
+        [
+          ...['--upstream-proxy', `http://proxy.test:${TINYPROXY_PORT}`, '--sandbox', 'strict'],
+          ...['--proxy-auth-file', lab.path('secret')],
+        ],
+        etc,
+      );
+      assert.equal(await behind.curl('https://a.test/'), ok('a.test'));
+      assert.equal(await behind.curl('http://a.test/'), ok('a.test'));
+      await putProxy(daemon, { upstreamProxy: `http://no.test:${TINYPROXY_PORT}` });
+      assert.match(await behind.curl('-i', 'http://a.test/'), /^0 HTTP\/1\.1 502 [\s\S]*cannot be/);
+      await putProxy(daemon, {
+        upstreamProxy: `http://proxy.test:${TINYPROXY_PORT}`,
+        proxyAuthFile: lab.path('secret'),
+      });
     });
 
     it('passes an upload of 100 MB', async () => {
@@ -158,6 +187,64 @@ systemSuite(
       assert.match(await behind.curl('http://free.test:8080/'), /^7 /);
       assert.match(await udp(OUTSIDE, 7), /ECONNREFUSED|silence/);
       assert.equal(behind.origin.stdout, stdout);
+    });
+  },
+);
+
+systemSuite(
+  "upstream proxies of vpnkit's command line: tinyproxy",
+  [...LAB, 'curl', 'dnsmasq', 'gcc', 'openssl', 'tinyproxy'],
+  function () {
+    this.timeout(60_000);
+    let behind: BehindProxy;
+    after(() => behind.lab.close());
+
+    it('are those of its file, which is followed, and of its API', async () => {
+      behind = await BehindProxy.open();
+      const { lab } = behind;
+      await startTinyproxy(behind, (argv) => behind.withHosts(argv));
+      const ethernet = lab.path('ethernet.sock');
+      const file = lab.path('proxy.json');
+      const api = lab.path('http.sock');
+      const url = `http://${OUTSIDE}:${TINYPROXY_PORT}`;
+      const proxies = { http: `${OUTSIDE}:${TINYPROXY_PORT}`, https: url };
+      writeFileSync(file, JSON.stringify(proxies));
+      const vpnkit = lab.host.start([
+        ...[process.execPath, VPNKIT_MAIN, '--ethernet', ethernet],
+        ...['--http', file, '--http-api-path', api],
+      ]);
+      await until('the sockets', () =>
+        existsSync(ethernet) && existsSync(api) ? true : undefined,
+      );
+      const guest = await lab.addGuest({ bridgeTo: ethernet, framing: `vmn3t=${UUID}` });
+      await guest.plug();
+      await guest.lease();
+      const curl = async (...args: readonly string[]): Promise<string> => {
+        const { stdout, status } = await guest.try('curl', '-sS', '-k', '-m', '8', ...args);
+        return `${status} ${stdout.trim()}`;
+      };
+      const named = ['--resolve', `a.test:443:${ORIGIN}`, '--resolve', `a.test:80:${ORIGIN}`];
+      assert.equal(await curl(...named, 'https://a.test/'), ok('a.test'));
+      assert.equal(await curl(...named, 'http://a.test/'), ok('a.test'));
+      for (const port of [3128, 3129]) {
+        const by = ['-x', `http://192.168.65.1:${port}`];
+        assert.equal(await curl(...by, 'https://a.test/'), ok('a.test'));
+      }
+      const get = async (...args: readonly string[]): Promise<string> =>
+        await lab.host.run(
+          ...['curl', '-sS', '-w', ' %{http_code}', '--unix-socket', api, ...args],
+          'http://x/http_proxy.json',
+        );
+      assert.deepEqual(JSON.parse((await get()).replace(/ 200$/, '')), proxies);
+      assert.match(await get('-d', '{"https": 5}'), /^https: .* 400$/);
+      assert.equal(await get('-d', '{}'), ' 200');
+      assert.match(await curl(...named, 'https://a.test/'), /^7 /);
+      writeFileSync(file, JSON.stringify({ https: proxies.https, exclude: '' }));
+      await until('the file to be read', async () =>
+        (await curl(...named, 'https://a.test/')).startsWith('0 ') ? true : undefined,
+      );
+      assert.match(await curl(...named, 'http://a.test/'), /^7 /);
+      await vpnkit.stop('SIGTERM');
     });
   },
 );

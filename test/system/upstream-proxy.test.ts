@@ -139,6 +139,22 @@ systemSuite(
       assert.equal(free.trim(), 'echo');
     });
 
+    it('asks by address for a server that speaks first, or lets it go directly by the rule', async () => {
+      const document = {
+        upstreamProxy: `http://${OUTSIDE}:${SQUID_PORT}`,
+        proxyExclude: 'free.test',
+        httpsPorts: [443, 25],
+      };
+      await putProxy(daemon, document);
+      squid.log();
+      assert.match(await curl('-m', '2', `telnet://${ORIGIN}:25`), /220 hello/);
+      assert.match(squid.log(), /CONNECT 192\.0\.2\.1:25/);
+      await putProxy(daemon, { ...document, proxyUnnamed: 'direct' });
+      assert.match(await curl('-m', '2', `telnet://${OUTSIDE}:25`), /220 hello/);
+      assert.match(await curl('-m', '2', `telnet://${ORIGIN}:25`), /^56 |^0 $/);
+      assert.equal(squid.log(), '');
+    });
+
     it('is changed by the API, and shown without its secrets', async () => {
       const put = async (document: object): Promise<Answered> => await putProxy(daemon, document);
       const none = await put({ upstreamProxy: [] });
@@ -174,6 +190,8 @@ systemSuite(
       assert.match(await curl(...proxied, 'https://b.test/'), /^56 /);
       assert.match(await curl(...proxied, '-i', 'http://b.test/'), /^0 HTTP\/1\.1 403/);
       assert.equal(await curl(...proxied, 'https://a.test/'), ok('a.test'));
+      const fronted = ['--connect-to', 'b.test:443:a.test:443', 'https://b.test/'];
+      assert.match(await curl(...proxied, ...fronted), /^35 /);
       assert.doesNotMatch(squid.log(), /b\.test/);
       const open = { default: 'deny', rules: [{ allow: { cidr: `${ORIGIN}/32`, port: 443 } }] };
       await callApi(where, '/v1/policy', open);

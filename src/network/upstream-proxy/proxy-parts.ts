@@ -52,7 +52,10 @@ export class ProxyParts {
     dataPath.serveTime(this.relays);
     const { relays } = this;
     this.flows = new ProxiedFlows(
-      { ...{ clock, dial, relays, onFailed }, names: dataPath.book.names },
+      {
+        ...{ clock, dial, relays, onFailed, isHost: dataPath.isHost },
+        names: dataPath.book.names,
+      },
       rules,
     );
     this.proxiedDns = new ProxiedDns({

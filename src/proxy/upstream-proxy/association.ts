@@ -65,7 +65,7 @@ export class Association extends IdleFlow<Association> implements HostStreamOwne
   private stream: HostStream | undefined = undefined;
   private socket: ConnectedSocket | undefined = undefined;
   private waiting: (readonly [slot: SendSlot, header: Uint8Array])[] = [];
-  private isClosed = false;
+  isClosed = false;
 
   constructor(
     owned: AssociationOwner,

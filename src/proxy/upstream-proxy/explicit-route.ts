@@ -11,7 +11,8 @@ import type { FlowId } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { Destinations } from '../flows/destinations.ts';
 import type { AcceptedFirst, Via, WhenSpliceOver } from '../flows/via.ts';
-import type { GuestPolicy, PolicyTarget } from '../policy/guest-policy.ts';
+import type { NameCheck } from '../inspect/name-check.ts';
+import type { GuestPolicy, Judged, PolicyTarget } from '../policy/guest-policy.ts';
 import type { PumpContext } from '../stream/stream-pump.ts';
 import { RelayedSplice } from './relayed-splice.ts';
 import type { RouteDeps } from './route-deps.ts';
@@ -59,6 +60,36 @@ export class ExplicitRoute implements Pick<Via, 'accept'>, RelayClient {
     return this.stepByName(host, port);
   }
 
+  /** A name that a rule of names has allowed is held to, as on every other way. */
+  checkIn(host: string, port: number): NameCheck | undefined {
+    const { policy } = this.own;
+    const judged = this.judge(host, port);
+    const isHeld = policy.engine?.mode === 'enforce' && judged?.verdict.byName === true;
+    if (!isHeld) return undefined;
+    const deny = (what: string): string => {
+      policy.counts.add('denied-by-inspection');
+      return this.deny(`${what} inside a tunnel to ${host}:${port}`).why;
+    };
+    const isOptional = judged.verdict.isSniOptional;
+    return {
+      onClaim: ({ name, by }) =>
+        name === host || (name === undefined && isOptional)
+          ? undefined
+          : deny(`${name ?? 'no name'} (${by})`),
+      onFault: deny,
+    };
+  }
+
+  /** @returns undefined: there is no policy */
+  private judge(name: string, port: number): Judged | undefined {
+    const { policy } = this.own;
+    const { engine } = policy;
+    const target: PolicyTarget = {
+      ...{ protocol: 'tcp', kind: 'outside', remote: ANYWHERE, address: ANYWHERE, port },
+    };
+    return engine && policy.judgeBy(engine, policy.callsOf(this.owner), target, [name]);
+  }
+
   /** Whatever the port, a client of a proxy has asked for one. */
   private serverFor(port: number): ProxyServer | undefined {
     const rules = this.own.rules();
@@ -70,16 +101,13 @@ export class ExplicitRoute implements Pick<Via, 'accept'>, RelayClient {
   private stepByName(name: string, port: number): RouteStep {
     const { policy } = this.own;
     const { engine } = policy;
-    if (engine === undefined) return this.proxied(name, port);
-    const { owner } = this;
-    const target: PolicyTarget = {
-      ...{ protocol: 'tcp', kind: 'outside', remote: ANYWHERE, address: ANYWHERE, port },
-    };
-    const { verdict, place } = policy.judgeBy(engine, policy.callsOf(owner), target, [name]);
+    const judged = this.judge(name, port);
+    if (engine === undefined || judged === undefined) return this.proxied(name, port);
+    const { verdict, place } = judged;
     if (verdict.action !== 'allow') {
       const why = `${name}: ${verdict.text}`;
-      const tried = { owner, name, address: undefined, port, place, why, isStated: true };
-      const isDenied = policy.deny(engine, { ...tried, protocol: 'tcp' });
+      const tried = { name, address: undefined, port, place, why, isStated: true };
+      const isDenied = policy.deny(engine, { ...tried, owner: this.owner, protocol: 'tcp' });
       policy.counts.add(isDenied ? 'denied' : 'observed');
       if (isDenied) return this.deny(why);
     }
@@ -115,10 +143,12 @@ export class ExplicitRoute implements Pick<Via, 'accept'>, RelayClient {
     return { kind: 'proxy', server, target: { host, port } };
   }
 
-  private deny(why: string): RouteStep {
+  private deny(why: string): Denied {
     this.own.routes.count('denied');
     return denied(why);
   }
 }
 
-const denied = (why: string): RouteStep => ({ kind: 'denied', why });
+type Denied = Extract<RouteStep, { readonly kind: 'denied' }>;
+
+const denied = (why: string): Denied => ({ kind: 'denied', why });

@@ -22,11 +22,7 @@ export function endToEnd(
   raw: RawFields,
   { only = [], withoutChunks = false }: Kept = {},
 ): string[] {
-  const named = new Set(
-    fieldsOf(raw)
-      .filter(([name]) => name.toLowerCase() === 'connection')
-      .flatMap(([, value]) => value.split(',').map((one) => one.trim().toLowerCase())),
-  );
+  const named = new Set(namedByConnection(raw));
   return fieldsOf(raw).flatMap(([name, value]) => {
     const key = name.toLowerCase();
     if (withoutChunks && key === 'transfer-encoding') return [];
@@ -40,3 +36,9 @@ export function fieldsOf(raw: RawFields): (readonly [name: string, value: string
   for (let i = 0; i + 1 < raw.length; i += 2) fields.push([raw[i] ?? '', raw[i + 1] ?? '']);
   return fields;
 }
+
+/** Fields that are for the next hop by its word, in lower case. */
+export const namedByConnection = (raw: RawFields): readonly string[] =>
+  fieldsOf(raw)
+    .filter(([name]) => name.toLowerCase() === 'connection')
+    .flatMap(([, value]) => value.split(',').map((one) => one.trim().toLowerCase()));

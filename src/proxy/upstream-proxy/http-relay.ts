@@ -8,44 +8,37 @@
  * is not allowed, 502 where the proxy refuses or cannot be reached. It never goes past the proxy for that.
  */
 import {
-  Agent,
   type ClientRequest,
-  type ClientRequestArgs,
   createServer,
   type IncomingMessage,
   type ServerResponse,
   request as sendRequest,
 } from 'node:http';
 import type { Socket } from 'node:net';
-import { type Duplex, pipeline } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { reportFault } from '../../base/faults.ts';
 import { statedAuthority } from '../../services/sniff/host-name.ts';
 import { basicAuthorization } from '../../services/upstream-proxy/connect-handshake.ts';
 import { openHandshake } from '../../services/upstream-proxy/open-handshake.ts';
 import { authority, type ProxyTarget } from '../../services/upstream-proxy/proxy-server.ts';
-import { errorPage, PAGE_TYPE, type PageStatus, pageText, REASONS } from '../inspect/error-page.ts';
+import { errorPage, PAGE_TYPE, pageText, REASONS } from '../inspect/error-page.ts';
+import { Hop, type SocketCallback } from './hop.ts';
 import { endToEnd, fieldsOf } from './http-fields.ts';
+import { PageError } from './page-error.ts';
 import type { ProxyDialDeps } from './proxy-dial.ts';
+import { type Ask, HTTP_PORT, readAsk, withHost } from './request-ask.ts';
 import type { ProxiedCount, RelayClient, RouteStep } from './route-step.ts';
+import { StreamGuard } from './stream-guard.ts';
 import { openSocket } from './tunnel-socket.ts';
+import { isH2c, join, requestHead, upgrade, withoutUpgrade } from './upgrade.ts';
 
 const IDLE_MS = 60_000;
-const HTTP_PORT = 80;
 
 interface Connection {
   readonly client: RelayClient;
   /** The request before. */
   before: Promise<void>;
   hop: Hop | undefined;
-}
-
-class PageError extends Error {
-  readonly status: PageStatus;
-
-  constructor(status: PageStatus, why: string) {
-    super(why);
-    this.status = status;
-  }
 }
 
 export class HttpRelay {
@@ -176,7 +169,7 @@ export class HttpRelay {
   ): ClientRequest {
     const isForwarded = step.kind === 'proxy' && step.server.scheme === 'http';
     const own = isForwarded ? step.server.credentials : undefined;
-    const headers = endToEnd(rawHeaders);
+    const headers = withHost(endToEnd(rawHeaders), ask);
     if (own !== undefined) headers.push('Proxy-Authorization', basicAuthorization(own));
     const target = step.kind === 'proxy' ? step.target : undefined;
     const path =
@@ -212,6 +205,10 @@ export class HttpRelay {
   }
 
   private onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (isH2c(request)) {
+      this.serveAgain(request, socket, head);
+      return;
+    }
     this.count('upgrades');
     this.throughTunnel(request, socket, async (connection) => {
       const ask = readAsk(request, connection.client.isExplicit);
@@ -221,15 +218,29 @@ export class HttpRelay {
     });
   }
 
+  /** By another parser of the server, which sees no wish for another protocol. */
+  private serveAgain(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.inTurn(socket, () => {
+      if (head.length > 0) socket.unshift(head);
+      socket.unshift(Buffer.from(withoutUpgrade(request), 'latin1'));
+      this.server.emit('connection', socket);
+      return Promise.resolve();
+    });
+  }
+
   private onConnect(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.throughTunnel(request, socket, async (connection) => {
+    this.throughTunnel(request, socket, async ({ client }) => {
       const target = statedAuthority(request.url ?? '');
       if (target?.port === undefined) throw new PageError(400, 'CONNECT must name HOST:PORT');
-      const step = await stepFor(connection.client, { ...target, port: target.port, path: '' });
+      const { host, port } = target;
+      // Where the guest does not know of us, it asks a proxy of its own, at the address that it has connected to.
+      const step = await stepFor(client, { host: client.isExplicit ? host : undefined, port });
       const tunnel = await this.tunnelTo(step, socket);
-      socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
-      if (head.length > 0) tunnel.write(head);
-      join(socket, tunnel);
+      if (client.isExplicit) socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+      else tunnel.write(requestHead(request), 'latin1');
+      const check = client.isExplicit ? client.checkIn?.(host, port) : undefined;
+      if (head.length > 0) socket.unshift(head);
+      join(socket, tunnel, check && new StreamGuard(check));
     });
   }
 
@@ -265,40 +276,13 @@ export class HttpRelay {
   }
 }
 
-/** What a request is for. */
-interface Ask {
-  readonly host: string | undefined;
-  readonly port: number;
-  /** In origin form. */
-  readonly path: string;
-}
-
 type Way = Exclude<RouteStep, { readonly why: string }>;
-type OnConnection = (error: Error | null, stream: Duplex) => void;
-type SocketCallback = (error: Error | null, socket?: Socket) => void;
 
 /** @throws PageError */
-function readAsk({ url = '/', headers }: IncomingMessage, isExplicit: boolean): Ask {
-  const [, stated, rest] = /^http:\/\/([^/?#]+)([^#]*)/i.exec(url) ?? [];
-  if (stated !== undefined) {
-    const target = statedAuthority(stated);
-    if (target === undefined) throw new PageError(400, 'the request names no host');
-    const path = rest === undefined || rest === '' ? '/' : rest;
-    return {
-      ...{ host: target.host, port: target.port ?? HTTP_PORT },
-      path: path.startsWith('/') ? path : `/${path}`,
-    };
-  }
-  if (isExplicit)
-    throw new PageError(400, 'this is a proxy: the request must name a URL of http://');
-  const { host } = headers;
-  const target = host === undefined ? undefined : statedAuthority(host);
-  if (host !== undefined && target === undefined) throw new PageError(400, 'Host cannot be read');
-  return { host: target?.host, port: target?.port ?? HTTP_PORT, path: url };
-}
-
-/** @throws PageError */
-async function stepFor(client: RelayClient, { host, port }: Ask): Promise<Way> {
+async function stepFor(
+  client: RelayClient,
+  { host, port }: Pick<Ask, 'host' | 'port'>,
+): Promise<Way> {
   const step = await client.stepOf(host, port);
   if (step.kind === 'denied') throw new PageError(403, step.why);
   if (step.kind === 'failed') throw new PageError(502, step.why);
@@ -336,87 +320,4 @@ function answerPage(response: ServerResponse, { status, message }: PageError): v
     ...{ 'Cache-Control': 'no-store', Connection: 'close' },
   });
   response.end(text);
-}
-
-/** The host's connection of a guest's, used for one request after the other. */
-class Hop {
-  readonly key: string;
-  readonly agent: Agent;
-
-  constructor(key: string, open: (onSocket: SocketCallback) => void) {
-    this.key = key;
-    this.agent = new HopAgent(open);
-  }
-
-  close(): void {
-    this.agent.destroy();
-  }
-}
-
-class HopAgent extends Agent {
-  private readonly open: (onSocket: SocketCallback) => void;
-
-  constructor(open: (onSocket: SocketCallback) => void) {
-    super({ keepAlive: true, maxSockets: 1, maxFreeSockets: 1 });
-    this.open = open;
-  }
-
-  override createConnection(_options: ClientRequestArgs, done?: OnConnection): undefined {
-    this.open((error, socket) => {
-      if (socket !== undefined) done?.(null, socket);
-      else if (error !== null) (done as ((error: Error) => void) | undefined)?.(error);
-    });
-    return undefined;
-  }
-}
-
-/** Asks the host for another protocol, in a tunnel: it may grant that, or answer as to any request. */
-function upgrade(
-  { method, rawHeaders }: IncomingMessage,
-  { path }: Ask,
-  tunnel: Socket,
-  guest: Duplex,
-  head: Buffer,
-): Promise<void> {
-  return new Promise((resolve) => {
-    const headers = endToEnd(rawHeaders, {
-      only: ['connection', 'upgrade', ...namedBy(rawHeaders)],
-    });
-    const request = sendRequest({
-      ...{ method, path, headers, setHost: false, createConnection: () => tunnel },
-    });
-    request.once('upgrade', (answer, socket, early) => {
-      guest.write(headOf(answer, endToEnd(answer.rawHeaders, { only: ['connection', 'upgrade'] })));
-      if (early.length > 0) guest.write(early);
-      if (head.length > 0) socket.write(head);
-      join(guest, socket);
-      resolve();
-    });
-    request.once('response', (answer) => {
-      const fields = endToEnd(answer.rawHeaders, { withoutChunks: true });
-      guest.write(headOf(answer, [...fields, 'Connection', 'close']));
-      pipeline(answer, guest, () => resolve());
-    });
-    request.on('error', (error) => {
-      if (guest.writable) guest.end(errorPage(502, `the host has failed: ${error.message}`));
-      resolve();
-    });
-    request.end();
-  });
-}
-
-const namedBy = (raw: readonly string[]): readonly string[] =>
-  fieldsOf(raw)
-    .filter(([name]) => name.toLowerCase() === 'connection')
-    .flatMap(([, value]) => value.split(',').map((one) => one.trim().toLowerCase()));
-
-function headOf({ statusCode, statusMessage }: IncomingMessage, raw: readonly string[]): string {
-  const lines = fieldsOf(raw).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `HTTP/1.1 ${statusCode} ${statusMessage}\r\n${lines.join('')}\r\n`;
-}
-
-/** Bytes and ends in both directions; what fails at one end is reset at the other. */
-function join(one: Duplex, other: Duplex): void {
-  pipeline(one, other, () => {});
-  pipeline(other, one, () => {});
 }

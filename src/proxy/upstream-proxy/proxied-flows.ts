@@ -11,6 +11,7 @@ import {
   proxyFor,
   waitsForGuest,
 } from '../../services/upstream-proxy/proxy-rules.ts';
+import type { ProxyServer } from '../../services/upstream-proxy/proxy-server.ts';
 import type { Datagram } from '../../stack/flow.ts';
 import type { Outside, ProxyChoice, ProxyQuestion } from '../flows/destinations.ts';
 import type { GuestNames } from '../flows/guest-names.ts';
@@ -31,6 +32,8 @@ export interface ProxiedFlowsDeps {
   readonly dial: ProxyDialDeps;
   readonly onFailed: RouteDeps['onFailed'];
   readonly relays: RelayedDatagrams;
+  /** Whether an address is one of the host's own. */
+  readonly isHost: (address: string) => boolean;
   readonly waitMs?: number | undefined;
 }
 
@@ -63,7 +66,7 @@ export class ProxiedFlows implements ProxyChoice {
     }
     if (protocol === 'icmp') return to;
     const address = parseAddress(to.address) ?? remote;
-    if (rules.exclude.hasAddress(address, port)) return to;
+    if (rules.exclude.hasAddress(address, port) || this.isOurs(to, port)) return to;
     const known = this.knownName(question);
     const isExcluded = known !== undefined && rules.exclude.hasName(known, port);
     const waits = protocol === 'tcp' && waitsForGuest(rules, port);
@@ -94,6 +97,15 @@ export class ProxiedFlows implements ProxyChoice {
     const relay = (now: Instant, datagram: Datagram): void =>
       relays.relay(now, datagram, server, host, question);
     return { ...to, relay: { relay } };
+  }
+
+  /** The host itself, and the proxies: what is on this side of them. */
+  private isOurs({ address }: Outside, port: number): boolean {
+    const { http, https, other } = this.rules;
+    const { names } = this.deps.dial;
+    const isAt = (server: ProxyServer | undefined): boolean =>
+      server?.port === port && names.isAddressOf(server.host, address);
+    return isAt(other) || isAt(https) || isAt(http) || this.deps.isHost(address);
   }
 
   /** By which the guest has found the address: the last that a policy allows too. */

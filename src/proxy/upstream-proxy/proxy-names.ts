@@ -48,6 +48,11 @@ export class ProxyNames {
     });
   }
 
+  /** As far as it is known. */
+  isAddressOf(host: string, address: string): boolean {
+    return host === address || this.known.get(host)?.addresses.includes(address) === true;
+  }
+
   private tell(host: string, result: readonly string[] | string): void {
     const waiting = this.waiting.get(host) ?? [];
     this.waiting.delete(host);

@@ -139,6 +139,7 @@ export class RelayedDatagrams
   }
 
   ended(association: Association, why: string): void {
+    if (association.isClosed) return;
     this.counts.add('ended-by-proxy');
     const { guest, guestPort, target } = association;
     const id = { guest, guestPort, remote: target.remote, remotePort: target.port };

@@ -46,7 +46,10 @@ export class RelayedSplice extends Splice implements AcceptedFirst {
 
   override onWritable(): void {
     if (this.duplex === undefined) super.onWritable();
-    else this.duplex.onWritable();
+    else {
+      this.lastActive = this.pump.clock.now();
+      this.duplex.onWritable();
+    }
   }
 
   override onPeerEnd(now: Instant): void {

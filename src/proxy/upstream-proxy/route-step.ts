@@ -1,5 +1,6 @@
 /** Where a flow goes on, once it is known where it wants to go. */
 import type { ProxyServer, ProxyTarget } from '../../services/upstream-proxy/proxy-server.ts';
+import type { NameCheck } from '../inspect/name-check.ts';
 
 export type RouteStep =
   | { readonly kind: 'proxy'; readonly server: ProxyServer; readonly target: ProxyTarget }
@@ -28,4 +29,6 @@ export interface RelayClient {
   readonly isExplicit: boolean;
   /** @param host in lower case; undefined: the request does not say */
   stepOf(host: string | undefined, port: number): RouteStep | Promise<RouteStep>;
+  /** What is stated inside a tunnel for `host`, where that has to be the same; of an explicit client. */
+  checkIn?(host: string, port: number): NameCheck | undefined;
 }

@@ -155,6 +155,48 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
     assert.equal(got.length, 0);
   });
 
+  it('that two servers could read in two ways are refused', async () => {
+    client.write('GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\n\r\n');
+    await until(() => answers() === 1);
+    assert.match(said, /^HTTP\/1\.1 400 [\s\S]*two Host fields/);
+    assert.equal(got.length, 0);
+  });
+
+  it('have the Host of what they ask for', async () => {
+    client.write('GET http://a.test:8080/x HTTP/1.1\r\nHost: b.test\r\nX: y\r\n\r\n');
+    await until(() => answers() === 1);
+    assert.match(
+      got[0] ?? '',
+      /^GET http:\/\/a\.test\/x HTTP\/1\.1\r\nHost: a\.test:8080\r\nX: y\r\n/,
+    );
+    assert.doesNotMatch(got[0] ?? '', /b\.test/);
+  });
+
+  it('that would go on with HTTP/2 are served by HTTP/1.1', async () => {
+    client.write(
+      'GET /x HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n',
+    );
+    await until(() => answers() === 1);
+    assert.match(got[0] ?? '', /^GET http:\/\/a\.test\/x HTTP\/1\.1\r\nHost: a\.test\r\n/);
+    assert.doesNotMatch(got[0] ?? '', /h2c|HTTP2/);
+    client.write('GET /y HTTP/1.1\r\nHost: a.test\r\n\r\n');
+    await until(() => answers() === 2);
+  });
+
+  it('for a proxy of the guest are left to that proxy, in a tunnel', async () => {
+    onBytes = (socket, text) => {
+      if (text.endsWith('CONNECT 192.0.2.1:80 HTTP/1.1\r\nHost: 192.0.2.1:80\r\n\r\n')) {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n');
+      } else socket.write('HTTP/1.1 200 by it\r\n\r\n');
+    };
+    client.write('CONNECT b.test:443 HTTP/1.1\r\nHost: b.test:443\r\n\r\n');
+    await until(() => said.includes('by it'));
+    assert.match(
+      got[0] ?? '',
+      /\r\n\r\nCONNECT b\.test:443 HTTP\/1\.1\r\nHost: b\.test:443\r\n\r\n$/,
+    );
+  });
+
   it('for another protocol make a tunnel, which is asked for by CONNECT', async () => {
     onBytes = (socket, text) => {
       if (text.endsWith('CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n')) {

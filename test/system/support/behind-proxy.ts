@@ -60,9 +60,10 @@ export class BehindProxy {
     return new BehindProxy(lab, origin, guest);
   }
 
-  async start(args: readonly string[]): Promise<Daemon> {
+  /** @param etc a directory that the daemon sees as /etc */
+  async start(args: readonly string[], etc?: string): Promise<Daemon> {
     const { lab, guest } = this;
-    const daemon = await lab.startDaemon(['--listen', guest.link, '--dns', OUTSIDE, ...args]);
+    const daemon = await lab.startDaemon(['--listen', guest.link, '--dns', OUTSIDE, ...args], etc);
     await guest.lease();
     return daemon;
   }

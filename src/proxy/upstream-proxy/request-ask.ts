@@ -1,0 +1,54 @@
+/** What a request of HTTP/1 asks for. */
+import type { IncomingMessage } from 'node:http';
+import { type Authority, statedAuthority } from '../../services/sniff/host-name.ts';
+import { fieldsOf, type RawFields } from './http-fields.ts';
+import { PageError } from './page-error.ts';
+
+export interface Ask {
+  /** In lower case; undefined: it does not say. */
+  readonly host: string | undefined;
+  readonly port: number;
+  /** In origin form. */
+  readonly path: string;
+  /** Of a request in absolute form: what its Host has to be (RFC 9112 §3.2.2). */
+  readonly hostField: string | undefined;
+}
+
+export const HTTP_PORT = 80;
+
+/** @throws PageError for what two servers could read in two ways */
+export function readAsk({ url = '/', rawHeaders }: IncomingMessage, isExplicit: boolean): Ask {
+  const hosts = fieldsOf(rawHeaders).filter(([name]) => name.toLowerCase() === 'host');
+  if (hosts.length > 1) throw new PageError(400, 'the request has two Host fields');
+  const [, stated, rest] = /^http:\/\/([^/?#]+)([^#]*)/i.exec(url) ?? [];
+  if (stated !== undefined) {
+    const target = authorityOf(stated);
+    const path = rest === undefined || rest === '' ? '/' : rest;
+    return {
+      ...{ host: target.host, port: target.port ?? HTTP_PORT, hostField: stated },
+      path: path.startsWith('/') ? path : `/${path}`,
+    };
+  }
+  if (isExplicit) {
+    throw new PageError(400, 'this is a proxy: the request must name a URL of http://');
+  }
+  const host = hosts[0]?.[1];
+  const target = host === undefined || host === '' ? undefined : authorityOf(host);
+  return {
+    ...{ host: target?.host, port: target?.port ?? HTTP_PORT, hostField: undefined },
+    path: url,
+  };
+}
+
+/** The fields, with the Host that belongs to what is asked for. */
+export function withHost(raw: RawFields, { hostField }: Ask): string[] {
+  if (hostField === undefined) return [...raw];
+  const others = fieldsOf(raw).filter(([name]) => name.toLowerCase() !== 'host');
+  return ['Host', hostField, ...others.flat()];
+}
+
+function authorityOf(text: string): Authority {
+  const target = statedAuthority(text);
+  if (target === undefined) throw new PageError(400, 'the host cannot be read');
+  return target;
+}
