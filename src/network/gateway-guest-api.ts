@@ -29,7 +29,7 @@ export function serveGuestApi(parts: GuestApiParts): GuestApi {
     gateway: addresses.gateway,
     rules: config.guestApi.bind.map(requiredRule),
     isOpenTo: (owner = stack.guests.nobody, link) =>
-      destinations.refusesService(owner, 'tcp', words, 0, GUEST_API_PORT, link) === undefined,
+      destinations.refusesServiceFlow(owner, 'tcp', words, 0, GUEST_API_PORT, link) === undefined,
     denialsOf: (owner) => dataPath.denials.of(owner),
     book,
     context: { clock, flusher },

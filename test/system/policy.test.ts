@@ -1,6 +1,6 @@
 /** A guest that may reach some names and addresses, and what it tries to reach others: a real kernel, real clients. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import type { Daemon } from './support/daemon.ts';
@@ -62,6 +62,7 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
     daemon = await lab.startDaemon([
       ...['--listen', guest.link, '--listen', other.link, '--dns', OUTSIDE],
       ...['--policy', lab.path('policy.yaml'), '--guest-api', 'on'],
+      ...['--audit-log', lab.path('audit.log')],
     ]);
     await guest.lease();
     await other.lease();
@@ -98,6 +99,16 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
     assert.equal(await curl(guest, ...to('a.test')), '0 host a.test');
     assert.equal(await curl(guest, ...to('a.test', 80)), '0 host a.test:80'.replace(':80', ''));
     assert.equal(await curl(other, ...to('a.test')), '7 soon');
+  });
+
+  it('the audit log has the name that was stated, and the rule', async () => {
+    const found = await until('the end of the flow', () =>
+      readFileSync(lab.path('audit.log'), 'utf8')
+        .split('\n')
+        .find((line) => /"kind":"ended".*"remotePort":443.*"evidence":"sni"/.test(line)),
+    );
+    assert.match(found, /"name":"a\.test"/);
+    assert.match(found, /"rule":"allow a\.test:25,80,443\/tcp"/);
   });
 
   it('the address of an allowed name under another name, or none, is reset', async () => {

@@ -19,7 +19,7 @@ const DEFAULT_TIMEOUT_MS = 5_000;
 
 export interface ProgramGateDeps {
   readonly hooks: NetworkHooks;
-  readonly audit: AuditLog | undefined;
+  readonly audit: Pick<AuditLog, 'isRequired' | 'admits'> | undefined;
   readonly clock: Pick<Clock, 'now'>;
   readonly log: Log;
   whoIs(owner: Guest): AskingGuest;

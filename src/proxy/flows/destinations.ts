@@ -332,6 +332,24 @@ export class Destinations {
     return to.kind === 'refused' ? to.answer : undefined;
   }
 
+  /** As {@link refusesService}, of a flow that begins there: there may have to be a record of it. */
+  refusesServiceFlow(
+    owner: Guest,
+    protocol: DestinationProtocol,
+    words: Int32Array,
+    at: number,
+    port: number,
+    link?: string,
+  ): RefusalAnswer | undefined {
+    const answer = this.refusesService(owner, protocol, words, at, port, link);
+    const { gate } = this.deps;
+    if (answer !== undefined || gate === undefined) return answer;
+    const remote = addressFromWords(words, at);
+    const to = { owner, protocol, remote, remotePort: port, rule: undefined };
+    const denial = gate.askService({ ...to, guest: undefined, guestPort: undefined });
+    return denial && this.refuseByGate(owner, protocol, remote, port, denial).answer;
+  }
+
   private byPolicy(
     owner: Guest,
     protocol: DestinationProtocol,

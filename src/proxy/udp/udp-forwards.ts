@@ -39,7 +39,7 @@ export const UDP_FORWARDS_DEFAULTS: UdpForwardsOptions = {
 };
 
 export interface UdpForwardsDeps extends SessionsDeps {
-  readonly destinations: Pick<Destinations, 'refusesService'>;
+  readonly destinations: Pick<Destinations, 'refusesServiceFlow'>;
   /** Where datagrams come from. Default: the system picks the address. */
   readonly outbound?: OutboundAddresses;
   readonly native: { readonly posix: HostErrors | undefined };
@@ -179,7 +179,7 @@ export class UdpForwards extends HostSessions<ForwardedFlow, UdpForwardCount> {
     const { owner, key, guestPort, remotePort } = datagram;
     const { destinations } = this.deps;
     const guest = keyGuest(key);
-    const refusal = destinations.refusesService(owner, 'udp', key, KEY_REMOTE, remotePort);
+    const refusal = destinations.refusesServiceFlow(owner, 'udp', key, KEY_REMOTE, remotePort);
     if (refusal !== undefined) {
       this.counts.add('udp-forward-refused');
       if (refusal === 'none') return undefined;

@@ -63,7 +63,7 @@ describe('proxy/udp/udp-forwards', () => {
         ...{ downstream: down, clock, flush, outboxes, native: { posix }, sockets: SOCKETS },
         // The host's loopback is closed to guests: what the gateway forwards is not.
         addresses: addressMap({ ...SIX, host: undefined, host6: undefined }),
-        destinations: { refusesService: () => refusal },
+        destinations: { refusesServiceFlow: () => refusal },
         pool: new SendPool(),
         book: flowBook(),
         seed: 5,
