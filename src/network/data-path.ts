@@ -19,7 +19,7 @@ import type { FlowGate } from '../proxy/flows/flow-gate.ts';
 import { GatedTcp } from '../proxy/flows/gated-tcp.ts';
 import { HostAddresses } from '../proxy/flows/host-addresses.ts';
 import { Translation } from '../proxy/flows/translation.ts';
-import { type FlushScheduler, ImmediateFlush } from '../proxy/flush-scheduler.ts';
+import { ImmediateFlush } from '../proxy/flush-scheduler.ts';
 import { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import { Intakes } from '../proxy/intake.ts';
 import type { OwnListeners } from '../proxy/own-listeners.ts';
@@ -32,8 +32,8 @@ import { SendPool } from '../proxy/udp/send-pool.ts';
 import { UdpForwards } from '../proxy/udp/udp-forwards.ts';
 import { UdpNat } from '../proxy/udp/udp-nat.ts';
 import { ProxyUpstream } from '../proxy/upstream.ts';
+import type { DatagramShared } from '../proxy/upstream-proxy/relayed-datagrams.ts';
 import { VirtualListeners } from '../proxy/virtual-listeners.ts';
-import type { Downstream } from '../stack/flow.ts';
 import type { Guest } from '../stack/guest.ts';
 import { Stack } from '../stack/stack.ts';
 import type { StackEvents } from '../stack/stack-config.ts';
@@ -72,17 +72,6 @@ export interface DataPathDeps {
   readonly events: Omit<StackEvents, 'afterWork' | 'hasTime'>;
 }
 
-export interface SharedDeps {
-  readonly book: FlowBook;
-  readonly downstream: Downstream;
-  readonly clock: Clock;
-  readonly flush: FlushScheduler;
-  readonly addresses: AddressMap;
-  readonly pool: SendPool;
-  readonly seed: number;
-  readonly sockets: Budget;
-}
-
 /** A part with deadlines, which the data path's timer serves. */
 export interface TimedPart {
   /** When {@link onTimeout} has work next, or `NEVER`. */
@@ -118,8 +107,7 @@ export class DataPath {
   readonly refusals: Counters<string> = new Counters();
   /** Descriptors, of all kinds. */
   readonly sockets: Budget;
-  /** What parts for datagrams have in common. */
-  readonly shared: SharedDeps;
+  readonly shared: DatagramShared;
   /** Of connections to other hosts. */
   readonly connectOptions: ConnectOptions;
   readonly native: NativeCalls;
@@ -214,7 +202,7 @@ export class DataPath {
     });
     this.share = this.turns.assist({ onTurn: (now) => this.goOn(now) });
     const { book } = this;
-    const shared: SharedDeps = {
+    const shared: DatagramShared = {
       book,
       downstream: stack,
       clock,

@@ -101,7 +101,7 @@ systemSuite(
       }
     });
 
-    it('makes a tunnel of an upgrade: WebSocket, also after a request', async () => {
+    it('makes a tunnel of an upgrade: WebSocket, and what is not granted', async () => {
       const echo = await guest.run(process.execPath, WS_MAIN, `ws://${ORIGIN}/`, 'a.test');
       assert.equal(echo.trim(), 'echo 100000');
       assert.match(squid.log(), /CONNECT a\.test:80/);

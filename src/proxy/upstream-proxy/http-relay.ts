@@ -34,8 +34,13 @@ import { isH2c, join, requestHead, upgrade, withoutUpgrade } from './upgrade.ts'
 
 const IDLE_MS = 60_000;
 
+/** Requests that a client has sent at once: more than any does. */
+const MAX_WAITING = 256;
+
 interface Connection {
   readonly client: RelayClient;
+  /** Requests that are not answered. */
+  waiting: number;
   /** The request before. */
   before: Promise<void>;
   hop: Hop | undefined;
@@ -62,7 +67,9 @@ export class HttpRelay {
   }
 
   serve(duplex: Duplex, client: RelayClient): void {
-    const connection: Connection = { client, before: Promise.resolve(), hop: undefined };
+    const connection: Connection = {
+      ...{ client, waiting: 0, before: Promise.resolve(), hop: undefined },
+    };
     this.connections.set(duplex, connection);
     duplex.on('error', () => {}); // reset, or gone: 'close' follows
     duplex.once('close', () => connection.hop?.close());
@@ -72,15 +79,19 @@ export class HttpRelay {
   /** One after the other: the answers have the order of the requests, whatever ways these take. */
   private inTurn(socket: Duplex, act: (connection: Connection) => Promise<void>): void {
     const connection = this.connections.get(socket);
-    if (connection === undefined) {
+    if (connection === undefined || connection.waiting === MAX_WAITING) {
       socket.destroy();
       return;
     }
+    connection.waiting++;
     connection.before = connection.before
-      .then(() => act(connection))
+      .then(() => (socket.destroyed ? undefined : act(connection)))
       .catch((fault: unknown) => {
         reportFault('http-relay', fault);
         socket.destroy();
+      })
+      .then(() => {
+        connection.waiting--;
       });
   }
 
@@ -250,6 +261,8 @@ export class HttpRelay {
     act: (connection: Connection) => Promise<void>,
   ): void {
     this.inTurn(request.socket, async (connection) => {
+      connection.hop?.close(); // it is not needed any more
+      connection.hop = undefined;
       try {
         await act(connection);
       } catch (error) {

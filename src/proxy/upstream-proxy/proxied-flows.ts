@@ -24,7 +24,7 @@ import type { ProxiedCount } from './route-step.ts';
 import { isSynthetic, SyntheticNames } from './synthetic-names.ts';
 
 /** A client of TLS or HTTP that is a round trip away speaks within it; one that waits for the server does not speak at all. */
-export const WAIT_MS = 500;
+const WAIT_MS = 500;
 
 export interface ProxiedFlowsDeps {
   readonly clock: Pick<Clock, 'now'>;

@@ -36,16 +36,22 @@ export type RelayedCount =
   | 'peer-hidden'
   | 'guest-not-draining';
 
-export interface RelayedDatagramsDeps {
-  readonly dial: ProxyDialDeps;
+/** What parts for datagrams have in common. */
+export interface DatagramShared {
+  readonly book: FlowBook;
   readonly downstream: Downstream;
   readonly clock: Clock;
   readonly flush: FlushScheduler;
   readonly addresses: AddressMap;
   readonly pool: SendPool;
+  /** Any integer; see `IdleTable`. */
   readonly seed: number;
+  /** Descriptors. */
   readonly sockets: Budget;
-  readonly book: FlowBook;
+}
+
+export interface RelayedDatagramsDeps extends DatagramShared {
+  readonly dial: ProxyDialDeps;
   readonly onEnded: (id: FlowId, why: string) => void;
   readonly limits?: RelayedLimits | undefined;
 }

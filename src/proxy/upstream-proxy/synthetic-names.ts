@@ -15,13 +15,13 @@ import { isInside, type Prefix } from '../../services/address-text.ts';
 import type { Guest } from '../../stack/guest.ts';
 
 /** The upper half of the networks for benchmarks (RFC 2544), where nobody is. */
-export const SYNTHETIC_RANGE: Prefix = { address: ipv4(0xc613_0000 | 0), bits: 16 };
+const SYNTHETIC_RANGE: Prefix = { address: ipv4(0xc613_0000 | 0), bits: 16 };
 export const SYNTHETIC_TTL_S = 60;
 export const KEPT_MS = 3_600_000;
 const FIRST = 1;
 const LAST = 0xfffe;
 /** Of all guests; a guest alone has half of its range, so that addresses are reused late. */
-export const SYNTHETIC_MAX = 32_768;
+const SYNTHETIC_MAX = 32_768;
 
 interface Entry {
   readonly name: string;

@@ -18,7 +18,7 @@ interface Entry {
 export const NO_PROXY_FORM =
   'example.com, *.example.com, 10.0.0.0/8, [fd00::1] or *, each with :PORT where it is for one';
 
-/** @returns undefined for what is no entry */
+/** Whether it is of {@link NO_PROXY_FORM}. */
 export function isNoProxyEntry(text: string): boolean {
   return readEntry(text) !== undefined;
 }

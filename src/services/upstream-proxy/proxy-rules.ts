@@ -29,8 +29,6 @@ export const NO_RULES: ProxyRules = {
   resolvesNames: false,
 };
 
-export const isSocks = ({ scheme }: ProxyServer): boolean => scheme !== 'http';
-
 /** @returns undefined: it goes by itself */
 export function proxyFor(
   rules: ProxyRules,

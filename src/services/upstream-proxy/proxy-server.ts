@@ -10,7 +10,7 @@ export interface ProxyServer {
 }
 
 /** - `socks5h`: only the proxy resolves names */
-export const PROXY_SCHEMES = ['http', 'socks5', 'socks5h'] as const;
+const PROXY_SCHEMES = ['http', 'socks5', 'socks5h'] as const;
 export type ProxyScheme = (typeof PROXY_SCHEMES)[number];
 
 export interface ProxyCredentials {
