@@ -172,6 +172,12 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
       'addresses of public names for guests; auto: of IPv6 only while guests have a route there (default: auto)',
   },
   {
+    key: 'dnsCanaries',
+    flags: '--dns-canaries',
+    description:
+      'have browsers use no resolver of their own: use-application-dns.net and the like do not exist',
+  },
+  {
     key: 'dnsSearch',
     flags: '--dns-search <domain>',
     description: "search domain (default: the host's)",

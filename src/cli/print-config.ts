@@ -44,6 +44,7 @@ export function printConfig(options: DaemonConfig): string {
     dnsServer: dns.isServed ? 'on' : 'off',
     dnsAddress: dns.addresses,
     dnsFamily: dns.family,
+    dnsCanaries: dns.hasCanaries,
     dnsSearch: dns.search,
     dnsZone: dns.zones.map(({ zone, address }) => `${zone}=${address}`),
     hosts: dns.hostsFile,

@@ -154,6 +154,8 @@ export interface DnsConfig {
   /** Where guests are to ask, of each family at most one; without one: at the gateway, which answers in any case. */
   readonly addresses: readonly string[];
   readonly family: DnsFamily;
+  /** Names by which browsers decide for resolvers of their own do not exist. */
+  readonly hasCanaries: boolean;
   /** Undefined: the host's. */
   readonly search: readonly string[] | undefined;
   readonly zones: readonly DnsZone[];

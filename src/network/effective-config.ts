@@ -80,6 +80,7 @@ export function effectiveConfig(
       upstreams: settings.dns,
       addresses: settings.dnsAddress ?? [],
       family: settings.dnsFamily ?? 'auto',
+      hasCanaries: settings.dnsCanaries ?? false,
       search: settings.dnsSearch,
       zones: settings.dnsZone ?? [],
       hostsFile: absolutePath(settings.hosts),

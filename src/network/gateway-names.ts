@@ -35,6 +35,7 @@ export const makeLocalNames = (
     host: present(host, ipv6?.host),
     zones: userZones(config.dns.zones),
     networks,
+    hasCanaries: config.dns.hasCanaries,
     guests: config.separation.isolate ? undefined : namedGuests(directory),
   });
 

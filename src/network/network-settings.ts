@@ -100,6 +100,7 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly dnsServer: boolean | undefined;
   readonly dnsAddress: readonly string[] | undefined;
   readonly dnsFamily: DnsFamily | undefined;
+  readonly dnsCanaries: boolean | undefined;
   readonly dnsSearch: readonly string[] | undefined;
   readonly dnsZone: readonly DnsZone[] | undefined;
   readonly hosts: string | undefined;
@@ -159,6 +160,7 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   dnsServer: onOff,
   dnsAddress: () => list(text(parseIp)),
   dnsFamily: () => numberOrOneOf(DNS_FAMILIES),
+  dnsCanaries: yesNo,
   dnsSearch: () => list(text(parseDomain)),
   dnsZone: () => list(text(parseZone)),
   hosts: () => text(parsePath),

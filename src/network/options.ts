@@ -92,6 +92,11 @@ export interface NetworkOptions {
    * while they have a route there. Default: `auto`.
    */
   readonly dnsFamily?: DnsFamily | undefined;
+  /**
+   * Names by which browsers decide for resolvers of their own, such as `use-application-dns.net`, do not exist. Default:
+   * they do.
+   */
+  readonly dnsCanaries?: boolean | undefined;
   /** Search domains for guests. Default: those of the host. */
   readonly dnsSearch?: OneOrMore | undefined;
   /** `ZONE=IP`: a zone and every name below it at one address, of each family. Default: none. */

@@ -270,9 +270,14 @@ export class NetworkParts {
     });
     const { sockets } = this.dataPath;
     const dnsProxied: { current: ProxiedNames | undefined } = { current: undefined };
-    const policy = new DnsPolicy(this.dataPath.policy, stack.guests.nobody, (owner, name, rule) => {
-      const to = { protocol: 'dns', remote: undefined, port: 0, name } as const;
-      book.feed.add({ kind: 'blocked', block: { owner, ...to, why: 'policy', rule } });
+    const policy = new DnsPolicy({
+      policy: this.dataPath.policy,
+      addresses: addressMap,
+      ourselves: stack.guests.nobody,
+      onDenied: (owner, name, rule) => {
+        const to = { protocol: 'dns', remote: undefined, port: 0, name } as const;
+        book.feed.add({ kind: 'blocked', block: { owner, ...to, why: 'policy', rule } });
+      },
     });
     this.dns = makeDns({
       ...{ config, names: this.names, ipv6: this.ipv6, leases, sockets, policy, clock, log },

@@ -63,6 +63,7 @@ dnsAddress: 10.1.0.3
 outboundAddress: 192.0.2.7
 gateway6: fd12:3456:789a:1::2
 dnsFamily: 4
+dnsCanaries: true
 dnsSearch: Corp.Example.
 dnsZone: apps.example=10.1.0.7
 hosts: /etc/hosts
@@ -144,6 +145,7 @@ describe('configuration', () => {
         ],
         addresses: ['10.1.0.3'],
         family: '4',
+        hasCanaries: true,
         search: ['corp.example'],
         zones: [{ zone: 'apps.example', address: '10.1.0.7' }],
         hostsFile: '/etc/hosts',

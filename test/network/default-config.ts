@@ -30,6 +30,7 @@ export const DEFAULT_NETWORK: NetworkConfig = {
     upstreams: undefined,
     addresses: [],
     family: 'auto',
+    hasCanaries: false,
     search: undefined,
     zones: [],
     hostsFile: undefined,

@@ -58,6 +58,7 @@ describe('network/options', () => {
       dnsServer: 'on',
       dnsAddress: ['10.1.0.3', '2001:DB8:0:1::3'],
       dnsFamily: '6',
+      dnsCanaries: true,
       dnsSearch: 'Corp.Example.',
       dnsZone: ['apps.example=10.1.0.7', 'Apps.Example=fd12::7'],
       hosts: '/etc/hosts',
@@ -119,6 +120,7 @@ describe('network/options', () => {
         ],
         addresses: ['10.1.0.3', '2001:db8:0:1::3'],
         family: '6',
+        hasCanaries: true,
         search: ['corp.example'],
         zones: [
           { zone: 'apps.example', address: '10.1.0.7' },

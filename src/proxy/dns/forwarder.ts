@@ -124,6 +124,8 @@ export type DnsCount =
   | 'zone-transfer'
   /** By the policy. */
   | 'denied'
+  /** Of a guest within a minute, under a policy. */
+  | 'too-many-names'
   | 'too-many-waiting'
   | 'evicted'
   /** Connections ended: idle, in favour of others beyond a limit, or with answers that the guest did not read. */
@@ -223,10 +225,12 @@ export class DnsForwarder {
       found(local, 'ours');
       return;
     }
-    const refusal = this.options.policy?.refusal(owner, query, this.options.now());
+    const { policy } = this.options;
+    const now = this.options.now();
+    const refusal = policy?.refusal(owner, query, now);
     if (refusal !== undefined) {
       this.counts.add('denied');
-      found(refusal, 'ours');
+      found(refusal, 'denied');
       return;
     }
     const { ask } = this.options;
@@ -247,15 +251,24 @@ export class DnsForwarder {
       found(proxied, 'ours');
       return;
     }
-    const cached = this.cache.get(query, this.options.now());
+    const { policy } = this.options;
+    const now = this.options.now();
+    const cached = this.cache.get(query, now);
     if (cached !== undefined) {
       this.counts.add('answered-from-cache');
-      found(cached, 'dns');
+      found(policy?.police(owner, query, cached) ?? cached, 'dns');
       return;
     }
-    this.forward(query.bytes, query, transport, owner, (bytes, isFailure) =>
-      found(bytes, isFailure ? 'failure' : 'dns'),
-    );
+    const excess = policy?.excess(owner, query, now);
+    if (excess !== undefined) {
+      this.counts.add('too-many-names');
+      found(excess, 'denied');
+      return;
+    }
+    this.forward(query.bytes, query, transport, owner, (bytes, isFailure) => {
+      if (isFailure) found(bytes, 'failure');
+      else found(policy?.police(owner, query, bytes) ?? bytes, 'dns');
+    });
   }
 
   /**

@@ -1,79 +1,164 @@
 /**
  * The resolver obeys the policy: what a guest may not ask for never leaves hawser. A denied name does not exist, for a few
  * seconds, so that an approval is felt at once; a name above one that is allowed exists and has no data, so that what is
- * below it is still asked for (RFC 8020).
+ * below it is still asked for (RFC 8020). Whose name was asked for and allowed may still not lead where it likes: addresses
+ * of the host, of private networks and of the cloud's metadata are left out of answers, unless a rule opens them as such.
  */
+import { cutText } from '../../base/cut-text.ts';
+import { type IpAddress, ipv4, setWords } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
 import {
   type DnsQuery,
   NOERROR,
   NXDOMAIN,
+  SERVFAIL,
   TYPE_A,
   TYPE_AAAA,
   TYPE_CNAME,
+  TYPE_HTTPS,
   TYPE_MX,
   TYPE_PTR,
   TYPE_SRV,
+  TYPE_SVCB,
 } from '../../services/dns/message.ts';
-import { EDE_BLOCKED, localReply } from '../../services/dns/reply.ts';
+import { type AnswerRules, policedAnswer } from '../../services/dns/policed-answer.ts';
+import { EDE_BLOCKED, errorReply, localReply } from '../../services/dns/reply.ts';
+import { isWhole, reverseNetwork } from '../../services/dns/reverse-name.ts';
 import { soa } from '../../services/dns/soa.ts';
+import type { PolicyEngine } from '../../services/policy/policy-engine.ts';
 import { statedName } from '../../services/sniff/host-name.ts';
 import type { Guest } from '../../stack/guest.ts';
+import type { AddressMap } from '../address-map.ts';
+import { objectionToCarried } from '../flows/carried-ipv4.ts';
 import type { GuestPolicy } from './guest-policy.ts';
+import { NewNames } from './new-names.ts';
 
 const TTL_S = 5;
+const TEXT_CHARS = 200;
+const NEAR = 'its addresses are of the host or of private networks';
+const TOO_MANY = 'too many new names in a minute';
 const TYPE_TXT = 16;
-/** Of allowed names. Not HTTPS and SVCB: their hints are addresses that nobody looked up, and `ech` hides names. */
+/** Of allowed names. */
 const TYPES: ReadonlySet<number> = new Set([
-  ...[TYPE_A, TYPE_AAAA, TYPE_CNAME, TYPE_MX, TYPE_SRV, TYPE_TXT],
+  ...[TYPE_A, TYPE_AAAA, TYPE_HTTPS, TYPE_SVCB, TYPE_CNAME, TYPE_MX, TYPE_SRV, TYPE_TXT],
 ]);
 
 /** Called for each name that a guest may not ask for. */
 export type OnNameDenied = (owner: Guest, name: string, why: string) => void;
 
-const WHY = 'the policy does not allow this name';
+export interface DnsPolicyDeps {
+  readonly policy: GuestPolicy;
+  readonly addresses: Pick<AddressMap, 'kindOf'>;
+  /** Who asks for hawser's own needs, which are no guest's. */
+  readonly ourselves: Guest;
+  readonly onDenied?: OnNameDenied | undefined;
+}
 
 export class DnsPolicy {
-  private readonly policy: GuestPolicy;
-  private readonly ourselves: Guest;
-  private readonly onDenied: OnNameDenied;
+  private readonly deps: DnsPolicyDeps;
+  private readonly newNames = new NewNames();
+  private readonly words = new Int32Array(4);
 
-  /** @param ourselves who asks for hawser's own needs, which are no guest's */
-  constructor(policy: GuestPolicy, ourselves: Guest, onDenied: OnNameDenied = () => {}) {
-    this.policy = policy;
-    this.ourselves = ourselves;
-    this.onDenied = onDenied;
+  constructor(deps: DnsPolicyDeps) {
+    this.deps = deps;
   }
 
   /** Whether a query whose name cannot be read is refused. */
   get refusesUnreadable(): boolean {
-    const { engine } = this.policy;
+    const { engine } = this.deps.policy;
     return engine !== undefined && engine.mode === 'enforce' && engine.byDefault.action === 'deny';
   }
 
   /** @returns the answer to a query that may not be asked; undefined: it may */
   refusal(owner: Guest, query: DnsQuery, now: Instant): Uint8Array | undefined {
-    const refusal = this.refusalOf(owner, query, now);
-    if (refusal !== undefined) this.onDenied(owner, query.name, WHY);
-    return refusal;
-  }
-
-  private refusalOf(owner: Guest, query: DnsQuery, now: Instant): Uint8Array | undefined {
-    const { policy } = this;
-    if (policy.engine === undefined || owner === this.ourselves) return undefined;
+    const { policy, ourselves } = this.deps;
+    const { engine } = policy;
+    if (engine === undefined || owner === ourselves) return undefined;
     const name = statedName(query.name);
     const isStrict = this.refusesUnreadable;
-    if (isStrict && (name === undefined || query.type === TYPE_PTR))
-      return nothing(query, NXDOMAIN);
+    if (isStrict && query.type === TYPE_PTR && this.isAsked(owner, query.name)) return undefined;
+    if (isStrict && (name === undefined || query.type === TYPE_PTR)) {
+      return this.deny(owner, query, NXDOMAIN, engine.byDefault.text);
+    }
     const verdict = policy.judgeName(owner, name ?? query.name, now);
-    if (verdict === 'deny') return nothing(query, NXDOMAIN);
-    if (verdict === 'below' || (isStrict && !TYPES.has(query.type))) return nothing(query, NOERROR);
-    return undefined;
+    if (verdict === 'allow' && (!isStrict || TYPES.has(query.type))) return undefined;
+    const rcode = verdict === 'deny' ? NXDOMAIN : NOERROR;
+    const why = verdict === 'allow' ? 'not a type that guests may ask for' : undefined;
+    const { text } = policy.ruleOfName(engine, owner, name ?? query.name);
+    return this.deny(owner, query, rcode, why ?? text);
   }
-}
 
-function nothing(query: DnsQuery, rcode: number): Uint8Array {
-  const zone = statedName(query.name) ?? '.';
-  const error = { code: EDE_BLOCKED, text: WHY };
-  return localReply(query, rcode, { answers: [], authorities: [soa(zone, TTL_S)], error });
+  /**
+   * Before a query is sent to a server of others.
+   *
+   * @returns the answer to one that is too much for now; undefined: it may be sent
+   */
+  excess(owner: Guest, query: DnsQuery, now: Instant): Uint8Array | undefined {
+    if (owner === this.deps.ourselves || !this.refusesUnreadable) return undefined;
+    if (this.newNames.take(now, owner, query.name)) return undefined;
+    this.deps.onDenied?.(owner, query.name, TOO_MANY);
+    return errorReply(query, SERVFAIL, { code: EDE_BLOCKED, text: TOO_MANY });
+  }
+
+  /** @returns what of an answer by others `owner` gets */
+  police(owner: Guest, query: DnsQuery, reply: Uint8Array): Uint8Array {
+    const { policy, ourselves } = this.deps;
+    const { engine } = policy;
+    if (engine === undefined || engine.mode === 'observe' || owner === ourselves) return reply;
+    const policed = policedAnswer(query, reply, this.rulesOf(engine, owner, query.name));
+    switch (policed.kind) {
+      case 'answer':
+        return policed.reply;
+      case 'no-address':
+        return this.deny(owner, query, NOERROR, NEAR);
+      case 'denied-alias': {
+        const { text } = policy.ruleOfName(engine, owner, policed.name);
+        return this.deny(owner, query, NXDOMAIN, `an alias of ${policed.name}: ${text}`);
+      }
+      case 'malformed':
+        return errorReply(query, SERVFAIL);
+    }
+  }
+
+  private deny(owner: Guest, query: DnsQuery, rcode: number, why: string): Uint8Array {
+    this.deps.onDenied?.(owner, query.name, why);
+    const zone = statedName(query.name) ?? '.';
+    const text = cutText(`the policy does not allow it: ${why}`, TEXT_CHARS);
+    const records = { answers: [], authorities: [soa(zone, TTL_S)] };
+    return localReply(query, rcode, { ...records, error: { code: EDE_BLOCKED, text } });
+  }
+
+  private rulesOf(engine: PolicyEngine, owner: Guest, name: string): AnswerRules {
+    const { policy } = this.deps;
+    return {
+      opens: (address) => this.opens(engine, owner, name, address),
+      deniesAlias: (alias) => {
+        const verdict = policy.ruleOfName(engine, owner, alias);
+        return verdict.action !== 'allow' && verdict !== engine.byDefault;
+      },
+    };
+  }
+
+  /** By the address, and by those that it carries. */
+  private opens(engine: PolicyEngine, owner: Guest, name: string, address: IpAddress): boolean {
+    if (!this.opensOne(engine, owner, name, address)) return false;
+    const { a, b, c, d, family } = address;
+    if (family === 4) return true;
+    const isClosed = (word: number): true | undefined =>
+      this.opensOne(engine, owner, name, ipv4(word)) ? undefined : true;
+    return objectionToCarried(a, b, c, d, isClosed) === undefined;
+  }
+
+  private opensOne(engine: PolicyEngine, owner: Guest, name: string, address: IpAddress): boolean {
+    setWords(this.words, address);
+    const kind = this.deps.addresses.kindOf(this.words, 0);
+    return this.deps.policy.opensAnswer(engine, owner, name, address, kind);
+  }
+
+  /** Whether a name stands for an address that the guest was given. */
+  private isAsked(owner: Guest, name: string): boolean {
+    const network = reverseNetwork(name);
+    if (network === undefined || !isWhole(network)) return false;
+    return this.deps.policy.hasAsked(owner, network.address);
+  }
 }

@@ -12,6 +12,7 @@ import type {
   PolicyQuestion,
 } from '../../services/policy/policy-engine.ts';
 import type { Guest } from '../../stack/guest.ts';
+import type { AddressKind } from '../address-map.ts';
 import { objectionToCarried } from '../flows/carried-ipv4.ts';
 import type { GuestNames } from '../flows/guest-names.ts';
 import { type Attempt, Denials } from './denials.ts';
@@ -177,7 +178,50 @@ export class GuestPolicy {
     );
   }
 
-  placeOf({ kind }: PolicyTarget, address: IpAddress): PolicyPlace {
+  /** The rule by which {@link judgeName} denies, or that of an alias. */
+  ruleOfName(engine: PolicyEngine, owner: Guest, name: string): Verdict {
+    return engine.verdictOfName(this.deps.namesOf(owner), name, this.deps.clock.now());
+  }
+
+  /** Whether `owner` has been given the address as that of a name. */
+  hasAsked(owner: Guest, address: IpAddress): boolean {
+    return this.deps.names.all(this.deps.clock.now(), owner, address).length > 0;
+  }
+
+  /**
+   * Whether an answer for `name`, by a server of others, may lead `owner` to an address.
+   *
+   * @param kind of the address
+   */
+  opensAnswer(
+    engine: PolicyEngine,
+    owner: Guest,
+    name: string,
+    address: IpAddress,
+    kind: AddressKind,
+  ): boolean {
+    const place = this.placeOfAnswer(address, kind);
+    if (place === undefined || place === 'outside') return place !== undefined;
+    setWords(this.words, address);
+    const guests = this.deps.namesOf(owner);
+    return engine.opensNear(guests, name, this.words, place, this.deps.clock.now());
+  }
+
+  /** @returns undefined for what no guest may reach, whatever its policy */
+  private placeOfAnswer(address: IpAddress, kind: AddressKind): PolicyPlace | undefined {
+    switch (kind) {
+      case 'outside':
+      case 'gateway':
+      case 'host-loopback':
+        return this.placeOf({ kind }, address);
+      case 'subnet':
+        return 'guest';
+      default:
+        return undefined;
+    }
+  }
+
+  placeOf({ kind }: Pick<PolicyTarget, 'kind'>, address: IpAddress): PolicyPlace {
     if (kind === 'host-loopback') return 'host';
     if (kind === 'gateway') return 'gateway';
     if (this.deps.isHost(address.toString())) return 'host';

@@ -1,4 +1,7 @@
-/** The addresses in an answer, of the name that was asked for and its aliases alone, whatever else is there. */
+/**
+ * The addresses in an answer, hints of HTTPS and SVCB records included, of the name that was asked for and its aliases
+ * alone, whatever else is there.
+ */
 import { IpAddress, ipv4 } from '../../base/ip-address.ts';
 import {
   CLASS_IN,
@@ -14,9 +17,12 @@ import {
   TYPE_A,
   TYPE_AAAA,
   TYPE_CNAME,
+  TYPE_HTTPS,
+  TYPE_SVCB,
   u16,
   u32,
 } from './message.ts';
+import { hintsOf } from './svcb.ts';
 import { expandName } from './wire-name.ts';
 
 export interface AddressAnswers {
@@ -32,6 +38,8 @@ const ADDRESSES_MAX = 32;
 /** More lead nowhere: resolvers follow 8 to 16. */
 const ALIASES_MAX = 16;
 
+const HAS_ADDRESSES: ReadonlySet<number> = new Set([...[TYPE_A, TYPE_AAAA, TYPE_HTTPS, TYPE_SVCB]]);
+
 /** @returns undefined for what is no answer with addresses to a question for them */
 export function addressAnswers(message: Uint8Array): AddressAnswers | undefined {
   if (message.length < DNS_HEADER_LEN || (dnsFlags(message) & FLAG_QR) === 0) return undefined;
@@ -39,9 +47,7 @@ export function addressAnswers(message: Uint8Array): AddressAnswers | undefined 
   const end = skipQuestion(message);
   if (end < 0) return undefined;
   const asked = u16(message, end - 4);
-  if ((asked !== TYPE_A && asked !== TYPE_AAAA) || u16(message, end - 2) !== CLASS_IN) {
-    return undefined;
-  }
+  if (!HAS_ADDRESSES.has(asked) || u16(message, end - 2) !== CLASS_IN) return undefined;
   const found: { owner: string; address: IpAddress; ttlS: number }[] = [];
   const aliases = new Map<string, string>();
   const isSound = eachRecord(message, ({ section, off, type, klass, ttlOff, dataOff, dataLen }) => {
@@ -49,13 +55,12 @@ export function addressAnswers(message: Uint8Array): AddressAnswers | undefined 
     if (type === TYPE_CNAME && aliases.size < ALIASES_MAX) {
       aliases.set(nameAt(message, off), nameAt(message, dataOff));
     }
-    if (type !== asked || found.length === ADDRESSES_MAX) return;
-    if (dataLen !== (type === TYPE_A ? 4 : 16)) return;
-    const word = (at: number): number => u32(message, dataOff + at);
-    const address =
-      type === TYPE_A ? ipv4(word(0)) : new IpAddress(word(0), word(4), word(8), word(12));
+    if (type !== asked) return;
     const ttlS = Math.min(u32(message, ttlOff), TTL_MAX_S);
-    found.push({ owner: nameAt(message, off), address, ttlS });
+    const owner = nameAt(message, off);
+    for (const address of addressesIn(message.subarray(dataOff, dataOff + dataLen), type)) {
+      if (found.length < ADDRESSES_MAX) found.push({ owner, address, ttlS });
+    }
   });
   if (!isSound) return undefined;
   const name = readName(message, DNS_HEADER_LEN);
@@ -66,6 +71,13 @@ export function addressAnswers(message: Uint8Array): AddressAnswers | undefined 
   }
   const addresses = found.filter(({ owner }) => owners.has(owner));
   return addresses.length === 0 ? undefined : { name, addresses };
+}
+
+function addressesIn(data: Uint8Array, type: number): readonly IpAddress[] {
+  if (type === TYPE_HTTPS || type === TYPE_SVCB) return hintsOf(data);
+  if (data.length !== (type === TYPE_A ? 4 : 16)) return [];
+  const word = (at: number): number => u32(data, at);
+  return [type === TYPE_A ? ipv4(word(0)) : new IpAddress(word(0), word(4), word(8), word(12))];
 }
 
 /** @returns NUL, which is nobody's, for what is no name */

@@ -29,8 +29,8 @@ export interface FamilyPolicy {
   readonly dns64: Dns64 | undefined;
 }
 
-/** A name of ours, an answer of the DNS, or the lack of one. */
-export type Origin = 'ours' | 'dns' | 'failure';
+/** A name of ours, an answer of the DNS, the lack of one, or what a policy says in its place. */
+export type Origin = 'ours' | 'dns' | 'failure' | 'denied';
 
 export type Found = (reply: Uint8Array, origin: Origin) => void;
 

@@ -33,6 +33,11 @@ export const BUILT_IN_ZONES = [
   'containers.internal',
   'docker.internal',
 ] as const;
+const DESIGNATED = 'resolver.arpa';
+/** Names that browsers ask for before they use resolvers of their own: not while these do not exist. */
+const CANARIES: ReadonlySet<string> = new Set([
+  ...['use-application-dns.net', 'mask.icloud.com', 'mask-h2.icloud.com'],
+]);
 /** Where guests have their names. */
 const GUESTS_ZONE = BUILT_IN_ZONES[0];
 
@@ -51,6 +56,8 @@ export interface LocalNamesConfig {
   /** Of the guests, of either family: what their reverse names have here is all that there is. */
   readonly networks?: readonly Prefix[] | undefined;
   readonly guests?: NamedGuests | undefined;
+  /** Browsers are told to ask nobody else. */
+  readonly hasCanaries?: boolean | undefined;
 }
 
 /** Guests by the names that they have by their leases: one label each, lower case. */
@@ -78,10 +85,12 @@ export class LocalNames {
   /** Of the gateway and of the host, of both families each. */
   private readonly places: readonly (readonly IpAddress[])[];
   private readonly guests: NamedGuests | undefined;
+  private readonly hasCanaries: boolean;
 
   constructor(config: LocalNamesConfig) {
     this.networks = config.networks ?? [];
     this.guests = config.guests;
+    this.hasCanaries = config.hasCanaries ?? false;
     this.places = [config.gateway, config.host];
     for (const zone of BUILT_IN_ZONES) {
       if (config.gateway.length > 0) this.names.set(`gateway.${zone}`, config.gateway);
@@ -148,6 +157,8 @@ export class LocalNames {
       return { kind: 'addresses', addresses: odd(name) ? [] : addresses, zone: 'localhost' };
     }
     if (isBelow(name, 'invalid')) return { kind: 'missing', zone: 'invalid' };
+    // RFC 9462 §6.4: there is no other resolver to move on to.
+    if (isBelow(name, DESIGNATED)) return { kind: 'addresses', addresses: [], zone: DESIGNATED };
 
     const listed = this.hosts.get(name);
     if (listed !== undefined) {
@@ -155,6 +166,8 @@ export class LocalNames {
     }
     const target = this.hostPointers.get(name) ?? this.builtInPointers.get(name);
     if (target !== undefined) return { kind: 'pointer', target };
+
+    if (this.hasCanaries && CANARIES.has(name)) return { kind: 'missing', zone: name };
 
     const recorded = this.findRecord(name);
     if (recorded !== undefined) return recorded;

@@ -89,8 +89,8 @@ function withError(reply: Uint8Array, { code, text }: ExtendedError): Uint8Array
 const NONE: LocalRecords = { answers: [], authorities: [] };
 
 /** The query refused with `rcode`, e.g. SERVFAIL. */
-export const errorReply = (query: DnsQuery, rcode: number): Uint8Array =>
-  localReply(query, rcode, NONE);
+export const errorReply = (query: DnsQuery, rcode: number, error?: ExtendedError): Uint8Array =>
+  localReply(query, rcode, { ...NONE, error });
 
 /** A refusal of a message that could not be read: its header alone (RFC 1035 §4.1.1, FORMERR). */
 export function headerReply(message: Uint8Array, rcode: number): Uint8Array {

@@ -82,11 +82,37 @@ export class PolicyEngine {
    * allowed by that name. Rules of networks allow no name.
    */
   decideName(guests: readonly string[], name: string, now: Instant): NameVerdict {
+    if (this.verdictOfName(guests, name, now).action === 'allow') return 'allow';
+    return this.above.has(name) ? 'below' : 'deny';
+  }
+
+  /** What {@link decideName} goes by. */
+  verdictOfName(guests: readonly string[], name: string, now: Instant): Verdict {
     let best = this.anywhere.firstOfNames(guests, now, this.rules.length);
     for (const list of this.listsOf(name)) best = list.firstOfNames(guests, now, best);
-    const { action } = this.rules[best] ?? this.byDefault;
-    if (action === 'allow') return 'allow';
-    return this.above.has(name) ? 'below' : 'deny';
+    return this.verdicts[best] ?? this.byDefault;
+  }
+
+  /**
+   * Whether an address nearby may be the answer for `name`: where a rule of addresses or of the place opens something
+   * there. The default opens nothing nearby: whoever made the answer may be anybody.
+   *
+   * @param words of which the first four are the address
+   */
+  opensNear(
+    guests: readonly string[],
+    name: string,
+    words: Int32Array,
+    place: PolicyPlace,
+    now: Instant,
+  ): boolean {
+    let best = this.anywhere.firstOfNear(guests, place, now, this.rules.length);
+    const consider = (list: RuleList): void => {
+      best = list.firstOfNear(guests, place, now, best);
+    };
+    this.networks.walk(words, 0, consider);
+    this.listsOf(name).forEach(consider);
+    return this.rules[best]?.action === 'allow';
   }
 
   /**

@@ -71,6 +71,17 @@ export class RuleList {
     return best;
   }
 
+  /** As {@link first}, of the rules that say whether anything at a place nearby is open. */
+  firstOfNear(guests: readonly string[], place: PolicyPlace, now: Instant, best: number): number {
+    for (const index of this.members) {
+      if (index >= best) return best;
+      const rule = this.rules[index];
+      if (rule === undefined || !isInForce(rule, guests, now)) continue;
+      if (rule.action === 'allow' ? opensNear(rule, place) : closesAll(rule, place)) return index;
+    }
+    return best;
+  }
+
   private indexAt(now: Instant): GuestIndex {
     if (this.index === undefined || now >= this.index.until) {
       this.index = new GuestIndex(this.rules, this.members, now);
@@ -209,6 +220,13 @@ function opens({ place, prefix, name, ports, protocol }: PolicyRule, to: PolicyP
       return true;
   }
 }
+
+/** Whether it is meant for what lies there, and opens some of it. */
+const opensNear = (rule: PolicyRule, to: PolicyPlace): boolean =>
+  (rule.prefix !== undefined || rule.place === to) && opens(rule, to);
+
+const closesAll = ({ protocol, ports, place }: PolicyRule, to: PolicyPlace): boolean =>
+  protocol === undefined && ports === undefined && (place === undefined || place === to);
 
 /**
  * Whether it says that a name may be asked for, or that it may not: nothing is left to allow behind it. Places that are

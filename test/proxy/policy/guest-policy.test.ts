@@ -297,7 +297,8 @@ describe('proxy/policy', () => {
       const { policy, guest } = world(document);
       const query = readQuery(queryBytes(name, type as 'A'));
       assert.ok(typeof query === 'object');
-      const reply = new DnsPolicy(policy, ourselves).refusal(owner ?? guest, query, 0);
+      const dns = new DnsPolicy({ policy, addresses: addressMap(), ourselves });
+      const reply = dns.refusal(owner ?? guest, query, 0);
       return reply === undefined ? 'asks' : dnsRcode(reply);
     };
     const allow = rules(

@@ -119,11 +119,23 @@ describe('local DNS names', () => {
     ['localhost', 'MX', 'empty'],
     ['1.0.0.127.in-addr.arpa', 'PTR', 'localhost'],
     ['a.invalid', 'A', 'nxdomain'],
+    ['resolver.arpa', 'A', 'empty'],
+    ['_dns.resolver.arpa', 'A', 'empty'],
     ['example.org', 'A', 'upstream'],
   ];
   for (const [name, type, expected] of ANSWERS) {
     it(`${name} ${type}: ${expected}`, () => assert.equal(ask(name, type), expected));
   }
+
+  it('names by which browsers decide for other resolvers do not exist, by option', () => {
+    const canaries = ['use-application-dns.net', 'mask.icloud.com', 'mask-h2.icloud.com'];
+    const names = new LocalNames({ gateway: [], host: [], zones: [], hasCanaries: true });
+    for (const name of canaries) {
+      assert.equal(ask(name, 'A', names), 'nxdomain');
+      assert.equal(ask(name), 'upstream');
+    }
+    assert.equal(ask('icloud.com', 'A', names), 'upstream');
+  });
 
   it('repeats the question as it was asked, and OPT only to those who sent one', () => {
     const plain = unpack(makeNames().answer(query('HOST.docker.internal')) ?? new Uint8Array(12));
