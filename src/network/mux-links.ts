@@ -64,6 +64,8 @@ export class MuxLinks {
   private readonly deps: MuxLinksDeps;
   private readonly peers: MuxPeers;
   private readonly links: OpenMuxLink[] = [];
+  /** That agents behind a link were in last, by its name. */
+  private readonly guests = new Map<string, Guest>();
 
   constructor(deps: MuxLinksDeps) {
     this.deps = deps;
@@ -84,6 +86,7 @@ export class MuxLinks {
       log,
       turns,
       onRequest: (now, request, { link, owner }) => {
+        if (owner !== undefined) this.guests.set(link.name, owner);
         if (serves(now, request, owner, link.name)) return;
         this.dialer.onRequest(now, request, link.name, owner);
       },
@@ -100,6 +103,11 @@ export class MuxLinks {
     for (const [order, text] of links.entries()) {
       this.links.push(await openMuxLink(parseMuxLink(text), order, context));
     }
+  }
+
+  /** The guest that the agent behind a link is in, or was in; undefined where that is not known. */
+  guestBehind(link: string): Guest | undefined {
+    return this.guests.get(link);
   }
 
   view(): readonly MuxLinkView[] {

@@ -441,6 +441,7 @@ export class NetworkParts {
         guests,
         sockets: dataPath.sockets,
         ownerOf: (guest) => dataPath.stack.ownerOf(guest),
+        guestBehind: (link) => mux.guestBehind(link),
         isSameGuest: (one, other) => isSameStation(dataPath.stack, one, other),
         freePath: removeStaleSocket,
         isReserved: (port) => this.ownListeners.hasPort(port),

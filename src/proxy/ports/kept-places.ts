@@ -21,6 +21,12 @@ export const KEPT_OF_OWNER = 2_048;
 /** Reading takes at most this fraction of the time. */
 const SHARE = 1 / 500;
 
+/** What was seen so long ago may be there still. */
+const FRESH_MS = 1_500;
+
+/** A process of the host that listens there, one that did a moment ago, or another publisher that did. */
+export type KeptFor = 'host' | 'host-before' | 'other';
+
 type Place = Pick<PortSpec, 'protocol' | 'hostAddress' | 'hostPort'>;
 
 /** @template Owner of publications */
@@ -94,10 +100,11 @@ export class KeptPlaces<Owner> {
   }
 
   /** @returns for whom the place is kept; undefined: `owner` may have it */
-  keptFor(spec: PortSpec, owner: Owner): 'host' | 'other' | undefined {
+  keptFor(spec: PortSpec, owner: Owner): KeptFor | undefined {
     const now = this.deps.now();
     for (const kept of this.foreign.get(spec.hostPort)?.values() ?? []) {
-      if (kept.until > now && shadows(kept, spec)) return 'host';
+      if (kept.until <= now || !shadows(kept, spec)) continue;
+      return kept.until > now + KEEP_MS - FRESH_MS ? 'host' : 'host-before';
     }
     for (const kept of this.ended.get(spec.hostPort) ?? []) {
       if (kept.until <= now || kept.owner === undefined || !shadows(kept, spec)) continue;

@@ -8,11 +8,20 @@ import { checkSpec, isBySsh, refused } from './check-spec.ts';
 import { KeptPlaces, type KeptPlacesDeps, shadows } from './kept-places.ts';
 import { LoopbackPair, listenOnLoopbacks } from './loopback-pair.ts';
 import { namingOwn, ownConflict } from './own-conflict.ts';
-import { agentOf, guestOf, isOfHost, ownerKey, type PortOwner } from './port-owner.ts';
+import {
+  agentOf,
+  guestOf,
+  isOfHost,
+  type OwnersDeps,
+  ownerKey,
+  type PortOwner,
+  PortOwners,
+} from './port-owner.ts';
 import { type PortShare, PortShares } from './port-shares.ts';
 import type { Guests, GuestTarget } from './publication-guest.ts';
 import { Publications } from './publications.ts';
 import {
+  listenError,
   type PortSpec,
   PublishError,
   type PublishSpec,
@@ -26,14 +35,11 @@ import type { UdpPublisher } from './udp-publisher.ts';
 import { WaitingPorts } from './waiting-ports.ts';
 
 export interface PortTableDeps
-  extends Pick<StreamListenerDeps, 'serve' | 'addresses' | 'freePath' | 'gate'> {
+  extends Pick<StreamListenerDeps, 'serve' | 'addresses' | 'freePath' | 'gate'>,
+    OwnersDeps {
   readonly guests: Guests;
   /** Descriptors. */
   readonly sockets: Budget;
-  /** The guest with an address. */
-  ownerOf(guest: IpAddress): Guest;
-  /** Whether one machine has both addresses; absent: if they are one. */
-  isSameGuest?(one: IpAddress, other: IpAddress): boolean;
   readonly udp: UdpPublisher;
   /** Undefined: no link to an agent is configured. */
   readonly agent?: AgentCarriers | undefined;
@@ -124,12 +130,14 @@ export class PortTable {
   private readonly publications = new Publications<Publication>();
   private readonly byShare = new Map<PortShare, string>();
   private readonly shares: PortShares;
+  private readonly owners: PortOwners;
   private nextId = 1;
   private closed = false;
 
   constructor(deps: PortTableDeps, options: Partial<PortTableOptions> = {}) {
     this.deps = deps;
     this.options = { ...PORT_TABLE_DEFAULTS, ...options };
+    this.owners = new PortOwners(deps);
     const { ports, kept } = this.options;
     this.budget = new Budget('publications', ports, kept);
     this.shares = new PortShares({
@@ -142,7 +150,7 @@ export class PortTable {
       keeping &&
       new KeptPlaces({
         ...keeping,
-        isSameOwner: (one, other) => this.isSameOwner(one, other),
+        isSameOwner: (one, other) => this.owners.isSameMachine(one, other),
         isPublished: (address, port) => this.listensAt(address, port),
       });
   }
@@ -237,15 +245,8 @@ export class PortTable {
     return this.publications.get(id)?.owner;
   }
 
-  /** Guests are the same by any of their addresses. */
   isSameOwner(one: PortOwner, other: PortOwner): boolean {
-    if (typeof one !== 'object' || typeof other !== 'object') return one === other;
-    if ('agent' in one || 'agent' in other) {
-      return 'agent' in one && 'agent' in other && one.agent === other.agent;
-    }
-    return (
-      one.guest.equals(other.guest) || this.deps.isSameGuest?.(one.guest, other.guest) === true
-    );
+    return this.owners.isSame(one, other);
   }
 
   /** Whether the TCP listener that is bound to `address`, in canonical form, and `port` is a published port. */
@@ -305,12 +306,14 @@ export class PortTable {
     }
     for (const other of this.publications.beside(spec)) {
       const isOther = other.spec.protocol !== 'unix' && shadows(other.spec, spec);
-      if (isOther && !this.isSameOwner(other.owner, owner)) throw ownConflict(spec, other.spec);
+      if (isOther && !this.owners.isSameMachine(other.owner, owner))
+        throw ownConflict(spec, other.spec);
     }
     const holder = this.kept?.keptFor(spec, owner);
     if (holder === undefined) return;
-    const who = holder === 'host' ? 'a process of the host' : 'another publisher';
-    const why = `${who} has that port, or had it a moment ago; choose another`;
+    if (holder === 'host') throw listenError(spec, 'EADDRINUSE');
+    const who = holder === 'host-before' ? 'a process of the host' : 'another publisher';
+    const why = `${who} had that port a moment ago; choose another, or wait`;
     throw refused('ERR_HAWSER_PUBLISH_KEPT', spec, why);
   }
 

@@ -10,7 +10,8 @@ import {
 import type { PortTable } from '../../../src/proxy/ports/port-table.ts';
 import type { PortSpec } from '../../../src/proxy/ports/publish-spec.ts';
 import { parsePublish } from '../../../src/proxy/ports/publish-text.ts';
-import { GUEST, ip } from '../recording.ts';
+import { testGuest } from '../../support/test-guest.ts';
+import { GUEST, ip, OWNER } from '../recording.ts';
 import { portTable } from './port-fixture.ts';
 
 function spec(text: string): PortSpec {
@@ -61,7 +62,7 @@ describe('proxy/ports/kept-places', () => {
     listening = [];
     now += KEEP_MS - 1;
     kept.sample();
-    assert.equal(kept.keptFor(spec('[::1]:5432:80'), 'a'), 'host');
+    assert.equal(kept.keptFor(spec('[::1]:5432:80'), 'a'), 'host-before');
     assert.equal(kept.keptFor(spec('127.0.0.1:5433:80'), 'a'), undefined);
     now++;
     assert.equal(kept.keptFor(spec('[::1]:5432:80'), 'a'), undefined);
@@ -128,6 +129,8 @@ describe('proxy/ports/kept-places', () => {
   });
 });
 
+const NO_CARRIER = { serve: () => false, listenUdp: () => assert.fail('no UDP here') };
+
 describe('proxy/ports/port-table: places of others', () => {
   let now = 0;
   let listening: readonly ListeningEntry[] = [];
@@ -138,7 +141,11 @@ describe('proxy/ports/port-table: places of others', () => {
   beforeEach(async () => {
     now = 0;
     listening = [];
-    table = portTable({ keeping: { now: () => now, listening: () => listening } });
+    const stranger = testGuest();
+    table = portTable({
+      ownerOf: (address) => (address.equals(GUEST) ? OWNER : stranger),
+      keeping: { now: () => now, listening: () => listening },
+    });
     server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const address = server.address();
@@ -158,8 +165,13 @@ describe('proxy/ports/port-table: places of others', () => {
     await close();
     const wanted = spec(`[::1]:${port}:80`);
     await assert.rejects(table.publish(wanted, guest), {
+      code: 'EADDRINUSE',
+      message: /something on the host listens there already/,
+    });
+    now += KEEP_MS / 2;
+    await assert.rejects(table.publish(wanted, guest), {
       code: 'ERR_HAWSER_PUBLISH_KEPT',
-      message: /a process of the host has that port, or had it a moment ago/,
+      message: /a process of the host had that port a moment ago/,
     });
     now += KEEP_MS;
     assert.equal((await table.publish(spec(`127.0.0.1:${port}:80`), guest)).owner, guest);
@@ -169,6 +181,7 @@ describe('proxy/ports/port-table: places of others', () => {
     const wanted = spec(`127.0.0.1:${port}:80`);
     await assert.rejects(table.publish(wanted, guest), { code: 'EADDRINUSE' });
     await close();
+    now += KEEP_MS / 2;
     await assert.rejects(table.publish(wanted, guest), { code: 'ERR_HAWSER_PUBLISH_KEPT' });
     await table.publish(wanted, 'api');
   });
@@ -186,6 +199,25 @@ describe('proxy/ports/port-table: places of others', () => {
     table.unpublish((await table.publish(wanted, guest)).id);
     now += KEEP_MS;
     await table.publish(wanted, other);
+  });
+
+  it('a guest and the agent in it are one machine', async () => {
+    await close();
+    const agent = { agent: 'guest:4099' };
+    const both = portTable({
+      agent: { ...NO_CARRIER, of: () => NO_CARRIER },
+      guestBehind: (link) => (link === 'guest:4099' ? OWNER : undefined),
+      keeping: { now: () => now, listening: () => [] },
+    });
+    const wanted = spec(`127.0.0.1:${port}:80`);
+    const { id } = await both.publish({ ...wanted, via: 'mux' }, agent);
+    both.unpublish(id);
+    both.unpublish((await both.publish(wanted, guest)).id);
+    const stranger = { agent: 'unix:/other' };
+    await assert.rejects(both.publish({ ...wanted, via: 'mux' }, stranger), {
+      code: 'ERR_HAWSER_PUBLISH_KEPT',
+    });
+    both.close();
   });
 
   it('says who ended a publication', async () => {
