@@ -18,11 +18,8 @@ import type { HostAddress, PortSpec } from './publish-spec.ts';
 
 export const KEEP_MS = 10_000;
 export const KEPT_OF_OWNER = 2_048;
-/** Reading takes at most this fraction of the time. */
+/** Reading takes at most this fraction of the time, as far as nothing is forgotten meanwhile. */
 const SHARE = 1 / 500;
-
-/** What was seen so long ago may be there still. */
-const FRESH_MS = 1_500;
 
 /** A process of the host that listens there, one that did a moment ago, or another publisher that did. */
 export type KeptFor = 'host' | 'host-before' | 'other';
@@ -55,6 +52,7 @@ export class KeptPlaces<Owner> {
   /** How many of the ended are of an owner, by its key. */
   private readonly counts = new Map<string, number>();
   private readAt: Instant = 0;
+  private lastReadAt: Instant = 0;
 
   constructor(deps: KeptPlacesDeps<Owner>) {
     this.deps = deps;
@@ -75,12 +73,15 @@ export class KeptPlaces<Owner> {
   }
 
   private read(now: Instant): void {
-    for (const { address: text, port } of this.deps.listening() ?? []) {
+    const entries = this.deps.listening();
+    if (entries === undefined) return;
+    for (const { address: text, port } of entries) {
       if (this.deps.isPublished(text, port)) continue;
       const hostAddress = parseAddress(text);
       if (hostAddress !== undefined) this.note('tcp', hostAddress, port, now);
     }
-    this.readAt = now + (this.deps.now() - now) / SHARE;
+    this.lastReadAt = now;
+    this.readAt = now + Math.min((this.deps.now() - now) / SHARE, KEEP_MS / 4);
   }
 
   /** A process of the host was found to be there. */
@@ -104,7 +105,7 @@ export class KeptPlaces<Owner> {
     const now = this.deps.now();
     for (const kept of this.foreign.get(spec.hostPort)?.values() ?? []) {
       if (kept.until <= now || !shadows(kept, spec)) continue;
-      return kept.until > now + KEEP_MS - FRESH_MS ? 'host' : 'host-before';
+      return kept.until >= this.lastReadAt + KEEP_MS ? 'host' : 'host-before';
     }
     for (const kept of this.ended.get(spec.hostPort) ?? []) {
       if (kept.until <= now || kept.owner === undefined || !shadows(kept, spec)) continue;
