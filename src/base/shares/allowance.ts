@@ -13,13 +13,16 @@ export class Allowance {
     this.left = burst;
   }
 
-  /** @returns 0: one was taken; else none was, and in so many ms one may be there */
-  take(now: Instant): number {
+  /**
+   * @param count no more than may be had at once
+   * @returns 0: they were taken; else none was, and in so many ms they may be there
+   */
+  take(now: Instant, count = 1): number {
     const filled = this.left + (Math.max(0, now - this.filledAt) / 1000) * this.perSecond;
     this.left = Math.min(this.burst, filled);
     this.filledAt = now;
-    if (this.left < 1) return Math.ceil(((1 - this.left) / this.perSecond) * 1000);
-    this.left--;
+    if (this.left < count) return Math.ceil(((count - this.left) / this.perSecond) * 1000);
+    this.left -= count;
     return 0;
   }
 }

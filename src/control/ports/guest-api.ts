@@ -117,7 +117,7 @@ export class GuestApi {
             return { ports: new GuestAccess(ports, rules, by), wanted: undefined, denials };
           }
           const access = new AgentAccess(ports, rules, by);
-          const wanted = () => sets.of(by, request.socket, access);
+          const wanted = (count: number) => sets.of(by, request.socket, access, count);
           return { ports: access, wanted, denials };
         },
       },

@@ -22,11 +22,13 @@ const PROBLEMS_SHOWN = 32;
 
 export interface WantedTarget extends PortTarget {
   /**
-   * Of the connection of this request, when its turn has come. Undefined: this client is no agent.
+   * The set of the connection of this request, when its turn has come. Undefined: this client is no agent.
+   *
+   * @param ports that it sends
    *
    * @throws ProblemError there are too many
    */
-  readonly wanted: (() => Promise<WantedPorts>) | undefined;
+  readonly wanted: ((ports: number) => Promise<WantedPorts>) | undefined;
 }
 
 interface WantedRequest {
@@ -87,13 +89,14 @@ async function putPorts(call: Call, { wanted }: WantedTarget): Promise<Answer> {
   if (!call.connection.staysOpen) {
     throw problem(400, 'The connection of the request must stay open, but it is to close.');
   }
-  const set = await wanted();
   const parsed = wantedRequestSchema().safeParse(call.body ?? {});
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     throw problem(400, `${issue?.path.join('.')}: ${issue?.message}.`);
   }
-  const specs = await specsOf(parsed.data.ports);
+  const { ports } = parsed.data;
+  const set = await wanted(ports.length);
+  const specs = await specsOf(ports);
   if (!set.isHeld) call.connection.hold(() => {});
   set.isHeld = true;
   const { published, waiting } = await set.replace(specs, parsed.data.leftOut ?? 0);

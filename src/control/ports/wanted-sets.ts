@@ -13,9 +13,10 @@ import { WantedPorts } from './wanted-ports.ts';
 
 /** Of one link: one for each source of ports that an agent has. */
 export const SETS_OF_LINK = 8;
-/** New sets at once, and a second: reading one costs milliseconds. */
-const SETS_BURST = 8;
-const SETS_PER_SECOND = 4;
+/** Work at once, and a second: a set of this many ports is one, and costs some 0.5 ms to read. */
+const PORTS_OF_WORK = 128;
+const WORK_BURST = 64;
+const WORK_PER_SECOND = 24;
 /** Binds at once, and a second: each costs a system call or three. */
 const BINDS_BURST = 4_096;
 const BINDS_PER_SECOND = 200;
@@ -42,11 +43,16 @@ export class WantedSets {
   }
 
   /**
-   * The set of a connection, when the link may send one again.
+   * The set of a connection, when the link may send so many ports again.
    *
    * @throws ProblemError
    */
-  async of(link: string, connection: Duplex, access: PortAccess): Promise<WantedPorts> {
+  async of(
+    link: string,
+    connection: Duplex,
+    access: PortAccess,
+    ports: number,
+  ): Promise<WantedPorts> {
     const { sets, requests, binds } = this.linkOf(link);
     if (connection.destroyed) throw problem(400, 'The connection has ended.');
     if (!sets.has(connection) && sets.size >= SETS_OF_LINK) {
@@ -64,7 +70,8 @@ export class WantedSets {
       });
     }
     const { clock } = this.deps;
-    for (let ms = requests.take(clock.now()); ms > 0; ms = requests.take(clock.now())) {
+    const work = 1 + ports / PORTS_OF_WORK;
+    for (let ms = requests.take(clock.now(), work); ms > 0; ms = requests.take(clock.now(), work)) {
       await new Promise((resolve) => {
         setTimeout(resolve, ms).unref();
       });
@@ -77,7 +84,7 @@ export class WantedSets {
     if (known !== undefined) return known;
     const made: OfLink = {
       sets: new Map(),
-      requests: new Allowance(SETS_BURST, SETS_PER_SECOND),
+      requests: new Allowance(WORK_BURST, WORK_PER_SECOND),
       binds: new Allowance(BINDS_BURST, BINDS_PER_SECOND),
     };
     this.links.set(link, made);

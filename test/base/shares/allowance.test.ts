@@ -21,6 +21,13 @@ describe('base/shares/allowance', () => {
     assert.equal(allowance.take(750), 0);
   });
 
+  it('gives several together, or none', () => {
+    const allowance = new Allowance(8, 4);
+    assert.equal(allowance.take(1_000, 6), 0);
+    assert.equal(allowance.take(1_000, 6), 1_000);
+    assert.equal(allowance.take(1_000, 2), 0);
+  });
+
   it('a clock that stands, or goes back, gives nothing', () => {
     const allowance = new Allowance(1, 1);
     assert.equal(allowance.take(1_000), 0);
