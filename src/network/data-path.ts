@@ -200,6 +200,7 @@ export class DataPath {
       owed: () => stack.owed + outboxes.owed,
       settle: () => this.flusher.flushNow(),
     });
+    this.sockets.onTaken = (n) => this.turns.onOpened(n);
     this.share = this.turns.assist({ onTurn: (now) => this.goOn(now) });
     const { book } = this;
     const shared: DatagramShared = {

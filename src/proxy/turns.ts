@@ -54,6 +54,13 @@ const MAX_STRIDE = 32;
 const LONG_STRIDE_MS = 0.2;
 const SHORT_STRIDE_MS = 0.05;
 
+/**
+ * Sockets of the host that a link may open while other links have work: in a millisecond, and at once. Most of what one costs
+ * comes after its frame: its events, its end, the collector's work. A link that is alone opens as many as it can.
+ */
+const OPENS_PER_MS = 4;
+const OPENS_AT_ONCE = 128;
+
 /** A source of work. */
 export interface TurnWork {
   /** Go on with what was left: begin as with new work. */
@@ -68,6 +75,8 @@ export interface TurnsDeps {
   readonly settle?: () => void;
   /** Run `run` once, after the events that are waiting. Default: `setImmediate`. */
   readonly defer?: (run: () => void) => unknown;
+  /** Run `run` once, after so many ms. Default: `setTimeout`, which does not keep the process. */
+  readonly delay?: (run: () => void, ms: number) => unknown;
 }
 
 export class Turns implements TurnLimit {
@@ -90,12 +99,16 @@ export class Turns implements TurnLimit {
   /** The link that has worked last. */
   private last: TurnShare | undefined = undefined;
   private pieceAt: Instant | undefined = undefined;
+  /** Whose piece it is, where it is a link's. */
+  private opener: TurnShare | undefined = undefined;
+  private readonly delay: (run: () => void, ms: number) => unknown;
   private readonly defer: (run: () => void) => unknown;
   private isDue = false;
 
   constructor(deps: TurnsDeps) {
     this.deps = deps;
     this.defer = deps.defer ?? setImmediate;
+    this.delay = deps.delay ?? ((run, ms) => setTimeout(run, ms).unref());
   }
 
   /** For a link. @param group those that share a quantum: the name of their listener */
@@ -113,10 +126,16 @@ export class Turns implements TurnLimit {
     this.pieceAt = now;
   }
 
+  /** The work of a piece has opened so many of the host's sockets. */
+  onOpened(sockets: number): void {
+    this.opener?.open(sockets);
+  }
+
   /** @returns the length of the piece */
   leave(): number {
     const spentMs = this.openMs();
     this.pieceAt = undefined;
+    this.opener = undefined;
     this.usedMs += spentMs;
     if (this.usedMs >= NOTICED_MS) this.schedule();
     return spentMs;
@@ -134,6 +153,17 @@ export class Turns implements TurnLimit {
   /** @internal for shares: those that have credit left have used up the turn together. */
   get isCrowded(): boolean {
     return this.usedMs >= CROWDED_MS;
+  }
+
+  /** @internal for shares: others have work as well. */
+  get isShared(): boolean {
+    return this.length === SHARED;
+  }
+
+  /** @internal for shares: a link's piece begins. */
+  enterFor(share: TurnShare, now: Instant): void {
+    this.enter(now);
+    this.opener = share;
   }
 
   /** @internal for shares: of a link. */
@@ -154,6 +184,12 @@ export class Turns implements TurnLimit {
     this.queue.push(share);
     this.waiting.set(share.group, this.waitingOf(share.group) + 1);
     this.schedule();
+  }
+
+  /** @internal for shares */
+  waitFor(share: TurnShare, ms: number): void {
+    this.postponed++;
+    this.delay(() => this.wait(share), ms);
   }
 
   /** @internal for shares */
@@ -188,6 +224,7 @@ export class Turns implements TurnLimit {
   private readonly run = (): void => {
     this.isDue = false;
     this.pieceAt = undefined; // of a piece that has thrown
+    this.opener = undefined;
     this.deps.settle?.();
     this.queue.push(...this.polling.splice(0));
     const polledMs = this.usedMs;
@@ -215,6 +252,7 @@ export class Turns implements TurnLimit {
       share.work.onTurn(this.deps.clock.now());
     } catch (fault) {
       this.pieceAt = undefined;
+      this.opener = undefined;
       reportFault('turn', fault);
     }
   }
@@ -234,6 +272,9 @@ export class TurnShare {
   private serial = -1;
   private beganAt: Instant = 0;
   private lookedAt: Instant = 0;
+  /** Of the host's sockets, that it may open; below 0 where it has opened more. */
+  private opens = OPENS_AT_ONCE;
+  private opensAt: Instant = 0;
   /** Debt that will be forgiven, as of the last one. */
   private pausesMs = 0;
   private pausedAt: Instant = 0;
@@ -259,11 +300,22 @@ export class TurnShare {
       this.wait();
       return false;
     }
-    turns.enter(now);
+    if (!this.mayOpen(now)) {
+      this.isWaiting = true;
+      turns.waitFor(this, Math.ceil((OPENS_AT_ONCE / 2 - this.opens) / OPENS_PER_MS));
+      return false;
+    }
+    if (this.ownQuantumMs === undefined) turns.enterFor(this, now);
+    else turns.enter(now);
     this.beganAt = now;
     this.lookedAt = now;
     this.left = this.stride;
     return true;
+  }
+
+  /** @internal Of the host's sockets, so many. */
+  open(sockets: number): void {
+    if (this.turns.isShared) this.opens -= sockets;
   }
 
   /** Whether the piece may go on with one more frame. */
@@ -327,6 +379,12 @@ export class TurnShare {
     return this.ownQuantumMs ?? this.turns.quantumMs;
   }
 
+  private mayOpen(now: Instant): boolean {
+    this.opens = Math.min(this.opens + (now - this.opensAt) * OPENS_PER_MS, OPENS_AT_ONCE);
+    this.opensAt = now;
+    return this.opens > 0 || !this.turns.isShared;
+  }
+
   private look(): boolean {
     const { clock, owed } = this.turns.deps;
     const now = clock.now();
@@ -335,6 +393,6 @@ export class TurnShare {
     if (strideMs > LONG_STRIDE_MS) this.stride = (this.stride + 1) >> 1;
     else if (strideMs < SHORT_STRIDE_MS) this.stride = Math.min(this.stride << 1, MAX_STRIDE);
     this.left = this.stride;
-    return now - this.beganAt < this.creditMs && owed() < MAX_OWED;
+    return now - this.beganAt < this.creditMs && owed() < MAX_OWED && this.mayOpen(now);
   }
 }

@@ -9,6 +9,7 @@ class Source {
   waiting = 0;
   done = 0;
   spentMs = 0;
+  onFrame = (): void => {};
   /** What the end of each batch costs. */
   endMs = 0;
   private readonly loop: TurnLoop;
@@ -34,6 +35,7 @@ class Source {
       if (this.waiting === 0) break;
       this.waiting--;
       this.done++;
+      this.onFrame();
       loop.nowMs += this.frameMs;
     } while (share.more());
     loop.nowMs += this.endMs;
@@ -128,6 +130,32 @@ describe('proxy/turns', () => {
     quiet.read(1);
     while (quiet.waiting > 0) loop.poll();
     assert.ok(loop.nowMs - nowMs < 2, `${loop.nowMs - nowMs} ms`);
+  });
+
+  it('a link opens few sockets in a second while another has work, and as many as it can alone', () => {
+    const loop = new TurnLoop();
+    const flood = new Source(loop, 0.02);
+    flood.onFrame = () => loop.turns.onOpened(1);
+    const quiet = new Source(loop, 0.02);
+    const opened = (ms: number, ask: () => void): number => {
+      const { nowMs } = loop;
+      const { done } = flood;
+      while (loop.nowMs < nowMs + ms) {
+        ask();
+        loop.poll();
+        loop.nowMs += 0.05;
+      }
+      return (flood.done - done) / (loop.nowMs - nowMs);
+    };
+    flood.read(1_000_000);
+    assert.ok(opened(100, () => {}) > 20, 'alone');
+    quiet.read(1);
+    opened(50, () => quiet.read(1));
+    const shared = opened(1_000, () => quiet.read(1));
+    assert.ok(shared > 3 && shared < 5, `${shared} in a ms`);
+    assert.equal(quiet.waiting, 0);
+    opened(300, () => {});
+    assert.ok(opened(100, () => {}) > 20, 'alone again');
   });
 
   it('serves little work at once beside a flood', () => {

@@ -7,11 +7,13 @@ export class TurnLoop {
   polls = 0;
   settle: () => void = () => {};
   private deferred: (() => void)[] = [];
+  private delayed: { run: () => void; at: number }[] = [];
   readonly turns: Turns = new Turns({
     clock: { now: () => this.nowMs },
     owed: () => this.owed,
     settle: () => this.settle(),
     defer: (run) => this.deferred.push(run),
+    delay: (run, ms) => this.delayed.push({ run, at: this.nowMs + ms }),
   });
 
   get isIdle(): boolean {
@@ -20,6 +22,9 @@ export class TurnLoop {
 
   poll(): void {
     this.polls++;
+    const due = this.delayed.filter(({ at }) => at <= this.nowMs);
+    this.delayed = this.delayed.filter((one) => !due.includes(one));
+    for (const { run } of due) run();
     for (const run of this.deferred.splice(0)) run();
   }
 }

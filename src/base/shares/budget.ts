@@ -36,6 +36,8 @@ export class Budget {
   readonly guests: Account;
   /** What the host itself holds: its API, its own publications. */
   readonly host: Account;
+  /** So many more are lent to somebody. */
+  onTaken: ((n: number) => void) | undefined = undefined;
 
   constructor(name: string, whole: number, kept = 0) {
     this.name = name;
@@ -111,6 +113,7 @@ export class Account implements Weighed<Account> {
       }
     }
     this.add(n);
+    this.budget.onTaken?.(n);
     return true;
   }
 
