@@ -172,7 +172,7 @@ function addInspectCommands(program: Command): void {
   });
 
   const events = withFilter(
-    inspectCommand(program, 'events', 'what has happened: guests, leases, ports, agents, limits'),
+    inspectCommand(program, 'events', 'what has happened: guests, leases, ports, agents'),
   )
     .option(
       '--types <types>',

@@ -119,6 +119,7 @@ export class DataPath {
   private readonly timed: TimedPart[];
   /** Of the stack's work that a batch has left. */
   private readonly share: TurnShare;
+  private readonly gated: GatedTcp | undefined;
   private readonly memoryReturn = new MemoryReturn();
   private isClosed = false;
 
@@ -246,9 +247,10 @@ export class DataPath {
     this.published = new UdpPublisher({ ...shared, outboxes, native, gate });
     this.echo = new EchoProxy({ ...shared, native, destinations, log });
     const { tcp, udp, forwards, published, echo, listeners } = this;
+    this.gated = gate && new GatedTcp({ gate, book, tcp, destinations, context });
     upstream.parts = {
       ...{ book, destinations, tcp, udp, forwards, published, echo, listeners },
-      gated: gate && new GatedTcp({ gate, book, tcp, destinations, context }),
+      gated: this.gated,
       proxies: this.proxies,
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'connection refused'),
       onGuestHeard,
@@ -268,6 +270,7 @@ export class DataPath {
   /** Reset every proxied connection while the guests are still attached, so that they receive the resets. */
   closeConnections(): void {
     this.tcp.close();
+    this.gated?.close();
     this.stack.flush();
   }
 

@@ -177,6 +177,29 @@ systemSuite('audit log', [...LAB, 'curl', 'dig'], function () {
     assert.doesNotMatch(resumed, new RegExp(`^id: ${id}$`, 'm'));
   });
 
+  it('is rotated in the sandbox, for its user alone, and no line is lost', async () => {
+    const third = await lab.addGuest();
+    const rotated = lab.path('rotated.log');
+    const rotating = await lab.startDaemon([
+      ...['--name', 'rotating', '--listen', third.link, '--sandbox', 'on'],
+      ...['--deny', `host:81`, '--audit-log', rotated, '--audit-size', '1'],
+    ]);
+    await third.lease();
+    const denied = 6_000;
+    const connect = `for i in {1..${denied}}; do true 3<>/dev/tcp/${HOST}/81; done 2>/dev/null`;
+    await third.try('bash', '-c', connect);
+    const blocks = (): number =>
+      [`${rotated}.2`, `${rotated}.1`, rotated]
+        .filter((path) => existsSync(path))
+        .flatMap((path) => lines(path))
+        .filter(({ block }) => block?.why === 'policy').length;
+    await until('every line', () => blocks() >= denied); // more where an error was not sent, for their rate
+    assert.ok(existsSync(`${rotated}.1`));
+    assert.equal(statSync(rotated).mode & 0o777, 0o600);
+    assert.doesNotMatch(await hawser('status', '--name', 'rotating'), /audit log has lost/);
+    await rotating.stop('SIGTERM');
+  });
+
   it('a daemon whose audit log cannot be opened does not start', async () => {
     writeFileSync(lab.path('plain'), '');
     const failed = lab.spawnDaemon([

@@ -1,5 +1,6 @@
 /** `hawser events`: what has happened, or with `--follow` what happens. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiClientError } from '../../control/client.ts';
 import { plainJson } from '../../control/events/event-ring.ts';
 import { eventSchema, eventsSchema } from '../../control/events/event-schema.ts';
 import type { StreamEvent } from '../../control/events/network-events.ts';
@@ -51,7 +52,8 @@ export async function followEvents(
         print(lineOf(request, event));
       }
     } catch (error) {
-      if (isFirst) throw error;
+      const isAnswer = error instanceof ApiClientError && error.status !== 0;
+      if (isFirst || isAnswer) throw error;
       throw new RunError('the daemon has ended', { cause: error });
     }
     await sleep(RESUME_MS);

@@ -1,5 +1,6 @@
 /** Asks the program's hook about names, and makes its answer one of DNS. */
 import type { Answer } from 'dns-packet';
+import { plainValue } from '../../base/plain-text.ts';
 import type { AskAboutName } from '../../proxy/dns/forwarder.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import { type DnsQuery, NOERROR, NXDOMAIN, TYPE_A, TYPE_AAAA } from '../../services/dns/message.ts';
@@ -36,7 +37,7 @@ export const dnsHook =
     questions.ask<Decision>({
       hook: 'onDns',
       owner: owner.owner,
-      call: () => onDns({ ...whoIs(owner), name, type: typeText(type) }),
+      call: () => onDns(plainValue({ ...whoIs(owner), name, type: typeText(type) })),
       read: readAnswer,
       denied: (why) => ({ denied: why }),
       onAnswer: (decision) => answered(decision === 'allow' ? undefined : replyTo(query, decision)),

@@ -1,7 +1,7 @@
 /** What an embedding program may decide: for each flow of a guest, each name that it asks for, each client of a published port. */
 import type { Duplex } from 'node:stream';
 
-/** Who asks. */
+/** Who asks. Texts of guests have no control characters and no markup: those are written as `\u{1b}`. */
 export interface AskingGuest {
   /** As in the list of guests. */
   readonly guestId: number;

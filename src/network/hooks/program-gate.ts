@@ -1,5 +1,6 @@
 /** Asks the program's hooks and the audit log about each flow, in this order: the log has what was let begin. */
 import type { Log } from '../../base/log.ts';
+import { plainValue } from '../../base/plain-text.ts';
 import type { Clock } from '../../base/time.ts';
 import type {
   ClientAttempt,
@@ -133,7 +134,7 @@ export class ProgramGate implements FlowGate {
 
   private viewOf(attempt: FlowAttempt): FlowRequest {
     const { owner, protocol, guest, guestPort, remote, remotePort, rule } = attempt;
-    return {
+    return plainValue({
       protocol,
       ...this.deps.whoIs(owner),
       guestAddress: guest?.toString() ?? null,
@@ -142,7 +143,7 @@ export class ProgramGate implements FlowGate {
       remotePort,
       name: this.deps.nameOf(attempt) ?? null,
       rule: rule ?? null,
-    };
+    });
   }
 }
 

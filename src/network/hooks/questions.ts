@@ -7,7 +7,6 @@ import { reportFault } from '../../base/faults.ts';
 import type { Log } from '../../base/log.ts';
 import { type Account, Budget } from '../../base/shares/budget.ts';
 import { Owner } from '../../base/shares/owner.ts';
-import { messageOf } from '../errors.ts';
 
 export const QUESTIONS_MAX = 1024;
 
@@ -145,7 +144,7 @@ export class Questions {
   private failed<B>({ hook, denied }: Question<B>, error: unknown): B {
     this.counts.add(`${hook}-failed`);
     this.log.error({ hook, err: error }, 'a hook has failed: denied');
-    return denied(`${hook} has failed: ${messageOf(error)}`);
+    return denied(`${hook} has failed`); // no more: guests read it
   }
 }
 

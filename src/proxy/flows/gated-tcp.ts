@@ -20,6 +20,8 @@ export interface GatedTcpDeps {
 
 export class GatedTcp {
   private readonly deps: GatedTcpDeps;
+  /** Guests' ends of connections to Duplexes. */
+  private readonly joined = new Set<ByteDuplex>();
 
   constructor(deps: GatedTcpDeps) {
     this.deps = deps;
@@ -36,6 +38,10 @@ export class GatedTcp {
       if (!isCancelled) this.answer(request, to, answer);
       else if (answer.kind === 'duplex') answer.duplex.destroy();
     });
+  }
+
+  close(): void {
+    for (const guest of this.joined) guest.destroy();
   }
 
   /** Of a service of ours. @returns whether it is refused */
@@ -91,6 +97,8 @@ export class GatedTcp {
     }
     const origin = { openedBy: 'guest', service: 'program', verdict } as const;
     bookDuplex(book, guest, flow.owner, () => tcpFacts(request.id, origin, flow));
+    this.joined.add(guest);
+    guest.once('close', () => this.joined.delete(guest));
     guest.join(flow);
     // An end or an error of either is passed on; one that comes after both ends is nobody's.
     guest.on('error', ignore);

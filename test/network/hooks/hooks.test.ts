@@ -101,7 +101,10 @@ describe('network: hooks', () => {
         assert.equal(count('hooks', `onFlow-${counted}`), 1);
         await until(() => blocks.length === 2);
         assert.equal(blocks[0], 'program');
-        assert.match(blocks[1] ?? '', /onFlow/);
+        assert.match(
+          blocks[1] ?? '',
+          /^onFlow (denies it|has failed|has not answered within 30 ms)$/,
+        );
         assert.equal(count('refusals', 'tcp-program'), 1);
       });
     }
@@ -150,6 +153,16 @@ describe('network: hooks', () => {
       await assert.rejects(get(one, `${HOST}:80`));
       resolve(late);
       await until(() => late.destroyed);
+    });
+
+    it('a Duplex ends with the network', async () => {
+      const server = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+      const one = await start({ onFlow: () => server });
+      const ended = assert.rejects(get(one, `${HOST}:80`));
+      await until(() => network?.view.flows().some(({ bytesToHost }) => bytesToHost > 0) === true);
+      await network?.close();
+      await until(() => server.destroyed);
+      await ended;
     });
 
     it('is not asked about what the policy denies, nor about the services of the gateway', async () => {
