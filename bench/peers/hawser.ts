@@ -44,7 +44,13 @@ function manifest(): Manifest {
 }
 
 /** The program that users start. */
-function startDaemon(lab: Lab, mtu: number, link: string, families: readonly Family[]): Running {
+function startDaemon(
+  lab: Lab,
+  mtu: number,
+  link: string,
+  families: readonly Family[],
+  more: readonly string[] = [],
+): Running {
   const hasV6 = families.includes(V6);
   if (hasV6) for (const side of [lab.host, lab.guest]) side.enableIpv6();
   const at = (address: string): string => (address.includes(':') ? `[${address}]` : address);
@@ -58,7 +64,15 @@ function startDaemon(lab: Lab, mtu: number, link: string, families: readonly Fam
   );
   const program = [process.execPath, join(PACKAGE_ROOT, manifest().bin.hawser), 'run'];
   const options = ['--ready-fd', String(READY_FD), '--log-level', 'warn', '--mtu', String(mtu)];
-  const argv = [...program, '--listen', link, ...options, ...(hasV6 ? V6_OPTIONS : []), ...publish];
+  const argv = [
+    ...program,
+    '--listen',
+    link,
+    ...options,
+    ...(hasV6 ? V6_OPTIONS : []),
+    ...publish,
+    ...more,
+  ];
   return lab.start(lab.host, argv, { env: { XDG_RUNTIME_DIR: lab.dir }, extraPipes: 1 });
 }
 
@@ -72,8 +86,13 @@ async function byQemu(lab: Lab, mtu: number, families: readonly Family[]): Promi
   return daemon;
 }
 
-async function byTap(lab: Lab, mtu: number, families: readonly Family[]): Promise<Running> {
-  const daemon = startDaemon(lab, mtu, `tap:${TAP}@${lab.guest.name}`, families);
+async function byTap(
+  lab: Lab,
+  mtu: number,
+  families: readonly Family[],
+  more: readonly string[] = [],
+): Promise<Running> {
+  const daemon = startDaemon(lab, mtu, `tap:${TAP}@${lab.guest.name}`, families, more);
   await daemon.says(READY_FD);
   return daemon;
 }
@@ -105,6 +124,13 @@ const peer = (name: string, attach: Attach, missing: Peer['missing']): Peer => (
 
 export const hawserQemu: Peer = peer('hawser', byQemu, () => undefined);
 export const hawserTap: Peer = peer('hawser-tap', byTap, koffiMissing);
+
+/** @param options of `hawser run` */
+export const startTapWith = async (
+  lab: Lab,
+  mtu: number,
+  options: readonly string[],
+): Promise<Started> => startedOver(lab, mtu, await byTap(lab, mtu, [V4], options), V4);
 
 const startBoth = async (lab: Lab, mtu: number, attach: Attach): Promise<BothFamilies> => {
   const daemon = await attach(lab, mtu, [V4, V6]);

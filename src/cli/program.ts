@@ -240,7 +240,7 @@ function addPolicyCommand(program: Command): void {
   const policy = inspectCommand(program, 'policy', 'where guests may go: show, change, ask')
     .argument(
       '<action>',
-      'show, set FILE, allow RULE, deny RULE, test GUEST DESTINATION, denials, approve ID, suggest [GUEST], or schema',
+      'show, set FILE, clear, allow RULE, deny RULE, test GUEST DESTINATION, denials, approve ID, suggest [GUEST], or schema',
     )
     .argument('[arguments...]')
     .option('--guest <name>', 'of allow and deny: for this guest alone, a link or a static lease')

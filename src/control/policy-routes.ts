@@ -30,10 +30,13 @@ export interface PolicyTarget {
 async function put({ body, ifMatch }: Call, { view }: PolicyTarget): Promise<Answer> {
   const { policy } = view;
   if (body === undefined) throw problem(400, 'The body must be a policy document.');
-  const isExpected = (now: PolicyStateView): boolean =>
-    ifMatch === undefined || ifMatch === '*' || ifMatch === tagOf(now);
-  return answerOf(await orProblem(() => policy.replace(body, isExpected)));
+  return answerOf(await orProblem(() => policy.replace(body, isMeant(ifMatch))));
 }
+
+const isMeant =
+  (ifMatch: string | undefined) =>
+  (now: PolicyStateView): boolean =>
+    ifMatch === undefined || ifMatch === '*' || ifMatch === tagOf(now);
 
 async function test({ query }: Call, { view }: PolicyTarget): Promise<Answer> {
   const [guest = '', destination = ''] = [query.get('guest'), query.get('destination')];
@@ -90,6 +93,18 @@ export const POLICY_ROUTES: readonly Route<PolicyTarget>[] = [
     body: anyDocument,
     bodyLimit: BODY_MAX,
     handle: put,
+  },
+  {
+    method: 'DELETE',
+    path: '/v1/policy',
+    summary: 'Take the policy away: guests may go where they like. `If-Match` as for PUT.',
+    query: [],
+    success: 200,
+    mediaType: JSON_TYPE,
+    schema: policyStateSchema,
+    body: undefined,
+    handle: async ({ ifMatch }, { view }) =>
+      answerOf(await orProblem(() => view.policy.clear(isMeant(ifMatch)))),
   },
   {
     method: 'GET',

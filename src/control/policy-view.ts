@@ -81,6 +81,8 @@ export interface PolicyBook {
     document: unknown,
     isExpected?: (now: PolicyStateView) => boolean,
   ): Promise<PolicyStateView>;
+  /** Guests may go where they like from now on. @throws PolicyConflict, and then nothing has changed */
+  clear(isExpected?: (now: PolicyStateView) => boolean): PolicyStateView;
   /** @throws PolicyError when it names nothing */
   test(probe: PolicyProbe): PolicyVerdictView;
   /** Those of the last attempts at the end. */

@@ -93,6 +93,13 @@ export class FakePolicy implements PolicyBook {
     return this.state();
   }
 
+  clear(isExpected: (now: PolicyStateView) => boolean = () => true): PolicyStateView {
+    if (!isExpected(this.state())) throw new PolicyConflict('another');
+    this.document = null;
+    this.generation++;
+    return this.state();
+  }
+
   test({ guest, destination, protocol }: PolicyProbe): PolicyVerdictView {
     const action = destination === 'a.test:443' ? 'allow' : 'deny';
     return {

@@ -59,16 +59,17 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
     guest = await lab.addGuest();
     other = await lab.addGuest();
     writeFileSync(lab.path('policy.yaml'), POLICY);
-    daemon = await lab.startDaemon([
-      ...['--listen', guest.link, '--listen', other.link, '--dns', OUTSIDE],
-      ...['--policy', lab.path('policy.yaml'), '--guest-api', 'on'],
-      ...['--audit-log', lab.path('audit.log')],
-    ]);
+    daemon = await lab.startDaemon(options());
     await guest.lease();
     await other.lease();
   });
   after(() => lab.close());
 
+  const options = (): readonly string[] => [
+    ...['--listen', guest.link, '--listen', other.link, '--dns', OUTSIDE],
+    ...['--policy', lab.path('policy.yaml'), '--guest-api', 'on'],
+    ...['--lease-file', lab.path('leases.json'), '--audit-log', lab.path('audit.log')],
+  ];
   const dig = async (...args: readonly string[]): Promise<string> =>
     await guest.run('dig', `@${GATEWAY}`, '+tries=1', '+timeout=2', ...args);
   /** On a busy machine a denial may take its time once. */
@@ -201,6 +202,17 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
     assert.match(refused.stderr, /rules\[0\]\.allow\.cidr: must be an address/);
     assert.match(await hawser('policy', 'show'), /^generation 3/);
     assert.equal(daemon.isRunning, true);
+  });
+
+  it('names that were asked for outlive the daemon, without a policy too', async () => {
+    assert.match(await hawser('policy', 'clear'), /There is no policy/);
+    await dig('a.test');
+    await daemon.stop();
+    daemon = await lab.startDaemon(options());
+    await guest.lease();
+    await other.lease();
+    assert.equal(await curl(guest, ...to('a.test')), '0 host a.test');
+    assert.equal(await curl(other, ...to('a.test')), '7 soon');
   });
 
   it('a file that is wrong or missing ends the start', async () => {

@@ -30,7 +30,7 @@ import { clientOf, type InspectRequest, toJson } from './inspect.ts';
 
 export interface PolicyRequest extends InspectRequest {
   /**
-   * `show`, `set FILE`, `allow RULE`, `deny RULE`, `test GUEST DESTINATION`, `denials`, `approve ID`, `suggest [GUEST]`,
+   * `show`, `set FILE`, `clear`, `allow RULE`, `deny RULE`, `test GUEST DESTINATION`, `denials`, `approve ID`, `suggest [GUEST]`,
    * `schema`.
    */
   readonly args: readonly string[];
@@ -54,7 +54,7 @@ export interface PolicyAnswer {
 
 const PATH = '/v1/policy';
 const ACTIONS = [
-  ...['show', 'set', 'allow', 'deny', 'test', 'denials', 'approve', 'suggest', 'schema'],
+  ...['show', 'set', 'clear', 'allow', 'deny', 'test', 'denials', 'approve', 'suggest', 'schema'],
 ];
 const TAKES: Readonly<Record<string, string>> = { set: 'a file', approve: 'the id of a denial' };
 const UNITS_MS: Readonly<Record<string, number>> = {
@@ -76,6 +76,10 @@ export async function policyCommand(request: PolicyRequest): Promise<PolicyAnswe
       return shown(await add(action, one(action, args), request), request);
     case 'test':
       return await test(args, request);
+    case 'clear':
+      if (args.length > 0) throw new UsageError(['policy clear: takes nothing']);
+      await clientOf(request).delete(PATH);
+      return shown(await clientOf(request).get(PATH, policyStateSchema), request);
     case 'denials':
       return await denials(request);
     case 'approve':

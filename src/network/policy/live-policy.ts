@@ -72,14 +72,27 @@ export class LivePolicy implements PolicyBook {
     this.facts ??= publicSuffixes();
     const facts = await this.facts;
     const read = readPolicy(value, { ...this.deps.surroundings, facts });
-    const now = this.state();
-    if (!isExpected(now)) {
-      throw new PolicyConflict(
-        `The policy is another by now: its generation is ${now.generation}.`,
-      );
-    }
+    this.requireMeant(isExpected);
     this.enforce(read);
     return this.state();
+  }
+
+  clear(isExpected: (now: PolicyStateView) => boolean = () => true): PolicyStateView {
+    this.requireMeant(isExpected);
+    const { policy, isolate, log } = this.deps;
+    this.current = undefined;
+    this.generation++;
+    clearTimeout(this.timer);
+    policy.replace(undefined);
+    isolate(false);
+    log.info({ generation: this.generation }, 'no policy any more');
+    return this.state();
+  }
+
+  private requireMeant(isExpected: (now: PolicyStateView) => boolean): void {
+    const now = this.state();
+    if (isExpected(now)) return;
+    throw new PolicyConflict(`The policy is another by now: its generation is ${now.generation}.`);
   }
 
   test(probe: PolicyProbe): PolicyVerdictView {

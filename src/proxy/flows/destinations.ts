@@ -363,7 +363,8 @@ export class Destinations {
     const engine = policy?.engine;
     if (policy === undefined || engine === undefined) return to;
     const remote = addressFromWords(words, at);
-    const address = to.kind === 'gateway' ? remote : (parseAddress(to.address) ?? remote);
+    const isSame = to.kind === 'gateway' || (to.kind === 'outside' && !to.isTranslated);
+    const address = isSame ? remote : (parseAddress(to.address) ?? remote);
     const target: PolicyTarget = { protocol, kind: to.kind, remote, address, port };
     const judged = policy.judge(engine, owner, target, link);
     const { verdict } = judged;

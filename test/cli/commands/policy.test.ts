@@ -66,6 +66,12 @@ describe('hawser policy', () => {
     );
   });
 
+  it('takes the policy away', async () => {
+    await said(['deny', '10.0.0.0/8']);
+    assert.equal(await said(['clear']), 'There is no policy: guests may go where they like.\n');
+    await assert.rejects(said(['clear', 'all']), /takes nothing/);
+  });
+
   it('a test says why, and its status is the verdict', async () => {
     const yes = await policyCommand(request(['test', 'build', 'a.test:443'], { protocol: 'udp' }));
     assert.deepEqual(yes, {
@@ -151,7 +157,10 @@ describe('hawser policy', () => {
   });
 
   const wrong: readonly (readonly [readonly string[], RegExp, Partial<PolicyRequest>?])[] = [
-    [['delete'], /must be one of show, set, allow, deny, test, denials, approve, suggest, schema/],
+    [
+      ['delete'],
+      /must be one of show, set, clear, allow, deny, test, denials, approve, suggest, schema/,
+    ],
     [['set'], /takes a file/],
     [['set', '/nowhere'], /\/nowhere cannot be read/],
     [['allow'], /takes a rule/],

@@ -371,6 +371,20 @@ describe('network/policy/live-policy', () => {
     assert.equal(decide('two', HOST, 4).kind, 'refused');
   });
 
+  it('a policy that is taken away denies nothing any more', async () => {
+    const { live, decide, isolated } = world();
+    await live.replace({ default: 'deny' });
+    assert.equal(decide('one', '198.18.0.1', 443).kind, 'refused');
+    assert.throws(() => live.clear(({ generation }) => generation === 7), {
+      code: 'ERR_HAWSER_POLICY_CONFLICT',
+    });
+    const { generation, document } = live.clear();
+    assert.deepEqual([generation, document], [2, null]);
+    assert.equal(decide('one', '198.18.0.1', 443).kind, 'outside');
+    assert.equal(isolated.at(-1), false);
+    await assert.rejects(live.approve('1', {}), { code: 'ERR_HAWSER_POLICY' });
+  });
+
   it('guests are isolated where something is denied, until the time of the rule is over', async () => {
     const { live, isolated, clock, open } = world();
     await live.replace({ default: 'allow' });
