@@ -236,6 +236,16 @@ function addPortCommands(program: Command): void {
   });
 }
 
+function addDnsCommand(program: Command): void {
+  const dns = inspectCommand(program, 'dns', "names of the gateway's DNS: list, add, remove")
+    .argument('<action>', 'list, add NAME IP, or remove NAME [IP]')
+    .argument('[arguments...]');
+  dns.action(async () => {
+    const { dnsCommand } = await import('./commands/dns.ts');
+    process.stdout.write(await dnsCommand({ ...inspectRequest(dns), args: dns.args }));
+  });
+}
+
 function addPolicyCommand(program: Command): void {
   const policy = inspectCommand(program, 'policy', 'where guests may go: show, change, ask')
     .argument(
@@ -360,6 +370,7 @@ export function makeProgram(): Command {
   addInspectCommands(program);
   addPortCommands(program);
   addPolicyCommand(program);
+  addDnsCommand(program);
   addAgentCommand(program);
   addUsernetCommand(program);
   addBenchCommand(program);

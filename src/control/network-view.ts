@@ -6,6 +6,7 @@
  */
 
 import type { PartState } from '../native/sandbox/parts.ts';
+import type { NameRecords } from '../services/dns/name-records.ts';
 import type { FlowsView, FlowView } from './flow-view.ts';
 import type { PolicyBook } from './policy-view.ts';
 import type { ProxyBook } from './proxy-view.ts';
@@ -24,6 +25,7 @@ export interface NetworkView {
   readonly flowBook: FlowsView;
   readonly policy: PolicyBook;
   readonly proxy: ProxyBook;
+  readonly dnsRecords: NameRecords;
   leases(): readonly LeaseView[];
   ports(): readonly PortView[];
   /** The multiplexer's links to agents in guests. */

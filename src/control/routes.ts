@@ -4,6 +4,7 @@
  */
 
 import * as z from 'zod';
+import { DNS_ROUTES } from './dns-routes.ts';
 import { eventRoutes } from './events/event-routes.ts';
 import type { ServedView } from './events/served-view.ts';
 import { FLOW_ROUTES } from './flow-routes.ts';
@@ -83,6 +84,7 @@ export const ROUTES: readonly Route<ApiTarget>[] = [
   })),
   ...POLICY_ROUTES,
   ...PROXY_ROUTES,
+  ...DNS_ROUTES,
   ...PORT_ROUTES,
   {
     ...get('/metrics', 'Prometheus metrics.', undefined, () => undefined),

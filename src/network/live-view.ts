@@ -24,6 +24,7 @@ import type { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import type { PortTable } from '../proxy/ports/port-table.ts';
 import type { Turns } from '../proxy/turns.ts';
 import type { UdpNat } from '../proxy/udp/udp-nat.ts';
+import type { NameRecords } from '../services/dns/name-records.ts';
 import { upstreamText } from '../services/dns/upstream-text.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { OpenLink } from '../transports/link-context.ts';
@@ -53,6 +54,7 @@ export interface ViewParts {
   readonly flowBook: FlowViews;
   readonly policy: PolicyBook;
   readonly proxy: LiveProxy;
+  readonly dnsRecords: NameRecords;
   readonly events: EventsView;
   readonly udp: UdpNat;
   readonly echo: EchoProxy;
@@ -73,6 +75,7 @@ export class LiveView implements ServedView {
   readonly flowBook: FlowViews;
   readonly policy: PolicyBook;
   readonly proxy: LiveProxy;
+  readonly dnsRecords: NameRecords;
   readonly events: EventsView;
   private readonly parts: ViewParts;
 
@@ -80,6 +83,7 @@ export class LiveView implements ServedView {
     this.flowBook = parts.flowBook;
     this.policy = parts.policy;
     this.proxy = parts.proxy;
+    this.dnsRecords = parts.dnsRecords;
     this.events = parts.events;
     this.parts = parts;
   }

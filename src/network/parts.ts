@@ -370,6 +370,7 @@ export class NetworkParts {
       ports: this.ports,
       mux: this.mux,
       dns: this.dns,
+      dnsRecords: this.names.records,
       leases,
       native,
       limitWatch: this.dataPath.limitWatch,

@@ -20,6 +20,7 @@ import { type ProxyBook, ProxyError, type ProxyStateView } from '../../src/contr
 import type { DnsZone } from '../../src/network/config.ts';
 import type { DaemonNetwork } from '../../src/network/daemon-network.ts';
 import type { PortTable } from '../../src/proxy/ports/port-table.ts';
+import { NameRecords } from '../../src/services/dns/name-records.ts';
 import { ZoneTable } from '../../src/services/dns/zone-table.ts';
 import { DEFAULT_NETWORK } from '../network/default-config.ts';
 import { portTable } from '../proxy/ports/port-fixture.ts';
@@ -192,6 +193,7 @@ export class FakeNetwork implements DaemonNetwork {
   readonly flows: FakeFlows = new FakeFlows();
   readonly policy: FakePolicy = new FakePolicy();
   readonly proxy: FakeProxy = new FakeProxy();
+  readonly dnsRecords: NameRecords = new NameRecords();
   readonly events: EventRing = new EventRing('test', () => Date.parse('2026-11-28T02:00:00Z'), 100);
   readonly recordZones: ZoneTable = new ZoneTable();
   readonly denied: string[] = [];
@@ -254,6 +256,7 @@ export class FakeNetwork implements DaemonNetwork {
       flowBook: this.flows,
       policy: this.policy,
       proxy: this.proxy,
+      dnsRecords: this.dnsRecords,
       events: {
         read: (lastId) => this.events.read(lastId),
         kept: () => [...this.events.kept()],

@@ -494,6 +494,7 @@ describe('control API', () => {
     assert.deepEqual(Object.keys(document.paths).sort(), [
       '/metrics',
       '/v1/budgets',
+      '/v1/dns/records',
       '/v1/events',
       '/v1/flows',
       '/v1/flows/{id}',

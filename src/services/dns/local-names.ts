@@ -22,6 +22,7 @@ import {
   TYPE_ANY,
   TYPE_PTR,
 } from './message.ts';
+import { NameRecords } from './name-records.ts';
 import { localReply } from './reply.ts';
 import { isWhole, reverseName, reverseNetwork, reverseZone } from './reverse-name.ts';
 import { LOCAL_TTL_S, soa } from './soa.ts';
@@ -76,6 +77,8 @@ type Found =
 export class LocalNames {
   /** Changed at any time. */
   readonly recordZones: ZoneTable = new ZoneTable();
+  /** Whole names, changed at any time: in front of all but those of RFC 6761. */
+  readonly records: NameRecords = new NameRecords();
   private readonly names = new Map<string, readonly IpAddress[]>();
   private readonly builtInPointers = new Map<string, string>();
   private zones: ReadonlyMap<string, readonly IpAddress[]> = new Map();
@@ -160,7 +163,7 @@ export class LocalNames {
     // RFC 9462 §6.4: there is no other resolver to move on to.
     if (isBelow(name, DESIGNATED)) return { kind: 'addresses', addresses: [], zone: DESIGNATED };
 
-    const listed = this.hosts.get(name);
+    const listed = this.records.addressesOf(name) ?? this.hosts.get(name);
     if (listed !== undefined) {
       return { kind: 'addresses', addresses: listed, zone: name };
     }

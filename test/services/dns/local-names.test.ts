@@ -127,6 +127,22 @@ describe('local DNS names', () => {
     it(`${name} ${type}: ${expected}`, () => assert.equal(ask(name, type), expected));
   }
 
+  it('records come before hosts and zones, of both families, and go at once', () => {
+    const names = makeNames();
+    names.records.add({ name: 'box.lan', address: address('192.0.2.7') });
+    names.records.add({ name: 'www.example.org', address: address('192.0.2.8') });
+    names.records.add({ name: 'www.example.org', address: address('2001:db8::8') });
+    assert.equal(ask('box.lan', 'A', names), '192.0.2.7');
+    assert.equal(ask('box.lan', 'AAAA', names), 'empty');
+    assert.equal(ask('WWW.example.org', 'AAAA', names), '2001:db8::8');
+    assert.equal(ask('www.example.org', 'MX', names), 'empty');
+    assert.equal(ask('x.www.example.org', 'A', names), 'upstream');
+    names.records.remove('box.lan');
+    names.records.remove('www.example.org');
+    assert.equal(ask('box.lan', 'A', names), '10.9.9.9');
+    assert.equal(ask('www.example.org', 'A', names), 'upstream');
+  });
+
   it('names by which browsers decide for other resolvers do not exist, by option', () => {
     const canaries = ['use-application-dns.net', 'mask.icloud.com', 'mask-h2.icloud.com'];
     const names = new LocalNames({ gateway: [], host: [], zones: [], hasCanaries: true });

@@ -1,0 +1,51 @@
+/** Addresses of names that are given and taken while they are served. Bounded, of all names together. */
+import type { IpAddress } from '../../base/ip-address.ts';
+import { isHostName } from './hosts.ts';
+
+export const NAME_RECORDS_MAX = 4_096;
+
+export interface NameRecord {
+  /** Lower case, without the last dot. */
+  readonly name: string;
+  readonly address: IpAddress;
+}
+
+export class NameRecords {
+  private readonly byName = new Map<string, readonly IpAddress[]>();
+  private count = 0;
+
+  list(): readonly NameRecord[] {
+    return [...this.byName].flatMap(([name, addresses]) =>
+      addresses.map((address) => ({ name, address })),
+    );
+  }
+
+  /** @returns undefined: it has none here */
+  addressesOf(name: string): readonly IpAddress[] | undefined {
+    return this.byName.get(name);
+  }
+
+  /** One more address of a name. @returns why not; a record that is there already stays as it is */
+  add({ name, address }: NameRecord): 'name' | 'full' | undefined {
+    if (!isHostName(name)) return 'name';
+    const known = this.byName.get(name) ?? [];
+    if (known.some((one) => one.equals(address))) return undefined;
+    if (this.count === NAME_RECORDS_MAX) return 'full';
+    this.count++;
+    this.byName.set(name, [...known, address]);
+    return undefined;
+  }
+
+  /** @param address undefined: all of the name @returns how many there were */
+  remove(name: string, address?: IpAddress): number {
+    const known = this.byName.get(name) ?? [];
+    const rest = address === undefined ? [] : known.filter((one) => !one.equals(address));
+    if (rest.length === 0) this.byName.delete(name);
+    else this.byName.set(name, rest);
+    this.count -= known.length - rest.length;
+    return known.length - rest.length;
+  }
+}
+
+/** A name as it is kept: lower case, without the last dot. */
+export const recordName = (text: string): string => text.toLowerCase().replace(/\.$/, '');

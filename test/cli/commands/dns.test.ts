@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SILENT } from '../../../src/base/log.ts';
+import { dnsCommand } from '../../../src/cli/commands/dns.ts';
+import type { ApiListener } from '../../../src/control/api-listener.ts';
+import { ApiClient, ApiClientError } from '../../../src/control/client.ts';
+import { serveControlApi } from '../../../src/control/control-api.ts';
+import { dnsRecordSchema } from '../../../src/control/dns-routes.ts';
+import { UsageError } from '../../../src/network/errors.ts';
+import { NAME_RECORDS_MAX, NameRecords } from '../../../src/services/dns/name-records.ts';
+import { ip } from '../../proxy/recording.ts';
+import { FakeNetwork } from '../fake-network.ts';
+
+describe('hawser dns', () => {
+  let dir: string;
+  let path: string;
+  let listener: ApiListener;
+  let network: FakeNetwork;
+
+  beforeEach(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'hawser-test-'));
+    path = join(dir, 'api.sock');
+    network = new FakeNetwork();
+    const { view, ports } = network;
+    const about = { name: 'default', version: '0', log: SILENT, onShutdown: () => {} };
+    listener = await serveControlApi({ address: { kind: 'unix', path }, view, ports, ...about });
+  });
+  afterEach(async () => {
+    await listener.close();
+    rmSync(dir, { recursive: true });
+  });
+
+  const says = async (args: readonly string[], json = false): Promise<string> =>
+    await dnsCommand({
+      ...{ name: 'default', api: `unix:${path}`, apiTokenFile: undefined },
+      ...{ args, json },
+    });
+  const refused = (args: readonly string[], status: number, words: RegExp): Promise<void> =>
+    assert.rejects(says(args), (error: ApiClientError) => {
+      assert.ok(error instanceof ApiClientError);
+      assert.equal(error.status, status);
+      assert.match(error.message, words);
+      return true;
+    });
+
+  it('gives names addresses, lists them, and takes them away', async () => {
+    assert.equal(await says(['list']), 'No records.\n');
+    assert.equal(await says(['add', 'DB.test.', '192.0.2.1']), 'db.test is 192.0.2.1.\n');
+    await says(['add', 'db.test', '192.0.2.1']);
+    await says(['add', 'db.test', '2001:db8::1']);
+    await says(['add', 'web.test', '192.0.2.2']);
+    const listed = await says(['list']);
+    assert.match(listed, /db\.test +192\.0\.2\.1\ndb\.test +2001:db8::1\nweb\.test +192\.0\.2\.2/);
+    assert.equal(await says(['remove', 'db.test', '192.0.2.1']), '');
+    await says(['remove', 'WEB.test']);
+    assert.deepEqual(JSON.parse(await says(['list'], true)), {
+      records: [{ name: 'db.test', address: '2001:db8::1' }],
+    });
+  });
+
+  it('says what is wrong', async () => {
+    await refused(['add', 'db.test', 'nowhere'], 400, /must be an IPv4 or IPv6 address/);
+    await refused(['add', 'a..b', '192.0.2.1'], 400, /must be a host name/);
+    await refused(['remove', 'db.test'], 404, /There is no such record of "db\.test"/);
+    const client = new ApiClient({ kind: 'unix', path });
+    const body = { name: 'a.test', address: '192.0.2.1', ttl: 1 };
+    await assert.rejects(client.post('/v1/dns/records', dnsRecordSchema, body), /The body must be/);
+    for (const args of [[], ['list', 'x'], ['add', 'a.test'], ['remove'], ['show']]) {
+      await assert.rejects(says(args), UsageError, args.join(' '));
+    }
+  });
+
+  it('records are bounded', async () => {
+    const records = new NameRecords();
+    for (let i = 0; i < NAME_RECORDS_MAX; i++) {
+      assert.equal(records.add({ name: `${i}.test`, address: ip('192.0.2.1') }), undefined);
+    }
+    assert.equal(records.add({ name: 'x.test', address: ip('192.0.2.1') }), 'full');
+    assert.equal(records.add({ name: '1.test', address: ip('192.0.2.1') }), undefined);
+    assert.equal(records.remove('1.test', ip('192.0.2.2')), 0);
+    assert.equal(records.remove('1.test'), 1);
+    assert.equal(records.add({ name: 'x.test', address: ip('192.0.2.1') }), undefined);
+    assert.equal(records.list().length, NAME_RECORDS_MAX);
+    for (let i = 0; i < NAME_RECORDS_MAX - 1; i++) {
+      network.dnsRecords.add({ name: `${i}.test`, address: ip('192.0.2.1') });
+    }
+    await says(['add', 'last.test', '192.0.2.1']);
+    await refused(['add', 'beyond.test', '192.0.2.1'], 503, /There are 4096 records already/);
+  });
+});
