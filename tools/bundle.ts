@@ -5,7 +5,8 @@
  * - `dist/bin`: what hawser starts, itself included: a file each. `hawser` is started most, and in front of people,
  *   so that it has a code cache too; see `src/cli/boot`. Those that stand in for other programs are the same under
  *   other names.
- * - `dist/hawser-agent.mjs`: one file that runs with Node alone, to be copied into a guest.
+ * - `dist/hawser-agent.mjs`: one file that runs with Node alone, to be copied into a guest;
+ *   `dist/hawser-agent-kubernetes.mjs` beside it where it is to watch a cluster.
  *
  * Each begins with what takes SIGUSR1: Node's own answer to it is to open a debugger on a port of the loopback, which
  * guests reach. Those that stay take SIGHUP there too: whoever sends it to all daemons ends none that is about to start.
@@ -103,14 +104,23 @@ await build({
   },
   footer: { js: '})' },
 });
-/** The SSH library, which few daemons read: our part of it, that package, and those that it needs. */
-const SSH_PACKAGES = ['ssh2', 'asn1', 'bcrypt-pbkdf', 'safer-buffer', 'tweetnacl'];
-await build({
+/** The SSH library, which few daemons read: our part of it, and the packages that it needs. */
+const SSH: BuildOptions = {
   ...PROGRAM,
   entryPoints: { 'ssh-client': 'dist/src/proxy/ssh/ssh-client.js' },
   external: [...(COMMON.external ?? []), 'cpu-features', '*.node'], // optional: it does without
-  banner: { js: licencesOf(SSH_PACKAGES) },
-});
+};
+/** The client for Kubernetes, which few agents read, and the packages that it needs. */
+const KUBERNETES: BuildOptions = {
+  ...COMMON,
+  format: 'esm',
+  entryPoints: [`${CLI}/agent/kubernetes/cluster-client.js`],
+  outfile: 'dist/hawser-agent-kubernetes.mjs',
+};
+const REQUIRE =
+  "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
+await buildWithLicences(SSH);
+await buildWithLicences(KUBERNETES, REQUIRE);
 writeFileSync(join(BIN, 'package.json'), '{ "type": "commonjs" }\n');
 
 const made = new Set(['package.json']);
@@ -134,13 +144,23 @@ const cached = spawnSync(process.execPath, ['dist/tools/code-cache.js', join(BIN
 });
 if (cached.status !== 0) throw new Error(`the code cache was not made: status ${cached.status}`);
 
-/** Of packages that are part of a file, and of no dependency of ours: they ask for it. */
-function licencesOf(packages: readonly string[]): string {
-  const texts = packages.map((name) => {
-    const folder = join('node_modules', name);
-    const file = readdirSync(folder).find((one) => /^licen[cs]e/i.test(one)) ?? '';
-    const text = readFileSync(join(folder, file), 'utf8').replaceAll('*/', '* /').trim();
-    return `/*\n${name}\n\n${text}\n*/`;
-  });
-  return texts.join('\n');
+/** Packages that are part of a file, and no dependencies of ours, ask for their licences there. */
+async function buildWithLicences(options: BuildOptions, banner = ''): Promise<void> {
+  const { metafile } = await build({ ...options, metafile: true, write: false });
+  const inputs = Object.values(metafile?.outputs ?? {}).flatMap(({ inputs: all }) =>
+    Object.entries(all).flatMap(([file, { bytesInOutput }]) => (bytesInOutput > 0 ? [file] : [])),
+  );
+  const packages = inputs.flatMap(
+    (file) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? [],
+  );
+  const texts = [...new Set(packages)].toSorted().map(licenceOf);
+  await build({ ...options, banner: { js: [banner, ...texts].join('\n') } });
+}
+
+function licenceOf(folder: string): string {
+  const { name, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  const file = readdirSync(folder).find((one) => /^licen[cs]e/i.test(one));
+  const text =
+    file === undefined ? `License: ${license}` : readFileSync(join(folder, file), 'utf8');
+  return `/*\n${name}\n\n${text.replaceAll('*/', '* /').trim()}\n*/`;
 }

@@ -27,7 +27,9 @@ import { dialVsock, listenVsockLink } from '../../transports/mux/vsock-links.ts'
 import { removeStaleSocket } from '../../transports/stale-socket.ts';
 import { closeServer } from '../../transports/stream-server.ts';
 import { type AgentRequest, type Forward, formatForward, type NamedLink } from './arguments.ts';
-import { type ContainerPorts, watchContainers } from './containers/container-ports.ts';
+import { watchContainers } from './containers/container-ports.ts';
+import { loadClusterLibrary } from './kubernetes/cluster.ts';
+import { ClusterPorts } from './kubernetes/cluster-ports.ts';
 import { ListeningPorts } from './listening/listening-ports.ts';
 
 /** The host's, whatever the address of its gateway. */
@@ -36,6 +38,8 @@ const GUEST_API = { proto: 'tcp', address: ipv4(0), port: 80 } as const;
 export interface AgentDeps {
   readonly clock: Clock;
   readonly log: Log;
+  /** The file that {@link loadClusterLibrary} loads. */
+  readonly clusterLibrary: URL;
 }
 
 export class Agent {
@@ -46,7 +50,7 @@ export class Agent {
   private readonly carrier: MuxCarrier;
   private readonly links: OpenMuxLink[] = [];
   private readonly servers: Server[] = [];
-  private readonly containers: ContainerPorts[] = [];
+  private readonly watches: { close(): void }[] = [];
   private readonly listening: ListeningPorts | undefined;
   private readonly directories = new MadeDirectories();
 
@@ -77,9 +81,20 @@ export class Agent {
     for (const forward of this.request.forwards) await this.forward(forward);
     for (const link of this.request.connect) this.links.push(this.connect(link));
     for (const path of this.request.watchDocker) {
-      this.containers.push(watchContainers(path, this.openApi, this.deps.log));
+      this.watches.push(watchContainers(path, this.openApi, this.deps.log));
     }
     this.listening?.start();
+    if (this.request.watchKubernetes.length > 0) await this.watchClusters();
+  }
+
+  private async watchClusters(): Promise<void> {
+    const { log, clusterLibrary } = this.deps;
+    const library = await loadClusterLibrary(clusterLibrary);
+    for (const kubeconfig of this.request.watchKubernetes) {
+      const ports = new ClusterPorts({ log, connect: this.openApi, library, kubeconfig });
+      this.watches.push(ports);
+      ports.start();
+    }
   }
 
   private listeningPorts(): ListeningPorts | undefined {
@@ -110,7 +125,7 @@ export class Agent {
   };
 
   async close(): Promise<void> {
-    for (const containers of this.containers) containers.close();
+    for (const watch of this.watches) watch.close();
     this.listening?.close();
     for (const server of this.servers) void closeServer(server);
     for (const link of this.links) void link.close();

@@ -44,6 +44,12 @@ the host, and forwards sockets of the guest to the host. VPNKit's host side may 
                               that matches a socket decides: ${LISTENING_RULE_FORM}.
                               ADDRESS is what a socket is bound to (default: any; 0.0.0.0: those that chose it);
                               repeatable
+  --watch-kubernetes [KUBECONFIG]
+                              publish on the host what Services of type LoadBalancer and NodePort publish (default:
+                              $KUBECONFIG, ~/.kube/config, that of k3s, kubeadm, k0s or MicroK8s, a service account);
+                              repeatable. Needs hawser-agent-kubernetes.mjs beside the agent, and --guest-api on at the
+                              host. Annotations or labels of Services, as those of containers:
+                              hawser.publish, hawser.port.PORT or .NAME
   --plain                     speak VPNKit's dialect only
   --log-level LEVEL           debug, info, warn, error or silent (default: info)
   -h, --help; -V, --version
@@ -80,6 +86,8 @@ export interface AgentRequest {
   readonly watchDocker: readonly string[];
   /** Which sockets that listen in the guest appear on the host. Undefined: none are looked at. */
   readonly publishListening: readonly ListeningRule[] | undefined;
+  /** Kubeconfig files; '' is the one at a known place. */
+  readonly watchKubernetes: readonly string[];
   readonly plain: boolean;
   readonly level: Level;
 }
@@ -98,6 +106,7 @@ const OPTIONS = {
   'forward-to-host': { type: 'string', multiple: true },
   'watch-docker': { type: 'string', multiple: true },
   'publish-listening': { type: 'string', multiple: true },
+  'watch-kubernetes': { type: 'string', multiple: true },
   plain: { type: 'boolean' },
   'log-level': { type: 'string' },
   help: { type: 'boolean', short: 'h' },
@@ -128,6 +137,7 @@ export function parseAgentArguments(argv: readonly string[]): ParsedArguments {
         forwards,
         watchDocker,
         publishListening: listening(values['publish-listening']),
+        watchKubernetes: values['watch-kubernetes'] ?? [],
         plain: values.plain ?? false,
         level: level(values['log-level'] ?? 'info'),
       },
@@ -143,6 +153,7 @@ export function parseAgentArguments(argv: readonly string[]): ParsedArguments {
 /** Options whose value may be left out are some that `parseArgs` does not know. */
 const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['--watch-docker', ''],
+  ['--watch-kubernetes', ''],
   ['--publish-listening', EVERYTHING],
 ]);
 

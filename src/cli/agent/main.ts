@@ -4,4 +4,9 @@ import { packageVersion } from '../../network/version.ts';
 import { runAgent } from './run.ts';
 
 process.stderr.on('error', () => {});
-process.exit(await runAgent(process.argv.slice(2), packageVersion));
+process.exit(
+  await runAgent(process.argv.slice(2), {
+    version: packageVersion,
+    clusterLibrary: new URL('hawser-agent-kubernetes.mjs', import.meta.url),
+  }),
+);

@@ -8,15 +8,21 @@ import { END_SIGNALS } from '../early-signals.ts';
 import { Agent } from './agent.ts';
 import { AGENT_HELP, LEVELS, type Level, parseAgentArguments } from './arguments.ts';
 
+export interface AgentProgram {
+  version(): string;
+  /** What a watched cluster of Kubernetes needs: a file of its own. */
+  readonly clusterLibrary: URL;
+}
+
 /** @returns the exit status: 0 for a wanted end, 1 for a failure, 2 for bad usage */
-export async function runAgent(argv: readonly string[], version: () => string): Promise<number> {
+export async function runAgent(argv: readonly string[], program: AgentProgram): Promise<number> {
   const parsed = parseAgentArguments(argv);
   if (parsed.kind === 'help') {
     process.stdout.write(AGENT_HELP);
     return 0;
   }
   if (parsed.kind === 'version') {
-    process.stdout.write(`hawser-agent ${version()}\n`);
+    process.stdout.write(`hawser-agent ${program.version()}\n`);
     return 0;
   }
   if (parsed.kind === 'bad') {
@@ -28,7 +34,7 @@ export async function runAgent(argv: readonly string[], version: () => string): 
   const log = new LimitedLog(plainLog(request.level), clock);
   const faults = new FaultWatch(log);
   process.on('uncaughtException', (error) => reportFault('uncaught', error));
-  const agent = new Agent(request, { clock, log });
+  const agent = new Agent(request, { clock, log, clusterLibrary: program.clusterLibrary });
   const end = new Promise<string>((resolve) => {
     for (const signal of END_SIGNALS) {
       process.on(signal, () => resolve(signal));

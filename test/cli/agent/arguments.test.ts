@@ -42,6 +42,21 @@ describe("the agent's arguments", () => {
     }
   });
 
+  it('watches the cluster of the kubeconfig at a known place, or of those that are named', () => {
+    for (const [argv, expected] of [
+      [[], []],
+      [['--watch-kubernetes', '--watch-docker'], ['']],
+      [
+        ['--watch-kubernetes', '/k', '--watch-kubernetes=/l'],
+        ['/k', '/l'],
+      ],
+    ] as const) {
+      const parsed = parseAgentArguments(['--listen', 'unix:/a', ...argv]);
+      assert.ok(parsed.kind === 'run');
+      assert.deepEqual(parsed.request.watchKubernetes, expected);
+    }
+  });
+
   it('allows everything, and the default gateway as peer, by default', () => {
     const parsed = parseAgentArguments(['--listen', 'unix:/run/a']);
     assert.ok(parsed.kind === 'run');

@@ -14,6 +14,7 @@ import type { MuxEvent } from '../../../src/control/events/network-events.ts';
 import { acceptStreams } from '../../../src/native/stream/accept-streams.ts';
 import type { HostStream } from '../../../src/native/stream/host-stream.ts';
 import { MuxLinks } from '../../../src/network/mux-links.ts';
+import { distFile } from '../../../src/network/own-files.ts';
 import type { AgentTarget } from '../../../src/proxy/ports/agent-carrier.ts';
 import { NodeClock } from '../../../src/transports/node-clock.ts';
 import { fixedGuests } from '../../proxy/ports/port-fixture.ts';
@@ -79,7 +80,11 @@ export class Pair {
   async startAgent(...argv: string[]): Promise<Agent> {
     const parsed = parseAgentArguments(argv);
     assert.ok(parsed.kind === 'run', JSON.stringify(parsed));
-    this.agent = new Agent(parsed.request, { clock: new NodeClock(), log: this.agentLog });
+    this.agent = new Agent(parsed.request, {
+      clock: new NodeClock(),
+      log: this.agentLog,
+      clusterLibrary: distFile('hawser-agent-kubernetes.mjs'),
+    });
     await this.agent.start();
     return this.agent;
   }

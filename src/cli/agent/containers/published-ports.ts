@@ -14,14 +14,8 @@
  */
 import { isIPv4, isIPv6 } from 'node:net';
 import { member } from '../../docker-proxy/lease.ts';
+import { arrayOf, isLeftOut, isPort, portByLabels } from '../publish-labels.ts';
 import { portKey, type WantedPort } from '../wanted-port.ts';
-
-/** Leaves a container out. */
-const PUBLISH = 'hawser.publish';
-/** `hawser.port.8080=9090`: the guest's port 8080 is 9090 on the host; `no` leaves it out. */
-const PORT_PREFIX = 'hawser.port.';
-const NO: ReadonlySet<unknown> = new Set(['no', 'false', 'off', '0']);
-const PORT_MAX = 65_535;
 
 /**
  * @param containers the answer to `GET /containers/json`
@@ -31,10 +25,10 @@ export function publishedPorts(containers: unknown, max: number): Map<string, Wa
   const found = new Map<string, WantedPort>();
   for (const container of arrayOf(containers)) {
     const labels = member(container, 'Labels');
-    if (NO.has(member(labels, PUBLISH))) continue;
+    if (isLeftOut(labels)) continue;
     const bound = arrayOf(member(container, 'Ports')).flatMap(boundPort);
     for (const port of bound) {
-      const hostPort = renamed(labels, port.number);
+      const hostPort = portByLabels(labels, [port.number], port.number);
       if (hostPort === undefined) continue;
       const wanted = wantedPort(port, hostPort, bound);
       const key = portKey(wanted);
@@ -54,7 +48,7 @@ function boundPort(port: unknown): BoundPort[] {
   const number = member(port, 'PublicPort');
   const protocol = member(port, 'Type');
   const address = member(port, 'IP') || '0.0.0.0'; // Podman leaves it empty
-  if (typeof number !== 'number' || !isPort(number)) return [];
+  if (!isPort(number)) return [];
   if (protocol !== 'tcp' && protocol !== 'udp') return [];
   if (typeof address !== 'string' || !(isIPv4(address) || isIPv6(address))) return [];
   return [{ protocol, address, number }];
@@ -78,16 +72,3 @@ function wantedPort(port: BoundPort, hostPort: number, all: readonly BoundPort[]
   const guestAddress = isAlsoV4 ? '127.0.0.1' : '::1';
   return { ...common, hostAddress: '::1', guestAddress: isLocal ? guestAddress : address };
 }
-
-/** The host's port, by the container's labels. */
-function renamed(labels: unknown, port: number): number | undefined {
-  const label = member(labels, `${PORT_PREFIX}${port}`);
-  if (NO.has(label)) return undefined;
-  const other = typeof label === 'string' && /^\d{1,5}$/.test(label) ? Number(label) : port;
-  return isPort(other) ? other : port;
-}
-
-const isPort = (number: number): boolean =>
-  Number.isInteger(number) && number >= 1 && number <= PORT_MAX;
-
-const arrayOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
