@@ -98,9 +98,9 @@ export class Publications {
         this.advance();
       },
       (error: unknown) => {
-        if (this.connection !== connection) return;
+        if (this.isClosed) return;
         this.say(error instanceof Error ? error.message : String(error));
-        connection.destroy(); // 'close' follows
+        connection.destroy(); // 'close' follows, unless it has been there
       },
     );
   }

@@ -150,21 +150,25 @@ export class WantedPorts implements WantingPublisher {
   }
 
   private work(): Promise<void> {
-    this.working ??= this.workOff().finally(() => {
-      this.working = undefined;
-    });
+    this.working ??= this.workOff();
     return this.working;
   }
 
   private async workOff(): Promise<void> {
     const { pace, clock } = this.deps;
     let row = 0;
-    for (let port = this.queue.shift(); port !== undefined; port = this.queue.shift()) {
-      if (!port.isWanted || port.state === 'published') continue;
-      for (let ms = pace.take(clock.now()); ms > 0; ms = pace.take(clock.now()))
-        await this.sleep(ms);
-      if (++row % ROW === 0) await new Promise(setImmediate);
-      if (!this.isClosed) await this.publish(port);
+    await Promise.resolve(); // `working` is this from now on
+    try {
+      for (let port = this.queue.shift(); port !== undefined; port = this.queue.shift()) {
+        if (!port.isWanted || port.state === 'published') continue;
+        for (let ms = pace.take(clock.now()); ms > 0; ms = pace.take(clock.now())) {
+          await this.sleep(ms);
+        }
+        if (++row % ROW === 0) await new Promise(setImmediate);
+        if (!this.isClosed) await this.publish(port);
+      }
+    } finally {
+      this.working = undefined; // at once: what is queued from now on has a work of its own
     }
   }
 

@@ -110,6 +110,16 @@ describe('agent: what it wants on the host', () => {
     assert.equal(refusals.length, 1);
   });
 
+  it('a host without a guest API is said once', async () => {
+    await host.stop();
+    publications.reconcile(set(port(1)));
+    await turns('the words', () => log.lines.length > 0);
+    await host.start();
+    await published('one', 1);
+    await turns('the outcome', () => log.lines.length === 2);
+    assert.match(JSON.stringify(log.lines[0]), /run it with --guest-api on/);
+  });
+
   it('the ports end with it', async () => {
     publications.reconcile(set(port(1)));
     await published('one', 1);
