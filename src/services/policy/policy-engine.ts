@@ -95,7 +95,8 @@ export class PolicyEngine {
 
   /**
    * Whether an address nearby may be the answer for `name`: where a rule of addresses or of the place opens something
-   * there. The default opens nothing nearby: whoever made the answer may be anybody.
+   * there, or none closes it and the default is to allow. A name by itself opens nothing nearby: whoever made the answer
+   * may be anybody.
    *
    * @param words of which the first four are the address
    */
@@ -112,7 +113,7 @@ export class PolicyEngine {
     };
     this.networks.walk(words, 0, consider);
     this.listsOf(name).forEach(consider);
-    return this.rules[best]?.action === 'allow';
+    return (this.rules[best] ?? this.byDefault).action === 'allow';
   }
 
   /**

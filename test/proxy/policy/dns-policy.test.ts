@@ -110,10 +110,16 @@ describe('proxy/policy: the resolver', () => {
     assert.deepEqual(addressesOf(world(document).get([a(NAME, '10.0.1.9')])), ['10.0.1.9']);
   });
 
-  it('never because the default allows; without a policy, and where it observes, always', () => {
-    const document = { default: 'allow', rules: [{ deny: { name: 'b.test' } }] };
-    const { get, policy } = world(document);
+  it('or the default does: a guest may dial it as well; but what a rule closes stays closed', () => {
+    const { get } = world({ default: 'allow', rules: [{ deny: { cidr: '10.0.0.0/8' } }] });
+    assert.deepEqual(addressesOf(get([a(NAME, '172.16.0.1')])), ['172.16.0.1']);
     assert.deepEqual(addressesOf(get([a(NAME, '10.0.0.9')])), []);
+    assert.deepEqual(addressesOf(get([a(NAME, '127.0.0.1')])), []);
+  });
+
+  it('without a policy, and where it observes, always', () => {
+    const document = { default: 'deny', rules: [{ allow: { name: NAME } }] };
+    const { get, policy } = world(document);
     const watched = world({ ...document, mode: 'observe' });
     assert.deepEqual(addressesOf(watched.get([a(NAME, '10.0.0.9')])), ['10.0.0.9']);
     policy.replace(undefined);
