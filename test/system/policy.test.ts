@@ -207,7 +207,7 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
   it('names that were asked for outlive the daemon, without a policy too', async () => {
     assert.match(await hawser('policy', 'clear'), /There is no policy/);
     await dig('a.test');
-    await daemon.stop();
+    await daemon.stop('SIGTERM');
     daemon = await lab.startDaemon(options());
     await guest.lease();
     await other.lease();

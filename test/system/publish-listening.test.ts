@@ -44,6 +44,9 @@ for i in range(int(sys.argv[2])):
 print('listening', flush=True); time.sleep(600)
 `;
 
+/** Other tests keep the machine busy. */
+const PATIENCE_MS = 50_000;
+
 systemSuite('agent --publish-listening', [...LAB, 'curl', 'nc', 'python3', 'gcc'], function () {
   this.timeout(120_000);
   let lab: Lab;
@@ -78,9 +81,8 @@ systemSuite('agent --publish-listening', [...LAB, 'curl', 'nc', 'python3', 'gcc'
   const view = async (): Promise<z.infer<typeof Waiting>> =>
     Waiting.parse(JSON.parse(await daemon.request('/v1/ports')));
   const becomes = async (expected: readonly string[]): Promise<void> => {
-    await until(`ports ${expected.join(', ')}`, async () => {
-      return (await published()).join() === expected.join();
-    });
+    const isThere = async (): Promise<boolean> => (await published()).join() === expected.join();
+    await until(`ports ${expected.join(', ')}`, isThere, PATIENCE_MS);
   };
   const shownPorts = (): Promise<string> =>
     lab.host.run('env', `XDG_RUNTIME_DIR=${lab.dir}`, process.execPath, MAIN, 'ports');
@@ -178,7 +180,8 @@ systemSuite('agent --publish-listening', [...LAB, 'curl', 'nc', 'python3', 'gcc'
 
   it('a thousand at once', async () => {
     const many = await serve(['python3', '-c', MANY, '20000', '1000']);
-    await until('a thousand ports', async () => (await published()).length === 1_000);
+    const isThere = async (): Promise<boolean> => (await published()).length === 1_000;
+    await until('a thousand ports', isThere, PATIENCE_MS);
     await many.stop();
     await becomes([]);
   });
