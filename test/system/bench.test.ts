@@ -5,10 +5,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { LAB, systemSuite } from '../support/requirements.ts';
-import { command } from './support/processes.ts';
+import { Background, command } from './support/processes.ts';
 
 const MAIN = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
-const bench = (...args: string[]) => command([process.execPath, MAIN, 'bench', ...args]);
+const bench = async (...args: string[]) => {
+  const run = new Background([process.execPath, MAIN, 'bench', ...args], {});
+  return { status: await run.exited, stdout: run.stdout, stderr: run.stderr, pid: run.pid };
+};
 
 const Results = z.object({
   samples: z.array(
@@ -31,7 +34,7 @@ systemSuite('bench', [...LAB, 'gcc', 'iperf3'], function () {
 
   it('measures hawser: table, JSON and chart; namespaces are gone', async () => {
     const what = ['--peers', 'hawser', '--cases', 'tcp-g2h-1,rr-h2g', '--duration', '1'];
-    const { status, stdout, stderr } = await bench('--quick', ...what, '--out', out);
+    const { status, stdout, stderr, pid } = await bench('--quick', ...what, '--out', out);
     assert.equal(status, 0, stderr);
     assert.match(stdout, /\| hawser@1500 \| \d+\.\d\d \|/);
     const { samples } = Results.parse(JSON.parse(readFileSync(join(out, 'bench.json'), 'utf8')));
@@ -43,7 +46,7 @@ systemSuite('bench', [...LAB, 'gcc', 'iperf3'], function () {
     const chart = readFileSync(join(out, 'bulk-1500.svg'), 'utf8');
     assert.match(chart, /^<svg .*TCP bulk, MTU 1500/s);
     const namespaces = await command(['ip', 'netns']);
-    assert.doesNotMatch(namespaces.stdout, /hawser-b/);
+    assert.doesNotMatch(namespaces.stdout, new RegExp(`hawser-b${pid}[gh]`));
   });
 
   it('an unknown peer: status 2; the message says which there are', async () => {

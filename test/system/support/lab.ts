@@ -38,7 +38,9 @@ export const HTTP_PORT = 8000;
 const SERVER = fileURLToPath(new URL('./server-main.js', import.meta.url));
 const SYSCTLS = {
   'net.ipv4.ping_group_range': '0 2147483647',
-  'net.ipv4.ip_local_port_range': '10240 65000',
+  // A connection out may have any of these: the ports that tests publish are below, or reserved.
+  'net.ipv4.ip_local_port_range': '31000 65000',
+  'net.ipv4.ip_local_reserved_ports': '42022,60022',
   'net.ipv4.tcp_max_tw_buckets': '4096',
   'net.core.somaxconn': '4096',
 } as const;
