@@ -2,13 +2,10 @@
  * The guests' resolver: local names, then the cache, then the host's own upstreams.
  *
  * Messages are forwarded unchanged, except for ids, and for TTLs of answers from the cache.
- * Identical pending queries of a guest share one resolution. Everything is bounded: queries waiting, which are shares
- * of guests (without room: SERVFAIL at once), attempts of each, cache entries and bytes.
  */
 import { Counters } from '../../base/counters.ts';
-import { reportFault } from '../../base/faults.ts';
 import type { Log } from '../../base/log.ts';
-import { Budget } from '../../base/shares/budget.ts';
+import type { Budget } from '../../base/shares/budget.ts';
 import type { Instant } from '../../base/time.ts';
 import { errorCode } from '../../native/errors.ts';
 import { DnsCache } from '../../services/dns/cache.ts';
@@ -23,51 +20,36 @@ import { parseHosts } from '../../services/dns/hosts.ts';
 import type { LocalNames } from '../../services/dns/local-names.ts';
 import {
   type DnsQuery,
-  dnsId,
   dnsRcode,
   FORMERR,
   NOERROR,
   NOTIMP,
-  NXDOMAIN,
   type QueryProblem,
   REFUSED,
   readQuery,
-  SERVFAIL,
   TYPE_AXFR,
   TYPE_IXFR,
   udpLimit,
 } from '../../services/dns/message.ts';
 import { errorReply, headerReply } from '../../services/dns/reply.ts';
 import { type DnsUpstream, parseResolvConf } from '../../services/dns/resolv-conf.ts';
-import { fitUdp, withId } from '../../services/dns/surgery.ts';
+import { fitUdp } from '../../services/dns/surgery.ts';
 import { upstreamText } from '../../services/dns/upstream-text.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { DnsPolicy } from '../policy/dns-policy.ts';
 import { FileFollower, type FileFollowerOptions } from './file-follower.ts';
-import {
-  type DnsReply,
-  GuestQueries,
-  Pending,
-  type UpstreamReply,
-  type Waiter,
-} from './guest-queries.ts';
+import type { DnsReply } from './guest-queries.ts';
 import type { ProxiedNames } from './proxied-names.ts';
-import { Resolution, type ResolutionTiming, type Transport } from './resolution.ts';
+import type { ResolutionTiming, Transport } from './resolution.ts';
+import { UpstreamQueries, type UpstreamQueryCount } from './upstream-queries.ts';
 import { Upstreams } from './upstreams.ts';
 
-const MAX_WAITING = 1024;
 /** Below the 5 s after which most stub resolvers give up, so that they receive the SERVFAIL. */
 const TIMING: ResolutionTiming = { attemptMs: 1200, deadlineMs: 4800 };
 /** resolv.conf(5): without a nameserver line, the one on this machine. */
 const DEFAULT_UPSTREAM: DnsUpstream = { address: '127.0.0.1', port: 53 };
 
 const EVERYTHING: FamilyPolicy = { hidesIpv4: false, hidesIpv6: false, dns64: undefined };
-
-const RCODES: Readonly<Record<number, string>> = {
-  [SERVFAIL]: 'SERVFAIL',
-  [NXDOMAIN]: 'NXDOMAIN',
-  [REFUSED]: 'REFUSED',
-};
 
 export interface DnsForwarderOptions {
   readonly names: LocalNames;
@@ -114,20 +96,16 @@ export type AskAboutName = (
 export type DnsCount =
   | QueryProblem
   | Shaping
+  | UpstreamQueryCount
   | 'queries-udp'
   | 'queries-tcp'
   | 'answered-locally'
   | 'answered-from-cache'
-  | 'forwarded'
-  | 'joined'
-  | 'failed'
   | 'zone-transfer'
   /** By the policy. */
   | 'denied'
   /** Of a guest within a minute, under a policy. */
   | 'too-many-names'
-  | 'too-many-waiting'
-  | 'evicted'
   /** Connections ended: idle, in favour of others beyond a limit, or with answers that the guest did not read. */
   | 'tcp-idle'
   | 'tcp-evicted'
@@ -139,20 +117,15 @@ export class DnsForwarder {
   private readonly options: DnsForwarderOptions;
   private readonly upstreamList: Upstreams;
   private readonly followers: FileFollower[] = [];
-  private readonly pending = new Map<string, Pending>();
-  private timing: ResolutionTiming;
-  private rotate = false;
-  readonly queries: Budget;
-  private readonly byGuest = new WeakMap<Guest, GuestQueries>();
-  /** Counts configurations: pending queries of an old one are neither shared with a new one nor cached. */
-  private generation = 0;
+  private readonly upstreamQueries: UpstreamQueries;
   private searchList: readonly string[] = [];
 
   constructor(options: DnsForwarderOptions) {
     this.options = options;
-    this.queries = new Budget('queries', options.maxWaiting ?? MAX_WAITING);
-    this.timing = options.timing ?? TIMING;
     this.upstreamList = new Upstreams(options.tlsAuthorities);
+    const { upstreamList: upstreams, cache, counts } = this;
+    const timing = options.timing ?? TIMING;
+    this.upstreamQueries = new UpstreamQueries({ ...options, upstreams, cache, counts }, timing);
     if (options.upstreams !== undefined) this.upstreamList.replace(options.upstreams);
     // Followed even when the upstreams are fixed: for the search list.
     const resolvConf = options.resolvConf ?? '/etc/resolv.conf';
@@ -172,7 +145,11 @@ export class DnsForwarder {
     return this.searchList;
   }
 
-  /** Queries that wait for an upstream. */
+  /** Those that wait for an upstream. */
+  get queries(): Budget {
+    return this.upstreamQueries.budget;
+  }
+
   get waitingCount(): number {
     return this.queries.held;
   }
@@ -265,7 +242,7 @@ export class DnsForwarder {
       found(excess, 'denied');
       return;
     }
-    this.forward(query.bytes, query, transport, owner, (bytes, isFailure) => {
+    this.upstreamQueries.forward(query.bytes, query, transport, owner, (bytes, isFailure) => {
       if (isFailure) found(bytes, 'failure');
       else found(policy?.police(owner, query, bytes) ?? bytes, 'dns');
     });
@@ -282,8 +259,7 @@ export class DnsForwarder {
 
   close(): void {
     for (const follower of this.followers) follower.close();
-    for (const { resolution } of this.pending.values()) resolution.cancel();
-    this.pending.clear();
+    this.upstreamQueries.close();
     this.upstreamList.close();
   }
 
@@ -308,109 +284,9 @@ export class DnsForwarder {
           reply(headerReply(message, REFUSED));
           return true;
         }
-        this.forward(message, undefined, transport, owner, reply);
+        this.upstreamQueries.forward(message, undefined, transport, owner, reply);
         return true;
     }
-  }
-
-  private forward(
-    message: Uint8Array,
-    query: DnsQuery | undefined,
-    transport: Transport,
-    owner: Guest,
-    reply: UpstreamReply,
-  ): void {
-    const order = this.upstreamList.inOrder(this.options.now(), this.rotate);
-    if (order.length === 0) {
-      this.onFailed(query, 'there is no nameserver');
-      reply(failureReply(message, query), true);
-      return;
-    }
-    const own = this.queriesOf(owner);
-    if (!own.share.take()) {
-      this.counts.add('too-many-waiting');
-      reply(failureReply(message, query), true);
-      return;
-    }
-    const waiter = { id: dnsId(message), reply };
-    const generation = this.generation;
-    const bytes = Buffer.from(withId(message, 0)).toString('latin1');
-    // Not shared with other guests: who gives way gives up its own queries alone.
-    const key = `${generation} ${owner.id} ${transport} ${bytes}`;
-    const joined = this.pending.get(key);
-    if (joined !== undefined) {
-      this.counts.add('joined');
-      joined.waiters.push(waiter);
-      return;
-    }
-    this.counts.add('forwarded');
-    const now = this.options.now;
-    const { timing } = this;
-    const { sockets } = own;
-    const proxied = this.options.proxied?.current;
-    const isProxied = query !== undefined && proxied?.asks(owner, query) === true;
-    const ask = isProxied ? proxied.ask.bind(proxied) : undefined;
-    const evict = (): void => this.evict(own, pending);
-    const resolution = new Resolution(
-      { query: message, transport, order, timing, sockets, evict, now, ask },
-      (answer) => {
-        if (answer === undefined) this.onFailed(query, 'no nameserver answered');
-        else if (query !== undefined && generation === this.generation) {
-          this.cache.put(query, new Uint8Array(answer), now());
-        }
-        if (answer !== undefined && query !== undefined) this.logRefusal(query, answer);
-        this.end(own, pending, answer);
-      },
-    );
-    const pending = new Pending(key, resolution, [waiter], () => failureReply(message, query));
-    this.pending.set(key, pending);
-    own.pending.add(pending);
-    resolution.start();
-  }
-
-  /** @param answer undefined: there is none */
-  private end(own: GuestQueries, pending: Pending, answer: Uint8Array | undefined): void {
-    const { key, waiters } = pending;
-    this.pending.delete(key);
-    own.pending.delete(pending);
-    own.share.give(waiters.length);
-    const result = answer ?? pending.failure();
-    for (const waiter of waiters) deliver(waiter, result, answer === undefined);
-  }
-
-  private queriesOf(guest: Guest): GuestQueries {
-    const known = this.byGuest.get(guest);
-    if (known !== undefined) return known;
-    const own: GuestQueries = new GuestQueries(guest, this.queries, this.options.sockets, () =>
-      this.evictOldest(own),
-    );
-    this.byGuest.set(guest, own);
-    return own;
-  }
-
-  private evictOldest(own: GuestQueries): boolean {
-    const oldest = own.pending.first;
-    if (oldest !== undefined) this.evict(own, oldest);
-    return oldest !== undefined;
-  }
-
-  private evict(own: GuestQueries, pending: Pending): void {
-    this.counts.add('evicted');
-    pending.resolution.cancel();
-    this.end(own, pending, undefined);
-  }
-
-  private onFailed(query: DnsQuery | undefined, why: string): void {
-    this.counts.add('failed');
-    const upstreams = this.upstreams.map(upstreamText);
-    const { name, type } = query ?? {};
-    this.options.log.debug({ name, type, why, upstreams }, 'DNS query failed');
-  }
-
-  /** For the diagnosis of "no network": names that do not exist. */
-  private logRefusal({ name, type }: DnsQuery, answer: Uint8Array): void {
-    const rcode = RCODES[dnsRcode(answer)];
-    if (rcode !== undefined) this.options.log.debug({ name, type, rcode }, 'DNS query refused');
   }
 
   private configure(path: string, text: string): void {
@@ -420,13 +296,11 @@ export class DnsForwarder {
     if (this.options.upstreams !== undefined) return;
     const servers = config.upstreams.length > 0 ? config.upstreams : [DEFAULT_UPSTREAM];
     this.upstreamList.replace(servers);
-    this.generation++;
-    this.cache.clear();
     const { attempts, useVc, timeoutMs } = config;
     const given = this.options.timing ?? TIMING;
     const attemptMs = this.options.timing?.attemptMs ?? timeoutMs ?? TIMING.attemptMs;
-    this.timing = { ...given, attemptMs, attempts, useVc };
-    this.rotate = config.rotate;
+    const timing = { ...given, attemptMs, attempts, useVc };
+    this.upstreamQueries.reconfigure(timing, config.rotate);
     const upstreams = servers.map(upstreamText);
     this.options.log.info({ path, upstreams, search: config.search }, 'resolver configuration');
     this.options.onNameServers?.();
@@ -440,16 +314,3 @@ export class DnsForwarder {
     this.options.log.warn({ path, reason: problem.message }, 'a file of names cannot be read');
   }
 }
-
-/** Where code of ours throws for one, the others that asked the same have their answer. */
-function deliver({ id, reply }: Waiter, message: Uint8Array, isFailure: boolean): void {
-  try {
-    reply(withId(message, id), isFailure);
-  } catch (fault) {
-    reportFault('dns', fault);
-  }
-}
-
-/** SERVFAIL: no server answered, so nothing is known about the name. */
-const failureReply = (message: Uint8Array, query: DnsQuery | undefined): Uint8Array =>
-  query === undefined ? headerReply(message, SERVFAIL) : errorReply(query, SERVFAIL);
