@@ -7,7 +7,7 @@ import type {
   FlowsView,
   FlowView,
 } from '../control/flow-view.ts';
-import type { Block } from '../proxy/flows/destinations.ts';
+import type { Block } from '../proxy/flows/destination.ts';
 import { FLOW_PROTOCOLS, type FlowRecord } from '../proxy/flows/flow.ts';
 import type { FlowBook } from '../proxy/flows/flow-book.ts';
 import type { FlowEvent } from '../proxy/flows/flow-feed.ts';

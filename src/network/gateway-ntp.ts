@@ -1,5 +1,6 @@
 import { KEY_REMOTE, keyGuest, keyRemote } from '../base/flow-key.ts';
-import { type Destinations, REFUSAL_ERRORS } from '../proxy/flows/destinations.ts';
+import { REFUSAL_ERRORS } from '../proxy/flows/destination.ts';
+import type { Destinations } from '../proxy/flows/destinations.ts';
 import { answerNtp, NTP_PORT } from '../services/ntp.ts';
 import type { Stack } from '../stack/stack.ts';
 

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../base/time.ts';
 import type { GuestDenialView } from '../control/ports/denial-routes.ts';
-import type { Block } from '../proxy/flows/destinations.ts';
+import type { Block } from '../proxy/flows/destination.ts';
 import { type Denial, Denials } from '../proxy/policy/denials.ts';
 import type { Guest } from '../stack/guest.ts';
 

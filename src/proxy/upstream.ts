@@ -12,14 +12,11 @@ import type {
 } from '../stack/flow.ts';
 import type { Guest } from '../stack/guest.ts';
 import type { Mac } from '../wire/mac.ts';
-import type {
-  BlockedWhy,
-  Destinations,
-  ProxiesInUse,
-  RefusalAnswer,
-} from './flows/destinations.ts';
+import type { BlockedWhy, RefusalAnswer } from './flows/destination.ts';
+import type { Destinations } from './flows/destinations.ts';
 import type { FlowBook } from './flows/flow-book.ts';
 import type { GatedTcp } from './flows/gated-tcp.ts';
+import type { ProxiesInUse } from './flows/proxied-destinations.ts';
 import type { EchoProxy } from './icmp/echo-proxy.ts';
 import type { UdpPublisher } from './ports/udp-publisher.ts';
 import type { TcpProxy } from './tcp/tcp-proxy.ts';

@@ -13,7 +13,8 @@ import { Budget } from '../../src/base/shares/budget.ts';
 import { slabOver } from '../../src/base/slab.ts';
 import type { Clock, Instant } from '../../src/base/time.ts';
 import { AddressMap, type AddressMapConfig } from '../../src/proxy/address-map.ts';
-import { type Block, Destinations } from '../../src/proxy/flows/destinations.ts';
+import type { Block } from '../../src/proxy/flows/destination.ts';
+import { Destinations } from '../../src/proxy/flows/destinations.ts';
 import { FlowBook } from '../../src/proxy/flows/flow-book.ts';
 import { parseAddress, parsePrefix } from '../../src/services/address-text.ts';
 import type {

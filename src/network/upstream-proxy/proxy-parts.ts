@@ -7,7 +7,7 @@ import type { Clock } from '../../base/time.ts';
 import type { ConnectOptions } from '../../native/stream/connect-stream.ts';
 import type { DnsForwarder } from '../../proxy/dns/forwarder.ts';
 import type { ProxiedNames } from '../../proxy/dns/proxied-names.ts';
-import type { ProxyChoice } from '../../proxy/flows/destinations.ts';
+import type { ProxyChoice } from '../../proxy/flows/proxied-destinations.ts';
 import { type ExplicitDeps, ExplicitRoute } from '../../proxy/upstream-proxy/explicit-route.ts';
 import { ProxiedDns } from '../../proxy/upstream-proxy/proxied-dns.ts';
 import { ProxiedFlows } from '../../proxy/upstream-proxy/proxied-flows.ts';

@@ -5,94 +5,26 @@
  */
 import { Counters } from '../../base/counters.ts';
 import { addressFromWords, type IpAddress, ipv4 } from '../../base/ip-address.ts';
-import { parseAddress } from '../../services/address-text.ts';
 import { extractIpv4 } from '../../services/nat64-address.ts';
-import type { PolicyAction } from '../../services/policy/policy.ts';
-import type { PolicyEngine } from '../../services/policy/policy-engine.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { AddressMap, RefusedWhy } from '../address-map.ts';
-import type { NameCheck } from '../inspect/name-check.ts';
-import type { GuestPolicy, Judged, PolicyTarget } from '../policy/guest-policy.ts';
-import { PolicyCheck } from '../policy/policy-check.ts';
+import type { GuestPolicy } from '../policy/guest-policy.ts';
 import { objectionToCarried } from './carried-ipv4.ts';
-import type { FlowVerdict } from './flow.ts';
-import type { FlowGate, GateDenial, GateWhy } from './flow-gate.ts';
+import type {
+  Block,
+  Destination,
+  DestinationProtocol,
+  Gateway,
+  HostLoopback,
+  Outside,
+  RefusalAnswer,
+  RefusedDestination,
+} from './destination.ts';
+import type { FlowGate, GateDenial } from './flow-gate.ts';
+import { PolicedDestinations } from './policed-destinations.ts';
+import { ProxiedDestinations, type ProxiesInUse } from './proxied-destinations.ts';
+import { Refusals } from './refusals.ts';
 import type { Translation } from './translation.ts';
-import type { DatagramRelays, DatagramVia, Via } from './via.ts';
-
-export type DestinationProtocol = 'tcp' | 'udp' | 'icmp';
-
-export type Loopback = '127.0.0.1' | '::1';
-
-export type Destination = HostLoopback | Outside | Gateway | RefusedDestination;
-
-export interface Gateway {
-  readonly kind: 'gateway';
-}
-
-export interface HostLoopback {
-  readonly kind: 'host-loopback';
-  readonly address: Loopback;
-  /** For when nobody listens there: the loopback of the other family. Undefined: it is closed. */
-  readonly twin: Loopback | undefined;
-  /** As those of {@link Outside}. */
-  readonly check?: NameCheck | undefined;
-  readonly verdict?: FlowVerdict | undefined;
-  readonly via?: undefined;
-  readonly relay?: undefined;
-}
-
-export interface Outside {
-  readonly kind: 'outside';
-  readonly address: string;
-  /** Of TCP. Default: that which the guest asked for. */
-  readonly port?: number | undefined;
-  /** It stands for another, which the guest asked for. */
-  readonly isTranslated: boolean;
-  /** Decides by what the guest says first; absent where that makes no difference. */
-  readonly check?: NameCheck | undefined;
-  /** Undefined where there is no policy. */
-  readonly verdict?: FlowVerdict | undefined;
-  /** Through an upstream proxy; absent where there is none for it. */
-  readonly via?: Via | undefined;
-  /** Of UDP, likewise. */
-  readonly relay?: DatagramVia | undefined;
-}
-
-export interface RefusedDestination {
-  readonly kind: 'refused';
-  readonly why: BlockedWhy;
-  /** Of {@link DestinationsDeps.refusals}. */
-  readonly count: string;
-  /** How the sender is informed; never about what was sent to many, or from nowhere (RFC 1122 §3.2.2). */
-  readonly answer: RefusalAnswer;
-}
-
-/** - `refused`: as if nobody listened there */
-export type RefusalAnswer = 'prohibited' | 'refused' | 'none';
-
-/** Of a datagram. */
-export const REFUSAL_ERRORS = { prohibited: 'prohibited', refused: 'port-unreachable' } as const;
-
-/** What a guest has asked for in vain. */
-export interface Block {
-  readonly owner: Guest;
-  readonly protocol: DestinationProtocol | 'dns';
-  /** Undefined for a name that it may not ask for. */
-  readonly remote: IpAddress | undefined;
-  /** 0 for pings. */
-  readonly port: number;
-  /** That it asked for, or by which it found the address. */
-  readonly name?: string | undefined;
-  readonly why: BlockedWhy;
-  /** Of a policy: the rule that forbids it, or what the guest said that does not agree with one. */
-  readonly rule?: string | undefined;
-  /** It was let pass: the policy observes. */
-  readonly isObserved?: boolean | undefined;
-}
-
-/** - `proxied`: an upstream proxy has no way for it */
-export type BlockedWhy = RefusedWhy | GateWhy | 'policy' | 'proxied';
 
 export interface DestinationsDeps {
   readonly addresses: AddressMap;
@@ -111,82 +43,23 @@ export interface DestinationsDeps {
   readonly onBlock?: (block: Block) => void;
 }
 
-/** A flow that may go to `to`. */
-export interface ProxyQuestion {
-  readonly owner: Guest;
-  readonly protocol: DestinationProtocol;
-  /** As the guest knows it. */
-  readonly remote: IpAddress;
-  readonly port: number;
-  readonly to: Outside;
-  /**
-   * Whether a policy allows the flow by this name too. Absent: there is no policy that forbids any.
-   *
-   * @returns the rule that does not
-   */
-  readonly objectionTo?: ((name: string) => string | undefined) | undefined;
-  /** Called where a flow is ended for what the guest says. */
-  readonly onDenied: (why: string) => void;
-}
-
-/** Upstream proxies that are in use; undefined while there are none. */
-export interface ProxiesInUse {
-  current: ProxyChoice | undefined;
-  relays: DatagramRelays | undefined;
-}
-
-/** Which flows go through an upstream proxy. */
-export interface ProxyChoice {
-  /** @returns `to` itself, or with its way; undefined: it must not go anywhere */
-  choose(question: ProxyQuestion): Outside | undefined;
-}
-
 const GATEWAY: Gateway = { kind: 'gateway' };
 const DNS_PORT = 53;
 const LOOPBACKS = ['127.0.0.1', '::1'] as const;
 const LOOPBACKS_OF_6 = ['::1', '127.0.0.1'] as const;
-const ANSWERED: ReadonlySet<RefusedWhy> = new Set([
-  ...(['link-local', 'metadata', 'own-listener', 'host', 'not-global'] as const),
-]);
-const QUIET: ReadonlySet<RefusedWhy> = new Set(['multicast', 'broadcast', 'unspecified']);
-
-const POLICY_ANSWERS: Readonly<Record<PolicyAction, RefusalAnswer>> = {
-  allow: 'none',
-  deny: 'prohibited',
-  reject: 'refused',
-  drop: 'none',
-};
-
-/** Made once, so that refusing allocates nothing. */
-class Refusals {
-  private readonly made = new Map<RefusedWhy, RefusedDestination>();
-  private readonly protocol: DestinationProtocol;
-
-  constructor(protocol: DestinationProtocol) {
-    this.protocol = protocol;
-  }
-
-  get(why: RefusedWhy): RefusedDestination {
-    const known = this.made.get(why);
-    if (known !== undefined) return known;
-    const count = `${this.protocol}-${why}`;
-    const answer = ANSWERED.has(why) ? 'prohibited' : 'none';
-    const made: RefusedDestination = { kind: 'refused', why, count, answer };
-    this.made.set(why, made);
-    return made;
-  }
-}
 
 export class Destinations {
   private readonly deps: DestinationsDeps;
-  private readonly refusals = {
-    tcp: new Refusals('tcp'),
-    udp: new Refusals('udp'),
-    icmp: new Refusals('icmp'),
-  };
+  private readonly refusals: Refusals;
+  private readonly policed: PolicedDestinations | undefined;
+  private readonly proxied: ProxiedDestinations | undefined;
 
   constructor(deps: DestinationsDeps) {
     this.deps = deps;
+    const { policy, proxies } = deps;
+    this.refusals = new Refusals(deps.refusals, deps.onBlock);
+    this.policed = policy && new PolicedDestinations(policy, this.refusals);
+    this.proxied = proxies && new ProxiedDestinations(proxies, this.policed, this.refusals);
   }
 
   /** The same decisions by another policy, of which nobody hears. */
@@ -219,14 +92,9 @@ export class Destinations {
     protocol: DestinationProtocol,
     remote: IpAddress,
     port: number,
-    { why, text, isPending }: GateDenial,
+    denial: GateDenial,
   ): RefusedDestination {
-    const count = `${protocol}-${why}`;
-    if (isPending === true) return { kind: 'refused', why, count, answer: 'none' };
-    this.deps.refusals.add(count);
-    owner.refusals.add(count);
-    this.deps.onBlock?.({ owner, protocol, remote, port, why, rule: text });
-    return { kind: 'refused', why, count, answer: 'prohibited' };
+    return this.refusals.addGate(owner, protocol, remote, port, denial);
   }
 
   private byGate(
@@ -264,52 +132,16 @@ export class Destinations {
     if (this.isOwn(protocol, to.address, port)) {
       return this.refuse(owner, protocol, words, at, port, 'own-listener');
     }
-    const { isClosedHost, proxies } = this.deps;
+    const { isClosedHost } = this.deps;
     if (
       isClosedHost !== undefined &&
       reaches(isClosedHost, remote, to.address, this.deps.addresses.translation)
     ) {
       return this.refuse(owner, protocol, words, at, port, 'host');
     }
-    const judged = this.byPolicy(owner, protocol, words, at, port, to);
-    const choice = proxies?.current;
-    return choice === undefined || judged.kind !== 'outside'
-      ? judged
-      : this.byProxy(choice, owner, protocol, remote, port, judged);
-  }
-
-  private byProxy(
-    choice: ProxyChoice,
-    owner: Guest,
-    protocol: DestinationProtocol,
-    remote: IpAddress,
-    port: number,
-    to: Outside,
-  ): Outside | RefusedDestination {
-    const { policy } = this.deps;
-    const engine = policy?.engine;
-    const address = parseAddress(to.address) ?? remote;
-    const target: PolicyTarget = { protocol, kind: 'outside', remote, address, port };
-    const objectionTo = (name: string): string | undefined => {
-      if (policy === undefined || engine === undefined) return undefined;
-      const { verdict } = policy.judgeBy(engine, policy.callsOf(owner), target, [name]);
-      return verdict.action === 'allow' ? undefined : `${name}: ${verdict.text}`;
-    };
-    const chosen = choice.choose({
-      ...{ owner, protocol, remote, port, to },
-      objectionTo: engine?.mode === 'enforce' ? objectionTo : undefined,
-      onDenied: (why) => {
-        if (policy === undefined || engine === undefined) return;
-        policy.counts.add('denied-by-inspection');
-        const judged = policy.judge(engine, owner, target);
-        this.onPolicyBlock(policy, engine, owner, target, judged, why, true);
-      },
-    });
-    if (chosen !== undefined) return chosen;
-    const count = `${protocol}-proxied`;
-    this.deps.refusals.add(count);
-    owner.refusals.add(count);
-    return { kind: 'refused', why: 'proxied', count, answer: 'refused' };
+    const policed = this.byPolicy(owner, protocol, words, at, port, to);
+    if (this.proxied === undefined || policed.kind !== 'outside') return policed;
+    return this.proxied.decide(owner, protocol, remote, port, policed);
   }
 
   /**
@@ -327,7 +159,7 @@ export class Destinations {
     port: number,
     link?: string,
   ): RefusalAnswer | undefined {
-    if (this.deps.policy?.engine === undefined || port === DNS_PORT) return undefined;
+    if (this.policed?.engine === undefined || port === DNS_PORT) return undefined;
     const to = this.byPolicy(owner, protocol, words, at, port, GATEWAY, link);
     return to.kind === 'refused' ? to.answer : undefined;
   }
@@ -359,59 +191,7 @@ export class Destinations {
     to: HostLoopback | Outside | Gateway,
     link?: string,
   ): Destination {
-    const { policy } = this.deps;
-    const engine = policy?.engine;
-    if (policy === undefined || engine === undefined) return to;
-    const remote = addressFromWords(words, at);
-    const isSame = to.kind === 'gateway' || (to.kind === 'outside' && !to.isTranslated);
-    const address = isSame ? remote : (parseAddress(to.address) ?? remote);
-    const target: PolicyTarget = { protocol, kind: to.kind, remote, address, port };
-    const judged = policy.judge(engine, owner, target, link);
-    const { verdict } = judged;
-    if (verdict.action !== 'allow') {
-      if (!this.onDenied(policy, engine, owner, target, judged, verdict.text)) return to;
-      const count = `${protocol}-policy`;
-      this.deps.refusals.add(count);
-      owner.refusals.add(count);
-      return { kind: 'refused', why: 'policy', count, answer: POLICY_ANSWERS[verdict.action] };
-    }
-    policy.counts.add('allowed');
-    if (to.kind === 'gateway') return to;
-    if (!verdict.byName || protocol === 'icmp' || engine.mode === 'observe') {
-      return { ...to, verdict: { rule: verdict.text, stated: undefined, allStated: [] } };
-    }
-    const onDenied = (why: string): void => {
-      policy.counts.add('denied-by-inspection');
-      this.onPolicyBlock(policy, engine, owner, target, judged, why, true);
-    };
-    const check = new PolicyCheck({ policy, owner, target, judged, onDenied });
-    return { ...to, check, verdict: check };
-  }
-
-  /** @returns whether it is denied, and not only observed */
-  private onDenied(...of: Parameters<Destinations['onPolicyBlock']>): boolean {
-    const [policy] = of;
-    const isDenied = this.onPolicyBlock(...of);
-    policy.counts.add(isDenied ? 'denied' : 'observed');
-    return isDenied;
-  }
-
-  private onPolicyBlock(
-    policy: GuestPolicy,
-    engine: PolicyEngine,
-    owner: Guest,
-    { protocol, remote, port }: PolicyTarget,
-    { place, names }: Judged,
-    why: string,
-    isStated = false,
-  ): boolean {
-    const name = names.at(-1);
-    const isDenied = policy.deny(engine, {
-      ...{ owner, protocol, name, address: remote, port, place, why, isStated },
-    });
-    const block: Block = { owner, protocol, remote, port, name, why: 'policy', rule: why };
-    this.deps.onBlock?.(isDenied ? block : { ...block, isObserved: true });
-    return isDenied;
+    return this.policed?.decide(owner, protocol, words, at, port, to, link) ?? to;
   }
 
   /**
@@ -485,14 +265,7 @@ export class Destinations {
     port: number,
     why: RefusedWhy,
   ): RefusedDestination {
-    const refused = this.refusals[protocol].get(why);
-    const { refusals, onBlock } = this.deps;
-    refusals.add(refused.count);
-    owner.refusals.add(refused.count);
-    if (onBlock !== undefined && !QUIET.has(why)) {
-      onBlock({ owner, protocol, remote: addressFromWords(words, at), port, why });
-    }
-    return refused;
+    return this.refusals.addAddress(owner, protocol, words, at, port, why);
   }
 }
 

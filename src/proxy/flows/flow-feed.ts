@@ -4,7 +4,7 @@
  * listeners know how many they have missed. A listener that throws is reported, and the others go on.
  */
 import { reportFault } from '../../base/faults.ts';
-import type { Block } from './destinations.ts';
+import type { Block } from './destination.ts';
 import type { FlowRecord } from './flow.ts';
 
 export type FlowEvent =

@@ -20,7 +20,8 @@ import { errorCode } from '../../native/errors.ts';
 import type { Posix } from '../../native/posix.ts';
 import type { EchoId, EchoRequest, NetworkError } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
-import type { Destinations, HostLoopback, Outside } from '../flows/destinations.ts';
+import type { HostLoopback, Outside } from '../flows/destination.ts';
+import type { Destinations } from '../flows/destinations.ts';
 import { type HostErrors, lacksFamily } from '../udp/host-errors.ts';
 import { HostSession, PLAIN, type Side } from '../udp/host-session.ts';
 import {

@@ -4,7 +4,7 @@ import type { Instant } from '../../base/time.ts';
 import { type ConnectOptions, connectStream } from '../../native/stream/connect-stream.ts';
 import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/host-stream.ts';
 import type { TcpRequest } from '../../stack/flow.ts';
-import type { HostLoopback, Outside } from '../flows/destinations.ts';
+import type { HostLoopback, Outside } from '../flows/destination.ts';
 import type { Flow, FlowFacts, FlowSource, FlowVerdict } from '../flows/flow.ts';
 import { type StreamOrigin, tcpFacts } from '../flows/stream-facts.ts';
 import type { Tunnelling, Via } from '../flows/via.ts';

@@ -10,7 +10,7 @@ import type { ConnectOptions } from '../../native/stream/connect-stream.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
 import type { Downstream, FlowId, RefuseReason, TcpRequest } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
-import type { HostLoopback, Outside } from '../flows/destinations.ts';
+import type { HostLoopback, Outside } from '../flows/destination.ts';
 import type { FlowBook } from '../flows/flow-book.ts';
 import type { Via } from '../flows/via.ts';
 import { StreamGate } from '../inspect/stream-gate.ts';

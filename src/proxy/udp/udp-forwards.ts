@@ -12,7 +12,8 @@ import { ANY_OUTBOUND, type OutboundAddresses } from '../../native/stream/connec
 import type { Datagram, FlowId } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { UdpService } from '../../stack/udp.ts';
-import { type Destinations, REFUSAL_ERRORS } from '../flows/destinations.ts';
+import { REFUSAL_ERRORS } from '../flows/destination.ts';
+import type { Destinations } from '../flows/destinations.ts';
 import { type HostErrors, networkErrorOf, sendError } from './host-errors.ts';
 import { HostSession, type Side } from './host-session.ts';
 import { type Failure, HostSessions, type SessionsDeps, sideOf } from './host-sessions.ts';

@@ -29,12 +29,8 @@ import type { QueuedError } from '../../native/posix.ts';
 import { ANY_OUTBOUND, type OutboundAddresses } from '../../native/stream/connect-stream.ts';
 import type { Datagram, FlowId, NetworkError } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
-import {
-  type Destinations,
-  type HostLoopback,
-  type Outside,
-  REFUSAL_ERRORS,
-} from '../flows/destinations.ts';
+import { type HostLoopback, type Outside, REFUSAL_ERRORS } from '../flows/destination.ts';
+import type { Destinations } from '../flows/destinations.ts';
 import type { DatagramGate } from '../inspect/datagram-gate.ts';
 import { DatagramGates } from '../inspect/datagram-gates.ts';
 import { GateShares } from '../inspect/gate-shares.ts';

@@ -13,8 +13,9 @@ import {
 } from '../../services/upstream-proxy/proxy-rules.ts';
 import type { ProxyServer } from '../../services/upstream-proxy/proxy-server.ts';
 import type { Datagram } from '../../stack/flow.ts';
-import type { Outside, ProxyChoice, ProxyQuestion } from '../flows/destinations.ts';
+import type { Outside } from '../flows/destination.ts';
 import type { GuestNames } from '../flows/guest-names.ts';
+import type { ProxyChoice, ProxyQuestion } from '../flows/proxied-destinations.ts';
 import { HttpRelay } from './http-relay.ts';
 import { ProxiedRoute } from './proxied-route.ts';
 import type { ProxyDialDeps } from './proxy-dial.ts';

@@ -1,5 +1,5 @@
 import type { FlowId } from '../../stack/flow.ts';
-import type { ProxyQuestion } from '../flows/destinations.ts';
+import type { ProxyQuestion } from '../flows/proxied-destinations.ts';
 import type { HttpRelay } from './http-relay.ts';
 import type { ProxyDialDeps } from './proxy-dial.ts';
 import type { ProxiedCount } from './route-step.ts';

@@ -6,12 +6,12 @@ import { SILENT } from '../../../src/base/log.ts';
 import type { PolicyVerdictView } from '../../../src/control/policy-view.ts';
 import { LivePolicy } from '../../../src/network/policy/live-policy.ts';
 import { PolicyProber } from '../../../src/network/policy/policy-prober.ts';
-import {
-  type Block,
-  type Destination,
-  type DestinationProtocol,
-  Destinations,
-} from '../../../src/proxy/flows/destinations.ts';
+import type {
+  Block,
+  Destination,
+  DestinationProtocol,
+} from '../../../src/proxy/flows/destination.ts';
+import { Destinations } from '../../../src/proxy/flows/destinations.ts';
 import type { FlowFacts } from '../../../src/proxy/flows/flow.ts';
 import { FlowBook } from '../../../src/proxy/flows/flow-book.ts';
 import { GuestPolicy } from '../../../src/proxy/policy/guest-policy.ts';

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { Counters } from '../../../src/base/counters.ts';
 import { setWords } from '../../../src/base/ip-address.ts';
-import {
-  type Block,
-  type Destination,
-  type DestinationProtocol,
-  Destinations,
-} from '../../../src/proxy/flows/destinations.ts';
+import type {
+  Block,
+  Destination,
+  DestinationProtocol,
+} from '../../../src/proxy/flows/destination.ts';
+import { Destinations } from '../../../src/proxy/flows/destinations.ts';
 import { Translation } from '../../../src/proxy/flows/translation.ts';
 import { parsePrefix } from '../../../src/services/address-text.ts';
 import { embedIpv4, NAT64_BITS } from '../../../src/services/nat64-address.ts';

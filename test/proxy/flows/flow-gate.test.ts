@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { Counters } from '../../../src/base/counters.ts';
 import { setWords } from '../../../src/base/ip-address.ts';
-import { type Block, Destinations } from '../../../src/proxy/flows/destinations.ts';
+import type { Block } from '../../../src/proxy/flows/destination.ts';
+import { Destinations } from '../../../src/proxy/flows/destinations.ts';
 import type { FlowAttempt, FlowGate, GateDenial } from '../../../src/proxy/flows/flow-gate.ts';
 import { testGuest } from '../../support/test-guest.ts';
 import { addressMap, ip } from '../recording.ts';

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { Counters } from '../../../src/base/counters.ts';
 import { setWords } from '../../../src/base/ip-address.ts';
 import { readPolicy } from '../../../src/network/policy/policy-document.ts';
-import {
-  type Block,
-  type Destination,
-  type DestinationProtocol,
-  Destinations,
-} from '../../../src/proxy/flows/destinations.ts';
+import type {
+  Block,
+  Destination,
+  DestinationProtocol,
+} from '../../../src/proxy/flows/destination.ts';
+import { Destinations } from '../../../src/proxy/flows/destinations.ts';
 import { GuestNames } from '../../../src/proxy/flows/guest-names.ts';
 import { DnsPolicy } from '../../../src/proxy/policy/dns-policy.ts';
 import { GuestPolicy } from '../../../src/proxy/policy/guest-policy.ts';

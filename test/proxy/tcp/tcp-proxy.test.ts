@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import { Counters } from '../../../src/base/counters.ts';
-import type { Loopback } from '../../../src/proxy/flows/destinations.ts';
+import type { Loopback } from '../../../src/proxy/flows/destination.ts';
 import type { FlowBook } from '../../../src/proxy/flows/flow-book.ts';
 import { refusalOf, TcpProxy, type TcpProxyCount } from '../../../src/proxy/tcp/tcp-proxy.ts';
 import type { RefuseReason, TcpRequest } from '../../../src/stack/flow.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { loadPosix } from '../../../src/native/load.ts';
-import type { RefusalAnswer } from '../../../src/proxy/flows/destinations.ts';
+import type { RefusalAnswer } from '../../../src/proxy/flows/destination.ts';
 import { ImmediateFlush } from '../../../src/proxy/flush-scheduler.ts';
 import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import type { Outside, ProxyQuestion } from '../../../src/proxy/flows/destinations.ts';
+import type { Outside } from '../../../src/proxy/flows/destination.ts';
 import { GuestNames } from '../../../src/proxy/flows/guest-names.ts';
+import type { ProxyQuestion } from '../../../src/proxy/flows/proxied-destinations.ts';
 import { ProxiedFlows } from '../../../src/proxy/upstream-proxy/proxied-flows.ts';
 import { ProxiedRoute } from '../../../src/proxy/upstream-proxy/proxied-route.ts';
 import { ProxyNames } from '../../../src/proxy/upstream-proxy/proxy-names.ts';

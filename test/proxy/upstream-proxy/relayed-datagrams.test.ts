@@ -3,7 +3,7 @@ import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dg
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { Budget } from '../../../src/base/shares/budget.ts';
-import type { ProxyQuestion } from '../../../src/proxy/flows/destinations.ts';
+import type { ProxyQuestion } from '../../../src/proxy/flows/proxied-destinations.ts';
 import { ImmediateFlush } from '../../../src/proxy/flush-scheduler.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
 import { ProxyNames } from '../../../src/proxy/upstream-proxy/proxy-names.ts';

@@ -1,0 +1,73 @@
+/** Destinations that an upstream proxy leads to, where some are in use. */
+import type { IpAddress } from '../../base/ip-address.ts';
+import type { Guest } from '../../stack/guest.ts';
+import type { DestinationProtocol, Outside, RefusedDestination } from './destination.ts';
+import type { PolicedDestinations } from './policed-destinations.ts';
+import type { Refusals } from './refusals.ts';
+import type { DatagramRelays } from './via.ts';
+
+/** A flow that may go to `to`. */
+export interface ProxyQuestion {
+  readonly owner: Guest;
+  readonly protocol: DestinationProtocol;
+  /** As the guest knows it. */
+  readonly remote: IpAddress;
+  readonly port: number;
+  readonly to: Outside;
+  /**
+   * Whether a policy allows the flow by this name too. Absent: there is no policy that forbids any.
+   *
+   * @returns the rule that does not
+   */
+  readonly objectionTo?: ((name: string) => string | undefined) | undefined;
+  /** Called where a flow is ended for what the guest says. */
+  readonly onDenied: (why: string) => void;
+}
+
+/** Upstream proxies that are in use; undefined while there are none. */
+export interface ProxiesInUse {
+  current: ProxyChoice | undefined;
+  relays: DatagramRelays | undefined;
+}
+
+/** Which flows go through an upstream proxy. */
+export interface ProxyChoice {
+  /** @returns `to` itself, or with its way; undefined: it must not go anywhere */
+  choose(question: ProxyQuestion): Outside | undefined;
+}
+
+export class ProxiedDestinations {
+  private readonly proxies: Pick<ProxiesInUse, 'current'>;
+  /** Undefined where there is no policy. */
+  private readonly policed: PolicedDestinations | undefined;
+  private readonly refusals: Refusals;
+
+  constructor(
+    proxies: Pick<ProxiesInUse, 'current'>,
+    policed: PolicedDestinations | undefined,
+    refusals: Refusals,
+  ) {
+    this.proxies = proxies;
+    this.policed = policed;
+    this.refusals = refusals;
+  }
+
+  /** @param to where the flow may go: it is returned where no proxy has to do with it */
+  decide(
+    owner: Guest,
+    protocol: DestinationProtocol,
+    remote: IpAddress,
+    port: number,
+    to: Outside,
+  ): Outside | RefusedDestination {
+    const choice = this.proxies.current;
+    if (choice === undefined) return to;
+    const { policed, refusals } = this;
+    const chosen = choice.choose({
+      ...{ owner, protocol, remote, port, to },
+      objectionTo: policed?.objectionTo(owner, protocol, remote, port, to),
+      onDenied: (why) => policed?.denyStated(owner, protocol, remote, port, to, why),
+    });
+    return chosen ?? refusals.add(owner, protocol, 'proxied', 'refused');
+  }
+}
