@@ -36,11 +36,18 @@ const IDLE_MS = 60_000;
 
 /** Requests that a client has sent at once: more than any does. */
 const MAX_WAITING = 256;
+/**
+ * How long a client that has ended may wait for an answer to begin: whether it still reads, or has left, is known only
+ * once something is sent to it.
+ */
+const ENDED_MS = 60_000;
 
 interface Connection {
   readonly client: RelayClient;
   /** Requests that are not answered. */
   waiting: number;
+  /** The answer to the first of them has begun. */
+  isAnswering: boolean;
   /** The request before. */
   before: Promise<void>;
   hop: Hop | undefined;
@@ -52,11 +59,20 @@ export class HttpRelay {
   private readonly connections = new WeakMap<Duplex, Connection>();
   private readonly server = createServer({ keepAliveTimeout: IDLE_MS, requestTimeout: 0 });
 
-  constructor(dial: ProxyDialDeps, count: (what: ProxiedCount) => void) {
+  private readonly endedMs: number;
+
+  constructor(
+    dial: ProxyDialDeps,
+    count: (what: ProxiedCount) => void,
+    endedMs: number = ENDED_MS,
+  ) {
     this.dial = dial;
     this.count = count;
+    this.endedMs = endedMs;
     const { server } = this;
     server.timeout = 0;
+    // Node's, without a type: a client that ends behind its request is answered all the same.
+    Object.assign(server, { httpAllowHalfOpen: true });
     server.on('request', (request, response) => this.onRequest(request, response));
     server.on('upgrade', (request, socket, head) => this.onUpgrade(request, socket, head));
     server.on('connect', (request, socket, head) => this.onConnect(request, socket, head));
@@ -68,11 +84,20 @@ export class HttpRelay {
 
   serve(duplex: Duplex, client: RelayClient): void {
     const connection: Connection = {
-      ...{ client, waiting: 0, before: Promise.resolve(), hop: undefined },
+      ...{ client, waiting: 0, isAnswering: false, before: Promise.resolve(), hop: undefined },
     };
     this.connections.set(duplex, connection);
+    let timer: NodeJS.Timeout | undefined;
     duplex.on('error', () => {}); // reset, or gone: 'close' follows
-    duplex.once('close', () => connection.hop?.close());
+    duplex.once('end', () => {
+      timer = setTimeout(() => {
+        if (connection.waiting > 0 && !connection.isAnswering) duplex.destroy();
+      }, this.endedMs).unref();
+    });
+    duplex.once('close', () => {
+      clearTimeout(timer);
+      connection.hop?.close();
+    });
     this.server.emit('connection', duplex);
   }
 
@@ -92,6 +117,7 @@ export class HttpRelay {
       })
       .then(() => {
         connection.waiting--;
+        connection.isAnswering = false;
       });
   }
 
@@ -125,10 +151,16 @@ export class HttpRelay {
       answer.destroy(); // what the proxy wants of hawser is not the guest's to answer
       throw new PageError(502, 'the proxy answers 407: it wants a user name and password');
     }
+    const { statusCode = 0, statusMessage = '' } = answer;
+    if (statusCode < 200) {
+      answer.destroy();
+      throw new PageError(502, `the answer has status ${statusCode}, which there is not`);
+    }
+    connection.isAnswering = true;
     response.sendDate = false;
     response.writeHead(
-      answer.statusCode ?? 502,
-      answer.statusMessage ?? '',
+      statusCode,
+      statusMessage.replace(NOT_OF_REASON, '?'),
       endToEnd(answer.rawHeaders, { withoutChunks: true }),
     );
     answer.on('error', () => response.destroy());
@@ -157,8 +189,12 @@ export class HttpRelay {
       const answered = new Promise<IncomingMessage>((resolve, reject) => {
         passed.once('response', resolve);
         passed.on('error', reject);
+        passed.once('close', () => reject(new Error('it ends without an answer')));
       });
-      void isOver.then(() => passed.destroy());
+      void isOver.then(() => {
+        passed.destroy();
+        request.unpipe(passed).resume(); // an answer may come before the body is whole: the next request is behind it
+      });
       if (isBodiless) passed.end();
       else request.pipe(passed);
       try {
@@ -180,7 +216,7 @@ export class HttpRelay {
   ): ClientRequest {
     const isForwarded = step.kind === 'proxy' && step.server.scheme === 'http';
     const own = isForwarded ? step.server.credentials : undefined;
-    const headers = withHost(endToEnd(rawHeaders), ask);
+    const headers = withHost(endToEnd(rawHeaders), ask, hostOf(step));
     if (own !== undefined) headers.push('Proxy-Authorization', basicAuthorization(own));
     const target = step.kind === 'proxy' ? step.target : undefined;
     const path =
@@ -207,12 +243,14 @@ export class HttpRelay {
       else onSocket(null, result);
     };
     if (step.kind === 'direct') {
-      openSocket(this.dial, { host: step.address, port: step.port }, undefined, done);
+      const place = { host: step.address, port: step.port };
+      openSocket(this.dial, place, undefined, done, isTunnel);
       return;
     }
     const { server, target } = step;
     const isAsked = isTunnel || server.scheme !== 'http';
-    openSocket(this.dial, server, isAsked ? openHandshake(server, target) : undefined, done);
+    const handshake = isAsked ? openHandshake(server, target) : undefined;
+    openSocket(this.dial, server, handshake, done, isTunnel);
   }
 
   private onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -225,7 +263,8 @@ export class HttpRelay {
       const ask = readAsk(request, connection.client.isExplicit);
       const step = await stepFor(connection.client, ask);
       const tunnel = await this.tunnelTo(step, socket);
-      await upgrade(request, ask, tunnel, socket, head);
+      connection.isAnswering = true;
+      await upgrade(request, ask, hostOf(step), tunnel, socket, head);
     });
   }
 
@@ -289,6 +328,9 @@ export class HttpRelay {
   }
 }
 
+/** RFC 9112 §4: all but these may be in a reason phrase. */
+const NOT_OF_REASON = /[^\t\x20-\x7e\x80-\xff]/g;
+
 type Way = Exclude<RouteStep, { readonly why: string }>;
 
 /** @throws PageError */
@@ -304,6 +346,9 @@ async function stepFor(
 
 const hostText = (target: ProxyTarget): string =>
   target.port === HTTP_PORT ? authority(target).replace(/:80$/, '') : authority(target);
+
+const hostOf = (step: Way): string =>
+  hostText(step.kind === 'proxy' ? step.target : { host: step.address, port: step.port });
 
 const keyOf = (step: Way): string =>
   step.kind === 'direct'

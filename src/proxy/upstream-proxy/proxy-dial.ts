@@ -21,6 +21,7 @@ import {
 } from '../../services/upstream-proxy/handshake.ts';
 import type { ProxyServer } from '../../services/upstream-proxy/proxy-server.ts';
 import type { Tunnelling } from '../flows/via.ts';
+import { FirstAddress } from './first-address.ts';
 import type { ProxyNames } from './proxy-names.ts';
 
 export const PATIENCE_MS = 10_000;
@@ -41,7 +42,6 @@ export class ProxyDial implements Tunnelling, ConnectOwner, HostStreamOwner {
   private readonly handshake: Handshake;
   private readonly owner: ConnectOwner;
   private readonly timer: NodeJS.Timeout;
-  private addresses: readonly string[] = [];
   private connecting: Connecting | undefined = undefined;
   private stream: HostStream | undefined = undefined;
   /** What waits for the write before it. */
@@ -65,8 +65,7 @@ export class ProxyDial implements Tunnelling, ConnectOwner, HostStreamOwner {
         setImmediate(() => this.fail(proxyFailure('EHOSTUNREACH', text)));
         return;
       }
-      this.addresses = found;
-      this.connectNext();
+      if (this.state === 'asking') this.connecting = this.connectTo(found);
     });
   }
 
@@ -86,8 +85,7 @@ export class ProxyDial implements Tunnelling, ConnectOwner, HostStreamOwner {
 
   onConnectFailed(code: string): void {
     this.connecting = undefined;
-    if (this.addresses.length > 0) this.connectNext();
-    else this.fail(proxyFailure('EHOSTUNREACH', `the proxy cannot be reached: ${code}`));
+    this.fail(proxyFailure('EHOSTUNREACH', `the proxy cannot be reached: ${code}`));
   }
 
   onHostBytes(bytes: Uint8Array, len: number): boolean {
@@ -111,12 +109,14 @@ export class ProxyDial implements Tunnelling, ConnectOwner, HostStreamOwner {
     this.fail(proxyFailure('EHOSTUNREACH', `the proxy has closed the connection: ${why}`));
   }
 
-  private connectNext(): void {
-    const [host, ...rest] = this.addresses;
-    this.addresses = rest;
-    if (host === undefined || this.state !== 'asking') return;
+  private connectTo(addresses: readonly string[]): Connecting {
     const { port } = this.server;
-    this.connecting = connectStream({ host, port }, this, this.deps.options);
+    const { options } = this.deps;
+    return new FirstAddress<HostStream>(
+      addresses,
+      (host, attempt) => connectStream({ host, port }, attempt, options),
+      this,
+    );
   }
 
   private take(step: HandshakeStep, bytes: Uint8Array, len: number): void {

@@ -40,11 +40,18 @@ export function readAsk({ url = '/', rawHeaders }: IncomingMessage, isExplicit: 
   };
 }
 
-/** The fields, with the Host that belongs to what is asked for. */
-export function withHost(raw: RawFields, { hostField }: Ask): string[] {
-  if (hostField === undefined) return [...raw];
+/**
+ * The fields, with the Host that belongs to what is asked for.
+ *
+ * @param otherwise of a request that has none, as of HTTP/1.0 (RFC 9112 §3.2.2)
+ */
+export function withHost(raw: RawFields, { hostField }: Ask, otherwise: string): string[] {
   const others = fieldsOf(raw).filter(([name]) => name.toLowerCase() !== 'host');
-  return ['Host', hostField, ...others.flat()];
+  const isStated = fieldsOf(raw).some(
+    ([name, value]) => name.toLowerCase() === 'host' && value !== '',
+  );
+  if (hostField === undefined && isStated) return [...raw];
+  return ['Host', hostField ?? otherwise, ...others.flat()];
 }
 
 function authorityOf(text: string): Authority {

@@ -9,6 +9,7 @@ import {
   type ProxyFailure,
   proxyFailure,
 } from '../../services/upstream-proxy/handshake.ts';
+import { FirstAddress, type StartAttempt } from './first-address.ts';
 import { PATIENCE_MS, type ProxyDialDeps } from './proxy-dial.ts';
 
 export interface SocketPlace {
@@ -22,6 +23,7 @@ export type OnSocket = (result: Socket | ProxyFailure) => void;
 
 /**
  * @param handshake by which the proxy at `place` is asked; absent: nothing is asked
+ * @param isHalfOpen it stays open when the other end has ended: not for one that waits for its next request
  * @returns a function that gives up
  */
 export function openSocket(
@@ -29,14 +31,17 @@ export function openSocket(
   place: SocketPlace,
   handshake: Handshake | undefined,
   onSocket: OnSocket,
+  isHalfOpen = false,
 ): () => void {
   const { patienceMs = PATIENCE_MS } = deps;
   let socket: Socket | undefined;
+  let connecting: FirstAddress<Socket> | undefined;
   let isOver = false;
   const end = (result: Socket | ProxyFailure): void => {
     if (isOver) return;
     isOver = true;
     clearTimeout(timer);
+    connecting?.cancel();
     if (result !== socket) socket?.destroy();
     onSocket(result);
   };
@@ -46,30 +51,46 @@ export function openSocket(
   ).unref();
   deps.names.resolve(place.host, (found) => {
     if (isOver) return;
-    const [address] = typeof found === 'string' ? [] : found;
-    if (address === undefined) {
-      end(proxyFailure('EHOSTUNREACH', `${place.host} cannot be resolved: ${String(found)}`));
+    if (typeof found === 'string') {
+      end(proxyFailure('EHOSTUNREACH', `${place.host} cannot be resolved: ${found}`));
       return;
     }
-    const { ipv4, ipv6 } = deps.options.outbound ?? ANY_OUTBOUND;
-    const isLocal = address.startsWith('127.') || address === '::1';
-    const from = isLocal ? undefined : address.includes(':') ? ipv6 : ipv4;
-    const source = from === undefined ? {} : { localAddress: from };
-    const connecting = connect({
-      ...{ host: address, port: place.port, ...source },
-      ...{ noDelay: true, allowHalfOpen: handshake !== undefined },
-    });
-    socket = connecting;
-    connecting.on('error', (error) =>
-      end(proxyFailure('EHOSTUNREACH', `${place.host} cannot be reached: ${errorCode(error)}`)),
-    );
-    connecting.once('connect', () => {
-      if (handshake === undefined) end(connecting);
-      else ask(connecting, handshake, end);
+    connecting = new FirstAddress<Socket>(found, startSocket(deps, place.port, isHalfOpen), {
+      onConnected: (made) => {
+        socket = made;
+        made.on('error', (error) =>
+          end(proxyFailure('EHOSTUNREACH', `${place.host} has failed: ${errorCode(error)}`)),
+        );
+        if (handshake === undefined) end(made);
+        else ask(made, handshake, end);
+      },
+      onConnectFailed: (code) =>
+        end(proxyFailure('EHOSTUNREACH', `${place.host} cannot be reached: ${code}`)),
     });
   });
   return () => end(proxyFailure('ECANCELED', 'given up'));
 }
+
+const startSocket =
+  ({ options }: ProxyDialDeps, port: number, allowHalfOpen: boolean): StartAttempt<Socket> =>
+  (host, owner) => {
+    const { ipv4, ipv6 } = options.outbound ?? ANY_OUTBOUND;
+    const isLocal = host.startsWith('127.') || host === '::1';
+    const from = isLocal ? undefined : host.includes(':') ? ipv6 : ipv4;
+    const source = from === undefined ? {} : { localAddress: from };
+    const socket = connect({ host, port, ...source, noDelay: true, allowHalfOpen });
+    const onError = (error: Error): void => owner.onConnectFailed(errorCode(error));
+    const onConnect = (): void => {
+      socket.off('error', onError);
+      owner.onConnected(socket);
+    };
+    socket.once('error', onError).once('connect', onConnect);
+    const cancel = (): void => {
+      socket.off('error', onError).off('connect', onConnect);
+      socket.on('error', () => {}).destroy();
+    };
+    return { cancel };
+  };
 
 function ask(socket: Socket, handshake: Handshake, end: OnSocket): void {
   const onData = (bytes: Buffer): void => take(handshake.push(bytes, 0, bytes.length), bytes);

@@ -6,17 +6,22 @@ import { errorPage } from '../inspect/error-page.ts';
 import { endToEnd, fieldsOf, namedByConnection, type RawFields } from './http-fields.ts';
 import { type Ask, withHost } from './request-ask.ts';
 
-/** The host may grant it, or answer as to any request; the connection then ends. */
+/**
+ * The host may grant it, or answer as to any request; the connection then ends.
+ *
+ * @param host of a request that does not say it
+ */
 export function upgrade(
   { method, rawHeaders }: IncomingMessage,
   ask: Ask,
+  host: string,
   tunnel: Socket,
   guest: Duplex,
   head: Buffer,
 ): Promise<void> {
   return new Promise((resolve) => {
     const only = ['connection', 'upgrade', ...namedByConnection(rawHeaders)];
-    const headers = withHost(endToEnd(rawHeaders, { only }), ask);
+    const headers = withHost(endToEnd(rawHeaders, { only }), ask, host);
     const request = sendRequest({
       ...{ method, path: ask.path, headers, setHost: false, createConnection: () => tunnel },
     });

@@ -34,8 +34,10 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
     await once(upstream, 'listening');
     const { port } = upstream.address() as AddressInfo;
     const server = { scheme: 'http', host: '127.0.0.1', port, credentials: undefined } as const;
-    const relay = new HttpRelay({ names: new ProxyNames(), options: {}, patienceMs: 200 }, (what) =>
-      counts.push(what),
+    const relay = new HttpRelay(
+      { names: new ProxyNames(), options: {}, patienceMs: 200 },
+      (what) => counts.push(what),
+      200,
     );
     const stepOf = (host: string | undefined): RouteStep => {
       if (host === 'denied.test') return { kind: 'denied', why: 'not \x1b[1m here' };
@@ -120,6 +122,18 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
   const failures: readonly (readonly [string, (socket: Socket) => void])[] = [
     ['garbage', (socket) => socket.write('\x00\x01garbage\r\n\r\n')],
     ['nothing', (socket) => socket.end()],
+    ['half a status line', (socket) => socket.end('HTTP/1.1 2')],
+    ['a status that there is not', (socket) => socket.write('HTTP/1.1 000 x\r\n\r\n')],
+    ['HTTP of before 1.0', (socket) => socket.end('<html>')],
+    [
+      'a protocol that nobody asked for',
+      (socket) => socket.write('HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'),
+    ],
+    [
+      'a length, and another',
+      (socket) =>
+        socket.write('HTTP/1.1 200 x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab'),
+    ],
     [
       'a head that is too large',
       (socket) => socket.write(`HTTP/1.1 200 OK\r\nX: ${'y'.repeat(40_000)}\r\n\r\n`),
@@ -137,6 +151,55 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
       assert.match(said, /^HTTP\/1\.1 502 Bad Gateway\r\n/);
     });
   }
+
+  it('are answered with a reason that can be written', async () => {
+    onBytes = (socket) => socket.write('HTTP/1.1 200 \x01\x1b[1m\r\nContent-Length: 0\r\n\r\n');
+    client.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
+    await until(() => answers() === 1);
+    assert.match(said, /^HTTP\/1\.1 200 \?\?\[1m\r\n/);
+  });
+
+  it('are answered where the client has ended behind them', async () => {
+    onBytes = (socket, text) => {
+      if (text.endsWith('abc')) setTimeout(() => socket.write(OK), 20);
+      else if (text.endsWith('\r\n\r\n') && !text.includes('POST')) socket.write(OK);
+    };
+    client.end(
+      'GET / HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\n\r\n' +
+        'POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc',
+    );
+    await once(client, 'end');
+    assert.equal(answers(), 2);
+  });
+
+  it('of a client that has ended wait for an answer no longer than a time', async () => {
+    onBytes = () => {};
+    client.end('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
+    await new Promise((resolve) => client.once('close', resolve));
+    assert.equal(said, '');
+    await until(() => sockets.every((socket) => socket.destroyed));
+  });
+
+  it('may be answered before they are whole: the next one is behind the rest', async () => {
+    onBytes = (socket, text) => {
+      if (text.endsWith('abc')) socket.write('HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n');
+      else if (text.includes('GET')) socket.write(OK);
+    };
+    client.write('POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000003\r\n\r\nabc');
+    await until(() => answers() === 1);
+    client.write(`${'x'.repeat(1_000_000)}GET / HTTP/1.1\r\nHost: a.test\r\n\r\n`);
+    await until(() => answers() === 2);
+    assert.match(said, /^HTTP\/1\.1 413 [\s\S]*HTTP\/1\.1 200 OK/);
+  });
+
+  it('that name no host have one for the proxy', async () => {
+    client.write('GET /x HTTP/1.0\r\nX: y\r\n\r\n');
+    await until(() => answers() === 1);
+    assert.match(
+      got[0] ?? '',
+      /^GET http:\/\/192\.0\.2\.1\/x HTTP\/1\.1\r\nHost: 192\.0\.2\.1\r\nX: y/,
+    );
+  });
 
   it('end with a reset where the proxy ends in the middle of an answer', async () => {
     onBytes = (socket) => {

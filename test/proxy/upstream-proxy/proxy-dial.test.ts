@@ -30,11 +30,12 @@ describe('proxy/upstream-proxy: a dial through a proxy', () => {
     host: string,
     scheme: ProxyScheme = 'http',
     patienceMs = 5_000,
+    names = new ProxyNames(),
   ): Promise<{ dial: ProxyDial; stream: HostStream | undefined }> =>
     new Promise((resolve) => {
       const { port } = server.address() as AddressInfo;
       const proxy = { scheme, host, port, credentials: undefined };
-      const deps = { names: new ProxyNames(), options: {}, patienceMs };
+      const deps = { names, options: {}, patienceMs };
       const dial: ProxyDial = new ProxyDial(
         ...([deps, proxy, openHandshake(proxy, { host: 'a.test', port: 443 })] as const),
         {
@@ -70,6 +71,15 @@ describe('proxy/upstream-proxy: a dial through a proxy', () => {
     while (got.length === 0) await new Promise((resolve) => setImmediate(resolve));
     assert.deepEqual(got, ['more']);
     stream.reset();
+  });
+
+  it('finds the proxy at that of its addresses where it is', async () => {
+    answering(OK);
+    const names = new ProxyNames();
+    names.resolve = (_host, onResolved) => onResolved(['127.0.0.77', '::1', '127.0.0.1']);
+    const { stream } = await dialTo('proxy.test', 'http', 5_000, names);
+    assert.equal(stream?.remoteAddress, '127.0.0.1');
+    stream?.reset();
   });
 
   it('resolves the name of the proxy, and says when it cannot', async () => {
