@@ -176,7 +176,7 @@ function addInspectCommands(program: Command): void {
   )
     .option(
       '--types <types>',
-      'only these, with commas: guest, lease, port, flow, block, mux, limit, dns',
+      'only these, with commas: guest, lease, port, flow, block, verdict, mux, limit, dns',
     )
     .option('--follow', 'print what happens, flows and refusals too, until interrupted')
     .option('--after <id>', 'with --follow: go on behind this event');

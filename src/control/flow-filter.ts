@@ -10,7 +10,7 @@ export interface FlowFilter {
   /** Nothing is left out. */
   readonly isOpen: boolean;
   /** Whether it may be one of `matches`, as far as a block tells. */
-  blocks(block: BlockView): boolean;
+  blocks(block: Omit<BlockView, 'why'>): boolean;
   matches(flow: FlowView): boolean;
 }
 

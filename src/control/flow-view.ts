@@ -1,5 +1,7 @@
 /** Flows as the control API and the library show them. */
 import type { Evidence, FlowProtocol, FlowService } from '../proxy/flows/flow.ts';
+import type { VerdictKind } from '../proxy/flows/verdict.ts';
+import type { PolicyPlace } from '../services/policy/policy.ts';
 
 export interface FlowView {
   /** Never reused by this daemon, and greater than those of flows before; URL-safe. */
@@ -97,6 +99,24 @@ export interface BlockEvent {
   /** `observed`: a policy that enforces would have blocked it. */
   readonly kind: 'blocked' | 'observed';
   readonly block: BlockView;
+}
+
+/** What was decided about a flow that a guest wants, or a name that it asks for. */
+export interface VerdictView extends Omit<BlockView, 'why'> {
+  /** As rules call where it leads: null of names, and of what no guest may reach. */
+  readonly place: PolicyPlace | null;
+  /** How the name is known, as of {@link FlowView.evidence}. Of `sni` it is what the guest has stated. */
+  readonly evidence: Evidence | null;
+  /** As of {@link BlockView.why}; null: it is allowed. */
+  readonly why: string | null;
+}
+
+export interface VerdictEvent {
+  /** `observed`: a policy that enforces would have denied it. */
+  readonly kind: VerdictKind;
+  readonly verdict: VerdictView;
+  /** More than 1: so many of this kind the guest has had in that second, beside those told before; this is the first. */
+  readonly count: number;
 }
 
 /** Too many at a time: some before the next are left out. */

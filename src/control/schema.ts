@@ -7,7 +7,8 @@ import { once } from '../base/once.ts';
 import { SANDBOX_PARTS } from '../native/sandbox/parts.ts';
 import { EVIDENCES, FLOW_PROTOCOLS, FLOW_SERVICES } from '../proxy/flows/flow.ts';
 import { PROXY_PROTOCOLS, SOURCE_ADDRESSES, WAYS } from '../proxy/ports/publish-spec.ts';
-import type { BlockView, FlowFeedEvent, FlowView } from './flow-view.ts';
+import { POLICY_PLACES } from '../services/policy/policy.ts';
+import type { BlockView, FlowFeedEvent, FlowView, VerdictView } from './flow-view.ts';
 import type {
   BudgetView,
   GuestView,
@@ -221,17 +222,23 @@ export const flowsSchema: Schema<FlowsAnswer> = once(() =>
     next: text.nullable(),
   }),
 );
-export const blockSchema: Schema<BlockView> = once(() =>
+const wantedShape = {
+  guestId: count,
+  guestName: text.nullable(),
+  guestMac: text.nullable(),
+  protocol: z.enum(['tcp', 'udp', 'icmp', 'dns']),
+  remoteAddress: text.nullable(),
+  remotePort: count,
+  name: text.nullable(),
+  rule: text.nullable(),
+};
+export const blockSchema: Schema<BlockView> = once(() => z.object({ ...wantedShape, why: text }));
+export const verdictSchema: Schema<VerdictView> = once(() =>
   z.object({
-    guestId: count,
-    guestName: text.nullable(),
-    guestMac: text.nullable(),
-    protocol: z.enum(['tcp', 'udp', 'icmp', 'dns']),
-    remoteAddress: text.nullable(),
-    remotePort: count,
-    name: text.nullable(),
-    why: text,
-    rule: text.nullable(),
+    ...wantedShape,
+    place: z.enum(POLICY_PLACES).nullable(),
+    evidence: z.enum(EVIDENCES).nullable(),
+    why: text.nullable(),
   }),
 );
 export const flowLineSchema: Schema<FlowLine> = once(() =>

@@ -13,6 +13,7 @@ import { isAddressOfHost } from '../native/address-of-host.ts';
 import type { ConnectOptions, OutboundAddresses } from '../native/stream/connect-stream.ts';
 import { AddressMap, type AddressMapConfig } from '../proxy/address-map.ts';
 import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
+import type { Block } from '../proxy/flows/destination.ts';
 import { Destinations } from '../proxy/flows/destinations.ts';
 import { FlowBook } from '../proxy/flows/flow-book.ts';
 import type { FlowGate } from '../proxy/flows/flow-gate.ts';
@@ -20,6 +21,7 @@ import { GatedTcp } from '../proxy/flows/gated-tcp.ts';
 import { HostAddresses } from '../proxy/flows/host-addresses.ts';
 import type { ProxiesInUse } from '../proxy/flows/proxied-destinations.ts';
 import { Translation } from '../proxy/flows/translation.ts';
+import { VerdictFeed } from '../proxy/flows/verdict-feed.ts';
 import { ImmediateFlush } from '../proxy/flush-scheduler.ts';
 import { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import { Intakes } from '../proxy/intake.ts';
@@ -93,6 +95,7 @@ export class DataPath {
   /** Of upstream proxies; those in use. */
   readonly proxies: ProxiesInUse = { current: undefined, relays: undefined };
   readonly book: FlowBook;
+  readonly verdicts: VerdictFeed;
   readonly stack: Stack;
   readonly flusher: ImmediateFlush;
   readonly tcp: TcpProxy;
@@ -129,6 +132,8 @@ export class DataPath {
     const { subnet, gateway, dns, host, ipv6 } = addresses;
     this.clock = clock;
     this.book = new FlowBook(clock);
+    const { names, feed } = this.book;
+    this.verdicts = new VerdictFeed({ clock, names, feed });
     this.addressMap = new AddressMap({
       subnet,
       gateway,
@@ -153,10 +158,8 @@ export class DataPath {
       addresses: this.addressMap,
       isOwnListener: (address, port) => ownListeners.includes(address, port),
       refusals: this.refusals,
-      onBlock: (block) => {
-        this.denials.onBlock(block);
-        this.book.feed.add({ kind: 'blocked', block });
-      },
+      onBlock: (block) => this.onBlock(block),
+      verdicts: this.verdicts,
       isClosedHost: config.hostAccess ? undefined : isHost,
       policy: this.policy,
       gate: deps.gate,
@@ -285,6 +288,13 @@ export class DataPath {
     this.limitWatch.close();
     this.isClosed = true;
     this.clock.wakeAt(NEVER, () => {});
+  }
+
+  /** A guest has asked for a destination, or a name, in vain. */
+  onBlock(block: Block): void {
+    this.denials.onBlock(block);
+    this.verdicts.onBlock(block);
+    this.book.feed.add({ kind: 'blocked', block });
   }
 
   private afterWork(): void {

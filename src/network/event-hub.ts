@@ -17,6 +17,7 @@ import {
   type GapEvent,
   type KeptEvent,
   type NetworkEvents,
+  ON_WISH,
 } from '../control/events/network-events.ts';
 import type { Network } from './network-interface.ts';
 
@@ -30,7 +31,9 @@ export interface ChannelMessage<K extends EventType = EventType> {
 }
 
 /** A guest can cause any number of them. */
-const FREQUENT: ReadonlySet<string> = new Set<EventType>(['flow', 'block', 'limit', 'dns']);
+const FREQUENT: ReadonlySet<string> = new Set<EventType>(['flow', 'block', 'limit', ...ON_WISH]);
+
+const NONE: ReadonlySet<string> = new Set();
 
 const channelName = (type: EventType): string => `hawser:${type}`;
 
@@ -45,8 +48,8 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
   private readonly gapListeners = new Set<(gap: GapEvent) => void>();
   private readers = 0;
   private isRecording = false;
-  /** Queries of DNS too. */
-  private isDnsRecorded = false;
+  /** Of the types on wish those that somebody wishes. */
+  private readonly wished = new Set<string>();
   private timer: NodeJS.Timeout | undefined = undefined;
 
   constructor(
@@ -85,7 +88,7 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
     return () => this.gapListeners.delete(listener);
   }
 
-  read(lastId: string | undefined, wantsDns = false): EventReader | undefined {
+  read(lastId: string | undefined, wishes: ReadonlySet<string> = NONE): EventReader | undefined {
     if (this.readers >= READERS_MAX) return undefined;
     this.readers++;
     clearTimeout(this.timer);
@@ -93,7 +96,7 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
       this.isRecording = true;
       this.ring.begin();
     }
-    this.isDnsRecorded ||= wantsDns;
+    for (const type of ON_WISH) if (wishes.has(type)) this.wished.add(type);
     const reader = this.ring.read(lastId);
     let isOpen = true;
     const close = (): void => {
@@ -115,7 +118,7 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
   }
 
   private isRecorded(type: EventType): boolean {
-    return type === 'dns' ? this.isDnsRecorded : this.isRecording;
+    return this.isRecording && (!ON_WISH.has(type) || this.wished.has(type));
   }
 
   private onReaderGone(): void {
@@ -123,7 +126,7 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
     if (this.readers > 0) return;
     this.timer = setTimeout(() => {
       this.isRecording = false;
-      this.isDnsRecorded = false;
+      this.wished.clear();
       this.ring.thin((type) => !FREQUENT.has(type));
     }, this.lingerMs).unref();
   }

@@ -1,21 +1,22 @@
 /** Events of flows for the hub: made only while it wants them. */
+import type { VerdictFeed } from '../proxy/flows/verdict-feed.ts';
 import type { EventHub } from './event-hub.ts';
 import type { FlowViews } from './flow-views.ts';
 
-export function emitFlowEvents(flows: Pick<FlowViews, 'followWhile'>, hub: EventHub): void {
-  const isWanted = (): boolean => hub.has('flow') || hub.has('block');
+export function emitFlowEvents(
+  flows: Pick<FlowViews, 'followWhile'>,
+  verdicts: Pick<VerdictFeed, 'isWanted'>,
+  hub: EventHub,
+): void {
+  verdicts.isWanted = () => hub.has('verdict');
+  const isWanted = (): boolean => hub.has('flow') || hub.has('block') || hub.has('verdict');
   flows.followWhile(isWanted, (event) => {
-    switch (event.kind) {
-      case 'opened':
-      case 'ended':
-        if (hub.has('flow')) hub.emit('flow', event);
-        return;
-      case 'blocked':
-      case 'observed':
-        if (hub.has('block')) hub.emit('block', event);
-        return;
-      case 'missed':
-        hub.gap({ why: 'overrun', events: event.events });
-    }
+    if ('flow' in event) {
+      if (hub.has('flow')) hub.emit('flow', event);
+    } else if ('block' in event) {
+      if (hub.has('block')) hub.emit('block', event);
+    } else if ('verdict' in event) {
+      if (hub.has('verdict')) hub.emit('verdict', event);
+    } else hub.gap({ why: 'overrun', events: event.events });
   });
 }

@@ -6,11 +6,14 @@ import type {
   FlowFeedEvent,
   FlowsView,
   FlowView,
+  VerdictEvent,
+  VerdictView,
 } from '../control/flow-view.ts';
 import type { Block } from '../proxy/flows/destination.ts';
 import { FLOW_PROTOCOLS, type FlowRecord } from '../proxy/flows/flow.ts';
 import type { FlowBook } from '../proxy/flows/flow-book.ts';
 import type { FlowEvent } from '../proxy/flows/flow-feed.ts';
+import type { VerdictRecord } from '../proxy/flows/verdict.ts';
 import type { Lease } from '../services/dhcp/lease.ts';
 import type { TcpFlowInfo } from '../stack/flow.ts';
 import type { Guest } from '../stack/guest.ts';
@@ -70,15 +73,50 @@ export class FlowViews implements FlowsView {
   }
 
   follow(listener: (event: FlowFeedEvent) => void): () => void {
-    return this.deps.book.feed.follow((event) => listener(this.eventOf(event)));
+    return this.deps.book.feed.follow((event) => {
+      if (event.kind !== 'verdict') listener(this.eventOf(event));
+    });
   }
 
   /** As {@link FlowFeed.followWhile}. */
-  followWhile(isWanted: () => boolean, listener: (event: FlowFeedEvent) => void): void {
-    this.deps.book.feed.followWhile(isWanted, (event) => listener(this.eventOf(event)));
+  followWhile(
+    isWanted: () => boolean,
+    listener: (event: FlowFeedEvent | VerdictEvent) => void,
+  ): void {
+    this.deps.book.feed.followWhile(isWanted, (event) => {
+      if (event.kind !== 'verdict') listener(this.eventOf(event));
+      else {
+        const { verdict, count } = event;
+        listener({ kind: verdict.kind, verdict: this.verdictOf(verdict), count });
+      }
+    });
   }
 
-  private eventOf(event: FlowEvent): FlowFeedEvent {
+  verdictOf({
+    owner,
+    protocol,
+    place,
+    remote,
+    port,
+    name,
+    evidence,
+    why,
+    rule,
+  }: VerdictRecord): VerdictView {
+    return {
+      ...this.whoIs(owner),
+      protocol,
+      place: place ?? null,
+      remoteAddress: remote?.toString() ?? null,
+      remotePort: port,
+      name: name ?? null,
+      evidence: evidence ?? null,
+      why: why ?? null,
+      rule: rule ?? null,
+    };
+  }
+
+  private eventOf(event: Exclude<FlowEvent, { readonly kind: 'verdict' }>): FlowFeedEvent {
     switch (event.kind) {
       case 'opened':
         return { kind: 'opened', flow: this.viewOf(event.flow, this.namesNow()), why: null };

@@ -168,6 +168,10 @@ export class NetworkParts {
       ...{ hooks, audit: this.audit, clock, log },
       ourselves: () => this.dataPath.stack.guests.nobody,
       whoIs: (owner) => this.view.flowBook.whoIs(owner),
+      verdictOf: ({ remotePort: port, ...attempt }) => {
+        const allowed = this.dataPath.verdicts.recordOf({ ...attempt, port });
+        return this.view.flowBook.verdictOf(allowed);
+      },
       nameOf: ({ owner, remote }) => this.dataPath.book.names.find(clock.now(), owner, remote),
     };
     this.gate = makeGate(asking);
@@ -274,9 +278,9 @@ export class NetworkParts {
       policy: this.dataPath.policy,
       addresses: addressMap,
       ourselves: stack.guests.nobody,
-      onDenied: (owner, name, rule) => {
+      onDenied: (owner, name, rule, isObserved) => {
         const to = { protocol: 'dns', remote: undefined, port: 0, name } as const;
-        book.feed.add({ kind: 'blocked', block: { owner, ...to, why: 'policy', rule } });
+        this.dataPath.onBlock({ owner, ...to, why: 'policy', rule, isObserved });
       },
     });
     this.dns = makeDns({
@@ -336,7 +340,7 @@ export class NetworkParts {
       ...{ book, clock },
       leases: () => leases.list(),
     });
-    emitFlowEvents(flowBook, hub);
+    emitFlowEvents(flowBook, this.dataPath.verdicts, hub);
     const budgets = [
       ...stack.budgets,
       this.dataPath.sockets,
@@ -419,6 +423,7 @@ export class NetworkParts {
     this.leaseFile?.flush();
     this.keptNames.close();
     this.policy.close();
+    this.dataPath.verdicts.settle();
     this.dataPath.book.feed.settle();
     await this.audit?.close();
     this.hub.clear();

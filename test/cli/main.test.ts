@@ -189,9 +189,10 @@ describe('hawser status, flows, events, leases', () => {
       isEnough = resolve;
     });
     const [last] = [...network.events.kept()].slice(-1);
-    const following = followEvents({ ...eventsRequest(), after: last?.event.id }, (line) => {
+    const types = 'flow,block,verdict';
+    const following = followEvents({ ...eventsRequest(), types, after: last?.event.id }, (line) => {
       lines.push(line);
-      if (lines.length === 3) isEnough();
+      if (lines.length === 4) isEnough();
     });
     openFlow('\u001b[31mred\u009b\u202e');
     const block = {
@@ -199,12 +200,15 @@ describe('hawser status, flows, events, leases', () => {
       ...{ remoteAddress: null, remotePort: 0, name: 'evil.test', why: 'policy', rule: 'deny *' },
     };
     network.events.add('block', { kind: 'blocked', block });
+    const verdict = { ...block, place: null, evidence: 'asked', why: 'policy' } as const;
+    network.events.add('verdict', { kind: 'denied', verdict, count: 7 });
     openFlow('third.test');
     await enough;
     const text = lines.join('');
     assert.doesNotMatch(text, /[^\n\P{Cc}]|\p{Cf}/u);
     assert.match(text, /block blocked +dns \?\]0;x\? → evil\.test: policy \(deny \*\)$/m);
-    assert.match(lines[2] ?? '', /third\.test/);
+    assert.match(text, /verdict denied +dns \?\]0;x\? → evil\.test: deny \*, and 6 more$/m);
+    assert.match(lines[3] ?? '', /third\.test/);
     void following.catch(() => {}); // ends with the daemon
   });
 

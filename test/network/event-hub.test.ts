@@ -71,8 +71,8 @@ describe('network/event-hub', () => {
     };
     const reader = hub.read(undefined);
     assert.ok(!hub.has('dns') && hub.has('flow'));
-    const wishing = hub.read(undefined, true);
-    assert.ok(hub.has('dns'));
+    const wishing = hub.read(undefined, new Set(['dns']));
+    assert.ok(hub.has('dns') && !hub.has('verdict'));
     hub.emit('dns', { kind: 'answered', query });
     assert.deepEqual(
       wishing?.next(9).map(({ event }) => event.type),
@@ -95,7 +95,8 @@ describe('network/event-hub', () => {
     this.timeout(60_000);
     const clock = new TestClock();
     const book = new FlowBook(clock);
-    emitFlowEvents(new FlowViews({ book, clock, leases: () => [] }), hub);
+    const verdicts = { isWanted: () => false };
+    emitFlowEvents(new FlowViews({ book, clock, leases: () => [] }), verdicts, hub);
     const reader = hub.read(undefined);
     assert.ok(reader !== undefined);
     const owner = testGuest();

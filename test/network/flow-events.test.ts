@@ -70,6 +70,34 @@ describe('network: events of flows', () => {
     assert.ok((query?.guestId ?? 0) > 0);
   });
 
+  it('a verdict, on wish: what a policy that observes would deny, of flows and of names', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'hawser-test-'));
+    const policy = join(dir, 'policy.yaml');
+    writeFileSync(policy, 'default: deny\nmode: observe\n');
+    const observing = await createNetwork({ policy });
+    const [ours, theirs] = duplexPair();
+    const { guest: observed } = guestOnStream(theirs);
+    const seen = new Set<string>();
+    try {
+      observing.attach(ours, { name: 'pair' });
+      observing.on('verdict', ({ kind, verdict: { protocol, name, place, rule } }) => {
+        seen.add(`${kind} ${protocol} ${name} ${place} ${rule}`);
+      });
+      await observed.lease();
+      void observed.resolve('evil.test').catch(() => {});
+      await assert.rejects(observed.download(`http://${HOST}:1/`, () => {}));
+      await until(() => seen.size === 2);
+      assert.deepEqual([...seen].sort(), [
+        'observed dns evil.test null default: deny',
+        'observed tcp null host default: deny',
+      ]);
+    } finally {
+      await observing.close();
+      await observed.close();
+      rmSync(dir, { recursive: true });
+    }
+  });
+
   it('a connection that the program dials, and ends by its id', async () => {
     const ends: (string | null)[] = [];
     network.on('flow', ({ kind, why }) => {

@@ -1,8 +1,9 @@
 /** Events as lines for people: nothing in them controls a terminal. */
 import type { StreamEvent } from '../../control/events/network-events.ts';
+import type { VerdictEvent } from '../../control/flow-view.ts';
 import type { LeaseView, PortView } from '../../control/network-view.ts';
 import { harmless } from '../text-table.ts';
-import { blockText, flowText } from './flows.ts';
+import { blockText, destinationText, flowText } from './flows.ts';
 import { endpoint } from './port-text.ts';
 
 /** `12:00:00 flow  opened   17 tcp 192.168.127.2:40000 → 203.0.113.5:443 (www.example.com)`, with a line feed. */
@@ -26,6 +27,8 @@ function textOf(event: StreamEvent): string {
       return flowText(event);
     case 'block':
       return blockText(event.block);
+    case 'verdict':
+      return verdictText(event);
     case 'mux':
       return words(event.mux.link, event.why && `: ${event.why}`);
     case 'limit': {
@@ -40,6 +43,14 @@ function textOf(event: StreamEvent): string {
     case 'gap':
       return `${event.events ?? 'some'} events are missing here`;
   }
+}
+
+/** `tcp build → 203.0.113.5:443 (www.example.com, asked): allow *.example.com:443/tcp`. */
+function verdictText({ verdict, count }: VerdictEvent): string {
+  const { why, rule } = verdict;
+  const reason = why === null || why === 'policy' ? (rule ?? why) : words(why, rule && `(${rule})`);
+  const times = count > 1 ? `, and ${count - 1} more` : '';
+  return `${destinationText(verdict, verdict.evidence)}${reason === null ? '' : `: ${reason}`}${times}`;
 }
 
 const words = (...texts: readonly (string | null)[]): string =>

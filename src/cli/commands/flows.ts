@@ -2,6 +2,7 @@
 import type { BlockView, FlowEvent, FlowView } from '../../control/flow-view.ts';
 import { type FlowLine, flowLineSchema, flowsSchema } from '../../control/schema.ts';
 import { RunError } from '../../network/errors.ts';
+import type { Evidence } from '../../proxy/flows/flow.ts';
 import { formatBytes, formatDuration, harmless, table } from '../text-table.ts';
 import { clientOf, type InspectRequest, toJson } from './inspect.ts';
 import { endpoint } from './port-text.ts';
@@ -126,13 +127,22 @@ function lineText(line: FlowLine): string {
 
 /** `udp build → 192.0.2.1:53: policy (deny 192.0.2.0/24)`. */
 export function blockText(block: BlockView): string {
+  const rule = block.rule === null ? '' : ` (${block.rule})`;
+  return `${destinationText(block)}: ${block.why}${rule}`;
+}
+
+/** `udp build → 192.0.2.1:53 (ns.example.com)`. */
+export function destinationText(
+  block: Omit<BlockView, 'why' | 'rule'>,
+  evidence: Evidence | null = null,
+): string {
   const { guestName, guestMac, guestId, protocol, remoteAddress, remotePort, name } = block;
   const who = guestName ?? guestMac ?? `guest ${guestId}`;
   const isPort = protocol === 'tcp' || protocol === 'udp';
   const at = remoteAddress !== null && isPort ? endpoint(remoteAddress, remotePort) : remoteAddress;
-  const named = name === null || at === null ? '' : ` (${name})`;
-  const rule = block.rule === null ? '' : ` (${block.rule})`;
-  return `${protocol} ${who} → ${at ?? name}${named}: ${block.why}${rule}`;
+  const how = evidence === null ? '' : `, ${evidence}`;
+  const named = name === null || at === null ? '' : ` (${name}${how})`;
+  return `${protocol} ${who} → ${at ?? name}${named}`;
 }
 
 type FlowText = Pick<FlowEvent, 'flow' | 'why'> & { readonly kind: string };

@@ -38,6 +38,7 @@ const TYPED: {
   port: (heading, event) => ({ ...heading, type: 'port', ...event }),
   flow: (heading, event) => ({ ...heading, type: 'flow', ...event }),
   block: (heading, event) => ({ ...heading, type: 'block', ...event }),
+  verdict: (heading, event) => ({ ...heading, type: 'verdict', ...event }),
   mux: (heading, event) => ({ ...heading, type: 'mux', ...event }),
   limit: (heading, event) => ({ ...heading, type: 'limit', ...event }),
   dns: (heading, event) => ({ ...heading, type: 'dns', ...event }),

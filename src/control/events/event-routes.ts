@@ -9,7 +9,7 @@ import { problem, quoted } from '../problem.ts';
 import { type Answer, type Call, EVENT_STREAM_TYPE, JSON_TYPE, type Route } from '../route.ts';
 import { eventsSchema } from './event-schema.ts';
 import type { EventReader, EventsView, KeptEvent, StreamEvent } from './network-events.ts';
-import { DEFAULT_TYPES, EVENT_TYPES } from './network-events.ts';
+import { DEFAULT_TYPES, EVENT_TYPES, ON_WISH } from './network-events.ts';
 
 interface EventTarget {
   readonly view: { readonly events: EventsView };
@@ -43,7 +43,7 @@ function listen(call: Call, { view }: EventTarget, limits: StreamLimits): Answer
     const body = `{"events":[${kept.map(({ json }) => json).join(',')}]}\n`;
     return { status: 200, body, mediaType: JSON_TYPE };
   }
-  const reader = view.events.read(call.lastEventId ?? query.get('after'), types.has('dns'));
+  const reader = view.events.read(call.lastEventId ?? query.get('after'), types);
   if (reader === undefined) {
     throw problem(503, 'Too many clients follow events: let one stream serve many views.');
   }
@@ -118,6 +118,8 @@ function isOf(event: StreamEvent, filter: FlowFilter, guest: string | undefined)
       return filter.matches(event.flow);
     case 'block':
       return filter.blocks(event.block);
+    case 'verdict':
+      return filter.blocks(event.verdict);
     default:
       return guest === undefined || isOfGuest(event, guest);
   }
@@ -143,6 +145,7 @@ function isOfGuest(event: StreamEvent, guest: string): boolean {
       return true;
     case 'flow':
     case 'block':
+    case 'verdict':
       return false;
   }
 }
@@ -156,7 +159,7 @@ export const eventRoutes = (limits: StreamLimits = LIMITS): readonly Route<Event
     query: [
       {
         name: 'types',
-        description: `Only these, with commas: ${EVENT_TYPES.join(', ')}. Default: all but dns.`,
+        description: `Only these, with commas: ${EVENT_TYPES.join(', ')}. Default: all but ${[...ON_WISH].join(' and ')}.`,
         schema: { type: 'string' },
       },
       {

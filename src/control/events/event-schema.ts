@@ -1,6 +1,7 @@
 /** The events of the API: one definition for the OpenAPI document and for the client's check. */
 import * as z from 'zod';
 import { once } from '../../base/once.ts';
+import { VERDICT_KINDS } from '../../proxy/flows/verdict.ts';
 import {
   blockSchema,
   flowSchema,
@@ -8,6 +9,7 @@ import {
   leaseSchema,
   portSchema,
   type Schema,
+  verdictSchema,
 } from '../schema.ts';
 import type { EventType, StreamEvent } from './network-events.ts';
 
@@ -24,6 +26,11 @@ export const eventSchema: Schema<StreamEvent> = once(() =>
     of('port', { kind: z.enum(['published', 'withdrawn']), port: portSchema() }),
     of('flow', { kind: z.enum(['opened', 'ended']), flow: flowSchema(), why: text.nullable() }),
     of('block', { kind: z.enum(['blocked', 'observed']), block: blockSchema() }),
+    of('verdict', {
+      kind: z.enum(VERDICT_KINDS),
+      verdict: verdictSchema(),
+      count: z.int().positive(),
+    }),
     of('mux', {
       kind: z.enum(['up', 'down']),
       mux: z.object({

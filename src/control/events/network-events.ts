@@ -1,5 +1,5 @@
 /** Events of a network, as the embedding program, the API's stream of events, and the audit log have them. */
-import type { BlockEvent, FlowEvent } from '../flow-view.ts';
+import type { BlockEvent, FlowEvent, VerdictEvent } from '../flow-view.ts';
 import type { GuestView, LeaseView, PortView } from '../network-view.ts';
 
 export interface GuestEvent {
@@ -78,6 +78,11 @@ export interface NetworkEvents {
   readonly flow: FlowEvent;
   /** A guest asked for a destination that it may not reach, or for a name. */
   readonly block: BlockEvent;
+  /**
+   * It was decided whether a guest may open a flow or ask for a name; of names that are allowed there are none. Made on
+   * wish alone: a stream names it among its types.
+   */
+  readonly verdict: VerdictEvent;
   /** An agent came or went. */
   readonly mux: MuxEvent;
   /** A budget of guests was spent, at most a second ago. */
@@ -94,13 +99,17 @@ export const EVENT_TYPES: readonly EventType[] = [
   'port',
   'flow',
   'block',
+  'verdict',
   'mux',
   'limit',
   'dns',
 ];
 
+/** Those of every query, and of every flow: made for who names them. */
+export const ON_WISH: ReadonlySet<EventType> = new Set(['verdict', 'dns']);
+
 /** Those that a stream has unless it says otherwise. */
-export const DEFAULT_TYPES: readonly EventType[] = EVENT_TYPES.filter((type) => type !== 'dns');
+export const DEFAULT_TYPES: readonly EventType[] = EVENT_TYPES.filter((type) => !ON_WISH.has(type));
 
 /** Of a stream, or of a list of events: some are not there. */
 export interface GapEvent {
@@ -128,12 +137,13 @@ export type StreamEvent =
 /** The events of a network as the API uses them. */
 export interface EventsView {
   /**
-   * Read events from `lastId` on, or from now on. While there is a reader, all kinds of events are made but those of
-   * `dns`, which are while one wishes so.
+   * Read events from `lastId` on, or from now on. While there is a reader, all types of events are made but those on
+   * wish.
    *
+   * @param wishes types that it wants: those on wish are made too
    * @returns undefined when there are too many readers
    */
-  read(lastId: string | undefined, wantsDns?: boolean): EventReader | undefined;
+  read(lastId: string | undefined, wishes?: ReadonlySet<string>): EventReader | undefined;
   /** Those that are kept now, the oldest first. */
   kept(): readonly KeptEvent[];
 }

@@ -1,14 +1,17 @@
 /**
- * The audit log: every event but queries of DNS, a line of JSON each, in the order in which they happened. Names that a
- * policy denies are among them.
+ * The audit log: every event but queries of DNS, a line of JSON each, in the order in which they happened. What is denied is
+ * of type `block`, names too; of type `verdict` is what is allowed.
  *
- * Where it is required, a line of type `verdict` is in the file before a flow begins; a flow of which it cannot be written
- * is refused. Otherwise what cannot be written is lost, counted and told.
+ * Where it is required, that line is in the file before a flow begins; a flow of which it cannot be written is refused. Otherwise what cannot be written is lost, counted and told.
  */
 import type { Log } from '../../base/log.ts';
 import { plainValue } from '../../base/plain-text.ts';
 import { plainJson } from '../../control/events/event-ring.ts';
-import { DEFAULT_TYPES, type EventType } from '../../control/events/network-events.ts';
+import {
+  DEFAULT_TYPES,
+  type EventType,
+  type NetworkEvents,
+} from '../../control/events/network-events.ts';
 import type { AuditConfig } from '../config.ts';
 import type { EventHub } from '../event-hub.ts';
 import { AuditFile } from './audit-file.ts';
@@ -47,13 +50,14 @@ export class AuditLog {
       gapLine: (events) => this.lineOf('gap', { why: 'overrun', events }),
     });
     for (const type of DEFAULT_TYPES) this.follow(type);
+    if (!config.isRequired) this.follow('verdict', ({ kind }) => kind === 'allowed');
     this.ends.push(hub.onGap((gap) => this.file.add(this.lineOf('gap', gap))));
   }
 
   /** Whether there is a record of a flow that is about to begin. */
   admits(verdict: object): boolean {
     if (!this.isRequired) return true;
-    const line = this.lineOf('verdict', { kind: 'allowed', ...plainValue(verdict) });
+    const line = this.lineOf('verdict', { kind: 'allowed', ...plainValue(verdict), count: 1 });
     if (this.file.writeNow(line)) return true;
     this.refused++;
     return false;
@@ -85,8 +89,13 @@ export class AuditLog {
     await this.file.close();
   }
 
-  private follow<K extends EventType>(type: K): void {
-    const listener = (event: object): void => this.file.add(this.lineOf(type, event));
+  private follow<K extends EventType>(
+    type: K,
+    isRecorded: (event: NetworkEvents[K]) => boolean = () => true,
+  ): void {
+    const listener = (event: NetworkEvents[K]): void => {
+      if (isRecorded(event)) this.file.add(this.lineOf(type, event));
+    };
     this.hub.on(type, listener);
     this.ends.push(() => this.hub.off(type, listener));
   }

@@ -2,6 +2,7 @@
 import type { Log } from '../../base/log.ts';
 import { plainValue } from '../../base/plain-text.ts';
 import type { Clock } from '../../base/time.ts';
+import type { VerdictView } from '../../control/flow-view.ts';
 import type {
   ClientAttempt,
   FlowAttempt,
@@ -25,6 +26,8 @@ export interface ProgramGateDeps {
   readonly log: Log;
   whoIs(owner: Guest): AskingGuest;
   nameOf(attempt: FlowAttempt): string | undefined;
+  /** As the events of verdicts have it. */
+  verdictOf(attempt: FlowAttempt): VerdictView;
 }
 
 const NO_RECORD: GateDenial = { why: 'audit', text: 'the audit log cannot have a record of it' };
@@ -62,7 +65,10 @@ export class ProgramGate implements FlowGate {
   askService(attempt: FlowAttempt): GateDenial | undefined {
     const { audit } = this.deps;
     if (audit?.isRequired !== true) return undefined;
-    return audit.admits({ flow: this.viewOf(attempt) }) ? undefined : NO_RECORD;
+    const guestAddress = attempt.guest?.toString() ?? null;
+    const guestPort = attempt.guestPort ?? null;
+    const verdict = { ...this.deps.verdictOf(attempt), guestAddress, guestPort };
+    return audit.admits({ verdict }) ? undefined : NO_RECORD;
   }
 
   askClient(client: ClientAttempt, decided: (denial: GateDenial | undefined) => void): void {

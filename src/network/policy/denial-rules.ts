@@ -5,6 +5,7 @@ import {
   PolicyError,
 } from '../../control/policy-view.ts';
 import type { Attempt, Denial } from '../../proxy/policy/denials.ts';
+import { NOT_ASKED } from '../../proxy/policy/guest-policy.ts';
 import type { PolicyProtocol } from '../../services/policy/policy.ts';
 import { ruleFor } from './destination-rule.ts';
 import type { RuleFields } from './policy-document.ts';
@@ -45,6 +46,9 @@ export function approvalOf(
     throw new PolicyError(
       `${attempt.why}: what a client states has to agree with the name that was looked up, whatever the rules are.`,
     );
+  }
+  if (attempt.protocol === 'dns' && attempt.why !== NOT_ASKED) {
+    throw new PolicyError(`${attempt.why}: no rule for the name would allow it.`);
   }
   const [guest] = calls;
   if (anyGuest !== true && guest === undefined) {

@@ -1,5 +1,6 @@
 /** Where a flow of a guest may go, or why it may not. */
 import type { IpAddress } from '../../base/ip-address.ts';
+import type { PolicyPlace } from '../../services/policy/policy.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { RefusedWhy } from '../address-map.ts';
 import type { NameCheck } from '../inspect/name-check.ts';
@@ -74,6 +75,10 @@ export interface Block {
   readonly why: BlockedWhy;
   /** Of a policy: the rule that forbids it, or what the guest said that does not agree with one. */
   readonly rule?: string | undefined;
+  /** As a policy calls where that is. */
+  readonly place?: PolicyPlace | undefined;
+  /** It is denied for what the guest has stated to the server: this name, or none. */
+  readonly stated?: { readonly name: string | undefined } | undefined;
   /** It was let pass: the policy observes. */
   readonly isObserved?: boolean | undefined;
 }

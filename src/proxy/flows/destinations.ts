@@ -6,6 +6,7 @@
 import { Counters } from '../../base/counters.ts';
 import { addressFromWords, type IpAddress, ipv4 } from '../../base/ip-address.ts';
 import { extractIpv4 } from '../../services/nat64-address.ts';
+import type { PolicyPlace } from '../../services/policy/policy.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { AddressMap, RefusedWhy } from '../address-map.ts';
 import type { GuestPolicy } from '../policy/guest-policy.ts';
@@ -21,7 +22,7 @@ import type {
   RefusedDestination,
 } from './destination.ts';
 import type { FlowGate, GateDenial } from './flow-gate.ts';
-import { PolicedDestinations } from './policed-destinations.ts';
+import { type AllowedVerdicts, PolicedDestinations } from './policed-destinations.ts';
 import { ProxiedDestinations, type ProxiesInUse } from './proxied-destinations.ts';
 import { Refusals } from './refusals.ts';
 import type { Translation } from './translation.ts';
@@ -41,6 +42,8 @@ export interface DestinationsDeps {
   readonly refusals: Counters<string>;
   /** Called for each, but for those of multicasts and broadcasts. */
   readonly onBlock?: (block: Block) => void;
+  /** Of flows that may begin. */
+  readonly verdicts?: AllowedVerdicts | undefined;
 }
 
 const GATEWAY: Gateway = { kind: 'gateway' };
@@ -56,15 +59,15 @@ export class Destinations {
 
   constructor(deps: DestinationsDeps) {
     this.deps = deps;
-    const { policy, proxies } = deps;
+    const { policy, proxies, verdicts } = deps;
     this.refusals = new Refusals(deps.refusals, deps.onBlock);
-    this.policed = policy && new PolicedDestinations(policy, this.refusals);
+    this.policed = policy && new PolicedDestinations(policy, this.refusals, verdicts);
     this.proxied = proxies && new ProxiedDestinations(proxies, this.policed, this.refusals);
   }
 
   /** The same decisions by another policy, of which nobody hears. */
   decidingBy(policy: GuestPolicy): Destinations {
-    const { onBlock: _nobody, ...deps } = this.deps;
+    const { onBlock: _nobody, verdicts: _unheard, ...deps } = this.deps;
     return new Destinations({ ...deps, policy, refusals: new Counters() });
   }
 
@@ -80,10 +83,39 @@ export class Destinations {
     port: number,
   ): Destination {
     const to = this.destinationOf(owner, protocol, words, at, port);
-    if (this.deps.gate === undefined || protocol === 'tcp') return to;
-    return to.kind === 'refused' || to.kind === 'gateway'
-      ? to
-      : (this.byGate(this.deps.gate, owner, protocol, addressFromWords(words, at), port, to) ?? to);
+    if (to.kind === 'refused' || to.kind === 'gateway') return to;
+    const { gate, verdicts } = this.deps;
+    if (gate === undefined ? verdicts?.isWanted() !== true : protocol === 'tcp') return to;
+    return this.confirm(owner, protocol, addressFromWords(words, at), port, to);
+  }
+
+  private confirm(
+    owner: Guest,
+    protocol: DestinationProtocol,
+    remote: IpAddress,
+    port: number,
+    to: HostLoopback | Outside,
+  ): Destination {
+    const { gate } = this.deps;
+    const refused = gate && this.byGate(gate, owner, protocol, remote, port, to);
+    if (refused === undefined) this.onAllowed(owner, protocol, remote, port, to);
+    return refused ?? to;
+  }
+
+  /** A flow may begin: of TCP where there is a gate, when that has said so. */
+  onAllowed(
+    owner: Guest,
+    protocol: DestinationProtocol,
+    remote: IpAddress,
+    port: number,
+    to: HostLoopback | Outside,
+  ): void {
+    const { verdicts } = this.deps;
+    if (verdicts?.isWanted() !== true) return;
+    const isObserved = this.policed?.engine !== undefined && to.verdict === undefined;
+    if (isObserved) return;
+    const place = this.placeOf(protocol, remote, port, to);
+    verdicts.onAllowed({ owner, protocol, place, remote, port, rule: to.verdict?.rule });
   }
 
   /** The gate has denied a flow. */
@@ -97,16 +129,27 @@ export class Destinations {
     return this.refusals.addGate(owner, protocol, remote, port, denial);
   }
 
+  /** As rules of a policy call where a flow leads. */
+  placeOf(
+    protocol: DestinationProtocol,
+    remote: IpAddress,
+    port: number,
+    to: HostLoopback | Outside,
+  ): PolicyPlace | undefined {
+    return this.policed?.placeOf(protocol, remote, port, to);
+  }
+
   private byGate(
     gate: FlowGate,
     owner: Guest,
     protocol: DestinationProtocol,
     remote: IpAddress,
     port: number,
-    { verdict }: HostLoopback | Outside,
+    to: HostLoopback | Outside,
   ): RefusedDestination | undefined {
+    const place = this.placeOf(protocol, remote, port, to);
     const denial = gate.askNow({
-      ...{ owner, protocol, remote, remotePort: port, rule: verdict?.rule },
+      ...{ owner, protocol, remote, remotePort: port, rule: to.verdict?.rule, place },
       guest: undefined,
       guestPort: undefined,
     });
@@ -177,7 +220,14 @@ export class Destinations {
     const { gate } = this.deps;
     if (answer !== undefined || gate === undefined) return answer;
     const remote = addressFromWords(words, at);
-    const to = { owner, protocol, remote, remotePort: port, rule: undefined };
+    const to = {
+      owner,
+      protocol,
+      remote,
+      remotePort: port,
+      rule: undefined,
+      place: 'gateway',
+    } as const;
     const denial = gate.askService({ ...to, guest: undefined, guestPort: undefined });
     return denial && this.refuseByGate(owner, protocol, remote, port, denial).answer;
   }
@@ -220,9 +270,9 @@ export class Destinations {
     const decided = this.byPolicy(owner, protocol, words, 0, port, to, link);
     if (decided.kind === 'refused' || decided.kind === 'gateway') return false;
     const { gate } = this.deps;
-    return (
-      gate === undefined || this.byGate(gate, owner, protocol, address, port, decided) === undefined
-    );
+    const refused = gate && this.byGate(gate, owner, protocol, address, port, decided);
+    if (refused === undefined) this.onAllowed(owner, protocol, address, port, decided);
+    return refused === undefined;
   }
 
   private targetRefusal(

@@ -6,11 +6,14 @@
 import { reportFault } from '../../base/faults.ts';
 import type { Block } from './destination.ts';
 import type { FlowRecord } from './flow.ts';
+import type { VerdictRecord } from './verdict.ts';
 
 export type FlowEvent =
   | { readonly kind: 'opened'; readonly flow: FlowRecord }
   | { readonly kind: 'ended'; readonly flow: FlowRecord; readonly why: string }
   | { readonly kind: 'blocked'; readonly block: Block }
+  /** Made on wish: for the conditional listener alone. */
+  | { readonly kind: 'verdict'; readonly verdict: VerdictRecord; readonly count: number }
   /** Some were left out before the next. */
   | { readonly kind: 'missed'; readonly events: number };
 
@@ -100,7 +103,9 @@ export class FlowFeed {
   };
 
   private call(event: FlowEvent): void {
-    for (const listener of this.listeners) call(listener, event);
+    if (event.kind !== 'verdict') {
+      for (const listener of this.listeners) call(listener, event);
+    }
     if (this.conditional?.isWanted() === true) call(this.conditional.listener, event);
   }
 

@@ -4,6 +4,7 @@
  */
 import type { Duplex } from 'node:stream';
 import type { IpAddress } from '../../base/ip-address.ts';
+import type { PolicyPlace } from '../../services/policy/policy.ts';
 import type { FlowId } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
 
@@ -20,6 +21,8 @@ export interface FlowAttempt {
   readonly remotePort: number;
   /** Of the policy: what allows it. */
   readonly rule: string | undefined;
+  /** As rules call where it leads. */
+  readonly place: PolicyPlace | undefined;
 }
 
 /** - `Duplex`: is the host's side of the connection. */
@@ -70,7 +73,8 @@ export const tcpAttempt = (
   owner: Guest,
   { guest, guestPort, remote, remotePort }: FlowId,
   rule: string | undefined,
+  place: PolicyPlace | undefined,
 ): FlowAttempt => ({
-  ...{ owner, guest, guestPort, remote, remotePort, rule },
+  ...{ owner, guest, guestPort, remote, remotePort, rule, place },
   protocol: 'tcp',
 });

@@ -15,7 +15,7 @@ export interface GatedTcpDeps {
   readonly gate: FlowGate;
   readonly book: FlowBook;
   readonly tcp: Pick<TcpProxy, 'open'>;
-  readonly destinations: Pick<Destinations, 'refuseByGate'>;
+  readonly destinations: Pick<Destinations, 'refuseByGate' | 'onAllowed' | 'placeOf'>;
   readonly context: DuplexContext & { readonly clock: Pick<Clock, 'now'> };
 }
 
@@ -33,7 +33,9 @@ export class GatedTcp {
     request.onCancelled = (): void => {
       isCancelled = true;
     };
-    const attempt = tcpAttempt(request.owner, request.id, to.verdict?.rule);
+    const { owner, id } = request;
+    const place = this.deps.destinations.placeOf('tcp', id.remote, id.remotePort, to);
+    const attempt = tcpAttempt(owner, id, to.verdict?.rule, place);
     this.deps.gate.askTcp(attempt, (answer) => {
       request.onCancelled = undefined;
       if (!isCancelled) this.answer(request, to, answer);
@@ -47,14 +49,20 @@ export class GatedTcp {
 
   /** Of a service of ours. @returns whether it is refused */
   refuses(now: Instant, request: TcpRequest): boolean {
-    const denial = this.deps.gate.askService(tcpAttempt(request.owner, request.id, undefined));
+    const denial = this.deps.gate.askService(
+      tcpAttempt(request.owner, request.id, undefined, 'gateway'),
+    );
     if (denial !== undefined) this.refuse(now, request, denial);
     return denial !== undefined;
   }
 
   private answer(request: TcpRequest, to: HostLoopback | Outside, answer: TcpAnswer): void {
-    const { tcp, context } = this.deps;
+    const { tcp, context, destinations } = this.deps;
     const now = context.clock.now();
+    const { owner, id } = request;
+    if (answer.kind !== 'deny') {
+      destinations.onAllowed(owner, 'tcp', id.remote, id.remotePort, to);
+    }
     switch (answer.kind) {
       case 'allow':
         tcp.open(request, to);

@@ -1,11 +1,11 @@
 /** Destinations as the policy decides on them, where there is one: what it denies is counted, listed and reported. */
 import { addressFromWords, type IpAddress } from '../../base/ip-address.ts';
 import { parseAddress } from '../../services/address-text.ts';
-import type { PolicyAction } from '../../services/policy/policy.ts';
+import type { PolicyAction, PolicyPlace } from '../../services/policy/policy.ts';
 import type { PolicyEngine } from '../../services/policy/policy-engine.ts';
 import type { Guest } from '../../stack/guest.ts';
-import type { GuestPolicy, Judged, PolicyTarget } from '../policy/guest-policy.ts';
-import { PolicyCheck } from '../policy/policy-check.ts';
+import type { GuestPolicy, PolicyTarget } from '../policy/guest-policy.ts';
+import { PolicyCheck, type StatedReports, type Stating } from '../policy/policy-check.ts';
 import type {
   Block,
   Destination,
@@ -16,6 +16,7 @@ import type {
   RefusalAnswer,
 } from './destination.ts';
 import type { Refusals } from './refusals.ts';
+import type { VerdictFeed } from './verdict-feed.ts';
 
 const ANSWERS: Readonly<Record<PolicyAction, RefusalAnswer>> = {
   allow: 'none',
@@ -24,13 +25,18 @@ const ANSWERS: Readonly<Record<PolicyAction, RefusalAnswer>> = {
   drop: 'none',
 };
 
-export class PolicedDestinations {
+export type AllowedVerdicts = Pick<VerdictFeed, 'isWanted' | 'onAllowed'>;
+
+export class PolicedDestinations implements StatedReports {
   private readonly policy: GuestPolicy;
   private readonly refusals: Refusals;
+  /** Undefined: nobody hears what is allowed. */
+  private readonly verdicts: AllowedVerdicts | undefined;
 
-  constructor(policy: GuestPolicy, refusals: Refusals) {
+  constructor(policy: GuestPolicy, refusals: Refusals, verdicts: AllowedVerdicts | undefined) {
     this.policy = policy;
     this.refusals = refusals;
+    this.verdicts = verdicts;
   }
 
   /** Undefined: no policy is in force. */
@@ -59,18 +65,22 @@ export class PolicedDestinations {
     const judged = policy.judge(engine, owner, target, link);
     const { verdict } = judged;
     if (verdict.action !== 'allow') {
-      const isDenied = this.onDenied(engine, owner, target, judged, verdict.text, false);
+      const isDenied = this.onDenied({ engine, owner, target, judged }, verdict.text);
       policy.counts.add(isDenied ? 'denied' : 'observed');
       if (!isDenied) return to;
       return this.refusals.add(owner, protocol, 'policy', ANSWERS[verdict.action]);
     }
     policy.counts.add('allowed');
-    if (to.kind === 'gateway') return to;
+    if (to.kind === 'gateway') {
+      const { place } = judged;
+      const rule = verdict.text;
+      this.verdicts?.onAllowed({ owner, protocol, place, remote: target.remote, port, rule });
+      return to;
+    }
     if (!verdict.byName || protocol === 'icmp' || engine.mode === 'observe') {
       return { ...to, verdict: { rule: verdict.text, stated: undefined, allStated: [] } };
     }
-    const onDenied = (why: string): void => this.onStated(engine, owner, target, judged, why);
-    const check = new PolicyCheck({ policy, owner, target, judged, onDenied });
+    const check = new PolicyCheck({ policy, engine, owner, target, judged, reports: this });
     return { ...to, check, verdict: check };
   }
 
@@ -96,7 +106,7 @@ export class PolicedDestinations {
     };
   }
 
-  /** A flow is ended for what its guest says. */
+  /** A flow is ended for the name that its guest states. */
   denyStated(
     owner: Guest,
     protocol: DestinationProtocol,
@@ -104,38 +114,54 @@ export class PolicedDestinations {
     port: number,
     to: Outside,
     why: string,
+    name: string,
   ): void {
     const { engine } = this.policy;
     if (engine === undefined) return;
     const target = targetOf(protocol, remote, port, to);
-    this.onStated(engine, owner, target, this.policy.judge(engine, owner, target), why);
+    const judged = this.policy.judge(engine, owner, target);
+    this.onStatedDenied({ engine, owner, target, judged }, why, name);
   }
 
-  private onStated(
-    engine: PolicyEngine,
-    owner: Guest,
-    target: PolicyTarget,
-    judged: Judged,
-    why: string,
-  ): void {
+  /** As rules call where a flow goes. */
+  placeOf(
+    protocol: DestinationProtocol,
+    remote: IpAddress,
+    port: number,
+    to: HostLoopback | Outside,
+  ): PolicyPlace {
+    const { policy } = this;
+    const target = targetOf(protocol, remote, port, to);
+    const { address } = target;
+    return policy.leadsToGuest(target, address) ? 'guest' : policy.placeOf(target, address);
+  }
+
+  onStatedDenied(stating: Stating, why: string, name: string | undefined): void {
     this.policy.counts.add('denied-by-inspection');
-    this.onDenied(engine, owner, target, judged, why, true);
+    this.onDenied(stating, why, { name });
+  }
+
+  onStatedAllowed({ owner, target, judged }: Stating, rule: string, stated: string): void {
+    const { protocol, remote, port } = target;
+    const { place } = judged;
+    this.verdicts?.onAllowed({ owner, protocol, place, remote, port, rule, stated });
   }
 
   /** @returns whether it is denied, and not only observed */
   private onDenied(
-    engine: PolicyEngine,
-    owner: Guest,
-    { protocol, remote, port }: PolicyTarget,
-    { place, names }: Judged,
+    { engine, owner, target, judged }: Stating,
     why: string,
-    isStated: boolean,
+    stated?: Block['stated'],
   ): boolean {
+    const { protocol, remote, port } = target;
+    const { place, names } = judged;
     const name = names.at(-1);
     const isDenied = this.policy.deny(engine, {
-      ...{ owner, protocol, name, address: remote, port, place, why, isStated },
+      ...{ owner, protocol, name, address: remote, port, place, why },
+      isStated: stated !== undefined,
     });
-    const block: Block = { owner, protocol, remote, port, name, why: 'policy', rule: why };
+    const to = { owner, protocol, remote, port, name, place } as const;
+    const block: Block = { ...to, why: 'policy', rule: why, stated };
     this.refusals.report(isDenied ? block : { ...block, isObserved: true });
     return isDenied;
   }

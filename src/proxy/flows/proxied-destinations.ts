@@ -20,8 +20,8 @@ export interface ProxyQuestion {
    * @returns the rule that does not
    */
   readonly objectionTo?: ((name: string) => string | undefined) | undefined;
-  /** Called where a flow is ended for what the guest says. */
-  readonly onDenied: (why: string) => void;
+  /** Called where a flow is ended for the name that the guest states. */
+  readonly onDenied: (why: string, name: string) => void;
 }
 
 /** Upstream proxies that are in use; undefined while there are none. */
@@ -66,7 +66,7 @@ export class ProxiedDestinations {
     const chosen = choice.choose({
       ...{ owner, protocol, remote, port, to },
       objectionTo: policed?.objectionTo(owner, protocol, remote, port, to),
-      onDenied: (why) => policed?.denyStated(owner, protocol, remote, port, to, why),
+      onDenied: (why, name) => policed?.denyStated(owner, protocol, remote, port, to, why, name),
     });
     return chosen ?? refusals.add(owner, protocol, 'proxied', 'refused');
   }

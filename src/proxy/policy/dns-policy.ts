@@ -3,6 +3,7 @@
  * seconds, so that an approval is felt at once; a name above one that is allowed exists and has no data, so that what is
  * below it is still asked for (RFC 8020). Whose name was asked for and allowed may still not lead where it likes: addresses
  * of the host, of private networks and of the cloud's metadata are left out of answers, unless a rule opens them as such.
+ * A policy that observes decides the same, and every answer stays as it is.
  */
 import { cutText } from '../../base/cut-text.ts';
 import { type IpAddress, ipv4, setWords } from '../../base/ip-address.ts';
@@ -30,12 +31,13 @@ import { statedName } from '../../services/sniff/host-name.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { AddressMap } from '../address-map.ts';
 import { objectionToCarried } from '../flows/carried-ipv4.ts';
-import type { GuestPolicy } from './guest-policy.ts';
+import { type GuestPolicy, NOT_ASKED } from './guest-policy.ts';
 import { NewNames } from './new-names.ts';
 
 const TTL_S = 5;
 const TEXT_CHARS = 200;
 const NEAR = 'its addresses are of the host or of private networks';
+const NO_TYPE = 'not a type that guests may ask for';
 const TOO_MANY = 'too many new names in a minute';
 const TYPE_TXT = 16;
 /** Of allowed names. */
@@ -43,8 +45,12 @@ const TYPES: ReadonlySet<number> = new Set([
   ...[TYPE_A, TYPE_AAAA, TYPE_HTTPS, TYPE_SVCB, TYPE_CNAME, TYPE_MX, TYPE_SRV, TYPE_TXT],
 ]);
 
-/** Called for each name that a guest may not ask for. */
-export type OnNameDenied = (owner: Guest, name: string, why: string) => void;
+/**
+ * Called for each query of a guest that is denied, or would be.
+ *
+ * @param rule or what else is in the way
+ */
+export type OnNameDenied = (owner: Guest, name: string, rule: string, isObserved: boolean) => void;
 
 export interface DnsPolicyDeps {
   readonly policy: GuestPolicy;
@@ -66,7 +72,7 @@ export class DnsPolicy {
   /** Whether a query whose name cannot be read is refused. */
   get refusesUnreadable(): boolean {
     const { engine } = this.deps.policy;
-    return engine !== undefined && engine.mode === 'enforce' && engine.byDefault.action === 'deny';
+    return engine !== undefined && engine.mode === 'enforce' && isStrict(engine);
   }
 
   /** @returns the answer to a query that may not be asked; undefined: it may */
@@ -74,18 +80,24 @@ export class DnsPolicy {
     const { policy, ourselves } = this.deps;
     const { engine } = policy;
     if (engine === undefined || owner === ourselves) return undefined;
-    const name = statedName(query.name);
-    const isStrict = this.refusesUnreadable;
-    if (isStrict && query.type === TYPE_PTR && this.isAsked(owner, query.name)) return undefined;
-    if (isStrict && (name === undefined || query.type === TYPE_PTR)) {
-      return this.deny(owner, query, NXDOMAIN, engine.byDefault.text);
+    const stated = statedName(query.name);
+    const name = stated ?? query.name;
+    if (isStrict(engine)) {
+      const { text } = engine.byDefault;
+      if (query.type === TYPE_PTR) {
+        const isAsked = this.isAsked(owner, query.name);
+        return isAsked ? undefined : this.deny(engine, owner, query, NXDOMAIN, text);
+      }
+      if (stated === undefined) return this.deny(engine, owner, query, NXDOMAIN, text);
     }
-    const verdict = policy.judgeName(owner, name ?? query.name, now);
-    if (verdict === 'allow' && (!isStrict || TYPES.has(query.type))) return undefined;
-    const rcode = verdict === 'deny' ? NXDOMAIN : NOERROR;
-    const why = verdict === 'allow' ? 'not a type that guests may ask for' : undefined;
-    const { text } = policy.ruleOfName(engine, owner, name ?? query.name);
-    return this.deny(owner, query, rcode, why ?? text);
+    const verdict = policy.judgeName(owner, name, now);
+    if (verdict !== 'allow') {
+      const { text } = policy.ruleOfName(engine, owner, name);
+      const rcode = verdict === 'deny' ? NXDOMAIN : NOERROR;
+      return this.deny(engine, owner, query, rcode, text, NOT_ASKED);
+    }
+    if (!isStrict(engine) || TYPES.has(query.type)) return undefined;
+    return this.deny(engine, owner, query, NOERROR, NO_TYPE);
   }
 
   /**
@@ -94,9 +106,12 @@ export class DnsPolicy {
    * @returns the answer to one that is too much for now; undefined: it may be sent
    */
   excess(owner: Guest, query: DnsQuery, now: Instant): Uint8Array | undefined {
-    if (owner === this.deps.ourselves || !this.refusesUnreadable) return undefined;
-    if (this.newNames.take(now, owner, query.name)) return undefined;
-    this.deps.onDenied?.(owner, query.name, TOO_MANY);
+    const { engine } = this.deps.policy;
+    if (engine === undefined || !isStrict(engine)) return undefined;
+    if (owner === this.deps.ourselves || this.newNames.take(now, owner, query.name)) {
+      return undefined;
+    }
+    if (!this.onDenied(engine, owner, query, TOO_MANY)) return undefined;
     return errorReply(query, SERVFAIL, { code: EDE_BLOCKED, text: TOO_MANY });
   }
 
@@ -104,26 +119,53 @@ export class DnsPolicy {
   police(owner: Guest, query: DnsQuery, reply: Uint8Array): Uint8Array {
     const { policy, ourselves } = this.deps;
     const { engine } = policy;
-    if (engine === undefined || engine.mode === 'observe' || owner === ourselves) return reply;
+    if (engine === undefined || owner === ourselves) return reply;
+    const isObserved = engine.mode === 'observe';
     const policed = policedAnswer(query, reply, this.rulesOf(engine, owner, query.name));
     switch (policed.kind) {
       case 'answer':
-        return policed.reply;
+        return isObserved ? reply : policed.reply;
       case 'no-address':
-        return this.deny(owner, query, NOERROR, NEAR);
+        return this.deny(engine, owner, query, NOERROR, NEAR) ?? reply;
       case 'denied-alias': {
         const { text } = policy.ruleOfName(engine, owner, policed.name);
-        return this.deny(owner, query, NXDOMAIN, `an alias of ${policed.name}: ${text}`);
+        const why = `an alias of ${policed.name}: ${text}`;
+        return this.deny(engine, owner, query, NXDOMAIN, why) ?? reply;
       }
       case 'malformed':
-        return errorReply(query, SERVFAIL);
+        return isObserved ? reply : errorReply(query, SERVFAIL);
     }
   }
 
-  private deny(owner: Guest, query: DnsQuery, rcode: number, why: string): Uint8Array {
-    this.deps.onDenied?.(owner, query.name, why);
+  /** @returns whether it is denied, and not only observed */
+  private onDenied(
+    engine: PolicyEngine,
+    owner: Guest,
+    { name }: DnsQuery,
+    rule: string,
+    why: string = rule,
+  ): boolean {
+    const isDenied = this.deps.policy.denyName(engine, owner, name, why);
+    this.deps.onDenied?.(owner, name, rule, !isDenied);
+    return isDenied;
+  }
+
+  /**
+   * @param rule or what else is in the way
+   * @param why as the list of denials has it
+   * @returns undefined: it is only observed
+   */
+  private deny(
+    engine: PolicyEngine,
+    owner: Guest,
+    query: DnsQuery,
+    rcode: number,
+    rule: string,
+    why: string = rule,
+  ): Uint8Array | undefined {
+    if (!this.onDenied(engine, owner, query, rule, why)) return undefined;
     const zone = statedName(query.name) ?? '.';
-    const text = cutText(`the policy does not allow it: ${why}`, TEXT_CHARS);
+    const text = cutText(`the policy does not allow it: ${rule}`, TEXT_CHARS);
     const records = { answers: [], authorities: [soa(zone, TTL_S)] };
     return localReply(query, rcode, { ...records, error: { code: EDE_BLOCKED, text } });
   }
@@ -162,3 +204,6 @@ export class DnsPolicy {
     return this.deps.policy.hasAsked(owner, network.address);
   }
 }
+
+/** What no rule allows is not asked for. */
+const isStrict = (engine: PolicyEngine): boolean => engine.byDefault.action === 'deny';

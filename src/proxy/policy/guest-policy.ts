@@ -159,15 +159,15 @@ export class GuestPolicy {
 
   /** Whether `owner` may ask for the addresses of `name`, which is not one of ours. */
   judgeName(owner: Guest, name: string, now: Instant): NameVerdict {
-    const { current } = this;
-    if (current === undefined) return 'allow';
-    const verdict = current.decideName(this.deps.namesOf(owner), name, now);
-    if (verdict === 'allow') return verdict;
-    const why = NOT_ASKED;
+    return this.current?.decideName(this.deps.namesOf(owner), name, now) ?? 'allow';
+  }
+
+  /** A query that is denied, or would be. @returns whether it is */
+  denyName(engine: PolicyEngine, owner: Guest, name: string, why: string): boolean {
     const asked = { owner, protocol: 'dns', name, why, port: 0, isStated: false } as const;
-    const isDenied = this.deny(current, { ...asked, address: undefined, place: undefined });
+    const isDenied = this.deny(engine, { ...asked, address: undefined, place: undefined });
     this.counts.add(isDenied ? 'names-denied' : 'observed');
-    return isDenied ? verdict : 'allow';
+    return isDenied;
   }
 
   /** Whether it is a port of the host where another guest serves. */

@@ -3,19 +3,33 @@
  * guest found the address, and a rule allows it. The names are those of when the flow was opened.
  */
 
+import type { PolicyEngine } from '../../services/policy/policy-engine.ts';
 import type { Claim } from '../../services/sniff/reader.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { FlowVerdict } from '../flows/flow.ts';
 import type { Denial, InspectionFault, NameCheck } from '../inspect/name-check.ts';
 import type { GuestPolicy, Judged, PolicyTarget } from './guest-policy.ts';
 
-export interface PolicyCheckDeps {
-  readonly policy: GuestPolicy;
+/** A flow whose guest states names. */
+export interface Stating {
+  /** That allowed the flow. */
+  readonly engine: PolicyEngine;
   readonly owner: Guest;
   readonly target: PolicyTarget;
   /** As the flow was allowed. */
   readonly judged: Judged;
-  readonly onDenied: (why: Denial) => void;
+}
+
+/** Called for each name, once. */
+export interface StatedReports {
+  onStatedAllowed(stating: Stating, rule: string, name: string): void;
+  /** @param name undefined: none is stated, or none can be read */
+  onStatedDenied(stating: Stating, why: Denial, name: string | undefined): void;
+}
+
+export interface PolicyCheckDeps extends Stating {
+  readonly policy: GuestPolicy;
+  readonly reports: StatedReports;
 }
 
 export class PolicyCheck implements NameCheck, FlowVerdict {
@@ -37,11 +51,15 @@ export class PolicyCheck implements NameCheck, FlowVerdict {
       if (judged.verdict.isSniOptional) return undefined;
       return this.deny(`no name is stated (${by}), and ${judged.verdict.text} is for a name`);
     }
-    if (!judged.names.includes(name)) return this.deny(`${name} was not looked up to come here`);
+    if (!judged.names.includes(name)) {
+      return this.deny(`${name} was not looked up to come here`, name);
+    }
     const { verdict } = policy.judgeBy(engine, policy.callsOf(owner), target, [name]);
-    if (verdict.action !== 'allow') return this.deny(`${name}: ${verdict.text}`);
+    if (verdict.action !== 'allow') return this.deny(`${name}: ${verdict.text}`, name);
     this.stated = name;
+    if (this.claims.has(name)) return undefined;
     this.claims.add(name);
+    this.deps.reports.onStatedAllowed(this.deps, verdict.text, name);
     return undefined;
   }
 
@@ -53,8 +71,8 @@ export class PolicyCheck implements NameCheck, FlowVerdict {
     return this.deny(`${fault}: ${this.deps.judged.verdict.text} is for a name`);
   }
 
-  private deny(why: Denial): Denial {
-    this.deps.onDenied(why);
+  private deny(why: Denial, name?: string): Denial {
+    this.deps.reports.onStatedDenied(this.deps, why, name);
     return why;
   }
 }

@@ -99,7 +99,7 @@ export class ProxiedRoute implements Via, RelayClient, TunnelRoute {
     const { question, rules, deps } = this;
     const objection = question.objectionTo?.(name);
     if (objection !== undefined) {
-      question.onDenied(objection);
+      question.onDenied(objection, name);
       return { kind: 'denied', why: objection };
     }
     if (rules.exclude.hasName(name, question.port) && !this.isSynthetic) return this.direct;

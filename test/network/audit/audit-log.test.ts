@@ -22,6 +22,11 @@ const LINE = z.looseObject({
   why: z.string().nullish(),
   flow: z.looseObject({ remotePort: z.number().nullable() }).optional(),
   block: z.looseObject({ name: z.string().nullable(), why: z.string() }).optional(),
+  verdict: z
+    .looseObject({
+      ...{ remotePort: z.number(), place: z.string().nullable(), rule: z.string().nullable() },
+    })
+    .optional(),
 });
 
 describe('network: an audit log', () => {
@@ -71,11 +76,16 @@ describe('network: an audit log', () => {
     await one.resolve('host.containers.internal');
     await network?.close();
     const all = kinds();
-    for (const kind of ['guest attached', 'lease granted', 'flow opened', 'flow ended']) {
+    const inOrder = ['verdict allowed', 'flow opened', 'flow ended'];
+    for (const kind of ['guest attached', 'lease granted', ...inOrder]) {
       assert.ok(all.includes(kind), `${kind} of ${all}`);
     }
-    assert.ok(all.indexOf('flow opened') < all.indexOf('flow ended'));
-    assert.ok(!all.some((kind) => /dns|verdict/.test(kind)), 'neither queries nor verdicts');
+    const order = inOrder.map((kind) => all.indexOf(kind));
+    assert.deepEqual(
+      order,
+      order.toSorted((one, other) => one - other),
+    );
+    assert.ok(!all.some((kind) => kind.startsWith('dns')), 'no queries');
   });
 
   it('has what a policy denies, names too', async () => {
@@ -88,6 +98,18 @@ describe('network: an audit log', () => {
     assert.ok(blocks.some(({ name }) => name === 'evil.test'));
   });
 
+  it('has what was allowed with its rule, and what was denied once', async () => {
+    const one = await start({ allow: `host:${port}` });
+    await one.download(url(), () => {});
+    await assert.rejects(one.download(`http://${HOST}:${port ^ 1}/`, () => {}));
+    await network?.close();
+    const all = lines().filter(({ type }) => type === 'verdict' || type === 'block');
+    assert.deepEqual(
+      [...new Set(all.map(({ type, kind, verdict }) => `${type} ${kind} ${verdict?.rule}`))],
+      [`verdict allowed allow host:${port}`, 'block blocked undefined'],
+    );
+  });
+
   it('that is required has a verdict before each flow', async () => {
     const one = await start({ audit: 'required' });
     await one.download(url(), () => {});
@@ -95,7 +117,11 @@ describe('network: an audit log', () => {
     const all = kinds();
     assert.ok(all.includes('verdict allowed'), all.join());
     assert.ok(all.indexOf('verdict allowed') < all.indexOf('flow opened'));
-    assert.equal(lines().find(({ type }) => type === 'verdict')?.flow?.remotePort, port);
+    const verdicts = lines().flatMap(({ verdict }) => verdict ?? []);
+    assert.deepEqual(
+      verdicts.map(({ remotePort, place, rule }) => [remotePort, place, rule]),
+      [[port, 'host', null]],
+    );
   });
 
   itNeeding(

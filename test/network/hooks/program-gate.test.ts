@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { Duplex } from 'node:stream';
 import { SILENT } from '../../../src/base/log.ts';
+import type { VerdictView } from '../../../src/control/flow-view.ts';
 import type { FlowAnswer, NetworkHooks } from '../../../src/network/hooks/hooks.ts';
 import { ProgramGate } from '../../../src/network/hooks/program-gate.ts';
 import type {
@@ -14,7 +15,11 @@ import { testGuest } from '../../support/test-guest.ts';
 
 const FLOW: FlowAttempt = {
   ...{ owner: testGuest(), protocol: 'tcp', guest: GUEST, guestPort: 40_000 },
-  ...{ remote: HOST, remotePort: 80, rule: undefined },
+  ...{ remote: HOST, remotePort: 80, rule: undefined, place: 'outside' },
+};
+const VERDICT: VerdictView = {
+  ...{ guestId: 3, guestName: null, guestMac: null, protocol: 'tcp', place: 'outside' },
+  ...{ remoteAddress: `${HOST}`, remotePort: 0, name: null, evidence: null, why: null, rule: null },
 };
 const CLIENT: ClientAttempt = {
   ...{ publication: '7', protocol: 'udp', address: '127.0.0.1', port: 5 },
@@ -39,6 +44,7 @@ describe('network/hooks/program-gate', () => {
       log: SILENT,
       whoIs: () => ({ guestId: 3, guestName: null, guestMac: null }),
       nameOf: () => 'a.test',
+      verdictOf: ({ remotePort }) => ({ ...VERDICT, remotePort }),
     });
   };
   beforeEach(() => {

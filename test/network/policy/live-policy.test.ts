@@ -14,7 +14,7 @@ import type {
 import { Destinations } from '../../../src/proxy/flows/destinations.ts';
 import type { FlowFacts } from '../../../src/proxy/flows/flow.ts';
 import { FlowBook } from '../../../src/proxy/flows/flow-book.ts';
-import { GuestPolicy } from '../../../src/proxy/policy/guest-policy.ts';
+import { GuestPolicy, NOT_ASKED } from '../../../src/proxy/policy/guest-policy.ts';
 import type { Guest } from '../../../src/stack/guest.ts';
 import { addressMap, ip } from '../../proxy/recording.ts';
 import { a, queryBytes, replyBytes } from '../../services/dns/dns-wire.ts';
@@ -282,14 +282,13 @@ describe('network/policy/live-policy', () => {
   });
 
   it('what was denied is listed with what is at the same address, and approved', async () => {
-    const { live, learn, decide, policy, guest, test } = world();
+    const { live, learn, decide, test } = world();
     await live.replace({ default: 'deny', rules: [{ allow: { port: 1 } }] });
     learn('one', 'a.test', '198.18.0.1');
     learn('two', 'b.test', '198.18.0.1');
     decide('one', '198.18.0.1', 443);
     decide('one', '10.0.0.1', 5432);
     decide('one', HOST, 22);
-    policy.judgeName(guest('one'), 'w.test', 0);
     const list = live.denials();
     assert.deepEqual(
       list.map(({ id, guest: who, name, address, port, place, others }) => [
@@ -330,7 +329,8 @@ describe('network/policy/live-policy', () => {
   it('a name that was asked for is approved with a port; what was stated is not', async () => {
     const { live, learn, decide, policy, guest, test } = world();
     await live.replace({ default: 'deny', rules: [{ allow: { name: 'a.test' } }] });
-    policy.judgeName(guest('one'), 'b.test', 0);
+    assert.ok(policy.engine);
+    policy.denyName(policy.engine, guest('one'), 'b.test', NOT_ASKED);
     await assert.rejects(live.approve('1', {}), /say which/);
     await live.approve('1', { port: '443/tcp' });
     assert.equal(test('one', 'b.test:443').action, 'allow');
@@ -340,6 +340,8 @@ describe('network/policy/live-policy', () => {
     to.check?.onClaim({ by: 'tls', name: 'evil.test', hello: undefined });
     assert.match(live.denials().at(-1)?.why ?? '', /evil\.test was not looked up/);
     await assert.rejects(live.approve('2', {}), /has to agree/);
+    policy.denyName(policy.engine, guest('one'), 'a.test', 'not a type');
+    await assert.rejects(live.approve('3', { port: '443' }), /not a type: no rule for the name/);
   });
 
   it('rules for what guests do: open flows, and what would have been denied', async () => {

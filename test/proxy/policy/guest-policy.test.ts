@@ -10,7 +10,7 @@ import type {
 import { Destinations } from '../../../src/proxy/flows/destinations.ts';
 import { GuestNames } from '../../../src/proxy/flows/guest-names.ts';
 import { DnsPolicy } from '../../../src/proxy/policy/dns-policy.ts';
-import { GuestPolicy } from '../../../src/proxy/policy/guest-policy.ts';
+import { GuestPolicy, NOT_ASKED } from '../../../src/proxy/policy/guest-policy.ts';
 import { parsePrefix } from '../../../src/services/address-text.ts';
 import { dnsRcode, NOERROR, NXDOMAIN, readQuery } from '../../../src/services/dns/message.ts';
 import { PolicyEngine } from '../../../src/services/policy/policy-engine.ts';
@@ -112,7 +112,6 @@ describe('proxy/policy', () => {
     assert.equal(answer('192.0.2.1'), 'may');
     assert.equal(blocks.length, 1);
     assert.deepEqual(policy.counts.snapshot(), { observed: 1 });
-    assert.equal(policy.judgeName(testGuest(), 'evil.test', 0), 'allow');
     learn('a.test', '192.0.2.2');
     assert.ok(!('check' in decide('192.0.2.2')));
   });
@@ -208,7 +207,8 @@ describe('proxy/policy', () => {
     const { answer, policy, guest, learn } = world(rules({ allow: { to: 'host', port: 80 } }));
     learn('a.test', '192.0.2.1');
     for (let n = 0; n < 3; n++) answer('192.0.2.1');
-    policy.judgeName(guest, 'b.test', 0);
+    assert.ok(policy.engine);
+    assert.ok(policy.denyName(policy.engine, guest, 'b.test', NOT_ASKED));
     policy.replace(new PolicyEngine({ byDefault: 'deny', mode: 'observe', rules: [] }));
     answer('192.0.2.2', 53, 'udp');
     assert.deepEqual(
