@@ -32,7 +32,15 @@ async function main(): Promise<number> {
     return await exitStatusOf(() => continueRun(keepOnSignals));
   }
   const { runProgram } = await import('./program.ts');
-  return await runProgram();
+  const status = await runProgram();
+  await Promise.all([taken(process.stdout), taken(process.stderr)]);
+  return status;
+}
+
+/** A pipe takes 64 KiB at once, and the rest as its reader reads. Done, too, when that has left. */
+async function taken(stream: NodeJS.WriteStream): Promise<void> {
+  if (stream.writableLength === 0) return;
+  await new Promise<void>((resolve) => stream.write('', () => resolve()));
 }
 
 async function runAsDropIn(dropIn: DropIn<unknown>): Promise<number> {
@@ -49,5 +57,5 @@ async function runAsDropIn(dropIn: DropIn<unknown>): Promise<number> {
   );
 }
 
-// Handles of libraries must not keep a daemon alive that has ended; pipes were written synchronously.
+// Handles of libraries must not keep a daemon alive that has ended.
 void main().then((status) => process.exit(status));

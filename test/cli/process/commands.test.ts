@@ -43,6 +43,16 @@ describe('hawser as a program for people', function () {
     assert.match(again.stderr, /cannot reach hawser/);
   });
 
+  it('what is printed arrives whole, however much it is', async () => {
+    await place.daemon();
+    const rules = Array.from({ length: 5_000 }, (_, n) => ({
+      allow: { name: `n${n}.example.com` },
+    }));
+    writeFileSync(place.path('policy'), JSON.stringify({ default: 'deny', rules }));
+    await run('policy', 'set', place.path('policy'));
+    assert.match(await run('policy', 'show'), /^allow n4999\.example\.com\ndefault deny\n$/m);
+  });
+
   it('status shows the links of the multiplexer', async () => {
     await place.daemon(['--mux', `unix:${place.path('m')}`, '--mux', 'guest:4099']);
     const status = await run('status');
