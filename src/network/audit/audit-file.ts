@@ -4,13 +4,23 @@
  *
  * Lines are queued and written behind the caller's back, by one write at a time; what does not fit in the queue is lost and
  * counted. {@link AuditFile.writeNow} is for a line that has to be there before the caller goes on. What a full disk has
- * not taken is kept, and tried again: no line is torn.
+ * not taken is kept, and tried again: no line is torn, neither between two files nor by a daemon that was killed.
  */
-import { closeSync, constants, fstatSync, openSync, renameSync, write, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  renameSync,
+  write,
+  writeSync,
+} from 'node:fs';
 import type { Log } from '../../base/log.ts';
 import { errorCode, messageOf } from '../errors.ts';
 
-const { O_APPEND, O_CREAT, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
+const { O_APPEND, O_CREAT, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 const FLAGS = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
 const MODE = 0o600;
 
@@ -19,6 +29,7 @@ export const QUEUE_BYTES: number = 4 * 1024 * 1024;
 export const KEPT_FILES = 4;
 export const RETRY_MS = 1_000;
 const NOTHING = Buffer.alloc(0);
+const LINE_FEED = 0x0a;
 
 export class AuditError extends Error {
   readonly code = 'ERR_HAWSER_AUDIT';
@@ -45,10 +56,14 @@ export class AuditFile {
   private readonly options: AuditFileOptions;
   private fd: number;
   private size = 0;
+  /** A device or a pipe is not to be renamed. */
+  private isRegular = false;
   private queue: string[] = [];
   private queuedBytes = 0;
   /** Of lines that were being written, what the file has not taken yet. */
   private rest: Buffer = NOTHING;
+  /** The beginning of the line whose end is that of {@link rest}: the file has it. */
+  private torn: Buffer = NOTHING;
   private untold = 0;
   private writing: Promise<void> | undefined = undefined;
   private isScheduled = false;
@@ -58,6 +73,7 @@ export class AuditFile {
   constructor(options: AuditFileOptions) {
     this.options = options;
     this.fd = this.open();
+    if (this.isRegular && this.size > 0 && !endsLine(options.path, this.size)) this.put('\n');
   }
 
   /** @param line with its line feed */
@@ -91,6 +107,7 @@ export class AuditFile {
   reopen(): void {
     const before = this.fd;
     this.fd = this.open();
+    if (this.torn.length > 0 && this.writing === undefined) this.moveLine(before);
     this.closeLater(before);
   }
 
@@ -137,6 +154,7 @@ export class AuditFile {
     this.written += queue.length;
     this.queue = [];
     this.queuedBytes = 0;
+    this.rest = NOTHING;
     return rest.length === 0
       ? Buffer.from(queue.join(''))
       : Buffer.concat([rest, Buffer.from(queue.join(''))]);
@@ -144,18 +162,18 @@ export class AuditFile {
 
   private async drain(): Promise<void> {
     while (this.queue.length > 0 || this.rest.length > 0) {
-      let bytes = this.take();
-      this.rest = NOTHING;
+      const bytes = this.take();
       const { fd } = this;
-      while (bytes.length > 0) {
-        const result = await written(fd, bytes);
+      for (let at = 0; at < bytes.length; ) {
+        const result = await written(fd, bytes.subarray(at));
         if (typeof result !== 'number') {
-          this.rest = bytes;
+          this.keep(bytes, at);
+          if (fd !== this.fd) this.moveLine(fd);
           this.onFailed(result);
           return;
         }
-        this.onWritten(result);
-        bytes = bytes.subarray(result);
+        this.size += result;
+        at += result;
       }
       this.onWhole();
     }
@@ -163,15 +181,14 @@ export class AuditFile {
 
   /** @returns whether all is written */
   private flush(): boolean {
-    let bytes = this.take();
-    this.rest = NOTHING;
-    while (bytes.length > 0) {
+    const bytes = this.take();
+    for (let at = 0; at < bytes.length; ) {
       try {
-        const n = writeSync(this.fd, bytes);
-        this.onWritten(n);
-        bytes = bytes.subarray(n);
+        const n = writeSync(this.fd, bytes, at);
+        this.size += n;
+        at += n;
       } catch (error) {
-        this.rest = bytes;
+        this.keep(bytes, at);
         this.onFailed(error);
         return false;
       }
@@ -180,18 +197,35 @@ export class AuditFile {
     return true;
   }
 
-  private onWritten(n: number): void {
-    this.size += n;
+  /** What is behind `at` is for another time. */
+  private keep(bytes: Buffer, at: number): void {
+    const begin = at === 0 ? 0 : bytes.lastIndexOf(LINE_FEED, at - 1) + 1;
+    const written = bytes.subarray(begin, at);
+    this.torn = begin === 0 ? Buffer.concat([this.torn, written]) : written;
+    this.rest = bytes.subarray(at);
+  }
+
+  /** The line that `before` has not taken to its end belongs to the file that is open now. */
+  private moveLine(before: number): void {
+    const { torn } = this;
+    this.rest = Buffer.concat([torn, this.rest]);
+    this.torn = NOTHING;
+    try {
+      ftruncateSync(before, fstatSync(before).size - torn.length);
+    } catch {
+      // Half a line remains at the end of a file that is not written any more.
+    }
   }
 
   private onWhole(): void {
+    this.torn = NOTHING;
     if (this.problem !== undefined) {
       this.options.log.warn({ file: this.options.path }, 'the audit log is written again');
       this.problem = undefined;
     }
     this.tellLoss();
     const { maxBytes } = this.options;
-    if (maxBytes > 0 && this.size >= maxBytes) this.rotate();
+    if (maxBytes > 0 && this.size >= maxBytes && this.isRegular) this.rotate();
   }
 
   private onFailed(error: unknown): void {
@@ -229,12 +263,30 @@ export class AuditFile {
     const { path } = this.options;
     try {
       const fd = openSync(path, FLAGS, MODE);
-      this.size = fstatSync(fd).size;
+      const stats = fstatSync(fd);
+      this.size = stats.size;
+      this.isRegular = stats.isFile();
       return fd;
     } catch (cause) {
       throw new AuditError(`cannot open the audit log ${path}: ${messageOf(cause)}`, { cause });
     }
   }
+}
+
+/** Whether the last one to write it was not interrupted, as far as it may be read. */
+function endsLine(path: string, size: number): boolean {
+  const last = Buffer.of(LINE_FEED);
+  try {
+    const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    try {
+      readSync(fd, last, 0, 1, size - 1);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return true;
+  }
+  return last[0] === LINE_FEED;
 }
 
 /** @returns how many bytes, or the error */

@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import {
+  closeSync,
+  constants,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -84,6 +89,51 @@ describe('network/audit/audit-file', () => {
     file.add('two\n');
     await file.close();
     assert.deepEqual([text('audit.log.old'), text()], ['one\n', 'two\n']);
+  });
+
+  it('a line that a killed daemon has not ended is left behind', async () => {
+    writeFileSync(path, '{"a":1}\n{"b"');
+    const file = open();
+    file.add('{"c":3}\n');
+    await file.close();
+    assert.equal(text(), '{"a":1}\n{"b"\n{"c":3}\n');
+  });
+
+  /** A pipe that nobody reads takes 64 KiB, which end in the middle of a line. */
+  const fifo = (): number => {
+    assert.equal(spawnSync('mkfifo', [path]).status, 0);
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  };
+
+  for (const isSynchronous of [false, true]) {
+    itNeeding(
+      `a line of which the file took a part is whole in the next one: synchronous ${isSynchronous}`,
+      ['linux'],
+      async () => {
+        const reader = fifo();
+        const file = open({ isSynchronous });
+        const lines = Array.from({ length: 100 }, (_, n) => `${n} ${'x'.repeat(990)}\n`);
+        for (const line of lines) file.add(line);
+        await until(() => file.problem !== undefined);
+        renameSync(path, `${path}.old`);
+        file.reopen();
+        await file.close();
+        closeSync(reader);
+        const first = Number.parseInt(text(), 10);
+        assert.ok(first > 0);
+        assert.equal(text(), lines.slice(first).join(''));
+        assert.equal(file.lost, 0);
+      },
+    );
+  }
+
+  itNeeding('what is no regular file is not rotated', ['linux'], async () => {
+    const reader = fifo();
+    const file = open({ maxBytes: 10, isSynchronous: true });
+    for (let n = 0; n < 8; n++) assert.ok(file.writeNow(`line ${n}....\n`));
+    await file.close();
+    closeSync(reader);
+    assert.deepEqual(readdirSync(dir), ['audit.log']);
   });
 
   it('it is not written through a symbolic link, nor where there is no directory', () => {
