@@ -7,9 +7,11 @@ import { existsSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { Watch } from '@kubernetes/client-node/dist/watch.js';
+import { readSmallFile } from '../../../native/read-small-file.ts';
+import { messageOf } from '../../../network/errors.ts';
 import { member } from '../../docker-proxy/lease.ts';
 import { type Cluster, ClusterError, type WatchRequest } from './cluster.ts';
 
@@ -33,8 +35,21 @@ export function openCluster(kubeconfig: string): Cluster {
   return new ClientCluster(config, server.replace(/\/+$/, ''));
 }
 
+/** The client would wait for the writer of a FIFO, deaf to everything. */
+class FileConfig extends KubeConfig {
+  override loadFromFile(...[file, options]: Parameters<KubeConfig['loadFromFile']>): void {
+    const text = readSmallFile(file);
+    try {
+      this.loadFromString(text, options);
+    } catch (cause) {
+      throw new Error(`${file} is no kubeconfig: ${messageOf(cause)}`, { cause });
+    }
+    this.makePathsAbsolute(dirname(file));
+  }
+}
+
 function configOf(kubeconfig: string): KubeConfig {
-  const config = new KubeConfig();
+  const config = new FileConfig();
   const named = kubeconfig || process.env['KUBECONFIG'];
   const path = named || PLACES.find((place) => existsSync(place));
   if (kubeconfig === '' && named !== undefined && named !== '') config.loadFromDefault();

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -127,6 +128,14 @@ describe('agent: Services that are watched', () => {
     assert.equal(host.ports.length, 2); // while it is away, what there was stays
     await api.start();
     await published(kept, '127.0.0.1:30081:10.1.2.3:30081/tcp');
+  });
+
+  it('a kubeconfig that is none: it says so, and waits for nobody', () => {
+    writeFileSync(kubeconfig, '');
+    assert.throws(() => openCluster(kubeconfig), /config is no kubeconfig: /);
+    const fifo = join(dir, 'fifo');
+    assert.equal(spawnSync('mkfifo', [fifo]).status, 0);
+    assert.throws(() => openCluster(fifo), { code: 'ERR_HAWSER_FILE_KIND' });
   });
 
   it('a kubeconfig that is written later', async () => {
