@@ -8,6 +8,7 @@ import {
   type NameRecords,
   recordName,
 } from '../services/dns/name-records.ts';
+import { asciiName } from './ascii-name.ts';
 import { problem, quoted } from './problem.ts';
 import { type Answer, type Call, JSON_TYPE, json, type Route } from './route.ts';
 import type { Schema } from './schema.ts';
@@ -48,10 +49,13 @@ function add({ body }: Call, { view }: DnsTarget): Answer {
     throw problem(400, 'The body must be {"name": "NAME", "address": "IP"}.');
   }
   const { name, address } = request.data;
-  const record = { name: recordName(name), address: addressOf(address) };
+  const record = { name: recordName(asciiName(name)), address: addressOf(address) };
   switch (view.dnsRecords.add(record)) {
     case 'name':
-      throw problem(400, `name ${quoted(name)}: must be a host name, such as db.test.`);
+      throw problem(
+        400,
+        `name ${quoted(name)}: must be one host name, such as db.test. Of a name and all below it: --dns-zone.`,
+      );
     case 'full':
       throw problem(503, `There are ${NAME_RECORDS_MAX} records already: delete some.`);
     case undefined:
@@ -60,7 +64,7 @@ function add({ body }: Call, { view }: DnsTarget): Answer {
 }
 
 function remove({ query }: Call, { view }: DnsTarget): Answer {
-  const name = recordName(query.get('name') ?? '');
+  const name = recordName(asciiName(query.get('name') ?? ''));
   const text = query.get('address');
   const removed = view.dnsRecords.remove(name, text === undefined ? text : addressOf(text));
   if (removed > 0) return { status: 204, body: undefined, mediaType: JSON_TYPE };

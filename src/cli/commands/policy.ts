@@ -155,9 +155,10 @@ async function test(args: readonly string[], request: PolicyRequest): Promise<Po
       'policy test: takes a guest and a destination, such as build a.test:443',
     ]);
   }
+  const [, place = '', suffix] = /^(.*?)(?:\/(tcp|udp|icmp))?$/s.exec(destination) ?? [];
   const query = new URLSearchParams({
-    ...{ guest: guest === '*' ? '' : guest, destination },
-    protocol: request.protocol ?? 'tcp',
+    ...{ guest: guest === '*' ? '' : guest, destination: place },
+    protocol: request.protocol ?? suffix ?? 'tcp',
   });
   const path = `${PATH}/test?${query.toString()}`;
   const verdict = await clientOf(request).get(path, policyVerdictSchema);

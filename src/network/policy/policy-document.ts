@@ -1,7 +1,7 @@
 /** Policies as documents, of YAML and JSON: checked, and made into rules. */
-import { domainToASCII } from 'node:url';
 import * as z from 'zod';
 import { once } from '../../base/once.ts';
+import { asciiName } from '../../control/ascii-name.ts';
 import { PolicyError } from '../../control/policy-view.ts';
 import type { Schema } from '../../control/schema.ts';
 import { type Prefix, parseAddress, parsePrefix } from '../../services/address-text.ts';
@@ -104,10 +104,16 @@ export interface ReadPolicy {
   readonly warnings: readonly string[];
 }
 
+/** Nobody reads more. */
+const PROBLEMS_MAX = 100;
+
 export class PolicyProblems extends PolicyError {
   readonly problems: readonly DocumentProblem[];
 
-  constructor(problems: readonly DocumentProblem[]) {
+  constructor(found: readonly DocumentProblem[]) {
+    const rest = found.length - PROBLEMS_MAX;
+    const more = { path: [], why: `${rest} problems more` };
+    const problems = rest > 0 ? [...found.slice(0, PROBLEMS_MAX), more] : found;
     super(problems.map(({ path, why }) => `${placeOf(path)}${why}`).join('\n'));
     this.name = 'PolicyProblems';
     this.problems = problems;
@@ -254,7 +260,7 @@ class RuleReader {
 
   private nameOf(text: string | undefined): PolicyRule['name'] {
     if (text === undefined) return undefined;
-    const parsed = parsePattern(asciiOf(text), this.context.facts);
+    const parsed = parsePattern(asciiName(text), this.context.facts);
     if (typeof parsed === 'string') {
       this.wrong('name', parsed);
       return undefined;
@@ -293,13 +299,6 @@ class RuleReader {
   private wrong(key: string | undefined, why: string): void {
     this.problems.push({ path: key === undefined ? this.path : [...this.path, key], why });
   }
-}
-
-/** A-labels. A text that none can be made of is kept, for the message. */
-function asciiOf(text: string): string {
-  if (!/[^\x20-\x7e]/.test(text)) return text;
-  const wildcard = text.startsWith('*.') ? '*.' : '';
-  return `${wildcard}${domainToASCII(text.slice(wildcard.length))}`;
 }
 
 /** `allow *.example.com:443/tcp of build`. */

@@ -5,6 +5,7 @@
 import { type IpAddress, ipv4 } from '../../base/ip-address.ts';
 import { Owner } from '../../base/shares/owner.ts';
 import type { Clock } from '../../base/time.ts';
+import { asciiName } from '../../control/ascii-name.ts';
 import {
   PolicyError,
   type PolicyProbe,
@@ -20,7 +21,7 @@ import {
 } from '../../proxy/policy/guest-policy.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { PolicyEngine } from '../../services/policy/policy-engine.ts';
-import { statedName } from '../../services/sniff/host-name.ts';
+import { isNumeric, statedName } from '../../services/sniff/host-name.ts';
 import { Guest } from '../../stack/guest.ts';
 
 export interface PolicyProberDeps {
@@ -216,17 +217,23 @@ type Destination = { readonly port: number } & (
   | { readonly address: IpAddress }
 );
 
+/** As rules call them: what has many names. */
+const PLACES: ReadonlyMap<string, string> = new Map([
+  ['host', 'host.docker.internal'],
+  ['gateway', 'gateway.docker.internal'],
+]);
+
 function parseDestination(text: string, protocol: PolicyProbe['protocol']): Destination {
   const [, bracketed, plain = '', digits] =
     /^(?:\[([^\]]+)\]|([^:[\]]+|[0-9a-f:.]+))(?::(\d{1,5}))?$/i.exec(text) ?? [];
   const host = bracketed ?? plain;
   const port = protocol === 'icmp' ? 0 : Number(digits ?? '0');
   const address = parseAddress(host);
-  const name = address === undefined ? statedName(host) : undefined;
+  const name = address === undefined ? statedName(PLACES.get(host) ?? asciiName(host)) : undefined;
   const isSound = protocol === 'icmp' || (port >= 1 && port <= 65_535);
   if (isSound && address !== undefined) return { address, port };
-  if (isSound && name !== undefined) return { name, port };
+  if (isSound && name !== undefined && !isNumeric(name)) return { name, port };
   throw new PolicyError(
-    `${JSON.stringify(text.slice(0, 80))} must be NAME:PORT, IP:PORT or [IPV6]:PORT`,
+    `${JSON.stringify(text.slice(0, 80))} must be NAME:PORT, IP:PORT, [IPV6]:PORT, host:PORT or gateway:PORT`,
   );
 }

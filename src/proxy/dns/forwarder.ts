@@ -16,7 +16,7 @@ import {
   type Found,
   type Shaping,
 } from '../../services/dns/guest-answer.ts';
-import { parseHosts } from '../../services/dns/hosts.ts';
+import { HOSTS_MAX, parseHosts } from '../../services/dns/hosts.ts';
 import type { LocalNames } from '../../services/dns/local-names.ts';
 import {
   type DnsQuery,
@@ -131,7 +131,8 @@ export class DnsForwarder {
     const resolvConf = options.resolvConf ?? '/etc/resolv.conf';
     this.follow(resolvConf, (text) => this.configure(resolvConf, text));
     if (options.hostsFile !== undefined) {
-      this.follow(options.hostsFile, (text) => options.names.setHosts(parseHosts(text)));
+      const path = options.hostsFile;
+      this.follow(path, (text) => this.setHosts(path, text));
     }
   }
 
@@ -287,6 +288,16 @@ export class DnsForwarder {
         this.upstreamQueries.forward(message, undefined, transport, owner, reply);
         return true;
     }
+  }
+
+  private setHosts(path: string, text: string): void {
+    const entries = parseHosts(text);
+    this.options.names.setHosts(entries);
+    if (entries.length < HOSTS_MAX) return;
+    this.options.log.warn(
+      { path, entries: HOSTS_MAX },
+      'a file of names is too long: the rest is left out',
+    );
   }
 
   private configure(path: string, text: string): void {

@@ -8,18 +8,24 @@ export interface HostEntry {
   readonly names: readonly string[];
 }
 
-const MAX_ENTRIES = 65_536;
+/** A list of names to block may have half as many. */
+export const HOSTS_MAX = 1_048_576;
 
-/** Never fails: invalid lines are skipped. */
+/** Lists have few addresses, and many names of each: one object for all of them. */
+const KNOWN_MAX = 1_024;
+
+/** Never fails: invalid lines are skipped, and what is behind {@link HOSTS_MAX} entries. */
 export function parseHosts(text: string): HostEntry[] {
   const entries: HostEntry[] = [];
+  const known = new Map<string, IpAddress | undefined>();
   for (const line of text.split('\n')) {
     const [first = '', ...rest] = line.replace(/#.*$/, '').trim().split(/\s+/);
-    const address = parseAddress(first);
+    const address = known.has(first) ? known.get(first) : parseAddress(first);
+    if (known.size < KNOWN_MAX) known.set(first, address);
     const names = rest.map((name) => name.replace(/\.$/, '').toLowerCase()).filter(isHostName);
     if (address === undefined || names.length === 0) continue;
     entries.push({ address, names });
-    if (entries.length === MAX_ENTRIES) break;
+    if (entries.length === HOSTS_MAX) break;
   }
   return entries;
 }

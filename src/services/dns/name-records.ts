@@ -1,6 +1,6 @@
 /** Addresses of names that are given and taken while they are served. Bounded, of all names together. */
 import type { IpAddress } from '../../base/ip-address.ts';
-import { isHostName } from './hosts.ts';
+import { isNumeric, statedName } from '../sniff/host-name.ts';
 
 export const NAME_RECORDS_MAX = 4_096;
 
@@ -27,7 +27,7 @@ export class NameRecords {
 
   /** One more address of a name. @returns why not; a record that is there already stays as it is */
   add({ name, address }: NameRecord): 'name' | 'full' | undefined {
-    if (!isHostName(name)) return 'name';
+    if (!isRecordable(name)) return 'name';
     const known = this.byName.get(name) ?? [];
     if (known.some((one) => one.equals(address))) return undefined;
     if (this.count === NAME_RECORDS_MAX) return 'full';
@@ -49,3 +49,8 @@ export class NameRecords {
 
 /** A name as it is kept: lower case, without the last dot. */
 export const recordName = (text: string): string => text.toLowerCase().replace(/\.$/, '');
+
+/** Those of RFC 6761 and RFC 9462 are always answered in one way. */
+const NO_RECORDS = /(?:^|\.)(?:localhost|invalid|resolver\.arpa)$/;
+const isRecordable = (name: string): boolean =>
+  statedName(name) === name && !isNumeric(name) && !NO_RECORDS.test(name);

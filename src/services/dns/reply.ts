@@ -16,6 +16,10 @@ import {
 /** The UDP payload size that we announce (DNS flag day 2020). */
 const OUR_UDP_SIZE = 1232;
 const OPCODE = 0x7800;
+/** TCP has no room for more (RFC 1035 §4.2.2). What else the message has fits beside it. */
+const ANSWERS_BYTES = 65_535 - 4_096;
+/** Two names of 255 bytes each, and what is between them. */
+const SURELY_FIT = Math.floor(ANSWERS_BYTES / 520);
 
 export interface LocalRecords {
   readonly answers: readonly Answer[];
@@ -35,7 +39,7 @@ const OPTION_EDE = 15;
 /** Code and length of the option, and the error's code. */
 const EDE_HEADER_LEN = 6;
 
-/** An authoritative answer; names in `records` must be plain host names. */
+/** An authoritative answer, of as many records as a message holds; names in `records` must be plain host names. */
 export function localReply(query: DnsQuery, rcode: number, records: LocalRecords): Uint8Array {
   const additionals: Answer[] =
     query.edns === undefined
@@ -55,7 +59,7 @@ export function localReply(query: DnsQuery, rcode: number, records: LocalRecords
   const encoded = encode({
     type: 'response',
     questions: [],
-    answers: [...records.answers],
+    answers: fitting(records.answers),
     authorities: [...records.authorities],
     additionals,
   });
@@ -70,6 +74,16 @@ export function localReply(query: DnsQuery, rcode: number, records: LocalRecords
   setU16(reply, 4, 1);
   const { error } = records;
   return error === undefined || query.edns === undefined ? reply : withError(reply, error);
+}
+
+function fitting(records: readonly Answer[]): Answer[] {
+  if (records.length <= SURELY_FIT) return [...records];
+  let room = ANSWERS_BYTES;
+  const end = records.findIndex((record) => {
+    room -= encode({ type: 'response', answers: [record] }).length - DNS_HEADER_LEN;
+    return room < 0;
+  });
+  return records.slice(0, end < 0 ? records.length : end);
 }
 
 /** `reply` ends with an OPT record without options: its length, which is 0, is its last two bytes. */

@@ -1,5 +1,5 @@
 /** Names in rules: `example.com` is that name alone, `*.example.com` every name below it, at any depth, and not itself. */
-import { statedName } from '../sniff/host-name.ts';
+import { isNumeric, statedName } from '../sniff/host-name.ts';
 
 export interface NamePattern {
   /** Lower case, A-labels, no dot at the end. */
@@ -33,6 +33,7 @@ export function parsePattern(text: string, facts: SuffixFacts): ParsedPattern | 
   if (name === undefined) {
     return 'must be a host name, such as example.com, or *.example.com for every name below it';
   }
+  if (isNumeric(name)) return 'is read as an address by resolvers: give cidr';
   const pattern = { name, isWildcard };
   if (!isWildcard) return { pattern, warning: undefined };
   if (!name.includes('.') || facts.isRegistry(name)) {

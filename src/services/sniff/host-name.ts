@@ -32,3 +32,6 @@ export function statedAuthority(text: string): Authority | undefined {
   if (host === undefined || (port !== undefined && port > 0xffff)) return undefined;
   return { host, port };
 }
+
+/** Whether resolvers and browsers read it as an IPv4 address: `127.1`, `2130706433`, `0x7f000001`. */
+export const isNumeric = (name: string): boolean => /(?:^|\.)(?:\d+|0x[0-9a-f]*)$/i.test(name);

@@ -55,6 +55,8 @@ describe('hawser dns', () => {
     assert.match(listed, /db\.test +192\.0\.2\.1\ndb\.test +2001:db8::1\nweb\.test +192\.0\.2\.2/);
     assert.equal(await says(['remove', 'db.test', '192.0.2.1']), '');
     await says(['remove', 'WEB.test']);
+    assert.equal(await says(['add', 'Bücher.test', '::1']), 'xn--bcher-kva.test is ::1.\n');
+    await says(['remove', 'bücher.test']);
     assert.deepEqual(JSON.parse(await says(['list'], true)), {
       records: [{ name: 'db.test', address: '2001:db8::1' }],
     });
@@ -62,7 +64,10 @@ describe('hawser dns', () => {
 
   it('says what is wrong', async () => {
     await refused(['add', 'db.test', 'nowhere'], 400, /must be an IPv4 or IPv6 address/);
-    await refused(['add', 'a..b', '192.0.2.1'], 400, /must be a host name/);
+    const names = ['a..b', '*.test', '127.1', '0x7f000001', 'localhost', 'a.invalid', 'a b'];
+    for (const name of [...names, 'x.resolver.arpa', '\u{1b}[31m']) {
+      await refused(['add', name, '192.0.2.1'], 400, /must be one host name/);
+    }
     await refused(['remove', 'db.test'], 404, /There is no such record of "db\.test"/);
     const client = new ApiClient({ kind: 'unix', path });
     const body = { name: 'a.test', address: '192.0.2.1', ttl: 1 };

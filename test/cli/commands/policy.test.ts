@@ -78,6 +78,7 @@ describe('hawser policy', () => {
       text: 'allow: build udp (as far as the client states the name in the clear)\n',
       status: 0,
     });
+    assert.deepEqual(await policyCommand(request(['test', 'build', 'a.test:443/udp'])), yes);
     const no = await policyCommand(request(['test', '*', 'b.test:1']));
     assert.equal(no.status, 1);
     assert.match(no.text, /^deny: {2}tcp \(best effort/);

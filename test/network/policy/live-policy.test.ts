@@ -224,6 +224,8 @@ describe('network/policy/live-policy', () => {
     });
     assert.equal(test('', 'host.docker.internal:22').action, 'deny');
     assert.equal(test('', 'host.docker.internal:23').action, 'allow');
+    assert.deepEqual([test('', 'host:22').action, test('', 'host:23').action], ['deny', 'allow']);
+    assert.equal(test('', 'bücher.test:1').action, 'allow');
     assert.deepEqual(
       ['away', 'one'].map((who) => test(who, '198.18.0.1:25').action),
       ['drop', 'allow'],
@@ -231,7 +233,16 @@ describe('network/policy/live-policy', () => {
     await live.replace({ preset: 'offline', mode: 'observe' });
     const { action, observed } = test('one', 'b.test:1');
     assert.deepEqual([action, observed], ['deny', true]);
-    for (const text of ['a.test', 'a.test:0', '', 'a b:1', '1.2.3.4:70000', 'a\0.test:1']) {
+    for (const text of [
+      'a.test',
+      'a.test:0',
+      '',
+      'a b:1',
+      '1.2.3.4:70000',
+      'a\0.test:1',
+      '127.1:1',
+      '0x7f.1:1',
+    ]) {
       assert.throws(() => test('', text), { code: 'ERR_HAWSER_POLICY' });
     }
   });

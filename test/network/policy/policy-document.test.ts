@@ -100,6 +100,20 @@ describe('network/policy/policy-document', () => {
     ]);
   });
 
+  it('what resolvers read as an address is no name', () => {
+    for (const name of ['127.1', '2130706433', '0x7f000001', '192.0.2.1', '*.0x7f.1']) {
+      const text = `default: deny\nrules:\n - deny: {name: '${name}'}\n`;
+      assert.match(sentences(text).join(), /p\.yaml:3: .*name: .*give cidr/, name);
+    }
+  });
+
+  it('of many problems the first are listed', () => {
+    const rules = ' - allow: {cidr: x}\n'.repeat(1_000);
+    const said = sentences(`default: deny\nrules:\n${rules}`);
+    assert.equal(said.length, 101);
+    assert.match(said.at(-1) ?? '', /900 problems more/);
+  });
+
   it('JSON is read as well', () => {
     assert.equal(read('{"default":"allow","rules":[]}').rules.byDefault, 'allow');
   });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { RecordType } from 'dns-packet';
 import fc from 'fast-check';
+import { IpAddress } from '../../../src/base/ip-address.ts';
 import { parseAddress, parsePrefix } from '../../../src/services/address-text.ts';
 import { parseHosts } from '../../../src/services/dns/hosts.ts';
 import { LocalNames } from '../../../src/services/dns/local-names.ts';
@@ -268,6 +269,17 @@ describe('local DNS names: zones with records', () => {
   for (const [name, type, expected] of ANSWERS) {
     it(`${name} ${type}: ${expected}`, () => assert.equal(ask(name, type, names), expected));
   }
+
+  it('a name has more addresses than a message: it is full of them', () => {
+    for (let n = 0; n < 4_096; n++) {
+      names.records.add({ name: 'many.test', address: new IpAddress(0xfd00_0000, 0, 0, n) });
+    }
+    const reply = names.answer(query('many.test', 'AAAA'));
+    assert.ok(reply !== undefined && reply.length <= 65_535 && reply.length > 60_000);
+    const { answers = [] } = unpack(reply);
+    assert.ok(answers.length > 1_000);
+    assert.ok(answers.every(({ name, type }) => name === 'many.test' && type === 'AAAA'));
+  });
 
   it('a pattern takes time in proportion to the name, whatever it is', () => {
     zone('slow.test.', { '^(a+)+$': '10.1.1.1' });

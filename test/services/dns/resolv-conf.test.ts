@@ -102,6 +102,11 @@ describe('resolver configuration', () => {
     );
   });
 
+  it('reads long lists of names to block', () => {
+    const lines = Array.from({ length: 200_000 }, (_, n) => `0.0.0.0 n${n}.test`);
+    assert.deepEqual(parseHosts(lines.join('\n')).at(-1)?.names, ['n199999.test']);
+  });
+
   it('never throws on any text', () => {
     const line = fc.tuple(
       fc.constantFrom('nameserver ', 'options ', 'search ', '1.1.1.1 ', ''),
