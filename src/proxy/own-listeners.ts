@@ -43,24 +43,26 @@ export class OwnListeners {
 
   /** Whether a connection to `address` and `port` would reach one. */
   includes(address: string, port: number): boolean {
-    let wanted: string | undefined; // parsed only where it matters: for few of the ports that guests connect to
-    for (const bound of this.boundAt(port)) {
-      wanted ??= canonical(address);
+    const own = this.byPort.get(port);
+    const others = this.process?.addressesAt(port, this.isOffered);
+    if (own === undefined && others === undefined) return false;
+    const wanted = canonical(address);
+    for (const bound of own ?? []) {
       if (this.reaches(bound, wanted)) return true;
+    }
+    for (const bound of others ?? []) {
+      if (!this.isOffered(bound, port) && this.reaches(bound, wanted)) return true;
     }
     return false;
   }
 
   /** Whether `port` is one of theirs, at whatever address. */
   hasPort(port: number): boolean {
-    return this.boundAt(port).next().done !== true;
-  }
-
-  private *boundAt(port: number): Generator<string> {
-    yield* this.byPort.get(port) ?? [];
-    for (const address of this.process?.addressesAt(port, this.isOffered) ?? []) {
-      if (!this.isOffered(address, port)) yield address;
+    if (this.byPort.has(port)) return true;
+    for (const bound of this.process?.addressesAt(port, this.isOffered) ?? []) {
+      if (!this.isOffered(bound, port)) return true;
     }
+    return false;
   }
 
   private reaches(bound: string, wanted: string): boolean {

@@ -24,10 +24,13 @@ import type { TurnLimit } from '../base/turn.ts';
 /**
  * For what one poll brings, and again for what waits in the queue; and what each share has of it. As short as polls stay
  * cheap beside it (15 us) where several links have work: whoever asks little waits for a turn or two, four times
- * in a connection and its first answer. A link that is alone has more done at a time, which costs less.
+ * in a connection and its first answer. A link that is alone has all done at a time that it sent at a time, which costs
+ * a third less where that is a buffer of small frames: it has a limit for the API's sake.
  */
-const ALONE = { turnMs: 1, quantumMs: 0.5 };
+const ALONE = { turnMs: 4, quantumMs: 4 };
 const SHARED = { turnMs: 0.3, quantumMs: 0.25 };
+/** For work apart from links. */
+const ASSIST_MS = 0.5;
 /** How long the work of a second link is remembered. */
 const SHARED_MS = 200;
 /** When work outside of pieces, each source within its credit, is too much. */
@@ -117,7 +120,7 @@ export class Turns implements TurnLimit {
   }
 
   /** For work that links have caused, and that is done for them apart. */
-  assist(work: TurnWork, quantumMs: number = ALONE.quantumMs): TurnShare {
+  assist(work: TurnWork, quantumMs: number = ASSIST_MS): TurnShare {
     return new TurnShare(this, work, '', quantumMs);
   }
 

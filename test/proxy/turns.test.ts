@@ -55,11 +55,11 @@ describe('proxy/turns', () => {
 
   it('ends a piece when its credit is used up, and goes on after the next poll', () => {
     const loop = new TurnLoop();
-    const link = new Source(loop, 0.1);
-    link.read(25);
-    assert.equal(link.done, 5, 'frames of 0.1 ms in 0.5 ms');
+    const link = new Source(loop, 0.125);
+    link.read(200);
+    assert.equal(link.done, 32, 'frames of 0.125 ms in 4 ms');
     loop.poll();
-    assert.equal(link.done, 15, 'alone it goes on, for a whole turn');
+    assert.equal(link.done, 64, 'alone it goes on, for a whole turn');
   });
 
   it('is shorter while another link has work', () => {
@@ -84,14 +84,14 @@ describe('proxy/turns', () => {
     const loop = new TurnLoop();
     const links = Array.from({ length: 20 }, () => new Source(loop, 0.1));
     for (const link of links) link.read(1000);
-    assert.ok(loop.nowMs < 0.7, `${loop.nowMs} ms when the event loop polls`);
+    assert.ok(loop.nowMs < 4.7, `${loop.nowMs} ms when the event loop polls: the first was alone`);
     while (!loop.isIdle) {
       const before = loop.nowMs;
       loop.poll();
       assert.ok(loop.nowMs - before < 0.7, `${loop.nowMs - before} ms`);
     }
     assert.ok(links.every(({ done }) => done === 1000));
-    assert.ok(loop.turns.longestMs < 1.4, `${loop.turns.longestMs} ms`);
+    assert.ok(loop.turns.longestMs < 5, `${loop.turns.longestMs} ms`);
   });
 
   it('gives everybody who waits the same time, whatever a frame costs', () => {
@@ -172,13 +172,13 @@ describe('proxy/turns', () => {
 
   it('hands on what the poll has brought before what waits is served', () => {
     const loop = new TurnLoop();
-    const flood = new Source(loop, 0.1);
+    const flood = new Source(loop, 0.125);
     const served: number[] = [];
     loop.settle = () => served.push(flood.done);
     flood.read(100);
     loop.poll();
     loop.poll();
-    assert.deepEqual(served, [5, 15]);
+    assert.deepEqual(served, [32, 64]);
   });
 
   it('stops a batch that leaves much for its end', () => {

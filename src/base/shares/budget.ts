@@ -85,6 +85,7 @@ export class Account implements Weighed<Account> {
   evicted = 0;
   readonly budget: Budget;
   readonly parent: Account | undefined;
+  readonly root: Account;
   private readonly depth: number;
   private readonly options: AccountOptions;
   private children: Heaviest<Account> | undefined = undefined;
@@ -92,14 +93,9 @@ export class Account implements Weighed<Account> {
   constructor(budget: Budget, parent: Account | undefined, options: AccountOptions = {}) {
     this.budget = budget;
     this.parent = parent;
+    this.root = parent?.root ?? this;
     this.depth = parent === undefined ? 0 : parent.depth + 1;
     this.options = options;
-  }
-
-  get root(): Account {
-    let node: Account = this;
-    while (node.parent !== undefined) node = node.parent;
-    return node;
   }
 
   /** @returns false, counted, when there is no room and nobody heavier gives way */
