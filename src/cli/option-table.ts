@@ -178,6 +178,12 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
       'have browsers use no resolver of their own: use-application-dns.net and the like do not exist',
   },
   {
+    key: 'dnsOther',
+    flags: '--dns-other <allow|redirect|refuse>',
+    description:
+      "other resolvers, where a policy denies something; redirect: the gateway's DNS answers, over TLS and QUIC they are refused (default: redirect)",
+  },
+  {
     key: 'dnsSearch',
     flags: '--dns-search <domain>',
     description: "search domain (default: the host's)",

@@ -45,6 +45,7 @@ export function printConfig(options: DaemonConfig): string {
     dnsAddress: dns.addresses,
     dnsFamily: dns.family,
     dnsCanaries: dns.hasCanaries,
+    dnsOther: dns.others,
     dnsSearch: dns.search,
     dnsZone: dns.zones.map(({ zone, address }) => `${zone}=${address}`),
     hosts: dns.hostsFile,

@@ -1,4 +1,5 @@
 /** The effective configuration: every default filled in, every value checked. */
+import type { OtherResolvers } from '../proxy/policy/other-resolvers.ts';
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
 import type { UnnamedRule } from '../services/upstream-proxy/proxy-rules.ts';
 import type { MachineMemory } from '../transports/vhost-user/machine-memory.ts';
@@ -156,6 +157,8 @@ export interface DnsConfig {
   readonly family: DnsFamily;
   /** Names by which browsers decide for resolvers of their own do not exist. */
   readonly hasCanaries: boolean;
+  /** Other resolvers, where a policy denies something. */
+  readonly others: OtherResolvers;
   /** Undefined: the host's. */
   readonly search: readonly string[] | undefined;
   readonly zones: readonly DnsZone[];

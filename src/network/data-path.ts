@@ -19,6 +19,7 @@ import { FlowBook } from '../proxy/flows/flow-book.ts';
 import type { FlowGate } from '../proxy/flows/flow-gate.ts';
 import { GatedTcp } from '../proxy/flows/gated-tcp.ts';
 import { HostAddresses } from '../proxy/flows/host-addresses.ts';
+import type { OwnDns } from '../proxy/flows/own-dns.ts';
 import type { ProxiesInUse } from '../proxy/flows/proxied-destinations.ts';
 import { Translation } from '../proxy/flows/translation.ts';
 import { VerdictFeed } from '../proxy/flows/verdict-feed.ts';
@@ -94,6 +95,8 @@ export class DataPath {
   readonly isHost: (address: string) => boolean;
   /** Of upstream proxies; those in use. */
   readonly proxies: ProxiesInUse = { current: undefined, relays: undefined };
+  /** Once there is one. */
+  readonly ownDns: OwnDns = { current: undefined };
   readonly book: FlowBook;
   readonly verdicts: VerdictFeed;
   readonly stack: Stack;
@@ -152,6 +155,7 @@ export class DataPath {
       namesOf: deps.policyNamesOf,
       isHost,
       isPublished: deps.isPublished,
+      otherResolvers: config.dns.others,
     });
     this.denials = new GuestDenials(this.policy.denials, clock);
     this.destinations = new Destinations({
@@ -244,6 +248,7 @@ export class DataPath {
       native,
       outbound,
       destinations,
+      ownDns: this.ownDns,
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'datagram refused'),
     });
     this.forwards = new UdpForwards({ ...shared, outboxes, native, outbound, destinations });
@@ -256,6 +261,7 @@ export class DataPath {
       ...{ book, destinations, tcp, udp, forwards, published, echo, listeners },
       gated: this.gated,
       proxies: this.proxies,
+      ownDns: this.ownDns,
       onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'connection refused'),
       onGuestHeard,
       onGuestGone: (owner) => {

@@ -81,6 +81,7 @@ export function effectiveConfig(
       addresses: settings.dnsAddress ?? [],
       family: settings.dnsFamily ?? 'auto',
       hasCanaries: settings.dnsCanaries ?? false,
+      others: settings.dnsOther ?? (settings.dnsServer === false ? 'allow' : 'redirect'),
       search: settings.dnsSearch,
       zones: settings.dnsZone ?? [],
       hostsFile: absolutePath(settings.hosts),

@@ -100,6 +100,7 @@ export function serveDns(
   const { stack, flusher, book, listeners } = dataPath;
   const served = new GatewayDns(dns, stack, clock, flusher, book);
   dataPath.serveTime(served);
+  dataPath.ownDns.current = served;
   if (!isServed) return served;
   stack.serveUdp(DNS_PORT, served.onDatagram);
   listeners.serve(gatewayAddresses(addresses), DNS_PORT, (now, request) =>

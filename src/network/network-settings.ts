@@ -1,5 +1,6 @@
 /** The valid values of each option of the network, for library, command line and YAML alike. */
 import { KEEPALIVE_MAX_S } from '../native/stream/keepalive-options.ts';
+import { OTHER_RESOLVERS, type OtherResolvers } from '../proxy/policy/other-resolvers.ts';
 import { SOURCE_ADDRESSES, type SourceAddress } from '../proxy/ports/publish-spec.ts';
 import { UNNAMED_RULES, type UnnamedRule } from '../services/upstream-proxy/proxy-rules.ts';
 import { MACHINE_MEMORY, type MachineMemory } from '../transports/vhost-user/machine-memory.ts';
@@ -101,6 +102,7 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly dnsAddress: readonly string[] | undefined;
   readonly dnsFamily: DnsFamily | undefined;
   readonly dnsCanaries: boolean | undefined;
+  readonly dnsOther: OtherResolvers | undefined;
   readonly dnsSearch: readonly string[] | undefined;
   readonly dnsZone: readonly DnsZone[] | undefined;
   readonly hosts: string | undefined;
@@ -161,6 +163,7 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   dnsAddress: () => list(text(parseIp)),
   dnsFamily: () => numberOrOneOf(DNS_FAMILIES),
   dnsCanaries: yesNo,
+  dnsOther: () => oneOf(OTHER_RESOLVERS),
   dnsSearch: () => list(text(parseDomain)),
   dnsZone: () => list(text(parseZone)),
   hosts: () => text(parsePath),

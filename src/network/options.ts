@@ -1,4 +1,5 @@
 /** The options of a network, with the keys of the configuration file of `hawser run`. */
+import type { OtherResolvers } from '../proxy/policy/other-resolvers.ts';
 import type { SourceAddress } from '../proxy/ports/publish-spec.ts';
 import type { UnnamedRule } from '../services/upstream-proxy/proxy-rules.ts';
 import type { MachineMemory } from '../transports/vhost-user/machine-memory.ts';
@@ -97,6 +98,12 @@ export interface NetworkOptions {
    * they do.
    */
   readonly dnsCanaries?: boolean | undefined;
+  /**
+   * Resolvers other than the gateway's, asked while a policy denies something: `redirect`, answered by the gateway's DNS,
+   * and refused over TLS and QUIC; `refuse`; or `allow`, as the rules say. A rule for a resolver as such is obeyed.
+   * Default: `redirect`; `allow` where the gateway serves no DNS.
+   */
+  readonly dnsOther?: OtherResolvers | undefined;
   /** Search domains for guests. Default: those of the host. */
   readonly dnsSearch?: OneOrMore | undefined;
   /** `ZONE=IP`: a zone and every name below it at one address, of each family. Default: none. */

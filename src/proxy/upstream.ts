@@ -16,6 +16,7 @@ import type { BlockedWhy, RefusalAnswer } from './flows/destination.ts';
 import type { Destinations } from './flows/destinations.ts';
 import type { FlowBook } from './flows/flow-book.ts';
 import type { GatedTcp } from './flows/gated-tcp.ts';
+import type { OwnDns } from './flows/own-dns.ts';
 import type { ProxiesInUse } from './flows/proxied-destinations.ts';
 import type { EchoProxy } from './icmp/echo-proxy.ts';
 import type { UdpPublisher } from './ports/udp-publisher.ts';
@@ -35,6 +36,7 @@ export interface ProxyParts {
   readonly published: UdpPublisher;
   readonly proxies: Pick<ProxiesInUse, 'relays'>;
   readonly echo: EchoProxy;
+  readonly ownDns: OwnDns;
   /** Called before all others. */
   readonly listeners: VirtualListeners;
   /** Called for a connection that is refused for its destination. */
@@ -78,6 +80,12 @@ export class ProxyUpstream implements Upstream {
         return;
       case 'gateway':
         request.refuse(now, 'refused');
+        return;
+      case 'dns':
+        if (parts.ownDns.current === undefined) request.refuse(now, 'refused');
+        else if (parts.gated?.refuses(now, request, target) !== true) {
+          parts.ownDns.current.takeRequest(now, request, target.verdict);
+        }
         return;
       case 'refused':
         parts.onRefused(request.id, target.why);

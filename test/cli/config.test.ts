@@ -64,6 +64,7 @@ outboundAddress: 192.0.2.7
 gateway6: fd12:3456:789a:1::2
 dnsFamily: 4
 dnsCanaries: true
+dnsOther: refuse
 dnsSearch: Corp.Example.
 dnsZone: apps.example=10.1.0.7
 hosts: /etc/hosts
@@ -146,6 +147,7 @@ describe('configuration', () => {
         addresses: ['10.1.0.3'],
         family: '4',
         hasCanaries: true,
+        others: 'refuse',
         search: ['corp.example'],
         zones: [{ zone: 'apps.example', address: '10.1.0.7' }],
         hostsFile: '/etc/hosts',

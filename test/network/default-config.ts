@@ -31,6 +31,7 @@ export const DEFAULT_NETWORK: NetworkConfig = {
     addresses: [],
     family: 'auto',
     hasCanaries: false,
+    others: 'redirect',
     search: undefined,
     zones: [],
     hostsFile: undefined,

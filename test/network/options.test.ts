@@ -59,6 +59,7 @@ describe('network/options', () => {
       dnsAddress: ['10.1.0.3', '2001:DB8:0:1::3'],
       dnsFamily: '6',
       dnsCanaries: true,
+      dnsOther: 'refuse',
       dnsSearch: 'Corp.Example.',
       dnsZone: ['apps.example=10.1.0.7', 'Apps.Example=fd12::7'],
       hosts: '/etc/hosts',
@@ -121,6 +122,7 @@ describe('network/options', () => {
         addresses: ['10.1.0.3', '2001:db8:0:1::3'],
         family: '6',
         hasCanaries: true,
+        others: 'refuse',
         search: ['corp.example'],
         zones: [
           { zone: 'apps.example', address: '10.1.0.7' },
@@ -266,6 +268,7 @@ describe('network/options', () => {
     [{ ipv6: 'yes' }, /^ipv6 must be one of auto, on, off, got "yes"$/],
     [{ ipv6Mode: 'ra' }, /^ipv6Mode must be one of slaac, dhcp, both, got "ra"$/],
     [{ nat64: 1 }, /^nat64 must be one of auto, on, off, got 1$/],
+    [{ dnsOther: 'deny' }, /^dnsOther must be one of allow, redirect, refuse, got "deny"$/],
     [{ dnsFamily: 5 }, /^dnsFamily must be one of auto, 4, 6, both, got 5$/],
     [{ ipv6: 'on', subnet6: 'none' }, /^subnet6 contradicts ipv6: on, got "none"$/],
     [{ ipv6: 'on', mtu: 1_279 }, /^mtu must be 1280 or more with ipv6: on .*, got 1279$/],

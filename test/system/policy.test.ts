@@ -163,16 +163,13 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
     assert.equal(await curl(guest, `http://198.18.0.10:22/`), '7 soon');
   });
 
-  it('neither pings, nor UDP, nor the guest API, nor another guest, nor another resolver', async () => {
+  it('neither pings, nor UDP, nor the guest API, nor another guest', async () => {
     const fails = async (...argv: readonly string[]): Promise<void> =>
       assert.notEqual((await guest.try(...argv)).status, 0, argv.join(' '));
     const neighbor = (await other.run('ip', '-4', '-br', 'addr', 'show', 'eth0')).split(/[ /]+/)[2];
     await fails('ping', '-c', '1', '-W', '1', OTHER);
     await fails('ping', '-c', '1', '-W', '1', neighbor ?? '');
     await fails('curl', '-sS', '-m', '2', `http://${GATEWAY}/v1/ports`);
-    await fails('dig', `@${OUTSIDE}`, '+tries=1', '+timeout=1', 'evil.test');
-    await fails('dig', `@${OUTSIDE}`, '+tcp', '+tries=1', '+timeout=1', 'evil.test');
-    assert.doesNotMatch(upstream.stderr + upstream.stdout, /evil/);
     assert.doesNotMatch(servers.stdout, /^udp/m);
   });
 

@@ -168,7 +168,8 @@ export class PolicyProber {
     const words = Int32Array.of(a, b, c, d);
     const to = this.destinations.decide(this.standIn, protocol, words, 0, port);
     const judged = this.policy.takeLast();
-    const isRefused = to.kind === 'refused' || (judged !== undefined && !isAllowed(judged));
+    const isDenied = judged !== undefined && !isAllowed(judged);
+    const isRefused = to.kind === 'refused' || (to.kind !== 'dns' && isDenied);
     const check = to.kind === 'host-loopback' || to.kind === 'outside' ? to.check : undefined;
     const isInspected = check !== undefined;
     if (isRefused || check === undefined || stated === undefined) {

@@ -22,7 +22,7 @@ export function suggestedRules(
     if (only !== undefined && flow.owner !== only) continue;
     const { name, facts } = book.record(flow);
     const target = openTarget(flow, facts);
-    if (target === undefined) continue;
+    if (target === undefined || policy.needsNoRule(target)) continue;
     const { protocol, address, port } = target;
     add({ protocol, place: policy.placeOf(target, address), name, address, port });
     if (policy.leadsToGuest(target, address))

@@ -1,6 +1,6 @@
 /**
  * DNS on the gateway's address: the guests' datagrams and connections to port 53, and the forwarder
- * that answers them.
+ * that answers them; of other addresses too, where it is to answer in the place of another resolver.
  *
  * A connection without a whole query or an answer for ten seconds is ended (RFC 7766 §6.2.3 asks for a few seconds),
  * and reset when the guest does not end it too. Connections are bounded for each guest and in total.
@@ -20,19 +20,21 @@ import type {
   TcpFlowHandler,
   TcpRequest,
 } from '../../stack/flow.ts';
-import type { Flow, FlowFacts, FlowSource } from '../flows/flow.ts';
+import type { Flow, FlowFacts, FlowSource, FlowVerdict } from '../flows/flow.ts';
 import type { FlowBook } from '../flows/flow-book.ts';
+import type { DnsInPlace } from '../flows/own-dns.ts';
 import { tcpFacts } from '../flows/stream-facts.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
 import { type ServiceClient, ServiceClients, type ServiceLimits } from '../service-clients.ts';
 import type { DnsForwarder } from './forwarder.ts';
+import { RedirectedQuery } from './redirected-query.ts';
 import { DnsTcpSession } from './tcp-session.ts';
 
 export const DNS_PORT = 53;
 
 export const DNS_TCP_LIMITS: ServiceLimits = { total: 1024, ofGuest: 128, idleMs: 10_000 };
 
-export class GatewayDns {
+export class GatewayDns implements DnsInPlace {
   private readonly forwarder: DnsForwarder;
   private readonly downstream: Downstream;
   private readonly clock: Clock;
@@ -74,20 +76,52 @@ export class GatewayDns {
   }
 
   readonly onDatagram = (_now: Instant, datagram: Datagram): void => {
-    const { key, owner, guestPort, remotePort, slab, off, len } = datagram;
-    const id = { guest: keyGuest(key), guestPort, remote: keyRemote(key), remotePort };
+    this.answer(datagram, idOf(datagram), undefined);
+  };
+
+  onRequest(now: Instant, request: TcpRequest): void {
+    this.accept(now, request, undefined);
+  }
+
+  takeDatagram(now: Instant, datagram: Datagram, verdict: FlowVerdict): void {
+    const { book } = this;
+    const id = idOf(datagram);
+    const query = new RedirectedQuery(now, id, verdict, datagram.len);
+    const flow = book.add('udp', datagram.owner, id.remote, query);
+    const isDue = this.answer(datagram, id, (at, len) => {
+      query.onAnswered(at, len);
+      book.end(flow, 'finished');
+      return !query.isEnded;
+    });
+    if (!isDue) book.end(flow, 'refused');
+  }
+
+  takeRequest(now: Instant, request: TcpRequest, verdict: FlowVerdict): void {
+    this.accept(now, request, verdict);
+  }
+
+  /**
+   * @param onAnswer called with the length of the answer; false: it is not to be sent
+   * @returns false where there will be none
+   */
+  private answer(
+    { owner, slab, off, len }: Datagram,
+    id: FlowId,
+    onAnswer: ((at: Instant, len: number) => boolean) | undefined,
+  ): boolean {
     const message = new Uint8Array(slab.bytes.subarray(off, off + len));
-    this.forwarder.query(message, 'udp', owner, (reply) => {
+    return this.forwarder.query(message, 'udp', owner, (reply) => {
       const at = this.clock.now();
+      if (onAnswer?.(at, reply.length) === false) return;
       this.book.names.learn(at, owner, reply);
       this.downstream.sendDatagram(at, id, reply, 0, reply.length);
       this.flusher.schedule();
     });
-  };
+  }
 
-  onRequest(now: Instant, request: TcpRequest): void {
+  private accept(now: Instant, request: TcpRequest, verdict: FlowVerdict | undefined): void {
     const { forwarder, clock, flusher, clients, book } = this;
-    const handler = new DnsFlow({ forwarder, clock, flusher, clients, book }, request);
+    const handler = new DnsFlow({ forwarder, clock, flusher, clients, book, verdict }, request);
     const flow = request.accept(now, handler);
     if (flow !== undefined) handler.join(now, flow);
   }
@@ -99,7 +133,13 @@ interface DnsFlowContext {
   readonly flusher: FlushScheduler;
   readonly clients: ServiceClients<DnsFlow>;
   readonly book: FlowBook;
+  /** Of a connection to another resolver. */
+  readonly verdict: FlowVerdict | undefined;
 }
+
+const idOf = ({ key, guestPort, remotePort }: Datagram): FlowId => ({
+  ...{ guest: keyGuest(key), guestPort, remote: keyRemote(key), remotePort },
+});
 
 /** One guest connection: queries in, framed answers out; ended when the guest has ended it. */
 class DnsFlow implements TcpFlowHandler, ServiceClient<DnsFlow>, Chained<DnsFlow>, FlowSource {
@@ -124,8 +164,9 @@ class DnsFlow implements TcpFlowHandler, ServiceClient<DnsFlow>, Chained<DnsFlow
 
   join(now: Instant, flow: TcpFlow): void {
     this.flow = flow;
-    const { book, clients } = this.context;
-    this.entry = book.add('tcp', flow.owner, undefined, this);
+    const { book, clients, verdict } = this.context;
+    const { remote } = this.id;
+    this.entry = book.add('tcp', flow.owner, verdict && remote, this);
     clients.add(now, this);
   }
 
@@ -179,7 +220,8 @@ class DnsFlow implements TcpFlowHandler, ServiceClient<DnsFlow>, Chained<DnsFlow
   }
 
   describeFlow(): FlowFacts {
-    return tcpFacts(this.id, { openedBy: 'guest', service: 'dns' }, this.flow, this.usedAt);
+    const origin = { openedBy: 'guest', service: 'dns', verdict: this.context.verdict } as const;
+    return tcpFacts(this.id, origin, this.flow, this.usedAt);
   }
 
   endFlow(): void {

@@ -12,10 +12,16 @@ export type DestinationProtocol = 'tcp' | 'udp' | 'icmp';
 
 export type Loopback = '127.0.0.1' | '::1';
 
-export type Destination = HostLoopback | Outside | Gateway | RefusedDestination;
+export type Destination = HostLoopback | Outside | Gateway | OwnDnsDestination | RefusedDestination;
 
 export interface Gateway {
   readonly kind: 'gateway';
+}
+
+/** hawser's own DNS, in the place of another resolver. */
+export interface OwnDnsDestination {
+  readonly kind: 'dns';
+  readonly verdict: FlowVerdict;
 }
 
 export interface HostLoopback {

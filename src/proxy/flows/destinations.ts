@@ -18,6 +18,7 @@ import type {
   Gateway,
   HostLoopback,
   Outside,
+  OwnDnsDestination,
   RefusalAnswer,
   RefusedDestination,
 } from './destination.ts';
@@ -86,7 +87,10 @@ export class Destinations {
     if (to.kind === 'refused' || to.kind === 'gateway') return to;
     const { gate, verdicts } = this.deps;
     if (gate === undefined ? verdicts?.isWanted() !== true : protocol === 'tcp') return to;
-    return this.confirm(owner, protocol, addressFromWords(words, at), port, to);
+    const remote = addressFromWords(words, at);
+    return to.kind === 'dns'
+      ? this.confirmDns(owner, protocol, remote, port, to)
+      : this.confirm(owner, protocol, remote, port, to);
   }
 
   private confirm(
@@ -100,6 +104,31 @@ export class Destinations {
     const refused = gate && this.byGate(gate, owner, protocol, remote, port, to);
     if (refused === undefined) this.onAllowed(owner, protocol, remote, port, to);
     return refused ?? to;
+  }
+
+  private confirmDns(
+    owner: Guest,
+    protocol: DestinationProtocol,
+    remote: IpAddress,
+    port: number,
+    to: OwnDnsDestination,
+  ): Destination {
+    const { gate } = this.deps;
+    const refused = gate && this.serviceByGate(gate, owner, protocol, remote, port, to);
+    if (refused === undefined) this.onRedirected(owner, protocol, remote, port, to);
+    return refused ?? to;
+  }
+
+  /** As {@link onAllowed}, of a flow that our own DNS takes. */
+  onRedirected(
+    owner: Guest,
+    protocol: DestinationProtocol,
+    remote: IpAddress,
+    port: number,
+    { verdict }: OwnDnsDestination,
+  ): void {
+    const to = { owner, protocol, place: 'gateway', remote, port, rule: verdict.rule } as const;
+    this.deps.verdicts?.onAllowed(to);
   }
 
   /** A flow may begin: of TCP where there is a gate, when that has said so. */
@@ -220,16 +249,21 @@ export class Destinations {
     const { gate } = this.deps;
     if (answer !== undefined || gate === undefined) return answer;
     const remote = addressFromWords(words, at);
-    const to = {
-      owner,
-      protocol,
-      remote,
-      remotePort: port,
-      rule: undefined,
-      place: 'gateway',
-    } as const;
+    return this.serviceByGate(gate, owner, protocol, remote, port, undefined)?.answer;
+  }
+
+  private serviceByGate(
+    gate: FlowGate,
+    owner: Guest,
+    protocol: DestinationProtocol,
+    remote: IpAddress,
+    port: number,
+    dns: OwnDnsDestination | undefined,
+  ): RefusedDestination | undefined {
+    const rule = dns?.verdict.rule;
+    const to = { owner, protocol, remote, remotePort: port, rule, place: 'gateway' } as const;
     const denial = gate.askService({ ...to, guest: undefined, guestPort: undefined });
-    return denial && this.refuseByGate(owner, protocol, remote, port, denial).answer;
+    return denial && this.refuseByGate(owner, protocol, remote, port, denial);
   }
 
   private byPolicy(
@@ -268,7 +302,7 @@ export class Destinations {
         ? { kind: 'host-loopback', address: '127.0.0.1', twin: undefined }
         : { kind: 'outside', address: text, isTranslated: false };
     const decided = this.byPolicy(owner, protocol, words, 0, port, to, link);
-    if (decided.kind === 'refused' || decided.kind === 'gateway') return false;
+    if (decided.kind !== 'host-loopback' && decided.kind !== 'outside') return false;
     const { gate } = this.deps;
     const refused = gate && this.byGate(gate, owner, protocol, address, port, decided);
     if (refused === undefined) this.onAllowed(owner, protocol, address, port, decided);

@@ -4,7 +4,7 @@ import type { Clock, Instant } from '../../base/time.ts';
 import type { TcpRequest } from '../../stack/flow.ts';
 import { ByteDuplex, type DuplexContext, namesOf } from '../stream/byte-duplex.ts';
 import type { TcpProxy } from '../tcp/tcp-proxy.ts';
-import type { HostLoopback, Outside } from './destination.ts';
+import type { HostLoopback, Outside, OwnDnsDestination } from './destination.ts';
 import type { Destinations } from './destinations.ts';
 import { bookDuplex } from './duplex-flow.ts';
 import type { FlowBook } from './flow-book.ts';
@@ -15,7 +15,10 @@ export interface GatedTcpDeps {
   readonly gate: FlowGate;
   readonly book: FlowBook;
   readonly tcp: Pick<TcpProxy, 'open'>;
-  readonly destinations: Pick<Destinations, 'refuseByGate' | 'onAllowed' | 'placeOf'>;
+  readonly destinations: Pick<
+    Destinations,
+    'refuseByGate' | 'onAllowed' | 'onRedirected' | 'placeOf'
+  >;
   readonly context: DuplexContext & { readonly clock: Pick<Clock, 'now'> };
 }
 
@@ -48,11 +51,14 @@ export class GatedTcp {
   }
 
   /** Of a service of ours. @returns whether it is refused */
-  refuses(now: Instant, request: TcpRequest): boolean {
-    const denial = this.deps.gate.askService(
-      tcpAttempt(request.owner, request.id, undefined, 'gateway'),
-    );
+  refuses(now: Instant, request: TcpRequest, dns?: OwnDnsDestination): boolean {
+    const { gate, destinations } = this.deps;
+    const { owner, id } = request;
+    const denial = gate.askService(tcpAttempt(owner, id, dns?.verdict.rule, 'gateway'));
     if (denial !== undefined) this.refuse(now, request, denial);
+    else if (dns !== undefined) {
+      destinations.onRedirected(owner, 'tcp', id.remote, id.remotePort, dns);
+    }
     return denial !== undefined;
   }
 

@@ -5,6 +5,7 @@ import type { PolicyAction, PolicyPlace } from '../../services/policy/policy.ts'
 import type { PolicyEngine } from '../../services/policy/policy-engine.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { GuestPolicy, PolicyTarget } from '../policy/guest-policy.ts';
+import { REDIRECTED } from '../policy/other-resolvers.ts';
 import { PolicyCheck, type StatedReports, type Stating } from '../policy/policy-check.ts';
 import type {
   Block,
@@ -13,6 +14,7 @@ import type {
   Gateway,
   HostLoopback,
   Outside,
+  OwnDnsDestination,
   RefusalAnswer,
 } from './destination.ts';
 import type { Refusals } from './refusals.ts';
@@ -23,6 +25,11 @@ const ANSWERS: Readonly<Record<PolicyAction, RefusalAnswer>> = {
   deny: 'prohibited',
   reject: 'refused',
   drop: 'none',
+};
+
+const OWN_DNS: OwnDnsDestination = {
+  kind: 'dns',
+  verdict: { rule: REDIRECTED.text, stated: undefined, allStated: [] },
 };
 
 export type AllowedVerdicts = Pick<VerdictFeed, 'isWanted' | 'onAllowed'>;
@@ -64,6 +71,10 @@ export class PolicedDestinations implements StatedReports {
     const target = targetOf(protocol, addressFromWords(words, at), port, to);
     const judged = policy.judge(engine, owner, target, link);
     const { verdict } = judged;
+    if (verdict === REDIRECTED && link === undefined) {
+      policy.counts.add('redirected');
+      return OWN_DNS;
+    }
     if (verdict.action !== 'allow') {
       const isDenied = this.onDenied({ engine, owner, target, judged }, verdict.text);
       policy.counts.add(isDenied ? 'denied' : 'observed');

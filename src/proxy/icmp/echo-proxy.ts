@@ -128,7 +128,7 @@ export class EchoProxy extends HostSessions<Session, EchoCount> {
       return;
     }
     const to = this.deps.destinations.decide(owner, 'icmp', key, KEY_REMOTE, 0);
-    if (to.kind === 'gateway') {
+    if (to.kind === 'gateway' || to.kind === 'dns') {
       this.answer(now, request);
       return;
     }

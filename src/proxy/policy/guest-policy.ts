@@ -16,6 +16,7 @@ import type { AddressKind } from '../address-map.ts';
 import { objectionToCarried } from '../flows/carried-ipv4.ts';
 import type { GuestNames } from '../flows/guest-names.ts';
 import { type Attempt, Denials } from './denials.ts';
+import { needsNoRule, type OtherResolvers, verdictOfResolver } from './other-resolvers.ts';
 import { isPrivate } from './private-networks.ts';
 
 export type PolicyCount =
@@ -26,6 +27,8 @@ export type PolicyCount =
   /** Ended because of what the client said first. */
   | 'denied-by-inspection'
   | 'names-denied'
+  /** To our own DNS, from another resolver. */
+  | 'redirected'
   /** Open flows that a new policy has ended. */
   | 'flows-ended';
 
@@ -38,6 +41,8 @@ export interface GuestPolicyDeps {
   readonly isHost: (address: string) => boolean;
   /** Whether a port of the host leads to a guest. */
   readonly isPublished: (protocol: PolicyProtocol, port: number) => boolean;
+  /** What becomes of those who ask other resolvers. Default: what the rules say. */
+  readonly otherResolvers?: OtherResolvers | undefined;
 }
 
 /** Where a flow wants to go. */
@@ -142,12 +147,22 @@ export class GuestPolicy {
       at: 0,
     };
     const now = this.deps.clock.now();
-    const verdict = engine.decide(question, now);
-    if (verdict.action !== 'allow' || !this.leadsToGuest(target, address)) {
-      return { verdict, place, names };
+    const byRule = engine.decide(question, now);
+    if (byRule.action !== 'allow' || !this.leadsToGuest(target, address)) {
+      return { verdict: this.ofResolver(engine, target, byRule), place, names };
     }
-    const behind = { ...question, place: 'guest' } as const;
-    return { verdict: engine.decide(behind, now), place: 'guest', names };
+    const behind = engine.decide({ ...question, place: 'guest' }, now);
+    return { verdict: this.ofResolver(engine, target, behind), place: 'guest', names };
+  }
+
+  private ofResolver(
+    engine: PolicyEngine,
+    { kind, protocol, port }: PolicyTarget,
+    verdict: Verdict,
+  ): Verdict {
+    const { otherResolvers: others = 'allow' } = this.deps;
+    const isOther = kind !== 'gateway' && protocol !== 'icmp';
+    return isOther ? verdictOfResolver(engine, others, port, verdict) : verdict;
   }
 
   /** An attempt that is denied, or would be. @returns whether it is */
@@ -168,6 +183,11 @@ export class GuestPolicy {
     const isDenied = this.deny(engine, { ...asked, address: undefined, place: undefined });
     this.counts.add(isDenied ? 'names-denied' : 'observed');
     return isDenied;
+  }
+
+  /** Whether guests may go there without a rule: to a resolver, in whose place our own DNS answers. */
+  needsNoRule(target: PolicyTarget): boolean {
+    return needsNoRule(this.deps.otherResolvers ?? 'allow', target);
   }
 
   /** Whether it is a port of the host where another guest serves. */

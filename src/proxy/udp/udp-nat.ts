@@ -31,6 +31,7 @@ import type { Datagram, FlowId, NetworkError } from '../../stack/flow.ts';
 import type { Guest } from '../../stack/guest.ts';
 import { type HostLoopback, type Outside, REFUSAL_ERRORS } from '../flows/destination.ts';
 import type { Destinations } from '../flows/destinations.ts';
+import type { OwnDns } from '../flows/own-dns.ts';
 import type { DatagramGate } from '../inspect/datagram-gate.ts';
 import { DatagramGates } from '../inspect/datagram-gates.ts';
 import { GateShares } from '../inspect/gate-shares.ts';
@@ -42,35 +43,19 @@ import {
   networkErrorOf,
 } from './host-errors.ts';
 import { HostSession, type Side } from './host-session.ts';
-import {
-  type Failure,
-  HostSessions,
-  type SessionCounts,
-  type SessionsDeps,
-  sideOf,
-} from './host-sessions.ts';
+import { type Failure, HostSessions, type SessionsDeps, sideOf } from './host-sessions.ts';
 import type { SendSlot } from './send-pool.ts';
-
-export interface UdpNatOptions {
-  readonly bindings: number;
-  /** Idle time of a binding that nothing has answered, and of one that something has. */
-  readonly freshMs: number;
-  readonly settledMs: number;
-  /** Datagrams and bytes that one binding may have queued for the kernel. */
-  readonly inFlight: number;
-  readonly inFlightBytes: number;
-}
-
-export const UDP_NAT_DEFAULTS: UdpNatOptions = {
-  bindings: 4096,
-  freshMs: 30_000,
-  settledMs: 180_000,
-  inFlight: 4096,
-  inFlightBytes: 1 << 20,
-};
+import {
+  UDP_NAT_COUNTS,
+  UDP_NAT_DEFAULTS,
+  type UdpNatCount,
+  type UdpNatOptions,
+} from './udp-nat-options.ts';
 
 export interface UdpNatDeps extends SessionsDeps {
   readonly destinations: Destinations;
+  /** Where {@link destinations} have it answer. */
+  readonly ownDns?: OwnDns | undefined;
   /** Where datagrams come from. Default: the system picks the address. */
   readonly outbound?: OutboundAddresses;
   /** Called for a datagram that is answered by an ICMP error, with why. */
@@ -79,34 +64,11 @@ export interface UdpNatDeps extends SessionsDeps {
   readonly native: { readonly posix: HostErrors | undefined };
 }
 
-export type UdpNatCount =
-  | 'udp-refused'
-  | 'udp-port-zero'
-  | 'udp-gateway-port-closed'
-  | 'udp-evicted'
-  | 'udp-expired'
-  | 'udp-no-socket'
-  | 'udp-in-flight-limit'
-  | 'udp-send-failed'
-  | 'udp-receive-failed'
-  | 'udp-icmp-error'
-  | 'udp-peer-hidden'
-  | 'udp-guest-not-draining';
-
 /** How long it is remembered that nobody listens at a port of a loopback: a server may come. And how many ports. */
 export const SILENT_MS = 10_000;
 const SILENT_MAX = 1024;
 /** Of an ICMP error, less its headers, nothing is cut off (RFC 1812 §4.3.2.3). */
 const MAX_WHOLE_QUOTE = 500;
-
-const COUNTS: SessionCounts<UdpNatCount> = {
-  evicted: 'udp-evicted',
-  expired: 'udp-expired',
-  sendFailed: 'udp-send-failed',
-  receiveFailed: 'udp-receive-failed',
-  icmpError: 'udp-icmp-error',
-  peerHidden: 'udp-peer-hidden',
-};
 
 export class UdpNat extends HostSessions<Binding, UdpNatCount> {
   private readonly deps: UdpNatDeps;
@@ -116,7 +78,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
 
   constructor(deps: UdpNatDeps, options: UdpNatOptions = UDP_NAT_DEFAULTS) {
     const { bindings, freshMs, settledMs } = options;
-    super('udp-bindings', 'udp', deps, { entries: bindings, freshMs, settledMs }, COUNTS);
+    super('udp-bindings', 'udp', deps, { entries: bindings, freshMs, settledMs }, UDP_NAT_COUNTS);
     this.deps = deps;
     this.options = options;
   }
@@ -140,6 +102,8 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     const to = this.deps.destinations.decide(owner, 'udp', key, KEY_REMOTE, remotePort);
     if (to.kind === 'gateway') {
       this.refuse(now, datagram, 'udp-gateway-port-closed', 'port-unreachable');
+    } else if (to.kind === 'dns') {
+      this.deps.ownDns?.current?.takeDatagram(now, datagram, to.verdict);
     } else if (to.kind === 'refused') {
       const { answer } = to;
       if (answer === 'none') this.counts.add('udp-refused');

@@ -129,6 +129,7 @@ export class ExplicitRoute implements Pick<Via, 'accept'>, RelayClient {
     setWords(this.words, address);
     const to = this.own.destinations.decide(this.owner, 'tcp', this.words, 0, port);
     if (to.kind === 'gateway') return this.deny(`${address} is the gateway itself`);
+    if (to.kind === 'dns') return this.deny(`${address} is a resolver: ${to.verdict.rule}`);
     if (to.kind === 'refused') return this.deny(`${address} is not to be reached: ${to.why}`);
     const claim = { by: 'http', name: name ?? address.toString(), hello: undefined } as const;
     const why = to.check?.onClaim(claim);

@@ -94,6 +94,19 @@ export class PolicyEngine {
   }
 
   /**
+   * Whether it is meant for a server at `port`: by a rule that denies, or one that allows this very port, not one of a
+   * range, of a name, a network or a place that is not everywhere outside.
+   */
+  means({ rule, action }: Verdict, port: number): boolean {
+    const by = this.rules[rule];
+    if (by === undefined || action !== 'allow') return by !== undefined;
+    const { name, prefix, place, ports } = by;
+    const isPart = (place !== undefined && place !== 'outside') || (prefix?.bits ?? 0) > 0;
+    const isPort = ports?.some(({ from, to }) => from === port && to === port) === true;
+    return isPort && (isPart || name !== undefined);
+  }
+
+  /**
    * Whether an address nearby may be the answer for `name`: where a rule of addresses or of the place opens something
    * there, or none closes it and the default is to allow. A name by itself opens nothing nearby: whoever made the answer
    * may be anybody.

@@ -36,6 +36,7 @@ function world() {
     namesOf: (owner) => Object.keys(guests).filter((name) => guests[name] === owner),
     isHost: (address) => address === '198.51.100.9',
     isPublished: (protocol, port) => protocol === 'tcp' && port === 4,
+    otherResolvers: 'redirect',
   });
   const destinations = new Destinations({
     addresses: addressMap(),
@@ -124,7 +125,7 @@ const anyRule = fc
     action: fc.constantFrom('allow', 'allow', 'deny', 'reject', 'drop'),
     target,
     to: maybe(fc.constantFrom('host', 'gateway', 'guest', 'private', 'outside')),
-    port: fc.constantFrom(1, '2-4', '1-4', 443),
+    port: fc.constantFrom(1, '2-4', '1-4', 443, 53, '50-60', 853),
     protocol: maybe(fc.constantFrom('tcp', 'udp')),
     guest: maybe(fc.constantFrom('one', 'two')),
     isForAll: fc.boolean(),
@@ -150,7 +151,7 @@ const anyProbe = fc.record({
   who: fc.constantFrom('one', 'two'),
   to: fc.constantFrom(...ADDRESSES),
   name: fc.constantFrom(...NAMES),
-  port: fc.integer({ min: 1, max: 5 }),
+  port: fc.constantFrom(1, 2, 3, 4, 5, 53, 853),
   protocol: fc.constantFrom('tcp' as const, 'udp' as const, 'icmp' as const),
 });
 
@@ -362,13 +363,15 @@ describe('network/policy/live-policy', () => {
     open('one', '198.18.0.1');
     open('two', '198.18.0.2', { openedBy: 'host' });
     open('one', HOST, { dialled: '127.0.0.1', remote: { address: ip(HOST), port: 5432 } });
+    decide('two', '10.0.0.1', 5353, 'udp');
     decide('two', '10.0.0.1', 53, 'udp');
+    open('one', '198.18.0.2', { remote: { address: ip('198.18.0.2'), port: 53 } }, 'udp');
     decide('two', '198.18.0.2', 0, 'icmp');
     decide('two', HOST, 4);
     const rules = (guest: string): readonly unknown[] =>
       live.suggest(guest).document['rules'] as unknown[];
     assert.deepEqual(rules(''), [
-      { allow: { cidr: '10.0.0.1', port: 53, protocol: 'udp' } },
+      { allow: { cidr: '10.0.0.1', port: 5353, protocol: 'udp' } },
       { allow: { cidr: '198.18.0.2', protocol: 'icmp' } },
       { allow: { name: 'a.test', port: 443, protocol: 'tcp' } },
       { allow: { to: 'host', port: 4, protocol: 'tcp' } },
@@ -380,7 +383,8 @@ describe('network/policy/live-policy', () => {
     ]);
     assert.throws(() => live.suggest('nobody'), { code: 'ERR_HAWSER_POLICY' });
     await live.replace({ ...live.suggest('').document });
-    assert.equal(decide('two', '10.0.0.1', 53, 'udp').kind, 'outside');
+    assert.equal(decide('two', '10.0.0.1', 5353, 'udp').kind, 'outside');
+    assert.equal(decide('two', '10.0.0.1', 53, 'udp').kind, 'dns');
     assert.equal(decide('two', HOST, 4).kind, 'refused');
   });
 

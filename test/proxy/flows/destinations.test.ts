@@ -127,7 +127,8 @@ const decideOf =
 function textOf(to: Destination): string {
   switch (to.kind) {
     case 'gateway':
-      return 'gateway';
+    case 'dns':
+      return to.kind;
     case 'refused':
       return `!${to.why}`;
     case 'outside':

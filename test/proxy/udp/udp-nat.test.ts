@@ -8,13 +8,8 @@ import { Translation, type TranslationRules } from '../../../src/proxy/flows/tra
 import { ImmediateFlush } from '../../../src/proxy/flush-scheduler.ts';
 import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
-import {
-  SILENT_MS,
-  UDP_NAT_DEFAULTS,
-  UdpNat,
-  type UdpNatDeps,
-  type UdpNatOptions,
-} from '../../../src/proxy/udp/udp-nat.ts';
+import { SILENT_MS, UdpNat, type UdpNatDeps } from '../../../src/proxy/udp/udp-nat.ts';
+import { UDP_NAT_DEFAULTS, type UdpNatOptions } from '../../../src/proxy/udp/udp-nat-options.ts';
 import { parsePrefix } from '../../../src/services/address-text.ts';
 import type { Datagram } from '../../../src/stack/flow.ts';
 import { PORT_ZERO, sendFromPortZero } from '../../support/port-zero.ts';
