@@ -84,7 +84,9 @@ export class ProxiedRoute implements Via, RelayClient, TunnelRoute {
   /** Of what a guest says first; undefined: nothing that names a destination. */
   stepFor(claim: Claim | undefined): RouteStep {
     const { name } = claim ?? {};
-    if (name === undefined || this.hidesName(claim, name)) return this.stepUnnamed();
+    if (name === undefined) return this.stepUnnamed();
+    const isExcluded = this.rules.exclude.hasName(name, this.question.port);
+    if (this.hidesName(claim, name) && !isExcluded) return this.stepUnnamed();
     return this.stepByName(name);
   }
 

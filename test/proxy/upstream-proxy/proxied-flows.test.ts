@@ -176,6 +176,13 @@ describe('proxy/upstream-proxy: which flows go through a proxy', () => {
     assert.equal(stepOf(OF_HTTP, tls('front.test', true)), 'front.test');
   });
 
+  it('with ECH directly where the name that is seen is excluded, or what names nobody goes so', () => {
+    const claim = tls('front.test', true);
+    assert.equal(stepOf(excluding(OF_HTTP, 'front.test'), claim), `direct ${ADDRESS}`);
+    assert.equal(stepOf({ ...OF_HTTP, unnamed: 'direct' }, claim), `direct ${ADDRESS}`);
+    assert.equal(stepOf(excluding(OF_HTTP, 'front.test'), claim, objecting()), 'denied');
+  });
+
   it('directly to a name that is excluded', () => {
     assert.equal(stepOf(excluding(OF_HTTP, '*.test'), tls('a.test')), `direct ${ADDRESS}`);
   });

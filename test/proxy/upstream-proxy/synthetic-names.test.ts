@@ -40,6 +40,23 @@ describe('proxy/upstream-proxy: addresses that stand for names', () => {
     assert.equal(names.nameAt(KEPT_MS, guest, ip('198.19.0.1')), 'a.test');
   });
 
+  it('are reused at the limit only when the range has come round, and never one that is in use', () => {
+    const [limit, range] = [4, 0xfffe];
+    const names = new SyntheticNames(limit);
+    const guest = testGuest();
+    const used = names.addressOf(0, guest, 'used.test');
+    const seen = new Map<string, number>([[`${used}`, 0]]);
+    for (let i = 1; i < range; i++) {
+      const address = `${names.addressOf(i, guest, `n${i}.test`)}`;
+      assert.ok(!seen.has(address), `${address} of name ${i}`);
+      seen.set(address, i);
+      assert.equal(names.nameAt(i, guest, ip('198.19.0.1')), 'used.test');
+    }
+    assert.equal(names.budget.held, limit);
+    assert.equal(`${names.addressOf(range, guest, 'next.test')}`, '198.19.0.2');
+    assert.ok(!seen.has('198.19.0.0') && !seen.has('198.19.255.255'));
+  });
+
   it('are a budget: whoever has the most forgets its oldest', () => {
     const names = new SyntheticNames(4);
     const [many, few] = [testGuest(), testGuest()];
