@@ -20,7 +20,7 @@ import { parseAddress } from '../../services/address-text.ts';
 import type { Admits, Endpoint, ListenAt, Listening } from './listening.ts';
 
 const IDLE_MS = 90_000;
-const SWEEP_MS = 10_000;
+const SWEEPS = 9;
 const CLIENTS_MAX = 4_096;
 
 /** Bytes queued for the kernel. */
@@ -30,13 +30,14 @@ export function forwardUdp(
   at: ListenAt,
   container: Endpoint,
   admits: Admits = () => true,
+  idleMs: number = IDLE_MS,
 ): Listening {
   const address = parseAddress(at.address);
   if (address === undefined) throw new Error(`${at.address} is not an IP address`);
   const native = new FrontNative();
   const outboxes = new Outboxes(() => native.posix?.makeDatagramBatch());
   const deps = { outboxes, native, reader: () => native.posix?.makeDatagramReader() };
-  const forwarder = new UdpForwarder(container, admits, outboxes);
+  const forwarder = new UdpForwarder(container, admits, outboxes, idleMs);
   const front =
     at.fd === undefined
       ? openUdpFront(address, at.port, deps, forwarder)
@@ -75,12 +76,14 @@ class UdpForwarder implements FrontOwner {
   /** The one idle longest is the first. */
   private readonly clients = new Map<string, Client>();
   private readonly sweeper: NodeJS.Timeout;
+  private readonly idleMs: number;
 
-  constructor(container: Endpoint, admits: Admits, outboxes: Outboxes) {
+  constructor(container: Endpoint, admits: Admits, outboxes: Outboxes, idleMs: number) {
+    this.idleMs = idleMs;
     this.container = container;
     this.admits = admits;
     this.outboxes = outboxes;
-    this.sweeper = setInterval(() => this.sweep(), SWEEP_MS);
+    this.sweeper = setInterval(() => this.sweep(), idleMs / SWEEPS);
     this.sweeper.unref();
   }
 
@@ -149,7 +152,7 @@ class UdpForwarder implements FrontOwner {
   }
 
   private sweep(): void {
-    const before = performance.now() - IDLE_MS;
+    const before = performance.now() - this.idleMs;
     for (const [key, client] of this.clients) {
       if (client.usedAtMs < before) this.forget(key, client);
     }

@@ -6,9 +6,11 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { networkInterfaces } from 'node:os';
 import { ipv4 } from '../../../src/base/ip-address.ts';
 import { type Admits, type Listening, listen } from '../../../src/cli/docker-proxy/listening.ts';
+import { forwardUdp } from '../../../src/cli/docker-proxy/udp-forwarder.ts';
 import { loadPosix } from '../../../src/native/load.ts';
 import { PORT_ZERO, sendFromPortZero } from '../../support/port-zero.ts';
 import { itNeeding } from '../../support/requirements.ts';
+import { until } from '../../system/support/until.ts';
 
 const ANY = ipv4(0);
 const AT = { address: '127.0.0.1', port: 0 };
@@ -95,6 +97,14 @@ describe('docker-proxy: TCP to the container', () => {
     server.close();
     await once(server, 'close');
     assert.equal(await errorOf(client()), 'ECONNRESET');
+  });
+
+  itNeeding('a client of IPv6 reaches a container that has IPv4 alone', ['ipv6'], async () => {
+    const dual = await listen('tcp', { address: '::', port: 0 }, { ...AT, port: portOf(server) });
+    const socket = connect({ port: dual.port, host: '::1' });
+    socket.end('hello');
+    assert.equal(String(await everything(socket)), 'hello');
+    dual.close();
   });
 
   it('close resets those that are served', async () => {
@@ -186,6 +196,57 @@ describe('docker-proxy: UDP to the container', () => {
       }
     });
   }
+
+  itNeeding(
+    'a client of IPv6 has answers of a container that has IPv4 alone',
+    ['ipv6'],
+    async () => {
+      const container = await udp();
+      container.on('message', (bytes, peer) => container.send(bytes, peer.port, peer.address));
+      const target = { address: AT.address, port: container.address().port };
+      const listening = await listen('udp', { address: '::', port: 0 }, target);
+      closers.push(listening);
+      const client = createSocket('udp6');
+      sockets.push(client);
+      client.connect(listening.port, '::1');
+      await once(client, 'connect');
+      client.send('hello');
+      const [bytes] = await once(client, 'message');
+      assert.equal(String(bytes), 'hello');
+    },
+  );
+
+  it("a client's flow lives while either side sends, and ends when both are silent", async () => {
+    const idleMs = 60;
+    const container = await udp();
+    const seen: number[] = [];
+    let timer: NodeJS.Timeout | undefined;
+    container.on('message', (_bytes, peer) => {
+      seen.push(peer.port);
+      timer ??= setInterval(() => container.send('x', peer.port, peer.address), 5);
+    });
+    const target = { address: AT.address, port: container.address().port };
+    const listening = forwardUdp(AT, target, undefined, idleMs);
+    closers.push(listening);
+    const client = await udp();
+    client.send('first', listening.port, AT.address);
+    const began = performance.now();
+    await until('answers for longer than the idle time', async () => {
+      await once(client, 'message');
+      return performance.now() - began > 4 * idleMs ? true : undefined;
+    });
+    client.send('second', listening.port, AT.address);
+    await until('it', () => (seen.length === 2 ? true : undefined));
+    assert.equal(seen[1], seen[0]);
+    clearInterval(timer);
+    await until('another flow', async () => {
+      const n = seen.length;
+      await new Promise((resolve) => setTimeout(resolve, 2 * idleMs)); // what is sent sooner keeps it
+      client.send('third', listening.port, AT.address);
+      await until('it', () => seen.length > n);
+      return seen[n] !== seen[0];
+    });
+  });
 
   itNeeding('a datagram from port 0 does not reach the container', PORT_ZERO, async () => {
     const container = await udp();
