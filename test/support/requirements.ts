@@ -65,6 +65,7 @@ export type Requirement =
   | 'dbus-daemon'
   | 'NetworkManager'
   | 'connmand'
+  | 'bssl-tool'
   | 'squid'
   | 'tinyproxy'
   | 'danted'
@@ -132,6 +133,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   'dbus-daemon': program('dbus-daemon', 'dbus-daemon'),
   NetworkManager: program('NetworkManager', 'network-manager'),
   connmand: program('connmand', 'connman'),
+  'bssl-tool': program('bssl-tool', 'android-boringssl'),
   squid: program('squid', 'squid'),
   tinyproxy: program('tinyproxy', 'tinyproxy-bin'),
   danted: program('danted', 'dante-server'),

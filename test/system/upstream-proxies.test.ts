@@ -1,7 +1,6 @@
 /** A guest behind tinyproxy, and behind dante: a proxy that wants a password, and one of SOCKS with names and datagrams. */
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import { BehindProxy, ORIGIN, putProxy } from './support/behind-proxy.ts';
 import type { Daemon } from './support/daemon.ts';
@@ -10,8 +9,6 @@ import type { Background } from './support/processes.ts';
 import { DANTE_PORT, startDante, startTinyproxy, TINYPROXY_PORT } from './support/proxies.ts';
 import { until } from './support/until.ts';
 
-const VPNKIT_MAIN = fileURLToPath(new URL('../../bin/hawser-vpnkit.js', import.meta.url));
-const UUID = '4a1b2c3d-0000-4000-8000-000000000001';
 const ok = (host: string, body = 0, method = 'GET'): string =>
   `0 ${method} host ${host} body ${body}`;
 const SEND_UDP = `const s = require('dgram').createSocket('udp4');
@@ -22,7 +19,7 @@ const SEND_UDP = `const s = require('dgram').createSocket('udp4');
 
 systemSuite(
   'upstream proxy with a password: tinyproxy',
-  [...LAB, 'curl', 'dnsmasq', 'openssl', 'tinyproxy'],
+  [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'tinyproxy'],
   function () {
     this.timeout(60_000);
     let behind: BehindProxy;
@@ -77,6 +74,20 @@ systemSuite(
         upstreamProxy: `http://proxy.test:${TINYPROXY_PORT}`,
         proxyAuthFile: lab.path('secret'),
       });
+    });
+
+    it('resolves names alone: synthetic addresses for http, https and any other port, and DNS through it', async () => {
+      const upstreamProxy = `http://${OUTSIDE}:${TINYPROXY_PORT}`;
+      const proxyAuthFile = behind.lab.path('secret');
+      await putProxy(daemon, { upstreamProxy, proxyAuthFile, proxyNames: 'proxy' });
+      const dig = async (...args: readonly string[]): Promise<string> =>
+        (await behind.guest.run('dig', `@${GATEWAY}`, '+short', ...args)).trim();
+      assert.match(await dig('only.test'), /^198\.19\.\d+\.\d+$/);
+      assert.equal(await behind.curl('https://only.test/'), ok('only.test'));
+      assert.equal(await behind.curl('http://only.test/'), ok('only.test'));
+      assert.equal(await behind.curl('http://only.test:8080/'), ok('only.test:8080'));
+      assert.match(await dig('-t', 'MX', 'a.test'), /mail\.a\.test/);
+      await putProxy(daemon, { upstreamProxy, proxyAuthFile });
     });
 
     it('passes an upload of 100 MB', async () => {
@@ -187,64 +198,6 @@ systemSuite(
       assert.match(await behind.curl('http://free.test:8080/'), /^7 /);
       assert.match(await udp(OUTSIDE, 7), /ECONNREFUSED|silence/);
       assert.equal(behind.origin.stdout, stdout);
-    });
-  },
-);
-
-systemSuite(
-  "upstream proxies of vpnkit's command line: tinyproxy",
-  [...LAB, 'curl', 'dnsmasq', 'gcc', 'openssl', 'tinyproxy'],
-  function () {
-    this.timeout(60_000);
-    let behind: BehindProxy;
-    after(() => behind.lab.close());
-
-    it('are those of its file, which is followed, and of its API', async () => {
-      behind = await BehindProxy.open();
-      const { lab } = behind;
-      await startTinyproxy(behind, (argv) => behind.withHosts(argv));
-      const ethernet = lab.path('ethernet.sock');
-      const file = lab.path('proxy.json');
-      const api = lab.path('http.sock');
-      const url = `http://${OUTSIDE}:${TINYPROXY_PORT}`;
-      const proxies = { http: `${OUTSIDE}:${TINYPROXY_PORT}`, https: url };
-      writeFileSync(file, JSON.stringify(proxies));
-      const vpnkit = lab.host.start([
-        ...[process.execPath, VPNKIT_MAIN, '--ethernet', ethernet],
-        ...['--http', file, '--http-api-path', api],
-      ]);
-      await until('the sockets', () =>
-        existsSync(ethernet) && existsSync(api) ? true : undefined,
-      );
-      const guest = await lab.addGuest({ bridgeTo: ethernet, framing: `vmn3t=${UUID}` });
-      await guest.plug();
-      await guest.lease();
-      const curl = async (...args: readonly string[]): Promise<string> => {
-        const { stdout, status } = await guest.try('curl', '-sS', '-k', '-m', '8', ...args);
-        return `${status} ${stdout.trim()}`;
-      };
-      const named = ['--resolve', `a.test:443:${ORIGIN}`, '--resolve', `a.test:80:${ORIGIN}`];
-      assert.equal(await curl(...named, 'https://a.test/'), ok('a.test'));
-      assert.equal(await curl(...named, 'http://a.test/'), ok('a.test'));
-      for (const port of [3128, 3129]) {
-        const by = ['-x', `http://192.168.65.1:${port}`];
-        assert.equal(await curl(...by, 'https://a.test/'), ok('a.test'));
-      }
-      const get = async (...args: readonly string[]): Promise<string> =>
-        await lab.host.run(
-          ...['curl', '-sS', '-w', ' %{http_code}', '--unix-socket', api, ...args],
-          'http://x/http_proxy.json',
-        );
-      assert.deepEqual(JSON.parse((await get()).replace(/ 200$/, '')), proxies);
-      assert.match(await get('-d', '{"https": 5}'), /^https: .* 400$/);
-      assert.equal(await get('-d', '{}'), ' 200');
-      assert.match(await curl(...named, 'https://a.test/'), /^7 /);
-      writeFileSync(file, JSON.stringify({ https: proxies.https, exclude: '' }));
-      await until('the file to be read', async () =>
-        (await curl(...named, 'https://a.test/')).startsWith('0 ') ? true : undefined,
-      );
-      assert.match(await curl(...named, 'http://a.test/'), /^7 /);
-      await vpnkit.stop('SIGTERM');
     });
   },
 );

@@ -3,12 +3,13 @@
  *
  *     origin (192.0.2.1, outside's loopback) ---- proxies, DNS (198.18.0.1) ---- host ---- guest
  *
- * a.test, b.test and denied.test are there, free.test is outside itself.
+ * a.test, b.test, denied.test and others are there, free.test is outside itself; six.test is there by IPv6 alone.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import type { Daemon } from './daemon.ts';
+import { addIpv6, OUTSIDE6 } from './ipv6.ts';
 import { GATEWAY, type Guest, Lab, OUTSIDE, withEtc } from './lab.ts';
 import { type Background, succeed } from './processes.ts';
 import { until } from './until.ts';
@@ -16,7 +17,15 @@ import { until } from './until.ts';
 export const ORIGIN = '192.0.2.1';
 /** Of moved.test by DNS; proxies that use a hosts file know better. */
 const NOBODY = '192.0.2.77';
+export const ORIGIN6 = '2001:db8:6::1';
+/** Of moved6.test by DNS. */
+export const NOBODY6 = '2001:db8:6::77';
 const ORIGIN_MAIN = fileURLToPath(new URL('./origin-main.js', import.meta.url));
+
+export interface LabFamilies {
+  /** Without it only IPv4 is there. */
+  readonly hasIpv6?: boolean;
+}
 
 export class BehindProxy {
   readonly lab: Lab;
@@ -29,7 +38,7 @@ export class BehindProxy {
     this.guest = guest;
   }
 
-  static async open(): Promise<BehindProxy> {
+  static async open({ hasIpv6 = false }: LabFamilies = {}): Promise<BehindProxy> {
     const lab = await Lab.open();
     await succeed(['ip', '-n', lab.outside.name, 'addr', 'add', `${ORIGIN}/32`, 'dev', 'lo']);
     await succeed(['ip', '-n', lab.host.name, 'route', 'add', 'unreachable', `${ORIGIN}/32`]);
@@ -41,12 +50,16 @@ export class BehindProxy {
     );
     const origin = lab.outside.start([process.execPath, ORIGIN_MAIN, '0.0.0.0', ...keys]);
     await origin.prints(/serving/);
+    if (hasIpv6) await BehindProxy.addOrigin6(lab, keys);
     lab.outside.start([
       ...['dnsmasq', '-k', '-u', 'root', '--pid-file=', '--no-resolv', '--no-hosts', '-C'],
       ...['/dev/null', `--address=/a.test/b.test/denied.test/${ORIGIN}`],
+      `--address=/front.test/secret.test/grease.test/${ORIGIN}`,
+      ...(hasIpv6 ? [`--address=/six.test/${ORIGIN6}`, `--address=/moved6.test/${NOBODY6}`] : []),
       ...[
         `--address=/moved.test/${NOBODY}`,
         `--address=/free.test/${OUTSIDE}`,
+        ...(hasIpv6 ? [`--address=/free.test/${OUTSIDE6}`] : []),
         '--mx-host=a.test,mail.a.test,10',
       ],
     ]);
@@ -58,6 +71,16 @@ export class BehindProxy {
     writeFileSync(lab.path('etc/resolv.conf'), `nameserver ${GATEWAY}\n`);
     writeFileSync(lab.path('etc/nsswitch.conf'), 'hosts: files dns\n');
     return new BehindProxy(lab, origin, guest);
+  }
+
+  private static async addOrigin6(lab: Lab, keys: readonly string[]): Promise<void> {
+    await addIpv6(lab);
+    await lab.outside.run('ip', 'addr', 'add', `${ORIGIN6}/128`, 'dev', 'lo', 'nodad');
+    await lab.host.run('ip', 'route', 'add', 'unreachable', '2001:db8:6::/48');
+    for (const address of [ORIGIN6, OUTSIDE6]) {
+      const origin = lab.outside.start([process.execPath, ORIGIN_MAIN, address, ...keys]);
+      await origin.prints(/serving/);
+    }
   }
 
   /** @param etc a directory that the daemon sees as /etc */
@@ -81,7 +104,8 @@ export class BehindProxy {
     mkdirSync(etc, { recursive: true });
     writeFileSync(
       `${etc}/hosts`,
-      `${ORIGIN} a.test b.test moved.test only.test\n${OUTSIDE} free.test\n`,
+      `${ORIGIN} a.test b.test moved.test only.test front.test secret.test\n${OUTSIDE} free.test\n` +
+        `${ORIGIN6} six.test moved6.test\n`,
     );
     writeFileSync(`${etc}/nsswitch.conf`, 'hosts: files\npasswd: files\ngroup: files\n');
     writeFileSync(`${etc}/passwd`, 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n');

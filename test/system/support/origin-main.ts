@@ -62,7 +62,7 @@ await listen(25, (socket) => {
   socket.write('220 hello\r\n');
   socket.pipe(socket);
 });
-const udp = createSocket('udp4');
+const udp = createSocket(address.includes(':') ? 'udp6' : 'udp4');
 udp.on('message', (bytes, { address: peer, port }) => udp.send(bytes, port, peer));
 await new Promise<void>((resolve) => udp.bind(7, address, resolve));
 process.stdout.write('serving\n');

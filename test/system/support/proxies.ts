@@ -1,6 +1,7 @@
 /** Proxies of the distribution, each with a configuration of its own, as processes of a lab. */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import type { BehindProxy } from './behind-proxy.ts';
+import type { BehindProxy, LabFamilies } from './behind-proxy.ts';
+import { OUTSIDE6 } from './ipv6.ts';
 import { type Lab, type Namespace, OUTSIDE } from './lab.ts';
 import type { Background } from './processes.ts';
 import { until } from './until.ts';
@@ -19,6 +20,8 @@ export interface Squid {
   readonly process: Background;
   /** What it has logged since it was asked last. */
   log(): string;
+  /** Wait until it has logged this since then: a tunnel is, when it ends. */
+  logged(pattern: RegExp): Promise<void>;
 }
 
 /** @param more lines in front of those that allow everything else */
@@ -49,13 +52,17 @@ export async function startSquid(
   const process = where.start(['unshare', '-m', 'sh', '-c', run, ...argv]);
   await listens(where, SQUID_PORT);
   let seen = 0;
+  const fresh = (): string => readFileSync(log, 'utf8').slice(seen);
   return {
     process,
     log: () => {
-      const all = readFileSync(log, 'utf8');
-      const fresh = all.slice(seen);
-      seen = all.length;
-      return fresh;
+      const lines = fresh();
+      seen += lines.length;
+      return lines;
+    },
+    logged: async (pattern) => {
+      await until(`squid to log ${pattern}`, () => pattern.test(fresh()));
+      seen += fresh().length;
     },
   };
 }
@@ -77,20 +84,21 @@ export async function startTinyproxy(
   return proxy;
 }
 
-/** @param method `none` */
+/** It serves the families of the lab, at an address of each. */
 export async function startDante(
   { lab }: BehindProxy,
   enter: (argv: readonly string[]) => readonly string[],
-  method = 'none',
+  { hasIpv6 = false }: LabFamilies = {},
 ): Promise<Background> {
   const path = lab.path('danted.conf');
-  const all = 'from: 0.0.0.0/0 to: 0.0.0.0/0';
+  const all = hasIpv6 ? 'from: 0/0 to: 0/0' : 'from: 0.0.0.0/0 to: 0.0.0.0/0';
   writeFileSync(
     path,
     [
       ...['logoutput: stdout', `internal: ${OUTSIDE} port = ${DANTE_PORT}`, 'external: up0'],
+      ...(hasIpv6 ? [`internal: ${OUTSIDE6} port = ${DANTE_PORT}`] : []),
       ...['external: lo', 'external.rotation: route', 'clientmethod: none'],
-      ...[`socksmethod: ${method}`, 'user.privileged: root', 'user.unprivileged: root'],
+      ...['socksmethod: none', 'user.privileged: root', 'user.unprivileged: root'],
       ...[`client pass { ${all} }`, `socks pass { ${all} log: connect error }`, ''],
     ].join('\n'),
   );
