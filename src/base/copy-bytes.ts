@@ -2,6 +2,27 @@
 import { ARENA_BUFFER, arenaCopy } from './arena.ts';
 import { assert } from './assert.ts';
 
+/**
+ * Where bytes are in the arena. To ask an array costs as much as a copy of 1,500 bytes (70 ns), so what was asked for last
+ * is remembered: of one flow it is the same for frame after frame. Only of the arena, whose views are never detached.
+ */
+class Lookup {
+  private bytes: Uint8Array | undefined = undefined;
+  private at = 0;
+
+  /** @returns the offset of the first byte; -1: it is not in the arena */
+  of(bytes: Uint8Array): number {
+    if (bytes === this.bytes) return this.at;
+    if (bytes.buffer !== ARENA_BUFFER) return -1;
+    this.bytes = bytes;
+    this.at = bytes.byteOffset;
+    return this.at;
+  }
+}
+
+const sources = new Lookup();
+const targets = new Lookup();
+
 /** Copy `len` bytes at `fromOff` of `from` to `toOff` of `to`. */
 export function copyBytes(
   from: Uint8Array,
@@ -11,8 +32,10 @@ export function copyBytes(
   len: number,
 ): void {
   assert(fromOff + len <= from.length && toOff + len <= to.length, 'copy beyond the end');
-  if (from.buffer === ARENA_BUFFER && to.buffer === ARENA_BUFFER) {
-    arenaCopy(to.byteOffset + toOff, from.byteOffset + fromOff, len);
+  const fromAt = sources.of(from);
+  const toAt = targets.of(to);
+  if (fromAt >= 0 && toAt >= 0) {
+    arenaCopy(toAt + toOff, fromAt + fromOff, len);
   } else if (len <= 24) {
     // A view costs more than copying a few bytes (35 ns against 7).
     for (let i = 0; i < len; i++) to[toOff + i] = from[fromOff + i] ?? 0;
