@@ -1,19 +1,17 @@
 /** Makes every object of a running network and passes each its dependencies; and ends them in order. */
 import { FaultWatch } from '../base/faults.ts';
-import { type IpAddress, ipv4 } from '../base/ip-address.ts';
+import type { IpAddress } from '../base/ip-address.ts';
 import { LimitedLog } from '../base/limited-log.ts';
 import type { Log } from '../base/log.ts';
 import type { Clock } from '../base/time.ts';
 import type { GuestApi } from '../control/ports/guest-api.ts';
-import { portView } from '../control/ports/port-view.ts';
-import { allListening, PROC_TABLES } from '../native/listening-tables.ts';
 import type { DnsForwarder } from '../proxy/dns/forwarder.ts';
 import type { ProxiedNames } from '../proxy/dns/proxied-names.ts';
 import type { HostReach } from '../proxy/host-reach.ts';
 import { LeaseFile } from '../proxy/lease-file.ts';
 import { OwnListeners } from '../proxy/own-listeners.ts';
 import { DnsPolicy } from '../proxy/policy/dns-policy.ts';
-import { PortTable } from '../proxy/ports/port-table.ts';
+import type { PortTable } from '../proxy/ports/port-table.ts';
 import type { SshForwards } from '../proxy/ssh/ssh-forwards.ts';
 import { parseAddress } from '../services/address-text.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
@@ -24,11 +22,11 @@ import type { Stack } from '../stack/stack.ts';
 import { PcapFile } from '../transports/capture/pcap-file.ts';
 import { TappedAcceptor } from '../transports/capture/tapped-acceptor.ts';
 import { NodeClock } from '../transports/node-clock.ts';
-import { removeStaleSocket } from '../transports/stale-socket.ts';
 import { macOf } from '../wire/mac.ts';
 import { addressesOf, networksOf, requiredAddress } from './addresses.ts';
 import { type AuditLog, openAuditLog } from './audit/audit-log.ts';
 import type { NetworkConfig } from './config.ts';
+import { countGroups } from './count-groups.ts';
 import { DataPath } from './data-path.ts';
 import { dnsQueryView } from './dns-events.ts';
 import type { EventHub } from './event-hub.ts';
@@ -54,7 +52,9 @@ import { keptAddresses } from './kept-addresses.ts';
 import { KeptNames } from './kept-names.ts';
 import { Links } from './links.ts';
 import { LiveView } from './live-view.ts';
-import { MuxLinks } from './mux-links.ts';
+import { makeMux } from './make-mux.ts';
+import { makePorts } from './make-ports.ts';
+import type { MuxLinks } from './mux-links.ts';
 import { noteEvents, noteIpv6, noteRefused } from './notes.ts';
 import { LivePolicy } from './policy/live-policy.ts';
 import { PolicyNames } from './policy/policy-names.ts';
@@ -68,8 +68,6 @@ export interface NetworkStart {
   readonly policy: StartPolicy;
   readonly proxy: StartProxy | undefined;
 }
-
-const LOOPBACK = ipv4(0x7f00_0001);
 
 export interface NetworkPartsDeps {
   readonly config: NetworkConfig;
@@ -96,7 +94,6 @@ export class NetworkParts {
   readonly audit: AuditLog | undefined;
   readonly ownListeners: OwnListeners = new OwnListeners();
   readonly forwards: GatewayForwards;
-  private readonly config: NetworkConfig;
   private readonly faults: FaultWatch;
   private readonly clock: Clock = new NodeClock();
   private readonly hub: EventHub;
@@ -114,7 +111,6 @@ export class NetworkParts {
 
   constructor(deps: NetworkPartsDeps) {
     const { config, start, log: unlimited, reach, hub, hooks, onLastGuestGone } = deps;
-    this.config = config;
     this.hub = hub;
     this.onLastGuestGone = onLastGuestGone;
     const { clock, ownListeners } = this;
@@ -238,33 +234,15 @@ export class NetworkParts {
       gateway,
       context: { clock, flusher },
     });
-    this.mux = new MuxLinks({
-      links: config.mux.links,
-      allow: config.mux.allow,
-      opensTarget: (owner, target, link) => {
-        const by = owner ?? stack.guests.nobody;
-        if (target.proto === 'unix') return destinations.opensTarget(by, 'tcp', LOOPBACK, 0, link);
-        const { proto, address, port } = target;
-        return destinations.opensTarget(by, proto, address, port, link);
-      },
-      sourceAddress: config.sourceAddress,
-      sockets: this.dataPath.sockets,
-      keepaliveS,
-      serves: (now, request, owner, link) =>
-        this.guestApi?.onChannel(now, request, owner, link) ?? false,
-      book,
-      clock,
-      log,
-      turns,
-      guests: directory,
-      dialGuest: (guest, port, handler) => guests.dial(guest, port, handler),
-      flusher,
-      socketMode,
-      vhostMemory,
-      onEvent: (event) => hub.emit('mux', event),
+    this.mux = makeMux({
+      ...{ config, dataPath: this.dataPath, guests, directory, clock, log, hub },
+      guestApi: () => this.guestApi,
     });
     this.ssh = makeSshForwards({ streams: this.streams, stack, book, clock, log });
-    this.ports = this.makePorts(directory);
+    this.ports = makePorts({
+      ...{ config, dataPath: this.dataPath, mux: this.mux, ssh: this.ssh, gate: this.gate },
+      ...{ guests: directory, ownListeners, clock, hub },
+    });
     const networks = networksOf(addresses);
     this.names = makeLocalNames(config, addresses, networks, directory);
     this.ipv6 = new Ipv6Service({
@@ -335,7 +313,7 @@ export class NetworkParts {
     serveDhcp(stack, dhcp, leases, directory);
     if (dhcp6 !== undefined) serveDhcpv6(stack, dhcp6, directory);
     this.expectGuests(leases);
-    const { udp, forwards, published, echo, tcpCounts, refusals } = this.dataPath;
+    const { udp, forwards, published, echo } = this.dataPath;
     const flowBook = new FlowViews({
       ...{ book, clock },
       leases: () => leases.list(),
@@ -381,27 +359,11 @@ export class NetworkParts {
       audit: this.audit,
       turns: this.dataPath.turns,
       budgets,
-      groups: {
-        tcp: tcpCounts,
-        udp: udp.counts,
-        'udp-forwards': forwards.counts,
-        published: published.counts,
-        icmp: echo.counts,
-        dns: this.dns.counts,
-        dhcp: dhcp.counts,
-        'dhcp-drops': dhcp.drops,
-        ...(dhcp6 === undefined ? {} : { dhcpv6: dhcp6.counts, 'dhcpv6-drops': dhcp6.drops }),
-        ...(this.ipv6.router === undefined ? {} : { router: this.ipv6.router.counts }),
-        ...(this.guestApi === undefined ? {} : { 'guest-api': this.guestApi.counts }),
-        refusals,
-        faults: this.faults.counts,
-        mux: this.mux.carrier.counts,
-        'mux-udp': this.mux.carrier.udpCounts,
-        'mux-dialer': this.mux.dialer.counts,
-        ssh: this.ssh.counts,
-        ...(this.gate === undefined ? {} : { hooks: this.gate.questions.counts }),
-        ...(this.audit === undefined ? {} : { audit: this.audit }),
-      },
+      groups: countGroups({
+        ...{ dataPath: this.dataPath, mux: this.mux, ssh: this.ssh, faults: this.faults },
+        ...{ dhcp, dhcp6, dns: this.dns, router: this.ipv6.router, guestApi: this.guestApi },
+        ...{ gate: this.gate, audit: this.audit },
+      }),
     });
   }
 
@@ -437,32 +399,6 @@ export class NetworkParts {
     if (links === 0 && before > 0) this.onLastGuestGone();
   }
 
-  private makePorts(guests: GuestDirectory): PortTable {
-    const { config, mux, ssh, dataPath, hub } = this;
-    return new PortTable(
-      {
-        serve: (client) => dataPath.tcp.serve(client),
-        addresses: dataPath.addressMap,
-        udp: dataPath.published,
-        guests,
-        sockets: dataPath.sockets,
-        ownerOf: (guest) => dataPath.stack.ownerOf(guest),
-        guestBehind: (link) => mux.guestBehind(link),
-        isSameGuest: (one, other) => isSameStation(dataPath.stack, one, other),
-        freePath: removeStaleSocket,
-        isReserved: (port) => this.ownListeners.hasPort(port),
-        keeping: config.guestApi.enabled
-          ? { now: () => this.clock.now(), listening: () => allListening(PROC_TABLES) }
-          : undefined,
-        gate: this.gate,
-        agent: config.mux.links.length > 0 ? mux.carrier : undefined,
-        ssh,
-        onChange: (kind, port) => hub.emit('port', { kind, port: portView(port) }),
-      },
-      { sourceAddress: config.sourceAddress, keepaliveS: config.keepaliveS },
-    );
-  }
-
   /** Guests known from before a restart are solicited on every new link. */
   private expectGuests(leases: GuestLeases): void {
     const now = this.clock.now();
@@ -470,9 +406,4 @@ export class NetworkParts {
       if (state === 'bound') this.dataPath.stack.expectGuest(now, requiredAddress(address));
     }
   }
-}
-
-function isSameStation(stack: Stack, one: IpAddress, other: IpAddress): boolean {
-  const mac = stack.stations.neighborAt(one)?.mac ?? 0;
-  return mac !== 0 && mac === stack.stations.neighborAt(other)?.mac;
 }
