@@ -150,7 +150,13 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     key: 'dns',
     flags: '--dns <server>',
     description:
-      "upstream resolver: IP, IP#PORT, over TLS tls://IP#NAME (default: the host's, followed live)",
+      "upstream resolver: IP, IP#PORT, over TLS tls://IP#NAME, over HTTPS https://NAME/PATH (default: the host's, followed live)",
+    repeatable: true,
+  },
+  {
+    key: 'dnsDomain',
+    flags: '--dns-domain <domain=server>',
+    description: 'a resolver, as of --dns, for a domain and all below it',
     repeatable: true,
   },
   {

@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
 import { MIB } from '../network/effective-config.ts';
-import { upstreamText } from '../services/dns/upstream-text.ts';
+import { domainText, upstreamText } from '../services/dns/upstream-text.ts';
 import type { DaemonConfig } from './daemon-config.ts';
 
 function apiText(api: DaemonConfig['api']): string | undefined {
@@ -41,6 +41,7 @@ export function printConfig(options: DaemonConfig): string {
     guestApi: options.guestApi.enabled ? 'on' : 'off',
     guestApiBind: options.guestApi.bind,
     dns: dns.upstreams?.map(upstreamText),
+    dnsDomain: dns.domains.map(domainText),
     dnsServer: dns.isServed ? 'on' : 'off',
     dnsAddress: dns.addresses,
     dnsFamily: dns.family,

@@ -62,6 +62,8 @@ export interface NetworkInfoView {
   readonly longestTurnMs: number;
   /** Upstream resolvers in use, as `address#port`. */
   readonly dnsUpstreams: readonly string[];
+  /** `DOMAIN=SERVER`. */
+  readonly dnsDomains: readonly string[];
   readonly dnsSearch: readonly string[];
 }
 

@@ -132,6 +132,7 @@ export const infoSchema: Schema<InfoAnswer> = once(() =>
     links: z.array(z.object({ link: text, attachedGuests: count })),
     longestTurnMs: fineMs,
     dnsUpstreams: z.array(text),
+    dnsDomains: z.array(text),
     dnsSearch: z.array(text),
   }),
 );

@@ -152,6 +152,8 @@ export interface DnsConfig {
   readonly isServed: boolean;
   /** Undefined: the host's resolver configuration, followed live. */
   readonly upstreams: readonly DnsUpstream[] | undefined;
+  /** In front of them, for names of their domains. */
+  readonly domains: readonly DnsDomain[];
   /** Where guests are to ask, of each family at most one; without one: at the gateway, which answers in any case. */
   readonly addresses: readonly string[];
   readonly family: DnsFamily;
@@ -168,10 +170,19 @@ export interface DnsConfig {
 }
 
 export interface DnsUpstream {
+  /** Over TLS also a name, which the host resolves. */
   readonly address: string;
   readonly port: number;
-  /** Over TLS alone (RFC 7858): what its certificate has to name, which may be the address. */
+  /** Over TLS alone: what its certificate has to name, which may be the address. */
   readonly tlsName?: string | undefined;
+  /** Over HTTPS (RFC 8484) with this path; undefined: over TLS without it (RFC 7858). */
+  readonly httpsPath?: string | undefined;
+}
+
+/** A server for the names of `domain`: itself, and all below it. Lower case, no trailing dot. */
+export interface DnsDomain {
+  readonly domain: string;
+  readonly upstream: DnsUpstream;
 }
 
 /** `zone` itself and every name below it resolve to `address`. Lower case, no trailing dot. */

@@ -78,6 +78,7 @@ export function effectiveConfig(
     dns: {
       isServed: settings.dnsServer ?? true,
       upstreams: settings.dns,
+      domains: settings.dnsDomain ?? [],
       addresses: settings.dnsAddress ?? [],
       family: settings.dnsFamily ?? 'auto',
       hasCanaries: settings.dnsCanaries ?? false,

@@ -73,6 +73,7 @@ export function makeDns({
     now: () => clock.now(),
     families: ipv6.families,
     upstreams: dns.upstreams,
+    domains: dns.domains,
     hostsFile: dns.hostsFile,
     resolvConf: dns.resolvConf,
     onFailure: (query, rcode) => noteName(query, rcode, log),

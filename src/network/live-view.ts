@@ -25,7 +25,7 @@ import type { PortTable } from '../proxy/ports/port-table.ts';
 import type { Turns } from '../proxy/turns.ts';
 import type { UdpNat } from '../proxy/udp/udp-nat.ts';
 import type { NameRecords } from '../services/dns/name-records.ts';
-import { upstreamText } from '../services/dns/upstream-text.ts';
+import { domainText, upstreamText } from '../services/dns/upstream-text.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { OpenLink } from '../transports/link-context.ts';
 import { formatMac, type Mac } from '../wire/mac.ts';
@@ -128,6 +128,7 @@ export class LiveView implements ServedView {
       })),
       longestTurnMs: fineMs(turns.longestMs),
       dnsUpstreams: dns.upstreams.map(upstreamText),
+      dnsDomains: dns.domains.map(domainText),
       dnsSearch: options.dns.search ?? dns.search,
     };
   }

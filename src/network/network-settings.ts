@@ -8,6 +8,7 @@ import {
   AUDIT_USES,
   type AuditUse,
   DNS_FAMILIES,
+  type DnsDomain,
   type DnsFamily,
   type DnsUpstream,
   type DnsZone,
@@ -38,6 +39,7 @@ import {
   yesNo,
 } from './option-schema.ts';
 import {
+  parseDnsDomain,
   parseDomain,
   parseGatewayMac,
   parseHostIp,
@@ -98,6 +100,7 @@ export interface NetworkSettings extends Readonly<Record<keyof NetworkOptions, u
   readonly mux: readonly string[] | undefined;
   readonly muxAllow: readonly string[] | undefined;
   readonly dns: readonly DnsUpstream[] | undefined;
+  readonly dnsDomain: readonly DnsDomain[] | undefined;
   readonly dnsServer: boolean | undefined;
   readonly dnsAddress: readonly string[] | undefined;
   readonly dnsFamily: DnsFamily | undefined;
@@ -159,6 +162,7 @@ export const NETWORK_SCHEMAS: Schemas<NetworkSettings> = {
   mux: () => list(text(parseMux)),
   muxAllow: () => list(textAsIs(parseMuxTarget)),
   dns: () => list(text(parseUpstream), 'must name at least one resolver'),
+  dnsDomain: () => list(text(parseDnsDomain)),
   dnsServer: onOff,
   dnsAddress: () => list(text(parseIp)),
   dnsFamily: () => numberOrOneOf(DNS_FAMILIES),

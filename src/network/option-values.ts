@@ -6,12 +6,19 @@ import { parseTargetRule, TARGET_RULE_FORM, type TargetRule } from '../proxy/age
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { PublishSyntaxError, parsePublish } from '../proxy/ports/publish-text.ts';
 import { parseAddress } from '../services/address-text.ts';
-import { parseTlsUpstream } from '../services/dns/upstream-text.ts';
+import { parseSecureUpstream } from '../services/dns/upstream-text.ts';
 import { type LinkSpec, LinkSpecError, parseLinkSpec } from '../transports/link-spec.ts';
 import { formatMuxLink, MuxLinkSpecError, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import { parseEndpoint, unixPathProblem } from '../transports/stream-address.ts';
 import { isOrigin } from '../transports/ws/ws-origin.ts';
-import type { DnsUpstream, DnsZone, LeaseRange, StaticLease, VpnkitMac } from './config.ts';
+import type {
+  DnsDomain,
+  DnsUpstream,
+  DnsZone,
+  LeaseRange,
+  StaticLease,
+  VpnkitMac,
+} from './config.ts';
 import { ipv4Number, parseIpv4 } from './ipv4-text.ts';
 import { bad, decimal, ok, type Parsed } from './parsed.ts';
 
@@ -73,17 +80,31 @@ export function parseMuxTarget(value: string): Parsed<TargetRule> {
 }
 
 export function parseUpstream(value: string): Parsed<DnsUpstream> {
-  if (/^tls:/i.test(value)) {
-    const upstream = parseTlsUpstream(value);
+  if (/^(tls|https):/i.test(value)) {
+    const upstream = parseSecureUpstream(value);
     return upstream === undefined
-      ? bad('must be tls://IP#NAME or tls://IP:PORT#NAME, such as tls://9.9.9.9#dns.quad9.net')
+      ? bad(
+          'must be tls://IP#NAME, tls://NAME, https://IP/PATH#NAME or https://NAME/PATH, each perhaps with :PORT, such as tls://9.9.9.9#dns.quad9.net',
+        )
       : ok(upstream);
   }
   const [address = '', portText = '53', more] = value.split('#');
   const port = decimal(portText, 1, 65_535);
   return isIP(address) === 0 || port === undefined || more !== undefined
-    ? bad('must be IP, IP#PORT or tls://IP#NAME, such as 9.9.9.9 or 127.0.0.1#5353')
+    ? bad(
+        'must be IP, IP#PORT, tls://IP#NAME or https://IP/PATH#NAME, such as 9.9.9.9 or 127.0.0.1#5353',
+      )
     : ok({ address, port });
+}
+
+export function parseDnsDomain(value: string): Parsed<DnsDomain> {
+  const [, domainText = '', server = ''] = /^([^=]*)=(.*)$/.exec(value) ?? [];
+  const domain = parseDomain(domainText);
+  if ('problem' in domain) return bad('must be DOMAIN=SERVER, such as corp.example=10.1.2.3');
+  const upstream = parseUpstream(server);
+  return 'problem' in upstream
+    ? bad(`its server ${upstream.problem}`)
+    : ok({ domain: domain.value, upstream: upstream.value });
 }
 
 const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/;

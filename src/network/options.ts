@@ -79,8 +79,13 @@ export interface NetworkOptions {
   readonly mux?: OneOrMore | undefined;
   /** Targets on the host that agents may have dialled: `tcp:ADDRESS:PORT`, `unix:PATH`. Default: none. */
   readonly muxAllow?: OneOrMore | undefined;
-  /** Upstream resolvers, `IP`, `IP#PORT` or, over TLS, `tls://IP#NAME`. Default: those of the host, followed live. */
+  /**
+   * Upstream resolvers: `IP`, `IP#PORT`, over TLS `tls://IP#NAME`, over HTTPS `https://NAME/PATH`, `https://IP/PATH#NAME`.
+   * Default: those of the host, followed live.
+   */
   readonly dns?: OneOrMore | undefined;
+  /** `DOMAIN=RESOLVER`: names of a domain, and of all below it, are asked there alone. Default: none. */
+  readonly dnsDomain?: OneOrMore | undefined;
   /** Whether the gateway serves DNS, and names itself as the server. Default: yes. */
   readonly dnsServer?: boolean | 'on' | 'off' | undefined;
   /**

@@ -265,11 +265,12 @@ export class NetworkParts {
       ...{ config, names: this.names, ipv6: this.ipv6, leases, sockets, policy, clock, log },
       ask: makeDnsHook(asking, this.gate),
       proxied: dnsProxied,
-      onAnswer: (owner, query, reply) => {
+      onAnswer: (owner, query, reply, trace) => {
         if (!hub.has('dns')) return;
+        const { flowBook } = this.view;
         hub.emit('dns', {
           kind: 'answered',
-          query: dnsQueryView(this.view.flowBook, owner, query, reply),
+          query: dnsQueryView(flowBook, owner, query, reply, trace, clock.now()),
         });
       },
     });

@@ -58,6 +58,7 @@ mtu: 9000
 keepalive: 7
 publish: ["8080:80", "127.0.0.1:5300-5301:10.1.0.9:53-54/udp"]
 dns: [9.9.9.9, "::1#5353"]
+dnsDomain: corp.example=10.1.2.3
 dnsServer: on
 dnsAddress: 10.1.0.3
 outboundAddress: 192.0.2.7
@@ -144,6 +145,7 @@ describe('configuration', () => {
           { address: '9.9.9.9', port: 53 },
           { address: '::1', port: 5353 },
         ],
+        domains: [{ domain: 'corp.example', upstream: { address: '10.1.2.3', port: 53 } }],
         addresses: ['10.1.0.3'],
         family: '4',
         hasCanaries: true,
@@ -302,9 +304,12 @@ describe('configuration', () => {
       { publish: ['80:10.9.9.9:80'] },
       /^--publish 80:10\.9\.9\.9:80: the guest's address must be inside/,
     ],
-    [{ dns: ['dns.example'] }, /^--dns dns\.example: must be IP, IP#PORT or tls:/],
-    [{ dns: ['9.9.9.9#0'] }, /must be IP, IP#PORT or tls:/],
-    [{ dns: ['tls://dns.example'] }, /must be tls:\/\/IP#NAME/],
+    [{ dns: ['dns.example'] }, /^--dns dns\.example: must be IP, IP#PORT, tls:/],
+    [{ dns: ['9.9.9.9#0'] }, /must be IP, IP#PORT, tls:/],
+    [{ dns: ['tls://dns..example'] }, /must be tls:\/\/IP#NAME/],
+    [{ dns: ['https://9.9.9.9/dns query'] }, /must be tls:.* https:\/\/IP\/PATH#NAME/],
+    [{ dnsDomain: ['10.1.2.3'] }, /^--dns-domain 10\.1\.2\.3: must be DOMAIN=SERVER/],
+    [{ dnsDomain: ['a.example=b'] }, /: its server must be IP, IP#PORT, tls:/],
     [{ dnsSearch: ['a..b'] }, /^--dns-search a\.\.b: must be a domain name/],
     [{ dnsZone: ['a=b'] }, /^--dns-zone a=b: must be ZONE=IP/],
     [{ staticLease: ['53:54:00:12:34:56=192.168.127.9'] }, /must be MAC=IP/],

@@ -221,6 +221,7 @@ export class FakeNetwork implements DaemonNetwork {
         links: links.map((link) => ({ link, attachedGuests: 1 })),
         longestTurnMs: 1.5,
         dnsUpstreams: ['9.9.9.9#53'],
+        dnsDomains: ['corp.example=10.1.2.3#53'],
         dnsSearch: [],
       }),
       budgets: () => [

@@ -28,6 +28,7 @@ export const DEFAULT_NETWORK: NetworkConfig = {
   dns: {
     isServed: true,
     upstreams: undefined,
+    domains: [],
     addresses: [],
     family: 'auto',
     hasCanaries: false,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { EventRing } from '../../src/control/events/event-ring.ts';
+import type { DnsQueryView } from '../../src/control/events/network-events.ts';
 import type { FlowEvent } from '../../src/control/flow-view.ts';
 import { EventHub, READERS_MAX } from '../../src/network/event-hub.ts';
 import { emitFlowEvents } from '../../src/network/flow-events.ts';
@@ -65,9 +66,10 @@ describe('network/event-hub', () => {
   });
 
   it('queries of DNS are made on wish alone: for a reader that wants them, until the last has gone', async () => {
-    const query = {
+    const query: DnsQueryView = {
       ...{ guestId: 3, guestName: null, guestMac: null, name: 'a.test' },
-      ...{ type: 'A', rcode: 'NOERROR', addresses: [] },
+      ...{ type: 'A', rcode: 'NOERROR', verdict: 'allowed', addresses: [], answers: 0 },
+      ...{ source: 'cache', upstream: null, durationMs: 0 },
     };
     const reader = hub.read(undefined);
     assert.ok(!hub.has('dns') && hub.has('flow'));

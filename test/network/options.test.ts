@@ -55,6 +55,7 @@ describe('network/options', () => {
       mux: 'guest:4099',
       muxAllow: ['tcp:127.0.0.1:22'],
       dns: ['9.9.9.9', '::1#5353'],
+      dnsDomain: ['Corp.Example.=tls://10.1.2.3#ns.corp.example', 'corp.example=10.1.2.4'],
       dnsServer: 'on',
       dnsAddress: ['10.1.0.3', '2001:DB8:0:1::3'],
       dnsFamily: '6',
@@ -118,6 +119,13 @@ describe('network/options', () => {
         upstreams: [
           { address: '9.9.9.9', port: 53 },
           { address: '::1', port: 5353 },
+        ],
+        domains: [
+          {
+            domain: 'corp.example',
+            upstream: { address: '10.1.2.3', port: 853, tlsName: 'ns.corp.example' },
+          },
+          { domain: 'corp.example', upstream: { address: '10.1.2.4', port: 53 } },
         ],
         addresses: ['10.1.0.3', '2001:db8:0:1::3'],
         family: '6',

@@ -1,6 +1,7 @@
 /** A guest behind tinyproxy, and behind dante: a proxy that wants a password, and one of SOCKS with names and datagrams. */
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { prepareBind } from '../proxy/dns/bind.ts';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import { BehindProxy, ORIGIN, putProxy } from './support/behind-proxy.ts';
 import type { Daemon } from './support/daemon.ts';
@@ -129,7 +130,7 @@ systemSuite(
 
 systemSuite(
   'upstream proxy of SOCKS: dante',
-  [...LAB, 'curl', 'danted', 'dig', 'dnsmasq', 'openssl'],
+  [...LAB, 'curl', 'danted', 'dig', 'dnsmasq', 'named', 'openssl'],
   function () {
     this.timeout(60_000);
     let behind: BehindProxy;
@@ -183,6 +184,43 @@ systemSuite(
       assert.equal(await udp(address, 7, 'hello'), `hello from ${address}`);
       assert.match(await behind.curl('http://198.19.200.1/'), /^7 /);
       assert.match(await udp('198.19.200.1', 7), /ECONNREFUSED|EHOSTUNREACH/);
+    });
+
+    it('has servers that are asked over TLS and HTTPS where it resolves names, and nobody beside it', async () => {
+      const { lab } = behind;
+      const directory = lab.path('named');
+      mkdirSync(directory);
+      const ports = { port: 5300, tlsPort: 853, httpsPort: 444 };
+      const { command, certificate } = prepareBind({ directory, address: ORIGIN, ...ports });
+      writeFileSync(lab.path('authority.pem'), certificate);
+      lab.outside.start(command);
+      await until('BIND', async () =>
+        (await lab.outside.run('ss', '-Hltn')).includes(`${ORIGIN}:444 `) ? true : undefined,
+      );
+      const { link } = behind.guest;
+      for (const server of [
+        `tls://${ORIGIN}#dns.example`,
+        `https://${ORIGIN}:444/dns-query#dns.example`,
+      ]) {
+        await daemon.stop('SIGTERM');
+        daemon = await lab.startDaemon(
+          [
+            ...['--listen', link, '--dns', server, '--proxy-exclude', 'ns.test.example'],
+            ...['--upstream-proxy', `socks5h://${OUTSIDE}:${DANTE_PORT}`],
+          ],
+          undefined,
+          { NODE_EXTRA_CA_CERTS: lab.path('authority.pem') },
+        );
+        await behind.guest.lease();
+        const { stdout } = dante;
+        assert.match(await dig('+short', '-t', 'MX', 'test.example'), /10 mail\.test\.example/);
+        assert.match(await dig('+short', '-t', 'TXT', 'txt.test.example'), /"one" "two"/);
+        assert.match(dante.stdout.slice(stdout.length), /192\.0\.2\.1\.(853|444)/);
+        // Excluded, so asked directly, where nobody can be reached from here.
+        assert.match(await dig('ns.test.example'), /status: SERVFAIL/);
+      }
+      await daemon.stop('SIGTERM');
+      daemon = await behind.start([]);
     });
 
     it('that has ended never means direct', async () => {

@@ -1,6 +1,8 @@
 /** Events as lines for people: nothing in them controls a terminal. */
-import type { StreamEvent } from '../../control/events/network-events.ts';
+
+import type { DnsQueryView, StreamEvent } from '../../control/events/network-events.ts';
 import type { VerdictEvent } from '../../control/flow-view.ts';
+
 import type { LeaseView, PortView } from '../../control/network-view.ts';
 import { harmless } from '../text-table.ts';
 import { blockText, destinationText, flowText } from './flows.ts';
@@ -36,9 +38,11 @@ function textOf(event: StreamEvent): string {
       return `${name}: ${held} of ${whole}, ${refused} refused, ${evicted} ended for others`;
     }
     case 'dns': {
-      const { guestName, guestMac, guestId, name, type, rcode, addresses } = event.query;
+      const { guestName, guestMac, guestId, name, type, rcode, addresses, ...rest } = event.query;
       const who = guestName ?? guestMac ?? `guest ${guestId}`;
-      return words(`${who} ${name} ${type}: ${rcode}`, addresses.join(', '));
+      const others = rest.answers - addresses.length;
+      const shown = [...addresses, ...(others > 0 ? [`${others} records`] : [])].join(', ');
+      return words(`${who} ${name} ${type}: ${rcode}`, shown, dnsOrigin(event.query));
     }
     case 'gap':
       return `${event.events ?? 'some'} events are missing here`;
@@ -55,6 +59,11 @@ function verdictText({ verdict, count }: VerdictEvent): string {
 
 const words = (...texts: readonly (string | null)[]): string =>
   texts.filter((text) => text !== null && text !== '').join(' ');
+
+function dnsOrigin({ verdict, source, upstream, durationMs }: DnsQueryView): string {
+  const origin = verdict === 'denied' ? verdict : (upstream ?? source ?? 'nobody');
+  return `(${origin}, ${durationMs} ms)`;
+}
 
 const leaseText = ({ mac, address, hostname, expiresAt }: LeaseView): string =>
   words(address, mac, hostname, expiresAt && `until ${expiresAt}`);

@@ -79,7 +79,7 @@ export async function statusCommand(request: InspectRequest): Promise<string> {
     ['IPv6', ipv6Text(info.ipv6)],
     ['gateway', both(info.gateway, info.ipv6?.gateway)],
     ['host', both(info.hostIp, info.ipv6?.hostIp) || 'closed'],
-    ['DNS', orDash(info.dnsUpstreams.join(', '))],
+    ['DNS', orDash([...info.dnsUpstreams, ...info.dnsDomains].join(', '))],
     ['API', info.api],
     ['sandbox', sandboxText(info.sandbox)],
     ...info.links.map(({ link, attachedGuests }): [string, string] => [

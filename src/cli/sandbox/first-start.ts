@@ -53,9 +53,14 @@ export function startAgain(start: FirstStart, kept: Kept = {}): PartList {
   const taps = openTaps(options);
   const made = makeDirectories(options, user);
   try {
-    restrict(kernel, start, [start.config, ...(kept.files ?? [])], user, made.list, parts);
+    const { [CERTIFICATES]: certificates, ...environment } = process.env;
+    const authorities = asksOverTls(options) ? certificates : undefined;
+    const read = [start.config, authorities, ...(kept.files ?? [])];
+    restrict(kernel, start, read, user, made.list, parts);
     const handOver = { ...start, taps, made: made.list, parts: parts.states };
-    const env = withoutCertificates(giveHandOver(kernel, handOver, process.env));
+    const withAuthorities =
+      authorities === undefined ? environment : { ...environment, [CERTIFICATES]: authorities };
+    const env = giveHandOver(kernel, handOver, withAuthorities);
     const { readyFd } = options;
     const named = [
       ...listenDescriptors(process.env, process.pid),
@@ -72,9 +77,13 @@ export function startAgain(start: FirstStart, kept: Kept = {}): PartList {
   }
 }
 
-/** Node parses them at its start, which takes longer than the rest of that, and speaks no TLS here. */
-const withoutCertificates = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
-  Object.fromEntries(Object.entries(env).filter(([name]) => name !== 'NODE_EXTRA_CA_CERTS'));
+/** Node parses the file at its start, which takes longer than the rest of that. */
+const CERTIFICATES = 'NODE_EXTRA_CA_CERTS';
+
+const asksOverTls = ({ dns: { upstreams = [], domains } }: DaemonConfig): boolean =>
+  [...upstreams, ...domains.map(({ upstream }) => upstream)].some(
+    ({ tlsName }) => tlsName !== undefined,
+  );
 
 function openKernel(parts: PartList): Kernel | undefined {
   try {

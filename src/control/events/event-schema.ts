@@ -54,7 +54,12 @@ export const eventSchema: Schema<StreamEvent> = once(() =>
         name: text,
         type: text,
         rcode: text,
+        verdict: z.enum(['allowed', 'denied']),
         addresses: z.array(text),
+        answers: count,
+        source: z.enum(['local', 'hook', 'cache', 'upstream']).nullable(),
+        upstream: text.nullable(),
+        durationMs: z.number().nonnegative(),
       }),
     }),
     z.object({

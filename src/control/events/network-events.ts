@@ -57,8 +57,17 @@ export interface DnsQueryView {
   readonly type: string;
   /** `NOERROR`, `NXDOMAIN`, `SERVFAIL`, ... */
   readonly rcode: string;
+  /** By the policy. */
+  readonly verdict: 'allowed' | 'denied';
   /** Of the answer, the first ones. */
   readonly addresses: readonly string[];
+  /** How many records the answer has. */
+  readonly answers: number;
+  /** Who answered; null: it is denied, or nobody did. */
+  readonly source: 'local' | 'hook' | 'cache' | 'upstream' | null;
+  /** The server that did, as `--dns` takes it. */
+  readonly upstream: string | null;
+  readonly durationMs: number;
 }
 
 export interface DnsEvent {

@@ -8,10 +8,10 @@ import type { ConnectOptions } from '../../native/stream/connect-stream.ts';
 import type { DnsForwarder } from '../../proxy/dns/forwarder.ts';
 import type { ProxiedNames } from '../../proxy/dns/proxied-names.ts';
 import type { ProxyChoice } from '../../proxy/flows/proxied-destinations.ts';
+import { HostLookup } from '../../proxy/host-lookup.ts';
 import { type ExplicitDeps, ExplicitRoute } from '../../proxy/upstream-proxy/explicit-route.ts';
 import { ProxiedDns } from '../../proxy/upstream-proxy/proxied-dns.ts';
 import { ProxiedFlows } from '../../proxy/upstream-proxy/proxied-flows.ts';
-import { ProxyNames } from '../../proxy/upstream-proxy/proxy-names.ts';
 import { RelayedDatagrams } from '../../proxy/upstream-proxy/relayed-datagrams.ts';
 import { addressAnswers } from '../../services/dns/address-answers.ts';
 import type { LocalNames } from '../../services/dns/local-names.ts';
@@ -45,7 +45,7 @@ export class ProxyParts {
   constructor(deps: ProxyPartsDeps, rules: ProxyRules) {
     const { dataPath, options, clock, log, names } = deps;
     this.deps = deps;
-    const dial = { names: new ProxyNames(), options };
+    const dial = { names: new HostLookup(), options };
     const onFailed = (id: FlowId, reason: string): void =>
       log.debug({ ...flowFields(id), reason }, 'proxied connection failed');
     this.relays = new RelayedDatagrams({ ...dataPath.shared, dial, onEnded: onFailed });

@@ -13,7 +13,7 @@ import { withId } from '../../services/dns/surgery.ts';
 import { DnsTcpReader, frameDnsMessage } from '../../services/dns/tcp-framing.ts';
 import { ConnectedSocket } from '../udp/connected-socket.ts';
 
-const MAX_MESSAGE_LEN = 65_535;
+export const MAX_MESSAGE_LEN = 65_535;
 
 /** Exactly one of the two is called, once, unless the attempt is cancelled before. */
 export interface AskEvents {
@@ -24,6 +24,13 @@ export interface AskEvents {
 }
 
 export type Cancel = () => void;
+
+/**
+ * Opens a connection to an upstream by another way than the host's own.
+ *
+ * @param opened called at most once, never before the return: with the connection, or why there is none
+ */
+export type Dial = (upstream: DnsUpstream, opened: (got: Socket | string) => void) => Cancel;
 
 export function askUdp(upstream: DnsUpstream, query: Uint8Array, events: AskEvents): Cancel {
   const sent = withId(query, randomInt(0x1_0000));
@@ -48,8 +55,25 @@ export function askTcp(upstream: DnsUpstream, query: Uint8Array, events: AskEven
   return askOn(connect({ host, port, noDelay: true }), query, events);
 }
 
+export function askOver(
+  dial: Dial,
+  upstream: DnsUpstream,
+  query: Uint8Array,
+  events: AskEvents,
+): Cancel {
+  let close: Cancel = () => {};
+  const giveUp = dial(upstream, (got) => {
+    if (typeof got === 'string') events.onFailure(got);
+    else close = askOn(got, query, events);
+  });
+  return () => {
+    giveUp();
+    close();
+  };
+}
+
 /** @param socket the query's own from now on */
-export function askOn(socket: Socket, query: Uint8Array, events: AskEvents): Cancel {
+function askOn(socket: Socket, query: Uint8Array, events: AskEvents): Cancel {
   const sent = withId(query, randomInt(0x1_0000));
   let open = true;
   const close = (): void => {

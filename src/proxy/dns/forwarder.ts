@@ -32,17 +32,24 @@ import {
   udpLimit,
 } from '../../services/dns/message.ts';
 import { errorReply, headerReply } from '../../services/dns/reply.ts';
-import { type DnsUpstream, parseResolvConf } from '../../services/dns/resolv-conf.ts';
+import {
+  type DnsUpstream,
+  type DomainUpstream,
+  parseResolvConf,
+} from '../../services/dns/resolv-conf.ts';
 import { fitUdp } from '../../services/dns/surgery.ts';
 import { upstreamText } from '../../services/dns/upstream-text.ts';
 import type { Guest } from '../../stack/guest.ts';
+import { HostLookup } from '../host-lookup.ts';
 import type { DnsPolicy } from '../policy/dns-policy.ts';
 import { FileFollower, type FileFollowerOptions } from './file-follower.ts';
 import type { DnsReply } from './guest-queries.ts';
 import type { ProxiedNames } from './proxied-names.ts';
-import type { ResolutionTiming, Transport } from './resolution.ts';
+import { QueryTrace } from './query-trace.ts';
+import type { ResolutionTiming } from './resolution.ts';
 import { UpstreamQueries, type UpstreamQueryCount } from './upstream-queries.ts';
-import { Upstreams } from './upstreams.ts';
+import { UpstreamRoutes } from './upstream-routes.ts';
+import type { Transport } from './upstreams.ts';
 
 /** Below the 5 s after which most stub resolvers give up, so that they receive the SERVFAIL. */
 const TIMING: ResolutionTiming = { attemptMs: 1200, deadlineMs: 4800 };
@@ -59,6 +66,8 @@ export interface DnsForwarderOptions {
   readonly families?: FamilyPolicy | undefined;
   /** Fixed servers; without them those of `resolvConf`, followed live. */
   readonly upstreams?: readonly DnsUpstream[] | undefined;
+  /** Servers of domains, in front of the others, and the only ones for them. */
+  readonly domains?: readonly DomainUpstream[] | undefined;
   /** Default /etc/resolv.conf. */
   readonly resolvConf?: string | undefined;
   /** Followed live. */
@@ -71,7 +80,7 @@ export interface DnsForwarderOptions {
   /** Descriptors. */
   readonly sockets: Budget;
   /** What a guest may ask upstreams for. Default: everything. */
-  readonly policy?: DnsPolicy | undefined;
+  readonly policy?: QueryPolicy | undefined;
   /** Asked about names that are not ours and that the policy allows. */
   readonly ask?: AskAboutName | undefined;
   /** Those in use; undefined where there are none. */
@@ -79,12 +88,23 @@ export interface DnsForwarderOptions {
   /** Called for each query that is answered by an error, with its code. */
   readonly onFailure?: ((query: DnsQuery, rcode: number) => void) | undefined;
   /** Called for each answer to a query; borrows it. */
-  readonly onAnswer?: ((owner: Guest, query: DnsQuery, reply: Uint8Array) => void) | undefined;
+  readonly onAnswer?: OnAnswer | undefined;
   readonly timing?: ResolutionTiming | undefined;
   readonly following?: FileFollowerOptions | undefined;
   /** Authorities that vouch for upstreams over TLS, in PEM; default: Node's. */
   readonly tlsAuthorities?: string | undefined;
+  /** For upstreams that are named. */
+  readonly lookup?: HostLookup | undefined;
 }
+
+export type QueryPolicy = Pick<DnsPolicy, 'refusesUnreadable' | 'refusal' | 'excess' | 'police'>;
+
+export type OnAnswer = (
+  owner: Guest,
+  query: DnsQuery,
+  reply: Uint8Array,
+  trace: QueryTrace,
+) => void;
 
 /** @param answered called at most once, maybe at once: with an answer, or undefined for one of the upstreams */
 export type AskAboutName = (
@@ -115,18 +135,23 @@ export class DnsForwarder {
   readonly counts: Counters<DnsCount> = new Counters();
   readonly cache: DnsCache = new DnsCache();
   private readonly options: DnsForwarderOptions;
-  private readonly upstreamList: Upstreams;
+  private readonly routes: UpstreamRoutes;
   private readonly followers: FileFollower[] = [];
   private readonly upstreamQueries: UpstreamQueries;
   private searchList: readonly string[] = [];
 
   constructor(options: DnsForwarderOptions) {
     this.options = options;
-    this.upstreamList = new Upstreams(options.tlsAuthorities);
-    const { upstreamList: upstreams, cache, counts } = this;
+    const secure = {
+      authorities: options.tlsAuthorities,
+      lookup: options.lookup ?? new HostLookup(),
+      log: options.log,
+    };
+    this.routes = new UpstreamRoutes(secure, options.domains ?? []);
+    const { routes: upstreams, cache, counts } = this;
     const timing = options.timing ?? TIMING;
     this.upstreamQueries = new UpstreamQueries({ ...options, upstreams, cache, counts }, timing);
-    if (options.upstreams !== undefined) this.upstreamList.replace(options.upstreams);
+    if (options.upstreams !== undefined) this.routes.replace(options.upstreams);
     // Followed even when the upstreams are fixed: for the search list.
     const resolvConf = options.resolvConf ?? '/etc/resolv.conf';
     this.follow(resolvConf, (text) => this.configure(resolvConf, text));
@@ -138,7 +163,11 @@ export class DnsForwarder {
 
   /** In use now. */
   get upstreams(): readonly DnsUpstream[] {
-    return this.upstreamList.servers;
+    return this.routes.servers;
+  }
+
+  get domains(): readonly DomainUpstream[] {
+    return this.routes.domains;
   }
 
   /** The host's. */
@@ -172,21 +201,22 @@ export class DnsForwarder {
       reply(errorReply(query, NOTIMP));
       return true;
     }
+    const trace = new QueryTrace(this.options.now());
     const fitted: DnsReply = (bytes) => {
       const rcode = dnsRcode(bytes);
       if (rcode !== NOERROR) this.options.onFailure?.(query, rcode);
-      this.options.onAnswer?.(owner, query, bytes);
+      this.options.onAnswer?.(owner, query, bytes, trace);
       reply(transport === 'tcp' ? bytes : fitUdp(bytes, udpLimit(query)));
     };
     const { families = EVERYTHING } = this.options;
     if (!concerns(families, query)) {
-      this.find(query, transport, owner, fitted);
+      this.find(query, transport, owner, fitted, trace);
       return true;
     }
     answerGuest(
       query,
       families,
-      (asked, found) => this.find(asked, transport, owner, found),
+      (asked, found) => this.find(asked, transport, owner, found, trace),
       (bytes, shaping) => {
         if (shaping !== undefined) this.counts.add(shaping);
         fitted(bytes);
@@ -196,9 +226,16 @@ export class DnsForwarder {
   }
 
   /** Whatever guests may use: `found` is called at most once, perhaps before this returns. */
-  find(query: DnsQuery, transport: Transport, owner: Guest, found: Found): void {
+  find(
+    query: DnsQuery,
+    transport: Transport,
+    owner: Guest,
+    found: Found,
+    trace: QueryTrace = new QueryTrace(0),
+  ): void {
     const local = this.options.names.answer(query);
     if (local !== undefined) {
+      trace.source = 'local';
       this.counts.add('answered-locally');
       found(local, 'ours');
       return;
@@ -208,24 +245,36 @@ export class DnsForwarder {
     const refusal = policy?.refusal(owner, query, now);
     if (refusal !== undefined) {
       this.counts.add('denied');
+      trace.isDenied = true;
       found(refusal, 'denied');
       return;
     }
     const { ask } = this.options;
     if (ask === undefined) {
-      this.resolve(query, transport, owner, found);
+      this.resolve(query, transport, owner, found, trace);
       return;
     }
     ask(owner, query, (reply) => {
-      if (reply === undefined) this.resolve(query, transport, owner, found);
-      else found(reply, 'ours');
+      if (reply === undefined) {
+        this.resolve(query, transport, owner, found, trace);
+        return;
+      }
+      trace.source = 'hook';
+      found(reply, 'ours');
     });
   }
 
-  private resolve(query: DnsQuery, transport: Transport, owner: Guest, found: Found): void {
+  private resolve(
+    query: DnsQuery,
+    transport: Transport,
+    owner: Guest,
+    found: Found,
+    trace: QueryTrace,
+  ): void {
     const proxied = this.options.proxied?.current?.answer(owner, query, this.options.now());
     if (proxied !== undefined) {
       this.counts.add('answered-locally');
+      trace.source = 'local';
       found(proxied, 'ours');
       return;
     }
@@ -234,17 +283,21 @@ export class DnsForwarder {
     const cached = this.cache.get(query, now);
     if (cached !== undefined) {
       this.counts.add('answered-from-cache');
+      trace.source = 'cache';
       found(policy?.police(owner, query, cached) ?? cached, 'dns');
       return;
     }
     const excess = policy?.excess(owner, query, now);
     if (excess !== undefined) {
       this.counts.add('too-many-names');
+      trace.isDenied = true;
       found(excess, 'denied');
       return;
     }
-    this.upstreamQueries.forward(query.bytes, query, transport, owner, (bytes, isFailure) => {
-      if (isFailure) found(bytes, 'failure');
+    this.upstreamQueries.forward(query.bytes, query, transport, owner, (bytes, from) => {
+      trace.upstream = from;
+      trace.source = from === undefined ? undefined : 'upstream';
+      if (from === undefined) found(bytes, 'failure');
       else found(policy?.police(owner, query, bytes) ?? bytes, 'dns');
     });
   }
@@ -261,7 +314,7 @@ export class DnsForwarder {
   close(): void {
     for (const follower of this.followers) follower.close();
     this.upstreamQueries.close();
-    this.upstreamList.close();
+    this.routes.close();
   }
 
   private onProblem(
@@ -306,7 +359,7 @@ export class DnsForwarder {
     this.options.onSearch?.(config.search);
     if (this.options.upstreams !== undefined) return;
     const servers = config.upstreams.length > 0 ? config.upstreams : [DEFAULT_UPSTREAM];
-    this.upstreamList.replace(servers);
+    this.routes.replace(servers);
     const { attempts, useVc, timeoutMs } = config;
     const given = this.options.timing ?? TIMING;
     const attemptMs = this.options.timing?.attemptMs ?? timeoutMs ?? TIMING.attemptMs;

@@ -1,14 +1,15 @@
 /** The queries of one guest that wait for an upstream, and what of them gives way: the oldest. */
 import { Chain, type Chained } from '../../base/chain.ts';
 import type { Account, Budget } from '../../base/shares/budget.ts';
+import type { DnsUpstream } from '../../services/dns/resolv-conf.ts';
 import type { Guest } from '../../stack/guest.ts';
 import { AttemptSockets } from './attempt-sockets.ts';
 import type { Resolution } from './resolution.ts';
 
 export type DnsReply = (message: Uint8Array) => void;
 
-/** @param isFailure whether the reply is of our own making, because no upstream has given one */
-export type UpstreamReply = (message: Uint8Array, isFailure: boolean) => void;
+/** @param from undefined: the reply is of our own making, because no upstream has given one */
+export type UpstreamReply = (message: Uint8Array, from: DnsUpstream | undefined) => void;
 
 export interface Waiter {
   readonly id: number;

@@ -19,9 +19,10 @@ import {
   REFUSED,
   SERVFAIL,
 } from '../../services/dns/message.ts';
-import { type AskEvents, askTcp, askUdp } from './ask.ts';
+import type { DnsUpstream } from '../../services/dns/resolv-conf.ts';
+import type { AskEvents, Dial } from './ask.ts';
 import { Attempt, type AttemptSockets } from './attempt-sockets.ts';
-import type { UpstreamState } from './upstreams.ts';
+import type { Transport, UpstreamState } from './upstreams.ts';
 
 /** Attempts that may be open at a time: each holds a descriptor. */
 const MAX_OPEN = 8;
@@ -39,8 +40,6 @@ export interface ResolutionTiming {
   readonly useVc?: boolean;
 }
 
-export type Transport = 'udp' | 'tcp';
-
 export interface ResolutionTask {
   readonly query: Uint8Array;
   readonly transport: Transport;
@@ -52,13 +51,19 @@ export interface ResolutionTask {
   /** Others need a socket of this resolution: it is to be cancelled. */
   readonly evict: () => void;
   readonly now: () => Instant;
-  /** In place of a connection to the server. */
-  readonly ask?: typeof askTcp | undefined;
+  /** In place of a connection that is made directly. */
+  readonly dial?: Dial | undefined;
+}
+
+/** An answer, and the server that gave it. */
+export interface Resolved {
+  readonly reply: Uint8Array;
+  readonly from: DnsUpstream;
 }
 
 export class Resolution {
   private readonly task: ResolutionTask;
-  private readonly finish: (reply: Uint8Array | undefined) => void;
+  private readonly finish: (resolved: Resolved | undefined) => void;
   private readonly useless = new Set<UpstreamState>();
   /** Servers that did not answer over UDP. */
   private readonly mute = new Set<UpstreamState>();
@@ -67,12 +72,12 @@ export class Resolution {
   private next = 0;
   private asked = 0;
   private ended = false;
-  private failure: Uint8Array | undefined = undefined;
+  private failure: Resolved | undefined = undefined;
   private attemptTimer: NodeJS.Timeout | undefined = undefined;
   private deadlineTimer: NodeJS.Timeout | undefined = undefined;
 
   /** @param finish called once, never before {@link start} returns */
-  constructor(task: ResolutionTask, finish: (reply: Uint8Array | undefined) => void) {
+  constructor(task: ResolutionTask, finish: (resolved: Resolved | undefined) => void) {
     const { timing, order } = task;
     this.task = task;
     // Below the deadline for any number of servers, so that a silence is noticed and the next server is tried.
@@ -105,7 +110,7 @@ export class Resolution {
     }
     this.asked++;
     const { useVc } = this.task.timing;
-    const byTcp = useVc === true || state.tls !== undefined || this.mute.has(state);
+    const byTcp = useVc === true || state.isSecure || this.mute.has(state);
     this.ask(state, byTcp ? 'tcp' : 'udp');
     this.attemptTimer = setTimeout(() => this.onSilence(state), this.attemptMs);
     this.attemptTimer.unref();
@@ -130,7 +135,7 @@ export class Resolution {
   }
 
   private ask(state: UpstreamState, transport: Transport): void {
-    const { sockets, query, evict } = this.task;
+    const { sockets, query, dial, evict } = this.task;
     if (!sockets.take()) {
       this.giveUpSoon(state);
       return;
@@ -153,18 +158,16 @@ export class Resolution {
         else this.giveUpOn(state);
       },
     };
-    const { server, tls } = state;
-    const askPlain = this.task.ask ?? (transport === 'udp' ? askUdp : askTcp);
-    const cancel = tls?.ask(query, events) ?? askPlain(server, query, events);
-    attempt = new Attempt(cancel, evict);
+    attempt = new Attempt(state.ask(query, transport, dial, events), evict);
     this.open.set(attempt, state);
     sockets.add(attempt);
   }
 
   private onReply(state: UpstreamState, transport: Transport, reply: Uint8Array): void {
     const rcode = dnsRcode(reply);
+    const resolved = { reply, from: state.server };
     if (rcode === SERVFAIL || rcode === NOTIMP || rcode === REFUSED) {
-      this.failure ??= reply;
+      this.failure ??= resolved;
       this.giveUpOn(state);
       return;
     }
@@ -174,7 +177,7 @@ export class Resolution {
       this.ask(state, 'tcp');
       return;
     }
-    this.end(reply);
+    this.end(resolved);
   }
 
   /** Unless an earlier attempt at it may still be answered. */
@@ -205,8 +208,8 @@ export class Resolution {
     this.deadlineTimer.unref();
   }
 
-  private end(reply: Uint8Array | undefined): void {
+  private end(resolved: Resolved | undefined): void {
     this.cancel();
-    this.finish(reply);
+    this.finish(resolved);
   }
 }

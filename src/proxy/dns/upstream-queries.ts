@@ -18,13 +18,15 @@ import {
   SERVFAIL,
 } from '../../services/dns/message.ts';
 import { errorReply, headerReply } from '../../services/dns/reply.ts';
+import type { DnsUpstream } from '../../services/dns/resolv-conf.ts';
 import { withId } from '../../services/dns/surgery.ts';
 import { upstreamText } from '../../services/dns/upstream-text.ts';
 import type { Guest } from '../../stack/guest.ts';
 import { GuestQueries, Pending, type UpstreamReply, type Waiter } from './guest-queries.ts';
 import type { ProxiedNames } from './proxied-names.ts';
-import { Resolution, type ResolutionTiming, type Transport } from './resolution.ts';
-import type { Upstreams } from './upstreams.ts';
+import { Resolution, type ResolutionTiming, type Resolved } from './resolution.ts';
+import type { UpstreamRoutes } from './upstream-routes.ts';
+import type { Transport } from './upstreams.ts';
 
 const MAX_WAITING = 1024;
 
@@ -37,7 +39,7 @@ const RCODES: Readonly<Record<number, string>> = {
 export type UpstreamQueryCount = 'forwarded' | 'joined' | 'failed' | 'too-many-waiting' | 'evicted';
 
 export interface UpstreamQueriesDeps {
-  readonly upstreams: Upstreams;
+  readonly upstreams: UpstreamRoutes;
   readonly cache: DnsCache;
   readonly counts: { add(count: UpstreamQueryCount): void };
   readonly log: Log;
@@ -87,16 +89,16 @@ export class UpstreamQueries {
     reply: UpstreamReply,
   ): void {
     const { upstreams, cache, counts, now } = this.deps;
-    const order = upstreams.inOrder(now(), this.rotate);
+    const order = upstreams.inOrder(query, now(), this.rotate);
     if (order.length === 0) {
       this.onFailed(query, 'there is no nameserver');
-      reply(failureReply(message, query), true);
+      reply(failureReply(message, query), undefined);
       return;
     }
     const own = this.queriesOf(owner);
     if (!own.share.take()) {
       counts.add('too-many-waiting');
-      reply(failureReply(message, query), true);
+      reply(failureReply(message, query), undefined);
       return;
     }
     const waiter = { id: dnsId(message), reply };
@@ -115,17 +117,17 @@ export class UpstreamQueries {
     const { sockets } = own;
     const proxied = this.deps.proxied?.current;
     const isProxied = query !== undefined && proxied?.asks(owner, query) === true;
-    const ask = isProxied ? proxied.ask.bind(proxied) : undefined;
+    const dial = isProxied ? proxied.dial : undefined;
     const evict = (): void => this.evict(own, pending);
     const resolution = new Resolution(
-      { query: message, transport, order, timing, sockets, evict, now, ask },
-      (answer) => {
-        if (answer === undefined) this.onFailed(query, 'no nameserver answered');
+      { query: message, transport, order, timing, sockets, evict, now, dial },
+      (resolved) => {
+        if (resolved === undefined) this.onFailed(query, 'no nameserver answered');
         else if (query !== undefined && generation === this.generation) {
-          cache.put(query, new Uint8Array(answer), now());
+          cache.put(query, new Uint8Array(resolved.reply), now());
         }
-        if (answer !== undefined && query !== undefined) this.logRefusal(query, answer);
-        this.end(own, pending, answer);
+        if (resolved !== undefined && query !== undefined) this.logRefusal(query, resolved.reply);
+        this.end(own, pending, resolved);
       },
     );
     const pending = new Pending(key, resolution, [waiter], () => failureReply(message, query));
@@ -134,14 +136,14 @@ export class UpstreamQueries {
     resolution.start();
   }
 
-  /** @param answer undefined: there is none */
-  private end(own: GuestQueries, pending: Pending, answer: Uint8Array | undefined): void {
+  /** @param resolved undefined: there is no answer */
+  private end(own: GuestQueries, pending: Pending, resolved: Resolved | undefined): void {
     const { key, waiters } = pending;
     this.pending.delete(key);
     own.pending.delete(pending);
     own.share.give(waiters.length);
-    const result = answer ?? pending.failure();
-    for (const waiter of waiters) deliver(waiter, result, answer === undefined);
+    const result = resolved?.reply ?? pending.failure();
+    for (const waiter of waiters) deliver(waiter, result, resolved?.from);
   }
 
   private queriesOf(guest: Guest): GuestQueries {
@@ -182,9 +184,9 @@ export class UpstreamQueries {
 }
 
 /** Where code of ours throws for one, the others that asked the same have their answer. */
-function deliver({ id, reply }: Waiter, message: Uint8Array, isFailure: boolean): void {
+function deliver({ id, reply }: Waiter, message: Uint8Array, from: DnsUpstream | undefined): void {
   try {
-    reply(withId(message, id), isFailure);
+    reply(withId(message, id), from);
   } catch (fault) {
     reportFault('dns', fault);
   }

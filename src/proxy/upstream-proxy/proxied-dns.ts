@@ -16,13 +16,12 @@ import {
   TYPE_SVCB,
 } from '../../services/dns/message.ts';
 import { localReply } from '../../services/dns/reply.ts';
-import type { DnsUpstream } from '../../services/dns/resolv-conf.ts';
 import { soa } from '../../services/dns/soa.ts';
 import { statedName } from '../../services/sniff/host-name.ts';
 import { openHandshake } from '../../services/upstream-proxy/open-handshake.ts';
 import type { ProxyRules } from '../../services/upstream-proxy/proxy-rules.ts';
 import type { Guest } from '../../stack/guest.ts';
-import { type AskEvents, askOn, type Cancel } from '../dns/ask.ts';
+import type { Dial } from '../dns/ask.ts';
 import type { ProxiedNames } from '../dns/proxied-names.ts';
 import type { ProxyDialDeps } from './proxy-dial.ts';
 import { SYNTHETIC_TTL_S, type SyntheticNames } from './synthetic-names.ts';
@@ -64,29 +63,18 @@ export class ProxiedDns implements ProxiedNames {
     return this.nameOf(owner, query) !== undefined;
   }
 
-  ask({ address, port }: DnsUpstream, query: Uint8Array, events: AskEvents): Cancel {
+  readonly dial: Dial = ({ address, port }, opened) => {
     const { dial, rules } = this.deps;
     const { other, https, http } = rules();
     const server = other ?? https ?? http;
     if (server === undefined) {
-      setImmediate(() => events.onFailure('there is no proxy any more'));
+      setImmediate(() => opened('there is no proxy any more'));
       return () => {};
     }
-    let close: Cancel = () => {};
-    const giveUp = openSocket(
-      dial,
-      server,
-      openHandshake(server, { host: address, port }),
-      (got) => {
-        if ('code' in got) events.onFailure(got.code);
-        else close = askOn(got, query, events);
-      },
+    return openSocket(dial, server, openHandshake(server, { host: address, port }), (got) =>
+      opened('code' in got ? got.code : got),
     );
-    return () => {
-      giveUp();
-      close();
-    };
-  }
+  };
 
   /** @returns undefined: it is resolved as ever */
   private nameOf(owner: Guest, { name, klass }: DnsQuery): string | undefined {

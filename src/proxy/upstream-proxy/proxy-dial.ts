@@ -21,14 +21,14 @@ import {
 } from '../../services/upstream-proxy/handshake.ts';
 import type { ProxyServer } from '../../services/upstream-proxy/proxy-server.ts';
 import type { Tunnelling } from '../flows/via.ts';
+import type { HostLookup } from '../host-lookup.ts';
 import { FirstAddress } from './first-address.ts';
-import type { ProxyNames } from './proxy-names.ts';
 
 export const PATIENCE_MS = 10_000;
 const NOTHING = new Uint8Array(0);
 
 export interface ProxyDialDeps {
-  readonly names: ProxyNames;
+  readonly names: HostLookup;
   readonly options: ConnectOptions;
   readonly patienceMs?: number | undefined;
 }

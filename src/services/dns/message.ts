@@ -86,6 +86,7 @@ export const dnsOpcode = (bytes: Uint8Array): number => (dnsFlags(bytes) >> 11) 
 /** Without the high bits of EDNS. */
 export const dnsRcode = (bytes: Uint8Array): number => dnsFlags(bytes) & 15;
 export const dnsQuestionCount = (bytes: Uint8Array): number => u16(bytes, 4);
+export const dnsAnswerCount = (bytes: Uint8Array): number => u16(bytes, 6);
 
 export function readQuery(bytes: Uint8Array): DnsQuery | QueryProblem {
   if (bytes.length < DNS_HEADER_LEN) return 'dns-truncated';

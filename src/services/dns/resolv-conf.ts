@@ -5,11 +5,19 @@ import { DNS_PORT } from './message.ts';
 
 /** A server to forward to. */
 export interface DnsUpstream {
-  /** IPv4 or IPv6, the latter perhaps with a zone: `fe80::1%eth0`. */
+  /** IPv4 or IPv6, the latter perhaps with a zone: `fe80::1%eth0`. Over TLS also a name, which the host resolves. */
   readonly address: string;
   readonly port: number;
-  /** Over TLS alone (RFC 7858): what its certificate has to name, which may be the address. */
+  /** Over TLS alone: what its certificate has to name, which may be the address. */
   readonly tlsName?: string | undefined;
+  /** Over HTTPS (RFC 8484) with this path; undefined: over TLS without it (RFC 7858). */
+  readonly httpsPath?: string | undefined;
+}
+
+/** A domain, lower case without the last dot, and one of the servers that know the names in it. */
+export interface DomainUpstream {
+  readonly domain: string;
+  readonly upstream: DnsUpstream;
 }
 
 export interface ResolverConfig {

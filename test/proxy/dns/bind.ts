@@ -38,49 +38,84 @@ short 2 IN A 192.0.2.7
 ${Array.from({ length: 40 }, (_, i) => `big IN TXT "${String(i).padStart(3, '0')}${'x'.repeat(90)}"`).join('\n')}
 `;
 
-export class Bind {
-  readonly server: DnsUpstream;
-  /** Over TLS, with a certificate for dns.example alone. */
-  readonly tlsServer: DnsUpstream;
-  /** That certificate. */
-  readonly certificate: string;
-  private readonly directory: string;
-  private readonly child: ChildProcess;
+export interface BindPlace {
+  readonly directory: string;
+  readonly address: string;
+  readonly port: number;
+  /** Over TLS, and over HTTPS at /dns-query. */
+  readonly tlsPort: number;
+  readonly httpsPort: number;
+}
 
-  private constructor(directory: string, port: number, tlsPort: number) {
-    this.directory = directory;
-    this.server = { address: '127.0.0.1', port };
-    this.tlsServer = { address: '127.0.0.1', port: tlsPort, tlsName: 'dns.example' };
-    const [key, certificate] = [join(directory, 'tls-key'), join(directory, 'tls-certificate')];
-    const subject = ['-subj', '/CN=test', '-addext', 'subjectAltName=DNS:dns.example'];
-    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-    const files = ['-keyout', key, '-out', certificate];
-    execFileSync('openssl', ['req', '-x509', ...curve, ...subject, ...files], { stdio: 'ignore' });
-    this.certificate = readFileSync(certificate, 'utf8');
-    const configuration = join(directory, 'named.conf');
-    writeFileSync(join(directory, 'zone'), ZONE);
-    writeFileSync(
-      configuration,
-      `tls own { key-file "${key}"; cert-file "${certificate}"; };
-options { directory "${directory}"; listen-on port ${port} { 127.0.0.1; };
-  listen-on port ${tlsPort} tls own { 127.0.0.1; }; listen-on-v6 { none; };
+/**
+ * The files of a server with a certificate for dns.example alone.
+ *
+ * @returns the command that runs it in the foreground, and the certificate
+ */
+export function prepareBind({ directory, address, port, tlsPort, httpsPort }: BindPlace): {
+  readonly command: readonly string[];
+  readonly certificate: string;
+} {
+  const { key, certificate } = makeCertificate(directory);
+  const configuration = join(directory, 'named.conf');
+  const at = (where: string): string => `listen-on port ${where} { ${address}; };`;
+  writeFileSync(join(directory, 'zone'), ZONE);
+  writeFileSync(
+    configuration,
+    `tls own { key-file "${key}"; cert-file "${certificate}"; };
+http own { endpoints { "/dns-query"; }; };
+options { directory "${directory}"; listen-on-v6 { none; };
+  ${at(`${port}`)} ${at(`${tlsPort} tls own`)} ${at(`${httpsPort} tls own http own`)}
   recursion no; pid-file none; session-keyfile "${directory}/key"; minimal-responses no; rrset-order { order none; };
   max-udp-size 4096; dnssec-validation no; };
 controls { };
 zone "test.example" { type primary; file "${directory}/zone"; };
 zone "broken.example" { type secondary; primaries { 127.0.0.1 port 1; }; file "${directory}/none"; };
 `,
-    );
-    // -g: stay in the foreground. /dev/null: no log.
-    this.child = spawn('named', ['-4', '-n', '1', '-f', '-c', configuration], { stdio: 'ignore' });
+  );
+  const command = ['named', '-4', '-n', '1', '-f', '-c', configuration];
+  return { command, certificate: readFileSync(certificate, 'utf8') };
+}
+
+/** For dns.example alone, signed by itself. */
+export function makeCertificate(directory: string): {
+  readonly key: string;
+  readonly certificate: string;
+} {
+  const [key, certificate] = [join(directory, 'tls-key'), join(directory, 'tls-certificate')];
+  const subject = ['-subj', '/CN=test', '-addext', 'subjectAltName=DNS:dns.example'];
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  const files = ['-keyout', key, '-out', certificate];
+  const argv = ['req', '-x509', ...curve, ...subject, ...files];
+  execFileSync('openssl', argv, { stdio: 'ignore' });
+  return { key, certificate };
+}
+
+export class Bind {
+  readonly server: DnsUpstream;
+  readonly tlsServer: DnsUpstream;
+  readonly httpsServer: DnsUpstream;
+  /** Of the latter two. */
+  readonly certificate: string;
+  private readonly directory: string;
+  private readonly child: ChildProcess;
+
+  private constructor(place: BindPlace) {
+    const { address, port, tlsPort, httpsPort } = place;
+    this.directory = place.directory;
+    this.server = { address, port };
+    this.tlsServer = { address, port: tlsPort, tlsName: 'dns.example' };
+    this.httpsServer = { ...this.tlsServer, port: httpsPort, httpsPath: '/dns-query' };
+    const { command, certificate } = prepareBind(place);
+    this.certificate = certificate;
+    const [program = '', ...argv] = command;
+    this.child = spawn(program, argv, { stdio: 'ignore' });
   }
 
   static async start(): Promise<Bind> {
-    const bind = new Bind(
-      mkdtempSync(join(tmpdir(), 'hawser-named-')),
-      await freePort(),
-      await freePort(),
-    );
+    const directory = mkdtempSync(join(tmpdir(), 'hawser-named-'));
+    const [port, tlsPort, httpsPort] = [await freePort(), await freePort(), await freePort()];
+    const bind = new Bind({ directory, address: '127.0.0.1', port, tlsPort, httpsPort });
     await until(async () => (await dig(bind.server, ['ns.test.example'])).status === 'NOERROR');
     return bind;
   }

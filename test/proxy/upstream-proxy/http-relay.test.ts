@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { HostLookup } from '../../../src/proxy/host-lookup.ts';
 import { HttpRelay } from '../../../src/proxy/upstream-proxy/http-relay.ts';
-import { ProxyNames } from '../../../src/proxy/upstream-proxy/proxy-names.ts';
 import type { ProxiedCount, RouteStep } from '../../../src/proxy/upstream-proxy/route-step.ts';
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
@@ -35,7 +35,7 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
     const { port } = upstream.address() as AddressInfo;
     const server = { scheme: 'http', host: '127.0.0.1', port, credentials: undefined } as const;
     const relay = new HttpRelay(
-      { names: new ProxyNames(), options: {}, patienceMs: 200 },
+      { names: new HostLookup(), options: {}, patienceMs: 200 },
       (what) => counts.push(what),
       200,
     );

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import type { Outside } from '../../../src/proxy/flows/destination.ts';
 import { GuestNames } from '../../../src/proxy/flows/guest-names.ts';
 import type { ProxyQuestion } from '../../../src/proxy/flows/proxied-destinations.ts';
+import { HostLookup } from '../../../src/proxy/host-lookup.ts';
 import { ProxiedFlows } from '../../../src/proxy/upstream-proxy/proxied-flows.ts';
 import { ProxiedRoute } from '../../../src/proxy/upstream-proxy/proxied-route.ts';
-import { ProxyNames } from '../../../src/proxy/upstream-proxy/proxy-names.ts';
 import type { RelayedDatagrams } from '../../../src/proxy/upstream-proxy/relayed-datagrams.ts';
 import type { RouteStep } from '../../../src/proxy/upstream-proxy/route-step.ts';
 import type { Claim } from '../../../src/services/sniff/reader.ts';
@@ -41,7 +41,7 @@ describe('proxy/upstream-proxy: which flows go through a proxy', () => {
   const flowsOf = (rules: ProxyRules): ProxiedFlows =>
     new ProxiedFlows(
       {
-        ...{ clock: new TestClock(), names, dial: { names: new ProxyNames(), options: {} } },
+        ...{ clock: new TestClock(), names, dial: { names: new HostLookup(), options: {} } },
         ...{ isHost: (address: string) => address === '198.51.100.1', onFailed: () => {} },
         relays: {} as RelayedDatagrams,
       },

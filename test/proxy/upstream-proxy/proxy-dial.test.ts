@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { HostStream } from '../../../src/native/stream/host-stream.ts';
+import { HostLookup } from '../../../src/proxy/host-lookup.ts';
 import { ProxyDial } from '../../../src/proxy/upstream-proxy/proxy-dial.ts';
-import { ProxyNames } from '../../../src/proxy/upstream-proxy/proxy-names.ts';
 import { openHandshake } from '../../../src/services/upstream-proxy/open-handshake.ts';
 import type { ProxyScheme } from '../../../src/services/upstream-proxy/proxy-server.ts';
 
@@ -30,7 +30,7 @@ describe('proxy/upstream-proxy: a dial through a proxy', () => {
     host: string,
     scheme: ProxyScheme = 'http',
     patienceMs = 5_000,
-    names = new ProxyNames(),
+    names = new HostLookup(),
   ): Promise<{ dial: ProxyDial; stream: HostStream | undefined }> =>
     new Promise((resolve) => {
       const { port } = server.address() as AddressInfo;
@@ -75,7 +75,7 @@ describe('proxy/upstream-proxy: a dial through a proxy', () => {
 
   it('finds the proxy at that of its addresses where it is', async () => {
     answering(OK);
-    const names = new ProxyNames();
+    const names = new HostLookup();
     names.resolve = (_host, onResolved) => onResolved(['127.0.0.77', '::1', '127.0.0.1']);
     const { stream } = await dialTo('proxy.test', 'http', 5_000, names);
     assert.equal(stream?.remoteAddress, '127.0.0.1');
@@ -141,7 +141,7 @@ describe('proxy/upstream-proxy: a dial through a proxy', () => {
     const proxy = { scheme: 'http', host: '127.0.0.1', port, credentials: undefined } as const;
     let calls = 0;
     const dial = new ProxyDial(
-      { names: new ProxyNames(), options: {} },
+      { names: new HostLookup(), options: {} },
       proxy,
       openHandshake(proxy, { host: 'a.test', port: 443 }),
       { onConnected: () => calls++, onConnectFailed: () => calls++ },

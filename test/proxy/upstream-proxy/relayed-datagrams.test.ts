@@ -5,8 +5,8 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { Budget } from '../../../src/base/shares/budget.ts';
 import type { ProxyQuestion } from '../../../src/proxy/flows/proxied-destinations.ts';
 import { ImmediateFlush } from '../../../src/proxy/flush-scheduler.ts';
+import { HostLookup } from '../../../src/proxy/host-lookup.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
-import { ProxyNames } from '../../../src/proxy/upstream-proxy/proxy-names.ts';
 import { RelayedDatagrams } from '../../../src/proxy/upstream-proxy/relayed-datagrams.ts';
 import type { ProxyServer } from '../../../src/services/upstream-proxy/proxy-server.ts';
 import {
@@ -71,7 +71,7 @@ describe('proxy/upstream-proxy: datagrams that a proxy relays', () => {
     [down, pool, clock] = [new RecordingDownstream(), new SendPool(), new TestClock()];
     sockets = new Budget('sockets', 100);
     relays = new RelayedDatagrams({
-      ...{ dial: { names: new ProxyNames(), options: {} }, downstream: down, clock, pool, sockets },
+      ...{ dial: { names: new HostLookup(), options: {} }, downstream: down, clock, pool, sockets },
       ...{ flush: new ImmediateFlush(() => {}), addresses: addressMap(), seed: 3 },
       ...{ book: flowBook(), onEnded: () => {} },
       limits: { entries, freshMs: 30_000, settledMs: 180_000 },

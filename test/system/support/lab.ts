@@ -260,15 +260,23 @@ export class Lab {
   }
 
   /** `hawser run` in the host namespace, ready. */
-  async startDaemon(args: readonly string[], etc?: string): Promise<Daemon> {
-    const daemon = this.spawnDaemon(args, etc);
+  async startDaemon(
+    args: readonly string[],
+    etc?: string,
+    environment?: Readonly<Record<string, string>>,
+  ): Promise<Daemon> {
+    const daemon = this.spawnDaemon(args, etc, environment);
     await daemon.ready();
     return daemon;
   }
 
   /** @param etc a directory that the daemon, and nobody else, sees as /etc */
-  spawnDaemon(args: readonly string[], etc?: string): Daemon {
-    const env = { XDG_RUNTIME_DIR: this.dir };
+  spawnDaemon(
+    args: readonly string[],
+    etc?: string,
+    environment: Readonly<Record<string, string>> = {},
+  ): Daemon {
+    const env = { XDG_RUNTIME_DIR: this.dir, ...environment };
     const argv = etc === undefined ? Daemon.command(args) : withEtc(etc, Daemon.command(args));
     const daemon = new Daemon(this.host.enter(argv), env, this.path('hawser'));
     this.track(daemon);

@@ -1,10 +1,10 @@
-/** The addresses of proxies, as the host's own resolver has them, remembered for a short time. */
+/** Addresses of servers that the user named, as the host's own resolver has them, remembered for a short time. */
 import { lookup } from 'node:dns';
-import { errorCode } from '../../native/errors.ts';
-import { parseAddress } from '../../services/address-text.ts';
+import { errorCode } from '../native/errors.ts';
+import { parseAddress } from '../services/address-text.ts';
 
 const KEPT_MS = 30_000;
-/** There are as many proxies as options name. */
+/** There are as many servers as options name. */
 const KEPT_MAX = 16;
 
 /** @param addresses the best first; a text: the system's code for why there are none */
@@ -15,9 +15,15 @@ interface Known {
   readonly until: number;
 }
 
-export class ProxyNames {
+export class HostLookup {
+  private readonly find: typeof lookup;
   private readonly known = new Map<string, Known>();
   private readonly waiting = new Map<string, OnResolved[]>();
+
+  /** @param find default: the host's resolver */
+  constructor(find: typeof lookup = lookup) {
+    this.find = find;
+  }
 
   /** @param onResolved called at once for an address, and for a name that was resolved lately */
   resolve(host: string, onResolved: OnResolved): void {
@@ -36,7 +42,7 @@ export class ProxyNames {
       return;
     }
     this.waiting.set(host, [onResolved]);
-    lookup(host, { all: true }, (error, found) => {
+    this.find(host, { all: true }, (error, found) => {
       if (error !== null || found.length === 0) {
         this.tell(host, error === null ? 'ENOTFOUND' : errorCode(error));
         return;
