@@ -6,8 +6,9 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 
 const [, , what, first = '0', second = '0'] = process.argv;
-const CROWD_PORT = 10_000;
-const BINDS_PORT = 30_000;
+/** All below those that the kernel gives to clients. */
+const CROWD_PORT = 9_000;
+const BINDS_PORT = 3_000;
 const PORTS_OF_BINDS = 5_000;
 const AT_ONCE = 100;
 

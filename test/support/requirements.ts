@@ -41,6 +41,7 @@ export type Requirement =
   | 'dig'
   | 'named'
   | 'docker'
+  | 'containerd'
   | 'newuidmap'
   | 'podman'
   | 'rootlesskit'
@@ -109,6 +110,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   dig: program('dig', 'bind9-dnsutils'),
   named: program('named', 'bind9'),
   docker: () => program('dockerd', 'docker.io')() ?? program('docker', 'docker.io')(),
+  containerd: program('containerd', 'containerd'),
   newuidmap: program('newuidmap', 'uidmap'),
   podman: program('podman', 'podman'),
   rootlesskit: program('rootlesskit', 'rootlesskit'),

@@ -1,5 +1,6 @@
 /** `hawser agent --publish-listening`: real servers in a guest, and clients on the host. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { LAB, systemSuite } from '../support/requirements.ts';
@@ -47,7 +48,7 @@ print('listening', flush=True); time.sleep(600)
 /** Other tests keep the machine busy. */
 const PATIENCE_MS = 50_000;
 
-systemSuite('agent --publish-listening', [...LAB, 'curl', 'nc', 'python3', 'gcc'], function () {
+systemSuite('agent --publish-listening', [...LAB, 'curl', 'nc', 'python3', 'gcc', 'containerd'], function () {
   this.timeout(120_000);
   let lab: Lab;
   let guest: Guest;
@@ -112,6 +113,20 @@ systemSuite('agent --publish-listening', [...LAB, 'curl', 'nc', 'python3', 'gcc'
     assert.equal(await get('[::1]', 8102), 'node\n');
     await server.stop();
     await becomes([]);
+  });
+
+  it('Go on every address: both loopbacks of the host', async () => {
+    const config = lab.path('containerd.toml');
+    const address = '\n[metrics]\n  address = ":8117"\n';
+    writeFileSync(config, `version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n${address}`);
+    const places = ['--root', lab.path('root'), '--state', lab.path('state')];
+    const argv = ['--config', config, ...places, '--address', lab.path('containerd.sock')];
+    started.push(guest.start(['containerd', ...argv]));
+    await becomes(['127.0.0.1 8117/tcp', '::1 8117/tcp']);
+    for (const host of ['127.0.0.1', '[::1]']) {
+      const metrics = await lab.host.run('curl', '-sS', `http://${host}:8117/v1/metrics`);
+      assert.match(metrics, /^go_goroutines /m);
+    }
   });
 
   it('of IPv6 alone: ::1 alone', async () => {

@@ -64,7 +64,8 @@ export class Agent {
       ...deps,
       book,
       waysTo: (target) => this.listening?.waysTo(target),
-      isAllowed: (target) => allow === undefined || isAllowed(allow, target),
+      isAllowed: (target) =>
+        allow === undefined || isAllowed(allow, this.listening?.insideOf(target) ?? target),
     });
     this.peers = new MuxPeers({
       ...deps,

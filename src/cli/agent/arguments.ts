@@ -43,7 +43,8 @@ the host, and forwards sockets of the guest to the host. VPNKit's host side may 
                               --guest-api on. RULES (default: *, all of TCP) are separated by commas, and the first
                               that matches a socket decides: ${LISTENING_RULE_FORM}.
                               ADDRESS is what a socket is bound to (default: any; 0.0.0.0: those that chose it);
-                              repeatable
+                              NETNS another network namespace of the guest, by its name in /run/netns, or * for
+                              all others; repeatable
   --watch-kubernetes [KUBECONFIG]
                               publish on the host what Services of type LoadBalancer and NodePort publish (default:
                               $KUBECONFIG, ~/.kube/config, that of k3s, kubeadm, k0s or MicroK8s, a service account);

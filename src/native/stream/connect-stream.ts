@@ -51,6 +51,19 @@ export function connectStream(
     : new HandleConnect(bindings, target, from, owner, keepaliveS);
 }
 
+/** A connect that could not begin: its owner is told as of any other. */
+export function failedConnect(owner: ConnectOwner, code: string): Connecting {
+  let isOver = false;
+  process.nextTick(() => {
+    if (!isOver) connectFailed(owner, code);
+  });
+  return {
+    cancel: () => {
+      isOver = true;
+    },
+  };
+}
+
 /** A peer on this host cannot vanish silently. */
 const isLocal = (target: StreamTarget): boolean =>
   'path' in target || target.host.startsWith('127.') || target.host === '::1';

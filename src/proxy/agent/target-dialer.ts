@@ -11,7 +11,8 @@ import type { Clock, Instant } from '../../base/time.ts';
 import { type Destination, formatDestination, type IpDestination } from '../../mux/destination.ts';
 import type { RefusalReason } from '../../mux/reason.ts';
 import type { ChannelRequest } from '../../mux/request.ts';
-import { connectStream } from '../../native/stream/connect-stream.ts';
+import { errorCode } from '../../native/errors.ts';
+import { connectStream, failedConnect } from '../../native/stream/connect-stream.ts';
 import type { Connecting, ConnectOwner, HostStream } from '../../native/stream/host-stream.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { Flow, FlowFacts, FlowSource } from '../flows/flow.ts';
@@ -44,6 +45,8 @@ export interface Ways {
   readonly targets: readonly Destination[];
   /** For each. */
   readonly timeoutMs: number;
+  /** Run what opens a connection, which belongs to where it was opened. */
+  within?<T>(open: () => T): T;
 }
 
 export type DialerCount =
@@ -131,7 +134,7 @@ export class TargetDialer {
     const targets = ways?.targets.filter((one) => isAllowed(one, owner, link)) ?? [];
     return ways === undefined || targets.length === 0
       ? { targets: [target], timeoutMs }
-      : { targets, timeoutMs: ways.timeoutMs };
+      : { ...ways, targets };
   }
 
   close(): void {
@@ -204,7 +207,17 @@ class TargetDial implements ConnectOwner, SocketHolder, FlowSource {
       this.connecting.cancel();
       this.failWay('timed-out', `no answer in ${timeoutMs} ms`);
     }, timeoutMs);
-    return [connectStream(at, this, keepaliveS === undefined ? {} : { keepaliveS }), timer];
+    const options = keepaliveS === undefined ? {} : { keepaliveS };
+    const open = (): Connecting => connectStream(at, this, options);
+    return [this.ways.within === undefined ? open() : this.openWithin(open), timer];
+  }
+
+  private openWithin(open: () => Connecting): Connecting {
+    try {
+      return this.ways.within?.(open) ?? open();
+    } catch (error) {
+      return failedConnect(this, error instanceof Error ? errorCode(error) : 'EUNKNOWN');
+    }
   }
 
   onConnected(stream: HostStream): void {

@@ -37,6 +37,8 @@ export interface VsockVmOptions {
   readonly files: readonly string[];
   /** A QEMU stream socket for a network card; undefined: it has none. */
   readonly link?: string;
+  /** Of the kernel, besides those for vsock: they are in /modules. */
+  readonly modules?: readonly string[];
 }
 
 export class VsockVm {
@@ -50,14 +52,14 @@ export class VsockVm {
    * @param socket where the vhost-user backend listens
    */
   constructor(dir: string, socket: string, steps: readonly VmStep[], options: VsockVmOptions) {
-    const { memoryMiB, files, link } = options;
+    const { memoryMiB, files, link, modules = [] } = options;
     const kernel = findKernel();
     const base = buildInitramfs(kernel, findBusybox());
     const load: VmStep = {
       name: 'modules',
       script: `for m in ${MODULES.join(' ')}; do insmod /modules/$m.ko; done\n[ -e /dev/vsock ]\n`,
     };
-    const extras = { modules: MODULES, files };
+    const extras = { modules: [...MODULES, ...modules], files };
     const added = stepsArchive([load, ...steps], base.length, kernel, extras);
     const initrd = join(dir, 'initrd');
     writeFileSync(initrd, Buffer.concat([base, added]));

@@ -4,15 +4,19 @@ import type { Clock } from '../../../base/time.ts';
 import type { Destination } from '../../../mux/destination.ts';
 import { loadPosix } from '../../../native/load.ts';
 import { NODE_TIMERS } from '../../../native/node-timers.ts';
-import type { BoundSocket, BoundSockets } from '../../../native/posix.ts';
-import { watchSocketEnds } from '../../../native/socket-ends.ts';
+import type { BoundSocket, BoundSockets, Posix } from '../../../native/posix.ts';
+import { STREAM_BINDINGS } from '../../../native/stream/bindings.ts';
 import type { Ways } from '../../../proxy/agent/target-dialer.ts';
 import { LOOPBACK4, LOOPBACK6 } from '../../../proxy/ports/loopback-pair.ts';
 import { Publications, type PublicationsDeps } from '../publications.ts';
+import { watchEnds } from './ends.ts';
 import { EphemeralPorts } from './ephemeral-ports.ts';
-import { type ListeningRule, wantsUdp } from './listening-rules.ts';
+import { KernelSockets, READ_FROM_TABLES } from './kernel-sockets.ts';
+import { type ListeningRule, wantedNamespaces, wantsUdp } from './listening-rules.ts';
 import { ListeningWatch, type ListeningWatchDeps } from './listening-watch.ts';
-import { PLACES_MAX, Places } from './places.ts';
+import { type InnerAddress, parseInner } from './netns/inner-address.ts';
+import { NamespaceSockets } from './netns/namespace-sockets.ts';
+import { PLACES_MAX, Places, portIn } from './places.ts';
 import { ProcBoundSockets } from './proc-bound-sockets.ts';
 
 export interface ListeningPortsDeps {
@@ -33,12 +37,18 @@ export class ListeningPorts {
   private readonly publications: Publications;
   private readonly ephemeral = new EphemeralPorts();
   private watch: ListeningWatch | undefined = undefined;
+  /** Undefined: no other namespace is looked at. */
+  private namespaces: NamespaceSockets | undefined = undefined;
   private wasBeyond = false;
 
   constructor(deps: ListeningPortsDeps) {
     this.deps = deps;
     const { log, connect, rules } = deps;
-    this.places = new Places({ rules, isLeftOut: (socket) => this.isLeftOut(socket) });
+    this.places = new Places({
+      rules,
+      isLeftOut: (socket) => this.isLeftOut(socket),
+      namespaceOf: (socket) => this.namespaces?.namespaceOf(socket),
+    });
     this.publications = new Publications({ log, source: 'listening sockets', connect });
   }
 
@@ -56,40 +66,65 @@ export class ListeningPorts {
     this.publications.close();
   }
 
-  /** The loopbacks that reach a port that appears, those of IPv4 first. */
+  /** The loopbacks that reach a port that appears, those of IPv4 first; in its namespace. */
   waysTo(target: Destination): Ways | undefined {
     if (target.proto !== 'tcp') return undefined;
-    const { address, port } = target;
-    const families = this.places.families.get(port);
-    if (families === undefined || !(address.equals(LOOPBACK4) || address.equals(LOOPBACK6))) {
-      return undefined;
-    }
-    const targets = [
-      ...(families.has4 ? [{ ...target, address: LOOPBACK4 }] : []),
-      ...(families.has6 ? [{ ...target, address: LOOPBACK6 }] : []),
-    ];
-    return { targets, timeoutMs: WAY_TIMEOUT_MS };
+    const inner = parseInner(target.address);
+    const { port } = target;
+    const families = this.places.families.get(portIn(inner?.inode, port));
+    if (families === undefined) return undefined;
+    const address = inner?.address ?? target.address;
+    const isLoopback = address.equals(LOOPBACK4) || address.equals(LOOPBACK6);
+    if (!isLoopback && inner === undefined) return undefined;
+    const targets = isLoopback
+      ? [
+          ...(families.has4 ? [{ ...target, address: LOOPBACK4 }] : []),
+          ...(families.has6 ? [{ ...target, address: LOOPBACK6 }] : []),
+        ]
+      : [{ ...target, address }];
+    const ways = { targets, timeoutMs: WAY_TIMEOUT_MS };
+    return inner === undefined ? ways : { ...ways, ...this.within(inner) };
+  }
+
+  /** What is dialled for `target`. */
+  insideOf(target: Destination): Destination {
+    if (target.proto !== 'tcp') return target;
+    return { ...target, address: parseInner(target.address)?.address ?? target.address };
+  }
+
+  private within({ inode }: InnerAddress): Pick<Ways, 'within'> {
+    const { namespaces } = this;
+    if (namespaces === undefined) return {};
+    return { within: (run) => namespaces.within(inode, run) };
   }
 
   private source(withUdp: boolean): Pick<ListeningWatchDeps, 'sockets' | 'watchEnds'> {
-    const { log } = this.deps;
+    const { log, rules } = this.deps;
+    const others = wantedNamespaces(rules);
     try {
       const posix = loadPosix('watch sockets that listen', 'read /proc/net/tcp');
-      const sockets: BoundSockets = posix.openBoundSockets(withUdp);
-      const watchEnds = (onEnd: (port: number) => void): { close(): void } => {
-        try {
-          return watchSocketEnds(posix, onEnd);
-        } catch (error) {
-          log.debug({ err: error }, 'the kernel does not tell of sockets that end');
-          return { close: () => {} };
-        }
-      };
-      return { sockets, watchEnds };
+      const own = new KernelSockets({ posix, log, withUdp });
+      if (others !== 'none' && STREAM_BINDINGS !== null) {
+        return this.withOthers(posix, own, others === 'all');
+      }
+      return { sockets: own, watchEnds: (onEnd) => watchEnds(posix, log, onEnd) };
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      log.info({ why }, 'sockets that listen are read from /proc/net/tcp, which costs more');
+      log.info({ why }, READ_FROM_TABLES);
+      if (others !== 'none')
+        log.warn({}, 'other network namespaces are looked at with koffi alone');
       return { sockets: new ProcBoundSockets(withUdp) };
     }
+  }
+
+  private withOthers(
+    posix: Posix,
+    own: BoundSockets,
+    withUnnamed: boolean,
+  ): Pick<ListeningWatchDeps, 'sockets' | 'watchEnds'> {
+    const namespaces = new NamespaceSockets({ ...this.deps, posix, own, withUnnamed });
+    this.namespaces = namespaces;
+    return { sockets: namespaces, watchEnds: (onEnd) => namespaces.watchEnds(onEnd) };
   }
 
   private isLeftOut({ protocol, address, port }: BoundSocket): boolean {

@@ -2,10 +2,13 @@
  * Which of the guest's listening sockets appear on the host, and where: rules separated by commas, of which the first that
  * matches a socket decides; one that none matches does not appear.
  *
- *     [no:][tcp:|udp:][ADDRESS:]PORTS[=[HOSTADDRESS:]HOSTPORT | =HOSTADDRESS]
+ *     [no:][tcp:|udp:][NETNS@][ADDRESS:]PORTS[=[HOSTADDRESS:]HOSTPORT | =HOSTADDRESS]
  *
  * ADDRESS is what the socket is bound to, `any` by default: `0.0.0.0` means those that have chosen every address of IPv4,
- * and a network those inside it. `no:` keeps from the host what it matches.
+ * and a network those inside it. `no:` keeps from the host what it matches. A rule is for the agent's network namespace, or
+ * with NETNS for another: the name that it has in /run/netns, or `*` for all others. A server in another namespace is
+ * mostly a container's, which appears when its port is published in the guest; so it is not published unless a rule
+ * says so.
  */
 import type { IpAddress } from '../../../base/ip-address.ts';
 import type { BoundSocket } from '../../../native/posix.ts';
@@ -13,11 +16,13 @@ import { parsePorts, stripBrackets } from '../../../proxy/ports/publish-text.ts'
 import { isInside, parseAddress, parsePrefix } from '../../../services/address-text.ts';
 
 export const LISTENING_RULE_FORM =
-  '[no:][tcp:|udp:][ADDRESS:]PORTS[=[HOSTADDRESS:]HOSTPORT], where PORTS is a port, a range or *';
+  '[no:][tcp:|udp:][NETNS@][ADDRESS:]PORTS[=[HOSTADDRESS:]HOSTPORT], where PORTS is a port, a range or *';
 
 export interface ListeningRule {
   readonly isNo: boolean;
   readonly protocol: 'tcp' | 'udp';
+  /** Its name, or {@link OTHERS}. Undefined: the agent's. */
+  readonly netns: string | undefined;
   /** Undefined: any. */
   readonly network: { readonly address: IpAddress; readonly bits: number } | undefined;
   readonly first: number;
@@ -31,6 +36,8 @@ export interface ListeningRule {
 const LAST_PORT = 65_535;
 /** Every TCP socket. */
 export const EVERYTHING = '*';
+/** Every namespace but the agent's. */
+export const OTHERS = '*';
 
 /** @returns the rule that is none, in words, instead of rules */
 export function parseListeningRules(text: string): readonly ListeningRule[] | string {
@@ -45,10 +52,11 @@ export function parseListeningRules(text: string): readonly ListeningRule[] | st
 }
 
 function parseRule(text: string): ListeningRule | undefined {
-  const [, no, scheme, socket = '', equals, host = ''] =
-    /^(no:)?(?:(tcp|udp):)?([^=]+)(?:(=)(.+))?$/.exec(text) ?? [];
+  const [, no, scheme, netns, socket = '', equals, host = ''] =
+    /^(no:)?(?:(tcp|udp):)?(?:([^@=:/]+)@)?([^@=]+)(?:(=)(.+))?$/.exec(text) ?? [];
   const guest = endOf(socket, 'any');
   if (guest === undefined || (no !== undefined && equals !== undefined)) return undefined;
+  if (netns !== undefined && scheme === 'udp') return undefined; // nothing dials it there
   const network = networkOf(guest.address);
   const ports = portsOf(guest.port);
   const place = equals === undefined ? NO_PLACE : placeOf(host);
@@ -58,6 +66,7 @@ function parseRule(text: string): ListeningRule | undefined {
   return {
     isNo: no !== undefined,
     protocol: scheme === 'udp' ? 'udp' : 'tcp',
+    netns,
     network,
     ...ports,
     hostAddress: place.address,
@@ -102,14 +111,19 @@ function placeOf(text: string): Place | undefined {
   return address === undefined ? undefined : { address, ports };
 }
 
-/** @returns the rule that decides; undefined: the socket is not to appear */
+/**
+ * @param namespace of the socket; undefined: the agent's
+ * @returns the rule that decides; undefined: the socket is not to appear
+ */
 export function ruleFor(
   rules: readonly ListeningRule[],
   { protocol, address, port }: Pick<BoundSocket, 'protocol' | 'address' | 'port'>,
+  namespace?: { readonly name: string | undefined },
 ): ListeningRule | undefined {
   const rule = rules.find(
     (one) =>
       one.protocol === protocol &&
+      isIn(namespace, one.netns) &&
       port >= one.first &&
       port <= one.last &&
       (one.network === undefined || isInside(one.network, address)),
@@ -117,6 +131,21 @@ export function ruleFor(
   return rule?.isNo === true ? undefined : rule;
 }
 
+function isIn(
+  namespace: { readonly name: string | undefined } | undefined,
+  netns: string | undefined,
+): boolean {
+  if (namespace === undefined || netns === undefined) return namespace === netns;
+  return netns === OTHERS || netns === namespace.name;
+}
+
 /** Whether UDP sockets are looked at. */
 export const wantsUdp = (rules: readonly ListeningRule[]): boolean =>
   rules.some(({ protocol, isNo }) => protocol === 'udp' && !isNo);
+
+/** Which namespaces besides the agent's are looked at. */
+export function wantedNamespaces(rules: readonly ListeningRule[]): 'none' | 'named' | 'all' {
+  const wanted = rules.filter(({ netns, isNo }) => netns !== undefined && !isNo);
+  if (wanted.length === 0) return 'none';
+  return wanted.some(({ netns }) => netns === OTHERS) ? 'all' : 'named';
+}

@@ -6,6 +6,8 @@ import { type Instant, NEVER } from '../../../base/time.ts';
 import type { BoundSocket } from '../../../native/posix.ts';
 import { portKey, type WantedPort } from '../wanted-port.ts';
 import { type ListeningRule, ruleFor } from './listening-rules.ts';
+import { isInnerText } from './netns/inner-address.ts';
+import type { Namespace } from './netns/namespaces.ts';
 import { type Families, familiesOf, placesOf } from './socket-places.ts';
 
 export const CALM_MS = 1_000;
@@ -21,14 +23,22 @@ interface Wish {
 interface Judged {
   readonly wishes: readonly Wish[];
   readonly families: Families;
+  /** The inode of its namespace; undefined: the agent's. */
+  readonly netns: number | undefined;
 }
 
-const NOTHING: Judged = { wishes: [], families: { has4: false, has6: false } };
+const NOTHING: Judged = {
+  wishes: [],
+  families: { has4: false, has6: false },
+  netns: undefined,
+};
 
 export interface PlacesDeps {
   readonly rules: readonly ListeningRule[];
   /** Sockets that do not appear, whatever the rules are. */
   isLeftOut(socket: BoundSocket): boolean;
+  /** Undefined: the agent's. Absent: so are all. */
+  namespaceOf?(socket: BoundSocket): Namespace | undefined;
 }
 
 export class Places {
@@ -37,7 +47,7 @@ export class Places {
   leftOut = 0;
   /** When a place that is held back may come. */
   nextAt: Instant = NEVER;
-  /** Of TCP ports that appear, the loopbacks of the guest that reach them. */
+  /** Of TCP ports that appear, by {@link portIn}, the loopbacks of the guest that reach them. */
   families: ReadonlyMap<number, Families> = new Map();
   private readonly deps: PlacesDeps;
   private readonly judged = new WeakMap<BoundSocket, Judged>();
@@ -55,8 +65,10 @@ export class Places {
     for (const socket of sockets) {
       const judged = this.judge(socket);
       if (judged.wishes.length === 0) continue;
-      if (socket.protocol === 'tcp')
-        families.set(socket.port, merged(families, socket.port, judged));
+      if (socket.protocol === 'tcp') {
+        const port = portIn(judged.netns, socket.port);
+        families.set(port, merged(families, port, judged));
+      }
       for (const { key, port } of judged.wishes) {
         const other = found.get(key);
         if (other === undefined || isBetter(port, other)) found.set(key, port);
@@ -95,18 +107,29 @@ export class Places {
   private judge(socket: BoundSocket): Judged {
     const known = this.judged.get(socket);
     if (known !== undefined) return known;
-    const rule = this.deps.isLeftOut(socket) ? undefined : ruleFor(this.deps.rules, socket);
+    const { rules } = this.deps;
+    const namespace = this.deps.namespaceOf?.(socket);
+    const netns = namespace?.inode;
+    const isLeftOut = namespace === undefined && this.deps.isLeftOut(socket);
+    const rule = isLeftOut ? undefined : ruleFor(rules, socket, namespace);
     const judged =
       rule === undefined
         ? NOTHING
         : {
-            wishes: placesOf(socket, rule).map((port) => ({ key: portKey(port), port })),
+            wishes: placesOf(socket, rule, netns).map((port) => ({ key: portKey(port), port })),
             families: familiesOf(socket),
+            netns,
           };
     this.judged.set(socket, judged);
     return judged;
   }
 }
+
+const PORTS = 1 << 16;
+
+/** @param netns the inode of a namespace; undefined: the agent's */
+export const portIn = (netns: number | undefined, port: number): number =>
+  (netns ?? 0) * PORTS + port;
 
 function merged(
   known: ReadonlyMap<number, Families>,
@@ -117,7 +140,13 @@ function merged(
   return { has4: has4 || before?.has4 === true, has6: has6 || before?.has6 === true };
 }
 
-/** Of two targets of one place, the loopback of IPv4 comes first. */
-const isBetter = (one: WantedPort, other: WantedPort): boolean =>
-  other.guestAddress !== '127.0.0.1' &&
-  (one.guestAddress === '127.0.0.1' || one.guestAddress < other.guestAddress);
+/** Of two targets of one place, the loopback of IPv4 comes first, and the agent's namespace before others. */
+function isBetter(one: WantedPort, other: WantedPort): boolean {
+  const [mine, theirs] = [rankOf(one.guestAddress), rankOf(other.guestAddress)];
+  return mine < theirs || (mine === theirs && one.guestAddress < other.guestAddress);
+}
+
+function rankOf(guestAddress: string): number {
+  if (guestAddress === '127.0.0.1') return 0;
+  return isInnerText(guestAddress) ? 2 : 1;
+}

@@ -3,20 +3,30 @@ import {
   EVERYTHING,
   parseListeningRules,
   ruleFor,
+  wantedNamespaces,
   wantsUdp,
 } from '../../../../src/cli/agent/listening/listening-rules.ts';
+import type { Namespace } from '../../../../src/cli/agent/listening/netns/namespaces.ts';
 import { placesOf } from '../../../../src/cli/agent/listening/socket-places.ts';
 import { portKey } from '../../../../src/cli/agent/wanted-port.ts';
 import { socket } from './socket.ts';
 
 /** Where a socket appears by the rules: `HOST PORT>GUEST`. */
-function places(rules: string, bound: string): string[] {
+function places(rules: string, bound: string, namespace?: Namespace): string[] {
   const parsed = parseListeningRules(rules);
   assert.ok(typeof parsed !== 'string', `${parsed}`);
   const one = socket(bound);
-  const rule = ruleFor(parsed, one);
+  const rule = ruleFor(parsed, one, namespace);
   if (rule === undefined) return [];
-  return placesOf(one, rule).map((port) => `${portKey(port)}>${port.guestAddress}`);
+  return placesOf(one, rule, namespace?.inode).map(
+    (port) => `${portKey(port)}>${port.guestAddress}`,
+  );
+}
+
+/** `blue@127.0.0.1:80`, of the namespace 8; `-@...` of one without a name. */
+function placesInside(rules: string, bound: string): string[] {
+  const [name = '', text = ''] = bound.split('@');
+  return places(rules, text, { inode: 8, name: name === '-' ? undefined : name });
 }
 
 describe('agent: rules for sockets that listen', () => {
@@ -61,6 +71,43 @@ describe('agent: rules for sockets that listen', () => {
       assert.deepEqual(places(rules, bound), expected));
   }
 
+  for (const [rules, bound, expected] of [
+    [EVERYTHING, 'blue@127.0.0.1:80', []],
+    ['*@80', 'blue@127.0.0.1:80', ['tcp 127.0.0.1 80>100::8:7f00:1']],
+    ['*@80', '-@0.0.0.0:80', ['tcp 127.0.0.1 80>100::8:7f00:1']],
+    ['*@*', '-@[::]:80', ['tcp 127.0.0.1 80>100::8:7f00:1', 'tcp ::1 80>100::8:7f00:1']],
+    ['*@*', '-@[::1]:80', ['tcp ::1 80>100::8:7f00:1']],
+    ['*@*', '-@127.0.0.53:80', ['tcp 127.0.0.53 80>100::8:7f00:35']],
+    ['*@*', '-@10.88.0.2:80', ['tcp 127.0.0.1 80>100::8:a58:2']],
+    ['*@*', '-@[fd00::2]:80', []],
+    ['blue@*', 'blue@127.0.0.1:80', ['tcp 127.0.0.1 80>100::8:7f00:1']],
+    ['blue@*', 'red@127.0.0.1:80', []],
+    ['blue@*', '-@127.0.0.1:80', []],
+    ['no:blue@80,*@*', 'blue@0.0.0.0:80', []],
+    ['no:80,*@*', 'blue@0.0.0.0:80', ['tcp 127.0.0.1 80>100::8:7f00:1']],
+    ['blue@80=9080', 'blue@127.0.0.1:80', ['tcp 127.0.0.1 9080>100::8:7f00:1']],
+    ['blue@0.0.0.0:*', 'blue@127.0.0.1:80', []],
+  ] as const) {
+    it(`${rules}: ${bound} -> ${expected.join(', ') || 'nowhere'}`, () =>
+      assert.deepEqual(placesInside(rules, bound), expected));
+  }
+
+  it("a rule for other namespaces says nothing of the agent's", () =>
+    assert.deepEqual(places('*@*', '127.0.0.1:80'), []));
+
+  it('which namespaces are looked at', () => {
+    for (const [rules, expected] of [
+      ['*', 'none'],
+      ['*,no:*@80', 'none'],
+      ['*,blue@80', 'named'],
+      ['blue@80,*@90', 'all'],
+    ] as const) {
+      const parsed = parseListeningRules(rules);
+      assert.ok(typeof parsed !== 'string');
+      assert.equal(wantedNamespaces(parsed), expected);
+    }
+  });
+
   for (const text of [
     'x',
     '80-',
@@ -78,6 +125,10 @@ describe('agent: rules for sockets that listen', () => {
     '80=1.2.3:80',
     '80=host:80',
     '*,x',
+    'udp:blue@53',
+    '@80',
+    'a/b@80',
+    'a@b@80',
   ]) {
     it(`"${text}" is no rule, and the problem says which are`, () => {
       const problem = parseListeningRules(text);
