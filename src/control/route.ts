@@ -44,7 +44,7 @@ export interface QueryParameter {
 }
 
 export interface Route<T> {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** May end in `/{id}`. */
   readonly path: string;
   readonly summary: string;

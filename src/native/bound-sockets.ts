@@ -48,7 +48,7 @@ const SKV6ONLY = 11;
 
 const FIRST_ROOM = 128 << 10;
 /** The kernel fills at most this in one read. */
-export const READ_ROOM: number = 64 << 10;
+const READ_ROOM = 64 << 10;
 /** Of one protocol and family. */
 interface Table {
   readonly protocol: number;

@@ -1,5 +1,5 @@
 /** The ends of sockets without a peer, in this network namespace, by the multicast groups of sock_diag(7). */
-import { NETLINK_SOCK_DIAG, READ_ROOM, SOURCE_PORT, viewOf } from './bound-sockets.ts';
+import { NETLINK_SOCK_DIAG, SOURCE_PORT, viewOf } from './bound-sockets.ts';
 import {
   AF_NETLINK,
   EAGAIN,
@@ -30,6 +30,10 @@ const INSTRUCTION_LEN = 8;
 const FILTER_ROOM = 128;
 const PROGRAM_LEN = 16;
 const ENDS_MAX = 64;
+/** Of one message; the kernel cuts off what does not fit. */
+const MESSAGE_ROOM = 512;
+/** After some were read: where many sockets end, as many as 100 a second, they wake nobody more often. */
+const REST_MS = 50;
 
 /** See `Posix.openSocketEnds`. */
 export function openSocketEnds(c: Libc): number {
@@ -69,16 +73,34 @@ function filterProgram(c: Libc): { program: Uint8Array; instructions: Uint8Array
  *
  * @throws PosixError, NativeUnavailableError
  */
-export function watchSocketEnds(posix: Posix, onEnd: (port: number) => void): Watch {
-  const bytes = new Uint8Array(READ_ROOM);
+export function watchSocketEnds(posix: Posix, onEnd: (port: number) => void): Pick<Watch, 'close'> {
+  const bytes = new Uint8Array(MESSAGE_ROOM);
   const view = viewOf(bytes);
-  const watch = watchReadable(posix.openSocketEnds(), () => {
+  let timer: NodeJS.Timeout | undefined;
+  const drain = (): boolean => {
     for (let i = 0; i < ENDS_MAX; i++) {
-      const len = posix.read(watch.fd, bytes, 0, READ_ROOM);
-      if (len === -EAGAIN) return;
+      const len = posix.read(watch.fd, bytes, 0, MESSAGE_ROOM);
+      if (len === -EAGAIN) return i > 0;
       onEnd(len > PEER_PORT ? view.getUint16(SOURCE_PORT) : 0);
     }
+    return true;
+  };
+  const rest = (): void => {
+    timer = setTimeout(() => {
+      if (drain()) rest();
+      else watch.resume();
+    }, REST_MS).unref();
+  };
+  const watch = watchReadable(posix.openSocketEnds(), () => {
+    drain();
+    watch.pause();
+    rest();
   });
   watch.unref();
-  return watch;
+  return {
+    close: () => {
+      clearTimeout(timer);
+      watch.close();
+    },
+  };
 }

@@ -6,7 +6,7 @@ import { ProcBoundSockets } from '../../src/cli/agent/listening/proc-bound-socke
 import { loadPosix } from '../../src/native/load.ts';
 import type { BoundSocket, BoundSockets } from '../../src/native/posix.ts';
 import { watchSocketEnds } from '../../src/native/socket-ends.ts';
-import type { Watch } from '../../src/native/watch.ts';
+
 import { describeNeeding, itNeeding } from '../support/requirements.ts';
 
 const SOURCES: readonly (readonly [string, (withUdp: boolean) => BoundSockets])[] = [
@@ -105,7 +105,7 @@ for (const [name, open] of SOURCES) {
 describeNeeding('native: sockets that end', ['koffi', 'linux'], () => {
   it('tells of a listener that is gone, and of no connection', async () => {
     const ended: number[] = [];
-    const watch: Watch = watchSocketEnds(loadPosix(), (port) => ended.push(port));
+    const watch = watchSocketEnds(loadPosix(), (port) => ended.push(port));
     try {
       const server = createServer((socket) => socket.end());
       server.listen(0, '127.0.0.1');

@@ -10,7 +10,7 @@ import { until } from './support/until.ts';
 
 const AGENT = fileURLToPath(new URL('../../hawser-agent.mjs', import.meta.url));
 const MAIN = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
-const API_PORT = 7070;
+const LINK_PORT = 7070;
 /** HTTP that says its name: `PORT ADDRESS NAME`. */
 const SERVER = `require('http').createServer((q, r) => r.end(process.argv[3] + '\\n')).listen(+process.argv[1], process.argv[2], () => console.log('listening'))`;
 const UDP = `const s = require('dgram').createSocket('udp4'); s.bind(+process.argv[1], '127.0.0.1', () => console.log('listening', s.address().port))`;
@@ -38,9 +38,9 @@ systemSuite('agent --publish-listening, conflicts', [...LAB, 'curl', 'python3'],
     lab = await Lab.open();
     const links = ['one.sock', 'two.sock'].map((name) => `unix:${lab.path(name)}`);
     const bind = ['--guest-api-bind', '127.0.0.1:1024-65535', '--guest-api-bind', '0.0.0.0:9000'];
-    const api = ['--guest-api', 'on', ...bind, '--api', `tcp:127.0.0.1:${API_PORT}`];
+    const api = ['--guest-api', 'on', ...bind];
     const mux = links.flatMap((link) => ['--mux', link]);
-    daemon = await lab.startDaemon(['--listen', `qemu:${lab.path('qemu.sock')}`, ...api, ...mux]);
+    daemon = await lab.startDaemon(['--listen', `qemu:127.0.0.1:${LINK_PORT}`, ...api, ...mux]);
     for (const link of links) {
       const guest = await lab.addGuest();
       guests.push(guest);
@@ -76,7 +76,7 @@ systemSuite('agent --publish-listening, conflicts', [...LAB, 'curl', 'python3'],
   const get = (port: number): Promise<string> =>
     lab.host.run('curl', '-sS', '-m', '5', `http://127.0.0.1:${port}/`);
   const shown = (): Promise<string> =>
-    lab.host.run(process.execPath, MAIN, 'ports', '--api', `tcp:127.0.0.1:${API_PORT}`);
+    lab.host.run('env', `XDG_RUNTIME_DIR=${lab.dir}`, process.execPath, MAIN, 'ports');
   const shows = async (pattern: RegExp): Promise<void> => {
     await until(`${pattern}`, async () => pattern.test(await shown()), PATIENCE_MS);
   };
@@ -95,9 +95,9 @@ systemSuite('agent --publish-listening, conflicts', [...LAB, 'curl', 'python3'],
     assert.equal(await get(8301), 'second\n');
   });
 
-  it("hawser's own API port is not a guest's", async () => {
-    await node(guest(0), API_PORT, 'guest');
-    await shows(new RegExp(`${API_PORT}/tcp .*hawser itself listens on that port`));
+  it("a port that hawser's own listener has is not a guest's", async () => {
+    await node(guest(0), LINK_PORT, 'guest');
+    await shows(new RegExp(`${LINK_PORT}/tcp .*hawser itself listens on that port`));
   });
 
   it('more than an agent may publish: the rest is counted, and comes when there is room', async () => {

@@ -1,7 +1,7 @@
 /**
  * The ports that one source in the guest wants on the host: the whole set is sent to the host's guest API (`PUT /v1/ports`)
- * at each change, on one connection, and again on the next when that ends. What the host refuses it tries again by itself,
- * and shows; the ports end with the connection, and so with this process.
+ * on one connection, then what changes (`PATCH`), and again the whole on the next when that ends. What the host refuses it
+ * tries again by itself, and shows; the ports end with the connection, and so with this process.
  */
 import type { Duplex } from 'node:stream';
 import type { Log } from '../../base/log.ts';
@@ -42,7 +42,9 @@ export class Publications {
   private leftOut = 0;
   private connection: Duplex | undefined = undefined;
   private state: 'idle' | 'asking' | 'waiting' = 'idle';
-  private isDirty = false;
+  /** On this connection. Undefined: nothing. */
+  private sent: Map<string, WantedPort> | undefined = undefined;
+  private sentLeftOut = 0;
   private isClosed = false;
   private timer: NodeJS.Timeout | undefined = undefined;
   private retryMs: number;
@@ -61,14 +63,12 @@ export class Publications {
   /**
    * Let exactly these be published.
    *
-   * @param wanted by what distinguishes them
+   * @param wanted by what distinguishes them; it may change until the next call, which says so
    * @param leftOut how many more there are than may be sent
    */
   reconcile(wanted: ReadonlyMap<string, WantedPort>, leftOut = 0): void {
-    if (leftOut === this.leftOut && isSame(wanted, this.wanted)) return;
     this.wanted = wanted;
     this.leftOut = leftOut;
-    this.isDirty = true;
     this.advance();
   }
 
@@ -79,17 +79,18 @@ export class Publications {
   }
 
   private advance(): void {
-    if (this.isClosed || !this.isDirty || this.state !== 'idle') return;
+    if (this.isClosed || this.state !== 'idle') return;
+    const change = this.change();
+    if (change === 'none') return;
     const connection = this.connection ?? this.open();
     if (connection === undefined) {
       if (this.wanted.size > 0) this.retry(this.times.lookMs);
       return;
     }
-    this.isDirty = false;
     this.state = 'asking';
-    const ports = [...this.wanted.values()].map(wantedText);
-    const body = { ports, leftOut: this.leftOut };
-    this.ask(connection, body).then(
+    this.sent = new Map(this.wanted);
+    this.sentLeftOut = this.leftOut;
+    this.ask(connection, change).then(
       (words) => {
         if (this.connection !== connection) return;
         this.retryMs = this.times.firstRetryMs;
@@ -105,15 +106,39 @@ export class Publications {
     );
   }
 
+  /** What the host has to be told. */
+  private change(): Change | 'none' {
+    const { wanted, sent, leftOut } = this;
+    const all = (): Change => ({
+      method: 'PUT',
+      body: { ports: [...wanted.values()].map(wantedText), leftOut },
+    });
+    if (sent === undefined) return wanted.size === 0 ? 'none' : all();
+    const add: string[] = [];
+    const remove: string[] = [];
+    for (const [key, port] of wanted) {
+      const before = sent.get(key);
+      if (before === port) continue;
+      const text = wantedText(port);
+      const textBefore = before === undefined ? undefined : wantedText(before);
+      if (text === textBefore) continue;
+      add.push(text);
+      if (textBefore !== undefined) remove.push(textBefore);
+    }
+    for (const [key, port] of sent) if (!wanted.has(key)) remove.push(wantedText(port));
+    if (add.length + remove.length === 0 && leftOut === this.sentLeftOut) return 'none';
+    if (add.length + remove.length > wanted.size) return all();
+    return { method: 'PATCH', body: { add, remove, leftOut } };
+  }
+
   private open(): Duplex | undefined {
-    if (this.wanted.size === 0) return undefined; // there is nothing to withdraw either
     const connection = this.deps.connect();
     this.connection = connection;
     connection?.on('error', () => {}); // 'close' follows
     connection?.once('close', () => {
       if (this.connection !== connection || this.isClosed) return;
       this.connection = undefined;
-      this.isDirty = true;
+      this.sent = undefined;
       const delay = this.retryMs * (0.5 + Math.random());
       this.retryMs = Math.min(this.retryMs * 2, this.times.lastRetryMs);
       this.retry(delay);
@@ -131,7 +156,7 @@ export class Publications {
   }
 
   /** @returns the outcome in words */
-  private ask(connection: Duplex, body: object): Promise<string> {
+  private ask(connection: Duplex, { method, body }: Change): Promise<string> {
     const { answerMs } = this.times;
     return new Promise((resolve, reject) => {
       let received: Buffer = Buffer.alloc(0);
@@ -158,7 +183,7 @@ export class Publications {
       const timer = setTimeout(() => fail('the host does not answer'), answerMs);
       connection.on('data', onData);
       connection.once('close', onClose);
-      connection.write(requestText(HOST, 'PUT', '/v1/ports', body));
+      connection.write(requestText(HOST, method, '/v1/ports', body));
     });
   }
 
@@ -169,20 +194,13 @@ export class Publications {
   }
 }
 
+interface Change {
+  readonly method: 'PUT' | 'PATCH';
+  readonly body: object;
+}
+
 const HOST = { kind: 'unix', path: '', carrier: 'mux', token: undefined } as const;
 const UNREACHABLE = 'the host does not serve its guest API: run it with --guest-api on';
-
-function isSame(
-  one: ReadonlyMap<string, WantedPort>,
-  other: ReadonlyMap<string, WantedPort>,
-): boolean {
-  if (one.size !== other.size) return false;
-  for (const [key, port] of one) {
-    const its = other.get(key);
-    if (its === undefined || wantedText(its) !== wantedText(port)) return false;
-  }
-  return true;
-}
 
 function wordsOf(body: string): string {
   const answer = parseJson(body);

@@ -37,7 +37,7 @@ import type { BindRule } from './bind-rules.ts';
 import { DENIAL_ROUTES, type DenialTarget, type GuestDenialView } from './denial-routes.ts';
 import { AgentAccess, GuestAccess } from './port-access.ts';
 import { PORT_ROUTES } from './port-routes.ts';
-import { WANTED_ROUTE, type WantedTarget } from './wanted-routes.ts';
+import { WANTED_ROUTES, type WantedTarget } from './wanted-routes.ts';
 import { WantedSets } from './wanted-sets.ts';
 
 export const GUEST_API_PORT = 80;
@@ -107,7 +107,7 @@ export class GuestApi {
     const sets = new WantedSets({ waiting: ports.waiting, clock: context.clock, log });
     const { server, held } = createApiServer<WantedTarget & DenialTarget>(
       {
-        routes: [...PORT_ROUTES, WANTED_ROUTE, ...DENIAL_ROUTES],
+        routes: [...PORT_ROUTES, ...WANTED_ROUTES, ...DENIAL_ROUTES],
         version,
         refusal: guestRefusal,
         target: (request) => {

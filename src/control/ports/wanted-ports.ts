@@ -1,6 +1,6 @@
 /**
  * The ports that a publisher wants, as one set: exactly these are published for it, and what cannot be published now is
- * tried again until it can. The set is replaced as a whole, so that neither end has to remember what the other knows.
+ * tried again until it can.
  *
  * | a port | when |
  * |---|---|
@@ -103,14 +103,32 @@ export class WantedPorts implements WantingPublisher {
    * @returns when each new one has been tried
    */
   async replace(specs: readonly PortSpec[], leftOut: number): Promise<WantedOutcome> {
+    const wanted = new Set(specs.map(keyOf));
+    for (const [key, port] of this.ports) if (!wanted.has(key)) this.drop(key, port);
+    return await this.add(specs, leftOut);
+  }
+
+  get size(): number {
+    return this.ports.size;
+  }
+
+  /** Want these no more. They are withdrawn when this returns. */
+  remove(specs: readonly PortSpec[]): void {
+    for (const key of specs.map(keyOf)) {
+      const port = this.ports.get(key);
+      if (port !== undefined) this.drop(key, port);
+    }
+  }
+
+  /** Want these besides. As {@link replace}. */
+  async add(specs: readonly PortSpec[], leftOut: number): Promise<WantedOutcome> {
     const { log, name } = this.deps;
     if (leftOut > 0 && this.leftOut === 0) {
       log.warn({ agent: name, leftOut }, 'more ports are wanted than may be; the rest is left out');
     }
     this.leftOut = leftOut;
-    const wanted = new Map(specs.map((spec) => [keyOf(spec), spec]));
-    for (const [key, port] of this.ports) if (!wanted.has(key)) this.drop(key, port);
-    for (const [key, spec] of wanted) {
+    for (const spec of specs) {
+      const key = keyOf(spec);
       if (this.ports.has(key)) continue;
       const blank = { id: '', problem: undefined, tryAt: 0, isWanted: true };
       const port: Wanted = { spec, state: 'new', ...blank };

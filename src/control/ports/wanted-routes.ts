@@ -1,6 +1,6 @@
 /**
- * `PUT /v1/ports` of the guest API: an agent sends all ports that it wants, and again at each change, on one connection;
- * when that closes they are withdrawn. The answer says what waits, and why, as far as it fits.
+ * `PUT /v1/ports` of the guest API: an agent sends all ports that it wants, and then on the same connection what changes, by
+ * `PATCH`, or all again; when that closes they are withdrawn. The answer says what waits, and why, as far as it fits.
  */
 import * as z from 'zod';
 import { once } from '../../base/once.ts';
@@ -10,7 +10,7 @@ import { problem, quoted } from '../problem.ts';
 import { type Answer, type Call, JSON_TYPE, json, type Route } from '../route.ts';
 import type { Schema } from '../schema.ts';
 import type { PortTarget } from './port-routes.ts';
-import type { WantedPorts } from './wanted-ports.ts';
+import type { WantedOutcome, WantedPorts } from './wanted-ports.ts';
 
 /** Of one set. */
 export const WANTED_MAX = 2_048;
@@ -36,6 +36,12 @@ interface WantedRequest {
   readonly leftOut?: number | null | undefined;
 }
 
+interface ChangeRequest {
+  readonly add: readonly string[];
+  readonly remove: readonly string[];
+  readonly leftOut?: number | null | undefined;
+}
+
 interface WantedAnswer {
   readonly published: number;
   readonly waiting: number;
@@ -46,18 +52,30 @@ interface WantedAnswer {
   }[];
 }
 
+const textsSchema = once(() => z.array(z.string().max(TEXT_MAX)).max(WANTED_MAX));
+const leftOutSchema = once(() =>
+  z
+    .int()
+    .min(0)
+    .max(1 << 20)
+    .nullish()
+    .describe('how many more are wanted than may be'),
+);
+
 const wantedRequestSchema: Schema<WantedRequest> = once(() =>
   z.strictObject({
-    ports: z
-      .array(z.string().max(TEXT_MAX))
-      .max(WANTED_MAX)
-      .describe('HOSTIP:HOSTPORT:GUESTIP:GUESTPORT/PROTOCOL; all that are wanted'),
-    leftOut: z
-      .int()
-      .min(0)
-      .max(1 << 20)
-      .nullish()
-      .describe('how many more are wanted than may be'),
+    ports: textsSchema().describe(
+      'HOSTIP:HOSTPORT:GUESTIP:GUESTPORT/PROTOCOL; all that are wanted',
+    ),
+    leftOut: leftOutSchema(),
+  }),
+);
+
+const changeRequestSchema: Schema<ChangeRequest> = once(() =>
+  z.strictObject({
+    add: textsSchema().describe('HOSTIP:HOSTPORT:GUESTIP:GUESTPORT/PROTOCOL, wanted besides'),
+    remove: textsSchema().describe('the same, wanted no more'),
+    leftOut: leftOutSchema(),
   }),
 );
 
@@ -69,37 +87,77 @@ const wantedAnswerSchema: Schema<WantedAnswer> = once(() =>
   }),
 );
 
-export const WANTED_ROUTE: Route<WantedTarget> = {
-  method: 'PUT',
+const SHARED = {
   path: '/v1/ports',
-  summary: 'Publish exactly these ports, by the agent, until the connection closes.',
   query: [],
   success: 200,
   mediaType: JSON_TYPE,
   schema: wantedAnswerSchema,
-  body: wantedRequestSchema,
-  bodyLimit: BODY_BYTES_MAX,
-  handle: putPorts,
-};
+} as const;
 
-async function putPorts(call: Call, { wanted }: WantedTarget): Promise<Answer> {
+export const WANTED_ROUTES: readonly Route<WantedTarget>[] = [
+  {
+    ...SHARED,
+    method: 'PUT',
+    summary: 'Publish exactly these ports, by the agent, until the connection closes.',
+    body: wantedRequestSchema,
+    bodyLimit: BODY_BYTES_MAX,
+    handle: putPorts,
+  },
+  {
+    ...SHARED,
+    method: 'PATCH',
+    summary:
+      'Publish these ports besides those that were sent on this connection, and those no more.',
+    body: changeRequestSchema,
+    bodyLimit: 2 * BODY_BYTES_MAX,
+    handle: patchPorts,
+  },
+];
+
+async function putPorts(call: Call, target: WantedTarget): Promise<Answer> {
+  const sets = setsOf(call, target);
+  const { ports, leftOut } = bodyOf(call, wantedRequestSchema);
+  const set = await sets(ports.length);
+  const specs = await specsOf(ports);
+  if (!set.isHeld) call.connection.hold(() => {});
+  set.isHeld = true;
+  return answerOf(await set.replace(specs, leftOut ?? 0));
+}
+
+async function patchPorts(call: Call, target: WantedTarget): Promise<Answer> {
+  const sets = setsOf(call, target);
+  const { add, remove, leftOut } = bodyOf(call, changeRequestSchema);
+  const set = await sets(add.length + remove.length);
+  if (!set.isHeld) throw problem(400, 'No ports were sent on this connection: PUT them first.');
+  const [added, removed] = [await specsOf(add), await specsOf(remove)];
+  set.remove(removed);
+  if (set.size + added.length > WANTED_MAX) {
+    throw problem(400, `There may be ${WANTED_MAX} ports in a set.`);
+  }
+  return answerOf(await set.add(added, leftOut ?? 0));
+}
+
+/** @throws ProblemError */
+function setsOf(call: Call, { wanted }: WantedTarget): (ports: number) => Promise<WantedPorts> {
   if (wanted === undefined) {
     throw problem(403, 'Sets of ports are for the agent: publish each port by POST.');
   }
   if (!call.connection.staysOpen) {
     throw problem(400, 'The connection of the request must stay open, but it is to close.');
   }
-  const parsed = wantedRequestSchema().safeParse(call.body ?? {});
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw problem(400, `${issue?.path.join('.')}: ${issue?.message}.`);
-  }
-  const { ports } = parsed.data;
-  const set = await wanted(ports.length);
-  const specs = await specsOf(ports);
-  if (!set.isHeld) call.connection.hold(() => {});
-  set.isHeld = true;
-  const { published, waiting } = await set.replace(specs, parsed.data.leftOut ?? 0);
+  return wanted;
+}
+
+/** @throws ProblemError */
+function bodyOf<T>(call: Call, schema: Schema<T>): T {
+  const parsed = schema().safeParse(call.body ?? {});
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw problem(400, `${issue?.path.join('.')}: ${issue?.message}.`);
+}
+
+function answerOf({ published, waiting }: WantedOutcome): Answer {
   const problems = waiting.slice(0, PROBLEMS_SHOWN).map(({ spec, problem: { code, message } }) => ({
     port: formatHostSide(spec),
     code,

@@ -1,14 +1,20 @@
 /** A host's guest API, as far as an agent uses it: it keeps the set of each connection. */
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { z } from 'zod';
 
-const Request = z.object({ ports: z.array(z.string()), leftOut: z.number() });
+const Put = z.object({ ports: z.array(z.string()), leftOut: z.number() });
+const Patch = z.object({
+  add: z.array(z.string()),
+  remove: z.array(z.string()),
+  leftOut: z.number(),
+});
 
 export class FakeHost {
   /** Every set that was sent, in order. */
   readonly sets: (readonly string[])[] = [];
+  readonly methods: (string | undefined)[] = [];
   leftOut = 0;
   connections = 0;
   /** Undefined: the set is published. */
@@ -36,8 +42,9 @@ export class FakeHost {
       request.on('data', (part: Buffer) => parts.push(part));
       request.on('end', () => {
         void this.gate.then(() => {
-          const { ports, leftOut } = Request.parse(JSON.parse(Buffer.concat(parts).toString()));
+          const { ports, leftOut } = this.wanted(request, Buffer.concat(parts).toString());
           this.sets.push(ports);
+          this.methods.push(request.method);
           this.leftOut = leftOut;
           const { refusal } = this;
           response.writeHead(refusal?.status ?? 200, { 'content-type': 'application/json' });
@@ -54,6 +61,14 @@ export class FakeHost {
     server.keepAliveTimeout = 0;
     this.server = server;
     return new Promise((resolve) => server.listen(this.path, resolve));
+  }
+
+  private wanted({ method, socket }: IncomingMessage, body: string): z.infer<typeof Put> {
+    const parsed: unknown = JSON.parse(body);
+    if (method === 'PUT') return Put.parse(parsed);
+    const { add, remove, leftOut } = Patch.parse(parsed);
+    const before = this.held.get(socket) ?? [];
+    return { ports: [...before.filter((one) => !remove.includes(one)), ...add], leftOut };
   }
 
   readonly connect = (): Duplex | undefined =>

@@ -72,9 +72,13 @@ describe('a hostile agent', () => {
       socket.once('close', onClose);
     });
   };
-  const put = (socket: Socket, body: object | string): Promise<Answered | undefined> => {
+  const put = (
+    socket: Socket,
+    body: object | string,
+    method = 'PUT',
+  ): Promise<Answered | undefined> => {
     const content = typeof body === 'string' ? body : JSON.stringify(body);
-    const head = `PUT /v1/ports HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n`;
+    const head = `${method} /v1/ports HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n`;
     return send(socket, `${head}Content-Length: ${Buffer.byteLength(content)}\r\n\r\n${content}`);
   };
   const hosted = async (host: string): Promise<number> => {
@@ -147,6 +151,24 @@ describe('a hostile agent', () => {
       assert.equal((await put(socket, { ports: [] }))?.status, 200);
     }
     assert.ok(performance.now() - begun > 1_500, 'twelve thousand ports took their time');
+    assert.equal(ports().length, 0);
+  });
+
+  it('changes: only of a set that it has, of no more than a set holds, and well formed', async () => {
+    const port = await freePort();
+    const socket = open();
+    const change = (add: readonly string[], remove: readonly string[] = []) =>
+      put(socket, { add, remove, leftOut: 0 }, 'PATCH');
+    assert.equal((await change([wanted(port)]))?.status, 400);
+    assert.equal((await put(socket, { ports: [] }))?.status, 200);
+    assert.equal((await change([wanted(port)]))?.status, 200);
+    assert.equal(ports().length, 1);
+    for (const add of [['\u001b[2J'], ['127.0.0.1:8000-8010:8000-8010']]) {
+      assert.equal((await change(add))?.status, 400);
+    }
+    const full = Array.from({ length: WANTED_MAX }, (_, i) => wanted(2_000 + i, '127.9.9.9'));
+    assert.equal((await change(full))?.status, 400);
+    assert.equal((await change([], [wanted(port), ...full.slice(1)]))?.status, 200);
     assert.equal(ports().length, 0);
   });
 

@@ -43,14 +43,28 @@ describe('agent: what it wants on the host', () => {
   const published = (what: string, ...numbers: readonly number[]): Promise<void> =>
     turns(what, () => host.ports.join() === numbers.map(text).join());
 
-  it('sends the whole set at each change, on one connection', async () => {
+  it('sends the whole set, then what changes, on one connection', async () => {
     publications.reconcile(set(port(1), port(2)));
     await published('two', 1, 2);
     publications.reconcile(set(port(2), port(3)), 7);
     await published('the next', 2, 3);
+    publications.reconcile(set(port(2), port(3)), 8);
+    await turns('how many are left out', () => host.leftOut === 8);
     publications.reconcile(set());
     await published('none');
-    assert.deepEqual([host.sets.length, host.connections, host.leftOut], [3, 1, 0]);
+    assert.deepEqual([host.connections, host.leftOut], [1, 0]);
+    assert.deepEqual(host.methods, ['PUT', 'PATCH', 'PATCH', 'PUT']);
+  });
+
+  it('what it is given may change until it is given again', async () => {
+    const live = set(port(1), port(2), port(3));
+    publications.reconcile(live);
+    await published('three', 1, 2, 3);
+    live.delete(portKey(port(2)));
+    live.set(portKey(port(4)), port(4));
+    publications.reconcile(live);
+    await published('the next', 1, 3, 4);
+    assert.deepEqual(host.methods, ['PUT', 'PATCH']);
   });
 
   it('sends nothing where nothing has changed, and opens no connection for nothing', async () => {

@@ -107,6 +107,15 @@ describe('control/ports/wanted-ports', () => {
     assert.deepEqual([outcome.published, outcome.waiting, host.tries], [2, [], 3]);
   });
 
+  it('takes what changes: each once, and those that it does not have are nothing', async () => {
+    await wanted.replace(specs('127.0.0.1:1:1', '127.0.0.1:2:2'), 0);
+    wanted.remove(specs('127.0.0.1:1:1', '127.0.0.1:9:9', '127.0.0.1:2:7'));
+    assert.deepEqual([published(), wanted.size], [['127.0.0.1:2/tcp'], 1]);
+    const outcome = await wanted.add(specs('127.0.0.1:2:2', '127.0.0.1:3:3', '127.0.0.1:3:3'), 4);
+    assert.deepEqual(published(), ['127.0.0.1:2/tcp', '127.0.0.1:3/tcp']);
+    assert.deepEqual([outcome.published, wanted.leftOut, host.tries], [2, 4, 3]);
+  });
+
   it('withdraws at once', async () => {
     await wanted.replace(specs('127.0.0.1:1:1'), 0);
     void wanted.replace([], 0);

