@@ -19,6 +19,8 @@ import type { TurnShare, Turns, TurnWork } from './turns.ts';
 /** Socket, callback and frames of a read: for each, and for each byte of it. */
 const READ_MS = 0.012;
 const BYTE_MS = 0.8e-6;
+/** An end is passed on, and most often a connection goes with it. */
+const END_MS = 0.04;
 const HELD_AT_ONCE = 128;
 const MIN_RELEASED = 32;
 const MAX_RELEASED = 2048;
@@ -120,9 +122,20 @@ export class Intake implements TurnWork {
    */
   took(source: IntakeSource, len: number): boolean {
     if (this.share.charge(READ_MS + BYTE_MS * len)) return true;
-    this.wasOverdrawn = true;
     const isRead = source.intakeList === this.reading;
     if (isRead) this.hold(source);
+    this.holdOthers();
+    return !isRead;
+  }
+
+  /** `source` has ended, which was passed on. */
+  ended(source: IntakeSource): void {
+    this.stop(source);
+    if (!this.share.charge(END_MS)) this.holdOthers();
+  }
+
+  private holdOthers(): void {
+    this.wasOverdrawn = true;
     for (let n = 0; n < HELD_AT_ONCE; n++) {
       const other = this.reading.first;
       if (other === undefined) break;
@@ -130,7 +143,6 @@ export class Intake implements TurnWork {
       other.setReading(false);
     }
     if (this.held.size > 0) this.share.waitForPoll();
-    return !isRead;
   }
 
   onTurn(now: Instant): void {

@@ -80,6 +80,26 @@ describe('proxy/intake', () => {
     assert.ok(sources.every(({ isRead }) => isRead));
   });
 
+  it('bounds how many of 5000 that end at once end in one turn', () => {
+    const loop = new TurnLoop();
+    const intake = new Intake(loop.turns);
+    const open = new Set(Array.from({ length: 5000 }, () => new Source(intake)));
+    let most = 0;
+    for (let turn = 0; open.size > 0; turn++) {
+      assert.ok(turn < 5000, 'it goes on');
+      const before = open.size;
+      for (const source of open) {
+        if (!source.isRead) continue;
+        intake.ended(source);
+        open.delete(source);
+      }
+      most = Math.max(most, before - open.size);
+      loop.poll();
+    }
+    assert.ok(most < 200, `${most} ends in one turn`);
+    assert.equal(intake.heldCount, 0);
+  });
+
   it('does not hold the sockets of another guest', () => {
     const loop = new TurnLoop();
     const rush = new Intake(loop.turns);

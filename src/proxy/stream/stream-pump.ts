@@ -220,6 +220,7 @@ export class StreamPump<F extends ByteStream, R extends string>
     if (this.over) return;
     this.flow?.shutdown(this.context.clock.now());
     this.context.flusher.schedule();
+    this.intake?.ended(this);
   }
 
   // --- the end ---
