@@ -12,12 +12,17 @@ export function readFlowAnswer(answer: unknown): TcpAnswer | undefined {
   if (answer === 'allow') return ALLOW;
   if (answer === 'deny') return { kind: 'deny', why: 'program', text: DENIED };
   if (answer instanceof Duplex) {
-    return answer.destroyed ? undefined : { kind: 'duplex', duplex: answer };
+    if (isOfBytes(answer)) return { kind: 'duplex', duplex: answer };
+    answer.destroy();
+    return undefined;
   }
   const target = targetOf(answer);
   const address = target && parseAddress(target.host);
   return address && target && { kind: 'redirect', address: `${address}`, port: target.port };
 }
+
+const isOfBytes = ({ destroyed, readableObjectMode, readableEncoding }: Duplex): boolean =>
+  !destroyed && !readableObjectMode && readableEncoding === null;
 
 /** @returns the same, or of a redirection to a name a promise of one to an address of it, as this host resolves it */
 export function withAddress(answer: unknown): unknown {

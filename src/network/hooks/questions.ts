@@ -2,6 +2,7 @@
  * Questions to the program's hooks: each is answered once, by the hook or, where that fails or takes too long, by a denial.
  * Those that wait are a budget of shares: when it runs short, the guest that has the most waiting is denied its oldest.
  */
+import { Duplex } from 'node:stream';
 import { Counters } from '../../base/counters.ts';
 import { reportFault } from '../../base/faults.ts';
 import type { Log } from '../../base/log.ts';
@@ -66,13 +67,15 @@ export class Questions {
     const { hook, call, onAnswer } = question;
     this.counts.add(`${hook}-asked`);
     let answer: unknown;
+    let isLater: boolean;
     try {
       answer = call();
+      isLater = isThenable(answer);
     } catch (error) {
       onAnswer(this.failed(question, error));
       return;
     }
-    if (isThenable(answer)) this.wait(question, Promise.resolve(answer));
+    if (isLater) this.wait(question, Promise.resolve(answer));
     else onAnswer(this.read(question, answer));
   }
 
@@ -131,14 +134,23 @@ export class Questions {
     return made;
   }
 
+  /** An answer may be an object whose members are functions of the program. */
   private read<B>(question: Question<B>, answer: unknown): B {
-    const read = question.read(answer);
-    return read ?? this.failed(question, new TypeError(`it answered ${shown(answer)}`));
+    try {
+      const read = question.read(answer);
+      return read ?? this.failed(question, new TypeError(`it answered ${shown(answer)}`));
+    } catch (error) {
+      return this.failed(question, error);
+    }
   }
 
-  private discard<B>({ read, discard }: Question<B>, answer: unknown): void {
-    const late = discard && read(answer);
-    if (late !== undefined) discard?.(late);
+  private discard<B>({ hook, read, discard }: Question<B>, answer: unknown): void {
+    try {
+      const late = discard && read(answer);
+      if (late !== undefined) discard?.(late);
+    } catch (error) {
+      this.log.error({ hook, err: error }, 'a hook has failed, and was late');
+    }
   }
 
   private failed<B>({ hook, denied }: Question<B>, error: unknown): B {
@@ -154,5 +166,7 @@ const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   'then' in value &&
   typeof value.then === 'function';
 
-const shown = (value: unknown): string =>
-  typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : typeof value;
+function shown(value: unknown): string {
+  if (value instanceof Duplex) return 'a Duplex that is destroyed already, or is not one of bytes';
+  return typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : typeof value;
+}

@@ -155,6 +155,20 @@ describe('network: hooks', () => {
       await until(() => late.destroyed);
     });
 
+    it('a Duplex of objects or of text is no answer, and destroyed', async () => {
+      const objects = new Duplex({ objectMode: true, read() {} });
+      objects.push({ no: 'bytes' });
+      const text = new Duplex({ read() {} }).setEncoding('latin1');
+      const streams = [objects, text];
+      const one = await start({
+        onFlow: () => streams.find(({ destroyed }) => !destroyed) ?? 'allow',
+      });
+      for (const stream of streams) {
+        await assert.rejects(get(one, `${HOST}:80`));
+        assert.ok(stream.destroyed);
+      }
+    });
+
     it('a Duplex ends with the network', async () => {
       const server = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
       const one = await start({ onFlow: () => server });

@@ -36,6 +36,30 @@ describe('network/hooks/questions', () => {
     assert.equal(questions.counts.get('onFlow-evicted'), 101);
   });
 
+  const trap = (): never => {
+    throw new Error('trapped');
+  };
+  for (const [name, made] of [
+    ['whose then cannot be read', () => Object.defineProperty({}, 'then', { get: trap })],
+    ['that cannot be read', () => new Proxy({}, { get: trap, has: () => false })],
+    [
+      'of a promise, that cannot be read',
+      async () => Object.defineProperty({}, 'x', { get: trap }),
+    ],
+  ] as const) {
+    it(`an answer ${name} is a denial`, async () => {
+      questions.ask<string>({
+        ...{ hook: 'onFlow', owner: undefined, call: made },
+        read: (answer) => String(typeof answer === 'object' && answer && Reflect.get(answer, 'x')),
+        denied: (why) => why,
+        onAnswer: (answer) => answers.push(answer),
+      });
+      await new Promise((done) => setImmediate(done));
+      assert.deepEqual(answers, ['onFlow has failed']);
+      assert.equal(questions.counts.get('onFlow-failed'), 1);
+    });
+  }
+
   it('after the close nothing is answered', async () => {
     let resolve = (_text: string): void => {};
     questions.ask<string>({
