@@ -56,6 +56,7 @@ const PATH = '/v1/policy';
 const ACTIONS = [
   ...['show', 'set', 'clear', 'allow', 'deny', 'test', 'denials', 'approve', 'suggest', 'schema'],
 ];
+const ALONE: ReadonlySet<string> = new Set(['show', 'clear', 'denials', 'schema']);
 const TAKES: Readonly<Record<string, string>> = { set: 'a file', approve: 'the id of a denial' };
 const UNITS_MS: Readonly<Record<string, number>> = {
   s: 1_000,
@@ -66,6 +67,9 @@ const UNITS_MS: Readonly<Record<string, number>> = {
 
 export async function policyCommand(request: PolicyRequest): Promise<PolicyAnswer> {
   const [action = '', ...args] = request.args;
+  if (ALONE.has(action) && args.length > 0) {
+    throw new UsageError([`policy ${action}: takes nothing`]);
+  }
   switch (action) {
     case 'show':
       return shown(await clientOf(request).get(PATH, policyStateSchema), request);
@@ -77,7 +81,6 @@ export async function policyCommand(request: PolicyRequest): Promise<PolicyAnswe
     case 'test':
       return await test(args, request);
     case 'clear':
-      if (args.length > 0) throw new UsageError(['policy clear: takes nothing']);
       await clientOf(request).delete(PATH);
       return shown(await clientOf(request).get(PATH, policyStateSchema), request);
     case 'denials':

@@ -142,6 +142,9 @@ export interface PolicyContext {
  * @throws PolicyProblems that lists everything that is wrong
  */
 export function readPolicy(value: unknown, context: PolicyContext): ReadPolicy {
+  if (typeof value !== 'object' || value === null) {
+    throw new PolicyProblems([{ path: [], why: 'must be a document, such as "default: deny"' }]);
+  }
   const parsed = policySchema().safeParse(value);
   if (!parsed.success) {
     throw new PolicyProblems(

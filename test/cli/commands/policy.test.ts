@@ -162,6 +162,8 @@ describe('hawser policy', () => {
       ['delete'],
       /must be one of show, set, clear, allow, deny, test, denials, approve, suggest, schema/,
     ],
+    [['show', 'all'], /takes nothing/],
+    [['denials', 'build'], /takes nothing/],
     [['set'], /takes a file/],
     [['set', '/nowhere'], /\/nowhere cannot be read/],
     [['allow'], /takes a rule/],

@@ -107,6 +107,15 @@ describe('network/policy/policy-document', () => {
     }
   });
 
+  it('an empty file is no document', () => {
+    for (const text of ['', '# nothing\n', 'deny\n']) {
+      assert.match(
+        sentences(text).join(),
+        /^p\.yaml:.*must be a document, such as "default: deny"$/,
+      );
+    }
+  });
+
   it('of many problems the first are listed', () => {
     const rules = ' - allow: {cidr: x}\n'.repeat(1_000);
     const said = sentences(`default: deny\nrules:\n${rules}`);
