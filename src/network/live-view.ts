@@ -89,7 +89,7 @@ export class LiveView implements ServedView {
   }
 
   health(): HealthView {
-    const { native, dns, stack, leases, links, limitWatch, audit, clock } = this.parts;
+    const { native, dns, stack, leases, links, limitWatch, audit, clock, proxy } = this.parts;
     const problems: string[] = [];
     if (native.posix === undefined) {
       problems.push('Guests cannot ping: install the optional package koffi, on Linux.');
@@ -103,6 +103,7 @@ export class LiveView implements ServedView {
     const refused = limitWatch.problem(clock.now());
     if (refused !== undefined) problems.push(refused);
     if (audit?.problem !== undefined) problems.push(audit.problem);
+    if (proxy.problem !== undefined) problems.push(proxy.problem);
     for (const { description, failure } of links) {
       if (failure !== undefined) problems.push(`The link ${description} has ended: ${failure}.`);
     }

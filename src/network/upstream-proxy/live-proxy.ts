@@ -70,6 +70,11 @@ export class LiveProxy implements ProxyBook {
     return this.parts?.counts;
   }
 
+  /** A sentence, while something is wrong. */
+  get problem(): string | undefined {
+    return this.parts?.reach.problem;
+  }
+
   get relayed(): ProxyParts['relayed'] | undefined {
     return this.parts?.relayed;
   }

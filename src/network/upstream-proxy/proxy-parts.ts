@@ -12,6 +12,7 @@ import { HostLookup } from '../../proxy/host-lookup.ts';
 import { type ExplicitDeps, ExplicitRoute } from '../../proxy/upstream-proxy/explicit-route.ts';
 import { ProxiedDns } from '../../proxy/upstream-proxy/proxied-dns.ts';
 import { ProxiedFlows } from '../../proxy/upstream-proxy/proxied-flows.ts';
+import { ProxyReach } from '../../proxy/upstream-proxy/proxy-reach.ts';
 import { RelayedDatagrams } from '../../proxy/upstream-proxy/relayed-datagrams.ts';
 import { addressAnswers } from '../../services/dns/address-answers.ts';
 import type { LocalNames } from '../../services/dns/local-names.ts';
@@ -36,6 +37,7 @@ export interface ProxyPartsDeps {
 
 export class ProxyParts {
   private readonly deps: ProxyPartsDeps;
+  readonly reach: ProxyReach;
   private readonly flows: ProxiedFlows;
   private readonly relays: RelayedDatagrams;
   private readonly proxiedDns: ProxiedDns;
@@ -45,7 +47,8 @@ export class ProxyParts {
   constructor(deps: ProxyPartsDeps, rules: ProxyRules) {
     const { dataPath, options, clock, log, names } = deps;
     this.deps = deps;
-    const dial = { names: new HostLookup(), options };
+    this.reach = new ProxyReach(log);
+    const dial = { names: new HostLookup(), options, reach: this.reach };
     const onFailed = (id: FlowId, reason: string): void =>
       log.debug({ ...flowFields(id), reason }, 'proxied connection failed');
     this.relays = new RelayedDatagrams({ ...dataPath.shared, dial, onEnded: onFailed });
@@ -86,6 +89,7 @@ export class ProxyParts {
    */
   use(rules: ProxyRules | undefined, ports: readonly number[]): void {
     this.flows.rules = rules ?? NO_RULES;
+    this.reach.clear();
     const choice: ProxyChoice | undefined = rules === undefined ? undefined : this.flows;
     const { proxies } = this.deps.dataPath;
     proxies.current = choice;

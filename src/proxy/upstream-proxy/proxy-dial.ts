@@ -23,6 +23,7 @@ import type { ProxyServer } from '../../services/upstream-proxy/proxy-server.ts'
 import type { Tunnelling } from '../flows/via.ts';
 import type { HostLookup } from '../host-lookup.ts';
 import { FirstAddress } from './first-address.ts';
+import type { ProxyReach } from './proxy-reach.ts';
 
 export const PATIENCE_MS = 10_000;
 const NOTHING = new Uint8Array(0);
@@ -31,6 +32,7 @@ export interface ProxyDialDeps {
   readonly names: HostLookup;
   readonly options: ConnectOptions;
   readonly patienceMs?: number | undefined;
+  readonly reach?: ProxyReach | undefined;
 }
 
 export class ProxyDial implements Tunnelling, ConnectOwner, HostStreamOwner {
@@ -57,11 +59,13 @@ export class ProxyDial implements Tunnelling, ConnectOwner, HostStreamOwner {
     this.handshake = handshake;
     this.owner = owner;
     this.timer = setTimeout(() => {
+      if (this.stream === undefined) deps.reach?.missed(server, 'ETIMEDOUT');
       this.fail(proxyFailure('ETIMEDOUT', `the proxy does not answer within ${patienceMs} ms`));
     }, patienceMs).unref();
     deps.names.resolve(server.host, (found) => {
       if (typeof found === 'string') {
         const text = `the proxy's name ${server.host} cannot be resolved: ${found}`;
+        deps.reach?.missed(server, found);
         setImmediate(() => this.fail(proxyFailure('EHOSTUNREACH', text)));
         return;
       }
@@ -78,6 +82,7 @@ export class ProxyDial implements Tunnelling, ConnectOwner, HostStreamOwner {
 
   onConnected(stream: HostStream): void {
     this.connecting = undefined;
+    this.deps.reach?.found(this.server);
     this.stream = stream;
     stream.start(this);
     this.send(this.handshake.hello);
@@ -85,6 +90,7 @@ export class ProxyDial implements Tunnelling, ConnectOwner, HostStreamOwner {
 
   onConnectFailed(code: string): void {
     this.connecting = undefined;
+    this.deps.reach?.missed(this.server, code);
     this.fail(proxyFailure('EHOSTUNREACH', `the proxy cannot be reached: ${code}`));
   }
 

@@ -9,6 +9,7 @@ import {
   type ProxyFailure,
   proxyFailure,
 } from '../../services/upstream-proxy/handshake.ts';
+import type { ProxyServer } from '../../services/upstream-proxy/proxy-server.ts';
 import { FirstAddress, type StartAttempt } from './first-address.ts';
 import { PATIENCE_MS, type ProxyDialDeps } from './proxy-dial.ts';
 
@@ -28,12 +29,17 @@ export type OnSocket = (result: Socket | ProxyFailure) => void;
  */
 export function openSocket(
   deps: ProxyDialDeps,
-  place: SocketPlace,
+  place: SocketPlace | ProxyServer,
   handshake: Handshake | undefined,
   onSocket: OnSocket,
   isHalfOpen = false,
 ): () => void {
   const { patienceMs = PATIENCE_MS } = deps;
+  const reached = (why?: string): void => {
+    if (!('scheme' in place)) return;
+    if (why === undefined) deps.reach?.found(place);
+    else deps.reach?.missed(place, why);
+  };
   let socket: Socket | undefined;
   let connecting: FirstAddress<Socket> | undefined;
   let isOver = false;
@@ -45,27 +51,31 @@ export function openSocket(
     if (result !== socket) socket?.destroy();
     onSocket(result);
   };
-  const timer = setTimeout(
-    () => end(proxyFailure('ETIMEDOUT', `${place.host} does not answer within ${patienceMs} ms`)),
-    patienceMs,
-  ).unref();
+  const timer = setTimeout(() => {
+    if (socket === undefined) reached('ETIMEDOUT');
+    end(proxyFailure('ETIMEDOUT', `${place.host} does not answer within ${patienceMs} ms`));
+  }, patienceMs).unref();
   deps.names.resolve(place.host, (found) => {
     if (isOver) return;
     if (typeof found === 'string') {
+      reached(found);
       end(proxyFailure('EHOSTUNREACH', `${place.host} cannot be resolved: ${found}`));
       return;
     }
     connecting = new FirstAddress<Socket>(found, startSocket(deps, place.port, isHalfOpen), {
       onConnected: (made) => {
         socket = made;
+        reached();
         made.on('error', (error) =>
           end(proxyFailure('EHOSTUNREACH', `${place.host} has failed: ${errorCode(error)}`)),
         );
         if (handshake === undefined) end(made);
         else ask(made, handshake, end);
       },
-      onConnectFailed: (code) =>
-        end(proxyFailure('EHOSTUNREACH', `${place.host} cannot be reached: ${code}`)),
+      onConnectFailed: (code) => {
+        reached(code);
+        end(proxyFailure('EHOSTUNREACH', `${place.host} cannot be reached: ${code}`));
+      },
     });
   });
   return () => end(proxyFailure('ECANCELED', 'given up'));
