@@ -139,7 +139,7 @@ describe('network/policy/policy-document', () => {
 
   const rule = (text: string): string => `default: deny\nrules:\n  - ${text}\n`;
   const wrong: readonly (readonly [string, string, RegExp])[] = [
-    ['nothing', '', /^p\.yaml: .*expected object/i],
+    ['nothing', '', /^p\.yaml: .*must be a document/],
     ['a list', '[]', /^p\.yaml:1: .*expected object/i],
     ['no default', 'rules: []', /^p\.yaml:1: has neither a default/],
     [
