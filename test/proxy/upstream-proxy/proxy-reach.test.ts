@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
+import { HostLookup } from '../../../src/proxy/host-lookup.ts';
 import { ProxyDial, type ProxyDialDeps } from '../../../src/proxy/upstream-proxy/proxy-dial.ts';
-import { ProxyNames } from '../../../src/proxy/upstream-proxy/proxy-names.ts';
 import { ProxyReach } from '../../../src/proxy/upstream-proxy/proxy-reach.ts';
 import { openSocket } from '../../../src/proxy/upstream-proxy/tunnel-socket.ts';
 import { openHandshake } from '../../../src/services/upstream-proxy/open-handshake.ts';
@@ -57,7 +57,7 @@ describe('proxy/upstream-proxy/proxy-reach', () => {
     it(`is told once, shown, and over when the proxy is there again: ${way}`, async () => {
       const { port } = server.address() as AddressInfo;
       const proxy: ProxyServer = { scheme: 'http', host: 'p.test', port, credentials: undefined };
-      const names = new ProxyNames();
+      const names = new HostLookup();
       const deps = { names, options: {}, reach };
       let found: readonly string[] | string = ['127.0.0.77'];
       names.resolve = (_host, onResolved) => onResolved(found);
@@ -84,7 +84,7 @@ describe('proxy/upstream-proxy/proxy-reach', () => {
 
   it('is nothing of a destination without a proxy, and nothing of those before', async () => {
     const { port } = server.address() as AddressInfo;
-    const names = new ProxyNames();
+    const names = new HostLookup();
     const place = { host: '127.0.0.77', port };
     await new Promise((resolve) => {
       openSocket({ names, options: {}, reach }, place, undefined, resolve);
