@@ -10,6 +10,7 @@ import { findBusybox, findKernel, findQemu } from '../../src/lab/vm/vm-parts.ts'
 import { loadPosix } from '../../src/native/load.ts';
 import { Kernel } from '../../src/native/sandbox/kernel.ts';
 import { landlockVersion } from '../../src/native/sandbox/landlock.ts';
+import { findResolved } from '../system/support/find-resolved.ts';
 import { findI386, findSeabios } from '../system/support/i386.ts';
 
 export type Requirement =
@@ -63,6 +64,7 @@ export type Requirement =
   | 'rdisc6'
   | 'dhcpcd'
   | 'systemd-networkd'
+  | 'systemd-resolved'
   | 'dbus-daemon'
   | 'NetworkManager'
   | 'connmand'
@@ -132,6 +134,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   rdisc6: program('rdisc6', 'ndisc6'),
   dhcpcd: program('dhcpcd', 'dhcpcd-base'),
   'systemd-networkd': () => (existsSync(NETWORKD) ? undefined : `no ${NETWORKD} (package systemd)`),
+  'systemd-resolved': () => reasonOf(findResolved),
   'dbus-daemon': program('dbus-daemon', 'dbus-daemon'),
   NetworkManager: program('NetworkManager', 'network-manager'),
   connmand: program('connmand', 'connman'),

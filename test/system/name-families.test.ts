@@ -6,6 +6,7 @@ import { LAB, systemSuite } from '../support/requirements.ts';
 import type { Daemon } from './support/daemon.ts';
 import { addIpv6, GATEWAY6, HOST6, HOST6_OUTER, SUBNET6 } from './support/ipv6.ts';
 import { GATEWAY, type Guest, HOST, Lab, OUTSIDE, withEtc } from './support/lab.ts';
+import { lookupPrograms } from './support/lookup.ts';
 import { succeed } from './support/processes.ts';
 import { until } from './support/until.ts';
 
@@ -17,21 +18,6 @@ const BUILD = '192.168.127.42';
 /** As the guest's kernel makes it of {@link MAC}. */
 const BUILD6 = 'fd12:3456:0:1:5054:ff:fe00:42';
 
-/** Prints the addresses of a name, in the order in which a program would try them. */
-const LOOKUP = `
-#include <arpa/inet.h>
-#include <netdb.h>
-#include <stdio.h>
-int main(int argc, char **argv) {
-  struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list;
-  int error = argc == 2 ? getaddrinfo(argv[1], "80", &hints, &list) : EAI_FAIL;
-  if (error) { puts(error == EAI_NONAME ? "no name" : gai_strerror(error)); return 0; }
-  for (; list; list = list->ai_next) {
-    char text[64];
-    getnameinfo(list->ai_addr, list->ai_addrlen, text, sizeof text, 0, 0, NI_NUMERICHOST);
-    puts(text);
-  }
-}`;
 const NODE_LOOKUP = `require('dns').lookup(process.argv[1], { all: true, verbatim: true }, (e, all) =>
   console.log(e ? (e.code === 'ENOTFOUND' ? 'no name' : e.code) : all.map((a) => a.address).join('\\n')));`;
 
@@ -90,7 +76,10 @@ systemSuite(
           'fd12:',
         ),
       );
-      programs = await compiled();
+      programs = {
+        ...(await lookupPrograms(lab)),
+        Node: [process.execPath, '-e', NODE_LOOKUP],
+      };
     });
     after(() => lab.close());
 
@@ -115,18 +104,6 @@ systemSuite(
       await until('dnsmasq to listen', async () =>
         (await lab.outside.run('ss', '-Hlun')).includes(`[${SCOPED}]`),
       );
-    }
-
-    async function compiled(): Promise<typeof programs> {
-      const source = lab.path('lookup.c');
-      writeFileSync(source, LOOKUP);
-      await succeed(['gcc', '-o', lab.path('glibc'), source]);
-      await succeed(['musl-gcc', '-static', '-o', lab.path('musl'), source]);
-      return {
-        glibc: [lab.path('glibc')],
-        musl: [lab.path('musl')],
-        Node: [process.execPath, '-e', NODE_LOOKUP],
-      };
     }
 
     const lookup = async (library: string, name: string): Promise<string> => {
