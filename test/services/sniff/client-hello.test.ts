@@ -21,9 +21,11 @@ import { Inspected } from './inspected.ts';
 const NAME = 'www.example.com';
 const SHAPE = { name: NAME, alpn: ['h2', 'http/1.1'] };
 const SESSION_LEN_AT = 34;
+/** Of the record, and of the message. */
+const HEADERS = 5 + 4;
 const WITHOUT_EXTENSIONS = 75;
 
-const REAL = ['curl', 'openssl-tls12', 'node', 'python', 'go'];
+const REAL = ['curl', 'openssl-tls12', 'node', 'python', 'go', 'boringssl-grease'];
 const realHello = (client: string): Uint8Array =>
   readFileSync(new URL(`../../../../fixtures/hello/${client}.bin`, import.meta.url));
 
@@ -158,6 +160,16 @@ describe('A stream of TLS', () => {
       }
     });
   }
+
+  it('of BoringSSL with ECH, or with GREASE, states the name of the front, or the one that is meant', () => {
+    const read = (client: string): readonly unknown[] => {
+      const hello = readClientHello(realHello(client).subarray(HEADERS));
+      return [hello?.serverName, hello?.hasEch];
+    };
+    assert.deepEqual(read('boringssl-ech'), ['cloudflare-ech.com', true]);
+    assert.deepEqual(read('boringssl-grease'), [NAME, true]);
+    assert.deepEqual(read('curl'), [NAME, false]);
+  });
 
   it('may have its hello in records of any size', () => {
     const extensions = [[KEY_SHARE, new Uint8Array(ML_KEM_SHARE_LEN)]] as const;
