@@ -2,7 +2,7 @@
  * What it costs that hawser asks an upstream proxy for guests that know of none, beside the same client that asks it by
  * itself, through hawser too; and what it costs flows that are not for the proxy that there is one.
  *
- *     npm run bench:upstream-proxy -- [pairs] [seconds] [squid,tinyproxy,direct|all]
+ *     npm run bench:upstream-proxy -- [pairs] [seconds] [squid,tinyproxy,direct|all] [KIND,...|all]
  */
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -17,6 +17,7 @@ import type { Running } from '../rig/running.ts';
 const PAIRS = Number(process.argv[2] ?? 5);
 const SECONDS = Number(process.argv[3] ?? 1);
 const WANTED = process.argv[4] ?? 'all';
+const KINDS = process.argv[5] ?? 'all';
 const MTU = 1_500;
 const CLIENT_MS = 30_000;
 const ORIGIN = '192.0.2.1';
@@ -172,7 +173,10 @@ async function pairsOf(
 
 const missing = missingRequirements();
 if (missing.length > 0) throw new Error(missing.join('\n'));
-const wants = (what: string): boolean => WANTED === 'all' || WANTED.split(',').includes(what);
+const isIn = (list: string, what: string): boolean =>
+  list === 'all' || list.split(',').includes(what);
+const wants = (what: string): boolean => isIn(WANTED, what);
+const isWanted = ([kind]: (typeof ROWS)[number]): boolean => isIn(KINDS, kind);
 const scene = new Scene();
 try {
   await scene.open();
@@ -183,14 +187,14 @@ try {
     process.stdout.write(
       `\n| ${name} | the client asks the proxy | hawser asks it | the second over the first |\n|---|---|---|---|\n`,
     );
-    for (const row of ROWS)
+    for (const row of ROWS.filter(isWanted))
       process.stdout.write(await pairsOf(scene, row, [EXPLICIT, TRANSPARENT]));
   }
   if (wants('direct')) {
     process.stdout.write(
       '\n| | no proxy | a proxy | the second over the first |\n|---|---|---|---|\n',
     );
-    for (const row of DIRECT_ROWS) {
+    for (const row of DIRECT_ROWS.filter(isWanted)) {
       process.stdout.write(await pairsOf(scene, row, [NONE, TRANSPARENT]));
     }
   }
