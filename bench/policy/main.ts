@@ -2,7 +2,9 @@
  * What an egress policy costs: verdicts in the process; and one daemon with a guest, with the policy and without it in
  * turn, with 10,000 rules of all kinds and as many names that the guest has asked for.
  *
- *     npm run bench:policy -- [verdicts,bulk,connections,dns|all] [pairs] [seconds]
+ * And what hooks and the audit log cost (`asked`).
+ *
+ *     npm run bench:policy -- [verdicts,bulk,connections,dns,asked|all] [pairs] [seconds]
  */
 import { request } from 'node:http';
 import { fileURLToPath } from 'node:url';
@@ -14,10 +16,11 @@ import { figureOf } from '../report/statistics.ts';
 import { missingRequirements } from '../requirements.ts';
 import { Lab } from '../rig/lab.ts';
 import { startEchoServers } from '../rig/netbench.ts';
+import { askedRows } from './asked.ts';
 import { bigPolicy, DOMAIN } from './big-policy.ts';
 import { verdictRows } from './verdicts.ts';
 
-const PARTS = ['verdicts', 'bulk', 'connections', 'dns'] as const;
+const PARTS = ['verdicts', 'bulk', 'connections', 'dns', 'asked'] as const;
 const WANTED = process.argv[2] ?? 'all';
 const PAIRS = Number(process.argv[3] ?? 9);
 const SECONDS = Number(process.argv[4] ?? 2);
@@ -142,3 +145,4 @@ if (missing.length > 0) throw new Error(missing.join('\n'));
 if (wants('verdicts')) process.stdout.write(verdictRows());
 const rows = ROWS.filter(([part]) => wants(part)).map(([, row]) => row);
 if (rows.length > 0) await measureDaemon(rows);
+if (wants('asked')) process.stdout.write(await askedRows(PAIRS, SECONDS));

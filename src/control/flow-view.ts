@@ -33,6 +33,8 @@ export interface FlowView {
    * behind the host address. Null: the same, or no socket of the host.
    */
   readonly dialledAddress: string | null;
+  /** The upstream proxy that it goes through, without credentials: `http://HOST:PORT`. */
+  readonly proxy: string | null;
   /** 0 for ICMP. */
   readonly remotePort: number | null;
   /** Of a Unix socket of the host. */

@@ -193,6 +193,7 @@ export const flowSchema: Schema<FlowView> = once(() =>
     guestPath: text.nullable(),
     remoteAddress: text.nullable(),
     dialledAddress: text.nullable(),
+    proxy: text.nullable(),
     remotePort: endNumber,
     remotePath: text.nullable(),
     name: text.nullable(),

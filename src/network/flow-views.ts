@@ -153,6 +153,7 @@ export class FlowViews implements FlowsView {
       guestPath: guest.path ?? null,
       remoteAddress: remote.address?.toString() ?? null,
       dialledAddress: facts.dialled ?? null,
+      proxy: facts.proxy ?? null,
       remotePort: protocol === 'icmp' ? 0 : (remote.port ?? null),
       remotePath: remote.path ?? null,
       name: name ?? null,

@@ -39,6 +39,7 @@ export const TCP_FLOW: FlowView = {
   guestPath: null,
   remoteAddress: '203.0.113.5',
   dialledAddress: null,
+  proxy: null,
   remotePort: 443,
   remotePath: null,
   name: 'www.example.com',

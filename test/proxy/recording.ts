@@ -16,6 +16,7 @@ import { AddressMap, type AddressMapConfig } from '../../src/proxy/address-map.t
 import type { Block } from '../../src/proxy/flows/destination.ts';
 import { Destinations } from '../../src/proxy/flows/destinations.ts';
 import { FlowBook } from '../../src/proxy/flows/flow-book.ts';
+import type { FlowGate } from '../../src/proxy/flows/flow-gate.ts';
 import { parseAddress, parsePrefix } from '../../src/services/address-text.ts';
 import type {
   Datagram,
@@ -59,9 +60,10 @@ export function destinations(
   addresses: AddressMap = addressMap(),
   isOwnListener: (address: string, port: number) => boolean = () => false,
   onBlock?: (block: Block) => void,
+  gate?: FlowGate,
 ): Destinations {
   return new Destinations({
-    ...{ addresses, isOwnListener, refusals: new Counters() },
+    ...{ addresses, isOwnListener, refusals: new Counters(), gate },
     ...(onBlock === undefined ? {} : { onBlock }),
   });
 }

@@ -97,11 +97,10 @@ function remoteEnd(flow: FlowView): string {
   return isTranslated ? `${text} (${dialledAddress})` : text;
 }
 
-/** `port 3`, `dns`, `mux`. */
-function cause({ publication, service, via }: FlowView): string {
+/** `port 3`, `dns`, `mux`, `http://192.0.2.1:3128`. */
+function cause({ publication, service, via, proxy }: FlowView): string {
   const how = publication === null ? service : `port ${publication}`;
-  if (how === null) return via === 'net' ? '' : via;
-  return via === 'net' ? how : `${how}, ${via}`;
+  return [how, via === 'net' ? null : via, proxy].filter((text) => text !== null).join(', ');
 }
 
 /** Prints until the daemon ends. */

@@ -3,7 +3,7 @@
  * holds for a while, for whoever sends again. An answer that is there at once is not kept. Of each guest there are so many.
  */
 import type { Clock, Instant } from '../../base/time.ts';
-import type { GateDenial } from '../../proxy/flows/flow-gate.ts';
+import type { GateAnswer, GateDenial } from '../../proxy/flows/flow-gate.ts';
 import type { Guest } from '../../stack/guest.ts';
 import { ANSWER_HOLDS_MS } from './hooks.ts';
 
@@ -13,16 +13,17 @@ const PENDING: GateDenial = {
   ...{ why: 'program', text: 'the hook has not answered yet', isPending: true },
 };
 
-interface Held {
-  /** {@link PENDING}, a denial, or none. */
-  denial: GateDenial | undefined;
+interface Held<A> {
+  /** {@link PENDING} until there is one. */
+  answer: A | GateDenial;
   /** Infinite while it is pending. */
   until: Instant;
 }
 
-export class HeldAnswers {
+/** @typeParam A of an answer: undefined is `allow` */
+export class HeldAnswers<A extends GateAnswer> {
   private readonly clock: Pick<Clock, 'now'>;
-  private readonly byGuest = new WeakMap<object, Map<string, Held>>();
+  private readonly byGuest = new WeakMap<object, Map<string, Held<A>>>();
   /** Those of clients, which have no guest. */
   private readonly nobody = {};
 
@@ -34,26 +35,26 @@ export class HeldAnswers {
   ask(
     owner: Guest | undefined,
     key: string,
-    ask: (decided: (denial: GateDenial | undefined) => void) => void,
-  ): GateDenial | undefined {
+    ask: (decided: (answer: A) => void) => void,
+  ): A | GateDenial {
     const answers = this.of(owner ?? this.nobody);
     const known = answers.get(key);
-    if (known !== undefined && known.until > this.clock.now()) return known.denial;
-    const held: Held = { denial: PENDING, until: Number.POSITIVE_INFINITY };
+    if (known !== undefined && known.until > this.clock.now()) return known.answer;
+    const held: Held<A> = { answer: PENDING, until: Number.POSITIVE_INFINITY };
     let isAtOnce = true;
     let isDecided = false;
-    ask((denial) => {
+    ask((answer) => {
       isDecided = true;
-      held.denial = denial;
+      held.answer = answer;
       held.until = isAtOnce ? Number.NEGATIVE_INFINITY : this.clock.now() + ANSWER_HOLDS_MS;
     });
     isAtOnce = false;
     if (isDecided) answers.delete(key);
     else this.keep(answers, key, held);
-    return held.denial;
+    return held.answer;
   }
 
-  private keep(answers: Map<string, Held>, key: string, held: Held): void {
+  private keep(answers: Map<string, Held<A>>, key: string, held: Held<A>): void {
     answers.delete(key);
     for (const oldest of answers.keys()) {
       if (answers.size < ANSWERS_OF_GUEST) break;
@@ -62,10 +63,10 @@ export class HeldAnswers {
     answers.set(key, held);
   }
 
-  private of(owner: object): Map<string, Held> {
+  private of(owner: object): Map<string, Held<A>> {
     const known = this.byGuest.get(owner);
     if (known !== undefined) return known;
-    const made = new Map<string, Held>();
+    const made = new Map<string, Held<A>>();
     this.byGuest.set(owner, made);
     return made;
   }

@@ -28,7 +28,8 @@ export interface FlowRequest extends AskingGuest {
 
 /**
  * - `deny`: the guest has an ICMP error, administratively prohibited
- * - `redirect`: the host's socket is for `ADDRESS:PORT`, `[IPV6]:PORT` or `NAME:PORT`, which nothing else is asked about. TCP
+ * - `redirect`: the host's socket is for `ADDRESS:PORT`, `[IPV6]:PORT` or `NAME:PORT`, which nothing else is asked about. TCP,
+ *   and UDP, whose answers come from the address that the guest has asked for
  * - a Duplex: is at the other end of the guest's connection. TCP
  */
 export type FlowAnswer = 'allow' | 'deny' | { readonly redirect: string } | Duplex;

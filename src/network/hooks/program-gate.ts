@@ -7,6 +7,7 @@ import type {
   ClientAttempt,
   FlowAttempt,
   FlowGate,
+  GateAnswer,
   GateDenial,
   TcpAnswer,
 } from '../../proxy/flows/flow-gate.ts';
@@ -36,13 +37,15 @@ const byProgram = (text: string): GateDenial => ({ why: 'program', text });
 export class ProgramGate implements FlowGate {
   readonly questions: Questions;
   private readonly deps: ProgramGateDeps;
-  private readonly held: HeldAnswers;
+  private readonly flows: HeldAnswers<GateAnswer>;
+  private readonly clients: HeldAnswers<GateDenial | undefined>;
 
   constructor(deps: ProgramGateDeps) {
     this.deps = deps;
     const { log, hooks, clock } = deps;
     this.questions = new Questions(log, hooks.hookTimeout ?? DEFAULT_TIMEOUT_MS);
-    this.held = new HeldAnswers(clock);
+    this.flows = new HeldAnswers(clock);
+    this.clients = new HeldAnswers(clock);
   }
 
   askTcp(attempt: FlowAttempt, decided: (answer: TcpAnswer) => void): void {
@@ -53,13 +56,14 @@ export class ProgramGate implements FlowGate {
     });
   }
 
-  askNow(attempt: FlowAttempt): GateDenial | undefined {
+  askNow(attempt: FlowAttempt): GateAnswer {
     if (this.deps.hooks.onFlow === undefined) return this.askService(attempt);
     const { owner, protocol, remote, remotePort } = attempt;
-    const denial = this.held.ask(owner, `${protocol} ${remote} ${remotePort}`, (decided) => {
-      this.askFlow(attempt, (answer) => decided(datagramDenial(answer)));
+    const answer = this.flows.ask(owner, `${protocol} ${remote} ${remotePort}`, (decided) => {
+      this.askFlow(attempt, (given) => decided(withoutConnection(given)));
     });
-    return denial ?? this.askService(attempt);
+    if (answer !== undefined && 'why' in answer) return answer;
+    return this.askService(attempt) ?? answer;
   }
 
   askService(attempt: FlowAttempt): GateDenial | undefined {
@@ -78,7 +82,7 @@ export class ProgramGate implements FlowGate {
   askClientNow(client: ClientAttempt): GateDenial | undefined {
     if (this.deps.hooks.onPublishedClient === undefined) return this.recordClient(client);
     const { publication, address, port } = client;
-    const denial = this.held.ask(undefined, `${publication} ${address} ${port}`, (decided) => {
+    const denial = this.clients.ask(undefined, `${publication} ${address} ${port}`, (decided) => {
       this.askAboutClient(client, decided);
     });
     return denial ?? this.recordClient(client);
@@ -153,8 +157,8 @@ export class ProgramGate implements FlowGate {
   }
 }
 
-/** Only a connection can lead elsewhere. */
-function datagramDenial(answer: TcpAnswer): GateDenial | undefined {
+/** A Duplex is one connection: datagrams have no end, and no order. */
+function withoutConnection(answer: TcpAnswer): GateAnswer {
   switch (answer.kind) {
     case 'allow':
       return undefined;
@@ -164,7 +168,7 @@ function datagramDenial(answer: TcpAnswer): GateDenial | undefined {
       answer.duplex.destroy();
       return byProgram('onFlow: what is not TCP cannot be answered by a Duplex');
     case 'redirect':
-      return byProgram('onFlow: what is not TCP cannot be redirected');
+      return { address: answer.address, port: answer.port };
   }
 }
 

@@ -38,7 +38,8 @@ function mayGoOn(
 
 /** @returns undefined for what no policy decides: what the host has opened, and DNS */
 export function openTarget({ protocol }: Flow, facts: FlowFacts): PolicyTarget | undefined {
-  const { openedBy, remote, dialled, service } = facts;
+  const { openedBy, remote, service } = facts;
+  const dialled = facts.insteadOf ?? facts.dialled;
   if (openedBy !== 'guest' || service === 'dns' || service === 'mux' || service === 'ssh') {
     return undefined;
   }

@@ -5,7 +5,7 @@ import type { Guest } from '../../stack/guest.ts';
 import type { RefusedWhy } from '../address-map.ts';
 import type { NameCheck } from '../inspect/name-check.ts';
 import type { FlowVerdict } from './flow.ts';
-import type { GateWhy } from './flow-gate.ts';
+import type { GateWhy, Redirection } from './flow-gate.ts';
 import type { DatagramVia, Via } from './via.ts';
 
 export type DestinationProtocol = 'tcp' | 'udp' | 'icmp';
@@ -39,8 +39,10 @@ export interface HostLoopback {
 export interface Outside {
   readonly kind: 'outside';
   readonly address: string;
-  /** Of TCP. Default: that which the guest asked for. */
+  /** Default: that which the guest asked for. */
   readonly port?: number | undefined;
+  /** It was redirected, and would have gone to this address: that is what a policy has decided on. */
+  readonly insteadOf?: string | undefined;
   /** It stands for another, which the guest asked for. */
   readonly isTranslated: boolean;
   /** Decides by what the guest says first; absent where that makes no difference. */
@@ -91,3 +93,11 @@ export interface Block {
 
 /** - `proxied`: an upstream proxy has no way for it */
 export type BlockedWhy = RefusedWhy | GateWhy | 'policy' | 'proxied';
+
+/** @param to where it would go */
+export const redirected = (
+  { address: insteadOf, check, verdict }: HostLoopback | Outside,
+  { address, port }: Redirection,
+): Outside => ({
+  ...{ kind: 'outside', address, port, isTranslated: true, insteadOf, check, verdict },
+});

@@ -11,16 +11,17 @@ import type { Guest } from '../../stack/guest.ts';
 import type { AddressMap, RefusedWhy } from '../address-map.ts';
 import type { GuestPolicy } from '../policy/guest-policy.ts';
 import { objectionToCarried } from './carried-ipv4.ts';
-import type {
-  Block,
-  Destination,
-  DestinationProtocol,
-  Gateway,
-  HostLoopback,
-  Outside,
-  OwnDnsDestination,
-  RefusalAnswer,
-  RefusedDestination,
+import {
+  type Block,
+  type Destination,
+  type DestinationProtocol,
+  type Gateway,
+  type HostLoopback,
+  type Outside,
+  type OwnDnsDestination,
+  type RefusalAnswer,
+  type RefusedDestination,
+  redirected,
 } from './destination.ts';
 import type { FlowGate, GateDenial } from './flow-gate.ts';
 import { type AllowedVerdicts, PolicedDestinations } from './policed-destinations.ts';
@@ -48,6 +49,9 @@ export interface DestinationsDeps {
 }
 
 const GATEWAY: Gateway = { kind: 'gateway' };
+const NO_REDIRECTION: GateDenial = {
+  ...{ why: 'program', text: 'what comes by a multiplexer cannot be redirected' },
+};
 const DNS_PORT = 53;
 const LOOPBACKS = ['127.0.0.1', '::1'] as const;
 const LOOPBACKS_OF_6 = ['::1', '127.0.0.1'] as const;
@@ -101,9 +105,10 @@ export class Destinations {
     to: HostLoopback | Outside,
   ): Destination {
     const { gate } = this.deps;
-    const refused = gate && this.byGate(gate, owner, protocol, remote, port, to);
-    if (refused === undefined) this.onAllowed(owner, protocol, remote, port, to);
-    return refused ?? to;
+    const confirmed =
+      gate === undefined ? to : this.byGate(gate, owner, protocol, remote, port, to);
+    if (confirmed.kind !== 'refused') this.onAllowed(owner, protocol, remote, port, to);
+    return confirmed;
   }
 
   private confirmDns(
@@ -175,14 +180,18 @@ export class Destinations {
     remote: IpAddress,
     port: number,
     to: HostLoopback | Outside,
-  ): RefusedDestination | undefined {
+  ): HostLoopback | Outside | RefusedDestination {
     const place = this.placeOf(protocol, remote, port, to);
-    const denial = gate.askNow({
+    const answer = gate.askNow({
       ...{ owner, protocol, remote, remotePort: port, rule: to.verdict?.rule, place },
       guest: undefined,
       guestPort: undefined,
     });
-    return denial && this.refuseByGate(owner, protocol, remote, port, denial);
+    if (answer === undefined) return to;
+    if ('why' in answer) return this.refuseByGate(owner, protocol, remote, port, answer);
+    if (protocol === 'udp') return redirected(to, answer);
+    const text = `${protocol} cannot be redirected`;
+    return this.refuseByGate(owner, protocol, remote, port, { why: 'program', text });
   }
 
   private destinationOf(
@@ -304,9 +313,12 @@ export class Destinations {
     const decided = this.byPolicy(owner, protocol, words, 0, port, to, link);
     if (decided.kind !== 'host-loopback' && decided.kind !== 'outside') return false;
     const { gate } = this.deps;
-    const refused = gate && this.byGate(gate, owner, protocol, address, port, decided);
-    if (refused === undefined) this.onAllowed(owner, protocol, address, port, decided);
-    return refused === undefined;
+    const confirmed =
+      gate === undefined ? decided : this.byGate(gate, owner, protocol, address, port, decided);
+    if (confirmed.kind === 'refused') return false;
+    if (confirmed === decided) this.onAllowed(owner, protocol, address, port, decided);
+    else this.refuseByGate(owner, protocol, address, port, NO_REDIRECTION);
+    return confirmed === decided;
   }
 
   private targetRefusal(

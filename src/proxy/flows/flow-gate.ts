@@ -43,11 +43,20 @@ export interface GateDenial {
   readonly isPending?: true;
 }
 
+/** Where a flow is sent instead. */
+export interface Redirection {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Undefined: it may begin. */
+export type GateAnswer = GateDenial | Redirection | undefined;
+
 export interface FlowGate {
   /** @param decided called once, maybe before this returns */
   askTcp(attempt: FlowAttempt, decided: (answer: TcpAnswer) => void): void;
-  /** For what cannot be held. @returns undefined: it may begin */
-  askNow(attempt: FlowAttempt): GateDenial | undefined;
+  /** For what cannot be held. */
+  askNow(attempt: FlowAttempt): GateAnswer;
   /** Of a service of ours, which no hook is asked about. @returns undefined: it may begin */
   askService(attempt: FlowAttempt): GateDenial | undefined;
   /** A client of a published port, which is not read meanwhile. */

@@ -50,6 +50,10 @@ export interface FlowFacts {
   readonly openedBy: 'guest' | 'host';
   /** The address that the host's socket is for, where it is another than the remote's: of NAT64, or of the loopback. */
   readonly dialled?: string | undefined;
+  /** Of a flow that was redirected, the address that it would have gone to. */
+  readonly insteadOf?: string | undefined;
+  /** The upstream proxy that it goes through, without credentials. */
+  readonly proxy?: string | undefined;
   /** Through the stack, the agent, or the guest's SSH server. */
   readonly via: Way;
   readonly service?: FlowService | undefined;

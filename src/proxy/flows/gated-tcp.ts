@@ -4,7 +4,12 @@ import type { Clock, Instant } from '../../base/time.ts';
 import type { TcpRequest } from '../../stack/flow.ts';
 import { ByteDuplex, type DuplexContext, namesOf } from '../stream/byte-duplex.ts';
 import type { TcpProxy } from '../tcp/tcp-proxy.ts';
-import type { HostLoopback, Outside, OwnDnsDestination } from './destination.ts';
+import {
+  type HostLoopback,
+  type Outside,
+  type OwnDnsDestination,
+  redirected,
+} from './destination.ts';
 import type { Destinations } from './destinations.ts';
 import { bookDuplex } from './duplex-flow.ts';
 import type { FlowBook } from './flow-book.ts';
@@ -73,13 +78,9 @@ export class GatedTcp {
       case 'allow':
         tcp.open(request, to);
         break;
-      case 'redirect': {
-        const { address, port } = answer;
-        const { check, verdict } = to;
-        const elsewhere = { kind: 'outside', address, port, isTranslated: true } as const;
-        tcp.open(request, { ...elsewhere, check, verdict });
+      case 'redirect':
+        tcp.open(request, redirected(to, answer));
         break;
-      }
       case 'deny':
         this.refuse(now, request, answer);
         break;

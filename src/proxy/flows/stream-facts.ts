@@ -8,6 +8,8 @@ export interface StreamOrigin {
   readonly service?: FlowFacts['service'];
   readonly publication?: string | undefined;
   readonly dialled?: string | undefined;
+  readonly insteadOf?: string | undefined;
+  readonly proxy?: string | undefined;
   readonly verdict?: FlowVerdict | undefined;
 }
 
@@ -17,7 +19,7 @@ export interface StreamOrigin {
  */
 export function tcpFacts(
   { guest, guestPort, remote, remotePort }: FlowId,
-  { openedBy, service, publication, dialled, verdict }: StreamOrigin,
+  { openedBy, service, publication, dialled, insteadOf, proxy, verdict }: StreamOrigin,
   flow: TcpFlow | undefined,
   lastAt?: Instant,
 ): FlowFacts {
@@ -25,7 +27,7 @@ export function tcpFacts(
   return {
     guest: { address: guest, port: guestPort },
     remote: { address: remote, port: remotePort },
-    ...{ openedBy, via: 'net', service, publication, dialled, verdict },
+    ...{ openedBy, via: 'net', service, publication, dialled, insteadOf, proxy, verdict },
     state: tcp?.state ?? 'connecting',
     bytesToHost: tcp?.bytesToHost ?? 0,
     bytesToGuest: tcp?.bytesToGuest ?? 0,

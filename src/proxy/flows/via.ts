@@ -37,6 +37,8 @@ export interface DatagramRelays {
 export interface Via {
   /** What the guest sends first says where it wants to go: it is accepted before anything is dialled. */
   readonly waitsForGuest: boolean;
+  /** Where it is, without credentials. */
+  readonly proxy: string;
   /** Of a flow that does not wait. */
   connect(owner: ConnectOwner): Tunnelling;
   /** Of one that does. */

@@ -38,6 +38,7 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   private readonly port: number;
   private second: string | undefined;
   private readonly isElsewhere: boolean;
+  private readonly insteadOf: string | undefined;
   private firstCode = '';
   private readonly options: ConnectOptions;
   private readonly via: Via | undefined;
@@ -62,6 +63,7 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
     this.port = to.kind === 'outside' ? (to.port ?? remotePort) : remotePort;
     this.second = to.kind === 'outside' ? undefined : to.twin;
     this.isElsewhere = to.kind !== 'outside' || to.isTranslated;
+    this.insteadOf = to.kind === 'outside' ? to.insteadOf : undefined;
     this.options = options;
     this.via = to.via;
     this.connecting = this.connect();
@@ -69,9 +71,10 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   }
 
   get origin(): StreamOrigin {
-    const { isElsewhere, verdict } = this;
-    if (!isElsewhere && verdict === undefined) return BY_GUEST;
-    return { openedBy: 'guest', dialled: isElsewhere ? this.host : undefined, verdict };
+    const { isElsewhere, verdict, insteadOf, via } = this;
+    if (!isElsewhere && verdict === undefined && via === undefined) return BY_GUEST;
+    const dialled = isElsewhere ? this.host : undefined;
+    return { openedBy: 'guest', dialled, insteadOf, verdict, proxy: via?.proxy };
   }
 
   /** What came behind the answer of a proxy. */

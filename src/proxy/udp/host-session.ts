@@ -12,6 +12,7 @@ import { enableErrors, type HostErrors, isPendingError } from './host-errors.ts'
 import { closeQuietly, type HostSocket } from './host-socket.ts';
 import { IdleFlow } from './idle-flow.ts';
 import type { Outbox, Sender } from './outbox.ts';
+import type { Redirects } from './redirects.ts';
 import type { SendSlot } from './send-pool.ts';
 import { TargetCache } from './target-cache.ts';
 
@@ -49,6 +50,8 @@ export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
   verdict: FlowVerdict | undefined = undefined;
   /** By which its guest had found it. */
   names: readonly string[] = NO_NAMES;
+  /** Where others stand for what the guest has asked for. */
+  redirects: Redirects | undefined = undefined;
   inFlight = 0;
   inFlightBytes = 0;
   private closed = false;
@@ -81,6 +84,7 @@ export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
       guest: { address: this.guest, port: this.guestPort },
       remote: { address: target.remote, port: target.port },
       dialled: this.dialled,
+      insteadOf: this.redirects?.insteadOf,
       ...{ verdict: this.verdict, names: this.names },
       openedBy: 'guest',
       via: 'net',

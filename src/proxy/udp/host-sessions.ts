@@ -4,7 +4,7 @@
  * reports and the errors of sends that mean the same.
  */
 import type { RemoteInfo } from 'node:dgram';
-import { keyRemote } from '../../base/flow-key.ts';
+import { keyRemote, keyRemotePort } from '../../base/flow-key.ts';
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { Budget } from '../../base/shares/budget.ts';
 import type { Clock, Instant } from '../../base/time.ts';
@@ -103,15 +103,16 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
   /** @internal for sessions: one has received. */
   deliver(session: S, bytes: Buffer, peer: RemoteInfo): void {
     const { addresses, clock, flush } = this.sessionDeps;
-    const { guest, side } = session;
-    const remote = addresses.guestView(peer.address, guest.family, side !== PLAIN);
+    const { guest, side, redirects } = session;
+    const asked = redirects?.find(peer.address, peer.port);
+    const remote = asked?.remote ?? addresses.guestView(peer.address, guest.family, side !== PLAIN);
     if (remote === undefined) {
       this.counts.add(this.names.peerHidden);
       return;
     }
     const now = clock.now();
     this.table.touch(now, session, true);
-    this.toGuest(now, session, remote, peer.port, bytes);
+    this.toGuest(now, session, remote, asked?.port ?? peer.port, bytes);
     flush.schedule();
   }
 
@@ -142,7 +143,9 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
     if (error === undefined) return;
     const from = this.sessionDeps.addresses.gatewayOf(session.guest.family);
     const remote = keyRemote(key);
-    this.report(session, { remote, remotePort: target.port, error, from, bytes, len });
+    const isElsewhere = session.redirects?.find(target.address, target.port) !== undefined;
+    const remotePort = isElsewhere ? keyRemotePort(key) : target.port;
+    this.report(session, { remote, remotePort, error, from, bytes, len });
   }
 
   /** @internal for sessions. */
@@ -152,10 +155,13 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
     const { family } = session.guest;
     const seen = (address: IpAddress): IpAddress | undefined =>
       addresses.guestViewOf(address, family, session.side !== PLAIN);
-    const remote = entry.destination && seen(entry.destination);
+    const { destination, destinationPort } = entry;
+    const asked = destination && session.redirects?.find(destination.toString(), destinationPort);
+    const remote = asked?.remote ?? (destination && seen(destination));
     if (error === undefined || remote === undefined) return;
     const from = (entry.offender && seen(entry.offender)) ?? addresses.gatewayOf(family);
-    const { destinationPort: remotePort, payload: bytes } = entry;
+    const remotePort = asked?.port ?? destinationPort;
+    const { payload: bytes } = entry;
     const failure = { remote, remotePort, error, from, bytes, len: bytes.length };
     if (this.report(session, failure)) this.counts.add(this.names.icmpError);
   }

@@ -28,21 +28,18 @@ import type { Instant } from '../../base/time.ts';
 import type { QueuedError } from '../../native/posix.ts';
 import { ANY_OUTBOUND, type OutboundAddresses } from '../../native/stream/connect-stream.ts';
 import type { Datagram, FlowId, NetworkError } from '../../stack/flow.ts';
-import type { Guest } from '../../stack/guest.ts';
 import { type HostLoopback, type Outside, REFUSAL_ERRORS } from '../flows/destination.ts';
 import type { Destinations } from '../flows/destinations.ts';
 import type { OwnDns } from '../flows/own-dns.ts';
 import type { DatagramGate } from '../inspect/datagram-gate.ts';
-import { DatagramGates } from '../inspect/datagram-gates.ts';
 import { GateShares } from '../inspect/gate-shares.ts';
-import type { NameCheck } from '../inspect/name-check.ts';
+import { Binding } from './binding.ts';
 import {
   sendError as errorOfSend,
   type HostErrors,
   lacksFamily,
   networkErrorOf,
 } from './host-errors.ts';
-import { HostSession, type Side } from './host-session.ts';
 import { type Failure, HostSessions, type SessionsDeps, sideOf } from './host-sessions.ts';
 import type { SendSlot } from './send-pool.ts';
 import {
@@ -69,6 +66,8 @@ export const SILENT_MS = 10_000;
 const SILENT_MAX = 1024;
 /** Of an ICMP error, less its headers, nothing is cut off (RFC 1812 §4.3.2.3). */
 const MAX_WHOLE_QUOTE = 500;
+
+const NOT_REDIRECTED: Pick<Outside, 'insteadOf' | 'port'> = {};
 
 export class UdpNat extends HostSessions<Binding, UdpNatCount> {
   private readonly deps: UdpNatDeps;
@@ -115,7 +114,10 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
   /** @internal for bindings. */
   override reportError(binding: Binding, entry: QueuedError): void {
     const { destination, destinationPort, payload } = entry;
-    const isNobody = networkErrorOf(entry) === 'port-unreachable' && destination !== undefined;
+    const isNobody =
+      networkErrorOf(entry) === 'port-unreachable' &&
+      destination !== undefined &&
+      binding.redirects?.find(destination.toString(), destinationPort) === undefined;
     if (isNobody && this.triesTwin(binding, destination.toString(), destinationPort, payload)) {
       return;
     }
@@ -289,15 +291,18 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     { owner, key, guestPort, remotePort }: Datagram,
     address: string,
     isTranslated: boolean,
-    { check, verdict }: HostLoopback | Outside,
+    to: HostLoopback | Outside,
   ): Binding | string {
+    const { check, verdict } = to;
     const guest = keyGuest(key);
     const side = sideOf(guest, address, isTranslated);
     const known = this.sessionFor(now, key, guestPort, side);
     if (known === undefined && !this.takePlace(owner)) return 'ENOBUFS';
     const binding =
       known ?? new Binding(this, this.scratchKey.slice(), owner, guest, side, guestPort);
-    binding.target.set(key, remotePort, address); // the book shows it at once
+    const { insteadOf, port = remotePort } = to.kind === 'outside' ? to : NOT_REDIRECTED;
+    binding.target.set(key, remotePort, address, port); // the book shows it at once
+    binding.redirect(insteadOf, address, port, keyRemote(key), remotePort);
     binding.verdict = verdict;
     binding.names = this.namesOf(now, binding);
     binding.useCheck(check, this.gateShares, this.give);
@@ -312,54 +317,5 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     if (failure === undefined) return binding;
     this.givePlace(owner);
     return failure;
-  }
-}
-
-/** The `id` of every datagram that a binding delivers: one object, because no receiver keeps it. */
-interface MutableFlowId extends FlowId {
-  remote: IpAddress;
-  remotePort: number;
-}
-
-class Binding extends HostSession<Binding> {
-  readonly guestPort: number;
-  readonly id: MutableFlowId;
-  /** Of the destination of its last datagram; undefined where none is inspected. */
-  gate: DatagramGate | undefined = undefined;
-  private gates: DatagramGates | undefined = undefined;
-
-  constructor(
-    nat: UdpNat,
-    key: Int32Array,
-    owner: Guest,
-    guest: IpAddress,
-    side: Side,
-    guestPort: number,
-  ) {
-    super(nat, key, owner, guest, side);
-    this.guestPort = guestPort;
-    this.id = { guest, guestPort, remote: guest, remotePort: 0 };
-  }
-
-  /**
-   * Have `check` decide about what is sent to the destination that was just set.
-   *
-   * @param give takes back the slots of datagrams that are not sent
-   */
-  useCheck(check: NameCheck | undefined, shares: GateShares, give: (slot: SendSlot) => void): void {
-    this.gate = undefined;
-    if (check === undefined) return;
-    const { remote, port } = this.target;
-    this.gates ??= new DatagramGates(this.owner, shares, give);
-    this.gate = this.gates.of(remote, port, check);
-  }
-
-  override close(): void {
-    this.gates?.close();
-    super.close();
-  }
-
-  protected get self(): Binding {
-    return this;
   }
 }

@@ -139,6 +139,7 @@ export class Association extends IdleFlow<Association> implements HostStreamOwne
     return {
       guest: { address: this.guest, port: this.guestPort },
       remote: { address: remote, port },
+      proxy: proxyText(this.server),
       ...{
         openedBy: 'guest',
         via: 'net',

@@ -10,7 +10,11 @@ import type { ConnectOwner } from '../../native/stream/host-stream.ts';
 import type { Claim } from '../../services/sniff/reader.ts';
 import { openHandshake } from '../../services/upstream-proxy/open-handshake.ts';
 import { type ProxyRules, waitsForGuest } from '../../services/upstream-proxy/proxy-rules.ts';
-import type { ProxyServer, ProxyTarget } from '../../services/upstream-proxy/proxy-server.ts';
+import {
+  type ProxyServer,
+  type ProxyTarget,
+  proxyText,
+} from '../../services/upstream-proxy/proxy-server.ts';
 import type { FlowId } from '../../stack/flow.ts';
 import type { FlowVerdict } from '../flows/flow.ts';
 import type { ProxyQuestion } from '../flows/proxied-destinations.ts';
@@ -59,6 +63,10 @@ export class ProxiedRoute implements Via, RelayClient, TunnelRoute {
 
   get verdict(): FlowVerdict | undefined {
     return this.question.to.verdict;
+  }
+
+  get proxy(): string {
+    return proxyText(this.server);
   }
 
   get isHttp(): boolean {

@@ -13,7 +13,7 @@ import type { Claim } from '../../services/sniff/reader.ts';
 import { type Inspection, StreamInspector } from '../../services/sniff/stream-inspector.ts';
 import type { ProxyTarget } from '../../services/upstream-proxy/proxy-server.ts';
 import type { CloseReason, FlowId, TcpFlow } from '../../stack/flow.ts';
-import type { FlowVerdict } from '../flows/flow.ts';
+import type { FlowFacts, FlowVerdict } from '../flows/flow.ts';
 import type { WhenSpliceOver } from '../flows/via.ts';
 import { errorPage } from '../inspect/error-page.ts';
 import type { NameCheck } from '../inspect/name-check.ts';
@@ -32,6 +32,8 @@ export interface TunnelRoute extends RelayClient {
   readonly verdict: FlowVerdict | undefined;
   /** Its port is one of HTTP, for a proxy of HTTP. */
   readonly isHttp: boolean;
+  /** Where the proxy is, without credentials. */
+  readonly proxy: string;
   /** The address that the guest has connected to, as the host dials it. */
   readonly address: string;
   stepFor(claim: Claim | undefined): RouteStep;
@@ -48,6 +50,7 @@ export class Tunnel extends RelayedSplice implements ConnectOwner {
   private timer: NodeJS.Timeout | undefined = undefined;
   private intakeOfGuest: Intake | undefined = undefined;
   private connecting: Connecting | undefined = undefined;
+  private isProxied = false;
 
   constructor(route: TunnelRoute, context: PumpContext, id: FlowId, whenOver: WhenSpliceOver) {
     super(route.deps.relay, route, context, id, whenOver, route.verdict);
@@ -63,6 +66,11 @@ export class Tunnel extends RelayedSplice implements ConnectOwner {
     this.intakeOfGuest = intake;
     this.timer = setTimeout(() => this.settle(), this.route.deps.waitMs).unref();
     this.look(flow);
+  }
+
+  override describeFlow(): FlowFacts {
+    const facts = super.describeFlow();
+    return this.isProxied ? { ...facts, proxy: this.route.proxy } : facts;
   }
 
   override onReadable(now: Instant): void {
@@ -128,6 +136,7 @@ export class Tunnel extends RelayedSplice implements ConnectOwner {
     this.isSettled = true;
     clearTimeout(this.timer);
     if (claim?.by === 'http' && route.isHttp) {
+      this.isProxied = true;
       this.passOn(flow);
       return;
     }
@@ -152,6 +161,7 @@ export class Tunnel extends RelayedSplice implements ConnectOwner {
         return;
       }
       case 'proxy':
+        this.isProxied = true;
         deps.count('connected');
         if (step.target.host === address) deps.count('unnamed');
         this.connecting = this.route.dial(step.target, this);

@@ -1,18 +1,13 @@
 /** Networks with an audit log, and a guest. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import type { Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { makeFileServer } from '../../../src/lab/file-server.ts';
 import type { SimulatedGuest } from '../../../src/lab/guest/simulated-guest.ts';
-import { createNetwork } from '../../../src/network/create-network.ts';
-import type { Network } from '../../../src/network/network-interface.ts';
 import type { NetworkOptions } from '../../../src/network/options.ts';
 import { itNeeding } from '../../support/requirements.ts';
-import { duplexPair, guestOnStream } from '../attached-guest.ts';
+import { ServedGuest } from '../served-guest.ts';
 
 const HOST = '192.168.127.254';
 const LINE = z.looseObject({
@@ -32,37 +27,22 @@ const LINE = z.looseObject({
 describe('network: an audit log', () => {
   let dir: string;
   let file: string;
-  let server: Server;
-  let port: number;
-  let network: Network | undefined;
-  let guest: SimulatedGuest | undefined;
+  let served: ServedGuest;
 
   beforeEach(async () => {
     dir = mkdtempSync(join(tmpdir(), 'hawser-test-'));
     file = join(dir, 'audit.log');
-    server = makeFileServer();
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const address = server.address();
-    port = typeof address === 'object' && address !== null ? address.port : 0;
+    served = new ServedGuest();
+    await served.serve();
   });
   afterEach(async () => {
-    await network?.close();
-    await guest?.close();
-    server.close();
+    await served.close();
     rmSync(dir, { recursive: true });
   });
 
-  const start = async (options: NetworkOptions): Promise<SimulatedGuest> => {
-    network = await createNetwork({ auditLog: file, ...options });
-    const [ours, theirs] = duplexPair();
-    network.attach(ours, { name: 'pair' });
-    const behind = guestOnStream(theirs);
-    guest = behind.guest;
-    await guest.lease();
-    return guest;
-  };
-  const url = (): string => `http://${HOST}:${port}/bytes/1000?seed=1`;
+  const start = (options: NetworkOptions): Promise<SimulatedGuest> =>
+    served.start({ auditLog: file, ...options });
+  const url = (): string => `http://${HOST}:${served.port}/bytes/1000?seed=1`;
   const lines = () =>
     readFileSync(file, 'utf8')
       .trim()
@@ -74,7 +54,7 @@ describe('network: an audit log', () => {
     const one = await start({});
     await one.download(url(), () => {});
     await one.resolve('host.containers.internal');
-    await network?.close();
+    await served.network?.close();
     const all = kinds();
     const inOrder = ['verdict allowed', 'flow opened', 'flow ended'];
     for (const kind of ['guest attached', 'lease granted', ...inOrder]) {
@@ -89,38 +69,38 @@ describe('network: an audit log', () => {
   });
 
   it('has what a policy denies, names too', async () => {
-    const one = await start({ allow: `host:${port}` });
-    await assert.rejects(one.download(`http://${HOST}:${port ^ 1}/`, () => {}));
+    const one = await start({ allow: `host:${served.port}` });
+    await assert.rejects(one.download(`http://${HOST}:${served.port ^ 1}/`, () => {}));
     assert.equal(await one.resolve('evil.test'), '');
-    await network?.close();
+    await served.network?.close();
     const blocks = lines().flatMap(({ block }) => block ?? []);
     assert.ok(blocks.every(({ why }) => why === 'policy'));
     assert.ok(blocks.some(({ name }) => name === 'evil.test'));
   });
 
   it('has what was allowed with its rule, and what was denied once', async () => {
-    const one = await start({ allow: `host:${port}` });
+    const one = await start({ allow: `host:${served.port}` });
     await one.download(url(), () => {});
-    await assert.rejects(one.download(`http://${HOST}:${port ^ 1}/`, () => {}));
-    await network?.close();
+    await assert.rejects(one.download(`http://${HOST}:${served.port ^ 1}/`, () => {}));
+    await served.network?.close();
     const all = lines().filter(({ type }) => type === 'verdict' || type === 'block');
     assert.deepEqual(
       [...new Set(all.map(({ type, kind, verdict }) => `${type} ${kind} ${verdict?.rule}`))],
-      [`verdict allowed allow host:${port}`, 'block blocked undefined'],
+      [`verdict allowed allow host:${served.port}`, 'block blocked undefined'],
     );
   });
 
   it('that is required has a verdict before each flow', async () => {
     const one = await start({ audit: 'required' });
     await one.download(url(), () => {});
-    await network?.close();
+    await served.network?.close();
     const all = kinds();
     assert.ok(all.includes('verdict allowed'), all.join());
     assert.ok(all.indexOf('verdict allowed') < all.indexOf('flow opened'));
     const verdicts = lines().flatMap(({ verdict }) => verdict ?? []);
     assert.deepEqual(
       verdicts.map(({ remotePort, place, rule }) => [remotePort, place, rule]),
-      [[port, 'host', null]],
+      [[served.port, 'host', null]],
     );
   });
 
@@ -132,16 +112,19 @@ describe('network: an audit log', () => {
       const began = performance.now();
       await assert.rejects(one.download(url(), () => {}));
       assert.ok(performance.now() - began < 1_000);
-      const health = network?.view.health();
+      const health = served.network?.view.health();
       assert.match(health?.problems.join() ?? '', /ENOSPC\): new flows are refused/);
-      assert.ok((network?.view.counters()['audit']?.['flows-refused'] ?? 0) > 0);
-      assert.equal(network?.view.counters()['refusals']?.['tcp-audit'], 1);
+      assert.ok((served.network?.view.counters()['audit']?.['flows-refused'] ?? 0) > 0);
+      assert.equal(served.network?.view.counters()['refusals']?.['tcp-audit'], 1);
     },
   );
 
   itNeeding('that is not required and cannot be written holds nothing up', ['linux'], async () => {
     const one = await start({ auditLog: '/dev/full' });
     await one.download(url(), () => {});
-    assert.match(network?.view.health().problems.join() ?? '', /audit log cannot be written/);
+    assert.match(
+      served.network?.view.health().problems.join() ?? '',
+      /audit log cannot be written/,
+    );
   });
 });

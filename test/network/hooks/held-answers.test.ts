@@ -10,7 +10,7 @@ describe('network/hooks/held-answers', () => {
   let now = 0;
   let asked = 0;
   const guest = testGuest();
-  let answers: HeldAnswers;
+  let answers: HeldAnswers<GateDenial | undefined>;
   beforeEach(() => {
     now = 0;
     asked = 0;

@@ -1,10 +1,8 @@
 /** Hooks of the embedding program, with a guest. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { Duplex } from 'node:stream';
-import { makeFileServer } from '../../../src/lab/file-server.ts';
 import type { SimulatedGuest } from '../../../src/lab/guest/simulated-guest.ts';
 import { createNetwork } from '../../../src/network/create-network.ts';
 import type {
@@ -13,44 +11,30 @@ import type {
   FlowRequest,
   NetworkHooks,
 } from '../../../src/network/hooks/hooks.ts';
-import type { Network } from '../../../src/network/network-interface.ts';
 import type { NetworkOptions } from '../../../src/network/options.ts';
 import { until } from '../../proxy/recording.ts';
-import { duplexPair, guestOnStream } from '../attached-guest.ts';
+import { duplexPair } from '../attached-guest.ts';
+import { ServedGuest } from '../served-guest.ts';
 
 const HOST = '192.168.127.254';
 
 describe('network: hooks', () => {
-  let server: Server;
-  let port: number;
-  let network: Network | undefined;
-  let guest: SimulatedGuest | undefined;
+  let served: ServedGuest;
 
   beforeEach(async () => {
-    server = makeFileServer();
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const address = server.address();
-    port = typeof address === 'object' && address !== null ? address.port : 0;
+    served = new ServedGuest();
+    await served.serve();
   });
   afterEach(async () => {
-    await network?.close();
-    await guest?.close();
-    server.close();
+    await served.close();
   });
 
-  const start = async (options: NetworkOptions & NetworkHooks): Promise<SimulatedGuest> => {
-    network = await createNetwork(options);
-    const [ours, theirs] = duplexPair();
-    network.attach(ours, { name: 'pair' });
-    guest = guestOnStream(theirs).guest;
-    await guest.lease();
-    return guest;
-  };
+  const start = (options: NetworkOptions & NetworkHooks): Promise<SimulatedGuest> =>
+    served.start(options);
   const get = async (one: SimulatedGuest, where: string): Promise<number> =>
     (await one.download(`http://${where}/bytes/1000?seed=1`, () => {})).bytes;
   const count = (group: string, name: string): number =>
-    network?.view.counters()[group]?.[name] ?? 0;
+    served.network?.view.counters()[group]?.[name] ?? 0;
 
   it('are functions, and their time is a number', async () => {
     await assert.rejects(
@@ -71,12 +55,12 @@ describe('network: hooks', () => {
         return 'allow';
       };
       const one = await start({ onFlow });
-      assert.equal(await get(one, `${HOST}:${port}`), 1000);
+      assert.equal(await get(one, `${HOST}:${served.port}`), 1000);
       assert.equal(asked.length, 1);
       const [flow] = asked;
       assert.deepEqual(
         [flow?.protocol, flow?.guestAddress, flow?.remoteAddress, flow?.remotePort, flow?.rule],
-        ['tcp', '192.168.127.2', HOST, port, null],
+        ['tcp', '192.168.127.2', HOST, served.port, null],
       );
       assert.ok(flow !== undefined && flow.guestId > 0 && flow.guestMac !== null);
     });
@@ -94,9 +78,9 @@ describe('network: hooks', () => {
       it(`denies, where it ${how}: soon, and told`, async () => {
         const one = await start(hooks);
         const blocks: (string | null)[] = [];
-        network?.on('block', ({ block }) => blocks.push(block.why, block.rule));
+        served.network?.on('block', ({ block }) => blocks.push(block.why, block.rule));
         const began = performance.now();
-        await assert.rejects(get(one, `${HOST}:${port}`));
+        await assert.rejects(get(one, `${HOST}:${served.port}`));
         assert.ok(performance.now() - began < 1_000);
         assert.equal(count('hooks', `onFlow-${counted}`), 1);
         await until(() => blocks.length === 2);
@@ -110,10 +94,10 @@ describe('network: hooks', () => {
     }
 
     it('redirects, to an address and to a name', async () => {
-      let redirect = `127.0.0.1:${port}`;
+      let redirect = `127.0.0.1:${served.port}`;
       const one = await start({ onFlow: () => ({ redirect }) });
       assert.equal(await get(one, `${HOST}:81`), 1000);
-      redirect = `localhost:${port}`;
+      redirect = `localhost:${served.port}`;
       assert.equal(await get(one, `${HOST}:82`), 1000);
     });
 
@@ -127,14 +111,14 @@ describe('network: hooks', () => {
           const [ours, theirs] = duplexPair();
           http.emit('connection', theirs);
           http.once('request', () => {
-            services = network?.view.flows().map(({ service }) => service) ?? [];
+            services = served.network?.view.flows().map(({ service }) => service) ?? [];
           });
           return remotePort === 81 ? ours : 'deny';
         },
       });
       assert.equal(await one.text(`http://${HOST}:81/`), `hello ${HOST}`);
       assert.deepEqual(services, ['program']);
-      await until(() => network?.view.flows().length === 0);
+      await until(() => served.network?.view.flows().length === 0);
     });
 
     it('a Duplex that fails resets the guest; one that comes too late is destroyed', async () => {
@@ -173,8 +157,10 @@ describe('network: hooks', () => {
       const server = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
       const one = await start({ onFlow: () => server });
       const ended = assert.rejects(get(one, `${HOST}:80`));
-      await until(() => network?.view.flows().some(({ bytesToHost }) => bytesToHost > 0) === true);
-      await network?.close();
+      await until(
+        () => served.network?.view.flows().some(({ bytesToHost }) => bytesToHost > 0) === true,
+      );
+      await served.network?.close();
       await until(() => server.destroyed);
       await ended;
     });
@@ -185,12 +171,12 @@ describe('network: hooks', () => {
         asked.push(`${remoteAddress} ${rule}`);
         return 'allow';
       };
-      const allow = [`host:${port}`, 'gateway'];
+      const allow = [`host:${served.port}`, 'gateway'];
       const one = await start({ onFlow, allow, guestApi: true });
-      assert.equal(await get(one, `${HOST}:${port}`), 1000);
+      assert.equal(await get(one, `${HOST}:${served.port}`), 1000);
       await assert.rejects(get(one, `${HOST}:80`));
       await one.download('http://192.168.127.1/v1/ports', () => {});
-      assert.deepEqual(asked, [`${HOST} allow host:${port}`]);
+      assert.deepEqual(asked, [`${HOST} allow host:${served.port}`]);
     });
   });
 
@@ -238,8 +224,8 @@ describe('network: hooks', () => {
     ] as const) {
       it(`lets a client in ${how}, and nothing of it is lost`, async () => {
         const one = await start({ onPublishedClient: () => verdict });
-        const served = await one.serve();
-        const [published] = (await network?.publish(`127.0.0.1:0:${served}`)) ?? [];
+        const port = await one.serve();
+        const [published] = (await served.network?.publish(`127.0.0.1:0:${port}`)) ?? [];
         assert.match(await answer(published?.hostPort ?? 0), /^HTTP\/1\.1 200 /);
       });
     }
@@ -247,8 +233,8 @@ describe('network: hooks', () => {
     it('resets a client that it denies, or has no answer for', async () => {
       let verdict: Promise<'deny'> = Promise.resolve('deny');
       const one = await start({ onPublishedClient: () => verdict, hookTimeout: 20 });
-      const served = await one.serve();
-      const [published] = (await network?.publish(`127.0.0.1:0:${served}`)) ?? [];
+      const port = await one.serve();
+      const [published] = (await served.network?.publish(`127.0.0.1:0:${port}`)) ?? [];
       assert.equal(await answer(published?.hostPort ?? 0), 'ECONNRESET');
       verdict = new Promise(() => {});
       assert.equal(await answer(published?.hostPort ?? 0), 'ECONNRESET');

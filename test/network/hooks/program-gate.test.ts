@@ -7,6 +7,7 @@ import { ProgramGate } from '../../../src/network/hooks/program-gate.ts';
 import type {
   ClientAttempt,
   FlowAttempt,
+  GateAnswer,
   GateDenial,
   TcpAnswer,
 } from '../../../src/proxy/flows/flow-gate.ts';
@@ -60,7 +61,14 @@ describe('network/hooks/program-gate', () => {
     });
     return answer;
   };
-  const whyOf = (denial: GateDenial | undefined): string => denial?.why ?? 'none';
+  const whyOf = (answer: GateAnswer): string =>
+    answer === undefined
+      ? 'none'
+      : 'why' in answer
+        ? answer.why
+        : `${answer.address} ${answer.port}`;
+  const denialOf = (answer: GateAnswer): GateDenial | undefined =>
+    answer !== undefined && 'why' in answer ? answer : undefined;
 
   it('without a hook there is a record of everything, or a denial', () => {
     make({});
@@ -103,14 +111,17 @@ describe('network/hooks/program-gate', () => {
     assert.equal(whyOf(gate.askService(FLOW)), 'none');
   });
 
-  it('of what is not TCP there is no redirection, and no Duplex', () => {
+  it('what is not TCP may be redirected, with a record, and has no Duplex', () => {
     const duplex = new Duplex({ read() {} });
     let answer: FlowAnswer = { redirect: '127.0.0.1:1' };
-    make({ onFlow: () => answer }, false);
-    const udp = (): string => gate.askNow({ ...FLOW, protocol: 'udp' })?.text ?? 'none';
-    assert.match(udp(), /cannot be redirected/);
+    make({ onFlow: () => answer });
+    const udp = (): GateAnswer => gate.askNow({ ...FLOW, protocol: 'udp' });
+    assert.equal(whyOf(udp()), '127.0.0.1 1');
+    assert.equal(records.length, 1);
+    hasRoom = false;
+    assert.equal(whyOf(udp()), 'audit');
     answer = duplex;
-    assert.match(udp(), /cannot be answered by a Duplex/);
+    assert.match(denialOf(udp())?.text ?? '', /cannot be answered by a Duplex/);
     assert.ok(duplex.destroyed);
   });
 
@@ -130,7 +141,7 @@ describe('network/hooks/program-gate', () => {
       false,
     );
     const ping: FlowAttempt = { ...FLOW, protocol: 'icmp', remotePort: 0 };
-    assert.equal(gate.askNow(ping)?.isPending, true);
+    assert.equal(denialOf(gate.askNow(ping))?.isPending, true);
     assert.equal(gate.askClientNow(CLIENT)?.isPending, true);
     await new Promise((done) => setImmediate(done));
     assert.equal(gate.askNow(ping), undefined);

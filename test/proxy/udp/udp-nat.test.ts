@@ -4,6 +4,7 @@ import type { Instant } from '../../../src/base/time.ts';
 import { loadPosix } from '../../../src/native/load.ts';
 import type { AddressMap } from '../../../src/proxy/address-map.ts';
 import type { FlowBook } from '../../../src/proxy/flows/flow-book.ts';
+import type { FlowGate, GateAnswer } from '../../../src/proxy/flows/flow-gate.ts';
 import { Translation, type TranslationRules } from '../../../src/proxy/flows/translation.ts';
 import { ImmediateFlush } from '../../../src/proxy/flush-scheduler.ts';
 import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
@@ -91,6 +92,7 @@ for (const [way, batches] of [
       addresses: AddressMap = addressMap(),
       isOwnListener: () => boolean = () => false,
       Nat: typeof BatchingNat = BatchingNat,
+      gate?: FlowGate,
     ): UdpNat => {
       const posix = loadPosix();
       const outboxes = new Outboxes(() => (batches ? posix.makeDatagramBatch() : undefined));
@@ -103,7 +105,7 @@ for (const [way, batches] of [
         clock,
         flush,
         addresses,
-        destinations: destinations(addresses, isOwnListener),
+        destinations: destinations(addresses, isOwnListener, undefined, gate),
         pool,
         outboxes,
         native: { posix },
@@ -533,6 +535,63 @@ for (const [way, batches] of [
         nat.onDatagram(0, from6('64:ff9b::10.0.0.1', 9, 'x'));
         assert.equal(down.errors.at(-1)?.error, 'prohibited');
       });
+    });
+
+    const gateOf = (askNow: FlowGate['askNow']): FlowGate => ({
+      askTcp: () => assert.fail('of UDP'),
+      askNow,
+      askService: () => undefined,
+      askClient: () => {},
+      askClientNow: () => undefined,
+    });
+
+    it('redirects a destination: what answers is seen as it, from its port; others are as they are', async () => {
+      const [one, two] = [await makePeer(true), await makePeer(true)];
+      const answers = new Map<number, GateAnswer>([
+        [53, { address: '127.0.0.1', port: one.port }],
+        [54, { why: 'program', text: 'no' }],
+        [55, { address: '::1', port: 9 }],
+      ]);
+      const gate = gateOf(({ remotePort }) => answers.get(remotePort));
+      const nat = makeNat({}, undefined, undefined, undefined, gate);
+      const send = (address: string, port: number): void =>
+        nat.onDatagram(0, datagram(5000, address, port, Buffer.from('x')));
+      send('192.0.2.1', 53);
+      await until(() => down.datagrams.length === 1);
+      const [flow] = book.after(0, 9);
+      const facts = flow?.source.describeFlow();
+      assert.deepEqual(
+        [`${facts?.remote.address}:${facts?.remote.port}`, facts?.dialled, facts?.insteadOf],
+        ['192.0.2.1:53', '127.0.0.1', '192.0.2.1'],
+      );
+      send(HOST, two.port);
+      await until(() => down.datagrams.length === 2);
+      send('192.0.2.2', 53);
+      await until(() => down.datagrams.length === 3);
+      assert.deepEqual(
+        down.datagrams.map(({ from }) => from),
+        ['192.0.2.1:53', `${HOST}:${two.port}`, '192.0.2.2:53'],
+      );
+      send('192.0.2.1', 54);
+      assert.equal(down.errors.at(-1)?.error, 'prohibited');
+      send('192.0.2.1', 55);
+      assert.equal(
+        nat.size,
+        3,
+        'a binding for each family of the host, and one for what is translated',
+      );
+    });
+
+    it('an error about a redirected datagram is about what the guest has asked for', async () => {
+      const port = await closedPort();
+      const gate = gateOf(() => ({ address: '127.0.0.1', port }));
+      const nat = makeNat({}, undefined, undefined, undefined, gate);
+      nat.onDatagram(0, datagram(5000, '192.0.2.1', 53, Buffer.from('x')));
+      await until(() => down.errors.length === 1);
+      assert.deepEqual(
+        down.errors.map(({ about, error }) => [about, error]),
+        [['192.168.127.2:5000 > 192.0.2.1:53', 'port-unreachable']],
+      );
     });
 
     it('describes its bindings', async () => {
