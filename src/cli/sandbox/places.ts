@@ -8,6 +8,8 @@ import { linkPaths } from '../socket-paths.ts';
 
 /** Followed live, through symbolic links that others change. */
 const FOLLOWED = ['/etc/resolv.conf', '/etc/hosts', '/etc/nsswitch.conf', '/etc/localtime'];
+/** Of networkd, with the name servers of links. */
+const LINK_STATES = '/run/systemd/netif/links';
 const LINKS_MAX = 40;
 const [STDOUT, STDERR] = [1, 2];
 
@@ -45,7 +47,7 @@ export function configuredFiles(
   const read = [...files, ...FOLLOWED].flatMap((path) => directoriesOf(resolve(path)));
   const outermost = made.at(-1);
   return [
-    ...read.map((path): FileGrant => ({ path, access: 'read' })),
+    ...[...read, LINK_STATES].map((path): FileGrant => ({ path, access: 'read' })),
     ...writtenDirectories(config).map((path): FileGrant => ({ path, access: 'write' })),
     ...[STDOUT, STDERR].flatMap(openedAgain),
     ...(outermost === undefined

@@ -17,6 +17,7 @@ import {
   type Shaping,
 } from '../../services/dns/guest-answer.ts';
 import { HOSTS_MAX, parseHosts } from '../../services/dns/hosts.ts';
+import { routesOfLinks } from '../../services/dns/link-state.ts';
 import type { LocalNames } from '../../services/dns/local-names.ts';
 import {
   type DnsQuery,
@@ -38,7 +39,7 @@ import {
   parseResolvConf,
 } from '../../services/dns/resolv-conf.ts';
 import { fitUdp } from '../../services/dns/surgery.ts';
-import { upstreamText } from '../../services/dns/upstream-text.ts';
+import { domainText, upstreamText } from '../../services/dns/upstream-text.ts';
 import type { Guest } from '../../stack/guest.ts';
 import { HostLookup } from '../host-lookup.ts';
 import type { DnsPolicy } from '../policy/dns-policy.ts';
@@ -47,6 +48,7 @@ import type { DnsReply } from './guest-queries.ts';
 import type { ProxiedNames } from './proxied-names.ts';
 import { QueryTrace } from './query-trace.ts';
 import type { ResolutionTiming } from './resolution.ts';
+import { ResolvedLinks } from './resolved-links.ts';
 import { UpstreamQueries, type UpstreamQueryCount } from './upstream-queries.ts';
 import { UpstreamRoutes } from './upstream-routes.ts';
 import type { Transport } from './upstreams.ts';
@@ -137,6 +139,8 @@ export class DnsForwarder {
   private readonly options: DnsForwarderOptions;
   private readonly routes: UpstreamRoutes;
   private readonly followers: FileFollower[] = [];
+  private readonly links: ResolvedLinks;
+  private resolverText = '';
   private readonly upstreamQueries: UpstreamQueries;
   private searchList: readonly string[] = [];
 
@@ -154,6 +158,11 @@ export class DnsForwarder {
     if (options.upstreams !== undefined) this.routes.replace(options.upstreams);
     // Followed even when the upstreams are fixed: for the search list.
     const resolvConf = options.resolvConf ?? '/etc/resolv.conf';
+    const { following } = options;
+    this.links = new ResolvedLinks(
+      () => this.configure(resolvConf, this.resolverText),
+      following?.pollMs,
+    );
     this.follow(resolvConf, (text) => this.configure(resolvConf, text));
     if (options.hostsFile !== undefined) {
       const path = options.hostsFile;
@@ -313,6 +322,7 @@ export class DnsForwarder {
 
   close(): void {
     for (const follower of this.followers) follower.close();
+    this.links.close();
     this.upstreamQueries.close();
     this.routes.close();
   }
@@ -355,18 +365,22 @@ export class DnsForwarder {
 
   private configure(path: string, text: string): void {
     const config = parseResolvConf(text);
+    this.resolverText = text;
     this.searchList = config.search;
     this.options.onSearch?.(config.search);
     if (this.options.upstreams !== undefined) return;
-    const servers = config.upstreams.length > 0 ? config.upstreams : [DEFAULT_UPSTREAM];
+    const listed = config.upstreams.length > 0 ? config.upstreams : [DEFAULT_UPSTREAM];
+    const { general: servers, domains } = routesOfLinks(this.links.of(path), listed);
     this.routes.replace(servers);
+    this.routes.replaceLinks(domains);
     const { attempts, useVc, timeoutMs } = config;
     const given = this.options.timing ?? TIMING;
     const attemptMs = this.options.timing?.attemptMs ?? timeoutMs ?? TIMING.attemptMs;
     const timing = { ...given, attemptMs, attempts, useVc };
     this.upstreamQueries.reconfigure(timing, config.rotate);
     const upstreams = servers.map(upstreamText);
-    this.options.log.info({ path, upstreams, search: config.search }, 'resolver configuration');
+    const fields = { path, upstreams, domains: domains.map(domainText), search: config.search };
+    this.options.log.info(fields, 'resolver configuration');
     this.options.onNameServers?.();
   }
 

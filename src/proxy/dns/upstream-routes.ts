@@ -94,7 +94,7 @@ function grouped(domains: readonly DomainUpstream[]): ReadonlyMap<string, DnsUps
   return groups;
 }
 
-/** The longest domain that `name` is or is below. */
+/** The longest domain that `name` is or is below; '' is every name. */
 function match(table: Table, name: string): Upstreams | undefined {
   if (table.size === 0) return undefined;
   for (let domain = name; domain !== ''; ) {
@@ -103,5 +103,5 @@ function match(table: Table, name: string): Upstreams | undefined {
     const dot = domain.indexOf('.');
     domain = dot < 0 ? '' : domain.slice(dot + 1);
   }
-  return undefined;
+  return table.get('');
 }
