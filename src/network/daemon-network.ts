@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Log } from '../base/log.ts';
 import type { ServedView } from '../control/events/served-view.ts';
 import type { PortBook } from '../proxy/ports/port-table.ts';
+import type { FlowTunnel } from '../proxy/upstream-proxy/flow-tunnels.ts';
 import type { ZoneTable } from '../services/dns/zone-table.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
 import type { GatewayForward } from './gateway-forwards.ts';
@@ -46,6 +47,12 @@ export interface DaemonNetwork {
    * @returns those that there is no room for
    */
   forwardGateway(forwards: readonly GatewayForward[]): readonly GatewayForward[];
+  /**
+   * Have guests' connections to networks lead through Unix sockets: by these, and by no others.
+   *
+   * @returns those that there is no room for
+   */
+  tunnelFlows(tunnels: readonly FlowTunnel[]): Promise<readonly FlowTunnel[]>;
   /**
    * Answer names by these zones from now on, and read the hosts file and the resolver configuration again.
    *

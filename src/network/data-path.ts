@@ -94,7 +94,9 @@ export class DataPath {
   /** Whether an address is one of the host's own. */
   readonly isHost: (address: string) => boolean;
   /** Of upstream proxies; those in use. */
-  readonly proxies: ProxiesInUse = { current: undefined, relays: undefined };
+  readonly proxies: ProxiesInUse = {
+    ...{ current: undefined, tunnels: undefined, relays: undefined },
+  };
   /** Once there is one. */
   readonly ownDns: OwnDns = { current: undefined };
   readonly book: FlowBook;

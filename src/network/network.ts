@@ -11,6 +11,7 @@ import { HostReach } from '../proxy/host-reach.ts';
 import type { PortTable } from '../proxy/ports/port-table.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
+import type { FlowTunnel } from '../proxy/upstream-proxy/flow-tunnels.ts';
 import type { ZoneTable } from '../services/dns/zone-table.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
@@ -174,6 +175,14 @@ class RunningNetwork implements Network, DaemonNetwork {
 
   forwardGateway(forwards: readonly GatewayForward[]): readonly GatewayForward[] {
     return this.parts.forwards.set(forwards);
+  }
+
+  async tunnelFlows(tunnels: readonly FlowTunnel[]): Promise<readonly FlowTunnel[]> {
+    const { FlowTunnels } = await import('../proxy/upstream-proxy/flow-tunnels.ts');
+    const { proxies, connectOptions } = this.parts.dataPath;
+    const { used, left } = FlowTunnels.of(tunnels, connectOptions);
+    proxies.tunnels = used;
+    return left;
   }
 
   get recordZones(): ZoneTable {

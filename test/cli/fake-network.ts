@@ -299,6 +299,9 @@ export class FakeNetwork implements DaemonNetwork {
   forwardGateway(): readonly [] {
     return [];
   }
+  tunnelFlows(): Promise<readonly []> {
+    return Promise.resolve([]);
+  }
   reopenAudit(): void {}
 
   reloadNames(zones: readonly DnsZone[]): readonly string[] {

@@ -20,6 +20,19 @@ const UDP_SERVER = `
   socket.on('message', (bytes, { port, address }) =>
     socket.send(String(bytes).toUpperCase(), port, address));
   socket.bind(9053, '127.0.0.1');`;
+/** Accepts connections to one port of one address, which end at a server of its own host. */
+const TUNNEL_SERVER = `
+  const { createServer, connect } = require('node:net');
+  createServer((client) => client.once('data', (bytes) => {
+    const { dst_ip, dst_port } = JSON.parse(bytes.subarray(2));
+    const accepted = dst_ip === '10.20.30.40' && dst_port === 80;
+    const json = JSON.stringify({ accepted });
+    client.write(Buffer.concat([Buffer.of(json.length, 0), Buffer.from(json)]));
+    client.on('error', () => {});
+    if (!accepted) return client.end();
+    const server = connect(process.argv[2], '127.0.0.1').on('error', () => client.destroy());
+    client.pipe(server).pipe(client);
+  })).listen(process.argv[1], () => console.log('listening'));`;
 /** RootlessKit polls without a pause, and gives up. */
 const START_MS = 10_000;
 
@@ -169,6 +182,38 @@ systemSuite('vpnkit', [...LAB, 'gcc', 'curl', 'dig', 'nc'], function () {
     assert.equal(await dig(guest, 'gateway.internal'), '192.168.65.1'); // its own again
     writeFileSync(file, 'not JSON');
     await answers(7_001);
+  });
+
+  it('connections to networks lead through Unix sockets, by a file that changes', async () => {
+    const [file, path] = [lab.path('tunnels.json'), lab.path('tunnel.sock')];
+    const write = (...prefixes: readonly string[]): void => {
+      const tunnels = prefixes.map((dst_prefix) => ({
+        ...{ protocol: 'tcp', dst_prefix, dst_port: 0, path },
+      }));
+      writeFileSync(file, JSON.stringify(tunnels));
+    };
+    write('10.20.0.0/16');
+    const argv = [process.execPath, '-e', TUNNEL_SERVER, path, `${HTTP_PORT}`];
+    const server = lab.outside.start(argv);
+    await server.prints(/listening/);
+    start('--forwards', file);
+    (await connected()).close();
+    const guest = await child('192.168.65.3');
+    const get = (where: string, bytes: number): Promise<string> => {
+      const only = ['-sS', '--max-time', '60', '-o', '/dev/null', '-w', '%{size_download}'];
+      return guest.run('curl', ...only, `http://${where}/bytes/${bytes}`);
+    };
+    assert.equal(await get('10.20.30.40', BYTES), `${BYTES}`);
+    await assert.rejects(get('10.20.30.40:81', 1), /refused|Failed to connect/);
+    assert.equal(await fetch(guest, OUTSIDE, 1_000), '1000', 'all others go as ever');
+    write(`${OUTSIDE}/32`);
+    await until('the file to be in force', async () =>
+      get(`${OUTSIDE}:${HTTP_PORT}`, 1).then(
+        () => false,
+        () => true,
+      ),
+    );
+    await server.stop();
   });
 
   it('names, forwards of the gateway, and the state of the network as JSON', async () => {

@@ -6,7 +6,7 @@ import type { RefusedWhy } from '../address-map.ts';
 import type { NameCheck } from '../inspect/name-check.ts';
 import type { FlowVerdict } from './flow.ts';
 import type { GateWhy, Redirection } from './flow-gate.ts';
-import type { DatagramVia, Via } from './via.ts';
+import type { AnyVia, DatagramVia } from './via.ts';
 
 export type DestinationProtocol = 'tcp' | 'udp' | 'icmp';
 
@@ -49,8 +49,8 @@ export interface Outside {
   readonly check?: NameCheck | undefined;
   /** Undefined where there is no policy. */
   readonly verdict?: FlowVerdict | undefined;
-  /** Through an upstream proxy; absent where there is none for it. */
-  readonly via?: Via | undefined;
+  /** Through an upstream proxy, or a tunnel; absent where there is none for it. */
+  readonly via?: AnyVia | undefined;
   /** Of UDP, likewise. */
   readonly relay?: DatagramVia | undefined;
 }

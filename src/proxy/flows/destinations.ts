@@ -39,7 +39,7 @@ export interface DestinationsDeps {
   /** Asked last; of TCP by whoever holds the SYN. */
   readonly gate?: FlowGate | undefined;
   /** Those in use; undefined where there are none. */
-  readonly proxies?: Pick<ProxiesInUse, 'current'> | undefined;
+  readonly proxies?: Pick<ProxiesInUse, 'current' | 'tunnels'> | undefined;
   /** Destinations refused, by protocol and reason. */
   readonly refusals: Counters<string>;
   /** Called for each, but for those of multicasts and broadcasts. */

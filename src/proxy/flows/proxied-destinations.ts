@@ -1,10 +1,11 @@
 /** Destinations that an upstream proxy leads to, where some are in use. */
 import type { IpAddress } from '../../base/ip-address.ts';
+import { parseAddress } from '../../services/address-text.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { DestinationProtocol, Outside, RefusedDestination } from './destination.ts';
 import type { PolicedDestinations } from './policed-destinations.ts';
 import type { Refusals } from './refusals.ts';
-import type { DatagramRelays } from './via.ts';
+import type { DatagramRelays, DirectVia } from './via.ts';
 
 /** A flow that may go to `to`. */
 export interface ProxyQuestion {
@@ -27,6 +28,8 @@ export interface ProxyQuestion {
 /** Upstream proxies that are in use; undefined while there are none. */
 export interface ProxiesInUse {
   current: ProxyChoice | undefined;
+  /** They go before them. */
+  tunnels: TunnelChoice | undefined;
   relays: DatagramRelays | undefined;
 }
 
@@ -36,17 +39,21 @@ export interface ProxyChoice {
   choose(question: ProxyQuestion): Outside | undefined;
 }
 
+/** Which connections go through a Unix socket of the host. */
+export interface TunnelChoice {
+  /** @returns undefined: it has nothing to do with them */
+  viaTo(address: IpAddress, port: number): DirectVia | undefined;
+}
+
+type Choices = Pick<ProxiesInUse, 'current' | 'tunnels'>;
+
 export class ProxiedDestinations {
-  private readonly proxies: Pick<ProxiesInUse, 'current'>;
+  private readonly proxies: Choices;
   /** Undefined where there is no policy. */
   private readonly policed: PolicedDestinations | undefined;
   private readonly refusals: Refusals;
 
-  constructor(
-    proxies: Pick<ProxiesInUse, 'current'>,
-    policed: PolicedDestinations | undefined,
-    refusals: Refusals,
-  ) {
+  constructor(proxies: Choices, policed: PolicedDestinations | undefined, refusals: Refusals) {
     this.proxies = proxies;
     this.policed = policed;
     this.refusals = refusals;
@@ -60,7 +67,11 @@ export class ProxiedDestinations {
     port: number,
     to: Outside,
   ): Outside | RefusedDestination {
-    const choice = this.proxies.current;
+    const { current: choice, tunnels } = this.proxies;
+    if (tunnels !== undefined && protocol === 'tcp') {
+      const via = tunnels.viaTo(parseAddress(to.address) ?? remote, port);
+      if (via !== undefined) return { ...to, via };
+    }
     if (choice === undefined) return to;
     const { policed, refusals } = this;
     const chosen = choice.choose({

@@ -1,4 +1,4 @@
-/** The way of one flow through an upstream proxy; see `upstream-proxy/`. */
+/** The way of one flow through an upstream proxy, or a tunnel; see `upstream-proxy/`. */
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
 import type { Connecting, ConnectOwner } from '../../native/stream/host-stream.ts';
@@ -44,3 +44,13 @@ export interface Via {
   /** Of one that does. */
   accept(context: PumpContext, id: FlowId, whenOver: WhenSpliceOver): AcceptedFirst;
 }
+
+/** Of a flow that never waits. */
+export interface DirectVia {
+  readonly waitsForGuest: false;
+  /** As that of {@link Via}. */
+  readonly proxy: string;
+  connect(owner: ConnectOwner): Tunnelling;
+}
+
+export type AnyVia = Via | DirectVia;

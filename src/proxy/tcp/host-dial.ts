@@ -7,7 +7,7 @@ import type { TcpRequest } from '../../stack/flow.ts';
 import type { HostLoopback, Outside } from '../flows/destination.ts';
 import type { Flow, FlowFacts, FlowSource, FlowVerdict } from '../flows/flow.ts';
 import { type StreamOrigin, tcpFacts } from '../flows/stream-facts.ts';
-import type { Tunnelling, Via } from '../flows/via.ts';
+import type { AnyVia, Tunnelling } from '../flows/via.ts';
 import type { NameCheck } from '../inspect/name-check.ts';
 
 const BY_GUEST: StreamOrigin = { openedBy: 'guest' };
@@ -41,7 +41,7 @@ export class HostDial implements ConnectOwner, Chained<HostDial>, FlowSource {
   private readonly insteadOf: string | undefined;
   private firstCode = '';
   private readonly options: ConnectOptions;
-  private readonly via: Via | undefined;
+  private readonly via: AnyVia | undefined;
   private readonly owner: HostDialOwner;
   private connecting: Connecting;
   private tunnelling: Tunnelling | undefined = undefined;

@@ -35,12 +35,15 @@ export interface ProxyDialDeps {
   readonly reach?: ProxyReach | undefined;
 }
 
+/** A name or an address and a port, or a Unix socket. */
+export type ProxyPlace = ProxyServer | { readonly path: string };
+
 export class ProxyDial implements Tunnelling, ConnectOwner, HostStreamOwner {
   early: Uint8Array = NOTHING;
   /** Once it has failed. */
   failure: ProxyFailure | undefined = undefined;
   private readonly deps: ProxyDialDeps;
-  private readonly server: ProxyServer;
+  private readonly server: ProxyPlace;
   private readonly handshake: Handshake;
   private readonly owner: ConnectOwner;
   private readonly timer: NodeJS.Timeout;
@@ -52,24 +55,29 @@ export class ProxyDial implements Tunnelling, ConnectOwner, HostStreamOwner {
   /** `granted`: the stream is handed on at the end of this turn. */
   private state: 'asking' | 'granted' | 'over' = 'asking';
 
-  constructor(deps: ProxyDialDeps, server: ProxyServer, handshake: Handshake, owner: ConnectOwner) {
+  constructor(deps: ProxyDialDeps, server: ProxyPlace, handshake: Handshake, owner: ConnectOwner) {
     const { patienceMs = PATIENCE_MS } = deps;
     this.deps = deps;
     this.server = server;
     this.handshake = handshake;
     this.owner = owner;
     this.timer = setTimeout(() => {
-      if (this.stream === undefined) deps.reach?.missed(server, 'ETIMEDOUT');
+      if (this.stream === undefined) this.missed('ETIMEDOUT');
       this.fail(proxyFailure('ETIMEDOUT', `the proxy does not answer within ${patienceMs} ms`));
     }, patienceMs).unref();
-    deps.names.resolve(server.host, (found) => {
+    if ('path' in server) {
+      this.connecting = connectStream(server, this, deps.options);
+      return;
+    }
+    const { host, port } = server;
+    deps.names.resolve(host, (found) => {
       if (typeof found === 'string') {
-        const text = `the proxy's name ${server.host} cannot be resolved: ${found}`;
-        deps.reach?.missed(server, found);
+        const text = `the proxy's name ${host} cannot be resolved: ${found}`;
+        this.missed(found);
         setImmediate(() => this.fail(proxyFailure('EHOSTUNREACH', text)));
         return;
       }
-      if (this.state === 'asking') this.connecting = this.connectTo(found);
+      if (this.state === 'asking') this.connecting = this.connectTo(found, port);
     });
   }
 
@@ -82,7 +90,7 @@ export class ProxyDial implements Tunnelling, ConnectOwner, HostStreamOwner {
 
   onConnected(stream: HostStream): void {
     this.connecting = undefined;
-    this.deps.reach?.found(this.server);
+    if (!('path' in this.server)) this.deps.reach?.found(this.server);
     this.stream = stream;
     stream.start(this);
     this.send(this.handshake.hello);
@@ -90,7 +98,7 @@ export class ProxyDial implements Tunnelling, ConnectOwner, HostStreamOwner {
 
   onConnectFailed(code: string): void {
     this.connecting = undefined;
-    this.deps.reach?.missed(this.server, code);
+    this.missed(code);
     this.fail(proxyFailure('EHOSTUNREACH', `the proxy cannot be reached: ${code}`));
   }
 
@@ -115,8 +123,11 @@ export class ProxyDial implements Tunnelling, ConnectOwner, HostStreamOwner {
     this.fail(proxyFailure('EHOSTUNREACH', `the proxy has closed the connection: ${why}`));
   }
 
-  private connectTo(addresses: readonly string[]): Connecting {
-    const { port } = this.server;
+  private missed(code: string): void {
+    if (!('path' in this.server)) this.deps.reach?.missed(this.server, code);
+  }
+
+  private connectTo(addresses: readonly string[], port: number): Connecting {
     const { options } = this.deps;
     return new FirstAddress<HostStream>(
       addresses,

@@ -34,6 +34,8 @@ export interface VpnkitRequest {
   readonly dhcpFile: string | undefined;
   readonly forwards: readonly GatewayForward[];
   readonly forwardsFile: string | undefined;
+  /** Names networks whose connections lead through Unix sockets. */
+  readonly tunnelsFile: string | undefined;
   readonly allowedBindAddresses: readonly string[];
   /** Names the HTTP proxies of the host. */
   readonly httpFile: string | undefined;
@@ -116,9 +118,6 @@ function requestOf({ options, operands }: CommandWords): VpnkitRequest {
   }
   const hostIp = address('host-ip', '192.168.65.2');
   const bind = all('allowed-bind-addresses').at(-1) ?? '0.0.0.0';
-  if (text('forwards') !== undefined) {
-    throw new BadArguments('--forwards: tunnels to Unix sockets are not served');
-  }
   return {
     ethernet: placeOf('--ethernet', ethernet),
     ports: all('port').map((value) => placeOf('--port', value)),
@@ -141,6 +140,7 @@ function requestOf({ options, operands }: CommandWords): VpnkitRequest {
       ...all('udpv4-forwards').flatMap((value) => forwardsOf('udp', value)),
     ],
     forwardsFile: text('gateway-forwards'),
+    tunnelsFile: text('forwards'),
     allowedBindAddresses: listOf(bind).map((one) => {
       if (isIPv4(one)) return one;
       throw new BadArguments(`--allowed-bind-addresses ${one}: must be an IPv4 address`);

@@ -3,6 +3,9 @@ import * as z from 'zod';
 import { readSmallFile } from '../../../native/read-small-file.ts';
 import { messageOf, UsageError } from '../../../network/errors.ts';
 import type { GatewayForward } from '../../../network/gateway-forwards.ts';
+import type { FlowTunnel } from '../../../proxy/upstream-proxy/flow-tunnels.ts';
+import { parsePrefix } from '../../../services/address-text.ts';
+import { unixPathProblem } from '../../../transports/stream-address.ts';
 import type { DhcpFile } from './plan.ts';
 
 const dhcpSchema = (): z.ZodType<DhcpFile> =>
@@ -29,6 +32,31 @@ const forwardsSchema = (): z.ZodType<readonly GatewayForward[]> => {
   );
 };
 
+const tunnelsSchema = (): z.ZodType<readonly FlowTunnel[]> => {
+  const to = z.string().transform((text, context) => {
+    const prefix = parsePrefix(text);
+    if (prefix !== undefined) return prefix;
+    context.addIssue(`${text}: must be a network, such as 10.0.0.0/8`);
+    return z.NEVER;
+  });
+  const path = z.string().refine((text) => text !== '' && unixPathProblem(text) === undefined, {
+    error: 'must be the path of a Unix socket',
+  });
+  const tunnel = z.object({
+    protocol: z.literal('tcp'),
+    dst_prefix: to,
+    dst_port: z.int().min(0).max(65_535),
+    path,
+  });
+  return z.array(
+    tunnel.transform(({ dst_prefix, dst_port, ...one }) => ({
+      to: dst_prefix,
+      port: dst_port,
+      path: one.path,
+    })),
+  );
+};
+
 /** `--dhcp-path`. @throws UsageError */
 export const readDhcpFile = (path: string): DhcpFile => read('--dhcp-path', path, dhcpSchema());
 
@@ -40,7 +68,16 @@ export const readForwards = (path: string): readonly GatewayForward[] =>
 export const parseForwards = (path: string, text: string): readonly GatewayForward[] =>
   parse(FORWARDS, path, text, forwardsSchema());
 
+/** @param text of the file of `--forwards`. @throws UsageError */
+export const parseTunnels = (path: string, text: string): readonly FlowTunnel[] =>
+  parse(TUNNELS, path, text, tunnelsSchema());
+
+/** `--forwards`. @throws UsageError */
+export const readTunnels = (path: string): readonly FlowTunnel[] =>
+  read(TUNNELS, path, tunnelsSchema());
+
 const FORWARDS = '--gateway-forwards';
+const TUNNELS = '--forwards';
 
 function read<T>(option: string, path: string, schema: z.ZodType<T>): T {
   let text: string;

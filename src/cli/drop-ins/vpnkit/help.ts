@@ -22,6 +22,8 @@ The command line of vpnkit, served by hawser.
 --tcpv4-forwards=LIST           PORT:IP:PORT,...: ports of the gateway that lead to the host's network
 --udpv4-forwards=LIST           the same for UDP
 --gateway-forwards=FILE         JSON: protocol, external_port, internal_ip, internal_port; followed live
+--forwards=FILE                 JSON: protocol, dst_prefix, dst_port, path: connections to networks that
+                                lead through servers on Unix sockets; followed live
 --http=FILE                     JSON, followed live: http, https, exclude, transparent_http_ports, transparent_https_ports;
                                 also served to clients at the gateway, ports 3128 and 3129
 --http-api-path=PATH            GET and POST /http_proxy.json
@@ -31,7 +33,7 @@ The command line of vpnkit, served by hawser.
 --debug                         log more
 
 Accepted without effect: --gc-compact-interval, --listen-backlog, --max-connections, --pcap, --pcap-snaplen,
---port-max-idle-time (idle connections are kept). Not served: 9P, Hyper-V sockets, --forwards.
+--port-max-idle-time (idle connections are kept). Not served: 9P, Hyper-V sockets.
 HAWSER_API=on in the environment: hawser's own commands find it as vpnkit-PID. HAWSER_UPSTREAM_PROXY,
 HAWSER_PROXY_EXCLUDE, HAWSER_PROXY_AUTH_FILE: as --upstream-proxy and so on of hawser run.
 `;

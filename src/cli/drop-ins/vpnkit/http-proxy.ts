@@ -5,8 +5,8 @@ import { bindUnix } from '../../../control/api-listener.ts';
 import type { ProxyBook } from '../../../control/proxy-view.ts';
 import { readBody } from '../../../control/request-body.ts';
 import { messageOf } from '../../../network/errors.ts';
-import { FileFollower } from '../../../proxy/dns/file-follower.ts';
 import type { ServingDaemon } from '../../daemon.ts';
+import { followFile } from './follow-file.ts';
 
 const PATH = '/http_proxy.json';
 /** At the gateway: of http, and of https. */
@@ -62,7 +62,6 @@ export class HttpProxies {
   private readonly daemon: ServingDaemon;
   /** As it was given last. */
   private text = '';
-  private before: Promise<void> = Promise.resolve();
 
   constructor(proxies: ProxyBook, daemon: ServingDaemon) {
     this.proxies = proxies;
@@ -71,16 +70,7 @@ export class HttpProxies {
 
   /** The file is read before this returns. */
   async follow(path: string): Promise<void> {
-    const follower = new FileFollower(path, (text) => {
-      this.before = this.before
-        .then(() => this.use(text))
-        .catch((error: unknown) => {
-          this.daemon.log.warn({ path, reason: messageOf(error) }, 'HTTP proxies not usable');
-        });
-    });
-    follower.read();
-    this.daemon.add({ close: () => follower.close() });
-    await this.before;
+    await followFile(path, 'HTTP proxies', this.daemon, (text) => this.use(text));
   }
 
   async serve(path: string): Promise<void> {

@@ -20,6 +20,8 @@ export interface VpnkitDialect {
   readonly forwards: readonly GatewayForward[];
   /** Beside them, followed live. */
   readonly forwardsFile: string | undefined;
+  /** Of connections that lead through Unix sockets, followed live. */
+  readonly tunnelsFile: string | undefined;
   readonly bindAddresses: readonly string[];
   /** Descriptors that listen already. */
   readonly listening: readonly number[];
@@ -59,7 +61,11 @@ export const VPNKIT: DropIn<VpnkitDialect> = {
     for (const why of dialect.withoutEffect) daemon.log.warn({}, `without effect: ${why}`);
     if (dialect.forwards.length > 0 || dialect.forwardsFile !== undefined) {
       const { serveForwards } = await import('./gateway-forwards.ts');
-      serveForwards(dialect, network, daemon);
+      await serveForwards(dialect, network, daemon);
+    }
+    if (dialect.tunnelsFile !== undefined) {
+      const { serveTunnels } = await import('./tunnels.ts');
+      await serveTunnels(dialect.tunnelsFile, network, daemon);
     }
     const { httpFile, httpApiPath } = dialect;
     if (httpFile !== undefined || httpApiPath !== undefined) {
@@ -89,9 +95,10 @@ async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
     import('../../../native/inherited-listeners.ts'),
     import('./files.ts'),
   ]);
-  const { dhcpFile, forwards, forwardsFile, hostsFile } = request;
+  const { dhcpFile, forwards, forwardsFile, tunnelsFile, hostsFile } = request;
   const { allowedBindAddresses, diagnostics, httpFile, httpApiPath } = request;
   if (forwardsFile !== undefined) files.readForwards(forwardsFile);
+  if (tunnelsFile !== undefined) files.readTunnels(tunnelsFile);
   const isThere = hostsFile !== undefined && existsSync(hostsFile);
   const { options, apiPaths } = planVpnkit(
     isThere ? request : { ...request, hostsFile: undefined },
@@ -112,13 +119,14 @@ async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
       httpApiPath,
       forwards,
       forwardsFile,
+      tunnelsFile,
       bindAddresses: allowedBindAddresses,
       listening,
       withoutEffect: request.withoutEffect,
     },
     kept: {
       descriptors: listening,
-      files: [forwardsFile, httpFile].filter((path) => path !== undefined),
+      files: [forwardsFile, tunnelsFile, httpFile].filter((path) => path !== undefined),
     },
   };
 }

@@ -24,6 +24,7 @@ const PLAIN: VpnkitRequest = {
   dhcpFile: undefined,
   forwards: [],
   forwardsFile: undefined,
+  tunnelsFile: undefined,
   allowedBindAddresses: ['0.0.0.0'],
   httpFile: undefined,
   httpApiPath: undefined,
@@ -97,6 +98,7 @@ const RUN: readonly [string, string, Partial<VpnkitRequest>][] = [
       ],
     },
   ],
+  ['tunnels', '--ethernet /e --forwards /f.json', { tunnelsFile: '/f.json' }],
   [
     'UDP forwards',
     '--ethernet /e --udpv4-forwards 123:127.0.0.1:123',
@@ -118,7 +120,6 @@ const BAD: readonly [string, RegExp][] = [
   ['--ethernet /e --allowed-bind-addresses ::1', /must be an IPv4 address/],
   ['--ethernet /e --tcpv4-forwards 80:8080', /must be PORT:IP:PORT/],
   ['--ethernet /e --tcpv4-forwards 0:1.2.3.4:80', /--tcpv4-forwards 0: must be an integer/],
-  ['--ethernet /e --forwards /f', /tunnels to Unix sockets are not served/],
   ['--ethernet /e --quick', /unrecognized option '--quick'/],
 ];
 

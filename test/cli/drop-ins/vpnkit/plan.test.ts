@@ -3,7 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseVpnkitArguments } from '../../../../src/cli/drop-ins/vpnkit/arguments.ts';
-import { readDhcpFile, readForwards } from '../../../../src/cli/drop-ins/vpnkit/files.ts';
+import {
+  readDhcpFile,
+  readForwards,
+  readTunnels,
+} from '../../../../src/cli/drop-ins/vpnkit/files.ts';
 import {
   type DhcpFile,
   planVpnkit,
@@ -91,6 +95,19 @@ describe('cli/drop-ins/vpnkit/files', () => {
     assert.deepEqual(readForwards(file(JSON.stringify([forward]))), [
       { protocol: 'tcp', port: 80, address: '127.0.0.1', addressPort: 8_080 },
     ]);
+  });
+  it('reads tunnels', () => {
+    const tunnel = { protocol: 'tcp', dst_prefix: '10.0.0.0/8', dst_port: 0, path: '/t.sock' };
+    const [read] = readTunnels(file(JSON.stringify([tunnel])));
+    assert.deepEqual([read?.port, read?.path, read?.to.bits], [0, '/t.sock', 8]);
+    for (const [wrong, message] of [
+      [{ protocol: 'udp' }, /--forwards .*f\.json: 0\.protocol: /],
+      [{ dst_prefix: '10.0.0.0' }, /0\.dst_prefix: 10\.0\.0\.0: must be a network/],
+      [{ dst_port: 65_536 }, /0\.dst_port: /],
+      [{ path: 'x'.repeat(200) }, /0\.path: must be the path of a Unix socket/],
+    ] as const) {
+      assert.throws(() => readTunnels(file(JSON.stringify([{ ...tunnel, ...wrong }]))), message);
+    }
   });
   it('reads a DHCP file', () =>
     assert.deepEqual(readDhcpFile(file('{"searchDomains":["a"],"domainName":"b"}')), {
