@@ -89,7 +89,7 @@ await build({
 });
 /** Each is a daemon, whatever its arguments. */
 const dropIns = Object.fromEntries(
-  ['gvproxy', 'slirp4netns', 'vpnkit'].map((name) => [`hawser-${name}`, programs.hawser]),
+  ['gvproxy', 'pasta', 'slirp4netns', 'vpnkit'].map((name) => [`hawser-${name}`, programs.hawser]),
 );
 await build({
   ...PROGRAM,

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { Log } from '../base/log.ts';
 import type { ServedView } from '../control/events/served-view.ts';
+import type { HostTargets } from '../proxy/address-map.ts';
 import type { PortBook } from '../proxy/ports/port-table.ts';
 import type { FlowTunnel } from '../proxy/upstream-proxy/flow-tunnels.ts';
 import type { ZoneTable } from '../services/dns/zone-table.ts';
@@ -47,6 +48,8 @@ export interface DaemonNetwork {
    * @returns those that there is no room for
    */
   forwardGateway(forwards: readonly GatewayForward[]): readonly GatewayForward[];
+  /** Have the host's address for guests lead to these of its addresses, not to its loopback. */
+  leadHostTo(targets: HostTargets): void;
   /**
    * Have guests' connections to networks lead through Unix sockets: by these, and by no others.
    *

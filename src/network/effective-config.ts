@@ -10,7 +10,14 @@ import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.
 import type { AuditConfig, NetworkConfig } from './config.ts';
 import { guestAddressFaults, OWN } from './guest-address.ts';
 import { splitAllowedAddress } from './guest-separation.ts';
-import { firstUsable, formatNetwork, isUsable, lastUsable, networkOf } from './ipv4-text.ts';
+import {
+  firstUsable,
+  formatNetwork,
+  isLinkLocal4,
+  isUsable,
+  lastUsable,
+  networkOf,
+} from './ipv4-text.ts';
 import { MIN_IPV6_MTU, uniqueLocalSubnet } from './ipv6-text.ts';
 import type { NetworkSettings } from './network-settings.ts';
 import type { OptionProblem } from './option-problem.ts';
@@ -168,7 +175,7 @@ export function addressProblems(config: NetworkConfig): OptionProblem[] {
   const problems: OptionProblem[] = [];
   const inside = `must be inside the subnet ${subnet}, and neither its first nor its last address`;
   if (!isInside(gateway)) problems.push({ key: 'gateway', value: gateway, why: inside });
-  if (hostIp !== undefined && !isInside(hostIp)) {
+  if (hostIp !== undefined && !isInside(hostIp) && !isLinkLocal4(hostIp)) {
     problems.push({ key: 'hostIp', value: hostIp, why: inside });
   }
   if (hostIp !== undefined && !hostAccess) {

@@ -56,6 +56,9 @@ export function isUsable({ base, prefix }: Ipv4Network, address: string): boolea
   return offset > 0 && offset < 2 ** (32 - prefix) - 1;
 }
 
+/** RFC 3927. What is hawser's own may be there: guests reach it as all that is outside, by the gateway. */
+export const isLinkLocal4 = (address: string): boolean => ipv4Number(address) >>> 16 === 0xa9fe;
+
 export function networkOf(subnet: string): Ipv4Network {
   const network = parseNetwork(subnet);
   if ('problem' in network) throw new Error(`${subnet} was not checked: it ${network.problem}`);

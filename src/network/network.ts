@@ -7,6 +7,7 @@ import type { NetworkEvents } from '../control/events/network-events.ts';
 import type { ServedView } from '../control/events/served-view.ts';
 import type { PortView } from '../control/network-view.ts';
 import { portView } from '../control/ports/port-view.ts';
+import type { HostTargets } from '../proxy/address-map.ts';
 import { HostReach } from '../proxy/host-reach.ts';
 import type { PortTable } from '../proxy/ports/port-table.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
@@ -175,6 +176,10 @@ class RunningNetwork implements Network, DaemonNetwork {
 
   forwardGateway(forwards: readonly GatewayForward[]): readonly GatewayForward[] {
     return this.parts.forwards.set(forwards);
+  }
+
+  leadHostTo(targets: HostTargets): void {
+    this.parts.dataPath.addressMap.leadHostTo(targets);
   }
 
   async tunnelFlows(tunnels: readonly FlowTunnel[]): Promise<readonly FlowTunnel[]> {

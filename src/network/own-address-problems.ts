@@ -3,7 +3,7 @@ import type { IpAddress } from '../base/ip-address.ts';
 import { addressesOf, requiredAddress } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { isInPrefix, OWN } from './guest-address.ts';
-import { formatNetwork, isUsable, networkOf } from './ipv4-text.ts';
+import { formatNetwork, isLinkLocal4, isUsable, networkOf } from './ipv4-text.ts';
 import { formatSubnet6 } from './ipv6-text.ts';
 import type { OptionProblem } from './option-problem.ts';
 
@@ -47,7 +47,8 @@ function faultsOf(config: NetworkConfig, address: IpAddress): string[] {
   if (address.family === 6) return faultsOf6(config, address, [ipv6?.gateway, ipv6?.host]);
   if (isAny(address, [gateway, host])) return [OWN];
   const network = networkOf(config.subnet);
-  if (isUsable(network, address.toString())) return [];
+  const text = address.toString();
+  if (isUsable(network, text) || isLinkLocal4(text)) return [];
   const where = formatNetwork(network);
   return [`must be inside the subnet ${where}, and neither its first nor its last address`];
 }

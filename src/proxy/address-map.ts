@@ -50,6 +50,12 @@ export type RefusedWhy =
 
 export type AddressKind = 'host-loopback' | 'gateway' | 'outside' | RefusedWhy;
 
+/** Addresses of the host, by family. Undefined: it has none. */
+export interface HostTargets {
+  readonly ipv4: IpAddress | undefined;
+  readonly ipv6: IpAddress | undefined;
+}
+
 /** Texts of peers cached with their addresses. */
 const PEER_CACHE_LIMIT = 1024;
 
@@ -63,6 +69,7 @@ export class AddressMap {
   private readonly allowMetadata: boolean;
   private readonly views = [new PeerViews(), new PeerViews(), new PeerViews(), new PeerViews()];
   private viewsEpoch = 0;
+  private targets: HostTargets | undefined = undefined;
 
   constructor(config: AddressMapConfig) {
     this.config = config;
@@ -80,6 +87,18 @@ export class AddressMap {
   /** The address that stands for the host's loopback, in a family. */
   hostOf(family: 4 | 6): IpAddress | undefined {
     return family === 6 ? this.config.host6 : this.config.host;
+  }
+
+  /** Have the host's address lead to these, not to its loopback. */
+  leadHostTo(targets: HostTargets): void {
+    this.targets = targets;
+    for (const one of this.views) one.clear();
+  }
+
+  /** Where the host's address leads; undefined: to its loopback. */
+  hostTarget(family: 4 | 6): IpAddress | 'none' | undefined {
+    if (this.targets === undefined) return undefined;
+    return this.targetOf(family) ?? 'none';
   }
 
   /** Whether guests can answer any address of the family. */
@@ -137,12 +156,17 @@ export class AddressMap {
 
   /** {@link guestView} of an address that is one already. */
   guestViewOf(address: IpAddress, family: 4 | 6, isTranslated: boolean): IpAddress | undefined {
+    if (isTranslated && this.targetOf(family)?.equals(address) === true) return this.hostOf(family);
     const words = Int32Array.of(address.a, address.b, address.c, address.d);
     const kind = this.kindOf(words, 0);
     if (kind === 'loopback') return this.hostOf(family);
     if (kind !== 'outside' && kind !== 'metadata') return undefined;
     if (isTranslated) return this.translation.guestSide(address, family);
     return address.family === family ? address : undefined;
+  }
+
+  private targetOf(family: 4 | 6): IpAddress | undefined {
+    return family === 4 ? this.targets?.ipv4 : this.targets?.ipv6;
   }
 
   private kindOf4(word: number): AddressKind {

@@ -299,6 +299,7 @@ export class FakeNetwork implements DaemonNetwork {
   forwardGateway(): readonly [] {
     return [];
   }
+  leadHostTo(): void {}
   tunnelFlows(): Promise<readonly []> {
     return Promise.resolve([]);
   }

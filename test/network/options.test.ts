@@ -211,6 +211,7 @@ describe('network/options', () => {
     [{ dnsAddress: 'dns' }, /^dnsAddress must be an IP address such as .* got "dns"$/],
     [{ dnsAddress: '192.168.127.1' }, /^dnsAddress\[0\] must differ from the gateway and the host/],
     [{ dnsAddress: '192.168.127.254' }, /^dnsAddress\[0\] must differ from the gateway and the/],
+    [{ hostIp: '10.0.0.3' }, /^hostIp must be inside the subnet 192\.168\.127\.0\/24/],
     [{ dnsAddress: '10.0.0.3' }, /^dnsAddress\[0\] must be inside the subnet 192\.168\.127\.0\/24/],
     [
       { dnsAddress: ['192.168.127.3', '192.168.127.4'] },

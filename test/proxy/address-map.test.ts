@@ -168,4 +168,13 @@ describe('proxy/address-map', () => {
       assert.equal(parsePrefix(text), undefined, text);
     }
   });
+
+  it("shows the host's own address as the host's for guests, where that leads to it", () => {
+    const map = addressMap(six);
+    assert.equal(`${map.guestView('198.51.100.7', 4, true)}`, '198.51.100.7');
+    map.leadHostTo({ ipv4: ip('198.51.100.7'), ipv6: undefined });
+    assert.equal(`${map.guestView('198.51.100.7', 4, true)}`, `${HOST}`);
+    assert.equal(`${map.guestView('198.51.100.7', 4, false)}`, '198.51.100.7');
+    assert.deepEqual([map.hostTarget(4)?.toString(), map.hostTarget(6)], ['198.51.100.7', 'none']);
+  });
 });

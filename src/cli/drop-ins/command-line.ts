@@ -38,3 +38,19 @@ export function integerOf(what: string, text: string, min: number, max: number):
   if (value >= min && value <= max) return value;
   throw new BadArguments(`${what} ${text}: must be an integer from ${min} to ${max}`);
 }
+
+/** @throws BadArguments */
+export function macOf(what: string, text: string): string {
+  if (/^[\da-f]{1,2}(:[\da-f]{1,2}){5}$/i.test(text)) return text.toLowerCase();
+  throw new BadArguments(`${what} ${text}: must be six bytes: 52:54:00:12:34:56`);
+}
+
+/** An address, or the name of an interface. @throws BadArguments */
+export function outboundOf(
+  name: string,
+  text: string | undefined,
+  isAddress: (text: string) => boolean,
+): string | undefined {
+  if (text === undefined || isAddress(text) || /^[^/:\s]{1,15}$/.test(text)) return text;
+  throw new BadArguments(`--${name} ${text}: must be an address or the name of an interface`);
+}

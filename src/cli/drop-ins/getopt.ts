@@ -11,6 +11,15 @@ export interface OptionShape {
   readonly takesValue: boolean;
 }
 
+export const flag = (name: string, short?: string): OptionShape => ({
+  ...{ name, short },
+  takesValue: false,
+});
+export const valued = (name: string, short?: string): OptionShape => ({
+  ...{ name, short },
+  takesValue: true,
+});
+
 /** One option as it was given. */
 export interface GivenOption {
   readonly name: string;

@@ -5,6 +5,7 @@ type Load = () => Promise<DropIn<unknown>>;
 
 export const DROP_INS: ReadonlyMap<string, Load> = new Map<string, Load>([
   ['hawser-gvproxy', async () => (await import('./gvproxy/gvproxy.ts')).GVPROXY],
+  ['hawser-pasta', async () => (await import('./pasta/pasta.ts')).PASTA],
   ['hawser-slirp4netns', async () => (await import('./slirp4netns/slirp4netns.ts')).SLIRP4NETNS],
   ['hawser-vpnkit', async () => (await import('./vpnkit/vpnkit.ts')).VPNKIT],
 ]);

@@ -208,8 +208,11 @@ export class Destinations {
     }
     const remote = addressFromWords(words, at);
     const to =
-      kind === 'outside' ? this.outsideOf(remote) : this.loopbackOf(protocol, remote.family, port);
-    if (to === undefined) return this.refuse(owner, protocol, words, at, port, 'not-global');
+      kind === 'outside' ? this.outsideOf(remote) : this.hostOf(protocol, remote.family, port);
+    if (to === undefined) {
+      const why = kind === 'outside' ? 'not-global' : 'host';
+      return this.refuse(owner, protocol, words, at, port, why);
+    }
     if (this.isOwn(protocol, to.address, port)) {
       return this.refuse(owner, protocol, words, at, port, 'own-listener');
     }
@@ -341,6 +344,17 @@ export class Destinations {
     const actual = this.deps.addresses.translation.hostSide(remote);
     if (actual === undefined) return undefined;
     return { kind: 'outside', address: actual.toString(), isTranslated: actual !== remote };
+  }
+
+  private hostOf(
+    protocol: DestinationProtocol,
+    family: 4 | 6,
+    port: number,
+  ): HostLoopback | Outside | undefined {
+    const target = this.deps.addresses.hostTarget(family);
+    if (target === undefined) return this.loopbackOf(protocol, family, port);
+    if (target === 'none') return undefined;
+    return { kind: 'outside', address: target.toString(), isTranslated: true };
   }
 
   private loopbackOf(protocol: DestinationProtocol, family: 4 | 6, port: number): HostLoopback {

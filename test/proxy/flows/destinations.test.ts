@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { Counters } from '../../../src/base/counters.ts';
-import { setWords } from '../../../src/base/ip-address.ts';
+import { type IpAddress, setWords } from '../../../src/base/ip-address.ts';
 import type {
   Block,
   Destination,
@@ -136,6 +136,52 @@ function textOf(to: Destination): string {
       return to.address;
   }
 }
+
+describe('proxy/flows/destinations: the host by its own address', () => {
+  const six = { subnet6, gateway6: ip('fd12:3456::1'), host6: ip('fd12:3456::fe') };
+
+  it("leads there by the host's address for guests, and not to the loopback", () => {
+    const addresses = addressMap(six);
+    addresses.leadHostTo({ ipv4: ip('198.51.100.7'), ipv6: undefined });
+    const isOwnListener = (address: string, port: number): boolean =>
+      address === '198.51.100.7' && port === 22;
+    const decide = decideOf(
+      new Destinations({ addresses, isOwnListener, refusals: new Counters() }),
+    );
+    assert.equal(decide('192.168.127.254'), '198.51.100.7');
+    assert.equal(decide('192.168.127.254', 'udp'), '198.51.100.7');
+    assert.equal(decide('192.168.127.254', 'tcp', 22), '!own-listener');
+    assert.equal(decide('fd12:3456::fe'), '!host', 'the host has no IPv6');
+    assert.equal(decide('1.2.3.4'), '1.2.3.4');
+  });
+});
+
+describe('proxy/flows/destinations: connections through a tunnel', () => {
+  it('are those of TCP that it has a way for, before an upstream proxy', () => {
+    const via = { waitsForGuest: false, connect: () => assert.fail('not dialled here') } as const;
+    const tunnels = {
+      viaTo: (address: IpAddress, port: number) =>
+        address.equals(ip('10.1.2.3')) && port === 80 ? via : undefined,
+    };
+    const current = { choose: () => undefined };
+    const destinations = new Destinations({
+      addresses: addressMap(),
+      isOwnListener: () => false,
+      refusals: new Counters(),
+      proxies: { current, tunnels },
+    });
+    const words = new Int32Array(4);
+    const decide = (text: string, protocol: DestinationProtocol, port: number): Destination => {
+      setWords(words, ip(text));
+      return destinations.decide(testGuest(), protocol, words, 0, port);
+    };
+    const to = decide('10.1.2.3', 'tcp', 80);
+    assert.equal(to.kind === 'outside' && to.via, via);
+    assert.equal(decide('10.1.2.3', 'udp', 80).kind, 'refused');
+    assert.equal(decide('10.1.2.3', 'tcp', 81).kind, 'refused');
+    assert.equal(decide('10.1.2.4', 'tcp', 80).kind, 'refused');
+  });
+});
 
 describe('proxy/flows/destinations', () => {
   const own = (address: string, port: number): boolean =>

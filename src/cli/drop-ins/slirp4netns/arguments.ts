@@ -1,7 +1,14 @@
 /** The command line of slirp4netns 1.3: what it asks for, and what is wrong with it. */
 import { isIPv4, isIPv6 } from 'node:net';
-import { BadArguments, type Command, integerOf, readCommand } from '../command-line.ts';
-import type { CommandWords, OptionShape } from '../getopt.ts';
+import {
+  BadArguments,
+  type Command,
+  integerOf,
+  macOf,
+  outboundOf,
+  readCommand,
+} from '../command-line.ts';
+import { type CommandWords, flag, type OptionShape, valued } from '../getopt.ts';
 
 /** Where the TAP is, or what is there in its place. */
 export type SlirpTarget =
@@ -37,9 +44,6 @@ export interface SlirpCidr {
 }
 
 export type SlirpCommand = Command<SlirpRequest>;
-
-const flag = (name: string, short?: string): OptionShape => ({ name, short, takesValue: false });
-const valued = (name: string, short?: string): OptionShape => ({ name, short, takesValue: true });
 
 const SHAPES: readonly OptionShape[] = [
   flag('configure', 'c'),
@@ -98,7 +102,7 @@ function requestOf({ options, operands }: CommandWords): SlirpRequest {
     }),
     usernsPath: value('userns-path'),
     configure,
-    mac: mac === undefined ? undefined : macOf(mac),
+    mac: mac === undefined ? undefined : macOf('--macaddress', mac),
     mtu: number('mtu', 1, MTU_MAX) ?? DEFAULT_MTU,
     cidr: cidrOf(value('cidr') ?? DEFAULT_CIDR),
     ipv6: given('enable-ipv6'),
@@ -163,19 +167,4 @@ function cidrOf(text: string): SlirpCidr {
     throw new BadArguments(`--cidr ${text}: must be a network, not an address in it: 10.0.2.0/24`);
   }
   return { text, base, prefixLen };
-}
-
-function macOf(text: string): string {
-  if (/^[\da-f]{1,2}(:[\da-f]{1,2}){5}$/i.test(text)) return text.toLowerCase();
-  throw new BadArguments(`--macaddress ${text}: must be six bytes: 52:54:00:12:34:56`);
-}
-
-/** An address, or the name of an interface. */
-function outboundOf(
-  name: string,
-  text: string | undefined,
-  isAddress: (text: string) => boolean,
-): string | undefined {
-  if (text === undefined || isAddress(text) || /^[^/:\s]{1,15}$/.test(text)) return text;
-  throw new BadArguments(`--${name} ${text}: must be an address or the name of an interface`);
 }

@@ -1,12 +1,11 @@
 /** From what a command line of slirp4netns asks for to options of the daemon, and to the TAP that is made first. */
-import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { type IpAddress, ipv4 } from '../../../base/ip-address.ts';
 import { UsageError } from '../../../network/errors.ts';
 import { MTU_MAX } from '../../../network/network-settings.ts';
 import { unixPathProblem } from '../../../transports/stream-address.ts';
 import type { CommandLine } from '../../config.ts';
-import type { TapPlace } from '../../tap/tap-tools.ts';
+import { type HostInterfaces, type PlannedTap, sourcesOf } from '../planned-tap.ts';
 import type { SlirpCidr, SlirpRequest } from './arguments.ts';
 
 /** Places in the network, counted from its start; libslirp has 16 addresses to lease. */
@@ -19,19 +18,6 @@ const SUBNET6 = 'fd00::/64';
 const GATEWAY6 = 'fd00::2';
 const DNS6 = 'fd00::3';
 
-/** The TAP, and the namespaces that it is in. */
-export interface PlannedTap {
-  readonly place: TapPlace;
-  readonly name: string;
-  readonly mtu: number;
-  readonly mac: string | undefined;
-  /** Whether it is set up as a guest would do that. */
-  readonly configure: boolean;
-  readonly address: IpAddress;
-  readonly prefixLen: number;
-  readonly gateway: IpAddress;
-}
-
 export interface SlirpPlan {
   /** Keys and values as those of `hawser run`. */
   readonly options: CommandLine;
@@ -41,16 +27,8 @@ export interface SlirpPlan {
   readonly guest: IpAddress;
 }
 
-/** What of this process and its host is needed. */
-export interface SlirpHost {
-  /** Of this process: the instance's name is its own. */
-  readonly pid: number;
-  /** The first address of an interface. */
-  addressOf(interfaceName: string, family: 4 | 6): string | undefined;
-}
-
 /** @throws UsageError */
-export function planSlirp(request: SlirpRequest, host: SlirpHost): SlirpPlan {
+export function planSlirp(request: SlirpRequest, host: HostInterfaces): SlirpPlan {
   const { cidr, apiSocket } = request;
   const problem = apiSocket === undefined ? undefined : unixPathProblem(resolve(apiSocket));
   if (problem !== undefined) throw new UsageError([`--api-socket ${apiSocket}: ${problem}`]);
@@ -59,7 +37,13 @@ export function planSlirp(request: SlirpRequest, host: SlirpHost): SlirpPlan {
   const six = request.ipv6
     ? { ipv6: 'auto', subnet6: SUBNET6, gateway6: GATEWAY6 }
     : { ipv6: 'off' };
-  const sources = [...sourceOf(request.outbound, 4, host), ...sourceOf(request.outbound6, 6, host)];
+  const sources = sourcesOf(
+    [
+      { option: '--outbound-addr', text: request.outbound, family: 4 },
+      { option: '--outbound-addr6', text: request.outbound6, family: 6 },
+    ],
+    host,
+  );
   const dns = request.ipv6 ? [at(DNS), DNS6] : [at(DNS)];
   const options: CommandLine = {
     name: `slirp4netns-${host.pid}`,
@@ -81,17 +65,6 @@ export function planSlirp(request: SlirpRequest, host: SlirpHost): SlirpPlan {
 }
 
 const addressAt = ({ base }: SlirpCidr, place: number): IpAddress => ipv4((base + place) | 0);
-
-function sourceOf(text: string | undefined, family: 4 | 6, host: SlirpHost): string[] {
-  if (text === undefined) return [];
-  if (isIP(text) !== 0) return [text];
-  const address = host.addressOf(text, family);
-  if (address !== undefined) return [address];
-  const option = family === 4 ? '--outbound-addr' : '--outbound-addr6';
-  throw new UsageError([
-    `${option} ${text}: no interface of that name has an IPv${family} address`,
-  ]);
-}
 
 function linkOf({ target }: SlirpRequest): string {
   switch (target.kind) {

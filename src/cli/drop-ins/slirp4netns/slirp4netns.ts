@@ -2,16 +2,17 @@
  * `hawser-slirp4netns`: the command line of slirp4netns, for launchers of rootless containers. The TAP is made before
  * anything is given up, in the namespaces of the launcher's child; then it is a link like any other.
  */
-import { closeSync, writeSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { RunError } from '../../../network/errors.ts';
 import { parseAddress } from '../../../services/address-text.ts';
 import type { ServingDaemon } from '../../daemon.ts';
+import { announceByte } from '../announce-byte.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
 import { withOwnApi } from '../own-api.ts';
+import { firstAddressOf, openPlannedTap } from '../planned-tap.ts';
 import { parseSlirpArguments, type SlirpRequest } from './arguments.ts';
 import { SLIRP_HELP, slirpVersion } from './help.ts';
-import { type PlannedTap, planSlirp } from './plan.ts';
+import { planSlirp } from './plan.ts';
 
 /** What is served beside the network. */
 export interface SlirpDialect {
@@ -57,7 +58,7 @@ export const SLIRP4NETNS: DropIn<SlirpDialect> = {
       daemon.add(await serveHostForwards(apiSocket, forwards, daemon.log));
       daemon.own(apiSocket);
     }
-    if (readyFd !== undefined) daemon.whenReady(() => announce(readyFd, daemon));
+    if (readyFd !== undefined) daemon.whenReady(() => announceByte(readyFd, daemon.log));
   },
 };
 
@@ -68,37 +69,16 @@ async function planRun(request: SlirpRequest): Promise<Plan<SlirpDialect>> {
   ]);
   const { options, tap, guest } = planSlirp(request, {
     pid: process.pid,
-    addressOf: (name, family) =>
-      networkInterfaces()[name]?.find((one) => one.family === `IPv${family}`)?.address,
+    addressOf: firstAddressOf(networkInterfaces()),
   });
   const config = buildConfig(options, undefined, realPlace());
-  if (tap !== undefined) await openTap(tap);
+  if (tap !== undefined) await openPlannedTap(tap);
   const { apiSocket, readyFd, exitFd } = request;
   return {
     options: withOwnApi(config, process.env),
     dialect: { apiSocket, guest: guest.toString(), readyFd, exitFd },
     kept: { descriptors: [readyFd, exitFd].filter((fd) => fd !== undefined) },
   };
-}
-
-async function openTap(planned: PlannedTap): Promise<void> {
-  const [{ loadPosix }, { addOpenedTaps }, { openTapTools }] = await Promise.all([
-    import('../../../native/load.ts'),
-    import('../../../native/opened-taps.ts'),
-    import('../../tap/tap-tools.ts'),
-  ]);
-  const { place, name, mtu, mac, configure, address, prefixLen, gateway } = planned;
-  const { netns } = place;
-  const bytes = mac?.split(':').map((byte) => Number.parseInt(byte, 16));
-  const tap = loadPosix(`open a TAP in ${netns}`).makeTap(openTapTools(place), {
-    ...{ name, netns, mtu },
-    vnetHdr: true,
-    up: configure,
-    guest: configure
-      ? { mac: bytes && Uint8Array.from(bytes), address, prefixLen, gateway }
-      : undefined,
-  });
-  addOpenedTaps([{ name, netns, tap }]);
 }
 
 /** slirp4netns ends when nobody can write to the descriptor any more. */
@@ -110,15 +90,5 @@ async function watchExitFd(fd: number, daemon: ServingDaemon): Promise<void> {
   } catch (cause) {
     const why = 'must be an open pipe or socket whose other end is watched';
     throw new RunError(`--exit-fd ${fd}: ${why}`, { cause });
-  }
-}
-
-/** Launchers wait for one byte. */
-function announce(fd: number, { log }: ServingDaemon): void {
-  try {
-    writeSync(fd, '1');
-    closeSync(fd);
-  } catch (error) {
-    log.warn({ fd, err: error }, '--ready-fd has no reader');
   }
 }

@@ -1,0 +1,189 @@
+/** `hawser-pasta`, as podman 5 and RootlessKit start it, by an ordinary user. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, readlinkSync } from 'node:fs';
+import { LAB, systemSuite } from '../support/requirements.ts';
+import { HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
+import type { Background, CommandResult } from './support/processes.ts';
+import { RootlessUser } from './support/rootless.ts';
+import { until } from './support/until.ts';
+
+const BYTES = 100_000_000;
+const PORT = 18_080;
+const [DNS, HOST] = ['169.254.1.1', '169.254.1.2'];
+
+systemSuite('pasta', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], function () {
+  this.timeout(120_000);
+  let lab: Lab;
+  let user: RootlessUser;
+  /** Holds podman's user and mount namespaces. */
+  let podman: Background;
+  let netns: string;
+  let pidFile: string;
+
+  before(async () => {
+    lab = await Lab.open();
+    await lab.startServers(lab.host);
+    await lab.startServers(lab.outside);
+    user = await RootlessUser.open(lab, { pasta: 'hawser-pasta.js', hawser: 'hawser.js' });
+  });
+  after(async () => await lab?.close());
+  beforeEach(async () => {
+    netns = `${user.runtimeDir}/container`;
+    pidFile = `${user.dir}/home/pasta.pid`;
+    const make = 'touch "$0" && unshare --net="$0" true && echo made && exec sleep infinity';
+    const apart = ['unshare', '--user', '--map-root-user', '--mount', '--propagation', 'private'];
+    podman = user.start([...apart, 'sh', '-c', make, netns]);
+    await podman.prints(/made/);
+  });
+  afterEach(async () => {
+    if (existsSync(pidFile)) process.kill(pid());
+    await until('pasta to be gone', () => !existsSync(pidFile));
+    await podman.stop();
+    await user.run('rm', '-f', netns);
+  });
+
+  const pid = (): number => Number(readFileSync(pidFile, 'utf8'));
+  /** In podman's namespaces. */
+  const asPodman = (...argv: string[]): Promise<CommandResult> =>
+    user.try('nsenter', '-t', `${podman.pid}`, '-U', '--preserve-credentials', '-m', '--', ...argv);
+  const enter = (...argv: string[]): string[] => [
+    ...['nsenter', '-t', `${podman.pid}`, '-U', '--preserve-credentials', '-m', '--'],
+    ...['nsenter', `--net=${netns}`, '--', ...argv],
+  ];
+  const inside = (...argv: string[]): Promise<string> => user.run(...enter(...argv));
+  const fetch = (host: string, bytes = BYTES): Promise<string> =>
+    inside(
+      ...['curl', '-sS', '--max-time', '30', '-o', '/dev/null', '-w', '%{size_download}'],
+      `http://${host}:${HTTP_PORT}/bytes/${bytes}`,
+    );
+
+  /** As `libnetwork/pasta` of podman 5 does: `more` are the user's options, and those of ports. */
+  async function setUp(...more: string[]): Promise<void> {
+    const none = (protocol: string): string[] =>
+      more.includes(protocol) ? [] : [protocol, 'none'];
+    const { status, stdout, stderr } = await asPodman(
+      ...['pasta', '--config-net', '--pid', pidFile, ...more, '--dns-forward', DNS],
+      ...[...none('-t'), ...none('-u'), '-T', 'none', '-U', 'none', '--no-map-gw', '--quiet'],
+      ...['--netns', netns, '--map-guest-addr', HOST],
+    );
+    assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: '', stderr: '' });
+  }
+
+  it('is ready when it returns: address, route and MTU are there, and it downloads', async () => {
+    await setUp();
+    const addresses = await inside('ip', '-o', '-4', 'addr', 'show');
+    assert.match(addresses, /inet 10\.0\.2\.100\/24 /);
+    assert.match(await inside('ip', '-o', 'link', 'show'), /UP,LOWER_UP> mtu 65520/);
+    assert.match(await inside('ip', 'route'), /default via 10\.0\.2\.2 /);
+    assert.equal(await fetch(OUTSIDE), `${BYTES}`);
+    await inside('ping', '-c', '1', '-W', '5', OUTSIDE);
+  });
+
+  it('answers names at the address that podman writes to resolv.conf', async () => {
+    await setUp();
+    const dig = ['dig', '+short', '+time=5', `@${DNS}`, 'host.hawser.internal'];
+    assert.equal((await inside(...dig)).trim(), HOST);
+    assert.equal((await inside(...dig, '+tcp')).trim(), HOST);
+  });
+
+  it("leads to the host's own address, and not to its loopback", async () => {
+    await setUp();
+    const local = lab.host.start(['nc', '-lk', '127.0.0.1', '9100']);
+    assert.equal(await fetch(HOST), `${BYTES}`);
+    assert.equal(await fetch(HOST_OUTER, 1_000), '1000');
+    await inside('ping', '-c', '1', '-W', '5', HOST);
+    const send = `echo hello | nc -u -w 2 ${HOST} ${HTTP_PORT + 5}`;
+    assert.equal(await inside('sh', '-c', send), 'hello\n', 'UDP');
+    for (const address of [HOST, '10.0.2.2']) {
+      await assert.rejects(inside('nc', '-z', '-w', '5', address, '9100'), address);
+    }
+    await local.stop();
+  });
+
+  it('publishes ports of TCP and UDP', async () => {
+    await setUp('-t', `127.0.0.1/${PORT}-${PORT}:80-80`, '-u', `${PORT}-${PORT + 1}:53-54`);
+    const server = user.start(enter('nc', '-lk', '-p', '80'));
+    await until('the bytes to arrive', async () => {
+      await user.try('sh', '-c', `echo hello | nc -N -w 5 127.0.0.1 ${PORT}`);
+      return server.stdout.includes('hello');
+    });
+    await server.stop();
+    const receiver = user.start(enter('nc', '-nluv', '54'));
+    await receiver.prints(/Bound on/);
+    await until('a datagram to arrive', async () => {
+      await user.run('sh', '-c', `echo hello | nc -u -w 1 127.0.0.1 ${PORT + 1}`);
+      return receiver.stdout.includes('hello');
+    });
+    await receiver.stop();
+  });
+
+  it('ends when the namespace is removed', async () => {
+    await setUp();
+    const running = pid();
+    assert.match(readlinkSync(`/proc/${running}/exe`), /node/);
+    assert.equal((await asPodman('umount', '-l', netns)).status, 0);
+    assert.equal((await asPodman('rm', netns)).status, 0);
+    await until('it to end', () => !existsSync(`/proc/${running}`) && !existsSync(pidFile));
+  });
+
+  it('serves a process as RootlessKit starts it', async () => {
+    const child = user.start([
+      'unshare',
+      '--user',
+      '--map-root-user',
+      '--net',
+      'sleep',
+      'infinity',
+    ]);
+    await until('the namespaces to be there', async () => {
+      const where = (of: number): string => readlinkSync(`/proc/${of}/ns/net`);
+      return child.isRunning && where(child.pid) !== where(podman.pid);
+    });
+    const { status, stderr } = await user.try(
+      ...['pasta', '--stderr', '--ns-ifname=tap0', '--mtu=65520', '--config-net'],
+      ...['--address=10.0.2.100', '--netmask=24', '--gateway=10.0.2.2', '--dns-forward=10.0.2.3'],
+      ...['--no-map-gw', '--ipv4-only', '--tcp-ports=none', '--udp-ports=none', '--pid', pidFile],
+      `${child.pid}`,
+    );
+    assert.equal(status, 0, stderr);
+    const ns = ['nsenter', '-t', `${child.pid}`, '-U', '--preserve-credentials', '-n', '--'];
+    const url = `http://${OUTSIDE}:${HTTP_PORT}/bytes/${BYTES}`;
+    const get = ['curl', '-sS', '-o', '/dev/null', '-w', '%{size_download}', url];
+    assert.equal(await user.run(...ns, ...get), `${BYTES}`);
+    const dig = ['dig', '+short', '+time=5', '@10.0.2.3', 'gateway.hawser.internal'];
+    assert.equal((await user.run(...ns, ...dig)).trim(), '10.0.2.2');
+    await child.stop();
+    await until('it to end with the process', () => !existsSync(pidFile));
+  });
+
+  it("hawser's own commands see it, where the launcher's environment says so", async () => {
+    const { status, stderr } = await asPodman(
+      ...['env', 'HAWSER_API=on', 'pasta', '--config-net', '-q', '-P', pidFile, '--netns', netns],
+    );
+    assert.equal(status, 0, stderr);
+    await inside('ping', '-c', '1', '-W', '5', '10.0.2.2');
+    const { stdout } = await asPodman('hawser', 'status', '--name', `pasta-${pid()}`);
+    assert.match(stdout, /10\.0\.2\.100/);
+  });
+
+  it('says what is wrong, with status 1', async () => {
+    const taken = lab.host.start(['nc', '-lk', '127.0.0.1', `${PORT}`]);
+    await until('the port to be taken', async () => {
+      return (await lab.host.try('nc', '-z', '127.0.0.1', `${PORT}`)).status === 0;
+    });
+    const cases: readonly [readonly string[], RegExp][] = [
+      [['--netns', '/nonexistent'], /cannot open network namespace \/nonexistent: ENOENT/],
+      [['--netns', netns, '--nonsense'], /unrecognized option '--nonsense'/],
+      [
+        ['--netns', netns, '-t', `127.0.0.1/${PORT}`],
+        /something on the host listens there already/,
+      ],
+    ];
+    for (const [args, message] of cases) {
+      const { status, stderr } = await asPodman('pasta', '--config-net', ...args);
+      assert.notEqual(status, 0, args.join(' '));
+      assert.match(stderr, message);
+    }
+    await taken.stop();
+  });
+});
