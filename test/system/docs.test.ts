@@ -13,7 +13,13 @@ const PAGES = [
   'README.md',
   ...readdirSync('docs', { encoding: 'utf8', recursive: true }).map((name) => `docs/${name}`),
 ].filter((name) => name.endsWith('.md'));
-const PROGRAMS = ['hawser', 'hawser-gvproxy', 'hawser-pasta', 'hawser-slirp4netns', 'hawser-vpnkit'];
+const PROGRAMS = [
+  'hawser',
+  'hawser-gvproxy',
+  'hawser-pasta',
+  'hawser-slirp4netns',
+  'hawser-vpnkit',
+];
 const MAIN_COMMANDS = ['npm ci && npm start', 'npm ci && npm test'];
 /** Of what is tested here already. */
 const BUILD = 'npm run build';
