@@ -6,8 +6,8 @@ import { isInside, type Prefix } from '../../services/address-text.ts';
 import { VpnkitTunnel } from '../../services/upstream-proxy/vpnkit-tunnel.ts';
 import type { TunnelChoice } from '../flows/proxied-destinations.ts';
 import type { DirectVia } from '../flows/via.ts';
+import { HostLookup } from '../host-lookup.ts';
 import { ProxyDial, type ProxyDialDeps } from './proxy-dial.ts';
-import { ProxyNames } from './proxy-names.ts';
 
 export const TUNNELS_MAX = 512;
 
@@ -25,7 +25,7 @@ export class FlowTunnels implements TunnelChoice {
 
   private constructor(tunnels: readonly FlowTunnel[], options: ConnectOptions) {
     this.tunnels = tunnels;
-    this.deps = { options, names: new ProxyNames() };
+    this.deps = { options, names: new HostLookup() };
   }
 
   /** @returns `used` is undefined where there are none; `left`: those that there is no room for */
