@@ -50,6 +50,7 @@ export class FlowTunnels implements TunnelChoice {
     const target = { host: address.toString(), port };
     return {
       waitsForGuest: false,
+      proxy: `unix:${path}`,
       connect: (owner: ConnectOwner) =>
         new ProxyDial(this.deps, { path }, new VpnkitTunnel(target), owner),
     };

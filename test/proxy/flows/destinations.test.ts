@@ -158,7 +158,11 @@ describe('proxy/flows/destinations: the host by its own address', () => {
 
 describe('proxy/flows/destinations: connections through a tunnel', () => {
   it('are those of TCP that it has a way for, before an upstream proxy', () => {
-    const via = { waitsForGuest: false, connect: () => assert.fail('not dialled here') } as const;
+    const via = {
+      waitsForGuest: false,
+      proxy: 'unix:/t',
+      connect: () => assert.fail('not dialled here'),
+    } as const;
     const tunnels = {
       viaTo: (address: IpAddress, port: number) =>
         address.equals(ip('10.1.2.3')) && port === 80 ? via : undefined,
