@@ -1,36 +1,23 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { SILENT } from '../../../src/base/log.ts';
 import { dnsCommand } from '../../../src/cli/commands/dns.ts';
-import type { ApiListener } from '../../../src/control/api-listener.ts';
 import { ApiClient, ApiClientError } from '../../../src/control/client.ts';
-import { serveControlApi } from '../../../src/control/control-api.ts';
 import { dnsRecordSchema } from '../../../src/control/dns-routes.ts';
 import { UsageError } from '../../../src/network/errors.ts';
 import { NAME_RECORDS_MAX, NameRecords } from '../../../src/services/dns/name-records.ts';
 import { ip } from '../../proxy/recording.ts';
-import { FakeNetwork } from '../fake-network.ts';
+import type { FakeNetwork } from '../fake-network.ts';
+import { ServedNetwork } from '../served-network.ts';
 
 describe('hawser dns', () => {
-  let dir: string;
+  let served: ServedNetwork;
   let path: string;
-  let listener: ApiListener;
   let network: FakeNetwork;
 
   beforeEach(async () => {
-    dir = mkdtempSync(join(tmpdir(), 'hawser-test-'));
-    path = join(dir, 'api.sock');
-    network = new FakeNetwork();
-    const { view, ports } = network;
-    const about = { name: 'default', version: '0', log: SILENT, onShutdown: () => {} };
-    listener = await serveControlApi({ address: { kind: 'unix', path }, view, ports, ...about });
+    served = await new ServedNetwork().serve();
+    ({ path, network } = served);
   });
-  afterEach(async () => {
-    await listener.close();
-    rmSync(dir, { recursive: true });
-  });
+  afterEach(() => served.close());
 
   const says = async (args: readonly string[], json = false): Promise<string> =>
     await dnsCommand({

@@ -1,35 +1,25 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SILENT } from '../../../src/base/log.ts';
 import { type PolicyRequest, policyCommand } from '../../../src/cli/commands/policy.ts';
-import type { ApiListener } from '../../../src/control/api-listener.ts';
 import { ApiClient, ApiClientError } from '../../../src/control/client.ts';
-import { serveControlApi } from '../../../src/control/control-api.ts';
 import { policyStateSchema } from '../../../src/control/policy-schema.ts';
 import type { PolicyDenialView } from '../../../src/control/policy-view.ts';
-import { FakeNetwork } from '../fake-network.ts';
+import type { FakeNetwork } from '../fake-network.ts';
+import { ServedNetwork } from '../served-network.ts';
 
 describe('hawser policy', () => {
+  let served: ServedNetwork;
   let dir: string;
   let path: string;
-  let listener: ApiListener;
   let network: FakeNetwork;
 
   beforeEach(async () => {
-    dir = mkdtempSync(join(tmpdir(), 'hawser-test-'));
-    path = join(dir, 'api.sock');
-    network = new FakeNetwork();
-    const { view, ports } = network;
-    const about = { name: 'default', version: '0', log: SILENT, onShutdown: () => {} };
-    listener = await serveControlApi({ address: { kind: 'unix', path }, view, ports, ...about });
+    served = await new ServedNetwork().serve();
+    ({ dir, path, network } = served);
   });
-  afterEach(async () => {
-    await listener.close();
-    rmSync(dir, { recursive: true });
-  });
+  afterEach(() => served.close());
 
   const request = (args: readonly string[], more: Partial<PolicyRequest> = {}): PolicyRequest => ({
     ...{ name: 'default', api: `unix:${path}`, apiTokenFile: undefined, json: false },
