@@ -59,7 +59,14 @@ interface Table {
   before: Uint8Array;
   beforeLen: number;
   /** By inode, as of the last dump. */
-  sockets: ReadonlyMap<number, BoundSocket>;
+  readonly sockets: Map<number, Entry>;
+  round: number;
+}
+
+interface Entry {
+  readonly socket: BoundSocket;
+  /** In which it was there last. */
+  round: number;
 }
 
 type Dumped = 'whole' | 'in-parts' | 'failed';
@@ -79,7 +86,7 @@ export class LinuxBoundSockets implements BoundSockets {
     const protocols = withUdp ? [IPPROTO_TCP, IPPROTO_UDP] : [IPPROTO_TCP];
     this.tables = protocols.flatMap((protocol) =>
       [AF_INET, AF_INET6].map((family) => ({
-        ...{ protocol, family, len: 0, beforeLen: -1, sockets: new Map<number, BoundSocket>() },
+        ...{ protocol, family, len: 0, beforeLen: -1, round: 0, sockets: new Map<number, Entry>() },
         bytes: new Uint8Array(FIRST_ROOM),
         before: new Uint8Array(FIRST_ROOM),
       })),
@@ -89,21 +96,27 @@ export class LinuxBoundSockets implements BoundSockets {
   read(): readonly BoundSocket[] | 'same' | undefined {
     let isSame = true;
     for (const table of this.tables) {
-      const before = table.sockets;
       const how = this.dump(table);
       if (how === 'failed') return undefined;
       if (isEqual(table)) continue;
       isSame = false;
-      table.sockets = parse(table, before);
+      table.round++;
+      parse(table);
       // Between two parts one may be passed over, if another before it in its bucket goes: it must be missing twice.
-      if (how === 'in-parts' && isAnyMissing(before, table.sockets)) {
-        const first = table.sockets;
+      if (how === 'in-parts' && isAnyMissing(table)) {
         if (this.dump(table) === 'failed') return undefined;
-        table.sockets = new Map([...first, ...parse(table, first)]);
+        parse(table);
+      }
+      for (const [inode, { round }] of table.sockets) {
+        if (round !== table.round) table.sockets.delete(inode);
       }
     }
     if (isSame) return 'same';
-    return this.tables.flatMap(({ sockets }) => [...sockets.values()]);
+    const all: BoundSocket[] = [];
+    for (const { sockets } of this.tables) {
+      for (const { socket } of sockets.values()) all.push(socket);
+    }
+    return all;
   }
 
   close(): void {
@@ -174,29 +187,22 @@ const lenAt = (view: DataView, at: number): number =>
 const isEqual = ({ bytes, len, before, beforeLen }: Table): boolean =>
   len === beforeLen && Buffer.compare(bytes.subarray(0, len), before.subarray(0, len)) === 0;
 
-function isAnyMissing(
-  before: ReadonlyMap<number, BoundSocket>,
-  now: ReadonlyMap<number, BoundSocket>,
-): boolean {
-  for (const inode of before.keys()) if (!now.has(inode)) return true;
+function isAnyMissing({ sockets, round: now }: Table): boolean {
+  for (const { round } of sockets.values()) if (round !== now) return true;
   return false;
 }
 
-function parse(
-  { bytes, len, protocol }: Table,
-  known: ReadonlyMap<number, BoundSocket>,
-): Map<number, BoundSocket> {
+function parse({ bytes, len, protocol, sockets, round }: Table): void {
   const view = viewOf(bytes);
-  const found = new Map<number, BoundSocket>();
   for (let at = 0; at + HEADER_LEN <= len; at += lenAt(view, at)) {
     if (view.getUint16(at + TYPE, true) !== SOCK_DIAG_BY_FAMILY) continue;
     const inode = view.getUint32(at + INODE, true);
     const port = view.getUint16(at + SOURCE_PORT);
     if (inode === 0 || port === 0) continue; // it is being closed
-    const before = known.get(inode);
-    found.set(inode, before?.port === port ? before : socketAt(view, at, protocol, inode));
+    const known = sockets.get(inode);
+    if (known?.socket.port === port) known.round = round;
+    else sockets.set(inode, { socket: socketAt(view, at, protocol, inode), round });
   }
-  return found;
 }
 
 function socketAt(view: DataView, at: number, protocol: number, inode: number): BoundSocket {

@@ -32,8 +32,8 @@ const PROGRAM_LEN = 16;
 const ENDS_MAX = 64;
 /** Of one message; the kernel cuts off what does not fit. */
 const MESSAGE_ROOM = 512;
-/** After some were read: where many sockets end, as many as 100 a second, they wake nobody more often. */
-const REST_MS = 50;
+/** After some were read: where many sockets end, they wake nobody more often than that. */
+const REST_MS = 100;
 
 /** See `Posix.openSocketEnds`. */
 export function openSocketEnds(c: Libc): number {

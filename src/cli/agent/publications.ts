@@ -88,8 +88,7 @@ export class Publications {
       return;
     }
     this.state = 'asking';
-    this.sent = new Map(this.wanted);
-    this.sentLeftOut = this.leftOut;
+    this.note(change);
     this.ask(connection, change).then(
       (words) => {
         if (this.connection !== connection) return;
@@ -106,29 +105,49 @@ export class Publications {
     );
   }
 
+  private note({ changed }: Change): void {
+    this.sentLeftOut = this.leftOut;
+    if (this.sent === undefined || changed === undefined) {
+      this.sent = new Map(this.wanted);
+      return;
+    }
+    for (const key of changed) {
+      const port = this.wanted.get(key);
+      if (port === undefined) this.sent.delete(key);
+      else this.sent.set(key, port);
+    }
+  }
+
   /** What the host has to be told. */
   private change(): Change | 'none' {
     const { wanted, sent, leftOut } = this;
     const all = (): Change => ({
       method: 'PUT',
       body: { ports: [...wanted.values()].map(wantedText), leftOut },
+      changed: undefined,
     });
     if (sent === undefined) return wanted.size === 0 ? 'none' : all();
     const add: string[] = [];
     const remove: string[] = [];
+    const changed: string[] = [];
     for (const [key, port] of wanted) {
       const before = sent.get(key);
       if (before === port) continue;
       const text = wantedText(port);
       const textBefore = before === undefined ? undefined : wantedText(before);
       if (text === textBefore) continue;
+      changed.push(key);
       add.push(text);
       if (textBefore !== undefined) remove.push(textBefore);
     }
-    for (const [key, port] of sent) if (!wanted.has(key)) remove.push(wantedText(port));
+    for (const [key, port] of sent) {
+      if (wanted.has(key)) continue;
+      changed.push(key);
+      remove.push(wantedText(port));
+    }
     if (add.length + remove.length === 0 && leftOut === this.sentLeftOut) return 'none';
     if (add.length + remove.length > wanted.size) return all();
-    return { method: 'PATCH', body: { add, remove, leftOut } };
+    return { method: 'PATCH', body: { add, remove, leftOut }, changed };
   }
 
   private open(): Duplex | undefined {
@@ -197,6 +216,8 @@ export class Publications {
 interface Change {
   readonly method: 'PUT' | 'PATCH';
   readonly body: object;
+  /** Keys of what is other than it was sent. Undefined: all are sent. */
+  readonly changed: readonly string[] | undefined;
 }
 
 const HOST = { kind: 'unix', path: '', carrier: 'mux', token: undefined } as const;

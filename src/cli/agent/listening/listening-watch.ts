@@ -15,6 +15,9 @@ import type { Places } from './places.ts';
 import { CONFIRM_MS, Sightings } from './sightings.ts';
 
 export const LOOK_MS = 150;
+/** While there has been something new in each of {@link BUSY_PAIRS} pairs in a row. */
+export const BUSY_LOOK_MS = 250;
+const BUSY_PAIRS = 3;
 const SHARE = 1 / 100;
 const COST_WEIGHT = 1 / 16;
 /** Looks because a socket has ended: at once, and a second. */
@@ -36,6 +39,8 @@ export interface ListeningWatchDeps {
 export class ListeningWatch {
   looks = 0;
   private costMs = 0;
+  /** Of looks in a row that both had something to see. */
+  private pairs = 0;
   private readonly deps: ListeningWatchDeps;
   private readonly sightings = new Sightings();
   private readonly endLooks = new Allowance(END_LOOKS_BURST, END_LOOKS_PER_SECOND);
@@ -69,7 +74,9 @@ export class ListeningWatch {
     this.read();
     const isFirst = !this.isConfirming && this.sightings.hasCandidates;
     const looks = this.isConfirming ? 2 : 1;
-    const delay = isFirst ? CONFIRM_MS : Math.max(LOOK_MS, (looks * this.costMs) / SHARE);
+    if (!isFirst) this.pairs = this.isConfirming ? this.pairs + 1 : 0;
+    const restMs = this.pairs >= BUSY_PAIRS ? BUSY_LOOK_MS : LOOK_MS;
+    const delay = isFirst ? CONFIRM_MS : Math.max(restMs, (looks * this.costMs) / SHARE);
     this.isConfirming = isFirst;
     this.cancel = this.deps.timers.after(delay, () => this.look());
   }
