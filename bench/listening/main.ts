@@ -110,10 +110,11 @@ async function throughput(rig: Rig): Promise<void> {
   const bulk = async (port: number, ...more: readonly string[]): Promise<number> => {
     const argv = ['iperf3', '-c', '127.0.0.1', '-p', `${port}`, '-t', '5', '-J', ...more];
     const client = rig.lab.start(host, argv);
-    const [, bits = '0'] = await client.prints(
-      /"sum_received":[^}]*"bits_per_second":\s*([\d.e+]+)/,
-      30_000,
-    );
+    const [, bits = '0'] = await client
+      .prints(/"sum_received":[^}]*"bits_per_second":\s*([\d.e+]+)/, 30_000)
+      .catch((cause: unknown) => {
+        throw new Error(`port ${port}: ${client.stdout.slice(-300)}`, { cause });
+      });
     return Number(bits) / 1e9;
   };
   for (const [name, ...more] of [['to the guest'], ['to the host', '-R']]) {

@@ -1,6 +1,8 @@
 /**
  * Sockets that wait for peers: TCP sockets that listen, UDP sockets that are bound and not connected. Of this network
- * namespace, by the kernel's socket diagnosis (sock_diag(7)), which filters them by state: connections are not walked.
+ * namespace, by the kernel's socket diagnosis (sock_diag(7)), which filters them by state: connections are not walked. The
+ * older form of the request lists both families at once, and walks the kernel's table of listeners once, which has one row
+ * for each 2 MiB of memory and costs more than what is in it.
  *
  * A dump is kept as bytes beside the one before: where both are equal nothing has changed, and nothing is parsed. Of a
  * socket that was there before, the same object is handed out. There are as many as this machine has.
@@ -19,6 +21,7 @@ import type { Libc } from './libc.ts';
 import type { BoundSocket, BoundSockets } from './posix.ts';
 
 export const NETLINK_SOCK_DIAG = 4;
+const TCPDIAG_GETSOCK = 18;
 const SOCK_DIAG_BY_FAMILY = 20;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
@@ -29,8 +32,10 @@ const IPPROTO_UDP = 17;
 const LISTEN = 1 << 10;
 const CLOSED = 1 << 7;
 
-/** struct nlmsghdr, then struct inet_diag_req_v2. */
+/** struct nlmsghdr, then struct inet_diag_req_v2; for TCP struct inet_diag_req. */
 const REQUEST_LEN = 72;
+const OLD_REQUEST_LEN = 76;
+const OLD_REQUEST_STATES = 68;
 const TYPE = 4;
 const FLAGS = 6;
 const REQUEST_FAMILY = 16;
@@ -49,7 +54,7 @@ const SKV6ONLY = 11;
 const FIRST_ROOM = 128 << 10;
 /** The kernel fills at most this in one read. */
 const READ_ROOM = 64 << 10;
-/** Of one protocol and family. */
+/** Of one protocol and, if it is not 0, one family. */
 interface Table {
   readonly protocol: number;
   readonly family: number;
@@ -69,12 +74,18 @@ interface Entry {
   round: number;
 }
 
+const tableOf = (protocol: number, family: number): Table => ({
+  ...{ protocol, family, len: 0, beforeLen: -1, round: 0, sockets: new Map() },
+  bytes: new Uint8Array(FIRST_ROOM),
+  before: new Uint8Array(FIRST_ROOM),
+});
+
 type Dumped = 'whole' | 'in-parts' | 'failed';
 
 export class LinuxBoundSockets implements BoundSockets {
   private readonly c: Libc;
   private readonly fd: number;
-  private readonly request = new Uint8Array(REQUEST_LEN);
+  private readonly request = new Uint8Array(OLD_REQUEST_LEN);
   private readonly requestView = new DataView(this.request.buffer);
   private readonly tables: readonly Table[];
 
@@ -83,14 +94,8 @@ export class LinuxBoundSockets implements BoundSockets {
     this.c = c;
     this.fd = c.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     if (this.fd < 0) throw new PosixError('cannot open a socket for diagnosis', c.errno());
-    const protocols = withUdp ? [IPPROTO_TCP, IPPROTO_UDP] : [IPPROTO_TCP];
-    this.tables = protocols.flatMap((protocol) =>
-      [AF_INET, AF_INET6].map((family) => ({
-        ...{ protocol, family, len: 0, beforeLen: -1, round: 0, sockets: new Map<number, Entry>() },
-        bytes: new Uint8Array(FIRST_ROOM),
-        before: new Uint8Array(FIRST_ROOM),
-      })),
-    );
+    const udp = withUdp ? [AF_INET, AF_INET6].map((family) => tableOf(IPPROTO_UDP, family)) : [];
+    this.tables = [tableOf(IPPROTO_TCP, 0), ...udp];
   }
 
   read(): readonly BoundSocket[] | 'same' | undefined {
@@ -125,14 +130,22 @@ export class LinuxBoundSockets implements BoundSockets {
 
   private dump(table: Table): Dumped {
     const { c, fd, request, requestView: view } = this;
-    view.setUint32(0, REQUEST_LEN, true);
-    view.setUint16(TYPE, SOCK_DIAG_BY_FAMILY, true);
+    const isTcp = table.protocol === IPPROTO_TCP;
+    const requestLen = isTcp ? OLD_REQUEST_LEN : REQUEST_LEN;
+    request.fill(0);
+    view.setUint32(0, requestLen, true);
     view.setUint16(FLAGS, NLM_F_REQUEST_DUMP, true);
-    view.setUint8(REQUEST_FAMILY, table.family);
-    view.setUint8(REQUEST_PROTOCOL, table.protocol);
-    view.setUint32(REQUEST_STATES, table.protocol === IPPROTO_TCP ? LISTEN : CLOSED, true);
+    if (isTcp) {
+      view.setUint16(TYPE, TCPDIAG_GETSOCK, true);
+      view.setUint32(OLD_REQUEST_STATES, LISTEN, true);
+    } else {
+      view.setUint16(TYPE, SOCK_DIAG_BY_FAMILY, true);
+      view.setUint8(REQUEST_FAMILY, table.family);
+      view.setUint8(REQUEST_PROTOCOL, table.protocol);
+      view.setUint32(REQUEST_STATES, CLOSED, true);
+    }
     swap(table);
-    if (c.write(fd, request, REQUEST_LEN) < 0) return 'failed';
+    if (c.write(fd, request, requestLen) < 0) return 'failed';
     // The kernel answers within the calls.
     for (let parts = 0; ; parts++) {
       if (table.bytes.length - table.len < READ_ROOM) grow(table);
@@ -195,7 +208,8 @@ function isAnyMissing({ sockets, round: now }: Table): boolean {
 function parse({ bytes, len, protocol, sockets, round }: Table): void {
   const view = viewOf(bytes);
   for (let at = 0; at + HEADER_LEN <= len; at += lenAt(view, at)) {
-    if (view.getUint16(at + TYPE, true) !== SOCK_DIAG_BY_FAMILY) continue;
+    const type = view.getUint16(at + TYPE, true);
+    if (type !== SOCK_DIAG_BY_FAMILY && type !== TCPDIAG_GETSOCK) continue;
     const inode = view.getUint32(at + INODE, true);
     const port = view.getUint16(at + SOURCE_PORT);
     if (inode === 0 || port === 0) continue; // it is being closed

@@ -14,12 +14,14 @@ import type { BoundSocket, BoundSockets } from '../../../native/posix.ts';
 import type { Places } from './places.ts';
 import { CONFIRM_MS, Sightings } from './sightings.ts';
 
-export const LOOK_MS = 150;
+export const LOOK_MS = 200;
 /** While there has been something new in each of {@link BUSY_PAIRS} pairs in a row. */
-export const BUSY_LOOK_MS = 250;
+export const BUSY_LOOK_MS = 300;
 const BUSY_PAIRS = 3;
 const SHARE = 1 / 100;
 const COST_WEIGHT = 1 / 16;
+/** After a socket has ended: another may take its place. */
+export const END_LOOK_MS = 10;
 /** Looks because a socket has ended: at once, and a second. */
 const END_LOOKS_BURST = 4;
 const END_LOOKS_PER_SECOND = 2;
@@ -121,7 +123,7 @@ export class ListeningWatch {
     if (this.isEndDue || (port !== 0 && !this.counted.has(port))) return;
     if (this.endLooks.take(this.deps.clock.now()) > 0) return; // the next look is near
     this.isEndDue = true;
-    this.deps.timers.after(0, () => {
+    this.deps.timers.after(END_LOOK_MS, () => {
       this.isEndDue = false;
       if (!this.isClosed) this.read();
     });

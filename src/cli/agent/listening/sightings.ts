@@ -1,6 +1,7 @@
 /**
  * Which sockets count: those that were seen twice, {@link CONFIRM_MS} apart. A listener that is there for an instant, as a
- * runtime of containers makes them before the rules of its firewall, never does. One that is seen no more is gone at once.
+ * runtime of containers makes them before the rules of its firewall, never does. One that is seen no more is gone at once;
+ * one that is bound as it was takes its place at once, as servers that close their socket and listen again (iperf3).
  */
 import type { Instant } from '../../../base/time.ts';
 import type { BoundSocket } from '../../../native/posix.ts';
@@ -44,11 +45,12 @@ export class Sightings {
       }
     }
     const added: BoundSocket[] = [];
+    for (const socket of removed) {
+      const next = this.successorOf(socket);
+      if (next !== undefined) this.confirm(next, added);
+    }
     for (const sighting of this.candidates) {
-      if (now - sighting.since < CONFIRM_MS) continue;
-      sighting.isCounted = true;
-      this.candidates.delete(sighting);
-      added.push(sighting.socket);
+      if (now - sighting.since >= CONFIRM_MS) this.confirm(sighting, added);
     }
     return { added, removed };
   }
@@ -65,6 +67,19 @@ export class Sightings {
     this.candidates.add(sighting);
   }
 
+  private confirm(sighting: Sighting, added: BoundSocket[]): void {
+    sighting.isCounted = true;
+    this.candidates.delete(sighting);
+    added.push(sighting.socket);
+  }
+
+  private successorOf(socket: BoundSocket): Sighting | undefined {
+    for (const candidate of this.candidates) {
+      if (isSame(candidate.socket, socket)) return candidate;
+    }
+    return undefined;
+  }
+
   private forget(sighting: Sighting, removed: BoundSocket[]): void {
     this.all.delete(sighting.socket.inode);
     if (sighting.isCounted) removed.push(sighting.socket);
@@ -72,7 +87,7 @@ export class Sightings {
   }
 }
 
-/** Inodes are used again. */
+/** As they are bound: inodes are used again. */
 const isSame = (one: BoundSocket, other: BoundSocket): boolean =>
   one === other ||
   (one.port === other.port &&

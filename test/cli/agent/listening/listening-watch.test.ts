@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { parseListeningRules } from '../../../../src/cli/agent/listening/listening-rules.ts';
-import { ListeningWatch, LOOK_MS } from '../../../../src/cli/agent/listening/listening-watch.ts';
+import {
+  END_LOOK_MS,
+  ListeningWatch,
+  LOOK_MS,
+} from '../../../../src/cli/agent/listening/listening-watch.ts';
 import { CALM_MS, PLACES_MAX, Places } from '../../../../src/cli/agent/listening/places.ts';
 import { CONFIRM_MS } from '../../../../src/cli/agent/listening/sightings.ts';
 import type { BoundSocket } from '../../../../src/native/posix.ts';
@@ -98,8 +102,24 @@ describe('agent: sockets that listen are watched', () => {
     assert.deepEqual(wanted(), ['tcp 127.0.0.1 8080']);
     there = [];
     onEnd(8080);
-    await timers.advance(1);
+    await timers.advance(END_LOOK_MS);
     assert.deepEqual(wanted(), []);
+  });
+
+  it('one that closes and listens again keeps its place, and no other takes it', async () => {
+    there = [socket('127.0.0.1:8080')];
+    await timers.advance(SEEN_MS);
+    const { length } = changes;
+    for (let i = 0; i < 5; i++) {
+      there = [socket('127.0.0.1:8080')];
+      onEnd(8080);
+      await timers.advance(END_LOOK_MS);
+    }
+    assert.ok(changes.slice(length).every((one) => one === 'tcp 127.0.0.1 8080'));
+    there = [socket('127.0.0.2:8080')];
+    onEnd(8080);
+    while (wanted().length > 0) await timers.advance(1);
+    assert.ok(changes.every((one) => !one.includes('127.0.0.2')));
   });
 
   it('ends of others wake nobody, and many ends cost few looks', async () => {
@@ -151,7 +171,7 @@ describe('agent: sockets that listen are watched', () => {
       onEnd(8080);
       await timers.advance(10);
     }
-    const ups = changes.filter((one) => one !== '').length;
+    const ups = changes.filter((one, i) => one !== '' && (changes[i - 1] ?? '') === '').length;
     assert.ok(ups > 3 && ups <= timers.now / CALM_MS + 1, `${ups} in ${timers.now} ms`);
   });
 
@@ -160,7 +180,7 @@ describe('agent: sockets that listen are watched', () => {
     await timers.advance(SEEN_MS);
     there = [];
     onEnd(8080);
-    await timers.advance(1);
+    await timers.advance(END_LOOK_MS);
     there = [socket('127.0.0.1:8080')];
     await timers.advance(SEEN_MS);
     assert.deepEqual(wanted(), []);
