@@ -55,6 +55,15 @@ export interface ByteStream {
 export interface ByteStreamHandler<S extends ByteStream, R extends string> {
   /** The peer granted the stream. A channel or a vsock stream that we accepted is open without a call. */
   onOpen(now: Instant, stream: S): void;
+  /**
+   * Bytes that have arrived, in order, while none waits to be read: what is taken of them is never copied. Only of long
+   * runs; called in the middle of a batch, in which no method of a stream may be called. A handler that takes none at
+   * once has no such method.
+   *
+   * @param bytes borrowed for the call
+   * @returns how many it has taken
+   */
+  offer?(now: Instant, bytes: Uint8Array, off: number, len: number): number;
   /** There are more received bytes than at the last call. */
   onReadable(now: Instant, stream: S): void;
   /** Answers {@link ByteStream.wantSpace}. */

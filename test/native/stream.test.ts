@@ -235,6 +235,30 @@ for (const [way, bindings] of [
       assert.ok(Buffer.concat([bytes, Buffer.from('.')]).equals(Buffer.concat(got)));
     });
 
+    it('writes what the kernel takes at once, and no more', async () => {
+      loadPosix();
+      const { stream, peer, owner } = await pair();
+      stream.start(owner);
+      const bytes = pattern(BIG);
+      assert.equal('tryWrite' in stream, way === 'handles');
+      if (stream.tryWrite === undefined) return;
+      let written = 0;
+      for (let n = 1; n > 0; written += n) n = stream.tryWrite(bytes, written, BIG - written);
+      assert.ok(written > 0 && written < BIG, `${written}`);
+      assert.equal(stream.write(bytes, written, BIG - written), false);
+      assert.equal(stream.tryWrite(bytes, 0, 1), 0, 'not before what waits');
+      const got: Buffer[] = [];
+      peer.on('data', (chunk) => got.push(chunk));
+      peer.resume();
+      await until(() => owner.written === 1);
+      stream.end();
+      assert.equal(stream.tryWrite(bytes, 0, 1), 0, 'not behind the end');
+      await once(peer, 'end');
+      assert.ok(bytes.equals(Buffer.concat(got)));
+      stream.reset();
+      assert.equal(stream.tryWrite(bytes, 0, 1), 0);
+    });
+
     it('a larger send buffer: a Unix socket has it, TCP is left alone', async () => {
       loadPosix();
       const held = async (target: StreamTarget, bytes: number): Promise<number> => {

@@ -1,5 +1,6 @@
 /** Two stacks over a simulated link: whatever the link does, the byte streams are exact. */
 import assert from 'node:assert/strict';
+import type { Instant } from '../../src/base/time.ts';
 import { overBothFamilies } from '../support/family.ts';
 import type { Impairments } from '../support/sim-link.ts';
 import { dialFromGuest, makePair, type PairOptions, Peer } from '../support/sim-pair.ts';
@@ -8,10 +9,27 @@ interface Outcome {
   readonly ms: number;
 }
 
+/** Takes some of what it is offered, and none now and then. */
+class TakingPeer extends Peer {
+  offered = 0;
+  private calls = 0;
+
+  offer(_now: Instant, bytes: Uint8Array, off: number, len: number): number {
+    this.offered++;
+    const taken = Math.trunc((len * (this.calls++ % 4)) / 3);
+    this.check(bytes, off, taken);
+    return taken;
+  }
+}
+
 /** Move bytes both ways to the end of both streams; fails on any byte that differs. */
-function transfer(options: PairOptions, toHost: number, toGuest: number): Outcome {
+function transfer(
+  options: PairOptions,
+  toHost: number,
+  toGuest: number,
+  host: Peer = new Peer(toGuest),
+): Outcome {
   const pair = makePair(options);
-  const host = new Peer(toGuest);
   const guest = new Peer(toHost);
   pair.gatewayUpstream.answer = () => host;
   const start = pair.network.now;
@@ -48,6 +66,21 @@ overBothFamilies('stack/tcp transfer', ({ version }) => {
     corruption: { corrupt: 0.05 },
     everything: { loss: 0.03, reorder: 0.1, duplicate: 0.05, corrupt: 0.03 },
   };
+  it('bytes are taken as they come, in part or not at all, and survive everything', () => {
+    let offered = 0;
+    for (let seed = 1; seed <= 8; seed++) {
+      const host = new TakingPeer(500_000);
+      const impairments = links['everything'] ?? {};
+      transfer({ seed, mtu: 65_500, impairments }, 3_000_000, 500_000, host);
+      offered += host.offered;
+    }
+    assert.ok(offered > 50, `${offered} times`);
+  });
+  it('short runs are never offered', () => {
+    const host = new TakingPeer(0);
+    transfer({ mtu: 9_000 }, 1_000_000, 0, host);
+    assert.equal(host.offered, 0);
+  });
   for (const [name, impairments] of Object.entries(links)) {
     it(`survives ${name}`, () => {
       for (let seed = 1; seed <= (version === 4 ? 40 : 4); seed++) {

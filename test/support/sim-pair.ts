@@ -71,15 +71,19 @@ export class Peer implements TcpFlowHandler {
     while (flow.receivedLen > 0 && budget > 0) {
       const run = flow.readable();
       const len = Math.min(run.length, budget);
-      for (let i = 0; i < len; i++) {
-        if (run[i] !== patternByte(this.received + i) && this.corruptAt < 0) {
-          this.corruptAt = this.received + i;
-        }
-      }
-      this.received += len;
+      this.check(run, 0, len);
       budget -= len;
       flow.release(now, len);
     }
+  }
+
+  protected check(bytes: Uint8Array, off: number, len: number): void {
+    for (let i = 0; i < len; i++) {
+      if (bytes[off + i] !== patternByte(this.received + i) && this.corruptAt < 0) {
+        this.corruptAt = this.received + i;
+      }
+    }
+    this.received += len;
   }
 
   onWritable(now: Instant, flow: TcpFlow): void {

@@ -94,6 +94,15 @@ export class HandleStream implements HostStream {
     return false;
   }
 
+  /** By the call itself: libuv keeps what does not fit, whose buffer would have to stay. */
+  tryWrite(bytes: Uint8Array, off: number, len: number): number {
+    const posix = loadedPosix();
+    const { fd = -1 } = this.handle;
+    if (posix === undefined || fd < 0 || this.closed || this.writing) return 0;
+    if (this.shuttingDown || this.ended) return 0;
+    return Math.max(posix.write(fd, bytes, off, len), 0);
+  }
+
   get peerUid(): number | undefined {
     const { fd = -1, reset } = this.handle;
     return reset === undefined && fd >= 0 ? loadedPosix()?.peerUid(fd) : undefined;

@@ -56,6 +56,12 @@ export interface HostStream {
    */
   write(bytes: Uint8Array, off?: number, len?: number): boolean;
   /**
+   * Write what the kernel accepts at once. A stream that cannot say how much that was has no such method.
+   *
+   * @returns bytes written: 0 also while a write is pending, and when it fails, which the next {@link write} reports
+   */
+  tryWrite?(bytes: Uint8Array, off: number, len: number): number;
+  /**
    * Have `bytes` wait for the peer in the kernel rather than here, as far as the system allows. A TCP socket is not
    * changed: its buffer is tuned by the kernel unless a size is set.
    *

@@ -6,7 +6,8 @@
  * -------------------
  * Flow to host: the flow's received ring is lent to the stream's `write`, one run at a time, and
  * released when the kernel has it, which opens the peer's window. A host that does not read leaves the
- * ring full and the window closed. Host to flow: bytes read are copied into the flow's ring at once, or
+ * ring full and the window closed. Long runs that arrive while the ring is empty go to the kernel past it, as far as
+ * that takes them at once. Host to flow: bytes read are copied into the flow's ring at once, or
  * read straight into it, where a flow lends its ring and the host sends much; when less than a buffer fits,
  * the stream is not read until there is room again, and the host's peer is stopped by its own window.
  *
@@ -107,6 +108,13 @@ export class StreamPump<F extends ByteStream, R extends string>
   // --- flow to host ---
 
   onOpen(_now: Instant): void {}
+
+  offer(now: Instant, bytes: Uint8Array, off: number, len: number): number {
+    const { stream, gate, lent } = this;
+    if (stream?.tryWrite === undefined || gate !== undefined || lent > 0 || this.over) return 0;
+    this.lastActive = now;
+    return stream.tryWrite(bytes, off, len);
+  }
 
   onReadable(now: Instant): void {
     this.lastActive = now;

@@ -169,6 +169,11 @@ export class TcpConnection extends Tcb implements TcpFlow, EvictionCandidate<Tcp
     };
   }
 
+  offer(now: Instant, bytes: Uint8Array, off: number, len: number): number {
+    if (this.events !== 0) return 0; // it hears of them first
+    return this.handler.offer?.(now, bytes, off, len) ?? 0;
+  }
+
   /** Call the handler for every event noted, in the order in which they make sense. */
   override deliver(now: Instant): void {
     const { events } = this;

@@ -13,6 +13,9 @@ import type { Segment } from './segment.ts';
 import { sendAck, sendReset, sendSyn } from './send.ts';
 import { EVENT_GUEST_END, EVENT_OPEN, EVENT_READABLE, RCV_SCALE, type Tcb } from './tcb.ts';
 
+/** Below this the copy costs less than a call for each segment. */
+const OFFERED_MIN = 16 * 1024;
+
 /** 24 days: older than this, a timestamp says nothing (RFC 7323 §5.5). */
 const TIMESTAMP_LIFETIME_MS = 24 * 86_400_000;
 
@@ -236,13 +239,25 @@ function takePayload(c: Tcb, now: Instant, s: Segment): void {
     return;
   }
   if (skip > 0) noteDuplicate(c, s);
-  if (!appendReceived(c, s, s.off + skip, len)) {
-    c.context.drops.add('tcp-no-memory'); // not acknowledged: the guest sends it again
-    return;
+  const off = s.off + skip;
+  const isOffered = len >= OFFERED_MIN && c.received.length === 0 && c.state !== 'syn-received';
+  const taken = isOffered ? c.offer(now, s.slab.bytes, off, len) : 0;
+  if (taken > 0) advanceReceived(c, taken);
+  if (taken < len) {
+    if (!appendReceived(c, s, off + taken, len - taken)) {
+      c.context.drops.add('tcp-no-memory'); // not acknowledged: the guest sends it again
+      if (taken > 0) acknowledge(c, now);
+      return;
+    }
+    advanceReceived(c, len - taken);
   }
-  advanceReceived(c, len);
   if (c.outOfOrder.count > 0) fillGap(c);
-  if (c.state !== 'syn-received') c.notify(EVENT_READABLE); // RFC 9293 §3.10.7.3: not before it is open
+  const isOpen = c.state !== 'syn-received'; // RFC 9293 §3.10.7.3: not before it is
+  if (isOpen && c.received.length > 0) c.notify(EVENT_READABLE);
+  acknowledge(c, now);
+}
+
+function acknowledge(c: Tcb, now: Instant): void {
   // RFC 5681 §4.2: no later than the second full segment; a batch is acknowledged once.
   if (c.ackPending > c.rcvMss) c.ackNow = true;
   if (c.ackNow) c.touch();

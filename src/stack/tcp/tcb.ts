@@ -317,6 +317,8 @@ export abstract class Tcb extends Timer implements Evictable {
 
   /** Call the handler for every event noted. */
   abstract deliver(now: Instant): void;
+  /** Offer bytes to the handler. @returns how many it has taken */
+  abstract offer(now: Instant, bytes: Uint8Array, off: number, len: number): number;
   /** A handler of the connection has thrown: it is reset in both directions. */
   abstract onFault(now: Instant, fault: unknown): void;
   abstract onLinkWritable(now: Instant): void;
