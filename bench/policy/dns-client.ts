@@ -1,41 +1,43 @@
 /**
- * Asks a resolver for `n0.DOMAIN`, `n1.DOMAIN`, ... in turn, one query after the other: `node dns-client.js SERVER DOMAIN
- * NAMES QUERIES`. Prints JSON: queries a second, and the median time of one in us.
+ * Asks a resolver for `n0.DOMAIN`, `n1.DOMAIN`, ... in turn, one query after the other: `node dns-client.js SERVER DOMAIN`.
+ * Each line of its input is `NAMES QUERIES`, and is answered by one of JSON: the median time of a query, in us.
  */
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 
-const [, , server = '', domain = '', names = '1', queries = '1'] = process.argv;
+const [, , server = '', domain = ''] = process.argv;
 const PORT = 53;
 const GIVE_UP_MS = 5_000;
 
-function query(id: number): Buffer {
-  const labels = `n${id % Number(names)}.${domain}`.split('.');
+function query(id: number, names: number): Buffer {
+  const labels = `n${id % names}.${domain}`.split('.');
   const name = labels.flatMap((label) => [label.length, ...Buffer.from(label)]);
   return Buffer.from([id >> 8, id & 255, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, ...name, 0, 0, 1, 0, 1]);
 }
 
 const socket = createSocket('udp4');
-const times: number[] = [];
-let next = 0;
-let sentAt = 0;
-let timer: NodeJS.Timeout | undefined;
-const ask = (): void => {
-  clearTimeout(timer);
-  timer = setTimeout(() => process.exit(1), GIVE_UP_MS);
-  sentAt = performance.now();
-  socket.send(query(next & 0xffff));
-};
-const began = performance.now();
-socket.on('message', () => {
-  times.push((performance.now() - sentAt) * 1_000);
-  next++;
-  if (next < Number(queries)) {
-    ask();
-    return;
+
+async function run(names: number, queries: number): Promise<number> {
+  const asked = Array.from({ length: Math.min(names, queries) }, (_, n) => query(n, names));
+  const times = new Float64Array(queries);
+  for (let n = 0; n < queries; n++) {
+    const timer = setTimeout(() => process.exit(1), GIVE_UP_MS);
+    const began = performance.now();
+    await new Promise((resolve) => {
+      socket.once('message', resolve);
+      socket.send(asked[n % asked.length] ?? '');
+    });
+    times[n] = (performance.now() - began) * 1_000;
+    clearTimeout(timer);
   }
-  const rate = (1_000 * times.length) / (performance.now() - began);
-  const p50Us = times.toSorted((a, b) => a - b)[times.length >> 1] ?? 0;
-  process.stdout.write(`${JSON.stringify({ rate, p50Us })}\n`);
-  process.exit();
-});
-socket.connect(PORT, server, ask);
+  return times.sort()[queries >> 1] ?? 0;
+}
+
+socket.connect(PORT, server);
+await once(socket, 'connect');
+for await (const line of createInterface(process.stdin)) {
+  const [names = 1, queries = 1] = line.split(' ').map(Number);
+  process.stdout.write(`${JSON.stringify({ p50Us: await run(names, queries) })}\n`);
+}
+socket.close();

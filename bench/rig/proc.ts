@@ -1,5 +1,5 @@
 /** What the kernel says of processes, in `/proc`. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** Ticks a second in `/proc`, the same on all of Linux's usual machines. */
 export const TICKS = 100;
@@ -38,6 +38,17 @@ function seconds(pids: readonly number[], fields: readonly number[]): number {
 export const cpuSeconds = (pids: readonly number[]): number => seconds(pids, OWN_TIMES);
 /** The same, with that of their children that have ended. */
 export const cpuSecondsOfAll = (pids: readonly number[]): number => seconds(pids, ALL_TIMES);
+
+/** Nanoseconds that the threads of these processes have run; of those that have ended none. */
+export function threadNs(pids: readonly number[]): number {
+  let sum = 0;
+  for (const pid of pids) {
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      sum += Number(read(`/proc/${pid}/task/${thread}/schedstat`).split(' ')[0] ?? 0);
+    }
+  }
+  return sum;
+}
 
 export interface Memory {
   readonly rssMb: number;

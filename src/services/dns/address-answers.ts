@@ -38,6 +38,9 @@ const ADDRESSES_MAX = 32;
 /** More lead nowhere: resolvers follow 8 to 16. */
 const ALIASES_MAX = 16;
 
+/** How most records have the name that was asked for: a pointer to the question (RFC 1035 §4.1.4). */
+const TO_QUESTION = 0xc000 | DNS_HEADER_LEN;
+
 const HAS_ADDRESSES: ReadonlySet<number> = new Set([...[TYPE_A, TYPE_AAAA, TYPE_HTTPS, TYPE_SVCB]]);
 
 /** @returns undefined for what is no answer with addresses to a question for them */
@@ -48,22 +51,24 @@ export function addressAnswers(message: Uint8Array): AddressAnswers | undefined 
   if (end < 0) return undefined;
   const asked = u16(message, end - 4);
   if (!HAS_ADDRESSES.has(asked) || u16(message, end - 2) !== CLASS_IN) return undefined;
+  const name = readName(message, DNS_HEADER_LEN);
+  const nameAt = (off: number): string =>
+    u16(message, off) === TO_QUESTION ? name : expandedAt(message, off);
   const found: { owner: string; address: IpAddress; ttlS: number }[] = [];
   const aliases = new Map<string, string>();
   const isSound = eachRecord(message, ({ section, off, type, klass, ttlOff, dataOff, dataLen }) => {
     if (section !== 'answer' || klass !== CLASS_IN) return;
     if (type === TYPE_CNAME && aliases.size < ALIASES_MAX) {
-      aliases.set(nameAt(message, off), nameAt(message, dataOff));
+      aliases.set(nameAt(off), nameAt(dataOff));
     }
     if (type !== asked) return;
     const ttlS = Math.min(u32(message, ttlOff), TTL_MAX_S);
-    const owner = nameAt(message, off);
+    const owner = nameAt(off);
     for (const address of addressesIn(message.subarray(dataOff, dataOff + dataLen), type)) {
       if (found.length < ADDRESSES_MAX) found.push({ owner, address, ttlS });
     }
   });
   if (!isSound) return undefined;
-  const name = readName(message, DNS_HEADER_LEN);
   const owners = new Set<string>();
   for (let owner: string | undefined = name; owner !== undefined && !owners.has(owner); ) {
     owners.add(owner);
@@ -81,7 +86,7 @@ function addressesIn(data: Uint8Array, type: number): readonly IpAddress[] {
 }
 
 /** @returns NUL, which is nobody's, for what is no name */
-function nameAt(message: Uint8Array, off: number): string {
+function expandedAt(message: Uint8Array, off: number): string {
   const name = expandName(message, off);
   return name === undefined ? '\0' : readName(name, 0);
 }

@@ -223,13 +223,13 @@ export function skipQuestion(bytes: Uint8Array): number {
 
 /** The name at `off` in the form of {@link DnsQuery.name}; it was checked to have no pointer. */
 export function readName(bytes: Uint8Array, off: number): string {
-  const labels: string[] = [];
-  for (let at = off; (bytes[at] ?? 0) !== 0; at += 1 + (bytes[at] ?? 0)) {
-    let label = '';
-    for (const byte of bytes.subarray(at + 1, at + 1 + (bytes[at] ?? 0))) label += printable(byte);
-    labels.push(label);
+  let name = '';
+  for (let at = off; (bytes[at] ?? 0) !== 0; ) {
+    const end = Math.min(at + 1 + (bytes[at] ?? 0), bytes.length);
+    if (at !== off) name += '.';
+    for (at++; at < end; at++) name += PRINTABLE[bytes[at] ?? 0] ?? '';
   }
-  return labels.join('.');
+  return name;
 }
 
 function printable(byte: number): string {
@@ -238,6 +238,8 @@ function printable(byte: number): string {
 }
 
 const lower = (byte: number): number => (byte >= 0x41 && byte <= 0x5a ? byte + 32 : byte);
+
+const PRINTABLE: readonly string[] = Array.from({ length: 256 }, (_, byte) => printable(byte));
 
 export const u16 = (bytes: Uint8Array, off: number): number =>
   ((bytes[off] ?? 0) << 8) | (bytes[off + 1] ?? 0);

@@ -35,9 +35,15 @@ export type Policed =
   | { readonly kind: 'denied-alias'; readonly name: string }
   | { readonly kind: 'malformed' };
 
+/** Made where something is changed, which is seldom. */
+interface Edits {
+  /** By the offset of the record. */
+  readonly at: Map<number, ReturnType<Edit>>;
+  readonly types: Set<number>;
+}
+
 export function policedAnswer(query: DnsQuery, reply: Uint8Array, rules: AnswerRules): Policed {
-  const edited = new Map<number, ReturnType<Edit>>();
-  const types = new Set<number>();
+  let edits: Edits | undefined;
   let wanted = 0;
   let alias: string | undefined;
   const isSound = eachRecord(reply, (record) => {
@@ -46,18 +52,20 @@ export function policedAnswer(query: DnsQuery, reply: Uint8Array, rules: AnswerR
     alias ??= deniedAlias(reply, record, rules);
     const edit = editOf(reply, record, rules);
     if (edit === undefined) return;
-    edited.set(off, edit);
-    types.add(type);
+    edits ??= { at: new Map(), types: new Set() };
+    edits.at.set(off, edit);
+    edits.types.add(type);
     if (type === query.type && section === 'answer' && edit === 'left-out') wanted--;
   });
   if (!isSound) return { kind: 'malformed' };
   if (alias !== undefined) return { kind: 'denied-alias', name: alias };
-  if (edited.size === 0) return { kind: 'answer', reply };
+  if (edits === undefined) return { kind: 'answer', reply };
+  const { at, types } = edits;
   const isAddress = query.type === TYPE_A || query.type === TYPE_AAAA;
   if (isAddress && wanted === 0) return { kind: 'no-address' };
   const rest = withoutRecords(query, reply, (record) => {
     const covered = coveredType(reply, record);
-    return covered !== undefined && types.has(covered) ? 'left-out' : edited.get(record.off);
+    return covered !== undefined && types.has(covered) ? 'left-out' : at.get(record.off);
   });
   return rest === undefined ? { kind: 'malformed' } : { kind: 'answer', reply: rest };
 }

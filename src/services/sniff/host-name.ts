@@ -1,7 +1,7 @@
 /** Names that a client states to a server: the server name of TLS, the authority of HTTP. */
 
 const MAX_NAME = 253;
-const LABEL = /^[a-z0-9_-]{1,63}$/;
+const SOUND = /^[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*$/;
 
 /** An authority's host, and its port where one is given. */
 export interface Authority {
@@ -14,9 +14,9 @@ export interface Authority {
  *   control bytes, NUL, bytes beyond ASCII (a client states A-labels)
  */
 export function statedName(text: string): string | undefined {
+  if (text.length <= MAX_NAME && SOUND.test(text)) return text;
   const name = text.toLowerCase().replace(/\.$/, '');
-  const isSound = name.length <= MAX_NAME && name.split('.').every((label) => LABEL.test(label));
-  return isSound ? name : undefined;
+  return name.length <= MAX_NAME && SOUND.test(name) ? name : undefined;
 }
 
 /**
