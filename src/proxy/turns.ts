@@ -27,7 +27,7 @@ import type { TurnLimit } from '../base/turn.ts';
  * in a connection and its first answer. A link that is alone has all done at a time that it sent at a time, which costs
  * a third less where that is a buffer of small frames: it has a limit for the API's sake.
  */
-const ALONE = { turnMs: 4, quantumMs: 4 };
+const ALONE = { turnMs: 1, quantumMs: 4 };
 const SHARED = { turnMs: 0.3, quantumMs: 0.25 };
 /** For work apart from links. */
 const ASSIST_MS = 0.5;
