@@ -204,24 +204,24 @@ export class Destinations {
     const kind = this.deps.addresses.kindOf(words, at);
     if (kind === 'gateway') return this.byPolicy(owner, protocol, words, at, port, GATEWAY);
     if (kind !== 'outside' && kind !== 'host-loopback') {
-      return this.refuse(owner, protocol, words, at, port, kind);
+      return this.refusals.addAddress(owner, protocol, words, at, port, kind);
     }
     const remote = addressFromWords(words, at);
     const to =
       kind === 'outside' ? this.outsideOf(remote) : this.hostOf(protocol, remote.family, port);
     if (to === undefined) {
       const why = kind === 'outside' ? 'not-global' : 'host';
-      return this.refuse(owner, protocol, words, at, port, why);
+      return this.refusals.addAddress(owner, protocol, words, at, port, why);
     }
     if (this.isOwn(protocol, to.address, port)) {
-      return this.refuse(owner, protocol, words, at, port, 'own-listener');
+      return this.refusals.addAddress(owner, protocol, words, at, port, 'own-listener');
     }
     const { isClosedHost } = this.deps;
     if (
       isClosedHost !== undefined &&
       reaches(isClosedHost, remote, to.address, this.deps.addresses.translation)
     ) {
-      return this.refuse(owner, protocol, words, at, port, 'host');
+      return this.refusals.addAddress(owner, protocol, words, at, port, 'host');
     }
     const policed = this.byPolicy(owner, protocol, words, at, port, to);
     if (this.proxied === undefined || policed.kind !== 'outside') return policed;
@@ -306,7 +306,7 @@ export class Destinations {
   ): boolean {
     const words = Int32Array.of(address.a, address.b, address.c, address.d);
     const why = port === 0 ? undefined : this.targetRefusal(protocol, address, words, port);
-    if (why !== undefined) this.refuse(owner, protocol, words, 0, port, why);
+    if (why !== undefined) this.refusals.addAddress(owner, protocol, words, 0, port, why);
     if (why !== undefined) return false;
     const text = address.toString();
     const to: HostLoopback | Outside =
@@ -365,17 +365,6 @@ export class Destinations {
 
   private isOwn(protocol: DestinationProtocol, address: string, port: number): boolean {
     return protocol === 'tcp' && this.deps.isOwnListener(address, port);
-  }
-
-  private refuse(
-    owner: Guest,
-    protocol: DestinationProtocol,
-    words: Int32Array,
-    at: number,
-    port: number,
-    why: RefusedWhy,
-  ): RefusedDestination {
-    return this.refusals.addAddress(owner, protocol, words, at, port, why);
   }
 }
 
