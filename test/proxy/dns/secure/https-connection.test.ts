@@ -17,6 +17,7 @@ import { RecordingLog } from '../../../support/recording-log.ts';
 import { describeNeeding } from '../../../support/requirements.ts';
 import { Bind, dig, makeCertificate, serve } from '../bind.ts';
 import { FakeUpstream, makeForwarder, resolve, until } from '../lab.ts';
+import { itKeepsAConnection } from './connection-rules.ts';
 import { type Asked, answer, HttpsServer } from './https-server.ts';
 import { Relay } from './relay.ts';
 
@@ -68,30 +69,13 @@ describeNeeding('an upstream by DNS over HTTPS: BIND', ['named', 'dig', 'openssl
     assert.equal(relay.bytesToServer.includes('v4only'), false);
   });
 
-  it('is asked again on a new connection where one that worked has been cut', async () => {
-    const server = await guestOf(await relay.start());
-    assert.equal((await dig(server, ['www.test.example'])).status, 'NOERROR');
-    relay.cut();
-    assert.equal((await dig(server, ['v4only.test.example'])).status, 'NOERROR');
-    assert.equal(relay.connections.length, 2);
-  });
-
-  it('is left for a new connection where one that worked has gone silent', async () => {
-    const server = await guestOf(await relay.start());
-    assert.equal((await dig(server, ['www.test.example'])).status, 'NOERROR');
-    relay.connections[0]?.unpipe();
-    assert.equal((await dig(server, ['v4only.test.example'])).status, 'NOERROR');
-    assert.equal(relay.connections.length, 2);
-  });
-
-  it('is asked where it comes up after hawser', async () => {
-    const upstream = await relay.start();
-    await relay.stop();
-    const server = await guestOf(upstream);
-    assert.equal((await dig(server, ['www.test.example'])).status, 'SERVFAIL');
-    relay = new Relay(bind.httpsServer);
-    await relay.start(upstream.port);
-    assert.equal((await dig(server, ['www.test.example'])).status, 'NOERROR');
+  itKeepsAConnection({
+    relay: () => relay,
+    renewRelay: () => {
+      relay = new Relay(bind.httpsServer);
+      return relay;
+    },
+    guestOf,
   });
 
   it('is never asked in the clear, nor without HTTP', async () => {

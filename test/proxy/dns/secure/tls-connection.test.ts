@@ -4,6 +4,7 @@ import type { DnsUpstream } from '../../../../src/services/dns/resolv-conf.ts';
 import { describeNeeding } from '../../../support/requirements.ts';
 import { Bind, dig, serve } from '../bind.ts';
 import { makeForwarder } from '../lab.ts';
+import { itKeepsAConnection } from './connection-rules.ts';
 import { Relay } from './relay.ts';
 
 describeNeeding('an upstream by DNS over TLS', ['named', 'dig', 'openssl'], function () {
@@ -47,30 +48,13 @@ describeNeeding('an upstream by DNS over TLS', ['named', 'dig', 'openssl'], func
     assert.equal(relay.bytesToServer.includes('v4only'), false);
   });
 
-  it('is asked again on a new connection where one that worked has been cut', async () => {
-    const server = await guestOf(await relay.start());
-    assert.equal((await dig(server, ['www.test.example'])).status, 'NOERROR');
-    relay.cut();
-    assert.equal((await dig(server, ['v4only.test.example'])).status, 'NOERROR');
-    assert.equal(relay.connections.length, 2);
-  });
-
-  it('is left for a new connection where one that worked has gone silent', async () => {
-    const server = await guestOf(await relay.start());
-    assert.equal((await dig(server, ['www.test.example'])).status, 'NOERROR');
-    relay.connections[0]?.unpipe();
-    assert.equal((await dig(server, ['v4only.test.example'])).status, 'NOERROR');
-    assert.equal(relay.connections.length, 2);
-  });
-
-  it('is asked where it comes up after hawser', async () => {
-    const upstream = await relay.start();
-    await relay.stop();
-    const server = await guestOf(upstream);
-    assert.equal((await dig(server, ['www.test.example'])).status, 'SERVFAIL');
-    relay = new Relay(bind.tlsServer);
-    await relay.start(upstream.port);
-    assert.equal((await dig(server, ['www.test.example'])).status, 'NOERROR');
+  itKeepsAConnection({
+    relay: () => relay,
+    renewRelay: () => {
+      relay = new Relay(bind.tlsServer);
+      return relay;
+    },
+    guestOf,
   });
 
   for (const tlsName of ['other.example', '127.0.0.1']) {
