@@ -38,11 +38,17 @@ export class GuestWatch {
     this.timer ??= setTimeout(() => this.compare(), this.settleMs).unref();
   }
 
+  /** Tell at once what has changed: who has attached a moment ago may be about to be gone. */
+  settle(): void {
+    if (this.timer !== undefined) this.compare();
+  }
+
   close(): void {
     clearTimeout(this.timer);
   }
 
   private compare(): void {
+    clearTimeout(this.timer);
     this.timer = undefined;
     const begunAt = performance.now();
     const now = new Set<Mac>();

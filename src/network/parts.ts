@@ -369,6 +369,7 @@ export class NetworkParts {
   }
 
   async close(): Promise<void> {
+    this.guestWatch.settle();
     this.gate?.close();
     this.guestApi?.close();
     this.ports.close();

@@ -127,6 +127,17 @@ describe('network/events', () => {
     return { links, watch, looks, event };
   }
 
+  it('a guest that attached a moment before the end is an event', () => {
+    const { links, watch, looks } = watching();
+    watch.settle();
+    assert.equal(looks.length, 0, 'nothing has changed');
+    links.set(0x5a94_efe4_0c01, 'a');
+    watch.changed();
+    watch.settle();
+    assert.equal(looks.length, 1);
+    watch.close();
+  });
+
   it('a guest is one event, however many changes there were', async () => {
     const { links, watch, event, looks } = watching();
     const change = (mac: Mac, link: string | null): void => {
