@@ -38,10 +38,17 @@ interface Manifest {
   readonly bin: { readonly hawser: string };
 }
 
-function manifest(): Manifest {
-  const read: Manifest = JSON.parse(readFileSync(join(PACKAGE_ROOT, 'package.json'), 'utf8'));
+function manifest(root: string): Manifest {
+  const read: Manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   return read;
 }
+
+/** Which build of the daemon, and more options of `hawser run`. */
+interface Which {
+  readonly root: string;
+  readonly more: readonly string[];
+}
+const THIS: Which = { root: PACKAGE_ROOT, more: [] };
 
 /** The program that users start. */
 function startDaemon(
@@ -49,7 +56,7 @@ function startDaemon(
   mtu: number,
   link: string,
   families: readonly Family[],
-  more: readonly string[] = [],
+  { root, more }: Which,
 ): Running {
   const hasV6 = families.includes(V6);
   if (hasV6) for (const side of [lab.host, lab.guest]) side.enableIpv6();
@@ -62,7 +69,7 @@ function startDaemon(
       ]),
     ),
   );
-  const program = [process.execPath, join(PACKAGE_ROOT, manifest().bin.hawser), 'run'];
+  const program = [process.execPath, join(root, manifest(root).bin.hawser), 'run'];
   const options = ['--ready-fd', String(READY_FD), '--log-level', 'warn', '--mtu', String(mtu)];
   const argv = [
     ...program,
@@ -77,27 +84,27 @@ function startDaemon(
 }
 
 /** How a guest attaches. */
-type Attach = (lab: Lab, mtu: number, families: readonly Family[]) => Promise<Running>;
-
-async function byQemu(lab: Lab, mtu: number, families: readonly Family[]): Promise<Running> {
-  const socket = lab.path('qemu.sock');
-  const daemon = startDaemon(lab, mtu, `qemu:${socket}`, families);
-  await attachBridge(lab, mtu, socket, daemon);
-  return daemon;
-}
-
-async function byTap(
+type Attach = (
   lab: Lab,
   mtu: number,
   families: readonly Family[],
-  more: readonly string[] = [],
-): Promise<Running> {
-  const daemon = startDaemon(lab, mtu, `tap:${TAP}@${lab.guest.name}`, families, more);
+  which?: Which,
+) => Promise<Running>;
+
+const byQemu: Attach = async (lab, mtu, families, which = THIS) => {
+  const socket = lab.path('qemu.sock');
+  const daemon = startDaemon(lab, mtu, `qemu:${socket}`, families, which);
+  await attachBridge(lab, mtu, socket, daemon);
+  return daemon;
+};
+
+const byTap: Attach = async (lab, mtu, families, which = THIS) => {
+  const daemon = startDaemon(lab, mtu, `tap:${TAP}@${lab.guest.name}`, families, which);
   await daemon.says(READY_FD);
   return daemon;
-}
+};
 
-const version = (): string => `hawser ${manifest().version}`;
+const version = (): string => `hawser ${manifest(PACKAGE_ROOT).version}`;
 
 export function koffiMissing(): string | undefined {
   try {
@@ -130,7 +137,24 @@ export const startTapWith = async (
   lab: Lab,
   mtu: number,
   options: readonly string[],
-): Promise<Started> => startedOver(lab, mtu, await byTap(lab, mtu, [V4], options), V4);
+): Promise<Started> =>
+  startedOver(lab, mtu, await byTap(lab, mtu, [V4], { ...THIS, more: options }), V4);
+
+/** How a guest of some build of hawser attaches. */
+const ATTACH: { readonly 'qemu:': Attach; readonly 'tap:': Attach } = {
+  'qemu:': byQemu,
+  'tap:': byTap,
+};
+export type Link = keyof typeof ATTACH;
+
+/** @param root of a checkout that is built */
+export const startBuild = async (
+  lab: Lab,
+  mtu: number,
+  link: Link,
+  root: string,
+): Promise<Started> =>
+  startedOver(lab, mtu, await ATTACH[link](lab, mtu, [V4], { root, more: [] }), V4);
 
 const startBoth = async (lab: Lab, mtu: number, attach: Attach): Promise<BothFamilies> => {
   const daemon = await attach(lab, mtu, [V4, V6]);

@@ -23,14 +23,17 @@ export const GUEST_PORTS: readonly number[] = Object.values(PORTS.guest);
 
 export class Lab {
   readonly dir: string = mkdtempSync(join(tmpdir(), 'hawser-bench-'));
-  readonly host: Namespace = new Namespace(`hawser-b${process.pid}h`);
-  readonly guest: Namespace = new Namespace(`hawser-b${process.pid}g`);
+  readonly host: Namespace;
+  readonly guest: Namespace;
   /** More options of the bridges' program. */
   readonly bridgeArgs: readonly string[];
   private readonly processes: Running[] = [];
 
-  constructor(bridgeArgs: readonly string[] = []) {
+  /** @param name tells the labs of one process apart */
+  constructor(bridgeArgs: readonly string[] = [], name = '') {
     this.bridgeArgs = bridgeArgs;
+    this.host = new Namespace(`hawser-b${process.pid}${name}h`);
+    this.guest = new Namespace(`hawser-b${process.pid}${name}g`);
   }
 
   /** @returns the congestion control in use */
