@@ -29,7 +29,6 @@ const ALL_ROWS: readonly Row[] = [
 type Row = readonly [name: string, key: string, label: string, better: 'more' | 'less'];
 
 export interface Contender {
-  readonly label: string;
   readonly lab: Lab;
   readonly peer: Started;
 }
@@ -63,29 +62,32 @@ function rowOf(pairs: readonly (readonly [Values, Values])[], [, key, label, bet
   return `| ${label} | ${digits(first.median)} | ${digits(second.median)} | **${ratio.median.toFixed(2)}** (${spread}) |\n`;
 }
 
-/** Until code is compiled, and both answer. */
-async function warmUp({ lab, peer }: Contender): Promise<void> {
+/** Until it answers. */
+async function reach({ lab, peer }: Contender): Promise<void> {
   const args = ['probe', peer.toHost ?? '', PORTS.host.echo, PROBE_S * 1000];
   await netbench(lab, lab.guest, args, PROBE_S);
 }
 
+/** Of each case, what was measured of the first and of the second. */
+export type Pairs = Map<string, [Values, Values][]>;
+
+const rowsOf = (names: string): readonly Row[] =>
+  ALL_ROWS.filter(([name]) => names === 'all' || names.split(',').includes(name));
+
 /**
  * Each round begins with the other one; the first is not counted.
  *
- * @param about what is measured, for the head of the table
- * @returns rows of Markdown: medians, and the second over the first
+ * @param pairs what was measured before; added to
  */
-export async function comparePairs(
-  about: string,
+export async function measurePairs(
   first: Contender,
   second: Contender,
   { rounds, seconds, names }: PairsRequest,
-): Promise<string> {
-  const rows = ALL_ROWS.filter(([name]) => names === 'all' || names.split(',').includes(name));
-  for (const contender of [first, second]) await warmUp(contender);
-  const pairs = new Map<string, [Values, Values][]>();
+  pairs: Pairs = new Map(),
+): Promise<Pairs> {
+  for (const contender of [first, second]) await reach(contender);
   for (let round = 0; round <= rounds; round++) {
-    for (const name of new Set(rows.map(([of]) => of))) {
+    for (const name of new Set(rowsOf(names).map(([of]) => of))) {
       const run = ({ lab, peer }: Contender): Promise<Values> =>
         caseNamed(name).run({ lab, peer, seconds });
       const early = round % 2 === 0 ? await run(first) : undefined;
@@ -94,7 +96,12 @@ export async function comparePairs(
       if (round > 0) pairs.set(name, [...(pairs.get(name) ?? []), [one, two]]);
     }
   }
-  const head = `| ${about} | ${first.label} | ${second.label} | ${second.label} over ${first.label} |`;
-  const body = rows.map((row) => rowOf(pairs.get(row[0]) ?? [], row)).join('');
+  return pairs;
+}
+
+/** @returns a table of Markdown: medians, and the second over the first */
+export function tableOf(about: string, first: string, second: string, pairs: Pairs): string {
+  const head = `| ${about} | ${first} | ${second} | ${second} over ${first} |`;
+  const body = ALL_ROWS.map((row) => rowOf(pairs.get(row[0]) ?? [], row)).join('');
   return `${head}\n|---|---|---|---|\n${body}`;
 }

@@ -5,10 +5,9 @@
  *
  *     npm run bench:families -- [rounds] [seconds] [case,...|all] [link] [MTU]
  */
-import { type Contender, comparePairs } from '../pairs.ts';
+import { measurePairs, tableOf } from '../pairs.ts';
 import { joinBoth } from '../peers/bridgepair.ts';
 import { startBothByQemu, startBothByTap } from '../peers/hawser.ts';
-import type { Started } from '../peers/peer.ts';
 import { missingRequirements } from '../requirements.ts';
 import { Lab } from '../rig/lab.ts';
 import { startEchoServers } from '../rig/netbench.ts';
@@ -31,9 +30,8 @@ for (const [link, start] of Object.entries(LINKS)) {
       lab.build();
       await startEchoServers(lab);
       const both = await start(lab, mtu);
-      const by = (label: string, peer: Started): Contender => ({ label, lab, peer });
-      const about = `${link} at MTU ${mtu}`;
-      const table = await comparePairs(about, by('IPv4', both.v4), by('IPv6', both.v6), REQUEST);
+      const pairs = await measurePairs({ lab, peer: both.v4 }, { lab, peer: both.v6 }, REQUEST);
+      const table = tableOf(`${link} at MTU ${mtu}`, 'IPv4', 'IPv6', pairs);
       process.stdout.write(`\n${table}`);
     } finally {
       await lab.close();
