@@ -193,9 +193,11 @@ export class ByteRing {
     const next = this.storage.acquire(atLeast);
     if (next === undefined) return false;
     const old = this.buffer;
-    const first = Math.min(this.length, old.length - this.head);
-    copyBytes(old, this.head, next, 0, first);
-    copyBytes(old, 0, next, first, this.length - first);
+    if (this.length > 0) {
+      const first = Math.min(this.length, old.length - this.head);
+      copyBytes(old, this.head, next, 0, first);
+      copyBytes(old, 0, next, first, this.length - first);
+    }
     this.retire(old);
     this.buffer = next;
     this.head = 0;

@@ -20,6 +20,9 @@ class Lookup {
   }
 }
 
+/** Of one array to another: to ask where they are, or to make a view, costs more than to copy so many (35 to 70 ns against 7). */
+const FEW = 24;
+
 const sources = new Lookup();
 const targets = new Lookup();
 
@@ -32,14 +35,12 @@ export function copyBytes(
   len: number,
 ): void {
   assert(fromOff + len <= from.length && toOff + len <= to.length, 'copy beyond the end');
+  if (len <= FEW) {
+    for (let i = 0; i < len; i++) to[toOff + i] = from[fromOff + i] ?? 0;
+    return;
+  }
   const fromAt = sources.of(from);
   const toAt = targets.of(to);
-  if (fromAt >= 0 && toAt >= 0) {
-    arenaCopy(toAt + toOff, fromAt + fromOff, len);
-  } else if (len <= 24) {
-    // A view costs more than copying a few bytes (35 ns against 7).
-    for (let i = 0; i < len; i++) to[toOff + i] = from[fromOff + i] ?? 0;
-  } else {
-    to.set(from.subarray(fromOff, fromOff + len), toOff);
-  }
+  if (fromAt >= 0 && toAt >= 0) arenaCopy(toAt + toOff, fromAt + fromOff, len);
+  else to.set(from.subarray(fromOff, fromOff + len), toOff);
 }

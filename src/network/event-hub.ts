@@ -67,6 +67,17 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
     return this.channels.get(type)?.hasSubscribers === true;
   }
 
+  /** @returns whether anybody follows one of `types`: for those that ask for every flow */
+  asker(...types: readonly EventType[]): () => boolean {
+    const asked = types.map((type) => ({ type, channel: channel(channelName(type)) }));
+    return () => {
+      for (const { type, channel: subscribed } of asked) {
+        if (this.isRecorded(type) || super.has(type) || subscribed.hasSubscribers) return true;
+      }
+      return false;
+    };
+  }
+
   override emit<K extends EventType>(type: K, made: NetworkEvents[K]): void {
     const event = plainValue(made);
     if (this.isRecorded(type) || !FREQUENT.has(type)) this.ring.add(type, event);

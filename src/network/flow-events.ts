@@ -8,9 +8,8 @@ export function emitFlowEvents(
   verdicts: Pick<VerdictFeed, 'isWanted'>,
   hub: EventHub,
 ): void {
-  verdicts.isWanted = () => hub.has('verdict');
-  const isWanted = (): boolean => hub.has('flow') || hub.has('block') || hub.has('verdict');
-  flows.followWhile(isWanted, (event) => {
+  verdicts.isWanted = hub.asker('verdict');
+  flows.followWhile(hub.asker('flow', 'block', 'verdict'), (event) => {
     if ('flow' in event) {
       if (hub.has('flow')) hub.emit('flow', event);
     } else if ('block' in event) {

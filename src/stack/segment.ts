@@ -53,6 +53,8 @@ export interface SegmentOwner {
 export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder {
   readonly ports: Set<LinkPort> = new Set();
   private readonly portsById = new Map<number, LinkPort>();
+  /** `ports`, for the end of each batch: an array is walked without an iterator. */
+  private flushed: readonly LinkPort[] = [];
   private readonly ours: Mac;
   private readonly owner: SegmentOwner;
   private readonly drops: Counters<StackDrop>;
@@ -107,6 +109,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
     const allowed = allowedOn(name, this.allowed);
     const port = new LinkPort(this.nextId++, name, writer, this, guest, now, allowed);
     this.ports.add(port);
+    this.flushed = [...this.ports];
     this.portsById.set(port.id, port);
     this.owner.onPortUp(now, port);
     return port;
@@ -127,7 +130,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
   }
 
   flush(): void {
-    for (const port of this.ports) port.flush();
+    for (const port of this.flushed) port.flush();
   }
 
   onPortFrame(now: Instant, port: LinkPort, frame: Frame): void {
@@ -190,6 +193,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
 
   onPortDown(now: Instant, port: LinkPort): void {
     this.ports.delete(port);
+    this.flushed = [...this.ports];
     this.portsById.delete(port.id);
     this.bindings.release(now, port.addresses, this.nextId - 1, this.ports.size === 0);
     for (const other of this.ports) if (other.dstPort === port) other.forgetDst();

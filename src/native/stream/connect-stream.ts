@@ -127,9 +127,8 @@ class HandleConnect implements Connecting {
       connectFailed(this.owner, getSystemErrorName(status));
       return;
     }
-    this.handle.setNoDelay?.(true);
     setKeepalive(this.handle, this.keepaliveS);
-    connected(this.owner, new HandleStream(this.bindings, this.handle));
+    connected(this.owner, new HandleStream(this.bindings, this.handle, true));
   }
 }
 

@@ -37,11 +37,18 @@ export class HandleStream implements HostStream {
   private failedEarly: string | undefined = undefined;
   private remote: SocketName | undefined = undefined;
   private local: SocketName | undefined = undefined;
+  /** Nagle's algorithm is on, which concerns what is written while a short segment is on its way. */
+  private isNagled: boolean;
+  private wasWritten = false;
 
-  /** @param handle connected; it belongs to the stream from now on */
-  constructor(bindings: StreamBindings, handle: StreamHandle) {
+  /**
+   * @param handle connected; it belongs to the stream from now on
+   * @param isNagled Nagle's algorithm is to be turned off before it delays anything: many a connection ends before that
+   */
+  constructor(bindings: StreamBindings, handle: StreamHandle, isNagled = false) {
     this.bindings = bindings;
     this.handle = handle;
+    this.isNagled = isNagled;
   }
 
   get remoteAddress(): string | undefined {
@@ -77,6 +84,7 @@ export class HandleStream implements HostStream {
 
   write(all: Uint8Array, off = 0, len: number = all.length): boolean {
     if (this.closed) return false;
+    if (this.isNagled) this.sendAtOnce();
     const { bindings } = this;
     spare ??= new bindings.WriteWrap();
     const req = spare;
@@ -100,7 +108,17 @@ export class HandleStream implements HostStream {
     const { fd = -1 } = this.handle;
     if (posix === undefined || fd < 0 || this.closed || this.writing) return 0;
     if (this.shuttingDown || this.ended) return 0;
+    if (this.isNagled) this.sendAtOnce();
     return Math.max(posix.write(fd, bytes, off, len), 0);
+  }
+
+  /** What is written first meets nothing on its way (RFC 9293 §3.7.4). */
+  private sendAtOnce(): void {
+    if (this.wasWritten) {
+      this.isNagled = false;
+      this.handle.setNoDelay?.(true);
+    }
+    this.wasWritten = true;
   }
 
   get peerUid(): number | undefined {

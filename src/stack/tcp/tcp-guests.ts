@@ -54,8 +54,13 @@ export class TcpGuests {
     const tcp = this.of(c.owner);
     this.connectionCount--;
     tcp.connections.delete(c);
+    this.giveConnection(tcp);
+  }
+
+  /** Give back a share that was taken for a connection. */
+  giveConnection(tcp: GuestTcp): void {
     tcp.connectionShare.give();
-    this.rest(tcp);
+    if (tcp.isIdle) this.active.delete(tcp);
   }
 
   /** Its shares were taken. */
@@ -65,16 +70,17 @@ export class TcpGuests {
     this.active.add(tcp);
   }
 
+  /** It ends, and with it its place among connections. */
   deleteRequest(request: PendingRequest): void {
+    this.giveConnection(this.takeRequest(request));
+  }
+
+  /** A connection comes of it, which has its place. */
+  takeRequest(request: PendingRequest): GuestTcp {
     const tcp = this.of(request.owner);
     this.requestCount--;
     tcp.requests.delete(request);
     tcp.requestShare.give();
-    tcp.connectionShare.give();
-    this.rest(tcp);
-  }
-
-  private rest(tcp: GuestTcp): void {
-    if (tcp.isIdle) this.active.delete(tcp);
+    return tcp;
   }
 }

@@ -192,6 +192,10 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
       this.timeWaits.end(holder);
     } else if (holder !== undefined) return undefined;
     const tcp = this.guests.of(neighbor.guest);
+    if (!tcp.connectionShare.take()) {
+      this.drops.add('tcp-connection-table-full');
+      return undefined;
+    }
     const path = this.pathOf(neighbor, id);
     const c = this.open(now, id, key, path, tcp, issFrom, handler);
     if (c === undefined) return undefined;
@@ -208,9 +212,9 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
     request: PendingRequest,
     handler: TcpFlowHandler,
   ): TcpFlow | undefined {
-    this.settle(request);
-    const { id, key, path, owner, issFrom } = request;
-    const tcp = this.guests.of(owner);
+    const { id, key, path, issFrom } = request;
+    const tcp = this.guests.takeRequest(request);
+    this.leave(request);
     const c = this.open(now, id, key, path, tcp, issFrom, handler);
     if (c === undefined) return undefined;
     this.accepted++;
@@ -377,6 +381,7 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
 
   // --- tables ---
 
+  /** Its share of the guest's connections was taken. */
   private open(
     now: Instant,
     id: FlowId,
@@ -386,14 +391,10 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
     issFrom: Seq | undefined,
     handler: TcpFlowHandler,
   ): TcpConnection | undefined {
-    if (!tcp.connectionShare.take()) {
-      this.drops.add('tcp-connection-table-full');
-      return undefined;
-    }
     const iss = this.isn.isn(now, key, issFrom);
     const c = new TcpConnection(this, now, id, key, path, tcp, iss, handler);
     if (!this.endpoints.set(key, c)) {
-      tcp.connectionShare.give();
+      this.guests.giveConnection(tcp);
       return undefined;
     }
     this.guests.addConnection(tcp, c);
@@ -415,9 +416,13 @@ export class TcpLayer implements TcpContext, RequestOwner, TcpEvictor {
   }
 
   private settle(request: PendingRequest): void {
+    this.guests.deleteRequest(request);
+    this.leave(request);
+  }
+
+  private leave(request: PendingRequest): void {
     request.settled = true;
     request.path.neighbor.users--;
-    this.guests.deleteRequest(request);
     this.endpoints.delete(request.key);
   }
 
