@@ -7,7 +7,8 @@ import { AddressMap } from '../../src/proxy/address-map.ts';
 import { Destinations } from '../../src/proxy/flows/destinations.ts';
 import { GuestNames } from '../../src/proxy/flows/guest-names.ts';
 import { GuestPolicy } from '../../src/proxy/policy/guest-policy.ts';
-import { PolicyEngine, type PolicyQuestion } from '../../src/services/policy/policy-engine.ts';
+import { PolicyEngine } from '../../src/services/policy/policy-engine.ts';
+import type { FlowKind } from '../../src/services/policy/rule-list.ts';
 import { Guest } from '../../src/stack/guest.ts';
 import { figureOf } from '../report/statistics.ts';
 import { bigPolicy, DOMAIN } from './big-policy.ts';
@@ -69,21 +70,15 @@ export function verdictRows(): string {
       setWords(words, ipv4(NET + ((n * 7) % PINS)));
       destinations.decide(owner, 'tcp', words, 0, 443);
     };
-    const question: Omit<PolicyQuestion, 'names'> = {
-      guests: ['tap:guest#1', 'tap:guest'],
-      protocol: 'tcp',
-      port: 443,
-      place: 'outside',
-      words: new Int32Array(4),
-      at: 0,
-    };
+    const guests = ['tap:guest#1', 'tap:guest'];
+    const { protocol, place }: FlowKind = { guests, protocol: 'tcp', port: 443, place: 'outside' };
     const all = Array.from({ length: FLOWS }, (_, n) => [`n${(n * 7) % PINS}.${DOMAIN}`]);
     const alone = time((n) => {
-      setWords(question.words, ipv4(NET + ((n * 7) % PINS)));
-      engine.decide({ ...question, names: all[n] ?? [] }, 0);
+      setWords(words, ipv4(NET + ((n * 7) % PINS)));
+      engine.decide({ guests, protocol, port: 443, place, names: all[n] ?? [], words, at: 0 }, 0);
     });
     const name = time((n) => {
-      engine.decideName(question.guests, all[n]?.[0] ?? '', 0);
+      engine.decideName(guests, all[n]?.[0] ?? '', 0);
     });
     const without = time(decide);
     policy.replace(engine);

@@ -1,5 +1,6 @@
 /** IPv4 addresses in IPv6 addresses of a NAT64 prefix (RFC 6052 §2), and which of them may be there. */
 import { IpAddress } from '../base/ip-address.ts';
+import { isIn, type Network4 } from './network4.ts';
 
 /** RFC 6052 §2.2: no other length is defined. */
 export const NAT64_BITS = [32, 40, 48, 56, 64, 96] as const;
@@ -75,23 +76,22 @@ export function extractIpv4(
  */
 export type Ipv4Scope = 'public' | 'private' | 'none';
 
-const PRIVATE: readonly (readonly [net: number, bits: number])[] = [
-  [0x0a00_0000, 8],
-  [0x6440_0000, 10],
-  [0xac10_0000, 12],
-  [0xc000_0000, 24],
-  [0xc000_0200, 24],
-  [0xc058_6300, 24],
-  [0xc0a8_0000, 16],
-  [0xc612_0000, 15],
-  [0xc633_6400, 24],
-  [0xcb00_7100, 24],
+const PRIVATE: readonly Network4[] = [
+  { net: 0x0a00_0000, bits: 8 },
+  { net: 0x6440_0000, bits: 10 },
+  { net: 0xac10_0000, bits: 12 },
+  { net: 0xc000_0000, bits: 24 },
+  { net: 0xc000_0200, bits: 24 },
+  { net: 0xc058_6300, bits: 24 },
+  { net: 0xc0a8_0000, bits: 16 },
+  { net: 0xc612_0000, bits: 15 },
+  { net: 0xc633_6400, bits: 24 },
+  { net: 0xcb00_7100, bits: 24 },
 ];
 
 /** By the registry of special-purpose addresses (RFC 6890), which RFC 6052 §3.1 refers to. */
 export function ipv4Scope(word: number): Ipv4Scope {
   const first = word >>> 24;
   if (first === 0 || first === 127 || first >= 224 || word >>> 16 === 0xa9fe) return 'none';
-  const isPrivate = PRIVATE.some(([net, bits]) => (word ^ net) >>> (32 - bits) === 0);
-  return isPrivate ? 'private' : 'public';
+  return isIn(PRIVATE, word) ? 'private' : 'public';
 }

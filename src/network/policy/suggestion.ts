@@ -25,7 +25,7 @@ export function suggestedRules(
     if (target === undefined || policy.needsNoRule(target)) continue;
     const { protocol, address, port } = target;
     add({ protocol, place: policy.placeOf(target, address), name, address, port });
-    if (policy.leadsToGuest(target, address))
+    if (policy.leadsToGuest(target, policy.placeOf(target, address)))
       add({ protocol, place: 'guest', name, address, port });
   }
   for (const { attempt } of policy.denials.list(only)) {

@@ -101,3 +101,17 @@ export const redirected = (
 ): Outside => ({
   ...{ kind: 'outside', address, port, isTranslated: true, insteadOf, check, verdict },
 });
+
+/** `to`, as a policy lets go there. Written out, since each flow has one: V8 makes a new shape for a spread with more behind it. */
+export function withVerdict(
+  to: HostLoopback | Outside,
+  verdict: FlowVerdict,
+  check: NameCheck | undefined,
+): HostLoopback | Outside {
+  const { kind } = to;
+  if (kind === 'host-loopback') {
+    return { kind, address: to.address, twin: to.twin, check, verdict };
+  }
+  const { address, port, insteadOf, isTranslated, via, relay } = to;
+  return { kind, address, port, insteadOf, isTranslated, check, verdict, via, relay };
+}

@@ -74,8 +74,11 @@ class NamesOfGuest {
   }
 
   all(now: Instant, address: IpAddress): readonly string[] {
-    const names = this.known.get(keyOf(address))?.names ?? NO_NAMES;
-    return names.filter(({ granted }) => granted >= now).map(({ name }) => name);
+    const all: string[] = [];
+    for (const { granted, name } of this.known.get(keyOf(address))?.names ?? NO_NAMES) {
+      if (granted >= now) all.push(name);
+    }
+    return all;
   }
 
   addressesOf(now: Instant, name: string): readonly IpAddress[] {

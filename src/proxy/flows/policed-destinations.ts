@@ -7,15 +7,16 @@ import type { Guest } from '../../stack/guest.ts';
 import type { GuestPolicy, PolicyTarget } from '../policy/guest-policy.ts';
 import { REDIRECTED } from '../policy/other-resolvers.ts';
 import { PolicyCheck, type StatedReports, type Stating } from '../policy/policy-check.ts';
-import type {
-  Block,
-  Destination,
-  DestinationProtocol,
-  Gateway,
-  HostLoopback,
-  Outside,
-  OwnDnsDestination,
-  RefusalAnswer,
+import {
+  type Block,
+  type Destination,
+  type DestinationProtocol,
+  type Gateway,
+  type HostLoopback,
+  type Outside,
+  type OwnDnsDestination,
+  type RefusalAnswer,
+  withVerdict,
 } from './destination.ts';
 import type { Refusals } from './refusals.ts';
 import type { VerdictFeed } from './verdict-feed.ts';
@@ -26,6 +27,8 @@ const ANSWERS: Readonly<Record<PolicyAction, RefusalAnswer>> = {
   reject: 'refused',
   drop: 'none',
 };
+
+const NONE_STATED: readonly string[] = [];
 
 const OWN_DNS: OwnDnsDestination = {
   kind: 'dns',
@@ -89,10 +92,11 @@ export class PolicedDestinations implements StatedReports {
       return to;
     }
     if (!verdict.byName || protocol === 'icmp' || engine.mode === 'observe') {
-      return { ...to, verdict: { rule: verdict.text, stated: undefined, allStated: [] } };
+      const rule = verdict.text;
+      return withVerdict(to, { rule, stated: undefined, allStated: NONE_STATED }, undefined);
     }
     const check = new PolicyCheck({ policy, engine, owner, target, judged, reports: this });
-    return { ...to, check, verdict: check };
+    return withVerdict(to, check, check);
   }
 
   /**
@@ -143,8 +147,8 @@ export class PolicedDestinations implements StatedReports {
   ): PolicyPlace {
     const { policy } = this;
     const target = targetOf(protocol, remote, port, to);
-    const { address } = target;
-    return policy.leadsToGuest(target, address) ? 'guest' : policy.placeOf(target, address);
+    const place = policy.placeOf(target, target.address);
+    return policy.leadsToGuest(target, place) ? 'guest' : place;
   }
 
   onStatedDenied(stating: Stating, why: string, name: string | undefined): void {

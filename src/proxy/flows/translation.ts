@@ -52,6 +52,7 @@ export class Translation {
    */
   hostSide(remote: IpAddress): IpAddress | undefined {
     const { hostPrefix } = this.rules;
+    if (hostPrefix === undefined && remote.family === 4) return remote;
     const word = remote.family === 4 ? remote.d : this.carried(remote);
     if (word === undefined) return remote;
     const isPublic = ipv4Scope(word) === 'public';

@@ -35,7 +35,8 @@ export interface PolicyCheckDeps extends Stating {
 export class PolicyCheck implements NameCheck, FlowVerdict {
   readonly rule: string;
   stated: string | undefined = undefined;
-  private readonly claims = new Set<string>();
+  /** Most flows state one name. */
+  private claims: readonly string[] = [];
   private readonly deps: PolicyCheckDeps;
 
   constructor(deps: PolicyCheckDeps) {
@@ -57,14 +58,14 @@ export class PolicyCheck implements NameCheck, FlowVerdict {
     const { verdict } = policy.judgeBy(engine, policy.callsOf(owner), target, [name]);
     if (verdict.action !== 'allow') return this.deny(`${name}: ${verdict.text}`, name);
     this.stated = name;
-    if (this.claims.has(name)) return undefined;
-    this.claims.add(name);
+    if (this.claims.includes(name)) return undefined;
+    this.claims = [...this.claims, name];
     this.deps.reports.onStatedAllowed(this.deps, verdict.text, name);
     return undefined;
   }
 
   get allStated(): readonly string[] {
-    return [...this.claims];
+    return this.claims;
   }
 
   onFault(fault: InspectionFault): Denial {

@@ -348,7 +348,7 @@ describe('network/policy/live-policy', () => {
     assert.equal(test('one', 'b.test:443').action, 'allow');
     learn('one', 'a.test', '198.18.0.1');
     const to = decide('one', '198.18.0.1', 443);
-    assert.ok('check' in to);
+    assert.ok('check' in to && to.check !== undefined);
     to.check?.onClaim({ by: 'tls', name: 'evil.test', hello: undefined });
     assert.match(live.denials().at(-1)?.why ?? '', /evil\.test was not looked up/);
     await assert.rejects(live.approve('2', {}), /has to agree/);
