@@ -71,6 +71,11 @@ export class HttpsConnection implements SecureConnection {
     if (this.waiting.size === 0) this.timer.restart(0);
   }
 
+  retire(): void {
+    this.timer.retire();
+    if (this.waiting.size === 0) this.end('no longer used');
+  }
+
   close(): void {
     this.ended = true;
     this.timer.stop();
@@ -157,9 +162,12 @@ export class HttpsConnection implements SecureConnection {
         if (!this.waiting.has(question)) return;
         const bytes = new Uint8Array(Buffer.concat(chunks));
         const isAnswer = problem === undefined && answers(question.sent, bytes);
+        if (isAnswer) {
+          this.onMessage(question, bytes);
+          return;
+        }
         this.settle(question);
-        if (isAnswer) this.onMessage(question, bytes);
-        else if (problem === undefined && failure !== undefined) {
+        if (problem === undefined && failure !== undefined) {
           this.events.onLost(question, failure);
         } else question.events.onFailure(problem ?? 'no answer to the query');
       } catch (fault) {
@@ -172,11 +180,14 @@ export class HttpsConnection implements SecureConnection {
 
   private onMessage(question: Question, bytes: Uint8Array): void {
     this.answered = true;
+    this.waiting.delete(question);
+    const isBack = this.timer.onAnswer(this.waiting.size);
     this.events.onAnswer();
+    if (isBack) this.events.onBack();
     question.events.onReply(withId(bytes, dnsId(question.query)));
   }
 
-  /** It waits no longer. */
+  /** It waits no longer, and has no answer. */
   private settle(question: Question): void {
     this.waiting.delete(question);
     this.timer.restart(this.waiting.size);

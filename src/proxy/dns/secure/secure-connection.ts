@@ -33,6 +33,8 @@ export interface SecureConnection {
   readonly answered: boolean;
   send(question: Question): void;
   forget(question: Question): void;
+  /** Another is used from now on: it ends when nothing waits. */
+  retire(): void;
   /** Nobody is told. */
   close(): void;
 }
@@ -42,6 +44,8 @@ export interface ConnectionEvents {
   onAnswer(): void;
   /** No new query is to be sent: answers are due and nothing comes, or the server wants it so. */
   onRetired(): void;
+  /** It was silent, and answers: it may be used again. */
+  onBack(): void;
   /** Once, never before the constructor returns. {@link onLost} follows for each query that waits. */
   onEnd(why: string): void;
   /** The query may not have been seen by the server. */

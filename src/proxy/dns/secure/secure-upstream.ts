@@ -5,8 +5,8 @@
  *
  * A connection that had answered before and ends is taken for one that the server had closed while idle: what waits is asked
  * once more on a new one (RFC 7766 §6.2.4). One that owes answers and is silent is no longer used for new queries: the peer
- * may be gone without a word. So each connection beyond the last has a query that waits, and the budget of those bounds
- * them.
+ * may be gone without a word. Where it was slow and answers, it is used again, unless another has answered meanwhile. So each
+ * connection beyond the last has a query that waits, and the budget of those bounds them.
  */
 import type { DnsUpstream } from '../../../services/dns/resolv-conf.ts';
 import { upstreamText } from '../../../services/dns/upstream-text.ts';
@@ -64,6 +64,7 @@ export class SecureUpstream {
         this.problem = undefined;
       },
       onRetired: () => this.retire(connection),
+      onBack: () => this.onBack(connection),
       onEnd: (why) => {
         this.retire(connection);
         this.connections.delete(connection);
@@ -79,6 +80,15 @@ export class SecureUpstream {
 
   private retire(connection: SecureConnection): void {
     if (this.current === connection) this.current = undefined;
+  }
+
+  private onBack(connection: SecureConnection): void {
+    const { current } = this;
+    if (current?.answered === true) connection.retire();
+    else {
+      this.current = connection;
+      current?.retire();
+    }
   }
 
   private onLost(question: Question, answered: boolean, why: string): void {

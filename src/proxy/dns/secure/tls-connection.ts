@@ -53,6 +53,11 @@ export class TlsConnection implements SecureConnection {
     this.timer.restart(0);
   }
 
+  retire(): void {
+    this.timer.retire();
+    if (this.waiting.size === 0) this.end('no longer used');
+  }
+
   close(): void {
     this.ended = true;
     this.timer.stop();
@@ -82,8 +87,9 @@ export class TlsConnection implements SecureConnection {
     if (question === undefined || !answers(question.sent, bytes)) return;
     this.answered = true;
     this.waiting.delete(id);
-    this.timer.restart(this.waiting.size);
+    const isBack = this.timer.onAnswer(this.waiting.size);
     this.events.onAnswer();
+    if (isBack) this.events.onBack();
     question.events.onReply(withId(bytes, dnsId(question.query)));
   }
 

@@ -1,7 +1,9 @@
 /** What holds of a connection to an upstream over TLS, whatever is spoken on it. */
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import type { DnsUpstream } from '../../../../src/services/dns/resolv-conf.ts';
 import { dig } from '../bind.ts';
+import { until } from '../lab.ts';
 import type { Relay } from './relay.ts';
 
 export interface ConnectionLab {
@@ -33,6 +35,17 @@ export function itKeepsAConnection({ relay, renewRelay, guestOf }: ConnectionLab
     assert.equal(relay().connections.length, 2);
   });
 
+  it('is used again where it was slow, and answers', async () => {
+    relay().delayMs = 1100; // for the handshake, and for the answer
+    const server = await guestOf(await relay().start());
+    for (const name of ['www', 'v4only', 'nothing']) {
+      assert.match(await statusOf(server, `${name}.test.example`), /NOERROR|NXDOMAIN/);
+    }
+    const { connections } = relay();
+    assert.ok(connections.length > 1, 'it was never taken for silent');
+    await until(() => connections.every((connection, i) => isOpen(connection) === (i === 0)));
+  });
+
   it('is asked where it comes up after hawser', async () => {
     const upstream = await relay().start();
     await relay().stop();
@@ -42,3 +55,5 @@ export function itKeepsAConnection({ relay, renewRelay, guestOf }: ConnectionLab
     assert.equal(await statusOf(server, 'www.test.example'), 'NOERROR');
   });
 }
+
+const isOpen = ({ destroyed, readableEnded }: Socket): boolean => !destroyed && !readableEnded;
