@@ -103,8 +103,11 @@ export class FlowViews implements FlowsView {
     why,
     rule,
   }: VerdictRecord): VerdictView {
+    const { guestId, guestName, guestMac } = this.whoIs(owner);
     return {
-      ...this.whoIs(owner),
+      guestId,
+      guestName,
+      guestMac,
       protocol,
       place: place ?? null,
       remoteAddress: remote?.toString() ?? null,
@@ -174,8 +177,11 @@ export class FlowViews implements FlowsView {
     { owner, protocol, remote, port, name, why, rule }: Block,
     names: LeaseNames,
   ): BlockView {
+    const { guestId, guestName, guestMac } = guestOf(owner, names);
     return {
-      ...guestOf(owner, names),
+      guestId,
+      guestName,
+      guestMac,
       protocol,
       remoteAddress: remote?.toString() ?? null,
       remotePort: port,

@@ -83,7 +83,7 @@ export const tcpAttempt = (
   { guest, guestPort, remote, remotePort }: FlowId,
   rule: string | undefined,
   place: PolicyPlace | undefined,
-): FlowAttempt => ({
-  ...{ owner, guest, guestPort, remote, remotePort, rule, place },
-  protocol: 'tcp',
-});
+): FlowAttempt => {
+  const protocol = 'tcp' as const;
+  return { owner, protocol, guest, guestPort, remote, remotePort, rule, place };
+};

@@ -113,7 +113,8 @@ export class VerdictFeed {
 
   private denied(kind: VerdictKind, block: Block): VerdictRecord {
     const { owner, protocol, remote, port, place, why, rule } = block;
-    return { ...{ kind, owner, protocol, place, remote, port, why, rule }, ...this.nameOf(block) };
+    const { name, evidence } = this.nameOf(block);
+    return { kind, owner, protocol, place, remote, port, why, rule, name, evidence };
   }
 
   private nameOf(block: Block): Pick<VerdictRecord, 'name' | 'evidence'> {

@@ -80,16 +80,22 @@ export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
 
   describeFlow(): FlowFacts {
     const { target } = this;
+    const { bytesToHost, bytesToGuest, packetsToHost, packetsToGuest, lastAt } = this.traffic;
     return {
       guest: { address: this.guest, port: this.guestPort },
       remote: { address: target.remote, port: target.port },
       dialled: this.dialled,
       insteadOf: this.redirects?.insteadOf,
-      ...{ verdict: this.verdict, names: this.names },
+      verdict: this.verdict,
+      names: this.names,
       openedBy: 'guest',
       via: 'net',
       state: 'active',
-      ...this.traffic,
+      bytesToHost,
+      bytesToGuest,
+      packetsToHost,
+      packetsToGuest,
+      lastAt,
     };
   }
 
