@@ -30,6 +30,7 @@ export const MAX_STREAMS = 64;
 const HTTPS_PORT = 443;
 const MEDIA_TYPE = 'application/dns-message';
 /** RFC 9113 §7. */
+const NGHTTP2_REFUSED_STREAM = 7;
 const NGHTTP2_CANCEL = 8;
 
 export class HttpsConnection implements SecureConnection {
@@ -168,7 +169,7 @@ export class HttpsConnection implements SecureConnection {
         }
         this.settle(question);
         if (problem === undefined && failure !== undefined) {
-          this.events.onLost(question, failure);
+          this.events.onLost(question, failure, stream.rstCode === NGHTTP2_REFUSED_STREAM);
         } else question.events.onFailure(problem ?? 'no answer to the query');
       } catch (fault) {
         reportFault('dns', fault);

@@ -48,6 +48,10 @@ export interface ConnectionEvents {
   onBack(): void;
   /** Once, never before the constructor returns. {@link onLost} follows for each query that waits. */
   onEnd(why: string): void;
-  /** The query may not have been seen by the server. */
-  onLost(question: Question, why: string): void;
+  /**
+   * The query may not have been seen by the server.
+   *
+   * @param isRefused the server says that it has done nothing with it
+   */
+  onLost(question: Question, why: string, isRefused?: boolean): void;
 }

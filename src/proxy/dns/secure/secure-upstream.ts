@@ -4,7 +4,7 @@
  * fail, as they do where nobody listens: nothing is ever asked in the clear.
  *
  * A connection that had answered before and ends is taken for one that the server had closed while idle: what waits is asked
- * once more on a new one (RFC 7766 §6.2.4). One that owes answers and is silent is no longer used for new queries: the peer
+ * once more on a new one (RFC 7766 §6.2.4), as is what a server of HTTP/2 has refused unseen (RFC 9113 §8.7). One that owes answers and is silent is no longer used for new queries: the peer
  * may be gone without a word. Where it was slow and answers, it is used again, unless another has answered meanwhile. So each
  * connection beyond the last has a query that waits, and the budget of those bounds them.
  */
@@ -70,7 +70,8 @@ export class SecureUpstream {
         this.connections.delete(connection);
         this.report(why);
       },
-      onLost: (question, why) => this.onLost(question, connection.answered, why),
+      onLost: (question, why, isRefused = false) =>
+        this.onLost(question, connection.answered || isRefused, why),
     };
     const Connection = server.httpsPath === undefined ? TlsConnection : HttpsConnection;
     const connection: SecureConnection = new Connection(server, deps, events);
@@ -91,9 +92,9 @@ export class SecureUpstream {
     }
   }
 
-  private onLost(question: Question, answered: boolean, why: string): void {
+  private onLost(question: Question, mayAskAgain: boolean, why: string): void {
     if (question.cancelled) return; // by the failure of one before it
-    if (answered && !question.askedAgain) {
+    if (mayAskAgain && !question.askedAgain) {
       question.askedAgain = true;
       this.send(question);
     } else question.events.onFailure(why);

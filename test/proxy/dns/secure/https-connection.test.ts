@@ -22,6 +22,8 @@ import { type Asked, answer, HttpsServer } from './https-server.ts';
 import { Relay } from './relay.ts';
 
 const NAME = 'a.example';
+/** RFC 9113 §7. */
+const REFUSED_STREAM = 7;
 const TIMING = { attemptMs: 1000, deadlineMs: 2500 };
 const says =
   (data: string) =>
@@ -141,6 +143,20 @@ describeNeeding('an upstream by DNS over HTTPS', ['openssl'], () => {
     assert.equal(asked?.headers['content-type'], 'application/dns-message');
     assert.equal(asked?.headers.accept, 'application/dns-message');
     assert.equal(asked?.headers['content-length'], String(asked?.query.length));
+  });
+
+  it('is asked again at once what it has refused unseen, and no third time', async () => {
+    const refuse = ({ stream }: Asked): void => stream.close(REFUSED_STREAM);
+    const [server, upstream] = await serverThat((asked) => {
+      server.behave = says('192.0.2.1');
+      refuse(asked);
+    });
+    const forwarder = forwarderTo([upstream]);
+    assert.deepEqual(dataOf(await resolve(forwarder, queryBytes(NAME))), ['192.0.2.1']);
+    server.behave = refuse;
+    assert.equal(rcodeOf(await resolve(forwarder, queryBytes('b.example'))), SERVFAIL);
+    assert.equal(server.asked.length, 4);
+    assert.equal(server.sessions.length, 1);
   });
 
   const BAD: readonly (readonly [string, (asked: Asked) => void])[] = [
