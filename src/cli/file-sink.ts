@@ -1,10 +1,11 @@
 /**
  * Log lines appended to a file, which is opened again on request so that it can be rotated. Not through a symbolic
- * link, and readable by this user alone. What cannot be written is dropped and counted; it never ends the daemon.
+ * link, and readable by this user alone. What cannot be written is dropped; it never ends the daemon.
  */
-import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import { messageOf, RunError } from '../network/errors.ts';
-import type { LineSink } from './stderr-sink.ts';
+import type { LineSink } from './line-sink.ts';
+import { WholeLines } from './whole-lines.ts';
 
 const { O_APPEND, O_CREAT, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
 /** Nonblocking: a FIFO without a reader is refused, and a full one loses lines. */
@@ -13,7 +14,7 @@ const FLAGS = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
 export class FileSink implements LineSink {
   private readonly path: string;
   private fd: number;
-  private dropped = 0;
+  private readonly lines = new WholeLines();
 
   /** @throws RunError when the file cannot be opened */
   constructor(path: string) {
@@ -21,14 +22,11 @@ export class FileSink implements LineSink {
     this.fd = this.open();
   }
 
-  write(line: string): void {
-    const text =
-      this.dropped === 0 ? line : `hawser: ${this.dropped} log lines could not be written\n${line}`;
+  write(line: string): boolean {
     try {
-      writeSync(this.fd, text);
-      this.dropped = 0;
+      return this.lines.write(this.fd, line);
     } catch {
-      this.dropped++;
+      return false;
     }
   }
 
@@ -36,6 +34,7 @@ export class FileSink implements LineSink {
   reopen(): void {
     const before = this.fd;
     this.fd = this.open();
+    this.lines.forget();
     closeSync(before);
   }
 

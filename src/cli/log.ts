@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import type { Log } from '../base/log.ts';
 import { wantsColour } from './colour.ts';
 import type { LogConfig, LogFormat } from './daemon-config.ts';
-import type { LineSink } from './stderr-sink.ts';
+import { type LineSink, tellingLoss } from './line-sink.ts';
 
 /** @param isTerminal whether people read along; decides the format when none was chosen */
 export async function createLog(
@@ -20,7 +20,7 @@ export async function createLog(
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    destination,
+    tellingLoss(destination),
   );
   return log;
 }

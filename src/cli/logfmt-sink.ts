@@ -1,5 +1,5 @@
 /** Log lines as Go's logrus writes them: `time="2026-11-28T02:00:00Z" level=info msg="waiting for clients..."`. */
-import type { LineSink } from './stderr-sink.ts';
+import type { LineSink } from './line-sink.ts';
 
 const LEVELS: Readonly<Record<string, string>> = { warn: 'warning' };
 /** What stands first, under the names of the line's JSON. */

@@ -6,13 +6,10 @@
  * own open file description: the flag is not shared with the launcher), and lines that do not fit are dropped and
  * counted. A reader that went away silences the sink; it never ends the daemon.
  */
-import { constants, fstatSync, openSync, writeSync } from 'node:fs';
+import { constants, fstatSync, openSync } from 'node:fs';
 import { errorCode } from '../network/errors.ts';
-
-export interface LineSink {
-  /** @param line ends in a newline */
-  write(line: string): void;
-}
+import type { LineSink } from './line-sink.ts';
+import { WholeLines } from './whole-lines.ts';
 
 function reopen(fd: number): number {
   try {
@@ -27,23 +24,18 @@ function reopen(fd: number): number {
 
 export class StderrSink implements LineSink {
   private readonly fd: number;
-  private dropped = 0;
+  private readonly lines = new WholeLines();
 
   constructor(fd = 2) {
     this.fd = reopen(fd);
   }
 
-  write(line: string): void {
-    const text =
-      this.dropped === 0
-        ? line
-        : `hawser: ${this.dropped} log lines dropped: nobody reads\n${line}`;
+  write(line: string): boolean {
     try {
-      writeSync(this.fd, text);
-      this.dropped = 0;
+      return this.lines.write(this.fd, line);
     } catch (error) {
-      // EAGAIN: full. EPIPE and the rest: no reader. Neither is a reason to stop.
-      if (errorCode(error) === 'EAGAIN') this.dropped++;
+      // EAGAIN: full. EPIPE and the rest: no reader, who is not told either. Neither is a reason to stop.
+      return errorCode(error) !== 'EAGAIN';
     }
   }
 }

@@ -55,6 +55,8 @@ export class KeptNames {
   private readonly deps: KeptNamesDeps;
   private readonly absent: Absent = new Map();
   private held = 0;
+  /** The last write has failed. */
+  private failed = false;
   private timer: NodeJS.Timeout | undefined = undefined;
 
   constructor(deps: KeptNamesDeps) {
@@ -153,8 +155,11 @@ export class KeptNames {
     try {
       mkdirSync(dirname(path), { recursive: true });
       replaceFile(path, `${JSON.stringify({ version: 1, guests })}\n`, 0o600);
+      this.failed = false;
     } catch (cause) {
-      log.warn({ path, cause: String(cause) }, 'cannot write the names of guests');
+      if (!this.failed)
+        log.warn({ path, cause: String(cause) }, 'cannot write the names of guests');
+      this.failed = true;
     }
   }
 }

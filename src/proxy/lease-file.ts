@@ -1,7 +1,7 @@
 /**
  * DHCP leases in a JSON file, so that guests keep their addresses of both families over a restart. Written a moment
  * after the last change, to a new file that replaces the old one: a crash leaves one or the other,
- * never a partial file. When the file cannot be read, guests lose their old addresses, not their network.
+ * never a partial file. What a full disk has not taken is tried again. When the file cannot be read, guests lose their old addresses, not their network.
  */
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -12,6 +12,7 @@ import type { LeaseStore, StoredLease } from '../services/dhcp/lease.ts';
 import { replaceFile } from './replace-file.ts';
 
 const SETTLE_MS = 200;
+const RETRY_MS = 5_000;
 
 const lease = <A extends z.ZodType<string>>(address: A, client: RegExp) =>
   z.object({
@@ -39,16 +40,20 @@ export class LeaseFile {
   private readonly path: string;
   private readonly log: Log;
   private readonly settleMs: number;
+  private readonly retryMs: number;
   /** Undefined: not read yet. What nobody saves stays as it was read. */
   private contents: Contents | undefined = undefined;
   private timer: NodeJS.Timeout | undefined = undefined;
+  /** The last write has failed. */
+  private failed = false;
 
-  constructor(path: string, log: Log, settleMs: number = SETTLE_MS) {
+  constructor(path: string, log: Log, settleMs: number = SETTLE_MS, retryMs: number = RETRY_MS) {
     this.ipv4 = this.storeOf('leases');
     this.ipv6 = this.storeOf('leases6');
     this.path = path;
     this.log = log;
     this.settleMs = settleMs;
+    this.retryMs = retryMs;
   }
 
   private storeOf(part: Part): LeaseStore {
@@ -56,7 +61,7 @@ export class LeaseFile {
       load: () => this.read()[part],
       save: (leases) => {
         this.read()[part] = leases;
-        this.timer ??= setTimeout(() => this.flush(), this.settleMs).unref();
+        this.writeAfter(this.settleMs);
       },
     };
   }
@@ -83,7 +88,14 @@ export class LeaseFile {
     }
   }
 
-  /** Write pending changes now. Call it before the process ends. */
+  private writeAfter(delayMs: number): void {
+    this.timer ??= setTimeout(() => {
+      this.flush();
+      if (this.failed) this.writeAfter(this.retryMs);
+    }, delayMs).unref();
+  }
+
+  /** Write pending changes now, and not again. Call it before the process ends. */
   flush(): void {
     if (this.timer === undefined) return;
     clearTimeout(this.timer);
@@ -92,8 +104,13 @@ export class LeaseFile {
       mkdirSync(dirname(this.path), { recursive: true });
       const text = `${JSON.stringify({ version: 1, ...this.read() }, undefined, 2)}\n`;
       replaceFile(this.path, text, 0o600);
+      if (this.failed) this.log.info({ path: this.path }, 'the lease file is written again');
+      this.failed = false;
     } catch (cause) {
-      this.warn(cause, 'cannot write the lease file: leases will not survive a restart');
+      if (!this.failed) {
+        this.warn(cause, 'cannot write the lease file: leases would not survive a restart');
+      }
+      this.failed = true;
     }
   }
 

@@ -98,4 +98,13 @@ describe('network/kept-names', () => {
     assert.equal(log.lines.length, 1);
     assert.match(readFileSync(join(dir, 'names'), 'utf8'), /"guests":\[\]/);
   });
+
+  it('warns once where the file cannot be written', () => {
+    const log = new RecordingLog();
+    const { kept } = daemon(file, log);
+    writeFileSync(join(dir, 'sub'), 'a file where a directory is needed');
+    kept.close();
+    kept.close();
+    assert.equal(log.lines.length, 1);
+  });
 });

@@ -98,6 +98,23 @@ describe('lease file', () => {
     });
   }
 
+  it('tries again where it cannot write, and warns once', async () => {
+    const lines: string[] = [];
+    const add = (_fields: object, message: string): number => lines.push(message);
+    const log: Log = { ...SILENT, warn: add, info: add };
+    const file = new LeaseFile(path, log, 0, 1);
+    file.ipv4.save([LEASE]);
+    const obstacle = join(directory, 'sub');
+    writeFileSync(obstacle, 'a file where a directory is needed');
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setTimeout(resolve, 2));
+    rmSync(obstacle);
+    while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 1));
+    assert.deepEqual(new LeaseFile(path, SILENT).ipv4.load(), [LEASE]);
+    assert.equal(lines.length, 2);
+    assert.match(lines[0] ?? '', /^cannot write the lease file/);
+    assert.equal(lines[1], 'the lease file is written again');
+  });
+
   it('warns when it cannot write, and goes on', () => {
     const warnings: string[] = [];
     const log: Log = { ...SILENT, warn: (_fields, message) => warnings.push(message) };
