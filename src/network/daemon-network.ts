@@ -5,6 +5,7 @@ import type { HostTargets } from '../proxy/address-map.ts';
 import type { PortBook } from '../proxy/ports/port-table.ts';
 import type { FlowTunnel } from '../proxy/upstream-proxy/flow-tunnels.ts';
 import type { ZoneTable } from '../services/dns/zone-table.ts';
+import type { FrameObserver } from '../transports/capture/tapped-acceptor.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
 import type { GatewayForward } from './gateway-forwards.ts';
 import type { Attachment, StreamFraming } from './links.ts';
@@ -48,6 +49,8 @@ export interface DaemonNetwork {
    * @returns those that there is no room for
    */
   forwardGateway(forwards: readonly GatewayForward[]): readonly GatewayForward[];
+  /** Show the observer each frame of the links that are opened from now on. */
+  observeFrames(observer: FrameObserver): void;
   /** Have the host's address for guests lead to these of its addresses, not to its loopback. */
   leadHostTo(targets: HostTargets): void;
   /**

@@ -4,6 +4,7 @@ import type { Log } from '../base/log.ts';
 import type { OwnListeners } from '../proxy/own-listeners.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
 import { AttachedStream, streamOf } from '../transports/attached-stream.ts';
+import { type FrameObserver, TappedAcceptor } from '../transports/capture/tapped-acceptor.ts';
 import { openDescriptorLink } from '../transports/descriptor-link.ts';
 import {
   FrameLink,
@@ -20,6 +21,7 @@ import {
 import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { MemoryLink } from '../transports/memory-link.ts';
 import { openLink } from '../transports/open-link.ts';
+import type { Mac } from '../wire/mac.ts';
 
 /** How frames are delimited in a stream of bytes: like QEMU's, VPNKit's (`hyperkit` is the same), or by a {@link Framing}. */
 export type StreamFraming = StreamFramingName | Framing;
@@ -56,16 +58,20 @@ export interface LinksDeps {
   readonly context: LinkContext;
   readonly ownListeners: OwnListeners;
   readonly log: Log;
+  /** The stack's own Ethernet address. */
+  readonly ours: Mac;
 }
 
 export class Links {
   private readonly deps: LinksDeps;
+  private context: LinkContext;
   private readonly open: OpenLink[] = [];
   private nextSerial = 1;
   private isClosed = false;
 
   constructor(deps: LinksDeps) {
     this.deps = deps;
+    this.context = deps.context;
   }
 
   [Symbol.iterator](): Iterator<OpenLink> {
@@ -77,9 +83,16 @@ export class Links {
     return this.open.reduce((sum, { stats }) => sum + stats.bytesToHost + stats.bytesToGuest, 0);
   }
 
+  /** Show the observer each frame of the links that are opened from now on. */
+  observe(observer: FrameObserver): void {
+    const { acceptor, clock } = this.context;
+    const tapped = new TappedAcceptor(acceptor, observer, this.deps.ours, () => clock.now());
+    this.context = { ...this.context, acceptor: tapped };
+  }
+
   /** @throws LinkInUseError, LinkError, NativeUnavailableError, PosixError */
   async listen(text: string): Promise<void> {
-    const link = await openLink(parseLinkSpec(text), this.deps.context);
+    const link = await openLink(parseLinkSpec(text), this.context);
     this.open.push(link);
     const at = listensAt(parseLinkSpec(link.description));
     if (at !== undefined && 'host' in at) this.deps.ownListeners.add(at.host, at.port);
@@ -87,7 +100,7 @@ export class Links {
 
   attachStream(stream: Duplex, { framing, name }: AttachOptions<StreamFraming>): Attachment {
     const description = this.nameOf('stream', name);
-    const { context } = this.deps;
+    const { context } = this;
     const source = streamOf(stream, description);
     return this.add(new AttachedStream(source, framingOf(framing), description, context));
   }
@@ -96,7 +109,7 @@ export class Links {
   attachConnection(stream: Duplex, framing: StreamFraming, server: string): Attachment {
     const description = this.nameOf(server, undefined);
     const source = streamOf(stream, description);
-    const { context } = this.deps;
+    const { context } = this;
     return this.add(new AttachedStream(source, framingOf(framing), description, context, server));
   }
 
@@ -108,20 +121,20 @@ export class Links {
     }
     const isPacket = framing === 'packet' || framing === 'packet-vnet';
     const how = isPacket ? framing : framingOf(framing);
-    return this.add(openDescriptorLink(fd, how, description, this.deps.context));
+    return this.add(openDescriptorLink(fd, how, description, this.context));
   }
 
   attachWriter(writer: PlainFrameWriter, name: string | undefined): FrameAttachment {
     const description = this.nameOf('frames', name);
     const problem = writerProblem(writer);
     if (problem !== undefined) throw new LinkError(`cannot attach ${description}: ${problem}`);
-    const link = new FrameLink(writer, description, this.deps.context);
+    const link = new FrameLink(writer, description, this.context);
     return Object.assign(this.add(link), { reader: link });
   }
 
   /** Serve the guests of another segment in this process. */
   attachSegment(guest: LinkAcceptor, description: string): void {
-    this.open.push(new MemoryLink(guest, description, this.deps.context));
+    this.open.push(new MemoryLink(guest, description, this.context));
   }
 
   async close(): Promise<void> {

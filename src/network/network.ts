@@ -15,6 +15,7 @@ import { parsePublish } from '../proxy/ports/publish-text.ts';
 import type { FlowTunnel } from '../proxy/upstream-proxy/flow-tunnels.ts';
 import type { ZoneTable } from '../services/dns/zone-table.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
+import type { FrameObserver } from '../transports/capture/tapped-acceptor.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
 import { NodeClock } from '../transports/node-clock.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
@@ -176,6 +177,10 @@ class RunningNetwork implements Network, DaemonNetwork {
 
   forwardGateway(forwards: readonly GatewayForward[]): readonly GatewayForward[] {
     return this.parts.forwards.set(forwards);
+  }
+
+  observeFrames(observer: FrameObserver): void {
+    this.parts.links.observe(observer);
   }
 
   leadHostTo(targets: HostTargets): void {

@@ -20,7 +20,6 @@ import type { Guest } from '../stack/guest.ts';
 import type { LinkPort } from '../stack/link-port.ts';
 import type { Stack } from '../stack/stack.ts';
 import { PcapFile } from '../transports/capture/pcap-file.ts';
-import { TappedAcceptor } from '../transports/capture/tapped-acceptor.ts';
 import { NodeClock } from '../transports/node-clock.ts';
 import { macOf } from '../wire/mac.ts';
 import { addressesOf, networksOf, requiredAddress } from './addresses.ts';
@@ -209,10 +208,7 @@ export class NetworkParts {
     const { pcapFile } = config;
     this.capture = pcapFile === undefined ? undefined : new PcapFile(pcapFile, clock.now(), log);
     const context = {
-      acceptor:
-        this.capture === undefined
-          ? stack
-          : new TappedAcceptor(stack, this.capture, addresses.mac, () => clock.now()),
+      acceptor: stack,
       clock,
       log,
       turns,
@@ -224,7 +220,8 @@ export class NetworkParts {
       vpnkitMacs: new Map(config.vpnkitMacs.map(({ uuid, mac }) => [uuid, macOf(mac)])),
       wsOrigins,
     };
-    this.links = new Links({ context, ownListeners, log });
+    this.links = new Links({ context, ownListeners, log, ours: addresses.mac });
+    if (this.capture !== undefined) this.links.observe(this.capture);
     this.streams = new GuestStreams({
       stack,
       guests,

@@ -300,6 +300,7 @@ export class FakeNetwork implements DaemonNetwork {
     return [];
   }
   leadHostTo(): void {}
+  observeFrames(): void {}
   tunnelFlows(): Promise<readonly []> {
     return Promise.resolve([]);
   }

@@ -36,7 +36,7 @@ const TUNNEL_SERVER = `
 /** RootlessKit polls without a pause, and gives up. */
 const START_MS = 10_000;
 
-systemSuite('vpnkit', [...LAB, 'gcc', 'curl', 'dig', 'nc'], function () {
+systemSuite('vpnkit', [...LAB, 'tcpdump', 'gcc', 'curl', 'dig', 'nc'], function () {
   this.timeout(120_000);
   let lab: Lab;
   let ethernet: string;
@@ -231,6 +231,24 @@ systemSuite('vpnkit', [...LAB, 'gcc', 'curl', 'dig', 'nc'], function () {
     const state = JSON.parse(await readAll(diagnostics));
     assert.equal(state.info.gateway, '192.168.65.1');
     assert.equal(state.health.status, 'ok');
+  });
+
+  it('frames as they pass, as tcpdump reads them: what was before the client, and what comes', async () => {
+    const capture = lab.path('pcap.sock');
+    const vpnkit = start('--pcap', capture, '--pcap-snaplen', '1500');
+    (await connected()).close();
+    const guest = await child('192.168.65.3');
+    assert.equal(await dig(guest, 'gateway.internal'), '192.168.65.1');
+    const read = lab.host.start(['sh', '-c', `nc -U ${capture} | tcpdump -lnr -`]);
+    await read.prints(/192\.168\.65\.3\.\d+ > 192\.168\.65\.1\.53: .*A\? gateway\.internal/);
+    await read.prints(/192\.168\.65\.1\.53 > 192\.168\.65\.3\.\d+: .* A 192\.168\.65\.1/);
+    assert.equal(await dig(guest, 'host.internal'), '192.168.65.2');
+    await read.prints(/A\? host\.internal/);
+    assert.equal(await fetch(guest, OUTSIDE), `${BYTES}`);
+    await vpnkit.stop('SIGTERM');
+    await read.exited;
+    assert.match(read.stderr, /link-type EN10MB/);
+    assert.doesNotMatch(read.stdout + read.stderr, /truncated|\[\|/);
   });
 });
 

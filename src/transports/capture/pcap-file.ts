@@ -1,24 +1,18 @@
 /**
- * Frames in a pcap file (draft-ietf-opsawg-pcap), with their Ethernet headers, as Wireshark and tcpdump read them.
+ * Frames in a pcap file (`pcap-format.ts`), with their Ethernet headers, as Wireshark and tcpdump read them.
  *
  * Frames are copied into one of two slabs; when one is half full, or has waited for {@link FLUSH_MS}, it is written while
- * the other fills. A disk that does not keep up loses frames, which are counted: it never holds up the network. Sums that a
- * card would complete are completed; what it would cut is kept as one packet.
+ * the other fills. A disk that does not keep up loses frames, which are counted: it never holds up the network. What a
+ * card would cut is kept as one packet.
  */
 import { closeSync, ftruncateSync, openSync, write, writeSync } from 'node:fs';
-import { copyBytes } from '../../base/copy-bytes.ts';
 import type { Log } from '../../base/log.ts';
 import { makeSlab, type Slab } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
 import type { Frame } from '../../stack/frame.ts';
-import { completeSum, hasSumInside } from '../../stack/segmentation.ts';
+import { emitRecord, pcapHeader, RECORD_HEADER_LEN, SNAP_LEN_MAX } from './pcap-format.ts';
 import type { FrameObserver } from './tapped-acceptor.ts';
 
-const MAGIC_US = 0xa1b2_c3d4;
-const LINKTYPE_ETHERNET = 1;
-const SNAP_LEN = 262_144;
-const FILE_HEADER_LEN = 24;
-const RECORD_HEADER_LEN = 16;
 const SLAB_LEN = 1024 * 1024;
 const FLUSH_MS = 100;
 
@@ -49,7 +43,7 @@ export class PcapFile implements FrameObserver {
     try {
       this.fd = openSync(path, 'w', 0o600);
       ftruncateSync(this.fd);
-      writeSync(this.fd, fileHeader());
+      writeSync(this.fd, pcapHeader(SNAP_LEN_MAX));
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new CaptureError(`cannot capture to ${path}: ${why}`, { cause });
@@ -63,19 +57,8 @@ export class PcapFile implements FrameObserver {
       this.lost++;
       return;
     }
-    const { view, bytes } = this.filling;
-    const at = this.len;
     const wallMs = this.epochMs + now;
-    const seconds = Math.floor(wallMs / 1000);
-    view.setUint32(at, seconds, true);
-    view.setUint32(at + 4, Math.floor((wallMs - seconds * 1000) * 1000), true);
-    view.setUint32(at + 8, len, true);
-    view.setUint32(at + 12, len, true);
-    copyBytes(frame.slab.bytes, frame.off, bytes, at + RECORD_HEADER_LEN, len);
-    if (frame.checksum === 'partial' && hasSumInside(frame)) {
-      completeSum(frame, this.filling, at + RECORD_HEADER_LEN);
-    }
-    this.len = at + RECORD_HEADER_LEN + len;
+    this.len += emitRecord(this.filling, this.len, wallMs, frame, SNAP_LEN_MAX);
     if (this.len > SLAB_LEN / 2) this.swap();
     this.timer ??= setTimeout(() => this.onTimer(), FLUSH_MS).unref();
   }
@@ -127,14 +110,4 @@ export class PcapFile implements FrameObserver {
       next(0);
     });
   }
-}
-
-function fileHeader(): Uint8Array {
-  const { bytes, view } = makeSlab(FILE_HEADER_LEN);
-  view.setUint32(0, MAGIC_US, true);
-  view.setUint16(4, 2, true);
-  view.setUint16(6, 4, true);
-  view.setUint32(16, SNAP_LEN, true);
-  view.setUint32(20, LINKTYPE_ETHERNET, true);
-  return bytes;
 }

@@ -43,6 +43,10 @@ export interface VpnkitRequest {
   readonly httpApiPath: string | undefined;
   /** Sockets on which each client is sent the state of the network. */
   readonly diagnostics: readonly string[];
+  /** Sockets on which each client is sent a capture. */
+  readonly captures: readonly string[];
+  /** Bytes of a frame that a capture has at most. */
+  readonly snapLen: number;
   readonly isDebug: boolean;
   /** Options that were given and do nothing here, and why. */
   readonly withoutEffect: readonly string[];
@@ -55,8 +59,6 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   'gc-compact-interval': 'there is no garbage collector to be asked',
   'listen-backlog': 'it is that of the system',
   'max-connections': 'guests share a limit of their own',
-  'pcap-snaplen': 'there is no capture here',
-  pcap: 'there is no capture here',
   'port-max-idle-time': 'idle connections are kept',
 };
 
@@ -66,6 +68,7 @@ const FLAGS: readonly OptionShape[] = ['debug', 'help', 'version'].map((name) =>
 }));
 const VALUED: readonly OptionShape[] = [
   ...['ethernet', 'port', 'vsock-path', 'port-forwards', 'introspection', 'diagnostics'],
+  ...['pcap', 'pcap-snaplen'],
   ...[
     'http',
     'http-api-path',
@@ -93,6 +96,7 @@ const VALUED: readonly OptionShape[] = [
 const MTU_MAX = 65_520;
 const MTU_MIN = 576;
 const FD_MAX = 1_048_575;
+const SNAP_LEN_MAX = 262_144;
 const PORT_MAX = 65_535;
 
 export const parseVpnkitArguments = (argv: readonly string[]): VpnkitCommand =>
@@ -148,6 +152,8 @@ function requestOf({ options, operands }: CommandWords): VpnkitRequest {
     diagnostics: [...all('diagnostics'), ...all('introspection')].map((value) =>
       pathOf('--diagnostics', value),
     ),
+    captures: all('pcap').map((value) => pathOf('--pcap', value)),
+    snapLen: integerOf('--pcap-snaplen', text('pcap-snaplen') ?? '128', 1, SNAP_LEN_MAX),
     httpFile: text('http'),
     httpApiPath: httpApiPathOf(text('http-api-path')),
     isDebug: options.some(({ name }) => name === 'debug'),

@@ -30,10 +30,12 @@ The command line of vpnkit, served by hawser.
 --allowed-bind-addresses=LIST   where ports may be published; 0.0.0.0 for anywhere (default)
 --diagnostics=PATH              each client of this socket is sent the state of the network as JSON
 --introspection=PATH            the same
+--pcap=PATH                     each client of this socket is sent frames as they pass, in the format of pcap
+--pcap-snaplen=BYTES            of a frame in these, at most (128)
 --debug                         log more
 
-Accepted without effect: --gc-compact-interval, --listen-backlog, --max-connections, --pcap, --pcap-snaplen,
---port-max-idle-time (idle connections are kept). Not served: 9P, Hyper-V sockets.
+Accepted without effect: --gc-compact-interval, --listen-backlog, --max-connections, --port-max-idle-time
+(idle connections are kept). Not served: 9P, Hyper-V sockets.
 HAWSER_API=on in the environment: hawser's own commands find it as vpnkit-PID. HAWSER_UPSTREAM_PROXY,
 HAWSER_PROXY_EXCLUDE, HAWSER_PROXY_AUTH_FILE: as --upstream-proxy and so on of hawser run.
 `;

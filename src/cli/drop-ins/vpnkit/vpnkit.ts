@@ -1,9 +1,6 @@
 /** `hawser-vpnkit`: the command line of vpnkit, for RootlessKit, hyperkit's launchers and dockerd-rootless.sh. */
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { NetworkView } from '../../../control/network-view.ts';
 import type { GatewayForward } from '../../../network/gateway-forwards.ts';
-import type { ServingDaemon } from '../../daemon.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
 import { withOwnApi } from '../own-api.ts';
 import { ownProxy } from '../own-proxy.ts';
@@ -15,6 +12,8 @@ import { planVpnkit } from './plan.ts';
 export interface VpnkitDialect {
   readonly apiPaths: readonly string[];
   readonly diagnostics: readonly string[];
+  readonly captures: readonly string[];
+  readonly snapLen: number;
   readonly httpFile: string | undefined;
   readonly httpApiPath: string | undefined;
   readonly forwards: readonly GatewayForward[];
@@ -48,9 +47,10 @@ export const VPNKIT: DropIn<VpnkitDialect> = {
         return await planRun(parsed.request);
     }
   },
-  sockets: ({ apiPaths, diagnostics, httpApiPath }) => [
+  sockets: ({ apiPaths, diagnostics, captures, httpApiPath }) => [
     ...apiPaths,
     ...diagnostics,
+    ...captures,
     ...(httpApiPath === undefined ? [] : [httpApiPath]),
   ],
   serve: async (dialect, network, daemon) => {
@@ -81,7 +81,15 @@ export const VPNKIT: DropIn<VpnkitDialect> = {
       daemon.add(await network.serveApi({ address: `unix:${path}`, bind, onShutdown }));
       daemon.own(path);
     }
-    for (const path of dialect.diagnostics) await serveDiagnostics(path, network.view, daemon);
+    const { diagnostics, captures } = dialect;
+    if (diagnostics.length > 0) {
+      const { serveDiagnostics } = await import('./diagnostics.ts');
+      await serveDiagnostics(diagnostics, network.view, daemon);
+    }
+    if (captures.length > 0) {
+      const { serveCaptures } = await import('./captures.ts');
+      await serveCaptures(captures, dialect.snapLen, network, daemon);
+    }
   },
 };
 
@@ -96,7 +104,7 @@ async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
     import('./files.ts'),
   ]);
   const { dhcpFile, forwards, forwardsFile, tunnelsFile, hostsFile } = request;
-  const { allowedBindAddresses, diagnostics, httpFile, httpApiPath } = request;
+  const { allowedBindAddresses, diagnostics, captures, snapLen, httpFile, httpApiPath } = request;
   if (forwardsFile !== undefined) files.readForwards(forwardsFile);
   if (tunnelsFile !== undefined) files.readTunnels(tunnelsFile);
   const isThere = hostsFile !== undefined && existsSync(hostsFile);
@@ -115,6 +123,8 @@ async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
     dialect: {
       apiPaths,
       diagnostics,
+      captures,
+      snapLen,
       httpFile,
       httpApiPath,
       forwards,
@@ -130,34 +140,3 @@ async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
     },
   };
 }
-
-/** Each client is sent everything that there is to see, and the end. */
-async function serveDiagnostics(
-  path: string,
-  view: NetworkView,
-  daemon: ServingDaemon,
-): Promise<void> {
-  const { bindUnix } = await import('../../../control/api-listener.ts');
-  const server = createServer((socket) => {
-    socket.on('error', () => socket.destroy());
-    socket.end(`${JSON.stringify(stateOf(view))}\n`);
-  });
-  server.maxConnections = 16;
-  daemon.makeDirectoriesFor(path);
-  await bindUnix(server, path, 'diagnostics');
-  daemon.add({ close: () => void server.close() });
-  daemon.own(path);
-}
-
-const stateOf = (view: NetworkView): object => ({
-  health: view.health(),
-  info: view.info(),
-  guests: view.guests(),
-  flows: view.flows(),
-  leases: view.leases(),
-  ports: view.ports(),
-  mux: view.mux(),
-  budgets: view.budgets(),
-  traffic: view.traffic(),
-  counters: view.counters(),
-});

@@ -29,6 +29,8 @@ const PLAIN: VpnkitRequest = {
   httpFile: undefined,
   httpApiPath: undefined,
   diagnostics: [],
+  captures: [],
+  snapLen: 128,
   isDebug: false,
   withoutEffect: [],
 };
@@ -49,6 +51,7 @@ const RUN: readonly [string, string, Partial<VpnkitRequest>][] = [
     {
       ethernet: { kind: 'fd', fd: 3 },
       diagnostics: ['fd.sock'],
+      captures: ['/p'],
       muxPath: '/v',
       hostNames: ['host.docker.internal', 'host.lan'],
       gatewayNames: ['gateway.docker.internal'],
@@ -60,7 +63,6 @@ const RUN: readonly [string, string, Partial<VpnkitRequest>][] = [
         '--gc-compact-interval: there is no garbage collector to be asked',
         '--listen-backlog: it is that of the system',
         '--max-connections: guests share a limit of their own',
-        '--pcap: there is no capture here',
         '--port-max-idle-time: idle connections are kept',
       ],
     },
@@ -108,6 +110,11 @@ const RUN: readonly [string, string, Partial<VpnkitRequest>][] = [
   ],
   ['debugging', '--ethernet /e --debug', { isDebug: true }],
   ['introspection', '--ethernet /e --introspection /i', { diagnostics: ['/i'] }],
+  [
+    'captures',
+    '--ethernet /e --pcap /a --pcap unix:///b --pcap-snaplen 1500',
+    { captures: ['/a', '/b'], snapLen: 1_500 },
+  ],
 ];
 
 const BAD: readonly [string, RegExp][] = [
@@ -120,6 +127,8 @@ const BAD: readonly [string, RegExp][] = [
   ['--ethernet /e --allowed-bind-addresses ::1', /must be an IPv4 address/],
   ['--ethernet /e --tcpv4-forwards 80:8080', /must be PORT:IP:PORT/],
   ['--ethernet /e --tcpv4-forwards 0:1.2.3.4:80', /--tcpv4-forwards 0: must be an integer/],
+  ['--ethernet /e --pcap tcp://1.2.3.4', /--pcap tcp:\/\/1\.2\.3\.4: must be the path/],
+  ['--ethernet /e --pcap-snaplen 0', /--pcap-snaplen 0: must be an integer from 1 to 262144/],
   ['--ethernet /e --quick', /unrecognized option '--quick'/],
 ];
 
