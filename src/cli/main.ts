@@ -44,9 +44,10 @@ async function taken(stream: NodeJS.WriteStream): Promise<void> {
 }
 
 async function runAsDropIn(dropIn: DropIn<unknown>): Promise<number> {
-  const [{ exitStatusOf }, { continueDropIn, runDropIn }] = await Promise.all([
+  const [{ exitStatusOf }, { continueDropIn, runDropIn }, { EXIT_FAILURE }] = await Promise.all([
     import('./exit-status.ts'),
     import('./drop-ins/drop-in.ts'),
+    import('../network/errors.ts'),
   ]);
   return await exitStatusOf(
     () =>
@@ -54,6 +55,7 @@ async function runAsDropIn(dropIn: DropIn<unknown>): Promise<number> {
         ? continueDropIn(dropIn, keepOnSignals)
         : runDropIn(dropIn, process.argv.slice(2), keepOnSignals),
     dropIn.name,
+    EXIT_FAILURE, // as of the programs that they stand in for
   );
 }
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { LAB, systemSuite } from '../support/requirements.ts';
+import { addIpv6, HOST6_OUTER, OUTSIDE6 } from './support/ipv6.ts';
 import { HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
 import type { Background, CommandResult } from './support/processes.ts';
 import { RootlessUser } from './support/rootless.ts';
@@ -9,9 +10,11 @@ import { until } from './support/until.ts';
 
 const BYTES = 100_000_000;
 const PORT = 18_080;
+/** Of servers of IPv6. */
+const PORT6 = 8_600;
 const [DNS, HOST] = ['169.254.1.1', '169.254.1.2'];
 
-systemSuite('pasta', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], function () {
+systemSuite('pasta', [...LAB, 'ipv6', 'userns', 'curl', 'dig', 'ping', 'nc'], function () {
   this.timeout(120_000);
   let lab: Lab;
   let user: RootlessUser;
@@ -51,10 +54,10 @@ systemSuite('pasta', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], function (
     ...['nsenter', `--net=${netns}`, '--', ...argv],
   ];
   const inside = (...argv: string[]): Promise<string> => user.run(...enter(...argv));
-  const fetch = (host: string, bytes = BYTES): Promise<string> =>
+  const fetch = (host: string, bytes = BYTES, port: number = HTTP_PORT): Promise<string> =>
     inside(
       ...['curl', '-sS', '--max-time', '30', '-o', '/dev/null', '-w', '%{size_download}'],
-      `http://${host}:${HTTP_PORT}/bytes/${bytes}`,
+      `http://${host}:${port}/bytes/${bytes}`,
     );
 
   /** As `libnetwork/pasta` of podman 5 does: `more` are the user's options, and those of ports. */
@@ -166,6 +169,33 @@ systemSuite('pasta', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], function (
     assert.match(stdout, /10\.0\.2\.100/);
   });
 
+  it('has IPv6 where the host has it: an address, a way, names; its ports have both families', async () => {
+    await addIpv6(lab);
+    for (const where of [lab.host, lab.outside]) await lab.startServers(where, '::', PORT6);
+    await setUp('-t', `${PORT}:80`);
+    await until('an address that may be used', async () => {
+      const shown = await inside('ip', '-6', '-o', 'addr', 'show', 'scope', 'global');
+      return /inet6 [\da-f:]+\/\d+ scope global (?!.*tentative)/.test(shown);
+    });
+    assert.match(await inside('ip', '-6', 'route'), /^default via fe80:/m);
+    assert.equal(await fetch(`[${OUTSIDE6}]`, BYTES, PORT6), `${BYTES}`);
+    assert.equal(await fetch(`[${HOST6_OUTER}]`, 1_000, PORT6), '1000');
+    await inside('ping', '-6', '-c', '1', '-W', '5', OUTSIDE6);
+    const dig = ['dig', '+short', '+time=5', `@${DNS}`];
+    assert.match(await inside(...dig, 'AAAA', 'gateway.hawser.internal'), /^f[\da-f:]+\n$/);
+    const server = user.start(enter('nc', '-nlkv', '80'));
+    await server.prints(/Listening/);
+    for (const [from, to] of [
+      [lab.host, '::1'],
+      [lab.host, '127.0.0.1'],
+      [lab.outside, HOST6_OUTER],
+    ] as const) {
+      await from.run('sh', '-c', `echo to ${to} | nc -N -w 5 ${to} ${PORT}`);
+      await server.prints(new RegExp(`^to ${to}$`, 'm'));
+    }
+    await server.stop();
+  });
+
   it('says what is wrong, with status 1', async () => {
     const taken = lab.host.start(['nc', '-lk', '127.0.0.1', `${PORT}`]);
     await until('the port to be taken', async () => {
@@ -173,6 +203,8 @@ systemSuite('pasta', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], function (
     });
     const cases: readonly [readonly string[], RegExp][] = [
       [['--netns', '/nonexistent'], /cannot open network namespace \/nonexistent: ENOENT/],
+      [['--netns', netns, '--outbound-if4', 'nowhere0'], /no interface of that name/],
+      [['--netns', netns, '--userns', '/nonexistent'], /cannot open user namespace \/nonexistent/],
       [['--netns', netns, '--nonsense'], /unrecognized option '--nonsense'/],
       [
         ['--netns', netns, '-t', `127.0.0.1/${PORT}`],
@@ -181,7 +213,7 @@ systemSuite('pasta', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc'], function (
     ];
     for (const [args, message] of cases) {
       const { status, stderr } = await asPodman('pasta', '--config-net', ...args);
-      assert.notEqual(status, 0, args.join(' '));
+      assert.equal(status, 1, args.join(' '));
       assert.match(stderr, message);
     }
     await taken.stop();

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readlinkSync } from 'node:fs';
 import { connect } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { loadPosix } from '../../src/native/load.ts';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import { HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
@@ -9,6 +10,7 @@ import { type Background, succeed } from './support/processes.ts';
 import { RootlessUser } from './support/rootless.ts';
 import { until } from './support/until.ts';
 
+const PROGRAM = fileURLToPath(new URL('../../bin/hawser-slirp4netns.js', import.meta.url));
 const READY_FD = 3;
 const EXIT_FD = 4;
 const MIB = 1 << 20;
@@ -274,7 +276,8 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc', 'gcc'
     });
   }
 
-  it('says what is wrong', async () => {
+  it('says what is wrong, with status 1 as slirp4netns does', async () => {
+    const netns = `/proc/${target.pid}/ns/net`;
     const cases: readonly [readonly string[], RegExp][] = [
       [[`${target.pid}`], /two operands are needed/],
       [['-c', '1', 'tap0'], /cannot open network namespace \/proc\/1\/ns\/net: EACCES/],
@@ -283,12 +286,24 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc', 'gcc'
         /cannot open network namespace \/nonexistent: ENOENT/,
       ],
       [['-m', '100', `${target.pid}`, 'tap0'], /--mtu 100: must be an integer from 576/],
+      [
+        ['--outbound-addr=nowhere0', `${target.pid}`, 'tap0'],
+        /--outbound-addr nowhere0: no interface of that name/,
+      ],
+      [
+        ['--userns-path=/nonexistent', '--netns-type=path', netns, 'tap0'],
+        /cannot open user namespace \/nonexistent: ENOENT/,
+      ],
     ];
     for (const [args, message] of cases) {
       const { status, stderr } = await user.try('slirp4netns', ...args);
-      assert.notEqual(status, 0);
+      assert.equal(status, 1, args.join(' '));
       assert.match(stderr, message);
     }
+    const userns = ['--userns-path=/nonexistent', '--netns-type=path', netns, 'tap0'];
+    const { status, stderr } = await lab.host.try('timeout', '10', PROGRAM, ...userns);
+    assert.equal(status, 1, 'as root, who could do without');
+    assert.match(stderr, /cannot open user namespace \/nonexistent: ENOENT/);
   });
 });
 

@@ -1,8 +1,9 @@
 /** The TAP that drop-ins for containers make in the namespace of their launcher, and what they ask of the host's interfaces. */
+import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
 import type { IpAddress } from '../../base/ip-address.ts';
-import { UsageError } from '../../network/errors.ts';
+import { RunError, UsageError } from '../../network/errors.ts';
 import type { TapPlace } from '../tap/tap-tools.ts';
 
 /** The TAP, and the namespaces that it is in. */
@@ -58,7 +59,10 @@ export async function openPlannedTap(planned: PlannedTap): Promise<void> {
     import('../tap/tap-tools.ts'),
   ]);
   const { place, name, mtu, mac, configure, address, prefixLen, gateway } = planned;
-  const { netns } = place;
+  const { netns, userns } = place;
+  if (userns !== undefined && existsSync(netns) && !existsSync(userns)) {
+    throw new RunError(`cannot open user namespace ${userns}: ENOENT`);
+  }
   const bytes = mac?.split(':').map((byte) => Number.parseInt(byte, 16));
   const tap = loadPosix(`open a TAP in ${netns}`).makeTap(openTapTools(place), {
     ...{ name, netns, mtu },
