@@ -23,7 +23,7 @@ import {
 const KEEPALIVE_MS = 15_000;
 const KEEPALIVE_MAX = 3;
 /** A guest that has just booted is slow. */
-const LOGIN_MS = 10_000;
+export const LOGIN_MS = 10_000;
 
 /** @throws SshError */
 export function identify({ user, key, passphrase }: SshIdentity): SshLogin {

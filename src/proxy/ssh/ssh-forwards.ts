@@ -29,7 +29,7 @@ export interface ForwardLimits extends SshLimits {
   readonly clients: number;
   /** Of these, such as wait for a guest. */
   readonly waiting: number;
-  /** How long each waits: a guest may take that long to boot. */
+  /** How long each waits: for a guest whose server comes after two minutes, and lets it in. */
   readonly patienceMs: number;
   /** Between two looks at a client that waits, and has sent more than is read before it is served. */
   readonly lookMs: number;
@@ -39,7 +39,7 @@ export const FORWARD_LIMITS: ForwardLimits = {
   ...SSH_LIMITS,
   clients: 1024,
   waiting: 256,
-  patienceMs: 120_000,
+  patienceMs: 150_000,
   lookMs: 1_000,
 };
 

@@ -8,7 +8,12 @@ import { SILENT } from '../../../src/base/log.ts';
 import { loadPosix } from '../../../src/native/load.ts';
 import type { PortTable, PublishedPort } from '../../../src/proxy/ports/port-table.ts';
 import { parsePublish } from '../../../src/proxy/ports/publish-text.ts';
-import { type ForwardLimits, SshForwards } from '../../../src/proxy/ssh/ssh-forwards.ts';
+import { LOGIN_MS } from '../../../src/proxy/ssh/ssh-client.ts';
+import {
+  FORWARD_LIMITS,
+  type ForwardLimits,
+  SshForwards,
+} from '../../../src/proxy/ssh/ssh-forwards.ts';
 import {
   type OpenOutcome,
   type SshConnection,
@@ -195,6 +200,11 @@ describe('SSH forwards', () => {
     socket.end('x');
     assert.equal(await readAll(socket), 'x');
     assert.equal(count('connect-failed'), 3);
+  });
+
+  it('a client outlasts a server that is two minutes late, and its login', () => {
+    const { patienceMs, dialMs, lastRetryMs, openMs } = FORWARD_LIMITS;
+    assert.ok(patienceMs >= 120_000 + dialMs + lastRetryMs + LOGIN_MS + openMs, `${patienceMs}`);
   });
 
   it('attempts end with the last client that waits', async () => {
