@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
+import { userInfo } from 'node:os';
 import { Duplex } from 'node:stream';
 import { text as textOf } from 'node:stream/consumers';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -424,6 +425,25 @@ stack:
       captured.some((one) => one.startsWith(answer)),
       'what it got',
     );
+  });
+
+  itNeeding('-pcap: tcpdump reads it', ['tcpdump'], async () => {
+    const program = await started('-pcap', place.path('all.pcap'), '-exit-with-guest=never');
+    const guest = await guestOnline();
+    assert.equal(await guest.resolve('gateway.containers.internal'), '192.168.127.1');
+    program.child.kill();
+    await program.ended;
+    const { status, stdout, stderr } = spawnSync(
+      'tcpdump',
+      ['-nr', place.path('all.pcap'), '-Z', userInfo().username],
+      { encoding: 'utf8' },
+    );
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /link-type EN10MB/);
+    assert.match(stdout, /BOOTP\/DHCP, Request/);
+    assert.match(stdout, / > 192\.168\.127\.1\.53: .*A\? gateway\.containers\.internal/);
+    assert.match(stdout, /192\.168\.127\.1\.53 > .* A 192\.168\.127\.1 /);
+    assert.doesNotMatch(stdout + stderr, /truncated|\[\|/);
   });
 });
 
