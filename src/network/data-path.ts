@@ -235,7 +235,8 @@ export class DataPath {
       if (isOutOfFiles) log.warn(fields, 'connection failed: raise the limit of open files');
       else log.debug(fields, 'connection failed');
     };
-    const context = { clock, flusher: flush, intakes: new Intakes(this.turns) };
+    const intakes = new Intakes(this.turns);
+    const context = { clock, flusher: flush, intakes };
     this.tcp = new TcpProxy(
       context,
       stack,
@@ -247,6 +248,7 @@ export class DataPath {
     );
     this.udp = new UdpNat({
       ...shared,
+      intakes,
       outboxes,
       native,
       outbound,
@@ -257,7 +259,7 @@ export class DataPath {
     this.forwards = new UdpForwards({ ...shared, outboxes, native, outbound, destinations });
     const { gate } = deps;
     this.published = new UdpPublisher({ ...shared, outboxes, native, gate });
-    this.echo = new EchoProxy({ ...shared, native, destinations, log });
+    this.echo = new EchoProxy({ ...shared, intakes, native, destinations, log });
     const { tcp, udp, forwards, published, echo, listeners } = this;
     this.gated = gate && new GatedTcp({ gate, book, tcp, destinations, context });
     upstream.parts = {

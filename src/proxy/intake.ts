@@ -112,6 +112,16 @@ export class Intake implements TurnWork {
     source.setReading(true);
   }
 
+  /** `source`, which is being read, is the guest's from now on. */
+  admit(source: IntakeSource): void {
+    if (this.held.size === 0) {
+      this.reading.add(source);
+      return;
+    }
+    this.held.add(source);
+    source.setReading(false);
+  }
+
   /** `source` is not read any more. */
   stop(source: IntakeSource): void {
     source.intakeList?.delete(source);

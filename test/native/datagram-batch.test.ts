@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { allocate, release } from '../../src/base/arena.ts';
-import { dgramFd } from '../../src/native/dgram-fd.ts';
+import { datagramHandle } from '../../src/native/dgram-handle.ts';
 import { loadPosix } from '../../src/native/load.ts';
 import type { DatagramBatch } from '../../src/native/posix.ts';
 import { sockaddrOf } from '../../src/native/sockaddr.ts';
@@ -31,8 +31,8 @@ describe('native/datagram-batch', () => {
     sockets.push(socket);
     socket.bind(0, family === 4 ? '127.0.0.1' : '::1');
     await once(socket, 'listening');
-    const fd = dgramFd(socket);
-    assert.ok(fd !== undefined);
+    const { fd } = datagramHandle(socket);
+    assert.ok(fd >= 0);
     return { socket, fd, port: socket.address().port };
   };
 
@@ -130,7 +130,7 @@ describe('native/datagram-batch', () => {
     batch.clear(true);
     fill([10], sockaddrOf(ip('::1'), six.port, 6));
     fill([20], sockaddrOf(ip('127.0.0.1'), four.port, 6));
-    assert.equal(batch.send(dgramFd(both) ?? -1), 2);
+    assert.equal(batch.send(datagramHandle(both).fd), 2);
     await until(() => got.every((list) => list.length === 1));
     assert.deepEqual(got, [['0x10'], ['0x20']]);
   });

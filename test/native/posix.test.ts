@@ -6,7 +6,7 @@ import { closeSync, ftruncateSync, openSync, readlinkSync, writeSync } from 'nod
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { dgramFd } from '../../src/native/dgram-fd.ts';
+import { datagramHandle } from '../../src/native/dgram-handle.ts';
 import { THIS_HOST } from '../../src/native/libc.ts';
 import { loadPosix } from '../../src/native/load.ts';
 import { eventCounter, MFD_ALLOW_SEALING, memoryFile } from '../support/native-files.ts';
@@ -181,8 +181,8 @@ describe('native/posix', () => {
 
         const socket = createSocket(`udp${family}`).bind(0, loopback);
         await once(socket, 'listening');
-        const fd = dgramFd(socket);
-        assert.ok(fd !== undefined);
+        const { fd } = datagramHandle(socket);
+        assert.ok(fd >= 0);
         posix.enableErrorQueue(fd, family);
         assert.equal(posix.readErrorQueue(fd), undefined);
         const failed = once(socket, 'error');

@@ -8,6 +8,7 @@ import type { IpAddress } from '../../base/ip-address.ts';
 import type { QueuedError } from '../../native/posix.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { FlowFacts, FlowVerdict } from '../flows/flow.ts';
+import type { Intake, IntakeList, IntakeSource } from '../intake.ts';
 import { enableErrors, type HostErrors, isPendingError } from './host-errors.ts';
 import { closeQuietly, type HostSocket } from './host-socket.ts';
 import { IdleFlow } from './idle-flow.ts';
@@ -42,7 +43,7 @@ export interface SessionOwner<S> {
 
 const NO_NAMES: readonly string[] = [];
 
-export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
+export abstract class HostSession<S> extends IdleFlow<S> implements Sender, IntakeSource {
   readonly guest: IpAddress;
   readonly side: Side;
   readonly target: TargetCache = new TargetCache();
@@ -58,6 +59,10 @@ export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
   private reportsErrors = false;
   protected fd = -1;
   private ttl = -1;
+  intakeList: IntakeList | undefined = undefined;
+  intakeNext: IntakeSource | undefined = undefined;
+  intakePrev: IntakeSource | undefined = undefined;
+  private intake: Intake | undefined = undefined;
   private host: HostSocket | undefined = undefined;
   private outbox: Outbox | undefined = undefined;
   private readonly proxy: SessionOwner<S>;
@@ -104,8 +109,10 @@ export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
   }
 
   /** @param fd the descriptor, where Node does not expose the socket's own */
-  attach(host: HostSocket, outbox: Outbox, fd: number = host.fd): void {
+  attach(host: HostSocket, outbox: Outbox, intake: Intake | undefined, fd: number = host.fd): void {
     this.host = host;
+    this.intake = intake;
+    intake?.admit(this);
     this.outbox = outbox;
     this.fd = fd;
     this.reportsErrors = enableErrors(this.proxy.errors, fd, this.hostFamily);
@@ -146,7 +153,13 @@ export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
   }
 
   onMessage(bytes: Buffer, peer: RemoteInfo): void {
-    if (!this.closed) this.proxy.deliver(this.self, bytes, peer);
+    if (this.closed) return;
+    this.proxy.deliver(this.self, bytes, peer);
+    if (!this.closed && this.intake?.took(this, bytes.length) === false) this.setReading(false);
+  }
+
+  setReading(isReading: boolean): void {
+    if (!this.closed) this.host?.setReading(isReading);
   }
 
   onReceiveError(): void {
@@ -170,6 +183,7 @@ export abstract class HostSession<S> extends IdleFlow<S> implements Sender {
 
   close(): void {
     this.outbox?.flush();
+    this.intake?.stop(this);
     this.closed = true;
     if (this.host !== undefined) closeQuietly(this.host.socket);
   }

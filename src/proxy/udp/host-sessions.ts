@@ -14,6 +14,7 @@ import type { AddressMap } from '../address-map.ts';
 import type { FlowProtocol } from '../flows/flow.ts';
 import type { FlowBook } from '../flows/flow-book.ts';
 import type { FlushScheduler } from '../flush-scheduler.ts';
+import type { Intakes } from '../intake.ts';
 import { type HostErrors, networkErrorOf, sendError } from './host-errors.ts';
 import { type HostSession, PLAIN, type SessionOwner, type Side } from './host-session.ts';
 import { type HostSocketOptions, openHostSocket } from './host-socket.ts';
@@ -40,6 +41,8 @@ export interface SessionsDeps {
   /** Descriptors. */
   readonly sockets: Budget;
   readonly book: FlowBook;
+  /** Absent where nothing bounds what one turn reads. */
+  readonly intakes?: Intakes | undefined;
 }
 
 export interface SessionCounts<C> extends EndCounts<C> {
@@ -238,7 +241,9 @@ export abstract class HostSessions<S extends HostSession<S>, C extends string>
   ): string | undefined {
     const host = openHostSocket({ family: session.hostFamily, ...by }, session);
     if (typeof host === 'string') return host;
-    session.attach(host, new Outbox(this.sessionDeps.outboxes, host, session), by.fd);
+    const { outboxes, intakes } = this.sessionDeps;
+    const outbox = new Outbox(outboxes, host, session);
+    session.attach(host, outbox, intakes?.of(session.owner), by.fd);
     this.add(now, session);
     return undefined;
   }

@@ -12,7 +12,7 @@
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { reportFault } from '../../base/faults.ts';
-import { dgramFd } from '../../native/dgram-fd.ts';
+import { datagramHandle } from '../../native/dgram-handle.ts';
 import { errorCode } from '../../native/errors.ts';
 
 export interface HostSocketEvents {
@@ -40,6 +40,8 @@ export interface HostSocket {
   readonly family: 4 | 6;
   /** -1 when Node does not expose it. */
   readonly fd: number;
+  /** Datagrams are read, or wait in the kernel; no more are read of a poll that is under way either. */
+  setReading(isReading: boolean): void;
 }
 
 /** @returns the socket, or the system's code for why there is none (`EADDRINUSE`, `EMFILE`, ...) */
@@ -92,7 +94,9 @@ export function openHostSocket(
       events.onFault();
     }
   });
-  return { socket, family, fd: dgramFd(socket) ?? -1 };
+  const handle = datagramHandle(socket);
+  const setReading = (isReading: boolean): void => handle.setReading(isReading);
+  return { socket, family, fd: handle.fd, setReading };
 }
 
 /** Closing a socket twice throws, which is ignored here. */

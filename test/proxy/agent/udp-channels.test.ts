@@ -44,7 +44,8 @@ describe('proxy/agent/udp-channels', () => {
     const sender = { onSent: (): void => {}, onInterrupted: (): void => {} };
     const outbox = new Outbox(new Outboxes(() => undefined), { fd: -1, socket: host }, sender);
     const target = hostTarget(address, port, 4);
-    return { address, port, target, outbox, host: { socket: host, family: 4, fd: -1 } };
+    const setReading = (): void => {};
+    return { address, port, target, outbox, host: { socket: host, family: 4, fd: -1, setReading } };
   };
 
   beforeEach(async () => {
