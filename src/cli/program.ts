@@ -179,7 +179,7 @@ function addInspectCommands(program: Command): void {
       'only these, with commas: guest, lease, port, flow, block, verdict, mux, limit, dns',
     )
     .option('--follow', 'print what happens, flows and refusals too, until interrupted')
-    .option('--after <id>', 'with --follow: go on behind this event');
+    .option('--after <id>', 'only what is behind the event of this id');
   events.action(async () => {
     const { eventsCommand, followEvents } = await import('./commands/events.ts');
     const types = textOption(events, 'types');

@@ -119,8 +119,8 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
     return { ...reader, close };
   }
 
-  kept(): readonly KeptEvent[] {
-    return [...this.ring.kept()];
+  kept(lastId?: string): readonly KeptEvent[] {
+    return this.ring.kept(lastId);
   }
 
   override clear(): void {

@@ -285,6 +285,10 @@ export class NetworkParts {
       prober: new PolicyProber({ ...asked, destinations, names: book.names, localAddresses }),
       isolate: (isIsolated) => stack.isolateGuests(isIsolated),
       surroundings: surroundingsOf(config, clock),
+      isName: (text) =>
+        policyNames.isLease(text) ||
+        config.mux.links.includes(text) ||
+        Array.from(this.links, ({ description }) => description).includes(text),
     });
     this.proxy = new LiveProxy({
       start: start.proxy,

@@ -261,7 +261,7 @@ export class FakeNetwork implements DaemonNetwork {
       dnsRecords: this.dnsRecords,
       events: {
         read: (lastId) => this.events.read(lastId),
-        kept: () => [...this.events.kept()],
+        kept: (lastId) => this.events.kept(lastId),
       },
       mux: () => [],
       closeFlow: (id) => this.flows.close(id),

@@ -177,6 +177,13 @@ describe('hawser status, flows, events, leases', () => {
     const only = await eventsCommand({ ...eventsRequest(), filter: { to: '*.test' } });
     assert.match(only, /other\.test/);
     assert.doesNotMatch(only, /www\.example\.com/);
+    const all = await eventsCommand({ ...eventsRequest(), json: true });
+    const [first = ''] = all.split('\n');
+    const after: string = JSON.parse(first).id;
+    assert.equal(
+      await eventsCommand({ ...eventsRequest(), json: true, after }),
+      all.slice(first.length + 1),
+    );
     const limits = await eventsCommand({ ...eventsRequest(), types: 'limit', json: true });
     assert.deepEqual(JSON.parse(limits).limit, limit);
     await assert.rejects(eventsCommand({ ...eventsRequest(), types: 'x' }), /must be of guest, /);

@@ -32,7 +32,8 @@ const lineOf = ({ json }: InspectRequest, event: StreamEvent): string =>
 
 /** @returns what to print */
 export async function eventsCommand(request: EventsRequest): Promise<string> {
-  const path = pathOf(request, { follow: 'false' });
+  const { after } = request;
+  const path = pathOf(request, { follow: 'false', ...(after === undefined ? {} : { after }) });
   const { events } = await clientOf(request).get(path, eventsSchema);
   return events.map((event) => lineOf(request, event)).join('');
 }

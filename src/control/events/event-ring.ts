@@ -60,6 +60,9 @@ class Kept implements KeptEvent {
   }
 }
 
+/** Before the events of one reading: it was interrupted, and is too late. */
+const GAPS_MAX = 2;
+
 export class EventRing {
   private readonly epoch: string;
   private readonly wallMs: () => number;
@@ -101,21 +104,32 @@ export class EventRing {
     }
   }
 
-  *kept(): Generator<KeptEvent, void> {
-    for (let n = this.oldest; n < this.nextNumber; n++) {
-      const kept = this.at(n);
-      if (kept !== undefined) yield kept;
-    }
+  /**
+   * Those that are kept now, the oldest first.
+   *
+   * @param lastId of the last event that the reader has, whose gap comes first where some behind it are missing
+   */
+  kept(lastId?: string): readonly KeptEvent[] {
+    const { oldest } = this;
+    const reader =
+      lastId === undefined ? this.reader(oldest, undefined) : this.readerBehind(lastId, oldest);
+    return reader.next(this.limit + GAPS_MAX);
   }
 
   /** @param lastId of the last event that the reader has; undefined: it wants new ones */
   read(lastId: string | undefined): EventReader {
-    const [, epoch, text] = (lastId === undefined ? null : ID.exec(lastId)) ?? [];
-    const number = Number(text);
     const { nextNumber } = this;
-    if (lastId === undefined) return this.reader(nextNumber, undefined);
-    if (epoch !== this.epoch || !(number < nextNumber)) {
-      return this.reader(nextNumber, { why: 'restarted', events: null });
+    return lastId === undefined
+      ? this.reader(nextNumber, undefined)
+      : this.readerBehind(lastId, nextNumber);
+  }
+
+  /** @param otherwise where it begins when the id is of another ring */
+  private readerBehind(lastId: string, otherwise: number): EventReader {
+    const [, epoch, text] = ID.exec(lastId) ?? [];
+    const number = Number(text);
+    if (epoch !== this.epoch || !(number < this.nextNumber)) {
+      return this.reader(otherwise, { why: 'restarted', events: null });
     }
     const isInterrupted = number + 1 < this.completeFrom;
     return this.reader(number + 1, isInterrupted ? { why: 'idle', events: null } : undefined);

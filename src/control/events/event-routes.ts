@@ -38,12 +38,13 @@ function listen(call: Call, { view }: EventTarget, limits: StreamLimits): Answer
   if (follow !== 'true' && follow !== 'false') {
     throw problem(400, `follow=${quoted(follow)}: must be true or false.`);
   }
+  const after = call.lastEventId ?? query.get('after');
   if (follow === 'false') {
-    const kept = view.events.kept().filter(({ event }) => isWanted(event));
+    const kept = view.events.kept(after).filter(({ event }) => isWanted(event));
     const body = `{"events":[${kept.map(({ json }) => json).join(',')}]}\n`;
     return { status: 200, body, mediaType: JSON_TYPE };
   }
-  const reader = view.events.read(call.lastEventId ?? query.get('after'), types);
+  const reader = view.events.read(after, types);
   if (reader === undefined) {
     throw problem(503, 'Too many clients follow events: let one stream serve many views.');
   }

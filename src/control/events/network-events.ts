@@ -153,8 +153,12 @@ export interface EventsView {
    * @returns undefined when there are too many readers
    */
   read(lastId: string | undefined, wishes?: ReadonlySet<string>): EventReader | undefined;
-  /** Those that are kept now, the oldest first. */
-  kept(): readonly KeptEvent[];
+  /**
+   * Those that are kept now, the oldest first.
+   *
+   * @param lastId only those behind it, and a gap where some of them are missing
+   */
+  kept(lastId?: string): readonly KeptEvent[];
 }
 
 export interface EventReader {

@@ -38,10 +38,15 @@ export interface LivePolicyDeps {
   readonly surroundings: PolicySurroundings;
   /** The guest that has an address, or that rules may call so. */
   readonly guestOf: (text: string) => Guest | undefined;
+  /** Whether a link or a static lease is called so, with a guest or without one. */
+  readonly isName: (text: string) => boolean;
 }
 
 /** Timers hold no more than 24 days. */
 const LONGEST_MS = 86_400_000;
+
+const noGuest = (text: string): string =>
+  `No guest has the name or address ${JSON.stringify(text.slice(0, 80))}`;
 
 export class LivePolicy implements PolicyBook {
   private readonly deps: LivePolicyDeps;
@@ -96,7 +101,17 @@ export class LivePolicy implements PolicyBook {
   }
 
   test(probe: PolicyProbe): PolicyVerdictView {
+    this.requireGuest(probe.guest);
     return this.deps.prober.test(probe, this.current?.document.rules?.length ?? 0);
+  }
+
+  /** One that is not there yet, a rule or an option may know. @throws PolicyError */
+  private requireGuest(text: string): void {
+    const { guestOf, isName } = this.deps;
+    if (text === '' || isName(text) || guestOf(text) !== undefined) return;
+    const rules = this.current?.rules.rules ?? [];
+    if (rules.some(({ guest }) => guest === text)) return;
+    throw new PolicyError(`${noGuest(text)}, and no link, static lease or rule.`);
   }
 
   denials(): readonly PolicyDenialView[] {
@@ -129,7 +144,7 @@ export class LivePolicy implements PolicyBook {
     const { policy, book, guestOf } = this.deps;
     const only = guest === '' ? undefined : guestOf(guest);
     if (guest !== '' && only === undefined) {
-      throw new PolicyError(`There is no guest ${JSON.stringify(guest.slice(0, 80))}.`);
+      throw new PolicyError(`${noGuest(guest)}.`);
     }
     const allows = suggestedRules(book, policy, only);
     return { document: { default: 'deny', rules: allows.map((allow) => ({ allow })) } };

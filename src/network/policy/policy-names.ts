@@ -32,6 +32,11 @@ export class PolicyNames {
     }
   }
 
+  /** Whether a static lease that is bound to a link has this name. */
+  isLease(text: string): boolean {
+    return [...this.leases.values()].flat().some(({ name }) => name === text);
+  }
+
   /** The name of its link, with and without the number of the connection, and those of its static leases. */
   readonly of = (guest: Guest): readonly string[] => {
     const known = this.knownOf(guest);

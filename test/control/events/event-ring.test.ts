@@ -39,6 +39,19 @@ describe('control/events/event-ring', () => {
     assert.equal([...ring.kept()].length, LIMIT);
   });
 
+  it('those that are kept are told behind an id too, with what is missing', () => {
+    const kept = (id: string): readonly string[] => ring.kept(id).map(({ event }) => shown(event));
+    for (let n = 1; n <= 4; n++) open(n);
+    assert.deepEqual(kept('e-2'), ['e-3', 'e-4']);
+    assert.deepEqual(kept('e-4'), []);
+    for (let n = 5; n <= 12; n++) open(n);
+    assert.deepEqual(kept('e-2').slice(0, 2), ['gap overrun 2', 'e-5']);
+    assert.equal(kept('e-2').length, LIMIT + 1);
+    const [restarted, ...all] = kept('other-12');
+    assert.match(restarted ?? '', /^gap restarted/);
+    assert.equal(all.length, LIMIT);
+  });
+
   it('after a gap its id leads to the first event behind it, without another gap', () => {
     for (let n = 1; n <= 12; n++) open(n);
     const [gap] = ring.read('e-2').next(1);

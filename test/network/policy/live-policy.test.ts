@@ -57,6 +57,7 @@ function world() {
       names: book.names,
     }),
     isolate: (isIsolated) => isolated.push(isIsolated),
+    isName: (text) => text === 'later',
     surroundings: { hosts: [HOST], unbound: new Set(), instantOf: (epochMs) => epochMs },
   });
   const guest = (name: string): Guest => {
@@ -246,6 +247,19 @@ describe('network/policy/live-policy', () => {
     ]) {
       assert.throws(() => test('', text), { code: 'ERR_HAWSER_POLICY' });
     }
+  });
+
+  it('a test for a guest that nobody knows is refused; one that a link or a rule knows may come later', async () => {
+    const { live, test } = world();
+    const unknown = /No guest has the name or address "on3", and no link, static lease or rule/;
+    assert.throws(() => test('on3', '198.18.0.1:25'), unknown);
+    await live.replace({ default: 'deny', rules: [{ allow: { guest: 'on2', port: 25 } }] });
+    assert.throws(() => test('on3', '198.18.0.1:25'), unknown);
+    assert.throws(() => test('10.1.2.3', '198.18.0.1:25'), { code: 'ERR_HAWSER_POLICY' });
+    assert.deepEqual(
+      ['on2', 'later', 'one', ''].map((who) => test(who, '198.18.0.1:25').action),
+      ['allow', 'deny', 'deny', 'deny'],
+    );
   });
 
   it('open flows go on by all that was known when they were opened, and by nothing else', async () => {
