@@ -35,7 +35,7 @@ function world(rules: number) {
   });
   const facts = { isRegistry: () => false, isShared: () => false };
   const context = { facts, instantOf: (ms: number) => ms, hosts: [], unbound: new Set<string>() };
-  const engine = new PolicyEngine(readPolicy(bigPolicy(rules), context).rules);
+  const engine = PolicyEngine.of(readPolicy(bigPolicy(rules), context).rules);
   const destinations = new Destinations({
     addresses: new AddressMap({
       subnet: { address: ipv4(0xc0a8_7f00 | 0), bits: 24 },

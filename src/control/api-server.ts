@@ -19,7 +19,7 @@ import { GVPROXY_PREFIX, gvproxyForwarder } from './ports/gvproxy-forwarder.ts';
 import type { PortTarget } from './ports/port-routes.ts';
 import { VPNKIT_PREFIX, vpnkitForwards } from './ports/vpnkit-forwards.ts';
 import { ProblemError, problem, problemBody, problemTitle, quoted } from './problem.ts';
-import { parseJsonBody, readBody } from './request-body.ts';
+import { jsonText, parseJsonBody, readBody } from './request-body.ts';
 import { serveInTurn } from './request-line.ts';
 import { type Answer, JSON_TYPE, type Parts, type Route } from './route.ts';
 
@@ -91,7 +91,8 @@ async function answer<T extends PortTarget>(
   }
   const { route, id, query } = findRoute(routes, method, url);
   const bytes = await readBody(request, route.bodyLimit);
-  const body = route.body === undefined ? undefined : parseJsonBody(bytes, contentType);
+  const parse = route.parses === true ? jsonText : parseJsonBody;
+  const body = route.body === undefined ? undefined : parse(bytes, contentType);
   const connection = held.connectionOf(request.socket, response.shouldKeepAlive);
   const ifMatch = request.headers['if-match'];
   const lastEventId = lastEventIdOf(request);

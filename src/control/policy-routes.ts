@@ -29,8 +29,8 @@ export interface PolicyTarget {
 
 async function put({ body, ifMatch }: Call, { view }: PolicyTarget): Promise<Answer> {
   const { policy } = view;
-  if (body === undefined) throw problem(400, 'The body must be a policy document.');
-  return answerOf(await orProblem(() => policy.replace(body, isMeant(ifMatch))));
+  if (typeof body !== 'string') throw problem(400, 'The body must be a policy document.');
+  return answerOf(await orProblem(() => policy.replaceText(body, isMeant(ifMatch))));
 }
 
 const isMeant =
@@ -64,10 +64,34 @@ async function orProblem<T>(act: () => T | Promise<T>): Promise<T> {
   }
 }
 
-const answerOf = (state: PolicyStateView): Answer => ({
-  ...json(state),
-  headers: { etag: tagOf(state) },
-});
+/** Rules in one part of an answer. */
+const PART_RULES = 200;
+/** Of the answer's reader. */
+const UNREAD_MS = 30_000;
+
+function answerOf(state: PolicyStateView): Answer {
+  const headers = { etag: tagOf(state) };
+  const rules: unknown = state.document?.['rules'];
+  if (!Array.isArray(rules) || rules.length <= PART_RULES) return { ...json(state), headers };
+  const body = () => partsOf(state, rules);
+  return { status: 200, body, mediaType: JSON_TYPE, headers, unreadMs: UNREAD_MS };
+}
+
+/** The JSON text of a state, a part in each turn of the event loop. */
+async function* partsOf(
+  { generation, hash, document, warnings }: PolicyStateView,
+  rules: readonly unknown[],
+): AsyncGenerator<string, void> {
+  const { rules: _, ...head } = document ?? {};
+  const start = JSON.stringify({ generation, hash, document: { ...head, rules: [] } });
+  yield start.slice(0, -']}}'.length);
+  for (let at = 0; at < rules.length; at += PART_RULES) {
+    const part = JSON.stringify(rules.slice(at, at + PART_RULES)).slice(1, -1);
+    yield at === 0 ? part : `,${part}`;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  yield `]},"warnings":${JSON.stringify(warnings)}}\n`;
+}
 
 export const POLICY_ROUTES: readonly Route<PolicyTarget>[] = [
   {
@@ -91,6 +115,7 @@ export const POLICY_ROUTES: readonly Route<PolicyTarget>[] = [
     mediaType: JSON_TYPE,
     schema: policyStateSchema,
     body: anyDocument,
+    parses: true,
     bodyLimit: BODY_MAX,
     handle: put,
   },

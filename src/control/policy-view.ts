@@ -81,6 +81,11 @@ export interface PolicyBook {
     document: unknown,
     isExpected?: (now: PolicyStateView) => boolean,
   ): Promise<PolicyStateView>;
+  /** As {@link replace}, by a document of JSON, which takes no longer than a turn has at a time. */
+  replaceText(
+    text: string,
+    isExpected?: (now: PolicyStateView) => boolean,
+  ): Promise<PolicyStateView>;
   /** Guests may go where they like from now on. @throws PolicyConflict, and then nothing has changed */
   clear(isExpected?: (now: PolicyStateView) => boolean): PolicyStateView;
   /** @throws PolicyError when it names nothing */

@@ -30,24 +30,37 @@ export function readBody(request: IncomingMessage, limit: number = BODY_LIMIT): 
 }
 
 /**
- * @returns the JSON object in `bytes`, or undefined when there are none
- * @throws ProblemError 415 for another media type, 400 for anything but an object
+ * @returns the text in `bytes`, or undefined when there is none
+ * @throws ProblemError 415 for another media type, 400 for what is not UTF-8
  */
-export function parseJsonBody(bytes: Buffer, contentType: string | undefined): object | undefined {
+export function jsonText(bytes: Buffer, contentType: string | undefined): string | undefined {
   if (bytes.length === 0) return undefined;
   const mediaType = (contentType ?? '').split(';', 1)[0]?.trim().toLowerCase();
   if (mediaType !== 'application/json') {
     throw problem(415, `The body is ${quoted(contentType ?? 'untyped')}: send application/json.`);
   }
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw problem(400, `The body is not JSON: ${quoted(why)}.`);
-  }
+  return orNotJson(() => new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+}
+
+/**
+ * @returns the JSON object in `bytes`, or undefined when there are none
+ * @throws ProblemError as {@link jsonText}, and 400 for anything but an object
+ */
+export function parseJsonBody(bytes: Buffer, contentType: string | undefined): object | undefined {
+  const text = jsonText(bytes, contentType);
+  if (text === undefined) return undefined;
+  const value: unknown = orNotJson(() => JSON.parse(text));
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw problem(400, 'The body must be a JSON object.');
   }
   return value;
+}
+
+function orNotJson<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw problem(400, `The body is not JSON: ${quoted(why)}.`);
+  }
 }

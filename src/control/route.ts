@@ -5,7 +5,7 @@ export interface Call {
   /** The last segment of a path with `{id}`, decoded; else empty. */
   readonly id: string;
   readonly query: ReadonlyMap<string, string>;
-  /** The parsed JSON body; undefined when there was none. */
+  /** The parsed JSON body, or its text where the route parses; undefined when there was none. */
   readonly body: unknown;
   /** The header `If-Match`. */
   readonly ifMatch: string | undefined;
@@ -56,6 +56,8 @@ export interface Route<T> {
   readonly schema: Schema<unknown> | undefined;
   /** Of the JSON object that is accepted as the body; the route checks it. */
   readonly body: Schema<unknown> | undefined;
+  /** It is handed over as text: it is too long to be parsed in one turn. */
+  readonly parses?: boolean | undefined;
   /** Bytes of it. */
   readonly bodyLimit?: number | undefined;
   handle(call: Call, target: T): Answer | Promise<Answer>;

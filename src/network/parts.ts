@@ -12,6 +12,7 @@ import { LeaseFile } from '../proxy/lease-file.ts';
 import { OwnListeners } from '../proxy/own-listeners.ts';
 import { DnsPolicy } from '../proxy/policy/dns-policy.ts';
 import type { PortTable } from '../proxy/ports/port-table.ts';
+import { SlicedWork } from '../proxy/sliced-work.ts';
 import type { SshForwards } from '../proxy/ssh/ssh-forwards.ts';
 import { parseAddress } from '../services/address-text.ts';
 import type { LeaseStore } from '../services/dhcp/lease.ts';
@@ -283,6 +284,7 @@ export class NetworkParts {
     this.policy = new LivePolicy({
       ...{ ...asked, start: start.policy, book, log },
       prober: new PolicyProber({ ...asked, destinations, names: book.names, localAddresses }),
+      work: new SlicedWork((ms) => this.dataPath.turns.onApart(ms)),
       isolate: (isIsolated) => stack.isolateGuests(isIsolated),
       surroundings: surroundingsOf(config, clock),
       isName: (text) =>

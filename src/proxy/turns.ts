@@ -224,6 +224,11 @@ export class Turns implements TurnLimit {
     this.schedule();
   }
 
+  /** Work of the host's own has had a turn for itself. */
+  onApart(ms: number): void {
+    this.longestMs = Math.max(this.longestMs, ms);
+  }
+
   /** @internal for shares: work that was done outside of a piece. */
   add(ms: number): void {
     this.usedMs += ms;

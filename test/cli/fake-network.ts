@@ -95,6 +95,15 @@ export class FakePolicy implements PolicyBook {
     return this.state();
   }
 
+  async replaceText(
+    text: string,
+    isExpected?: (now: PolicyStateView) => boolean,
+  ): Promise<PolicyStateView> {
+    const value: unknown = JSON.parse(text);
+    if (Array.isArray(value)) throw new PolicyError('must be a document');
+    return await this.replace(value, isExpected);
+  }
+
   clear(isExpected: (now: PolicyStateView) => boolean = () => true): PolicyStateView {
     if (!isExpected(this.state())) throw new PolicyConflict('another');
     this.document = null;

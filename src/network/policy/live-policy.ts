@@ -15,12 +15,21 @@ import {
 } from '../../control/policy-view.ts';
 import type { FlowBook } from '../../proxy/flows/flow-book.ts';
 import type { GuestPolicy } from '../../proxy/policy/guest-policy.ts';
+import { atOnce, type SlicedWork, type Steps } from '../../proxy/sliced-work.ts';
 import { PolicyEngine } from '../../services/policy/policy-engine.ts';
 import type { SuffixFacts } from '../../services/policy/policy-name.ts';
 import type { Guest } from '../../stack/guest.ts';
 import { approvalOf, denialView } from './denial-rules.ts';
 import { decideAnew } from './open-flows.ts';
-import { type ReadPolicy, type RuleEntry, readPolicy } from './policy-document.ts';
+import {
+  MAX_RULES,
+  type PolicyDocument,
+  PolicyProblems,
+  type ReadPolicy,
+  type RuleEntry,
+  readPolicyInSteps,
+} from './policy-document.ts';
+import { JsonTextError, parseJsonInSteps } from './policy-json.ts';
 import type { PolicyProber } from './policy-prober.ts';
 import { publicSuffixes } from './public-suffixes.ts';
 import type { PolicySurroundings, StartPolicy } from './start-policy.ts';
@@ -33,6 +42,8 @@ export interface LivePolicyDeps {
   readonly book: FlowBook;
   readonly clock: Pick<Clock, 'now'>;
   readonly log: Log;
+  /** What compiles policies. */
+  readonly work: SlicedWork;
   /** Where something is denied, guests do not reach each other either. */
   readonly isolate: (isIsolated: boolean) => void;
   readonly surroundings: PolicySurroundings;
@@ -45,6 +56,15 @@ export interface LivePolicyDeps {
 /** Timers hold no more than 24 days. */
 const LONGEST_MS = 86_400_000;
 
+/** A document, or its JSON text. */
+type Given = { readonly value: unknown } | { readonly text: string };
+type IsExpected = (now: PolicyStateView) => boolean;
+
+/** Of no document. */
+const NO_HASH = createHash('sha256').update('null').digest('hex');
+/** Of more of them `hawser policy show` has the rest. */
+const WARNINGS_TOLD = 20;
+
 const noGuest = (text: string): string =>
   `No guest has the name or address ${JSON.stringify(text.slice(0, 80))}`;
 
@@ -53,6 +73,8 @@ export class LivePolicy implements PolicyBook {
   private facts: Promise<SuffixFacts> | undefined = undefined;
   private current: ReadPolicy | undefined = undefined;
   private generation = 0;
+  /** Of the document. */
+  private hash = NO_HASH;
   private timer: NodeJS.Timeout | undefined = undefined;
 
   constructor(deps: LivePolicyDeps) {
@@ -60,32 +82,52 @@ export class LivePolicy implements PolicyBook {
     const { policy, facts } = deps.start;
     if (policy === undefined) return;
     this.facts = Promise.resolve(facts);
-    this.enforce(policy);
+    const engine = PolicyEngine.of(policy.rules);
+    this.enforce(policy, engine, atOnce(hashInSteps(policy.document)));
   }
 
   state(): PolicyStateView {
-    const { generation, current } = this;
+    const { generation, hash, current } = this;
     const document = current === undefined ? null : { ...current.document };
-    const hash = createHash('sha256').update(JSON.stringify(document)).digest('hex');
     return { generation, hash, document, warnings: current?.warnings ?? [] };
   }
 
-  async replace(
-    value: unknown,
-    isExpected: (now: PolicyStateView) => boolean = () => true,
-  ): Promise<PolicyStateView> {
-    this.facts ??= publicSuffixes();
-    const facts = await this.facts;
-    const read = readPolicy(value, { ...this.deps.surroundings, facts });
-    this.requireMeant(isExpected);
-    this.enforce(read);
-    return this.state();
+  async replace(value: unknown, isExpected: IsExpected = () => true): Promise<PolicyStateView> {
+    return await this.put({ value }, isExpected);
   }
 
-  clear(isExpected: (now: PolicyStateView) => boolean = () => true): PolicyStateView {
+  async replaceText(text: string, isExpected: IsExpected = () => true): Promise<PolicyStateView> {
+    return await this.put({ text }, isExpected);
+  }
+
+  private async put(given: Given, isExpected: IsExpected): Promise<PolicyStateView> {
+    this.facts ??= publicSuffixes();
+    const facts = await this.facts;
+    return await this.deps.work.run(this.putInSteps(given, facts, isExpected));
+  }
+
+  private *putInSteps(
+    given: Given,
+    facts: SuffixFacts,
+    isExpected: IsExpected,
+  ): Steps<PolicyStateView> {
+    this.requireMeant(isExpected);
+    const value = 'text' in given ? yield* documentOf(given.text) : given.value;
+    const read = yield* readPolicyInSteps(value, { ...this.deps.surroundings, facts });
+    const engine = yield* PolicyEngine.inSteps(read.rules, this.deps.clock.now());
+    const hash = yield* hashInSteps(read.document);
+    this.requireMeant(isExpected); // it may have become another meanwhile
+    this.enforce(read, engine, hash);
+    const state = this.state();
+    yield* decideAnew(engine, this.deps.policy, this.deps.book);
+    return state;
+  }
+
+  clear(isExpected: IsExpected = () => true): PolicyStateView {
     this.requireMeant(isExpected);
     const { policy, isolate, log } = this.deps;
     this.current = undefined;
+    this.hash = NO_HASH;
     this.generation++;
     clearTimeout(this.timer);
     policy.replace(undefined);
@@ -94,7 +136,7 @@ export class LivePolicy implements PolicyBook {
     return this.state();
   }
 
-  private requireMeant(isExpected: (now: PolicyStateView) => boolean): void {
+  private requireMeant(isExpected: IsExpected): void {
     const now = this.state();
     if (isExpected(now)) return;
     throw new PolicyConflict(`The policy is another by now: its generation is ${now.generation}.`);
@@ -154,29 +196,63 @@ export class LivePolicy implements PolicyBook {
     clearTimeout(this.timer);
   }
 
-  private enforce(read: ReadPolicy): void {
+  private enforce(read: ReadPolicy, engine: PolicyEngine, hash: string): void {
     const { policy, log } = this.deps;
-    const engine = new PolicyEngine(read.rules);
     this.current = read;
+    this.hash = hash;
     this.generation++;
     policy.replace(engine);
     this.apply(engine, read);
-    for (const warning of read.warnings) log.warn({ warning }, 'a rule of the policy');
+    for (const warning of read.warnings.slice(0, WARNINGS_TOLD)) {
+      log.warn({ warning }, 'a rule of the policy');
+    }
     const { generation } = this;
     log.info({ generation, rules: read.rules.rules.length }, 'policy in force');
   }
 
   /** At once, and whenever the time of a rule is over. */
   private apply(engine: PolicyEngine, read: ReadPolicy): void {
-    const { isolate, clock, policy, book } = this.deps;
+    const { isolate, clock, work } = this.deps;
     const now = clock.now();
     isolate(engine.mode === 'enforce' && !engine.opensGuests(now));
-    decideAnew(engine, policy, book);
     clearTimeout(this.timer);
     let next = NEVER;
     for (const { until = NEVER } of read.rules.rules) if (until > now) next = Math.min(next, until);
     if (next === NEVER) return;
     const delayMs = Math.min(Math.max(Math.ceil(next - now), 1), LONGEST_MS);
-    this.timer = setTimeout(() => this.apply(engine, read), delayMs).unref();
+    this.timer = setTimeout(() => void work.run(this.renew(read)), delayMs).unref();
   }
+
+  /** The time of a rule is over, maybe. */
+  private *renew(read: ReadPolicy): Steps<void> {
+    const { policy, book, clock } = this.deps;
+    if (this.current !== read) return;
+    const engine = yield* PolicyEngine.inSteps(read.rules, clock.now());
+    if (this.current !== read) return;
+    policy.replace(engine);
+    this.apply(engine, read);
+    yield* decideAnew(engine, policy, book);
+  }
+}
+
+/** @throws PolicyProblems */
+function* documentOf(text: string): Steps<unknown> {
+  try {
+    return yield* parseJsonInSteps(text, MAX_RULES);
+  } catch (error) {
+    if (!(error instanceof JsonTextError)) throw error;
+    throw new PolicyProblems([{ path: [], why: `The body is not usable JSON: ${error.message}` }]);
+  }
+}
+
+/** SHA-256 of the document's JSON text. */
+function* hashInSteps({ rules, ...head }: PolicyDocument): Steps<string> {
+  const hash = createHash('sha256');
+  if (rules === undefined) return hash.update(JSON.stringify(head)).digest('hex');
+  hash.update(JSON.stringify({ ...head, rules: [] }).slice(0, -']}'.length));
+  for (const [index, rule] of rules.entries()) {
+    hash.update(`${index === 0 ? '' : ','}${JSON.stringify(rule)}`);
+    yield;
+  }
+  return hash.update(']}').digest('hex');
 }

@@ -3,14 +3,23 @@ import { ipv4 } from '../../base/ip-address.ts';
 import type { Flow, FlowFacts } from '../../proxy/flows/flow.ts';
 import type { FlowBook } from '../../proxy/flows/flow-book.ts';
 import type { GuestPolicy, PolicyTarget } from '../../proxy/policy/guest-policy.ts';
+import type { Steps } from '../../proxy/sliced-work.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { PolicyEngine } from '../../services/policy/policy-engine.ts';
 
 const LOOPBACK = ipv4(0x7f00_0001);
 
-export function decideAnew(engine: PolicyEngine, policy: GuestPolicy, book: FlowBook): void {
+/** A flow in each step, as long as no other policy is in force, which has its own. */
+export function* decideAnew(
+  engine: PolicyEngine,
+  policy: GuestPolicy,
+  book: FlowBook,
+): Steps<void> {
   if (engine.mode === 'observe') return;
   for (const flow of book.after(0, Number.POSITIVE_INFINITY)) {
+    yield;
+    if (policy.engine !== engine) return;
+    if (!flow.isOpen) continue;
     const facts = flow.source.describeFlow();
     const target = openTarget(flow, facts);
     if (target === undefined || mayGoOn(engine, policy, flow, facts, target)) continue;

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { once } from '../../base/once.ts';
 import { asciiName } from '../../control/ascii-name.ts';
 import { PolicyError } from '../../control/policy-view.ts';
-import type { Schema } from '../../control/schema.ts';
+import { atOnce, type Steps } from '../../proxy/sliced-work.ts';
 import { type Prefix, parseAddress, parsePrefix } from '../../services/address-text.ts';
 import {
   POLICY_ACTIONS,
@@ -34,7 +34,8 @@ const UNIX_PORTS: PortRange = { from: 0, to: 0 };
 const UNBOUND =
   'is the static lease of whoever has its Ethernet address first: bind it to a link (MAC=IP,HOSTNAME,LINK), or name the link here';
 
-const MAX_RULES = 100_000;
+export const MAX_RULES = 100_000;
+export const TOO_MANY_RULES: string = `must be at most ${MAX_RULES} rules`;
 const MAX_PORT = 65_535;
 
 /** What a rule is for; what is absent is for everything. */
@@ -61,8 +62,8 @@ export interface PolicyDocument {
   readonly rules?: readonly RuleEntry[] | undefined;
 }
 
-/** The shape of a document; what is in it is checked further. */
-export const policySchema: Schema<PolicyDocument> = once(() => {
+/** The shapes of a document, of all but its rules, and of one of these; what is in it is checked further. */
+const shapes = once(() => {
   const one = z.union([z.int(), z.string()]);
   const fields = z.strictObject({
     name: z.string().optional(),
@@ -80,17 +81,18 @@ export const policySchema: Schema<PolicyDocument> = once(() => {
     reject: fields.optional(),
     drop: fields.optional(),
   });
-  return z.strictObject({
+  const head = z.strictObject({
     default: z.enum(['allow', 'deny'], 'must be allow or deny').optional(),
     preset: z.enum(POLICY_PRESETS, `must be one of ${POLICY_PRESETS.join(', ')}`).optional(),
     mode: z.enum(POLICY_MODES, `must be one of ${POLICY_MODES.join(', ')}`).optional(),
-    rules: z.array(entry).max(MAX_RULES, `must be at most ${MAX_RULES} rules`).optional(),
   });
+  const rules = z.array(entry).max(MAX_RULES, TOO_MANY_RULES).optional();
+  return { head, entry, whole: head.extend({ rules }) };
 });
 
 /** For editors and checkers. */
 export const policyJsonSchema = (): object =>
-  z.toJSONSchema(policySchema(), { target: 'draft-2020-12' });
+  z.toJSONSchema(shapes().whole, { target: 'draft-2020-12' });
 
 export interface DocumentProblem {
   /** To what is wrong: `['rules', 2, 'allow', 'cidr']`. */
@@ -141,25 +143,60 @@ export interface PolicyContext {
  * @param value as parsed of YAML or JSON
  * @throws PolicyProblems that lists everything that is wrong
  */
-export function readPolicy(value: unknown, context: PolicyContext): ReadPolicy {
-  if (typeof value !== 'object' || value === null) {
+export const readPolicy = (value: unknown, context: PolicyContext): ReadPolicy =>
+  atOnce(readPolicyInSteps(value, context));
+
+/** As {@link readPolicy}, a rule in each step. */
+export function* readPolicyInSteps(value: unknown, context: PolicyContext): Steps<ReadPolicy> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new PolicyProblems([{ path: [], why: 'must be a document, such as "default: deny"' }]);
   }
-  const parsed = policySchema().safeParse(value);
-  if (!parsed.success) {
-    throw new PolicyProblems(
-      parsed.error.issues.map((issue) => ({ path: issue.path, why: issue.message })),
-    );
-  }
-  const document = parsed.data;
+  const { rules: given, ...rest }: { readonly rules?: unknown } = value;
+  const head = shapes().head.safeParse(rest);
+  const problems: DocumentProblem[] = head.success ? [] : problemsOf(head.error, []);
+  const list = yield* entriesOf(given, problems);
+  if (problems.length > 0 || !head.success) throw new PolicyProblems(problems);
+  const document = { ...head.data, ...(list === undefined ? {} : { rules: list }) };
   const reader = new RuleReader(context);
-  const rules = (document.rules ?? []).flatMap((one, index) => reader.read(one, index));
+  const all: PolicyRule[] = [];
+  for (const [index, one] of (list ?? []).entries()) {
+    all.push(...reader.read(one, index));
+    yield;
+  }
   const byDefault = defaultOf(document, reader.problems);
   if (reader.problems.length > 0) throw new PolicyProblems(reader.problems);
-  const all = [...rules, ...presetRules(document.preset)];
+  all.push(...presetRules(document.preset));
   const mode = document.mode ?? 'enforce';
   return { document, rules: { byDefault, mode, rules: all }, warnings: reader.warnings };
 }
+
+/** @param problems those of rules are added */
+function* entriesOf(
+  rules: unknown,
+  problems: DocumentProblem[],
+): Steps<readonly RuleEntry[] | undefined> {
+  if (rules === undefined) return undefined;
+  if (!Array.isArray(rules) || rules.length > MAX_RULES) {
+    const why = Array.isArray(rules) ? TOO_MANY_RULES : 'must be a list of rules';
+    problems.push({ path: ['rules'], why });
+    return undefined;
+  }
+  const { entry } = shapes();
+  const list: RuleEntry[] = [];
+  for (const [index, one] of rules.entries()) {
+    const parsed = entry.safeParse(one);
+    if (parsed.success) list.push(parsed.data);
+    else problems.push(...problemsOf(parsed.error, ['rules', index]));
+    yield;
+  }
+  return list;
+}
+
+const problemsOf = (
+  { issues }: Pick<z.ZodError, 'issues'>,
+  at: readonly PropertyKey[],
+): DocumentProblem[] =>
+  issues.map(({ path, message }) => ({ path: [...at, ...path], why: message }));
 
 function defaultOf(document: PolicyDocument, problems: DocumentProblem[]): 'allow' | 'deny' {
   const { preset, default: given } = document;

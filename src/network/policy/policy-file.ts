@@ -2,7 +2,14 @@
 import { isNode, LineCounter, parseDocument, stringify } from 'yaml';
 import { readSmallFile } from '../../native/read-small-file.ts';
 import { messageOf } from '../errors.ts';
-import { type DocumentProblem, PolicyProblems, placeOf } from './policy-document.ts';
+import {
+  type DocumentProblem,
+  MAX_RULES,
+  PolicyProblems,
+  placeOf,
+  TOO_MANY_RULES,
+} from './policy-document.ts';
+import { longestArray } from './policy-json.ts';
 
 /** As the API's. */
 const POLICY_MAX = 8 * 1024 * 1024;
@@ -36,6 +43,9 @@ export function readPolicyFile(path: string): PolicyText {
 
 /** @throws PolicyProblems when it is neither YAML nor JSON */
 export function parsePolicyText(text: string, file: string): PolicyText {
+  if (hasTooManyRules(text)) {
+    throw new PolicyProblems([{ path: [], why: `${file}: rules: ${TOO_MANY_RULES}` }]);
+  }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const at = (offset: number): string => `${file}:${lines.linePos(offset).line}: `;
@@ -61,4 +71,19 @@ export function parsePolicyText(text: string, file: string): PolicyText {
     sentences: (problems) =>
       problems.map(({ path, why }) => `${whereIs(path)}${placeOf(path)}${why}`),
   };
+}
+
+/** Before it is parsed, which takes YAML seconds: by the lines that begin as the first rule's, or what is between brackets. */
+function hasTooManyRules(text: string): boolean {
+  if (/^\s*\{/.test(text)) return longestArray(text, MAX_RULES) > MAX_RULES;
+  const key = /^rules:[^\S\n]*(?:(?=\[)|(?:#.*)?\n(?:[^\S\n]*(?:#.*)?\n)*(?=( *)-\s))/m.exec(text);
+  if (key === null) return false;
+  const list = text.slice(key.index + key[0].length);
+  const [, indent] = key;
+  if (indent === undefined) return longestArray(`{${list}`, MAX_RULES) > MAX_RULES;
+  let rules = 0;
+  for (const _ of list.matchAll(new RegExp(`^ {${indent.length}}-\\s`, 'gm'))) {
+    if (++rules > MAX_RULES) return true;
+  }
+  return false;
 }

@@ -36,11 +36,9 @@ const NAMES_KNOWN = 4096;
 
 export class PolicyEngine {
   readonly mode: PolicyMode;
-  /** Whether something is not allowed. */
-  readonly isRestricting: boolean;
   readonly byDefault: Verdict;
   private readonly rules: readonly PolicyRule[];
-  private readonly verdicts: readonly Verdict[];
+  private readonly verdicts: Verdict[] = [];
   /** Without an address or name. */
   private readonly anywhere: RuleList;
   private readonly networks = new PrefixTrie<RuleList>();
@@ -49,21 +47,41 @@ export class PolicyEngine {
   private readonly byName = new Map<string, readonly RuleList[]>();
   /** Names above those that rules allow. */
   private readonly above = new Set<string>();
-  private readonly hasNames: boolean;
+  private hasNames = false;
+  private hasDenials: boolean;
   // Of the question that is being answered.
   private question: PolicyQuestion | undefined = undefined;
   private now: Instant = 0;
   private best = 0;
 
-  constructor({ byDefault, mode, rules }: PolicyRules) {
-    this.rules = rules;
-    this.mode = mode;
+  private constructor(rules: PolicyRules) {
+    this.rules = rules.rules;
+    this.mode = rules.mode;
+    const { byDefault } = rules;
     this.byDefault = verdictOf(byDefault, NO_RULE, `default: ${byDefault}`, undefined);
-    this.isRestricting = byDefault === 'deny' || rules.some(({ action }) => action !== 'allow');
-    this.verdicts = rules.map((rule, index) => verdictOf(rule.action, index, rule.text, rule));
-    this.anywhere = new RuleList(rules);
-    for (const [index, rule] of rules.entries()) this.file(rule, index);
-    this.hasNames = rules.some(({ name }) => name !== undefined);
+    this.hasDenials = byDefault === 'deny';
+    this.anywhere = new RuleList(rules.rules);
+  }
+
+  /** All of it now. */
+  static of(rules: PolicyRules): PolicyEngine {
+    const steps = PolicyEngine.inSteps(rules, 0);
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+    }
+  }
+
+  /** In steps of some rules each, so that the first verdicts take no longer than those that follow. */
+  static *inSteps(rules: PolicyRules, now: Instant): Generator<void, PolicyEngine, void> {
+    const engine = new PolicyEngine(rules);
+    yield* engine.fill(now);
+    return engine;
+  }
+
+  /** Whether something is not allowed. */
+  get isRestricting(): boolean {
+    return this.hasDenials;
   }
 
   /** The verdict is shared: it is the same object each time. */
@@ -134,11 +152,13 @@ export class PolicyEngine {
    * in front of what is. A guest that may reach another may do what that one may.
    */
   opensGuests(now: Instant): boolean {
-    const decisive = this.rules.find(({ action, place, ...rule }) => {
+    if (!this.isRestricting) return true;
+    const decisive = this.rules.find((rule) => {
+      const { action, place, until } = rule;
       if (action === 'allow') return place === 'guest' && isForAll(rule);
-      return isGuestsOrAny(place) && (rule.until === undefined || now < rule.until);
+      return isGuestsOrAny(place) && (until === undefined || now < until);
     });
-    return !this.isRestricting || decisive?.action === 'allow';
+    return decisive?.action === 'allow';
   }
 
   /** Whether there are rules for a network that it is in. */
@@ -150,9 +170,26 @@ export class PolicyEngine {
     return found;
   }
 
-  private file(rule: PolicyRule, index: number): void {
+  private *fill(now: Instant): Generator<void, void, void> {
+    const lists: RuleList[] = [this.anywhere];
+    for (const [index, rule] of this.rules.entries()) {
+      this.file(rule, index, lists);
+      yield;
+    }
+    for (const list of lists) yield* list.prepare(now);
+  }
+
+  /** @param lists new ones are added */
+  private file(rule: PolicyRule, index: number, lists: RuleList[]): void {
     const { name, prefix } = rule;
-    const make = (): RuleList => new RuleList(this.rules);
+    this.verdicts.push(verdictOf(rule.action, index, rule.text, rule));
+    if (rule.action !== 'allow') this.hasDenials = true;
+    if (name !== undefined) this.hasNames = true;
+    const make = (): RuleList => {
+      const list = new RuleList(this.rules);
+      lists.push(list);
+      return list;
+    };
     if (name !== undefined) {
       const map = name.isWildcard ? this.wildcards : this.exact;
       const list = map.get(name.name) ?? make();
@@ -197,7 +234,7 @@ const NONE: readonly RuleList[] = [];
 const isGuestsOrAny = (place: PolicyPlace | undefined): boolean =>
   place === undefined || place === 'guest';
 
-const isForAll = (rule: Omit<PolicyRule, 'action' | 'place'>): boolean =>
+const isForAll = (rule: PolicyRule): boolean =>
   [rule.guest, rule.protocol, rule.ports, rule.prefix, rule.name, rule.until].every(
     (part) => part === undefined,
   );

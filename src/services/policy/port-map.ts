@@ -15,19 +15,29 @@ export class PortMap {
   private readonly starts: Int32Array;
   private readonly rules: Int32Array;
 
+  private constructor(starts: Int32Array) {
+    this.starts = starts;
+    this.rules = new Int32Array(starts.length).fill(NO_RULE);
+  }
+
   /** @param list in the order of the rules */
-  constructor(list: readonly RuleOfPorts[]) {
+  static *inSteps(list: readonly RuleOfPorts[]): Generator<void, PortMap, void> {
     const edges = new Set([0]);
     for (const { ports } of list) {
       for (const { from, to } of ports ?? []) edges.add(from).add(to + 1);
+      yield;
     }
-    this.starts = Int32Array.from(edges).sort();
-    this.rules = new Int32Array(this.starts.length).fill(NO_RULE);
-    this.fill(list);
+    const map = new PortMap(Int32Array.from(edges).sort());
+    yield* map.fill(list);
+    return map;
   }
 
   /** @returns the first rule's index, or {@link NO_RULE} */
   find(port: number): number {
+    return this.rules[this.runOf(port)] ?? NO_RULE;
+  }
+
+  private runOf(port: number): number {
     const { starts } = this;
     let low = 0;
     let high = starts.length - 1;
@@ -36,13 +46,12 @@ export class PortMap {
       if ((starts[middle] ?? 0) <= port) low = middle;
       else high = middle - 1;
     }
-    return this.rules[low] ?? NO_RULE;
+    return low;
   }
 
   /** Runs that have a rule are skipped, by a chain to the next one without, so that each is filled once. */
-  private fill(list: readonly RuleOfPorts[]): void {
+  private *fill(list: readonly RuleOfPorts[]): Generator<void, void, void> {
     const { starts, rules } = this;
-    const places = new Map(Array.from(starts, (start, at): [number, number] => [start, at]));
     const next = Int32Array.from(starts, (_, at) => at);
     const end = starts.length;
     const freeFrom = (at: number): number => {
@@ -57,12 +66,13 @@ export class PortMap {
     };
     for (const { index, ports = [{ from: 0, to: MAX_PORT }] } of list) {
       for (const { from, to } of ports) {
-        const until = places.get(to + 1) ?? end;
-        for (let at = freeFrom(places.get(from) ?? 0); at < until; at = freeFrom(at)) {
+        const until = to >= MAX_PORT ? end : this.runOf(to + 1);
+        for (let at = freeFrom(this.runOf(from)); at < until; at = freeFrom(at)) {
           rules[at] = index;
           next[at] = at + 1;
         }
       }
+      yield;
     }
   }
 }

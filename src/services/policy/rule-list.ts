@@ -1,7 +1,7 @@
 /**
  * Rules that are for one network, one name, or for neither: the first that matches a flow. Few are tried one after the
- * other. Many are found by their guest, and then by protocol, place and port, however they are mixed; rules whose time
- * is over are left out of that by making it anew.
+ * other. Many are found by their guest, and then by protocol, place and port, however they are mixed. Where a rule is found
+ * so whose time is over, those behind it are tried one after the other, until the engine is made anew without it.
  */
 import { type Instant, NEVER } from '../../base/time.ts';
 import {
@@ -47,8 +47,10 @@ export class RuleList {
   first(kind: FlowKind, now: Instant, best: number): number {
     const { members } = this;
     if ((members[0] ?? best) >= best) return best;
-    if (members.length > FEW) return this.indexAt(now).first(kind, best);
-    for (const index of members) {
+    const from = this.index?.first(kind, best) ?? 0;
+    if (from >= best || (this.index !== undefined && !this.isOver(from, now))) return from;
+    for (let i = this.placeOf(from); i < members.length; i++) {
+      const index = members[i] ?? best;
       if (index >= best) return best;
       const rule = this.rules[index];
       if (rule !== undefined && isInForce(rule, kind.guests, now) && matches(rule, kind)) {
@@ -62,8 +64,10 @@ export class RuleList {
   firstOfNames(guests: readonly string[], now: Instant, best: number): number {
     const { members } = this;
     if ((members[0] ?? best) >= best) return best;
-    if (members.length > FEW) return this.indexAt(now).firstOfNames(guests, best);
-    for (const index of members) {
+    const from = this.index?.firstOfNames(guests, best) ?? 0;
+    if (from >= best || (this.index !== undefined && !this.isOver(from, now))) return from;
+    for (let i = this.placeOf(from); i < members.length; i++) {
+      const index = members[i] ?? best;
       if (index >= best) return best;
       const rule = this.rules[index];
       if (rule !== undefined && isInForce(rule, guests, now) && decidesNames(rule)) return index;
@@ -82,39 +86,51 @@ export class RuleList {
     return best;
   }
 
-  private indexAt(now: Instant): GuestIndex {
-    if (this.index === undefined || now >= this.index.until) {
-      this.index = new GuestIndex(this.rules, this.members, now);
+  /** Once all rules are there. */
+  *prepare(now: Instant): Generator<void, void, void> {
+    if (this.members.length <= FEW) return;
+    const index = new GuestIndex();
+    yield* index.fill(this.rules, this.members, now);
+    this.index = index;
+  }
+
+  private isOver(index: number, now: Instant): boolean {
+    const { until = NEVER } = this.rules[index] ?? {};
+    return now >= until;
+  }
+
+  /** The first member that is not in front of a rule. */
+  private placeOf(index: number): number {
+    const { members } = this;
+    let low = 0;
+    let high = index === 0 ? 0 : members.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((members[middle] ?? 0) < index) low = middle + 1;
+      else high = middle;
     }
-    return this.index;
+    return low;
   }
 }
 
-/** Of rules whose time is not over before {@link until}. */
+/** Of rules whose time was not over when it was made. */
 class GuestIndex {
-  readonly until: Instant;
-  private readonly forAll: WayIndex | undefined;
+  private forAll: WayIndex | undefined = undefined;
   private readonly byGuest = new Map<string, WayIndex>();
 
-  constructor(rules: readonly PolicyRule[], members: readonly number[], now: Instant) {
-    const lists = new Map<string | undefined, number[]>();
-    let until = NEVER;
+  *fill(
+    rules: readonly PolicyRule[],
+    members: readonly number[],
+    now: Instant,
+  ): Generator<void, void, void> {
     for (const index of members) {
       const rule = rules[index];
       if (rule === undefined || (rule.until !== undefined && now >= rule.until)) continue;
-      until = Math.min(until, rule.until ?? NEVER);
-      const list = lists.get(rule.guest);
-      if (list === undefined) lists.set(rule.guest, [index]);
-      else list.push(index);
+      this.of(rule.guest).add(rule, index);
+      yield;
     }
-    this.until = until;
-    let forAll: WayIndex | undefined;
-    for (const [guest, list] of lists) {
-      const index = new WayIndex(rules, list);
-      if (guest === undefined) forAll = index;
-      else this.byGuest.set(guest, index);
-    }
-    this.forAll = forAll;
+    if (this.forAll !== undefined) yield* this.forAll.prepare();
+    for (const index of this.byGuest.values()) yield* index.prepare();
   }
 
   first(kind: FlowKind, best: number): number {
@@ -134,33 +150,44 @@ class GuestIndex {
     }
     return found;
   }
+
+  private of(guest: string | undefined): WayIndex {
+    const known = guest === undefined ? this.forAll : this.byGuest.get(guest);
+    if (known !== undefined) return known;
+    const made = new WayIndex();
+    if (guest === undefined) this.forAll = made;
+    else this.byGuest.set(guest, made);
+    return made;
+  }
 }
 
 /** Of rules for one guest, or for all of them. */
 class WayIndex {
   /** The first that says whether a name may be asked for. */
-  readonly ofNames: number;
+  ofNames: number = Number.POSITIVE_INFINITY;
+  private lists: RuleOfPorts[][] = Array.from({ length: WAYS }, () => []);
   private readonly maps: (PortMap | undefined)[] = [];
 
-  constructor(rules: readonly PolicyRule[], members: readonly number[]) {
-    const lists: RuleOfPorts[][] = Array.from({ length: WAYS }, () => []);
-    let ofNames: number | undefined;
-    for (const index of members) {
-      const rule = rules[index];
-      if (rule === undefined) continue;
-      if (decidesNames(rule)) ofNames ??= index;
-      const of = { index, ports: rule.ports };
-      for (const protocol of POLICY_PROTOCOLS) {
-        for (const place of POLICY_PLACES) {
-          if (isForWay(rule, protocol, place)) lists[wayOf(protocol, place)]?.push(of);
-        }
+  /** In ascending order. */
+  add(rule: PolicyRule, index: number): void {
+    if (decidesNames(rule)) this.ofNames = Math.min(this.ofNames, index);
+    const of = { index, ports: rule.ports };
+    for (const protocol of POLICY_PROTOCOLS) {
+      for (const place of POLICY_PLACES) {
+        if (isForWay(rule, protocol, place)) this.lists[wayOf(protocol, place)]?.push(of);
       }
     }
-    this.ofNames = ofNames ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Once all are there. */
+  *prepare(): Generator<void, void, void> {
+    const { lists } = this;
+    this.lists = [];
     for (const [way, list] of lists.entries()) {
       const twin = lists.findIndex((other, at) => at <= way && isSame(other, list));
       if (twin < way) this.maps.push(this.maps[twin]);
-      else this.maps.push(list.length === 0 ? undefined : new PortMap(list));
+      else this.maps.push(list.length === 0 ? undefined : yield* PortMap.inSteps(list));
+      yield;
     }
   }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { Counters } from '../../../src/base/counters.ts';
 import { setWords } from '../../../src/base/ip-address.ts';
@@ -15,6 +16,7 @@ import { Destinations } from '../../../src/proxy/flows/destinations.ts';
 import type { FlowFacts } from '../../../src/proxy/flows/flow.ts';
 import { FlowBook } from '../../../src/proxy/flows/flow-book.ts';
 import { GuestPolicy, NOT_ASKED } from '../../../src/proxy/policy/guest-policy.ts';
+import { SlicedWork } from '../../../src/proxy/sliced-work.ts';
 import type { Guest } from '../../../src/stack/guest.ts';
 import { addressMap, ip } from '../../proxy/recording.ts';
 import { a, queryBytes, replyBytes } from '../../services/dns/dns-wire.ts';
@@ -50,7 +52,7 @@ function world() {
     name === 'host.docker.internal' ? [ip(HOST)] : undefined;
   const facts = { isRegistry: () => false, isShared: () => false };
   const live = new LivePolicy({
-    ...{ policy, book, clock, guestOf, log: SILENT },
+    ...{ policy, book, clock, guestOf, log: SILENT, work: new SlicedWork() },
     start: { facts, policy: undefined },
     prober: new PolicyProber({
       ...{ policy, destinations, clock, guestOf, localAddresses },
@@ -260,6 +262,48 @@ describe('network/policy/live-policy', () => {
       ['on2', 'later', 'one', ''].map((who) => test(who, '198.18.0.1:25').action),
       ['allow', 'deny', 'deny', 'deny'],
     );
+  });
+
+  it('many rules: guests have their turns while they are compiled, and the policy before holds', async () => {
+    const { live, decide, open } = world();
+    await live.replace({ default: 'deny', rules: [{ allow: { cidr: '198.18.0.1' } }] });
+    const flows = Array.from({ length: 1_000 }, () => open('one', '198.18.0.1'));
+    const rules = Array.from({ length: 5_000 }, (_, n) => ({ deny: { port: n + 1 } }));
+    let isOver = false;
+    let turns = 0;
+    const turn = (): void => {
+      const { kind } = decide('one', '198.18.0.1', 443);
+      assert.ok(
+        isOver || turns === 0 || kind === (live.state().generation === 1 ? 'outside' : 'refused'),
+      );
+      turns++;
+      if (!isOver) setImmediate(turn);
+    };
+    turn();
+    const text = JSON.stringify({ default: 'allow', rules });
+    const state = await live.replaceText(text);
+    isOver = true;
+    assert.ok(turns > 20, `${turns} turns`);
+    assert.equal(state.generation, 2);
+    assert.equal(state.hash, createHash('sha256').update(text).digest('hex'));
+    assert.equal(flows.filter(({ isOpen }) => isOpen).length, 0, 'in force when it is answered');
+  });
+
+  it('a document that takes long does not replace another than it was meant to', async () => {
+    const { live } = world();
+    const rules = Array.from({ length: 2_000 }, (_, n) => ({ deny: { port: n + 1 } }));
+    const long = live.replaceText(
+      JSON.stringify({ default: 'allow', rules }),
+      ({ generation }) => generation === 0,
+    );
+    await new Promise(setImmediate);
+    live.clear();
+    await assert.rejects(long, { code: 'ERR_HAWSER_POLICY_CONFLICT' });
+    assert.equal(live.state().document, null);
+    for (const text of ['{', '[]', '1', '{"rules":[{}],"default":"deny"}']) {
+      await assert.rejects(live.replaceText(text), { code: 'ERR_HAWSER_POLICY' });
+    }
+    assert.equal(live.state().generation, 1);
   });
 
   it('open flows go on by all that was known when they were opened, and by nothing else', async () => {

@@ -37,6 +37,30 @@ describe('network/policy/policy-document', () => {
     return [];
   };
 
+  it('more rules than are allowed are refused before YAML is parsed, however they are written', () => {
+    const many = 300_000;
+    const written = [
+      `default: deny\nrules:\n\n  # one\n${'  - deny: { port: 1 }\n'.repeat(many)}`,
+      `rules:\n${'- deny:\n    port: 1\n'.repeat(many)}default: deny\n`,
+      `default: deny\nrules: [${'{deny: {port: 1}}, '.repeat(many)}]\n`,
+      `{"default":"deny","rules":[${'{"deny":{}},'.repeat(many)}{}]}`,
+    ];
+    const from = process.cpuUsage();
+    for (const text of written) {
+      assert.throws(() => parsePolicyText(text, 'p.yaml'), {
+        message: 'p.yaml: rules: must be at most 100000 rules',
+      });
+    }
+    const { user, system } = process.cpuUsage(from);
+    assert.ok(user + system < 4_000_000, `${user + system} us`); // 20 s for one of them, where it is parsed
+    for (const text of [
+      `default: deny\nrules:\n${'  - deny: { port: [80, 81] }\n'.repeat(200)}`,
+      `{"default":"deny","rules":[${'{"deny":{"port":[1,2]}},'.repeat(200)}{"deny":{}}]}`,
+    ]) {
+      assert.ok(read(text).rules.rules.length >= 200);
+    }
+  });
+
   it('a document becomes rules', () => {
     const { rules, warnings } = read(EXAMPLE);
     assert.deepEqual(warnings, []);
@@ -140,7 +164,7 @@ describe('network/policy/policy-document', () => {
   const rule = (text: string): string => `default: deny\nrules:\n  - ${text}\n`;
   const wrong: readonly (readonly [string, string, RegExp])[] = [
     ['nothing', '', /^p\.yaml: .*must be a document/],
-    ['a list', '[]', /^p\.yaml:1: .*expected object/i],
+    ['a list', '[]', /^p\.yaml:1: must be a document/],
     ['no default', 'rules: []', /^p\.yaml:1: has neither a default/],
     [
       'two defaults',

@@ -45,7 +45,7 @@ function world(document: object | undefined, gate?: FlowGate) {
       ...{ facts, instantOf: (epochMs: number) => epochMs, unbound: new Set<string>() },
       hosts: [],
     });
-    policy.replace(new PolicyEngine(rules));
+    policy.replace(PolicyEngine.of(rules));
   }
   const addresses = addressMap();
   const destinations = new Destinations({

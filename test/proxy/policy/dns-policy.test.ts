@@ -50,7 +50,7 @@ function world(document: object) {
     ...{ facts, instantOf: (epochMs: number) => epochMs, unbound: new Set<string>() },
     hosts: [],
   });
-  policy.replace(new PolicyEngine(rules));
+  policy.replace(PolicyEngine.of(rules));
   const dns = new DnsPolicy({ policy, addresses: addressMap(SIX), ourselves });
   const get = (answers: Answer[], type: RecordType = 'A', owner = guest, flags = 0x180) =>
     dns.police(

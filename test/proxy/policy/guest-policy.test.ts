@@ -38,7 +38,7 @@ function world(document: object, hosts: readonly string[] = []) {
     ...{ facts, instantOf: (epochMs: number) => epochMs, unbound: new Set<string>() },
     hosts: ['192.168.127.254'],
   });
-  policy.replace(new PolicyEngine(rules));
+  policy.replace(PolicyEngine.of(rules));
   const blocks: Block[] = [];
   const destinations = new Destinations({
     addresses: addressMap({ subnet6, gateway6: ip('fd12:3456::1'), host6: ip('fd12:3456::fe') }),
@@ -211,7 +211,7 @@ describe('proxy/policy', () => {
     for (let n = 0; n < 3; n++) answer('192.0.2.1');
     assert.ok(policy.engine);
     assert.ok(policy.denyName(policy.engine, guest, 'b.test', NOT_ASKED));
-    policy.replace(new PolicyEngine({ byDefault: 'deny', mode: 'observe', rules: [] }));
+    policy.replace(PolicyEngine.of({ byDefault: 'deny', mode: 'observe', rules: [] }));
     answer('192.0.2.2', 53, 'udp');
     assert.deepEqual(
       policy.denials
@@ -266,7 +266,7 @@ describe('proxy/policy', () => {
       const { check, policy } = opened(rules({ allow: { name: 'a.test' } }));
       assert.match(check.onClaim(claim('b.test')) ?? '', /b\.test: default: deny/);
       assert.equal(check.onClaim(claim('a.test')), undefined);
-      policy.replace(new PolicyEngine({ byDefault: 'deny', mode: 'enforce', rules: [] }));
+      policy.replace(PolicyEngine.of({ byDefault: 'deny', mode: 'enforce', rules: [] }));
       assert.match(check.onClaim(claim('a.test')) ?? '', /default: deny/);
       policy.replace(undefined);
       assert.equal(check.onClaim(claim('c.test')), undefined);

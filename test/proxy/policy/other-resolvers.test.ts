@@ -35,7 +35,7 @@ function world(document: object | undefined, others: OtherResolvers, gate?: Flow
       ...{ facts, instantOf: (epochMs: number) => epochMs, unbound: new Set<string>() },
       hosts: [HOST.toString()],
     });
-    policy.replace(new PolicyEngine(rules));
+    policy.replace(PolicyEngine.of(rules));
   }
   const blocks: Block[] = [];
   const allowed: AllowedFlow[] = [];

@@ -63,7 +63,7 @@ describe('proxy/policy: a connection right behind the answer to its name', () =>
     const forwarder = makeForwarder({
       ...{ upstreams: [], now: () => clock.now(), policy: dnsPolicy },
     });
-    policy.replace(new PolicyEngine(rules));
+    policy.replace(PolicyEngine.of(rules));
     const down = new Impatient();
     const dns = new GatewayDns(forwarder, down, clock, { schedule: () => {} }, book);
     try {

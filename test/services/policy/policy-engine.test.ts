@@ -129,7 +129,7 @@ describe('services/policy/policy-engine', () => {
         fc.integer({ min: 0, max: 10 }),
         (list, byDefault, asked, now) => {
           const all = rules(list, byDefault);
-          const engine = new PolicyEngine(all);
+          const engine = PolicyEngine.of(all);
           for (const one of asked) {
             const verdict = engine.decide(question(one), now);
             const expected = slowly(all, one, now);
@@ -149,7 +149,7 @@ describe('services/policy/policy-engine', () => {
     fc.assert(
       fc.property(many, fc.array(anyQuestion, { minLength: 1, maxLength: 8 }), (list, asked) => {
         const all = rules(list);
-        const engine = new PolicyEngine(all);
+        const engine = PolicyEngine.of(all);
         for (let now = 0; now <= 10; now++) {
           for (const one of asked) {
             assert.equal(engine.decide(question(one), now).rule, slowly(all, one, now));
@@ -181,7 +181,7 @@ describe('services/policy/policy-engine', () => {
                   (one.place === 'private' && one.name !== undefined)
                 : !one.protocol && !one.ports && !one.place),
           );
-          const said = new PolicyEngine(rules(list)).decideName(guests, name, now);
+          const said = PolicyEngine.of(rules(list)).decideName(guests, name, now);
           assert.equal(said === 'allow', decisive?.action === 'allow');
         },
       ),
@@ -190,7 +190,7 @@ describe('services/policy/policy-engine', () => {
   });
 
   it('a wildcard is every depth and not the name itself', () => {
-    const engine = new PolicyEngine(rules([rule({ name: named('*.example.com') })]));
+    const engine = PolicyEngine.of(rules([rule({ name: named('*.example.com') })]));
     const actionOf = (...names: string[]): string => engine.decide(question({ names }), 0).action;
     assert.equal(actionOf('example.com'), 'deny');
     assert.equal(actionOf('a.example.com'), 'allow');
@@ -208,7 +208,7 @@ describe('services/policy/policy-engine', () => {
       rule({ place: 'host' }),
       rule({ place: 'host', ports: [{ from: 5432, to: 5432 }] }),
     ];
-    const engine = new PolicyEngine(rules(list));
+    const engine = PolicyEngine.of(rules(list));
     const ruleOf = (asked: Asked): number => engine.decide(question(asked), 0).rule;
     const names = ['example.com'];
     assert.equal(ruleOf({ names }), 0);
@@ -249,14 +249,14 @@ describe('services/policy/policy-engine', () => {
   ];
   for (const [what, list, name, expected] of asking) {
     it(`who allows ${what} is asked for ${name}: ${expected}`, () => {
-      assert.equal(new PolicyEngine(rules(list)).decideName(['this'], name, 5), expected);
+      assert.equal(PolicyEngine.of(rules(list)).decideName(['this'], name, 5), expected);
     });
   }
 
   it('a name that may not be asked for has no flow by that name alone', () => {
     fc.assert(
       fc.property(fc.array(anyRule, { maxLength: 8 }), anyQuestion, (list, asked) => {
-        const engine = new PolicyEngine(rules(list));
+        const engine = PolicyEngine.of(rules(list));
         for (const name of NAMES) {
           if (engine.decideName(asked.guests, name, 0) === 'allow') continue;
           const q = { ...asked, place: 'outside' as const, names: [name] };
@@ -269,9 +269,9 @@ describe('services/policy/policy-engine', () => {
   });
 
   it('restricts when something is not allowed', () => {
-    assert.equal(new PolicyEngine(rules([])).isRestricting, true);
-    assert.equal(new PolicyEngine(rules([], 'allow')).isRestricting, false);
-    assert.equal(new PolicyEngine(rules([rule({ action: 'drop' })], 'allow')).isRestricting, true);
+    assert.equal(PolicyEngine.of(rules([])).isRestricting, true);
+    assert.equal(PolicyEngine.of(rules([], 'allow')).isRestricting, false);
+    assert.equal(PolicyEngine.of(rules([rule({ action: 'drop' })], 'allow')).isRestricting, true);
   });
 
   const passing: readonly (readonly [string, PolicyRule[], 'allow' | 'deny', boolean])[] = [
@@ -301,7 +301,7 @@ describe('services/policy/policy-engine', () => {
   ];
   for (const [what, list, byDefault, expected] of passing) {
     it(`frames pass between guests ${what}`, () => {
-      assert.equal(new PolicyEngine(rules(list, byDefault)).opensGuests(0), expected);
+      assert.equal(PolicyEngine.of(rules(list, byDefault)).opensGuests(0), expected);
     });
   }
 
@@ -337,7 +337,7 @@ describe('services/policy/policy-engine', () => {
       const list = Array.from({ length: 10_000 }, (_, n) =>
         rule({ ...of(n), action: n % 2 === 0 ? 'allow' : 'deny' }),
       );
-      const engine = new PolicyEngine(rules(list));
+      const engine = PolicyEngine.of(rules(list));
       const asked = Array.from({ length: 1_000 }, (_, n) =>
         question({
           to: `198.51.${n >> 8}.${n & 255}`,
