@@ -11,10 +11,9 @@
  * A datagram socket has no end. That a guest is gone shows when something is sent to it; besides, its socket is looked for
  * now and then. Frames may be of any length, and their checksums undone: see `unsummed.ts`.
  *
- * libkrun takes its network down at the first frame that finds our queue full, which the system bounds by a number of
- * datagrams (net.unix.max_dgram_qlen).
+ * libkrun has no way back from a full queue: such a frame is lost with its place among those that its card may send. The
+ * system bounds the queue twice; see `queue-bounds.ts`.
  */
-import { readFileSync } from 'node:fs';
 import { loadPosix } from '../../native/load.ts';
 import type { Posix, UnreadSockets } from '../../native/posix.ts';
 import { UNIX_NAME } from '../../native/sockaddr.ts';
@@ -26,6 +25,7 @@ import { LinkStats } from '../link-stats.ts';
 import { type MessageCalls, messageCalls, readFrame } from './message-calls.ts';
 import { RECEIVE_BUFFER, SEND_BUFFER } from './message-link.ts';
 import { type MessagePlace, openPlace } from './place.ts';
+import { queueProblems } from './queue-bounds.ts';
 import { markUnsummed } from './unsummed.ts';
 import { type SharedSocket, VfkitPeer } from './vfkit-peer.ts';
 
@@ -35,8 +35,6 @@ const READS = 8;
 const CHECK_MS = 1000;
 const RECHECK_MS = 100;
 const MIN_PARTS = 4;
-const QUEUE_SYSCTL = '/proc/sys/net/unix/max_dgram_qlen';
-const QUEUE_ADVISED = 128;
 
 export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
   readonly description: string;
@@ -78,12 +76,8 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
   static async open(path: string, context: LinkContext): Promise<VfkitListener> {
     const posix = loadPosix(`open vfkit:${path}`, 'use a qemu: link instead');
     const place = await openPlace('dgram', path, context.socketMode, posix);
-    const queue = datagramQueue();
-    if (queue < QUEUE_ADVISED) {
-      context.log.warn(
-        { link: `vfkit:${path}` },
-        `net.unix.max_dgram_qlen is ${queue}: a machine of libkrun may lose its network in a burst; raise it with \`sysctl -w net.unix.max_dgram_qlen=512\` before the start`,
-      );
+    for (const problem of queueProblems()) {
+      context.log.warn({ link: `vfkit:${path}` }, problem);
     }
     return new VfkitListener(path, place, posix, context);
   }
@@ -215,14 +209,5 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
   private check(): void {
     this.checkedAt = this.context.clock.now();
     for (const peer of this.peers) if (!peer.isAlive) peer.close();
-  }
-}
-
-/** Datagrams in a socket's queue at most; what the system says, or no matter where it does not. */
-function datagramQueue(): number {
-  try {
-    return Number(readFileSync(QUEUE_SYSCTL, 'latin1'));
-  } catch {
-    return QUEUE_ADVISED;
   }
 }
