@@ -70,6 +70,16 @@ describe('network/vpnkit', () => {
     assert.deepEqual([first.readUInt16BE(12), first.readUInt16BE(36)], [0x0800, 68]);
   });
 
+  it('odd frames end nothing: empty, cut off, as long as 16 bits say, of no protocol', async () => {
+    const go = await client();
+    const { mac } = await go.open(UUID);
+    for (const len of [0, 1, 13, 14, 59, 1551, 65_535]) go.send(Buffer.alloc(len, 0xa5));
+    go.send(goDiscover(mac).subarray(0, 40));
+    go.send(goDiscover(mac));
+    assert.match(await offered(go), /^192\.168\.127\./);
+    assert.equal(go.hasEnded, false);
+  });
+
   it('the next is refused what the first has, and addresses that no guest can have', async () => {
     await (await client()).open(UUID, '192.168.127.77');
     for (const [address, why] of [

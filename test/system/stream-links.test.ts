@@ -1,6 +1,6 @@
 /** Real kernels as guests on links over streams: leases, names, pings, both families, bytes, and restarts of either side. */
 import assert from 'node:assert/strict';
-import { existsSync, openSync } from 'node:fs';
+import { existsSync, openSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
@@ -117,22 +117,30 @@ systemSuite('links over streams', [...LAB, 'gcc', 'curl', 'ping', 'ipv6'], funct
     assert.ok(daemon.isRunning);
   });
 
-  it('ws: a guest with 100 MB each way by each family, which outlives the daemon', async () => {
+  it('ws: a guest with 100 MB each way by each family, which outlives the daemon, and the daemon the guest', async () => {
     const args = ['--listen', 'ws:127.0.0.1:8080/vm', ...IPV6]; // of the lab's own host
     const first = await lab.startDaemon(args);
     const guest = await lab.addGuest({ framing: 'u16' });
     const path = lab.path('bridge.sock');
-    const bridging = guest.bridge(['-l', path]);
-    await until('the bridge to listen', () => existsSync(path));
-    const relay = [process.execPath, WS_RELAY, path, 'ws://127.0.0.1:8080/vm'];
-    const joined = lab.host.start(relay);
-    await bridging;
-    await joined.prints(/joined/);
-    await guest.lease();
+    const plug = async (): Promise<readonly Background[]> => {
+      rmSync(path, { force: true });
+      const bridging = guest.bridge(['-l', path]);
+      await until('the bridge to listen', () => existsSync(path));
+      const relay = lab.host.start([process.execPath, WS_RELAY, path, 'ws://127.0.0.1:8080/vm']);
+      const bridge = await bridging;
+      await relay.prints(/joined/);
+      await guest.lease();
+      return [relay, bridge];
+    };
+    const machine = await plug();
     await works(guest);
     await first.stop('SIGKILL');
-    await lab.startDaemon(args);
+    const daemon = await lab.startDaemon(args);
     await isOnline(guest);
+    for (const one of machine) await one.stop('SIGKILL');
+    await plug();
+    await isOnline(guest);
+    assert.ok(daemon.isRunning);
   });
 
   for (const [query, word] of [
