@@ -147,9 +147,19 @@ systemSuite(
       await until('the proxy to be asked', async () =>
         (await behind.lab.host.run('ss', '-Htn', 'state', 'established')).includes(`:${DRIPS}`),
       );
+      await use(`socks5h://${OUTSIDE}:${HANGS}`);
+      const asked = [['http://c.test/'], ['-x', `http://${GATEWAY}:3128`, 'https://c.test/']];
+      const pages = asked.map((args) => behind.curl('-m', '20', '-i', ...args));
+      await until('the proxy to be asked twice', async () => {
+        const { length } = (await behind.lab.host.run('ss', '-Htn', 'state', 'established')).split(
+          `:${HANGS}`,
+        );
+        return length > 3;
+      });
       await use(`http://${OUTSIDE}:${SQUID_PORT}`);
       assert.equal(await behind.curl('https://a.test/'), ok('a.test'));
       for (const said of await Promise.all([hung, dripped])) assert.match(said, /^35 /);
+      for (const said of await Promise.all(pages)) assert.match(said, /HTTP\/1\.1 504 /);
       const seconds = (performance.now() - began) / 1000;
       assert.ok(seconds > 9 && seconds < 15, `${seconds} s`);
     });

@@ -4,6 +4,7 @@ export const REASONS = {
   400: 'Bad Request',
   403: 'Forbidden',
   502: 'Bad Gateway',
+  504: 'Gateway Timeout',
 } as const;
 export type PageStatus = keyof typeof REASONS;
 

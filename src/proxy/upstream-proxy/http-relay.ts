@@ -5,7 +5,8 @@
  *
  * A connection has one request under way, and one connection of the host, which is kept for the next request that goes
  * the same way. Fields of the hop are not passed on. A request that cannot be served is answered by a page: 403 where it
- * is not allowed, 502 where the proxy refuses or cannot be reached. It never goes past the proxy for that.
+ * is not allowed, 502 where the proxy refuses or cannot be reached, 504 where nothing answers in time. It never goes past
+ * the proxy for that.
  */
 import {
   type ClientRequest,
@@ -22,9 +23,10 @@ import { basicAuthorization } from '../../services/upstream-proxy/connect-handsh
 import { openHandshake } from '../../services/upstream-proxy/open-handshake.ts';
 import { authority, type ProxyTarget } from '../../services/upstream-proxy/proxy-server.ts';
 import { errorPage, PAGE_TYPE, pageText, REASONS } from '../inspect/error-page.ts';
+import { ANSWER_MS, limitAnswer } from './answer-deadline.ts';
 import { Hop, type SocketCallback } from './hop.ts';
 import { endToEnd, fieldsOf } from './http-fields.ts';
-import { PageError } from './page-error.ts';
+import { PageError, pageStatusOf } from './page-error.ts';
 import type { ProxyDialDeps } from './proxy-dial.ts';
 import { type Ask, HTTP_PORT, readAsk, withHost } from './request-ask.ts';
 import type { ProxiedCount, RelayClient, RouteStep } from './route-step.ts';
@@ -42,6 +44,13 @@ const MAX_WAITING = 256;
  */
 const ENDED_MS = 60_000;
 
+export interface RelayTimes {
+  readonly endedMs: number;
+  readonly answerMs: number;
+}
+
+const TIMES: RelayTimes = { endedMs: ENDED_MS, answerMs: ANSWER_MS };
+
 interface Connection {
   readonly client: RelayClient;
   /** Requests that are not answered. */
@@ -58,17 +67,12 @@ export class HttpRelay {
   private readonly count: (what: ProxiedCount) => void;
   private readonly connections = new WeakMap<Duplex, Connection>();
   private readonly server = createServer({ keepAliveTimeout: IDLE_MS, requestTimeout: 0 });
+  private readonly times: RelayTimes;
 
-  private readonly endedMs: number;
-
-  constructor(
-    dial: ProxyDialDeps,
-    count: (what: ProxiedCount) => void,
-    endedMs: number = ENDED_MS,
-  ) {
+  constructor(dial: ProxyDialDeps, count: (what: ProxiedCount) => void, times: RelayTimes = TIMES) {
     this.dial = dial;
     this.count = count;
-    this.endedMs = endedMs;
+    this.times = times;
     const { server } = this;
     server.timeout = 0;
     // Node's, without a type: a client that ends behind its request is answered all the same.
@@ -92,7 +96,7 @@ export class HttpRelay {
     duplex.once('end', () => {
       timer = setTimeout(() => {
         if (connection.waiting > 0 && !connection.isAnswering) duplex.destroy();
-      }, this.endedMs).unref();
+      }, this.times.endedMs).unref();
     });
     duplex.once('close', () => {
       clearTimeout(timer);
@@ -130,7 +134,7 @@ export class HttpRelay {
         await this.passOn(connection, request, response, ask, step);
       } catch (error) {
         if (!(error instanceof PageError)) throw error;
-        this.count('http-errors');
+        this.countError(error);
         answerPage(response, error);
         await closed(response);
       }
@@ -191,6 +195,8 @@ export class HttpRelay {
         passed.on('error', reject);
         passed.once('close', () => reject(new Error('it ends without an answer')));
       });
+      const body = isBodiless ? undefined : request;
+      limitAnswer(passed, body, this.times.answerMs, (late) => passed.destroy(late));
       void isOver.then(() => {
         passed.destroy();
         request.unpipe(passed).resume(); // an answer may come before the body is whole: the next request is behind it
@@ -239,7 +245,7 @@ export class HttpRelay {
   /** @param isTunnel to the destination itself, also where a proxy of HTTP would take requests */
   private open(step: Way, onSocket: SocketCallback, isTunnel = false): void {
     const done = (result: Parameters<Parameters<typeof openSocket>[3]>[0]): void => {
-      if ('code' in result) onSocket(new PageError(result.status === 403 ? 403 : 502, result.text));
+      if ('code' in result) onSocket(new PageError(pageStatusOf(result), result.text));
       else onSocket(null, result);
     };
     if (step.kind === 'direct') {
@@ -264,7 +270,7 @@ export class HttpRelay {
       const step = await stepFor(connection.client, ask);
       const tunnel = await this.tunnelTo(step, socket);
       connection.isAnswering = true;
-      await upgrade(request, ask, hostOf(step), tunnel, socket, head);
+      await upgrade(request, ask, { host: hostOf(step), tunnel, ...this.times }, socket, head);
     });
   }
 
@@ -294,6 +300,11 @@ export class HttpRelay {
     });
   }
 
+  private countError({ status }: PageError): void {
+    this.count('http-errors');
+    if (status === 504) this.count('timed-out');
+  }
+
   private throughTunnel(
     request: IncomingMessage,
     socket: Duplex,
@@ -306,7 +317,7 @@ export class HttpRelay {
         await act(connection);
       } catch (error) {
         if (!(error instanceof PageError)) throw error;
-        this.count('http-errors');
+        this.countError(error);
         socket.end(errorPage(error.status, error.message));
         socket.resume();
       }

@@ -1,3 +1,4 @@
+import type { ProxyFailure } from '../../services/upstream-proxy/handshake.ts';
 import type { PageStatus } from '../inspect/error-page.ts';
 
 /** A request is answered by a page, whose text is the message. */
@@ -8,4 +9,13 @@ export class PageError extends Error {
     super(why);
     this.status = status;
   }
+}
+
+/** Of the page for a connection that a proxy has not granted. */
+export function pageStatusOf({
+  code,
+  status,
+}: Pick<ProxyFailure, 'code' | 'status'>): 403 | 502 | 504 {
+  if (code === 'ETIMEDOUT') return 504;
+  return status === 403 ? 403 : 502;
 }

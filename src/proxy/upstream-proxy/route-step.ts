@@ -17,6 +17,8 @@ export type ProxiedCount =
   | 'unnamed'
   | 'refused'
   | 'failed'
+  /** Nothing has answered in time. */
+  | 'timed-out'
   | 'denied'
   | 'http-requests'
   | 'http-errors'

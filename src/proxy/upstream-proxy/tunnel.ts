@@ -15,11 +15,12 @@ import type { ProxyTarget } from '../../services/upstream-proxy/proxy-server.ts'
 import type { CloseReason, FlowId, TcpFlow } from '../../stack/flow.ts';
 import type { FlowFacts, FlowVerdict } from '../flows/flow.ts';
 import type { WhenSpliceOver } from '../flows/via.ts';
-import { errorPage } from '../inspect/error-page.ts';
+import { errorPage, type PageStatus } from '../inspect/error-page.ts';
 import type { NameCheck } from '../inspect/name-check.ts';
 import { StreamGate } from '../inspect/stream-gate.ts';
 import type { Intake } from '../intake.ts';
 import type { PumpContext } from '../stream/stream-pump.ts';
+import { pageStatusOf } from './page-error.ts';
 import { ProxyDial } from './proxy-dial.ts';
 import { RelayedSplice } from './relayed-splice.ts';
 import type { RouteDeps } from './route-deps.ts';
@@ -114,9 +115,11 @@ export class Tunnel extends RelayedSplice implements ConnectOwner {
     this.connecting = undefined;
     const failure = connecting instanceof ProxyDial ? connecting.failure : undefined;
     const why = failure?.text ?? `the destination cannot be reached: ${code}`;
+    const status = pageStatusOf(failure ?? { code, status: undefined });
     route.deps.count(failure?.status === undefined ? 'failed' : 'refused');
+    if (status === 504) route.deps.count('timed-out');
     route.deps.onFailed(this.id, why);
-    this.refuse(failure?.status === 403 ? 403 : 502, why);
+    this.refuse(status, why);
   }
 
   private look(flow: TcpFlow): void {
@@ -173,7 +176,7 @@ export class Tunnel extends RelayedSplice implements ConnectOwner {
     this.refuse(403, why);
   }
 
-  private refuse(status: 403 | 502, why: string): void {
+  private refuse(status: PageStatus, why: string): void {
     this.turnAway(this.claim?.by === 'http' ? errorPage(status, why) : undefined);
     this.pump.flusher.schedule();
   }

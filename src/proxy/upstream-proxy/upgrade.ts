@@ -2,24 +2,26 @@
 import { type IncomingMessage, request as sendRequest } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Duplex, pipeline } from 'node:stream';
-import { errorPage } from '../inspect/error-page.ts';
+import { limitAnswer } from './answer-deadline.ts';
 import { endToEnd, fieldsOf, namedByConnection, type RawFields } from './http-fields.ts';
+import { PageError } from './page-error.ts';
 import { type Ask, withHost } from './request-ask.ts';
 
 /**
  * The host may grant it, or answer as to any request; the connection then ends.
  *
+ * @throws PageError
  * @param host of a request that does not say it
+ * @param answerMs see {@link limitAnswer}
  */
 export function upgrade(
   { method, rawHeaders }: IncomingMessage,
   ask: Ask,
-  host: string,
-  tunnel: Socket,
+  { host, tunnel, answerMs }: { host: string; tunnel: Socket; answerMs: number },
   guest: Duplex,
   head: Buffer,
 ): Promise<void> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const only = ['connection', 'upgrade', ...namedByConnection(rawHeaders)];
     const headers = withHost(endToEnd(rawHeaders, { only }), ask, host);
     const request = sendRequest({
@@ -37,13 +39,17 @@ export function upgrade(
       guest.write(headOf(answer, [...fields, 'Connection', 'close']));
       pipeline(answer, guest, () => resolve());
     });
-    request.on('error', (error) => {
-      if (guest.writable) guest.end(errorPage(502, `the host has failed: ${error.message}`));
-      resolve();
+    request.on('error', (error) => reject(hostFailure(error)));
+    limitAnswer(request, undefined, answerMs, (late) => {
+      reject(late); // first: an error of the tunnel ends the guest without a page
+      request.destroy();
     });
     request.end();
   });
 }
+
+const hostFailure = (error: Error): PageError =>
+  error instanceof PageError ? error : new PageError(502, `the host has failed: ${error.message}`);
 
 /** HTTP/2 in the clear, which is obsolete (RFC 9113 §3.1): the request is served by HTTP/1.1, as a server may. */
 export const isH2c = ({ headers }: IncomingMessage): boolean =>

@@ -37,7 +37,7 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
     const relay = new HttpRelay(
       { names: new HostLookup(), options: {}, patienceMs: 200 },
       (what) => counts.push(what),
-      200,
+      { endedMs: 100, answerMs: 200 },
     );
     const stepOf = (host: string | undefined): RouteStep => {
       if (host === 'denied.test') return { kind: 'denied', why: 'not \x1b[1m here' };
@@ -151,6 +151,56 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
       assert.match(said, /^HTTP\/1\.1 502 Bad Gateway\r\n/);
     });
   }
+
+  const POST = 'POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc';
+  const UPGRADE = 'GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n';
+  const silences: readonly (readonly [string, string, (socket: Socket) => void])[] = [
+    ['nothing', 'GET / HTTP/1.1\r\nHost: a.test\r\n\r\n', () => {}],
+    ['nothing, to a body', POST, () => {}],
+    ['half a head', POST, (socket) => socket.write('HTTP/1.1 200 OK\r\nContent-Le')],
+    ['a head that drips', POST, (socket) => drip(socket)],
+    ['nothing to an upgrade, by CONNECT', UPGRADE, () => {}],
+    [
+      'nothing to an upgrade, once it has granted the tunnel',
+      UPGRADE,
+      (socket) => socket.write('HTTP/1.1 200 OK\r\n\r\n'),
+    ],
+  ];
+  const drip = (socket: Socket): void => {
+    socket.write('HTTP/1.1 200 OK\r\n');
+    const timer = setInterval(() => socket.write('X: y\r\n'), 20);
+    socket.once('close', () => clearInterval(timer));
+  };
+  for (const [what, text, act] of silences) {
+    it(`are answered by 504, and counted, where the proxy sends ${what}`, async () => {
+      onBytes = (socket, all) => {
+        if (!all.includes('\r\n\r\nGET')) act(socket);
+      };
+      client.write(text);
+      await once(client, 'end');
+      assert.match(said, /^HTTP\/1\.1 504 Gateway Timeout\r\n[\s\S]*within 200 ms/);
+      assert.deepEqual(counts.slice(-2), ['http-errors', 'timed-out']);
+      client.end();
+      await until(() => sockets.every((socket) => socket.destroyed));
+    });
+  }
+
+  it('may be slow on the side of the guest, and have an answer that the proxy announces', async () => {
+    onBytes = (socket, text) => {
+      if (!text.endsWith('abc')) return;
+      const announce = setInterval(() => socket.write('HTTP/1.1 102 Processing\r\n\r\n'), 50);
+      setTimeout(() => {
+        clearInterval(announce);
+        socket.write(OK);
+      }, 400);
+    };
+    client.write(POST.slice(0, -1));
+    await new Promise((resolve) => setTimeout(resolve, 450));
+    assert.equal(said, '');
+    client.write('c');
+    await until(() => answers() > 0);
+    assert.match(said, /^HTTP\/1\.1 200 OK/);
+  });
 
   it('are answered with a reason that can be written', async () => {
     onBytes = (socket) => socket.write('HTTP/1.1 200 \x01\x1b[1m\r\nContent-Length: 0\r\n\r\n');
@@ -299,6 +349,7 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
     onBytes = () => {};
     client.write('CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n');
     await until(() => answers() === 1);
-    assert.match(said, /^HTTP\/1\.1 502 [\s\S]*does not answer within 200 ms/);
+    assert.match(said, /^HTTP\/1\.1 504 [\s\S]*does not answer within 200 ms/);
+    assert.deepEqual(counts, ['http-errors', 'timed-out']);
   });
 });

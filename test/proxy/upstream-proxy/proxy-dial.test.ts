@@ -136,6 +136,28 @@ describe('proxy/upstream-proxy: a dial through a proxy', () => {
     clearInterval(timer);
   });
 
+  it('waits for a proxy of SOCKS that greets not, or by half, or does not reply, no longer than that', async () => {
+    const answers = [
+      [],
+      [[5]],
+      [[5, 0]],
+      [
+        [5, 0],
+        [5, 0, 0],
+      ],
+    ];
+    for (const parts of answers) {
+      const rest = [...parts];
+      server.once('connection', (socket) => {
+        socket.on('data', () => void socket.write(Buffer.from(rest.shift() ?? [])));
+      });
+      const { dial } = await dialTo('127.0.0.1', 'socks5h', 50);
+      assert.equal(dial.failure?.code, 'ETIMEDOUT');
+      assert.deepEqual(rest, []);
+      await closed(sockets.at(-1));
+    }
+  });
+
   it('is cancelled without a call', async () => {
     const { port } = server.address() as AddressInfo;
     const proxy = { scheme: 'http', host: '127.0.0.1', port, credentials: undefined } as const;

@@ -1,0 +1,35 @@
+/**
+ * A request that was passed on has {@link ANSWER_MS} for the head of its answer, from the last part of it that left. The
+ * time does not run while the guest owes the rest of its body; `information` (1xx) begins it again. Bodies of answers
+ * have no limit: events of a server may be hours apart, and the client sees that an answer has begun.
+ */
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { PageError } from './page-error.ts';
+
+/** Browsers wait as long. */
+export const ANSWER_MS = 300_000;
+
+/**
+ * @param body what is piped into `passed`; undefined: it has none
+ * @param onLate called once with a page of 504; it ends `passed`
+ */
+export function limitAnswer(
+  passed: ClientRequest,
+  body: IncomingMessage | undefined,
+  answerMs: number,
+  onLate: (error: PageError) => void,
+): void {
+  const timer = setTimeout(() => {
+    const isGuestsTurn = body !== undefined && !body.complete && !passed.writableNeedDrain;
+    if (isGuestsTurn) timer.refresh();
+    else onLate(new PageError(504, `nothing answers the request within ${answerMs} ms`));
+  }, answerMs).unref();
+  const refresh = (): void => void timer.refresh();
+  const stop = (): void => {
+    clearTimeout(timer);
+    body?.off('data', refresh);
+  };
+  body?.on('data', refresh);
+  passed.on('information', refresh);
+  for (const event of ['response', 'upgrade', 'close']) passed.once(event, stop);
+}
