@@ -30,6 +30,7 @@ const env = {
   XDG_RUNTIME_DIR: dir,
   HAWSER_CONTROL: `agent:${dir}/hawser/default/api.sock`,
   HAWSER_DOCKER_PROXY_MAIN: bin('docker-proxy.js'),
+  HAWSER_LOCAL: 'always',
 };
 const running: ChildProcess[] = [];
 let nextPort = FIRST_PORT;
@@ -38,8 +39,7 @@ let nextPort = FIRST_PORT;
 async function start(argv: readonly string[], fd?: number): Promise<string> {
   const [file = '', ...args] = argv;
   const stdio = ['ignore', 'ignore', 'ignore', 'pipe', fd ?? 'ignore'] as const;
-  const local = fd === undefined ? 'never' : 'always';
-  const child = spawn(file, args, { env: { ...env, HAWSER_LOCAL: local }, stdio: [...stdio] });
+  const child = spawn(file, args, { env, stdio: [...stdio] });
   running.push(child);
   const pipe = child.stdio[STATUS_FD];
   if (pipe === null || pipe === undefined) throw new Error('no descriptor 3');
@@ -54,7 +54,7 @@ async function proxy(program: readonly string[]): Promise<number> {
   const said = await start([
     ...program,
     ...['-proto', 'tcp', '-host-ip', '0.0.0.0', '-host-port', `${port}`],
-    ...['-container-ip', '172.17.0.2', '-container-port', '80'],
+    ...['-container-ip', '172.17.0.2', '-container-port', '80', '-local', 'never'],
   ]);
   if (said !== '0\n') throw new Error(`port ${port}: ${said}`);
   return performance.now() - before;

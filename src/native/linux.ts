@@ -13,6 +13,7 @@ import { LinuxEventCounters } from './event-counters.ts';
 import { LinuxFdReceiver, recvFd, sendFd, sendWithFds } from './fd-passing.ts';
 import { LinuxFrameBatch } from './frame-batch.ts';
 import type { Libc } from './libc.ts';
+import { openListenEvents } from './listen-events.ts';
 import { Message } from './message.ts';
 import { LinuxMessageSockets } from './message-sockets.ts';
 import { inNetns } from './netns.ts';
@@ -26,6 +27,7 @@ import type {
   EventCounters,
   FdReceiver,
   FrameBatch,
+  ListenEvents,
   MessageSockets,
   Posix,
   QueuedError,
@@ -118,6 +120,10 @@ export class LinuxPosix implements Posix {
 
   openBoundSockets(withUdp: boolean): BoundSockets {
     return new LinuxBoundSockets(this.c, withUdp);
+  }
+
+  openListenEvents(): ListenEvents {
+    return openListenEvents(this.c);
   }
 
   openSocketEnds(): number {

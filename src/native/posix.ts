@@ -169,6 +169,23 @@ export interface BoundSockets {
   close(): void;
 }
 
+/** A TCP socket that began to listen, or that listened and has ended; of any network namespace. */
+export interface ListenEvent {
+  readonly kind: 'begun' | 'ended';
+  /** The same for both, and later for another. */
+  readonly socket: number;
+  readonly port: number;
+}
+
+export interface ListenEvents {
+  /** Readable when there is something to drain; each says so once. They are the caller's. */
+  readonly fds: readonly number[];
+  /** @returns what has happened since the last time, in order; `isWhole`: nothing was lost */
+  drain(): { readonly events: readonly ListenEvent[]; readonly isWhole: boolean };
+  /** Before the descriptors are closed. It cannot be drained any more. */
+  unmap(): void;
+}
+
 export type MessageSocketType = 'dgram' | 'seqpacket';
 
 /** Unix sockets that keep the boundaries of messages. */
@@ -272,6 +289,8 @@ export interface Posix {
   openBoundSockets(withUdp: boolean): BoundSockets;
   /** A socket that is readable when sockets without a peer have ended. @throws PosixError */
   openSocketEnds(): number;
+  /** @throws PosixError, Error: the kernel, or our rights, do not allow it */
+  openListenEvents(): ListenEvents;
   readonly messageSockets: MessageSockets;
   /**
    * A UDP socket that reports the destination address of each datagram.

@@ -3,7 +3,7 @@
  * would have run and named at the end; with `HAWSER_REQUIRE_ALL=1` it fails instead.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { onPath } from '../../src/lab/on-path.ts';
 import { findBusybox, findKernel, findQemu } from '../../src/lab/vm/vm-parts.ts';
@@ -21,6 +21,7 @@ export type Requirement =
   | 'tun'
   | 'ipv6'
   | 'koffi'
+  | 'socket-events'
   | 'landlock'
   | 'vm'
   | 'v86'
@@ -89,6 +90,12 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   tun: () => (opens('/dev/net/tun') ? undefined : '/dev/net/tun cannot be opened'),
   ipv6: () => (hasLoopback('::1') ? undefined : 'no IPv6 on the loopback'),
   koffi: () => reasonOf(() => [loadPosix()]),
+  'socket-events': () =>
+    reasonOf(() => {
+      const { fds, unmap } = loadPosix().openListenEvents();
+      unmap();
+      return fds.map((fd) => closeSync(fd));
+    }),
   landlock: () =>
     reasonOf(() => [new Kernel()]) ??
     (landlockVersion(new Kernel()) > 0 ? undefined : 'no Landlock in this kernel, or not in use'),

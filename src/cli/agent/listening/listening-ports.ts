@@ -11,6 +11,7 @@ import { LOOPBACK4, LOOPBACK6 } from '../../../proxy/ports/loopback-pair.ts';
 import { Publications, type PublicationsDeps } from '../publications.ts';
 import { watchEnds } from './ends.ts';
 import { EphemeralPorts } from './ephemeral-ports.ts';
+import { withEvents } from './evented-sockets.ts';
 import { KernelSockets, READ_FROM_TABLES } from './kernel-sockets.ts';
 import { type ListeningRule, wantedNamespaces, wantsUdp } from './listening-rules.ts';
 import { ListeningWatch, type ListeningWatchDeps } from './listening-watch.ts';
@@ -107,7 +108,8 @@ export class ListeningPorts {
       if (others !== 'none' && STREAM_BINDINGS !== null) {
         return this.withOthers(posix, own, others === 'all');
       }
-      return { sockets: own, watchEnds: (onEnd) => watchEnds(posix, log, onEnd) };
+      const sockets = withUdp ? own : withEvents(own, posix, this.deps);
+      return { sockets, watchEnds: (onEnd) => watchEnds(posix, log, onEnd) };
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       log.info({ why }, READ_FROM_TABLES);

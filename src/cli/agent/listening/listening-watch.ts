@@ -1,18 +1,18 @@
 /**
  * Looks at the guest's sockets, and says which places of the host they want.
  *
- * The kernel tells of a socket that has ended, but of none that begins to listen, short of BPF; so they are read every
- * {@link LOOK_MS}, which is what a port's way to the host takes at most, besides the second look {@link CONFIRM_MS} later
+ * Where the kernel says what begins to listen ({@link SocketWakes}), they are read for that. Else it tells of a socket that
+ * has ended, but of none that begins, and they are read every {@link LOOK_MS}, which is what a port's way to the host takes at most, besides the second look {@link CONFIRM_MS} later
  * at what is new. Looks come in such pairs, so that many binds a second cost no more than twice the looks; where a look
  * takes long, as without native calls, they are rarer: {@link SHARE} of a processor at most. What follows a look costs as
  * much as has changed, not as much as there is.
  */
 import type { Log } from '../../../base/log.ts';
 import { Allowance } from '../../../base/shares/allowance.ts';
-import type { Clock, Instant, Timers } from '../../../base/time.ts';
-import type { BoundSocket, BoundSockets } from '../../../native/posix.ts';
+import { type Clock, type Instant, NEVER, type Timers } from '../../../base/time.ts';
 import type { Places } from './places.ts';
-import { CONFIRM_MS, Sightings } from './sightings.ts';
+import { CONFIRM_MS, type CountChange, Sightings } from './sightings.ts';
+import type { SocketSource, SocketsRead, SocketWakes } from './socket-source.ts';
 
 export const LOOK_MS = 200;
 /** While there has been something new in each of {@link BUSY_PAIRS} pairs in a row. */
@@ -26,11 +26,13 @@ export const END_LOOK_MS = 10;
 const END_LOOKS_BURST = 4;
 const END_LOOKS_PER_SECOND = 2;
 
+const NOTHING: CountChange = { added: [], removed: [] };
+
 export interface ListeningWatchDeps {
   readonly clock: Pick<Clock, 'now'>;
   readonly timers: Timers;
   readonly log: Log;
-  readonly sockets: BoundSockets;
+  readonly sockets: SocketSource;
   readonly places: Places;
   /** Ports of sockets that end; 0: of any. Absent: the kernel does not tell. */
   watchEnds?(onEnd: (port: number) => void): { close(): void };
@@ -49,6 +51,7 @@ export class ListeningWatch {
   /** How many sockets that count are on a port. */
   private readonly counted = new Map<number, number>();
   private cancel: (() => void) | undefined = undefined;
+  private nextAt: Instant = NEVER;
   private ends: { close(): void } | undefined = undefined;
   private isConfirming = false;
   private isEndDue = false;
@@ -60,7 +63,12 @@ export class ListeningWatch {
   }
 
   start(): void {
-    this.ends = this.deps.watchEnds?.((port) => this.onEnd(port));
+    const { sockets, watchEnds } = this.deps;
+    const { wakes } = sockets;
+    this.ends =
+      wakes === undefined
+        ? watchEnds?.((port) => this.onEnd(port))
+        : wakes.watch(() => this.lookWithin(END_LOOK_MS));
     this.look();
   }
 
@@ -74,13 +82,34 @@ export class ListeningWatch {
   private look(): void {
     if (this.isClosed) return;
     this.read();
+    const { wakes } = this.deps.sockets;
+    this.lookIn(wakes === undefined ? this.polledMs() : this.wokenMs(wakes));
+  }
+
+  private lookIn(delayMs: number): void {
+    this.cancel?.();
+    this.nextAt = this.deps.clock.now() + delayMs;
+    this.cancel = this.deps.timers.after(delayMs, () => this.look());
+  }
+
+  private lookWithin(delayMs: number): void {
+    if (!this.isClosed && this.deps.clock.now() + delayMs < this.nextAt) this.lookIn(delayMs);
+  }
+
+  /** Until the next look, where the kernel says when one is needed. */
+  private wokenMs({ nextMs }: SocketWakes): number {
+    const { clock, places } = this.deps;
+    const sightMs = this.sightings.hasCandidates ? Math.min(nextMs, CONFIRM_MS) : nextMs;
+    return Math.max(Math.min(sightMs, places.nextAt - clock.now()), 0);
+  }
+
+  private polledMs(): number {
     const isFirst = !this.isConfirming && this.sightings.hasCandidates;
     const looks = this.isConfirming ? 2 : 1;
     if (!isFirst) this.pairs = this.isConfirming ? this.pairs + 1 : 0;
     const restMs = this.pairs >= BUSY_PAIRS ? BUSY_LOOK_MS : LOOK_MS;
-    const delay = isFirst ? CONFIRM_MS : Math.max(restMs, (looks * this.costMs) / SHARE);
     this.isConfirming = isFirst;
-    this.cancel = this.deps.timers.after(delay, () => this.look());
+    return isFirst ? CONFIRM_MS : Math.max(restMs, (looks * this.costMs) / SHARE);
   }
 
   private read(): void {
@@ -95,10 +124,11 @@ export class ListeningWatch {
     this.costMs = Math.min(tookMs, this.costMs + (tookMs - this.costMs) * COST_WEIGHT);
   }
 
-  private see(now: Instant, read: readonly BoundSocket[] | 'same'): void {
-    const { places, onPlaces } = this.deps;
+  private see(now: Instant, read: Exclude<SocketsRead, undefined>): void {
+    const { places, onPlaces, sockets } = this.deps;
     this.wasUnread = false;
-    const change = this.sightings.see(now, read);
+    const change =
+      read === 'later' ? NOTHING : this.sightings.see(now, read, sockets.wakes?.wasSeen);
     const { added, removed } = change;
     if (added.length === 0 && removed.length === 0 && now < places.nextAt) return;
     for (const { port } of added) this.count(port, 1);

@@ -33,9 +33,14 @@ export class Sightings {
 
   /**
    * @param sockets that are there now, or that they are those of the last time
+   * @param wasSeen of one that is new here: it was seen before, long enough ago
    * @returns which count from now on, and which no more
    */
-  see(now: Instant, sockets: readonly BoundSocket[] | 'same'): CountChange {
+  see(
+    now: Instant,
+    sockets: readonly BoundSocket[] | 'same',
+    wasSeen: (socket: BoundSocket) => boolean = () => false,
+  ): CountChange {
     this.round++;
     const removed: BoundSocket[] = [];
     if (sockets !== 'same') {
@@ -50,7 +55,8 @@ export class Sightings {
       if (next !== undefined) this.confirm(next, added);
     }
     for (const sighting of this.candidates) {
-      if (now - sighting.since >= CONFIRM_MS) this.confirm(sighting, added);
+      const { since, socket } = sighting;
+      if (now - since >= CONFIRM_MS || wasSeen(socket)) this.confirm(sighting, added);
     }
     return { added, removed };
   }

@@ -1,0 +1,155 @@
+/**
+ * The sockets that listen, read only when the kernel has said that some began or ended. A socket that has listened for
+ * {@link CONFIRM_MS} is read once and counts at once; one that has ended by then is neither read nor shown, so that ghosts
+ * cost no more than their events. One that may take the place of another that has ended is shown before that. Where sockets come and go all the time they are read {@link READS_PER_SECOND} times. Whatever
+ * the kernel says, they are read every {@link REFRESH_MS}.
+ */
+import type { Log } from '../../../base/log.ts';
+import { Allowance } from '../../../base/shares/allowance.ts';
+import type { Clock, Instant } from '../../../base/time.ts';
+import { watchListenEvents } from '../../../native/listen-wakes.ts';
+import type { BoundSocket, BoundSockets, ListenEvents, Posix } from '../../../native/posix.ts';
+import { CONFIRM_MS } from './sightings.ts';
+import type { SocketSource, SocketsRead, SocketWakes } from './socket-source.ts';
+
+export const REFRESH_MS = 2_000;
+export const READS_PER_SECOND = 4;
+const READS_BURST = 4;
+/** More than these are not known one by one: they are read. */
+const YOUNG_MAX = 10_000;
+
+interface Young {
+  readonly since: Instant;
+  readonly port: number;
+  /** Whether the last read has shown it. Undefined: perhaps, it began meanwhile. */
+  isShown: boolean | undefined;
+}
+
+export interface EventedSocketsDeps {
+  readonly clock: Pick<Clock, 'now'>;
+  readonly sockets: BoundSockets;
+  readonly events: Pick<ListenEvents, 'drain'>;
+  /** Call `onWake` when there are events. */
+  watch(onWake: () => void): { close(): void };
+}
+
+export class EventedSockets implements SocketSource {
+  readonly wakes: SocketWakes;
+  private readonly deps: EventedSocketsDeps;
+  private readonly reads = new Allowance(READS_BURST, READS_PER_SECOND);
+  /** By what the kernel calls them: those that began a moment ago. */
+  private readonly young = new Map<number, Young>();
+  /** Ports of those that are no longer young, and that no read has had. */
+  private ripe = new Set<number>();
+  /** Those of the last read. */
+  private seen: ReadonlySet<number> = new Set();
+  /** Ports of those that have ended since the last read. */
+  private readonly ended = new Set<number>();
+  /** All of the last read, and the inodes of those that were shown. */
+  private last: readonly BoundSocket[] = [];
+  private shown: ReadonlySet<number> = new Set();
+  private isPending = true;
+  private readAt: Instant = 0;
+  private restMs = 0;
+
+  constructor(deps: EventedSocketsDeps) {
+    this.deps = deps;
+    const nextMs = (): number => this.nextMs;
+    this.wakes = {
+      get nextMs() {
+        return nextMs();
+      },
+      wasSeen: ({ protocol, port }) => protocol === 'tcp' && this.seen.has(port),
+      watch: (onWake) => deps.watch(onWake),
+    };
+  }
+
+  read(): SocketsRead {
+    const now = this.deps.clock.now();
+    this.drain(now, false);
+    this.ripen(now);
+    if (!this.isPending && this.ripe.size === 0 && now - this.readAt < REFRESH_MS) return 'same';
+    this.restMs = this.reads.take(now);
+    if (this.restMs > 0) return 'later';
+    const read = this.deps.sockets.read();
+    if (read === undefined) return undefined;
+    if (read !== 'same') this.last = read;
+    this.readAt = now;
+    this.isPending = false;
+    this.seen = this.ripe;
+    this.ripe = new Set();
+    const shown = this.show();
+    this.ended.clear();
+    this.drain(now, undefined);
+    return shown;
+  }
+
+  close(): void {
+    this.deps.sockets.close();
+  }
+
+  private get nextMs(): number {
+    if (this.restMs > 0) return this.restMs;
+    return this.young.size > 0 ? CONFIRM_MS : REFRESH_MS;
+  }
+
+  /** Of the last read, without those that are too young. */
+  private show(): readonly BoundSocket[] {
+    const hidden = new Set<number>();
+    for (const one of this.young.values()) {
+      one.isShown = this.ended.has(one.port);
+      if (!one.isShown) hidden.add(one.port);
+    }
+    const { last, shown } = this;
+    const isShown = ({ protocol, port, inode }: BoundSocket): boolean =>
+      protocol !== 'tcp' || !hidden.has(port) || shown.has(inode);
+    const sockets = hidden.size === 0 ? last : last.filter(isShown);
+    this.shown = new Set(sockets.map(({ inode }) => inode));
+    return sockets;
+  }
+
+  /** @param isShown of those that have begun */
+  private drain(now: Instant, isShown: false | undefined): void {
+    const { events, isWhole } = this.deps.events.drain();
+    if (!isWhole || this.young.size + events.length > YOUNG_MAX) {
+      this.young.clear();
+      this.isPending = true;
+    }
+    for (const { kind, socket, port } of events) {
+      if (kind === 'begun') {
+        this.young.set(socket, { since: now, port, isShown });
+        continue;
+      }
+      // One that was not shown has never been there.
+      if (this.young.get(socket)?.isShown !== false) {
+        this.isPending = true;
+        this.ended.add(port);
+      }
+      this.young.delete(socket);
+    }
+  }
+
+  private ripen(now: Instant): void {
+    for (const [socket, { since, port, isShown }] of this.young) {
+      if (now - since < CONFIRM_MS) continue;
+      this.young.delete(socket);
+      if (isShown !== true) this.ripe.add(port);
+    }
+  }
+}
+
+/** `sockets`, read by the kernel's events where it has them and we may. */
+export function withEvents(
+  sockets: BoundSockets,
+  posix: Pick<Posix, 'openListenEvents'>,
+  { clock, log }: { readonly clock: Pick<Clock, 'now'>; readonly log: Log },
+): SocketSource {
+  try {
+    const events = posix.openListenEvents();
+    const watch = (onWake: () => void): { close(): void } => watchListenEvents(events, onWake);
+    return new EventedSockets({ clock, sockets, events, watch });
+  } catch (error) {
+    log.debug({ err: error }, 'the kernel does not tell of sockets that begin to listen');
+    return sockets;
+  }
+}
