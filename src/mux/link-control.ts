@@ -50,7 +50,8 @@ export class LinkControl {
   /** `NEVER` when no answer is outstanding. */
   private pingSentAt: Instant = NEVER;
   private nextPingAt: Instant = NEVER;
-  private heardAt: Instant = 0;
+  /** When the last bytes came. */
+  heardAt: Instant = 0;
   private bytesAtPing = 0;
   private askedAt: Instant = 0;
 
@@ -77,6 +78,11 @@ export class LinkControl {
       const soon = this.askedAt + BUSY_PING_MS;
       if (soon < this.nextPingAt) this.nextPingAt = soon;
     }
+  }
+
+  /** Ping at `at`, unless that is done before. */
+  pingBy(at: Instant): void {
+    if (this.extended && at < this.nextPingAt) this.nextPingAt = at;
   }
 
   /** @returns false when too many wait: the peer opens channels and reads nothing */

@@ -154,6 +154,7 @@ export class Mux implements ChannelPort {
     channel.openDue = true;
     channel.openedAt = now;
     this.unanswered.add(channel);
+    session.link.pingBy(now + settings.openTimeoutMs / 2);
     channels.set(channel.id, channel);
     session.stats.opened++;
     this.queueControl(channel);
@@ -201,15 +202,15 @@ export class Mux implements ChannelPort {
   nextTimeout(): Instant {
     if (this.session.state !== 'up') return NEVER;
     if (!this.session.ready) return this.greetBy;
-    return this.extended ? this.session.link.nextTimeout() : this.unanswered.nextTimeout();
+    return Math.min(this.session.link.nextTimeout(), this.unanswered.nextTimeout(this.spared));
   }
 
   onTimeout(now: Instant): void {
     if (this.session.state !== 'up') return;
     if (!this.session.ready) {
       if (now >= this.greetBy) this.goDown('handshake-timeout');
-    } else if (!this.extended) this.giveUpOpens(now);
-    else if (!this.session.link.onTimeout(now)) this.goDown('ping-timeout');
+    } else if (!this.session.link.onTimeout(now)) this.goDown('ping-timeout');
+    else this.giveUpOpens(now);
     this.flush(now);
   }
 
@@ -285,8 +286,13 @@ export class Mux implements ChannelPort {
 
   // --- inside ---
 
+  /** Opens before this wait on: the peer has said something since, which in the plain mode means nothing. */
+  private get spared(): Instant {
+    return this.extended ? this.session.link.heardAt : 0;
+  }
+
   private giveUpOpens(now: Instant): void {
-    const expired = this.unanswered.expire(now);
+    const expired = this.unanswered.expire(now, this.spared);
     if (expired === 0) return;
     this.openTimedOut = true;
     this.stats.drops.add('open-unanswered', expired);

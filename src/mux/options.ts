@@ -19,7 +19,10 @@ export interface MuxOptions {
   /** Bytes that a channel may send before it is the next one's turn. */
   readonly quantum?: number;
   readonly handshakeTimeoutMs?: number;
-  /** Plain: an Open that has no answer after this time is given up; hawser's own peers are pinged instead. */
+  /**
+   * An Open that has no answer after this time is given up; in the extended mode only where nothing at all has come since:
+   * a peer that dials for long answers the Ping that is sent after half of this time.
+   */
   readonly openTimeoutMs?: number;
   /** Extended: an idle link is pinged this often, and given up when nothing came for `pingTimeoutMs`. */
   readonly pingIntervalMs?: number;

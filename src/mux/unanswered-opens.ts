@@ -5,7 +5,9 @@ import type { Channel } from './channel.ts';
 /**
  * Our Opens that the peer has not answered, oldest first.
  *
- * VPNKit's dialect has no ping: a peer that hangs is detected by the Opens that it leaves unanswered.
+ * VPNKit's dialect has no ping: a peer that hangs is detected by the Opens that it leaves unanswered. In the extended mode a
+ * peer that is alive answers a Ping meanwhile, and may take its time to dial; one that says nothing at all hangs, or is
+ * stopped: who waits for it is told long before the link is given up.
  */
 export class UnansweredOpens {
   private readonly channels = new Chain<Channel>();
@@ -23,16 +25,20 @@ export class UnansweredOpens {
     this.channels.delete(channel);
   }
 
-  nextTimeout(): Instant {
-    const { first } = this.channels;
-    return first === undefined ? NEVER : first.openedAt + this.timeoutMs;
+  /** @param heardAt Opens before that are spared: the peer has said something since */
+  nextTimeout(heardAt: Instant): Instant {
+    for (const { openedAt } of this.channels) {
+      if (openedAt >= heardAt) return openedAt + this.timeoutMs;
+    }
+    return NEVER;
   }
 
   /** @returns how many channels have failed */
-  expire(now: Instant): number {
+  expire(now: Instant, heardAt: Instant): number {
     let expired = 0;
     for (const channel of this.channels) {
       if (channel.openedAt + this.timeoutMs > now) break;
+      if (channel.openedAt < heardAt) continue;
       this.channels.delete(channel);
       channel.fail(now, 'timed-out');
       expired++;

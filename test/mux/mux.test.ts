@@ -426,9 +426,10 @@ describe('multiplexer', () => {
       pair.run();
       assert.ok(Math.abs(pair.host.mux.rttMs - 40) < 1);
       const { sink } = pair.open();
+      pair.run();
       for (const after of [15_100, 30_200, 45_300]) pair.host.mux.onTimeout(pair.now + after);
       assert.equal(pair.host.log.at(-1), 'ping-timeout');
-      assert.deepEqual(sink.log, ['link-down']);
+      assert.deepEqual(sink.log, ['open', 'link-down']);
     });
 
     it('drains: no new channels either way, then the end', () => {
@@ -526,6 +527,46 @@ describe('multiplexer', () => {
       for (let i = 0; i < 50; i++) pair.open().channel.send(pair.now, pattern(10), 0, 10);
       host.settle(pair.now);
       assert.equal(host.writer.flushes, before + 1);
+    });
+  });
+
+  describe('an extended peer that stands still', () => {
+    it('is known by an Open and nothing else for ten seconds; the link has its own time, and goes on', () => {
+      const pair = new Pair();
+      pair.run();
+      const { mux } = pair.host;
+      const opened = pair.now;
+      const { sink } = pair.open();
+      mux.flush(pair.now);
+      mux.onTimeout(opened + 9_999);
+      assert.deepEqual(sink.log, []);
+      assert.equal(mux.nextTimeout(), opened + 10_000);
+      mux.onTimeout(opened + 10_000);
+      assert.deepEqual(sink.log, ['timed-out']);
+      assert.equal(mux.stats.drops.get('open-unanswered'), 1);
+      assert.ok(mux.ready && mux.unresponsive);
+      pair.run();
+      const next = pair.open();
+      pair.run();
+      assert.deepEqual(next.sink.log, ['open']);
+      assert.ok(!mux.unresponsive);
+      assert.equal(pair.guest.mux.channelCount, 1);
+    });
+
+    it('is not one that dials for long: it answers a Ping, and the Open waits on', () => {
+      const pair = new Pair();
+      pair.guest.answer = () => {};
+      pair.run();
+      const { mux } = pair.host;
+      const { sink } = pair.open();
+      pair.run();
+      for (let ms = 250; ms <= 30_000; ms += 250) {
+        pair.now += 250;
+        if (mux.nextTimeout() <= pair.now) mux.onTimeout(pair.now);
+        pair.run();
+      }
+      assert.deepEqual(sink.log, []);
+      assert.ok(mux.ready && !mux.unresponsive);
     });
   });
 

@@ -36,6 +36,7 @@ export type Requirement =
   | 'musl-gcc'
   | 'perl'
   | 'python3'
+  | 'java'
   | 'curl'
   | 'gtlsclient'
   | 'iperf3'
@@ -112,6 +113,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   'musl-gcc': program('musl-gcc', 'musl-tools'),
   perl: program('perl', 'perl-base'),
   python3: program('python3', 'python3'),
+  java: program('javac', 'default-jdk-headless'),
   curl: program('curl', 'curl'),
   gtlsclient: program('gtlsclient', 'ngtcp2-client'),
   iperf3: program('iperf3', 'iperf3'),

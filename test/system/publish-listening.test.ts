@@ -29,6 +29,25 @@ s.bind((sys.argv[2], int(sys.argv[1]))); s.listen(); print('listening', flush=Tr
 while True:
   c, _ = s.accept(); c.recv(4096); c.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\ndual\\n'); c.close()
 `;
+/** HTTP of the JDK on every address, and on the loopback. */
+const JAVA = `import com.sun.net.httpserver.HttpServer;
+import java.net.*;
+public class Serve {
+  static void serve(InetSocketAddress at) throws Exception {
+    HttpServer server = HttpServer.create(at, 0);
+    server.createContext("/", (e) -> {
+      e.sendResponseHeaders(200, 5);
+      e.getResponseBody().write("java\\n".getBytes());
+      e.close();
+    });
+    server.start();
+  }
+  public static void main(String[] args) throws Exception {
+    serve(new InetSocketAddress(Integer.parseInt(args[0])));
+    serve(new InetSocketAddress(InetAddress.getByName("127.0.0.1"), Integer.parseInt(args[1])));
+  }
+}
+`;
 /** Listens for so many ms, so many times. */
 const GHOST = `
 import socket, sys, time
@@ -50,7 +69,7 @@ const PATIENCE_MS = 50_000;
 
 systemSuite(
   'agent --publish-listening',
-  [...LAB, 'curl', 'nc', 'python3', 'gcc', 'containerd'],
+  [...LAB, 'curl', 'nc', 'python3', 'gcc', 'containerd', 'java'],
   function () {
     this.timeout(120_000);
     let lab: Lab;
@@ -166,6 +185,21 @@ systemSuite(
 
     const guestAddress = (): string => '192.168.127.2';
 
+    it('Java on every address, and on its loopback: sockets of IPv6', async () => {
+      const source = lab.path('Serve.java');
+      writeFileSync(source, JAVA);
+      const server = guest.start(['java', '-Xshare:auto', source, '8119', '8120']);
+      started.push(server);
+      await becomes(['127.0.0.1 8119/tcp', '127.0.0.1 8120/tcp', '::1 8119/tcp']);
+      for (const [host, port] of [
+        ['127.0.0.1', 8119],
+        ['[::1]', 8119],
+        ['127.0.0.1', 8120],
+      ] as const) {
+        assert.equal(await get(host, port), 'java\n');
+      }
+    });
+
     it('two sockets share a port, which goes with the last', async () => {
       const first = await node(8109, '127.0.0.1');
       await node(8109, guestAddress());
@@ -243,6 +277,22 @@ systemSuite(
       assert.ok(performance.now() - begun > 900, 'IPv4 was dialled first');
       assert.equal(await get('[::1]', 8113), 'node\n');
       assert.ok(mute.isRunning);
+    });
+
+    it('an agent that is stopped: clients are reset, and served when it goes on', async () => {
+      await node(8118, '127.0.0.1');
+      await becomes(['127.0.0.1 8118/tcp']);
+      process.kill(agent.pid, 'SIGSTOP');
+      try {
+        const began = performance.now();
+        const { stderr } = await lab.host.try('curl', '-sS', '-m', '30', 'http://127.0.0.1:8118/');
+        assert.match(stderr, /reset by peer/i);
+        const seconds = (performance.now() - began) / 1000;
+        assert.ok(seconds > 5 && seconds < 15, `${seconds} s`);
+      } finally {
+        process.kill(agent.pid, 'SIGCONT');
+      }
+      assert.equal(await get('127.0.0.1', 8118), 'node\n');
     });
 
     it('when the agent goes, so do its ports; when it comes again, they do', async () => {
