@@ -1,31 +1,36 @@
-/** Wakes this process when sockets begin to listen or end; seldom where that goes on all the time. */
+/** Wakes this process once when sockets begin to listen or end, and again when it is asked to. */
 import type { ListenEvents } from './posix.ts';
 import { watchReadable } from './watch.ts';
 
-/** After a wake: where many sockets come and go, they wake nobody more often than that. */
-export const WAKE_REST_MS = 100;
+export interface ListenWakes {
+  /** Wake at the next event; at once, if there was one meanwhile. */
+  resume(): void;
+  close(): void;
+}
 
 /**
  * `events` belong to the watch from now on. Nothing here keeps the process up.
  *
  * @throws NativeUnavailableError
  */
-export function watchListenEvents(events: ListenEvents, onWake: () => void): { close(): void } {
-  let timer: NodeJS.Timeout | undefined;
+export function watchListenEvents(events: ListenEvents, onWake: () => void): ListenWakes {
+  let isWaiting = true;
   const wake = (): void => {
-    if (timer !== undefined) return;
+    if (!isWaiting) return;
+    isWaiting = false;
     for (const watch of watches) watch.pause();
-    timer = setTimeout(() => {
-      timer = undefined;
-      for (const watch of watches) watch.resume();
-    }, WAKE_REST_MS).unref();
     onWake();
   };
   const watches = events.fds.map((fd) => watchReadable(fd, wake));
   for (const watch of watches) watch.unref();
   return {
+    resume: () => {
+      if (isWaiting) return;
+      isWaiting = true;
+      for (const watch of watches) watch.resume();
+    },
     close: () => {
-      clearTimeout(timer);
+      isWaiting = false;
       events.unmap();
       for (const watch of watches) watch.close();
     },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Server } from 'node:net';
-import { watchListenEvents } from '../../src/native/listen-wakes.ts';
+import { type ListenWakes, watchListenEvents } from '../../src/native/listen-wakes.ts';
 import { loadPosix } from '../../src/native/load.ts';
 import type { ListenEvent, ListenEvents } from '../../src/native/posix.ts';
 import { describeNeeding } from '../support/requirements.ts';
@@ -9,7 +9,7 @@ import { describeNeeding } from '../support/requirements.ts';
 describeNeeding('native: events of sockets that listen', ['koffi', 'socket-events'], () => {
   let events: ListenEvents;
   let wakes: number;
-  let watch: { close(): void };
+  let watch: ListenWakes;
   const servers: Server[] = [];
   const listen = async (options: object = {}): Promise<number> => {
     const server = createServer();
@@ -74,10 +74,16 @@ describeNeeding('native: events of sockets that listen', ['koffi', 'socket-event
     assert.deepEqual(of(port), []);
   });
 
-  it('wake', async () => {
+  it('wake once, and again when that is asked for', async () => {
+    const turn = (): Promise<unknown> => new Promise((resolve) => setImmediate(resolve));
     await listen();
-    while (wakes === 0) await new Promise((resolve) => setImmediate(resolve));
+    while (wakes === 0) await turn();
     assert.ok(events.drain().events.length > 0);
+    await listen();
+    for (let i = 0; i < 50; i++) await turn();
+    assert.equal(wakes, 1);
+    watch.resume(); // for what was there meanwhile
+    while (wakes === 1) await turn();
   });
 
   it('are in order over the ends of the rings; too many at once are lost, and that is said', async () => {

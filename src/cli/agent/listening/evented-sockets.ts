@@ -7,7 +7,7 @@
 import type { Log } from '../../../base/log.ts';
 import { Allowance } from '../../../base/shares/allowance.ts';
 import type { Clock, Instant } from '../../../base/time.ts';
-import { watchListenEvents } from '../../../native/listen-wakes.ts';
+import { type ListenWakes, watchListenEvents } from '../../../native/listen-wakes.ts';
 import type { BoundSocket, BoundSockets, ListenEvents, Posix } from '../../../native/posix.ts';
 import { CONFIRM_MS } from './sightings.ts';
 import type { SocketSource, SocketsRead, SocketWakes } from './socket-source.ts';
@@ -15,6 +15,9 @@ import type { SocketSource, SocketsRead, SocketWakes } from './socket-source.ts'
 export const REFRESH_MS = 2_000;
 export const READS_PER_SECOND = 4;
 const READS_BURST = 4;
+/** While sockets come and go, events are looked at so often, and wake nobody: a wake costs more than what it is for. */
+const BUSY_MS = 100;
+const BUSY = 3;
 /** More than these are not known one by one: they are read. */
 const YOUNG_MAX = 10_000;
 
@@ -29,8 +32,8 @@ export interface EventedSocketsDeps {
   readonly clock: Pick<Clock, 'now'>;
   readonly sockets: BoundSockets;
   readonly events: Pick<ListenEvents, 'drain'>;
-  /** Call `onWake` when there are events. */
-  watch(onWake: () => void): { close(): void };
+  /** Call `onWake` once when there are events. */
+  watch(onWake: () => void): ListenWakes;
 }
 
 export class EventedSockets implements SocketSource {
@@ -51,6 +54,9 @@ export class EventedSockets implements SocketSource {
   private isPending = true;
   private readAt: Instant = 0;
   private restMs = 0;
+  private waker: ListenWakes | undefined = undefined;
+  /** Of reads in a row that have left something young. */
+  private busy = 0;
 
   constructor(deps: EventedSocketsDeps) {
     this.deps = deps;
@@ -60,12 +66,21 @@ export class EventedSockets implements SocketSource {
         return nextMs();
       },
       wasSeen: ({ protocol, port }) => protocol === 'tcp' && this.seen.has(port),
-      watch: (onWake) => deps.watch(onWake),
+      watch: (onWake) => {
+        this.waker = deps.watch(onWake);
+        return this.waker;
+      },
     };
   }
 
   read(): SocketsRead {
-    const now = this.deps.clock.now();
+    const read = this.readNow(this.deps.clock.now());
+    this.busy = this.young.size > 0 ? this.busy + 1 : 0;
+    if (this.nextMs === REFRESH_MS) this.waker?.resume();
+    return read;
+  }
+
+  private readNow(now: Instant): SocketsRead {
     this.drain(now, false);
     this.ripen(now);
     if (!this.isPending && this.ripe.size === 0 && now - this.readAt < REFRESH_MS) return 'same';
@@ -90,7 +105,8 @@ export class EventedSockets implements SocketSource {
 
   private get nextMs(): number {
     if (this.restMs > 0) return this.restMs;
-    return this.young.size > 0 ? CONFIRM_MS : REFRESH_MS;
+    if (this.young.size === 0) return REFRESH_MS;
+    return this.busy > BUSY ? BUSY_MS : CONFIRM_MS;
   }
 
   /** Of the last read, without those that are too young. */
@@ -146,7 +162,7 @@ export function withEvents(
 ): SocketSource {
   try {
     const events = posix.openListenEvents();
-    const watch = (onWake: () => void): { close(): void } => watchListenEvents(events, onWake);
+    const watch = (onWake: () => void): ListenWakes => watchListenEvents(events, onWake);
     return new EventedSockets({ clock, sockets, events, watch });
   } catch (error) {
     log.debug({ err: error }, 'the kernel does not tell of sockets that begin to listen');
