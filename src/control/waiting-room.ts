@@ -3,7 +3,9 @@
  *
  * While a client waits, a connection without a pending request is closed after a short time: one that
  * is idle between requests, or has not sent all of one. Those that hold a lease are neither counted nor
- * closed. A client that connects when the room is full is disconnected.
+ * closed. Where more wait than are served, one that has sent no request is closed sooner still, and every other place is for the
+ * client that came last: so a crowd that says nothing keeps nobody out. When the room is full, the client that has waited
+ * longest is disconnected.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -14,9 +16,14 @@ export interface WaitingRoomLimits {
   readonly waiting: number;
   /** How long a connection may be idle while others wait. */
   readonly idleMs: number;
+  /** How long without a request, while more wait than are served. */
+  readonly silentMs: number;
 }
 
-export const WAITING_ROOM_LIMITS: WaitingRoomLimits = { served: 64, waiting: 1024, idleMs: 1_000 };
+export const WAITING_ROOM_LIMITS: WaitingRoomLimits = {
+  ...{ served: 64, waiting: 1024 },
+  ...{ idleMs: 1_000, silentMs: 100 },
+};
 
 /** Connections that neither take a place nor are closed: those that hold a lease. */
 export type Uncounted = Pick<HeldConnections, 'has'>;
@@ -35,6 +42,7 @@ export class WaitingRoom {
   /** By connection, since when it waits for bytes of its client, and the request that it is sending or that is being answered. */
   private readonly served = new Map<Socket, Turn>();
   private readonly waiting = new Set<Socket>();
+  private isForLast = false;
   private timer: NodeJS.Timeout | undefined = undefined;
 
   /** Called before the server's own listeners of connections. */
@@ -75,15 +83,16 @@ export class WaitingRoom {
       this.serve(socket);
       return;
     }
-    if (this.waiting.size >= this.limits.waiting) {
+    const longest = firstOf(this.waiting);
+    if (longest !== undefined && this.waiting.size >= this.limits.waiting) {
       this.turnedAway++;
-      socket.destroy();
-      return;
+      this.waiting.delete(longest);
+      longest.destroy();
     }
     this.waiting.add(socket);
     socket.on('error', ignore);
     socket.once('close', () => this.waiting.delete(socket));
-    this.timer ??= setInterval(() => this.closeIdle(), this.limits.idleMs / 4).unref();
+    this.timer ??= setInterval(() => this.closeIdle(), this.limits.silentMs / 4).unref();
   }
 
   private serve(socket: Socket): void {
@@ -96,8 +105,10 @@ export class WaitingRoom {
   }
 
   private next(): void {
-    for (const socket of this.waiting) {
-      if (!this.hasRoom()) return;
+    while (this.waiting.size > 0 && this.hasRoom()) {
+      this.isForLast = !this.isForLast;
+      const socket = this.isForLast ? [...this.waiting].at(-1) : firstOf(this.waiting);
+      if (socket === undefined) return;
       this.waiting.delete(socket);
       socket.off('error', ignore);
       this.serve(socket);
@@ -117,15 +128,23 @@ export class WaitingRoom {
       return;
     }
     let wanted = this.waiting.size;
-    const before = performance.now() - this.limits.idleMs;
+    const { served, idleMs, silentMs } = this.limits;
+    const shortMs = wanted > served ? silentMs : idleMs;
+    const now = performance.now();
     for (const [socket, { idleSince, request }] of this.served) {
       if (wanted === 0) return;
       const isAnswered = request?.complete === true;
-      if (isAnswered || idleSince > before || this.uncounted.has(socket)) continue;
+      const limitMs = request === undefined ? shortMs : idleMs;
+      if (isAnswered || now - idleSince < limitMs || this.uncounted.has(socket)) continue;
       socket.destroy();
       wanted--;
     }
   }
+}
+
+function firstOf<T>(set: ReadonlySet<T>): T | undefined {
+  const [first] = set;
+  return first;
 }
 
 /** A client that leaves while it waits: 'close' follows. */

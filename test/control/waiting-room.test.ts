@@ -14,7 +14,7 @@ describe('control/waiting-room', () => {
   let answers: (() => void)[];
 
   const open = async (limits: { served: number; waiting: number; idleMs: number }) => {
-    room = new WaitingRoom(server, held, limits);
+    room = new WaitingRoom(server, held, { ...limits, silentMs: Math.min(limits.idleMs, 4) });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
   };
@@ -77,11 +77,32 @@ describe('control/waiting-room', () => {
     assert.equal(holder.destroyed, false);
   });
 
-  it('a client that comes when the room is full is cut', async () => {
-    await open({ served: 1, waiting: 1, idleMs: 60_000 });
+  it('when the room is full, the client that has waited longest is cut', async () => {
+    await open({ served: 1, waiting: 2, idleMs: 60_000 });
     await client('/later');
+    const longest = await client();
+    const next = await client();
     await client();
-    await once(await client(), 'close');
+    await once(longest, 'close');
+    assert.equal(next.destroyed, false);
     assert.equal(room.turnedAway, 1);
+  });
+
+  it('a crowd that says nothing keeps nobody out', async () => {
+    room = new WaitingRoom(server, held, {
+      ...{ served: 4, waiting: 100, idleMs: 60_000, silentMs: 20 },
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const busy = await client('/later');
+    const crowd: Socket[] = [];
+    for (let n = 0; n < 200; n++) crowd.push(await client());
+    for (let n = 0; n < 3; n++) {
+      await once(await client('/'), 'data');
+      const left = crowd.filter(({ closed }) => !closed).length;
+      assert.ok(left > 0 || n > 0, 'the others are still there');
+    }
+    answers[0]?.();
+    await once(busy, 'data');
   });
 });
