@@ -1,11 +1,12 @@
 /** Unix sockets that keep the boundaries of messages (unix(7)): SOCK_DGRAM and SOCK_SEQPACKET. */
+import { rmSync } from 'node:fs';
 import * as n from './constants.ts';
 import { PosixError } from './errors.ts';
 import type { Libc } from './libc.ts';
 import type { MessageSockets, MessageSocketType } from './posix.ts';
 import { unixSockaddr } from './sockaddr.ts';
 import { setReceiveBuffer, setSendBuffer } from './socket-buffer.ts';
-import { makePrivately } from './unix-listener.ts';
+import { draftOf, makePrivately, moveInto } from './unix-listener.ts';
 
 const BACKLOG = 128;
 const TYPES: Readonly<Record<MessageSocketType, number>> = {
@@ -27,9 +28,11 @@ export class LinuxMessageSockets implements MessageSockets {
     const { c } = this;
     const fd = c.socket(n.AF_UNIX, TYPES[type] | FLAGS, 0);
     if (fd < 0) throw new PosixError('cannot open a Unix socket', c.errno());
-    const name = unixSockaddr(path);
+    const draft = type === 'seqpacket' ? draftOf(path) : undefined;
+    const at = draft ?? path;
+    const name = unixSockaddr(at);
     try {
-      makePrivately(path, mode, () => {
+      makePrivately(at, mode, () => {
         if (c.bind(fd, name, name.length) < 0) {
           throw new PosixError(`cannot bind a socket to ${path}`, c.errno());
         }
@@ -38,7 +41,9 @@ export class LinuxMessageSockets implements MessageSockets {
       if (type === 'seqpacket' && c.listen(fd, BACKLOG) < 0) {
         throw new PosixError(`cannot listen on ${path}`, c.errno());
       }
+      if (draft !== undefined) moveInto(path, draft);
     } catch (error) {
+      if (draft !== undefined) rmSync(draft, { force: true });
       c.close(fd);
       throw error;
     }

@@ -65,7 +65,7 @@ export function makePrivately(path: string, mode: number, make: () => boolean): 
 }
 
 /** @returns a name beside `path`; undefined where binding to `path` itself is the way, or says best why not */
-function draftOf(path: string): string | undefined {
+export function draftOf(path: string): string | undefined {
   const dir = dirname(path);
   const draft = join(dir, `.${Math.random().toString(36).slice(2, 8)}`);
   if (path.startsWith('\0') || Buffer.byteLength(draft) > PATH_MAX || existsSync(path)) {
@@ -80,7 +80,7 @@ function draftOf(path: string): string | undefined {
 }
 
 /** @throws Error with the code EADDRINUSE where another has taken the place meanwhile */
-function moveInto(path: string, draft: string): void {
+export function moveInto(path: string, draft: string): void {
   try {
     linkSync(draft, path);
   } catch (error) {
