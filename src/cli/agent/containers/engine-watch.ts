@@ -3,10 +3,12 @@
  * containers, and lists them again whenever something happens; and all of that again when the engine has restarted. An event
  * says only that the list is to be read, so that none has to be understood, and nothing depends on their order.
  *
- * While the engine is away, what it had published stays; the next list corrects it.
+ * While the engine is away, or does not list them, what it had published stays; the next list corrects it. It is asked less and
+ * less often: an engine, or a proxy before it, may take a subscription and end it at once, or refuse the list alone.
  */
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import type { Log } from '../../../base/log.ts';
+import { messageOf } from '../../../network/errors.ts';
 
 export interface EngineWatchDeps {
   readonly log: Log;
@@ -48,6 +50,8 @@ export class EngineWatch {
   private readonly times: EngineWatchTimes;
   private readonly requests = new Set<ClientRequest>();
   private retryMs: number;
+  /** Lists that failed, one after another. */
+  private failedLists = 0;
   private timer: NodeJS.Timeout | undefined;
   private isListing = false;
   private isStale = false;
@@ -84,12 +88,16 @@ export class EngineWatch {
         lost(`it answers with status ${answer.statusCode}`);
         return;
       }
-      this.retryMs = this.times.firstRetryMs;
+      const begin = performance.now();
       this.lastFailure = '';
       this.deps.log.info({ path: this.deps.path }, 'containers are watched');
       this.list();
       answer.on('data', () => this.list());
-      answer.on('close', () => lost('its events ended'));
+      answer.on('close', () => {
+        const { firstRetryMs, lastRetryMs } = this.times;
+        if (performance.now() - begin >= lastRetryMs) this.retryMs = firstRetryMs;
+        lost('its events ended');
+      });
       answer.on('error', () => {}); // 'close' follows
     });
     events.on('error', (error) => lost(error.message));
@@ -115,16 +123,35 @@ export class EngineWatch {
     this.isListing = true;
     this.isStale = false;
     const { round } = this;
-    const done = (containers: unknown): void => {
-      if (round !== this.round || this.isClosed) return;
-      if (containers === undefined) this.isStale = true;
-      else this.deps.onList(containers);
+    const next = (delayMs: number): void => {
       this.timer = setTimeout(() => {
         this.isListing = false;
         if (this.isStale) this.list();
-      }, this.times.pauseMs);
+      }, delayMs);
     };
-    this.readList().then(done, () => done(undefined));
+    const isOver = (): boolean => round !== this.round || this.isClosed;
+    this.readList().then(
+      (containers) => {
+        if (isOver()) return;
+        this.failedLists = 0;
+        this.deps.onList(containers);
+        next(this.times.pauseMs);
+      },
+      (error: unknown) => {
+        if (isOver()) return;
+        this.isStale = true;
+        next(this.onListFailure(messageOf(error)));
+      },
+    );
+  }
+
+  /** @returns when it is to be tried again, in milliseconds */
+  private onListFailure(why: string): number {
+    const { firstRetryMs, lastRetryMs } = this.times;
+    const fields = { path: this.deps.path, why };
+    if (this.failedLists === 0)
+      this.deps.log.warn(fields, 'containers are not listed: trying again');
+    return Math.min(firstRetryMs * 2 ** this.failedLists++, lastRetryMs);
   }
 
   private readList(): Promise<unknown> {
@@ -139,11 +166,14 @@ export class EngineWatch {
         });
         answer.on('error', reject);
         answer.on('end', () => {
+          if (answer.statusCode !== 200) {
+            reject(new Error(`it answers with status ${answer.statusCode}`));
+            return;
+          }
           try {
-            const list: unknown = JSON.parse(Buffer.concat(parts).toString('utf8'));
-            resolve(answer.statusCode === 200 ? list : undefined);
-          } catch (error) {
-            reject(error instanceof Error ? error : new Error('the list is not JSON'));
+            resolve(JSON.parse(Buffer.concat(parts).toString('utf8')));
+          } catch (cause) {
+            reject(new Error('its list is not JSON', { cause }));
           }
         });
       });

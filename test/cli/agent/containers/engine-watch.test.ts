@@ -3,7 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { EngineWatch } from '../../../../src/cli/agent/containers/engine-watch.ts';
+import {
+  EngineWatch,
+  type EngineWatchTimes,
+} from '../../../../src/cli/agent/containers/engine-watch.ts';
 import { publishedPorts } from '../../../../src/cli/agent/containers/published-ports.ts';
 import { Publications } from '../../../../src/cli/agent/publications.ts';
 import { RecordingLog } from '../../../support/recording-log.ts';
@@ -17,6 +20,8 @@ class FakeEngine {
   readonly path: string;
   ports: readonly object[] = [];
   readonly asked: string[] = [];
+  listStatus = 200;
+  endsEvents = false;
   private readonly subscribers = new Set<ServerResponse>();
   private server: Server | undefined;
 
@@ -28,8 +33,10 @@ class FakeEngine {
     const server = createServer((request, response) => {
       const path = request.url?.replace(/\?.*/, '') ?? '';
       this.asked.push(path);
-      response.writeHead(200, { 'content-type': 'application/json' });
-      if (path === '/events') {
+      const status = path === '/events' ? 200 : this.listStatus;
+      response.writeHead(status, { 'content-type': 'application/json' });
+      if (path === '/events' && this.endsEvents) response.end();
+      else if (path === '/events') {
         response.flushHeaders();
         this.subscribers.add(response);
         response.once('close', () => this.subscribers.delete(response));
@@ -64,25 +71,29 @@ describe('agent: containers that are watched', () => {
   let host: FakeHost;
   let watch: EngineWatch;
   let publications: Publications;
+  let log: RecordingLog;
+
+  const watchWith = (times: EngineWatchTimes): EngineWatch =>
+    new EngineWatch({
+      log,
+      path: engine.path,
+      onList: (list) => publications.reconcile(publishedPorts(list, 100)),
+      times,
+    });
 
   beforeEach(async () => {
     dir = mkdtempSync(join(tmpdir(), 'hawser-engine-'));
     engine = new FakeEngine(dir);
     host = new FakeHost(join(dir, 'host.sock'));
     await host.start();
-    const log = new RecordingLog();
+    log = new RecordingLog();
     publications = new Publications({
       log,
       source: 'containers',
       connect: host.connect,
       times: RETRIES,
     });
-    watch = new EngineWatch({
-      log,
-      path: engine.path,
-      onList: (list) => publications.reconcile(publishedPorts(list, 100)),
-      times: TIMES,
-    });
+    watch = watchWith(TIMES);
   });
   afterEach(async () => {
     watch.close();
@@ -131,5 +142,45 @@ describe('agent: containers that are watched', () => {
     await engine.start();
     await eventually(isPublished(2));
     assert.deepEqual(host.sets.at(-1)?.length, 2);
+  });
+
+  const count = (path: string): number => engine.asked.filter((one) => one === path).length;
+
+  /** @param behave has the engine fail */
+  const slowly = async (behave: () => void, path: string): Promise<number> => {
+    behave();
+    await engine.start();
+    watch.close();
+    watch = watchWith({ ...TIMES, firstRetryMs: 20, lastRetryMs: 60_000 });
+    const begin = performance.now();
+    watch.start();
+    await eventually(() => count(path) === 4);
+    return performance.now() - begin;
+  };
+
+  it('an engine that refuses the list is asked less and less often, which is logged once', async () => {
+    engine.publish(8080);
+    const elapsedMs = await slowly(() => {
+      engine.listStatus = 403;
+    }, '/containers/json');
+    assert.ok(elapsedMs >= 20 + 40 + 80 - 3, `${elapsedMs} ms`);
+    assert.equal(count('/events'), 1);
+    const lines = log.lines.filter(({ message }) =>
+      message.startsWith('containers are not listed'),
+    );
+    const why = 'it answers with status 403';
+    assert.deepEqual(
+      lines.map(({ fields }) => fields),
+      [{ path: engine.path, why }],
+    );
+    engine.listStatus = 200;
+    await eventually(isPublished(1));
+  });
+
+  it('an engine that ends each subscription is asked less and less often', async () => {
+    const elapsedMs = await slowly(() => {
+      engine.endsEvents = true;
+    }, '/events');
+    assert.ok(elapsedMs >= 20 + 40 + 80 - 3, `${elapsedMs} ms`);
   });
 });
