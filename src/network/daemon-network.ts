@@ -51,8 +51,12 @@ export interface DaemonNetwork {
   forwardGateway(forwards: readonly GatewayForward[]): readonly GatewayForward[];
   /** Show the observer each frame of the links that are opened from now on. */
   observeFrames(observer: FrameObserver): void;
-  /** Have the host's address for guests lead to these of its addresses, not to its loopback. */
-  leadHostTo(targets: HostTargets): void;
+  /**
+   * Have the host's address for guests lead to its own addresses, not to its loopback.
+   *
+   * @param find asked now, and whenever the host's network may have changed; undefined: it cannot be known, and what it was holds
+   */
+  leadHostTo(find: () => Promise<HostTargets | undefined>): Promise<void>;
   /**
    * Have guests' connections to networks lead through Unix sockets: by these, and by no others.
    *

@@ -1,6 +1,7 @@
 /** A running network: what its users may ask of it. */
 
 import { Duplex } from 'node:stream';
+import { reportFault } from '../base/faults.ts';
 import type { Log } from '../base/log.ts';
 import type { ApiListener } from '../control/api-listener.ts';
 import type { NetworkEvents } from '../control/events/network-events.ts';
@@ -58,12 +59,15 @@ export async function openNetwork(
   return network;
 }
 
+const NO_TARGETS: HostTargets = { ipv4: undefined, ipv6: undefined };
+
 class RunningNetwork implements Network, DaemonNetwork {
   readonly view: ServedView;
   readonly ports: PortTable;
   private readonly config: NetworkConfig;
   private readonly hub = new EventHub();
   private readonly parts: NetworkParts;
+  private readonly reach: HostReach;
   private readonly apis = new Set<ApiListener>();
   private lastGuestGone: () => void = () => {};
   private closing: Promise<void> | undefined = undefined;
@@ -76,6 +80,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     hooks: NetworkHooks,
   ) {
     this.config = config;
+    this.reach = reach;
     this.parts = new NetworkParts({
       ...{ config, start, log, reach, hooks, hub: this.hub },
       onLastGuestGone: () => this.lastGuestGone(),
@@ -183,8 +188,16 @@ class RunningNetwork implements Network, DaemonNetwork {
     this.parts.links.observe(observer);
   }
 
-  leadHostTo(targets: HostTargets): void {
-    this.parts.dataPath.addressMap.leadHostTo(targets);
+  async leadHostTo(find: () => Promise<HostTargets | undefined>): Promise<void> {
+    const { addressMap } = this.parts.dataPath;
+    addressMap.leadHostTo((await find()) ?? NO_TARGETS);
+    const follow = async (): Promise<void> => {
+      const targets = await find();
+      if (targets !== undefined) addressMap.leadHostTo(targets);
+    };
+    this.reach.whenAsked(() => {
+      follow().catch((fault: unknown) => reportFault('timer', fault));
+    });
   }
 
   async tunnelFlows(tunnels: readonly FlowTunnel[]): Promise<readonly FlowTunnel[]> {

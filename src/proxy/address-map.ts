@@ -56,6 +56,9 @@ export interface HostTargets {
   readonly ipv6: IpAddress | undefined;
 }
 
+const isSame = (one: HostTargets, other: HostTargets): boolean =>
+  `${one.ipv4} ${one.ipv6}` === `${other.ipv4} ${other.ipv6}`;
+
 /** Texts of peers cached with their addresses. */
 const PEER_CACHE_LIMIT = 1024;
 
@@ -91,6 +94,8 @@ export class AddressMap {
 
   /** Have the host's address lead to these, not to its loopback. */
   leadHostTo(targets: HostTargets): void {
+    const before = this.targets;
+    if (before !== undefined && isSame(before, targets)) return;
     this.targets = targets;
     for (const one of this.views) one.clear();
   }

@@ -50,6 +50,7 @@ export class HostReach {
   private readonly settleMs: number;
   private readonly pollMs: number;
   private onChange: ReachChanged = () => {};
+  private onAsked: () => void = () => {};
   private poll: NodeJS.Timeout | undefined = undefined;
   private settling: NodeJS.Timeout | undefined = undefined;
   private asking: Promise<void> | undefined = undefined;
@@ -72,6 +73,11 @@ export class HostReach {
   follow(onChange: ReachChanged): void {
     this.onChange = onChange;
     this.poll = setInterval(() => this.askSoon(), this.pollMs).unref();
+  }
+
+  /** Have `listener` called each time that the kernel was asked: what {@link now} does not show may have changed. */
+  whenAsked(listener: () => void): void {
+    this.onAsked = listener;
   }
 
   /** As far as it is known; nowhere before the first answer. */
@@ -110,6 +116,7 @@ export class HostReach {
       this.isAskedAgain = false;
       const [v4, v6] = await Promise.all([this.probe(FAR_IPV4), this.probe(FAR_IPV6)]);
       this.take(v4, v6);
+      if (!this.isClosed) this.onAsked();
     } while (this.isAskedAgain && !this.isClosed);
     this.asking = undefined;
   }

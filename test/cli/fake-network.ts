@@ -308,7 +308,9 @@ export class FakeNetwork implements DaemonNetwork {
   forwardGateway(): readonly [] {
     return [];
   }
-  leadHostTo(): void {}
+  leadHostTo(): Promise<void> {
+    return Promise.resolve();
+  }
   observeFrames(): void {}
   tunnelFlows(): Promise<readonly []> {
     return Promise.resolve([]);

@@ -61,6 +61,17 @@ describe('proxy/host-reach', () => {
   });
   afterEach(() => lab.reach.close());
 
+  it('reports that the kernel was asked, though nothing differs, and not when closed', async () => {
+    let asked = 0;
+    lab.reach.whenAsked(() => asked++);
+    await lab.ask(at('192.0.2.7'), failed('ENETUNREACH'));
+    await lab.ask(at('192.0.2.8'), failed('ENETUNREACH'));
+    assert.deepEqual([asked, lab.changes.length], [2, 1]);
+    lab.reach.close();
+    await lab.reach.ask();
+    assert.equal(asked, 2);
+  });
+
   const none = failed('ENETUNREACH');
   for (const [what, v4, v6, ipv4, ipv6] of [
     ['both families', at('192.0.2.7'), at('2001:db8::7'), true, 'global'],

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import { addIpv6, HOST6_OUTER, OUTSIDE6 } from './support/ipv6.ts';
 import { HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
-import type { Background, CommandResult } from './support/processes.ts';
+import { type Background, type CommandResult, succeed } from './support/processes.ts';
 import { RootlessUser } from './support/rootless.ts';
 import { until } from './support/until.ts';
 
@@ -101,6 +101,31 @@ systemSuite('pasta', [...LAB, 'ipv6', 'userns', 'curl', 'dig', 'ping', 'nc'], fu
       await assert.rejects(inside('nc', '-z', '-w', '5', address, '9100'), address);
     }
     await local.stop();
+  });
+
+  it("follows the host's own address, of a host that comes up later and elsewhere", async () => {
+    const uplink = (...words: string[]): Promise<string> =>
+      succeed(['ip', '-n', lab.host.name, ...words]);
+    const online = async (address: string): Promise<void> => {
+      await uplink('addr', 'flush', 'dev', 'up0');
+      await uplink('addr', 'add', `${address}/24`, 'dev', 'up0');
+      await uplink('link', 'set', 'up0', 'up');
+      await uplink('route', 'replace', 'default', 'via', OUTSIDE);
+    };
+    await uplink('link', 'set', 'up0', 'down');
+    try {
+      await setUp();
+      await assert.rejects(fetch(HOST, 1_000));
+      for (const address of ['198.18.0.11', HOST_OUTER]) {
+        await online(address);
+        await until(
+          `the host to be ${address}`,
+          async () => (await fetch(HOST, 1_000).catch(() => '')) === '1000',
+        );
+      }
+    } finally {
+      await online(HOST_OUTER);
+    }
   });
 
   it('publishes ports of TCP and UDP', async () => {

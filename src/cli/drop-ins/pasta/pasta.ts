@@ -3,6 +3,8 @@
  * is given up, in the namespace that is there already; then it is a link like any other.
  */
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
+import type { IpAddress } from '../../../base/ip-address.ts';
+import type { HostTargets } from '../../../proxy/address-map.ts';
 import { parseAddress } from '../../../services/address-text.ts';
 import { announceByte } from '../announce-byte.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
@@ -14,17 +16,12 @@ import { planPasta } from './plan.ts';
 
 /** What is served beside the network. */
 export interface PastaDialect {
-  /** The host's own addresses, where it is known by them. */
-  readonly host: HostAddressTexts | undefined;
+  /** The host is known by its own addresses. */
+  readonly leadsToHostAddress: boolean;
   /** Ends when it is removed. */
   readonly netns: string | undefined;
   readonly readyFd: number | undefined;
   readonly withoutEffect: readonly string[];
-}
-
-interface HostAddressTexts {
-  readonly ipv4: string | undefined;
-  readonly ipv6: string | undefined;
 }
 
 /** Any that only the default route leads to (RFC 5737, RFC 3849). */
@@ -54,12 +51,9 @@ export const PASTA: DropIn<PastaDialect> = {
     }
   },
   sockets: () => [],
-  serve: async ({ host, netns, readyFd, withoutEffect }, network, daemon) => {
+  serve: async ({ leadsToHostAddress, netns, readyFd, withoutEffect }, network, daemon) => {
     for (const why of withoutEffect) daemon.log.warn({}, `without effect: ${why}`);
-    if (host !== undefined) {
-      const [ipv4, ipv6] = [host.ipv4, host.ipv6].map((text) => text && parseAddress(text));
-      network.leadHostTo({ ipv4: ipv4 || undefined, ipv6: ipv6 || undefined });
-    }
+    if (leadsToHostAddress) await network.leadHostTo(ownAddresses);
     if (netns !== undefined) {
       const { watchNetns } = await import('../../netns-watch.ts');
       daemon.add({ close: watchNetns(netns, () => daemon.stop(`${netns} is gone`)) });
@@ -83,7 +77,7 @@ async function planRun(request: PastaRequest): Promise<Plan<PastaDialect>> {
   return {
     options: withOwnApi(config, process.env),
     dialect: {
-      host: leadsToHostAddress ? await ownAddresses() : undefined,
+      leadsToHostAddress,
       netns: endsWithNetns ? tap.place.netns : undefined,
       readyFd,
       withoutEffect,
@@ -92,16 +86,24 @@ async function planRun(request: PastaRequest): Promise<Plan<PastaDialect>> {
   };
 }
 
-/** From which the host reaches others; without a default route the first that others may know it by. */
-async function ownAddresses(): Promise<HostAddressTexts> {
+/**
+ * From which the host reaches others; without a default route the first that others may know it by. Undefined: the
+ * kernel cannot be asked now, as without descriptors.
+ */
+async function ownAddresses(): Promise<HostTargets | undefined> {
   const { sourceAddressTo } = await import('../../../native/source-address.ts');
-  const all = Object.values(networkInterfaces()).flatMap((infos) => infos ?? []);
-  const find = async (to: string, family: string): Promise<string | undefined> => {
-    const found = await sourceAddressTo(to);
-    if ('address' in found) return found.address;
-    const isOuter = (one: NetworkInterfaceInfo): boolean =>
-      one.family === family && !one.internal && !one.address.startsWith('fe80:');
-    return all.find(isOuter)?.address;
-  };
-  return { ipv4: await find(ELSEWHERE, 'IPv4'), ipv6: await find(ELSEWHERE6, 'IPv6') };
+  try {
+    const all = Object.values(networkInterfaces()).flatMap((infos) => infos ?? []);
+    const find = async (to: string, family: string): Promise<IpAddress | undefined> => {
+      const found = await sourceAddressTo(to);
+      if ('address' in found) return parseAddress(found.address);
+      const isOuter = (one: NetworkInterfaceInfo): boolean =>
+        one.family === family && !one.internal && !one.address.startsWith('fe80:');
+      return parseAddress(all.find(isOuter)?.address ?? '');
+    };
+    return { ipv4: await find(ELSEWHERE, 'IPv4'), ipv6: await find(ELSEWHERE6, 'IPv6') };
+  } catch (error) {
+    if (error instanceof Error && 'syscall' in error) return undefined;
+    throw error;
+  }
 }
