@@ -1,12 +1,11 @@
 /** Unix sockets that keep the boundaries of messages (unix(7)): SOCK_DGRAM and SOCK_SEQPACKET. */
-import { rmSync } from 'node:fs';
 import * as n from './constants.ts';
 import { PosixError } from './errors.ts';
 import type { Libc } from './libc.ts';
 import type { MessageSockets, MessageSocketType } from './posix.ts';
 import { unixSockaddr } from './sockaddr.ts';
 import { setReceiveBuffer, setSendBuffer } from './socket-buffer.ts';
-import { draftOf, makePrivately, moveInto } from './unix-listener.ts';
+import { makePrivately } from './unix-listener.ts';
 
 const BACKLOG = 128;
 const TYPES: Readonly<Record<MessageSocketType, number>> = {
@@ -28,11 +27,9 @@ export class LinuxMessageSockets implements MessageSockets {
     const { c } = this;
     const fd = c.socket(n.AF_UNIX, TYPES[type] | FLAGS, 0);
     if (fd < 0) throw new PosixError('cannot open a Unix socket', c.errno());
-    const draft = type === 'seqpacket' ? draftOf(path) : undefined;
-    const at = draft ?? path;
-    const name = unixSockaddr(at);
+    const name = unixSockaddr(path);
     try {
-      makePrivately(at, mode, () => {
+      makePrivately(path, mode, () => {
         if (c.bind(fd, name, name.length) < 0) {
           throw new PosixError(`cannot bind a socket to ${path}`, c.errno());
         }
@@ -41,9 +38,7 @@ export class LinuxMessageSockets implements MessageSockets {
       if (type === 'seqpacket' && c.listen(fd, BACKLOG) < 0) {
         throw new PosixError(`cannot listen on ${path}`, c.errno());
       }
-      if (draft !== undefined) moveInto(path, draft);
     } catch (error) {
-      if (draft !== undefined) rmSync(draft, { force: true });
       c.close(fd);
       throw error;
     }
