@@ -14,15 +14,13 @@
  */
 import type { Instant } from '../base/time.ts';
 import type { Guest } from '../stack/guest.ts';
-import type { Quanta, TurnShare, Turns, TurnWork } from './turns.ts';
+import type { TurnShare, Turns, TurnWork } from './turns.ts';
 
 /** Socket, callback and frames of a read: for each, and for each byte of it. */
 const READ_MS = 0.012;
 const BYTE_MS = 0.8e-6;
 /** An end is passed on, and most often a connection goes with it. */
 const END_MS = 0.04;
-/** To hold a socket and read it again costs four system calls: a guest that is alone has more before that. */
-const QUANTA: Quanta = { aloneMs: 3, sharedMs: 0.5 };
 const HELD_AT_ONCE = 128;
 const MIN_RELEASED = 32;
 const MAX_RELEASED = 2048;
@@ -94,7 +92,7 @@ export class Intake implements TurnWork {
   private wasOverdrawn = false;
 
   constructor(turns: Turns) {
-    this.share = turns.assist(this, QUANTA);
+    this.share = turns.assist(this);
   }
 
   /** Sources that wait to be read. */

@@ -29,8 +29,8 @@ import type { TurnLimit } from '../base/turn.ts';
  */
 const ALONE = { turnMs: 1, quantumMs: 4 };
 const SHARED = { turnMs: 0.3, quantumMs: 0.25 };
-/** For work apart from links, whether or not these have work. */
-const ASSIST: Quanta = { aloneMs: 0.5, sharedMs: 0.5 };
+/** For work apart from links. */
+const ASSIST_MS = 0.5;
 /** How long the work of a second link is remembered. */
 const SHARED_MS = 200;
 /** When work outside of pieces, each source within its credit, is too much. */
@@ -63,12 +63,6 @@ const SHORT_STRIDE_MS = 0.05;
  */
 const OPENS_PER_MS = 4;
 const OPENS_AT_ONCE = 128;
-
-/** What a share has of a turn: where one link at most has work, and where several have. */
-export interface Quanta {
-  readonly aloneMs: number;
-  readonly sharedMs: number;
-}
 
 /** A source of work. */
 export interface TurnWork {
@@ -105,9 +99,8 @@ export class Turns implements TurnLimit {
   private usedMs = 0;
   private length = ALONE;
   private sharedUntil: Instant = 0;
-  /** The link that has worked last, and who has last been charged for a guest. */
+  /** The link that has worked last. */
   private last: TurnShare | undefined = undefined;
-  private lastCharged: TurnShare | undefined = undefined;
   private pieceAt: Instant | undefined = undefined;
   /** Whose piece it is, where it is a link's. */
   private opener: TurnShare | undefined = undefined;
@@ -127,8 +120,8 @@ export class Turns implements TurnLimit {
   }
 
   /** For work that links have caused, and that is done for them apart. */
-  assist(work: TurnWork, quanta: Quanta = ASSIST): TurnShare {
-    return new TurnShare(this, work, '', quanta);
+  assist(work: TurnWork, quantumMs: number = ASSIST_MS): TurnShare {
+    return new TurnShare(this, work, '', quantumMs);
   }
 
   /** A piece of work begins; one is open at a time. */
@@ -186,16 +179,6 @@ export class Turns implements TurnLimit {
     if (share !== this.last && this.last !== undefined) this.sharedUntil = now + SHARED_MS;
     this.last = share;
     this.length = now < this.sharedUntil ? SHARED : ALONE;
-  }
-
-  /** @internal for shares: the host has sent something to its guest. */
-  onCharged(share: TurnShare, now: Instant): void {
-    const { lastCharged } = this;
-    if (share === lastCharged) return;
-    this.lastCharged = share;
-    if (lastCharged === undefined) return;
-    this.sharedUntil = now + SHARED_MS;
-    this.length = SHARED;
   }
 
   /** @internal for shares */
@@ -292,7 +275,7 @@ export class TurnShare {
   readonly group: string;
   private readonly turns: Turns;
   /** Undefined for a link: as its neighbours have it. */
-  private readonly own: Quanta | undefined;
+  private readonly ownQuantumMs: number | undefined;
   private creditMs: number;
   private serial = -1;
   private beganAt: Instant = 0;
@@ -307,11 +290,11 @@ export class TurnShare {
   /** Frames until the next look. */
   private left = 1;
 
-  constructor(turns: Turns, work: TurnWork, group: string, own: Quanta | undefined) {
+  constructor(turns: Turns, work: TurnWork, group: string, ownQuantumMs: number | undefined) {
     this.turns = turns;
     this.work = work;
     this.group = group;
-    this.own = own;
+    this.ownQuantumMs = ownQuantumMs;
     this.creditMs = this.quantumMs;
   }
 
@@ -319,7 +302,7 @@ export class TurnShare {
   begin(now: Instant): boolean {
     const { turns } = this;
     if (this.isWaiting) return false;
-    if (this.own === undefined) turns.onLinkWork(this, now);
+    if (this.ownQuantumMs === undefined) turns.onLinkWork(this, now);
     if (this.serial !== turns.serial) this.refill();
     if (this.creditMs <= 0 || turns.isTaken) {
       this.wait();
@@ -330,7 +313,7 @@ export class TurnShare {
       turns.waitFor(this, Math.ceil((OPENS_AT_ONCE / 2 - this.opens) / OPENS_PER_MS));
       return false;
     }
-    if (this.own === undefined) turns.enterFor(this, now);
+    if (this.ownQuantumMs === undefined) turns.enterFor(this, now);
     else turns.enter(now);
     this.beganAt = now;
     this.lookedAt = now;
@@ -371,10 +354,8 @@ export class TurnShare {
   /** Work of this length was done outside of a piece. @returns whether there may be more in this turn */
   charge(ms: number): boolean {
     const { turns } = this;
-    const now = turns.deps.clock.now();
-    turns.onCharged(this, now);
     if (this.serial !== turns.serial && !this.isWaiting) this.refill();
-    this.spend(ms, now);
+    this.spend(ms, this.turns.deps.clock.now());
     turns.add(ms);
     return this.creditMs > 0 && !turns.isCrowded;
   }
@@ -403,9 +384,7 @@ export class TurnShare {
   }
 
   private get quantumMs(): number {
-    const { own, turns } = this;
-    if (own === undefined) return turns.quantumMs;
-    return turns.isShared ? own.sharedMs : own.aloneMs;
+    return this.ownQuantumMs ?? this.turns.quantumMs;
   }
 
   private mayOpen(now: Instant): boolean {
