@@ -2,7 +2,7 @@
 import type { IpAddress } from '../base/ip-address.ts';
 import type { Clock } from '../base/time.ts';
 import { portView } from '../control/ports/port-view.ts';
-import { allListening, PROC_TABLES } from '../native/listening-tables.ts';
+import { LISTENING_SOCKETS } from '../native/listening-sockets.ts';
 import type { OwnListeners } from '../proxy/own-listeners.ts';
 import { PortTable } from '../proxy/ports/port-table.ts';
 import type { SshForwards } from '../proxy/ssh/ssh-forwards.ts';
@@ -42,7 +42,7 @@ export function makePorts(deps: PortsDeps): PortTable {
       freePath: removeStaleSocket,
       isReserved: (port) => ownListeners.hasPort(port),
       keeping: config.guestApi.enabled
-        ? { now: () => clock.now(), listening: () => allListening(PROC_TABLES) }
+        ? { now: () => clock.now(), listening: () => LISTENING_SOCKETS.read() }
         : undefined,
       gate,
       agent: config.mux.links.length > 0 ? mux.carrier : undefined,

@@ -1,21 +1,17 @@
 /**
  * The TCP ports on which this process listens, regardless of what opened them: a debugger, a library, a mistake. Read
- * from /proc, and cached for {@link KEEP_MS}, or longer where reading takes long; outside Linux none are known.
+ * from the kernel, and cached for {@link KEEP_MS}, or longer where reading takes long; outside Linux none are known. Whose
+ * a socket is, is looked for when its port is asked for: the process may have thousands of descriptors.
  *
  * Reading takes a descriptor. While none is left, what was found before holds, and a socket of unknown owner counts as
  * ours: a guest that uses up the descriptors does not reach more by it.
  */
-import { readdirSync, readlinkSync } from 'node:fs';
-import {
-  allListening,
-  isShort,
-  type ListeningEntry,
-  PROC_TABLES,
-  type TableFiles,
-} from '../native/listening-tables.ts';
+import { fstatSync, readdirSync } from 'node:fs';
+import { LISTENING_SOCKETS } from '../native/listening-sockets.ts';
+import { isShort, type ListeningEntry } from '../native/listening-tables.ts';
 
 const KEEP_MS = 100;
-/** Reading takes at most this fraction of the time: with many connections the kernel walks all of them, for milliseconds. */
+/** Reading takes at most this fraction of the time: with many connections the kernel may walk all of them, for milliseconds. */
 const SHARE = 1 / 500;
 /** Sockets whose owner is cached. */
 const INODES_MAX = 4_096;
@@ -23,78 +19,91 @@ const INODES_MAX = 4_096;
 /** @param address as it is bound, in canonical form */
 export type IsOffered = (address: string, port: number) => boolean;
 
-export interface ProcFiles extends TableFiles {
-  /** The link of each descriptor of this process: `socket:[4711]`; undefined: they cannot be read now. */
-  descriptors(): string[] | undefined;
+export interface ProcessSockets {
+  /** All that listen. @returns undefined when they cannot be read now */
+  listening(): readonly ListeningEntry[] | undefined;
+  /** The inodes of the descriptors of this process; undefined: they cannot be read now. */
+  inodes(): ReadonlySet<string> | undefined;
 }
 
 export class ProcessListeners {
-  private readonly files: ProcFiles;
+  private readonly sockets: ProcessSockets;
   private readonly now: () => number;
   /** Whether a socket that listens is ours, by its inode. */
   private readonly isOurs = new Map<string, boolean>();
-  private byPort: ReadonlyMap<number, ReadonlySet<string>> = new Map();
+  private byPort: ReadonlyMap<number, readonly ListeningEntry[]> = new Map();
   private goodUntil = Number.NEGATIVE_INFINITY;
 
-  constructor(files: ProcFiles = PROC, now: () => number = () => performance.now()) {
-    this.files = files;
+  constructor(sockets: ProcessSockets = OF_PROCESS, now: () => number = () => performance.now()) {
+    this.sockets = sockets;
     this.now = now;
   }
 
   /**
    * The addresses, as bound, at which this process listens on `port`.
    *
-   * @param isOffered listeners that do not count; one that was offered when the tables were read does not count until they
+   * @param isOffered listeners that do not count; one that was offered when the sockets were read does not count until they
    *   are read again, for it may have been withdrawn since
    */
   addressesAt(port: number, isOffered: IsOffered = () => false): ReadonlySet<string> | undefined {
     const begun = this.now();
-    if (begun >= this.goodUntil && this.scan(isOffered)) {
+    const isRead = begun >= this.goodUntil && this.scan(isOffered);
+    const entries = this.byPort.get(port);
+    const isKnown = entries?.every(({ inode }) => this.isOurs.has(inode)) ?? true;
+    const isComplete = isKnown || this.learn();
+    if (isRead && isComplete) {
       const tookMs = this.now() - begun;
       this.goodUntil = begun + tookMs + Math.max(KEEP_MS, tookMs / SHARE);
     }
-    return this.byPort.get(port);
+    const ours = entries?.filter(({ inode }) => this.isOurs.get(inode) !== false) ?? [];
+    return ours.length === 0 ? undefined : new Set(ours.map(({ address }) => address));
   }
 
-  /** @returns false when not everything could be read */
+  /** @returns false when they could not be read */
   private scan(isOffered: IsOffered): boolean {
-    const entries = allListening(this.files);
-    if (entries === undefined) return false;
-    const isComplete = entries.every(({ inode }) => this.isOurs.has(inode)) || this.learn(entries);
-    const found = new Map<number, Set<string>>();
-    for (const { address, port, inode } of entries) {
-      if (this.isOurs.get(inode) === false || isOffered(address, port)) continue;
-      found.set(port, (found.get(port) ?? new Set()).add(address));
+    const all = this.sockets.listening();
+    if (all === undefined) return false;
+    const found = new Map<number, ListeningEntry[]>();
+    for (const entry of all) {
+      const { address, port } = entry;
+      if (isOffered(address, port)) continue;
+      const others = found.get(port);
+      if (others === undefined) found.set(port, [entry]);
+      else others.push(entry);
     }
     this.byPort = found;
-    return isComplete;
+    return true;
   }
 
-  private learn(entries: readonly ListeningEntry[]): boolean {
-    const links = this.files.descriptors();
-    if (links === undefined) return false;
-    if (this.isOurs.size + entries.length > INODES_MAX) this.isOurs.clear();
-    const ours = new Set(links);
-    for (const { inode } of entries) this.isOurs.set(inode, ours.has(`socket:[${inode}]`));
+  private learn(): boolean {
+    const ours = this.sockets.inodes();
+    if (ours === undefined) return false;
+    const { byPort, isOurs } = this;
+    const entries = [...byPort.values()].flat();
+    if (isOurs.size + entries.length > INODES_MAX) isOurs.clear();
+    for (const { inode } of entries) isOurs.set(inode, ours.has(inode));
     return true;
   }
 }
 
-const PROC: ProcFiles = {
-  read: PROC_TABLES.read,
-  descriptors() {
+const OF_PROCESS: ProcessSockets = {
+  listening: () => LISTENING_SOCKETS.read(),
+  inodes() {
     let fds: string[];
     try {
       fds = readdirSync('/proc/self/fd');
     } catch (error) {
-      return isShort(error) ? undefined : [];
+      return isShort(error) ? undefined : new Set();
     }
-    return fds.flatMap((fd) => {
-      try {
-        return readlinkSync(`/proc/self/fd/${fd}`);
-      } catch {
-        return []; // closed in the meantime: the descriptor of the listing itself
-      }
-    });
+    return new Set(fds.flatMap((fd) => inodeOf(Number(fd)) ?? []));
   },
 };
+
+function inodeOf(fd: number): string | undefined {
+  try {
+    const stats = fstatSync(fd);
+    return stats.isSocket() ? String(stats.ino) : undefined;
+  } catch {
+    return undefined; // closed in the meantime: the descriptor of the listing itself
+  }
+}

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:net';
+import { allListening, type ListeningEntry } from '../../src/native/listening-tables.ts';
 import { OwnListeners } from '../../src/proxy/own-listeners.ts';
-import { ProcessListeners, type ProcFiles } from '../../src/proxy/process-listeners.ts';
+import { ProcessListeners, type ProcessSockets } from '../../src/proxy/process-listeners.ts';
 import { describeNeeding, itNeeding } from '../support/requirements.ts';
 
 const HEADING =
@@ -9,7 +10,7 @@ const HEADING =
 const line = (local: string, state: string, inode: number): string =>
   `   0: ${local} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000  1000        0 ${inode} 1 x 100\n`;
 
-class Files implements ProcFiles {
+class Files implements ProcessSockets {
   tcp = '';
   tcp6 = '';
   ours: number[] = [];
@@ -24,10 +25,14 @@ class Files implements ProcFiles {
     return HEADING + (path.endsWith('6') ? this.tcp6 : this.tcp);
   }
 
-  descriptors(): string[] | undefined {
+  listening(): readonly ListeningEntry[] | undefined {
+    return allListening(this);
+  }
+
+  inodes(): ReadonlySet<string> | undefined {
     this.lookups++;
     if (this.exhausted) return undefined;
-    return ['/dev/null', ...this.ours.map((inode) => `socket:[${inode}]`)];
+    return new Set(this.ours.map(String));
   }
 }
 
@@ -73,11 +78,11 @@ describe('proxy/process-listeners', () => {
   });
 
   it('where reading takes long, it reads less often', () => {
-    const read = (): string => {
-      now += 10;
-      return '';
+    const listening = (): readonly ListeningEntry[] => {
+      now += 20;
+      return [];
     };
-    const slow = new ProcessListeners({ read, descriptors: () => [] }, () => now);
+    const slow = new ProcessListeners({ listening, inodes: () => new Set() }, () => now);
     slow.addressesAt(80);
     assert.equal(now, 20);
     now = 10_000;
@@ -102,11 +107,20 @@ describe('proxy/process-listeners', () => {
 
   it('while no descriptor is left to see whose a new socket is, it counts as ours', () => {
     files.tcp = line('0100007F:240D', '0A', 7);
-    files.descriptors = () => undefined;
+    files.inodes = () => undefined;
     assert.ok(process.addressesAt(9229)?.has('127.0.0.1'));
-    files.descriptors = () => ['/dev/null'];
+    files.inodes = () => new Set();
     now = 200;
     assert.equal(process.addressesAt(9229), undefined);
+  });
+
+  it('does not look for the owner of a socket at whose port nobody is', () => {
+    files.ours = [7];
+    files.tcp = line('0100007F:240D', '0A', 7);
+    assert.equal(process.addressesAt(80), undefined);
+    assert.equal(files.lookups, 0);
+    assert.ok(process.addressesAt(9229)?.has('127.0.0.1'));
+    assert.equal(files.lookups, 1);
   });
 
   it('forgets whose sockets are when there are too many', () => {
