@@ -192,7 +192,7 @@ export class Mux implements ChannelPort {
     this.flush(now);
   }
 
-  /** The link is gone: every channel ends, and its handler is notified. */
+  /** The link is gone: every channel ends, and its handler is notified; many of them in later flushes. */
   onLinkDown(now: Instant): void {
     if (this.session.state === 'down') return;
     this.goDown('link-down');
@@ -222,7 +222,8 @@ export class Mux implements ChannelPort {
     let rounds = 0;
     do {
       this.events.deliver(now, rounds === 0);
-      if (this.session.state === 'up') this.write(now);
+      if (this.session.state !== 'up') break; // what is left of thousands of channels ends in later flushes
+      this.write(now);
     } while (++rounds < MAX_ROUNDS && this.events.hasChannels);
     this.running = false;
     if (this.session.state === 'up') this.session.writer.flush();

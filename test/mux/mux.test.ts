@@ -178,6 +178,26 @@ describe('multiplexer', () => {
         channel.send(pair.now, pattern(10), 0, 10); // harmless
         assert.equal(pair.host.mux.open(pair.now, TARGET, new Sink()), undefined);
       });
+
+      it('notifies hundreds of channels of a link that went down a part at a time, and of its end after all', () => {
+        const pair = new Pair(options);
+        const sinks = Array.from({ length: 300 }, () => pair.open().sink);
+        pair.run();
+        const ended = (): number => sinks.filter(({ log }) => log.at(-1) === 'link-down').length;
+        let before = 0;
+        pair.host.mux.onLinkDown(pair.now);
+        for (let flushes = 0; ended() < sinks.length; flushes++) {
+          assert.ok(flushes < 100, 'it goes on');
+          assert.ok(ended() - before <= 64, `${ended() - before} at once`);
+          assert.notEqual(pair.host.log.at(-1), 'link-down');
+          before = ended();
+          pair.host.settle(pair.now);
+        }
+        assert.equal(pair.host.log.at(-1), 'link-down');
+        assert.ok(
+          sinks.every(({ log }) => log.filter((line) => line === 'link-down').length === 1),
+        );
+      });
     });
   }
 

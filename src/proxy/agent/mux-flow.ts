@@ -199,6 +199,6 @@ export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>
     if (reason === 'drained') this.flow?.shutdown(now);
     else this.flow?.abort(now);
     this.flusher.schedule();
-    setImmediate(() => this.handler.onClosed(reason, error));
+    setImmediate(() => this.live.whenSettled(() => this.handler.onClosed(reason, error)));
   }
 }

@@ -29,6 +29,7 @@ export class LiveMux {
   readonly mux: Mux;
   private readonly clock: Pick<Clock, 'now'>;
   private ticker: NodeJS.Timeout | undefined = undefined;
+  private settled: (() => void) | undefined = undefined;
 
   constructor(clock: Pick<Clock, 'now'>, options: MuxOptions, events: MuxEvents, link: MuxLink) {
     this.clock = clock;
@@ -38,7 +39,10 @@ export class LiveMux {
       onRequest: (now, request) => events.onRequest(now, request),
       onGoAway: (now) => events.onGoAway(now),
       onDrained: (now) => link.onEnd(now, 'drained'),
-      onDown: (now, reason) => link.onEnd(now, reason),
+      onDown: (now, reason) => {
+        link.onEnd(now, reason);
+        this.settled?.();
+      },
       onWork: () => flusher.schedule(),
     });
   }
@@ -53,6 +57,12 @@ export class LiveMux {
   /** Keep no timeouts any more. */
   stop(): void {
     clearInterval(this.ticker);
+  }
+
+  /** The link is closed: run `run` once, when the handlers of all channels have been told. */
+  whenSettled(run: () => void): void {
+    if (this.mux.owed === 0) run();
+    else this.settled = run;
   }
 
   private tick(): void {

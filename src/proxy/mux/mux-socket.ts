@@ -148,7 +148,8 @@ export class MuxSocket implements HostStreamOwner, TurnWork {
     process.nextTick(() => {
       const { reason } = this;
       this.mux.onLinkDown(this.clock.now());
-      this.handler.onClosed(reason, code === undefined ? undefined : new Error(code));
+      const error = code === undefined ? undefined : new Error(code);
+      this.live.whenSettled(() => this.handler.onClosed(reason, error));
     });
   }
 }

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Destination } from '../../../src/mux/destination.ts';
 import type { MuxRole } from '../../../src/mux/handshake.ts';
+import type { MuxChannelHandler } from '../../../src/mux/mux-channel.ts';
 import type { ChannelRequest } from '../../../src/mux/request.ts';
 import { STREAM_BINDINGS } from '../../../src/native/stream/bindings.ts';
 import { streamOverSocket } from '../../../src/native/stream/stream-over-socket.ts';
@@ -15,6 +16,7 @@ import { acceptStream, openStream } from '../../../src/proxy/mux/channel-stream.
 import { MuxSocket } from '../../../src/proxy/mux/mux-socket.ts';
 import type { ByteDuplex } from '../../../src/proxy/stream/byte-duplex.ts';
 import { NodeClock } from '../../../src/transports/node-clock.ts';
+import { until } from '../recording.ts';
 
 const clock = new NodeClock();
 const TARGET: Destination = { proto: 'unix', path: '/run/x.sock' };
@@ -23,6 +25,7 @@ const TARGET: Destination = { proto: 'unix', path: '/run/x.sock' };
 class Link {
   readonly dir: string = mkdtempSync(join(tmpdir(), 'hawser-mux-'));
   readonly closed: string[] = [];
+  onClosed: (role: MuxRole) => void = () => {};
   onRequest: (request: ChannelRequest) => void = (request) => {
     // Echo.
     const stream = acceptStream(clock, request);
@@ -68,7 +71,10 @@ class Link {
         onReady: () => undefined,
         onRequest: (_now, request) => this.onRequest(request),
         onGoAway: () => undefined,
-        onClosed: (reason) => this.closed.push(reason),
+        onClosed: (reason) => {
+          this.closed.push(reason);
+          this.onClosed(role);
+        },
       },
     );
   }
@@ -119,6 +125,26 @@ for (const [over, bindings] of [
         all,
         all.map((_, i) => `hello ${i}`),
       );
+    });
+
+    it('is closed when each of hundreds of channels has been told', async () => {
+      let open = 0;
+      const handler: MuxChannelHandler = {
+        onOpen: () => open++,
+        onReadable: () => {},
+        onWritable: () => {},
+        onPeerEnd: () => {},
+        onClosed: () => open--,
+      };
+      for (let n = 0; n < 300; n++) link.client.open(TARGET, handler);
+      await until(() => open === 300);
+      const left: number[] = [];
+      link.onClosed = (role) => {
+        if (role === 'connector') left.push(open);
+      };
+      link.server.destroy();
+      await until(() => link.closed.length === 2);
+      assert.deepEqual(left, [0]);
     });
 
     it('fails a refused stream with the reason', async () => {
