@@ -79,6 +79,7 @@ export function openListenEvents(c: Libc): ListenEvents {
     for (const cpu of cpus()) rings.push(openRing(c, fields.id, cpu, pageLen));
     const events = {
       fds: rings.map(({ fd }) => fd),
+      hasSome: () => rings.some(hasSome),
       drain: () => drain(rings, fields),
       unmap,
     };
@@ -153,6 +154,9 @@ function openRing(c: Libc, id: number, cpu: number, pageLen: number): Ring {
     data: new DataView(c.view(address + pageLen, dataLen)),
   };
 }
+
+const hasSome = ({ control }: Ring): boolean =>
+  Atomics.load(control, HEAD / 8) !== Atomics.load(control, TAIL / 8);
 
 /** Events of a processor are in order; those of several are brought into it. */
 function drain(

@@ -9,6 +9,9 @@ export interface ListenWakes {
 }
 
 /**
+ * perf_poll says only once that there is something, also to an epoll that nobody listens to any more, or that asks while
+ * it is told to watch: so that rings are looked into themselves, once they are watched again.
+ *
  * `events` belong to the watch from now on. Nothing here keeps the process up.
  *
  * @throws NativeUnavailableError
@@ -23,11 +26,18 @@ export function watchListenEvents(events: ListenEvents, onWake: () => void): Lis
   };
   const watches = events.fds.map((fd) => watchReadable(fd, wake));
   for (const watch of watches) watch.unref();
+  const lookOnceWatched = (): void => {
+    setImmediate(() => {
+      if (isWaiting && events.hasSome()) wake();
+    });
+  };
+  lookOnceWatched();
   return {
     resume: () => {
       if (isWaiting) return;
       isWaiting = true;
       for (const watch of watches) watch.resume();
+      lookOnceWatched();
     },
     close: () => {
       isWaiting = false;

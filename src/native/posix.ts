@@ -180,6 +180,8 @@ export interface ListenEvent {
 export interface ListenEvents {
   /** Readable when there is something to drain; each says so once. They are the caller's. */
   readonly fds: readonly number[];
+  /** Whether there is something to drain. */
+  hasSome(): boolean;
   /** @returns what has happened since the last time, in order; `isWhole`: nothing was lost */
   drain(): { readonly events: readonly ListenEvent[]; readonly isWhole: boolean };
   /** Before the descriptors are closed. It cannot be drained any more. */

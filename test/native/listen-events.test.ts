@@ -86,6 +86,22 @@ describeNeeding('native: events of sockets that listen', ['koffi', 'socket-event
     while (wakes === 1) await turn();
   });
 
+  it('wake whenever it is that it comes, while it is watched or not', async () => {
+    for (let round = 0; round < 300; round++) {
+      events.drain();
+      wakes = 0;
+      const listening = listen();
+      if (round % 3 === 0) await listening;
+      watch.resume();
+      await listening;
+      const until = performance.now() + 1_000;
+      while (wakes === 0) {
+        assert.ok(performance.now() < until, `no wake in round ${round}`);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
+  });
+
   it('are in order over the ends of the rings; too many at once are lost, and that is said', async () => {
     for (let round = 0; round < 20; round++) {
       for (let i = 0; i < 50; i++) await listen();
