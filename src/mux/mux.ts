@@ -114,6 +114,11 @@ export class Mux implements ChannelPort {
     return this.events.owed;
   }
 
+  /** Requests that wait for `takeRequests`. */
+  get requestsWaiting(): number {
+    return this.events.waiting;
+  }
+
   /** Channels not yet closed by both ends. */
   get channelCount(): number {
     return this.session.channels.size;
@@ -181,6 +186,16 @@ export class Mux implements ChannelPort {
     this.session.link.heard(now);
     if (fault !== undefined) this.goDown(fault);
     else if (this.receiver.flooded) this.goDown('refusal-flood');
+  }
+
+  /**
+   * With `pacedRequests`, within a batch, which `onBatchEnd` ends: deliver the requests that wait, as long as there are any
+   * and `more`, which is asked after each, says so.
+   */
+  takeRequests(now: Instant, more: () => boolean): void {
+    this.now = now;
+    this.running = true;
+    this.events.takeRequests(now, more);
   }
 
   onBatchEnd(now: Instant): void {
@@ -327,6 +342,7 @@ export class Mux implements ChannelPort {
     this.events.queueDown(reason);
     for (const channel of session.channels.values()) channel.end('link-down', '');
     session.channels.clear();
+    session.requests.length = 0; // gone before its handler was notified
     this.requestWork();
   }
 

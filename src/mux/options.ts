@@ -27,6 +27,8 @@ export interface MuxOptions {
   /** Extended: an idle link is pinged this often, and given up when nothing came for `pingTimeoutMs`. */
   readonly pingIntervalMs?: number;
   readonly pingTimeoutMs?: number;
+  /** Requests wait for `Mux.takeRequests`; else each `flush` delivers some. */
+  readonly pacedRequests?: boolean;
 }
 
 export type MuxSettings = Required<MuxOptions>;
@@ -47,6 +49,7 @@ export function muxSettings(options: MuxOptions): MuxSettings {
     openTimeoutMs: 10_000,
     pingIntervalMs: 15_000,
     pingTimeoutMs: 45_000,
+    pacedRequests: false,
     ...options,
   };
 }

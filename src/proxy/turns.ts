@@ -331,6 +331,11 @@ export class TurnShare {
     return --this.left > 0 || this.look();
   }
 
+  /** As {@link more}, by the clock: for steps that cost much each. */
+  moreNow(): boolean {
+    return this.look();
+  }
+
   /** @param isLeft there is more, and `onTurn` is to follow */
   end(isLeft: boolean): void {
     this.spend(this.turns.leave(), this.beganAt);

@@ -201,6 +201,57 @@ describe('multiplexer', () => {
     });
   }
 
+  describe('paced requests', () => {
+    const OPENS = 40;
+    function asked(): { pair: Pair; host: End; guest: End; sinks: readonly Sink[] } {
+      const pair = new Pair({ guest: { pacedRequests: true } });
+      const sinks = Array.from({ length: OPENS }, () => pair.open().sink);
+      pair.run();
+      return { pair, host: pair.host, guest: pair.guest, sinks };
+    }
+    const take = ({ guest, pair }: { guest: End; pair: Pair }, count: number): void => {
+      let left = count;
+      guest.mux.takeRequests(pair.now, () => --left > 0);
+      guest.mux.onBatchEnd(pair.now);
+    };
+
+    it('wait until they are taken, as many as are wanted, in order; no flush is asked for meanwhile', () => {
+      const all = asked();
+      const { guest, pair } = all;
+      assert.deepEqual(
+        [guest.requests.length, guest.mux.requestsWaiting, guest.worked],
+        [0, OPENS, false],
+      );
+      guest.mux.flush(pair.now);
+      assert.equal(guest.requests.length, 0);
+      take(all, 3);
+      assert.deepEqual([guest.requests.length, guest.mux.requestsWaiting], [3, OPENS - 3]);
+      assert.ok(!guest.worked);
+      take(all, OPENS);
+      assert.deepEqual([guest.requests.length, guest.mux.requestsWaiting], [OPENS, 0]);
+      pair.run();
+      assert.ok(all.sinks.every(({ log }) => log[0] === 'open'));
+    });
+
+    it('that the opener has given up meanwhile are nobody to answer', () => {
+      const { pair, guest } = asked();
+      for (const channel of [...pair.host.mux.openChannels()].slice(0, 10)) {
+        channel.abort(pair.now);
+      }
+      pair.run();
+      take({ guest, pair }, OPENS);
+      assert.equal(guest.requests.length, OPENS - 10);
+    });
+
+    it('end with the link', () => {
+      const { pair, guest } = asked();
+      guest.mux.onLinkDown(pair.now);
+      while (guest.worked) guest.settle(pair.now);
+      assert.deepEqual([guest.mux.requestsWaiting, guest.requests.length], [0, 0]);
+      assert.equal(guest.log.at(-1), 'link-down');
+    });
+  });
+
   describe('misbehaviour of the peer', () => {
     const NOBODY = 0x1234;
     /** A guest with one open channel (id -1), whose peer is us. */

@@ -24,6 +24,7 @@ const RESERVE_LEN = 65_600;
 const SPACE_WANTED = 16 << 10;
 /** What is processed within the batch of the flow's own link; the rest waits for a turn. */
 const BATCH_LEN = 16 << 10;
+const NOTHING = new Uint8Array(0);
 
 export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>, TurnWork {
   readonly mux: Mux;
@@ -54,7 +55,8 @@ export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>
     this.clock = clock;
     this.handler = handler;
     this.flusher = flusher;
-    this.live = new LiveMux(clock, options, handler, {
+    const paced = { ...options, pacedRequests: turns !== undefined };
+    this.live = new LiveMux(clock, paced, handler, {
       writer: this,
       onEnd: (now, reason) => this.end(now, reason),
     });
@@ -91,18 +93,22 @@ export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>
     let room = share === undefined ? Number.POSITIVE_INFINITY : BATCH_LEN;
     while (room > 0 && this.hasBytes) room -= this.read(now, room, undefined);
     this.flusher.schedule();
-    if (this.hasBytes) share?.wait();
+    if (this.hasWork) share?.wait();
   }
 
   onTurn(now: Instant): void {
     const { share } = this;
     if (share?.begin(now) !== true) return;
-    do {
-      if (!this.hasBytes) break;
+    while (this.hasWork) {
       this.read(now, SLAB_LEN, share);
-    } while (share.more());
+      if (!share.moreNow()) break;
+    }
     this.flusher.schedule();
-    share.end(this.hasBytes);
+    share.end(this.hasWork);
+  }
+
+  private get hasWork(): boolean {
+    return this.hasBytes || this.mux.requestsWaiting > 0;
   }
 
   private get hasBytes(): boolean {
@@ -112,8 +118,8 @@ export class MuxFlow implements MuxWriter, ByteStreamHandler<ByteStream, string>
   /** @returns bytes that were processed */
   private read(now: Instant, maxLen: number, share: TurnShare | undefined): number {
     const { flow } = this;
-    const run = flow?.readable();
-    if (flow === undefined || run === undefined) return 0;
+    const run = flow?.readable() ?? NOTHING;
+    if (flow === undefined) return 0;
     const done = feedMux(now, this.mux, slabOver(run), 0, Math.min(run.length, maxLen), share);
     if (!this.over) flow.release(now, done);
     return done;

@@ -22,6 +22,7 @@ import { MuxSlabWriter } from './mux-slab-writer.ts';
  * a quarter of it costs a tenth of the throughput.
  */
 const READ_SLAB: Slab = slabOver(Buffer.allocUnsafeSlow(256 << 10));
+const NOTHING: Slab = makeSlab(0);
 
 /** Callbacks for the multiplexer's opens and its end, one set for each link. */
 export interface MuxSocketHandler extends MuxEvents {
@@ -42,7 +43,7 @@ export class MuxSocket implements HostStreamOwner, TurnWork {
   private closed = false;
   private readonly share: TurnShare | undefined;
   /** Read and not processed. */
-  private rest: Slab | undefined = undefined;
+  private rest: Slab = NOTHING;
 
   /** @param turns absent where nobody else shares the event loop */
   constructor(clock: Clock, options: MuxOptions, handler: MuxSocketHandler, turns?: Turns) {
@@ -52,7 +53,8 @@ export class MuxSocket implements HostStreamOwner, TurnWork {
       { write: (bytes, off, len) => this.stream?.write(bytes, off, len) ?? false },
       () => this.mux.onWritable(clock.now()),
     );
-    this.live = new LiveMux(clock, options, handler, {
+    const paced = { ...options, pacedRequests: turns !== undefined };
+    this.live = new LiveMux(clock, paced, handler, {
       writer: this.writer,
       onEnd: (_now, reason) => this.end(reason),
     });
@@ -98,8 +100,8 @@ export class MuxSocket implements HostStreamOwner, TurnWork {
 
   onTurn(): void {
     const { rest } = this;
-    this.rest = undefined;
-    if (rest !== undefined && this.take(rest, rest.bytes.length)) this.stream?.resume();
+    this.rest = NOTHING;
+    if (this.take(rest, rest.bytes.length)) this.stream?.resume();
   }
 
   onHostWritten(): void {
@@ -123,10 +125,11 @@ export class MuxSocket implements HostStreamOwner, TurnWork {
     let done = 0;
     if (share?.begin(now) !== false) {
       done = feedMux(now, mux, slab, 0, len, share);
-      share?.end(done < len && !this.closed);
+      share?.end(!this.closed && (done < len || mux.requestsWaiting > 0));
     }
-    if (done < len && !this.closed) this.rest = copyOf(slab, done, len);
-    return done === len && !this.closed;
+    if (this.closed) return false;
+    if (done < len) this.rest = copyOf(slab, done, len);
+    return done === len && mux.requestsWaiting === 0;
   }
 
   private end(reason: MuxEnd): void {

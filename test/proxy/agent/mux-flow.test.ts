@@ -6,6 +6,8 @@ import type { ChannelRequest } from '../../../src/mux/request.ts';
 import { MuxFlow } from '../../../src/proxy/agent/mux-flow.ts';
 import { NO_FLUSH } from '../../../src/proxy/flush-scheduler.ts';
 import type { MuxSocketHandler } from '../../../src/proxy/mux/mux-socket.ts';
+import type { Turns } from '../../../src/proxy/turns.ts';
+import { TurnLoop } from '../../support/turn-loop.ts';
 
 const CLOCK = { now: () => performance.now() };
 const TARGET = { proto: 'unix', path: '/x' } as const;
@@ -42,7 +44,8 @@ class FakeFlow implements ByteStream {
   }
 
   release(_now: number, n: number): void {
-    assert.equal(n, this.held.shift()?.length);
+    const first = this.held.shift() ?? Buffer.alloc(0);
+    if (n < first.length) this.held.unshift(first.subarray(n));
     this.heldLen -= n;
     this.other?.notifySpace();
   }
@@ -125,6 +128,8 @@ class Source extends Sink {
 }
 
 class Ends implements MuxSocketHandler {
+  requests = 0;
+  onAsked: () => void = () => {};
   ready = false;
   closed: string | undefined;
   readonly sink: Sink = new Sink();
@@ -132,6 +137,8 @@ class Ends implements MuxSocketHandler {
     this.ready = true;
   }
   onRequest(now: number, request: ChannelRequest): void {
+    this.requests++;
+    this.onAsked();
     request.accept(now, this.sink);
   }
   onGoAway(): void {}
@@ -154,7 +161,7 @@ describe('a multiplexer over a flow', () => {
   let thereEnds: Ends;
   let flows: readonly [FakeFlow, FakeFlow];
 
-  function connect(capacity: number): void {
+  function connect(capacity: number, shared?: Turns): void {
     const one = new FakeFlow(capacity);
     const two = new FakeFlow(capacity);
     one.other = two;
@@ -162,7 +169,7 @@ describe('a multiplexer over a flow', () => {
     hereEnds = new Ends();
     thereEnds = new Ends();
     here = new MuxFlow(CLOCK, { role: 'connector' }, hereEnds, NO_FLUSH);
-    there = new MuxFlow(CLOCK, { role: 'listener' }, thereEnds, NO_FLUSH);
+    there = new MuxFlow(CLOCK, { role: 'listener' }, thereEnds, NO_FLUSH, shared);
     one.handler = here;
     two.handler = there;
     here.join(one);
@@ -191,6 +198,27 @@ describe('a multiplexer over a flow', () => {
       assert.equal(thereEnds.sink.sum, expected.sum);
     });
   }
+
+  it('serves its opens within its share of each turn, and all of them', async () => {
+    const OPENS = 500;
+    const OPEN_MS = 0.1;
+    const loop = new TurnLoop();
+    connect(1 << 20, loop.turns);
+    await turns(() => here.mux.ready && there.mux.ready);
+    thereEnds.onAsked = () => {
+      loop.nowMs += OPEN_MS;
+    };
+    for (let i = 0; i < OPENS; i++) assert.ok(here.mux.open(CLOCK.now(), TARGET, new Sink()));
+    here.mux.flush(CLOCK.now());
+    await turns(() => !loop.isIdle);
+    while (thereEnds.requests < OPENS) {
+      const { requests } = thereEnds;
+      loop.poll();
+      await new Promise(setImmediate);
+      assert.ok(thereEnds.requests > requests, `it goes on after ${requests}`);
+      assert.ok(thereEnds.requests - requests <= 42, `${thereEnds.requests - requests} at once`);
+    }
+  });
 
   it("the flow's end ends the channels, each with its reason, and then the link", async () => {
     connect(100_000);
