@@ -161,6 +161,7 @@ export class DnsForwarder {
     const { following } = options;
     this.links = new ResolvedLinks(
       () => this.configure(resolvConf, this.resolverText),
+      options.log,
       following?.pollMs,
     );
     this.follow(resolvConf, (text) => this.configure(resolvConf, text));

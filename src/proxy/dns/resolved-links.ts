@@ -8,6 +8,8 @@
  */
 import { readdirSync, realpathSync, type StatsListener, unwatchFile, watchFile } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import type { Log } from '../../base/log.ts';
+import { errorCode } from '../../native/errors.ts';
 import { readSmallFile } from '../../native/read-small-file.ts';
 import { type LinkState, parseLinkState } from '../../services/dns/link-state.ts';
 
@@ -18,15 +20,21 @@ const RESOLVED_LINKS = 'netif';
 const NETWORKD_LINKS = 'netif/links';
 const MAX_LINKS = 1024;
 const POLL_MS = 1000;
+const UNREADABLE =
+  "the domains of the host's links cannot be read: their names are asked at the other servers; name servers of domains with --dns-domain, or run as root";
 
 export class ResolvedLinks {
   private readonly onChange: () => void;
   private readonly pollMs: number;
+  private readonly log: Log;
   private directories: readonly string[] = [];
+  /** Directories of which something cannot be read. */
+  private readonly told = new Set<string>();
 
   /** @param onChange the links may be others */
-  constructor(onChange: () => void, pollMs: number = POLL_MS) {
+  constructor(onChange: () => void, log: Log, pollMs: number = POLL_MS) {
     this.onChange = onChange;
+    this.log = log;
     this.pollMs = pollMs;
   }
 
@@ -34,7 +42,7 @@ export class ResolvedLinks {
   of(resolvConf: string): readonly LinkState[] {
     this.follow(directoriesFor(resolvConf));
     return this.directories.flatMap((directory) =>
-      namesIn(directory).flatMap((name) => stateOf(join(directory, name))),
+      this.namesIn(directory).flatMap((name) => this.stateOf(directory, name)),
     );
   }
 
@@ -52,6 +60,33 @@ export class ResolvedLinks {
   }
 
   private readonly onStat: StatsListener = () => this.onChange();
+
+  private namesIn(directory: string): readonly string[] {
+    try {
+      const names = readdirSync(directory).filter((name) => /^\d{1,10}$/.test(name));
+      return names.sort((a, b) => Number(a) - Number(b)).slice(0, MAX_LINKS);
+    } catch (error) {
+      this.onFailed(directory, error); // ENOENT: without networkd, or before the first link
+      return [];
+    }
+  }
+
+  private stateOf(directory: string, name: string): readonly LinkState[] {
+    try {
+      return [parseLinkState(readSmallFile(join(directory, name)))];
+    } catch (error) {
+      this.onFailed(directory, error); // ENOENT: it has gone
+      return [];
+    }
+  }
+
+  /** What is not there is nothing to say; what cannot be read is said once for each directory. */
+  private onFailed(directory: string, error: unknown): void {
+    const cause = error instanceof Error ? error : new Error(String(error));
+    if (errorCode(cause) === 'ENOENT' || this.told.has(directory)) return;
+    this.told.add(directory);
+    this.log.warn({ directory, reason: cause.message }, UNREADABLE);
+  }
 }
 
 function directoriesFor(resolvConf: string): readonly string[] {
@@ -67,21 +102,4 @@ function directoriesFor(resolvConf: string): readonly string[] {
     return [];
   }
   return [join(own, RESOLVED_LINKS), join(both, NETWORKD_LINKS)];
-}
-
-function namesIn(directory: string): readonly string[] {
-  try {
-    const names = readdirSync(directory).filter((name) => /^\d{1,10}$/.test(name));
-    return names.sort((a, b) => Number(a) - Number(b)).slice(0, MAX_LINKS);
-  } catch {
-    return []; // without networkd, or before the first link
-  }
-}
-
-function stateOf(path: string): readonly LinkState[] {
-  try {
-    return [parseLinkState(readSmallFile(path))];
-  } catch {
-    return []; // it has gone
-  }
 }

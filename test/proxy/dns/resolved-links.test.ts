@@ -1,10 +1,22 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DnsForwarder } from '../../../src/proxy/dns/forwarder.ts';
+import { ResolvedLinks } from '../../../src/proxy/dns/resolved-links.ts';
 import { a, dataOf, queryBytes, replyBytes } from '../../services/dns/dns-wire.ts';
+import { RecordingLog } from '../../support/recording-log.ts';
 import { FakeUpstream, makeForwarder, resolve, until } from './lab.ts';
+
+const NOBODY = 65_534;
 
 describe('the domains of links', () => {
   let directory: string;
@@ -73,5 +85,54 @@ describe('the domains of links', () => {
     start('stub-resolv.conf');
     assert.equal(await asked('a.corp.example'), '192.0.2.1');
     assert.deepEqual(forwarder.domains, []);
+  });
+});
+
+describe('links that may not be read', () => {
+  let directory: string;
+  const at = (path: string): string => join(directory, path);
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'hawser-links-'));
+    chmodSync(directory, 0o711);
+    for (const path of ['systemd/resolve/netif', 'systemd/netif/links']) {
+      mkdirSync(at(path), { recursive: true });
+    }
+    writeFileSync(at('systemd/resolve/resolv.conf'), '');
+    for (const link of [7, 8]) writeFileSync(at(`systemd/netif/links/${link}`), '', { mode: 0 });
+    chmodSync(at('systemd/resolve/netif'), 0);
+  });
+  afterEach(() => {
+    chmodSync(at('systemd/resolve/netif'), 0o700);
+    rmSync(directory, { recursive: true });
+  });
+
+  /** With the rights of somebody else than root. */
+  const asUser = (run: () => void): void => {
+    const isRoot = process.geteuid?.() === 0;
+    if (isRoot) process.seteuid?.(NOBODY);
+    try {
+      run();
+    } finally {
+      if (isRoot) process.seteuid?.(0);
+    }
+  };
+
+  it('are said once for each directory', () => {
+    const log = new RecordingLog();
+    asUser(() => {
+      const links = new ResolvedLinks(() => {}, log);
+      const path = at('systemd/resolve/resolv.conf');
+      for (let reads = 0; reads < 3; reads++) assert.deepEqual(links.of(path), []);
+      links.close();
+    });
+    const [programs, networkd] = [at('systemd/resolve/netif'), at('systemd/netif/links')];
+    assert.deepEqual(
+      log.lines.map(({ level, fields }) => ({ level, fields })),
+      [
+        { directory: programs, reason: `EACCES: permission denied, scandir '${programs}'` },
+        { directory: networkd, reason: `EACCES: permission denied, open '${networkd}/7'` },
+      ].map((fields) => ({ level: 'warn', fields })),
+    );
+    for (const { message } of log.lines) assert.match(message, /^the domains of the host's links/);
   });
 });
