@@ -81,6 +81,9 @@ export const MSG_ERRQUEUE = 0x2000;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x40000000;
 
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+
 export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;
 export const F_ADD_SEALS = 1033;

@@ -55,6 +55,7 @@ export interface Libc {
   fcntl(fd: number, command: number, arg: number): number;
   /** By another thread. @param done called with the result */
   fcntlElsewhere(fd: number, command: number, arg: number, done: (result: number) => void): void;
+  flock(fd: number, operation: number): number;
   setns(fd: number, type: number): number;
   socket(domain: number, type: number, protocol: number): number;
   socketpair(domain: number, type: number, protocol: number, fds: Uint8Array): number;
@@ -137,6 +138,7 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
     fcntl,
     fcntlElsewhere: (fd, command, arg, done) =>
       fcntl.async(fd, command, arg, (_: unknown, result: number) => done(result)),
+    flock: c.func('int flock(int fd, int operation)'),
     setns: c.func('int setns(int fd, int type)'),
     socket: c.func('int socket(int domain, int type, int protocol)'),
     socketpair: c.func('int socketpair(int domain, int type, int protocol, void *fds)'),

@@ -200,6 +200,10 @@ export class LinuxPosix implements Posix {
     this.c.close(fd);
   }
 
+  lockFile(fd: number): number {
+    return this.c.flock(fd, n.LOCK_EX | n.LOCK_NB) < 0 ? -this.c.errno() : 0;
+  }
+
   reserveDescriptors(count: number): void {
     reserveDescriptors(this.c, count);
   }

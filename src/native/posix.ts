@@ -324,6 +324,12 @@ export interface Posix {
   /** @returns bytes written, or -errno */
   write(fd: number, bytes: Uint8Array, off: number, len: number): number;
   close(fd: number): void;
+  /**
+   * Lock a file (flock(2)) for this open file description alone, without waiting.
+   *
+   * @returns 0, or -errno: -EAGAIN while another one has it
+   */
+  lockFile(fd: number): number;
   /** Make room for so many descriptors, soon, in a thread of the pool. */
   reserveDescriptors(count: number): void;
   /** Whether `fd` is one end of a pipe or connection whose other end is closed. */

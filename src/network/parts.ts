@@ -306,7 +306,10 @@ export class NetworkParts {
         ),
     });
     this.ipv6.start();
-    native.whenLoaded((posix) => this.ipv6.watchWith(posix));
+    native.whenLoaded((posix) => {
+      this.ipv6.watchWith(posix);
+      for (const file of [this.leaseFile, this.audit, this.capture]) file?.claim.useCalls(posix);
+    });
     const gatewayDns = serveDns(this.dns, this.dataPath, addresses, config.dns, clock);
     const { ports } = this;
     this.guestApi = config.guestApi.enabled
@@ -387,7 +390,7 @@ export class NetworkParts {
     this.ipv6.close();
     this.dns.close();
     this.guestWatch.close();
-    this.leaseFile?.flush();
+    this.leaseFile?.close();
     this.keptNames.close();
     this.policy.close();
     this.dataPath.verdicts.settle();

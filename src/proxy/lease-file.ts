@@ -7,6 +7,7 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as z from 'zod';
 import type { Log } from '../base/log.ts';
+import { FileClaim } from '../native/file-claim.ts';
 import { readSmallFile } from '../native/read-small-file.ts';
 import type { LeaseStore, StoredLease } from '../services/dhcp/lease.ts';
 import { replaceFile } from './replace-file.ts';
@@ -37,6 +38,7 @@ type Contents = Record<Part, readonly StoredLease[]>;
 export class LeaseFile {
   readonly ipv4: LeaseStore;
   readonly ipv6: LeaseStore;
+  readonly claim: FileClaim;
   private readonly path: string;
   private readonly log: Log;
   private readonly settleMs: number;
@@ -50,6 +52,7 @@ export class LeaseFile {
   constructor(path: string, log: Log, settleMs: number = SETTLE_MS, retryMs: number = RETRY_MS) {
     this.ipv4 = this.storeOf('leases');
     this.ipv6 = this.storeOf('leases6');
+    this.claim = new FileClaim(path, 'the lease file', log);
     this.path = path;
     this.log = log;
     this.settleMs = settleMs;
@@ -95,7 +98,13 @@ export class LeaseFile {
     }, delayMs).unref();
   }
 
-  /** Write pending changes now, and not again. Call it before the process ends. */
+  /** Write pending changes, and leave the file to others. */
+  close(): void {
+    this.flush();
+    this.claim.close();
+  }
+
+  /** Write pending changes now, and not again. */
   flush(): void {
     if (this.timer === undefined) return;
     clearTimeout(this.timer);
@@ -103,7 +112,9 @@ export class LeaseFile {
     try {
       mkdirSync(dirname(this.path), { recursive: true });
       const text = `${JSON.stringify({ version: 1, ...this.read() }, undefined, 2)}\n`;
+      this.claim.renew();
       replaceFile(this.path, text, 0o600);
+      this.claim.renew();
       if (this.failed) this.log.info({ path: this.path }, 'the lease file is written again');
       this.failed = false;
     } catch (cause) {

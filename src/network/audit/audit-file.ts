@@ -18,6 +18,7 @@ import {
   writeSync,
 } from 'node:fs';
 import type { Log } from '../../base/log.ts';
+import { FileClaim } from '../../native/file-claim.ts';
 import { errorCode, messageOf } from '../errors.ts';
 
 const { O_APPEND, O_CREAT, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
@@ -53,6 +54,7 @@ export class AuditFile {
   lost = 0;
   /** Why the last write has failed; undefined: it has not. */
   problem: string | undefined = undefined;
+  readonly claim: FileClaim;
   private readonly options: AuditFileOptions;
   private fd: number;
   private size = 0;
@@ -72,6 +74,7 @@ export class AuditFile {
   /** @throws AuditError */
   constructor(options: AuditFileOptions) {
     this.options = options;
+    this.claim = new FileClaim(options.path, 'the audit log', options.log);
     this.fd = this.open();
     if (this.isRegular && this.size > 0 && !endsLine(options.path, this.size)) this.put('\n');
   }
@@ -109,6 +112,7 @@ export class AuditFile {
     this.fd = this.open();
     if (this.torn.length > 0 && this.writing === undefined) this.moveLine(before);
     this.closeLater(before);
+    this.claim.renew();
   }
 
   /** Resolves when all is written, or cannot be. */
@@ -118,6 +122,7 @@ export class AuditFile {
     await this.writing;
     this.flush();
     closeSync(this.fd);
+    this.claim.close();
     this.fd = -1;
   }
 

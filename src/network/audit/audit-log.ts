@@ -12,6 +12,7 @@ import {
   type EventType,
   type NetworkEvents,
 } from '../../control/events/network-events.ts';
+import type { FileClaim } from '../../native/file-claim.ts';
 import type { AuditConfig } from '../config.ts';
 import type { EventHub } from '../event-hub.ts';
 import { AuditFile } from './audit-file.ts';
@@ -61,6 +62,11 @@ export class AuditLog {
     if (this.file.writeNow(line)) return true;
     this.refused++;
     return false;
+  }
+
+  /** To be told of native calls. */
+  get claim(): FileClaim {
+    return this.file.claim;
   }
 
   /** Counters. */

@@ -9,6 +9,7 @@ import { closeSync, ftruncateSync, openSync, write, writeSync } from 'node:fs';
 import type { Log } from '../../base/log.ts';
 import { makeSlab, type Slab } from '../../base/slab.ts';
 import type { Instant } from '../../base/time.ts';
+import { FileClaim } from '../../native/file-claim.ts';
 import type { Frame } from '../../stack/frame.ts';
 import { emitRecord, pcapHeader, RECORD_HEADER_LEN, SNAP_LEN_MAX } from './pcap-format.ts';
 import type { FrameObserver } from './tapped-acceptor.ts';
@@ -23,6 +24,7 @@ export class CaptureError extends Error {
 export class PcapFile implements FrameObserver {
   /** Frames that were not written. */
   lost = 0;
+  readonly claim: FileClaim;
   private readonly path: string;
   private readonly log: Log;
   private readonly fd: number;
@@ -37,6 +39,7 @@ export class PcapFile implements FrameObserver {
 
   /** @throws CaptureError */
   constructor(path: string, now: Instant, log: Log) {
+    this.claim = new FileClaim(path, 'the capture file', log);
     this.path = path;
     this.log = log;
     this.epochMs = Date.now() - now;
@@ -72,6 +75,7 @@ export class PcapFile implements FrameObserver {
     this.swap();
     await this.writing;
     closeSync(this.fd);
+    this.claim.close();
     if (this.lost > 0) this.log.warn({ file: this.path, lost: this.lost }, 'frames not captured');
   }
 
