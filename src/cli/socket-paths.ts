@@ -1,5 +1,6 @@
-/** The Unix sockets where guests and agents attach, of those that a configuration names. */
-import { dirname } from 'node:path';
+/** The sockets where guests and agents attach, of those that a configuration names. */
+import { dirname, resolve } from 'node:path';
+import { tcpPlace } from '../native/inherited-listeners.ts';
 import type { NetworkConfig } from '../network/config.ts';
 import { errorCode, RunError } from '../network/errors.ts';
 import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
@@ -13,6 +14,13 @@ interface LinkSocket {
   readonly option: string;
   readonly path: string;
 }
+
+/** Of TCP, as they are passed by a supervisor. */
+const tcpPlaces = ({ listen }: LinkConfig): string[] =>
+  listen.flatMap((text) => {
+    const at = listensAt(parseLinkSpec(text));
+    return at === undefined || 'path' in at ? [] : [tcpPlace(at.host, at.port)];
+  });
 
 function linkSockets({ listen, mux }: LinkConfig): LinkSocket[] {
   const sockets: LinkSocket[] = [];
@@ -31,6 +39,17 @@ function linkSockets({ listen, mux }: LinkConfig): LinkSocket[] {
 
 export const linkPaths = (config: LinkConfig): string[] =>
   linkSockets(config).map(({ path }) => path);
+
+function placesOfApi({ api }: Pick<DaemonConfig, 'api'>): string[] {
+  if (api.kind === 'unix') return [api.path];
+  return api.kind === 'tcp' ? [tcpPlace(api.address, api.port)] : [];
+}
+
+/** Where links and the API listen, of all the places that a supervisor may do that for us. */
+export function listeningPlaces(config: LinkConfig & Pick<DaemonConfig, 'api'>): string[] {
+  const paths = linkPaths(config).map((path) => resolve(path));
+  return [...paths, ...tcpPlaces(config), ...placesOfApi(config)];
+}
 
 /**
  * @param makeFor makes the missing directories above a path

@@ -1,7 +1,7 @@
 /** The listener of the control API: a Unix socket of mode 0600 or a TCP port. */
 import type { Server } from 'node:http';
 import type { AddressInfo, Server as NetServer } from 'node:net';
-import { isInherited, listenOnInherited } from '../native/inherited-listeners.ts';
+import { isInherited, listenOnInherited, tcpPlace } from '../native/inherited-listeners.ts';
 import { refuseDescriptors } from '../native/refuse-descriptors.ts';
 import { listenOnUnixPath, PRIVATE_SOCKET_MODE } from '../native/unix-listener.ts';
 import { type PlaceTaken, removeStaleSocket } from '../transports/stale-socket.ts';
@@ -62,7 +62,10 @@ export async function listenTcp(
   port: number,
 ): Promise<ApiListener> {
   try {
-    await bound(server, () => server.listen({ host: address, port }));
+    await bound(server, () => {
+      if (!listenOnInherited(server, tcpPlace(address, port)))
+        server.listen({ host: address, port });
+    });
   } catch (error) {
     throw new ListenError(
       `cannot serve the control API at ${address} port ${port}: ${messageOf(error)}; choose another --api`,

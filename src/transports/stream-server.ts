@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname, resolve } from 'node:path';
-import { isInherited, listenOnInherited } from '../native/inherited-listeners.ts';
+import { isInherited, listenOnInherited, tcpPlace } from '../native/inherited-listeners.ts';
 import { refuseDescriptors } from '../native/refuse-descriptors.ts';
 import { KEEPALIVE_DEFAULT_S, keepaliveOptions } from '../native/stream/keepalive-options.ts';
 import { listenOnUnixPath } from '../native/unix-listener.ts';
@@ -93,9 +93,11 @@ function listen(server: Server, address: StreamAddress, socketMode: number): Pro
       if ('path' in address) refuseDescriptors(server);
       done();
     });
-    if (!('path' in address)) server.listen({ ...address });
-    else if (!listenOnInherited(server, resolve(address.path))) {
+    if ('path' in address) {
+      if (listenOnInherited(server, resolve(address.path))) return;
       listenOnUnixPath(server, { path: address.path }, socketMode);
+    } else if (!listenOnInherited(server, tcpPlace(address.host, address.port))) {
+      server.listen({ ...address });
     }
   });
 }

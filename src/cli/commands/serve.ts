@@ -15,7 +15,7 @@ import { checkRuntimeDir, type Place, placeOfUser, realPlace } from '../runtime-
 import type { FirstStart } from '../sandbox/first-start.ts';
 import { takeHandOver } from '../sandbox/hand-over.ts';
 import { Sandbox } from '../sandbox/sandbox.ts';
-import { linkPaths } from '../socket-paths.ts';
+import { listeningPlaces } from '../socket-paths.ts';
 import { StderrSink } from '../stderr-sink.ts';
 
 /** What is to be run, and how the process came to be allowed no more. */
@@ -29,7 +29,7 @@ export interface Started {
 }
 
 export interface Dialect extends Pick<DaemonDeps, 'serveMore' | 'pidFileEnd'> {
-  /** Unix sockets that it listens on, which systemd may do instead. */
+  /** Where it listens, which systemd may do instead: paths, and addresses of TCP. */
   readonly sockets: readonly string[];
 }
 
@@ -66,11 +66,10 @@ async function sayNext({ view }: DaemonNetwork, { name, log }: DaemonConfig): Pr
 
 /** What systemd listens on for us must be for one of our sockets. */
 function checkInherited(options: DaemonConfig, more: readonly string[]): void {
-  const { api } = options;
-  const paths = [...linkPaths(options), ...(api.kind === 'unix' ? [api.path] : []), ...more];
-  for (const path of inheritListeners(process.env, process.pid)) {
-    if (paths.includes(path)) continue;
-    throw new UsageError([`LISTEN_FDS passes ${path}: name it by --listen, --mux or --api`]);
+  const places = [...listeningPlaces(options), ...more];
+  for (const place of inheritListeners(process.env, process.pid)) {
+    if (places.includes(place)) continue;
+    throw new UsageError([`LISTEN_FDS passes ${place}: name it by --listen, --mux or --api`]);
   }
 }
 

@@ -24,7 +24,7 @@ export interface DropIn<D> {
    * @throws UsageError, RunError
    */
   plan(argv: readonly string[]): Promise<Plan<D> | number>;
-  /** Unix sockets on which `serve` listens. */
+  /** Where `serve` listens: paths of Unix sockets, and `tcpPlace`s. */
   sockets(dialect: D): readonly string[];
   /** Called when the network is there, and before guests can attach to its links. */
   serve(dialect: D, network: Network & DaemonNetwork, daemon: ServingDaemon): Promise<void>;

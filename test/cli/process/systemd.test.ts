@@ -1,13 +1,19 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, existsSync } from 'node:fs';
-import { connect, createServer, type Server } from 'node:net';
+import { once } from 'node:events';
+import { closeSync, existsSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { WebSocket } from 'ws';
 import { loadPosix } from '../../../src/native/load.ts';
+import { GET_FEATURES } from '../../../src/transports/vhost-user/message.ts';
+import { freePort } from '../../support/free-port.ts';
+import { listenTcp, listenUnix } from '../../support/listening-descriptor.ts';
 import { itNeeding } from '../../support/requirements.ts';
 import { Vmn3tClient } from '../../support/vmn3t-client.ts';
 import { frameOf, MessageClient } from '../../transports/messages/message-client.ts';
+import { SocketFrontend } from '../../transports/vhost-user/socket-frontend.ts';
 import { HAWSER, Workplace } from './hawser.ts';
 
 const CONTRIB = fileURLToPath(new URL('../../../../contrib', import.meta.url));
@@ -106,6 +112,153 @@ describe('socket activation', function () {
     assert.equal((await wrong.ended).status, 1);
     assert.match(wrong.stderr, /needs ListenSequentialPacket= in the unit/);
     for (const fd of fds) closeSync(fd);
+  });
+
+  /** A guest or a client, which connects before there is a daemon. */
+  interface Caller {
+    /** The daemon has answered it. */
+    readonly served: Promise<unknown>;
+    close(): void;
+  }
+
+  /** A link, or the API. */
+  interface Activated {
+    readonly fd: number;
+    readonly args: readonly string[];
+    /** Of a Unix socket. */
+    readonly path?: string;
+    /** What the daemon says then. Default: that a guest is there. */
+    readonly says?: RegExp;
+    call(): Promise<Caller>;
+  }
+
+  const connected = async (to: NetConnectOpts): Promise<Socket> => {
+    const socket = connect(to);
+    socket.on('error', () => {});
+    await once(socket, 'connect');
+    return socket;
+  };
+  /** The API answers a request; a link ends the connection of a guest that is none. */
+  const answered = (socket: Socket, request: string): Caller => {
+    socket.write(request);
+    return { served: once(socket, 'data'), close: () => socket.destroy() };
+  };
+  const REQUEST = 'GET /v1/info HTTP/1.0\r\n\r\n';
+  const attached = async (to: NetConnectOpts): Promise<Caller> => {
+    const socket = await connected(to);
+    return { served: Promise.resolve(), close: () => socket.destroy() };
+  };
+
+  const PASSED: Readonly<Record<string, (port: number) => Activated>> = {
+    'ws:': (port) => ({
+      fd: listenTcp('127.0.0.1', port),
+      args: ['--listen', `ws:127.0.0.1:${port}`],
+      call: async () => {
+        const client = new WebSocket(`ws://127.0.0.1:${port}`);
+        return { served: once(client, 'open'), close: () => client.terminate() };
+      },
+    }),
+    'ws: of IPv6': (port) => ({
+      fd: listenTcp('::', port),
+      args: ['--listen', `ws:[0::0]:${port}`],
+      call: async () => {
+        const client = new WebSocket(`ws://127.0.0.1:${port}`);
+        return { served: once(client, 'open'), close: () => client.terminate() };
+      },
+    }),
+    'qemu: of TCP': (port) => ({
+      fd: listenTcp('127.0.0.1', port),
+      args: ['--listen', `qemu:127.0.0.1:${port}`],
+      call: () => attached({ host: '127.0.0.1', port }),
+    }),
+    'vhost-user:': () => ({
+      fd: listenUnix(place.path('vu.sock')),
+      path: place.path('vu.sock'),
+      says: /is ready/, // the guest is there when its driver has started the queues
+      args: ['--listen', `vhost-user:${place.path('vu.sock')}`],
+      call: async () => {
+        const machine = await SocketFrontend.connect(place.path('vu.sock'));
+        machine.send(GET_FEATURES);
+        return { served: machine.reply(), close: () => machine.socket.destroy() };
+      },
+    }),
+    'fd-socket:': () => ({
+      fd: listenUnix(place.path('fd.sock')),
+      path: place.path('fd.sock'),
+      args: ['--listen', `fd-socket:${place.path('fd.sock')}`],
+      call: async () => {
+        const posix = loadPosix();
+        const [ours, theirs] = posix.socketPair('dgram');
+        const machine = await SocketFrontend.connect(place.path('fd.sock'));
+        posix.sendFd(machine.fd, theirs);
+        posix.close(theirs);
+        const client = new MessageClient(ours);
+        assert.equal(client.send(frameOf(1)), 'ok');
+        machine.socket.resume();
+        const served = once(machine.socket, 'close');
+        return { served, close: () => client.close() };
+      },
+    }),
+    'the API over TCP': (port) => {
+      const token = place.path('token');
+      writeFileSync(token, 'a-secret-of-this-test', { mode: 0o600 });
+      return {
+        fd: listenTcp('127.0.0.1', port),
+        says: /is ready/,
+        args: ['--api', `tcp:127.0.0.1:${port}`, '--api-token-file', token],
+        call: async () => answered(await connected({ host: '127.0.0.1', port }), REQUEST),
+      };
+    },
+  };
+  for (const [what, open] of Object.entries(PASSED)) {
+    it(`${what} serves who connected before the daemon was there, and again over its restart`, async () => {
+      const passed = open(await freePort());
+      const { fd, args, path, says = /guest link up/ } = passed;
+      for (let starts = 1; starts <= 2; starts++) {
+        const caller = await passed.call();
+        const daemon = activated([fd], args);
+        await Promise.all([daemon.says(says), caller.served]);
+        caller.close();
+        daemon.child.kill();
+        assert.equal((await daemon.ended).status, 0, daemon.stderr);
+        if (path !== undefined) assert.ok(existsSync(path));
+      }
+      closeSync(fd);
+    });
+  }
+
+  it('a link of the multiplexer is served on a socket that was passed', async () => {
+    const path = place.path('mux.sock');
+    const fd = listenUnix(path);
+    const agent = place.hawser(['agent', '--connect', `unix:${path}`]);
+    for (let starts = 1; starts <= 2; starts++) {
+      const daemon = activated([fd], ['--mux', `unix:${path}`]);
+      await daemon.says(/multiplexer up/);
+      daemon.child.kill();
+      assert.equal((await daemon.ended).status, 0);
+      assert.ok(existsSync(path));
+    }
+    agent.child.kill();
+    await agent.ended;
+    closeSync(fd);
+  });
+
+  it('one of TCP that no option names is bad usage; one of neither kind is refused', async () => {
+    const port = await freePort();
+    const fd = listenTcp('::', port);
+    const other = activated([fd], ['--listen', `ws:127.0.0.1:${port}`]);
+    assert.equal((await other.ended).status, 2);
+    assert.match(other.stderr, new RegExp(`LISTEN_FDS passes \\[::\\]:${port}: name it by`));
+    closeSync(fd);
+    const [one, two] = loadPosix().socketPair('dgram');
+    const nameless = activated([one], []);
+    assert.equal((await nameless.ended).status, 1);
+    assert.match(
+      nameless.stderr,
+      /neither a Unix socket with a path nor a TCP socket that listens/,
+    );
+    closeSync(one);
+    closeSync(two);
   });
 
   it('one that no option names is bad usage', async () => {

@@ -1,5 +1,6 @@
 /** `hawser-gvproxy`: the `gvproxy` of gvisor-tap-vsock, as podman machine and scripts start it. */
 import { closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs';
+import { tcpPlace } from '../../../native/inherited-listeners.ts';
 import { messageOf, RunError } from '../../../network/errors.ts';
 import { packageVersion } from '../../../network/version.ts';
 import { realPlace } from '../../runtime-dir.ts';
@@ -23,7 +24,8 @@ export const GVPROXY: DropIn<GvproxyConfig> = {
   sockets: ({ listen, services }) =>
     [...listen, services].flatMap((url) => {
       const endpoint = url === '' ? undefined : parseEndpoint(url);
-      return endpoint?.kind === 'unix' ? [endpoint.path] : [];
+      if (endpoint?.kind === 'unix') return [endpoint.path];
+      return endpoint?.kind === 'tcp' ? [tcpPlace(endpoint.host || '::', endpoint.port)] : [];
     }),
   serve: async (config, network, daemon) => {
     const { serveGvproxy } = await import('./serve.ts');
