@@ -37,7 +37,12 @@ const DEFAULT_GUEST_TIMEOUT_S = 300;
 /** Options as commander returns them: text, lists of text, flags; only those that were given. */
 export type CommandLine = Readonly<Record<string, unknown>>;
 
-/** What a problem's sentence begins with: the key where it was written, and what is between that and the value. */
+/**
+ * By the key: the words that a user has given for it, where these are of another program. Of a list, each entry's.
+ */
+export type GivenWords = Readonly<Record<string, string | readonly string[] | undefined>>;
+
+/** What a problem's sentence begins with: the key where it was written, and the value. */
 type Locate = (problem: OptionProblem) => string;
 
 /** @throws UsageError naming the key, the value and what is allowed */
@@ -51,13 +56,19 @@ export async function loadConfig(
   return buildConfig(commandLine, readConfigFile(configPath), place);
 }
 
+/** @throws UsageError */
 export function buildConfig(
   commandLine: CommandLine,
   file: ConfigFile | undefined,
   place: Place,
+  words: GivenWords = {},
 ): DaemonConfig {
-  const typed: Locate = ({ key }) => `${flagOf(key)} `;
-  const written: Locate = ({ key, index }) => `${file?.locate(key, index)}: ${key}: `;
+  const typed: Locate = (problem) =>
+    given(words, problem) ?? withValue(problem, flagOf(problem.key), ' ');
+  const written: Locate = (problem) => {
+    const { key, index } = problem;
+    return withValue(problem, `${file?.locate(key, index)}: ${key}`, ': ');
+  };
   const problems: string[] = [];
   const settings = {
     ...accept(file?.values ?? {}, written, problems),
@@ -68,7 +79,7 @@ export function buildConfig(
     const { key } = problem;
     if (key in commandLine) return typed(problem);
     if (file !== undefined && key in file.values) return written(problem);
-    return `${key} (default) `;
+    return given(words, problem) ?? withValue(problem, `${key} (default)`, ' ');
   };
   return effective(settings, locate, place, file?.path);
 }
@@ -91,12 +102,18 @@ function numberOf(key: string, value: unknown): unknown {
   return decimal(value, 0, LARGEST) ?? value;
 }
 
+function given(words: GivenWords, { key, index }: OptionProblem): string | undefined {
+  const text = words[key];
+  return typeof text === 'object' ? text[index ?? 0] : text;
+}
+
+const withValue = (problem: OptionProblem, where: string, between: string): string =>
+  'value' in problem ? `${where}${between}${printable(problem.value, false)}` : where;
+
 function sentence(problem: OptionProblem, locate: Locate): string {
   const { why } = problem;
-  const where = locate(problem);
-  if (!('value' in problem)) return `${where.replace(/:? $/, '')} ${why}`;
-  const colon = /^(is|has) /.test(why) ? '' : ':';
-  return `${where}${printable(problem.value, false)}${colon} ${why}`;
+  const colon = !('value' in problem) || /^(is|has) /.test(why) ? '' : ':';
+  return `${locate(problem)}${colon} ${why}`;
 }
 
 function effective(

@@ -27,7 +27,7 @@ export async function claimPidFile(path: string, end: '' | '\n' = '\n'): Promise
   } catch (error) {
     if (error instanceof RunError) throw error;
     throw new RunError(
-      `cannot write the pid file ${path}: ${messageOf(error)}; choose another --pid-file`,
+      `cannot write the pid file ${path}: ${messageOf(error)}; choose another path`,
       {
         cause: error,
       },
@@ -40,7 +40,7 @@ function replaceStale(path: string, text: string): void {
   const holder = readHolder(path);
   if (holder !== undefined && holder !== process.pid && holds(holder, path)) {
     throw new RunError(
-      `the pid file ${path} belongs to the running process ${holder}: end it, or choose another --pid-file`,
+      `the pid file ${path} belongs to the running process ${holder}: end it, or choose another path`,
     );
   }
   replaceFile(path, text, 0o644);
@@ -57,7 +57,7 @@ function readHolder(path: string): number | undefined {
   }
   if (text === '') return undefined;
   if (!/^[1-9]\d{0,9}$/.test(text)) {
-    throw new RunError(`${path} is not a pid file: remove it, or choose another --pid-file`);
+    throw new RunError(`${path} is not a pid file: remove it, or choose another path`);
   }
   return Number(text);
 }

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
 import * as n from './constants.ts';
 import { PosixError } from './errors.ts';
 import { checkIfName, makeIfreq } from './ifreq.ts';
 import type { Libc } from './libc.ts';
 import { inNetns } from './netns.ts';
 import type { Tap, TapOptions, TapTools } from './posix.ts';
+import { tapAddress } from './tap-address.ts';
 import { VNET_HDR_LEN } from './vnet-header.ts';
 
 /** See `Posix.openTap`. */
@@ -91,19 +91,6 @@ function leaveWorkToKernel(c: Libc, fd: number, name: string): void {
   if (c.ioctlValue(fd, n.TUNSETOFFLOAD, n.TUN_F_CSUM | n.TUN_F_TSO4 | n.TUN_F_TSO6) < 0) {
     throw new PosixError(`cannot set the offloads of TAP ${name}`, c.errno());
   }
-}
-
-/**
- * The Ethernet address of an interface that we create, always the same, so that its lease is too: locally
- * administered, derived from the names of the interface and of its namespace.
- */
-export function tapAddress(name: string, netns: string | undefined): Uint8Array {
-  const mac = createHash('sha256')
-    .update(`${name}@${netns ?? ''}`)
-    .digest()
-    .subarray(0, 6);
-  mac[0] = ((mac[0] ?? 0) & 0xfc) | 0x02;
-  return mac;
 }
 
 function bringUp(c: Libc, control: number, name: string, mtu: number): void {

@@ -197,7 +197,7 @@ systemSuite('pasta', [...LAB, 'ipv6', 'userns', 'curl', 'dig', 'ping', 'nc'], fu
   it('has IPv6 where the host has it: an address, a way, names; its ports have both families', async () => {
     await addIpv6(lab);
     for (const where of [lab.host, lab.outside]) await lab.startServers(where, '::', PORT6);
-    await setUp('-t', `${PORT}:80`);
+    await setUp('-t', `${PORT}:80`, '-u', `${PORT}:53`);
     await until('an address that may be used', async () => {
       const shown = await inside('ip', '-6', '-o', 'addr', 'show', 'scope', 'global');
       return /inet6 [\da-f:]+\/\d+ scope global (?!.*tentative)/.test(shown);
@@ -219,6 +219,38 @@ systemSuite('pasta', [...LAB, 'ipv6', 'userns', 'curl', 'dig', 'ping', 'nc'], fu
       await server.prints(new RegExp(`^to ${to}$`, 'm'));
     }
     await server.stop();
+    const only6 = user.start(enter('nc', '-6nlkv', '80'));
+    await only6.prints(/Listening/);
+    await lab.outside.run('sh', '-c', `echo by IPv6 | nc -N -w 5 ${HOST6_OUTER} ${PORT}`);
+    await only6.prints(/^by IPv6$/m);
+    assert.match(only6.stderr, new RegExp(`received on ${OUTSIDE6} `), 'the client, to the guest');
+    await only6.stop();
+    const datagrams = user.start(enter('nc', '-6nluv', '53'));
+    await datagrams.prints(/Bound on/);
+    await until('a datagram to arrive', async () => {
+      await lab.outside.run('sh', '-c', `echo hello | nc -u -w 1 ${HOST6_OUTER} ${PORT}`);
+      return datagrams.stdout.includes('hello');
+    });
+    assert.match(datagrams.stderr, new RegExp(`received on ${OUTSIDE6} `));
+    await datagrams.stop();
+  });
+
+  it('ports lead to an interface that was there already, or has another Ethernet address since', async () => {
+    await user.run(...enter('ip', 'tuntap', 'add', 'eth0', 'mode', 'tap'));
+    await setUp('-t', `${PORT}:80`);
+    const server = user.start(enter('nc', '-nlkv', '80'));
+    await server.prints(/Listening/);
+    const reach = async (word: string): Promise<void> => {
+      await until(`${word} to arrive`, async () => {
+        await user.try('sh', '-c', `echo ${word} | nc -N -w 2 127.0.0.1 ${PORT}`);
+        return server.stdout.includes(word);
+      });
+    };
+    await reach('first');
+    await inside('ip', 'link', 'set', 'eth0', 'address', '52:54:00:00:00:99');
+    await reach('second');
+    assert.equal(await fetch(OUTSIDE), `${BYTES}`);
+    await server.stop();
   });
 
   it('says what is wrong, with status 1', async () => {
@@ -235,6 +267,11 @@ systemSuite('pasta', [...LAB, 'ipv6', 'userns', 'curl', 'dig', 'ping', 'nc'], fu
         ['--netns', netns, '-t', `127.0.0.1/${PORT}`],
         /something on the host listens there already/,
       ],
+      [
+        ['--netns', netns, '-a', '10.0.2.9', '-g', '10.0.2.9'],
+        /^hawser-pasta: --address 10\.0\.2\.9/,
+      ],
+      [['--netns', netns, '-t', '8080-8081:80-85'], /^hawser-pasta: --tcp-ports 8080-8081:80-85: /],
     ];
     for (const [args, message] of cases) {
       const { status, stderr } = await asPodman('pasta', '--config-net', ...args);

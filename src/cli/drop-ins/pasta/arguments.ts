@@ -52,6 +52,8 @@ export interface PastaRequest {
 
 /** Ports of the host that lead to the guest's. */
 export interface PastaPort {
+  /** As it was given: the option and all of its value. */
+  readonly words: string;
   readonly protocol: 'tcp' | 'udp';
   /** Undefined: any. */
   readonly hostAddress: string | undefined;
@@ -61,6 +63,9 @@ export interface PastaPort {
 }
 
 export type PastaCommand = Command<PastaRequest>;
+
+/** Of these the last of each family counts. */
+const OF_IPV4_ALONE = ['address', 'gateway', 'map-guest-addr', 'map-host-loopback'];
 
 /** By the option: why it does nothing. */
 const FLAGS_WITHOUT_EFFECT: Readonly<Record<string, string>> = {
@@ -194,9 +199,17 @@ function requestOf({ options, operands }: CommandWords): PastaRequest {
       value('ready-fd') === undefined
         ? undefined
         : integerOf('--ready-fd', value('ready-fd') ?? '', 0, FD_MAX),
-    withoutEffect: withoutEffect(options.map(({ name }) => name)),
+    withoutEffect: [
+      ...withoutEffect(options.map(({ name }) => name)),
+      ...OF_IPV4_ALONE.flatMap((name) => all(name).filter(isIPv6).map(ofIpv4Alone(name))),
+    ],
   };
 }
+
+const ofIpv4Alone =
+  (option: string) =>
+  (text: string): string =>
+    `--${option} ${text}: an address of IPv4 can be chosen; those of IPv6 are hawser's`;
 
 function withoutEffect(names: readonly string[]): string[] {
   const whys = Object.entries({
@@ -263,6 +276,6 @@ function portsOf(protocol: PastaPort['protocol'], spec: string): PastaPort[] {
         const form = 'none, or [ADDRESS/]PORTS[:PORTS],... with PORTS as 8080 or 8000-8010';
         throw new BadArguments(`${option} ${spec}: must be ${form}`);
       }
-      return { protocol, hostAddress, host, guest };
+      return { words: `${option} ${spec}`, protocol, hostAddress, host, guest };
     });
 }

@@ -67,11 +67,11 @@ async function planRun(request: PastaRequest): Promise<Plan<PastaDialect>> {
     import('../../config.ts'),
     import('../../runtime-dir.ts'),
   ]);
-  const { options, tap, leadsToHostAddress, withoutEffect } = planPasta(request, {
+  const { options, words, tap, leadsToHostAddress, withoutEffect } = planPasta(request, {
     pid: process.pid,
     addressOf: firstAddressOf(networkInterfaces()),
   });
-  const config = buildConfig(options, undefined, realPlace());
+  const config = buildConfig(options, undefined, realPlace(), words);
   await openPlannedTap(tap);
   const { readyFd, endsWithNetns } = request;
   return {

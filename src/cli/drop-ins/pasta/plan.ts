@@ -2,7 +2,8 @@
 import { isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
 import { ipv4 } from '../../../base/ip-address.ts';
-import type { CommandLine } from '../../config.ts';
+import { tapAddress } from '../../../native/tap-address.ts';
+import type { CommandLine, GivenWords } from '../../config.ts';
 import { type HostInterfaces, type PlannedTap, sourcesOf } from '../planned-tap.ts';
 import type { PastaPort, PastaRequest } from './arguments.ts';
 
@@ -16,6 +17,8 @@ const DEFAULT_NAME = 'eth0';
 export interface PastaPlan {
   /** Keys and values as those of `hawser run`. */
   readonly options: CommandLine;
+  /** What was given for them. */
+  readonly words: GivenWords;
   readonly tap: PlannedTap;
   /** The host is known by its own address, not by its loopback. */
   readonly leadsToHostAddress: boolean;
@@ -29,6 +32,7 @@ export function planPasta(request: PastaRequest, host: HostInterfaces): PastaPla
   const { guest, gateway, prefixLen, subnet } = network;
   const netns = target.kind === 'pid' ? `/proc/${target.pid}/ns/net` : resolve(target.path);
   const name = request.tapName ?? DEFAULT_NAME;
+  const mac = macOfGuest(request, name, netns);
   const loopback = hostLoopback === 'gateway' ? gateway : hostLoopback;
   const sources = sourcesOf(
     [
@@ -48,7 +52,9 @@ export function planPasta(request: PastaRequest, host: HostInterfaces): PastaPla
     ...(sources.length === 0 ? {} : { outboundAddress: sources }),
     ...(request.gatewayMac === undefined ? {} : { gatewayMac: request.gatewayMac }),
     mtu: `${request.mtu}`,
-    publish: request.ports.map((port) => publication(port, guest)),
+    staticLease: [`${mac}=${guest}`],
+    trustGuests: true, // there is one
+    publish: request.ports.map((port) => publication(port, mac)),
     exitWithGuest: true,
     guestTimeout: '0',
     sandbox: 'on',
@@ -71,6 +77,7 @@ export function planPasta(request: PastaRequest, host: HostInterfaces): PastaPla
   const left = `--map-guest-addr: ${loopback} is the host already`;
   return {
     options,
+    words: wordsOf(request),
     tap,
     leadsToHostAddress: loopback === undefined && hostAddress !== undefined,
     withoutEffect: isLeft ? [...request.withoutEffect, left] : request.withoutEffect,
@@ -104,6 +111,44 @@ const wordOf = (text: string): number =>
 function usernsOf({ target, usernsPath }: PastaRequest): string | undefined {
   if (usernsPath !== undefined) return resolve(usernsPath);
   return target.kind === 'pid' ? `/proc/${target.pid}/ns/user` : undefined;
+}
+
+/**
+ * Ports lead to the guest by its Ethernet address, to its address of the client's family. An interface that was there
+ * already has another: then they lead to the address of the lease, which the guest may use with any.
+ */
+const macOfGuest = ({ configure, mac }: PastaRequest, name: string, netns: string): string =>
+  (configure ? mac : undefined) ??
+  Buffer.from(tapAddress(name, netns))
+    .toString('hex')
+    .replace(/..(?!$)/g, '$&:');
+
+/** Of options whose names or values are not those of pasta. */
+function wordsOf(request: PastaRequest): GivenWords {
+  const { address, prefixLen, gateway, hostLoopback, hostAddress, dns, ports } = request;
+  const option = (name: string, text: string | undefined): string[] =>
+    text === undefined ? [] : [`--${name} ${text}`];
+  const guest = option('address', address);
+  const network = [...guest, ...option('netmask', prefixLen?.toString())].join(' ');
+  const hosts = [
+    ...option('map-host-loopback', hostLoopback === 'gateway' ? undefined : hostLoopback),
+    ...option('map-guest-addr', hostAddress),
+  ];
+  const router = option('gateway', gateway)[0] ?? network;
+  const words = {
+    subnet: network,
+    gateway: router,
+    hostIp: hosts[0] ?? router,
+    staticLease: guest[0] ?? network,
+  };
+  return {
+    ...Object.fromEntries(Object.entries(words).filter(([, text]) => text !== '')),
+    dnsAddress: dns.map((text) => `--dns-forward ${text}`),
+    gatewayMac: option('mac-addr', request.gatewayMac)[0],
+    publish: ports.map((port) => port.words),
+    pcap: option('pcap', request.pcapFile)[0],
+    pidFile: option('pid', request.pidFile)[0],
+  };
 }
 
 function publication({ protocol, hostAddress, host, guest }: PastaPort, to: string): string {

@@ -4,7 +4,7 @@ import { type IpAddress, ipv4 } from '../../../base/ip-address.ts';
 import { UsageError } from '../../../network/errors.ts';
 import { MTU_MAX } from '../../../network/network-settings.ts';
 import { unixPathProblem } from '../../../transports/stream-address.ts';
-import type { CommandLine } from '../../config.ts';
+import type { CommandLine, GivenWords } from '../../config.ts';
 import { type HostInterfaces, type PlannedTap, sourcesOf } from '../planned-tap.ts';
 import type { SlirpCidr, SlirpRequest } from './arguments.ts';
 
@@ -21,6 +21,8 @@ const DNS6 = 'fd00::3';
 export interface SlirpPlan {
   /** Keys and values as those of `hawser run`. */
   readonly options: CommandLine;
+  /** What was given for them. */
+  readonly words: GivenWords;
   /** Undefined: the launcher brings the link. */
   readonly tap: PlannedTap | undefined;
   /** Where ports of the API lead without an address. */
@@ -61,7 +63,24 @@ export function planSlirp(request: SlirpRequest, host: HostInterfaces): SlirpPla
     sandbox: request.sandbox ? 'on' : 'off',
     ...(apiSocket === undefined ? {} : { sandboxAllow: [dirname(resolve(apiSocket))] }),
   };
-  return { options, tap: tapOf(request, mtu), guest: addressAt(cidr, GUEST) };
+  return {
+    options,
+    words: wordsOf(request),
+    tap: tapOf(request, mtu),
+    guest: addressAt(cidr, GUEST),
+  };
+}
+
+/** All that it may be wrong about is chosen by the network. */
+function wordsOf({ cidr }: SlirpRequest): GivenWords {
+  const network = `--cidr ${cidr.text}`;
+  return {
+    subnet: network,
+    gateway: network,
+    hostIp: network,
+    dhcpRange: network,
+    dnsAddress: [network],
+  };
 }
 
 const addressAt = ({ base }: SlirpCidr, place: number): IpAddress => ipv4((base + place) | 0);

@@ -67,11 +67,11 @@ async function planRun(request: SlirpRequest): Promise<Plan<SlirpDialect>> {
     import('../../config.ts'),
     import('../../runtime-dir.ts'),
   ]);
-  const { options, tap, guest } = planSlirp(request, {
+  const { options, words, tap, guest } = planSlirp(request, {
     pid: process.pid,
     addressOf: firstAddressOf(networkInterfaces()),
   });
-  const config = buildConfig(options, undefined, realPlace());
+  const config = buildConfig(options, undefined, realPlace(), words);
   if (tap !== undefined) await openPlannedTap(tap);
   const { apiSocket, readyFd, exitFd } = request;
   return {

@@ -1,6 +1,6 @@
 /** From what a command line of vpnkit asks for to options of the daemon. */
 import { UsageError } from '../../../network/errors.ts';
-import type { CommandLine } from '../../config.ts';
+import type { CommandLine, GivenWords } from '../../config.ts';
 import type { ListeningPlace, VpnkitRequest } from './arguments.ts';
 
 /** vpnkit's `--dhcp-path`. */
@@ -19,6 +19,8 @@ export interface VpnkitHost {
 export interface VpnkitPlan {
   /** Keys and values as those of `hawser run`. */
   readonly options: CommandLine;
+  /** What was given for them. */
+  readonly words: GivenWords;
   /** Of the sockets of the control API. */
   readonly apiPaths: readonly string[];
 }
@@ -32,11 +34,7 @@ export function planVpnkit(request: VpnkitRequest, dhcp: DhcpFile, host: VpnkitH
   const { gatewayIp, hostIp, lowestIp, highestIp } = request;
   const pathOf = (place: ListeningPlace): string =>
     place.kind === 'path' ? place.path : host.listenerPath(place.fd);
-  const names = [
-    ...request.gatewayNames.map((name) => `${name}=${gatewayIp}`),
-    ...(hostIp === undefined ? [] : request.hostNames.map((name) => `${name}=${hostIp}`)),
-    ...request.vmNames.map((name) => `${name}=${lowestIp}`),
-  ];
+  const names = namesOf(request);
   const domain = request.domain ?? dhcp.domainName;
   const search = [...(domain === undefined ? [] : [domain]), ...(dhcp.searchDomains ?? [])];
   const options: CommandLine = {
@@ -48,14 +46,38 @@ export function planVpnkit(request: VpnkitRequest, dhcp: DhcpFile, host: VpnkitH
     dhcpRange: `${lowestIp}-${highestIp}`,
     mtu: `${request.mtu}`,
     ...(request.serverMac === undefined ? {} : { gatewayMac: request.serverMac }),
-    dnsZone: names,
+    dnsZone: names.map(({ name, address }) => `${name}=${address}`),
     ...(search.length === 0 ? {} : { dnsSearch: search }),
     ...(request.dnsFile === undefined ? {} : { resolvConf: request.dnsFile }),
     ...(request.hostsFile === undefined ? {} : { hosts: request.hostsFile }),
     ...(request.muxPath === undefined ? {} : { mux: [`connect:unix:${request.muxPath}`] }),
     ...(request.isDebug ? { logLevel: 'debug' } : {}),
   };
-  return { options, apiPaths: request.ports.map(pathOf) };
+  return { options, words: wordsOf(request), apiPaths: request.ports.map(pathOf) };
+}
+
+function namesOf({ gatewayNames, gatewayIp, hostNames, hostIp, vmNames, lowestIp }: VpnkitRequest) {
+  const named = (option: string, names: readonly string[], address: string | undefined) =>
+    address === undefined ? [] : names.map((name) => ({ option, name, address }));
+  return [
+    ...named('--gateway-names', gatewayNames, gatewayIp),
+    ...named('--host-names', hostNames, hostIp),
+    ...named('--vm-names', vmNames, lowestIp),
+  ];
+}
+
+/** Of options whose names or values are not those of vpnkit. */
+function wordsOf(request: VpnkitRequest): GivenWords {
+  const { gatewayIp, hostIp, lowestIp, highestIp, muxPath } = request;
+  return {
+    gateway: `--gateway-ip ${gatewayIp}`,
+    hostIp: `--host-ip ${hostIp ?? '0.0.0.0'}`,
+    dhcpRange: `--lowest-ip ${lowestIp} --highest-ip ${highestIp}`,
+    gatewayMac: `--server-macaddr ${request.serverMac}`,
+    dnsZone: namesOf(request).map(({ option, name }) => `${option} ${name}`),
+    ...(request.domain === undefined ? {} : { dnsSearch: [`--domain ${request.domain}`] }),
+    ...(muxPath === undefined ? {} : { mux: `--port-forwards ${muxPath}` }),
+  };
 }
 
 /** @throws UsageError where the addresses are too far from each other */

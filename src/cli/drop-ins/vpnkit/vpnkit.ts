@@ -108,7 +108,7 @@ async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
   if (forwardsFile !== undefined) files.readForwards(forwardsFile);
   if (tunnelsFile !== undefined) files.readTunnels(tunnelsFile);
   const isThere = hostsFile !== undefined && existsSync(hostsFile);
-  const { options, apiPaths } = planVpnkit(
+  const { options, words, apiPaths } = planVpnkit(
     isThere ? request : { ...request, hostsFile: undefined },
     dhcpFile === undefined ? {} : files.readDhcpFile(dhcpFile),
     { pid: process.pid, listenerPath },
@@ -117,7 +117,7 @@ async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
     place.kind === 'fd' ? [place.fd] : [],
   );
   const own = ownProxy(process.env);
-  const config = buildConfig({ ...options, ...own }, undefined, realPlace());
+  const config = buildConfig({ ...options, ...own }, undefined, realPlace(), words);
   return {
     options: withOwnApi(config, process.env),
     dialect: {

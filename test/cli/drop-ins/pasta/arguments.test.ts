@@ -36,8 +36,8 @@ const PLAIN: PastaRequest = {
 const parse = (line: string): ReturnType<typeof parsePastaArguments> =>
   parsePastaArguments(line.split(' ').filter((word) => word !== ''));
 
-const port = (hostAddress: string | undefined, host: string, guest: string) =>
-  ({ protocol: 'tcp', hostAddress, host, guest }) as const;
+const port = (spec: string, hostAddress: string | undefined, host: string, guest: string) =>
+  ({ words: `--tcp-ports ${spec}`, protocol: 'tcp', hostAddress, host, guest }) as const;
 
 const RUN: readonly [string, string, Partial<PastaRequest>][] = [
   ['a process', '42', {}],
@@ -47,7 +47,7 @@ const RUN: readonly [string, string, Partial<PastaRequest>][] = [
     {
       target: { kind: 'path', path: '/run/user/1000/netns/n' },
       configure: true,
-      ports: [port('127.0.0.1', '8080-8080', '80-80')],
+      ports: [port('127.0.0.1/8080-8080:80-80', '127.0.0.1', '8080-8080', '80-80')],
       dns: ['169.254.1.1'],
       hostLoopback: undefined,
       hostAddress: '169.254.1.2',
@@ -85,9 +85,9 @@ const RUN: readonly [string, string, Partial<PastaRequest>][] = [
     '-t 22,80:8080 -t ::1/8000-8010:9000-9010 42',
     {
       ports: [
-        port(undefined, '22', '22'),
-        port(undefined, '80', '8080'),
-        port('::1', '8000-8010', '9000-9010'),
+        port('22,80:8080', undefined, '22', '22'),
+        port('22,80:8080', undefined, '80', '8080'),
+        port('::1/8000-8010:9000-9010', '::1', '8000-8010', '9000-9010'),
       ],
     },
   ],
@@ -112,6 +112,17 @@ const RUN: readonly [string, string, Partial<PastaRequest>][] = [
       withoutEffect: [
         '--no-dhcp: it is served',
         '--interface: addresses of the host are not copied',
+      ],
+    },
+  ],
+  [
+    'addresses of IPv6 that cannot be chosen',
+    '-a 10.0.2.7 -a fd00::7 -g fd00::1 42',
+    {
+      address: '10.0.2.7',
+      withoutEffect: [
+        "--address fd00::7: an address of IPv4 can be chosen; those of IPv6 are hawser's",
+        "--gateway fd00::1: an address of IPv4 can be chosen; those of IPv6 are hawser's",
       ],
     },
   ],

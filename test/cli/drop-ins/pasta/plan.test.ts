@@ -3,6 +3,7 @@ import { buildConfig } from '../../../../src/cli/config.ts';
 import type { DaemonConfig } from '../../../../src/cli/daemon-config.ts';
 import { parsePastaArguments } from '../../../../src/cli/drop-ins/pasta/arguments.ts';
 import { type PastaPlan, planPasta } from '../../../../src/cli/drop-ins/pasta/plan.ts';
+import { tapAddress } from '../../../../src/native/tap-address.ts';
 import { addressesOf } from '../../../../src/network/addresses.ts';
 
 const PLACE = { env: { XDG_RUNTIME_DIR: '/run/user/1000' }, uid: 1_000, exists: () => true };
@@ -15,7 +16,10 @@ function plan(line: string): PastaPlan {
   return planPasta(parsed.request, { pid: 4_711, addressOf });
 }
 
-const config = (line: string): DaemonConfig => buildConfig(plan(line).options, undefined, PLACE);
+function config(line: string): DaemonConfig {
+  const { options, words } = plan(line);
+  return buildConfig(options, undefined, PLACE, words);
+}
 
 const own = (line: string): string => {
   const { gateway, host, dns } = addressesOf(config(line));
@@ -46,13 +50,64 @@ describe('cli/drop-ins/pasta/plan', () => {
     assert.deepEqual(both.withoutEffect, ['--map-guest-addr: 10.0.2.2 is the host already']);
   });
 
-  it('ports lead to the guest', () => {
-    assert.deepEqual(config('-t 8080:80 -u 127.0.0.1/53 -t ::1/9000-9001 42').publish, [
-      '*:8080:10.0.2.100:80/tcp',
-      '[::1]:9000-9001:10.0.2.100:9000-9001/tcp',
-      '127.0.0.1:53:10.0.2.100:53/udp',
+  it('ports lead to the guest, whatever the family of a client is', () => {
+    const line = '--config-net --ns-mac-addr 52:54:00:12:34:56 -t 8080:80 -u 127.0.0.1/53';
+    const { publish, leases } = config(`${line} -t ::1/9000-9001 42`);
+    assert.deepEqual(publish, [
+      '*:8080:52:54:00:12:34:56:80/tcp',
+      '[::1]:9000-9001:52:54:00:12:34:56:9000-9001/tcp',
+      '127.0.0.1:53:52:54:00:12:34:56:53/udp',
     ]);
+    assert.deepEqual(
+      leases.static.map(({ mac, address }) => `${mac} ${address}`),
+      ['52:54:00:12:34:56 10.0.2.100'],
+    );
   });
+
+  it('the guest is known by the Ethernet address that its interface is made with', () => {
+    const made = Buffer.from(tapAddress('tap0', '/proc/42/ns/net')).toString('hex');
+    for (const line of ['-I tap0 42', '-I tap0 --ns-mac-addr 52:54:00:12:34:56 42']) {
+      const [lease] = config(line).leases.static;
+      assert.equal(lease?.mac.replaceAll(':', ''), made);
+    }
+  });
+
+  for (const [line, message] of [
+    ['-a 127.0.0.5 42', /^--address 127\.0\.0\.5[: ]/],
+    ['-a 224.0.0.5 -n 16 42', /^--address 224\.0\.0\.5 --netmask 16[: ]/],
+    ['-a 10.0.2.9 -g 10.0.2.9 42', /^--address 10\.0\.2\.9[: ]/m],
+    ['-g 10.9.9.9 42', /^--gateway 10\.9\.9\.9: must be inside the subnet 10\.0\.2\.0\/24/],
+    ['--map-host-loopback 224.0.0.9 42', /^--map-host-loopback 224\.0\.0\.9[: ]/],
+    ['--no-map-gw --map-guest-addr 224.0.0.9 42', /^--map-guest-addr 224\.0\.0\.9[: ]/],
+    ['--dns-forward 224.0.0.9 42', /^--dns-forward 224\.0\.0\.9[: ]/],
+    ['-M ff:ff:ff:ff:ff:ff 42', /^--mac-addr ff:ff:ff:ff:ff:ff[: ]/],
+    ['-t 22 -t 8080-8081:80-85 42', /^--tcp-ports 8080-8081:80-85[: ]/],
+    ['-u 1-2000 42', /^--udp-ports 1-2000[: ]/],
+    ['-P /run/x -l /run/x 42', /^--(pid|log-file) \/run\/x[: ]/],
+  ] as const) {
+    it(`what is wrong in "${line}" is said of what was given`, () => {
+      assert.throws(
+        () => config(line),
+        (error) => {
+          const { message: text } = error as Error;
+          assert.match(text, message);
+          for (const own of [
+            '--subnet',
+            '--publish',
+            '--host-ip',
+            '--static-lease',
+            '--dns-address',
+            '--outbound-address',
+            '--gateway-mac',
+            '--pid-file',
+          ]) {
+            assert.ok(!text.includes(own), text);
+          }
+          return true;
+        },
+      );
+    });
+  }
 
   it('the TAP is in the namespaces of the process, or of the path', () => {
     assert.deepEqual(plan('42').tap.place, {

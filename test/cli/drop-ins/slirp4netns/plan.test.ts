@@ -15,7 +15,10 @@ function plan(line: string): SlirpPlan {
   return planSlirp(parsed.request, { pid: 4_711, addressOf });
 }
 
-const config = (line: string): DaemonConfig => buildConfig(plan(line).options, undefined, PLACE);
+function config(line: string): DaemonConfig {
+  const { options, words } = plan(line);
+  return buildConfig(options, undefined, PLACE, words);
+}
 
 const own = (line: string): string => {
   const { gateway, host, dns, ipv6 } = addressesOf(config(line));
@@ -46,6 +49,10 @@ describe('cli/drop-ins/slirp4netns/plan', () => {
     assert.deepEqual(config('--outbound-addr6 ::9 42 tap0').outbound, ['::9']);
     assert.throws(() => plan('--outbound-addr6 eth0 42 tap0'), /no interface of that name has an/);
   });
+  it('what is wrong with the network is said of what was given', () =>
+    assert.throws(() => config('--cidr 224.0.0.0/24 42 tap0'), {
+      message: /^--cidr 224\.0\.0\.0\/24[: ]/,
+    }));
   it('DNS may be left out', () => {
     const { isServed, addresses } = config('--disable-dns 42 tap0').dns;
     assert.deepEqual([isServed, addresses], [false, []]);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buildConfig } from '../../../../src/cli/config.ts';
 import { parseVpnkitArguments } from '../../../../src/cli/drop-ins/vpnkit/arguments.ts';
 import {
   readDhcpFile,
@@ -21,24 +22,46 @@ function plan(line: string, dhcp: DhcpFile = {}): VpnkitPlan {
 }
 
 describe('cli/drop-ins/vpnkit/plan', () => {
-  it("the network is vpnkit's", () =>
-    assert.deepEqual(plan('--hosts='), {
-      options: {
-        name: 'vpnkit-4711',
-        listen: ['vpnkit:/e'],
-        subnet: '192.168.65.0/24',
-        gateway: '192.168.65.1',
-        hostIp: '192.168.65.2',
-        dhcpRange: '192.168.65.3-192.168.65.254',
-        mtu: '1500',
-        dnsZone: [
-          'gateway.internal=192.168.65.1',
-          'host.internal=192.168.65.2',
-          'vm.internal=192.168.65.3',
-        ],
-      },
-      apiPaths: [],
-    }));
+  it("the network is vpnkit's", () => {
+    const { options, apiPaths } = plan('--hosts=');
+    assert.deepEqual(options, {
+      name: 'vpnkit-4711',
+      listen: ['vpnkit:/e'],
+      subnet: '192.168.65.0/24',
+      gateway: '192.168.65.1',
+      hostIp: '192.168.65.2',
+      dhcpRange: '192.168.65.3-192.168.65.254',
+      mtu: '1500',
+      dnsZone: [
+        'gateway.internal=192.168.65.1',
+        'host.internal=192.168.65.2',
+        'vm.internal=192.168.65.3',
+      ],
+    });
+    assert.deepEqual(apiPaths, []);
+  });
+
+  for (const [line, message] of [
+    ['--gateway-ip 192.168.65.0', /^--gateway-ip 192\.168\.65\.0: must be inside/],
+    ['--host-ip 192.168.65.255', /^--host-ip 192\.168\.65\.255: must be inside/],
+    [
+      '--highest-ip 192.168.65.255',
+      /^--lowest-ip 192\.168\.65\.3 --highest-ip 192\.168\.65\.255: must/,
+    ],
+    [
+      '--lowest-ip 192.168.65.9 --highest-ip 192.168.65.8',
+      /^--lowest-ip 192\.168\.65\.9 --highest-ip/,
+    ],
+    ['--server-macaddr x', /^--server-macaddr x[: ]/],
+    ['--vm-names a_b!c', /^--vm-names a_b!c[: ]/],
+    ['--domain a..b', /^--domain a\.\.b[: ]/],
+  ] as const) {
+    it(`what is wrong in "${line}" is said of what was given`, () => {
+      const { options: given, words } = plan(`--hosts= ${line}`);
+      const place = { env: {}, uid: 1_000, exists: () => true };
+      assert.throws(() => buildConfig(given, undefined, place, words), { message });
+    });
+  }
 
   const options: readonly [string, string, unknown][] = [
     ['--host-ip 0.0.0.0', 'hostIp', 'none'],
