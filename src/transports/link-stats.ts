@@ -14,7 +14,7 @@ export type LinkDrop =
   | 'bad-offload'
   /** The kernel's queue towards the guest was full. */
   | 'guest-queue-full'
-  /** Frames of a program that sends them faster than they are processed. */
+  /** Frames of a program, or of a machine that cannot keep them, which come faster than they are processed. */
   | 'host-queue-full'
   /** The kernel refused a frame for another reason: interface down, bad size. */
   | 'write-failed'

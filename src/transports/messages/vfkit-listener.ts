@@ -12,8 +12,12 @@
  * now and then. Frames may be of any length, and their checksums undone: see `unsummed.ts`.
  *
  * libkrun has no way back from a full queue: such a frame is lost with its place among those that its card may send. The
- * system bounds the queue twice; see `queue-bounds.ts`.
+ * system bounds the queue twice; see `queue-bounds.ts`. So it is emptied all the time, also while the link has used up its
+ * share of the turn, or more comes than is processed: what cannot be processed now waits in a backlog, and is dropped and
+ * counted where that is full, never left for the sender to find. That time is the link's as well.
  */
+
+import type { Slab } from '../../base/slab.ts';
 import { loadPosix } from '../../native/load.ts';
 import type { Posix, UnreadSockets } from '../../native/posix.ts';
 import { UNIX_NAME } from '../../native/sockaddr.ts';
@@ -22,6 +26,7 @@ import type { TurnShare, TurnWork } from '../../proxy/turns.ts';
 import { Frame } from '../../stack/frame.ts';
 import type { LinkContext, OpenLink } from '../link-context.ts';
 import { LinkStats } from '../link-stats.ts';
+import { FrameBacklog } from './frame-backlog.ts';
 import { type MessageCalls, messageCalls, readFrame } from './message-calls.ts';
 import { RECEIVE_BUFFER, SEND_BUFFER } from './message-link.ts';
 import { type MessagePlace, openPlace } from './place.ts';
@@ -30,8 +35,9 @@ import { markUnsummed } from './unsummed.ts';
 import { type SharedSocket, VfkitPeer } from './vfkit-peer.ts';
 
 const HELLO = [0x56, 0x46, 0x4b, 0x54];
-/** System calls in one turn. */
+/** System calls in one turn, for frames that are processed, and for those that are not: they cost a tenth. */
 const READS = 8;
+const DRAINS = 16;
 const CHECK_MS = 1000;
 const RECHECK_MS = 100;
 const MIN_PARTS = 4;
@@ -49,12 +55,13 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
   private readonly share: TurnShare;
   private readonly unreadSockets: UnreadSockets;
   private readonly frame = new Frame();
+  private readonly backlog = new FrameBacklog<VfkitPeer>();
   private readonly peers = new Set<VfkitPeer>();
   /** Who sent the last datagram: nearly always who sends the next. */
   private last: VfkitPeer | undefined = undefined;
   private timer: NodeJS.Timeout | undefined = undefined;
   private checkedAt = Number.NEGATIVE_INFINITY;
-  private isPaused = false;
+  private now = 0;
   private isOpen = true;
   private serial = 0;
 
@@ -86,6 +93,7 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
     this.isOpen = false;
     for (const peer of this.peers) peer.close();
     this.watch.close();
+    setImmediate(() => this.backlog.release()); // not now: a frame of it may be at hand
     this.unreadSockets.close();
     this.place.remove();
   }
@@ -116,28 +124,30 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
   }
 
   onTurn(): void {
-    const { share, context, watch } = this;
-    const now = context.clock.now();
+    const { share, context } = this;
     if (!this.isOpen) return;
-    const isLeft = !share.begin(now) || this.read(now);
-    if (isLeft === this.isPaused || !this.isOpen) return;
-    this.isPaused = isLeft;
-    if (isLeft) watch.pause();
-    else watch.resume();
+    this.now = context.clock.now();
+    const isAllRead = share.begin(this.now) && this.read();
+    if (!isAllRead && this.isOpen) this.drain();
   }
 
-  /** @returns whether it was cut short by the link's share */
-  private read(now: number): boolean {
-    const { share, fd } = this;
+  /** @returns whether nothing is left in the kernel's queue */
+  private read(): boolean {
+    const { share, fd, now, backlog } = this;
     const { reader } = this.calls;
     let isCut = false;
-    for (let reads = 0; reads < READS && !isCut && this.isOpen; reads++) {
+    while (!backlog.isEmpty && !isCut && this.isOpen) {
+      backlog.take(this.deliver);
+      isCut = !share.more();
+    }
+    let isAllRead = false;
+    for (let reads = 0; reads < READS && !isCut && !isAllRead && this.isOpen; reads++) {
       const got = reader.receive(fd);
       for (let i = 0; i < got && this.isOpen; i++) {
-        this.onDatagram(now, i);
+        this.onDatagram(i, true);
         isCut ||= !share.more();
       }
-      if (got < reader.capacity) break;
+      isAllRead = got < reader.capacity;
     }
     for (const peer of this.peers) {
       if (!peer.isTouched) continue;
@@ -145,11 +155,26 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
       peer.reader?.onBatchEnd(now);
     }
     share.end(isCut && this.isOpen);
-    return isCut;
+    return isAllRead;
   }
 
-  private onDatagram(now: number, i: number): void {
-    const { calls, frame, stats, context } = this;
+  /** Leave nothing in the kernel's queue. */
+  private drain(): void {
+    const { share, fd, context, backlog } = this;
+    const { reader } = this.calls;
+    const begin = context.clock.now();
+    for (let reads = 0; reads < DRAINS && this.isOpen; reads++) {
+      const got = reader.receive(fd);
+      for (let i = 0; i < got && this.isOpen; i++) this.onDatagram(i, false);
+      if (got < reader.capacity) break;
+    }
+    share.charge(context.clock.now() - begin);
+    if (!backlog.isEmpty) share.wait();
+  }
+
+  /** @param isProcessed now; else later */
+  private onDatagram(i: number, isProcessed: boolean): void {
+    const { calls, frame, stats, now, backlog } = this;
     const { reader } = calls;
     if (reader.nameLen(i) <= UNIX_NAME) {
       stats.drops.add('foreign-sender');
@@ -164,10 +189,18 @@ export class VfkitListener implements OpenLink, TurnWork, SharedSocket {
     peer ??= this.attach(now, i);
     if (isHello || peer === undefined) return;
     if (!readFrame(calls, i, frame, stats)) return;
+    const { slab, off, len } = frame;
+    if (isProcessed) this.deliver(peer, slab, off, len);
+    else if (!backlog.add(peer, slab.bytes, off, len)) stats.drops.add('host-queue-full');
+  }
+
+  private readonly deliver = (peer: VfkitPeer, slab: Slab, off: number, len: number): void => {
+    const { frame, context } = this;
+    frame.set(slab, off, len);
     markUnsummed(frame, context.mtu);
     peer.isTouched = true;
-    peer.reader?.onFrame(now, frame);
-  }
+    peer.reader?.onFrame(this.now, frame);
+  };
 
   private isHello(i: number): boolean {
     const { reader } = this.calls;

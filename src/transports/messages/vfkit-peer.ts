@@ -28,6 +28,7 @@ export class VfkitPeer {
   readonly link: string;
   /** Frames of it were delivered in this batch. */
   isTouched = false;
+  backlogLen = 0;
   private readonly socket: SharedSocket;
   private readonly context: LinkContext;
   /** Its `struct sockaddr_un`. */

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { BACKLOG_LEN } from '../../../src/transports/messages/frame-backlog.ts';
 import { VfkitListener } from '../../../src/transports/messages/vfkit-listener.ts';
-import { contextFor, RecordingAcceptor } from '../recorder.ts';
+import { TurnLoop } from '../../support/turn-loop.ts';
+import { contextFor, type RecordedLink, RecordingAcceptor } from '../recorder.ts';
 import { checkNothingIsLeft, frameOf, MessageClient, until } from './message-client.ts';
 
 const HELLO = Buffer.from('VFKT');
@@ -215,6 +217,84 @@ describe('transports/messages/vfkit-listener', () => {
       theirs.writer.flush();
       assert.equal((await other.next()).length, 1500);
     }
+  });
+
+  describe('a machine of libkrun, which is lost when a frame of it finds the queue full,', () => {
+    /** Of the kernel's queue, whose length the system sets: the least is 10. */
+    const BURST = 8;
+    const COST_MS = 0.3;
+    let loop: TurnLoop;
+    let link: RecordedLink;
+    let krun: MessageClient;
+    beforeEach(async () => {
+      await listener.close();
+      loop = new TurnLoop();
+      const clock = { now: () => loop.nowMs };
+      const context = { ...contextFor(acceptor), clock, turns: loop.turns };
+      listener = await VfkitListener.open(path, context);
+      krun = connected('krun');
+      assert.equal(krun.send(HELLO), 'ok');
+      link = await acceptor.link(0);
+      link.onFrameHook = () => {
+        loop.nowMs += COST_MS;
+      };
+    });
+
+    /** The event loop polls between two of them. */
+    const polled = async (): Promise<void> => {
+      await new Promise(setImmediate);
+      await new Promise(setImmediate);
+    };
+
+    /** @returns what the machine is told of its frames, but for `ok` */
+    const flood = async (bursts: number, len = 60): Promise<string[]> => {
+      const refusals: string[] = [];
+      for (let burst = 0; burst < bursts; burst++) {
+        for (let i = 0; i < BURST; i++) refusals.push(krun.send(frameOf(burst & 0xff, len)));
+        await polled();
+      }
+      return refusals.filter((told) => told !== 'ok');
+    };
+
+    it('is not told so while its link has no share of the turn, and loses nothing', async () => {
+      assert.deepEqual(await flood(40), []);
+      assert.ok(link.frames.length < 40 * BURST, 'others have the turn');
+      while (link.frames.length < 40 * BURST) {
+        const before = link.frames.length;
+        loop.poll();
+        assert.ok(link.frames.length > before, 'it goes on');
+      }
+      const order = link.frames.map(({ bytes }) => bytes[20]);
+      assert.deepEqual(
+        order,
+        [...order].sort((a = 0, b = 0) => a - b),
+      );
+      assert.equal(listener.stats.drops.get('host-queue-full'), 0);
+    });
+
+    it('is not told so when it floods for long: what is too much is dropped, and counted', async () => {
+      const bursts = 200;
+      assert.deepEqual(await flood(bursts, 9_000), []);
+      const dropped = listener.stats.drops.get('host-queue-full');
+      while (!loop.isIdle) loop.poll();
+      assert.equal(link.frames.length + dropped, bursts * BURST);
+      assert.ok(dropped > 0);
+      assert.ok((link.frames.length - BURST) * 9_000 < BACKLOG_LEN, 'the backlog has a bound');
+      assert.deepEqual(await flood(1), []);
+      while (!loop.isIdle) loop.poll();
+      assert.equal(link.frames.at(-1)?.bytes.length, 60, 'it is served again');
+    });
+
+    it('takes no room from another, whose frames come meanwhile', async () => {
+      const other = connected('other');
+      assert.equal(other.send(HELLO), 'ok');
+      const theirs = await acceptor.link(1);
+      assert.deepEqual(await flood(200, 9_000), []);
+      assert.equal(other.send(frameOf(7)), 'ok');
+      await polled();
+      while (!loop.isIdle) loop.poll();
+      assert.equal(theirs.frames.length, 1);
+    });
   });
 
   it('drops and counts what is no frame', async () => {
