@@ -35,7 +35,8 @@ export async function measureRoundTrips(
   );
   const { n = 0, rate = 0, p50_us = 0, p99_us = 0, failed = 0 } = result;
   if (n === 0) throw new Error(`no answer; ${failed} failed`);
-  return { rate, p50Us: p50_us, p99Us: p99_us, failed, cpuUsEach: (1e6 * cpuS) / n };
+  const counts = { sent: n + failed, answered: n };
+  return { rate, p50Us: p50_us, p99Us: p99_us, ...counts, cpuUsEach: (1e6 * cpuS) / n };
 }
 
 const roundTrips = (mode: 'rr' | 'udprr', direction: Direction, quick: boolean): Case => ({

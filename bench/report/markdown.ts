@@ -2,6 +2,7 @@
 import { disturbance, QUIET_PCT } from '../rig/noise.ts';
 import type { Contender, Results } from '../sample.ts';
 import { type Metric, PUBLISHER, SECTIONS, type Section } from './metrics.ts';
+import { requestRows } from './requests.ts';
 import { type Figure, figure, figureOf, hasFailed, isIn, ratio } from './statistics.ts';
 
 const RATIO_DIGITS = 2;
@@ -85,6 +86,12 @@ function ratioTables(results: Results): readonly (string | undefined)[] {
     });
 }
 
+function requestTable(results: Results): string | undefined {
+  const [head, ...rows] = requestRows(results);
+  if (head === undefined) return undefined;
+  return `### Requests: answered of sent, in all repetitions\n\n${table(head, rows)}`;
+}
+
 function noiseLine({ samples }: Results): string {
   const heard = samples.map(({ noise }) => disturbance(noise));
   const found = figureOf(heard);
@@ -120,6 +127,7 @@ export function markdown(results: Results, charts: readonly string[]): string {
       : `Left out:\n${leftOut.map((line) => `- ${line}`).join('\n')}`,
     charts.length === 0 ? undefined : charts.map((file) => `![${file}](${file})`).join('\n'),
     ...sections,
+    requestTable(results),
     ...ratioTables(results),
     failures(results),
   ];

@@ -48,5 +48,30 @@ describe('bench: report', () => {
     assert.match(text, /- passt@1500 #3 tcp-g2h-1: it hung/);
     assert.match(text, /- gvproxy: not on PATH/);
     assert.doesNotMatch(text, /UDP flood/);
+    assert.doesNotMatch(text, /Requests/);
+  });
+
+  it('requests that were not answered are counted, of all repetitions', () => {
+    const requests = (
+      peer: string,
+      repetition: number,
+      sent: number,
+      answered: number,
+    ): Sample => ({
+      ...sample(peer, repetition, 0),
+      case: 'udprr-g2h',
+      values: { sent, answered },
+    });
+    const samples = [
+      ...RESULTS.samples,
+      requests('hawser', 1, 100, 100),
+      requests('hawser', 2, 50, 47),
+    ];
+    const text = markdown({ ...RESULTS, samples }, []);
+    assert.match(
+      text,
+      /\| peer@MTU \| udprr-g2h \|\n\|---\|---\|\n\| hawser@1500 \| 147 of 150 \|/,
+    );
+    assert.match(text, /\| passt@1500 \| – \|/);
   });
 });

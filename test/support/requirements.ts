@@ -48,6 +48,7 @@ export type Requirement =
   | 'newuidmap'
   | 'podman'
   | 'rootlesskit'
+  | 'slirp4netns'
   | 'dnsmasq'
   | 'nc'
   | 'ip'
@@ -125,6 +126,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   newuidmap: program('newuidmap', 'uidmap'),
   podman: program('podman', 'podman'),
   rootlesskit: program('rootlesskit', 'rootlesskit'),
+  slirp4netns: program('slirp4netns', 'slirp4netns'),
   dnsmasq: program('dnsmasq', 'dnsmasq-base'),
   nc: program('nc', 'netcat-openbsd'),
   ip: program('ip', 'iproute2'),

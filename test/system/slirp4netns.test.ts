@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { readlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { tool } from '../../bench/rig/tools.ts';
+import { onPath } from '../../src/lab/on-path.ts';
 import { loadPosix } from '../../src/native/load.ts';
-import { LAB, systemSuite } from '../support/requirements.ts';
+import { itNeeding, LAB, systemSuite } from '../support/requirements.ts';
 import { HOST_OUTER, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
 import { type Background, succeed } from './support/processes.ts';
 import { RootlessUser } from './support/rootless.ts';
@@ -14,6 +16,7 @@ const PROGRAM = fileURLToPath(new URL('../../bin/hawser-slirp4netns.js', import.
 const READY_FD = 3;
 const EXIT_FD = 4;
 const MIB = 1 << 20;
+const ECHO_PORT = 9_200;
 /** Another address of the host. */
 const SECOND = '198.18.0.77';
 
@@ -48,10 +51,15 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc', 'gcc'
     {
       more = [],
       env = [],
-    }: { readonly more?: readonly number[]; readonly env?: readonly string[] },
+      program = 'slirp4netns',
+    }: {
+      readonly more?: readonly number[];
+      readonly env?: readonly string[];
+      readonly program?: string;
+    },
     ...args: readonly string[]
   ): Promise<Background> {
-    slirp = user.start(['env', ...env, 'slirp4netns', '-r', `${READY_FD}`, ...args], {
+    slirp = user.start(['env', ...env, program, '-r', `${READY_FD}`, ...args], {
       stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', ...more],
     });
     const ready = slirp.child.stdio[READY_FD];
@@ -240,6 +248,43 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc', 'gcc'
     await receiver.stop();
   });
 
+  /** Requests of the guest to the host, and of a launcher to the API, by their kind: how many are sent and answered. */
+  async function requests(program: string): Promise<Readonly<Record<string, Requests>>> {
+    await start({ program }, '-c', '-a', `${user.runtimeDir}/count.sock`, `${target.pid}`, 'tap0');
+    const bench = async (...args: readonly string[]): Promise<Requests> => {
+      const [mode = '', ...more] = args;
+      const argv = [tool('netbench'), mode, '10.0.2.2', `${ECHO_PORT}`, '1', ...more];
+      const { n, failed } = JSON.parse(await inside(...argv));
+      return { sent: n + failed, answered: n };
+    };
+    const ping = await inside('ping', '-q', '-c', '100', '-i', '0.01', '-W', '5', '10.0.2.2');
+    const [, sent, answered] = /(\d+) packets transmitted, (\d+) received/.exec(ping) ?? [];
+    const counts = {
+      'TCP, one connection': await bench('rr'),
+      'TCP, 32 connections at once': await bench('crr', '32'),
+      UDP: await bench('udprr'),
+      ping: { sent: Number(sent), answered: Number(answered) },
+      API: await apiRequests(user.runtimeFile('count.sock')),
+    };
+    await slirp.stop('SIGTERM');
+    return counts;
+  }
+
+  itNeeding('answers all requests, as slirp4netns does', ['slirp4netns'], async () => {
+    const server = lab.host.start([tool('netbench'), 'srv', `${ECHO_PORT}`]);
+    await until('netbench to listen', async () =>
+      (await lab.host.run('ss', '-Hltn', `sport = :${ECHO_PORT}`)).includes('LISTEN'),
+    );
+    const theirs = await requests(onPath('slirp4netns') ?? '');
+    const ours = await requests('slirp4netns');
+    await server.stop();
+    const shown = JSON.stringify({ ours, theirs });
+    for (const [kind, { sent, answered }] of Object.entries(ours)) {
+      assert.ok(answered > 0 && (theirs[kind]?.answered ?? 0) > 0, shown);
+      assert.equal(answered, sent, `${kind}: ${shown}`);
+    }
+  });
+
   it('ends with the other end of --exit-fd, and its socket with it', async () => {
     const path = `${user.runtimeDir}/exit.sock`;
     await start({}, '-c', '-e', `${EXIT_FD}`, '-a', path, `${target.pid}`, 'tap0');
@@ -306,6 +351,35 @@ systemSuite('slirp4netns', [...LAB, 'userns', 'curl', 'dig', 'ping', 'nc', 'gcc'
     assert.match(stderr, /cannot open user namespace \/nonexistent: ENOENT/);
   });
 });
+
+interface Requests {
+  readonly sent: number;
+  readonly answered: number;
+}
+
+/** Ports are added, listed and removed, in turn, some in vain. */
+async function apiRequests(path: string): Promise<Requests> {
+  let answered = 0;
+  const ask = async (execute: string, args: object): Promise<void> => {
+    const answer: unknown = JSON.parse(
+      await request(path, JSON.stringify({ execute, arguments: args })),
+    );
+    assert.ok(typeof answer === 'object' && answer !== null);
+    if ('return' in answer || 'error' in answer) answered++;
+  };
+  const PORTS = 50;
+  for (let i = 1; i <= PORTS; i++) {
+    const ports = { host_port: 19_000 + i, guest_port: 80 };
+    await ask('add_hostfwd', {
+      proto: i % 2 === 0 ? 'tcp' : 'udp',
+      host_addr: '127.0.0.1',
+      ...ports,
+    });
+    await ask('list_hostfwd', {});
+    await ask('remove_hostfwd', { id: i % 5 === 0 ? 9_999 : i });
+  }
+  return { sent: 3 * PORTS, answered };
+}
 
 /** Whether the process has a user namespace of its own, and with it a network. */
 const isApart = (pid: number): boolean => {
