@@ -72,6 +72,7 @@ export const SCM_RIGHTS = 1;
 
 export const SO_PASSRIGHTS = 83;
 
+export const SHUT_WR = 1;
 export const SHUT_RDWR = 2;
 
 export const MSG_PEEK = 0x2;

@@ -232,6 +232,10 @@ export class LinuxPosix implements Posix {
     return sendWithFds(this.message(), socketFd, bytes, fds);
   }
 
+  endWriting(socketFd: number): boolean {
+    return this.c.shutdown(socketFd, n.SHUT_WR) === 0;
+  }
+
   shutdown(socketFd: number): void {
     this.c.shutdown(socketFd, n.SHUT_RDWR);
   }

@@ -343,6 +343,8 @@ export interface Posix {
   makeFdReceiver(socketFd: number): FdReceiver;
   /** Send up to 2 KiB and descriptors. @returns bytes sent, or -errno */
   sendWithFds(socketFd: number, bytes: Uint8Array, fds: readonly number[]): number;
+  /** No more is sent: the peer hears of it after what was. @returns false when it is not connected any more */
+  endWriting(socketFd: number): boolean;
   /** No more is received or sent; what has arrived can still be received. */
   shutdown(socketFd: number): void;
   /** Have the kernel refuse messages with descriptors to a Unix socket, and to those it accepts. @returns false before Linux 6.16 */

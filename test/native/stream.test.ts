@@ -119,6 +119,46 @@ for (const [way, bindings] of [
       });
     }
 
+    for (const [what, len] of [
+      ['what the kernel takes at once', 1_000],
+      ['more than that', BIG],
+    ] as const) {
+      for (const target of [{ host: '127.0.0.1', port: 0 }, { path: PATH }]) {
+        const name = 'path' in target ? 'a Unix socket' : 'TCP';
+        it(`ends its own way first, after all of ${what}, and reads on: ${name}`, async () => {
+          loadPosix();
+          const { stream, peer, owner } = await pair(target);
+          stream.start(owner);
+          stream.write(pattern(len));
+          stream.end();
+          const got: Buffer[] = [];
+          peer.on('data', (chunk: Buffer) => got.push(chunk));
+          peer.resume();
+          await once(peer, 'end');
+          assert.ok(Buffer.concat(got).equals(pattern(len)));
+          assert.deepEqual(owner.closes, []);
+          peer.end('late');
+          await until(() => owner.closes.length === 1);
+          assert.equal(owner.bytes.toString(), 'late');
+          assert.deepEqual(owner.closes, [undefined]);
+        });
+      }
+    }
+
+    it('whose peer has reset it ends with a code, once', async () => {
+      loadPosix();
+      const { stream, peer, owner } = await pair();
+      stream.start(owner, true);
+      peer.resetAndDestroy();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      stream.end();
+      stream.resume();
+      await until(() => owner.closes.length === 1);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      assert.equal(owner.closes.length, 1);
+      assert.ok(['ENOTCONN', 'ECONNRESET'].includes(`${owner.closes[0]}`), `${owner.closes[0]}`);
+    });
+
     it('passes from one owner to another while it is paused, with nothing lost', async () => {
       const { stream, peer, owner } = await pair({ path: PATH });
       stream.start(owner);

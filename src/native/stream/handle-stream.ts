@@ -147,11 +147,21 @@ export class HandleStream implements HostStream {
       this.finish(undefined); // a close sends FIN too, after everything that was written
       return;
     }
+    if (!this.writing && this.endNow()) {
+      this.ended = true;
+      return;
+    }
     const req = new this.bindings.ShutdownWrap();
     req.oncomplete = (status): void => this.onShutdown(status);
     this.shuttingDown = true;
     const status = this.handle.shutdown(req);
     if (status !== 0) this.fail(status);
+  }
+
+  /** By the call itself: libuv's takes a turn, two more system calls and a callback. */
+  private endNow(): boolean {
+    const { fd = -1 } = this.handle;
+    return fd >= 0 && loadedPosix()?.endWriting(fd) === true;
   }
 
   pause(): void {
