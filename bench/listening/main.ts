@@ -3,12 +3,12 @@
  * costs beside many listeners, connections and binds; and throughput beside `ssh -L`. Guest and host are two namespaces
  * of this machine; the agent's link is a Unix socket, as a vsock's would be, ssh's a pair of virtual cards.
  *
- *     npm run bench:listening -- [latency|cpu|throughput ...]
+ *     npm run bench:listening -- [latency|cpu|cpu-plain|throughput ...]
  */
 import { copyFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Lab } from '../rig/lab.ts';
-import { cpuSeconds } from '../rig/proc.ts';
+import { threadNs } from '../rig/proc.ts';
 import type { Running } from '../rig/running.ts';
 
 const SAMPLES = 200;
@@ -67,35 +67,34 @@ async function latency(rig: Rig): Promise<void> {
   await agent.stop();
 }
 
-async function cpu(rig: Rig): Promise<void> {
-  for (const isPlain of [false, true]) {
-    const agent = await rig.startAgent(isPlain);
-    const how = isPlain ? '/proc/net/tcp' : 'sock_diag';
-    const measure = async (what: string): Promise<void> => {
-      await pause(2_000);
-      const before = cpuSeconds([agent.pid]);
-      await pause(MEASURED_S * 1_000);
-      const share = (cpuSeconds([agent.pid]) - before) / MEASURED_S;
-      say(`agent, ${how}, ${what}: ${(100 * share).toFixed(2)} % of a processor`);
-    };
-    await measure('nothing');
-    const load = async (...args: readonly string[]): Promise<Running> => {
-      const one = rig.lab.start(rig.lab.guest, [process.execPath, script('load'), ...args]);
-      await one.prints(/ready/, 60_000);
-      return one;
-    };
-    const servers = await load('listeners', `${LISTENERS}`);
-    const clients = await load('clients', `${LISTENERS}`, `${CONNECTIONS}`);
-    await measure(`${LISTENERS} listeners and ${CONNECTIONS} connections`);
-    for (const livesMs of [10, 1_000]) {
-      const binds = await load('binds', '100', `${livesMs}`);
-      await measure(`the same and 100 binds a second that live for ${livesMs} ms`);
-      await binds.stop();
-    }
-    await clients.stop();
-    await servers.stop();
-    await agent.stop();
+/** @param isPlain without native calls */
+async function cpu(rig: Rig, isPlain: boolean): Promise<void> {
+  const agent = await rig.startAgent(isPlain);
+  const how = isPlain ? '/proc/net/tcp' : 'sock_diag';
+  const measure = async (what: string): Promise<void> => {
+    await pause(2_000);
+    const before = threadNs([agent.pid]);
+    await pause(MEASURED_S * 1_000);
+    const share = (threadNs([agent.pid]) - before) / 1e9 / MEASURED_S;
+    say(`agent, ${how}, ${what}: ${(100 * share).toFixed(2)} % of a processor`);
+  };
+  await measure('nothing');
+  const load = async (...args: readonly string[]): Promise<Running> => {
+    const one = rig.lab.start(rig.lab.guest, [process.execPath, script('load'), ...args]);
+    await one.prints(/ready/, 60_000);
+    return one;
+  };
+  const servers = await load('listeners', `${LISTENERS}`);
+  const clients = await load('clients', `${LISTENERS}`, `${CONNECTIONS}`);
+  await measure(`${LISTENERS} listeners and ${CONNECTIONS} connections`);
+  for (const livesMs of [10, 1_000]) {
+    const binds = await load('binds', '100', `${livesMs}`);
+    await measure(`the same and 100 binds a second that live for ${livesMs} ms`);
+    await binds.stop();
   }
+  await clients.stop();
+  await servers.stop();
+  await agent.stop();
 }
 
 async function throughput(rig: Rig): Promise<void> {
@@ -160,7 +159,8 @@ try {
   await rig.start();
   await pause(1_500);
   if (isWanted('latency')) await latency(rig);
-  if (isWanted('cpu')) await cpu(rig);
+  if (isWanted('cpu')) await cpu(rig, false);
+  if (isWanted('cpu-plain')) await cpu(rig, true);
   if (isWanted('throughput')) await throughput(rig);
 } finally {
   await rig.lab.close();

@@ -67,6 +67,10 @@ export class Publications {
    * @param leftOut how many more there are than may be sent
    */
   reconcile(wanted: ReadonlyMap<string, WantedPort>, leftOut = 0): void {
+    if (leftOut > 0 && this.leftOut === 0) {
+      const { log, source } = this.deps;
+      log.warn({ source, ports: wanted.size, leftOut }, 'so many ports are published, and no more');
+    }
     this.wanted = wanted;
     this.leftOut = leftOut;
     this.advance();

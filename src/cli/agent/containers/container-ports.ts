@@ -24,18 +24,12 @@ export function watchContainers(
 ): ContainerPorts {
   const found = [DOCKER, ...OTHERS].find((known) => existsSync(known)) ?? DOCKER;
   const publications = new Publications({ log, source: 'containers', connect });
-  let wasCapped = false;
   const watch = new EngineWatch({
     log,
     path: path === '' ? found : path,
     onList: (containers) => {
-      const wanted = publishedPorts(containers, PORTS_MAX);
-      const isCapped = wanted.size >= PORTS_MAX;
-      if (isCapped && !wasCapped) {
-        log.warn({ ports: PORTS_MAX }, 'so many ports of containers are published, and no more');
-      }
-      wasCapped = isCapped;
-      publications.reconcile(wanted);
+      const { ports, leftOut } = publishedPorts(containers, PORTS_MAX);
+      publications.reconcile(ports, leftOut);
     },
   });
   watch.start();

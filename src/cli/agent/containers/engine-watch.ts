@@ -4,7 +4,9 @@
  * says only that the list is to be read, so that none has to be understood, and nothing depends on their order.
  *
  * While the engine is away, or does not list them, what it had published stays; the next list corrects it. It is asked less and
- * less often: an engine, or a proxy before it, may take a subscription and end it at once, or refuse the list alone.
+ * less often: an engine, or a proxy before it, may take a subscription and end it at once, refuse the list alone, or not
+ * answer at all. Events are read a piece at a time, with a pause, so that whatever it sends costs little; one that does
+ * not end after {@link EVENT_BYTES_MAX} ends the subscription.
  */
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import type { Log } from '../../../base/log.ts';
@@ -22,18 +24,23 @@ export interface EngineWatchDeps {
 export interface EngineWatchTimes {
   readonly firstRetryMs: number;
   readonly lastRetryMs: number;
-  /** Between two lists. */
+  /** Between two lists, and between two pieces of events. */
   readonly pauseMs: number;
-  readonly listMs: number;
+  /** To a whole list, and to the head of the answer to a subscription. */
+  readonly answerMs: number;
 }
 
 const TIMES: EngineWatchTimes = {
   firstRetryMs: 100,
   lastRetryMs: 5_000,
   pauseMs: 50,
-  listMs: 10_000,
+  answerMs: 10_000,
 };
 const LIST_BYTES_MAX = 16 << 20;
+/** One has all labels of its container. */
+export const EVENT_BYTES_MAX: number = 1 << 20;
+const NEWLINE = 0x0a;
+const NO_ANSWER = 'it does not answer';
 /** Of Docker and, where it has names of its own, Podman. */
 const EVENTS = [
   ...['start', 'restart', 'die', 'died', 'stop', 'destroy', 'remove', 'pause', 'unpause'],
@@ -79,28 +86,49 @@ export class EngineWatch {
   private subscribe(): void {
     const since = Math.floor(Date.now() / 1_000) - SINCE_S;
     const round = ++this.round;
+    let begin = Number.POSITIVE_INFINITY;
     const lost = (why: string): void => {
-      if (round === this.round && !this.isClosed) this.retry(why);
+      if (round !== this.round || this.isClosed) return;
+      const { firstRetryMs, lastRetryMs } = this.times;
+      if (performance.now() - begin >= lastRetryMs) this.retryMs = firstRetryMs;
+      this.retry(why);
     };
     const events = this.get(`/events?since=${since}&filters=${FILTERS}`, (answer) => {
+      clearTimeout(deadline);
       if (answer.statusCode !== 200) {
         events.destroy();
         lost(`it answers with status ${answer.statusCode}`);
         return;
       }
-      const begin = performance.now();
+      begin = performance.now();
       this.lastFailure = '';
       this.deps.log.info({ path: this.deps.path }, 'containers are watched');
       this.list();
-      answer.on('data', () => this.list());
-      answer.on('close', () => {
-        const { firstRetryMs, lastRetryMs } = this.times;
-        if (performance.now() - begin >= lastRetryMs) this.retryMs = firstRetryMs;
-        lost('its events ended');
+      this.readEvents(answer, (why) => {
+        lost(why);
+        events.destroy();
       });
-      answer.on('error', () => {}); // 'close' follows
     });
+    const deadline = this.limit(events);
     events.on('error', (error) => lost(error.message));
+  }
+
+  /** One event a line. */
+  private readEvents(answer: IncomingMessage, onEnd: (why: string) => void): void {
+    let lineLen = 0;
+    answer.on('data', (part: Buffer) => {
+      const newline = part.lastIndexOf(NEWLINE);
+      lineLen = newline < 0 ? lineLen + part.length : part.length - newline - 1;
+      if (newline >= 0) this.list();
+      if (lineLen > EVENT_BYTES_MAX) {
+        onEnd('one of its events does not end');
+        return;
+      }
+      answer.pause();
+      setTimeout(() => answer.resume(), this.times.pauseMs);
+    });
+    answer.on('close', () => onEnd('its events ended'));
+    answer.on('error', () => {}); // 'close' follows
   }
 
   private retry(why: string): void {
@@ -177,9 +205,17 @@ export class EngineWatch {
           }
         });
       });
-      asked.setTimeout(this.times.listMs, () => asked.destroy(new Error('it does not answer')));
+      this.limit(asked);
       asked.on('error', reject);
     });
+  }
+
+  /** @returns what ends it, unless it is cleared */
+  private limit(asked: ClientRequest): NodeJS.Timeout {
+    const end = (): void => void asked.destroy(new Error(NO_ANSWER));
+    const timer = setTimeout(end, this.times.answerMs);
+    asked.once('close', () => clearTimeout(timer));
+    return timer;
   }
 
   private get(path: string, onAnswer: (answer: IncomingMessage) => void): ClientRequest {

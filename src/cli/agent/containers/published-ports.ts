@@ -14,15 +14,13 @@
  */
 import { isIPv4, isIPv6 } from 'node:net';
 import { member } from '../../docker-proxy/lease.ts';
+import { PortSet } from '../port-set.ts';
 import { arrayOf, isLeftOut, isPort, portByLabels } from '../publish-labels.ts';
-import { portKey, type WantedPort } from '../wanted-port.ts';
+import type { WantedPort } from '../wanted-port.ts';
 
-/**
- * @param containers the answer to `GET /containers/json`
- * @returns by {@link portKey}; of two that want the same port of the host the first has it
- */
-export function publishedPorts(containers: unknown, max: number): Map<string, WantedPort> {
-  const found = new Map<string, WantedPort>();
+/** @param containers the answer to `GET /containers/json` */
+export function publishedPorts(containers: unknown, max: number): PortSet {
+  const found = new PortSet(max);
   for (const container of arrayOf(containers)) {
     const labels = member(container, 'Labels');
     if (isLeftOut(labels)) continue;
@@ -30,9 +28,7 @@ export function publishedPorts(containers: unknown, max: number): Map<string, Wa
     for (const port of bound) {
       const hostPort = portByLabels(labels, [port.number], port.number);
       if (hostPort === undefined) continue;
-      const wanted = wantedPort(port, hostPort, bound);
-      const key = portKey(wanted);
-      if (!found.has(key) && found.size < max) found.set(key, wanted);
+      found.add(wantedPort(port, hostPort, bound));
     }
   }
   return found;

@@ -1,6 +1,5 @@
 /** The Services of one Kubernetes cluster, published on the host for as long as the agent runs. */
 import { networkInterfaces } from 'node:os';
-import type { Log } from '../../../base/log.ts';
 import { Publications, type PublicationsDeps } from '../publications.ts';
 import type { ClusterLibrary } from './cluster.ts';
 import { ObjectWatch, type ObjectWatchTimes } from './object-watch.ts';
@@ -18,7 +17,6 @@ const PORTS_MAX = 1_000;
 const PAUSE_MS = 20;
 
 export class ClusterPorts {
-  private readonly log: Log;
   private readonly publications: Publications;
   private readonly services: ObjectWatch<PublishedService>;
   private readonly nodes: ObjectWatch<readonly string[]>;
@@ -26,10 +24,8 @@ export class ClusterPorts {
   /** Undefined: not known yet. */
   private allNodes: ReadonlyMap<string, readonly string[]> | undefined = undefined;
   private timer: NodeJS.Timeout | undefined = undefined;
-  private wasCapped = false;
 
   constructor({ log, connect, library, kubeconfig, times }: ClusterPortsDeps) {
-    this.log = log;
     this.publications = new Publications({ log, source: 'Kubernetes', connect });
     const shared = {
       log,
@@ -88,12 +84,7 @@ export class ClusterPorts {
       ),
     );
     const nodes = { nodes: allNodes.values(), isOwn: (address: string) => own.has(address) };
-    const wanted = servicePorts(allServices, nodes, PORTS_MAX);
-    const isCapped = wanted.size >= PORTS_MAX;
-    if (isCapped && !this.wasCapped) {
-      this.log.warn({ ports: PORTS_MAX }, 'so many ports of Services are published, and no more');
-    }
-    this.wasCapped = isCapped;
-    this.publications.reconcile(wanted);
+    const { ports, leftOut } = servicePorts(allServices, nodes, PORTS_MAX);
+    this.publications.reconcile(ports, leftOut);
   }
 }

@@ -13,8 +13,9 @@
  */
 import { isIPv4, isIPv6 } from 'node:net';
 import { member } from '../../docker-proxy/lease.ts';
+import { PortSet } from '../port-set.ts';
 import { arrayOf, isLeftOut, isPort, portByLabels } from '../publish-labels.ts';
-import { portKey, type WantedPort } from '../wanted-port.ts';
+import type { WantedPort } from '../wanted-port.ts';
 
 interface ServicePort {
   readonly protocol: 'tcp' | 'udp';
@@ -67,16 +68,13 @@ export interface ClusterNodes {
   isOwn(address: string): boolean;
 }
 
-/**
- * @param services by `namespace/name`
- * @returns by {@link portKey}
- */
+/** @param services by `namespace/name` */
 export function servicePorts(
   services: ReadonlyMap<string, PublishedService>,
   nodes: ClusterNodes,
   max: number,
-): Map<string, WantedPort> {
-  const found = new Map<string, WantedPort>();
+): PortSet {
+  const found = new PortSet(max);
   const nodeAddress = { 4: nodeAddressOf(nodes, 4), 6: nodeAddressOf(nodes, 6) };
   const oldestFirst = [...services].toSorted(
     ([name, { createdAt }], [otherName, other]) =>
@@ -86,9 +84,7 @@ export function servicePorts(
     for (const port of service.ports) {
       for (const family of service.families) {
         const wanted = wantedPort(service, port, family, nodeAddress[family]);
-        if (wanted === undefined) continue;
-        const key = portKey(wanted);
-        if (!found.has(key) && found.size < max) found.set(key, wanted);
+        if (wanted !== undefined) found.add(wanted);
       }
     }
   }

@@ -17,7 +17,7 @@ import { type ListeningRule, wantedNamespaces, wantsUdp } from './listening-rule
 import { ListeningWatch, type ListeningWatchDeps } from './listening-watch.ts';
 import { type InnerAddress, parseInner } from './netns/inner-address.ts';
 import { NamespaceSockets } from './netns/namespace-sockets.ts';
-import { PLACES_MAX, Places } from './places.ts';
+import { Places } from './places.ts';
 import { ProcBoundSockets } from './proc-bound-sockets.ts';
 
 export interface ListeningPortsDeps {
@@ -40,7 +40,6 @@ export class ListeningPorts {
   private watch: ListeningWatch | undefined = undefined;
   /** Undefined: no other namespace is looked at. */
   private namespaces: NamespaceSockets | undefined = undefined;
-  private wasBeyond = false;
 
   constructor(deps: ListeningPortsDeps) {
     this.deps = deps;
@@ -136,13 +135,6 @@ export class ListeningPorts {
 
   private onPlaces(): void {
     const { wanted, leftOut } = this.places;
-    if (leftOut > 0 && !this.wasBeyond) {
-      this.deps.log.warn(
-        { ports: PLACES_MAX, leftOut },
-        'so many ports are published, and no more',
-      );
-    }
-    this.wasBeyond = leftOut > 0;
     this.publications.reconcile(wanted, leftOut);
   }
 }

@@ -3,16 +3,18 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { watchContainers } from '../../../../src/cli/agent/containers/container-ports.ts';
 import {
   EngineWatch,
   type EngineWatchTimes,
+  EVENT_BYTES_MAX,
 } from '../../../../src/cli/agent/containers/engine-watch.ts';
 import { publishedPorts } from '../../../../src/cli/agent/containers/published-ports.ts';
 import { Publications } from '../../../../src/cli/agent/publications.ts';
 import { RecordingLog } from '../../../support/recording-log.ts';
 import { FakeHost } from '../fake-host.ts';
 
-const TIMES = { firstRetryMs: 2, lastRetryMs: 10, pauseMs: 1, listMs: 1_000 };
+const TIMES = { firstRetryMs: 2, lastRetryMs: 10, pauseMs: 1, answerMs: 1_000 };
 const RETRIES = { answerMs: 2_000, lookMs: 2, firstRetryMs: 2, lastRetryMs: 10 };
 
 /** An engine that lists what it is given, and keeps who has subscribed. */
@@ -22,6 +24,9 @@ class FakeEngine {
   readonly asked: string[] = [];
   listStatus = 200;
   endsEvents = false;
+  /** What it does not answer. */
+  hangsAt: string | undefined = undefined;
+  tricklesList = false;
   private readonly subscribers = new Set<ServerResponse>();
   private server: Server | undefined;
 
@@ -33,6 +38,7 @@ class FakeEngine {
     const server = createServer((request, response) => {
       const path = request.url?.replace(/\?.*/, '') ?? '';
       this.asked.push(path);
+      if (path === this.hangsAt) return;
       const status = path === '/events' ? 200 : this.listStatus;
       response.writeHead(status, { 'content-type': 'application/json' });
       if (path === '/events' && this.endsEvents) response.end();
@@ -40,6 +46,9 @@ class FakeEngine {
         response.flushHeaders();
         this.subscribers.add(response);
         response.once('close', () => this.subscribers.delete(response));
+      } else if (this.tricklesList) {
+        const timer = setInterval(() => response.write(' '), 5);
+        response.once('close', () => clearInterval(timer));
       } else response.end(JSON.stringify([{ Ports: this.ports }]));
     });
     this.server = server;
@@ -50,8 +59,20 @@ class FakeEngine {
     this.ports = numbers.map((number) => ({ IP: '0.0.0.0', PublicPort: number, Type: 'tcp' }));
   }
 
-  event(): void {
-    for (const subscriber of this.subscribers) subscriber.write('{"Action":"start"}\n');
+  event(text = '{"Action":"start"}\n'): void {
+    for (const subscriber of this.subscribers) subscriber.write(text);
+  }
+
+  /** One event without an end, as fast as it is read. */
+  flood(): void {
+    const part = Buffer.alloc(1 << 16, 'x');
+    for (const subscriber of this.subscribers) {
+      const send = (): void => {
+        if (subscriber.destroyed) return;
+        subscriber.write(part, () => setImmediate(send));
+      };
+      send();
+    }
   }
 
   stop(): Promise<void> {
@@ -77,7 +98,7 @@ describe('agent: containers that are watched', () => {
     new EngineWatch({
       log,
       path: engine.path,
-      onList: (list) => publications.reconcile(publishedPorts(list, 100)),
+      onList: (list) => publications.reconcile(publishedPorts(list, 100).ports),
       times,
     });
 
@@ -144,6 +165,22 @@ describe('agent: containers that are watched', () => {
     assert.deepEqual(host.sets.at(-1)?.length, 2);
   });
 
+  it('more ports than may be are counted on the host, and logged once', async () => {
+    engine.publish(...Array.from({ length: 1_007 }, (_, i) => 8_000 + i));
+    await engine.start();
+    const containers = watchContainers(engine.path, host.connect, log);
+    await eventually(() => host.ports.length === 1_000 && host.leftOut === 7);
+    engine.publish(...Array.from({ length: 1_008 }, (_, i) => 8_000 + i));
+    engine.event();
+    await eventually(() => host.leftOut === 8);
+    const warnings = log.lines.filter(({ level }) => level === 'warn');
+    assert.deepEqual(
+      warnings.map(({ fields }) => fields),
+      [{ source: 'containers', ports: 1_000, leftOut: 7 }],
+    );
+    containers.close();
+  });
+
   const count = (path: string): number => engine.asked.filter((one) => one === path).length;
 
   /** @param behave has the engine fail */
@@ -182,5 +219,67 @@ describe('agent: containers that are watched', () => {
       engine.endsEvents = true;
     }, '/events');
     assert.ok(elapsedMs >= 20 + 40 + 80 - 3, `${elapsedMs} ms`);
+  });
+
+  it('an engine that does not answer a subscription is asked less and less often', async () => {
+    engine.hangsAt = '/events';
+    engine.publish(8080);
+    await engine.start();
+    watch.close();
+    watch = watchWith({ ...TIMES, answerMs: 20, firstRetryMs: 20, lastRetryMs: 60_000 });
+    const begin = performance.now();
+    watch.start();
+    await eventually(() => count('/events') === 3);
+    const elapsedMs = performance.now() - begin;
+    assert.ok(elapsedMs >= 2 * 20 + 20 + 40 - 3, `${elapsedMs} ms`);
+    const whys = log.lines.map(({ fields }) => fields);
+    assert.deepEqual(whys, [{ path: engine.path, why: 'it does not answer' }]);
+    engine.hangsAt = undefined;
+    await eventually(isPublished(1));
+  });
+
+  it('an engine that answers no list is asked again', async () => {
+    engine.hangsAt = '/containers/json';
+    engine.publish(8080);
+    await engine.start();
+    watch.close();
+    watch = watchWith({ ...TIMES, answerMs: 20 });
+    watch.start();
+    await eventually(() => count('/containers/json') === 2);
+    engine.hangsAt = undefined;
+    await eventually(isPublished(1));
+  });
+
+  it('a list that comes byte by byte and does not end is asked for again', async () => {
+    engine.tricklesList = true;
+    engine.publish(8080);
+    await engine.start();
+    watch.close();
+    watch = watchWith({ ...TIMES, answerMs: 50 });
+    watch.start();
+    await eventually(() => count('/containers/json') === 2);
+    engine.tricklesList = false;
+    await eventually(isPublished(1));
+  });
+
+  it('an event without an end has nothing listed, is read slowly, and ends the subscription', async () => {
+    engine.publish(8080);
+    await engine.start();
+    watch.close();
+    watch = watchWith({ ...TIMES, pauseMs: 5, firstRetryMs: 60_000, lastRetryMs: 60_000 });
+    watch.start();
+    await eventually(isPublished(1));
+    const begin = performance.now();
+    engine.flood();
+    await eventually(() => log.lines.some(({ fields }) => 'why' in fields));
+    const elapsedMs = performance.now() - begin;
+    assert.deepEqual(log.lines.at(-1)?.fields, {
+      path: engine.path,
+      why: 'one of its events does not end',
+    });
+    assert.equal(count('/containers/json'), 1);
+    const parts = EVENT_BYTES_MAX / 65_536;
+    assert.ok(elapsedMs >= parts * 4, `${elapsedMs} ms`);
+    assert.equal(publications.size, 1);
   });
 });

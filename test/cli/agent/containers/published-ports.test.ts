@@ -11,7 +11,7 @@ const bound = (ip: string, port: number, type = 'tcp'): object => ({
   Type: type,
 });
 const shown = (ports: readonly object[], labels: object = {}, max = MAX): string[] =>
-  [...publishedPorts([{ Labels: labels, Ports: ports }], max).values()].map(
+  [...publishedPorts([{ Labels: labels, Ports: ports }], max).ports.values()].map(
     ({ protocol, hostAddress, hostPort, guestAddress, guestPort }) =>
       `${protocol} ${hostAddress} ${hostPort} -> ${guestAddress} ${guestPort}`,
   );
@@ -66,7 +66,7 @@ describe('agent: published ports of containers', () => {
       MAX,
     );
     assert.deepEqual(
-      [...two.values()].map(({ guestPort }) => guestPort),
+      [...two.ports.values()].map(({ guestPort }) => guestPort),
       [8080],
     );
   });
@@ -74,9 +74,11 @@ describe('agent: published ports of containers', () => {
   it('no more than the cap', () => {
     const many = Array.from({ length: 20 }, (_, i) => bound('0.0.0.0', 8000 + i));
     assert.equal(shown(many, {}, 10).length, 10);
+    const { ports, leftOut } = publishedPorts([{ Ports: many }, { Ports: many }], 7);
+    assert.deepEqual([ports.size, leftOut], [7, 13]);
   });
 
   it('whatever the list is, it is read', () => {
-    fc.assert(fc.property(fc.jsonValue(), (list) => publishedPorts(list, MAX).size <= MAX));
+    fc.assert(fc.property(fc.jsonValue(), (list) => publishedPorts(list, MAX).ports.size <= MAX));
   });
 });

@@ -172,7 +172,9 @@ describe('agent: Services that are watched', () => {
     api.apply('services', 'two', service('LoadBalancer', ...many));
     await start();
     await eventually(() => host.ports.length === 1_000);
-    assert.ok(log.lines.some(({ message }) => /so many ports of Services/.test(message)));
+    assert.equal(host.leftOut, 2);
+    const fields = log.lines.filter(({ level }) => level === 'warn').map((line) => line.fields);
+    assert.deepEqual(fields, [{ source: 'Kubernetes', ports: 1_000, leftOut: 2 }]);
   });
 
   it('a server that does not end its watch: it is listed again', async () => {

@@ -43,7 +43,7 @@ function portsOf(
     if (one !== undefined) read.set(`default/${i}`, one);
   }
   const isOwn = (address: string): boolean => address.endsWith('1');
-  return [...servicePorts(read, { nodes, isOwn }, max).values()].map(wantedText);
+  return [...servicePorts(read, { nodes, isOwn }, max).ports.values()].map(wantedText);
 }
 
 const TABLE: readonly [string, Facts, readonly string[]][] = [
