@@ -5,7 +5,6 @@ import {
   PolicyError,
 } from '../../control/policy-view.ts';
 import type { Attempt, Denial } from '../../proxy/policy/denials.ts';
-import { NOT_ASKED } from '../../proxy/policy/guest-policy.ts';
 import type { PolicyProtocol } from '../../services/policy/policy.ts';
 import { ruleFor } from './destination-rule.ts';
 import type { RuleFields } from './policy-document.ts';
@@ -41,13 +40,13 @@ export function approvalOf(
   calls: readonly string[],
   { anyGuest, anyPort, port, until }: ApprovalScope,
 ): RuleFields {
-  const { place, address, name, isStated } = attempt;
+  const { place, address, name, isStated, isRuled } = attempt;
   if (isStated) {
     throw new PolicyError(
       `${attempt.why}: what a client states has to agree with the name that was looked up, whatever the rules are.`,
     );
   }
-  if (attempt.protocol === 'dns' && attempt.why !== NOT_ASKED) {
+  if (attempt.protocol === 'dns' && !isRuled) {
     throw new PolicyError(`${attempt.why}: no rule for the name would allow it.`);
   }
   const [guest] = calls;

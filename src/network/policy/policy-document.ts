@@ -154,27 +154,25 @@ export function* readPolicyInSteps(value: unknown, context: PolicyContext): Step
   const { rules: given, ...rest }: { readonly rules?: unknown } = value;
   const head = shapes().head.safeParse(rest);
   const problems: DocumentProblem[] = head.success ? [] : problemsOf(head.error, []);
-  const list = yield* entriesOf(given, problems);
-  if (problems.length > 0 || !head.success) throw new PolicyProblems(problems);
-  const document = { ...head.data, ...(list === undefined ? {} : { rules: list }) };
-  const reader = new RuleReader(context);
+  const reader = new RuleReader(context, problems);
   const all: PolicyRule[] = [];
-  for (const [index, one] of (list ?? []).entries()) {
-    all.push(...reader.read(one, index));
-    yield;
-  }
-  const byDefault = defaultOf(document, reader.problems);
-  if (reader.problems.length > 0) throw new PolicyProblems(reader.problems);
+  const list = yield* entriesOf(given, reader, all);
+  if (!head.success) throw new PolicyProblems(problems);
+  const document = { ...head.data, ...(list === undefined ? {} : { rules: list }) };
+  const byDefault = defaultOf(document, problems);
+  if (problems.length > 0) throw new PolicyProblems(problems);
   all.push(...presetRules(document.preset));
   const mode = document.mode ?? 'enforce';
   return { document, rules: { byDefault, mode, rules: all }, warnings: reader.warnings };
 }
 
-/** @param problems those of rules are added */
+/** @param read what the rules say is added */
 function* entriesOf(
   rules: unknown,
-  problems: DocumentProblem[],
+  reader: RuleReader,
+  read: PolicyRule[],
 ): Steps<readonly RuleEntry[] | undefined> {
+  const { problems } = reader;
   if (rules === undefined) return undefined;
   if (!Array.isArray(rules) || rules.length > MAX_RULES) {
     const why = Array.isArray(rules) ? TOO_MANY_RULES : 'must be a list of rules';
@@ -185,8 +183,10 @@ function* entriesOf(
   const list: RuleEntry[] = [];
   for (const [index, one] of rules.entries()) {
     const parsed = entry.safeParse(one);
-    if (parsed.success) list.push(parsed.data);
-    else problems.push(...problemsOf(parsed.error, ['rules', index]));
+    if (parsed.success) {
+      list.push(parsed.data);
+      read.push(...reader.read(parsed.data, index));
+    } else problems.push(...problemsOf(parsed.error, ['rules', index]));
     yield;
   }
   return list;
@@ -240,13 +240,15 @@ const EMPTY: Omit<PolicyRule, 'action' | 'text'> = {
 };
 
 class RuleReader {
-  readonly problems: DocumentProblem[] = [];
+  readonly problems: DocumentProblem[];
   readonly warnings: string[] = [];
   private readonly context: PolicyContext;
   private readonly hosts: readonly string[];
   private path: readonly PropertyKey[] = [];
 
-  constructor(context: PolicyContext) {
+  /** @param problems what is wrong is added */
+  constructor(context: PolicyContext, problems: DocumentProblem[]) {
+    this.problems = problems;
     this.context = context;
     this.hosts = [...HOST_TEXTS, ...context.hosts];
   }

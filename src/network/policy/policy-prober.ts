@@ -16,8 +16,8 @@ import type { GuestNames } from '../../proxy/flows/guest-names.ts';
 import {
   GuestPolicy,
   type Judged,
-  NOT_ASKED,
   type PolicyTarget,
+  whyNotAsked,
 } from '../../proxy/policy/guest-policy.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { PolicyEngine } from '../../services/policy/policy-engine.ts';
@@ -125,7 +125,9 @@ export class PolicyProber {
     const now = this.deps.clock.now();
     if (engine !== undefined && engine.decideName(asker.calls, name, now) !== 'allow') {
       const literal = this.at(asker, this.elsewhere(), port, protocol, []);
-      const refused = { isAllowed: false, judged: undefined, why: NOT_ASKED, isInspected: false };
+      const verdict = engine.verdictOfName(asker.calls, name, now);
+      const judged: Judged = { verdict, place: 'outside', names: [name] };
+      const refused = { isAllowed: false, judged, why: whyNotAsked(verdict), isInspected: false };
       return viewOf(refused, documented, this.isObserving, literal.isAllowed);
     }
     const pinned =

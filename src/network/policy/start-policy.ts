@@ -4,9 +4,11 @@ import type { SuffixFacts } from '../../services/policy/policy-name.ts';
 import type { NetworkConfig, PolicyConfig } from '../config.ts';
 import { OptionsError } from '../option-problem.ts';
 import {
+  type DocumentProblem,
   type PolicyContext,
   type PolicyDocument,
   PolicyProblems,
+  placeOf,
   type ReadPolicy,
   type RuleEntry,
   readPolicy,
@@ -59,7 +61,7 @@ export async function readStartPolicy(
     if (text !== undefined) sentences = ({ problems }) => text.sentences(problems);
     const context = { ...surroundings, facts };
     const own = text === undefined ? undefined : readPolicy(text.value, context);
-    sentences = ({ message }) => message.split('\n').map((line) => `--allow, --deny: ${line}`);
+    sentences = ({ problems }) => problems.map((one) => sentenceOf(config, one));
     const rules: RuleEntry[] = [
       ...deny.map((rule) => ({ deny: fieldsOf(rule) })),
       ...allow.map((rule) => ({ allow: fieldsOf(rule) })),
@@ -73,6 +75,17 @@ export async function readStartPolicy(
     if (!(error instanceof PolicyProblems)) throw error;
     throw new OptionsError([...sentences(error)]);
   }
+}
+
+/** A problem of the rules of the command line, those of `--deny` first. */
+function sentenceOf({ deny, allow }: PolicyConfig, { path, why }: DocumentProblem): string {
+  const options = [
+    ...deny.map((text) => `--deny ${text}`),
+    ...allow.map((text) => `--allow ${text}`),
+  ];
+  const [key, index] = path;
+  const option = key === 'rules' && typeof index === 'number' ? options[index] : undefined;
+  return option === undefined ? `--allow, --deny: ${placeOf(path)}${why}` : `${option}: ${why}`;
 }
 
 function fieldsOf(text: string): NonNullable<RuleEntry['allow']> {

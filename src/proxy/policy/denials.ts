@@ -29,6 +29,8 @@ export interface Attempt {
   readonly why: string;
   /** What the guest said does not agree with how it came there. */
   readonly isStated: boolean;
+  /** Of a name: a rule that allows it would let it pass. */
+  readonly isRuled?: boolean;
   /** It was let pass. */
   readonly isObserved: boolean;
 }

@@ -31,7 +31,7 @@ import { statedName } from '../../services/sniff/host-name.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { AddressMap } from '../address-map.ts';
 import { objectionToCarried } from '../flows/carried-ipv4.ts';
-import { type GuestPolicy, NOT_ASKED } from './guest-policy.ts';
+import { type GuestPolicy, whyNotAsked } from './guest-policy.ts';
 import { NewNames } from './new-names.ts';
 
 const TTL_S = 5;
@@ -92,9 +92,9 @@ export class DnsPolicy {
     }
     const verdict = policy.judgeName(owner, name, now);
     if (verdict !== 'allow') {
-      const { text } = policy.ruleOfName(engine, owner, name);
+      const by = policy.ruleOfName(engine, owner, name);
       const rcode = verdict === 'deny' ? NXDOMAIN : NOERROR;
-      return this.deny(engine, owner, query, rcode, text, NOT_ASKED);
+      return this.deny(engine, owner, query, rcode, by.text, whyNotAsked(by));
     }
     if (!isStrict(engine) || TYPES.has(query.type)) return undefined;
     return this.deny(engine, owner, query, NOERROR, NO_TYPE);
@@ -143,16 +143,17 @@ export class DnsPolicy {
     owner: Guest,
     { name }: DnsQuery,
     rule: string,
-    why: string = rule,
+    whyNot?: string,
   ): boolean {
-    const isDenied = this.deps.policy.denyName(engine, owner, name, why);
+    const isRuled = whyNot !== undefined;
+    const isDenied = this.deps.policy.denyName(engine, owner, name, whyNot ?? rule, isRuled);
     this.deps.onDenied?.(owner, name, rule, !isDenied);
     return isDenied;
   }
 
   /**
    * @param rule or what else is in the way
-   * @param why as the list of denials has it
+   * @param whyNot the rules for names deny it: as the list of denials has it
    * @returns undefined: it is only observed
    */
   private deny(
@@ -161,9 +162,9 @@ export class DnsPolicy {
     query: DnsQuery,
     rcode: number,
     rule: string,
-    why: string = rule,
+    whyNot?: string,
   ): Uint8Array | undefined {
-    if (!this.onDenied(engine, owner, query, rule, why)) return undefined;
+    if (!this.onDenied(engine, owner, query, rule, whyNot)) return undefined;
     const zone = statedName(query.name) ?? '.';
     const text = cutText(`the policy does not allow it: ${rule}`, TEXT_CHARS);
     const records = { answers: [], authorities: [soa(zone, TTL_S)] };

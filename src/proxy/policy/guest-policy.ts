@@ -65,7 +65,10 @@ export interface Judged {
 }
 
 const NO_NAMES: readonly string[] = [];
-export const NOT_ASKED = 'no rule of names allows that it is asked for';
+const NOT_ASKED = 'no rule of names allows that it is asked for';
+
+/** Why a name may not be asked for. */
+export const whyNotAsked = ({ rule, text }: Verdict): string => (rule < 0 ? NOT_ASKED : text);
 
 export class GuestPolicy {
   readonly counts: Counters<PolicyCount> = new Counters();
@@ -179,10 +182,21 @@ export class GuestPolicy {
     return this.current?.decideName(this.deps.namesOf(owner), name, now) ?? 'allow';
   }
 
-  /** A query that is denied, or would be. @returns whether it is */
-  denyName(engine: PolicyEngine, owner: Guest, name: string, why: string): boolean {
+  /**
+   * A query that is denied, or would be.
+   *
+   * @param isRuled by the rules for names
+   * @returns whether it is
+   */
+  denyName(
+    engine: PolicyEngine,
+    owner: Guest,
+    name: string,
+    why: string,
+    isRuled: boolean,
+  ): boolean {
     const asked = { owner, protocol: 'dns', name, why, port: 0, isStated: false } as const;
-    const isDenied = this.deny(engine, { ...asked, address: undefined, place: undefined });
+    const isDenied = this.deny(engine, { ...asked, isRuled, address: undefined, place: undefined });
     this.counts.add(isDenied ? 'names-denied' : 'observed');
     return isDenied;
   }

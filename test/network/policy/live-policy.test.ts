@@ -15,7 +15,7 @@ import type {
 import { Destinations } from '../../../src/proxy/flows/destinations.ts';
 import type { FlowFacts } from '../../../src/proxy/flows/flow.ts';
 import { FlowBook } from '../../../src/proxy/flows/flow-book.ts';
-import { GuestPolicy, NOT_ASKED } from '../../../src/proxy/policy/guest-policy.ts';
+import { GuestPolicy } from '../../../src/proxy/policy/guest-policy.ts';
 import { SlicedWork } from '../../../src/proxy/sliced-work.ts';
 import type { Guest } from '../../../src/stack/guest.ts';
 import { addressMap, ip } from '../../proxy/recording.ts';
@@ -223,7 +223,7 @@ describe('network/policy/live-policy', () => {
       ],
     });
     assert.deepEqual(test('', 'a.test:443'), {
-      ...{ action: 'deny', rule: 'no rule of names allows that it is asked for', index: null },
+      ...{ action: 'deny', rule: 'deny a.test', index: 0 },
       ...{ bestEffort: true, observed: false, inspected: false },
     });
     assert.equal(test('', 'host.docker.internal:22').action, 'deny');
@@ -400,7 +400,7 @@ describe('network/policy/live-policy', () => {
     const { live, learn, decide, policy, guest, test } = world();
     await live.replace({ default: 'deny', rules: [{ allow: { name: 'a.test' } }] });
     assert.ok(policy.engine);
-    policy.denyName(policy.engine, guest('one'), 'b.test', NOT_ASKED);
+    policy.denyName(policy.engine, guest('one'), 'b.test', 'default: deny', true);
     await assert.rejects(live.approve('1', {}), /say which/);
     await live.approve('1', { port: '443/tcp' });
     assert.equal(test('one', 'b.test:443').action, 'allow');
@@ -410,7 +410,7 @@ describe('network/policy/live-policy', () => {
     to.check?.onClaim({ by: 'tls', name: 'evil.test', hello: undefined });
     assert.match(live.denials().at(-1)?.why ?? '', /evil\.test was not looked up/);
     await assert.rejects(live.approve('2', {}), /has to agree/);
-    policy.denyName(policy.engine, guest('one'), 'a.test', 'not a type');
+    policy.denyName(policy.engine, guest('one'), 'a.test', 'not a type', false);
     await assert.rejects(live.approve('3', { port: '443' }), /not a type: no rule for the name/);
   });
 

@@ -140,6 +140,25 @@ describe('network/policy/policy-document', () => {
     }
   });
 
+  it('everything that is wrong is listed at once, each with its line', () => {
+    const rules = [
+      "{ allow: { name: '*.com', port: 443 } }",
+      '{ allow: { nam: a.test } }',
+      '{ allow: { name: a.test } }',
+      '{ deny: { cidr: 10.0.0.0/40 } }',
+    ];
+    const said = sentences(
+      `default: perhaps\nrules:\n${rules.map((one) => ` - ${one}\n`).join('')}`,
+    );
+    const places = said.map((line) => /^p\.yaml:\d+: [^ ]+/.exec(line)?.[0]);
+    assert.deepEqual(places, [
+      'p.yaml:1: default:',
+      'p.yaml:3: rules[0].allow.name:',
+      'p.yaml:4: rules[1].allow:',
+      'p.yaml:6: rules[3].deny.cidr:',
+    ]);
+  });
+
   it('of many problems the first are listed', () => {
     const rules = ' - allow: {cidr: x}\n'.repeat(1_000);
     const said = sentences(`default: deny\nrules:\n${rules}`);

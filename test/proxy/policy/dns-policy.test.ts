@@ -93,6 +93,19 @@ describe('proxy/policy: the resolver', () => {
     });
   }
 
+  for (const [document, why] of [
+    [{ default: 'allow', rules: [{ deny: { name: NAME } }] }, `deny ${NAME}`],
+    [{ default: 'deny' }, 'no rule of names allows that it is asked for'],
+  ] as const) {
+    it(`a denied name is listed with the rule, if one denies it: ${why}`, () => {
+      const { dns, guest, policy } = world(document);
+      const reply = dns.refusal(guest, query(NAME, 'A', EDNS), 0);
+      assert.ok(reply !== undefined && rcodeOf(reply) === NXDOMAIN);
+      const [denial] = policy.denials.list(guest);
+      assert.deepEqual([denial?.attempt.why, denial?.attempt.isRuled], [why, true]);
+    });
+  }
+
   it('unless a rule of addresses, or of the place, opens it', () => {
     const opened = (rule: object, address: string): boolean =>
       addressesOf(world(allow(rule)).get([a(NAME, address)])).length === 1;

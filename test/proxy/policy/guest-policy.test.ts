@@ -10,7 +10,7 @@ import type {
 import { Destinations } from '../../../src/proxy/flows/destinations.ts';
 import { GuestNames } from '../../../src/proxy/flows/guest-names.ts';
 import { DnsPolicy } from '../../../src/proxy/policy/dns-policy.ts';
-import { GuestPolicy, NOT_ASKED } from '../../../src/proxy/policy/guest-policy.ts';
+import { GuestPolicy } from '../../../src/proxy/policy/guest-policy.ts';
 import { parsePrefix } from '../../../src/services/address-text.ts';
 import { dnsRcode, NOERROR, NXDOMAIN, readQuery } from '../../../src/services/dns/message.ts';
 import { PolicyEngine } from '../../../src/services/policy/policy-engine.ts';
@@ -210,7 +210,7 @@ describe('proxy/policy', () => {
     learn('a.test', '192.0.2.1');
     for (let n = 0; n < 3; n++) answer('192.0.2.1');
     assert.ok(policy.engine);
-    assert.ok(policy.denyName(policy.engine, guest, 'b.test', NOT_ASKED));
+    assert.ok(policy.denyName(policy.engine, guest, 'b.test', 'deny b.test', true));
     policy.replace(PolicyEngine.of({ byDefault: 'deny', mode: 'observe', rules: [] }));
     answer('192.0.2.2', 53, 'udp');
     assert.deepEqual(
@@ -221,7 +221,7 @@ describe('proxy/policy', () => {
         ]),
       [
         [3, 'tcp', 'a.test', 443, 'outside', 'default: deny', false],
-        [1, 'dns', 'b.test', 0, undefined, 'no rule of names allows that it is asked for', false],
+        [1, 'dns', 'b.test', 0, undefined, 'deny b.test', false],
         [1, 'udp', undefined, 53, 'outside', 'default: deny', true],
       ],
     );
