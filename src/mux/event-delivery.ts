@@ -116,8 +116,11 @@ export class EventDelivery {
   }
 
   private deliverRequests(now: Instant): void {
-    const some = this.session.requests.splice(0, REQUESTS_AT_ONCE);
-    for (const channel of some) this.deliverRequest(now, channel);
+    const { requests } = this.session;
+    for (let left = Math.min(requests.length, REQUESTS_AT_ONCE); left > 0; left--) {
+      const channel = requests.shift();
+      if (channel !== undefined) this.deliverRequest(now, channel);
+    }
   }
 
   private deliverRequest(now: Instant, channel: Channel): void {
@@ -132,14 +135,27 @@ export class EventDelivery {
 
   private deliverChannels(now: Instant): void {
     if (this.session.state === 'down') {
-      for (const channel of this.queued.splice(0, ENDS_AT_ONCE)) deliverTo(now, channel);
+      this.deliverAll(now, this.queued.splice(0, ENDS_AT_ONCE));
       return;
     }
     const list = this.queued;
     this.queued = this.delivering;
     this.delivering = list;
-    for (const channel of list) deliverTo(now, channel);
-    list.length = 0;
+    this.deliverAll(now, list);
+  }
+
+  /** Leaves `list` empty. Where a handler's exception is its caller's, the rest is delivered by the next flush. */
+  private deliverAll(now: Instant, list: Channel[]): void {
+    let delivered = 0;
+    try {
+      for (const channel of list) {
+        delivered++;
+        deliverTo(now, channel);
+      }
+    } finally {
+      if (delivered < list.length) this.queued.push(...list.slice(delivered));
+      list.length = 0;
+    }
   }
 }
 
@@ -172,9 +188,16 @@ function deliverEvents(now: Instant, channel: Channel): void {
   channel.retire();
 }
 
-/** A handler of the channel has thrown. */
+/** A handler of the channel has thrown. @throws `fault` where nobody watches, once the channel has ended */
 function onFault(now: Instant, channel: Channel, fault: unknown): void {
-  reportFault('channel', fault);
+  try {
+    reportFault('channel', fault);
+  } finally {
+    endFaulted(now, channel);
+  }
+}
+
+function endFaulted(now: Instant, channel: Channel): void {
   if (isOver(channel)) {
     channel.retire(); // it was the end that it did not take
     return;
@@ -183,8 +206,9 @@ function onFault(now: Instant, channel: Channel, fault: unknown): void {
     channel.handler?.onClosed(now, channel, 'protocol', FAULT);
   } catch (again) {
     reportFault('channel', again);
+  } finally {
+    channel.abort(now, 'protocol', FAULT);
   }
-  channel.abort(now, 'protocol', FAULT);
 }
 
 /** Reads the field again: a callback may have ended the channel. */

@@ -132,3 +132,61 @@ for (const [mode, options] of [
     });
   });
 }
+
+describe('mux: faults where nobody watches, as in programs of hawser/mux', () => {
+  let pair: Pair;
+
+  beforeEach(() => {
+    pair = new Pair();
+    pair.run();
+  });
+
+  /** Run until it rests, and take what handlers have thrown. */
+  function run(): string[] {
+    const thrown: string[] = [];
+    for (;;) {
+      try {
+        pair.run();
+        return thrown;
+      } catch (error) {
+        thrown.push(error instanceof Error ? error.message : String(error));
+        pair.host.worked = true; // its program has caught it, and goes on
+      }
+    }
+  }
+
+  it("the exception is its caller's; its channel is reset, and the others of the batch hear of theirs", () => {
+    const before = pair.open();
+    const broken = new BrokenSink('onReadable');
+    const near = pair.host.mux.open(pair.now, TARGET, broken);
+    assert.ok(near !== undefined);
+    const behind = pair.open();
+    pair.run();
+    const far = pair.guest.sinks.map(({ channel }) => channel ?? assert.fail());
+    for (const channel of far) channel.send(pair.now, Uint8Array.of(7), 0, 1);
+    assert.deepEqual(run(), ['onReadable is broken']);
+    assert.match(broken.log.at(-1) ?? '', /^protocol/);
+    assert.match(pair.guest.sinks[1]?.log.at(-1) ?? '', /^protocol/);
+    for (const { sink } of [before, behind]) assert.deepEqual([...sink.bytes], [7]);
+    for (const channel of [far[0], far[2]]) channel?.send(pair.now, Uint8Array.of(8), 0, 1);
+    pair.run();
+    for (const { sink } of [before, behind]) assert.deepEqual([...sink.bytes], [7, 8]);
+  });
+
+  it('so with requests: the others are asked for', () => {
+    let asked = 0;
+    const { answer } = pair.guest;
+    pair.guest.answer = (now, request) => {
+      asked++;
+      if (asked === 1) throw new Error('broken');
+      answer(now, request);
+    };
+    const opened = Array.from({ length: 4 }, () => pair.open());
+    assert.deepEqual(run(), ['broken']);
+    pair.guest.worked = true;
+    pair.run();
+    assert.equal(asked, 4);
+    assert.match(opened[0]?.sink.log.at(-1) ?? '', /^protocol/);
+    for (const { sink } of opened.slice(1)) assert.deepEqual(sink.log, ['open']);
+  });
+});

@@ -106,3 +106,19 @@ describe('stack: faults', () => {
     assert.equal(s.app.text, 'still here');
   });
 });
+
+describe('stack: faults where nobody watches, as in programs of hawser/stack', () => {
+  it("a handler that throws: the exception is the program's, and its connection is over", () => {
+    const app = new BrokenApp();
+    const s = new Script();
+    s.app = app;
+    s.in({ flags: 'S', ...PLAIN });
+    s.records();
+    s.in({ seq: 1, ack: 1, win: 0xffff });
+    app.broken = 'onReadable';
+    assert.throws(() => s.in({ flags: 'PA', seq: 1, ack: 1, data: 'x' }), /onReadable is broken/);
+    assert.equal(app.closed, 'reset-by-host');
+    assert.equal(s.stack.tcp.connectionCount, 0);
+    assert.match(s.out().at(-1) ?? '', /^R/);
+  });
+});

@@ -199,14 +199,18 @@ export class TcpConnection extends Tcb implements TcpFlow, EvictionCandidate<Tcp
     }
   }
 
+  /** @throws `fault` where nobody watches, once the connection has ended */
   override onFault(now: Instant, fault: unknown): void {
-    reportFault('tcp', fault);
     const { handler } = this;
-    for (const end of [() => handler.onClosed(now, this, 'reset-by-host'), () => this.abort(now)]) {
+    try {
+      reportFault('tcp', fault);
+    } finally {
       try {
-        end();
+        handler.onClosed(now, this, 'reset-by-host');
       } catch (again) {
         reportFault('tcp', again);
+      } finally {
+        this.abort(now);
       }
     }
   }
