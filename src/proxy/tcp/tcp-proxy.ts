@@ -6,6 +6,7 @@
 import type { Counters } from '../../base/counters.ts';
 import { ExpiringSet } from '../../base/expiring-set.ts';
 import type { Budget } from '../../base/shares/budget.ts';
+import type { Instant } from '../../base/time.ts';
 import type { ConnectOptions } from '../../native/stream/connect-stream.ts';
 import type { HostStream } from '../../native/stream/host-stream.ts';
 import type { Downstream, FlowId, RefuseReason, TcpRequest } from '../../stack/flow.ts';
@@ -88,7 +89,7 @@ export class TcpProxy implements HostDialOwner {
     const sockets = this.socketsOf(owner);
     const now = context.clock.now();
     if (!this.take(sockets)) {
-      request.refuse(now, 'timed-out');
+      this.refuseForLack(request, now);
       return;
     }
     const splice = via.accept(context, id, (over, why) => this.forget(sockets, over, why));
@@ -108,7 +109,7 @@ export class TcpProxy implements HostDialOwner {
     const sockets = this.socketsOf(owner);
     const now = this.context.clock.now();
     if (!this.take(sockets)) {
-      request.refuse(now, 'timed-out');
+      this.refuseForLack(request, now);
       return;
     }
     const dial = new HostDial(this, now, request, to, this.options);
@@ -233,6 +234,15 @@ export class TcpProxy implements HostDialOwner {
     sockets.splices.delete(splice);
     this.give(sockets);
     this.book.end(splice.entry, why);
+  }
+
+  /**
+   * No descriptor is left for the guest, and nobody holds more: as where the system has none (EMFILE), it is told at once. A
+   * reset would say that nobody listens there.
+   */
+  private refuseForLack(request: TcpRequest, now: Instant): void {
+    request.refuse(now, 'host-unreachable');
+    this.context.flusher.schedule();
   }
 
   private take(sockets: GuestSockets): boolean {

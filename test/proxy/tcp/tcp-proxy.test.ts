@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import { Counters } from '../../../src/base/counters.ts';
+import { Budget } from '../../../src/base/shares/budget.ts';
 import type { Loopback } from '../../../src/proxy/flows/destination.ts';
 import type { FlowBook } from '../../../src/proxy/flows/flow-book.ts';
 import { refusalOf, TcpProxy, type TcpProxyCount } from '../../../src/proxy/tcp/tcp-proxy.ts';
@@ -132,6 +133,23 @@ describe('proxy/tcp', () => {
   itNeeding('nobody at either: one refusal', ['ipv6'], async () => {
     assert.equal(await open('::1', '127.0.0.1', await freePort()), 'refused');
     assert.equal(counts.get('refused'), 1);
+  });
+
+  it('beyond its share of descriptors a guest is told at once, as where the system has none', async () => {
+    const context = { clock: new TestClock(), flusher: { schedule: (): void => {} } };
+    const few = new Budget('sockets', 1);
+    proxy = new TcpProxy(context, new RecordingDownstream(), counts, few, book);
+    const { port } = await listen('127.0.0.1');
+    const to = { kind: 'host-loopback', address: '127.0.0.1', twin: undefined } as const;
+    const [first, second, third] = [new Request(port), new Request(port), new Request(port)];
+    proxy.open(first, to);
+    proxy.open(second, to);
+    proxy.accept(third, { accept: () => assert.fail('no socket is left') });
+    assert.equal(second.outcome, refusalOf('EMFILE', '127.0.0.1'));
+    assert.equal(third.outcome, second.outcome);
+    assert.equal(second.outcome, 'host-unreachable');
+    assert.equal(counts.get('no-socket'), 2);
+    while (first.outcome === undefined) await new Promise((resolve) => setImmediate(resolve));
   });
 
   it('a code of the system and what the guest gets: no route where the host lacks the family', () => {
