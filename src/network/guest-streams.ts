@@ -12,6 +12,7 @@ import { parseAddress } from '../services/address-text.ts';
 import type { TcpRequest } from '../stack/flow.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { Guests } from './guests.ts';
+import { printable } from './option-problem.ts';
 
 const MAX_PORT = 65_535;
 const DEFAULT_BACKLOG = 128;
@@ -95,6 +96,7 @@ export class GuestStreams {
   ): Promise<GuestConnection> {
     const { guests, stack, context, book } = this.deps;
     checkPort('dial', port);
+    if (guest !== undefined) checkText('ERR_HAWSER_DIAL', `cannot dial port ${port}: guest`, guest);
     this.checkOpen(`dial port ${port}`);
     signal?.throwIfAborted();
     const address = guest === undefined ? guests.first() : guests.find(guest);
@@ -124,7 +126,9 @@ export class GuestStreams {
     const { port, backlog = DEFAULT_BACKLOG } = options;
     const { gateway, listeners } = this.deps;
     checkPort('listen at', port);
+    checkBacklog(port, backlog);
     const text = options.address ?? gateway.toString();
+    checkText('ERR_HAWSER_LISTEN', `cannot listen at port ${port}: address`, text);
     this.checkOpen(`listen at port ${port}`);
     const address = parseAddress(text);
     if (address === undefined || this.isGuest(address)) {
@@ -187,11 +191,25 @@ function checkPort(what: string, port: unknown): void {
   );
 }
 
+function checkText(code: string, what: string, value: unknown): void {
+  if (typeof value === 'string') return;
+  throw new GuestStreamError(code, `${what} must be a text, got ${printable(value, true)}`);
+}
+
+function checkBacklog(port: number, backlog: unknown): void {
+  if (Number.isInteger(backlog) && Number(backlog) >= 0) return;
+  throw new GuestStreamError(
+    'ERR_HAWSER_LISTEN',
+    `cannot listen at port ${port}: the backlog must be an integer from 0 up, got ${String(backlog)}`,
+  );
+}
+
 function noGuest(guest: string | undefined, port: number): GuestStreamError {
   const why = guest === undefined ? 'no guest is known yet' : `no guest is known as ${guest}`;
   return new GuestStreamError('EHOSTUNREACH', `cannot dial port ${port}: ${why}`);
 }
 
+/** Its user attaches listeners in a microtask; until then a reset, which may come with the answer, is ours to hear. */
 function connected(
   duplex: ByteDuplex,
   where: string,
@@ -206,15 +224,17 @@ function connected(
       reject(signal?.aborted ? signal.reason : (error ?? closedBefore(where)));
     };
     const onClose = (): void => onEnd();
-    signal?.addEventListener('abort', onAbort, { once: true });
-    duplex.once('error', onEnd);
-    duplex.once('close', onClose);
-    duplex.once('connect', () => {
+    const handOver = (): void => {
+      if (duplex.destroyed) return; // its error, or its close, follows
       signal?.removeEventListener('abort', onAbort);
       duplex.off('error', onEnd);
       duplex.off('close', onClose);
       resolve(duplex);
-    });
+    };
+    signal?.addEventListener('abort', onAbort, { once: true });
+    duplex.once('error', onEnd);
+    duplex.once('close', onClose);
+    duplex.once('connect', () => queueMicrotask(handOver));
   });
 }
 
@@ -241,21 +261,17 @@ class Server implements GuestServer {
   }
 
   get hasRoom(): boolean {
-    return !this.isClosed && (this.takers.length > 0 || this.waiting.length < this.backlog);
+    return !this.isClosed && this.waiting.length < this.backlog + this.takers.length;
   }
 
   push(connection: ByteDuplex): void {
-    const taker = this.takers.shift();
-    if (taker !== undefined) {
-      taker({ done: false, value: connection });
-      return;
-    }
     this.waiting.push(connection);
     connection.on('error', ignore); // reset while it waits: no listener is attached yet
     connection.once('close', () => {
       const at = this.waiting.indexOf(connection);
       if (at >= 0) this.waiting.splice(at, 1);
     });
+    if (this.takers.length > 0) queueMicrotask(this.handOver);
   }
 
   close(): void {
@@ -283,12 +299,19 @@ class Server implements GuestServer {
   }
 
   private next(): Promise<IteratorResult<GuestConnection, undefined>> {
-    const connection = this.waiting.shift();
-    if (connection !== undefined) {
-      connection.off('error', ignore);
-      return Promise.resolve({ done: false, value: connection });
-    }
     if (this.isClosed) return Promise.resolve({ done: true, value: undefined });
+    if (this.waiting.length > 0) queueMicrotask(this.handOver);
     return new Promise((resolve) => this.takers.push(resolve));
   }
+
+  /** In a microtask, like {@link connected}: nothing happens to a connection before its user attaches listeners. */
+  private readonly handOver = (): void => {
+    while (this.takers.length > 0) {
+      const connection = this.waiting.shift();
+      if (connection === undefined) return;
+      if (connection.destroyed) continue;
+      connection.off('error', ignore);
+      this.takers.shift()?.({ done: false, value: connection });
+    }
+  };
 }

@@ -11,7 +11,12 @@ import {
   type PlainFrameReader,
   type PlainFrameWriter,
 } from '../transports/frame-link.ts';
-import { type Framing, STREAM_FRAMINGS, type StreamFramingName } from '../transports/framing.ts';
+import {
+  type Framing,
+  isStreamFraming,
+  STREAM_FRAMINGS,
+  type StreamFramingName,
+} from '../transports/framing.ts';
 import {
   type EndingLink,
   type LinkContext,
@@ -21,6 +26,7 @@ import {
 import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { MemoryLink } from '../transports/memory-link.ts';
 import { openLink } from '../transports/open-link.ts';
+import { checkedFraming, framingProblem } from '../transports/program-framing.ts';
 import type { Mac } from '../wire/mac.ts';
 
 /** How frames are delimited in a stream of bytes: like QEMU's, VPNKit's (`hyperkit` is the same), or by a {@link Framing}. */
@@ -101,16 +107,18 @@ export class Links {
   attachStream(stream: Duplex, { framing, name }: AttachOptions<StreamFraming>): Attachment {
     const description = this.nameOf('stream', name);
     const { context } = this;
+    const how = this.framingOf(framing, description);
     const source = streamOf(stream, description);
-    return this.add(new AttachedStream(source, framingOf(framing), description, context));
+    return this.add(new AttachedStream(source, how, description, context));
   }
 
   /** @param server whose connections share one part of every budget */
   attachConnection(stream: Duplex, framing: StreamFraming, server: string): Attachment {
     const description = this.nameOf(server, undefined);
-    const source = streamOf(stream, description);
     const { context } = this;
-    return this.add(new AttachedStream(source, framingOf(framing), description, context, server));
+    const how = this.framingOf(framing, description);
+    const source = streamOf(stream, description);
+    return this.add(new AttachedStream(source, how, description, context, server));
   }
 
   attachDescriptor(fd: number, options: AttachOptions<DescriptorFraming>): Attachment {
@@ -120,7 +128,7 @@ export class Links {
       throw new LinkError(`cannot attach ${description}: ${fd} is not a descriptor`);
     }
     const isPacket = framing === 'packet' || framing === 'packet-vnet';
-    const how = isPacket ? framing : framingOf(framing);
+    const how = isPacket ? framing : this.framingOf(framing, description);
     return this.add(openDescriptorLink(fd, how, description, this.context));
   }
 
@@ -150,6 +158,16 @@ export class Links {
     return description;
   }
 
+  /** @throws LinkError */
+  private framingOf(framing: StreamFraming = 'qemu', description: string): Framing {
+    if (typeof framing === 'string' && isStreamFraming(framing)) return STREAM_FRAMINGS[framing];
+    const problem = framingProblem(framing);
+    if (problem !== undefined || typeof framing === 'string') {
+      throw new LinkError(`cannot attach ${description}: ${problem}`);
+    }
+    return checkedFraming(framing, description, this.deps.log);
+  }
+
   private add(link: EndingLink): Attachment {
     this.open.push(link);
     const closed = link.closed.then(() => {
@@ -174,6 +192,3 @@ function writerProblem(writer: unknown): string | undefined {
     ? undefined
     : 'its "flush" is not a function';
 }
-
-const framingOf = (framing: StreamFraming = 'qemu'): Framing =>
-  typeof framing === 'string' ? STREAM_FRAMINGS[framing] : framing;

@@ -3,7 +3,7 @@
 import { Duplex } from 'node:stream';
 import { reportFault } from '../base/faults.ts';
 import type { Log } from '../base/log.ts';
-import type { ApiListener } from '../control/api-listener.ts';
+import { type ApiListener, ListenError } from '../control/api-listener.ts';
 import type { NetworkEvents } from '../control/events/network-events.ts';
 import type { ServedView } from '../control/events/served-view.ts';
 import type { PortView } from '../control/network-view.ts';
@@ -11,8 +11,9 @@ import { portView } from '../control/ports/port-view.ts';
 import type { HostTargets } from '../proxy/address-map.ts';
 import { HostReach } from '../proxy/host-reach.ts';
 import type { PortTable } from '../proxy/ports/port-table.ts';
-import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
+import { PublishError, type PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
+import { specShapeProblem } from '../proxy/ports/spec-shape.ts';
 import type { FlowTunnel } from '../proxy/upstream-proxy/flow-tunnels.ts';
 import type { ZoneTable } from '../services/dns/zone-table.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
@@ -28,6 +29,7 @@ import type { DialOptions, GuestConnection, GuestServer, ListenOptions } from '.
 import type { NetworkHooks } from './hooks/hooks.ts';
 import type { Attachment, AttachOptions, FrameAttachment, StreamFraming } from './links.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
+import { printable } from './option-problem.ts';
 import { NetworkParts, type NetworkStart } from './parts.ts';
 import { readStartPolicy, surroundingsOf } from './policy/start-policy.ts';
 import { serveNetworkApi } from './serve-api.ts';
@@ -116,8 +118,13 @@ class RunningNetwork implements Network, DaemonNetwork {
     return this.parts.links.attachConnection(socket, framing, server);
   }
 
-  publish(publication: string | PublishSpec): Promise<readonly PortView[]> {
-    return this.publishFor('library', publication);
+  async publish(publication: string | PublishSpec): Promise<readonly PortView[]> {
+    const problem = typeof publication === 'string' ? undefined : specShapeProblem(publication);
+    if (problem !== undefined) {
+      const what = printable(publication, true);
+      throw new PublishError('ERR_HAWSER_PUBLISH_SYNTAX', `cannot publish ${what}: ${problem}`);
+    }
+    return await this.publishFor('library', publication);
   }
 
   private async publishFor(
@@ -136,7 +143,8 @@ class RunningNetwork implements Network, DaemonNetwork {
   }
 
   unpublish(port: PortView | string): boolean {
-    return this.ports.unpublish(typeof port === 'string' ? port : port.id);
+    const id: unknown = typeof port === 'string' ? port : Reflect.get(Object(port), 'id');
+    return typeof id === 'string' && this.ports.unpublish(id);
   }
 
   dial(options: DialOptions): Promise<GuestConnection> {
@@ -148,7 +156,10 @@ class RunningNetwork implements Network, DaemonNetwork {
   }
 
   async serveApi(options: ServeApiOptions): Promise<ServedApi> {
+    this.checkServes(options);
     const listener = await serveNetworkApi(options, this, this.parts.log);
+    if (this.closing !== undefined) await listener.close();
+    this.checkServes(options);
     this.apis.add(listener);
     const close = async (): Promise<void> => {
       if (this.apis.delete(listener)) await listener.close();
@@ -238,6 +249,11 @@ class RunningNetwork implements Network, DaemonNetwork {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  private checkServes({ address }: ServeApiOptions): void {
+    if (this.closing === undefined) return;
+    throw new ListenError(`cannot serve the control API at ${address}: the network is closed`);
   }
 
   private async end(): Promise<void> {

@@ -4,7 +4,7 @@ import { type ApiAddress, serveControlApi } from '../control/control-api.ts';
 import type { BindRule } from '../control/ports/bind-rules.ts';
 import type { DaemonNetwork } from './daemon-network.ts';
 import type { ServeApiOptions } from './network-interface.ts';
-import { OptionsError } from './option-problem.ts';
+import { OptionsError, printable } from './option-problem.ts';
 import { parseApi, parseRule } from './option-values.ts';
 import { packageVersion } from './version.ts';
 
@@ -35,7 +35,10 @@ function bindRule(text: string): BindRule {
   throw new OptionsError([`bind ${rule.problem}, got ${text}`]);
 }
 
-function apiAddress(text: string, tokenFile: string | undefined): ApiAddress {
+function apiAddress(text: unknown, tokenFile: string | undefined): ApiAddress {
+  if (typeof text !== 'string') {
+    throw new OptionsError([`address must be a text, got ${printable(text, true)}`]);
+  }
   const api = parseApi(text);
   if ('problem' in api) throw new OptionsError([`address ${api.problem}, got ${text}`]);
   if (api.value.kind === 'unix') return api.value;

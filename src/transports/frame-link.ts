@@ -67,6 +67,7 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
   private waiting = 0;
   private delivering = 0;
   private isFull = false;
+  private isFailed = false;
   /** Frames may be sent: from the attaching on, which sends some. */
   private isUp = true;
   private onDown: () => void = () => {};
@@ -126,7 +127,7 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
   }
 
   onWritable(): void {
-    if (!this.isFull) return;
+    if (!this.isFull || this.isFailed) return;
     this.isFull = false;
     setImmediate(() => this.reader?.onWritable(this.context.clock.now()));
   }
@@ -147,7 +148,7 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
       this.delivering = 0;
     }
     share.end(this.waiting > 0);
-    if (this.waiting === 0) this.writer.onTaken?.();
+    if (this.waiting === 0) this.notifyTaken();
   }
 
   // --- from the stack ---
@@ -165,9 +166,7 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
     try {
       this.isFull = this.writer.write(this.slab.bytes.subarray(0, len)) === false;
     } catch (error) {
-      this.context.log.error({ link: this.description, err: error }, 'guest link failed');
-      this.isFull = true;
-      setImmediate(() => void this.close());
+      this.fail(error);
     }
   }
 
@@ -176,7 +175,28 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
   }
 
   flush(): void {
-    this.writer.flush?.();
+    try {
+      this.writer.flush?.();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private notifyTaken(): void {
+    try {
+      this.writer.onTaken?.();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** The program's part of the link has thrown. */
+  private fail(error: unknown): void {
+    if (this.isFailed) return;
+    this.isFailed = true;
+    this.context.log.error({ link: this.description, err: error }, 'guest link failed');
+    this.isFull = true;
+    setImmediate(() => void this.close());
   }
 
   close(): Promise<void> {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -272,6 +272,15 @@ describe('network/streams', () => {
       await network.close();
       await api.close();
       assert.throws(() => statSync(path));
+    });
+
+    it('not of a network that is closed, or closes meanwhile', async () => {
+      const path = join(dir, 'closed.sock');
+      const refused = { code: 'ERR_HAWSER_API_LISTEN', message: /the network is closed/ };
+      const serving = assert.rejects(network.serveApi({ address: `unix:${path}` }), refused);
+      await Promise.all([network.close(), serving]);
+      await assert.rejects(network.serveApi({ address: `unix:${path}` }), refused);
+      assert.equal(existsSync(path), false);
     });
 
     it('over TCP wants a token, and is out of reach of guests', async () => {

@@ -10,7 +10,8 @@ export function checkHooks(options: NetworkOptions & NetworkHooks): {
   readonly hooks: NetworkHooks;
   readonly others: NetworkOptions;
 } {
-  if (typeof options !== 'object' || options === null) return { hooks: {}, others: options };
+  const isRecord = typeof options === 'object' && options !== null && !Array.isArray(options);
+  if (!isRecord) return { hooks: {}, others: options };
   const { onFlow, onDns, onPublishedClient, hookTimeout, ...others } = options;
   const hooks = { onFlow, onDns, onPublishedClient, hookTimeout };
   const problems = NAMES.flatMap((name) => {

@@ -34,7 +34,9 @@ export class FileFollower {
     this.onText = onText;
     this.settleMs = options.settleMs ?? 20;
     this.watch();
-    watchFile(path, { persistent: false, interval: options.pollMs ?? 1000 }, this.onChange);
+    // One watcher for all that follow the path: a listener for each network of the process.
+    const interval = options.pollMs ?? 1000;
+    watchFile(path, { persistent: false, interval }, this.onChange).setMaxListeners(0);
     this.read();
     if (this.text === undefined) onText('');
   }

@@ -5,7 +5,8 @@
  * Bytes are copied out of the stream's ring only as far as the reader asks, and into it only as far as
  * there is room: buffering is bounded by the ring and the Node stream's high-water marks. The peer's end
  * ends the readable side, a failure destroys with a {@link StreamError}. It is half-open: each side ends by
- * itself.
+ * itself. Where a listener or a callback of its user throws, it is destroyed, and the exception rethrown from a microtask: it is
+ * no fault of the stream's carrier, whose work it would interrupt.
  *
  * Destroyed after both sides have ended, it leaves the stream to deliver what is queued. Destroyed after
  * its own end only, it reads and discards what still arrives, and resets a peer that neither reads what is queued
@@ -198,7 +199,7 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
     if (!this.peerEnded || this.endPushed || stream.receivedLen > 0) return;
     this.endPushed = true;
     this.stopLingering();
-    if (!this.destroyed) this.push(null);
+    if (!this.destroyed) this.pushOn(null);
   }
 
   private pushReceived(stream: ByteStream): void {
@@ -207,11 +208,29 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
       const run = stream.readable();
       const len = Math.min(run.length, HIGH_WATER);
       if (!this.destroyed) {
-        this.wanted = this.push(Buffer.from(len < run.length ? run.subarray(0, len) : run));
+        const part = len < run.length ? run.subarray(0, len) : run;
+        this.wanted = this.pushOn(Buffer.from(part));
       }
       stream.release(now, len);
     }
     this.context.flusher.schedule();
+  }
+
+  /** `push`, which may call listeners before it returns. */
+  private pushOn(bytes: Buffer | null): boolean {
+    try {
+      return this.push(bytes);
+    } catch (error) {
+      this.endBy(error);
+      return false;
+    }
+  }
+
+  private endBy(error: unknown): void {
+    queueMicrotask(() => {
+      throw error;
+    });
+    this.destroy();
   }
 
   private fill(): void {
@@ -229,6 +248,10 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
       return;
     }
     this.chunk = undefined;
-    this.done();
+    try {
+      this.done();
+    } catch (error) {
+      this.endBy(error);
+    }
   }
 }

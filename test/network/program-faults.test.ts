@@ -1,0 +1,249 @@
+/** Guests that mean ill, and programs with faults of their own: neither ends the other, nor the network. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createNetwork } from '../../src/network/create-network.ts';
+import type { FrameAttachment } from '../../src/network/links.ts';
+import type { Network } from '../../src/network/network-interface.ts';
+import { PROTOCOL_TCP } from '../../src/wire/ipv4.ts';
+import { until } from '../proxy/recording.ts';
+import {
+  arpFrame,
+  GATEWAY_IP,
+  GUEST_IP,
+  GUEST_MAC,
+  isArp,
+  parseTcp,
+  protocolOf,
+  type TcpRecord,
+  tcpFrame,
+} from '../support/frames.ts';
+import { duplexPair, guestOnStream } from './attached-guest.ts';
+
+const PORT = 7000;
+const GUEST_PORT = 80;
+
+/** A guest that sends what a test has it send. */
+class RawGuest {
+  readonly link: FrameAttachment;
+  private readonly segments: TcpRecord[] = [];
+
+  constructor(network: Network) {
+    this.link = network.attach({
+      write: (frame) => {
+        if (!isArp(frame) && protocolOf(frame) === PROTOCOL_TCP) {
+          this.segments.push(parseTcp(frame.slice()));
+        }
+      },
+    });
+    this.link.reader.onFrame(arpFrame(1, GUEST_MAC, GUEST_IP, GATEWAY_IP));
+  }
+
+  /** Frames of one turn are one batch. */
+  send(...segments: readonly Partial<TcpRecord>[]): void {
+    for (const segment of segments) {
+      this.link.reader.onFrame(tcpFrame(segment, { dst: GATEWAY_IP }));
+    }
+  }
+
+  async heard(flags: string): Promise<TcpRecord> {
+    const is = (segment: TcpRecord): boolean => segment.flags === flags;
+    await until(() => this.segments.some(is));
+    const found = this.segments.find(is);
+    assert.ok(found !== undefined);
+    return found;
+  }
+
+  /** Connect from `sport` to what the program serves. */
+  async connect(sport: number): Promise<TcpRecord> {
+    this.send({ flags: 'S', seq: 100, sport, dport: PORT, mss: 1460 });
+    const answer = await this.heard('SA');
+    this.send({ flags: 'A', seq: 101, ack: answer.seq + 1, sport, dport: PORT });
+    return answer;
+  }
+}
+
+/** The exceptions of the process while `run` runs, and until the loop has turned a few times more. */
+async function uncaughtOf(run: () => Promise<void>): Promise<unknown[]> {
+  const listeners = process.listeners('uncaughtException');
+  const caught: unknown[] = [];
+  process.removeAllListeners('uncaughtException');
+  process.on('uncaughtException', (error) => caught.push(error));
+  try {
+    await run();
+    for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+  } finally {
+    process.removeAllListeners('uncaughtException');
+    for (const listener of listeners) process.on('uncaughtException', listener);
+  }
+  return caught;
+}
+
+describe('network: faults of guests and programs', () => {
+  let network: Network;
+
+  beforeEach(async () => {
+    network = await createNetwork();
+  });
+  afterEach(() => network.close());
+
+  it('a guest that answers a dial and resets it at once: the dial fails, the program goes on', async () => {
+    const guest = new RawGuest(network);
+    await until(() => network.view.guests().some(({ addresses }) => addresses.length > 0));
+    const uncaught = await uncaughtOf(async () => {
+      const dialled = network.dial({ port: GUEST_PORT });
+      const syn = await guest.heard('S');
+      const ends = { sport: GUEST_PORT, dport: syn.sport, ack: syn.seq + 1 };
+      guest.send({ flags: 'SA', seq: 500, ...ends }, { flags: 'RA', seq: 501, ...ends });
+      await assert.rejects(dialled, { code: 'ECONNRESET' });
+    });
+    assert.deepEqual(uncaught, []);
+  });
+
+  it('one that stands is handed over with what came at once behind it', async () => {
+    const guest = new RawGuest(network);
+    await until(() => network.view.guests().some(({ addresses }) => addresses.length > 0));
+    const dialled = network.dial({ port: GUEST_PORT });
+    const syn = await guest.heard('S');
+    const ends = { sport: GUEST_PORT, dport: syn.sport, ack: syn.seq + 1 };
+    guest.send(
+      { flags: 'SA', seq: 500, ...ends },
+      { flags: 'PA', seq: 501, ...ends, data: Buffer.from('hello') },
+    );
+    const connection = await dialled;
+    const [chunk] = await once(connection, 'data');
+    assert.equal(`${chunk}`, 'hello');
+    connection.destroy();
+  });
+
+  it('a listener of data that throws: an uncaught exception of the program, and the end of its connection alone', async () => {
+    const guest = new RawGuest(network);
+    const server = network.listen({ port: PORT });
+    const clients = server[Symbol.asyncIterator]();
+    const fault = new Error('of the program');
+    const uncaught = await uncaughtOf(async () => {
+      const next = clients.next();
+      const answer = await guest.connect(40_000);
+      const { value: connection } = await next;
+      assert.ok(connection !== undefined);
+      connection.on('error', () => {});
+      let calls = 0;
+      connection.on('data', () => {
+        calls++;
+        throw fault;
+      });
+      const ends = { sport: 40_000, dport: PORT, ack: answer.seq + 1 };
+      const closed = once(connection, 'close');
+      guest.send({ flags: 'PA', seq: 101, ...ends, data: Buffer.from('hello') });
+      await closed;
+      assert.equal(calls, 1);
+    });
+    assert.deepEqual(uncaught, [fault]);
+    assert.deepEqual(network.view.counters()['faults'], {}, 'no bug of hawser');
+  });
+
+  for (const [name, broken] of [
+    ['flush', { write: () => {}, flush: () => assert.fail('flush') }],
+    ['onTaken', { write: () => {}, onTaken: () => assert.fail('onTaken') }],
+    ['write', { write: () => assert.fail('write') }],
+  ] as const) {
+    it(`a writer whose ${name} throws ends its own link, and no other`, async () => {
+      const uncaught = await uncaughtOf(async () => {
+        const { reader, closed } = network.attach(broken);
+        const [ours, theirs] = duplexPair();
+        network.attach(ours);
+        const { guest } = guestOnStream(theirs);
+        reader.onFrame(arpFrame(1, GUEST_MAC, GUEST_IP, GATEWAY_IP));
+        await closed;
+        await guest.lease();
+        await guest.ping('192.168.127.1');
+        await guest.close();
+      });
+      assert.deepEqual(uncaught, []);
+      assert.deepEqual(network.view.counters()['faults'], {});
+    });
+  }
+
+  it('a framing that there is not is refused', () => {
+    for (const framing of ['"ethernet"', '{}', '{ "headerLen": 4 }', '7', 'null']) {
+      const [ours] = duplexPair();
+      const attach = (): unknown => network.attach(ours, { framing: JSON.parse(framing) });
+      assert.throws(attach, { code: 'ERR_HAWSER_LINK', message: /framing/ }, framing);
+    }
+    const wide = { headerLen: 17, readLength: () => 0, writeLength: () => {} };
+    for (const headerLen of [17, 0, -1, 1.5, Number.NaN]) {
+      const attach = (): unknown =>
+        network.attach(duplexPair()[0], { framing: { ...wide, headerLen } });
+      assert.throws(attach, { code: 'ERR_HAWSER_LINK', message: /framing/ }, `${headerLen}`);
+    }
+    assert.equal(network.view.info().links.length, 0);
+  });
+
+  for (const [name, readLength] of [
+    ['too long', () => 1e9],
+    ['no length', () => Number.NaN],
+    ['a fraction', () => 60.5],
+    ['an exception', () => assert.fail('of the program')],
+  ] as const) {
+    it(`a framing of the program that reads ${name} ends its link`, async () => {
+      const uncaught = await uncaughtOf(async () => {
+        const [ours, theirs] = duplexPair();
+        const framing = { headerLen: 2, readLength, writeLength: () => {} };
+        const { closed } = network.attach(ours, { framing });
+        theirs.write(Buffer.alloc(64));
+        await closed;
+      });
+      assert.deepEqual(uncaught, []);
+    });
+  }
+
+  describe('arguments of programs without types', () => {
+    const PORT_80 = { protocol: 'tcp', hostPort: 0, guestPort: 80 };
+    for (const [publication, why] of [
+      [123, /must be a text or an object/],
+      [null, /must be a text or an object/],
+      [[], /guestPort must be/],
+      [{}, /guestPort must be/],
+      [{ ...PORT_80, protocol: 'sctp' }, /protocol must be tcp, udp or unix/],
+      [{ ...PORT_80, hostPort: '80' }, /hostPort must be an integer/],
+      [{ ...PORT_80, hostPort: 65_536 }, /hostPort must be an integer/],
+      [{ ...PORT_80, guestPort: 1.5 }, /guestPort must be an integer/],
+      [
+        { ...PORT_80, hostAddress: '127.0.0.1' },
+        /hostAddress must be an IpAddress, or "localhost"/,
+      ],
+      [{ ...PORT_80, guestAddress: '192.168.127.2' }, /guestAddress must be an IpAddress/],
+      [{ ...PORT_80, protocol: 'unix' }, /hostPath must be a path/],
+    ] as const) {
+      it(`publish(${JSON.stringify(publication)}) listens nowhere`, async () => {
+        const publish = network.publish(JSON.parse(JSON.stringify(publication)));
+        await assert.rejects(publish, { code: 'ERR_HAWSER_PUBLISH_SYNTAX', message: why });
+        assert.deepEqual(network.view.ports(), []);
+      });
+    }
+
+    it('other calls say what is wrong, by their own errors', async () => {
+      const five = JSON.parse('5');
+      await assert.rejects(network.dial({ port: 80, guest: five }), { code: 'ERR_HAWSER_DIAL' });
+      for (const wrong of [{ address: five }, { backlog: -1 }, { backlog: JSON.parse('"9"') }]) {
+        const listen = (): unknown => network.listen({ port: 80, ...wrong });
+        assert.throws(listen, { code: 'ERR_HAWSER_LISTEN' });
+      }
+      await assert.rejects(network.serveApi({ address: five }), { code: 'ERR_HAWSER_OPTIONS' });
+      await assert.rejects(createNetwork(JSON.parse('[]')), { code: 'ERR_HAWSER_OPTIONS' });
+      for (const none of ['null', '{}', '5']) {
+        assert.equal(network.unpublish(JSON.parse(none)), false);
+      }
+    });
+  });
+
+  it('any number of networks in a process: Node warns of no leak', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): number => warnings.push(warning);
+    process.on('warning', onWarning);
+    const networks = await Promise.all(Array.from({ length: 24 }, () => createNetwork()));
+    await new Promise((resolve) => setImmediate(resolve)); // warnings come a tick later
+    await Promise.all(networks.map((one) => one.close()));
+    process.off('warning', onWarning);
+    assert.deepEqual(warnings, []);
+  });
+});
