@@ -112,6 +112,10 @@ export class ProxyUpstream implements Upstream {
     this.parts?.published.onRefused(now, owner, key, slab.bytes, off, len);
   }
 
+  decidesPings(): boolean {
+    return this.parts?.destinations.hasPolicy === true;
+  }
+
   onEcho(now: Instant, request: EchoRequest): void {
     this.parts?.echo.onEcho(now, request);
   }

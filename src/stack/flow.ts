@@ -108,7 +108,7 @@ export interface Datagram {
   readonly ttl: number;
 }
 
-/** A guest's echo request to an address that is not the gateway's own; reused like a datagram. */
+/** A guest's echo request, reused like a datagram: see {@link Upstream.decidesPings}. */
 export interface EchoRequest {
   readonly key: Int32Array;
   readonly owner: Guest;
@@ -125,7 +125,10 @@ export interface EchoRequest {
 export interface Upstream {
   onTcpRequest(now: Instant, request: TcpRequest): void;
   onDatagram(now: Instant, datagram: Datagram): void;
+  /** Of an address that is not the gateway's own; of those too where it {@link decidesPings}. */
   onEcho(now: Instant, request: EchoRequest): void;
+  /** Whether it answers pings of the gateway, or refuses them. Absent: the stack answers them. */
+  decidesPings?(): boolean;
   /**
    * A guest says that nobody takes a datagram that was sent to it.
    *

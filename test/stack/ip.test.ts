@@ -328,6 +328,19 @@ describe('stack/icmp and udp', () => {
     }
   });
 
+  it('hands echo to the gateway upward where those above decide on it', () => {
+    const s = new Script();
+    s.isDecidingPings = true;
+    s.frames(echoFrame(7, 9, bytes(5), { dst: GATEWAY_IP }));
+    assert.deepEqual(
+      s.echoes.map(({ identifier, data }) => ({ identifier, data })),
+      [{ identifier: 7, data: bytes(5) }],
+    );
+    const id = { guest: ipv4(GUEST_IP), remote: ipv4(GATEWAY_IP), identifier: 7, sequence: 9 };
+    assert.ok(s.stack.sendEchoReply(s.now, id, bytes(5), 0, 5));
+    assert.deepEqual(icmpOut(s), [[0, 0]]);
+  });
+
   it('answers for a further address of the gateway, from that address', () => {
     const alias = GATEWAY_IP + 2;
     const s = new Script({ config: { alias: ipv4(alias) } });

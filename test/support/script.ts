@@ -173,6 +173,8 @@ export class Script implements Upstream {
   cancelled = 0;
   datagrams: { key: number[]; data: Uint8Array; ttl: number }[] = [];
   echoes: { identifier: number; sequence: number; data: Uint8Array; ttl: number }[] = [];
+  /** Of the layer above: it is asked about pings of the gateway. */
+  isDecidingPings = false;
   refused: { key: number[]; data: Uint8Array | undefined }[] = [];
   /** Guests that came and went. */
   guests: string[] = [];
@@ -211,6 +213,10 @@ export class Script implements Upstream {
   onDatagram(_now: number, d: Datagram): void {
     const data = d.slab.bytes.slice(d.off, d.off + d.len);
     this.datagrams.push({ key: [...d.key], data, ttl: d.ttl });
+  }
+
+  decidesPings(): boolean {
+    return this.isDecidingPings;
   }
 
   onEcho(_now: number, e: EchoRequest): void {

@@ -167,7 +167,7 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
     const fails = async (...argv: readonly string[]): Promise<void> =>
       assert.notEqual((await guest.try(...argv)).status, 0, argv.join(' '));
     const neighbor = (await other.run('ip', '-4', '-br', 'addr', 'show', 'eth0')).split(/[ /]+/)[2];
-    await fails('ping', '-c', '1', '-W', '1', OTHER);
+    for (const to of [OTHER, GATEWAY]) await fails('ping', '-c', '1', '-W', '1', to);
     await fails('ping', '-c', '1', '-W', '1', neighbor ?? '');
     await fails('curl', '-sS', '-m', '2', `http://${GATEWAY}/v1/ports`);
     assert.doesNotMatch(servers.stdout, /^udp/m);

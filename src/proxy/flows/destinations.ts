@@ -70,6 +70,11 @@ export class Destinations {
     this.proxied = proxies && new ProxiedDestinations(proxies, this.policed, this.refusals);
   }
 
+  /** Whether a policy is in force. */
+  get hasPolicy(): boolean {
+    return this.policed?.engine !== undefined;
+  }
+
   /** The same decisions by another policy, of which nobody hears. */
   decidingBy(policy: GuestPolicy): Destinations {
     const { onBlock: _nobody, verdicts: _unheard, ...deps } = this.deps;
@@ -243,7 +248,7 @@ export class Destinations {
     port: number,
     link?: string,
   ): RefusalAnswer | undefined {
-    if (this.policed?.engine === undefined || port === DNS_PORT) return undefined;
+    if (!this.hasPolicy || port === DNS_PORT) return undefined;
     const to = this.byPolicy(owner, protocol, words, at, port, GATEWAY, link);
     return to.kind === 'refused' ? to.answer : undefined;
   }

@@ -1,6 +1,6 @@
 /**
- * ICMP from the guest (RFC 792, RFC 1122 §3.2.2): echo for the gateway's own address is answered, echo
- * requests to others are handed upward, errors about our segments go to the TCP layer.
+ * ICMP from the guest (RFC 792, RFC 1122 §3.2.2): echo for the gateway's own address is answered, unless those above
+ * decide on it, echo requests to others are handed upward, errors about our segments go to the TCP layer.
  */
 import type { Counters } from '../../base/counters.ts';
 import {
@@ -92,7 +92,7 @@ export class IcmpInput {
     packet.sequence = echoSequence(view, l4Off);
     packet.off = l4Off + ICMP_HEADER_LEN;
     packet.len = l4Len - ICMP_HEADER_LEN;
-    if (!toGateway) {
+    if (!toGateway || this.upstream.decidesPings?.() === true) {
       this.upstream.onEcho(now, packet);
       return;
     }

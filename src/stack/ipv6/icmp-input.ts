@@ -118,7 +118,7 @@ export class Icmpv6Input {
     packet.sequence = echo6Sequence(view, l4Off);
     packet.off = l4Off + ICMPV6_HEADER_LEN;
     packet.len = l4Len - ICMPV6_HEADER_LEN;
-    if (!toGateway && !group) {
+    if (!group && (!toGateway || upstream.decidesPings?.() === true)) {
       upstream.onEcho(now, packet);
       return;
     }

@@ -124,6 +124,14 @@ describe('stack/ipv6 icmp', () => {
       }
     });
 
+    it('to the gateway goes up where those above decide on it, to all nodes it is answered', () => {
+      const s = script6();
+      s.isDecidingPings = true;
+      s.frames(echo(numbers(5), GATEWAY6), echo(numbers(5), ROUTER6), echo([1], 'ff02::1'));
+      assert.equal(s.echoes.length, 2);
+      assert.equal(icmp6Out(s).filter(([type]) => type === ECHO + 1).length, 1);
+    });
+
     it('to other groups is not for us', () => {
       const s = script6().frames(echo([1], 'ff02::fb'));
       assert.deepEqual(s.drops(), { 'icmp-not-for-us': 1 });
