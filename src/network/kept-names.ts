@@ -8,6 +8,7 @@ import { dirname } from 'node:path';
 import * as z from 'zod';
 import type { Log } from '../base/log.ts';
 import type { Clock } from '../base/time.ts';
+import { FileClaim } from '../native/file-claim.ts';
 import { readSmallFile } from '../native/read-small-file.ts';
 import { type GuestName, type GuestNames, NAMES_MAX } from '../proxy/flows/guest-names.ts';
 import { replaceFile } from '../proxy/replace-file.ts';
@@ -52,6 +53,8 @@ const fileSchema = () =>
   });
 
 export class KeptNames {
+  /** Undefined: there is no file. */
+  readonly claim: FileClaim | undefined;
   private readonly deps: KeptNamesDeps;
   private readonly absent: Absent = new Map();
   private held = 0;
@@ -60,9 +63,12 @@ export class KeptNames {
   private timer: NodeJS.Timeout | undefined = undefined;
 
   constructor(deps: KeptNamesDeps) {
+    const { file, log } = deps;
     this.deps = deps;
-    if (deps.file === undefined) return;
-    this.load(deps.file);
+    this.claim =
+      file === undefined ? undefined : new FileClaim(file, "the file of guests' names", log);
+    if (file === undefined) return;
+    this.load(file);
     this.timer = setInterval(() => this.save(), WRITTEN_EVERY_MS).unref();
   }
 
@@ -86,6 +92,7 @@ export class KeptNames {
   close(): void {
     clearInterval(this.timer);
     this.save();
+    this.claim?.close();
   }
 
   private add(key: string, names: readonly GuestName[]): void {
@@ -154,7 +161,9 @@ export class KeptNames {
     })).filter((one) => one.names.length > 0);
     try {
       mkdirSync(dirname(path), { recursive: true });
+      this.claim?.renew();
       replaceFile(path, `${JSON.stringify({ version: 1, guests })}\n`, 0o600);
+      this.claim?.renew();
       this.failed = false;
     } catch (cause) {
       if (!this.failed)

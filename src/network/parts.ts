@@ -308,7 +308,8 @@ export class NetworkParts {
     this.ipv6.start();
     native.whenLoaded((posix) => {
       this.ipv6.watchWith(posix);
-      for (const file of [this.leaseFile, this.audit, this.capture]) file?.claim.useCalls(posix);
+      const files = [this.leaseFile, this.keptNames, this.audit, this.capture];
+      for (const file of files) file?.claim?.useCalls(posix);
     });
     const gatewayDns = serveDns(this.dns, this.dataPath, addresses, config.dns, clock);
     const { ports } = this;

@@ -24,15 +24,17 @@ describeNeeding('files that two daemons share', ['linux', 'koffi'], () => {
 
   for (const [option, file, what, contents] of [
     ['--lease-file', 'leases.json', 'lease file', '{"version":1,"leases":[]}'],
+    ['--lease-file', 'leases.json.names', "file of guests' names", '{"version":1,"guests":[]}'],
     ['--audit-log', 'audit.log', 'audit log', ''],
     ['--pcap', 'frames.pcap', 'capture file', ''],
   ] as const) {
-    it(`${option}: the second says which, and works; the first says nothing`, async () => {
+    it(`${option}, ${file}: the second says which, and works; the first says nothing`, async () => {
       const path = place.path(file);
       writeFileSync(path, contents);
-      const first = await start('first', option, path);
+      const given = path.replace(/\.names$/, '');
+      const first = await start('first', option, given);
       await locks(first, path);
-      const second = await start('second', option, path);
+      const second = await start('second', option, given);
       const { 0: line = '' } = await second.says(/.* is in use by another process.*/);
       const { level, msg, file: named } = JSON.parse(line);
       assert.deepEqual([level, named], ['warn', path]);
