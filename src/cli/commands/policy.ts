@@ -185,14 +185,15 @@ async function denials(request: PolicyRequest): Promise<PolicyAnswer> {
 }
 
 function denialText(denial: PolicyDenialView): string {
-  const { id, guest, protocol, name, address, port, why, observed, count, last, others } = denial;
+  const { id, guest, protocol, name, address, port, why, observed, count, first, last, others } =
+    denial;
   const target = name ?? address ?? '*';
   const isIpv6 = name === null && address?.includes(':') === true;
   const place = isIpv6 ? `[${target}]` : target;
   const what =
     protocol === 'dns' ? `name ${target}` : `${place}${port > 0 ? `:${port}` : ''}/${protocol}`;
   const beside = others.length === 0 ? [] : [`    also there: ${others.join(', ')}`];
-  const times = `${count} time${count === 1 ? '' : 's'}, last ${last}`;
+  const times = count === 1 ? `1 time, ${last}` : `${count} times, first ${first}, last ${last}`;
   const lines = [
     `${id}: ${guest ?? `guest ${denial.guestId}`} ${what}, ${times}: ${why}${observed ? ' (observed)' : ''}`,
     ...beside,

@@ -101,14 +101,15 @@ describe('hawser policy', () => {
       { ...denial, id: '9', name: null, address: '2001:db8::1', others: [] },
       { ...denial, id: '10', protocol: 'dns', port: 0, address: null, place: null, others: [] },
     ];
+    const when = 'first 2030-01-01T00:00:00.000Z, last 2030-01-01T00:00:01.000Z';
     assert.equal(
       await said(['denials']),
       [
-        '7: tap:vm a.test:443/tcp, 2 times, last 2030-01-01T00:00:01.000Z: default: deny',
+        `7: tap:vm a.test:443/tcp, 2 times, ${when}: default: deny`,
         '    also there: b.test',
-        '8: tap:vm \\u{1b}[31mred.test:443/tcp, 1 time, last 2030-01-01T00:00:01.000Z: default: deny (observed)',
-        '9: tap:vm [2001:db8::1]:443/tcp, 2 times, last 2030-01-01T00:00:01.000Z: default: deny',
-        '10: tap:vm name a.test, 2 times, last 2030-01-01T00:00:01.000Z: default: deny',
+        '8: tap:vm \\u{1b}[31mred.test:443/tcp, 1 time, 2030-01-01T00:00:01.000Z: default: deny (observed)',
+        `9: tap:vm [2001:db8::1]:443/tcp, 2 times, ${when}: default: deny`,
+        `10: tap:vm name a.test, 2 times, ${when}: default: deny`,
         '',
       ].join('\n'),
     );
