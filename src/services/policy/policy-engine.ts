@@ -31,8 +31,8 @@ export interface PolicyQuestion extends FlowKind {
  */
 export type NameVerdict = 'allow' | 'deny' | 'below';
 
-/** Names whose rules are known; guests choose them. */
-const NAMES_KNOWN = 4096;
+/** Names whose rules are known, as many as guests may have asked for; guests choose them. */
+const NAMES_KNOWN = 16_384;
 
 export class PolicyEngine {
   readonly mode: PolicyMode;
