@@ -11,7 +11,8 @@ import { availableParallelism } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 
 const YOUNG_MIB = '--max-semi-space-size=';
-const YOUNG = [`${YOUNG_MIB}2`, '--no-parallel-scavenge'];
+const COLLECT_ALONE = '--no-parallel-scavenge';
+const YOUNG = [`${YOUNG_MIB}2`, COLLECT_ALONE];
 const HELPERS = '--v8-pool-size=';
 const FEW_PROCESSORS = 4;
 const TUNABLES = 'GLIBC_TUNABLES';
@@ -33,6 +34,18 @@ export function withAllocator(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const given = env[TUNABLES];
   if (given?.includes(FAST_BINS) === true) return env;
   return { ...env, [TUNABLES]: given ? `${given}:${FAST_BINS}0` : `${FAST_BINS}0` };
+}
+
+/**
+ * The thread collects its young generation itself from here on, unless the user says otherwise: so in programs that are
+ * started without arguments of ours too, and while they start, when the helpers' processor is most wanted.
+ */
+export function collectAlone(
+  execArgv: readonly string[] = process.execArgv,
+  env: NodeJS.ProcessEnv = process.env,
+): void {
+  const given = [...execArgv, env['NODE_OPTIONS'] ?? ''].join(' ').replaceAll('_', '-');
+  if (!given.includes('parallel-scavenge')) setFlagsFromString(COLLECT_ALONE);
 }
 
 /** The heap has its size. V8 takes a code cache only with the flags that it was made with, of which this is one. */

@@ -35,6 +35,7 @@ import type { HeldConnections } from '../held-connections.ts';
 import { type ProblemError, problem, quoted } from '../problem.ts';
 import type { BindRule } from './bind-rules.ts';
 import { DENIAL_ROUTES, type DenialTarget, type GuestDenialView } from './denial-routes.ts';
+import { PlaceSampler } from './place-sampler.ts';
 import { AgentAccess, GuestAccess } from './port-access.ts';
 import { PORT_ROUTES } from './port-routes.ts';
 import { WANTED_ROUTES, type WantedTarget } from './wanted-routes.ts';
@@ -65,7 +66,6 @@ export const GUEST_API_LIMITS: GuestApiLimits = {
 export type GuestApiCount = 'late' | 'evicted' | 'refused';
 
 const SWEEP_MS = 1000;
-const SAMPLE_MS = 1000;
 
 export interface GuestApiDeps {
   readonly ports: PortBook;
@@ -96,7 +96,7 @@ export class GuestApi {
   private readonly held: HeldConnections;
   private readonly admit: (connection: Duplex) => void;
   private sweeper: NodeJS.Timeout | undefined = undefined;
-  private readonly sampler: NodeJS.Timeout;
+  private readonly sampler: PlaceSampler;
 
   constructor(deps: GuestApiDeps, limits: GuestApiLimits = GUEST_API_LIMITS) {
     this.deps = deps;
@@ -123,8 +123,7 @@ export class GuestApi {
       },
       log,
     );
-    ports.kept?.sample();
-    this.sampler = setInterval(() => ports.kept?.sample(), SAMPLE_MS).unref();
+    this.sampler = new PlaceSampler(() => ports.kept?.sample());
     server.keepAliveTimeout = 0; // the deadline does it
     this.held = held;
     this.admit = (connection) => server.emit('connection', connection);
@@ -203,6 +202,7 @@ export class GuestApi {
   private serve(duplex: Duplex, owner: Owner, by: Publisher, guest: Guest | undefined): void {
     const connection = new Connection(duplex, owner, by, guest, this.counts);
     this.connections.set(duplex, connection);
+    this.sampler.require();
     duplex.on('error', () => {}); // reset, or gone: 'close' follows
     duplex.once('close', () => {
       this.connections.delete(duplex);
@@ -221,7 +221,7 @@ export class GuestApi {
 
   close(): void {
     clearInterval(this.sweeper);
-    clearInterval(this.sampler);
+    this.sampler.close();
     for (const duplex of this.connections.keys()) duplex.destroy();
   }
 

@@ -35,6 +35,20 @@ describe('cli/boot/memory', () => {
     assert.equal(stdout.toString(), 'true', stderr.toString());
   });
 
+  it('a program collects its young generation by itself, unless the user says otherwise', () => {
+    const hook = `require('node:v8').setFlagsFromString = (flag) => console.log(flag);`;
+    const preload = `data:text/javascript,${encodeURIComponent(`import { createRequire, syncBuiltinESMExports } from 'node:module';
+      const require = createRequire('file:///'); ${hook} syncBuiltinESMExports();`)}`;
+    const program = fileURLToPath(new URL('../../../bin/hawser.js', import.meta.url));
+    const flags = (...args: string[]): string[] => {
+      const argv = [...args, '--import', preload, program, '--version'];
+      const { stdout } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
+      return stdout.split('\n').filter((line) => line.startsWith('--'));
+    };
+    assert.deepEqual(flags(), ['--no-parallel-scavenge']);
+    assert.deepEqual(flags('--parallel-scavenge'), []);
+  });
+
   it('the C library has no fast bins, unless the user says how many', () => {
     assert.deepEqual(withAllocator({}), { GLIBC_TUNABLES: 'glibc.malloc.mxfast=0' });
     const more = { GLIBC_TUNABLES: 'glibc.malloc.arena_max=2' };
