@@ -34,6 +34,10 @@ const ATTR_LEN = 112;
 const PERF_TYPE_TRACEPOINT = 2;
 const PERF_SAMPLE_TIME_RAW = (1 << 2) | (1 << 10);
 const DISABLED = 1;
+const USE_CLOCKID = 1 << 25;
+/** Node's own. */
+const CLOCK_MONOTONIC = 1;
+const CLOCKID = 92;
 /** Of struct perf_event_mmap_page. */
 const HEAD = 1024;
 const TAIL = 1032;
@@ -48,6 +52,7 @@ const HEADER_LEN = 8;
 const RECORD_ROOM = 256;
 const CPUS_MAX = 256;
 const WORD = 2 ** 32;
+const NS_OF_MS = 1e6;
 
 interface Fields {
   readonly id: number;
@@ -63,7 +68,8 @@ interface Ring {
   readonly address: number;
 }
 
-interface Timed extends ListenEvent {
+/** In ns. */
+interface Timed extends Omit<ListenEvent, 'ageMs'> {
   readonly at: number;
 }
 
@@ -130,8 +136,9 @@ function openRing(c: Libc, id: number, cpu: number, pageLen: number): Ring {
   attr.setBigUint64(8, BigInt(id), true);
   attr.setBigUint64(16, 1n, true); // each
   attr.setBigUint64(24, BigInt(PERF_SAMPLE_TIME_RAW), true);
-  attr.setBigUint64(40, BigInt(DISABLED), true);
+  attr.setBigUint64(40, BigInt(DISABLED | USE_CLOCKID), true);
   attr.setUint32(48, 1, true); // readable with the first
+  attr.setInt32(CLOCKID, CLOCK_MONOTONIC, true);
   const bytes = new Uint8Array(attr.buffer);
   const number = PERF_EVENT_OPEN[process.arch] ?? -1;
   const fd = c.syscall(number, c.address(bytes), -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
@@ -163,7 +170,7 @@ function drain(
   rings: readonly Ring[],
   fields: Fields,
 ): { events: readonly ListenEvent[]; isWhole: boolean } {
-  const events: Timed[] = [];
+  const timed: Timed[] = [];
   let isWhole = true;
   for (const { control, data } of rings) {
     const head = Atomics.load(control, HEAD / 8);
@@ -176,13 +183,17 @@ function drain(
       const at = Number(tail & BigInt(mask));
       const type = data.getUint32(at, true);
       const len = data.getUint16(at + 6, true);
-      if (type === RECORD_SAMPLE) events.push(eventAt(data, at, mask, fields));
+      if (type === RECORD_SAMPLE) timed.push(eventAt(data, at, mask, fields));
       else if (type === RECORD_LOST) isWhole = false;
       tail += BigInt(Math.max(len, HEADER_LEN));
     }
     Atomics.store(control, TAIL / 8, head);
   }
-  if (rings.length > 1) events.sort((one, other) => one.at - other.at);
+  if (rings.length > 1) timed.sort((one, other) => one.at - other.at);
+  const now = timed.length === 0 ? 0 : Number(process.hrtime.bigint());
+  const events = timed.map(({ kind, socket, port, at }) => {
+    return { kind, socket, port, ageMs: Math.max((now - at) / NS_OF_MS, 0) };
+  });
   return { events, isWhole };
 }
 

@@ -175,6 +175,8 @@ export interface ListenEvent {
   /** The same for both, and later for another. */
   readonly socket: number;
   readonly port: number;
+  /** When it is drained. */
+  readonly ageMs: number;
 }
 
 export interface ListenEvents {

@@ -57,6 +57,17 @@ describeNeeding('native: events of sockets that listen', ['koffi', 'socket-event
     assert.deepEqual(of(port), []);
   });
 
+  it('say how long ago it was', async () => {
+    const begin = performance.now();
+    const port = await listen();
+    const listening = performance.now();
+    while (performance.now() - listening < 20) await closeAll();
+    const end = performance.now();
+    const [{ ageMs: begun } = { ageMs: 0 }] = of(port);
+    const atMost = performance.now() - begin;
+    assert.ok(begun >= end - listening && begun <= atMost, `${begun} ms of ${atMost}`);
+  });
+
   it('are of IPv6 too', async () => {
     const port = await listen({ host: '::1' });
     assert.equal(of(port)[0]?.kind, 'begun');

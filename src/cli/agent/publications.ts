@@ -45,6 +45,8 @@ export class Publications {
   /** On this connection. Undefined: nothing. */
   private sent: Map<string, WantedPort> | undefined = undefined;
   private sentLeftOut = 0;
+  /** Keys of what may be other than it was sent. Undefined: any. */
+  private touched: Set<string> | undefined = undefined;
   private isClosed = false;
   private timer: NodeJS.Timeout | undefined = undefined;
   private retryMs: number;
@@ -65,14 +67,21 @@ export class Publications {
    *
    * @param wanted by what distinguishes them; it may change until the next call, which says so
    * @param leftOut how many more there are than may be sent
+   * @param touched keys of what may be other than the last time. Undefined: any
    */
-  reconcile(wanted: ReadonlyMap<string, WantedPort>, leftOut = 0): void {
+  reconcile(
+    wanted: ReadonlyMap<string, WantedPort>,
+    leftOut = 0,
+    touched?: Iterable<string>,
+  ): void {
     if (leftOut > 0 && this.leftOut === 0) {
       const { log, source } = this.deps;
       log.warn({ source, ports: wanted.size, leftOut }, 'so many ports are published, and no more');
     }
     this.wanted = wanted;
     this.leftOut = leftOut;
+    if (touched === undefined) this.touched = undefined;
+    else for (const key of touched) this.touched?.add(key);
     this.advance();
   }
 
@@ -111,6 +120,7 @@ export class Publications {
 
   private note({ changed }: Change): void {
     this.sentLeftOut = this.leftOut;
+    this.touched = new Set();
     if (this.sent === undefined || changed === undefined) {
       this.sent = new Map(this.wanted);
       return;
@@ -134,22 +144,21 @@ export class Publications {
     const add: string[] = [];
     const remove: string[] = [];
     const changed: string[] = [];
-    for (const [key, port] of wanted) {
+    for (const key of this.touched ?? new Set([...wanted.keys(), ...sent.keys()])) {
+      const port = wanted.get(key);
       const before = sent.get(key);
-      if (before === port) continue;
-      const text = wantedText(port);
+      if (port === before) continue;
+      const text = port === undefined ? undefined : wantedText(port);
       const textBefore = before === undefined ? undefined : wantedText(before);
       if (text === textBefore) continue;
       changed.push(key);
-      add.push(text);
+      if (text !== undefined) add.push(text);
       if (textBefore !== undefined) remove.push(textBefore);
     }
-    for (const [key, port] of sent) {
-      if (wanted.has(key)) continue;
-      changed.push(key);
-      remove.push(wantedText(port));
+    if (add.length + remove.length === 0 && leftOut === this.sentLeftOut) {
+      this.touched = new Set();
+      return 'none';
     }
-    if (add.length + remove.length === 0 && leftOut === this.sentLeftOut) return 'none';
     if (add.length + remove.length > wanted.size) return all();
     return { method: 'PATCH', body: { add, remove, leftOut }, changed };
   }

@@ -67,6 +67,29 @@ describe('agent: what it wants on the host', () => {
     assert.deepEqual(host.methods, ['PUT', 'PATCH']);
   });
 
+  it('what it is told of is looked at alone, and all of it where the connection was another', async () => {
+    const live = set(port(1), port(2));
+    publications.reconcile(live, 0, live.keys());
+    await published('two', 1, 2);
+    live.set(portKey(port(3)), port(3));
+    live.set(portKey(port(4)), port(4));
+    live.delete(portKey(port(1)));
+    publications.reconcile(live, 0, [portKey(port(3)), portKey(port(1))]);
+    await published('the third', 2, 3);
+    let open = (): void => {};
+    host.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    live.delete(portKey(port(3)));
+    publications.reconcile(live, 0, [portKey(port(3))]);
+    live.set(portKey(port(5)), port(5));
+    publications.reconcile(live, 0, [portKey(port(5))]);
+    open();
+    await published('what changed meanwhile', 2, 5);
+    host.drop();
+    await published('all', 2, 4, 5);
+  });
+
   it('sends nothing where nothing has changed, and opens no connection for nothing', async () => {
     publications.reconcile(set());
     publications.reconcile(set(port(1)));

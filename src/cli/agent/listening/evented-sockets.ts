@@ -1,8 +1,9 @@
 /**
  * The sockets that listen, read only when the kernel has said that some began or ended. A socket that has listened for
- * {@link CONFIRM_MS} is read once and counts at once; one that has ended by then is neither read nor shown, so that ghosts
- * cost no more than their events. One that may take the place of another that has ended is shown before that. Where sockets come and go all the time they are read {@link READS_PER_SECOND} times. Whatever
- * the kernel says, they are read every {@link REFRESH_MS}.
+ * {@link RIPE_MS} is read once and counts at once; one that has ended by then is neither read nor shown, so that ghosts
+ * cost no more than their events. One that may take the place of another that has ended is shown before that. Where sockets
+ * come and go all the time their events are looked at {@link READS_PER_SECOND} times, and they are read as often at most:
+ * what is done once for many costs less than half. Whatever the kernel says, they are read every {@link REFRESH_MS}.
  */
 import type { Log } from '../../../base/log.ts';
 import { Allowance } from '../../../base/shares/allowance.ts';
@@ -13,10 +14,12 @@ import { CONFIRM_MS } from './sightings.ts';
 import type { SocketSource, SocketsRead, SocketWakes } from './socket-source.ts';
 
 export const REFRESH_MS = 2_000;
-export const READS_PER_SECOND = 4;
+export const READS_PER_SECOND = 2.5;
 const READS_BURST = 4;
+/** One that lives for less than {@link CONFIRM_MS} may end late. */
+export const RIPE_MS: number = CONFIRM_MS + 10;
 /** While sockets come and go, events are looked at so often, and wake nobody: a wake costs more than what it is for. */
-const BUSY_MS = 100;
+const BUSY_MS = 1_000 / READS_PER_SECOND;
 const BUSY = 3;
 /** More than these are not known one by one: they are read. */
 const YOUNG_MAX = 10_000;
@@ -53,6 +56,7 @@ export class EventedSockets implements SocketSource {
   private shown: ReadonlySet<number> = new Set();
   private isPending = true;
   private readAt: Instant = 0;
+  private drainedAt: Instant = 0;
   private restMs = 0;
   private waker: ListenWakes | undefined = undefined;
   /** Of reads in a row that have left something young. */
@@ -131,9 +135,10 @@ export class EventedSockets implements SocketSource {
       this.young.clear();
       this.isPending = true;
     }
-    for (const { kind, socket, port } of events) {
+    for (const { kind, socket, port, ageMs } of events) {
       if (kind === 'begun') {
-        this.young.set(socket, { since: now, port, isShown });
+        const since = Math.max(now - ageMs, this.drainedAt);
+        this.young.set(socket, { since, port, isShown });
         continue;
       }
       // One that was not shown has never been there.
@@ -143,11 +148,12 @@ export class EventedSockets implements SocketSource {
       }
       this.young.delete(socket);
     }
+    this.drainedAt = now;
   }
 
   private ripen(now: Instant): void {
     for (const [socket, { since, port, isShown }] of this.young) {
-      if (now - since < CONFIRM_MS) continue;
+      if (now - since < RIPE_MS) continue;
       this.young.delete(socket);
       if (isShown !== true) this.ripe.add(port);
     }

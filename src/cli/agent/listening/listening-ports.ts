@@ -135,6 +135,6 @@ export class ListeningPorts {
 
   private onPlaces(): void {
     const { wanted, leftOut } = this.places;
-    this.publications.reconcile(wanted, leftOut);
+    this.publications.reconcile(wanted, leftOut, this.places.takeTouched());
   }
 }

@@ -69,6 +69,7 @@ export class Places {
   /** When each of those that are held back may come. */
   private readonly held = new Map<string, Instant>();
   private readonly beyond = new Set<string>();
+  private touched = new Set<string>();
   /** Of TCP ports, by {@link portIn}. */
   private readonly reach = new Map<number, Reach>();
 
@@ -79,6 +80,13 @@ export class Places {
   /** The same object, however often it changes. */
   get wanted(): ReadonlyMap<string, WantedPort> {
     return this.here;
+  }
+
+  /** @returns keys of what is wanted, or no more, or otherwise, since the last time */
+  takeTouched(): ReadonlySet<string> {
+    const { touched } = this;
+    this.touched = new Set();
+    return touched;
   }
 
   /** How many more there are than may be. */
@@ -148,6 +156,7 @@ export class Places {
       this.beyond.add(key);
     } else {
       this.here.set(key, port);
+      this.touched.add(key);
       this.cameAt.set(key, now);
     }
   }
@@ -156,7 +165,7 @@ export class Places {
     const came = this.cameAt.get(key);
     if (came !== undefined && now - came < CALM_MS) this.gone.set(key, came);
     this.claims.delete(key);
-    this.here.delete(key);
+    if (this.here.delete(key)) this.touched.add(key);
     this.cameAt.delete(key);
     this.held.delete(key);
     this.beyond.delete(key);
@@ -164,7 +173,9 @@ export class Places {
 
   /** What sockets that share a place want there. */
   private choose({ key, ports }: Claim): void {
-    if (this.here.has(key)) this.here.set(key, bestOf(ports));
+    if (!this.here.has(key)) return;
+    this.here.set(key, bestOf(ports));
+    this.touched.add(key);
   }
 
   private promote(now: Instant): void {
