@@ -149,7 +149,6 @@ try {
   await stopAll();
   for (const count of COUNTS) await listening('shell and broker', SHELL, count);
   await listening('a Node for each', NODE, STARTS);
-  say('first start of the shell, and of its broker', await inTurn(SHELL, 1));
   say(`${STARTS} starts of the shell`, await inTurn(SHELL, STARTS));
   await stopAll();
   await timed(`${PORTS} ports, one after another, as dockerd starts them`, () =>
