@@ -125,10 +125,12 @@ systemSuite('stalls and scans', [...LAB, 'curl', 'nc'], function () {
     daemon.kill('SIGCONT');
     assert.equal(await held.exited, 0, held.stdout);
     assert.match(held.stdout, new RegExp(`"done":{"bytes":${512 * MIB}`));
-    const begin = performance.now();
-    const used = cpuMs(daemon.pid);
-    await untilStable('the daemon', () => 0, 0); // nearly a second
-    const share = (cpuMs(daemon.pid) - used) / (performance.now() - begin);
-    assert.ok(share < 0.1, `${Math.round(100 * share)} % of a CPU while idle`);
+    // After such a rush its heap is collected once, which by itself is a tenth of a second.
+    await until('the daemon to rest', async () => {
+      const begin = performance.now();
+      const used = cpuMs(daemon.pid);
+      await untilStable('the daemon', () => 0, 0); // nearly a second
+      return (cpuMs(daemon.pid) - used) / (performance.now() - begin) < 0.1;
+    });
   });
 });
