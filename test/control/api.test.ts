@@ -638,7 +638,8 @@ describe('control API', () => {
       await once(crowd.stdout, 'data');
       let served = 0;
       let worst = 0;
-      for (let i = 0; i < 40; i++) {
+      let asked = 0;
+      for (; asked < 40 || !said.includes('many'); asked++) {
         const start = performance.now() - runDelayMs();
         const { status } = await client
           .get('/v1/health', healthSchema)
@@ -646,7 +647,7 @@ describe('control API', () => {
         if (status === 'ok') served++;
         worst = Math.max(worst, performance.now() - runDelayMs() - start);
       }
-      assert.ok(served >= 36, `the owner was served ${served} times of 40`);
+      assert.ok(served >= 0.9 * asked, `the owner was served ${served} times of ${asked}`);
       assert.ok(worst < 1_000, `the owner waited ${worst} ms`);
       crowd.stdin.end();
       await once(crowd, 'close');

@@ -6,12 +6,14 @@
 import { connect } from 'node:net';
 
 const [port, crowd] = process.argv.slice(2).map(Number);
+const MANY = 1_001;
 let connected = 0;
 
 function intrude(): void {
   const socket = connect(port ?? 0, '127.0.0.1', () => {
     connected++;
     if (connected === crowd) process.stdout.write('all\n');
+    if (connected === MANY) process.stdout.write('many\n');
   });
   socket.on('error', () => {}); // cut
   socket.once('close', () => setImmediate(intrude));
