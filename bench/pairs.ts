@@ -40,6 +40,8 @@ export interface PairsRequest {
   readonly seconds: number;
   /** Of cases, with commas; `all`. */
   readonly names: string;
+  /** Whether the second is the first to run. */
+  readonly isReverse?: boolean;
 }
 
 function caseNamed(name: string): Case {
@@ -82,7 +84,7 @@ const rowsOf = (names: string): readonly Row[] =>
 export async function measurePairs(
   first: Contender,
   second: Contender,
-  { rounds, seconds, names }: PairsRequest,
+  { rounds, seconds, names, isReverse = false }: PairsRequest,
   pairs: Pairs = new Map(),
 ): Promise<Pairs> {
   for (const contender of [first, second]) await reach(contender);
@@ -90,7 +92,7 @@ export async function measurePairs(
     for (const name of new Set(rowsOf(names).map(([of]) => of))) {
       const run = ({ lab, peer }: Contender): Promise<Values> =>
         caseNamed(name).run({ lab, peer, seconds });
-      const early = round % 2 === 0 ? await run(first) : undefined;
+      const early = (round % 2 === 0) !== isReverse ? await run(first) : undefined;
       const two = await run(second);
       const one = early ?? (await run(first));
       if (round > 0) pairs.set(name, [...(pairs.get(name) ?? []), [one, two]]);
