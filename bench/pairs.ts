@@ -70,6 +70,18 @@ async function reach({ lab, peer }: Contender): Promise<void> {
   await netbench(lab, lab.guest, args, PROBE_S);
 }
 
+/** @param isReverse whether the second is measured before the first */
+export async function inTurn<Subject, T>(
+  measure: (subject: Subject) => Promise<T>,
+  first: Subject,
+  second: Subject,
+  isReverse: boolean,
+): Promise<[T, T]> {
+  const early = isReverse ? undefined : await measure(first);
+  const two = await measure(second);
+  return [early ?? (await measure(first)), two];
+}
+
 /** Of each case, what was measured of the first and of the second. */
 export type Pairs = Map<string, [Values, Values][]>;
 
@@ -77,7 +89,7 @@ const rowsOf = (names: string): readonly Row[] =>
   ALL_ROWS.filter(([name]) => names === 'all' || names.split(',').includes(name));
 
 /**
- * Each round begins with the other one; the first is not counted.
+ * Each round begins with the other one; the first is not counted: code is compiled meanwhile.
  *
  * @param pairs what was measured before; added to
  */
@@ -92,10 +104,8 @@ export async function measurePairs(
     for (const name of new Set(rowsOf(names).map(([of]) => of))) {
       const run = ({ lab, peer }: Contender): Promise<Values> =>
         caseNamed(name).run({ lab, peer, seconds });
-      const early = (round % 2 === 0) !== isReverse ? await run(first) : undefined;
-      const two = await run(second);
-      const one = early ?? (await run(first));
-      if (round > 0) pairs.set(name, [...(pairs.get(name) ?? []), [one, two]]);
+      const pair = await inTurn(run, first, second, (round % 2 === 0) === isReverse);
+      if (round > 0) pairs.set(name, [...(pairs.get(name) ?? []), pair]);
     }
   }
   return pairs;

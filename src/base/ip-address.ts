@@ -54,6 +54,12 @@ export function setWords(words: Int32Array, address: IpAddress): void {
 export const formatIpv4 = (word: number): string =>
   `${word >>> 24}.${(word >>> 16) & 255}.${(word >>> 8) & 255}.${word & 255}`;
 
+/** What tells addresses apart in a Map; a number for IPv4, which is made at no cost. */
+export type AddressKey = string | number;
+
+export const addressKey = ({ a, b, c, d }: IpAddress): AddressKey =>
+  a === 0 && b === 0 && c === V4_MAPPED ? d : `${a} ${b} ${c} ${d}`;
+
 /** RFC 5952 §4: lower case, no leading zeros, the longest run of zero groups shortened. */
 function formatIpv6(address: IpAddress): string {
   const groups: number[] = [];

@@ -156,7 +156,7 @@ export class DataPath {
       clock,
       names: this.book.names,
       namesOf: deps.policyNamesOf,
-      isHost,
+      isHost: (address) => hostAddresses.hasAddress(address),
       isPublished: deps.isPublished,
       otherResolvers: config.dns.others,
     });

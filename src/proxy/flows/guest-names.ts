@@ -9,7 +9,7 @@
  * for the address may be another's by then. It is shown for {@link KEPT_MS} at least. All of it is the same whether or
  * not there is a policy: the first one finds what guests have asked for before.
  */
-import { type IpAddress, V4_MAPPED } from '../../base/ip-address.ts';
+import { type AddressKey, addressKey, type IpAddress } from '../../base/ip-address.ts';
 import { type Account, Budget } from '../../base/shares/budget.ts';
 import type { Instant } from '../../base/time.ts';
 import { addressAnswers } from '../../services/dns/address-answers.ts';
@@ -56,7 +56,7 @@ class NamesOfGuest {
   }
 
   set(address: IpAddress, entry: Known): void {
-    const key = keyOf(address);
+    const key = addressKey(address);
     const names = this.known.get(key)?.names ?? NO_NAMES;
     const same = names.find(({ name }) => name === entry.name);
     if (same !== undefined) this.forget(key, same);
@@ -70,12 +70,12 @@ class NamesOfGuest {
   }
 
   find(now: Instant, address: IpAddress): string | undefined {
-    return this.known.get(keyOf(address))?.names.findLast(({ until }) => until >= now)?.name;
+    return this.known.get(addressKey(address))?.names.findLast(({ until }) => until >= now)?.name;
   }
 
   all(now: Instant, address: IpAddress): readonly string[] {
     const all: string[] = [];
-    for (const { granted, name } of this.known.get(keyOf(address))?.names ?? NO_NAMES) {
+    for (const { granted, name } of this.known.get(addressKey(address))?.names ?? NO_NAMES) {
       if (granted >= now) all.push(name);
     }
     return all;
@@ -88,7 +88,7 @@ class NamesOfGuest {
   }
 
   use(address: IpAddress, n: 1 | -1): void {
-    const key = keyOf(address);
+    const key = addressKey(address);
     const at = this.known.get(key);
     if (at === undefined) return;
     at.flows = Math.max(0, at.flows + n);
@@ -132,8 +132,6 @@ class NamesOfGuest {
     if (at.names.length === 0 && at.flows === 0) this.known.delete(key);
   }
 }
-
-type AddressKey = string | number;
 
 export class GuestNames {
   readonly budget: Budget;
@@ -210,8 +208,3 @@ export class GuestNames {
     return names;
   }
 }
-
-const keyOf = (address: IpAddress): AddressKey =>
-  address.a === 0 && address.b === 0 && address.c === V4_MAPPED
-    ? address.d
-    : `${address.a} ${address.b} ${address.c} ${address.d}`;

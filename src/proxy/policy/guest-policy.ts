@@ -38,7 +38,7 @@ export interface GuestPolicyDeps {
   /** What rules may call a guest: its link, its static leases. */
   readonly namesOf: (guest: Guest) => readonly string[];
   /** Whether an address is one of the host's own. */
-  readonly isHost: (address: string) => boolean;
+  readonly isHost: (address: IpAddress) => boolean;
   /** Whether a port of the host leads to a guest. */
   readonly isPublished: (protocol: PolicyProtocol, port: number) => boolean;
   /** What becomes of those who ask other resolvers. Default: what the rules say. */
@@ -257,7 +257,7 @@ export class GuestPolicy {
   placeOf({ kind }: Pick<PolicyTarget, 'kind'>, address: IpAddress): PolicyPlace {
     if (kind === 'host-loopback') return 'host';
     if (kind === 'gateway') return 'gateway';
-    if (this.deps.isHost(address.toString())) return 'host';
+    if (this.deps.isHost(address)) return 'host';
     return isPrivate(address) ? 'private' : 'outside';
   }
 }

@@ -132,7 +132,8 @@ export function readQuery(bytes: Uint8Array): DnsQuery | QueryProblem {
 export const udpLimit = (query: DnsQuery): number =>
   Math.max(MIN_UDP_LEN, query.edns?.udpSize ?? 0);
 
-export type Section = 'answer' | 'authority' | 'additional';
+const SECTIONS = ['answer', 'authority', 'additional'] as const;
+export type Section = (typeof SECTIONS)[number];
 
 /** One resource record: offsets into its message, all in bounds. */
 export interface RecordAt {
@@ -155,8 +156,8 @@ export function eachRecord(bytes: Uint8Array, visit: (record: RecordAt) => void)
     if (at < 0 || at + 4 > bytes.length) return false;
     at += 4;
   }
-  const sections: readonly Section[] = ['answer', 'authority', 'additional'];
-  for (const [index, section] of sections.entries()) {
+  for (let index = 0; index < SECTIONS.length; index++) {
+    const section = SECTIONS[index] ?? 'additional';
     for (let i = u16(bytes, 6 + 2 * index); i > 0; i--) {
       const off = at;
       at = skipName(bytes, at);

@@ -36,7 +36,7 @@ function world() {
     clock,
     names: book.names,
     namesOf: (owner) => Object.keys(guests).filter((name) => guests[name] === owner),
-    isHost: (address) => address === '198.51.100.9',
+    isHost: (address) => `${address}` === '198.51.100.9',
     isPublished: (protocol, port) => protocol === 'tcp' && port === 4,
     otherResolvers: 'redirect',
   });

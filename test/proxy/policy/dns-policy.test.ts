@@ -42,7 +42,7 @@ function world(document: object) {
     clock: { now: () => 0 },
     names,
     namesOf: () => [],
-    isHost: (address) => address === HOST_PUBLIC,
+    isHost: (address) => `${address}` === HOST_PUBLIC,
     isPublished: () => false,
   });
   const facts = { isRegistry: () => false, isShared: () => false };

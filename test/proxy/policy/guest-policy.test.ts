@@ -30,7 +30,7 @@ function world(document: object, hosts: readonly string[] = []) {
     clock: { now: () => 0 },
     names,
     namesOf: (owner) => (owner === guest ? ['build'] : []),
-    isHost: (address) => hosts.includes(address),
+    isHost: (address) => hosts.includes(address.toString()),
     isPublished: (protocol, port) => protocol === 'tcp' && port === 8080,
   });
   const facts = { isRegistry: () => false, isShared: () => false };
