@@ -5,7 +5,7 @@
  * server fills in itself, node ports alone.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -27,7 +27,17 @@ interface Watcher {
   readonly response: ServerResponse;
 }
 
+/** What a server that is broken, or means harm, does with requests for Services. */
+export type KubeFault =
+  | 'long-list'
+  | 'dripping-list'
+  | 'endless-pages'
+  | 'silent-watch'
+  | 'endless-event'
+  | 'odd-event';
+
 const FIRST_NODE_PORT = 30_000;
+const DRIP_MS = 20;
 
 export class KubeApi {
   /** Resources that may not be read. */
@@ -36,14 +46,21 @@ export class KubeApi {
   readonly asked: string[] = [];
   /** How a version that is too old is said. */
   goneBy: 'status' | 'event' = 'event';
+  fault: KubeFault | undefined = undefined;
   private readonly objects = new Map<string, KubeObject>();
   private readonly watchers = new Set<Watcher>();
+  private readonly connections = new Set<Socket>();
   private changes: Change[] = [];
   private version = 100;
   private oldest = 100;
   private nextNodePort = FIRST_NODE_PORT;
   private server: Server | undefined;
   private address: { host: string; port: number } | undefined;
+
+  /** Connections. */
+  get open(): number {
+    return this.connections.size;
+  }
 
   get url(): string {
     return `http://${this.address?.host}:${this.address?.port}`;
@@ -62,6 +79,10 @@ export class KubeApi {
   /** The second time at the same address. */
   async start(host = '127.0.0.1', port = 0): Promise<void> {
     const server = createServer((request, response) => void this.serve(request, response));
+    server.on('connection', (socket) => {
+      this.connections.add(socket);
+      socket.once('close', () => this.connections.delete(socket));
+    });
     this.server = server;
     const at = this.address ?? { host, port };
     await new Promise<void>((resolve) => server.listen(at.port, at.host, resolve));
@@ -167,8 +188,36 @@ export class KubeApi {
       const object = this.objects.get(`${resource}/default/${name}`);
       if (object === undefined) fail(response, 404, 'not found');
       else answer(response, 200, object);
-    } else if (url.searchParams.has('watch')) this.watch(resource, url.searchParams, response);
+    } else if (resource === 'services' && this.isFaulty(url.searchParams, response)) return;
+    else if (url.searchParams.has('watch')) this.watch(resource, url.searchParams, response);
     else this.list(resource, url.searchParams, response);
+  }
+
+  /** @returns whether the request is dealt with */
+  private isFaulty(query: URLSearchParams, response: ServerResponse): boolean {
+    const [, of] = /-(list|pages|watch|event)$/.exec(this.fault ?? '') ?? [];
+    if (of === undefined || query.has('watch') !== (of === 'watch' || of === 'event')) return false;
+    switch (this.fault) {
+      case 'long-list':
+        answer(response, 200, { kind: 'List', metadata: {}, items: ['x'.repeat(1_000_000)] });
+        break;
+      case 'dripping-list': {
+        const timer = setInterval(() => response.write(' '), DRIP_MS);
+        response.once('close', () => clearInterval(timer));
+        break;
+      }
+      case 'endless-pages':
+        answer(response, 200, { kind: 'List', metadata: { continue: 'more' }, items: [] });
+        break;
+      case 'endless-event':
+        response.write(`{"type":"${'x'.repeat(1_000_000)}`);
+        break;
+      case 'odd-event':
+        response.write('nothing\n');
+        break;
+      default: // is never answered
+    }
+    return true;
   }
 
   private list(resource: string, query: URLSearchParams, response: ServerResponse): void {

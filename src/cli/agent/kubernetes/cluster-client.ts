@@ -1,19 +1,18 @@
 /**
- * {@link ClusterLibrary} by Kubernetes' official client: its reading of kubeconfig files, with all ways to log in, and its
- * watch. A file of its own (`tools/bundle.ts`), so that only an agent that watches a cluster reads it. Of the client's list
- * functions none is used: they would bring the models of every resource of Kubernetes along.
+ * {@link ClusterLibrary} by Kubernetes' official client: its reading of kubeconfig files, with all ways to log in. A file of
+ * its own (`tools/bundle.ts`), so that only an agent that watches a cluster reads it. Of the client's list functions none is
+ * used: they would bring the models of every resource of Kubernetes along; nor its watch, which holds any event in memory.
  */
 import { existsSync } from 'node:fs';
-import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest, type RequestOptions } from 'node:https';
+import type { RequestOptions } from 'node:https';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
-import { Watch } from '@kubernetes/client-node/dist/watch.js';
 import { readSmallFile } from '../../../native/read-small-file.ts';
 import { messageOf } from '../../../network/errors.ts';
 import { member } from '../../docker-proxy/lease.ts';
-import { type Cluster, ClusterError, type WatchRequest } from './cluster.ts';
+import type { Cluster, WatchRequest } from './cluster.ts';
+import { REQUEST_BOUNDS, type RequestBounds, readJson, readJsonLines } from './cluster-requests.ts';
 
 /** Of the user; of k3s, kubeadm, k0s and MicroK8s on this machine. */
 const PLACES = [
@@ -24,15 +23,12 @@ const PLACES = [
   '/var/snap/microk8s/current/credentials/client.config',
 ] as const;
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount/token';
-const ANSWER_BYTES_MAX = 64 << 20;
-const ANSWER_MS = 30_000;
-const GOOD = 200;
 
-export function openCluster(kubeconfig: string): Cluster {
+export function openCluster(kubeconfig: string, bounds: RequestBounds = REQUEST_BOUNDS): Cluster {
   const config = configOf(kubeconfig);
   const server = config.getCurrentCluster()?.server;
   if (server === undefined) throw new Error('the kubeconfig names no current cluster');
-  return new ClientCluster(config, server.replace(/\/+$/, ''));
+  return new ClientCluster(config, server.replace(/\/+$/, ''), bounds);
 }
 
 /** The client would wait for the writer of a FIFO, deaf to everything. */
@@ -62,80 +58,43 @@ function configOf(kubeconfig: string): KubeConfig {
 class ClientCluster implements Cluster {
   readonly server: string;
   private readonly config: KubeConfig;
+  private readonly bounds: RequestBounds;
 
-  constructor(config: KubeConfig, server: string) {
+  constructor(config: KubeConfig, server: string, bounds: RequestBounds) {
     this.config = config;
     this.server = server;
+    this.bounds = bounds;
   }
 
   async get(path: string): Promise<unknown> {
-    const options: RequestOptions = { timeout: ANSWER_MS, headers: { accept: 'application/json' } };
-    await this.config.applyToHTTPSOptions(options);
-    const url = new URL(this.server + path);
-    const send = url.protocol === 'http:' ? httpRequest : httpsRequest;
-    return await new Promise((resolve, reject) => {
-      const asked = send(url, options, (answer) => {
-        read(answer).then(resolve, (error: unknown) => {
-          asked.destroy();
-          reject(error);
-        });
-      });
-      asked.on('timeout', () => asked.destroy(new Error('it does not answer')));
-      asked.on('error', reject);
-      asked.end();
-    });
+    return await readJson(new URL(this.server + path), await this.options(), this.bounds);
   }
 
   watch({ path, query, onEvent, onEnd }: WatchRequest): () => void {
-    let isOver = false;
-    const end = (error: unknown): void => {
-      if (isOver) return;
-      isOver = true;
-      onEnd(error ?? undefined);
+    const url = new URL(this.server + path);
+    for (const [key, value] of Object.entries({ watch: 'true', ...query })) {
+      url.searchParams.set(key, value);
+    }
+    const ended = new AbortController();
+    const { signal } = ended;
+    const read = async (): Promise<void> => {
+      const options = { ...(await this.options()), signal };
+      await readJsonLines(url, options, this.bounds, (line) => {
+        const type = member(line, 'type');
+        if (!signal.aborted && typeof type === 'string')
+          onEvent({ type, object: member(line, 'object') });
+      });
     };
-    const onObject = (type: string, object: unknown): void => {
-      if (!isOver) onEvent({ type, object });
+    const end = (error?: unknown): void => {
+      if (!signal.aborted) onEnd(error);
     };
-    const started = new Watch(this.config).watch(path, query, onObject, (error: unknown) =>
-      end(statusOf(error)),
-    );
-    started.catch(end);
-    return () => {
-      isOver = true;
-      started.then(
-        (controller) => controller.abort(),
-        () => {},
-      );
-    };
+    read().then(() => end(), end);
+    return () => ended.abort();
   }
-}
 
-function statusOf(error: unknown): unknown {
-  const status = member(error, 'statusCode');
-  if (typeof status !== 'number' || !(error instanceof Error)) return error;
-  return new ClusterError(status, `the API server answers ${status}: ${error.message}`);
-}
-
-async function read(answer: IncomingMessage): Promise<unknown> {
-  const parts: Buffer[] = [];
-  let len = 0;
-  for await (const part of answer) {
-    const bytes = Buffer.from(part);
-    len += bytes.length;
-    if (len > ANSWER_BYTES_MAX) throw new Error('its list is too long');
-    parts.push(bytes);
-  }
-  const text = Buffer.concat(parts).toString('utf8');
-  const status = answer.statusCode ?? 0;
-  if (status === GOOD) return JSON.parse(text);
-  throw new ClusterError(status, `the API server answers ${status}: ${messageIn(text)}`);
-}
-
-/** Of a `Status` of Kubernetes. */
-function messageIn(text: string): string {
-  try {
-    return String(member(JSON.parse(text), 'message') ?? '');
-  } catch {
-    return text.slice(0, 200);
+  private async options(): Promise<RequestOptions> {
+    const options: RequestOptions = {};
+    await this.config.applyToHTTPSOptions(options);
+    return options;
   }
 }

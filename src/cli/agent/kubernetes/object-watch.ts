@@ -7,7 +7,7 @@
  *   server may be another one.
  * - While the cluster is away, what there was stays; the next list corrects it.
  *
- * Only what `pick` makes of an object is kept, so many at most.
+ * Only what `pick` makes of an object is kept, so many at most; a list that does not end is given up, and begun again.
  */
 import type { Log } from '../../../base/log.ts';
 import { member } from '../../docker-proxy/lease.ts';
@@ -32,6 +32,8 @@ export interface ObjectWatchDeps<T> {
 export interface ObjectWatchTimes {
   readonly firstRetryMs: number;
   readonly lastRetryMs: number;
+  /** For all pages of one list. */
+  readonly listMs: number;
   /** Of one watch; the server ends it then. */
   readonly watchS: number;
   /** Beyond that, where it does not. */
@@ -43,6 +45,7 @@ export interface ObjectWatchTimes {
 const TIMES: ObjectWatchTimes = {
   firstRetryMs: 100,
   lastRetryMs: 10_000,
+  listMs: 120_000,
   watchS: 300,
   graceMs: 30_000,
   shortMs: 1_000,
@@ -93,6 +96,8 @@ export class ObjectWatch<T> {
   private list(): void {
     const round = this.begin();
     const isCurrent = (): boolean => round === this.round && !this.isClosed;
+    const tooLong = (): void => this.retry(new Error('its list takes too long'));
+    this.timer = setTimeout(tooLong, this.times.listMs);
     this.readAll(isCurrent).then(
       (cluster) => {
         if (cluster === undefined || !isCurrent()) return;

@@ -3,13 +3,19 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { openCluster } from '../../../../src/cli/agent/kubernetes/cluster-client.ts';
+import { REQUEST_BOUNDS } from '../../../../src/cli/agent/kubernetes/cluster-requests.ts';
 import { ClusterPorts } from '../../../../src/cli/agent/kubernetes/cluster-ports.ts';
 import { KubeApi, type KubeObject } from '../../../support/kube-api.ts';
 import { RecordingLog } from '../../../support/recording-log.ts';
 import { FakeHost } from '../fake-host.ts';
 
-const TIMES = { firstRetryMs: 5, lastRetryMs: 20, watchS: 60, graceMs: 10_000, shortMs: 0 };
+const TIMES = {
+  ...{ firstRetryMs: 5, lastRetryMs: 20, listMs: 10_000 },
+  ...{ watchS: 60, graceMs: 10_000, shortMs: 0 },
+};
+const BOUNDS = { answerBytes: 100_000, eventBytes: 10_000, answerMs: 200 };
 const NODE = { status: { addresses: [{ type: 'InternalIP', address: '10.1.2.3' }] } };
 
 const service = (type: string, ...ports: readonly object[]): KubeObject => ({
@@ -40,10 +46,10 @@ describe('agent: Services that are watched', () => {
     rmSync(dir, { recursive: true, force: true });
   });
 
-  const make = (times = TIMES): ClusterPorts =>
+  const make = (times = TIMES, bounds = REQUEST_BOUNDS): ClusterPorts =>
     new ClusterPorts({
       ...{ log, connect: host.connect, kubeconfig, times },
-      library: { openCluster },
+      library: { openCluster: (path) => openCluster(path, bounds) },
     });
   const start = async (): Promise<void> => {
     await api.start();
@@ -183,4 +189,27 @@ describe('agent: Services that are watched', () => {
     await start();
     await eventually(() => askedFor(/^list services/) >= 2 || askedFor(/^watch services/) >= 2);
   });
+
+  for (const [what, kind, why] of [
+    ['a list that is longer than one may be', 'long-list', 'its answer is too long'],
+    ['a list that drips', 'dripping-list', 'no whole answer in 0.2 s'],
+    ['pages without an end', 'endless-pages', 'its list takes too long'],
+    ['a watch that is never answered', 'silent-watch', 'no whole answer in 0.2 s'],
+    ['an event that does not end', 'endless-event', 'one of its events does not end'],
+    ['an event that is none', 'odd-event', 'one of its events is not JSON'],
+  ] as const) {
+    it(`${what}: it says so, and tries again`, async () => {
+      ports = make({ ...TIMES, listMs: 400 }, BOUNDS);
+      api.apply('services', 'web', service('NodePort', { port: 80, nodePort: 30_080 }));
+      api.fault = kind;
+      await start();
+      const said = { path: '/api/v1/services', why };
+      const isSaid = (): boolean => log.lines.some(({ fields }) => isDeepStrictEqual(fields, said));
+      await eventually(isSaid);
+      assert.ok(api.open <= 8, `${api.open} connections are open`);
+      api.fault = undefined;
+      api.apply('services', 'dns', service('NodePort', { port: 53, nodePort: 30_053 }));
+      await published('127.0.0.1:30080:10.1.2.3:30080/tcp', '127.0.0.1:30053:10.1.2.3:30053/tcp');
+    });
+  }
 });
