@@ -19,7 +19,7 @@ import {
 } from '../network/effective-config.ts';
 import { UsageError } from '../network/errors.ts';
 import { allowedLinkProblems, modeProblems } from '../network/guest-separation.ts';
-import { type OptionProblem, printable } from '../network/option-problem.ts';
+import type { OptionProblem } from '../network/option-problem.ts';
 import { checkSettings } from '../network/option-schema.ts';
 import { decimal } from '../network/parsed.ts';
 import { staticLeaseProblems } from '../network/static-leases.ts';
@@ -27,7 +27,8 @@ import { descriptorsOf, parseLinkSpec } from '../transports/link-spec.ts';
 import { unixPathProblem } from '../transports/stream-address.ts';
 import type { ConfigFile } from './config-file.ts';
 import type { DaemonConfig } from './daemon-config.ts';
-import { flagOf, NUMBERS } from './option-table.ts';
+import { asGiven, type GivenWords, given, withValue } from './given-words.ts';
+import { NUMBERS } from './option-table.ts';
 import { instanceDir, type Place } from './runtime-dir.ts';
 import { DAEMON_SCHEMAS, type DaemonSettings, type Settings } from './settings.ts';
 
@@ -36,11 +37,6 @@ const DEFAULT_GUEST_TIMEOUT_S = 300;
 
 /** Options as commander returns them: text, lists of text, flags; only those that were given. */
 export type CommandLine = Readonly<Record<string, unknown>>;
-
-/**
- * By the key: the words that a user has given for it, where these are of another program. Of a list, each entry's.
- */
-export type GivenWords = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 /** What a problem's sentence begins with: the key where it was written, and the value. */
 type Locate = (problem: OptionProblem) => string;
@@ -61,10 +57,9 @@ export function buildConfig(
   commandLine: CommandLine,
   file: ConfigFile | undefined,
   place: Place,
-  words: GivenWords = {},
+  words?: GivenWords,
 ): DaemonConfig {
-  const typed: Locate = (problem) =>
-    given(words, problem) ?? withValue(problem, flagOf(problem.key), ' ');
+  const typed: Locate = (problem) => asGiven(words, problem);
   const written: Locate = (problem) => {
     const { key, index } = problem;
     return withValue(problem, `${file?.locate(key, index)}: ${key}`, ': ');
@@ -81,7 +76,8 @@ export function buildConfig(
     if (file !== undefined && key in file.values) return written(problem);
     return given(words, problem) ?? withValue(problem, `${key} (default)`, ' ');
   };
-  return effective(settings, locate, place, file?.path);
+  const config = effective(settings, locate, place, file?.path);
+  return words === undefined ? config : { ...config, words };
 }
 
 function accept(
@@ -102,14 +98,6 @@ function numberOf(key: string, value: unknown): unknown {
   return decimal(value, 0, LARGEST) ?? value;
 }
 
-function given(words: GivenWords, { key, index }: OptionProblem): string | undefined {
-  const text = words[key];
-  return typeof text === 'object' ? text[index ?? 0] : text;
-}
-
-const withValue = (problem: OptionProblem, where: string, between: string): string =>
-  'value' in problem ? `${where}${between}${printable(problem.value, false)}` : where;
-
 function sentence(problem: OptionProblem, locate: Locate): string {
   const { why } = problem;
   const colon = !('value' in problem) || /^(is|has) /.test(why) ? '' : ':';
@@ -124,7 +112,7 @@ function effective(
 ): DaemonConfig {
   const name = settings.name ?? DEFAULT_NAME;
   const dir = instanceDir(place, name);
-  const listen = settings.listen ?? [`qemu:${join(dir, 'qemu.sock')}`];
+  const listen = settings.listen ?? [defaultLink(dir)];
   const network = effectiveConfig({ ...settings, listen }, name);
   const paths = [...configuredSockets(network), ...configuredFiles(network)];
   const pidFile = absolutePath(settings.pidFile);
@@ -180,6 +168,14 @@ function effective(
       file: logFile,
     },
   };
+}
+
+/** @throws UsageError */
+function defaultLink(dir: string): string {
+  const path = join(dir, 'qemu.sock');
+  const why = unixPathProblem(path);
+  if (why === undefined) return `qemu:${path}`;
+  throw new UsageError([`${path} ${why}, by XDG_RUNTIME_DIR or --name, or say --listen`]);
 }
 
 function apiAddress({ api, apiTokenFile }: Settings, dir: string, locate: Locate): ApiAddress {

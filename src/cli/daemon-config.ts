@@ -1,6 +1,7 @@
 /** The effective configuration of the daemon: the network's, and what only a process of its own has. */
 import type { ApiAddress } from '../control/control-api.ts';
 import type { NetworkConfig } from '../network/config.ts';
+import type { GivenWords } from './given-words.ts';
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -34,6 +35,8 @@ export interface DaemonConfig extends NetworkConfig {
   /** Directories of files that are named later, by the control API. */
   readonly sandboxAllow: readonly string[];
   readonly log: LogConfig;
+  /** For messages; undefined: the command line is hawser's own. */
+  readonly words?: GivenWords | undefined;
 }
 
 export interface LogConfig {

@@ -23,6 +23,7 @@ import { checkFiles } from './file-checks.ts';
 import { OwnedPaths } from './owned-paths.ts';
 import { watchParent } from './parent-watch.ts';
 import { claimPidFile, releasePidFile } from './pid-file.ts';
+import { placeProblem } from './place-problem.ts';
 import { announceReady, checkReadyFd } from './readiness.ts';
 import { linkPaths, makeSocketDirectories } from './socket-paths.ts';
 
@@ -182,9 +183,7 @@ class Daemon {
     }
     if (this.isStopping) return;
     this.makeDirectories();
-    const network = await deps.openNetwork(options, deps.log, async (opened) => {
-      await deps.serveMore?.(opened, this.serving());
-    });
+    const network = await this.openNetwork();
     this.network = network;
     network.denyProcess(deps.offered ?? []);
     if (options.exitWithGuest) this.awaitGuests(network);
@@ -197,12 +196,23 @@ class Daemon {
     await this.announce(network, links, this.api?.where ?? '');
   }
 
+  private async openNetwork(): Promise<DaemonNetwork> {
+    const { options, deps } = this;
+    try {
+      return await deps.openNetwork(options, deps.log, async (opened) => {
+        await deps.serveMore?.(opened, this.serving());
+      });
+    } catch (error) {
+      throw placeProblem(error, options);
+    }
+  }
+
   private async serveApi(network: DaemonNetwork): Promise<void> {
     const { options, deps } = this;
     const { api: address } = options;
     const { sandbox } = deps;
     if (address.kind === 'none') return;
-    this.api = await serveControlApi({
+    const served = serveControlApi({
       address,
       name: options.name,
       version: deps.version,
@@ -214,6 +224,9 @@ class Daemon {
       },
       ...(sandbox === undefined ? {} : { sandbox: () => sandbox.view() }),
       onShutdown: () => this.stop('the control API asked for it'),
+    });
+    this.api = await served.catch((error: unknown) => {
+      throw placeProblem(error, options);
     });
     const { tcp } = this.api;
     if (tcp !== undefined) network.denyGuests(tcp.address, tcp.port);

@@ -5,17 +5,20 @@
 import { accessSync, constants, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { requireRegular } from '../native/read-small-file.ts';
-import type { NetworkConfig } from '../network/config.ts';
 import { messageOf, UsageError } from '../network/errors.ts';
 import { draftPath } from '../proxy/replace-file.ts';
-import { flagOf } from './option-table.ts';
+import type { DaemonConfig } from './daemon-config.ts';
+import { asGiven, type GivenWords } from './given-words.ts';
+
+type FilesConfig = Pick<DaemonConfig, 'dns' | 'leases' | 'upstreamProxy' | 'words'>;
 
 /** @throws UsageError with a line for each */
-export function checkFiles({ dns, leases }: Pick<NetworkConfig, 'dns' | 'leases'>): void {
+export function checkFiles({ dns, leases, upstreamProxy, words }: FilesConfig): void {
   const problems = [
-    ...problemOf('hosts', dns.hostsFile, 'cannot be read', checkReadable),
-    ...problemOf('resolvConf', dns.resolvConf, 'cannot be read', checkReadable),
-    ...problemOf('leaseFile', leases.file, 'cannot be written', checkReplaceable),
+    ...problemOf('hosts', dns.hostsFile, words, 'cannot be read', checkReadable),
+    ...problemOf('resolvConf', dns.resolvConf, words, 'cannot be read', checkReadable),
+    ...problemOf('proxyAuthFile', upstreamProxy.authFile, words, 'cannot be read', checkReadable),
+    ...problemOf('leaseFile', leases.file, words, 'cannot be written', checkReplaceable),
   ];
   if (problems.length > 0) throw new UsageError(problems);
 }
@@ -23,6 +26,7 @@ export function checkFiles({ dns, leases }: Pick<NetworkConfig, 'dns' | 'leases'
 function problemOf(
   key: string,
   path: string | undefined,
+  words: GivenWords | undefined,
   problem: string,
   check: (path: string) => void,
 ): string[] {
@@ -31,7 +35,7 @@ function problemOf(
     check(path);
     return [];
   } catch (error) {
-    return [`${flagOf(key)} ${path}: ${problem}: ${messageOf(error)}`];
+    return [`${asGiven(words, { key, value: path })}: ${problem}: ${messageOf(error)}`];
   }
 }
 

@@ -5,12 +5,14 @@ import type { NetworkConfig } from '../network/config.ts';
 import { errorCode, RunError } from '../network/errors.ts';
 import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
+import { formatStreamAddress } from '../transports/stream-address.ts';
 import type { DaemonConfig } from './daemon-config.ts';
+import { asGiven } from './given-words.ts';
 
-type LinkConfig = Pick<NetworkConfig, 'listen' | 'mux'>;
+type LinkConfig = Pick<NetworkConfig, 'listen' | 'mux'> & Pick<DaemonConfig, 'words'>;
 
 interface LinkSocket {
-  /** As on a command line. */
+  /** As it was given. */
   readonly option: string;
   readonly path: string;
 }
@@ -22,19 +24,32 @@ const tcpPlaces = ({ listen }: LinkConfig): string[] =>
     return at === undefined || 'path' in at ? [] : [tcpPlace(at.host, at.port)];
   });
 
-function linkSockets({ listen, mux }: LinkConfig): LinkSocket[] {
+function linkSockets({ listen, mux, words }: LinkConfig): LinkSocket[] {
   const sockets: LinkSocket[] = [];
-  for (const text of listen) {
-    const at = listensAt(parseLinkSpec(text));
+  for (const [index, value] of listen.entries()) {
+    const at = listensAt(parseLinkSpec(value));
     if (at !== undefined && 'path' in at) {
-      sockets.push({ option: `--listen ${text}`, path: at.path });
+      sockets.push({ option: asGiven(words, { key: 'listen', index, value }), path: at.path });
     }
   }
-  for (const text of mux.links) {
-    const path = muxLinkListensAt(parseMuxLink(text));
-    if (path !== undefined) sockets.push({ option: `--mux ${text}`, path });
+  for (const [index, value] of mux.links.entries()) {
+    const path = muxLinkListensAt(parseMuxLink(value));
+    if (path === undefined) continue;
+    sockets.push({ option: asGiven(words, { key: 'mux', index, value }), path });
   }
   return sockets;
+}
+
+/** What asked for the socket or port that another process has; undefined: it is of no link. */
+export function linkOptionAt(config: LinkConfig, place: string): string | undefined {
+  const { listen, words } = config;
+  const socket = linkSockets(config).find(({ path }) => resolve(path) === resolve(place));
+  if (socket !== undefined) return socket.option;
+  const index = listen.findIndex((text) => {
+    const at = listensAt(parseLinkSpec(text));
+    return at !== undefined && formatStreamAddress(at) === place;
+  });
+  return index < 0 ? undefined : asGiven(words, { key: 'listen', index, value: listen[index] });
 }
 
 export const linkPaths = (config: LinkConfig): string[] =>

@@ -20,12 +20,15 @@ export interface ApiListener {
   close(): Promise<void>;
 }
 
+/** Of a {@link ListenError}: another process has the path, or another file is there. */
+export class PathTakenError extends Error {}
+
 const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
 const ADVICE: Readonly<Record<PlaceTaken, string>> = {
-  live: 'another process serves it; end that one, or choose another --name or --api',
-  'not-a-socket': 'it exists and is not a socket; remove it, or choose another --api',
+  live: 'another process serves it; end that one, or choose another path',
+  'not-a-socket': 'it exists and is not a socket; remove it, or choose another path',
 };
 
 /** Serve on the Unix socket `path`: a stale one is taken over, a live one refused. */
@@ -53,7 +56,7 @@ export async function bindUnix(server: NetServer, path: string, what: string): P
 
 async function free(path: string): Promise<void> {
   const taken = await removeStaleSocket(path);
-  if (taken !== undefined) throw new Error(ADVICE[taken]);
+  if (taken !== undefined) throw new PathTakenError(ADVICE[taken]);
 }
 
 export async function listenTcp(
@@ -68,7 +71,7 @@ export async function listenTcp(
     });
   } catch (error) {
     throw new ListenError(
-      `cannot serve the control API at ${address} port ${port}: ${messageOf(error)}; choose another --api`,
+      `cannot serve the control API at ${address} port ${port}: ${messageOf(error)}; choose another`,
       { cause: error },
     );
   }

@@ -29,7 +29,7 @@ export class GuestLeases implements LeaseHolders {
   get problems(): readonly string[] {
     const problems: string[] = [];
     if (this.ipv4.poolIsEmpty) {
-      problems.push('No address is left for a guest that asks by DHCP: choose a larger --subnet.');
+      problems.push('No address is left for a guest that asks by DHCP: choose a larger subnet.');
     }
     if (this.ipv6?.poolIsEmpty === true) {
       problems.push('No address is left for a guest that asks by DHCPv6.');

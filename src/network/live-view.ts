@@ -96,7 +96,7 @@ export class LiveView implements ServedView {
     }
     if (dns.upstreams.length === 0) {
       problems.push(
-        'No DNS upstream: give --dns, or a nameserver line in the resolver configuration.',
+        'No DNS upstream: name a server, or give the resolver configuration a nameserver line.',
       );
     }
     problems.push(...leases.problems);

@@ -61,10 +61,13 @@ export interface EndingLink extends OpenLink {
 /** Another program serves the socket, or its path is not a socket. */
 export class LinkInUseError extends Error {
   readonly code = 'ERR_HAWSER_LINK_IN_USE';
+  /** A path, or an address and port. */
+  readonly place: string;
 
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
+  constructor(place: string, why: string, options?: ErrorOptions) {
+    super(`${place} ${why}`, options);
     this.name = 'LinkInUseError';
+    this.place = place;
   }
 }
 

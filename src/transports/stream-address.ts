@@ -34,5 +34,5 @@ export function unixPathProblem(path: string): string | undefined {
   const lenBytes = Buffer.byteLength(path);
   return lenBytes <= UNIX_PATH_MAX
     ? undefined
-    : `is a path of ${lenBytes} bytes: must be at most ${UNIX_PATH_MAX}, the limit of Unix sockets; choose a shorter directory or --name`;
+    : `is a path of ${lenBytes} bytes: must be at most ${UNIX_PATH_MAX}, the limit of Unix sockets; choose a shorter one`;
 }

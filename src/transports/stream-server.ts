@@ -58,10 +58,9 @@ export const closeServer = (server: Server): Promise<void> =>
   });
 
 export const inUse = (where: string, cause?: unknown): LinkInUseError =>
-  new LinkInUseError(
-    `${where} is in use by another process; stop it, or choose another --name or --listen`,
-    { cause },
-  );
+  new LinkInUseError(where, 'is in use by another process; stop it, or choose another place', {
+    cause,
+  });
 
 /**
  * Remove the socket at `path` that nobody serves any more.
@@ -80,7 +79,7 @@ export async function freePlace(path: string): Promise<void> {
   } catch (cause) {
     throw new LinkError(`cannot probe ${path}: ${errorCode(cause)}`, { cause });
   }
-  if (taken === 'not-a-socket') throw new LinkInUseError(`${path} exists and is not a socket`);
+  if (taken === 'not-a-socket') throw new LinkInUseError(path, 'exists and is not a socket');
   if (taken === 'live') throw inUse(path);
 }
 

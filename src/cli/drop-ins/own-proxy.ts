@@ -1,5 +1,6 @@
 /** Upstream proxies for drop-ins whose command line has no place for them: the launcher's environment says so. */
 import type { CommandLine } from '../config.ts';
+import type { GivenWords } from '../given-words.ts';
 
 const VARIABLES = {
   upstreamProxy: 'HAWSER_UPSTREAM_PROXY',
@@ -7,12 +8,29 @@ const VARIABLES = {
 } as const;
 const AUTH_FILE = 'HAWSER_PROXY_AUTH_FILE';
 
-/** The options of `hawser run` that it gives; lists are separated by spaces. */
-export function ownProxy(env: NodeJS.ProcessEnv): CommandLine {
+export interface OwnProxy {
+  /** Keys and values as those of `hawser run`; lists are separated by spaces. */
+  readonly options: CommandLine;
+  /** What was given for them. */
+  readonly words: GivenWords;
+}
+
+export function ownProxy(env: NodeJS.ProcessEnv): OwnProxy {
   const lists = Object.entries(VARIABLES).flatMap(([key, name]) => {
-    const words = (env[name] ?? '').split(/\s+/).filter((word) => word !== '');
-    return words.length === 0 ? [] : [[key, words] as const];
+    const values = (env[name] ?? '').split(/\s+/).filter((value) => value !== '');
+    return values.length === 0 ? [] : [{ key, name, values }];
   });
   const file = env[AUTH_FILE];
-  return { ...Object.fromEntries(lists), ...(file ? { proxyAuthFile: file } : {}) };
+  return {
+    options: {
+      ...Object.fromEntries(lists.map(({ key, values }) => [key, values])),
+      ...(file ? { proxyAuthFile: file } : {}),
+    },
+    words: {
+      ...Object.fromEntries(
+        lists.map(({ key, name, values }) => [key, values.map((value) => `${name}=${value}`)]),
+      ),
+      ...(file ? { proxyAuthFile: `${AUTH_FILE}=${file}` } : {}),
+    },
+  };
 }

@@ -23,6 +23,7 @@ import { distFile } from '../../network/own-files.ts';
 import { descriptorsOf, parseLinkSpec } from '../../transports/link-spec.ts';
 import { memoryArgs, withAllocator } from '../boot/memory.ts';
 import type { DaemonConfig } from '../daemon-config.ts';
+import { type GivenWords, given, SANDBOX_OFF } from '../given-words.ts';
 import { makeSocketDirectories } from '../socket-paths.ts';
 import { openTaps } from '../tap/open-taps.ts';
 import { giveHandOver, type HandOver } from './hand-over.ts';
@@ -154,7 +155,7 @@ function restrict(
   parts.attempt('capabilities', () =>
     dropCapabilities(kernel) === 0n ? 'none' : 'CAP_NET_BIND_SERVICE alone',
   );
-  checkWritable(writable, user);
+  checkWritable(writable, user, options.words);
   parts.attempt('no-new-privileges', () => {
     forbidNewPrivileges(kernel);
     return 'set';
@@ -185,11 +186,22 @@ function isWritable(directory: string): boolean {
 }
 
 /** Root writes everywhere by a capability that it has given up now. */
-function checkWritable(before: readonly string[], user: User | undefined): void {
+function checkWritable(
+  before: readonly string[],
+  user: User | undefined,
+  words: GivenWords | undefined,
+): void {
   const lost = before.find((directory) => !isWritable(directory));
   if (lost === undefined) return;
   const who = user === undefined ? 'root without its capabilities' : `user ${user.name}`;
-  throw new RunError(
-    `${lost}: ${who} may not write there: choose another directory, the user that it belongs to (--user), or --sandbox off`,
-  );
+  const own = words === undefined;
+  const otherwise = own
+    ? ', the user that it belongs to (--user), or --sandbox off'
+    : leaveOut(words);
+  throw new RunError(`${lost}: ${who} may not write there: choose another directory${otherwise}`);
+}
+
+function leaveOut(words: GivenWords): string {
+  const advice = given(words, { key: SANDBOX_OFF });
+  return advice === undefined ? '' : `, or ${advice}`;
 }

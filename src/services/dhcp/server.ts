@@ -110,7 +110,7 @@ const NO_SEGMENT: Ipv4Segment = {
 const WORDS = {
   protocol: 'DHCP',
   noAddress: 'no address',
-  remedy: 'choose a larger --subnet',
+  remedy: 'choose a larger subnet',
 };
 
 export class DhcpServer extends LeaseServer<number, Ipv4Leases> {

@@ -4,9 +4,11 @@ import { RunError } from '../../../network/errors.ts';
 import { formatNetwork } from '../../../network/ipv4-text.ts';
 import { MTU_MAX, MTU_MIN } from '../../../network/network-settings.ts';
 import { SSH_TUNNEL } from '../../../proxy/ports/ssh-tunnel.ts';
-import { buildConfig, type CommandLine } from '../../config.ts';
+import { buildConfig } from '../../config.ts';
 import type { DaemonConfig, LogLevel } from '../../daemon-config.ts';
+import { type GivenWords, SANDBOX_OFF } from '../../given-words.ts';
 import { type Place, runtimeDir } from '../../runtime-dir.ts';
+import type { OwnProxy } from '../own-proxy.ts';
 import type { GvproxyConfig, Interface, SshForward, StackConfig } from './configuration.ts';
 import { maskedNetwork } from './configure.ts';
 import { parseEndpoint } from './endpoint.ts';
@@ -18,12 +20,14 @@ export type ExitMode = (typeof EXIT_MODES)[number];
 export interface OwnFlags {
   readonly exitWithGuest: string;
   readonly sandbox: string;
-  /** Options of upstream proxies. */
-  readonly proxy: CommandLine;
+  readonly proxy: OwnProxy;
 }
 
 /** Links that have one guest at a time in gvproxy, which ends with it. */
 const ENDING: readonly Interface[] = ['qemu', 'bess', 'vfkit', 'stdio'];
+
+/** In the order in which they are opened. */
+const LINKS = ['qemu', 'vpnkit', 'bess', 'vfkit', 'stdio'] as const;
 
 /** @throws UsageError, RunError */
 export function daemonConfig(config: GvproxyConfig, own: OwnFlags, place: Place): DaemonConfig {
@@ -48,7 +52,7 @@ export function daemonConfig(config: GvproxyConfig, own: OwnFlags, place: Place)
       exitWithGuest: exitsWithGuest(own.exitWithGuest, interfaces),
       guestTimeout: '0',
       sandbox: own.sandbox,
-      ...own.proxy,
+      ...own.proxy.options,
       sandboxAllow: writtenDirectories(config, place),
       logLevel: LEVELS[config.logLevel.toLowerCase()] ?? 'info',
       logFormat: 'logfmt',
@@ -59,8 +63,40 @@ export function daemonConfig(config: GvproxyConfig, own: OwnFlags, place: Place)
     },
     undefined,
     place,
+    { ...wordsOf(config, own), ...own.proxy.words },
   );
   return { ...built, api: { kind: 'none' }, listen: listen.length === 0 ? [] : built.listen };
+}
+
+/** Of options whose names or values are not those of gvproxy; what no flag gives is named by its key in the file. */
+function wordsOf(
+  { stack, interfaces, forwards, pidFile, logFile }: GvproxyConfig,
+  own: OwnFlags,
+): GivenWords {
+  const { subnet, gatewayIP, gatewayMacAddress, mtu, captureFile } = stack;
+  return {
+    listen: LINKS.flatMap((name) =>
+      interfaces[name] === '' ? [] : [`-listen-${name} ${interfaces[name]}`],
+    ),
+    subnet: `-subnet ${subnet}`,
+    gateway: `-gatewayIP ${gatewayIP}`,
+    gatewayMac: `stack.gatewayMacAddress ${gatewayMacAddress}`,
+    hostIp: `stack.nat ${Object.keys(stack.nat).join()}`,
+    mtu: `-mtu ${mtu}`,
+    staticLease: Object.entries(stack.dhcpStaticLeases).map(
+      ([ip, mac]) => `stack.dhcpStaticLeases ${ip}: ${mac}`,
+    ),
+    vpnkitMac: Object.entries(stack.vpnKitUUIDMacAddresses).map(
+      ([uuid, mac]) => `stack.vpnKitUUIDMacAddresses ${uuid}: ${mac}`,
+    ),
+    dnsSearch: (stack.dnsSearchDomains ?? []).map((text) => `stack.dnsSearchDomains ${text}`),
+    publish: forwards.map(({ socket }) => `-forward-sock ${socket}`),
+    sandbox: `-sandbox ${own.sandbox}`,
+    [SANDBOX_OFF]: '-sandbox off',
+    pcap: `-pcap ${captureFile}`,
+    pidFile: `-pid-file ${pidFile}`,
+    logFile: `-log-file ${logFile}`,
+  };
 }
 
 /** As logrus names them. */
@@ -77,11 +113,10 @@ const LEVELS: Readonly<Record<string, LogLevel>> = {
 
 function linksOf(interfaces: GvproxyConfig['interfaces']): string[] {
   const links: string[] = [];
-  for (const scheme of ['qemu', 'vpnkit', 'bess', 'vfkit'] as const) {
-    const url = interfaces[scheme];
-    if (url !== '') links.push(`${scheme}:${placeOf(url)}`);
+  for (const name of LINKS) {
+    const url = interfaces[name];
+    if (url !== '') links.push(name === 'stdio' ? name : `${name}:${placeOf(url)}`);
   }
-  if (interfaces.stdio !== '') links.push('stdio');
   return links;
 }
 

@@ -5,6 +5,7 @@ import type { GvproxyTarget } from '../../../control/gvproxy/services.ts';
 import { expose } from '../../../control/ports/gvproxy-forwarder.ts';
 import { messageOf, RunError } from '../../../network/errors.ts';
 import type { ServingDaemon } from '../../daemon.ts';
+import { named } from '../named.ts';
 import type { GvproxyConfig } from './configuration.ts';
 import { parseEndpoint } from './endpoint.ts';
 import { Notifications } from './notifications.ts';
@@ -22,7 +23,13 @@ export async function serveGvproxy(
   const framing = config.interfaces.qemu === '' ? 'hyperkit' : 'qemu';
   const serve = async (url: string, withConnect: boolean): Promise<void> => {
     const api = { endpoint: parseEndpoint(url), target, name: 'gvproxy' };
-    await serveApi({ ...api, framing: withConnect ? framing : undefined }, network, daemon);
+    const option = `${withConnect ? '-listen' : '-services'} ${url}`;
+    const served = serveApi(
+      { ...api, framing: withConnect ? framing : undefined },
+      network,
+      daemon,
+    );
+    await named(option, served);
   };
   for (const zone of stack.dns) {
     try {

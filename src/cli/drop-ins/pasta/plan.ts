@@ -3,7 +3,8 @@ import { isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
 import { ipv4 } from '../../../base/ip-address.ts';
 import { tapAddress } from '../../../native/tap-address.ts';
-import type { CommandLine, GivenWords } from '../../config.ts';
+import type { CommandLine } from '../../config.ts';
+import type { GivenWords } from '../../given-words.ts';
 import { type HostInterfaces, type PlannedTap, sourcesOf } from '../planned-tap.ts';
 import type { PastaPort, PastaRequest } from './arguments.ts';
 

@@ -4,7 +4,8 @@ import { type IpAddress, ipv4 } from '../../../base/ip-address.ts';
 import { UsageError } from '../../../network/errors.ts';
 import { MTU_MAX } from '../../../network/network-settings.ts';
 import { unixPathProblem } from '../../../transports/stream-address.ts';
-import type { CommandLine, GivenWords } from '../../config.ts';
+import type { CommandLine } from '../../config.ts';
+import { type GivenWords, SANDBOX_OFF } from '../../given-words.ts';
 import { type HostInterfaces, type PlannedTap, sourcesOf } from '../planned-tap.ts';
 import type { SlirpCidr, SlirpRequest } from './arguments.ts';
 
@@ -72,9 +73,12 @@ export function planSlirp(request: SlirpRequest, host: HostInterfaces): SlirpPla
 }
 
 /** All that it may be wrong about is chosen by the network. */
-function wordsOf({ cidr }: SlirpRequest): GivenWords {
+function wordsOf({ cidr, target, sandbox }: SlirpRequest): GivenWords {
   const network = `--cidr ${cidr.text}`;
   return {
+    ...(target.kind === 'bess' ? { listen: `--target-type=bess ${target.path}` } : {}),
+    ...(target.kind === 'tapfd' ? { listen: `--netns-type=tapfd ${target.fd}` } : {}),
+    ...(sandbox ? { [SANDBOX_OFF]: 'leave out --enable-sandbox' } : {}),
     subnet: network,
     gateway: network,
     hostIp: network,

@@ -8,6 +8,7 @@ import { parseAddress } from '../../../services/address-text.ts';
 import type { ServingDaemon } from '../../daemon.ts';
 import { announceByte } from '../announce-byte.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
+import { named } from '../named.ts';
 import { withOwnApi } from '../own-api.ts';
 import { firstAddressOf, openPlannedTap } from '../planned-tap.ts';
 import { parseSlirpArguments, type SlirpRequest } from './arguments.ts';
@@ -55,7 +56,8 @@ export const SLIRP4NETNS: DropIn<SlirpDialect> = {
       if (address === undefined) throw new Error(`${guest} is not an address`);
       const forwards = new HostForwards(network.ports, address);
       daemon.makeDirectoriesFor(apiSocket);
-      daemon.add(await serveHostForwards(apiSocket, forwards, daemon.log));
+      const serving = serveHostForwards(apiSocket, forwards, daemon.log);
+      daemon.add(await named(`--api-socket ${apiSocket}`, serving));
       daemon.own(apiSocket);
     }
     if (readyFd !== undefined) daemon.whenReady(() => announceByte(readyFd, daemon.log));

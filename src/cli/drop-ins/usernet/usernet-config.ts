@@ -6,6 +6,7 @@ import { UsageError } from '../../../network/errors.ts';
 import { isUsable, parseNetwork } from '../../../network/ipv4-text.ts';
 import { buildConfig } from '../../config.ts';
 import type { DaemonConfig } from '../../daemon-config.ts';
+import { type GivenWords, SANDBOX_OFF } from '../../given-words.ts';
 import type { Place } from '../../runtime-dir.ts';
 import { parseName } from '../../settings.ts';
 import type { UsernetArguments } from './usernet-arguments.ts';
@@ -41,7 +42,25 @@ export function usernetConfig(given: UsernetArguments, place: Place): DaemonConf
   }
   const isGiven = ([, value]: [string, unknown]): boolean => value !== undefined;
   const commandLine = Object.fromEntries(Object.entries(options).filter(isGiven));
-  return { ...buildConfig(commandLine, undefined, place), api: { kind: 'none' } };
+  const config = buildConfig(commandLine, undefined, place, wordsOf(given));
+  return { ...config, api: { kind: 'none' } };
+}
+
+/** Of options whose names or values are not those of Lima. */
+function wordsOf({ subnet, qemuSocket, fdSocket, pidFile }: UsernetArguments): GivenWords {
+  const network = `--subnet ${subnet}`;
+  return {
+    listen: [
+      ...(qemuSocket === undefined ? [] : [`--listen-qemu ${qemuSocket}`]),
+      ...(fdSocket === undefined ? [] : [`--listen ${fdSocket}`]),
+    ],
+    subnet: network,
+    gateway: network,
+    hostIp: network,
+    staticLease: '--leases',
+    pidFile: `--pidfile ${pidFile}`,
+    [SANDBOX_OFF]: '--sandbox off',
+  };
 }
 
 /** `user-v2` of `/home/me/.lima/_networks/user-v2/user-v2_ep.sock`. */

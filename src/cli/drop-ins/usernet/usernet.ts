@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { realPlace } from '../../runtime-dir.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
+import { named } from '../named.ts';
 import { parseUsernetArguments, USERNET_HELP } from './usernet-arguments.ts';
 import { usernetConfig } from './usernet-config.ts';
 
@@ -28,7 +29,8 @@ export const USERNET: DropIn<UsernetDialect> = {
       path: WAIT_PORT_PATH,
       answer: (query: URLSearchParams, gone: AbortSignal) => waitPort(query, target.dial, gone),
     };
-    await serveApi({ endpoint, target, name, framing: 'hyperkit', long }, network, daemon);
+    const api = { endpoint, target, name, framing: 'hyperkit', long } as const;
+    await named(`-e ${path}`, serveApi(api, network, daemon));
   },
 };
 

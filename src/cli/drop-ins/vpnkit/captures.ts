@@ -2,6 +2,7 @@
 import type { DaemonNetwork } from '../../../network/daemon-network.ts';
 import { PcapStreams } from '../../../transports/capture/pcap-streams.ts';
 import type { ServingDaemon } from '../../daemon.ts';
+import { named } from '../named.ts';
 import { serveClients } from './client-socket.ts';
 
 /** @param snapLen of no frame are more bytes sent */
@@ -14,7 +15,8 @@ export async function serveCaptures(
   const streams = new PcapStreams(snapLen);
   network.observeFrames(streams);
   for (const path of paths) {
-    await serveClients(path, 'the capture', daemon, (client) => streams.add(client));
+    const serving = serveClients(path, 'the capture', daemon, (client) => streams.add(client));
+    await named(`--pcap ${path}`, serving);
   }
   daemon.add({
     close: () => {

@@ -1,6 +1,7 @@
 /** `--diagnostics` and `--introspection`: each client is sent everything that there is to see, as JSON, and the end. */
 import type { NetworkView } from '../../../control/network-view.ts';
 import type { ServingDaemon } from '../../daemon.ts';
+import { named } from '../named.ts';
 import { serveClients } from './client-socket.ts';
 
 export async function serveDiagnostics(
@@ -9,9 +10,10 @@ export async function serveDiagnostics(
   daemon: ServingDaemon,
 ): Promise<void> {
   for (const path of paths) {
-    await serveClients(path, 'diagnostics', daemon, (client) => {
+    const serving = serveClients(path, 'diagnostics', daemon, (client) => {
       client.end(`${JSON.stringify(stateOf(view))}\n`);
     });
+    await named(`--diagnostics ${path}`, serving);
   }
 }
 

@@ -1,6 +1,7 @@
 /** From what a command line of vpnkit asks for to options of the daemon. */
 import { UsageError } from '../../../network/errors.ts';
-import type { CommandLine, GivenWords } from '../../config.ts';
+import type { CommandLine } from '../../config.ts';
+import type { GivenWords } from '../../given-words.ts';
 import type { ListeningPlace, VpnkitRequest } from './arguments.ts';
 
 /** vpnkit's `--dhcp-path`. */
@@ -53,7 +54,13 @@ export function planVpnkit(request: VpnkitRequest, dhcp: DhcpFile, host: VpnkitH
     ...(request.muxPath === undefined ? {} : { mux: [`connect:unix:${request.muxPath}`] }),
     ...(request.isDebug ? { logLevel: 'debug' } : {}),
   };
-  return { options, words: wordsOf(request), apiPaths: request.ports.map(pathOf) };
+  const searchWords = search.map((text, i) =>
+    i === 0 && request.domain !== undefined
+      ? `--domain ${text}`
+      : `--dhcp-path ${request.dhcpFile}: ${text}`,
+  );
+  const words = { ...wordsOf(request), dnsSearch: searchWords };
+  return { options, words, apiPaths: request.ports.map(pathOf) };
 }
 
 function namesOf({ gatewayNames, gatewayIp, hostNames, hostIp, vmNames, lowestIp }: VpnkitRequest) {
@@ -68,15 +75,19 @@ function namesOf({ gatewayNames, gatewayIp, hostNames, hostIp, vmNames, lowestIp
 
 /** Of options whose names or values are not those of vpnkit. */
 function wordsOf(request: VpnkitRequest): GivenWords {
-  const { gatewayIp, hostIp, lowestIp, highestIp, muxPath } = request;
+  const { gatewayIp, hostIp, lowestIp, highestIp, muxPath, ethernet } = request;
+  const { dnsFile, hostsFile } = request;
   return {
+    listen: [`--ethernet ${ethernet.kind === 'path' ? ethernet.path : `fd:${ethernet.fd}`}`],
+    subnet: `--gateway-ip ${gatewayIp} --lowest-ip ${lowestIp} --highest-ip ${highestIp}`,
     gateway: `--gateway-ip ${gatewayIp}`,
     hostIp: `--host-ip ${hostIp ?? '0.0.0.0'}`,
     dhcpRange: `--lowest-ip ${lowestIp} --highest-ip ${highestIp}`,
     gatewayMac: `--server-macaddr ${request.serverMac}`,
     dnsZone: namesOf(request).map(({ option, name }) => `${option} ${name}`),
-    ...(request.domain === undefined ? {} : { dnsSearch: [`--domain ${request.domain}`] }),
     ...(muxPath === undefined ? {} : { mux: `--port-forwards ${muxPath}` }),
+    ...(dnsFile === undefined ? {} : { resolvConf: `--dns ${dnsFile}` }),
+    ...(hostsFile === undefined ? {} : { hosts: `--hosts ${hostsFile}` }),
   };
 }
 

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { GatewayForward } from '../../../network/gateway-forwards.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
+import { named } from '../named.ts';
 import { withOwnApi } from '../own-api.ts';
 import { ownProxy } from '../own-proxy.ts';
 import { parseVpnkitArguments, type VpnkitRequest } from './arguments.ts';
@@ -72,13 +73,16 @@ export const VPNKIT: DropIn<VpnkitDialect> = {
       const { HttpProxies } = await import('./http-proxy.ts');
       const proxies = new HttpProxies(network.view.proxy, daemon);
       if (httpFile !== undefined) await proxies.follow(httpFile);
-      if (httpApiPath !== undefined) await proxies.serve(httpApiPath);
+      if (httpApiPath !== undefined) {
+        await named(`--http-api-path ${httpApiPath}`, proxies.serve(httpApiPath));
+      }
     }
     for (const path of dialect.apiPaths) {
       daemon.makeDirectoriesFor(path);
       const onShutdown = (): void => daemon.stop('the control API asked for it');
       const bind = dialect.bindAddresses.map(bindRule);
-      daemon.add(await network.serveApi({ address: `unix:${path}`, bind, onShutdown }));
+      const serving = network.serveApi({ address: `unix:${path}`, bind, onShutdown });
+      daemon.add(await named(`--port ${path}`, serving));
       daemon.own(path);
     }
     const { diagnostics, captures } = dialect;
@@ -117,7 +121,10 @@ async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
     place.kind === 'fd' ? [place.fd] : [],
   );
   const own = ownProxy(process.env);
-  const config = buildConfig({ ...options, ...own }, undefined, realPlace(), words);
+  const config = buildConfig({ ...options, ...own.options }, undefined, realPlace(), {
+    ...words,
+    ...own.words,
+  });
   return {
     options: withOwnApi(config, process.env),
     dialect: {

@@ -15,7 +15,11 @@ function planOf(args: readonly string[], file?: string): DaemonConfig {
   const { values } = parsed;
   const given = file === undefined ? undefined : parseFile(file, 'config.yaml');
   const config = configure(values, given, { exists: () => true });
-  const own = { exitWithGuest: values.text('exit-with-guest'), sandbox: 'strict', proxy: {} };
+  const own = {
+    exitWithGuest: values.text('exit-with-guest'),
+    sandbox: 'strict',
+    proxy: { options: {}, words: {} },
+  };
   return daemonConfig(config, own, PLACE);
 }
 
