@@ -2,8 +2,9 @@
  * Files named by options that are opened later, or only occasionally: a wrong path is reported at the start, not
  * when leases are lost or names unknown.
  */
-import { accessSync, constants, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeDirectory } from '../native/make-directory.ts';
 import { requireRegular } from '../native/read-small-file.ts';
 import { messageOf, UsageError } from '../network/errors.ts';
 import { draftPath } from '../proxy/replace-file.ts';
@@ -47,7 +48,7 @@ function checkReadable(path: string): void {
 /** It is replaced by a new file beside it, so that one must be possible. */
 function checkReplaceable(path: string): void {
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeDirectory(dirname(path));
   } catch (cause) {
     throw new Error(`${messageOf(cause)}; make its directory, or choose another path`, { cause });
   }

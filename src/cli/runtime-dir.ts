@@ -1,7 +1,8 @@
 /** The default directory of an instance's sockets. */
-import { lstatSync, mkdirSync, rmdirSync } from 'node:fs';
+import { lstatSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { makeDirectory } from '../native/make-directory.ts';
 import { RunError } from '../network/errors.ts';
 
 export interface Place {
@@ -38,7 +39,7 @@ export const instanceDir = (place: Place, name: string): string =>
 
 /** Make the instance's directory and those above it, for this user alone. @throws RunError */
 export function makeInstanceDir(place: Place, name: string): void {
-  mkdirSync(instanceDir(place, name), { recursive: true, mode: 0o700 });
+  makeDirectory(instanceDir(place, name), 0o700);
   checkRuntimeDir(place);
 }
 

@@ -1,6 +1,7 @@
 /** Directories for hawser's sockets: created where they are missing, and removed again when they are empty. */
-import { mkdirSync, rmdirSync } from 'node:fs';
+import { rmdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeDirectory } from './make-directory.ts';
 
 export class MadeDirectories {
   private readonly made: string[];
@@ -18,7 +19,7 @@ export class MadeDirectories {
   /** Create the missing parents of `path`, for this user only. @throws the system's error */
   makeFor(path: string): void {
     const last = dirname(path);
-    const first = mkdirSync(last, { recursive: true, mode: 0o700 });
+    const first = makeDirectory(last, 0o700);
     if (first === undefined) return;
     const made: string[] = [];
     for (let at = last; at.length >= first.length; at = dirname(at)) made.push(at);

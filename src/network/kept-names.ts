@@ -3,12 +3,12 @@
  * its link's name and its Ethernet address, and by nothing that it could choose alone. In a JSON file beside that of the
  * leases, written now and then and at the end. What cannot be read costs guests a lookup, not their network.
  */
-import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as z from 'zod';
 import type { Log } from '../base/log.ts';
 import type { Clock } from '../base/time.ts';
 import { FileClaim } from '../native/file-claim.ts';
+import { makeDirectory } from '../native/make-directory.ts';
 import { readSmallFile } from '../native/read-small-file.ts';
 import { type GuestName, type GuestNames, NAMES_MAX } from '../proxy/flows/guest-names.ts';
 import { replaceFile } from '../proxy/replace-file.ts';
@@ -160,7 +160,7 @@ export class KeptNames {
         })),
     })).filter((one) => one.names.length > 0);
     try {
-      mkdirSync(dirname(path), { recursive: true });
+      makeDirectory(dirname(path));
       this.claim?.renew();
       replaceFile(path, `${JSON.stringify({ version: 1, guests })}\n`, 0o600);
       this.claim?.renew();

@@ -3,11 +3,11 @@
  * after the last change, to a new file that replaces the old one: a crash leaves one or the other,
  * never a partial file. What a full disk has not taken is tried again. When the file cannot be read, guests lose their old addresses, not their network.
  */
-import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as z from 'zod';
 import type { Log } from '../base/log.ts';
 import { FileClaim } from '../native/file-claim.ts';
+import { makeDirectory } from '../native/make-directory.ts';
 import { readSmallFile } from '../native/read-small-file.ts';
 import type { LeaseStore, StoredLease } from '../services/dhcp/lease.ts';
 import { replaceFile } from './replace-file.ts';
@@ -110,7 +110,7 @@ export class LeaseFile {
     clearTimeout(this.timer);
     this.timer = undefined;
     try {
-      mkdirSync(dirname(this.path), { recursive: true });
+      makeDirectory(dirname(this.path));
       const text = `${JSON.stringify({ version: 1, ...this.read() }, undefined, 2)}\n`;
       this.claim.renew();
       replaceFile(this.path, text, 0o600);

@@ -20,7 +20,6 @@ import { spawnSync } from 'node:child_process';
 import {
   closeSync,
   constants,
-  mkdirSync,
   openSync,
   readFileSync,
   readSync,
@@ -33,6 +32,7 @@ import {
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { errorCode } from '../../native/errors.ts';
+import { makeDirectory } from '../../native/make-directory.ts';
 import { takeDescriptor } from '../../native/take-descriptor.ts';
 import { LISTEN_FD, type ProxyRequest, parseArguments } from './arguments.ts';
 import { DockerProxy, DockerProxyError } from './docker-proxy.ts';
@@ -48,7 +48,7 @@ export function runBroker(dir: string, dockerd: number): Promise<never> {
   process.title = TITLE;
   process.on('SIGINT', () => {}); // a terminal sends it to dockerd's whole group
   rmSync(dir, { recursive: true, force: true }); // of a dockerd that had this process id before
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  makeDirectory(dir, 0o700);
   const requests = join(dir, 'requests');
   if (spawnSync('mkfifo', ['-m', '600', requests]).status !== 0) {
     throw new DockerProxyError(`cannot make ${requests}`);
