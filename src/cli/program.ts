@@ -11,6 +11,7 @@ import type { Shell } from './completion.ts';
 import { keepOnSignals } from './early-signals.ts';
 import { exitStatusOf } from './exit-status.ts';
 import { type OptionRow, RUN_OPTIONS } from './option-table.ts';
+import { printOutput } from './output.ts';
 
 /** Of `hawser run`, those that the demo decides itself or that are for launchers. */
 const NOT_IN_DEMO: ReadonlySet<string> = new Set([
@@ -154,7 +155,7 @@ function addInspectCommands(program: Command): void {
     'what a running daemon does, and its guests',
   );
   showStatus.action(async () => {
-    process.stdout.write(await (await load()).statusCommand(inspectRequest(showStatus)));
+    printOutput(await (await load()).statusCommand(inspectRequest(showStatus)));
   });
 
   const flows = withFilter(
@@ -166,9 +167,8 @@ function addInspectCommands(program: Command): void {
     const { flowsCommand, followFlows } = await import('./commands/flows.ts');
     const filter = { ...filterOf(flows), limit: textOption(flows, 'limit') };
     const request = { ...inspectRequest(flows), filter };
-    const print = (text: string): boolean => process.stdout.write(text);
-    if (isSet(flows, 'follow')) await followFlows(request, print);
-    else print(await flowsCommand(request));
+    if (isSet(flows, 'follow')) await followFlows(request, printOutput);
+    else printOutput(await flowsCommand(request));
   });
 
   const events = withFilter(
@@ -185,20 +185,19 @@ function addInspectCommands(program: Command): void {
     const types = textOption(events, 'types');
     const after = textOption(events, 'after');
     const request = { ...inspectRequest(events), filter: filterOf(events), types, after };
-    const print = (text: string): boolean => process.stdout.write(text);
-    if (isSet(events, 'follow')) await followEvents(request, print);
-    else print(await eventsCommand(request));
+    if (isSet(events, 'follow')) await followEvents(request, printOutput);
+    else printOutput(await eventsCommand(request));
   });
 
   const stop = inspectCommand(program, 'stop', 'end a running daemon, and wait until it has');
   stop.action(async () => {
     const { stopCommand } = await import('./commands/stop.ts');
-    process.stdout.write(await stopCommand(inspectRequest(stop)));
+    printOutput(await stopCommand(inspectRequest(stop)));
   });
 
   const leases = inspectCommand(program, 'leases', 'DHCP leases');
   leases.action(async () => {
-    process.stdout.write(await (await load()).leasesCommand(inspectRequest(leases)));
+    printOutput(await (await load()).leasesCommand(inspectRequest(leases)));
   });
 }
 
@@ -217,7 +216,7 @@ function addPortCommands(program: Command): void {
       proxyProtocol: textOption(expose, 'proxyProtocol'),
       via: textOption(expose, 'via'),
     };
-    process.stdout.write(await exposeCommand({ ...inspectRequest(expose), ...how }));
+    printOutput(await exposeCommand({ ...inspectRequest(expose), ...how }));
   });
 
   const unexpose = inspectCommand(program, 'unexpose', 'withdraw published ports').argument(
@@ -227,12 +226,12 @@ function addPortCommands(program: Command): void {
   unexpose.action(async () => {
     const { unexposeCommand } = await load();
     const request = { ...inspectRequest(unexpose), ports: unexpose.args };
-    process.stdout.write(await unexposeCommand(request));
+    printOutput(await unexposeCommand(request));
   });
 
   const ports = inspectCommand(program, 'ports', 'published ports');
   ports.action(async () => {
-    process.stdout.write(await (await load()).portsCommand(inspectRequest(ports)));
+    printOutput(await (await load()).portsCommand(inspectRequest(ports)));
   });
 }
 
@@ -242,7 +241,7 @@ function addDnsCommand(program: Command): void {
     .argument('[arguments...]');
   dns.action(async () => {
     const { dnsCommand } = await import('./commands/dns.ts');
-    process.stdout.write(await dnsCommand({ ...inspectRequest(dns), args: dns.args }));
+    printOutput(await dnsCommand({ ...inspectRequest(dns), args: dns.args }));
   });
 }
 
@@ -271,7 +270,7 @@ function addPolicyCommand(program: Command): void {
       anyGuest: policy.getOptionValue('anyGuest') === true,
       anyPort: policy.getOptionValue('anyPort') === true,
     });
-    process.stdout.write(answer.text);
+    printOutput(answer.text);
     status = answer.status;
   });
 }
@@ -344,7 +343,7 @@ function addMetaCommands(program: Command): void {
     .option('--json', 'for programs');
   version.action(async () => {
     const { versionCommand } = await import('./commands/version.ts');
-    process.stdout.write(versionCommand(isSet(version, 'json')));
+    printOutput(versionCommand(isSet(version, 'json')));
   });
 
   const completion = program
@@ -353,7 +352,7 @@ function addMetaCommands(program: Command): void {
     .addArgument(new Argument('<shell>').choices(['bash', 'zsh', 'fish']));
   completion.action(async (shell: Shell) => {
     const { completionScript } = await import('./completion.ts');
-    process.stdout.write(completionScript(shell, program));
+    printOutput(completionScript(shell, program));
   });
 }
 

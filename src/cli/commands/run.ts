@@ -1,5 +1,6 @@
 /** `hawser run`: reads its options and gives up rights; `serve.ts` does the rest, mostly in a second start. */
 import type { CommandLine } from '../config.ts';
+import { printOutput } from '../output.ts';
 import { placeOfUser, realPlace } from '../runtime-dir.ts';
 
 export interface RunRequest {
@@ -23,7 +24,7 @@ export async function runCommand(request: RunRequest): Promise<number> {
       : await loadConfig(commandLine, config, placeOfUser(place, await uidOf(asStarted.user)));
   if (request.printConfig) {
     const { printConfig } = await import('../print-config.ts');
-    process.stdout.write(printConfig(options));
+    printOutput(printConfig(options));
     return 0;
   }
   const start = { options, commandLine, config };
