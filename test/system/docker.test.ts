@@ -1,5 +1,7 @@
 /** Ports of containers of a real dockerd, published on the host through hawser's guest API. */
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import type { Daemon } from './support/daemon.ts';
 import { Docker, ECHO, fileServer, HTTPD } from './support/docker.ts';
@@ -189,6 +191,21 @@ systemSuite('dockerd', [...LAB, 'docker', 'iptables', 'gcc', 'curl', 'nc'], func
     assert.deepEqual(await published(), []);
     await docker.start();
     assert.match(await answers('http://127.0.0.1:8088/'), /hello/);
+  });
+
+  it('kill -9 of dockerd alone: its ports are freed, and the next one has them again', async () => {
+    await docker.run(
+      ...['run', '-d', '--restart', 'always', '--stop-timeout', '1', '--name', 'web'],
+      ...['-p', '8090:80', '-p', '8090:80/udp', 'hawser-test', 'sh', '-c', HTTPD],
+    );
+    await answers('http://127.0.0.1:8090/');
+    docker.kill();
+    await until('the ports to be freed', async () => (await published()).length === 0, 15_000);
+    await docker.close();
+    rmSync(join(docker.dir, 'pid')); // its number is another process's in the next namespace
+    await docker.start();
+    await until('the ports', async () => (await published()).length === 4, 30_000);
+    assert.match(await answers('http://127.0.0.1:8090/'), /hello/);
   });
 
   it('hawser restarts: the ports come back', async () => {

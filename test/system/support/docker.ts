@@ -74,8 +74,13 @@ export class Docker {
       ...['--cgroup-parent', `/${this.cgroup}`, '--userland-proxy-path', proxy],
       ...['--config-file', at('config.json'), '--log-level', 'warn', ...args],
     ];
-    // A shell that does not become dockerd: the first process of the namespace ends when dockerd has.
-    const shell = ['sh', '-c', '"$@"; exit $?', 'sh'];
+    // A shell that does not become dockerd: the first process of the namespace ends when dockerd has, unless it is killed.
+    const shell = [
+      'sh',
+      '-c',
+      '"$@"; status=$?; [ $status -ne 137 ] || sleep 600; exit $status',
+      'sh',
+    ];
     const unshare = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
     const ours = { XDG_RUNTIME_DIR: this.dir, HAWSER_DOCKER_PROXY_MAIN: MAIN };
     const daemon = this.guest.start([...unshare, ...shell, ...dockerd], {
@@ -97,6 +102,13 @@ export class Docker {
     const pid = this.processes().find(({ argv }) => argv[0] === 'dockerd')?.pid;
     if (pid !== undefined) process.kill(pid, 'SIGTERM');
     await until('dockerd to end', () => !daemon.isRunning, STOP_TIMEOUT_MS);
+  }
+
+  /** Kill dockerd alone: what it has started is there until that notices. */
+  kill(): void {
+    const pid = this.processes().find(({ argv }) => argv[0] === 'dockerd')?.pid;
+    assert.ok(pid !== undefined, 'dockerd does not run');
+    process.kill(pid, 'SIGKILL');
   }
 
   /** Kill everything that is left, and remove what outlives it. */

@@ -6,6 +6,7 @@ import { packageVersion } from '../../../network/version.ts';
 import { realPlace } from '../../runtime-dir.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
 import { EXIT_GO_USAGE, goUsage, parseGoFlags } from '../go-flags.ts';
+import { withOwnApi } from '../own-api.ts';
 import { ownProxy } from '../own-proxy.ts';
 import type { GvproxyConfig, GvproxyFile } from './configuration.ts';
 import { configure } from './configure.ts';
@@ -50,11 +51,13 @@ async function planOf(argv: readonly string[]): Promise<Plan<GvproxyConfig> | nu
   const config = configure(flags, file, { exists: existsSync });
   if (config.logFile !== '') emptyFile(config.logFile);
   const own = {
+    name: `gvproxy-${process.pid}`,
     exitWithGuest: flags.text('exit-with-guest'),
     sandbox: flags.text('sandbox') || process.env[SANDBOX_VARIABLE] || 'off',
     proxy: ownProxy(process.env),
   };
-  return { options: daemonConfig(config, own, realPlace()), dialect: config };
+  const options = daemonConfig(config, own, realPlace());
+  return { options: withOwnApi(options, process.env), dialect: config };
 }
 
 /** Each start begins its log anew; what cannot be is reported when the log is opened. */

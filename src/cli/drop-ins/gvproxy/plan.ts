@@ -18,6 +18,8 @@ export type ExitMode = (typeof EXIT_MODES)[number];
 
 /** Of the daemon, what gvproxy has no configuration for. */
 export interface OwnFlags {
+  /** Of the instance. */
+  readonly name: string;
   readonly exitWithGuest: string;
   readonly sandbox: string;
   readonly proxy: OwnProxy;
@@ -36,7 +38,7 @@ export function daemonConfig(config: GvproxyConfig, own: OwnFlags, place: Place)
   const built = buildConfig(
     {
       ...(listen.length === 0 ? {} : { listen }),
-      name: 'gvproxy',
+      name: own.name,
       subnet: formatNetwork(maskedNetwork(stack.subnet)),
       gateway: stack.gatewayIP,
       gatewayMac: stack.gatewayMacAddress,
@@ -65,7 +67,7 @@ export function daemonConfig(config: GvproxyConfig, own: OwnFlags, place: Place)
     place,
     { ...wordsOf(config, own), ...own.proxy.words },
   );
-  return { ...built, api: { kind: 'none' }, listen: listen.length === 0 ? [] : built.listen };
+  return { ...built, listen: listen.length === 0 ? [] : built.listen };
 }
 
 /** Of options whose names or values are not those of gvproxy; what no flag gives is named by its key in the file. */

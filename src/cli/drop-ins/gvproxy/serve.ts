@@ -22,7 +22,7 @@ export async function serveGvproxy(
   const target = targetOf(gateway, network);
   const framing = config.interfaces.qemu === '' ? 'hyperkit' : 'qemu';
   const serve = async (url: string, withConnect: boolean): Promise<void> => {
-    const api = { endpoint: parseEndpoint(url), target, name: 'gvproxy' };
+    const api = { endpoint: parseEndpoint(url), target, name: `gvproxy-${process.pid}` };
     const option = `${withConnect ? '-listen' : '-services'} ${url}`;
     const served = serveApi(
       { ...api, framing: withConnect ? framing : undefined },

@@ -16,6 +16,7 @@ function planOf(args: readonly string[], file?: string): DaemonConfig {
   const given = file === undefined ? undefined : parseFile(file, 'config.yaml');
   const config = configure(values, given, { exists: () => true });
   const own = {
+    name: 'gvproxy-42',
     exitWithGuest: values.text('exit-with-guest'),
     sandbox: 'strict',
     proxy: { options: {}, words: {} },
@@ -30,7 +31,7 @@ const ROWS: readonly Row[] = [
     [],
     {
       listen: [],
-      api: { kind: 'none' },
+      api: { kind: 'unix', path: '/run/user/1000/hawser/gvproxy-42/api.sock' },
       subnet: '192.168.127.0/24',
       gateway: '192.168.127.1',
       hostIp: '192.168.127.254',

@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
 import { userInfo } from 'node:os';
+import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { text as textOf } from 'node:stream/consumers';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -48,8 +49,15 @@ describe('hawser-gvproxy as a process', function () {
     await program.says(/hawser is ready/);
     return program;
   };
-  const ask = async (method: string, path: string, body = ''): Promise<string> => {
-    const asked = request({ socketPath: place.path('net.sock'), method, path, agent: false });
+  const ask = async (
+    method: string,
+    path: string,
+    body = '',
+    socket = 'net.sock',
+  ): Promise<string> => {
+    const headers = { 'content-type': 'application/json' };
+    const where = { socketPath: place.path(socket), method, path, agent: false };
+    const asked = request({ ...where, headers });
     asked.end(body);
     const [response] = await once(asked, 'response');
     return `${response.statusCode} ${await textOf(response)}`;
@@ -82,6 +90,23 @@ describe('hawser-gvproxy as a process', function () {
     const missing = run('-config', '/does/not/exist');
     assert.equal(missing.status, 1);
     assert.match(missing.stderr, /failed to read config file: ENOENT/);
+  });
+
+  it("hawser's own commands see it as podman starts it, where the launcher's environment says so", async () => {
+    const args = [GVPROXY, `-ssh-port=${port}`, '-mtu', '1500', '-listen-qemu', qemu()];
+    const program = place.start(process.execPath, args, { env: { HAWSER_API: 'on' } });
+    await program.says(/hawser is ready/);
+    await guestOnline();
+    const name = `gvproxy-${program.pid}`;
+    const leases = place.hawser(['leases', '--name', name, '--json']);
+    assert.deepEqual(await leases.ended, { status: 0, signal: null });
+    assert.match(leases.stdout, /"address": "192\.168\.127\.3"/); // beside that of the machine, which is static
+    const socket = join('hawser', name, 'api.sock');
+    const proxy = await ask('PUT', '/v1/proxy', '{"upstreamProxy":["http://p.test:1"]}', socket);
+    assert.match(proxy, /^200 .*"http:\/\/p\.test:1"/);
+    program.child.kill();
+    assert.deepEqual(await program.ended, { status: 0, signal: null });
+    assert.deepEqual(readdirSync(place.dir), []);
   });
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
