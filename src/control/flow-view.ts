@@ -77,8 +77,8 @@ export interface BlockView {
   readonly guestName: string | null;
   /** The first Ethernet address that it was heard with. */
   readonly guestMac: string | null;
-  /** `dns`: it may not ask for a name. */
-  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns';
+  /** `dns`: it may not ask for a name. `ip`: it has looked for another guest, for whatever it was. */
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns' | 'ip';
   /** Null for `dns`. */
   readonly remoteAddress: string | null;
   readonly remotePort: number;

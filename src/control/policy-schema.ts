@@ -43,7 +43,7 @@ export const policyDenialsSchema: Schema<PolicyDenials> = once(() =>
         id: z.string(),
         guestId: z.int().nonnegative(),
         guest: nullableText,
-        protocol: z.enum(['tcp', 'udp', 'icmp', 'dns']),
+        protocol: z.enum(['tcp', 'udp', 'icmp', 'dns', 'ip']),
         name: nullableText,
         address: nullableText,
         port: z.int().nonnegative(),

@@ -38,8 +38,8 @@ export interface PolicyDenialView {
   readonly guestId: number;
   /** What rules may call the guest. */
   readonly guest: string | null;
-  /** `dns`: it has asked for a name. */
-  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns';
+  /** `dns`: it has asked for a name. `ip`: it has looked for another guest, for whatever it was. */
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns' | 'ip';
   /** That it asked for, or by which it found the address. */
   readonly name: string | null;
   readonly address: string | null;

@@ -228,7 +228,7 @@ const wantedShape = {
   guestId: count,
   guestName: text.nullable(),
   guestMac: text.nullable(),
-  protocol: z.enum(['tcp', 'udp', 'icmp', 'dns']),
+  protocol: z.enum(['tcp', 'udp', 'icmp', 'dns', 'ip']),
   remoteAddress: text.nullable(),
   remotePort: count,
   name: text.nullable(),

@@ -27,6 +27,7 @@ import { ImmediateFlush } from '../proxy/flush-scheduler.ts';
 import { EchoProxy } from '../proxy/icmp/echo-proxy.ts';
 import { Intakes } from '../proxy/intake.ts';
 import type { OwnListeners } from '../proxy/own-listeners.ts';
+import { GuestNeighbors } from '../proxy/policy/guest-neighbors.ts';
 import { GuestPolicy } from '../proxy/policy/guest-policy.ts';
 import { UdpPublisher } from '../proxy/ports/udp-publisher.ts';
 import { type OnFailed, TcpProxy, type TcpProxyCount } from '../proxy/tcp/tcp-proxy.ts';
@@ -91,6 +92,7 @@ export class DataPath {
   readonly policy: GuestPolicy;
   /** As guests may read them. */
   readonly denials: GuestDenials;
+  readonly neighbors: GuestNeighbors;
   /** Whether an address is one of the host's own. */
   readonly isHost: (address: string) => boolean;
   /** Of upstream proxies; those in use. */
@@ -171,6 +173,10 @@ export class DataPath {
       policy: this.policy,
       gate: deps.gate,
       proxies: this.proxies,
+    });
+    this.neighbors = new GuestNeighbors({
+      ...{ policy: this.policy, addresses: this.addressMap },
+      onBlock: (block) => this.onBlock(block),
     });
     const openFiles = openFilesNow();
     this.sockets = socketBudget(openFilesLimit(), openFiles);

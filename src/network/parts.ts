@@ -197,6 +197,7 @@ export class NetworkParts {
         onLinkCount: (links) => this.onLinkCount(links),
         onLinkDown: (now, link) => leases.onLinkDown(link, now),
         onRefused: (port, reason) => noteRefused(port, reason, log),
+        onAttempt: ({ guest }, attempt) => this.dataPath.neighbors.onAttempt(guest, attempt),
       },
     });
     const { stack, flusher, listeners, addressMap, destinations, book, native, turns } =
@@ -283,9 +284,12 @@ export class NetworkParts {
       this.names.addressesOf(name);
     this.policy = new LivePolicy({
       ...{ ...asked, start: start.policy, book, log },
-      prober: new PolicyProber({ ...asked, destinations, names: book.names, localAddresses }),
+      prober: new PolicyProber({
+        ...{ ...asked, destinations, names: book.names, localAddresses },
+        isIsolated: config.separation.isolate,
+      }),
       work: new SlicedWork((ms) => this.dataPath.turns.onApart(ms)),
-      isolate: (isIsolated) => stack.isolateGuests(isIsolated),
+      policePassage: (policed) => stack.policePassage(policed),
       surroundings: surroundingsOf(config, clock),
       isName: (text) =>
         policyNames.isLease(text) ||

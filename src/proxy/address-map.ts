@@ -111,6 +111,12 @@ export class AddressMap {
     return family === 4 || this.hasRoute6;
   }
 
+  /** Whether it is on the guests' own link, and neither ours nor the host's; of IPv6 its link-local addresses too. */
+  isNeighbor(words: Int32Array): boolean {
+    const kind = this.kindOf(words, 0);
+    return kind === 'subnet' || (kind === 'link-local' && words[2] !== V4_MAPPED);
+  }
+
   /** Whether a guest may have this address. */
   mayBeGuest(address: IpAddress): boolean {
     const words = Int32Array.of(address.a, address.b, address.c, address.d);

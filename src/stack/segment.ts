@@ -24,6 +24,7 @@ import { LinkPort, type PortOwner } from './link-port.ts';
 import type { OwnAddresses } from './own-addresses.ts';
 import { hasSumInside, Segmentation } from './segmentation.ts';
 import type { AddressBindings } from './separation/address-bindings.ts';
+import { AttemptReader, type GuestAttempt } from './separation/guest-attempt.ts';
 import type { PassageDrop } from './separation/passage.ts';
 import { SegmentRules } from './separation/segment-rules.ts';
 import { type AllowedAddress, allowedOn, type SeparationConfig } from './separation/separation.ts';
@@ -41,6 +42,8 @@ export interface SegmentOwner {
   onOwnFrame(now: Instant, port: LinkPort, frame: Frame): void;
   /** A frame of `port` was dropped: for an address of another, or for what may not pass between guests. */
   onRefused(port: LinkPort, reason: PassageDrop): void;
+  /** A guest on `port` tries another, where a policy has something to say about that. */
+  onAttempt(port: LinkPort, attempt: Readonly<GuestAttempt>): void;
   /** A frame of `port` was dropped: the guest that it is for may not take one as long. */
   onTooBig(now: Instant, port: LinkPort, frame: Frame): void;
   /** Ask which groups of a family the guests on `port` have joined. */
@@ -64,6 +67,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
   private readonly allowed: readonly AllowedAddress[];
   /** What every guest takes. */
   private readonly maxLen: number;
+  private readonly attempts = new AttemptReader();
   private readonly segmentation = new Segmentation();
   /** The datagram in service of those that came in one frame. */
   private readonly piece = new Frame();
@@ -207,6 +211,10 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
 
   private mayPass(now: Instant, port: LinkPort, frame: Frame, group: boolean): boolean {
     const { rules } = this;
+    if (rules.policed !== 'free') {
+      const attempt = this.attempts.read(frame, !group && rules.policed === 'isolated');
+      if (attempt !== undefined) this.owner.onAttempt(port, attempt);
+    }
     if (!rules.mayForward) {
       if (!group) this.refuse(port, 'guest-isolated'); // a frame to a group is for us as well
       return false;

@@ -52,8 +52,9 @@ import { Reach } from './reach.ts';
 import { Reassembler } from './reassembly.ts';
 import { EthernetSegment, type SegmentOwner } from './segment.ts';
 import { AddressBindings, type LeaseHolders, NO_LEASES } from './separation/address-bindings.ts';
+import type { GuestAttempt } from './separation/guest-attempt.ts';
 import type { PassageDrop } from './separation/passage.ts';
-import { DEFAULT_SEPARATION } from './separation/separation.ts';
+import { DEFAULT_SEPARATION, type PolicedPassage } from './separation/separation.ts';
 import { NO_EVENTS, ownAddresses, type StackConfig, type StackEvents } from './stack-config.ts';
 import { Stations } from './stations.ts';
 import { DEFAULT_TCP_CONFIG } from './tcp/config.ts';
@@ -293,9 +294,9 @@ export class Stack
     return this.tcp.dial(now, id, neighbor, handler);
   }
 
-  /** No frame passes between guests from now on; false: as the separation's mode says. */
-  isolateGuests(isIsolated: boolean): void {
-    this.segment.rules.isIsolated = isIsolated;
+  /** From now on; `free`: as the separation's mode says. */
+  policePassage(policed: PolicedPassage): void {
+    this.segment.rules.policed = policed;
   }
 
   /** A guest may be at `address`, though it was not heard: every link that comes is asked for it. */
@@ -366,6 +367,10 @@ export class Stack
 
   onRefused(port: LinkPort, reason: PassageDrop): void {
     this.events.onRefused?.(port, reason);
+  }
+
+  onAttempt(port: LinkPort, attempt: Readonly<GuestAttempt>): void {
+    this.events.onAttempt?.(port, attempt);
   }
 
   onBatchEnd(now: Instant): void {

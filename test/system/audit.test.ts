@@ -29,7 +29,9 @@ const LINE = z.looseObject({
   kind: z.string().optional(),
   flow: z.looseObject({ remotePort: z.number().nullable() }).optional(),
   verdict: z.looseObject({ remotePort: z.number() }).optional(),
-  block: z.looseObject({ why: z.string(), name: z.string().nullable() }).optional(),
+  block: z
+    .looseObject({ why: z.string(), protocol: z.string(), name: z.string().nullable() })
+    .optional(),
 });
 
 systemSuite('audit log', [...LAB, 'curl', 'dig'], function () {
@@ -107,11 +109,22 @@ systemSuite('audit log', [...LAB, 'curl', 'dig'], function () {
       await guest.try('dig', `@${GATEWAY}`, '+tries=1', name);
     }
     assert.equal(await curl(guest, `http://${HOST}:81/`), '7 soon');
+    const neighbor = (await other.run('ip', '-4', '-br', 'addr', 'show', 'eth0')).split(/[ /]+/)[2];
+    assert.notEqual((await guest.try('ping', '-c', '1', '-W', '1', neighbor ?? '')).status, 0);
     const mine = await guest.run('curl', '-sS', `http://${GATEWAY}/v1/denials`);
+    assert.match(
+      mine,
+      new RegExp(
+        `"protocol":"ip","name":null,"address":"${neighbor}","port":0,"why":"default: deny"`,
+      ),
+    );
     assert.match(mine, /"protocol":"tcp".*"port":81,"why":"default: deny"/);
     assert.match(mine, /"protocol":"dns","name":"plain\.evil\.test"/);
     const its = await other.run('curl', '-sS', `http://${GATEWAY}/v1/denials`);
     assert.deepEqual(JSON.parse(its), { denials: [] });
+    await until('the denial of the other guest', async () =>
+      lines().some(({ block }) => block?.protocol === 'ip'),
+    );
     await until('the denial', async () =>
       lines().some(({ block }) => block?.name?.includes('evil')),
     );

@@ -169,12 +169,49 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
     const neighbor = (await other.run('ip', '-4', '-br', 'addr', 'show', 'eth0')).split(/[ /]+/)[2];
     for (const to of [OTHER, GATEWAY]) await fails('ping', '-c', '1', '-W', '1', to);
     await fails('ping', '-c', '1', '-W', '1', neighbor ?? '');
+    assert.match(
+      await hawser('policy', 'denials'),
+      new RegExp(` ${neighbor}/ip, \\d+ times?, .*: default: deny\n`),
+    );
+    const asked = await lab.host.try(...argvOf('policy', 'test', guest.link, `${neighbor}:80`));
+    assert.deepEqual([asked.status, asked.stdout], [1, 'deny: default: deny\n']);
     await fails('curl', '-sS', '-m', '2', `http://${GATEWAY}/v1/ports`);
     assert.doesNotMatch(servers.stdout, /^udp/m);
   });
 
+  it('guests that know each other already hear nothing, and it is listed; they pass by their rule alone', async () => {
+    const addressOf = async (of: Guest): Promise<string> =>
+      (await of.run('ip', '-4', '-br', 'addr', 'show', 'eth0')).split(/[ /]+/)[2] ?? '';
+    const knows = async (one: Guest, two: Guest): Promise<void> => {
+      const line = await two.run('ip', '-o', 'link', 'show', 'eth0');
+      const mac = /link\/ether ([0-9a-f:]{17})/.exec(line)?.[1] ?? '';
+      const entry = [await addressOf(two), 'lladdr', mac, 'dev', 'eth0'];
+      await one.run('ip', 'neigh', 'replace', ...entry);
+    };
+    await knows(guest, other);
+    await knows(other, guest);
+    const neighbor = await addressOf(other);
+    const ping = async (): Promise<number | null> =>
+      (await guest.try('ping', '-c', '1', '-W', '1', neighbor)).status;
+    const tests = async (): Promise<number | null> =>
+      (await lab.host.try(...argvOf('policy', 'test', guest.link, `${neighbor}:22`))).status;
+    assert.equal(await ping(), 1);
+    assert.notEqual((await guest.try('nc', '-z', '-w', '1', neighbor, '22')).status, 0);
+    const list = await hawser('policy', 'denials');
+    assert.match(list, new RegExp(` ${neighbor}/icmp, .*: default: deny\n`));
+    const [, id = ''] =
+      new RegExp(`(\\d+): \\S+ ${neighbor}:22/tcp, .*: default: deny\n`).exec(list) ?? [];
+    const one = await lab.host.try(...argvOf('policy', 'approve', id));
+    assert.match(one.stderr, /between all guests or between none/);
+    assert.equal(await tests(), 1);
+    await hawser('policy', 'approve', id, '--any-guest', '--any-port');
+    assert.deepEqual([await ping(), await tests()], [0, 0]);
+    await hawser('policy', 'set', lab.path('policy.yaml'));
+    assert.deepEqual([await ping(), await tests()], [1, 1]);
+  });
+
   it('the command asks what enforces, changes it while it runs, and open flows follow', async () => {
-    assert.match(await hawser('policy', 'show'), /^generation 1\nallow a\.test:25,80,443\/tcp\n/);
+    assert.match(await hawser('policy', 'show'), /^generation 3\nallow a\.test:25,80,443\/tcp\n/);
     assert.match(await hawser('policy', 'test', '*', 'a.test:443'), /^allow: allow a\.test/);
     const denied = await lab.host.try(...argvOf('policy', 'test', '*', 'evil.test:443'));
     assert.equal(denied.status, 1);
@@ -184,12 +221,12 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
     await flow.prints(/220 hello/);
     assert.match(
       await hawser('policy', 'allow', 'evil.test:443/tcp', '--for', '10m'),
-      /generation 2/,
+      /generation 4/,
     );
     assert.match(await hawser('flows', '--port', '25'), /a\.test/);
     await dig('evil.test');
     assert.equal(await curl(guest, ...to('evil.test', 443, OTHER)), '0 host evil.test');
-    assert.match(await hawser('policy', 'deny', 'a.test'), /generation 3/);
+    assert.match(await hawser('policy', 'deny', 'a.test'), /generation 5/);
     await flow.exited;
     assert.equal(await curl(guest, ...to('a.test')), '7 soon');
     const bad = lab.path('bad.yaml');
@@ -197,7 +234,7 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
     const refused = await lab.host.try(...argvOf('policy', 'set', bad));
     assert.equal(refused.status, 1);
     assert.match(refused.stderr, /rules\[0\]\.allow\.cidr: must be an address/);
-    assert.match(await hawser('policy', 'show'), /^generation 3/);
+    assert.match(await hawser('policy', 'show'), /^generation 5/);
     assert.equal(daemon.isRunning, true);
   });
 

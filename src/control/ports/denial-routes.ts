@@ -5,8 +5,8 @@ import { JSON_TYPE, json, type Route } from '../route.ts';
 import type { Schema } from '../schema.ts';
 
 export interface GuestDenialView {
-  /** `dns`: it asked for a name. */
-  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns';
+  /** `dns`: it asked for a name. `ip`: it looked for another guest, for whatever it was. */
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns' | 'ip';
   /** That it asked for, or by which it found the address. */
   readonly name: string | null;
   readonly address: string | null;
@@ -29,7 +29,7 @@ const denialsSchema: Schema<{ readonly denials: readonly GuestDenialView[] }> = 
   const text = z.string();
   const count = z.int().nonnegative();
   const denial = z.object({
-    protocol: z.enum(['tcp', 'udp', 'icmp', 'dns']),
+    protocol: z.enum(['tcp', 'udp', 'icmp', 'dns', 'ip']),
     ...{ name: text.nullable(), address: text.nullable(), port: count, why: text },
     ...{ observed: z.boolean(), count, first: text, last: text },
   });

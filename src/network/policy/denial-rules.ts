@@ -49,6 +49,7 @@ export function approvalOf(
   if (attempt.protocol === 'dns' && !isRuled) {
     throw new PolicyError(`${attempt.why}: no rule for the name would allow it.`);
   }
+  if (attempt.isNeighbor === true) return approvalOfNeighbors({ anyGuest, anyPort, port, until });
   const [guest] = calls;
   if (anyGuest !== true && guest === undefined) {
     throw new PolicyError('The guest has no name for rules: approve it for any guest.');
@@ -58,16 +59,27 @@ export function approvalOf(
     ...(until === undefined ? {} : { until }),
   };
   const given = port === undefined ? undefined : portOf(port);
-  if (attempt.protocol === 'dns' || place === undefined || address === undefined) {
+  const { protocol } = attempt;
+  if (protocol === 'dns' || protocol === 'ip' || place === undefined || address === undefined) {
     if (given === undefined && anyPort !== true) {
       throw new PolicyError('A name was asked for, of no port yet: say which, such as 443/tcp.');
     }
     return { name, ...given, ...scope };
   }
-  const fields = ruleFor({ protocol: attempt.protocol, place, address, name, port: attempt.port });
+  const fields = ruleFor({ protocol, place, address, name, port: attempt.port });
   if (anyPort !== true) return { ...fields, ...given, ...scope };
   const { port: _port, protocol: _protocol, ...all } = fields;
   return { ...all, ...scope };
+}
+
+/** Frames pass between all guests, or between none. */
+function approvalOfNeighbors({ anyGuest, anyPort, port, until }: ApprovalScope): RuleFields {
+  if (anyGuest === true && anyPort === true && port === undefined && until === undefined) {
+    return { to: 'guest' };
+  }
+  throw new PolicyError(
+    'Frames pass between all guests or between none: approve it for any guest and any port, and for good.',
+  );
 }
 
 function portOf(text: string): { readonly port: string; readonly protocol?: PolicyProtocol } {

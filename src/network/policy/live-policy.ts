@@ -19,9 +19,11 @@ import { atOnce, type SlicedWork, type Steps } from '../../proxy/sliced-work.ts'
 import { PolicyEngine } from '../../services/policy/policy-engine.ts';
 import type { SuffixFacts } from '../../services/policy/policy-name.ts';
 import type { Guest } from '../../stack/guest.ts';
+import type { PolicedPassage } from '../../stack/separation/separation.ts';
 import { approvalOf, denialView } from './denial-rules.ts';
 import { decideAnew } from './open-flows.ts';
 import {
+  inForceAt,
   MAX_RULES,
   type PolicyDocument,
   PolicyProblems,
@@ -45,7 +47,7 @@ export interface LivePolicyDeps {
   /** What compiles policies. */
   readonly work: SlicedWork;
   /** Where something is denied, guests do not reach each other either. */
-  readonly isolate: (isIsolated: boolean) => void;
+  readonly policePassage: (policed: PolicedPassage) => void;
   readonly surroundings: PolicySurroundings;
   /** The guest that has an address, or that rules may call so. */
   readonly guestOf: (text: string) => Guest | undefined;
@@ -82,14 +84,19 @@ export class LivePolicy implements PolicyBook {
     const { policy, facts } = deps.start;
     if (policy === undefined) return;
     this.facts = Promise.resolve(facts);
-    const engine = PolicyEngine.of(policy.rules);
-    this.enforce(policy, engine, atOnce(hashInSteps(policy.document)));
+    const left = atOnce(inForceAt(policy, deps.clock.now()));
+    this.enforce(left, PolicyEngine.of(left.rules), atOnce(hashInSteps(left.document)));
   }
 
   state(): PolicyStateView {
     const { generation, hash, current } = this;
     const document = current === undefined ? null : { ...current.document };
-    return { generation, hash, document, warnings: current?.warnings ?? [] };
+    return {
+      generation,
+      hash,
+      document,
+      warnings: current?.warnings.map(({ text }) => text) ?? [],
+    };
   }
 
   async replace(value: unknown, isExpected: IsExpected = () => true): Promise<PolicyStateView> {
@@ -113,8 +120,10 @@ export class LivePolicy implements PolicyBook {
   ): Steps<PolicyStateView> {
     this.requireMeant(isExpected);
     const value = 'text' in given ? yield* documentOf(given.text) : given.value;
-    const read = yield* readPolicyInSteps(value, { ...this.deps.surroundings, facts });
-    const engine = yield* PolicyEngine.inSteps(read.rules, this.deps.clock.now());
+    const asked = yield* readPolicyInSteps(value, { ...this.deps.surroundings, facts });
+    const now = this.deps.clock.now();
+    const read = yield* inForceAt(asked, now);
+    const engine = yield* PolicyEngine.inSteps(read.rules, now);
     const hash = yield* hashInSteps(read.document);
     this.requireMeant(isExpected); // it may have become another meanwhile
     this.enforce(read, engine, hash);
@@ -125,13 +134,13 @@ export class LivePolicy implements PolicyBook {
 
   clear(isExpected: IsExpected = () => true): PolicyStateView {
     this.requireMeant(isExpected);
-    const { policy, isolate, log } = this.deps;
+    const { policy, policePassage, log } = this.deps;
     this.current = undefined;
     this.hash = NO_HASH;
     this.generation++;
     clearTimeout(this.timer);
     policy.replace(undefined);
-    isolate(false);
+    policePassage('free');
     log.info({ generation: this.generation }, 'no policy any more');
     return this.state();
   }
@@ -197,24 +206,29 @@ export class LivePolicy implements PolicyBook {
   }
 
   private enforce(read: ReadPolicy, engine: PolicyEngine, hash: string): void {
-    const { policy, log } = this.deps;
-    this.current = read;
-    this.hash = hash;
-    this.generation++;
-    policy.replace(engine);
-    this.apply(engine, read);
-    for (const warning of read.warnings.slice(0, WARNINGS_TOLD)) {
+    const { log } = this.deps;
+    this.take(read, engine, hash);
+    for (const { text: warning } of read.warnings.slice(0, WARNINGS_TOLD)) {
       log.warn({ warning }, 'a rule of the policy');
     }
     const { generation } = this;
     log.info({ generation, rules: read.rules.rules.length }, 'policy in force');
   }
 
-  /** At once, and whenever the time of a rule is over. */
+  private take(read: ReadPolicy, engine: PolicyEngine, hash: string): void {
+    this.current = read;
+    this.hash = hash;
+    this.generation++;
+    this.deps.policy.replace(engine);
+    this.apply(engine, read);
+  }
+
   private apply(engine: PolicyEngine, read: ReadPolicy): void {
-    const { isolate, clock, work } = this.deps;
+    const { policePassage, clock, work } = this.deps;
     const now = clock.now();
-    isolate(engine.mode === 'enforce' && !engine.opensGuests(now));
+    const isOpen = engine.verdictOfGuests(now).action === 'allow';
+    const policed = engine.mode === 'enforce' ? 'isolated' : 'observed';
+    policePassage(isOpen ? 'free' : policed);
     clearTimeout(this.timer);
     let next = NEVER;
     for (const { until = NEVER } of read.rules.rules) if (until > now) next = Math.min(next, until);
@@ -223,14 +237,23 @@ export class LivePolicy implements PolicyBook {
     this.timer = setTimeout(() => void work.run(this.renew(read)), delayMs).unref();
   }
 
-  /** The time of a rule is over, maybe. */
+  /** The time of a rule is over, maybe: it is none any more, and the policy is another. */
   private *renew(read: ReadPolicy): Steps<void> {
-    const { policy, book, clock } = this.deps;
+    const { policy, book, clock, log } = this.deps;
+    if (this.current !== read || policy.engine === undefined) return;
+    const now = clock.now();
+    const left = yield* inForceAt(read, now);
+    if (left === read) {
+      if (this.current === read) this.apply(policy.engine, read);
+      return;
+    }
+    const engine = yield* PolicyEngine.inSteps(left.rules, now);
+    const hash = yield* hashInSteps(left.document);
     if (this.current !== read) return;
-    const engine = yield* PolicyEngine.inSteps(read.rules, clock.now());
-    if (this.current !== read) return;
-    policy.replace(engine);
-    this.apply(engine, read);
+    this.take(left, engine, hash);
+    const { generation } = this;
+    const over = read.rules.rules.length - left.rules.rules.length;
+    log.info({ generation, over }, 'the time of rules is over');
     yield* decideAnew(engine, policy, book);
   }
 }

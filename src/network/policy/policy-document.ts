@@ -1,6 +1,7 @@
 /** Policies as documents, of YAML and JSON: checked, and made into rules. */
 import * as z from 'zod';
 import { once } from '../../base/once.ts';
+import type { Instant } from '../../base/time.ts';
 import { asciiName } from '../../control/ascii-name.ts';
 import { PolicyError } from '../../control/policy-view.ts';
 import { atOnce, type Steps } from '../../proxy/sliced-work.ts';
@@ -16,7 +17,11 @@ import {
   type PolicyRules,
   type PortRange,
 } from '../../services/policy/policy.ts';
-import { parsePattern, type SuffixFacts } from '../../services/policy/policy-name.ts';
+import {
+  type ParsedPattern,
+  parsePattern,
+  type SuffixFacts,
+} from '../../services/policy/policy-name.ts';
 
 export const POLICY_PRESETS = ['internet-only', 'host-only', 'offline'] as const;
 export type PolicyPreset = (typeof POLICY_PRESETS)[number];
@@ -102,8 +107,14 @@ export interface DocumentProblem {
 
 export interface ReadPolicy {
   readonly document: PolicyDocument;
+  /** Those of the document in its order, and then those of its preset. */
   readonly rules: PolicyRules;
-  readonly warnings: readonly string[];
+  readonly warnings: readonly RuleWarning[];
+}
+
+export interface RuleWarning {
+  readonly rule: PolicyRule;
+  readonly text: string;
 }
 
 /** Nobody reads more. */
@@ -164,6 +175,27 @@ export function* readPolicyInSteps(value: unknown, context: PolicyContext): Step
   all.push(...presetRules(document.preset));
   const mode = document.mode ?? 'enforce';
   return { document, rules: { byDefault, mode, rules: all }, warnings: reader.warnings };
+}
+
+/** What is left once the time of some rules is over; `read` itself where that is none's. */
+export function* inForceAt(read: ReadPolicy, now: Instant): Steps<ReadPolicy> {
+  const entries: RuleEntry[] = [];
+  const rules: PolicyRule[] = [];
+  const { rules: before = [] } = read.document;
+  for (const [index, rule] of read.rules.rules.entries()) {
+    yield;
+    if (rule.until !== undefined && now >= rule.until) continue;
+    const entry = before[index];
+    if (entry !== undefined) entries.push(entry);
+    rules.push(rule);
+  }
+  if (rules.length === read.rules.rules.length) return read;
+  const left = new Set(rules);
+  return {
+    document: { ...read.document, rules: entries },
+    rules: { ...read.rules, rules },
+    warnings: read.warnings.filter(({ rule }) => left.has(rule)),
+  };
 }
 
 /** @param read what the rules say is added */
@@ -241,7 +273,7 @@ const EMPTY: Omit<PolicyRule, 'action' | 'text'> = {
 
 class RuleReader {
   readonly problems: DocumentProblem[];
-  readonly warnings: string[] = [];
+  readonly warnings: RuleWarning[] = [];
   private readonly context: PolicyContext;
   private readonly hosts: readonly string[];
   private path: readonly PropertyKey[] = [];
@@ -286,30 +318,31 @@ class RuleReader {
     }
     const { until, guest, sni } = fields;
     if (guest !== undefined && this.context.unbound.has(guest)) this.wrong('guest', UNBOUND);
-    return {
+    const pattern = this.nameOf(fields.name);
+    const rule: PolicyRule = {
       action,
       guest,
       protocol,
       ports,
       prefix: this.prefixOf(fields.cidr),
-      name: this.nameOf(fields.name),
+      name: pattern?.pattern,
       place,
       isSniOptional: sni === 'optional',
       until: until === undefined ? undefined : this.context.instantOf(Date.parse(until)),
       text: formatRule(action, fields),
     };
+    if (pattern?.warning !== undefined) this.warnings.push({ rule, text: pattern.warning });
+    return rule;
   }
 
-  private nameOf(text: string | undefined): PolicyRule['name'] {
+  private nameOf(text: string | undefined): ParsedPattern | undefined {
     if (text === undefined) return undefined;
     const parsed = parsePattern(asciiName(text), this.context.facts);
     if (typeof parsed === 'string') {
       this.wrong('name', parsed);
       return undefined;
     }
-    const { pattern, warning } = parsed;
-    if (warning !== undefined) this.warnings.push(warning);
-    return pattern;
+    return parsed;
   }
 
   private prefixOf(text: string | undefined): Prefix | undefined {

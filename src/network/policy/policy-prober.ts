@@ -33,6 +33,8 @@ export interface PolicyProberDeps {
   readonly localAddresses: (name: string) => readonly IpAddress[] | undefined;
   /** The guest that has an address, or that rules may call so. */
   readonly guestOf: (text: string) => Guest | undefined;
+  /** No frame passes between guests, whatever the policy is. */
+  readonly isIsolated: boolean;
 }
 
 /** Of the Internet: documentation (RFC 5737), one that no rule is for. */
@@ -156,6 +158,17 @@ export class PolicyProber {
     return ELSEWHERE.find((one) => engine?.hasNetworkFor(one) !== true) ?? first;
   }
 
+  /** Frames, that the segment lets pass, or not. */
+  private atNeighbor(): Outcome {
+    const { engine } = this.policy;
+    const rest = { judged: undefined, isInspected: false };
+    if (this.deps.isIsolated) return { ...rest, isAllowed: false, why: ISOLATED };
+    if (engine === undefined) return { ...rest, isAllowed: true, why: FREE };
+    const verdict = this.policy.verdictOfGuests(engine);
+    const judged: Judged = { verdict, place: 'guest', names: [] };
+    return { ...rest, isAllowed: isAllowed(judged), judged, why: verdict.text };
+  }
+
   /** @param stated by the client, where it is asked */
   private at(
     { calls }: Asker,
@@ -168,6 +181,7 @@ export class PolicyProber {
     this.calls = calls;
     this.names = names;
     const words = Int32Array.of(a, b, c, d);
+    if (this.destinations.isNeighbor(words)) return this.atNeighbor();
     const to = this.destinations.decide(this.standIn, protocol, words, 0, port);
     const judged = this.policy.takeLast();
     const isDenied = judged !== undefined && !isAllowed(judged);
@@ -186,6 +200,7 @@ export class PolicyProber {
 }
 
 const FREE = 'there is no policy';
+const ISOLATED = 'guests are isolated from each other: no guest may go there';
 const NO_ADDRESS: Outcome = {
   ...{ isAllowed: false, judged: undefined, isInspected: false },
   why: 'the name has no address here',

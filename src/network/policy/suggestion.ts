@@ -6,6 +6,9 @@ import { type RuledDestination, ruleFor } from './destination-rule.ts';
 import { openTarget } from './open-flows.ts';
 import { formatRule, type RuleFields } from './policy-document.ts';
 
+/** Frames pass between all guests, or between none. */
+const GUESTS: RuleFields = { to: 'guest' };
+
 /** @param only of this guest; undefined: of all */
 export function suggestedRules(
   book: FlowBook,
@@ -29,8 +32,10 @@ export function suggestedRules(
       add({ protocol, place: 'guest', name, address, port });
   }
   for (const { attempt } of policy.denials.list(only)) {
-    const { isObserved, protocol, place, name, address, port } = attempt;
-    if (!isObserved || protocol === 'dns' || place === undefined || address === undefined) continue;
+    const { isObserved, protocol, place, name, address, port, isNeighbor } = attempt;
+    if (isObserved && isNeighbor === true) rules.set(formatRule('allow', GUESTS), GUESTS);
+    if (!isObserved || isNeighbor === true || protocol === 'dns' || protocol === 'ip') continue;
+    if (place === undefined || address === undefined) continue;
     add({ protocol, place, name, address, port });
     if (place === 'guest') add({ protocol, place: 'host', name, address, port });
   }

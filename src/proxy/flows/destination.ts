@@ -4,6 +4,7 @@ import type { PolicyPlace } from '../../services/policy/policy.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { RefusedWhy } from '../address-map.ts';
 import type { NameCheck } from '../inspect/name-check.ts';
+import type { DeniedProtocol } from '../policy/denials.ts';
 import type { FlowVerdict } from './flow.ts';
 import type { GateWhy, Redirection } from './flow-gate.ts';
 import type { AnyVia, DatagramVia } from './via.ts';
@@ -73,7 +74,7 @@ export const REFUSAL_ERRORS = { prohibited: 'prohibited', refused: 'port-unreach
 /** What a guest has asked for in vain. */
 export interface Block {
   readonly owner: Guest;
-  readonly protocol: DestinationProtocol | 'dns';
+  readonly protocol: DeniedProtocol;
   /** Undefined for a name that it may not ask for. */
   readonly remote: IpAddress | undefined;
   /** 0 for pings. */

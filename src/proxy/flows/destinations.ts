@@ -75,6 +75,11 @@ export class Destinations {
     return this.policed?.engine !== undefined;
   }
 
+  /** Whether frames go there, from guest to guest, and no flow of ours. */
+  isNeighbor(words: Int32Array): boolean {
+    return this.deps.addresses.isNeighbor(words);
+  }
+
   /** The same decisions by another policy, of which nobody hears. */
   decidingBy(policy: GuestPolicy): Destinations {
     const { onBlock: _nobody, verdicts: _unheard, ...deps } = this.deps;

@@ -2,6 +2,7 @@
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { PolicyPlace } from '../../services/policy/policy.ts';
 import type { Guest } from '../../stack/guest.ts';
+import type { DeniedProtocol } from '../policy/denials.ts';
 import type { BlockedWhy, DestinationProtocol } from './destination.ts';
 import type { Evidence } from './flow.ts';
 
@@ -12,8 +13,7 @@ export type VerdictKind = (typeof VERDICT_KINDS)[number];
 export interface VerdictRecord {
   readonly kind: VerdictKind;
   readonly owner: Guest;
-  /** `dns`: a name was asked for. */
-  readonly protocol: DestinationProtocol | 'dns';
+  readonly protocol: DeniedProtocol;
   /** Undefined for names, and for what no guest may reach. */
   readonly place: PolicyPlace | undefined;
   /** Undefined for names. */

@@ -11,8 +11,11 @@ import type { Guest } from '../../stack/guest.ts';
 
 export const DENIALS_MAX = 4096;
 
-/** - `dns`: a name was asked for */
-export type DeniedProtocol = PolicyProtocol | 'dns';
+/**
+ * - `dns`: a name was asked for
+ * - `ip`: another guest was looked for, for whatever it was
+ */
+export type DeniedProtocol = PolicyProtocol | 'dns' | 'ip';
 
 export interface Attempt {
   readonly owner: Guest;
@@ -31,6 +34,8 @@ export interface Attempt {
   readonly isStated: boolean;
   /** Of a name: a rule that allows it would let it pass. */
   readonly isRuled?: boolean;
+  /** It is a frame to another guest. */
+  readonly isNeighbor?: boolean;
   /** It was let pass. */
   readonly isObserved: boolean;
 }

@@ -201,6 +201,11 @@ export class GuestPolicy {
     return isDenied;
   }
 
+  /** Of the frames between guests. */
+  verdictOfGuests(engine: PolicyEngine): Verdict {
+    return engine.verdictOfGuests(this.deps.clock.now());
+  }
+
   /** Whether guests may go there without a rule: to a resolver, in whose place our own DNS answers. */
   needsNoRule(target: PolicyTarget): boolean {
     return needsNoRule(this.deps.otherResolvers ?? 'allow', target);

@@ -151,14 +151,24 @@ export class PolicyEngine {
    * Whether frames may pass between guests: where nothing is denied, or all guests are allowed everything of each other
    * in front of what is. A guest that may reach another may do what that one may.
    */
-  opensGuests(now: Instant): boolean {
-    if (!this.isRestricting) return true;
-    const decisive = this.rules.find((rule) => {
+  verdictOfGuests(now: Instant): Verdict {
+    let denial: Verdict | undefined;
+    let inFront: Verdict | undefined;
+    for (const [index, rule] of this.rules.entries()) {
       const { action, place, until } = rule;
-      if (action === 'allow') return place === 'guest' && isForAll(rule);
-      return isGuestsOrAny(place) && (until === undefined || now < until);
-    });
-    return decisive?.action === 'allow';
+      const verdict = this.verdicts[index];
+      if (verdict === undefined || (until !== undefined && now >= until)) continue;
+      const isOfGuests = place === 'guest' || (place === undefined && action !== 'allow');
+      if (action === 'allow') {
+        if (isOfGuests && isForAll(rule)) return inFront ?? verdict;
+      } else if (isOfGuests && isForAll(rule)) {
+        return inFront ?? verdict;
+      } else {
+        denial ??= verdict;
+        if (isOfGuests) inFront ??= verdict;
+      }
+    }
+    return this.byDefault.action === 'allow' ? (denial ?? this.byDefault) : this.byDefault;
   }
 
   /** Whether there are rules for a network that it is in. */
@@ -230,9 +240,6 @@ export class PolicyEngine {
 }
 
 const NONE: readonly RuleList[] = [];
-
-const isGuestsOrAny = (place: PolicyPlace | undefined): boolean =>
-  place === undefined || place === 'guest';
 
 const isForAll = (rule: PolicyRule): boolean =>
   [rule.guest, rule.protocol, rule.ports, rule.prefix, rule.name, rule.until].every(

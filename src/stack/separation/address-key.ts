@@ -30,6 +30,11 @@ export function readIpv6Key(key: Int32Array, view: DataView, at: number): void {
   key[3] = view.getInt32(at + 12);
 }
 
+/** @param at of an address in a packet */
+export const isUnspecifiedIpv6 = (view: DataView, at: number): boolean =>
+  (view.getInt32(at) | view.getInt32(at + 4) | view.getInt32(at + 8) | view.getInt32(at + 12)) ===
+  0;
+
 /** The source of an IPv6 packet. */
 export const readIpv6Source = (key: Int32Array, view: DataView, l3: number): void =>
   readIpv6Key(key, view, l3 + IPV6_SRC);

@@ -29,6 +29,7 @@ import {
 import { checkIpv6, IPV6_SRC, Ipv6Chain, type Ipv6Drop, ipv6HopLimit } from '../../wire/ipv6.ts';
 import { isNdp, NDP_HOP_LIMIT, REDIRECT, ROUTER_ADVERTISEMENT } from '../../wire/ndp.ts';
 import { UDP_HEADER_LEN, udpDstPort, udpSrcPort } from '../../wire/udp.ts';
+import { isUnspecifiedIpv6 } from './address-key.ts';
 import type { LinkAddresses } from './link-addresses.ts';
 import type { SourceDrop, SourceGuard } from './source-guard.ts';
 
@@ -115,7 +116,7 @@ export class Passage {
     if (type === REDIRECT) return 'guest-redirect';
     if (isFragment) return 'guest-fragmented-ndp'; // RFC 6980 §5
     if (ipv6HopLimit(view, l3) !== NDP_HOP_LIMIT) return 'guest-bad-hop-limit';
-    const isProbe = isUnspecified(view, l3 + IPV6_SRC);
+    const isProbe = isUnspecifiedIpv6(view, l3 + IPV6_SRC);
     return this.sources.onNdp(now, link, view, upperOff, upperLen, isProbe);
   }
 }
@@ -144,7 +145,3 @@ function ipv4Fault(view: DataView, l3: number, avail: number): PassageDrop | und
   if (type === ICMP_REDIRECT) return 'guest-redirect';
   return type === ICMP_ROUTER_ADVERTISEMENT ? 'guest-router-advertisement' : undefined;
 }
-
-const isUnspecified = (view: DataView, at: number): boolean =>
-  (view.getInt32(at) | view.getInt32(at + 4) | view.getInt32(at + 8) | view.getInt32(at + 12)) ===
-  0;

@@ -21,12 +21,11 @@ import type { AddressBindings } from './address-bindings.ts';
 import { readIpv6Key, readIpv6Source } from './address-key.ts';
 import type { LinkAddresses } from './link-addresses.ts';
 import { Passage, type PassageDrop } from './passage.ts';
-import type { SeparationMode } from './separation.ts';
+import type { PolicedPassage, SeparationMode } from './separation.ts';
 import { type SourceDrop, SourceGuard } from './source-guard.ts';
 
 export class SegmentRules {
-  /** No frame passes between guests, whatever the mode. */
-  isIsolated = false;
+  policed: PolicedPassage = 'free';
   private readonly own: OwnAddresses;
   private readonly mode: SeparationMode;
   private readonly sources: SourceGuard;
@@ -78,7 +77,7 @@ export class SegmentRules {
 
   /** Whether frames may go between guests at all. */
   get mayForward(): boolean {
-    return this.mode !== 'isolate' && !this.isIsolated;
+    return this.mode !== 'isolate' && this.policed !== 'isolated';
   }
 
   /** Why a frame that {@link sourceFault} let pass does not go to another guest. */

@@ -9,6 +9,13 @@ import { wordAt } from '../../base/word-at.ts';
 export const SEPARATION_MODES = ['separate', 'isolate', 'trust'] as const;
 export type SeparationMode = (typeof SEPARATION_MODES)[number];
 
+/**
+ * What a policy says beside the mode.
+ * - `observed`: whoever tries another guest is told of, and let pass
+ * - `isolated`: no frame passes between links, and whoever tries is told of
+ */
+export type PolicedPassage = 'free' | 'observed' | 'isolated';
+
 /** An address, or a prefix, that links of one name may take from each other. */
 export interface AllowedAddress {
   /** Of the link, without the number of the attachment. */

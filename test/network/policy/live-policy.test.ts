@@ -18,6 +18,7 @@ import { FlowBook } from '../../../src/proxy/flows/flow-book.ts';
 import { GuestPolicy } from '../../../src/proxy/policy/guest-policy.ts';
 import { SlicedWork } from '../../../src/proxy/sliced-work.ts';
 import type { Guest } from '../../../src/stack/guest.ts';
+import type { PolicedPassage } from '../../../src/stack/separation/separation.ts';
 import { addressMap, ip } from '../../proxy/recording.ts';
 import { a, queryBytes, replyBytes } from '../../services/dns/dns-wire.ts';
 import { testGuest } from '../../support/test-guest.ts';
@@ -31,7 +32,7 @@ function world() {
   const book = new FlowBook(clock);
   const guests: Readonly<Record<string, Guest>> = { one: testGuest(), two: testGuest() };
   const blocks: Block[] = [];
-  const isolated: boolean[] = [];
+  const passages: PolicedPassage[] = [];
   const policy = new GuestPolicy({
     clock,
     names: book.names,
@@ -57,8 +58,9 @@ function world() {
     prober: new PolicyProber({
       ...{ policy, destinations, clock, guestOf, localAddresses },
       names: book.names,
+      isIsolated: false,
     }),
-    isolate: (isIsolated) => isolated.push(isIsolated),
+    policePassage: (policed) => passages.push(policed),
     isName: (text) => text === 'later',
     surroundings: { hosts: [HOST], unbound: new Set(), instantOf: (epochMs) => epochMs },
   });
@@ -107,7 +109,7 @@ function world() {
     return book.add(protocol, owner, more.names === undefined ? remote.address : undefined, source);
   };
   return {
-    ...{ clock, book, policy, destinations, live, blocks, isolated, guest },
+    ...{ clock, book, policy, destinations, live, blocks, passages, guest },
     ...{ learn, decide, test, open },
   };
 }
@@ -446,8 +448,34 @@ describe('network/policy/live-policy', () => {
     assert.equal(decide('two', HOST, 4).kind, 'refused');
   });
 
+  it('frames between guests: the question is answered as they are let pass, and a suggestion allows all or none', async () => {
+    const { live, test, policy, guest } = world();
+    const verdict = (): readonly unknown[] => {
+      const { action, rule, index } = test('one', '192.168.127.9:22');
+      return [action, rule, index];
+    };
+    assert.deepEqual(verdict(), ['allow', 'there is no policy', null]);
+    await live.replace({ default: 'deny', mode: 'observe' });
+    assert.deepEqual(verdict(), ['deny', 'default: deny', null]);
+    const engine = policy.engine;
+    assert.ok(engine);
+    policy.deny(engine, {
+      ...{ owner: guest('one'), protocol: 'ip', name: undefined, address: ip('192.168.127.9') },
+      ...{ port: 0, place: 'guest', why: 'default: deny', isStated: false, isNeighbor: true },
+    });
+    assert.deepEqual(live.suggest('one').document['rules'], [{ allow: { to: 'guest' } }]);
+    const [{ id } = { id: '' }] = live.denials();
+    for (const scope of [{}, { anyGuest: true }, { anyGuest: true, anyPort: true, port: '22' }]) {
+      await assert.rejects(live.approve(id, scope), /all guests or between none/);
+    }
+    await live.approve(id, { anyGuest: true, anyPort: true });
+    assert.deepEqual(verdict(), ['allow', 'allow guest', 0]);
+    await live.replace({ default: 'deny', rules: [{ allow: { to: 'guest', port: 22 } }] });
+    assert.deepEqual(verdict(), ['deny', 'default: deny', null]);
+  });
+
   it('a policy that is taken away denies nothing any more', async () => {
-    const { live, decide, isolated } = world();
+    const { live, decide, passages } = world();
     await live.replace({ default: 'deny' });
     assert.equal(decide('one', '198.18.0.1', 443).kind, 'refused');
     assert.throws(() => live.clear(({ generation }) => generation === 7), {
@@ -456,17 +484,17 @@ describe('network/policy/live-policy', () => {
     const { generation, document } = live.clear();
     assert.deepEqual([generation, document], [2, null]);
     assert.equal(decide('one', '198.18.0.1', 443).kind, 'outside');
-    assert.equal(isolated.at(-1), false);
+    assert.equal(passages.at(-1), 'free');
     await assert.rejects(live.approve('1', {}), { code: 'ERR_HAWSER_POLICY' });
   });
 
   it('guests are isolated where something is denied, until the time of the rule is over', async () => {
-    const { live, isolated, clock, open } = world();
+    const { live, passages, clock, open } = world();
     await live.replace({ default: 'allow' });
     await live.replace({ default: 'allow', rules: [{ deny: { to: 'host' } }], mode: 'observe' });
     await live.replace({ default: 'deny' });
     await live.replace({ default: 'deny', rules: [{ allow: { to: 'guest' } }] });
-    assert.deepEqual(isolated, [false, false, true, false]);
+    assert.deepEqual(passages, ['free', 'observed', 'isolated', 'free']);
     const until = new Date(5).toISOString();
     await live.replace({
       default: 'deny',
@@ -477,7 +505,7 @@ describe('network/policy/live-policy', () => {
       ],
     });
     const flow = open('one', '198.18.0.1');
-    assert.equal(isolated.at(-1), true);
+    assert.equal(passages.at(-1), 'isolated');
     clock.ms = 5;
     await new Promise<void>((resolve) => {
       const wait = (): void => {
@@ -486,7 +514,48 @@ describe('network/policy/live-policy', () => {
       };
       wait();
     });
-    assert.equal(isolated.at(-1), false);
+    assert.equal(passages.at(-1), 'free');
+    live.close();
+  });
+
+  it('a rule whose time is over is none any more: the document, its generation and its hash say so', async () => {
+    const { live, clock, policy, test } = world();
+    const gone = { allow: { name: '*.a.test', until: new Date(0).toISOString() } };
+    const passing = { allow: { cidr: '198.18.0.1', until: new Date(5).toISOString() } };
+    const later = { deny: { to: 'host', until: new Date(50_000).toISOString() } };
+    const kept = { allow: { cidr: '198.18.0.2' } };
+    const before = await live.replace({ default: 'deny', rules: [gone, passing, later, kept] });
+    assert.deepEqual(before.document?.['rules'], [passing, later, kept]);
+    assert.equal(test('one', '198.18.0.1:443').action, 'allow');
+    const engine = policy.engine;
+    clock.ms = 5;
+    while (policy.engine === engine) await new Promise((resolve) => setImmediate(resolve));
+    const after = live.state();
+    assert.deepEqual(after.document, { default: 'deny', rules: [later, kept] });
+    assert.equal(after.generation, before.generation + 1);
+    const text = JSON.stringify(after.document);
+    assert.equal(after.hash, createHash('sha256').update(text).digest('hex'));
+    const { action, index } = test('one', '198.18.0.2:443');
+    assert.deepEqual([action, index], ['allow', 1]);
+    await assert.rejects(
+      live.replace({ default: 'allow' }, ({ generation }) => generation === before.generation),
+      { code: 'ERR_HAWSER_POLICY_CONFLICT' },
+    );
+    live.close();
+  });
+
+  it('a warning goes with its rule', async () => {
+    const { live, clock, policy } = world();
+    const until = new Date(5).toISOString();
+    const before = await live.replace({
+      default: 'deny',
+      rules: [{ allow: { name: '*.github.io', until } }, { allow: { name: '*.amazonaws.com' } }],
+    });
+    assert.equal(before.warnings.length, 2);
+    const engine = policy.engine;
+    clock.ms = 5;
+    while (policy.engine === engine) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(live.state().warnings, before.warnings.slice(1));
     live.close();
   });
 });

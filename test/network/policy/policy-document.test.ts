@@ -239,7 +239,7 @@ describe('network/policy/policy-document', () => {
 
   it('warns of suffixes that strangers share', () => {
     const { warnings } = read(rule("{allow: {name: '*.github.io'}}"));
-    assert.match(warnings.join(), /^\*\.github\.io is shared/);
+    assert.match(warnings.map(({ text }) => text).join(), /^\*\.github\.io is shared/);
     assert.deepEqual(read(rule('{allow: {name: me.github.io}}')).warnings, []);
   });
 });

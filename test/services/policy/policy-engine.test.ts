@@ -301,9 +301,25 @@ describe('services/policy/policy-engine', () => {
   ];
   for (const [what, list, byDefault, expected] of passing) {
     it(`frames pass between guests ${what}`, () => {
-      assert.equal(PolicyEngine.of(rules(list, byDefault)).opensGuests(0), expected);
+      const { action } = PolicyEngine.of(rules(list, byDefault)).verdictOfGuests(0);
+      assert.equal(action === 'allow', expected);
     });
   }
+
+  it('the rule that keeps guests apart is named', () => {
+    const named = (list: PolicyRule[], byDefault: 'allow' | 'deny', now = 0): string =>
+      PolicyEngine.of(rules(list, byDefault)).verdictOfGuests(now).text;
+    const host = rule({ action: 'deny', place: 'host', text: 'deny host', until: 5 });
+    assert.equal(named([], 'deny'), 'default: deny');
+    assert.equal(named([host], 'deny'), 'default: deny');
+    assert.equal(named([host], 'allow'), 'deny host');
+    assert.equal(named([host], 'allow', 5), 'default: allow');
+    assert.equal(named([host, rule({ action: 'drop', text: 'drop *' })], 'allow'), 'drop *');
+    const near = rule({ action: 'reject', prefix: parsePrefix('10.0.0.0/8'), text: 'reject 10/8' });
+    assert.equal(named([near], 'deny'), 'default: deny');
+    assert.equal(named([near], 'allow'), 'reject 10/8');
+    assert.equal(named([near, rule({ place: 'guest' })], 'deny'), 'reject 10/8', 'stands in front');
+  });
 
   const ports = (n: number): PolicyRule['ports'] => [
     { from: (n % 60_000) + 1, to: (n % 60_000) + 9 },

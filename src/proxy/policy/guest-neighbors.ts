@@ -1,0 +1,39 @@
+/** Guests that try each other, where a policy denies it: the frames are the segment's to drop, the denials are listed here. */
+import { addressFromWords } from '../../base/ip-address.ts';
+import type { Guest } from '../../stack/guest.ts';
+import type { GuestAttempt } from '../../stack/separation/guest-attempt.ts';
+import type { AddressMap } from '../address-map.ts';
+import type { Block } from '../flows/destination.ts';
+import type { GuestPolicy } from './guest-policy.ts';
+
+export interface GuestNeighborsDeps {
+  readonly policy: GuestPolicy;
+  readonly addresses: AddressMap;
+  readonly onBlock: (block: Block) => void;
+}
+
+export class GuestNeighbors {
+  private readonly deps: GuestNeighborsDeps;
+
+  constructor(deps: GuestNeighborsDeps) {
+    this.deps = deps;
+  }
+
+  /** Whether a guest is there or not: the list is no way to find out. */
+  onAttempt(owner: Guest, { protocol, port, words }: Readonly<GuestAttempt>): void {
+    const { policy, addresses, onBlock } = this.deps;
+    const { engine } = policy;
+    if (engine === undefined || !addresses.isNeighbor(words)) return;
+    const verdict = policy.verdictOfGuests(engine);
+    if (verdict.action === 'allow') return;
+    const address = addressFromWords(words, 0);
+    const to = { owner, protocol, port, place: 'guest' } as const;
+    const why = verdict.text;
+    const isDenied = policy.deny(engine, {
+      ...{ ...to, name: undefined, address, why, isStated: false, isNeighbor: true },
+    });
+    policy.counts.add(isDenied ? 'denied' : 'observed');
+    const block: Block = { ...to, remote: address, why: 'policy', rule: why };
+    onBlock(isDenied ? block : { ...block, isObserved: true });
+  }
+}
