@@ -1,8 +1,10 @@
 /**
  * A flow that a rule of names has allowed may go where its guest says first, when that is one of the names by which the
- * guest found the address, and a rule allows it. The names are those of when the flow was opened.
+ * guest found the address, and a rule allows it. The names are those of when the flow was opened. What rules allow without any
+ * name needs none: a rule that allows a name closes nothing that is open without it.
  */
 
+import type { Verdict } from '../../services/policy/policy.ts';
 import type { PolicyEngine } from '../../services/policy/policy-engine.ts';
 import type { Claim } from '../../services/sniff/reader.ts';
 import type { Guest } from '../../stack/guest.ts';
@@ -32,10 +34,12 @@ export interface PolicyCheckDeps extends Stating {
   readonly reports: StatedReports;
 }
 
+const NO_NAMES: readonly string[] = [];
+
 export class PolicyCheck implements NameCheck, FlowVerdict {
   readonly rule: string;
   stated: string | undefined = undefined;
-  /** Most flows state one name. */
+  /** Most flows state one name. What is allowed without one is here by its address. */
   private claims: readonly string[] = [];
   private readonly deps: PolicyCheckDeps;
 
@@ -45,22 +49,26 @@ export class PolicyCheck implements NameCheck, FlowVerdict {
   }
 
   onClaim({ name, by }: Claim): Denial | undefined {
-    const { policy, owner, target, judged } = this.deps;
+    const { policy, target, judged } = this.deps;
     const { engine } = policy;
     if (engine === undefined) return undefined;
+    const isAsked = name !== undefined && judged.names.includes(name);
+    const open = isAsked ? undefined : this.verdictBy(engine, NO_NAMES);
+    const isOpen = open?.action === 'allow';
     if (name === undefined) {
-      if (judged.verdict.isSniOptional) return undefined;
+      if (isOpen) this.keep(target.remote.toString());
+      if (isOpen || judged.verdict.isSniOptional) return undefined;
       return this.deny(`no name is stated (${by}), and ${judged.verdict.text} is for a name`);
     }
-    if (!judged.names.includes(name)) {
+    const verdict = this.verdictBy(engine, [name]);
+    if (!isAsked && (!isOpen || verdict.action !== 'allow')) {
       return this.deny(`${name} was not looked up to come here`, name);
     }
-    const { verdict } = policy.judgeBy(engine, policy.callsOf(owner), target, [name]);
     if (verdict.action !== 'allow') return this.deny(`${name}: ${verdict.text}`, name);
     this.stated = name;
-    if (this.claims.includes(name)) return undefined;
-    this.claims = [...this.claims, name];
-    this.deps.reports.onStatedAllowed(this.deps, verdict.text, name);
+    if (this.keep(isAsked ? name : target.remote.toString())) {
+      this.deps.reports.onStatedAllowed(this.deps, (open ?? verdict).text, name);
+    }
     return undefined;
   }
 
@@ -70,6 +78,18 @@ export class PolicyCheck implements NameCheck, FlowVerdict {
 
   onFault(fault: InspectionFault): Denial {
     return this.deny(`${fault}: ${this.deps.judged.verdict.text} is for a name`);
+  }
+
+  private verdictBy(engine: PolicyEngine, names: readonly string[]): Verdict {
+    const { policy, owner, target } = this.deps;
+    return policy.judgeBy(engine, policy.callsOf(owner), target, names).verdict;
+  }
+
+  /** @returns whether it is a new one */
+  private keep(claim: string): boolean {
+    if (this.claims.includes(claim)) return false;
+    this.claims = [...this.claims, claim];
+    return true;
   }
 
   private deny(why: Denial, name?: string): Denial {

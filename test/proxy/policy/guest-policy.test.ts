@@ -277,6 +277,43 @@ describe('proxy/policy', () => {
       assert.equal(check.onClaim(claim(undefined)), undefined);
     });
 
+    describe('and rules allow without a name', () => {
+      for (const [why, document] of [
+        [
+          'by a network behind the name',
+          rules({ allow: { name: 'a.test' } }, { allow: { cidr: '192.0.2.0/24' } }),
+        ],
+        ['by default', { default: 'allow', rules: [{ allow: { name: 'a.test' } }] }],
+      ] as const) {
+        it(`${why}: goes on by any name, and by none`, () => {
+          const { check, verdict, blocks } = opened(document);
+          for (const name of ['192.0.2.1', 'b.x.test', 'b.test', undefined]) {
+            assert.equal(check.onClaim(claim(name)), undefined, name);
+          }
+          assert.equal(verdict?.stated, 'b.test');
+          assert.deepEqual(blocks, []);
+        });
+      }
+
+      it('ends by a name that a rule denies', () => {
+        const { check } = opened({
+          default: 'allow',
+          rules: [{ allow: { name: 'a.test' } }, { deny: { name: '*.evil.test' } }],
+        });
+        assert.match(check.onClaim(claim('x.evil.test')) ?? '', /was not looked up/);
+      });
+
+      it('counts from then on as allowed by its address, and by no name', () => {
+        for (const name of ['c.test', undefined]) {
+          const { check, verdict } = opened(
+            rules({ allow: { name: 'a.test' } }, { allow: { cidr: '192.0.2.0/24' } }),
+          );
+          assert.equal(check.onClaim(claim(name)), undefined);
+          assert.deepEqual(verdict?.allStated, ['192.0.2.1']);
+        }
+      });
+    });
+
     it('is checked by nothing where a network allows it, nor as a ping', () => {
       const all = world(
         rules({ allow: { cidr: '192.0.2.0/24', port: 443 } }, { allow: { name: 'a.test' } }),
