@@ -147,7 +147,7 @@ function effective(
     problems.push({ key: 'readyFd', value: readyFd, why });
   }
   if (problems.length > 0) {
-    throw new UsageError(problems.map((problem) => sentence(problem, locate)));
+    throw new UsageError([...new Set(problems.map((problem) => sentence(problem, locate)))]);
   }
   return {
     ...network,

@@ -36,22 +36,26 @@ export function openInheritedDescriptor(
   named: DescriptorFramingName | undefined,
   context: LinkContext,
 ): OpenLink {
-  const framing = named ?? usualFraming(fd);
+  const isSocket = isOpenSocket(fd);
+  const framing = named ?? usualFraming(fd, isSocket);
   const description = `fd:${fd}:${framing}`;
   const how =
     framing === 'packet' || framing === 'packet-vnet' ? framing : STREAM_FRAMINGS[framing];
   return new InheritedLink(openDescriptorLink(fd, how, description, context));
 }
 
-/** By what the descriptor is of. @throws LinkError where it is not open */
-function usualFraming(fd: number): DescriptorFramingName {
-  let isSocket: boolean;
+/** @throws LinkError where it is not open */
+function isOpenSocket(fd: number): boolean {
   try {
-    isSocket = fstatSync(fd).isSocket();
+    return fstatSync(fd).isSocket();
   } catch (cause) {
-    const why = `descriptor ${fd} is not open: start hawser with it, as in "hawser run ... ${fd}<>..."`;
+    const why = `descriptor ${fd} is not open: whoever starts this has to hand it on, as in "... ${fd}<>..."`;
     throw new LinkError(`cannot attach fd:${fd}: ${why}`, { cause });
   }
+}
+
+/** By what the descriptor is of. */
+function usualFraming(fd: number, isSocket: boolean): DescriptorFramingName {
   if (!isSocket) return 'packet';
   const type = loadPosix(`tell the type of fd:${fd}`, `name its framing: fd:${fd}:qemu`).socketType(
     fd,

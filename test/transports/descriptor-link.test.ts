@@ -99,7 +99,7 @@ describeNeeding('transports/descriptor-link', ['koffi'], () => {
     }
     assert.throws(() => openInheritedDescriptor(file, undefined, context), {
       code: 'ERR_HAWSER_LINK',
-      message: /descriptor \d+ is not open: start hawser with it/,
+      message: /descriptor \d+ is not open: whoever starts this has to hand it on/,
     });
   });
 

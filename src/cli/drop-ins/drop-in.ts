@@ -6,12 +6,15 @@
  * (`../sandbox/first-start.ts`).
  */
 
+import { resolve } from 'node:path';
 import type { DaemonNetwork } from '../../network/daemon-network.ts';
+import { UsageError } from '../../network/errors.ts';
 import type { Network } from '../../network/network-interface.ts';
 import type { Dialect } from '../commands/serve.ts';
 import type { ServingDaemon } from '../daemon.ts';
 import type { DaemonConfig } from '../daemon-config.ts';
 import type { Kept } from '../sandbox/first-start.ts';
+import { linkPaths } from '../socket-paths.ts';
 
 export interface DropIn<D> {
   /** What its messages begin with. */
@@ -47,6 +50,7 @@ export async function runDropIn(
   const plan = await dropIn.plan(argv);
   if (typeof plan === 'number') return plan;
   const { options, dialect } = plan;
+  checkPlaces(dropIn.sockets(dialect), options);
   const [{ enterSandbox }, { realPlace }] = await Promise.all([
     import('../sandbox/enter.ts'),
     import('../runtime-dir.ts'),
@@ -61,6 +65,25 @@ export async function runDropIn(
     dialect: dialectOf(dropIn, dialect),
     onListening,
   });
+}
+
+const IS_OF_TCP = /^[^/]*:\d+$/;
+
+/** @throws UsageError where two of all sockets and files are at one place */
+function checkPlaces(ofDialect: readonly string[], options: DaemonConfig): void {
+  const { pidFile, log } = options;
+  const files = [pidFile, log.file].filter((path) => path !== undefined);
+  const seen = new Set([...linkPaths(options), ...files].map((path) => resolve(path)));
+  for (const place of ofDialect) {
+    if (IS_OF_TCP.test(place)) continue; // port 0 may be there twice; of others the system says it
+    const path = resolve(place);
+    if (seen.has(path)) {
+      throw new UsageError([
+        `${place}: must not be used twice: each socket and file needs a place of its own`,
+      ]);
+    }
+    seen.add(path);
+  }
 }
 
 /** The second start of its program. @returns the exit status */

@@ -116,6 +116,26 @@ const ROWS: readonly Row[] = [
     says: `--target-type=bess @/busy: @/busy ${BUSY}`,
   },
   {
+    program: 'slirp4netns',
+    args: '--target-type=bess @/b --ready-fd 77',
+    says: '--ready-fd 77: must be an open descriptor to write to',
+  },
+  {
+    program: 'slirp4netns',
+    args: '--netns-type=tapfd 77',
+    says: 'cannot attach fd:77: descriptor 77 is not open: whoever starts this has to hand it on',
+  },
+  {
+    program: 'gvproxy',
+    args: `${QEMU} -listen unix://@/q`,
+    says: '@/q: must not be used twice: each socket and file needs a place of its own',
+  },
+  {
+    program: 'vpnkit',
+    args: `${ETHERNET} --port @/p --pcap @/p`,
+    says: '@/p: must not be used twice: each socket and file needs a place of its own',
+  },
+  {
     program: 'usernet',
     args: '-e @/ep --listen-qemu @/busy',
     says: `--listen-qemu @/busy: @/busy ${BUSY}`,

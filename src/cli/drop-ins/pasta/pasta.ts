@@ -6,6 +6,7 @@ import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import type { IpAddress } from '../../../base/ip-address.ts';
 import type { HostTargets } from '../../../proxy/address-map.ts';
 import { parseAddress } from '../../../services/address-text.ts';
+import { checkReadyFd } from '../../readiness.ts';
 import { announceByte } from '../announce-byte.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
 import { withOwnApi } from '../own-api.ts';
@@ -63,6 +64,7 @@ export const PASTA: DropIn<PastaDialect> = {
 };
 
 async function planRun(request: PastaRequest): Promise<Plan<PastaDialect>> {
+  if (request.readyFd !== undefined) checkReadyFd(request.readyFd);
   const [{ buildConfig }, { realPlace }] = await Promise.all([
     import('../../config.ts'),
     import('../../runtime-dir.ts'),

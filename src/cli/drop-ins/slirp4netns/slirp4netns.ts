@@ -6,6 +6,7 @@ import { networkInterfaces } from 'node:os';
 import { RunError } from '../../../network/errors.ts';
 import { parseAddress } from '../../../services/address-text.ts';
 import type { ServingDaemon } from '../../daemon.ts';
+import { checkReadyFd } from '../../readiness.ts';
 import { announceByte } from '../announce-byte.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
 import { named } from '../named.ts';
@@ -65,6 +66,7 @@ export const SLIRP4NETNS: DropIn<SlirpDialect> = {
 };
 
 async function planRun(request: SlirpRequest): Promise<Plan<SlirpDialect>> {
+  if (request.readyFd !== undefined) checkReadyFd(request.readyFd);
   const [{ buildConfig }, { realPlace }] = await Promise.all([
     import('../../config.ts'),
     import('../../runtime-dir.ts'),

@@ -1,6 +1,7 @@
 /** The command line of vpnkit: what it asks for, and what is wrong with it. */
 import { isIPv4 } from 'node:net';
 import type { GatewayForward } from '../../../network/gateway-forwards.ts';
+import { parseDomain } from '../../../network/option-values.ts';
 import { unixPathProblem } from '../../../transports/stream-address.ts';
 import { BadArguments, type Command, integerOf, readCommand } from '../command-line.ts';
 import type { CommandWords, OptionShape } from '../getopt.ts';
@@ -115,7 +116,7 @@ function requestOf({ options, operands }: CommandWords): VpnkitRequest {
     throw new BadArguments(`--${name} ${value}: must be an IPv4 address`);
   };
   const names = (name: string, byDefault: string): string[] =>
-    listOf(all(name).at(-1) ?? byDefault);
+    listOf(all(name).at(-1) ?? byDefault).map((one) => nameOf(`--${name}`, one));
   const ethernet = text('ethernet');
   if (ethernet === undefined) {
     throw new BadArguments('Please provide an --ethernet argument');
@@ -161,6 +162,12 @@ function requestOf({ options, operands }: CommandWords): VpnkitRequest {
       .filter(([name]) => text(name) !== undefined)
       .map(([name, why]) => `--${name}: ${why}`),
   };
+}
+
+function nameOf(option: string, text: string): string {
+  const parsed = parseDomain(text);
+  if ('problem' in parsed) throw new BadArguments(`${option} ${text}: ${parsed.problem}`);
+  return text;
 }
 
 const listOf = (text: string): string[] =>

@@ -64,12 +64,12 @@ export function planVpnkit(request: VpnkitRequest, dhcp: DhcpFile, host: VpnkitH
 }
 
 function namesOf({ gatewayNames, gatewayIp, hostNames, hostIp, vmNames, lowestIp }: VpnkitRequest) {
-  const named = (option: string, names: readonly string[], address: string | undefined) =>
-    address === undefined ? [] : names.map((name) => ({ option, name, address }));
+  const named = (names: readonly string[], address: string | undefined) =>
+    address === undefined ? [] : names.map((name) => ({ name, address }));
   return [
-    ...named('--gateway-names', gatewayNames, gatewayIp),
-    ...named('--host-names', hostNames, hostIp),
-    ...named('--vm-names', vmNames, lowestIp),
+    ...named(gatewayNames, gatewayIp),
+    ...named(hostNames, hostIp),
+    ...named(vmNames, lowestIp),
   ];
 }
 
@@ -84,7 +84,6 @@ function wordsOf(request: VpnkitRequest): GivenWords {
     hostIp: `--host-ip ${hostIp ?? '0.0.0.0'}`,
     dhcpRange: `--lowest-ip ${lowestIp} --highest-ip ${highestIp}`,
     gatewayMac: `--server-macaddr ${request.serverMac}`,
-    dnsZone: namesOf(request).map(({ option, name }) => `${option} ${name}`),
     ...(muxPath === undefined ? {} : { mux: `--port-forwards ${muxPath}` }),
     ...(dnsFile === undefined ? {} : { resolvConf: `--dns ${dnsFile}` }),
     ...(hostsFile === undefined ? {} : { hosts: `--hosts ${hostsFile}` }),

@@ -129,6 +129,8 @@ const BAD: readonly [string, RegExp][] = [
   ['--ethernet /e --tcpv4-forwards 0:1.2.3.4:80', /--tcpv4-forwards 0: must be an integer/],
   ['--ethernet /e --pcap tcp://1.2.3.4', /--pcap tcp:\/\/1\.2\.3\.4: must be the path/],
   ['--ethernet /e --pcap-snaplen 0', /--pcap-snaplen 0: must be an integer from 1 to 262144/],
+  ['--ethernet /e --vm-names a_b!c', /^--vm-names a_b!c: must be a domain name/],
+  ['--ethernet /e --host-names a..b', /^--host-names a\.\.b: must be a domain name/],
   ['--ethernet /e --quick', /unrecognized option '--quick'/],
 ];
 
