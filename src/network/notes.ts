@@ -72,9 +72,9 @@ export function noteRefused({ name, guest }: RefusedLink, reason: StackDrop, log
 }
 
 const SAME_ETHERNET_ADDRESS =
-  'two links have one Ethernet address, and frames of the later one are dropped: give each guest its own, or see --allow-address';
+  'two links have one Ethernet address, and frames of the later one are dropped: give each guest its own (or see --allow-address of hawser run)';
 const FOREIGN_ADDRESS =
-  'frames of a guest were dropped: it uses an address of another, or sends what only the gateway does; see --allow-address and --trust-guests';
+  'frames of a guest were dropped: it uses an address of another, or sends what only the gateway does; see --allow-address and --trust-guests of hawser run';
 
 /** By type; others are written as in RFC 3597. */
 const TYPES: Readonly<Record<number, string>> = {

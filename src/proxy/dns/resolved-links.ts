@@ -21,7 +21,7 @@ const NETWORKD_LINKS = 'netif/links';
 const MAX_LINKS = 1024;
 const POLL_MS = 1000;
 const UNREADABLE =
-  "the domains of the host's links cannot be read: their names are asked at the other servers; name servers of domains with --dns-domain, or run as root";
+  "the domains of the host's links cannot be read: their names are asked at the other servers; run as root, or name servers of domains (--dns-domain of hawser run)";
 
 export class ResolvedLinks {
   private readonly onChange: () => void;

@@ -39,7 +39,7 @@ export function checkSpec(spec: PublishSpec, context: SpecContext): boolean {
     throw refused(
       'ERR_HAWSER_PUBLISH_NO_AGENT',
       spec,
-      `there is no agent in the guest to reach ${what}; start "hawser agent" there, and hawser with --mux`,
+      `there is no agent in the guest to reach ${what}; start "hawser agent" there, and lead to it from here: --mux of hawser run, --port-forwards of hawser-vpnkit`,
     );
   }
   return useAgent;

@@ -138,7 +138,7 @@ function adviceFor(spec: PublishSpec, code: string): string {
         : 'something on the host listens there already; use another host port, or 0 to have one picked';
     case 'EACCES':
       return spec.protocol === 'unix'
-        ? 'not permitted; use a path in a directory that the daemon may write to: --sandbox-allow names more'
+        ? 'not permitted; use a path in a directory that the daemon may write to (more: --sandbox-allow of hawser run)'
         : `not permitted; take a host port from 1024 up, or allow it: sysctl -w net.ipv4.ip_unprivileged_port_start=${spec.hostPort}`;
     case 'EADDRNOTAVAIL':
       return 'the host has no such address; use one that `ip address` shows, 127.0.0.1 or 0.0.0.0';
