@@ -287,6 +287,7 @@ export class NetworkParts {
       prober: new PolicyProber({
         ...{ ...asked, destinations, names: book.names, localAddresses },
         isIsolated: config.separation.isolate,
+        isMux: (text) => config.mux.links.includes(text),
       }),
       work: new SlicedWork((ms) => this.dataPath.turns.onApart(ms)),
       policePassage: (policed) => stack.policePassage(policed),

@@ -33,6 +33,8 @@ export interface PolicyProberDeps {
   readonly localAddresses: (name: string) => readonly IpAddress[] | undefined;
   /** The guest that has an address, or that rules may call so. */
   readonly guestOf: (text: string) => Guest | undefined;
+  /** Whether it is a link of the multiplexer: by one names open nothing, and nothing is redirected. */
+  readonly isMux: (text: string) => boolean;
   /** No frame passes between guests, whatever the policy is. */
   readonly isIsolated: boolean;
 }
@@ -46,6 +48,7 @@ const ELSEWHERE: readonly IpAddress[] = [0xc000_0201, 0xc633_6401, 0xcb00_7101].
 interface Asker {
   readonly guest: Guest | undefined;
   readonly calls: readonly string[];
+  readonly isMux: boolean;
 }
 
 interface Outcome {
@@ -99,7 +102,7 @@ export class PolicyProber {
     const found = guest === '' ? undefined : this.deps.guestOf(guest);
     const named = guest === '' ? [] : [guest];
     const calls = found === undefined ? named : this.deps.policy.callsOf(found);
-    const asker = { guest: found, calls };
+    const asker = { guest: found, calls, isMux: this.deps.isMux(guest) };
     this.policy.replace(this.deps.policy.engine);
     if ('address' in asked) {
       const names = this.namesAt(asker, asked.address);
@@ -171,7 +174,7 @@ export class PolicyProber {
 
   /** @param stated by the client, where it is asked */
   private at(
-    { calls }: Asker,
+    { calls, isMux }: Asker,
     { a, b, c, d }: IpAddress,
     port: number,
     protocol: PolicyProbe['protocol'],
@@ -179,13 +182,13 @@ export class PolicyProber {
     stated?: string,
   ): Outcome {
     this.calls = calls;
-    this.names = names;
+    this.names = isMux ? [] : names;
     const words = Int32Array.of(a, b, c, d);
     if (this.destinations.isNeighbor(words)) return this.atNeighbor();
     const to = this.destinations.decide(this.standIn, protocol, words, 0, port);
     const judged = this.policy.takeLast();
     const isDenied = judged !== undefined && !isAllowed(judged);
-    const isRefused = to.kind === 'refused' || (to.kind !== 'dns' && isDenied);
+    const isRefused = to.kind === 'refused' || ((isMux || to.kind !== 'dns') && isDenied);
     const check = to.kind === 'host-loopback' || to.kind === 'outside' ? to.check : undefined;
     const isInspected = check !== undefined;
     if (isRefused || check === undefined || stated === undefined) {

@@ -59,9 +59,10 @@ function world() {
       ...{ policy, destinations, clock, guestOf, localAddresses },
       names: book.names,
       isIsolated: false,
+      isMux: (text) => text === 'agent',
     }),
     policePassage: (policed) => passages.push(policed),
-    isName: (text) => text === 'later',
+    isName: (text) => text === 'later' || text === 'agent',
     surroundings: { hosts: [HOST], unbound: new Set(), instantOf: (epochMs) => epochMs },
   });
   const guest = (name: string): Guest => {
@@ -472,6 +473,29 @@ describe('network/policy/live-policy', () => {
     assert.deepEqual(verdict(), ['allow', 'allow guest', 0]);
     await live.replace({ default: 'deny', rules: [{ allow: { to: 'guest', port: 22 } }] });
     assert.deepEqual(verdict(), ['deny', 'default: deny', null]);
+  });
+
+  it('by the multiplexer the question is answered as its targets are opened: not by names, nor by redirection', async () => {
+    const { live, test, destinations, guest, learn } = world();
+    await live.replace({
+      default: 'deny',
+      rules: [{ allow: { name: 'a.test' } }, { allow: { cidr: '198.18.0.2', guest: 'agent' } }],
+    });
+    learn('one', 'a.test', '198.18.0.1');
+    const opens = (to: string, port: number): string =>
+      destinations.opensTarget(guest('two'), 'tcp', ip(to), port, 'agent') ? 'allow' : 'deny';
+    for (const [to, port, expected] of [
+      ['198.18.0.1', 443, 'deny'],
+      ['198.18.0.1', 53, 'deny'],
+      ['198.18.0.2', 443, 'allow'],
+      ['198.18.0.2', 853, 'deny'],
+    ] as const) {
+      const asked = test('agent', `${to}:${port}`).action;
+      assert.equal(opens(to, port), expected, `${to}:${port}`);
+      assert.equal(asked === 'allow' ? 'allow' : 'deny', expected, `${to}:${port}`);
+    }
+    assert.equal(test('agent', 'a.test:443').action, 'deny');
+    assert.equal(test('one', 'a.test:443').action, 'allow');
   });
 
   it('a policy that is taken away denies nothing any more', async () => {
