@@ -16,6 +16,8 @@ export const IPV4_MAX_LEN = 65535;
 /** In the 16-bit word of flags and fragment offset. */
 export const IPV4_DF = 0x4000;
 export const IPV4_MF = 0x2000;
+/** Of the word that {@link ipv4Fragment} reads: in units of 8 bytes. */
+export const IPV4_OFFSET_MASK = 0x1fff;
 
 export const PROTOCOL_ICMP = 1;
 export const PROTOCOL_TCP = 6;

@@ -23,6 +23,7 @@ import {
   IPV4_HEADER_LEN,
   IPV4_MAX_LEN,
   IPV4_MF,
+  IPV4_OFFSET_MASK,
   ipv4Dst,
   ipv4Fragment,
   ipv4HeaderLen,
@@ -54,8 +55,6 @@ import type { UpperLayers } from '../upper-layers.ts';
 import type { IcmpInput } from './icmp-input.ts';
 import type { Icmpv4Output } from './icmp-output.ts';
 import type { IgmpLayer } from './igmp.ts';
-
-const OFFSET_MASK = 0x1fff;
 
 export interface Ipv4InputDeps {
   readonly own: OwnAddresses;
@@ -121,7 +120,7 @@ export class Ipv4Input {
     if (neighbor === undefined && src !== 0) return;
     packet.neighbor = neighbor;
     const word = ipv4Fragment(view, l3);
-    if ((word & (OFFSET_MASK | IPV4_MF)) !== 0) {
+    if ((word & (IPV4_OFFSET_MASK | IPV4_MF)) !== 0) {
       this.onFragment(now, port, slab, l3);
       return;
     }
@@ -142,7 +141,7 @@ export class Ipv4Input {
     const l3 = off + ETHERNET_HEADER_LEN;
     if (checkIpv4(view, l3, len - ETHERNET_HEADER_LEN) !== undefined) return;
     const word = ipv4Fragment(view, l3);
-    if ((word & IPV4_DF) === 0 || (word & OFFSET_MASK) !== 0) return; // RFC 1122 §3.2.2: not for later fragments
+    if ((word & IPV4_DF) === 0 || (word & IPV4_OFFSET_MASK) !== 0) return; // RFC 1122 §3.2.2: not for later fragments
     this.packet.neighbor = this.sender(now, port, view, off, ipv4Src(view, l3));
     if (this.packet.neighbor !== undefined) this.sendTooBig(slab, l3);
   }
@@ -171,7 +170,7 @@ export class Ipv4Input {
     fragment.headerOff = l3;
     fragment.off = l3 + headerLen;
     fragment.len = ipv4TotalLength(view, l3) - headerLen;
-    fragment.start = (word & OFFSET_MASK) << 3;
+    fragment.start = (word & IPV4_OFFSET_MASK) << 3;
     fragment.more = (word & IPV4_MF) !== 0;
     const whole = this.reassembler.add(now, port.guest, slab, fragment);
     if (whole === undefined) return;

@@ -11,9 +11,11 @@ import {
   ETHERTYPE_IPV6,
   etherType,
 } from '../../wire/ethernet.ts';
+import { ICMP_ECHO } from '../../wire/icmpv4.ts';
 import { ICMPV6_ECHO, icmpv6Type, PROTOCOL_ICMPV6 } from '../../wire/icmpv6.ts';
 import {
   IPV4_HEADER_LEN,
+  IPV4_OFFSET_MASK,
   ipv4Dst,
   ipv4Fragment,
   ipv4HeaderLen,
@@ -24,14 +26,11 @@ import {
   PROTOCOL_UDP,
 } from '../../wire/ipv4.ts';
 import { checkIpv6, IPV6_DST, IPV6_SRC, Ipv6Chain } from '../../wire/ipv6.ts';
-import { isNdp, NDP_TARGET, NEIGHBOR_MESSAGE_MIN, NEIGHBOR_SOLICITATION } from '../../wire/ndp.ts';
+import { NDP_TARGET, NEIGHBOR_MESSAGE_MIN, NEIGHBOR_SOLICITATION } from '../../wire/ndp.ts';
 import { ACK, SYN, TCP_HEADER_LEN, tcpDstPort, tcpFlags } from '../../wire/tcp.ts';
 import { UDP_HEADER_LEN, udpDstPort } from '../../wire/udp.ts';
 import type { Frame } from '../frame.ts';
 import { isUnspecifiedIpv6, readIpv6Key, setIpv4Key } from './address-key.ts';
-
-const FRAGMENT_OFFSET_MASK = 0x1fff;
-const ICMP_ECHO = 8;
 
 /** - `ip`: the other's Ethernet address was asked for, or it is another protocol */
 export type AttemptProtocol = 'tcp' | 'udp' | 'icmp' | 'ip';
@@ -80,7 +79,7 @@ export class AttemptReader {
   }
 
   private readIpv4(view: DataView, l3: number, avail: number): GuestAttempt | undefined {
-    if (avail < IPV4_HEADER_LEN || (ipv4Fragment(view, l3) & FRAGMENT_OFFSET_MASK) !== 0) {
+    if (avail < IPV4_HEADER_LEN || (ipv4Fragment(view, l3) & IPV4_OFFSET_MASK) !== 0) {
       return undefined;
     }
     const headerLen = ipv4HeaderLen(view, l3);
@@ -108,7 +107,7 @@ export class AttemptReader {
     if (protocol === PROTOCOL_ICMPV6) {
       const type = icmpv6Type(view, upperOff);
       if (type === NEIGHBOR_SOLICITATION) return this.readSolicitation(view, l3, upperLen);
-      if (!isToOne || isNdp(type) || type !== ICMPV6_ECHO) return undefined;
+      if (type !== ICMPV6_ECHO) return undefined;
     }
     if (!isToOne) return undefined;
     readIpv6Key(attempt.words, view, l3 + IPV6_DST);

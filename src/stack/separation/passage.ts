@@ -18,6 +18,7 @@ import { ICMPV6_HEADER_LEN, icmpv6Type, PROTOCOL_ICMPV6 } from '../../wire/icmpv
 import {
   IPV4_HEADER_LEN,
   IPV4_MF,
+  IPV4_OFFSET_MASK,
   ipv4Fragment,
   ipv4HeaderLen,
   ipv4Protocol,
@@ -33,7 +34,6 @@ import { isUnspecifiedIpv6 } from './address-key.ts';
 import type { LinkAddresses } from './link-addresses.ts';
 import type { SourceDrop, SourceGuard } from './source-guard.ts';
 
-const FRAGMENT_OFFSET_MASK = 0x1fff;
 const ICMP_REDIRECT = 5;
 const ICMP_ROUTER_ADVERTISEMENT = 9;
 const ICMP_HEADER_LEN = 8;
@@ -129,7 +129,7 @@ function ipv4Fault(view: DataView, l3: number, avail: number): PassageDrop | und
   const protocol = ipv4Protocol(view, l3);
   if (protocol === PROTOCOL_TCP) return undefined;
   const fragment = ipv4Fragment(view, l3);
-  if ((fragment & FRAGMENT_OFFSET_MASK) !== 0) return undefined;
+  if ((fragment & IPV4_OFFSET_MASK) !== 0) return undefined;
   const l4 = l3 + headerLen;
   const l4Len = total - headerLen;
   const short = (fragment & IPV4_MF) === 0 ? 'guest-malformed' : 'guest-incomplete-headers';

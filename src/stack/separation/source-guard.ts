@@ -14,6 +14,7 @@ import { ETHERNET_HEADER_LEN } from '../../wire/ethernet.ts';
 import { icmpv6Type, PROTOCOL_ICMPV6 } from '../../wire/icmpv6.ts';
 import {
   IPV4_HEADER_LEN,
+  IPV4_OFFSET_MASK,
   ipv4Fragment,
   ipv4HeaderLen,
   ipv4Protocol,
@@ -47,7 +48,6 @@ import type { AddressKind, LinkAddresses } from './link-addresses.ts';
 import { isAllowed } from './separation.ts';
 
 const PROTOCOL_IGMP = 2;
-const FRAGMENT_OFFSET_MASK = 0x1fff;
 const IPV6_HEADER_END = 54;
 
 export type SourceDrop =
@@ -279,8 +279,7 @@ export class SourceGuard {
 function maySendWithout(view: DataView, l3: number, end: number): boolean {
   const protocol = ipv4Protocol(view, l3);
   if (protocol === PROTOCOL_IGMP) return true;
-  if (protocol !== PROTOCOL_UDP || (ipv4Fragment(view, l3) & FRAGMENT_OFFSET_MASK) !== 0)
-    return false;
+  if (protocol !== PROTOCOL_UDP || (ipv4Fragment(view, l3) & IPV4_OFFSET_MASK) !== 0) return false;
   const l4 = l3 + ipv4HeaderLen(view, l3);
   return l4 + UDP_HEADER_LEN <= end && udpDstPort(view, l4) === DHCP_SERVER_PORT;
 }

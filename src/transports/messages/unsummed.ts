@@ -13,6 +13,7 @@ import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, skipVlanTags } from '../../wire/etherne
 import {
   checkIpv4,
   IPV4_MF,
+  IPV4_OFFSET_MASK,
   ipv4Fragment,
   ipv4HeaderLen,
   ipv4Protocol,
@@ -30,7 +31,6 @@ import {
 import { TCP_CHECKSUM_OFFSET, TCP_HEADER_LEN, tcpHeaderLen } from '../../wire/tcp.ts';
 import { UDP_CHECKSUM_OFFSET, UDP_HEADER_LEN, udpChecksum, udpLength } from '../../wire/udp.ts';
 
-const IPV4_OFFSET_MASK = 0x1fff;
 const IPV4_SRC = 12;
 const IPV4_ADDRESSES_LEN = 8;
 const IPV6_ADDRESSES_LEN = 32;
