@@ -167,7 +167,8 @@ export class LocalNames {
     if (listed !== undefined) {
       return { kind: 'addresses', addresses: listed, zone: name };
     }
-    const target = this.hostPointers.get(name) ?? this.builtInPointers.get(name);
+    const target =
+      this.records.nameAt(name) ?? this.hostPointers.get(name) ?? this.builtInPointers.get(name);
     if (target !== undefined) return { kind: 'pointer', target };
 
     if (this.hasCanaries && CANARIES.has(name)) return { kind: 'missing', zone: name };

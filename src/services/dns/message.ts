@@ -44,7 +44,8 @@ export const CLASS_IN = 1;
 
 /** As in messages, RFC 1035 §2.3.4. */
 export const MAX_NAME_LEN = 255;
-const EDNS_DO = 0x8000;
+/** Of the flags of an OPT record: signatures are wanted (RFC 3225). */
+export const EDNS_DO = 0x8000;
 
 /** The query's OPT record. */
 export interface Edns {

@@ -1,6 +1,7 @@
 /** Addresses of names that are given and taken while they are served. Bounded, of all names together. */
 import type { IpAddress } from '../../base/ip-address.ts';
 import { isNumeric, statedName } from '../sniff/host-name.ts';
+import { reverseName } from './reverse-name.ts';
 
 export const NAME_RECORDS_MAX = 4_096;
 
@@ -12,6 +13,8 @@ export interface NameRecord {
 
 export class NameRecords {
   private readonly byName = new Map<string, readonly IpAddress[]>();
+  /** By reverse names: those that have the address, the first one first. */
+  private readonly pointers = new Map<string, readonly string[]>();
   private count = 0;
 
   list(): readonly NameRecord[] {
@@ -25,6 +28,11 @@ export class NameRecords {
     return this.byName.get(name);
   }
 
+  /** @param reverse the name of an address, as a PTR query has it @returns undefined: no name here has it */
+  nameAt(reverse: string): string | undefined {
+    return this.pointers.get(reverse)?.[0];
+  }
+
   /** One more address of a name. @returns why not; a record that is there already stays as it is */
   add({ name, address }: NameRecord): 'name' | 'full' | undefined {
     if (!isRecordable(name)) return 'name';
@@ -33,6 +41,8 @@ export class NameRecords {
     if (this.count === NAME_RECORDS_MAX) return 'full';
     this.count++;
     this.byName.set(name, [...known, address]);
+    const reverse = reverseName(address);
+    this.pointers.set(reverse, [...(this.pointers.get(reverse) ?? []), name]);
     return undefined;
   }
 
@@ -42,8 +52,15 @@ export class NameRecords {
     const rest = address === undefined ? [] : known.filter((one) => !one.equals(address));
     if (rest.length === 0) this.byName.delete(name);
     else this.byName.set(name, rest);
+    for (const gone of known) if (!rest.includes(gone)) this.unpoint(reverseName(gone), name);
     this.count -= known.length - rest.length;
     return known.length - rest.length;
+  }
+
+  private unpoint(reverse: string, name: string): void {
+    const rest = this.pointers.get(reverse)?.filter((one) => one !== name) ?? [];
+    if (rest.length === 0) this.pointers.delete(reverse);
+    else this.pointers.set(reverse, rest);
   }
 }
 

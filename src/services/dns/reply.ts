@@ -4,6 +4,7 @@ import {
   DNS_HEADER_LEN,
   type DnsQuery,
   dnsFlags,
+  EDNS_DO,
   FLAG_AA,
   FLAG_CD,
   FLAG_QR,
@@ -51,8 +52,8 @@ export function localReply(query: DnsQuery, rcode: number, records: LocalRecords
             udpPayloadSize: OUR_UDP_SIZE,
             extendedRcode: 0,
             ednsVersion: 0,
-            flags: 0,
-            flag_do: false,
+            flags: query.edns.dnssecOk ? EDNS_DO : 0, // RFC 3225 §3: that of the query
+            flag_do: query.edns.dnssecOk,
             options: [],
           },
         ];

@@ -144,6 +144,21 @@ describe('local DNS names', () => {
     assert.equal(ask('www.example.org', 'A', names), 'upstream');
   });
 
+  it('an address of records leads to the first name that has it', () => {
+    const names = makeNames();
+    const reverse = '9.9.9.10.in-addr.arpa';
+    assert.equal(ask(reverse, 'PTR', names), 'box.lan');
+    for (const name of ['one.test', 'two.test']) {
+      names.records.add({ name, address: address('10.9.9.9') });
+    }
+    assert.equal(ask(reverse, 'PTR', names), 'one.test');
+    assert.equal(ask(reverse, 'A', names), 'empty');
+    names.records.remove('one.test', address('10.9.9.9'));
+    assert.equal(ask(reverse, 'PTR', names), 'two.test');
+    names.records.remove('two.test');
+    assert.equal(ask(reverse, 'PTR', names), 'box.lan');
+  });
+
   it('names by which browsers decide for other resolvers do not exist, by option', () => {
     const canaries = ['use-application-dns.net', 'mask.icloud.com', 'mask-h2.icloud.com'];
     const names = new LocalNames({ gateway: [], host: [], zones: [], hasCanaries: true });
@@ -162,6 +177,14 @@ describe('local DNS names', () => {
     const asked = query('host.docker.internal', 'A', { udpSize: 1232, id: 77 });
     const edns = unpack(makeNames().answer(asked) ?? new Uint8Array(12));
     assert.deepEqual([edns.id, edns.additionals?.[0]?.type], [77, 'OPT']);
+  });
+
+  it('repeats whether signatures are wanted (RFC 3225 §3)', () => {
+    for (const dnssecOk of [false, true]) {
+      const asked = query('host.docker.internal', 'A', { udpSize: 1232, dnssecOk });
+      const [opt] = unpack(makeNames().answer(asked) ?? new Uint8Array(12)).additionals ?? [];
+      assert.ok(opt?.type === 'OPT' && opt.flag_do === dnssecOk);
+    }
   });
 
   it('sends an SOA with every negative answer, so that it can be remembered (RFC 2308 §3)', () => {
