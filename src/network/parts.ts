@@ -7,6 +7,7 @@ import type { Clock } from '../base/time.ts';
 import type { GuestApi } from '../control/ports/guest-api.ts';
 import type { DnsForwarder } from '../proxy/dns/forwarder.ts';
 import type { ProxiedNames } from '../proxy/dns/proxied-names.ts';
+import type { Block } from '../proxy/flows/destination.ts';
 import type { HostReach } from '../proxy/host-reach.ts';
 import { LeaseFile } from '../proxy/lease-file.ts';
 import { OwnListeners } from '../proxy/own-listeners.ts';
@@ -160,6 +161,8 @@ export class NetworkParts {
     const policyNames = new PolicyNames(config.leases.static);
     noteIpv6(config, addresses, log);
     noteEvents(hub, log);
+    const onNameDenied = (denied: Pick<Block, 'owner' | 'name' | 'why' | 'rule' | 'isObserved'>) =>
+      this.dataPath.onBlock({ ...denied, protocol: 'dns', remote: undefined, port: 0 });
     const asking: Asking = {
       ...{ hooks, audit: this.audit, clock, log },
       ourselves: () => this.dataPath.stack.guests.nobody,
@@ -169,6 +172,7 @@ export class NetworkParts {
         return this.view.flowBook.verdictOf(allowed);
       },
       nameOf: ({ owner, remote }) => this.dataPath.book.names.find(clock.now(), owner, remote),
+      onNameDenied: (owner, name, rule) => onNameDenied({ owner, name, why: 'program', rule }),
     };
     this.gate = makeGate(asking);
     this.dataPath = new DataPath({
@@ -255,10 +259,8 @@ export class NetworkParts {
       policy: this.dataPath.policy,
       addresses: addressMap,
       ourselves: stack.guests.nobody,
-      onDenied: (owner, name, rule, isObserved) => {
-        const to = { protocol: 'dns', remote: undefined, port: 0, name } as const;
-        this.dataPath.onBlock({ owner, ...to, why: 'policy', rule, isObserved });
-      },
+      onDenied: (owner, name, rule, isObserved) =>
+        onNameDenied({ owner, name, why: 'policy', rule, isObserved }),
     });
     this.dns = makeDns({
       ...{ config, names: this.names, ipv6: this.ipv6, leases, sockets, policy, clock, log },

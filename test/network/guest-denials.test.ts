@@ -4,6 +4,7 @@ import * as z from 'zod';
 import type { SimulatedGuest } from '../../src/lab/guest/simulated-guest.ts';
 import { createNetwork } from '../../src/network/create-network.ts';
 import { GuestDenials } from '../../src/network/guest-denials.ts';
+import type { NetworkHooks } from '../../src/network/hooks/hooks.ts';
 import type { Network } from '../../src/network/network-interface.ts';
 import { Denials } from '../../src/proxy/policy/denials.ts';
 import { ip, TestClock } from '../proxy/recording.ts';
@@ -55,6 +56,24 @@ describe('network: denials, for guests', () => {
     await assert.rejects(one.download(`http://${HOST}:81/`, () => {}));
     assert.deepEqual(await read(one), [`tcp ${HOST} 81 program: onFlow denies it 1`]);
   });
+
+  const NAME_HOOKS: readonly [string, string, NetworkHooks][] = [
+    ['denies', 'onDns denies it', { onDns: () => 'deny' }],
+    ['fails for', 'onDns has failed', { onDns: () => Promise.reject(new Error('broken')) }],
+  ];
+  for (const [how, why, hooks] of NAME_HOOKS) {
+    it(`a name that a hook ${how}, which is an event too`, async () => {
+      network = await createNetwork({ guestApi: true, ...hooks });
+      const blocks: (string | null)[] = [];
+      network.on('block', ({ block }) =>
+        blocks.push(block.protocol, block.name, block.why, block.rule),
+      );
+      const one = await add();
+      assert.equal(await one.resolve('evil.test'), '');
+      assert.deepEqual(await read(one), [`dns evil.test 0 program: ${why} 1`]);
+      assert.deepEqual(blocks, ['dns', 'evil.test', 'program', why]);
+    });
+  }
 
   it('a guest that tries everything has a bounded list, and takes none from others', () => {
     const clock = new TestClock();

@@ -22,12 +22,14 @@ export interface DnsHookDeps {
   /** Who asks for hawser's own needs, which are nobody else's. */
   readonly ourselves: () => Guest;
   whoIs(owner: Guest): AskingGuest;
+  /** @param why the answer, or what is wrong with it */
+  onNameDenied(owner: Guest, name: string, why: string): void;
 }
 
 type Decision = 'allow' | { readonly denied: string } | { readonly addresses: readonly string[] };
 
 export const dnsHook =
-  ({ onDns, questions, ourselves, whoIs }: DnsHookDeps): AskAboutName =>
+  ({ onDns, questions, ourselves, whoIs, onNameDenied }: DnsHookDeps): AskAboutName =>
   (owner, query, answered) => {
     if (owner === ourselves()) {
       answered(undefined);
@@ -40,7 +42,14 @@ export const dnsHook =
       call: () => onDns(plainValue({ ...whoIs(owner), name, type: typeText(type) })),
       read: readAnswer,
       denied: (why) => ({ denied: why }),
-      onAnswer: (decision) => answered(decision === 'allow' ? undefined : replyTo(query, decision)),
+      onAnswer: (decision) => {
+        if (decision === 'allow') {
+          answered(undefined);
+          return;
+        }
+        if ('denied' in decision) onNameDenied(owner, name, decision.denied);
+        answered(replyTo(query, decision));
+      },
     });
   };
 

@@ -1,13 +1,9 @@
 /** What is made of the hooks of a program, where there are any. */
 import type { AskAboutName } from '../../proxy/dns/forwarder.ts';
-import type { Guest } from '../../stack/guest.ts';
-import { dnsHook } from './dns-hook.ts';
+import { type DnsHookDeps, dnsHook } from './dns-hook.ts';
 import { ProgramGate, type ProgramGateDeps } from './program-gate.ts';
 
-export interface Asking extends ProgramGateDeps {
-  /** Who asks for hawser's own needs. */
-  readonly ourselves: () => Guest;
-}
+export type Asking = ProgramGateDeps & Pick<DnsHookDeps, 'ourselves' | 'onNameDenied'>;
 
 /** @returns undefined: nobody has to be asked about anything */
 export function makeGate(asking: Asking): ProgramGate | undefined {
@@ -18,10 +14,10 @@ export function makeGate(asking: Asking): ProgramGate | undefined {
 }
 
 export function makeDnsHook(
-  { hooks, ourselves, whoIs }: Asking,
+  { hooks, ...asking }: Asking,
   gate: ProgramGate | undefined,
 ): AskAboutName | undefined {
   const { onDns } = hooks;
   if (onDns === undefined || gate === undefined) return undefined;
-  return dnsHook({ onDns, questions: gate.questions, ourselves, whoIs });
+  return dnsHook({ ...asking, onDns, questions: gate.questions });
 }
