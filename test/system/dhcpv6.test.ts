@@ -35,10 +35,18 @@ systemSuite('DHCPv6 clients', [...LAB, 'dhclient', 'ping'], function () {
   });
   afterEach(() => lab.close());
 
-  async function start(): Promise<void> {
+  async function start(...more: string[]): Promise<void> {
     const links = guests.flatMap(({ link }) => ['--listen', link]);
     const search = SEARCH.flatMap((domain) => ['--dns-search', domain]);
-    daemon = await lab.startDaemon([...links, ...search, '--subnet6', SUBNET6, '--ipv6', 'on']);
+    const args = [...links, ...search, '--subnet6', SUBNET6, '--ipv6', 'on', ...more];
+    daemon = await lab.startDaemon(args);
+  }
+  /** TAPs that outlive the daemon, with `more` for the one that starts then. */
+  async function startOnLastingTaps(...more: string[]): Promise<void> {
+    await daemon.stop('SIGKILL');
+    const tap = ['dev', 'eth0', 'mode', 'tap', 'vnet_hdr'];
+    for (const guest of guests) await guest.run('ip', 'tuntap', 'add', ...tap);
+    await start(...more);
   }
 
   const [first, second] = [0, 1].map((i) => (): Guest => {
@@ -84,12 +92,15 @@ systemSuite('DHCPv6 clients', [...LAB, 'dhclient', 'ping'], function () {
     const client = guest.start(['dhclient', '-6', '-d', ...files, 'eth0']);
     return { client, leaseFile, files };
   }
+  /** The last lease of its file, which begins with `before`, once it is one that this client has got. */
   async function dhclient(guest: Guest, before = '', ...more: string[]): Promise<Lease6> {
+    const begunS = Math.floor(Date.now() / 1000);
     const running = startDhclient(guest, before, ...more);
     return await until(`${guest.name} to have a lease`, () => {
       const text = readFileSync(running.leaseFile, 'latin1');
-      const address = /iaaddr ([\da-f:]+) \{/.exec(text.slice(before.length))?.[1];
-      const isWhole = text.endsWith('\n}\n');
+      const last = text.slice(text.lastIndexOf('lease6 {'));
+      const address = /iaaddr ([\da-f:]+) \{/.exec(last)?.[1];
+      const isWhole = last.endsWith('\n}\n') && Number(/starts (\d+)/.exec(last)?.[1]) >= begunS;
       return address !== undefined && isWhole && { ...running, address, text };
     });
   }
@@ -141,10 +152,7 @@ systemSuite('DHCPv6 clients', [...LAB, 'dhclient', 'ping'], function () {
 
   it('a daemon that has started anew, without a lease file, confirms the lease of a guest', async () => {
     const guest = first();
-    await daemon.stop('SIGKILL');
-    // A TAP that outlives the daemon.
-    await guest.run('ip', 'tuntap', 'add', 'dev', 'eth0', 'mode', 'tap', 'vnet_hdr');
-    await start();
+    await startOnLastingTaps();
     await up(guest);
     const { address, text, client } = await dhclient(guest);
     await client.stop();
@@ -161,6 +169,50 @@ systemSuite('DHCPv6 clients', [...LAB, 'dhclient', 'ping'], function () {
     assert.equal(lease?.address, address);
     assert.match(again.client.stderr, /Confirm on eth0/);
     assert.doesNotMatch(again.client.stderr, /Solicit on eth0/);
+  });
+
+  /** The lease of a client that has slept for so long: past half of it, it renews it, past four fifths it rebinds it. */
+  const aged = (text: string, seconds: number): string =>
+    text
+      .slice(text.lastIndexOf('lease6 {'))
+      .replace(/starts (\d+)/g, (_, at: string) => `starts ${Number(at) - seconds}`);
+
+  it('clones with one DUID renew and rebind their own, after a restart with the lease file too', async () => {
+    const clones = [first(), second()];
+    const keeping = ['--lease-file', lab.path('kept.json')];
+    await startOnLastingTaps(...keeping);
+    await Promise.all(clones.map(up));
+    let held: Lease6[] = [];
+    for (const clone of clones) held.push(await dhclient(clone, DUID));
+    const addresses = held.map(({ address }) => address);
+    assert.notEqual(addresses[0], addresses[1]);
+    for (const [seconds, request, hasRestart] of [
+      [2000, 'Renew', false],
+      [3000, 'Rebind', false],
+      [2000, 'Renew', true],
+      [3000, 'Rebind', true],
+    ] as const) {
+      for (const { client } of held) await client.stop();
+      if (hasRestart) {
+        assert.equal(await daemon.stop('SIGTERM'), 0);
+        await start(...keeping);
+        assert.deepEqual(
+          (await leases()).map(({ address }) => address).sort(),
+          addresses.toSorted(),
+        );
+      }
+      const before = held.map(({ text }) => `${DUID}${aged(text, seconds)}`);
+      held = await Promise.all(clones.map((clone, i) => dhclient(clone, before[i])));
+      for (const { client } of held) {
+        assert.match(client.stderr, new RegExp(`${request} on eth0`));
+        assert.doesNotMatch(client.stderr, /Solicit on eth0/);
+      }
+      assert.deepEqual(
+        held.map(({ address }) => address),
+        addresses,
+      );
+      assert.equal((await leases()).length, 2);
+    }
   });
 
   /** In namespaces of processes and mounts, which end with their first process, with directories of its own in place of those of the machine. */
