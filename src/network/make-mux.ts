@@ -18,13 +18,15 @@ export interface MuxDeps {
   readonly guests: Guests;
   readonly directory: GuestDirectory;
   readonly guestApi: () => GuestApi | undefined;
+  /** The agents behind a link are gone for good. */
+  readonly onAgentGone: (link: string) => void;
   readonly clock: Clock;
   readonly log: Log;
   readonly hub: EventHub;
 }
 
 export function makeMux(deps: MuxDeps): MuxLinks {
-  const { config, dataPath, guests, directory, guestApi, clock, log, hub } = deps;
+  const { config, dataPath, guests, directory, guestApi, onAgentGone, clock, log, hub } = deps;
   const { stack, destinations, sockets, book, turns, flusher } = dataPath;
   const { keepaliveS, sourceAddress, socketMode, vhostMemory } = config;
   return new MuxLinks({
@@ -41,5 +43,6 @@ export function makeMux(deps: MuxDeps): MuxLinks {
     onEvent: (event) => hub.emit('mux', event),
     ...{ guests: directory, sockets, book, turns, flusher, clock, log },
     ...{ sourceAddress, keepaliveS, socketMode, vhostMemory },
+    ...{ graceMs: config.linkGraceMs, onAgentGone },
   });
 }

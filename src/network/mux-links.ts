@@ -24,6 +24,7 @@ import type { OpenMuxLink } from '../transports/mux/mux-link.ts';
 import { parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import { openMuxLink } from '../transports/mux/open-mux-link.ts';
 import type { MachineMemory } from '../transports/vhost-user/machine-memory.ts';
+import { AgentDepartures } from './agent-departures.ts';
 import { fineMs, wholeMs } from './view-numbers.ts';
 
 export interface MuxLinksDeps {
@@ -56,6 +57,10 @@ export interface MuxLinksDeps {
   readonly socketMode: number;
   readonly vhostMemory: MachineMemory;
   readonly onEvent: (event: MuxEvent) => void;
+  /** How long the agents behind a link may be away. */
+  readonly graceMs: number;
+  /** None has come back within that. */
+  readonly onAgentGone: (link: string) => void;
 }
 
 export class MuxLinks {
@@ -66,6 +71,7 @@ export class MuxLinks {
   private readonly links: OpenMuxLink[] = [];
   /** That agents behind a link were in last, by its name. */
   private readonly guests = new Map<string, Guest>();
+  private readonly departures: AgentDepartures;
 
   constructor(deps: MuxLinksDeps) {
     this.deps = deps;
@@ -81,6 +87,7 @@ export class MuxLinks {
       turns,
       keepaliveS,
     });
+    this.departures = new AgentDepartures(deps.graceMs, deps.onAgentGone);
     this.peers = new MuxPeers({
       clock,
       log,
@@ -90,8 +97,15 @@ export class MuxLinks {
         if (serves(now, request, owner, link.name)) return;
         this.dialer.onRequest(now, request, link.name, owner);
       },
-      onUp: (peer) => deps.onEvent({ kind: 'up', mux: nameOf(peer), why: null }),
-      onDown: (peer, why) => deps.onEvent({ kind: 'down', mux: nameOf(peer), why }),
+      onUp: (peer) => {
+        this.departures.onUp(peer.link.name);
+        deps.onEvent({ kind: 'up', mux: nameOf(peer), why: null });
+      },
+      onDown: (peer, why) => {
+        const { name } = peer.link;
+        if (this.peers.of(name).current === undefined) this.departures.onDown(name);
+        deps.onEvent({ kind: 'down', mux: nameOf(peer), why });
+      },
     });
     this.carrier = new MuxCarrier({ book, clock, log, peers: this.peers, sourceAddress });
   }
@@ -126,6 +140,7 @@ export class MuxLinks {
     this.carrier.close();
     this.dialer.close();
     this.peers.close();
+    this.departures.close();
     await Promise.all(closing);
   }
 }

@@ -240,6 +240,7 @@ export class NetworkParts {
     this.mux = makeMux({
       ...{ config, dataPath: this.dataPath, guests, directory, clock, log, hub },
       guestApi: () => this.guestApi,
+      onAgentGone: (link) => this.ports.endAgent(link),
     });
     this.ssh = makeSshForwards({ streams: this.streams, stack, book, clock, log });
     this.ports = makePorts({

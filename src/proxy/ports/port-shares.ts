@@ -71,7 +71,16 @@ export class PortShares {
 
   /** The guest is gone for good: end what it has published. */
   endGuest(owner: Guest): void {
-    const held = this.byGuest.get(owner)?.held;
+    this.endAll(this.byGuest.get(owner));
+  }
+
+  /** So are the agents behind a link. */
+  endAgent(link: string): void {
+    this.endAll(this.byAgent.get(link));
+  }
+
+  private endAll(holder: Holder | undefined): void {
+    const held = holder?.held;
     for (let last = held?.last; last !== undefined; last = held?.last) {
       this.deps.withdraw(last);
       if (held?.last === last) return; // it is being published, and ends when it is

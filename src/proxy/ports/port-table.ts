@@ -292,6 +292,11 @@ export class PortTable {
     this.shares.endGuest(guest);
   }
 
+  /** So are the agents behind a link. */
+  endAgent(link: string): void {
+    this.shares.endAgent(link);
+  }
+
   private evict(share: PortShare): void {
     const id = this.byShare.get(share);
     if (id !== undefined) this.end(id, 'evicted');

@@ -72,6 +72,8 @@ export class Pair {
       sockets: new Budget('sockets', 1 << 16),
       vhostMemory: 'sealed',
       onEvent: (event) => this.events.push(event),
+      graceMs: 60_000,
+      onAgentGone: () => {},
     });
     await this.host.open();
     return this.host;
