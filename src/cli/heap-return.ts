@@ -33,7 +33,7 @@ export class HeapReturn {
   private waited = 0;
   private isCollecting = false;
 
-  constructor(heap: Heap = HEAP, tickMs: number = TICK_MS) {
+  constructor(heap: Heap = PROCESS_HEAP, tickMs: number = TICK_MS) {
     this.heap = heap;
     this.idleSize = this.size = heap.size();
     this.timer = setInterval(() => void this.tick(), tickMs).unref();
@@ -71,7 +71,7 @@ const collector = once((): Collect => {
 let last = performance.eventLoopUtilization();
 
 /** Of this process. */
-const HEAP: Heap = {
+export const PROCESS_HEAP: Heap = {
   size: () => getHeapStatistics().total_heap_size,
   busy: () => {
     const now = performance.eventLoopUtilization();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Heap, HeapReturn } from '../../src/cli/heap-return.ts';
+import { type Heap, HeapReturn, PROCESS_HEAP } from '../../src/cli/heap-return.ts';
 import { until } from '../proxy/dns/lab.ts';
 
 const MB = 1 << 20;
@@ -68,8 +68,15 @@ describe('cli/heap-return', () => {
     assert.ok(heap.collections <= inUse + 2, `${heap.collections}`);
   });
 
+  it('a thread that works is busy', () => {
+    PROCESS_HEAP.busy();
+    const begun = performance.now();
+    while (performance.now() - begun < 50);
+    assert.ok(PROCESS_HEAP.busy() > 0.5);
+  });
+
   it('a heap of this process is measured and collected', async () => {
-    const own = new HeapReturn(undefined, 50); // in ticks of 5 ms a loaded machine is never quiet
+    const own = new HeapReturn({ ...PROCESS_HEAP, busy: () => 0 }, 5); // a loaded machine is never quiet
     let kept: unknown[] = Array.from({ length: 600_000 }, (_, i) => ({ i, text: `${i}` }));
     const large = process.memoryUsage().heapTotal;
     assert.ok(kept.length > 0);

@@ -28,6 +28,8 @@ const silent: Behaviour = () => [];
 const SOON = { timing: { attemptMs: 20, deadlineMs: 150 } };
 /** Where an answer is expected, on a machine that is busy as well. */
 const PATIENT = { timing: { attemptMs: 20, deadlineMs: 1_500 } };
+/** Where sockets are counted: an answer that is late on a busy machine is not asked for by a second one. */
+const ONCE = { timing: { attemptMs: 1_000, deadlineMs: 2_000 } };
 
 describe('DNS forwarder', () => {
   const stops: (() => void)[] = [];
@@ -249,7 +251,7 @@ describe('DNS forwarder', () => {
           ? says('1.1.1.1')(asked, transport)
           : [],
       );
-      const forwarder = forwarderTo([server], { ...PATIENT, ...options });
+      const forwarder = forwarderTo([server], { ...ONCE, ...options });
       const codes: number[] = [];
       for (let i = 0; i < 30; i++) {
         forwarder.query(queryBytes(`evil${i}.example`), 'udp', OWNER, (reply) =>
@@ -277,7 +279,7 @@ describe('DNS forwarder', () => {
         : [],
     );
     const sockets = new Budget('sockets', 20);
-    const forwarder = forwarderTo([server], { ...PATIENT, sockets });
+    const forwarder = forwarderTo([server], { ...ONCE, sockets });
     const ask = (name: string): void => {
       forwarder.query(queryBytes(name), 'udp', OWNER, () => {});
     };
