@@ -13,6 +13,7 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { ENVIRONMENT } from '../rig/environment.ts';
 
 const STARTS = 20;
 const PORTS = 400;
@@ -26,7 +27,7 @@ const SHELL = [resolve('src/cli/docker-proxy/hawser-docker-proxy.sh')];
 
 const dir = mkdtempSync(join(tmpdir(), 'hawser-bench-'));
 const env = {
-  ...process.env,
+  ...ENVIRONMENT,
   XDG_RUNTIME_DIR: dir,
   HAWSER_CONTROL: `agent:${dir}/hawser/default/api.sock`,
   HAWSER_DOCKER_PROXY_MAIN: bin('docker-proxy.js'),

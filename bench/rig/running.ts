@@ -1,6 +1,7 @@
 /** A program that runs beside the benchmark: watched for what it prints, ended by id. */
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { ENVIRONMENT } from './environment.ts';
 
 const KEEP_CHARS = 1 << 20;
 const GRACE_MS = 3000;
@@ -24,7 +25,7 @@ export class Running {
     this.name = argv.join(' ');
     const pipes = Array.from({ length: options.extraPipes ?? 0 }, (): 'pipe' => 'pipe');
     const stdio: StdioOptions = ['pipe', 'pipe', 'pipe', ...pipes];
-    this.child = spawn(program, args, { stdio, env: { ...process.env, ...options.env } });
+    this.child = spawn(program, args, { stdio, env: { ...ENVIRONMENT, ...options.env } });
     this.child.stdin?.on('error', () => {}); // it may end before it has read all
     this.child.stdout?.on('data', (chunk) => {
       this.stdout = `${this.stdout}${chunk}`.slice(-KEEP_CHARS);
