@@ -212,11 +212,12 @@ export class DnsForwarder {
       return true;
     }
     const trace = new QueryTrace(this.options.now());
-    const fitted: DnsReply = (bytes) => {
+    const fitted = (bytes: Uint8Array): void => {
       const rcode = dnsRcode(bytes);
       if (rcode !== NOERROR) this.options.onFailure?.(query, rcode);
       this.options.onAnswer?.(owner, query, bytes, trace);
-      reply(transport === 'tcp' ? bytes : fitUdp(bytes, udpLimit(query)));
+      const message = transport === 'tcp' ? bytes : fitUdp(bytes, udpLimit(query));
+      reply(message, trace.answersIn(message));
     };
     const { families = EVERYTHING } = this.options;
     if (!concerns(families, query)) {
@@ -294,7 +295,7 @@ export class DnsForwarder {
     if (cached !== undefined) {
       this.counts.add('answered-from-cache');
       trace.source = 'cache';
-      found(policy?.police(owner, query, cached) ?? cached, 'dns');
+      found(policy?.police(owner, query, cached, trace) ?? cached, 'dns');
       return;
     }
     const excess = policy?.excess(owner, query, now);
@@ -308,7 +309,7 @@ export class DnsForwarder {
       trace.upstream = from;
       trace.source = from === undefined ? undefined : 'upstream';
       if (from === undefined) found(bytes, 'failure');
-      else found(policy?.police(owner, query, bytes) ?? bytes, 'dns');
+      else found(policy?.police(owner, query, bytes, trace) ?? bytes, 'dns');
     });
   }
 
@@ -349,7 +350,7 @@ export class DnsForwarder {
           reply(headerReply(message, REFUSED));
           return true;
         }
-        this.upstreamQueries.forward(message, undefined, transport, owner, reply);
+        this.upstreamQueries.forward(message, undefined, transport, owner, (bytes) => reply(bytes));
         return true;
     }
   }

@@ -8,6 +8,7 @@
 import { cutText } from '../../base/cut-text.ts';
 import { type IpAddress, ipv4, setWords } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
+import { type AddressAnswers, addressAnswers } from '../../services/dns/address-answers.ts';
 import {
   type DnsQuery,
   NOERROR,
@@ -51,6 +52,11 @@ const TYPES: ReadonlySet<number> = new Set([
  * @param rule or what else is in the way
  */
 export type OnNameDenied = (owner: Guest, name: string, rule: string, isObserved: boolean) => void;
+
+/** Others who want to know what is in an answer. */
+export interface Readers {
+  keep(message: Uint8Array, answers: AddressAnswers): void;
+}
 
 export interface DnsPolicyDeps {
   readonly policy: GuestPolicy;
@@ -116,10 +122,11 @@ export class DnsPolicy {
   }
 
   /** @returns what of an answer by others `owner` gets */
-  police(owner: Guest, query: DnsQuery, reply: Uint8Array): Uint8Array {
+  police(owner: Guest, query: DnsQuery, reply: Uint8Array, readers: Readers): Uint8Array {
     const { policy, ourselves } = this.deps;
     const { engine } = policy;
     if (engine === undefined || owner === ourselves) return reply;
+    if (this.opensAll(engine, owner, query, reply, readers)) return reply;
     const isObserved = engine.mode === 'observe';
     const policed = policedAnswer(query, reply, this.rulesOf(engine, owner, query.name));
     switch (policed.kind) {
@@ -135,6 +142,23 @@ export class DnsPolicy {
       case 'malformed':
         return isObserved ? reply : errorReply(query, SERVFAIL);
     }
+  }
+
+  /** Most answers: addresses alone, and all of them open. They are read once, and remembered for the guest. */
+  private opensAll(
+    engine: PolicyEngine,
+    owner: Guest,
+    { name }: DnsQuery,
+    reply: Uint8Array,
+    readers: Readers,
+  ): boolean {
+    const answers = addressAnswers(reply);
+    if (answers?.isAll !== true) return false;
+    for (const { address } of answers.addresses) {
+      if (!this.opens(engine, owner, name, address)) return false;
+    }
+    readers.keep(reply, answers);
+    return true;
   }
 
   /** @returns whether it is denied, and not only observed */
