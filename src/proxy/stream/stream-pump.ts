@@ -273,6 +273,11 @@ export class StreamPump<F extends ByteStream, R extends string>
     this.discard(now);
   }
 
+  /** Bytes of the flow that wait here: not even lent to the stream. */
+  protected get held(): number {
+    return Math.max(0, (this.flow?.receivedLen ?? 0) - this.lent);
+  }
+
   private discard(now: Instant): void {
     this.flow?.release(now, this.flow.receivedLen);
     this.context.flusher.schedule();

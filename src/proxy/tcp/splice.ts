@@ -16,7 +16,8 @@ export class Splice
   /** In the book. */
   entry: Flow | undefined = undefined;
   private evicted = false;
-  private denied = false;
+  /** Bytes that had gone on to the host when it was denied: what is in the ring then never does. */
+  private bytesBefore: number | undefined = undefined;
   private readonly origin: StreamOrigin;
 
   constructor(
@@ -36,17 +37,19 @@ export class Splice
   }
 
   override turnAway(words: Uint8Array | undefined): void {
-    this.denied = true;
+    this.bytesBefore ??= (this.flow?.describe().bytesToHost ?? 0) - this.held;
     super.turnAway(words);
   }
 
   private get why(): string | undefined {
-    if (this.denied) return 'denied';
+    if (this.bytesBefore !== undefined) return 'denied';
     return this.evicted ? 'evicted' : undefined;
   }
 
   describeFlow(): FlowFacts {
-    return tcpFacts(this.id, this.origin, this.flow, this.lastActive);
+    const facts = tcpFacts(this.id, this.origin, this.flow, this.lastActive);
+    const { bytesBefore } = this;
+    return bytesBefore === undefined ? facts : { ...facts, bytesToHost: bytesBefore };
   }
 
   endFlow(): void {

@@ -6,7 +6,7 @@ import type { Run } from '../../../src/base/run.ts';
 import type { NameCheck } from '../../../src/proxy/inspect/name-check.ts';
 import { StreamGate } from '../../../src/proxy/inspect/stream-gate.ts';
 import { Splice } from '../../../src/proxy/tcp/splice.ts';
-import type { CloseReason, FlowId, TcpFlow } from '../../../src/stack/flow.ts';
+import type { CloseReason, FlowId, TcpFlow, TcpFlowInfo } from '../../../src/stack/flow.ts';
 import { GUEST, HOST, OWNER, TestClock, until } from '../recording.ts';
 import { RecordedHost } from './recorded-host.ts';
 
@@ -26,6 +26,7 @@ class Flow implements TcpFlow {
   sendSpace = 1 << 20;
   readonly queuedLen = 0;
   sent = '';
+  bytesToHost = 0;
   readonly calls: string[] = [];
 
   constructor(remotePort: number) {
@@ -59,8 +60,13 @@ class Flow implements TcpFlow {
   abort(): void {
     this.calls.push('abort');
   }
-  describe(): never {
-    return assert.fail();
+  describe(): TcpFlowInfo {
+    const { bytesToHost } = this;
+    return {
+      ...{ state: 'established', bytesToHost, bytesToGuest: this.sent.length, lastHeard: 0 },
+      ...{ retransmits: 0, srttMs: 0, cwndBytes: 0, bufferedToGuest: 0 },
+      bufferedToHost: this.ring.length,
+    };
   }
 }
 
@@ -95,6 +101,7 @@ class Joined implements NameCheck {
   guestSends(bytes: Uint8Array | string): this {
     const all = typeof bytes === 'string' ? bytesOf(bytes) : bytes;
     assert.ok(this.flow.ring.append(all, 0, all.length));
+    this.flow.bytesToHost += all.length;
     this.splice.onReadable(0);
     return this;
   }
@@ -185,6 +192,7 @@ describe('proxy/inspect: a gate in front of the host', () => {
     assert.deepEqual([joined.names, joined.host.received], [['www.example.com'], '']);
     assert.deepEqual([joined.host.calls, joined.flow.calls], [['reset'], ['abort']]);
     assert.deepEqual([joined.ends, joined.flow.sent], [['denied'], '']);
+    assert.equal(joined.splice.describeFlow().bytesToHost, 0);
   });
 
   it('does not free a client whose server speaks first', () => {
@@ -211,6 +219,7 @@ describe('proxy/inspect: a gate in front of the host', () => {
     assert.deepEqual([joined.host.received, joined.ends, joined.flow.receivedLen], ['', [], 0]);
     joined.guestSends('more');
     assert.deepEqual([joined.flow.receivedLen, joined.host.received], [0, '']);
+    assert.equal(joined.splice.describeFlow().bytesToHost, 0);
     joined.guestEnds();
     joined.closes('finished');
     assert.deepEqual(joined.ends, ['denied']);
@@ -228,6 +237,7 @@ describe('proxy/inspect: a gate in front of the host', () => {
     const later = new Joined({ port: 80 }).guestSends(get('a.test')).guestSends(get('b.test'));
     assert.deepEqual([later.host.received, later.flow.sent], [get('a.test'), '']);
     assert.deepEqual([later.ends, later.flow.calls], [['denied'], ['abort']]);
+    assert.equal(later.splice.describeFlow().bytesToHost, get('a.test').length);
     const elsewhere = new Joined({ port: 8080 }).guestSends(get('b.test'));
     assert.deepEqual([elsewhere.flow.sent, elsewhere.flow.calls], ['', ['abort']]);
   });
