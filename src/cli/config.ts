@@ -26,7 +26,7 @@ import { staticLeaseProblems } from '../network/static-leases.ts';
 import { descriptorsOf, parseLinkSpec } from '../transports/link-spec.ts';
 import { unixPathProblem } from '../transports/stream-address.ts';
 import type { ConfigFile } from './config-file.ts';
-import type { DaemonConfig } from './daemon-config.ts';
+import type { DaemonConfig, NoApi } from './daemon-config.ts';
 import { asGiven, type GivenWords, given, withValue } from './given-words.ts';
 import { NUMBERS } from './option-table.ts';
 import { instanceDir, type Place } from './runtime-dir.ts';
@@ -37,6 +37,14 @@ const DEFAULT_GUEST_TIMEOUT_S = 300;
 
 /** Options as commander returns them: text, lists of text, flags; only those that were given. */
 export type CommandLine = Readonly<Record<string, unknown>>;
+
+/** A program that stands in for another one: guests attach only where it says. */
+export interface StandIn {
+  /** What was given for options. */
+  readonly words: GivenWords;
+  /** Whether it serves hawser's own control API, at its default path. */
+  readonly hasApi: boolean;
+}
 
 /** What a problem's sentence begins with: the key where it was written, and the value. */
 type Locate = (problem: OptionProblem) => string;
@@ -57,8 +65,9 @@ export function buildConfig(
   commandLine: CommandLine,
   file: ConfigFile | undefined,
   place: Place,
-  words?: GivenWords,
+  standIn?: StandIn,
 ): DaemonConfig {
+  const words = standIn?.words;
   const typed: Locate = (problem) => asGiven(words, problem);
   const written: Locate = (problem) => {
     const { key, index } = problem;
@@ -76,7 +85,7 @@ export function buildConfig(
     if (file !== undefined && key in file.values) return written(problem);
     return given(words, problem) ?? withValue(problem, `${key} (default)`, ' ');
   };
-  const config = effective(settings, locate, place, file?.path);
+  const config = effective(settings, locate, place, file?.path, standIn);
   return words === undefined ? config : { ...config, words };
 }
 
@@ -109,15 +118,17 @@ function effective(
   locate: Locate,
   place: Place,
   config: string | undefined,
+  standIn: StandIn | undefined,
 ): DaemonConfig {
   const name = settings.name ?? DEFAULT_NAME;
   const dir = instanceDir(place, name);
-  const listen = settings.listen ?? [defaultLink(dir)];
+  const listen = settings.listen ?? (standIn === undefined ? [defaultLink(dir)] : []);
   const network = effectiveConfig({ ...settings, listen }, name);
   const paths = [...configuredSockets(network), ...configuredFiles(network)];
   const pidFile = absolutePath(settings.pidFile);
   const logFile = absolutePath(settings.logFile);
-  const api = apiAddress(settings, dir, locate);
+  const api: ApiAddress | NoApi =
+    standIn?.hasApi === false ? { kind: 'none' } : apiAddress(settings, dir, locate);
   const problems = [
     ...addressProblems(network),
     ...ipv6Problems(network),
@@ -132,7 +143,7 @@ function effective(
     if (why !== undefined) problems.push({ key: 'api', value: api.path, why });
     paths.push({ key: 'api', path: api.path });
   }
-  const apiTokenFile = api.kind === 'unix' ? undefined : api.tokenFile;
+  const apiTokenFile = api.kind === 'tcp' ? api.tokenFile : undefined;
   const files = { pidFile, logFile, apiTokenFile, config: absolutePath(config) };
   problems.push(...pathProblems([...paths, ...namedFiles(files)]));
   if (settings.exitWithReadyFd === true && settings.readyFd === undefined) {

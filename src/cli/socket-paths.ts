@@ -7,7 +7,7 @@ import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { muxLinkListensAt, parseMuxLink } from '../transports/mux/mux-link-spec.ts';
 import { formatStreamAddress } from '../transports/stream-address.ts';
 import type { DaemonConfig } from './daemon-config.ts';
-import { asGiven } from './given-words.ts';
+import { asGiven, given } from './given-words.ts';
 
 type LinkConfig = Pick<NetworkConfig, 'listen' | 'mux'> & Pick<DaemonConfig, 'words'>;
 
@@ -74,8 +74,11 @@ export function makeSocketDirectories(
   config: LinkConfig & Pick<DaemonConfig, 'api'>,
   makeFor: (path: string) => void,
 ): void {
-  const { api } = config;
-  const apis = api.kind === 'unix' ? [{ option: `--api unix:${api.path}`, path: api.path }] : [];
+  const { api, words } = config;
+  const apis =
+    api.kind === 'unix'
+      ? [{ option: given(words, { key: 'api' }) ?? `--api unix:${api.path}`, path: api.path }]
+      : [];
   for (const { option, path } of [...linkSockets(config), ...apis]) {
     try {
       makeFor(path);

@@ -6,7 +6,7 @@ import { packageVersion } from '../../../network/version.ts';
 import { realPlace } from '../../runtime-dir.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
 import { EXIT_GO_USAGE, goUsage, parseGoFlags } from '../go-flags.ts';
-import { withOwnApi } from '../own-api.ts';
+import { hasOwnApi } from '../own-api.ts';
 import { ownProxy } from '../own-proxy.ts';
 import type { GvproxyConfig, GvproxyFile } from './configuration.ts';
 import { configure } from './configure.ts';
@@ -55,9 +55,9 @@ async function planOf(argv: readonly string[]): Promise<Plan<GvproxyConfig> | nu
     exitWithGuest: flags.text('exit-with-guest'),
     sandbox: flags.text('sandbox') || process.env[SANDBOX_VARIABLE] || 'off',
     proxy: ownProxy(process.env),
+    hasApi: hasOwnApi(process.env),
   };
-  const options = daemonConfig(config, own, realPlace());
-  return { options: withOwnApi(options, process.env), dialect: config };
+  return { options: daemonConfig(config, own, realPlace()), dialect: config };
 }
 
 /** Each start begins its log anew; what cannot be is reported when the log is opened. */

@@ -8,6 +8,7 @@ import { buildConfig } from '../../config.ts';
 import type { DaemonConfig, LogLevel } from '../../daemon-config.ts';
 import { type GivenWords, SANDBOX_OFF } from '../../given-words.ts';
 import { type Place, runtimeDir } from '../../runtime-dir.ts';
+import { standIn } from '../own-api.ts';
 import type { OwnProxy } from '../own-proxy.ts';
 import type { GvproxyConfig, Interface, SshForward, StackConfig } from './configuration.ts';
 import { maskedNetwork } from './configure.ts';
@@ -23,6 +24,8 @@ export interface OwnFlags {
   readonly exitWithGuest: string;
   readonly sandbox: string;
   readonly proxy: OwnProxy;
+  /** hawser's own, beside those of gvproxy. */
+  readonly hasApi: boolean;
 }
 
 /** Links that have one guest at a time in gvproxy, which ends with it. */
@@ -35,7 +38,7 @@ const LINKS = ['qemu', 'vpnkit', 'bess', 'vfkit', 'stdio'] as const;
 export function daemonConfig(config: GvproxyConfig, own: OwnFlags, place: Place): DaemonConfig {
   const { stack, interfaces } = config;
   const listen = linksOf(interfaces);
-  const built = buildConfig(
+  return buildConfig(
     {
       ...(listen.length === 0 ? {} : { listen }),
       name: own.name,
@@ -65,9 +68,8 @@ export function daemonConfig(config: GvproxyConfig, own: OwnFlags, place: Place)
     },
     undefined,
     place,
-    { ...wordsOf(config, own), ...own.proxy.words },
+    standIn({ ...wordsOf(config, own), ...own.proxy.words }, own.hasApi),
   );
-  return { ...built, listen: listen.length === 0 ? [] : built.listen };
 }
 
 /** Of options whose names or values are not those of gvproxy; what no flag gives is named by its key in the file. */

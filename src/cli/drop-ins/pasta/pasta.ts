@@ -9,7 +9,7 @@ import { parseAddress } from '../../../services/address-text.ts';
 import { checkReadyFd } from '../../readiness.ts';
 import { announceByte } from '../announce-byte.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
-import { withOwnApi } from '../own-api.ts';
+import { hasOwnApi, standIn } from '../own-api.ts';
 import { firstAddressOf, openPlannedTap } from '../planned-tap.ts';
 import { type PastaRequest, parsePastaArguments } from './arguments.ts';
 import { PASTA_HELP } from './help.ts';
@@ -73,11 +73,16 @@ async function planRun(request: PastaRequest): Promise<Plan<PastaDialect>> {
     pid: process.pid,
     addressOf: firstAddressOf(networkInterfaces()),
   });
-  const config = buildConfig(options, undefined, realPlace(), words);
+  const config = buildConfig(
+    options,
+    undefined,
+    realPlace(),
+    standIn(words, hasOwnApi(process.env)),
+  );
   await openPlannedTap(tap);
   const { readyFd, endsWithNetns } = request;
   return {
-    options: withOwnApi(config, process.env),
+    options: config,
     dialect: {
       leadsToHostAddress,
       netns: endsWithNetns ? tap.place.netns : undefined,

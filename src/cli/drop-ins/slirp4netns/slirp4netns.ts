@@ -10,7 +10,7 @@ import { checkReadyFd } from '../../readiness.ts';
 import { announceByte } from '../announce-byte.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
 import { named } from '../named.ts';
-import { withOwnApi } from '../own-api.ts';
+import { hasOwnApi, standIn } from '../own-api.ts';
 import { firstAddressOf, openPlannedTap } from '../planned-tap.ts';
 import { parseSlirpArguments, type SlirpRequest } from './arguments.ts';
 import { SLIRP_HELP, slirpVersion } from './help.ts';
@@ -75,11 +75,16 @@ async function planRun(request: SlirpRequest): Promise<Plan<SlirpDialect>> {
     pid: process.pid,
     addressOf: firstAddressOf(networkInterfaces()),
   });
-  const config = buildConfig(options, undefined, realPlace(), words);
+  const config = buildConfig(
+    options,
+    undefined,
+    realPlace(),
+    standIn(words, hasOwnApi(process.env)),
+  );
   if (tap !== undefined) await openPlannedTap(tap);
   const { apiSocket, readyFd, exitFd } = request;
   return {
-    options: withOwnApi(config, process.env),
+    options: config,
     dialect: { apiSocket, guest: guest.toString(), readyFd, exitFd },
     kept: { descriptors: [readyFd, exitFd].filter((fd) => fd !== undefined) },
   };

@@ -42,8 +42,7 @@ export function usernetConfig(given: UsernetArguments, place: Place): DaemonConf
   }
   const isGiven = ([, value]: [string, unknown]): boolean => value !== undefined;
   const commandLine = Object.fromEntries(Object.entries(options).filter(isGiven));
-  const config = buildConfig(commandLine, undefined, place, wordsOf(given));
-  return { ...config, api: { kind: 'none' } };
+  return buildConfig(commandLine, undefined, place, { words: wordsOf(given), hasApi: false });
 }
 
 /** Of options whose names or values are not those of Lima. */

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import type { GatewayForward } from '../../../network/gateway-forwards.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
 import { named } from '../named.ts';
-import { withOwnApi } from '../own-api.ts';
+import { hasOwnApi, standIn } from '../own-api.ts';
 import { ownProxy } from '../own-proxy.ts';
 import { parseVpnkitArguments, type VpnkitRequest } from './arguments.ts';
 import { VPNKIT_HELP } from './help.ts';
@@ -121,12 +121,9 @@ async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
     place.kind === 'fd' ? [place.fd] : [],
   );
   const own = ownProxy(process.env);
-  const config = buildConfig({ ...options, ...own.options }, undefined, realPlace(), {
-    ...words,
-    ...own.words,
-  });
+  const given = standIn({ ...words, ...own.words }, hasOwnApi(process.env));
   return {
-    options: withOwnApi(config, process.env),
+    options: buildConfig({ ...options, ...own.options }, undefined, realPlace(), given),
     dialect: {
       apiPaths,
       diagnostics,

@@ -20,6 +20,7 @@ function planOf(args: readonly string[], file?: string): DaemonConfig {
     exitWithGuest: values.text('exit-with-guest'),
     sandbox: 'strict',
     proxy: { options: {}, words: {} },
+    hasApi: true,
   };
   return daemonConfig(config, own, PLACE);
 }

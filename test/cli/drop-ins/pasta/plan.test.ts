@@ -18,7 +18,7 @@ function plan(line: string): PastaPlan {
 
 function config(line: string): DaemonConfig {
   const { options, words } = plan(line);
-  return buildConfig(options, undefined, PLACE, words);
+  return buildConfig(options, undefined, PLACE, { words, hasApi: false });
 }
 
 const own = (line: string): string => {

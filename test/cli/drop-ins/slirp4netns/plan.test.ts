@@ -17,7 +17,7 @@ function plan(line: string): SlirpPlan {
 
 function config(line: string): DaemonConfig {
   const { options, words } = plan(line);
-  return buildConfig(options, undefined, PLACE, words);
+  return buildConfig(options, undefined, PLACE, { words, hasApi: false });
 }
 
 const own = (line: string): string => {

@@ -58,7 +58,9 @@ describe('cli/drop-ins/vpnkit/plan', () => {
     it(`what is wrong in "${line}" is said of what was given`, () => {
       const { options: given, words } = plan(`--hosts= ${line}`);
       const place = { env: {}, uid: 1_000, exists: () => true };
-      assert.throws(() => buildConfig(given, undefined, place, words), { message });
+      assert.throws(() => buildConfig(given, undefined, place, { words, hasApi: false }), {
+        message,
+      });
     });
   }
 
