@@ -5,7 +5,7 @@
 import { accessSync, constants, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { makeDirectory } from '../native/make-directory.ts';
-import { requireRegular } from '../native/read-small-file.ts';
+import { isNullDevice, requireRegular } from '../native/read-small-file.ts';
 import { messageOf, UsageError } from '../network/errors.ts';
 import { draftPath } from '../proxy/replace-file.ts';
 import type { DaemonConfig } from './daemon-config.ts';
@@ -16,8 +16,8 @@ type FilesConfig = Pick<DaemonConfig, 'dns' | 'leases' | 'upstreamProxy' | 'word
 /** @throws UsageError with a line for each */
 export function checkFiles({ dns, leases, upstreamProxy, words }: FilesConfig): void {
   const problems = [
-    ...problemOf('hosts', dns.hostsFile, words, 'cannot be read', checkReadable),
-    ...problemOf('resolvConf', dns.resolvConf, words, 'cannot be read', checkReadable),
+    ...problemOf('hosts', dns.hostsFile, words, 'cannot be read', checkFollowed),
+    ...problemOf('resolvConf', dns.resolvConf, words, 'cannot be read', checkFollowed),
     ...problemOf('proxyAuthFile', upstreamProxy.authFile, words, 'cannot be read', checkReadable),
     ...problemOf('leaseFile', leases.file, words, 'cannot be written', checkReplaceable),
   ];
@@ -38,6 +38,11 @@ function problemOf(
   } catch (error) {
     return [`${asGiven(words, { key, value: path })}: ${problem}: ${messageOf(error)}`];
   }
+}
+
+/** One that says nothing is wanted. */
+function checkFollowed(path: string): void {
+  if (!isNullDevice(statSync(path))) checkReadable(path);
 }
 
 function checkReadable(path: string): void {

@@ -3,6 +3,7 @@
  * every signal, and a device may never end. Regular files only, and only so much of them.
  */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
+import { devNull } from 'node:os';
 
 const { O_RDONLY, O_NONBLOCK, O_NOCTTY } = constants;
 export const SMALL_FILE_MAX: number = 1 << 20;
@@ -45,6 +46,17 @@ export function readSmallFile(path: string, maxBytes: number = SMALL_FILE_MAX): 
     closeSync(fd);
   }
 }
+
+/**
+ * For files that are only read, never replaced: the null device is an empty one.
+ *
+ * @throws as `readSmallFile`
+ */
+export const readOrEmpty = (path: string, maxBytes: number): string =>
+  isNullDevice(statSync(path)) ? '' : readSmallFile(path, maxBytes);
+
+export const isNullDevice = (stats: Stats): boolean =>
+  stats.isCharacterDevice() && stats.rdev === statSync(devNull).rdev;
 
 function kindOf(stats: Stats): string {
   if (stats.isDirectory()) return 'a directory';

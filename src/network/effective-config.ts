@@ -1,5 +1,6 @@
 /** From checked settings to the effective configuration: fill in defaults, then check values against each other. */
 
+import { devNull } from 'node:os';
 import { resolve } from 'node:path';
 import { DEFAULT_BIND_RULES } from '../control/ports/bind-rules.ts';
 import { KEEPALIVE_DEFAULT_S } from '../native/stream/keepalive-options.ts';
@@ -289,7 +290,7 @@ export function pathProblems(paths: readonly ConfiguredPath[]): OptionProblem[] 
   const why = 'must not be used twice: each socket and file needs a path of its own';
   for (const { key, index, path } of paths) {
     if (seen.has(path)) problems.push({ key, index, value: path, why });
-    seen.add(path);
+    if (path !== devNull) seen.add(path);
   }
   return problems;
 }

@@ -395,6 +395,11 @@ describe('configuration', () => {
     assert.equal(lines.length, 4, lines.join('\n'));
   });
 
+  it('takes the null device for several files', () => {
+    const { dns } = build({ hosts: '/dev/null', resolvConf: '/dev/null' });
+    assert.deepEqual([dns.hostsFile, dns.resolvConf], ['/dev/null', '/dev/null']);
+  });
+
   it('a default path that is too long says so', () => {
     const deep: Place = { ...PLACE, env: { XDG_RUNTIME_DIR: `/${'d'.repeat(100)}` } };
     assert.throws(() => buildConfig({}, undefined, deep), /must be at most \d+.*--name/);

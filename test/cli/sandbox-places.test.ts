@@ -46,6 +46,13 @@ describe('files of a sandboxed daemon', () => {
     assert.ok(!read.includes('/'));
   });
 
+  it('the null device needs no grant, and gives none for other devices; what links to it may be replaced', () => {
+    symlinkSync('/dev/null', join(dir, 'hosts'));
+    const read = configuredFiles(optionsIn(dir, {}), ['/dev/null', join(dir, 'hosts')], []);
+    assert.ok(read.some(({ path }) => path === dir));
+    assert.ok(!read.some(({ path }) => path === '/dev'));
+  });
+
   it('a file in the root directory is granted alone', () => {
     const read = configuredFiles(optionsIn(dir, {}), ['/hawser.yaml'], []);
     assert.ok(read.some(({ path }) => path === '/hawser.yaml'));

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'n
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readSmallFile, SMALL_FILE_MAX } from '../../src/native/read-small-file.ts';
+import { readOrEmpty, readSmallFile, SMALL_FILE_MAX } from '../../src/native/read-small-file.ts';
 
 describe('a file that a user names', () => {
   let dir: string;
@@ -40,6 +40,17 @@ describe('a file that a user names', () => {
   it('is no directory and no device', () => {
     assert.throws(() => readSmallFile(dir), { message: /is a directory: name a regular file/ });
     assert.throws(() => readSmallFile('/dev/zero'), { message: /\/dev\/zero is a device/ });
+  });
+
+  it('is empty where it is the null device, through a link too, for those who only read it', () => {
+    symlinkSync('/dev/null', join(dir, 'null'));
+    for (const path of ['/dev/null', join(dir, 'null')]) {
+      assert.equal(readOrEmpty(path, SMALL_FILE_MAX), '');
+      assert.throws(() => readSmallFile(path), { message: /is a device/ });
+    }
+    assert.throws(() => readOrEmpty('/dev/zero', SMALL_FILE_MAX), { message: /is a device/ });
+    writeFileSync(join(dir, 'a'), 'text');
+    assert.equal(readOrEmpty(join(dir, 'a'), SMALL_FILE_MAX), 'text');
   });
 
   it('is no socket', async () => {

@@ -216,6 +216,13 @@ systemSuite('vpnkit', [...LAB, 'tcpdump', 'gcc', 'curl', 'dig', 'nc'], function 
     await server.stop();
   });
 
+  it('/dev/null is a file without hosts, and without servers', async () => {
+    start('--hosts', '/dev/null', '--dns', '/dev/null');
+    (await connected()).close();
+    const guest = await child('192.168.65.3');
+    assert.equal(await dig(guest, 'host.internal'), '192.168.65.2');
+  });
+
   it('names, forwards of the gateway, and the state of the network as JSON', async () => {
     const diagnostics = lab.path('diagnostics.sock');
     const names = ['--host-names', 'host.docker.internal', '--gateway-names', 'gw.docker.internal'];

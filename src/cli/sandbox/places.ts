@@ -1,5 +1,5 @@
 /** The files that a daemon of a configuration reads and writes while it runs. */
-import { readlinkSync, statSync } from 'node:fs';
+import { lstatSync, readlinkSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { FileGrant } from '../../native/sandbox/landlock.ts';
 import { parsePublish } from '../../proxy/ports/publish-text.ts';
@@ -67,6 +67,7 @@ function directoriesOf(path: string): string[] {
   let at = path;
   for (let links = 0; links < LINKS_MAX; links++) {
     const directory = dirname(at);
+    if (isDevice(at)) break; // never all of them
     directories.push(directory === '/' ? at : directory); // never everything
     try {
       at = resolve(directory, readlinkSync(at));
@@ -75,6 +76,14 @@ function directoriesOf(path: string): string[] {
     }
   }
   return directories;
+}
+
+function isDevice(path: string): boolean {
+  try {
+    return lstatSync(path).isCharacterDevice();
+  } catch {
+    return false; // it is not there yet
+  }
 }
 
 /** Pipes and terminals that the log goes to are opened a second time, by their name in /proc. */

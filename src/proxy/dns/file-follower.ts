@@ -8,7 +8,7 @@
  */
 import { type FSWatcher, realpathSync, unwatchFile, watch, watchFile } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { readSmallFile } from '../../native/read-small-file.ts';
+import { readOrEmpty } from '../../native/read-small-file.ts';
 
 /** A list of a million blocked names is larger than most. */
 const MAX_BYTES = 64 << 20;
@@ -88,7 +88,7 @@ export class FileFollower {
   read(): Error | undefined {
     let text: string;
     try {
-      text = readSmallFile(this.path, MAX_BYTES);
+      text = readOrEmpty(this.path, MAX_BYTES);
     } catch (error) {
       return error instanceof Error ? error : new Error(String(error));
     }

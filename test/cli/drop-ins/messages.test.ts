@@ -77,6 +77,11 @@ const ROWS: readonly Row[] = [
   },
   {
     program: 'vpnkit',
+    args: '--ethernet @/e --hosts /dev/zero',
+    says: '--hosts /dev/zero: cannot be read: /dev/zero is a device: name a regular file',
+  },
+  {
+    program: 'vpnkit',
     args: `${ETHERNET} --dhcp-path @/dhcp.json`,
     says: '--dhcp-path @/dhcp.json: a..b: must be a domain name such as corp.example',
   },
