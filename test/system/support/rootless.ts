@@ -4,8 +4,17 @@
  *
  *     host's network -- mount namespace with /etc, /dev/net/tun, /run/user -- the user's programs
  */
-import { chmodSync, chownSync, cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Lab } from './lab.ts';
 import {
@@ -32,7 +41,7 @@ export class RootlessUser {
     this.dir = lab.path('rootless');
   }
 
-  /** @param standIns names on PATH, and the programs of `dist/bin` that they are */
+  /** @param standIns names on PATH, and what they are: programs of `dist/bin`, or paths */
   static async open(lab: Lab, standIns: Readonly<Record<string, string>>): Promise<RootlessUser> {
     const user = new RootlessUser(lab);
     await user.build(standIns);
@@ -45,8 +54,9 @@ export class RootlessUser {
     for (const name of ['bin', 'home']) mkdirSync(join(dir, name), { recursive: true });
     chownSync(join(dir, 'home'), UID, UID);
     for (const [name, program] of Object.entries(standIns)) {
-      chmodSync(join(BIN, program), 0o755);
-      symlinkSync(join(BIN, program), join(dir, 'bin', name));
+      const path = isAbsolute(program) ? program : join(BIN, program);
+      if (path !== program) chmodSync(path, 0o755);
+      symlinkSync(path, join(dir, 'bin', name));
     }
     symlinkSync(process.execPath, join(dir, 'bin/node'));
     const etc = join(dir, 'etc');
@@ -105,5 +115,20 @@ export class RootlessUser {
 
   start(argv: readonly string[], options: SpawnOptions = {}): Background {
     return this.lab.track(new Background(this.as(argv), options));
+  }
+
+  /** Ids of the processes that are started under `name`, one of those on PATH. */
+  standIns(name: string): string[] {
+    return readdirSync('/proc')
+      .filter((pid) => /^\d+$/.test(pid))
+      .filter((pid) => commandLine(pid).includes(`${this.dir}/bin/${name}\0`));
+  }
+}
+
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+  } catch {
+    return ''; // it has ended
   }
 }
