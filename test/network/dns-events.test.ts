@@ -44,6 +44,7 @@ describe('the log of queries', () => {
           query.name === 'denied.example' ? errorReply(query, NXDOMAIN) : undefined,
         excess: (_owner, query) =>
           query.name === 'excess.example' ? errorReply(query, NXDOMAIN) : undefined,
+        sent: ({ bytes }) => bytes,
         police: (_owner, _query, reply) => reply,
       },
       ask: (_owner, query, answered) =>

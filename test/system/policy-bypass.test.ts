@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { macOf } from '../../src/wire/mac.ts';
+import { wordsBeside } from '../services/dns/words-beside.ts';
 import { type IpFields, ipFrame, tcpFrame, udpPacket } from '../support/frames.ts';
 import { frame6, udp6 } from '../support/frames6.ts';
 import { LAB, systemSuite } from '../support/requirements.ts';
@@ -31,6 +32,9 @@ const SEND = `const s = require('dgram').createSocket('udp4');
   s.on('error', (e) => { console.log(e.code); process.exit(); });
   s.connect(+process.argv[2], process.argv[1], () => s.send('x', () => setTimeout(() => {
     console.log('silence'); process.exit(); }, +process.argv[3])));`;
+
+const ASK = `const s = require('dgram').createSocket('udp4');
+  s.on('message', () => process.exit()).send(Buffer.from(process.argv[2], 'hex'), 53, process.argv[1]);`;
 
 const word = (text: string): number =>
   text.split('.').reduce((sum, part) => (sum << 8) | Number(part) | 0, 0);
@@ -305,6 +309,23 @@ rules:
           assert.match(await sendUdp(GATEWAY, 123, 1_000), /^E/);
           await isRefused(`http://${HOST}:${BACK_PORT}/`);
           await isRefused(`http://198.18.0.10:${BACK_PORT}/`);
+        },
+      ],
+      [
+        'words beside a question that is allowed',
+        async () => {
+          const seen = lab.outside.start([
+            ...['tcpdump', '-l', '-n', '-A', '--immediate-mode', '-i', 'up0', 'port 53'],
+          ]);
+          await until('tcpdump', () => (/listening on/.test(seen.stderr) ? true : undefined));
+          for (const n of wordsBeside('').keys()) {
+            const name = `words${n}.w.test`;
+            const [where = '', message = Buffer.of()] = wordsBeside(name)[n] ?? [];
+            await guest.run(process.execPath, '-e', ASK, GATEWAY, message.toString('hex'));
+            await until(where, () => (seen.stdout.includes(`A? ${name}`) ? true : undefined));
+          }
+          assert.doesNotMatch(seen.stdout, /secret/);
+          await seen.stop();
         },
       ],
     ];

@@ -99,7 +99,10 @@ export interface DnsForwarderOptions {
   readonly lookup?: HostLookup | undefined;
 }
 
-export type QueryPolicy = Pick<DnsPolicy, 'refusesUnreadable' | 'refusal' | 'excess' | 'police'>;
+export type QueryPolicy = Pick<
+  DnsPolicy,
+  'refusesUnreadable' | 'refusal' | 'excess' | 'sent' | 'police'
+>;
 
 export type OnAnswer = (
   owner: Guest,
@@ -305,7 +308,8 @@ export class DnsForwarder {
       found(excess, 'denied');
       return;
     }
-    this.upstreamQueries.forward(query.bytes, query, transport, owner, (bytes, from) => {
+    const sent = policy?.sent(query) ?? query.bytes;
+    this.upstreamQueries.forward(sent, query, transport, owner, (bytes, from) => {
       trace.upstream = from;
       trace.source = from === undefined ? undefined : 'upstream';
       if (from === undefined) found(bytes, 'failure');

@@ -23,6 +23,7 @@ import {
   TYPE_SRV,
   TYPE_SVCB,
 } from '../../services/dns/message.ts';
+import { plainQuery } from '../../services/dns/plain-query.ts';
 import { type AnswerRules, policedAnswer } from '../../services/dns/policed-answer.ts';
 import { EDE_BLOCKED, errorReply, localReply } from '../../services/dns/reply.ts';
 import { isWhole, reverseNetwork } from '../../services/dns/reverse-name.ts';
@@ -53,8 +54,9 @@ const TYPES: ReadonlySet<number> = new Set([
  */
 export type OnNameDenied = (owner: Guest, name: string, rule: string, isObserved: boolean) => void;
 
-/** Others who want to know what is in an answer. */
-export interface Readers {
+/** What is to be known of an answer. */
+export interface AnswerTrace {
+  isDenied: boolean;
   keep(message: Uint8Array, answers: AddressAnswers): void;
 }
 
@@ -75,10 +77,15 @@ export class DnsPolicy {
     this.deps = deps;
   }
 
-  /** Whether a query whose name cannot be read is refused. */
+  /** Whether a query whose name cannot be read is refused: a denied one may be in it. */
   get refusesUnreadable(): boolean {
     const { engine } = this.deps.policy;
-    return engine !== undefined && engine.mode === 'enforce' && isStrict(engine);
+    return engine !== undefined && engine.mode === 'enforce' && engine.deniesNames;
+  }
+
+  /** @returns what of a query goes to a server of others: where names are denied, nothing that could hold one */
+  sent(query: DnsQuery): Uint8Array {
+    return this.refusesUnreadable ? plainQuery(query) : query.bytes;
   }
 
   /** @returns the answer to a query that may not be asked; undefined: it may */
@@ -122,26 +129,36 @@ export class DnsPolicy {
   }
 
   /** @returns what of an answer by others `owner` gets */
-  police(owner: Guest, query: DnsQuery, reply: Uint8Array, readers: Readers): Uint8Array {
+  police(owner: Guest, query: DnsQuery, reply: Uint8Array, trace: AnswerTrace): Uint8Array {
     const { policy, ourselves } = this.deps;
     const { engine } = policy;
     if (engine === undefined || owner === ourselves) return reply;
-    if (this.opensAll(engine, owner, query, reply, readers)) return reply;
+    if (this.opensAll(engine, owner, query, reply, trace)) return reply;
     const isObserved = engine.mode === 'observe';
     const policed = policedAnswer(query, reply, this.rulesOf(engine, owner, query.name));
     switch (policed.kind) {
       case 'answer':
         return isObserved ? reply : policed.reply;
       case 'no-address':
-        return this.deny(engine, owner, query, NOERROR, NEAR) ?? reply;
+        return this.denied(reply, this.deny(engine, owner, query, NOERROR, NEAR), trace);
       case 'denied-alias': {
         const { text } = policy.ruleOfName(engine, owner, policed.name);
         const why = `an alias of ${policed.name}: ${text}`;
-        return this.deny(engine, owner, query, NXDOMAIN, why) ?? reply;
+        return this.denied(reply, this.deny(engine, owner, query, NXDOMAIN, why), trace);
       }
       case 'malformed':
         return isObserved ? reply : errorReply(query, SERVFAIL);
     }
+  }
+
+  /** @param denial undefined: it is only observed */
+  private denied(
+    reply: Uint8Array,
+    denial: Uint8Array | undefined,
+    trace: AnswerTrace,
+  ): Uint8Array {
+    if (denial !== undefined) trace.isDenied = true;
+    return denial ?? reply;
   }
 
   /** Most answers: addresses alone, and all of them open. They are read once, and remembered for the guest. */
@@ -150,14 +167,14 @@ export class DnsPolicy {
     owner: Guest,
     { name }: DnsQuery,
     reply: Uint8Array,
-    readers: Readers,
+    trace: AnswerTrace,
   ): boolean {
     const answers = addressAnswers(reply);
     if (answers?.isAll !== true) return false;
     for (const { address } of answers.addresses) {
       if (!this.opens(engine, owner, name, address)) return false;
     }
-    readers.keep(reply, answers);
+    trace.keep(reply, answers);
     return true;
   }
 

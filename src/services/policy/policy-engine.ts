@@ -15,7 +15,7 @@ import type {
 import { suffixesOf } from './policy-name.ts';
 import { NO_RULE } from './port-map.ts';
 import { PrefixTrie } from './prefix-trie.ts';
-import { type FlowKind, RuleList } from './rule-list.ts';
+import { decidesNames, type FlowKind, RuleList } from './rule-list.ts';
 
 /** What a flow is, or would be. */
 export interface PolicyQuestion extends FlowKind {
@@ -49,6 +49,7 @@ export class PolicyEngine {
   private readonly above = new Set<string>();
   private hasNames = false;
   private hasDenials: boolean;
+  private hasNameDenials: boolean;
   // Of the question that is being answered.
   private question: PolicyQuestion | undefined = undefined;
   private now: Instant = 0;
@@ -59,7 +60,7 @@ export class PolicyEngine {
     this.mode = rules.mode;
     const { byDefault } = rules;
     this.byDefault = verdictOf(byDefault, NO_RULE, `default: ${byDefault}`, undefined);
-    this.hasDenials = byDefault === 'deny';
+    this.hasDenials = this.hasNameDenials = byDefault === 'deny';
     this.anywhere = new RuleList(rules.rules);
   }
 
@@ -82,6 +83,11 @@ export class PolicyEngine {
   /** Whether something is not allowed. */
   get isRestricting(): boolean {
     return this.hasDenials;
+  }
+
+  /** Whether there are names that may not be asked for, by somebody. */
+  get deniesNames(): boolean {
+    return this.hasNameDenials;
   }
 
   /** The verdict is shared: it is the same object each time. */
@@ -193,7 +199,10 @@ export class PolicyEngine {
   private file(rule: PolicyRule, index: number, lists: RuleList[]): void {
     const { name, prefix } = rule;
     this.verdicts.push(verdictOf(rule.action, index, rule.text, rule));
-    if (rule.action !== 'allow') this.hasDenials = true;
+    if (rule.action !== 'allow') {
+      this.hasDenials = true;
+      this.hasNameDenials ||= prefix === undefined && decidesNames(rule);
+    }
     if (name !== undefined) this.hasNames = true;
     const make = (): RuleList => {
       const list = new RuleList(this.rules);

@@ -259,7 +259,7 @@ const closesAll = ({ protocol, ports, place }: PolicyRule, to: PolicyPlace): boo
  * Whether it says that a name may be asked for, or that it may not: nothing is left to allow behind it. Places that are
  * not reached by a name that somebody else resolves allow none.
  */
-function decidesNames({ action, place, protocol, ports, name }: PolicyRule): boolean {
+export function decidesNames({ action, place, protocol, ports, name }: PolicyRule): boolean {
   if (action !== 'allow') {
     return protocol === undefined && ports === undefined && place === undefined;
   }

@@ -6,7 +6,13 @@ import { DnsPolicy } from '../../../src/proxy/policy/dns-policy.ts';
 import { GuestPolicy } from '../../../src/proxy/policy/guest-policy.ts';
 import { NEW_NAMES_A_MINUTE } from '../../../src/proxy/policy/new-names.ts';
 import { addressAnswers } from '../../../src/services/dns/address-answers.ts';
-import { FLAG_AD, NOERROR, NXDOMAIN, SERVFAIL } from '../../../src/services/dns/message.ts';
+import {
+  FLAG_AD,
+  NOERROR,
+  NXDOMAIN,
+  readQuery,
+  SERVFAIL,
+} from '../../../src/services/dns/message.ts';
 import { PolicyEngine } from '../../../src/services/policy/policy-engine.ts';
 import {
   a,
@@ -21,6 +27,7 @@ import {
   replyBytes,
   unpack,
 } from '../../services/dns/dns-wire.ts';
+import { wordsBeside } from '../../services/dns/words-beside.ts';
 import { testGuest } from '../../support/test-guest.ts';
 import { addressMap, SIX } from '../recording.ts';
 
@@ -57,13 +64,13 @@ function world(document: object) {
       owner,
       query(NAME, type, EDNS),
       replyBytes(queryBytes(NAME, type, EDNS), { answers, flags }),
-      NOBODY,
+      nobody(),
     );
   return { dns, guest, ourselves, names, policy, get };
 }
 
-/** Who reads no answers. */
-const NOBODY = { keep: () => {} };
+/** Nobody follows. */
+const nobody = () => ({ isDenied: false, keep: () => {} });
 
 const addressesOf = (reply: Uint8Array): readonly string[] =>
   (addressAnswers(reply)?.addresses ?? []).map(({ address }) => address.toString());
@@ -82,7 +89,7 @@ describe('proxy/policy: the resolver', () => {
       const reply = replyBytes(queryBytes(NAME), { answers: [...answers] });
       const kept: unknown[] = [];
       const keep = (...read: readonly unknown[]): void => void kept.push(read);
-      const policed = dns.police(guest, query(NAME), reply, { keep });
+      const policed = dns.police(guest, query(NAME), reply, { isDenied: false, keep });
       assert.deepEqual(kept, isKept ? [[policed, addressAnswers(policed)]] : []);
       assert.equal(policed === reply, what !== 'an address that it may not lead to');
     });
@@ -112,6 +119,40 @@ describe('proxy/policy: the resolver', () => {
       assert.ok(soa?.type === 'SOA' && (soa.ttl ?? 9) <= 5);
       const far = is6 ? '2001:db8::1' : PUBLIC;
       assert.deepEqual(addressesOf(get([of(near), of(far)], type)), [far]);
+    });
+  }
+
+  const DENIES_NAME = { default: 'allow', rules: [{ deny: { name: 'evil.test' } }] };
+  for (const [document, isPlain] of [
+    [{ default: 'deny' }, true],
+    [DENIES_NAME, true],
+    [{ default: 'allow', rules: [{ reject: { guest: 'g' } }] }, true],
+    [{ ...DENIES_NAME, mode: 'observe' }, false],
+    [{ default: 'allow', rules: [{ deny: { cidr: '10.0.0.0/8' } }] }, false],
+    [{ default: 'allow', rules: [{ deny: { port: 25 } }] }, false],
+  ] as const) {
+    it(`nothing but the question leaves, where names are denied: ${JSON.stringify(document)}`, () => {
+      const { dns } = world(document);
+      const [, message = Buffer.of()] = wordsBeside(NAME)[0] ?? [];
+      const asked = readQuery(message);
+      assert.ok(typeof asked !== 'string');
+      assert.equal(textOf(dns.sent(asked)).includes('secret'), !isPlain);
+      assert.equal(dns.refusesUnreadable, isPlain);
+    });
+  }
+
+  for (const [what, answers, isDenied] of [
+    ['an address that it may be led to', [a(NAME, PUBLIC)], false],
+    ['one of several', [a(NAME, PUBLIC), a(NAME, '10.0.0.9')], false],
+    ['none', [a(NAME, '10.0.0.9')], true],
+    ['a denied alias', [{ type: 'CNAME', name: NAME, data: 'evil.test' }], true],
+  ] as const) {
+    it(`what is denied in an answer is told as such: ${what}`, () => {
+      const { dns, guest } = world(allow({ deny: { name: 'evil.test' } }));
+      const trace = nobody();
+      const reply = replyBytes(queryBytes(NAME), { answers: [...answers] });
+      dns.police(guest, query(NAME), reply, trace);
+      assert.equal(trace.isDenied, isDenied);
     });
   }
 
@@ -207,7 +248,7 @@ describe('proxy/policy: the resolver', () => {
   it('an answer that cannot be read is none', () => {
     const { dns, guest } = world(allow());
     const cut = replyBytes(queryBytes(NAME), { answers: [a(NAME, PUBLIC)] }).subarray(0, -1);
-    assert.equal(rcodeOf(dns.police(guest, query(NAME), cut, NOBODY)), SERVFAIL);
+    assert.equal(rcodeOf(dns.police(guest, query(NAME), cut, nobody())), SERVFAIL);
   });
 
   it('pointers are asked for of addresses that this guest was given', () => {
