@@ -215,12 +215,11 @@ export class DnsForwarder {
       return true;
     }
     const trace = new QueryTrace(this.options.now());
-    const fitted = (bytes: Uint8Array): void => {
+    const fitted: DnsReply = (bytes) => {
       const rcode = dnsRcode(bytes);
       if (rcode !== NOERROR) this.options.onFailure?.(query, rcode);
       this.options.onAnswer?.(owner, query, bytes, trace);
-      const message = transport === 'tcp' ? bytes : fitUdp(bytes, udpLimit(query));
-      reply(message, trace.answersIn(message));
+      reply(transport === 'tcp' ? bytes : fitUdp(bytes, udpLimit(query)));
     };
     const { families = EVERYTHING } = this.options;
     if (!concerns(families, query)) {
@@ -354,7 +353,7 @@ export class DnsForwarder {
           reply(headerReply(message, REFUSED));
           return true;
         }
-        this.upstreamQueries.forward(message, undefined, transport, owner, (bytes) => reply(bytes));
+        this.upstreamQueries.forward(message, undefined, transport, owner, reply);
         return true;
     }
   }

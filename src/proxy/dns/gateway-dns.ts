@@ -110,10 +110,10 @@ export class GatewayDns implements DnsInPlace {
     onAnswer: ((at: Instant, len: number) => boolean) | undefined,
   ): boolean {
     const message = new Uint8Array(slab.bytes.subarray(off, off + len));
-    return this.forwarder.query(message, 'udp', owner, (reply, answers) => {
+    return this.forwarder.query(message, 'udp', owner, (reply) => {
       const at = this.clock.now();
       if (onAnswer?.(at, reply.length) === false) return;
-      this.book.names.learn(at, owner, reply, answers);
+      this.book.names.learn(at, owner, reply);
       this.downstream.sendDatagram(at, id, reply, 0, reply.length);
       this.flusher.schedule();
     });

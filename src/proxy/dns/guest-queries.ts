@@ -1,14 +1,12 @@
 /** The queries of one guest that wait for an upstream, and what of them gives way: the oldest. */
 import { Chain, type Chained } from '../../base/chain.ts';
 import type { Account, Budget } from '../../base/shares/budget.ts';
-import type { AddressAnswers } from '../../services/dns/address-answers.ts';
 import type { DnsUpstream } from '../../services/dns/resolv-conf.ts';
 import type { Guest } from '../../stack/guest.ts';
 import { AttemptSockets } from './attempt-sockets.ts';
 import type { Resolution } from './resolution.ts';
 
-/** @param answers what is in the message, where somebody has read it already */
-export type DnsReply = (message: Uint8Array, answers?: AddressAnswers) => void;
+export type DnsReply = (message: Uint8Array) => void;
 
 /** @param from undefined: the reply is of our own making, because no upstream has given one */
 export type UpstreamReply = (message: Uint8Array, from: DnsUpstream | undefined) => void;

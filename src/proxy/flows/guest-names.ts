@@ -12,7 +12,7 @@
 import { type AddressKey, addressKey, type IpAddress } from '../../base/ip-address.ts';
 import { type Account, Budget } from '../../base/shares/budget.ts';
 import type { Instant } from '../../base/time.ts';
-import { type AddressAnswers, addressAnswers } from '../../services/dns/address-answers.ts';
+import { addressAnswers } from '../../services/dns/address-answers.ts';
 import type { Guest } from '../../stack/guest.ts';
 
 export const NAMES_MAX = 16_384;
@@ -141,16 +141,9 @@ export class GuestNames {
     this.budget = new Budget('names', limit);
   }
 
-  /**
-   * @param message an answer of the DNS, borrowed
-   * @param answers what is in it
-   */
-  learn(
-    now: Instant,
-    guest: Guest,
-    message: Uint8Array,
-    answers: AddressAnswers | undefined = addressAnswers(message),
-  ): void {
+  /** @param message an answer of the DNS, borrowed */
+  learn(now: Instant, guest: Guest, message: Uint8Array): void {
+    const answers = addressAnswers(message);
     if (answers === undefined) return;
     const { name } = answers;
     for (const { address, ttlS } of answers.addresses) {

@@ -8,7 +8,6 @@
 import { cutText } from '../../base/cut-text.ts';
 import { type IpAddress, ipv4, setWords } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
-import { type AddressAnswers, addressAnswers } from '../../services/dns/address-answers.ts';
 import {
   type DnsQuery,
   NOERROR,
@@ -57,7 +56,6 @@ export type OnNameDenied = (owner: Guest, name: string, rule: string, isObserved
 /** What is to be known of an answer. */
 export interface AnswerTrace {
   isDenied: boolean;
-  keep(message: Uint8Array, answers: AddressAnswers): void;
 }
 
 export interface DnsPolicyDeps {
@@ -133,7 +131,6 @@ export class DnsPolicy {
     const { policy, ourselves } = this.deps;
     const { engine } = policy;
     if (engine === undefined || owner === ourselves) return reply;
-    if (this.opensAll(engine, owner, query, reply, trace)) return reply;
     const isObserved = engine.mode === 'observe';
     const policed = policedAnswer(query, reply, this.rulesOf(engine, owner, query.name));
     switch (policed.kind) {
@@ -159,23 +156,6 @@ export class DnsPolicy {
   ): Uint8Array {
     if (denial !== undefined) trace.isDenied = true;
     return denial ?? reply;
-  }
-
-  /** Most answers: addresses alone, and all of them open. They are read once, and remembered for the guest. */
-  private opensAll(
-    engine: PolicyEngine,
-    owner: Guest,
-    { name }: DnsQuery,
-    reply: Uint8Array,
-    trace: AnswerTrace,
-  ): boolean {
-    const answers = addressAnswers(reply);
-    if (answers?.isAll !== true) return false;
-    for (const { address } of answers.addresses) {
-      if (!this.opens(engine, owner, name, address)) return false;
-    }
-    trace.keep(reply, answers);
-    return true;
   }
 
   /** @returns whether it is denied, and not only observed */

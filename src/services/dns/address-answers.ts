@@ -18,7 +18,6 @@ import {
   TYPE_AAAA,
   TYPE_CNAME,
   TYPE_HTTPS,
-  TYPE_OPT,
   TYPE_SVCB,
   u16,
   u32,
@@ -30,8 +29,6 @@ export interface AddressAnswers {
   /** In the form of `DnsQuery.name`. */
   readonly name: string;
   readonly addresses: readonly { readonly address: IpAddress; readonly ttlS: number }[];
-  /** Whether there is nothing else in the message: no aliases, no hints, no records of others. */
-  readonly isAll: boolean;
 }
 
 /** A week, as caches do (RFC 2181 §8 allows any limit). */
@@ -59,9 +56,7 @@ export function addressAnswers(message: Uint8Array): AddressAnswers | undefined 
     u16(message, off) === TO_QUESTION ? name : expandedAt(message, off);
   const found: { owner: string; address: IpAddress; ttlS: number }[] = [];
   const aliases = new Map<string, string>();
-  let records = 0;
   const isSound = eachRecord(message, ({ section, off, type, klass, ttlOff, dataOff, dataLen }) => {
-    if (type !== TYPE_OPT) records++;
     if (section !== 'answer' || klass !== CLASS_IN) return;
     if (type === TYPE_CNAME && aliases.size < ALIASES_MAX) {
       aliases.set(nameAt(off), nameAt(dataOff));
@@ -80,9 +75,7 @@ export function addressAnswers(message: Uint8Array): AddressAnswers | undefined 
     owner = aliases.get(owner);
   }
   const addresses = found.filter(({ owner }) => owners.has(owner));
-  if (addresses.length === 0) return undefined;
-  const isPlain = asked === TYPE_A || asked === TYPE_AAAA;
-  return { name, addresses, isAll: isPlain && addresses.length === records };
+  return addresses.length === 0 ? undefined : { name, addresses };
 }
 
 function addressesIn(data: Uint8Array, type: number): readonly IpAddress[] {

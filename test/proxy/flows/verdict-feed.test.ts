@@ -172,7 +172,7 @@ describe('proxy/flows: verdicts', () => {
     assert.equal(asked(NAME, 'NULL'), undefined);
     assert.equal(asked('1.2.3.4.in-addr.arpa', 'PTR'), undefined);
     const near = replyBytes(queryBytes(NAME), { answers: [a(NAME, '10.0.0.1', 60)] });
-    assert.equal(dns.police(guest, query(NAME), near, { isDenied: false, keep: () => {} }), near);
+    assert.equal(dns.police(guest, query(NAME), near, { isDenied: false }), near);
     for (let n = 0; n <= NEW_NAMES_A_MINUTE; n++) {
       assert.equal(dns.excess(guest, query(`${n}.test`), 0), undefined);
     }
