@@ -163,6 +163,10 @@ export class DataPath {
       otherResolvers: config.dns.others,
     });
     this.denials = new GuestDenials(this.policy.denials, clock);
+    this.neighbors = new GuestNeighbors({
+      ...{ policy: this.policy, addresses: this.addressMap },
+      onBlock: (block) => this.onBlock(block),
+    });
     this.destinations = new Destinations({
       addresses: this.addressMap,
       isOwnListener: (address, port) => ownListeners.includes(address, port),
@@ -171,12 +175,9 @@ export class DataPath {
       verdicts: this.verdicts,
       isClosedHost: config.hostAccess ? undefined : isHost,
       policy: this.policy,
+      neighbors: this.neighbors,
       gate: deps.gate,
       proxies: this.proxies,
-    });
-    this.neighbors = new GuestNeighbors({
-      ...{ policy: this.policy, addresses: this.addressMap },
-      onBlock: (block) => this.onBlock(block),
     });
     const openFiles = openFilesNow();
     this.sockets = socketBudget(openFilesLimit(), openFiles);

@@ -179,6 +179,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
       return;
     }
     const group = isGroupMac(dst);
+    this.noteAttempt(port, frame, group);
     if (this.ports.size > 1 && this.mayPass(now, port, frame, group)) {
       if (isIpv4GroupMac(dst)) this.flood(now, port, frame, ipv4GroupOf(dst), 4);
       else if (group) this.flood(now, port, frame, ipv6GroupOf(dst));
@@ -206,15 +207,19 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
   }
 
   mayRelay(now: Instant, from: LinkPort, frame: Frame): boolean {
+    this.noteAttempt(from, frame, false);
     return this.mayPass(now, from, frame, false);
+  }
+
+  private noteAttempt(port: LinkPort, frame: Frame, group: boolean): void {
+    const { policed } = this.rules;
+    if (policed === 'free') return;
+    const attempt = this.attempts.read(frame, !group && policed === 'isolated');
+    if (attempt !== undefined) this.owner.onAttempt(port, attempt);
   }
 
   private mayPass(now: Instant, port: LinkPort, frame: Frame, group: boolean): boolean {
     const { rules } = this;
-    if (rules.policed !== 'free') {
-      const attempt = this.attempts.read(frame, !group && rules.policed === 'isolated');
-      if (attempt !== undefined) this.owner.onAttempt(port, attempt);
-    }
     if (!rules.mayForward) {
       if (!group) this.refuse(port, 'guest-isolated'); // a frame to a group is for us as well
       return false;

@@ -5,6 +5,7 @@ import { seededRandom } from '../../src/base/random.ts';
 import type { FrameReader } from '../../src/stack/link.ts';
 import type { SeparationConfig } from '../../src/stack/separation/separation.ts';
 import { Stack } from '../../src/stack/stack.ts';
+import { NO_EVENTS } from '../../src/stack/stack-config.ts';
 import { GATEWAY_IP, GATEWAY_MAC, HOST_IP } from './frames.ts';
 import { lend } from './lend.ts';
 import { RecordingWriter, Script } from './script.ts';
@@ -44,6 +45,8 @@ export class SegmentLab {
   /** What the host saw. */
   readonly upper: Script = new Script();
   readonly stack: Stack;
+  /** Of guests to reach each other, as far as they are asked for. */
+  readonly attempts: string[] = [];
 
   constructor(separation?: Partial<SeparationConfig>) {
     this.stack = new Stack(
@@ -61,6 +64,10 @@ export class SegmentLab {
       this.now,
       seededRandom(1),
       this.upper,
+      {
+        ...NO_EVENTS,
+        onAttempt: (_port, { protocol, port }) => this.attempts.push(`${protocol} ${port}`),
+      },
     );
   }
 

@@ -97,6 +97,11 @@ systemSuite('inspection of what a guest states', [...LAB, 'curl', 'dig', 'openss
     const text = await lab.host.run('curl', '-sS', ...api, 'http://hawser/v1/policy/denials');
     return (JSON.parse(text) as { denials: readonly Denied[] }).denials;
   };
+  const putPolicy = async (document: object): Promise<void> => {
+    const api = ['--unix-socket', lab.path('hawser/default/api.sock')];
+    const put = ['-X', 'PUT', '--json', JSON.stringify(document)];
+    await lab.host.run('curl', '-sSf', ...api, ...put, 'http://hawser/v1/policy');
+  };
   const sumOf = (list: readonly Denied[]): number =>
     list.reduce((sum, { count }) => sum + count, 0);
   /** Since the test began; the reasons of those that are new, or were there before. */
@@ -318,6 +323,30 @@ systemSuite('inspection of what a guest states', [...LAB, 'curl', 'dig', 'openss
       await isDenied(/./);
     });
   }
+
+  describe('where a network behind the name is open', () => {
+    before(async () => {
+      const rules = [{ allow: { name: NAME } }, { allow: { cidr: `${OUTSIDE}/32` } }];
+      await putPolicy({ default: 'deny', rules });
+      await servers.stop();
+      await startServers();
+    });
+    after(() => putPolicy({ default: 'deny', rules: [{ allow: { name: NAME } }] }));
+
+    it('passes what cannot be read, of TLS, HTTP and QUIC', async () => {
+      const odd = hex(record(22, Uint8Array.of(1, 0, 0, 1, 9)));
+      await sends(443, odd, 'end');
+      assert.equal(await reached(443), odd.length / 2);
+      const request = `GET / HTTP/1.1\nHost: ${EVIL}\n\n`;
+      await sends(80, hex(request), 'end');
+      assert.equal(await reached(80), request.length);
+      assert.equal(await sendsUdp('40010203', 'c0ff00001d0000'), 'silence');
+      await until('two datagrams to arrive', () =>
+        /^udp 4\nudp 7$/m.test(servers.stdout) ? true : undefined,
+      );
+      await isNotDenied();
+    });
+  });
 
   itNeeding('lets a real client of QUIC reach the name, and no other', ['gtlsclient'], async () => {
     await servers.stop();

@@ -12,6 +12,9 @@ const OTHER = '198.18.0.2';
 const PLAIN = '198.18.0.3';
 const DENIED_MS = 100;
 const MAIN = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
+const SEND_UDP = `const [to, port] = process.argv.slice(1);
+  const s = require('dgram').createSocket('udp4');
+  s.send('x', Number(port), to, () => s.close());`;
 const NAMED_MAIN = fileURLToPath(new URL('./support/named-main.js', import.meta.url));
 
 const POLICY = `default: deny
@@ -204,6 +207,15 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
     const one = await lab.host.try(...argvOf('policy', 'approve', id));
     assert.match(one.stderr, /between all guests or between none/);
     assert.equal(await tests(), 1);
+    await guest.run('ip', 'route', 'add', `${neighbor}/32`, 'via', GATEWAY);
+    assert.equal(await ping(), 1);
+    assert.notEqual((await guest.try('nc', '-z', '-w', '1', neighbor, '23')).status, 0);
+    await guest.run(process.execPath, '-e', SEND_UDP, neighbor, '24');
+    await guest.run('ip', 'route', 'del', `${neighbor}/32`);
+    const routed = await hawser('policy', 'denials');
+    for (const what of ['23/tcp', '24/udp']) {
+      assert.match(routed, new RegExp(` ${neighbor}:${what}, .*: default: deny\n`), routed);
+    }
     await hawser('policy', 'approve', id, '--any-guest', '--any-port');
     assert.deepEqual([await ping(), await tests()], [0, 0]);
     await hawser('policy', 'set', lab.path('policy.yaml'));

@@ -4,13 +4,12 @@
  * for all and for its guest, and shown to whoever follows the blocks.
  */
 import { Counters } from '../../base/counters.ts';
-import { addressFromWords, type IpAddress, ipv4 } from '../../base/ip-address.ts';
-import { extractIpv4 } from '../../services/nat64-address.ts';
+import { addressFromWords, type IpAddress } from '../../base/ip-address.ts';
 import type { PolicyPlace } from '../../services/policy/policy.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { AddressMap, RefusedWhy } from '../address-map.ts';
+import type { GuestNeighbors } from '../policy/guest-neighbors.ts';
 import type { GuestPolicy } from '../policy/guest-policy.ts';
-import { objectionToCarried } from './carried-ipv4.ts';
 import {
   type Block,
   type Destination,
@@ -26,8 +25,8 @@ import {
 import type { FlowGate, GateDenial } from './flow-gate.ts';
 import { type AllowedVerdicts, PolicedDestinations } from './policed-destinations.ts';
 import { ProxiedDestinations, type ProxiesInUse } from './proxied-destinations.ts';
+import { reachesHost } from './reaches-host.ts';
 import { Refusals } from './refusals.ts';
-import type { Translation } from './translation.ts';
 
 export interface DestinationsDeps {
   readonly addresses: AddressMap;
@@ -36,6 +35,8 @@ export interface DestinationsDeps {
   /** Whether an address is the host's own, where those are closed to guests; absent where they are open. */
   readonly isClosedHost?: ((address: string) => boolean) | undefined;
   readonly policy?: GuestPolicy | undefined;
+  /** Lists what a policy denies between guests. */
+  readonly neighbors?: Pick<GuestNeighbors, 'onAttempt'> | undefined;
   /** Asked last; of TCP by whoever holds the SYN. */
   readonly gate?: FlowGate | undefined;
   /** Those in use; undefined where there are none. */
@@ -82,7 +83,7 @@ export class Destinations {
 
   /** The same decisions by another policy, of which nobody hears. */
   decidingBy(policy: GuestPolicy): Destinations {
-    const { onBlock: _nobody, verdicts: _unheard, ...deps } = this.deps;
+    const { onBlock: _nobody, verdicts: _unheard, neighbors: _unlisted, ...deps } = this.deps;
     return new Destinations({ ...deps, policy, refusals: new Counters() });
   }
 
@@ -213,6 +214,7 @@ export class Destinations {
   ): Destination {
     const kind = this.deps.addresses.kindOf(words, at);
     if (kind === 'gateway') return this.byPolicy(owner, protocol, words, at, port, GATEWAY);
+    if (kind === 'subnet') return this.refuseNeighbor(owner, protocol, words, at, port);
     if (kind !== 'outside' && kind !== 'host-loopback') {
       return this.refusals.addAddress(owner, protocol, words, at, port, kind);
     }
@@ -229,13 +231,28 @@ export class Destinations {
     const { isClosedHost } = this.deps;
     if (
       isClosedHost !== undefined &&
-      reaches(isClosedHost, remote, to.address, this.deps.addresses.translation)
+      reachesHost(isClosedHost, remote, to.address, this.deps.addresses.translation)
     ) {
       return this.refusals.addAddress(owner, protocol, words, at, port, 'host');
     }
     const policed = this.byPolicy(owner, protocol, words, at, port, to);
     if (this.proxied === undefined || policed.kind !== 'outside') return policed;
     return this.proxied.decide(owner, protocol, remote, port, policed);
+  }
+
+  /** Packets for another guest are no flows: that guest is on the sender's own link. */
+  private refuseNeighbor(
+    owner: Guest,
+    protocol: DestinationProtocol,
+    words: Int32Array,
+    at: number,
+    port: number,
+  ): RefusedDestination {
+    const { neighbors } = this.deps;
+    const attempt = { protocol, port, words: words.slice(at, at + 4) };
+    return neighbors?.onAttempt(owner, attempt) === true
+      ? this.refusals.add(owner, protocol, 'policy', 'none')
+      : this.refusals.addAddress(owner, protocol, words, at, port, 'subnet');
   }
 
   /**
@@ -380,19 +397,3 @@ export class Destinations {
 
 const isLoopback6 = ({ a, b, c, d }: IpAddress): boolean =>
   a === 0 && b === 0 && c === 0 && d === 1;
-
-/** Whether packets to `remote`, by itself or by the IPv4 address that it carries, arrive at the host. */
-function reaches(
-  isHost: (address: string) => boolean,
-  remote: IpAddress,
-  text: string,
-  { hostPrefix }: Translation,
-): boolean {
-  if (text === '127.0.0.1' || text === '::1' || isHost(text)) return true;
-  const isHost4 = (word: number): true | undefined => isHost(ipv4(word).toString()) || undefined;
-  const { family, a, b, c, d } = remote;
-  if (family === 4) return hostPrefix !== undefined && isHost4(d) === true;
-  const word = hostPrefix && extractIpv4(hostPrefix, remote);
-  if (word !== undefined && isHost4(word) === true) return true;
-  return objectionToCarried(a, b, c, d, isHost4) === true;
-}

@@ -29,6 +29,8 @@ export class DatagramGate implements Chained<DatagramGate> {
   private inspector: DatagramInspector | undefined;
   /** For good: nothing that a client sends later makes up for what it has sent. */
   isDenied = false;
+  /** For good: nothing is read any more. */
+  private isFree = false;
   private held: SendSlot[] = [];
   private heldBytes = 0;
   private timer: NodeJS.Timeout | undefined = undefined;
@@ -51,11 +53,12 @@ export class DatagramGate implements Chained<DatagramGate> {
   }
 
   judge(slot: SendSlot): GateResult {
+    if (this.isFree) return 'pass';
     const result = this.inspector?.push(slot.bytes, 0, slot.len) ?? 'refused';
     if (result === 'pass') return result;
     if (result === 'hold') return this.hold(slot);
-    if (result === 'refused') this.deny();
-    else this.onFault(result);
+    if (result !== 'refused') return this.onFault(result);
+    this.deny();
     return 'denied';
   }
 
@@ -73,11 +76,11 @@ export class DatagramGate implements Chained<DatagramGate> {
 
   /** Everything is denied from now on. */
   close(): void {
-    const { held, onClosed } = this;
+    const { onClosed } = this;
     this.inspector = undefined;
+    this.isFree = false;
     this.onClosed = undefined;
-    this.empty();
-    for (const slot of held) this.give(slot);
+    this.giveHeld();
     onClosed?.();
   }
 
@@ -87,13 +90,10 @@ export class DatagramGate implements Chained<DatagramGate> {
   }
 
   private hold(slot: SendSlot): GateResult {
-    if (this.heldBytes + slot.len > MAX_HELD) {
-      this.onFault('quic-too-long');
-      return 'denied';
-    }
+    if (this.heldBytes + slot.len > MAX_HELD) return this.onFault('quic-too-long');
     this.held.push(slot);
     this.heldBytes += slot.len;
-    this.timer ??= setTimeout(() => this.onFault('first-bytes-late'), this.heldMs).unref();
+    this.timer ??= setTimeout(() => this.onLate(), this.heldMs).unref();
     return 'hold';
   }
 
@@ -104,8 +104,23 @@ export class DatagramGate implements Chained<DatagramGate> {
     this.timer = undefined;
   }
 
-  private onFault(fault: InspectionFault): void {
-    this.check.onFault(fault);
+  private onFault(fault: InspectionFault): 'pass' | 'denied' {
+    if (this.check.onFault(fault) === undefined) {
+      this.isFree = true;
+      return 'pass';
+    }
     this.deny();
+    return 'denied';
+  }
+
+  /** What was held so long, its client has given up or sent again. */
+  private onLate(): void {
+    if (this.onFault('first-bytes-late') === 'pass') this.giveHeld();
+  }
+
+  private giveHeld(): void {
+    const { held } = this;
+    this.empty();
+    for (const slot of held) this.give(slot);
   }
 }

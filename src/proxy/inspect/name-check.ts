@@ -7,9 +7,10 @@ export type InspectionFault = Unreadable | 'first-bytes-late';
 /** Why a flow may not go on, as its guest is told; what is in it of the guest's own words is escaped. */
 export type Denial = string;
 
-/** Asked for the life of one flow. Both count the denial and show it to whoever follows them. */
+/** Asked for the life of one flow. Both count a denial and show it to whoever follows them. */
 export interface NameCheck {
   /** @returns undefined when the flow may go where the client says */
   onClaim(claim: Claim): Denial | undefined;
-  onFault(fault: InspectionFault): Denial;
+  /** @returns undefined when the flow may go on whatever is said: nothing is read any more */
+  onFault(fault: InspectionFault): Denial | undefined;
 }

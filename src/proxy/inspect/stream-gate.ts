@@ -60,17 +60,15 @@ export class StreamGate implements PumpGate {
     if (flow === undefined || this.isOver) return 0;
     const before = this.admitted;
     const result = this.inspect(flow, isEnd);
-    if (result === 'free') {
-      this.stopTimer();
-      this.ends.gate = undefined;
-      return flow.receivedLen;
-    }
+    if (result === 'free') return this.free(flow);
     if (result === 'more') {
       this.admitted = this.seen - this.inspector.held;
       this.watch(this.admitted > before);
       return this.admitted;
     }
-    this.turnAway(result === 'refused' ? this.denial : this.check.onFault(result));
+    const denial = result === 'refused' ? this.denial : this.check.onFault(result);
+    if (denial === undefined) return this.free(flow);
+    this.turnAway(denial);
     return 0;
   }
 
@@ -82,6 +80,13 @@ export class StreamGate implements PumpGate {
   close(): void {
     this.isOver = true;
     this.stopTimer();
+  }
+
+  /** @returns the bytes that may go on: all there are */
+  private free(flow: TcpFlow): number {
+    this.close();
+    this.ends.gate = undefined;
+    return flow.receivedLen;
   }
 
   private inspect(flow: TcpFlow, isEnd: boolean): Inspection {
@@ -133,6 +138,13 @@ export class StreamGate implements PumpGate {
   }
 
   private readonly onLate = (): void => {
-    this.turnAway(this.check.onFault('first-bytes-late'));
+    const { ends } = this;
+    const denial = this.check.onFault('first-bytes-late');
+    if (denial !== undefined) {
+      this.turnAway(denial);
+    } else if (ends.flow !== undefined) {
+      this.free(ends.flow);
+      ends.resume();
+    }
   };
 }

@@ -1,4 +1,7 @@
-/** Guests that try each other, where a policy denies it: the frames are the segment's to drop, the denials are listed here. */
+/**
+ * Guests that try each other, where a policy denies it: the frames are the segment's to drop, what is sent to the gateway for
+ * another guest is refused as a flow; the denials of both are listed here.
+ */
 import { addressFromWords } from '../../base/ip-address.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { GuestAttempt } from '../../stack/separation/guest-attempt.ts';
@@ -19,13 +22,17 @@ export class GuestNeighbors {
     this.deps = deps;
   }
 
-  /** Whether a guest is there or not: the list is no way to find out. */
-  onAttempt(owner: Guest, { protocol, port, words }: Readonly<GuestAttempt>): void {
+  /**
+   * Whether a guest is there or not: the list is no way to find out.
+   *
+   * @returns whether the policy denies it, and does not only observe
+   */
+  onAttempt(owner: Guest, { protocol, port, words }: Readonly<GuestAttempt>): boolean {
     const { policy, addresses, onBlock } = this.deps;
     const { engine } = policy;
-    if (engine === undefined || !addresses.isNeighbor(words)) return;
+    if (engine === undefined || !addresses.isNeighbor(words)) return false;
     const verdict = policy.verdictOfGuests(engine);
-    if (verdict.action === 'allow') return;
+    if (verdict.action === 'allow') return false;
     const address = addressFromWords(words, 0);
     const to = { owner, protocol, port, place: 'guest' } as const;
     const why = verdict.text;
@@ -35,5 +42,6 @@ export class GuestNeighbors {
     policy.counts.add(isDenied ? 'denied' : 'observed');
     const block: Block = { ...to, remote: address, why: 'policy', rule: why };
     onBlock(isDenied ? block : { ...block, isObserved: true });
+    return isDenied;
   }
 }

@@ -52,14 +52,13 @@ export class PolicyCheck implements NameCheck, FlowVerdict {
     const { policy, target, judged } = this.deps;
     const { engine } = policy;
     if (engine === undefined) return undefined;
-    const isAsked = name !== undefined && judged.names.includes(name);
-    const open = isAsked ? undefined : this.verdictBy(engine, NO_NAMES);
-    const isOpen = open?.action === 'allow';
     if (name === undefined) {
-      if (isOpen) this.keep(target.remote.toString());
-      if (isOpen || judged.verdict.isSniOptional) return undefined;
+      if (this.goesOnUnnamed(engine) || judged.verdict.isSniOptional) return undefined;
       return this.deny(`no name is stated (${by}), and ${judged.verdict.text} is for a name`);
     }
+    const isAsked = judged.names.includes(name);
+    const open = isAsked ? undefined : this.verdictBy(engine, NO_NAMES);
+    const isOpen = open?.action === 'allow';
     const verdict = this.verdictBy(engine, [name]);
     if (!isAsked && (!isOpen || verdict.action !== 'allow')) {
       return this.deny(`${name} was not looked up to come here`, name);
@@ -76,8 +75,17 @@ export class PolicyCheck implements NameCheck, FlowVerdict {
     return this.claims;
   }
 
-  onFault(fault: InspectionFault): Denial {
-    return this.deny(`${fault}: ${this.deps.judged.verdict.text} is for a name`);
+  onFault(fault: InspectionFault): Denial | undefined {
+    const { policy, judged } = this.deps;
+    if (policy.engine === undefined || this.goesOnUnnamed(policy.engine)) return undefined;
+    return this.deny(`${fault}: ${judged.verdict.text} is for a name`);
+  }
+
+  /** By what allows the address without any name; it counts as allowed by that from then on. */
+  private goesOnUnnamed(engine: PolicyEngine): boolean {
+    if (this.verdictBy(engine, NO_NAMES).action !== 'allow') return false;
+    this.keep(this.deps.target.remote.toString());
+    return true;
   }
 
   private verdictBy(engine: PolicyEngine, names: readonly string[]): Verdict {

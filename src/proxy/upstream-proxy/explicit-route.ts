@@ -5,6 +5,8 @@
  */
 import { type IpAddress, ipv4, setWords } from '../../base/ip-address.ts';
 import { parseAddress } from '../../services/address-text.ts';
+import type { PolicyPlace } from '../../services/policy/policy.ts';
+import type { PolicyEngine } from '../../services/policy/policy-engine.ts';
 import { type ProxyRules, proxyFor } from '../../services/upstream-proxy/proxy-rules.ts';
 import type { ProxyServer } from '../../services/upstream-proxy/proxy-server.ts';
 import type { FlowId } from '../../stack/flow.ts';
@@ -13,6 +15,7 @@ import type { Destinations } from '../flows/destinations.ts';
 import type { AcceptedFirst, Via, WhenSpliceOver } from '../flows/via.ts';
 import type { NameCheck } from '../inspect/name-check.ts';
 import type { GuestPolicy, Judged, PolicyTarget } from '../policy/guest-policy.ts';
+import { PolicyCheck, type Stating } from '../policy/policy-check.ts';
 import type { PumpContext } from '../stream/stream-pump.ts';
 import { RelayedSplice } from './relayed-splice.ts';
 import type { RouteDeps } from './route-deps.ts';
@@ -31,6 +34,10 @@ export interface ExplicitDeps {
 
 /** An address of the Internet that no rule is for (RFC 5737). */
 const ANYWHERE = ipv4(0xc000_0201 | 0);
+
+const targetAt = (port: number): PolicyTarget => ({
+  ...{ protocol: 'tcp', kind: 'outside', remote: ANYWHERE, address: ANYWHERE, port },
+});
 
 export class ExplicitRoute implements Pick<Via, 'accept'>, RelayClient {
   readonly isExplicit = true;
@@ -62,32 +69,26 @@ export class ExplicitRoute implements Pick<Via, 'accept'>, RelayClient {
 
   /** A name that a rule of names has allowed is held to, as on every other way. */
   checkIn(host: string, port: number): NameCheck | undefined {
-    const { policy } = this.own;
+    const { own, owner } = this;
+    const { policy } = own;
+    const { engine } = policy;
     const judged = this.judge(host, port);
-    const isHeld = policy.engine?.mode === 'enforce' && judged?.verdict.byName === true;
-    if (!isHeld) return undefined;
-    const deny = (what: string): string => {
+    if (engine?.mode !== 'enforce' || judged?.verdict.byName !== true) return undefined;
+    const onStatedDenied = (_: Stating, why: string, name: string | undefined): void => {
       policy.counts.add('denied-by-inspection');
-      return this.deny(`${what} inside a tunnel to ${host}:${port}`).why;
+      const text = `${why}, in a tunnel to ${host}`;
+      this.lists(engine, name ?? host, port, judged.place, text);
+      this.deny(text);
     };
-    const isOptional = judged.verdict.isSniOptional;
-    return {
-      onClaim: ({ name, by }) =>
-        name === host || (name === undefined && isOptional)
-          ? undefined
-          : deny(`${name ?? 'no name'} (${by})`),
-      onFault: deny,
-    };
+    const reports = { onStatedAllowed: () => {}, onStatedDenied };
+    return new PolicyCheck({ policy, engine, owner, target: targetAt(port), judged, reports });
   }
 
   /** @returns undefined: there is no policy */
   private judge(name: string, port: number): Judged | undefined {
     const { policy } = this.own;
     const { engine } = policy;
-    const target: PolicyTarget = {
-      ...{ protocol: 'tcp', kind: 'outside', remote: ANYWHERE, address: ANYWHERE, port },
-    };
-    return engine && policy.judgeBy(engine, policy.callsOf(this.owner), target, [name]);
+    return engine && policy.judgeBy(engine, policy.callsOf(this.owner), targetAt(port), [name]);
   }
 
   /** Whatever the port, a client of a proxy has asked for one. */
@@ -106,12 +107,24 @@ export class ExplicitRoute implements Pick<Via, 'accept'>, RelayClient {
     const { verdict, place } = judged;
     if (verdict.action !== 'allow') {
       const why = `${name}: ${verdict.text}`;
-      const tried = { name, address: undefined, port, place, why, isStated: true };
-      const isDenied = policy.deny(engine, { ...tried, owner: this.owner, protocol: 'tcp' });
+      const isDenied = this.lists(engine, name, port, place, why);
       policy.counts.add(isDenied ? 'denied' : 'observed');
       if (isDenied) return this.deny(why);
     }
     return this.proxied(name, port);
+  }
+
+  /** A name that was stated is listed as denied. @returns whether it is, and not only observed */
+  private lists(
+    engine: PolicyEngine,
+    name: string,
+    port: number,
+    place: PolicyPlace,
+    why: string,
+  ): boolean {
+    const { owner } = this;
+    const tried = { name, address: undefined, port, place, why, isStated: true } as const;
+    return this.own.policy.deny(engine, { ...tried, owner, protocol: 'tcp' });
   }
 
   private async stepByLookup(name: string, port: number): Promise<RouteStep> {

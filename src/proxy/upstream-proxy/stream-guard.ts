@@ -42,12 +42,12 @@ export class StreamGuard extends Transform {
 
   private pass(result: Inspection, done: TransformCallback): void {
     clearTimeout(this.timer);
-    if (result !== 'free' && result !== 'more') {
-      if (result !== 'refused') this.check.onFault(result);
+    const isRead = result === 'more' || result === 'free';
+    if (result === 'refused' || (!isRead && this.check.onFault(result) !== undefined)) {
       done(new Error('it is not what was asked for'));
       return;
     }
-    this.isFree = result === 'free';
+    this.isFree = result !== 'more';
     const n = this.isFree ? this.kept.length : this.kept.length - this.inspector.held;
     const passed = this.kept.subarray(0, n);
     this.kept = this.kept.subarray(n);
@@ -56,7 +56,13 @@ export class StreamGuard extends Transform {
   }
 
   private onLate(): void {
-    this.check.onFault('first-bytes-late');
-    this.destroy(new Error('first bytes are late'));
+    if (this.check.onFault('first-bytes-late') !== undefined) {
+      this.destroy(new Error('first bytes are late'));
+      return;
+    }
+    this.isFree = true;
+    const { kept } = this;
+    this.kept = NOTHING;
+    this.push(kept);
   }
 }

@@ -43,13 +43,15 @@ const HALVES = [
 class Check implements NameCheck {
   readonly names: (string | undefined)[] = [];
   readonly faults: string[] = [];
+  /** The rules allow the address without any name. */
+  isOpen = false;
   onClaim({ name }: { readonly name: string | undefined }): string | undefined {
     this.names.push(name);
     return name === NAME ? undefined : 'not allowed';
   }
-  onFault(fault: string): string {
+  onFault(fault: string): string | undefined {
     this.faults.push(fault);
-    return fault;
+    return this.isOpen ? undefined : fault;
   }
 }
 
@@ -111,6 +113,45 @@ describe('proxy/inspect: a gate in front of datagrams', () => {
     await until(() => check.faults.length === 2);
     assert.deepEqual(check.faults, ['quic-too-long', 'first-bytes-late']);
     assert.equal(pool.lentBytes, 0);
+  });
+
+  describe('where the address is open without any name', () => {
+    beforeEach(() => {
+      check.isOpen = true;
+    });
+
+    it('passes what cannot be read, and reads no more', () => {
+      const gate = new DatagramGate(443, check, give);
+      assert.equal(gate.judge(slotOf(SHORT)), 'pass');
+      assert.equal(gate.judge(slotOf(initial(0, cryptoFrame(0, EVIL)))), 'pass');
+      assert.deepEqual([check.faults, check.names], [['quic-unreadable'], []]);
+      gate.close();
+      assert.equal(gate.judge(slotOf(SHORT)), 'denied');
+    });
+
+    it('passes what it held, in its order, once it is too much', () => {
+      const gate = new DatagramGate(443, check, give);
+      const held = Array.from({ length: 13 }, () => slotOf(HALVES[0]));
+      for (const slot of held) assert.equal(gate.judge(slot), 'hold');
+      assert.equal(gate.judge(slotOf(HALVES[0])), 'pass');
+      assert.deepEqual([gate.takeHeld(), check.faults], [held, ['quic-too-long']]);
+    });
+
+    it('gives up what it held for too long, and passes what follows', async () => {
+      const gate = new DatagramGate(443, check, give, 1);
+      gate.judge(slotOf(HALVES[0]));
+      await until(() => pool.lentBytes === 0);
+      assert.equal(gate.judge(slotOf(HALVES[0])), 'pass');
+      assert.deepEqual([gate.takeHeld(), check.faults], [[], ['first-bytes-late']]);
+    });
+
+    it('is kept by its port', () => {
+      const gates = new DatagramGates(OWNER, new GateShares(), give);
+      const gate = gates.of(HOST, 443, check);
+      gate.judge(slotOf(SHORT));
+      assert.equal(gates.of(HOST, 443, check), gate);
+      gates.close();
+    });
   });
 
   it('is one for each destination of a port, of which a limited number is kept', () => {

@@ -76,6 +76,8 @@ class Joined implements NameCheck {
   readonly splice: Splice;
   readonly names: (string | undefined)[] = [];
   readonly faults: string[] = [];
+  /** The rules allow the address without any name. */
+  isOpen = false;
   readonly ends: string[] = [];
   private readonly allowed: string;
 
@@ -94,9 +96,9 @@ class Joined implements NameCheck {
     this.names.push(name);
     return name === this.allowed ? undefined : `${name} is not allowed`;
   }
-  onFault(fault: string): string {
+  onFault(fault: string): string | undefined {
     this.faults.push(fault);
-    return fault;
+    return this.isOpen ? undefined : fault;
   }
   guestSends(bytes: Uint8Array | string): this {
     const all = typeof bytes === 'string' ? bytesOf(bytes) : bytes;
@@ -259,6 +261,38 @@ describe('proxy/inspect: a gate in front of the host', () => {
     timers.expire();
     assert.deepEqual([joined.faults, joined.ends], [['first-bytes-late'], ['denied']]);
     assert.deepEqual([silent.ends, joined.flow.calls], [[], ['abort']]);
+  });
+
+  describe('where the address is open without any name', () => {
+    const open = (): Joined => Object.assign(new Joined({ port: 80 }), { isOpen: true });
+
+    it('sends on all of what cannot be read, and reads no more of it', () => {
+      const odd = 'GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\n\r\n';
+      const joined = open().guestSends(odd).guestSends(get('c.test'));
+      assert.equal(joined.host.received, odd + get('c.test'));
+      assert.deepEqual([joined.faults, joined.names], [['http-malformed'], []]);
+      joined.guestEnds();
+      assert.deepEqual([joined.host.calls, joined.ends, joined.flow.sent], [['end'], [], '']);
+    });
+
+    it('sends on what was held when it is late, and what follows', () => {
+      const timers = new Timers();
+      const bytes = hello();
+      const joined = open().guestSends(bytes.subarray(0, 100));
+      assert.equal(joined.host.received, '');
+      timers.expire();
+      joined.guestSends(bytes.subarray(100));
+      assert.equal(joined.host.received, Buffer.from(bytes).toString('latin1'));
+      assert.deepEqual([joined.faults, joined.ends], [['first-bytes-late'], []]);
+      assert.deepEqual(timers.waiting, []);
+    });
+
+    it('passes the end on behind a client that ends in the middle', () => {
+      const joined = open().guestSends('GET / HTTP');
+      joined.guestEnds();
+      assert.deepEqual([joined.faults, joined.host.received], [['truncated'], 'GET / HTTP']);
+      assert.deepEqual([joined.host.calls, joined.ends], [['end'], []]);
+    });
   });
 
   it('begins the time anew with each request, and stops it where nothing is held', () => {

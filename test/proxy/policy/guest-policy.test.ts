@@ -257,7 +257,7 @@ describe('proxy/policy', () => {
       assert.equal(verdict?.stated, 'a.x.test');
       assert.match(check.onClaim(claim('b.x.test')) ?? '', /was not looked up/);
       assert.match(check.onClaim(claim(undefined)) ?? '', /no name is stated/);
-      assert.match(check.onFault('first-bytes-late'), /first-bytes-late/);
+      assert.match(check.onFault('first-bytes-late') ?? '', /first-bytes-late/);
       assert.equal(blocks.length, 3);
       assert.equal(policy.counts.snapshot()['denied-by-inspection'], 3);
     });
@@ -285,6 +285,19 @@ describe('proxy/policy', () => {
         ],
         ['by default', { default: 'allow', rules: [{ allow: { name: 'a.test' } }] }],
       ] as const) {
+        it(`${why}: goes on where nothing can be read, as allowed by its address`, () => {
+          const { check, verdict, blocks, policy } = opened(document);
+          for (const fault of ['quic-unreadable', 'tls-malformed', 'first-bytes-late'] as const) {
+            assert.equal(check.onFault(fault), undefined, fault);
+          }
+          assert.deepEqual(verdict?.allStated, ['192.0.2.1']);
+          assert.deepEqual(blocks, []);
+          policy.replace(PolicyEngine.of({ byDefault: 'deny', mode: 'enforce', rules: [] }));
+          assert.match(check.onFault('truncated') ?? '', /^truncated: .* is for a name$/);
+          policy.replace(undefined);
+          assert.equal(check.onFault('truncated'), undefined);
+        });
+
         it(`${why}: goes on by any name, and by none`, () => {
           const { check, verdict, blocks } = opened(document);
           for (const name of ['192.0.2.1', 'b.x.test', 'b.test', undefined]) {

@@ -4,12 +4,16 @@ import { StreamGuard } from '../../../src/proxy/upstream-proxy/stream-guard.ts';
 import { helloRecords } from '../../services/sniff/hello-bytes.ts';
 
 describe('proxy/upstream-proxy: what is stated inside a tunnel', () => {
-  const guardFor = (name: string, heldMs = 1_000): { guard: StreamGuard; got: () => number } => {
+  const guardFor = (
+    name: string,
+    heldMs = 1_000,
+    isOpen = false,
+  ): { guard: StreamGuard; got: () => number } => {
     let bytes = 0;
     const check = {
       onClaim: (claim: { readonly name: string | undefined }) =>
         claim.name === name ? undefined : 'another',
-      onFault: (fault: string) => fault,
+      onFault: (fault: string) => (isOpen ? undefined : fault),
     };
     const guard = new StreamGuard(check, heldMs);
     guard.on('data', (chunk: Buffer) => {
@@ -50,6 +54,23 @@ describe('proxy/upstream-proxy: what is stated inside a tunnel', () => {
       assert.equal(got(), 0);
     });
   }
+
+  it('passes what cannot be read where any name may be stated', async () => {
+    const { guard, got } = guardFor('a.test', 1_000, true);
+    guard.write(Buffer.from([22, 3, 1, 0, 5, 9, 0, 0, 1, 9]));
+    guard.end(hello('b.test'));
+    await once(guard, 'end');
+    assert.equal(got(), 10 + hello('b.test').length);
+  });
+
+  it('passes a hello that is never whole, late, where any name may be stated', async () => {
+    const { guard, got } = guardFor('a.test', 10, true);
+    guard.write(hello('a.test').subarray(0, 20));
+    await once(guard, 'data');
+    guard.end('more');
+    await once(guard, 'end');
+    assert.equal(got(), 24);
+  });
 
   it('ends with a hello that is never whole', async () => {
     const { guard, got } = guardFor('a.test', 10);

@@ -313,4 +313,18 @@ describe('stack/separation: from guest to guest', () => {
     one.send(tcpFrame({}, TO));
     assert.equal(lab.drops()['guest-isolated'], 1);
   });
+
+  it('tells of who tries another where a policy isolates, whether anybody is there or not', () => {
+    for (const others of [0, 1]) {
+      const lab = new SegmentLab();
+      const one = lab.link('one');
+      for (let i = 0; i < others; i++) lab.link('two');
+      one.send(arpFrame(1, GUEST_MAC, GUEST_IP, OTHER_IP));
+      assert.deepEqual(lab.attempts, [], 'without a policy nobody asks');
+      lab.stack.policePassage('isolated');
+      one.send(arpFrame(1, GUEST_MAC, GUEST_IP, OTHER_IP));
+      one.send(tcpFrame({ flags: 'S' }, TO));
+      assert.deepEqual(lab.attempts, ['ip 0', 'tcp 80'], `${others} others`);
+    }
+  });
 });
