@@ -19,6 +19,8 @@ export const LOOK_MS = 200;
 export const BUSY_LOOK_MS = 300;
 const BUSY_PAIRS = 3;
 const SHARE = 1 / 100;
+/** However long a look takes: on a busy machine others run meanwhile. */
+export const LOOK_MS_MAX = 5_000;
 const COST_WEIGHT = 1 / 16;
 /** After a socket has ended: another may take its place. */
 export const END_LOOK_MS = 10;
@@ -109,7 +111,8 @@ export class ListeningWatch {
     if (!isFirst) this.pairs = this.isConfirming ? this.pairs + 1 : 0;
     const restMs = this.pairs >= BUSY_PAIRS ? BUSY_LOOK_MS : LOOK_MS;
     this.isConfirming = isFirst;
-    return isFirst ? CONFIRM_MS : Math.max(restMs, (looks * this.costMs) / SHARE);
+    if (isFirst) return CONFIRM_MS;
+    return Math.min(Math.max(restMs, (looks * this.costMs) / SHARE), LOOK_MS_MAX);
   }
 
   private read(): void {
@@ -151,7 +154,11 @@ export class ListeningWatch {
 
   private onEnd(port: number): void {
     if (this.isEndDue || (port !== 0 && !this.counted.has(port))) return;
-    if (this.endLooks.take(this.deps.clock.now()) > 0) return; // the next look is near
+    const waitMs = this.endLooks.take(this.deps.clock.now());
+    if (waitMs > 0) {
+      this.lookWithin(waitMs);
+      return;
+    }
     this.isEndDue = true;
     this.deps.timers.after(END_LOOK_MS, () => {
       this.isEndDue = false;

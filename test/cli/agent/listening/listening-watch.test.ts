@@ -4,6 +4,7 @@ import {
   END_LOOK_MS,
   ListeningWatch,
   LOOK_MS,
+  LOOK_MS_MAX,
 } from '../../../../src/cli/agent/listening/listening-watch.ts';
 import { CALM_MS, PLACES_MAX, Places } from '../../../../src/cli/agent/listening/places.ts';
 import { CONFIRM_MS } from '../../../../src/cli/agent/listening/sightings.ts';
@@ -36,14 +37,13 @@ describe('agent: sockets that listen are watched', () => {
     assert.ok(typeof rules !== 'string');
     places = new Places({ rules, isLeftOut: ({ port }) => port === 4099 });
     let last: readonly BoundSocket[] | undefined;
-    let took = 0;
     watch = new ListeningWatch({
-      clock: { now: () => timers.now + took },
+      clock: { now: () => timers.now },
       timers,
       log,
       sockets: {
         read: () => {
-          took += readMs;
+          timers.now += readMs;
           if (there === undefined) return undefined;
           const isSame = there === last;
           last = there;
@@ -214,6 +214,31 @@ describe('agent: sockets that listen are watched', () => {
     there = [];
     await timers.advance(SEEN_MS);
     assert.deepEqual(wanted(), []);
+  });
+
+  it('the last of many that end one after another is gone soon, however long a look takes', async () => {
+    readMs = 400;
+    const all = Array.from({ length: 20 }, (_, i) => socket(`127.0.0.1:${8000 + i}`));
+    there = all;
+    while (wanted().length < all.length) await timers.advance(10);
+    for (let left = all.length - 1; left >= 0; left--) {
+      there = all.slice(0, left);
+      onEnd(8000 + left);
+      await timers.advance(END_LOOK_MS);
+    }
+    await timers.advance(1_000);
+    assert.deepEqual(wanted(), []);
+  });
+
+  it('one that appears is seen in time that is bounded, however long a look takes', async () => {
+    readMs = 2_000;
+    for (let i = 0; i < 20; i++) {
+      there = Array.from({ length: i }, (_, j) => socket(`127.0.0.1:${7000 + j}`));
+      await timers.advance(LOOK_MS_MAX);
+    }
+    there = [socket('127.0.0.1:8080')];
+    await timers.advance(LOOK_MS_MAX + CONFIRM_MS + 2 * readMs);
+    assert.deepEqual(wanted(), ['tcp 127.0.0.1 8080']);
   });
 
   it('where reading takes long, it is rarer', async () => {
