@@ -221,7 +221,7 @@ function addPortCommands(program: Command): void {
 
   const unexpose = inspectCommand(program, 'unexpose', 'withdraw published ports').argument(
     '<port...>',
-    '[HOSTIP:]HOSTPORT[/tcp|udp], unix:PATH, or the id that "hawser ports" shows',
+    '[HOSTIP:]HOSTPORT[/tcp|udp], a range FIRST-LAST of them, unix:PATH, or the id that "hawser ports" shows',
   );
   unexpose.action(async () => {
     const { unexposeCommand } = await load();

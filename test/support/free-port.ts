@@ -17,6 +17,16 @@ export async function freePrivilegedPort(): Promise<number> {
   throw new Error('no port below 1024 is free');
 }
 
+/** @returns the first of so many in a row, each as {@link freePort} */
+export async function freePorts(count: number): Promise<number> {
+  for (let tries = 0; tries < 100; tries++) {
+    const first = await freePort();
+    const others = Array.from({ length: count - 1 }, (_, i) => listeningOn(first + 1 + i));
+    if ((await Promise.all(others)).every((port) => port !== undefined)) return first;
+  }
+  throw new Error(`no ${count} ports in a row are free`);
+}
+
 async function listeningOn(port: number): Promise<number | undefined> {
   const server = createServer().listen(port, '0.0.0.0');
   try {

@@ -14,6 +14,7 @@ import {
 import {
   PublishSyntaxError,
   parseHostAddress,
+  parsePorts,
   parsePublish,
 } from '../../proxy/ports/publish-text.ts';
 import { isUsual } from '../../proxy/ports/waiting-ports.ts';
@@ -94,20 +95,30 @@ function bodyOf(spec: PublishSpec): PortRequest {
 }
 
 export interface UnexposeRequest extends InspectRequest {
-  /** Ids, or host sides: `8080`, `127.0.0.1:8080`, `[::1]:53/udp`, `unix:PATH`. */
+  /** Ids, or host sides: `8080`, `127.0.0.1:8000-8010`, `[::1]:53/udp`, `unix:PATH`. */
   readonly ports: readonly string[];
 }
 
+/** Withdraw all or none. @returns what to print */
 export async function unexposeCommand(request: UnexposeRequest): Promise<string> {
   const client = clientOf(request);
   const { ports } = await client.get('/v1/ports', portsSchema);
-  const found = request.ports.map((text) => findPort(text, ports));
+  const found = request.ports.flatMap(eachOf).map((text) => findPort(text, ports));
   for (const { id } of found) await client.delete(portPath(id));
   if (request.json) return toJson({ ports: found });
   return found.map((port) => `${hostSide(port)} withdrawn\n`).join('');
 }
 
 const portPath = (id: string): string => `/v1/ports/${encodeURIComponent(id)}`;
+
+/** The ports of a range; other texts as they are. */
+function eachOf(text: string): string[] {
+  const [, host = '', range = '', end = ''] = /^(|.+:)(\d+-\d+)(|\/tcp|\/udp)$/.exec(text) ?? [];
+  const ports = parsePorts(range, 1);
+  if (text.startsWith('unix:') || ports === undefined) return [text];
+  const { first, last } = ports;
+  return Array.from({ length: last - first + 1 }, (_, i) => `${host}${first + i}${end}`);
+}
 
 function findPort(text: string, ports: readonly PortView[]): PortView {
   const wanted = text.startsWith('unix:') ? [text] : canonical(text);
