@@ -2,10 +2,15 @@
  * A stand-in for kube-apiserver, by the documentation of its API ("Kubernetes API Concepts"): lists with a version, in
  * pages; watches as lines of JSON from a version on, with bookmarks, which end in order after their time; 410 Gone for a
  * version that is too old, as a status or as an event; objects that are created, replaced and deleted. Of fields that the
- * server fills in itself, node ports alone.
+ * server fills in itself, node ports alone. By TLS it answers those alone whose certificate is of its clients' authority,
+ * or who have the token.
  */
+import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { Certified } from './certificates.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -36,8 +41,15 @@ export type KubeFault =
   | 'endless-event'
   | 'odd-event';
 
+export const KUBE_TOKEN = 'secret';
 const FIRST_NODE_PORT = 30_000;
 const DRIP_MS = 20;
+
+export interface KubeTls {
+  readonly own: Certified;
+  /** The certificate of the authority of clients. */
+  readonly clients: string;
+}
 
 export class KubeApi {
   /** Resources that may not be read. */
@@ -47,6 +59,8 @@ export class KubeApi {
   /** How a version that is too old is said. */
   goneBy: 'status' | 'event' = 'event';
   fault: KubeFault | undefined = undefined;
+  token: string = KUBE_TOKEN;
+  private readonly tls: KubeTls | undefined;
   private readonly objects = new Map<string, KubeObject>();
   private readonly watchers = new Set<Watcher>();
   private readonly connections = new Set<Socket>();
@@ -57,20 +71,29 @@ export class KubeApi {
   private server: Server | undefined;
   private address: { host: string; port: number } | undefined;
 
+  constructor(tls?: KubeTls) {
+    this.tls = tls;
+  }
+
   /** Connections. */
   get open(): number {
     return this.connections.size;
   }
 
   get url(): string {
-    return `http://${this.address?.host}:${this.address?.port}`;
+    const scheme = this.tls === undefined ? 'http' : 'https';
+    return `${scheme}://${this.address?.host}:${this.address?.port}`;
   }
 
   /** A kubeconfig for it. */
   get kubeconfig(): string {
+    return this.kubeconfigWith({ 'insecure-skip-tls-verify': true }, { token: this.token });
+  }
+
+  kubeconfigWith(cluster: object, user: object): string {
     return JSON.stringify({
-      clusters: [{ name: 'c', cluster: { server: this.url, 'insecure-skip-tls-verify': true } }],
-      users: [{ name: 'u', user: { token: 'secret' } }],
+      clusters: [{ name: 'c', cluster: { server: this.url, ...cluster } }],
+      users: [{ name: 'u', user }],
       contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
       'current-context': 'x',
     });
@@ -78,7 +101,7 @@ export class KubeApi {
 
   /** The second time at the same address. */
   async start(host = '127.0.0.1', port = 0): Promise<void> {
-    const server = createServer((request, response) => void this.serve(request, response));
+    const server = this.newServer((request, response) => void this.serve(request, response));
     server.on('connection', (socket) => {
       this.connections.add(socket);
       socket.once('close', () => this.connections.delete(socket));
@@ -88,6 +111,21 @@ export class KubeApi {
     await new Promise<void>((resolve) => server.listen(at.port, at.host, resolve));
     const { port: bound } = server.address() as AddressInfo;
     this.address = { host: at.host, port: bound };
+  }
+
+  private newServer(
+    onRequest: (request: IncomingMessage, response: ServerResponse) => void,
+  ): Server {
+    if (this.tls === undefined) return createServer(onRequest);
+    const { own, clients } = this.tls;
+    const keys = { key: readFileSync(own.key), cert: readFileSync(own.certificate) };
+    const asked = { ca: readFileSync(clients), requestCert: true, rejectUnauthorized: false };
+    return createTlsServer({ ...keys, ...asked }, onRequest);
+  }
+
+  private isAllowed({ socket, headers }: IncomingMessage): boolean {
+    if (!(socket instanceof TLSSocket)) return true;
+    return socket.authorized || headers.authorization === `Bearer ${this.token}`;
   }
 
   async stop(): Promise<void> {
@@ -174,7 +212,8 @@ export class KubeApi {
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(Buffer.from(part));
     const body = Buffer.concat(parts).toString('utf8');
-    if (this.forbidden.has(resource)) fail(response, 403, `${resource} is forbidden`);
+    if (!this.isAllowed(request)) fail(response, 401, 'Unauthorized');
+    else if (this.forbidden.has(resource)) fail(response, 403, `${resource} is forbidden`);
     else if (request.method === 'POST') {
       const object: KubeObject = JSON.parse(body);
       answer(response, 201, this.apply(resource, String(object.metadata?.['name']), object));

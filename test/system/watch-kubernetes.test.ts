@@ -6,6 +6,7 @@ import { LAB, systemSuite } from '../support/requirements.ts';
 import { Cluster } from './support/cluster.ts';
 import type { Daemon } from './support/daemon.ts';
 import { type Guest, Lab } from './support/lab.ts';
+import type { Background } from './support/processes.ts';
 import { published } from './support/published.ts';
 import { until } from './support/until.ts';
 
@@ -30,6 +31,7 @@ systemSuite('agent --watch-kubernetes', [...LAB, 'curl', 'nc', 'openssl'], funct
   let guest: Guest;
   let daemon: Daemon;
   let cluster: Cluster;
+  let agent: Background;
 
   before(async () => {
     lab = await Lab.open();
@@ -40,8 +42,7 @@ systemSuite('agent --watch-kubernetes', [...LAB, 'curl', 'nc', 'openssl'], funct
     for (const name of ['hawser-agent.mjs', 'hawser-agent-kubernetes.mjs']) {
       copyFileSync(fileURLToPath(new URL(name, DIST)), lab.path(name));
     }
-    const args = ['--listen', `tcp:0.0.0.0:${MUX_PORT}`, '--watch-kubernetes', cluster.kubeconfig];
-    const agent = guest.start([process.execPath, lab.path('hawser-agent.mjs'), ...args]);
+    agent = guest.start(agentArgv(cluster.kubeconfig));
     await agent.prints(/multiplexer up/);
     await guest.start([process.execPath, '-e', PROXY, NODE]).prints(/serving/);
     await cluster.start(); // later than the agent
@@ -49,6 +50,10 @@ systemSuite('agent --watch-kubernetes', [...LAB, 'curl', 'nc', 'openssl'], funct
   });
   after(() => lab?.close());
 
+  const agentArgv = (...kubeconfig: readonly string[]): readonly string[] => [
+    ...[process.execPath, lab.path('hawser-agent.mjs')],
+    ...['--listen', `tcp:0.0.0.0:${MUX_PORT}`, '--watch-kubernetes', ...kubeconfig],
+  ];
   const becomes = async (...expected: readonly string[]): Promise<void> => {
     await until(`ports ${expected.join(', ')}`, async () => {
       const ports = await published(daemon, 'mux');
@@ -115,5 +120,15 @@ systemSuite('agent --watch-kubernetes', [...LAB, 'curl', 'nc', 'openssl'], funct
     await cluster.create('services', 'new', service('NodePort', other));
     await becomes('127.0.0.1 30081/tcp');
     assert.ok(daemon.isRunning, daemon.stderr);
+  });
+
+  it('with the service account of a pod', async () => {
+    await cluster.createNode('one', NODE); // the one before was of the killed API server
+    await cluster.create('services', 'web', service('LoadBalancer', WEB));
+    await answers(WEB.port);
+    await agent.stop();
+    await becomes();
+    agent = guest.start(cluster.inPod(agentArgv()));
+    await answers(WEB.port);
   });
 });

@@ -13,6 +13,7 @@ import { messageOf } from '../../../network/errors.ts';
 import { member } from '../../docker-proxy/lease.ts';
 import type { Cluster, WatchRequest } from './cluster.ts';
 import { REQUEST_BOUNDS, type RequestBounds, readJson, readJsonLines } from './cluster-requests.ts';
+import { tokensIn } from './token-files.ts';
 
 /** Of the user; of k3s, kubeadm, k0s and MicroK8s on this machine. */
 const PLACES = [
@@ -41,6 +42,11 @@ class FileConfig extends KubeConfig {
       throw new Error(`${file} is no kubeconfig: ${messageOf(cause)}`, { cause });
     }
     this.makePathsAbsolute(dirname(file));
+    const tokens = tokensIn(text, dirname(file));
+    this.users = this.users.map((user) => {
+      const token = tokens.get(user.name);
+      return token === undefined ? user : { ...user, token };
+    });
   }
 }
 
