@@ -23,8 +23,6 @@ import type { LinkPort } from './link-port.ts';
 /** Twice the addresses that guests may hold where they are separated, so that nobody pushes out those of others. */
 const MAX_NEIGHBORS = 8192;
 const MAX_PATH_MTU = 65_535;
-/** One that was silent for so long may have slept, and missed what is announced now and then. */
-export const ASLEEP_MS = 60_000;
 
 /** Notified when a neighbour that flows wait for becomes reachable. */
 export interface NeighborWaiter {
@@ -97,8 +95,6 @@ export class NeighborTable {
   private readonly scratch = makeKey();
   private readonly nobody: Guest;
   private readonly onHeard: (now: Instant, neighbor: Neighbor) => void;
-  /** Called when a neighbour is heard that was silent for {@link ASLEEP_MS}. */
-  onAwake: ((now: Instant, neighbor: Neighbor) => void) | undefined = undefined;
   /** Called when one whose link is gone gives its place to another, before its grace is over. */
   onGivenUp: ((neighbor: Neighbor) => void) | undefined = undefined;
 
@@ -144,8 +140,7 @@ export class NeighborTable {
 
   /** `neighbor` was heard with `mac` on `port`. */
   learn(now: Instant, neighbor: Neighbor, mac: Mac, port: LinkPort): void {
-    if (neighbor.port === undefined) neighbor.lastSeen = now;
-    else this.refresh(now, neighbor);
+    neighbor.lastSeen = now;
     if (neighbor.mac === mac && neighbor.port === port) return;
     neighbor.setMac(mac, this.ours);
     neighbor.port = port;
@@ -157,13 +152,6 @@ export class NeighborTable {
     neighbor.waiters.clear();
     for (const waiter of waiting) waiter.onNeighborUp(now);
     this.onHeard(now, neighbor);
-  }
-
-  /** `neighbor` was heard where it was before. */
-  refresh(now: Instant, neighbor: Neighbor): void {
-    const silentMs = now - neighbor.lastSeen;
-    neighbor.lastSeen = now;
-    if (silentMs >= ASLEEP_MS) this.onAwake?.(now, neighbor);
   }
 
   /** The link of `port` is gone. */

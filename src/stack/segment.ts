@@ -30,6 +30,8 @@ import { SegmentRules } from './separation/segment-rules.ts';
 import { type AllowedAddress, allowedOn, type SeparationConfig } from './separation/separation.ts';
 
 const MAX_PORTS = 256;
+/** A station that was silent for so long may have slept, and missed what is announced now and then. */
+const ASLEEP_MS = 60_000;
 /** Of the Ethernet addresses of groups, the first two bytes of six, and the first three. */
 const IPV6_GROUPS = 0x3333;
 const IPV4_GROUPS = 0x01_005e;
@@ -40,6 +42,8 @@ const MAX_FRAME = 65_535 + ETHERNET_HEADER_LEN + MAX_VLAN_TAGS * VLAN_TAG_LEN;
 export interface SegmentOwner {
   /** A frame for our station, or for all. */
   onOwnFrame(now: Instant, port: LinkPort, frame: Frame): void;
+  /** A station was heard that had been silent for long: it may have slept. */
+  onAwake(now: Instant, port: LinkPort, mac: Mac): void;
   /** A frame of `port` was dropped: for an address of another, or for what may not pass between guests. */
   onRefused(port: LinkPort, reason: PassageDrop): void;
   /** A guest on `port` tries another, where a policy has something to say about that. */
@@ -173,6 +177,7 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
       this.refuse(port, fault);
       return;
     }
+    this.hear(now, port);
     const dst = readMac(view, off + ETHERNET_DST);
     if (dst === this.ours) {
       this.owner.onOwnFrame(now, port, frame);
@@ -209,6 +214,15 @@ export class EthernetSegment implements LinkAcceptor, PortOwner, FrameForwarder 
   mayRelay(now: Instant, from: LinkPort, frame: Frame): boolean {
     this.noteAttempt(from, frame, false);
     return this.mayPass(now, from, frame, false);
+  }
+
+  /** A frame came of the station that `port` heard last. */
+  private hear(now: Instant, port: LinkPort): void {
+    const { lastStation, lastEthernet } = port.addresses;
+    if (lastStation === undefined) return;
+    const silentMs = now - lastStation.heardAt;
+    lastStation.heardAt = now;
+    if (silentMs >= ASLEEP_MS) this.owner.onAwake(now, port, lastEthernet);
   }
 
   private noteAttempt(port: LinkPort, frame: Frame, group: boolean): void {

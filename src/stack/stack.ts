@@ -20,6 +20,7 @@ import type { Instant } from '../base/time.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import type { TurnLimit } from '../base/turn.ts';
 import { ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, etherType } from '../wire/ethernet.ts';
+import type { Mac } from '../wire/mac.ts';
 import { Departures } from './departures.ts';
 import type { StackDrop } from './drops.ts';
 import type {
@@ -352,6 +353,10 @@ export class Stack
       this.ipv6.input.onFrame(now, port, frame);
     } else if (type === ETHERTYPE_ARP) this.arp.onFrame(now, port, slab.view, off, len);
     else this.drops.add('frame-unknown-type');
+  }
+
+  onAwake(now: Instant, port: LinkPort, mac: Mac): void {
+    this.ipv6?.ndp.router?.onAwake(now, port.id, mac);
   }
 
   onTooBig(now: Instant, port: LinkPort, frame: Frame): void {

@@ -152,7 +152,7 @@ export class Advertiser implements RouterService {
     this.answer(now, link, 'solicited', from ?? ALL_NODES, mac);
   }
 
-  /** A host was heard that had been silent for `ASLEEP_MS` or more. */
+  /** A station was heard that had been silent for long. */
   onAwake(now: Instant, link: number, mac: Mac): void {
     this.answer(now, link, 'awake', ALL_NODES, mac);
   }

@@ -237,7 +237,7 @@ export class Ipv4Input {
     if (last !== undefined && last.address.d === src && last.port === port) {
       const mac = readMac(view, off + ETHERNET_SRC);
       if (last.mac === mac) {
-        this.neighbors.refresh(now, last);
+        last.lastSeen = now;
         return last;
       }
     }

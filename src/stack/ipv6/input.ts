@@ -328,7 +328,7 @@ export class Ipv6Input {
     const { key } = packet;
     const { last } = this;
     if (last !== undefined && last.port === port && last.mac === mac && last.isAt(key, KEY_GUEST)) {
-      neighbors.refresh(now, last);
+      last.lastSeen = now;
       return last;
     }
     if (!isGuestIpv6(own, key, KEY_GUEST)) {

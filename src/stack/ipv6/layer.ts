@@ -76,9 +76,6 @@ export class Ipv6Layer {
   /** Advertisements are sent by `sendAdvertisement`, to whom `router` wishes. */
   serveRouter(router: RouterService): void {
     this.ndp.router = router;
-    this.deps.neighbors.onAwake = (now, { port, mac }) => {
-      if (port !== undefined) router.onAwake(now, port.id, mac);
-    };
   }
 
   serveDhcp(responder: Dhcpv6Responder): void {

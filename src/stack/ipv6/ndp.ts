@@ -56,7 +56,7 @@ export interface RouterService {
   onLinkDown(link: number): void;
   /** @param from who asks; undefined: it has no address yet */
   onSolicitation(now: Instant, link: number, from: IpAddress | undefined, mac: Mac): void;
-  /** A host was heard that had been silent for `ASLEEP_MS` or more. */
+  /** A station was heard that had been silent for long. */
   onAwake(now: Instant, link: number, mac: Mac): void;
 }
 

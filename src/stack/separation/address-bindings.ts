@@ -98,6 +98,11 @@ export class AddressBindings {
     return found?.holder === undefined ? -1 : found.link;
   }
 
+  /** The record of an Ethernet address. */
+  stationOf(mac: Mac): AddressBinding | undefined {
+    return this.stations.get(mac);
+  }
+
   /** Of the address in `key`, if a link that is up uses it: a probe is no use. */
   get user(): AddressBinding | undefined {
     const found = this.table.get(this.key);

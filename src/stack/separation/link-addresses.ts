@@ -31,6 +31,8 @@ export class AddressBinding implements Chained<AddressBinding> {
   until: Instant = NEVER;
   /** Number of the link that was the youngest when this one went. */
   youngest = 0;
+  /** Of an Ethernet address: when a frame last came from it; `NEVER`: none did. */
+  heardAt: Instant = NEVER;
 
   constructor(kind: AddressKind) {
     this.kind = kind;
@@ -45,6 +47,8 @@ export class LinkAddresses {
   heirOf = -1;
   /** Of the last frames. An address that is in use is never one of these initial values. */
   lastEthernet: Mac = -1;
+  /** The record of `lastEthernet`. */
+  lastStation: AddressBinding | undefined = undefined;
   lastIpv4 = 0;
   lastIpv6a = 0;
   lastIpv6b = 0;
@@ -62,6 +66,7 @@ export class LinkAddresses {
 
   forgetLast(): void {
     this.lastEthernet = -1;
+    this.lastStation = undefined;
     this.forgetLastIp();
   }
 

@@ -79,6 +79,7 @@ export class SourceGuard {
     if (isGroupMac(mac) || mac === this.own.mac || mac === 0) return 'frame-bad-source';
     if (!this.claimEthernet(now, link, mac)) return 'ethernet-source-of-another';
     link.lastEthernet = mac;
+    link.lastStation = this.bindings.stationOf(mac);
     return undefined;
   }
 
