@@ -128,6 +128,18 @@ class Scene {
     return (await this.guest.run('dig', ...options, ...args)).trim().split('\n').join(' ');
   }
 
+  /** Of a lease: option 108 (RFC 8925), which the guest asks for, in hexadecimal; empty: it is not offered. */
+  async ipv6Only(): Promise<string> {
+    const script = this.lab.path('lease.sh');
+    writeFileSync(script, '#!/bin/sh\n[ "$1" != bound ] || echo "leased $ip $opt108"\n', {
+      mode: 0o755,
+    });
+    const argv = ['udhcpc', '-i', 'eth0', '-f', '-n', '-q', '-O', '108', '-s', script];
+    const { stdout, stderr } = await this.guest.try(...argv);
+    const [, option = assert.fail(stderr)] = /^leased \S+ (.*)$/m.exec(stdout) ?? [];
+    return option;
+  }
+
   close(): Promise<void> {
     return this.lab.close();
   }
@@ -176,12 +188,16 @@ systemSuite('NAT64', [...LAB, 'curl', 'dig', 'dnsmasq', 'ipv6', 'ping'], functio
       assert.match(scene.log, /query\[AAAA\] public\.example/);
       assert.doesNotMatch(scene.log, /ipv4only/);
     });
+
+    it('a guest that could do without IPv4 is not told to (RFC 8925)', async () => {
+      assert.equal(await scene.ipv6Only(), '');
+    });
   });
 
-  describe('for private addresses too, by option', () => {
+  describe('for private addresses too, and instead of IPv4, by options', () => {
     before(async () => {
       scene = await Scene.open();
-      await scene.start(OUTSIDE, '--nat64', '--nat64-private');
+      await scene.start(OUTSIDE, '--nat64', '--nat64-private', '--ipv6-mostly');
       scene.resolver(GATEWAY6);
     });
     after(() => scene.close());
@@ -189,6 +205,10 @@ systemSuite('NAT64', [...LAB, 'curl', 'dig', 'dnsmasq', 'ipv6', 'ping'], functio
     it('curl fetches from a private address by name', async () => {
       assert.equal(await scene.curl('private.example'), `64:ff9b:1::c612:1 ${BYTES}`);
       assert.equal(await scene.curl('public.example'), `${TRANSLATED} ${BYTES}`);
+    });
+
+    it('a guest that could do without IPv4 is told to, by option', async () => {
+      assert.equal(Number.parseInt(await scene.ipv6Only(), 16), 1800);
     });
   });
 
