@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { loadPosix } from '../../src/native/load.ts';
+import { connectedTo } from '../support/connected-to.ts';
 import { goDiscover, offered } from '../support/go-vmnet.ts';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import { Vmn3tClient } from '../support/vmn3t-client.ts';
@@ -153,7 +154,8 @@ systemSuite('links over streams', [...LAB, 'gcc', 'curl', 'ping', 'ipv6'], funct
       const path = lab.path('bridge.sock');
       const bridging = guest.bridge(['-l', path]);
       await until('the bridge to listen', () => existsSync(path));
-      const [bridge, api] = [connect(path), connect(lab.path('hawser/default/api.sock'))];
+      const bridge = await connectedTo(path);
+      const api = connect(lab.path('hawser/default/api.sock'));
       api.write(`POST /connect${query} HTTP/1.1\r\nHost: x\r\n\r\n`);
       const relayed = pipeline(bridge, api, bridge).catch(() => {}); // it ends with either
       await bridging;

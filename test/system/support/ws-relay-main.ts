@@ -2,16 +2,14 @@
  * Between a bridge that listens on a Unix socket, with lengths of 16 bits, and a WebSocket with a frame a message, which is
  * connected again whenever it goes: `node ws-relay-main.js SOCKET URL`.
  */
-import { once } from 'node:events';
-import { connect } from 'node:net';
 import { WebSocket } from 'ws';
+import { connectedTo } from '../../support/connected-to.ts';
 
 const AGAIN_MS = 20;
 const UNSENT_MAX = 1 << 20;
 
 const [, , path = '', url = ''] = process.argv;
-const bridge = connect(path);
-await once(bridge, 'connect');
+const bridge = await connectedTo(path);
 let socket: WebSocket | undefined;
 
 function dial(): void {

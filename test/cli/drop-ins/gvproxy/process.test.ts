@@ -15,6 +15,7 @@ import type { SimulatedGuest } from '../../../../src/lab/guest/simulated-guest.t
 import { VPNKIT_FRAMING } from '../../../../src/transports/framing.ts';
 import { guestOnStream } from '../../../network/attached-guest.ts';
 import { until } from '../../../proxy/recording.ts';
+import { connectedTo } from '../../../support/connected-to.ts';
 import { arpFrame, GATEWAY_IP, GUEST_MAC } from '../../../support/frames.ts';
 import { freePort } from '../../../support/free-port.ts';
 import { itNeeding } from '../../../support/requirements.ts';
@@ -63,7 +64,7 @@ describe('hawser-gvproxy as a process', function () {
     return `${response.statusCode} ${await textOf(response)}`;
   };
   const guestOnline = async (): Promise<SimulatedGuest> => {
-    const { guest } = guestOnStream(connect(place.path('q.sock')));
+    const { guest } = guestOnStream(await connectedTo(place.path('q.sock')));
     guests.push(guest);
     await guest.lease();
     return guest;
@@ -136,16 +137,23 @@ describe('hawser-gvproxy as a process', function () {
     });
   }
 
-  it("the socket of the guest's link appears last, and accepts", async () => {
+  it("the socket of the guest's link appears when all else accepts, and then accepts too", async () => {
     const api = `unix://${place.path('net.sock')}`;
-    const program = start('-listen', api, '-listen-qemu', qemu(), '-pid-file', place.path('pid'));
+    const services = `unix://${place.path('s.sock')}`;
+    const files = ['-pid-file', place.path('pid')];
+    const program = start('-listen', api, '-services', services, '-listen-qemu', qemu(), ...files);
     while (!existsSync(place.path('q.sock'))) await turn();
     assert.equal(readFileSync(place.path('pid'), 'utf8'), `${program.pid}`);
-    for (const where of [place.path('q.sock'), place.path('net.sock'), port]) {
-      const socket = typeof where === 'number' ? connect(where, '127.0.0.1') : connect(where);
+    for (const where of [
+      { path: place.path('net.sock') },
+      { path: place.path('s.sock') },
+      { port },
+    ]) {
+      const socket = connect({ host: '127.0.0.1', ...where });
       await once(socket, 'connect');
       socket.destroy();
     }
+    (await connectedTo(place.path('q.sock'))).destroy();
   });
 
   it('ends with the link of its guest', async () => {
