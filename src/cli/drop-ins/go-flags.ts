@@ -56,7 +56,8 @@ export class GoFlagValues {
   }
 
   integer(name: string): number {
-    return parseGoInteger(this.text(name)) ?? 0;
+    const integer = parseGoInteger(this.text(name));
+    return typeof integer === 'number' ? integer : 0;
   }
 
   isTrue(name: string): boolean {
@@ -90,25 +91,26 @@ export function parseGoFlags(argv: readonly string[], flags: GoFlags): ParsedGoF
     if (flag.kind === 'boolean' && !BOOLEANS.has(value)) {
       return bad(`invalid boolean value ${quoted} for -${name}: parse error`);
     }
-    if (flag.kind === 'integer' && parseGoInteger(value) === undefined) {
-      return bad(`invalid value ${quoted} for flag -${name}: parse error`);
+    const integer = flag.kind === 'integer' ? parseGoInteger(value) : 0;
+    if (typeof integer === 'string') {
+      return bad(`invalid value ${quoted} for flag -${name}: ${integer}`);
     }
     values.add(name, value);
   }
   return { kind: 'values', values, rest: argv.slice(at) };
 }
 
-/** `strconv.ParseInt` with base 0: `10`, `-1`, `0x1f`, `0o17` or `017`, `0b11`, `1_000`. */
-function parseGoInteger(text: string): number | undefined {
+/** `strconv.ParseInt` with base 0: `10`, `-1`, `0x1f`, `0o17` or `017`, `0b11`, `1_000`. @returns a text: why it is none */
+export function parseGoInteger(text: string): number | 'parse error' | 'value out of range' {
   const match = /^([+-]?)(0[xX]_?[\da-fA-F_]+|0[bB]_?[01_]+|0[oO]?_?[0-7_]+|0|[1-9][\d_]*)$/.exec(
     text,
   );
-  if (match === null || /__|_$/.test(text)) return undefined;
+  if (match === null || /__|_$/.test(text)) return 'parse error';
   const [, sign, digits = ''] = match;
   const plain = digits.replaceAll('_', '').toLowerCase();
   const isOldOctal = /^0[0-7]+$/.test(plain);
   const value = Number(isOldOctal ? `0o${plain.slice(1)}` : plain);
-  if (!Number.isSafeInteger(value)) return undefined;
+  if (!Number.isSafeInteger(value)) return 'value out of range';
   return sign === '-' ? -value : value;
 }
 

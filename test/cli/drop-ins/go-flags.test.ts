@@ -133,7 +133,7 @@ describe('cli/drop-ins/go-flags', () => {
     [['-mtu', '1__0'], 'invalid value "1__0" for flag -mtu: parse error'],
     [
       ['-mtu', '99999999999999999999'],
-      'invalid value "99999999999999999999" for flag -mtu: parse error',
+      'invalid value "99999999999999999999" for flag -mtu: value out of range',
     ],
     [['-=x'], 'bad flag syntax: -=x'],
     [['---config'], 'bad flag syntax: ---config'],

@@ -35,6 +35,8 @@ export interface FileStack {
   readonly dhcpStaticLeases?: MaybeMap;
   readonly vpnKitUUIDMacAddresses?: MaybeMap;
   readonly ec2MetadataAccess?: Maybe<boolean>;
+  readonly tcpMaxInFlight?: Maybe<string>;
+  readonly tcpConnectTimeout?: Maybe<string>;
 }
 
 export interface FileZone {
@@ -85,6 +87,8 @@ export interface GvproxyConfig {
   readonly interfaces: Readonly<Record<Interface, string>>;
   readonly forwards: readonly SshForward[];
   readonly stack: StackConfig;
+  /** What does nothing, and why. */
+  readonly withoutEffect: readonly string[];
 }
 
 export interface StackConfig {

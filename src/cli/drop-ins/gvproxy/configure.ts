@@ -27,6 +27,8 @@ import type {
   SshForward,
   StackConfig,
 } from './configuration.ts';
+import { DEFAULT_LOG_LEVEL } from './log-level.ts';
+import { withoutEffect } from './without-effect.ts';
 
 const DEVICE_MAC = '5a:94:ef:e4:0c:ee';
 /** That of the machines which Hyperkit starts. */
@@ -53,9 +55,10 @@ export function configure(
   const given = file ?? {};
   const pick = (flag: string, key: string | null | undefined): string =>
     flags.text(flag) || (key ?? '');
+  const stack = stackOf(flags, file);
   const config: GvproxyConfig = {
     listen: flags.texts('listen').length > 0 ? flags.texts('listen') : (given.listen ?? []),
-    logLevel: flags.isTrue('debug') ? 'debug' : given['log-level'] || 'info',
+    logLevel: flags.isTrue('debug') ? 'debug' : given['log-level'] || DEFAULT_LOG_LEVEL,
     logFile: pick('log-file', given['log-file']),
     pidFile: pick('pid-file', given['pid-file']),
     services: pick('services', given.services),
@@ -68,7 +71,8 @@ export function configure(
       vfkit: pick('listen-vfkit', given.interfaces?.vfkit),
     },
     forwards: [...fileForwards(given), ...flagForwards(flags)],
-    stack: stackOf(flags, file),
+    stack,
+    withoutEffect: withoutEffect(flags, file, stack.deviceIP),
   };
   checkInterfaces(config.interfaces);
   for (const { identity } of config.forwards) {

@@ -13,6 +13,7 @@ import { configure } from './configure.ts';
 import { parseEndpoint } from './endpoint.ts';
 import { GVPROXY_FLAGS } from './flags.ts';
 import { daemonConfig } from './plan.ts';
+import { versionText } from './version-text.ts';
 
 const NAME = 'hawser-gvproxy';
 /** For launchers with flags of their own. Off by default: the second start of the program takes too long for some. */
@@ -43,7 +44,7 @@ async function planOf(argv: readonly string[]): Promise<Plan<GvproxyConfig> | nu
   }
   const flags = parsed.values;
   if (flags.isTrue('version')) {
-    process.stdout.write(`gvproxy version v${packageVersion()}-hawser\n`);
+    process.stdout.write(`${versionText(packageVersion())}\n`);
     return 0;
   }
   const path = flags.text('config');

@@ -5,7 +5,7 @@ import { formatNetwork } from '../../../network/ipv4-text.ts';
 import { MTU_MAX, MTU_MIN } from '../../../network/network-settings.ts';
 import { SSH_TUNNEL } from '../../../proxy/ports/ssh-tunnel.ts';
 import { buildConfig } from '../../config.ts';
-import type { DaemonConfig, LogLevel } from '../../daemon-config.ts';
+import type { DaemonConfig } from '../../daemon-config.ts';
 import { type GivenWords, SANDBOX_OFF } from '../../given-words.ts';
 import { type Place, runtimeDir } from '../../runtime-dir.ts';
 import { standIn } from '../own-api.ts';
@@ -13,6 +13,7 @@ import type { OwnProxy } from '../own-proxy.ts';
 import type { GvproxyConfig, Interface, SshForward, StackConfig } from './configuration.ts';
 import { maskedNetwork } from './configure.ts';
 import { parseEndpoint } from './endpoint.ts';
+import { DEFAULT_LOG_LEVEL, logLevelOf } from './log-level.ts';
 
 export const EXIT_MODES = ['auto', 'always', 'never'] as const;
 export type ExitMode = (typeof EXIT_MODES)[number];
@@ -59,7 +60,7 @@ export function daemonConfig(config: GvproxyConfig, own: OwnFlags, place: Place)
       sandbox: own.sandbox,
       ...own.proxy.options,
       sandboxAllow: writtenDirectories(config, place),
-      logLevel: LEVELS[config.logLevel.toLowerCase()] ?? 'info',
+      logLevel: logLevelOf(config.logLevel) ?? DEFAULT_LOG_LEVEL,
       logFormat: 'logfmt',
       ...(stack.dnsSearchDomains === undefined ? {} : { dnsSearch: stack.dnsSearchDomains }),
       ...(stack.captureFile === '' ? {} : { pcap: stack.captureFile }),
@@ -102,18 +103,6 @@ function wordsOf(
     logFile: `-log-file ${logFile}`,
   };
 }
-
-/** As logrus names them. */
-const LEVELS: Readonly<Record<string, LogLevel>> = {
-  trace: 'debug',
-  debug: 'debug',
-  info: 'info',
-  warn: 'warn',
-  warning: 'warn',
-  error: 'error',
-  fatal: 'error',
-  panic: 'error',
-};
 
 function linksOf(interfaces: GvproxyConfig['interfaces']): string[] {
   const links: string[] = [];

@@ -10,6 +10,7 @@ import type { GvproxyConfig } from './configuration.ts';
 import { parseEndpoint } from './endpoint.ts';
 import { Notifications } from './notifications.ts';
 import { type OpenNetwork, serveApi, targetOf } from './serve-api.ts';
+import { versionText } from './version-text.ts';
 
 /** @throws RunError, ListenError */
 export async function serveGvproxy(
@@ -31,6 +32,8 @@ export async function serveGvproxy(
     );
     await named(option, served);
   };
+  daemon.log.info({}, versionText(daemon.version));
+  for (const why of config.withoutEffect) daemon.log.warn({}, `without effect: ${why}`);
   for (const zone of stack.dns) {
     try {
       await addZone(network.recordZones, zone);

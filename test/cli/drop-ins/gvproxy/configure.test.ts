@@ -238,6 +238,58 @@ const OURS: readonly Row[] = [
     { stack: { ...ofTen(), subnet: '10.0.1.7/16' } },
   ],
   ['keys that Go would ignore', CONFIG, 'unknown: 1\nstack: {other: 2}', {}],
+  [
+    'limits that hawser has no use for',
+    CONFIG,
+    'stack: {tcpMaxInFlight: 128, tcpConnectTimeout: 30s}',
+    {
+      withoutEffect: [
+        'stack.tcpMaxInFlight: a connection that waits for its server keeps no other waiting',
+        'stack.tcpConnectTimeout: the system decides how long a connection may take to be made',
+      ],
+    },
+  ],
+  [
+    '-ssh-port with a file',
+    [...CONFIG, '-ssh-port', '2400'],
+    '',
+    {
+      withoutEffect: [
+        '-ssh-port 2400: with -config, "127.0.0.1:2400: 192.168.127.2:22" in stack.forwards',
+      ],
+    },
+  ],
+  [
+    'a log level that is none',
+    CONFIG,
+    'log-level: loud',
+    { logLevel: 'loud', withoutEffect: ['log-level loud: "info" is taken'] },
+  ],
+  [
+    'booleans of YAML 1.1',
+    CONFIG,
+    'stack: {debug: off, ec2MetadataAccess: Yes}',
+    { stack: { ec2MetadataAccess: true } },
+  ],
+  ['integers as Go reads them', CONFIG, 'stack: {mtu: 4_000}', { stack: { mtu: 4000 } }],
+  [
+    'texts that look like something else',
+    CONFIG,
+    'pid-file: 0x10\nlog-file: yes\nservices: ~\nnotification: null\nlisten:',
+    { pidFile: '0x10', logFile: 'yes' },
+  ],
+  [
+    'anchors, and keys that are merged',
+    CONFIG,
+    'stack: {dhcpStaticLeases: {192.168.127.2: &mac "5a:94:ef:e4:0c:ee"}, vpnKitUUIDMacAddresses: &all {one: *mac}, nat: {<<: *all, 192.168.127.9: 127.0.0.1}}',
+    {
+      stack: {
+        dhcpStaticLeases: { '192.168.127.2': '5a:94:ef:e4:0c:ee' },
+        vpnKitUUIDMacAddresses: { one: '5a:94:ef:e4:0c:ee' },
+        nat: { one: '5a:94:ef:e4:0c:ee', '192.168.127.9': '127.0.0.1' },
+      },
+    },
+  ],
 ];
 
 /** Without a file, the addresses are in more places. */
@@ -295,6 +347,9 @@ const ERRORS: readonly (readonly [args: readonly string[], file: string, error: 
   [['-forward-sock', '/s'], '', 'must all be specified together, the same number of times'],
   [CONFIG, 'stack: [1]', 'failed to parse configuration: config.yaml'],
   [CONFIG, 'a: b: c', 'failed to parse configuration: config.yaml'],
+  [CONFIG, 'stack: {debug: perhaps}', 'at stack.debug'],
+  [CONFIG, 'stack: {mtu: 1.5}', 'at stack.mtu'],
+  [CONFIG, 'listen: unix:///x', 'at listen'],
 ];
 
 describe('cli/drop-ins/gvproxy/configure', () => {

@@ -129,10 +129,10 @@ describe('hawser-gvproxy as a process', function () {
       program.child.kill(signal);
       assert.deepEqual(await program.ended, { status: 0, signal: null });
       assert.deepEqual(readdirSync(place.dir), ['log']);
-      assert.match(
-        readFileSync(place.path('log'), 'utf8'),
-        /^time="[\dT:-]+Z" level=info msg="waiting for clients\.\.\."$/m,
-      );
+      const log = readFileSync(place.path('log'), 'utf8');
+      for (const words of ['gvproxy version v[\\d.]+-hawser', 'waiting for clients\\.\\.\\.']) {
+        assert.match(log, new RegExp(`^time="[\\dT:-]+Z" level=info msg="${words}"$`, 'm'));
+      }
       assert.equal(program.stderr + program.stdout, '');
     });
   }
