@@ -20,6 +20,7 @@ import type { LinkAcceptor } from '../stack/link.ts';
 import type { FrameObserver } from '../transports/capture/tapped-acceptor.ts';
 import type { PlainFrameWriter } from '../transports/frame-link.ts';
 import { NodeClock } from '../transports/node-clock.ts';
+import { addressesOf } from './addresses.ts';
 import type { DnsZone, NetworkConfig } from './config.ts';
 import type { DaemonNetwork } from './daemon-network.ts';
 import { EventHub } from './event-hub.ts';
@@ -47,7 +48,9 @@ export async function openNetwork(
 ): Promise<Network & DaemonNetwork> {
   const reach = new HostReach();
   await reach.ask();
-  const policy = await readStartPolicy(config.policy, surroundingsOf(config, new NodeClock()));
+  const addresses = addressesOf(config, reach.now.source6);
+  const surroundings = surroundingsOf(config, addresses, new NodeClock());
+  const policy = await readStartPolicy(config.policy, surroundings);
   const proxy = await readStartProxy(config.upstreamProxy);
   const network = new RunningNetwork(config, { policy, proxy }, log, reach, hooks);
   try {

@@ -294,7 +294,7 @@ export class NetworkParts {
       }),
       work: new SlicedWork((ms) => this.dataPath.turns.onApart(ms)),
       policePassage: (policed) => stack.policePassage(policed),
-      surroundings: surroundingsOf(config, clock),
+      surroundings: surroundingsOf(config, addresses, clock),
       isName: (text) =>
         policyNames.isLease(text) ||
         config.mux.links.includes(text) ||

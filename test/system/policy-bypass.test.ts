@@ -28,7 +28,8 @@ const GRE = 47;
 const IPIP = 4;
 const IPV6_IN_IPV4 = 41;
 const NAMED_MAIN = fileURLToPath(new URL('./support/named-main.js', import.meta.url));
-const SEND = `const s = require('dgram').createSocket('udp4');
+const SEND = `const family = process.argv[1].includes(':') ? 'udp6' : 'udp4';
+  const s = require('dgram').createSocket(family);
   s.on('error', (e) => { console.log(e.code); process.exit(); });
   s.connect(+process.argv[2], process.argv[1], () => s.send('x', () => setTimeout(() => {
     console.log('silence'); process.exit(); }, +process.argv[3])));`;
@@ -170,7 +171,7 @@ rules:
       ],
       ['the IPv6 twin', async () => await isRefused(`https://[${OUTSIDE6}]/`)],
       [
-        'IPv4 in IPv6: NAT64, 6to4, Teredo, mapped',
+        'IPv4 in IPv6: NAT64, 6to4, Teredo, ISATAP',
         async () => {
           await dig('a.test');
           for (const address of [
@@ -179,6 +180,8 @@ rules:
           ]) {
             await isRefused(`https://[${address}]/`);
           }
+          const ofAllowed = `${OUTSIDE6.slice(0, -1)}5efe:${THIRD}`;
+          assert.match(await sendUdp(ofAllowed, MARK_PORT, 1_000), /^E/);
         },
       ],
       [

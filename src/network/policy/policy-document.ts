@@ -6,6 +6,7 @@ import { asciiName } from '../../control/ascii-name.ts';
 import { PolicyError } from '../../control/policy-view.ts';
 import { atOnce, type Steps } from '../../proxy/sliced-work.ts';
 import { type Prefix, parseAddress, parsePrefix } from '../../services/address-text.ts';
+import { isWhole } from '../../services/dns/reverse-name.ts';
 import {
   POLICY_ACTIONS,
   POLICY_MODES,
@@ -22,15 +23,16 @@ import {
   parsePattern,
   type SuffixFacts,
 } from '../../services/policy/policy-name.ts';
+import { statedName } from '../../services/sniff/host-name.ts';
 
 export const POLICY_PRESETS = ['internet-only', 'host-only', 'offline'] as const;
 export type PolicyPreset = (typeof POLICY_PRESETS)[number];
 
-/** Beside its address for guests. */
-export const HOST_TEXTS: readonly string[] = [
-  ...['containers', 'docker', 'hawser'].map((one) => `host.${one}.internal`),
-  ...['127.0.0.1', '::1', '127.0.0.1/32', '::1/128'],
-];
+/** Beside its addresses for guests. */
+const HOST_NAMES: ReadonlySet<string> = new Set(
+  ['containers', 'docker', 'hawser'].map((one) => `host.${one}.internal`),
+);
+const LOOPBACKS: readonly string[] = ['127.0.0.1', '::1'];
 
 /** Of the host: the Unix sockets that `--mux-allow` names. */
 const UNIX = 'unix';
@@ -144,7 +146,7 @@ export interface PolicyContext {
   readonly facts: SuffixFacts;
   /** The instant of a date, in ms since 1970. */
   readonly instantOf: (epochMs: number) => number;
-  /** Texts that all mean the host: its address for guests, beside its loopback and names. */
+  /** Addresses that mean the host, for guests: beside its loopback and names. */
   readonly hosts: readonly string[];
   /** Host names of static leases that are bound to no link. */
   readonly unbound: ReadonlySet<string>;
@@ -275,14 +277,14 @@ class RuleReader {
   readonly problems: DocumentProblem[];
   readonly warnings: RuleWarning[] = [];
   private readonly context: PolicyContext;
-  private readonly hosts: readonly string[];
+  private readonly hosts: ReadonlySet<string>;
   private path: readonly PropertyKey[] = [];
 
   /** @param problems what is wrong is added */
   constructor(context: PolicyContext, problems: DocumentProblem[]) {
     this.problems = problems;
     this.context = context;
-    this.hosts = [...HOST_TEXTS, ...context.hosts];
+    this.hosts = new Set([...LOOPBACKS, ...context.hosts]);
   }
 
   read(one: RuleEntry, index: number): PolicyRule[] {
@@ -300,9 +302,15 @@ class RuleReader {
 
   /** The host has many names, which are one thing. */
   private withHost(fields: RuleFields): RuleFields {
-    const target = fields.name?.toLowerCase() ?? fields.cidr;
-    if (target === undefined || !this.hosts.includes(target)) return fields;
+    const target = fields.name ?? fields.cidr;
+    if (target === undefined || !this.isHost(target)) return fields;
     return { ...fields, name: undefined, cidr: undefined, to: 'host' };
+  }
+
+  private isHost(text: string): boolean {
+    const prefix = networkOf(text);
+    if (prefix === undefined) return HOST_NAMES.has(statedName(asciiName(text)) ?? '');
+    return isWhole(prefix) && this.hosts.has(prefix.address.toString());
   }
 
   private ruleOf(action: PolicyAction, fields: RuleFields): PolicyRule {
@@ -347,11 +355,7 @@ class RuleReader {
 
   private prefixOf(text: string | undefined): Prefix | undefined {
     if (text === undefined) return undefined;
-    const address = parseAddress(text);
-    const prefix =
-      address === undefined
-        ? parsePrefix(text)
-        : { address, bits: address.family === 4 ? 32 : 128 };
+    const prefix = networkOf(text);
     if (prefix === undefined) {
       this.wrong('cidr', 'must be an address or a network, such as 192.0.2.0/24 or 2001:db8::/32');
     }
@@ -374,6 +378,13 @@ class RuleReader {
   private wrong(key: string | undefined, why: string): void {
     this.problems.push({ path: key === undefined ? this.path : [...this.path, key], why });
   }
+}
+
+/** @param text an address, which is a network of its own, or a network */
+function networkOf(text: string): Prefix | undefined {
+  const address = parseAddress(text);
+  if (address === undefined) return parsePrefix(text);
+  return { address, bits: address.family === 4 ? 32 : 128 };
 }
 
 /** `allow *.example.com:443/tcp of build`. */

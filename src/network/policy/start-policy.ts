@@ -1,6 +1,7 @@
 /** The policy that a network starts with: of its options, or none. */
 import type { Clock } from '../../base/time.ts';
 import type { SuffixFacts } from '../../services/policy/policy-name.ts';
+import type { Addresses } from '../addresses.ts';
 import type { NetworkConfig, PolicyConfig } from '../config.ts';
 import { OptionsError } from '../option-problem.ts';
 import {
@@ -28,12 +29,13 @@ export interface StartPolicy {
 export type PolicySurroundings = Omit<PolicyContext, 'facts'>;
 
 export function surroundingsOf(
-  { hostIp, leases }: Pick<NetworkConfig, 'hostIp' | 'leases'>,
+  { leases }: Pick<NetworkConfig, 'leases'>,
+  { host, ipv6 }: Pick<Addresses, 'host' | 'ipv6'>,
   clock: Pick<Clock, 'now'>,
 ): PolicySurroundings {
   const bound = new Set(leases.static.flatMap((one) => (one.link ? [one.hostname] : [])));
   return {
-    hosts: hostIp === undefined ? [] : [hostIp, `${hostIp}/32`],
+    hosts: [host, ipv6?.host].flatMap((one) => (one === undefined ? [] : [one.toString()])),
     unbound: new Set(
       leases.static.flatMap(({ hostname }) =>
         hostname === undefined || bound.has(hostname) ? [] : [hostname],

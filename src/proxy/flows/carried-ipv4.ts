@@ -5,6 +5,7 @@
  * A prefix for local use (RFC 8215) carries it at an offset that depends on the prefix's length, which cannot be
  * known here: each possible one counts.
  */
+import type { IpAddress } from '../../base/ip-address.ts';
 
 /** What there is to say against an IPv4 address, or undefined. */
 export type Objection<W> = (word: number) => W | undefined;
@@ -34,6 +35,9 @@ const TEREDO = 0x2001_0000;
 /** RFC 5214 §6.1: `5efe` behind any setting of the bits u and g. */
 const ISATAP = 0x0000_5efe;
 const ISATAP_MASK = ~0x0300_0000;
+
+/** Whether packets arrive at the address itself, whatever it carries: ISATAP's may be of any network. */
+export const isOfAnyNetwork = ({ family, c }: IpAddress): boolean => family === 6 && isIsatap(c);
 
 const isIsatap = (c: number): boolean => (c & ISATAP_MASK) === ISATAP;
 

@@ -13,7 +13,7 @@ import type {
 } from '../../services/policy/policy-engine.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { AddressKind } from '../address-map.ts';
-import { objectionToCarried } from '../flows/carried-ipv4.ts';
+import { isOfAnyNetwork, objectionToCarried } from '../flows/carried-ipv4.ts';
 import type { GuestNames } from '../flows/guest-names.ts';
 import { type Attempt, Denials } from './denials.ts';
 import { needsNoRule, type OtherResolvers, verdictOfResolver } from './other-resolvers.ts';
@@ -62,6 +62,27 @@ export interface Judged {
   readonly place: PolicyPlace;
   /** That the guest asked for. */
   readonly names: readonly string[];
+}
+
+/** By each of the addresses that an address carries: the first that is denied, or the last. */
+function judgedAsCarried(
+  { a, b, c, d, family }: IpAddress,
+  at: (address: IpAddress) => Judged,
+): Judged | undefined {
+  if (family === 4) return undefined;
+  let last: Judged | undefined;
+  const denied = objectionToCarried(a, b, c, d, (word): Judged | undefined => {
+    last = at(ipv4(word));
+    return last.verdict.action === 'allow' ? undefined : last;
+  });
+  return denied ?? last;
+}
+
+/** Of two forms of one destination: what is decided on `main`, but for a rule in front of that which denies `other`. */
+function firstToDeny(main: Judged, other: Judged): Judged {
+  const { rule, action } = other.verdict;
+  const isInFront = rule >= 0 && (main.verdict.rule < 0 || rule < main.verdict.rule);
+  return action !== 'allow' && isInFront && main.verdict.action === 'allow' ? other : main;
 }
 
 const NO_NAMES: readonly string[] = [];
@@ -113,7 +134,8 @@ export class GuestPolicy {
   }
 
   /**
-   * An address that carries others (NAT64, 6to4, Teredo, ISATAP) is decided on by each of them: packets may arrive there.
+   * The host's loopback is decided on by its address for guests too. An address that carries others (NAT64, 6to4, Teredo,
+   * ISATAP) is decided on by each of them, as packets may arrive there, and by itself.
    *
    * @param guests what rules may call the guest
    */
@@ -123,14 +145,14 @@ export class GuestPolicy {
     target: PolicyTarget,
     names: readonly string[],
   ): Judged {
-    const { a, b, c, d, family } = target.address;
-    if (family === 4) return this.judgeAt(engine, guests, target, names, target.address);
-    let last: Judged | undefined;
-    const refused = objectionToCarried(a, b, c, d, (word): Judged | undefined => {
-      last = this.judgeAt(engine, guests, target, names, ipv4(word));
-      return last.verdict.action === 'allow' ? undefined : last;
-    });
-    return refused ?? last ?? this.judgeAt(engine, guests, target, names, target.address);
+    const { address, kind, remote } = target;
+    const at = (one: IpAddress): Judged => this.judgeAt(engine, guests, target, names, one);
+    if (kind === 'host-loopback') return firstToDeny(at(address), at(remote));
+    const carried = judgedAsCarried(address, at);
+    const itself = at(address);
+    if (carried === undefined) return itself;
+    const isWhole = isOfAnyNetwork(address) || itself.place !== 'outside';
+    return isWhole && carried.verdict.action === 'allow' ? itself : firstToDeny(carried, itself);
   }
 
   /** A port of the host that leads to a guest is decided on as both. */

@@ -22,7 +22,12 @@ describe('network/policy/policy-document', () => {
   before(async () => {
     const facts = await publicSuffixes();
     const unbound = new Set(['anyone']);
-    context = { facts, instantOf: (epochMs) => epochMs, hosts: [], unbound };
+    context = {
+      facts,
+      instantOf: (epochMs) => epochMs,
+      hosts: ['192.168.127.254', 'fd00::254'],
+      unbound,
+    };
   });
   const read = (text: string): ReturnType<typeof readPolicy> =>
     readPolicy(parsePolicyText(text, 'p.yaml').value, context);
@@ -91,6 +96,25 @@ describe('network/policy/policy-document', () => {
       sentences('default: deny\nrules:\n - allow: {guest: anyone}\n').join(),
       /p\.yaml:3: .*guest: .*bind/,
     );
+  });
+
+  it('the host is one thing, however it is written', () => {
+    for (const text of [
+      ...['name: HOST.docker.internal', 'name: host.hawser.internal.', 'name: 127.0.0.1'],
+      ...['cidr: 127.0.0.1/32', "cidr: '0:0::1'", "cidr: '::1/128'", "cidr: '::ffff:127.0.0.1'"],
+      ...['cidr: 192.168.127.254', 'cidr: 192.168.127.254/32', "cidr: 'FD00:0::254'"],
+    ]) {
+      const [rule] = read(`default: allow\nrules: [{deny: {${text}}}]`).rules.rules;
+      assert.deepEqual(
+        [rule?.place, rule?.name, rule?.prefix],
+        ['host', undefined, undefined],
+        text,
+      );
+    }
+    for (const text of ['cidr: 127.0.0.0/8', 'name: xhost.docker.internal', "cidr: '::1/64'"]) {
+      const [rule] = read(`default: allow\nrules: [{deny: {${text}}}]`).rules.rules;
+      assert.equal(rule?.place, undefined, text);
+    }
   });
 
   it('Unix sockets of the host are a port of it', () => {

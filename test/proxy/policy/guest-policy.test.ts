@@ -153,6 +153,44 @@ describe('proxy/policy', () => {
     });
   }
 
+  for (const address of ['2001:db8::5efe:c000:201', 'fd00::200:5efe:c000:201']) {
+    it(`${address} is opened by no rule for what it carries`, () => {
+      const { answer } = world(rules({ allow: { cidr: '192.0.2.0/24' } }));
+      assert.equal(answer('192.0.2.1'), 'may');
+      assert.equal(answer(address), 'prohibited');
+      const open = world(rules({ allow: { cidr: '192.0.2.0/24' } }, { allow: { cidr: address } }));
+      assert.equal(open.answer(address), 'may');
+    });
+  }
+
+  it('an address is closed by a rule for its own network in front, whatever it carries', () => {
+    for (const address of ['64:ff9b::808:808', '2002:808:808::1', '2001:db8::5efe:808:808']) {
+      const denies = world({ default: 'allow', rules: [{ deny: { cidr: '::/0' } }] });
+      assert.equal(denies.answer(address), 'prohibited', address);
+      assert.equal(denies.answer('8.8.8.8'), 'may');
+    }
+    const [allow, deny] = [{ allow: { cidr: '8.8.8.8' } }, { deny: { cidr: '::/0' } }];
+    assert.equal(world(rules(allow, deny)).answer('64:ff9b::808:808'), 'may');
+    assert.equal(world(rules(deny, allow)).answer('64:ff9b::808:808'), 'prohibited');
+    const host = world({ default: 'allow', rules: [{ deny: { to: 'host' } }] }, [
+      '2002:808:808::1',
+    ]);
+    assert.equal(host.answer('2002:808:808::1'), 'prohibited');
+  });
+
+  it('what closes the network of the address that stands for the host closes its loopback', () => {
+    const [near, host] = [
+      { deny: { cidr: '192.168.0.0/16' } },
+      { allow: { to: 'host', port: 80 } },
+    ];
+    assert.equal(
+      world({ default: 'allow', rules: [near] }).answer('192.168.127.254'),
+      'prohibited',
+    );
+    assert.equal(world(rules(near, host)).answer('192.168.127.254', 80), 'prohibited');
+    assert.equal(world(rules(host, near)).answer('192.168.127.254', 80), 'may');
+  });
+
   it('private networks of both families', () => {
     const { answer } = world({ preset: 'internet-only' });
     for (const address of ['10.1.2.3', '172.31.0.1', '192.168.1.1', '100.64.0.1', 'fd00::1']) {
