@@ -119,7 +119,7 @@ for (const [what, isShim] of [
     it('what is beyond is unreachable at once', async () => {
       await guest.run('ip', 'route', 'replace', 'default', 'via', GATEWAY6, 'dev', 'eth0');
       const since = performance.now();
-      assert.match(await connect(OUTSIDE6), /^(ENETUNREACH|EHOSTUNREACH)$/);
+      assert.equal(await connect(OUTSIDE6), 'ENETUNREACH');
       assert.ok(performance.now() - since < 2_000);
     });
   });
