@@ -4,7 +4,16 @@ import { LAB, systemSuite } from '../support/requirements.ts';
 import { busyboxImage } from './support/busybox-image.ts';
 import { Lab } from './support/lab.ts';
 import { RootlessUser } from './support/rootless.ts';
-import { answers, BARE, DOWNLOAD, HTTPD, IMAGE, PORT, SUM } from './support/rootless-container.ts';
+import {
+  answers,
+  BARE,
+  buildBy,
+  DOWNLOAD,
+  HTTPD,
+  IMAGE,
+  PORT,
+  SUM,
+} from './support/rootless-container.ts';
 import { startDockerd, useDocker } from './support/rootless-dockerd.ts';
 import { until } from './support/until.ts';
 
@@ -24,6 +33,7 @@ systemSuite('rootless tools on slirp4netns', [...NEEDS, 'docker', 'podman'], fun
   });
   after(async () => await lab?.close());
   afterEach(() => until('slirp4netns to be gone', () => user.standIns('slirp4netns').length === 0));
+  const assertOurs = (): void => assert.ok(user.standIns('slirp4netns').length > 0);
 
   for (const driver of ['slirp4netns', 'builtin']) {
     it(`RootlessKit downloads, and publishes by its port driver ${driver}`, async () => {
@@ -35,6 +45,7 @@ systemSuite('rootless tools on slirp4netns', [...NEEDS, 'docker', 'podman'], fun
       ]);
       await kit.prints(SUM, 60_000);
       await until('the port to answer', () => answers(user));
+      assertOurs();
       await kit.stop('SIGTERM');
     });
   }
@@ -43,12 +54,13 @@ systemSuite('rootless tools on slirp4netns', [...NEEDS, 'docker', 'podman'], fun
     const dockerd = await startDockerd(user, 'slirp4netns');
     try {
       await useDocker(user, image);
+      assertOurs();
     } finally {
       await dockerd.stop('SIGTERM');
     }
   });
 
-  it('podman runs containers, and publishes their ports by both of its ways', async () => {
+  it('podman runs containers, publishes their ports by both of its ways, and builds with buildah', async () => {
     await configurePodman(user);
     const podman = (...args: string[]): Promise<string> =>
       user.run('podman', '--runtime', 'runc', ...args);
@@ -59,9 +71,14 @@ systemSuite('rootless tools on slirp4netns', [...NEEDS, 'docker', 'podman'], fun
       const more = ['-p', `127.0.0.1:${PORT}:80`, '--network', network];
       await podman('run', '-d', '--name', 'web', ...more, IMAGE, 'sh', '-c', HTTPD);
       await until('the port to answer', () => answers(user));
+      assertOurs();
       await podman('rm', '-f', '-t', '0', 'web');
       await until('the port to be gone', async () => !(await answers(user)));
     }
+    const building = user.start(['sh', '-c', buildBy('podman --runtime runc build')]);
+    await until('the build to have its network', () => user.standIns('slirp4netns').length > 0);
+    assert.equal(await building.exited, 0, building.stderr);
+    assert.match(await podman('run', '--rm', 'built', 'cat', '/sum'), SUM);
   });
 });
 

@@ -10,6 +10,9 @@ const URL = `http://${OUTSIDE}:${HTTP_PORT}/bytes/${BYTES}`;
 export const DOWNLOAD: string = `wget -q -O - ${URL} | sha256sum`;
 export const HTTPD = 'echo "hello from here" >/www/index.html; exec httpd -f -p 80 -h /www';
 export const IMAGE = 'hawser-test';
+/** A shell command that builds the image `built` with a download in it. @param command that reads a recipe on its standard input */
+export const buildBy = (command: string): string =>
+  `printf 'FROM ${IMAGE}\\nRUN ${DOWNLOAD} >/sum\\n' | ${command} -q --no-cache -t built -`;
 /** Both without a container, in a namespace that RootlessKit makes. */
 export const BARE: string = `curl -sS ${URL} | sha256sum; mkdir -p ~/www; echo "hello from here" >~/www/index.html; exec busybox httpd -f -p 80 -h ~/www`;
 

@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict';
 import type { Background } from './processes.ts';
 import type { RootlessUser } from './rootless.ts';
-import { answers, DOWNLOAD, HTTPD, IMAGE, PORT, published, SUM } from './rootless-container.ts';
+import {
+  answers,
+  buildBy,
+  DOWNLOAD,
+  HTTPD,
+  IMAGE,
+  PORT,
+  published,
+  SUM,
+} from './rootless-container.ts';
 import { until } from './until.ts';
 
 const DOCKERD = '/usr/share/docker.io/contrib/dockerd-rootless.sh';
@@ -40,8 +49,7 @@ export async function useDocker(user: RootlessUser, image: string): Promise<void
   await until('the port to answer', () => answers(user));
   await docker(user, 'rm', '-f', 'web');
   await assert.rejects(published(user));
-  const recipe = `printf 'FROM ${IMAGE}\\nRUN ${DOWNLOAD} >/sum\\n'`;
-  const build = `${recipe} | DOCKER_BUILDKIT=1 docker build -q --no-cache -t built -`;
+  const build = buildBy('DOCKER_BUILDKIT=1 docker build');
   await user.run('sh', '-c', `DOCKER_HOST=${DOCKER_HOST} && export DOCKER_HOST && ${build}`);
   assert.match(await docker(user, 'run', '--rm', 'built', 'cat', '/sum'), SUM);
 }
