@@ -188,8 +188,7 @@ describe('daemon process', () => {
     assert.deepEqual(readdirSync(dir), []);
   });
 
-  it('of many that find a stale pid file exactly one starts', async function () {
-    this.timeout(30_000);
+  it('of many that find a stale pid file exactly one starts', async () => {
     const dead = start('fail');
     await dead.ended;
     writeFileSync(`${dir}/hawser.pid`, `${dead.child.pid}\n`);

@@ -60,7 +60,7 @@ describe('multiplexer', () => {
         assert.equal(pair.host.mux.txPool.inUse + pair.guest.mux.txPool.inUse, 0);
         assert.deepEqual(pair.host.mux.stats.drops.snapshot(), {});
         assert.deepEqual(pair.guest.mux.stats.drops.snapshot(), {});
-      }).timeout(30_000);
+      });
 
       it('carries 2,000 channels at a time, opened from both ends', () => {
         const pair = new Pair(options);

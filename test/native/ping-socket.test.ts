@@ -23,8 +23,7 @@ async function pingSocket(net: Namespace): Promise<{ fd: number; socket: Socket 
 describeNeeding('native/ping socket', [...NAMESPACES, 'sysctl'], () => {
   let inner: Namespace;
   let router: Namespace;
-  before(async function () {
-    this.timeout(10_000);
+  before(async () => {
     inner = new Namespace();
     router = new Namespace();
     inner.ip(`link add v0 type veth peer name v1 netns ${router.name}`);

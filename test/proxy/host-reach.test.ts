@@ -187,8 +187,7 @@ class Follower {
   }
 }
 
-describeNeeding('proxy/host-reach in a namespace', [...NAMESPACES, 'sysctl'], function () {
-  this.timeout(20_000);
+describeNeeding('proxy/host-reach in a namespace', [...NAMESPACES, 'sysctl'], () => {
   let ns: Namespace;
   let follower: Follower | undefined;
   beforeEach(() => {

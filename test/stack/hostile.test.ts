@@ -83,7 +83,7 @@ describe('hostile guests', () => {
         throw new Error(`seed ${seed}`, { cause: error });
       }
     }
-  }).timeout(Math.max(60_000, FRAMES));
+  }).timeout(Math.max(120_000, FRAMES));
 
   it('a TCP peer that sends anything near the window', () => {
     for (let seed = 1; seed <= FRAMES / 400; seed++) {
@@ -133,5 +133,5 @@ describe('hostile guests', () => {
         throw new Error(`seed ${seed}`, { cause: error });
       }
     }
-  }).timeout(Math.max(60_000, FRAMES));
+  }).timeout(Math.max(120_000, FRAMES));
 });

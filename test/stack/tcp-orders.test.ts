@@ -81,7 +81,7 @@ describe('stack/tcp every order of segments', () => {
           assert.match(s.out().at(-1) ?? '', /^A 1\+0 ack 25\b/, `order ${order}`);
         }
       }
-    }).timeout(15_000);
+    });
   }
 
   it('six segments and the FIN: what is held is SACKed, and the end comes once, at the end', () => {
@@ -116,7 +116,7 @@ describe('stack/tcp every order of segments', () => {
         `order ${order}`,
       );
     }
-  }).timeout(15_000);
+  });
 
   it('six segments that we sent, SACKed and acknowledged: nothing that arrived goes out twice', () => {
     const MSS = 1460;
@@ -146,5 +146,5 @@ describe('stack/tcp every order of segments', () => {
       }
       assert.equal(s.flow.describe().state, 'fin-wait-2', `order ${order}`);
     }
-  }).timeout(15_000);
+  });
 });

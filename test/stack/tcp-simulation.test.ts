@@ -197,7 +197,7 @@ overBothFamilies('stack/tcp simulation', ({ version }) => {
       };
       finish(run, size, size, congestion);
     }
-  }).timeout(30_000);
+  });
 
   it('an end that comes while megabytes are queued follows all of them', () => {
     const size = 24 << 20;
@@ -214,7 +214,7 @@ overBothFamilies('stack/tcp simulation', ({ version }) => {
     };
     finish(run, size, size, 'ends early');
     assert.ok(Math.min(most.host, most.guest) > 1 << 20, JSON.stringify(most));
-  }).timeout(30_000);
+  });
 
   it('throughput stays what the table says', () => {
     const table: Record<string, number> = {};
@@ -250,5 +250,5 @@ overBothFamilies('stack/tcp simulation', ({ version }) => {
       assert.ok(typeof old === 'number', `${name} is not in the table`);
       assert.ok(rate > 0.7 * old, `${name}: ${rate} bytes/ms, was ${old}`);
     }
-  }).timeout(30_000);
+  });
 });

@@ -103,7 +103,7 @@ describeNeeding('transports/links to the kernel', [...NAMESPACES, 'tun'], () => 
         assert.match(out, /3 received/);
         assert.ok(link.frames.some((frame) => frame.bytes.length === 1442));
       },
-    ).timeout(8000);
+    );
   }
 
   it('tap: comes up with the MTU asked for', async () => {
@@ -181,7 +181,7 @@ describeNeeding('transports/links to the kernel', [...NAMESPACES, 'tun'], () => 
           assert.deepEqual(drops.snapshot(), {});
           assert.ok(bytesToHost / framesToHost > 3000, 'segments were left uncut');
         },
-      ).timeout(15_000);
+      );
     }
   }
 });

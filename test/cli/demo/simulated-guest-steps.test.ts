@@ -19,8 +19,7 @@ import { optionsIn } from '../fake-network.ts';
 const SIZE = 3 * 1024 * 1024 + 17;
 const isAcceptor = (network: object): network is GuestAcceptor => 'attachSegment' in network;
 
-describe('cli/demo steps, simulated guest', function () {
-  this.timeout(20_000);
+describe('cli/demo steps, simulated guest', () => {
   let dir: string;
   let network: DaemonNetwork;
   let guest: SimulatedGuest;

@@ -71,8 +71,7 @@ function isBrokerIn(pid: number, dir: string): boolean {
   }
 }
 
-describe('docker-proxy: the program', function () {
-  this.timeout(30_000);
+describe('docker-proxy: the program', () => {
   let control: FakeControl;
   const programs: Program[] = [];
 

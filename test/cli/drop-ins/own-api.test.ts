@@ -15,8 +15,7 @@ const PROGRAMS: readonly (readonly [name: string, args: string, ...needs: Requir
 /** No path of a socket in it is short enough. */
 const LONG = 'd'.repeat(120);
 
-describe('cli/drop-ins/own-api', function () {
-  this.timeout(30_000);
+describe('cli/drop-ins/own-api', () => {
   let place: Workplace;
   beforeEach(() => {
     place = new Workplace();

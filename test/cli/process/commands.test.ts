@@ -16,8 +16,7 @@ import { HAWSER, Workplace } from './hawser.ts';
 const MAN = fileURLToPath(new URL('../../../man', import.meta.url));
 const longFlag = (flags: string): string => /--[a-z0-9-]+/.exec(flags)?.[0] ?? flags;
 
-describe('hawser as a program for people', function () {
-  this.timeout(30_000);
+describe('hawser as a program for people', () => {
   let place: Workplace;
   beforeEach(() => {
     place = new Workplace();

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { Workplace } from './hawser.ts';
 
-describe('hawser demo as a process', function () {
-  this.timeout(30_000);
+describe('hawser demo as a process', () => {
   let place: Workplace;
   beforeEach(() => {
     place = new Workplace();

@@ -15,8 +15,7 @@ import { Readable } from 'node:stream';
 import { itNeeding } from '../../support/requirements.ts';
 import { HAWSER, Workplace } from './hawser.ts';
 
-describe('hawser run as a process', function () {
-  this.timeout(30_000);
+describe('hawser run as a process', () => {
   let place: Workplace;
   beforeEach(() => {
     place = new Workplace();

@@ -27,8 +27,7 @@ describe('SIGUSR1', () => {
     });
   }
 
-  it('opens no debugger in the daemon, the agent, docker-proxy and a short command', async function () {
-    this.timeout(30_000);
+  it('opens no debugger in the daemon, the agent, docker-proxy and a short command', async () => {
     const place = new Workplace();
     const silent = createServer().listen(place.path('silent.sock'));
     const api = place.path('a.sock');
@@ -92,7 +91,7 @@ describe('SIGUSR1', () => {
     } finally {
       await place.close();
     }
-  }).timeout(30_000);
+  });
 
   it('SIGHUP is taken by the first statements of what stays', () => {
     const first = (name: string): string => readFileSync(join(DIST, name), 'utf8').slice(0, 400);

@@ -20,8 +20,7 @@ const CONTRIB = fileURLToPath(new URL('../../../../contrib', import.meta.url));
 /** What systemd does last: the process that is to run has its own id in LISTEN_PID. */
 const ACTIVATE = 'LISTEN_PID=$$ exec "$0" "$@"';
 
-describe('socket activation', function () {
-  this.timeout(30_000);
+describe('socket activation', () => {
   let place: Workplace;
   const servers: Server[] = [];
   beforeEach(() => {
@@ -290,5 +289,5 @@ describe('contrib', () => {
     assert.deepEqual(complaints, []);
     const rated = analyze('security', '--offline=true', '--threshold=30', units[1] ?? '');
     assert.equal(rated.status, 0, rated.stdout);
-  }).timeout(30_000);
+  });
 });

@@ -10,8 +10,7 @@ Module._load = (name, ...rest) => {
   return load(name, ...rest);
 };`;
 
-describeNeeding('hawser without koffi', ['linux'], function () {
-  this.timeout(30_000);
+describeNeeding('hawser without koffi', ['linux'], () => {
   let place: Workplace;
   beforeEach(() => {
     place = new Workplace();

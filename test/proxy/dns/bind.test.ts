@@ -14,8 +14,7 @@ import { makeForwarder, until } from './lab.ts';
 /** BIND's zone has addresses for documentation, which are private ones. */
 const DNS64 = new Dns64({ forPublic: WELL_KNOWN_NAT64, forPrivate: LOCAL_NAT64 }, []);
 
-describeNeeding('dig through the forwarder to BIND', ['named', 'dig', 'openssl'], function () {
-  this.timeout(20_000);
+describeNeeding('dig through the forwarder to BIND', ['named', 'dig', 'openssl'], () => {
   let bind: Bind;
   let forwarder: DnsForwarder;
   let front: { readonly server: DnsUpstream; close(): void };

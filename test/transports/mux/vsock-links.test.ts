@@ -14,8 +14,7 @@ const STAND_IN = fileURLToPath(new URL('../../support/node-vsock-stand-in.js', i
 const PORT = 4099;
 const SIZE = 8 << 20;
 
-describe('vsock links by node-vsock', function () {
-  this.timeout(20_000);
+describe('vsock links by node-vsock', () => {
   let dir: string;
   let echo: Server;
   let forwarded: string;

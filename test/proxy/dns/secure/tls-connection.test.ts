@@ -7,8 +7,7 @@ import { makeForwarder } from '../lab.ts';
 import { itKeepsAConnection } from './connection-rules.ts';
 import { Relay } from './relay.ts';
 
-describeNeeding('an upstream by DNS over TLS', ['named', 'dig', 'openssl'], function () {
-  this.timeout(20_000);
+describeNeeding('an upstream by DNS over TLS', ['named', 'dig', 'openssl'], () => {
   let bind: Bind;
   let relay: Relay;
   const closing: (() => void)[] = [];
