@@ -1,7 +1,9 @@
 /**
  * Follows a container engine by its API (Docker's, which Podman has too): it subscribes to events, then lists the
  * containers, and lists them again whenever something happens; and all of that again when the engine has restarted. An event
- * says only that the list is to be read, so that none has to be understood, and nothing depends on their order.
+ * says only that the list is to be read, so that none has to be understood, and nothing depends on their order. The list may
+ * be behind the events (dockerd says that a container has died, and cleans up before it lists it no more): after the last
+ * event it is read again, less and less often.
  *
  * While the engine is away, or does not list them, what it had published stays; the next list corrects it. It is asked less and
  * less often: an engine, or a proxy before it, may take a subscription and end it at once, refuse the list alone, or not
@@ -28,6 +30,8 @@ export interface EngineWatchTimes {
   readonly pauseMs: number;
   /** To a whole list, and to the head of the answer to a subscription. */
   readonly answerMs: number;
+  /** Between two lists for one event, at most: then it is believed. */
+  readonly settleMs: number;
 }
 
 const TIMES: EngineWatchTimes = {
@@ -35,6 +39,7 @@ const TIMES: EngineWatchTimes = {
   lastRetryMs: 5_000,
   pauseMs: 50,
   answerMs: 10_000,
+  settleMs: 60_000,
 };
 const LIST_BYTES_MAX = 16 << 20;
 /** One has all labels of its container. */
@@ -62,6 +67,8 @@ export class EngineWatch {
   private timer: NodeJS.Timeout | undefined;
   private isListing = false;
   private isStale = false;
+  /** Until the list is read again without an event. */
+  private nextListMs: number;
   private isClosed = false;
   private lastFailure = '';
   /** Counts subscriptions: a list for an older one is not heeded. */
@@ -71,6 +78,7 @@ export class EngineWatch {
     this.deps = deps;
     this.times = deps.times ?? TIMES;
     this.retryMs = this.times.firstRetryMs;
+    this.nextListMs = this.times.pauseMs;
   }
 
   start(): void {
@@ -103,7 +111,7 @@ export class EngineWatch {
       begin = performance.now();
       this.lastFailure = '';
       this.deps.log.info({ path: this.deps.path }, 'containers are watched');
-      this.list();
+      this.onEvent();
       this.readEvents(answer, (why) => {
         lost(why);
         events.destroy();
@@ -119,7 +127,7 @@ export class EngineWatch {
     answer.on('data', (part: Buffer) => {
       const newline = part.lastIndexOf(NEWLINE);
       lineLen = newline < 0 ? lineLen + part.length : part.length - newline - 1;
-      if (newline >= 0) this.list();
+      if (newline >= 0) this.onEvent();
       if (lineLen > EVENT_BYTES_MAX) {
         onEnd('one of its events does not end');
         return;
@@ -144,10 +152,16 @@ export class EngineWatch {
     this.timer = setTimeout(() => this.subscribe(), delay);
   }
 
+  private onEvent(): void {
+    this.nextListMs = this.times.pauseMs;
+    this.list();
+  }
+
   /** One at a time: what happens meanwhile is in the next. */
   private list(): void {
     this.isStale = true;
     if (this.isListing) return;
+    clearTimeout(this.timer);
     this.isListing = true;
     this.isStale = false;
     const { round } = this;
@@ -155,6 +169,7 @@ export class EngineWatch {
       this.timer = setTimeout(() => {
         this.isListing = false;
         if (this.isStale) this.list();
+        else this.listAgain();
       }, delayMs);
     };
     const isOver = (): boolean => round !== this.round || this.isClosed;
@@ -171,6 +186,13 @@ export class EngineWatch {
         next(this.onListFailure(messageOf(error)));
       },
     );
+  }
+
+  private listAgain(): void {
+    const delayMs = this.nextListMs;
+    if (delayMs > this.times.settleMs) return;
+    this.nextListMs = 2 * delayMs;
+    this.timer = setTimeout(() => this.list(), delayMs);
   }
 
   /** @returns when it is to be tried again, in milliseconds */

@@ -14,7 +14,7 @@ import { Publications } from '../../../../src/cli/agent/publications.ts';
 import { RecordingLog } from '../../../support/recording-log.ts';
 import { FakeHost } from '../fake-host.ts';
 
-const TIMES = { firstRetryMs: 2, lastRetryMs: 10, pauseMs: 1, answerMs: 1_000 };
+const TIMES = { firstRetryMs: 2, lastRetryMs: 10, pauseMs: 1, answerMs: 1_000, settleMs: 60_000 };
 const RETRIES = { answerMs: 2_000, lookMs: 2, firstRetryMs: 2, lastRetryMs: 10 };
 
 /** An engine that lists what it is given, and keeps who has subscribed. */
@@ -130,6 +130,8 @@ describe('agent: containers that are watched', () => {
   const isPublished = (count: number) => (): boolean =>
     host.ports.length === count && publications.size === count;
 
+  const count = (path: string): number => engine.asked.filter((one) => one === path).length;
+
   it('subscribes first, then lists', async () => {
     engine.publish(8080);
     await engine.start();
@@ -151,6 +153,30 @@ describe('agent: containers that are watched', () => {
     engine.publish();
     engine.event();
     await eventually(isPublished(0));
+  });
+
+  it('a list that is behind the last event is corrected without another', async () => {
+    engine.publish(8080);
+    await engine.start();
+    watch.start();
+    await eventually(isPublished(1));
+    engine.event();
+    await eventually(() => count('/containers/json') >= 4);
+    engine.publish();
+    await eventually(isPublished(0));
+  });
+
+  it('when nothing happens any more the list is not read for ever', async () => {
+    await engine.start();
+    watch.close();
+    watch = watchWith({ ...TIMES, settleMs: 8 });
+    watch.start();
+    // At once, and after 1, 2, 4 and 8 ms.
+    await eventually(() => count('/containers/json') === 5);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(count('/containers/json'), 5);
+    engine.event();
+    await eventually(() => count('/containers/json') === 10);
   });
 
   it('an engine that starts later, and one that restarts with other containers', async () => {
@@ -180,8 +206,6 @@ describe('agent: containers that are watched', () => {
     );
     containers.close();
   });
-
-  const count = (path: string): number => engine.asked.filter((one) => one === path).length;
 
   /** @param behave has the engine fail */
   const slowly = async (behave: () => void, path: string): Promise<number> => {
@@ -266,7 +290,8 @@ describe('agent: containers that are watched', () => {
     engine.publish(8080);
     await engine.start();
     watch.close();
-    watch = watchWith({ ...TIMES, pauseMs: 5, firstRetryMs: 60_000, lastRetryMs: 60_000 });
+    const never = { firstRetryMs: 60_000, lastRetryMs: 60_000, settleMs: 0 };
+    watch = watchWith({ ...TIMES, pauseMs: 5, ...never });
     watch.start();
     await eventually(isPublished(1));
     const begin = performance.now();
