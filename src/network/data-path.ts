@@ -64,6 +64,8 @@ export interface DataPathDeps {
   readonly onGuestHeard: (address: IpAddress, mac: Mac) => void;
   /** What the rules of a policy may call a guest. */
   readonly policyNamesOf: (guest: Guest) => readonly string[];
+  /** Whether a name that is answered here has this address. */
+  readonly isGivenName: (name: string, address: IpAddress) => boolean;
   /** Whether a port of the host leads to a guest. */
   readonly isPublished: (protocol: 'tcp' | 'udp' | 'icmp', port: number) => boolean;
   /** A guest's link was gone for the grace: it is known still. */
@@ -160,6 +162,7 @@ export class DataPath {
       namesOf: deps.policyNamesOf,
       isHost: (address) => hostAddresses.hasAddress(address),
       isPublished: deps.isPublished,
+      isGiven: deps.isGivenName,
       otherResolvers: config.dns.others,
     });
     this.denials = new GuestDenials(this.policy.denials, clock);

@@ -190,6 +190,8 @@ export class NetworkParts {
       },
       policyNamesOf: policyNames.of,
       isPublished: (protocol, port) => this.ports.publishes(protocol, port),
+      isGivenName: (name, address) =>
+        this.names.addressesOf(name)?.some((one) => one.equals(address)) === true,
       beforeGuestForgotten: (owner) => this.keptNames.onGone(owner),
       onGuestGone: (owner) => {
         this.ports.endGuest(owner);

@@ -10,6 +10,7 @@ import { until } from './support/until.ts';
 
 const OTHER = '198.18.0.2';
 const PLAIN = '198.18.0.3';
+const PRIVATE = '10.0.0.9';
 const DENIED_MS = 100;
 const MAIN = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
 const SEND_UDP = `const [to, port] = process.argv.slice(1);
@@ -21,6 +22,7 @@ const POLICY = `default: deny
 rules:
   - allow: { name: a.test, port: [25, 80, 443], protocol: tcp }
   - allow: { name: '*.w.test', port: 443 }
+  - allow: { name: given.v.test, port: 443, protocol: tcp }
   - reject: { cidr: ${PLAIN}, port: 25 }
   - drop: { cidr: ${PLAIN}, port: 80 }
   - allow: { cidr: ${PLAIN}, protocol: tcp }
@@ -43,6 +45,8 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
     for (const address of [OTHER, PLAIN]) {
       await succeed(['ip', '-n', lab.outside.name, 'addr', 'add', `${address}/24`, 'dev', 'up0']);
     }
+    await succeed(['ip', '-n', lab.outside.name, 'addr', 'add', `${PRIVATE}/32`, 'dev', 'up0']);
+    writeFileSync(lab.path('hosts'), `${PRIVATE} given.v.test\n`);
     const keys = [lab.path('key.pem'), lab.path('cert.pem')];
     await lab.outside.run(
       ...['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'],
@@ -55,7 +59,7 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
       ...['dnsmasq', '-k', '-u', 'root', '--pid-file=', '--no-resolv', '--no-hosts', '-C'],
       ...['/dev/null', '--log-queries', '--log-facility=-', '--local-ttl=300'],
       ...[`--address=/a.test/b.test/w.test/${OUTSIDE}`, `--address=/evil.test/${OTHER}`],
-      '--address=/rebind.w.test/10.0.0.9',
+      `--address=/rebind.w.test/${PRIVATE}`,
     ]);
     await until('dnsmasq', async () => (await lab.outside.run('ss', '-Hlun')).includes(':53 '));
     await lab.startServers(lab.host);
@@ -70,7 +74,7 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
 
   const options = (): readonly string[] => [
     ...['--listen', guest.link, '--listen', other.link, '--dns', OUTSIDE],
-    ...['--policy', lab.path('policy.yaml'), '--guest-api', 'on'],
+    ...['--policy', lab.path('policy.yaml'), '--guest-api', 'on', '--hosts', lab.path('hosts')],
     ...['--lease-file', lab.path('leases.json'), '--audit-log', lab.path('audit.log')],
   ];
   const dig = async (...args: readonly string[]): Promise<string> =>
@@ -149,7 +153,16 @@ systemSuite('egress policy', [...LAB, 'curl', 'dig', 'dnsmasq', 'openssl', 'ping
     const answer = await dig('rebind.w.test');
     assert.match(answer, /status: NOERROR.*(.|\n)*ANSWER: 0/);
     assert.match(answer, /EDE: 15 \(Blocked\).*of the host or of private networks/);
-    assert.equal(await curl(guest, ...to('rebind.w.test', 443, '10.0.0.9')), '7 soon');
+    assert.equal(await curl(guest, ...to('rebind.w.test', 443, PRIVATE)), '7 soon');
+  });
+
+  it('but by a name that the hosts file gives that address', async () => {
+    assert.equal(await curl(guest, ...to('given.v.test', 443, PRIVATE)), '7 soon');
+    assert.equal((await dig('+short', 'given.v.test')).trim(), PRIVATE);
+    assert.equal(await curl(guest, ...to('given.v.test', 443, PRIVATE)), '0 host given.v.test');
+    assert.equal(await curl(guest, ...to('rebind.w.test', 443, PRIVATE)), '35 soon');
+    assert.equal(await curl(guest, ...to('given.v.test', 80, PRIVATE)), '7 soon');
+    assert.equal(await curl(other, ...to('given.v.test', 443, PRIVATE)), '7 soon');
   });
 
   it('addresses: allowed, denied, rejected, dropped', async () => {

@@ -41,6 +41,8 @@ export interface GuestPolicyDeps {
   readonly isHost: (address: IpAddress) => boolean;
   /** Whether a port of the host leads to a guest. */
   readonly isPublished: (protocol: PolicyProtocol, port: number) => boolean;
+  /** Whether a name has this address by the configuration: by no answer of others. */
+  readonly isGiven?: ((name: string, address: IpAddress) => boolean) | undefined;
   /** What becomes of those who ask other resolvers. Default: what the rules say. */
   readonly otherResolvers?: OtherResolvers | undefined;
 }
@@ -170,7 +172,9 @@ export class GuestPolicy {
     const now = this.deps.clock.now();
     // Written out: V8 makes a new shape for a spread with more behind it, in 2 us.
     const question: PolicyQuestion = { guests, protocol, port, place, names, words, at: 0 };
-    const byRule = engine.decide(question, now);
+    const decided = engine.decide(question, now);
+    const byRule =
+      place === 'private' ? this.orByGivenName(engine, question, address, decided, now) : decided;
     if (byRule.action !== 'allow' || !this.leadsToGuest(target, place)) {
       return { verdict: this.ofResolver(engine, target, byRule), place, names };
     }
@@ -180,6 +184,23 @@ export class GuestPolicy {
       now,
     );
     return { verdict: this.ofResolver(engine, target, behind), place: 'guest', names };
+  }
+
+  /** A name that the configuration gives to an address nearby opens it, as names open what lies outside. */
+  private orByGivenName(
+    engine: PolicyEngine,
+    question: PolicyQuestion,
+    address: IpAddress,
+    decided: Verdict,
+    now: Instant,
+  ): Verdict {
+    if (decided.action === 'allow') return decided;
+    const names = question.names.filter((name) => this.deps.isGiven?.(name, address));
+    if (names.length === 0) return decided;
+    const place: PolicyPlace = 'outside';
+    const byName = engine.decide({ ...question, place, names }, now);
+    const isInFront = decided.rule < 0 || byName.rule < decided.rule;
+    return byName.action === 'allow' && byName.byName && isInFront ? byName : decided;
   }
 
   private ofResolver(

@@ -32,6 +32,7 @@ function world(document: object, hosts: readonly string[] = []) {
     namesOf: (owner) => (owner === guest ? ['build'] : []),
     isHost: (address) => hosts.includes(address.toString()),
     isPublished: (protocol, port) => protocol === 'tcp' && port === 8080,
+    isGiven: (name, address) => name === 'given.x.test' && `${address}` === '10.0.0.5',
   });
   const facts = { isRegistry: () => false, isShared: () => false };
   const { rules } = readPolicy(document, {
@@ -189,6 +190,29 @@ describe('proxy/policy', () => {
     );
     assert.equal(world(rules(near, host)).answer('192.168.127.254', 80), 'prohibited');
     assert.equal(world(rules(host, near)).answer('192.168.127.254', 80), 'may');
+  });
+
+  it('a name opens what is nearby where the configuration gives it that address, and nothing else', () => {
+    const byName = { allow: { name: '*.x.test', port: 443 } };
+    const { learn, answer } = world(rules(byName));
+    for (const name of ['given.x.test', 'other.x.test']) learn(name, '10.0.0.6');
+    learn('other.x.test', '10.0.0.5');
+    assert.equal(answer('10.0.0.5'), 'prohibited');
+    learn('given.x.test', '10.0.0.5');
+    assert.deepEqual([answer('10.0.0.5'), answer('10.0.0.5', 80)], ['may', 'prohibited']);
+    assert.equal(answer('10.0.0.6'), 'prohibited');
+    const near = { deny: { to: 'private' } };
+    for (const [list, expected] of [
+      [[near, byName], 'prohibited'],
+      [[byName, near], 'may'],
+    ] as const) {
+      const ordered = world(rules(...list));
+      ordered.learn('given.x.test', '10.0.0.5');
+      assert.equal(ordered.answer('10.0.0.5'), expected);
+    }
+    const closed = world(rules(byName), ['10.0.0.5']);
+    closed.learn('given.x.test', '10.0.0.5');
+    assert.equal(closed.answer('10.0.0.5'), 'prohibited');
   });
 
   it('private networks of both families', () => {
