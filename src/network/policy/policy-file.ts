@@ -56,6 +56,7 @@ export function parsePolicyText(text: string, file: string): PolicyText {
   let value: unknown;
   try {
     value = document.toJS();
+    JSON.stringify(value); // which throws where an alias is within its own anchor
   } catch (cause) {
     throw new PolicyProblems([{ path: [], why: `${file}: not usable: ${messageOf(cause)}` }]);
   }

@@ -233,6 +233,9 @@ describe('network/policy/policy-document', () => {
     ['both', rule('{allow: {name: a.test, cidr: 10.0.0.0/8}}'), /cidr: a rule is for a name or/],
     ['**', rule("{allow: {name: '**.a.test'}}"), /name: must be a name or \*\.NAME, .*\*\* is not/],
     ['a NUL', rule('{allow: {name: "a\\0.test"}}'), /name: must be a host name/],
+    ['a tab', rule('{allow: {name: "a\\tb.test"}}'), /name: must be a host name/],
+    ['an escape', rule('{allow: {name: "b\u00fc%2etest.example"}}'), /name: must be a host name/],
+    ['a path', rule('{allow: {name: "b\u00fc.example/x"}}'), /name: must be a host name/],
     ['an empty label', rule('{allow: {name: a..test}}'), /name: must be a host name/],
     ['a wildcard at its end', rule("{allow: {name: 'api.*'}}"), /name: must be a host name/],
     [
@@ -242,6 +245,7 @@ describe('network/policy/policy-document', () => {
     ],
     ['a registry', rule("{allow: {name: '*.co.uk'}}"), /registered below co\.uk/],
     ['a date', rule('{allow: {until: tomorrow}}'), /until: must be a date/],
+    ['a list in itself', 'default: deny\nrules: &all [*all]', /^p\.yaml: not usable: /],
     ['YAML', 'default: [', /^p\.yaml:\d: not YAML/],
   ];
   for (const [what, text, expected] of wrong) {
