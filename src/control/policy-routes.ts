@@ -33,10 +33,11 @@ async function put({ body, ifMatch }: Call, { view }: PolicyTarget): Promise<Ans
   return answerOf(await orProblem(() => policy.replaceText(body, isMeant(ifMatch))));
 }
 
-const isMeant =
-  (ifMatch: string | undefined) =>
-  (now: PolicyStateView): boolean =>
-    ifMatch === undefined || ifMatch === '*' || ifMatch === tagOf(now);
+/** RFC 9110 §13.1.1: any, or one of a list; there are no commas in our tags. */
+function isMeant(ifMatch: string | undefined): (now: PolicyStateView) => boolean {
+  const tags = ifMatch?.split(',').map((tag) => tag.trim());
+  return (now) => tags === undefined || tags.includes('*') || tags.includes(tagOf(now));
+}
 
 async function test({ query }: Call, { view }: PolicyTarget): Promise<Answer> {
   const [guest = '', destination = ''] = [query.get('guest'), query.get('destination')];

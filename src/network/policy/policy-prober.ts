@@ -192,7 +192,8 @@ export class PolicyProber {
     const check = to.kind === 'host-loopback' || to.kind === 'outside' ? to.check : undefined;
     const isInspected = check !== undefined;
     if (isRefused || check === undefined || stated === undefined) {
-      const other = to.kind === 'refused' ? `${to.why}: no guest may go there` : FREE;
+      const open = this.policy.engine !== undefined && to.kind === 'gateway' ? OWN_DNS : FREE;
+      const other = to.kind === 'refused' ? `${to.why}: no guest may go there` : open;
       const why = judged?.verdict.text ?? other;
       return { isAllowed: !isRefused, judged, why, isInspected };
     }
@@ -203,6 +204,7 @@ export class PolicyProber {
 }
 
 const FREE = 'there is no policy';
+const OWN_DNS = 'the DNS of the gateway is always there';
 const ISOLATED = 'guests are isolated from each other: no guest may go there';
 const NO_ADDRESS: Outcome = {
   ...{ isAllowed: false, judged: undefined, isInspected: false },

@@ -213,6 +213,7 @@ export class Destinations {
     port: number,
   ): Destination {
     const kind = this.deps.addresses.kindOf(words, at);
+    if (kind === 'gateway' && port === DNS_PORT) return GATEWAY;
     if (kind === 'gateway') return this.byPolicy(owner, protocol, words, at, port, GATEWAY);
     if (kind === 'subnet') return this.refuseNeighbor(owner, protocol, words, at, port);
     if (kind !== 'outside' && kind !== 'host-loopback') {

@@ -238,6 +238,11 @@ describe('network/policy/live-policy', () => {
       ['drop', 'allow'],
     );
     await live.replace({ preset: 'offline', mode: 'observe' });
+    assert.equal(test('', 'gateway:80').action, 'deny');
+    for (const protocol of ['udp', 'tcp'] as const) {
+      const { action: ofDns, rule } = test('', '192.168.127.1:53', protocol);
+      assert.deepEqual([ofDns, rule], ['allow', 'the DNS of the gateway is always there']);
+    }
     const { action, observed } = test('one', 'b.test:1');
     assert.deepEqual([action, observed], ['deny', true]);
     for (const text of [
