@@ -52,6 +52,9 @@ export class Ipv6Service {
       reach,
       log,
       onChange: (state) => this.follow(state),
+      onAwake: () => this.announceAgain(),
+      clock,
+      wallClock: Date.now,
     });
   }
 
@@ -97,6 +100,12 @@ export class Ipv6Service {
     this.families.hasNat64 = hasNat64;
     dhcp.isIpv6Mostly = hasNat64 && nat64.isIpv6Mostly;
     this.announce({ hasRoute, hasNat64 });
+  }
+
+  private announceAgain(): void {
+    const { clock, dataPath } = this.deps;
+    this.router?.announceAgain(clock.now());
+    dataPath.flusher.schedule();
   }
 
   private announce(change: Partial<Announcement>): void {

@@ -3,6 +3,7 @@
  * what the host has now. Whoever depends on it is notified of each change.
  */
 import type { Log } from '../base/log.ts';
+import type { Clock } from '../base/time.ts';
 import { NativeUnavailableError, PosixError } from '../native/errors.ts';
 import type { Posix } from '../native/posix.ts';
 import { watchRoutes } from '../native/route-events.ts';
@@ -10,6 +11,7 @@ import type { Watch } from '../native/watch.ts';
 import type { HostReach, Reach } from '../proxy/host-reach.ts';
 import type { Ipv6Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
+import { HostSleep } from './host-sleep.ts';
 
 export interface UplinkState {
   /** Guests have a default route of IPv6. */
@@ -44,6 +46,11 @@ export interface UplinkDeps {
   readonly reach: HostReach;
   readonly log: Log;
   readonly onChange: (state: UplinkState) => void;
+  /** The host has slept, and guests with it: what they know may have expired. */
+  readonly onAwake: () => void;
+  readonly clock: Pick<Clock, 'now'>;
+  /** Milliseconds since the Unix epoch. */
+  readonly wallClock: () => number;
 }
 
 /** The kernel has no IPv6, or no use of it for us. */
@@ -64,6 +71,11 @@ export class Uplink {
     this.known = this.stateOf(deps.reach.now);
     this.noteStart();
     deps.reach.follow((reach) => this.onReach(reach));
+    const { clock, wallClock } = deps;
+    const sleep = new HostSleep(clock.now(), wallClock());
+    deps.reach.whenAsked(() => {
+      if (sleep.hasSlept(clock.now(), wallClock())) deps.onAwake();
+    });
   }
 
   get now(): UplinkState {

@@ -50,7 +50,7 @@ export class HostReach {
   private readonly settleMs: number;
   private readonly pollMs: number;
   private onChange: ReachChanged = () => {};
-  private onAsked: () => void = () => {};
+  private readonly onAsked: (() => void)[] = [];
   private poll: NodeJS.Timeout | undefined = undefined;
   private settling: NodeJS.Timeout | undefined = undefined;
   private asking: Promise<void> | undefined = undefined;
@@ -77,7 +77,7 @@ export class HostReach {
 
   /** Have `listener` called each time that the kernel was asked: what {@link now} does not show may have changed. */
   whenAsked(listener: () => void): void {
-    this.onAsked = listener;
+    this.onAsked.push(listener);
   }
 
   /** As far as it is known; nowhere before the first answer. */
@@ -116,7 +116,7 @@ export class HostReach {
       this.isAskedAgain = false;
       const [v4, v6] = await Promise.all([this.probe(FAR_IPV4), this.probe(FAR_IPV6)]);
       this.take(v4, v6);
-      if (!this.isClosed) this.onAsked();
+      if (!this.isClosed) for (const listener of this.onAsked) listener();
     } while (this.isAskedAgain && !this.isClosed);
     this.asking = undefined;
   }

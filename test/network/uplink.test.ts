@@ -20,6 +20,9 @@ class Lab {
   v6: SourceAddress;
   readonly log = new RecordingLog();
   readonly states: UplinkState[] = [];
+  now = 5_000;
+  wallMs = 1_700_000_000_000;
+  awake = 0;
   readonly reach = new HostReach({
     pollMs: 3_600_000,
     settleMs: 0,
@@ -40,6 +43,9 @@ class Lab {
       reach: this.reach,
       log: this.log,
       onChange: (state) => this.states.push(state),
+      onAwake: () => this.awake++,
+      clock: { now: () => this.now },
+      wallClock: () => this.wallMs,
     });
   }
 
@@ -154,6 +160,31 @@ describe('network/uplink', () => {
     await lab.become(V4, { address: '2001:db8:0:8::7' });
     assert.equal(lab.said.filter((line) => line.includes('restart')).length, 1);
     opened.close();
+  });
+
+  it('reports that the host slept, and not that its clock is corrected', async () => {
+    const lab = new Lab(V4, V6);
+    const opened = await lab.open();
+    const pass = async (wallMs: number, ms = 10_000): Promise<number> => {
+      lab.now += ms;
+      lab.wallMs += wallMs;
+      await lab.reach.ask();
+      return lab.awake;
+    };
+    assert.equal(await pass(10_000), 0);
+    assert.equal(await pass(69_999), 0);
+    assert.equal(await pass(70_000), 1);
+    assert.equal(await pass(10_000), 1);
+    assert.equal(await pass(-3_600_000), 1);
+    assert.equal(await pass(8 * 3_600_000), 2);
+    assert.equal(
+      await pass(8 * 3_600_000, 8 * 3_600_000),
+      2,
+      'the daemon was stopped, not the host',
+    );
+    opened.close();
+    assert.equal(await pass(8 * 3_600_000), 2);
+    assert.deepEqual(lab.states, []);
   });
 
   itNeeding(

@@ -7,7 +7,7 @@
  * What changes (a default route that comes or goes, NAT64, search domains) is announced in the same manner, on every link.
  * Solicitations are answered at once, to who asked; beyond a rate, all askers of a link are answered by one advertisement to
  * all nodes, which has a rate of its own. A guest that was silent for long, and may have slept beyond the lifetimes that it
- * knows, gets one too.
+ * knows, gets one too, and so do all when the host slept.
  *
  * A default route that is withdrawn is a router lifetime of 0. The prefix stays: guests keep their addresses, reach each
  * other and the gateway, and go on where they were when the route is back.
@@ -138,7 +138,11 @@ export class Advertiser implements RouterService {
     const before = this.announcement;
     this.announcement = announcement;
     this.hadNat64 ||= announcement.hasNat64;
-    if (isSame(before, announcement)) return;
+    if (!isSame(before, announcement)) this.announceAgain(now);
+  }
+
+  /** Announce at once what guests may know no more. */
+  announceAgain(now: Instant): void {
     for (const schedule of this.links.values()) this.begin(now, schedule);
     this.findNext();
   }

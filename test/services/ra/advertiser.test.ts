@@ -337,6 +337,24 @@ describe('services/ra/advertiser', () => {
     });
   });
 
+  it('what guests may know no more is announced again, in the manner of what changes', () => {
+    const lab = settled();
+    lab.advertiser.onLinkUp(lab.now, 8);
+    lab.passTo(lab.now + 40_000);
+    lab.take();
+    const { now } = lab;
+    lab.advertiser.announceAgain(now);
+    assert.deepEqual(
+      lab.take().map(({ link, to, at }) => [link, to, at]),
+      [
+        [7, TO_ALL, now],
+        [8, TO_ALL, now],
+      ],
+    );
+    lab.passTo(now + 32_000);
+    assert.equal(lab.take().length, 4);
+  });
+
   it('a guest that wakes up gets one at its station, within the same rate', () => {
     const lab = settled();
     for (let i = 0; i < 6; i++) lab.advertiser.onAwake(lab.now, 7, GUEST_MAC);
