@@ -19,7 +19,7 @@ import { GVPROXY_PREFIX, gvproxyForwarder } from './ports/gvproxy-forwarder.ts';
 import type { PortTarget } from './ports/port-routes.ts';
 import { VPNKIT_PREFIX, vpnkitForwards } from './ports/vpnkit-forwards.ts';
 import { ProblemError, problem, problemBody, problemTitle, quoted } from './problem.ts';
-import { jsonText, parseJsonBody, readBody } from './request-body.ts';
+import { parseJsonBody, readBody, readJsonText } from './request-body.ts';
 import { serveInTurn } from './request-line.ts';
 import { type Answer, JSON_TYPE, type Parts, type Route } from './route.ts';
 
@@ -90,14 +90,21 @@ async function answer<T extends PortTarget>(
     return await compatible({ method, path, contentType, body }, service.target(request).ports);
   }
   const { route, id, query } = findRoute(routes, method, url);
-  const bytes = await readBody(request, route.bodyLimit);
-  const parse = route.parses === true ? jsonText : parseJsonBody;
-  const body = route.body === undefined ? undefined : parse(bytes, contentType);
+  const body = await bodyFor(route, request);
   const connection = held.connectionOf(request.socket, response.shouldKeepAlive);
   const ifMatch = request.headers['if-match'];
   const lastEventId = lastEventIdOf(request);
   const call = { id, query, body, ifMatch, connection, lastEventId };
   return await route.handle(call, service.target(request));
+}
+
+async function bodyFor<T>(
+  { body, parses, bodyLimit }: Route<T>,
+  request: IncomingMessage,
+): Promise<object | string | undefined> {
+  if (parses === true) return await readJsonText(request, bodyLimit);
+  const bytes = await readBody(request, bodyLimit);
+  return body === undefined ? undefined : parseJsonBody(bytes, request.headers['content-type']);
 }
 
 function lastEventIdOf({ headers }: IncomingMessage): string | undefined {

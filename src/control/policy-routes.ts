@@ -65,15 +65,15 @@ async function orProblem<T>(act: () => T | Promise<T>): Promise<T> {
   }
 }
 
-/** Rules in one part of an answer. */
-const PART_RULES = 200;
+/** Rules, or warnings, in one part of an answer. */
+const PART_ELEMENTS = 200;
 /** Of the answer's reader. */
 const UNREAD_MS = 30_000;
 
 function answerOf(state: PolicyStateView): Answer {
   const headers = { etag: tagOf(state) };
   const rules: unknown = state.document?.['rules'];
-  if (!Array.isArray(rules) || rules.length <= PART_RULES) return { ...json(state), headers };
+  if (!Array.isArray(rules) || rules.length <= PART_ELEMENTS) return { ...json(state), headers };
   const body = () => partsOf(state, rules);
   return { status: 200, body, mediaType: JSON_TYPE, headers, unreadMs: UNREAD_MS };
 }
@@ -86,12 +86,18 @@ async function* partsOf(
   const { rules: _, ...head } = document ?? {};
   const start = JSON.stringify({ generation, hash, document: { ...head, rules: [] } });
   yield start.slice(0, -']}}'.length);
-  for (let at = 0; at < rules.length; at += PART_RULES) {
-    const part = JSON.stringify(rules.slice(at, at + PART_RULES)).slice(1, -1);
+  yield* elementsOf(rules);
+  yield ']},"warnings":[';
+  yield* elementsOf(warnings);
+  yield ']}\n';
+}
+
+async function* elementsOf(list: readonly unknown[]): AsyncGenerator<string, void> {
+  for (let at = 0; at < list.length; at += PART_ELEMENTS) {
+    const part = JSON.stringify(list.slice(at, at + PART_ELEMENTS)).slice(1, -1);
     yield at === 0 ? part : `,${part}`;
     await new Promise((resolve) => setImmediate(resolve));
   }
-  yield `]},"warnings":${JSON.stringify(warnings)}}\n`;
 }
 
 export const POLICY_ROUTES: readonly Route<PolicyTarget>[] = [

@@ -26,6 +26,7 @@ import {
   inForceAt,
   MAX_RULES,
   type PolicyDocument,
+  type PolicyInForce,
   PolicyProblems,
   type ReadPolicy,
   type RuleEntry,
@@ -85,7 +86,8 @@ export class LivePolicy implements PolicyBook {
     if (policy === undefined) return;
     this.facts = Promise.resolve(facts);
     const left = atOnce(inForceAt(policy, deps.clock.now()));
-    this.enforce(left, PolicyEngine.of(left.rules), atOnce(hashInSteps(left.document)));
+    const { document, rules } = left.policy;
+    this.enforce(left, PolicyEngine.of(rules), atOnce(hashInSteps(document)));
   }
 
   state(): PolicyStateView {
@@ -122,11 +124,12 @@ export class LivePolicy implements PolicyBook {
     const value = 'text' in given ? yield* documentOf(given.text) : given.value;
     const asked = yield* readPolicyInSteps(value, { ...this.deps.surroundings, facts });
     const now = this.deps.clock.now();
-    const read = yield* inForceAt(asked, now);
-    const engine = yield* PolicyEngine.inSteps(read.rules, now);
-    const hash = yield* hashInSteps(read.document);
+    const left = yield* inForceAt(asked, now);
+    const { document, rules } = left.policy;
+    const engine = yield* PolicyEngine.inSteps(rules, now);
+    const hash = yield* hashInSteps(document);
     this.requireMeant(isExpected); // it may have become another meanwhile
-    this.enforce(read, engine, hash);
+    this.enforce(left, engine, hash);
     const state = this.state();
     yield* decideAnew(engine, this.deps.policy, this.deps.book);
     return state;
@@ -205,36 +208,35 @@ export class LivePolicy implements PolicyBook {
     clearTimeout(this.timer);
   }
 
-  private enforce(read: ReadPolicy, engine: PolicyEngine, hash: string): void {
+  private enforce(left: PolicyInForce, engine: PolicyEngine, hash: string): void {
     const { log } = this.deps;
-    this.take(read, engine, hash);
-    for (const { text: warning } of read.warnings.slice(0, WARNINGS_TOLD)) {
+    this.take(left, engine, hash);
+    const { warnings, rules } = left.policy;
+    for (const { text: warning } of warnings.slice(0, WARNINGS_TOLD)) {
       log.warn({ warning }, 'a rule of the policy');
     }
     const { generation } = this;
-    log.info({ generation, rules: read.rules.rules.length }, 'policy in force');
+    log.info({ generation, rules: rules.rules.length }, 'policy in force');
   }
 
-  private take(read: ReadPolicy, engine: PolicyEngine, hash: string): void {
-    this.current = read;
+  private take(left: PolicyInForce, engine: PolicyEngine, hash: string): void {
+    this.current = left.policy;
     this.hash = hash;
     this.generation++;
     this.deps.policy.replace(engine);
-    this.apply(engine, read);
+    this.apply(engine, left);
   }
 
-  private apply(engine: PolicyEngine, read: ReadPolicy): void {
+  private apply(engine: PolicyEngine, { policy, until }: PolicyInForce): void {
     const { policePassage, clock, work } = this.deps;
     const now = clock.now();
     const isOpen = engine.verdictOfGuests(now).action === 'allow';
     const policed = engine.mode === 'enforce' ? 'isolated' : 'observed';
     policePassage(isOpen ? 'free' : policed);
     clearTimeout(this.timer);
-    let next = NEVER;
-    for (const { until = NEVER } of read.rules.rules) if (until > now) next = Math.min(next, until);
-    if (next === NEVER) return;
-    const delayMs = Math.min(Math.max(Math.ceil(next - now), 1), LONGEST_MS);
-    this.timer = setTimeout(() => void work.run(this.renew(read)), delayMs).unref();
+    if (until === NEVER) return;
+    const delayMs = Math.min(Math.max(Math.ceil(until - now), 1), LONGEST_MS);
+    this.timer = setTimeout(() => void work.run(this.renew(policy)), delayMs).unref();
   }
 
   /** The time of a rule is over, maybe: it is none any more, and the policy is another. */
@@ -243,16 +245,17 @@ export class LivePolicy implements PolicyBook {
     if (this.current !== read || policy.engine === undefined) return;
     const now = clock.now();
     const left = yield* inForceAt(read, now);
-    if (left === read) {
-      if (this.current === read) this.apply(policy.engine, read);
+    const { document, rules } = left.policy;
+    if (left.policy === read) {
+      if (this.current === read) this.apply(policy.engine, left);
       return;
     }
-    const engine = yield* PolicyEngine.inSteps(left.rules, now);
-    const hash = yield* hashInSteps(left.document);
+    const engine = yield* PolicyEngine.inSteps(rules, now);
+    const hash = yield* hashInSteps(document);
     if (this.current !== read) return;
     this.take(left, engine, hash);
     const { generation } = this;
-    const over = read.rules.rules.length - left.rules.rules.length;
+    const over = read.rules.rules.length - rules.rules.length;
     log.info({ generation, over }, 'the time of rules is over');
     yield* decideAnew(engine, policy, book);
   }

@@ -25,7 +25,9 @@ const SHARED: ReadonlySet<string> = new Set([
   ...['aliyuncs.com', 'myqcloud.com', 'oraclecloud.com', 'backblazeb2.com', 'wasabisys.com'],
 ]);
 
+/** In a turn of its own: the list is long. */
 export async function publicSuffixes(): Promise<SuffixFacts> {
+  await new Promise((resolve) => setImmediate(resolve));
   const { getPublicSuffix } = await import('tldts');
   const isSuffix = (name: string, allowPrivateDomains: boolean): boolean =>
     getPublicSuffix(name, { allowPrivateDomains }) === name;

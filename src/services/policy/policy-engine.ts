@@ -4,6 +4,7 @@
  */
 import type { IpAddress } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
+import { GuestPassage } from './guest-passage.ts';
 import type {
   PolicyAction,
   PolicyMode,
@@ -14,6 +15,7 @@ import type {
 } from './policy.ts';
 import { suffixesOf } from './policy-name.ts';
 import { NO_RULE } from './port-map.ts';
+import { PortSet } from './port-set.ts';
 import { PrefixTrie } from './prefix-trie.ts';
 import { decidesNames, type FlowKind, RuleList } from './rule-list.ts';
 
@@ -44,6 +46,7 @@ export class PolicyEngine {
   private readonly networks = new PrefixTrie<RuleList>();
   private readonly exact = new Map<string, RuleList>();
   private readonly wildcards = new Map<string, RuleList>();
+  private readonly guests = new GuestPassage();
   private readonly byName = new Map<string, readonly RuleList[]>();
   /** Names above those that rules allow. */
   private readonly above = new Set<string>();
@@ -153,28 +156,9 @@ export class PolicyEngine {
     return (this.rules[best] ?? this.byDefault).action === 'allow';
   }
 
-  /**
-   * Whether frames may pass between guests: where nothing is denied, or all guests are allowed everything of each other
-   * in front of what is. A guest that may reach another may do what that one may.
-   */
+  /** Whether frames may pass between guests. */
   verdictOfGuests(now: Instant): Verdict {
-    let denial: Verdict | undefined;
-    let inFront: Verdict | undefined;
-    for (const [index, rule] of this.rules.entries()) {
-      const { action, place, until } = rule;
-      const verdict = this.verdicts[index];
-      if (verdict === undefined || (until !== undefined && now >= until)) continue;
-      const isOfGuests = place === 'guest' || (place === undefined && action !== 'allow');
-      if (action === 'allow') {
-        if (isOfGuests && isForAll(rule)) return inFront ?? verdict;
-      } else if (isOfGuests && isForAll(rule)) {
-        return inFront ?? verdict;
-      } else {
-        denial ??= verdict;
-        if (isOfGuests) inFront ??= verdict;
-      }
-    }
-    return this.byDefault.action === 'allow' ? (denial ?? this.byDefault) : this.byDefault;
+    return this.guests.verdict(now, this.byDefault);
   }
 
   /** Whether there are rules for a network that it is in. */
@@ -192,13 +176,19 @@ export class PolicyEngine {
       this.file(rule, index, lists);
       yield;
     }
-    for (const list of lists) yield* list.prepare(now);
+    const ports = new PortSet();
+    for (const list of lists) {
+      yield* list.prepare(now, ports);
+      yield; // most have nothing to prepare
+    }
   }
 
   /** @param lists new ones are added */
   private file(rule: PolicyRule, index: number, lists: RuleList[]): void {
     const { name, prefix } = rule;
-    this.verdicts.push(verdictOf(rule.action, index, rule.text, rule));
+    const verdict = verdictOf(rule.action, index, rule.text, rule);
+    this.verdicts.push(verdict);
+    this.guests.add(rule, verdict);
     if (rule.action !== 'allow') {
       this.hasDenials = true;
       this.hasNameDenials ||= prefix === undefined && decidesNames(rule);
@@ -249,11 +239,6 @@ export class PolicyEngine {
 }
 
 const NONE: readonly RuleList[] = [];
-
-const isForAll = (rule: PolicyRule): boolean =>
-  [rule.guest, rule.protocol, rule.ports, rule.prefix, rule.name, rule.until].every(
-    (part) => part === undefined,
-  );
 
 const verdictOf = (
   action: PolicyAction,

@@ -1,5 +1,6 @@
 /** For each port the first of the rules that are for it, found by halving. */
 import type { PortRange } from './policy.ts';
+import type { PortSet } from './port-set.ts';
 
 export const NO_RULE = -1;
 const MAX_PORT = 65_535;
@@ -20,14 +21,21 @@ export class PortMap {
     this.rules = new Int32Array(starts.length).fill(NO_RULE);
   }
 
-  /** @param list in the order of the rules */
-  static *inSteps(list: readonly RuleOfPorts[]): Generator<void, PortMap, void> {
-    const edges = new Set([0]);
+  /**
+   * @param list in the order of the rules
+   * @param edges empty, and again at the end; nobody else's meanwhile
+   */
+  static *inSteps(list: readonly RuleOfPorts[], edges: PortSet): Generator<void, PortMap, void> {
+    edges.add(0);
     for (const { ports } of list) {
-      for (const { from, to } of ports ?? []) edges.add(from).add(to + 1);
+      for (const { from, to } of ports ?? []) {
+        edges.add(from);
+        if (to < MAX_PORT) edges.add(to + 1);
+      }
       yield;
     }
-    const map = new PortMap(Int32Array.from(edges).sort());
+    const map = new PortMap(edges.take());
+    yield;
     yield* map.fill(list);
     return map;
   }
@@ -52,8 +60,9 @@ export class PortMap {
   /** Runs that have a rule are skipped, by a chain to the next one without, so that each is filled once. */
   private *fill(list: readonly RuleOfPorts[]): Generator<void, void, void> {
     const { starts, rules } = this;
-    const next = Int32Array.from(starts, (_, at) => at);
     const end = starts.length;
+    const next = new Int32Array(end);
+    for (let at = 0; at < end; at++) next[at] = at;
     const freeFrom = (at: number): number => {
       let found = at;
       while (found < end && next[found] !== found) found = next[found] ?? end;

@@ -13,6 +13,7 @@ import {
   type PortRange,
 } from './policy.ts';
 import { NO_RULE, PortMap, type RuleOfPorts } from './port-map.ts';
+import type { PortSet } from './port-set.ts';
 
 const FEW = 4;
 const WAYS = POLICY_PROTOCOLS.length * POLICY_PLACES.length;
@@ -86,11 +87,11 @@ export class RuleList {
     return best;
   }
 
-  /** Once all rules are there. */
-  *prepare(now: Instant): Generator<void, void, void> {
+  /** Once all rules are there. @param ports empty, for what is done with ports on the way */
+  *prepare(now: Instant, ports: PortSet): Generator<void, void, void> {
     if (this.members.length <= FEW) return;
     const index = new GuestIndex();
-    yield* index.fill(this.rules, this.members, now);
+    yield* index.fill(this.rules, this.members, now, ports);
     this.index = index;
   }
 
@@ -122,6 +123,7 @@ class GuestIndex {
     rules: readonly PolicyRule[],
     members: readonly number[],
     now: Instant,
+    ports: PortSet,
   ): Generator<void, void, void> {
     for (const index of members) {
       const rule = rules[index];
@@ -129,8 +131,8 @@ class GuestIndex {
       this.of(rule.guest).add(rule, index);
       yield;
     }
-    if (this.forAll !== undefined) yield* this.forAll.prepare();
-    for (const index of this.byGuest.values()) yield* index.prepare();
+    if (this.forAll !== undefined) yield* this.forAll.prepare(ports);
+    for (const index of this.byGuest.values()) yield* index.prepare(ports);
   }
 
   first(kind: FlowKind, best: number): number {
@@ -180,13 +182,13 @@ class WayIndex {
   }
 
   /** Once all are there. */
-  *prepare(): Generator<void, void, void> {
+  *prepare(ports: PortSet): Generator<void, void, void> {
     const { lists } = this;
     this.lists = [];
     for (const [way, list] of lists.entries()) {
       const twin = lists.findIndex((other, at) => at <= way && isSame(other, list));
       if (twin < way) this.maps.push(this.maps[twin]);
-      else this.maps.push(list.length === 0 ? undefined : yield* PortMap.inSteps(list));
+      else this.maps.push(list.length === 0 ? undefined : yield* PortMap.inSteps(list, ports));
       yield;
     }
   }
