@@ -8,6 +8,8 @@ export interface Prefix {
   readonly bits: number;
 }
 
+const DOTTED = /^[\d.]+$/;
+
 let lastText = '';
 let lastAddress: IpAddress | undefined;
 
@@ -28,7 +30,8 @@ export function parseAddress(text: string): IpAddress | undefined {
 function readAddress(text: string): IpAddress | undefined {
   if (text.includes('/') || text.includes('%')) return undefined;
   if (!text.includes(':')) {
-    if (!Address4.isValid(text)) return undefined;
+    // The library throws for what is none, in 30 us, and most names that are looked at are none.
+    if (!DOTTED.test(text) || !Address4.isValid(text)) return undefined;
     const [a = 0, b = 0, c = 0, d = 0] = new Address4(text).toArray();
     return ipv4((a << 24) | (b << 16) | (c << 8) | d);
   }
