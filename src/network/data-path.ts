@@ -163,6 +163,7 @@ export class DataPath {
       isHost: (address) => hostAddresses.hasAddress(address),
       isPublished: deps.isPublished,
       isGiven: deps.isGivenName,
+      translation: this.translation,
       otherResolvers: config.dns.others,
     });
     this.denials = new GuestDenials(this.policy.denials, clock);

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import type { Daemon } from './support/daemon.ts';
 import { addIpv6, GATEWAY6, OUTSIDE6, SUBNET6 } from './support/ipv6.ts';
@@ -26,6 +27,7 @@ const PUBLIC = '11.1.1.1';
 const TRANSLATED = '64:ff9b::b01:101';
 const NETWORK_TRANSLATED = '2001:db8:64::b01:101';
 const BYTES = 100_000;
+const MAIN = fileURLToPath(new URL('../../bin/hawser.js', import.meta.url));
 
 const RECORDS = [
   `--host-record=public.example,${PUBLIC}`,
@@ -240,6 +242,23 @@ systemSuite('NAT64', [...LAB, 'curl', 'dig', 'dnsmasq', 'ipv6', 'ping'], functio
         );
         const address = family === 'IPv4' ? expected : `[${expected}]`;
         assert.equal(await scene.curl(address), `${expected} ${BYTES}`);
+      });
+    }
+
+    for (const [what, document, isOpen] of [
+      ['opens', '{default: deny, rules: [{allow: {cidr: 11.1.1.0/24}}]}', true],
+      ['closes', '{default: allow, rules: [{deny: {cidr: 11.1.1.0/24}}]}', false],
+    ] as const) {
+      it(`a rule for the network of IPv4 addresses ${what} them, by whatever prefix`, async () => {
+        const { lab } = scene;
+        writeFileSync(lab.path('policy.yaml'), document);
+        const argv = ['env', `XDG_RUNTIME_DIR=${lab.dir}`, process.execPath, MAIN];
+        await lab.host.run(...argv, 'policy', 'set', lab.path('policy.yaml'));
+        for (const address of [PUBLIC, `[${TRANSLATED}]`, `[${NETWORK_TRANSLATED}]`]) {
+          const got = await scene.curl(address);
+          assert.match(got, isOpen ? new RegExp(` ${BYTES}$`) : /Couldn't connect/, address);
+        }
+        await lab.host.run(...argv, 'policy', 'clear');
       });
     }
 

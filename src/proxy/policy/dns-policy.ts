@@ -31,7 +31,6 @@ import type { PolicyEngine } from '../../services/policy/policy-engine.ts';
 import { statedName } from '../../services/sniff/host-name.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { AddressMap } from '../address-map.ts';
-import { objectionToCarried } from '../flows/carried-ipv4.ts';
 import { type GuestPolicy, whyNotAsked } from './guest-policy.ts';
 import { NewNames } from './new-names.ts';
 
@@ -206,11 +205,9 @@ export class DnsPolicy {
   /** By the address, and by those that it carries. */
   private opens(engine: PolicyEngine, owner: Guest, name: string, address: IpAddress): boolean {
     if (!this.opensOne(engine, owner, name, address)) return false;
-    const { a, b, c, d, family } = address;
-    if (family === 4) return true;
     const isClosed = (word: number): true | undefined =>
       this.opensOne(engine, owner, name, ipv4(word)) ? undefined : true;
-    return objectionToCarried(a, b, c, d, isClosed) === undefined;
+    return this.deps.policy.objectionToCarried(address, isClosed) === undefined;
   }
 
   private opensOne(engine: PolicyEngine, owner: Guest, name: string, address: IpAddress): boolean {

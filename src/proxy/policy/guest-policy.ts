@@ -5,6 +5,7 @@
 import { Counters } from '../../base/counters.ts';
 import { type IpAddress, ipv4, setWords } from '../../base/ip-address.ts';
 import type { Clock, Instant } from '../../base/time.ts';
+import { extractIpv4 } from '../../services/nat64-address.ts';
 import type { PolicyPlace, PolicyProtocol, Verdict } from '../../services/policy/policy.ts';
 import type {
   NameVerdict,
@@ -13,8 +14,9 @@ import type {
 } from '../../services/policy/policy-engine.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { AddressKind } from '../address-map.ts';
-import { isOfAnyNetwork, objectionToCarried } from '../flows/carried-ipv4.ts';
+import { isOfAnyNetwork, type Objection, objectionToCarried } from '../flows/carried-ipv4.ts';
 import type { GuestNames } from '../flows/guest-names.ts';
+import type { Translation } from '../flows/translation.ts';
 import { type Attempt, Denials } from './denials.ts';
 import { needsNoRule, type OtherResolvers, verdictOfResolver } from './other-resolvers.ts';
 import { isPrivate } from './private-networks.ts';
@@ -43,6 +45,8 @@ export interface GuestPolicyDeps {
   readonly isPublished: (protocol: PolicyProtocol, port: number) => boolean;
   /** Whether a name has this address by the configuration: by no answer of others. */
   readonly isGiven?: ((name: string, address: IpAddress) => boolean) | undefined;
+  /** The NAT64 of the host's network. */
+  readonly translation?: Pick<Translation, 'hostPrefix'> | undefined;
   /** What becomes of those who ask other resolvers. Default: what the rules say. */
   readonly otherResolvers?: OtherResolvers | undefined;
 }
@@ -64,20 +68,6 @@ export interface Judged {
   readonly place: PolicyPlace;
   /** That the guest asked for. */
   readonly names: readonly string[];
-}
-
-/** By each of the addresses that an address carries: the first that is denied, or the last. */
-function judgedAsCarried(
-  { a, b, c, d, family }: IpAddress,
-  at: (address: IpAddress) => Judged,
-): Judged | undefined {
-  if (family === 4) return undefined;
-  let last: Judged | undefined;
-  const denied = objectionToCarried(a, b, c, d, (word): Judged | undefined => {
-    last = at(ipv4(word));
-    return last.verdict.action === 'allow' ? undefined : last;
-  });
-  return denied ?? last;
 }
 
 /** Of two forms of one destination: what is decided on `main`, but for a rule in front of that which denies `other`. */
@@ -150,11 +140,31 @@ export class GuestPolicy {
     const { address, kind, remote } = target;
     const at = (one: IpAddress): Judged => this.judgeAt(engine, guests, target, names, one);
     if (kind === 'host-loopback') return firstToDeny(at(address), at(remote));
-    const carried = judgedAsCarried(address, at);
+    const carried = this.judgeCarried(address, at);
     const itself = at(address);
     if (carried === undefined) return itself;
     const isWhole = isOfAnyNetwork(address) || itself.place !== 'outside';
     return isWhole && carried.verdict.action === 'allow' ? itself : firstToDeny(carried, itself);
+  }
+
+  /** By each of the addresses that an address carries: the first that is denied, or the last. */
+  private judgeCarried(address: IpAddress, at: (address: IpAddress) => Judged): Judged | undefined {
+    let last: Judged | undefined;
+    const denied = this.objectionToCarried(address, (word): Judged | undefined => {
+      last = at(ipv4(word));
+      return last.verdict.action === 'allow' ? undefined : last;
+    });
+    return denied ?? last;
+  }
+
+  /** What `objection` says about the IPv4 addresses that an address carries here, the first to be said. */
+  objectionToCarried<W>(address: IpAddress, objection: Objection<W>): W | undefined {
+    const { a, b, c, d, family } = address;
+    if (family === 4) return undefined;
+    const prefix = this.deps.translation?.hostPrefix;
+    const word = prefix && extractIpv4(prefix, address);
+    const said = word === undefined ? undefined : objection(word);
+    return said ?? objectionToCarried(a, b, c, d, objection);
   }
 
   /** A port of the host that leads to a guest is decided on as both. */

@@ -29,7 +29,7 @@ import {
 } from '../../services/dns/dns-wire.ts';
 import { wordsBeside } from '../../services/dns/words-beside.ts';
 import { testGuest } from '../../support/test-guest.ts';
-import { addressMap, SIX } from '../recording.ts';
+import { addressMap, ip, SIX } from '../recording.ts';
 
 const NAME = 'a.test';
 const HOST_PUBLIC = '198.51.100.7';
@@ -51,6 +51,7 @@ function world(document: object) {
     namesOf: () => [],
     isHost: (address) => `${address}` === HOST_PUBLIC,
     isPublished: () => false,
+    translation: { hostPrefix: { address: ip('2001:db8:64::'), bits: 96 } },
   });
   const facts = { isRegistry: () => false, isShared: () => false };
   const { rules } = readPolicy(document, {
@@ -85,7 +86,7 @@ describe('proxy/policy: the resolver', () => {
   const NEAR6 = [
     ...['::', '::1', 'fc00::1', 'fe80::1', 'fd12:3456::1', 'fd00:ec2::254', '::ffff:10.0.0.1'],
     ...['64:ff9b::10.0.0.1', '64:ff9b::127.0.0.1', '64:ff9b::198.51.100.7'],
-    ...['2002:a00:1::1', '2001:0:a00:1::1'],
+    ...['2002:a00:1::1', '2001:0:a00:1::1', '2001:db8:64::10.0.0.1'],
   ];
   for (const near of [...NEAR4, ...NEAR6]) {
     it(`an answer does not lead to ${near}`, () => {

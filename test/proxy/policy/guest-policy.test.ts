@@ -32,6 +32,7 @@ function world(document: object, hosts: readonly string[] = []) {
     namesOf: (owner) => (owner === guest ? ['build'] : []),
     isHost: (address) => hosts.includes(address.toString()),
     isPublished: (protocol, port) => protocol === 'tcp' && port === 8080,
+    translation: { hostPrefix: { address: ip('2001:db8:64::'), bits: 96 } },
     isGiven: (name, address) => name === 'given.x.test' && `${address}` === '10.0.0.5',
   });
   const facts = { isRegistry: () => false, isShared: () => false };
@@ -142,6 +143,7 @@ describe('proxy/policy', () => {
   const carrying = ['64:ff9b::a00:5', '2002:a00:5::1', '2001:db8::5efe:a00:5', '::ffff:10.0.0.5'];
   for (const address of [
     ...carrying,
+    '2001:db8:64::a00:5',
     '2001:0:808:808:0:0:f5ff:fffa',
     '2001:0:a00:5:0:0:f7f7:f7f7',
   ]) {
