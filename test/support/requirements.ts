@@ -64,6 +64,7 @@ export type Requirement =
   | 'tcpdump'
   | 'traceroute'
   | 'tracepath'
+  | 'tayga'
   | 'udhcpc'
   | 'dhclient'
   | 'rdisc6'
@@ -143,6 +144,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   tcpdump: program('tcpdump', 'tcpdump'),
   traceroute: program('traceroute', 'traceroute'),
   tracepath: program('tracepath', 'iputils-tracepath'),
+  tayga: program('tayga', 'tayga'),
   udhcpc: program('udhcpc', 'udhcpc'),
   dhclient: program('dhclient', 'isc-dhcp-client'),
   rdisc6: program('rdisc6', 'ndisc6'),
