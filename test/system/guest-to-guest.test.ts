@@ -3,9 +3,12 @@ import assert from 'node:assert/strict';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import { type Guest, Lab, type MessageBridge } from './support/lab.ts';
 import { until } from './support/until.ts';
+import { VM_GUEST, VmGuest } from './support/vm-guest.ts';
 
 const SIZE = 20_000_000;
-const NOISE = `head -c ${SIZE} /dev/urandom`;
+/** A machine is emulated, and sums no more in a while. */
+const VM_SIZE = 4_000_000;
+const LISTEN_MS = 60_000;
 const TCP_PORT = '9000';
 const UDP_PORT = '9001';
 const NO_OFFLOADS = ['tx', 'off', 'tso', 'off', 'gso', 'off', 'gro', 'off'];
@@ -23,13 +26,18 @@ const ADDRESSES: readonly Address[] = [
   { name: 'IPv6', nc: '-6', prefix: 'fd09::', bits: 64 },
 ];
 
+type Station = Guest | VmGuest;
+
 interface Attached {
-  readonly guest: Guest;
+  readonly guest: Station;
   readonly link: string;
 }
 
-/** `krun`: a `vfkit:` link whose frames have sums and segments undone, without a word. */
-type Kind = 'tap' | 'qemu' | 'bess' | 'vfkit' | 'krun' | 'dgram' | 'fd';
+/**
+ * `krun`: a `vfkit:` link whose frames have sums and segments undone, without a word. `vhost`: a machine by `vhost-user:`;
+ * `plain`: one whose card takes no sums and segments undone, and leaves none.
+ */
+type Kind = 'tap' | 'qemu' | 'bess' | 'vfkit' | 'krun' | 'dgram' | 'fd' | 'vhost' | 'plain';
 
 const PAIRS: readonly (readonly [readonly [Kind, Kind], boolean])[] = [
   [['tap', 'tap'], true],
@@ -37,6 +45,7 @@ const PAIRS: readonly (readonly [readonly [Kind, Kind], boolean])[] = [
   [['tap', 'qemu'], true],
   [['tap', 'qemu'], false],
   [['qemu', 'qemu'], true],
+  [['qemu', 'qemu'], false],
   [['krun', 'krun'], true],
   [['krun', 'tap'], true],
   [['krun', 'tap'], false],
@@ -44,10 +53,18 @@ const PAIRS: readonly (readonly [readonly [Kind, Kind], boolean])[] = [
   [['vfkit', 'bess'], true],
   [['fd', 'tap'], true],
   [['dgram', 'krun'], true],
+  [['vhost', 'tap'], true],
+  [['vhost', 'qemu'], true],
+  [['vhost', 'vhost'], true],
+  [['vhost', 'plain'], true],
+  [['plain', 'tap'], false],
+  [['plain', 'qemu'], false],
+  [['plain', 'plain'], false],
 ];
+type MessageKind = Exclude<Kind, 'tap' | 'qemu' | 'vhost' | 'plain'>;
 let sockets = 0;
 
-function linkOf(kind: Exclude<Kind, 'tap' | 'qemu'>, socket: string, own: string): string {
+function linkOf(kind: MessageKind, socket: string, own: string): string {
   switch (kind) {
     case 'bess':
       return `bess:${socket}`;
@@ -61,7 +78,7 @@ function linkOf(kind: Exclude<Kind, 'tap' | 'qemu'>, socket: string, own: string
   }
 }
 
-async function configure(guest: Guest, number: number, offloads: boolean): Promise<void> {
+async function configure(guest: Station, number: number, offloads: boolean): Promise<void> {
   if (!offloads) await guest.run('ethtool', '-K', 'eth0', ...NO_OFFLOADS);
   await guest.run('ip', 'link', 'set', 'eth0', 'up');
   for (const { nc, prefix, bits } of ADDRESSES) {
@@ -70,67 +87,77 @@ async function configure(guest: Guest, number: number, offloads: boolean): Promi
   }
 }
 
-const listens = (guest: Guest, kind: string, port: string): Promise<true> =>
-  until(`a listener on ${port}`, async () =>
-    (await guest.run('ss', '-Hln', kind)).includes(`:${port} `),
+const listens = (guest: Station, kind: string, port: string): Promise<true> =>
+  until(
+    `a listener on ${port}`,
+    async () => (await guest.run('ss', '-Hln', kind)).includes(`:${port} `),
+    LISTEN_MS,
   );
 
 /** The digests of what was sent and of what came. */
-async function transfer(from: Guest, to: Guest, nc: string, address: string): Promise<string[]> {
-  const sink = to.run('sh', '-c', `nc ${nc} -l ${TCP_PORT} | sha256sum`);
+async function transfer(
+  from: Station,
+  to: Station,
+  nc: string,
+  address: string,
+): Promise<string[]> {
+  const sink = to.run('bash', '-c', `nc ${nc} -l ${TCP_PORT} | sha256sum`);
   await listens(to, '-t', TCP_PORT);
-  const send = `${NOISE} | tee /dev/fd/3 | nc ${nc} -N -w 20 ${address} ${TCP_PORT}`;
-  const sent = from.run('sh', '-c', `{ ${send} >/dev/null; } 3>&1 | sha256sum`);
+  const size = [from, to].some((one) => one instanceof VmGuest) ? VM_SIZE : SIZE;
+  const send = `head -c ${size} /dev/urandom | tee /dev/fd/3 | nc ${nc} -N -w 20 ${address} ${TCP_PORT}`;
+  const sent = from.run('bash', '-c', `{ ${send} >/dev/null; } 3>&1 | sha256sum`);
   return await Promise.all([sent, sink]);
 }
 
 /** Datagrams of several lengths, the longest to be fragmented, go there and back. */
-async function echo(from: Guest, to: Guest, nc: string, address: string): Promise<void> {
-  const server = to.start([process.execPath, '-e', ECHO, '--', nc, UDP_PORT]);
-  await server.prints(/ready/);
-  assert.equal(await from.run(process.execPath, '-e', ASK, '--', nc, address, UDP_PORT), 'good\n');
-  await server.stop();
+async function echo(from: Station, to: Station, nc: string, address: string): Promise<void> {
+  const echoing = to.run('bash', '-c', ECHO, 'bash', nc, UDP_PORT);
+  await listens(to, '-u', UDP_PORT);
+  await Promise.all([from.run('bash', '-c', ASK, 'bash', address, UDP_PORT), echoing]);
 }
 
-const OPEN = `const { createSocket } = require('node:dgram');
-const [family, ...args] = process.argv.slice(1);
-const socket = createSocket(family === '-6' ? 'udp6' : 'udp4');
-`;
-const ECHO = `${OPEN}socket.on('message', (data, { port, address }) => socket.send(data, port, address));
-socket.bind(Number(args[0]), () => console.log('ready'));
-`;
-const ASK = `${OPEN}const [address, port] = args;
-const lengths = [0, 1, 99, 1200, 1452, 4000, 9000];
-const next = () => {
-  const sent = Buffer.alloc(lengths.shift(), 'hawser ');
-  socket.send(sent, Number(port), address);
-  socket.once('message', (data) => {
-    if (!data.equals(sent)) throw new Error('came back otherwise: ' + sent.length);
-    if (lengths.length > 0) return next();
-    console.log('good');
-    socket.close();
-  });
-};
-setTimeout(() => { throw new Error('no answer, still to come: ' + lengths); }, 10_000).unref();
-next();
-`;
+const LENGTHS = [1, 99, 1200, 1452, 4000, 9000];
+/** Ends with the datagram after those. */
+const ECHO = `set -e
+pipe=$(mktemp -u)
+mkfifo $pipe
+cat $pipe | nc $1 -u -l -W ${LENGTHS.length + 1} $2 >$pipe
+rm $pipe`;
+const ASK = `set -e
+sent=$(mktemp) came=$(mktemp)
+exec 3<>/dev/udp/$1/$2
+for len in ${LENGTHS.join(' ')}; do
+  head -c $len /dev/urandom >$sent
+  dd if=$sent bs=$len count=1 2>/dev/null >&3
+  timeout 30 dd of=$came bs=65536 count=1 2>/dev/null <&3
+  cmp $sent $came
+done
+echo end >&3
+rm $sent $came`;
 
-systemSuite('guest to guest', [...LAB, 'gcc', 'ping', 'nc', 'ethtool'], function () {
-  this.timeout(120_000);
+systemSuite('guest to guest', [...LAB, 'gcc', ...VM_GUEST], function () {
+  this.timeout(300_000);
   let lab: Lab;
+  let machines: VmGuest[];
   beforeEach(async () => {
     lab = await Lab.open();
+    machines = [];
   });
-  afterEach(() => lab.close());
+  afterEach(async () => {
+    await Promise.all(machines.map((machine) => machine.close()));
+    await lab.close();
+  });
 
   for (const [kinds, offloads] of PAIRS) {
     const title = `${kinds.join(' and ')}, ${offloads ? 'with' : 'without'} offloads`;
     it(`${title}: pings, TCP and UDP pass whole, both ways, in both families`, async () => {
       const [one, two] = [await addGuest(kinds[0]), await addGuest(kinds[1])];
-      const links = [one, two].flatMap(({ link }) => ['--listen', link]);
-      const daemon = await lab.startDaemon(links);
-      await one.guest.plug();
-      await two.guest.plug();
+      const args = [one, two].flatMap(({ link }) => ['--listen', link]);
+      const daemon = await lab.startDaemon([
+        ...args,
+        ...machines.flatMap(({ publish }) => publish),
+      ]);
+      await Promise.all([one.guest.plug(), two.guest.plug()]);
       await exchange(one.guest, two.guest, offloads);
       assert.doesNotMatch(await daemon.request('/metrics'), /bad-offload/);
     });
@@ -142,6 +169,11 @@ systemSuite('guest to guest', [...LAB, 'gcc', 'ping', 'nc', 'ethtool'], function
       return { guest, link: guest.link };
     }
     const number = ++sockets;
+    if (kind === 'vhost' || kind === 'plain') {
+      const guest = new VmGuest(lab, machines.length + 1, { offloads: kind === 'vhost' });
+      machines.push(guest);
+      return { guest, link: guest.link };
+    }
     const socket = lab.path(`link-${number}.sock`);
     if (kind === 'qemu') {
       return { guest: await lab.addGuest({ bridgeTo: socket }), link: `qemu:${socket}` };
@@ -158,7 +190,7 @@ systemSuite('guest to guest', [...LAB, 'gcc', 'ping', 'nc', 'ethtool'], function
     };
   };
 
-  async function exchange(one: Guest, two: Guest, offloads: boolean): Promise<void> {
+  async function exchange(one: Station, two: Station, offloads: boolean): Promise<void> {
     await configure(one, 1, offloads);
     await configure(two, 2, offloads);
     for (const { name, nc, prefix } of ADDRESSES) {

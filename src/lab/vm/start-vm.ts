@@ -36,6 +36,8 @@ export interface VmOptions {
   /** Modules and programs that the steps use beyond busybox. */
   readonly extras?: VmExtras;
   readonly mac?: string;
+  /** False: its card leaves no checksum and no segmentation to either end. */
+  readonly offloads?: boolean;
   /** A file for QEMU to write every frame of the link to, as pcap. */
   readonly pcap?: string;
   /** Every line of the console, for a log. */
@@ -69,12 +71,26 @@ export interface VmHandle {
 export const QEMU_MACHINE: readonly string[] = ['-M', 'pc', '-accel', 'tcg'];
 const TAIL_LINES = 20;
 const CARD_FD = 3;
+/** Virtio's, by QEMU's names. */
+const OFFLOADS = [
+  ...['csum', 'gso', 'host_tso4', 'host_tso6', 'host_ecn', 'host_ufo'],
+  ...['guest_csum', 'guest_tso4', 'guest_tso6', 'guest_ecn', 'guest_ufo'],
+];
 
-export const netdevArgs = (link: string, mode: VmLinkMode, mac: string): readonly string[] => [
+export const netdevArgs = (
+  link: string,
+  mode: VmLinkMode,
+  mac: string,
+  offloads = true,
+): readonly string[] => [
   ...netdev(link, mode),
   '-device',
-  // QEMU (7.2) crashes when a vhost-user card has MSI-X vectors and there is no KVM.
-  `virtio-net-pci,netdev=n,mac=${mac},romfile=${mode === 'vhost-user' ? ',vectors=0' : ''}`,
+  [
+    `virtio-net-pci,netdev=n,mac=${mac},romfile=`,
+    // QEMU (7.2) crashes when a vhost-user card has MSI-X vectors and there is no KVM.
+    ...(mode === 'vhost-user' ? ['vectors=0'] : []),
+    ...(offloads ? [] : OFFLOADS.map((name) => `${name}=off`)),
+  ].join(),
 ];
 
 function netdev(link: string, mode: VmLinkMode): readonly string[] {
@@ -129,7 +145,12 @@ export function startVm(options: VmOptions): VmHandle {
       ...['-nodefaults', '-nographic', '-no-reboot', '-serial', 'stdio', '-monitor', 'none'],
       ...['-kernel', kernel.image, '-initrd', initrd],
       ...['-append', 'console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off'],
-      ...netdevArgs(options.link, options.mode, options.mac ?? '52:54:00:68:77:01'),
+      ...netdevArgs(
+        options.link,
+        options.mode,
+        options.mac ?? '52:54:00:68:77:01',
+        options.offloads,
+      ),
       ...(options.pcap === undefined
         ? []
         : ['-object', `filter-dump,id=dump,netdev=n,file=${options.pcap}`]),
