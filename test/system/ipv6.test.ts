@@ -8,6 +8,7 @@ import {
   addGuestIpv6,
   addIpv6,
   GATEWAY6,
+  GUEST6,
   HOST6,
   NOWHERE6,
   OUTSIDE6,
@@ -90,6 +91,30 @@ systemSuite('IPv6 of a real guest', [...LAB, 'ipv6', 'curl', 'ping', 'iperf3'], 
         assert.equal(said, 'ECONNREFUSED\n', `${kind} ${address}`);
       }
     }
+  });
+
+  it('UDP is a full cone: another address and port may answer', async () => {
+    const other = '2001:db8:18::77';
+    await lab.outside.run('ip', 'addr', 'add', `${other}/64`, 'dev', 'up0', 'nodad');
+    const open = `const open = (...at) => {
+      const s = require('dgram').createSocket('udp6');
+      s.bind(...at);
+      return s;
+    };`;
+    const server = lab.outside.start([
+      ...[process.execPath, '-e'],
+      `${open} const answer = open(7101, '${other}');
+      open(7100, '${OUTSIDE6}').on('message', (_, { address, port }) => answer.send('hello', port, address))
+        .on('listening', () => console.log('listening'));`,
+    ]);
+    await server.prints(/listening/);
+    const ask = `${open} const s = open(5000, '${GUEST6}');
+      s.on('message', (text, { address, port }) => { console.log(address, port, String(text)); s.close(); });
+      s.send('x', 7100, '${OUTSIDE6}');
+      setTimeout(() => process.exit(1), 10000).unref();`;
+    const said = await guest.run(process.execPath, '-e', ask);
+    assert.equal(said, `${other} 7101 hello\n`);
+    await server.stop();
   });
 
   it('the host address of either family leads to a server of the other, by TCP and UDP', async () => {
