@@ -22,12 +22,8 @@ export class Refusals {
   private readonly counts: Counters<string>;
   /** Called for each, but for those of multicasts and broadcasts. */
   private readonly onBlock: ((block: Block) => void) | undefined;
-  /** Made once, so that refusing allocates nothing. */
-  private readonly byAddress = {
-    tcp: new Map<RefusedWhy, RefusedDestination>(),
-    udp: new Map<RefusedWhy, RefusedDestination>(),
-    icmp: new Map<RefusedWhy, RefusedDestination>(),
-  };
+  /** By reason. Made once, so that refusing allocates nothing. */
+  private readonly made = { tcp: byAnswer(), udp: byAnswer(), icmp: byAnswer() };
 
   constructor(counts: Counters<string>, onBlock: ((block: Block) => void) | undefined) {
     this.counts = counts;
@@ -45,9 +41,10 @@ export class Refusals {
     why: BlockedWhy,
     answer: RefusalAnswer,
   ): RefusedDestination {
-    const count = `${protocol}-${why}`;
-    this.count(owner, count);
-    return { kind: 'refused', why, count, answer };
+    const refused = this.refusedFor(protocol, why, answer);
+    this.counts.add(refused.count);
+    owner.refusals.add(refused.count);
+    return refused;
   }
 
   /** For what the address is of which the words at `at` are. */
@@ -59,8 +56,7 @@ export class Refusals {
     port: number,
     why: RefusedWhy,
   ): RefusedDestination {
-    const refused = this.ofAddress(protocol, why);
-    this.count(owner, refused.count);
+    const refused = this.add(owner, protocol, why, ANSWERED.has(why) ? 'prohibited' : 'none');
     if (this.onBlock !== undefined && !QUIET.has(why)) {
       this.onBlock({ owner, protocol, remote: addressFromWords(words, at), port, why });
     }
@@ -83,18 +79,22 @@ export class Refusals {
     return refused;
   }
 
-  private count(owner: Guest, count: string): void {
-    this.counts.add(count);
-    owner.refusals.add(count);
-  }
-
-  private ofAddress(protocol: DestinationProtocol, why: RefusedWhy): RefusedDestination {
-    const known = this.byAddress[protocol].get(why);
+  private refusedFor(
+    protocol: DestinationProtocol,
+    why: BlockedWhy,
+    answer: RefusalAnswer,
+  ): RefusedDestination {
+    const of = this.made[protocol][answer];
+    const known = of.get(why);
     if (known !== undefined) return known;
-    const count = `${protocol}-${why}`;
-    const answer = ANSWERED.has(why) ? 'prohibited' : 'none';
-    const made: RefusedDestination = { kind: 'refused', why, count, answer };
-    this.byAddress[protocol].set(why, made);
+    const made: RefusedDestination = { kind: 'refused', why, count: `${protocol}-${why}`, answer };
+    of.set(why, made);
     return made;
   }
 }
+
+const byAnswer = (): Record<RefusalAnswer, Map<BlockedWhy, RefusedDestination>> => ({
+  prohibited: new Map(),
+  refused: new Map(),
+  none: new Map(),
+});

@@ -33,9 +33,9 @@ export interface Attempt {
   /** What the guest said does not agree with how it came there. */
   readonly isStated: boolean;
   /** Of a name: a rule that allows it would let it pass. */
-  readonly isRuled?: boolean;
+  readonly isRuled?: boolean | undefined;
   /** It is a frame to another guest. */
-  readonly isNeighbor?: boolean;
+  readonly isNeighbor?: boolean | undefined;
   /** It was let pass. */
   readonly isObserved: boolean;
 }

@@ -225,8 +225,23 @@ export class GuestPolicy {
 
   /** An attempt that is denied, or would be. @returns whether it is */
   deny(engine: PolicyEngine, attempt: Omit<Attempt, 'isObserved'>): boolean {
+    const { owner, protocol, name, address, port, place, why } = attempt;
+    const { isStated, isRuled, isNeighbor } = attempt;
     const isObserved = engine.mode === 'observe';
-    this.denials.add(this.deps.clock.now(), { ...attempt, isObserved });
+    // Written out: guests may try as fast as they can, and a spread with more behind it takes 2 us.
+    this.denials.add(this.deps.clock.now(), {
+      owner,
+      protocol,
+      name,
+      address,
+      port,
+      place,
+      why,
+      isStated,
+      isRuled,
+      isNeighbor,
+      isObserved,
+    });
     return !isObserved;
   }
 
