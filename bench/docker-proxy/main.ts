@@ -5,10 +5,14 @@
  * where dockerd does not make it, since host and guest are one here. With `-use-listen-fd` it is a socket on 127.0.0.2.
  *
  *     npm run bench:docker-proxy
+ *
+ * As an ordinary user it measures what a rootless dockerd has:
+ *
+ *     unshare --user --map-root-user --net sh -c 'ip link set lo up; node dist/bench/docker-proxy/main.js'
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -88,18 +92,10 @@ function memory(pid: number): number {
   return Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1]);
 }
 
+/** The process that serves the ports of this one's proxies, if there is one. */
 function brokers(): number[] {
-  return readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => pid > 0 && commandOf(pid).startsWith('hawser-broker'));
-}
-
-function commandOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8');
-  } catch {
-    return ''; // it has ended
-  }
+  const path = join(dir, 'hawser', `docker-proxy-${process.pid}`, 'broker');
+  return existsSync(path) ? [Number(readFileSync(path, 'utf8'))] : [];
 }
 
 async function listening(what: string, program: readonly string[], count: number): Promise<void> {
