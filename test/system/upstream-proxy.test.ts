@@ -113,6 +113,30 @@ systemSuite(
       );
     });
 
+    it('passes the body of a request that asks for an upgrade: granted, not granted, and of HTTP/2', async () => {
+      const path = lab.path('body');
+      writeFileSync(path, Buffer.alloc(3_000_000, 'x'));
+      const raw = await guest.run(...[process.execPath, '-e', UPGRADE_WITH_BODY, ORIGIN, path]);
+      assert.equal(raw.trim(), 'echo of 3000000 and ping');
+      const wish = ['-H', 'Connection: Upgrade', '-H', 'Upgrade: x', '-d', 'abc'];
+      const connects = ['-w', '%{num_connects}\n', '-sS'];
+      assert.equal(
+        await curl(
+          ...connects,
+          ...wish,
+          'http://a.test/no',
+          '--next',
+          ...connects,
+          'http://a.test/',
+        ),
+        `0 no\n1\n${ok('a.test').slice(2)}\n0`,
+      );
+      assert.equal(
+        await curl('--http2', '--data-binary', `@${path}`, 'http://a.test/up'),
+        ok('a.test', 3_000_000, 'POST'),
+      );
+    });
+
     it('asks by address where no name is stated, also for a server that speaks first', async () => {
       squid.log();
       assert.match(await curl(`https://${ORIGIN}/`), /^0 GET host 192\.0\.2\.1/);
@@ -226,6 +250,23 @@ const SEND_TCP = `const s = require('net').connect(process.argv[2], process.argv
   s.write(process.argv[3]);
   let text = '';
   s.on('data', (d) => { text += d; if (text.split('host ').length > 3) { console.log(text); process.exit(); } });`;
+const UPGRADE_WITH_BODY = `const { readFileSync } = require('fs');
+  const body = readFileSync(process.argv[2]);
+  const request = require('http').request({
+    host: process.argv[1], path: '/raw', method: 'POST',
+    headers: { host: 'a.test', connection: 'Upgrade', upgrade: 'raw', 'content-length': body.length },
+  });
+  request.on('upgrade', (_, socket, head) => {
+    let got = head;
+    socket.on('data', (bytes) => {
+      got = Buffer.concat([got, bytes]);
+      if (got.length === body.length) socket.write('ping');
+      if (got.length !== body.length + 4) return;
+      console.log('echo of ' + (got.subarray(0, -4).equals(body) ? body.length : 'what?') + ' and ' + got.subarray(-4));
+      process.exit();
+    });
+  });
+  request.end(body);`;
 const SEND_UDP = `const s = require('dgram').createSocket('udp4');
   s.on('error', (e) => { console.log(e.code); process.exit(); });
   s.on('message', () => { console.log('echo'); process.exit(); });

@@ -3,8 +3,9 @@
  * time does not run while the guest owes the rest of its body; `information` (1xx) begins it again. Bodies of answers
  * have no limit: events of a server may be hours apart, and the client sees that an answer has begun.
  */
-import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { ClientRequest } from 'node:http';
 import { PageError } from './page-error.ts';
+import type { Body } from './request-body.ts';
 
 /** Browsers wait as long. */
 export const ANSWER_MS = 300_000;
@@ -15,7 +16,7 @@ export const ANSWER_MS = 300_000;
  */
 export function limitAnswer(
   passed: ClientRequest,
-  body: IncomingMessage | undefined,
+  body: Body | undefined,
   answerMs: number,
   onLate: (error: PageError) => void,
 ): void {

@@ -37,6 +37,26 @@ export function fieldsOf(raw: RawFields): (readonly [name: string, value: string
   return fields;
 }
 
+/** RFC 9112 §4: all but these may be in a reason phrase. */
+const NOT_OF_REASON = /[^\t\x20-\x7e\x80-\xff]/g;
+
+export const reasonOf = ({ statusMessage = '' }: Status): string =>
+  statusMessage.replace(NOT_OF_REASON, '?');
+
+interface Status {
+  readonly statusCode?: number | undefined;
+  readonly statusMessage?: string | undefined;
+}
+
+/** The head of an answer. */
+export const headText = (status: Status, raw: RawFields): string =>
+  `HTTP/1.1 ${status.statusCode} ${reasonOf(status)}\r\n${linesOf(raw)}\r\n`;
+
+export const linesOf = (raw: RawFields): string =>
+  fieldsOf(raw)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('');
+
 /** Fields that are for the next hop by its word, in lower case. */
 export const namedByConnection = (raw: RawFields): readonly string[] =>
   fieldsOf(raw)

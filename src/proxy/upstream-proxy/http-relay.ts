@@ -23,16 +23,17 @@ import { basicAuthorization } from '../../services/upstream-proxy/connect-handsh
 import { openHandshake } from '../../services/upstream-proxy/open-handshake.ts';
 import { authority, type ProxyTarget } from '../../services/upstream-proxy/proxy-server.ts';
 import { errorPage, PAGE_TYPE, pageText, REASONS } from '../inspect/error-page.ts';
-import { ANSWER_MS, limitAnswer } from './answer-deadline.ts';
+import { ANSWER_MS } from './answer-deadline.ts';
+import { type Exchange, exchangeOf, HandedOver, passOn } from './exchange.ts';
 import { Hop, type SocketCallback } from './hop.ts';
-import { endToEnd, fieldsOf } from './http-fields.ts';
-import { PageError, pageStatusOf } from './page-error.ts';
+import { endToEnd, fieldsOf, reasonOf } from './http-fields.ts';
+import { PageError, pageErrorOf, pageStatusOf } from './page-error.ts';
 import type { ProxyDialDeps } from './proxy-dial.ts';
 import { type Ask, HTTP_PORT, readAsk, withHost } from './request-ask.ts';
 import type { ProxiedCount, RelayClient, RouteStep } from './route-step.ts';
 import { StreamGuard } from './stream-guard.ts';
 import { openSocket } from './tunnel-socket.ts';
-import { isH2c, join, requestHead, upgrade, withoutUpgrade } from './upgrade.ts';
+import { askUpgrade, isUpgrade, join, requestHead, switchTo } from './upgrade.ts';
 
 const IDLE_MS = 60_000;
 
@@ -128,88 +129,51 @@ export class HttpRelay {
   private onRequest(request: IncomingMessage, response: ServerResponse): void {
     this.count('http-requests');
     this.inTurn(request.socket, async (connection) => {
-      try {
-        const ask = readAsk(request, connection.client.isExplicit);
-        const step = await stepFor(connection.client, ask);
-        await this.passOn(connection, request, response, ask, step);
-      } catch (error) {
-        if (!(error instanceof PageError)) throw error;
-        this.countError(error);
-        answerPage(response, error);
-        await closed(response);
-      }
+      const exchange = exchangeOf(request, response);
+      await this.orPage(exchange, () => this.serveRequest(connection, exchange));
     });
   }
 
-  private async passOn(
-    connection: Connection,
-    request: IncomingMessage,
-    response: ServerResponse,
-    ask: Ask,
-    step: Way,
-  ): Promise<void> {
-    const isOver = closed(response);
-    const answer = await this.answerTo(connection, request, isOver, ask, step);
+  private async orPage({ response, over }: Exchange, act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      if (!(error instanceof PageError)) throw error;
+      this.countError(error);
+      answerPage(response, error);
+      await over;
+    }
+  }
+
+  private async serveRequest(connection: Connection, exchange: Exchange): Promise<void> {
+    const ask = readAsk(exchange.request, connection.client.isExplicit);
+    const step = await stepFor(connection.client, ask);
+    const answer = await this.answerTo(connection, exchange, ask, step);
     if (answer === undefined) return;
     if (answer.statusCode === 407 && step.kind === 'proxy') {
       answer.destroy(); // what the proxy wants of hawser is not the guest's to answer
       throw new PageError(502, 'the proxy answers 407: it wants a user name and password');
     }
-    const { statusCode = 0, statusMessage = '' } = answer;
-    if (statusCode < 200) {
-      answer.destroy();
-      throw new PageError(502, `the answer has status ${statusCode}, which there is not`);
-    }
-    connection.isAnswering = true;
-    response.sendDate = false;
-    response.writeHead(
-      statusCode,
-      statusMessage.replace(NOT_OF_REASON, '?'),
-      endToEnd(answer.rawHeaders, { withoutChunks: true }),
-    );
-    answer.on('error', () => response.destroy());
-    answer.on('end', () => {
-      const trailers = fieldsOf(answer.rawTrailers);
-      if (trailers.length > 0)
-        response.addTrailers(trailers.map((one): [string, string] => [...one]));
-    });
-    answer.pipe(response);
-    await isOver;
+    await giveAnswer(connection, exchange, answer);
   }
 
   /** @returns undefined where the guest has left */
   private async answerTo(
     connection: Connection,
-    request: IncomingMessage,
-    isOver: Promise<void>,
+    exchange: Exchange,
     ask: Ask,
     step: Way,
   ): Promise<IncomingMessage | undefined> {
-    const isBodiless =
-      request.headers['content-length'] === undefined &&
-      request.headers['transfer-encoding'] === undefined;
+    const { request, body } = exchange;
     for (;;) {
       const passed = this.requestBy(connection, request, ask, step);
-      const answered = new Promise<IncomingMessage>((resolve, reject) => {
-        passed.once('response', resolve);
-        passed.on('error', reject);
-        passed.once('close', () => reject(new Error('it ends without an answer')));
-      });
-      const body = isBodiless ? undefined : request;
-      limitAnswer(passed, body, this.times.answerMs, (late) => passed.destroy(late));
-      void isOver.then(() => {
-        passed.destroy();
-        request.unpipe(passed).resume(); // an answer may come before the body is whole: the next request is behind it
-      });
-      if (isBodiless) passed.end();
-      else request.pipe(passed);
       try {
-        return await Promise.race([answered, isOver.then(() => undefined)]);
+        return await passOn(passed, exchange, this.times.answerMs);
       } catch (error) {
-        request.unpipe(passed);
-        if (error instanceof PageError) throw error;
         // The kept connection was closed at the moment that it was used (RFC 9112 §9.3.1).
-        if (!passed.reusedSocket || !isBodiless) throw new PageError(502, failureText(error, step));
+        const isClosed = passed.reusedSocket && body === undefined && !(error instanceof PageError);
+        if (!isClosed)
+          throw pageErrorOf(error, `the ${step.kind === 'proxy' ? 'proxy' : 'host'} has failed`);
       }
     }
   }
@@ -260,61 +224,44 @@ export class HttpRelay {
   }
 
   private onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    if (isH2c(request)) {
-      this.serveAgain(request, socket, head);
-      return;
-    }
-    this.count('upgrades');
-    this.throughTunnel(request, socket, async (connection) => {
-      const ask = readAsk(request, connection.client.isExplicit);
-      const step = await stepFor(connection.client, ask);
-      const tunnel = await this.tunnelTo(step, socket);
-      connection.isAnswering = true;
-      await upgrade(request, ask, { host: hostOf(step), tunnel, ...this.times }, socket, head);
+    const isWanted = isUpgrade(request);
+    this.count(isWanted ? 'upgrades' : 'http-requests');
+    if (head.length > 0) socket.unshift(head);
+    this.inTurn(request.socket, async (connection) => {
+      const exchange = new HandedOver(request, socket);
+      let isGranted = false;
+      await this.orPage(exchange, async () => {
+        if (isWanted) isGranted = await this.serveUpgrade(connection, exchange);
+        else await this.serveRequest(connection, exchange);
+      });
+      if (!isGranted && (await exchange.finish())) this.server.emit('connection', socket);
     });
   }
 
-  /** By another parser of the server, which sees no wish for another protocol. */
-  private serveAgain(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.inTurn(socket, () => {
-      if (head.length > 0) socket.unshift(head);
-      socket.unshift(Buffer.from(withoutUpgrade(request), 'latin1'));
-      this.server.emit('connection', socket);
-      return Promise.resolve();
-    });
+  /** @returns whether the connection is a tunnel now */
+  private async serveUpgrade(connection: Connection, exchange: HandedOver): Promise<boolean> {
+    const ask = readAsk(exchange.request, connection.client.isExplicit);
+    const step = await stepFor(connection.client, ask);
+    const tunnel = await this.tunnelTo(step);
+    void exchange.over.then(() => tunnel.destroy());
+    const asked = { host: hostOf(step), tunnel, answerMs: this.times.answerMs };
+    const answer = await askUpgrade(exchange, ask, asked);
+    if (answer === undefined) return false;
+    if ('early' in answer) {
+      connection.hop?.close(); // it is not needed any more
+      void switchTo(answer, exchange, tunnel);
+      return true;
+    }
+    await giveAnswer(connection, exchange, answer);
+    return false;
   }
 
   private onConnect(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.throughTunnel(request, socket, async ({ client }) => {
-      const target = statedAuthority(request.url ?? '');
-      if (target?.port === undefined) throw new PageError(400, 'CONNECT must name HOST:PORT');
-      const { host, port } = target;
-      // Where the guest does not know of us, it asks a proxy of its own, at the address that it has connected to.
-      const step = await stepFor(client, { host: client.isExplicit ? host : undefined, port });
-      const tunnel = await this.tunnelTo(step, socket);
-      if (client.isExplicit) socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
-      else tunnel.write(requestHead(request), 'latin1');
-      const check = client.isExplicit ? client.checkIn?.(host, port) : undefined;
-      if (head.length > 0) socket.unshift(head);
-      join(socket, tunnel, check && new StreamGuard(check));
-    });
-  }
-
-  private countError({ status }: PageError): void {
-    this.count('http-errors');
-    if (status === 504) this.count('timed-out');
-  }
-
-  private throughTunnel(
-    request: IncomingMessage,
-    socket: Duplex,
-    act: (connection: Connection) => Promise<void>,
-  ): void {
     this.inTurn(request.socket, async (connection) => {
       connection.hop?.close(); // it is not needed any more
       connection.hop = undefined;
       try {
-        await act(connection);
+        await this.serveConnect(connection, request, socket, head);
       } catch (error) {
         if (!(error instanceof PageError)) throw error;
         this.countError(error);
@@ -324,23 +271,44 @@ export class HttpRelay {
     });
   }
 
-  private async tunnelTo(step: Way, guest: Duplex): Promise<Socket> {
-    const tunnel = await new Promise<Socket>((resolve, reject) => {
+  private async serveConnect(
+    { client }: Connection,
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+  ): Promise<void> {
+    const target = statedAuthority(request.url ?? '');
+    if (target?.port === undefined) throw new PageError(400, 'CONNECT must name HOST:PORT');
+    const { host, port } = target;
+    // Where the guest does not know of us, it asks a proxy of its own, at the address that it has connected to.
+    const step = await stepFor(client, { host: client.isExplicit ? host : undefined, port });
+    const tunnel = await this.tunnelTo(step);
+    if (socket.destroyed) {
+      tunnel.destroy();
+      return;
+    }
+    if (client.isExplicit) socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+    else tunnel.write(requestHead(request), 'latin1');
+    const check = client.isExplicit ? client.checkIn?.(host, port) : undefined;
+    if (head.length > 0) socket.unshift(head);
+    join(socket, tunnel, check && new StreamGuard(check));
+  }
+
+  private countError({ status }: PageError): void {
+    this.count('http-errors');
+    if (status === 504) this.count('timed-out');
+  }
+
+  private async tunnelTo(step: Way): Promise<Socket> {
+    return await new Promise<Socket>((resolve, reject) => {
       this.open(
         step,
         (error, socket) => (socket === undefined ? reject(error) : resolve(socket)),
         true,
       );
     });
-    tunnel.on('error', () => guest.destroy());
-    if (guest.destroyed) tunnel.destroy();
-    guest.once('close', () => tunnel.destroy());
-    return tunnel;
   }
 }
-
-/** RFC 9112 §4: all but these may be in a reason phrase. */
-const NOT_OF_REASON = /[^\t\x20-\x7e\x80-\xff]/g;
 
 type Way = Exclude<RouteStep, { readonly why: string }>;
 
@@ -368,15 +336,28 @@ const keyOf = (step: Way): string =>
       ? `proxy ${authority(step.server)}`
       : `socks ${authority(step.server)} ${authority(step.target)}`;
 
-const failureText = (error: unknown, step: Way): string => {
-  const why = error instanceof Error ? error.message : String(error);
-  return step.kind === 'proxy' ? `the proxy has failed: ${why}` : `the host has failed: ${why}`;
-};
-
-const closed = (response: ServerResponse): Promise<void> =>
-  response.destroyed || response.closed
-    ? Promise.resolve()
-    : new Promise((resolve) => response.once('close', resolve));
+async function giveAnswer(
+  connection: Connection,
+  { response, over }: Exchange,
+  answer: IncomingMessage,
+): Promise<void> {
+  const { statusCode = 0, rawHeaders } = answer;
+  if (statusCode < 200) {
+    answer.destroy();
+    throw new PageError(502, `the answer has status ${statusCode}, which there is not`);
+  }
+  connection.isAnswering = true;
+  response.sendDate = false;
+  response.writeHead(statusCode, reasonOf(answer), endToEnd(rawHeaders, { withoutChunks: true }));
+  answer.on('error', () => response.destroy());
+  answer.on('end', () => {
+    const trailers = fieldsOf(answer.rawTrailers);
+    if (trailers.length > 0)
+      response.addTrailers(trailers.map((one): [string, string] => [...one]));
+  });
+  answer.pipe(response);
+  await over;
+}
 
 function answerPage(response: ServerResponse, { status, message }: PageError): void {
   if (response.headersSent || response.destroyed) {
@@ -384,9 +365,10 @@ function answerPage(response: ServerResponse, { status, message }: PageError): v
     return;
   }
   const text = pageText(message);
+  response.shouldKeepAlive = false;
   response.writeHead(status, REASONS[status], {
     ...{ 'Content-Type': PAGE_TYPE, 'Content-Length': text.length },
-    ...{ 'Cache-Control': 'no-store', Connection: 'close' },
+    'Cache-Control': 'no-store',
   });
   response.end(text);
 }

@@ -19,3 +19,9 @@ export function pageStatusOf({
   if (code === 'ETIMEDOUT') return 504;
   return status === 403 ? 403 : 502;
 }
+
+/** Of a request that was passed on, and failed. */
+export function pageErrorOf(error: unknown, what: string): PageError {
+  if (error instanceof PageError) return error;
+  return new PageError(502, `${what}: ${error instanceof Error ? error.message : String(error)}`);
+}

@@ -11,6 +11,9 @@ import { readChunkSize, readRequestLine } from './http-line.ts';
 import { latin1 } from './latin1.ts';
 import { MAX_HELD, type OnClaim, type Reader, type Step } from './reader.ts';
 
+/** Bytes of a body, without what frames them; they are borrowed for the call. */
+export type OnBody = (bytes: Uint8Array, from: number, to: number) => void;
+
 const CR = 0x0d;
 const LF = 0x0a;
 const SP = 0x20;
@@ -34,6 +37,7 @@ export class HttpReader implements Reader {
   held = 0;
   at = 0;
   private readonly onClaim: OnClaim;
+  private readonly onBody: OnBody | undefined;
   private readonly line = new Gathered(MAX_HELD);
   private state: State = 'request-line';
   /** Another protocol may begin here. */
@@ -43,14 +47,15 @@ export class HttpReader implements Reader {
   /** Bytes of a body, or of a chunk, that are to come. */
   private left = 0;
 
-  constructor(onClaim: OnClaim) {
+  constructor(onClaim: OnClaim, onBody?: OnBody) {
     this.onClaim = onClaim;
+    this.onBody = onBody;
   }
 
   push(bytes: Uint8Array, from: number, to: number): Step {
     this.at = from;
     while (this.at < to) {
-      const step = this.isInBody ? this.skipBody(to) : this.readLine(bytes, to);
+      const step = this.isInBody ? this.passBody(bytes, to) : this.readLine(bytes, to);
       if (step !== 'more') return step;
     }
     return 'more';
@@ -71,8 +76,9 @@ export class HttpReader implements Reader {
     return latin1(this.line.bytes);
   }
 
-  private skipBody(to: number): Step {
+  private passBody(bytes: Uint8Array, to: number): Step {
     const n = Math.min(this.left, to - this.at);
+    this.onBody?.(bytes, this.at, this.at + n);
     this.left -= n;
     this.at += n;
     if (this.left > 0) return 'more';

@@ -1,83 +1,27 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
-import { HostLookup } from '../../../src/proxy/host-lookup.ts';
-import { HttpRelay } from '../../../src/proxy/upstream-proxy/http-relay.ts';
-import type { ProxiedCount, RouteStep } from '../../../src/proxy/upstream-proxy/route-step.ts';
-
-const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+import type { Socket } from 'node:net';
+import { OK, RelayLab, until } from './relay-lab.ts';
 
 describe('proxy/upstream-proxy: requests that are passed on', () => {
-  let upstream: Server;
-  let front: Server;
-  let sockets: Socket[];
-  /** What each connection to the proxy has brought. */
-  let got: string[];
-  let counts: ProxiedCount[];
-  let onBytes: (socket: Socket, text: string) => void;
+  let lab: RelayLab;
   let client: Socket;
-  let said: string;
-
   beforeEach(async () => {
-    [sockets, got, counts, said] = [[], [], [], ''];
-    onBytes = (socket) => socket.write(OK);
-    upstream = createServer((socket) => {
-      const index = got.push('') - 1;
-      sockets.push(socket);
-      socket.on('error', () => {});
-      socket.on('data', (bytes: Buffer) => {
-        got[index] += bytes.toString('latin1');
-        onBytes(socket, got[index] ?? '');
-      });
-    });
-    upstream.listen(0, '127.0.0.1');
-    await once(upstream, 'listening');
-    const { port } = upstream.address() as AddressInfo;
-    const server = { scheme: 'http', host: '127.0.0.1', port, credentials: undefined } as const;
-    const relay = new HttpRelay(
-      { names: new HostLookup(), options: {}, patienceMs: 200 },
-      (what) => counts.push(what),
-      { endedMs: 100, answerMs: 200 },
-    );
-    const stepOf = (host: string | undefined): RouteStep => {
-      if (host === 'denied.test') return { kind: 'denied', why: 'not \x1b[1m here' };
-      if (host === 'free.test') return { kind: 'direct', address: '127.0.0.1', port };
-      return { kind: 'proxy', server, target: { host: host ?? '192.0.2.1', port: 80 } };
-    };
-    front = createServer({ allowHalfOpen: true }, (socket) => {
-      sockets.push(socket);
-      relay.serve(socket, { isExplicit: false, stepOf });
-    });
-    front.listen(0, '127.0.0.1');
-    await once(front, 'listening');
-    client = connect((front.address() as AddressInfo).port, '127.0.0.1');
-    client.on('data', (bytes: Buffer) => {
-      said += bytes.toString('latin1');
-    });
-    client.on('error', () => {});
+    lab = await RelayLab.open();
+    client = lab.client;
   });
-  afterEach(() => {
-    client.destroy();
-    for (const socket of sockets) socket.destroy();
-    upstream.close();
-    front.close();
-  });
-
-  const until = async (condition: () => boolean): Promise<void> => {
-    while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-  };
-  const answers = (): number => said.match(/HTTP\/1\.1 /g)?.length ?? 0;
+  afterEach(() => lab.close());
 
   it('are in absolute form, without fields of the hop, on one connection', async () => {
     client.write(
       'GET /x?y HTTP/1.1\r\nHost: a.test\r\nX-One: 1\r\nConnection: keep-alive, X-Two\r\nX-Two: 2\r\n' +
         'Proxy-Authorization: Basic eA==\r\nTE: trailers\r\nCookie: a\r\nCookie: b\r\n\r\n',
     );
-    await until(() => answers() === 1);
+    await until(() => lab.answers === 1);
     client.write('GET / HTTP/1.1\r\nHost: b.test:8080\r\n\r\n');
-    await until(() => answers() === 2);
-    assert.equal(got.length, 1);
-    const [one = '', two = ''] = (got[0] ?? '').split('\r\n\r\n');
+    await until(() => lab.answers === 2);
+    assert.equal(lab.got.length, 1);
+    const [one = '', two = ''] = (lab.got[0] ?? '').split('\r\n\r\n');
     assert.match(one, /^GET http:\/\/a\.test\/x\?y HTTP\/1\.1\r\n/);
     assert.match(one, /\r\nX-One: 1\r\nCookie: a\r\nCookie: b/);
     assert.doesNotMatch(one, /X-Two|Proxy-Auth|TE:/);
@@ -90,33 +34,33 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
         .map((host) => `GET /${host} HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
         .join(''),
     );
-    await until(() => answers() >= 2);
+    await until(() => lab.answers >= 2);
     assert.match(
-      said,
+      lab.said,
       /^HTTP\/1\.1 200 OK[\s\S]*HTTP\/1\.1 403 Forbidden[\s\S]*not \?\[1m here\n$/,
     );
   });
 
   it('go directly in origin form where the host is excluded', async () => {
     client.write('GET /x HTTP/1.1\r\nHost: free.test\r\n\r\n');
-    await until(() => answers() === 1);
+    await until(() => lab.answers === 1);
     client.write('GET /y HTTP/1.1\r\nHost: a.test\r\n\r\n');
-    await until(() => answers() === 2);
-    assert.match(got[0] ?? '', /^GET \/x HTTP/);
-    assert.match(got[1] ?? '', /^GET http:\/\/a\.test\/y HTTP/);
+    await until(() => lab.answers === 2);
+    assert.match(lab.got[0] ?? '', /^GET \/x HTTP/);
+    assert.match(lab.got[1] ?? '', /^GET http:\/\/a\.test\/y HTTP/);
   });
 
   it('are asked again where a kept connection was closed at that moment', async () => {
     client.write('GET /first HTTP/1.1\r\nHost: a.test\r\n\r\n');
-    await until(() => answers() === 1);
-    onBytes = (socket, text) => {
+    await until(() => lab.answers === 1);
+    lab.onBytes = (socket, text) => {
       if (text.includes('/first')) socket.resetAndDestroy();
       else socket.write(OK);
     };
     client.write('GET /2 HTTP/1.1\r\nHost: a.test\r\n\r\n');
-    await until(() => answers() === 2);
-    assert.equal(got.length, 2);
-    assert.doesNotMatch(said, /502/);
+    await until(() => lab.answers === 2);
+    assert.equal(lab.got.length, 2);
+    assert.doesNotMatch(lab.said, /502/);
   });
 
   const failures: readonly (readonly [string, (socket: Socket) => void])[] = [
@@ -145,10 +89,10 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
   ];
   for (const [what, act] of failures) {
     it(`are answered by 502 where the proxy sends ${what}`, async () => {
-      onBytes = act;
+      lab.onBytes = act;
       client.write('POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc');
-      await until(() => answers() === 1);
-      assert.match(said, /^HTTP\/1\.1 502 Bad Gateway\r\n/);
+      await until(() => lab.answers === 1);
+      assert.match(lab.said, /^HTTP\/1\.1 502 Bad Gateway\r\n/);
     });
   }
 
@@ -173,20 +117,20 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
   };
   for (const [what, text, act] of silences) {
     it(`are answered by 504, and counted, where the proxy sends ${what}`, async () => {
-      onBytes = (socket, all) => {
+      lab.onBytes = (socket, all) => {
         if (!all.includes('\r\n\r\nGET')) act(socket);
       };
       client.write(text);
       await once(client, 'end');
-      assert.match(said, /^HTTP\/1\.1 504 Gateway Timeout\r\n[\s\S]*within 200 ms/);
-      assert.deepEqual(counts.slice(-2), ['http-errors', 'timed-out']);
+      assert.match(lab.said, /^HTTP\/1\.1 504 Gateway Timeout\r\n[\s\S]*within 200 ms/);
+      assert.deepEqual(lab.counts.slice(-2), ['http-errors', 'timed-out']);
       client.end();
-      await until(() => sockets.every((socket) => socket.destroyed));
+      await until(() => lab.sockets.every((socket) => socket.destroyed));
     });
   }
 
   it('may be slow on the side of the guest, and have an answer that the proxy announces', async () => {
-    onBytes = (socket, text) => {
+    lab.onBytes = (socket, text) => {
       if (!text.endsWith('abc')) return;
       const announce = setInterval(() => socket.write('HTTP/1.1 102 Processing\r\n\r\n'), 50);
       setTimeout(() => {
@@ -196,21 +140,35 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
     };
     client.write(POST.slice(0, -1));
     await new Promise((resolve) => setTimeout(resolve, 450));
-    assert.equal(said, '');
+    assert.equal(lab.said, '');
     client.write('c');
-    await until(() => answers() > 0);
-    assert.match(said, /^HTTP\/1\.1 200 OK/);
+    await until(() => lab.said.endsWith('ok'));
+    assert.match(lab.said, /^(HTTP\/1\.1 102 Processing\r\n\r\n)+HTTP\/1\.1 200 OK/);
   });
 
+  const HINTS = 'HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n';
+  for (const [what, version, expected] of [
+    ['passes on', '1.1', `${HINTS}\r\nHTTP/1.1 200 OK\r\n`],
+    ['keeps from a client that does not know them', '1.0', 'HTTP/1.1 200 OK\r\n'],
+  ] as const) {
+    it(`have answers in front of the last, which the relay ${what}`, async () => {
+      const before = `HTTP/1.1 100 Continue\r\n\r\n${HINTS}Keep-Alive: x\r\n\r\n`;
+      lab.onBytes = (socket) => socket.write(`${before}${OK}`);
+      client.write(`GET / HTTP/${version}\r\nHost: a.test\r\n\r\n`);
+      await until(() => lab.said.endsWith('ok'));
+      assert.ok(lab.said.startsWith(expected), lab.said);
+    });
+  }
+
   it('are answered with a reason that can be written', async () => {
-    onBytes = (socket) => socket.write('HTTP/1.1 200 \x01\x1b[1m\r\nContent-Length: 0\r\n\r\n');
+    lab.onBytes = (socket) => socket.write('HTTP/1.1 200 \x01\x1b[1m\r\nContent-Length: 0\r\n\r\n');
     client.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
-    await until(() => answers() === 1);
-    assert.match(said, /^HTTP\/1\.1 200 \?\?\[1m\r\n/);
+    await until(() => lab.answers === 1);
+    assert.match(lab.said, /^HTTP\/1\.1 200 \?\?\[1m\r\n/);
   });
 
   it('are answered where the client has ended behind them', async () => {
-    onBytes = (socket, text) => {
+    lab.onBytes = (socket, text) => {
       if (text.endsWith('abc')) setTimeout(() => socket.write(OK), 20);
       else if (text.endsWith('\r\n\r\n') && !text.includes('POST')) socket.write(OK);
     };
@@ -219,109 +177,109 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
         'POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc',
     );
     await once(client, 'end');
-    assert.equal(answers(), 2);
+    assert.equal(lab.answers, 2);
   });
 
   it('of a client that has ended wait for an answer no longer than a time', async () => {
-    onBytes = () => {};
+    lab.onBytes = () => {};
     client.end('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
     await new Promise((resolve) => client.once('close', resolve));
-    assert.equal(said, '');
-    await until(() => sockets.every((socket) => socket.destroyed));
+    assert.equal(lab.said, '');
+    await until(() => lab.sockets.every((socket) => socket.destroyed));
   });
 
   it('may be answered before they are whole: the next one is behind the rest', async () => {
-    onBytes = (socket, text) => {
+    lab.onBytes = (socket, text) => {
       if (text.endsWith('abc')) socket.write('HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n');
       else if (text.includes('GET')) socket.write(OK);
     };
     client.write('POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000003\r\n\r\nabc');
-    await until(() => answers() === 1);
+    await until(() => lab.answers === 1);
     client.write(`${'x'.repeat(1_000_000)}GET / HTTP/1.1\r\nHost: a.test\r\n\r\n`);
-    await until(() => answers() === 2);
-    assert.match(said, /^HTTP\/1\.1 413 [\s\S]*HTTP\/1\.1 200 OK/);
+    await until(() => lab.answers === 2);
+    assert.match(lab.said, /^HTTP\/1\.1 413 [\s\S]*HTTP\/1\.1 200 OK/);
   });
 
   it('that name no host have one for the proxy', async () => {
     client.write('GET /x HTTP/1.0\r\nX: y\r\n\r\n');
-    await until(() => answers() === 1);
+    await until(() => lab.answers === 1);
     assert.match(
-      got[0] ?? '',
+      lab.got[0] ?? '',
       /^GET http:\/\/192\.0\.2\.1\/x HTTP\/1\.1\r\nHost: 192\.0\.2\.1\r\nX: y/,
     );
   });
 
   it('end with a reset where the proxy ends in the middle of an answer', async () => {
-    onBytes = (socket) => {
+    lab.onBytes = (socket) => {
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart');
       setImmediate(() => socket.destroy());
     };
     client.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
     await once(client, 'close');
-    assert.match(said, /part$/);
+    assert.match(lab.said, /part$/);
   });
 
   it('that cannot be read are answered by 400, and never passed on', async () => {
     client.write('GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\nContent-Length: x\r\n\r\n');
-    await until(() => answers() === 1);
-    assert.match(said, /^HTTP\/1\.1 400 /);
-    assert.equal(got.length, 0);
+    await until(() => lab.answers === 1);
+    assert.match(lab.said, /^HTTP\/1\.1 400 /);
+    assert.equal(lab.got.length, 0);
   });
 
   it('that two servers could read in two ways are refused', async () => {
     client.write('GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\n\r\n');
-    await until(() => answers() === 1);
-    assert.match(said, /^HTTP\/1\.1 400 [\s\S]*two Host fields/);
-    assert.equal(got.length, 0);
+    await until(() => lab.answers === 1);
+    assert.match(lab.said, /^HTTP\/1\.1 400 [\s\S]*two Host fields/);
+    assert.equal(lab.got.length, 0);
   });
 
   it('wait in a bounded number: a client that sends a thousand at once is reset', async () => {
-    onBytes = () => {};
+    lab.onBytes = () => {};
     client.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n'.repeat(1_000));
     await new Promise((resolve) => client.once('close', resolve));
-    assert.ok(counts.length >= 256);
-    assert.equal(got[0]?.match(/GET /g)?.length ?? 1, 1);
+    assert.ok(lab.counts.length >= 256);
+    assert.equal(lab.got[0]?.match(/GET /g)?.length ?? 1, 1);
   });
 
   it('have the Host of what they ask for', async () => {
     client.write('GET http://a.test:8080/x HTTP/1.1\r\nHost: b.test\r\nX: y\r\n\r\n');
-    await until(() => answers() === 1);
+    await until(() => lab.answers === 1);
     assert.match(
-      got[0] ?? '',
+      lab.got[0] ?? '',
       /^GET http:\/\/a\.test\/x HTTP\/1\.1\r\nHost: a\.test:8080\r\nX: y\r\n/,
     );
-    assert.doesNotMatch(got[0] ?? '', /b\.test/);
+    assert.doesNotMatch(lab.got[0] ?? '', /b\.test/);
   });
 
   it('that would go on with HTTP/2 are served by HTTP/1.1', async () => {
     client.write(
       'GET /x HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n',
     );
-    await until(() => answers() === 1);
-    assert.match(got[0] ?? '', /^GET http:\/\/a\.test\/x HTTP\/1\.1\r\nHost: a\.test\r\n/);
-    assert.doesNotMatch(got[0] ?? '', /h2c|HTTP2/);
+    await until(() => lab.answers === 1);
+    assert.match(lab.got[0] ?? '', /^GET http:\/\/a\.test\/x HTTP\/1\.1\r\nHost: a\.test\r\n/);
+    assert.doesNotMatch(lab.got[0] ?? '', /h2c|HTTP2/);
     client.write('GET /y HTTP/1.1\r\nHost: a.test\r\n\r\n');
-    await until(() => answers() === 2);
+    await until(() => lab.answers === 2);
   });
 
   it('for a proxy of the guest are left to that proxy, in a tunnel', async () => {
-    onBytes = (socket, text) => {
+    lab.onBytes = (socket, text) => {
       if (text.endsWith('CONNECT 192.0.2.1:80 HTTP/1.1\r\nHost: 192.0.2.1:80\r\n\r\n')) {
         socket.write('HTTP/1.1 200 OK\r\n\r\n');
       } else socket.write('HTTP/1.1 200 by it\r\n\r\n');
     };
     client.write('CONNECT b.test:443 HTTP/1.1\r\nHost: b.test:443\r\n\r\n');
-    await until(() => said.includes('by it'));
+    await until(() => lab.said.includes('by it'));
     assert.match(
-      got[0] ?? '',
+      lab.got[0] ?? '',
       /\r\n\r\nCONNECT b\.test:443 HTTP\/1\.1\r\nHost: b\.test:443\r\n\r\n$/,
     );
   });
 
   it('for another protocol make a tunnel, which is asked for by CONNECT, behind another request', async () => {
     client.write('GET /before HTTP/1.1\r\nHost: a.test\r\n\r\n');
-    await until(() => answers() === 1);
-    onBytes = (socket, text) => {
+    await until(() => lab.answers === 1);
+    lab.onBytes = (socket, text) => {
       if (text.endsWith('CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n')) {
         socket.write('HTTP/1.1 200 OK\r\n\r\n');
       } else if (text.endsWith('ping')) socket.write('pong');
@@ -331,25 +289,25 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
         );
     };
     client.write('GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
-    await until(() => said.includes('101'));
+    await until(() => lab.said.includes('101'));
     client.write('ping');
-    await until(() => said.endsWith('pong'));
-    assert.equal(got.length, 2);
-    assert.match(got[1] ?? '', /GET \/ws HTTP\/1\.1\r\n[\s\S]*Upgrade: x/);
+    await until(() => lab.said.endsWith('pong'));
+    assert.equal(lab.got.length, 2);
+    assert.match(lab.got[1] ?? '', /GET \/ws HTTP\/1\.1\r\n[\s\S]*Upgrade: x/);
   });
 
   it('say that a tunnel is refused, or that nothing answers', async () => {
-    onBytes = (socket) => socket.write('HTTP/1.1 403 No\r\n\r\n');
+    lab.onBytes = (socket) => socket.write('HTTP/1.1 403 No\r\n\r\n');
     client.write('GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
-    await until(() => answers() === 1);
-    assert.match(said, /^HTTP\/1\.1 403 [\s\S]*the proxy answers 403 No/);
+    await until(() => lab.answers === 1);
+    assert.match(lab.said, /^HTTP\/1\.1 403 [\s\S]*the proxy answers 403 No/);
   });
 
   it('by CONNECT wait no longer than the patience for a proxy that hangs', async () => {
-    onBytes = () => {};
+    lab.onBytes = () => {};
     client.write('CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n');
-    await until(() => answers() === 1);
-    assert.match(said, /^HTTP\/1\.1 504 [\s\S]*does not answer within 200 ms/);
-    assert.deepEqual(counts, ['http-errors', 'timed-out']);
+    await until(() => lab.answers === 1);
+    assert.match(lab.said, /^HTTP\/1\.1 504 [\s\S]*does not answer within 200 ms/);
+    assert.deepEqual(lab.counts, ['http-errors', 'timed-out']);
   });
 });

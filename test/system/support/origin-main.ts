@@ -4,7 +4,7 @@
  *
  * | port | what |
  * |---|---|
- * | 80, 8080 | HTTP and WebSocket (echo): `host HOST`, with the length of the body, `via` and the client's address |
+ * | 80, 8080 | HTTP and WebSocket (echo): `host HOST`, with the length of the body, `via` and the client's address; `/raw` with `Upgrade` sends back every byte behind its head |
  * | 443, 8443 | the same with TLS |
  * | 25 | speaks first, and sends back what it gets |
  * | 7, UDP | sends back what it gets |
@@ -37,6 +37,12 @@ const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void =
   process.stdout.write(`${request.headers.host} upgrade\n`);
   if (request.url === '/no') {
     socket.end('HTTP/1.1 426 No\r\nContent-Length: 3\r\n\r\nno\n');
+    return;
+  }
+  if (request.url === '/raw') {
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n');
+    socket.write(head);
+    socket.pipe(socket);
     return;
   }
   sockets.handleUpgrade(request, socket, head, (ws) => {
