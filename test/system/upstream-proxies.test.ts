@@ -106,6 +106,8 @@ systemSuite(
         /^0 HTTP\/1\.1 401 [\s\S]*not configured/,
       );
       assert.match(await behind.curl('https://a.test/'), /^35 /);
+      const upload = ['--data-binary', `@${behind.lab.path('big')}`, '-H', 'Expect:'];
+      assert.match(await behind.curl('-i', ...upload, 'http://a.test/'), /^0 HTTP\/1\.1 401 /);
       // It takes a password that is not there for another thing than one that is wrong.
       const none = await putProxy(daemon, { upstreamProxy: `http://${OUTSIDE}:${TINYPROXY_PORT}` });
       assert.equal(none.status, 200);

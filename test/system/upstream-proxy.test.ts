@@ -103,6 +103,15 @@ systemSuite(
       }
     });
 
+    it('has the answer to an upload that is refused in the middle', async () => {
+      const path = lab.path('refused');
+      writeFileSync(path, Buffer.alloc(3_000_000, 'x'));
+      const args = ['--data-binary', `@${path}`, '-H', 'Expect:', '-w', '%{http_code}'];
+      for (let i = 1; i <= 8; i++) {
+        assert.equal(await curl(...args, 'http://a.test/refuse'), '0 no\n413');
+      }
+    });
+
     it('makes a tunnel of an upgrade: WebSocket, and what is not granted', async () => {
       const echo = await guest.run(process.execPath, WS_MAIN, `ws://${ORIGIN}/`, 'a.test');
       assert.equal(echo.trim(), 'echo 100000');

@@ -1,5 +1,5 @@
 /** A connection through a proxy, or without one, as a Node socket: for requests of HTTP that are passed on. */
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { errorCode } from '../../native/errors.ts';
 import { ANY_OUTBOUND } from '../../native/stream/connect-stream.ts';
 import {
@@ -11,6 +11,7 @@ import {
 } from '../../services/upstream-proxy/handshake.ts';
 import type { ProxyServer } from '../../services/upstream-proxy/proxy-server.ts';
 import { FirstAddress, type StartAttempt } from './first-address.ts';
+import { LastingSocket } from './lasting-socket.ts';
 import { PATIENCE_MS, type ProxyDialDeps } from './proxy-dial.ts';
 
 export interface SocketPlace {
@@ -88,7 +89,8 @@ const startSocket =
     const isLocal = host.startsWith('127.') || host === '::1';
     const from = isLocal ? undefined : host.includes(':') ? ipv6 : ipv4;
     const source = from === undefined ? {} : { localAddress: from };
-    const socket = connect({ host, port, ...source, noDelay: true, allowHalfOpen });
+    const socket = new LastingSocket({ allowHalfOpen }).setNoDelay();
+    socket.connect({ host, port, ...source });
     const onError = (error: Error): void => owner.onConnectFailed(errorCode(error));
     const onConnect = (): void => {
       socket.off('error', onError);

@@ -200,6 +200,24 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
     assert.match(lab.said, /^HTTP\/1\.1 413 [\s\S]*HTTP\/1\.1 200 OK/);
   });
 
+  it('are answered by a proxy that resets the connection behind its answer, whatever is still on its way', async () => {
+    for (let i = 1; i <= 10; i++) {
+      lab.onBytes = (socket) => {
+        lab.onBytes = () => {};
+        socket.pause();
+        socket.write('HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n', () =>
+          socket.resetAndDestroy(),
+        );
+      };
+      const guest = lab.connect();
+      guest.write('POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9000000\r\n\r\n');
+      guest.write(Buffer.alloc(8_000_000));
+      const [answer] = (await once(guest, 'data')) as [Buffer];
+      assert.match(answer.toString('latin1'), /^HTTP\/1\.1 413 No\r\n/);
+      guest.destroy();
+    }
+  });
+
   it('that name no host have one for the proxy', async () => {
     client.write('GET /x HTTP/1.0\r\nX: y\r\n\r\n');
     await until(() => lab.answers === 1);

@@ -57,17 +57,22 @@ export class RelayLab {
       if (host === 'free.test') return { kind: 'direct', address: '127.0.0.1', port };
       return { kind: 'proxy', server, target: { host: host ?? '192.0.2.1', port: 80 } };
     };
-    this.client = connect((front.address() as AddressInfo).port, '127.0.0.1');
+    this.client = this.connect();
     this.client.on('data', (bytes: Buffer) => {
       this.said += bytes.toString('latin1');
     });
-    this.client.on('error', () => {});
   }
 
   static async open(): Promise<RelayLab> {
     const servers = [createServer(), createServer({ allowHalfOpen: true })] as const;
     for (const server of servers) await once(server.listen(0, '127.0.0.1'), 'listening');
     return new RelayLab(...servers);
+  }
+
+  /** Another client. */
+  connect(): Socket {
+    const { port } = this.front.address() as AddressInfo;
+    return connect(port, '127.0.0.1').on('error', () => {});
   }
 
   get answers(): number {

@@ -4,7 +4,7 @@
  *
  * | port | what |
  * |---|---|
- * | 80, 8080 | HTTP and WebSocket (echo): `host HOST`, with the length of the body, `via` and the client's address; `/raw` with `Upgrade` sends back every byte behind its head |
+ * | 80, 8080 | HTTP and WebSocket (echo): `host HOST`, with the length of the body, `via` and the client's address; `/raw` with `Upgrade` sends back every byte behind its head; `/refuse` does not wait for a body |
  * | 443, 8443 | the same with TLS |
  * | 25 | speaks first, and sends back what it gets |
  * | 7, UDP | sends back what it gets |
@@ -22,6 +22,10 @@ const [, , address = '', key = '', cert = ''] = process.argv;
 const answer = (request: IncomingMessage, response: ServerResponse): void => {
   const { headers, url, method } = request;
   process.stdout.write(`${headers.host} ${url}\n`);
+  if (url === '/refuse') {
+    response.writeHead(413, { Connection: 'close' }).end('no\n', () => request.destroy());
+    return;
+  }
   let length = 0;
   request.on('data', (bytes: Buffer) => {
     length += bytes.length;
