@@ -77,7 +77,8 @@ systemSuite('a guest whose link goes', [...LAB, 'gcc', 'nc', 'curl'], function (
     );
     guest.start(['nc', '-d', HOST, String(ON_HOST)]);
     const client = lab.host.start(['nc', '-d', '127.0.0.1', String(PUBLISHED)]);
-    await guest.run('sh', '-c', `echo x | nc -u -w 0 ${HOST} ${ON_HOST}`);
+    // A here-document is there when nc starts, which waits for nothing.
+    await guest.run('sh', '-c', `nc -u -w 0 ${HOST} ${ON_HOST} <<.\nx\n.`);
     const kinds = async (): Promise<string> =>
       (await daemon.flows())
         .map(({ protocol }) => protocol)
