@@ -7,6 +7,7 @@ import { addIpv6, GATEWAY6, HOST6, OUTSIDE6, SUBNET6, slaacAddress } from './sup
 import { type Guest, HOST, HTTP_PORT, Lab, withEtc } from './support/lab.ts';
 import { until } from './support/until.ts';
 
+const PUBLISHED = 18_080;
 const BESIDE6 = '2001:db8:18::77';
 const ROUTER = 'fe80::5894:efff:fee4:cdd';
 /** Seconds from 1900 to 1970. */
@@ -51,9 +52,10 @@ systemSuite(
       await lab.outside.run('ip', 'addr', 'add', `${BESIDE6}/128`, 'dev', 'lo');
       const route = ['route', 'add', `${BESIDE6}/128`, 'via', OUTSIDE6];
       await lab.host.run('ip', ...route);
-      ({ daemon, guest } = await lab.standard(['--subnet6', SUBNET6]));
+      const port = ['-p', `${PUBLISHED}:${HTTP_PORT}`];
+      ({ daemon, guest } = await lab.standard(['--subnet6', SUBNET6, ...port]));
       await lab.startServers(lab.host, '::1');
-      await slaacAddress(guest);
+      await lab.startServers(guest, await slaacAddress(guest));
       await until('a default route', async () =>
         (await guest.run('ip', '-6', 'route', 'show', 'default')).includes('via fe80:'),
       );
@@ -118,6 +120,14 @@ systemSuite(
     it('busybox nslookup asks the gateway at its IPv6 address', async () => {
       const said = await guest.run('busybox', 'nslookup', 'host.hawser.internal', GATEWAY6);
       assert.match(said, new RegExp(`Address:\\s+${HOST6}$`, 'm'));
+    });
+
+    it('curl -6 by name: a server on the host, and back to a published port', async () => {
+      const curl = ['curl', '-6', '-sS', '-m', '10', '-w', '%{remote_ip}'];
+      const there = withEtc(etc, [...curl, `http://host.hawser.internal:${HTTP_PORT}/`]);
+      assert.equal(await guest.run(...there), `hello from the host\n${HOST6}`);
+      const back = await lab.host.run(...curl, `http://localhost:${PUBLISHED}/`);
+      assert.equal(back, 'hello from the host\n::1');
     });
 
     it('SNTP at the gateway', async () => {
