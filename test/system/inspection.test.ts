@@ -21,6 +21,8 @@ import { until } from './support/until.ts';
 const NAME = 'a.test';
 const EVIL = 'b.test';
 const RESET_MS = 100;
+/** Signature, version and command, family, length; addresses and ports. */
+const PROXY_V2 = '0d0a0d0a000d0a515549540a' + '2111000c' + 'c0000201' + 'c0000202' + '000101bb';
 
 const main = (name: string): string =>
   fileURLToPath(new URL(`./support/${name}.js`, import.meta.url));
@@ -181,6 +183,7 @@ systemSuite('inspection of what a guest states', [...LAB, 'curl', 'dig', 'openss
     ],
     ['a malformed hello', [hex(record(22, Uint8Array.of(1, 0, 0, 1, 9)))]],
     ['a PROXY header in front', [hex(`PROXY TCP4 192.0.2.1 192.0.2.2 1 443\r\n`)]],
+    ['a binary PROXY header in front', [`${PROXY_V2}${hex(helloRecords({ name: EVIL }))}`]],
   ];
   for (const [what, pieces] of evilHellos) {
     it(`resets TLS with ${what}, and no byte arrives`, async () => {

@@ -20,6 +20,7 @@ const SP = 0x20;
 const HTAB = 0x09;
 const FIRST_PRINTABLE = 0x21;
 const DEL = 0x7f;
+const TWO_EMPTY_LINES = 4;
 
 type State =
   | 'request-line'
@@ -93,7 +94,7 @@ export class HttpReader implements Reader {
     const isWhole = found >= 0 && found < to;
     const end = isWhole ? found + 1 : to;
     if (this.isOpen && this.state === 'request-line' && !this.mayBeText(bytes, from, end)) {
-      return 'free';
+      return this.isProxyHeader(bytes[from]) ? 'proxy-header' : 'free';
     }
     this.at = end;
     this.held += end - from;
@@ -104,6 +105,11 @@ export class HttpReader implements Reader {
     const text = this.text;
     this.line.clear();
     return this.takeLine(text);
+  }
+
+  /** The PROXY protocol's binary header, of version 2: it begins with two empty lines and NUL, as nothing else does. */
+  private isProxyHeader(byte: number | undefined): boolean {
+    return this.held === TWO_EMPTY_LINES && this.line.length === 0 && byte === 0;
   }
 
   /** Whether the bytes may be of a request line, as the most tolerant of servers would read it. */

@@ -196,6 +196,11 @@ describe('A stream of HTTP/1', () => {
       1,
     );
     assert.deepEqual([stream.result, stream.forwarded.length], ['proxy-header', 0]);
+    const binary = '\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x01\x01\x01\x01\x02\x02\x02\x02\0\x01\0\x50';
+    for (const cut of [1, 5, 100]) {
+      const second = new Inspected().push(`${binary}${get('a.test')}`, cut);
+      assert.deepEqual([second.result, second.forwarded.length], ['proxy-header', 0]);
+    }
   });
 
   it('reads what it is cut into as it reads the whole', () => {
