@@ -32,7 +32,7 @@ const ALLOWED = 'http://IP[:PORT], unix:PATH, or agent:PATH for the socket of ha
  */
 export function parseEndpoint(text: string, tokenFile: string | undefined): ControlEndpoint {
   const token = tokenFile === undefined ? undefined : readToken(tokenFile);
-  const agent = /^agent:(.+)$/s.exec(text)?.[1];
+  const agent = /^agent:(\/.+)$/s.exec(text)?.[1];
   if (agent !== undefined) return { kind: 'unix', path: agent, carrier: 'mux', token };
   const path = /^(?:unix:(?:\/\/)?)?(\/.*)$/s.exec(text)?.[1];
   if (path !== undefined) return { kind: 'unix', path, carrier: 'net', token };

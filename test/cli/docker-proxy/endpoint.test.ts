@@ -63,7 +63,8 @@ describe('docker-proxy: the control address', () => {
       assert.equal(describeEndpoint(parseEndpoint(text, undefined)), shown);
     });
   }
-  for (const text of ['', 'c.sock', 'https://a/', 'http://a/b', 'tcp:1.2.3.4:80']) {
+  const relative = ['c.sock', 'unix:@abstract', 'agent:@abstract', 'agent:a.sock'];
+  for (const text of ['', ...relative, 'https://a/', 'http://a/b', 'tcp:1.2.3.4:80']) {
     it(`refused: "${text}"`, () => {
       assert.throws(() => parseEndpoint(text, undefined), EndpointError);
     });
