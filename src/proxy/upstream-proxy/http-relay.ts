@@ -29,7 +29,7 @@ import { Hop, type SocketCallback } from './hop.ts';
 import { endToEnd, fieldsOf, reasonOf } from './http-fields.ts';
 import { PageError, pageErrorOf, pageStatusOf } from './page-error.ts';
 import type { ProxyDialDeps } from './proxy-dial.ts';
-import { type Ask, HTTP_PORT, readAsk, withHost } from './request-ask.ts';
+import { type Ask, absoluteForm, HTTP_PORT, readAsk, withHost } from './request-ask.ts';
 import type { ProxiedCount, RelayClient, RouteStep } from './route-step.ts';
 import { StreamGuard } from './stream-guard.ts';
 import { openSocket } from './tunnel-socket.ts';
@@ -190,7 +190,7 @@ export class HttpRelay {
     if (own !== undefined) headers.push('Proxy-Authorization', basicAuthorization(own));
     const target = step.kind === 'proxy' ? step.target : undefined;
     const path =
-      isForwarded && target !== undefined ? `http://${hostText(target)}${ask.path}` : ask.path;
+      isForwarded && target !== undefined ? absoluteForm(hostText(target), ask) : ask.path;
     return sendRequest({
       ...{ method, path, headers, setHost: false, host: 'next', port: 1 },
       agent: this.hopFor(connection, step).agent,

@@ -8,25 +8,34 @@ export interface Ask {
   /** In lower case; undefined: it does not say. */
   readonly host: string | undefined;
   readonly port: number;
-  /** In origin form. */
+  /** In origin form, or `*`. */
   readonly path: string;
   /** Of a request in absolute form: what its Host has to be (RFC 9112 §3.2.2). */
   readonly hostField: string | undefined;
 }
 
 export const HTTP_PORT = 80;
+/** The server itself, of OPTIONS: in absolute form it has no path (RFC 9112 §3.2.4). */
+const SERVER = '*';
+
+export const absoluteForm = (host: string, { path }: Ask): string =>
+  `http://${host}${path === SERVER ? '' : path}`;
 
 /** @throws PageError for what two servers could read in two ways */
-export function readAsk({ url = '/', rawHeaders }: IncomingMessage, isExplicit: boolean): Ask {
+export function readAsk(
+  { method, url = '/', rawHeaders }: IncomingMessage,
+  isExplicit: boolean,
+): Ask {
   const hosts = fieldsOf(rawHeaders).filter(([name]) => name.toLowerCase() === 'host');
   if (hosts.length > 1) throw new PageError(400, 'the request has two Host fields');
   const [, stated, rest] = /^http:\/\/([^/?#]+)([^#]*)/i.exec(url) ?? [];
   if (stated !== undefined) {
     const target = authorityOf(stated);
-    const path = rest === undefined || rest === '' ? '/' : rest;
+    const whole = method === 'OPTIONS' ? SERVER : '/';
+    const path = rest === undefined || rest === '' ? whole : rest;
     return {
       ...{ host: target.host, port: target.port ?? HTTP_PORT, hostField: stated },
-      path: path.startsWith('/') ? path : `/${path}`,
+      path: path.startsWith('?') ? `/${path}` : path,
     };
   }
   if (isExplicit) {

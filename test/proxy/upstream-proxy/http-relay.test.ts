@@ -259,6 +259,21 @@ describe('proxy/upstream-proxy: requests that are passed on', () => {
     assert.equal(lab.got[0]?.match(/GET /g)?.length ?? 1, 1);
   });
 
+  for (const [target, host, passed] of [
+    ['*', 'a.test', 'http://a.test'],
+    ['http://a.test', 'a.test', 'http://a.test'],
+    ['/', 'a.test', 'http://a.test/'],
+    ['http://a.test?x', 'a.test', 'http://a.test/?x'],
+    ['*', 'free.test', '*'],
+    ['http://free.test', 'free.test', '*'],
+  ] as const) {
+    it(`of OPTIONS for the server itself stay so: ${target} of ${host} is ${passed}`, async () => {
+      client.write(`OPTIONS ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+      await until(() => lab.answers === 1);
+      assert.equal(lab.got[0]?.split('\r\n', 1)[0], `OPTIONS ${passed} HTTP/1.1`);
+    });
+  }
+
   it('have the Host of what they ask for', async () => {
     client.write('GET http://a.test:8080/x HTTP/1.1\r\nHost: b.test\r\nX: y\r\n\r\n');
     await until(() => lab.answers === 1);
