@@ -241,3 +241,48 @@ systemSuite(
     });
   },
 );
+
+systemSuite(
+  'upstream proxy of SOCKS with a password: dante',
+  [...LAB, 'curl', 'danted', 'dnsmasq', 'openssl'],
+  function () {
+    this.timeout(60_000);
+    let behind: BehindProxy;
+    let daemon: Daemon;
+    const udp = async (): Promise<string> =>
+      (await behind.guest.run(process.execPath, '-e', SEND_UDP, ORIGIN, '7', 'hello')).trim();
+
+    before(async () => {
+      behind = await BehindProxy.open();
+      const { lab } = behind;
+      const password = (await lab.outside.run('openssl', 'passwd', '-6', 'pass')).trim();
+      await startDante(behind, (argv) => behind.withHosts(argv, password), { hasPassword: true });
+      writeFileSync(lab.path('secret'), 'user:pass\n', { mode: 0o600 });
+      daemon = await behind.start([
+        ...['--upstream-proxy', `socks5://${OUTSIDE}:${DANTE_PORT}`],
+        ...['--proxy-auth-file', lab.path('secret')],
+      ]);
+    });
+    after(() => behind.lab.close());
+
+    it('has TCP and datagrams with the password of a file', async () => {
+      assert.equal(await behind.curl('https://a.test/'), ok('a.test'));
+      assert.equal(await behind.curl('http://a.test:8080/'), ok('a.test:8080'));
+      assert.equal(await udp(), `hello from ${ORIGIN}`);
+    });
+
+    for (const [what, user, why] of [
+      ['that is wrong', 'user:wrong@', 'does not accept the user name and password'],
+      ['that is not there', '', 'wants another authentication'],
+    ] as const) {
+      it(`says by a page, a reset and a refusal that it wants a password, for one ${what}`, async () => {
+        await putProxy(daemon, { upstreamProxy: `socks5://${user}${OUTSIDE}:${DANTE_PORT}` });
+        const { stdout } = behind.origin;
+        assert.match(await behind.curl('http://a.test/'), new RegExp(`^0 the proxy ${why}`));
+        assert.match(await behind.curl('https://a.test/'), /^35 /);
+        assert.match(await behind.curl('http://a.test:8080/'), /^7 /);
+        assert.equal(behind.origin.stdout, stdout);
+      });
+    }
+  },
+);

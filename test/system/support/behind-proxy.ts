@@ -5,7 +5,7 @@
  *
  * a.test, b.test, denied.test and others are there, free.test is outside itself; six.test is there by IPv6 alone.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import type { Daemon } from './daemon.ts';
@@ -98,8 +98,12 @@ export class BehindProxy {
     return `${status} ${stdout.trim()}`;
   }
 
-  /** A command that sees names of the origin, and no resolver. */
-  withHosts(argv: readonly string[]): readonly string[] {
+  /**
+   * A command that sees names of the origin, and no resolver.
+   *
+   * @param password of the user `user`, as `openssl passwd` has it; absent: there is no such user
+   */
+  withHosts(argv: readonly string[], password?: string): readonly string[] {
     const etc = this.lab.path('hosts-etc');
     mkdirSync(etc, { recursive: true });
     writeFileSync(
@@ -110,6 +114,10 @@ export class BehindProxy {
     writeFileSync(`${etc}/nsswitch.conf`, 'hosts: files\npasswd: files\ngroup: files\n');
     writeFileSync(`${etc}/passwd`, 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n');
     writeFileSync(`${etc}/group`, 'root:x:0:\nnogroup:x:65534:\n');
+    if (password !== undefined) {
+      appendFileSync(`${etc}/passwd`, 'user:x:1001:65534::/:/bin/sh\n');
+      writeFileSync(`${etc}/shadow`, `user:${password}:19000:0:99999:7:::\n`, { mode: 0o600 });
+    }
     return withEtc(etc, argv);
   }
 }

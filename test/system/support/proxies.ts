@@ -84,11 +84,16 @@ export async function startTinyproxy(
   return proxy;
 }
 
+export interface DanteOptions extends LabFamilies {
+  /** It wants the password of a user of its system. */
+  readonly hasPassword?: boolean;
+}
+
 /** It serves the families of the lab, at an address of each. */
 export async function startDante(
   { lab }: BehindProxy,
   enter: (argv: readonly string[]) => readonly string[],
-  { hasIpv6 = false }: LabFamilies = {},
+  { hasIpv6 = false, hasPassword = false }: DanteOptions = {},
 ): Promise<Background> {
   const path = lab.path('danted.conf');
   const all = hasIpv6 ? 'from: 0/0 to: 0/0' : 'from: 0.0.0.0/0 to: 0.0.0.0/0';
@@ -98,7 +103,8 @@ export async function startDante(
       ...['logoutput: stdout', `internal: ${OUTSIDE} port = ${DANTE_PORT}`, 'external: up0'],
       ...(hasIpv6 ? [`internal: ${OUTSIDE6} port = ${DANTE_PORT}`] : []),
       ...['external: lo', 'external.rotation: route', 'clientmethod: none'],
-      ...['socksmethod: none', 'user.privileged: root', 'user.unprivileged: root'],
+      ...[`socksmethod: ${hasPassword ? 'username' : 'none'}`],
+      ...['user.privileged: root', 'user.unprivileged: root'],
       ...[`client pass { ${all} }`, `socks pass { ${all} log: connect error }`, ''],
     ].join('\n'),
   );
