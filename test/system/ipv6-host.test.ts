@@ -21,11 +21,16 @@ const HELD = fileURLToPath(new URL('./support/port-clients-main.js', import.meta
 const PUBLISHED = 18_400;
 const PUBLISHED_UDP = 18_401;
 const PUBLISHED_LOCAL = 18_402;
+const PUBLISHED_PEER = 18_403;
+const PEER = 7000;
+/** Unique local ones of the host and of the outside: no way to the Internet. */
+const HOST6_LOCAL = 'fd18::10';
+const OUTSIDE6_LOCAL = 'fd18::1';
 /** Routed to the outside, which drops it and says nothing. */
 const BLACK_HOLE = '2001:db8:77::1';
 const SLOW_BYTES = 6_000_000;
 
-systemSuite("the host's IPv6", [...LAB, 'ipv6', 'curl', 'ping', 'gcc'], function () {
+systemSuite("the host's IPv6", [...LAB, 'ipv6', 'curl', 'nc', 'ping', 'gcc'], function () {
   this.timeout(60_000);
   let lab: Lab;
   let guest: Guest;
@@ -53,6 +58,7 @@ systemSuite("the host's IPv6", [...LAB, 'ipv6', 'curl', 'ping', 'gcc'], function
     `*:${PUBLISHED}:${HTTP_PORT}`,
     `*:${PUBLISHED_UDP}:${HTTP_PORT + 5}/udp`,
     `${PUBLISHED_LOCAL}:${HTTP_PORT}`,
+    `*:${PUBLISHED_PEER}:${PEER}`,
   ].flatMap((port) => ['-p', port]);
 
   describe('comes and goes', () => {
@@ -116,6 +122,19 @@ systemSuite("the host's IPv6", [...LAB, 'ipv6', 'curl', 'ping', 'gcc'], function
       await slaacAddress(guest);
       assert.equal(await published('[::1]'), 'hello from the host\n');
       assert.equal(await published('127.0.0.1'), 'hello from the host\n');
+    });
+
+    it("without a route for its answers, a guest sees a client of the host's local network as the gateway", async () => {
+      await lab.host.run('ip', 'addr', 'add', `${HOST6_LOCAL}/64`, 'dev', 'up0', 'nodad');
+      await lab.outside.run('ip', 'addr', 'add', `${OUTSIDE6_LOCAL}/64`, 'dev', 'up0', 'nodad');
+      guest.start([process.execPath, HELD, 'peer-names', String(PEER)]);
+      const command = `nc -N ${HOST6_LOCAL} ${PUBLISHED_PEER} </dev/null`;
+      const seen = await until('an answer', async () => {
+        const said = await lab.outside.run('sh', '-c', command);
+        return said !== '' && said;
+      });
+      assert.equal(seen, `${GATEWAY6}\n`);
+      assert.equal(await hasRoute(), false);
     });
   });
 
