@@ -47,7 +47,7 @@ export abstract class IcmpOutput implements IcmpSender {
     off: number,
     len: number,
   ): boolean {
-    const path = pathTo(neighbor, from);
+    const path = this.out.flowPath(neighbor, from, echo.identifier, 0);
     copyBytes(bytes, off, this.out.scratch.bytes, ICMP_HEADER_LEN, len);
     this.writeReply(path, echo, len);
     return this.sendScratch(path, ICMP_HEADER_LEN + len);

@@ -53,8 +53,12 @@ export class IpOutput {
 
   /** The path of a flow from `source`, with its label. */
   flowPath(neighbor: Neighbor, source: IpAddress, guestPort: number, remotePort: number): Path {
-    const label = flowLabelOf(this.labelSecret, source, (guestPort << 16) | remotePort);
-    return pathTo(neighbor, source, label);
+    return pathTo(neighbor, source, this.flowLabel(source, guestPort, remotePort));
+  }
+
+  /** What packets of a flow from `source` have; nobody else can tell it. */
+  flowLabel(source: IpAddress, guestPort: number, remotePort: number): number {
+    return flowLabelOf(this.labelSecret, source, (guestPort << 16) | remotePort);
   }
 
   /**

@@ -32,6 +32,7 @@ const HOST_IDENTITY = 139;
 const SHIM6 = 140;
 export const IPV6_FRAGMENT_LEN = 8;
 const FRAGMENT_OFFSET_MASK = 0xfff8;
+const FLOW_LABEL_MASK = 0xf_ffff;
 /** Of TCP, UDP and ICMPv6, at least. */
 const UPPER_HEADER_LEN: ReadonlyMap<number, number> = new Map([
   [PROTOCOL_TCP, TCP_HEADER_LEN],
@@ -46,6 +47,8 @@ export const ipv6PayloadLength = (view: DataView, off: number): number =>
   view.getUint16(off + PAYLOAD_LENGTH);
 export const setIpv6PayloadLength = (view: DataView, off: number, len: number): void =>
   view.setUint16(off + PAYLOAD_LENGTH, len);
+export const ipv6FlowLabel = (view: DataView, off: number): number =>
+  view.getUint32(off) & FLOW_LABEL_MASK;
 export const ipv6NextHeader = (view: DataView, off: number): number =>
   view.getUint8(off + NEXT_HEADER);
 export const ipv6HopLimit = (view: DataView, off: number): number => view.getUint8(off + HOP_LIMIT);

@@ -56,6 +56,9 @@ const packetsOf = (frames: readonly Uint8Array[], type: number): string[] =>
       return bytes.toString('hex');
     });
 
+/** Each stack has labels of its own. */
+const withoutLabel = (packet: string): string => `60000000${packet.slice(8)}`;
+
 describe('golden captures of IPv6', () => {
   const captures = new Map<string, readonly CapturedFrame[]>();
   const framesOf = (name: string): readonly CapturedFrame[] =>
@@ -90,17 +93,18 @@ describe('golden captures of IPv6', () => {
         }
       });
 
-      it('neighbours and pings are answered as they were, byte for byte', () => {
+      it('neighbours and pings are answered as they were, byte for byte but for labels of flows', () => {
         const replay = new Replay(OWN);
         const frames = framesOf(name);
         replay.play(frames);
         const then = frames.filter((frame) => !isFromGuest(frame)).map(({ bytes }) => bytes);
         const advertised = packetsOf(replay.sent, NEIGHBOR_ADVERTISEMENT);
         assert.deepEqual(advertised, packetsOf(then, NEIGHBOR_ADVERTISEMENT));
-        const ofGateway = packetsOf(replay.sent, ECHO_REPLY);
+        const ofGateway = packetsOf(replay.sent, ECHO_REPLY).map(withoutLabel);
+        const replies = packetsOf(then, ECHO_REPLY).map(withoutLabel);
         assert.deepEqual(
           ofGateway,
-          packetsOf(then, ECHO_REPLY).filter((one) => ofGateway.includes(one)),
+          replies.filter((one) => ofGateway.includes(one)),
         );
       });
 

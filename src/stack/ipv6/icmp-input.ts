@@ -12,6 +12,7 @@ import {
   echo6Identifier,
   echo6Sequence,
   ICMPV6_ECHO,
+  ICMPV6_ECHO_REPLY,
   ICMPV6_HEADER_LEN,
   ICMPV6_TOO_BIG,
   ICMPV6_UNREACHABLE,
@@ -27,17 +28,21 @@ import {
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../wire/ipv4.ts';
 import {
   IPV6_DST,
+  IPV6_FRAGMENT_LEN,
   IPV6_HEADER_LEN,
   IPV6_MIN_MTU,
   IPV6_SRC,
+  ipv6FlowLabel,
+  ipv6FragmentOffset,
   ipv6NextHeader,
   PROTOCOL_FRAGMENT,
 } from '../../wire/ipv6.ts';
 import { isMld } from '../../wire/mld.ts';
 import { isNdp } from '../../wire/ndp.ts';
-import { UDP_HEADER_LEN, udpQuotedLen } from '../../wire/udp.ts';
+import { UDP_HEADER_LEN, udpDstPort, udpQuotedLen, udpSrcPort } from '../../wire/udp.ts';
 import type { StackDrop } from '../drops.ts';
 import type { Upstream } from '../flow.ts';
+import type { IpOutput } from '../ip-output.ts';
 import type { LinkPort } from '../link-port.ts';
 import type { Packet } from '../packet.ts';
 import type { TcpErrorSink } from '../path-errors.ts';
@@ -59,6 +64,7 @@ const SOFT_CODES: readonly number[] = [
 
 export interface Icmpv6InputDeps {
   readonly output: Icmpv6Output;
+  readonly out: Pick<IpOutput, 'flowLabel'>;
   readonly ndp: NdpLayer;
   readonly mld: MldLayer;
   readonly tcp: TcpErrorSink;
@@ -144,7 +150,7 @@ export class Icmpv6Input {
     }
     if (neighbor === undefined) return;
     const { guest } = neighbor;
-    let protocol = ipv6NextHeader(view, quote);
+    const protocol = ipv6NextHeader(view, quote);
     const { key } = this;
     // The quoted packet is ours: its source is the remote side of the flow.
     for (let i = 0; i < 4; i++) {
@@ -165,14 +171,37 @@ export class Icmpv6Input {
       upstream.onDatagramRefused?.(now, guest, key, slab, l4 + UDP_HEADER_LEN, len);
       return;
     }
-    if (protocol === PROTOCOL_FRAGMENT) protocol = view.getUint8(l4);
-    const isCut = protocol === PROTOCOL_UDP || protocol === PROTOCOL_ICMPV6;
     // A guest may say of itself what it takes; nobody else speaks for it.
-    if (type === ICMPV6_TOO_BIG && isCut && neighbor.isAt(key, KEY_GUEST)) {
+    if (
+      type === ICMPV6_TOO_BIG &&
+      neighbor.isAt(key, KEY_GUEST) &&
+      ipv6FlowLabel(view, quote) === this.labelOf(view, protocol, l4, l4Off + l4Len)
+    ) {
       neighbor.pathMtu = Math.min(neighbor.pathMtu, mtu);
       return;
     }
     drops.add('icmp-not-for-us');
+  }
+
+  /**
+   * The label of a datagram or an echo reply of which a quote begins at `at`: who has it was sent one of that flow.
+   *
+   * @returns -1: it is of none, or the quote does not say which
+   */
+  private labelOf(view: DataView, protocol: number, at: number, end: number): number {
+    const { out } = this.deps;
+    if (at + MIN_QUOTED_L4 > end) return -1;
+    if (protocol === PROTOCOL_FRAGMENT) {
+      const next = view.getUint8(at);
+      const isFirst = ipv6FragmentOffset(view, at) === 0 && next !== PROTOCOL_FRAGMENT;
+      return isFirst ? this.labelOf(view, next, at + IPV6_FRAGMENT_LEN, end) : -1;
+    }
+    const remote = keyRemote(this.key);
+    if (protocol === PROTOCOL_UDP) {
+      return out.flowLabel(remote, udpDstPort(view, at), udpSrcPort(view, at));
+    }
+    const isReply = protocol === PROTOCOL_ICMPV6 && icmpv6Type(view, at) === ICMPV6_ECHO_REPLY;
+    return isReply ? out.flowLabel(remote, echo6Identifier(view, at), 0) : -1;
   }
 }
 

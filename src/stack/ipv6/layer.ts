@@ -68,7 +68,7 @@ export class Ipv6Layer {
     this.mld = new MldLayer(deps);
     this.dhcp = new Dhcpv6Layer(own, out, drops);
     const { icmp: output, ndp, mld } = this;
-    const icmpInput = new Icmpv6Input({ output, ndp, mld, tcp, upstream, drops });
+    const icmpInput = new Icmpv6Input({ output, out, ndp, mld, tcp, upstream, drops });
     const relay = new Ipv6Relay(deps.segment);
     this.input = new Ipv6Input({ ...deps, icmp: this.icmp, icmpInput, relay });
   }

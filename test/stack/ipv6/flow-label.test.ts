@@ -72,4 +72,18 @@ overFamily(IPV6, 'stack/ipv6 flow label', () => {
     assert.notEqual(one, other);
     assert.deepEqual([...new Set([...sent(1, 10), ...sent(1, 4000)])], [one]);
   });
+
+  it('is the same for the answers to the pings of one program', () => {
+    const s = script6().frames(icmp6Frame([128, 0, 0, 0, 0, 1, 0, 1], through()));
+    s.writer.take();
+    const answered = (identifier: number, sequence: number): number[] => {
+      const id = { guest: IPV6.address(GUEST_IP), remote: IPV6.address(SERVER_IP) };
+      s.stack.sendEchoReply(s.now, { ...id, identifier, sequence }, new Uint8Array(9), 0, 9);
+      return s.writer.take().map((frame) => packet6(frame).flowLabel);
+    };
+    const [one, other] = [...answered(1, 1), ...answered(2, 1)];
+    assert.notEqual(one, 0);
+    assert.notEqual(one, other);
+    assert.deepEqual(answered(1, 2), [one]);
+  });
 });

@@ -312,6 +312,53 @@ describe('stack/ipv6 icmp', () => {
         assert.deepEqual(datagrams(s, 1400), [1448]);
       });
     }
+    const L4 = 40;
+    for (const [name, at] of [
+      ['to another port', L4 + 3],
+      ['from another port', L4 + 1],
+      ['from another address', 23],
+      ['with the label of another', 3],
+    ] as const) {
+      it(`a report about one ${name}, which it was not sent, is ignored`, () => {
+        const s = known();
+        s.stack.sendDatagram(s.now, id, new Uint8Array(1400), 0, 1400);
+        const quoted = s.writer.take()[0] ?? assert.fail();
+        const l3 = l3Of(quoted);
+        l3[at] = (l3[at] ?? 0) ^ 1;
+        s.frames(report(2, 0, 1280, quoted));
+        assert.equal(s.drops()['icmp-not-for-us'], 1);
+        assert.deepEqual(datagrams(s, 1400), [1448]);
+      });
+    }
+    it('so is one about another echo reply, or a request', () => {
+      const s = known();
+      s.stack.sendEchoReply(
+        s.now,
+        { ...ends, identifier: 77, sequence: 3 },
+        new Uint8Array(1400),
+        0,
+        1400,
+      );
+      const reply = s.writer.take()[0] ?? assert.fail();
+      for (const [at, value] of [
+        [L4 + 5, 78],
+        [L4, ECHO],
+      ] as const) {
+        const quoted = reply.slice();
+        l3Of(quoted)[at] = value;
+        s.frames(report(2, 0, 1280, quoted));
+      }
+      assert.equal(s.drops()['icmp-not-for-us'], 2);
+    });
+    it('so is one about a later piece alone, which does not say of what it is, or too little of the first', () => {
+      const s = known();
+      s.stack.sendDatagram(s.now, id, new Uint8Array(3000), 0, 3000);
+      const [first = assert.fail(), later = assert.fail()] = s.writer.take();
+      s.frames(report(2, 0, 1280, later));
+      s.frames(report(2, 0, 1280, first.subarray(0, 14 + L4 + 8)));
+      assert.equal(s.drops()['icmp-not-for-us'], 2);
+      assert.deepEqual(datagrams(s, 1400), [1448]);
+    });
     it('a guest that comes back elsewhere says so again', () => {
       const s = known();
       s.stack.sendDatagram(s.now, id, new Uint8Array(1400), 0, 1400);
