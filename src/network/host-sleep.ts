@@ -3,9 +3,7 @@
  * on the wall goes on. One that is set forward looks the same.
  */
 import type { Instant } from '../base/time.ts';
-
-/** As for a guest that was silent. */
-const ASLEEP_MS = 60_000;
+import { ASLEEP_MS } from '../stack/segment.ts';
 
 export class HostSleep {
   private wallAheadMs: number;

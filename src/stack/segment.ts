@@ -31,7 +31,7 @@ import { type AllowedAddress, allowedOn, type SeparationConfig } from './separat
 
 const MAX_PORTS = 256;
 /** A station that was silent for so long may have slept, and missed what is announced now and then. */
-const ASLEEP_MS = 60_000;
+export const ASLEEP_MS = 60_000;
 /** Of the Ethernet addresses of groups, the first two bytes of six, and the first three. */
 const IPV6_GROUPS = 0x3333;
 const IPV4_GROUPS = 0x01_005e;

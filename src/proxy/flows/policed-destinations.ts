@@ -171,13 +171,28 @@ export class PolicedDestinations implements StatedReports {
     const { protocol, remote, port } = target;
     const { place, names } = judged;
     const name = names.at(-1);
-    const address = remote;
-    const isStated = stated !== undefined;
     // Written out, as in `withVerdict`.
-    const attempt = { owner, protocol, name, address, port, place, why, isStated };
-    const isDenied = this.policy.deny(engine, attempt);
-    const by = 'policy';
-    const block: Block = { owner, protocol, remote, port, name, place, why: by, rule: why, stated };
+    const isDenied = this.policy.deny(engine, {
+      owner,
+      protocol,
+      name,
+      address: remote,
+      port,
+      place,
+      why,
+      isStated: stated !== undefined,
+    });
+    const block: Block = {
+      owner,
+      protocol,
+      remote,
+      port,
+      name,
+      place,
+      why: 'policy',
+      rule: why,
+      stated,
+    };
     this.refusals.report(isDenied ? block : { ...block, isObserved: true });
     return isDenied;
   }
