@@ -28,6 +28,10 @@ export class ExpiringSet {
     this.until.set(member, now + this.lastsMs);
   }
 
+  delete(member: string): void {
+    this.until.delete(member);
+  }
+
   has(now: Instant, member: string): boolean {
     return now < (this.until.get(member) ?? now);
   }

@@ -91,13 +91,19 @@ export class LinuxDatagramBatch implements DatagramBatch {
     this.name = undefined;
   }
 
-  add(bytes: Uint8Array, len: number, name: Uint8Array, source?: Uint8Array): boolean {
+  add(
+    bytes: Uint8Array,
+    len: number,
+    name: Uint8Array,
+    source?: Uint8Array,
+    joins: boolean = true,
+  ): boolean {
     const i = this.length;
     if (i === CAPACITY) return false;
     setLong(this.iovecWords, i * IOVEC_WORDS, this.addressOf(bytes, i));
     this.iovecWords[i * IOVEC_WORDS + IOV_LEN] = len;
     this.length++;
-    if (this.joins(len, name)) this.extend(len);
+    if (joins && this.joins(len, name)) this.extend(len);
     else this.begin(i, len, name, source);
     return true;
   }

@@ -87,9 +87,16 @@ export interface DatagramBatch {
    * @param bytes the datagram is their first `len`; not copied but held, so that they must stay as they are
    * @param name a `struct sockaddr`; datagrams with the same object are to the same address
    * @param source control message with the address to send from; the same for the same `name`
+   * @param joins whether it may be one message with those before it
    * @returns false when it is full
    */
-  add(bytes: Uint8Array, len: number, name: Uint8Array, source?: Uint8Array): boolean;
+  add(
+    bytes: Uint8Array,
+    len: number,
+    name: Uint8Array,
+    source?: Uint8Array,
+    joins?: boolean,
+  ): boolean;
   /**
    * @returns how many datagrams the kernel accepted, from the first; less than all when it refused the
    *   next, whose error is lost. Or -errno when it refused the first message.

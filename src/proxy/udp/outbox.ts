@@ -20,6 +20,7 @@ import { once } from '../../base/once.ts';
 import { WorkList } from '../../base/work-list.ts';
 import * as n from '../../native/constants.ts';
 import type { DatagramBatch } from '../../native/posix.ts';
+import { MAX_WHOLE_QUOTE } from './host-target.ts';
 import type { SendSlot, SlotSender } from './send-pool.ts';
 
 /** The kernel's buffer is full: it empties at the speed of a network. */
@@ -175,7 +176,9 @@ export class Outbox implements SlotSender {
   }
 
   private gather(batch: DatagramBatch, { bytes, len, target }: SendSlot): boolean {
-    return target.name !== undefined && batch.add(bytes, len, target.name, target.source);
+    const { name, source } = target;
+    const joins = target.joinsShort || len >= MAX_WHOLE_QUOTE;
+    return name !== undefined && batch.add(bytes, len, name, source, joins);
   }
 
   private retryLater(): void {

@@ -31,6 +31,19 @@ export class TargetCache {
       : undefined;
   }
 
+  /** `remote`, as the guest knows it, has sent something from `port`: where that is the destination, it takes what it gets. */
+  answers(remote: IpAddress, port: number): void {
+    const { target } = this;
+    if (target.joinsShort || port !== this.port) return;
+    target.joinsShort = this.remote.equals(remote);
+  }
+
+  /** Whether short datagrams to a host's `address` and `port` may have been passed to the kernel as one. */
+  isJoined(address: string, port: number): boolean {
+    const { target } = this;
+    return target.joinsShort && target.port === port && target.address === address;
+  }
+
   /** Have the next packet's destination decided on again. */
   clear(): void {
     this.isValid = false;
@@ -39,12 +52,20 @@ export class TargetCache {
   /**
    * @param address that stands for the destination of `key`
    * @param addressPort that stands for `port`
+   * @param joinsShort of the target, until it {@link answers}
    */
-  set(key: Int32Array, port: number, address: string, addressPort: number = port): HostTarget {
+  set(
+    key: Int32Array,
+    port: number,
+    address: string,
+    addressPort: number = port,
+    joinsShort: boolean = true,
+  ): HostTarget {
     for (let i = 0; i < 4; i++) this.words[i] = key[KEY_REMOTE + i] ?? 0;
     this.port = port;
     this.isValid = true;
     this.target = hostTarget(address, addressPort);
+    this.target.joinsShort = joinsShort;
     return this.target;
   }
 }

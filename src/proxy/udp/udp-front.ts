@@ -225,7 +225,7 @@ class NativeFront implements UdpFront {
     return {
       address,
       port,
-      target: { address, port, name, source },
+      target: { address, port, name, source, joinsShort: true },
       outbox: this.outbox,
       host: undefined,
     };

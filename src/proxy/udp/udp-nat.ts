@@ -41,6 +41,7 @@ import {
   networkErrorOf,
 } from './host-errors.ts';
 import { type Failure, HostSessions, type SessionsDeps, sideOf } from './host-sessions.ts';
+import { MAX_WHOLE_QUOTE } from './host-target.ts';
 import type { SendSlot } from './send-pool.ts';
 import {
   UDP_NAT_COUNTS,
@@ -61,19 +62,17 @@ export interface UdpNatDeps extends SessionsDeps {
   readonly native: { readonly posix: HostErrors | undefined };
 }
 
-/** How long it is remembered that nobody listens at a port of a loopback: a server may come. And how many ports. */
-export const SILENT_MS = 10_000;
-const SILENT_MAX = 1024;
-/** Of an ICMP error, less its headers, nothing is cut off (RFC 1812 §4.3.2.3). */
-const MAX_WHOLE_QUOTE = 500;
+/** How long it is remembered that a datagram was lost at a loopback where nobody listens, and of how many ports. */
+const LOST_MS = 10_000;
+const LOST_MAX = 1024;
 
 const NOT_REDIRECTED: Pick<Outside, 'insteadOf' | 'port'> = {};
 
 export class UdpNat extends HostSessions<Binding, UdpNatCount> {
   private readonly deps: UdpNatDeps;
   private readonly options: UdpNatOptions;
-  /** Ports of the host's loopbacks where nobody listens, as an error has said. */
-  private readonly silent = new ExpiringSet(SILENT_MAX, SILENT_MS);
+  /** Ports of loopbacks where a datagram was lost that could not be sent to the other one: the next such begins there. */
+  private readonly lost = new ExpiringSet(LOST_MAX, LOST_MS);
 
   constructor(deps: UdpNatDeps, options: UdpNatOptions = UDP_NAT_DEFAULTS) {
     const { bindings, freshMs, settledMs } = options;
@@ -118,8 +117,11 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
       networkErrorOf(entry) === 'port-unreachable' &&
       destination !== undefined &&
       binding.redirects?.find(destination.toString(), destinationPort) === undefined;
-    if (isNobody && this.triesTwin(binding, destination.toString(), destinationPort, payload)) {
-      return;
+    if (isNobody) {
+      const address = destination.toString();
+      const isOne = !binding.target.isJoined(address, destinationPort);
+      const isWhole = isOne && payload.length < MAX_WHOLE_QUOTE;
+      if (this.triesTwin(binding, address, destinationPort, payload, isWhole)) return;
     }
     super.reportError(binding, entry);
   }
@@ -129,7 +131,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     const { target, bytes, len } = slot;
     if (lacksFamily(code)) {
       const payload = bytes.subarray(0, len);
-      if (this.triesTwin(binding, target.address, target.port, payload)) return;
+      if (this.triesTwin(binding, target.address, target.port, payload, true)) return;
     }
     super.sendFailed(binding, slot, code);
   }
@@ -148,28 +150,32 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     datagram: Datagram,
     to: HostLoopback | Outside,
   ): Binding | string {
-    const port = datagram.remotePort;
-    const address = this.addressOf(now, to, port);
+    const address = this.addressOf(now, to, datagram);
     const isTranslated = to.kind === 'outside' && to.isTranslated;
     const binding = this.bindingFor(now, datagram, address, isTranslated, to);
     if (typeof binding !== 'string' || !lacksFamily(binding) || to.kind !== 'host-loopback') {
       return binding;
     }
-    this.silent.add(now, `${address} ${port}`);
     if (to.twin === undefined || to.twin === address) return binding;
     return this.bindingFor(now, datagram, to.twin, false, to);
   }
 
-  private addressOf(now: Instant, to: HostLoopback | Outside, port: number): string {
-    if (to.kind === 'outside' || to.twin === undefined) return to.address;
-    if (this.silent.isEmpty || !this.silent.has(now, `${to.address} ${port}`)) return to.address;
-    return this.silent.has(now, `${to.twin} ${port}`) ? to.address : to.twin;
+  /** What an error holds the whole of begins where the guest has sent it, always: a server may have come there. */
+  private addressOf(
+    now: Instant,
+    to: HostLoopback | Outside,
+    { remotePort, len }: Datagram,
+  ): string {
+    const { address } = to;
+    if (to.kind === 'outside' || to.twin === undefined || len < MAX_WHOLE_QUOTE) return address;
+    return this.lost.has(now, `${address} ${remotePort}`) ? to.twin : address;
   }
 
   /**
-   * Nobody listens at a port of the loopback: the guest's datagrams go to the other loopback from now on, with the one at
-   * hand. The guest gets the error when neither has a listener, and when the one at hand is lost: of it the error has a part.
+   * Nobody listens at a port of the loopback: the datagram at hand goes to the other loopback, and those that follow it
+   * too. The guest gets the error when neither has a listener, and when the one at hand is lost: of it the error has a part.
    *
+   * @param isWhole whether `payload` is all of the datagram
    * @returns false when it has to
    */
   private triesTwin(
@@ -177,26 +183,31 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     loopback: string,
     port: number,
     payload: Uint8Array,
+    isWhole: boolean,
   ): boolean {
     if (loopback !== '127.0.0.1' && loopback !== '::1') return false;
     const remote = this.deps.addresses.hostOf(guest.family);
     if (remote === undefined) return false;
     const now = this.deps.clock.now();
-    this.silent.add(now, `${loopback} ${port}`);
     target.clear();
-    const other = loopback === '::1' ? '127.0.0.1' : '::1';
-    if (this.silent.has(now, `${other} ${port}`)) return false;
     const key = makeKey();
     setKeyAddress(key, KEY_GUEST, guest);
     setKeyAddress(key, KEY_REMOTE, remote);
     setKeyPorts(key, guestPort, port);
     const to = this.deps.destinations.decide(owner, 'udp', key, KEY_REMOTE, port);
     if (to.kind !== 'host-loopback' || to.twin === undefined) return false;
-    if (loopback !== to.address) return false; // never back again: two errors would take turns for good
-    if (payload.length >= MAX_WHOLE_QUOTE) return false; // the guest hears that it is lost, and may send it again
+    const own = `${to.address} ${port}`;
+    if (loopback !== to.address) {
+      this.lost.delete(own);
+      return false; // never back again: two errors would take turns for good
+    }
+    if (!isWhole) {
+      this.lost.add(now, own);
+      return false; // the guest hears that it is lost, and may send it again
+    }
     const part = { slab: slabOver(payload), off: 0, len: payload.length, ttl: 64 };
     const datagram = { key, owner, guestPort, remotePort: port, ...part };
-    const next = this.bindingTo(now, datagram, to);
+    const next = this.bindingFor(now, datagram, to.twin, false, to);
     if (typeof next === 'string') return false;
     this.send(now, next, datagram);
     this.deps.flush.schedule();
@@ -212,6 +223,7 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
   ): void {
     binding.bytesToGuest += bytes.length;
     binding.packetsToGuest++;
+    binding.target.answers(remote, remotePort);
     const { id } = binding;
     id.remote = remote;
     id.remotePort = remotePort;
@@ -301,7 +313,8 @@ export class UdpNat extends HostSessions<Binding, UdpNatCount> {
     const binding =
       known ?? new Binding(this, this.scratchKey.slice(), owner, guest, side, guestPort);
     const { insteadOf, port = remotePort } = to.kind === 'outside' ? to : NOT_REDIRECTED;
-    binding.target.set(key, remotePort, address, port); // the book shows it at once
+    const mayBeElsewhere = to.kind === 'host-loopback' && (to.twin ?? address) !== address;
+    binding.target.set(key, remotePort, address, port, !mayBeElsewhere); // the book shows it at once
     binding.redirect(insteadOf, address, port, keyRemote(key), remotePort);
     binding.verdict = verdict;
     binding.names = this.namesOf(now, binding);

@@ -9,7 +9,7 @@ import { Translation, type TranslationRules } from '../../../src/proxy/flows/tra
 import { ImmediateFlush } from '../../../src/proxy/flush-scheduler.ts';
 import { Outboxes } from '../../../src/proxy/udp/outbox.ts';
 import { SendPool } from '../../../src/proxy/udp/send-pool.ts';
-import { SILENT_MS, UdpNat, type UdpNatDeps } from '../../../src/proxy/udp/udp-nat.ts';
+import { UdpNat, type UdpNatDeps } from '../../../src/proxy/udp/udp-nat.ts';
 import { UDP_NAT_DEFAULTS, type UdpNatOptions } from '../../../src/proxy/udp/udp-nat-options.ts';
 import { parsePrefix } from '../../../src/services/address-text.ts';
 import type { Datagram } from '../../../src/stack/flow.ts';
@@ -460,12 +460,110 @@ for (const [way, batches] of [
             );
             assert.deepEqual(down.errors, []);
             const late = await makePeer(true, own, peer.port);
-            clock.time += SILENT_MS;
-            nat.onDatagram(
-              clock.time,
-              datagram(5001, `${host}`, peer.port, Buffer.from('3'), 64, guest),
-            );
+            nat.onDatagram(0, datagram(5001, `${host}`, peer.port, Buffer.from('3'), 64, guest));
             await until(() => late.got.length === 1);
+          },
+        );
+
+        itNeeding(
+          `nobody at ${way} for some at once: each is sent on as it was`,
+          ['ipv6'],
+          async () => {
+            const peer = await makePeer(true, twin);
+            const nat = makeNat({}, six());
+            const texts = ['one', 'two', 'six', 'ten'];
+            for (const text of texts) {
+              nat.onDatagram(0, datagram(5000, `${host}`, peer.port, Buffer.from(text), 64, guest));
+            }
+            await until(() => down.datagrams.length === 4);
+            assert.deepEqual(down.datagrams.map(({ bytes }) => `${bytes}`).sort(), texts.sort());
+          },
+        );
+
+        itNeeding(
+          `one at ${way} that goes: none that it missed is made of some`,
+          ['ipv6'],
+          async () => {
+            const first = await makePeer(true, own);
+            const nat = makeNat({}, six());
+            const send = (text: string): void =>
+              nat.onDatagram(
+                0,
+                datagram(5000, `${host}`, first.port, Buffer.from(text), 64, guest),
+              );
+            send('first');
+            await until(() => down.datagrams.length === 1);
+            await new Promise<void>((resolve) => first.socket.close(() => resolve()));
+            peers.shift();
+            const second = await makePeer(true, twin, first.port);
+            for (const text of ['one', 'two', 'six']) send(text);
+            await until(() => down.errors.length + second.got.length > 0);
+            send('last');
+            await until(() => second.got.some(({ bytes }) => `${bytes}` === 'last'));
+            const known = ['one', 'two', 'six', 'last'];
+            assert.deepEqual(
+              second.got.filter(({ bytes }) => !known.includes(`${bytes}`)),
+              [],
+            );
+          },
+        );
+
+        for (const [what, Nat] of [
+          ['', BatchingNat],
+          [', and the host lacks IPv6', NatWithoutIpv6],
+        ] as const) {
+          if (Nat === NatWithoutIpv6 && own === '::1') continue;
+          itNeeding(
+            `a server that comes to ${way}${what}: it has the next datagram, whatever was lost before`,
+            ['ipv6'],
+            async () => {
+              const port = await closedPort();
+              const nat = makeNat({}, six(), () => false, Nat);
+              const send = (guestPort: number, length: number): void => {
+                const bytes = Buffer.alloc(length);
+                nat.onDatagram(0, datagram(guestPort, `${host}`, port, bytes, 64, guest));
+              };
+              send(5000, 1400);
+              await until(() => down.errors.length === 1);
+              send(5001, 4);
+              await until(() => down.errors.length === 2);
+              const late = await makePeer(true, own, port);
+              send(5002, 4);
+              await until(() => late.got.length === 1);
+              assert.equal(down.errors.length, 2);
+            },
+          );
+        }
+
+        itNeeding(`a server that comes to the other of ${way}: likewise`, ['ipv6'], async () => {
+          const port = await closedPort();
+          const nat = makeNat({}, six());
+          const send = (length: number): void =>
+            nat.onDatagram(0, datagram(5000, `${host}`, port, Buffer.alloc(length), 64, guest));
+          send(4);
+          await until(() => down.errors.length === 1);
+          const late = await makePeer(true, twin, port);
+          send(4);
+          await until(() => late.got.length === 1);
+          assert.equal(down.errors.length, 1);
+        });
+
+        itNeeding(
+          `large ones with nobody at ${way} nor the other: they take turns`,
+          ['ipv6'],
+          async () => {
+            const port = await closedPort();
+            const nat = makeNat({}, six());
+            const send = (): void =>
+              nat.onDatagram(0, datagram(5000, `${host}`, port, Buffer.alloc(1400), 64, guest));
+            for (const n of [1, 2]) {
+              send();
+              await until(() => down.errors.length === n);
+            }
+            const late = await makePeer(true, own, port);
+            send();
+            await until(() => late.got.length === 1);
+            assert.equal(down.errors.length, 2);
           },
         );
       }
