@@ -40,6 +40,7 @@ const NEAR = 'its addresses are of the host or of private networks';
 const NO_TYPE = 'not a type that guests may ask for';
 const TOO_MANY = 'too many new names in a minute';
 const TYPE_TXT = 16;
+const OPEN_MAX = 4_096;
 /** Of allowed names. */
 const TYPES: ReadonlySet<number> = new Set([
   ...[TYPE_A, TYPE_AAAA, TYPE_HTTPS, TYPE_SVCB, TYPE_CNAME, TYPE_MX, TYPE_SRV, TYPE_TXT],
@@ -68,6 +69,9 @@ export interface DnsPolicyDeps {
 export class DnsPolicy {
   private readonly deps: DnsPolicyDeps;
   private readonly newNames = new NewNames();
+  /** Names that by `openIn` every guest may ask for at any time, as far as they were asked for. */
+  private readonly open = new Set<string>();
+  private openIn: PolicyEngine | undefined = undefined;
   private readonly words = new Int32Array(4);
 
   constructor(deps: DnsPolicyDeps) {
@@ -89,7 +93,7 @@ export class DnsPolicy {
   refusal(owner: Guest, query: DnsQuery, now: Instant): Uint8Array | undefined {
     const { policy, ourselves } = this.deps;
     const { engine } = policy;
-    if (engine === undefined || owner === ourselves) return undefined;
+    if (engine === undefined || owner === ourselves || this.isOpen(engine, query)) return undefined;
     const stated = statedName(query.name);
     const name = stated ?? query.name;
     if (isStrict(engine)) {
@@ -106,8 +110,21 @@ export class DnsPolicy {
       const rcode = verdict === 'deny' ? NXDOMAIN : NOERROR;
       return this.deny(engine, owner, query, rcode, by.text, whyNotAsked(by));
     }
-    if (!isStrict(engine) || TYPES.has(query.type)) return undefined;
-    return this.deny(engine, owner, query, NOERROR, NO_TYPE);
+    if (isStrict(engine) && !TYPES.has(query.type)) {
+      return this.deny(engine, owner, query, NOERROR, NO_TYPE);
+    }
+    if (stated === query.name && engine.isOpenToAll(stated)) this.noteOpen(engine, stated);
+    return undefined;
+  }
+
+  private isOpen(engine: PolicyEngine, { name, type }: DnsQuery): boolean {
+    return engine === this.openIn && this.open.has(name) && TYPES.has(type);
+  }
+
+  private noteOpen(engine: PolicyEngine, name: string): void {
+    if (engine !== this.openIn || this.open.size === OPEN_MAX) this.open.clear();
+    this.openIn = engine;
+    this.open.add(name);
   }
 
   /**

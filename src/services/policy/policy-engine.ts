@@ -113,6 +113,13 @@ export class PolicyEngine {
     return this.above.has(name) ? 'below' : 'deny';
   }
 
+  /** Whether every guest may ask for the addresses of `name`, now and later. */
+  isOpenToAll(name: string): boolean {
+    if (this.anywhere.variesForNames) return false;
+    if (this.listsOf(name).some(({ variesForNames }) => variesForNames)) return false;
+    return this.decideName([], name, 0) === 'allow';
+  }
+
   /** What {@link decideName} goes by. */
   verdictOfName(guests: readonly string[], name: string, now: Instant): Verdict {
     let best = this.anywhere.firstOfNames(guests, now, this.rules.length);

@@ -33,6 +33,8 @@ export class RuleList {
   /** Ascending. */
   private readonly members: number[] = [];
   private index: GuestIndex | undefined = undefined;
+  /** Whether what it says of a name depends on who asks, or when. */
+  variesForNames = false;
 
   /** @param rules all of the policy */
   constructor(rules: readonly PolicyRule[]) {
@@ -42,6 +44,9 @@ export class RuleList {
   /** In ascending order. */
   add(index: number): void {
     this.members.push(index);
+    const rule = this.rules[index];
+    if (rule === undefined || !decidesNames(rule)) return;
+    this.variesForNames ||= rule.guest !== undefined || rule.until !== undefined;
   }
 
   /** @returns the first rule that matches, where it is in front of `best`; `best` otherwise */

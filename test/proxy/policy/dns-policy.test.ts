@@ -14,6 +14,7 @@ import {
   SERVFAIL,
 } from '../../../src/services/dns/message.ts';
 import { PolicyEngine } from '../../../src/services/policy/policy-engine.ts';
+import type { Guest } from '../../../src/stack/guest.ts';
 import {
   a,
   aaaa,
@@ -41,24 +42,20 @@ const allow = (...list: readonly object[]): object => ({
   rules: [{ allow: { name: NAME } }, ...list],
 });
 
-function world(document: object) {
+/** @param called what rules may call a guest */
+function world(document: object, called: (owner: Guest) => readonly string[] = () => []) {
   const guest = testGuest();
   const ourselves = testGuest();
   const names = new GuestNames();
   const policy = new GuestPolicy({
     clock: { now: () => 0 },
     names,
-    namesOf: () => [],
+    namesOf: called,
     isHost: (address) => `${address}` === HOST_PUBLIC,
     isPublished: () => false,
     translation: { hostPrefix: { address: ip('2001:db8:64::'), bits: 96 } },
   });
-  const facts = { isRegistry: () => false, isShared: () => false };
-  const { rules } = readPolicy(document, {
-    ...{ facts, instantOf: (epochMs: number) => epochMs, unbound: new Set<string>() },
-    hosts: [],
-  });
-  policy.replace(PolicyEngine.of(rules));
+  policy.replace(engineOf(document));
   const dns = new DnsPolicy({ policy, addresses: addressMap(SIX), ourselves });
   const get = (answers: Answer[], type: RecordType = 'A', owner = guest, flags = 0x180) =>
     dns.police(
@@ -68,6 +65,15 @@ function world(document: object) {
       nobody(),
     );
   return { dns, guest, ourselves, names, policy, get };
+}
+
+function engineOf(document: object): PolicyEngine {
+  const facts = { isRegistry: () => false, isShared: () => false };
+  const { rules } = readPolicy(document, {
+    ...{ facts, instantOf: (epochMs: number) => epochMs, unbound: new Set<string>() },
+    hosts: [],
+  });
+  return PolicyEngine.of(rules);
 }
 
 /** Nobody follows. */
@@ -273,5 +279,50 @@ describe('proxy/policy: the resolver', () => {
     assert.ok(reply);
     assert.equal(rcodeOf(reply), SERVFAIL);
     assert.match(textOf(reply), /too many new names/);
+  });
+
+  describe('a name that was allowed is asked for again', () => {
+    const isAsked = (of: ReturnType<typeof world>, now = 0, type: RecordType = 'A'): boolean =>
+      of.dns.refusal(of.guest, query(NAME, type, EDNS), now) === undefined;
+
+    it('by another policy, not any more', () => {
+      const of = world(allow());
+      assert.deepEqual([isAsked(of), isAsked(of), isAsked(of, 0, 'NULL')], [true, true, false]);
+      of.policy.replace(engineOf({ default: 'deny' }));
+      assert.equal(isAsked(of), false);
+      of.policy.replace(engineOf(allow()));
+      assert.deepEqual([isAsked(of), isAsked(of)], [true, true]);
+    });
+
+    it("by another guest, by that one's rules", () => {
+      const allowed = { allow: { name: NAME, guest: 'good' } };
+      const document = { default: 'deny', rules: [allowed] };
+      const of = world(document, (owner) => [owner === of.guest ? 'good' : 'other']);
+      const other = { ...of, guest: testGuest() };
+      for (const _again of [1, 2]) assert.deepEqual([isAsked(of), isAsked(other)], [true, false]);
+      const denied = { deny: { guest: 'other' } };
+      const late = world(
+        { default: 'deny', rules: [denied, { allow: { name: NAME } }] },
+        (owner) => [owner === late.guest ? 'good' : 'other'],
+      );
+      const otherLate = { ...late, guest: testGuest() };
+      for (const _again of [1, 2]) {
+        assert.deepEqual([isAsked(late), isAsked(otherLate)], [true, false]);
+      }
+    });
+
+    it('when the time of its rule is over, not any more', () => {
+      const until = new Date(10).toISOString();
+      const of = world({ default: 'deny', rules: [{ allow: { name: NAME, until } }] });
+      assert.deepEqual([isAsked(of, 0), isAsked(of, 9), isAsked(of, 10)], [true, true, false]);
+      const late = world({
+        default: 'allow',
+        rules: [{ allow: { name: NAME, until } }, { deny: { name: NAME } }],
+      });
+      assert.deepEqual(
+        [isAsked(late, 0), isAsked(late, 9), isAsked(late, 10)],
+        [true, true, false],
+      );
+    });
   });
 });
