@@ -46,6 +46,7 @@ describe('the log of queries', () => {
           query.name === 'excess.example' ? errorReply(query, NXDOMAIN) : undefined,
         sent: ({ bytes }) => bytes,
         police: (_owner, _query, reply) => reply,
+        policeKept: (_owner, _query, reply) => reply,
       },
       ask: (_owner, query, answered) =>
         answered(query.name === 'hook.example' ? errorReply(query, NXDOMAIN) : undefined),

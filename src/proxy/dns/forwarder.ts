@@ -101,7 +101,7 @@ export interface DnsForwarderOptions {
 
 export type QueryPolicy = Pick<
   DnsPolicy,
-  'refusesUnreadable' | 'refusal' | 'excess' | 'sent' | 'police'
+  'refusesUnreadable' | 'refusal' | 'excess' | 'sent' | 'police' | 'policeKept'
 >;
 
 export type OnAnswer = (
@@ -297,7 +297,8 @@ export class DnsForwarder {
     if (cached !== undefined) {
       this.counts.add('answered-from-cache');
       trace.source = 'cache';
-      found(policy?.police(owner, query, cached, trace) ?? cached, 'dns');
+      const { bytes, kept } = cached;
+      found(policy?.policeKept(owner, query, bytes, trace, kept, now) ?? bytes, 'dns');
       return;
     }
     const excess = policy?.excess(owner, query, now);

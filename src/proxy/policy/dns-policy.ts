@@ -8,6 +8,7 @@
 import { cutText } from '../../base/cut-text.ts';
 import { type IpAddress, ipv4, setWords } from '../../base/ip-address.ts';
 import type { Instant } from '../../base/time.ts';
+import type { Marked } from '../../services/dns/cache.ts';
 import {
   type DnsQuery,
   NOERROR,
@@ -41,6 +42,8 @@ const NO_TYPE = 'not a type that guests may ask for';
 const TOO_MANY = 'too many new names in a minute';
 const TYPE_TXT = 16;
 const OPEN_MAX = 4_096;
+/** The host may be given an address that was outside. */
+const PASSED_MS = 1_000;
 /** Of allowed names. */
 const TYPES: ReadonlySet<number> = new Set([
   ...[TYPE_A, TYPE_AAAA, TYPE_HTTPS, TYPE_SVCB, TYPE_CNAME, TYPE_MX, TYPE_SRV, TYPE_TXT],
@@ -52,6 +55,17 @@ const TYPES: ReadonlySet<number> = new Set([
  * @param rule or what else is in the way
  */
 export type OnNameDenied = (owner: Guest, name: string, rule: string, isObserved: boolean) => void;
+
+/** Every guest may have it as it is. */
+class Passed {
+  readonly engine: PolicyEngine;
+  readonly until: Instant;
+
+  constructor(engine: PolicyEngine, until: Instant) {
+    this.engine = engine;
+    this.until = until;
+  }
+}
 
 /** What is to be known of an answer. */
 export interface AnswerTrace {
@@ -72,6 +86,8 @@ export class DnsPolicy {
   /** Names that by `openIn` every guest may ask for at any time, as far as they were asked for. */
   private readonly open = new Set<string>();
   private openIn: PolicyEngine | undefined = undefined;
+  /** Whether what is found out about the answer at hand holds for every guest. */
+  private isForAll = false;
   private readonly words = new Int32Array(4);
 
   constructor(deps: DnsPolicyDeps) {
@@ -164,6 +180,31 @@ export class DnsPolicy {
     }
   }
 
+  /** As {@link police}, of one that is kept: what every guest may have as it is, is not looked at again for a short time. */
+  policeKept(
+    owner: Guest,
+    query: DnsQuery,
+    reply: Uint8Array,
+    trace: AnswerTrace,
+    kept: Marked,
+    now: Instant,
+  ): Uint8Array {
+    const { engine } = this.deps.policy;
+    const { mark } = kept;
+    if (mark instanceof Passed && mark.engine === engine && now < mark.until) return reply;
+    this.isForAll = true;
+    const policed = this.police(owner, query, reply, trace);
+    if (
+      engine !== undefined &&
+      policed === reply &&
+      this.isForAll &&
+      owner !== this.deps.ourselves
+    ) {
+      kept.mark = new Passed(engine, now + PASSED_MS);
+    }
+    return policed;
+  }
+
   /** @param denial undefined: it is only observed */
   private denied(
     reply: Uint8Array,
@@ -213,6 +254,7 @@ export class DnsPolicy {
     return {
       opens: (address) => this.opens(engine, owner, name, address),
       deniesAlias: (alias) => {
+        this.isForAll = false;
         const verdict = policy.ruleOfName(engine, owner, alias);
         return verdict.action !== 'allow' && verdict !== engine.byDefault;
       },
@@ -230,7 +272,11 @@ export class DnsPolicy {
   private opensOne(engine: PolicyEngine, owner: Guest, name: string, address: IpAddress): boolean {
     setWords(this.words, address);
     const kind = this.deps.addresses.kindOf(this.words, 0);
-    return this.deps.policy.opensAnswer(engine, owner, name, address, kind);
+    const { policy } = this.deps;
+    const place = policy.placeOfAnswer(address, kind);
+    if (place === 'outside') return true;
+    this.isForAll = false;
+    return place !== undefined && policy.opensNear(engine, owner, name, address, place);
   }
 
   /** Whether a name stands for an address that the guest was given. */

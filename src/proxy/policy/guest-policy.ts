@@ -294,27 +294,25 @@ export class GuestPolicy {
     return this.deps.names.all(this.deps.clock.now(), owner, address).length > 0;
   }
 
-  /**
-   * Whether an answer for `name`, by a server of others, may lead `owner` to an address.
-   *
-   * @param kind of the address
-   */
-  opensAnswer(
+  /** Whether an answer for `name`, by a server of others, may lead `owner` to an address nearby. */
+  opensNear(
     engine: PolicyEngine,
     owner: Guest,
     name: string,
     address: IpAddress,
-    kind: AddressKind,
+    place: PolicyPlace,
   ): boolean {
-    const place = this.placeOfAnswer(address, kind);
-    if (place === undefined || place === 'outside') return place !== undefined;
     setWords(this.words, address);
     const guests = this.deps.namesOf(owner);
     return engine.opensNear(guests, name, this.words, place, this.deps.clock.now());
   }
 
-  /** @returns undefined for what no guest may reach, whatever its policy */
-  private placeOfAnswer(address: IpAddress, kind: AddressKind): PolicyPlace | undefined {
+  /**
+   * Of an address in an answer by a server of others.
+   *
+   * @returns undefined for what no guest may reach, whatever its policy
+   */
+  placeOfAnswer(address: IpAddress, kind: AddressKind): PolicyPlace | undefined {
     switch (kind) {
       case 'outside':
       case 'gateway':

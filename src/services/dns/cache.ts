@@ -36,10 +36,21 @@ export interface DnsCacheLimits {
   readonly lenBytes: number;
 }
 
-interface Entry {
+interface Entry extends Marked {
   readonly reply: Uint8Array;
   readonly storedAt: Instant;
   readonly expiresAt: Instant;
+}
+
+/** A reply that is kept, for what was found out about it and is forgotten with it. */
+export interface Marked {
+  mark: unknown;
+}
+
+export interface CachedReply {
+  /** With the query's id, its question and TTLs as of now; the caller owns them. */
+  readonly bytes: Uint8Array;
+  readonly kept: Marked;
 }
 
 export class DnsCache {
@@ -58,8 +69,7 @@ export class DnsCache {
     return this.entries.size;
   }
 
-  /** @returns a reply with the query's id, its question and TTLs as of `now`; the caller owns it */
-  get(query: DnsQuery, now: Instant): Uint8Array | undefined {
+  get(query: DnsQuery, now: Instant): CachedReply | undefined {
     const key = keyOf(query);
     if (key === undefined) return undefined;
     const entry = this.entries.get(key);
@@ -71,10 +81,10 @@ export class DnsCache {
     this.hits++;
     this.entries.delete(key);
     this.entries.set(key, entry);
-    const reply = withId(entry.reply, query.id);
-    copyQuestion(query.bytes, reply);
-    ageTtls(reply, Math.floor((now - entry.storedAt) / 1000));
-    return reply;
+    const bytes = withId(entry.reply, query.id);
+    copyQuestion(query.bytes, bytes);
+    ageTtls(bytes, Math.floor((now - entry.storedAt) / 1000));
+    return { bytes, kept: entry };
   }
 
   /** Keep `reply`, which answers `query`, if it may be. The bytes become the cache's. */
@@ -85,7 +95,10 @@ export class DnsCache {
     const old = this.entries.get(key);
     if (old !== undefined) this.remove(key, old);
     if (reply.length + ENTRY_OVERHEAD > this.limits.lenBytes / 4) return;
-    this.entries.set(key, { reply, storedAt: now, expiresAt: now + ttl * 1000 });
+    this.entries.set(key, {
+      ...{ reply, storedAt: now, expiresAt: now + ttl * 1000 },
+      mark: undefined,
+    });
     this.lenBytes += reply.length + ENTRY_OVERHEAD;
     while (this.entries.size > this.limits.entries || this.lenBytes > this.limits.lenBytes) {
       const [oldest] = this.entries;

@@ -47,11 +47,12 @@ function world(document: object, called: (owner: Guest) => readonly string[] = (
   const guest = testGuest();
   const ourselves = testGuest();
   const names = new GuestNames();
+  const hosts = new Set([HOST_PUBLIC]);
   const policy = new GuestPolicy({
     clock: { now: () => 0 },
     names,
     namesOf: called,
-    isHost: (address) => `${address}` === HOST_PUBLIC,
+    isHost: (address) => hosts.has(`${address}`),
     isPublished: () => false,
     translation: { hostPrefix: { address: ip('2001:db8:64::'), bits: 96 } },
   });
@@ -64,7 +65,7 @@ function world(document: object, called: (owner: Guest) => readonly string[] = (
       replyBytes(queryBytes(NAME, type, EDNS), { answers, flags }),
       nobody(),
     );
-  return { dns, guest, ourselves, names, policy, get };
+  return { dns, guest, ourselves, names, policy, hosts, get };
 }
 
 function engineOf(document: object): PolicyEngine {
@@ -279,6 +280,56 @@ describe('proxy/policy: the resolver', () => {
     assert.ok(reply);
     assert.equal(rcodeOf(reply), SERVFAIL);
     assert.match(textOf(reply), /too many new names/);
+  });
+
+  describe('an answer that is kept', () => {
+    /** @returns what it leads to, each time that it is asked for */
+    const kept = (of: ReturnType<typeof world>, answers: Answer[]) => {
+      const reply = replyBytes(queryBytes(NAME), { answers });
+      const at = { mark: undefined };
+      return (now = 0, owner = of.guest): readonly string[] =>
+        addressesOf(of.dns.policeKept(owner, query(NAME), reply, nobody(), at, now));
+    };
+    const near = { allow: { cidr: '10.0.0.9', guest: 'good' } };
+
+    it("an address that becomes one of the host's is left out within a second", () => {
+      const of = world(allow());
+      const get = kept(of, [a(NAME, PUBLIC)]);
+      assert.deepEqual([get(), get(10)], [[PUBLIC], [PUBLIC]]);
+      of.hosts.add(PUBLIC);
+      assert.deepEqual(get(1_000), []);
+    });
+
+    it('by another policy, which denies what it is an alias of, at once', () => {
+      const of = world(allow());
+      const alias: Answer = { type: 'CNAME', name: NAME, data: 'evil.test' };
+      const get = kept(of, [alias, a('evil.test', PUBLIC)]);
+      assert.deepEqual([get(), get()], [[PUBLIC], [PUBLIC]]);
+      of.policy.replace(engineOf(allow({ deny: { name: 'evil.test' } })));
+      assert.deepEqual(get(), []);
+    });
+
+    it('is for each guest by its own rules', () => {
+      const isGood = (owner: Guest): readonly string[] => [owner === of.guest ? 'good' : 'other'];
+      const of = world(allow(near), isGood);
+      const get = kept(of, [a(NAME, '10.0.0.9')]);
+      const other = testGuest();
+      for (const _again of [1, 2]) assert.deepEqual([get(), get(0, other)], [['10.0.0.9'], []]);
+    });
+
+    it('an alias that one guest may not use', () => {
+      const isGood = (owner: Guest): readonly string[] => [owner === of.guest ? 'good' : 'other'];
+      const of = world(allow({ deny: { name: 'evil.test', guest: 'other' } }), isGood);
+      const alias: Answer = { type: 'CNAME', name: NAME, data: 'evil.test' };
+      const get = kept(of, [alias, a('evil.test', PUBLIC)]);
+      for (const _again of [1, 2]) assert.deepEqual([get(), get(0, testGuest())], [[PUBLIC], []]);
+    });
+
+    it('what hawser itself may have, guests may not for that', () => {
+      const of = world(allow());
+      const get = kept(of, [a(NAME, '10.0.0.9')]);
+      assert.deepEqual([get(0, of.ourselves), get()], [['10.0.0.9'], []]);
+    });
   });
 
   describe('a name that was allowed is asked for again', () => {
