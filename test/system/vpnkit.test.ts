@@ -1,5 +1,6 @@
 /** `hawser-vpnkit` as RootlessKit and Docker's launchers start it. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
@@ -120,14 +121,20 @@ systemSuite('vpnkit', [...LAB, 'tcpdump', 'gcc', 'curl', 'dig', 'nc'], function 
   });
 
   it('sockets may listen already', async () => {
-    const [link, port] = [lab.path('link.sock'), lab.path('api.sock')];
+    const names = ['link', 'api', 'diagnostics', 'introspection', 'pcap', 'http'] as const;
+    const [link, port, ...others] = names.map((name) => lab.path(`${name}.sock`));
+    assert.ok(link !== undefined && port !== undefined);
+    const args = [
+      ...['--ethernet', 'fd:3', '--port', 'fd:4', '--diagnostics', 'fd:5'],
+      ...['--introspection', 'fd:6', '--pcap', 'fd:7', '--http-api-path', 'fd:8'],
+    ];
     // They accept nothing themselves: what they start does.
     const launcher = `
       const { createServer } = require('node:net');
-      const servers = ${JSON.stringify([link, port])}.map((path) => createServer().listen(path));
+      const servers = ${JSON.stringify([link, port, ...others])}.map((path) => createServer().listen(path));
       const fds = servers.map(({ _handle }) => _handle.fd);
       const { status } = require('node:child_process').spawnSync(
-        process.execPath, ${JSON.stringify([PROGRAM, '--ethernet', 'fd:3', '--port', 'fd:4'])},
+        process.execPath, ${JSON.stringify([PROGRAM, ...args])},
         { stdio: ['ignore', 'inherit', 'inherit', ...fds] });
       process.exit(status ?? 1);`;
     const vpnkit = lab.host.start([process.execPath, '-e', launcher]);
@@ -136,6 +143,15 @@ systemSuite('vpnkit', [...LAB, 'tcpdump', 'gcc', 'curl', 'dig', 'nc'], function 
     assert.equal((await client.open(UUID)).mtu, 1_500);
     client.close();
     assert.equal(await ask(port, 'GET', '/forwards/list'), '200 null\n');
+    const [diagnostics = '', introspection = '', capture = '', http = ''] = others;
+    for (const path of [diagnostics, introspection]) {
+      assert.equal(JSON.parse(await readAll(path)).health.status, 'ok');
+    }
+    const watcher = connect(capture);
+    const [head] = await once(watcher, 'data');
+    watcher.destroy();
+    assert.equal(head.readUInt32LE(), 0xa1b2_c3d4);
+    assert.match(await ask(http, 'GET', '/http_proxy.json'), /^404 None set/);
     await ask(port, 'POST', '/v1/shutdown');
     assert.equal(await vpnkit.exited, 0, vpnkit.stderr);
   });

@@ -41,11 +41,11 @@ export interface VpnkitRequest {
   /** Names the HTTP proxies of the host. */
   readonly httpFile: string | undefined;
   /** A socket on which they can be changed. */
-  readonly httpApiPath: string | undefined;
+  readonly httpApi: ListeningPlace | undefined;
   /** Sockets on which each client is sent the state of the network. */
-  readonly diagnostics: readonly string[];
+  readonly diagnostics: readonly ListeningPlace[];
   /** Sockets on which each client is sent a capture. */
-  readonly captures: readonly string[];
+  readonly captures: readonly ListeningPlace[];
   /** Bytes of a frame that a capture has at most. */
   readonly snapLen: number;
   readonly isDebug: boolean;
@@ -150,13 +150,13 @@ function requestOf({ options, operands }: CommandWords): VpnkitRequest {
       if (isIPv4(one)) return one;
       throw new BadArguments(`--allowed-bind-addresses ${one}: must be an IPv4 address`);
     }),
-    diagnostics: [...all('diagnostics'), ...all('introspection')].map((value) =>
-      pathOf('--diagnostics', value),
+    diagnostics: ['diagnostics', 'introspection'].flatMap((name) =>
+      all(name).map((value) => placeOf(`--${name}`, value)),
     ),
-    captures: all('pcap').map((value) => pathOf('--pcap', value)),
+    captures: all('pcap').map((value) => placeOf('--pcap', value)),
     snapLen: integerOf('--pcap-snaplen', text('pcap-snaplen') ?? '128', 1, SNAP_LEN_MAX),
     httpFile: text('http'),
-    httpApiPath: httpApiPathOf(text('http-api-path')),
+    httpApi: httpApiOf(text('http-api-path')),
     isDebug: options.some(({ name }) => name === 'debug'),
     withoutEffect: Object.entries(WITHOUT_EFFECT)
       .filter(([name]) => text(name) !== undefined)
@@ -196,8 +196,8 @@ function pathOf(option: string, text: string): string {
 const muxPathOf = (text: string | undefined): string | undefined =>
   text === undefined ? undefined : pathOf('--port-forwards', text);
 
-const httpApiPathOf = (text: string | undefined): string | undefined =>
-  text === undefined ? undefined : pathOf('--http-api-path', text);
+const httpApiOf = (text: string | undefined): ListeningPlace | undefined =>
+  text === undefined ? undefined : placeOf('--http-api-path', text);
 
 /** `PORT:IP:PORT,...` */
 function forwardsOf(protocol: GatewayForward['protocol'], text: string): GatewayForward[] {

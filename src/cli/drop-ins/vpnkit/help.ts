@@ -26,11 +26,11 @@ The command line of vpnkit, served by hawser.
                                 lead through servers on Unix sockets; followed live
 --http=FILE                     JSON, followed live: http, https, exclude, transparent_http_ports, transparent_https_ports;
                                 also served to clients at the gateway, ports 3128 and 3129
---http-api-path=PATH            GET and POST /http_proxy.json
+--http-api-path=PATH|fd:N       GET and POST /http_proxy.json
 --allowed-bind-addresses=LIST   where ports may be published; 0.0.0.0 for anywhere (default)
---diagnostics=PATH              each client of this socket is sent the state of the network as JSON
---introspection=PATH            the same
---pcap=PATH                     each client of this socket is sent frames as they pass, in the format of pcap
+--diagnostics=PATH|fd:N         each client of this socket is sent the state of the network as JSON
+--introspection=PATH|fd:N       the same
+--pcap=PATH|fd:N                each client of this socket is sent frames as they pass, in the format of pcap
 --pcap-snaplen=BYTES            of a frame in these, at most (128)
 --debug                         log more
 

@@ -22,8 +22,15 @@ export interface VpnkitPlan {
   readonly options: CommandLine;
   /** What was given for them. */
   readonly words: GivenWords;
-  /** Of the sockets of the control API. */
-  readonly apiPaths: readonly string[];
+  readonly paths: VpnkitPaths;
+}
+
+/** Of the sockets that are served beside the link. */
+export interface VpnkitPaths {
+  readonly apis: readonly string[];
+  readonly diagnostics: readonly string[];
+  readonly captures: readonly string[];
+  readonly httpApi: string | undefined;
 }
 
 /** The smallest network that vpnkit's clients are ever told. */
@@ -60,7 +67,14 @@ export function planVpnkit(request: VpnkitRequest, dhcp: DhcpFile, host: VpnkitH
       : `--dhcp-path ${request.dhcpFile}: ${text}`,
   );
   const words = { ...wordsOf(request), dnsSearch: searchWords };
-  return { options, words, apiPaths: request.ports.map(pathOf) };
+  const { ports, diagnostics, captures, httpApi } = request;
+  const paths = {
+    apis: ports.map(pathOf),
+    diagnostics: diagnostics.map(pathOf),
+    captures: captures.map(pathOf),
+    httpApi: httpApi && pathOf(httpApi),
+  };
+  return { options, words, paths };
 }
 
 function namesOf({ gatewayNames, gatewayIp, hostNames, hostIp, vmNames, lowestIp }: VpnkitRequest) {

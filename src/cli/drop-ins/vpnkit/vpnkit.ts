@@ -7,16 +7,13 @@ import { hasOwnApi, standIn } from '../own-api.ts';
 import { ownProxy } from '../own-proxy.ts';
 import { parseVpnkitArguments, type VpnkitRequest } from './arguments.ts';
 import { VPNKIT_HELP } from './help.ts';
-import { planVpnkit } from './plan.ts';
+import { planVpnkit, type VpnkitPaths } from './plan.ts';
 
 /** What is served beside the network. */
 export interface VpnkitDialect {
-  readonly apiPaths: readonly string[];
-  readonly diagnostics: readonly string[];
-  readonly captures: readonly string[];
+  readonly paths: VpnkitPaths;
   readonly snapLen: number;
   readonly httpFile: string | undefined;
-  readonly httpApiPath: string | undefined;
   readonly forwards: readonly GatewayForward[];
   /** Beside them, followed live. */
   readonly forwardsFile: string | undefined;
@@ -48,11 +45,11 @@ export const VPNKIT: DropIn<VpnkitDialect> = {
         return await planRun(parsed.request);
     }
   },
-  sockets: ({ apiPaths, diagnostics, captures, httpApiPath }) => [
-    ...apiPaths,
+  sockets: ({ paths: { apis, diagnostics, captures, httpApi } }) => [
+    ...apis,
     ...diagnostics,
     ...captures,
-    ...(httpApiPath === undefined ? [] : [httpApiPath]),
+    ...(httpApi === undefined ? [] : [httpApi]),
   ],
   serve: async (dialect, network, daemon) => {
     if (dialect.listening.length > 0) {
@@ -68,16 +65,17 @@ export const VPNKIT: DropIn<VpnkitDialect> = {
       const { serveTunnels } = await import('./tunnels.ts');
       await serveTunnels(dialect.tunnelsFile, network, daemon);
     }
-    const { httpFile, httpApiPath } = dialect;
-    if (httpFile !== undefined || httpApiPath !== undefined) {
+    const { httpFile } = dialect;
+    const { apis, diagnostics, captures, httpApi } = dialect.paths;
+    if (httpFile !== undefined || httpApi !== undefined) {
       const { HttpProxies } = await import('./http-proxy.ts');
       const proxies = new HttpProxies(network.view.proxy, daemon);
       if (httpFile !== undefined) await proxies.follow(httpFile);
-      if (httpApiPath !== undefined) {
-        await named(`--http-api-path ${httpApiPath}`, proxies.serve(httpApiPath));
+      if (httpApi !== undefined) {
+        await named(`--http-api-path ${httpApi}`, proxies.serve(httpApi));
       }
     }
-    for (const path of dialect.apiPaths) {
+    for (const path of apis) {
       daemon.makeDirectoriesFor(path);
       const onShutdown = (): void => daemon.stop('the control API asked for it');
       const bind = dialect.bindAddresses.map(bindRule);
@@ -85,7 +83,6 @@ export const VPNKIT: DropIn<VpnkitDialect> = {
       daemon.add(await named(`--port ${path}`, serving));
       daemon.own(path);
     }
-    const { diagnostics, captures } = dialect;
     if (diagnostics.length > 0) {
       const { serveDiagnostics } = await import('./diagnostics.ts');
       await serveDiagnostics(diagnostics, network.view, daemon);
@@ -108,29 +105,26 @@ async function planRun(request: VpnkitRequest): Promise<Plan<VpnkitDialect>> {
     import('./files.ts'),
   ]);
   const { dhcpFile, forwards, forwardsFile, tunnelsFile, hostsFile } = request;
-  const { allowedBindAddresses, diagnostics, captures, snapLen, httpFile, httpApiPath } = request;
+  const { allowedBindAddresses, snapLen, httpFile } = request;
   if (forwardsFile !== undefined) files.readForwards(forwardsFile);
   if (tunnelsFile !== undefined) files.readTunnels(tunnelsFile);
   const isThere = hostsFile !== undefined && existsSync(hostsFile);
-  const { options, words, apiPaths } = planVpnkit(
+  const { options, words, paths } = planVpnkit(
     isThere ? request : { ...request, hostsFile: undefined },
     dhcpFile === undefined ? {} : files.readDhcpFile(dhcpFile),
     { pid: process.pid, listenerPath },
   );
-  const listening = [request.ethernet, ...request.ports].flatMap((place) =>
-    place.kind === 'fd' ? [place.fd] : [],
-  );
+  const { ethernet, ports, diagnostics, captures, httpApi } = request;
+  const places = [ethernet, ...ports, ...diagnostics, ...captures, ...(httpApi ? [httpApi] : [])];
+  const listening = places.flatMap((place) => (place.kind === 'fd' ? [place.fd] : []));
   const own = ownProxy(process.env);
   const given = standIn({ ...words, ...own.words }, hasOwnApi(process.env));
   return {
     options: buildConfig({ ...options, ...own.options }, undefined, realPlace(), given),
     dialect: {
-      apiPaths,
-      diagnostics,
-      captures,
+      paths,
       snapLen,
       httpFile,
-      httpApiPath,
       forwards,
       forwardsFile,
       tunnelsFile,

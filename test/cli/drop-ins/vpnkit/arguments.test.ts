@@ -27,7 +27,7 @@ const PLAIN: VpnkitRequest = {
   tunnelsFile: undefined,
   allowedBindAddresses: ['0.0.0.0'],
   httpFile: undefined,
-  httpApiPath: undefined,
+  httpApi: undefined,
   diagnostics: [],
   captures: [],
   snapLen: 128,
@@ -47,11 +47,11 @@ const RUN: readonly [string, string, Partial<VpnkitRequest>][] = [
   ],
   [
     "what Docker Desktop's launcher passed",
-    '--ethernet fd:3 --diagnostics fd.sock --pcap /p --vsock-path /v --host-names host.docker.internal,host.lan --gateway-names gateway.docker.internal --vm-names docker-desktop --listen-backlog 32 --mtu 1500 --allowed-bind-addresses 127.0.0.1,192.0.2.7 --http /h --dhcp-path /d --port-max-idle-time 300 --max-connections 2000 --gateway-ip 192.168.65.1 --lowest-ip 192.168.65.3 --highest-ip 192.168.65.254 --udpv4-forwards= --gc-compact-interval 1800',
+    '--ethernet fd:3 --diagnostics fd:4 --pcap fd:5 --vsock-path /v --host-names host.docker.internal,host.lan --gateway-names gateway.docker.internal --vm-names docker-desktop --listen-backlog 32 --mtu 1500 --allowed-bind-addresses 127.0.0.1,192.0.2.7 --http /h --dhcp-path /d --port-max-idle-time 300 --max-connections 2000 --gateway-ip 192.168.65.1 --lowest-ip 192.168.65.3 --highest-ip 192.168.65.254 --udpv4-forwards= --gc-compact-interval 1800',
     {
       ethernet: { kind: 'fd', fd: 3 },
-      diagnostics: ['fd.sock'],
-      captures: ['/p'],
+      diagnostics: [{ kind: 'fd', fd: 4 }],
+      captures: [{ kind: 'fd', fd: 5 }],
       muxPath: '/v',
       hostNames: ['host.docker.internal', 'host.lan'],
       gatewayNames: ['gateway.docker.internal'],
@@ -75,7 +75,7 @@ const RUN: readonly [string, string, Partial<VpnkitRequest>][] = [
   [
     'HTTP proxies',
     '--ethernet /e --http /p.json --http-api-path unix:///h.sock',
-    { httpFile: '/p.json', httpApiPath: '/h.sock' },
+    { httpFile: '/p.json', httpApi: { kind: 'path', path: '/h.sock' } },
   ],
   [
     'ports',
@@ -109,11 +109,21 @@ const RUN: readonly [string, string, Partial<VpnkitRequest>][] = [
     },
   ],
   ['debugging', '--ethernet /e --debug', { isDebug: true }],
-  ['introspection', '--ethernet /e --introspection /i', { diagnostics: ['/i'] }],
+  [
+    'introspection',
+    '--ethernet /e --introspection /i',
+    { diagnostics: [{ kind: 'path', path: '/i' }] },
+  ],
   [
     'captures',
     '--ethernet /e --pcap /a --pcap unix:///b --pcap-snaplen 1500',
-    { captures: ['/a', '/b'], snapLen: 1_500 },
+    {
+      captures: [
+        { kind: 'path', path: '/a' },
+        { kind: 'path', path: '/b' },
+      ],
+      snapLen: 1_500,
+    },
   ],
 ];
 

@@ -23,7 +23,7 @@ function plan(line: string, dhcp: DhcpFile = {}): VpnkitPlan {
 
 describe('cli/drop-ins/vpnkit/plan', () => {
   it("the network is vpnkit's", () => {
-    const { options, apiPaths } = plan('--hosts=');
+    const { options, paths } = plan('--hosts=');
     assert.deepEqual(options, {
       name: 'vpnkit-4711',
       listen: ['vpnkit:/e'],
@@ -38,7 +38,7 @@ describe('cli/drop-ins/vpnkit/plan', () => {
         'vm.internal=192.168.65.3',
       ],
     });
-    assert.deepEqual(apiPaths, []);
+    assert.deepEqual(paths.apis, []);
   });
 
   for (const [line, message] of [
@@ -85,8 +85,16 @@ describe('cli/drop-ins/vpnkit/plan', () => {
   }
 
   it('sockets may be descriptors', () => {
-    const { options: given, apiPaths } = plan('--ethernet fd:3 --port fd:4 --port /p');
-    assert.deepEqual([given['listen'], apiPaths], [['vpnkit:/fd/3'], ['/fd/4', '/p']]);
+    const { options: given, paths } = plan(
+      '--ethernet fd:3 --port fd:4 --port /p --diagnostics fd:5 --introspection fd:6 --pcap fd:7 --http-api-path fd:8',
+    );
+    assert.deepEqual(given['listen'], ['vpnkit:/fd/3']);
+    assert.deepEqual(paths, {
+      apis: ['/fd/4', '/p'],
+      diagnostics: ['/fd/5', '/fd/6'],
+      captures: ['/fd/7'],
+      httpApi: '/fd/8',
+    });
   });
   it("the DHCP file's domains are searched, and an option goes before its domain", () => {
     const dhcp = { domainName: 'a.example', searchDomains: ['b.example'] };
