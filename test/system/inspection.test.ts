@@ -363,8 +363,9 @@ systemSuite('inspection of what a guest states', [...LAB, 'curl', 'dig', 'openss
       const etc = lab.path('etc');
       mkdirSync(etc);
       writeFileSync(join(etc, 'hosts'), `${OUTSIDE} ${NAME} ${EVIL}\n`);
-      const ask = async (name: string): Promise<string> => {
+      const ask = async (name: string, version: string): Promise<string> => {
         const options = [
+          ...['--version', version],
           '-q',
           '--timeout=3s',
           '--handshake-timeout=3s',
@@ -375,10 +376,12 @@ systemSuite('inspection of what a guest states', [...LAB, 'curl', 'dig', 'openss
         const { stdout, stderr, status } = await guest.try(...withEtc(etc, argv));
         return `${status} ${stdout}${stderr}`;
       };
-      assert.match(await ask(NAME), /^0 /);
+      assert.match(await ask(NAME, 'v1'), /^0 /);
       await isNotDenied();
-      await ask(EVIL);
+      await ask(EVIL, 'v1');
       await isDenied(/b\.test was not looked up/);
+      await ask(NAME, 'v2draft');
+      await isDenied(/^quic-unreadable/);
     } finally {
       await quic.stop();
     }
