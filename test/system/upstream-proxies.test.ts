@@ -99,6 +99,19 @@ systemSuite(
       }
     });
 
+    it('has uploads that wait for 100 in vain: this proxy wants the body first', async () => {
+      const path = behind.lab.path('expected');
+      writeFileSync(path, Buffer.alloc(2_000_000, 'x'));
+      behind.origin.stdout = '';
+      const up = ['-T', path, 'http://a.test/up'];
+      const body = ok('a.test', 2_000_000, 'PUT').slice(2);
+      assert.equal(
+        await behind.curl(...up, ...up, '-w', 'connects %{num_connects}\n'),
+        `0 ${body}\nconnects 1\n${body}\nconnects 0`,
+      );
+      assert.equal(behind.origin.stdout, 'expects a.test /up\n'.repeat(2));
+    });
+
     it('says that the password is wrong by a page, and a reset', async () => {
       await putProxy(daemon, { upstreamProxy: `http://user:wrong@${OUTSIDE}:${TINYPROXY_PORT}` });
       assert.match(

@@ -112,6 +112,39 @@ systemSuite(
       }
     });
 
+    it('leaves it to the origin whether an upload that waits for 100 is sent', async () => {
+      const path = lab.path('expected');
+      writeFileSync(path, Buffer.alloc(3_000_000, 'x'));
+      // Of 1 MB and more curl asks itself.
+      const put = async (...args: readonly string[]): Promise<string> =>
+        await curl('--expect100-timeout', '60', ...args);
+      const up = ['-T', path, 'http://a.test/up'];
+      const sent = await put('-i', ...up, ...up, '-w', 'connects %{num_connects}\n');
+      assert.equal(sent.match(/^(0 )?HTTP\/1\.1 100 /gm)?.length, 2);
+      const body = ok('a.test', 3_000_000, 'PUT').slice(2);
+      assert.deepEqual(sent.match(/^(PUT|connects) .*/gm), [
+        body,
+        'connects 1',
+        body,
+        'connects 0',
+      ]);
+      const how = ['-w', '%{http_code} %{size_upload} %{num_connects}\n'];
+      for (const host of ['a.test', 'free.test']) {
+        for (const status of [401, 413, 417]) {
+          const early = ['-T', path, `http://${host}/early/${status}`];
+          assert.equal(
+            await put(...how, ...early, ...up),
+            `0 early\n${status} 0 1\n${body}\n200 3000000 1`,
+          );
+        }
+      }
+      const expected = [...origin.stdout.matchAll(/^expects (.*)$/gm)].map(([, what]) => what);
+      const early = ['a.test', 'free.test'].flatMap((host) =>
+        [401, 413, 417].flatMap((status) => [`${host} /early/${status}`, 'a.test /up']),
+      );
+      assert.deepEqual(expected, ['a.test /up', 'a.test /up', ...early]);
+    });
+
     it('makes a tunnel of an upgrade: WebSocket, and what is not granted', async () => {
       const echo = await guest.run(process.execPath, WS_MAIN, `ws://${ORIGIN}/`, 'a.test');
       assert.equal(echo.trim(), 'echo 100000');

@@ -7,6 +7,7 @@ import { type ClientRequest, type IncomingMessage, ServerResponse } from 'node:h
 import type { Duplex } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { limitAnswer } from './answer-deadline.ts';
+import { Expectation } from './expectation.ts';
 import { endToEnd, headText, namedByConnection } from './http-fields.ts';
 import { PageError } from './page-error.ts';
 import { type Body, bodyIn, bodyOf } from './request-body.ts';
@@ -15,22 +16,25 @@ export interface Exchange {
   readonly request: IncomingMessage;
   /** Undefined: it has none. */
   readonly body: Body | undefined;
+  readonly expectation: Expectation;
   readonly response: ServerResponse;
   /** The answer is written, or the guest has left. */
   readonly over: Promise<void>;
 }
 
-export const exchangeOf = (request: IncomingMessage, response: ServerResponse): Exchange => ({
-  ...{ request, response, body: bodyOf(request) },
-  over: new Promise((resolve) => {
+export function exchangeOf(request: IncomingMessage, response: ServerResponse): Exchange {
+  const body = bodyOf(request);
+  const over = new Promise<void>((resolve) => {
     if (response.destroyed || response.closed) resolve();
     else response.once('close', resolve);
-  }),
-});
+  });
+  return { request, body, expectation: new Expectation(request, body), response, over };
+}
 
 export class HandedOver implements Exchange {
   readonly request: IncomingMessage;
   readonly body: Body | undefined;
+  readonly expectation: Expectation;
   readonly response: ServerResponse;
   readonly over: Promise<void>;
   /** What follows the request, and the way back. */
@@ -43,6 +47,7 @@ export class HandedOver implements Exchange {
     // Node's server leaves these behind where the connection is no socket of the system.
     connection.removeAllListeners('pause').removeAllListeners('resume');
     this.body = bodyIn(connection, request);
+    this.expectation = new Expectation(request, this.body);
     const response = new ServerResponse(request);
     this.response = response;
     // Node from version 26 on may hand over a stream of its own, which must not be another's for each request.
@@ -53,10 +58,6 @@ export class HandedOver implements Exchange {
     this.over = new Promise((resolve) => {
       response.once('finish', resolve).once('close', resolve);
     });
-    const { expect } = request.headers;
-    if (this.body !== undefined && expect?.toLowerCase() === '100-continue') {
-      response.writeContinue();
-    }
   }
 
   /** The connection is not that of an answer any more. */
@@ -105,7 +106,7 @@ export async function passOn(
     passed.once('close', () => reject(new Error('it ends without an answer')));
     body?.on('error', ({ message }) => reject(new PageError(400, message)));
   });
-  limitAnswer(passed, body, answerMs, (late) => passed.destroy(late));
+  limitAnswer(passed, exchange, answerMs, (late) => passed.destroy(late));
   passInformation(passed, exchange);
   void over.then(() => {
     passed.destroy();
@@ -121,12 +122,20 @@ export async function passOn(
   }
 }
 
-/** 1xx (RFC 9110 §15.2), but 100, which is not waited for; what a guest does not read is dropped. */
-function passInformation(passed: ClientRequest, { request, response }: Exchange): void {
+/** 1xx (RFC 9110 §15.2), but 100 that nobody waits for; what a guest does not read is dropped. */
+function passInformation(
+  passed: ClientRequest,
+  { request, response, expectation }: Exchange,
+): void {
   passed.on('information', (information) => {
     const { socket } = response;
-    if (information.statusCode === 100 || request.httpVersion === '1.0') return;
-    if (socket === null || socket.writableNeedDrain || response.headersSent) return;
+    if (socket === null || response.headersSent || request.httpVersion === '1.0') return;
+    if (information.statusCode === 100) {
+      if (expectation.isOpen) response.writeContinue();
+      expectation.meet();
+      return;
+    }
+    if (socket.writableNeedDrain) return;
     socket.write(headText(information, endToEnd(information.rawHeaders)), 'latin1');
   });
 }

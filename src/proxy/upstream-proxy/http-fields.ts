@@ -1,6 +1,6 @@
 /** Fields of messages of HTTP/1 that are passed on: those for the next hop alone are not (RFC 9110 §7.6.1). */
 
-/** Of each hop; and `Expect`, which is answered here. */
+/** Of each hop; and `Expect`, which is none of HTTP/1.0 (RFC 9110 §10.1.1). */
 const OF_A_HOP: ReadonlySet<string> = new Set([
   ...['connection', 'proxy-connection', 'keep-alive', 'te', 'upgrade', 'expect'],
   ...['proxy-authenticate', 'proxy-authorization', 'proxy-authentication-info'],

@@ -79,6 +79,9 @@ export class HttpRelay {
     // Node's, without a type: a client that ends behind its request is answered all the same.
     Object.assign(server, { httpAllowHalfOpen: true });
     server.on('request', (request, response) => this.onRequest(request, response));
+    for (const event of ['checkContinue', 'checkExpectation']) {
+      server.on(event, (request, response) => this.onRequest(request, response));
+    }
     server.on('upgrade', (request, socket, head) => this.onUpgrade(request, socket, head));
     server.on('connect', (request, socket, head) => this.onConnect(request, socket, head));
     server.on('clientError', (_error, socket) => {
@@ -180,13 +183,14 @@ export class HttpRelay {
 
   private requestBy(
     connection: Connection,
-    { method, rawHeaders }: IncomingMessage,
+    { method, httpVersion, rawHeaders }: IncomingMessage,
     ask: Ask,
     step: Way,
   ): ClientRequest {
     const isForwarded = step.kind === 'proxy' && step.server.scheme === 'http';
     const own = isForwarded ? step.server.credentials : undefined;
-    const headers = withHost(endToEnd(rawHeaders), ask, hostOf(step));
+    const only = httpVersion === '1.0' ? [] : ['expect'];
+    const headers = withHost(endToEnd(rawHeaders, { only }), ask, hostOf(step));
     if (own !== undefined) headers.push('Proxy-Authorization', basicAuthorization(own));
     const target = step.kind === 'proxy' ? step.target : undefined;
     const path =
@@ -338,7 +342,7 @@ const keyOf = (step: Way): string =>
 
 async function giveAnswer(
   connection: Connection,
-  { response, over }: Exchange,
+  { response, expectation, over }: Exchange,
   answer: IncomingMessage,
 ): Promise<void> {
   const { statusCode = 0, rawHeaders } = answer;
@@ -348,7 +352,12 @@ async function giveAnswer(
   }
   connection.isAnswering = true;
   response.sendDate = false;
-  response.writeHead(statusCode, reasonOf(answer), endToEnd(rawHeaders, { withoutChunks: true }));
+  const fields = endToEnd(rawHeaders, { withoutChunks: true });
+  // Its next bytes may be the body, or another request.
+  if (expectation.isAwaited) response.shouldKeepAlive = false;
+  // Node would close whatever has not been answered by 100.
+  else if (expectation.isOpen && response.shouldKeepAlive) fields.push('Connection', 'keep-alive');
+  response.writeHead(statusCode, reasonOf(answer), fields);
   answer.on('error', () => response.destroy());
   answer.on('end', () => {
     const trailers = fieldsOf(answer.rawTrailers);

@@ -30,7 +30,7 @@ export async function askUpgrade(
   { host, tunnel, answerMs }: { host: string; tunnel: Socket; answerMs: number },
 ): Promise<Granted | IncomingMessage | undefined> {
   const { method, rawHeaders } = exchange.request;
-  const only = ['connection', 'upgrade', ...namedByConnection(rawHeaders)];
+  const only = ['connection', 'upgrade', 'expect', ...namedByConnection(rawHeaders)];
   const headers = withHost(endToEnd(rawHeaders, { only }), ask, host);
   const passed = sendRequest({
     ...{ method, path: ask.path, headers, setHost: false, createConnection: () => tunnel },

@@ -175,6 +175,7 @@ describe('proxy/upstream-proxy: requests for another protocol', () => {
   it('are waited for by those who ask first (Expect)', async () => {
     serve((socket, all) => {
       if (all.endsWith('abc')) socket.write(GRANTED);
+      else if (isWhole(`${all}abc`)) socket.write('HTTP/1.1 100 Continue\r\n\r\n');
     });
     client.write(`POST /x HTTP/1.1\r\n${WISH}Expect: 100-continue\r\nContent-Length: 3\r\n\r\n`);
     await until(() => lab.said === 'HTTP/1.1 100 Continue\r\n\r\n');

@@ -4,7 +4,7 @@
  *
  * | port | what |
  * |---|---|
- * | 80, 8080 | HTTP and WebSocket (echo): `host HOST`, with the length of the body, `via` and the client's address; `/raw` with `Upgrade` sends back every byte behind its head; `/refuse` does not wait for a body |
+ * | 80, 8080 | HTTP and WebSocket (echo): `host HOST`, with the length of the body, `via` and the client's address; `/raw` with `Upgrade` sends back every byte behind its head; `/refuse` does not wait for a body; `Expect: 100-continue` is met, and `expects` printed, but `/early/STATUS` answers with that |
  * | 443, 8443 | the same with TLS |
  * | 25 | speaks first, and sends back what it gets |
  * | 7, UDP | sends back what it gets |
@@ -36,6 +36,17 @@ const answer = (request: IncomingMessage, response: ServerResponse): void => {
     response.end(`${method} host ${headers.host} body ${length}${own.join(' ')}\n`);
   });
 };
+const meet = (request: IncomingMessage, response: ServerResponse): void => {
+  const [, status] = /^\/early\/(\d+)$/.exec(request.url ?? '') ?? [];
+  process.stdout.write('expects ');
+  if (status === undefined) {
+    response.writeContinue();
+    answer(request, response);
+  } else {
+    process.stdout.write(`${request.headers.host} ${request.url}\n`);
+    response.writeHead(Number(status), { 'Content-Length': 6 }).end('early\n');
+  }
+};
 const sockets = new WebSocketServer({ noServer: true });
 const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
   process.stdout.write(`${request.headers.host} upgrade\n`);
@@ -53,7 +64,7 @@ const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void =
     ws.on('message', (data, isBinary) => ws.send(data, { binary: isBinary }));
   });
 };
-const http = createHttp(answer).on('upgrade', upgrade);
+const http = createHttp(answer).on('upgrade', upgrade).on('checkContinue', meet);
 const https = createHttps({ key: readFileSync(key), cert: readFileSync(cert) }, answer);
 https.on('upgrade', upgrade);
 
