@@ -179,6 +179,27 @@ describe('network/network', () => {
     }
   });
 
+  it('a client that connects after the guest is dialled, though both are accepted in one turn', async () => {
+    const path = join(dir, 'guest.sock');
+    const publish = ['127.0.0.1:0:192.168.127.2:80'];
+    const made = await openNetwork(optionsIn(dir, { listen: [`qemu:${path}`], publish }), SILENT);
+    network = made;
+    const link = connect(path);
+    const client = connect(Number(made.view.ports()[0]?.hostPort), '127.0.0.1');
+    const failed = once(client, 'close').then(() => assert.fail('the client is closed'));
+    client.on('error', () => {});
+    const dialled = async (): Promise<void> => {
+      while (made.view.flows().length === 0) await new Promise(setImmediate);
+    };
+    try {
+      await Promise.race([dialled(), failed]);
+    } finally {
+      failed.catch(() => {});
+      client.destroy();
+      link.destroy();
+    }
+  });
+
   it('a port of that number published elsewhere does not offer it', async () => {
     const made = await start();
     made.denyProcess([]);

@@ -4,6 +4,7 @@
  * that no client is connected to nothing.
  */
 import { createServer, type ListenOptions, type Server } from 'node:net';
+import { reportFault } from '../../base/faults.ts';
 import { errorCode } from '../../native/errors.ts';
 import { MadeDirectories } from '../../native/made-directories.ts';
 import { acceptStreams } from '../../native/stream/accept-streams.ts';
@@ -177,6 +178,16 @@ export class StreamListener implements PublishedListener {
 
   private begin(stream: HostStream, onEnd: () => void): void {
     if (this.serve(stream, onEnd)) return;
+    // The kernel reports the client before the link that its guest has connected to earlier, when both are new to a turn.
+    setImmediate(() => this.beginAgain(stream, onEnd));
+  }
+
+  private beginAgain(stream: HostStream, onEnd: () => void): void {
+    try {
+      if (this.server.listening && this.serve(stream, onEnd)) return;
+    } catch (fault) {
+      reportFault('accept', fault);
+    }
     onEnd();
     this.refuse(stream); // no guest yet, no agent, or no flow available
   }
