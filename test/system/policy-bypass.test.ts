@@ -359,6 +359,14 @@ rules:
       assert.equal(await curl(guest, ...at('evil.test', OTHER)), 35);
     });
 
+    it('the first of many names at one address still leads there', async () => {
+      const names = Array.from({ length: 100 }, (_, n) => `n${n}.w.test`);
+      assert.equal((await dig('+short', ...names)).split(OTHER).length, names.length + 1);
+      assert.equal(await curl(guest, ...at('n0.w.test', OTHER)), 0);
+      assert.equal(await curl(guest, ...at('n99.w.test', OTHER)), 0);
+      assert.equal(await curl(guest, ...at('n100.w.test', OTHER)), 35);
+    });
+
     it('names are one, however they are written, and none that only looks like one', async () => {
       assert.match(await dig('+short', 'A.TEST.'), new RegExp(OUTSIDE));
       assert.equal(await curl(guest, '-H', 'Host: A.Test.', `http://${OUTSIDE}/`), 0);

@@ -3,140 +3,163 @@
  * is shown with the name that its guest asked for last, and a policy's rules of names are for those. Each guest has
  * names of its own, for it alone.
  *
- * Names are a budget of shares (`base/shares`): a guest alone has all of them, and whoever asks for the most forgets its
- * oldest first, but none of an address that it has a connection to. A rule's name is granted for the answer's TTL, and
- * for {@link GRANTED_MS} at least, because programs use addresses longer; but not for longer than {@link KEPT_MOST_MS},
- * for the address may be another's by then. It is shown for {@link KEPT_MS} at least. All of it is the same whether or
- * not there is a policy: the first one finds what guests have asked for before.
+ * Names are a budget of shares (`base/shares`): a guest alone has all of them, and whoever asks for the most forgets
+ * first what is granted no longer, then its oldest, but none of an address that it has a connection to. The names of one
+ * address have a limit of their own (`address-names.ts`). A rule's name is granted for the answer's TTL, and for
+ * {@link GRANTED_MS} at least, because programs use addresses longer; but not for longer than {@link KEPT_MOST_MS}, for
+ * the address may be another's by then. It is shown for {@link KEPT_MS} at least. All of it is the same whether or not
+ * there is a policy: the first one finds what guests have asked for before.
  */
+import { Chain } from '../../base/chain.ts';
 import { type AddressKey, addressKey, type IpAddress } from '../../base/ip-address.ts';
 import { type Account, Budget } from '../../base/shares/budget.ts';
 import type { Instant } from '../../base/time.ts';
 import { addressAnswers } from '../../services/dns/address-answers.ts';
 import type { Guest } from '../../stack/guest.ts';
+import { AddressNames, KnownName, NAMES_OF_ADDRESS, type NameTerms } from './address-names.ts';
 
 export const NAMES_MAX = 16_384;
 export const GRANTED_MS = 30_000;
 export const KEPT_MS = 300_000;
 export const KEPT_MOST_MS = 3_600_000;
-/** Of many names at one address, as of a content network, those asked for last are known. */
-export const NAMES_OF_ADDRESS = 32;
 /** Addresses in use that one name too many passes over, before the oldest in use gives way. */
 const PASSED_MAX = 256;
+/** Of all names of a guest, those that are granted no longer are looked for so often, when one has to give way. */
+const SWEPT_EVERY_MS = 1_000;
 
-interface Known {
-  readonly name: string;
-  /** Until then it is shown, and until then a flow may go there by it. */
-  readonly until: Instant;
-  readonly granted: Instant;
-}
-
-export interface GuestName extends Known {
+export interface GuestName extends NameTerms {
   readonly address: IpAddress;
 }
 
-interface AtAddress {
-  readonly address: IpAddress;
-  /** In the order in which they were asked for. */
-  names: readonly Known[];
-  /** Connections to it. */
-  flows: number;
-}
-
-const NO_NAMES: readonly Known[] = [];
+const NO_NAMES: readonly string[] = [];
 
 class NamesOfGuest {
   readonly share: Account;
-  private readonly known = new Map<AddressKey, AtAddress>();
-  /** Of which address: those asked for last at the end. */
-  private readonly order = new Map<Known, AddressKey>();
+  private readonly latest: LatestAnswer;
+  private readonly known = new Map<AddressKey, AddressNames>();
+  /** Those asked for last at the end. */
+  private readonly order = new Chain<KnownName>();
+  private nextSweep: Instant = 0;
 
-  constructor({ owner }: Guest, budget: Budget) {
-    this.share = owner.share(budget, { evict: () => this.forgetOldest(), recycles: true });
+  constructor({ owner }: Guest, budget: Budget, latest: LatestAnswer) {
+    this.share = owner.share(budget, { evict: () => this.giveWay(), recycles: true });
+    this.latest = latest;
   }
 
-  set(address: IpAddress, entry: Known): void {
+  set(address: IpAddress, terms: NameTerms): void {
     const key = addressKey(address);
-    const names = this.known.get(key)?.names ?? NO_NAMES;
-    const same = names.find(({ name }) => name === entry.name);
-    if (same !== undefined) this.forget(key, same);
-    else if (names[0] !== undefined && names.length === NAMES_OF_ADDRESS)
-      this.forget(key, names[0]);
+    const before = this.known.get(key);
+    const same = before?.get(terms.name);
+    if (same !== undefined) {
+      this.renew(same, terms);
+      return;
+    }
+    if (before?.size === NAMES_OF_ADDRESS) {
+      const first = before.firstToGo(this.latest.at);
+      if (first !== undefined) this.forget(first);
+    }
     if (!this.share.take()) return;
-    const at = this.known.get(key); // what gave way may have been of the same address
-    if (at === undefined) this.known.set(key, { address, names: [entry], flows: 0 });
-    else at.names = [...at.names, entry];
-    this.order.set(entry, key);
+    let at = this.known.get(key); // what gave way may have been the last of the same address
+    if (at === undefined) {
+      at = new AddressNames(address);
+      this.known.set(key, at);
+    }
+    const one = new KnownName(at, terms);
+    at.add(one);
+    this.order.add(one);
   }
 
   find(now: Instant, address: IpAddress): string | undefined {
-    return this.known.get(addressKey(address))?.names.findLast(({ until }) => until >= now)?.name;
+    return this.known.get(addressKey(address))?.find(now);
   }
 
   all(now: Instant, address: IpAddress): readonly string[] {
-    const names = this.known.get(addressKey(address))?.names ?? NO_NAMES;
-    const [only] = names; // most have one, and a list that grows takes room for 17
-    if (only !== undefined && names.length === 1) return only.granted >= now ? [only.name] : [];
-    const all: string[] = [];
-    for (const { granted, name } of names) if (granted >= now) all.push(name);
-    return all;
+    return this.known.get(addressKey(address))?.all(now) ?? NO_NAMES;
   }
 
   addressesOf(now: Instant, name: string): readonly IpAddress[] {
-    const isOf = (one: Known): boolean => one.name === name && one.granted >= now;
-    const found = [...this.known.values()].filter(({ names }) => names.some(isOf));
-    return found.map(({ address }) => address);
+    const found: IpAddress[] = [];
+    for (const at of this.known.values()) {
+      const one = at.get(name);
+      if (one !== undefined && one.granted >= now) found.push(at.address);
+    }
+    return found;
   }
 
   use(address: IpAddress, n: 1 | -1): void {
-    const key = addressKey(address);
-    const at = this.known.get(key);
+    const at = this.known.get(addressKey(address));
     if (at === undefined) return;
     at.flows = Math.max(0, at.flows + n);
-    if (at.flows === 0 && at.names.length === 0) this.known.delete(key);
+    this.dropUnused(at);
   }
 
   *entries(): Generator<GuestName, void> {
-    for (const { address, names } of this.known.values()) {
-      for (const one of names) yield { ...one, address };
+    for (const at of this.known.values()) {
+      const { address } = at;
+      for (const { name, until, granted } of at.values()) yield { name, until, granted, address };
     }
   }
 
   clear(): void {
     this.share.give(this.order.size);
-    this.order.clear();
+    for (const one of this.order) this.order.delete(one);
     this.known.clear();
   }
 
-  private forgetOldest(): boolean {
+  private renew(one: KnownName, { until, granted }: NameTerms): void {
+    one.until = until;
+    one.granted = granted;
+    one.at.add(one);
+    this.order.delete(one);
+    this.order.add(one);
+  }
+
+  private giveWay(): boolean {
+    const { at: now } = this.latest;
+    if (now >= this.nextSweep && this.sweep(now)) return true;
     let passed = 0;
-    for (const [one, key] of this.order) {
-      const isUsed = (this.known.get(key)?.flows ?? 0) > 0;
-      if (isUsed && passed < PASSED_MAX && passed < this.order.size) {
+    for (let one = this.order.first; one !== undefined; one = this.order.first) {
+      if (one.at.flows > 0 && passed < PASSED_MAX && passed < this.order.size) {
         passed++;
         this.order.delete(one);
-        this.order.set(one, key);
+        this.order.add(one);
         continue;
       }
-      this.forget(key, one);
+      this.forget(one);
       return true;
     }
     return false;
   }
 
-  private forget(key: AddressKey, one: Known): void {
+  /** @returns whether any was granted no longer, and is forgotten */
+  private sweep(now: Instant): boolean {
+    this.nextSweep = now + SWEPT_EVERY_MS;
+    const before = this.order.size;
+    for (const one of this.order) if (one.granted < now && one.at.flows === 0) this.forget(one);
+    return this.order.size < before;
+  }
+
+  private forget(one: KnownName): void {
     this.order.delete(one);
     this.share.give();
-    const at = this.known.get(key);
-    if (at === undefined) return;
-    at.names = at.names.filter((other) => other !== one);
-    if (at.names.length === 0 && at.flows === 0) this.known.delete(key);
+    one.at.delete(one);
+    this.dropUnused(one.at);
   }
+
+  private dropUnused({ address, flows, size }: AddressNames): void {
+    if (flows === 0 && size === 0) this.known.delete(addressKey(address));
+  }
+}
+
+/** When a guest had its last answer: time goes on with answers, for those that give way to them. */
+interface LatestAnswer {
+  at: Instant;
 }
 
 export class GuestNames {
   readonly budget: Budget;
   private readonly byGuest = new Map<Guest, NamesOfGuest>();
+  private readonly latest: LatestAnswer = { at: 0 };
 
   constructor(limit: number = NAMES_MAX) {
     this.budget = new Budget('names', limit);
@@ -146,6 +169,7 @@ export class GuestNames {
   learn(now: Instant, guest: Guest, message: Uint8Array): void {
     const answers = addressAnswers(message);
     if (answers === undefined) return;
+    this.latest.at = now;
     const { name } = answers;
     for (const { address, ttlS } of answers.addresses) {
       const [granted, until] = [GRANTED_MS, KEPT_MS].map(
@@ -163,7 +187,7 @@ export class GuestNames {
 
   /** Every name that the guest has asked for, may use still, and `address` was an answer to. */
   all(now: Instant, guest: Guest, address: IpAddress): readonly string[] {
-    return this.byGuest.get(guest)?.all(now, address) ?? [];
+    return this.byGuest.get(guest)?.all(now, address) ?? NO_NAMES;
   }
 
   /** Those that the guest may use. */
@@ -204,7 +228,7 @@ export class GuestNames {
   private namesOf(guest: Guest): NamesOfGuest {
     const known = this.byGuest.get(guest);
     if (known !== undefined) return known;
-    const names = new NamesOfGuest(guest, this.budget);
+    const names = new NamesOfGuest(guest, this.budget, this.latest);
     this.byGuest.set(guest, names);
     return names;
   }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { NAMES_OF_ADDRESS } from '../../../src/proxy/flows/address-names.ts';
 import {
   GRANTED_MS,
   GuestNames,
   KEPT_MOST_MS,
   KEPT_MS,
-  NAMES_OF_ADDRESS,
 } from '../../../src/proxy/flows/guest-names.ts';
 import { a, queryBytes, replyBytes } from '../../services/dns/dns-wire.ts';
 import { testGuest } from '../../support/test-guest.ts';
@@ -69,7 +69,7 @@ describe('proxy/flows/guest-names', () => {
     assert.equal(names.find(0, guest, ip('192.0.2.1')), 'www.example.com');
   });
 
-  it('all names of an address, those asked for last of many, none for longer than an hour', () => {
+  it('all names of an address, none for longer than an hour', () => {
     const names = new GuestNames();
     const guest = testGuest();
     const at = ip('192.0.2.1');
@@ -84,12 +84,90 @@ describe('proxy/flows/guest-names', () => {
     assert.deepEqual(names.all(900_001, guest, at), ['day.example']);
     assert.deepEqual(names.all(KEPT_MOST_MS, guest, at), ['day.example']);
     assert.deepEqual(names.all(KEPT_MOST_MS + 1, guest, at), []);
-    for (let n = 0; n < 100; n++) names.learn(0, guest, answer(`n${n}.example`, '192.0.2.1'));
-    const last = Array.from({ length: NAMES_OF_ADDRESS }, (_, n) => `n${68 + n}.example`);
-    assert.deepEqual(names.all(0, guest, at), last);
+  });
+
+  it('hundreds of names at one address, and of more the oldest goes', () => {
+    const names = new GuestNames();
+    const guest = testGuest();
+    const at = ip('192.0.2.1');
+    const called = (n: number): string => `n${n}.example`;
+    for (let n = 0; n < NAMES_OF_ADDRESS; n++) names.learn(n, guest, answer(called(n), `${at}`));
+    const every = Array.from({ length: NAMES_OF_ADDRESS }, (_, n) => called(n));
+    assert.ok(every.length >= 300, 'as many as content networks have, and more');
+    assert.deepEqual(names.all(1_000, guest, at), every);
+    names.learn(1_000, guest, answer(called(0), `${at}`));
+    assert.deepEqual(names.all(1_000, guest, at), [...every.slice(1), called(0)]);
+    names.learn(1_000, guest, answer('more.example', `${at}`));
+    assert.deepEqual(names.all(1_000, guest, at), [...every.slice(2), called(0), 'more.example']);
+    assert.equal(names.find(1_000, guest, at), 'more.example');
     assert.equal(names.budget.held, NAMES_OF_ADDRESS);
     names.forget(guest);
     assert.equal(names.budget.held, 0);
+  });
+
+  it('of too many at one address, one that is granted no longer goes before older ones', () => {
+    const names = new GuestNames();
+    const guest = testGuest();
+    const at = ip('192.0.2.1');
+    const lasting = Array.from({ length: NAMES_OF_ADDRESS - 2 }, (_, n) => `n${n}.example`);
+    for (const name of lasting) names.learn(0, guest, answer(name, `${at}`));
+    for (const name of ['x.example', 'y.example']) {
+      const short = { answers: [a(name, `${at}`, 1)] };
+      names.learn(0, guest, replyBytes(queryBytes(name), short));
+    }
+    const later = GRANTED_MS + 1;
+    names.learn(later, guest, answer('one.example', `${at}`));
+    names.learn(later, guest, answer('two.example', `${at}`));
+    assert.deepEqual(names.all(later, guest, at), [...lasting, 'one.example', 'two.example']);
+    names.learn(later, guest, answer('three.example', `${at}`));
+    assert.equal(names.all(later, guest, at)[0], lasting[1]);
+  });
+
+  it('of too many in all, what is granted no longer goes before older ones, but for addresses in use', () => {
+    const names = new GuestNames(100);
+    const [guest, other] = [testGuest(), testGuest()];
+    const brief = (name: string, address: string): Uint8Array =>
+      replyBytes(queryBytes(name), { answers: [a(name, address, 1)] });
+    for (let n = 0; n < 50; n++) names.learn(0, guest, answer('old.example', `192.0.2.${n}`));
+    for (let n = 0; n < 50; n++) names.learn(0, guest, brief('brief.example', `198.51.100.${n}`));
+    names.use(guest, ip('198.51.100.7'), 1);
+    const later = GRANTED_MS + 1;
+    for (let n = 0; n < 49; n++) names.learn(later, other, answer('new.example', `10.0.0.${n}`));
+    assert.equal(names.addressesOf(later, guest, 'old.example').length, 50);
+    assert.equal(names.find(later, guest, ip('198.51.100.7')), 'brief.example');
+    assert.equal(names.find(later, guest, ip('198.51.100.8')), undefined);
+    names.learn(later, guest, answer('more.example', '192.0.2.99'));
+    assert.equal(names.all(later, guest, ip('192.0.2.0')).length, 0);
+    assert.equal(names.budget.held, 100);
+  });
+
+  it('every flow to an address has one list of its names, until a name comes or its time is over', () => {
+    const names = new GuestNames();
+    const guest = testGuest();
+    const at = ip('192.0.2.1');
+    names.learn(0, guest, answer('long.example', `${at}`));
+    const short = { answers: [a('short.example', `${at}`, 60)] };
+    names.learn(0, guest, replyBytes(queryBytes('short.example'), short));
+    const before = names.all(0, guest, at);
+    assert.deepEqual(before, ['long.example', 'short.example']);
+    assert.equal(names.all(60_000, guest, at), before);
+    assert.deepEqual(names.all(60_001, guest, at), ['long.example']);
+    names.learn(60_001, guest, replyBytes(queryBytes('short.example'), short));
+    assert.deepEqual(names.all(60_001, guest, at), before);
+    assert.deepEqual(names.all(120_002, guest, at), ['long.example']);
+    assert.deepEqual(before, ['long.example', 'short.example'], 'what is recorded stays');
+  });
+
+  it('by the name asked for last that is shown still', () => {
+    const names = new GuestNames();
+    const guest = testGuest();
+    const at = ip('192.0.2.1');
+    const short = { answers: [a('short.example', `${at}`, 1)] };
+    names.learn(0, guest, answer('first.example', `${at}`));
+    names.learn(0, guest, answer('long.example', `${at}`));
+    names.learn(0, guest, replyBytes(queryBytes('short.example'), short));
+    assert.equal(names.find(KEPT_MS, guest, at), 'short.example');
+    assert.equal(names.find(KEPT_MS + 1, guest, at), 'long.example');
   });
 
   it('IPv6 addresses', () => {
