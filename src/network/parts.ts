@@ -302,6 +302,7 @@ export class NetworkParts {
         config.mux.links.includes(text) ||
         Array.from(this.links, ({ description }) => description).includes(text),
     });
+    reach.whenAsked(() => this.policy.onWallClock());
     this.proxy = new LiveProxy({
       start: start.proxy,
       log,

@@ -1,7 +1,7 @@
 /** The policy of a running network: replaced as a whole, shown, asked what it would do, and what it has denied. */
 import { createHash } from 'node:crypto';
 import type { Log } from '../../base/log.ts';
-import { type Clock, NEVER } from '../../base/time.ts';
+import { type Clock, type Instant, NEVER } from '../../base/time.ts';
 import {
   type ApprovalScope,
   type PolicyBook,
@@ -23,10 +23,8 @@ import type { PolicedPassage } from '../../stack/separation/separation.ts';
 import { approvalOf, denialView } from './denial-rules.ts';
 import { decideAnew } from './open-flows.ts';
 import {
-  inForceAt,
   MAX_RULES,
   type PolicyDocument,
-  type PolicyInForce,
   PolicyProblems,
   type ReadPolicy,
   type RuleEntry,
@@ -35,6 +33,7 @@ import {
 import { JsonTextError, parseJsonInSteps } from './policy-json.ts';
 import type { PolicyProber } from './policy-prober.ts';
 import { publicSuffixes } from './public-suffixes.ts';
+import { inForceAt, movedBy, type PolicyInForce } from './rule-time.ts';
 import type { PolicySurroundings, StartPolicy } from './start-policy.ts';
 import { suggestedRules } from './suggestion.ts';
 
@@ -59,6 +58,9 @@ export interface LivePolicyDeps {
 /** Timers hold no more than 24 days. */
 const LONGEST_MS = 86_400_000;
 
+/** The clocks part by less where the host's date is adjusted, and nobody means a date more exactly. */
+const PARTED_MS = 1_000;
+
 /** A document, or its JSON text. */
 type Given = { readonly value: unknown } | { readonly text: string };
 type IsExpected = (now: PolicyStateView) => boolean;
@@ -79,9 +81,12 @@ export class LivePolicy implements PolicyBook {
   /** Of the document. */
   private hash = NO_HASH;
   private timer: NodeJS.Timeout | undefined = undefined;
+  /** The instant of 1970 when the dates of rules became instants. */
+  private epoch: Instant;
 
   constructor(deps: LivePolicyDeps) {
     this.deps = deps;
+    this.epoch = deps.surroundings.instantOf(0);
     const { policy, facts } = deps.start;
     if (policy === undefined) return;
     this.facts = Promise.resolve(facts);
@@ -122,6 +127,7 @@ export class LivePolicy implements PolicyBook {
   ): Steps<PolicyStateView> {
     this.requireMeant(isExpected);
     const value = 'text' in given ? yield* documentOf(given.text) : given.value;
+    const epoch = this.deps.surroundings.instantOf(0);
     const asked = yield* readPolicyInSteps(value, { ...this.deps.surroundings, facts });
     const now = this.deps.clock.now();
     const left = yield* inForceAt(asked, now);
@@ -129,6 +135,7 @@ export class LivePolicy implements PolicyBook {
     const engine = yield* PolicyEngine.inSteps(rules, now);
     const hash = yield* hashInSteps(document);
     this.requireMeant(isExpected); // it may have become another meanwhile
+    this.epoch = epoch;
     this.enforce(left, engine, hash);
     const state = this.state();
     yield* decideAnew(engine, this.deps.policy, this.deps.book);
@@ -204,8 +211,19 @@ export class LivePolicy implements PolicyBook {
     return { document: { default: 'deny', rules: allows.map((allow) => ({ allow })) } };
   }
 
+  /** The host may have slept, or its date may be another: rules end when it is their date. */
+  onWallClock(): void {
+    if (this.current !== undefined && this.partedMs() !== 0) this.renewSoon(this.current);
+  }
+
   close(): void {
     clearTimeout(this.timer);
+  }
+
+  /** How far the instants of dates have moved since the dates of rules became instants. */
+  private partedMs(): number {
+    const byMs = this.deps.surroundings.instantOf(0) - this.epoch;
+    return Math.abs(byMs) < PARTED_MS ? 0 : byMs;
   }
 
   private enforce(left: PolicyInForce, engine: PolicyEngine, hash: string): void {
@@ -220,15 +238,15 @@ export class LivePolicy implements PolicyBook {
   }
 
   private take(left: PolicyInForce, engine: PolicyEngine, hash: string): void {
+    if (this.current?.document !== left.policy.document) this.generation++;
     this.current = left.policy;
     this.hash = hash;
-    this.generation++;
     this.deps.policy.replace(engine);
     this.apply(engine, left);
   }
 
   private apply(engine: PolicyEngine, { policy, until }: PolicyInForce): void {
-    const { policePassage, clock, work } = this.deps;
+    const { policePassage, clock } = this.deps;
     const now = clock.now();
     const isOpen = engine.verdictOfGuests(now).action === 'allow';
     const policed = engine.mode === 'enforce' ? 'isolated' : 'observed';
@@ -236,7 +254,11 @@ export class LivePolicy implements PolicyBook {
     clearTimeout(this.timer);
     if (until === NEVER) return;
     const delayMs = Math.min(Math.max(Math.ceil(until - now), 1), LONGEST_MS);
-    this.timer = setTimeout(() => void work.run(this.renew(policy)), delayMs).unref();
+    this.timer = setTimeout(() => this.renewSoon(policy), delayMs).unref();
+  }
+
+  private renewSoon(read: ReadPolicy): void {
+    void this.deps.work.run(this.renew(read));
   }
 
   /** The time of a rule is over, maybe: it is none any more, and the policy is another. */
@@ -244,19 +266,22 @@ export class LivePolicy implements PolicyBook {
     const { policy, book, clock, log } = this.deps;
     if (this.current !== read || policy.engine === undefined) return;
     const now = clock.now();
-    const left = yield* inForceAt(read, now);
+    const byMs = this.partedMs();
+    const dated = byMs === 0 ? read : yield* movedBy(read, byMs);
+    const left = yield* inForceAt(dated, now);
     const { document, rules } = left.policy;
+    const engine = left.policy === read ? policy.engine : yield* PolicyEngine.inSteps(rules, now);
+    const hash = document === read.document ? this.hash : yield* hashInSteps(document);
+    if (this.current !== read) return;
+    this.epoch += byMs;
     if (left.policy === read) {
-      if (this.current === read) this.apply(policy.engine, left);
+      this.apply(engine, left);
       return;
     }
-    const engine = yield* PolicyEngine.inSteps(rules, now);
-    const hash = yield* hashInSteps(document);
-    if (this.current !== read) return;
     this.take(left, engine, hash);
     const { generation } = this;
     const over = read.rules.rules.length - rules.rules.length;
-    log.info({ generation, over }, 'the time of rules is over');
+    if (over > 0) log.info({ generation, over }, 'the time of rules is over');
     yield* decideAnew(engine, policy, book);
   }
 }

@@ -1,7 +1,6 @@
 /** Policies as documents, of YAML and JSON: checked, and made into rules. */
 import * as z from 'zod';
 import { once } from '../../base/once.ts';
-import { type Instant, NEVER } from '../../base/time.ts';
 import { asciiName } from '../../control/ascii-name.ts';
 import { PolicyError } from '../../control/policy-view.ts';
 import { atOnce, type Steps } from '../../proxy/sliced-work.ts';
@@ -180,38 +179,6 @@ export function* readPolicyInSteps(value: unknown, context: PolicyContext): Step
   all.push(...presetRules(document.preset));
   const mode = document.mode ?? 'enforce';
   return { document, rules: { byDefault, mode, rules: all }, warnings: reader.warnings };
-}
-
-/** @property until when the time of the first of its rules is over */
-export interface PolicyInForce {
-  readonly policy: ReadPolicy;
-  readonly until: Instant;
-}
-
-/** What is left once the time of some rules is over; `read` itself where that is none's. */
-export function* inForceAt(read: ReadPolicy, now: Instant): Steps<PolicyInForce> {
-  const entries: RuleEntry[] = [];
-  const rules: PolicyRule[] = [];
-  const { rules: before = [] } = read.document;
-  let first = NEVER;
-  for (const [index, rule] of read.rules.rules.entries()) {
-    yield;
-    const { until = NEVER } = rule;
-    if (now >= until) continue;
-    first = Math.min(first, until);
-    const entry = before[index];
-    if (entry !== undefined) entries.push(entry);
-    rules.push(rule);
-  }
-  if (rules.length === read.rules.rules.length) return { policy: read, until: first };
-  const warnings: RuleWarning[] = [];
-  for (const warning of read.warnings) {
-    yield;
-    const { until = NEVER } = warning.rule;
-    if (now < until) warnings.push(warning);
-  }
-  const document = { ...read.document, rules: entries };
-  return { policy: { document, rules: { ...read.rules, rules }, warnings }, until: first };
 }
 
 /** @param read what the rules say is added */

@@ -29,6 +29,7 @@ const ANSWERS = { prohibited: 'deny', refused: 'reject', none: 'drop' } as const
 /** Two guests, and a policy that is live. */
 function world() {
   const clock = { ms: 0, now: () => clock.ms };
+  const wall = { aheadMs: 0 };
   const book = new FlowBook(clock);
   const guests: Readonly<Record<string, Guest>> = { one: testGuest(), two: testGuest() };
   const blocks: Block[] = [];
@@ -63,7 +64,10 @@ function world() {
     }),
     policePassage: (policed) => passages.push(policed),
     isName: (text) => text === 'later' || text === 'agent',
-    surroundings: { hosts: [HOST], unbound: new Set(), instantOf: (epochMs) => epochMs },
+    surroundings: {
+      ...{ hosts: [HOST], unbound: new Set() },
+      instantOf: (epochMs) => epochMs - wall.aheadMs,
+    },
   });
   const guest = (name: string): Guest => {
     const found = guests[name];
@@ -110,7 +114,7 @@ function world() {
     return book.add(protocol, owner, more.names === undefined ? remote.address : undefined, source);
   };
   return {
-    ...{ clock, book, policy, destinations, live, blocks, passages, guest },
+    ...{ clock, wall, book, policy, destinations, live, blocks, passages, guest },
     ...{ learn, decide, test, open },
   };
 }
@@ -585,6 +589,74 @@ describe('network/policy/live-policy', () => {
     clock.ms = 5;
     while (policy.engine === engine) await new Promise((resolve) => setImmediate(resolve));
     assert.deepEqual(live.state().warnings, before.warnings.slice(1));
+    live.close();
+  });
+
+  it('rules end at their date where the host has slept meanwhile, and flows with them', async () => {
+    const { live, clock, wall, test, open } = world();
+    const soon = { allow: { cidr: '198.18.0.1', until: new Date(600_000).toISOString() } };
+    const later = { allow: { cidr: '198.18.0.2', until: new Date(7_200_000).toISOString() } };
+    const before = await live.replace({ default: 'deny', rules: [soon, later] });
+    const [flow, other] = [open('one', '198.18.0.1'), open('one', '198.18.0.2')];
+    clock.ms = 1_000;
+    wall.aheadMs = 3_600_000;
+    live.onWallClock();
+    while (flow.isOpen) await new Promise((resolve) => setImmediate(resolve));
+    const after = live.state();
+    assert.deepEqual(after.document, { default: 'deny', rules: [later] });
+    assert.equal(after.generation, before.generation + 1);
+    const text = JSON.stringify(after.document);
+    assert.equal(after.hash, createHash('sha256').update(text).digest('hex'));
+    assert.equal(test('one', '198.18.0.1:443').action, 'deny');
+    assert.equal(other.isOpen, true);
+    clock.ms = 3_599_999;
+    assert.equal(test('one', '198.18.0.2:443').action, 'allow');
+    clock.ms = 3_600_000;
+    assert.equal(test('one', '198.18.0.2:443').action, 'deny');
+    live.close();
+  });
+
+  it('ends of rules that are not over follow the date: forward and back, with no new generation', async () => {
+    const { live, clock, wall, policy, test } = world();
+    const rule = { allow: { name: '*.github.io', until: new Date(600_000).toISOString() } };
+    const rules = [rule, { allow: { cidr: '198.18.0.1', until: rule.allow.until } }];
+    const before = await live.replace({ default: 'deny', rules });
+    const endsAt = async (aheadMs: number): Promise<number> => {
+      const { engine } = policy;
+      wall.aheadMs = aheadMs;
+      live.onWallClock();
+      while (policy.engine === engine) await new Promise((resolve) => setImmediate(resolve));
+      const end = 600_000 - aheadMs;
+      const at = (ms: number): string => {
+        clock.ms = ms;
+        return test('one', '198.18.0.1:443').action;
+      };
+      assert.deepEqual([at(end - 1), at(end)], ['allow', 'deny']);
+      clock.ms = 0;
+      return end;
+    };
+    assert.equal(await endsAt(60_000), 540_000);
+    assert.equal(await endsAt(-60_000), 660_000);
+    assert.deepEqual(live.state(), before);
+    const { engine } = policy;
+    wall.aheadMs += 999;
+    live.onWallClock();
+    await live.replace({ default: 'deny' }, () => policy.engine === engine);
+    live.close();
+  });
+
+  it('dates of a policy that comes after a sleep are those of then', async () => {
+    const { live, clock, wall, policy } = world();
+    wall.aheadMs = 3_600_000;
+    const until = new Date(3_660_000).toISOString();
+    const rules = [{ allow: { cidr: '198.18.0.1', until } }];
+    await live.replace({ default: 'deny', rules });
+    live.onWallClock();
+    const { engine } = policy;
+    clock.ms = 59_999;
+    await assert.rejects(live.replace({}), { code: 'ERR_HAWSER_POLICY' }); // what was begun before is done
+    assert.equal(policy.engine, engine);
+    assert.deepEqual(live.state().document, { default: 'deny', rules });
     live.close();
   });
 });
