@@ -1,6 +1,6 @@
 /** `hawser agent --watch-kubernetes`, in the guest of a real daemon. */
 import assert from 'node:assert/strict';
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { LAB, systemSuite } from '../support/requirements.ts';
 import { Cluster } from './support/cluster.ts';
@@ -122,10 +122,21 @@ systemSuite('agent --watch-kubernetes', [...LAB, 'curl', 'nc', 'openssl'], funct
     assert.ok(daemon.isRunning, daemon.stderr);
   });
 
-  it('with the service account of a pod', async () => {
+  it('by several files of $KUBECONFIG, of which one is missing', async () => {
     await cluster.createNode('one', NODE); // the one before was of the killed API server
     await cluster.create('services', 'web', service('LoadBalancer', WEB));
     await answers(WEB.port);
+    await agent.stop();
+    await becomes();
+    const mine = lab.path('contexts');
+    const contexts = [{ name: 'mine', context: { cluster: 'c', user: 'u' } }];
+    writeFileSync(mine, JSON.stringify({ contexts, 'current-context': 'mine' }));
+    const KUBECONFIG = [lab.path('missing'), mine, cluster.kubeconfig].join(':');
+    agent = guest.start(agentArgv(), { env: { KUBECONFIG } });
+    await answers(WEB.port);
+  });
+
+  it('with the service account of a pod', async () => {
     await agent.stop();
     await becomes();
     agent = guest.start(cluster.inPod(agentArgv()));
