@@ -40,8 +40,8 @@ export class Neighbor {
   lastSeen: Instant;
   /** When ARP last asked for it. */
   askedAt: Instant = Number.NEGATIVE_INFINITY;
-  /** Since when an answer to ARP is awaited on every link; `NEVER`: it was not asked for. */
-  awaitedSince: Instant = NEVER;
+  /** Its link went, and no other has come since. */
+  isAway = false;
   /** When its link went, while its flows wait for it; else `NEVER`. */
   goneAt: Instant = NEVER;
   /** Questions put in the series that runs; see `resolution.ts`. */
@@ -146,7 +146,7 @@ export class NeighborTable {
     neighbor.port = port;
     neighbor.guest = port.guest;
     neighbor.goneAt = NEVER;
-    neighbor.awaitedSince = NEVER;
+    neighbor.isAway = false;
     neighbor.pathMtu = MAX_PATH_MTU;
     const waiting = [...neighbor.waiters];
     neighbor.waiters.clear();
@@ -161,7 +161,7 @@ export class NeighborTable {
       neighbor.port = undefined;
       neighbor.lastSeen = now;
       neighbor.goneAt = now;
-      neighbor.awaitedSince = Number.NEGATIVE_INFINITY; // nobody dials it until a link comes
+      neighbor.isAway = true;
     });
   }
 

@@ -10,9 +10,6 @@ import type { LinkPort } from './link-port.ts';
 import type { Neighbor, NeighborTable, NeighborWaiter } from './neighbor.ts';
 import { type AddressResolver, type DatagramSender, Resolution } from './resolution.ts';
 
-/** A guest that runs answers within milliseconds. */
-const ANSWER_MS = 1000;
-
 export interface Resolvers {
   readonly ipv4: AddressResolver;
   /** Undefined where IPv6 is off. */
@@ -53,16 +50,13 @@ export class Reach implements Reachability, AddressResolver, Timed {
   }
 
   /**
-   * Whether a dial is worth while: the guest is there, or has had no second to answer in yet. Else it is asked for: it
-   * may have come by a link that was there before.
+   * Whether a dial is worth while: the guest is there, or may be, on one of the links. Where its link went and no other
+   * has come since it is asked for: it may have come by a link that was there before.
    */
   mayAnswer(now: Instant, neighbor: Neighbor): boolean {
     this.lastNow = now;
-    const { port, awaitedSince } = neighbor;
-    if (port !== undefined) return true;
-    if (this.ports.size > 0 && (awaitedSince === NEVER || now - awaitedSince < ANSWER_MS)) {
-      return true;
-    }
+    if (neighbor.port !== undefined) return true;
+    if (this.ports.size > 0 && !neighbor.isAway) return true;
     this.resolution?.ask(now, neighbor);
     return false;
   }

@@ -135,7 +135,6 @@ export class Resolution {
     if (!this.open.has(neighbor) || neighbor.port !== undefined) return;
     neighbor.asks = 1;
     neighbor.askedAt = now + PROBED_MS;
-    neighbor.awaitedSince = now;
     this.nextAt = Math.min(this.nextAt, neighbor.askedAt + ASK_INTERVAL_MS);
   }
 
@@ -211,7 +210,6 @@ export class Resolution {
       resolver.probe(neighbor.port, neighbor);
       return;
     }
-    if (neighbor.port === undefined && neighbor.awaitedSince === NEVER) neighbor.awaitedSince = now;
     for (const port of ports) resolver.ask(port, neighbor.address);
   }
 

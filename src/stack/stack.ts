@@ -391,7 +391,7 @@ export class Stack
     this.neighbors.forEach((neighbor) => {
       if (neighbor.port !== undefined) return;
       this.reach.ask(port, neighbor.address);
-      neighbor.awaitedSince = now;
+      neighbor.isAway = false;
     });
     this.ipv6?.ndp.router?.onLinkUp(now, port.id);
     port.flush();

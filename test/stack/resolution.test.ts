@@ -88,6 +88,17 @@ overBothFamilies('stack/resolution', ({ version }) => {
     assert.equal(s.app.closed, 'unreachable');
   });
 
+  it('a dial waits for the answer of a guest that left earlier ones unanswered', () => {
+    const s = new Script();
+    s.dial();
+    s.advance(8000);
+    sent(s);
+    assert.ok(s.dial());
+    assert.deepEqual(sent(s), { asked: [BROADCAST], datagrams: [], segments: 0 });
+    s.frames(answer(GUEST_MAC)).advance(16);
+    assert.equal(sent(s).segments, 1);
+  });
+
   if (version === 6) {
     it('a guest that detects duplicates of its address has three seconds from then', () => {
       const s = new Script();
