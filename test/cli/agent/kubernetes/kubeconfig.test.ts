@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { readKubeconfig } from '../../../../src/cli/agent/kubernetes/kubeconfig.ts';
 
-/** Each is what `kubectl config view --raw` of version 1.32 has for these files. */
+/** As kubectl 1.32 merges files: `kubectl config view --raw`. */
 describe('agent: $KUBECONFIG of several files', () => {
   const { KUBECONFIG } = process.env;
   let dir: string;
