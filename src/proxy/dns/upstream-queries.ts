@@ -19,7 +19,7 @@ import {
 } from '../../services/dns/message.ts';
 import { errorReply, headerReply } from '../../services/dns/reply.ts';
 import type { DnsUpstream } from '../../services/dns/resolv-conf.ts';
-import { withId } from '../../services/dns/surgery.ts';
+import { limitTtls, withId } from '../../services/dns/surgery.ts';
 import { upstreamText } from '../../services/dns/upstream-text.ts';
 import type { Guest } from '../../stack/guest.ts';
 import { GuestQueries, Pending, type UpstreamReply, type Waiter } from './guest-queries.ts';
@@ -122,6 +122,7 @@ export class UpstreamQueries {
     const resolution = new Resolution(
       { query: message, transport, order, timing, sockets, evict, now, dial },
       (resolved) => {
+        if (resolved !== undefined) limitTtls(resolved.reply);
         if (resolved === undefined) this.onFailed(query, 'no nameserver answered');
         else if (query !== undefined && generation === this.generation) {
           cache.put(query, new Uint8Array(resolved.reply), now());

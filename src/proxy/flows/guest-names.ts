@@ -15,13 +15,14 @@ import { type AddressKey, addressKey, type IpAddress } from '../../base/ip-addre
 import { type Account, Budget } from '../../base/shares/budget.ts';
 import type { Instant } from '../../base/time.ts';
 import { addressAnswers } from '../../services/dns/address-answers.ts';
+import { TTL_MAX_S } from '../../services/dns/surgery.ts';
 import type { Guest } from '../../stack/guest.ts';
 import { AddressNames, KnownName, NAMES_OF_ADDRESS, type NameTerms } from './address-names.ts';
 
 export const NAMES_MAX = 16_384;
 export const GRANTED_MS = 30_000;
 export const KEPT_MS = 300_000;
-export const KEPT_MOST_MS = 3_600_000;
+export const KEPT_MOST_MS: number = TTL_MAX_S * 1_000;
 /** Addresses in use that one name too many passes over, before the oldest in use gives way. */
 const PASSED_MAX = 256;
 /** Of all names of a guest, those that are granted no longer are looked for so often, when one has to give way. */

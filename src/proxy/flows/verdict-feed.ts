@@ -119,7 +119,7 @@ export class VerdictFeed {
 
   private nameOf(block: Block): Pick<VerdictRecord, 'name' | 'evidence'> {
     const { name, stated } = block;
-    if (stated !== undefined) return { name: stated.name ?? name, evidence: SNI };
+    if (stated?.name !== undefined) return { name: stated.name, evidence: SNI };
     if (block.remote === undefined) return { name, evidence: 'asked' };
     return this.found(block);
   }

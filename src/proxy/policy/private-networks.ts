@@ -1,4 +1,4 @@
-/** Networks that are not of the Internet: private, shared and link-local ones of both families. */
+/** Networks that are not of the Internet: private, shared, link-local and site-local ones of both families. */
 import type { IpAddress } from '../../base/ip-address.ts';
 import { isIn, type Network4 } from '../../services/network4.ts';
 
@@ -13,5 +13,5 @@ const NETWORKS4: readonly Network4[] = [
 
 export function isPrivate({ family, a, d }: IpAddress): boolean {
   if (family === 4) return isIn(NETWORKS4, d);
-  return a >>> 25 === 0xfc >>> 1 || a >>> 22 === 0xfe80 >>> 6; // RFC 4193, RFC 4291 §2.5.6
+  return a >>> 25 === 0xfc >>> 1 || a >>> 23 === 0xfe80 >>> 7; // RFC 4193, RFC 4291 §2.5.6, RFC 3879 §4
 }

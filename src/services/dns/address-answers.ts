@@ -33,8 +33,8 @@ export interface AddressAnswers {
 
 /** A week, as caches do (RFC 2181 §8 allows any limit). */
 const TTL_MAX_S = 604_800;
-/** More in one answer are ignored. */
-const ADDRESSES_MAX = 32;
+/** More in one answer are ignored; one over UDP holds less than a tenth as a rule. */
+export const ADDRESSES_MAX = 1_024;
 /** More lead nowhere: resolvers follow 8 to 16. */
 const ALIASES_MAX = 16;
 
@@ -65,7 +65,7 @@ export function addressAnswers(message: Uint8Array): AddressAnswers | undefined 
     const ttlS = Math.min(u32(message, ttlOff), TTL_MAX_S);
     const owner = nameAt(off);
     for (const address of addressesIn(message.subarray(dataOff, dataOff + dataLen), type)) {
-      if (found.length < ADDRESSES_MAX) found.push({ owner, address, ttlS });
+      found.push({ owner, address, ttlS });
     }
   });
   if (!isSound) return undefined;
@@ -74,7 +74,7 @@ export function addressAnswers(message: Uint8Array): AddressAnswers | undefined 
     owners.add(owner);
     owner = aliases.get(owner);
   }
-  const addresses = found.filter(({ owner }) => owners.has(owner));
+  const addresses = found.filter(({ owner }) => owners.has(owner)).slice(0, ADDRESSES_MAX);
   return addresses.length === 0 ? undefined : { name, addresses };
 }
 

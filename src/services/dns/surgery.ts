@@ -11,6 +11,8 @@ import {
   u32,
 } from './message.ts';
 
+export const TTL_MAX_S = 3_600;
+
 /** A copy with another id. */
 export function withId(message: Uint8Array, id: number): Uint8Array {
   const copy = new Uint8Array(message); // not slice(): a Buffer's shares its bytes
@@ -28,9 +30,18 @@ export function copyQuestion(query: Uint8Array, reply: Uint8Array): void {
 
 /** Count every TTL down, in place, to no less than zero. */
 export function ageTtls(message: Uint8Array, seconds: number): void {
+  setTtls(message, (ttlS) => Math.max(0, ttlS - seconds));
+}
+
+/** Make no TTL longer than {@link TTL_MAX_S}, in place: who asks has to ask again while what was found for it is known. */
+export function limitTtls(message: Uint8Array): void {
+  setTtls(message, (ttlS) => Math.min(ttlS, TTL_MAX_S));
+}
+
+function setTtls(message: Uint8Array, of: (ttlS: number) => number): void {
   eachRecord(message, (record) => {
     if (record.type === TYPE_OPT) return; // its TTL field holds flags
-    setU32(message, record.ttlOff, Math.max(0, u32(message, record.ttlOff) - seconds));
+    setU32(message, record.ttlOff, of(u32(message, record.ttlOff)));
   });
 }
 

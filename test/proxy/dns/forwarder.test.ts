@@ -9,7 +9,7 @@ import { Budget } from '../../../src/base/shares/budget.ts';
 import type { DnsForwarder, DnsForwarderOptions } from '../../../src/proxy/dns/forwarder.ts';
 import { parseAddress } from '../../../src/services/address-text.ts';
 import { LocalNames } from '../../../src/services/dns/local-names.ts';
-import { fitUdp } from '../../../src/services/dns/surgery.ts';
+import { fitUdp, TTL_MAX_S } from '../../../src/services/dns/surgery.ts';
 import { a, dataOf, queryBytes, rcodeOf, replyBytes, unpack } from '../../services/dns/dns-wire.ts';
 import { RecordingLog } from '../../support/recording-log.ts';
 import { testGuest } from '../../support/test-guest.ts';
@@ -200,6 +200,17 @@ describe('DNS forwarder', () => {
     assert.equal(unpack(reply).flag_tc, true);
     assert.deepEqual(server.seen, ['udp']);
     assert.equal(forwarder.cache.size, 0);
+  });
+
+  it('hands out no TTL for longer than the names of guests are known', async () => {
+    const answers = [a(NAME, '192.0.2.1', 86_400)];
+    const server = await upstream((asked) => [replyBytes(asked, { answers })]);
+    const forwarder = forwarderTo([server]);
+    for (const _again of [1, 2]) {
+      const [answer] = unpack(await resolve(forwarder, queryBytes(NAME))).answers ?? [];
+      assert.ok(answer?.type === 'A' && answer.ttl === TTL_MAX_S);
+    }
+    assert.equal(server.seen.length, 1);
   });
 
   it('cuts a large cached answer to the size of each UDP client', async () => {

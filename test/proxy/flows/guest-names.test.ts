@@ -57,6 +57,20 @@ describe('proxy/flows/guest-names', () => {
     assert.equal(names.budget.held, 1);
   });
 
+  it('of every address of a large answer, behind records of other names', () => {
+    const names = new GuestNames();
+    const guest = testGuest();
+    const asked = queryBytes('www.example.com');
+    const numbers = Array.from({ length: 200 }, (_, n) => n);
+    const others = numbers.map((n) => a('unrelated.example', `198.51.100.${n}`));
+    const answers = numbers.map((n) => a('www.example.com', `192.0.2.${n}`));
+    names.learn(0, guest, replyBytes(asked, { answers: [...others, ...answers] }));
+    for (const n of numbers) {
+      assert.equal(names.find(0, guest, ip(`192.0.2.${n}`)), 'www.example.com');
+      assert.equal(names.find(0, guest, ip(`198.51.100.${n}`)), undefined);
+    }
+  });
+
   it('of names that are compressed', () => {
     const names = new GuestNames();
     const guest = testGuest();

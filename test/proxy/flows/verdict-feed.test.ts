@@ -129,7 +129,7 @@ describe('proxy/flows: verdicts', () => {
     assert.deepEqual(told().slice(1), [
       'allowed tcp outside 192.0.2.1 443 (a.test sni) undefined: allow a.test:443',
       'denied tcp outside 192.0.2.1 443 (evil.test sni) policy: evil.test was not looked up to come here',
-      'denied tcp outside 192.0.2.1 443 (a.test sni) policy: no name is stated (tls), and allow a.test:443 is for a name',
+      'denied tcp outside 192.0.2.1 443 (a.test asked) policy: no name is stated (tls), and allow a.test:443 is for a name',
     ]);
   });
 

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { ageTtls, copyQuestion, fitUdp, withId } from '../../../src/services/dns/surgery.ts';
+import {
+  ageTtls,
+  copyQuestion,
+  fitUdp,
+  limitTtls,
+  TTL_MAX_S,
+  withId,
+} from '../../../src/services/dns/surgery.ts';
 import { a, dataOf, queryBytes, replyBytes, unpack } from './dns-wire.ts';
 
 const asked = queryBytes('big.example', 'A', { udpSize: 4096 });
@@ -40,6 +47,16 @@ describe('DNS surgery', () => {
       [70, 0],
     );
     assert.equal(additionals[0]?.type === 'OPT' && additionals[0].flag_do, true);
+  });
+
+  it('limits TTLs, and leaves the flags of OPT alone', () => {
+    const additionals =
+      unpack(queryBytes('x', 'A', { udpSize: 1232, dnssecOk: true })).additionals ?? [];
+    const answers = [a('x', '1.1.1.1', 86_400), a('x', '1.1.1.2', 5)];
+    const reply = replyBytes(asked, { answers, additionals });
+    limitTtls(reply);
+    const limited = [a('x', '1.1.1.1', TTL_MAX_S), a('x', '1.1.1.2', 5)];
+    assert.deepEqual(reply, replyBytes(asked, { answers: limited, additionals }));
   });
 
   it('returns what fits as it is', () => {
