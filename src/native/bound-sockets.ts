@@ -54,6 +54,9 @@ const SKV6ONLY = 11;
 const FIRST_ROOM = 128 << 10;
 /** The kernel fills at most this in one read. */
 const READ_ROOM = 64 << 10;
+/** Of a dump that is left: a million sockets. */
+const PARTS_MAX = 4_096;
+
 /** Of one protocol and, if it is not 0, one family. */
 interface Table {
   readonly protocol: number;
@@ -65,6 +68,8 @@ interface Table {
   beforeLen: number;
   /** By inode, as of the last dump. */
   readonly sockets: Map<number, Entry>;
+  /** Whether `sockets` are those of the last dump alone, and were handed out. */
+  isSettled: boolean;
   round: number;
 }
 
@@ -75,7 +80,7 @@ interface Entry {
 }
 
 const tableOf = (protocol: number, family: number): Table => ({
-  ...{ protocol, family, len: 0, beforeLen: -1, round: 0, sockets: new Map() },
+  ...{ protocol, family, len: 0, beforeLen: -1, round: 0, sockets: new Map(), isSettled: false },
   bytes: new Uint8Array(FIRST_ROOM),
   before: new Uint8Array(FIRST_ROOM),
 });
@@ -99,18 +104,30 @@ export class LinuxBoundSockets implements BoundSockets {
   }
 
   read(): readonly BoundSocket[] | 'same' | undefined {
+    const read = this.readTables();
+    // What one table had found was not handed out, and the rest of a dump would be taken for the next.
+    if (read === undefined) {
+      for (const table of this.tables) table.isSettled = false;
+      this.discard();
+    }
+    return read;
+  }
+
+  private readTables(): readonly BoundSocket[] | 'same' | undefined {
     let isSame = true;
     for (const table of this.tables) {
       const how = this.dump(table);
       if (how === 'failed') return undefined;
-      if (isEqual(table)) continue;
+      if (table.isSettled && isEqual(table)) continue;
       isSame = false;
+      table.isSettled = true;
       table.round++;
       parse(table);
       // Between two parts one may be passed over, if another before it in its bucket goes: it must be missing twice.
       if (how === 'in-parts' && isAnyMissing(table)) {
         if (this.dump(table) === 'failed') return undefined;
         parse(table);
+        table.isSettled = false; // some may be of the first dump alone
       }
       for (const [inode, { round }] of table.sockets) {
         if (round !== table.round) table.sockets.delete(inode);
@@ -126,6 +143,13 @@ export class LinuxBoundSockets implements BoundSockets {
 
   close(): void {
     this.c.close(this.fd);
+  }
+
+  private discard(): void {
+    const bytes = new Uint8Array(READ_ROOM);
+    for (let parts = 0; parts < PARTS_MAX; parts++) {
+      if (this.c.read(this.fd, bytes, READ_ROOM) <= 0) return;
+    }
   }
 
   private dump(table: Table): Dumped {

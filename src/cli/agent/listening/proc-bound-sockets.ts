@@ -24,6 +24,8 @@ const UDP: readonly string[] = ['/proc/self/net/udp', '/proc/self/net/udp6'];
 export class ProcBoundSockets implements BoundSockets {
   private readonly files: TableFiles;
   private readonly tables: readonly Table[];
+  /** Than what was handed out last. */
+  private isOther = false;
   private known = new Map<string, BoundSocket>();
 
   constructor(withUdp: boolean, files: TableFiles = PROC_TABLES) {
@@ -38,17 +40,17 @@ export class ProcBoundSockets implements BoundSockets {
   }
 
   read(): readonly BoundSocket[] | 'same' | undefined {
-    let isSame = true;
     for (const table of this.tables) {
       const { path, protocol, state } = table;
       const text = textOf(this.files, path, state);
       if (text === undefined) return undefined;
       if (text === table.text) continue;
-      isSame = false;
+      this.isOther = true;
       table.text = text;
       table.sockets = parseTable(text, state).flatMap((entry) => this.socketOf(entry, protocol));
     }
-    if (isSame) return 'same';
+    if (!this.isOther) return 'same';
+    this.isOther = false;
     const all = this.tables.flatMap(({ sockets }) => sockets);
     this.known = new Map(all.map((socket) => [keyOf(socket), socket]));
     return all;
