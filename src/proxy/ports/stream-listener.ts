@@ -178,6 +178,10 @@ export class StreamListener implements PublishedListener {
 
   private begin(stream: HostStream, onEnd: () => void): void {
     if (this.serve(stream, onEnd)) return;
+    if (this.deps.ssh !== undefined) {
+      this.turnAway(stream, onEnd); // its clients wait for the guest by themselves: there is no room
+      return;
+    }
     // The kernel reports the client before the link that its guest has connected to earlier, when both are new to a turn.
     setImmediate(() => this.beginAgain(stream, onEnd));
   }
@@ -188,8 +192,12 @@ export class StreamListener implements PublishedListener {
     } catch (fault) {
       reportFault('accept', fault);
     }
+    this.turnAway(stream, onEnd); // no guest yet, no agent, or no flow available
+  }
+
+  private turnAway(stream: HostStream, onEnd: () => void): void {
     onEnd();
-    this.refuse(stream); // no guest yet, no agent, or no flow available
+    this.refuse(stream);
   }
 
   private askAbout(gate: FlowGate, stream: HostStream, onEnd: () => void): void {
@@ -206,8 +214,7 @@ export class StreamListener implements PublishedListener {
         this.begin(stream, onEnd);
         return;
       }
-      onEnd();
-      this.refuse(stream);
+      this.turnAway(stream, onEnd);
     });
   }
 
