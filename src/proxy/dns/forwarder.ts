@@ -1,7 +1,7 @@
 /**
  * The guests' resolver: local names, then the cache, then the host's own upstreams.
  *
- * Messages are forwarded unchanged, except for ids, and for TTLs of answers from the cache.
+ * Messages are forwarded unchanged, except for ids and TTLs.
  */
 import { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';

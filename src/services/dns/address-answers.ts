@@ -34,7 +34,7 @@ export interface AddressAnswers {
 /** A week, as caches do (RFC 2181 §8 allows any limit). */
 const TTL_MAX_S = 604_800;
 /** More in one answer are ignored; one over UDP holds less than a tenth as a rule. */
-export const ADDRESSES_MAX = 1_024;
+const ADDRESSES_MAX = 1_024;
 /** More lead nowhere: resolvers follow 8 to 16. */
 const ALIASES_MAX = 16;
 

@@ -95,10 +95,8 @@ export class DnsCache {
     const old = this.entries.get(key);
     if (old !== undefined) this.remove(key, old);
     if (reply.length + ENTRY_OVERHEAD > this.limits.lenBytes / 4) return;
-    this.entries.set(key, {
-      ...{ reply, storedAt: now, expiresAt: now + ttl * 1000 },
-      mark: undefined,
-    });
+    const expiresAt = now + ttl * 1000;
+    this.entries.set(key, { reply, storedAt: now, expiresAt, mark: undefined });
     this.lenBytes += reply.length + ENTRY_OVERHEAD;
     while (this.entries.size > this.limits.entries || this.lenBytes > this.limits.lenBytes) {
       const [oldest] = this.entries;

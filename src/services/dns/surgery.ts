@@ -11,6 +11,7 @@ import {
   u32,
 } from './message.ts';
 
+/** Of what is handed out from servers of others. */
 export const TTL_MAX_S = 3_600;
 
 /** A copy with another id. */
