@@ -103,7 +103,8 @@ export async function checkVm(options: VmCheckOptions): Promise<void> {
   };
   const url = await runPublishedSteps(runner, host, plan, sum, startAgent, serve);
   try {
-    await (await fetch(`${url}${RELEASE_PATH}`)).text();
+    const released = await fetch(`${url}${RELEASE_PATH}`, { signal: AbortSignal.timeout(10_000) });
+    await released.text();
   } catch {
     vm.kill(); // what failed has been reported
   }
