@@ -21,6 +21,11 @@ const READ_MS = 0.012;
 const BYTE_MS = 0.8e-6;
 /** An end is passed on, and most often a connection goes with it. */
 const END_MS = 0.04;
+/**
+ * To hold a socket and read it again costs four system calls. While no other link has work, that is more than what so few
+ * can bring in one turn: they are held when the turn as a whole is too long.
+ */
+const FEW = 64;
 const HELD_AT_ONCE = 128;
 const MIN_RELEASED = 32;
 const MAX_RELEASED = 2048;
@@ -131,7 +136,7 @@ export class Intake implements TurnWork {
    * @returns false when it is held: the caller stops reading it
    */
   took(source: IntakeSource, len: number): boolean {
-    if (this.share.charge(READ_MS + BYTE_MS * len)) return true;
+    if (this.charge(READ_MS + BYTE_MS * len)) return true;
     const isRead = source.intakeList === this.reading;
     if (isRead) this.hold(source);
     this.holdOthers();
@@ -141,7 +146,12 @@ export class Intake implements TurnWork {
   /** `source` has ended, which was passed on. */
   ended(source: IntakeSource): void {
     this.stop(source);
-    if (!this.share.charge(END_MS)) this.holdOthers();
+    if (!this.charge(END_MS)) this.holdOthers();
+  }
+
+  private charge(ms: number): boolean {
+    const areFew = this.reading.size + this.held.size <= FEW;
+    return areFew ? this.share.chargeFew(ms) : this.share.charge(ms);
   }
 
   private holdOthers(): void {

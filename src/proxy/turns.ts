@@ -365,6 +365,14 @@ export class TurnShare {
     return this.creditMs > 0 && !turns.isCrowded;
   }
 
+  /** As {@link charge}, of few sources: while no other link has work, the turn alone is their limit. */
+  chargeFew(ms: number): boolean {
+    const { turns } = this;
+    if (turns.isShared) return this.charge(ms);
+    turns.add(ms);
+    return !turns.isCrowded;
+  }
+
   /** @internal Another quantum. @returns whether it may work */
   refill(): boolean {
     this.serial = this.turns.serial;

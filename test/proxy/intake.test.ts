@@ -50,6 +50,45 @@ describe('proxy/intake', () => {
     assert.equal(intake.holds, 0);
   });
 
+  describe('of 60 sockets that are ready in each turn', () => {
+    const rush = (loop: TurnLoop, others: number): { read: number[]; holds: number } => {
+      const intake = new Intake(loop.turns);
+      const sources = Array.from({ length: 60 }, () => new Source(intake));
+      const links = Array.from({ length: others }, () => loop.turns.join({ onTurn() {} }));
+      const read = Array.from({ length: 20 }, () => {
+        for (const link of links) if (link.begin(loop.nowMs)) link.end(false);
+        for (const source of sources) source.waiting = 1;
+        const n = pollAll(sources);
+        loop.poll();
+        return n;
+      });
+      return { read, holds: intake.holds };
+    };
+
+    it('holds none while no other link has work', () => {
+      for (const links of [0, 1]) {
+        const { read, holds } = rush(new TurnLoop(), links);
+        assert.ok(read.every((n) => n === 60));
+        assert.equal(holds, 0);
+      }
+    });
+
+    it('holds some while another has', () => {
+      const { read, holds } = rush(new TurnLoop(), 2);
+      assert.ok(read.slice(1).every((n) => n < 30));
+      assert.ok(holds > 0);
+    });
+
+    it('holds some where several guests have as many', () => {
+      const loop = new TurnLoop();
+      const intakes = Array.from({ length: 20 }, () => new Intake(loop.turns));
+      const sources = intakes.flatMap((one) => Array.from({ length: 60 }, () => new Source(one)));
+      for (const source of sources) source.waiting = 1;
+      assert.ok(pollAll(sources) < 200);
+      assert.ok(intakes.slice(-1).every(({ holds }) => holds > 0));
+    });
+  });
+
   it('bounds what one turn reads of 5000 that are ready at once, and reads every byte of each', () => {
     const loop = new TurnLoop();
     const intake = new Intake(loop.turns);
