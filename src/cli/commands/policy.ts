@@ -58,6 +58,9 @@ const ACTIONS = [
 ];
 const ALONE: ReadonlySet<string> = new Set(['show', 'clear', 'denials', 'schema']);
 const TAKES: Readonly<Record<string, string>> = { set: 'a file', approve: 'the id of a denial' };
+/** Of a flow that is allowed by a name. */
+const UNSEEN =
+  'as far as the client states the name in the clear: the host inside TLS (domain fronting) and what the service does for its clients are not seen';
 const UNITS_MS: Readonly<Record<string, number>> = {
   s: 1_000,
   m: 60_000,
@@ -169,7 +172,7 @@ async function test(args: readonly string[], request: PolicyRequest): Promise<Po
   const notes = [
     ...(bestEffort ? ['best effort: its addresses by themselves are allowed'] : []),
     ...(observed ? ['the policy observes: it passes'] : []),
-    ...(inspected ? ['as far as the client states the name in the clear'] : []),
+    ...(inspected ? [UNSEEN] : []),
   ];
   const note = notes.length === 0 ? '' : ` (${notes.join('; ')})`;
   const text = request.json ? toJson(verdict) : `${action}: ${rule}${note}\n`;

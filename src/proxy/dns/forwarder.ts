@@ -38,7 +38,7 @@ import {
   type DomainUpstream,
   parseResolvConf,
 } from '../../services/dns/resolv-conf.ts';
-import { fitUdp } from '../../services/dns/surgery.ts';
+import { copyQuestion, fitUdp } from '../../services/dns/surgery.ts';
 import { domainText, upstreamText } from '../../services/dns/upstream-text.ts';
 import type { Guest } from '../../stack/guest.ts';
 import { HostLookup } from '../host-lookup.ts';
@@ -310,6 +310,7 @@ export class DnsForwarder {
     }
     const sent = policy?.sent(query) ?? query.bytes;
     this.upstreamQueries.forward(sent, query, transport, owner, (bytes, from) => {
+      if (sent !== query.bytes) copyQuestion(query.bytes, bytes);
       trace.upstream = from;
       trace.source = from === undefined ? undefined : 'upstream';
       if (from === undefined) found(bytes, 'failure');

@@ -211,7 +211,7 @@ export function answers(query: Uint8Array, reply: Uint8Array): boolean {
   if (end < 0) return true;
   if (dnsQuestionCount(reply) !== 1 || reply.length < end) return false;
   for (let i = DNS_HEADER_LEN; i < end; i++) {
-    if (lower(query[i] ?? 0) !== lower(reply[i] ?? 0)) return false;
+    if (lowerCase(query[i] ?? 0) !== lowerCase(reply[i] ?? 0)) return false;
   }
   return true;
 }
@@ -236,10 +236,12 @@ export function readName(bytes: Uint8Array, off: number): string {
 
 function printable(byte: number): string {
   const odd = byte <= 0x20 || byte >= 0x7f || byte === 0x2e || byte === 0x5c; // . and \
-  return odd ? `\\${String(byte).padStart(3, '0')}` : String.fromCharCode(lower(byte));
+  return odd ? `\\${String(byte).padStart(3, '0')}` : String.fromCharCode(lowerCase(byte));
 }
 
-const lower = (byte: number): number => (byte >= 0x41 && byte <= 0x5a ? byte + 32 : byte);
+/** A byte of a name. */
+export const lowerCase = (byte: number): number =>
+  byte >= 0x41 && byte <= 0x5a ? byte + 32 : byte;
 
 const PRINTABLE: readonly string[] = Array.from({ length: 256 }, (_, byte) => printable(byte));
 

@@ -2,6 +2,7 @@
 import {
   DNS_HEADER_LEN,
   dnsFlags,
+  dnsQuestionCount,
   eachRecord,
   FLAG_TC,
   setU16,
@@ -24,7 +25,7 @@ export function withId(message: Uint8Array, id: number): Uint8Array {
 /** Give `reply`, in place, the question of `query` in the client's own upper and lower case. */
 export function copyQuestion(query: Uint8Array, reply: Uint8Array): void {
   const end = skipQuestion(query);
-  if (end > 0 && end <= reply.length) {
+  if (end > 0 && end <= reply.length && dnsQuestionCount(reply) === 1) {
     reply.set(query.subarray(DNS_HEADER_LEN, end), DNS_HEADER_LEN);
   }
 }

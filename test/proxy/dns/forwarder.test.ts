@@ -9,6 +9,7 @@ import { Budget } from '../../../src/base/shares/budget.ts';
 import type { DnsForwarder, DnsForwarderOptions } from '../../../src/proxy/dns/forwarder.ts';
 import { parseAddress } from '../../../src/services/address-text.ts';
 import { LocalNames } from '../../../src/services/dns/local-names.ts';
+import { plainQuery } from '../../../src/services/dns/plain-query.ts';
 import { fitUdp, TTL_MAX_S } from '../../../src/services/dns/surgery.ts';
 import { a, dataOf, queryBytes, rcodeOf, replyBytes, unpack } from '../../services/dns/dns-wire.ts';
 import { RecordingLog } from '../../support/recording-log.ts';
@@ -63,6 +64,31 @@ describe('DNS forwarder', () => {
     };
     const forwarder = forwarderTo([await upstream((query) => [make(query)])]);
     assert.deepEqual(await resolve(forwarder, asked), make(asked));
+  });
+
+  it('under a policy that denies names, asks in lower case and answers in the case of the client', async () => {
+    const policy = {
+      refusesUnreadable: true,
+      refusal: () => undefined,
+      excess: () => undefined,
+      sent: plainQuery,
+      police: (_owner: unknown, _query: unknown, reply: Uint8Array) => reply,
+      policeKept: (_owner: unknown, _query: unknown, reply: Uint8Array) => reply,
+    };
+    const heard: (string | undefined)[] = [];
+    const server = await upstream((asked) => {
+      heard.push(unpack(asked).questions?.[0]?.name);
+      return [replyBytes(asked, { answers: [a(NAME, '192.0.2.1')] })];
+    });
+    const nowhere = forwarderTo([], { policy });
+    const forwarder = forwarderTo([server], { policy });
+    for (const name of ['A.exAMPle', 'a.EXAMPLE']) {
+      const { questions } = unpack(await resolve(forwarder, queryBytes(name)));
+      assert.equal(questions?.[0]?.name, name);
+      const failure = unpack(await resolve(nowhere, queryBytes(name)));
+      assert.equal(failure.questions?.[0]?.name, name);
+    }
+    assert.deepEqual(heard, [NAME]);
   });
 
   for (const [name, rcode] of [

@@ -5,7 +5,7 @@ import { plainQuery } from '../../../src/services/dns/plain-query.ts';
 import { query, queryBytes, unpack } from './dns-wire.ts';
 import { wordsBeside } from './words-beside.ts';
 
-const NAME = 'A.example';
+const NAME = 'a.example';
 
 describe('services/dns/plain-query', () => {
   for (const [where, message] of wordsBeside(NAME)) {
@@ -35,6 +35,15 @@ describe('services/dns/plain-query', () => {
         Buffer.from(asked),
       );
     }
+  });
+
+  it('is in lower case, whatever bits the case of its letters would carry', () => {
+    fc.assert(
+      fc.property(fc.array(fc.boolean(), { minLength: 9, maxLength: 9 }), (bits) => {
+        const cased = [...'az-[`.com'].map((c, i) => (bits[i] === true ? c.toUpperCase() : c));
+        assert.deepEqual(plainQuery(query(cased.join(''))), queryBytes('az-[`.com'));
+      }),
+    );
   });
 
   it('whatever the query, it is as long as its question and a bare OPT record', () => {

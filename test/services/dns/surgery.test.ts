@@ -34,6 +34,14 @@ describe('DNS surgery', () => {
     assert.equal(unpack(reply).questions?.[0]?.name, 'BIG.example');
   });
 
+  it('leaves a reply without a question alone', () => {
+    const reply = replyBytes(asked, { answers: addresses(3).map((data) => a('x', data)) });
+    reply[5] = 0;
+    const before = reply.slice();
+    copyQuestion(queryBytes('BIG.example'), reply);
+    assert.deepEqual(reply, before);
+  });
+
   it('counts TTLs down to zero, and leaves the flags of OPT alone', () => {
     const reply = replyBytes(asked, {
       answers: [a('x', '1.1.1.1', 100), a('x', '1.1.1.2', 5)],
