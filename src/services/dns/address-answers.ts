@@ -31,8 +31,6 @@ export interface AddressAnswers {
   readonly addresses: readonly { readonly address: IpAddress; readonly ttlS: number }[];
 }
 
-/** A week, as caches do (RFC 2181 §8 allows any limit). */
-const TTL_MAX_S = 604_800;
 /** More in one answer are ignored; one over UDP holds less than a tenth as a rule. */
 const ADDRESSES_MAX = 1_024;
 /** More lead nowhere: resolvers follow 8 to 16. */
@@ -62,7 +60,7 @@ export function addressAnswers(message: Uint8Array): AddressAnswers | undefined 
       aliases.set(nameAt(off), nameAt(dataOff));
     }
     if (type !== asked) return;
-    const ttlS = Math.min(u32(message, ttlOff), TTL_MAX_S);
+    const ttlS = u32(message, ttlOff);
     const owner = nameAt(off);
     for (const address of addressesIn(message.subarray(dataOff, dataOff + dataLen), type)) {
       found.push({ owner, address, ttlS });
