@@ -13,11 +13,11 @@ import { addGuestIpv6, addIpv6, GUEST6, OUTSIDE6, SUBNET6 } from './support/ipv6
 import { GATEWAY, type Guest, HOST, HTTP_PORT, Lab, OUTSIDE } from './support/lab.ts';
 import { type Background, succeed } from './support/processes.ts';
 import { until } from './support/until.ts';
+import { MARK_ADDRESS, MARK_PORT, sendUdp, settled, startWire } from './support/wire.ts';
 
 const OTHER = '198.18.0.2';
-const THIRD = '198.18.0.3';
+const THIRD = MARK_ADDRESS;
 const FOURTH = '198.18.0.4';
-const MARK_PORT = 5000;
 const BACK_PORT = 9090;
 const UDP = 17;
 const MORE_FRAGMENTS = 0x2000;
@@ -28,12 +28,6 @@ const GRE = 47;
 const IPIP = 4;
 const IPV6_IN_IPV4 = 41;
 const NAMED_MAIN = fileURLToPath(new URL('./support/named-main.js', import.meta.url));
-const SEND = `const family = process.argv[1].includes(':') ? 'udp6' : 'udp4';
-  const s = require('dgram').createSocket(family);
-  s.on('error', (e) => { console.log(e.code); process.exit(); });
-  s.connect(+process.argv[2], process.argv[1], () => s.send('x', () => setTimeout(() => {
-    console.log('silence'); process.exit(); }, +process.argv[3])));`;
-
 const ASK = `const s = require('dgram').createSocket('udp4');
   s.on('message', () => process.exit()).send(Buffer.from(process.argv[2], 'hex'), 53, process.argv[1]);`;
 
@@ -77,8 +71,7 @@ systemSuite(
         ...[`--address=/a.test/${OUTSIDE}`, `--address=/w.test/evil.test/${OTHER}`],
       ]);
       await until('dnsmasq', async () => (await outside.run('ss', '-Hlun')).includes(':53 '));
-      wire = outside.start(['tcpdump', '-l', '-n', '--immediate-mode', '-i', 'up0']);
-      await until('tcpdump', () => (/listening on/.test(wire.stderr) ? true : undefined));
+      wire = await startWire(lab);
       await lab.startServers(host);
       guest = await lab.addGuest();
       other = await lab.addGuest();
@@ -130,8 +123,6 @@ rules:
       const line = await where.run('ip', '-o', 'link', 'show', 'eth0');
       return macOf(/link\/ether ([0-9a-f:]{17})/.exec(line)?.[1] ?? '');
     };
-    const sendUdp = async (address: string, port: number, waitMs = 0): Promise<string> =>
-      (await guest.run(process.execPath, '-e', SEND, address, `${port}`, `${waitMs}`)).trim();
     const dig = async (...args: readonly string[]): Promise<string> =>
       await guest.run('dig', `@${GATEWAY}`, '+tries=1', '+timeout=2', ...args);
     const curl = async (by: Guest, ...args: readonly string[]): Promise<number> =>
@@ -141,15 +132,6 @@ rules:
     ];
     const isRefused = async (...args: readonly string[]): Promise<void> =>
       assert.equal(await curl(guest, ...args), 7);
-    /** Whatever the guest has sent before, and may arrive, has arrived: its order is kept. */
-    const settled = async (): Promise<void> => {
-      const mark = new RegExp(`> ${THIRD}\\.${MARK_PORT}: UDP`, 'g');
-      const before = (wire.stdout.match(mark) ?? []).length;
-      await sendUdp(THIRD, MARK_PORT);
-      await until('the mark', () =>
-        (wire.stdout.match(mark) ?? []).length > before ? true : undefined,
-      );
-    };
     /** IPv4, to those that nothing but a mark may reach. */
     const FORBIDDEN = /> 198\.18\.0\.(?:[24](?!\d)|3(?!\d|\.5000: UDP))/;
     const NEVER = /IP6 2001:db8:18::10[^\n]* > (?!ff)|GRE|SCTP|sctp|ip-proto|ICMP echo|\.853[: ]/;
@@ -165,7 +147,7 @@ rules:
           await isRefused(`telnet://${OTHER}:853`);
           await isRefused(`telnet://${OUTSIDE}:853`);
           for (const address of [OTHER, OUTSIDE]) {
-            assert.match(await sendUdp(address, 853, 1_000), /^E/);
+            assert.match(await sendUdp(guest, address, 853, 1_000), /^E/);
           }
         },
       ],
@@ -181,7 +163,7 @@ rules:
             await isRefused(`https://[${address}]/`);
           }
           const ofAllowed = `${OUTSIDE6.slice(0, -1)}5efe:${THIRD}`;
-          assert.match(await sendUdp(ofAllowed, MARK_PORT, 1_000), /^E/);
+          assert.match(await sendUdp(guest, ofAllowed, MARK_PORT, 1_000), /^E/);
         },
       ],
       [
@@ -309,7 +291,7 @@ rules:
       [
         "the gateway's time, and a port of the host that leads to another guest",
         async () => {
-          assert.match(await sendUdp(GATEWAY, 123, 1_000), /^E/);
+          assert.match(await sendUdp(guest, GATEWAY, 123, 1_000), /^E/);
           await isRefused(`http://${HOST}:${BACK_PORT}/`);
           await isRefused(`http://198.18.0.10:${BACK_PORT}/`);
         },
@@ -336,7 +318,7 @@ rules:
       it(`nothing arrives by ${what}`, async () => {
         const from = wire.stdout.length;
         await attempt();
-        await settled();
+        await settled(wire, guest);
         const lines = wire.stdout.slice(from).split('\n');
         assert.deepEqual(
           lines.filter((line) => FORBIDDEN.test(line) || NEVER.test(line)),
