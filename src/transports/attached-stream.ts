@@ -42,19 +42,29 @@ export class AttachedStream implements OpenLink {
   }
 }
 
+/** Streams that belong to a link, of whichever network: a second one would read and write the same bytes. */
+const attached = new WeakSet<Duplex>();
+
 /**
  * A program's stream, as links use it.
  *
- * @throws LinkError when it is not a stream of bytes
+ * @throws LinkError when it is not a stream of bytes, or belongs to a link already
  */
 export function streamOf(duplex: Duplex, description: string): StreamOverDuplex {
   const { readable, writable, readableObjectMode, readableEncoding } = duplex;
+  if (attached.has(duplex)) {
+    throw new LinkError(`cannot attach ${description}: the stream is attached already`);
+  }
   if (!readable || !writable) {
     throw new LinkError(`cannot attach ${description}: it must be readable and writable`);
   }
   if (readableObjectMode || readableEncoding !== null) {
-    throw new LinkError(`cannot attach ${description}: it must be a stream of bytes, not of text`);
+    const what = readableObjectMode ? 'objects' : 'text';
+    throw new LinkError(
+      `cannot attach ${description}: it must be a stream of bytes, not of ${what}`,
+    );
   }
+  attached.add(duplex);
   return streamOverDuplex(duplex);
 }
 

@@ -203,8 +203,8 @@ describe('network/attach', () => {
       [file, /descriptor \d+ is not that of a connected stream socket/],
       [-1, /-1 is not a descriptor/],
       [1.5, /1\.5 is not a descriptor/],
-      [objects, /must be a stream of bytes/],
-      [text, /must be a stream of bytes/],
+      [objects, /must be a stream of bytes, not of objects$/],
+      [text, /must be a stream of bytes, not of text$/],
       [gone, /must be readable and writable/],
     ] as const) {
       const attach = (): unknown =>
@@ -221,6 +221,21 @@ describe('network/attach', () => {
     assert.equal(network.view.info().links.length, 0);
     await network.close();
     assert.throws(() => network.attach({ write: () => {} }), /the network is closed/);
+  });
+
+  it('refuses a stream that a link has, of this network or another', async () => {
+    const [card] = duplexPair();
+    network.attach(card);
+    const other = await createNetwork();
+    try {
+      for (const one of [network, other]) {
+        const message = /: the stream is attached already$/;
+        assert.throws(() => one.attach(card), { code: 'ERR_HAWSER_LINK', message });
+      }
+      assert.equal(network.view.info().links.length, 1);
+    } finally {
+      await other.close();
+    }
   });
 
   it('at 256 links the next one is refused', () => {
