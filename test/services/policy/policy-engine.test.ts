@@ -112,19 +112,18 @@ function ofGuestsSlowly(
   return inFront < 0 ? last : inFront;
 }
 
-/** The processor's time of each step, in us: the least of many runs, since others and the collector take some in any one. */
-function timesOfSteps(begin: () => Iterator<unknown>, runs: number): readonly number[] {
-  const times: number[] = [];
-  for (let run = 0; run < runs; run++) {
-    const steps = begin();
-    for (let n = 0, isOver = false; !isOver; n++) {
-      const from = process.cpuUsage();
-      isOver = steps.next().done === true;
-      const { user, system } = process.cpuUsage(from);
-      times[n] = Math.min(times[n] ?? Number.POSITIVE_INFINITY, user + system);
-    }
+/**
+ * The processor's time of each step, in us.
+ *
+ * @param times the least of each in the runs before, since others and the collector take some in any one
+ */
+function addTimesOfSteps(steps: Iterator<unknown>, times: number[]): void {
+  for (let n = 0, isOver = false; !isOver; n++) {
+    const from = process.cpuUsage();
+    isOver = steps.next().done === true;
+    const { user, system } = process.cpuUsage(from);
+    times[n] = Math.min(times[n] ?? Number.POSITIVE_INFINITY, user + system);
   }
-  return times;
 }
 
 const NAMES = ['example.com', 'a.example.com', 'b.a.example.com', 'example.net', 'com'];
@@ -411,10 +410,15 @@ describe('services/policy/policy-engine', () => {
   for (const [what, of] of many) {
     it(`no step of compiling 20,000 rules, of ${what}, is much of the whole`, () => {
       const list = Array.from({ length: 20_000 }, (_, n) => rule(of(n)));
-      const times = timesOfSteps(() => PolicyEngine.inSteps(rules(list), 0), 9);
-      const whole = times.reduce((sum, us) => sum + us);
-      const longest = times.reduce((most, us) => Math.max(most, us));
-      assert.ok(longest < whole / 20, `${longest} of ${whole} us`);
+      let [longest, whole] = [0, 0];
+      const times: number[] = [];
+      // What is long by itself stays so, however often it is tried on a busy machine.
+      for (let run = 0; run < 40 && longest >= whole / 60; run++) {
+        addTimesOfSteps(PolicyEngine.inSteps(rules(list), 0), times);
+        whole = times.reduce((sum, us) => sum + us);
+        longest = times.reduce((most, us) => Math.max(most, us));
+      }
+      assert.ok(longest < whole / 60, `${longest} of ${whole} us`);
     });
   }
 
