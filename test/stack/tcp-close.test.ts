@@ -302,6 +302,28 @@ overBothFamilies('stack/tcp closing', () => {
       assert.equal(s.stack.tcp.timeWaitCount, 2);
       assert.equal(s.drops()['tcp-time-wait-evicted'], 1);
     });
+
+    it('what takes the place of one that gave way answers for itself alone', () => {
+      const s = new Script({ tcp: { maxTimeWait: 1 } });
+      const finish = (sport: number, data: string, offer: object): void => {
+        s.in({ flags: 'S', ...PLAIN, ...offer, sport });
+        s.records();
+        s.in({ flags: 'PA', seq: 1, ack: 1, sport, data, ...offer });
+        s.flow.shutdown(s.now);
+        s.in({ flags: 'FA', seq: 1 + data.length, ack: 2, sport, ...offer });
+        s.records();
+      };
+      finish(1, 'one', { ts: [5, 0] });
+      finish(2, 'another', {});
+      assert.equal(s.stack.tcp.timeWaitCount, 1);
+      s.in({ flags: 'FA', seq: 8, ack: 2, sport: 2 });
+      const [again] = s.records();
+      assert.deepEqual([again?.flags, again?.seq, again?.ack, again?.dport], ['A', 2, 9, 2]);
+      assert.equal(again?.ts, undefined);
+      s.in({ flags: 'FA', seq: 4, ack: 2, sport: 1, ts: [6, 0] });
+      const [stray] = s.records();
+      assert.deepEqual([stray?.flags, stray?.seq, stray?.dport], ['R', 2, 1]);
+    });
   });
 
   describe('keepalive', () => {

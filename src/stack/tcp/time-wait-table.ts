@@ -10,6 +10,8 @@ import { TimeWait } from './time-wait.ts';
 
 export class TimeWaitTable {
   size = 0;
+  /** The one that ended last: where the table is full, each has the place of the one that gave way to it. */
+  private spare: TimeWait | undefined = undefined;
   private readonly config: TcpConfig;
   private readonly wheel: TimerWheel;
   private readonly tcpOf: (guest: Guest) => GuestTcp;
@@ -32,11 +34,19 @@ export class TimeWaitTable {
   add(now: Instant, c: Tcb): void {
     const tcp = this.tcpOf(c.shares.guest);
     if (!tcp.timeWaitShare.take()) return; // a share of nothing: its guest's next packet is refused
-    const entry = new TimeWait(c, this.end);
+    const entry = this.entryFor(c);
     this.size++;
     tcp.timeWaits.add(entry);
     this.endpoints.set(c.key, entry);
     this.restart(now, entry);
+  }
+
+  private entryFor(c: Tcb): TimeWait {
+    const { spare } = this;
+    if (spare === undefined) return new TimeWait(c, this.end);
+    this.spare = undefined;
+    spare.standFor(c);
+    return spare;
   }
 
   /** The wait restarts. */
@@ -51,5 +61,6 @@ export class TimeWaitTable {
     tcp.timeWaits.delete(entry);
     tcp.timeWaitShare.give();
     this.endpoints.delete(entry.key);
+    this.spare = entry;
   };
 }

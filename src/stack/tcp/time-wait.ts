@@ -3,7 +3,8 @@
  * connections. It answers what still arrives, and gives way to a new SYN that is clearly newer.
  */
 import type { Chained } from '../../base/chain.ts';
-import { type Seq, seqDiff, seqLt } from '../../base/seq.ts';
+import { makeKey } from '../../base/flow-key.ts';
+import { type Seq, seq, seqDiff, seqLt } from '../../base/seq.ts';
 import type { Instant } from '../../base/time.ts';
 import { Timer } from '../../base/timer-wheel.ts';
 import { ACK, RST, SYN } from '../../wire/tcp.ts';
@@ -12,25 +13,42 @@ import type { Path } from '../path.ts';
 import type { Segment } from './segment.ts';
 import type { Tcb } from './tcb.ts';
 
+type Own<T> = { -readonly [K in keyof T]: T[K] };
+
 export class TimeWait extends Timer implements Chained<TimeWait> {
   chainNext: TimeWait | undefined = undefined;
   chainPrev: TimeWait | undefined = undefined;
-  readonly key: Int32Array;
-  readonly path: Path;
-  readonly owner: Guest;
-  readonly sndNxt: Seq;
-  readonly rcvNxt: Seq;
-  private readonly rcvWnd: number;
-  readonly timestamps: boolean;
-  readonly tsRecent: number;
-  readonly tsOffset: number;
+  readonly key: Int32Array = makeKey();
+  owner: Guest;
+  sndNxt: Seq = seq(0);
+  rcvNxt: Seq = seq(0);
+  timestamps = false;
+  tsRecent = 0;
+  tsOffset = 0;
+  private readonly ownPath: Own<Path>;
+  private rcvWnd = 0;
   private readonly onOver: (entry: TimeWait) => void;
 
   /** @param c connection that is closed */
   constructor(c: Tcb, onOver: (entry: TimeWait) => void) {
     super();
-    this.key = c.key;
-    this.path = c.path;
+    this.owner = c.shares.guest;
+    this.ownPath = { ...c.path };
+    this.onOver = onOver;
+    this.standFor(c);
+  }
+
+  get path(): Path {
+    return this.ownPath;
+  }
+
+  /**
+   * It is new, or over. Nothing that was made for `c` alone is kept: where entries are used again, V8 has them in the old
+   * space, and would move there what they hold, to stay until the next full collection.
+   */
+  standFor(c: Tcb): void {
+    const { ownPath } = this;
+    this.key.set(c.key);
     this.owner = c.shares.guest;
     this.sndNxt = c.sndNxt;
     this.rcvNxt = c.rcvNxt;
@@ -38,7 +56,11 @@ export class TimeWait extends Timer implements Chained<TimeWait> {
     this.timestamps = c.timestamps;
     this.tsRecent = c.tsRecent;
     this.tsOffset = c.tsOffset;
-    this.onOver = onOver;
+    ownPath.neighbor = c.path.neighbor;
+    ownPath.source = c.path.source;
+    ownPath.ip = c.path.ip;
+    ownPath.headerLen = c.path.headerLen;
+    ownPath.flowLabel = c.path.flowLabel;
   }
 
   /** What a segment asks for: nothing, our last ACK once more, or room for a new connection. */
