@@ -21,7 +21,13 @@ import { ENVIRONMENT } from '../rig/environment.ts';
 
 const STARTS = 20;
 const PORTS = 400;
-const COUNTS = [1, 100, 400];
+/** The first of all starts the broker. */
+const COUNTS = [
+  [1, "shell, with the broker's start"],
+  [1, 'shell and broker'],
+  [100, 'shell and broker'],
+  [400, 'shell and broker'],
+] as const;
 const MIB = 1024;
 const FIRST_PORT = 20_000;
 const STATUS_FD = 3;
@@ -144,7 +150,7 @@ try {
 
   say(`${STARTS} starts of Node for one port each`, await inTurn(NODE, STARTS));
   await stopAll();
-  for (const count of COUNTS) await listening('shell and broker', SHELL, count);
+  for (const [count, what] of COUNTS) await listening(what, SHELL, count);
   await listening('a Node for each', NODE, STARTS);
   say(`${STARTS} starts of the shell`, await inTurn(SHELL, STARTS));
   await stopAll();

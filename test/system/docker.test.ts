@@ -297,13 +297,17 @@ systemSuite('dockerd', [...LAB, 'docker', 'iptables', 'gcc', 'curl', 'nc'], func
     await docker.run('network', 'rm', 'app_default', 'app_more');
   });
 
-  it('dockerd --iptables=false: the proxies carry it all', async () => {
+  it('dockerd --iptables=false, prepared: the proxies carry it all, from the first on by the broker that was there', async () => {
     await docker.close();
     docker = new Docker(lab, guest, { name: 'plain', args: ['--iptables=false'] });
     await docker.start();
     await docker.importImage();
     await guest.run('iptables', '-t', 'nat', '-F');
+    await docker.prepare();
+    const brokers = docker.brokers();
+    assert.equal(brokers.length, 1);
     await docker.container('web', ['8090:80', '127.0.0.1:8091:80'], HTTPD);
+    assert.deepEqual(docker.brokers(), brokers);
     assert.match(await answers('http://127.0.0.1:8090/'), /hello/);
     assert.match(await curl('outside', `http://${HOST_OUTER}:8090/`), /hello/);
     assert.match(await curl('host', 'http://127.0.0.1:8091/'), /hello/);

@@ -5,7 +5,8 @@
 # costs 0.1 s and 10 MB, so this shell is what dockerd watches, and one broker (Node) serves the ports of
 # all: the shell asks it through a FIFO, and holds another FIFO open for as long as it lives. When the
 # shell ends, however it is killed, the broker sees that FIFO's end and frees the port. When the broker
-# ends, the shells see the end of their replies, and ask a new one.
+# ends, the shells see the end of their replies, and ask a new one. `-prepare PID` starts that of a dockerd, so that
+# its first port does not wait for Node either.
 #
 # Descriptor 3 is dockerd's: "0\n", or "1\n" and the message for the user. With -use-listen-fd descriptor 4 is the
 # socket to serve, which the broker takes out of this process (broker.ts); where it cannot, Node is run for this port.
@@ -23,7 +24,18 @@ case " $* " in
 *[!a-zA-Z0-9.:=\ -]* | *-v* | *-help* | *' -h '* | *'--h '*) alone "$@" ;;
 esac
 
-dir=${XDG_RUNTIME_DIR:-/run}/hawser/docker-proxy-$PPID
+dockerd=$PPID
+if [ "$1" = -prepare ]; then
+  dockerd=$2
+  case "$2" in
+  '' | *[!0-9]*) dockerd= ;;
+  esac
+  if [ $# != 2 ] || [ -z "$dockerd" ] || [ ! -d "/proc/$dockerd" ]; then
+    printf 'hawser-docker-proxy: -prepare takes the process id of a dockerd that runs\n' >&2
+    exit 2
+  fi
+fi
+dir=${XDG_RUNTIME_DIR:-/run}/hawser/docker-proxy-$dockerd
 
 # A process that has ended keeps its name until its parent asks for it (states Z and X).
 live() {
@@ -36,7 +48,7 @@ start() {
   mkdir -p "${dir%/*}" 2>/dev/null
   if mkdir "$dir.starting" 2>/dev/null; then
     live && rmdir "$dir.starting" && return # another was quicker
-    said=$(node "$(program)" --broker "$dir" "$PPID" 3>&- 4>&- 7>&- 8>&- 9>&- </dev/null 2>/dev/null &)
+    said=$(node "$(program)" --broker "$dir" "$dockerd" 3>&- 4>&- 7>&- 8>&- 9>&- </dev/null 2>/dev/null &)
     rmdir "$dir.starting"
     [ "$said" = ready ]
     return
@@ -68,6 +80,12 @@ leave() {
   kill -KILL "$!"
   exit 0
 }
+
+if [ "$1" = -prepare ]; then
+  { live || start; } && exit 0
+  printf 'hawser-docker-proxy: the broker does not start: is there a Node?\n' >&2
+  exit 1
+fi
 
 # Nobody would accept what comes there.
 case " $* " in

@@ -6,9 +6,11 @@ import { StatusPipe } from './status-pipe.ts';
 
 const HELP = `Usage: hawser-docker-proxy -proto tcp|udp -host-ip IP -host-port PORT
                            -container-ip IP -container-port PORT [-use-listen-fd]
+       hawser-docker-proxy -prepare PID
 
 For dockerd: dockerd --userland-proxy-path=/path/to/hawser-docker-proxy
-Publishes a container's port on the host of this virtual machine, for as long as it runs.
+Publishes a container's port on the host of this virtual machine, for as long as it runs. With -prepare it starts what
+all proxies of the dockerd with that process id share, so that the first of them is as quick as the others.
 
 Options that dockerd does not give, and the variables to set in dockerd's environment instead:
   -control WHERE              HAWSER_CONTROL             http://IP[:PORT], unix:PATH or agent:PATH;

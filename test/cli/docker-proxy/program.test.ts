@@ -325,6 +325,35 @@ describe('docker-proxy: the program', () => {
     await eventually(() => control.held.size === 0);
   });
 
+  it('-prepare: the first port finds a broker, and starts no Node', async () => {
+    const prepare = start([SHELL, '-prepare', `${process.pid}`]);
+    assert.equal(await prepare.exit(), 0);
+    assert.equal(brokers().length, 1);
+    assert.equal(await start([SHELL, '-prepare', `${process.pid}`]).exit(), 0);
+    assert.equal(brokers().length, 1, 'it had one');
+    const program = start(['env', 'HAWSER_DOCKER_PROXY_MAIN=/none', SHELL, ...words()]);
+    assert.equal(await program.status, '0\n');
+    program.child.kill('SIGTERM');
+    assert.equal(await program.exit(), 0);
+  });
+
+  for (const [name, ...given] of [
+    ['no process id'],
+    ['no number', 'dockerd'],
+    ['a process that is not there', '999999999'],
+    ['more words', '1', '-proto'],
+  ]) {
+    it(`-prepare with ${name} is refused, and starts nothing`, async () => {
+      assert.equal(await start([SHELL, '-prepare', ...given]).exit(), 2);
+      assert.deepEqual(brokers(), []);
+    });
+  }
+
+  it('-prepare says that there is no broker', async () => {
+    const argv = ['env', 'HAWSER_DOCKER_PROXY_MAIN=/none', SHELL, '-prepare', `${process.pid}`];
+    assert.equal(await start(argv).exit(), 1);
+  });
+
   it('the broker ends with dockerd, and takes its directory along', async () => {
     const quoted = [SHELL, ...words()].map((word) => `'${word}'`).join(' ');
     const dockerd = start(['sh', '-c', `${quoted} & wait`]);

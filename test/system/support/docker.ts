@@ -95,18 +95,26 @@ export class Docker {
     assert.ok(daemon.isRunning, daemon.stderr);
   }
 
+  /** As its unit's `ExecStartPost` does. */
+  async prepare(): Promise<void> {
+    const enter = ['nsenter', '-t', `${this.pid()}`, '--mount', '--pid', '--net'];
+    const env = [`XDG_RUNTIME_DIR=${this.dir}`, `HAWSER_DOCKER_PROXY_MAIN=${MAIN}`];
+    const pid = readFileSync(join(this.dir, 'pid'), 'utf8');
+    await succeed([...enter, 'env', ...env, PROXY, '-prepare', pid]);
+  }
+
   /** As `systemctl stop` does. */
   async stop(): Promise<void> {
     const { daemon } = this;
     if (daemon === undefined) return;
-    const pid = this.processes().find(({ argv }) => argv[0] === 'dockerd')?.pid;
+    const pid = this.pid();
     if (pid !== undefined) process.kill(pid, 'SIGTERM');
     await until('dockerd to end', () => !daemon.isRunning, STOP_TIMEOUT_MS);
   }
 
   /** Kill dockerd alone: what it has started is there until that notices. */
   kill(): void {
-    const pid = this.processes().find(({ argv }) => argv[0] === 'dockerd')?.pid;
+    const pid = this.pid();
     assert.ok(pid !== undefined, 'dockerd does not run');
     process.kill(pid, 'SIGKILL');
   }
@@ -157,6 +165,10 @@ export class Docker {
     const { status, stderr } = await this.try('run', '-d', '--name', name, ...publish, IMAGE, 'sh');
     assert.notEqual(status, 0);
     return stderr;
+  }
+
+  private pid(): number | undefined {
+    return this.processes().find(({ argv }) => argv[0] === 'dockerd')?.pid;
   }
 
   /** Processes started from our directory or with our proxy's arguments, in this dockerd's namespace. */
