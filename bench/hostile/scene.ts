@@ -24,7 +24,8 @@ const DAEMON = '5';
 const ATTACKER = '9';
 /** For the daemon's Node, separated by spaces: a profile, say. */
 const NODE_ARGS = (process.env['DAEMON_NODE_ARGS'] ?? '').split(' ').filter(Boolean);
-const PROBE = join(PACKAGE_ROOT, 'dist/bench/hostile/probe.js');
+/** Of the build itself: its sandbox reads no other. */
+const PROBE = 'dist/bench/hostile/probe.js';
 const READY_FD = 3;
 const PROBE_FD = 4;
 const PORTS = { good: 5300, evil: 5400, source: 5401, dns: 5353, agent: 5600 } as const;
@@ -158,7 +159,7 @@ function startDaemon(lab: Lab, options: SceneOptions): Running {
     {
       env: {
         XDG_RUNTIME_DIR: lab.dir,
-        NODE_OPTIONS: `--import=${PROBE}`,
+        NODE_OPTIONS: `--import=${join(root, PROBE)}`,
         HAWSER_PROBE_FD: `${PROBE_FD}`,
       },
       extraPipes: 2,
