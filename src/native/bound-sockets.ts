@@ -85,6 +85,7 @@ const tableOf = (protocol: number, family: number): Table => ({
   before: new Uint8Array(FIRST_ROOM),
 });
 
+type HasEnded = (socket: BoundSocket) => boolean;
 type Dumped = 'whole' | 'in-parts' | 'failed';
 
 export class LinuxBoundSockets implements BoundSockets {
@@ -103,8 +104,8 @@ export class LinuxBoundSockets implements BoundSockets {
     this.tables = [tableOf(IPPROTO_TCP, 0), ...udp];
   }
 
-  read(): readonly BoundSocket[] | 'same' | undefined {
-    const read = this.readTables();
+  read(hasEnded?: HasEnded): readonly BoundSocket[] | 'same' | undefined {
+    const read = this.readTables(hasEnded);
     // What one table had found was not handed out, and the rest of a dump would be taken for the next.
     if (read === undefined) {
       for (const table of this.tables) table.isSettled = false;
@@ -113,7 +114,7 @@ export class LinuxBoundSockets implements BoundSockets {
     return read;
   }
 
-  private readTables(): readonly BoundSocket[] | 'same' | undefined {
+  private readTables(hasEnded?: HasEnded): readonly BoundSocket[] | 'same' | undefined {
     let isSame = true;
     for (const table of this.tables) {
       const how = this.dump(table);
@@ -123,8 +124,9 @@ export class LinuxBoundSockets implements BoundSockets {
       table.isSettled = true;
       table.round++;
       parse(table);
-      // Between two parts one may be passed over, if another before it in its bucket goes: it must be missing twice.
-      if (how === 'in-parts' && isAnyMissing(table)) {
+      // Between two parts one may be passed over, if another before it in its bucket goes: it must be missing twice,
+      // unless it has ended.
+      if (how === 'in-parts' && isAnyMissing(table, hasEnded)) {
         if (this.dump(table) === 'failed') return undefined;
         parse(table);
         table.isSettled = false; // some may be of the first dump alone
@@ -224,8 +226,10 @@ const lenAt = (view: DataView, at: number): number =>
 const isEqual = ({ bytes, len, before, beforeLen }: Table): boolean =>
   len === beforeLen && Buffer.compare(bytes.subarray(0, len), before.subarray(0, len)) === 0;
 
-function isAnyMissing({ sockets, round: now }: Table): boolean {
-  for (const { round } of sockets.values()) if (round !== now) return true;
+function isAnyMissing({ sockets, round: now }: Table, hasEnded?: HasEnded): boolean {
+  for (const { socket, round } of sockets.values()) {
+    if (round !== now && hasEnded?.(socket) !== true) return true;
+  }
   return false;
 }
 

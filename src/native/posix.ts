@@ -170,9 +170,11 @@ export interface BoundSockets {
   /**
    * Read them again.
    *
+   * @param hasEnded asked once for each of those of the last time that are missing: whether it is known to have ended, so
+   * that nothing has to be made sure of
    * @returns `same`: there are the same as before. Undefined: they cannot be read now
    */
-  read(): readonly BoundSocket[] | 'same' | undefined;
+  read(hasEnded?: (socket: BoundSocket) => boolean): readonly BoundSocket[] | 'same' | undefined;
   close(): void;
 }
 

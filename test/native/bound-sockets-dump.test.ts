@@ -81,6 +81,25 @@ describe('native: dumps of sockets that listen', () => {
     assert.equal(portsOf(source), 'same');
   });
 
+  it('one that is known to have ended is gone at once, and nothing is dumped again', () => {
+    const source = sourceOf([
+      [[1, 2], [3]],
+      [[1], [3]],
+      [[1], [3]],
+      [[1], []],
+      [[1], [3]],
+    ]);
+    const ended = new Set([2]);
+    const read = (): unknown => {
+      const sockets = source.read(({ port }) => ended.has(port));
+      return typeof sockets === 'object' ? sockets.map(({ port }) => port) : sockets;
+    };
+    assert.deepEqual(read(), [1, 2, 3]);
+    assert.deepEqual(read(), [1, 3]);
+    assert.equal(read(), 'same');
+    assert.deepEqual(read(), [1, 3], 'another is missing, and is dumped again');
+  });
+
   it('what was found is not lost where the next table cannot be read', () => {
     const udp = [[[]], [[]]] as const;
     const source = sourceOf([[[1]], ...udp, [[]], [undefined], [[]], ...udp, [[]], ...udp], true);

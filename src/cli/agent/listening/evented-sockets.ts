@@ -51,6 +51,8 @@ export class EventedSockets implements SocketSource {
   private seen: ReadonlySet<number> = new Set();
   /** Ports of those that have ended since the last read. */
   private readonly ended = new Set<number>();
+  /** How many have ended on each port since the last read, shown or not. */
+  private gone = new Map<number, number>();
   /** All of the last read, and the inodes of those that were shown. */
   private last: readonly BoundSocket[] = [];
   private shown: ReadonlySet<number> = new Set();
@@ -90,7 +92,7 @@ export class EventedSockets implements SocketSource {
     if (!this.isPending && this.ripe.size === 0 && now - this.readAt < REFRESH_MS) return 'same';
     this.restMs = this.reads.take(now);
     if (this.restMs > 0) return 'later';
-    const read = this.deps.sockets.read();
+    const read = this.deps.sockets.read(this.hasEnded());
     if (read === undefined) return undefined;
     if (read !== 'same') this.last = read;
     this.readAt = now;
@@ -105,6 +107,17 @@ export class EventedSockets implements SocketSource {
 
   close(): void {
     this.deps.sockets.close();
+  }
+
+  /** Of as many on a port as have ended there. */
+  private hasEnded(): (socket: BoundSocket) => boolean {
+    const { gone } = this;
+    this.gone = new Map();
+    return ({ protocol, port }) => {
+      const left = protocol === 'tcp' ? (gone.get(port) ?? 0) : 0;
+      gone.set(port, left - 1);
+      return left > 0;
+    };
   }
 
   private get nextMs(): number {
@@ -141,6 +154,7 @@ export class EventedSockets implements SocketSource {
         this.young.set(socket, { since, port, isShown });
         continue;
       }
+      this.gone.set(port, (this.gone.get(port) ?? 0) + 1);
       // One that was not shown has never been there.
       if (this.young.get(socket)?.isShown !== false) {
         this.isPending = true;

@@ -25,8 +25,8 @@ export class KernelSockets implements BoundSockets {
     this.source = deps.posix.openBoundSockets(deps.withUdp);
   }
 
-  read(): readonly BoundSocket[] | 'same' | undefined {
-    const read = this.source.read();
+  read(hasEnded?: (socket: BoundSocket) => boolean): readonly BoundSocket[] | 'same' | undefined {
+    const read = this.source.read(hasEnded);
     if (this.isKnown || read !== undefined) {
       this.isKnown = true;
       return read;

@@ -26,6 +26,8 @@ describe('agent: sockets that listen, by events of the kernel', () => {
   /** While they are read. */
   let meanwhile: () => void;
   let reads: number;
+  /** As of the last read. */
+  let isKnownToHaveEnded: (socket: BoundSocket) => boolean;
   let wake: () => void;
   let isArmed: boolean;
   let wakes: number;
@@ -65,8 +67,9 @@ describe('agent: sockets that listen, by events of the kernel', () => {
     const sockets = new EventedSockets({
       clock,
       sockets: {
-        read: () => {
+        read: (hasEnded) => {
           reads++;
+          isKnownToHaveEnded = hasEnded ?? assert.fail('it is not told');
           const isSame = last === there;
           last = there;
           meanwhile();
@@ -101,6 +104,17 @@ describe('agent: sockets that listen, by events of the kernel', () => {
     reads = 0;
   });
   afterEach(() => watch.close());
+
+  it('a read is told of as many on a port as have ended there', async () => {
+    const [one] = [begin('127.0.0.1:8080'), begin('127.0.0.2:8080')];
+    await timers.advance(500);
+    end(one);
+    await timers.advance(END_LOOK_MS);
+    const asked = [one, one, socket('127.0.0.1:80')].map((each) => isKnownToHaveEnded(each));
+    assert.deepEqual(asked, [true, false, false]);
+    await timers.advance(REFRESH_MS);
+    assert.ok(!isKnownToHaveEnded(one), 'it was told already');
+  });
 
   it('one appears as soon as it is old enough, and is read once', async () => {
     await timers.advance(777);
