@@ -202,7 +202,8 @@ systemSuite('dockerd', [...LAB, 'docker', 'iptables', 'gcc', 'curl', 'nc'], func
     docker.kill();
     await until('the ports to be freed', async () => (await published()).length === 0, 15_000);
     await docker.close();
-    rmSync(join(docker.dir, 'pid')); // its number is another process's in the next namespace
+    // Their numbers are other processes' in the next namespace.
+    for (const file of ['pid', 'exec/containerd/containerd.pid']) rmSync(join(docker.dir, file));
     await docker.start();
     await until('the ports', async () => (await published()).length === 4, 30_000);
     assert.match(await answers('http://127.0.0.1:8090/'), /hello/);
