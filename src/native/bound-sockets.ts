@@ -18,7 +18,7 @@ import {
 } from './constants.ts';
 import { PosixError } from './errors.ts';
 import type { Libc } from './libc.ts';
-import type { BoundSocket, BoundSockets } from './posix.ts';
+import type { BoundSocket, BoundSockets, HasEnded } from './posix.ts';
 
 export const NETLINK_SOCK_DIAG = 4;
 const TCPDIAG_GETSOCK = 18;
@@ -85,7 +85,6 @@ const tableOf = (protocol: number, family: number): Table => ({
   before: new Uint8Array(FIRST_ROOM),
 });
 
-type HasEnded = (socket: BoundSocket) => boolean;
 type Dumped = 'whole' | 'in-parts' | 'failed';
 
 export class LinuxBoundSockets implements BoundSockets {

@@ -165,16 +165,19 @@ export interface BoundSocket {
   readonly inode: number;
 }
 
+/** Whether a socket that was there is known to have ended. */
+export type HasEnded = (socket: BoundSocket) => boolean;
+
 /** Sockets of this network namespace that wait for peers: TCP that listens, UDP that is not connected. */
 export interface BoundSockets {
   /**
    * Read them again.
    *
-   * @param hasEnded asked once for each of those of the last time that are missing: whether it is known to have ended, so
-   * that nothing has to be made sure of
+   * @param hasEnded asked once for each of those of the last time that are missing: of one that has ended nothing has to be
+   * made sure
    * @returns `same`: there are the same as before. Undefined: they cannot be read now
    */
-  read(hasEnded?: (socket: BoundSocket) => boolean): readonly BoundSocket[] | 'same' | undefined;
+  read(hasEnded?: HasEnded): readonly BoundSocket[] | 'same' | undefined;
   close(): void;
 }
 

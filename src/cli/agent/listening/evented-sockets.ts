@@ -9,7 +9,13 @@ import type { Log } from '../../../base/log.ts';
 import { Allowance } from '../../../base/shares/allowance.ts';
 import type { Clock, Instant } from '../../../base/time.ts';
 import { type ListenWakes, watchListenEvents } from '../../../native/listen-wakes.ts';
-import type { BoundSocket, BoundSockets, ListenEvents, Posix } from '../../../native/posix.ts';
+import type {
+  BoundSocket,
+  BoundSockets,
+  HasEnded,
+  ListenEvents,
+  Posix,
+} from '../../../native/posix.ts';
 import { CONFIRM_MS } from './sightings.ts';
 import type { SocketSource, SocketsRead, SocketWakes } from './socket-source.ts';
 
@@ -110,7 +116,7 @@ export class EventedSockets implements SocketSource {
   }
 
   /** Of as many on a port as have ended there. */
-  private hasEnded(): (socket: BoundSocket) => boolean {
+  private hasEnded(): HasEnded {
     const { gone } = this;
     this.gone = new Map();
     return ({ protocol, port }) => {

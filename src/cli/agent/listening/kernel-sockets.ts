@@ -3,7 +3,7 @@
  * has none, as a kernel without its module tcp_diag.
  */
 import type { Log } from '../../../base/log.ts';
-import type { BoundSocket, BoundSockets, Posix } from '../../../native/posix.ts';
+import type { BoundSocket, BoundSockets, HasEnded, Posix } from '../../../native/posix.ts';
 import { ProcBoundSockets } from './proc-bound-sockets.ts';
 
 export interface KernelSocketsDeps {
@@ -25,7 +25,7 @@ export class KernelSockets implements BoundSockets {
     this.source = deps.posix.openBoundSockets(deps.withUdp);
   }
 
-  read(hasEnded?: (socket: BoundSocket) => boolean): readonly BoundSocket[] | 'same' | undefined {
+  read(hasEnded?: HasEnded): readonly BoundSocket[] | 'same' | undefined {
     const read = this.source.read(hasEnded);
     if (this.isKnown || read !== undefined) {
       this.isKnown = true;
