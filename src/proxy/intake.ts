@@ -7,8 +7,11 @@
  * owner is called; nothing stops it but that sockets are no longer read. So when a guest's sockets have used up its
  * share of the turn, the one at hand is held, and with it {@link HELD_AT_ONCE} others that may be ready too: libuv skips
  * an event of a handle that was stopped meanwhile. After the poll those that are held are read again, a few at a time:
- * twice as many each time that all of them stayed within the share, few again when they did not. Sockets of other guests
- * are read as before.
+ * twice as many each time that all of them stayed within the share, half as many when they did not. Sockets of other
+ * guests are read as before.
+ *
+ * An end costs little to take in and much to pass on, so beyond the share it waits, with what its socket needs no more:
+ * others are held only when hundreds have come at once.
  *
  * The cost of a read is estimated by its length: measuring it would cost as much as a small one.
  */
@@ -21,21 +24,25 @@ const READ_MS = 0.012;
 const BYTE_MS = 0.8e-6;
 /** An end is passed on, and most often a connection goes with it. */
 const END_MS = 0.04;
+/** Ends that wait for their turn, of one poll, until others are held: 5 us each. */
+const ENDS_AT_ONCE = 256;
 /**
  * To hold a socket and read it again costs four system calls. While no other link has work, that is more than what so few
  * can bring in one turn: they are held when the turn as a whole is too long.
  */
 const FEW = 64;
 const HELD_AT_ONCE = 128;
-const MIN_RELEASED = 32;
-const MAX_RELEASED = 2048;
+/** Two of them, which libuv makes at the next poll. */
+const RELEASE_MS = 0.006;
+const MIN_RELEASED = 8;
+const MAX_RELEASED = 64;
 
 /** A socket of the host that is read for a guest. It is in at most one list; only the intake writes these fields. */
 export interface IntakeSource {
   intakeList: IntakeList | undefined;
   intakeNext: IntakeSource | undefined;
   intakePrev: IntakeSource | undefined;
-  /** Stop reading, or read on. */
+  /** Stop reading, or read on: an end that had to wait is passed on. */
   setReading(isReading: boolean): void;
 }
 
@@ -95,6 +102,8 @@ export class Intake implements TurnWork {
   private readonly held = new IntakeList();
   private atOnce = MIN_RELEASED;
   private wasOverdrawn = false;
+  /** Ends that have to wait, since the last turn. */
+  private endsHeld = 0;
 
   constructor(turns: Turns) {
     this.share = turns.assist(this);
@@ -143,10 +152,18 @@ export class Intake implements TurnWork {
     return !isRead;
   }
 
-  /** `source` has ended, which was passed on. */
-  ended(source: IntakeSource): void {
+  /**
+   * `source`, which was read, has come to its end.
+   *
+   * @returns whether that is to be passed on now; else when the source is to be read again
+   */
+  mayEnd(source: IntakeSource): boolean {
     this.stop(source);
-    if (!this.charge(END_MS)) this.holdOthers();
+    if (this.charge(END_MS)) return true;
+    this.hold(source);
+    if (++this.endsHeld > ENDS_AT_ONCE) this.holdOthers();
+    this.share.waitForPoll();
+    return false;
   }
 
   private charge(ms: number): boolean {
@@ -167,15 +184,22 @@ export class Intake implements TurnWork {
 
   onTurn(now: Instant): void {
     if (!this.share.begin(now)) return;
-    this.atOnce = this.wasOverdrawn ? MIN_RELEASED : Math.min(this.atOnce << 1, MAX_RELEASED);
+    const isLess = this.wasOverdrawn;
+    this.atOnce = isLess
+      ? Math.max(this.atOnce >> 1, MIN_RELEASED)
+      : Math.min(this.atOnce << 1, MAX_RELEASED);
     this.wasOverdrawn = false;
-    for (let n = 0; n < this.atOnce; n++) {
+    this.endsHeld = 0;
+    let released = 0;
+    while (released < this.atOnce && this.share.moreNow()) {
       const source = this.held.first;
       if (source === undefined) break;
+      released++;
       this.reading.add(source);
       source.setReading(true);
     }
     this.share.end(false);
+    this.share.charge(released * RELEASE_MS);
     if (this.held.size > 0) this.share.waitForPoll();
   }
 

@@ -54,6 +54,16 @@ class LendingOwner extends StreamOwner {
   }
 }
 
+/** Hears of an end when it reads again. */
+class LateOwner extends StreamOwner {
+  asked = 0;
+
+  mayHostEnd(): boolean {
+    this.asked++;
+    return false;
+  }
+}
+
 for (const [way, bindings] of [
   ['handles', STREAM_BINDINGS],
   ['sockets', null],
@@ -157,6 +167,50 @@ for (const [way, bindings] of [
       await new Promise((resolve) => setTimeout(resolve, 20));
       assert.equal(owner.closes.length, 1);
       assert.ok(['ENOTCONN', 'ECONNRESET'].includes(`${owner.closes[0]}`), `${owner.closes[0]}`);
+    });
+
+    for (const [what, code] of [
+      ['an end', undefined],
+      ['a failure', 'ECONNRESET'],
+    ] as const) {
+      it(`passes on ${what} when it is read again, where its owner waits with it`, async () => {
+        const { stream, peer } = await pair();
+        const owner = new LateOwner();
+        stream.start(owner);
+        if (code === undefined) peer.end();
+        else peer.resetAndDestroy();
+        if (way === 'sockets') return await until(() => owner.ended || owner.closes.length > 0);
+        await until(() => owner.asked === 1);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        assert.equal(owner.ended || owner.closes.length > 0, false);
+        if (code === undefined) stream.end();
+        stream.resume();
+        assert.equal(owner.ended, code === undefined);
+        await until(() => owner.closes.length === 1);
+        assert.deepEqual(owner.closes, [code]);
+        stream.resume();
+        assert.equal(owner.asked, 1);
+      });
+    }
+
+    it('an owner that throws when it is told of an end late: the stream is reset', async () => {
+      if (way === 'sockets') return;
+      const watch = new FaultWatch(SILENT);
+      try {
+        const { stream, peer } = await pair();
+        const owner = new LateOwner();
+        owner.onHostEnd = () => {
+          throw new Error('broken');
+        };
+        stream.start(owner);
+        peer.end();
+        await until(() => owner.asked === 1);
+        stream.resume();
+        assert.deepEqual(owner.closes, ['EFAULT']);
+        assert.equal(watch.counts.get('stream'), 1);
+      } finally {
+        watch.close();
+      }
     });
 
     it('passes from one owner to another while it is paused, with nothing lost', async () => {

@@ -29,6 +29,8 @@ export class HandleStream implements HostStream {
   /** The destination of the next read: `ownBuffer`, or a buffer lent by the owner. */
   private buffer: Uint8Array = READ_BUFFER;
   private peerEnded = false;
+  /** What was read last, an end or a failure, while the owner waits with it. */
+  private heldEnd: number | undefined = undefined;
   private writing = false;
   private shuttingDown = false;
   private ended = false;
@@ -170,6 +172,11 @@ export class HandleStream implements HostStream {
 
   resume(): void {
     if (this.closed || this.peerEnded) return;
+    const { heldEnd, owner } = this;
+    if (heldEnd !== undefined && owner !== undefined) {
+      this.passEnd(owner, heldEnd);
+      return;
+    }
     const status = this.handle.readStart();
     if (status !== 0) this.fail(status);
   }
@@ -222,7 +229,8 @@ export class HandleStream implements HostStream {
     if (owner === undefined) return undefined;
     if (result < 0) {
       if (buffer !== ownBuffer) owner.onHostBytes(buffer, 0);
-      this.onReadEnd(owner, result);
+      if (owner.mayHostEnd?.() === false) this.heldEnd = result;
+      else this.onReadEnd(owner, result);
       return undefined;
     }
     if (result === 0 && buffer === ownBuffer) return undefined; // nothing to read after all
@@ -232,6 +240,15 @@ export class HandleStream implements HostStream {
     const isFull = more && result === buffer.length;
     this.buffer = (isFull ? owner.onHostMore?.() : undefined) ?? ownBuffer;
     return this.buffer === buffer ? undefined : this.buffer;
+  }
+
+  private passEnd(owner: HostStreamOwner, result: number): void {
+    this.heldEnd = undefined;
+    try {
+      this.onReadEnd(owner, result);
+    } catch (fault) {
+      this.onFault(fault);
+    }
   }
 
   private onReadEnd(owner: HostStreamOwner, result: number): void {

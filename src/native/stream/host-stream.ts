@@ -19,6 +19,12 @@ export interface HostStreamOwner {
    * streams call this.
    */
   onHostMore?(): Uint8Array | undefined;
+  /**
+   * The peer's FIN, or a failure, was read.
+   *
+   * @returns false to hear of it within the next `resume`. Not all streams ask.
+   */
+  mayHostEnd?(): boolean;
   /** The peer's FIN: nothing more will be received. */
   onHostEnd(): void;
   /** A `write` that returned false has completed. */
@@ -72,7 +78,7 @@ export interface HostStream {
   end(): void;
   /** Read no more until `resume`. */
   pause(): void;
-  /** Read again, after `onHostBytes` returned false. */
+  /** Read again, after `onHostBytes` or `mayHostEnd` returned false. The owner of an end may be called within the call. */
   resume(): void;
   /** Close at once, with RST where the protocol has one. */
   reset(): void;

@@ -224,11 +224,15 @@ export class StreamPump<F extends ByteStream, R extends string>
     flow.wantSpace(READ_BUFFER.length);
   }
 
+  mayHostEnd(): boolean {
+    return this.over || (this.intake?.mayEnd(this) ?? true);
+  }
+
   onHostEnd(): void {
     if (this.over) return;
+    this.intake?.stop(this);
     this.flow?.shutdown(this.context.clock.now());
     this.context.flusher.schedule();
-    this.intake?.ended(this);
   }
 
   // --- the end ---
