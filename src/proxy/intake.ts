@@ -13,7 +13,8 @@
  * An end costs little to take in and much to pass on, so beyond the share it waits, with what its socket needs no more:
  * others are held only when hundreds have come at once.
  *
- * The cost of a read is estimated by its length: measuring it would cost as much as a small one.
+ * The cost of a read is estimated by its length, since libuv makes it before anybody is called; what is done with the bytes
+ * may cost more, as where a ring grows and is copied.
  */
 import type { Instant } from '../base/time.ts';
 import type { Guest } from '../stack/guest.ts';
@@ -142,10 +143,11 @@ export class Intake implements TurnWork {
   /**
    * `source` has read `len` bytes, which were processed.
    *
+   * @param tookMs how long that took, where it is known, without the read itself
    * @returns false when it is held: the caller stops reading it
    */
-  took(source: IntakeSource, len: number): boolean {
-    if (this.charge(READ_MS + BYTE_MS * len)) return true;
+  took(source: IntakeSource, len: number, tookMs = 0): boolean {
+    if (this.charge(Math.max(READ_MS + BYTE_MS * len, tookMs))) return true;
     const isRead = source.intakeList === this.reading;
     if (isRead) this.hold(source);
     this.holdOthers();

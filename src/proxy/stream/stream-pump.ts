@@ -69,6 +69,8 @@ export class StreamPump<F extends ByteStream, R extends string>
   private lent = 0;
   /** Lent by the flow's ring, for the stream to read into. */
   private reserved: Uint8Array | undefined = undefined;
+  /** What that took, in ms: a ring that grows is copied. */
+  private reserveMs = 0;
   private paused = false;
   /** Runs once the peer was turned away with words. */
   private farewell: NodeJS.Timeout | undefined = undefined;
@@ -197,13 +199,18 @@ export class StreamPump<F extends ByteStream, R extends string>
     this.context.flusher.schedule();
     const hasRoom = flow.sendSpace >= READ_BUFFER.length;
     if (!hasRoom) this.pause(flow);
-    const mayGoOn = this.intake?.took(this, len) ?? true;
-    return hasRoom && mayGoOn;
+    const { intake, reserveMs } = this;
+    if (intake === undefined) return hasRoom;
+    this.reserveMs = 0;
+    return intake.took(this, len, this.context.clock.now() - now + reserveMs) && hasRoom;
   }
 
   onHostMore(): Uint8Array | undefined {
     if (this.over) return undefined;
+    const { clock } = this.context;
+    const began = clock.now();
     this.reserved = this.flow?.reserve?.(READ_BUFFER.length);
+    this.reserveMs = clock.now() - began;
     return this.reserved;
   }
 
