@@ -24,8 +24,12 @@ import type { MuxStats } from './stats.ts';
 import type { MuxWriter } from './writer.ts';
 
 const MAX_REFUSALS = 1024;
-/** While bytes arrive, the round-trip time is measured this often. */
+/**
+ * While so many bytes arrive, enough to renew a window, the round-trip time is measured this often: where only questions
+ * and answers pass, each Ping would wake both ends for nothing.
+ */
 const BUSY_PING_MS = 250;
+const BUSY_BYTES = 32 << 10;
 const NO_TEXT = new Uint8Array(0);
 
 interface Refusal {
@@ -74,7 +78,7 @@ export class LinkControl {
 
   heard(now: Instant): void {
     this.heardAt = now;
-    if (this.extended && this.stats.bytesReceived !== this.bytesAtPing) {
+    if (this.extended && this.stats.bytesReceived - this.bytesAtPing >= BUSY_BYTES) {
       const soon = this.askedAt + BUSY_PING_MS;
       if (soon < this.nextPingAt) this.nextPingAt = soon;
     }

@@ -486,6 +486,27 @@ describe('multiplexer', () => {
       assert.deepEqual(pair.guest.requests[0]?.client, client);
     });
 
+    it('measures the round-trip time while much arrives, and not for questions and answers', () => {
+      const pair = new Pair();
+      pair.run();
+      const { mux } = pair.guest;
+      mux.onTimeout(pair.now);
+      pair.run();
+      const { channel } = pair.open();
+      const send = (len: number): void => {
+        channel.send(pair.now, pattern(len), 0, len);
+        pair.host.settle(pair.now);
+        pair.run();
+      };
+      for (let n = 0; n < 20; n++) {
+        pair.now += 100;
+        send(1_000);
+      }
+      assert.ok(mux.nextTimeout() > pair.now + 1_000);
+      send(20_000);
+      assert.ok(mux.nextTimeout() <= pair.now + 250);
+    });
+
     it('measures the round-trip time, and gives up a silent peer', () => {
       const pair = new Pair();
       pair.run();
