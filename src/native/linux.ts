@@ -190,10 +190,19 @@ export class LinuxPosix implements Posix {
   }
 
   isBroken(fd: number): boolean {
+    return (this.troublesOf(fd) & (n.POLLERR | n.POLLHUP)) !== 0;
+  }
+
+  hasFailed(fd: number): boolean {
+    return (this.troublesOf(fd) & n.POLLERR) !== 0;
+  }
+
+  /** What poll(2) says without being asked for. */
+  private troublesOf(fd: number): number {
     this.wordView.setInt32(0, fd, true);
     this.wordView.setInt32(n.POLLFD_EVENTS, 0, true); // `events` and, after it, `revents`
-    if (this.c.poll(this.word, 1, 0) <= 0) return false;
-    return (this.wordView.getInt16(n.POLLFD_REVENTS, true) & (n.POLLERR | n.POLLHUP)) !== 0;
+    if (this.c.poll(this.word, 1, 0) <= 0) return 0;
+    return this.wordView.getInt16(n.POLLFD_REVENTS, true);
   }
 
   close(fd: number): void {

@@ -213,6 +213,27 @@ for (const [way, bindings] of [
       }
     });
 
+    for (const isNative of [false, true]) {
+      it(`knows a reset behind bytes from an end, ${isNative ? 'with' : 'without'} native calls`, async () => {
+        if (way === 'sockets') return; // net.Socket takes it for an end
+        loadPosix();
+        for (const isReset of [true, false]) {
+          const { stream, peer, owner } = await pair();
+          if (!isNative) Object.defineProperty(Reflect.get(stream, 'handle'), 'fd', { value: -1 });
+          stream.start(owner);
+          peer.write(pattern(3_000));
+          if (isReset) peer.resetAndDestroy();
+          else peer.end();
+          await until(() => owner.ended || owner.closes.length === 1);
+          assert.ok(owner.bytes.equals(pattern(3_000)));
+          assert.equal(owner.ended, !isReset);
+          assert.deepEqual(owner.closes, isReset ? ['ECONNRESET'] : []);
+          stream.reset();
+          peers.splice(0);
+        }
+      });
+    }
+
     it('passes from one owner to another while it is paused, with nothing lost', async () => {
       const { stream, peer, owner } = await pair({ path: PATH });
       stream.start(owner);

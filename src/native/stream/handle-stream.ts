@@ -5,6 +5,7 @@
  * and the owner is not called any more. A write that the kernel accepts at once, the usual case, allocates nothing:
  * the request object, one for all streams, is consumed only by a write that has to wait.
  */
+import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { assert } from '../../base/assert.ts';
 import { reportFault } from '../../base/faults.ts';
@@ -14,7 +15,11 @@ import { type HostStream, type HostStreamOwner, READ_BUFFER } from './host-strea
 
 /** libuv's, on every system. */
 const UV_EOF = -4095;
+const UV_ECONNRESET: number = -constants.errno.ECONNRESET;
 const OWNER = Symbol('stream');
+
+/** Whose bytes were read last, of all streams. */
+let lastRead: HandleStream | undefined;
 
 /** For the next write that may have to wait. */
 let spare: WriteRequest | undefined;
@@ -229,10 +234,13 @@ export class HandleStream implements HostStream {
     if (owner === undefined) return undefined;
     if (result < 0) {
       if (buffer !== ownBuffer) owner.onHostBytes(buffer, 0);
-      if (owner.mayHostEnd?.() === false) this.heldEnd = result;
-      else this.onReadEnd(owner, result);
+      const end = this.endFor(result);
+      if (end === undefined) this.handle.readStart();
+      else if (owner.mayHostEnd?.() === false) this.heldEnd = end;
+      else this.onReadEnd(owner, end);
       return undefined;
     }
+    lastRead = this;
     if (result === 0 && buffer === ownBuffer) return undefined; // nothing to read after all
     const more = owner.onHostBytes(buffer, result);
     if (this.closed) return undefined;
@@ -240,6 +248,20 @@ export class HandleStream implements HostStream {
     const isFull = more && result === buffer.length;
     this.buffer = (isFull ? owner.onHostMore?.() : undefined) ?? ownBuffer;
     return this.buffer === buffer ? undefined : this.buffer;
+  }
+
+  /**
+   * Where a reset comes behind bytes, libuv says at once after them that this is the end, without a look at what it was.
+   *
+   * @returns what has ended the stream; undefined: the next read says it
+   */
+  private endFor(result: number): number | undefined {
+    if (result !== UV_EOF || lastRead !== this) return result;
+    lastRead = undefined;
+    const { fd = -1 } = this.handle;
+    const hasFailed = fd < 0 ? undefined : loadedPosix()?.hasFailed(fd);
+    if (hasFailed === undefined) return undefined;
+    return hasFailed ? UV_ECONNRESET : result;
   }
 
   private passEnd(owner: HostStreamOwner, result: number): void {
