@@ -12,7 +12,7 @@ import {
 } from './effective-config.ts';
 import { modeProblems } from './guest-separation.ts';
 import { NETWORK_SCHEMAS, type NetworkSettings } from './network-settings.ts';
-import { type OptionProblem, OptionsError, printable } from './option-problem.ts';
+import { OptionsError, optionSentence, printable } from './option-problem.ts';
 import { checkSettings } from './option-schema.ts';
 import type { NetworkOptions } from './options.ts';
 import { staticLeaseProblems } from './static-leases.ts';
@@ -23,7 +23,7 @@ export function checkOptions(options: NetworkOptions): NetworkConfig {
     throw new OptionsError([`options must be an object, got ${printable(options, true)}`]);
   }
   const checked = checkSettings<NetworkSettings>(options, NETWORK_SCHEMAS);
-  if ('problems' in checked) throw new OptionsError(checked.problems.map(sentence));
+  if ('problems' in checked) throw new OptionsError(checked.problems.map(optionSentence));
   const config = effectiveConfig(checked.settings);
   const problems = [
     ...addressProblems(config),
@@ -39,19 +39,10 @@ export function checkOptions(options: NetworkOptions): NetworkConfig {
   throw new OptionsError(
     problems.map((problem) => {
       const { key } = problem;
-      return sentence(isGiven(key) ? problem : { ...problem, key: `${key} (default)` });
+      return optionSentence(isGiven(key) ? problem : { ...problem, key: `${key} (default)` });
     }),
   );
 }
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
-
-/** `mtu must be an integer from 576 to 65520, got 1`. */
-function sentence(problem: OptionProblem): string {
-  const { key, index, why } = problem;
-  const where = index === undefined ? key : `${key}[${index}]`;
-  return 'value' in problem
-    ? `${where} ${why}, got ${printable(problem.value, true)}`
-    : `${where} ${why}`;
-}

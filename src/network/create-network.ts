@@ -4,6 +4,7 @@ import { checkHooks } from './hooks/check-hooks.ts';
 import type { NetworkHooks } from './hooks/hooks.ts';
 import { openNetwork } from './network.ts';
 import type { Network } from './network-interface.ts';
+import { optionSentence } from './option-problem.ts';
 import type { NetworkOptions } from './options.ts';
 
 /**
@@ -17,5 +18,5 @@ export async function createNetwork(
   log: Log = SILENT,
 ): Promise<Network> {
   const { hooks, others } = checkHooks(options);
-  return await openNetwork(checkOptions(others), log, undefined, hooks);
+  return await openNetwork(checkOptions(others), log, undefined, hooks, optionSentence);
 }

@@ -39,3 +39,12 @@ function asJson(value: unknown): string {
     return 'a structure that contains itself';
   }
 }
+
+/** For programs: `mtu must be an integer from 576 to 65520, got 1`. */
+export function optionSentence(problem: OptionProblem): string {
+  const { key, index, why } = problem;
+  const where = index === undefined ? key : `${key}[${index}]`;
+  return 'value' in problem
+    ? `${where} ${why}, got ${printable(problem.value, true)}`
+    : `${where} ${why}`;
+}

@@ -361,4 +361,17 @@ describe('network/options', () => {
     assert.equal(network.view.info().gateway, '192.168.127.1');
     await network.close();
   });
+
+  it('a wrong rule, or no file of a policy, is named by the option', async () => {
+    for (const [options, why] of [
+      [{ allow: ['a.test', 'a..b'] }, /^allow\[1\] must be a host name, .*, got "a\.\.b"$/],
+      [{ deny: 'a.test:0' }, /^deny\[0\] must be ports from 1 to 65535, .*, got "a\.test:0"$/],
+      [{ policy: '/nonexistent/p.yaml' }, /^policy \/nonexistent\/p\.yaml cannot be read: ENOENT/],
+    ] as const) {
+      await assert.rejects(createNetwork(options), {
+        code: 'ERR_HAWSER_OPTIONS',
+        message: why,
+      });
+    }
+  });
 });

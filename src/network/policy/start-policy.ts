@@ -3,7 +3,7 @@ import type { Clock } from '../../base/time.ts';
 import type { SuffixFacts } from '../../services/policy/policy-name.ts';
 import type { Addresses } from '../addresses.ts';
 import type { NetworkConfig, PolicyConfig } from '../config.ts';
-import { OptionsError } from '../option-problem.ts';
+import { type OptionProblem, OptionsError } from '../option-problem.ts';
 import {
   type DocumentProblem,
   type PolicyContext,
@@ -47,23 +47,32 @@ export function surroundingsOf(
 
 const NO_FACTS: SuffixFacts = { isRegistry: () => false, isShared: () => false };
 
-/** @throws OptionsError with a sentence for each problem: there is no network without the policy that was asked for */
+/** As options of a command line: `--allow a.test:0: must be ...`. */
+const typed = ({ key, value, why }: OptionProblem): string =>
+  value === undefined ? `--${key} ${why}` : `--${key} ${String(value)}: ${why}`;
+
+/**
+ * @param say makes a sentence of a problem, as the options were given
+ * @throws OptionsError with a sentence for each problem: there is no network without the policy that was asked for
+ */
 export async function readStartPolicy(
   config: PolicyConfig,
   surroundings: PolicySurroundings,
+  say: (problem: OptionProblem) => string = typed,
 ): Promise<StartPolicy> {
   const { file, allow, deny } = config;
   if (file === undefined && allow.length + deny.length === 0) {
     return { facts: NO_FACTS, policy: undefined };
   }
   const facts = await publicSuffixes();
-  let sentences = (problems: PolicyProblems): readonly string[] => problems.message.split('\n');
+  let sentences = ({ message }: PolicyProblems): readonly string[] =>
+    message.split('\n').map((why) => say({ key: 'policy', why }));
   try {
     const text = file === undefined ? undefined : readPolicyFile(file);
     if (text !== undefined) sentences = ({ problems }) => text.sentences(problems);
     const context = { ...surroundings, facts };
     const own = text === undefined ? undefined : readPolicy(text.value, context);
-    sentences = ({ problems }) => problems.map((one) => sentenceOf(config, one));
+    sentences = ({ problems }) => problems.map((one) => say(optionProblem(config, one)));
     const rules: RuleEntry[] = [
       ...deny.map((rule) => ({ deny: fieldsOf(rule) })),
       ...allow.map((rule) => ({ allow: fieldsOf(rule) })),
@@ -79,15 +88,17 @@ export async function readStartPolicy(
   }
 }
 
-/** A problem of the rules of the command line, those of `--deny` first. */
-function sentenceOf({ deny, allow }: PolicyConfig, { path, why }: DocumentProblem): string {
+/** A problem of the rules of `deny` and `allow`, those of `deny` first. */
+function optionProblem({ deny, allow }: PolicyConfig, problem: DocumentProblem): OptionProblem {
+  const { path, why } = problem;
   const options = [
-    ...deny.map((text) => `--deny ${text}`),
-    ...allow.map((text) => `--allow ${text}`),
+    ...deny.map((value, index) => ({ key: 'deny', index, value })),
+    ...allow.map((value, index) => ({ key: 'allow', index, value })),
   ];
   const [key, index] = path;
   const option = key === 'rules' && typeof index === 'number' ? options[index] : undefined;
-  return option === undefined ? `--allow, --deny: ${placeOf(path)}${why}` : `${option}: ${why}`;
+  if (option !== undefined) return { ...option, why };
+  return { key: deny.length > 0 ? 'deny' : 'allow', why: `${placeOf(path)}${why}` };
 }
 
 function fieldsOf(text: string): NonNullable<RuleEntry['allow']> {
