@@ -4,7 +4,7 @@ import { checkHooks } from './hooks/check-hooks.ts';
 import type { NetworkHooks } from './hooks/hooks.ts';
 import { openNetwork } from './network.ts';
 import type { Network } from './network-interface.ts';
-import { optionSentence } from './option-problem.ts';
+import { OptionsError, optionSentence, printable } from './option-problem.ts';
 import type { NetworkOptions } from './options.ts';
 
 /**
@@ -17,6 +17,20 @@ export async function createNetwork(
   options: NetworkOptions & NetworkHooks = {},
   log: Log = SILENT,
 ): Promise<Network> {
+  checkLog(log);
   const { hooks, others } = checkHooks(options);
   return await openNetwork(checkOptions(others), log, undefined, hooks, optionSentence);
+}
+
+/** Check the argument of a program without types. */
+function checkLog(log: unknown): void {
+  const isLog =
+    typeof log === 'object' &&
+    log !== null &&
+    Object.keys(SILENT).every((level) => typeof Reflect.get(log, level) === 'function');
+  if (isLog) return;
+  const levels = Object.keys(SILENT).join(', ');
+  throw new OptionsError([
+    `the log must be an object with the functions ${levels}, got ${printable(log, true)}`,
+  ]);
 }

@@ -90,10 +90,9 @@ export class GuestStreams {
    * @param origin in the book
    * @throws GuestStreamError, StreamError
    */
-  async dial(
-    { port, guest, signal }: DialOptions,
-    origin: StreamOrigin = BY_PROGRAM,
-  ): Promise<GuestConnection> {
+  async dial(options: DialOptions, origin: StreamOrigin = BY_PROGRAM): Promise<GuestConnection> {
+    checkOptions('ERR_HAWSER_DIAL', 'cannot dial', options);
+    const { port, guest, signal } = options;
     const { guests, stack, context, book } = this.deps;
     checkPort('dial', port);
     if (guest !== undefined) checkText('ERR_HAWSER_DIAL', `cannot dial port ${port}: guest`, guest);
@@ -123,6 +122,7 @@ export class GuestStreams {
 
   /** @throws GuestStreamError, VirtualListenError */
   listen(options: ListenOptions): GuestServer {
+    checkOptions('ERR_HAWSER_LISTEN', 'cannot listen', options);
     const { port, backlog = DEFAULT_BACKLOG } = options;
     const { gateway, listeners } = this.deps;
     checkPort('listen at', port);
@@ -181,6 +181,12 @@ export class GuestStreams {
     if (!this.isClosed) return;
     throw new GuestStreamError('ERR_HAWSER_CLOSED', `cannot ${what}: the network is closed`);
   }
+}
+
+function checkOptions(code: string, what: string, options: unknown): void {
+  if (typeof options === 'object' && options !== null) return;
+  const got = printable(options, true);
+  throw new GuestStreamError(code, `${what}: the options must be an object, got ${got}`);
 }
 
 function checkPort(what: string, port: unknown): void {

@@ -28,6 +28,7 @@ import { MemoryLink } from '../transports/memory-link.ts';
 import { openLink } from '../transports/open-link.ts';
 import { checkedFraming, framingProblem } from '../transports/program-framing.ts';
 import type { Mac } from '../wire/mac.ts';
+import { printable } from './option-problem.ts';
 
 /** How frames are delimited in a stream of bytes: like QEMU's, VPNKit's (`hyperkit` is the same), or by a {@link Framing}. */
 export type StreamFraming = StreamFramingName | Framing;
@@ -104,17 +105,17 @@ export class Links {
     if (at !== undefined && 'host' in at) this.deps.ownListeners.add(at.host, at.port);
   }
 
-  attachStream(stream: Duplex, { framing, name }: AttachOptions<StreamFraming>): Attachment {
-    const description = this.nameOf('stream', name);
+  attachStream(stream: Duplex, options: AttachOptions<StreamFraming>): Attachment {
+    const description = this.nameOf('stream', options);
     const { context } = this;
-    const how = this.framingOf(framing, description);
+    const how = this.framingOf(options.framing, description);
     const source = streamOf(stream, description);
     return this.add(new AttachedStream(source, how, description, context));
   }
 
   /** @param server whose connections share one part of every budget */
   attachConnection(stream: Duplex, framing: StreamFraming, server: string): Attachment {
-    const description = this.nameOf(server, undefined);
+    const description = this.nameOf(server, {});
     const { context } = this;
     const how = this.framingOf(framing, description);
     const source = streamOf(stream, description);
@@ -122,8 +123,8 @@ export class Links {
   }
 
   attachDescriptor(fd: number, options: AttachOptions<DescriptorFraming>): Attachment {
-    const { framing = 'qemu', name } = options;
-    const description = this.nameOf('fd', name);
+    const description = this.nameOf('fd', options);
+    const { framing = 'qemu' } = options;
     if (!Number.isInteger(fd) || fd < 0) {
       throw new LinkError(`cannot attach ${description}: ${fd} is not a descriptor`);
     }
@@ -132,8 +133,8 @@ export class Links {
     return this.add(openDescriptorLink(fd, how, description, this.context));
   }
 
-  attachWriter(writer: PlainFrameWriter, name: string | undefined): FrameAttachment {
-    const description = this.nameOf('frames', name);
+  attachWriter(writer: PlainFrameWriter, options: AttachOptions<never>): FrameAttachment {
+    const description = this.nameOf('frames', options);
     const problem = writerProblem(writer);
     if (problem !== undefined) throw new LinkError(`cannot attach ${description}: ${problem}`);
     const link = new FrameLink(writer, description, this.context);
@@ -150,8 +151,11 @@ export class Links {
     for (const link of this.open.splice(0)) await link.close();
   }
 
-  private nameOf(kind: string, name: string | undefined): string {
-    const description = name ?? `${kind}#${this.nextSerial++}`;
+  /** @throws LinkError */
+  private nameOf(kind: string, options: AttachOptions<DescriptorFraming>): string {
+    const problem = attachOptionsProblem(options);
+    if (problem !== undefined) throw new LinkError(`cannot attach a link: ${problem}`);
+    const description = options.name ?? `${kind}#${this.nextSerial++}`;
     if (this.isClosed) {
       throw new LinkError(`cannot attach ${description}: the network is closed`);
     }
@@ -182,7 +186,18 @@ export class Links {
   }
 }
 
-/** Check the argument of a program without types. */
+// The arguments of programs without types are checked.
+
+function attachOptionsProblem(options: unknown): string | undefined {
+  if (typeof options !== 'object' || options === null) {
+    return `its options must be an object, got ${printable(options, true)}`;
+  }
+  const name: unknown = Reflect.get(options, 'name');
+  return name === undefined || (typeof name === 'string' && name !== '')
+    ? undefined
+    : `its name must be a text that is not empty, got ${printable(name, true)}`;
+}
+
 function writerProblem(writer: unknown): string | undefined {
   const isObject = typeof writer === 'object' && writer !== null;
   if (!isObject || typeof Reflect.get(writer, 'write') !== 'function') {

@@ -4,7 +4,7 @@ import { Duplex } from 'node:stream';
 import { reportFault } from '../base/faults.ts';
 import type { Log } from '../base/log.ts';
 import { type ApiListener, ListenError } from '../control/api-listener.ts';
-import type { NetworkEvents } from '../control/events/network-events.ts';
+import { EVENT_TYPES, type NetworkEvents } from '../control/events/network-events.ts';
 import type { ServedView } from '../control/events/served-view.ts';
 import type { PortView } from '../control/network-view.ts';
 import { portView } from '../control/ports/port-view.ts';
@@ -30,7 +30,7 @@ import type { DialOptions, GuestConnection, GuestServer, ListenOptions } from '.
 import type { NetworkHooks } from './hooks/hooks.ts';
 import type { Attachment, AttachOptions, FrameAttachment, StreamFraming } from './links.ts';
 import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts';
-import { printable } from './option-problem.ts';
+import { type OptionProblem, OptionsError, printable } from './option-problem.ts';
 import { NetworkParts, type NetworkStart } from './parts.ts';
 import { readStartPolicy, surroundingsOf } from './policy/start-policy.ts';
 import { serveNetworkApi } from './serve-api.ts';
@@ -38,6 +38,7 @@ import { readStartProxy } from './upstream-proxy/live-proxy.ts';
 
 /**
  * @param beforeLinks called when all is there but the links where guests attach
+ * @param say makes a sentence of a problem of an option's value. Default: for command lines
  * @throws Error whose message states what failed, on what, and what to do; nothing is left behind
  */
 export async function openNetwork(
@@ -45,12 +46,13 @@ export async function openNetwork(
   log: Log,
   beforeLinks?: (network: Network & DaemonNetwork) => Promise<void>,
   hooks: NetworkHooks = {},
+  say?: (problem: OptionProblem) => string,
 ): Promise<Network & DaemonNetwork> {
   const reach = new HostReach();
   await reach.ask();
   const addresses = addressesOf(config, reach.now.source6);
   const surroundings = surroundingsOf(config, addresses, new NodeClock());
-  const policy = await readStartPolicy(config.policy, surroundings);
+  const policy = await readStartPolicy(config.policy, surroundings, say);
   const proxy = await readStartProxy(config.upstreamProxy);
   const network = new RunningNetwork(config, { policy, proxy }, log, reach, hooks);
   try {
@@ -114,7 +116,7 @@ class RunningNetwork implements Network, DaemonNetwork {
   attach(link: Duplex | number | PlainFrameWriter, options: AttachOptions<never> = {}): Attachment {
     if (typeof link === 'number') return this.parts.links.attachDescriptor(link, options);
     if (link instanceof Duplex) return this.parts.links.attachStream(link, options);
-    return this.parts.links.attachWriter(link, options.name);
+    return this.parts.links.attachWriter(link, options);
   }
 
   attachConnection(socket: Duplex, framing: StreamFraming, server: string): Attachment {
@@ -171,6 +173,8 @@ class RunningNetwork implements Network, DaemonNetwork {
   }
 
   on<K extends keyof NetworkEvents>(name: K, listener: (event: NetworkEvents[K]) => void): this {
+    const problem = listenerProblem(name, listener);
+    if (problem !== undefined) throw new OptionsError([problem]);
     this.hub.on(name, listener);
     return this;
   }
@@ -254,7 +258,11 @@ class RunningNetwork implements Network, DaemonNetwork {
     return this.close();
   }
 
-  private checkServes({ address }: ServeApiOptions): void {
+  private checkServes(options: ServeApiOptions): void {
+    if (typeof options !== 'object' || options === null) {
+      throw new OptionsError([`options must be an object, got ${printable(options, true)}`]);
+    }
+    const { address } = options;
     if (this.closing === undefined) return;
     throw new ListenError(`cannot serve the control API at ${address}: the network is closed`);
   }
@@ -263,4 +271,14 @@ class RunningNetwork implements Network, DaemonNetwork {
     for (const api of this.apis) await api.close();
     await this.parts.close();
   }
+}
+
+/** Check the arguments of a program without types: a listener of an event that there is not would wait for ever. */
+function listenerProblem(name: string, listener: unknown): string | undefined {
+  if (!EVENT_TYPES.some((type) => type === name)) {
+    return `event ${printable(name, true)} is not known: there are ${EVENT_TYPES.join(', ')}`;
+  }
+  return typeof listener === 'function'
+    ? undefined
+    : `the listener of ${name} must be a function, got ${printable(listener, true)}`;
 }

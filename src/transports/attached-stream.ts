@@ -7,6 +7,11 @@ import { type LinkContext, LinkError, type OpenLink } from './link-context.ts';
 import { LinkStats } from './link-stats.ts';
 import { SocketLink } from './socket-link.ts';
 
+export interface ProgramStream extends StreamOverDuplex {
+  /** What the program has given, if it is one stream of it. */
+  readonly duplex?: Duplex;
+}
+
 export class AttachedStream implements OpenLink {
   readonly description: string;
   readonly stats: LinkStats = new LinkStats();
@@ -16,10 +21,10 @@ export class AttachedStream implements OpenLink {
   /**
    * @param source it belongs to the link from now on
    * @param listener what it came by; see `LinkAcceptor`. By default it is one of its own, as the program itself brings it
-   * @throws LinkError when there are too many links
+   * @throws LinkError when there are too many links: the stream is closed, and belongs to no link
    */
   constructor(
-    { stream, received }: StreamOverDuplex,
+    { stream, received, duplex }: ProgramStream,
     framing: Framing,
     description: string,
     context: LinkContext,
@@ -32,8 +37,9 @@ export class AttachedStream implements OpenLink {
     });
     const ended = (): void => onDown();
     this.link = new SocketLink(description, framing, stream, context, this.stats, ended, listener);
-    if (!this.link.start({ early: received }))
-      throw new LinkError(`cannot attach ${description}: too many links`);
+    if (this.link.start({ early: received })) return;
+    if (duplex !== undefined) attached.delete(duplex);
+    throw new LinkError(`cannot attach ${description}: too many links`);
   }
 
   close(): Promise<void> {
@@ -50,7 +56,7 @@ const attached = new WeakSet<Duplex>();
  *
  * @throws LinkError when it is not a stream of bytes, or belongs to a link already
  */
-export function streamOf(duplex: Duplex, description: string): StreamOverDuplex {
+export function streamOf(duplex: Duplex, description: string): ProgramStream {
   const { readable, writable, readableObjectMode, readableEncoding } = duplex;
   if (attached.has(duplex)) {
     throw new LinkError(`cannot attach ${description}: the stream is attached already`);
@@ -65,7 +71,7 @@ export function streamOf(duplex: Duplex, description: string): StreamOverDuplex 
     );
   }
   attached.add(duplex);
-  return streamOverDuplex(duplex);
+  return { ...streamOverDuplex(duplex), duplex };
 }
 
 /**

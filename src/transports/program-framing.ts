@@ -1,11 +1,12 @@
 /** A framing that the embedding program brings: what it says of a length is checked, and what it throws ends its link. */
 import type { Log } from '../base/log.ts';
-import { type Framing, MAX_FRAME_LEN, MAX_FRAMING_HEADER_LEN } from './framing.ts';
+import { type Framing, MAX_FRAME_LEN, MAX_FRAMING_HEADER_LEN, STREAM_FRAMINGS } from './framing.ts';
 
 /** @returns why it is no framing */
 export function framingProblem(framing: unknown): string | undefined {
   if (typeof framing !== 'object' || framing === null) {
-    return 'its framing is none: give the name of one, or an object';
+    const names = Object.keys(STREAM_FRAMINGS).join(', ');
+    return `its framing must be ${names} or an object with readLength and writeLength, got ${JSON.stringify(framing)}`;
   }
   const headerLen: unknown = Reflect.get(framing, 'headerLen');
   const isLength = Number.isInteger(headerLen) && Number(headerLen) >= 1;

@@ -238,6 +238,31 @@ describe('network/attach', () => {
     }
   });
 
+  it('refuses options that are none, and leaves the stream to its owner', () => {
+    const [card] = duplexPair();
+    for (const [options, why] of [
+      ['"vm"', /its options must be an object, got "vm"$/],
+      ['null', /its options must be an object, got null$/],
+      ['{ "name": 5 }', /its name must be a text that is not empty, got 5$/],
+      ['{ "name": "" }', /its name must be a text that is not empty, got ""$/],
+      ['{ "framing": "qmeu" }', /its framing must be qemu, .* got "qmeu"$/],
+      ['{ "framing": 2 }', /its framing must be qemu, .* got 2$/],
+    ] as const) {
+      const attach = (): unknown => network.attach(card, JSON.parse(options));
+      assert.throws(attach, { code: 'ERR_HAWSER_LINK', message: why }, options);
+    }
+    assert.equal(network.view.info().links.length, 0);
+    network.attach(card);
+  });
+
+  it('a stream that there was no room for is closed, and counts as attached nowhere', () => {
+    const [card] = duplexPair();
+    for (let i = 0; i < 256; i++) network.attach({ write: () => {} });
+    assert.throws(() => network.attach(card), /too many links/);
+    assert.throws(() => network.attach(card), /: it must be readable and writable$/);
+    assert.equal(card.destroyed, true);
+  });
+
   it('at 256 links the next one is refused', () => {
     for (let i = 0; i < 256; i++) network.attach({ write: () => {} });
     assert.throws(() => network.attach({ write: () => {} }), /too many links/);

@@ -374,4 +374,15 @@ describe('network/options', () => {
       });
     }
   });
+
+  it('a log that is none is refused, before anything is open', async () => {
+    for (const log of [5, null, {}, { debug: () => {} }]) {
+      const create = async (): Promise<unknown> =>
+        await Reflect.apply(createNetwork, undefined, [{}, log]);
+      await assert.rejects(create, {
+        code: 'ERR_HAWSER_OPTIONS',
+        message: /^the log must be an object with the functions debug, info, warn, error, got /,
+      });
+    }
+  });
 });

@@ -307,4 +307,33 @@ describe('network/streams', () => {
     await closing;
     await network[Symbol.asyncDispose]();
   });
+
+  it('a program without types that gives no options, or no listener, is told so', async () => {
+    const call = (method: 'dial' | 'listen' | 'serveApi' | 'on', ...args: unknown[]): unknown =>
+      Reflect.apply(network[method], network, args);
+    const rejected = async (method: 'dial' | 'serveApi', code: string): Promise<void> => {
+      const why = { code, message: /options must be an object, got undefined$/ };
+      await assert.rejects(async () => await call(method), why);
+    };
+    await rejected('dial', 'ERR_HAWSER_DIAL');
+    await rejected('serveApi', 'ERR_HAWSER_OPTIONS');
+    const served = { address: 'unix:/x', bind: 'x', onShutdown: 5, tokenFile: 5, name: 5 };
+    await assert.rejects(async () => await call('serveApi', served), {
+      code: 'ERR_HAWSER_OPTIONS',
+      message: [
+        'tokenFile must be a text, got 5',
+        'name must be a text, got 5',
+        'bind must be a list of texts, got "x"',
+        'onShutdown must be a function, got 5',
+      ].join('\n'),
+    });
+    assert.throws(() => call('listen'), { code: 'ERR_HAWSER_LISTEN' });
+    const unheard = [
+      [['guest'], /^the listener of guest must be a function, got undefined$/],
+      [['guests', () => {}], /^event "guests" is not known: there are guest, lease, /],
+    ] as const;
+    for (const [args, message] of unheard) {
+      assert.throws(() => call('on', ...args), { code: 'ERR_HAWSER_OPTIONS', message });
+    }
+  });
 });
