@@ -21,6 +21,7 @@ export const EOPNOTSUPP = 95;
 export const ECONNABORTED = 103;
 export const ECONNRESET = 104;
 export const ENOBUFS = 105;
+export const ENOTSOCK = 88;
 export const ENOTCONN = 107;
 export const ETOOMANYREFS = 109;
 export const ECONNREFUSED = 111;

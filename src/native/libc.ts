@@ -68,6 +68,7 @@ export interface Libc {
   setsockopt(fd: number, level: number, option: number, value: Uint8Array, len: number): number;
   /** @param len one word: room in `value`, and then what was written */
   getsockopt(fd: number, level: number, option: number, value: Uint8Array, len: Uint8Array): number;
+  recv(fd: number, bytes: Uint8Array, len: number, flags: number): number;
   recvmsg(fd: number, message: Uint8Array, flags: number): number;
   sendmsg(fd: number, message: Uint8Array, flags: number): number;
   sendmmsg(fd: number, messages: Uint8Array, count: number, flags: number): number;
@@ -151,6 +152,7 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
       'int setsockopt(int fd, int level, int option, const void *value, unsigned int len)',
     ),
     getsockopt: c.func('int getsockopt(int fd, int level, int option, void *value, void *len)'),
+    recv: c.func('long recv(int fd, void *bytes, size_t len, int flags)'),
     recvmsg: c.func('long recvmsg(int fd, void *message, int flags)'),
     sendmsg: c.func('long sendmsg(int fd, const void *message, int flags)'),
     sendmmsg: c.func('int sendmmsg(int fd, void *messages, unsigned int count, int flags)'),

@@ -190,19 +190,16 @@ export class LinuxPosix implements Posix {
   }
 
   isBroken(fd: number): boolean {
-    return (this.troublesOf(fd) & (n.POLLERR | n.POLLHUP)) !== 0;
-  }
-
-  hasFailed(fd: number): boolean {
-    return (this.troublesOf(fd) & n.POLLERR) !== 0;
-  }
-
-  /** What poll(2) says without being asked for. */
-  private troublesOf(fd: number): number {
     this.wordView.setInt32(0, fd, true);
     this.wordView.setInt32(n.POLLFD_EVENTS, 0, true); // `events` and, after it, `revents`
-    if (this.c.poll(this.word, 1, 0) <= 0) return 0;
-    return this.wordView.getInt16(n.POLLFD_REVENTS, true);
+    if (this.c.poll(this.word, 1, 0) <= 0) return false;
+    return (this.wordView.getInt16(n.POLLFD_REVENTS, true) & (n.POLLERR | n.POLLHUP)) !== 0;
+  }
+
+  readFailure(fd: number): number {
+    if (this.c.recv(fd, this.word, 1, n.MSG_PEEK | n.MSG_DONTWAIT) >= 0) return 0;
+    const errno = this.c.errno();
+    return errno === n.EAGAIN || errno === n.ENOTSOCK ? 0 : -errno;
   }
 
   close(fd: number): void {

@@ -348,8 +348,8 @@ export interface Posix {
   reserveDescriptors(count: number): void;
   /** Whether `fd` is one end of a pipe or connection whose other end is closed. */
   isBroken(fd: number): boolean;
-  /** Whether `fd` is a connection that was reset, or failed otherwise. */
-  hasFailed(fd: number): boolean;
+  /** What has failed the socket `fd`: -errno. 0: nothing, and a read would have bytes, or the end, or wait. */
+  readFailure(fd: number): number;
   socketPair(type: SocketPairType): readonly [number, number];
   /** Pass a descriptor with one byte of data. */
   sendFd(socketFd: number, fd: number): void;

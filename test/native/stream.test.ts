@@ -217,17 +217,19 @@ for (const [way, bindings] of [
       it(`knows a reset behind bytes from an end, ${isNative ? 'with' : 'without'} native calls`, async () => {
         if (way === 'sockets') return; // net.Socket takes it for an end
         loadPosix();
-        for (const isReset of [true, false]) {
+        for (const how of ['reset', 'end', 'end, then reset'] as const) {
           const { stream, peer, owner } = await pair();
           if (!isNative) Object.defineProperty(Reflect.get(stream, 'handle'), 'fd', { value: -1 });
           stream.start(owner);
+          if (how === 'end, then reset') stream.write(pattern(10)); // which is never read
           peer.write(pattern(3_000));
-          if (isReset) peer.resetAndDestroy();
-          else peer.end();
+          if (how === 'reset') peer.resetAndDestroy();
+          else if (how === 'end') peer.end();
+          else peer.end(() => peer.resetAndDestroy());
           await until(() => owner.ended || owner.closes.length === 1);
           assert.ok(owner.bytes.equals(pattern(3_000)));
-          assert.equal(owner.ended, !isReset);
-          assert.deepEqual(owner.closes, isReset ? ['ECONNRESET'] : []);
+          assert.equal(owner.ended, how !== 'reset', how);
+          assert.deepEqual(owner.closes, how === 'reset' ? ['ECONNRESET'] : []);
           stream.reset();
           peers.splice(0);
         }

@@ -5,7 +5,6 @@
  * and the owner is not called any more. A write that the kernel accepts at once, the usual case, allocates nothing:
  * the request object, one for all streams, is consumed only by a write that has to wait.
  */
-import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { assert } from '../../base/assert.ts';
 import { reportFault } from '../../base/faults.ts';
@@ -15,7 +14,6 @@ import { type HostStream, type HostStreamOwner, READ_BUFFER } from './host-strea
 
 /** libuv's, on every system. */
 const UV_EOF = -4095;
-const UV_ECONNRESET: number = -constants.errno.ECONNRESET;
 const OWNER = Symbol('stream');
 
 /** Whose bytes were read last, of all streams. */
@@ -259,9 +257,9 @@ export class HandleStream implements HostStream {
     if (result !== UV_EOF || lastRead !== this) return result;
     lastRead = undefined;
     const { fd = -1 } = this.handle;
-    const hasFailed = fd < 0 ? undefined : loadedPosix()?.hasFailed(fd);
-    if (hasFailed === undefined) return undefined;
-    return hasFailed ? UV_ECONNRESET : result;
+    const failure = fd < 0 ? undefined : loadedPosix()?.readFailure(fd);
+    if (failure === undefined) return undefined;
+    return failure < 0 ? failure : result;
   }
 
   private passEnd(owner: HostStreamOwner, result: number): void {

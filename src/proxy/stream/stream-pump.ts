@@ -72,10 +72,12 @@ export class StreamPump<F extends ByteStream, R extends string>
   /** What that took, in ms: a ring that grows is copied. */
   private reserveMs = 0;
   private paused = false;
-  /** Runs once the peer was turned away with words. */
+  /** Runs once the peer was turned away with words, or the host's side has failed. */
   private farewell: NodeJS.Timeout | undefined = undefined;
   private peerEnded = false;
   private ended = false;
+  /** The host's side has, and what it sent before is on its way. */
+  private isFailed = false;
   private over = false;
   private reason: R | undefined = undefined;
   private text = '';
@@ -130,6 +132,7 @@ export class StreamPump<F extends ByteStream, R extends string>
   }
 
   onWritable(): void {
+    if (this.isFailed) this.abort();
     if (!this.paused || this.over) return;
     this.paused = false;
     this.read();
@@ -246,10 +249,27 @@ export class StreamPump<F extends ByteStream, R extends string>
 
   onHostClosed(code: string | undefined): void {
     if (this.over) return;
+    const { flow } = this;
+    if (code !== undefined && flow !== undefined && flow.queuedLen > 0) {
+      this.failLate(flow);
+      return;
+    }
     // Closed with an end in each direction: the flow waits for the peer's acknowledgments by itself.
-    if (code !== undefined || !this.ended) this.flow?.abort(this.context.clock.now());
+    if (code !== undefined || !this.ended) flow?.abort(this.context.clock.now());
     this.context.flusher.schedule();
     this.finish();
+  }
+
+  /** Behind what was read before, as a kernel has it: the flow is reset once its peer has all of that. */
+  private failLate(flow: F): void {
+    this.stream = undefined;
+    this.lent = 0; // it is written no more
+    this.isFailed = true;
+    this.intake?.stop(this);
+    this.gate?.close();
+    this.farewell ??= setTimeout(() => this.abort(), FAREWELL_MS).unref();
+    flow.wantSpace(flow.sendSpace + flow.queuedLen);
+    this.discard(this.context.clock.now());
   }
 
   /** End both sides at once. */

@@ -17,11 +17,16 @@ const clock = { now: () => performance.now(), wakeAt: () => {} };
 class Flow implements ByteStream {
   readonly receivedLen = 0;
   readonly sendSpace: number = READ_BUFFER.length;
-  readonly queuedLen = 0;
   got = '';
+  /** Whether what it was given waits for the guest. */
+  keeps = false;
+  wanted = 0;
   isEnded = false;
   isAborted = false;
 
+  get queuedLen(): number {
+    return this.keeps ? this.got.length : 0;
+  }
   readable(): Uint8Array {
     return new Uint8Array(0);
   }
@@ -29,7 +34,9 @@ class Flow implements ByteStream {
     return { bytes: new Uint8Array(0), off: 0, len: 0 };
   }
   release(): void {}
-  wantSpace(): void {}
+  wantSpace(n: number): void {
+    this.wanted = n;
+  }
   send(_now: number, bytes: Uint8Array, off: number, len: number): void {
     this.got += Buffer.from(bytes.subarray(off, off + len)).toString();
   }
@@ -113,6 +120,22 @@ describe('proxy/stream: what the host ends at once', () => {
     assert.ok(most < 150, `${most} in one turn`);
     assert.equal(over, STREAMS);
   });
+
+  for (const isTaken of [true, false]) {
+    it(`fails behind what was read before, ${isTaken ? 'once the guest has it' : 'which the guest does not take, after a second'}`, async () => {
+      for (const peer of peers) {
+        peer.write('last words');
+        peer.resetAndDestroy();
+      }
+      for (const flow of flows) flow.keeps = true;
+      await until(() => flows.every((flow) => flow.wanted > 0));
+      assert.ok(flows.every((flow) => flow.got === 'last words' && !flow.isAborted));
+      assert.equal(over, 0);
+      if (isTaken) for (const pump of pumps) pump.onWritable();
+      await until(() => over === STREAMS);
+      assert.ok(flows.every((flow) => flow.isAborted && !flow.isEnded));
+    });
+  }
 
   it('a guest that leaves while it waits has it no more', async () => {
     for (const peer of peers) peer.end();
