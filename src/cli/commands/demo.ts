@@ -27,11 +27,13 @@ export async function demoCommand(request: DemoCommandRequest): Promise<number> 
   // Self-checks may run side by side; a demo that stays is found under a name that can be typed.
   const name = once ? `demo-${process.pid}` : 'demo';
   const options = await loadConfig({ name, ...request.commandLine }, request.config, place);
-  makeInstanceDir(place, options.name);
-  // Also where a second signal ends the process at once.
-  if (once) process.once('exit', () => removeInstanceDir(place, options.name));
+  const prepare = (): void => {
+    makeInstanceDir(place, options.name);
+    // Also where a second signal ends the process at once.
+    if (once) process.once('exit', () => removeInstanceDir(place, options.name));
+  };
   const { runDemo } = await import('../demo/demo.ts');
   const hasListen = 'listen' in request.commandLine;
   const sized = sizeMiB === undefined ? {} : { sizeMiB };
-  return await runDemo({ once, vm, json, options, hasListen, ...sized });
+  return await runDemo({ once, vm, json, options, hasListen, prepare, ...sized });
 }

@@ -32,6 +32,8 @@ export interface DemoOptions extends DemoRequest {
   readonly sizeMiB?: number;
   /** Print the report of each step as a line of JSON. */
   readonly json?: boolean;
+  /** Called first, when signals end the demo in order. */
+  readonly prepare?: () => void;
 }
 
 export interface DemoDeps {
@@ -101,6 +103,7 @@ class Demo {
     };
     process.on('exit', onExit);
     try {
+      this.options.prepare?.();
       return await this.serve();
     } finally {
       this.vm?.kill();
@@ -129,9 +132,11 @@ class Demo {
       mux: { ...options.mux, links: [...new Set([...options.mux.links, `guest:${MUX_PORT}`])] },
       log: { ...options.log, level },
     };
+    const log = await createLog(config.log, new StderrSink());
+    if (this.ended.signal.aborted) return this.status; // the daemon did not listen for the signal yet
     await runDaemon(config, {
       openNetwork: this.deps.openNetwork,
-      log: await createLog(config.log, new StderrSink()),
+      log,
       version: packageVersion(),
       events: this.events,
       graceMs: GRACE_MS,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { Workplace } from './hawser.ts';
 
 describe('hawser demo as a process', () => {
@@ -25,5 +25,17 @@ describe('hawser demo as a process', () => {
     }
     assert.deepEqual(await program.ended, { status: 1, signal: null });
     assert.deepEqual(readdirSync(place.path('hawser')), []);
+  });
+
+  it('nor has one that is interrupted while it starts', async () => {
+    const program = place.hawser(['demo', '--once'], { env: { HAWSER_DEMO_GUEST: 'simulated' } });
+    const dir = place.path('hawser');
+    while (!existsSync(dir) || readdirSync(dir).length === 0) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    program.child.kill('SIGINT');
+    assert.deepEqual(await program.ended, { status: 1, signal: null });
+    assert.doesNotMatch(program.stdout, /lease by DHCP/);
+    assert.deepEqual(readdirSync(dir), []);
   });
 });
