@@ -14,10 +14,15 @@ export const FLOW_LIMIT_DEFAULT = 1_000;
 export const FLOW_LIMIT_MAX = 100_000;
 /** Events that a follower has not read; more are left out, and counted. */
 const UNREAD_MAX = 4_096;
+/** Of one network: with those that follow events, fewer than the API serves at a time. */
+const FOLLOWERS_MAX = 16;
 
 interface FlowTarget {
   readonly view: Pick<NetworkView, 'flowBook'>;
 }
+
+/** How many clients follow the flows of a view. */
+const followers = new WeakMap<FlowTarget['view'], number>();
 
 /** Of the work on an answer, in one turn: while guests keep the loop busy, each turn that it waits for is as long as theirs. */
 const TURN_MS = 0.3;
@@ -33,8 +38,21 @@ function listFlows({ query }: Call, { view }: FlowTarget): Answer {
   const after = numberIn(query, 'after', 0, Number.MAX_SAFE_INTEGER, 0);
   const limit = numberIn(query, 'limit', 1, FLOW_LIMIT_MAX, FLOW_LIMIT_DEFAULT);
   return follow === 'true'
-    ? { status: 200, body: (signal) => followed(view, filter, signal), mediaType: NDJSON_TYPE }
+    ? followFlows(view, filter)
     : { status: 200, body: () => listed(view, filter, after, limit), mediaType: JSON_TYPE };
+}
+
+function followFlows(view: FlowTarget['view'], filter: FlowFilter): Answer {
+  const others = followers.get(view) ?? 0;
+  if (others >= FOLLOWERS_MAX) {
+    throw problem(503, 'Too many clients follow flows: let one stream serve many views.');
+  }
+  followers.set(view, others + 1);
+  const afterwards = (): void => {
+    followers.set(view, (followers.get(view) ?? 1) - 1);
+  };
+  const body = (signal: AbortSignal) => followed(view, filter, signal);
+  return { status: 200, body, mediaType: NDJSON_TYPE, afterwards };
 }
 
 async function* listed(

@@ -2,8 +2,8 @@
  * Clients beyond those that the control API serves at a time: they wait in order instead of being disconnected.
  *
  * While a client waits, a connection without a pending request is closed after a short time: one that
- * is idle between requests, or has not sent all of one. Those that hold a lease are neither counted nor
- * closed. Where more wait than are served, one that has sent no request is closed sooner still, and every other place is for the
+ * is idle between requests, or has not sent all of one; after a longer one, a client that takes nothing of its answer.
+ * Those that hold a lease are neither counted nor closed. Where more wait than are served, one that has sent no request is closed sooner still, and every other place is for the
  * client that came last: so a crowd that says nothing keeps nobody out. When the room is full, the client that has waited
  * longest is disconnected.
  */
@@ -18,11 +18,13 @@ export interface WaitingRoomLimits {
   readonly idleMs: number;
   /** How long without a request, while more wait than are served. */
   readonly silentMs: number;
+  /** How long a client may take nothing of its answer while others wait. */
+  readonly unreadMs: number;
 }
 
 export const WAITING_ROOM_LIMITS: WaitingRoomLimits = {
   ...{ served: 64, waiting: 1024 },
-  ...{ idleMs: 1_000, silentMs: 100 },
+  ...{ idleMs: 1_000, silentMs: 100, unreadMs: 5_000 },
 };
 
 /** Connections that neither take a place nor are closed: those that hold a lease. */
@@ -31,6 +33,9 @@ export type Uncounted = Pick<HeldConnections, 'has'>;
 interface Turn {
   idleSince: number;
   request: IncomingMessage | undefined;
+  /** Bytes of the answer that the kernel has not taken, and since when they are as many. */
+  unread: number;
+  unreadSince: number;
 }
 
 export class WaitingRoom {
@@ -96,7 +101,8 @@ export class WaitingRoom {
   }
 
   private serve(socket: Socket): void {
-    this.served.set(socket, { idleSince: performance.now(), request: undefined });
+    const now = performance.now();
+    this.served.set(socket, { idleSince: now, request: undefined, unread: 0, unreadSince: now });
     socket.once('close', () => {
       this.served.delete(socket);
       this.next();
@@ -128,18 +134,28 @@ export class WaitingRoom {
       return;
     }
     let wanted = this.waiting.size;
-    const { served, idleMs, silentMs } = this.limits;
+    const { served, idleMs, silentMs, unreadMs } = this.limits;
     const shortMs = wanted > served ? silentMs : idleMs;
     const now = performance.now();
-    for (const [socket, { idleSince, request }] of this.served) {
+    for (const [socket, turn] of this.served) {
       if (wanted === 0) return;
+      const { request } = turn;
       const isAnswered = request?.complete === true;
-      const limitMs = request === undefined ? shortMs : idleMs;
-      if (isAnswered || now - idleSince < limitMs || this.uncounted.has(socket)) continue;
+      const since = isAnswered ? unreadSince(socket, turn, now) : turn.idleSince;
+      const answerMs = isAnswered ? unreadMs : idleMs;
+      const limitMs = request === undefined ? shortMs : answerMs;
+      if (now - since < limitMs || this.uncounted.has(socket)) continue;
       socket.destroy();
       wanted--;
     }
   }
+}
+
+/** @returns since when the client takes nothing of what waits for it; `now` when nothing does, or it took some */
+function unreadSince({ writableLength }: Socket, turn: Turn, now: number): number {
+  if (writableLength === 0 || writableLength !== turn.unread) turn.unreadSince = now;
+  turn.unread = writableLength;
+  return turn.unreadSince;
 }
 
 function firstOf<T>(set: ReadonlySet<T>): T | undefined {

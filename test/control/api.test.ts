@@ -437,6 +437,28 @@ describe('control API', () => {
     await until(() => network.flows.listeners.size === 0);
   });
 
+  it('followers of flows leave places to other clients', async () => {
+    const sockets = Array.from({ length: 80 }, () => connect(path));
+    const answers: string[] = [];
+    for (const socket of sockets) {
+      socket.write('GET /v1/flows?follow=true HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      socket.once('data', (chunk) => answers.push(String(chunk).slice(9, 12)));
+    }
+    await until(() => answers.length === sockets.length);
+    assert.equal(answers.filter((status) => status === '200').length, 16);
+    assert.equal(answers.filter((status) => status === '503').length, 64);
+    assert.equal((await ask('GET /v1/health')).status, 200);
+    for (const socket of sockets) socket.destroy();
+    await until(() => network.flows.listeners.size === 0);
+    const again = new ApiClient({ kind: 'unix', path }).lines(
+      '/v1/flows?follow=true',
+      flowLineSchema,
+    );
+    assert.equal((await again.next()).done, false, 'their places are free again');
+    await again.return();
+    await until(() => network.flows.listeners.size === 0);
+  });
+
   it('a follower that does not read costs a bounded number of events, and learns how many it missed', async () => {
     const socket = connect(path);
     socket.pause();

@@ -14,7 +14,11 @@ describe('control/waiting-room', () => {
   let answers: (() => void)[];
 
   const open = async (limits: { served: number; waiting: number; idleMs: number }) => {
-    room = new WaitingRoom(server, held, { ...limits, silentMs: Math.min(limits.idleMs, 4) });
+    room = new WaitingRoom(server, held, {
+      ...limits,
+      silentMs: Math.min(limits.idleMs, 4),
+      unreadMs: 20,
+    });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
   };
@@ -25,7 +29,7 @@ describe('control/waiting-room', () => {
     server = createServer((request, response) => {
       if (request.url === '/hold') held.connectionOf(request.socket, true).hold(() => {});
       if (request.url === '/later') answers.push(() => response.end('ok'));
-      else response.end('ok');
+      else response.end(request.url === '/large' ? Buffer.alloc(16 << 20) : 'ok');
     });
   });
   afterEach(() => {
@@ -56,6 +60,13 @@ describe('control/waiting-room', () => {
     answers[0]?.();
     await once(busy, 'data');
     await once(next, 'data');
+  });
+
+  it('clients that take nothing of their answers leave their places to others', async () => {
+    await open({ served: 2, waiting: 10, idleMs: 4 });
+    const deaf = await Promise.all([client('/large'), client('/large')]);
+    for (const socket of deaf) socket.pause();
+    for (let i = 0; i < 3; i++) await once(await client('/'), 'data');
   });
 
   it('requests that do not complete leave their places, as many as wait', async () => {
@@ -90,7 +101,7 @@ describe('control/waiting-room', () => {
 
   it('a crowd that says nothing keeps nobody out', async () => {
     room = new WaitingRoom(server, held, {
-      ...{ served: 4, waiting: 100, idleMs: 60_000, silentMs: 20 },
+      ...{ served: 4, waiting: 100, idleMs: 60_000, silentMs: 20, unreadMs: 60_000 },
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
