@@ -9,9 +9,12 @@ import ssh2, {
 } from 'ssh2';
 import { identify } from '../../../src/proxy/ssh/ssh-client.ts';
 import type { SshConnection } from '../../../src/proxy/ssh/ssh-library.ts';
+import { until } from '../recording.ts';
 
 const LATE_MS = 60_000;
 const SOON_MS = 20;
+const KEEPALIVE_MS = 15_000;
+const KEEPALIVE_MAX = 3;
 
 /** Of Node and not of ssh2, whose Ed25519 keys lose a leading zero byte: one of 256 cannot be read back. */
 const privateKey = (): string =>
@@ -127,5 +130,52 @@ describe('the SSH client', () => {
     await new Promise((resolve) => granted.channel.resume().once('close', resolve));
     assert.ok(connection.isLost);
     assert.deepEqual(await connection.openUnix('/x', LATE_MS), { kind: 'no-answer' });
+  });
+
+  describe('keepalive', () => {
+    const { setInterval: startInterval } = globalThis;
+    /** What the library has begun to repeat, each 15 s: run by hand. */
+    let repeated: (() => void)[];
+    const repeat = (): void => repeated.at(-1)?.();
+
+    beforeEach(() => {
+      repeated = [];
+      const held = (run: () => void, ms: number): NodeJS.Timeout => {
+        if (ms !== KEEPALIVE_MS) return startInterval(run, ms);
+        repeated.push(run);
+        return startInterval(() => {}, LATE_MS).unref();
+      };
+      Reflect.set(globalThis, 'setInterval', held);
+    });
+    afterEach(() => {
+      Reflect.set(globalThis, 'setInterval', startInterval);
+    });
+
+    it('each answer begins the count anew', async () => {
+      const connection = await login();
+      for (let i = 0; i < 2 * KEEPALIVE_MAX; i++) {
+        const { length } = repeated;
+        repeat();
+        await until(() => repeated.length > length);
+      }
+      assert.ok(!connection.isLost);
+    });
+
+    it('a server that leaves three questions unanswered is gone, and its channels end', async () => {
+      const connection = await login();
+      const outcome = connection.openUnix('/run/x.sock', LATE_MS);
+      await opened(1);
+      opens[0]?.();
+      const granted = await outcome;
+      assert.ok(granted.kind === 'open');
+      client.pause();
+      for (let i = 0; i < KEEPALIVE_MAX; i++) repeat();
+      assert.ok(!connection.isLost && !client.destroyed);
+      const ended = new Promise((resolve) => granted.channel.resume().once('close', resolve));
+      repeat();
+      await ended;
+      assert.ok(connection.isLost);
+      assert.equal(lost, 1);
+    });
   });
 });
