@@ -25,6 +25,12 @@ const METADATA = '169.254.169.254';
 const SOCKET_TRIES = 6;
 const KILL_MS = 255;
 
+/** gvforwarder's default; that of gvproxy is 1500. */
+const FORWARDER_MTU = 4000;
+const IPV4_AND_ICMP = 28;
+/** The machine's frames with podman's provider libkrun. */
+const VFKIT = { kind: 'vfkit', undone: true } as const;
+
 /** As a container's port is for the machine. */
 const SERVER = `require('http').createServer((q, r) => r.end('from the container')).listen(8080);
   console.log('serving');`;
@@ -67,7 +73,7 @@ class Machine {
     this.logFile = lab.path('gvproxy.log');
   }
 
-  /** @param more flags of tests, before podman's */
+  /** @param more flags of tests, before podman's; the link of the machine, where QEMU is not the provider */
   static async start(lab: Lab, guest: Guest, ...more: string[]): Promise<Machine> {
     const helpers = lab.path('helpers');
     mkdirSync(helpers, { recursive: true });
@@ -80,9 +86,10 @@ class Machine {
   static launch(lab: Lab, helpers: string, more: readonly string[]): Background {
     const socket = lab.path('m-gvproxy.sock');
     rmSync(socket, { force: true });
+    const link = more.includes('-listen-vfkit') ? [] : ['-listen-qemu', `unix://${socket}`];
     const flags = [
       ...more,
-      ...['-mtu', '1500', '-ssh-port', `${SSH_PORT}`, '-listen-qemu', `unix://${socket}`],
+      ...['-mtu', '1500', '-ssh-port', `${SSH_PORT}`, ...link],
       ...['-pid-file', lab.path('gvproxy.pid'), '-log-file', lab.path('gvproxy.log')],
     ];
     // As `cmd.Start()` does: nothing is read, and nobody waits.
@@ -123,6 +130,17 @@ class Machine {
 
 const machineIn = (lab: Lab): Promise<Guest> =>
   lab.addGuest({ bridgeTo: lab.path('m-gvproxy.sock') });
+
+/** Names, pings, a page of the host. */
+async function online({ guest }: { readonly guest: Guest }): Promise<void> {
+  const names = ['gateway.containers.internal', 'host.containers.internal'];
+  for (const [i, address] of [GATEWAY, HOST].entries()) {
+    assert.equal((await guest.run('dig', `@${GATEWAY}`, '+short', names[i] ?? '')).trim(), address);
+    await guest.run('ping', '-c', '1', '-W', '2', address);
+  }
+  const page = await guest.run('curl', '-sS', '-m', '5', `http://${HOST}:${HTTP_PORT}/`);
+  assert.equal(page, 'hello from the host\n');
+}
 
 const PORT = { local: ':8080', remote: ':8080', protocol: 'tcp' };
 
@@ -240,6 +258,46 @@ systemSuite(
         await transfer(machine.guest, `http://${HOST_OUTER}:${HTTP_PORT}`, 100 * MIB);
       }
       assert.doesNotMatch(machine.log, /level=(error|warning)/);
+    });
+
+    it('the providers libkrun and applehv: datagrams, as libkrun leaves them; it ends with its machine', async () => {
+      await lab.host.run('sysctl', '-qw', 'net.unix.max_dgram_qlen=512');
+      await lab.startServers(lab.host);
+      const socket = lab.path('m-gvproxy.sock');
+      const messages = { ...VFKIT, own: lab.path('krun-net-1-0.sock') };
+      const guest = await lab.addGuest({ bridgeTo: socket, messages });
+      machine = await Machine.start(lab, guest, '-listen-vfkit', `unixgram://${socket}`);
+      bridge = await machine.boot();
+      await online(machine);
+      assert.equal(await machine.post('expose', PORT), '200 ');
+      await guest.start(['node', '-e', SERVER]).prints(/serving/);
+      const page = await lab.outside.run('curl', '-sS', '-m', '5', `http://${HOST_OUTER}:8080/`);
+      assert.equal(page, 'from the container');
+      for (const transfer of [download, upload]) {
+        await transfer(guest, `http://${HOST}:${HTTP_PORT}`, 100 * MIB);
+      }
+      await bridge.stop();
+      assert.equal(await machine.process.exited, 0);
+      assert.ok(!existsSync(socket) && !existsSync(machine.pidFile));
+      assert.doesNotMatch(machine.log, /level=(error|warning)/);
+    });
+
+    it('WSL: started by gvforwarder, whose flags are in any order, over two pipes', async () => {
+      await lab.startServers(lab.host);
+      const guest = await lab.addGuest({ framing: 'u16', mtu: FORWARDER_MTU });
+      const flags = ['-ssh-port=-1', '-listen-stdio=accept', '-debug=0'];
+      const helper = lab.host.enter([process.execPath, GVPROXY, ...flags]);
+      bridge = await guest.bridge(['-x', ...helper], { stdio: ['ignore', 'pipe', 'pipe'] });
+      await guest.run('ip', 'link', 'set', 'dev', 'eth0', 'address', MACHINE_MAC);
+      assert.equal((await guest.lease()).address, MACHINE);
+      await guest.run('ip', 'link', 'set', 'dev', 'eth0', 'mtu', `${FORWARDER_MTU}`);
+      await online({ guest });
+      const whole = `${FORWARDER_MTU - IPV4_AND_ICMP}`;
+      await guest.run('ping', '-M', 'do', '-c', '1', '-W', '2', '-s', whole, GATEWAY);
+      for (const transfer of [download, upload]) {
+        await transfer(guest, `http://${HOST}:${HTTP_PORT}`, 100 * MIB);
+      }
+      assert.ok(bridge.isRunning, bridge.stderr); // it ends at an impossible length
     });
 
     for (const [flags, isOpen] of [
