@@ -198,7 +198,7 @@ systemSuite('guest to guest', [...LAB, 'gcc', ...VM_GUEST], function () {
         [one, two, `${prefix}2`],
         [two, one, `${prefix}1`],
       ] as const) {
-        const pinged = await from.run('ping', nc, '-c', '3', '-i', '0.05', '-W', '2', target);
+        const pinged = await from.run('ping', nc, '-c', '3', '-i', '0.05', '-W', '10', target);
         assert.match(pinged, /3 received/, name);
         const [sent, came] = await transfer(from, to, nc, target);
         assert.equal(came, sent, name);
