@@ -1,4 +1,4 @@
-/** The counters of `/stats`, under gVisor's names (`tcpip.Stats`), as far as hawser has the figure. */
+/** The counters of `/stats`, under gVisor's names (`tcpip.Stats`), as far as hawser has the figure: those of IP are of both families. */
 import type { NetworkView } from '../network-view.ts';
 
 type StatsView = Pick<NetworkView, 'traffic' | 'counters'>;
@@ -18,14 +18,18 @@ export function gvisorStats(view: StatsView): object {
     ICMP: { V4: { PacketsSent: { RateLimited: dropped(/^icmp-error-rate-limited$/) } } },
     IP: {
       Forwarding: {
-        ExhaustedTTL: dropped(/^ipv4-ttl-expired$/),
+        ExhaustedTTL: dropped(/^ipv(4-ttl-expired|6-hop-limit-exceeded)$/),
         PacketTooBig: dropped(/^ipv[46]-too-big$/),
       },
+      InvalidDestinationAddressesReceived: dropped(/^ipv6-bad-destination$/),
+      InvalidSourceAddressesReceived: dropped(/^ipv[46]-bad-source$/),
       MalformedFragmentsReceived: dropped(/^fragment-/),
-      MalformedPacketsReceived: dropped(/^ipv4-(truncated|bad-)/),
+      MalformedPacketsReceived: dropped(/^ipv[46]-(truncated$|bad-(?!source$|destination$))/),
     },
     NICs: {
-      MalformedL4RcvdPackets: dropped(/^(tcp|udp|icmp)-(truncated|bad-)/),
+      MalformedL4RcvdPackets: dropped(
+        /^(tcp|udp|icmp|icmpv6)-(truncated|bad-(flags|length|offset))$/,
+      ),
       Rx: { Bytes: bytesToHost, Packets: framesToHost },
       Tx: { Bytes: bytesToGuest, Packets: framesToGuest },
       UnknownL3ProtocolRcvdPacketCounts: { Total: dropped(/^frame-unknown-type$/) },
@@ -37,7 +41,7 @@ export function gvisorStats(view: StatsView): object {
       CurrentConnected: of('stack', 'connections') + of('stack', 'time-waits'),
       CurrentEstablished: of('stack', 'connections'),
       ForwardMaxInFlightDrop: dropped(/^tcp-request-/),
-      InvalidSegmentsReceived: dropped(/^tcp-(truncated|bad-)/),
+      InvalidSegmentsReceived: dropped(/^tcp-(truncated|bad-(flags|offset))$/),
       PassiveConnectionOpenings: of('stack', 'accepted'),
     },
     UDP: {
