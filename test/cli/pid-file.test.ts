@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { claimPidFile, releasePidFile } from '../../src/cli/pid-file.ts';
 import { itNeeding } from '../support/requirements.ts';
 
@@ -18,6 +27,11 @@ describe('pid file', () => {
 
   const holds = (): string => readFileSync(path, 'utf8');
   const OURS = `${process.pid}\n`;
+  const deadPid = async (): Promise<number | undefined> => {
+    const child = spawn('true');
+    await once(child, 'exit');
+    return child.pid;
+  };
 
   it('is made, and removed at release', async () => {
     await claimPidFile(path);
@@ -26,6 +40,24 @@ describe('pid file', () => {
     releasePidFile(path);
     assert.deepEqual(readdirSync(dir), []);
   });
+
+  // Launchers read it as soon as it is there. Only Linux reports each name, and what happened to it.
+  for (const before of [undefined, '', 'that of a dead process'] as const) {
+    const title = before === undefined ? 'new' : `in the place of ${before || 'an empty one'}`;
+    itNeeding(`${title}: it is there whole, and never written to`, ['linux'], async () => {
+      if (before !== undefined) writeFileSync(path, before === '' ? '' : `${await deadPid()}\n`);
+      const seen: string[] = [];
+      const watcher = watch(dir, (kind, name) => {
+        if (name === 'pid' || name === 'end') seen.push(`${kind} ${name}`);
+      });
+      await claimPidFile(path);
+      writeFileSync(join(dir, 'end'), '');
+      while (!seen.includes('rename end')) await turn();
+      watcher.close();
+      const ofPid = new Set(seen.filter((event) => event.endsWith('pid')));
+      assert.deepEqual([...ofPid], ['rename pid']);
+    });
+  }
 
   it('of a live process is refused and kept', async () => {
     writeFileSync(path, `${process.ppid}\n`);
@@ -38,9 +70,7 @@ describe('pid file', () => {
   });
 
   it('of a dead process is taken over', async () => {
-    const child = spawn('true');
-    await once(child, 'exit');
-    writeFileSync(path, `${child.pid}\n`);
+    writeFileSync(path, `${await deadPid()}\n`);
     await claimPidFile(path);
     assert.equal(holds(), OURS);
   });
