@@ -115,6 +115,7 @@ describe('hawser-gvproxy as a process', function () {
       const api = `unix://${place.path('net.sock')}`;
       const services = `unix://${place.path('s.sock')}`;
       const files = ['-pid-file', place.path('pid'), '-log-file', place.path('log')];
+      writeFileSync(place.path('log'), 'of the start before\n');
       const program = start(
         '-listen',
         api,
@@ -130,6 +131,7 @@ describe('hawser-gvproxy as a process', function () {
       assert.deepEqual(await program.ended, { status: 0, signal: null });
       assert.deepEqual(readdirSync(place.dir), ['log']);
       const log = readFileSync(place.path('log'), 'utf8');
+      assert.doesNotMatch(log, /of the start before/);
       for (const words of ['gvproxy version v[\\d.]+-hawser', 'waiting for clients\\.\\.\\.']) {
         assert.match(log, new RegExp(`^time="[\\dT:-]+Z" level=info msg="${words}"$`, 'm'));
       }
@@ -154,6 +156,19 @@ describe('hawser-gvproxy as a process', function () {
       socket.destroy();
     }
     (await connectedTo(place.path('q.sock'))).destroy();
+  });
+
+  it('a guest over TCP: a lease, a name, and the end with it', async () => {
+    const tcp = await freePort();
+    const program = start('-listen-qemu', `tcp://127.0.0.1:${tcp}`);
+    await program.says(/hawser is ready/);
+    const socket = connect(tcp, '127.0.0.1');
+    const { guest } = guestOnStream(socket);
+    guests.push(guest);
+    await guest.lease();
+    assert.equal(await guest.resolve('host.docker.internal'), '192.168.127.254');
+    socket.destroy();
+    assert.deepEqual(await program.ended, { status: 0, signal: null });
   });
 
   it('ends with the link of its guest', async () => {
