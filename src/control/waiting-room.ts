@@ -9,6 +9,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { openFilesLimit } from '../native/open-files-limit.ts';
 import type { HeldConnections } from './held-connections.ts';
 
 export interface WaitingRoomLimits {
@@ -26,6 +27,20 @@ export const WAITING_ROOM_LIMITS: WaitingRoomLimits = {
   ...{ served: 64, waiting: 1024 },
   ...{ idleMs: 1_000, silentMs: 100, unreadMs: 5_000 },
 };
+
+/** Of those who are served, and who wait, each: what is kept of the descriptors for the host suffices for both. */
+const FILES_PART = 16;
+
+/** @param openFiles how many descriptors this process may open */
+export function clientLimits(openFiles: number): WaitingRoomLimits {
+  const { served, waiting } = WAITING_ROOM_LIMITS;
+  const part = Math.max(Math.floor(openFiles / FILES_PART), 1);
+  return {
+    ...WAITING_ROOM_LIMITS,
+    served: Math.min(part, served),
+    waiting: Math.min(part, waiting),
+  };
+}
 
 /** Connections that neither take a place nor are closed: those that hold a lease. */
 export type Uncounted = Pick<HeldConnections, 'has'>;
@@ -54,7 +69,7 @@ export class WaitingRoom {
   constructor(
     server: Server,
     uncounted: Uncounted,
-    limits: WaitingRoomLimits = WAITING_ROOM_LIMITS,
+    limits: WaitingRoomLimits = clientLimits(openFilesLimit()),
   ) {
     this.limits = limits;
     this.uncounted = uncounted;

@@ -10,6 +10,7 @@ import type { Log } from '../base/log.ts';
 import type { Budget } from '../base/shares/budget.ts';
 import { type Clock, type Instant, NEVER } from '../base/time.ts';
 import { isAddressOfHost } from '../native/address-of-host.ts';
+import { openFilesLimit } from '../native/open-files-limit.ts';
 import type { ConnectOptions, OutboundAddresses } from '../native/stream/connect-stream.ts';
 import { AddressMap, type AddressMapConfig } from '../proxy/address-map.ts';
 import { BusyPoll, defaultWindowUs } from '../proxy/busy-poll.ts';
@@ -52,7 +53,7 @@ import { LimitWatch } from './limit-watch.ts';
 import { MemoryReturn } from './memory-return.ts';
 import { NativeCalls } from './native-calls.ts';
 import { flowFields } from './notes.ts';
-import { openFilesLimit, openFilesNow, socketBudget } from './open-files.ts';
+import { openFilesNow, socketBudget } from './open-files.ts';
 
 export interface DataPathDeps {
   readonly config: NetworkConfig;

@@ -2,14 +2,14 @@
  * The allocation of the descriptors that this process may open. Nearly each flow of a guest is a socket here: guests
  * share what is left of the limit, and some are kept for the host: the control API, `hawser expose`, links.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { Budget } from '../base/shares/budget.ts';
 
 /** Of a limit that is not known, or enormous. */
 const SOCKETS_MAX = 65_536;
-/** Of what is left, and not more than so many. */
+/** Of what is left, and not more than so many: most are for clients of the control API (`clientLimits`). */
 const KEPT_PART = 4;
-const KEPT_MAX = 256;
+const KEPT_MAX = 1_280;
 
 /**
  * @param openFiles the limit of this process; infinite where it is not known
@@ -18,16 +18,6 @@ const KEPT_MAX = 256;
 export function socketBudget(openFiles: number, inUse: number): Budget {
   const whole = Math.max(Math.min(openFiles - inUse, SOCKETS_MAX), 1);
   return new Budget('sockets', whole, Math.min(Math.floor(whole / KEPT_PART), KEPT_MAX));
-}
-
-/** The current limit: Node has raised it to the hard limit. */
-export function openFilesLimit(file = '/proc/self/limits'): number {
-  try {
-    const soft = /^Max open files +(\d+) /m.exec(readFileSync(file, 'latin1'))?.[1];
-    return soft === undefined ? Number.POSITIVE_INFINITY : Number(soft);
-  } catch {
-    return Number.POSITIVE_INFINITY; // not Linux
-  }
 }
 
 /** Descriptors that this process has open. */
