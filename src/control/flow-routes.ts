@@ -9,13 +9,12 @@ import type { NetworkView } from './network-view.ts';
 import { problem, quoted } from './problem.ts';
 import { type Answer, type Call, JSON_TYPE, json, NDJSON_TYPE, type Route } from './route.ts';
 import { flowSchema, flowsSchema } from './schema.ts';
+import { followersMax } from './waiting-room.ts';
 
 export const FLOW_LIMIT_DEFAULT = 1_000;
 export const FLOW_LIMIT_MAX = 100_000;
 /** Events that a follower has not read; more are left out, and counted. */
 const UNREAD_MAX = 4_096;
-/** Of one network: with those that follow events, fewer than the API serves at a time. */
-const FOLLOWERS_MAX = 16;
 
 interface FlowTarget {
   readonly view: Pick<NetworkView, 'flowBook'>;
@@ -44,7 +43,7 @@ function listFlows({ query }: Call, { view }: FlowTarget): Answer {
 
 function followFlows(view: FlowTarget['view'], filter: FlowFilter): Answer {
   const others = followers.get(view) ?? 0;
-  if (others >= FOLLOWERS_MAX) {
+  if (others >= followersMax('flows')) {
     throw problem(503, 'Too many clients follow flows: let one stream serve many views.');
   }
   followers.set(view, others + 1);

@@ -42,6 +42,15 @@ export function clientLimits(openFiles: number): WaitingRoomLimits {
   };
 }
 
+/** How many clients may stay to follow events, and flows: a quarter of the places is left to others. */
+export function followersMax(
+  what: 'events' | 'flows',
+  openFiles: number = openFilesLimit(),
+): number {
+  const { served } = clientLimits(openFiles);
+  return Math.max(Math.floor(served / (what === 'events' ? 2 : 4)), 1);
+}
+
 /** Connections that neither take a place nor are closed: those that hold a lease. */
 export type Uncounted = Pick<HeldConnections, 'has'>;
 

@@ -19,10 +19,10 @@ import {
   type NetworkEvents,
   ON_WISH,
 } from '../control/events/network-events.ts';
+import { followersMax } from '../control/waiting-room.ts';
 import type { Network } from './network-interface.ts';
 
 export const LINGER_MS = 60_000;
-export const READERS_MAX = 32;
 
 /** The message on `hawser:guest`, `hawser:flow` and so on. */
 export interface ChannelMessage<K extends EventType = EventType> {
@@ -100,7 +100,7 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
   }
 
   read(lastId: string | undefined, wishes: ReadonlySet<string> = NONE): EventReader | undefined {
-    if (this.readers >= READERS_MAX) return undefined;
+    if (this.readers >= followersMax('events')) return undefined;
     this.readers++;
     clearTimeout(this.timer);
     if (!this.isRecording) {

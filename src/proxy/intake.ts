@@ -186,8 +186,7 @@ export class Intake implements TurnWork {
 
   onTurn(now: Instant): void {
     if (!this.share.begin(now)) return;
-    const isLess = this.wasOverdrawn;
-    this.atOnce = isLess
+    this.atOnce = this.wasOverdrawn
       ? Math.max(this.atOnce >> 1, MIN_RELEASED)
       : Math.min(this.atOnce << 1, MAX_RELEASED);
     this.wasOverdrawn = false;

@@ -6,7 +6,8 @@ import { type Framing, MAX_FRAME_LEN, MAX_FRAMING_HEADER_LEN, STREAM_FRAMINGS } 
 export function framingProblem(framing: unknown): string | undefined {
   if (typeof framing !== 'object' || framing === null) {
     const names = Object.keys(STREAM_FRAMINGS).join(', ');
-    return `its framing must be ${names} or an object with readLength and writeLength, got ${JSON.stringify(framing)}`;
+    const got = typeof framing === 'string' ? JSON.stringify(framing) : String(framing);
+    return `its framing must be ${names} or an object with readLength and writeLength, got ${got}`;
   }
   const headerLen: unknown = Reflect.get(framing, 'headerLen');
   const isLength = Number.isInteger(headerLen) && Number(headerLen) >= 1;

@@ -3,7 +3,8 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { EventRing } from '../../src/control/events/event-ring.ts';
 import type { DnsQueryView } from '../../src/control/events/network-events.ts';
 import type { FlowEvent } from '../../src/control/flow-view.ts';
-import { EventHub, READERS_MAX } from '../../src/network/event-hub.ts';
+import { followersMax } from '../../src/control/waiting-room.ts';
+import { EventHub } from '../../src/network/event-hub.ts';
 import { emitFlowEvents } from '../../src/network/flow-events.ts';
 import { FlowViews } from '../../src/network/flow-views.ts';
 import { FlowBook } from '../../src/proxy/flows/flow-book.ts';
@@ -86,7 +87,7 @@ describe('network/event-hub', () => {
   });
 
   it('there are so many readers and no more, until one has gone', () => {
-    const readers = Array.from({ length: READERS_MAX }, () => hub.read(undefined));
+    const readers = Array.from({ length: followersMax('events') }, () => hub.read(undefined));
     assert.ok(readers.every((reader) => reader !== undefined));
     assert.equal(hub.read(undefined), undefined);
     readers[0]?.close();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { clientLimits } from '../../src/control/waiting-room.ts';
+import { clientLimits, followersMax } from '../../src/control/waiting-room.ts';
 import { openFilesLimit } from '../../src/native/open-files-limit.ts';
 import { openFilesNow, socketBudget } from '../../src/network/open-files.ts';
 
@@ -19,7 +19,10 @@ describe('cli/open-files', () => {
       const budget = socketBudget(openFiles, inUse);
       assert.deepEqual([budget.whole, budget.kept], [whole, kept]);
       const { served, waiting } = clientLimits(openFiles);
-      if (openFiles >= 256) assert.ok(served + waiting < kept, `${served} and ${waiting}`);
+      if (openFiles < 256) return;
+      assert.ok(served + waiting < kept, `${served} and ${waiting}`);
+      const following = followersMax('events', openFiles) + followersMax('flows', openFiles);
+      assert.equal(following, (3 * served) / 4);
     });
   }
 

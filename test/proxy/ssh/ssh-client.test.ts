@@ -119,15 +119,22 @@ describe('the SSH client', () => {
     assert.equal(lost, 1);
   });
 
-  it('a connection that is lost ends its channels, and grants no more', async () => {
-    const connection = await login();
+  /** A channel is open when this resolves. */
+  const endOfChannel = async (connection: SshConnection): Promise<{ ended: Promise<unknown> }> => {
     const outcome = connection.openUnix('/run/x.sock', LATE_MS);
     await opened(1);
     opens[0]?.();
     const granted = await outcome;
     assert.ok(granted.kind === 'open');
+    const { channel } = granted;
+    return { ended: new Promise((resolve) => channel.resume().once('close', resolve)) };
+  };
+
+  it('a connection that is lost ends its channels, and grants no more', async () => {
+    const connection = await login();
+    const channelEnd = await endOfChannel(connection);
     client.destroy();
-    await new Promise((resolve) => granted.channel.resume().once('close', resolve));
+    await channelEnd.ended;
     assert.ok(connection.isLost);
     assert.deepEqual(await connection.openUnix('/x', LATE_MS), { kind: 'no-answer' });
   });
@@ -163,17 +170,12 @@ describe('the SSH client', () => {
 
     it('a server that leaves three questions unanswered is gone, and its channels end', async () => {
       const connection = await login();
-      const outcome = connection.openUnix('/run/x.sock', LATE_MS);
-      await opened(1);
-      opens[0]?.();
-      const granted = await outcome;
-      assert.ok(granted.kind === 'open');
+      const channelEnd = await endOfChannel(connection);
       client.pause();
       for (let i = 0; i < KEEPALIVE_MAX; i++) repeat();
       assert.ok(!connection.isLost && !client.destroyed);
-      const ended = new Promise((resolve) => granted.channel.resume().once('close', resolve));
       repeat();
-      await ended;
+      await channelEnd.ended;
       assert.ok(connection.isLost);
       assert.equal(lost, 1);
     });
