@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import type { DnsForwarder, DnsForwarderOptions } from '../../../../src/proxy/dns/forwarder.ts';
+import type { ResolutionTiming } from '../../../../src/proxy/dns/resolution.ts';
 import { MAX_STREAMS } from '../../../../src/proxy/dns/secure/https-connection.ts';
 import { HostLookup } from '../../../../src/proxy/host-lookup.ts';
 import { NOERROR, SERVFAIL } from '../../../../src/services/dns/message.ts';
@@ -48,16 +49,19 @@ describeNeeding('an upstream by DNS over HTTPS: BIND', ['named', 'dig', 'openssl
     await relay.stop().catch(() => {});
   });
 
-  async function guestOf(...upstreams: readonly DnsUpstream[]): Promise<DnsUpstream> {
+  async function guestOf(
+    upstreams: readonly DnsUpstream[],
+    timing: ResolutionTiming = TIMING,
+  ): Promise<DnsUpstream> {
     const tlsAuthorities = bind.certificate;
-    const forwarder = makeForwarder({ upstreams, tlsAuthorities, timing: TIMING });
+    const forwarder = makeForwarder({ upstreams, tlsAuthorities, timing });
     const { server, close } = await serve(forwarder);
     closing.push(close, () => forwarder.close());
     return server;
   }
 
   it('answers by UDP and TCP, on one connection that no name can be read from', async () => {
-    const server = await guestOf(await relay.start());
+    const server = await guestOf([await relay.start()]);
     const names = ['www', 'v4only', 'mail', 'alias', 'big'];
     const asked = names.map((name, i) =>
       dig(server, [`${name}.test.example`, ...(i % 2 === 0 ? ['+notcp'] : ['+tcp'])]),
@@ -82,13 +86,13 @@ describeNeeding('an upstream by DNS over HTTPS: BIND', ['named', 'dig', 'openssl
   it('is never asked in the clear, nor without HTTP', async () => {
     const { tlsName, httpsPath } = bind.httpsServer;
     for (const place of [bind.server, bind.tlsServer]) {
-      const server = await guestOf({ ...place, tlsName, httpsPath });
+      const server = await guestOf([{ ...place, tlsName, httpsPath }]);
       assert.equal((await dig(server, ['www.test.example'])).status, 'SERVFAIL');
     }
   });
 
   it('is left for the next where it has another path', async () => {
-    const server = await guestOf({ ...bind.httpsServer, httpsPath: '/none' }, bind.tlsServer);
+    const server = await guestOf([{ ...bind.httpsServer, httpsPath: '/none' }, bind.tlsServer]);
     assert.equal((await dig(server, ['www.test.example'])).status, 'NOERROR');
   });
 });
