@@ -290,7 +290,8 @@ export class DataPath {
       },
     };
     const windowUs = config.busyPollUs ?? defaultWindowUs(availableParallelism());
-    this.busyPoll = new BusyPoll({ clock, carried }, windowUs);
+    const opened = (): number => this.book.opened.tcp;
+    this.busyPoll = new BusyPoll({ clock, carried, opened }, windowUs);
   }
 
   /** Reset every proxied connection while the guests are still attached, so that they receive the resets. */

@@ -10,7 +10,8 @@
  * short gaps and falls faster with long ones; polling is done while it is high. A guest that sends occasionally
  * thus costs almost nothing, and an idle one nothing at all.
  *
- * Bulk transfers do not wait but use the whole CPU: while they run there is no polling.
+ * Bulk transfers do not wait but use the whole CPU, and of many connections that are opened side by side one or another
+ * always has work: while either goes on there is no polling, which would take the CPU from those who make the work.
  *
  * Polling means to have an immediate pending: the event loop then checks for events without waiting.
  */
@@ -23,8 +24,10 @@ const LATE = -4;
 /** More bytes than this in {@link SPAN_MS} are a bulk transfer: about 0.5 Gbit/s. */
 const BULK_BYTES = 64 * 1024;
 const SPAN_MS = 1;
-/** A transfer counts as continuing over pauses of this length. */
-const BULK_MS = 100;
+/** More than a client opens in {@link SPAN_MS} that opens one connection after another. */
+const OPENS = 4;
+/** Either counts as continuing over pauses of this length. */
+const RUSH_MS = 100;
 const DEFAULT_WINDOW_US = 200;
 
 /** As long as the kernel's haltpoll; 0 where another thread needs the only CPU to produce the work. */
@@ -34,6 +37,8 @@ export interface BusyPollDeps {
   readonly clock: Pick<Clock, 'now'>;
   /** Bytes carried so far, in both directions. */
   carried(): number;
+  /** Flows opened so far. */
+  opened(): number;
 }
 
 export class BusyPoll {
@@ -45,7 +50,8 @@ export class BusyPoll {
   private pending = false;
   private spanStart: Instant = Number.NEGATIVE_INFINITY;
   private carriedBefore = 0;
-  private bulkUntil: Instant = Number.NEGATIVE_INFINITY;
+  private openedBefore = 0;
+  private rushUntil: Instant = Number.NEGATIVE_INFINITY;
 
   /** @param windowUs how long to poll, in microseconds; 0 for never */
   constructor(deps: BusyPollDeps, windowUs: number) {
@@ -65,21 +71,23 @@ export class BusyPoll {
     const inTime = now - this.lastWork < this.windowMs;
     this.lastWork = now;
     this.score = Math.min(Math.max(this.score + (inTime ? 1 : LATE), 0), MAX_SCORE);
-    this.checkBulk(now);
-    if (this.score < POLLING || now < this.bulkUntil) return;
+    this.checkRush(now);
+    if (this.score < POLLING || now < this.rushUntil) return;
     this.pollUntil = now + this.windowMs;
     this.again();
   }
 
-  private checkBulk(now: Instant): void {
+  private checkRush(now: Instant): void {
     const spanMs = now - this.spanStart;
     if (spanMs < SPAN_MS) return;
+    const spans = spanMs / SPAN_MS;
     const carried = this.deps.carried();
-    if (carried - this.carriedBefore > BULK_BYTES * (spanMs / SPAN_MS)) {
-      this.bulkUntil = now + BULK_MS;
-    }
+    const opened = this.deps.opened();
+    const isBulk = carried - this.carriedBefore > BULK_BYTES * spans;
+    if (isBulk || opened - this.openedBefore > OPENS * spans) this.rushUntil = now + RUSH_MS;
     this.spanStart = now;
     this.carriedBefore = carried;
+    this.openedBefore = opened;
   }
 
   private again(): void {
@@ -91,6 +99,6 @@ export class BusyPoll {
   private readonly poll = (): void => {
     this.pending = false;
     const now = this.deps.clock.now();
-    if (now < this.pollUntil && now >= this.bulkUntil) this.again();
+    if (now < this.pollUntil && now >= this.rushUntil) this.again();
   };
 }

@@ -12,12 +12,17 @@ const loops = async (n: number): Promise<void> => {
 describe('proxy/busy-poll', () => {
   let clock: TestClock;
   let carried: number;
+  let opened: number;
   let poll: BusyPoll;
+
+  const make = (windowUs: number): BusyPoll =>
+    new BusyPoll({ clock, carried: () => carried, opened: () => opened }, windowUs);
 
   beforeEach(() => {
     clock = new TestClock();
     carried = 0;
-    poll = new BusyPoll({ clock, carried: () => carried }, WINDOW_US);
+    opened = 0;
+    poll = make(WINDOW_US);
   });
   afterEach(async () => {
     clock.time += 1_000; // ends any polling
@@ -94,8 +99,26 @@ describe('proxy/busy-poll', () => {
     assert.equal(poll.polling, true);
   });
 
+  it('many connections at a time end it, one after another do not', async () => {
+    for (let i = 0; i < 1_000; i++) {
+      opened += i % 4 === 0 ? 1 : 0; // 2,500 a second
+      work(1, IN_TIME_MS);
+    }
+    assert.equal(poll.polling, true);
+    for (let i = 0; i < 20; i++) {
+      opened++; // 10,000 a second
+      work(1, IN_TIME_MS);
+    }
+    await loops(2);
+    assert.equal(poll.polling, false);
+    work(500, IN_TIME_MS);
+    assert.equal(poll.polling, false, '50 ms may be a pause');
+    work(1_000, IN_TIME_MS);
+    assert.equal(poll.polling, true);
+  });
+
   it('never with a window of 0, which is the default on one CPU', () => {
-    poll = new BusyPoll({ clock, carried: () => carried }, 0);
+    poll = make(0);
     work(100, 0);
     assert.equal(poll.polling, false);
     assert.equal(defaultWindowUs(1), 0);
