@@ -78,6 +78,7 @@ class HandleConnect implements Connecting {
   private readonly owner: ConnectOwner;
   private readonly handle: TcpHandle | PipeHandle;
   private readonly keepaliveS: number;
+  private readsEarly = false;
   private over = false;
 
   constructor(
@@ -107,6 +108,8 @@ class HandleConnect implements Connecting {
       if (status === 0) {
         status = is6 ? handle.connect6(req, host, port) : handle.connect(req, host, port);
       }
+      // Else libuv has the socket watched twice, once to be connected and once to be read: two system calls more.
+      if (status === 0) this.readsEarly = handle.readStart() === 0;
       this.handle = handle;
     }
     req.oncomplete = (result): void => this.onComplete(result);
@@ -128,7 +131,9 @@ class HandleConnect implements Connecting {
       return;
     }
     setKeepalive(this.handle, this.keepaliveS);
-    connected(this.owner, new HandleStream(this.bindings, this.handle, true));
+    const stream = new HandleStream(this.bindings, this.handle, true, this.readsEarly);
+    connected(this.owner, stream);
+    stream.settle();
   }
 }
 

@@ -45,15 +45,29 @@ export class HandleStream implements HostStream {
   /** Nagle's algorithm is on, which concerns what is written while a short segment is on its way. */
   private isNagled: boolean;
   private wasWritten = false;
+  /** The handle reads, and nobody is ready for it: until the end of the callback that this is in. */
+  private readsEarly: boolean;
 
   /**
    * @param handle connected; it belongs to the stream from now on
    * @param isNagled Nagle's algorithm is to be turned off before it delays anything: many a connection ends before that
+   * @param readsEarly it is being read, and {@link settle} follows before the callback that this is in ends
    */
-  constructor(bindings: StreamBindings, handle: StreamHandle, isNagled = false) {
+  constructor(
+    bindings: StreamBindings,
+    handle: StreamHandle,
+    isNagled = false,
+    readsEarly = false,
+  ) {
     this.bindings = bindings;
     this.handle = handle;
     this.isNagled = isNagled;
+    this.readsEarly = readsEarly;
+  }
+
+  /** @internal Whoever was given the stream has done what was to be done at once. */
+  settle(): void {
+    if (this.readsEarly) this.pause();
   }
 
   get remoteAddress(): string | undefined {
@@ -170,12 +184,17 @@ export class HandleStream implements HostStream {
   }
 
   pause(): void {
+    this.readsEarly = false;
     if (!this.closed) this.handle.readStop();
   }
 
   resume(): void {
     if (this.closed || this.peerEnded) return;
     const { heldEnd, owner } = this;
+    if (this.readsEarly && owner !== undefined) {
+      this.readsEarly = false;
+      return;
+    }
     if (heldEnd !== undefined && owner !== undefined) {
       this.passEnd(owner, heldEnd);
       return;
