@@ -1,7 +1,7 @@
 /** The default directory of an instance's sockets. */
 import { lstatSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import { makeDirectory } from '../native/make-directory.ts';
 import { RunError } from '../network/errors.ts';
 
@@ -25,10 +25,10 @@ export const placeOfUser = (place: Place, uid: number): Place => ({
   env: { ...place.env, XDG_RUNTIME_DIR: undefined },
 });
 
-/** The user's runtime directory: not created here. */
+/** The user's runtime directory: not created here. One that is relative counts as none (XDG Base Directory Specification). */
 export function runtimeDir(place: Place): string {
   const { XDG_RUNTIME_DIR: configured } = place.env;
-  if (configured !== undefined && configured !== '') return configured;
+  if (configured !== undefined && isAbsolute(configured)) return configured;
   const usual = `/run/user/${place.uid}`;
   return place.exists(usual) ? usual : join(tmpdir(), `hawser-${place.uid}`);
 }

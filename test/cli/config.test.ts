@@ -409,6 +409,12 @@ describe('configuration', () => {
 describe('runtime directory', () => {
   const env = {};
   it('is XDG_RUNTIME_DIR', () => assert.equal(runtimeDir(PLACE), '/run/user/7'));
+  it('is not, where that is relative', () => {
+    for (const relative of ['', 'run', './run', '../run/user/7']) {
+      const place = { env: { XDG_RUNTIME_DIR: relative }, uid: 5, exists: () => true };
+      assert.equal(runtimeDir(place), '/run/user/5');
+    }
+  });
   it('else /run/user/UID where it exists', () =>
     assert.equal(runtimeDir({ env, uid: 5, exists: () => true }), '/run/user/5'));
   it('else one of the user in the temporary directory', () =>

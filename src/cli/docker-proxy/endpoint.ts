@@ -5,7 +5,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { endianness, networkInterfaces } from 'node:os';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { readSmallFile } from '../../native/read-small-file.ts';
 
 /** How data comes to the container: through the guest's network stack, or by the agent. */
@@ -112,8 +112,8 @@ export function uplinkAddress(route: DefaultRoute | undefined): string | undefin
 
 /** Made by `hawser agent --forward-to-host unix:PATH=tcp:GATEWAY:80`, if it is there. */
 export function agentSocket(): ControlEndpoint[] {
-  const { XDG_RUNTIME_DIR: dir = '/run' } = process.env;
-  const path = join(dir, 'hawser/agent.sock');
+  const { XDG_RUNTIME_DIR: dir = '' } = process.env;
+  const path = join(isAbsolute(dir) ? dir : '/run', 'hawser/agent.sock');
   return existsSync(path) ? [{ kind: 'unix', path, carrier: 'mux', token: undefined }] : [];
 }
 
