@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FaultWatch } from '../../src/base/faults.ts';
 import { SILENT } from '../../src/base/log.ts';
 import { loadPosix } from '../../src/native/load.ts';
@@ -440,6 +441,29 @@ for (const [way, bindings] of [
       assert.ok(owner.bytes.equals(pattern(BIG)));
       stream.reset();
     });
+
+    for (const when of ['at once', 'at once and paused', 'later'] as const) {
+      it(`has what the server says first where it is started ${when}`, async () => {
+        const { server, at } = await listen({ host: '127.0.0.1', port: 0 });
+        server.on('connection', (peer: Socket) => peer.end('greeting'));
+        const owner = new StreamOwner();
+        const stream = await new Promise<HostStream>((resolve, reject) => {
+          const onConnected = (made: HostStream): void => {
+            if (when !== 'later') made.start(owner, when !== 'at once');
+            resolve(made);
+          };
+          connectStream(at, { onConnected, onConnectFailed: reject }, { bindings });
+        });
+        await sleep(50);
+        assert.equal(owner.bytes.toString(), when === 'at once' ? 'greeting' : '');
+        if (when === 'later') stream.start(owner);
+        else stream.resume();
+        await until(() => owner.ended);
+        assert.equal(owner.bytes.toString(), 'greeting');
+        stream.end();
+        await until(() => owner.closes.length === 1);
+      });
+    }
 
     it('stops reading on request, and goes on', async () => {
       const { stream, peer, owner } = await pair();
