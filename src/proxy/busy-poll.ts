@@ -37,7 +37,7 @@ export interface BusyPollDeps {
   readonly clock: Pick<Clock, 'now'>;
   /** Bytes carried so far, in both directions. */
   carried(): number;
-  /** Flows opened so far. */
+  /** Connections opened so far. */
   opened(): number;
 }
 

@@ -83,6 +83,30 @@ for (const [way, bindings] of [
       stream.reset();
     });
 
+    it('connect: where nobody watches, the peer is reset and the fault thrown on', async () => {
+      watch.close();
+      const errors: string[] = [];
+      server.on('connection', (peer) => {
+        peers.push(peer);
+        peer.on('error', ({ code }: NodeJS.ErrnoException) => errors.push(code ?? ''));
+        peer.resume();
+        peer.write('greeting');
+      });
+      const at = await listen(server);
+      const others = process.listeners('uncaughtException');
+      process.removeAllListeners('uncaughtException');
+      const thrown = once(process, 'uncaughtException');
+      const onConnected = (): void => {
+        throw new Error('broken');
+      };
+      connectStream(at, { onConnected, onConnectFailed: () => {} }, { bindings });
+      const [fault] = await thrown;
+      for (const other of others) process.on('uncaughtException', other);
+      assert.match(String(fault), /broken/);
+      await until(() => errors.length > 0);
+      assert.deepEqual(errors, ['ECONNRESET']);
+    });
+
     it('connect: an owner that throws at a failure ends nothing', async () => {
       const at = await listen(server);
       server.close();

@@ -37,6 +37,15 @@ describe('proxy/busy-poll', () => {
     }
   };
 
+  const isOverAfterAPause = async (): Promise<void> => {
+    await loops(2);
+    assert.equal(poll.polling, false);
+    work(500, IN_TIME_MS);
+    assert.equal(poll.polling, false, '50 ms may be a pause');
+    work(1_000, IN_TIME_MS);
+    assert.equal(poll.polling, true);
+  };
+
   it('does not poll after the first work, nor while work comes seldom', () => {
     work(1, 0);
     assert.equal(poll.polling, false);
@@ -91,12 +100,7 @@ describe('proxy/busy-poll', () => {
     work(20, IN_TIME_MS);
     assert.equal(poll.polling, true);
     work(30, IN_TIME_MS, 100_000);
-    await loops(2);
-    assert.equal(poll.polling, false);
-    work(500, IN_TIME_MS);
-    assert.equal(poll.polling, false, '50 ms may be a pause');
-    work(1_000, IN_TIME_MS);
-    assert.equal(poll.polling, true);
+    await isOverAfterAPause();
   });
 
   it('many connections at a time end it, one after another do not', async () => {
@@ -109,12 +113,7 @@ describe('proxy/busy-poll', () => {
       opened++; // 10,000 a second
       work(1, IN_TIME_MS);
     }
-    await loops(2);
-    assert.equal(poll.polling, false);
-    work(500, IN_TIME_MS);
-    assert.equal(poll.polling, false, '50 ms may be a pause');
-    work(1_000, IN_TIME_MS);
-    assert.equal(poll.polling, true);
+    await isOverAfterAPause();
   });
 
   it('never with a window of 0, which is the default on one CPU', () => {

@@ -70,8 +70,8 @@ function accepted(events: AcceptEvents, stream: HostStream): void {
   try {
     events.onStream(stream);
   } catch (fault) {
+    stream.reset(); // first: where nobody watches, the fault is thrown on
     reportFault('accept', fault);
-    stream.reset();
   }
 }
 

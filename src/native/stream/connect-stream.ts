@@ -108,7 +108,7 @@ class HandleConnect implements Connecting {
       if (status === 0) {
         status = is6 ? handle.connect6(req, host, port) : handle.connect(req, host, port);
       }
-      // Else libuv has the socket watched twice, once to be connected and once to be read: two system calls more.
+      // Else libuv stops to watch it once it is connected, and begins anew to read it: a system call more.
       if (status === 0) this.readsEarly = handle.readStart() === 0;
       this.handle = handle;
     }
@@ -180,8 +180,8 @@ function connected(owner: ConnectOwner, stream: HostStream): void {
   try {
     owner.onConnected(stream);
   } catch (fault) {
+    stream.reset(); // first: where nobody watches, the fault is thrown on
     reportFault('connect', fault);
-    stream.reset();
     connectFailed(owner, 'EFAULT');
   }
 }

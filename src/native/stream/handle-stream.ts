@@ -189,13 +189,13 @@ export class HandleStream implements HostStream {
   }
 
   resume(): void {
-    if (this.closed || this.peerEnded) return;
     const { heldEnd, owner } = this;
-    if (this.readsEarly && owner !== undefined) {
+    if (this.closed || this.peerEnded || owner === undefined) return;
+    if (this.readsEarly) {
       this.readsEarly = false;
       return;
     }
-    if (heldEnd !== undefined && owner !== undefined) {
+    if (heldEnd !== undefined) {
       this.passEnd(owner, heldEnd);
       return;
     }
@@ -325,9 +325,9 @@ export class HandleStream implements HostStream {
 
   /** @internal The owner has thrown: both sides of its flow are reset. */
   onFault(fault: unknown): void {
-    reportFault('stream', fault);
     const { owner } = this;
-    this.reset();
+    this.reset(); // first: where nobody watches, the fault is thrown on
+    reportFault('stream', fault);
     try {
       owner?.onHostClosed('EFAULT');
     } catch (again) {

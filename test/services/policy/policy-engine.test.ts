@@ -403,22 +403,23 @@ describe('services/policy/policy-engine', () => {
       }),
     ],
   ];
-  const many: readonly (readonly [string, (n: number) => Partial<PolicyRule>])[] = [
-    ['hosts of IPv6', (n) => ({ prefix: { address: scattered(n), bits: 128 } })],
-    ['ports', (n) => ({ ports: ports(n) })],
+  const many: readonly (readonly [string, number, (n: number) => Partial<PolicyRule>])[] = [
+    // Their table, a Map, grows at once, which is a sixtieth.
+    ['hosts of IPv6', 40, (n) => ({ prefix: { address: scattered(n), bits: 128 } })],
+    ['ports', 60, (n) => ({ ports: ports(n) })],
   ];
-  for (const [what, of] of many) {
+  for (const [what, parts, of] of many) {
     it(`no step of compiling 20,000 rules, of ${what}, is much of the whole`, () => {
       const list = Array.from({ length: 20_000 }, (_, n) => rule(of(n)));
       let [longest, whole] = [0, 0];
       const times: number[] = [];
-      // What is long by itself stays so, however often it is tried on a busy machine. A table that grows is 1/60.
-      for (let run = 0; run < 40 && longest >= whole / 30; run++) {
+      // What is long by itself stays so, however often it is tried on a busy machine.
+      for (let run = 0; run < 40 && longest >= whole / parts; run++) {
         addTimesOfSteps(PolicyEngine.inSteps(rules(list), 0), times);
         whole = times.reduce((sum, us) => sum + us);
         longest = times.reduce((most, us) => Math.max(most, us));
       }
-      assert.ok(longest < whole / 30, `${longest} of ${whole} us`);
+      assert.ok(longest < whole / parts, `${longest} of ${whole} us`);
     });
   }
 
