@@ -363,7 +363,10 @@ export function makeProgram(): Command {
     .version(packageVersion())
     .enablePositionalOptions() // those after `agent` are its own
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'hawser: ')) })
+    .configureOutput({
+      writeOut: printOutput,
+      outputError: (text, write) => write(text.replace(/^error: /, 'hawser: ')),
+    })
     .showHelpAfterError('Try --help.');
   addDaemonCommands(program);
   addInspectCommands(program);

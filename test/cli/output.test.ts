@@ -8,8 +8,13 @@ import { describeNeeding, itNeeding } from '../support/requirements.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
-const shell = (script: string, ...command: string[]) => {
-  const args = ['-c', script, 'sh', process.execPath, MAIN, ...command];
+const dropIn = (name: string): string =>
+  fileURLToPath(new URL(`../../bin/${name}.js`, import.meta.url));
+
+const shell = (script: string, ...command: string[]) => shellOf(MAIN, script, ...command);
+
+const shellOf = (program: string, script: string, ...command: string[]) => {
+  const args = ['-c', script, 'sh', process.execPath, program, ...command];
   const { status, stdout, stderr } = spawnSync('sh', args, { encoding: 'utf8' });
   return { status, stdout, stderr };
 };
@@ -27,9 +32,23 @@ describeNeeding("a command's output", ['linux'], () => {
     ['completion', 'bash'],
     ['policy', 'schema'],
     ['run', '--print-config'],
+    ['--help'],
+    ['help', 'run'],
+    ['run', '--help'],
+    ['--version'],
+    ['agent', '--help'],
+    ['usernet', '--help'],
   ]) {
     it(`${command.join(' ')} to a full disk: status 1, and why`, () => {
       assert.deepEqual(shell('exec "$@" >/dev/full', ...command), NO_SPACE);
+    });
+  }
+
+  for (const name of ['hawser-gvproxy', 'hawser-pasta', 'hawser-slirp4netns', 'hawser-vpnkit']) {
+    it(`${name} --version to a full disk: status 1, and why`, () => {
+      const stderr = NO_SPACE.stderr.replace('hawser', name);
+      const told = shellOf(dropIn(name), 'exec "$@" >/dev/full', '--version');
+      assert.deepEqual(told, { ...NO_SPACE, stderr });
     });
   }
 

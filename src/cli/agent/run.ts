@@ -5,6 +5,7 @@ import type { Log } from '../../base/log.ts';
 import { NodeClock } from '../../transports/node-clock.ts';
 import { closeEarlyDebugger } from '../early-debugger.ts';
 import { END_SIGNALS } from '../early-signals.ts';
+import { printOutput } from '../output.ts';
 import { Agent } from './agent.ts';
 import { AGENT_HELP, LEVELS, type Level, parseAgentArguments } from './arguments.ts';
 
@@ -18,11 +19,11 @@ export interface AgentProgram {
 export async function runAgent(argv: readonly string[], program: AgentProgram): Promise<number> {
   const parsed = parseAgentArguments(argv);
   if (parsed.kind === 'help') {
-    process.stdout.write(AGENT_HELP);
+    printOutput(AGENT_HELP);
     return 0;
   }
   if (parsed.kind === 'version') {
-    process.stdout.write(`hawser-agent ${program.version()}\n`);
+    printOutput(`hawser-agent ${program.version()}\n`);
     return 0;
   }
   if (parsed.kind === 'bad') {

@@ -3,6 +3,7 @@ import { closeSync, constants, existsSync, openSync, readFileSync } from 'node:f
 import { tcpPlace } from '../../../native/inherited-listeners.ts';
 import { messageOf, RunError } from '../../../network/errors.ts';
 import { packageVersion } from '../../../network/version.ts';
+import { printOutput } from '../../output.ts';
 import { realPlace } from '../../runtime-dir.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
 import { EXIT_GO_USAGE, goUsage, parseGoFlags } from '../go-flags.ts';
@@ -44,7 +45,7 @@ async function planOf(argv: readonly string[]): Promise<Plan<GvproxyConfig> | nu
   }
   const flags = parsed.values;
   if (flags.isTrue('version')) {
-    process.stdout.write(`${versionText(packageVersion())}\n`);
+    printOutput(`${versionText(packageVersion())}\n`);
     return 0;
   }
   const path = flags.text('config');

@@ -6,6 +6,7 @@ import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import type { IpAddress } from '../../../base/ip-address.ts';
 import type { HostTargets } from '../../../proxy/address-map.ts';
 import { parseAddress } from '../../../services/address-text.ts';
+import { printOutput } from '../../output.ts';
 import { checkReadyFd } from '../../readiness.ts';
 import { announceByte } from '../announce-byte.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
@@ -34,11 +35,11 @@ export const PASTA: DropIn<PastaDialect> = {
     const parsed = parsePastaArguments(argv);
     switch (parsed.kind) {
       case 'help':
-        process.stdout.write(PASTA_HELP);
+        printOutput(PASTA_HELP);
         return 0;
       case 'version': {
         const { packageVersion } = await import('../../../network/version.ts');
-        process.stdout.write(`pasta hawser-${packageVersion()}\n`);
+        printOutput(`pasta hawser-${packageVersion()}\n`);
         return 0;
       }
       case 'bad':

@@ -6,6 +6,7 @@ import { networkInterfaces } from 'node:os';
 import { RunError } from '../../../network/errors.ts';
 import { parseAddress } from '../../../services/address-text.ts';
 import type { ServingDaemon } from '../../daemon.ts';
+import { printOutput } from '../../output.ts';
 import { checkReadyFd } from '../../readiness.ts';
 import { announceByte } from '../announce-byte.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
@@ -31,11 +32,11 @@ export const SLIRP4NETNS: DropIn<SlirpDialect> = {
     const parsed = parseSlirpArguments(argv);
     switch (parsed.kind) {
       case 'help':
-        process.stdout.write(SLIRP_HELP);
+        printOutput(SLIRP_HELP);
         return 0;
       case 'version': {
         const { packageVersion } = await import('../../../network/version.ts');
-        process.stdout.write(slirpVersion(packageVersion()));
+        printOutput(slirpVersion(packageVersion()));
         return 0;
       }
       case 'bad':

@@ -1,5 +1,6 @@
 /** `hawser usernet`: the daemon of Lima's network `user-v2`, which is a command of Lima's own otherwise. */
 import { resolve } from 'node:path';
+import { printOutput } from '../../output.ts';
 import { realPlace } from '../../runtime-dir.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
 import { named } from '../named.ts';
@@ -37,7 +38,7 @@ export const USERNET: DropIn<UsernetDialect> = {
 function planOf(argv: readonly string[]): Plan<UsernetDialect> | number {
   const given = parseUsernetArguments(argv);
   if (given === undefined) {
-    process.stdout.write(USERNET_HELP);
+    printOutput(USERNET_HELP);
     return 0;
   }
   const endpoint = resolve(given.endpoint);

@@ -1,6 +1,7 @@
 /** `hawser-vpnkit`: the command line of vpnkit, for RootlessKit, hyperkit's launchers and dockerd-rootless.sh. */
 import { existsSync } from 'node:fs';
 import type { GatewayForward } from '../../../network/gateway-forwards.ts';
+import { printOutput } from '../../output.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
 import { named } from '../named.ts';
 import { hasOwnApi, standIn } from '../own-api.ts';
@@ -31,11 +32,11 @@ export const VPNKIT: DropIn<VpnkitDialect> = {
     const parsed = parseVpnkitArguments(argv);
     switch (parsed.kind) {
       case 'help':
-        process.stdout.write(VPNKIT_HELP);
+        printOutput(VPNKIT_HELP);
         return 0;
       case 'version': {
         const { packageVersion } = await import('../../../network/version.ts');
-        process.stdout.write(`${packageVersion()}\n`);
+        printOutput(`${packageVersion()}\n`);
         return 0;
       }
       case 'bad':
