@@ -17,7 +17,8 @@ export async function enterSandbox(start: FirstStart, kept: Kept = {}): Promise<
     return new Sandbox({ mode, isEntered: true, parts: given });
   }
   const { startAgain } = await import('./first-start.ts');
-  return new Sandbox({ mode, isEntered: false, parts: startAgain(start, kept).states });
+  const { states } = await startAgain(start, kept);
+  return new Sandbox({ mode, isEntered: false, parts: states });
 }
 
 /** Where there is no second start, for this one. */

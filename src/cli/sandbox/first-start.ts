@@ -8,6 +8,7 @@
  */
 import { accessSync, chownSync, constants, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { MadeDirectories } from '../../native/made-directories.ts';
 import { dropBoundingSet, dropCapabilities } from '../../native/sandbox/capabilities.ts';
@@ -45,7 +46,7 @@ export interface Kept {
  * @returns only when there is no second start: what holds then
  * @throws UsageError, RunError, PosixError
  */
-export function startAgain(start: FirstStart, kept: Kept = {}): PartList {
+export async function startAgain(start: FirstStart, kept: Kept = {}): Promise<PartList> {
   const { options } = start;
   const parts = new PartList(options.sandbox === 'strict');
   const kernel = openKernel(parts);
@@ -53,6 +54,7 @@ export function startAgain(start: FirstStart, kept: Kept = {}): PartList {
   const user = options.user === undefined ? undefined : userNamed(options.user);
   const taps = openTaps(options);
   const made = makeDirectories(options, user);
+  process.once('exit', () => made.remove());
   try {
     const { [CERTIFICATES]: certificates, ...environment } = process.env;
     const authorities = asksOverTls(options) ? certificates : undefined;
@@ -71,11 +73,18 @@ export function startAgain(start: FirstStart, kept: Kept = {}): PartList {
       ...options.listen.flatMap((text) => descriptorsOf(parseLinkSpec(text))),
     ];
     for (const fd of inheritedDescriptors(named)) keepOpen(kernel, fd);
+    await hearSignals();
     throw restart(kernel, withAllocator(env), memoryArgs(process.execArgv, env));
   } catch (error) {
     made.remove();
     throw error;
   }
+}
+
+/** One that came since the start would be lost with it: Node keeps it until the loop polls, for certain in the second turn. */
+async function hearSignals(): Promise<void> {
+  await nextTurn();
+  await nextTurn();
 }
 
 /** Node parses the file at its start, which takes longer than the rest of that. */

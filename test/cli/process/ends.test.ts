@@ -32,6 +32,15 @@ describe('hawser run as a process', () => {
     });
   }
 
+  itNeeding('SIGTERM between its two starts does so too', ['koffi'], async () => {
+    const early = new URL('../../support/end-in-first-start.js', import.meta.url).href;
+    const daemon = place.hawser(['run'], { env: { NODE_OPTIONS: `--import=${early}` } });
+    const end = await Promise.race([daemon.ended, daemon.says(/hawser is ready/)]);
+    daemon.child.kill('SIGKILL');
+    assert.deepEqual(end, { status: 0, signal: null });
+    assert.deepEqual(readdirSync(place.dir), []);
+  });
+
   it('directories that were there stay, and those with something of others in them', async () => {
     const socket = place.path('a/b/c/q.sock');
     const daemon = await place.daemon(['-l', `qemu:${socket}`]);
