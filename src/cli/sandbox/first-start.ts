@@ -55,30 +55,25 @@ export async function startAgain(start: FirstStart, kept: Kept = {}): Promise<Pa
   const taps = openTaps(options);
   const made = makeDirectories(options, user);
   process.once('exit', () => made.remove());
-  try {
-    const { [CERTIFICATES]: certificates, ...environment } = process.env;
-    const authorities = asksOverTls(options) ? certificates : undefined;
-    const read = [start.config, authorities, ...(kept.files ?? [])];
-    restrict(kernel, start, read, user, made.list, parts);
-    const handOver = { ...start, taps, made: made.list, parts: parts.states };
-    const withAuthorities =
-      authorities === undefined ? environment : { ...environment, [CERTIFICATES]: authorities };
-    const env = giveHandOver(kernel, handOver, withAuthorities);
-    const { readyFd } = options;
-    const named = [
-      ...listenDescriptors(process.env, process.pid),
-      ...(readyFd === undefined ? [] : [readyFd]),
-      ...taps.map(({ tap }) => tap.fd),
-      ...(kept.descriptors ?? []),
-      ...options.listen.flatMap((text) => descriptorsOf(parseLinkSpec(text))),
-    ];
-    for (const fd of inheritedDescriptors(named)) keepOpen(kernel, fd);
-    await hearSignals();
-    throw restart(kernel, withAllocator(env), memoryArgs(process.execArgv, env));
-  } catch (error) {
-    made.remove();
-    throw error;
-  }
+  const { [CERTIFICATES]: certificates, ...environment } = process.env;
+  const authorities = asksOverTls(options) ? certificates : undefined;
+  const read = [start.config, authorities, ...(kept.files ?? [])];
+  restrict(kernel, start, read, user, made.list, parts);
+  const handOver = { ...start, taps, made: made.list, parts: parts.states };
+  const withAuthorities =
+    authorities === undefined ? environment : { ...environment, [CERTIFICATES]: authorities };
+  const env = giveHandOver(kernel, handOver, withAuthorities);
+  const { readyFd } = options;
+  const named = [
+    ...listenDescriptors(process.env, process.pid),
+    ...(readyFd === undefined ? [] : [readyFd]),
+    ...taps.map(({ tap }) => tap.fd),
+    ...(kept.descriptors ?? []),
+    ...options.listen.flatMap((text) => descriptorsOf(parseLinkSpec(text))),
+  ];
+  for (const fd of inheritedDescriptors(named)) keepOpen(kernel, fd);
+  await hearSignals();
+  throw restart(kernel, withAllocator(env), memoryArgs(process.execArgv, env));
 }
 
 /** One that came since the start would be lost with it: Node keeps it until the loop polls, for certain in the second turn. */
