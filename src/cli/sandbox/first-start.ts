@@ -59,10 +59,6 @@ export async function startAgain(start: FirstStart, kept: Kept = {}): Promise<Pa
   const authorities = asksOverTls(options) ? certificates : undefined;
   const read = [start.config, authorities, ...(kept.files ?? [])];
   restrict(kernel, start, read, user, made.list, parts);
-  const handOver = { ...start, taps, made: made.list, parts: parts.states };
-  const withAuthorities =
-    authorities === undefined ? environment : { ...environment, [CERTIFICATES]: authorities };
-  const env = giveHandOver(kernel, handOver, withAuthorities);
   const { readyFd } = options;
   const named = [
     ...listenDescriptors(process.env, process.pid),
@@ -73,10 +69,18 @@ export async function startAgain(start: FirstStart, kept: Kept = {}): Promise<Pa
   ];
   for (const fd of inheritedDescriptors(named)) keepOpen(kernel, fd);
   await hearSignals();
+  if (options.sandbox !== 'off') filterCalls(kernel, parts);
+  const handOver = { ...start, taps, made: made.list, parts: parts.states };
+  const withAuthorities =
+    authorities === undefined ? environment : { ...environment, [CERTIFICATES]: authorities };
+  const env = giveHandOver(kernel, handOver, withAuthorities);
   throw restart(kernel, withAllocator(env), memoryArgs(process.execArgv, env));
 }
 
-/** One that came since the start would be lost with it: Node keeps it until the loop polls, for certain in the second turn. */
+/**
+ * One that came since the start would be lost with it: Node keeps it until the loop polls, for certain in the second turn.
+ * Before system calls are filtered: the libuv of some Nodes polls by an io_uring that it has made, and aborts without it.
+ */
 async function hearSignals(): Promise<void> {
   await nextTurn();
   await nextTurn();
@@ -129,7 +133,7 @@ function makeDirectories(options: DaemonConfig, user: User | undefined): MadeDir
   return made;
 }
 
-/** From here on there is no return: what fails ends the start. */
+/** All but system calls. From here on there is no return: what fails ends the start. */
 function restrict(
   kernel: Kernel,
   { options }: FirstStart,
@@ -174,6 +178,10 @@ function restrict(
       return `Landlock, version ${version}`;
     });
   }
+}
+
+/** The last: from here to the second start the loop may not turn. */
+function filterCalls(kernel: Kernel, parts: PartList): void {
   parts.attempt('system-calls', () => {
     filterSystemCalls(kernel, START_POLICY, 'this');
     return 'those of a start';
