@@ -53,7 +53,9 @@ export type {
   PortView,
   TrafficView,
 } from './control/network-view.ts';
-export { NativeUnavailableError } from './native/errors.ts';
+export { PolicyConflict, PolicyError } from './control/policy-view.ts';
+export { NativeUnavailableError, PosixError } from './native/errors.ts';
+export { AuditError } from './network/audit/audit-file.ts';
 export { createNetwork } from './network/create-network.ts';
 
 export type { ChannelMessage } from './network/event-hub.ts';
@@ -84,16 +86,21 @@ export type { Network, ServeApiOptions, ServedApi } from './network/network-inte
 export { OptionsError } from './network/option-problem.ts';
 export type { NetworkOptions, OneOrMore } from './network/options.ts';
 export { VERSION } from './network/version.ts';
+export type { GuestName } from './proxy/ports/publication-guest.ts';
 export {
   type GuestSide,
+  type HostAddress,
   type PortSpec,
   PublishError,
   type PublishSpec,
+  type SourceAddress,
   type UnixSpec,
 } from './proxy/ports/publish-spec.ts';
 export { PublishSyntaxError, parsePublish } from './proxy/ports/publish-text.ts';
 export { StreamError } from './proxy/stream/stream-error.ts';
 export { VirtualListenError } from './proxy/virtual-listeners.ts';
+export { parseAddress } from './services/address-text.ts';
+export { CaptureError } from './transports/capture/pcap-file.ts';
 export type {
   PlainFrameReader as FrameReader,
   PlainFrameWriter as FrameWriter,

@@ -14,12 +14,13 @@ import { serveControlApi } from '../control/control-api.ts';
 import type { SandboxView } from '../control/network-view.ts';
 import { isInherited } from '../native/inherited-listeners.ts';
 import type { DaemonNetwork, OpenNetwork } from '../network/daemon-network.ts';
-import { EXIT_FAILURE, messageOf, RunError } from '../network/errors.ts';
+import { EXIT_FAILURE, messageOf, RunError, UsageError } from '../network/errors.ts';
+import { fileProblems } from '../network/file-problems.ts';
 import type { Network } from '../network/network-interface.ts';
 import type { DaemonConfig } from './daemon-config.ts';
 import { closeEarlyDebugger } from './early-debugger.ts';
 import { END_SIGNALS } from './early-signals.ts';
-import { checkFiles } from './file-checks.ts';
+import { asGiven } from './given-words.ts';
 import { OwnedPaths } from './owned-paths.ts';
 import { watchParent } from './parent-watch.ts';
 import { claimPidFile, releasePidFile } from './pid-file.ts';
@@ -95,6 +96,14 @@ export interface DaemonDeps {
   readonly pidFileEnd?: '' | '\n' | undefined;
   /** Called when everything accepts, after the readiness line. */
   onReady?(network: DaemonNetwork): void;
+}
+
+/** @throws UsageError with a line for each */
+function checkFiles(options: DaemonConfig): void {
+  const problems = fileProblems(options).map(
+    ({ key, path, why }) => `${asGiven(options.words, { key, value: path })}: ${why}`,
+  );
+  if (problems.length > 0) throw new UsageError(problems);
 }
 
 /**

@@ -100,10 +100,12 @@ export interface PolicyBook {
 
 /** A document, or a question about one, that is not usable; its message has a line for each problem. */
 export class PolicyError extends Error {
+  override name: string = 'PolicyError';
   readonly code = 'ERR_HAWSER_POLICY';
 }
 
 /** Another policy is in force than the one to be replaced. */
 export class PolicyConflict extends Error {
+  override name: string = 'PolicyConflict';
   readonly code = 'ERR_HAWSER_POLICY_CONFLICT';
 }

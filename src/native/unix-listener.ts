@@ -9,6 +9,7 @@
 import { chmodSync } from 'node:fs';
 import type { ListenOptions, Server } from 'node:net';
 import { isMainThread } from 'node:worker_threads';
+import { UNIX_PATH_MAX } from './unix-path.ts';
 
 export const PRIVATE_SOCKET_MODE = 0o600;
 const PRIVATE_UMASK = 0o177;
@@ -19,6 +20,11 @@ export function listenOnUnixPath(
   options: ListenOptions & { readonly path: string },
   mode: number,
 ): void {
+  if (Buffer.byteLength(options.path) > UNIX_PATH_MAX) {
+    const fault = new Error(`the path is longer than ${UNIX_PATH_MAX} bytes`);
+    process.nextTick(() => server.emit('error', Object.assign(fault, { code: 'ENAMETOOLONG' })));
+    return;
+  }
   makePrivately(options.path, mode, () => {
     server.listen(options);
     return server.listening;

@@ -1,4 +1,5 @@
 /** The library's options: checked like those of the command line, with error messages for programs. */
+import { isRecord } from './call-arguments.ts';
 import type { NetworkConfig } from './config.ts';
 import {
   addressProblems,
@@ -43,6 +44,3 @@ export function checkOptions(options: NetworkOptions): NetworkConfig {
     }),
   );
 }
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

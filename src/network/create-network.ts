@@ -1,5 +1,6 @@
 import { type Log, SILENT } from '../base/log.ts';
 import { checkOptions } from './check-options.ts';
+import { fileProblems } from './file-problems.ts';
 import { checkHooks } from './hooks/check-hooks.ts';
 import type { NetworkHooks } from './hooks/hooks.ts';
 import { openNetwork } from './network.ts';
@@ -19,7 +20,10 @@ export async function createNetwork(
 ): Promise<Network> {
   checkLog(log);
   const { hooks, others } = checkHooks(options);
-  return await openNetwork(checkOptions(others), log, undefined, hooks, optionSentence);
+  const config = checkOptions(others);
+  const problems = fileProblems(config).map(({ key, path, why }) => `${key} ${path} ${why}`);
+  if (problems.length > 0) throw new OptionsError(problems);
+  return await openNetwork(config, log, undefined, hooks, optionSentence);
 }
 
 /** Check the argument of a program without types. */

@@ -1,6 +1,8 @@
 /** Connections between the embedding program and its guests, as Node streams. */
 import type { Duplex } from 'node:stream';
+import * as z from 'zod';
 import type { IpAddress } from '../base/ip-address.ts';
+import { once } from '../base/once.ts';
 import type { Clock, Instant } from '../base/time.ts';
 import type { AddressMap } from '../proxy/address-map.ts';
 import { bookDuplex } from '../proxy/flows/duplex-flow.ts';
@@ -11,8 +13,9 @@ import type { VirtualListeners } from '../proxy/virtual-listeners.ts';
 import { parseAddress } from '../services/address-text.ts';
 import type { TcpRequest } from '../stack/flow.ts';
 import type { Stack } from '../stack/stack.ts';
+import { problemText, readArgument } from './call-arguments.ts';
 import type { Guests } from './guests.ts';
-import { printable } from './option-problem.ts';
+import { integer } from './option-schema.ts';
 
 const MAX_PORT = 65_535;
 const DEFAULT_BACKLOG = 128;
@@ -91,11 +94,8 @@ export class GuestStreams {
    * @throws GuestStreamError, StreamError
    */
   async dial(options: DialOptions, origin: StreamOrigin = BY_PROGRAM): Promise<GuestConnection> {
-    checkOptions('ERR_HAWSER_DIAL', 'cannot dial', options);
-    const { port, guest, signal } = options;
+    const { port, guest, signal } = readOptions(dialSchema(), options, 'dial');
     const { guests, stack, context, book } = this.deps;
-    checkPort('dial', port);
-    if (guest !== undefined) checkText('ERR_HAWSER_DIAL', `cannot dial port ${port}: guest`, guest);
     this.checkOpen(`dial port ${port}`);
     signal?.throwIfAborted();
     const address = guest === undefined ? guests.first() : guests.find(guest);
@@ -122,13 +122,9 @@ export class GuestStreams {
 
   /** @throws GuestStreamError, VirtualListenError */
   listen(options: ListenOptions): GuestServer {
-    checkOptions('ERR_HAWSER_LISTEN', 'cannot listen', options);
-    const { port, backlog = DEFAULT_BACKLOG } = options;
     const { gateway, listeners } = this.deps;
-    checkPort('listen at', port);
-    checkBacklog(port, backlog);
-    const text = options.address ?? gateway.toString();
-    checkText('ERR_HAWSER_LISTEN', `cannot listen at port ${port}: address`, text);
+    const read = readOptions(listenSchema(), options, 'listen');
+    const { port, backlog = DEFAULT_BACKLOG, address: text = gateway.toString() } = read;
     this.checkOpen(`listen at port ${port}`);
     const address = parseAddress(text);
     if (address === undefined || this.isGuest(address)) {
@@ -183,31 +179,43 @@ export class GuestStreams {
   }
 }
 
-function checkOptions(code: string, what: string, options: unknown): void {
-  if (typeof options === 'object' && options !== null) return;
-  const got = printable(options, true);
-  throw new GuestStreamError(code, `${what}: the options must be an object, got ${got}`);
-}
+const text = (): z.ZodType<string> => z.string('must be a text');
+const port = (): z.ZodType<number> => integer(1, MAX_PORT);
 
-function checkPort(what: string, port: unknown): void {
-  if (Number.isInteger(port) && Number(port) >= 1 && Number(port) <= MAX_PORT) return;
-  throw new GuestStreamError(
-    'ERR_HAWSER_PORT',
-    `cannot ${what} port ${String(port)}: it must be an integer from 1 to ${MAX_PORT}`,
+/** Of any realm. */
+const isSignal = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  ['throwIfAborted', 'addEventListener', 'removeEventListener'].every(
+    (name) => typeof Reflect.get(value, name) === 'function',
   );
-}
 
-function checkText(code: string, what: string, value: unknown): void {
-  if (typeof value === 'string') return;
-  throw new GuestStreamError(code, `${what} must be a text, got ${printable(value, true)}`);
-}
+const dialSchema = once(() =>
+  z.strictObject({
+    port: port(),
+    guest: text().optional(),
+    signal: z.custom<AbortSignal>(isSignal, 'must be an AbortSignal').optional(),
+  }),
+);
 
-function checkBacklog(port: number, backlog: unknown): void {
-  if (Number.isInteger(backlog) && Number(backlog) >= 0) return;
-  throw new GuestStreamError(
-    'ERR_HAWSER_LISTEN',
-    `cannot listen at port ${port}: the backlog must be an integer from 0 up, got ${String(backlog)}`,
-  );
+const listenSchema = once(() =>
+  z.strictObject({
+    port: port(),
+    address: text().optional(),
+    backlog: z.int(A_BACKLOG).min(0, A_BACKLOG).optional(),
+  }),
+);
+
+const A_BACKLOG = 'must be an integer from 0 up';
+
+/** @throws GuestStreamError */
+function readOptions<T>(schema: z.ZodType<T>, given: unknown, what: 'dial' | 'listen'): T {
+  const read = readArgument(schema, given);
+  if ('value' in read) return read.value;
+  const { problems } = read;
+  const isOfPort = problems[0]?.key === 'port';
+  const code = isOfPort ? 'ERR_HAWSER_PORT' : `ERR_HAWSER_${what.toUpperCase()}`;
+  throw new GuestStreamError(code, `cannot ${what}: ${problemText(problems)}`);
 }
 
 function noGuest(guest: string | undefined, port: number): GuestStreamError {

@@ -1,6 +1,8 @@
 /** The links of a running network: those of its options, and those attached later. */
 import type { Duplex } from 'node:stream';
+import * as z from 'zod';
 import type { Log } from '../base/log.ts';
+import { once } from '../base/once.ts';
 import type { OwnListeners } from '../proxy/own-listeners.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
 import { AttachedStream, streamOf } from '../transports/attached-stream.ts';
@@ -28,7 +30,7 @@ import { MemoryLink } from '../transports/memory-link.ts';
 import { openLink } from '../transports/open-link.ts';
 import { checkedFraming, framingProblem } from '../transports/program-framing.ts';
 import type { Mac } from '../wire/mac.ts';
-import { printable } from './option-problem.ts';
+import { problemText, readArgument } from './call-arguments.ts';
 
 /** How frames are delimited in a stream of bytes: like QEMU's, VPNKit's (`hyperkit` is the same), or by a {@link Framing}. */
 export type StreamFraming = StreamFramingName | Framing;
@@ -105,26 +107,27 @@ export class Links {
     if (at !== undefined && 'host' in at) this.deps.ownListeners.add(at.host, at.port);
   }
 
-  attachStream(stream: Duplex, options: AttachOptions<StreamFraming>): Attachment {
-    const description = this.nameOf('stream', options);
+  attachStream(stream: Duplex, given: AttachOptions<StreamFraming>): Attachment {
+    const { framing, name } = readOptions(attachSchema(), given);
+    const description = this.nameOf('stream', name);
     const { context } = this;
-    const how = this.framingOf(options.framing, description);
+    const how = this.framingOf(framing, description);
     const source = streamOf(stream, description);
     return this.add(new AttachedStream(source, how, description, context));
   }
 
   /** @param server whose connections share one part of every budget */
   attachConnection(stream: Duplex, framing: StreamFraming, server: string): Attachment {
-    const description = this.nameOf(server, {});
+    const description = this.nameOf(server);
     const { context } = this;
     const how = this.framingOf(framing, description);
     const source = streamOf(stream, description);
     return this.add(new AttachedStream(source, how, description, context, server));
   }
 
-  attachDescriptor(fd: number, options: AttachOptions<DescriptorFraming>): Attachment {
-    const description = this.nameOf('fd', options);
-    const { framing = 'qemu' } = options;
+  attachDescriptor(fd: number, given: AttachOptions<DescriptorFraming>): Attachment {
+    const { framing = 'qemu', name } = readOptions(attachSchema(), given);
+    const description = this.nameOf('fd', name);
     if (!Number.isInteger(fd) || fd < 0) {
       throw new LinkError(`cannot attach ${description}: ${fd} is not a descriptor`);
     }
@@ -133,8 +136,9 @@ export class Links {
     return this.add(openDescriptorLink(fd, how, description, this.context));
   }
 
-  attachWriter(writer: PlainFrameWriter, options: AttachOptions<never>): FrameAttachment {
-    const description = this.nameOf('frames', options);
+  attachWriter(writer: PlainFrameWriter, given: AttachOptions<never>): FrameAttachment {
+    const { name } = readOptions(nameSchema(), given);
+    const description = this.nameOf('frames', name);
     const problem = writerProblem(writer);
     if (problem !== undefined) throw new LinkError(`cannot attach ${description}: ${problem}`);
     const link = new FrameLink(writer, description, this.context);
@@ -152,10 +156,8 @@ export class Links {
   }
 
   /** @throws LinkError */
-  private nameOf(kind: string, options: AttachOptions<DescriptorFraming>): string {
-    const problem = attachOptionsProblem(options);
-    if (problem !== undefined) throw new LinkError(`cannot attach a link: ${problem}`);
-    const description = options.name ?? `${kind}#${this.nextSerial++}`;
+  private nameOf(kind: string, name?: string): string {
+    const description = name ?? `${kind}#${this.nextSerial++}`;
     if (this.isClosed) {
       throw new LinkError(`cannot attach ${description}: the network is closed`);
     }
@@ -163,7 +165,7 @@ export class Links {
   }
 
   /** @throws LinkError */
-  private framingOf(framing: StreamFraming = 'qemu', description: string): Framing {
+  private framingOf(framing: DescriptorFraming = 'qemu', description: string): Framing {
     if (typeof framing === 'string' && isStreamFraming(framing)) return STREAM_FRAMINGS[framing];
     const problem = framingProblem(framing);
     if (problem !== undefined || typeof framing === 'string') {
@@ -188,14 +190,20 @@ export class Links {
 
 // The arguments of programs without types are checked.
 
-function attachOptionsProblem(options: unknown): string | undefined {
-  if (typeof options !== 'object' || options === null) {
-    return `its options must be an object, got ${printable(options, true)}`;
-  }
-  const name: unknown = Reflect.get(options, 'name');
-  return name === undefined || (typeof name === 'string' && name !== '')
-    ? undefined
-    : `its name must be a text that is not empty, got ${printable(name, true)}`;
+const nameSchema = once(() => z.strictObject({ name: z.string(A_NAME).min(1, A_NAME).optional() }));
+
+/** Its framing is checked by whoever uses it. */
+const attachSchema = once(() =>
+  nameSchema().extend({ framing: z.custom<DescriptorFraming>().optional() }),
+);
+
+const A_NAME = 'must be a text that is not empty';
+
+/** @throws LinkError */
+function readOptions<T>(schema: z.ZodType<T>, given: unknown): T {
+  const read = readArgument(schema, given, 'its options');
+  if ('value' in read) return read.value;
+  throw new LinkError(`cannot attach a link: ${problemText(read.problems)}`);
 }
 
 function writerProblem(writer: unknown): string | undefined {

@@ -11,9 +11,8 @@ import { portView } from '../control/ports/port-view.ts';
 import type { HostTargets } from '../proxy/address-map.ts';
 import { HostReach } from '../proxy/host-reach.ts';
 import type { PortTable } from '../proxy/ports/port-table.ts';
-import { PublishError, type PublishSpec } from '../proxy/ports/publish-spec.ts';
+import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { parsePublish } from '../proxy/ports/publish-text.ts';
-import { specShapeProblem } from '../proxy/ports/spec-shape.ts';
 import type { FlowTunnel } from '../proxy/upstream-proxy/flow-tunnels.ts';
 import type { ZoneTable } from '../services/dns/zone-table.ts';
 import type { LinkAcceptor } from '../stack/link.ts';
@@ -33,7 +32,8 @@ import type { Network, ServeApiOptions, ServedApi } from './network-interface.ts
 import { type OptionProblem, OptionsError, printable } from './option-problem.ts';
 import { NetworkParts, type NetworkStart } from './parts.ts';
 import { readStartPolicy, surroundingsOf } from './policy/start-policy.ts';
-import { serveNetworkApi } from './serve-api.ts';
+import { readPublication } from './publish-argument.ts';
+import { readServeOptions, serveNetworkApi } from './serve-api.ts';
 import { readStartProxy } from './upstream-proxy/live-proxy.ts';
 
 /**
@@ -124,12 +124,8 @@ class RunningNetwork implements Network, DaemonNetwork {
   }
 
   async publish(publication: string | PublishSpec): Promise<readonly PortView[]> {
-    const problem = typeof publication === 'string' ? undefined : specShapeProblem(publication);
-    if (problem !== undefined) {
-      const what = printable(publication, true);
-      throw new PublishError('ERR_HAWSER_PUBLISH_SYNTAX', `cannot publish ${what}: ${problem}`);
-    }
-    return await this.publishFor('library', publication);
+    const given = typeof publication === 'string' ? publication : readPublication(publication);
+    return await this.publishFor('library', given);
   }
 
   private async publishFor(
@@ -161,10 +157,11 @@ class RunningNetwork implements Network, DaemonNetwork {
   }
 
   async serveApi(options: ServeApiOptions): Promise<ServedApi> {
-    this.checkServes(options);
-    const listener = await serveNetworkApi(options, this, this.parts.log);
+    const served = readServeOptions(options);
+    this.checkServes(served);
+    const listener = await serveNetworkApi(served, this, this.parts.log);
     if (this.closing !== undefined) await listener.close();
-    this.checkServes(options);
+    this.checkServes(served);
     this.apis.add(listener);
     const close = async (): Promise<void> => {
       if (this.apis.delete(listener)) await listener.close();
@@ -173,13 +170,13 @@ class RunningNetwork implements Network, DaemonNetwork {
   }
 
   on<K extends keyof NetworkEvents>(name: K, listener: (event: NetworkEvents[K]) => void): this {
-    const problem = listenerProblem(name, listener);
-    if (problem !== undefined) throw new OptionsError([problem]);
+    checkListener(name, listener);
     this.hub.on(name, listener);
     return this;
   }
 
   off<K extends keyof NetworkEvents>(name: K, listener: (event: NetworkEvents[K]) => void): this {
+    checkListener(name, listener);
     this.hub.off(name, listener);
     return this;
   }
@@ -258,11 +255,7 @@ class RunningNetwork implements Network, DaemonNetwork {
     return this.close();
   }
 
-  private checkServes(options: ServeApiOptions): void {
-    if (typeof options !== 'object' || options === null) {
-      throw new OptionsError([`options must be an object, got ${printable(options, true)}`]);
-    }
-    const { address } = options;
+  private checkServes({ address }: ServeApiOptions): void {
     if (this.closing === undefined) return;
     throw new ListenError(`cannot serve the control API at ${address}: the network is closed`);
   }
@@ -274,11 +267,13 @@ class RunningNetwork implements Network, DaemonNetwork {
 }
 
 /** Check the arguments of a program without types: a listener of an event that there is not would wait for ever. */
-function listenerProblem(name: string, listener: unknown): string | undefined {
+function checkListener(name: string, listener: unknown): void {
   if (!EVENT_TYPES.some((type) => type === name)) {
-    return `event ${printable(name, true)} is not known: there are ${EVENT_TYPES.join(', ')}`;
+    throw new OptionsError([
+      `event ${printable(name, true)} is not known: there are ${EVENT_TYPES.join(', ')}`,
+    ]);
   }
-  return typeof listener === 'function'
-    ? undefined
-    : `the listener of ${name} must be a function, got ${printable(listener, true)}`;
+  if (typeof listener === 'function') return;
+  const got = printable(listener, true);
+  throw new OptionsError([`the listener of ${name} must be a function, got ${got}`]);
 }

@@ -120,7 +120,7 @@ function describe(key: string, value: unknown, issue: z.core.$ZodIssue): OptionP
   return { key, index: position, value: value[position], why: issue.message };
 }
 
-function unknownKey(key: string, keys: readonly string[]): OptionProblem {
+export function unknownKey(key: string, keys: readonly string[]): OptionProblem {
   const plain = key.toLowerCase().replace(/[^a-z0-9]/g, '');
   const near = keys.find((known) => known.toLowerCase() === plain);
   const why =

@@ -120,7 +120,7 @@ export interface NetworkOptions {
    * `nameserver IP#PORT` for another port. Default: `/etc/resolv.conf`.
    */
   readonly resolvConf?: string | undefined;
-  /** The file that keeps DHCP leases over restarts. Default: they are not kept. */
+  /** The file that keeps DHCP leases over restarts; its directory is made. Default: they are not kept. */
   readonly leaseFile?: string | undefined;
   /** `FIRST-LAST`: the IPv4 addresses that DHCP gives out. Default: all of the subnet. */
   readonly dhcpRange?: string | undefined;

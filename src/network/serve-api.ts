@@ -1,10 +1,13 @@
+import * as z from 'zod';
 import type { Log } from '../base/log.ts';
+import { once } from '../base/once.ts';
 import type { ApiListener } from '../control/api-listener.ts';
 import { type ApiAddress, serveControlApi } from '../control/control-api.ts';
 import type { BindRule } from '../control/ports/bind-rules.ts';
+import { readArgument } from './call-arguments.ts';
 import type { DaemonNetwork } from './daemon-network.ts';
 import type { ServeApiOptions } from './network-interface.ts';
-import { OptionsError, optionSentence } from './option-problem.ts';
+import { OptionsError } from './option-problem.ts';
 import { parseApi, parseRule } from './option-values.ts';
 import { packageVersion } from './version.ts';
 
@@ -14,7 +17,6 @@ export async function serveNetworkApi(
   network: Pick<DaemonNetwork, 'view' | 'ports' | 'denyGuests' | 'attachConnection'>,
   log: Log,
 ): Promise<ApiListener> {
-  checkServeOptions(options);
   const { address: text, tokenFile, name = 'default', bind, onShutdown = () => {} } = options;
   const { view, ports } = network;
   const address = apiAddress(text, tokenFile);
@@ -31,28 +33,25 @@ export async function serveNetworkApi(
   return listener;
 }
 
-/** Check the argument of a program without types. */
-function checkServeOptions({ address, tokenFile, name, bind, onShutdown }: ServeApiOptions): void {
-  const isText = (value: unknown): boolean => typeof value === 'string';
-  const isAbsentOr = (value: unknown, isRight: (value: unknown) => boolean): boolean =>
-    value === undefined || isRight(value);
-  const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText);
-  const wrong = [
-    { key: 'address', value: address, why: 'must be a text', holds: isText(address) },
-    {
-      key: 'tokenFile',
-      value: tokenFile,
-      why: 'must be a text',
-      holds: isAbsentOr(tokenFile, isText),
-    },
-    { key: 'name', value: name, why: 'must be a text', holds: isAbsentOr(name, isText) },
-    { key: 'bind', value: bind, why: 'must be a list of texts', holds: isAbsentOr(bind, isTexts) },
-    {
-      ...{ key: 'onShutdown', value: onShutdown, why: 'must be a function' },
-      holds: isAbsentOr(onShutdown, (value) => typeof value === 'function'),
-    },
-  ].filter(({ holds }) => !holds);
-  if (wrong.length > 0) throw new OptionsError(wrong.map(optionSentence));
+const text = (): z.ZodType<string> => z.string('must be a text');
+
+const serveSchema = once(() =>
+  z.strictObject({
+    address: text(),
+    tokenFile: text().optional(),
+    name: text().optional(),
+    bind: z.array(z.string(), 'must be a list of texts').optional(),
+    onShutdown: z.custom<() => void>(isFunction, 'must be a function').optional(),
+  }),
+);
+
+const isFunction = (value: unknown): boolean => typeof value === 'function';
+
+/** @throws OptionsError for those of a program without types */
+export function readServeOptions(given: unknown): ServeApiOptions {
+  const read = readArgument(serveSchema(), given);
+  if ('value' in read) return read.value;
+  throw new OptionsError(read.problems.map((problem) => problem.text));
 }
 
 function bindRule(text: string): BindRule {

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { UNIX_PATH_MAX } from '../native/unix-path.ts';
 
 /** Where a stream socket listens or connects: a path, or an IP address and port. */
 export type StreamAddress = { readonly path: string } | Endpoint;
@@ -8,8 +9,6 @@ export interface Endpoint {
   readonly port: number;
 }
 
-/** `sockaddr_un.sun_path` without its NUL: longer paths would be cut off silently. */
-export const UNIX_PATH_MAX: number = process.platform === 'darwin' ? 103 : 107;
 const MAX_PORT = 65_535;
 
 export const formatStreamAddress = (address: StreamAddress): string => {

@@ -38,6 +38,15 @@ describe('native/unix-listener', () => {
     assert.equal(error.code, 'EACCES');
   });
 
+  it('a path that is too long is refused: the system would cut it, and make another socket', async () => {
+    const server = createServer();
+    const failed = once(server, 'error');
+    listenOnUnixPath(server, { path: join(dir, 'x'.repeat(108)) }, 0o600);
+    const [error] = await failed;
+    assert.equal(error.code, 'ENAMETOOLONG');
+    assert.deepEqual(readdirSync(dir), []);
+  });
+
   it('directories that were made go again, those of others and with something in them stay', () => {
     mkdirSync(join(dir, 'there'));
     const made = new MadeDirectories();

@@ -243,8 +243,8 @@ describe('network/attach', () => {
     for (const [options, why] of [
       ['"vm"', /its options must be an object, got "vm"$/],
       ['null', /its options must be an object, got null$/],
-      ['{ "name": 5 }', /its name must be a text that is not empty, got 5$/],
-      ['{ "name": "" }', /its name must be a text that is not empty, got ""$/],
+      ['{ "name": 5 }', /: name must be a text that is not empty, got 5$/],
+      ['{ "name": "" }', /: name must be a text that is not empty, got ""$/],
       ['{ "framing": "qmeu" }', /its framing must be qemu, .* got "qmeu"$/],
       ['{ "framing": 2 }', /its framing must be qemu, .* got 2$/],
     ] as const) {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createNetwork } from '../../src/network/create-network.ts';
 import type { FrameAttachment } from '../../src/network/links.ts';
 import type { Network } from '../../src/network/network-interface.ts';
+import { parsePublish } from '../../src/proxy/ports/publish-text.ts';
 import { PROTOCOL_TCP } from '../../src/wire/ipv4.ts';
 import { until } from '../proxy/recording.ts';
 import {
@@ -198,10 +199,11 @@ describe('network: faults of guests and programs', () => {
 
   describe('arguments of programs without types', () => {
     const PORT_80 = { protocol: 'tcp', hostPort: 0, guestPort: 80 };
+    const UNIX = { protocol: 'unix', guestPort: 80 };
     for (const [publication, why] of [
-      [123, /must be a text or an object/],
-      [null, /must be a text or an object/],
-      [[], /guestPort must be/],
+      [123, /a publication must be an object, got 123/],
+      [null, /a publication must be an object, got null/],
+      [[], /a publication must be an object, got \[\]/],
       [{}, /guestPort must be/],
       [{ ...PORT_80, protocol: 'sctp' }, /protocol must be tcp, udp or unix/],
       [{ ...PORT_80, hostPort: '80' }, /hostPort must be an integer/],
@@ -212,7 +214,28 @@ describe('network: faults of guests and programs', () => {
         /hostAddress must be an IpAddress, or "localhost"/,
       ],
       [{ ...PORT_80, guestAddress: '192.168.127.2' }, /guestAddress must be an IpAddress/],
-      [{ ...PORT_80, protocol: 'unix' }, /hostPath must be a path/],
+      [{ ...UNIX }, /hostPath must be a path/],
+      [{ ...PORT_80, guestPort: 0 }, /guestPort must be an integer from 1/],
+      [{ ...PORT_80, guest: null }, /guest must be { kind: 'name', name } or/],
+      [{ ...PORT_80, guest: 'bob' }, /guest must be { kind: 'name', name } or/],
+      [{ ...PORT_80, guest: { kind: 'name', name: '52:54:00:00:00:01' } }, /guest must be {/],
+      [{ ...PORT_80, via: 'ssh' }, /via must be one of net, mux, got "ssh"/],
+      [{ ...PORT_80, proxyProtocol: 'v3' }, /proxyProtocol must be one of v1, v2/],
+      [{ ...PORT_80, sourceAddress: true }, /sourceAddress must be one of preserve, gateway/],
+      [{ ...PORT_80, asked: 5 }, /asked must be { host, guest }, got 5/],
+      [{ ...PORT_80, hostport: 1 }, /hostport is not a known key: did you mean hostPort\?/],
+      [{ ...PORT_80, '\u001b[2J\u009b': 1 }, /publish: \\u{1b}\[2J\\u{9b} is not a known key/],
+      [{ ...PORT_80, hostPath: '/x' }, /hostPath is not a known key/],
+      [
+        { ...UNIX, hostPath: `/${'x'.repeat(107)}` },
+        /hostPath must .*: it is longer than 107 bytes/,
+      ],
+      [{ ...UNIX, hostPath: '/a\u0000b' }, /hostPath must be a path: it contains a NUL character/],
+      [{ ...UNIX, hostPath: 'x.sock' }, /hostPath must be a path: it is not an absolute path/],
+      [
+        { ...UNIX, hostPath: '/x', ssh: { user: 'a', keyFile: 'k' } },
+        /keyFile must be an abs.*guestPath/,
+      ],
     ] as const) {
       it(`publish(${JSON.stringify(publication)}) listens nowhere`, async () => {
         const publish = network.publish(JSON.parse(JSON.stringify(publication)));
@@ -221,8 +244,86 @@ describe('network: faults of guests and programs', () => {
       });
     }
 
+    it('a publication of one guest names it as names are kept', async () => {
+      const guest = { kind: 'name', name: 'Bob' } as const;
+      const port80 = { protocol: 'tcp', hostPort: 0, guestPort: 80 } as const;
+      const ends = { hostAddress: 'localhost' as const, guestAddress: undefined };
+      await network.publish({ ...port80, ...ends, guest });
+      assert.deepEqual(
+        network.view.ports().map((port) => port.guest),
+        ['bob'],
+      );
+    });
+
+    it('a key that is not known is no option that is left out', async () => {
+      const unknown = /gust is not a known key/;
+      const extra = JSON.parse('{ "gust": 1 }');
+      const writer = { write: () => {} };
+      assert.throws(() => network.attach(writer, extra), {
+        code: 'ERR_HAWSER_LINK',
+        message: unknown,
+      });
+      assert.throws(() => network.attach(duplexPair()[0], extra), unknown);
+      assert.throws(
+        () => network.attach(writer, JSON.parse('{ "framing": "qemu" }')),
+        /framing is not/,
+      );
+      assert.throws(() => network.listen({ port: 80, ...extra }), {
+        code: 'ERR_HAWSER_LISTEN',
+        message: unknown,
+      });
+      const dialled = network.dial({ port: 80, ...extra });
+      await assert.rejects(dialled, { code: 'ERR_HAWSER_DIAL', message: unknown });
+      const served = network.serveApi({ address: 'unix:/x', ...extra });
+      await assert.rejects(served, { code: 'ERR_HAWSER_OPTIONS', message: unknown });
+      assert.equal(network.view.info().links.length, 0);
+    });
+
+    it('options are no Map, no Date, and none of a prototype alone', async () => {
+      class Options {
+        get mtu(): number {
+          return 1400;
+        }
+      }
+      for (const options of [new Map([['mtu', 1400]]), new Date(), new Options()]) {
+        const create = createNetwork(Object.assign(options));
+        await assert.rejects(create, { code: 'ERR_HAWSER_OPTIONS', message: /must be an object/ });
+      }
+      const bare = await createNetwork(Object.create(null));
+      await bare.close();
+    });
+
+    it('a file that will be written or read is looked at before anything is open', async () => {
+      for (const options of [{ leaseFile: '/' }, { hosts: '/nonexistent/hosts' }]) {
+        const message =
+          /^(leaseFile \/ cannot be written: .*directory|hosts .* cannot be read: ENOENT)/;
+        await assert.rejects(createNetwork(options), { code: 'ERR_HAWSER_OPTIONS', message });
+      }
+    });
+
     it('other calls say what is wrong, by their own errors', async () => {
       const five = JSON.parse('5');
+      for (const none of [five, undefined, null, {}]) {
+        const message = /it must be a text$/;
+        assert.throws(() => parsePublish(none), { code: 'ERR_HAWSER_PUBLISH_SYNTAX', message });
+      }
+      for (const name of ['toString', '__proto__']) {
+        const off = (): unknown => Reflect.apply(network.off, network, [name, () => {}]);
+        assert.throws(off, { code: 'ERR_HAWSER_OPTIONS' });
+      }
+      const signal = network.dial({ port: 80, signal: five });
+      await assert.rejects(signal, { code: 'ERR_HAWSER_DIAL', message: /must be an AbortSignal/ });
+      const { policy, dnsRecords } = network.view;
+      const wrong = { code: 'ERR_HAWSER_POLICY' };
+      assert.throws(() => policy.test(JSON.parse('{}')), wrong);
+      assert.throws(() => policy.suggest(five), wrong);
+      assert.throws(() => policy.clear(five), wrong);
+      await assert.rejects(policy.replaceText(five), wrong);
+      await assert.rejects(policy.approve('1', five), wrong);
+      assert.throws(
+        () => dnsRecords.add({ name: 'a.test', address: five }),
+        /must be an IpAddress/,
+      );
       await assert.rejects(network.dial({ port: 80, guest: five }), { code: 'ERR_HAWSER_DIAL' });
       for (const wrong of [{ address: five }, { backlog: -1 }, { backlog: JSON.parse('"9"') }]) {
         const listen = (): unknown => network.listen({ port: 80, ...wrong });

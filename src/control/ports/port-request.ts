@@ -3,6 +3,7 @@ import { isAbsolute } from 'node:path';
 import * as z from 'zod';
 import type { IpAddress } from '../../base/ip-address.ts';
 import { once } from '../../base/once.ts';
+import { UNIX_PATH_MAX } from '../../native/unix-path.ts';
 import type { GuestChoice } from '../../proxy/ports/publication-guest.ts';
 import {
   CARRIERS,
@@ -13,12 +14,7 @@ import {
   SOURCE_ADDRESSES,
   type SourceAddress,
 } from '../../proxy/ports/publish-spec.ts';
-import {
-  MAX_PORT,
-  MAX_UNIX_PATH,
-  parseGuest,
-  pathProblem,
-} from '../../proxy/ports/publish-text.ts';
+import { MAX_PORT, parseGuest, pathProblem } from '../../proxy/ports/publish-text.ts';
 import { SSH_PORT } from '../../proxy/ports/ssh-tunnel.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import type { ProxyProtocol } from '../../wire/proxy-protocol.ts';
@@ -53,7 +49,7 @@ export interface SshRequest {
 
 /** No defaults and no transformations: it is shown in the OpenAPI document as it is. */
 export const portRequestSchema: Schema<PortRequest> = once(() => {
-  const path = z.string().max(MAX_UNIX_PATH);
+  const path = z.string().max(UNIX_PATH_MAX);
   return z.strictObject({
     protocol: z.enum(['tcp', 'udp', 'unix']).nullish().describe('tcp by default'),
     hostAddress: z

@@ -33,6 +33,7 @@ const NOTHING = Buffer.alloc(0);
 const LINE_FEED = 0x0a;
 
 export class AuditError extends Error {
+  override name: string = 'AuditError';
   readonly code = 'ERR_HAWSER_AUDIT';
 }
 

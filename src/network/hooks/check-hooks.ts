@@ -1,3 +1,4 @@
+import { isRecord } from '../call-arguments.ts';
 import { OptionsError, printable } from '../option-problem.ts';
 import type { NetworkOptions } from '../options.ts';
 import type { NetworkHooks } from './hooks.ts';
@@ -10,8 +11,8 @@ export function checkHooks(options: NetworkOptions & NetworkHooks): {
   readonly hooks: NetworkHooks;
   readonly others: NetworkOptions;
 } {
-  const isRecord = typeof options === 'object' && options !== null && !Array.isArray(options);
-  if (!isRecord) return { hooks: {}, others: options };
+  const given: unknown = options;
+  if (!isRecord(given)) return { hooks: {}, others: options };
   const { onFlow, onDns, onPublishedClient, hookTimeout, ...others } = options;
   const hooks = { onFlow, onDns, onPublishedClient, hookTimeout };
   const problems = NAMES.flatMap((name) => {

@@ -20,6 +20,7 @@ import { PolicyEngine } from '../../services/policy/policy-engine.ts';
 import type { SuffixFacts } from '../../services/policy/policy-name.ts';
 import type { Guest } from '../../stack/guest.ts';
 import type { PolicedPassage } from '../../stack/separation/separation.ts';
+import { printable } from '../option-problem.ts';
 import { approvalOf, denialView } from './denial-rules.ts';
 import { decideAnew } from './open-flows.ts';
 import {
@@ -32,6 +33,7 @@ import {
 } from './policy-document.ts';
 import { JsonTextError, parseJsonInSteps } from './policy-json.ts';
 import type { PolicyProber } from './policy-prober.ts';
+import { readProbe, readScope, requireFunction, requireText } from './policy-questions.ts';
 import { publicSuffixes } from './public-suffixes.ts';
 import { inForceAt, movedBy, type PolicyInForce } from './rule-time.ts';
 import type { PolicySurroundings, StartPolicy } from './start-policy.ts';
@@ -111,6 +113,7 @@ export class LivePolicy implements PolicyBook {
   }
 
   async replaceText(text: string, isExpected: IsExpected = () => true): Promise<PolicyStateView> {
+    requireText('the document', text);
     return await this.put({ text }, isExpected);
   }
 
@@ -156,18 +159,21 @@ export class LivePolicy implements PolicyBook {
   }
 
   private requireMeant(isExpected: IsExpected): void {
+    requireFunction('isExpected', isExpected);
     const now = this.state();
     if (isExpected(now)) return;
     throw new PolicyConflict(`The policy is another by now: its generation is ${now.generation}.`);
   }
 
-  test(probe: PolicyProbe): PolicyVerdictView {
+  test(given: PolicyProbe): PolicyVerdictView {
+    const probe = readProbe(given);
     this.requireGuest(probe.guest);
     return this.deps.prober.test(probe, this.current?.document.rules?.length ?? 0);
   }
 
   /** One that is not there yet, a rule or an option may know. @throws PolicyError */
   private requireGuest(text: string): void {
+    requireText('the guest', text);
     const { guestOf, isName } = this.deps;
     if (text === '' || isName(text) || guestOf(text) !== undefined) return;
     const rules = this.current?.rules.rules ?? [];
@@ -185,13 +191,12 @@ export class LivePolicy implements PolicyBook {
     });
   }
 
-  async approve(id: string, scope: ApprovalScope): Promise<PolicyStateView> {
+  async approve(id: string, given: ApprovalScope): Promise<PolicyStateView> {
     const { policy } = this.deps;
+    const scope = readScope(given);
     const denial = policy.denials.find(/^[1-9]\d{0,15}$/.test(id) ? Number(id) : 0);
     if (denial === undefined) {
-      throw new PolicyError(
-        `There is no denial ${JSON.stringify(id.slice(0, 20))}: it may be forgotten.`,
-      );
+      throw new PolicyError(`There is no denial ${printable(id, true)}: it may be forgotten.`);
     }
     const before = this.current?.document;
     if (before === undefined) throw new PolicyError('There is no policy: guests may go there.');
@@ -202,6 +207,7 @@ export class LivePolicy implements PolicyBook {
   }
 
   suggest(guest: string): PolicySuggestionView {
+    requireText('the guest', guest);
     const { policy, book, guestOf } = this.deps;
     const only = guest === '' ? undefined : guestOf(guest);
     if (guest !== '' && only === undefined) {

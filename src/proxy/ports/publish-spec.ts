@@ -134,11 +134,11 @@ function adviceFor(spec: PublishSpec, code: string): string {
   switch (code) {
     case 'EADDRINUSE':
       return spec.protocol === 'unix'
-        ? 'another process serves that socket; use another path'
+        ? 'a process serves that socket already; use another path'
         : 'something on the host listens there already; use another host port, or 0 to have one picked';
     case 'EACCES':
       return spec.protocol === 'unix'
-        ? 'not permitted; use a path in a directory that the daemon may write to (more: --sandbox-allow of hawser run)'
+        ? 'not permitted; use a path in a directory that hawser may write to (more: --sandbox-allow of hawser run)'
         : `not permitted; take a host port from 1024 up, or allow it: sysctl -w net.ipv4.ip_unprivileged_port_start=${spec.hostPort}`;
     case 'EADDRNOTAVAIL':
       return 'the host has no such address; use one that `ip address` shows, 127.0.0.1 or 0.0.0.0';
@@ -149,6 +149,8 @@ function adviceFor(spec: PublishSpec, code: string): string {
     case 'ENOENT':
     case 'ENOTDIR':
       return 'the directory does not exist; create it, or use another path';
+    case 'ENAMETOOLONG':
+      return 'the path is too long for a Unix socket; choose a shorter one';
     case 'EMFILE':
     case 'ENFILE':
       return 'no descriptors left; raise the limit (ulimit -n)';

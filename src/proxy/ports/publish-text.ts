@@ -4,6 +4,7 @@
  * may be joined by colons too, for nothing else in a publication has so many parts.
  */
 import { IpAddress } from '../../base/ip-address.ts';
+import { UNIX_PATH_MAX } from '../../native/unix-path.ts';
 import { parseAddress } from '../../services/address-text.ts';
 import { type GuestChoice, parseGuestName } from './publication-guest.ts';
 import { type HostAddress, PublishError, type PublishSpec, type UnixSpec } from './publish-spec.ts';
@@ -33,14 +34,14 @@ const MAX_RANGE = 1024;
 const FORM = '[HOSTIP:]HOSTPORT:[GUEST:]GUESTPORT[/tcp|udp]';
 const UNIX_FORM = `unix:HOSTPATH:GUEST:PORT, unix:HOSTPATH:GUESTPATH or unix:HOSTPATH:${SSH_TUNNEL_FORM}`;
 const ANY6 = new IpAddress(0, 0, 0, 0);
-/** The capacity of `sun_path`, without the NUL. */
-export const MAX_UNIX_PATH = 107;
 
 /**
  * @returns one specification per port of a range
  * @throws PublishSyntaxError that names the invalid part
  */
 export function parsePublish(text: string): PublishSpec[] {
+  const given: unknown = text; // of a program without types
+  if (typeof given !== 'string') throw new PublishSyntaxError(typeof given, 'must be a text');
   if (text.startsWith('unix:')) return [parseUnix(text)];
   const slash = text.lastIndexOf('/');
   const protocol = slash < 0 ? 'tcp' : text.slice(slash + 1);
@@ -168,7 +169,7 @@ export function parseHostAddress(text: string): { readonly address: HostAddress 
 export function pathProblem(path: string): string | undefined {
   if (!path.startsWith('/')) return 'is not an absolute path';
   if (path.includes('\0')) return 'contains a NUL character';
-  if (Buffer.byteLength(path) > MAX_UNIX_PATH) return `is longer than ${MAX_UNIX_PATH} bytes`;
+  if (Buffer.byteLength(path) > UNIX_PATH_MAX) return `is longer than ${UNIX_PATH_MAX} bytes`;
   return undefined;
 }
 

@@ -1,5 +1,5 @@
 /** Addresses of names that are given and taken while they are served. Bounded, of all names together. */
-import type { IpAddress } from '../../base/ip-address.ts';
+import { IpAddress } from '../../base/ip-address.ts';
 import { isNumeric, statedName } from '../sniff/host-name.ts';
 import { reverseName } from './reverse-name.ts';
 
@@ -36,6 +36,8 @@ export class NameRecords {
   /** One more address of a name. @returns why not; a record that is there already stays as it is */
   add({ name, address }: NameRecord): 'name' | 'full' | undefined {
     if (!isRecordable(name)) return 'name';
+    // Of a program without types.
+    if (!(address instanceof IpAddress)) throw new TypeError('address must be an IpAddress');
     const known = this.byName.get(name) ?? [];
     if (known.some((one) => one.equals(address))) return undefined;
     if (this.count === NAME_RECORDS_MAX) return 'full';
@@ -69,5 +71,8 @@ export const recordName = (text: string): string => text.toLowerCase().replace(/
 
 /** Those of RFC 6761 and RFC 9462 are always answered in one way. */
 const NO_RECORDS = /(?:^|\.)(?:localhost|invalid|resolver\.arpa)$/;
-const isRecordable = (name: string): boolean =>
-  statedName(name) === name && !isNumeric(name) && !NO_RECORDS.test(name);
+const isRecordable = (name: unknown): boolean =>
+  typeof name === 'string' &&
+  statedName(name) === name &&
+  !isNumeric(name) &&
+  !NO_RECORDS.test(name);

@@ -18,6 +18,7 @@ const SLAB_LEN = 1024 * 1024;
 const FLUSH_MS = 100;
 
 export class CaptureError extends Error {
+  override name: string = 'CaptureError';
   readonly code = 'ERR_HAWSER_CAPTURE';
 }
 

@@ -6,37 +6,42 @@ import { accessSync, constants, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path';
 import { makeDirectory } from '../native/make-directory.ts';
 import { isNullDevice, requireRegular } from '../native/read-small-file.ts';
-import { messageOf, UsageError } from '../network/errors.ts';
 import { draftPath } from '../proxy/replace-file.ts';
-import type { DaemonConfig } from './daemon-config.ts';
-import { asGiven, type GivenWords } from './given-words.ts';
+import type { NetworkConfig } from './config.ts';
+import { messageOf } from './errors.ts';
 
-type FilesConfig = Pick<DaemonConfig, 'dns' | 'leases' | 'upstreamProxy' | 'words'>;
+export interface FileProblem {
+  /** Of the option. */
+  readonly key: string;
+  readonly path: string;
+  /** As the end of a sentence that begins with the path. */
+  readonly why: string;
+}
 
-/** @throws UsageError with a line for each */
-export function checkFiles({ dns, leases, upstreamProxy, words }: FilesConfig): void {
-  const problems = [
-    ...problemOf('hosts', dns.hostsFile, words, 'cannot be read', checkFollowed),
-    ...problemOf('resolvConf', dns.resolvConf, words, 'cannot be read', checkFollowed),
-    ...problemOf('proxyAuthFile', upstreamProxy.authFile, words, 'cannot be read', checkReadable),
-    ...problemOf('leaseFile', leases.file, words, 'cannot be written', checkReplaceable),
+type FilesConfig = Pick<NetworkConfig, 'dns' | 'leases' | 'upstreamProxy'>;
+
+/** Makes the directory of leases, which are written later. */
+export function fileProblems({ dns, leases, upstreamProxy }: FilesConfig): readonly FileProblem[] {
+  return [
+    ...problemOf('hosts', dns.hostsFile, 'cannot be read', checkFollowed),
+    ...problemOf('resolvConf', dns.resolvConf, 'cannot be read', checkFollowed),
+    ...problemOf('proxyAuthFile', upstreamProxy.authFile, 'cannot be read', checkReadable),
+    ...problemOf('leaseFile', leases.file, 'cannot be written', checkReplaceable),
   ];
-  if (problems.length > 0) throw new UsageError(problems);
 }
 
 function problemOf(
   key: string,
   path: string | undefined,
-  words: GivenWords | undefined,
   problem: string,
   check: (path: string) => void,
-): string[] {
+): readonly FileProblem[] {
   if (path === undefined) return [];
   try {
     check(path);
     return [];
   } catch (error) {
-    return [`${asGiven(words, { key, value: path })}: ${problem}: ${messageOf(error)}`];
+    return [{ key, path, why: `${problem}: ${messageOf(error)}` }];
   }
 }
 
