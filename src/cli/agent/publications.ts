@@ -5,6 +5,7 @@
  */
 import type { Duplex } from 'node:stream';
 import type { Log } from '../../base/log.ts';
+import { Allowance } from '../../base/shares/allowance.ts';
 import { parseAnswer, requestText } from '../docker-proxy/exchange.ts';
 import { member } from '../docker-proxy/lease.ts';
 import { type WantedPort, wantedText } from './wanted-port.ts';
@@ -24,6 +25,8 @@ export interface PublicationTimes {
   /** While no host is connected. */
   readonly lookMs: number;
   readonly answerMs: number;
+  /** Between lines of the log, while the outcome is another each time. */
+  readonly calmMs: number;
 }
 
 const TIMES: PublicationTimes = {
@@ -31,9 +34,12 @@ const TIMES: PublicationTimes = {
   lastRetryMs: 15_000,
   lookMs: 250,
   answerMs: 30_000,
+  calmMs: 10_000,
 };
 const ANSWER_BYTES_MAX = 1 << 20;
 const STATUS_GOOD = 200;
+/** Of the log. */
+const LINES_BURST = 10;
 
 export class Publications {
   private readonly deps: PublicationsDeps;
@@ -50,12 +56,16 @@ export class Publications {
   private isClosed = false;
   private timer: NodeJS.Timeout | undefined = undefined;
   private retryMs: number;
+  private readonly lines: Allowance;
+  private words = '';
   private lastWords = '';
+  private wordsTimer: NodeJS.Timeout | undefined = undefined;
 
   constructor(deps: PublicationsDeps) {
     this.deps = deps;
     this.times = deps.times ?? TIMES;
     this.retryMs = this.times.firstRetryMs;
+    this.lines = new Allowance(LINES_BURST, 1_000 / this.times.calmMs);
   }
 
   get size(): number {
@@ -88,6 +98,7 @@ export class Publications {
   close(): void {
     this.isClosed = true;
     clearTimeout(this.timer);
+    clearTimeout(this.wordsTimer);
     this.connection?.destroy();
   }
 
@@ -219,10 +230,21 @@ export class Publications {
     });
   }
 
+  /** While ports come and go all the time the words are others each time: the last are said now and then. */
   private say(words: string): void {
-    const { log, source } = this.deps;
-    if (words !== this.lastWords) log.info({ source, words }, 'ports of the guest on the host');
-    this.lastWords = words;
+    this.words = words;
+    if (this.wordsTimer !== undefined || words === this.lastWords) return;
+    const waitMs = this.lines.take(performance.now());
+    if (waitMs === 0) {
+      this.lastWords = words;
+      const { log, source } = this.deps;
+      log.info({ source, words }, 'ports of the guest on the host');
+      return;
+    }
+    this.wordsTimer = setTimeout(() => {
+      this.wordsTimer = undefined;
+      this.say(this.words);
+    }, waitMs).unref();
   }
 }
 

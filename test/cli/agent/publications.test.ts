@@ -8,7 +8,7 @@ import { RecordingLog } from '../../support/recording-log.ts';
 import { FakeHost } from './fake-host.ts';
 import { turns } from './pair.ts';
 
-const TIMES = { firstRetryMs: 2, lastRetryMs: 10, lookMs: 2, answerMs: 1_000 };
+const TIMES = { firstRetryMs: 2, lastRetryMs: 10, lookMs: 2, answerMs: 1_000, calmMs: 200 };
 
 const port = (hostPort: number, guestAddress = '127.0.0.1'): WantedPort => ({
   protocol: 'tcp',
@@ -145,6 +145,16 @@ describe('agent: what it wants on the host', () => {
     await published('one', 1);
     const refusals = log.lines.filter((line) => JSON.stringify(line).includes('too many'));
     assert.equal(refusals.length, 1);
+  });
+
+  it('while ports come and go all the time, the outcome is said now and then, and the last in the end', async () => {
+    const said = (): number => log.lines.length;
+    for (let i = 1; i <= 30; i++) {
+      publications.reconcile(set(...Array.from({ length: i }, (_, at) => port(at + 1))));
+      await turns(`${i}`, () => host.ports.length === i);
+    }
+    await turns('the last', () => JSON.stringify(log.lines.at(-1)).includes('30 published'));
+    assert.ok(said() >= 10 && said() < 20, `${said()} lines`);
   });
 
   it('a host without a guest API is said once', async () => {

@@ -59,9 +59,9 @@ export class EventedSockets implements SocketSource {
   private readonly ended = new Set<number>();
   /** How many have ended on each port since the last read, shown or not. */
   private gone = new Map<number, number>();
-  /** All of the last read, and the inodes of those that were shown. */
+  /** All of the last read, and the inodes of those that were not shown. */
   private last: readonly BoundSocket[] = [];
-  private shown: ReadonlySet<number> = new Set();
+  private unshown: ReadonlySet<number> = new Set();
   private isPending = true;
   private readAt: Instant = 0;
   private drainedAt: Instant = 0;
@@ -100,12 +100,13 @@ export class EventedSockets implements SocketSource {
     if (this.restMs > 0) return 'later';
     const read = this.deps.sockets.read(this.hasEnded());
     if (read === undefined) return undefined;
+    const before = this.last;
     if (read !== 'same') this.last = read;
     this.readAt = now;
     this.isPending = false;
     this.seen = this.ripe;
     this.ripe = new Set();
-    const shown = this.show();
+    const shown = this.show(before);
     this.ended.clear();
     this.drain(now, undefined);
     return shown;
@@ -132,19 +133,20 @@ export class EventedSockets implements SocketSource {
     return this.busy > BUSY ? BUSY_MS : CONFIRM_MS;
   }
 
-  /** Of the last read, without those that are too young. */
-  private show(): readonly BoundSocket[] {
+  /** Of the last read, without those that are too young, unless they were shown of the one before. */
+  private show(before: readonly BoundSocket[]): readonly BoundSocket[] {
     const hidden = new Set<number>();
     for (const one of this.young.values()) {
       one.isShown = this.ended.has(one.port);
       if (!one.isShown) hidden.add(one.port);
     }
-    const { last, shown } = this;
-    const isShown = ({ protocol, port, inode }: BoundSocket): boolean =>
-      protocol !== 'tcp' || !hidden.has(port) || shown.has(inode);
-    const sockets = hidden.size === 0 ? last : last.filter(isShown);
-    this.shown = new Set(sockets.map(({ inode }) => inode));
-    return sockets;
+    const isYoung = ({ protocol, port }: BoundSocket): boolean =>
+      protocol === 'tcp' && hidden.has(port);
+    const unshown = new Set(this.last.filter(isYoung).map(({ inode }) => inode));
+    for (const { inode } of before) if (!this.unshown.has(inode)) unshown.delete(inode);
+    this.unshown = unshown;
+    if (unshown.size === 0) return this.last;
+    return this.last.filter(({ inode }) => !unshown.has(inode));
   }
 
   /** @param isShown of those that have begun */

@@ -59,7 +59,8 @@ export class Places {
   /** When a place that is held back may come. */
   nextAt: Instant = NEVER;
   private readonly deps: PlacesDeps;
-  private readonly judged = new WeakMap<BoundSocket, Judged>();
+  /** Those of sockets that count. */
+  private readonly judged = new Map<BoundSocket, Judged>();
   private readonly claims = new Map<string, Claim>();
   private readonly here = new Map<string, WantedPort>();
   /** When those that are wanted have come. */
@@ -110,6 +111,7 @@ export class Places {
 
   private add(now: Instant, socket: BoundSocket): void {
     const judged = this.judge(socket);
+    this.judged.set(socket, judged);
     this.count(socket, judged, 1);
     for (const { key, port } of judged.wishes) {
       const claim = this.claims.get(key);
@@ -124,7 +126,9 @@ export class Places {
   }
 
   private remove(now: Instant, socket: BoundSocket): void {
-    const judged = this.judge(socket);
+    const judged = this.judged.get(socket);
+    if (judged === undefined) return;
+    this.judged.delete(socket);
     this.count(socket, judged, -1);
     for (const { key, port } of judged.wishes) {
       const claim = this.claims.get(key);
@@ -197,23 +201,17 @@ export class Places {
   }
 
   private judge(socket: BoundSocket): Judged {
-    const known = this.judged.get(socket);
-    if (known !== undefined) return known;
     const { rules } = this.deps;
     const namespace = this.deps.namespaceOf?.(socket);
     const netns = namespace?.inode;
     const isLeftOut = namespace === undefined && this.deps.isLeftOut(socket);
     const rule = isLeftOut ? undefined : ruleFor(rules, socket, namespace);
-    const judged =
-      rule === undefined
-        ? NOTHING
-        : {
-            wishes: placesOf(socket, rule, netns).map((port) => ({ key: portKey(port), port })),
-            families: familiesOf(socket),
-            netns,
-          };
-    this.judged.set(socket, judged);
-    return judged;
+    if (rule === undefined) return NOTHING;
+    return {
+      wishes: placesOf(socket, rule, netns).map((port) => ({ key: portKey(port), port })),
+      families: familiesOf(socket),
+      netns,
+    };
   }
 }
 

@@ -15,7 +15,7 @@ import { RecordingLog } from '../../../support/recording-log.ts';
 import { FakeHost } from '../fake-host.ts';
 
 const TIMES = { firstRetryMs: 2, lastRetryMs: 10, pauseMs: 1, answerMs: 1_000, settleMs: 60_000 };
-const RETRIES = { answerMs: 2_000, lookMs: 2, firstRetryMs: 2, lastRetryMs: 10 };
+const RETRIES = { answerMs: 2_000, lookMs: 2, firstRetryMs: 2, lastRetryMs: 10, calmMs: 200 };
 
 /** An engine that lists what it is given, and keeps who has subscribed. */
 class FakeEngine {
