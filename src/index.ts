@@ -15,6 +15,7 @@ export { IpAddress, ipv4 } from './base/ip-address.ts';
 export type { Log } from './base/log.ts';
 export { ListenError as ApiListenError } from './control/api-listener.ts';
 export type {
+  ConflictEvent,
   DnsEvent,
   DnsQueryView,
   EventReader,
@@ -42,6 +43,9 @@ export type {
   TcpFlowView,
 } from './control/flow-view.ts';
 export type {
+  ConflictPartyView,
+  ConflictsView,
+  ConflictView,
   GuestView,
   HealthView,
   LeaseView,

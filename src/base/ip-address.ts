@@ -44,7 +44,7 @@ export const addressFromWords = (words: Int32Array, at: number): IpAddress =>
   new IpAddress(words[at] ?? 0, words[at + 1] ?? 0, words[at + 2] ?? 0, words[at + 3] ?? 0);
 
 /** Write `address` to the first four words of `words`. */
-export function setWords(words: Int32Array, address: IpAddress): void {
+export function setWords(words: Int32Array, address: Pick<IpAddress, 'a' | 'b' | 'c' | 'd'>): void {
   words[0] = address.a;
   words[1] = address.b;
   words[2] = address.c;

@@ -176,7 +176,7 @@ function addInspectCommands(program: Command): void {
   )
     .option(
       '--types <types>',
-      'only these, with commas: guest, lease, port, flow, block, verdict, mux, limit, dns',
+      'only these, with commas: guest, lease, port, flow, block, verdict, mux, limit, conflict, dns',
     )
     .option('--follow', 'print what happens, flows and refusals too, until interrupted')
     .option('--after <id>', 'only what is behind the event of this id');

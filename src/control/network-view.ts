@@ -28,6 +28,7 @@ export interface NetworkView {
   readonly dnsRecords: NameRecords;
   leases(): readonly LeaseView[];
   ports(): readonly PortView[];
+  conflicts(): ConflictsView;
   /** The multiplexer's links to agents in guests. */
   mux(): readonly MuxLinkView[];
   /** Traffic since the start, over all links. */
@@ -133,6 +134,34 @@ export interface GuestView {
   readonly framesRefused: number;
   /** Flows and datagrams to destinations that are closed to it, by protocol and reason: `tcp-link-local`. */
   readonly blocked: Readonly<Record<string, number>>;
+}
+
+/** An address that a guest uses though it is another's: its frames with it are dropped. */
+export interface ConflictView {
+  readonly address: string;
+  readonly kind: 'ethernet' | 'ipv4' | 'ipv6';
+  readonly claimant: ConflictPartyView;
+  /** Who has it. Not attached, and so without a link: it is leased to it, or waits for its return. */
+  readonly owner: ConflictPartyView;
+  readonly sinceMs: number;
+  readonly lastMs: number;
+  /** How often it was refused. */
+  readonly times: number;
+}
+
+export interface ConflictPartyView {
+  /** Null while it is not attached. */
+  readonly guestId: number | null;
+  readonly guestName: string | null;
+  readonly guestMac: string;
+  readonly link: string | null;
+}
+
+export interface ConflictsView {
+  /** Of the last minute, at most 8 of a link. */
+  readonly conflicts: readonly ConflictView[];
+  /** How often others were refused, of links that are attached and have 8. */
+  readonly unlisted: number;
 }
 
 export interface LeaseView {

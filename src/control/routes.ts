@@ -15,6 +15,7 @@ import { PROXY_ROUTES } from './proxy-routes.ts';
 import { type Answer, JSON_TYPE, json, type Route } from './route.ts';
 import {
   budgetsSchema,
+  conflictsSchema,
   type DaemonView,
   guestsSchema,
   healthSchema,
@@ -76,6 +77,12 @@ export const ROUTES: readonly Route<ApiTarget>[] = [
   get('/v1/guests', 'Guests, attached or still leasing.', guestsSchema, (target) => ({
     guests: target.view.guests(),
   })),
+  get(
+    '/v1/conflicts',
+    'Addresses that guests use though they are those of others, and whose frames are dropped.',
+    conflictsSchema,
+    (target) => target.view.conflicts(),
+  ),
   ...FLOW_ROUTES,
   ...eventRoutes(),
   get('/v1/leases', 'DHCP leases.', leasesSchema, (target) => ({ leases: target.view.leases() })),

@@ -11,6 +11,8 @@ import { POLICY_PLACES } from '../services/policy/policy.ts';
 import type { BlockView, FlowFeedEvent, FlowView, VerdictView } from './flow-view.ts';
 import type {
   BudgetView,
+  ConflictsView,
+  ConflictView,
   GuestView,
   HealthView,
   LeaseView,
@@ -169,6 +171,29 @@ export const budgetsSchema: Schema<{ readonly budgets: readonly BudgetView[] }> 
       }),
     ),
   }),
+);
+
+const conflictPartySchema = once(() =>
+  z.object({
+    guestId: count.nullable(),
+    guestName: text.nullable(),
+    guestMac: text,
+    link: text.nullable(),
+  }),
+);
+export const conflictSchema: Schema<ConflictView> = once(() =>
+  z.object({
+    address: text,
+    kind: z.enum(['ethernet', 'ipv4', 'ipv6']),
+    claimant: conflictPartySchema(),
+    owner: conflictPartySchema(),
+    sinceMs: ms,
+    lastMs: ms,
+    times: count,
+  }),
+);
+export const conflictsSchema: Schema<ConflictsView> = once(() =>
+  z.object({ conflicts: z.array(conflictSchema()), unlisted: count }),
 );
 
 export const guestsSchema: Schema<{ readonly guests: readonly GuestView[] }> = once(() =>

@@ -8,6 +8,7 @@ import type { ServedView } from '../control/events/served-view.ts';
 import type { FlowView } from '../control/flow-view.ts';
 import type {
   BudgetView,
+  ConflictsView,
   GuestView,
   HealthView,
   Ipv6View,
@@ -29,6 +30,7 @@ import { domainText, upstreamText } from '../services/dns/upstream-text.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { OpenLink } from '../transports/link-context.ts';
 import { formatMac, type Mac } from '../wire/mac.ts';
+import type { AddressConflicts } from './address-conflicts.ts';
 import type { Ipv6Addresses } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import type { FlowViews } from './flow-views.ts';
@@ -64,6 +66,7 @@ export interface ViewParts {
   readonly leases: GuestLeases;
   readonly native: NativeCalls;
   readonly limitWatch: LimitWatch;
+  readonly conflicts: AddressConflicts;
   /** Undefined: there is none. */
   readonly audit: { readonly problem: string | undefined } | undefined;
   readonly turns: Turns;
@@ -89,7 +92,8 @@ export class LiveView implements ServedView {
   }
 
   health(): HealthView {
-    const { native, dns, stack, leases, links, limitWatch, audit, clock, proxy } = this.parts;
+    const { native, dns, stack, leases, conflicts, links, limitWatch, audit, clock, proxy } =
+      this.parts;
     const problems: string[] = [];
     if (native.posix === undefined) {
       problems.push('Guests cannot ping: install the optional package koffi, on Linux.');
@@ -99,7 +103,7 @@ export class LiveView implements ServedView {
         'No DNS upstream: name a server, or give the resolver configuration a nameserver line.',
       );
     }
-    problems.push(...leases.problems);
+    problems.push(...leases.problems, ...conflicts.problems);
     const refused = limitWatch.problem(clock.now());
     if (refused !== undefined) problems.push(refused);
     if (audit?.problem !== undefined) problems.push(audit.problem);
@@ -151,6 +155,10 @@ export class LiveView implements ServedView {
   guests(only?: ReadonlySet<Mac>): readonly GuestView[] {
     const { stack, leases, clock } = this.parts;
     return guestViews(clock.now(), stack, leases.list(), only);
+  }
+
+  conflicts(): ConflictsView {
+    return this.parts.conflicts.view();
   }
 
   budgets(): readonly BudgetView[] {

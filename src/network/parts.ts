@@ -24,6 +24,7 @@ import type { Stack } from '../stack/stack.ts';
 import { PcapFile } from '../transports/capture/pcap-file.ts';
 import { NodeClock } from '../transports/node-clock.ts';
 import { macOf } from '../wire/mac.ts';
+import { AddressConflicts } from './address-conflicts.ts';
 import { addressesOf, networksOf, requiredAddress } from './addresses.ts';
 import { type AuditLog, openAuditLog } from './audit/audit-log.ts';
 import type { NetworkConfig } from './config.ts';
@@ -151,6 +152,12 @@ export class NetworkParts {
       staticLeases: config.leases.static,
       log,
     });
+    const conflicts = new AddressConflicts({
+      stations: () => this.dataPath.stack.stations,
+      leases: () => leases.list(),
+      clock,
+      onConflict: (event) => hub.emit('conflict', event),
+    });
     const guests = new Guests({
       stack: () => this.dataPath.stack,
       directory,
@@ -203,6 +210,7 @@ export class NetworkParts {
         onLinkCount: (links) => this.onLinkCount(links),
         onLinkDown: (now, link) => leases.onLinkDown(link, now),
         onRefused: (port, reason) => noteRefused(port, reason, log),
+        onConflict: (port, claim) => conflicts.onBegun(port, claim),
         onAttempt: ({ guest }, attempt) => this.dataPath.neighbors.onAttempt(guest, attempt),
       },
     });
@@ -375,6 +383,7 @@ export class NetworkParts {
       leases,
       native,
       limitWatch: this.dataPath.limitWatch,
+      conflicts,
       audit: this.audit,
       turns: this.dataPath.turns,
       budgets,

@@ -8,6 +8,7 @@ import type { Ipv6Config } from './ipv6/layer.ts';
 import type { LinkPort } from './link-port.ts';
 import type { OwnAddresses } from './own-addresses.ts';
 import type { GuestAttempt } from './separation/guest-attempt.ts';
+import type { RefusedClaim } from './separation/refused-claims.ts';
 import type { SeparationConfig } from './separation/separation.ts';
 import type { TcpConfig } from './tcp/config.ts';
 
@@ -41,6 +42,8 @@ export interface StackEvents {
   onLinkDown?(now: Instant, link: number): void;
   /** A frame of a guest was dropped: for an address of another, or for what may not pass between guests. */
   onRefused?(port: LinkPort, reason: StackDrop): void;
+  /** A link begins to claim an address of another. */
+  onConflict?(port: LinkPort, claim: RefusedClaim): void;
   /** A guest tries another, where `policePassage` says more than `free`. The record is borrowed for the call. */
   onAttempt?(port: LinkPort, attempt: Readonly<GuestAttempt>): void;
   /**

@@ -115,6 +115,10 @@ export class Stack
       graceMs: tcpConfig.linkDownGraceMs,
       movesFreely: separation.mode === 'trust',
       onForgotten: (address) => this.neighbors.forget(address),
+      onConflict: ({ link }, claim) => {
+        const port = this.segment.portOf(link);
+        if (port !== undefined) this.events.onConflict?.(port, claim);
+      },
     });
     this.segment = new EthernetSegment(
       own,

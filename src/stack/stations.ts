@@ -3,13 +3,25 @@ import { IpAddress, setWords } from '../base/ip-address.ts';
 import type { Instant } from '../base/time.ts';
 import type { Mac } from '../wire/mac.ts';
 import type { Guest } from './guest.ts';
+import type { LinkPort } from './link-port.ts';
 import type { Neighbor, NeighborTable } from './neighbor.ts';
 import type { EthernetSegment } from './segment.ts';
 import type { AddressBindings } from './separation/address-bindings.ts';
+import type { RefusedClaim } from './separation/refused-claims.ts';
 
 export interface AddressUser {
   readonly mac: Mac;
   readonly heardAt: Instant;
+}
+
+/** An address that a station claims, and another has. */
+export interface AddressConflict {
+  readonly claim: RefusedClaim;
+  readonly claimant: LinkPort;
+  /** The station that has it. */
+  readonly mac: Mac;
+  /** That it is on; undefined: on none, and the address waits for it. */
+  readonly owner: LinkPort | undefined;
 }
 
 export class Stations {
@@ -71,6 +83,30 @@ export class Stations {
         if (claimant === mac) visit(new IpAddress(a, b, c, d));
       }
     }
+  }
+
+  /** Every address that a link claims though it is another's: its frames with it are dropped. */
+  forEachConflict(now: Instant, visit: (conflict: AddressConflict) => void): void {
+    for (const port of this.segment.ports) {
+      port.addresses.refused.forEach(now, (claim) => {
+        const conflict = this.conflictOf(now, port, claim);
+        if (conflict !== undefined) visit(conflict);
+      });
+    }
+  }
+
+  /** @returns undefined when nobody has the address any more, or the claimant itself */
+  conflictOf(now: Instant, claimant: LinkPort, claim: RefusedClaim): AddressConflict | undefined {
+    const owner = this.bindings.ownerOf(now, claimant.addresses, claim);
+    if (owner === undefined) return undefined;
+    return { claim, claimant, mac: owner.mac, owner: this.segment.portOf(owner.link) };
+  }
+
+  /** Times that links were refused addresses beyond those that {@link forEachConflict} has of them. */
+  get conflictsUnlisted(): number {
+    let times = 0;
+    for (const { addresses } of this.segment.ports) times += addresses.refused.unlisted;
+    return times;
   }
 
   /** The station that claims an address of the network on the link that was attached first; 0: none does. */

@@ -273,6 +273,7 @@ export class FakeNetwork implements DaemonNetwork {
         kept: (lastId) => this.events.kept(lastId),
       },
       mux: () => [],
+      conflicts: () => ({ conflicts: [], unlisted: 0 }),
       closeFlow: (id) => this.flows.close(id),
       leases: () => [
         {

@@ -9,7 +9,9 @@ import { eventsCommand, followEvents } from '../../src/cli/commands/events.ts';
 import { flowsCommand } from '../../src/cli/commands/flows.ts';
 import { leasesCommand, statusCommand } from '../../src/cli/commands/inspect.ts';
 import type { ApiListener } from '../../src/control/api-listener.ts';
+import { conflictProblem, conflictText } from '../../src/control/conflict-text.ts';
 import { serveControlApi } from '../../src/control/control-api.ts';
+import type { ConflictView } from '../../src/control/network-view.ts';
 import { FakeNetwork, TCP_FLOW } from './fake-network.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -187,6 +189,46 @@ describe('hawser status, flows, events, leases', () => {
     const limits = await eventsCommand({ ...eventsRequest(), types: 'limit', json: true });
     assert.deepEqual(JSON.parse(limits).limit, limit);
     await assert.rejects(eventsCommand({ ...eventsRequest(), types: 'x' }), /must be of guest, /);
+  });
+
+  it('an address that two claim: in the status, its JSON, and the events', async () => {
+    const party = { guestMac: '52:54:00:12:34:56', guestName: null };
+    const conflict: ConflictView = {
+      address: '192.168.127.2',
+      kind: 'ipv4',
+      claimant: { ...party, guestId: 2, link: 'qemu:/run/b.sock#1' },
+      owner: { ...party, guestId: 1, guestName: 'build\u001b[31m', link: 'qemu:/run/a.sock#1' },
+      sinceMs: 5,
+      lastMs: 1,
+      times: 7,
+    };
+    const { health, conflicts } = network.view;
+    Object.assign(network.view, {
+      health: () => ({ status: 'degraded', problems: [conflictProblem(conflict)] }),
+      conflicts: () => ({ conflicts: [conflict], unlisted: 0 }),
+    });
+    const status = await statusCommand(request());
+    const parsed = JSON.parse(await statusCommand({ ...request(), json: true }));
+    Object.assign(network.view, { health, conflicts });
+    const text =
+      '192.168.127.2, the IPv4 address of build\\u{1b}[31m (qemu:/run/a.sock#1), is claimed by qemu:/run/b.sock#1';
+    assert.ok(
+      status.includes(
+        `${text}, whose frames with it are dropped: give that VM another IPv4 address.`,
+      ),
+      status,
+    );
+    assert.deepEqual(parsed.conflicts, [conflict]);
+    network.events.add('conflict', { kind: 'begun', conflict });
+    const ofConflicts = (guest?: string): Promise<string> =>
+      eventsCommand({ ...eventsRequest(), types: 'conflict', filter: guest ? { guest } : {} });
+    assert.ok((await ofConflicts()).includes(` conflict begun     ${text}\n`), await ofConflicts());
+    for (const guest of ['1', '2', '192.168.127.2', '52:54:00:12:34:56']) {
+      assert.equal(await ofConflicts(guest), await ofConflicts(), guest);
+    }
+    assert.equal(await ofConflicts('3'), '');
+    const away = { ...conflict, owner: { ...party, guestId: null, link: null } };
+    assert.match(conflictText(away), /of 52:54:00:12:34:56 \(not attached\), is claimed/);
   });
 
   it('events that are followed go on behind the last one, and carry no escape of a guest', async () => {

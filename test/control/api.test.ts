@@ -519,6 +519,7 @@ describe('control API', () => {
     assert.deepEqual(Object.keys(document.paths).sort(), [
       '/metrics',
       '/v1/budgets',
+      '/v1/conflicts',
       '/v1/dns/records',
       '/v1/events',
       '/v1/flows',
@@ -543,6 +544,7 @@ describe('control API', () => {
       '/v1/health',
       '/v1/info',
       '/v1/guests',
+      '/v1/conflicts',
       '/v1/flows',
       '/v1/leases',
       '/v1/mux',

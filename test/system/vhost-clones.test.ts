@@ -30,7 +30,7 @@ systemSuite('clones by vhost-user', [...LAB, ...VM_GUEST, 'ipv6'], function () {
     await lab.close();
   });
 
-  it('the second is not heard, and the log names its link; it has all once the first is gone', async () => {
+  it('the second is not heard, and the log and the health name its link; it has all once the first is gone', async () => {
     const [first, second] = clones;
     assert.ok(first !== undefined && second !== undefined);
     await lab.startServers(lab.host, '::');
@@ -74,10 +74,17 @@ systemSuite('clones by vhost-user', [...LAB, ...VM_GUEST, 'ipv6'], function () {
       warned.length > 0 && warned.every((line) => line.includes(second.link)),
       daemon.stderr,
     );
+    const { problems } = JSON.parse(await daemon.request('/v1/health'));
+    const claimed = `${MAC}, the Ethernet address of `;
+    assert.ok(
+      problems.some((one: string) => one.startsWith(claimed) && one.includes(second.link)),
+      problems.join('\n'),
+    );
     assert.deepEqual(await has(first), before);
     await first.close();
     await second.leased();
     await until('the shell of the second', async () => (await first.run('hostname')) === 'vm-2\n');
     assert.deepEqual(await has(second), before);
+    assert.deepEqual(JSON.parse(await daemon.request('/v1/conflicts')).conflicts, []);
   });
 });

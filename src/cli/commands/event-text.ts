@@ -1,8 +1,8 @@
 /** Events as lines for people: nothing in them controls a terminal. */
 
+import { conflictText } from '../../control/conflict-text.ts';
 import type { DnsQueryView, StreamEvent } from '../../control/events/network-events.ts';
 import type { VerdictEvent } from '../../control/flow-view.ts';
-
 import type { LeaseView, PortView } from '../../control/network-view.ts';
 import { harmless } from '../text-table.ts';
 import { blockText, destinationText, flowText } from './flows.ts';
@@ -37,6 +37,8 @@ function textOf(event: StreamEvent): string {
       const { name, held, whole, refused, evicted } = event.limit;
       return `${name}: ${held} of ${whole}, ${refused} refused, ${evicted} ended for others`;
     }
+    case 'conflict':
+      return conflictText(event.conflict);
     case 'dns': {
       const { guestName, guestMac, guestId, name, type, rcode, addresses, ...rest } = event.query;
       const who = guestName ?? guestMac ?? `guest ${guestId}`;

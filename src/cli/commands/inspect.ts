@@ -10,6 +10,7 @@ import type {
   SandboxView,
 } from '../../control/network-view.ts';
 import {
+  conflictsSchema,
   guestsSchema,
   healthSchema,
   infoSchema,
@@ -68,7 +69,10 @@ export async function statusCommand(request: InspectRequest): Promise<string> {
   const info = await client.get('/v1/info', infoSchema);
   const { guests } = await client.get('/v1/guests', guestsSchema);
   const { links: mux } = await client.get('/v1/mux', muxSchema);
-  if (request.json) return toJson({ health, info, guests, mux });
+  if (request.json) {
+    const { conflicts } = await client.get('/v1/conflicts', conflictsSchema);
+    return toJson({ health, info, guests, mux, conflicts });
+  }
   const facts: [string, string][] = [
     ['status', [health.status, ...health.problems].join('\n')],
     ['instance', `${info.name} (process ${info.pid}, hawser ${info.version})`],

@@ -41,6 +41,7 @@ const TYPED: {
   verdict: (heading, event) => ({ ...heading, type: 'verdict', ...event }),
   mux: (heading, event) => ({ ...heading, type: 'mux', ...event }),
   limit: (heading, event) => ({ ...heading, type: 'limit', ...event }),
+  conflict: (heading, event) => ({ ...heading, type: 'conflict', ...event }),
   dns: (heading, event) => ({ ...heading, type: 'dns', ...event }),
 };
 

@@ -141,6 +141,12 @@ function isOfGuest(event: StreamEvent, guest: string): boolean {
       return isIt(event.query.guestId, event.query.guestName, event.query.guestMac);
     case 'mux':
       return isIt(event.mux.guestId);
+    case 'conflict': {
+      const { address, claimant, owner } = event.conflict;
+      return [claimant, owner].some(({ guestId, guestName, guestMac }) =>
+        isIt(address, guestId, guestName, guestMac),
+      );
+    }
     case 'limit':
     case 'gap':
       return true;

@@ -4,6 +4,7 @@ import { once } from '../../base/once.ts';
 import { VERDICT_KINDS } from '../../proxy/flows/verdict.ts';
 import {
   blockSchema,
+  conflictSchema,
   flowSchema,
   guestSchema,
   leaseSchema,
@@ -45,6 +46,7 @@ export const eventSchema: Schema<StreamEvent> = once(() =>
       kind: z.literal('hit'),
       limit: z.object({ name: text, whole: count, held: count, refused: count, evicted: count }),
     }),
+    of('conflict', { kind: z.literal('begun'), conflict: conflictSchema() }),
     of('dns', {
       kind: z.literal('answered'),
       query: z.object({

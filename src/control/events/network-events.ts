@@ -1,6 +1,6 @@
 /** Events of a network, as the embedding program, the API's stream of events, and the audit log have them. */
 import type { BlockEvent, FlowEvent, VerdictEvent } from '../flow-view.ts';
-import type { GuestView, LeaseView, PortView } from '../network-view.ts';
+import type { ConflictView, GuestView, LeaseView, PortView } from '../network-view.ts';
 
 export interface GuestEvent {
   /** `attached`: seen on a link, for the first time or again; `detached`: on none any more. */
@@ -45,6 +45,12 @@ export interface LimitEvent {
     readonly refused: number;
     readonly evicted: number;
   };
+}
+
+export interface ConflictEvent {
+  /** A guest uses an address of another, and has not in the minute before. */
+  readonly kind: 'begun';
+  readonly conflict: ConflictView;
 }
 
 /** A query that a guest has had an answer to. */
@@ -96,6 +102,8 @@ export interface NetworkEvents {
   readonly mux: MuxEvent;
   /** A budget of guests was spent, at most a second ago. */
   readonly limit: LimitEvent;
+  /** A guest uses an address of another: its frames with it are dropped. At most 8 of a link in a minute. */
+  readonly conflict: ConflictEvent;
   /** The resolver answered a guest. Made on wish alone: a stream names it among its types. */
   readonly dns: DnsEvent;
 }
@@ -111,6 +119,7 @@ export const EVENT_TYPES: readonly EventType[] = [
   'verdict',
   'mux',
   'limit',
+  'conflict',
   'dns',
 ];
 

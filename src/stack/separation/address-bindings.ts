@@ -20,19 +20,15 @@
 
 import { makeKey } from '../../base/flow-key.ts';
 import { FlowTable } from '../../base/flow-table.ts';
-import { IpAddress } from '../../base/ip-address.ts';
+import { IpAddress, setWords } from '../../base/ip-address.ts';
 import { mayHoldMore } from '../../base/link-share.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import { wordAt } from '../../base/word-at.ts';
 import { macOfEui64 } from '../../wire/eui64.ts';
 import type { Mac } from '../../wire/mac.ts';
-import { readIpv6Key, setEthernetKey, setIpv4Key } from './address-key.ts';
-import {
-  ADDRESS_KINDS,
-  AddressBinding,
-  type AddressKind,
-  LinkAddresses,
-} from './link-addresses.ts';
+import { type AddressKind, readIpv6Key, setEthernetKey, setIpv4Key } from './address-key.ts';
+import { ADDRESS_KINDS, AddressBinding, LinkAddresses } from './link-addresses.ts';
+import type { RefusedClaim } from './refused-claims.ts';
 import { isAllowed } from './separation.ts';
 
 export const MAX_BINDINGS = 4096;
@@ -61,6 +57,15 @@ export interface AddressBindingsConfig {
   readonly movesFreely: boolean;
   /** An IP address gave its place to another. */
   onForgotten(address: IpAddress): void;
+  /** A link begins to claim an address of another. */
+  onConflict(link: LinkAddresses, claim: RefusedClaim): void;
+}
+
+/** Who has an address. */
+export interface AddressOwner {
+  readonly mac: Mac;
+  /** The number of the link that it is on; -1: it is on none that is up, and the address waits for it. */
+  readonly link: number;
 }
 
 export class AddressBindings {
@@ -126,8 +131,25 @@ export class AddressBindings {
       found.mac = mac;
       return true;
     }
-    if (!this.mayTake(now, link, kind, mac, found)) return false;
+    if (!this.mayTake(now, link, kind, mac, found)) {
+      this.refuse(now, link, kind, mac);
+      return false;
+    }
     return this.give(found, link, kind, mac, NEVER);
+  }
+
+  /** Who keeps the address of a claim from `link` now; undefined: nobody any more. */
+  ownerOf(now: Instant, link: LinkAddresses, claim: RefusedClaim): AddressOwner | undefined {
+    const { kind, mac } = claim;
+    setWords(this.key, claim);
+    const found = kind === 'ethernet' ? this.stations.get(mac) : this.table.get(this.key);
+    if (found?.holder === link || this.mayTake(now, link, kind, mac, found)) return undefined;
+    const reserved = kind === 'ethernet' ? 0 : this.leases.holderOf(now, this.key);
+    if (reserved !== 0) return { mac: reserved, link: this.linkOf(reserved) };
+    const maker = kind === 'other' ? this.makerLink() : -1;
+    if (maker >= 0) return { mac: this.maker, link: maker };
+    if (found === undefined) return undefined;
+    return { mac: found.mac, link: found.holder === undefined ? -1 : found.link };
   }
 
   /** A station of `link` asks whether the address in `key` is in use, since it wants to have it. */
@@ -198,7 +220,17 @@ export class AddressBindings {
 
   /** The link of the Ethernet address that the address in `key` is made of; -1: none that is up. */
   private makerLink(): number {
-    return this.linkOf(macOfEui64(wordAt(this.key, 2), wordAt(this.key, 3)));
+    return this.linkOf(this.maker);
+  }
+
+  private get maker(): Mac {
+    return macOfEui64(wordAt(this.key, 2), wordAt(this.key, 3));
+  }
+
+  private refuse(now: Instant, link: LinkAddresses, kind: AddressKind, mac: Mac): void {
+    if (kind === 'ethernet') setEthernetKey(this.key, mac);
+    const begun = link.refused.add(now, this.key, kind, mac);
+    if (begun !== undefined) this.config.onConflict(link, begun);
   }
 
   private isListed({ allowed }: LinkAddresses, kind: AddressKind, mac: Mac): boolean {

@@ -6,6 +6,9 @@ import { V4_MAPPED } from '../../base/ip-address.ts';
 import { IPV6_SRC } from '../../wire/ipv6.ts';
 import type { Mac } from '../../wire/mac.ts';
 
+/** Ethernet addresses; IPv4 addresses of the subnet, which are few; all others. */
+export type AddressKind = 'ethernet' | 'subnet' | 'other';
+
 const ETHERNET_MARK = -1;
 
 export function setEthernetKey(key: Int32Array, mac: Mac): void {

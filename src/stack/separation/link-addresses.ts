@@ -5,10 +5,10 @@
 import { Chain, type Chained } from '../../base/chain.ts';
 import { type Instant, NEVER } from '../../base/time.ts';
 import type { Mac } from '../../wire/mac.ts';
+import type { AddressKind } from './address-key.ts';
+import { RefusedClaims } from './refused-claims.ts';
 import type { AllowedAddress } from './separation.ts';
 
-/** Ethernet addresses; IPv4 addresses of the subnet, which are few; all others. */
-export type AddressKind = 'ethernet' | 'subnet' | 'other';
 export const ADDRESS_KINDS: readonly AddressKind[] = ['ethernet', 'subnet', 'other'];
 
 /** An address, and who holds it. */
@@ -43,6 +43,8 @@ export class LinkAddresses {
   readonly ethernet: Chain<AddressBinding> = new Chain();
   readonly subnet: Chain<AddressBinding> = new Chain();
   readonly other: Chain<AddressBinding> = new Chain();
+  /** Of addresses that are another's. */
+  readonly refused: RefusedClaims = new RefusedClaims();
   /** The number of a link that is gone, and whose Ethernet addresses came back on this one. */
   heirOf = -1;
   /** Of the last frames. An address that is in use is never one of these initial values. */

@@ -44,7 +44,8 @@ import {
   type OwnAddresses,
 } from '../own-addresses.ts';
 import type { AddressBindings } from './address-bindings.ts';
-import type { AddressKind, LinkAddresses } from './link-addresses.ts';
+import type { AddressKind } from './address-key.ts';
+import type { LinkAddresses } from './link-addresses.ts';
 import { isAllowed } from './separation.ts';
 
 const PROTOCOL_IGMP = 2;

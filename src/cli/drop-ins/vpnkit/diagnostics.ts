@@ -26,6 +26,7 @@ const stateOf = (view: NetworkView): object => ({
   ports: view.ports(),
   mux: view.mux(),
   budgets: view.budgets(),
+  conflicts: view.conflicts(),
   traffic: view.traffic(),
   counters: view.counters(),
 });
