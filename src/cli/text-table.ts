@@ -37,6 +37,8 @@ export interface Column {
   readonly leftOut?: number;
   /** Never cut. */
   readonly isWhole?: true;
+  /** Sentences: broken between words, not cut. */
+  readonly isText?: true;
   /** With a port, maybe. One of IPv4 is never cut, one of IPv6 in the middle: both its ends distinguish it from others. */
   readonly isAddress?: true;
   /** A shorter form of the cells, for a terminal that the table does not fit. */
@@ -46,7 +48,7 @@ export interface Column {
 type Rows = readonly (readonly string[])[];
 
 /**
- * @param head empty for a table without a heading
+ * @param head without titles for a table without a heading
  * @param width of the terminal that it must fit, by leaving out columns and cutting the widest cells; undefined for no
  * limit
  */
@@ -58,13 +60,14 @@ export function table(
   const columns = head.map((one) => (typeof one === 'string' ? { title: one } : one));
   const fitted =
     width === undefined ? { columns, rows, widths: undefined } : fit(columns, rows, width);
+  const titles = fitted.columns.map(({ title }) => title.toUpperCase());
   const made = new Table({
-    head: fitted.columns.map(({ title }) => title.toUpperCase()),
+    head: titles.every((title) => title === '') ? [] : titles,
     chars: NO_LINES,
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
   });
   const cell = (text: string, i: number): string => {
-    const shorten = fitted.columns[i]?.isAddress ? cutMiddle : cutEnd;
+    const shorten = shortenerOf(fitted.columns[i]);
     const width = fitted.widths?.[i] ?? Number.POSITIVE_INFINITY;
     const lines = harmless(text).split('\n');
     return lines.map((line) => (line.length <= width ? line : shorten(line, width))).join('\n');
@@ -134,6 +137,26 @@ function widthsOf(columns: readonly Column[], rows: Rows): number[] {
 
 const total = (widths: readonly number[]): number =>
   widths.reduce((sum, width) => sum + width + GAP, -GAP);
+
+const shortenerOf = (column: Column | undefined): ((line: string, width: number) => string) => {
+  if (column?.isText) return breakBetweenWords;
+  return column?.isAddress ? cutMiddle : cutEnd;
+};
+
+/** A word that is longer is left to the terminal. */
+function breakBetweenWords(text: string, width: number): string {
+  let lines = '';
+  let line = '';
+  for (const word of text.split(' ')) {
+    const longer = line === '' ? word : `${line} ${word}`;
+    if (line === '' || longer.length <= width) line = longer;
+    else {
+      lines += `${line}\n`;
+      line = word;
+    }
+  }
+  return lines + line;
+}
 
 const cutEnd = (line: string, width: number): string => `${line.slice(0, Math.max(width - 1, 0))}…`;
 

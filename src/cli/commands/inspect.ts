@@ -93,7 +93,8 @@ export async function statusCommand(request: InspectRequest): Promise<string> {
     ...mux.map((link): [string, string] => ['mux', muxText(link)]),
   ];
   const attached = info.links.reduce((sum, link) => sum + link.attachedGuests, 0);
-  return `${table([], facts)}\n${guestTable(guests, attached)}`;
+  const columns = ['', { title: '', isText: true } as const];
+  return `${table(columns, facts)}\n${guestTable(guests, attached)}`;
 }
 
 const both = (ipv4: string | null, ipv6: string | null | undefined): string =>

@@ -170,6 +170,23 @@ describe('hawser as a program for people', () => {
     assert.equal(at(10), `192.168.127.2:8080  ${'r'.repeat(7)}…`);
   });
 
+  it('sentences are broken between words, and words are whole', () => {
+    const head = ['', { title: '', isText: true }] as const;
+    const rows = [
+      ['status', 'degraded\nA sentence that says what to do.'],
+      ['API', `unix:${'p'.repeat(30)}`],
+    ];
+    assert.equal(
+      table(head, rows, 24),
+      `status  degraded
+        A sentence that
+        says what to do.
+API     unix:${'p'.repeat(30)}
+`,
+    );
+    assert.match(table(head, rows, undefined), /^ {8}A sentence that says what to do\.$/m);
+  });
+
   it('an address of IPv6 is cut in its middle once the columns that may be left out are, one of IPv4 never', () => {
     const head = [
       { title: 'guest', isAddress: true },
