@@ -58,6 +58,7 @@ export type {
   TrafficView,
 } from './control/network-view.ts';
 export { PolicyConflict, PolicyError } from './control/policy-view.ts';
+export { ProxyError } from './control/proxy-view.ts';
 export { NativeUnavailableError, PosixError } from './native/errors.ts';
 export { AuditError } from './network/audit/audit-file.ts';
 export { createNetwork } from './network/create-network.ts';

@@ -1,6 +1,7 @@
 /** The listener of the control API: a Unix socket of mode 0600 or a TCP port. */
 import type { Server } from 'node:http';
 import type { AddressInfo, Server as NetServer } from 'node:net';
+import { errorCode } from '../native/errors.ts';
 import { isInherited, listenOnInherited, tcpPlace } from '../native/inherited-listeners.ts';
 import { refuseDescriptors } from '../native/refuse-descriptors.ts';
 import { listenOnUnixPath, PRIVATE_SOCKET_MODE } from '../native/unix-listener.ts';
@@ -8,6 +9,7 @@ import { type PlaceTaken, removeStaleSocket } from '../transports/stale-socket.t
 import { withPathLock } from './path-lock.ts';
 
 export class ListenError extends Error {
+  override name = 'ApiListenError';
   readonly code = 'ERR_HAWSER_API_LISTEN';
 }
 
@@ -26,8 +28,15 @@ export class PathTakenError extends Error {}
 const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
+const NO_DIRECTORY = 'its directory does not exist: make it, or choose another path';
+
+function reasonOf(error: unknown): string {
+  const code = error instanceof Error ? errorCode(error) : '';
+  return code === 'ENOENT' || code === 'ENOTDIR' ? NO_DIRECTORY : messageOf(error);
+}
+
 const ADVICE: Readonly<Record<PlaceTaken, string>> = {
-  live: 'another process serves it; end that one, or choose another path',
+  live: 'a process serves it already; end that one, or choose another path',
   'not-a-socket': 'it exists and is not a socket; remove it, or choose another path',
 };
 
@@ -47,7 +56,7 @@ export async function bindUnix(server: NetServer, path: string, what: string): P
         await bound(server, () => listenOnUnixPath(server, { path }, PRIVATE_SOCKET_MODE));
       });
   } catch (error) {
-    throw new ListenError(`cannot serve ${what} at ${path}: ${messageOf(error)}`, {
+    throw new ListenError(`cannot serve ${what} at ${path}: ${reasonOf(error)}`, {
       cause: error,
     });
   }

@@ -14,5 +14,6 @@ export interface ProxyBook {
 
 /** A document that is not usable; its message has a line for each problem. */
 export class ProxyError extends Error {
+  override name = 'ProxyError';
   readonly code = 'ERR_HAWSER_PROXY';
 }

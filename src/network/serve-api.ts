@@ -40,7 +40,7 @@ const serveSchema = once(() =>
     address: text(),
     tokenFile: text().optional(),
     name: text().optional(),
-    bind: z.array(z.string(), 'must be a list of texts').optional(),
+    bind: z.array(text(), 'must be a list of texts').optional(),
     onShutdown: z.custom<() => void>(isFunction, 'must be a function').optional(),
   }),
 );

@@ -175,7 +175,7 @@ describe('daemon process', () => {
     assert.match(refused.stderr, new RegExp(`belongs to the running process ${first.child.pid}`));
     const socketRefused = await start('no-pid-file').ended;
     assert.equal(socketRefused.status, 1);
-    assert.match(socketRefused.stderr, /api\.sock: another process serves it/);
+    assert.match(socketRefused.stderr, /api\.sock: a process serves it already/);
     assert.ok(existsSync(`${dir}/hawser.pid`), 'the live one keeps its pid file');
     assert.ok(existsSync(`${dir}/api.sock`), 'the live one keeps its socket');
     first.kill('SIGKILL');
@@ -293,7 +293,7 @@ describe('daemon', () => {
         graceMs: 1_000,
         exit: () => assert.fail('hard exit'),
       }),
-      /another process serves it/,
+      /a process serves it already/,
     );
     assert.ok(network.isClosed);
     assert.deepEqual(readdirSync(dir), ['api.sock']);

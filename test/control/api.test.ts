@@ -621,7 +621,7 @@ describe('control API', () => {
   });
 
   it('a live socket is refused and left alone', async () => {
-    await assert.rejects(serve({ kind: 'unix', path }), /another process serves it/);
+    await assert.rejects(serve({ kind: 'unix', path }), /a process serves it already/);
     await isServing();
   });
 

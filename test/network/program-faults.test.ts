@@ -277,6 +277,11 @@ describe('network: faults of guests and programs', () => {
       const served = network.serveApi({ address: 'unix:/x', ...extra });
       await assert.rejects(served, { code: 'ERR_HAWSER_OPTIONS', message: unknown });
       assert.equal(network.view.info().links.length, 0);
+      const nowhere = network.serveApi({ address: 'unix:/nonexistent/api.sock' });
+      await assert.rejects(nowhere, {
+        name: 'ApiListenError',
+        message: /make it, or choose another/,
+      });
     });
 
     it('options are no Map, no Date, and none of a prototype alone', async () => {

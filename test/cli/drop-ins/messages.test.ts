@@ -17,7 +17,7 @@ interface Row {
 }
 
 const BUSY = 'is in use by another process; stop it, or choose another place';
-const SERVED = 'another process serves it; end that one, or choose another path';
+const SERVED = 'a process serves it already; end that one, or choose another path';
 const QEMU = '-ssh-port=-1 -listen-qemu unix://@/q';
 const ETHERNET = '--ethernet @/e --hosts=';
 const USERNET = '--listen-qemu @/q';
