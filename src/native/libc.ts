@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { NativeUnavailableError } from './errors.ts';
 import { CALLS } from './sandbox/calls.ts';
 import { SERVICE_CALLS } from './sandbox/service-calls.ts';
+import { startElsewhere } from './start-elsewhere.ts';
 
 /** The environment that {@link bindLibc} needs; an argument, so that tests can change it. */
 export interface NativeHost {
@@ -53,7 +54,7 @@ export interface Libc {
   ioctl(fd: number, request: number, arg: Uint8Array): number;
   ioctlValue(fd: number, request: number, arg: number): number;
   fcntl(fd: number, command: number, arg: number): number;
-  /** By another thread. @param done called with the result */
+  /** By another thread. @param done called with the result, later; -1 also where no thread can take it */
   fcntlElsewhere(fd: number, command: number, arg: number, done: (result: number) => void): void;
   flock(fd: number, operation: number): number;
   setns(fd: number, type: number): number;
@@ -138,7 +139,10 @@ export function bindLibc(wanted: string, instead: string, host: NativeHost): Lib
     ioctlValue: c.func('int ioctl(int fd, unsigned long request, unsigned long arg)'),
     fcntl,
     fcntlElsewhere: (fd, command, arg, done) =>
-      fcntl.async(fd, command, arg, (_: unknown, result: number) => done(result)),
+      startElsewhere(
+        () => fcntl.async(fd, command, arg, (_: unknown, result: number) => done(result)),
+        () => done(-1),
+      ),
     flock: c.func('int flock(int fd, int operation)'),
     setns: c.func('int setns(int fd, int type)'),
     socket: c.func('int socket(int domain, int type, int protocol)'),

@@ -38,7 +38,7 @@ import type {
   TapTools,
   UnreadSockets,
 } from './posix.ts';
-import { reserveDescriptors } from './reserve-descriptors.ts';
+import { DescriptorRoom } from './reserve-descriptors.ts';
 import { openRouteEvents } from './route-events.ts';
 import { mapShared } from './shared-mapping.ts';
 import { setSendBuffer } from './socket-buffer.ts';
@@ -60,12 +60,14 @@ export class LinuxPosix implements Posix {
   private readonly word = new Uint8Array(8);
   private readonly wordView = new DataView(this.word.buffer);
 
+  private readonly room: DescriptorRoom;
   private ownMessage: Message | undefined = undefined;
   private ownCounters: LinuxEventCounters | undefined = undefined;
   private ownMessageSockets: LinuxMessageSockets | undefined = undefined;
 
   constructor(c: Libc) {
     this.c = c;
+    this.room = new DescriptorRoom(c);
   }
 
   openTap(options: TapOptions): Tap {
@@ -211,7 +213,7 @@ export class LinuxPosix implements Posix {
   }
 
   reserveDescriptors(count: number): void {
-    reserveDescriptors(this.c, count);
+    this.room.reserve(count);
   }
 
   socketPair(type: SocketPairType): readonly [number, number] {

@@ -344,7 +344,7 @@ export interface Posix {
    * @returns 0, or -errno: -EAGAIN while another one has it
    */
   lockFile(fd: number): number;
-  /** Make room for so many descriptors, soon, in a thread of the pool. */
+  /** Make room for so many descriptors, soon, in a thread of the pool; one that cannot be had does without. */
   reserveDescriptors(count: number): void;
   /** Whether `fd` is one end of a pipe or connection whose other end is closed. */
   isBroken(fd: number): boolean;

@@ -10,6 +10,7 @@ import { NativeUnavailableError, PosixError } from './errors.ts';
 import { bindLibc, type NativeHost, THIS_HOST } from './libc.ts';
 import { connectByNodeVsock, listenByNodeVsock, loadNodeVsock } from './node-vsock.ts';
 import { type LinkSocket, type SocketReader, socketOverHandle } from './socket-over-handle.ts';
+import { startElsewhere } from './start-elsewhere.ts';
 
 const AF_VSOCK = 40;
 const SOCKADDR_VM_LEN = 16;
@@ -67,15 +68,17 @@ export function connectVsock(
   new DataView(timeout.buffer).setBigInt64(0, BigInt(CONNECT_TIMEOUT_S), true);
   c.setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, timeout, timeout.length);
   const address = vsockAddress(cid, port);
-  c.connect.async(fd, address, SOCKADDR_VM_LEN, (error, result) => {
-    void address.length; // koffi keeps no reference during the call
-    if (error === null && result === 0) {
-      onDone(vsockSocket(fd), '');
-      return;
-    }
+  const failed = (problem: string): void => {
     c.close(fd);
-    onDone(undefined, `nothing answers at ${where}`);
-  });
+    onDone(undefined, problem);
+  };
+  const connect = (): void =>
+    c.connect.async(fd, address, SOCKADDR_VM_LEN, (error, result) => {
+      void address.length; // koffi keeps no reference during the call
+      if (error === null && result === 0) onDone(vsockSocket(fd), '');
+      else failed(`nothing answers at ${where}`);
+    });
+  startElsewhere(connect, (error) => failed(`cannot connect to ${where}: ${reasonOf(error)}`));
 }
 
 /** A socket over a connected descriptor, paused. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { fstatSync, openSync } from 'node:fs';
 import { THIS_HOST } from '../../src/native/libc.ts';
 import { connectVsock, listenVsock, vsockAddress } from '../../src/native/vsock.ts';
 
@@ -40,4 +41,33 @@ describe('vsock sockets', () => {
       );
     });
   }
+
+  it('a connection that no thread can take has failed, and keeps no descriptor', async () => {
+    const opened = openSync('/dev/null', 'r');
+    const koffi = THIS_HOST.requireKoffi();
+    const busy = Object.assign(() => 0, {
+      async(): void {
+        throw new Error('Too many asynchronous calls are running');
+      },
+    });
+    const host = {
+      ...WITHOUT,
+      requireKoffi: () => ({
+        ...koffi,
+        load: () => ({
+          func: (definition: string) => {
+            if (definition.startsWith('int connect(')) return busy;
+            if (definition.startsWith('int socket(')) return () => opened;
+            return koffi.load(null).func(definition);
+          },
+        }),
+      }),
+    };
+    const problem = await new Promise<string>((resolve) => {
+      // @ts-expect-error a library of which only some functions are ours
+      connectVsock(3, 1, (_socket, why) => resolve(why), host);
+    });
+    assert.equal(problem, 'cannot connect to vsock:3:1: Too many asynchronous calls are running');
+    assert.throws(() => fstatSync(opened), { code: 'EBADF' });
+  });
 });
