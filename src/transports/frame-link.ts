@@ -40,6 +40,7 @@ export interface PlainFrameReader {
   /**
    * Take one Ethernet frame from the guest: 14 to 65,550 bytes, without its frame check sequence. It is copied.
    *
+   * @param frame a `Uint8Array`, `Buffer` or other array of bytes
    * @returns false when it was dropped: it is not a frame, the link has ended, or the queue is full
    */
   onFrame(frame: Uint8Array): boolean;
@@ -111,18 +112,23 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
     const { target } = this.splitter;
     const { headerLen } = QEMU_FRAMING;
     if (this.reader === undefined) return false;
-    if (frame.length < ETHERNET_HEADER_LEN || frame.length > MAX_FRAME_LEN) {
+    if (!isBytes(frame)) {
+      this.stats.drops.add('not-bytes');
+      return false;
+    }
+    const { length } = frame;
+    if (length < ETHERNET_HEADER_LEN || length > MAX_FRAME_LEN) {
       this.stats.drops.add('bad-frame-length');
       return false;
     }
-    if (this.waiting + headerLen + frame.length > target.length) {
+    if (this.waiting + headerLen + length > target.length) {
       this.stats.drops.add('host-queue-full');
       return false;
     }
     if (this.waiting === 0) setImmediate(() => this.onTurn());
-    QEMU_FRAMING.writeLength(this.view, this.waiting, frame.length);
+    QEMU_FRAMING.writeLength(this.view, this.waiting, length);
     target.set(frame, this.waiting + headerLen);
-    this.waiting += headerLen + frame.length;
+    this.waiting += headerLen + length;
     return true;
   }
 
@@ -218,3 +224,8 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
     releaseSlab(this.slab);
   }
 }
+
+/** Whether it is an array of bytes, of whichever realm: a program without types may pass anything. */
+const isBytes = (frame: ArrayBufferView & { readonly length: number }): boolean =>
+  // Cheap first: to read `byteLength` takes 7 ns.
+  ArrayBuffer.isView(frame) && (frame instanceof Uint8Array || frame.length === frame.byteLength);

@@ -4,6 +4,8 @@ import { NO_BYTES } from '../base/no-bytes.ts';
 export type LinkDrop =
   /** An impossible length prefix: the stream is out of sync, its link is closed. */
   | 'bad-frame-length'
+  /** From a program: not an array of bytes. */
+  | 'not-bytes'
   /** A link refused because the segment's table of links is full. */
   | 'too-many-links'
   /** From a TAP, packet socket, message socket or virtual card: shorter than its headers. */

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import { runInNewContext } from 'node:vm';
 import { type Log, SILENT } from '../../src/base/log.ts';
 import type { Frame } from '../../src/stack/frame.ts';
 import type { FrameReader, FrameWriter } from '../../src/stack/link.ts';
 import { FrameLink, type PlainFrameWriter } from '../../src/transports/frame-link.ts';
 import { ANY_ADDRESS } from '../support/any-address.ts';
 import { ownTurns } from '../support/turns.ts';
+
+const LOOKALIKE: unknown = Object.create(Uint8Array.prototype);
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -102,6 +105,51 @@ describe('transports/frame-link', () => {
     assert.equal(link.stats.drops.get('bad-frame-length'), 2);
     await link.close();
     assert.equal(link.onFrame(frame(1)), false);
+  });
+
+  for (const [what, value] of [
+    ['an ArrayBuffer', new ArrayBuffer(60)],
+    ['a DataView', new DataView(new ArrayBuffer(60))],
+    ['an array of words', new Uint16Array(60)],
+    ['a length that is no number', { length: Number.NaN }],
+    ['a length alone', { length: 60, byteLength: 60 }],
+    ['a list of numbers', new Array(60).fill(0)],
+    ['what only looks like one', LOOKALIKE],
+    ['a text', 'x'.repeat(60)],
+    ['null', null],
+    ['nothing', undefined],
+  ] as const) {
+    it(`${what} is refused, and counted, and the link goes on`, async () => {
+      const { link, segment } = make({ write: () => {} });
+      assert.ok(link.onFrame(frame(1)));
+      // @ts-expect-error programs without types pass anything
+      assert.equal(link.onFrame(value), false);
+      assert.equal(link.stats.drops.get('not-bytes'), 1);
+      assert.ok(link.onFrame(frame(2)));
+      await turn();
+      assert.deepEqual(segment.frames, ['1:60', '2:60']);
+      await link.close();
+    });
+  }
+
+  it('bytes of another realm, shared ones and other views of bytes are frames; detached ones are not', async () => {
+    const { link, segment } = make({ write: () => {} });
+    const shared = new Uint8Array(new SharedArrayBuffer(60)).fill(2);
+    const foreign: unknown = runInNewContext('new Uint8Array(60).fill(1)');
+    assert.ok(ArrayBuffer.isView(foreign) && !(foreign instanceof Uint8Array));
+    // @ts-expect-error it is one of another realm
+    assert.ok(link.onFrame(foreign));
+    assert.ok(link.onFrame(shared));
+    // @ts-expect-error as good as any
+    assert.ok(link.onFrame(new Uint8ClampedArray(60).fill(3)));
+    const buffer = new ArrayBuffer(60);
+    const detached = new Uint8Array(buffer);
+    structuredClone(undefined, { transfer: [buffer] });
+    assert.equal(link.onFrame(detached), false);
+    assert.ok(link.onFrame(frame(5)));
+    await turn();
+    assert.deepEqual(segment.frames, ['1:60', '2:60', '3:60', '5:60']);
+    await link.close();
   });
 
   it('what waits is bounded at 256 KiB', async () => {
