@@ -28,7 +28,7 @@ import {
 import { listensAt, parseLinkSpec } from '../transports/link-spec.ts';
 import { MemoryLink } from '../transports/memory-link.ts';
 import { openLink } from '../transports/open-link.ts';
-import { checkedFraming, framingProblem } from '../transports/program-framing.ts';
+import { programFraming } from '../transports/program-framing.ts';
 import type { Mac } from '../wire/mac.ts';
 import { problemText, readArgument } from './call-arguments.ts';
 
@@ -167,11 +167,11 @@ export class Links {
   /** @throws LinkError */
   private framingOf(framing: DescriptorFraming = 'qemu', description: string): Framing {
     if (typeof framing === 'string' && isStreamFraming(framing)) return STREAM_FRAMINGS[framing];
-    const problem = framingProblem(framing);
-    if (problem !== undefined || typeof framing === 'string') {
-      throw new LinkError(`cannot attach ${description}: ${problem}`);
+    const checked = programFraming(framing, description, this.deps.log);
+    if (typeof checked === 'string') {
+      throw new LinkError(`cannot attach ${description}: ${checked}`);
     }
-    return checkedFraming(framing, description, this.deps.log);
+    return checked;
   }
 
   private add(link: EndingLink): Attachment {

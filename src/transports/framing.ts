@@ -4,7 +4,8 @@ export interface Framing {
   readonly headerLen: number;
   /** Length of the frame whose header is at `off`; -1 when that length is impossible. */
   readLength(view: DataView, off: number): number;
-  writeLength(view: DataView, off: number, len: number): void;
+  /** @returns false: it has failed, and its link is to end; anything else: it is written */
+  writeLength(view: DataView, off: number, len: number): unknown;
   /** The longest frame whose length it can write, bytes. Default: the longest of any link. */
   readonly longestFrame?: number;
 }

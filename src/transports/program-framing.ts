@@ -2,39 +2,110 @@
 import type { Log } from '../base/log.ts';
 import { type Framing, MAX_FRAME_LEN, MAX_FRAMING_HEADER_LEN, STREAM_FRAMINGS } from './framing.ts';
 
-/** @returns why it is no framing */
-export function framingProblem(framing: unknown): string | undefined {
+/** A frame is no shorter than its Ethernet header. */
+const SHORTEST = 14;
+
+/**
+ * @param link for the log
+ * @returns why it is no framing, where it is none; its lengths are read once
+ */
+export function programFraming(framing: unknown, link: string, log: Log): Framing | string {
   if (typeof framing !== 'object' || framing === null) {
     const names = Object.keys(STREAM_FRAMINGS).join(', ');
     const got = typeof framing === 'string' ? JSON.stringify(framing) : String(framing);
     return `its framing must be ${names} or an object with readLength and writeLength, got ${got}`;
   }
-  const headerLen: unknown = Reflect.get(framing, 'headerLen');
-  const isLength = Number.isInteger(headerLen) && Number(headerLen) >= 1;
-  if (!isLength || Number(headerLen) > MAX_FRAMING_HEADER_LEN) {
-    return `headerLen of its framing must be an integer from 1 to ${MAX_FRAMING_HEADER_LEN}, got ${String(headerLen)}`;
+  let name = 'headerLen';
+  try {
+    const headerLen: unknown = Reflect.get(framing, name);
+    if (!isFrom(1, headerLen) || headerLen > MAX_FRAMING_HEADER_LEN) {
+      const got = shown(headerLen);
+      return `headerLen of its framing must be an integer from 1 to ${MAX_FRAMING_HEADER_LEN}, got ${got}`;
+    }
+    name = 'longestFrame';
+    const longest: unknown = Reflect.get(framing, name) ?? MAX_FRAME_LEN;
+    if (!isFrom(SHORTEST, longest)) {
+      return `longestFrame of its framing must be an integer of at least ${SHORTEST}, got ${shown(longest)}`;
+    }
+    name = 'readLength';
+    const read: unknown = Reflect.get(framing, name);
+    if (!isFunction(read)) return `${name} of its framing must be a function`;
+    name = 'writeLength';
+    const write: unknown = Reflect.get(framing, name);
+    if (!isFunction(write)) return `${name} of its framing must be a function`;
+    const longestFrame = Math.min(longest, MAX_FRAME_LEN);
+    return new ProgramFraming(framing, { headerLen, longestFrame, read, write }, link, log);
+  } catch (error) {
+    return `${name} of its framing cannot be read: ${error instanceof Error ? error.message : shown(error)}`;
   }
-  const missing = ['readLength', 'writeLength'].find(
-    (name) => typeof Reflect.get(framing, name) !== 'function',
-  );
-  return missing === undefined ? undefined : `${missing} of its framing must be a function`;
 }
 
-/** @param link for the log */
-export function checkedFraming(framing: Framing, link: string, log: Log): Framing {
-  const { headerLen, longestFrame } = framing;
-  return {
-    headerLen,
-    ...(longestFrame === undefined ? {} : { longestFrame }),
-    readLength(view, off) {
-      try {
-        const len = framing.readLength(view, off);
-        return Number.isInteger(len) && len <= MAX_FRAME_LEN ? len : -1;
-      } catch (error) {
-        log.error({ link, err: error }, 'guest link failed');
-        return -1;
-      }
-    },
-    writeLength: (view, off, len) => framing.writeLength(view, off, len),
-  };
+type Call = (...args: readonly unknown[]) => unknown;
+
+interface Members {
+  readonly headerLen: number;
+  readonly longestFrame: number;
+  readonly read: Call;
+  readonly write: Call;
 }
+
+class ProgramFraming implements Framing {
+  readonly headerLen: number;
+  readonly longestFrame: number;
+  private readonly framing: object;
+  private readonly read: Call;
+  private readonly write: Call;
+  private readonly link: string;
+  private readonly log: Log;
+  private isFailed = false;
+
+  constructor(
+    framing: object,
+    { headerLen, longestFrame, read, write }: Members,
+    link: string,
+    log: Log,
+  ) {
+    this.headerLen = headerLen;
+    this.longestFrame = longestFrame;
+    this.framing = framing;
+    this.read = read;
+    this.write = write;
+    this.link = link;
+    this.log = log;
+  }
+
+  readLength(view: DataView, off: number): number {
+    try {
+      const len = this.read.call(this.framing, view, off);
+      return isFrom(0, len) && len <= MAX_FRAME_LEN ? len : -1;
+    } catch (error) {
+      this.fail(error);
+      return -1;
+    }
+  }
+
+  writeLength(view: DataView, off: number, len: number): unknown {
+    try {
+      this.write.call(this.framing, view, off, len);
+      return true;
+    } catch (error) {
+      this.fail(error);
+      return false;
+    }
+  }
+
+  private fail(error: unknown): void {
+    if (!this.isFailed) this.log.error({ link: this.link, err: error }, 'guest link failed');
+    this.isFailed = true;
+  }
+}
+
+const isFunction = (value: unknown): value is Call => typeof value === 'function';
+const isFrom = (least: number, value: unknown): value is number =>
+  Number.isInteger(value) && Number(value) >= least;
+
+/** Objects may have a `toString` of the program. */
+const shown = (value: unknown): string => {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 40));
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
+};

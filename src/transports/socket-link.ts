@@ -74,9 +74,9 @@ export class SocketLink implements HostStreamOwner, TurnWork {
     this.listener = listener;
     this.share = context.turns.join(this, this.listener);
     this.splitter = new StreamFrameSplitter(framing, stats);
-    this.writer = new StreamWriter(stream, framing, stats, () => {
-      this.reader?.onWritable(context.clock.now());
-    });
+    const onRoom = (): void => this.reader?.onWritable(context.clock.now());
+    const onBroken = (): void => void setImmediate(() => this.close());
+    this.writer = new StreamWriter(stream, framing, stats, onRoom, onBroken);
   }
 
   /**

@@ -22,16 +22,28 @@ export class StreamWriter implements FrameWriter {
   private readonly queue: SlabQueue;
   private readonly framing: Framing;
   private readonly stats: LinkStats;
+  private readonly onBroken: () => void;
+  private isBroken = false;
   /** Offset of the reservation in `slab`; -1 without one. */
   private reserved = -1;
 
-  /** @param onRoom `reserve` works again after it returned -1 */
-  constructor(sink: ByteSink, framing: Framing, stats: LinkStats, onRoom: () => void) {
+  /**
+   * @param onRoom `reserve` works again after it returned -1
+   * @param onBroken the framing has failed, in the middle of a batch: nothing is written any more
+   */
+  constructor(
+    sink: ByteSink,
+    framing: Framing,
+    stats: LinkStats,
+    onRoom: () => void,
+    onBroken: () => void = () => {},
+  ) {
     const options = { slabs: TX_SLABS, slabLen: TX_SLAB_LEN, makeSlab: makePacketSlab };
     this.queue = new SlabQueue(sink, options, onRoom);
     this.framing = framing;
     this.longestFrame = framing.longestFrame ?? MAX_FRAME_LEN;
     this.stats = stats;
+    this.onBroken = onBroken;
     this.slab = this.queue.slab;
   }
 
@@ -50,7 +62,7 @@ export class StreamWriter implements FrameWriter {
   reserve(maxLen: number): number {
     assert(maxLen <= MAX_FRAME_LEN, 'frame too long for the link');
     const { queue, framing } = this;
-    if (!queue.makeRoom(framing.headerLen + maxLen)) {
+    if (this.isBroken || !queue.makeRoom(framing.headerLen + maxLen)) {
       this.stats.stalls++;
       return -1;
     }
@@ -62,7 +74,12 @@ export class StreamWriter implements FrameWriter {
   commit(len: number): void {
     assert(this.reserved >= 0, 'commit without reserve');
     if (len > 0) {
-      this.framing.writeLength(this.slab.view, this.queue.filled, len);
+      if (this.framing.writeLength(this.slab.view, this.queue.filled, len) === false) {
+        this.isBroken = true;
+        this.reserved = -1;
+        this.onBroken();
+        return;
+      }
       this.queue.fill(this.framing.headerLen + len);
       this.stats.framesToGuest++;
       this.stats.bytesToGuest += len;

@@ -1,6 +1,7 @@
 /** Guests that mean ill, and programs with faults of their own: neither ends the other, nor the network. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { type Log, SILENT } from '../../src/base/log.ts';
 import { createNetwork } from '../../src/network/create-network.ts';
 import type { FrameAttachment } from '../../src/network/links.ts';
 import type { Network } from '../../src/network/network-interface.ts';
@@ -196,6 +197,56 @@ describe('network: faults of guests and programs', () => {
       assert.deepEqual(uncaught, []);
     });
   }
+
+  it('a framing of the program whose writeLength throws ends its link, and no other', async () => {
+    const lines: unknown[] = [];
+    const log: Log = {
+      ...SILENT,
+      warn: (_fields, message) => lines.push(message),
+      error: (fields, message) => lines.push([message, Reflect.get(fields, 'link')]),
+    };
+    const framed = await createNetwork({}, log);
+    const uncaught = await uncaughtOf(async () => {
+      const [ours, theirs] = duplexPair();
+      const framing = {
+        headerLen: 2,
+        readLength: (view: DataView, off: number) => view.getUint16(off),
+        writeLength: () => assert.fail('of the program'),
+      };
+      const { closed } = framed.attach(ours, { framing });
+      const [other, others] = duplexPair();
+      framed.attach(other);
+      const arp = arpFrame(1, GUEST_MAC, GUEST_IP, GATEWAY_IP);
+      theirs.write(Buffer.concat([Buffer.from([0, arp.length]), arp]));
+      await closed;
+      const { guest } = guestOnStream(others);
+      await guest.lease();
+      await guest.ping('192.168.127.1');
+      await guest.close();
+    });
+    await framed.close();
+    assert.deepEqual(uncaught, []);
+    assert.deepEqual(lines, [['guest link failed', 'stream#1']]);
+    assert.deepEqual(framed.view.counters()['faults'], {});
+  });
+
+  it('members of a framing that throw, or are no lengths, are refused', () => {
+    const whole = { headerLen: 2, readLength: () => 0, writeLength: () => {} };
+    const attach = (framing: object) => (): unknown =>
+      // @ts-expect-error programs without types pass anything
+      network.attach(duplexPair()[0], { framing });
+    for (const longestFrame of ['x', Number.NaN, -1, 0, 1.5, {}]) {
+      const message = /longestFrame of its framing must be an integer of at least 14/;
+      assert.throws(attach({ ...whole, longestFrame }), { code: 'ERR_HAWSER_LINK', message });
+    }
+    for (const name of ['headerLen', 'longestFrame', 'readLength', 'writeLength']) {
+      const get = (): never => assert.fail('of the program');
+      const framing = Object.defineProperty({ ...whole }, name, { get });
+      const message = new RegExp(`${name} of its framing cannot be read: of the program`);
+      assert.throws(attach(framing), { code: 'ERR_HAWSER_LINK', message });
+    }
+    assert.equal(network.view.info().links.length, 0);
+  });
 
   describe('arguments of programs without types', () => {
     const PORT_80 = { protocol: 'tcp', hostPort: 0, guestPort: 80 };
