@@ -1,6 +1,7 @@
 /** A guest on a stream that somebody else has made: the embedding program, or whoever started this one. */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { giveStreamBack, takeStream } from '../native/stream/program-streams.ts';
 import { type StreamOverDuplex, streamOverDuplex } from '../native/stream/stream-over-duplex.ts';
 import type { Framing } from './framing.ts';
 import { type LinkContext, LinkError, type OpenLink } from './link-context.ts';
@@ -38,7 +39,7 @@ export class AttachedStream implements OpenLink {
     const ended = (): void => onDown();
     this.link = new SocketLink(description, framing, stream, context, this.stats, ended, listener);
     if (this.link.start({ early: received })) return;
-    if (duplex !== undefined) attached.delete(duplex);
+    if (duplex !== undefined) giveStreamBack(duplex);
     throw new LinkError(`cannot attach ${description}: too many links`);
   }
 
@@ -48,29 +49,14 @@ export class AttachedStream implements OpenLink {
   }
 }
 
-/** Streams that belong to a link, of whichever network: a second one would read and write the same bytes. */
-const attached = new WeakSet<Duplex>();
-
 /**
  * A program's stream, as links use it.
  *
- * @throws LinkError when it is not a stream of bytes, or belongs to a link already
+ * @throws LinkError when it is not a stream of bytes, or is in use already
  */
 export function streamOf(duplex: Duplex, description: string): ProgramStream {
-  const { readable, writable, readableObjectMode, readableEncoding } = duplex;
-  if (attached.has(duplex)) {
-    throw new LinkError(`cannot attach ${description}: the stream is attached already`);
-  }
-  if (!readable || !writable) {
-    throw new LinkError(`cannot attach ${description}: it must be readable and writable`);
-  }
-  if (readableObjectMode || readableEncoding !== null) {
-    const what = readableObjectMode ? 'objects' : 'text';
-    throw new LinkError(
-      `cannot attach ${description}: it must be a stream of bytes, not of ${what}`,
-    );
-  }
-  attached.add(duplex);
+  const problem = takeStream(duplex);
+  if (problem !== undefined) throw new LinkError(`cannot attach ${description}: ${problem}`);
   return { ...streamOverDuplex(duplex), duplex };
 }
 

@@ -229,7 +229,7 @@ describe('network/attach', () => {
     const other = await createNetwork();
     try {
       for (const one of [network, other]) {
-        const message = /: the stream is attached already$/;
+        const message = /: the stream is in use already, by a link or a flow$/;
         assert.throws(() => one.attach(card), { code: 'ERR_HAWSER_LINK', message });
       }
       assert.equal(network.view.info().links.length, 1);

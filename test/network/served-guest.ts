@@ -1,6 +1,7 @@
 /** A network with one guest, and a server of files on the host. */
 import { once } from 'node:events';
 import type { Server } from 'node:http';
+import type { Log } from '../../src/base/log.ts';
 import { makeFileServer } from '../../src/lab/file-server.ts';
 import type { SimulatedGuest } from '../../src/lab/guest/simulated-guest.ts';
 import { createNetwork } from '../../src/network/create-network.ts';
@@ -23,8 +24,8 @@ export class ServedGuest {
     this.port = typeof address === 'object' && address !== null ? address.port : 0;
   }
 
-  async start(options: NetworkOptions & NetworkHooks): Promise<SimulatedGuest> {
-    this.network = await createNetwork(options);
+  async start(options: NetworkOptions & NetworkHooks, log?: Log): Promise<SimulatedGuest> {
+    this.network = await createNetwork(options, log);
     const [ours, theirs] = duplexPair();
     this.network.attach(ours, { name: 'pair' });
     this.guest = guestOnStream(theirs).guest;

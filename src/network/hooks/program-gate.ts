@@ -3,6 +3,7 @@ import type { Log } from '../../base/log.ts';
 import { plainValue } from '../../base/plain-text.ts';
 import type { Clock } from '../../base/time.ts';
 import type { VerdictView } from '../../control/flow-view.ts';
+import { discardStream } from '../../native/stream/program-streams.ts';
 import type {
   ClientAttempt,
   FlowAttempt,
@@ -51,7 +52,7 @@ export class ProgramGate implements FlowGate {
   askTcp(attempt: FlowAttempt, decided: (answer: TcpAnswer) => void): void {
     this.askFlow(attempt, (answer) => {
       const denial = answer.kind === 'deny' ? undefined : this.askService(attempt);
-      if (denial !== undefined && answer.kind === 'duplex') answer.duplex.destroy();
+      if (denial !== undefined && answer.kind === 'duplex') discardStream(answer.duplex);
       decided(denial === undefined ? answer : { kind: 'deny', ...denial });
     });
   }
@@ -109,7 +110,7 @@ export class ProgramGate implements FlowGate {
       denied: (text) => ({ kind: 'deny', ...byProgram(text) }),
       onAnswer: then,
       discard: (late) => {
-        if (late.kind === 'duplex') late.duplex.destroy();
+        if (late.kind === 'duplex') discardStream(late.duplex);
       },
     });
   }
@@ -165,7 +166,7 @@ function withoutConnection(answer: TcpAnswer): GateAnswer {
     case 'deny':
       return answer;
     case 'duplex':
-      answer.duplex.destroy();
+      discardStream(answer.duplex);
       return byProgram('onFlow: what is not TCP cannot be answered by a Duplex');
     case 'redirect':
       return { address: answer.address, port: answer.port };

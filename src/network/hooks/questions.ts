@@ -2,7 +2,6 @@
  * Questions to the program's hooks: each is answered once, by the hook or, where that fails or takes too long, by a denial.
  * Those that wait are a budget of shares: when it runs short, the guest that has the most waiting is denied its oldest.
  */
-import { Duplex } from 'node:stream';
 import { Counters } from '../../base/counters.ts';
 import { reportFault } from '../../base/faults.ts';
 import type { Log } from '../../base/log.ts';
@@ -21,7 +20,7 @@ export interface Question<B> {
   /** Undefined: nobody that we know. */
   readonly owner: Owner | undefined;
   readonly call: () => unknown;
-  /** @returns undefined: it is no answer */
+  /** @returns undefined: it is no answer; what it throws is why */
   readonly read: (answer: unknown) => B | undefined;
   readonly denied: (why: string) => B;
   /** Called once, maybe before {@link Questions.ask} returns. */
@@ -166,7 +165,5 @@ const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   'then' in value &&
   typeof value.then === 'function';
 
-function shown(value: unknown): string {
-  if (value instanceof Duplex) return 'a Duplex that is destroyed already, or is not one of bytes';
-  return typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : typeof value;
-}
+const shown = (value: unknown): string =>
+  typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : typeof value;

@@ -1,6 +1,7 @@
 /** A guest's connections that somebody is asked about: the SYN waits for the answer. */
 import { type Duplex, pipeline } from 'node:stream';
 import type { Clock, Instant } from '../../base/time.ts';
+import { discardStream } from '../../native/stream/program-streams.ts';
 import type { TcpRequest } from '../../stack/flow.ts';
 import { ByteDuplex, type DuplexContext, namesOf } from '../stream/byte-duplex.ts';
 import type { TcpProxy } from '../tcp/tcp-proxy.ts';
@@ -47,7 +48,7 @@ export class GatedTcp {
     this.deps.gate.askTcp(attempt, (answer) => {
       request.onCancelled = undefined;
       if (!isCancelled) this.answer(request, to, answer);
-      else if (answer.kind === 'duplex') answer.duplex.destroy();
+      else if (answer.kind === 'duplex') discardStream(answer.duplex);
     });
   }
 
@@ -108,7 +109,7 @@ export class GatedTcp {
     const flow = request.accept(now, guest);
     if (flow === undefined) {
       guest.destroy();
-      duplex.destroy();
+      discardStream(duplex);
       return;
     }
     const origin = { openedBy: 'guest', service: 'program', verdict } as const;

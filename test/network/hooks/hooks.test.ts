@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
-import { Duplex } from 'node:stream';
+import { Duplex, PassThrough, Readable } from 'node:stream';
+import { type Log, SILENT } from '../../../src/base/log.ts';
 import type { SimulatedGuest } from '../../../src/lab/guest/simulated-guest.ts';
 import { createNetwork } from '../../../src/network/create-network.ts';
 import type {
@@ -150,6 +151,68 @@ describe('network: hooks', () => {
       for (const stream of streams) {
         await assert.rejects(get(one, `${HOST}:80`));
         assert.ok(stream.destroyed);
+      }
+    });
+
+    describe('a Duplex that cannot be the server resets the guest, and the log says why', () => {
+      const whys: string[] = [];
+      const log: Log = {
+        ...SILENT,
+        error: (fields) => whys.push(String(Reflect.get(fields, 'err'))),
+      };
+      beforeEach(() => {
+        whys.length = 0;
+      });
+      const IN_USE =
+        'TypeError: it answered a Duplex: the stream is in use already, by a link or a flow';
+
+      it('that of another flow, which goes on', async () => {
+        const http = createServer((_request, response) => {
+          response.writeHead(200, { 'content-length': 12 }).write('begun, ');
+          finish = (): void => void response.end('ended');
+          begun();
+        });
+        let finish = (): void => {};
+        let begun = (): void => {};
+        const isBegun = new Promise<void>((resolve) => {
+          begun = resolve;
+        });
+        const [ours, theirs] = duplexPair();
+        http.emit('connection', theirs);
+        const one = await served.start({ onFlow: () => ours }, log);
+        const first = one.text(`http://${HOST}:80/`);
+        await isBegun;
+        await assert.rejects(get(one, `${HOST}:81`));
+        assert.deepEqual(whys, [IN_USE]);
+        assert.throws(() => served.network?.attach(ours), /in use already/);
+        finish();
+        assert.equal(await first, 'begun, ended');
+        await assert.rejects(get(one, `${HOST}:82`));
+        assert.deepEqual(whys, [IN_USE, IN_USE]);
+        assert.equal(count('hooks', 'onFlow-failed'), 2);
+      });
+
+      it('that of a link, which goes on', async () => {
+        const [card] = duplexPair();
+        const one = await served.start({ onFlow: () => card }, log);
+        served.network?.attach(card);
+        await assert.rejects(get(one, `${HOST}:80`));
+        assert.deepEqual(whys, [IN_USE]);
+        assert.equal(card.destroyed, false);
+        assert.equal(served.network?.view.info().links.length, 2);
+      });
+
+      for (const [what, made] of [
+        ['one that is destroyed', () => new PassThrough().destroy()],
+        ['one that has ended', () => new PassThrough().end()],
+        ['one that is read only', () => Duplex.from(Readable.from([Buffer.from('x')]))],
+      ] as const) {
+        it(what, async () => {
+          const one = await served.start({ onFlow: made }, log);
+          await assert.rejects(get(one, `${HOST}:80`));
+          const why = 'TypeError: it answered a Duplex: it must be readable and writable';
+          assert.deepEqual(whys, [why]);
+        });
       }
     });
 
