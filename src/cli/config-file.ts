@@ -1,5 +1,6 @@
 /** The YAML file of `--config`: its values, and where each stands in it. */
 import { isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
+import { relativePathProblem } from '../native/current-directory.ts';
 import { readSmallFile } from '../native/read-small-file.ts';
 import { messageOf, UsageError } from '../network/errors.ts';
 
@@ -16,6 +17,8 @@ export function readConfigFile(file: string): ConfigFile {
 }
 
 function readText(file: string): string {
+  const problem = relativePathProblem(file);
+  if (problem !== undefined) throw new UsageError([`--config ${file} ${problem}`]);
   try {
     return readSmallFile(file);
   } catch (error) {

@@ -2,6 +2,7 @@
 
 import { isIP, isIPv4 } from 'node:net';
 import { type BindRule, parseBindRule } from '../control/ports/bind-rules.ts';
+import { relativePathProblem } from '../native/current-directory.ts';
 import { parseTargetRule, TARGET_RULE_FORM, type TargetRule } from '../proxy/agent/target-rules.ts';
 import type { PublishSpec } from '../proxy/ports/publish-spec.ts';
 import { PublishSyntaxError, parsePublish } from '../proxy/ports/publish-text.ts';
@@ -182,8 +183,11 @@ export function parseRange(value: string): Parsed<LeaseRange> {
     : bad('must be FIRST-LAST, two IPv4 addresses such as 192.168.127.10-192.168.127.99');
 }
 
-export const parsePath = (value: string): Parsed<string> =>
-  value === '' || value.includes('\0') ? bad('must name a file') : ok(value);
+export function parsePath(value: string): Parsed<string> {
+  if (value === '' || value.includes('\0')) return bad('must name a file');
+  const problem = relativePathProblem(value);
+  return problem === undefined ? ok(value) : bad(problem);
+}
 
 export const parseOrigin = (value: string): Parsed<string> =>
   isOrigin(value)

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { relativePathProblem } from '../native/current-directory.ts';
 import { UNIX_PATH_MAX } from '../native/unix-path.ts';
 
 /** Where a stream socket listens or connects: a path, or an IP address and port. */
@@ -32,6 +33,6 @@ export function unixPathProblem(path: string): string | undefined {
   if (path === '' || path.includes('\0')) return 'must name a path';
   const lenBytes = Buffer.byteLength(path);
   return lenBytes <= UNIX_PATH_MAX
-    ? undefined
+    ? relativePathProblem(path)
     : `is a path of ${lenBytes} bytes: must be at most ${UNIX_PATH_MAX}, the limit of Unix sockets; choose a shorter one`;
 }

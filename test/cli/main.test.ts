@@ -29,6 +29,43 @@ describe('hawser', () => {
     assert.deepEqual(hawser('--version'), { status: 0, stdout: `${version}\n`, stderr: '' });
   });
 
+  describe('in a directory that was deleted', () => {
+    const inGone = (...args: string[]) => {
+      const gone = mkdtempSync(join(tmpdir(), 'hawser-gone-'));
+      const script = 'cd "$1" && rmdir "$1" && shift && exec "$@"';
+      return spawnSync('/bin/sh', ['-c', script, 'sh', gone, process.execPath, MAIN, ...args], {
+        encoding: 'utf8',
+      });
+    };
+    for (const args of [
+      ['run', '--listen', 'qemu:x.sock'],
+      ['run', '--listen', 'qemu-dgram:/tmp/a,b.sock'],
+      ['run', '--api', 'unix:x.sock'],
+      ['run', '--mux', 'unix:x.sock'],
+      ['run', '--pid-file', 'x.pid'],
+      ['run', '--sandbox-allow', 'x'],
+      ['run', '--config', 'x.yml'],
+      ['status', '--api', 'unix:x.sock'],
+    ]) {
+      it(`${args.join(' ')}: says so, and which option`, () => {
+        const { status, stderr } = inGone(...args);
+        assert.equal(status, 2, stderr);
+        const [, option = '', value = ''] = args;
+        const why =
+          'is relative, and the current directory is gone: choose an absolute path, or another directory to start in';
+        assert.equal(
+          stderr.replace(`${value}: is`, `${value} is`),
+          `hawser: ${option} ${value} ${why}\n`,
+        );
+      });
+    }
+
+    it('absolute paths are as good as ever', () => {
+      const { status, stderr } = inGone('run', '--print-config', '--listen', 'qemu:/tmp/x.sock');
+      assert.equal(status, 0, stderr);
+    });
+  });
+
   it('--help names the commands', () => {
     const { status, stdout } = hawser('--help');
     assert.equal(status, 0);

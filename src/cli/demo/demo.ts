@@ -10,6 +10,7 @@ import { asTransfer, runGuestCommand } from '../../lab/guest/run-guest-command.t
 import { openGuest } from '../../lab/open-guest.ts';
 import type { Ipv6Plan, StepPlan } from '../../lab/step-plan.ts';
 import { netdevArgs, type VmHandle } from '../../lab/vm/start-vm.ts';
+import { isDirectoryGone } from '../../native/current-directory.ts';
 import type { DaemonNetwork, OpenNetwork } from '../../network/daemon-network.ts';
 import { EXIT_FAILURE, messageOf } from '../../network/errors.ts';
 import { packageVersion } from '../../network/version.ts';
@@ -115,6 +116,7 @@ class Demo {
   }
 
   private async serve(): Promise<number> {
+    if (isDirectoryGone()) process.chdir('/'); // threads of Node do not start without one
     this.files = await startFileServerThread('127.0.0.1', 0);
     const { options } = this.options;
     const listen = new Set([...options.listen, `qemu:${this.socket}`]);

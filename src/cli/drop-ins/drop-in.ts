@@ -6,7 +6,7 @@
  * (`../sandbox/first-start.ts`).
  */
 
-import { resolve } from 'node:path';
+import { absolute } from '../../native/current-directory.ts';
 import type { DaemonNetwork } from '../../network/daemon-network.ts';
 import { UsageError } from '../../network/errors.ts';
 import type { Network } from '../../network/network-interface.ts';
@@ -73,10 +73,10 @@ const IS_OF_TCP = /^[^/]*:\d+$/;
 function checkPlaces(ofDialect: readonly string[], options: DaemonConfig): void {
   const { pidFile, log } = options;
   const files = [pidFile, log.file].filter((path) => path !== undefined);
-  const seen = new Set([...linkPaths(options), ...files].map((path) => resolve(path)));
+  const seen = new Set([...linkPaths(options), ...files].map((path) => absolute(path)));
   for (const place of ofDialect) {
     if (IS_OF_TCP.test(place)) continue; // port 0 may be there twice; of others the system says it
-    const path = resolve(place);
+    const path = absolute(place);
     if (seen.has(path)) {
       throw new UsageError([
         `${place}: must not be used twice: each socket and file needs a place of its own`,

@@ -143,10 +143,9 @@ function cutAtColon(text: string): readonly [string, string] {
 }
 
 function pathIn(text: string, path: string): string {
-  const whole = path === '' ? '' : resolve(path);
-  const problem = unixPathProblem(whole);
+  const problem = unixPathProblem(path) ?? unixPathProblem(resolve(path));
   if (problem !== undefined) throw new MuxLinkSpecError(text, problem);
-  return whole;
+  return resolve(path);
 }
 
 function pathAndPort(text: string, rest: string): { readonly path: string; readonly port: number } {

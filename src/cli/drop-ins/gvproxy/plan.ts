@@ -1,5 +1,7 @@
 /** From gvproxy's configuration to the options of `hawser run`, in which everything is that both have. */
-import { dirname, resolve } from 'node:path';
+
+import { dirname } from 'node:path';
+import { absolute } from '../../../native/current-directory.ts';
 import { RunError } from '../../../network/errors.ts';
 import { formatNetwork } from '../../../network/ipv4-text.ts';
 import { MTU_MAX, MTU_MIN } from '../../../network/network-settings.ts';
@@ -117,7 +119,7 @@ function placeOf(url: string): string {
   const endpoint = parseEndpoint(url);
   switch (endpoint.kind) {
     case 'unix':
-      return resolve(endpoint.path);
+      return absolute(endpoint.path);
     case 'tcp': {
       const host = endpoint.host.replace(/^localhost$/, '127.0.0.1') || '0.0.0.0';
       return `${host.includes(':') ? `[${host}]` : host}:${endpoint.port}`;
@@ -165,15 +167,15 @@ function writtenDirectories({ listen, services }: GvproxyConfig, place: Place): 
     const endpoint = url === '' ? undefined : parseEndpoint(url);
     return endpoint?.kind === 'unix' ? [endpoint.path] : [];
   });
-  return [...new Set([...paths.map((path) => dirname(resolve(path))), runtimeDir(place)])];
+  return [...new Set([...paths.map((path) => dirname(absolute(path))), runtimeDir(place)])];
 }
 
 /** As a publication. Its socket is a path or a URL. */
 function sshPublication({ socket, dest, user, identity }: SshForward, deviceIP: string): string {
-  const endpoint = parseEndpoint(socket.includes('://') ? socket : `unix://${resolve(socket)}`);
+  const endpoint = parseEndpoint(socket.includes('://') ? socket : `unix://${absolute(socket)}`);
   if (endpoint.kind !== 'unix')
     throw new RunError(`-forward-sock ${socket}: must be a Unix socket`);
   const login = `${encodeURIComponent(user)}@${deviceIP}`;
-  const key = encodeURIComponent(resolve(identity));
+  const key = encodeURIComponent(absolute(identity));
   return `unix:${endpoint.path}:${SSH_TUNNEL}${login}${encodeURI(dest)}?key=${key}`;
 }

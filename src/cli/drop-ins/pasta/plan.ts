@@ -1,7 +1,8 @@
 /** From what a command line of pasta asks for to options of the daemon, and to the TAP that is made first. */
+
 import { isIPv6 } from 'node:net';
-import { resolve } from 'node:path';
 import { ipv4 } from '../../../base/ip-address.ts';
+import { absolute } from '../../../native/current-directory.ts';
 import { tapAddress } from '../../../native/tap-address.ts';
 import type { CommandLine } from '../../config.ts';
 import type { GivenWords } from '../../given-words.ts';
@@ -31,7 +32,7 @@ export function planPasta(request: PastaRequest, host: HostInterfaces): PastaPla
   const { hostLoopback, hostAddress, target, logFile, pcapFile, pidFile } = request;
   const network = networkOf(request);
   const { guest, gateway, prefixLen, subnet } = network;
-  const netns = target.kind === 'pid' ? `/proc/${target.pid}/ns/net` : resolve(target.path);
+  const netns = target.kind === 'pid' ? `/proc/${target.pid}/ns/net` : absolute(target.path);
   const name = request.tapName ?? DEFAULT_NAME;
   const mac = macOfGuest(request, name, netns);
   const loopback = hostLoopback === 'gateway' ? gateway : hostLoopback;
@@ -60,9 +61,9 @@ export function planPasta(request: PastaRequest, host: HostInterfaces): PastaPla
     guestTimeout: '0',
     sandbox: 'on',
     logLevel: request.logLevel,
-    ...(logFile === undefined ? {} : { logFile: resolve(logFile) }),
-    ...(pcapFile === undefined ? {} : { pcap: resolve(pcapFile) }),
-    ...(pidFile === undefined ? {} : { pidFile: resolve(pidFile) }),
+    ...(logFile === undefined ? {} : { logFile: absolute(logFile) }),
+    ...(pcapFile === undefined ? {} : { pcap: absolute(pcapFile) }),
+    ...(pidFile === undefined ? {} : { pidFile: absolute(pidFile) }),
   };
   const tap: PlannedTap = {
     place: { netns, userns: usernsOf(request) },
@@ -110,7 +111,7 @@ const wordOf = (text: string): number =>
   text.split('.').reduce((sum, part) => (sum << 8) | Number(part), 0);
 
 function usernsOf({ target, usernsPath }: PastaRequest): string | undefined {
-  if (usernsPath !== undefined) return resolve(usernsPath);
+  if (usernsPath !== undefined) return absolute(usernsPath);
   return target.kind === 'pid' ? `/proc/${target.pid}/ns/user` : undefined;
 }
 

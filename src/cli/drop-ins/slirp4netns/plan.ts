@@ -1,6 +1,8 @@
 /** From what a command line of slirp4netns asks for to options of the daemon, and to the TAP that is made first. */
-import { dirname, resolve } from 'node:path';
+
+import { dirname } from 'node:path';
 import { type IpAddress, ipv4 } from '../../../base/ip-address.ts';
+import { absolute } from '../../../native/current-directory.ts';
 import { UsageError } from '../../../network/errors.ts';
 import { MTU_MAX } from '../../../network/network-settings.ts';
 import { unixPathProblem } from '../../../transports/stream-address.ts';
@@ -33,7 +35,7 @@ export interface SlirpPlan {
 /** @throws UsageError */
 export function planSlirp(request: SlirpRequest, host: HostInterfaces): SlirpPlan {
   const { cidr, apiSocket } = request;
-  const problem = apiSocket === undefined ? undefined : unixPathProblem(resolve(apiSocket));
+  const problem = apiSocket === undefined ? undefined : unixPathProblem(absolute(apiSocket));
   if (problem !== undefined) throw new UsageError([`--api-socket ${apiSocket}: ${problem}`]);
   const at = (place: number): string => addressAt(cidr, place).toString();
   const mtu = Math.min(request.mtu, MTU_MAX);
@@ -62,7 +64,7 @@ export function planSlirp(request: SlirpRequest, host: HostInterfaces): SlirpPla
     exitWithGuest: true,
     guestTimeout: '0',
     sandbox: request.sandbox ? 'on' : 'off',
-    ...(apiSocket === undefined ? {} : { sandboxAllow: [dirname(resolve(apiSocket))] }),
+    ...(apiSocket === undefined ? {} : { sandboxAllow: [dirname(absolute(apiSocket))] }),
   };
   return {
     options,

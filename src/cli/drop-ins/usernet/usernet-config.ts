@@ -1,7 +1,9 @@
 /** The configuration of the daemon for a command line of `limactl usernet`. */
+
 import { isIPv4 } from 'node:net';
-import { basename, dirname, resolve } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { formatIpv4 } from '../../../base/ip-address.ts';
+import { absolute } from '../../../native/current-directory.ts';
 import { UsageError } from '../../../network/errors.ts';
 import { isUsable, parseNetwork } from '../../../network/ipv4-text.ts';
 import { buildConfig } from '../../config.ts';
@@ -25,8 +27,8 @@ export function usernetConfig(given: UsernetArguments, place: Place): DaemonConf
     name: nameOf(given.endpoint),
     // Lima starts machines as soon as the socket for descriptors exists: the last.
     listen: [
-      ...(qemuSocket === undefined ? [] : [`qemu:${resolve(qemuSocket)}`]),
-      ...(fdSocket === undefined ? [] : [`fd-socket:${resolve(fdSocket)}`]),
+      ...(qemuSocket === undefined ? [] : [`qemu:${absolute(qemuSocket)}`]),
+      ...(fdSocket === undefined ? [] : [`fd-socket:${absolute(fdSocket)}`]),
     ],
     subnet,
     gateway,

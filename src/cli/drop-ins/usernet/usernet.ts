@@ -1,5 +1,5 @@
 /** `hawser usernet`: the daemon of Lima's network `user-v2`, which is a command of Lima's own otherwise. */
-import { resolve } from 'node:path';
+import { absolute } from '../../../native/current-directory.ts';
 import { printOutput } from '../../output.ts';
 import { realPlace } from '../../runtime-dir.ts';
 import type { DropIn, Plan } from '../drop-in.ts';
@@ -41,7 +41,7 @@ function planOf(argv: readonly string[]): Plan<UsernetDialect> | number {
     printOutput(USERNET_HELP);
     return 0;
   }
-  const endpoint = resolve(given.endpoint);
+  const endpoint = absolute(given.endpoint);
   const options = usernetConfig({ ...given, endpoint }, realPlace());
   return { options, dialect: { endpoint, name: options.name, gateway: options.gateway } };
 }
