@@ -29,7 +29,7 @@ import type { ConfigFile } from './config-file.ts';
 import type { DaemonConfig, NoApi } from './daemon-config.ts';
 import { asGiven, type GivenWords, given, withValue } from './given-words.ts';
 import { NUMBERS } from './option-table.ts';
-import { instanceDir, type Place } from './runtime-dir.ts';
+import { instanceDir, instanceSocket, type Place } from './runtime-dir.ts';
 import { DAEMON_SCHEMAS, type DaemonSettings, type Settings } from './settings.ts';
 
 const LARGEST = 999_999_999;
@@ -122,7 +122,9 @@ function effective(
 ): DaemonConfig {
   const name = settings.name ?? DEFAULT_NAME;
   const dir = instanceDir(place, name);
-  const listen = settings.listen ?? (standIn === undefined ? [defaultLink(dir)] : []);
+  const listen =
+    settings.listen ??
+    (standIn === undefined ? [`qemu:${instanceSocket(dir, 'qemu.sock', '--listen')}`] : []);
   const network = effectiveConfig({ ...settings, listen }, name);
   const paths = [...configuredSockets(network), ...configuredFiles(network)];
   const pidFile = absolutePath(settings.pidFile);
@@ -179,14 +181,6 @@ function effective(
       file: logFile,
     },
   };
-}
-
-/** @throws UsageError */
-function defaultLink(dir: string): string {
-  const path = join(dir, 'qemu.sock');
-  const why = unixPathProblem(path);
-  if (why === undefined) return `qemu:${path}`;
-  throw new UsageError([`${path} ${why}, by XDG_RUNTIME_DIR or --name, or say --listen`]);
 }
 
 function apiAddress({ api, apiTokenFile }: Settings, dir: string, locate: Locate): ApiAddress {

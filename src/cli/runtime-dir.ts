@@ -3,7 +3,8 @@ import { lstatSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { makeDirectory } from '../native/make-directory.ts';
-import { RunError } from '../network/errors.ts';
+import { RunError, UsageError } from '../network/errors.ts';
+import { unixPathProblem } from '../transports/stream-address.ts';
 
 export interface Place {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -36,6 +37,19 @@ export function runtimeDir(place: Place): string {
 /** The directory of instance `name`. */
 export const instanceDir = (place: Place, name: string): string =>
   join(runtimeDir(place), 'hawser', name);
+
+/**
+ * The path of a Unix socket in the directory of an instance.
+ *
+ * @param option by which another place is chosen
+ * @throws UsageError where it is too long for one
+ */
+export function instanceSocket(dir: string, file: string, option: string): string {
+  const path = join(dir, file);
+  const why = unixPathProblem(path);
+  if (why === undefined) return path;
+  throw new UsageError([`${path} ${why}, by XDG_RUNTIME_DIR or --name, or say ${option}`]);
+}
 
 /** Make the instance's directory and those above it, for this user alone. @throws RunError */
 export function makeInstanceDir(place: Place, name: string): void {

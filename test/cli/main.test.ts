@@ -66,6 +66,20 @@ describe('hawser', () => {
     });
   });
 
+  for (const command of ['status', 'flows', 'ports', 'stop', 'events', 'leases', 'run']) {
+    it(`${command}, where the directory of sockets has too long a name: says so`, () => {
+      const { status, stderr } = spawnSync(process.execPath, [MAIN, command], {
+        encoding: 'utf8',
+        env: { ...process.env, XDG_RUNTIME_DIR: `/tmp/${'x'.repeat(100)}` },
+      });
+      assert.equal(status, 2, stderr);
+      assert.match(
+        stderr,
+        /^hawser: \/tmp\/x+\/hawser\/default\/\w+\.sock is a path of 1\d\d bytes: must be at most 107, the limit of Unix sockets; choose a shorter one, by XDG_RUNTIME_DIR or --name, or say --(api|listen)\n$/,
+      );
+    });
+  }
+
   it('--help names the commands', () => {
     const { status, stdout } = hawser('--help');
     assert.equal(status, 0);

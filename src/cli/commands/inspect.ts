@@ -1,6 +1,5 @@
 /** `hawser status` and `leases`: the answers of a running daemon's control API. */
 
-import { join } from 'node:path';
 import { ApiClient, type ApiEndpoint } from '../../control/client.ts';
 import type {
   GuestView,
@@ -20,7 +19,7 @@ import {
 import { readSmallFile } from '../../native/read-small-file.ts';
 import { messageOf, RunError, UsageError } from '../../network/errors.ts';
 import { parseApi } from '../../network/option-values.ts';
-import { instanceDir, realPlace } from '../runtime-dir.ts';
+import { instanceDir, instanceSocket, realPlace } from '../runtime-dir.ts';
 import { parseName } from '../settings.ts';
 import { formatBytes, formatDuration, table } from '../text-table.ts';
 
@@ -36,7 +35,8 @@ function endpointOf(request: InspectRequest): ApiEndpoint {
   const name = parseName(request.name);
   if ('problem' in name) throw new UsageError([`--name ${request.name}: ${name.problem}`]);
   if (api === undefined) {
-    return { kind: 'unix', path: join(instanceDir(realPlace(), name.value), 'api.sock') };
+    const dir = instanceDir(realPlace(), name.value);
+    return { kind: 'unix', path: instanceSocket(dir, 'api.sock', '--api') };
   }
   const parsed = parseApi(api);
   if ('problem' in parsed) throw new UsageError([`--api ${api}: ${parsed.problem}`]);
