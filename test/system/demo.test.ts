@@ -59,3 +59,17 @@ suite('tap', [...LAB, 'ping'], ['--ipv6', 'off']);
 suite('packet', ['userns', 'ip', 'nsenter', 'koffi', 'ipv6'], []);
 suite('simulated', [], []);
 suite('vm', ['vm', 'ipv6'], ['--vm']);
+
+systemSuite('demo, where the loopback is down', ['netns'], () => {
+  it('says so, and what to do', async () => {
+    const demo = new Background(['unshare', '-n', process.execPath, MAIN, 'demo', '--once'], {
+      env: { [GUEST_VARIABLE]: 'simulated' },
+    });
+    assert.equal(await demo.exited, 1, `${demo.stdout}${demo.stderr}`);
+    assert.equal(demo.stdout, '');
+    assert.match(
+      demo.stderr,
+      /^hawser: the loopback interface of this host is down, .*; bring it up with "ip link set lo up"$/m,
+    );
+  });
+});

@@ -24,6 +24,7 @@ import { instanceDir, realPlace } from '../runtime-dir.ts';
 import { StderrSink } from '../stderr-sink.ts';
 import { JsonDisplay, LineDisplay, type Screen } from './display.ts';
 import { runGuestSteps } from './guest-steps.ts';
+import { checkLoopback } from './loopback-check.ts';
 import { MUX_PORT, type PublishingHost } from './published-steps.ts';
 import { StepRunner } from './step-runner.ts';
 import { checkVm } from './vm-check.ts';
@@ -118,6 +119,7 @@ class Demo {
   private async serve(): Promise<number> {
     if (isDirectoryGone()) process.chdir('/'); // threads of Node do not start without one
     this.files = await startFileServerThread('127.0.0.1', 0);
+    await checkLoopback(this.files.port);
     const { options } = this.options;
     const listen = new Set([...options.listen, `qemu:${this.socket}`]);
     if (!this.options.vm) {
