@@ -7,6 +7,9 @@
  *   other names.
  * - `dist/hawser-agent.mjs`: one file that runs with Node alone, to be copied into a guest;
  *   `dist/hawser-agent-kubernetes.mjs` beside it where it is to watch a cluster.
+ * - `dist/lib`: what programs import, and the parts that it shares. Node opens the files of a module graph as fast as it learns
+ *   of them: 200 of `dist/src` at once, more than some limits of open files allow. Packages stay packages, but for zod, which is
+ *   a hundred files.
  *
  * Each begins with what takes SIGUSR1: Node's own answer to it is to open a debugger on a port of the loopback, which
  * guests reach. Those that stay take SIGHUP there too: whoever sends it to all daemons ends none that is about to start.
@@ -20,11 +23,12 @@ import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { cachePath } from '../src/cli/boot/program-file.ts';
 
 const BIN = 'dist/bin';
+const LIB = 'dist/lib';
 const CLI = 'dist/src/cli';
 const LAB = 'dist/src/lab';
 const MAIN = 'hawser.main';
 
-const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+const { version, dependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
 
 const TAKE_SIGUSR1 = "process.on('SIGUSR1', () => {});";
 const DAEMONS_TAKE_SIGHUP =
@@ -40,6 +44,23 @@ const COMMON: BuildOptions = {
   sourcesContent: false,
   logLevel: 'warning',
 };
+
+rmSync(LIB, { recursive: true, force: true }); // names of parts change with their contents
+await build({
+  ...COMMON,
+  format: 'esm',
+  external: [
+    ...(COMMON.external ?? []),
+    ...Object.keys(dependencies).filter((name) => name !== 'zod'),
+  ],
+  splitting: true,
+  outdir: LIB,
+  entryPoints: {
+    index: 'dist/src/index.js',
+    stack: 'dist/src/stack/index.js',
+    mux: 'dist/src/mux/index.js',
+  },
+});
 
 /** CommonJS, as Node loads an ES module 20 ms later. It has no `import.meta`. */
 const PROGRAM: BuildOptions = {

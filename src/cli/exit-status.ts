@@ -1,5 +1,8 @@
 import { EXIT_FAILURE, EXIT_USAGE, isUsageError, messageOf } from '../network/errors.ts';
 
+/** Also what the documentation asks for: Node has twenty itself. */
+const FILES_NEEDED = 64;
+
 /**
  * @param program whose name lines of stderr begin with
  * @param usage the status for bad usage
@@ -14,7 +17,13 @@ export async function exitStatusOf(
     return await run();
   } catch (error) {
     const lines = messageOf(error).split('\n');
+    if (/\bEMFILE\b/.test(lines.join(' '))) lines.push(await moreFiles());
     process.stderr.write(lines.map((line) => `${program}: ${line}\n`).join(''));
     return isUsageError(error) ? usage : EXIT_FAILURE;
   }
+}
+
+async function moreFiles(): Promise<string> {
+  const { openFilesLimit } = await import('../native/open-files-limit.ts');
+  return `this process may have ${openFilesLimit()} files open: it needs ${FILES_NEEDED}, and one for each connection; allow more by "ulimit -n", or LimitNOFILE= in a unit of systemd`;
 }

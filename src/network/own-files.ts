@@ -9,7 +9,7 @@ declare const importFile: ((url: string) => Promise<unknown>) | undefined;
 export const bundledVersion: string | undefined =
   typeof HAWSER_VERSION === 'string' ? HAWSER_VERSION : undefined;
 
-/** A bundle is in `dist/bin`; this module, compiled, in `dist/src/network`. Others' bundles of it may have no URL. */
+/** A bundle is in `dist/bin` or `dist/lib`; this module, compiled, in `dist/src/network`. Others' bundles of it may have no URL. */
 const dist = (): URL => new URL(bundledVersion === undefined ? '../../' : '../', import.meta.url);
 
 /** @param path from `dist`, where the build puts everything */

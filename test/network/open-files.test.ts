@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -49,5 +50,21 @@ describe('cli/open-files', () => {
     } finally {
       rmSync(dir, { recursive: true });
     }
+  });
+
+  it('64 are enough to import the library, and to start a network', () => {
+    const script =
+      "const { createNetwork } = await import('hawser'); await (await createNetwork()).close();";
+    const argv = [
+      '-c',
+      'ulimit -n 64; exec "$@"',
+      'sh',
+      process.execPath,
+      '--input-type=module',
+      '-e',
+      script,
+    ];
+    const { status, stderr } = spawnSync('/bin/sh', argv, { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
   });
 });
