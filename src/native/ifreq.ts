@@ -1,12 +1,6 @@
 import { makeSlab, type Slab } from '../base/slab.ts';
-import { IFNAMSIZ, IFREQ_LEN } from './constants.ts';
-
-/** Whether Linux accepts `name` for an interface (dev_valid_name): 1 to 15 bytes, no `/` or blanks. */
-export const isIfName = (name: string): boolean =>
-  /^[^/:\s\0]+$/.test(name) &&
-  name !== '.' &&
-  name !== '..' &&
-  new TextEncoder().encode(name).length < IFNAMSIZ;
+import { IFREQ_LEN } from './constants.ts';
+import { isIfName } from './if-name.ts';
 
 export function checkIfName(name: string): void {
   if (!isIfName(name)) {

@@ -1,6 +1,6 @@
 /** The separation of guests from each other: its options, and what the stack is configured with. */
 import { parseAddress, parsePrefix } from '../services/address-text.ts';
-import { setEthernetKey } from '../stack/separation/address-key.ts';
+import { setEthernetKey } from '../stack/separation/ethernet-key.ts';
 import type {
   AllowedAddress,
   SeparationConfig,

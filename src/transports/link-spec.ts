@@ -1,6 +1,6 @@
 /** Link specifications: where guests attach, as `--listen` takes them. */
 import { isIPv4 } from 'node:net';
-import { isIfName } from '../native/ifreq.ts';
+import { isIfName } from '../native/if-name.ts';
 import { isStreamFraming, type StreamFramingName } from './framing.ts';
 import {
   type Endpoint,

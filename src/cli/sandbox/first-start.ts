@@ -11,6 +11,7 @@ import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { MadeDirectories } from '../../native/made-directories.ts';
+import type { OpenedTap } from '../../native/opened-taps.ts';
 import { dropBoundingSet, dropCapabilities } from '../../native/sandbox/capabilities.ts';
 import { Kernel } from '../../native/sandbox/kernel.ts';
 import { landlockVersion, makeRuleset, restrictFiles } from '../../native/sandbox/landlock.ts';
@@ -26,7 +27,6 @@ import { memoryArgs, withAllocator } from '../boot/memory.ts';
 import type { DaemonConfig } from '../daemon-config.ts';
 import { type GivenWords, given, SANDBOX_OFF } from '../given-words.ts';
 import { makeSocketDirectories } from '../socket-paths.ts';
-import { openTaps } from '../tap/open-taps.ts';
 import { giveHandOver, type HandOver } from './hand-over.ts';
 import { inheritedDescriptors, listenDescriptors } from './inherited-descriptors.ts';
 import { PartList } from './part-list.ts';
@@ -52,7 +52,7 @@ export async function startAgain(start: FirstStart, kept: Kept = {}): Promise<Pa
   const kernel = openKernel(parts);
   if (kernel === undefined) return parts;
   const user = options.user === undefined ? undefined : userNamed(options.user);
-  const taps = openTaps(options);
+  const taps = await tapsOf(options);
   const made = makeDirectories(options, user);
   process.once('exit', () => made.remove());
   const { [CERTIFICATES]: certificates, ...environment } = process.env;
@@ -93,6 +93,12 @@ const asksOverTls = ({ dns: { upstreams = [], domains } }: DaemonConfig): boolea
   [...upstreams, ...domains.map(({ upstream }) => upstream)].some(
     ({ tlsName }) => tlsName !== undefined,
   );
+
+async function tapsOf(options: DaemonConfig): Promise<readonly OpenedTap[]> {
+  if (!options.listen.some((link) => link.startsWith('tap:'))) return [];
+  const { openTaps } = await import('../tap/open-taps.ts');
+  return openTaps(options);
+}
 
 function openKernel(parts: PartList): Kernel | undefined {
   try {

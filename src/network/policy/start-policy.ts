@@ -14,7 +14,7 @@ import {
   type RuleEntry,
   readPolicy,
 } from './policy-document.ts';
-import { readPolicyFile } from './policy-file.ts';
+import type { PolicyText } from './policy-file.ts';
 import { publicSuffixes } from './public-suffixes.ts';
 import { parseRuleText } from './rule-text.ts';
 
@@ -51,6 +51,11 @@ const NO_FACTS: SuffixFacts = { isRegistry: () => false, isShared: () => false }
 const typed = ({ key, value, why }: OptionProblem): string =>
   value === undefined ? `--${key} ${why}` : `--${key} ${String(value)}: ${why}`;
 
+async function readFile(path: string): Promise<PolicyText> {
+  const { readPolicyFile } = await import('./policy-file.ts'); // the YAML parser costs start-up time
+  return readPolicyFile(path);
+}
+
 /**
  * @param say makes a sentence of a problem, as the options were given
  * @throws OptionsError with a sentence for each problem: there is no network without the policy that was asked for
@@ -68,7 +73,7 @@ export async function readStartPolicy(
   let sentences = ({ message }: PolicyProblems): readonly string[] =>
     message.split('\n').map((why) => say({ key: 'policy', why }));
   try {
-    const text = file === undefined ? undefined : readPolicyFile(file);
+    const text = file === undefined ? undefined : await readFile(file);
     if (text !== undefined) sentences = ({ problems }) => text.sentences(problems);
     const context = { ...surroundings, facts };
     const own = text === undefined ? undefined : readPolicy(text.value, context);

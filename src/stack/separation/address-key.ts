@@ -1,22 +1,12 @@
 /**
- * Addresses of every kind as four words, for one table of them all: IPv6 as it is, IPv4 as its v4-mapped form, Ethernet
- * behind a word that begins no unicast IPv6 address.
+ * Addresses of every kind as four words, for one table of them all: IPv6 as it is, IPv4 as its v4-mapped form; Ethernet in
+ * `ethernet-key.ts`.
  */
 import { V4_MAPPED } from '../../base/ip-address.ts';
 import { IPV6_SRC } from '../../wire/ipv6.ts';
-import type { Mac } from '../../wire/mac.ts';
 
 /** Ethernet addresses; IPv4 addresses of the subnet, which are few; all others. */
 export type AddressKind = 'ethernet' | 'subnet' | 'other';
-
-const ETHERNET_MARK = -1;
-
-export function setEthernetKey(key: Int32Array, mac: Mac): void {
-  key[0] = ETHERNET_MARK;
-  key[1] = 0;
-  key[2] = Math.floor(mac / 0x1_0000_0000);
-  key[3] = mac | 0;
-}
 
 export function setIpv4Key(key: Int32Array, word: number): void {
   key[0] = 0;
