@@ -3,8 +3,8 @@
  * linking one file for each module takes Node longer than all else that `hawser run` does until it is ready.
  *
  * - `dist/bin`: what hawser starts, itself included: a file each. `hawser` is started most, and in front of people,
- *   so that it has a code cache too; see `src/cli/boot`. Those that stand in for other programs are the same under
- *   other names.
+ *   so that it has code caches too, and is three programs: see `src/cli/boot`. Those that stand in for other programs are
+ *   the same under other names.
  * - `dist/hawser-agent.mjs`: one file that runs with Node alone, to be copied into a guest;
  *   `dist/hawser-agent-kubernetes.mjs` beside it where it is to watch a cluster.
  * - `dist/lib`: what programs import, and the parts that it shares. Node opens the files of a module graph as fast as it learns
@@ -14,19 +14,20 @@
  * Each begins with what takes SIGUSR1: Node's own answer to it is to open a debugger on a port of the loopback, which
  * guests reach. Those that stay take SIGHUP there too: whoever sends it to all daemons ends none that is about to start.
  *
- * Not minified, and with source maps, so that stack traces can be read.
+ * With names as they are, and source maps, so that stack traces can be read. The three are without white space: each
+ * byte of a program is memory that its start has to touch, twice.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { cachePath } from '../src/cli/boot/program-file.ts';
+import { DAEMON, FIRST_START, MAIN } from '../src/cli/boot/program-for.ts';
 
 const BIN = 'dist/bin';
 const LIB = 'dist/lib';
 const CLI = 'dist/src/cli';
 const LAB = 'dist/src/lab';
-const MAIN = 'hawser.main';
 
 const { version, dependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
 
@@ -72,7 +73,9 @@ const PROGRAM: BuildOptions = {
 };
 const IMPORT_META_URL = "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;";
 
-rmSync(cachePath(join(BIN, `${MAIN}.js`)), { force: true }); // of what is overwritten now
+for (const name of [MAIN, DAEMON, FIRST_START]) {
+  rmSync(cachePath(join(BIN, `${name}.js`)), { force: true }); // of what is overwritten now
+}
 
 await build({
   ...COMMON,
@@ -117,14 +120,72 @@ await build({
   entryPoints: dropIns,
   banner: { js: `${TAKE_SIGUSR1} ${TAKE_SIGHUP} ${IMPORT_META_URL}` },
 });
-await build({
-  ...PROGRAM,
-  entryPoints: { [MAIN]: `${CLI}/main.js` },
-  banner: {
-    js: `(function (require, __filename, importFile, HAWSER_PROGRAM) { ${IMPORT_META_URL}`,
+/** Never come to: what those imports are is not in the program. */
+const without = (isLeftOut: (path: string) => boolean): Plugin => ({
+  name: 'without',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^\.{1,2}\// }, ({ path, kind }) =>
+      kind === 'dynamic-import' && isLeftOut(path) ? { path, namespace: 'left-out' } : undefined,
+    );
+    onLoad({ filter: /^/, namespace: 'left-out' }, ({ path }) => ({
+      contents: `throw new Error(${JSON.stringify(`${path} is not in this program`)});`,
+    }));
   },
-  footer: { js: '})' },
 });
+/** Commands that end, and the agent: of `hawser.js` alone. */
+const ofOthers = (path: string): boolean =>
+  /\/commands\/(?!run|serve)|\/completion\.js$/.test(path);
+/** What only the second start comes to, and programs that have no first one of their own. */
+const ofDaemon = (path: string): boolean =>
+  ofOthers(path) || /\/serve\.js$|\/(pasta|slirp4netns|vpnkit|usernet)\.js$/.test(path);
+const FIRST_ENTERS: Plugin = {
+  name: 'first-enters',
+  setup({ onResolve }) {
+    onResolve({ filter: /\/enter\.js$/ }, () => ({
+      path: resolve(`${CLI}/sandbox/enter-first.js`),
+    }));
+  },
+};
+
+/** Packages that few starts read, a file each; what they are for is imported where it is used. */
+const APART = [
+  'cli-progress',
+  'cli-table3',
+  'pino-pretty',
+  'prom-client',
+  're2js',
+  'tldts',
+  'ws',
+  'yaml',
+];
+const PACKAGES_APART: Plugin = {
+  name: 'packages-apart',
+  setup({ onResolve }) {
+    const filter = new RegExp(`^(${APART.join('|')})$`);
+    onResolve({ filter }, ({ path }) => ({ path: `./${path}.js`, external: true }));
+  },
+};
+await build({ ...PROGRAM, entryPoints: APART.map((name) => ({ in: name, out: name })) });
+
+const CACHED = {
+  [MAIN]: [PACKAGES_APART],
+  [DAEMON]: [PACKAGES_APART, without(ofOthers)],
+  [FIRST_START]: [PACKAGES_APART, without(ofDaemon), FIRST_ENTERS],
+};
+for (const [name, plugins] of Object.entries(CACHED)) {
+  await build({
+    ...PROGRAM,
+    entryPoints: { [name]: `${CLI}/main.js` },
+    plugins,
+    supported: { 'dynamic-import': false }, // of what is apart: see `importFile`
+    minifyWhitespace: true,
+    lineLimit: 200,
+    banner: {
+      js: `(function (require, __filename, importFile, HAWSER_START) { ${IMPORT_META_URL}`,
+    },
+    footer: { js: '})' },
+  });
+}
 /** The SSH library, which few daemons read: our part of it, and the packages that it needs. */
 const SSH: BuildOptions = {
   ...PROGRAM,
@@ -145,7 +206,7 @@ await buildWithLicences(KUBERNETES, REQUIRE);
 writeFileSync(join(BIN, 'package.json'), '{ "type": "commonjs" }\n');
 
 const made = new Set(['package.json']);
-for (const name of [...Object.keys({ ...programs, ...dropIns }), MAIN, 'ssh-client'])
+for (const name of [...Object.keys({ ...programs, ...dropIns, ...CACHED }), ...APART, 'ssh-client'])
   made.add(`${name}.js`).add(`${name}.js.map`);
 
 // A file that hawser looks for must be there: `distFile('bin/x.js')`.
@@ -160,10 +221,11 @@ for (const name of readdirSync(BIN)) if (!made.has(name)) rmSync(join(BIN, name)
 
 await import('./man-pages.ts');
 
-const cached = spawnSync(process.execPath, ['dist/tools/code-cache.js', join(BIN, `${MAIN}.js`)], {
-  stdio: 'inherit',
-});
-if (cached.status !== 0) throw new Error(`the code cache was not made: status ${cached.status}`);
+for (const name of Object.keys(CACHED)) {
+  const tool = ['dist/tools/code-cache.js', join(BIN, `${name}.js`)];
+  const cached = spawnSync(process.execPath, tool, { stdio: ['ignore', 'ignore', 'inherit'] });
+  if (cached.status !== 0) throw new Error(`the code cache was not made: status ${cached.status}`);
+}
 
 /** Packages that are part of a file, and no dependencies of ours, ask for their licences there. */
 async function buildWithLicences(options: BuildOptions, banner = ''): Promise<void> {

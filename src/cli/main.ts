@@ -1,17 +1,18 @@
 /** The `hawser` program, and those that stand in for others. Only what must be in place first is done here; the rest is in `program.ts`. */
+import type { Start } from './boot/program-file.ts';
 import type { DropIn } from './drop-ins/drop-in.ts';
 import { COMMANDS, DROP_INS } from './drop-ins/programs.ts';
 import { exitOnSignals, keepOnSignals } from './early-signals.ts';
 import { isSecondStart } from './sandbox/second-start.ts';
 import './parent-watch.ts'; // first: records the parent process before it can have ended
 
-/** The name of the file in `dist/bin` that was started, without its extension; the bundle's parameter: only there. */
-declare const HAWSER_PROGRAM: string;
+/** The bundle's parameter: only there. */
+declare const HAWSER_START: Start;
 
 async function main(): Promise<number> {
   const [, , command = ''] = process.argv;
   const again = isSecondStart(process.env);
-  const program = typeof HAWSER_PROGRAM === 'string' ? HAWSER_PROGRAM : 'hawser';
+  const program = typeof HAWSER_START === 'object' ? HAWSER_START.name : 'hawser';
   const dropIn = DROP_INS.get(program) ?? (again ? COMMANDS.get(command) : undefined);
   if (dropIn !== undefined || command === 'run' || COMMANDS.has(command)) exitOnSignals();
   // A reader that went away (`hawser flows | head`) is no failure of ours.

@@ -6,11 +6,15 @@
  * is process 1 or a subreaper, which may have started us as well. Launchers that care name themselves.
  */
 import { RunError } from '../network/errors.ts';
+import type { Start } from './boot/program-file.ts';
 
 const POLL_MS = 500;
 
+/** A bundle's parameter: only there. */
+declare const HAWSER_START: Start;
+
 /** As early as can be: this module is loaded by the program's first lines. */
-const PARENT_AT_START = process.ppid;
+const PARENT_AT_START = typeof HAWSER_START === 'object' ? HAWSER_START.parent : process.ppid;
 
 /**
  * @param parent its process id, or true for the parent at the start of this program

@@ -1,12 +1,19 @@
 #!/usr/bin/env node
-/** `dist/bin/hawser.js`, and others under their names: runs the program beside it, `main.ts` bundled. */
+/** `dist/bin/hawser.js`, and others under their names: runs one of the programs beside it, which are `main.ts` bundled. */
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { collectAlone, forgetYoungSize } from './memory.ts';
 import { loadProgram } from './program-file.ts';
+import { programFor } from './program-for.ts';
 
-const PROGRAM = fileURLToPath(new URL('hawser.main.js', import.meta.url));
+const start = {
+  name: basename(fileURLToPath(import.meta.url), '.js'),
+  parent: process.ppid,
+  begin: (program: string): void => {
+    loadProgram(fileURLToPath(new URL(`${program}.js`, import.meta.url))).run(start);
+  },
+};
 
 forgetYoungSize();
 collectAlone();
-loadProgram(PROGRAM).run(basename(fileURLToPath(import.meta.url), '.js'));
+start.begin(programFor(start.name, process));

@@ -24,7 +24,7 @@ describe('cli/boot/memory', () => {
 
   it('the code cache of the build is taken under them, once the size of the heap is forgotten', () => {
     const boot = new URL('../../../src/cli/boot/', import.meta.url);
-    const program = fileURLToPath(new URL('../../../bin/hawser.main.js', import.meta.url));
+    const program = fileURLToPath(new URL('../../../bin/hawser.daemon.js', import.meta.url));
     const text = `
       import { forgetYoungSize } from '${new URL('memory.js', boot)}';
       import { loadProgram } from '${new URL('program-file.js', boot)}';

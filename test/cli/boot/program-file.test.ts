@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cachePath, loadProgram } from '../../../src/cli/boot/program-file.ts';
+import { DAEMON, FIRST_START, MAIN } from '../../../src/cli/boot/program-for.ts';
+
+const START = { name: 'one', parent: 1, begin: () => {} };
 
 describe('cli/boot/program-file', () => {
   let dir = '';
@@ -12,7 +15,7 @@ describe('cli/boot/program-file', () => {
   const write = (word: string): void => {
     writeFileSync(
       path,
-      `(function (require, __filename, importFile, name) {
+      `(function (require, __filename, importFile, { name }) {
         process.programSaid = [name, ${JSON.stringify(word)}, __filename, typeof require('node:fs').statSync];
       })`,
     );
@@ -27,21 +30,23 @@ describe('cli/boot/program-file', () => {
     Reflect.deleteProperty(process, 'programSaid');
   });
 
-  it('the build left a cache that this Node takes', () => {
-    const built = fileURLToPath(new URL('../../../bin/hawser.main.js', import.meta.url));
-    assert.equal(loadProgram(built).cacheAccepted, true);
-  });
+  for (const name of [MAIN, DAEMON, FIRST_START]) {
+    it(`the build left a cache of ${name} that this Node takes`, () => {
+      const built = fileURLToPath(new URL(`../../../bin/${name}.js`, import.meta.url));
+      assert.equal(loadProgram(built).cacheAccepted, true);
+    });
+  }
 
   it('runs without a cache, and with the one it makes', () => {
     write('hello');
     const first = loadProgram(path);
     assert.equal(first.cacheAccepted, undefined);
-    first.run('one');
+    first.run(START);
     assert.deepEqual(said(), ['one', 'hello', path, 'function']);
     writeFileSync(cachePath(path), first.makeCache());
     const second = loadProgram(path);
     assert.equal(second.cacheAccepted, true);
-    second.run('one');
+    second.run(START);
     assert.deepEqual(said(), ['one', 'hello', path, 'function']);
   });
 
@@ -53,7 +58,7 @@ describe('cli/boot/program-file', () => {
       if (broken !== undefined) writeFileSync(cachePath(path), broken);
       const program = loadProgram(path);
       assert.equal(program.cacheAccepted, false);
-      program.run('one');
+      program.run(START);
       assert.deepEqual(said(), ['one', `other ${i}`, path, 'function']);
     }
   });

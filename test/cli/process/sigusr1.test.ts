@@ -4,12 +4,24 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { DAEMON, FIRST_START, MAIN } from '../../../src/cli/boot/program-for.ts';
 import { freePort } from '../../support/free-port.ts';
 import { type Program, Workplace } from './hawser.ts';
 
 const DIST = fileURLToPath(new URL('../../../', import.meta.url));
 /** Loaded by `hawser.js`, which has taken the signal. */
-const LOADED = ['hawser.main.js', 'ssh-client.js'];
+const LOADED = [
+  ...[MAIN, DAEMON, FIRST_START].map((name) => `${name}.js`),
+  'ssh-client.js',
+  'cli-progress.js',
+  'cli-table3.js',
+  'pino-pretty.js',
+  'prom-client.js',
+  're2js.js',
+  'tldts.js',
+  'ws.js',
+  'yaml.js',
+];
 const programs = [
   ...readdirSync(join(DIST, 'bin'))
     .filter((name) => name.endsWith('.js') && !LOADED.includes(name))
