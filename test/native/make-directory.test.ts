@@ -32,6 +32,19 @@ describe('makeDirectory', () => {
     assert.ok(!existsSync(join(dir, 'nowhere')));
   });
 
+  it('where the kernel takes none: ENOENT, at once', () => {
+    const program = `import { makeDirectory } from '${MODULE}';
+      try { makeDirectory('/proc/hawser/a'); } catch (error) { console.log(error.code); }`;
+    const argv = ['--input-type=module', '-e', program];
+    const { stdout } = spawnSync(process.execPath, argv, { encoding: 'utf8', timeout: 10_000 });
+    assert.equal(stdout, 'ENOENT\n');
+  });
+
+  it('a file is no directory: EEXIST', () => {
+    writeFileSync(join(dir, 'file'), '');
+    assert.throws(() => makeDirectory(join(dir, 'file')), { code: 'EEXIST' });
+  });
+
   for (const [mount, code] of [
     ['-o ro', 'EROFS'],
     ['-o nr_inodes=1', 'ENOSPC'],

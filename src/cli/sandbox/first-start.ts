@@ -6,11 +6,12 @@
  * Order: TAPs, directories and Landlock's rules need rights; then go the bounding set, the user, capabilities, the way to new
  * privileges, files and system calls, each of which needs the later ones still open.
  */
-import { accessSync, chownSync, constants, mkdirSync } from 'node:fs';
+import { accessSync, chownSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { MadeDirectories } from '../../native/made-directories.ts';
+import { makeDirectory } from '../../native/make-directory.ts';
 import type { OpenedTap } from '../../native/opened-taps.ts';
 import { dropBoundingSet, dropCapabilities } from '../../native/sandbox/capabilities.ts';
 import { Kernel } from '../../native/sandbox/kernel.ts';
@@ -132,7 +133,7 @@ function makeDirectories(options: DaemonConfig, user: User | undefined): MadeDir
   const { file } = options.leases;
   if (file === undefined) return made;
   try {
-    if (mkdirSync(dirname(file), { recursive: true }) !== undefined) own(dirname(file));
+    if (makeDirectory(dirname(file)) !== undefined) own(dirname(file));
   } catch {
     // The second start explains it.
   }
