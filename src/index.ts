@@ -41,6 +41,7 @@ export type {
   FlowView,
   MissedEvents,
   TcpFlowView,
+  VerdictEvent,
 } from './control/flow-view.ts';
 export type {
   ConflictPartyView,
@@ -48,6 +49,7 @@ export type {
   ConflictView,
   GuestView,
   HealthView,
+  Ipv6View,
   LeaseView,
   LinkView,
   MuxLinkView,
@@ -55,10 +57,11 @@ export type {
   NetworkInfoView,
   NetworkView,
   PortView,
+  ShareView,
   TrafficView,
 } from './control/network-view.ts';
-export { PolicyConflict, PolicyError } from './control/policy-view.ts';
-export { ProxyError } from './control/proxy-view.ts';
+export { type PolicyBook, PolicyConflict, PolicyError } from './control/policy-view.ts';
+export { type ProxyBook, ProxyError } from './control/proxy-view.ts';
 export { NativeUnavailableError, PosixError } from './native/errors.ts';
 export { AuditError } from './network/audit/audit-file.ts';
 export { createNetwork } from './network/create-network.ts';
@@ -104,7 +107,8 @@ export {
 export { PublishSyntaxError, parsePublish } from './proxy/ports/publish-text.ts';
 export { StreamError } from './proxy/stream/stream-error.ts';
 export { VirtualListenError } from './proxy/virtual-listeners.ts';
-export { parseAddress } from './services/address-text.ts';
+export { ipAddress } from './services/address-text.ts';
+export type { NameRecords } from './services/dns/name-records.ts';
 export { CaptureError } from './transports/capture/pcap-file.ts';
 export type {
   PlainFrameReader as FrameReader,

@@ -5,6 +5,7 @@
  *
  * Reads only. Writing through the stream would merge messages (writev): use `Posix.write`.
  */
+import { fstatSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { NativeUnavailableError } from './errors.ts';
 import { socketOverHandle } from './socket-over-handle.ts';
@@ -33,12 +34,28 @@ export function adoptReadable(
 
 /** A libuv pipe handle that owns `fd`. */
 export function pipeOver(fd: number): object {
+  if (!isPollable(fd)) {
+    throw new NativeUnavailableError(
+      `poll descriptor ${fd}`,
+      'it is a file, or a device like /dev/null',
+    );
+  }
   const handle = new (pipeBinding().Pipe)(PIPE_SOCKET);
   const errno = handle.open(fd);
   if (errno !== 0) {
     throw new NativeUnavailableError(`poll descriptor ${fd}`, `libuv refuses it (${errno})`);
   }
   return handle;
+}
+
+/** Devices of memory: null, zero, full. */
+const MEMORY_MAJOR = 1;
+
+/** Whether epoll takes it: libuv ends the process when it does not. */
+export function isPollable(fd: number): boolean {
+  const stat = fstatSync(fd);
+  if (stat.isFile() || stat.isDirectory() || stat.isBlockDevice()) return false;
+  return !(stat.isCharacterDevice() && stat.rdev >> 8 === MEMORY_MAJOR);
 }
 
 function pipeBinding(): PipeBinding {

@@ -1,5 +1,5 @@
 /** The C library, bound through koffi. Nothing outside this folder uses koffi. */
-import { createRequire } from 'node:module';
+import nodeModule from 'node:module'; // by a name that banners of bundles do not have
 import { NativeUnavailableError } from './errors.ts';
 import { CALLS } from './sandbox/calls.ts';
 import { SERVICE_CALLS } from './sandbox/service-calls.ts';
@@ -28,7 +28,7 @@ interface Async {
 
 /** In a bundle that is CommonJS there is no `import.meta.url`. */
 const requireHere = (): NodeJS.Require =>
-  createRequire(typeof __filename === 'string' ? __filename : import.meta.url);
+  nodeModule.createRequire(typeof __filename === 'string' ? __filename : import.meta.url);
 
 export const THIS_HOST: NativeHost = {
   platform: process.platform,

@@ -100,6 +100,8 @@ export class EventHub extends Emitter<NetworkEvents> implements EventsView {
   }
 
   read(lastId: string | undefined, wishes: ReadonlySet<string> = NONE): EventReader | undefined {
+    // Of a program without types.
+    if (typeof wishes?.has !== 'function') throw new TypeError('wishes must be a Set of types');
     if (this.readers >= followersMax('events')) return undefined;
     this.readers++;
     clearTimeout(this.timer);

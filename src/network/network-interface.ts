@@ -75,7 +75,7 @@ export interface Network extends AsyncDisposable {
   /**
    * Serve the control API: that of `hawser run`, for `hawser status` and the like.
    *
-   * @throws ListenError
+   * @throws OptionsError, ApiListenError
    */
   serveApi(options: ServeApiOptions): Promise<ServedApi>;
 

@@ -104,6 +104,7 @@ function take<T extends object, K extends Extract<keyof T, string>>(
   value: unknown,
   schemas: Schemas<T>,
 ): OptionProblem[] {
+  if (value instanceof Promise) return [{ key, why: 'must not be a promise: await it' }];
   const result = schemas[key]().safeParse(value);
   if (!result.success) {
     return result.error.issues.map((issue) => describe(key, value, issue));

@@ -22,20 +22,33 @@ import { integer, oneOf } from './option-schema.ts';
 
 /** What its parts mean together is checked when it is published. @throws PublishError */
 export function readPublication(given: unknown): PublishSpec {
-  const isUnix =
-    typeof given === 'object' && given !== null && Reflect.get(given, 'protocol') === 'unix';
+  const isObject = typeof given === 'object' && given !== null;
+  const isUnix = isObject && Reflect.get(given, 'protocol') === 'unix';
   const read = isUnix
     ? readArgument(unixSchema(), given, 'a publication')
     : readArgument(portSchema(), given, 'a publication');
-  if ('value' in read) return read.value;
-  const why = problemText(read.problems);
-  throw new PublishError('ERR_HAWSER_PUBLISH_SYNTAX', `cannot publish: ${why}`);
+  if ('problems' in read) throw syntaxError(problemText(read.problems));
+  if (!isUnix && isObject && !('hostAddress' in given)) throw syntaxError(NO_HOST_ADDRESS);
+  return read.value;
 }
+
+/** Left out by mistake it would be every address. */
+const NO_HOST_ADDRESS =
+  'hostAddress must be given: an IpAddress, "localhost", or undefined for every address';
+
+const syntaxError = (why: string): PublishError =>
+  new PublishError('ERR_HAWSER_PUBLISH_SYNTAX', `cannot publish: ${why}`);
 
 const text = (): z.ZodType<string> => z.string('must be a text');
 
 const address = (): z.ZodType<IpAddress> =>
-  z.instanceof(IpAddress, { error: 'must be an IpAddress' });
+  z.instanceof(IpAddress, { error: AN_ADDRESS }).refine(isWhole, AN_ADDRESS);
+
+const AN_ADDRESS = 'must be an IpAddress';
+
+/** One that was made of a text has no words, or wrong ones. */
+const isWhole = ({ a, b, c, d }: IpAddress): boolean =>
+  [a, b, c, d].every((word) => Number.isInteger(word) && word === (word | 0));
 
 /** The directory of a program may change. */
 const absolute = (): z.ZodType<string> =>

@@ -27,6 +27,14 @@ export function parseAddress(text: string): IpAddress | undefined {
   return lastAddress;
 }
 
+/** For programs. @throws TypeError for what is no address in text; zones and prefixes are none */
+export function ipAddress(text: string): IpAddress {
+  const given: unknown = text; // of a program without types
+  const address = typeof given === 'string' ? parseAddress(given) : undefined;
+  if (address !== undefined) return address;
+  throw new TypeError(`${JSON.stringify(text) ?? typeof text} is not an IP address`);
+}
+
 function readAddress(text: string): IpAddress | undefined {
   if (text.includes('/') || text.includes('%')) return undefined;
   if (!text.includes(':')) {

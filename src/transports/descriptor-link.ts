@@ -1,5 +1,6 @@
 /** A guest on a descriptor that this process was started with, or was handed: `fd:`. */
-import { fstatSync } from 'node:fs';
+import { fstatSync, type Stats } from 'node:fs';
+import { isPollable } from '../native/adopt.ts';
 import { loadPosix } from '../native/load.ts';
 import { AttachedStream, socketOfDescriptor, streamOf } from './attached-stream.ts';
 import { type Framing, STREAM_FRAMINGS } from './framing.ts';
@@ -19,6 +20,7 @@ export function openDescriptorLink(
   description: string,
   context: LinkContext,
 ): EndingLink {
+  if (framing === 'packet' || framing === 'packet-vnet') checkPackets(fd, description);
   if (framing === 'packet-vnet') return openPacketLink(fd, true, description, context);
   if (framing === 'packet') {
     const posix = loadPosix(`open ${description}`);
@@ -28,6 +30,19 @@ export function openDescriptorLink(
   }
   const socket = socketOfDescriptor(fd, description);
   return new AttachedStream(streamOf(socket, description), framing, description, context);
+}
+
+/** @throws LinkError for what has no packets */
+function checkPackets(fd: number, description: string): void {
+  let stat: Stats;
+  try {
+    stat = fstatSync(fd);
+  } catch (cause) {
+    throw new LinkError(`cannot attach ${description}: descriptor ${fd} is not open`, { cause });
+  }
+  if (stat.isSocket() || (stat.isCharacterDevice() && isPollable(fd))) return;
+  const why = `descriptor ${fd} is neither a socket nor a network device such as a TAP`;
+  throw new LinkError(`cannot attach ${description}: ${why}`);
 }
 
 /** @throws LinkError, NativeUnavailableError */

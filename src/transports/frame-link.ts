@@ -170,7 +170,9 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
     this.stats.framesToGuest++;
     this.stats.bytesToGuest += len;
     try {
-      this.isFull = this.writer.write(this.slab.bytes.subarray(0, len)) === false;
+      const taken = this.writer.write(this.slab.bytes.subarray(0, len));
+      this.isFull = taken === false;
+      if (typeof taken === 'object' && taken !== null) this.checkDone(taken);
     } catch (error) {
       this.fail(error);
     }
@@ -186,6 +188,13 @@ export class FrameLink implements OpenLink, FrameWriter, PlainFrameReader, TurnW
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  /** A frame is lent for the call alone: an asynchronous function would read it too late. */
+  private checkDone(taken: object): void {
+    if (!('then' in taken) || typeof taken.then !== 'function') return;
+    Promise.resolve(taken).catch(() => {});
+    throw new TypeError('write must be done when it returns, not asynchronous');
   }
 
   private notifyTaken(): void {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, openSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -210,6 +210,15 @@ describe('network/attach', () => {
       const attach = (): unknown =>
         typeof link === 'number' ? network.attach(link) : network.attach(link);
       assert.throws(attach, { code: 'ERR_HAWSER_LINK', message: why });
+    }
+    for (const place of ['/dev/null', '/dev/zero', '/proc', '/proc/self/exe']) {
+      const fd = openSync(place, 'r');
+      for (const framing of ['packet', 'packet-vnet'] as const) {
+        const message = /is neither a socket nor a network device such as a TAP$/;
+        const attach = (): unknown => network.attach(fd, { framing });
+        assert.throws(attach, { code: 'ERR_HAWSER_LINK', message }, place);
+      }
+      closeSync(fd);
     }
     for (const writer of ['{}', 'null', '"eth0"', '{ "write": 1 }']) {
       const attach = (): unknown => network.attach(JSON.parse(writer));

@@ -1,11 +1,13 @@
 /** Guests that mean ill, and programs with faults of their own: neither ends the other, nor the network. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { IpAddress } from '../../src/base/ip-address.ts';
 import { type Log, SILENT } from '../../src/base/log.ts';
 import { createNetwork } from '../../src/network/create-network.ts';
 import type { FrameAttachment } from '../../src/network/links.ts';
 import type { Network } from '../../src/network/network-interface.ts';
 import { parsePublish } from '../../src/proxy/ports/publish-text.ts';
+import { ipAddress } from '../../src/services/address-text.ts';
 import { PROTOCOL_TCP } from '../../src/wire/ipv4.ts';
 import { until } from '../proxy/recording.ts';
 import {
@@ -147,6 +149,7 @@ describe('network: faults of guests and programs', () => {
     ['flush', { write: () => {}, flush: () => assert.fail('flush') }],
     ['onTaken', { write: () => {}, onTaken: () => assert.fail('onTaken') }],
     ['write', { write: () => assert.fail('write') }],
+    ['asynchronous write', { write: () => Promise.reject(new Error('of the program')) }],
   ] as const) {
     it(`a writer whose ${name} throws ends its own link, and no other`, async () => {
       const uncaught = await uncaughtOf(async () => {
@@ -249,7 +252,7 @@ describe('network: faults of guests and programs', () => {
   });
 
   describe('arguments of programs without types', () => {
-    const PORT_80 = { protocol: 'tcp', hostPort: 0, guestPort: 80 };
+    const PORT_80 = { protocol: 'tcp', hostAddress: 'localhost', hostPort: 0, guestPort: 80 };
     const UNIX = { protocol: 'unix', guestPort: 80 };
     for (const [publication, why] of [
       [123, /a publication must be an object, got 123/],
@@ -304,6 +307,43 @@ describe('network: faults of guests and programs', () => {
         network.view.ports().map((port) => port.guest),
         ['bob'],
       );
+    });
+
+    it('one that names no address of the host by mistake does not listen on all of them', async () => {
+      const port80 = {
+        protocol: 'tcp',
+        hostPort: 0,
+        guestAddress: undefined,
+        guestPort: 80,
+      } as const;
+      const wordless: IpAddress = Object.create(IpAddress.prototype);
+      for (const spec of [port80, { ...port80, hostAddress: wordless }]) {
+        const published = network.publish(Object.assign(spec));
+        await assert.rejects(published, {
+          code: 'ERR_HAWSER_PUBLISH_SYNTAX',
+          message: /hostAddress must/,
+        });
+      }
+      await network.publish({ ...port80, hostAddress: undefined });
+      assert.equal(network.view.ports().length, 1);
+      assert.throws(() => ipAddress('127.0.0.1 '), { name: 'TypeError' });
+    });
+
+    it('a document of proxies that is none leaves the proxies in use', async () => {
+      await network.view.proxy.replace({ upstreamProxy: 'http://127.0.0.1:3128' });
+      for (const none of [Promise.resolve({}), new Map(), new Date(), undefined, []]) {
+        const replaced = network.view.proxy.replace(none);
+        await assert.rejects(replaced, { name: 'ProxyError', message: /must be an object/ });
+      }
+      assert.notEqual(network.view.proxy.state().document, null);
+    });
+
+    it('an option that is a promise is named', async () => {
+      for (const key of ['ipv6', 'nat64', 'dnsFamily', 'mtu', 'publish']) {
+        const create = createNetwork(Object.assign({ [key]: Promise.resolve('off') }));
+        const message = `${key} must not be a promise: await it`;
+        await assert.rejects(create, { code: 'ERR_HAWSER_OPTIONS', message });
+      }
     });
 
     it('a key that is not known is no option that is left out', async () => {

@@ -3,8 +3,9 @@ import type { Log } from '../../base/log.ts';
 import { type ProxyBook, ProxyError, type ProxyStateView } from '../../control/proxy-view.ts';
 import type { ProxyRules } from '../../services/upstream-proxy/proxy-rules.ts';
 import type { Guest } from '../../stack/guest.ts';
+import { isRecord } from '../call-arguments.ts';
 import type { UpstreamProxyConfig } from '../config.ts';
-import { OptionsError } from '../option-problem.ts';
+import { OptionsError, printable } from '../option-problem.ts';
 import type { ProxyDocument } from './proxy-document.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 
@@ -95,6 +96,9 @@ export class LiveProxy implements ProxyBook {
   }
 
   async replace(value: unknown): Promise<ProxyStateView> {
+    if (!isRecord(value)) {
+      throw new ProxyError(`a document must be an object, got ${printable(value, true)}`);
+    }
     const load = await loadParts();
     const document = load.readProxyDocument(value);
     const rules = load.proxyRules(document, process.env);

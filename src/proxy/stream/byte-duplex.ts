@@ -151,6 +151,7 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
     this.shutDown = true;
     this.endStream();
     done();
+    this.closeUnread();
   }
 
   override _destroy(error: Error | null, done: Done): void {
@@ -199,7 +200,14 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
     if (!this.peerEnded || this.endPushed || stream.receivedLen > 0) return;
     this.endPushed = true;
     this.stopLingering();
-    if (!this.destroyed) this.pushOn(null);
+    if (this.destroyed) return;
+    this.pushOn(null);
+    this.closeUnread();
+  }
+
+  /** Nobody reads what its user has ended and its peer as well: the end of nothing is read, or it would never close. */
+  private closeUnread(): void {
+    if (this.shutDown && this.endPushed && this.readableLength === 0) this.read(0);
   }
 
   private pushReceived(stream: ByteStream): void {

@@ -72,6 +72,31 @@ describe('proxy/stream/byte-duplex', () => {
     duplex.join(flow);
   });
 
+  it('one that both sides have ended closes though nobody reads it, if there is nothing to read', async () => {
+    for (const isPeerFirst of [true, false]) {
+      const one = new ByteDuplex({ clock: new TestClock(), flusher: NO_FLUSH }, namesOf(ID));
+      one.join(new FakeFlow());
+      const closed = once(one, 'close');
+      if (isPeerFirst) one.onPeerEnd();
+      one.end('bye');
+      if (!isPeerFirst) {
+        await once(one, 'finish');
+        one.onPeerEnd();
+      }
+      await closed;
+    }
+  });
+
+  it('one with something to read waits for its reader, also after its own end', async () => {
+    flow.received = Buffer.from('late');
+    duplex.join(flow);
+    duplex.end();
+    duplex.onPeerEnd();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(duplex.destroyed, false);
+    assert.equal(`${(await duplex.toArray()).join('')}`, 'late');
+  });
+
   it('says who the guest is', () => {
     assert.deepEqual([duplex.remoteAddress, duplex.remotePort], ['192.168.127.2', 40_000]);
   });

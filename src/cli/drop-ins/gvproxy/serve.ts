@@ -68,16 +68,26 @@ async function forward(target: GvproxyTarget, local: string, remote: string): Pr
 
 function notify(path: string, network: OpenNetwork, daemon: ServingDaemon): void {
   const notifications = new Notifications(path, daemon.log);
+  const connected = new Set<string>();
   let isReady = false;
+  let isClosed = false;
+  const closed = (mac_address: string): void =>
+    notifications.send({ notification_type: 'connection_closed', mac_address });
   daemon.add({
+    // Before the network, which would tell of its guests when nothing is sent any more.
     close: async () => {
+      isClosed = true;
+      for (const mac of connected) closed(mac);
       if (!isReady) notifications.send({ notification_type: 'hypervisor_error' });
       await notifications.close();
     },
   });
-  network.on('guest', ({ kind, guest }) => {
-    const notification_type = kind === 'attached' ? 'connection_established' : 'connection_closed';
-    notifications.send({ notification_type, mac_address: guest.mac });
+  network.on('guest', ({ kind, guest: { mac } }) => {
+    if (isClosed) return;
+    if (kind === 'attached') {
+      connected.add(mac);
+      notifications.send({ notification_type: 'connection_established', mac_address: mac });
+    } else if (connected.delete(mac)) closed(mac);
   });
   daemon.whenReady(() => {
     isReady = true;

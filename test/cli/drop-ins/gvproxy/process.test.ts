@@ -245,6 +245,25 @@ describe('hawser-gvproxy as a process', function () {
     socket.close();
   });
 
+  for (const [how, end] of [
+    ['its link closes', (guest: Socket): unknown => guest.destroy()],
+    ['it is told to', (_guest: Socket, program: Program): unknown => program.child.kill()],
+  ] as const) {
+    it(`notifications: where it ends with its guest, the last is of the end: ${how}`, async () => {
+      const { socket, messages } = await notified(place.path('n'));
+      const program = await started('-notification', `unix://${place.path('n')}`);
+      const guest = connect(place.path('q.sock'));
+      sendFrame(guest, arpFrame(1, GUEST_MAC, FREE_IP, GATEWAY_IP));
+      await until(() => messages.length === 2);
+      end(guest, program);
+      assert.equal((await program.ended).status, 0);
+      guest.destroy();
+      await until(() => messages.length === 3);
+      assert.match(messages[2] ?? '', /"connection_closed","mac_address":"[0-9a-f:]+"}\n$/);
+      socket.close();
+    });
+  }
+
   it('notifications: a link that cannot be opened; and a launcher that is not there is no harm', async () => {
     const { socket, messages } = await notified(place.path('n'));
     writeFileSync(place.path('q.sock'), 'not a socket');
