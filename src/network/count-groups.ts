@@ -7,6 +7,7 @@ import type { AuditLog } from './audit/audit-log.ts';
 import type { DataPath } from './data-path.ts';
 import type { makeDhcpServer } from './gateway-dhcp.ts';
 import type { makeDhcpv6Server } from './gateway-dhcpv6.ts';
+import type { GuestStreams } from './guest-streams.ts';
 import type { ProgramGate } from './hooks/program-gate.ts';
 import type { Ipv6Service } from './ipv6-service.ts';
 import type { ViewParts } from './live-view.ts';
@@ -16,6 +17,7 @@ export interface CountedParts {
   readonly dataPath: DataPath;
   readonly mux: MuxLinks;
   readonly ssh: SshForwards;
+  readonly streams: GuestStreams;
   readonly faults: FaultWatch;
   readonly dhcp: ReturnType<typeof makeDhcpServer>;
   readonly dhcp6: ReturnType<typeof makeDhcpv6Server>;
@@ -27,7 +29,8 @@ export interface CountedParts {
 }
 
 export function countGroups(parts: CountedParts): ViewParts['groups'] {
-  const { dataPath, mux, ssh, faults, dhcp, dhcp6, dns, router, guestApi, gate, audit } = parts;
+  const { dataPath, mux, ssh, streams, faults, dhcp, dhcp6, dns, router, guestApi, gate, audit } =
+    parts;
   const { udp, forwards, published, echo, tcpCounts, refusals } = dataPath;
   return {
     tcp: tcpCounts,
@@ -47,6 +50,7 @@ export function countGroups(parts: CountedParts): ViewParts['groups'] {
     'mux-udp': mux.carrier.udpCounts,
     'mux-dialer': mux.dialer.counts,
     ssh: ssh.counts,
+    streams: streams.unread.counts,
     ...(gate === undefined ? {} : { hooks: gate.questions.counts }),
     ...(audit === undefined ? {} : { audit }),
   };

@@ -12,10 +12,12 @@ import { ByteDuplex, type DuplexContext, namesOf } from '../proxy/stream/byte-du
 import type { VirtualListeners } from '../proxy/virtual-listeners.ts';
 import { parseAddress } from '../services/address-text.ts';
 import type { TcpRequest } from '../stack/flow.ts';
+import type { Guest } from '../stack/guest.ts';
 import type { Stack } from '../stack/stack.ts';
 import { problemText, readArgument } from './call-arguments.ts';
 import type { Guests } from './guests.ts';
 import { integer } from './option-schema.ts';
+import { UnreadStreams } from './unread-streams.ts';
 
 const MAX_PORT = 65_535;
 const DEFAULT_BACKLOG = 128;
@@ -82,6 +84,7 @@ export interface GuestStreamsDeps {
 export class GuestStreams {
   private readonly deps: GuestStreamsDeps;
   private readonly open = new Set<ByteDuplex>();
+  readonly unread: UnreadStreams = new UnreadStreams();
   private readonly servers = new Set<Server>();
   private isClosed = false;
 
@@ -114,6 +117,7 @@ export class GuestStreams {
       const why = 'its link is gone, or there are too many connections';
       throw new GuestStreamError('EHOSTUNREACH', `cannot dial ${address} port ${port}: ${why}`);
     }
+    this.keepUnread(duplex, flow.owner);
     bookDuplex(book, duplex, flow.owner, () => tcpFacts(id, origin, flow));
     duplex.join(flow);
     context.flusher.schedule();
@@ -158,6 +162,7 @@ export class GuestStreams {
       duplex.destroy();
       return;
     }
+    this.keepUnread(duplex, flow.owner);
     bookDuplex(this.deps.book, duplex, flow.owner, () => tcpFacts(request.id, TO_PROGRAM, flow));
     duplex.join(flow);
     server.push(duplex);
@@ -167,6 +172,10 @@ export class GuestStreams {
     this.open.add(duplex);
     duplex.once('close', () => this.open.delete(duplex));
     return duplex;
+  }
+
+  private keepUnread(duplex: ByteDuplex, owner: Guest): void {
+    duplex.onOver = () => this.unread.add(owner, duplex);
   }
 
   private isGuest(address: IpAddress): boolean {

@@ -388,8 +388,15 @@ export class NetworkParts {
       turns: this.dataPath.turns,
       budgets,
       groups: countGroups({
-        ...{ dataPath: this.dataPath, mux: this.mux, ssh: this.ssh, faults: this.faults },
-        ...{ dhcp, dhcp6, dns: this.dns, router: this.ipv6.router, guestApi: this.guestApi },
+        ...{ dataPath: this.dataPath, mux: this.mux, ssh: this.ssh, streams: this.streams },
+        ...{
+          faults: this.faults,
+          dhcp,
+          dhcp6,
+          dns: this.dns,
+          router: this.ipv6.router,
+          guestApi: this.guestApi,
+        },
         ...{ gate: this.gate, audit: this.audit },
       }),
     });

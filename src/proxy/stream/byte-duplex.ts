@@ -57,6 +57,8 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
   readonly localAddress: string | undefined;
   readonly localPort: number | undefined;
   private readonly context: DuplexContext;
+  /** Both sides have ended: what is here yet is for its reader. */
+  onOver: (() => void) | undefined = undefined;
   private stream: ByteStream | undefined = undefined;
   private wanted = false;
   private peerEnded = false;
@@ -127,6 +129,7 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
     this.stopLingering();
     if (reason === 'finished') {
       this.pump();
+      if (!this.destroyed) this.onOver?.();
       return;
     }
     this.stream = undefined;
