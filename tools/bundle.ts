@@ -21,6 +21,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { LATE_PACKAGES } from '../src/cli/boot/kept-packages.ts';
 import { cachePath } from '../src/cli/boot/program-file.ts';
 import { DAEMON, FIRST_START, MAIN } from '../src/cli/boot/program-for.ts';
 
@@ -158,6 +159,9 @@ const APART = [
   'ws',
   'yaml',
 ];
+for (const name of LATE_PACKAGES) {
+  if (!APART.includes(name)) throw new Error(`${name} is not apart`);
+}
 const PACKAGES_APART: Plugin = {
   name: 'packages-apart',
   setup({ onResolve }) {

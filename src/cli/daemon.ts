@@ -17,6 +17,7 @@ import type { DaemonNetwork, OpenNetwork } from '../network/daemon-network.ts';
 import { EXIT_FAILURE, messageOf, RunError, UsageError } from '../network/errors.ts';
 import { fileProblems } from '../network/file-problems.ts';
 import type { Network } from '../network/network-interface.ts';
+import type { Started } from './boot/program-file.ts';
 import type { DaemonConfig } from './daemon-config.ts';
 import { closeEarlyDebugger } from './early-debugger.ts';
 import { END_SIGNALS } from './early-signals.ts';
@@ -97,6 +98,9 @@ export interface DaemonDeps {
   /** Called when everything accepts, after the readiness line. */
   onReady?(network: DaemonNetwork): void;
 }
+
+/** A bundle's parameter: only there. */
+declare const HAWSER_START: Started;
 
 /** @throws UsageError with a line for each */
 function checkFiles(options: DaemonConfig): void {
@@ -306,6 +310,7 @@ class Daemon {
     closeEarlyDebugger(deps.log);
     deps.onReady?.(network);
     for (const callback of this.awaitingReady.splice(0)) callback();
+    if (typeof HAWSER_START === 'object') HAWSER_START.keepPackages();
     if (options.readyFd !== undefined && options.exitWithReadyFd) {
       const { watchReader } = await import('./reader-watch.ts');
       const onGone = (): void => this.stop('--ready-fd has no reader any more');

@@ -25,5 +25,9 @@ export async function exitStatusOf(
 
 async function moreFiles(): Promise<string> {
   const { openFilesLimit } = await import('../native/open-files-limit.ts');
-  return `this process may have ${openFilesLimit()} files open: it needs ${FILES_NEEDED}, and one for each connection; allow more by "ulimit -n", or LimitNOFILE= in a unit of systemd`;
+  const limit = openFilesLimit(); // not known where its file cannot be opened either
+  const few = Number.isFinite(limit)
+    ? `this process may have ${limit} files open`
+    : 'too few files may be open';
+  return `${few}: it needs ${FILES_NEEDED}, and one for each connection; allow more by "ulimit -n", or LimitNOFILE= in a unit of systemd`;
 }

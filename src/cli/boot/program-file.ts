@@ -8,8 +8,8 @@
  * after editing a built program by hand, remove its cache.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { Script } from 'node:vm';
+import { KeptPackages } from './kept-packages.ts';
 
 /** What a program is given. */
 export interface Start {
@@ -19,6 +19,12 @@ export interface Start {
   readonly parent: number;
   /** Run another, in the place of this one: what it has begun stays. */
   begin(file: string): void;
+}
+
+/** And what it has of where it is. */
+export interface Started extends Start {
+  /** Read packages that may be needed when the files beside the program are gone; see `kept-packages.ts`. */
+  keepPackages(): void;
 }
 
 export interface LoadedProgram {
@@ -34,11 +40,11 @@ export const cachePath = (path: string): string => `${path}.cache`;
 /** @param path a script whose value is a function of `require`, `__filename`, `importFile` and a start, in ASCII */
 export function loadProgram(path: string): LoadedProgram {
   const program = openFile(path);
-  const cache = openCache(cachePath(path));
+  const cache = orUndefined(() => openFile(cachePath(path)));
   // One buffer for both: to touch new memory takes longer than to read into it.
   const buffer = Buffer.allocUnsafeSlow(Math.max(program.len, cache?.len ?? 0));
   const text = readInto(buffer, program).toString('latin1');
-  const cachedData = cache && readInto(buffer, cache);
+  const cachedData = cache && orUndefined(() => readInto(buffer, cache));
   const script = new Script(text, {
     filename: path,
     ...(cachedData === undefined ? {} : { cachedData }),
@@ -46,7 +52,11 @@ export function loadProgram(path: string): LoadedProgram {
   const { cachedDataRejected } = script;
   return {
     cacheAccepted: cachedDataRejected === undefined ? undefined : !cachedDataRejected,
-    run: (start) => script.runInThisContext()(createRequire(path), path, importFile, start),
+    run: (start) => {
+      const packages = new KeptPackages(path);
+      const started: Started = { ...start, keepPackages: () => packages.keep() };
+      script.runInThisContext()(packages.load, path, importFile, started);
+    },
     makeCache: () => script.createCachedData(),
   };
 }
@@ -64,18 +74,22 @@ function openFile(path: string): OpenFile {
   return { fd, len: fstatSync(fd).size };
 }
 
-function openCache(path: string): OpenFile | undefined {
+/** It does without a cache that cannot be read. */
+function orUndefined<T>(get: () => T): T | undefined {
   try {
-    return openFile(path);
+    return get();
   } catch {
-    return undefined; // it does without
+    return undefined;
   }
 }
 
 /** And close it. @returns the part of `buffer` that it is in */
 function readInto(buffer: Buffer, { fd, len }: OpenFile): Buffer {
   let at = 0;
-  for (let n = -1; at < len && n !== 0; at += n) n = readSync(fd, buffer, at, len - at, null);
-  closeSync(fd);
+  try {
+    for (let n = -1; at < len && n !== 0; at += n) n = readSync(fd, buffer, at, len - at, null);
+  } finally {
+    closeSync(fd);
+  }
   return buffer.subarray(0, at);
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -48,6 +48,13 @@ describe('cli/boot/program-file', () => {
     assert.equal(second.cacheAccepted, true);
     second.run(START);
     assert.deepEqual(said(), ['one', 'hello', path, 'function']);
+  });
+
+  it('runs where its cache cannot be read', () => {
+    write('first');
+    mkdirSync(cachePath(path));
+    loadProgram(path).run(START);
+    assert.deepEqual(said(), ['one', 'first', path, 'function']);
   });
 
   it('runs with a cache of another program, and with a broken one', () => {
