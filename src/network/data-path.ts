@@ -208,6 +208,10 @@ export class DataPath {
       upstream,
       {
         ...deps.events,
+        onLinkDown: (now, link) => {
+          deps.events.onLinkDown?.(now, link);
+          this.flusher.schedule(); // what is its guest's ends in time, though nothing else happens
+        },
         afterWork: () => this.afterWork(),
         hasTime: () => this.turns.hasTime(),
       },

@@ -1,6 +1,7 @@
 /** Guests that mean ill, and programs with faults of their own: neither ends the other, nor the network. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { IpAddress } from '../../src/base/ip-address.ts';
 import { type Log, SILENT } from '../../src/base/log.ts';
 import { createNetwork } from '../../src/network/create-network.ts';
@@ -117,6 +118,24 @@ describe('network: faults of guests and programs', () => {
     const [chunk] = await once(connection, 'data');
     assert.equal(`${chunk}`, 'hello');
     connection.destroy();
+  });
+
+  it('what a guest had that is gone ends when its grace is over, though nothing else happens', async () => {
+    await network.close();
+    network = await createNetwork({ linkGrace: 0 });
+    const guest = new RawGuest(network);
+    await until(() => network.view.guests().some(({ addresses }) => addresses.length > 0));
+    const dialled = network.dial({ port: GUEST_PORT });
+    const syn = await guest.heard('S');
+    const ends = { sport: GUEST_PORT, dport: syn.sport, ack: syn.seq + 1 };
+    guest.send({ flags: 'SA', seq: 500, ...ends });
+    const connection = await dialled;
+    const closed = new Promise((resolve) => connection.once('error', resolve));
+    await sleep(200); // nothing is on its way any more
+    const begun = performance.now();
+    await guest.link.detach();
+    await closed;
+    assert.ok(performance.now() - begun < 300);
   });
 
   it('a listener of data that throws: an uncaught exception of the program, and the end of its connection alone', async () => {
