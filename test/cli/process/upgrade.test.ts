@@ -1,10 +1,19 @@
 /** Whoever upgrades hawser replaces or removes its files while it runs. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
+import { type ClientRequest, request } from 'node:http';
 import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { until } from '../../proxy/recording.ts';
 import { describeNeeding } from '../../support/requirements.ts';
 import { HAWSER, Workplace } from './hawser.ts';
+
+/** Its status and body. */
+async function answerOf(asked: ClientRequest): Promise<string> {
+  const [answer] = await once(asked, 'response');
+  return `${answer.statusCode} ${await text(answer)}`;
+}
 
 describeNeeding('a daemon whose files are gone', ['linux'], () => {
   let place: Workplace;
@@ -23,18 +32,13 @@ describeNeeding('a daemon whose files are gone', ['linux'], () => {
     const daemon = place.start(process.execPath, [program, 'run', '--sandbox', 'off']);
     await daemon.says(/hawser is ready/);
     rmSync(place.path('old'), { recursive: true });
-    const metrics = place.start('curl', [
-      ...['-s', '-f', '--unix-socket', place.path('hawser/default/api.sock')],
-      'http://localhost/metrics',
-    ]);
-    assert.equal((await metrics.ended).status, 0, daemon.stderr);
-    assert.match(metrics.stdout, /^hawser_/m);
-    const document = JSON.stringify({ default: 'deny' });
-    const policy = place.start('curl', [
-      ...['-s', '-f', '-X', 'PUT', '-H', 'content-type: application/json', '-d', document],
-      ...['--unix-socket', place.path('hawser/default/api.sock'), 'http://localhost/v1/policy'],
-    ]);
-    assert.equal((await policy.ended).status, 0, daemon.stderr);
+    const socketPath = place.path('hawser/default/api.sock');
+    const metrics = await answerOf(request({ socketPath, path: '/metrics' }).end());
+    assert.match(metrics, /^200 .*hawser_/s, daemon.stderr);
+    const headers = { 'content-type': 'application/json' };
+    const put = request({ socketPath, path: '/v1/policy', method: 'PUT', headers });
+    const policy = await answerOf(put.end(JSON.stringify({ default: 'deny' })));
+    assert.match(policy, /^200 /, daemon.stderr);
     daemon.child.kill();
     await until(() => daemon.child.exitCode !== null);
     assert.equal(daemon.child.exitCode, 0);
