@@ -304,6 +304,8 @@ class Daemon {
       announceReady(options.readyFd, readiness, deps.log, options.exitWithReadyFd);
     }
     this.isReady = true;
+    const stay = setInterval(() => {}, 2 ** 30); // without a link or an API nothing else keeps the process
+    this.watches.push(() => clearInterval(stay));
     const missing = deps.sandbox?.view().parts.filter(({ holds }) => !holds) ?? [];
     if (missing.length > 0)
       deps.log.info({ missing }, 'this system cannot have all of the sandbox');

@@ -9,7 +9,7 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { text as textOf } from 'node:stream/consumers';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { SimulatedGuest } from '../../../../src/lab/guest/simulated-guest.ts';
 import { VPNKIT_FRAMING } from '../../../../src/transports/framing.ts';
@@ -169,6 +169,15 @@ describe('hawser-gvproxy as a process', function () {
     assert.equal(await guest.resolve('host.docker.internal'), '192.168.127.254');
     socket.destroy();
     assert.deepEqual(await program.ended, { status: 0, signal: null });
+  });
+
+  it('without a link or an API it stays until it is told to end', async () => {
+    const program = place.start(process.execPath, [GVPROXY, '-ssh-port=-1']);
+    await program.says(/hawser is ready/);
+    await pause(300);
+    assert.equal(program.child.exitCode, null);
+    program.child.kill();
+    assert.equal((await program.ended).status, 0);
   });
 
   it('ends with the link of its guest', async () => {
