@@ -168,7 +168,7 @@ async function serves(guest: Guest): Promise<void> {
   await upload(guest, server, TRANSFER_BYTES);
   const name = await guest.run('dig', '+short', '+time=2', `@${GATEWAY}`, 'host.hawser.internal');
   assert.equal(name.trim(), HOST);
-  assert.match(await guest.run('ping', '-c', '3', '-i', '0.1', '-W', '2', HOST), /3 received/);
+  assert.match(await guest.run('ping', '-c', '3', '-i', '0.1', '-w', '5', HOST), /3 received/);
 }
 
 /** Downloads, one after the other, until the time is over; each is compared with its sum. */

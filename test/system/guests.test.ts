@@ -35,7 +35,7 @@ systemSuite('guests', [...LAB, 'gcc', 'ping', 'curl', 'dhclient', 'userns'], fun
     assert.equal(new Set(addresses).size, 3);
     for (const guest of guests) {
       for (const address of addresses) {
-        const text = await guest.run('ping', '-c', '3', '-i', '0.05', '-W', '2', address);
+        const text = await guest.run('ping', '-c', '3', '-i', '0.05', '-w', '5', address);
         assert.match(text, /3 received/);
       }
     }

@@ -100,7 +100,7 @@ systemSuite('links of messages', [...LAB, 'gcc', 'ipv6', 'ping', 'curl', 'tcpdum
         ['-4', GATEWAY],
         ['-6', GATEWAY6],
       ] as const) {
-        const args = [family, '-c', '3', '-i', '0.05', '-W', '2', address];
+        const args = [family, '-c', '3', '-i', '0.05', '-w', '5', address];
         assert.match(await guest.run('ping', ...args), /3 received/);
       }
       for (const host of [HOST, `[${HOST6}]`]) {

@@ -102,13 +102,13 @@ systemSuite('DNS, UDP and ping', [...LAB, 'dig', 'dnsmasq', 'ping'], function ()
     ['an address outside', OUTSIDE],
   ] as const) {
     it(`ping reaches ${what}`, async () => {
-      const text = await guest.run('ping', '-c', '5', '-i', '0.05', '-W', '2', address);
+      const text = await guest.run('ping', '-c', '5', '-i', '0.05', '-w', '5', address);
       assert.match(text, /5 received/);
     });
   }
 
   it('ping carries 8,000 bytes in fragments', async () => {
-    const text = await guest.run('ping', '-c', '2', '-i', '0.05', '-W', '2', '-s', '8000', OUTSIDE);
+    const text = await guest.run('ping', '-c', '2', '-i', '0.05', '-w', '5', '-s', '8000', OUTSIDE);
     assert.match(text, /2 received/);
   });
 

@@ -44,7 +44,7 @@ systemSuite('clones by vhost-user', [...LAB, ...VM_GUEST, 'ipv6'], function () {
         [GATEWAY, HOST],
         [GATEWAY6, `[${HOST6}]`],
       ] as const) {
-        const ping = ['ping', '-c', '3', '-i', '0.1', '-W', '5', gateway];
+        const ping = ['ping', '-c', '3', '-i', '0.1', '-w', '5', gateway];
         await until(`${clone.name} to ping ${gateway}`, async () => {
           assert.equal(await first.run('hostname'), `${clone.name}\n`);
           return (await first.run(...ping)).includes(' 3 received');

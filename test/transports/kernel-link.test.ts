@@ -99,7 +99,7 @@ describeNeeding('transports/links to the kernel', [...NAMESPACES, 'tun'], () => 
         const { net, link } = await made(kind);
         answer(link);
         net.ip('addr add 10.9.0.2/24 dev eth0');
-        const out = await net.run('ping -c 3 -i 0.01 -W 2 -s 1400 10.9.0.1');
+        const out = await net.run('ping -c 3 -i 0.01 -w 5 -s 1400 10.9.0.1');
         assert.match(out, /3 received/);
         assert.ok(link.frames.some((frame) => frame.bytes.length === 1442));
       },

@@ -5,6 +5,7 @@ import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { type ClientRequest, request } from 'node:http';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { setTimeout as pause } from 'node:timers/promises';
 import { until } from '../../proxy/recording.ts';
 import { describeNeeding } from '../../support/requirements.ts';
 import { HAWSER, Workplace } from './hawser.ts';
@@ -31,6 +32,7 @@ describeNeeding('a daemon whose files are gone', ['linux'], () => {
     const program = join(place.path('old'), 'dist/bin/hawser.js');
     const daemon = place.start(process.execPath, [program, 'run', '--sandbox', 'off']);
     await daemon.says(/hawser is ready/);
+    await pause(500); // it keeps them behind its line of readiness
     rmSync(place.path('old'), { recursive: true });
     const socketPath = place.path('hawser/default/api.sock');
     const metrics = await answerOf(request({ socketPath, path: '/metrics' }).end());
