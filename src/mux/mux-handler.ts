@@ -23,4 +23,6 @@ export interface MuxHandler {
   onDown(now: Instant, reason: MuxDownReason): void;
   /** There is something to write: call `flush` soon. */
   onWork(): void;
+  /** A flush is over: `nextTimeout` may be sooner than it was. */
+  onFlushed?(): void;
 }

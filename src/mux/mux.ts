@@ -214,6 +214,7 @@ export class Mux implements ChannelPort {
     this.flush(now);
   }
 
+  /** @returns when `onTimeout` is to be called, at the latest: it may find nothing yet */
   nextTimeout(): Instant {
     if (this.session.state !== 'up') return NEVER;
     if (!this.session.ready) return this.greetBy;
@@ -241,7 +242,10 @@ export class Mux implements ChannelPort {
       this.write(now);
     } while (++rounds < MAX_ROUNDS && this.events.hasChannels);
     this.running = false;
-    if (this.session.state === 'up') this.session.writer.flush();
+    if (this.session.state === 'up') {
+      this.session.writer.flush();
+      this.handler.onFlushed?.();
+    }
     if (this.events.pending) this.requestWork();
   }
 

@@ -25,12 +25,14 @@ export class UnansweredOpens {
     this.channels.delete(channel);
   }
 
-  /** @param heardAt Opens before that are spared: the peer has said something since */
+  /**
+   * @param heardAt Opens before that are spared: the peer has said something since
+   * @returns no later than the first that is not spared fails
+   */
   nextTimeout(heardAt: Instant): Instant {
-    for (const { openedAt } of this.channels) {
-      if (openedAt >= heardAt) return openedAt + this.timeoutMs;
-    }
-    return NEVER;
+    const { first, last } = this.channels;
+    if (first === undefined || last === undefined || last.openedAt < heardAt) return NEVER;
+    return Math.max(first.openedAt, heardAt) + this.timeoutMs;
   }
 
   /** @returns how many channels have failed */

@@ -2,15 +2,17 @@
  * A multiplexer in time: its timeouts are kept while it runs, and everything that one turn of the event
  * loop caused is written at its end.
  */
-import type { Clock, Instant } from '../../base/time.ts';
+import { type Clock, type Instant, NEVER } from '../../base/time.ts';
 import { Mux } from '../../mux/mux.ts';
 import type { MuxDownReason, MuxHandler } from '../../mux/mux-handler.ts';
 import type { MuxOptions } from '../../mux/options.ts';
 import type { MuxWriter } from '../../mux/writer.ts';
 import { ImmediateFlush } from '../flush-scheduler.ts';
 
-/** How often the timeouts are checked, ms; they are all coarser. */
-const TICK_MS = 250;
+/** A timeout is looked at no sooner than this after what it follows from; all are coarser. */
+const LEAST_MS = 250;
+/** Of Node. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** `drained`: it was asked to, and the last channel has gone. */
 export type MuxEnd = MuxDownReason | 'drained';
@@ -28,7 +30,11 @@ export interface MuxLink {
 export class LiveMux {
   readonly mux: Mux;
   private readonly clock: Pick<Clock, 'now'>;
-  private ticker: NodeJS.Timeout | undefined = undefined;
+  private timer: NodeJS.Timeout | undefined = undefined;
+  /** For when it is set. */
+  private timerAt: Instant = NEVER;
+  private isOver = false;
+  private readonly onTimer = (): void => this.expire();
   private settled: (() => void) | undefined = undefined;
 
   constructor(clock: Pick<Clock, 'now'>, options: MuxOptions, events: MuxEvents, link: MuxLink) {
@@ -44,19 +50,19 @@ export class LiveMux {
         this.settled?.();
       },
       onWork: () => flusher.schedule(),
+      onFlushed: () => this.arm(),
     });
   }
 
   /** The link is open: say hello. */
   start(now: Instant): void {
-    this.ticker = setInterval(() => this.tick(), TICK_MS);
-    this.ticker.unref();
     this.mux.start(now);
   }
 
   /** Keep no timeouts any more. */
   stop(): void {
-    clearInterval(this.ticker);
+    this.isOver = true;
+    clearTimeout(this.timer);
   }
 
   /** The link is closed: run `run` once, when the handlers of all channels have been told. */
@@ -65,8 +71,22 @@ export class LiveMux {
     else this.settled = run;
   }
 
-  private tick(): void {
+  /** An idle link wakes nobody between its timeouts. */
+  private arm(): void {
+    const at = this.mux.nextTimeout();
+    if (this.isOver || at >= this.timerAt) return;
+    clearTimeout(this.timer);
+    // A timer of Node may be a part of a millisecond early.
+    const delayMs = Math.min(Math.max(at - this.clock.now() + 1, LEAST_MS), TIMER_MS_MAX);
+    this.timerAt = at;
+    this.timer = setTimeout(this.onTimer, delayMs);
+    this.timer.unref();
+  }
+
+  private expire(): void {
+    this.timerAt = NEVER;
     const now = this.clock.now();
     if (now >= this.mux.nextTimeout()) this.mux.onTimeout(now);
+    this.arm();
   }
 }
