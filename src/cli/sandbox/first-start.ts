@@ -7,6 +7,7 @@
  * privileges, files and system calls, each of which needs the later ones still open.
  */
 import { accessSync, chownSync, constants } from 'node:fs';
+import { constants as osConstants } from 'node:os';
 import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +18,7 @@ import { dropBoundingSet, dropCapabilities } from '../../native/sandbox/capabili
 import { Kernel } from '../../native/sandbox/kernel.ts';
 import { landlockVersion, makeRuleset, restrictFiles } from '../../native/sandbox/landlock.ts';
 import { ownFiles } from '../../native/sandbox/own-files.ts';
-import { keepOpen, restart } from '../../native/sandbox/restart.ts';
+import { dieOfSignals, keepOpen, restart } from '../../native/sandbox/restart.ts';
 import { filterSystemCalls, forbidNewPrivileges } from '../../native/sandbox/seccomp.ts';
 import { START_POLICY } from '../../native/sandbox/syscall-policy.ts';
 import { becomeUser, findUser, type User } from '../../native/sandbox/user.ts';
@@ -26,6 +27,7 @@ import { distFile } from '../../network/own-files.ts';
 import { descriptorsOf, parseLinkSpec } from '../../transports/link-spec.ts';
 import { memoryArgs, withAllocator } from '../boot/memory.ts';
 import type { DaemonConfig } from '../daemon-config.ts';
+import { END_SIGNALS } from '../early-signals.ts';
 import { type GivenWords, given, SANDBOX_OFF } from '../given-words.ts';
 import { makeSocketDirectories } from '../socket-paths.ts';
 import { giveHandOver, type HandOver } from './hand-over.ts';
@@ -69,7 +71,7 @@ export async function startAgain(start: FirstStart, kept: Kept = {}): Promise<Pa
     ...options.listen.flatMap((text) => descriptorsOf(parseLinkSpec(text))),
   ];
   for (const fd of inheritedDescriptors(named)) keepOpen(kernel, fd);
-  await hearSignals();
+  await hearSignals(kernel);
   if (options.sandbox !== 'off') filterCalls(kernel, parts);
   const handOver = { ...start, taps, made: made.list, parts: parts.states };
   const withAuthorities =
@@ -80,9 +82,14 @@ export async function startAgain(start: FirstStart, kept: Kept = {}): Promise<Pa
 
 /**
  * One that came since the start would be lost with it: Node keeps it until the loop polls, for certain in the second turn.
- * Before system calls are filtered: the libuv of some Nodes polls by an io_uring that it has made, and aborts without it.
+ * One that comes later ends the process at once, as one does while Node itself starts. Before system calls are filtered: the
+ * libuv of some Nodes polls by an io_uring that it has made, and aborts without it.
  */
-async function hearSignals(): Promise<void> {
+async function hearSignals(kernel: Kernel): Promise<void> {
+  dieOfSignals(
+    kernel,
+    END_SIGNALS.map((name) => osConstants.signals[name]),
+  );
   await nextTurn();
   await nextTurn();
 }

@@ -9,12 +9,30 @@ import { type Kernel, memory } from './kernel.ts';
 const FD_CLOEXEC = 1;
 const F_GETFD = 1;
 const F_SETFD = 2;
+/** The kernel's struct sigaction: handler, flags, restorer, mask. */
+const SIGACTION_LEN = 32;
+const SIGSET_LEN = 8;
 
 /** Node closes what it inherits when it starts another program. @returns false when it is not open */
 export function keepOpen(kernel: Kernel, fd: number): boolean {
   const flags = kernel.try(CALLS.fcntl, fd, F_GETFD);
   if (flags < 0) return false;
   return kernel.try(CALLS.fcntl, fd, F_SETFD, flags & ~FD_CLOEXEC) === 0;
+}
+
+/**
+ * From here on these signals end the process, as they do one without handlers: what a handler of libuv has taken waits for
+ * the loop, and is lost with it.
+ *
+ * @param signals by number
+ * @throws PosixError
+ */
+export function dieOfSignals(kernel: Kernel, signals: readonly number[]): void {
+  const action = memory(SIGACTION_LEN); // SIG_DFL, without flags
+  for (const signal of signals) {
+    const address = kernel.address(action);
+    kernel.call('leave signals to the kernel', CALLS.rt_sigaction, signal, address, 0, SIGSET_LEN);
+  }
 }
 
 /**

@@ -41,6 +41,14 @@ describe('hawser run as a process', () => {
     assert.deepEqual(readdirSync(place.dir), []);
   });
 
+  itNeeding('SIGTERM in the last moment before the second start is not lost', ['koffi'], async () => {
+    const late = new URL('../../support/end-before-second-start.js', import.meta.url).href;
+    const daemon = place.hawser(['run'], { env: { NODE_OPTIONS: `--import=${late}` } });
+    const end = await Promise.race([daemon.ended, daemon.says(/hawser is ready/)]);
+    daemon.child.kill('SIGKILL');
+    assert.deepEqual(end, { status: null, signal: 'SIGTERM' });
+  });
+
   it('directories that were there stay, and those with something of others in them', async () => {
     const socket = place.path('a/b/c/q.sock');
     const daemon = await place.daemon(['-l', `qemu:${socket}`]);
