@@ -34,6 +34,8 @@ export function readArgument<T>(
   return { problems: result.error.issues.flatMap((issue) => describe(issue, given, keys)) };
 }
 
+export const anyText = (): z.ZodType<string> => z.string('must be a text');
+
 /** The sentences, for an error of one call. */
 export const problemText = (problems: readonly ArgumentProblem[]): string =>
   problems.map(({ text }) => text).join('; ');

@@ -14,7 +14,7 @@ import { parseAddress } from '../services/address-text.ts';
 import type { TcpRequest } from '../stack/flow.ts';
 import type { Guest } from '../stack/guest.ts';
 import type { Stack } from '../stack/stack.ts';
-import { problemText, readArgument } from './call-arguments.ts';
+import { anyText, problemText, readArgument } from './call-arguments.ts';
 import type { Guests } from './guests.ts';
 import { integer } from './option-schema.ts';
 import { UnreadStreams } from './unread-streams.ts';
@@ -188,7 +188,6 @@ export class GuestStreams {
   }
 }
 
-const text = (): z.ZodType<string> => z.string('must be a text');
 const port = (): z.ZodType<number> => integer(1, MAX_PORT);
 
 /** Of any realm. */
@@ -202,7 +201,7 @@ const isSignal = (value: unknown): boolean =>
 const dialSchema = once(() =>
   z.strictObject({
     port: port(),
-    guest: text().optional(),
+    guest: anyText().optional(),
     signal: z.custom<AbortSignal>(isSignal, 'must be an AbortSignal').optional(),
   }),
 );
@@ -210,7 +209,7 @@ const dialSchema = once(() =>
 const listenSchema = once(() =>
   z.strictObject({
     port: port(),
-    address: text().optional(),
+    address: anyText().optional(),
     backlog: z.int(A_BACKLOG).min(0, A_BACKLOG).optional(),
   }),
 );

@@ -17,7 +17,7 @@ import {
   type UnixSpec,
 } from '../proxy/ports/publish-spec.ts';
 import { MAX_PORT, pathProblem } from '../proxy/ports/publish-text.ts';
-import { problemText, readArgument } from './call-arguments.ts';
+import { anyText, problemText, readArgument } from './call-arguments.ts';
 import { integer, oneOf } from './option-schema.ts';
 
 /** What its parts mean together is checked when it is published. @throws PublishError */
@@ -38,8 +38,6 @@ const NO_HOST_ADDRESS =
 
 const syntaxError = (why: string): PublishError =>
   new PublishError('ERR_HAWSER_PUBLISH_SYNTAX', `cannot publish: ${why}`);
-
-const text = (): z.ZodType<string> => z.string('must be a text');
 
 const address = (): z.ZodType<IpAddress> =>
   z.instanceof(IpAddress, { error: AN_ADDRESS }).refine(isWhole, AN_ADDRESS);
@@ -88,8 +86,10 @@ const guestSide = once(() => ({
   via: oneOf(CARRIERS).optional(),
   sourceAddress: oneOf(SOURCE_ADDRESSES).optional(),
   proxyProtocol: oneOf(PROXY_PROTOCOLS).optional(),
-  annotation: text().optional(),
-  asked: z.strictObject({ host: text(), guest: text() }, 'must be { host, guest }').optional(),
+  annotation: anyText().optional(),
+  asked: z
+    .strictObject({ host: anyText(), guest: anyText() }, 'must be { host, guest }')
+    .optional(),
 }));
 
 const portSchema = once(() =>
@@ -113,7 +113,7 @@ const unixSchema = once(() =>
       hostPath: path(),
       ssh: z
         .strictObject(
-          { user: text(), keyFile: absolute(), passphrase: orUndefined(text()) },
+          { user: anyText(), keyFile: absolute(), passphrase: orUndefined(anyText()) },
           'must be { user, keyFile, passphrase }',
         )
         .optional(),

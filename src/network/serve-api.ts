@@ -4,7 +4,7 @@ import { once } from '../base/once.ts';
 import type { ApiListener } from '../control/api-listener.ts';
 import { type ApiAddress, serveControlApi } from '../control/control-api.ts';
 import type { BindRule } from '../control/ports/bind-rules.ts';
-import { readArgument } from './call-arguments.ts';
+import { anyText, readArgument } from './call-arguments.ts';
 import type { DaemonNetwork } from './daemon-network.ts';
 import type { ServeApiOptions } from './network-interface.ts';
 import { OptionsError } from './option-problem.ts';
@@ -33,14 +33,12 @@ export async function serveNetworkApi(
   return listener;
 }
 
-const text = (): z.ZodType<string> => z.string('must be a text');
-
 const serveSchema = once(() =>
   z.strictObject({
-    address: text(),
-    tokenFile: text().optional(),
-    name: text().optional(),
-    bind: z.array(text(), 'must be a list of texts').optional(),
+    address: anyText(),
+    tokenFile: anyText().optional(),
+    name: anyText().optional(),
+    bind: z.array(anyText(), 'must be a list of texts').optional(),
     onShutdown: z.custom<() => void>(isFunction, 'must be a function').optional(),
   }),
 );

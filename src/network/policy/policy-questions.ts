@@ -3,16 +3,14 @@ import * as z from 'zod';
 import { once } from '../../base/once.ts';
 import { approvalSchema } from '../../control/policy-schema.ts';
 import { type ApprovalScope, PolicyError, type PolicyProbe } from '../../control/policy-view.ts';
-import { problemText, readArgument } from '../call-arguments.ts';
+import { anyText, problemText, readArgument } from '../call-arguments.ts';
 import { printable } from '../option-problem.ts';
 import { oneOf } from '../option-schema.ts';
 
-const text = (): z.ZodType<string> => z.string('must be a text');
-
 const probeSchema = once(() =>
   z.strictObject({
-    guest: text(),
-    destination: text(),
+    guest: anyText(),
+    destination: anyText(),
     protocol: oneOf(['tcp', 'udp', 'icmp']),
   }),
 );
