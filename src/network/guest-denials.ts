@@ -25,10 +25,8 @@ export class GuestDenials {
   onBlock({ owner, protocol, remote, port, name, why, rule }: Block): void {
     if (why === 'policy') return;
     const reason = rule === undefined ? why : `${why}: ${rule}`;
-    this.others.add(this.clock.now(), {
-      ...{ owner, protocol, name, address: remote, port, why: reason },
-      ...{ place: undefined, isObserved: false, isStated: false },
-    });
+    const asked = { owner, protocol, name, address: remote, port, why: reason, place: undefined };
+    this.others.add(this.clock.now(), { isObserved: false, isStated: false, ...asked });
   }
 
   forget(owner: Guest): void {

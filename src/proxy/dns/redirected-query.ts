@@ -33,7 +33,11 @@ export class RedirectedQuery implements FlowSource {
     return {
       guest: { address: guest, port: guestPort },
       remote: { address: remote, port: remotePort },
-      ...{ openedBy: 'guest', via: 'net', service: 'dns', verdict, lastAt },
+      openedBy: 'guest',
+      via: 'net',
+      service: 'dns',
+      verdict,
+      lastAt,
       state: answerLen === undefined ? 'active' : 'answered',
       bytesToHost: this.len,
       bytesToGuest: answerLen ?? 0,

@@ -194,7 +194,12 @@ export class Destinations {
   ): HostLoopback | Outside | RefusedDestination {
     const place = this.placeOf(protocol, remote, port, to);
     const answer = gate.askNow({
-      ...{ owner, protocol, remote, remotePort: port, rule: to.verdict?.rule, place },
+      owner,
+      protocol,
+      remote,
+      remotePort: port,
+      rule: to.verdict?.rule,
+      place,
       guest: undefined,
       guestPort: undefined,
     });

@@ -75,7 +75,11 @@ export class ProxiedDestinations {
     if (choice === undefined) return to;
     const { policed, refusals } = this;
     const chosen = choice.choose({
-      ...{ owner, protocol, remote, port, to },
+      owner,
+      protocol,
+      remote,
+      port,
+      to,
       objectionTo: policed?.objectionTo(owner, protocol, remote, port, to),
       onDenied: (why, name) => policed?.denyStated(owner, protocol, remote, port, to, why, name),
     });

@@ -72,12 +72,11 @@ export class LiveMux {
   }
 
   /** An idle link wakes nobody between its timeouts. */
-  private arm(): void {
+  private arm(leastMs = LEAST_MS): void {
     const at = this.mux.nextTimeout();
     if (this.isOver || at >= this.timerAt) return;
     clearTimeout(this.timer);
-    // A timer of Node may be a part of a millisecond early.
-    const delayMs = Math.min(Math.max(at - this.clock.now() + 1, LEAST_MS), TIMER_MS_MAX);
+    const delayMs = Math.min(Math.max(at - this.clock.now(), leastMs), TIMER_MS_MAX);
     this.timerAt = at;
     this.timer = setTimeout(this.onTimer, delayMs);
     this.timer.unref();
@@ -86,7 +85,11 @@ export class LiveMux {
   private expire(): void {
     this.timerAt = NEVER;
     const now = this.clock.now();
-    if (now >= this.mux.nextTimeout()) this.mux.onTimeout(now);
+    if (now < this.mux.nextTimeout()) {
+      this.arm(1); // Node was early, or it is later now
+      return;
+    }
+    this.mux.onTimeout(now);
     this.arm();
   }
 }

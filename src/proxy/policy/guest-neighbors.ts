@@ -34,14 +34,18 @@ export class GuestNeighbors {
     const verdict = policy.verdictOfGuests(engine);
     if (verdict.action === 'allow') return false;
     const address = addressFromWords(words, 0);
-    const to = { owner, protocol, port, place: 'guest' } as const;
-    const why = verdict.text;
+    const [place, name, rule] = ['guest', undefined, verdict.text] as const;
+    const to = { owner, protocol, port, place, name };
     const isDenied = policy.deny(engine, {
-      ...{ ...to, name: undefined, address, why, isStated: false, isNeighbor: true },
+      address,
+      why: rule,
+      isStated: false,
+      isNeighbor: true,
+      ...to,
     });
     policy.counts.add(isDenied ? 'denied' : 'observed');
-    const block: Block = { ...to, remote: address, why: 'policy', rule: why };
-    onBlock(isDenied ? block : { ...block, isObserved: true });
+    const block: Block = { remote: address, why: 'policy', rule, ...to };
+    onBlock(isDenied ? block : { isObserved: true, ...block });
     return isDenied;
   }
 }

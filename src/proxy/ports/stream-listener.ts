@@ -204,7 +204,9 @@ export class StreamListener implements PublishedListener {
     const { spec, deps } = this;
     const { protocol, guestPort } = spec;
     const client: ClientAttempt = {
-      ...{ publication: deps.publication, protocol, guestPort },
+      publication: deps.publication,
+      protocol,
+      guestPort,
       address: protocol === 'unix' ? undefined : stream.remoteAddress,
       port: protocol === 'unix' ? undefined : stream.remotePort,
       guest: deps.guest.address,

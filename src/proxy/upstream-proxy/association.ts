@@ -140,11 +140,9 @@ export class Association extends IdleFlow<Association> implements HostStreamOwne
       guest: { address: this.guest, port: this.guestPort },
       remote: { address: remote, port },
       proxy: proxyText(this.server),
-      ...{
-        openedBy: 'guest',
-        via: 'net',
-        state: this.socket === undefined ? 'connecting' : 'active',
-      },
+      openedBy: 'guest',
+      via: 'net',
+      state: this.socket === undefined ? 'connecting' : 'active',
       ...this.traffic,
     };
   }
