@@ -247,7 +247,7 @@ export class DataPath {
     this.connectOptions = { keepaliveS, outbound };
     const onFailed: OnFailed = (id, reason, dialled) => {
       const isOutOfFiles = reason === 'EMFILE' || reason === 'ENFILE';
-      const fields = { ...flowFields(id), dialled, reason };
+      const fields = flowFields(id, reason, dialled);
       if (isOutOfFiles) log.warn(fields, 'connection failed: raise the limit of open files');
       else log.debug(fields, 'connection failed');
     };
@@ -270,7 +270,7 @@ export class DataPath {
       outbound,
       destinations,
       ownDns: this.ownDns,
-      onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'datagram refused'),
+      onRefused: (id, reason) => log.debug(flowFields(id, reason), 'datagram refused'),
     });
     this.forwards = new UdpForwards({ ...shared, outboxes, native, outbound, destinations });
     const { gate } = deps;
@@ -283,7 +283,7 @@ export class DataPath {
       gated: this.gated,
       proxies: this.proxies,
       ownDns: this.ownDns,
-      onRefused: (id, reason) => log.debug({ ...flowFields(id), reason }, 'connection refused'),
+      onRefused: (id, reason) => log.debug(flowFields(id, reason), 'connection refused'),
       onGuestHeard,
       onGuestGone: (owner) => {
         deps.beforeGuestForgotten(owner);

@@ -13,10 +13,20 @@ import { type Addresses, isIpv6Wanted } from './addresses.ts';
 import type { NetworkConfig } from './config.ts';
 import { formatSubnet6, MIN_IPV6_MTU } from './ipv6-text.ts';
 
-/** Fields of a flow: source and destination. */
-export const flowFields = ({ guest, guestPort, remote, remotePort }: FlowId): object => ({
+/**
+ * Fields of a flow that came to nothing: source, destination and why. Of floods, too, and mostly for nobody.
+ *
+ * @param dialled where that is another than the destination
+ */
+export const flowFields = (
+  { guest, guestPort, remote, remotePort }: FlowId,
+  reason: string,
+  dialled?: string,
+): object => ({
   guest: formatEndpoint(guest, guestPort, '*'),
   to: formatEndpoint(remote, remotePort, '*'),
+  dialled,
+  reason,
 });
 
 /** IPv6 is off, or another network, for a reason that the options do not say. */

@@ -50,7 +50,7 @@ export class ProxyParts {
     this.reach = new ProxyReach(log);
     const dial = { names: new HostLookup(), options, reach: this.reach };
     const onFailed = (id: FlowId, reason: string): void =>
-      log.debug({ ...flowFields(id), reason }, 'proxied connection failed');
+      log.debug(flowFields(id, reason), 'proxied connection failed');
     this.relays = new RelayedDatagrams({ ...dataPath.shared, dial, onEnded: onFailed });
     dataPath.serveTime(this.relays);
     const { relays } = this;

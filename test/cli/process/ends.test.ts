@@ -41,7 +41,7 @@ describe('hawser run as a process', () => {
     assert.deepEqual(readdirSync(place.dir), []);
   });
 
-  itNeeding('SIGTERM in the last moment before the second start is not lost', ['koffi'], async () => {
+  itNeeding('SIGTERM right before the second start is not lost', ['koffi'], async () => {
     const late = new URL('../../support/end-before-second-start.js', import.meta.url).href;
     const daemon = place.hawser(['run'], { env: { NODE_OPTIONS: `--import=${late}` } });
     const end = await Promise.race([daemon.ended, daemon.says(/hawser is ready/)]);
