@@ -50,7 +50,6 @@ export const CALLS = {
   quotactl: [179, 60],
   reboot: [169, 142],
   request_key: [249, 218],
-  rt_sigaction: [13, 134],
   seccomp: [317, 277],
   setns: [308, 268],
   settimeofday: [164, 170],

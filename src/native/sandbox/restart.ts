@@ -5,6 +5,7 @@
 import { PosixError } from '../errors.ts';
 import { CALLS } from './calls.ts';
 import { type Kernel, memory } from './kernel.ts';
+import { SERVICE_CALLS } from './service-calls.ts';
 
 const FD_CLOEXEC = 1;
 const F_GETFD = 1;
@@ -31,7 +32,14 @@ export function dieOfSignals(kernel: Kernel, signals: readonly number[]): void {
   const action = memory(SIGACTION_LEN); // SIG_DFL, without flags
   for (const signal of signals) {
     const address = kernel.address(action);
-    kernel.call('leave signals to the kernel', CALLS.rt_sigaction, signal, address, 0, SIGSET_LEN);
+    kernel.call(
+      'leave signals to the kernel',
+      SERVICE_CALLS.rt_sigaction,
+      signal,
+      address,
+      0,
+      SIGSET_LEN,
+    );
   }
 }
 
