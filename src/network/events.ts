@@ -1,8 +1,7 @@
-/** What notices that guests and leases come and go. */
+/** What notices that guests come and go. */
 import type { Emitter } from '../base/emitter.ts';
-import type { LeaseEvent, NetworkEvents } from '../control/events/network-events.ts';
-import type { GuestView, NetworkView } from '../control/network-view.ts';
-import type { LeaseStore, StoredLease } from '../services/dhcp/lease.ts';
+import type { NetworkEvents } from '../control/events/network-events.ts';
+import type { GuestView } from '../control/network-view.ts';
 import { formatMac, type Mac } from '../wire/mac.ts';
 
 /** A guest that changes its addresses with each packet costs one comparison in this time. */
@@ -86,57 +85,3 @@ export class GuestWatch {
     }
   }
 }
-
-/** A lease store that wraps another and emits events. */
-export class LeaseWatch implements LeaseStore {
-  private readonly view: () => Pick<NetworkView, 'leases'>;
-  private readonly emitter: Emitter<NetworkEvents>;
-  private readonly store: LeaseStore | undefined;
-  private known: ReadonlyMap<string, StoredLease> = new Map();
-
-  constructor(
-    view: () => Pick<NetworkView, 'leases'>,
-    emitter: Emitter<NetworkEvents>,
-    store: LeaseStore | undefined,
-  ) {
-    this.view = view;
-    this.emitter = emitter;
-    this.store = store;
-  }
-
-  load(): readonly StoredLease[] {
-    const leases = this.store?.load() ?? [];
-    this.known = byAddress(leases);
-    return leases;
-  }
-
-  save(leases: readonly StoredLease[]): void {
-    this.store?.save(leases);
-    const before = this.known;
-    this.known = byAddress(leases);
-    if (!this.emitter.has('lease')) return;
-    for (const lease of leases) {
-      const old = before.get(lease.address);
-      const isOld = old?.client === lease.client && old.mac === lease.mac;
-      if (!isOld) this.announce('granted', lease);
-      else if (old.expiresAtMs < lease.expiresAtMs) this.announce('renewed', lease);
-      else if (old.expiresAtMs > lease.expiresAtMs) this.announce('released', lease);
-    }
-  }
-
-  /** Not within the call: the server is still building its answer. */
-  private announce(kind: LeaseEvent['kind'], stored: StoredLease): void {
-    queueMicrotask(() => {
-      const { mac, address, hostname = null, expiresAtMs } = stored;
-      const current = this.view()
-        .leases()
-        .find((one) => one.address === address);
-      const expiresAt = new Date(expiresAtMs).toISOString();
-      const lease = current ?? { mac, address, hostname, static: false, expiresAt };
-      this.emitter.emit('lease', { kind, lease });
-    });
-  }
-}
-
-const byAddress = (leases: readonly StoredLease[]): ReadonlyMap<string, StoredLease> =>
-  new Map(leases.map((lease) => [lease.address, lease]));

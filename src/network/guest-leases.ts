@@ -52,14 +52,15 @@ export class GuestLeases implements LeaseHolders {
   /** A guest is at an address, on a link: its lease waits no more. */
   onHeard(address: IpAddress, mac: Mac, link: number): void {
     const key = address.family === 4 ? undefined : this.ipv6?.keyOf(address);
-    if (address.family === 4) this.ipv4.onHeard(address.d, mac, link);
-    else if (key !== undefined) this.ipv6?.onHeard(key, mac, link);
+    const now = this.clock.now();
+    if (address.family === 4) this.ipv4.onHeard(address.d, mac, link, now, Date.now());
+    else if (key !== undefined) this.ipv6?.onHeard(key, mac, link, now, Date.now());
   }
 
   /** The link of this number is gone. */
   onLinkDown(link: number, now: Instant): void {
-    this.ipv4.onLinkDown(link, now);
-    this.ipv6?.onLinkDown(link, now);
+    this.ipv4.onLinkDown(link, now, Date.now());
+    this.ipv6?.onLinkDown(link, now, Date.now());
   }
 
   setSearch(search: readonly string[]): void {

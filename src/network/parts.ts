@@ -16,7 +16,7 @@ import type { PortTable } from '../proxy/ports/port-table.ts';
 import { SlicedWork } from '../proxy/sliced-work.ts';
 import type { SshForwards } from '../proxy/ssh/ssh-forwards.ts';
 import { parseAddress } from '../services/address-text.ts';
-import type { LeaseStore } from '../services/dhcp/lease.ts';
+import type { LeaseKeeper } from '../services/dhcp/lease.ts';
 import type { LocalNames } from '../services/dns/local-names.ts';
 import type { Guest } from '../stack/guest.ts';
 import type { LinkPort } from '../stack/link-port.ts';
@@ -32,7 +32,7 @@ import { countGroups } from './count-groups.ts';
 import { DataPath } from './data-path.ts';
 import { dnsQueryView } from './dns-events.ts';
 import type { EventHub } from './event-hub.ts';
-import { GuestWatch, LeaseWatch } from './events.ts';
+import { GuestWatch } from './events.ts';
 import { emitFlowEvents } from './flow-events.ts';
 import { FlowViews } from './flow-views.ts';
 import { gatewayAddresses } from './gateway.ts';
@@ -52,6 +52,7 @@ import type { ProgramGate } from './hooks/program-gate.ts';
 import { Ipv6Service } from './ipv6-service.ts';
 import { keptAddresses } from './kept-addresses.ts';
 import { KeptNames } from './kept-names.ts';
+import { LeaseWatch } from './lease-watch.ts';
 import { Links } from './links.ts';
 import { LiveView } from './live-view.ts';
 import { makeMux } from './make-mux.ts';
@@ -101,6 +102,7 @@ export class NetworkParts {
   private readonly hub: EventHub;
   private readonly onLastGuestGone: () => void;
   private readonly guestWatch: GuestWatch;
+  private readonly leaseWatches: LeaseWatch[] = [];
   private readonly ssh: SshForwards;
   private readonly ipv6: Ipv6Service;
   private readonly leaseFile: LeaseFile | undefined;
@@ -131,8 +133,11 @@ export class NetworkParts {
     );
     const { file } = config.leases;
     this.leaseFile = file === undefined ? undefined : new LeaseFile(file, log);
-    const watched = (store: LeaseStore | undefined): LeaseWatch =>
-      new LeaseWatch(() => this.view, hub, store);
+    const watched = (store: LeaseKeeper | undefined): LeaseWatch => {
+      const watch = new LeaseWatch({ view: () => this.view, emitter: hub, store, clock });
+      this.leaseWatches.push(watch);
+      return watch;
+    };
     const ofStack = (): Stack => this.dataPath.stack;
     const segment = dhcpSegment(log, clock, ofStack);
     const dhcp = makeDhcpServer(config, addresses, watched(this.leaseFile?.ipv4), segment);
@@ -418,6 +423,7 @@ export class NetworkParts {
     this.ipv6.close();
     this.dns.close();
     this.guestWatch.close();
+    for (const watch of this.leaseWatches) watch.close();
     this.leaseFile?.close();
     this.keptNames.close();
     this.policy.close();

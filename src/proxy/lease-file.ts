@@ -9,7 +9,7 @@ import type { Log } from '../base/log.ts';
 import { FileClaim } from '../native/file-claim.ts';
 import { makeDirectory } from '../native/make-directory.ts';
 import { readSmallFile } from '../native/read-small-file.ts';
-import type { LeaseStore, StoredLease } from '../services/dhcp/lease.ts';
+import type { LeaseKeeper, StoredLease } from '../services/dhcp/lease.ts';
 import { replaceFile } from './replace-file.ts';
 
 const SETTLE_MS = 200;
@@ -36,8 +36,8 @@ type Part = 'leases' | 'leases6';
 type Contents = Record<Part, readonly StoredLease[]>;
 
 export class LeaseFile {
-  readonly ipv4: LeaseStore;
-  readonly ipv6: LeaseStore;
+  readonly ipv4: LeaseKeeper;
+  readonly ipv6: LeaseKeeper;
   readonly claim: FileClaim;
   private readonly path: string;
   private readonly log: Log;
@@ -59,7 +59,7 @@ export class LeaseFile {
     this.retryMs = retryMs;
   }
 
-  private storeOf(part: Part): LeaseStore {
+  private storeOf(part: Part): LeaseKeeper {
     return {
       load: () => this.read()[part],
       save: (leases) => {

@@ -2,51 +2,12 @@ import assert from 'node:assert/strict';
 import { Emitter } from '../../src/base/emitter.ts';
 import type { NetworkEvents } from '../../src/control/events/network-events.ts';
 import type { GuestView } from '../../src/control/network-view.ts';
-import { GuestWatch, LeaseWatch } from '../../src/network/events.ts';
-import type { LeaseStore, StoredLease } from '../../src/services/dhcp/lease.ts';
+import { GuestWatch } from '../../src/network/events.ts';
 import { formatMac, type Mac } from '../../src/wire/mac.ts';
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('network/events', () => {
-  const lease = (address: string, expiresAtMs: number, mac = '52:54:00:00:00:01'): StoredLease => ({
-    address,
-    mac,
-    client: `hw:${mac.replaceAll(':', '')}`,
-    hostname: 'build',
-    expiresAtMs,
-  });
-
-  it('a lease is granted, renewed, released, and granted to another', async () => {
-    const emitter = new Emitter<NetworkEvents>();
-    const seen: string[] = [];
-    const saved: number[] = [];
-    const store: LeaseStore = {
-      load: () => [lease('10.0.0.9', 5_000)],
-      save: (leases) => saved.push(leases.length),
-    };
-    const watch = new LeaseWatch(() => ({ leases: () => [] }), emitter, store);
-    assert.equal(watch.load().length, 1);
-    watch.save([lease('10.0.0.9', 6_000)]); // nobody listens
-    emitter.on('lease', ({ kind, lease: { address, mac, expiresAt } }) => {
-      seen.push(`${kind} ${address} ${mac.slice(-2)} ${expiresAt}`);
-    });
-    const old = lease('10.0.0.9', 6_000);
-    watch.save([old, lease('10.0.0.2', 1_000)]);
-    watch.save([old, lease('10.0.0.2', 2_000)]);
-    watch.save([old, lease('10.0.0.2', 1_500)]);
-    watch.save([old, lease('10.0.0.2', 9_000, '52:54:00:00:00:02')]);
-    assert.deepEqual(seen, []); // not within the calls
-    await settled();
-    assert.deepEqual(seen, [
-      'granted 10.0.0.2 01 1970-01-01T00:00:01.000Z',
-      'renewed 10.0.0.2 01 1970-01-01T00:00:02.000Z',
-      'released 10.0.0.2 01 1970-01-01T00:00:01.500Z',
-      'granted 10.0.0.2 02 1970-01-01T00:00:09.000Z',
-    ]);
-    assert.deepEqual(saved, [1, 2, 2, 2, 2]);
-  });
-
   const view = (mac: Mac, link: string | null): GuestView => ({
     mac: formatMac(mac),
     addresses: ['10.0.0.2'],

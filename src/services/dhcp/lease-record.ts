@@ -57,12 +57,17 @@ export class LeaseRecord<A extends AddressKey> {
     this.ethernet = macOf(mac);
   }
 
+  /** When it has ended as a lease, if nothing happens. */
+  get freeAt(): Instant {
+    return this.state === 'bound' ? Math.min(this.expiresAt, this.awayUntil) : -NEVER;
+  }
+
   isFree(now: Instant): boolean {
     switch (this.state) {
       case 'released':
         return true;
       case 'bound':
-        return this.expiresAt <= now || this.awayUntil <= now;
+        return this.freeAt <= now;
       case 'offered':
       case 'declined':
         return this.until <= now;

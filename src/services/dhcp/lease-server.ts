@@ -78,13 +78,13 @@ export abstract class LeaseServer<A extends AddressKey, T extends LeaseTable<A>>
   }
 
   /** The link of this number is gone: its leases wait for their guests, and then are free. */
-  onLinkDown(link: number, now: Instant): void {
-    this.table.onLinkDown(link, now);
+  onLinkDown(link: number, now: Instant, wallMs: number): void {
+    if (this.table.onLinkDown(link, now)) this.endsChanged(now, wallMs);
   }
 
   /** A guest is at an address, on a link: its lease waits no more. */
-  onHeard(address: A, mac: Mac, link: number): void {
-    this.table.onHeard(address, mac, link);
+  onHeard(address: A, mac: Mac, link: number, now: Instant, wallMs: number): void {
+    if (this.table.onHeard(address, mac, link)) this.endsChanged(now, wallMs);
   }
 
   /** Called once there is a clock. */
@@ -138,7 +138,12 @@ export abstract class LeaseServer<A extends AddressKey, T extends LeaseTable<A>>
 
   protected changed(now: Instant, wallMs: number): void {
     this.revision++;
-    this.store?.save(this.table.stored(now, wallMs));
+    const { leases, ends } = this.table.stored(now, wallMs);
+    this.store?.save(leases, ends);
+  }
+
+  private endsChanged(now: Instant, wallMs: number): void {
+    this.store?.onEnds?.(() => this.table.stored(now, wallMs));
   }
 
   protected event(

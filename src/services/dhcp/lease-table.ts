@@ -19,6 +19,7 @@ import { type Instant, NEVER } from '../../base/time.ts';
 import { type Mac, macOf } from '../../wire/mac.ts';
 import type {
   AddressKey,
+  KeptLeases,
   Lease,
   LeaseConfig,
   LeaseState,
@@ -115,18 +116,25 @@ export abstract class LeaseTable<A extends AddressKey> {
   }
 
   /** The link of this number is gone. */
-  onLinkDown(link: number, now: Instant): void {
+  /** @returns whether there are such leases */
+  onLinkDown(link: number, now: Instant): boolean {
+    let isAny = false;
     for (const record of this.byAddress.values()) {
-      if (record.link === link && record.state === 'bound') record.awayUntil = now + this.awayMs;
+      if (record.link !== link || record.state !== 'bound') continue;
+      record.awayUntil = now + this.awayMs;
+      isAny = true;
     }
+    return isAny;
   }
 
   /** A guest sends with an address: if its lease waited for its return, or is free only for that, it goes on. */
-  onHeard(address: A, mac: Mac, link: number): void {
+  onHeard(address: A, mac: Mac, link: number): boolean {
     const record = this.byAddress.get(address);
-    if (record?.state !== 'bound' || record.ethernet !== mac || record.awayUntil === NEVER) return;
+    if (record?.state !== 'bound' || record.ethernet !== mac) return false;
+    if (record.awayUntil === NEVER) return false;
     record.awayUntil = NEVER;
     record.link = link;
+    return true;
   }
 
   /** Whether `identity` has an address, or its link may hold one more than it does. */
@@ -311,16 +319,18 @@ export abstract class LeaseTable<A extends AddressKey> {
     return true;
   }
 
-  stored(now: Instant, wallMs: number): StoredLease[] {
-    return [...this.byAddress.values()]
-      .filter((record) => record.wasBound && record.state !== 'declined')
-      .map((record) => ({
-        address: record.text,
-        mac: record.mac,
-        client: record.client,
-        hostname: record.hostname,
-        expiresAtMs: onTheWall(record, now, wallMs),
-      }));
+  stored(now: Instant, wallMs: number): KeptLeases {
+    const records = [...this.byAddress.values()].filter(
+      (record) => record.wasBound && record.state !== 'declined',
+    );
+    const leases = records.map((record) => ({
+      address: record.text,
+      mac: record.mac,
+      client: record.client,
+      hostname: record.hostname,
+      expiresAtMs: onTheWall(record, now, wallMs),
+    }));
+    return { leases, ends: records.map(({ expiresAt, freeAt }) => ({ expiresAt, freeAt })) };
   }
 
   leases(now: Instant, wallMs: number): Lease[] {

@@ -2,6 +2,8 @@
  * Leases as the DHCP servers of both families keep them, as the API shows them, and as they are stored over a restart.
  */
 
+import type { Instant } from '../../base/time.ts';
+
 /** An address as its family's server has it: IPv4 as int32, IPv6 as the interface identifier (64 bits). */
 export type AddressKey = number | bigint;
 
@@ -38,11 +40,33 @@ export interface StoredLease {
   readonly expiresAtMs: number;
 }
 
-/** Where leases are kept. Implemented by `proxy/lease-file.ts`. */
+/** By the clock that never jumps. */
+export interface LeaseEnd {
+  /** It is another once the lease is renewed. */
+  readonly expiresAt: Instant;
+  /** That, or before, where its guest has left, or has given it back. */
+  readonly freeAt: Instant;
+}
+
+/** Where leases are kept over a restart. Implemented by `proxy/lease-file.ts`. */
+export interface LeaseKeeper {
+  load(): readonly StoredLease[];
+  save(leases: readonly StoredLease[]): void;
+}
+
+/** Who keeps leases, and watches them. Implemented by `network/lease-watch.ts`. */
 export interface LeaseStore {
   load(): readonly StoredLease[];
-  /** Called after every change; the store decides when to write. */
-  save(leases: readonly StoredLease[]): void;
+  /** Called after every change; the store decides when to write. @param ends of each */
+  save(leases: readonly StoredLease[], ends: readonly LeaseEnd[]): void;
+  /** The same leases, of which some end otherwise: their guests have left, or are back. It may happen as often as guests like. */
+  onEnds?(read: () => KeptLeases): void;
+}
+
+export interface KeptLeases {
+  readonly leases: readonly StoredLease[];
+  /** Of each. */
+  readonly ends: readonly LeaseEnd[];
 }
 
 export interface StaticLease<A extends AddressKey> {

@@ -792,15 +792,15 @@ describe('DHCP server', () => {
   it('a lease is free a while after its link has gone, and its guest has it again until then', () => {
     const lab = new Lab({ prefix: 29 }); // .2 to .6
     for (let mac = 1; mac <= 5; mac++) lab.join(mac, { link: mac });
-    lab.server.onLinkDown(1, lab.now);
-    lab.server.onLinkDown(2, lab.now);
+    lab.server.onLinkDown(1, lab.now, WALL);
+    lab.server.onLinkDown(2, lab.now, WALL);
     lab.now += CONFIG.awayMs - 1;
     assert.equal(lab.join(6, { link: 6 }), 0);
-    lab.server.onHeard(ip(2), 0x0200_0000_0001, 7);
+    lab.server.onHeard(ip(2), 0x0200_0000_0001, 7, lab.now, WALL);
     lab.now += 1;
     assert.deepEqual([lab.state(2), lab.state(3)], ['bound', 'expired']);
     assert.equal(lab.join(6, { link: 6 }), 3);
-    lab.server.onHeard(ip(3), 0x0200_0000_0002, 8);
+    lab.server.onHeard(ip(3), 0x0200_0000_0002, 8, lab.now, WALL);
     assert.equal(lab.state(3), 'bound', 'of the other guest now');
     assert.equal(lab.server.holderOf(ip(3), lab.now, WALL), 0x0200_0000_0006);
   });

@@ -459,7 +459,7 @@ describe('DHCPv6 server: who a guest is', () => {
     assert.equal(lab.server.drops.get('dhcpv6-other-link'), 1);
     assert.equal(lab.warnings().length, 1);
     lab.attached.delete(1);
-    lab.server.onLinkDown(1, lab.now);
+    lab.server.onLinkDown(1, lab.now, WALL);
     assert.equal(lab.join(1, { link: 2 }), address, 'the guest has come back by another link');
   });
 
@@ -467,12 +467,12 @@ describe('DHCPv6 server: who a guest is', () => {
     const lab = new Lab();
     const address = lab.join(1);
     const key = interfaceIdOf(required(address));
-    lab.server.onLinkDown(1, 0);
+    lab.server.onLinkDown(1, 0, WALL);
     lab.now = CONFIG.awayMs - 1;
     assert.equal(lab.state(address), 'bound');
     lab.now++;
     assert.equal(lab.state(address), 'expired');
-    lab.server.onHeard(key, 0x0200_0000_0001, 2);
+    lab.server.onHeard(key, 0x0200_0000_0001, 2, lab.now, WALL);
     assert.equal(lab.state(address), 'bound');
   });
 
