@@ -218,11 +218,10 @@ export class ByteDuplex extends Duplex implements ByteStreamHandler<ByteStream, 
     while (stream.receivedLen > 0 && (this.wanted || this.destroyed)) {
       const run = stream.readable();
       const len = Math.min(run.length, HIGH_WATER);
-      if (!this.destroyed) {
-        const part = len < run.length ? run.subarray(0, len) : run;
-        this.wanted = this.pushOn(Buffer.from(part));
-      }
+      const part = this.destroyed ? undefined : Buffer.from(run.subarray(0, len));
+      // Before it is pushed: a listener may read on, or destroy this, and either takes what is there.
       stream.release(now, len);
+      if (part !== undefined) this.wanted = this.pushOn(part);
     }
     this.context.flusher.schedule();
   }

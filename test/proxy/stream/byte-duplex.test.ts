@@ -114,6 +114,35 @@ describe('proxy/stream/byte-duplex', () => {
     assert.equal(got, 256 * 1024);
   });
 
+  it('a listener that destroys it amid its bytes takes the others with it, and no more', async () => {
+    flow.release = (_now, n) => {
+      assert.ok(n <= flow.receivedLen, 'ring released beyond its end');
+      flow.received = flow.received.subarray(n);
+    };
+    flow.abort = () => {
+      flow.received = Buffer.alloc(0);
+    };
+    duplex.on('data', () => duplex.destroy());
+    await new Promise((resolve) => setImmediate(resolve)); // it reads
+    flow.received = Buffer.alloc(100_000, 'x');
+    duplex.onReadable();
+    assert.equal(flow.receivedLen, 0);
+  });
+
+  it('a listener that reads on amid the bytes gets each once', async () => {
+    const got: Buffer[] = [];
+    duplex.on('data', (part: Buffer) => {
+      got.push(part);
+      duplex.read(0);
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    flow.received = Buffer.from(Array.from({ length: 200_000 }, (_, i) => i % 251));
+    const sent = Buffer.from(flow.received);
+    duplex.onReadable();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(Buffer.concat(got).equals(sent));
+  });
+
   it('writes as far as there is room, and goes on when there is more', async () => {
     flow.sendSpace = 1000;
     const written = once(duplex, 'drain');
