@@ -143,7 +143,7 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
     key: 'guestApiBind',
     flags: '--guest-api-bind <rule>',
     description:
-      'where: ADDRESS:PORTS, * for every address (default: 127.0.0.1 and ::1, ports 1024-65535)',
+      'where: ADDRESS:PORTS, * for every address (default: 127.0.0.0/8 and ::1, ports 1024-65535)',
     repeatable: true,
   },
   {

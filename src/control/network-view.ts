@@ -203,6 +203,8 @@ export interface PortView {
   readonly annotation: string | null;
   /** The publisher: `config`, `library` (the embedding program), `api`, `agent`, or the address of a guest. */
   readonly owner: string;
+  /** That of the multiplexer, where the agent behind it is the owner. */
+  readonly link: string | null;
   /** TCP connections, or UDP clients, at the moment. */
   readonly active: number;
 }

@@ -318,6 +318,7 @@ export const portSchema: Schema<PortView> = once(() =>
     lease: z.literal('connection').nullable(),
     annotation: text.nullable(),
     owner: text,
+    link: text.nullable(),
     active: count,
   }),
 );

@@ -61,7 +61,7 @@ export function parsePublication(value: string): Parsed<readonly PublishSpec[]> 
 export function parseRule(value: string): Parsed<BindRule> {
   const rule = parseBindRule(value);
   return rule === undefined
-    ? bad('must be ADDRESS:PORT or ADDRESS:FIRST-LAST, such as 127.0.0.1:1024-65535 or *:8080')
+    ? bad('must be ADDRESS:PORT or ADDRESS:FIRST-LAST, such as 127.0.0.0/8:1024-65535 or *:8080')
     : ok(rule);
 }
 

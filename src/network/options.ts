@@ -70,7 +70,7 @@ export interface NetworkOptions {
   readonly outboundAddress?: OneOrMore | undefined;
   /** Whether guests may publish ports through `http://GATEWAY/`. Default: no. */
   readonly guestApi?: boolean | 'on' | 'off' | undefined;
-  /** Where they may: `ADDRESS:PORTS`, `*` for every address. Default: 127.0.0.1 and ::1, ports 1024 to 65535. */
+  /** Where they may: `ADDRESS:PORTS`, `*` for every address. Default: 127.0.0.0/8 and ::1, ports 1024 to 65535. */
   readonly guestApiBind?: OneOrMore | undefined;
   /**
    * Links to `hawser agent` in guests: `unix:PATH`, `connect:unix:PATH`, `guest:PORT`, `hybrid-vsock:PATH:PORT`,

@@ -137,7 +137,7 @@ describe('configuration', () => {
       sourceAddress: 'preserve',
       keepaliveS: 7,
       mux: { links: [], allow: [] },
-      guestApi: { enabled: false, bind: ['127.0.0.1:1024-65535', '[::1]:1024-65535'] },
+      guestApi: { enabled: false, bind: ['127.0.0.0/8:1024-65535', '[::1]:1024-65535'] },
       outbound: ['192.0.2.7'],
       dns: {
         isServed: true,

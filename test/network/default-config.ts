@@ -24,7 +24,7 @@ export const DEFAULT_NETWORK: NetworkConfig = {
   keepaliveS: 120,
   outbound: [],
   mux: { links: [], allow: [] },
-  guestApi: { enabled: false, bind: ['127.0.0.1:1024-65535', '[::1]:1024-65535'] },
+  guestApi: { enabled: false, bind: ['127.0.0.0/8:1024-65535', '[::1]:1024-65535'] },
   dns: {
     isServed: true,
     upstreams: undefined,

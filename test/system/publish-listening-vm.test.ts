@@ -99,12 +99,9 @@ for (const diagnosis of [true, false]) {
     before(async () => {
       lab = await Lab.open();
       const [link, vsock] = [lab.path('qemu.sock'), lab.path('vsock.sock')];
-      const rules = ['127.0.0.1:1024-65535', '[::1]:1024-65535', '127.0.0.53:1024-65535'];
-      const bind = rules.flatMap((rule) => ['--guest-api-bind', rule]);
       const mux = ['--mux', `vhost-vsock:${vsock}:${MUX_PORT}`];
       daemon = await lab.startDaemon([
         ...['--listen', `qemu:${link}`, '--guest-api', 'on'],
-        ...bind,
         ...mux,
       ]);
       const modules = diagnosis ? ['inet_diag', 'tcp_diag'] : [];

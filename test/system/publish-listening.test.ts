@@ -86,9 +86,7 @@ systemSuite(
 
     before(async () => {
       lab = await Lab.open();
-      const rules = ['127.0.0.1:1024-65535', '[::1]:1024-65535', '127.0.0.53:1024-65535'];
-      const bind = rules.flatMap((rule) => ['--guest-api-bind', rule]);
-      const api = ['--guest-api', 'on', ...bind, '--mux', `guest:${MUX_PORT}`];
+      const api = ['--guest-api', 'on', '--mux', `guest:${MUX_PORT}`];
       ({ guest, daemon } = await lab.standard(api));
       await startAgent('no:4444,udp:5300,*');
     });

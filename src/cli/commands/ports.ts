@@ -165,7 +165,7 @@ function publishedText(ports: readonly PortView[]): string {
       hostSide(port),
       guestSide(port),
       port.via,
-      port.lease === null ? port.owner : `${port.owner} (lease)`,
+      port.lease === null ? ownerText(port) : `${ownerText(port)} (lease)`,
       port.proxyProtocol === null
         ? port.sourceAddress
         : `${port.sourceAddress}, PROXY ${port.proxyProtocol}`,
@@ -182,7 +182,7 @@ function waitingText({ waiting, leftOut }: PortsAnswer): string {
     .map((port) => [
       `${endpoint(port.hostAddress, port.hostPort)}/${port.protocol}`,
       endpoint(port.guestAddress, port.guestPort),
-      whoWants(port),
+      ownerText(port),
       port.problem.replace(/^cannot publish \S+: /, ''),
     ]);
   const host = { title: 'waiting', isAddress: true } as const;
@@ -195,9 +195,9 @@ function waitingText({ waiting, leftOut }: PortsAnswer): string {
 }
 
 const leftOutText = (beyond: LeftOutView): string =>
-  `\n${whoWants(beyond)} wants ${beyond.ports} more ports than may be published.\n`;
+  `\n${ownerText(beyond)} wants ${beyond.ports} more ports than may be published.\n`;
 
-const whoWants = ({ owner, link }: Pick<LeftOutView, 'owner' | 'link'>): string =>
+const ownerText = ({ owner, link }: Pick<LeftOutView, 'owner' | 'link'>): string =>
   link === null ? owner : `${owner} ${link}`;
 
 function guestSide({ guestAddress, guest, guestPort, guestPath, guestNow }: PortView): string {

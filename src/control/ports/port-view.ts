@@ -32,6 +32,7 @@ export function portView(port: PublishedPort): PortView {
     lease: port.leased ? 'connection' : null,
     annotation: port.annotation ?? null,
     owner: ownerText(owner),
+    link: linkOf(owner),
     active: port.active,
   };
 }

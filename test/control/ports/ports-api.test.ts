@@ -114,6 +114,7 @@ describe('control/ports', () => {
         lease: null,
         annotation: null,
         owner: 'api',
+        link: null,
         active: 0,
       },
     );
