@@ -1,6 +1,7 @@
 /** A running network: what its users may ask of it. */
 
 import { Duplex } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { reportFault } from '../base/faults.ts';
 import type { Log } from '../base/log.ts';
 import { type ApiListener, ListenError } from '../control/api-listener.ts';
@@ -263,6 +264,7 @@ class RunningNetwork implements Network, DaemonNetwork {
   private async end(): Promise<void> {
     for (const api of this.apis) await api.close();
     await this.parts.close();
+    await nextTurn(); // which a program that opens one network after the other would never have
   }
 }
 

@@ -124,6 +124,19 @@ describe('network/attach', () => {
     });
   }
 
+  it('a program that opens one network after the other leaves its event loop a turn for each', async () => {
+    for (let n = 0; n < 3; n++) {
+      let hasTurned = false;
+      setImmediate(() => {
+        hasTurned = true;
+      });
+      const one = await createNetwork();
+      one.attach({ write: () => true });
+      await one.close();
+      assert.ok(hasTurned);
+    }
+  });
+
   it('an inherited descriptor is a link, and a stream of a child is one', async () => {
     const child: ChildProcess = spawn(process.execPath, [FIXTURE], {
       stdio: ['ignore', 'pipe', 'inherit', 'pipe'],

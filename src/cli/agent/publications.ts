@@ -256,7 +256,8 @@ interface Change {
 }
 
 const HOST = { kind: 'unix', path: '', carrier: 'mux', token: undefined } as const;
-const UNREACHABLE = 'the host does not serve its guest API: run it with --guest-api on';
+const UNREACHABLE =
+  'the host has ended the connection to its guest API, or serves none: does it run, with --guest-api on?';
 
 function wordsOf(body: string): string {
   const answer = parseJson(body);

@@ -164,7 +164,7 @@ describe('agent: what it wants on the host', () => {
     await host.start();
     await published('one', 1);
     await turns('the outcome', () => log.lines.length === 2);
-    assert.match(JSON.stringify(log.lines[0]), /run it with --guest-api on/);
+    assert.match(JSON.stringify(log.lines[0]), /does it run, with --guest-api on/);
   });
 
   it('the ports end with it', async () => {
