@@ -6,7 +6,7 @@
  * is over or its guest has left, is released by a timer.
  */
 import type { Emitter } from '../base/emitter.ts';
-import { type Clock, type Instant, NEVER } from '../base/time.ts';
+import { type Clock, type Instant, NEVER, TIMER_MS_MAX } from '../base/time.ts';
 import type { LeaseEvent, NetworkEvents } from '../control/events/network-events.ts';
 import type { NetworkView } from '../control/network-view.ts';
 import type {
@@ -19,16 +19,15 @@ import type {
 
 /** A lease of a file ends later by more than this: it was renewed. */
 const RENEWED_MS = 1_000;
-/** Of a timer of Node; it is set again. */
-const WAIT_MS_MAX = 2 ** 31 - 1;
-
+const ENDED: LeaseEnd = { expiresAt: -NEVER, freeAt: -NEVER };
 /** Guests that leave and come back all the time cost one look in this time. */
 const SETTLE_MS = 20;
 
 interface Known {
   readonly lease: StoredLease;
   /** Undefined: as it was loaded. */
-  readonly end: LeaseEnd | undefined;
+  readonly expiresAt: Instant | undefined;
+  readonly freeAt: Instant;
   isHeld: boolean;
 }
 
@@ -52,13 +51,14 @@ export class LeaseWatch implements LeaseStore {
 
   load(): readonly StoredLease[] {
     const leases = this.deps.store?.load() ?? [];
+    const now = this.deps.clock.now();
     const wallMs = Date.now();
-    this.known = new Map(
-      leases.map((lease) => [
-        lease.address,
-        { lease, end: undefined, isHeld: lease.expiresAtMs > wallMs },
-      ]),
-    );
+    const known = leases.map((lease): Known => {
+      const freeAt = now + lease.expiresAtMs - wallMs;
+      return { lease, expiresAt: undefined, freeAt, isHeld: freeAt > now };
+    });
+    this.known = new Map(known.map((one) => [one.lease.address, one]));
+    this.arm(now);
     return leases;
   }
 
@@ -80,8 +80,8 @@ export class LeaseWatch implements LeaseStore {
     const before = new Map(this.known);
     const known = new Map<string, Known>();
     for (const [i, lease] of leases.entries()) {
-      const end = ends[i];
-      const one = { lease, end, isHeld: end !== undefined && end.freeAt > now };
+      const { expiresAt, freeAt } = ends[i] ?? ENDED;
+      const one = { lease, expiresAt, freeAt, isHeld: freeAt > now };
       known.set(lease.address, one);
       this.compare(before.get(lease.address), one);
       before.delete(lease.address);
@@ -109,11 +109,9 @@ export class LeaseWatch implements LeaseStore {
   private arm(now: Instant): void {
     clearTimeout(this.timer);
     let at = NEVER;
-    for (const { isHeld, end } of this.known.values()) {
-      if (isHeld && end !== undefined) at = Math.min(at, end.freeAt);
-    }
+    for (const { isHeld, freeAt } of this.known.values()) if (isHeld) at = Math.min(at, freeAt);
     if (at === NEVER) return;
-    const waitMs = Math.min(Math.max(Math.ceil(at - now), 1), WAIT_MS_MAX);
+    const waitMs = Math.min(Math.max(Math.ceil(at - now), 1), TIMER_MS_MAX);
     this.timer = setTimeout(() => this.release(), waitMs).unref();
   }
 
@@ -121,7 +119,7 @@ export class LeaseWatch implements LeaseStore {
   private release(): void {
     const now = this.deps.clock.now();
     for (const one of this.known.values()) {
-      if (!one.isHeld || one.end === undefined || one.end.freeAt > now) continue;
+      if (!one.isHeld || one.freeAt > now) continue;
       one.isHeld = false;
       this.announce('released', one.lease);
     }
@@ -144,7 +142,7 @@ export class LeaseWatch implements LeaseStore {
   }
 }
 
-function isRenewed(old: Known, { lease, end }: Known): boolean {
-  if (old.end === undefined) return lease.expiresAtMs - old.lease.expiresAtMs > RENEWED_MS;
-  return end?.expiresAt !== old.end.expiresAt;
+function isRenewed(old: Known, { lease, expiresAt }: Known): boolean {
+  if (old.expiresAt !== undefined) return expiresAt !== old.expiresAt;
+  return lease.expiresAtMs - old.lease.expiresAtMs > RENEWED_MS;
 }

@@ -1,8 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import { type Clock, type Instant, NEVER } from '../base/time.ts';
-
-/** Longest wait of one Node timer, ms: it takes at most 2^31 - 1. */
-const MAX_WAIT_MS = 2 ** 30;
+import { type Clock, type Instant, NEVER, TIMER_MS_MAX } from '../base/time.ts';
 
 /**
  * The real clock. It uses one Node timer, which is rearmed only for an earlier wake-up: for a
@@ -31,7 +28,7 @@ export class NodeClock implements Clock {
 
   private arm(at: Instant): void {
     clearTimeout(this.timer);
-    const waitMs = Math.min(Math.max(Math.ceil(at - this.now()), 1), MAX_WAIT_MS);
+    const waitMs = Math.min(Math.max(Math.ceil(at - this.now()), 1), TIMER_MS_MAX);
     this.dueAt = this.now() + waitMs;
     this.timer = setTimeout(this.onTimer, waitMs);
   }

@@ -135,6 +135,13 @@ describe('network/lease-watch', () => {
     assert.equal(watch.load().length, 2);
     save(entry('10.0.0.9', ONE, HOUR), entry('10.0.0.8', ONE, -HOUR));
     assert.deepEqual(await said(), []);
+    watch.close();
+    watch = make([entry('10.0.0.7', ONE, 40).lease]);
+    watch.load();
+    now += 40;
+    await pause(80);
+    assert.deepEqual(await said(), ['released 10.0.0.7 01'], 'it has ended since the start');
+    watch.close();
     watch = make([lease]);
     watch.load();
     save(entry('10.0.0.9', ONE, 2 * HOUR));

@@ -2,7 +2,7 @@
  * A multiplexer in time: its timeouts are kept while it runs, and everything that one turn of the event
  * loop caused is written at its end.
  */
-import { type Clock, type Instant, NEVER } from '../../base/time.ts';
+import { type Clock, type Instant, NEVER, TIMER_MS_MAX } from '../../base/time.ts';
 import { Mux } from '../../mux/mux.ts';
 import type { MuxDownReason, MuxHandler } from '../../mux/mux-handler.ts';
 import type { MuxOptions } from '../../mux/options.ts';
@@ -11,8 +11,6 @@ import { ImmediateFlush } from '../flush-scheduler.ts';
 
 /** A timeout is looked at no sooner than this after what it follows from; all are coarser. */
 const LEAST_MS = 250;
-/** Of Node. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** `drained`: it was asked to, and the last channel has gone. */
 export type MuxEnd = MuxDownReason | 'drained';
